@@ -1,0 +1,99 @@
+/**
+ * `arq auth gen`: signs a token, with the development key unless `--key` names another.
+ */
+import { idProblem } from "@arqon/proto";
+import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, findDevBus, findDevKey } from "../dev_bus.ts";
+import { CommandError, EXIT, usageError } from "../exit.ts";
+import { print, resolvePath } from "../io.ts";
+import type { Io } from "../io.ts";
+import { parsePrivateKey, signToken } from "../token.ts";
+import type { Grant, Role } from "../token.ts";
+
+/** The command's options. */
+export interface AuthGenFlags {
+  readonly role: Role;
+  readonly tenant: string;
+  readonly user?: string;
+  readonly grant?: readonly Grant[];
+  /** Seconds. */
+  readonly ttl: number;
+  readonly key?: string;
+  readonly issuer?: string;
+  readonly audience?: string;
+  readonly json?: boolean;
+}
+
+interface Signer {
+  text: string;
+  where: string;
+  issuer: string;
+  audience: string;
+}
+
+async function givenKey(io: Io, path: string, flags: AuthGenFlags): Promise<Signer> {
+  const { issuer, audience } = flags;
+  if (issuer === undefined || audience === undefined) {
+    throw usageError(
+      "--key needs --issuer and --audience",
+      "they are in the [[auth.issuers]] entry of the bus that has the key's public part",
+    );
+  }
+  const where = resolvePath(io.cwd, path);
+  try {
+    return { text: new TextDecoder().decode(await io.files.read(where)), where, issuer, audience };
+  } catch (error) {
+    throw new CommandError(
+      `cannot read ${where}: ${error instanceof Error ? error.message : error}`,
+    );
+  }
+}
+
+/** The key of the running development bus, else the one that the next one here will use. */
+async function devSigner(io: Io, flags: AuthGenFlags): Promise<Signer> {
+  const bus = await findDevBus(io);
+  const found = bus === undefined ? await findDevKey(io) : {
+    path: bus.key_file,
+    text: new TextDecoder().decode(await io.files.read(bus.key_file)),
+  };
+  if (found === undefined) {
+    throw new CommandError(
+      `no key: no --key is given and there is no development key in ${io.state_dirs.join(", ")}`,
+      EXIT.failure,
+      "start `deno task dev` once, or make a key with `arq auth keys` and give it with --key",
+    );
+  }
+  return {
+    text: found.text,
+    where: found.path,
+    issuer: flags.issuer ?? bus?.issuer ?? DEV_ISSUER,
+    audience: flags.audience ?? bus?.audience ?? DEV_AUDIENCE,
+  };
+}
+
+/** Prints the token, and nothing else, on stdout. */
+export async function authGen(io: Io, flags: AuthGenFlags): Promise<number> {
+  const tenant = flags.tenant === "" ? DEV_TENANT : flags.tenant;
+  const problem = idProblem(tenant);
+  if (problem !== undefined) throw usageError(`--tenant: ${problem}`);
+  const user = flags.user ?? `dev-${flags.role}`;
+  if (user === "" || new TextEncoder().encode(user).length > 128) {
+    throw usageError("--user: expected 1 to 128 bytes");
+  }
+  const signer = flags.key === undefined
+    ? await devSigner(io, flags)
+    : await givenKey(io, flags.key, flags);
+  const claims = {
+    issuer: signer.issuer,
+    audience: signer.audience,
+    tenant,
+    user,
+    role: flags.role,
+    grants: flags.grant,
+    ttl_seconds: flags.ttl,
+  };
+  const token = await signToken(parsePrivateKey(signer.text, signer.where), claims, io.now());
+  const expires = new Date(io.now() + flags.ttl * 1_000).toISOString();
+  const report = { token, issuer: claims.issuer, tenant, user, role: flags.role, expires };
+  await print(io.stdout, flags.json === true ? `${JSON.stringify(report)}\n` : `${token}\n`);
+  return 0;
+}

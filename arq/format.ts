@@ -1,0 +1,90 @@
+/**
+ * How a received message is shown: a readable line on a terminal, the exact payload bytes in a pipe,
+ * one JSON object a line with `--json`. Pure.
+ */
+import type { Message } from "@arqon/sdk";
+import { printable } from "./exit.ts";
+
+const encoder = new TextEncoder();
+/** On a terminal a longer payload is cut. */
+const SHOWN_CHARS_MAX = 2_000;
+
+function textOf(data: Uint8Array): string | undefined {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(data);
+  } catch {
+    return undefined;
+  }
+}
+
+function isJsonType(content_type: string): boolean {
+  const type = (content_type.split(";")[0] ?? "").trim().toLowerCase();
+  return type === "application/json" || type.endsWith("+json");
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function base64(data: Uint8Array): string {
+  let binary = "";
+  for (const byte of data) binary += String.fromCharCode(byte);
+  return btoa(binary);
+}
+
+/** A line for people: `room type sender data`. Nothing in it can drive the terminal. */
+export function humanLine(message: Message): string {
+  const text = textOf(message.data);
+  const shown = text === undefined ? `(${message.data.length} bytes, not text)` : text;
+  const cut = shown.length > SHOWN_CHARS_MAX
+    ? `${shown.slice(0, SHOWN_CHARS_MAX)}… (${message.data.length} bytes)`
+    : shown;
+  return `${printable(message.room)} ${printable(message.type)} ${printable(message.sender)} ${
+    printable(cut)
+  }\n`;
+}
+
+/** The payload's own bytes and a newline. */
+export function rawLine(message: Message): Uint8Array {
+  const line = new Uint8Array(message.data.length + 1);
+  line.set(message.data);
+  line[message.data.length] = 0x0a;
+  return line;
+}
+
+/**
+ * The text form of `data`: JSON as it came (only line breaks between tokens become spaces, so that a
+ * message stays one line), text as a string, anything else as `{"base64":…}`.
+ */
+function dataJson(message: Message): string {
+  const text = textOf(message.data);
+  if (text !== undefined && isJsonType(message.content_type) && isJson(text)) {
+    return text.replace(/[\r\n]/g, " ");
+  }
+  const isText = message.content_type === "" || message.content_type.startsWith("text/");
+  if (text !== undefined && isText) return JSON.stringify(text);
+  return `{"base64":${JSON.stringify(base64(message.data))}}`;
+}
+
+/** One JSON object in one line; the members are those of a text frame, `data` last. */
+export function jsonLine(message: Message): Uint8Array {
+  const { room, type, sender, timestamp_ms, content_type, message_id, trace_id, offset } = message;
+  const members: Record<string, unknown> = { room };
+  if (message.signal !== undefined) members["signal"] = message.signal;
+  else Object.assign(members, { type, sender });
+  members["ts"] = timestamp_ms;
+  if (content_type !== "") members["content_type"] = content_type;
+  if (message_id !== "") members["message_id"] = message_id;
+  if (trace_id !== "") members["trace_id"] = trace_id;
+  if (typeof offset === "bigint") members["offset"] = String(offset);
+  else if (offset > 0) members["offset"] = offset;
+  if (Object.keys(message.headers).length > 0) members["headers"] = message.headers;
+  const head = JSON.stringify(members);
+  if (message.signal !== undefined) return encoder.encode(`${head}\n`);
+  return encoder.encode(`${head.slice(0, -1)},"data":${dataJson(message)}}\n`);
+}

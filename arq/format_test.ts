@@ -1,0 +1,79 @@
+// The three forms of a received message, from messages made by hand.
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { Message } from "@arqon/sdk";
+import { humanLine, jsonLine, rawLine } from "./format.ts";
+
+const encode = (text: string) => new TextEncoder().encode(text);
+const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+
+function message(data: Uint8Array, content_type: string, type = "chat"): Message {
+  return new Message({
+    trace_id: "",
+    tenant_id: "default",
+    room_id: "lobby",
+    timestamp_ms: 7,
+    headers: {},
+    ack_requested: false,
+    request_id: 0,
+    sender_id: "u1",
+    offset: 0,
+    message_id: "",
+    event: { type, data, content_type, schema_id: "" },
+  });
+}
+
+Deno.test("a line for people has room, type, sender and data", () => {
+  assert.equal(
+    humanLine(message(encode('{"a":1}'), "application/json")),
+    'lobby chat u1 {"a":1}\n',
+  );
+  assert.equal(
+    humanLine(message(new Uint8Array([0xff, 0]), "application/octet-stream")),
+    "lobby chat u1 (2 bytes, not text)\n",
+  );
+  assert.ok(humanLine(message(encode("x".repeat(5_000)), "text/plain")).length < 2_100);
+});
+
+Deno.test("nothing that a publisher sends can drive the terminal or fake a second line", () => {
+  const evil = message(encode("\u001b[2J\nlobby chat admin hi\u202e"), "text/plain", "\u009bx");
+  const line = humanLine(evil);
+  // deno-lint-ignore no-control-regex
+  assert.doesNotMatch(line.slice(0, -1), /[\u0000-\u001f\u007f-\u009f\u202e]/);
+  assert.match(line, /\\u001b\[2J\\u000alobby/);
+});
+
+Deno.test("in a pipe the payload's bytes come out exactly, whatever they are", () => {
+  fc.assert(fc.property(fc.uint8Array(), (data) => {
+    assert.deepEqual(rawLine(message(data, "")), new Uint8Array([...data, 0x0a]));
+  }));
+});
+
+Deno.test("--json keeps a JSON payload byte for byte in one line", () => {
+  const odd = '{ "big": 12345678901234567890, "a": 1.0,\t"a":2 }';
+  const line = decode(jsonLine(message(encode(odd), "application/json; charset=utf-8")));
+  assert.ok(line.endsWith(`,"data":${odd}}\n`), line);
+  const pretty = decode(jsonLine(message(encode('{\r\n "a": 1\n}'), "application/json")));
+  assert.equal(pretty.indexOf("\n"), pretty.length - 1);
+  assert.deepEqual(JSON.parse(pretty).data, { a: 1 });
+});
+
+Deno.test("--json gives text as a string and anything else as base64, and always parses", () => {
+  const data = (bytes: Uint8Array, type: string) =>
+    JSON.parse(decode(jsonLine(message(bytes, type)))).data;
+  assert.equal(data(encode("hi"), "text/plain"), "hi");
+  assert.equal(data(encode("hi"), ""), "hi");
+  assert.deepEqual(data(encode("{broken"), "application/json"), { base64: btoa("{broken") });
+  assert.deepEqual(data(new Uint8Array([0xff]), "text/plain"), { base64: "/w==" });
+  fc.assert(
+    fc.property(
+      fc.uint8Array(),
+      fc.constantFrom("", "text/plain", "application/json", "x/y"),
+      (bytes, type) => {
+        const text = decode(jsonLine(message(bytes, type)));
+        assert.equal(text.indexOf("\n"), text.length - 1);
+        assert.equal(JSON.parse(text).room, "lobby");
+      },
+    ),
+  );
+});

@@ -1,0 +1,70 @@
+// The output's backlog over a sink that is slow, takes pieces or breaks; no real stream.
+import assert from "node:assert/strict";
+import { createOutput, print, resolvePath } from "./io.ts";
+
+/** A sink that takes a few bytes at a time, when it is told to. */
+function slowSink() {
+  const taken: number[] = [];
+  let go = Promise.withResolvers<void>();
+  return {
+    taken,
+    release() {
+      go.resolve();
+      go = Promise.withResolvers();
+    },
+    async write(bytes: Uint8Array): Promise<number> {
+      await go.promise;
+      const size = Math.min(3, bytes.length);
+      taken.push(...bytes.subarray(0, size));
+      return size;
+    },
+  };
+}
+
+Deno.test("everything is written in order, also by a sink that takes it in pieces", async () => {
+  const sink = slowSink();
+  const output = createOutput(sink, false, (error) => assert.fail(String(error)));
+  await print(output, "hello ");
+  await print(output, "world, ");
+  await print(output, "again");
+  let flushed = false;
+  output.flush().then(() => flushed = true);
+  while (!flushed) {
+    sink.release();
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  assert.equal(String.fromCharCode(...sink.taken), "hello world, again");
+});
+
+Deno.test("a write waits once much is unwritten", async () => {
+  const go = Promise.withResolvers<void>();
+  const sink = { write: (bytes: Uint8Array) => go.promise.then(() => bytes.length) };
+  const output = createOutput(sink, false, (error) => assert.fail(String(error)));
+  await output.write(new Uint8Array(60_000));
+  await output.write(new Uint8Array(60_000));
+  let waited = false;
+  const third = output.write(new Uint8Array(60_000)).then(() => waited = true);
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assert.equal(waited, false);
+  go.resolve();
+  await third;
+});
+
+Deno.test("a reader that is gone is told at once and to every write after it", async () => {
+  const errors: unknown[] = [];
+  const broken = new Error("EPIPE");
+  const output = createOutput(
+    { write: () => Promise.reject(broken) },
+    false,
+    (e) => errors.push(e),
+  );
+  await print(output, "x");
+  await assert.rejects(output.flush(), broken);
+  await assert.rejects(print(output, "y"), broken);
+  assert.deepEqual(errors, [broken]);
+});
+
+Deno.test("relative paths begin where the caller is", () => {
+  assert.equal(resolvePath("/home/me/", "a/b"), "/home/me/a/b");
+  assert.equal(resolvePath("/home/me", "/a"), "/a");
+});

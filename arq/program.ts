@@ -1,0 +1,211 @@
+/**
+ * The command line of `arq` as commander sees it: commands, options, help. Parses and hands over;
+ * what a command does is in `commands/`.
+ */
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { idProblem } from "@arqon/proto";
+import { authGen } from "./commands/auth_gen.ts";
+import { authKeys } from "./commands/auth_keys.ts";
+import { pub } from "./commands/pub.ts";
+import { status } from "./commands/status.ts";
+import { sub } from "./commands/sub.ts";
+import { CommandError, EXIT, EXIT_HELP } from "./exit.ts";
+import { print } from "./io.ts";
+import type { Io } from "./io.ts";
+import { ALGORITHMS, parseGrant, parseTtl, ROLES } from "./token.ts";
+import type { Grant } from "./token.ts";
+
+const VERSION = "0.1.0";
+
+/** Commander wants its own error for a bad value, so that it can name the option. */
+function value<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      throw new InvalidArgumentError(`\n${error.message}${error.hint ? `\n${error.hint}` : ""}`);
+    }
+  };
+}
+
+function positive(what: string, whole: boolean, max: number): (text: string) => number {
+  return (text) => {
+    const number = Number(text);
+    const fits = text.trim() !== "" && number > 0 && number <= max;
+    if (fits && (!whole || Number.isInteger(number))) return number;
+    throw new InvalidArgumentError(`Expected ${what}.`);
+  };
+}
+
+function room(text: string): string {
+  const problem = idProblem(text);
+  if (problem === undefined) return text;
+  throw new InvalidArgumentError(`Not a room: ${problem}.`);
+}
+
+const examples = (...lines: string[]) =>
+  `\nExamples:\n${lines.map((line) => `  ${line}\n`).join("")}`;
+
+function withConnection(command: Command): Command {
+  return command
+    .option(
+      "--url <url>",
+      "the bus, for example ws://127.0.0.1:4000 (default: the running dev bus)",
+    )
+    .option("--ops-url <url>", "its ops listener, for example http://127.0.0.1:4001")
+    .option("--admin-url <url>", "its admin listener, for example http://127.0.0.1:4002")
+    .option("--token <jwt>", "the token (default: one made with the dev bus's key)")
+    .option("--token-file <file>", "read the token from a file; keeps it out of the process list");
+}
+
+function addAuth(program: Command, run: Run): void {
+  const auth = program.command("auth").description("make keys and tokens");
+  auth.command("keys")
+    .description("make a key pair: a private JWK for your token server, a public set for the bus")
+    .option("--out <dir>", "folder for the two files", ".")
+    .addOption(
+      new Option("--alg <name>", "signature algorithm").choices(ALGORITHMS).default("RS256"),
+    )
+    .option("--json", "print the paths as JSON")
+    .addHelpText("after", examples("arq auth keys --out keys", "arq auth keys --alg EdDSA --json"))
+    .action(run((io, flags) => authKeys(io, flags)));
+  auth.command("gen")
+    .description("make a token and print it; with the dev bus's key unless --key is given")
+    .addOption(new Option("--role <name>", "role of the token").choices(ROLES).default("user"))
+    .option("--tenant <id>", "tenant", "default")
+    .option("--user <id>", "user id (default: dev-ROLE)")
+    .option(
+      "--grant <room:actions>",
+      "allow only this; repeatable (default: everything in the tenant)",
+      (text: string, before: Grant[] = []) => [...before, value(parseGrant)(text)],
+    )
+    .option("--ttl <time>", "how long it is good: 15m, 1h, 7d or seconds", value(parseTtl), 3_600)
+    .option("--key <file>", "private JWK to sign with, as arq auth keys makes it")
+    .option("--issuer <text>", "iss of the token (with --key)")
+    .option("--audience <text>", "aud of the token (with --key)")
+    .option("--json", "print the token and what it says as JSON")
+    .addHelpText(
+      "after",
+      examples(
+        "arq auth gen --role user",
+        "arq auth gen --tenant acme --user u1 --grant 'chat-*:publish,subscribe' --ttl 15m",
+        "arq auth gen --key keys/arqon-private.jwk.json --issuer https://issuer.example --audience arqon",
+      ),
+    )
+    .action(run((io, flags) => authGen(io, flags)));
+}
+
+function addPub(program: Command, run: Run): void {
+  withConnection(program.command("pub"))
+    .description("publish to a room: one event, or one per line of NDJSON")
+    .argument("<room>", "the room", room)
+    .argument("[data]", "the event's data: JSON, or else text")
+    .option("--ndjson <file>", "one event a line, its bytes as they are; - is stdin")
+    .option("--type <type>", "type of the events", "message")
+    .option("--rate <n>", "at most n messages a second", positive("a number above 0", false, 1e9))
+    .option(
+      "--window <n>",
+      "messages under way before the first must be acknowledged; 1 keeps their order even when the bus says 429",
+      positive("a whole number from 1 to 1000", true, 1_000),
+      256,
+    )
+    .option("--json", "print the result as JSON")
+    .addHelpText(
+      "after",
+      "\nA file with a line that is not JSON is refused before anything of it is sent; stdin up to that line." +
+        "\nEvery event has a message_id, so that one repeated after a reconnect arrives once.\n" +
+        examples(
+          `arq pub lobby '{"hello":"world"}'`,
+          "arq pub lobby 'hello' --type chat",
+          "arq pub github --ndjson events.ndjson --rate 500",
+          "tail -f log.ndjson | arq pub logs --ndjson -",
+        ),
+    )
+    .action(
+      run((io, flags, [name, data]) => pub(io, name as string, data as string | undefined, flags)),
+    );
+}
+
+function addSub(program: Command, run: Run): void {
+  withConnection(program.command("sub"))
+    .description("print what is published to rooms")
+    .argument(
+      "<rooms...>",
+      "the rooms",
+      (text: string, before: string[] = []) => [...before, room(text)],
+    )
+    .option(
+      "--count <n>",
+      "end after n messages",
+      positive("a whole number above 0", true, 2 ** 53),
+    )
+    .option("--json", "one JSON object a line, JSON data as it came")
+    .addHelpText(
+      "after",
+      "\nOn a terminal a message is a line `room type sender data`; in a pipe it is exactly its bytes" +
+        "\nand a newline. Everything else, also a loss of messages (GAP), goes to stderr.\n" +
+        examples(
+          "arq sub lobby",
+          "arq sub lobby alerts --json | jq .data",
+          "arq sub github --count 296 > events.ndjson",
+        ),
+    )
+    .action(run((io, flags, [rooms]) => sub(io, rooms as string[], flags)));
+}
+
+function addStatus(program: Command, run: Run): void {
+  withConnection(program.command("status"))
+    .description("is the bus ready, and what does it do?")
+    .option("--json", "print it as JSON")
+    .addHelpText(
+      "after",
+      "\nReadiness comes from the ops listener, the figures from the admin API (token of role admin)." +
+        "\nExit code 1 when the bus is not ready.\n" +
+        examples(
+          "arq status",
+          "arq status --ops-url http://10.0.0.7:4001 --json",
+        ),
+    )
+    .action(run((io, flags) => status(io, flags)));
+}
+
+/** Commander's options are what the definitions above make them; the types are checked there. */
+// deno-lint-ignore no-explicit-any
+type Action = (io: Io, flags: any, operands: readonly unknown[]) => Promise<number>;
+type Run = (action: Action) => (...args: unknown[]) => Promise<void>;
+
+/** Runs one command line and returns its exit code. Rejects with what the command throws. */
+export async function runProgram(io: Io, args: readonly string[]): Promise<number> {
+  let exit_code: number = EXIT.ok;
+  const run: Run = (action) => async (...parsed) => {
+    const command = parsed.pop() as Command;
+    parsed.pop();
+    exit_code = await action(io, command.opts(), parsed);
+  };
+  const program = new Command("arq")
+    .description("The command line of ArqonBus.")
+    .version(VERSION)
+    .exitOverride()
+    .showHelpAfterError("(add --help for usage)")
+    .configureOutput({
+      writeOut: (text) => void print(io.stdout, text),
+      writeErr: (text) => void print(io.stderr, text),
+      getOutHelpWidth: () => 100,
+      getErrHelpWidth: () => 100,
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    })
+    .addHelpText("afterAll", `\n${EXIT_HELP}`);
+  addAuth(program, run);
+  addPub(program, run);
+  addSub(program, run);
+  addStatus(program, run);
+  try {
+    await program.parseAsync([...args], { from: "user" });
+    return exit_code;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  }
+}

@@ -1,0 +1,93 @@
+/**
+ * Runs the real `arq` as its own process for tests, with the permissions of `deno task arq`, in a
+ * folder of its own so that no other development bus of this checkout is found.
+ */
+const ROOT = new URL("../../", import.meta.url).pathname;
+const WAIT_MS = 30_000;
+
+/** The permissions that `deno task arq` gives, read from the task itself. */
+async function permissions(): Promise<string[]> {
+  const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
+  return String(tasks.arq).split(" ").filter((word) => word.startsWith("--"));
+}
+
+/** What a finished `arq` left. */
+export interface ArqResult {
+  code: number;
+  stdout: string;
+  bytes: Uint8Array;
+  stderr: string;
+}
+
+/** A running `arq`. */
+export interface ArqProcess {
+  readonly child: Deno.ChildProcess;
+  /** Resolves when stderr contains `text`; rejects when the process ends first or it takes too long. */
+  says(text: string): Promise<void>;
+  result(): Promise<ArqResult>;
+}
+
+/** Where `arq` starts (`cwd`; this checkout if absent) and what it reads. Without either it has no stdin. */
+export interface ArqOptions {
+  cwd?: string;
+  stdin?: string | Uint8Array;
+  /** Leave stdin open for the test to write to. */
+  keep_stdin?: boolean;
+}
+
+/** Starts `arq` with these arguments. */
+export async function startArq(args: string[], options: ArqOptions = {}): Promise<ArqProcess> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", ...await permissions(), `${ROOT}arq/main.ts`, ...args],
+    cwd: options.cwd ?? ROOT,
+    // `deno task` sets it, and a test may run below one.
+    env: { INIT_CWD: options.cwd ?? ROOT },
+    stdin: options.stdin === undefined && !options.keep_stdin ? "null" : "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  if (options.stdin !== undefined) {
+    const text = options.stdin;
+    const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
+    const writer = child.stdin.getWriter();
+    writer.write(bytes as Uint8Array<ArrayBuffer>).then(() => writer.close()).catch(() => {});
+  }
+  let stderr = "";
+  let heard = () => {};
+  const err = child.stderr.pipeThrough(new TextDecoderStream()).pipeTo(
+    new WritableStream({
+      write(text) {
+        stderr += text;
+        heard();
+      },
+    }),
+  ).finally(() => heard());
+  let out: Promise<Uint8Array> | undefined;
+  const read = () => out ??= new Response(child.stdout).bytes();
+  return {
+    child,
+    async says(text) {
+      let ended = false;
+      child.status.then(() => (ended = true, heard()));
+      const deadline_ms = Date.now() + WAIT_MS;
+      while (!stderr.includes(text)) {
+        const left_ms = deadline_ms - Date.now();
+        if (ended || left_ms <= 0) throw new Error(`arq did not say ${text}:\n${stderr}`);
+        await new Promise<void>((resolve) => {
+          const timer = setTimeout(resolve, left_ms);
+          heard = () => (clearTimeout(timer), resolve());
+        });
+      }
+    },
+    async result() {
+      const [bytes, status] = await Promise.all([read(), child.status]);
+      await err;
+      return { code: status.code, bytes, stdout: new TextDecoder().decode(bytes), stderr };
+    },
+  };
+}
+
+/** Runs `arq` to its end. */
+export async function runArq(args: string[], options: ArqOptions = {}): Promise<ArqResult> {
+  return await (await startArq(args, options)).result();
+}

@@ -1,0 +1,95 @@
+/** The ops and admin listeners over real HTTP on loopback. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { createMetrics } from "../shared/metrics.ts";
+import type { HealthReport } from "../shared/ops.ts";
+import { startListeners } from "./listeners.ts";
+import type { ListenerOptions, Listeners } from "./listeners.ts";
+
+const LOOPBACK = { host: "127.0.0.1", port: 0 };
+const READY: HealthReport = { checks: { spine: { ok: true, since_ms: 0, detail: "fine" } } };
+
+async function withListeners(
+  options: Partial<ListenerOptions>,
+  body: (listeners: Listeners) => Promise<void>,
+): Promise<void> {
+  const listeners = await startListeners({
+    config: { ops: LOOPBACK, admin: LOOPBACK },
+    registry: createMetrics({ node_id: "b1", version: "0" }),
+    health: () => READY,
+    now: Date.now,
+    ...options,
+  });
+  try {
+    await body(listeners);
+  } finally {
+    await listeners.close();
+  }
+}
+
+async function answer(address: string, path: string, init?: RequestInit) {
+  const response = await fetch(`${address}${path}`, init);
+  return { status: response.status, headers: response.headers, body: await response.text() };
+}
+
+Deno.test("ops serves metrics and health", async () => {
+  await withListeners({}, async ({ ops_url: ops }) => {
+    assert.match((await answer(ops, "/metrics")).body, /^arqon_build_info\{.*node_id="b1".*\} 1$/m);
+    const ready = await answer(ops, "/health/ready");
+    assert.equal(ready.status, 200);
+    assert.equal(JSON.parse(ready.body).checks.spine.detail, "fine");
+  });
+});
+
+Deno.test("a Brain that is not ready answers its probe with 503", async () => {
+  const health = (): HealthReport => ({
+    checks: { spine: { ok: false, since_ms: 0, detail: "" } },
+  });
+  await withListeners({ health }, async ({ ops_url: ops }) => {
+    assert.equal((await answer(ops, "/health/ready")).status, 503);
+    assert.equal((await answer(ops, "/health/live")).status, 200);
+  });
+});
+
+Deno.test("without a check of tokens the admin listener has no path", async () => {
+  await withListeners({}, async ({ admin_url: admin }) => {
+    for (const path of ["/", "/v1/status", "/metrics"]) {
+      const { status, headers, body } = await answer(admin, path);
+      assert.equal(status, 404);
+      assert.equal(headers.get("content-type"), "application/problem+json");
+      assert.equal(JSON.parse(body).reason, "not-found");
+    }
+  });
+});
+
+Deno.test("with one, status answers to an admin alone", async () => {
+  const authorizeAdmin = (request: Request): Promise<void> => {
+    const token = request.headers.get("authorization");
+    if (token === "Bearer broken") return Promise.reject(new TypeError("a bug"));
+    return token === "Bearer admin"
+      ? Promise.resolve()
+      : Promise.reject(new ArqonError("token-missing"));
+  };
+  await withListeners({ authorizeAdmin }, async ({ admin_url: admin }) => {
+    const as = (token: string, method = "GET") => ({ method, headers: { authorization: token } });
+    assert.equal((await answer(admin, "/v1/status")).status, 401);
+    assert.equal((await answer(admin, "/v1/other", as("Bearer admin"))).status, 404);
+    assert.equal((await answer(admin, "/v1/status", as("Bearer broken"))).status, 500);
+    assert.equal((await answer(admin, "/v1/status", as("Bearer admin", "PUT"))).status, 405);
+    const { status, body } = await answer(admin, "/v1/status", as("Bearer admin"));
+    assert.equal(status, 200);
+    assert.deepEqual(JSON.parse(body), { component: "brain", ...READY });
+  });
+});
+
+Deno.test("a port that is taken is named with its table, and nothing stays open", async () => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr;
+  const admin = { host: "127.0.0.1", port };
+  await assert.rejects(
+    withListeners({ config: { ops: LOOPBACK, admin } }, () => Promise.resolve()),
+    (error) =>
+      error instanceof Error &&
+      error.message.startsWith(`admin listener: port ${port} on 127.0.0.1 is in use`),
+  );
+});

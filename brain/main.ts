@@ -1,0 +1,81 @@
+/**
+ * A Brain as a process of its own: arguments, files, clock and signals end here. It needs NATS; in
+ * one process with a Shield, `deno task dev` starts `server.ts` instead.
+ */
+import type { Config } from "../shared/config/schema.ts";
+import { createLogger } from "../shared/log.ts";
+import { createMetrics, watchEventLoop } from "../shared/metrics.ts";
+import {
+  configArgument,
+  EXIT_FAILED,
+  EXIT_USAGE,
+  loadConfigFile,
+  logUnhandled,
+  stopSignal,
+  stopWith,
+  textOf,
+  writeStderr,
+} from "../shared/process.ts";
+import { registerSpineMetrics } from "../shared/spine/metrics.ts";
+import { openSpine } from "../shared/spine/open.ts";
+import manifest from "./deno.json" with { type: "json" };
+import { startListeners } from "./listeners.ts";
+import { startBrain } from "./server.ts";
+
+const HELP = `Usage: brain --config FILE
+
+Serves room commands and taps messages on a NATS Spine.
+
+  --config FILE   the node's config.toml (docs/configuration.md); it needs a [nats] table
+  --help          this text
+  --version       the release
+
+Exit codes: 0 stopped by SIGINT or SIGTERM, 1 could not start, 2 wrong arguments or configuration.`;
+
+const NO_NATS = `[nats] is missing: a Brain of its own needs NATS, because the embedded Spine \
+cannot be shared between processes. Add for example
+
+[nats]
+urls = ["nats://127.0.0.1:4222"]
+
+or run \`deno task dev\`: Shield and Brain in one process, without NATS.`;
+
+const PROGRAM = "brain";
+const { version } = manifest;
+
+async function run(config: Config): Promise<void> {
+  const now = Date.now;
+  const log = createLogger({ ...config.log, component: PROGRAM, now, write: writeStderr });
+  logUnhandled(log);
+  const stopping = stopSignal(PROGRAM, log);
+  const node_id = config.server.node_id ?? `brain-${crypto.randomUUID().slice(0, 8)}`;
+  const registry = createMetrics({ node_id, version });
+  using _loop = watchEventLoop(registry, now);
+  const files = { read: (path: string) => Deno.readTextFileSync(path) };
+
+  const spine = await openSpine(config, { log: log.child({ part: "spine" }), now, files });
+  registerSpineMetrics(spine, registry);
+  const brain = await startBrain({ config, spine, log, registry, now, random: Math.random });
+  const listeners = await startListeners({ config, registry, health: brain.health, now, log });
+  const { ops_url, admin_url } = listeners;
+  log.info("ready", { version, node_id, ops_url, admin_url, tap: config.brain.tap });
+
+  await stopping;
+  // Listeners last: probes see "draining" until the end.
+  await brain.drain();
+  await spine.drain();
+  await listeners.close();
+  log.info("stopped");
+}
+
+if (import.meta.main) {
+  const file = configArgument({ program: PROGRAM, help: HELP, version });
+  const config = loadConfigFile(PROGRAM, file, { ops_port: 4101, admin_port: 4102 });
+  if (config.nats === undefined) stopWith(PROGRAM, EXIT_USAGE, `${file}: ${NO_NATS}`);
+  try {
+    await run(config);
+  } catch (error) {
+    stopWith(PROGRAM, EXIT_FAILED, textOf(error));
+  }
+  Deno.exit(0);
+}

@@ -1,0 +1,209 @@
+/** The Brain as the process that operators run: its arguments, its permissions, its end. */
+import assert from "node:assert/strict";
+import { writeEnvelope } from "@arqon/proto";
+import { configFrom } from "../shared/config/load.ts";
+import { createLogger } from "../shared/log.ts";
+import { openSpine } from "../shared/spine/open.ts";
+import { roomSubject } from "../shared/subject.ts";
+import { startNats } from "../tests/nats_server.ts";
+import { accepted, TRACE_ID } from "./rooms/command_probe.ts";
+import manifest from "./deno.json" with { type: "json" };
+
+const MAIN = new URL("main.ts", import.meta.url).pathname;
+/** Those of `deno task brain`, narrowed to the files and hosts of the test. */
+const permissions = (folder: string) => ["--allow-net=127.0.0.1", `--allow-read=${folder}`];
+/** Only a process that hangs gets here. */
+const PATIENCE_MS = 60_000;
+
+interface Process extends AsyncDisposable {
+  readonly child: Deno.ChildProcess;
+  /** The first stderr line that holds every one of `parts`, also when it was there before. */
+  line(...parts: string[]): Promise<string>;
+  stderr(): string;
+}
+
+function startProcess(folder: string, args: string[]): Process {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", ...permissions(folder), MAIN, ...args],
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const lines: string[] = [];
+  let news = Promise.withResolvers<void>();
+  let ended = false;
+  const reading = (async () => {
+    let rest = "";
+    for await (const chunk of child.stderr.pipeThrough(new TextDecoderStream())) {
+      const parts = (rest + chunk).split("\n");
+      rest = parts.pop() ?? "";
+      lines.push(...parts);
+      news.resolve();
+      news = Promise.withResolvers();
+    }
+    ended = true;
+    news.resolve();
+  })();
+  const line = async (...parts: string[]): Promise<string> => {
+    for (;;) {
+      const found = lines.find((text) => parts.every((part) => text.includes(part)));
+      if (found !== undefined) return found;
+      if (ended) throw new Error(`the process ended without ${parts}:\n${lines.join("\n")}`);
+      await news.promise;
+    }
+  };
+  const hung = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
+  return {
+    child,
+    line,
+    stderr: () => lines.join("\n"),
+    [Symbol.asyncDispose]: async () => {
+      // An ended process has no pid to signal: that is the good case.
+      try {
+        child.kill("SIGKILL");
+      } catch (error) {
+        if (!(error instanceof TypeError)) throw error;
+      }
+      await child.status;
+      await reading;
+      clearTimeout(hung);
+    },
+  };
+}
+
+async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "arqon-brain-" });
+  try {
+    await body(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** Runs to the end. */
+async function run(folder: string, args: string[]) {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", ...permissions(folder), MAIN, ...args],
+    stdin: "null",
+  }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+}
+
+function configText(nats_url: string): string {
+  return `
+[nats]
+urls = ["${nats_url}"]
+[ops]
+host = "127.0.0.1"
+port = 0
+[admin]
+port = 0
+[brain]
+tap = true
+`;
+}
+
+/** The value of `key=` in a logfmt line. */
+function field(line: string, key: string): string {
+  return line.match(new RegExp(` ${key}=(\\S+)`))?.[1] ?? "";
+}
+
+Deno.test("the process serves rooms, taps, reports its health, and SIGTERM ends it with 0", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await withFolder(async (folder) => {
+    const file = `${folder}/config.toml`;
+    await Deno.writeTextFile(file, configText(nats.url));
+    await using brain = startProcess(folder, ["--config", file]);
+    const ready = await brain.line('msg="ready"');
+
+    const health = await fetch(`${field(ready, "ops_url")}/health/ready`);
+    assert.equal(health.status, 200);
+    assert.equal((await health.json()).checks.spine.status, "ok");
+    const admin = await fetch(`${field(ready, "admin_url")}/v1/status`);
+    assert.equal(admin.status, 404);
+    await admin.body?.cancel();
+
+    const now = Date.now;
+    const write = () => {};
+    const log = createLogger({ level: "info", format: "logfmt", component: "test", now, write });
+    const spine = await openSpine(configFrom({ nats: { urls: [nats.url] } }), { log, now });
+    try {
+      await accepted(spine, { name: "room.set", data: { key: "topic", value: "hi" } });
+      const { version, value } = await accepted(spine, {
+        name: "room.get",
+        data: { key: "topic" },
+      });
+      assert.deepEqual({ version, value }, { version: 1, value: "hi" });
+
+      const envelope = writeEnvelope({
+        trace_id: TRACE_ID,
+        tenant_id: "acme",
+        room_id: "lobby",
+        event: { type: "chat", data: new TextEncoder().encode("a secret") },
+      });
+      spine.publish(roomSubject("in", "acme", "lobby"), envelope);
+      const tapped = await brain.line("module=tap", `trace_id=${TRACE_ID}`);
+      assert.match(
+        tapped,
+        /^level=info component=brain module=tap tenant=acme room=lobby type=chat /,
+      );
+    } finally {
+      await spine.drain();
+    }
+    const metrics = await (await fetch(`${field(ready, "ops_url")}/metrics`)).text();
+    assert.match(metrics, /^brain_commands_total\{name="room.set",code="0"\} 1$/m);
+
+    brain.child.kill("SIGTERM");
+    const { code, signal } = await brain.child.status;
+    assert.deepEqual({ code, signal }, { code: 0, signal: null });
+    await brain.line('msg="stopped"');
+    assert.doesNotMatch(brain.stderr(), /a secret/);
+  });
+});
+
+Deno.test("what is wrong with the arguments or the file is said without a stack trace, exit 2", async () => {
+  await withFolder(async (folder) => {
+    const file = `${folder}/config.toml`;
+    const cases: [args: string[], config: string, said: string][] = [
+      [[], "", "--config FILE is missing"],
+      [["--bogus"], "", "--bogus"],
+      [["extra", "--config", file], "", "extra"],
+      [["--config", `${folder}/none.toml`], "", `cannot read ${folder}/none.toml`],
+      [["--config", file], "[brain]\ntapp = 1\n", "config.toml:2:1 brain.tapp"],
+      [["--config", file], "", "[nats] is missing: a Brain of its own needs NATS"],
+    ];
+    for (const [args, config, said] of cases) {
+      await Deno.writeTextFile(file, config);
+      const { code, stderr } = await run(folder, args);
+      assert.equal(code, 2, stderr);
+      assert.ok(stderr.includes(said), `${stderr} should say: ${said}`);
+      assert.doesNotMatch(stderr, /^\s+at /m);
+    }
+  });
+});
+
+Deno.test("a NATS that is not there is said without a stack trace, exit 1", async () => {
+  await withFolder(async (folder) => {
+    const gone = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = gone.addr;
+    gone.close();
+    const file = `${folder}/config.toml`;
+    const nats = `[nats]\nurls = ["nats://127.0.0.1:${port}"]\nconnect_timeout_ms = 500\n`;
+    await Deno.writeTextFile(file, nats);
+    const { code, stderr } = await run(folder, ["--config", file]);
+    assert.equal(code, 1, stderr);
+    assert.match(stderr, /brain: The Spine is not available: /);
+    assert.doesNotMatch(stderr, /^\s+at /m);
+  });
+});
+
+Deno.test("--help and --version answer on stdout with exit 0", async () => {
+  await withFolder(async (folder) => {
+    const help = await run(folder, ["--help"]);
+    assert.equal(help.code, 0);
+    assert.match(help.stdout, /^Usage: brain --config FILE/);
+    const version = await run(folder, ["--version"]);
+    assert.equal(version.stdout, `brain ${manifest.version}\n`);
+  });
+});

@@ -1,0 +1,136 @@
+/** A whole Brain on an embedded Spine. On NATS: `race_test.ts`; as a process: `main_test.ts`. */
+import assert from "node:assert/strict";
+import { ArqonError, writeEnvelope } from "@arqon/proto";
+import { configFrom } from "../shared/config/load.ts";
+import { createLogger } from "../shared/log.ts";
+import { createMetrics } from "../shared/metrics.ts";
+import { isReady } from "../shared/ops.ts";
+import { openEmbedded } from "../shared/spine/embedded.ts";
+import type { Spine } from "../shared/spine/spine.ts";
+import { roomSubject } from "../shared/subject.ts";
+import { accepted, sendCommand, TRACE_ID } from "./rooms/command_probe.ts";
+import { startBrain } from "./server.ts";
+import type { Brain } from "./server.ts";
+
+interface Stand {
+  readonly spine: Spine;
+  readonly brain: Brain;
+  readonly lines: string[];
+  metrics(): Promise<string>;
+}
+
+/** A Brain on an embedded Spine, for as long as `body` runs. */
+async function withBrain(
+  settings: Record<string, unknown>,
+  body: (stand: Stand) => Promise<void>,
+) {
+  const lines: string[] = [];
+  const write = (line: string) => void lines.push(line);
+  const now = Date.now;
+  const log = createLogger({ level: "info", format: "logfmt", component: "brain", now, write });
+  const spine = openEmbedded({ log, now });
+  const registry = createMetrics({ node_id: "b1", version: "0" });
+  const config = configFrom(settings);
+  try {
+    const brain = await startBrain({ config, spine, log, registry, now, random: Math.random });
+    await body({ spine, brain, lines, metrics: () => registry.metrics() });
+    await brain.drain();
+  } finally {
+    await spine.drain();
+  }
+}
+
+function publishChat(spine: Spine): void {
+  const envelope = writeEnvelope({
+    trace_id: TRACE_ID,
+    tenant_id: "acme",
+    room_id: "lobby",
+    event: { type: "chat" },
+  });
+  spine.publish(roomSubject("in", "acme", "lobby"), envelope);
+}
+
+Deno.test("a Brain serves commands, and taps what it is told to", async () => {
+  await withBrain({ brain: { tap: true } }, async ({ spine, brain, lines, metrics }) => {
+    assert.ok(isReady(brain.health()));
+    publishChat(spine);
+    const { version } = await accepted(spine, { name: "room.set", data: { key: "k", value: 1 } });
+    assert.equal(version, 1);
+    assert.equal(lines.filter((line) => line.includes("module=tap")).length, 1);
+    const text = await metrics();
+    assert.match(text, /^brain_room_count 1$/m);
+    assert.match(text, /^brain_tap_messages_total\{outcome="logged"\} 1$/m);
+    assert.match(text, /^brain_command_duration_seconds_count\{name="room.set"\} 1$/m);
+  });
+});
+
+Deno.test("tap = false listens to nothing", async () => {
+  await withBrain({ brain: { tap: false } }, async ({ spine, lines, metrics }) => {
+    publishChat(spine);
+    await spine.flush();
+    assert.deepEqual(lines, []);
+    assert.doesNotMatch(await metrics(), /^brain_tap_messages_total\{/m);
+  });
+});
+
+Deno.test("two Brains on one Spine share the commands of a room and lose none", async () => {
+  await withBrain({}, async ({ spine }) => {
+    const log = createLogger({
+      level: "error",
+      format: "logfmt",
+      component: "brain",
+      now: Date.now,
+      write: () => {},
+    });
+    const second = await startBrain({
+      config: configFrom({}),
+      spine,
+      log,
+      registry: createMetrics({ node_id: "b2", version: "0" }),
+      now: Date.now,
+      random: Math.random,
+    });
+    const all = Array.from(
+      { length: 300 },
+      (_, index) => sendCommand(spine, { name: "set", data: { key: `k${index}`, value: index } }),
+    );
+    const codes = (await Promise.all(all)).map(({ code }) => code);
+    assert.deepEqual(codes, Array(300).fill(0));
+    const { version, state } = await accepted(spine, { name: "get" });
+    assert.equal(version, 300);
+    assert.equal(Object.keys(state).length, 300);
+    await second.drain();
+  });
+});
+
+Deno.test("a draining Brain answers what it has, takes nothing new, and says it is not ready", async () => {
+  await withBrain({}, async ({ spine, brain }) => {
+    const taken = sendCommand(spine, { name: "set", data: { key: "k", value: 1 } });
+    await spine.flush();
+    const draining = brain.drain();
+    assert.equal(brain.drain(), draining);
+    assert.equal(isReady(brain.health()), false);
+    await draining;
+    assert.equal((await taken).code, 0);
+    await assert.rejects(
+      sendCommand(spine, { name: "get" }),
+      (error) => error instanceof ArqonError && error.reason === "brain-unavailable",
+    );
+  });
+});
+
+Deno.test("a Brain does not start without its Spine", async () => {
+  await withBrain({}, async ({ spine, brain }) => {
+    await brain.drain();
+    await spine.drain();
+    assert.equal(isReady(brain.health()), false);
+    const registry = createMetrics({ node_id: "b2", version: "0" });
+    const write = () => {};
+    const now = Date.now;
+    const log = createLogger({ level: "error", format: "logfmt", component: "brain", now, write });
+    await assert.rejects(
+      startBrain({ config: configFrom({}), spine, log, registry, now, random: Math.random }),
+      (error) => error instanceof ArqonError && error.reason === "spine-unavailable",
+    );
+  });
+});

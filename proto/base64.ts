@@ -1,0 +1,23 @@
+/** Standard base64 with padding (RFC 4648, section 4), strict when it reads. */
+const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
+
+/** Bytes per step: `String.fromCharCode` takes its units as arguments, and their number is limited. */
+const STEP = 8_192;
+
+/** Any number of bytes; the text form of `data` and `signature` carries them so. */
+export function encodeBase64(bytes: Uint8Array): string {
+  let binary = "";
+  for (let at = 0; at < bytes.length; at += STEP) {
+    binary += String.fromCharCode(...bytes.subarray(at, at + STEP));
+  }
+  return btoa(binary);
+}
+
+/** `undefined` when the text is not base64. */
+export function decodeBase64(text: string): Uint8Array<ArrayBuffer> | undefined {
+  if (text.length % 4 !== 0 || !BASE64.test(text)) return undefined;
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let at = 0; at < binary.length; at++) bytes[at] = binary.charCodeAt(at);
+  return bytes;
+}

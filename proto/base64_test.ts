@@ -1,0 +1,26 @@
+/** Base64 against Node's, and what is not base64. */
+import fc from "fast-check";
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { decodeBase64, encodeBase64 } from "./base64.ts";
+
+Deno.test("base64 goes both ways, as Node has it", () => {
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
+    const text = encodeBase64(bytes);
+    assert.equal(text, Buffer.from(bytes).toString("base64"));
+    assert.deepEqual(Array.from(decodeBase64(text) ?? []), Array.from(bytes));
+  }));
+});
+
+Deno.test("a megabyte is encoded without running out of stack", () => {
+  const bytes = new Uint8Array(1_048_576).fill(0xab);
+  assert.equal(encodeBase64(bytes), Buffer.from(bytes).toString("base64"));
+});
+
+Deno.test("wrong length, padding, alphabet or spaces are not base64", () => {
+  for (
+    const text of ["A", "AB", "ABC", "A===", "AB=C", "AB-_", "AB C", " ABCD", "ABCD\n", "é==="]
+  ) {
+    assert.equal(decodeBase64(text), undefined, text);
+  }
+});

@@ -1,0 +1,44 @@
+/** The error class and the registry that it takes its codes and texts from. */
+import assert from "node:assert/strict";
+import { DecodeError } from "./decode_error.ts";
+import { ArqonError, errorMessage } from "./error.ts";
+import { CLOSES, ERRORS } from "./gen/errors.ts";
+
+Deno.test("an error has the code, the text and the wait of its reason", () => {
+  const error = new ArqonError("not-granted", "publish to lobby", { retry_after_ms: 5 });
+  assert.equal(error.name, "ArqonError");
+  assert.equal(error.code, 403);
+  assert.equal(error.message, "The token does not grant publish to lobby");
+  assert.equal(error.retry_after_ms, 5);
+  assert.equal(new ArqonError("token-missing").retry_after_ms, 0);
+});
+
+Deno.test("a detail is put in as it is, also with dollar signs", () => {
+  assert.equal(errorMessage("invalid-room", "$& {detail}"), "Invalid room: $& {detail}");
+});
+
+Deno.test("the cause is kept for logs and not in the text", () => {
+  const cause = new Error("secret");
+  const error = new ArqonError("internal", "", { cause });
+  assert.equal(error.cause, cause);
+  assert.doesNotMatch(error.message, /secret/);
+});
+
+Deno.test("a DecodeError is an ArqonError with code 400 and, from text, the request's id", () => {
+  const error = new DecodeError("unknown-field", "Envelope.12", 7);
+  assert.ok(error instanceof ArqonError);
+  assert.equal(error.code, 400);
+  assert.equal(error.reason, "unknown-field");
+  assert.equal(error.message, "Unknown field: Envelope.12");
+  assert.equal(error.request_id, 7);
+  assert.equal(new DecodeError("malformed-frame", "x").request_id, undefined);
+});
+
+Deno.test("every reason has its own number, and a close code of the table exactly when it closes", () => {
+  const numbers = Object.values(ERRORS).map(({ number }) => number);
+  assert.equal(new Set(numbers).size, numbers.length);
+  for (const [reason, { outcome, close }] of Object.entries(ERRORS)) {
+    assert.equal(outcome === "close", close !== 0, reason);
+    if (close !== 0) assert.ok(Object.hasOwn(CLOSES, close), `${reason}: close ${close}`);
+  }
+});

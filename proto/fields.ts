@@ -1,0 +1,46 @@
+/**
+ * What the strict decoders share: the one-time rule for singular fields, and errors that name the
+ * field. A message's names are an array: its own name first, then each field's at its number.
+ */
+import { DecodeError } from "./decode_error.ts";
+import { WIRE_VARINT, type WireReader } from "./wire.ts";
+
+/** A message's name at 0 and each field's name at its number; a hole is an unknown field. */
+export type FieldNames = readonly string[];
+
+/** The highest known field number that `seenOnce` can keep in one 32-bit mask. */
+const MASK_BITS = 31;
+
+/** Marks the tag's field as seen; throws `repeated-field` when it already was. */
+export function seenOnce(seen: number, tag: number, names: FieldNames): number {
+  const field = tag >>> 3;
+  if (field >= names.length || field > MASK_BITS) return seen;
+  const bit = 1 << field;
+  if ((seen & bit) !== 0) throw new DecodeError("repeated-field", fieldName(field, names));
+  return seen | bit;
+}
+
+/** `Message.field` for the detail of an error; an unknown field goes by its number. */
+export function fieldName(field: number, names: FieldNames): string {
+  return `${names[0]}.${names[field] ?? field}`;
+}
+
+/** A known field number with another wire type than the field's own. */
+export function wrongType(tag: number, names: FieldNames): DecodeError {
+  const type = tag & 7;
+  const shown = type === WIRE_VARINT ? "a varint" : type === 2 ? "bytes" : "a fixed number";
+  return new DecodeError("malformed-frame", `${fieldName(tag >>> 3, names)} is ${shown}`);
+}
+
+/** For a tag that the caller does not handle: its type is wrong, or it is unknown and refused. */
+export function refuseField(tag: number, names: FieldNames): never {
+  const field = tag >>> 3;
+  if (names[field] !== undefined) throw wrongType(tag, names);
+  throw new DecodeError("unknown-field", fieldName(field, names));
+}
+
+/** For a tag that the caller does not handle: its type is wrong, or it is unknown and passed over. */
+export function skipField(reader: WireReader, tag: number, names: FieldNames): void {
+  if (names[tag >>> 3] !== undefined) throw wrongType(tag, names);
+  reader.skip(tag);
+}

@@ -1,0 +1,22 @@
+/**
+ * What any peer needs to speak ArqonBus: frames, envelopes, codes. Runs in Deno, Node and browsers
+ * and has no dependency. The generated Protobuf classes are not part of it: they are for tools.
+ */
+export * from "./error.ts";
+export * from "./room.ts";
+export { CLOSES, ERRORS } from "./gen/errors.ts";
+export type { CloseCode, Reason } from "./gen/errors.ts";
+export * from "./opcode.ts";
+export * from "./decode_error.ts";
+export type { Uint64 } from "./wire.ts";
+export * from "./scan.ts";
+export type { ScanLimits, ScannedCommand, ScannedEvent } from "./scan_payload.ts";
+export * from "./stamp.ts";
+export * from "./envelope.ts";
+export type { SignalKind } from "./signal_kind.ts";
+export * from "./control.ts";
+export * from "./frame.ts";
+export * from "./text.ts";
+export * from "./text_encode.ts";
+export * from "./signing.ts";
+export { type DataForm, dataForm } from "./content_type.ts";

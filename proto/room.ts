@@ -1,0 +1,29 @@
+/**
+ * What a room or tenant id may be, and the prefix patterns that grants and config use for rooms.
+ * Pure; every peer needs it. Subjects are built from ids in `shared/subject.ts` only.
+ */
+const ID = /^[A-Za-z0-9_~:=-]{1,64}$/;
+
+/** True for one NATS token of 1 to 64 bytes of `[A-Za-z0-9_~:=-]`. */
+export function isId(text: string): boolean {
+  return ID.test(text);
+}
+
+/** Says what is wrong with an id, or `undefined` when it is right. Safe to show: control bytes are escaped. */
+export function idProblem(text: string): string | undefined {
+  if (ID.test(text)) return undefined;
+  if (text === "") return "the id is empty; expected 1 to 64 bytes of [A-Za-z0-9_~:=-]";
+  if (/^[A-Za-z0-9_~:=-]+$/.test(text)) return `${text.length} bytes; at most 64 are allowed`;
+  const bad = text.match(/[^A-Za-z0-9_~:=-]/u)?.[0] ?? "";
+  return `character ${JSON.stringify(bad)} is not allowed; expected [A-Za-z0-9_~:=-]`;
+}
+
+/** A pattern is an id, or a prefix of one followed by `*`, or `*` alone. */
+export function isRoomPattern(pattern: string): boolean {
+  return pattern === "*" || isId(pattern.endsWith("*") ? pattern.slice(0, -1) : pattern);
+}
+
+/** `chat-*` matches every room that begins with `chat-`; without `*` only the same id matches. */
+export function matchesRoomPattern(pattern: string, room: string): boolean {
+  return pattern.endsWith("*") ? room.startsWith(pattern.slice(0, -1)) : pattern === room;
+}

@@ -1,0 +1,173 @@
+/**
+ * Writes the Protobuf wire format: free functions that put into a sized buffer (for the message
+ * path), and a writer that grows (for everything else). Knows no message.
+ */
+import { putUtf8, utf8Size } from "./utf8.ts";
+import type { Uint64 } from "./wire.ts";
+import { WIRE_BYTES } from "./wire.ts";
+
+/** Bytes of a varint; `value` is an integer from 0 to 2^53-1. */
+export function varintSize(value: number): number {
+  if (value < 0x80) return 1;
+  if (value < 0x4000) return 2;
+  let size = 3;
+  for (let rest = value / 0x200000; rest >= 1; rest /= 128) size++;
+  return size;
+}
+
+/** Writes an integer from 0 to 2^53-1 and returns the position after it. */
+export function putVarint(out: Uint8Array, at: number, value: number): number {
+  let rest = value;
+  if (rest > 0xfffffff) {
+    // 28 bits first, so that what is left is a small integer: arithmetic on doubles is slow.
+    const high = Math.floor(rest / 0x10000000);
+    const low = rest - high * 0x10000000;
+    out[at++] = (low & 0x7f) | 0x80;
+    out[at++] = ((low >>> 7) & 0x7f) | 0x80;
+    out[at++] = ((low >>> 14) & 0x7f) | 0x80;
+    out[at++] = ((low >>> 21) & 0x7f) | 0x80;
+    rest = high;
+  }
+  while (rest > 0x7f) {
+    out[at++] = (rest & 0x7f) | 0x80;
+    rest >>>= 7;
+  }
+  out[at++] = rest;
+  return at;
+}
+
+/** Copies `bytes[start..end)` to `out` and returns the position after it. */
+export function putBytes(
+  out: Uint8Array,
+  at: number,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): number {
+  const size = end - start;
+  if (size <= 24) {
+    for (let index = 0; index < size; index++) out[at + index] = bytes[start + index]!;
+  } else {
+    out.set(bytes.subarray(start, end), at);
+  }
+  return at + size;
+}
+
+/** A writer's first buffer; most envelopes and every control message fit. */
+const SPARE_BYTES = 4_096;
+const SPARE_LIMIT_BYTES = 65_536;
+const EMPTY = new Uint8Array();
+
+/** The buffer of the writer that finished last, for the next one: allocating costs the most here. */
+let spare: Uint8Array<ArrayBuffer> | undefined;
+
+/** Writes fields; like Protobuf it leaves out a default value. Throws TypeError for a bad number. */
+export class WireWriter {
+  private out: Uint8Array<ArrayBuffer>;
+  private pos = 0;
+
+  constructor() {
+    this.out = spare ?? new Uint8Array(SPARE_BYTES);
+    spare = undefined;
+  }
+
+  byte(value: number): void {
+    this.reserve(1);
+    this.out[this.pos++] = value;
+  }
+
+  text(field: number, value: string | undefined): void {
+    if (value === undefined || value === "") return;
+    const size = utf8Size(value);
+    this.reserve(size + 20);
+    this.prefix(field, size);
+    this.pos = putUtf8(this.out, this.pos, value, size);
+  }
+
+  bytes(field: number, value: Uint8Array | undefined): void {
+    if (value === undefined || value.length === 0) return;
+    this.reserve(value.length + 20);
+    this.prefix(field, value.length);
+    this.out.set(value, this.pos);
+    this.pos += value.length;
+  }
+
+  /**
+   * Begins an embedded message; what is written next is inside, until `close` with the mark that this
+   * gives. Written also when it stays empty.
+   */
+  open(field: number): number {
+    this.reserve(20);
+    this.pos = putVarint(this.out, this.pos, field << 3 | WIRE_BYTES);
+    return ++this.pos;
+  }
+
+  close(mark: number): void {
+    const size = this.pos - mark;
+    // One byte was left for the length; a longer one moves the message.
+    const more = varintSize(size) - 1;
+    if (more > 0) {
+      this.reserve(more);
+      this.out.copyWithin(mark + more, mark, this.pos);
+      this.pos += more;
+    }
+    putVarint(this.out, mark - 1, size);
+  }
+
+  uint32(field: number, value: number | undefined): void {
+    if (value !== undefined && value > 0xffffffff) throw new TypeError(`not a uint32: ${value}`);
+    this.uint64(field, value);
+  }
+
+  uint64(field: number, value: Uint64 | undefined): void {
+    if (value === undefined || value === 0 || value === 0n) return;
+    if (typeof value === "number") {
+      if (!Number.isSafeInteger(value) || value < 0) throw new TypeError(`not a uint64: ${value}`);
+      this.reserve(20);
+      this.pos = putVarint(this.out, this.pos, field << 3);
+      this.pos = putVarint(this.out, this.pos, value);
+      return;
+    }
+    if (BigInt.asUintN(64, value) !== value) throw new TypeError(`not a uint64: ${value}`);
+    this.bigint(field, value);
+  }
+
+  int64(field: number, value: number | undefined): void {
+    if (value === undefined || value >= 0) return this.uint64(field, value);
+    if (!Number.isSafeInteger(value)) throw new TypeError(`not an integer: ${value}`);
+    this.bigint(field, BigInt.asUintN(64, BigInt(value)));
+  }
+
+  bool(field: number, value: boolean | undefined): void {
+    if (value === true) this.uint64(field, 1);
+  }
+
+  /** An exact copy of what was written. The writer is of no use afterwards. */
+  finish(): Uint8Array<ArrayBuffer> {
+    const { out, pos } = this;
+    this.out = EMPTY;
+    this.pos = 0;
+    if (out.length <= SPARE_LIMIT_BYTES) spare = out;
+    return out.slice(0, pos);
+  }
+
+  private bigint(field: number, value: bigint): void {
+    this.reserve(20);
+    this.pos = putVarint(this.out, this.pos, field << 3);
+    let rest = value;
+    for (; rest > 0x7fn; rest >>= 7n) this.out[this.pos++] = Number(rest & 0x7fn) | 0x80;
+    this.out[this.pos++] = Number(rest);
+  }
+
+  private prefix(field: number, size: number): void {
+    this.pos = putVarint(this.out, this.pos, field << 3 | WIRE_BYTES);
+    this.pos = putVarint(this.out, this.pos, size);
+  }
+
+  private reserve(size: number): void {
+    if (this.pos + size <= this.out.length) return;
+    const grown = new Uint8Array(Math.max(this.out.length * 2, this.pos + size));
+    grown.set(this.out.subarray(0, this.pos));
+    this.out = grown;
+  }
+}

@@ -1,0 +1,39 @@
+// What people write for a URL, right and wrong; nothing is connected to.
+import assert from "node:assert/strict";
+import { parseAddress } from "./address.ts";
+
+Deno.test("what people write becomes the socket's and the check's URL", () => {
+  const local = {
+    socket_url: "ws://localhost:4000/v1/socket",
+    check_url: "http://localhost:4000/v1/auth/check",
+  };
+  for (
+    const text of [
+      "localhost:4000",
+      "ws://localhost:4000",
+      "ws://localhost:4000/",
+      "http://localhost:4000",
+      " ws://localhost:4000/v1/socket ",
+      "ws://localhost:4000/v1/socket/",
+      "ws://localhost:4000?x=1#y",
+    ]
+  ) assert.deepEqual(parseAddress(text), local, text);
+  assert.deepEqual(parseAddress("https://bus.example.com/eu"), {
+    socket_url: "wss://bus.example.com/eu/v1/socket",
+    check_url: "https://bus.example.com/eu/v1/auth/check",
+  });
+  assert.equal(parseAddress("[::1]:4000").socket_url, "ws://[::1]:4000/v1/socket");
+});
+
+Deno.test("a wrong URL says what would be right", () => {
+  const expected = /expected something like "ws:\/\/127\.0\.0\.1:4000"/;
+  for (const text of ["", "ws://", "ftp://x", "ws://a b", "ws://x:99999", "nats://x:4222"]) {
+    assert.throws(() => parseAddress(text), expected, text);
+  }
+  assert.throws(() => parseAddress("ws://user:secret@host"), (error: unknown) => {
+    assert.ok(error instanceof TypeError);
+    assert.match(error.message, /use a token/);
+    assert.ok(!error.message.includes("secret"));
+    return true;
+  });
+});

@@ -1,0 +1,27 @@
+// The bounds of the wait; that the connection waits is in `connection_test.ts`.
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { backoffDelay, DEFAULT_BACKOFF } from "./backoff.ts";
+
+Deno.test("a wait lies between 0 and the doubled ceiling and never above the maximum", () => {
+  fc.assert(fc.property(
+    fc.nat({ max: 10_000 }),
+    fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+    (attempt, draw) => {
+      const delay_ms = backoffDelay(attempt, DEFAULT_BACKOFF, () => draw);
+      assert.ok(delay_ms >= 0);
+      assert.ok(delay_ms < DEFAULT_BACKOFF.max_ms);
+      assert.ok(delay_ms <= DEFAULT_BACKOFF.base_ms * 2 ** attempt);
+    },
+  ));
+});
+
+Deno.test("the ceiling doubles with each attempt until the maximum", () => {
+  const highest = (attempt: number) =>
+    backoffDelay(attempt, { base_ms: 100, max_ms: 1_000 }, () => 0.999_999);
+  assert.deepEqual([0, 1, 2, 3, 4, 5].map(highest), [99, 199, 399, 799, 999, 999]);
+});
+
+Deno.test("the wait is jittered over the whole range, down to zero", () => {
+  assert.equal(backoffDelay(5, DEFAULT_BACKOFF, () => 0), 0);
+});

@@ -1,0 +1,105 @@
+// The bounded queue by itself: order, the marker where something was lost, its two ends.
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { MessageBuffer } from "./message_buffer.ts";
+
+type Item = number | { lost: number };
+
+function buffer(items_max: number, bytes_max = 1_000_000, onEnd?: () => void): MessageBuffer<Item> {
+  return new MessageBuffer<Item>({
+    items_max,
+    bytes_max,
+    sizeOf: (item) => typeof item === "number" ? item : 0,
+    gap: (lost) => ({ lost }),
+    ...(onEnd === undefined ? {} : { onEnd }),
+  });
+}
+
+async function drain(from: MessageBuffer<Item>): Promise<Item[]> {
+  const taken: Item[] = [];
+  for await (const item of from) taken.push(item);
+  return taken;
+}
+
+Deno.test("items come out in order, also to a consumer that was waiting", async () => {
+  const items = buffer(10);
+  const first = items.next();
+  items.push(1);
+  items.push(2);
+  items.push(3);
+  items.end();
+  assert.deepEqual(await first, { value: 1, done: false });
+  assert.deepEqual(await drain(items), [2, 3]);
+});
+
+Deno.test("a full buffer drops what is new and leaves one marker where it was lost", async () => {
+  const items = buffer(2);
+  assert.deepEqual([1, 2, 3, 4].map((item) => items.push(item)), [true, true, false, false]);
+  assert.deepEqual((await items.next()).value, 1);
+  assert.deepEqual((await items.next()).value, 2);
+  items.push(5);
+  items.end();
+  assert.deepEqual(await drain(items), [{ lost: 2 }, 5]);
+});
+
+Deno.test("a loss at the very end is told as well", async () => {
+  const items = buffer(1);
+  items.push(1);
+  items.push(2);
+  items.end();
+  assert.deepEqual(await drain(items), [1, { lost: 1 }]);
+});
+
+Deno.test("bytes are bounded too, and one item larger than the bound still passes", async () => {
+  const items = buffer(100, 10);
+  assert.equal(items.push(50), true);
+  assert.equal(items.push(1), false);
+  assert.equal((await items.next()).value, 50);
+  assert.equal(items.size_bytes, 0);
+});
+
+Deno.test("an error is thrown after what is buffered, once", async () => {
+  const items = buffer(10);
+  items.push(1);
+  items.end(new Error("over"));
+  assert.equal((await items.next()).value, 1);
+  await assert.rejects(items.next(), /over/);
+  assert.deepEqual(await items.next(), { value: undefined, done: true });
+});
+
+Deno.test("leaving the loop ends the buffer once and refuses further items", async () => {
+  let ends = 0;
+  const items = buffer(10, 1_000, () => ends += 1);
+  items.push(1);
+  items.push(2);
+  for await (const _ of items) break;
+  items.end();
+  assert.equal(ends, 1);
+  assert.equal(items.push(3), false);
+  assert.equal(items.size, 0);
+});
+
+Deno.test("whatever is pushed and taken, nothing is reordered, doubled or silently lost", async () => {
+  await fc.assert(fc.asyncProperty(
+    fc.array(fc.boolean(), { maxLength: 3_000 }),
+    fc.integer({ min: 1, max: 40 }),
+    async (steps, items_max) => {
+      const items = buffer(items_max, Number.MAX_SAFE_INTEGER);
+      const seen: Item[] = [];
+      let pushed = 0;
+      for (const push of steps) {
+        if (push) items.push(pushed++);
+        else if (items.size > 0) seen.push((await items.next()).value as Item);
+        assert.ok(items.size <= items_max + 1);
+      }
+      items.end();
+      seen.push(...await drain(items));
+      let expected = 0;
+      for (const item of seen) {
+        if (typeof item !== "number") expected += item.lost;
+        else assert.equal(item, expected++);
+      }
+      assert.equal(expected, pushed);
+    },
+  ));
+});

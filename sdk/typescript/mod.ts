@@ -1,0 +1,26 @@
+/**
+ * The ArqonBus client for Deno, Node 22 and browsers: web-platform globals only.
+ *
+ * ```ts
+ * import { connect } from "@arqon/sdk";
+ *
+ * const getToken = async () => await (await fetch("/my-token")).text();
+ * await using bus = await connect({ url: "wss://bus.example.com", getToken });
+ * const room = bus.room("lobby");
+ * await room.publish("chat", { text: "hello" });
+ * for await (const message of room.subscribe()) console.log(message.sender, message.json());
+ * ```
+ */
+export { connect, Connection } from "./connection.ts";
+export type { ConnectOptions, SocketLike, Status, TokenRequest } from "./options.ts";
+export type { WebSocketConstructor } from "./options.ts";
+export { Room } from "./room.ts";
+export type { CommandOptions, CommandResult, Data, Json, PublishOptions } from "./room.ts";
+export type { SubscribeOptions, Subscription } from "./subscriptions.ts";
+export { Message } from "./message.ts";
+export { parseAddress } from "./address.ts";
+export type { Address } from "./address.ts";
+export type { Backoff } from "./backoff.ts";
+export { errorFromWire } from "./wire_error.ts";
+export { ArqonError } from "@arqon/proto";
+export type { Ack, PlainSignal, Reason, Uint64, Welcome } from "@arqon/proto";

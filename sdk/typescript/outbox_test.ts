@@ -1,0 +1,224 @@
+// The outbox with a clock and a sink of the test's own: window, order, repeats, deadlines.
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { ArqonError } from "@arqon/proto";
+import type { Ack } from "@arqon/proto";
+import { Outbox } from "./outbox.ts";
+import type { OutboxRequest } from "./outbox.ts";
+
+const ACK: Ack = {
+  request_id: 0,
+  code: 0,
+  reason: "",
+  message: "",
+  result: new Uint8Array(),
+  offset: 0,
+  retry_after_ms: 0,
+};
+
+/** An outbox with a hand-turned clock, and a record of what was sent and settled. */
+function bench(window = 2, queue_max = 10, queue_bytes_max = 1_000, renewable = false) {
+  const state = { now_ms: 1_000, writable: true };
+  const sent: number[] = [];
+  const settled: [number, string][] = [];
+  const outbox = new Outbox({
+    window,
+    queue_max,
+    queue_bytes_max,
+    renewable,
+    now: () => state.now_ms,
+    random: () => 0,
+  });
+  const request = (id: number, rest: Partial<OutboxRequest> = {}): OutboxRequest => ({
+    id,
+    answered: true,
+    frame: new Uint8Array([id]),
+    repeatable: false,
+    deadline_ms: 11_000,
+    timeout_ms: 10_000,
+    resolve: (ack) => settled.push([id, ack === undefined ? "sent" : "ok"]),
+    reject: (error) => settled.push([id, error.reason]),
+    ...rest,
+  });
+  const sink = {
+    send: (frame: Uint8Array) => void sent.push(frame[0] ?? -1),
+    writable: () => state.writable,
+  };
+  const ack = (id: number, rest: Partial<Ack> = {}) =>
+    outbox.answer({ ...ACK, request_id: id, ...rest });
+  return { state, sent, settled, outbox, request, sink, ack };
+}
+
+Deno.test("no more than the window is under way, and each answer lets the next one go", () => {
+  const { outbox, request, sink, sent, settled, ack } = bench(2);
+  outbox.connected(sink);
+  for (const id of [1, 2, 3, 4]) outbox.add(request(id));
+  assert.deepEqual(sent, [1, 2]);
+  assert.equal(ack(1), true);
+  assert.deepEqual(sent, [1, 2, 3]);
+  assert.deepEqual(settled, [[1, "ok"]]);
+  assert.equal(ack(1), false, "an answer counts once");
+});
+
+Deno.test("requests wait while there is no connection and the queue is bounded: 'too-many-pending'", () => {
+  const { outbox, request, sink, sent } = bench(10, 3);
+  for (const id of [1, 2, 3]) outbox.add(request(id));
+  assert.throws(
+    () => outbox.add(request(4)),
+    (error) => error instanceof ArqonError && error.reason === "too-many-pending",
+  );
+  outbox.connected(sink);
+  assert.deepEqual(sent, [1, 2, 3]);
+  const bytes = bench(10, 100, 50);
+  bytes.outbox.add(bytes.request(1, { frame: new Uint8Array(40) }));
+  assert.throws(() => bytes.outbox.add(bytes.request(2, { frame: new Uint8Array(20) })));
+});
+
+Deno.test("after a drop, repeatable requests are sent again in order, others fail with 'connection-lost'", () => {
+  const { outbox, request, sink, sent, settled } = bench(4);
+  outbox.connected(sink);
+  outbox.add(request(1, { repeatable: true }));
+  outbox.add(request(2));
+  outbox.add(request(3, { repeatable: true }));
+  outbox.disconnected(new ArqonError("connection-lost", "test"));
+  outbox.add(request(4));
+  assert.deepEqual(settled, [[2, "connection-lost"]]);
+  outbox.connected(sink);
+  assert.deepEqual(sent, [1, 2, 3, 1, 3, 4]);
+});
+
+Deno.test("429 pauses everything for retry_after_ms and then goes on in the old order", () => {
+  const { outbox, request, sink, sent, state, ack } = bench(2);
+  outbox.connected(sink);
+  for (const id of [1, 2, 3]) outbox.add(request(id));
+  ack(1, { code: 429, reason: "rate-limited", message: "slow", retry_after_ms: 70 });
+  ack(2, { code: 429, reason: "rate-limited", message: "slow", retry_after_ms: 50 });
+  assert.deepEqual(sent, [1, 2]);
+  assert.equal(outbox.nextWake(), 1_070);
+  state.now_ms = 1_070;
+  outbox.wake();
+  assert.deepEqual(sent, [1, 2, 1, 2]);
+  ack(1);
+  assert.deepEqual(sent, [1, 2, 1, 2, 3]);
+});
+
+Deno.test("429 that another try cannot help is an error at once", () => {
+  const { outbox, request, sink, settled, ack } = bench();
+  outbox.connected(sink);
+  outbox.add(request(1));
+  ack(1, { code: 429, reason: "too-many-rooms", message: "full" });
+  assert.deepEqual(settled, [[1, "too-many-rooms"]]);
+});
+
+Deno.test("503 is repeated only with an idempotency key", () => {
+  const { outbox, request, sink, sent, settled, state, ack } = bench(2);
+  outbox.connected(sink);
+  outbox.add(request(1, { repeatable: true }));
+  outbox.add(request(2));
+  for (const id of [1, 2]) ack(id, { code: 503, reason: "spine-unavailable", message: "gone" });
+  assert.deepEqual(settled, [[2, "spine-unavailable"]]);
+  state.now_ms += 250;
+  outbox.wake();
+  assert.deepEqual(sent, [1, 2, 1]);
+});
+
+Deno.test("what an expired token refused goes out again on the next connection, if a new one can be had", () => {
+  const expired = { code: 401, reason: "token-expired", message: "The token has expired" };
+  const renewable = bench(2, 10, 1_000, true);
+  renewable.outbox.connected(renewable.sink);
+  renewable.outbox.add(renewable.request(1));
+  renewable.ack(1, expired);
+  assert.deepEqual([renewable.sent, renewable.settled], [[1], []]);
+  renewable.outbox.disconnected(new ArqonError("connection-lost", ""));
+  renewable.outbox.connected(renewable.sink);
+  assert.deepEqual(renewable.sent, [1, 1]);
+  const fixed = bench();
+  fixed.outbox.connected(fixed.sink);
+  fixed.outbox.add(fixed.request(1));
+  fixed.ack(1, expired);
+  assert.deepEqual(fixed.settled, [[1, "token-expired"]]);
+});
+
+Deno.test("a refusal whose wait passes the deadline is reported instead of waited for", () => {
+  const { outbox, request, sink, settled, ack } = bench();
+  outbox.connected(sink);
+  outbox.add(request(1));
+  ack(1, { code: 429, reason: "rate-limited", message: "slow", retry_after_ms: 60_000 });
+  assert.deepEqual(settled, [[1, "rate-limited"]]);
+});
+
+Deno.test("what is past its deadline fails with 'answer-timeout', queued or under way", () => {
+  const { outbox, request, sink, settled, state } = bench(1);
+  outbox.connected(sink);
+  outbox.add(request(1));
+  outbox.add(request(2));
+  outbox.add(request(3, { deadline_ms: 99_000 }));
+  assert.equal(outbox.nextWake(), 11_000);
+  state.now_ms = 11_000;
+  outbox.wake();
+  assert.deepEqual(settled, [[1, "answer-timeout"], [2, "answer-timeout"]]);
+  assert.equal(outbox.nextWake(), 99_000);
+  assert.equal(outbox.size, 1);
+});
+
+Deno.test("a request without an answer is done when it is handed over, and waits for a full socket", () => {
+  const { outbox, request, sink, sent, settled, state } = bench(1);
+  state.writable = false;
+  outbox.connected(sink);
+  outbox.add(request(1, { answered: false }));
+  assert.deepEqual(sent, []);
+  assert.equal(outbox.nextWake(), 1_005);
+  state.writable = true;
+  outbox.wake();
+  assert.deepEqual(settled, [[1, "sent"]]);
+});
+
+Deno.test("closing rejects everything: 'connection-closed'", () => {
+  const { outbox, request, sink, settled } = bench(1);
+  outbox.connected(sink);
+  outbox.add(request(1, { repeatable: true }));
+  outbox.add(request(2));
+  outbox.close(new ArqonError("connection-closed"));
+  assert.deepEqual(settled, [[1, "connection-closed"], [2, "connection-closed"]]);
+  assert.equal(outbox.size, 0);
+  assert.equal(outbox.nextWake(), undefined);
+});
+
+Deno.test("whatever happens, every request is settled exactly once", () => {
+  const step = fc.constantFrom("add", "ack", "busy", "drop", "up", "time");
+  fc.assert(
+    fc.property(
+      fc.array(step, { maxLength: 300 }),
+      fc.infiniteStream(fc.boolean()),
+      (steps, coin) => {
+        const { outbox, request, sink, sent, settled, state, ack } = bench(3, 20);
+        let added = 0;
+        for (const what of steps) {
+          if (what === "add") {
+            const rest = {
+              repeatable: coin.next().value === true,
+              deadline_ms: state.now_ms + 5_000,
+            };
+            try {
+              outbox.add(request(added + 1, rest));
+              added += 1;
+            } catch (error) {
+              assert.ok(error instanceof ArqonError);
+            }
+          }
+          const id = sent.at(-1) ?? 1;
+          if (what === "ack") ack(id);
+          if (what === "busy") ack(id, { code: 429, reason: "rate-limited", message: "" });
+          if (what === "drop") outbox.disconnected(new ArqonError("connection-lost", ""));
+          if (what === "up") outbox.connected(sink);
+          if (what === "time") state.now_ms += 700;
+          outbox.wake();
+        }
+        outbox.close(new ArqonError("connection-closed"));
+        const ids = settled.map(([id]) => id);
+        assert.equal(new Set(ids).size, ids.length);
+        assert.equal(ids.length, added);
+      },
+    ),
+  );
+});

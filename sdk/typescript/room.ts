@@ -1,0 +1,181 @@
+/**
+ * One room as the program uses it: publish, subscribe, command. Builds frames; sending, waiting and
+ * repeating them is the connection's.
+ */
+import { ArqonError, encodePub, idProblem, writeEnvelope } from "@arqon/proto";
+import type { Ack, EnvelopeInput, Uint64 } from "@arqon/proto";
+import type { SubscribeOptions, Subscription } from "./subscriptions.ts";
+
+/** Anything that JSON can say. */
+export type Json = string | number | boolean | null | readonly Json[] | {
+  readonly [key: string]: Json;
+};
+
+/**
+ * Bytes travel as they are, a string as text, anything else as JSON. With a JSON `content_type` a
+ * string is taken for JSON text and travels as it is.
+ */
+export type Data = Uint8Array | Json;
+
+/** What `Room.publish` takes besides type and data; nothing of it is needed. */
+export interface PublishOptions {
+  /** Wait for the Shield's acknowledgement; default true. Without it only `onError` hears of a refusal. */
+  readonly ack?: boolean;
+  /** Idempotency key: with it the SDK repeats the publish after a reconnect and nobody gets it twice. */
+  readonly message_id?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Default by the kind of data: application/octet-stream, text/plain or application/json. */
+  readonly content_type?: string;
+  readonly schema_id?: string;
+  /** W3C trace id, 32 lowercase hex digits; the Shield makes one if absent. */
+  readonly trace_id?: string;
+  /** Give up after this, in ms. Waiting for a reconnect counts. */
+  readonly timeout_ms?: number;
+}
+
+/**
+ * What `Room.command` takes besides name and data: the conditions under which the Brain carries it
+ * out, which are the command's fields of the same names in `envelope.proto`.
+ */
+export interface CommandOptions extends Omit<PublishOptions, "ack" | "schema_id" | "message_id"> {
+  /** Refused with 409 `version-conflict` unless the room is at this version; 0 is any. */
+  readonly expect_version?: Uint64;
+  readonly after_version?: Uint64;
+  readonly fence?: Uint64;
+  readonly epoch?: string;
+  /** Idempotency key: with it the SDK repeats the command after a reconnect. */
+  readonly command_id?: string;
+}
+
+/** The Brain's answer to a command. */
+export interface CommandResult {
+  /** The bytes as the Brain sent them. */
+  readonly bytes: Uint8Array;
+  /** The result as JSON; undefined when it is empty. Throws SyntaxError when it is not JSON. */
+  json(): unknown;
+}
+
+/** What a room needs of its connection. */
+export interface RoomPort {
+  /** Sends a request and resolves with its ACK. */
+  request(request: PortRequest): Promise<Ack | undefined>;
+  subscribe(room: string, options: SubscribeOptions): Subscription;
+}
+
+/**
+ * A publish or command on its way to the connection. `timeout_ms` undefined means the connection's
+ * `request_timeout_ms`; `answered` and `repeatable` are those of `OutboxRequest`.
+ */
+export interface PortRequest {
+  readonly answered: boolean;
+  readonly repeatable: boolean;
+  readonly timeout_ms: number | undefined;
+  /** Makes the frame once the request id is known. */
+  frame(request_id: number): Uint8Array;
+}
+
+interface Encoded {
+  data: Uint8Array;
+  content_type: string;
+}
+
+function encodeData(data: Data | undefined, content_type: string | undefined): Encoded {
+  if (data === undefined) return { data: new Uint8Array(), content_type: content_type ?? "" };
+  if (data instanceof Uint8Array) {
+    return { data, content_type: content_type ?? "application/octet-stream" };
+  }
+  const encoder = new TextEncoder();
+  if (typeof data === "string") {
+    return { data: encoder.encode(data), content_type: content_type ?? "text/plain" };
+  }
+  return {
+    data: encoder.encode(JSON.stringify(data)),
+    content_type: content_type ?? "application/json",
+  };
+}
+
+/** The fields that events and commands share. */
+function envelopeOf(room_id: string, options: CommandOptions | PublishOptions): EnvelopeInput {
+  return {
+    room_id,
+    ...(options.headers === undefined ? {} : { headers: { ...options.headers } }),
+    ...(options.trace_id === undefined ? {} : { trace_id: options.trace_id }),
+  };
+}
+
+/**
+ * One room of one connection, made by `Connection.room`. It holds nothing but its id: make as many of
+ * one room as you like, there is nothing to close.
+ */
+export class Room {
+  readonly id: string;
+  readonly #port: RoomPort;
+
+  /** Throws `invalid-room` for an id that no room can have. */
+  constructor(id: string, port: RoomPort) {
+    const problem = idProblem(id);
+    if (problem !== undefined) throw new ArqonError("invalid-room", problem);
+    this.id = id;
+    this.#port = port;
+  }
+
+  /**
+   * Publishes one event. Resolves when the Shield has acknowledged it, or, with `ack: false`, when it
+   * is handed to the socket. Rejects with the refusal, `answer-timeout`, `connection-lost` or
+   * `connection-closed`. A refusal with 429 is waited out and repeated within `timeout_ms`.
+   */
+  publish(type: string, data: Data, options: PublishOptions & { ack: false }): Promise<undefined>;
+  publish(type: string, data?: Data, options?: PublishOptions & { ack?: true }): Promise<Ack>;
+  publish(type: string, data?: Data, options?: PublishOptions): Promise<Ack | undefined>;
+  async publish(type: string, data?: Data, options: PublishOptions = {}): Promise<Ack | undefined> {
+    const answered = options.ack ?? true;
+    const event = {
+      type,
+      ...encodeData(data, options.content_type),
+      ...(options.schema_id === undefined ? {} : { schema_id: options.schema_id }),
+    };
+    const envelope: EnvelopeInput = { ...envelopeOf(this.id, options), event };
+    if (options.message_id !== undefined) envelope.message_id = options.message_id;
+    return await this.#port.request({
+      answered,
+      repeatable: options.message_id !== undefined,
+      timeout_ms: options.timeout_ms,
+      frame: (request_id) =>
+        encodePub(
+          writeEnvelope(answered ? { ...envelope, request_id, ack_requested: true } : envelope),
+        ),
+    });
+  }
+
+  /** Hears the room. The loop ends when the connection closes for good, with its error if any. */
+  subscribe(options: SubscribeOptions = {}): Subscription {
+    return this.#port.subscribe(this.id, options);
+  }
+
+  /** Sends a command to the room's Brain (`room.get`, `room.set`) and resolves with its result. */
+  async command(name: string, data?: Data, options: CommandOptions = {}): Promise<CommandResult> {
+    const { expect_version, after_version, fence, epoch, command_id } = options;
+    const command = {
+      name,
+      ...encodeData(data, options.content_type),
+      ...(expect_version === undefined ? {} : { expect_version }),
+      ...(after_version === undefined ? {} : { after_version }),
+      ...(fence === undefined ? {} : { fence }),
+      ...(epoch === undefined ? {} : { epoch }),
+      ...(command_id === undefined ? {} : { command_id }),
+    };
+    const envelope: EnvelopeInput = { ...envelopeOf(this.id, options), command };
+    const ack = await this.#port.request({
+      answered: true,
+      repeatable: command_id !== undefined,
+      timeout_ms: options.timeout_ms,
+      frame: (request_id) =>
+        encodePub(writeEnvelope({ ...envelope, request_id, ack_requested: true })),
+    });
+    const bytes = ack?.result ?? new Uint8Array();
+    return {
+      bytes,
+      json: () => bytes.length === 0 ? undefined : JSON.parse(new TextDecoder().decode(bytes)),
+    };
+  }
+}

@@ -1,0 +1,255 @@
+/**
+ * One WebSocket from the upgrade to its end: handshake until WELCOME, frames in and out, control
+ * requests with their ACKs, heartbeat. It never reconnects: that is `connection.ts`.
+ */
+import { ArqonError, decodeServerFrame, encodePing, encodePong } from "@arqon/proto";
+import type { Ack, PlainEnvelope, ServerFrame, Welcome } from "@arqon/proto";
+import { explainRefusal } from "./auth_check.ts";
+import type { Address } from "./address.ts";
+import type { SocketLike, WebSocketConstructor } from "./options.ts";
+import { errorFromWire } from "./wire_error.ts";
+
+/** What one session needs, and who hears what comes in. The callbacks must not throw. */
+export interface SessionOptions {
+  readonly address: Address;
+  readonly token: string;
+  readonly webSocket: WebSocketConstructor;
+  /** Upgrade and WELCOME must come within this. */
+  readonly handshake_timeout_ms: number;
+  readonly request_timeout_ms: number;
+  readonly signal: AbortSignal;
+  onEnvelope(envelope: PlainEnvelope): void;
+  /** An ACK that answers none of this session's own requests. */
+  onAck(ack: Ack): void;
+  /** A refusal that answers no request. */
+  onErr(error: ArqonError): void;
+}
+
+/** How a session ended; `closeReaction` decides from it what comes next. */
+export interface SessionEnd {
+  /** A WebSocket close code; 1006 without a close frame, 4408 when the server fell silent. */
+  readonly code: number;
+  readonly reason: string;
+  /** The last ERR frame, if any. */
+  readonly last_error: ArqonError | undefined;
+}
+
+interface Waiting {
+  resolve(ack: Ack): void;
+  reject(error: ArqonError): void;
+  timer: ReturnType<typeof setTimeout>;
+}
+
+/** Above this the socket counts as full: what is handed over cannot be taken back. */
+const UNSENT_BYTES_MAX = 1_048_576;
+const PROTOCOL_VERSION = 1;
+/** The check after a refusal has at least this long, however short the handshake may be. */
+const CHECK_TIMEOUT_MS = 5_000;
+
+/** Opens a session; resolves with WELCOME, rejects with the reason why there is none. */
+export async function openSession(options: SessionOptions): Promise<Session> {
+  let socket: SocketLike;
+  try {
+    socket = new options.webSocket(options.address.socket_url, [
+      "arqon.v1",
+      `arqon.token.${options.token}`,
+    ]);
+  } catch (error) {
+    // The platform's text may quote the subprotocols, and with them the token.
+    const name = error instanceof Error ? error.name : "error";
+    throw new ArqonError("unreachable", `${options.address.socket_url}: WebSocket ${name}`);
+  }
+  const session = new Session(socket, options);
+  const refused = await session.opened;
+  if (refused === undefined) return session;
+  if (options.signal.aborted) throw new ArqonError("connection-closed");
+  if (session.last_error !== undefined) throw session.last_error;
+  throw await explainRefusal({
+    check_url: options.address.check_url,
+    token: options.token,
+    detail: refused,
+    timeout_ms: Math.max(options.handshake_timeout_ms, CHECK_TIMEOUT_MS),
+    signal: options.signal,
+  });
+}
+
+/**
+ * One WebSocket, made by `openSession`. Every timer and listener of it is gone once `ended` has
+ * resolved, which happens exactly once and never rejects.
+ */
+export class Session {
+  readonly #socket: SocketLike;
+  readonly #options: SessionOptions;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #opened = Promise.withResolvers<string | undefined>();
+  readonly #ended = Promise.withResolvers<SessionEnd>();
+  #handshake: ReturnType<typeof setTimeout> | undefined;
+  #heartbeat: ReturnType<typeof setInterval> | undefined;
+  #silent_beats = 0;
+  #over = false;
+  #detail = "";
+  #welcome: Welcome | undefined;
+  last_error: ArqonError | undefined;
+
+  constructor(socket: SocketLike, options: SessionOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    socket.binaryType = "arraybuffer";
+    socket.onmessage = (event) => this.#receive(event.data);
+    socket.onerror = (event) => {
+      this.#detail = (event as { message?: string }).message ?? "";
+    };
+    socket.onclose = (event) => this.#finish(event.code, event.reason);
+    this.#handshake = setTimeout(() => {
+      this.#detail = `no WELCOME within ${options.handshake_timeout_ms} ms`;
+      this.#finish(1006, "");
+    }, options.handshake_timeout_ms);
+    options.signal.addEventListener("abort", this.#abort, { once: true });
+    if (options.signal.aborted) this.#abort();
+  }
+
+  /** Undefined once WELCOME is here; else what the socket said when it failed before. */
+  get opened(): Promise<string | undefined> {
+    return this.#opened.promise;
+  }
+
+  get ended(): Promise<SessionEnd> {
+    return this.#ended.promise;
+  }
+
+  get welcome(): Welcome {
+    if (this.#welcome === undefined) throw new TypeError("the session is not open");
+    return this.#welcome;
+  }
+
+  send(frame: Uint8Array): void {
+    // A view on an ArrayBuffer is what every platform takes; frames are never on shared memory.
+    if (!this.#over) this.#socket.send(frame as Uint8Array<ArrayBuffer>);
+  }
+
+  writable(): boolean {
+    return this.#socket.bufferedAmount < UNSENT_BYTES_MAX;
+  }
+
+  /** Sends a control frame and resolves with its ACK; rejects when it is refused, late or lost. */
+  request(id: number, frame: Uint8Array): Promise<Ack> {
+    return new Promise((resolve, reject) => {
+      if (this.#over) return reject(new ArqonError("connection-lost", "the session is over"));
+      const timeout_ms = this.#options.request_timeout_ms;
+      const timer = setTimeout(() => {
+        this.#waiting.delete(id);
+        reject(new ArqonError("answer-timeout", String(timeout_ms)));
+      }, timeout_ms);
+      this.#waiting.set(id, { resolve, reject, timer });
+      this.send(frame);
+    });
+  }
+
+  /** Closes the socket; `ended` follows when the peer agrees, or at once when `now` is true. */
+  close(code: number, reason: string, now = false): void {
+    try {
+      this.#socket.close(code, reason);
+    } catch {
+      // Not open yet or already closed: there is nothing left to say to the peer.
+    }
+    if (now) this.#finish(code, reason);
+  }
+
+  readonly #abort = (): void => this.close(1000, "", true);
+
+  #receive(data: unknown): void {
+    if (this.#over) return;
+    this.#silent_beats = 0;
+    if (!(data instanceof ArrayBuffer)) return this.#disagree("a text frame on arqon.v1");
+    let frame: ServerFrame;
+    try {
+      frame = decodeServerFrame(new Uint8Array(data));
+    } catch (error) {
+      return this.#disagree(error instanceof Error ? error.message : "an undecodable frame");
+    }
+    this.#dispatch(frame);
+  }
+
+  #dispatch(frame: ServerFrame): void {
+    switch (frame.kind) {
+      case "welcome":
+        return this.#begin(frame.welcome);
+      case "msg":
+        return this.#options.onEnvelope(frame.envelope);
+      case "batch":
+        return frame.envelopes.forEach((envelope) => this.#options.onEnvelope(envelope));
+      case "ack":
+        return this.#answer(frame.ack);
+      case "err":
+        this.last_error = errorFromWire(frame);
+        return this.#options.onErr(this.last_error);
+      case "ping":
+        return this.send(encodePong(frame.body));
+      case "pong":
+        return;
+    }
+  }
+
+  #begin(welcome: Welcome): void {
+    if (this.#welcome !== undefined) return this.#disagree("a second WELCOME");
+    if (welcome.protocol_version !== PROTOCOL_VERSION) {
+      return this.#disagree(`protocol version ${welcome.protocol_version}; this SDK speaks 1`);
+    }
+    this.#welcome = welcome;
+    clearTimeout(this.#handshake);
+    if (welcome.heartbeat_ms > 0) {
+      this.#heartbeat = setInterval(() => this.#beat(), welcome.heartbeat_ms);
+    }
+    this.#opened.resolve(undefined);
+  }
+
+  /** The Shield pings once a heartbeat: one silent beat asks, the third gives the connection up. */
+  #beat(): void {
+    this.#silent_beats += 1;
+    if (this.#silent_beats > 2) return this.close(4408, "heartbeat lost", true);
+    if (this.#silent_beats > 1) this.send(encodePing(new Uint8Array()));
+  }
+
+  #answer(ack: Ack): void {
+    const id = Number(ack.request_id);
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return this.#options.onAck(ack);
+    this.#waiting.delete(id);
+    clearTimeout(waiting.timer);
+    if (ack.code === 0) waiting.resolve(ack);
+    else waiting.reject(errorFromWire(ack));
+  }
+
+  /** The server speaks something else: no attempt would change that. Clients may only close with 1000 or 3000 and up. */
+  #disagree(what: string): void {
+    this.last_error = new ArqonError("malformed-frame", `from the server: ${what}`);
+    try {
+      this.#socket.close(1000, "protocol error");
+    } catch {
+      // Already closed.
+    }
+    this.#finish(1002, what);
+  }
+
+  #finish(code: number, reason: string): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#handshake);
+    clearInterval(this.#heartbeat);
+    this.#options.signal.removeEventListener("abort", this.#abort);
+    this.#socket.onmessage = null;
+    this.#socket.onclose = null;
+    const error = new ArqonError(
+      "connection-lost",
+      `closed with ${code}${reason && `: ${reason}`}`,
+    );
+    for (const waiting of this.#waiting.values()) {
+      clearTimeout(waiting.timer);
+      waiting.reject(error);
+    }
+    this.#waiting.clear();
+    this.#opened.resolve(this.#detail || `closed with ${code}${reason && `: ${reason}`}`);
+    this.#ended.resolve({ code, reason, last_error: this.last_error });
+    if (this.#welcome === undefined) this.close(1000, "");
+  }
+}

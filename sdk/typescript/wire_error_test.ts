@@ -1,0 +1,67 @@
+// From what a Shield says to an error, for every reason of the table and for bytes of any kind.
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { ArqonError, ERRORS } from "@arqon/proto";
+import type { Reason } from "@arqon/proto";
+import { errorFromWire, reasonOfMessage } from "./wire_error.ts";
+
+const reasons = Object.keys(ERRORS) as Reason[];
+
+Deno.test("the reason of an ERR frame is found from its code and text, for every reason", () => {
+  fc.assert(fc.property(
+    fc.constantFrom(...reasons),
+    fc.string({ minLength: 1, maxLength: 40 }),
+    (reason, detail) => {
+      const error = new ArqonError(reason, detail);
+      const found = reasonOfMessage(error.code, error.message);
+      assert.ok(found !== undefined);
+      // Details are free text, so one message may fit two templates; the code always agrees.
+      assert.equal(ERRORS[found].code, error.code);
+      if (!detail.includes(" ")) assert.equal(found, reason);
+    },
+  ));
+});
+
+Deno.test("a policy's own reason after the colon is kept in the text", () => {
+  const error = errorFromWire({ code: 403, message: "Message blocked by policy: too rude" });
+  assert.equal(error.reason, "policy-rejected");
+  assert.equal(error.message, "Message blocked by policy: too rude");
+});
+
+Deno.test("an unknown reason of a newer Shield becomes the nearest known one and is named in the text", () => {
+  const error = errorFromWire({ code: 429, reason: "too-purple", message: "Too purple" });
+  assert.equal(error.reason, "rate-limited");
+  assert.equal(error.code, 429);
+  assert.match(error.message, /Too purple \(too-purple\)/);
+});
+
+Deno.test("whatever comes over the wire, an ArqonError is returned", () => {
+  fc.assert(fc.property(
+    fc.integer(),
+    fc.option(fc.string(), { nil: undefined }),
+    fc.string({ maxLength: 5_000 }),
+    (code, reason, message) => {
+      const wire = reason === undefined ? { code, message } : { code, reason, message };
+      const error = errorFromWire(wire);
+      assert.ok(error instanceof ArqonError);
+      assert.ok(error.message.length <= 1_024 + 70);
+    },
+  ));
+});
+
+Deno.test("names of Object.prototype are not reasons", () => {
+  assert.equal(
+    errorFromWire({ code: 500, reason: "constructor", message: "x" }).reason,
+    "internal",
+  );
+});
+
+Deno.test("retry_after_ms is handed on", () => {
+  const error = errorFromWire({
+    code: 429,
+    reason: "rate-limited",
+    message: "slow",
+    retry_after_ms: 70,
+  });
+  assert.equal(error.retry_after_ms, 70);
+});

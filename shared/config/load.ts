@@ -1,0 +1,108 @@
+/**
+ * From the text of `config.toml` to a checked `Config`, or one error that names every problem with
+ * its line, column and key. Reads no file: `main.ts` does, and hands the text in.
+ */
+import { explain } from "./problems.ts";
+import type { ConfigProblem } from "./problems.ts";
+import { ConfigSchema } from "./schema.ts";
+import type { Config } from "./schema.ts";
+import { parseToml } from "./toml.ts";
+import type { TomlDocument } from "./toml.ts";
+
+const PROBLEMS_SHOWN = 20;
+
+/** Ports that differ from process to process: a Brain's listeners default to 4101 and 4102. */
+export interface ConfigDefaults {
+  /** Address of the client and ops listeners; the dev bus stays on loopback. */
+  readonly host?: string;
+  readonly ops_port?: number;
+  readonly admin_port?: number;
+}
+
+/** What a message and a process need to know beside the text. */
+export interface ParseOptions {
+  /** Name of the file, for messages. */
+  readonly file: string;
+  readonly defaults?: ConfigDefaults;
+}
+
+function line(file: string, problem: ConfigProblem): string {
+  const place = problem.position === undefined
+    ? file
+    : `${file}:${problem.position.line}:${problem.position.column}`;
+  return [place, problem.key === "" ? problem.text : `${problem.key}: ${problem.text}`]
+    .filter((part) => part !== "").join(" ");
+}
+
+/** The configuration cannot be used. The message has one line a problem, in the order of the file. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly problems: readonly ConfigProblem[];
+
+  constructor(file: string, problems: readonly ConfigProblem[]) {
+    const lines = problems.slice(0, PROBLEMS_SHOWN).map((problem) => line(file, problem));
+    const rest = problems.length - lines.length;
+    if (rest > 0) lines.push(`and ${rest} more`);
+    super(lines.join("\n"));
+    this.problems = problems;
+  }
+}
+
+type Table = Record<string, unknown>;
+
+function isTable(value: unknown): value is Table {
+  return typeof value === "object" && value !== null && !Array.isArray(value) &&
+    !(value instanceof Date);
+}
+
+/** Puts `preset` into a listener's table where the file says nothing. */
+function withPreset(
+  value: Table,
+  name: "server" | "ops" | "admin",
+  preset: { host?: string | undefined; port?: number | undefined },
+): Table {
+  const table = value[name] ?? {};
+  if (!isTable(table)) return value;
+  const given = Object.entries(preset).filter(([, setting]) => setting !== undefined);
+  if (given.length === 0) return value;
+  return { ...value, [name]: { ...Object.fromEntries(given), ...table } };
+}
+
+function withDefaults(value: unknown, defaults: ConfigDefaults): unknown {
+  if (!isTable(value)) return value;
+  const { host, ops_port, admin_port } = defaults;
+  const server = withPreset(value, "server", { host });
+  const ops = withPreset(server, "ops", { host, port: ops_port });
+  return withPreset(ops, "admin", { port: admin_port });
+}
+
+function checked(
+  value: unknown,
+  file: string,
+  defaults: ConfigDefaults,
+  document?: TomlDocument,
+): Config {
+  const result = ConfigSchema.safeParse(withDefaults(value, defaults));
+  if (result.success) return result.data;
+  throw new ConfigError(file, explain(result.error.issues, value, document));
+}
+
+/**
+ * The checked configuration with every default filled in; empty text gives all defaults. Throws
+ * ConfigError for a syntax error (the first one) or for everything that is wrong with the values.
+ */
+export function parseConfig(text: string, options: ParseOptions): Config {
+  const result = parseToml(text);
+  if (!result.ok) {
+    throw new ConfigError(options.file, [
+      { position: result.position, key: "", text: result.message },
+    ]);
+  }
+  const { document } = result;
+  return checked(document.value, options.file, options.defaults ?? {}, document);
+}
+
+/** The same for a value built in code (tests, `deno task dev`). Throws ConfigError without places. */
+export function configFrom(value: unknown, defaults: ConfigDefaults = {}): Config {
+  return checked(value, "", defaults);
+}

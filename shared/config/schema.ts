@@ -1,0 +1,288 @@
+/**
+ * The one definition of `config.toml` (zod). Types, defaults, ranges, the JSON Schema for editors
+ * and the table in docs/configuration.md all come from here. Loading and errors: `load.ts`.
+ * Every table is strict: an unknown key stops the start.
+ */
+import { z } from "zod";
+import { isId, isRoomPattern } from "@arqon/proto";
+
+const port = (value: number) =>
+  z.int().min(0).max(65_535).default(value).describe("TCP port; 0 picks a free one");
+const count = (value: number, max: number, text: string) =>
+  z.int().min(1).max(max).default(value).describe(text);
+// `pattern` is for editors and only repeats what `isId` and `isRoomPattern` say; a test compares.
+const id = z.string().refine(isId, { error: "expected 1 to 64 of [A-Za-z0-9_~:=-]" })
+  .meta({ pattern: "^[A-Za-z0-9_~:=-]{1,64}$" });
+const roomPattern = z.string().refine(isRoomPattern, {
+  error: 'expected a room id or a prefix followed by "*", for example "chat-*"',
+}).meta({ pattern: "^([A-Za-z0-9_~:=-]{1,64}\\*?|\\*)$" });
+const idOrAny = z.string().refine((text) => text === "*" || isId(text), {
+  error: 'expected an id of [A-Za-z0-9_~:=-] or "*"',
+}).meta({ pattern: "^([A-Za-z0-9_~:=-]{1,64}|\\*)$" });
+
+/** Cross-field checks run beside other problems of their table, so that one start names them all. */
+const always = {
+  when: ({ value }: z.core.ParsePayload) => typeof value === "object" && value !== null,
+};
+
+function isFetchable(url: string): boolean {
+  if (!URL.canParse(url)) return false;
+  const { protocol, hostname } = new URL(url);
+  if (protocol === "https:") return true;
+  return protocol === "http:" && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
+}
+
+/** What a token may be: a person's client, a backend, or an operator. */
+export const Role = z.enum(["user", "service", "admin"]);
+/** JWS algorithms that an issuer may list. */
+export const Algorithm = z.enum(["RS256", "ES256", "EdDSA"]);
+
+const Server = z.strictObject({
+  host: z.string().min(1).default("0.0.0.0").describe("address of the client listener"),
+  port: port(4000),
+  node_id: id.optional().describe(
+    "name of this process in WELCOME, logs and metrics; absent: a random one",
+  ),
+  allowed_origins: z.array(z.string().min(1)).default([]).describe(
+    'browser origins that may connect, for example "https://app.example.com"; a trailing "*" matches any remainder; requests without Origin are not browsers and always pass',
+  ),
+  tls_cert_file: z.string().min(1).optional().describe(
+    "PEM certificate chain; with tls_key_file the listener speaks TLS",
+  ),
+  tls_key_file: z.string().min(1).optional().describe("PEM private key"),
+  heartbeat_ms: z.int().min(1_000).max(600_000).default(25_000).describe(
+    "the Shield pings this often; a client silent for two of them is closed with 4408",
+  ),
+  drain_ms: z.int().min(0).max(600_000).default(5_000).describe(
+    "time over which clients are told to reconnect elsewhere when the process stops",
+  ),
+  data_dir: z.string().min(1).optional().describe(
+    "folder of the embedded Spine's key-value data; absent: in memory",
+  ),
+}).refine((server) => server.tls_cert_file === undefined || server.tls_key_file !== undefined, {
+  error: "tls_cert_file is set without tls_key_file; expected both or neither",
+  path: ["tls_cert_file"],
+  ...always,
+}).refine((server) => server.tls_key_file === undefined || server.tls_cert_file !== undefined, {
+  error: "tls_key_file is set without tls_cert_file; expected both or neither",
+  path: ["tls_key_file"],
+  ...always,
+});
+
+const Listener = (host: string, defaultPort: number, what: string) =>
+  z.strictObject({
+    host: z.string().min(1).default(host).describe(`address of the ${what} listener`),
+    port: port(defaultPort),
+  }).prefault({});
+
+const Nats = z.strictObject({
+  urls: z.array(
+    z.string().regex(/^(nats|tls):\/\/[^\s]+$/, {
+      error: 'expected a URL such as "nats://127.0.0.1:4222"',
+    }),
+  ).min(1).describe("servers to connect to; without this table the embedded Spine runs"),
+  credentials_file: z.string().min(1).optional().describe("NATS .creds file"),
+  tls_ca_file: z.string().min(1).optional().describe(
+    "PEM of the authority that signed the server's certificate",
+  ),
+  connect_timeout_ms: count(5_000, 600_000, "how long a start or a reconnect attempt may take"),
+  request_timeout_ms: count(2_000, 600_000, "how long flushes and key-value operations may take"),
+  pending_bytes: count(
+    67_108_864,
+    1_073_741_824,
+    "bytes handed to the connection and not yet flushed, above which publishing is refused with 503",
+  ),
+});
+
+const Issuer = z.strictObject({
+  issuer: z.string().min(1).describe("the exact `iss` of its tokens"),
+  audience: z.string().min(1).describe("what `aud` must contain"),
+  jwks_file: z.string().min(1).optional().describe("file with a JWK set"),
+  jwks_url: z.string().refine(isFetchable, {
+    error: "expected an https URL (http only on a loopback address)",
+  }).meta({ format: "uri" }).optional().describe("URL of a JWK set"),
+  pem_file: z.string().min(1).optional().describe("file with one SPKI public key or certificate"),
+  algorithms: z.array(Algorithm).min(1).default(["RS256"]).describe(
+    "signature algorithms it may use",
+  ),
+  tenants: z.array(idOrAny).min(1).describe('tenants it may vouch for; "*" is any'),
+  roles: z.array(Role).min(1).default(["user"]).describe("roles it may vouch for"),
+}).refine(
+  ({ jwks_file, jwks_url, pem_file }) =>
+    [jwks_file, jwks_url, pem_file].filter((key) => key !== undefined).length === 1,
+  { error: "expected exactly one of jwks_file, jwks_url and pem_file", ...always },
+);
+
+/** Two entries with one `iss` would make it a matter of order which keys verify a token. */
+function refuseTwice(auth: { issuers: unknown }, context: z.core.$RefinementCtx): void {
+  if (!Array.isArray(auth.issuers)) return;
+  const seen = new Map<string, number>();
+  for (const [index, entry] of auth.issuers.entries()) {
+    const name: unknown = entry?.issuer;
+    if (typeof name !== "string") continue;
+    const first = seen.get(name);
+    if (first === undefined) seen.set(name, index);
+    else {
+      context.addIssue({
+        code: "custom",
+        path: ["issuers", index, "issuer"],
+        message: `the same issuer as auth.issuers[${first}]; expected each issuer once`,
+      });
+    }
+  }
+}
+
+const Auth = z.strictObject({
+  query_token: z.boolean().default(false).describe("accept ?access_token= (URLs get logged)"),
+  clock_skew_seconds: z.int().min(0).max(300).default(30).describe("tolerance for exp and nbf"),
+  jwks_cache_seconds: count(600, 86_400, "how long a fetched JWK set is used"),
+  jwks_cooldown_seconds: count(30, 3_600, "shortest time between two fetches for unknown kids"),
+  jwks_timeout_ms: count(5_000, 60_000, "how long one fetch may take"),
+  require_signature: z.array(z.strictObject({
+    role: Role.describe("role of the sender"),
+    room: roomPattern.describe("room id or prefix pattern"),
+  })).default([]).describe(
+    "roles and room patterns whose messages must carry an Ed25519 signature",
+  ),
+  issuers: z.array(Issuer).default([]).describe("who may sign tokens"),
+}).superRefine(refuseTwice, always);
+
+const Limits = z.strictObject({
+  max_frame_bytes: z.int().min(1_024).max(16_777_216).default(262_144).describe(
+    "largest frame or HTTP body; above: 413, and the frame counts as a protocol error",
+  ),
+  close_frame_bytes: z.int().min(1_024).max(67_108_864).default(33_554_432).describe(
+    "a frame above this ends the connection with 4413",
+  ),
+  protocol_errors: count(64, 1_000_000, "undecodable frames before the connection ends with 1008"),
+  messages_per_second: count(
+    20_000,
+    10_000_000,
+    "operations a second and connection; burst: twice that",
+  ),
+  bytes_per_second: count(
+    33_554_432,
+    10_737_418_240,
+    "bytes a second and connection; burst: twice that",
+  ),
+  rooms_per_connection: count(1_024, 1_000_000, "subscriptions of one connection"),
+  connections_per_user: count(
+    12_000,
+    10_000_000,
+    "open connections of one user (issuer and subject)",
+  ),
+  connections_per_tenant: count(
+    16_000,
+    10_000_000,
+    "open connections of one tenant in this process",
+  ),
+  connections_per_process: count(
+    18_000,
+    10_000_000,
+    "open connections of this process; keep below the file limit",
+  ),
+  unsent_bytes: z.int().min(65_536).max(1_073_741_824).default(4_194_304).describe(
+    "bytes waiting for one connection; above: close 4429",
+  ),
+  pending_operations: count(
+    1_024,
+    1_000_000,
+    "operations of one connection waiting in its queue or for an ACK",
+  ),
+  pending_bytes: z.int().min(65_536).max(1_073_741_824).default(4_194_304).describe(
+    "bytes of the operations of one connection that wait in its queue",
+  ),
+  headers: z.int().min(0).max(1_024).default(64).describe("headers of one envelope"),
+  header_bytes: z.int().min(0).max(1_048_576).default(16_384).describe(
+    "bytes of all header names and values of one envelope",
+  ),
+  field_bytes: z.int().min(16).max(65_536).default(256).describe(
+    "bytes of message_id, Event.type, content_type, schema_id and Command.name",
+  ),
+  token_bytes: z.int().min(256).max(65_536).default(8_192).describe("bytes of a token"),
+  command_timeout_ms: count(5_000, 600_000, "how long a command waits for the Brain"),
+  deduplication_entries: count(
+    65_536,
+    16_777_216,
+    "message ids remembered for two minutes, of each tenant with a subscriber",
+  ),
+});
+
+const PolicyLimits = z.strictObject({
+  timeout_ms: count(5, 60_000, "a verdict later than this is counted as late"),
+  stall_ms: count(250, 60_000, "no verdict within this refuses the message"),
+  fail_closed: z.literal(true, {
+    error: "expected true: a message whose policy cannot decide is always refused",
+  }).default(true).describe("failures refuse the message; false is a start error"),
+});
+
+const fraction = z.number().min(0).max(1);
+const Platform = z.strictObject({
+  overseer: z.strictObject({
+    enabled: z.boolean().default(true).describe("run WebAssembly policies"),
+    fuel_limit: count(10_000, 1_000_000_000, "fuel a call; 10,000 is about 5 ms"),
+    memory_limit_pages: count(64, 65_536, "memory an instance, in 64 KiB pages"),
+  }).prefault({}).describe("WebAssembly policies"),
+  mirroring: z.strictObject({
+    enabled: z.boolean().default(true).describe("copy traffic to shadow subjects"),
+    rules: z.array(z.strictObject({
+      prefix: z.string().min(1).describe('subject prefix; a trailing "*" matches any remainder'),
+      percent: fraction.describe("fraction of the traffic: 0.10 is 10 %"),
+    })).default([]).describe("what is mirrored"),
+  }).prefault({}).describe("copies of traffic"),
+  registry: z.strictObject({
+    enabled: z.boolean().default(true).describe("check events against Protobuf schemas"),
+    kv_bucket: z.string().regex(/^[A-Z0-9_]+$/, { error: "expected a bucket name of [A-Z0-9_]" })
+      .default("ARQON_SCHEMAS").describe("bucket of the schemas"),
+    cache_ttl_seconds: count(300, 86_400, "how long a schema serves without a refresh"),
+    mappings: z.array(z.strictObject({
+      subject: z.string().min(1).describe("subject or pattern"),
+      schema_id: z.string().min(1).describe("key of the schema in the bucket"),
+      message: z.string().min(1).describe("full name of the Protobuf message"),
+      mode: z.enum(["enforce", "observe", "dead-letter"]).default("enforce")
+        .describe("what a violation does: refuse, only count, or refuse and keep a copy"),
+      unknown_fields: z.enum(["allow", "warn", "refuse"]).default("allow")
+        .describe("what a field outside the schema does"),
+    })).default([]).describe("which subjects carry which message"),
+  }).prefault({}).describe("Protobuf schemas of events"),
+});
+
+const Brain = z.strictObject({
+  tap: z.union([z.boolean(), fraction]).default(0.01).describe(
+    "fraction of messages that the Brain logs; false is 0 (no tap at all), true is 1",
+  ),
+  state_bytes: count(262_144, 786_432, "size of one room's state document"),
+  pending_commands: count(1_024, 1_000_000, "commands of one room waiting in this Brain"),
+  pending_bytes: z.int().min(65_536).max(17_179_869_184).default(268_435_456).describe(
+    "bytes of all commands that wait in this Brain",
+  ),
+  rooms_in_memory: count(1_000, 10_000_000, "rooms whose document this Brain keeps in memory"),
+});
+
+const Log = z.strictObject({
+  level: z.enum(["debug", "info", "warn", "error"]).default("info").describe(
+    "least severe level that is written",
+  ),
+  format: z.enum(["logfmt", "json"]).default("logfmt").describe("form of a line"),
+});
+
+/** The whole file. */
+export const ConfigSchema = z.strictObject({
+  server: Server.prefault({}).describe("the client listener"),
+  ops: Listener("0.0.0.0", 4001, "metrics and health").describe(
+    "/metrics and /health/*; a Brain's default port is 4101",
+  ),
+  admin: Listener("127.0.0.1", 4002, "admin API").describe(
+    "admin API; a Brain's default port is 4102",
+  ),
+  nats: Nats.optional().describe("NATS as the Spine"),
+  auth: Auth.prefault({}).describe("tokens and signatures"),
+  limits: Limits.prefault({}).describe("every limit"),
+  policy: PolicyLimits.prefault({}).describe("policy deadlines"),
+  platform: Platform.prefault({}).describe("parts that can be switched off"),
+  brain: Brain.prefault({}).describe("the Brain"),
+  log: Log.prefault({}).describe("logging"),
+});
+
+/** A checked configuration with every default filled in. */
+export type Config = z.output<typeof ConfigSchema>;

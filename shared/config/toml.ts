@@ -1,0 +1,189 @@
+/**
+ * TOML text to a plain value and the place of everything in it. The only file that knows the TOML
+ * parser; it judges syntax (TOML 1.0) and nothing else.
+ */
+import { ParseError, parseTOML } from "toml-eslint-parser";
+import type { AST } from "toml-eslint-parser";
+
+/** Where something starts: line and column count from 1, columns in UTF-16 units as editors do. */
+export interface TomlPosition {
+  readonly line: number;
+  readonly column: number;
+}
+
+/** Names of tables and keys, and indexes into arrays. */
+export type TomlPath = readonly (string | number)[];
+
+/** A key with its value. For `[tables]` both places are the name in the header. */
+export interface TomlEntry {
+  readonly key: TomlPosition;
+  readonly value: TomlPosition;
+  /** The value as written; empty for `[tables]`. */
+  readonly source: string;
+}
+
+/** A whole file that is TOML; whether it means anything is not its matter. */
+export interface TomlDocument {
+  /**
+   * Tables have no prototype, so that `__proto__` is a key like any other. Dates and times are
+   * `null`, which TOML does not have: no key takes one, so only their being one matters.
+   */
+  readonly value: Record<string, unknown>;
+  /** What stands at a path, or undefined when nothing does. */
+  entry(path: TomlPath): TomlEntry | undefined;
+}
+
+/** Either a document or the first syntax error. */
+export type TomlResult =
+  | { readonly ok: true; readonly document: TomlDocument }
+  | { readonly ok: false; readonly position: TomlPosition; readonly message: string };
+
+type Table = Record<string, unknown>;
+
+function start(node: AST.HasLocs): TomlPosition {
+  return { line: node.loc.start.line, column: node.loc.start.column + 1 };
+}
+
+function newTable(): Table {
+  return Object.create(null);
+}
+
+class Builder {
+  readonly root = newTable();
+  readonly entries = new Map<string, TomlEntry>();
+  readonly #text: string;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  #note(path: TomlPath, key: AST.HasLocs, value?: AST.HasLocs): void {
+    const id = JSON.stringify(path);
+    if (this.entries.has(id)) return;
+    const source = value === undefined ? "" : this.#text.slice(value.range[0], value.range[1]);
+    this.entries.set(id, { key: start(key), value: start(value ?? key), source });
+  }
+
+  /** The table at `path`, made where it is missing; `keys` are the names written for its end. */
+  #descend(from: Table, base: TomlPath, path: TomlPath, keys: readonly AST.HasLocs[]): Table {
+    let at: unknown = from;
+    let named = 0;
+    path.forEach((step, index) => {
+      const holder = at as Record<string | number, unknown>;
+      const next = path[index + 1];
+      holder[step] ??= typeof next === "number" ? [] : newTable();
+      at = holder[step];
+      const key = keys[typeof step === "string" ? named++ : Math.max(named - 1, 0)];
+      if (key !== undefined) this.#note([...base, ...path.slice(0, index + 1)], key);
+    });
+    return at as Table;
+  }
+
+  #value(node: AST.TOMLContentNode, path: TomlPath): unknown {
+    if (node.type === "TOMLValue") return node.value instanceof Date ? null : node.value;
+    if (node.type === "TOMLInlineTable") {
+      const table = newTable();
+      for (const pair of node.body) this.keyValue(pair, table, path);
+      return table;
+    }
+    return node.elements.map((element, index) => {
+      this.#note([...path, index], element, element);
+      return this.#value(element, [...path, index]);
+    });
+  }
+
+  keyValue(pair: AST.TOMLKeyValue, table: Table, base: TomlPath): void {
+    const names = pair.key.keys.map((key) => key.type === "TOMLBare" ? key.name : key.value);
+    const last = names.at(-1) ?? "";
+    const holder = this.#descend(table, base, names.slice(0, -1), pair.key.keys);
+    const path = [...base, ...names];
+    this.#note(path, pair.key.keys.at(-1) ?? pair.key, pair.value);
+    holder[last] = this.#value(pair.value, path);
+  }
+
+  table(node: AST.TOMLTable): void {
+    const table = this.#descend(this.root, [], node.resolvedKey, node.key.keys);
+    for (const pair of node.body) this.keyValue(pair, table, node.resolvedKey);
+  }
+}
+
+/** What the parser says, in the form "what is wrong; what would be right". */
+const SAID: Readonly<Record<string, string>> = {
+  "Unterminated string constant": "the string is not closed; expected a closing quote",
+  "Unterminated table-key": 'the table header is not closed; expected "]"',
+  "Unterminated array": 'the array is not closed; expected "]"',
+  "Unterminated inline table": 'the inline table is not closed; expected "}"',
+  "Empty bare keys are not allowed": "the key is missing; expected a name",
+  "Expected equal (=) token": 'expected "=" and a value after the key',
+  "Must be a newline": "unexpected text after the value; expected the end of the line",
+  "Defining a key multiple times is invalid": "the key is defined twice; expected it once",
+};
+const NOT_A_VALUE =
+  "not a TOML value; expected a string in quotes, a number, true, false, an array or a table";
+const VALUE_MISSING = 'the value is missing; expected one on the same line as "="';
+const EQUALS_MISSING = 'expected "=" and a value on the line of the key';
+
+interface SyntaxProblem {
+  readonly position: TomlPosition;
+  readonly message: string;
+}
+
+/** The place just after what is not blank in `text`. */
+function endOf(text: string): TomlPosition {
+  const kept = text.trimEnd();
+  const line_start = kept.lastIndexOf("\n") + 1;
+  return { line: kept.split("\n").length, column: kept.length - line_start + 1 };
+}
+
+/**
+ * Says where a person made the mistake. The parser stops at the first thing that cannot go on,
+ * which for something missing is often a line or more below it.
+ */
+function syntaxProblem(text: string, error: ParseError): SyntaxProblem {
+  const before = text.slice(0, error.index);
+  const here = { line: error.lineNumber, column: error.column + 1 };
+  const assignment = /^([^\n#]*=)[ \t\r]*(?:#[^\n]*)?$/.exec(before.trimEnd().split("\n").at(-1)!);
+  const ends_in_equals = assignment !== null;
+  const same_line = before.lastIndexOf("\n") < before.trimEnd().length;
+  if (/^Unexpected (character|token)|^Unspecified|^The key, equals/.test(error.message)) {
+    if (ends_in_equals && same_line && error.index < text.trimEnd().length) {
+      return { position: here, message: NOT_A_VALUE };
+    }
+    if (ends_in_equals) {
+      const line_start = before.trimEnd().lastIndexOf("\n") + 1;
+      const end = line_start + (assignment[1] ?? "").length;
+      return { position: endOf(text.slice(0, end)), message: VALUE_MISSING };
+    }
+  }
+  if (error.message.startsWith("The key, equals")) {
+    const in_header = /(^|\n)[ \t]*\[[^\]\n]*$/.test(before.trimEnd());
+    const message = in_header ? SAID["Unterminated table-key"]! : EQUALS_MISSING;
+    return { position: endOf(before), message };
+  }
+  const known = SAID[error.message];
+  const first = error.message.charAt(0).toLowerCase();
+  const message = known ?? `${first}${error.message.slice(1)}; expected TOML 1.0`;
+  return { position: error.message.startsWith("Unterminated") ? endOf(before) : here, message };
+}
+
+/** Parses TOML 1.0. A byte order mark at the start is skipped. Never throws for any text. */
+export function parseToml(file_text: string): TomlResult {
+  const text = file_text.startsWith("\ufeff") ? file_text.slice(1) : file_text;
+  try {
+    const [top] = parseTOML(text, { tomlVersion: "1.0" }).body;
+    const builder = new Builder(text);
+    for (const node of top.body) {
+      if (node.type === "TOMLTable") builder.table(node);
+      else builder.keyValue(node, builder.root, []);
+    }
+    const entry = (path: TomlPath) => builder.entries.get(JSON.stringify(path));
+    return { ok: true, document: { value: builder.root, entry } };
+  } catch (error) {
+    // The parser descends recursively: absurd nesting ends in a RangeError without a place.
+    if (error instanceof RangeError) {
+      return { ok: false, position: { line: 1, column: 1 }, message: "nested too deeply" };
+    }
+    if (!(error instanceof ParseError)) throw error;
+    return { ok: false, ...syntaxProblem(text, error) };
+  }
+}

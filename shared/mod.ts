@@ -1,0 +1,10 @@
+/** What the servers share: configuration, logging, metrics, ids, problems, subjects. */
+export { ConfigError, configFrom, parseConfig } from "./config/load.ts";
+export type { ConfigDefaults, ParseOptions } from "./config/load.ts";
+export * from "./config/schema.ts";
+export * from "./ids.ts";
+export * from "./log.ts";
+export * from "./metrics.ts";
+export * from "./ops.ts";
+export * from "./problem.ts";
+export * from "./subject.ts";

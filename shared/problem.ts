@@ -1,0 +1,57 @@
+/**
+ * RFC 9457 problem bodies for refusals over HTTP, with the headers that RFC 6750 (401) and RFC 9110
+ * (429, 503) ask for. Not for WebSocket refusals: those are ACK and ERR frames.
+ */
+import type { ArqonError } from "@arqon/proto";
+
+const INVALID_IN_QUOTED = /[^\x20-\x21\x23-\x5b\x5d-\x7e]/g;
+
+/** The JSON body of a refusal. */
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly reason: string;
+  readonly code: number;
+  /** Only when there is something to wait for. */
+  readonly retry_after_ms?: number;
+}
+
+/** The problem body of a refusal; `title` depends on the reason only, `detail` on the occurrence. */
+export function problemOf(error: ArqonError): Problem {
+  const title = error.reason.replaceAll("-", " ");
+  return {
+    type: `urn:arqon:error:${error.reason}`,
+    title: title.charAt(0).toUpperCase() + title.slice(1),
+    status: error.code,
+    detail: error.message,
+    reason: error.reason,
+    code: error.code,
+    ...(error.retry_after_ms > 0 ? { retry_after_ms: error.retry_after_ms } : {}),
+  };
+}
+
+function challenge(error: ArqonError): string {
+  // RFC 6750, 3.1: without any token the challenge carries no error code.
+  if (error.reason === "token-missing") return 'Bearer realm="arqon"';
+  const description = error.message.replaceAll('"', "'").replace(INVALID_IN_QUOTED, "?");
+  return `Bearer realm="arqon", error="invalid_token", error_description="${description}"`;
+}
+
+/**
+ * The HTTP answer to a refusal. 401 carries `WWW-Authenticate`, and 429 and 503 carry `Retry-After`
+ * (whole seconds, rounded up) when the error says how long to wait. `extra_headers` are added last.
+ */
+export function problemResponse(error: ArqonError, extra_headers?: HeadersInit): Response {
+  const headers = new Headers({
+    "content-type": "application/problem+json",
+    "cache-control": "no-store",
+  });
+  if (error.code === 401) headers.set("www-authenticate", challenge(error));
+  if (error.retry_after_ms > 0 && (error.code === 429 || error.code === 503)) {
+    headers.set("retry-after", String(Math.ceil(error.retry_after_ms / 1_000)));
+  }
+  new Headers(extra_headers).forEach((value, name) => headers.set(name, value));
+  return new Response(JSON.stringify(problemOf(error)), { status: error.code, headers });
+}

@@ -1,0 +1,59 @@
+/** Runs the conformance suite against every engine: embedded in memory, on disk, and a real NATS. */
+import { createLogger } from "../log.ts";
+import type { Case } from "./conformance.ts";
+import { KV_CASES } from "./conformance_kv.ts";
+import { MESSAGE_CASES } from "./conformance_messages.ts";
+import { openEmbedded } from "./embedded.ts";
+import { ConfigSchema } from "../config/schema.ts";
+import { openSpine } from "./open.ts";
+import { startNats } from "../../tests/nats_server.ts";
+
+const log = createLogger({
+  level: "error",
+  format: "logfmt",
+  component: "spine",
+  now: Date.now,
+  write: () => {},
+});
+
+function embedded(engine: string, cases: readonly Case[], data_dir?: string): void {
+  cases.forEach(({ behaviour, run }, number) => {
+    Deno.test(`${engine}: ${behaviour}`, async () => {
+      const options = { log, now: Date.now };
+      const spine = openEmbedded(data_dir === undefined ? options : { ...options, data_dir });
+      try {
+        await run({ spine, other: spine, name: `case-${number}` });
+      } finally {
+        await spine.drain();
+      }
+    });
+  });
+}
+
+const folder = Deno.makeTempDirSync({ prefix: "arqon-spine-" });
+Deno.test.afterAll(() => Deno.removeSync(folder, { recursive: true }));
+
+embedded("embedded", [...MESSAGE_CASES, ...KV_CASES]);
+embedded("embedded on disk", KV_CASES, folder);
+
+/** Two connections to one server, which all cases share. */
+function nats(cases: readonly Case[]): void {
+  const server = startNats({ jetstream: true });
+  // A server that does not start fails the tests that await it, not the whole file.
+  server.catch(() => {});
+  Deno.test.afterAll(async () => await (await server)[Symbol.asyncDispose]());
+  cases.forEach(({ behaviour, run }, number) => {
+    Deno.test(`nats: ${behaviour}`, async () => {
+      const config = ConfigSchema.parse({ nats: { urls: [(await server).url] } });
+      const spine = await openSpine(config, { log, now: Date.now });
+      const other = await openSpine(config, { log, now: Date.now });
+      try {
+        await run({ spine, other, name: `case-${number}` });
+      } finally {
+        await Promise.all([spine.drain(), other.drain()]);
+      }
+    });
+  });
+}
+
+nats([...MESSAGE_CASES, ...KV_CASES]);

@@ -1,0 +1,272 @@
+/**
+ * Key-value buckets of the embedded engine on `node:sqlite`: a file under `data_dir`, or in memory.
+ * The file is opened in exclusive mode, which is the lock of `data_dir`: the system drops it with the
+ * process, so a crash leaves no stale lock behind. Not shared between processes.
+ */
+import { DatabaseSync } from "node:sqlite";
+import type { StatementSync } from "node:sqlite";
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../log.ts";
+import { assertSize } from "./check.ts";
+import { decodeKey, encodeKey, encodePrefix, isBelow } from "./kv_key.ts";
+import type { KeyValue, KvChange, KvEntry, KvKey, KvWatch } from "./spine.ts";
+import type { Turns } from "./turns.ts";
+
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS bucket (name TEXT PRIMARY KEY, revision INTEGER NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS entry (
+    bucket TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, revision INTEGER NOT NULL,
+    PRIMARY KEY (bucket, key)
+  ) STRICT, WITHOUT ROWID;`;
+
+interface StoredEntry {
+  readonly key: string;
+  readonly value: Uint8Array;
+  readonly revision: number;
+}
+
+/** The rows of all buckets; keys are encoded. Every call is one transaction. */
+export interface KvStore {
+  get(bucket: string, key: string): StoredEntry | undefined;
+  /** Everything at or below `prefix`, in key order. */
+  list(bucket: string, prefix: string): StoredEntry[];
+  keys(bucket: string, prefix: string): string[];
+  /** Returns the new revision. */
+  put(bucket: string, key: string, value: Uint8Array): number;
+  remove(bucket: string, key: string): number;
+  close(): void;
+}
+
+function openDatabase(data_dir: string | undefined): DatabaseSync {
+  if (data_dir === undefined) return new DatabaseSync(":memory:");
+  try {
+    Deno.mkdirSync(data_dir, { recursive: true, mode: 0o700 });
+    const database = new DatabaseSync(`${data_dir}/spine.sqlite`);
+    try {
+      // NORMAL: a crash of the process loses nothing, a power cut at worst the last commits.
+      database.exec(
+        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" +
+          "BEGIN EXCLUSIVE; COMMIT;",
+      );
+      return database;
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  } catch (cause) {
+    const locked = cause instanceof Error && /database is locked/.test(cause.message);
+    const why = locked
+      ? "is in use by another ArqonBus process; stop that one or choose another data_dir"
+      : `cannot be opened (${cause instanceof Error ? cause.message : String(cause)})`;
+    throw new ArqonError("spine-unavailable", `data_dir ${data_dir} ${why}`, { cause });
+  }
+}
+
+interface Statements {
+  readonly bump: StatementSync;
+  readonly get: StatementSync;
+  readonly list: StatementSync;
+  readonly keys: StatementSync;
+  readonly put: StatementSync;
+  readonly remove: StatementSync;
+}
+
+function prepare(database: DatabaseSync): Statements {
+  // "." is followed by "/" in ASCII: the range holds exactly what begins with the prefix and a dot.
+  const below = "bucket = ?1 AND (?2 = '' OR key = ?2 OR (key > ?2 || '.' AND key < ?2 || '/'))";
+  return {
+    bump: database.prepare(
+      "INSERT INTO bucket (name, revision) VALUES (?, 1) ON CONFLICT (name) " +
+        "DO UPDATE SET revision = revision + 1 RETURNING revision",
+    ),
+    get: database.prepare("SELECT key, value, revision FROM entry WHERE bucket = ? AND key = ?"),
+    list: database.prepare(`SELECT key, value, revision FROM entry WHERE ${below} ORDER BY key`),
+    keys: database.prepare(`SELECT key FROM entry WHERE ${below} ORDER BY key`),
+    put: database.prepare(
+      "INSERT INTO entry (bucket, key, value, revision) VALUES (?, ?, ?, ?) ON CONFLICT " +
+        "(bucket, key) DO UPDATE SET value = excluded.value, revision = excluded.revision",
+    ),
+    remove: database.prepare("DELETE FROM entry WHERE bucket = ? AND key = ?"),
+  };
+}
+
+function storedEntry(row: Record<string, unknown>): StoredEntry {
+  const { key, value, revision } = row;
+  if (typeof key !== "string" || !(value instanceof Uint8Array) || typeof revision !== "number") {
+    throw new ArqonError("internal", "", { cause: new Error("spine.sqlite holds a foreign row") });
+  }
+  return { key, value: new Uint8Array(value), revision };
+}
+
+/** Opens, locks and if need be makes the database. Throws `spine-unavailable`. */
+export function openStore(data_dir: string | undefined): KvStore {
+  const database = openDatabase(data_dir);
+  database.exec(SCHEMA);
+  const statements = prepare(database);
+  const write = (bucket: string, change: (revision: number) => void): number => {
+    database.exec("BEGIN");
+    try {
+      const revision = Number(statements.bump.get(bucket)?.["revision"]);
+      change(revision);
+      database.exec("COMMIT");
+      return revision;
+    } catch (error) {
+      database.exec("ROLLBACK");
+      throw error;
+    }
+  };
+  return {
+    get(bucket, key) {
+      const row = statements.get.get(bucket, key);
+      return row === undefined ? undefined : storedEntry(row);
+    },
+    list: (bucket, prefix) => statements.list.all(bucket, prefix).map(storedEntry),
+    keys: (bucket, prefix) => statements.keys.all(bucket, prefix).map((row) => String(row["key"])),
+    put: (bucket, key, value) =>
+      write(bucket, (revision) => void statements.put.run(bucket, key, value, revision)),
+    remove: (bucket, key) => write(bucket, () => void statements.remove.run(bucket, key)),
+    close: () => database.close(),
+  };
+}
+
+interface Watcher {
+  readonly prefix: string;
+  readonly onChange: (change: KvChange) => void;
+  readonly abort: (error: ArqonError) => void;
+  stopped: boolean;
+}
+
+/** What a bucket needs of its engine. */
+export interface EmbeddedKvOptions {
+  readonly bucket: string;
+  readonly store: KvStore;
+  readonly turns: Turns;
+  readonly log: Logger;
+  readonly value_bytes_max: number;
+  /** Throws when the engine is not open. */
+  readonly assertOpen: () => void;
+}
+
+function conflict(key: KvKey, revision: number): ArqonError {
+  return new ArqonError("version-conflict", `${revision} (${JSON.stringify(key)})`);
+}
+
+/** One bucket of the embedded engine. */
+export class EmbeddedKv implements KeyValue {
+  readonly #options: EmbeddedKvOptions;
+  readonly #watchers = new Set<Watcher>();
+
+  constructor(options: EmbeddedKvOptions) {
+    this.#options = options;
+  }
+
+  // deno-lint-ignore require-await -- every method answers with a promise, also when it throws
+  async get(key: KvKey): Promise<KvEntry | undefined> {
+    this.#options.assertOpen();
+    const stored = this.#options.store.get(this.#options.bucket, encodeKey(key));
+    return stored === undefined ? undefined : { ...stored, key: [...key] };
+  }
+
+  // deno-lint-ignore require-await
+  async put(key: KvKey, value: Uint8Array): Promise<number> {
+    return this.#put(key, encodeKey(key), value);
+  }
+
+  // deno-lint-ignore require-await
+  async update(key: KvKey, value: Uint8Array, expected_revision: number): Promise<number> {
+    const stored = encodeKey(key);
+    this.#assertRevision(key, stored, expected_revision);
+    return this.#put(key, stored, value);
+  }
+
+  // deno-lint-ignore require-await
+  async delete(key: KvKey, expected_revision?: number): Promise<void> {
+    const stored = encodeKey(key);
+    if (expected_revision !== undefined) this.#assertRevision(key, stored, expected_revision);
+    this.#options.assertOpen();
+    const { store, bucket } = this.#options;
+    if (store.get(bucket, stored) === undefined) return;
+    const revision = store.remove(bucket, stored);
+    for (const watcher of this.#below(stored)) {
+      this.#deliver(watcher, { type: "delete", key: [...key], revision });
+    }
+  }
+
+  // deno-lint-ignore require-await
+  async keys(prefix: KvKey = []): Promise<KvKey[]> {
+    this.#options.assertOpen();
+    return this.#options.store.keys(this.#options.bucket, encodePrefix(prefix))
+      .map(decodeKey).filter((key) => key !== undefined);
+  }
+
+  watch(prefix: KvKey, onChange: (change: KvChange) => void): KvWatch {
+    this.#options.assertOpen();
+    const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
+    // Whoever does not wait for it must not crash the process when the watch ends early.
+    ready.catch(() => {});
+    const watcher: Watcher = {
+      prefix: encodePrefix(prefix),
+      onChange,
+      abort: reject,
+      stopped: false,
+    };
+    this.#watchers.add(watcher);
+    for (const stored of this.#options.store.list(this.#options.bucket, watcher.prefix)) {
+      const key = decodeKey(stored.key);
+      if (key !== undefined) this.#deliver(watcher, { type: "put", entry: { ...stored, key } });
+    }
+    this.#options.turns.push(() => watcher.stopped || resolve());
+    const stop = () => {
+      watcher.stopped = true;
+      this.#watchers.delete(watcher);
+      reject(new ArqonError("spine-unavailable", "the watch was stopped"));
+    };
+    return { ready, stop };
+  }
+
+  /** Ends every watch; `error` is what those still waiting for `ready` get. */
+  close(error: ArqonError): void {
+    for (const watcher of this.#watchers) {
+      watcher.stopped = true;
+      watcher.abort(error);
+    }
+    this.#watchers.clear();
+  }
+
+  #assertRevision(key: KvKey, stored: string, expected_revision: number): void {
+    this.#options.assertOpen();
+    const revision = this.#options.store.get(this.#options.bucket, stored)?.revision ?? 0;
+    if (revision !== expected_revision) throw conflict(key, revision);
+  }
+
+  #put(key: KvKey, stored: string, value: Uint8Array): number {
+    this.#options.assertOpen();
+    assertSize(value.length, this.#options.value_bytes_max);
+    const copy = value.slice();
+    const revision = this.#options.store.put(this.#options.bucket, stored, copy);
+    for (const watcher of this.#below(stored)) {
+      // Each watcher owns what it gets, as if it had come over a wire.
+      const entry = { key: [...key], value: copy.slice(), revision };
+      this.#deliver(watcher, { type: "put", entry });
+    }
+    return revision;
+  }
+
+  #below(stored: string): Watcher[] {
+    return [...this.#watchers].filter((watcher) => isBelow(stored, watcher.prefix));
+  }
+
+  #deliver(watcher: Watcher, change: KvChange): void {
+    this.#options.turns.push(() => {
+      if (watcher.stopped) return;
+      try {
+        watcher.onChange(change);
+      } catch (error) {
+        this.#options.log.error("a key-value watcher threw", {
+          bucket: this.#options.bucket,
+          error,
+        });
+      }
+    });
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * The stored form of key-value keys: each token in base64url, joined with dots, so that any text is
+ * a valid NATS subject token and a prefix of tokens is a prefix of the text. Pure; both engines use it.
+ */
+import type { KvKey } from "./spine.ts";
+
+const TOKENS_MAX = 16;
+/** Longest encoded key in bytes; with `$KV.BUCKET.` it stays far below NATS' control line. */
+const KEY_BYTES = 1_024;
+const BUCKET = /^[A-Z0-9_]{1,64}$/;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Throws TypeError unless `bucket` is a bucket name. */
+export function assertBucket(bucket: string): void {
+  if (!BUCKET.test(bucket)) throw new TypeError(`not a bucket name: ${JSON.stringify(bucket)}`);
+}
+
+/** The stored text of a key, or of a prefix (which may have no token at all: ""). Throws TypeError. */
+export function encodePrefix(prefix: KvKey): string {
+  if (prefix.length > TOKENS_MAX) throw new TypeError(`a key has at most ${TOKENS_MAX} tokens`);
+  const text = prefix.map((token) => {
+    // A lone surrogate would encode as U+FFFD, and two keys would become one.
+    if (token === "" || !token.isWellFormed()) {
+      throw new TypeError(`not a key token: ${JSON.stringify(token)}`);
+    }
+    return encoder.encode(token).toBase64({ alphabet: "base64url", omitPadding: true });
+  }).join(".");
+  if (text.length > KEY_BYTES) throw new TypeError(`a key has at most ${KEY_BYTES} bytes`);
+  return text;
+}
+
+/** The stored text of a key. Throws TypeError for an empty or too long one. */
+export function encodeKey(key: KvKey): string {
+  if (key.length === 0) throw new TypeError("a key has at least one token");
+  return encodePrefix(key);
+}
+
+/** Back from the stored text; undefined for a text that `encodeKey` cannot have made. */
+export function decodeKey(text: string): KvKey | undefined {
+  try {
+    const key = text.split(".").map((token) =>
+      decoder.decode(Uint8Array.fromBase64(token, { alphabet: "base64url" }))
+    );
+    return encodeKey(key) === text ? key : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** True when the stored key is the stored prefix or below it. */
+export function isBelow(storedKey: string, storedPrefix: string): boolean {
+  return storedPrefix === "" || storedKey === storedPrefix ||
+    (storedKey.startsWith(storedPrefix) && storedKey[storedPrefix.length] === ".");
+}

@@ -1,0 +1,247 @@
+/**
+ * The Spine on NATS, by way of nats.js. What nats.js leaves open is decided here: publishing while
+ * disconnected is refused, unconfirmed bytes are bounded, errors are `ArqonError`s, and payloads are
+ * copies. Connection life is in `nats_link.ts`, key-value in `nats_kv.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { errors, headers as natsHeaders } from "@nats-io/transport-deno";
+import type { Msg, MsgHdrs } from "@nats-io/transport-deno";
+import type { Logger } from "../log.ts";
+import type { Subject, SubjectPattern } from "../subject.ts";
+import { assertPattern, assertQueue, assertSize, assertSubject, headerBytes } from "./check.ts";
+import { assertBucket } from "./kv_key.ts";
+import { connectNats, reconnectDelay_ms } from "./nats_connect.ts";
+import type { NatsConfig } from "./nats_connect.ts";
+import { Flusher } from "./nats_flush.ts";
+import { openNatsKv } from "./nats_kv.ts";
+import type { NatsKv } from "./nats_kv.ts";
+import { Link } from "./nats_link.ts";
+import type {
+  KeyValue,
+  RequestOptions,
+  Spine,
+  SpineEvent,
+  SpineHeaders,
+  SpineMessage,
+  SpineStatus,
+  SubscribeOptions,
+  Subscription,
+} from "./spine.ts";
+
+/** What the engine is opened with. */
+export interface NatsOptions {
+  readonly config: NatsConfig;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Reads the credentials and certificate files that `config` names. */
+  readonly files?: { read(path: string): string };
+  /** For the jitter of reconnects, [0, 1). */
+  readonly random?: () => number;
+}
+
+const NO_HEADERS: SpineHeaders = Object.freeze(Object.create(null));
+
+function encodeHeaders(headers: SpineHeaders): MsgHdrs {
+  const encoded = natsHeaders();
+  for (const name in headers) encoded.append(name, headers[name] ?? "");
+  return encoded;
+}
+
+function decodeHeaders(encoded: MsgHdrs | undefined): SpineHeaders {
+  if (encoded === undefined) return NO_HEADERS;
+  const headers: Record<string, string> = Object.create(null);
+  for (const [name, values] of encoded) headers[name] = values[0] ?? "";
+  return headers;
+}
+
+function isCausedBy(error: unknown, kind: new (...args: never[]) => Error): boolean {
+  return error instanceof kind || (error instanceof Error && error.cause instanceof kind);
+}
+
+class NatsSpine implements Spine {
+  readonly #link: Link;
+  readonly #flusher: Flusher;
+  readonly #buckets = new Map<string, Promise<NatsKv>>();
+  #drained: Promise<void> | undefined;
+
+  constructor(link: Link, pending_bytes: number) {
+    this.#link = link;
+    this.#flusher = new Flusher(link, pending_bytes);
+    link.onLost = () => this.#flusher.forget();
+    link.onState = () => link.listeners.emit({ type: "state", status: this.status });
+  }
+
+  get status(): SpineStatus {
+    const { state, since_ms, reconnects, slow_consumers, server } = this.#link;
+    const { pending_bytes } = this.#flusher;
+    return { engine: "nats", state, since_ms, reconnects, pending_bytes, slow_consumers, server };
+  }
+
+  get payload_bytes_max(): number {
+    return this.#link.connection.info?.max_payload ?? 1_048_576;
+  }
+
+  onEvent(listener: (event: SpineEvent) => void): () => void {
+    return this.#link.listeners.add(listener);
+  }
+
+  publish(subject: Subject, payload: Uint8Array, headers?: SpineHeaders): void {
+    this.#link.assertConnected();
+    assertSubject(subject);
+    this.#send(subject, payload, headers);
+  }
+
+  flush(): Promise<void> {
+    return this.#flusher.flush();
+  }
+
+  subscribe(
+    pattern: SubjectPattern | Subject,
+    handler: (message: SpineMessage) => void,
+    options: SubscribeOptions = {},
+  ): Subscription {
+    this.#link.assertConnected();
+    assertPattern(pattern);
+    if (options.queue !== undefined) assertQueue(options.queue);
+    const { log } = this.#link;
+    let closed = false;
+    const callback = (error: Error | null, message: Msg) => {
+      if (closed) return;
+      // NATS ends a subscription that it does not permit; nothing else comes this way.
+      if (error) return log.error("NATS ended a subscription", { pattern, error });
+      try {
+        handler(this.#message(message));
+      } catch (error) {
+        log.error("a Spine handler threw", { pattern, error });
+      }
+    };
+    const subscription = this.#link.connection.subscribe(pattern, {
+      callback,
+      ...(options.queue === undefined ? {} : { queue: options.queue }),
+    });
+    const unsubscribe = () => {
+      if (closed) return;
+      closed = true;
+      if (!this.#link.connection.isClosed()) subscription.unsubscribe();
+    };
+    return { pattern, unsubscribe };
+  }
+
+  async request(
+    subject: Subject,
+    payload: Uint8Array,
+    options: RequestOptions,
+  ): Promise<SpineMessage> {
+    this.#link.assertConnected();
+    assertSubject(subject);
+    const size_bytes = this.#assertFits(subject, payload, options.headers);
+    const timeout = Math.max(1, options.timeout_ms);
+    const answer = this.#link.connection.request(subject, payload.slice(), {
+      timeout,
+      ...(options.headers === undefined ? {} : { headers: encodeHeaders(options.headers) }),
+    });
+    this.#flusher.handed(size_bytes);
+    try {
+      return this.#message(await this.#link.guard(answer));
+    } catch (cause) {
+      if (cause instanceof ArqonError) throw cause;
+      if (isCausedBy(cause, errors.NoRespondersError)) {
+        throw new ArqonError("brain-unavailable", "", { cause });
+      }
+      if (isCausedBy(cause, errors.TimeoutError)) {
+        throw new ArqonError("command-timeout", String(timeout), { cause });
+      }
+      throw new ArqonError("spine-unavailable", "the request was cut off", { cause });
+    }
+  }
+
+  async keyValue(bucket: string): Promise<KeyValue> {
+    this.#link.assertConnected();
+    assertBucket(bucket);
+    const opening = this.#buckets.get(bucket) ??
+      openNatsKv(this.#link, bucket, this.payload_bytes_max);
+    this.#buckets.set(bucket, opening);
+    try {
+      return await opening;
+    } catch (error) {
+      this.#buckets.delete(bucket);
+      throw error;
+    }
+  }
+
+  drain(): Promise<void> {
+    this.#drained ??= this.#close();
+    return this.#drained;
+  }
+
+  async #close(): Promise<void> {
+    const closing = this.#link.close();
+    for (const outcome of await Promise.allSettled(this.#buckets.values())) {
+      if (outcome.status === "fulfilled") outcome.value.close();
+    }
+    await closing;
+  }
+
+  #assertFits(subject: string, payload: Uint8Array, headers: SpineHeaders | undefined): number {
+    const size_bytes = payload.length + headerBytes(headers);
+    assertSize(size_bytes, this.payload_bytes_max);
+    const onWire = size_bytes + subject.length + 32;
+    this.#flusher.assertRoom(onWire);
+    return onWire;
+  }
+
+  #send(subject: string, payload: Uint8Array, headers: SpineHeaders | undefined): void {
+    const size_bytes = this.#assertFits(subject, payload, headers);
+    try {
+      // nats.js keeps what it is given until the end of the turn, hence the copy.
+      this.#link.connection.publish(
+        subject,
+        payload.slice(),
+        headers === undefined ? {} : { headers: encodeHeaders(headers) },
+      );
+    } catch (cause) {
+      throw new ArqonError("spine-unavailable", "NATS took no message", { cause });
+    }
+    this.#flusher.handed(size_bytes);
+  }
+
+  #message(message: Msg): SpineMessage {
+    const { subject, reply } = message;
+    // A copy: what nats.js gives is a view on a whole read buffer.
+    const payload = new Uint8Array(message.data);
+    const headers = decodeHeaders(message.headers);
+    if (reply === undefined || reply === "") {
+      return { subject, payload, headers, respond: () => {} };
+    }
+    const respond = (answer: Uint8Array, answerHeaders?: SpineHeaders) => {
+      if (this.#link.state !== "draining") this.#link.assertConnected();
+      this.#send(reply, answer, answerHeaders);
+    };
+    return { subject, payload, headers, reply, respond };
+  }
+}
+
+/** Connects. Rejects with `spine-unavailable` when no server answers or the server is too old. */
+export async function openNats(options: NatsOptions): Promise<Spine> {
+  const { config, log, now, files, random = Math.random } = options;
+  // One draw an attempt: nats.js asks again and again while it waits.
+  let attempt = 0;
+  let delay_ms = reconnectDelay_ms(attempt, random);
+  const draw = (next: number) => {
+    attempt = next;
+    delay_ms = reconnectDelay_ms(attempt, random);
+  };
+  const connection = await connectNats({
+    config,
+    ...(files === undefined ? {} : { files }),
+    reconnectDelay: () => delay_ms,
+  });
+  const { request_timeout_ms, pending_bytes } = config;
+  const link = new Link({ connection, log, now, request_timeout_ms });
+  link.onAttempt = () => draw(attempt + 1);
+  link.listeners.add((event) => {
+    if (event.type === "state" && event.status.state === "connected") draw(0);
+  });
+  return new NatsSpine(link, pending_bytes);
+}

@@ -1,0 +1,285 @@
+/**
+ * One JetStream stream as a bucket: made, read and written, with what a dropped connection cuts short
+ * tried again until the deadline. Every stored payload begins with the 16-byte nonce of its writer,
+ * and the nonce is the message id too: a write whose acknowledgement was lost is recognised, never
+ * guessed. Layout as `nats kv` has it (`KV_<bucket>`, `$KV.<bucket>.<key>`), apart from the nonce.
+ */
+import { ArqonError } from "@arqon/proto";
+import {
+  DiscardPolicy,
+  jetstream,
+  JetStreamApiCodes,
+  JetStreamApiError,
+  jetstreamManager,
+  RetentionPolicy,
+  StorageType,
+} from "@nats-io/jetstream";
+import type { JetStreamClient, JetStreamManager, StreamConfig } from "@nats-io/jetstream";
+import { errors, headers, nanos } from "@nats-io/transport-deno";
+import type { MsgHdrs } from "@nats-io/transport-deno";
+import type { Link } from "./nats_link.ts";
+
+/** Bytes of the nonce before every stored value. */
+export const NONCE_BYTES = 16;
+/** How long a deletion stays visible to those who were away, as NATS writes durations. */
+const MARKER_TTL = "24h";
+/** Pause before what failed in passing is tried again. */
+const RETRY_MS = 50;
+const OPERATION = "KV-Operation";
+/** JetStream's error code; nats.js does not name it. */
+const WRONG_LAST_MESSAGE_ID = 10070;
+
+/** The last write to a key. */
+export interface Stored {
+  readonly revision: number;
+  readonly deleted: boolean;
+  /** Of the writer; undefined for what was not written by ArqonBus. */
+  readonly nonce: Uint8Array | undefined;
+  readonly value: Uint8Array;
+}
+
+/** What became of a write: its sequence, or what stood in its way. */
+export type Written =
+  | { readonly revision: number }
+  | { readonly conflict: Stored | undefined };
+
+/** True for the headers of a deletion, also one that the server made. */
+export function isDeletion(found: MsgHdrs | undefined): boolean {
+  return found !== undefined &&
+    (["DEL", "PURGE"].includes(found.get(OPERATION)) || found.has("Nats-Marker-Reason"));
+}
+
+/** Parts a stored payload; `undefined` when it is too short to have a nonce. */
+export function unframe(payload: Uint8Array): { nonce: Uint8Array; value: Uint8Array } | undefined {
+  if (payload.length < NONCE_BYTES) return undefined;
+  const own = new Uint8Array(payload);
+  return { nonce: own.slice(0, NONCE_BYTES), value: own.slice(NONCE_BYTES) };
+}
+
+function apiCode(error: unknown): number {
+  return error instanceof JetStreamApiError ? error.code : 0;
+}
+
+function isWrongSequence(error: unknown): boolean {
+  const code = apiCode(error);
+  return code === JetStreamApiCodes.StreamWrongLastSequence ||
+    code === JetStreamApiCodes.StreamWrongLastSequenceUnknown;
+}
+
+/** True when the server said no: the write did not happen. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof JetStreamApiError || isUnheard(error);
+}
+
+function isUnheard(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at instanceof errors.NoRespondersError) return true;
+  }
+  return false;
+}
+
+function isMissing(error: unknown): boolean {
+  return apiCode(error) === JetStreamApiCodes.StreamNotFound || isUnheard(error);
+}
+
+/** One bucket's stream. */
+export class Bucket {
+  readonly link: Link;
+  readonly stream: string;
+  readonly #name: string;
+  readonly #js: JetStreamClient;
+  readonly #manager: Promise<JetStreamManager>;
+
+  constructor(link: Link, name: string) {
+    this.link = link;
+    this.#name = name;
+    this.stream = `KV_${name}`;
+    const options = { timeout: Math.max(1, link.request_timeout_ms / 2) };
+    this.#js = jetstream(link.connection, options);
+    this.#manager = jetstreamManager(link.connection, { ...options, checkAPI: false });
+  }
+
+  manager(): Promise<JetStreamManager> {
+    return this.#manager;
+  }
+
+  /** The subject of a stored key or pattern. */
+  subject(storedKey: string): string {
+    return `$KV.${this.#name}.${storedKey}`;
+  }
+
+  /** The stored key of a subject of this bucket. */
+  storedKey(subject: string): string {
+    return subject.slice(this.subject("").length);
+  }
+
+  /** Makes the stream unless it is there, and corrects what reads depend on. */
+  async ensure(): Promise<void> {
+    const { streams } = await this.#manager;
+    const wanted = this.#config();
+    try {
+      const { config } = await streams.info(this.stream);
+      if (config.allow_direct === false && config.allow_msg_ttl === true) return;
+      await streams.update(this.stream, { allow_direct: false, allow_msg_ttl: true });
+    } catch (error) {
+      if (apiCode(error) !== JetStreamApiCodes.StreamNotFound) throw error;
+      await streams.add(wanted);
+    }
+  }
+
+  /** The last write to the key, a deletion too; undefined when there is none. */
+  read(storedKey: string): Promise<Stored | undefined> {
+    return this.persist(() => this.#last(storedKey));
+  }
+
+  /**
+   * Writes `value`, or a deletion when it is undefined. With `expected`, only if that is the sequence
+   * of the key's last write (a deletion counts). Rejects with `spine-unavailable` when the outcome
+   * stays unknown.
+   */
+  async write(
+    storedKey: string,
+    value: Uint8Array | undefined,
+    expected: number | undefined,
+  ): Promise<Written> {
+    const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
+    const payload = new Uint8Array(NONCE_BYTES + (value?.length ?? 0));
+    payload.set(nonce);
+    payload.set(value ?? [], NONCE_BYTES);
+    // Tries that were sent and never answered: each may have been the write.
+    let unanswered = 0;
+    const written = await this.persist(async (timeout_ms): Promise<Written> => {
+      unanswered++;
+      try {
+        const deletion = value === undefined;
+        return {
+          revision: await this.#publish(storedKey, payload, deletion, expected, timeout_ms),
+        };
+      } catch (error) {
+        if (isRefusal(error)) unanswered--;
+        if (!isWrongSequence(error)) throw error;
+      }
+      const last = await this.#last(storedKey);
+      const mine = last?.nonce?.every((byte, at) => byte === nonce[at]) === true;
+      if (mine) return { revision: last.revision };
+      if (unanswered === 0) return { conflict: last };
+      const revision = await this.#recall(storedKey, nonce, timeout_ms);
+      return revision === undefined ? { conflict: last } : { revision };
+    });
+    if ("revision" in written || unanswered === 0) return written;
+    // A try may have won and been overwritten since: neither yes nor no would be true.
+    throw new ArqonError("spine-unavailable", "a write has an unknown outcome; read the key");
+  }
+
+  /**
+   * Runs `attempt` until it answers; whatever it throws is taken to pass. Rejects with
+   * `spine-unavailable` at once when the connection is down at the start, and when
+   * `request_timeout_ms` have passed.
+   */
+  async persist<T>(attempt: (timeout_ms: number) => Promise<T>): Promise<T> {
+    const { link } = this;
+    link.assertConnected();
+    const deadline_ms = link.now() + link.request_timeout_ms;
+    const left = () => deadline_ms - link.now();
+    for (;;) {
+      if (!await link.connected(left())) throw link.unavailable();
+      let problem: unknown;
+      try {
+        return await link.guard(attempt(Math.max(1, left() / 2)));
+      } catch (error) {
+        problem = error;
+      }
+      if (left() <= RETRY_MS) throw this.#failure(problem);
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      // A server that lost its store, or is still starting: if this fails, so does the next attempt.
+      if (isMissing(problem)) await link.guard(this.ensure()).catch(() => {});
+    }
+  }
+
+  #failure(cause: unknown): ArqonError {
+    if (cause instanceof ArqonError) return cause;
+    const why = isUnheard(cause)
+      ? "JetStream does not answer; is it enabled?"
+      : cause instanceof Error
+      ? cause.message
+      : String(cause);
+    return new ArqonError("spine-unavailable", `bucket ${this.#name}: ${why}`, { cause });
+  }
+
+  async #last(storedKey: string): Promise<Stored | undefined> {
+    const { streams } = await this.#manager;
+    const message = await streams.getMessage(this.stream, {
+      last_by_subj: this.subject(storedKey),
+    });
+    if (message === null) return undefined;
+    const framed = unframe(message.data);
+    return {
+      revision: message.seq,
+      deleted: isDeletion(message.header),
+      nonce: framed?.nonce,
+      value: framed?.value ?? new Uint8Array(0),
+    };
+  }
+
+  async #publish(
+    storedKey: string,
+    payload: Uint8Array,
+    deletion: boolean,
+    expected: number | undefined,
+    timeout: number,
+  ): Promise<number> {
+    const found = headers();
+    if (deletion) {
+      found.set(OPERATION, "DEL");
+      found.set("Nats-TTL", MARKER_TTL);
+    }
+    const ack = await this.#js.publish(this.subject(storedKey), payload, {
+      msgID: payload.subarray(0, NONCE_BYTES).toHex(),
+      headers: found,
+      timeout,
+      ...(expected === undefined ? {} : { expect: { lastSubjectSequence: expected } }),
+    });
+    return ack.seq;
+  }
+
+  /**
+   * Asks the server whether it remembers the id of a write (for two minutes it does) and at which
+   * sequence. The question is a publish that cannot succeed: no last message has such an id.
+   */
+  async #recall(
+    storedKey: string,
+    nonce: Uint8Array,
+    timeout: number,
+  ): Promise<number | undefined> {
+    try {
+      const ack = await this.#js.publish(this.subject(storedKey), nonce, {
+        msgID: nonce.toHex(),
+        expect: { lastMsgID: "none has this id" },
+        timeout,
+      });
+      return ack.duplicate ? ack.seq : undefined;
+    } catch (error) {
+      if (apiCode(error) === WRONG_LAST_MESSAGE_ID) return undefined;
+      throw error;
+    }
+  }
+
+  #config(): Partial<StreamConfig> & { name: string } {
+    const clustered = this.link.connection.info?.cluster !== undefined;
+    return {
+      name: this.stream,
+      subjects: [this.subject(">")],
+      retention: RetentionPolicy.Limits,
+      storage: StorageType.File,
+      discard: DiscardPolicy.New,
+      max_msgs_per_subject: 1,
+      allow_rollup_hdrs: true,
+      deny_delete: true,
+      // Reads from a replica could be older than a write that was acknowledged.
+      allow_direct: false,
+      allow_msg_ttl: true,
+      num_replicas: clustered ? 3 : 1,
+      duplicate_window: nanos(120_000),
+    };
+  }
+}

@@ -1,0 +1,31 @@
+/** Chooses the engine from the configuration. Callers know only `Spine`. */
+import type { Config } from "../config/schema.ts";
+import type { Logger } from "../log.ts";
+import { openEmbedded } from "./embedded.ts";
+import { openNats } from "./nats.ts";
+import type { Spine } from "./spine.ts";
+
+/** What an engine needs from its process. */
+export interface OpenSpineOptions {
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Reads the credentials and certificate files that `[nats]` names. */
+  readonly files?: { read(path: string): string };
+}
+
+/**
+ * The embedded engine without a `[nats]` table, else NATS. Rejects with `spine-unavailable` when the
+ * server cannot be reached or is too old, or when `data_dir` is in use.
+ */
+export async function openSpine(
+  config: Pick<Config, "nats" | "server">,
+  options: OpenSpineOptions,
+): Promise<Spine> {
+  const { log, now, files } = options;
+  if (config.nats !== undefined) {
+    return await openNats({ config: config.nats, log, now, ...(files ? { files } : {}) });
+  }
+  const { data_dir } = config.server;
+  return openEmbedded({ log, now, ...(data_dir === undefined ? {} : { data_dir }) });
+}

@@ -1,0 +1,71 @@
+/** That the configuration chooses the engine, and that the files it names are read and used. */
+import assert from "node:assert/strict";
+import { startNats } from "../../tests/nats_server.ts";
+import { ConfigSchema } from "../config/schema.ts";
+import { createLogger } from "../log.ts";
+import { bytes, collect, refusedWith, subject, within } from "./conformance.ts";
+import { watched } from "./nats_harness.ts";
+import { openSpine } from "./open.ts";
+
+const tls = new URL("../../tests/tls/", import.meta.url).pathname;
+const files = { read: (path: string) => Deno.readTextFileSync(path) };
+const tlsServer = {
+  config: `tls { cert_file: ${JSON.stringify(`${tls}server.pem`)}, key_file: ${
+    JSON.stringify(`${tls}server_key.pem`)
+  } }`,
+};
+const log = createLogger({
+  level: "error",
+  format: "logfmt",
+  component: "spine",
+  now: Date.now,
+  write: () => {},
+});
+
+Deno.test("without a [nats] table the embedded engine opens, in data_dir when it is set", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "arqon-open-" });
+  try {
+    for (const data_dir of [undefined, `${folder}/below/data`]) {
+      const config = ConfigSchema.parse({ server: data_dir === undefined ? {} : { data_dir } });
+      const spine = await openSpine(config, { log, now: Date.now });
+      assert.equal(spine.status.engine, "embedded");
+      assert.equal(spine.status.state, "connected");
+      await spine.drain();
+    }
+    assert.ok((await Deno.stat(`${folder}/below/data/spine.sqlite`)).isFile);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("a NATS server is trusted by tls_ca_file and by nothing else", async () => {
+  await using server = await startNats(tlsServer);
+  const urls = [`tls://127.0.0.1:${server.port}`];
+  const trusting = { urls, tls_ca_file: `${tls}ca.pem` };
+  await using one = await watched(server.port, trusting, { files });
+  const received = await collect(one.spine, subject("room"));
+  one.spine.publish(subject("room"), bytes("over TLS"));
+  await received.count(1);
+  await server.restart();
+  await one.gaps(1);
+  one.spine.publish(subject("room"), bytes("again"));
+  await received.count(2);
+  const refused = refusedWith("spine-unavailable");
+  await assert.rejects(within(watched(server.port, { urls }), "the refusal"), refused);
+});
+
+Deno.test("a tls:// URL never falls back to plain text", async () => {
+  await using plain = await startNats();
+  const urls = [`tls://127.0.0.1:${plain.port}`];
+  const refused = refusedWith("spine-unavailable");
+  await assert.rejects(within(watched(plain.port, { urls }), "the refusal"), refused);
+});
+
+Deno.test("a file that [nats] names and nobody can read is an error, not a silence", async () => {
+  await using server = await startNats();
+  await assert.rejects(watched(server.port, { credentials_file: "/nowhere" }), TypeError);
+  await assert.rejects(
+    watched(server.port, { credentials_file: "/nowhere" }, { files }),
+    /nowhere/,
+  );
+});

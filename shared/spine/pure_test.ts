@@ -1,0 +1,153 @@
+/** Properties of the pure parts: matching, keys, checks, versions, addresses, delays. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { refusedWith } from "./conformance.ts";
+import { assertPattern, assertSize, assertSubject, headerBytes } from "./check.ts";
+import { decodeKey, encodeKey, encodePrefix, isBelow } from "./kv_key.ts";
+import { parseAddresses, reconnectDelay_ms } from "./nats_connect.ts";
+import { parsePosition } from "./nats_listing.ts";
+import { isSupportedNats } from "./nats_version.ts";
+import { SubjectIndex } from "./subject_index.ts";
+import { isNewEnough } from "../../tasks/nats_server.ts";
+
+const token = fc.constantFrom("a", "b", "c", "in", "t");
+const exact = fc.array(token, { minLength: 1, maxLength: 5 });
+const wild = fc.tuple(
+  fc.array(fc.oneof(token, fc.constant("*")), { minLength: 1, maxLength: 4 }),
+  fc.boolean(),
+).map(([tokens, open]) => open ? [...tokens, ">"] : tokens);
+
+/** NATS' rules as a regular expression: slow and obvious. */
+function asRegExp(pattern: readonly string[]): RegExp {
+  const parts = pattern.map((part) => part === "*" ? "[^.]+" : part === ">" ? ".+" : part);
+  return new RegExp(`^${parts.join("\\.")}$`);
+}
+
+Deno.test("the index finds exactly the subscribers whose pattern matches", () => {
+  fc.assert(fc.property(fc.array(fc.oneof(exact, wild), { maxLength: 20 }), exact, (rows, to) => {
+    const index = new SubjectIndex<{ pattern: string; queue: undefined; number: number }>();
+    const subscribers = rows.map((row, number) => ({
+      pattern: row.join("."),
+      queue: undefined,
+      number,
+    }));
+    subscribers.forEach((one) => index.add(one));
+    const removed = subscribers.filter((one) => one.number % 3 === 2);
+    removed.forEach((one) => index.remove(one));
+    const found: number[] = [];
+    index.match(to.join("."), (one) => found.push(one.number));
+    const expected = subscribers.filter((one) =>
+      !removed.includes(one) && asRegExp(one.pattern.split(".")).test(to.join("."))
+    );
+    assert.deepEqual(found.sort((a, b) => a - b), expected.map((one) => one.number));
+    assert.equal([...index.all()].length, subscribers.length - removed.length);
+  }));
+});
+
+Deno.test("a queue group gives each of its members the same share", () => {
+  const index = new SubjectIndex<{ pattern: string; queue: string; taken: number }>();
+  const members = Array.from({ length: 3 }, () => ({ pattern: "a", queue: "q", taken: 0 }));
+  members.forEach((member) => index.add(member));
+  for (let n = 0; n < 300; n++) index.match("a", (member) => member.taken++);
+  assert.deepEqual(members.map((member) => member.taken), [100, 100, 100]);
+});
+
+const keyToken = fc.string({ minLength: 1, maxLength: 12, unit: "grapheme" });
+const key = fc.array(keyToken, { minLength: 1, maxLength: 4 });
+
+Deno.test("every key comes back from its stored form, which is one valid subject", () => {
+  fc.assert(fc.property(key, (one) => {
+    const stored = encodeKey(one);
+    assert.deepEqual(decodeKey(stored), one);
+    assertSubject(`$KV.B.${stored}`);
+  }));
+});
+
+Deno.test("a stored key is below a stored prefix exactly when its tokens begin with it", () => {
+  fc.assert(fc.property(key, key, fc.nat(4), (one, other, length) => {
+    for (const prefix of [one.slice(0, length), other]) {
+      const begins = prefix.length <= one.length && prefix.every((part, at) => part === one[at]);
+      assert.equal(isBelow(encodeKey(one), encodePrefix(prefix)), begins);
+    }
+  }));
+});
+
+Deno.test("what no key is stored as is not read as one", () => {
+  for (const stored of ["", ".", "YQ.", "YQ==", "a", "Y Q", "/w", "_w", "YR", "YQ..YQ"]) {
+    assert.equal(decodeKey(stored), undefined, stored);
+  }
+});
+
+Deno.test("a subject or pattern of any text passes or is a TypeError, in linear time", () => {
+  fc.assert(fc.property(fc.string({ unit: "binary-ascii", maxLength: 60 }), (one) => {
+    for (const check of [assertSubject, assertPattern]) {
+      try {
+        check(one);
+        assert.match(one, /^[A-Za-z0-9_~:=$.*>-]+$/);
+      } catch (error) {
+        assert.ok(error instanceof TypeError);
+      }
+    }
+  }));
+  assert.throws(() => assertSubject("a.".repeat(500) + "!"), TypeError);
+  assert.throws(() => headerBytes({ a: `${" ".repeat(100_000)}\n` }), TypeError);
+});
+
+Deno.test("header bytes are what NATS' wire takes", () => {
+  assert.equal(headerBytes(undefined), 0);
+  assert.equal(headerBytes({}), 0);
+  assert.equal(headerBytes({ a: "é" }), "NATS/1.0\r\na: e\u0301\r\n\r\n".length);
+  assertSize(10, 10);
+  assert.throws(() => assertSize(11, 10), refusedWith("message-too-large"));
+});
+
+Deno.test("servers before 2.11 are not supported", () => {
+  for (const version of ["2.11.0", "2.11.0-RC.1", "2.15.2", "v2.12.3", "3.0.0", "10.0.1"]) {
+    assert.equal(isSupportedNats(version), true, version);
+  }
+  for (const version of ["2.10.29", "2.9.99", "1.99.99", "", "unknown", "2.11", "x2.15.2"]) {
+    assert.equal(isSupportedNats(version), false, version);
+  }
+  assert.equal(isNewEnough("nats-server: v2.15.2"), true);
+  assert.equal(isNewEnough("nats-server: v2.11.0-RC.1"), true);
+  assert.equal(isNewEnough("nats-server: v2.10.29"), false);
+  assert.equal(isNewEnough("bash: nats-server: not found"), false);
+});
+
+Deno.test("addresses are parted from credentials, which are never shown", () => {
+  assert.deepEqual(parseAddresses(["nats://a", "nats://b:4223"]), {
+    servers: ["a:4222", "b:4223"],
+    tls: false,
+  });
+  assert.deepEqual(parseAddresses(["tls://u%40x:p%20w@a:1", "nats://b"]), {
+    servers: ["a:1", "b:4222"],
+    tls: true,
+    user: "u@x",
+    pass: "p w",
+  });
+  assert.deepEqual(parseAddresses(["nats://secret@[::1]:5"]), {
+    servers: ["[::1]:5"],
+    tls: false,
+    token: "secret",
+  });
+});
+
+Deno.test("pauses between reconnects grow to five seconds and differ by chance", () => {
+  assert.equal(reconnectDelay_ms(0, () => 0), 50);
+  assert.equal(reconnectDelay_ms(0, () => 0.5), 75);
+  assert.equal(reconnectDelay_ms(3, () => 0), 400);
+  for (const attempt of [6, 20, 1_000_000]) {
+    assert.equal(reconnectDelay_ms(attempt, () => 0), 2_500);
+    assert.ok(reconnectDelay_ms(attempt, () => 0.999) <= 5_000);
+  }
+});
+
+Deno.test("a delivery's position is read in its short and its long form", () => {
+  const expected = { stream_sequence: 7, consumer_sequence: 3, pending: 12 };
+  assert.deepEqual(parsePosition("$JS.ACK.KV_A.c.1.7.3.1700000000.12"), expected);
+  assert.deepEqual(parsePosition("$JS.ACK.hub.acc.KV_A.c.1.7.3.1700000000.12"), expected);
+  assert.deepEqual(parsePosition("$JS.ACK._.acc.KV_A.c.1.7.3.1700000000.12.x"), expected);
+  for (const reply of [undefined, "", "_INBOX.1", "$JS.ACK.a.b", "$JS.ACK.a.b.1.x.3.4.5"]) {
+    assert.equal(parsePosition(reply), undefined);
+  }
+});

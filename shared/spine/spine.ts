@@ -1,0 +1,149 @@
+/**
+ * What every Spine engine offers. Two implementations, `embedded.ts` and `nats.ts`, and one
+ * conformance suite, `conformance.ts`, that both pass. Errors are `ArqonError` with reason
+ * `spine-unavailable` (503) unless a method says otherwise.
+ */
+import type { Subject, SubjectPattern } from "../subject.ts";
+
+/** Header names are case-sensitive here and lower case by convention. */
+export type SpineHeaders = Readonly<Record<string, string>>;
+
+/** A message as its receiver gets it. */
+export interface SpineMessage {
+  readonly subject: string;
+  /** The receiver's own copy; stays valid. */
+  readonly payload: Uint8Array;
+  readonly headers: SpineHeaders;
+  /** Present when the sender waits for a reply; `respond` then sends one. */
+  readonly reply?: string;
+  /** Throws what `publish` throws, but works while draining. Does nothing when nobody waits. */
+  respond(payload: Uint8Array, headers?: SpineHeaders): void;
+}
+
+/** How to subscribe. */
+export interface SubscribeOptions {
+  /** Members of one queue group share the messages: each goes to one of them. */
+  queue?: string;
+}
+
+/** A subscription that runs until it is ended. */
+export interface Subscription {
+  readonly pattern: string;
+  /** Stops delivery at once. Calling it twice is harmless. */
+  unsubscribe(): void;
+}
+
+/** How to ask. */
+export interface RequestOptions {
+  timeout_ms: number;
+  headers?: SpineHeaders;
+}
+
+/** Where the engine stands with its server. The embedded engine is `connected` until it is closed. */
+export type SpineState = "connecting" | "connected" | "disconnected" | "draining" | "closed";
+
+/** What health checks and metrics show of an engine. */
+export interface SpineStatus {
+  readonly engine: "embedded" | "nats";
+  readonly state: SpineState;
+  /** Unix ms of the last change of `state`. */
+  readonly since_ms: number;
+  readonly reconnects: number;
+  /** Bytes handed over and not yet delivered (embedded) or confirmed by a flush (NATS). For metrics. */
+  readonly pending_bytes: number;
+  /** How often messages were lost because a subscription was too slow. For metrics. */
+  readonly slow_consumers: number;
+  /** For NATS: the server's address and version. */
+  readonly server?: string;
+}
+
+/**
+ * `gap`: messages for this pattern may have been lost (reconnect, slow consumer); with `pattern`
+ * undefined, any subscription may be affected.
+ */
+export type SpineEvent =
+  | { type: "state"; status: SpineStatus }
+  | { type: "gap"; pattern: string | undefined; reason: "reconnect" | "slow-consumer" };
+
+/** The transport between Shields and Brains. */
+export interface Spine {
+  readonly status: SpineStatus;
+  /** Largest payload that `publish` takes, in bytes. */
+  readonly payload_bytes_max: number;
+  /** Calls `listener` for every event until the returned function is called. */
+  onEvent(listener: (event: SpineEvent) => void): () => void;
+
+  /**
+   * Hands a copy of the payload to the engine; delivery is asynchronous. Throws 503 while the engine
+   * is not connected (nothing is dropped in silence) and `message-too-large` over `payload_bytes_max`.
+   */
+  publish(subject: Subject, payload: Uint8Array, headers?: SpineHeaders): void;
+  /**
+   * Resolves when everything published and subscribed before in this turn is with the server. One
+   * round trip a turn for all callers. Rejects with 503 when the connection drops or nothing answers
+   * in time. Call it in the turn of the publish that it confirms: it says nothing about what was
+   * published before a reconnect.
+   */
+  flush(): Promise<void>;
+  /** A handler that throws is logged and does not end the subscription. */
+  subscribe(
+    pattern: SubjectPattern | Subject,
+    handler: (message: SpineMessage) => void,
+    options?: SubscribeOptions,
+  ): Subscription;
+  /** Rejects with `brain-unavailable` when nobody listens and `command-timeout` when nobody answers in time. */
+  request(subject: Subject, payload: Uint8Array, options: RequestOptions): Promise<SpineMessage>;
+
+  /** Opens, and if need be creates, a key-value bucket. Name: `[A-Z0-9_]+`. */
+  keyValue(bucket: string): Promise<KeyValue>;
+
+  /** Stops taking new work, delivers what is under way, then closes. Idempotent. */
+  drain(): Promise<void>;
+}
+
+/** A key is a list of tokens, each any non-empty text; engines encode each token (base64url). */
+export type KvKey = readonly string[];
+
+/** A value with its key and revision. */
+export interface KvEntry {
+  readonly key: KvKey;
+  readonly value: Uint8Array;
+  /** Grows with every write of the bucket; unique within it. */
+  readonly revision: number;
+}
+
+/** What a watch tells. */
+export type KvChange =
+  | { type: "put"; entry: KvEntry }
+  | { type: "delete"; key: KvKey; revision: number };
+
+/** A watch that runs until it is stopped. */
+export interface KvWatch {
+  /** Resolves when the state at the time of the call has been delivered; rejects when it ends before. */
+  readonly ready: Promise<void>;
+  stop(): void;
+}
+
+/** A bucket of versioned values. */
+export interface KeyValue {
+  get(key: KvKey): Promise<KvEntry | undefined>;
+  /** Last write wins. Returns the new revision. */
+  put(key: KvKey, value: Uint8Array): Promise<number>;
+  /**
+   * Compare-and-set: writes only if the key's revision is `expected_revision` (0: the key must not
+   * exist). Returns the new revision; throws `version-conflict` (409) otherwise. A lost
+   * acknowledgement is resolved by a nonce in the stored value, so the answer is never a guess.
+   */
+  update(key: KvKey, value: Uint8Array, expected_revision: number): Promise<number>;
+  /** Deletes, if `expected_revision` is given only at that revision (else 409). Deleting nothing is fine. */
+  delete(key: KvKey, expected_revision?: number): Promise<void>;
+  /** Keys at and below `prefix`, token by token, in no order. */
+  keys(prefix?: KvKey): Promise<KvKey[]>;
+  /**
+   * Delivers the present state at and below `prefix`, then changes in order; of several writes to one
+   * key in quick succession only the last may come. After a reconnect the engine relists: a change
+   * may come twice, no key's last state is missed, and what was deleted meanwhile is delivered as a
+   * delete.
+   */
+  watch(prefix: KvKey, onChange: (change: KvChange) => void): KvWatch;
+}

@@ -1,0 +1,71 @@
+/**
+ * A first-in first-out line of jobs, run in bounded batches, one batch a turn of the event loop: a
+ * handler that publishes never runs another handler inside itself, and sockets get their share even
+ * when two handlers answer each other for ever. Not a scheduler: no priorities, no time.
+ */
+import { setImmediate } from "node:timers";
+
+/** Jobs a turn, if they are short. */
+const BATCH = 1_024;
+/** A turn ends with the job that passes this: one job may be a fan-out to thousands of sockets. */
+const TURN_MS = 4;
+
+/** One line of jobs. */
+export class Turns {
+  readonly #now: () => number;
+  #jobs: (() => void)[] = [];
+  #head = 0;
+  #scheduled = false;
+  #pushed = 0;
+  #settled: { readonly pushed: number; readonly promise: Promise<void> } | undefined;
+
+  /** `now` in ms. */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Jobs that wait. */
+  get length(): number {
+    return this.#jobs.length - this.#head;
+  }
+
+  /** Runs `job` in a later turn, after all jobs pushed before. It must not throw. */
+  push(job: () => void): void {
+    this.#jobs.push(job);
+    this.#pushed++;
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(this.#run);
+  }
+
+  /** Resolves when every job pushed before has run. All callers in between share one promise. */
+  settled(): Promise<void> {
+    if (this.length === 0) return Promise.resolve();
+    if (this.#settled?.pushed === this.#pushed) return this.#settled.promise;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.push(resolve);
+    this.#settled = { pushed: this.#pushed, promise };
+    return promise;
+  }
+
+  readonly #run = (): void => {
+    const end = Math.min(this.#head + BATCH, this.#jobs.length);
+    const until_ms = this.#now() + TURN_MS;
+    while (this.#head < end) {
+      this.#jobs[this.#head++]?.();
+      if (this.#now() >= until_ms) break;
+    }
+    if (this.#head === this.#jobs.length) {
+      this.#jobs = [];
+      this.#head = 0;
+      this.#scheduled = false;
+      return;
+    }
+    // Cut off what has run only once it is most of the array: amortised, a job is moved once.
+    if (this.#head > this.#jobs.length / 2) {
+      this.#jobs = this.#jobs.slice(this.#head);
+      this.#head = 0;
+    }
+    setImmediate(this.#run);
+  };
+}

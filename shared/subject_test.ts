@@ -1,0 +1,170 @@
+/** Properties of the subject builders: what is built reads back, and nothing else can be built. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { ArqonError, isId } from "@arqon/proto";
+import type { Reason } from "@arqon/proto";
+import {
+  ALL_COMMANDS,
+  ALL_PUBLISHED,
+  commandSubject,
+  exactSubject,
+  parseRoomSubject,
+  roomSubject,
+  subjectPattern,
+} from "./subject.ts";
+
+const id = fc.stringMatching(/^[A-Za-z0-9_~:=-]{1,64}$/);
+const plane = fc.constantFrom("in" as const, "out" as const);
+/** Any text, and texts that look like ids but are not. */
+const notId = fc.oneof(
+  fc.string({ unit: "binary" }),
+  fc.constantFrom("", ".", "*", ">", "a.b", "a b", "a\u0000", "a*", "é", "x".repeat(65), "a\n"),
+  fc.tuple(id, fc.constantFrom(".", "*", ">", " ", "\t", "\r\n", "\0", "/", "$"), id)
+    .map((parts) => parts.join("")),
+).filter((text) => !isId(text));
+
+function reasonOf(build: () => unknown): Reason {
+  try {
+    build();
+  } catch (error) {
+    assert.ok(error instanceof ArqonError);
+    return error.reason;
+  }
+  assert.fail("expected a refusal");
+}
+
+/** NATS matching, written plainly from its documentation. */
+function natsMatches(pattern: string, subject: string): boolean {
+  const [wanted, given] = [pattern.split("."), subject.split(".")];
+  if (wanted.at(-1) === ">") {
+    return given.length >= wanted.length &&
+      wanted.slice(0, -1).every((token, index) => token === "*" || token === given[index]);
+  }
+  return wanted.length === given.length &&
+    wanted.every((token, index) => token === "*" || token === given[index]);
+}
+
+Deno.test("room subjects have the form of the contract", () => {
+  assert.equal(roomSubject("in", "acme", "lobby"), "in.t.acme.r.lobby");
+  assert.equal(roomSubject("out", "acme", "lobby"), "out.t.acme.r.lobby");
+  assert.equal(commandSubject("acme", "lobby"), "t.acme.r.lobby.cmds");
+});
+
+Deno.test("tenant and room of every built subject read back", () => {
+  fc.assert(fc.property(plane, id, id, (where, tenantId, roomId) => {
+    for (
+      const subject of [roomSubject(where, tenantId, roomId), commandSubject(tenantId, roomId)]
+    ) {
+      assert.deepEqual(parseRoomSubject(subject), { tenantId, roomId });
+    }
+  }));
+});
+
+Deno.test("different tenants or rooms never share a subject", () => {
+  fc.assert(fc.property(id, id, id, id, (tenantA, roomA, tenantB, roomB) => {
+    fc.pre(tenantA !== tenantB || roomA !== roomB);
+    const all = (tenant: string, room: string): string[] => [
+      roomSubject("in", tenant, room),
+      roomSubject("out", tenant, room),
+      commandSubject(tenant, room),
+    ];
+    assert.equal(new Set([...all(tenantA, roomA), ...all(tenantB, roomB)]).size, 6);
+  }));
+});
+
+Deno.test("every built subject is exact: five tokens and no wildcard", () => {
+  fc.assert(fc.property(plane, id, id, (where, tenantId, roomId) => {
+    for (
+      const subject of [roomSubject(where, tenantId, roomId), commandSubject(tenantId, roomId)]
+    ) {
+      assert.equal(exactSubject(subject), subject);
+      assert.equal(subject.split(".").length, 5);
+    }
+  }));
+});
+
+Deno.test("a room that is not an id is refused as invalid-room, whatever it is", () => {
+  fc.assert(fc.property(plane, id, notId, (where, tenantId, roomId) => {
+    assert.equal(reasonOf(() => roomSubject(where, tenantId, roomId)), "invalid-room");
+    assert.equal(reasonOf(() => commandSubject(tenantId, roomId)), "invalid-room");
+  }));
+});
+
+Deno.test("a tenant that is not an id is refused as tenant-mismatch and is not repeated", () => {
+  fc.assert(fc.property(plane, notId, id, (where, tenantId, roomId) => {
+    assert.equal(reasonOf(() => roomSubject(where, tenantId, roomId)), "tenant-mismatch");
+    assert.equal(reasonOf(() => commandSubject(tenantId, roomId)), "tenant-mismatch");
+  }));
+});
+
+Deno.test("the Brain's patterns match every command and every published message, and no other", () => {
+  fc.assert(fc.property(id, id, (tenantId, roomId) => {
+    const published = roomSubject("in", tenantId, roomId);
+    const sent = roomSubject("out", tenantId, roomId);
+    const command = commandSubject(tenantId, roomId);
+    const matching = (pattern: string) =>
+      [published, sent, command].filter((subject) => natsMatches(pattern, subject));
+    assert.deepEqual(matching(ALL_PUBLISHED), [published]);
+    assert.deepEqual(matching(ALL_COMMANDS), [command]);
+  }));
+});
+
+Deno.test("parsing never throws, and only ids come out", () => {
+  const pieces = fc.array(
+    fc.oneof(fc.constantFrom("t", "r", "in", "out", "cmds", "*", ">", ""), id, fc.string()),
+    { maxLength: 8 },
+  );
+  fc.assert(fc.property(fc.oneof(fc.string(), pieces.map((list) => list.join("."))), (text) => {
+    const parsed = parseRoomSubject(text);
+    if (parsed === undefined) return;
+    assert.ok(isId(parsed.tenantId) && isId(parsed.roomId));
+    assert.ok(text.includes(`t.${parsed.tenantId}.r.${parsed.roomId}`));
+  }));
+});
+
+Deno.test("other subjects of the bus are not room subjects", () => {
+  for (
+    const subject of [
+      "",
+      "t",
+      "in.t.acme",
+      "in.t.acme.r",
+      "in.t.acme.r.",
+      "in.t..r.lobby",
+      "in.t.acme.x.lobby",
+      "sys.t.acme.signal",
+      "sys.presence.delta",
+      "_INBOX.abc.1",
+    ]
+  ) {
+    assert.equal(parseRoomSubject(subject), undefined, subject);
+  }
+});
+
+Deno.test("exactSubject takes no wildcard, empty token, white space or more than 32 tokens", () => {
+  for (const good of ["a", "a.b.c", "_INBOX.x-1.y", "$SYS.a", "sys.presence.delta"]) {
+    assert.equal(exactSubject(good), good);
+  }
+  const bad = ["", ".", "a.", ".a", "a..b", "*", "a.*", ">", "a.>", "a b", "a\t", "a\u0000", "é"];
+  for (const text of [...bad, Array(33).fill("a").join(".")]) {
+    assert.throws(() => exactSubject(text), TypeError, JSON.stringify(text));
+  }
+  assert.equal(exactSubject(Array(32).fill("a").join(".")).length, 63);
+});
+
+Deno.test("subjectPattern takes * as any token and > only as the last", () => {
+  for (const good of ["a", "*", ">", "a.*", "*.b", "in.t.>", ALL_COMMANDS, ALL_PUBLISHED]) {
+    assert.equal(subjectPattern(good), good);
+  }
+  for (const bad of ["", "a.>.b", ">.a", "a*", "a.b*", "*a", "a.>>", "**", "a..b", "a. "]) {
+    assert.throws(() => subjectPattern(bad), TypeError, JSON.stringify(bad));
+  }
+});
+
+Deno.test("whatever is an exact subject is a pattern that matches only itself", () => {
+  const tokens = fc.array(id, { minLength: 1, maxLength: 6 }).map((list) => list.join("."));
+  fc.assert(fc.property(tokens, tokens, (one, other) => {
+    const pattern = subjectPattern(exactSubject(one));
+    assert.equal(natsMatches(pattern, other), one === other);
+  }));
+});

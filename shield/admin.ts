@@ -1,0 +1,55 @@
+/**
+ * The admin listener: `GET /v1/status` for a token of role `admin`. Loopback unless configured
+ * otherwise. Probes and Prometheus use the ops listener (`shared/ops.ts`).
+ */
+import { ArqonError } from "@arqon/proto";
+import { problemResponse } from "../shared/problem.ts";
+import type { SpineStatus } from "../shared/spine/spine.ts";
+import type { KeyStatus } from "./authenticate.ts";
+import { requireRole } from "./authorize.ts";
+import { authenticate, requireMethod } from "./http.ts";
+import type { HttpContext } from "./http.ts";
+
+/** The answer of `GET /v1/status`. */
+export interface ShieldStatus {
+  node_id: string;
+  version: string;
+  uptime_ms: number;
+  draining: boolean;
+  connections: number;
+  subscriptions: number;
+  rooms: number;
+  tenants: number;
+  users: number;
+  egress_messages: number;
+  ingress_ops: Record<string, number>;
+  rejects: Record<string, number>;
+  spine: SpineStatus;
+  keys: KeyStatus[];
+}
+
+/** What the admin listener needs of the process; `status` is read anew for each request. */
+export interface AdminContext extends Pick<HttpContext, "authenticator" | "log"> {
+  readonly status: () => ShieldStatus;
+}
+
+/** Answers one request of the admin listener. Never rejects. */
+export async function handleAdmin(context: AdminContext, request: Request): Promise<Response> {
+  const path = new URL(request.url).pathname;
+  try {
+    if (path !== "/v1/status") throw new ArqonError("not-found", path);
+    requireMethod(request, "GET");
+    // Never by query: an admin's URL must not end up in a log with the token in it.
+    requireRole(await authenticate({ ...context, query_token: false }, request), "admin");
+    return Response.json(context.status(), { headers: { "cache-control": "no-store" } });
+  } catch (error) {
+    if (error instanceof ArqonError) {
+      return problemResponse(
+        error,
+        error.reason === "method-not-allowed" ? { allow: "GET" } : undefined,
+      );
+    }
+    context.log.error("admin request failed", { path, error });
+    return problemResponse(new ArqonError("internal"));
+  }
+}

@@ -1,0 +1,327 @@
+/**
+ * One WebSocket client from WELCOME to close: limits, decoding, the FIFO that all its operations
+ * pass, and the answers. What an operation means is `operations.ts`; sockets out are `outbox.ts`.
+ */
+import {
+  ArqonError,
+  decodeClientFrame,
+  decodeClientText,
+  DecodeError,
+  encodeAck,
+  encodeErr,
+  encodePing,
+  encodeTextAck,
+  encodeTextErr,
+  encodeTextPing,
+  encodeTextWelcome,
+  encodeWelcome,
+  ERRORS,
+} from "@arqon/proto";
+import type { Ack, ClientOperation, CloseCode, Uint64, Welcome } from "@arqon/proto";
+import type { Config } from "../shared/config/schema.ts";
+import type { Identity } from "./identity.ts";
+import { frameBytes } from "./frame_bytes.ts";
+import type { Frame } from "./frame_bytes.ts";
+import type { Subscriber } from "./hub.ts";
+import { createRates, takeOperation } from "./limits.ts";
+import type { ConnectionRates } from "./limits.ts";
+import type { Outbox } from "./outbox.ts";
+import { bump, countClose } from "./stats.ts";
+import type { ShieldStats } from "./stats.ts";
+
+/** `[limits]` of the config; each name ends with its unit. */
+export type Limits = Config["limits"];
+
+/** Who asked, as far as a refusal needs it: with an id (or a wish for an ACK) it is an ACK, else an ERR. */
+export interface RequestRef {
+  readonly request_id: Uint64;
+  readonly ack_requested: boolean;
+}
+
+const EMPTY_BODY = new Uint8Array(0);
+const NO_REQUEST: RequestRef = { request_id: 0, ack_requested: false };
+
+/** One client's identity and socket, and the process's part in its life. */
+export interface ConnectionOptions {
+  id: string;
+  text: boolean;
+  identity: Identity;
+  socket: WebSocket;
+  limits: Limits;
+  stats: ShieldStats;
+  now: () => number;
+  /** Runs one operation; a promise holds the connection's FIFO until it settles. */
+  run: (connection: Connection, operation: ClientOperation) => Promise<void> | undefined;
+  /** Called once, after the connection has ended for whatever reason. */
+  onEnd: (connection: Connection) => void;
+  /** Called for an error that is a bug, not a refusal. */
+  onBug: (connection: Connection, error: unknown) => void;
+}
+
+/** State of one client. Born at the upgrade, opened by WELCOME, ended once; frees all it held. */
+export class Connection {
+  readonly id: string;
+  readonly text: boolean;
+  readonly created_ms: number;
+  /** The room ids this connection hears. */
+  readonly subscriptions = new Map<string, Subscriber>();
+  /** The last command under way by room: one at a time. */
+  readonly commands = new Map<string, Promise<void>>();
+  identity: Identity;
+  sent_ms: number;
+
+  readonly #options: ConnectionOptions;
+  readonly #rates: ConnectionRates;
+  #outbox: Outbox | undefined;
+  #fifo: { operation: ClientOperation; size_bytes: number }[] = [];
+  #pending = 0;
+  #pending_bytes = 0;
+  #busy = false;
+  #ended = false;
+  #protocol_errors = 0;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.id = options.id;
+    this.text = options.text;
+    this.identity = options.identity;
+    this.created_ms = this.sent_ms = options.now();
+    this.#rates = createRates(options.limits, this.created_ms);
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** WELCOME has been sent. */
+  get opened(): boolean {
+    return this.#outbox !== undefined;
+  }
+
+  /** The socket is open: greets the client. Nothing can be sent before. */
+  open(outbox: Outbox, welcome: Welcome): void {
+    this.#outbox = outbox;
+    this.send(this.text ? encodeTextWelcome(welcome) : encodeWelcome(welcome));
+  }
+
+  send(frame: Frame): void {
+    this.sent_ms = this.#options.now();
+    this.#outbox?.send(frame);
+  }
+
+  /** Counts an operation as pending: it waits in the FIFO, for the Spine or for the Brain. */
+  hold(size_bytes: number): void {
+    this.#pending++;
+    this.#pending_bytes += size_bytes;
+    this.#options.stats.pending_operations++;
+  }
+
+  /** Undoes one `hold` of the same size. */
+  release(size_bytes: number): void {
+    this.#pending--;
+    this.#pending_bytes -= size_bytes;
+    this.#options.stats.pending_operations--;
+  }
+
+  ping(): void {
+    this.send(this.text ? encodeTextPing(EMPTY_BODY) : encodePing(EMPTY_BODY));
+  }
+
+  /** One frame from the socket. Never throws. */
+  receive(data: string | ArrayBuffer): void {
+    if (this.#ended) return;
+    const { stats, limits, now } = this.#options;
+    const size_bytes = typeof data === "string" ? frameBytes(data) : data.byteLength;
+    stats.ingress_bytes += size_bytes;
+    if (size_bytes > limits.max_frame_bytes) return this.#onLargeFrame(size_bytes);
+    const retry_after_ms = takeOperation(this.#rates, size_bytes, now());
+    let operation: ClientOperation;
+    try {
+      operation = this.#decode(data);
+    } catch (error) {
+      return this.#onDecodeError(error);
+    }
+    bump(stats.ingress_ops, operation.kind);
+    if (retry_after_ms > 0) {
+      const error = new ArqonError("rate-limited", String(retry_after_ms), { retry_after_ms });
+      return this.refuse(requestOf(operation), error);
+    }
+    this.#enqueue(operation, size_bytes);
+  }
+
+  /** Answers a refusal; a reason whose outcome is `close` also ends the connection. */
+  refuse(request: RequestRef, error: unknown): void {
+    if (this.#ended) return;
+    const refusal = this.#refusal(error);
+    const { code, reason, message, retry_after_ms } = refusal;
+    bump(this.#options.stats.rejects, reason);
+    if (request.ack_requested || request.request_id !== 0) {
+      this.ack({
+        ...EMPTY_ACK,
+        request_id: request.request_id,
+        code,
+        reason,
+        message,
+        retry_after_ms,
+      });
+    } else {
+      this.err({ code, reason, message, retry_after_ms });
+    }
+    const close = ERRORS[reason].close;
+    if (close !== 0) this.close(close, reason);
+  }
+
+  /** A refusal that answers no request. */
+  fail(error: unknown): void {
+    this.refuse(NO_REQUEST, error);
+  }
+
+  ack(ack: Ack): void {
+    this.send(this.text ? encodeTextAck(ack) : encodeAck(ack));
+  }
+
+  err(error: { code: number; reason: string; message: string; retry_after_ms: number }): void {
+    this.send(this.text ? encodeTextErr(error) : encodeErr(error.code, error.message));
+  }
+
+  /** Orderly: what is queued goes out first. */
+  close(code: CloseCode, reason: string): void {
+    if (this.#ended) return;
+    this.#outbox?.flush();
+    this.#closeSocket(code, reason);
+    this.end(code);
+  }
+
+  /** The client does not read: nothing more is sent, the backlog is dropped. */
+  overflow(): void {
+    if (this.#ended) return;
+    bump(this.#options.stats.rejects, "slow-consumer");
+    this.#closeSocket(4429, "slow-consumer");
+    this.end(4429);
+  }
+
+  /** The socket has closed, or is about to: frees everything, once. */
+  end(code: number): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    countClose(this.#options.stats, code);
+    for (const { size_bytes } of this.#fifo) this.release(size_bytes);
+    this.#fifo = [];
+    this.#outbox?.end();
+    this.#options.onEnd(this);
+  }
+
+  #closeSocket(code: CloseCode, reason: string): void {
+    try {
+      this.#options.socket.close(code, reason);
+    } catch {
+      // Closing a socket whose peer has just gone throws; gone is what was asked for.
+    }
+  }
+
+  #decode(data: string | ArrayBuffer): ClientOperation {
+    const { limits } = this.#options;
+    if (typeof data !== "string") {
+      if (!this.text) return decodeClientFrame(new Uint8Array(data), limits);
+      throw new DecodeError(
+        "malformed-frame",
+        "a binary frame on a text connection (arqon.v1.json)",
+      );
+    }
+    const operation = decodeClientText(data, limits);
+    if (this.text || operation.kind === "subscribe") return operation;
+    throw new DecodeError(
+      "malformed-frame",
+      'a text frame; on a binary connection only {"op":"sub",…} may be text',
+    );
+  }
+
+  #onLargeFrame(size_bytes: number): void {
+    const { max_frame_bytes, close_frame_bytes } = this.#options.limits;
+    const detail = `a frame of ${size_bytes} bytes; at most ${max_frame_bytes}`;
+    const fatal = size_bytes > close_frame_bytes;
+    this.#onDecodeError(new ArqonError(fatal ? "frame-too-large" : "too-large", detail));
+  }
+
+  #onDecodeError(error: unknown): void {
+    const request = error instanceof DecodeError && error.request_id !== undefined
+      ? { request_id: error.request_id, ack_requested: false }
+      : NO_REQUEST;
+    this.refuse(request, error);
+    const counted = error instanceof ArqonError && ERRORS[error.reason].counted;
+    if (counted && ++this.#protocol_errors >= this.#options.limits.protocol_errors) {
+      this.fail(new ArqonError("too-many-protocol-errors"));
+    }
+  }
+
+  #enqueue(operation: ClientOperation, size_bytes: number): void {
+    const { limits } = this.#options;
+    const full = this.#pending >= limits.pending_operations ||
+      this.#pending_bytes + size_bytes > limits.pending_bytes;
+    if (full) {
+      const error = new ArqonError("too-many-pending", `${this.#pending} wait`, {
+        retry_after_ms: 100,
+      });
+      return this.refuse(requestOf(operation), error);
+    }
+    if (!this.#busy) return this.#run(operation);
+    this.hold(size_bytes);
+    this.#fifo.push({ operation, size_bytes });
+  }
+
+  #run(operation: ClientOperation): void {
+    const request = requestOf(operation);
+    try {
+      const pending = this.#options.run(this, operation);
+      if (pending === undefined) return;
+      this.#busy = true;
+      pending.catch((error) => this.refuse(request, error)).finally(() => this.#next());
+    } catch (error) {
+      this.refuse(request, error);
+    }
+  }
+
+  #next(): void {
+    this.#busy = false;
+    while (!this.#busy) {
+      // At most `pending_operations` long, so that shift stays cheap.
+      const next = this.#fifo.shift();
+      if (next === undefined) return;
+      this.release(next.size_bytes);
+      this.#run(next.operation);
+    }
+  }
+
+  #refusal(error: unknown): ArqonError {
+    if (error instanceof ArqonError) return error;
+    this.#options.onBug(this, error);
+    return new ArqonError("internal");
+  }
+}
+
+/** An accepted request without anything to say; callers spread it and put in what they know. */
+export const EMPTY_ACK: Ack = {
+  request_id: 0,
+  code: 0,
+  reason: "",
+  message: "",
+  result: new Uint8Array(0),
+  offset: 0,
+  retry_after_ms: 0,
+};
+
+/** The request that an operation is, as far as its answer needs it. */
+export function requestOf(operation: ClientOperation): RequestRef {
+  switch (operation.kind) {
+    case "publish":
+      return operation.envelope;
+    case "subscribe":
+      return { request_id: operation.subscribe.request_id, ack_requested: false };
+    case "unsubscribe":
+      return { request_id: operation.unsubscribe.request_id, ack_requested: false };
+    case "refresh":
+      return { request_id: operation.refresh.request_id, ack_requested: false };
+    default:
+      return NO_REQUEST;
+  }
+}

@@ -1,0 +1,80 @@
+/**
+ * Remembers message ids for two minutes, so that a message that was retried after a lost answer
+ * reaches a subscriber once (design.md 3). Bounded: when full, the oldest ids are forgotten first.
+ */
+export const DEDUPLICATION_MS = 120_000;
+
+/**
+ * The ids of one tenant's messages, with the time each was first seen (Unix ms, the caller's
+ * clock).
+ */
+export class SeenMessages {
+  /** Key to the time it was seen; a Map keeps insertion order, so the oldest come first. */
+  readonly #seen = new Map<string, number>();
+  readonly #entries_max: number;
+
+  constructor(entries_max: number) {
+    this.#entries_max = entries_max;
+  }
+
+  get size(): number {
+    return this.#seen.size;
+  }
+
+  /** True when `key` was seen less than two minutes before `now_ms`; remembers it otherwise. */
+  repeated(key: string, now_ms: number): boolean {
+    const before = this.#seen.get(key);
+    if (before !== undefined && now_ms - before < DEDUPLICATION_MS) return true;
+    this.#seen.delete(key);
+    this.#seen.set(key, now_ms);
+    this.#forget(now_ms);
+    return false;
+  }
+
+  #forget(now_ms: number): void {
+    for (const [key, seen_ms] of this.#seen) {
+      const keep = this.#seen.size <= this.#entries_max && now_ms - seen_ms < DEDUPLICATION_MS;
+      if (keep) return;
+      this.#seen.delete(key);
+    }
+  }
+}
+
+/** Tags of length-delimited fields: number times 8 plus 2. */
+const SENDER_ID = 8 * 8 + 2;
+const MESSAGE_ID = 11 * 8 + 2;
+
+// A byte order mark is part of an id; without this option two ids could become one.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/**
+ * Sender and message id of an envelope as one key; "" when it has no message id, or an empty one. A
+ * line break parts them, which no sender contains: else "a b" with id "c" would be "a" with id "b c".
+ * Walks tags and lengths only; bytes that it cannot walk to their end have no key. Never throws.
+ */
+export function messageKey(envelope: Uint8Array): string {
+  let at = 0;
+  const varint = () => {
+    let value = 0;
+    for (let scale = 1; at < envelope.length; scale *= 128) {
+      const byte = envelope[at++] ?? 0;
+      value += (byte & 0x7f) * scale;
+      if (byte < 0x80) break;
+    }
+    return value;
+  };
+  let sender = "";
+  let id = "";
+  while (at < envelope.length) {
+    const tag = varint();
+    const length = varint();
+    if (tag % 8 === 0) continue;
+    const end = at + length;
+    // Also true when an overlong varint has made `length` NaN.
+    if (tag % 8 !== 2 || !(end <= envelope.length)) return "";
+    if (tag === SENDER_ID) sender = decoder.decode(envelope.subarray(at, end));
+    if (tag === MESSAGE_ID) id = decoder.decode(envelope.subarray(at, end));
+    at = end;
+  }
+  return id === "" ? "" : `${sender}\n${id}`;
+}

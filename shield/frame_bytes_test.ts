@@ -1,0 +1,19 @@
+/** Sizes of frames against the platform's own encoder. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { frameBytes } from "./frame_bytes.ts";
+
+Deno.test("a frame weighs what it takes on the wire", () => {
+  const encoder = new TextEncoder();
+  const text = fc.oneof(
+    fc.string(),
+    fc.string({ unit: "grapheme" }),
+    fc.string({ unit: "binary" }),
+  );
+  fc.assert(fc.property(text, (text) => {
+    assert.equal(frameBytes(text), encoder.encode(text).length);
+  }));
+  fc.assert(fc.property(fc.uint8Array(), (bytes) => {
+    assert.equal(frameBytes(bytes), bytes.length);
+  }));
+});

@@ -1,0 +1,144 @@
+/**
+ * The client listener as a function from request to response: routes, Origin, tokens, problem
+ * bodies. Opening sockets is `shared/listen.ts`, upgraded ones are `upgrade.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../shared/log.ts";
+import { problemResponse } from "../shared/problem.ts";
+import type { Authenticator } from "./authenticate.ts";
+import type { Identity } from "./identity.ts";
+import { isOriginAllowed, requireOrigin } from "./origin.ts";
+import { bump } from "./stats.ts";
+import type { ShieldStats } from "./stats.ts";
+import { tokenFrom } from "./token.ts";
+
+/** What the client listener needs of the process. */
+export interface HttpContext {
+  readonly authenticator: Authenticator;
+  readonly allowed_origins: readonly string[];
+  readonly query_token: boolean;
+  readonly stats: ShieldStats;
+  readonly log: Logger;
+  /** GET /v1/socket, after Origin and token have been checked. */
+  readonly upgrade: (request: Request, identity: Identity) => Response;
+  /** POST /v1/rooms/{room}/messages. */
+  readonly publish: (request: Request, identity: Identity, room: string) => Promise<Response>;
+  /** Throws while the process drains. */
+  readonly requireOpen: () => void;
+  /** Throws when the process can hold no further connection: before any work on a token. */
+  readonly requireCapacity: () => void;
+}
+
+const PUBLISH_PATH = /^\/v1\/rooms\/([^/]*)\/messages$/;
+
+/** Answers one request. Never rejects. */
+export async function handleRequest(context: HttpContext, request: Request): Promise<Response> {
+  const url = new URL(request.url);
+  const upgrade = url.pathname === "/v1/socket" && request.method !== "OPTIONS";
+  try {
+    requireOrigin(request, context.allowed_origins);
+    const response = request.method === "OPTIONS"
+      ? preflight(request)
+      : await route(context, request, url);
+    if (upgrade) bump(context.stats.handshakes, "accepted");
+    // The response of an upgrade belongs to the runtime and must stay as it is.
+    return upgrade ? response : withCors(context, request, response);
+  } catch (error) {
+    const refusal = refusalOf(context, error, url.pathname);
+    bump(context.stats.rejects, refusal.reason);
+    if (upgrade) bump(context.stats.handshakes, refusal.reason);
+    return withCors(
+      context,
+      request,
+      problemResponse(refusal, extraHeaders(refusal, url.pathname)),
+    );
+  }
+}
+
+async function route(context: HttpContext, request: Request, url: URL): Promise<Response> {
+  if (url.pathname === "/v1/socket") {
+    requireMethod(request, "GET");
+    context.requireOpen();
+    context.requireCapacity();
+    return context.upgrade(request, await authenticate(context, request));
+  }
+  if (url.pathname === "/v1/auth/check") {
+    requireMethod(request, "GET");
+    return describe(await authenticate(context, request));
+  }
+  const room = PUBLISH_PATH.exec(url.pathname)?.[1];
+  if (room !== undefined) {
+    requireMethod(request, "POST");
+    context.requireOpen();
+    return await context.publish(request, await authenticate(context, request), decodeRoom(room));
+  }
+  throw new ArqonError("not-found", url.pathname);
+}
+
+/** The identity of a request's token. Rejects with a 401 reason or 503 `keys-unavailable`. */
+export async function authenticate(
+  context: Pick<HttpContext, "authenticator" | "query_token">,
+  request: Request,
+): Promise<Identity> {
+  const presented = tokenFrom(request, { query_token: context.query_token });
+  if (presented === undefined) throw new ArqonError("token-missing");
+  return await context.authenticator.authenticate(presented.token);
+}
+
+function describe(identity: Identity): Response {
+  const { tenant_id, user_id, role, expires_ms } = identity;
+  const body = { tenant_id, user_id, role, token_expires_ms: expires_ms };
+  return Response.json(body, { headers: { "cache-control": "no-store" } });
+}
+
+function decodeRoom(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new ArqonError("invalid-room", "the path has a malformed % escape");
+  }
+}
+
+/** Throws `method-not-allowed` (405); the caller adds the `Allow` header. */
+export function requireMethod(request: Request, method: string): void {
+  if (request.method !== method) throw new ArqonError("method-not-allowed", request.method);
+}
+
+function extraHeaders(refusal: ArqonError, path: string): Record<string, string> {
+  if (refusal.reason === "method-not-allowed") {
+    return { allow: PUBLISH_PATH.test(path) ? "POST, OPTIONS" : "GET, OPTIONS" };
+  }
+  // RFC 9110, 15.5.22: what to upgrade to.
+  return refusal.reason === "not-a-websocket" ? { upgrade: "websocket" } : {};
+}
+
+/** A refusal as it is; anything else is a bug, logged without what the client sent. */
+function refusalOf(context: HttpContext, error: unknown, path: string): ArqonError {
+  if (error instanceof ArqonError) return error;
+  context.log.error("request failed", {
+    path,
+    error: error instanceof Error ? error.stack : String(error),
+  });
+  return new ArqonError("internal");
+}
+
+function preflight(request: Request): Response {
+  if (request.headers.get("origin") === null) throw new ArqonError("method-not-allowed", "OPTIONS");
+  return new Response(null, {
+    status: 204,
+    headers: {
+      "access-control-allow-methods": "GET, POST",
+      "access-control-allow-headers": "authorization, content-type",
+      "access-control-max-age": "600",
+    },
+  });
+}
+
+/** Pages of an allowed origin may read every answer, also a refusal. */
+function withCors(context: HttpContext, request: Request, response: Response): Response {
+  const origin = request.headers.get("origin");
+  if (origin === null || !isOriginAllowed(origin, context.allowed_origins)) return response;
+  response.headers.set("access-control-allow-origin", origin);
+  response.headers.append("vary", "origin");
+  return response;
+}

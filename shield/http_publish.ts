@@ -1,0 +1,149 @@
+/**
+ * `POST /v1/rooms/{room}/messages`: the HTTP twin of PUB for backends. JSON or Protobuf body, the
+ * same pipeline and the same codes; the body is bounded while it is read.
+ */
+import { ArqonError, decodeClientText, encodeTextAck, scanEnvelope, writeAck } from "@arqon/proto";
+import type { Ack, ScannedEnvelope } from "@arqon/proto";
+import { command } from "./command.ts";
+import { EMPTY_ACK } from "./connection.ts";
+import type { Limits } from "./connection.ts";
+import type { FlushQueue } from "./flush_queue.ts";
+import type { Identity } from "./identity.ts";
+import { createRates, takeOperation } from "./limits.ts";
+import type { ConnectionRates } from "./limits.ts";
+import { publish, requireRoomId } from "./pipeline.ts";
+import type { MessagePath } from "./pipeline.ts";
+import { bump } from "./stats.ts";
+import type { ShieldStats } from "./stats.ts";
+
+/** Users whose HTTP rate is remembered; the one that published longest ago is forgotten first. */
+const USERS_MAX = 10_000;
+
+const PROTOBUF = ["application/protobuf", "application/x-protobuf"];
+
+/** The same parts that publish for sockets, so that HTTP gets the same answers. */
+export interface HttpPublishContext {
+  readonly path: MessagePath;
+  readonly flushes: FlushQueue;
+  readonly limits: Limits;
+  readonly stats: ShieldStats;
+}
+
+/** Answers 200 with the Ack, in the form of the request. Rejects with a refusal. */
+export function createHttpPublish(
+  context: HttpPublishContext,
+): (request: Request, identity: Identity, room: string) => Promise<Response> {
+  const rates = new Map<string, ConnectionRates>();
+  return async (request, identity, room) => {
+    requireRoomId(room);
+    const protobuf = isProtobuf(request);
+    const body = await readBody(request, context.limits.max_frame_bytes);
+    context.stats.ingress_bytes += body.length;
+    bump(context.stats.ingress_ops, "http_publish");
+    takeRate(rates, context, identity, body.length);
+    const envelope = protobuf
+      ? inRoom(scanEnvelope(body, context.limits), room)
+      : readJson(body, room, context.limits);
+    const ack = await run(context, identity, envelope);
+    return protobuf
+      ? new Response(new Uint8Array(writeAck(ack)), {
+        // A command that the Brain refused has the Brain's code, as any other refusal has its own.
+        status: ack.code === 0 ? 200 : ack.code,
+        headers: { "content-type": "application/protobuf" },
+      })
+      : new Response(encodeTextAck(ack), { headers: { "content-type": "application/json" } });
+  };
+}
+
+async function run(
+  context: HttpPublishContext,
+  identity: Identity,
+  envelope: ScannedEnvelope,
+): Promise<Ack> {
+  if (envelope.command !== undefined) {
+    return await command(context.path, identity, envelope, context.limits.command_timeout_ms);
+  }
+  await publish(context.path, { identity, origin: undefined }, envelope);
+  await new Promise<void>((resolve, reject) => {
+    context.flushes.push((error) => error === undefined ? resolve() : reject(error));
+  });
+  return { ...EMPTY_ACK, request_id: envelope.request_id };
+}
+
+function takeRate(
+  rates: Map<string, ConnectionRates>,
+  context: HttpPublishContext,
+  identity: Identity,
+  size_bytes: number,
+): void {
+  const key = identity.user_key;
+  const now_ms = context.path.now();
+  const rate = rates.get(key) ?? createRates(context.limits, now_ms);
+  rates.delete(key);
+  rates.set(key, rate);
+  if (rates.size > USERS_MAX) {
+    for (const oldest of rates.keys()) {
+      rates.delete(oldest);
+      break;
+    }
+  }
+  const retry_after_ms = takeOperation(rate, size_bytes, now_ms);
+  if (retry_after_ms === 0) return;
+  throw new ArqonError("rate-limited", String(retry_after_ms), { retry_after_ms });
+}
+
+function isProtobuf(request: Request): boolean {
+  const header = request.headers.get("content-type") ?? "";
+  const type = (header.split(";")[0] ?? "").trim().toLowerCase();
+  if (PROTOBUF.includes(type)) return true;
+  if (type === "application/json") return false;
+  throw new ArqonError("unsupported-media-type", JSON.stringify(type.slice(0, 100)));
+}
+
+/** Counts while it reads: a Content-Length may lie or be absent. */
+async function readBody(request: Request, bytes_max: number): Promise<Uint8Array> {
+  const tooLarge = () => new ArqonError("too-large", `a body over ${bytes_max} bytes`);
+  if (Number(request.headers.get("content-length") ?? 0) > bytes_max) throw tooLarge();
+  const body = new Uint8Array(new ArrayBuffer(0, { maxByteLength: bytes_max }));
+  if (request.body === null) return body;
+  let size_bytes = 0;
+  try {
+    for await (const chunk of request.body) {
+      if (size_bytes + chunk.length > bytes_max) throw tooLarge();
+      body.buffer.resize(size_bytes + chunk.length);
+      body.set(chunk, size_bytes);
+      size_bytes += chunk.length;
+    }
+  } catch (cause) {
+    if (cause instanceof ArqonError) throw cause;
+    // A client that leaves in the middle is no bug of ours.
+    throw new ArqonError("malformed-body", "it ended early", { cause });
+  }
+  return body.slice();
+}
+
+function inRoom(envelope: ScannedEnvelope, room: string): ScannedEnvelope {
+  if (envelope.room_id !== "" && envelope.room_id !== room) {
+    throw new ArqonError("invalid-field", "room_id differs from the room of the path");
+  }
+  return { ...envelope, room_id: room };
+}
+
+/** The body is the text form of PUB without `op` and `room`, which the path gives. */
+function readJson(body: Uint8Array, room: string, limits: Limits): ScannedEnvelope {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(body);
+  } catch (cause) {
+    throw new ArqonError("malformed-body", "not UTF-8", { cause });
+  }
+  const rest = /^[ \t\r\n]*\{([^]*)$/.exec(text)?.[1];
+  if (rest === undefined) {
+    throw new ArqonError("malformed-body", 'expected an object such as {"type":"chat","data":{}}');
+  }
+  const empty = /^[ \t\r\n]*\}/.test(rest);
+  const frame = `{"op":"pub","room":${JSON.stringify(room)}${empty ? "" : ","}${rest}`;
+  const operation = decodeClientText(frame, limits);
+  if (operation.kind === "publish") return operation.envelope;
+  throw new ArqonError("malformed-body", "expected a message");
+}

@@ -1,0 +1,121 @@
+/**
+ * Who is told that messages were lost: on the embedded engine by overflowing subscriptions, on a
+ * real NATS by a restart of the server.
+ */
+import assert from "node:assert/strict";
+import { decodeServerFrame, writeEnvelope } from "@arqon/proto";
+import { ConfigSchema } from "../shared/config/schema.ts";
+import { openSpine } from "../shared/spine/open.ts";
+import { ALL_PUBLISHED, roomSubject } from "../shared/subject.ts";
+import { startNats } from "../tests/nats_server.ts";
+import type { Frame } from "./frame_bytes.ts";
+import { Hub } from "./hub.ts";
+import { createStats } from "./stats.ts";
+import { keptSubscriber, testHub } from "./test_hub.ts";
+import { keptLog, SPINE_NOW_MS } from "./test_spine.ts";
+
+const lobby = roomSubject("in", "acme", "lobby");
+const event = { type: "chat", data: new Uint8Array(), content_type: "", schema_id: "" };
+const message = writeEnvelope({ tenant_id: "acme", room_id: "lobby", event });
+
+/** `GAP lobby slow-consumer` for a signal, `message` for an event. */
+function shown(frame: Frame): string {
+  if (typeof frame === "string") {
+    const { signal } = JSON.parse(frame);
+    return signal === undefined ? "message" : `${signal.kind} ${signal.target} ${signal.reason}`;
+  }
+  const decoded = decodeServerFrame(frame);
+  const signal = decoded.kind === "msg" ? decoded.envelope.signal : undefined;
+  return signal === undefined ? "message" : `${signal.kind} ${signal.target} ${signal.reason}`;
+}
+
+Deno.test("a room whose subscription overflows is told once, behind what it still got", async () => {
+  await using test = testHub({ subscription_messages: 3 });
+  const binary = keptSubscriber("c1", { no_echo: true });
+  const text = keptSubscriber("c2", { text: true });
+  const others = [keptSubscriber("c3"), keptSubscriber("c4")];
+  test.hub.subscribe("acme", "lobby", binary);
+  test.hub.subscribe("acme", "lobby", text);
+  test.hub.subscribe("acme", "side", others[0]!);
+  test.hub.subscribe("globex", "lobby", others[1]!);
+  for (let index = 0; index < 10; index++) test.spine.publish(lobby, message);
+  await test.spine.flush();
+  const expected = ["message", "message", "message", "GAP lobby slow-consumer"];
+  assert.deepEqual([binary, text].map(({ frames }) => frames.map(shown)), [expected, expected]);
+  assert.deepEqual(others.map(({ frames }) => frames.length), [0, 0]);
+  assert.equal(test.stats.gaps, 1);
+  const decoded = decodeServerFrame(binary.frames[3] as Uint8Array);
+  assert.ok(decoded.kind === "msg");
+  const { tenant_id, room_id, timestamp_ms } = decoded.envelope;
+  assert.deepEqual({ tenant_id, room_id, timestamp_ms }, {
+    tenant_id: "acme",
+    room_id: "lobby",
+    timestamp_ms: SPINE_NOW_MS,
+  });
+});
+
+Deno.test("what is lost of what a backend sent is a gap of the room too", async () => {
+  await using test = testHub({ subscription_messages: 2 });
+  const subscriber = keptSubscriber("c1");
+  test.hub.subscribe("acme", "lobby", subscriber);
+  for (let index = 0; index < 5; index++) {
+    test.spine.publish(roomSubject("out", "acme", "lobby"), message);
+  }
+  await test.spine.flush();
+  assert.deepEqual(subscriber.frames.map(shown).slice(2), ["GAP lobby slow-consumer"]);
+});
+
+Deno.test("a gap of others on the same engine, such as a Brain's tap, is no room's gap", async () => {
+  await using test = testHub({ subscription_messages: 3 });
+  const subscriber = keptSubscriber("c1");
+  test.hub.subscribe("acme", "lobby", subscriber);
+  test.spine.subscribe(ALL_PUBLISHED, () => {});
+  const told: unknown[] = [];
+  test.spine.onEvent((event) => void told.push(event));
+  for (let index = 0; index < 10; index++) {
+    test.spine.publish(roomSubject("in", "acme", `r${index}`), message);
+  }
+  await test.spine.flush();
+  assert.deepEqual(told, [{ type: "gap", pattern: ALL_PUBLISHED, reason: "slow-consumer" }]);
+  assert.deepEqual([subscriber.frames.length, test.stats.gaps], [0, 0]);
+});
+
+Deno.test("after a restart of NATS every room is told, and hears again", async () => {
+  await using server = await startNats();
+  const { nats, server: node } = ConfigSchema.parse({ nats: { urls: [server.url] } });
+  const spine = await openSpine({ nats, server: node }, { log: keptLog().log, now: Date.now });
+  const stats = createStats();
+  const hub = new Hub({ spine, stats, now: Date.now, deduplication_entries: 10 });
+  try {
+    const arrived = Promise.withResolvers<void>();
+    const subscribers = [
+      keptSubscriber(
+        "c1",
+        {},
+        () => shown(subscribers[0]!.frames.at(-1)!) === "message" && arrived.resolve(),
+      ),
+      keptSubscriber("c2", { text: true }),
+      keptSubscriber("c3"),
+    ] as const;
+    hub.subscribe("acme", "lobby", subscribers[0]);
+    hub.subscribe("acme", "side", subscribers[1]);
+    hub.subscribe("globex", "lobby", subscribers[2]);
+    await spine.flush();
+    const gap = new Promise<void>((resolve) => {
+      spine.onEvent((event) => event.type === "gap" && resolve());
+    });
+    await server.restart();
+    await gap;
+    assert.deepEqual(subscribers.map(({ frames }) => frames.map(shown)), [
+      ["GAP lobby reconnect"],
+      ["GAP side reconnect"],
+      ["GAP lobby reconnect"],
+    ]);
+    assert.equal(stats.gaps, 3);
+    spine.publish(lobby, message);
+    await arrived.promise;
+  } finally {
+    hub.close();
+    await spine.drain();
+  }
+});

@@ -1,0 +1,216 @@
+/**
+ * What each client operation does. One function an operation, all called by the connection's FIFO
+ * (`connection.ts`): undefined means done, a promise holds the FIFO until it settles.
+ */
+import { ArqonError, encodePong, encodeTextPong } from "@arqon/proto";
+import type { Ack, ClientOperation, Refresh, Subscribe, Uint64, Unsubscribe } from "@arqon/proto";
+import type { Authenticator } from "./authenticate.ts";
+import { canAct, requireGrant, requireSameUser } from "./authorize.ts";
+import { command } from "./command.ts";
+import { EMPTY_ACK } from "./connection.ts";
+import type { Connection, Limits, RequestRef } from "./connection.ts";
+import type { FlushQueue } from "./flush_queue.ts";
+import type { Hub, Subscriber } from "./hub.ts";
+import { publish, requireRoomId } from "./pipeline.ts";
+import type { MessagePath } from "./pipeline.ts";
+
+/** What the operations need of the process. */
+export interface OperationContext {
+  readonly path: MessagePath;
+  readonly hub: Hub;
+  readonly flushes: FlushQueue;
+  readonly authenticator: Authenticator;
+  readonly limits: Limits;
+}
+
+/** Runs one operation that has just left the FIFO. Throws or rejects with what refuses it. */
+export function runOperation(
+  context: OperationContext,
+  connection: Connection,
+  operation: ClientOperation,
+): Promise<void> | undefined {
+  if (connection.ended) return undefined;
+  if (context.path.now() >= connection.identity.expires_ms) throw new ArqonError("token-expired");
+  switch (operation.kind) {
+    case "publish":
+      return operation.envelope.command === undefined
+        ? runPublish(context, connection, operation.envelope)
+        : runCommand(context, connection, operation.envelope);
+    case "subscribe":
+      return runSubscribe(context, connection, operation.subscribe);
+    case "unsubscribe":
+      return runUnsubscribe(context, connection, operation.unsubscribe);
+    case "refresh":
+      return runRefresh(context, connection, operation.refresh);
+    case "ping":
+      connection.send(
+        connection.text ? encodeTextPong(operation.body) : encodePong(operation.body),
+      );
+      return undefined;
+    case "pong":
+      return undefined;
+  }
+}
+
+type Publication = Extract<ClientOperation, { kind: "publish" }>["envelope"];
+
+function runPublish(
+  context: OperationContext,
+  connection: Connection,
+  envelope: Publication,
+): Promise<void> | undefined {
+  const own = connection.subscriptions.get(envelope.room_id);
+  const publisher = {
+    identity: connection.identity,
+    origin: own?.no_echo === true ? connection.id : undefined,
+  };
+  const published = publish(context.path, publisher, envelope);
+  if (!envelope.ack_requested && envelope.request_id === 0) return published;
+  if (published === undefined) return ackAfterFlush(context, connection, envelope);
+  return published.then(() => ackAfterFlush(context, connection, envelope));
+}
+
+/** Acknowledges once the Spine has everything; refuses with 503 when it cannot say so. */
+function ackAfterFlush(
+  context: OperationContext,
+  connection: Connection,
+  request: RequestRef,
+  onFailure?: () => void,
+): undefined {
+  connection.hold(0);
+  context.flushes.push((error) => {
+    connection.release(0);
+    if (connection.ended) return;
+    if (error === undefined) return answer(connection, request);
+    onFailure?.();
+    connection.refuse(request, error);
+  });
+}
+
+function answer(connection: Connection, request: RequestRef, result?: Uint8Array): void {
+  if (!request.ack_requested && request.request_id === 0) return;
+  const ack: Ack = { ...EMPTY_ACK, request_id: request.request_id };
+  connection.ack(result === undefined ? ack : { ...ack, result });
+}
+
+/**
+ * Commands of one connection and room run one after another, but never hold up the connection's
+ * messages while the Brain thinks: only their start passes the FIFO.
+ */
+function runCommand(
+  context: OperationContext,
+  connection: Connection,
+  envelope: Publication,
+): undefined {
+  const room = envelope.room_id;
+  const size_bytes = envelope.bytes.length;
+  connection.hold(size_bytes);
+  const before = connection.commands.get(room) ?? Promise.resolve();
+  const run = before.then(async () => {
+    if (connection.ended) return;
+    try {
+      const { command_timeout_ms } = context.limits;
+      const ack = await command(context.path, connection.identity, envelope, command_timeout_ms);
+      answerCommand(connection, envelope, ack);
+    } catch (error) {
+      connection.refuse(envelope, error);
+    }
+  }).finally(() => {
+    connection.release(size_bytes);
+    if (connection.commands.get(room) === run) connection.commands.delete(room);
+  });
+  connection.commands.set(room, run);
+  return undefined;
+}
+
+/** A refusal by the Brain takes the same form as one by the Shield: an ERR when nobody asked for an ACK. */
+function answerCommand(connection: Connection, request: RequestRef, ack: Ack): void {
+  if (connection.ended) return;
+  if (request.ack_requested || request.request_id !== 0) connection.ack(ack);
+  else if (ack.code !== 0) connection.err(ack);
+}
+
+function runSubscribe(
+  context: OperationContext,
+  connection: Connection,
+  subscribe: Subscribe,
+): undefined {
+  const { room_id, no_echo } = subscribe;
+  requireRoomId(room_id);
+  requireGrant(connection.identity, "subscribe", room_id);
+  if (subscribe.presence) throw new ArqonError("presence-unavailable");
+  if (!isZero(subscribe.after_offset) || subscribe.epoch !== "") {
+    throw new ArqonError("not-durable", room_id);
+  }
+  const before = connection.subscriptions.get(room_id);
+  const { rooms_per_connection } = context.limits;
+  if (before === undefined && connection.subscriptions.size >= rooms_per_connection) {
+    throw new ArqonError("too-many-rooms", String(rooms_per_connection));
+  }
+  const subscriber: Subscriber = {
+    connection_id: connection.id,
+    text: connection.text,
+    no_echo,
+    send: (frame) => connection.send(frame),
+  };
+  const { tenant_id } = connection.identity;
+  // The new one first: a room never loses its Spine subscription while options change.
+  context.hub.subscribe(tenant_id, room_id, subscriber);
+  if (before !== undefined) context.hub.unsubscribe(tenant_id, room_id, before);
+  connection.subscriptions.set(room_id, subscriber);
+  const request = { request_id: subscribe.request_id, ack_requested: false };
+  return ackAfterFlush(context, connection, request, () => {
+    if (connection.subscriptions.get(room_id) !== subscriber) return;
+    leave(context, connection, room_id);
+  });
+}
+
+function runUnsubscribe(
+  context: OperationContext,
+  connection: Connection,
+  { room_id, request_id }: Unsubscribe,
+): undefined {
+  requireRoomId(room_id);
+  if (!connection.subscriptions.has(room_id)) throw new ArqonError("not-subscribed", room_id);
+  leave(context, connection, room_id);
+  answer(connection, { request_id, ack_requested: false });
+}
+
+/** Ends one subscription. The room may be unknown. */
+export function leave(
+  context: Pick<OperationContext, "hub">,
+  connection: Connection,
+  room_id: string,
+): void {
+  const subscriber = connection.subscriptions.get(room_id);
+  if (subscriber === undefined) return;
+  connection.subscriptions.delete(room_id);
+  context.hub.unsubscribe(connection.identity.tenant_id, room_id, subscriber);
+}
+
+/** A refused refresh ends the connection: its holder is not who it was. */
+async function runRefresh(
+  context: OperationContext,
+  connection: Connection,
+  { token, request_id }: Refresh,
+): Promise<void> {
+  const next = await context.authenticator.authenticate(token).catch((error) => {
+    const unavailable = error instanceof ArqonError && error.code === 503;
+    const detail = error instanceof ArqonError ? error.message : "internal error";
+    throw unavailable ? error : new ArqonError("refresh-refused", detail, { cause: error });
+  });
+  if (connection.ended) return;
+  requireSameUser(connection.identity, next);
+  connection.identity = next;
+  for (const room_id of [...connection.subscriptions.keys()]) {
+    if (canAct(next, "subscribe", room_id)) continue;
+    leave(context, connection, room_id);
+    connection.fail(new ArqonError("not-granted", `subscribe in ${room_id}`));
+  }
+  const result = JSON.stringify({ token_expires_ms: next.expires_ms });
+  answer(connection, { request_id, ack_requested: false }, new TextEncoder().encode(result));
+}
+
+function isZero(value: Uint64): boolean {
+  return value === 0 || value === 0n;
+}

@@ -1,0 +1,47 @@
+/** The Origin allow-list on bare requests; browsers are not involved. */
+import assert from "node:assert/strict";
+import { isOriginAllowed, requireOrigin } from "./origin.ts";
+
+const allowed = ["https://app.example.com", "http://localhost:*", "https://Cased.example"];
+
+Deno.test("requests without an Origin are not browsers and pass, also with an empty list", () => {
+  assert.ok(isOriginAllowed(null, []));
+  requireOrigin(new Request("http://shield/"), []);
+});
+
+Deno.test("an origin passes when it is listed, exactly or by its prefix", () => {
+  const pass = [
+    "https://app.example.com",
+    "HTTPS://APP.EXAMPLE.COM",
+    "http://localhost:3000",
+    "https://cased.example",
+  ];
+  for (const origin of pass) assert.ok(isOriginAllowed(origin, allowed), origin);
+});
+
+Deno.test("every other origin is refused", () => {
+  const refuse = [
+    "",
+    "null",
+    "http://app.example.com",
+    "https://app.example.com:8443",
+    "https://app.example.com.evil.com",
+    "https://evil.com/https://app.example.com",
+    "https://xapp.example.com",
+    "http://localhost",
+  ];
+  for (const origin of refuse) assert.ok(!isOriginAllowed(origin, allowed), origin);
+  assert.ok(!isOriginAllowed("https://app.example.com", []));
+  assert.ok(isOriginAllowed("null", ["null"]), "sandboxed pages only where they are listed");
+  assert.ok(isOriginAllowed("https://any.example", ["*"]));
+});
+
+Deno.test("a refusal names the origin, quoted and cut", () => {
+  const headers = { origin: `https://"evil".example/${"x".repeat(1_000)}` };
+  const request = new Request("http://shield/", { headers });
+  assert.throws(() => requireOrigin(request, allowed), (error: Error) => {
+    assert.match(error.message, /^Origin "https:\/\/\\"evil\\"\.example\/x+" is not allowed$/);
+    return error.message.length < 300;
+  });
+  assert.throws(() => requireOrigin(request, allowed), { reason: "origin-not-allowed", code: 403 });
+});

@@ -1,0 +1,99 @@
+/**
+ * The message path, top to bottom: a scanned envelope from one publisher becomes a stamped message
+ * on the Spine. connection.ts (WebSocket) and http_publish.ts (HTTP) enter here after limits and
+ * scan; the way back is hub.ts. Every step is one call to a leaf that knows nothing of the others.
+ */
+import { ArqonError, hasShadowHeader, idProblem, stampEnvelope } from "@arqon/proto";
+import type { ScannedEnvelope } from "@arqon/proto";
+import type { Config } from "../shared/config/schema.ts";
+import { traceId, uuidv7 } from "../shared/ids.ts";
+import type { Random } from "../shared/ids.ts";
+import type { Spine, SpineHeaders } from "../shared/spine/spine.ts";
+import { roomSubject } from "../shared/subject.ts";
+import { requireEventType, requireGrant, requireSignalRole, requireTenant } from "./authorize.ts";
+import { ORIGIN_HEADER } from "./hub.ts";
+import type { Identity } from "./identity.ts";
+import { verifySignature } from "./signature.ts";
+
+/** What the path needs of the process. */
+export interface MessagePath {
+  readonly spine: Spine;
+  readonly require_signature: Config["auth"]["require_signature"];
+  readonly now: () => number;
+  readonly random: Random;
+}
+
+/** Who publishes. `origin` is the connection id when it asked for no echo in this room. */
+export interface Publisher {
+  readonly identity: Identity;
+  readonly origin: string | undefined;
+}
+
+/** Throws `invalid-room` (400) that says what is wrong with the id. */
+export function requireRoomId(room_id: string): void {
+  const problem = idProblem(room_id);
+  if (problem !== undefined) throw new ArqonError("invalid-room", problem);
+}
+
+/**
+ * Everything that can refuse an envelope before it acts, in the contract's order. Synchronous
+ * (undefined) unless a signature must be verified. Throws or rejects with ArqonError.
+ */
+export function admit(
+  path: MessagePath,
+  identity: Identity,
+  envelope: ScannedEnvelope,
+): Promise<void> | undefined {
+  requireRoomId(envelope.room_id);
+  requireTenant(identity, envelope.tenant_id);
+  const { kind } = envelope.payload;
+  requireGrant(identity, kind === "cmd" ? "command" : "publish", envelope.room_id);
+  if (kind === "signal") requireSignalRole(identity.role);
+  if (envelope.event !== undefined) requireEventType(identity.role, envelope.event.type);
+  if (hasShadowHeader(envelope)) throw new ArqonError("reserved-header", "x-arqon-shadow");
+  return verifySignature(envelope, identity, path.require_signature);
+}
+
+/** The admitted envelope as every subscriber will see it: one whole MSG frame. */
+export function stamp(
+  path: MessagePath,
+  identity: Identity,
+  envelope: ScannedEnvelope,
+): Uint8Array {
+  const timestamp_ms = path.now();
+  return stampEnvelope(envelope, {
+    trace_id: envelope.trace_id === "" ? traceId(path.random) : envelope.trace_id,
+    tenant_id: identity.tenant_id,
+    room_id: envelope.room_id,
+    timestamp_ms,
+    sender_id: identity.user_id,
+    twist_id: uuidv7(timestamp_ms, path.random),
+  });
+}
+
+/**
+ * Admits, stamps and publishes an event or signal. When it returns (or resolves) the message is
+ * with the Spine engine; it is with the server after the next flush.
+ */
+export function publish(
+  path: MessagePath,
+  publisher: Publisher,
+  envelope: ScannedEnvelope,
+): Promise<void> | undefined {
+  const verified = admit(path, publisher.identity, envelope);
+  if (verified === undefined) return send(path, publisher, envelope);
+  return verified.then(() => send(path, publisher, envelope));
+}
+
+function send(path: MessagePath, publisher: Publisher, envelope: ScannedEnvelope): undefined {
+  const { identity, origin } = publisher;
+  const frame = stamp(path, identity, envelope);
+  const headers: SpineHeaders | undefined = origin === undefined
+    ? undefined
+    : { [ORIGIN_HEADER]: origin };
+  path.spine.publish(
+    roomSubject("in", identity.tenant_id, envelope.room_id),
+    frame.subarray(1),
+    headers,
+  );
+}

@@ -1,0 +1,249 @@
+/**
+ * One Shield, assembled: handlers for its listeners, health, drain. Opens no listener, reads no
+ * file and no clock itself; `main.ts` and the dev bus hand everything in.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Config } from "../shared/config/schema.ts";
+import type { Random } from "../shared/ids.ts";
+import { connectionId } from "../shared/ids.ts";
+import type { Logger } from "../shared/log.ts";
+import type { Registry } from "../shared/metrics.ts";
+import type { HealthCheck } from "../shared/ops.ts";
+import type { Spine } from "../shared/spine/spine.ts";
+import { handleAdmin } from "./admin.ts";
+import type { ShieldStatus } from "./admin.ts";
+import { createAuthenticator } from "./authenticate.ts";
+import type { Authenticator } from "./authenticate.ts";
+import type { Connection } from "./connection.ts";
+import { FlushQueue } from "./flush_queue.ts";
+import { createHttpPublish } from "./http_publish.ts";
+import { handleRequest } from "./http.ts";
+import type { HttpContext } from "./http.ts";
+import { Hub } from "./hub.ts";
+import { createConnectionCounters } from "./limits.ts";
+import type { ConnectionCounters } from "./limits.ts";
+import { leave, runOperation } from "./operations.ts";
+import type { OperationContext } from "./operations.ts";
+import { Pump } from "./outbox.ts";
+import { announcePlatform } from "./platform.ts";
+import { createStats, registerStats } from "./stats.ts";
+import type { ShieldStats } from "./stats.ts";
+import { upgrade } from "./upgrade.ts";
+import type { UpgradeContext } from "./upgrade.ts";
+
+const SWEEP_MS = 500;
+/** An upgraded socket that never opens (the peer vanished in between) is given up after this. */
+const OPEN_MS = 10_000;
+/** How long a drain waits for peers to answer their close frame. */
+const CLOSE_MS = 2_000;
+/** A node without an issuer's keys is not ready, so no token will make it ask: it asks itself. */
+const WARM_MS = 5_000;
+
+/** What a Shield needs from its process. */
+export interface ShieldOptions {
+  readonly config: Config;
+  readonly spine: Spine;
+  readonly log: Logger;
+  readonly registry: Registry;
+  readonly version: string;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly random: Random;
+  /** Reads key files, at start only. */
+  readonly readTextFile: (path: string) => string;
+  readonly fetch: typeof fetch;
+}
+
+/** A running Shield. */
+export interface Shield {
+  readonly node_id: string;
+  /** Handler of the client listener. */
+  client(request: Request): Promise<Response>;
+  /** Handler of the admin listener. */
+  admin(request: Request): Promise<Response>;
+  checks(): Record<string, HealthCheck>;
+  status(): ShieldStatus;
+  /** Tells every client to reconnect elsewhere and ends. The Spine stays open: it is the caller's. */
+  drain(): Promise<void>;
+}
+
+/** Everything that one Shield consists of, wired together. */
+interface Parts {
+  readonly node_id: string;
+  readonly authenticator: Authenticator;
+  readonly stats: ShieldStats;
+  readonly counters: ConnectionCounters;
+  readonly hub: Hub;
+  readonly operations: OperationContext;
+  readonly connections: Set<Connection>;
+  readonly sockets: Set<WebSocket>;
+  readonly started_ms: number;
+  /** 0 until the drain begins. */
+  draining_ms: number;
+}
+
+function assemble(options: ShieldOptions, authenticator: Authenticator): Parts {
+  const { config, spine, now, random } = options;
+  const { limits, auth, server } = config;
+  const stats = createStats();
+  registerStats(stats, options.registry);
+  const { deduplication_entries } = limits;
+  const hub = new Hub({ spine, stats, now, deduplication_entries });
+  const path = { spine, require_signature: auth.require_signature, now, random };
+  return {
+    node_id: server.node_id ?? connectionId(random).replace(/^c/, "shield-"),
+    authenticator,
+    stats,
+    counters: createConnectionCounters(limits, options.registry),
+    hub,
+    operations: { path, hub, flushes: new FlushQueue(spine), authenticator, limits },
+    connections: new Set(),
+    sockets: new Set(),
+    started_ms: now(),
+    draining_ms: 0,
+  };
+}
+
+function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
+  const { operations } = parts;
+  return {
+    ...options,
+    ...parts,
+    pump: new Pump(),
+    run: (connection, operation) => runOperation(operations, connection, operation),
+    leaveAll(connection) {
+      for (const room of [...connection.subscriptions.keys()]) leave(operations, connection, room);
+    },
+  };
+}
+
+function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
+  const { config, log } = options;
+  const { authenticator, stats, counters, operations } = parts;
+  const upgrades = upgradeContext(options, parts);
+  return {
+    authenticator,
+    allowed_origins: config.server.allowed_origins,
+    query_token: config.auth.query_token,
+    stats,
+    log,
+    upgrade: (request, identity) => upgrade(upgrades, request, identity),
+    publish: createHttpPublish({ ...operations, stats }),
+    requireOpen() {
+      if (parts.draining_ms > 0) throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
+    },
+    requireCapacity: () => counters.requireRoom(),
+  };
+}
+
+/** Rejects with a start error when keys cannot be loaded or the config asks for what is not there. */
+export async function startShield(options: ShieldOptions): Promise<Shield> {
+  const { config, log, now } = options;
+  announcePlatform(config.platform, log);
+  const { auth, limits } = config;
+  const authenticator = await createAuthenticator({ ...options, auth, limits });
+  const parts = assemble(options, authenticator);
+  const http = httpContext(options, parts);
+  const status = () => statusOf(options, parts);
+  await authenticator.warm();
+  const sweeper = setInterval(() => sweep(parts.connections, config, now()), SWEEP_MS);
+  const warmer = setInterval(() => {
+    if (authenticator.keyStatus().some(({ keys }) => keys === 0)) authenticator.warm();
+  }, WARM_MS);
+  return {
+    node_id: parts.node_id,
+    client: (request) => handleRequest(http, request),
+    admin: (request) => handleAdmin({ authenticator, log, status }, request),
+    checks: () => checks(options, parts),
+    status,
+    async drain() {
+      if (parts.draining_ms > 0) return;
+      parts.draining_ms = now();
+      clearInterval(sweeper);
+      clearInterval(warmer);
+      await sendAway(options, parts);
+    },
+  };
+}
+
+async function sendAway({ config, spine, log }: ShieldOptions, parts: Parts): Promise<void> {
+  // What was accepted is confirmed before its publisher is sent away.
+  await spine.flush().catch((error) => log.warn("the last flush failed", { error }));
+  const reason = `restart;spread_ms=${config.server.drain_ms}`;
+  for (const connection of [...parts.connections]) connection.close(1012, reason);
+  parts.hub.close();
+  parts.authenticator.close();
+  await allClosed(parts.sockets);
+}
+
+function statusOf({ version, now, spine }: ShieldOptions, parts: Parts): ShieldStatus {
+  const { stats } = parts;
+  return {
+    node_id: parts.node_id,
+    version,
+    uptime_ms: now() - parts.started_ms,
+    draining: parts.draining_ms > 0,
+    connections: stats.active_connections,
+    subscriptions: stats.subscriptions,
+    rooms: stats.rooms,
+    ...parts.counters.distinct(),
+    egress_messages: stats.egress_messages,
+    ingress_ops: { ...stats.ingress_ops },
+    rejects: { ...stats.rejects },
+    spine: spine.status,
+    keys: parts.authenticator.keyStatus(),
+  };
+}
+
+/** Ends what has expired, pings what is quiet. One pass for all connections instead of their timers. */
+function sweep(connections: Set<Connection>, config: Config, now_ms: number): void {
+  for (const connection of [...connections]) {
+    if (!connection.opened) {
+      if (now_ms - connection.created_ms > OPEN_MS) connection.end(1006);
+    } else if (now_ms >= connection.identity.expires_ms) {
+      connection.fail(new ArqonError("token-expired"));
+    } else if (now_ms - connection.sent_ms >= config.server.heartbeat_ms) {
+      connection.ping();
+    }
+  }
+}
+
+/**
+ * Until every peer has answered its close frame; a listener that shuts down earlier would tell them
+ * 1001 instead. A peer that does not answer is not waited for longer than `CLOSE_MS`.
+ */
+async function allClosed(sockets: Set<WebSocket>): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, CLOSE_MS);
+  const closed = [...sockets].map((socket) =>
+    new Promise<void>((done) => socket.addEventListener("close", () => done(), { once: true }))
+  );
+  await Promise.race([Promise.all(closed), late]);
+  clearTimeout(timer);
+}
+
+function checks({ spine }: ShieldOptions, parts: Parts): Record<string, HealthCheck> {
+  const { state, since_ms, engine, server } = spine.status;
+  const { started_ms, draining_ms } = parts;
+  const keys = parts.authenticator.keyStatus();
+  const missing = keys.filter((key) => key.keys === 0).map((key) => key.issuer);
+  return {
+    spine: {
+      ok: state === "connected",
+      since_ms,
+      detail: `${engine} ${state}${server === undefined ? "" : ` (${server})`}`,
+    },
+    keys: {
+      ok: missing.length === 0,
+      since_ms: Math.max(started_ms, ...keys.map((key) => key.loaded_ms)),
+      detail: missing.length === 0
+        ? `${keys.length} issuers`
+        : `no keys yet for ${missing.join(", ")}`,
+    },
+    accepting: {
+      ok: draining_ms === 0,
+      since_ms: draining_ms === 0 ? started_ms : draining_ms,
+      detail: draining_ms === 0 ? "open" : "draining",
+    },
+  };
+}

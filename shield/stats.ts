@@ -1,0 +1,148 @@
+/**
+ * The Shield's counters. The message path adds to plain numbers; prom-client reads them only when
+ * somebody scrapes, so a label lookup never costs a message anything.
+ */
+import { Counter, Gauge } from "prom-client";
+import type { Registry } from "prom-client";
+import { CLOSES } from "@arqon/proto";
+import type { Reason } from "@arqon/proto";
+
+/** Plain running totals since the start of the process, and gauges of the moment. */
+export interface ShieldStats {
+  active_connections: number;
+  subscriptions: number;
+  rooms: number;
+  ingress_bytes: number;
+  egress_messages: number;
+  egress_bytes: number;
+  /** Messages not delivered because their id was seen within two minutes. */
+  duplicates: number;
+  /** Messages not delivered because their envelope could not be read. */
+  malformed: number;
+  gaps: number;
+  /** Bytes that wait in our own queues, all connections together. */
+  unsent_bytes: number;
+  pending_operations: number;
+  readonly ingress_ops: Record<string, number>;
+  readonly rejects: Partial<Record<Reason, number>>;
+  readonly closes: Record<string, number>;
+  readonly handshakes: Record<string, number>;
+}
+
+/** All zero. */
+export function createStats(): ShieldStats {
+  return {
+    active_connections: 0,
+    subscriptions: 0,
+    rooms: 0,
+    ingress_bytes: 0,
+    egress_messages: 0,
+    egress_bytes: 0,
+    duplicates: 0,
+    malformed: 0,
+    gaps: 0,
+    unsent_bytes: 0,
+    pending_operations: 0,
+    ingress_ops: {},
+    rejects: {},
+    closes: {},
+    handshakes: {},
+  };
+}
+
+/** Adds one to `key`; the keys are closed sets (operations, reasons, close codes), so this is bounded. */
+export function bump(totals: Record<string, number>, key: string | number): void {
+  totals[key] = (totals[key] ?? 0) + 1;
+}
+
+/** A close frame without a code, and no close frame at all: WebSocket's own, never on the wire. */
+const SILENT_CLOSES = [1005, 1006];
+
+/**
+ * Counts a close. A client may choose any of 2,000 codes of its own; they count as `other`, so that
+ * clients cannot make time series. The runtime says 0 when no close frame came.
+ */
+export function countClose(stats: ShieldStats, code: number): void {
+  const known = code in CLOSES || SILENT_CLOSES.includes(code);
+  bump(stats.closes, code === 0 ? 1006 : known ? code : "other");
+}
+
+type Total =
+  | "ingress_bytes"
+  | "egress_messages"
+  | "egress_bytes"
+  | "duplicates"
+  | "malformed"
+  | "gaps";
+const TOTALS: Record<Total, [name: string, help: string]> = {
+  ingress_bytes: ["shield_ingress_bytes_total", "Bytes received in frames and HTTP bodies."],
+  egress_messages: ["shield_egress_messages_total", "Messages handed to subscribers."],
+  egress_bytes: ["shield_egress_bytes_total", "Bytes of frames handed to subscribers."],
+  duplicates: ["shield_duplicate_messages_total", "Messages dropped because their id was seen."],
+  malformed: [
+    "shield_malformed_messages_total",
+    "Messages from the Spine dropped because their envelope could not be read.",
+  ],
+  gaps: ["shield_gaps_total", "GAP signals sent to rooms after the Spine lost messages."],
+};
+
+type Level =
+  | "active_connections"
+  | "subscriptions"
+  | "rooms"
+  | "unsent_bytes"
+  | "pending_operations";
+const LEVELS: Record<Level, [name: string, help: string]> = {
+  active_connections: ["shield_active_connections", "Open WebSocket connections."],
+  subscriptions: ["shield_subscriptions", "Room subscriptions of all connections."],
+  rooms: ["shield_rooms", "Rooms with a subscriber on this Shield."],
+  unsent_bytes: ["shield_unsent_bytes", "Bytes that wait in outbound queues."],
+  pending_operations: ["shield_pending_operations", "Operations in queues or waiting for an ACK."],
+};
+
+type Family = "ingress_ops" | "rejects" | "closes" | "handshakes";
+const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
+  ingress_ops: ["shield_ingress_ops", "op", "Operations received, by kind."],
+  rejects: ["shield_rejects_total", "reason", "Refusals, by reason."],
+  closes: ["shield_closes_total", "code", "Connections closed, by close code."],
+  handshakes: ["shield_handshakes_total", "outcome", "Upgrade requests, by outcome."],
+};
+
+/** Publishes the totals under the contract's names. */
+export function registerStats(stats: ShieldStats, registry: Registry): void {
+  for (const [key, [name, help]] of Object.entries(TOTALS) as [Total, [string, string]][]) {
+    new Counter({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.reset();
+        this.inc(stats[key]);
+      },
+    });
+  }
+  for (const [key, [name, help]] of Object.entries(LEVELS) as [Level, [string, string]][]) {
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(stats[key]);
+      },
+    });
+  }
+  for (const [key, [name, label, help]] of Object.entries(FAMILIES) as [Family, string[]][]) {
+    new Counter({
+      name: name ?? "",
+      help: help ?? "",
+      labelNames: [label ?? ""],
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const [value, total] of Object.entries(stats[key])) {
+          this.inc({ [label ?? ""]: value }, total);
+        }
+      },
+    });
+  }
+}

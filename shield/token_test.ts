@@ -1,0 +1,65 @@
+/** Where a token is found in a request. Nothing here verifies one. */
+import assert from "node:assert/strict";
+import { offeredSubprotocols, tokenFrom } from "./token.ts";
+
+const URL_TOKEN = "http://shield/v1/socket?access_token=q.q.q";
+
+function request(headers: Record<string, string>, url = "http://shield/v1/socket"): Request {
+  return new Request(url, { headers });
+}
+
+Deno.test("a token comes as a Bearer header, whatever its case and spaces", () => {
+  for (const authorization of ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c  "]) {
+    assert.deepEqual(tokenFrom(request({ authorization }), { query_token: false }), {
+      token: "a.b.c",
+      source: "header",
+    });
+  }
+});
+
+Deno.test("a token comes as a subprotocol item beside the real subprotocols", () => {
+  const socket = request({
+    "sec-websocket-protocol": "arqon.v1 ,arqon.token.a.b.c,  arqon.v1.json",
+  });
+  assert.deepEqual(tokenFrom(socket, { query_token: false }), {
+    token: "a.b.c",
+    source: "subprotocol",
+  });
+  assert.deepEqual(offeredSubprotocols(socket), ["arqon.v1", "arqon.v1.json"]);
+  assert.deepEqual(offeredSubprotocols(request({})), []);
+});
+
+Deno.test("a token in the URL counts only where the config allows it", () => {
+  assert.equal(tokenFrom(request({}, URL_TOKEN), { query_token: false }), undefined);
+  assert.deepEqual(tokenFrom(request({}, URL_TOKEN), { query_token: true }), {
+    token: "q.q.q",
+    source: "query",
+  });
+});
+
+Deno.test("the header wins over the subprotocol, that over the URL", () => {
+  const headers = { authorization: "Bearer h.h.h", "sec-websocket-protocol": "arqon.token.s.s.s" };
+  const both = request(headers, URL_TOKEN);
+  assert.equal(tokenFrom(both, { query_token: true })?.token, "h.h.h");
+  const item = request({ "sec-websocket-protocol": "arqon.token.s.s.s" }, URL_TOKEN);
+  assert.equal(tokenFrom(item, { query_token: true })?.token, "s.s.s");
+});
+
+Deno.test("what carries no token is no token", () => {
+  const none: Record<string, string>[] = [
+    {},
+    { authorization: "" },
+    { authorization: "Bearer" },
+    { authorization: "Bearer   " },
+    { authorization: "Basic dTpw" },
+    { authorization: "Bearera.b.c" },
+    { "sec-websocket-protocol": "arqon.token." },
+    { "sec-websocket-protocol": "arqon.v1, arqon.token" },
+    { "sec-websocket-protocol": " , ,, " },
+  ];
+  for (const headers of none) {
+    assert.equal(tokenFrom(request(headers), { query_token: false }), undefined);
+  }
+  const empty = request({}, "http://shield/?access_token=");
+  assert.equal(tokenFrom(empty, { query_token: true }), undefined);
+});

@@ -1,0 +1,142 @@
+/**
+ * From an authenticated upgrade request to an open connection: subprotocol, connection limits,
+ * socket events, WELCOME. The only file besides `outbox.ts` that touches the native WebSocket.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { ClientOperation } from "@arqon/proto";
+import type { Config } from "../shared/config/schema.ts";
+import { connectionId } from "../shared/ids.ts";
+import type { Random } from "../shared/ids.ts";
+import type { Logger } from "../shared/log.ts";
+import { Connection } from "./connection.ts";
+import type { Identity } from "./identity.ts";
+import type { ConnectionCounters } from "./limits.ts";
+import { Outbox } from "./outbox.ts";
+import type { Pump } from "./outbox.ts";
+import type { ShieldStats } from "./stats.ts";
+import { offeredSubprotocols } from "./token.ts";
+
+const PROTOCOL_VERSION = 1;
+const BINARY = "arqon.v1";
+const TEXT = "arqon.v1.json";
+
+/** What an upgrade needs of the process. */
+export interface UpgradeContext {
+  readonly config: Config;
+  readonly node_id: string;
+  readonly counters: ConnectionCounters;
+  readonly connections: Set<Connection>;
+  /** Sockets that are not closed yet, also those whose connection has ended. */
+  readonly sockets: Set<WebSocket>;
+  readonly pump: Pump;
+  readonly stats: ShieldStats;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly random: Random;
+  readonly run: (
+    connection: Connection,
+    operation: ClientOperation,
+  ) => Promise<void> | undefined;
+  /** The connection has ended: frees its subscriptions. */
+  readonly leaveAll: (connection: Connection) => void;
+}
+
+/** Throws a refusal (an HTTP status) or returns the 101 response; the rest happens in events. */
+export function upgrade(context: UpgradeContext, request: Request, identity: Identity): Response {
+  if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
+    throw new ArqonError("not-a-websocket", "the Upgrade header is missing");
+  }
+  const protocol = chooseSubprotocol(offeredSubprotocols(request));
+  const release = context.counters.acquire(identity);
+  let upgraded: Deno.WebSocketUpgrade;
+  try {
+    upgraded = Deno.upgradeWebSocket(request, {
+      ...(protocol === undefined ? {} : { protocol }),
+      // The runtime pings after half of this and ends what stays silent for the other half.
+      idleTimeout: Math.ceil(context.config.server.heartbeat_ms * 2 / 1_000),
+    });
+  } catch (cause) {
+    release();
+    throw new ArqonError("not-a-websocket", "the handshake headers are not valid", { cause });
+  }
+  attach(context, upgraded.socket, identity, protocol === TEXT, release);
+  return upgraded.response;
+}
+
+/** The first offered one that we speak; offering none means `arqon.v1`, unconfirmed. */
+function chooseSubprotocol(offered: string[]): string | undefined {
+  if (offered.length === 0) return undefined;
+  const chosen = offered.find((item) => item === BINARY || item === TEXT);
+  if (chosen !== undefined) return chosen;
+  throw new ArqonError("unsupported-subprotocol", JSON.stringify(offered.join(", ").slice(0, 100)));
+}
+
+function attach(
+  context: UpgradeContext,
+  socket: WebSocket,
+  identity: Identity,
+  text: boolean,
+  release: () => void,
+): void {
+  const { config, stats, log } = context;
+  socket.binaryType = "arraybuffer";
+  const connection = new Connection({
+    id: connectionId(context.random),
+    text,
+    identity,
+    socket,
+    limits: config.limits,
+    stats,
+    now: context.now,
+    run: context.run,
+    onEnd(ended) {
+      context.leaveAll(ended);
+      if (context.connections.delete(ended)) stats.active_connections--;
+      release();
+    },
+    onBug(failed, error) {
+      log.error("operation failed", {
+        connection: failed.id,
+        tenant: failed.identity.tenant_id,
+        error: error instanceof Error ? error.stack : String(error),
+      });
+    },
+  });
+  context.connections.add(connection);
+  stats.active_connections++;
+  context.sockets.add(socket);
+  let silent = false;
+  socket.onopen = () => greet(context, connection, socket);
+  socket.onmessage = (event) => connection.receive(event.data);
+  socket.onerror = (event) => {
+    // The runtime reports a ping without an answer as an error, then closes with its own code.
+    silent = event instanceof ErrorEvent && event.message.includes("ping");
+  };
+  socket.onclose = (event) => {
+    context.sockets.delete(socket);
+    connection.end(silent ? 4408 : event.code);
+  };
+}
+
+function greet(context: UpgradeContext, connection: Connection, socket: WebSocket): void {
+  const { config, pump, stats } = context;
+  if (connection.ended) return socket.close(1012, "restart");
+  const outbox = new Outbox({
+    socket,
+    pump,
+    stats,
+    unsent_bytes_max: config.limits.unsent_bytes,
+    onOverflow: () => connection.overflow(),
+  });
+  connection.open(outbox, {
+    connection_id: connection.id,
+    user_id: connection.identity.user_id,
+    tenant_id: connection.identity.tenant_id,
+    server_time_ms: context.now(),
+    heartbeat_ms: config.server.heartbeat_ms,
+    max_frame_bytes: config.limits.max_frame_bytes,
+    token_expires_ms: connection.identity.expires_ms,
+    node_id: context.node_id,
+    protocol_version: PROTOCOL_VERSION,
+  });
+}

@@ -1,0 +1,38 @@
+/**
+ * Asks the package registry for known vulnerabilities of what deno.lock pins, through `deno audit`.
+ * A registry that does not answer such questions is no failure, but it is said plainly: the step
+ * then proves nothing.
+ */
+import { ROOT } from "./source_files.ts";
+
+/** What an audit showed: `unanswered` means that nobody knows. */
+export type AuditVerdict = "clean" | "vulnerable" | "unanswered";
+
+const NOT_ANSWERED = [
+  /error sending request/,
+  /\b(40[0-9]|5[0-9]{2})\b.*(method not allowed|not found|forbidden|unauthorized|registry|server)/i,
+  /failed to (get|fetch|parse) .*(registry|audit|advisor)/i,
+  /registry.*(responded|returned|answered).*\b[45][0-9]{2}\b/i,
+];
+
+/** Judges the end of `deno audit`. A list of advisories wins over any complaint beside it. */
+export function judgeAudit(exit_code: number, output: string): AuditVerdict {
+  if (exit_code === 0) return "clean";
+  if (/\b(severity|vulnerabilit)/i.test(output)) return "vulnerable";
+  return NOT_ANSWERED.some((pattern) => pattern.test(output)) ? "unanswered" : "vulnerable";
+}
+
+if (import.meta.main) {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["audit"],
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+  }).output();
+  const output = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  const verdict = judgeAudit(code, output);
+  if (verdict === "unanswered") {
+    console.log("NOTE the package registry does not answer audits: dependencies are NOT audited");
+    console.log(`NOTE it said: ${output.split("\n").find((line) => line.trim() !== "")}`);
+  } else console.log(output);
+  if (verdict === "vulnerable") Deno.exit(1);
+}

@@ -1,0 +1,89 @@
+/**
+ * Tests of how `.ci/run` adds up what it runs: the real script in a folder of its own, with an
+ * `npx` that answers what each case says. That the real commands work is what CI itself shows.
+ */
+import assert from "node:assert/strict";
+import { ROOT } from "./source_files.ts";
+
+interface Answers {
+  readonly ok?: string;
+  readonly verify?: string;
+  readonly test?: string;
+  readonly external?: string;
+  readonly install?: string;
+}
+
+const PASSES = "exit 0";
+
+/** Runs the script; each answer is a line of shell that stands for the command. */
+async function runScript(answers: Answers, with_data = false): Promise<[number, string[]]> {
+  const folder = await Deno.makeTempDir();
+  try {
+    for (const name of ["main/.ci", "bin"]) {
+      await Deno.mkdir(`${folder}/${name}`, { recursive: true });
+    }
+    if (with_data) await Deno.mkdir(`${folder}/shared/data`, { recursive: true });
+    await Deno.copyFile(`${ROOT}.ci/run`, `${folder}/main/.ci/run`);
+    const npx = `#!/bin/sh
+case "$*" in
+*" install "*) ${answers.install ?? PASSES} ;;
+*" task ok") ${answers.ok ?? PASSES} ;;
+*" task verify") ${answers.verify ?? PASSES} ;;
+*" task test") ${answers.test ?? "echo '5 passed, 0 failed'"} ;;
+*" task test:external ../shared/data") ${answers.external ?? "echo '2 passed, 0 failed'"} ;;
+*) echo "unexpected: $*"; exit 9 ;;
+esac
+`;
+    await Deno.writeTextFile(`${folder}/bin/npx`, npx, { mode: 0o755 });
+    const { code, stdout } = await new Deno.Command("bash", {
+      args: [`${folder}/main/.ci/run`],
+      env: { PATH: `${folder}/bin:/usr/bin:/bin`, TMPDIR: folder },
+      clearEnv: true,
+    }).output();
+    return [code, new TextDecoder().decode(stdout).trimEnd().split("\n")];
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function total(answers: Answers, with_data = false): Promise<string> {
+  const [code, lines] = await runScript(answers, with_data);
+  return `${code}: ${lines.at(-1)}`;
+}
+
+Deno.test("CI adds up the test runs when all is well", async () => {
+  assert.equal(await total({}), "0: 5 passed, 0 failed");
+  assert.equal(await total({}, true), "0: 7 passed, 0 failed");
+});
+
+Deno.test("CI counts failed tests and goes on to the next run", async () => {
+  const test = "echo '3 passed, 2 failed'; exit 1";
+  assert.equal(await total({ test }, true), "1: 5 passed, 2 failed");
+});
+
+Deno.test("CI counts the failed steps of a gate and still runs the tests", async () => {
+  const ok = "echo 'ok: FAILED 2 of 7 steps in 1.0 s: format, lint'; exit 1";
+  const verify = "echo 'verify: FAILED 1 of 5 steps in 1.0 s: documents'; exit 1";
+  assert.equal(await total({ ok, verify }), "1: 5 passed, 3 failed");
+});
+
+Deno.test("CI counts one for what ends without a verdict", async () => {
+  assert.equal(await total({ ok: "exit 137" }), "1: 5 passed, 1 failed");
+  assert.equal(await total({ test: "echo boom; exit 1" }), "1: 0 passed, 1 failed");
+  assert.equal(await total({ test: "exit 0" }), "1: 0 passed, 1 failed");
+  assert.equal(await total({ test: "echo '5 passed, 0 failed'; exit 1" }), "1: 5 passed, 1 failed");
+});
+
+Deno.test("CI tries to install three times, then says that it failed", async () => {
+  const [code, lines] = await runScript({ install: "exit 1" });
+  assert.equal(code, 1);
+  assert.equal(lines.filter((line) => /^attempt \d of 3 failed$/.test(line)).length, 3);
+  assert.equal(lines.at(-1), "0 passed, 1 failed");
+});
+
+Deno.test("the total stands alone on the last line, after the output of the runs", async () => {
+  const [, lines] = await runScript({
+    test: "printf 'no newline'; printf '\\n1 passed, 0 failed'",
+  });
+  assert.equal(lines.at(-1), "1 passed, 0 failed");
+});

@@ -1,0 +1,73 @@
+/**
+ * Runs the tests that stand beside the source of each folder with a coverage floor, and fails when
+ * a folder is not above it. A file that no test loads counts with all of its lines.
+ */
+import { isTestCode, listFiles, ROOT } from "./source_files.ts";
+import {
+  FLOORS,
+  folderCoverage,
+  isAboveFloor,
+  type LineCount,
+  parseLcov,
+  runnableLines,
+} from "./coverage_rules.ts";
+
+async function deno(
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<string> {
+  const command = new Deno.Command(Deno.execPath(), {
+    args: [...args],
+    cwd: ROOT,
+    stdin: "null",
+    env: { NO_COLOR: "1", ...env },
+  });
+  const { success, stdout, stderr } = await command.output();
+  const text = new TextDecoder().decode(stdout);
+  if (success) return text;
+  console.error(text + new TextDecoder().decode(stderr));
+  console.error(`deno ${args.join(" ")} failed`);
+  Deno.exit(1);
+}
+
+async function measure(folders: readonly string[]): Promise<Map<string, LineCount>> {
+  const profile = await Deno.makeTempDir({ prefix: "arqon-coverage-" });
+  try {
+    const raw = ["--coverage-raw-data-only", `--coverage=${profile}`];
+    // By the variable, the programs that a test starts report too.
+    await deno(["task", "--quiet", "test", ...raw, ...folders], { DENO_COVERAGE_DIR: profile });
+    const include = `--include=^file://${ROOT}(${folders.join("|")})/`;
+    return parseLcov(await deno(["coverage", "--lcov", include, profile]), ROOT);
+  } finally {
+    await Deno.remove(profile, { recursive: true });
+  }
+}
+
+if (import.meta.main) {
+  const sources = (await listFiles([".ts"])).filter((path) => !isTestCode(path));
+  const folders = Object.keys(FLOORS).filter((folder) =>
+    sources.some((path) => path.startsWith(`${folder}/`))
+  );
+  const counts = await measure(folders);
+  for (const path of counts.keys()) if (isTestCode(path)) counts.delete(path);
+  for (const path of sources) {
+    if (counts.has(path)) continue;
+    const lines = runnableLines(await Deno.readTextFile(ROOT + path));
+    if (lines > 0) counts.set(path, { lines, hit: 0 });
+  }
+  let failed = false;
+  for (const folder of folders) {
+    const count = folderCoverage(counts, folder);
+    const percent = (value: number) => `${(100 * value).toFixed(1)} %`;
+    const share = `${folder}: ${percent(count.hit / count.lines)} of ${count.lines} lines`;
+    const floor = FLOORS[folder] ?? 1;
+    const above = isAboveFloor(count, floor);
+    failed ||= !above;
+    console.log(above ? `NOTE ${share}` : `${share}; the floor is above ${percent(floor)}`);
+    for (const [path, { lines, hit }] of counts) {
+      if (!path.startsWith(`${folder}/`)) continue;
+      console.log(`  ${path}: ${percent(lines === 0 ? 1 : hit / lines)} of ${lines}`);
+    }
+  }
+  if (failed) Deno.exit(1);
+}

@@ -1,0 +1,243 @@
+/**
+ * `deno task dev`: starts the development bus, prints how to use it, and starts it anew when a
+ * source file changes, on the same ports. The bus itself is `dev_bus.ts`, a process with narrow
+ * permissions; this one only supervises.
+ */
+import { parseArgs } from "node:util";
+import { resolve } from "node:path";
+import type { DevBusOptions, DevBusReady } from "./dev_bus.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const WATCHED = ["proto", "shared", "shield", "brain", "tasks"];
+const SETTLE_MS = 150;
+const ORPHAN_POLL_MS = 2_000;
+
+const HELP = `Usage: deno task dev [options]
+
+Runs ArqonBus in one process (Shield and Brain on the embedded Spine) with a
+development key, and starts it anew when a source file changes.
+
+Options:
+  --port N         client port (4000; 0 picks a free one)
+  --ops-port N     metrics and health (4001; 0 picks a free one)
+  --admin-port N   admin API (4002; 0 picks a free one)
+  --data-dir DIR   keep room state in DIR (default: in memory)
+  --config FILE    a config.toml; the development issuer is added to it
+  --nats URL       use a NATS server (2.11 or newer, with JetStream)
+  --json           print one line {"url","ops_url","admin_url","token","tenant"}
+                   on stdout when ready; everything else goes to stderr
+  --no-watch       do not start anew when a source file changes
+  --help           this text
+`;
+
+const encoder = new TextEncoder();
+const out = (text: string) => Deno.stdout.writeSync(encoder.encode(text));
+const err = (text: string) => Deno.stderr.writeSync(encoder.encode(text));
+
+interface DevArguments {
+  options: DevBusOptions;
+  json: boolean;
+  watch: boolean;
+}
+
+function usage(message: string): never {
+  err(`dev: ${message} (see --help)\n`);
+  Deno.exit(2);
+}
+
+function portOf(name: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port <= 65_535) return port;
+  usage(`${name} expects a port from 0 to 65535, got ${JSON.stringify(text)}`);
+}
+
+function readArguments(args: string[]): DevArguments {
+  const text = { type: "string" } as const;
+  const flag = { type: "boolean" } as const;
+  try {
+    const { values } = parseArgs({
+      args,
+      options: {
+        port: text,
+        "ops-port": text,
+        "admin-port": text,
+        "data-dir": text,
+        config: text,
+        nats: text,
+        json: flag,
+        "no-watch": flag,
+        help: { ...flag, short: "h" },
+      },
+    });
+    if (values.help === true) {
+      out(HELP);
+      Deno.exit(0);
+    }
+    const port = portOf("--port", values.port);
+    const ops_port = portOf("--ops-port", values["ops-port"]);
+    const admin_port = portOf("--admin-port", values["admin-port"]);
+    const options: DevBusOptions = {
+      state_dir: `${ROOT}/.arqon`,
+      ...(port === undefined ? {} : { port }),
+      ...(ops_port === undefined ? {} : { ops_port }),
+      ...(admin_port === undefined ? {} : { admin_port }),
+      ...(values["data-dir"] === undefined ? {} : { data_dir: resolve(values["data-dir"]) }),
+      ...(values.config === undefined ? {} : { config_file: resolve(values.config) }),
+      ...(values.nats === undefined ? {} : { nats_url: values.nats }),
+    };
+    return { options, json: values.json === true, watch: values["no-watch"] !== true };
+  } catch (error) {
+    usage(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** No more than the bus needs: network, the checkout to read, its own state to write. */
+function permissions(options: DevBusOptions): string[] {
+  const write = [options.state_dir, ...(options.data_dir === undefined ? [] : [options.data_dir])];
+  // A config names key and certificate files anywhere, so that with one all files may be read.
+  const read = options.config_file === undefined
+    ? `--allow-read=${[ROOT, ...write].join(",")}`
+    : "--allow-read";
+  return ["--no-prompt", "--allow-net", read, `--allow-write=${write.join(",")}`];
+}
+
+interface RunningBus {
+  child: Deno.ChildProcess;
+  ready: Promise<DevBusReady | undefined>;
+}
+
+function spawnBus(options: DevBusOptions): RunningBus {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      ...permissions(options),
+      `${ROOT}/tasks/dev_bus.ts`,
+      JSON.stringify(options),
+    ],
+    cwd: ROOT,
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  return { child, ready: readyLine(child.stdout) };
+}
+
+/** The first line of the bus, or undefined when it ends without one. */
+async function readyLine(stdout: ReadableStream<Uint8Array>): Promise<DevBusReady | undefined> {
+  let text = "";
+  const decoder = new TextDecoder();
+  const reader = stdout.getReader();
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return undefined;
+    text += decoder.decode(value, { stream: true });
+    const end = text.indexOf("\n");
+    if (end >= 0) return JSON.parse(text.slice(0, end));
+  }
+}
+
+function announce(ready: DevBusReady, json: boolean): void {
+  const { url, ops_url, admin_url, token, tenant } = ready;
+  if (json) return void out(JSON.stringify({ url, ops_url, admin_url, token, tenant }) + "\n");
+  out(`
+ArqonBus is ready.
+
+  URL      ${url}
+  ops      ${ops_url}/health/ready  ${ops_url}/metrics
+  admin    ${admin_url}
+  tenant   ${tenant}
+  token    ${token}
+
+In two other terminals, in this folder:
+
+  npx -y deno task arq sub lobby
+  npx -y deno task arq pub lobby '{"hello":"world"}'
+
+`);
+}
+
+function portOfUrl(url: string): number {
+  return Number(new URL(url).port);
+}
+
+/** Yields when sources have changed and have then been quiet for a moment. */
+async function* changes(): AsyncGenerator<string> {
+  const watcher = Deno.watchFs(WATCHED.map((folder) => `${ROOT}/${folder}`));
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let settled = Promise.withResolvers<string>();
+  (async () => {
+    for await (const event of watcher) {
+      const path = event.paths.find((item) =>
+        /\.(ts|json)$/.test(item) && !/_test\.ts$/.test(item)
+      );
+      if (path === undefined || event.kind === "access") continue;
+      clearTimeout(timer);
+      timer = setTimeout(() => settled.resolve(path.slice(ROOT.length + 1)), SETTLE_MS);
+    }
+  })();
+  for (;;) {
+    const path = await settled.promise;
+    settled = Promise.withResolvers();
+    yield path;
+  }
+}
+
+async function supervise({ options, json, watch }: DevArguments): Promise<never> {
+  let bus = spawnBus(options);
+  const end = async () => {
+    await stop(bus.child);
+    Deno.exit((await bus.child.status).success ? 0 : 1);
+  };
+  for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, end);
+  watchLauncher(end);
+  const first = await bus.ready;
+  if (first === undefined) Deno.exit((await bus.child.status).code || 1);
+  announce(first, json);
+  if (!watch) Deno.exit((await bus.child.status).code);
+  // Whatever was picked stays: clients reconnect to where they were.
+  options.port = portOfUrl(first.url);
+  options.ops_port = portOfUrl(first.ops_url);
+  options.admin_port = portOfUrl(first.admin_url);
+  for await (const path of changes()) {
+    err(`dev: ${path} changed, starting anew\n`);
+    await stop(bus.child);
+    await bus.child.status;
+    bus = spawnBus(options);
+    const again = await bus.ready;
+    err(again === undefined ? "dev: not running; waiting for a change\n" : "dev: ready again\n");
+  }
+  Deno.exit(0);
+}
+
+/** Parent of a process by `ps` (Deno keeps /proc to itself); undefined where there is none. */
+async function parentOf(pid: number): Promise<number | undefined> {
+  const args = ["-o", "ppid=", "-p", String(pid)];
+  try {
+    const { success, stdout } = await new Deno.Command("ps", { args, stderr: "null" }).output();
+    return success ? Number(new TextDecoder().decode(stdout)) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Calls `onOrphaned` when whoever started `deno task` has died: npx passes no signal on, so a killed
+ * `npx deno task dev` would leave the bus on its ports for ever.
+ */
+async function watchLauncher(onOrphaned: () => void): Promise<void> {
+  const launcher = await parentOf(Deno.ppid);
+  if (launcher === undefined || launcher <= 1) return;
+  const timer = setInterval(async () => {
+    if (await parentOf(Deno.ppid) === launcher) return;
+    clearInterval(timer);
+    onOrphaned();
+  }, ORPHAN_POLL_MS);
+}
+
+/** Asks the bus to drain. Not by a signal: a Ctrl-C has given it one already, and two mean "at once". */
+async function stop(child: Deno.ChildProcess): Promise<void> {
+  // A stdin that is closed already belongs to a bus that is ending, which is what was wanted.
+  await child.stdin.close().catch(() => {});
+}
+
+if (import.meta.main) await supervise(readArguments(Deno.args));

@@ -1,0 +1,75 @@
+/**
+ * The rules on our Markdown as pure functions: links lead somewhere inside of the checkout, named
+ * tasks exist, and fenced `json` and `toml` blocks are what they claim to be. `docs.ts` reads the
+ * files; that `ts` blocks type-check is `deno check`'s work.
+ */
+import { anchors, fencedBlocks, links, namedTasks } from "./markdown.ts";
+import type { Violation } from "./violation.ts";
+
+/** What the rules ask about the rest of the checkout. */
+export interface Checkout {
+  /** Whether a file or folder is there; the path has no trailing slash. */
+  has(path: string): boolean;
+  /** Text of a Markdown file, undefined when there is none. */
+  markdown(path: string): string | undefined;
+  /** Names of the tasks in deno.json. */
+  readonly tasks: ReadonlySet<string>;
+  /** What is wrong with a `config.toml`; undefined when nothing is. */
+  configProblem(text: string): string | undefined;
+}
+
+/** A relative target from the file that names it; undefined when it leaves the checkout. */
+function resolvePath(from: string, target: string): string | undefined {
+  const parts = from.split("/").slice(0, -1);
+  for (const part of target.split("/")) {
+    if (part === "..") {
+      if (parts.pop() === undefined) return undefined;
+    } else if (part !== "." && part !== "") parts.push(part);
+  }
+  return parts.join("/");
+}
+
+function linkProblem(path: string, target: string, checkout: Checkout): string | undefined {
+  if (/^[a-z][a-z0-9+.-]*:/i.test(target)) return undefined;
+  if (target.startsWith("/")) return `"${target}": links are relative`;
+  const [file = "", anchor] = decodeURIComponent(target).split("#");
+  const resolved = file === "" ? path : resolvePath(path, file);
+  if (resolved === undefined) return `"${target}" leads out of the checkout`;
+  if (resolved !== "" && !checkout.has(resolved)) return `"${target}" does not exist`;
+  if (anchor === undefined || anchor === "") return undefined;
+  const text = checkout.markdown(resolved);
+  if (text === undefined || anchors(text).has(anchor)) return undefined;
+  return `"${target}": ${resolved} has no heading "#${anchor}"`;
+}
+
+function jsonProblem(text: string): string | undefined {
+  try {
+    JSON.parse(text);
+    return undefined;
+  } catch (error) {
+    return `not JSON: ${error instanceof Error ? error.message : error}`;
+  }
+}
+
+/** Everything that is wrong with one Markdown file. */
+export function checkMarkdown(path: string, text: string, checkout: Checkout): Violation[] {
+  const broken = links(text).map(({ target, line }) => ({
+    line,
+    message: linkProblem(path, target, checkout),
+  }));
+  const unknown = namedTasks(text).map(({ name, line }) => ({
+    line,
+    message: checkout.tasks.has(name) ? undefined : `deno.json has no task "${name}"`,
+  }));
+  const blocks = fencedBlocks(text).map(({ language, text, line }) => ({
+    line,
+    message: language === "json"
+      ? jsonProblem(text)
+      : language === "toml"
+      ? checkout.configProblem(text)
+      : undefined,
+  }));
+  return [...broken, ...unknown, ...blocks].flatMap(({ line, message }) =>
+    message === undefined ? [] : [{ path, line, message }]
+  );
+}

@@ -1,0 +1,58 @@
+/**
+ * Checks every Markdown file of the checkout by `doc_rules.ts`. A `toml` block must pass our config
+ * loader and the JSON Schema that editors use, so that the two cannot drift apart.
+ */
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { ConfigError, parseConfig } from "../shared/config/load.ts";
+import { parseToml } from "../shared/config/toml.ts";
+import { checkMarkdown } from "./doc_rules.ts";
+import { listFiles, ROOT } from "./source_files.ts";
+import { exitWith } from "./violation.ts";
+
+const SCHEMA = "docs/config.schema.json";
+
+async function configCheck(): Promise<(text: string) => string | undefined> {
+  const schema = JSON.parse(await Deno.readTextFile(ROOT + SCHEMA));
+  const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: false });
+  const validate = ajv.compile(schema);
+  return (text) => {
+    try {
+      parseConfig(text, { file: "example" });
+    } catch (error) {
+      if (error instanceof ConfigError) return error.message;
+      throw error;
+    }
+    const parsed = parseToml(text);
+    if (!parsed.ok) return `the loader accepts what toml.ts refuses: ${parsed.message}`;
+    if (validate(parsed.document.value)) return undefined;
+    return `${SCHEMA} refuses what the loader accepts: ${ajv.errorsText(validate.errors)}`;
+  };
+}
+
+/** The files and every folder above them. */
+function withFolders(files: readonly string[]): Set<string> {
+  const paths = new Set<string>();
+  for (const file of files) {
+    for (let path = file; path !== ""; path = path.replace(/\/?[^/]*$/, "")) paths.add(path);
+  }
+  return paths;
+}
+
+if (import.meta.main) {
+  const paths = withFolders(await listFiles([""]));
+  const pages = new Map<string, string>();
+  for (const path of await listFiles([".md"])) {
+    pages.set(path, await Deno.readTextFile(ROOT + path));
+  }
+  const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
+  const checkout = {
+    has: (path: string) => paths.has(path),
+    markdown: (path: string) => pages.get(path),
+    tasks: new Set(Object.keys(tasks)),
+    configProblem: await configCheck(),
+  };
+  exitWith(
+    [...pages].flatMap(([path, text]) => checkMarkdown(path, text, checkout)),
+    `${pages.size} documents`,
+  );
+}

@@ -1,0 +1,128 @@
+/**
+ * The import rules of design.md 7 as a pure function over a list of modules: which layer may see
+ * which, and how an import may be written. `layers.ts` reads the modules from `deno info`.
+ */
+import type { Violation } from "./violation.ts";
+import { isTest, isTestCode } from "./source_files.ts";
+
+/** One import as it is written and where it leads: a path below the root, or a URL. */
+export interface Import {
+  readonly specifier: string;
+  readonly target: string;
+  /** Starts at 1. */
+  readonly line: number;
+}
+
+/** One module of ours with its imports. */
+export interface Module {
+  readonly path: string;
+  readonly imports: readonly Import[];
+}
+
+const EVERYTHING = ["proto", "shared", "shield", "brain", "sdk", "arq", "tasks", "tests", "bench"];
+
+/** What each layer may import, itself included. A layer is the first folder of a path. */
+export const LAYERS: Readonly<Record<string, readonly string[]>> = {
+  proto: ["proto"],
+  shared: ["proto", "shared"],
+  shield: ["proto", "shared", "shield"],
+  brain: ["proto", "shared", "brain"],
+  sdk: ["proto", "sdk"],
+  arq: ["proto", "shared", "shield", "brain", "sdk", "arq"],
+  tasks: EVERYTHING,
+  tests: EVERYTHING,
+  bench: EVERYTHING,
+};
+
+/** A test may also take the real servers that `tests/` and `tasks/` start for it. */
+const FOR_TESTS = ["tests", "tasks"];
+
+/** Run in browsers too: no packages, no built-in modules, no Protobuf runtime. */
+const PORTABLE = ["proto", "sdk"];
+
+/** Members that reach the protocol by its published name only. */
+const OUTSIDE_PROTO = ["shared", "shield", "brain", "sdk", "arq"];
+
+const layerOf = (path: string) => path.split("/", 1)[0] ?? "";
+const isOurs = (target: string) => !/^[a-z][a-z0-9+.-]*:/.test(target);
+
+function directionProblem(module: Module, target: string): string | undefined {
+  const from = layerOf(module.path);
+  const to = layerOf(target);
+  const allowed = LAYERS[from];
+  if (allowed === undefined) {
+    return `the folder "${from}" is in no layer; add it to tasks/layer_rules.ts and design.md 7`;
+  }
+  if (allowed.includes(to) || (isTestCode(module.path) && FOR_TESTS.includes(to))) return undefined;
+  return `${from} must not import ${to} (${target}); it may see ${allowed.join(", ")}`;
+}
+
+function writtenProblem(
+  module: Module,
+  { specifier, target }: Import,
+  bare: ReadonlySet<string>,
+): string | undefined {
+  if (specifier.startsWith("./") || specifier.startsWith("../")) {
+    const from = layerOf(module.path);
+    if (OUTSIDE_PROTO.includes(from) && isOurs(target) && layerOf(target) === "proto") {
+      return `import "${specifier}" as "@arqon/proto"`;
+    }
+    return undefined;
+  }
+  if (specifier.startsWith("node:") || bare.has(specifier)) return undefined;
+  return `"${specifier}" is neither relative nor a bare specifier from deno.json's imports`;
+}
+
+function portableProblem(module: Module, target: string): string | undefined {
+  if (!PORTABLE.includes(layerOf(module.path)) || isTestCode(module.path)) return undefined;
+  if (module.path.startsWith("proto/gen/")) return undefined;
+  if (!isOurs(target)) {
+    return `${module.path} runs in browsers and must not import ${target}`;
+  }
+  if (target.startsWith("proto/gen/arqon/")) {
+    return `${module.path} runs in browsers and must not import the Protobuf runtime (${target})`;
+  }
+  return undefined;
+}
+
+function testProblem(module: Module, target: string): string | undefined {
+  if (isTest(target)) return `${module.path} must not import a test (${target})`;
+  if (!isTestCode(target) || isTestCode(module.path)) return undefined;
+  return FOR_TESTS.includes(layerOf(module.path))
+    ? undefined
+    : `${module.path} must not import what serves only tests (${target})`;
+}
+
+/** Every import that breaks a rule. `bare` holds the keys of deno.json's imports and the members. */
+export function checkLayers(
+  modules: readonly Module[],
+  bare: ReadonlySet<string>,
+): Violation[] {
+  return modules.flatMap((module) =>
+    module.imports.flatMap((item) =>
+      [
+        writtenProblem(module, item, bare),
+        portableProblem(module, item.target),
+        ...(isOurs(item.target)
+          ? [directionProblem(module, item.target), testProblem(module, item.target)]
+          : []),
+      ].filter((message) => message !== undefined).map((message) => ({
+        path: module.path,
+        line: item.line,
+        message,
+      }))
+    )
+  );
+}
+
+/** Entries of deno.json's imports that name a package without one exact version. */
+export function checkPins(imports: Readonly<Record<string, string>>): Violation[] {
+  const exact = /^npm:(@[^/@]+\/)?[^/@]+@\d+\.\d+\.\d+(-[\w.]+)?(\/.*)?$/;
+  return Object.entries(imports).flatMap(([specifier, target]) =>
+    /^\.\.?\//.test(target) || exact.test(target) ? [] : [{
+      path: "deno.json",
+      line: 0,
+      message: `"${specifier}" maps to "${target}"; pin one exact version of an npm package`,
+    }]
+  );
+}

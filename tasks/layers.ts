@@ -1,0 +1,82 @@
+/**
+ * Checks the import directions of design.md 7 over every TypeScript file of the checkout. The rules
+ * are in `layer_rules.ts`; this file asks `deno info --json` for the graph.
+ */
+import { checkLayers, checkPins, type Module } from "./layer_rules.ts";
+import { listFiles, ROOT } from "./source_files.ts";
+import { exitWith } from "./violation.ts";
+
+interface InfoReference {
+  readonly specifier?: string;
+  readonly span?: { readonly start: { readonly line: number } };
+}
+
+interface InfoModule {
+  readonly specifier: string;
+  readonly dependencies?: readonly {
+    readonly specifier: string;
+    readonly code?: InfoReference;
+    readonly type?: InfoReference;
+  }[];
+}
+
+const rootUrl = new URL("../", import.meta.url).href;
+const ownPath = (url: string) => url.startsWith(rootUrl) ? url.slice(rootUrl.length) : url;
+
+/** One call for all files: a module that imports each of them, written to the ignored cache. */
+async function graph(files: readonly string[]): Promise<readonly InfoModule[]> {
+  const folder = `${ROOT}.arqon/cache/`;
+  await Deno.mkdir(folder, { recursive: true });
+  const path = await Deno.makeTempFile({ dir: folder, prefix: "layers_", suffix: ".ts" });
+  try {
+    const text = files.map((file) => `import "../../${file}";\n`).join("");
+    await Deno.writeTextFile(path, text);
+    const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["info", "--json", path],
+      cwd: ROOT,
+    }).output();
+    if (!success) throw new Error(`deno info failed: ${new TextDecoder().decode(stderr)}`);
+    return JSON.parse(new TextDecoder().decode(stdout)).modules;
+  } finally {
+    await Deno.remove(path);
+  }
+}
+
+function toModule(info: InfoModule): Module {
+  return {
+    path: ownPath(info.specifier),
+    imports: (info.dependencies ?? []).map(({ specifier, code, type }) => {
+      const resolved = code?.specifier ?? type?.specifier;
+      const line = (code ?? type)?.span?.start.line ?? -1;
+      const target = resolved === undefined ? `unresolved:${specifier}` : ownPath(resolved);
+      return { specifier, target, line: line + 1 };
+    }),
+  };
+}
+
+interface Workspace {
+  readonly workspace: readonly string[];
+  readonly imports: Readonly<Record<string, string>>;
+}
+
+async function bareSpecifiers(config: Workspace): Promise<Set<string>> {
+  const names = await Promise.all(config.workspace.map(async (member) => {
+    const text = await Deno.readTextFile(`${ROOT}${member}/deno.json`);
+    return JSON.parse(text).name as string;
+  }));
+  return new Set([...Object.keys(config.imports), ...names]);
+}
+
+if (import.meta.main) {
+  const files = await listFiles([".ts"]);
+  const known = new Set(files);
+  const modules = (await graph(files)).map(toModule).filter((module) => known.has(module.path));
+  if (modules.length !== files.length) {
+    throw new Error(`deno info knows ${modules.length} of ${files.length} files`);
+  }
+  const config: Workspace = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
+  exitWith(
+    [...checkLayers(modules, await bareSpecifiers(config)), ...checkPins(config.imports)],
+    `${files.length} files keep the layers`,
+  );
+}

@@ -1,0 +1,55 @@
+/**
+ * The rules on `proto/errors.json` as pure functions: names and numbers are unique, and every
+ * reason that this version can give is named by a test. `reasons.ts` reads the files.
+ */
+import type { Violation } from "./violation.ts";
+
+/** The registry, as far as these rules read it. */
+export interface ReasonEntry {
+  readonly number: number;
+  readonly name: string;
+  /** Part of the contract, but nothing in this version gives it. */
+  readonly planned?: boolean;
+}
+
+/** Where the registry is. */
+export const REGISTRY = "proto/errors.json";
+
+/**
+ * Whether a file may stand for the tests of a reason: a `*_test.ts`, the harness in `tests/`, or a
+ * conformance suite. The gate's own tests name reasons only as samples.
+ */
+export function countsAsTest(path: string): boolean {
+  if (path.startsWith("tasks/")) return false;
+  return /_test\.ts$/.test(path) || path.startsWith("tests/") || /conformance\w*\.ts$/.test(path);
+}
+
+/** Reasons that share a number or a name with an earlier one. */
+export function checkUnique(entries: readonly ReasonEntry[]): Violation[] {
+  const seen = new Map<string | number, string>();
+  return entries.flatMap(({ number, name }) => {
+    const clashes = [number, name].filter((key) => seen.has(key));
+    seen.set(number, name).set(name, name);
+    return clashes.map((key) => ({
+      path: REGISTRY,
+      line: 0,
+      message: `"${name}" takes ${key} a second time; it belongs to "${seen.get(key)}"`,
+    }));
+  });
+}
+
+/** Reasons that are not planned and that no test text names in quotes. */
+export function checkTested(
+  entries: readonly ReasonEntry[],
+  tests: readonly string[],
+): Violation[] {
+  const untested = entries.filter(({ name, planned }) =>
+    planned !== true &&
+    !tests.some((text) => ['"', "'", "`"].some((quote) => text.includes(quote + name + quote)))
+  );
+  return untested.map(({ name }) => ({
+    path: REGISTRY,
+    line: 0,
+    message: `no test names "${name}"; trigger it in one, or mark it planned`,
+  }));
+}

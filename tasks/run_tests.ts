@@ -1,0 +1,60 @@
+/**
+ * Runs `deno test` with the permissions that the tests need, shows its output as it comes, and ends
+ * with the line `N passed, N failed`. `test.ts` and `test_external.ts` are the programs.
+ */
+import { tmpdir } from "node:os";
+import { ensureNatsServer } from "./nats_server.ts";
+import { ROOT } from "./source_files.ts";
+import { formatTotals, readTotals, type TestTotals } from "./test_summary.ts";
+
+/**
+ * Tests talk to servers on this machine only, write to the checkout's cache and to the folder for
+ * temporary files, touch one source file so that the development bus starts anew, and start
+ * nats-server and our own programs. The variables are those that the TypeScript compiler reads.
+ */
+function permissions(): string[] {
+  const writable = [`${ROOT}.arqon`, tmpdir(), `${ROOT}shield/main.ts`];
+  return [
+    "--no-prompt",
+    "--allow-net=127.0.0.1,localhost,[::1],0.0.0.0",
+    "--allow-read",
+    `--allow-write=${writable.join(",")}`,
+    "--allow-run",
+    "--allow-env=TSC_*,NODE_*,VSCODE_*",
+  ];
+}
+
+async function copyOutput(from: ReadableStream<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of from) {
+    await Deno.stdout.write(chunk);
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+/** Makes sure of nats-server, then runs the tests; `args` go to `deno test` as they are. */
+export async function runTests(args: readonly string[]): Promise<TestTotals> {
+  try {
+    await ensureNatsServer();
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    return { passed: 0, failed: 1 };
+  }
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["test", ...permissions(), ...args],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "piped",
+    env: Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {},
+  }).spawn();
+  const [output, { success }] = await Promise.all([copyOutput(child.stdout), child.status]);
+  return readTotals(output, success);
+}
+
+/** Prints the totals as the last line and exits 1 when a test failed. */
+export function finish(totals: TestTotals): void {
+  console.log(formatTotals(totals));
+  if (totals.failed > 0) Deno.exit(1);
+}

@@ -1,0 +1,163 @@
+/**
+ * The house rules on one TypeScript file, as a pure function over its text: lengths, opening
+ * comment, docstrings, words and tests that must not be there. It parses with the TypeScript
+ * compiler and judges no types; `sizes.ts` reads the files.
+ */
+import ts from "typescript";
+import { isTest } from "./source_files.ts";
+import type { Violation } from "./violation.ts";
+
+/** Longest file, in lines. */
+export const FILE_LINES = 350;
+/** Longest function, in lines from its first to its last. */
+export const FUNCTION_LINES = 70;
+
+// Joined, so that this file passes its own rule.
+const FORBIDDEN_WORDS = new RegExp(`\\b(${["TO" + "DO", "FIX" + "ME"].join("|")})\\b`);
+const VAGUE_NAMES = /^(utils?|helpers?|misc|common)(_test)?$/;
+
+const countLines = (text: string) => text === "" ? 0 : text.replace(/\n$/, "").split("\n").length;
+
+/** Rules on the name alone: snake_case, and a name that says what is inside. */
+export function checkName(path: string): Violation[] {
+  const stem = (path.split("/").at(-1) ?? "").replace(/(\.d)?\.[a-z]+$/, "");
+  const violations: Violation[] = [];
+  if (!/^[a-z0-9_]+$/.test(stem)) {
+    violations.push({ path, line: 0, message: "file names are snake_case" });
+  }
+  if (path.split("/").some((part) => VAGUE_NAMES.test(part.replace(/\.[a-z]+$/, "")))) {
+    violations.push({ path, line: 0, message: "name the file for what it does" });
+  }
+  return violations;
+}
+
+/** Rules on any text file: its length and the words that mark unfinished work. */
+export function checkText(path: string, text: string, maxLines: number = FILE_LINES): Violation[] {
+  const violations: Violation[] = [];
+  const lines = countLines(text);
+  if (lines > maxLines) {
+    violations.push({ path, line: 0, message: `${lines} lines; at most ${maxLines}` });
+  }
+  for (const [index, line] of text.split("\n").entries()) {
+    const word = FORBIDDEN_WORDS.exec(line)?.[1];
+    if (word === undefined) continue;
+    violations.push({ path, line: index + 1, message: `"${word}": finish it or open an issue` });
+  }
+  return violations;
+}
+
+/** A file says what it is before anything else; a `#!` line may come first. */
+export function checkOpening(path: string, text: string): Violation[] {
+  const body = text.replace(/^#![^\n]*\n/, "").trimStart();
+  if (body.startsWith("//") || body.startsWith("/*")) return [];
+  return [{ path, line: 1, message: "open the file with a comment: what it is, what it is not" }];
+}
+
+function nameOf(node: ts.Node): string {
+  const named = node as { name?: ts.Node };
+  if (named.name !== undefined && ts.isIdentifier(named.name)) return named.name.text;
+  const { parent } = node;
+  if (parent !== undefined && ts.isVariableDeclaration(parent) && ts.isIdentifier(parent.name)) {
+    return parent.name.text;
+  }
+  if (parent !== undefined && ts.isCallExpression(parent)) {
+    const first = parent.arguments[0];
+    if (first !== undefined && ts.isStringLiteralLike(first)) return `"${first.text}"`;
+  }
+  return "function";
+}
+
+function functionViolations(path: string, source: ts.SourceFile): Violation[] {
+  const violations: Violation[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isFunctionLike(node) && "body" in node && node.body !== undefined) {
+      const first = source.getLineAndCharacterOfPosition(node.getStart(source)).line;
+      const last = source.getLineAndCharacterOfPosition(node.getEnd()).line;
+      const lines = last - first + 1;
+      if (lines > FUNCTION_LINES) {
+        const message = `${nameOf(node)} has ${lines} lines; at most ${FUNCTION_LINES}`;
+        violations.push({ path, line: first + 1, message });
+      }
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return violations;
+}
+
+const isDocumented = (node: ts.Node) => ts.getJSDocCommentsAndTags(node).some(ts.isJSDoc);
+
+function isExported(statement: ts.Statement): boolean {
+  return ts.canHaveModifiers(statement) &&
+    (ts.getModifiers(statement) ?? []).some((item) => item.kind === ts.SyntaxKind.ExportKeyword);
+}
+
+function declaredNames(statement: ts.Statement): string[] {
+  if (ts.isVariableStatement(statement)) {
+    return statement.declarationList.declarations.map((item) => item.name.getText());
+  }
+  const { name } = statement as { name?: ts.Node };
+  return name === undefined ? [] : [name.getText()];
+}
+
+/** Names given out by `export { a, b }` without `from`. */
+function listedExports(source: ts.SourceFile): Set<string> {
+  const names = source.statements.flatMap((statement) =>
+    ts.isExportDeclaration(statement) && statement.moduleSpecifier === undefined &&
+      statement.exportClause !== undefined && ts.isNamedExports(statement.exportClause)
+      ? statement.exportClause.elements.map((item) => (item.propertyName ?? item.name).text)
+      : []
+  );
+  return new Set(names);
+}
+
+function docViolations(path: string, source: ts.SourceFile): Violation[] {
+  const listed = listedExports(source);
+  const documented = new Set<string>();
+  const violations: Violation[] = [];
+  for (const statement of source.statements) {
+    if (ts.isImportDeclaration(statement) || ts.isExportDeclaration(statement)) continue;
+    const names = declaredNames(statement);
+    // One docstring serves all overloads, and a type that shares its name with a constant.
+    if (isDocumented(statement)) names.forEach((name) => documented.add(name));
+    const exported = isExported(statement) || names.some((name) => listed.has(name));
+    if (!exported || names.every((name) => documented.has(name))) continue;
+    const { line } = source.getLineAndCharacterOfPosition(statement.getStart(source));
+    const message = `exported ${names.join(", ")} has no docstring`;
+    violations.push({ path, line: line + 1, message });
+  }
+  return violations;
+}
+
+/** `Deno.test.only`, `Deno.test.ignore` and `{ ignore: true }`: a test runs or is not there. */
+function skipViolations(path: string, source: ts.SourceFile): Violation[] {
+  const violations: Violation[] = [];
+  const report = (node: ts.Node) => {
+    const { line } = source.getLineAndCharacterOfPosition(node.getStart(source));
+    violations.push({ path, line: line + 1, message: "no test is left out or run alone" });
+  };
+  const visit = (node: ts.Node): void => {
+    if (ts.isPropertyAccessExpression(node) && /^(only|ignore)$/.test(node.name.text)) {
+      if (/\btest$/.test(node.expression.getText(source))) report(node);
+    }
+    if (ts.isPropertyAssignment(node) && /^(only|ignore)$/.test(node.name.getText(source))) {
+      if (node.initializer.kind !== ts.SyntaxKind.FalseKeyword && isTest(path)) report(node);
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(source);
+  return violations;
+}
+
+/** Every rule on one TypeScript file. */
+export function checkTypeScript(path: string, text: string): Violation[] {
+  const source = ts.createSourceFile(path, text, ts.ScriptTarget.ESNext, true, ts.ScriptKind.TS);
+  return [
+    ...checkName(path),
+    ...checkText(path, text),
+    ...checkOpening(path, text),
+    ...functionViolations(path, source),
+    ...(isTest(path) ? [] : docViolations(path, source)),
+    ...skipViolations(path, source),
+  ];
+}

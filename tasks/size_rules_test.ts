@@ -1,0 +1,133 @@
+/** Each house rule is broken once here and must be reported; a good file must not be. */
+import assert from "node:assert/strict";
+import { checkName, checkText, checkTypeScript, FILE_LINES, FUNCTION_LINES } from "./size_rules.ts";
+
+const messages = (text: string, path = "shared/sample.ts") =>
+  checkTypeScript(path, text).map((violation) => `${violation.line}: ${violation.message}`);
+
+const opening = "/** A sample. */\n";
+
+Deno.test("a good file has no violation", () => {
+  const text = `${opening}import a from "./a.ts";
+
+/** Adds one. */
+export function addOne(value: number): number {
+  return value + a;
+}
+
+const hidden = 1;
+export { b } from "./b.ts";
+`;
+  assert.deepEqual(messages(text), []);
+});
+
+Deno.test("a file above the limit is reported, one at the limit is not", () => {
+  const lines = (count: number) => opening + "// line\n".repeat(count - 1);
+  assert.deepEqual(messages(lines(FILE_LINES)), []);
+  assert.deepEqual(messages(lines(FILE_LINES + 1)), [
+    `0: ${FILE_LINES + 1} lines; at most ${FILE_LINES}`,
+  ]);
+});
+
+Deno.test("every kind of function is measured, from its first line to its last", () => {
+  const body = (lines: number) => "\n" + "  f();\n".repeat(lines - 2);
+  const kinds: Record<string, (inside: string) => string> = {
+    named: (inside) => `function named() {${inside}}\n`,
+    arrow: (inside) => `const arrow = () => {${inside}};\n`,
+    method: (inside) => `class A { method() {${inside}} }\n`,
+    getter: (inside) => `class A { get getter() {${inside}} }\n`,
+    '"a test"': (inside) => `Deno.test("a test", () => {${inside}});\n`,
+  };
+  for (const [name, write] of Object.entries(kinds)) {
+    assert.deepEqual(messages(opening + write(body(FUNCTION_LINES))), []);
+    assert.deepEqual(messages(opening + write(body(FUNCTION_LINES + 1))), [
+      `2: ${name} has ${FUNCTION_LINES + 1} lines; at most ${FUNCTION_LINES}`,
+    ]);
+  }
+});
+
+Deno.test("braces in strings, templates and comments do not confuse the measure", () => {
+  const text = `${opening}function f() {\n  return "{" + \`\${"{"}\` + /[{]/.source; // {\n}\n`;
+  assert.deepEqual(messages(text), []);
+});
+
+Deno.test("a file that does not open with a comment is reported", () => {
+  assert.match(messages("const a = 1;\n/** late */\n").join(), /open the file with a comment/);
+  assert.deepEqual(messages("#!/usr/bin/env -S deno run\n// A sample.\nf();\n"), []);
+});
+
+Deno.test("every exported declaration needs a docstring", () => {
+  const declarations = [
+    "export function a() {}",
+    "export const a = 1;",
+    "export class a {}",
+    "export interface a { b: number }",
+    "export type a = number;",
+    "export enum a { B }",
+    "function a() {}\nexport { a };",
+    "function a() {}\nexport { a as b };",
+    "// a plain comment is no docstring\nexport const a = 1;",
+  ];
+  for (const declaration of declarations) {
+    const text = `${opening}\nf();\n${declaration}\n`;
+    assert.match(messages(text).join(), /exported a has no docstring/, declaration);
+    assert.deepEqual(
+      messages(text.replace(/^(?=export [a-z]+ a|function)/m, "/** It is. */\n")),
+      [],
+    );
+    assert.deepEqual(messages(text, "shared/sample_test.ts"), []);
+  }
+});
+
+Deno.test("the file's own comment is not the docstring of its first export", () => {
+  const text = "/** The file. */\n\nimport b from './b.ts';\nexport const a = b;\n";
+  assert.match(messages(text).join(), /exported a has no docstring/);
+});
+
+Deno.test("one docstring serves all overloads", () => {
+  const text = `${opening}f();
+/** Twice. */
+export function a(x: string): void;
+export function a(x: number): void;
+export function a() {}
+`;
+  assert.deepEqual(messages(text), []);
+});
+
+Deno.test("words that mark unfinished work are reported with their line", () => {
+  for (const word of ["TO" + "DO", "FIX" + "ME"]) {
+    assert.deepEqual(messages(`${opening}\n// ${word}: later\n`), [
+      `3: "${word}": finish it or open an issue`,
+    ]);
+    assert.equal(checkText("README.md", `a\n${word}\n`, Infinity).length, 1);
+  }
+  assert.deepEqual(messages(`${opening}const toDoList = "TODOS";\n`), []);
+});
+
+Deno.test("names that say nothing and names that are not snake_case are reported", () => {
+  const bad = [
+    "shared/utils.ts",
+    "shared/helpers.ts",
+    "shared/util_test.ts",
+    "shared/helpers/a.ts",
+    "shared/camelCase.ts",
+    "shared/kebab-case.ts",
+  ];
+  for (const path of bad) assert.equal(checkName(path).length, 1, path);
+  for (const path of ["shared/nats_kv.ts", "a/envelope_pb.ts", "a/b.d.ts", "a/v1.proto"]) {
+    assert.deepEqual(checkName(path), [], path);
+  }
+});
+
+Deno.test("a test that is left out or runs alone is reported", () => {
+  const samples = [
+    'Deno.test.ignore("a", f);',
+    'Deno.test.only("a", f);',
+    'Deno.test({ name: "a", ignore: true, fn: f });',
+    'Deno.test({ name: "a", ignore: Deno.build.os === "linux", fn: f });',
+  ];
+  for (const sample of samples) {
+    const found = messages(`${opening}${sample}\n`, "shared/sample_test.ts");
+    assert.deepEqual(found, ["2: no test is left out or run alone"], sample);
+  }
+});

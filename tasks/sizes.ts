@@ -1,0 +1,25 @@
+/**
+ * Checks the house rules on lengths, names, comments and docstrings over the whole checkout. The
+ * rules are in `size_rules.ts`; generated files obey none of them. Arguments limit the check to paths
+ * that begin with them: `deno run --allow-read --allow-env tasks/sizes.ts shield/`.
+ */
+import { checkName, checkOpening, checkText, checkTypeScript } from "./size_rules.ts";
+import { isGenerated, listFiles, ROOT } from "./source_files.ts";
+import { exitWith, type Violation } from "./violation.ts";
+
+function check(path: string, text: string): Violation[] {
+  if (path.endsWith(".ts")) return checkTypeScript(path, text);
+  if (path.endsWith(".proto")) {
+    return [...checkName(path), ...checkText(path, text), ...checkOpening(path, text)];
+  }
+  return checkText(path, text, Infinity);
+}
+
+if (import.meta.main) {
+  const all = await listFiles([".ts", ".proto", ".md", ".py", ".sh", ".yaml", ".yml"]);
+  const asked = (path: string) =>
+    Deno.args.length === 0 || Deno.args.some((start) => path.startsWith(start));
+  const files = all.filter((path) => !isGenerated(path) && asked(path));
+  const checked = files.map(async (path) => check(path, await Deno.readTextFile(ROOT + path)));
+  exitWith((await Promise.all(checked)).flat(), `${files.length} files keep the house rules`);
+}

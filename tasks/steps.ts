@@ -1,0 +1,98 @@
+/**
+ * Runs the steps of a gate side by side, prints each with its time as it ends, and runs all of
+ * them even when one fails. It knows nothing of what the steps are.
+ */
+
+/** One step: a name for people and the arguments of a `deno` call. */
+export interface Step {
+  readonly name: string;
+  readonly args: readonly string[];
+  /** Folder to run in; absent: the current one. */
+  readonly cwd?: string;
+}
+
+/** How a step ended; `output` is what it wrote to stdout and stderr. */
+export interface StepResult {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly duration_ms: number;
+  readonly output: string;
+}
+
+/** What `runSteps` takes from outside. */
+export interface StepRunner {
+  readonly execute: (step: Step) => Promise<{ ok: boolean; output: string }>;
+  readonly print: (line: string) => void;
+  readonly now: () => number;
+  /** Steps that run at the same time. */
+  readonly parallel: number;
+}
+
+const seconds = (duration_ms: number) => `${(duration_ms / 1000).toFixed(1)} s`;
+
+/** Starts a step as a process of the same deno as this one. */
+export async function executeStep(step: Step): Promise<{ ok: boolean; output: string }> {
+  const command = new Deno.Command(Deno.execPath(), {
+    args: [...step.args],
+    ...(step.cwd === undefined ? {} : { cwd: step.cwd }),
+    stdin: "null",
+    env: { NO_COLOR: "1" },
+  });
+  const { success, stdout, stderr } = await command.output();
+  const decoder = new TextDecoder();
+  return { ok: success, output: decoder.decode(stdout) + decoder.decode(stderr) };
+}
+
+async function runStep(step: Step, runner: StepRunner): Promise<StepResult> {
+  const started_ms = runner.now();
+  const { ok, output } = await runner.execute(step).catch((error) => ({
+    ok: false,
+    output: `could not run: ${error}\n`,
+  }));
+  const duration_ms = runner.now() - started_ms;
+  runner.print(`${ok ? "ok  " : "FAIL"}  ${step.name.padEnd(24)} ${seconds(duration_ms)}`);
+  const loud = output.split("\n").filter((line) => !ok || line.startsWith("NOTE "));
+  for (const line of loud) if (line.trim() !== "") runner.print(`      ${line}`);
+  return { name: step.name, ok, duration_ms, output };
+}
+
+/**
+ * Runs every step, at most `parallel` at a time, in the order given. A step's output is printed
+ * when it failed; of a step that passed, only the lines that begin with `NOTE `.
+ */
+export async function runSteps(
+  steps: readonly Step[],
+  runner: StepRunner,
+): Promise<StepResult[]> {
+  const results: StepResult[] = [];
+  const waiting = [...steps];
+  const lane = async (): Promise<void> => {
+    for (let step = waiting.shift(); step !== undefined; step = waiting.shift()) {
+      results.push(await runStep(step, runner));
+    }
+  };
+  await Promise.all(Array.from({ length: Math.max(1, runner.parallel) }, lane));
+  return results;
+}
+
+/** The last line of a gate: `.ci/run` reads the number of failed steps from it. */
+export function verdict(gate: string, results: readonly StepResult[], total_ms: number): string {
+  const failed = results.filter((result) => !result.ok).map((result) => result.name);
+  if (failed.length === 0) return `${gate}: all ${results.length} steps ok in ${seconds(total_ms)}`;
+  return `${gate}: FAILED ${failed.length} of ${results.length} steps in ${seconds(total_ms)}: ${
+    failed.join(", ")
+  }`;
+}
+
+/** Runs a whole gate as a program: prints, then exits 1 when a step failed. */
+export async function runGate(gate: string, steps: readonly Step[]): Promise<void> {
+  const started_ms = performance.now();
+  const results = await runSteps(steps, {
+    execute: executeStep,
+    print: (line) => console.log(line),
+    now: () => performance.now(),
+    parallel: navigator.hardwareConcurrency,
+  });
+  console.log(verdict(gate, results, performance.now() - started_ms));
+  if (results.some((result) => !result.ok)) Deno.exit(1);
+}

@@ -1,0 +1,10 @@
+/**
+ * `deno task test [paths and options of deno test]`: every test of every member and of `tests/`,
+ * or those in the paths given. What needs data from outside of the checkout is `test_external.ts`.
+ */
+import { finish, runTests } from "./run_tests.ts";
+
+/** deno takes a file of this name for a test, by its name. */
+const LEFT_OUT = "tests/external,tasks/test.ts";
+
+if (import.meta.main) finish(await runTests([`--ignore=${LEFT_OUT}`, ...Deno.args]));

@@ -1,0 +1,33 @@
+/**
+ * `deno task verify`: the slow gate. Documents and their examples, reasons without a test, known
+ * vulnerabilities of dependencies, and the coverage floor. `deno task ok` is the quick one.
+ */
+import { isGenerated, listFiles, ROOT } from "./source_files.ts";
+import { runGate, type Step } from "./steps.ts";
+
+/** The steps, the longest first. `pages` are the Markdown files; the `ts` blocks
+ * in them and in docstrings are type-checked. */
+function steps(pages: readonly string[]): Step[] {
+  const rule = (file: string, ...allow: string[]) => ["run", ...allow, `tasks/${file}`];
+  const tool = ["--allow-read", "--allow-run"];
+  return [
+    {
+      name: "coverage floor",
+      args: rule("coverage.ts", ...tool, "--allow-write", "--allow-env=TSC_*,NODE_*,VSCODE_*"),
+      cwd: ROOT,
+    },
+    {
+      name: "examples type-check",
+      args: ["check", "--quiet", "--doc-only", ".", ...pages],
+      cwd: ROOT,
+    },
+    { name: "documents", args: rule("docs.ts", "--allow-read"), cwd: ROOT },
+    { name: "reasons are tested", args: rule("reasons.ts", "--allow-read"), cwd: ROOT },
+    { name: "dependency audit", args: rule("audit.ts", ...tool), cwd: ROOT },
+  ];
+}
+
+if (import.meta.main) {
+  const pages = (await listFiles([".md"])).filter((path) => !isGenerated(path));
+  await runGate("verify", steps(pages));
+}

@@ -1,0 +1,27 @@
+/**
+ * What a rule script of the gate reports, and how it is printed. The rules themselves are pure
+ * functions in their own files; `exitWith` is the only thing here that ends the process.
+ */
+
+/** One broken rule: where it is and what would be right. `line` starts at 1; 0 is the whole file. */
+export interface Violation {
+  readonly path: string;
+  readonly line: number;
+  readonly message: string;
+}
+
+/** `path:line: message`, the form that terminals and editors make clickable. */
+export function formatViolation({ path, line, message }: Violation): string {
+  return line > 0 ? `${path}:${line}: ${message}` : `${path}: ${message}`;
+}
+
+/** Prints every violation and one summary line, and exits 1 when there are any. */
+export function exitWith(violations: readonly Violation[], summary: string): void {
+  for (const violation of violations) console.error(formatViolation(violation));
+  if (violations.length === 0) {
+    console.log(summary);
+    return;
+  }
+  console.error(`${violations.length} problem${violations.length === 1 ? "" : "s"}`);
+  Deno.exit(1);
+}

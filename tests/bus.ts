@@ -1,0 +1,132 @@
+/**
+ * Starts a real bus for a test: `tasks/dev.ts` as its own process on free ports, ended when the
+ * test's scope ends. Tokens are made with the development key, as `arq auth gen` makes them.
+ */
+import { importJWK, SignJWT } from "@panva/jose";
+import type { DevBusReady } from "../tasks/dev_bus.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const READY_MS = 60_000;
+
+/** What a token says; without options: user `tester` of tenant `default`, role user, one hour. */
+export interface TokenOptions {
+  role?: "user" | "service" | "admin";
+  tenant?: string;
+  user?: string;
+  /** Seconds from now; negative for an expired one. */
+  ttl_seconds?: number;
+  /** Further claims, or other values for the usual ones. */
+  claims?: Record<string, unknown>;
+}
+
+/** A running dev bus: its addresses, its tokens, its log. */
+export interface TestBus extends AsyncDisposable {
+  readonly url: string;
+  /** `http://host:port` of the client listener. */
+  readonly http_url: string;
+  readonly ops_url: string;
+  readonly admin_url: string;
+  /** The token that the bus printed: role user, tenant default. */
+  readonly token: string;
+  tokenFor(options?: TokenOptions): Promise<string>;
+  /** What the bus has written to stderr so far. */
+  log(): string;
+  /** Ends the process with a signal and waits for it. */
+  stop(signal?: Deno.Signal): Promise<Deno.CommandStatus>;
+}
+
+/** Rejects with the log when the bus ends before it is ready or is not ready within a minute. */
+export async function startBus(args: string[] = [], watch = false): Promise<TestBus> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--allow-run",
+      `--allow-read`,
+      `${ROOT}/tasks/dev.ts`,
+      "--json",
+      ...(watch ? [] : ["--no-watch"]),
+      ...["--port", "--ops-port", "--admin-port"].flatMap((flag) =>
+        args.includes(flag) ? [] : [flag, "0"]
+      ),
+      ...args,
+    ],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  let log = "";
+  const logged = child.stderr.pipeThrough(new TextDecoderStream()).pipeTo(
+    new WritableStream({
+      write(text) {
+        log = (log + text).slice(-100_000);
+      },
+    }),
+  );
+  const stop = async (signal: Deno.Signal = "SIGTERM") => {
+    try {
+      child.kill(signal);
+    } catch {
+      // It has ended already.
+    }
+    const status = await child.status;
+    await logged;
+    return status;
+  };
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const line = await firstLine(reader, () => log);
+  reader.releaseLock();
+  const drained = child.stdout.locked ? Promise.resolve() : child.stdout.cancel();
+  const ready = JSON.parse(line) as Omit<DevBusReady, "key_file">;
+  const key = JSON.parse(await Deno.readTextFile(`${ROOT}/.arqon/dev-key.json`));
+  return {
+    url: ready.url,
+    http_url: new URL(ready.url).origin.replace(/^ws/, "http"),
+    ops_url: ready.ops_url,
+    admin_url: ready.admin_url,
+    token: ready.token,
+    tokenFor: (options) => makeToken(key, options),
+    log: () => log,
+    stop,
+    async [Symbol.asyncDispose]() {
+      await stop();
+      await drained;
+    },
+  };
+}
+
+async function firstLine(
+  reader: ReadableStreamDefaultReader<string>,
+  log: () => string,
+): Promise<string> {
+  let text = "";
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new Error(`the bus is not ready:\n${log()}`)), READY_MS);
+  try {
+    while (!text.includes("\n")) {
+      const { value, done } = await Promise.race([reader.read(), late]);
+      if (done) throw new Error(`the bus ended before it was ready:\n${log()}`);
+      text += value;
+    }
+    return text.slice(0, text.indexOf("\n"));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function makeToken(
+  key: { kid: string } & Record<string, unknown>,
+  options: TokenOptions = {},
+): Promise<string> {
+  const { role = "user", tenant = "default", user = "tester", ttl_seconds = 3_600 } = options;
+  const now_seconds = Math.floor(Date.now() / 1_000);
+  return await new SignJWT({
+    iss: "arqon-dev",
+    aud: "arqon",
+    sub: user,
+    tenant_id: tenant,
+    role,
+    exp: now_seconds + ttl_seconds,
+    ...options.claims,
+  }).setProtectedHeader({ alg: "RS256", kid: key.kid }).sign(await importJWK(key, "RS256"));
+}

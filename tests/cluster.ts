@@ -1,0 +1,107 @@
+/**
+ * Starts `shield/main.ts` and `brain/main.ts` as processes of their own on one NATS, as a
+ * deployment would: config files, PEM key, narrow permissions, free ports.
+ */
+import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const READY_MS = 60_000;
+
+/** A Shield or Brain that has said that it is ready; SIGTERM when the scope ends. */
+export interface ServerProcess extends AsyncDisposable {
+  /** Value of a field of its `ready` log line. */
+  readonly ready: Record<string, string>;
+  log(): string;
+  stop(signal?: Deno.Signal): Promise<Deno.CommandStatus>;
+}
+
+/** Key, audience and token maker of a test deployment. */
+export interface Issuer {
+  readonly config: string;
+  readonly dir: string;
+  tokenFor(claims?: Record<string, unknown>): Promise<string>;
+}
+
+/**
+ * A new RS256 key in a folder of its own under the system's temporary one; the caller removes it.
+ */
+export async function createIssuer(): Promise<Issuer> {
+  const dir = await Deno.makeTempDir({ prefix: "arqon-cluster-" });
+  const { publicKey, privateKey } = await generateKeyPair("RS256", { extractable: true });
+  await Deno.writeTextFile(`${dir}/public.pem`, await exportSPKI(publicKey));
+  await exportJWK(publicKey);
+  return {
+    dir,
+    config: `
+[[auth.issuers]]
+issuer = "test"
+audience = "arqon"
+pem_file = "${dir}/public.pem"
+tenants = ["*"]
+roles = ["user", "service", "admin"]
+`,
+    tokenFor: (claims = {}) =>
+      new SignJWT({ tenant_id: "acme", role: "user", sub: "ann", ...claims })
+        .setProtectedHeader({ alg: "RS256" }).setIssuer("test").setAudience("arqon")
+        .setExpirationTime("1h").sign(privateKey),
+  };
+}
+
+function logfmt(line: string): Record<string, string> {
+  const fields: Record<string, string> = {};
+  for (const [, key = "", quoted, bare = ""] of line.matchAll(/([a-z_]+)=(?:"([^"]*)"|(\S*))/g)) {
+    fields[key] = quoted ?? bare;
+  }
+  return fields;
+}
+
+/** Rejects with the log when the process ends before it says that it is ready. */
+export async function startServer(
+  part: "shield" | "brain",
+  config: string,
+  dir: string,
+): Promise<ServerProcess> {
+  const file = await Deno.makeTempFile({ dir, prefix: `${part}-`, suffix: ".toml" });
+  const listeners = ["ops", "admin", ...(part === "shield" ? ["server"] : [])];
+  const addresses = listeners.map((name) => `[${name}]\nhost = "127.0.0.1"\nport = 0\n`);
+  await Deno.writeTextFile(file, addresses.join("") + config);
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", "--allow-net", `--allow-read`, `${ROOT}/${part}/main.ts`]
+      .concat(["--config", file]),
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  let log = "";
+  const { promise, resolve, reject } = Promise.withResolvers<Record<string, string>>();
+  const timer = setTimeout(() => reject(new Error(`${part} is not ready:\n${log}`)), READY_MS);
+  const logged = child.stderr.pipeThrough(new TextDecoderStream()).pipeTo(
+    new WritableStream({
+      write(text) {
+        log = (log + text).slice(-200_000);
+        const line = log.split("\n").find((candidate) => candidate.includes('msg="ready"'));
+        if (line !== undefined) resolve(logfmt(line));
+      },
+    }),
+  ).finally(() => reject(new Error(`${part} ended before it was ready:\n${log}`)));
+  const stop = async (signal: Deno.Signal = "SIGTERM") => {
+    try {
+      child.kill(signal);
+    } catch {
+      // It has ended already.
+    }
+    const status = await child.status;
+    await logged;
+    return status;
+  };
+  try {
+    const ready = await promise;
+    return { ready, log: () => log, stop, [Symbol.asyncDispose]: async () => void await stop() };
+  } catch (error) {
+    await stop("SIGKILL");
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}

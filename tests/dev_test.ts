@@ -1,0 +1,142 @@
+/** `deno task dev` as a newcomer meets it: flags, the JSON line, errors, hot reload, a clean end. */
+import assert from "node:assert/strict";
+import { startBus } from "./bus.ts";
+import { startNats } from "./nats_server.ts";
+import { openText } from "./raw_client.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const DEADLINE_MS = 60_000;
+
+async function dev(args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
+  const output = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--allow-run", "--allow-read", `${ROOT}/tasks/dev.ts`, ...args],
+    cwd: ROOT,
+    stdin: "null",
+  }).output();
+  const decoder = new TextDecoder();
+  return {
+    code: output.code,
+    stdout: decoder.decode(output.stdout),
+    stderr: decoder.decode(output.stderr),
+  };
+}
+
+async function announcements(): Promise<string[]> {
+  try {
+    return (await Array.fromAsync(Deno.readDir(`${ROOT}/.arqon/dev`))).map(({ name }) => name);
+  } catch (error) {
+    // In a fresh clone no dev bus has ever run.
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+Deno.test("dev --help names every flag", async () => {
+  const { code, stdout } = await dev(["--help"]);
+  assert.equal(code, 0);
+  for (const flag of ["port", "ops-port", "admin-port", "data-dir", "config", "nats", "json"]) {
+    assert.match(stdout, new RegExp(`--${flag}\\b`));
+  }
+});
+
+Deno.test("dev says what is wrong with its arguments, exit 2", async () => {
+  const cases: [args: string[], text: RegExp][] = [
+    [["--port", "70000"], /--port expects a port from 0 to 65535, got "70000"/],
+    [["--ops-port", "x"], /--ops-port expects a port/],
+    [["--colour"], /--colour/],
+    [["extra"], /extra/],
+    [["--nats", "localhost"], /nats:\/\/127\.0\.0\.1:4222/],
+  ];
+  for (const [args, text] of cases) {
+    const { code, stderr } = await dev(args);
+    assert.equal(code, 2, stderr);
+    assert.match(stderr, text);
+    assert.doesNotMatch(stderr, /^\s+at /m);
+  }
+});
+
+Deno.test("dev says what is wrong with its config: file, line, column, key", async () => {
+  const file = await Deno.makeTempFile({ suffix: ".toml" });
+  await Deno.writeTextFile(file, "[server]\nprot = 1\n[policy]\nfail_closed = false\n");
+  const { code, stderr } = await dev(["--config", file]);
+  assert.equal(code, 2, stderr);
+  assert.match(stderr, /:2:1 server\.prot: .*"port"/);
+  assert.match(stderr, /:4:\d+ policy\.fail_closed/);
+  const gone = await dev(["--config", `${file}.gone`]);
+  assert.equal(gone.code, 2, gone.stderr);
+  assert.match(gone.stderr, /cannot read .*\.gone/);
+  await Deno.remove(file);
+});
+
+Deno.test("dev says which listener's port is taken, exit 1", async () => {
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const port = String(taken.addr.port);
+  const free = ["--port", "0", "--admin-port", "0"];
+  const { code, stderr } = await dev([...free, "--ops-port", port]);
+  assert.equal(code, 1, stderr);
+  assert.match(stderr, new RegExp(`ops listener: port ${port} on 127.0.0.1 is in use`));
+});
+
+Deno.test("dev is found by its announcement while it runs, and leaves nothing behind", async () => {
+  const before = new Set(await announcements());
+  const bus = await startBus();
+  const added = (await announcements()).filter((name) => !before.has(name));
+  assert.equal(added.length, 1);
+  const text = await Deno.readTextFile(`${ROOT}/.arqon/dev/${added[0]}`);
+  assert.equal(JSON.parse(text).url, bus.url);
+  const key = await Deno.stat(`${ROOT}/.arqon/dev-key.json`);
+  assert.equal((key.mode ?? 0) & 0o077, 0, "the private key is for its owner only");
+  assert.equal((await bus.stop()).code, 0, bus.log());
+  assert(!(await announcements()).includes(added[0] ?? ""));
+});
+
+Deno.test("dev ends with its supervisor, however that ends", async () => {
+  const bus = await startBus();
+  const client = await openText(bus.url, bus.token);
+  await bus.stop("SIGKILL");
+  assert.equal((await client.closed()).code, 1012);
+});
+
+Deno.test("dev starts anew on a source change, on the same ports, and clients can come back", async () => {
+  await using bus = await startBus([], true);
+  const client = await openText(bus.url, bus.token);
+  const now = new Date();
+  // A new modification time is all that the watcher sees of an editor's save without a change.
+  await Deno.utime(`${ROOT}/shield/main.ts`, now, now);
+  assert.equal((await client.closed()).code, 1012);
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  while (!bus.log().includes("ready again")) {
+    assert(Date.now() < deadline_ms, bus.log());
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  (await openText(bus.url, bus.token))[Symbol.dispose]();
+});
+
+Deno.test("dev --data-dir keeps room state over a restart", async () => {
+  const data_dir = await Deno.makeTempDir();
+  const state = async (name: string, data: object) => {
+    await using bus = await startBus(["--data-dir", data_dir]);
+    const client = await openText(bus.url, bus.token);
+    client.send({ op: "cmd", room: "kept", name, data, id: 1 });
+    const { result } = await client.json();
+    client[Symbol.dispose]();
+    return result;
+  };
+  assert.equal((await state("room.set", { key: "k", value: "v" })).version, 1);
+  assert.equal((await state("room.get", { key: "k" })).value, "v");
+  await Deno.remove(data_dir, { recursive: true });
+});
+
+Deno.test("dev --nats runs on a real server, and two of them are one bus", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using one = await startBus(["--nats", nats.url]);
+  await using two = await startBus(["--nats", nats.url]);
+  const subscriber = await openText(two.url, two.token);
+  subscriber.send({ op: "sub", room: "r", id: 1 });
+  await subscriber.json();
+  const publisher = await openText(one.url, one.token);
+  publisher.send({ op: "pub", room: "r", type: "t", data: "over" });
+  assert.equal((await subscriber.json()).data, "over");
+  publisher[Symbol.dispose]();
+  subscriber[Symbol.dispose]();
+});

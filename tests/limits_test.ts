@@ -1,0 +1,203 @@
+/** Every limit of `[limits]` is crossed once, over real sockets, on a bus with small limits. */
+import assert from "node:assert/strict";
+import { startBus } from "./bus.ts";
+import type { TestBus } from "./bus.ts";
+import { openText, RawClient } from "./raw_client.ts";
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+[ops]
+host = "127.0.0.1"
+[limits]
+max_frame_bytes = 65_536
+close_frame_bytes = 131_072
+messages_per_second = 20
+bytes_per_second = 100_000
+rooms_per_connection = 2
+connections_per_user = 2
+connections_per_tenant = 3
+connections_per_process = 5
+headers = 2
+header_bytes = 40
+field_bytes = 16
+token_bytes = 1_024
+`;
+
+async function messages(bus: TestBus): Promise<void> {
+  const client = await openText(bus.url, await bus.tokenFor({ user: "fast" }));
+  for (let index = 0; index < 60; index++) client.send({ op: "pub", room: "r", id: index + 1 });
+  const answers = [];
+  for (let index = 0; index < 60; index++) answers.push(await client.json());
+  const refused = answers.filter(({ code }) => code === 429);
+  assert(refused.length > 0 && refused.length <= 20, `${refused.length} refused`);
+  assert.equal(refused[0].reason, "rate-limited");
+  assert(refused[0].retry_after_ms > 0);
+  client[Symbol.dispose]();
+}
+
+async function bytes(bus: TestBus): Promise<void> {
+  const client = await openText(bus.url, await bus.tokenFor({ user: "fat" }));
+  const data = "x".repeat(60_000);
+  for (let id = 1; id <= 5; id++) client.send({ op: "pub", room: "r", data, id });
+  const codes = [];
+  for (let index = 0; index < 5; index++) codes.push((await client.json()).code);
+  assert(codes.includes(0) && codes.includes(429), codes.join());
+  client[Symbol.dispose]();
+}
+
+async function rooms(bus: TestBus): Promise<void> {
+  const client = await openText(bus.url, await bus.tokenFor({ user: "roomy" }));
+  const codes = [];
+  for (const [index, room] of ["a", "b", "c", "a"].entries()) {
+    client.send({ op: "sub", room, id: index + 1 });
+  }
+  for (let index = 0; index < 4; index++) {
+    const { id, code, reason } = await client.json();
+    codes[id - 1] = code;
+    if (code !== 0) assert.equal(reason, "too-many-rooms");
+  }
+  assert.deepEqual(codes, [0, 0, 429, 0], "a room that is already there counts once");
+  client[Symbol.dispose]();
+}
+
+async function envelope(bus: TestBus): Promise<void> {
+  const client = await openText(bus.url, await bus.tokenFor({ user: "long" }));
+  const refusal = async (more: object) => {
+    client.send({ op: "pub", room: "r", id: 1, ...more });
+    return (await client.json()).reason;
+  };
+  assert.equal(await refusal({ headers: { a: "1", b: "2", c: "3" } }), "too-many-headers");
+  assert.equal(await refusal({ headers: { a: "x".repeat(41) } }), "too-many-headers");
+  assert.equal(await refusal({ message_id: "x".repeat(17) }), "invalid-field");
+  assert.equal(await refusal({ type: "x".repeat(17) }), "invalid-field");
+  client.send({ op: "pub", room: "r", data: "x".repeat(65_536) });
+  assert.equal((await client.json()).reason, "too-large");
+  client.send({ op: "pub", room: "r", data: "x".repeat(131_072) });
+  assert.equal((await client.json()).reason, "frame-too-large");
+  assert.equal((await client.closed()).code, 4413);
+}
+
+/** A refused upgrade as the HTTP answer that browsers never see: written by hand over TCP. */
+async function upgradeStatus(bus: TestBus, token: string): Promise<[string, string]> {
+  const { hostname, port } = new URL(bus.http_url);
+  const socket = await Deno.connect({ hostname, port: Number(port) });
+  const lines = [
+    "GET /v1/socket HTTP/1.1",
+    `Host: ${hostname}`,
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+    "Sec-WebSocket-Version: 13",
+    `Authorization: Bearer ${token}`,
+  ];
+  await socket.write(new TextEncoder().encode(lines.join("\r\n") + "\r\n\r\n"));
+  const buffer = new Uint8Array(8_192);
+  const text = new TextDecoder().decode(buffer.subarray(0, await socket.read(buffer) ?? 0));
+  socket.close();
+  return [text.slice(9, 12), /"reason":"([a-z-]+)"/.exec(text)?.[1] ?? text];
+}
+
+/** Until the Shield has noticed that earlier clients left. */
+async function nobodyConnected(bus: TestBus): Promise<void> {
+  const deadline_ms = Date.now() + 20_000;
+  const metrics = () => fetch(`${bus.ops_url}/metrics`).then((response) => response.text());
+  while (!/^shield_active_connections 0$/m.test(await metrics())) assert(Date.now() < deadline_ms);
+}
+
+async function connections(bus: TestBus): Promise<void> {
+  await nobodyConnected(bus);
+  const open: RawClient[] = [];
+  const join = async (user: string, tenant: string) => {
+    open.push(await openText(bus.url, await bus.tokenFor({ user, tenant })));
+  };
+  await join("u1", "t1");
+  await join("u1", "t1");
+  const third = await bus.tokenFor({ user: "u1", tenant: "t1" });
+  assert.deepEqual(await upgradeStatus(bus, third), ["429", "too-many-connections"]);
+  await join("u2", "t1");
+  const fourth = await bus.tokenFor({ user: "u3", tenant: "t1" });
+  assert.deepEqual(await upgradeStatus(bus, fourth), ["429", "too-many-connections"]);
+  await join("u4", "t2");
+  await join("u5", "t2");
+  const sixth = await bus.tokenFor({ user: "u3", tenant: "t3" });
+  assert.deepEqual(await upgradeStatus(bus, sixth), ["503", "at-capacity"]);
+  for (const client of open) client[Symbol.dispose]();
+}
+
+async function tokens(bus: TestBus): Promise<void> {
+  const long = await bus.tokenFor({ claims: { padding: "x".repeat(2_000) } });
+  assert.deepEqual(await upgradeStatus(bus, long), ["401", "token-too-large"]);
+}
+
+/** A client that never reads: its kernel buffers fill, then ours, then it is cut off. */
+Deno.test("unsent bytes: a client that never reads is closed with 4429", async () => {
+  const file = await Deno.makeTempFile({ suffix: ".toml" });
+  await Deno.writeTextFile(file, "[limits]\nunsent_bytes = 65_536\n");
+  await using bus = await startBus(["--config", file]);
+  const { hostname, port } = new URL(bus.http_url);
+  const socket = await Deno.connect({ hostname, port: Number(port) });
+  const token = await bus.tokenFor({ user: "slow", tenant: "slow" });
+  const lines = [
+    "GET /v1/socket HTTP/1.1",
+    `Host: ${hostname}`,
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+    "Sec-WebSocket-Version: 13",
+    `Sec-WebSocket-Protocol: arqon.v1.json, arqon.token.${token}`,
+  ];
+  const subscribe = new TextEncoder().encode('{"op":"sub","room":"flood"}');
+  const frame = new Uint8Array([0x81, 0x80 | subscribe.length, 0, 0, 0, 0, ...subscribe]);
+  await socket.write(new TextEncoder().encode(lines.join("\r\n") + "\r\n\r\n"));
+  const answer = new Uint8Array(4_096);
+  await socket.read(answer);
+  await socket.write(frame);
+  const body = JSON.stringify({ type: "t", data: "x".repeat(60_000) });
+  const publisher = await bus.tokenFor({ user: "pub", tenant: "slow" });
+  const rejected = () =>
+    fetch(`${bus.ops_url}/metrics`).then((response) => response.text()).then((text) =>
+      /shield_closes_total\{code="4429"\} 1/.test(text)
+    );
+  const deadline_ms = Date.now() + 60_000;
+  while (!await rejected()) {
+    assert(Date.now() < deadline_ms, "the slow reader was never cut off");
+    const response = await fetch(`${bus.http_url}/v1/rooms/flood/messages`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${publisher}`, "content-type": "application/json" },
+      body,
+    });
+    await response.body?.cancel();
+  }
+  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  assert.match(metrics, /shield_rejects_total\{reason="slow-consumer"\} 1/);
+  assert.match(metrics, /^shield_unsent_bytes 0$/m);
+  socket.close();
+  await Deno.remove(file);
+});
+
+Deno.test("every limit is crossed once", async (t) => {
+  const file = await Deno.makeTempFile({ suffix: ".toml" });
+  await Deno.writeTextFile(file, CONFIG);
+  await using bus = await startBus(["--config", file]);
+  await t.step("messages a second: rate-limited with retry_after_ms", () => messages(bus));
+  await t.step("bytes a second", () => bytes(bus));
+  await t.step("rooms of a connection", () => rooms(bus));
+  await t.step("headers, header bytes, field bytes, frame bytes", () => envelope(bus));
+  await t.step("token bytes", () => tokens(bus));
+  await t.step("connections of a user, a tenant, the process", () => connections(bus));
+  await Deno.remove(file);
+});
+
+Deno.test("a connection over the limit can come back when another leaves", async () => {
+  const file = await Deno.makeTempFile({ suffix: ".toml" });
+  await Deno.writeTextFile(file, "[limits]\nconnections_per_process = 1\n");
+  await using bus = await startBus(["--config", file]);
+  const first = await openText(bus.url, bus.token);
+  const refused = new RawClient(bus.url, { token: bus.token });
+  await assert.rejects(refused.frame());
+  first.socket.close();
+  await first.closed();
+  (await openText(bus.url, bus.token))[Symbol.dispose]();
+  await Deno.remove(file);
+});

@@ -1,0 +1,216 @@
+/**
+ * Messages end to end over real sockets: both wire forms and HTTP, order, echo, tenants, commands,
+ * deduplication. One bus for all steps; each step has rooms of its own.
+ */
+import assert from "node:assert/strict";
+import { encodePub, encodeSub, encodeUnsub, Opcode, writeEnvelope } from "@arqon/proto";
+import type { PlainEnvelope } from "@arqon/proto";
+import { startBus } from "./bus.ts";
+import type { TestBus } from "./bus.ts";
+import { openBinary, openText, RawClient } from "./raw_client.ts";
+
+const text = (value: string) => new TextEncoder().encode(value);
+
+function event(room_id: string, data: Uint8Array, more: Partial<PlainEnvelope> = {}): Uint8Array {
+  const payload = { type: "chat", data, content_type: "application/octet-stream", schema_id: "" };
+  return encodePub(writeEnvelope({ room_id, event: payload, ...more }));
+}
+
+async function subscribe(client: RawClient, room: string, more: object = {}): Promise<void> {
+  client.send({ op: "sub", room, id: 1, ...more });
+  assert.deepEqual(await client.json(), { op: "ack", id: 1, code: 0 });
+}
+
+async function welcome(bus: TestBus): Promise<void> {
+  const client = new RawClient(bus.url, { token: await bus.tokenFor({ user: "ann" }) });
+  const frame = await client.frame();
+  assert.equal(client.socket.protocol, "arqon.v1");
+  assert(frame.kind === "welcome");
+  assert.equal(frame.welcome.user_id, "ann");
+  assert.equal(frame.welcome.tenant_id, "default");
+  assert.equal(frame.welcome.protocol_version, 1);
+  assert(frame.welcome.token_expires_ms > frame.welcome.server_time_ms);
+  client[Symbol.dispose]();
+  const plain = new RawClient(bus.url, {
+    subprotocols: [],
+    headers: { authorization: `Bearer ${bus.token}` },
+  });
+  assert.equal((await plain.frame()).kind, "welcome", "no subprotocol means arqon.v1");
+  plain[Symbol.dispose]();
+}
+
+async function stamped(bus: TestBus): Promise<void> {
+  const client = await openBinary(bus.url, await bus.tokenFor({ user: "ann" }));
+  client.send(encodeSub({ room_id: "stamped", request_id: 7 }));
+  const subscribed = await client.frame();
+  assert(subscribed.kind === "ack" && subscribed.ack.request_id === 7 && subscribed.ack.code === 0);
+  const twist = "0190b8a2-7b1c-7def-8abc-0123456789ab";
+  client.send(event("stamped", new Uint8Array([0, 255, 10]), {
+    request_id: 9,
+    sender_id: "somebody-else",
+    timestamp_ms: 5,
+    offset: 77,
+    headers: {
+      "X-Custom": "kept",
+      "x-arqon-tenant": "forged",
+      "x-twist-id": twist,
+      "X-TIMESTAMP": "1",
+    },
+    message_id: "m1",
+  }));
+  const frames = [await client.frame(), await client.frame()];
+  const ack = frames.find((frame) => frame.kind === "ack");
+  const message = frames.find((frame) => frame.kind === "msg");
+  assert(ack?.kind === "ack" && ack.ack.request_id === 9 && ack.ack.code === 0);
+  assert(message?.kind === "msg");
+  const { envelope } = message;
+  assert.equal(envelope.sender_id, "ann");
+  assert.equal(envelope.tenant_id, "default");
+  assert.equal(envelope.offset, 0);
+  assert.equal(envelope.request_id, 0);
+  assert.equal(envelope.message_id, "m1");
+  assert.match(envelope.trace_id, /^[0-9a-f]{32}$/);
+  assert(Math.abs(envelope.timestamp_ms - Date.now()) < 600_000);
+  assert.deepEqual({ ...envelope.headers }, {
+    "X-Custom": "kept",
+    "X-Twist-ID": twist,
+    "X-Timestamp": String(envelope.timestamp_ms),
+  });
+  assert.deepEqual([...envelope.event?.data ?? []], [0, 255, 10]);
+  client.send(encodeUnsub({ room_id: "stamped", request_id: 10 }));
+  const left = await client.frame();
+  assert(left.kind === "ack" && left.ack.code === 0);
+  client[Symbol.dispose]();
+}
+
+async function forms(bus: TestBus): Promise<void> {
+  const json = await openText(bus.url, bus.token);
+  const binary = await openBinary(bus.url, bus.token);
+  await subscribe(json, "forms");
+  // The one text frame that a binary connection may send.
+  binary.send({ op: "sub", room: "forms", id: 3 });
+  assert.equal((await binary.frame()).kind, "ack");
+  const data = '{ "big": 12345678901234567890, "s": "\\u00e9" }';
+  json.send(`{"op":"pub","room":"forms","type":"t","data":${data}}`);
+  const message = await binary.frame();
+  assert(message.kind === "msg");
+  assert.equal(new TextDecoder().decode(message.envelope.event?.data), data);
+  assert.equal(message.envelope.event?.content_type, "application/json");
+  const raw = await json.raw();
+  assert(typeof raw === "string" && raw.includes(`"data":${data}`), String(raw));
+  binary.send(event("forms", new Uint8Array([1, 2])));
+  assert.deepEqual((await json.json()).data, { base64: "AQI=" });
+  await binary.frame();
+  const response = await fetch(`${bus.http_url}/v1/rooms/forms/messages`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${bus.token}`, "content-type": "application/json" },
+    body: `{"type":"h","data":[1,  2]}`,
+  });
+  assert.equal(response.status, 200);
+  assert.equal((await response.json()).code, 0);
+  const posted = await json.raw();
+  assert(typeof posted === "string" && posted.includes('"data":[1,  2]'), String(posted));
+  json[Symbol.dispose]();
+  binary[Symbol.dispose]();
+}
+
+async function ordered(bus: TestBus): Promise<void> {
+  const publisher = await openBinary(bus.url, bus.token);
+  const subscriber = await openBinary(bus.url, bus.token);
+  subscriber.send(encodeSub({ room_id: "order", request_id: 1 }));
+  await subscriber.frame();
+  const count = 5_000;
+  for (let index = 0; index < count; index++) publisher.send(event("order", text(String(index))));
+  for (let index = 0; index < count; index++) {
+    const frame = await subscriber.frame();
+    assert(frame.kind === "msg");
+    assert.equal(new TextDecoder().decode(frame.envelope.event?.data), String(index));
+  }
+  publisher[Symbol.dispose]();
+  subscriber[Symbol.dispose]();
+}
+
+async function echo(bus: TestBus): Promise<void> {
+  const quiet = await openText(bus.url, bus.token);
+  const other = await openText(bus.url, bus.token);
+  await subscribe(quiet, "echo", { no_echo: true });
+  await subscribe(other, "echo");
+  quiet.send({ op: "pub", room: "echo", type: "own", data: 1 });
+  other.send({ op: "pub", room: "echo", type: "theirs", data: 2 });
+  assert.equal((await quiet.json()).type, "theirs", "its own message was left out");
+  assert.equal((await other.json()).type, "own");
+  assert.equal((await other.json()).type, "theirs", "hears itself unless it asks not to");
+  quiet[Symbol.dispose]();
+  other[Symbol.dispose]();
+}
+
+async function tenants(bus: TestBus): Promise<void> {
+  const ours = await openText(bus.url, await bus.tokenFor({ tenant: "acme" }));
+  const theirs = await openText(bus.url, await bus.tokenFor({ tenant: "other" }));
+  await subscribe(ours, "shared-name");
+  await subscribe(theirs, "shared-name");
+  ours.send({ op: "pub", room: "shared-name", type: "secret", data: 1, id: 2 });
+  const answers = [await ours.json(), await ours.json()].map(({ op }) => op);
+  assert.deepEqual(answers.sort(), ["ack", "msg"]);
+  // What the other tenant hears next is its own message, so the secret never came.
+  theirs.send({ op: "pub", room: "shared-name", type: "own", data: 2 });
+  assert.equal((await theirs.json()).type, "own");
+  ours[Symbol.dispose]();
+  theirs[Symbol.dispose]();
+}
+
+async function duplicates(bus: TestBus): Promise<void> {
+  const client = await openText(bus.url, bus.token);
+  await subscribe(client, "again");
+  const pub = { op: "pub", room: "again", type: "t", message_id: "order-1" };
+  client.send({ ...pub, data: 1 });
+  client.send({ ...pub, data: 1 });
+  client.send({ ...pub, message_id: "order-2", data: 2 });
+  assert.deepEqual([(await client.json()).data, (await client.json()).data], [1, 2]);
+  client[Symbol.dispose]();
+}
+
+async function commands(bus: TestBus): Promise<void> {
+  const client = await openText(bus.url, bus.token);
+  const data = { key: "topic", value: { text: "hello" } };
+  client.send({ op: "cmd", room: "state", name: "room.set", data, id: 1 });
+  const set = await client.json();
+  assert.equal(set.code, 0);
+  assert.equal(set.result.version, 1);
+  client.send({ op: "cmd", room: "state", name: "room.get", data: { key: "topic" }, id: 2 });
+  const got = await client.json();
+  assert.deepEqual(got.result.value, { text: "hello" });
+  client.send({ op: "cmd", room: "state", name: "room.set", data, expect_version: 7, id: 3 });
+  const refused = await client.json();
+  assert.equal(refused.code, 409);
+  assert.equal(refused.reason, "version-conflict");
+  client.send({ op: "cmd", room: "state", name: "room.dance", id: 4 });
+  assert.equal((await client.json()).reason, "invalid-command");
+  client[Symbol.dispose]();
+}
+
+async function pings(bus: TestBus): Promise<void> {
+  const binary = await openBinary(bus.url, bus.token);
+  binary.send(new Uint8Array([Opcode.PING, 1, 2, 3]));
+  const pong = await binary.frame();
+  assert(pong.kind === "pong");
+  assert.deepEqual([...pong.body], [1, 2, 3]);
+  const json = await openText(bus.url, bus.token);
+  json.send({ op: "ping", data: "x" });
+  assert.deepEqual(await json.json(), { op: "pong", data: "x" });
+  binary[Symbol.dispose]();
+  json[Symbol.dispose]();
+}
+
+Deno.test("messages end to end", async (t) => {
+  await using bus = await startBus();
+  await t.step("the first frame is WELCOME, with or without a subprotocol", () => welcome(bus));
+  await t.step("what the Shield owns is written anew, the rest is kept", () => stamped(bus));
+  await t.step("binary, text and HTTP meet in one room, data byte for byte", () => forms(bus));
+  await t.step("messages of one connection keep their order", () => ordered(bus));
+  await t.step("a publisher hears itself unless it asks not to", () => echo(bus));
+  await t.step("another tenant hears nothing of a room with the same name", () => tenants(bus));
+  await t.step("a message id is delivered once", () => duplicates(bus));
+  await t.step("commands reach the Brain and its answer comes back", () => commands(bus));
+  await t.step("PING is answered with the same bytes", () => pings(bus));
+});

@@ -1,0 +1,164 @@
+/**
+ * Starts a real `nats-server` for a test: own folder, a free port, stopped and removed with
+ * `await using`. It can be killed and started again on the same port and store.
+ */
+import { ensureNatsServer } from "../tasks/nats_server.ts";
+
+/** How a server is to run. */
+export interface NatsOptions {
+  /** With JetStream, which key-value needs. */
+  readonly jetstream?: boolean;
+  /** Absent: a free one. */
+  readonly port?: number;
+  /** More lines for its configuration file, for example `max_payload: 65536`. */
+  readonly config?: string;
+}
+
+/** A running server, and what a test may do to it. */
+export interface NatsServer extends AsyncDisposable {
+  readonly url: string;
+  readonly port: number;
+  /** The last lines of its log, for failure messages. */
+  logTail(): string;
+  /** Ends it at once, as a crash would (SIGKILL). */
+  kill(): Promise<void>;
+  /** Ends it in order (SIGTERM). */
+  stop(): Promise<void>;
+  /** Starts it again on the same port and store, after `kill` or `stop`. */
+  start(): Promise<void>;
+  /** `kill`, then `start`. */
+  restart(): Promise<void>;
+  /** Freezes it (SIGSTOP): once this resolves, connections stay open and nothing answers, until `resume`. */
+  freeze(): Promise<void>;
+  resume(): void;
+}
+
+/** How long a start may take; reached only when the server hangs. */
+const START_MS = 30_000;
+const TAIL_LINES = 60;
+
+interface Running {
+  readonly child: Deno.ChildProcess;
+  readonly port: number;
+  /** Resolves when the process has ended and its log is read to the end. */
+  readonly ended: Promise<void>;
+}
+
+async function readLines(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  onLine: (line: string) => void,
+): Promise<void> {
+  let rest = "";
+  for await (const chunk of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop() ?? "";
+    lines.forEach(onLine);
+  }
+  if (rest !== "") onLine(rest);
+}
+
+async function launch(program: string, config: string, tail: string[]): Promise<Running> {
+  const child = new Deno.Command(program, {
+    args: ["--config", config],
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const { promise: ready, resolve, reject } = Promise.withResolvers<number>();
+  let port = 0;
+  const read = readLines(child.stderr, (line) => {
+    tail.push(line);
+    if (tail.length > TAIL_LINES) tail.shift();
+    port = Number(line.match(/Listening for client connections on \S+:(\d+)/)?.[1] ?? port);
+    if (line.includes("Server is ready")) resolve(port);
+  });
+  const ended = Promise.all([child.status, read]).then(() => {});
+  const failed = (why: string) =>
+    reject(new Error(`nats-server ${why}; its log:\n${tail.join("\n")}`));
+  ended.then(() => failed("ended before it was ready"));
+  const timer = setTimeout(() => failed("was not ready in time"), START_MS);
+  try {
+    return { child, port: await ready, ended };
+  } catch (error) {
+    child.kill("SIGKILL");
+    await ended;
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function configText(folder: string, port: number, options: NatsOptions): string {
+  return [
+    `listen: "127.0.0.1:${port === 0 ? -1 : port}"`,
+    ...(options.jetstream === true
+      ? [`jetstream { store_dir: ${JSON.stringify(`${folder}/js`)}, sync_interval: always }`]
+      : []),
+    options.config ?? "",
+    "",
+  ].join("\n");
+}
+
+/** True when every thread of the process is stopped. Deno itself may not read `/proc` without `-A`. */
+async function isFrozen(pid: number): Promise<boolean> {
+  const ask = Deno.build.os === "linux"
+    ? `sed -n 's/^State:[[:space:]]*//p' /proc/${pid}/task/*/status`
+    : `ps -o state= -p ${pid}`;
+  const { stdout } = await new Deno.Command("sh", { args: ["-c", ask] }).output();
+  const states = new TextDecoder().decode(stdout).trim().split("\n");
+  return states.every((state) => /^[Tt]/.test(state));
+}
+
+async function freeze(child: Deno.ChildProcess): Promise<void> {
+  child.kill("SIGSTOP");
+  const deadline_ms = Date.now() + START_MS;
+  while (!await isFrozen(child.pid)) {
+    if (Date.now() > deadline_ms) throw new Error("nats-server did not stop");
+  }
+}
+
+/** Starts a server and waits until it is ready. Rejects with its log when it does not come up. */
+export async function startNats(options: NatsOptions = {}): Promise<NatsServer> {
+  const program = await ensureNatsServer();
+  const folder = await Deno.makeTempDir({ prefix: "arqon-nats-" });
+  const config = `${folder}/nats.conf`;
+  const tail: string[] = [];
+  const up = async (port: number): Promise<Running> => {
+    await Deno.writeTextFile(config, configText(folder, port, options));
+    return await launch(program, config, tail);
+  };
+  let running: Running | undefined;
+  try {
+    running = await up(options.port ?? 0);
+  } catch (error) {
+    await Deno.remove(folder, { recursive: true });
+    throw error;
+  }
+  const { port } = running;
+  const end = async (signal: Deno.Signal): Promise<void> => {
+    const ending = running;
+    running = undefined;
+    if (ending === undefined) return;
+    ending.child.kill(signal);
+    await ending.ended;
+  };
+  const start = async (): Promise<void> => {
+    if (running !== undefined) throw new Error("nats-server is already running");
+    running = await up(port);
+  };
+  return {
+    url: `nats://127.0.0.1:${port}`,
+    port,
+    logTail: () => tail.join("\n"),
+    kill: () => end("SIGKILL"),
+    stop: () => end("SIGTERM"),
+    start,
+    restart: () => end("SIGKILL").then(start),
+    freeze: () => running === undefined ? Promise.resolve() : freeze(running.child),
+    resume: () => running?.child.kill("SIGCONT"),
+    [Symbol.asyncDispose]: async () => {
+      await end("SIGKILL");
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+}

@@ -1,0 +1,227 @@
+/**
+ * Bad input over real sockets: each case is a frame, the answer it gets, and the proof that the
+ * connection lives on. A second connection watches the room and must notice nothing.
+ */
+import assert from "node:assert/strict";
+import { encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
+import { startBus } from "./bus.ts";
+import type { TestBus } from "./bus.ts";
+import { openBinary, openText } from "./raw_client.ts";
+import type { RawClient } from "./raw_client.ts";
+
+const ROOM = "watched";
+
+function bytes(...parts: (number | string | Uint8Array | number[])[]): Uint8Array {
+  const encoder = new TextEncoder();
+  return Uint8Array.from(parts.flatMap((part) => {
+    if (typeof part === "number") return [part];
+    return typeof part === "string" ? [...encoder.encode(part)] : [...part];
+  }));
+}
+
+/** A length-delimited field. */
+function field(number: number, value: string | Uint8Array): Uint8Array {
+  const body = bytes(value);
+  const tag = number * 8 + 2;
+  const prefix = tag < 128 ? [tag] : [tag & 127 | 128, tag >> 7];
+  const length = body.length < 128 ? [body.length] : [body.length & 127 | 128, body.length >> 7];
+  return bytes(prefix, length, body);
+}
+
+const room = field(3, ROOM);
+const data = field(2, "x");
+const event = field(21, bytes(field(1, "t"), data));
+const pub = (...fields: Uint8Array[]) => bytes(Opcode.PUB, ...fields);
+
+/** What is sent on a binary connection, and the code and part of the text of the ERR. */
+const BINARY: [name: string, frame: Uint8Array | string, code: number, text: RegExp][] = [
+  ["an empty frame", new Uint8Array(0), 400, /opcode/i],
+  ["an unknown opcode", bytes(0x42), 400, /0x42|66/],
+  ["a server's opcode", bytes(Opcode.WELCOME), 400, /opcode/i],
+  ["text where binary belongs", "hello", 400, /./],
+  ["a text pub on a binary connection", '{"op":"pub","room":"watched"}', 400, /text/],
+  ["truncated Protobuf", pub(room, event).slice(0, -3), 400, /./],
+  ["a wrong wire type", pub(bytes(3 * 8, 1), event), 400, /wire type|room_id/],
+  ["field number 0", pub(bytes(2, 1, 0), event), 400, /./],
+  ["a second payload", pub(room, event, event), 400, /./],
+  ["no payload", pub(room), 400, /payload/],
+  ["two kinds of payload", pub(room, event, field(22, bytes(8, 6))), 400, /payload/],
+  ["a repeated Event.data", pub(room, field(21, bytes(data, data))), 400, /data/],
+  ["a repeated room_id", pub(room, room, event), 400, /room_id/],
+  ["an unknown field 30", pub(room, event, field(30, "x")), 400, /30/],
+  ["invalid UTF-8", pub(room, field(21, field(1, bytes(0xff)))), 400, /UTF-8/],
+  ["a trace id that is none", pub(field(1, "zz"), room, event), 400, /trace_id/],
+  ["an own SystemSignal", pub(room, field(22, bytes(8, 1))), 403, /SystemSignal/],
+  ["PRESENCE_LEAVE", pub(room, field(21, field(1, "PRESENCE_LEAVE"))), 403, /PRESENCE_/],
+  ["SYSTEM_ type", pub(room, field(21, field(1, "SYSTEM_X"))), 403, /SYSTEM_/],
+  ["ROOM_ type", pub(room, field(21, field(1, "ROOM_X"))), 403, /ROOM_/],
+  [
+    "an own x-arqon-shadow",
+    pub(room, field(5, bytes(field(1, "X-Arqon-Shadow"), field(2, "true"))), event),
+    403,
+    /x-arqon-shadow/,
+  ],
+  ["another tenant", pub(field(2, "other"), room, event), 403, /tenant/],
+  ["a subject trick as tenant", pub(field(2, "default.r.x.in"), room, event), 403, /tenant/],
+  ["a wildcard tenant", pub(field(2, "*"), room, event), 403, /tenant/],
+  ["a room with a dot", pub(field(3, "a.b"), event), 400, /"\."/],
+  ["a room with *", pub(field(3, "a*"), event), 400, /"\*"/],
+  ["a room with >", pub(field(3, ">"), event), 400, /">"/],
+  ["a room with a space", pub(field(3, "a b"), event), 400, /" "/],
+  ["a room with NUL", pub(field(3, "a\0"), event), 400, /u0000/],
+  ["a room of 65 bytes", pub(field(3, "a".repeat(65)), event), 400, /65 bytes/],
+  ["no room", pub(event), 400, /empty/],
+  ["a signature without a key", pub(room, field(10, new Uint8Array(64)), event), 403, /key/],
+];
+
+function manyHeaders(count: number): Uint8Array {
+  const [tail, header] = [bytes(room, event), field(5, bytes(field(1, "name0"), field(2, "v")))];
+  const width = header.length;
+  const frame = new Uint8Array(1 + count * width + tail.length);
+  frame[0] = Opcode.PUB;
+  for (let index = 0; index < count; index++) {
+    frame.set(header, 1 + index * width);
+    // Each name is another: five letters in base 16, from "aaaaa" on.
+    for (let digit = 0; digit < 5; digit++) {
+      frame[1 + index * width + 4 + digit] = 97 + (index >> (4 * digit) & 15);
+    }
+  }
+  frame.set(tail, 1 + count * width);
+  return frame;
+}
+
+async function stillAlive(client: RawClient): Promise<void> {
+  client.send(bytes(Opcode.PING, 9));
+  assert.equal((await client.frame()).kind, "pong");
+}
+
+async function binaryCases(bus: TestBus, t: Deno.TestContext): Promise<void> {
+  const watcher = await openText(bus.url, bus.token);
+  watcher.send({ op: "sub", room: ROOM, id: 1 });
+  await watcher.json();
+  const client = await openBinary(bus.url, bus.token);
+  const cases = [...BINARY, ["10,000 headers", manyHeaders(10_000), 400, /header/i] as const];
+  for (const [name, frame, code, pattern] of cases) {
+    await t.step(name, async () => {
+      client.send(frame);
+      const answer = await client.frame();
+      assert(answer.kind === "err", answer.kind);
+      assert.equal(answer.code, code, answer.message);
+      assert.match(answer.message, pattern);
+      await stillAlive(client);
+    });
+  }
+  watcher.send({ op: "pub", room: ROOM, type: "only-this", data: 1 });
+  assert.equal((await watcher.json()).type, "only-this", "nothing that was refused was published");
+  watcher[Symbol.dispose]();
+  client[Symbol.dispose]();
+}
+
+/** What is sent on a text connection, and the exact reason and code of the answer. */
+const TEXT: [name: string, frame: string, op: "err" | "ack", reason: string][] = [
+  ["no JSON", "hello", "err", "malformed-frame"],
+  ["an unknown op", '{"op":"dance"}', "err", "unknown-opcode"],
+  ["an unknown member", '{"op":"sub","room":"a","colour":1}', "err", "unknown-field"],
+  ["a repeated member", '{"op":"sub","room":"a","room":"b"}', "err", "repeated-field"],
+  ["an id with a bad member", '{"op":"sub","id":5,"room":7}', "ack", "malformed-frame"],
+  ["a durable position", '{"op":"sub","id":5,"room":"a","after_offset":3}', "ack", "not-durable"],
+  ["an epoch", '{"op":"sub","id":5,"room":"a","epoch":"e"}', "ack", "not-durable"],
+  ["presence", '{"op":"sub","id":5,"room":"a","presence":true}', "ack", "presence-unavailable"],
+  ["a bad room", '{"op":"sub","id":5,"room":"a.b"}', "ack", "invalid-room"],
+  ["unsub of a strange room", '{"op":"unsub","id":5,"room":"a"}', "ack", "not-subscribed"],
+  ["another tenant", '{"op":"pub","id":5,"room":"a","tenant_id":"b"}', "ack", "tenant-mismatch"],
+  ["a reserved type", '{"op":"pub","id":5,"room":"a","type":"ROOM_X"}', "ack", "reserved-type"],
+  ["a signal", '{"op":"pub","id":5,"room":"a","signal":{"kind":"BAN"}}', "ack", "signal-forbidden"],
+  ["a bad refresh", '{"op":"refresh","id":5,"token":7}', "ack", "malformed-frame"],
+];
+
+async function textCases(bus: TestBus, t: Deno.TestContext): Promise<void> {
+  const client = await openText(bus.url, bus.token);
+  for (const [name, frame, op, reason] of TEXT) {
+    await t.step(name, async () => {
+      client.send(frame);
+      const answer = await client.json();
+      assert.equal(answer.op, op, JSON.stringify(answer));
+      assert.equal(answer.reason, reason, JSON.stringify(answer));
+      if (op === "ack") assert.equal(answer.id, 5);
+      client.send({ op: "ping", data: "" });
+      assert.equal((await client.json()).op, "pong");
+    });
+  }
+  await t.step("a binary frame on a text connection", async () => {
+    client.send(encodeSub({ room_id: "a" }));
+    assert.equal((await client.json()).reason, "malformed-frame");
+  });
+  client[Symbol.dispose]();
+}
+
+async function grants(bus: TestBus): Promise<void> {
+  const claims = { grants: [{ room: "chat-*", actions: ["subscribe"] }] };
+  const client = await openText(bus.url, await bus.tokenFor({ claims }));
+  client.send({ op: "sub", room: "chat-1", id: 1 });
+  assert.equal((await client.json()).code, 0);
+  client.send({ op: "pub", room: "chat-1", type: "t", id: 2 });
+  assert.equal((await client.json()).reason, "not-granted");
+  client.send({ op: "sub", room: "other", id: 3 });
+  assert.equal((await client.json()).reason, "not-granted");
+  client.send({ op: "cmd", room: "chat-1", name: "room.get", id: 4 });
+  assert.equal((await client.json()).reason, "not-granted");
+  client[Symbol.dispose]();
+}
+
+async function protocolErrors(bus: TestBus): Promise<void> {
+  const client = await openBinary(bus.url, bus.token);
+  for (let index = 0; index < 64; index++) client.send(bytes(0x42));
+  const { code } = await client.closed();
+  assert.equal(code, 1008);
+  const messages: string[] = [];
+  for (let index = 0; index < 65; index++) {
+    const frame = await client.frame();
+    if (frame.kind === "err") messages.push(frame.message);
+  }
+  assert.equal(messages.at(-1), "Too many protocol errors");
+}
+
+async function oversized(bus: TestBus): Promise<void> {
+  const client = await openBinary(bus.url, bus.token);
+  client.send(manyHeaders(1_000_000));
+  const frame = await client.frame();
+  assert(frame.kind === "err" && frame.code === 413, "too-large");
+  await stillAlive(client);
+  client.send(new Uint8Array(33_554_433).fill(1));
+  assert.equal((await client.closed()).code, 4413);
+  const last = await client.frame();
+  assert(last.kind === "err" && last.code === 413, "frame-too-large");
+}
+
+async function counted(bus: TestBus): Promise<void> {
+  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  for (const reason of ["tenant-mismatch", "not-granted", "invalid-room", "malformed-frame"]) {
+    const line = new RegExp(`shield_rejects_total\\{reason="${reason}"\\} [1-9]`);
+    assert.match(metrics, line);
+  }
+  assert.match(metrics, /shield_closes_total\{code="1008"\} 1/);
+}
+
+async function serviceRole(bus: TestBus): Promise<void> {
+  const client = await openBinary(bus.url, await bus.tokenFor({ role: "service" }));
+  const signal = { kind: "DRAIN", target: "x", reason: "", until_ms: 0 } as const;
+  client.send(encodePub(writeEnvelope({ room_id: "signals", signal, request_id: 4 })));
+  const answer = await client.frame();
+  assert(answer.kind === "ack" && answer.ack.code === 0, "service and admin may signal");
+  client[Symbol.dispose]();
+}
+
+Deno.test("bad input over WebSocket", async (t) => {
+  await using bus = await startBus();
+  await t.step("binary", (t) => binaryCases(bus, t));
+  await t.step("text", (t) => textCases(bus, t));
+  await t.step("grants limit rooms and actions", () => grants(bus));
+  await t.step("a backend may send signals", () => serviceRole(bus));
+  await t.step("64 undecodable frames end the connection with 1008", () => protocolErrors(bus));
+  await t.step(
+    "a million headers are answered with 413, 32 MiB end it with 4413",
+    () => oversized(bus),
+  );
+  await t.step("every refusal is counted by reason", () => counted(bus));
+});
