@@ -28,8 +28,8 @@ export interface PlainCommand {
 }
 
 /**
- * A word from the system. `until_ms` is Unix ms, 0 without an end; `target` is a user, connection
- * or room id, as the kind demands.
+ * A word from the system. `until_ms` is Unix ms, 0 without an end; `target` is what the kind is
+ * about, such as the room of a GAP.
  */
 export interface PlainSignal {
   kind: SignalKind;

@@ -73,7 +73,7 @@ export function renderErrorsTypescript({ errors, closes }: Registry): string {
   ].join("\n");
 }
 
-/** `_errors.py` of the Python SDK, in the line breaks that its formatter would choose. */
+/** `errors_gen.py` of the Python SDK: the same entries as a dict of named tuples, typed. */
 export function renderErrorsPython({ errors, closes }: Registry): string {
   const bool = (value: boolean) => (value ? "True" : "False");
   return [

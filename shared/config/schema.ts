@@ -201,6 +201,17 @@ const Limits = z.strictObject({
   ),
   token_bytes: z.int().min(256).max(65_536).default(8_192).describe("bytes of a token"),
   command_timeout_ms: count(5_000, 600_000, "how long a command waits for the Brain"),
+  spine_subscription_messages: count(
+    65_536,
+    16_777_216,
+    "messages the embedded Spine holds for one subscription; above: lost, with a GAP",
+  ),
+  spine_subscription_bytes: z.int().min(65_536).max(4_294_967_296).default(67_108_864).describe(
+    "bytes the embedded Spine holds for one subscription; above: lost, with a GAP",
+  ),
+  spine_pending_bytes: z.int().min(65_536).max(17_179_869_184).default(268_435_456).describe(
+    "bytes the embedded Spine holds for all subscriptions; above: publishing is refused with 503",
+  ),
   deduplication_entries: count(
     65_536,
     16_777_216,

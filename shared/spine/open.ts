@@ -2,6 +2,7 @@
 import type { Config } from "../config/schema.ts";
 import type { Logger } from "../log.ts";
 import { openEmbedded } from "./embedded.ts";
+import type { EmbeddedLimits } from "./embedded.ts";
 import { openNats } from "./nats.ts";
 import type { Spine } from "./spine.ts";
 
@@ -14,12 +15,20 @@ export interface OpenSpineOptions {
   readonly files?: { read(path: string): string };
 }
 
+function embeddedLimits(limits: Config["limits"]): EmbeddedLimits {
+  return {
+    subscription_messages: limits.spine_subscription_messages,
+    subscription_bytes: limits.spine_subscription_bytes,
+    pending_bytes: limits.spine_pending_bytes,
+  };
+}
+
 /**
  * The embedded engine without a `[nats]` table, else NATS. Rejects with `spine-unavailable` when the
  * server cannot be reached or is too old, or when `data_dir` is in use.
  */
 export async function openSpine(
-  config: Pick<Config, "nats" | "server">,
+  config: Pick<Config, "nats" | "server"> & Partial<Pick<Config, "limits">>,
   options: OpenSpineOptions,
 ): Promise<Spine> {
   const { log, now, files } = options;
@@ -27,5 +36,10 @@ export async function openSpine(
     return await openNats({ config: config.nats, log, now, ...(files ? { files } : {}) });
   }
   const { data_dir } = config.server;
-  return openEmbedded({ log, now, ...(data_dir === undefined ? {} : { data_dir }) });
+  return openEmbedded({
+    log,
+    now,
+    ...(data_dir === undefined ? {} : { data_dir }),
+    ...(config.limits === undefined ? {} : { limits: embeddedLimits(config.limits) }),
+  });
 }
