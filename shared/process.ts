@@ -106,8 +106,12 @@ export function stopSignal(program: string, log: Logger): Promise<Deno.Signal> {
   });
 }
 
-/** A rejection that nobody handles is a bug: it is logged, and the process goes on serving. */
+/** What nobody catches is a bug in one callback: it is logged, and the process goes on serving. */
 export function logUnhandled(log: Logger): void {
+  globalThis.addEventListener("error", (event) => {
+    event.preventDefault();
+    log.error("uncaught error", { error: event.error });
+  });
   globalThis.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
     log.error("unhandled rejection", { error: event.reason });

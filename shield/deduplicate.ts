@@ -40,6 +40,7 @@ export class SeenMessages {
   }
 }
 
+const EMPTY: Uint8Array = new Uint8Array(0);
 /** Tags of length-delimited fields: number times 8 plus 2. */
 const SENDER_ID = 8 * 8 + 2;
 const MESSAGE_ID = 11 * 8 + 2;
@@ -63,8 +64,8 @@ export function messageKey(envelope: Uint8Array): string {
     }
     return value;
   };
-  let sender = "";
-  let id = "";
+  // Most messages carry no id, so that nothing is decoded before one is found.
+  let [sender, id] = [EMPTY, EMPTY];
   while (at < envelope.length) {
     const tag = varint();
     const length = varint();
@@ -72,9 +73,9 @@ export function messageKey(envelope: Uint8Array): string {
     const end = at + length;
     // Also true when an overlong varint has made `length` NaN.
     if (tag % 8 !== 2 || !(end <= envelope.length)) return "";
-    if (tag === SENDER_ID) sender = decoder.decode(envelope.subarray(at, end));
-    if (tag === MESSAGE_ID) id = decoder.decode(envelope.subarray(at, end));
+    if (tag === SENDER_ID) sender = envelope.subarray(at, end);
+    if (tag === MESSAGE_ID) id = envelope.subarray(at, end);
     at = end;
   }
-  return id === "" ? "" : `${sender}\n${id}`;
+  return id.length === 0 ? "" : `${decoder.decode(sender)}\n${decoder.decode(id)}`;
 }

@@ -10,6 +10,8 @@ import {
   writeEnvelope,
 } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
+import { uuidv7 } from "../shared/ids.ts";
+import type { Random } from "../shared/ids.ts";
 import type { Spine, SpineEvent, SpineMessage, Subscription } from "../shared/spine/spine.ts";
 import { roomSubject } from "../shared/subject.ts";
 import { messageKey, SeenMessages } from "./deduplicate.ts";
@@ -33,6 +35,7 @@ export interface HubOptions {
   spine: Spine;
   stats: ShieldStats;
   now: () => number;
+  random: Random;
   deduplication_entries: number;
 }
 
@@ -42,6 +45,14 @@ interface Channel {
   readonly seen: SeenMessages;
   readonly subscribers: Set<Subscriber>;
   readonly spine: Subscription[];
+}
+
+/** An envelope from a backend; it must not speak for another tenant or room than its subject. */
+function readForeign({ tenant_id, room_id }: Channel, payload: Uint8Array): PlainEnvelope {
+  const plain = readEnvelope(payload);
+  const tenant_fits = plain.tenant_id === "" || plain.tenant_id === tenant_id;
+  if (tenant_fits && (plain.room_id === "" || plain.room_id === room_id)) return plain;
+  throw new DecodeError("invalid-field", "tenant_id or room_id is not that of the subject");
 }
 
 /** Which of this process's connections hear which rooms; one for the whole process. */
@@ -114,7 +125,7 @@ export class Hub {
     const { subject, payload } = message;
     try {
       // What is on `in` has passed a Shield; on `out` any backend may write anything.
-      const plain = subject.startsWith("out.") ? readEnvelope(payload) : undefined;
+      const plain = subject.startsWith("out.") ? readForeign(channel, payload) : undefined;
       const id = messageKey(payload);
       if (id !== "" && channel.seen.repeated(`${subject} ${id}`, now())) stats.duplicates++;
       else this.#fanOut(channel, payload, message.headers[ORIGIN_HEADER], plain);
@@ -164,10 +175,19 @@ export class Hub {
 
   #tellGap(channel: Channel, reason: string): void {
     const { tenant_id, room_id } = channel;
-    const { stats, now } = this.#options;
+    const { stats, now, random } = this.#options;
     stats.gaps++;
-    const signal = { kind: "GAP", target: room_id, reason, until_ms: 0 } as const;
-    const envelope = writeEnvelope({ tenant_id, room_id, timestamp_ms: now(), signal });
+    const timestamp_ms = now();
+    const envelope = writeEnvelope({
+      tenant_id,
+      room_id,
+      timestamp_ms,
+      headers: {
+        "X-Twist-ID": uuidv7(timestamp_ms, random),
+        "X-Timestamp": String(timestamp_ms),
+      },
+      signal: { kind: "GAP", target: room_id, reason, until_ms: 0 },
+    });
     this.#fanOut(channel, envelope, undefined, undefined);
   }
 }

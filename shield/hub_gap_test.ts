@@ -11,7 +11,7 @@ import { startNats } from "../tests/nats_server.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { Hub } from "./hub.ts";
 import { createStats } from "./stats.ts";
-import { keptSubscriber, testHub } from "./test_hub.ts";
+import { keptSubscriber, random, testHub } from "./test_hub.ts";
 import { keptLog, SPINE_NOW_MS } from "./test_spine.ts";
 
 const lobby = roomSubject("in", "acme", "lobby");
@@ -85,7 +85,7 @@ Deno.test("after a restart of NATS every room is told, and hears again", async (
   const { nats, server: node } = ConfigSchema.parse({ nats: { urls: [server.url] } });
   const spine = await openSpine({ nats, server: node }, { log: keptLog().log, now: Date.now });
   const stats = createStats();
-  const hub = new Hub({ spine, stats, now: Date.now, deduplication_entries: 10 });
+  const hub = new Hub({ spine, stats, now: Date.now, random, deduplication_entries: 10 });
   try {
     const arrived = Promise.withResolvers<void>();
     const subscribers = [

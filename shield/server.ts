@@ -88,7 +88,7 @@ function assemble(options: ShieldOptions, authenticator: Authenticator): Parts {
   const stats = createStats();
   registerStats(stats, options.registry);
   const { deduplication_entries } = limits;
-  const hub = new Hub({ spine, stats, now, deduplication_entries });
+  const hub = new Hub({ spine, stats, now, random, deduplication_entries });
   const path = { spine, require_signature: auth.require_signature, now, random };
   return {
     node_id: server.node_id ?? connectionId(random).replace(/^c/, "shield-"),

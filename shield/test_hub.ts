@@ -1,4 +1,5 @@
 /** A hub on an embedded Spine, and subscribers that keep what they are sent. Tests only. */
+import type { Random } from "../shared/ids.ts";
 import type { Spine } from "../shared/spine/spine.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { Hub } from "./hub.ts";
@@ -18,6 +19,9 @@ export interface TestHub extends AsyncDisposable {
   readonly lines: readonly string[];
 }
 
+/** Random bytes as a server has them. */
+export const random: Random = (size_bytes) => crypto.getRandomValues(new Uint8Array(size_bytes));
+
 /** `subscription_messages` is the engine's bound: above it a subscription loses messages. */
 export function testHub(
   limits: { deduplication_entries?: number; subscription_messages?: number } = {},
@@ -27,7 +31,7 @@ export function testHub(
   const { spine, lines } = engine;
   const clock = { now_ms: SPINE_NOW_MS };
   const stats = createStats();
-  const hub = new Hub({ spine, stats, now: () => clock.now_ms, deduplication_entries });
+  const hub = new Hub({ spine, stats, now: () => clock.now_ms, random, deduplication_entries });
   return {
     hub,
     spine,
