@@ -41,6 +41,7 @@ function folder(files: Record<string, string>) {
     open: () => Promise.reject(new Error("not used")),
     create: () => Promise.reject(new Error("not used")),
     makeDirectory: () => Promise.reject(new Error("not used")),
+    write: () => Promise.reject(new Error("not used")),
   };
 }
 

@@ -19,6 +19,8 @@ export interface Files {
   open(path: string): Promise<ReadableStream<Uint8Array>>;
   /** Writes a new file with this mode; rejects with AlreadyExists. */
   create(path: string, text: string, mode: number): Promise<void>;
+  /** Writes a file; one that is there is replaced. */
+  write(path: string, bytes: Uint8Array): Promise<void>;
   makeDirectory(path: string): Promise<void>;
   /** Names in a folder; empty when there is none. */
   list(path: string): Promise<string[]>;
@@ -38,6 +40,8 @@ export interface Io {
   readonly signal: AbortSignal;
   /** Unix ms. */
   readonly now: () => number;
+  /** Monotonic ms with fractions, for durations. */
+  readonly monotonic_ms: () => number;
 }
 
 /** Unwritten bytes above which `write` waits. */

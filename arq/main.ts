@@ -30,6 +30,7 @@ const files: Files = {
   read: (path) => Deno.readFile(path),
   open: async (path) => (await Deno.open(path)).readable,
   create: (path, text, mode) => Deno.writeTextFile(path, text, { createNew: true, mode }),
+  write: (path, bytes) => Deno.writeFile(path, bytes),
   makeDirectory: (path) => Deno.mkdir(path, { recursive: true }),
   async list(path) {
     try {
@@ -69,6 +70,7 @@ async function main(): Promise<number> {
     state_dirs: stateFolders(cwd),
     signal: stop.signal,
     now: () => Date.now(),
+    monotonic_ms: () => performance.now(),
   };
   let exit_code: number;
   try {

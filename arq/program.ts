@@ -2,62 +2,22 @@
  * The command line of `arq` as commander sees it: commands, options, help. Parses and hands over;
  * what a command does is in `commands/`.
  */
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { idProblem } from "@arqon/proto";
+import { Command, CommanderError, Option } from "commander";
 import { authGen } from "./commands/auth_gen.ts";
 import { authKeys } from "./commands/auth_keys.ts";
 import { pub } from "./commands/pub.ts";
 import { status } from "./commands/status.ts";
 import { sub } from "./commands/sub.ts";
-import { CommandError, EXIT, EXIT_HELP } from "./exit.ts";
+import { EXIT, EXIT_HELP } from "./exit.ts";
 import { print } from "./io.ts";
 import type { Io } from "./io.ts";
+import { examples, positive, room, value, withConnection } from "./program_options.ts";
+import type { Run } from "./program_options.ts";
+import { addPolicy } from "./program_policy.ts";
 import { ALGORITHMS, parseGrant, parseTtl, ROLES } from "./token.ts";
 import type { Grant } from "./token.ts";
 
 const VERSION = "0.1.0";
-
-/** Commander wants its own error for a bad value, so that it can name the option. */
-function value<T>(parse: (text: string) => T): (text: string) => T {
-  return (text) => {
-    try {
-      return parse(text);
-    } catch (error) {
-      if (!(error instanceof CommandError)) throw error;
-      throw new InvalidArgumentError(`\n${error.message}${error.hint ? `\n${error.hint}` : ""}`);
-    }
-  };
-}
-
-function positive(what: string, whole: boolean, max: number): (text: string) => number {
-  return (text) => {
-    const number = Number(text);
-    const fits = text.trim() !== "" && number > 0 && number <= max;
-    if (fits && (!whole || Number.isInteger(number))) return number;
-    throw new InvalidArgumentError(`Expected ${what}.`);
-  };
-}
-
-function room(text: string): string {
-  const problem = idProblem(text);
-  if (problem === undefined) return text;
-  throw new InvalidArgumentError(`Not a room: ${problem}.`);
-}
-
-const examples = (...lines: string[]) =>
-  `\nExamples:\n${lines.map((line) => `  ${line}\n`).join("")}`;
-
-function withConnection(command: Command): Command {
-  return command
-    .option(
-      "--url <url>",
-      "the bus, for example ws://127.0.0.1:4000 (default: the running dev bus)",
-    )
-    .option("--ops-url <url>", "its ops listener, for example http://127.0.0.1:4001")
-    .option("--admin-url <url>", "its admin listener, for example http://127.0.0.1:4002")
-    .option("--token <jwt>", "the token (default: one made with the dev bus's key)")
-    .option("--token-file <file>", "read the token from a file; keeps it out of the process list");
-}
 
 function addAuth(program: Command, run: Run): void {
   const auth = program.command("auth").description("make keys and tokens");
@@ -170,11 +130,6 @@ function addStatus(program: Command, run: Run): void {
     .action(run((io, flags) => status(io, flags)));
 }
 
-/** Commander's options are what the definitions above make them; the types are checked there. */
-// deno-lint-ignore no-explicit-any
-type Action = (io: Io, flags: any, operands: readonly unknown[]) => Promise<number>;
-type Run = (action: Action) => (...args: unknown[]) => Promise<void>;
-
 /** Runs one command line and returns its exit code. Rejects with what the command throws. */
 export async function runProgram(io: Io, args: readonly string[]): Promise<number> {
   let exit_code: number = EXIT.ok;
@@ -200,6 +155,7 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
   addAuth(program, run);
   addPub(program, run);
   addSub(program, run);
+  addPolicy(program, run);
   addStatus(program, run);
   try {
     await program.parseAsync([...args], { from: "user" });

@@ -1,121 +1,100 @@
 /**
- * `deno task bench SCENARIO`: measures the bus beside a bare Deno server in one run, prints a table
- * and writes JSON. Figures of different machines or runs do not compare; the ratio does.
+ * `deno task bench SCENARIO`: runs a scenario, prints its table and writes JSON. Figures of different
+ * machines or runs do not compare; ratios within a run do.
  */
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { openLoop } from "./open_loop.ts";
-import type { LoadOptions, LoadResult } from "./open_loop.ts";
-import { renderTable } from "./report.ts";
-import type { Report } from "./report.ts";
-import { arqonEmbedded, bareDeno } from "./targets.ts";
+import { ECHO } from "./echo.ts";
+import { HOSTILE } from "./hostile.ts";
+import { POLICY } from "./policy.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+import { commit, machine, ROOT, type Scenario, text, UsageError } from "./scenario.ts";
+import type { OptionValues } from "./scenario.ts";
 
-const HELP = `Usage: deno task bench echo [options]
+/** Every scenario; a new one is one more line. */
+const SCENARIOS: readonly Scenario[] = [
+  ECHO,
+  POLICY,
+  HOSTILE,
+];
 
-echo: publish -> receive at a constant rate; every connection publishes to a room of
-its own and hears itself. The same load runs against a bare Deno echo server.
+const HELP = `Usage: deno task bench SCENARIO [options]
 
-Options:
-  --rate N          messages a second, all connections together (10000)
-  --seconds N       counted time (10)
-  --warmup N        seconds before that are not counted (2)
-  --connections N   (10)
-  --bytes N         size of a body (256)
-  --out FILE        where the JSON goes (bench/results/echo.json)
+${SCENARIOS.map(({ help }) => help).join("\n")}
+Every scenario:
+  --out FILE        where the JSON goes (bench/results/SCENARIO.json). The task may write below
+                    bench/results only; elsewhere run bench/main.ts with --allow-write yourself
 `;
 
-function fail(message: string): never {
-  console.error(`bench: ${message} (see --help)`);
-  Deno.exit(2);
+interface Asked {
+  readonly scenario: Scenario;
+  readonly values: OptionValues;
+  readonly out: string;
 }
 
-function positive(name: string, text: string): number {
-  const value = Number(text);
-  if (Number.isInteger(value) && value > 0) return value;
-  fail(`--${name} expects a whole number above 0, got ${JSON.stringify(text)}`);
+/** The one argument that is no option, wherever it stands; "" when there is none. */
+function scenarioName(args: string[]): string {
+  const options = Object.assign({ out: text("") }, ...SCENARIOS.map((one) => one.options));
+  const { positionals } = parseArgs({ args, options, strict: false, allowPositionals: true });
+  if (positionals.length > 1) throw new UsageError(`one scenario, not ${positionals.join(", ")}`);
+  return positionals[0] ?? "";
 }
 
-function readArguments(): { options: LoadOptions; out: string } {
-  const text = (value: string) => ({ type: "string", default: value }) as const;
+/** Undefined when help was asked for. Throws `UsageError`. */
+function readArguments(args: string[]): Asked | undefined {
+  if (args.length === 0 || args.includes("--help") || args.includes("-h")) return undefined;
+  const name = scenarioName(args);
+  const scenario = SCENARIOS.find((one) => one.name === name);
+  if (scenario === undefined) {
+    const names = SCENARIOS.map((one) => one.name).join(", ");
+    throw new UsageError(`no scenario ${JSON.stringify(name)}; there are: ${names}`);
+  }
+  const options = { ...scenario.options, out: text(`${ROOT}/bench/results/${name}.json`) };
   try {
-    const { values, positionals } = parseArgs({
-      allowPositionals: true,
-      options: {
-        rate: text("10000"),
-        seconds: text("10"),
-        warmup: text("2"),
-        connections: text("10"),
-        bytes: text("256"),
-        out: text(`${ROOT}/bench/results/echo.json`),
-        help: { type: "boolean", short: "h" },
-      },
-    });
-    if (values.help === true || positionals.length === 0) {
-      console.log(HELP);
-      Deno.exit(values.help === true ? 0 : 2);
-    }
-    if (positionals.length > 1 || positionals[0] !== "echo") {
-      fail(`no scenario ${JSON.stringify(positionals.join(" "))}; there is: echo`);
-    }
-    return {
-      out: values.out,
-      options: {
-        rate: positive("rate", values.rate),
-        seconds: positive("seconds", values.seconds),
-        warmup_seconds: positive("warmup", values.warmup),
-        connections: positive("connections", values.connections),
-        body_bytes: positive("bytes", values.bytes),
-      },
-    };
+    const { values } = parseArgs({ args, options, allowPositionals: true });
+    return { scenario, values, out: resolve(String(values.out)) };
   } catch (error) {
-    fail(error instanceof Error ? error.message : String(error));
+    throw new UsageError(error instanceof Error ? error.message : String(error));
   }
 }
 
-async function commit(): Promise<string> {
-  const git = new Deno.Command("git", { args: ["rev-parse", "HEAD"], cwd: ROOT, stderr: "null" });
+/** Makes sure of it before minutes are spent on figures that could not be kept. Throws `UsageError`. */
+async function prepare(out: string): Promise<void> {
   try {
-    return new TextDecoder().decode((await git.output()).stdout).trim();
-  } catch {
-    return "unknown";
+    // The folder may be there, and then the right to write this one file is enough.
+    const folder = out.replace(/[\\/][^\\/]*$/, "");
+    const stat = await Deno.stat(folder).catch(() => undefined);
+    if (stat === undefined) await Deno.mkdir(folder, { recursive: true });
+    (await Deno.open(out, { write: true, create: true, append: true })).close();
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    throw new UsageError(`--out ${out} cannot be written: ${detail}`);
   }
 }
 
-async function echo(options: LoadOptions): Promise<Report> {
+async function run({ scenario, values, out }: Asked): Promise<number> {
+  await prepare(out);
   const started = new Date().toISOString();
-  const results: LoadResult[] = [];
-  for (const start of [arqonEmbedded, bareDeno]) {
-    await using target = await start();
-    console.error(`${target.name}: ${options.rate}/s for ${options.seconds} s ...`);
-    results.push(await openLoop(target, options));
-  }
-  const [ours, limit] = results as [LoadResult, LoadResult];
-  return {
-    scenario: "echo",
-    options,
-    results,
-    ratio: { p50: ours.p50_ms / limit.p50_ms, p99: ours.p99_ms / limit.p99_ms },
-    machine: {
-      os: Deno.build.os,
-      arch: Deno.build.arch,
-      cores: navigator.hardwareConcurrency,
-      deno: Deno.version.deno,
-      v8: Deno.version.v8,
-    },
-    commit: await commit(),
-    started,
-  };
+  const { report, table, failure } = await scenario.run(values);
+  console.log(table);
+  const about = { machine: await machine(), commit: await commit(), started };
+  const all = { scenario: scenario.name, ...report, ...about };
+  await Deno.writeTextFile(out, JSON.stringify(all, null, 2) + "\n");
+  console.error(`written to ${out}`);
+  if (failure !== undefined) console.error(`bench: ${failure}`);
+  return failure === undefined ? 0 : 1;
 }
 
 if (import.meta.main) {
-  const { options, out } = readArguments();
-  const report = await echo(options);
-  console.log(renderTable(report));
-  await Deno.mkdir(out.replace(/[^/]*$/, "") || ".", { recursive: true });
-  await Deno.writeTextFile(out, JSON.stringify(report, null, 2) + "\n");
-  console.error(`written to ${out}`);
-  const lost = report.results.some(({ sent, received }) => sent !== received);
-  if (lost) console.error("bench: messages were lost; the figures above do not count them");
-  Deno.exit(lost ? 1 : 0);
+  try {
+    const asked = readArguments(Deno.args);
+    if (asked === undefined) console.log(HELP);
+    // Asked for with --help it is an answer, without any argument a wrong command line.
+    const helped = Deno.args.length === 0 ? 2 : 0;
+    Deno.exit(asked === undefined ? helped : await run(asked));
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    console.error(`bench: ${error.message} (see --help)`);
+    Deno.exit(2);
+  }
 }

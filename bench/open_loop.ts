@@ -14,6 +14,14 @@ export interface LoadOptions {
   readonly warmup_seconds: number;
   readonly connections: number;
   readonly body_bytes: number;
+  /** The body of every message; zeros when left out. */
+  readonly body?: Uint8Array;
+  /**
+   * Where a latency begins: when the message was `due` (as it is when left out), or when it was
+   * `sent`. Sending never waits for the target, so neither hides what queues there; `sent` leaves
+   * out how late this generator's own timer was, which is a millisecond and more.
+   */
+  readonly from?: "due" | "sent";
 }
 
 /** What one target did with the load: counted messages and latencies from the time each was due. */
@@ -21,6 +29,8 @@ export interface LoadResult {
   readonly target: string;
   readonly sent: number;
   readonly received: number;
+  /** Refused by the target, warm-up included; not in `received`. */
+  readonly refused: number;
   readonly p50_ms: number;
   readonly p90_ms: number;
   readonly p99_ms: number;
@@ -30,6 +40,8 @@ export interface LoadResult {
 
 const TICK_MS = 1;
 const DRAIN_MS = 5_000;
+/** Instead of the time a latency begins: the message is of the warm-up. */
+const NOT_COUNTED = -1;
 
 /** The value below which `fraction` of the sorted latencies lie (nearest rank). */
 export function percentile(sorted: Float64Array, fraction: number): number {
@@ -39,35 +51,37 @@ export function percentile(sorted: Float64Array, fraction: number): number {
 
 /** Runs one target. Messages of a connection come back in order, so the k-th echo is the k-th sent. */
 export async function openLoop(target: EchoTarget, options: LoadOptions): Promise<LoadResult> {
-  const due: number[][] = Array.from({ length: options.connections }, () => []);
+  const begins: number[][] = Array.from({ length: options.connections }, () => []);
   const warmup = options.rate * options.warmup_seconds;
   const total = options.rate * (options.warmup_seconds + options.seconds);
   const latencies = new Float64Array(total);
-  let received = 0;
+  let answered = 0;
+  let refused = 0;
   let counted = 0;
-  let counted_from_ms = Infinity;
   const connections = await Promise.all(
-    due.map((times, index) => {
+    begins.map((times, index) => {
       let echoed = 0;
-      return target.open(index, () => {
-        const due_ms = times[echoed++] ?? 0;
-        received++;
-        if (due_ms >= counted_from_ms) latencies[counted++] = performance.now() - due_ms;
+      return target.open(index, (is_refused = false) => {
+        const from_ms = times[echoed++] ?? NOT_COUNTED;
+        answered++;
+        if (is_refused) refused++;
+        else if (from_ms !== NOT_COUNTED) latencies[counted++] = performance.now() - from_ms;
       });
     }),
   );
-  const body = new Uint8Array(options.body_bytes);
+  const body = options.body ?? new Uint8Array(options.body_bytes);
   const start_ms = performance.now() + 10;
-  counted_from_ms = start_ms + options.warmup_seconds * 1_000;
-  await send(connections, due, body, { start_ms, total, rate: options.rate });
+  const { rate, from = "due" } = options;
+  await send(connections, begins, body, { start_ms, warmup, total, rate, from });
   const deadline_ms = performance.now() + DRAIN_MS;
-  while (received < total && performance.now() < deadline_ms) await tick();
+  while (answered < total && performance.now() < deadline_ms) await tick();
   for (const connection of connections) connection.close();
   const sorted = latencies.subarray(0, counted).sort();
   return {
     target: target.name,
     sent: total - warmup,
     received: counted,
+    refused,
     p50_ms: percentile(sorted, 0.5),
     p90_ms: percentile(sorted, 0.9),
     p99_ms: percentile(sorted, 0.99),
@@ -78,9 +92,9 @@ export async function openLoop(target: EchoTarget, options: LoadOptions): Promis
 
 async function send(
   connections: EchoConnection[],
-  due: number[][],
-  body: Uint8Array<ArrayBuffer>,
-  plan: { start_ms: number; total: number; rate: number },
+  begins: number[][],
+  body: Uint8Array,
+  plan: { start_ms: number; warmup: number; total: number; rate: number; from: "due" | "sent" },
 ): Promise<void> {
   for (let sent = 0; sent < plan.total;) {
     const now_ms = performance.now();
@@ -88,7 +102,8 @@ async function send(
       const due_ms = plan.start_ms + sent * 1_000 / plan.rate;
       if (due_ms > now_ms) break;
       const index = sent % connections.length;
-      due[index]?.push(due_ms);
+      const from_ms = plan.from === "due" ? due_ms : performance.now();
+      begins[index]?.push(sent < plan.warmup ? NOT_COUNTED : from_ms);
       connections[index]?.send(body);
     }
     await tick();

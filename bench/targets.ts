@@ -1,19 +1,21 @@
 /** What a scenario can run against: each target is a process of its own and an adapter to its wire. */
-import { decodeServerFrame, encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
+import { decodeServerFrame, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
+import { ROOT } from "./scenario.ts";
+import { connectSocket } from "./socket.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+/** Called for each message that came back or was refused. */
+export type OnEcho = (refused?: boolean) => void;
 
 /** One connection that gets back what it sends. */
 export interface EchoConnection {
-  send(body: Uint8Array<ArrayBuffer>): void;
+  send(body: Uint8Array): void;
   close(): void;
 }
 
 /** A running target; disposing of it ends its process. */
 export interface EchoTarget extends AsyncDisposable {
   readonly name: string;
-  /** Opens one connection; `onEcho` is called for each message that came back. */
-  open(index: number, onEcho: () => void): Promise<EchoConnection>;
+  open(index: number, onEcho: OnEcho): Promise<EchoConnection>;
 }
 
 interface Process extends AsyncDisposable {
@@ -54,22 +56,13 @@ async function spawn(args: string[]): Promise<Process> {
   };
 }
 
-function opened(socket: WebSocket): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  socket.onopen = () => resolve();
-  socket.onerror = () => reject(new Error(`cannot connect to ${socket.url}`));
-  return promise;
-}
-
 /** Deno's own server, echoing. */
 export async function bareDeno(): Promise<EchoTarget> {
   const process = await spawn(["--allow-net", `${ROOT}/bench/bare_echo.ts`]);
   return {
     name: "bare Deno",
     async open(_index, onEcho) {
-      const socket = new WebSocket(process.ready.url ?? "");
-      socket.binaryType = "arraybuffer";
-      await opened(socket);
+      const socket = await connectSocket(process.ready.url ?? "");
       socket.onmessage = () => onEcho();
       return { send: (body) => socket.send(body), close: () => socket.close() };
     },
@@ -77,46 +70,75 @@ export async function bareDeno(): Promise<EchoTarget> {
   };
 }
 
-/** The whole bus on the embedded Spine: each connection publishes to a room and hears itself. */
-export async function arqonEmbedded(): Promise<EchoTarget> {
+/** What a dev bus says when it is ready; see `DevBusReady` in `tasks/dev_bus.ts`. */
+export interface BusProcess extends AsyncDisposable {
+  readonly url: string;
+  readonly admin_url: string;
+  readonly token: string;
+  readonly key_file: string;
+}
+
+/** The whole bus on the embedded Spine, as a process; with a configuration file or the dev defaults. */
+export async function startBus(config_file?: string): Promise<BusProcess> {
   const state_dir = `${ROOT}/.arqon`;
-  const options = { state_dir, port: 0, ops_port: 0, admin_port: 0 };
+  const ports = { port: 0, ops_port: 0, admin_port: 0 };
+  const options = { state_dir, ...ports, ...(config_file === undefined ? {} : { config_file }) };
   const process = await spawn([
     "--no-prompt",
+    "--unstable-worker-options",
+    `--allow-run=${Deno.execPath()}`,
     "--allow-net",
     `--allow-read=${ROOT}`,
     `--allow-write=${state_dir}`,
     `${ROOT}/tasks/dev_bus.ts`,
     JSON.stringify(options),
   ]);
-  const { url = "", token = "" } = process.ready;
+  const { url = "", admin_url = "", token = "", key_file = "" } = process.ready;
+  const end = () => process[Symbol.asyncDispose]();
+  return { url, admin_url, token, key_file, [Symbol.asyncDispose]: end };
+}
+
+/** One connection to a bus, in a room of its own that it hears itself in. */
+export async function openOnBus(
+  url: string,
+  token: string,
+  index: number,
+  onEcho: OnEcho,
+): Promise<EchoConnection> {
+  const room_id = `bench-${index}`;
+  const socket = await connectSocket(url, ["arqon.v1", `arqon.token.${token}`]);
+  const { promise: subscribed, resolve, reject } = Promise.withResolvers<void>();
+  socket.onmessage = (data) => {
+    const frame = decodeServerFrame(data);
+    if (frame.kind === "ack" && frame.ack.code === 0) resolve();
+    if (frame.kind === "err") reject(new Error(frame.message));
+  };
+  socket.send(encodeSub({ room_id, request_id: 1 }));
+  await subscribed;
+  socket.onmessage = (frame) => {
+    if (frame[0] === Opcode.MSG || frame[0] === Opcode.ERR) onEcho(frame[0] === Opcode.ERR);
+    else if (frame[0] === Opcode.PING) {
+      socket.send(new Uint8Array([Opcode.PONG, ...frame.subarray(1)]));
+    }
+  };
   return {
-    name: "ArqonBus (embedded)",
-    async open(index, onEcho) {
-      const socket = new WebSocket(url, ["arqon.v1", `arqon.token.${token}`]);
-      socket.binaryType = "arraybuffer";
-      await opened(socket);
-      const room_id = `bench-${index}`;
-      const { promise: subscribed, resolve, reject } = Promise.withResolvers<void>();
-      socket.onmessage = ({ data }) => {
-        const frame = decodeServerFrame(new Uint8Array(data));
-        if (frame.kind === "ack" && frame.ack.code === 0) resolve();
-        if (frame.kind === "err") reject(new Error(frame.message));
-      };
-      socket.send(new Uint8Array(encodeSub({ room_id, request_id: 1 })));
-      await subscribed;
-      socket.onmessage = () => onEcho();
-      return {
-        send: (body) => socket.send(publication(room_id, body)),
-        close: () => socket.close(),
-      };
-    },
-    [Symbol.asyncDispose]: () => process[Symbol.asyncDispose](),
+    send: (body) => socket.send(publication(room_id, body)),
+    close: () => socket.close(),
   };
 }
 
-function publication(room_id: string, data: Uint8Array): Uint8Array<ArrayBuffer> {
+/** The whole bus: each connection publishes to a room and hears itself. */
+export async function arqonEmbedded(): Promise<EchoTarget> {
+  const bus = await startBus();
+  return {
+    name: "ArqonBus (embedded)",
+    open: (index, onEcho) => openOnBus(bus.url, bus.token, index, onEcho),
+    [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
+  };
+}
+
+function publication(room_id: string, data: Uint8Array): Uint8Array {
   const content_type = "application/octet-stream";
   const event = { type: "bench", data, content_type, schema_id: "" };
-  return new Uint8Array(encodePub(writeEnvelope({ room_id, event })));
+  return encodePub(writeEnvelope({ room_id, event }));
 }

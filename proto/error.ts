@@ -7,6 +7,8 @@ import type { Reason } from "./gen/errors.ts";
 
 /** What an error carries besides its reason and detail. */
 export interface ArqonErrorOptions {
+  /** Another code than the reason's: a policy may choose its own. */
+  code?: number;
   /** How long the client should wait before it tries again, in ms. */
   retry_after_ms?: number;
   /** What led here; for logs only, never sent to a client. */
@@ -34,7 +36,7 @@ export class ArqonError extends Error {
       options.cause === undefined ? undefined : { cause: options.cause },
     );
     this.reason = reason;
-    this.code = ERRORS[reason].code;
+    this.code = options.code ?? ERRORS[reason].code;
     this.retry_after_ms = options.retry_after_ms ?? 0;
   }
 }

@@ -19,7 +19,15 @@ export interface Stamp {
   readonly sender_id: string;
   /** For `X-Twist-ID`, unless the sender gave a UUID of its own. */
   readonly twist_id: string;
+  /**
+   * What policies add, each name at most once in any case and none reserved; one of the sender's of
+   * the same name is dropped for it.
+   */
+  readonly added_headers?: readonly (readonly [name: string, value: string])[];
 }
+
+type AddedHeaders = NonNullable<Stamp["added_headers"]>;
+const NONE_ADDED: AddedHeaders = [];
 
 const TAG_TRACE_ID = 0x0a;
 const TAG_TENANT_ID = 0x12;
@@ -123,6 +131,7 @@ function headerSize(name_size: number, value_size: number): number {
   return bytesFieldSize(bytesFieldSize(name_size) + bytesFieldSize(value_size));
 }
 
+/** `name` is ASCII; `size` is that of the value in UTF-8. */
 function putHeader(out: Uint8Array, at: number, name: string, value: string, size: number): number {
   out[at++] = TAG_HEADERS;
   at = putVarint(out, at, bytesFieldSize(name.length) + bytesFieldSize(size));
@@ -142,22 +151,37 @@ function twistSpan(scan: ScannedEnvelope): number {
   return -1;
 }
 
-function keptHeadersSize(scan: ScannedEnvelope): number {
+/** Names of the added headers in lower case, to find the sender's that they replace. */
+function addedNames(added: AddedHeaders): Uint8Array[] {
+  return added.length === 0 ? [] : added.map(([name]) => lowerBytes(name.toLowerCase()));
+}
+
+function isKept(bytes: Uint8Array, start: number, end: number, added: Uint8Array[]): boolean {
+  return headerKind(bytes, start, end) === "kept" &&
+    !added.some((name) => isName(bytes, start, end, name, true));
+}
+
+function keptHeadersSize(scan: ScannedEnvelope, added: Uint8Array[]): number {
   const { bytes, header_spans: spans } = scan;
   let size = 0;
   for (let at = 0; at < spans.length; at += 4) {
     const start = spans[at]!, end = spans[at + 1]!;
-    if (headerKind(bytes, start, end) !== "kept") continue;
+    if (!isKept(bytes, start, end, added)) continue;
     size += headerSize(end - start, spans[at + 3]! - spans[at + 2]!);
   }
   return size;
 }
 
-function putKeptHeaders(out: Uint8Array, at: number, scan: ScannedEnvelope): number {
+function putKeptHeaders(
+  out: Uint8Array,
+  at: number,
+  scan: ScannedEnvelope,
+  added: Uint8Array[],
+): number {
   const { bytes, header_spans: spans } = scan;
   for (let index = 0; index < spans.length; index += 4) {
     const start = spans[index]!, end = spans[index + 1]!;
-    if (headerKind(bytes, start, end) !== "kept") continue;
+    if (!isKept(bytes, start, end, added)) continue;
     const value_start = spans[index + 2]!, value_end = spans[index + 3]!;
     out[at++] = TAG_HEADERS;
     at = putVarint(out, at, bytesFieldSize(end - start) + bytesFieldSize(value_end - value_start));
@@ -165,6 +189,12 @@ function putKeptHeaders(out: Uint8Array, at: number, scan: ScannedEnvelope): num
     at = putSpan(out, at, TAG_VALUE, bytes, value_start, value_end);
   }
   return at;
+}
+
+function addedSize(added: AddedHeaders): number {
+  let size = 0;
+  for (const [name, value] of added) size += headerSize(utf8Size(name), utf8Size(value));
+  return size;
 }
 
 function ownedSize(spans: readonly number[]): number {
@@ -189,6 +219,8 @@ export function stampEnvelope(scan: ScannedEnvelope, stamp: Stamp): Uint8Array<A
   const room_size = utf8Size(stamp.room_id);
   const sender_size = utf8Size(stamp.sender_id);
   const timestamp = String(stamp.timestamp_ms);
+  const added = stamp.added_headers ?? NONE_ADDED;
+  const replaced = addedNames(added);
   const twist_at = twistSpan(scan);
   const twist_size = twist_at < 0 ? utf8Size(stamp.twist_id) : 36;
 
@@ -197,7 +229,7 @@ export function stampEnvelope(scan: ScannedEnvelope, stamp: Stamp): Uint8Array<A
     1 + varintSize(stamp.timestamp_ms) +
     headerSize(TWIST_ID_NAME.length, twist_size) +
     headerSize(TIMESTAMP_NAME.length, timestamp.length) +
-    keptHeadersSize(scan) + ownedSize(owned);
+    keptHeadersSize(scan, replaced) + addedSize(added) + ownedSize(owned);
 
   const out = new Uint8Array(size);
   out[0] = Opcode.MSG;
@@ -212,7 +244,8 @@ export function stampEnvelope(scan: ScannedEnvelope, stamp: Stamp): Uint8Array<A
     at = putTwist(out, at, bytes, scan.header_spans[twist_at + 2]!);
   }
   at = putHeader(out, at, TIMESTAMP_NAME, timestamp, timestamp.length);
-  at = putKeptHeaders(out, at, scan);
+  at = putKeptHeaders(out, at, scan, replaced);
+  for (const [name, value] of added) at = putHeader(out, at, name, value, utf8Size(value));
   at = putText(out, at, TAG_SENDER_ID, stamp.sender_id, sender_size);
   for (let index = 0; index < owned.length; index += 2) {
     at = putBytes(out, at, bytes, owned[index]!, owned[index + 1]!);

@@ -116,6 +116,25 @@ Deno.test("reserved headers are dropped in any case, all others kept", () => {
   });
 });
 
+Deno.test("a header that a policy adds takes the place of the sender's, in any case", () => {
+  const sent = toBinary(
+    EnvelopeSchema,
+    create(EnvelopeSchema, {
+      headers: { "X-Score": "forged", "X-Kept": "1" },
+      payload: { case: "event", value: { type: "t" } },
+    }),
+  );
+  const added_headers = [["x-score", "0.9"], ["X-Lang", "é"]] as const;
+  const frame = stampEnvelope(scanEnvelope(sent, WIDE), { ...STAMP, added_headers });
+  assert.deepEqual(fromBinary(EnvelopeSchema, frame.subarray(1)).headers, {
+    "X-Kept": "1",
+    "x-score": "0.9",
+    "X-Lang": "é",
+    "X-Twist-ID": STAMP.twist_id,
+    "X-Timestamp": "1790000000123",
+  });
+});
+
 Deno.test("the client's X-Twist-ID is kept, under its canonical name, when it is a UUID", () => {
   const own = "018F0A5D-ac96-774b-bcce-b302099a8057";
   assert.equal(stampWith({ "x-twist-id": own })["X-Twist-ID"], own);

@@ -7,6 +7,8 @@ import { problemResponse } from "../shared/problem.ts";
 import type { SpineStatus } from "../shared/spine/spine.ts";
 import type { KeyStatus } from "./authenticate.ts";
 import { requireRole } from "./authorize.ts";
+import { isPolicyPath } from "./policy/admin_api.ts";
+import type { StartedOverseer } from "./policy/start.ts";
 import { authenticate, requireMethod } from "./http.ts";
 import type { HttpContext } from "./http.ts";
 
@@ -26,21 +28,27 @@ export interface ShieldStatus {
   rejects: Record<string, number>;
   spine: SpineStatus;
   keys: KeyStatus[];
+  policies: Record<string, unknown>;
 }
 
 /** What the admin listener needs of the process; `status` is read anew for each request. */
 export interface AdminContext extends Pick<HttpContext, "authenticator" | "log"> {
   readonly status: () => ShieldStatus;
+  readonly policies: Pick<StartedOverseer, "admin">;
 }
 
 /** Answers one request of the admin listener. Never rejects. */
 export async function handleAdmin(context: AdminContext, request: Request): Promise<Response> {
   const path = new URL(request.url).pathname;
   try {
-    if (path !== "/v1/status") throw new ArqonError("not-found", path);
-    requireMethod(request, "GET");
+    const { admin } = context.policies;
+    const about_policies = admin !== undefined && isPolicyPath(path);
+    if (path !== "/v1/status" && !about_policies) throw new ArqonError("not-found", path);
     // Never by query: an admin's URL must not end up in a log with the token in it.
-    requireRole(await authenticate({ ...context, query_token: false }, request), "admin");
+    const identity = await authenticate({ ...context, query_token: false }, request);
+    requireRole(identity, "admin");
+    if (about_policies) return await admin(request, identity.user_id);
+    requireMethod(request, "GET");
     return Response.json(context.status(), { headers: { "cache-control": "no-store" } });
   } catch (error) {
     if (error instanceof ArqonError) {

@@ -45,10 +45,10 @@ Deno.test("a token's claims become the identity", async () => {
       aud: ["other", AUDIENCE],
       grants: [{ room: "chat-*", actions: ["publish", "publish", "subscribe"] }],
       cnf: { jwk: { kty, crv, x }, jkt: "ignored" },
-      unknown: { kept: "out" },
+      unknown: { kept: "for policies" },
     }),
   );
-  const { signing_key, ...rest } = identity;
+  const { signing_key, claims, ...rest } = identity;
   assert.deepEqual(rest, {
     tenant_id: "acme~eu:1",
     user_id: "user 7 ü🙂",
@@ -59,6 +59,7 @@ Deno.test("a token's claims become the identity", async () => {
     token_id: "t-1",
     grants: [{ room: "chat-*", actions: ["publish", "subscribe"] }],
   });
+  assert.deepEqual(claims.unknown, { kept: "for policies" });
   assert.equal(signing_key?.algorithm.name, "Ed25519");
   assert.deepEqual(signing_key?.usages, ["verify"]);
 });

@@ -25,6 +25,7 @@ const identity: Identity = {
   token_id: undefined,
   grants: undefined,
   signing_key: undefined,
+  claims: {},
 };
 
 function refuses(reason: Reason, work: () => void, code = 403): void {

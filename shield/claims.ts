@@ -162,5 +162,6 @@ export async function identityFrom(
     token_id: tokenId(claims),
     grants: grants(claims),
     signing_key: await signingKey(claims),
+    claims,
   };
 }

@@ -5,9 +5,9 @@
 import { ArqonError, readAck } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import { commandSubject } from "../shared/subject.ts";
-import type { Identity } from "./identity.ts";
 import { admit, stamp } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
+import type { Caller } from "./policy/overseer.ts";
 
 /**
  * The Brain's answer with `request_id` of this request put in; also a refusal is an answer.
@@ -15,13 +15,13 @@ import type { MessagePath } from "./pipeline.ts";
  */
 export async function command(
   path: MessagePath,
-  identity: Identity,
+  caller: Caller,
   envelope: ScannedEnvelope,
   timeout_ms: number,
 ): Promise<Ack> {
-  await admit(path, identity, envelope);
-  const request = stamp(path, identity, envelope).subarray(1);
-  const subject = commandSubject(identity.tenant_id, envelope.room_id);
+  const added = await admit(path, caller, envelope);
+  const request = stamp(path, caller.identity, envelope, added).subarray(1);
+  const subject = commandSubject(caller.identity.tenant_id, envelope.room_id);
   const reply = await path.spine.request(subject, request, { timeout_ms });
   try {
     return { ...readAck(reply.payload), request_id: envelope.request_id };

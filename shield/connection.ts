@@ -26,6 +26,7 @@ import type { Subscriber } from "./hub.ts";
 import { createRates, takeOperation } from "./limits.ts";
 import type { ConnectionRates } from "./limits.ts";
 import type { Outbox } from "./outbox.ts";
+import type { Caller } from "./policy/overseer.ts";
 import { bump, countClose } from "./stats.ts";
 import type { ShieldStats } from "./stats.ts";
 
@@ -43,9 +44,9 @@ const NO_REQUEST: RequestRef = { request_id: 0, ack_requested: false };
 
 /** One client's identity and socket, and the process's part in its life. */
 export interface ConnectionOptions {
-  id: string;
   text: boolean;
-  identity: Identity;
+  /** Who it is, and what its upgrade request brought along. */
+  caller: Caller;
   socket: WebSocket;
   limits: Limits;
   stats: ShieldStats;
@@ -67,7 +68,8 @@ export class Connection {
   readonly subscriptions = new Map<string, Subscriber>();
   /** The last command under way by room: one at a time. */
   readonly commands = new Map<string, Promise<void>>();
-  identity: Identity;
+  /** Another one after each REFRESH. */
+  caller: Caller;
   sent_ms: number;
 
   readonly #options: ConnectionOptions;
@@ -82,11 +84,15 @@ export class Connection {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.id = options.id;
+    this.id = options.caller.connection_id;
     this.text = options.text;
-    this.identity = options.identity;
+    this.caller = options.caller;
     this.created_ms = this.sent_ms = options.now();
     this.#rates = createRates(options.limits, this.created_ms);
+  }
+
+  get identity(): Identity {
+    return this.caller.identity;
   }
 
   get ended(): boolean {

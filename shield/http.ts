@@ -8,6 +8,7 @@ import { problemResponse } from "../shared/problem.ts";
 import type { Authenticator } from "./authenticate.ts";
 import type { Identity } from "./identity.ts";
 import { isOriginAllowed, requireOrigin } from "./origin.ts";
+import type { Client } from "./policy/overseer.ts";
 import { bump } from "./stats.ts";
 import type { ShieldStats } from "./stats.ts";
 import { tokenFrom } from "./token.ts";
@@ -20,9 +21,9 @@ export interface HttpContext {
   readonly stats: ShieldStats;
   readonly log: Logger;
   /** GET /v1/socket, after Origin and token have been checked. */
-  readonly upgrade: (request: Request, identity: Identity) => Response;
+  readonly upgrade: (request: Request, client: Client) => Promise<Response>;
   /** POST /v1/rooms/{room}/messages. */
-  readonly publish: (request: Request, identity: Identity, room: string) => Promise<Response>;
+  readonly publish: (request: Request, client: Client, room: string) => Promise<Response>;
   /** Throws while the process drains. */
   readonly requireOpen: () => void;
   /** Throws when the process can hold no further connection: before any work on a token. */
@@ -32,14 +33,18 @@ export interface HttpContext {
 const PUBLISH_PATH = /^\/v1\/rooms\/([^/]*)\/messages$/;
 
 /** Answers one request. Never rejects. */
-export async function handleRequest(context: HttpContext, request: Request): Promise<Response> {
+export async function handleRequest(
+  context: HttpContext,
+  request: Request,
+  remote_ip: string,
+): Promise<Response> {
   const url = new URL(request.url);
   const upgrade = url.pathname === "/v1/socket" && request.method !== "OPTIONS";
   try {
     requireOrigin(request, context.allowed_origins);
     const response = request.method === "OPTIONS"
       ? preflight(request)
-      : await route(context, request, url);
+      : await route(context, request, url, remote_ip);
     if (upgrade) bump(context.stats.handshakes, "accepted");
     // The response of an upgrade belongs to the runtime and must stay as it is.
     return upgrade ? response : withCors(context, request, response);
@@ -55,12 +60,18 @@ export async function handleRequest(context: HttpContext, request: Request): Pro
   }
 }
 
-async function route(context: HttpContext, request: Request, url: URL): Promise<Response> {
+async function route(
+  context: HttpContext,
+  request: Request,
+  url: URL,
+  remote_ip: string,
+): Promise<Response> {
   if (url.pathname === "/v1/socket") {
     requireMethod(request, "GET");
     context.requireOpen();
     context.requireCapacity();
-    return context.upgrade(request, await authenticate(context, request));
+    const identity = await authenticate(context, request);
+    return await context.upgrade(request, { identity, remote_ip });
   }
   if (url.pathname === "/v1/auth/check") {
     requireMethod(request, "GET");
@@ -70,7 +81,8 @@ async function route(context: HttpContext, request: Request, url: URL): Promise<
   if (room !== undefined) {
     requireMethod(request, "POST");
     context.requireOpen();
-    return await context.publish(request, await authenticate(context, request), decodeRoom(room));
+    const client = { identity: await authenticate(context, request), remote_ip };
+    return await context.publish(request, client, decodeRoom(room));
   }
   throw new ArqonError("not-found", url.pathname);
 }

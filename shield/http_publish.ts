@@ -11,8 +11,11 @@ import type { FlushQueue } from "./flush_queue.ts";
 import type { Identity } from "./identity.ts";
 import { createRates, takeOperation } from "./limits.ts";
 import type { ConnectionRates } from "./limits.ts";
+import type { HttpContext } from "./http.ts";
 import { publish, requireRoomId } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
+import type { Caller } from "./policy/overseer.ts";
+import { policyHeaders } from "./request_headers.ts";
 import { bump } from "./stats.ts";
 import type { ShieldStats } from "./stats.ts";
 
@@ -32,9 +35,10 @@ export interface HttpPublishContext {
 /** Answers 200 with the Ack, in the form of the request. Rejects with a refusal. */
 export function createHttpPublish(
   context: HttpPublishContext,
-): (request: Request, identity: Identity, room: string) => Promise<Response> {
+): HttpContext["publish"] {
   const rates = new Map<string, ConnectionRates>();
-  return async (request, identity, room) => {
+  return async (request, client, room) => {
+    const { identity } = client;
     requireRoomId(room);
     const protobuf = isProtobuf(request);
     const body = await readBody(request, context.limits.max_frame_bytes);
@@ -44,7 +48,13 @@ export function createHttpPublish(
     const envelope = protobuf
       ? inRoom(scanEnvelope(body, context.limits), room)
       : readJson(body, room, context.limits);
-    const ack = await run(context, identity, envelope);
+    const caller = {
+      ...client,
+      // Policies see the publishes of one user as those of one connection.
+      connection_id: `http:${identity.user_key}`,
+      request_headers: policyHeaders(request.headers),
+    };
+    const ack = await run(context, caller, envelope);
     return protobuf
       ? new Response(new Uint8Array(writeAck(ack)), {
         // A command that the Brain refused has the Brain's code, as any other refusal has its own.
@@ -57,13 +67,13 @@ export function createHttpPublish(
 
 async function run(
   context: HttpPublishContext,
-  identity: Identity,
+  caller: Caller,
   envelope: ScannedEnvelope,
 ): Promise<Ack> {
   if (envelope.command !== undefined) {
-    return await command(context.path, identity, envelope, context.limits.command_timeout_ms);
+    return await command(context.path, caller, envelope, context.limits.command_timeout_ms);
   }
-  await publish(context.path, { identity, origin: undefined }, envelope);
+  await publish(context.path, { caller, origin: undefined }, envelope);
   await new Promise<void>((resolve, reject) => {
     context.flushes.push((error) => error === undefined ? resolve() : reject(error));
   });

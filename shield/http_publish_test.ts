@@ -9,6 +9,7 @@ import { randomPool } from "../shared/ids.ts";
 import { FlushQueue } from "./flush_queue.ts";
 import { createHttpPublish } from "./http_publish.ts";
 import type { Identity } from "./identity.ts";
+import { NO_OVERSEER } from "./policy/overseer.ts";
 import { createStats } from "./stats.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "./test_spine.ts";
 
@@ -23,6 +24,7 @@ const ann: Identity = {
   token_id: undefined,
   grants: undefined,
   signing_key: undefined,
+  claims: {},
 };
 
 function testPublish(limits: Record<string, number> = {}) {
@@ -35,6 +37,7 @@ function testPublish(limits: Record<string, number> = {}) {
     path: {
       spine,
       require_signature: [],
+      overseer: NO_OVERSEER,
       now: () => clock.now_ms,
       random: randomPool((bytes) => crypto.getRandomValues(bytes)),
     },
@@ -45,7 +48,7 @@ function testPublish(limits: Record<string, number> = {}) {
   const post = (body: BodyInit, content_type = "application/json", identity = ann) => {
     const headers = { "content-type": content_type };
     const request = new Request(URL_TEXT, { method: "POST", headers, body });
-    return publish(request, identity, "lobby");
+    return publish(request, { identity, remote_ip: "127.0.0.1" }, "lobby");
   };
   return { ...engine, published, clock, stats, post };
 }

@@ -40,4 +40,6 @@ export interface Identity {
   readonly grants: readonly Grant[] | undefined;
   /** Ed25519 key of `cnf.jwk`, with which the user signs messages. */
   readonly signing_key: CryptoKey | undefined;
+  /** Every claim of the token as it stands, for policies; never logged. */
+  readonly claims: Readonly<Record<string, unknown>>;
 }

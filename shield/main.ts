@@ -47,6 +47,7 @@ async function run(config: Config): Promise<void> {
   const log = createLogger({ ...config.log, component: PROGRAM, now, write: writeStderr });
   logUnhandled(log);
   const stopping = stopSignal(PROGRAM, log);
+  const fatal = Promise.withResolvers<string>();
   const random = randomPool((bytes) => crypto.getRandomValues(bytes));
   const readTextFile = (path: string) => Deno.readTextFileSync(path);
   const registry = createMetrics({ node_id: config.server.node_id ?? PROGRAM, version });
@@ -66,6 +67,10 @@ async function run(config: Config): Promise<void> {
     version,
     now,
     random,
+    monotonic_ms: () => performance.now(),
+    overseer_log: createLogger({ ...config.log, component: "overseer", now, write: writeStderr }),
+    cores: navigator.hardwareConcurrency,
+    onFatal: fatal.resolve,
     readTextFile,
     fetch,
   });
@@ -82,13 +87,15 @@ async function run(config: Config): Promise<void> {
     admin_url: admin.url,
     spine: spine.status.engine,
   });
-  await stopping;
+  const failure = await Promise.race([stopping.then(() => undefined), fatal.promise]);
+  if (failure !== undefined) log.error("draining: the process cannot go on", { failure });
   await shield.drain();
   await client.close();
   await spine.drain();
   // Listeners for operators last: probes see "draining" until the end.
   await Promise.all([ops.close(), admin.close()]);
   log.info("stopped");
+  if (failure !== undefined) stopWith(PROGRAM, EXIT_FAILED, failure);
 }
 
 if (import.meta.main) {

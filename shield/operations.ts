@@ -13,6 +13,7 @@ import type { FlushQueue } from "./flush_queue.ts";
 import type { Hub, Subscriber } from "./hub.ts";
 import { publish, requireRoomId } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
+import type { Overseer } from "./policy/overseer.ts";
 
 /** What the operations need of the process. */
 export interface OperationContext {
@@ -20,6 +21,7 @@ export interface OperationContext {
   readonly hub: Hub;
   readonly flushes: FlushQueue;
   readonly authenticator: Authenticator;
+  readonly overseer: Pick<Overseer, "onSubscribe">;
   readonly limits: Limits;
 }
 
@@ -61,7 +63,7 @@ function runPublish(
 ): Promise<void> | undefined {
   const own = connection.subscriptions.get(envelope.room_id);
   const publisher = {
-    identity: connection.identity,
+    caller: connection.caller,
     origin: own?.no_echo === true ? connection.id : undefined,
   };
   const published = publish(context.path, publisher, envelope);
@@ -110,7 +112,7 @@ function runCommand(
     if (connection.ended) return;
     try {
       const { command_timeout_ms } = context.limits;
-      const ack = await command(context.path, connection.identity, envelope, command_timeout_ms);
+      const ack = await command(context.path, connection.caller, envelope, command_timeout_ms);
       answerCommand(connection, envelope, ack);
     } catch (error) {
       connection.refuse(envelope, error);
@@ -134,14 +136,26 @@ function runSubscribe(
   context: OperationContext,
   connection: Connection,
   subscribe: Subscribe,
-): undefined {
-  const { room_id, no_echo } = subscribe;
+): Promise<void> | undefined {
+  const { room_id } = subscribe;
   requireRoomId(room_id);
   requireGrant(connection.identity, "subscribe", room_id);
   if (subscribe.presence) throw new ArqonError("presence-unavailable");
   if (!isZero(subscribe.after_offset) || subscribe.epoch !== "") {
     throw new ArqonError("not-durable", room_id);
   }
+  const allowed = context.overseer.onSubscribe(connection.caller, room_id);
+  if (allowed === undefined) return join(context, connection, subscribe);
+  return allowed.then(() => connection.ended ? undefined : join(context, connection, subscribe));
+}
+
+/** The subscription itself, once everything has allowed it. */
+function join(
+  context: OperationContext,
+  connection: Connection,
+  subscribe: Subscribe,
+): undefined {
+  const { room_id, no_echo } = subscribe;
   const before = connection.subscriptions.get(room_id);
   const { rooms_per_connection } = context.limits;
   if (before === undefined && connection.subscriptions.size >= rooms_per_connection) {
@@ -201,7 +215,7 @@ async function runRefresh(
   });
   if (connection.ended) return;
   requireSameUser(connection.identity, next);
-  connection.identity = next;
+  connection.caller = { ...connection.caller, identity: next };
   for (const room_id of [...connection.subscriptions.keys()]) {
     if (canAct(next, "subscribe", room_id)) continue;
     leave(context, connection, room_id);

@@ -13,21 +13,25 @@ import { roomSubject } from "../shared/subject.ts";
 import { requireEventType, requireGrant, requireSignalRole, requireTenant } from "./authorize.ts";
 import { ORIGIN_HEADER } from "./hub.ts";
 import type { Identity } from "./identity.ts";
+import type { Caller, HeaderPair, Overseer } from "./policy/overseer.ts";
 import { verifySignature } from "./signature.ts";
 
 /** What the path needs of the process. */
 export interface MessagePath {
   readonly spine: Spine;
   readonly require_signature: Config["auth"]["require_signature"];
+  readonly overseer: Pick<Overseer, "onMessage">;
   readonly now: () => number;
   readonly random: Random;
 }
 
 /** Who publishes. `origin` is the connection id when it asked for no echo in this room. */
 export interface Publisher {
-  readonly identity: Identity;
+  readonly caller: Caller;
   readonly origin: string | undefined;
 }
+
+const NONE_ADDED: readonly HeaderPair[] = [];
 
 /** Throws `invalid-room` (400) that says what is wrong with the id. */
 export function requireRoomId(room_id: string): void {
@@ -37,13 +41,15 @@ export function requireRoomId(room_id: string): void {
 
 /**
  * Everything that can refuse an envelope before it acts, in the contract's order. Synchronous
- * (undefined) unless a signature must be verified. Throws or rejects with ArqonError.
+ * (undefined) unless a signature must be verified or a policy asked; a promise resolves with the
+ * headers that policies add. Throws or rejects with ArqonError.
  */
 export function admit(
   path: MessagePath,
-  identity: Identity,
+  caller: Caller,
   envelope: ScannedEnvelope,
-): Promise<void> | undefined {
+): Promise<readonly HeaderPair[]> | undefined {
+  const { identity } = caller;
   requireRoomId(envelope.room_id);
   requireTenant(identity, envelope.tenant_id);
   const { kind } = envelope.payload;
@@ -51,7 +57,9 @@ export function admit(
   if (kind === "signal") requireSignalRole(identity.role);
   if (envelope.event !== undefined) requireEventType(identity.role, envelope.event.type);
   if (hasShadowHeader(envelope)) throw new ArqonError("reserved-header", "x-arqon-shadow");
-  return verifySignature(envelope, identity, path.require_signature);
+  const verified = verifySignature(envelope, identity, path.require_signature);
+  if (verified === undefined) return path.overseer.onMessage(caller, envelope);
+  return verified.then(() => path.overseer.onMessage(caller, envelope) ?? NONE_ADDED);
 }
 
 /** The admitted envelope as every subscriber will see it: one whole MSG frame. */
@@ -59,6 +67,7 @@ export function stamp(
   path: MessagePath,
   identity: Identity,
   envelope: ScannedEnvelope,
+  added_headers: readonly HeaderPair[] = NONE_ADDED,
 ): Uint8Array {
   const timestamp_ms = path.now();
   return stampEnvelope(envelope, {
@@ -68,6 +77,7 @@ export function stamp(
     timestamp_ms,
     sender_id: identity.user_id,
     twist_id: uuidv7(timestamp_ms, path.random),
+    added_headers,
   });
 }
 
@@ -80,14 +90,19 @@ export function publish(
   publisher: Publisher,
   envelope: ScannedEnvelope,
 ): Promise<void> | undefined {
-  const verified = admit(path, publisher.identity, envelope);
-  if (verified === undefined) return send(path, publisher, envelope);
-  return verified.then(() => send(path, publisher, envelope));
+  const admitted = admit(path, publisher.caller, envelope);
+  if (admitted === undefined) return send(path, publisher, envelope, NONE_ADDED);
+  return admitted.then((added) => send(path, publisher, envelope, added));
 }
 
-function send(path: MessagePath, publisher: Publisher, envelope: ScannedEnvelope): undefined {
-  const { identity, origin } = publisher;
-  const frame = stamp(path, identity, envelope);
+function send(
+  path: MessagePath,
+  { caller, origin }: Publisher,
+  envelope: ScannedEnvelope,
+  added: readonly HeaderPair[],
+): undefined {
+  const { identity } = caller;
+  const frame = stamp(path, identity, envelope, added);
   const headers: SpineHeaders | undefined = origin === undefined
     ? undefined
     : { [ORIGIN_HEADER]: origin };

@@ -20,6 +20,8 @@ import { ALL_COMMANDS, commandSubject, roomSubject } from "../shared/subject.ts"
 import { canAct } from "./authorize.ts";
 import { command } from "./command.ts";
 import { ORIGIN_HEADER } from "./hub.ts";
+import { NO_OVERSEER } from "./policy/overseer.ts";
+import type { Caller } from "./policy/overseer.ts";
 import type { Identity } from "./identity.ts";
 import { publish } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
@@ -40,7 +42,13 @@ const ann: Identity = {
   token_id: undefined,
   grants: undefined,
   signing_key: undefined,
+  claims: {},
 };
+
+/** The caller of an identity, as an upgrade without headers makes it. */
+function callerOf(identity: Identity): Caller {
+  return { identity, connection_id: "c1", request_headers: [], remote_ip: "127.0.0.1" };
+}
 
 /** A path on a fresh engine, all that was published on it, and a Brain that accepts every command. */
 function testPath(require_signature: MessagePath["require_signature"] = []) {
@@ -48,12 +56,14 @@ function testPath(require_signature: MessagePath["require_signature"] = []) {
   const { spine } = engine;
   const published = listenToAll(spine);
   spine.subscribe(ALL_COMMANDS, ({ respond }) => respond(writeAck({ code: 0 })));
-  const path: MessagePath = { spine, require_signature, now: () => SPINE_NOW_MS, random };
+  const overseer = NO_OVERSEER;
+  const path: MessagePath = { spine, require_signature, overseer, now: () => SPINE_NOW_MS, random };
   /** Undefined when it was accepted, else why not; then the engine has delivered what there is. */
   const send = async (identity: Identity, envelope: ScannedEnvelope, origin?: string) => {
+    const caller = callerOf(identity);
     try {
-      if (envelope.command !== undefined) await command(path, identity, envelope, 10_000);
-      else await publish(path, { identity, origin }, envelope);
+      if (envelope.command !== undefined) await command(path, caller, envelope, 10_000);
+      else await publish(path, { caller, origin }, envelope);
       return undefined;
     } catch (error) {
       if (error instanceof ArqonError) return error.reason;
@@ -275,8 +285,9 @@ Deno.test("what the Spine does not take is refused with the Spine's own reason",
   assert.equal(await path.send(ann, scan({ event: big })), "message-too-large");
   assert.deepEqual(path.published, []);
   await path.spine.drain();
-  const publisher = { identity: ann, origin: undefined };
+  const publisher = { caller: callerOf(ann), origin: undefined };
   const { spine } = path;
-  const closed = { spine, require_signature: [], now: () => SPINE_NOW_MS, random };
+  const overseer = NO_OVERSEER;
+  const closed = { spine, require_signature: [], overseer, now: () => SPINE_NOW_MS, random };
   assert.throws(() => publish(closed, publisher, scan()), { reason: "spine-unavailable" });
 });

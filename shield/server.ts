@@ -26,6 +26,8 @@ import { leave, runOperation } from "./operations.ts";
 import type { OperationContext } from "./operations.ts";
 import { Pump } from "./outbox.ts";
 import { announcePlatform } from "./platform.ts";
+import { startOverseer } from "./policy/start.ts";
+import type { StartedOverseer } from "./policy/start.ts";
 import { createStats, registerStats } from "./stats.ts";
 import type { ShieldStats } from "./stats.ts";
 import { upgrade } from "./upgrade.ts";
@@ -49,6 +51,14 @@ export interface ShieldOptions {
   /** Unix ms. */
   readonly now: () => number;
   readonly random: Random;
+  /** Monotonic ms. */
+  readonly monotonic_ms: () => number;
+  /** Logger of component `overseer`. */
+  readonly overseer_log: Logger;
+  /** Cores of the machine. */
+  readonly cores: number;
+  /** The process cannot go on: drain it and exit non-zero. */
+  readonly onFatal: (detail: string) => void;
   /** Reads key files, at start only. */
   readonly readTextFile: (path: string) => string;
   readonly fetch: typeof fetch;
@@ -58,7 +68,7 @@ export interface ShieldOptions {
 export interface Shield {
   readonly node_id: string;
   /** Handler of the client listener. */
-  client(request: Request): Promise<Response>;
+  client(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Promise<Response>;
   /** Handler of the admin listener. */
   admin(request: Request): Promise<Response>;
   checks(): Record<string, HealthCheck>;
@@ -74,6 +84,7 @@ interface Parts {
   readonly stats: ShieldStats;
   readonly counters: ConnectionCounters;
   readonly hub: Hub;
+  readonly policies: StartedOverseer;
   readonly operations: OperationContext;
   readonly connections: Set<Connection>;
   readonly sockets: Set<WebSocket>;
@@ -82,21 +93,27 @@ interface Parts {
   draining_ms: number;
 }
 
-function assemble(options: ShieldOptions, authenticator: Authenticator): Parts {
+function assemble(
+  options: ShieldOptions,
+  authenticator: Authenticator,
+  policies: StartedOverseer,
+): Parts {
   const { config, spine, now, random } = options;
   const { limits, auth, server } = config;
   const stats = createStats();
   registerStats(stats, options.registry);
   const { deduplication_entries } = limits;
   const hub = new Hub({ spine, stats, now, random, deduplication_entries });
-  const path = { spine, require_signature: auth.require_signature, now, random };
+  const { overseer } = policies;
+  const path = { spine, require_signature: auth.require_signature, overseer, now, random };
   return {
     node_id: server.node_id ?? connectionId(random).replace(/^c/, "shield-"),
     authenticator,
     stats,
     counters: createConnectionCounters(limits, options.registry),
     hub,
-    operations: { path, hub, flushes: new FlushQueue(spine), authenticator, limits },
+    policies,
+    operations: { path, hub, flushes: new FlushQueue(spine), authenticator, overseer, limits },
     connections: new Set(),
     sockets: new Set(),
     started_ms: now(),
@@ -109,6 +126,7 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
   return {
     ...options,
     ...parts,
+    overseer: parts.policies.overseer,
     pump: new Pump(),
     run: (connection, operation) => runOperation(operations, connection, operation),
     leaveAll(connection) {
@@ -142,7 +160,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   announcePlatform(config.platform, log);
   const { auth, limits } = config;
   const authenticator = await createAuthenticator({ ...options, auth, limits });
-  const parts = assemble(options, authenticator);
+  const policies = await startOverseer({ ...options, log: options.overseer_log });
+  const parts = assemble(options, authenticator, policies);
   const http = httpContext(options, parts);
   const status = () => statusOf(options, parts);
   await authenticator.warm();
@@ -152,8 +171,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   }, WARM_MS);
   return {
     node_id: parts.node_id,
-    client: (request) => handleRequest(http, request),
-    admin: (request) => handleAdmin({ authenticator, log, status }, request),
+    client: (request, info) => handleRequest(http, request, info.remoteAddr.hostname),
+    admin: (request) => handleAdmin({ authenticator, log, status, policies }, request),
     checks: () => checks(options, parts),
     status,
     async drain() {
@@ -174,6 +193,7 @@ async function sendAway({ config, spine, log }: ShieldOptions, parts: Parts): Pr
   parts.hub.close();
   parts.authenticator.close();
   await allClosed(parts.sockets);
+  await parts.policies.close();
 }
 
 function statusOf({ version, now, spine }: ShieldOptions, parts: Parts): ShieldStatus {
@@ -192,6 +212,7 @@ function statusOf({ version, now, spine }: ShieldOptions, parts: Parts): ShieldS
     rejects: { ...stats.rejects },
     spine: spine.status,
     keys: parts.authenticator.keyStatus(),
+    policies: parts.policies.status(),
   };
 }
 
@@ -228,6 +249,7 @@ function checks({ spine }: ShieldOptions, parts: Parts): Record<string, HealthCh
   const keys = parts.authenticator.keyStatus();
   const missing = keys.filter((key) => key.keys === 0).map((key) => key.issuer);
   return {
+    ...parts.policies.checks(),
     spine: {
       ok: state === "connected",
       since_ms,

@@ -9,10 +9,11 @@ import { connectionId } from "../shared/ids.ts";
 import type { Random } from "../shared/ids.ts";
 import type { Logger } from "../shared/log.ts";
 import { Connection } from "./connection.ts";
-import type { Identity } from "./identity.ts";
 import type { ConnectionCounters } from "./limits.ts";
 import { Outbox } from "./outbox.ts";
 import type { Pump } from "./outbox.ts";
+import type { Caller, Client, Overseer } from "./policy/overseer.ts";
+import { policyHeaders } from "./request_headers.ts";
 import type { ShieldStats } from "./stats.ts";
 import { offeredSubprotocols } from "./token.ts";
 
@@ -25,6 +26,7 @@ export interface UpgradeContext {
   readonly config: Config;
   readonly node_id: string;
   readonly counters: ConnectionCounters;
+  readonly overseer: Pick<Overseer, "onConnect">;
   readonly connections: Set<Connection>;
   /** Sockets that are not closed yet, also those whose connection has ended. */
   readonly sockets: Set<WebSocket>;
@@ -41,15 +43,25 @@ export interface UpgradeContext {
   readonly leaveAll: (connection: Connection) => void;
 }
 
-/** Throws a refusal (an HTTP status) or returns the 101 response; the rest happens in events. */
-export function upgrade(context: UpgradeContext, request: Request, identity: Identity): Response {
+/** Rejects with a refusal (an HTTP status) or resolves with the 101 response; the rest happens in events. */
+export async function upgrade(
+  context: UpgradeContext,
+  request: Request,
+  client: Client,
+): Promise<Response> {
   if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
     throw new ArqonError("not-a-websocket", "the Upgrade header is missing");
   }
   const protocol = chooseSubprotocol(offeredSubprotocols(request));
-  const release = context.counters.acquire(identity);
+  const caller: Caller = {
+    ...client,
+    connection_id: connectionId(context.random),
+    request_headers: policyHeaders(request.headers),
+  };
+  const release = context.counters.acquire(caller.identity);
   let upgraded: Deno.WebSocketUpgrade;
   try {
+    await context.overseer.onConnect(caller);
     upgraded = Deno.upgradeWebSocket(request, {
       ...(protocol === undefined ? {} : { protocol }),
       // The runtime pings after half of this and ends what stays silent for the other half.
@@ -57,9 +69,10 @@ export function upgrade(context: UpgradeContext, request: Request, identity: Ide
     });
   } catch (cause) {
     release();
+    if (cause instanceof ArqonError) throw cause;
     throw new ArqonError("not-a-websocket", "the handshake headers are not valid", { cause });
   }
-  attach(context, upgraded.socket, identity, protocol === TEXT, release);
+  attach(context, upgraded.socket, caller, protocol === TEXT, release);
   return upgraded.response;
 }
 
@@ -74,16 +87,15 @@ function chooseSubprotocol(offered: string[]): string | undefined {
 function attach(
   context: UpgradeContext,
   socket: WebSocket,
-  identity: Identity,
+  caller: Caller,
   text: boolean,
   release: () => void,
 ): void {
   const { config, stats, log } = context;
   socket.binaryType = "arraybuffer";
   const connection = new Connection({
-    id: connectionId(context.random),
     text,
-    identity,
+    caller,
     socket,
     limits: config.limits,
     stats,

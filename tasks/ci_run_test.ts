@@ -11,6 +11,7 @@ interface Answers {
   readonly test?: string;
   readonly external?: string;
   readonly install?: string;
+  readonly policies?: string;
 }
 
 const PASSES = "exit 0";
@@ -29,12 +30,15 @@ case "$*" in
 *" install "*) ${answers.install ?? PASSES} ;;
 *" task ok") ${answers.ok ?? PASSES} ;;
 *" task verify") ${answers.verify ?? PASSES} ;;
+*" task policies --check --strict") ${answers.policies ?? PASSES} ;;
 *" task test") ${answers.test ?? "echo '5 passed, 0 failed'"} ;;
 *" task test:external ../shared/data") ${answers.external ?? "echo '2 passed, 0 failed'"} ;;
 *) echo "unexpected: $*"; exit 9 ;;
 esac
 `;
     await Deno.writeTextFile(`${folder}/bin/npx`, npx, { mode: 0o755 });
+    // Whatever this machine lacks is not installed by a test.
+    await Deno.writeTextFile(`${folder}/bin/apt-get`, "#!/bin/sh\nexit 0\n", { mode: 0o755 });
     const { code, stdout } = await new Deno.Command("bash", {
       args: [`${folder}/main/.ci/run`],
       env: { PATH: `${folder}/bin:/usr/bin:/bin`, TMPDIR: folder },
@@ -65,6 +69,10 @@ Deno.test("CI counts the failed steps of a gate and still runs the tests", async
   const ok = "echo 'ok: FAILED 2 of 7 steps in 1.0 s: format, lint'; exit 1";
   const verify = "echo 'verify: FAILED 1 of 5 steps in 1.0 s: documents'; exit 1";
   assert.equal(await total({ ok, verify }), "1: 5 passed, 3 failed");
+});
+
+Deno.test("CI counts policies that are not what their sources give", async () => {
+  assert.equal(await total({ policies: "exit 1" }), "1: 5 passed, 1 failed");
 });
 
 Deno.test("CI counts one for what ends without a verdict", async () => {

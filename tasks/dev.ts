@@ -99,7 +99,15 @@ function permissions(options: DevBusOptions): string[] {
   const read = options.config_file === undefined
     ? `--allow-read=${[ROOT, ...write].join(",")}`
     : "--allow-read";
-  return ["--no-prompt", "--allow-net", read, `--allow-write=${write.join(",")}`];
+  return [
+    "--no-prompt",
+    // Policies run in workers without permissions; new ones are first compiled in a child process.
+    "--unstable-worker-options",
+    `--allow-run=${Deno.execPath()}`,
+    "--allow-net",
+    read,
+    `--allow-write=${write.join(",")}`,
+  ];
 }
 
 interface RunningBus {

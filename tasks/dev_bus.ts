@@ -120,7 +120,18 @@ async function startServers(config: Config): Promise<Servers> {
   registerSpineMetrics(spine, registry);
   const common = { config, spine, registry, now };
   const brain = await startBrain({ ...common, log: logOf("brain"), random: Math.random });
-  const shield = await startShield({ ...common, log, version, random, readTextFile, fetch });
+  const shield = await startShield({
+    ...common,
+    log,
+    version,
+    random,
+    monotonic_ms: () => performance.now(),
+    overseer_log: logOf("overseer"),
+    cores: navigator.hardwareConcurrency,
+    onFatal: (detail) => stopWith("dev", EXIT_FAILED, detail),
+    readTextFile,
+    fetch,
+  });
   const health = () => ({ checks: { ...shield.checks(), ...brain.health().checks } });
   return { shield, brain, spine, ops: opsHandler({ registry, health, now, log }), log };
 }

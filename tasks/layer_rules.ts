@@ -19,7 +19,18 @@ export interface Module {
   readonly imports: readonly Import[];
 }
 
-const EVERYTHING = ["proto", "shared", "shield", "brain", "sdk", "arq", "tasks", "tests", "bench"];
+const EVERYTHING = [
+  "proto",
+  "shared",
+  "shield",
+  "brain",
+  "sdk",
+  "arq",
+  "policies",
+  "tasks",
+  "tests",
+  "bench",
+];
 
 /** What each layer may import, itself included. A layer is the first folder of a path. */
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
@@ -28,7 +39,8 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   shield: ["proto", "shared", "shield"],
   brain: ["proto", "shared", "brain"],
   sdk: ["proto", "sdk"],
-  arq: ["proto", "shared", "shield", "brain", "sdk", "arq"],
+  arq: ["proto", "shared", "shield", "brain", "sdk", "arq", "policies"],
+  policies: ["proto", "shared", "shield", "policies"],
   tasks: EVERYTHING,
   tests: EVERYTHING,
   bench: EVERYTHING,

@@ -20,7 +20,8 @@ function permissions(): string[] {
     "--allow-read",
     `--allow-write=${writable.join(",")}`,
     "--allow-run",
-    "--allow-env=TSC_*,NODE_*,VSCODE_*",
+    "--unstable-worker-options",
+    "--allow-env=CI,TSC_*,NODE_*,VSCODE_*",
   ];
 }
 

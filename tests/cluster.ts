@@ -66,8 +66,16 @@ export async function startServer(
   const addresses = listeners.map((name) => `[${name}]\nhost = "127.0.0.1"\nport = 0\n`);
   await Deno.writeTextFile(file, addresses.join("") + config);
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", "--allow-net", `--allow-read`, `${ROOT}/${part}/main.ts`]
-      .concat(["--config", file]),
+    args: [
+      "run",
+      "--no-prompt",
+      ...(part === "shield" ? ["--unstable-worker-options", `--allow-run=${Deno.execPath()}`] : []),
+      "--allow-net",
+      "--allow-read",
+      `${ROOT}/${part}/main.ts`,
+      "--config",
+      file,
+    ],
     cwd: ROOT,
     stdin: "null",
     stdout: "null",

@@ -39,7 +39,8 @@ export const ERRORS = {
   "signature-required": {"number":47,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Messages to room {detail} must be signed"},
   "origin-not-allowed": {"number":48,"code":403,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Origin {detail} is not allowed"},
   "role-forbidden": {"number":49,"code":403,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"This needs role {detail}"},
-  "policy-rejected": {"number":50,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Message blocked by policy"},
+  "policy-rejected": {"number":50,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Message blocked by policy{detail}"},
+  "policy-fault": {"number":51,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Message blocked by policy{detail}"},
   "not-found": {"number":60,"code":404,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"No such path: {detail}"},
   "not-subscribed": {"number":61,"code":404,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Not subscribed to {detail}"},
   "method-not-allowed": {"number":62,"code":405,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Method not allowed: {detail}"},
@@ -66,6 +67,9 @@ export const ERRORS = {
   "connection-lost": {"number":121,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"The connection was lost: {detail}"},
   "connection-closed": {"number":122,"code":400,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"The connection is closed{detail}"},
   "answer-timeout": {"number":123,"code":408,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"No answer within {detail} ms"},
+  "invalid-policy": {"number":130,"code":400,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Not taken as a policy: {detail}"},
+  "policy-unknown": {"number":131,"code":404,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"No such policy: {detail}"},
+  "policy-conflict": {"number":132,"code":409,"outcome":"http","client":"back-off","close":0,"counted":false,"message":"The tenant's policies cannot be changed now: {detail}"},
 } as const;
 
 /** The closed union of refusal reasons. */

@@ -225,13 +225,31 @@ const PolicyLimits = z.strictObject({
   fail_closed: z.literal(true, {
     error: "expected true: a message whose policy cannot decide is always refused",
   }).default(true).describe("failures refuse the message; false is a start error"),
+  workers: z.int().min(1).max(256).optional().describe(
+    "threads that run policies; absent: one less than the cores, at least one",
+  ),
+  isolation: z.enum(["shared", "tenant"]).default("shared").describe(
+    'whether tenants share the threads or each has its own; with "tenant" at most 64 are busy at a time',
+  ),
+  queue_messages: count(1_024, 1_000_000, "messages of one tenant that wait for one thread"),
+  payload_bytes: z.int().min(1_024).max(16_777_216).default(262_144).describe(
+    "largest payload that a policy is given; a larger one is refused",
+  ),
+  fuel_per_second: count(
+    1_000_000,
+    1_000_000_000_000,
+    "fuel a second and tenant, burst: twice that; 1,000,000 is about half of a core",
+  ),
+  breaker_failures: count(5, 1_000_000, "failures in a row that cut off a module for its tenant"),
+  breaker_seconds: count(10, 86_400, "how long it stays cut off before one message may try it"),
+  instances: count(4_096, 4_096, "instances of all modules and tenants; the least used go first"),
 });
 
 const fraction = z.number().min(0).max(1);
 const Platform = z.strictObject({
   overseer: z.strictObject({
     enabled: z.boolean().default(true).describe("run WebAssembly policies"),
-    fuel_limit: count(10_000, 1_000_000_000, "fuel a call; 10,000 is about 5 ms"),
+    fuel_limit: count(10_000, 1_000_000, "fuel a call; 10,000 is about 5 ms"),
     memory_limit_pages: count(64, 65_536, "memory an instance, in 64 KiB pages"),
   }).prefault({}).describe("WebAssembly policies"),
   mirroring: z.strictObject({
@@ -289,7 +307,7 @@ export const ConfigSchema = z.strictObject({
   nats: Nats.optional().describe("NATS as the Spine"),
   auth: Auth.prefault({}).describe("tokens and signatures"),
   limits: Limits.prefault({}).describe("every limit"),
-  policy: PolicyLimits.prefault({}).describe("policy deadlines"),
+  policy: PolicyLimits.prefault({}).describe("how policies run"),
   platform: Platform.prefault({}).describe("parts that can be switched off"),
   brain: Brain.prefault({}).describe("the Brain"),
   log: Log.prefault({}).describe("logging"),

@@ -15,6 +15,9 @@ const HEADER_NAME = /^[!-9;-~]+$/;
 const HEADER_VALUE = /^(?:[^\p{Cc}\s](?:[^\p{Cc}]*[^\p{Cc}\s])?)?$/u;
 /** Longest subject in bytes; NATS' own control line ends at 4 KiB. */
 const SUBJECT_BYTES = 1_024;
+/** Largest object of an object store, in bytes: four times what a policy module may have. */
+export const OBJECT_BYTES_MAX = 4_194_304;
+const OBJECT_NAME = /^[A-Za-z0-9_.=-]{1,128}$/;
 const encoder = new TextEncoder();
 
 /** Throws TypeError unless `subject` is one exact subject (design.md 3: checked again at run time). */
@@ -60,4 +63,11 @@ export function headerBytes(headers: SpineHeaders | undefined): number {
 export function assertSize(size_bytes: number, max: number): void {
   if (size_bytes <= max) return;
   throw new ArqonError("message-too-large", `${size_bytes} bytes; the Spine carries ${max}`);
+}
+
+/** Throws TypeError unless `name` can name an object. */
+export function assertObjectName(name: string): void {
+  if (!OBJECT_NAME.test(name)) {
+    throw new TypeError(`not an object name: ${JSON.stringify(name.slice(0, 64))}`);
+  }
 }

@@ -3,6 +3,7 @@ import { createLogger } from "../log.ts";
 import type { Case } from "./conformance.ts";
 import { KV_CASES } from "./conformance_kv.ts";
 import { MESSAGE_CASES } from "./conformance_messages.ts";
+import { OBJECT_CASES } from "./conformance_objects.ts";
 import { openEmbedded } from "./embedded.ts";
 import { ConfigSchema } from "../config/schema.ts";
 import { openSpine } from "./open.ts";
@@ -33,8 +34,8 @@ function embedded(engine: string, cases: readonly Case[], data_dir?: string): vo
 const folder = Deno.makeTempDirSync({ prefix: "arqon-spine-" });
 Deno.test.afterAll(() => Deno.removeSync(folder, { recursive: true }));
 
-embedded("embedded", [...MESSAGE_CASES, ...KV_CASES]);
-embedded("embedded on disk", KV_CASES, folder);
+embedded("embedded", [...MESSAGE_CASES, ...KV_CASES, ...OBJECT_CASES]);
+embedded("embedded on disk", [...KV_CASES, ...OBJECT_CASES], folder);
 
 /** Two connections to one server, which all cases share. */
 function nats(cases: readonly Case[]): void {
@@ -56,4 +57,4 @@ function nats(cases: readonly Case[]): void {
   });
 }
 
-nats([...MESSAGE_CASES, ...KV_CASES]);
+nats([...MESSAGE_CASES, ...KV_CASES, ...OBJECT_CASES]);

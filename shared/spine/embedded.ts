@@ -9,10 +9,12 @@ import type { Subject, SubjectPattern } from "../subject.ts";
 import { assertPattern, assertQueue, assertSize, assertSubject, headerBytes } from "./check.ts";
 import { EmbeddedKv, openStore } from "./embedded_kv.ts";
 import type { KvStore } from "./embedded_kv.ts";
+import { EmbeddedObjects } from "./embedded_objects.ts";
 import { assertBucket } from "./kv_key.ts";
 import { Listeners } from "./listeners.ts";
 import type {
   KeyValue,
+  ObjectStore,
   RequestOptions,
   Spine,
   SpineEvent,
@@ -194,6 +196,13 @@ class EmbeddedSpine implements Spine {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  // deno-lint-ignore require-await -- answers with a promise, also when it throws
+  async objects(bucket: string): Promise<ObjectStore> {
+    this.#assertConnected();
+    assertBucket(bucket);
+    return new EmbeddedObjects(bucket, this.#store.objects, () => this.#assertConnected());
   }
 
   drain(): Promise<void> {

@@ -8,6 +8,8 @@ import type { StatementSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../log.ts";
 import { assertSize } from "./check.ts";
+import { OBJECT_SCHEMA, objectTable } from "./embedded_objects.ts";
+import type { ObjectTable } from "./embedded_objects.ts";
 import { decodeKey, encodeKey, encodePrefix, isBelow } from "./kv_key.ts";
 import type { KeyValue, KvChange, KvEntry, KvKey, KvWatch } from "./spine.ts";
 import type { Turns } from "./turns.ts";
@@ -17,7 +19,8 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS entry (
     bucket TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, revision INTEGER NOT NULL,
     PRIMARY KEY (bucket, key)
-  ) STRICT, WITHOUT ROWID;`;
+  ) STRICT, WITHOUT ROWID;
+  ${OBJECT_SCHEMA}`;
 
 interface StoredEntry {
   readonly key: string;
@@ -34,6 +37,8 @@ export interface KvStore {
   /** Returns the new revision. */
   put(bucket: string, key: string, value: Uint8Array): number;
   remove(bucket: string, key: string): number;
+  /** The objects, in the same file. */
+  readonly objects: ObjectTable;
   close(): void;
 }
 
@@ -125,6 +130,7 @@ export function openStore(data_dir: string | undefined): KvStore {
     put: (bucket, key, value) =>
       write(bucket, (revision) => void statements.put.run(bucket, key, value, revision)),
     remove: (bucket, key) => write(bucket, () => void statements.remove.run(bucket, key)),
+    objects: objectTable(database),
     close: () => database.close(),
   };
 }

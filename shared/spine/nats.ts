@@ -16,8 +16,10 @@ import { Flusher } from "./nats_flush.ts";
 import { openNatsKv } from "./nats_kv.ts";
 import type { NatsKv } from "./nats_kv.ts";
 import { Link } from "./nats_link.ts";
+import { openNatsObjects } from "./nats_objects.ts";
 import type {
   KeyValue,
+  ObjectStore,
   RequestOptions,
   Spine,
   SpineEvent,
@@ -168,6 +170,12 @@ class NatsSpine implements Spine {
       this.#buckets.delete(bucket);
       throw error;
     }
+  }
+
+  async objects(bucket: string): Promise<ObjectStore> {
+    this.#link.assertConnected();
+    assertBucket(bucket);
+    return await openNatsObjects(this.#link, bucket);
   }
 
   drain(): Promise<void> {

@@ -15,16 +15,15 @@ import {
   StorageType,
 } from "@nats-io/jetstream";
 import type { JetStreamClient, JetStreamManager, StreamConfig } from "@nats-io/jetstream";
-import { errors, headers, nanos } from "@nats-io/transport-deno";
+import { headers, nanos } from "@nats-io/transport-deno";
 import type { MsgHdrs } from "@nats-io/transport-deno";
 import type { Link } from "./nats_link.ts";
+import { apiCode, isStreamMissing, isUnheard, persist } from "./nats_persist.ts";
 
 /** Bytes of the nonce before every stored value. */
 export const NONCE_BYTES = 16;
 /** How long a deletion stays visible to those who were away, as NATS writes durations. */
 const MARKER_TTL = "24h";
-/** Pause before what failed in passing is tried again. */
-const RETRY_MS = 50;
 const OPERATION = "KV-Operation";
 /** JetStream's error code; nats.js does not name it. */
 const WRONG_LAST_MESSAGE_ID = 10070;
@@ -56,10 +55,6 @@ export function unframe(payload: Uint8Array): { nonce: Uint8Array; value: Uint8A
   return { nonce: own.slice(0, NONCE_BYTES), value: own.slice(NONCE_BYTES) };
 }
 
-function apiCode(error: unknown): number {
-  return error instanceof JetStreamApiError ? error.code : 0;
-}
-
 function isWrongSequence(error: unknown): boolean {
   const code = apiCode(error);
   return code === JetStreamApiCodes.StreamWrongLastSequence ||
@@ -71,21 +66,11 @@ function isRefusal(error: unknown): boolean {
   return error instanceof JetStreamApiError || isUnheard(error);
 }
 
-function isUnheard(error: unknown): boolean {
-  for (let at = error; at instanceof Error; at = at.cause) {
-    if (at instanceof errors.NoRespondersError) return true;
-  }
-  return false;
-}
-
-function isMissing(error: unknown): boolean {
-  return apiCode(error) === JetStreamApiCodes.StreamNotFound || isUnheard(error);
-}
-
 /** One bucket's stream. */
 export class Bucket {
   readonly link: Link;
   readonly stream: string;
+  readonly what: string;
   readonly #name: string;
   readonly #js: JetStreamClient;
   readonly #manager: Promise<JetStreamManager>;
@@ -94,6 +79,7 @@ export class Bucket {
     this.link = link;
     this.#name = name;
     this.stream = `KV_${name}`;
+    this.what = `bucket ${name}`;
     const options = { timeout: Math.max(1, link.request_timeout_ms / 2) };
     this.#js = jetstream(link.connection, options);
     this.#manager = jetstreamManager(link.connection, { ...options, checkAPI: false });
@@ -122,7 +108,7 @@ export class Bucket {
       if (config.allow_direct === false && config.allow_msg_ttl === true) return;
       await streams.update(this.stream, { allow_direct: false, allow_msg_ttl: true });
     } catch (error) {
-      if (apiCode(error) !== JetStreamApiCodes.StreamNotFound) throw error;
+      if (!isStreamMissing(error)) throw error;
       await streams.add(wanted);
     }
   }
@@ -171,39 +157,9 @@ export class Bucket {
     throw new ArqonError("spine-unavailable", "a write has an unknown outcome; read the key");
   }
 
-  /**
-   * Runs `attempt` until it answers; whatever it throws is taken to pass. Rejects with
-   * `spine-unavailable` at once when the connection is down at the start, and when
-   * `request_timeout_ms` have passed.
-   */
-  async persist<T>(attempt: (timeout_ms: number) => Promise<T>): Promise<T> {
-    const { link } = this;
-    link.assertConnected();
-    const deadline_ms = link.now() + link.request_timeout_ms;
-    const left = () => deadline_ms - link.now();
-    for (;;) {
-      if (!await link.connected(left())) throw link.unavailable();
-      let problem: unknown;
-      try {
-        return await link.guard(attempt(Math.max(1, left() / 2)));
-      } catch (error) {
-        problem = error;
-      }
-      if (left() <= RETRY_MS) throw this.#failure(problem);
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-      // A server that lost its store, or is still starting: if this fails, so does the next attempt.
-      if (isMissing(problem)) await link.guard(this.ensure()).catch(() => {});
-    }
-  }
-
-  #failure(cause: unknown): ArqonError {
-    if (cause instanceof ArqonError) return cause;
-    const why = isUnheard(cause)
-      ? "JetStream does not answer; is it enabled?"
-      : cause instanceof Error
-      ? cause.message
-      : String(cause);
-    return new ArqonError("spine-unavailable", `bucket ${this.#name}: ${why}`, { cause });
+  /** As `persist` of `nats_persist.ts`, for this bucket. */
+  persist<T>(attempt: (timeout_ms: number) => Promise<T>): Promise<T> {
+    return persist(this, attempt);
   }
 
   async #last(storedKey: string): Promise<Stored | undefined> {

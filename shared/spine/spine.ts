@@ -97,6 +97,9 @@ export interface Spine {
   /** Opens, and if need be creates, a key-value bucket. Name: `[A-Z0-9_]+`. */
   keyValue(bucket: string): Promise<KeyValue>;
 
+  /** Opens, and if need be creates, a store of larger objects. Name: `[A-Z0-9_]+`. */
+  objects(bucket: string): Promise<ObjectStore>;
+
   /** Stops taking new work, delivers what is under way, then closes. Idempotent. */
   drain(): Promise<void>;
 }
@@ -146,4 +149,25 @@ export interface KeyValue {
    * delete.
    */
   watch(prefix: KvKey, onChange: (change: KvChange) => void): KvWatch;
+}
+
+/**
+ * A bucket of named byte strings that do not fit into a key-value value. A name is 1 to 128 of
+ * `[A-Za-z0-9_.=-]` (TypeError otherwise). No revisions: who needs them names objects by content.
+ */
+export interface ObjectStore {
+  /** Largest object in bytes. */
+  readonly object_bytes_max: number;
+  /**
+   * Stores a copy under the name; last write wins, and until it is complete readers get what was there
+   * before. Throws `message-too-large` over `object_bytes_max`.
+   */
+  put(name: string, bytes: Uint8Array): Promise<void>;
+  /**
+   * The whole object, or undefined when there is none. Its digest has been checked: bytes that are
+   * not those that were put reject with `internal`.
+   */
+  get(name: string): Promise<Uint8Array | undefined>;
+  /** Deleting nothing is fine. */
+  delete(name: string): Promise<void>;
 }

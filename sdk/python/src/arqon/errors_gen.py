@@ -61,6 +61,7 @@ Reason = Literal[
     "origin-not-allowed",
     "role-forbidden",
     "policy-rejected",
+    "policy-fault",
     "not-found",
     "not-subscribed",
     "method-not-allowed",
@@ -87,6 +88,9 @@ Reason = Literal[
     "connection-lost",
     "connection-closed",
     "answer-timeout",
+    "invalid-policy",
+    "policy-unknown",
+    "policy-conflict",
 ]
 
 ERRORS: Final[dict[str, ErrorEntry]] = {
@@ -392,7 +396,15 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "Message blocked by policy",
+        "Message blocked by policy{detail}",
+    ),
+    "policy-fault": ErrorEntry(
+        51,
+        503,
+        "reply",
+        "back-off",
+        0,
+        "Message blocked by policy{detail}",
     ),
     "not-found": ErrorEntry(
         60,
@@ -601,6 +613,30 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "back-off",
         0,
         "No answer within {detail} ms",
+    ),
+    "invalid-policy": ErrorEntry(
+        130,
+        400,
+        "http",
+        "never-retry",
+        0,
+        "Not taken as a policy: {detail}",
+    ),
+    "policy-unknown": ErrorEntry(
+        131,
+        404,
+        "http",
+        "never-retry",
+        0,
+        "No such policy: {detail}",
+    ),
+    "policy-conflict": ErrorEntry(
+        132,
+        409,
+        "http",
+        "back-off",
+        0,
+        "The tenant's policies cannot be changed now: {detail}",
     ),
 }
 

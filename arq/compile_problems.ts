@@ -1,0 +1,67 @@
+/**
+ * What the AssemblyScript compiler says about a policy, as problems with file, line and column in the
+ * author's own files. Pure. The compiler's text is the input; what of it is no problem of a known form
+ * is for the caller to show as it is.
+ */
+
+/** One thing that is wrong. */
+export interface CompileProblem {
+  /** As the author names it; for the compiler's own library its name there. */
+  readonly file: string;
+  /** Lines and columns start at 1. */
+  readonly line: number;
+  readonly column: number;
+  /** The compiler's number of the problem, for example TS2339. */
+  readonly code: string;
+  readonly message: string;
+  /** The line of the source and what is marked of it; "" when the compiler shows none. */
+  readonly excerpt: string;
+}
+
+/** Where the compiler's `policy/` and `sdk/` are for the author. */
+export interface SourceFolders {
+  /** Both end in a slash, or are empty. */
+  readonly policy: string;
+  readonly sdk: string;
+}
+
+const HEAD = /^ERROR ([A-Z]+\d+): (.*)$/;
+const PLACE = /^ +└─ in (.+)\((\d+),(\d+)\)$/;
+const EXCERPT = /^ *\d* │ /;
+/** "File not found". */
+const NOT_FOUND = "TS6054";
+
+function authorPath(path: string, folders: SourceFolders): string {
+  if (path.startsWith("policy/")) return folders.policy + path.slice("policy/".length);
+  if (path.startsWith("sdk/")) return folders.sdk + path.slice("sdk/".length);
+  return path;
+}
+
+function messageOf(code: string, text: string, folders: SourceFolders): string {
+  if (code !== NOT_FOUND) return text;
+  const [, path = ""] = /'([^']*)'/.exec(text) ?? [];
+  if (path.startsWith("policy/")) return text.replace(path, authorPath(path, folders));
+  return `${text} A policy imports "@arqon/policy" and what is in its own folder or below it.`;
+}
+
+/** One block of the compiler's text; undefined when it is none of a problem with a place. */
+function problemOf(block: string, folders: SourceFolders): CompileProblem | undefined {
+  const [head = "", ...lines] = block.split("\n");
+  const [, code, text] = HEAD.exec(head) ?? [];
+  const at = lines.findIndex((line) => PLACE.test(line));
+  const [, path, line, column] = PLACE.exec(lines[at] ?? "") ?? [];
+  if (code === undefined || text === undefined || path === undefined) return undefined;
+  return {
+    file: authorPath(path, folders),
+    line: Number(line),
+    column: Number(column),
+    code,
+    message: messageOf(code, text, folders),
+    excerpt: lines.slice(0, at).filter((one) => EXCERPT.test(one)).join("\n"),
+  };
+}
+
+/** The problems in the compiler's text, in its order; empty when it says something else. */
+export function compileProblems(text: string, folders: SourceFolders): readonly CompileProblem[] {
+  return text.split(/\n\n+/).flatMap((block) => problemOf(block, folders) ?? []);
+}

@@ -1,0 +1,69 @@
+/**
+ * What the command definitions share: how options are parsed, which ones every command has that talks
+ * to a bus, and how a command is run. Knows commander, and no command.
+ */
+import type { Command } from "commander";
+import { InvalidArgumentError } from "commander";
+import { idProblem } from "@arqon/proto";
+import { CommandError } from "./exit.ts";
+import type { Io } from "./io.ts";
+
+/** Commander wants its own error for a bad value, so that it can name the option. */
+export function value<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      throw new InvalidArgumentError(`\n${error.message}${error.hint ? `\n${error.hint}` : ""}`);
+    }
+  };
+}
+
+/** A number above 0 and at most `max`; `what` says so to people. */
+export function positive(what: string, whole: boolean, max: number): (text: string) => number {
+  return (text) => {
+    const number = Number(text);
+    const fits = text.trim() !== "" && number > 0 && number <= max;
+    if (fits && (!whole || Number.isInteger(number))) return number;
+    throw new InvalidArgumentError(`Expected ${what}.`);
+  };
+}
+
+/** An id: of a room, a tenant, a policy; `what` says so to people. */
+export function id(what: string): (text: string) => string {
+  return (text) => {
+    const problem = idProblem(text);
+    if (problem === undefined) return text;
+    throw new InvalidArgumentError(`Not a ${what}: ${problem}.`);
+  };
+}
+
+/** A room id. */
+export const room = id("room");
+
+/** What a policy decides about, as the options name it. */
+export const HOOKS = ["on_connect", "on_subscribe", "on_message"];
+
+/** The examples at the end of a command's help. */
+export const examples = (...lines: string[]) =>
+  `\nExamples:\n${lines.map((line) => `  ${line}\n`).join("")}`;
+
+/** Adds the options of `ConnectionFlags`. */
+export function withConnection(command: Command): Command {
+  return command
+    .option(
+      "--url <url>",
+      "the bus, for example ws://127.0.0.1:4000 (default: the running dev bus)",
+    )
+    .option("--ops-url <url>", "its ops listener, for example http://127.0.0.1:4001")
+    .option("--admin-url <url>", "its admin listener, for example http://127.0.0.1:4002")
+    .option("--token <jwt>", "the token (default: one made with the dev bus's key)")
+    .option("--token-file <file>", "read the token from a file; keeps it out of the process list");
+}
+
+/** Commander's options are what the definitions above make them; the types are checked there. */
+// deno-lint-ignore no-explicit-any
+export type Action = (io: Io, flags: any, operands: readonly unknown[]) => Promise<number>;
+/** Makes of an action what commander calls. */
+export type Run = (action: Action) => (...args: unknown[]) => Promise<void>;

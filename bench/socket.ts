@@ -1,0 +1,172 @@
+/**
+ * A WebSocket client for generating load: binary frames only, no fragments, no extensions. It exists
+ * because Deno's own client writes a body above 1 KiB behind its header in two writes without
+ * TCP_NODELAY, so that Nagle's algorithm and delayed acknowledgements hold each for some 44 ms.
+ */
+
+/** A connected socket. */
+export interface LoadSocket {
+  /** One binary frame; queued when the kernel takes no more. */
+  send(body: Uint8Array): void;
+  /** Called for each binary frame, in order; the bytes are good until it returns. */
+  onmessage: (body: Uint8Array) => void;
+  close(): void;
+}
+
+const BINARY = 0x82;
+const CLOSE = 0x88;
+const PING = 0x89;
+const PONG = 0x8a;
+const MASKED = 0x80;
+const BUFFER_BYTES = 262_144;
+
+/** A client's frame; the mask is 0, with which masking changes nothing. */
+function clientFrame(opcode: number, body: Uint8Array): Uint8Array {
+  const long = body.length > 125;
+  if (body.length > 0xffff) throw new RangeError("a body has at most 64 KiB");
+  const head = long
+    ? [opcode, MASKED | 126, body.length >> 8, body.length & 0xff]
+    : [opcode, MASKED | body.length];
+  const frame = new Uint8Array(head.length + 4 + body.length);
+  frame.set(head);
+  frame.set(body, head.length + 4);
+  return frame;
+}
+
+/** Where a frame's body begins and ends; undefined while it is not whole. */
+function frameAt(
+  buffer: Uint8Array,
+  at: number,
+  end: number,
+): [start: number, end: number] | undefined {
+  if (end - at < 2) return undefined;
+  const short = buffer[at + 1]! & 0x7f;
+  const extra = short === 126 ? 2 : short === 127 ? 8 : 0;
+  const start = at + 2 + extra;
+  if (end < start) return undefined;
+  let size_bytes = extra === 0 ? short : 0;
+  for (let index = at + 2; index < start; index++) size_bytes = size_bytes * 256 + buffer[index]!;
+  return start + size_bytes <= end ? [start, start + size_bytes] : undefined;
+}
+
+function request(url: URL, protocols: readonly string[]): Uint8Array {
+  const lines = [
+    `GET ${url.pathname} HTTP/1.1`,
+    `Host: ${url.host}`,
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    `Sec-WebSocket-Key: ${crypto.getRandomValues(new Uint8Array(16)).toBase64()}`,
+    "Sec-WebSocket-Version: 13",
+    ...(protocols.length === 0 ? [] : [`Sec-WebSocket-Protocol: ${protocols.join(", ")}`]),
+  ];
+  return new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`);
+}
+
+/** Bytes that arrived, of which the front is taken frame by frame. */
+class Incoming {
+  #buffer = new Uint8Array(BUFFER_BYTES);
+  #end = 0;
+
+  async read(connection: Deno.Conn): Promise<boolean> {
+    if (this.#end === this.#buffer.length) {
+      const larger = new Uint8Array(this.#end * 2);
+      larger.set(this.#buffer);
+      this.#buffer = larger;
+    }
+    const count = await connection.read(this.#buffer.subarray(this.#end));
+    this.#end += count ?? 0;
+    return count !== null;
+  }
+
+  /** The answer's head as text once it is whole; takes it. */
+  takeHead(): string | undefined {
+    const text = new TextDecoder("latin1").decode(this.#buffer.subarray(0, this.#end));
+    const end = text.indexOf("\r\n\r\n");
+    if (end < 0) return undefined;
+    this.#drop(end + 4);
+    return text.slice(0, end);
+  }
+
+  takeFrames(onFrame: (opcode: number, body: Uint8Array) => void): void {
+    let at = 0;
+    for (;;) {
+      const found = frameAt(this.#buffer, at, this.#end);
+      if (found === undefined) break;
+      onFrame(this.#buffer[at]!, this.#buffer.subarray(...found));
+      at = found[1];
+    }
+    this.#drop(at);
+  }
+
+  #drop(count: number): void {
+    this.#buffer.copyWithin(0, count, this.#end);
+    this.#end -= count;
+  }
+}
+
+function writer(connection: Deno.Conn): (frame: Uint8Array) => void {
+  let waiting: Uint8Array[] = [];
+  let writing = false;
+  const drain = async () => {
+    writing = true;
+    while (waiting.length > 0) {
+      const bytes = waiting.length === 1 ? waiting[0]! : joined(waiting);
+      waiting = [];
+      for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
+    }
+    writing = false;
+  };
+  return (frame) => {
+    waiting.push(frame);
+    // A connection that has ended shows in what does not come back.
+    if (!writing) drain().catch(() => {});
+  };
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** Connects to a `ws:` URL. Rejects with the status line when the upgrade is refused. */
+export async function connectSocket(
+  address: string,
+  protocols: readonly string[] = [],
+): Promise<LoadSocket> {
+  const url = new URL(address);
+  const connection = await Deno.connect({ hostname: url.hostname, port: Number(url.port) });
+  connection.setNoDelay(true);
+  const write = writer(connection);
+  const incoming = new Incoming();
+  write(request(url, protocols));
+  let head: string | undefined;
+  while (head === undefined && await incoming.read(connection)) head = incoming.takeHead();
+  const status = head?.split("\r\n", 1)[0] ?? "it ended";
+  if (!status.startsWith("HTTP/1.1 101")) throw new Error(`no WebSocket at ${address}: ${status}`);
+  let closed = false;
+  const socket: LoadSocket = {
+    onmessage: () => {},
+    send: (body) => write(clientFrame(BINARY, body)),
+    close() {
+      if (closed) return;
+      closed = true;
+      connection.close();
+    },
+  };
+  const onFrame = (opcode: number, body: Uint8Array) => {
+    if (opcode === BINARY) socket.onmessage(body);
+    else if (opcode === PING) write(clientFrame(PONG, body));
+    else if (opcode === CLOSE) socket.close();
+  };
+  const listen = async () => {
+    do incoming.takeFrames(onFrame); while (!closed && await incoming.read(connection));
+  };
+  // Reading ends with an error when the socket is closed here, or by the other side.
+  listen().catch(() => socket.close());
+  return socket;
+}

@@ -1,0 +1,147 @@
+/**
+ * What the compiler makes of a policy: hooks, state, and errors that say what is wrong.
+ */
+import assert from "node:assert/strict";
+import { startPolicy } from "../testing/guest_host.ts";
+import { compilePolicy, PolicyCompileError } from "./assemblyscript.ts";
+
+const SDK = new URL("../sdk/", import.meta.url);
+
+/** Compiles `policy.ts` and the files beside it. */
+function compile(text: string, others: Readonly<Record<string, string>> = {}) {
+  const files: Record<string, string> = { ...others, "policy/policy.ts": text };
+  const readFile = async (path: string) =>
+    path.startsWith("sdk/")
+      ? await Deno.readTextFile(new URL(path.slice("sdk/".length), SDK))
+      : files[path];
+  return compilePolicy({ entry: "policy.ts", readFile });
+}
+
+const refusalOf = async (text: string) => {
+  const error = await compile(text).then(() => undefined, (cause) => cause);
+  assert.ok(error instanceof PolicyCompileError, String(error));
+  return error.message;
+};
+
+Deno.test("a policy is one statement, and its words are matched", async () => {
+  const policy = startPolicy(
+    await compile(`
+      import { allow, onMessage, reject } from "@arqon/policy";
+      onMessage((m) => m.text.includes("malware") ? reject("no malware, please") : allow());
+    `),
+  );
+  assert.equal(policy({ payload: "hello" }).allowed, true);
+  const { code, reason } = policy({ payload: "some malware" });
+  assert.deepEqual({ code, reason }, { code: 403, reason: "no malware, please" });
+});
+
+Deno.test("state of the policy lives from call to call, through refusals", async () => {
+  const policy = startPolicy(
+    await compile(`
+      import { allow, onMessage, reject } from "@arqon/policy";
+      const seen = new Map<string, i32>();
+      onMessage((m) => {
+        const count = (seen.has(m.user) ? seen.get(m.user) : 0) + 1;
+        seen.set(m.user, count);
+        return count % 2 == 0 ? reject(m.user + " " + count.toString(), 429) : allow();
+      });
+    `),
+  );
+  const send = (user: string) => policy({ headers: { "x-arqon-user": user } });
+  assert.deepEqual([1, 2, 3].map(() => send("ann").allowed), [true, false, true]);
+  assert.equal(send("bob").allowed, true);
+  assert.deepEqual([send("ann").reason, send("bob").reason], ["ann 4", "bob 2"]);
+});
+
+Deno.test("a policy reads headers and claims, adds headers and logs", async () => {
+  const policy = startPolicy(
+    await compile(`
+      import { allow, info, onMessage, onSubscribe, reject, warn } from "@arqon/policy";
+      onMessage((m) => {
+        const plan = m.claim("plan");
+        info("plan " + (plan === null ? "none" : plan) + " in " + m.room + " of " + m.tenant);
+        if (m.header("X-None") !== null) return reject("no");
+        m.addHeader("x-plan", plan === null ? "" : plan);
+        return allow();
+      });
+      onSubscribe((r) => {
+        warn(r.remoteIp);
+        return r.room == "secret" ? reject("not here", 404) : allow();
+      });
+    `),
+  );
+  const message = policy({
+    headers: { "x-arqon-room": "lobby", "x-arqon-tenant": "acme" },
+    claims: { plan: "größer" },
+  });
+  assert.deepEqual(message.logs, [{ level: 1, message: "plan größer in lobby of acme" }]);
+  assert.deepEqual(message.added_headers, [["x-plan", "größer"]]);
+  const headers = { "x-arqon-room": "secret", "x-arqon-remote-ip": "::1" };
+  const subscription = policy({ hook: "on_subscribe", headers });
+  assert.equal(subscription.code, 404);
+  assert.deepEqual(subscription.logs, [{ level: 2, message: "::1" }]);
+});
+
+Deno.test("only hooks with a handler are exported, and nothing else but memory and arqon_alloc", async () => {
+  const bytes = await compile(`
+    import { allow, onConnect } from "@arqon/policy";
+    export function extra(): void {}
+    onConnect((_r) => allow());
+  `);
+  const module = new WebAssembly.Module(bytes);
+  const names = WebAssembly.Module.exports(module).map(({ name }) => name).sort();
+  assert.deepEqual(names, ["arqon_alloc", "arqon_on_connect", "memory"]);
+  assert.deepEqual(WebAssembly.Module.imports(module).map((entry) => entry.module), []);
+});
+
+Deno.test("a policy that fails traps, and imports nothing for it", async () => {
+  const policy = startPolicy(
+    await compile(`
+      import { allow, onMessage } from "@arqon/policy";
+      onMessage((m) => m.bytes[4] == 0 ? allow() : allow());
+    `),
+  );
+  const { allowed, fault, broken } = policy({ payload: "four" });
+  assert.deepEqual({ allowed, fault, broken }, { allowed: false, fault: "trap", broken: true });
+});
+
+Deno.test("the same sources give the same bytes, whichever way they name the SDK", async () => {
+  const text = (sdk: string) =>
+    `import { allow, onMessage } from "${sdk}";\nonMessage((_m) => allow());\n`;
+  const [first, again, relative] = await Promise.all(
+    ["@arqon/policy", "@arqon/policy", "../sdk/mod.ts"].map((sdk) => compile(text(sdk))),
+  );
+  assert.deepEqual(again, first);
+  assert.deepEqual(relative, first);
+});
+
+Deno.test("a policy may have files beside its own", async () => {
+  const bytes = await compile(
+    'import { judge } from "./parts/judge.ts";\nimport { onMessage } from "@arqon/policy";\n' +
+      "onMessage(judge);\n",
+    {
+      "policy/parts/judge.ts": 'import { Message, reject, Verdict } from "@arqon/policy";\n' +
+        'export function judge(_m: Message): Verdict {\n  return reject("never");\n}\n',
+    },
+  );
+  assert.equal(startPolicy(bytes)({}).reason, "never");
+});
+
+Deno.test("what does not compile is refused with file and line", async () => {
+  const message = await refusalOf(
+    'import { onMessage } from "@arqon/policy";\nonMessage((m) => m.texts.length);\n',
+  );
+  assert.match(message, /Property 'texts' does not exist/);
+  assert.match(message, /policy\/policy\.ts\(2,\d+\)/);
+});
+
+Deno.test("a policy without a handler is refused", async () => {
+  assert.match(await refusalOf("export const nothing = 1;\n"), /registers no handler/);
+});
+
+Deno.test("a policy reads no file outside of its folder", async () => {
+  assert.match(
+    await refusalOf('import { x } from "../../secret.ts";\nexport const y = x;\n'),
+    /not found/,
+  );
+});

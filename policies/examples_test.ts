@@ -1,0 +1,181 @@
+/**
+ * What each of the AssemblyScript examples decides, run as the Shield runs it. The bad words have
+ * their own test.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { decodePolicy } from "../shield/policy/meter.ts";
+import { BAD_WORDS } from "./testing/word_cases.ts";
+import { readPolicy, startExample } from "./testing/guest_host.ts";
+
+const EXAMPLES = [...BAD_WORDS, "block_header", "content_size", "json_redaction", "rate_limit"];
+const JSON_TYPE = { "x-arqon-content-type": "application/json" };
+
+Deno.test("every built example is a policy without a start section and with one hook", async () => {
+  for (const name of EXAMPLES) {
+    const bytes = await readPolicy(name);
+    assert.ok(bytes.length < 65_536, `${name}: ${bytes.length} bytes`);
+    const module = decodePolicy(bytes);
+    assert.equal(module.start, undefined, name);
+    assert.ok(module.imports.every((entry) => entry.module === "arqon_host_v1"), name);
+    const functions = module.exports.filter(({ kind }) => kind === "function");
+    const hook = name === "block_header" ? "arqon_on_connect" : "arqon_on_message";
+    assert.deepEqual(functions.map((entry) => entry.name).sort(), ["arqon_alloc", hook], name);
+  }
+});
+
+Deno.test("block_header refuses a connection with X-Block-Me, whatever its value", async () => {
+  const policy = await startExample("block_header");
+  for (const value of ["1", "", "no"]) {
+    const { allowed, code, reason } = policy({
+      hook: "on_connect",
+      headers: { "x-block-me": value },
+    });
+    assert.deepEqual({ allowed, code, reason }, {
+      allowed: false,
+      code: 403,
+      reason: "X-Block-Me is set",
+    });
+  }
+  assert.equal(policy({ hook: "on_connect", headers: { "x-block-you": "1" } }).allowed, true);
+});
+
+Deno.test("json_redaction refuses a secret that is not redacted, at any depth", async () => {
+  const policy = await startExample("json_redaction");
+  const judge = (payload: string) => policy({ headers: JSON_TYPE, payload }).code;
+  const refused = [
+    '{"password":"hunter2"}',
+    '{"Password":"hunter2"}',
+    '{"pass\\u0077ord":"hunter2"}',
+    '{"user":{"cards":[{"card_number":4111111111111111}]}}',
+    '[[{"ssn":"1"}]]',
+    '{"cvv":{"value":"***"}}',
+    '{"iban":["***"]}',
+    '{"password":"***","secret":false}',
+    '{"password":"***","password":"x"}',
+  ];
+  for (const payload of refused) assert.equal(judge(payload), 422, payload);
+  const passed = [
+    '{"password":"***"}',
+    '{"password":null,"ssn":""}',
+    '{"text":"my password is hunter2"}',
+    "[1,2,3]",
+    '"password"',
+  ];
+  for (const payload of passed) assert.equal(judge(payload), 0, payload);
+  assert.equal(
+    policy({ headers: JSON_TYPE, payload: '{"secret":1}' }).reason,
+    'the field "secret" is not redacted',
+  );
+});
+
+Deno.test("json_redaction looks at JSON types only, with parameters and suffixes", async () => {
+  const policy = await startExample("json_redaction");
+  const payload = '{"password":"x"}';
+  const judge = (type: string) =>
+    policy({ headers: { "x-arqon-content-type": type }, payload }).code;
+  for (
+    const type of ["application/json", "Application/JSON; charset=utf-8", "application/a+json"]
+  ) {
+    assert.equal(judge(type), 422, type);
+  }
+  for (const type of ["text/plain", "", "application/jsonx"]) assert.equal(judge(type), 0, type);
+});
+
+Deno.test("json_redaction fails on exactly what JSON.parse fails on", async () => {
+  const policy = await startExample("json_redaction");
+  const parses = (text: string) => {
+    try {
+      JSON.parse(text);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const compare = (payload: string) => {
+    const { code, detail } = policy({ headers: JSON_TYPE, payload });
+    assert.equal(code, parses(payload) ? 0 : 400, `${payload} ${detail}`);
+  };
+  const scraps = fc.array(
+    fc.constantFrom(
+      ...'{}[],:"\\u01e-+. \n\ttfn',
+      "true",
+      "null",
+      '"a"',
+      "\\n",
+      "12",
+      "1.5e3",
+      "-0",
+    ),
+    { maxLength: 12 },
+  );
+  fc.assert(fc.property(scraps, (pieces) => compare(pieces.join(""))), { numRuns: 1_000 });
+  fc.assert(fc.property(fc.json(), compare));
+  fc.assert(fc.property(fc.json(), fc.nat(), fc.string({ maxLength: 1 }), (text, at, change) => {
+    const cut = at % (text.length + 1);
+    const changed = text.slice(0, cut) + change + text.slice(cut + 1);
+    if (changed.isWellFormed()) compare(changed);
+  }));
+});
+
+Deno.test("json_redaction refuses text that is nested deeper than it can follow", async () => {
+  const policy = await startExample("json_redaction");
+  const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
+  assert.equal(policy({ headers: JSON_TYPE, payload: nested(128) }).code, 0);
+  assert.equal(policy({ headers: JSON_TYPE, payload: nested(129) }).code, 400);
+});
+
+Deno.test("rate_limit lets 20 messages of a user pass in 10 seconds, and more when they are over", async () => {
+  const policy = await startExample("rate_limit");
+  const send = (user: string, now_ms: number) =>
+    policy({ headers: { "x-arqon-user": user, "x-arqon-now-ms": String(now_ms) } }).code;
+  const start_ms = 1_700_000_000_000;
+  for (let index = 0; index < 20; index++) assert.equal(send("ann", start_ms + index), 0);
+  assert.equal(send("ann", start_ms + 20), 429);
+  assert.equal(send("bob", start_ms + 20), 0, "another user");
+  // Half of the next window is over: half of the 20 still count.
+  const later_ms = start_ms + 15_000;
+  for (let index = 0; index < 10; index++) assert.equal(send("ann", later_ms), 0, `${index}`);
+  assert.equal(send("ann", later_ms), 429);
+  assert.equal(send("ann", start_ms), 429, "a clock that goes back gives nothing");
+  assert.equal(send("ann", start_ms + 60_000), 0, "after a long time");
+});
+
+Deno.test("rate_limit counts ten thousand users without running out of memory or fuel", async () => {
+  const policy = await startExample("rate_limit");
+  for (let index = 0; index < 10_000; index++) {
+    const { allowed, detail } = policy({
+      headers: { "x-arqon-user": `user-${index}`, "x-arqon-now-ms": "1700000000000" },
+    });
+    assert.deepEqual({ allowed, detail }, { allowed: true, detail: "" }, `${index}`);
+  }
+});
+
+Deno.test("rate_limit refuses when the Shield gives no time", async () => {
+  const policy = await startExample("rate_limit");
+  assert.equal(policy({ headers: { "x-arqon-user": "ann" } }).code, 503);
+});
+
+Deno.test("content_size refuses what is larger than its content type may be", async () => {
+  const policy = await startExample("content_size");
+  const judge = (type: string | undefined, size_bytes: number) =>
+    policy({
+      headers: type === undefined ? {} : { "x-arqon-content-type": type },
+      payload: new Uint8Array(size_bytes),
+    });
+  const limits: [string | undefined, number][] = [
+    ["text/plain", 4_096],
+    ["Text/HTML; charset=utf-8", 4_096],
+    ["application/json", 16_384],
+    ["image/png", 262_144],
+    ["audio/ogg", 131_072],
+    ["application/octet-stream", 65_536],
+    [undefined, 65_536],
+  ];
+  for (const [type, limit] of limits) {
+    assert.equal(judge(type, limit).code, 0, type);
+    const { code, reason } = judge(type, limit + 1);
+    assert.equal(code, 413, type);
+    assert.equal(reason, `${limit + 1} bytes; at most ${limit} here`);
+  }
+});

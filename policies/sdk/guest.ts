@@ -1,0 +1,95 @@
+// The guest's side of the ABI: memory that the host fills, the three hooks, and the handlers that a
+// policy registers. The compiler exports the hooks that have a handler and nothing else of this.
+import { host_reject } from "./arqon_host_v1.ts";
+import { Message, Request } from "./request.ts";
+
+/** What a handler answers: 0 allows, all else refuses. Made by `allow` and `reject`. */
+export type Verdict = i32;
+
+/** Bytes before each block for the host: the block before it in the chain, and alignment. */
+const BLOCK_HEAD: usize = 16;
+
+/** Newest block given to the host during this call; each points to the one before it. */
+let newest: usize = 0;
+
+let connectHandler: (request: Request) => Verdict = refuseRequest;
+let subscribeHandler: (request: Request) => Verdict = refuseRequest;
+let messageHandler: (message: Message) => Verdict = refuseMessage;
+
+function refuseRequest(_request: Request): Verdict {
+  return 1;
+}
+
+function refuseMessage(_message: Message): Verdict {
+  return 1;
+}
+
+/** Lets it pass. */
+export function allow(): Verdict {
+  return 0;
+}
+
+/**
+ * Refuses it and ends the call at once. `reason` is shown to the client (512 bytes at most); `code`
+ * is 400 to 599 and means what HTTP means by it.
+ */
+export function reject(reason: string, code: i32 = 403): Verdict {
+  const bytes = String.UTF8.encode(reason);
+  host_reject(code, changetype<usize>(bytes), <usize> bytes.byteLength);
+  return 1;
+}
+
+/** Registers what decides about a connection; a refusal is the HTTP status of the upgrade. */
+export function onConnect(handler: (request: Request) => Verdict): void {
+  connectHandler = handler;
+}
+
+/** Registers what decides about a subscription to a room. */
+export function onSubscribe(handler: (request: Request) => Verdict): void {
+  subscribeHandler = handler;
+}
+
+/** Registers what decides about a message: an event or a command. */
+export function onMessage(handler: (message: Message) => Verdict): void {
+  messageHandler = handler;
+}
+
+/** Runs the policy's top-level statements, once. The compiler fills in its body. */
+export function runTopLevel(): void {}
+
+/** Frees what the call before this one left behind; no managed object is on the stack here. */
+function beginCall(): void {
+  runTopLevel();
+  while (newest != 0) {
+    const block = newest;
+    newest = load<usize>(block);
+    heap.free(block);
+  }
+  __collect();
+}
+
+/** ABI: gives `size` bytes to the host. They are valid until the next call begins. */
+export function arqon_alloc(size: usize): usize {
+  const block = heap.alloc(size + BLOCK_HEAD);
+  store<usize>(block, newest);
+  newest = block;
+  return block + BLOCK_HEAD;
+}
+
+/** ABI: a client connects. */
+export function arqon_on_connect(): i32 {
+  beginCall();
+  return connectHandler(new Request());
+}
+
+/** ABI: a client subscribes to a room. */
+export function arqon_on_subscribe(): i32 {
+  beginCall();
+  return subscribeHandler(new Request());
+}
+
+/** ABI: a client publishes an event or sends a command. */
+export function arqon_on_message(): i32 {
+  beginCall();
+  return messageHandler(new Message());
+}

@@ -1,0 +1,28 @@
+// Lines for the Shield's log, which carry the policy's name. The host cuts a line at 1 KiB and keeps
+// 32 lines of a call.
+import { host_log } from "./arqon_host_v1.ts";
+
+function write(level: i32, message: string): void {
+  const bytes = String.UTF8.encode(message);
+  host_log(level, changetype<usize>(bytes), <usize> bytes.byteLength);
+}
+
+/** For whoever debugs the policy. */
+export function debug(message: string): void {
+  write(0, message);
+}
+
+/** For whoever operates the bus. */
+export function info(message: string): void {
+  write(1, message);
+}
+
+/** Something that somebody should look at. */
+export function warn(message: string): void {
+  write(2, message);
+}
+
+/** Something that is wrong. */
+export function error(message: string): void {
+  write(3, message);
+}

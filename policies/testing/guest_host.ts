@@ -1,0 +1,49 @@
+/**
+ * Runs a policy as the Shield does: checked against the ABI, metered, and called by the Shield's own
+ * host. One instance, no workers and no server. Serves tests.
+ */
+import { meterPolicy } from "../../shield/policy/abi_check.ts";
+import { type GuestOutcome, instantiateGuest } from "../../shield/policy/host_abi.ts";
+import type { Hook } from "../../shield/policy/policy.ts";
+
+const BUILD = new URL("../build/", import.meta.url);
+/** The default `[platform.overseer] memory_limit_pages`. */
+const MEMORY_LIMIT_PAGES = 64;
+/** The default `[platform.overseer] fuel_limit`. */
+export const FUEL_LIMIT = 10_000;
+
+/** What a call is about. */
+export interface Asked {
+  readonly hook?: Hook;
+  /** Names in lower case. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly claims?: Readonly<Record<string, string>>;
+  readonly payload?: string | Uint8Array;
+  /** Fuel of this call; the default limit when left out. */
+  readonly fuel?: number;
+}
+
+/** One instance of a policy. */
+export type Policy = (asked: Asked) => GuestOutcome;
+
+/** Bytes of a committed example, by its name. */
+export async function readPolicy(name: string): Promise<Uint8Array<ArrayBuffer>> {
+  return await Deno.readFile(new URL(`${name}.wasm`, BUILD));
+}
+
+/** Checks and meters a module and makes an instance; throws what the Shield says about a bad one. */
+export function startPolicy(bytes: Uint8Array): Policy {
+  const metered = meterPolicy(bytes, { memory_limit_pages: MEMORY_LIMIT_PAGES });
+  const guest = instantiateGuest(new WebAssembly.Module(metered.bytes));
+  return ({ hook = "on_message", headers = {}, claims = {}, payload = "", fuel = FUEL_LIMIT }) =>
+    guest.call(hook, {
+      header: (name) => Object.hasOwn(headers, name) ? headers[name] : undefined,
+      claim: (name) => Object.hasOwn(claims, name) ? claims[name] : undefined,
+      payload: typeof payload === "string" ? new TextEncoder().encode(payload) : payload,
+    }, fuel);
+}
+
+/** Starts a committed example. */
+export async function startExample(name: string): Promise<Policy> {
+  return startPolicy(await readPolicy(name));
+}

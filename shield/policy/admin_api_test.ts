@@ -1,0 +1,334 @@
+/** The admin API as requests and answers, over a real registry on the embedded Spine. */
+import assert from "node:assert/strict";
+import { createLogger } from "../../shared/log.ts";
+import { testSpine } from "../test_spine.ts";
+import { handlePolicies, isPolicyPath } from "./admin_api.ts";
+import { documentBytes } from "./chain.ts";
+import { LogFollowers } from "./log_followers.ts";
+import type { Hook } from "./policy.ts";
+import { testRegistry } from "./test_registry.ts";
+import type { TestRegistry } from "./test_registry.ts";
+import { sha256Hex } from "./store.ts";
+import { BAD_MODULE, checkModule, tinyModule } from "./test_modules.ts";
+
+/** An answer: its status, its headers and its JSON, whatever that is. */
+interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  // deno-lint-ignore no-explicit-any -- the tests say what is in it
+  readonly body: any;
+}
+
+interface Api extends AsyncDisposable {
+  readonly one: TestRegistry;
+  readonly followers: LogFollowers;
+  readonly lines: string[];
+  request(method: string, path: string, body?: unknown, type?: string): Promise<Response>;
+  ask(method: string, path: string, body?: unknown, type?: string): Promise<Answer>;
+  /** Uploads tiny module `number`; resolves with its sha256. */
+  upload(number: number, hooks?: readonly Hook[]): Promise<string>;
+}
+
+async function startApi(): Promise<Api> {
+  const engine = testSpine();
+  const one = await testRegistry(engine.spine);
+  const followers = new LogFollowers(Date.now);
+  const lines: string[] = [];
+  const log = createLogger({
+    level: "info",
+    format: "logfmt",
+    component: "overseer",
+    now: Date.now,
+    write: (line) => void lines.push(line),
+  });
+  const context = { registry: one.registry, check: checkModule, followers, log, now: Date.now };
+  const request: Api["request"] = (method, path, body, type = "application/json") => {
+    const raw = body instanceof Uint8Array || body instanceof ReadableStream ||
+      typeof body === "string";
+    const init = body === undefined ? {} : {
+      body: (raw ? body : JSON.stringify(body)) as BodyInit,
+      headers: { "content-type": type },
+    };
+    return handlePolicies(
+      context,
+      new Request(`http://admin${path}`, { method, ...init }),
+      "ops",
+    );
+  };
+  const ask: Api["ask"] = async (...args) => {
+    const { status, headers, ...response } = await request(...args).then(async (answer) => ({
+      status: answer.status,
+      headers: answer.headers,
+      body: await answer.json(),
+    }));
+    return { status, headers, ...response };
+  };
+  return {
+    one,
+    followers,
+    lines,
+    request,
+    ask,
+    async upload(number, hooks) {
+      const bytes = tinyModule(number, hooks);
+      const { status, body } = await ask("PUT", "/v1/policies/modules", bytes, "application/wasm");
+      assert.equal(status, 200, JSON.stringify(body));
+      return body.sha256;
+    },
+    async [Symbol.asyncDispose]() {
+      one[Symbol.dispose]();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const MODULES = "/v1/policies/modules";
+const DEPLOY = "/v1/policies/deploy";
+const ROLLBACK = "/v1/policies/rollback";
+
+Deno.test("a module is taken with its hash and hooks, or refused with a sentence", async () => {
+  await using api = await startApi();
+  const bytes = tinyModule(1, ["on_connect", "on_message"]);
+  const taken = await api.ask("PUT", MODULES, bytes, "application/wasm; x=y");
+  assert.equal(taken.status, 200);
+  assert.equal(taken.headers.get("cache-control"), "no-store");
+  assert.deepEqual(taken.body, {
+    sha256: await sha256Hex(bytes),
+    hooks: ["on_connect", "on_message"],
+    size_bytes: bytes.length,
+  });
+  const table: [body: Uint8Array | string, type: string, code: number, reason: string][] = [
+    [BAD_MODULE, "application/wasm", 400, "invalid-policy"],
+    [new Uint8Array(0), "application/wasm", 400, "invalid-policy"],
+    [bytes, "application/octet-stream", 415, "unsupported-media-type"],
+    [new Uint8Array(1_048_576 + 65_537), "application/wasm", 413, "too-large"],
+  ];
+  for (const [body, type, code, reason] of table) {
+    const refused = await api.ask("PUT", MODULES, body, type);
+    assert.deepEqual([refused.status, refused.body.reason], [code, reason]);
+    assert.equal(refused.headers.get("content-type"), "application/problem+json");
+  }
+  const refused = await api.ask("PUT", MODULES, BAD_MODULE, "application/wasm");
+  assert.equal(
+    refused.body.detail,
+    "Not taken as a policy: the bytes are not a WebAssembly module",
+  );
+  assert.equal(await api.one.registry.store.module(await sha256Hex(BAD_MODULE)), undefined);
+});
+
+Deno.test("an upload without an announced length is cut off at the limit", async () => {
+  await using api = await startApi();
+  let sent = 0;
+  let cancelled = false;
+  const endless = new ReadableStream<Uint8Array>({
+    pull: (controller) => {
+      sent += 65_536;
+      controller.enqueue(new Uint8Array(65_536));
+    },
+    cancel: () => void (cancelled = true),
+  });
+  const refused = await api.ask("PUT", MODULES, endless, "application/wasm");
+  assert.equal(refused.body.reason, "too-large");
+  assert.ok(cancelled && sent < 2_000_000, `${sent} bytes were read`);
+});
+
+Deno.test("a deployment says what is in force, here and stored", async () => {
+  await using api = await startApi();
+  const sha256 = await api.upload(1, ["on_connect", "on_message"]);
+  const plain = await api.ask("POST", DEPLOY, { tenant: "acme", name: "p", sha256 });
+  assert.equal(plain.status, 200, JSON.stringify(plain.body));
+  const policy = {
+    name: "p",
+    sha256,
+    room: "*",
+    hooks: ["on_connect", "on_message"],
+    order: 0,
+    mode: "enforce",
+    percent: 1,
+  };
+  assert.deepEqual(plain.body.policies, [policy]);
+  assert.deepEqual([plain.body.tenant, plain.body.version, plain.body.by], ["acme", 1, "ops"]);
+  assert.equal(plain.body.change, "deploy p");
+  assert.deepEqual([plain.body.here.state, plain.body.here.enforced_version], ["active", 1]);
+  assert.deepEqual(api.one.registry.chainFor("acme", "on_message", "r", "k"), [policy]);
+  const full = {
+    ...policy,
+    name: "q",
+    room: "chat-*",
+    hooks: ["on_message"],
+    order: -5,
+    mode: "observe",
+    percent: 0.25,
+  };
+  const second = await api.ask("POST", DEPLOY, { tenant: "acme", ...full });
+  assert.deepEqual(second.body.policies, [full, policy]);
+  const again = await api.ask("POST", DEPLOY, { tenant: "acme", ...full });
+  assert.deepEqual([again.body.version, again.body.revision], [2, second.body.revision]);
+  assert.ok(api.lines.some((line) => /tenant=acme version=1 .*by=ops/.test(line)));
+});
+
+Deno.test("what cannot be deployed is refused before anything is written", async () => {
+  await using api = await startApi();
+  const sha256 = await api.upload(1);
+  const good = { tenant: "acme", name: "p", sha256 };
+  const table: [body: unknown, code: number, detail: RegExp][] = [
+    [{ ...good, sha256: "0".repeat(64) }, 404, /module 0+ has not been uploaded/],
+    [{ ...good, hooks: ["on_connect"] }, 400, /does not export arqon_on_connect/],
+    [{ ...good, name: "a b" }, 400, /name: expected/],
+    [{ ...good, tenant: "" }, 400, /tenant: expected/],
+    [{ ...good, room: "a.*" }, 400, /room: expected/],
+    [{ ...good, percent: 2 }, 400, /percent/],
+    [{ ...good, order: "first" }, 400, /order/],
+    [{ ...good, mode: "maybe" }, 400, /mode/],
+    [{ ...good, colour: "red" }, 400, /colour/],
+    ["{", 400, /not JSON/],
+    ["x".repeat(20_000), 413, /16384 bytes/],
+  ];
+  for (const [body, code, detail] of table) {
+    const { status, body: problem } = await api.ask("POST", DEPLOY, body);
+    assert.equal(status, code, JSON.stringify(problem));
+    assert.match(problem.detail, detail);
+  }
+  const typed = await api.ask("POST", DEPLOY, JSON.stringify(good), "text/plain");
+  assert.equal(typed.status, 415);
+  assert.equal((await api.one.registry.store.read("acme")).revision, 0);
+});
+
+Deno.test("a listing shows the chain, its history and where this node stands", async () => {
+  await using api = await startApi();
+  const empty = await api.ask("GET", "/v1/policies?tenant=acme");
+  assert.deepEqual([empty.body.version, empty.body.policies, empty.body.here], [0, [], null]);
+  const sha256 = await api.upload(1);
+  await api.ask("POST", DEPLOY, { tenant: "acme", name: "p", sha256 });
+  await api.ask("POST", DEPLOY, { tenant: "acme", name: "q", sha256, order: 3 });
+  const { body } = await api.ask("GET", "/v1/policies?tenant=acme");
+  assert.equal(body.policies.length, 2);
+  assert.deepEqual(body.history[1].policies, ["p"]);
+  assert.deepEqual([body.here.state, body.here.enforced_version], ["active", 2]);
+  const all = await api.ask("GET", "/v1/policies");
+  assert.deepEqual([all.body.ready, all.body.modules, all.body.truncated], [true, 1, false]);
+  assert.deepEqual(all.body.tenants.map((one: { tenant: string }) => one.tenant), ["acme"]);
+  for (const query of ["tenant=", "tenant=a.b", "tenant=a&tenant=b"]) {
+    assert.equal((await api.ask("GET", `/v1/policies?${query}`)).status, 400);
+  }
+});
+
+Deno.test("a rollback restores, step by step or by version; a removal removes", async () => {
+  await using api = await startApi();
+  for (const [at, name] of ["a", "b", "a"].entries()) {
+    const sha256 = await api.upload(at);
+    await api.ask("POST", DEPLOY, { tenant: "acme", name, sha256, order: at });
+  }
+  const running = () =>
+    api.one.registry.chainFor("acme", "on_message", "r", "k").map(({ order }) => order);
+  assert.deepEqual(running(), [1, 2]);
+  const back = await api.ask("POST", ROLLBACK, { tenant: "acme" });
+  assert.deepEqual([back.body.version, back.body.restores], [4, 2]);
+  assert.deepEqual(running(), [0, 1]);
+  await api.ask("POST", ROLLBACK, { tenant: "acme", version: 3 });
+  assert.deepEqual(running(), [1, 2]);
+  const gone = await api.ask("DELETE", "/v1/policies/a?tenant=acme");
+  assert.deepEqual([gone.status, gone.body.change], [200, "remove a"]);
+  assert.deepEqual(running(), [1]);
+  const refused: [string, string, unknown?][] = [
+    ["DELETE", "/v1/policies/a?tenant=acme"],
+    ["DELETE", "/v1/policies/b?tenant=other"],
+    ["POST", ROLLBACK, { tenant: "acme", version: 77 }],
+    ["POST", ROLLBACK, { tenant: "other" }],
+  ];
+  for (const [method, path, body] of refused) {
+    const answer = await api.ask(method, path, body);
+    assert.deepEqual([answer.status, answer.body.reason], [404, "policy-unknown"], path);
+  }
+});
+
+Deno.test("a policy may be named like a route and still be removed", async () => {
+  await using api = await startApi();
+  const sha256 = await api.upload(1);
+  for (const name of ["deploy", "logs", "a:b=c~"]) {
+    await api.ask("POST", DEPLOY, { tenant: "acme", name, sha256 });
+    const path = `/v1/policies/${encodeURIComponent(name)}?tenant=acme`;
+    const { status, body } = await api.ask("DELETE", path);
+    assert.equal(status, 200, JSON.stringify(body));
+  }
+  assert.equal((await api.ask("DELETE", "/v1/policies/%?tenant=acme")).status, 400);
+});
+
+Deno.test("a document that cannot be read is a 409 until it is reset", async () => {
+  await using api = await startApi();
+  const sha256 = await api.upload(1);
+  const deploy = { tenant: "acme", name: "p", sha256 };
+  await api.ask("POST", DEPLOY, deploy);
+  const stored = await api.one.registry.store.read("acme");
+  const refused = await api.ask("POST", "/v1/policies/reset", { tenant: "acme" });
+  assert.deepEqual([refused.status, refused.body.reason], [409, "policy-conflict"]);
+  // As a later version of ArqonBus might write it.
+  const later = JSON.parse(new TextDecoder().decode(documentBytes(stored.document)));
+  await api.one.registry.store.change("acme", () => ({ ...later, format: 2 }));
+  for (const path of [DEPLOY, ROLLBACK]) {
+    const body = path === DEPLOY ? deploy : { tenant: "acme" };
+    assert.equal((await api.ask("POST", path, body)).status, 409, path);
+  }
+  assert.equal((await api.ask("GET", "/v1/policies?tenant=acme")).status, 409);
+  const reset = await api.ask("POST", "/v1/policies/reset", { tenant: "acme" });
+  assert.deepEqual([reset.status, reset.body.here.state], [200, "active"]);
+  assert.equal((await api.ask("POST", DEPLOY, deploy)).status, 200);
+});
+
+Deno.test("log lines are followed while the connection is open", async () => {
+  await using api = await startApi();
+  const response = await api.request("GET", "/v1/policies/logs?tenant=acme");
+  assert.equal(response.headers.get("content-type"), "application/x-ndjson");
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+  await reader.read();
+  api.followers.publish("acme", [{ name: "p", level: 2, message: "seen" }]);
+  const { value } = await reader.read();
+  assert.equal(JSON.parse(new TextDecoder().decode(value)).message, "seen");
+  await reader.cancel();
+  assert.equal(api.followers.size, 0);
+  assert.equal((await api.ask("GET", "/v1/policies/logs")).status, 400);
+});
+
+Deno.test("other paths are 404, other methods 405 with those that are allowed", async () => {
+  await using api = await startApi();
+  assert.equal(isPolicyPath("/v1/policies"), true);
+  assert.equal(isPolicyPath("/v1/policies/a"), true);
+  assert.equal(isPolicyPath("/v1/policiesx"), false);
+  const table: [method: string, path: string, status: number, allow: string | null][] = [
+    ["GET", "/v1/policies/a/b", 404, null],
+    ["GET", "/v1/policies/", 404, null],
+    ["POST", "/v1/policies", 405, "GET"],
+    ["GET", "/v1/policies/deploy", 405, "DELETE, POST"],
+    ["PATCH", "/v1/policies/bad-words", 405, "DELETE"],
+  ];
+  for (const [method, path, status, allow] of table) {
+    const answer = await api.ask(method, path);
+    assert.deepEqual([answer.status, answer.headers.get("allow")], [status, allow], path);
+  }
+});
+
+Deno.test("a fault of the check is a 500 in the log, not in the answer", async () => {
+  await using api = await startApi();
+  const context = {
+    registry: api.one.registry,
+    check: () => Promise.reject(new TypeError("secret detail")),
+    followers: api.followers,
+    log: createLogger({
+      level: "info",
+      format: "logfmt",
+      component: "overseer",
+      now: Date.now,
+      write: (line) => void api.lines.push(line),
+    }),
+    now: Date.now,
+  };
+  const request = new Request(`http://admin${MODULES}`, {
+    method: "PUT",
+    body: tinyModule(1) as Uint8Array<ArrayBuffer>,
+    headers: { "content-type": "application/wasm" },
+  });
+  const response = await handlePolicies(context, request, "ops");
+  assert.equal(response.status, 500);
+  assert.doesNotMatch(await response.text(), /secret/);
+  assert.ok(api.lines.some((line) => /level=error .*secret detail/.test(line)));
+});

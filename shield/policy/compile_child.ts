@@ -1,0 +1,32 @@
+/**
+ * A process that compiles one module from its standard input, eagerly, and ends: 0 when it could, 3
+ * with a sentence on standard error when the engine refuses, 4 when it needed too much memory. It has
+ * no permissions; `compile.ts` starts it and limits its time. Its one argument is the memory limit in
+ * bytes, counted on top of what it uses at its start.
+ */
+
+/** Exit code: the engine refuses the module; the sentence is on standard error. */
+export const EXIT_REFUSED = 3;
+/** Exit code: compiling took more memory than allowed. */
+export const EXIT_MEMORY = 4;
+
+const WATCH_MS = 10;
+
+async function compileInput(memory_bytes: number): Promise<never> {
+  const bytes = new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer());
+  const before_bytes = Deno.memoryUsage().rss;
+  // The engine compiles on threads of its own, so that this one can watch.
+  setInterval(() => {
+    if (Deno.memoryUsage().rss - before_bytes > memory_bytes) Deno.exit(EXIT_MEMORY);
+  }, WATCH_MS);
+  try {
+    await WebAssembly.compile(bytes);
+  } catch (error) {
+    const sentence = error instanceof Error ? error.message : String(error);
+    Deno.stderr.writeSync(new TextEncoder().encode(sentence.slice(0, 1_024)));
+    Deno.exit(EXIT_REFUSED);
+  }
+  Deno.exit(0);
+}
+
+if (import.meta.main) await compileInput(Number(Deno.args[0]));

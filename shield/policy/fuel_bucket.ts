@@ -1,0 +1,85 @@
+/**
+ * How much fuel a tenant may burn a second, as plain data and arithmetic. What a call costs is known
+ * only when it has run, so that it is charged afterwards and the level may go below zero: a debt is
+ * worked off before the next call runs. Time is an argument; nothing here waits.
+ */
+
+/** Fills at `per_second` up to two seconds' worth. Fuel is in the units of `fuel_limit`. */
+export interface FuelBucket {
+  readonly per_second: number;
+  fuel: number;
+  updated_ms: number;
+}
+
+const BURST_SECONDS = 2;
+
+/** A full bucket. */
+export function createFuelBucket(per_second: number, now_ms: number): FuelBucket {
+  return { per_second, fuel: per_second * BURST_SECONDS, updated_ms: now_ms };
+}
+
+/** A clock that goes backwards adds nothing. */
+function refill(bucket: FuelBucket, now_ms: number): void {
+  const elapsed_ms = Math.max(now_ms - bucket.updated_ms, 0);
+  bucket.updated_ms = now_ms;
+  const filled = bucket.fuel + elapsed_ms / 1_000 * bucket.per_second;
+  bucket.fuel = Math.min(bucket.per_second * BURST_SECONDS, filled);
+}
+
+/** True when a call may run now: nothing is owed. */
+export function hasFuel(bucket: FuelBucket, now_ms: number): boolean {
+  refill(bucket, now_ms);
+  return bucket.fuel > 0;
+}
+
+/** Charges what a call has burnt. */
+export function spendFuel(bucket: FuelBucket, fuel: number, now_ms: number): void {
+  refill(bucket, now_ms);
+  bucket.fuel -= fuel;
+}
+
+/** The buckets of a process. */
+export interface FuelBuckets {
+  /** Whether the tenant may run a call now. */
+  has(tenant_id: string, now_ms: number): boolean;
+  /** Charges a tenant. */
+  spend(tenant_id: string, fuel: number, now_ms: number): void;
+  /** Tenants remembered. */
+  readonly size: number;
+}
+
+/**
+ * At most `max` tenants are remembered. A full bucket is as good as none and goes first; when none
+ * is full the one made longest ago goes.
+ */
+export function createFuelBuckets(per_second: number, max = 4_096): FuelBuckets {
+  const buckets = new Map<string, FuelBucket>();
+
+  function makeRoom(now_ms: number): void {
+    for (const [tenant_id, bucket] of buckets) {
+      refill(bucket, now_ms);
+      if (bucket.fuel >= bucket.per_second * BURST_SECONDS) buckets.delete(tenant_id);
+    }
+    if (buckets.size < max) return;
+    for (const oldest of buckets.keys()) return void buckets.delete(oldest);
+  }
+
+  return {
+    has(tenant_id, now_ms) {
+      const bucket = buckets.get(tenant_id);
+      return bucket === undefined || hasFuel(bucket, now_ms);
+    },
+    spend(tenant_id, fuel, now_ms) {
+      let bucket = buckets.get(tenant_id);
+      if (bucket === undefined) {
+        if (buckets.size >= max) makeRoom(now_ms);
+        bucket = createFuelBucket(per_second, now_ms);
+        buckets.set(tenant_id, bucket);
+      }
+      spendFuel(bucket, fuel, now_ms);
+    },
+    get size() {
+      return buckets.size;
+    },
+  };
+}

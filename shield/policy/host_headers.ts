@@ -1,0 +1,48 @@
+/**
+ * Which headers a policy may add, and how text crosses between guest and host. Pure.
+ */
+
+/** Most headers that one call adds. */
+export const ADDED_HEADERS = 64;
+/** Most bytes of names and values that one call adds. */
+export const ADDED_HEADER_BYTES = 16_384;
+
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+// deno-lint-ignore no-control-regex -- these are what must not be there
+const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f]/;
+const NAME_BYTES = 256;
+
+/** Lower case in ASCII only: no other letter becomes one of a header's name. */
+export function asciiLower(text: string): string {
+  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+}
+
+/** The Shield's own names; `stamp.ts` writes them. */
+function isReserved(lower_name: string): boolean {
+  return lower_name.startsWith("x-arqon-") || lower_name === "x-twist-id" ||
+    lower_name === "x-timestamp";
+}
+
+/**
+ * What is wrong with a header that a policy adds, as a sentence; undefined when it may be added.
+ * Names are tokens of RFC 9110, values have no control character but a tab.
+ */
+export function headerProblem(name: string, value: string): string | undefined {
+  if (!TOKEN.test(name) || name.length > NAME_BYTES) {
+    return `a header name is 1 to ${NAME_BYTES} characters of an HTTP token`;
+  }
+  if (isReserved(asciiLower(name))) return `header "${name}" is the gateway's own`;
+  if (CONTROL.test(value)) return `the value of header "${name}" has a control character`;
+  return undefined;
+}
+
+const lenient = new TextDecoder();
+
+/** At most `max_bytes` of `bytes` as text, cut between characters; what is not UTF-8 becomes U+FFFD. */
+export function cutUtf8(bytes: Uint8Array, max_bytes: number): string {
+  if (bytes.length <= max_bytes) return lenient.decode(bytes);
+  let end = max_bytes;
+  // A continuation byte at the cut belongs to a character that begins before it.
+  for (let step = 0; step < 3 && (bytes[end]! & 0xc0) === 0x80; step++) end--;
+  return lenient.decode(bytes.subarray(0, end));
+}

@@ -1,0 +1,148 @@
+/**
+ * The modules that this process has loaded, counted by who holds them: a module is fetched and loaded
+ * once, however many chains name it, and unloaded some time after the last chain let go of it. What
+ * loading means is the pool's business.
+ */
+import { ArqonError } from "@arqon/proto";
+import { PolicyModuleError } from "./wasm/errors.ts";
+
+/** Modules that are fetched and loaded at a time: each may be a compilation in a child process. */
+const LOADS_AT_ONCE = 4;
+
+/** Where loaded modules go; the pool, by way of the metering transform. */
+export interface ModuleLoader {
+  /**
+   * Makes a module ready to run; `bytes` are as uploaded. Rejects with `PolicyModuleError` when the
+   * module is no good, with anything else when it may be later.
+   */
+  load(sha256: string, bytes: Uint8Array): Promise<void>;
+  unload(sha256: string): void;
+}
+
+/** What a set is made from. */
+export interface ModuleSetOptions {
+  readonly loader: ModuleLoader;
+  /** The bytes as uploaded; undefined when they are not (yet) there. */
+  readonly fetch: (sha256: string) => Promise<Uint8Array | undefined>;
+  /**
+   * How long a module stays loaded after the last chain let go of it, in ms: longer than any
+   * evaluation of an old chain may still be under way.
+   */
+  readonly unload_delay_ms: number;
+}
+
+interface Entry {
+  holders: number;
+  readonly loading: Promise<void>;
+  loaded: boolean;
+  unloading: ReturnType<typeof setTimeout> | undefined;
+}
+
+/** True when trying again cannot help: the module itself was refused. */
+export function isFinal(error: unknown): boolean {
+  return error instanceof PolicyModuleError;
+}
+
+/** The loaded modules of a process. */
+export class ModuleSet {
+  readonly #options: ModuleSetOptions;
+  readonly #entries = new Map<string, Entry>();
+  readonly #waiting: (() => void)[] = [];
+  #running = 0;
+  #closed = false;
+
+  constructor(options: ModuleSetOptions) {
+    this.#options = options;
+  }
+
+  /** Modules that are loaded now. */
+  get size(): number {
+    let loaded = 0;
+    for (const entry of this.#entries.values()) loaded += Number(entry.loaded);
+    return loaded;
+  }
+
+  /**
+   * Holds every module, or none: then it rejects with why the first of them cannot be loaded. Each
+   * success wants one `release` of the same modules.
+   */
+  async hold(modules: ReadonlySet<string>): Promise<void> {
+    const all = [...modules];
+    const outcomes = await Promise.allSettled(all.map((sha256) => this.#hold(sha256)));
+    const failed = outcomes.find((outcome) => outcome.status === "rejected");
+    if (failed === undefined) return;
+    this.release(new Set(all.filter((_, at) => outcomes[at]?.status === "fulfilled")));
+    throw failed.reason;
+  }
+
+  /** Lets go of modules that were held. */
+  release(modules: ReadonlySet<string>): void {
+    for (const sha256 of modules) {
+      const entry = this.#entries.get(sha256);
+      if (entry === undefined || --entry.holders > 0) continue;
+      entry.unloading = setTimeout(() => this.#unload(sha256), this.#options.unload_delay_ms);
+    }
+  }
+
+  /** Unloads everything at once. */
+  close(): void {
+    this.#closed = true;
+    for (const sha256 of [...this.#entries.keys()]) this.#unload(sha256);
+  }
+
+  async #hold(sha256: string): Promise<void> {
+    const entry = this.#entries.get(sha256) ?? this.#add(sha256);
+    entry.holders++;
+    clearTimeout(entry.unloading);
+    entry.unloading = undefined;
+    // When it fails the entry is gone already, and its count with it.
+    await entry.loading;
+  }
+
+  #add(sha256: string): Entry {
+    const entry: Entry = {
+      holders: 0,
+      loading: this.#inTurn(() => this.#load(sha256)),
+      loaded: false,
+      unloading: undefined,
+    };
+    this.#entries.set(sha256, entry);
+    entry.loading.then(() => {
+      entry.loaded = true;
+    }, () => {
+      if (this.#entries.get(sha256) === entry) this.#entries.delete(sha256);
+    });
+    return entry;
+  }
+
+  async #load(sha256: string): Promise<void> {
+    if (this.#closed) throw new ArqonError("draining");
+    const bytes = await this.#options.fetch(sha256);
+    if (bytes === undefined) {
+      throw new ArqonError("policy-unknown", `module ${sha256} is not in the object store`);
+    }
+    await this.#options.loader.load(sha256, bytes);
+    if (this.#closed) this.#options.loader.unload(sha256);
+  }
+
+  #unload(sha256: string): void {
+    const entry = this.#entries.get(sha256);
+    if (entry === undefined) return;
+    clearTimeout(entry.unloading);
+    this.#entries.delete(sha256);
+    if (entry.loaded) this.#options.loader.unload(sha256);
+  }
+
+  async #inTurn<T>(job: () => Promise<T>): Promise<T> {
+    while (this.#running >= LOADS_AT_ONCE) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    this.#running++;
+    try {
+      return await job();
+    } finally {
+      this.#running--;
+      this.#waiting.shift()?.();
+    }
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * The Overseer as the message path sees it: one question a hook, answered at once when no policy
+ * applies. Which policies apply is `registry.ts`, how they run is `pool.ts`; here operation and
+ * caller become a request, and a verdict becomes a refusal.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { ScannedEnvelope } from "@arqon/proto";
+import type { Identity } from "../identity.ts";
+import type { EvaluateRequest, Hook, PolicyBinding, PolicyLog, Verdict } from "./policy.ts";
+
+/** A header or an added header. */
+export type HeaderPair = readonly [name: string, value: string];
+
+/** Who asks, with what its connection brought along. */
+export interface Caller {
+  readonly identity: Identity;
+  /** Of the connection; for an HTTP publish one of its user. */
+  readonly connection_id: string;
+  /** Of the upgrade or HTTP request, without credentials (`request_headers.ts`). */
+  readonly request_headers: readonly HeaderPair[];
+  readonly remote_ip: string;
+}
+
+/** What a request's token and address say, before there is a connection. */
+export type Client = Pick<Caller, "identity" | "remote_ip">;
+
+/** What the Overseer needs. */
+export interface OverseerOptions {
+  /**
+   * The policies that apply, in order; empty when none does. `key` decides for staged rollouts.
+   * Throws `policy-fault` when the tenant's chain is not known (fail closed).
+   */
+  readonly chainFor: (
+    tenant_id: string,
+    hook: Hook,
+    room_id: string,
+    key: string,
+  ) => readonly PolicyBinding[];
+  readonly evaluate: (request: EvaluateRequest) => Promise<Verdict>;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Every `host_log` line, in order. */
+  readonly onLogs: (tenant_id: string, logs: readonly PolicyLog[]) => void;
+}
+
+/** Undefined answers mean: no policy applies, go on at once. */
+export interface Overseer {
+  /** Rejects with `policy-rejected` or `policy-fault`. */
+  onConnect(caller: Caller): Promise<void> | undefined;
+  /** Likewise. */
+  onSubscribe(caller: Caller, room_id: string): Promise<void> | undefined;
+  /** Likewise; resolves with the headers that policies add. */
+  onMessage(
+    caller: Caller,
+    envelope: ScannedEnvelope,
+  ): Promise<readonly HeaderPair[]> | undefined;
+}
+
+/** When `[platform.overseer] enabled = false`: no policy ever applies. */
+export const NO_OVERSEER: Overseer = {
+  onConnect: () => undefined,
+  onSubscribe: () => undefined,
+  onMessage: () => undefined,
+};
+
+const EMPTY = new Uint8Array(0);
+const decoder = new TextDecoder();
+
+/** What of an operation a policy may ask for, besides the caller. */
+interface Subject {
+  readonly hook: Hook;
+  readonly room_id: string;
+  readonly headers: readonly HeaderPair[];
+  readonly type: string;
+  readonly content_type: string;
+  readonly payload: Uint8Array;
+}
+
+/** A running Overseer. */
+export function createOverseer(options: OverseerOptions): Overseer {
+  const { chainFor } = options;
+  const ask = async (
+    caller: Caller,
+    chain: readonly PolicyBinding[],
+    subject: Subject,
+  ): Promise<readonly HeaderPair[]> => {
+    const verdict = await options.evaluate(requestOf(caller, chain, subject, options.now()));
+    if (verdict.logs.length > 0) options.onLogs(caller.identity.tenant_id, verdict.logs);
+    if (!verdict.allowed) throw refusalOf(verdict);
+    return verdict.added_headers;
+  };
+  const bare = (caller: Caller, hook: Hook, room_id: string): Promise<void> | undefined => {
+    const chain = chainFor(caller.identity.tenant_id, hook, room_id, caller.connection_id);
+    if (chain.length === 0) return undefined;
+    const subject = { hook, room_id, headers: [], type: "", content_type: "", payload: EMPTY };
+    return ask(caller, chain, subject).then(() => {});
+  };
+  return {
+    onConnect: (caller) => bare(caller, "on_connect", ""),
+    onSubscribe: (caller, room_id) => bare(caller, "on_subscribe", room_id),
+    onMessage(caller, envelope) {
+      const key = envelope.trace_id === "" ? caller.connection_id : envelope.trace_id;
+      const { tenant_id } = caller.identity;
+      const chain = chainFor(tenant_id, "on_message", envelope.room_id, key);
+      if (chain.length === 0) return undefined;
+      return ask(caller, chain, messageSubject(envelope));
+    },
+  };
+}
+
+function messageSubject(envelope: ScannedEnvelope): Subject {
+  const { bytes, header_spans: spans, event, command, room_id } = envelope;
+  const headers: HeaderPair[] = [];
+  for (let at = 0; at < spans.length; at += 4) {
+    const name = decoder.decode(bytes.subarray(spans[at], spans[at + 1]));
+    headers.push([name, decoder.decode(bytes.subarray(spans[at + 2], spans[at + 3]))]);
+  }
+  const body = event ?? command;
+  return {
+    hook: "on_message",
+    room_id,
+    headers,
+    type: event?.type ?? command?.name ?? "",
+    content_type: body?.content_type ?? "",
+    payload: body === undefined ? EMPTY : bytes.subarray(body.data_start, body.data_end),
+  };
+}
+
+/** A client's own `x-arqon-*` comes last and is never found: the reserved names are looked up first. */
+function isReserved([name]: HeaderPair): boolean {
+  return name.toLowerCase().startsWith("x-arqon-");
+}
+
+function requestOf(
+  caller: Caller,
+  chain: readonly PolicyBinding[],
+  subject: Subject,
+  now_ms: number,
+): EvaluateRequest {
+  const { identity, request_headers } = caller;
+  const reserved: HeaderPair[] = [
+    ["x-arqon-hook", subject.hook],
+    ["x-arqon-tenant", identity.tenant_id],
+    ["x-arqon-room", subject.room_id],
+    ["x-arqon-user", identity.user_id],
+    ["x-arqon-type", subject.type],
+    ["x-arqon-content-type", subject.content_type],
+    ["x-arqon-remote-ip", caller.remote_ip],
+    ["x-arqon-now-ms", String(now_ms)],
+  ];
+  const sent = [...subject.headers, ...request_headers].filter((header) => !isReserved(header));
+  return {
+    hook: subject.hook,
+    tenant_id: identity.tenant_id,
+    connection_id: caller.connection_id,
+    chain,
+    headers: [...sent, ...reserved],
+    claims: identity.claims,
+    payload: subject.payload,
+  };
+}
+
+/** The policy's own words and code; 503 when it could not decide. */
+function refusalOf(verdict: Verdict): ArqonError {
+  const refused = verdict.outcomes.find(({ name, mode, allowed }) =>
+    name === verdict.name && mode === "enforce" && !allowed
+  );
+  const detail = verdict.reason === "" ? "" : `: ${verdict.reason}`;
+  if (refused?.fault === undefined) {
+    return new ArqonError("policy-rejected", detail, { code: verdict.code });
+  }
+  // The code tells an overlong payload (413) and a tenant over its fuel rate (429) from a bad policy.
+  return new ArqonError("policy-fault", "", { code: verdict.code, retry_after_ms: 1_000 });
+}

@@ -1,0 +1,160 @@
+/** What the Overseer asks of a chain and what it makes of the verdict; chains and pool are data here. */
+import assert from "node:assert/strict";
+import { scanEnvelope, writeEnvelope } from "@arqon/proto";
+import type { Identity } from "../identity.ts";
+import { createOverseer } from "./overseer.ts";
+import type { Caller } from "./overseer.ts";
+import type { EvaluateRequest, PolicyBinding, PolicyLog, Verdict } from "./policy.ts";
+
+const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };
+const BINDING: PolicyBinding = {
+  name: "words",
+  sha256: "0".repeat(64),
+  room: "*",
+  hooks: ["on_connect", "on_subscribe", "on_message"],
+  order: 0,
+  mode: "enforce",
+  percent: 1,
+};
+const ALLOWED: Verdict = {
+  allowed: true,
+  code: 0,
+  reason: "",
+  name: "",
+  added_headers: [["X-Lang", "en"]],
+  outcomes: [],
+  logs: [],
+};
+const identity: Identity = {
+  tenant_id: "acme",
+  user_id: "ann",
+  user_key: "issuer\nann",
+  role: "user",
+  issuer: "issuer",
+  expires_ms: 1e15,
+  token_id: undefined,
+  grants: undefined,
+  signing_key: undefined,
+  claims: { plan: "free" },
+};
+const caller: Caller = {
+  identity,
+  connection_id: "c1",
+  request_headers: [["user-agent", "test"], ["x-arqon-user", "forged"]],
+  remote_ip: "127.0.0.1",
+};
+
+function refusal(more: Partial<Verdict>, fault?: "fuel"): Verdict {
+  const outcome = {
+    name: "words",
+    mode: "enforce",
+    allowed: false,
+    code: 403,
+    reason: "",
+    fault,
+    fuel: 1,
+    duration_ms: 1,
+  } as const;
+  return { ...ALLOWED, allowed: false, name: "words", code: 403, outcomes: [outcome], ...more };
+}
+
+/** An Overseer with one policy for everything in `lobby`, and all that it asked and logged. */
+function overseerWith(verdict: Verdict) {
+  const asked: EvaluateRequest[] = [];
+  const keys: string[] = [];
+  const logged: PolicyLog[] = [];
+  const overseer = createOverseer({
+    chainFor: (_tenant, hook, room, key) => {
+      keys.push(key);
+      return room === "lobby" || hook === "on_connect" ? [BINDING] : [];
+    },
+    evaluate: (request) => {
+      asked.push(request);
+      return Promise.resolve(verdict);
+    },
+    now: () => 1_790_000_000_123,
+    onLogs: (_tenant, logs) => logged.push(...logs),
+  });
+  return { overseer, asked, keys, logged };
+}
+
+function envelope(room_id: string, trace_id = "") {
+  const event = {
+    type: "chat",
+    data: new TextEncoder().encode("hello"),
+    content_type: "text/plain",
+    schema_id: "",
+  };
+  const headers = { "X-Own": "1", "X-ARQON-Hook": "forged" };
+  return scanEnvelope(writeEnvelope({ room_id, trace_id, headers, event }), LIMITS);
+}
+
+/** First match without regard to case, as `host_get_header` looks it up. */
+function header(request: EvaluateRequest | undefined, name: string): string | undefined {
+  return request?.headers.find(([key]) => key.toLowerCase() === name)?.[1];
+}
+
+Deno.test("where no policy applies the answer is there at once", () => {
+  const { overseer, asked } = overseerWith(ALLOWED);
+  assert.equal(overseer.onMessage(caller, envelope("elsewhere")), undefined);
+  assert.equal(overseer.onSubscribe(caller, "elsewhere"), undefined);
+  assert.deepEqual(asked, []);
+});
+
+Deno.test("a policy sees the message, the caller, and reserved headers that nobody can forge", async () => {
+  const { overseer, asked } = overseerWith(ALLOWED);
+  assert.deepEqual(await overseer.onMessage(caller, envelope("lobby")), [["X-Lang", "en"]]);
+  const [request] = asked;
+  assert.equal(new TextDecoder().decode(request?.payload), "hello");
+  assert.deepEqual(request?.claims, { plan: "free" });
+  const expected: [string, string][] = [
+    ["x-own", "1"],
+    ["user-agent", "test"],
+    ["x-arqon-hook", "on_message"],
+    ["x-arqon-tenant", "acme"],
+    ["x-arqon-room", "lobby"],
+    ["x-arqon-user", "ann"],
+    ["x-arqon-type", "chat"],
+    ["x-arqon-content-type", "text/plain"],
+    ["x-arqon-remote-ip", "127.0.0.1"],
+    ["x-arqon-now-ms", "1790000000123"],
+  ];
+  for (const [name, value] of expected) assert.equal(header(request, name), value, name);
+});
+
+Deno.test("the rollout key is the client's trace id, else the connection", async () => {
+  const { overseer, keys } = overseerWith(ALLOWED);
+  const trace_id = "ab".repeat(16);
+  await overseer.onMessage(caller, envelope("lobby", trace_id));
+  await overseer.onMessage(caller, envelope("lobby"));
+  await overseer.onConnect(caller);
+  assert.deepEqual(keys, [trace_id, "c1", "c1"]);
+});
+
+Deno.test("a refusal has the policy's code and words; a fault is 503 without any", async () => {
+  const said = overseerWith(refusal({ code: 451, reason: "not in this country" }));
+  await assert.rejects(said.overseer.onSubscribe(caller, "lobby") ?? Promise.resolve(), {
+    reason: "policy-rejected",
+    code: 451,
+    message: "Message blocked by policy: not in this country",
+  });
+  const mute = overseerWith(refusal({}));
+  await assert.rejects(mute.overseer.onConnect(caller) ?? Promise.resolve(), {
+    reason: "policy-rejected",
+    code: 403,
+    message: "Message blocked by policy",
+  });
+  const tired = overseerWith(refusal({ code: 503, reason: "out of fuel" }, "fuel"));
+  await assert.rejects(tired.overseer.onMessage(caller, envelope("lobby")) ?? Promise.resolve(), {
+    reason: "policy-fault",
+    code: 503,
+    message: "Message blocked by policy",
+  });
+});
+
+Deno.test("log lines are handed on, also of a policy that refuses", async () => {
+  const logs = [{ name: "words", level: 2, message: "seen" }];
+  const { overseer, logged } = overseerWith(refusal({ logs }));
+  await assert.rejects(overseer.onMessage(caller, envelope("lobby")) ?? Promise.resolve());
+  assert.deepEqual(logged, logs);
+});

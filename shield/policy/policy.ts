@@ -1,0 +1,93 @@
+/**
+ * The words of the Overseer: what a policy binding, a request to evaluate one and a verdict are.
+ * Plain data, shared by chains, pool, worker and admin API. No behaviour.
+ */
+
+/** When a policy runs; the export of the guest is `arqon_` and this name. */
+export type Hook = "on_connect" | "on_subscribe" | "on_message";
+/** Every hook, in the order of a connection's life. */
+export const HOOKS: readonly Hook[] = ["on_connect", "on_subscribe", "on_message"];
+
+/** `observe` runs, counts and logs its verdict, and never blocks or adds a header. */
+export type PolicyMode = "enforce" | "observe";
+
+/** One policy of a tenant's chain. */
+export interface PolicyBinding {
+  /** Name of the policy within the tenant; `module=` in logs and metrics. An id (`isId`). */
+  readonly name: string;
+  /** Hex sha256 of the module's bytes as uploaded. */
+  readonly sha256: string;
+  /** Room id or prefix pattern; not looked at for `on_connect`. */
+  readonly room: string;
+  readonly hooks: readonly Hook[];
+  /** Lower runs first; equal ones by name. */
+  readonly order: number;
+  readonly mode: PolicyMode;
+  /** Fraction of keys it runs for, by the coherent hash; 1 is always. */
+  readonly percent: number;
+}
+
+/** What the pool needs to evaluate one hook of one operation. */
+export interface EvaluateRequest {
+  readonly hook: Hook;
+  readonly tenant_id: string;
+  /** Keeps the operations of one connection on one worker and in order. */
+  readonly connection_id: string;
+  /** In order; what does not apply (room, hook, percent) has been left out already. Never empty. */
+  readonly chain: readonly PolicyBinding[];
+  /** Looked up by `host_get_header` without regard to case, first match: envelope, upgrade request, reserved. */
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  /** The token's claims, for `host_get_claim`; a value that is no string is handed over as JSON. */
+  readonly claims: Readonly<Record<string, unknown>>;
+  /** `Event.data` or `Command.data`; empty for the other hooks. */
+  readonly payload: Uint8Array;
+}
+
+/** Why a policy could not decide; the message is refused (fail closed), with 503 or 403. */
+export type PolicyFault =
+  | "fuel"
+  | "trap"
+  | "memory"
+  | "stall"
+  | "wedge"
+  | "queue-full"
+  | "missing-module"
+  | "breaker-open"
+  | "rate"
+  | "payload-too-large"
+  | "abi";
+
+/** One `host_log` line. */
+export interface PolicyLog {
+  readonly name: string;
+  /** 0 debug, 1 info, 2 warn, 3 error. */
+  readonly level: number;
+  readonly message: string;
+}
+
+/** What one policy of the chain said. */
+export interface PolicyOutcome {
+  readonly name: string;
+  readonly mode: PolicyMode;
+  readonly allowed: boolean;
+  readonly code: number;
+  readonly reason: string;
+  readonly fault: PolicyFault | undefined;
+  /** Fuel used, in the units of `fuel_limit` (1 is 500 instruction units), with its fraction. */
+  readonly fuel: number;
+  readonly duration_ms: number;
+}
+
+/** The chain's answer: that of the first enforcing policy that refuses, else allowed. */
+export interface Verdict {
+  readonly allowed: boolean;
+  /** 0 when allowed; else 400 to 599: the policy's own code, 403 by default, 503 for its faults. */
+  readonly code: number;
+  /** The policy's own words, "" when it gave none. */
+  readonly reason: string;
+  /** Name of the policy that refused, "" when allowed. */
+  readonly name: string;
+  readonly added_headers: readonly (readonly [name: string, value: string])[];
+  readonly outcomes: readonly PolicyOutcome[];
+  readonly logs: readonly PolicyLog[];
+}

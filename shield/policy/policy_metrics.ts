@@ -1,0 +1,152 @@
+/**
+ * The Overseer's metrics, under the contract's names. The label `module` is the policy's name, which
+ * tenants choose: after a bounded number of names the rest count as "other".
+ */
+import { Counter, Gauge, Histogram } from "prom-client";
+import type { Registry } from "prom-client";
+import type { PolicyOutcome } from "./policy.ts";
+
+/** What the pool counts. */
+export interface PolicyMetrics {
+  /** One policy of a chain has run, or could not. */
+  outcome(outcome: PolicyOutcome): void;
+  /** A chain's verdict was given after this long. */
+  verdict(duration_ms: number): void;
+  /** A verdict stood, but came after `timeout_ms`. */
+  late(): void;
+  /** A module was compiled, trial included. */
+  compiled(duration_ms: number): void;
+  replaced(): void;
+}
+
+/** Names of policies that are told apart. */
+const NAMES = 256;
+const OTHER = "other";
+const EXECUTION_SECONDS = [
+  0.000_01,
+  0.000_025,
+  0.000_05,
+  0.000_1,
+  0.000_25,
+  0.000_5,
+  0.001,
+  0.002_5,
+  0.005,
+  0.01,
+  0.025,
+  0.1,
+  0.25,
+  1,
+];
+const COMPILE_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** The handles of one policy's series, so that a message looks them up once. */
+interface Series {
+  readonly duration: { observe(seconds: number): void };
+  readonly fuel: { inc(fuel: number): void };
+  readonly verdicts: Map<string, { inc(): void }>;
+}
+
+/** The pool's numbers of the moment, read when somebody scrapes. */
+export interface PolicyGauges {
+  readonly pending: () => number;
+}
+
+/** What a policy's series are made of. */
+function policyFamilies(registry: Registry) {
+  const registers = [registry];
+  const duration = new Histogram({
+    name: "shield_wasm_execution_duration_seconds",
+    help: "Time in one policy, in seconds.",
+    labelNames: ["module"],
+    buckets: EXECUTION_SECONDS,
+    registers,
+  });
+  const fuel = new Counter({
+    name: "shield_wasm_fuel_consumed_total",
+    help: "Fuel burnt by policies.",
+    labelNames: ["module"],
+    registers,
+  });
+  const verdicts = new Counter({
+    name: "shield_policy_verdicts_total",
+    help: "Verdicts of policies; an observing policy's refusal is `observed`.",
+    labelNames: ["module", "verdict", "reason"],
+    registers,
+  });
+  return { duration, fuel, verdicts };
+}
+
+/** Counts what policies did. */
+function createOutcomes(registry: Registry): PolicyMetrics["outcome"] {
+  const { duration, fuel, verdicts } = policyFamilies(registry);
+  const known = new Map<string, Series>();
+  const seriesOf = (module: string): Series => {
+    const labels = { module };
+    const made = known.get(module) ??
+      { duration: duration.labels(labels), fuel: fuel.labels(labels), verdicts: new Map() };
+    known.set(module, made);
+    return made;
+  };
+  return (outcome) => {
+    const { name } = outcome;
+    const module = known.has(name) || known.size < NAMES ? name : OTHER;
+    const series = seriesOf(module);
+    // What did not run would only pull the histogram down.
+    if (outcome.duration_ms > 0) series.duration.observe(outcome.duration_ms / 1_000);
+    series.fuel.inc(outcome.fuel);
+    const verdict = verdictOf(outcome);
+    const reason = outcome.fault ?? (outcome.allowed ? "none" : "policy");
+    const key = `${verdict} ${reason}`;
+    const counter = series.verdicts.get(key) ?? verdicts.labels({ module, verdict, reason });
+    series.verdicts.set(key, counter);
+    counter.inc();
+  };
+}
+
+/** Makes the metrics on the registry. */
+export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): PolicyMetrics {
+  const registers = [registry];
+  const execution = new Histogram({
+    name: "policy_execution_duration",
+    help: "From asking for a chain's verdict to having it, in seconds.",
+    buckets: EXECUTION_SECONDS,
+    registers,
+  });
+  const late = new Counter({
+    name: "shield_policy_late_verdicts_total",
+    help: "Verdicts that came later than policy.timeout_ms and stood.",
+    registers,
+  });
+  const replaced = new Counter({
+    name: "shield_policy_workers_replaced_total",
+    help: "Policy workers given up because they made no progress or died.",
+    registers,
+  });
+  const compile = new Histogram({
+    name: "shield_policy_compile_seconds",
+    help: "Time to compile a module, with its trial in a child process, in seconds.",
+    buckets: COMPILE_SECONDS,
+    registers,
+  });
+  new Gauge({
+    name: "shield_policy_queue_depth",
+    help: "Requests that wait for a verdict.",
+    registers,
+    collect() {
+      this.set(gauges.pending());
+    },
+  });
+  return {
+    outcome: createOutcomes(registry),
+    verdict: (duration_ms) => execution.observe(duration_ms / 1_000),
+    late: () => late.inc(),
+    compiled: (duration_ms) => compile.observe(duration_ms / 1_000),
+    replaced: () => replaced.inc(),
+  };
+}
+
+function verdictOf({ allowed, mode }: PolicyOutcome): "allowed" | "observed" | "refused" {
+  if (allowed) return "allowed";
+  return mode === "observe" ? "observed" : "refused";
+}

@@ -1,0 +1,290 @@
+/**
+ * The policy pool as the Shield sees it: hand it a request and the chain that applies, get the
+ * chain's verdict. Which chain applies is `registry.ts`'s business; that there is none is decided
+ * before, so that a message without a policy never comes here.
+ */
+import type { Registry } from "prom-client";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/log.ts";
+import { type Compiler, createCompiler } from "./compile.ts";
+import type { EvaluateRequest, PolicyFault, PolicyOutcome, Verdict } from "./policy.ts";
+import { createPolicyMetrics, type PolicyMetrics } from "./policy_metrics.ts";
+import { createJudge, type Judge } from "./pool_judge.ts";
+import type { Job } from "./pool_lane.ts";
+import { createLanes, type Lanes } from "./pool_lanes.ts";
+import { createModules, type Modules } from "./pool_modules.ts";
+import { faultVerdict, verdictOf } from "./pool_verdict.ts";
+import type { ChainEntry, WorkerReply } from "./ring_message.ts";
+
+/** What the pool needs of the process. */
+export interface PolicyPoolOptions {
+  readonly policy: Config["policy"];
+  readonly overseer: Pick<Config["platform"]["overseer"], "fuel_limit">;
+  /** Cores of the machine, `navigator.hardwareConcurrency`; used when `policy.workers` is absent. */
+  readonly cores: number;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Monotonic ms, `performance.now`. */
+  readonly now: () => number;
+  /** Called once, when a second worker has wedged: drain and exit non-zero. */
+  readonly onFatal: (detail: string) => void;
+  /** How long a worker may make no progress; a second, but tests have less patience. */
+  readonly wedge_ms?: number;
+  /** Absent: one that tries new modules in child processes. */
+  readonly compiler?: Compiler;
+}
+
+/** For `/v1/status` and tests. */
+export interface PoolStatus {
+  readonly workers: number;
+  /** Requests that wait or run. */
+  readonly pending: number;
+  /** sha256 of the modules that are loaded. */
+  readonly modules: readonly string[];
+  /** sha256 of the modules that wedged a worker; they stay refused until the process ends. */
+  readonly quarantined: readonly string[];
+  readonly workers_replaced: number;
+  /** Open breakers: the module is refused for the tenant until its cool-down has passed. */
+  readonly open_breakers: readonly { readonly tenant_id: string; readonly sha256: string }[];
+}
+
+/** A running pool. */
+export interface PolicyPool {
+  /**
+   * The chain's verdict. Never rejects: whatever goes wrong is a refusal with a `fault` in the
+   * outcome of the policy that could not decide. Requests of one connection run in the order of its
+   * calls, so that those that are allowed come back in that order.
+   */
+  evaluate(request: EvaluateRequest): Promise<Verdict>;
+  /**
+   * Makes a module ready on every worker; `bytes` are what `meter` made of the upload that `sha256`
+   * names. Resolves when chains may name it; at once when it is loaded already. Rejects with
+   * `PolicyModuleError`: it cannot be compiled within the limits, or it is quarantined; with another
+   * Error when that cannot be found out here and now.
+   */
+  load(sha256: string, bytes: Uint8Array): Promise<void>;
+  /** Forgets a module and its instances. Chains that still name it are refused (`missing-module`). */
+  unload(sha256: string): void;
+  status(): PoolStatus;
+  /** Refuses what waits, ends the workers. */
+  close(): Promise<void>;
+}
+
+/** How often a worker's progress is looked at within `wedge_ms`, and stalls within `stall_ms`. */
+const WEDGE_CHECKS = 4;
+const STALL_CHECKS = 10;
+const WEDGE_MS = 1_000;
+/** Workers that wedge, or die of our own errors, before the process gives up. */
+const WEDGES = 2;
+const CRASHES = 8;
+
+interface Waiting {
+  readonly job: Job;
+  readonly resolve: (verdict: Verdict) => void;
+  /** Policies that observe and cannot run now. */
+  skipped: readonly PolicyOutcome[];
+}
+
+/** The parts of a running pool and what it keeps in mind. */
+interface State {
+  readonly options: PolicyPoolOptions;
+  /** In the order of their deadlines, since all wait equally long. */
+  readonly waiting: Map<number, Waiting>;
+  readonly modules: Modules;
+  readonly metrics: PolicyMetrics;
+  readonly judge: Judge;
+  readonly lanes: Lanes;
+  last_id: number;
+  wedges: number;
+  crashes: number;
+  last_crash: string;
+  replaced: number;
+  closed: boolean;
+  timer: ReturnType<typeof setInterval> | undefined;
+  next_check_ms: number;
+}
+
+function createState(options: PolicyPoolOptions): State {
+  const { policy, registry, log, now } = options;
+  const waiting = new Map<number, Waiting>();
+  const metrics = createPolicyMetrics(registry, { pending: () => waiting.size });
+  const modules = createModules({
+    compiler: options.compiler ?? createCompiler(),
+    now,
+    onLoad: (number, compiled) => state.lanes.load(number, compiled),
+    onUnload: (number) => state.lanes.unload(number),
+    onCompiled: (duration_ms) => metrics.compiled(duration_ms),
+  });
+  const state: State = {
+    options,
+    waiting,
+    modules,
+    metrics,
+    judge: createJudge({ policy, modules, log, now }),
+    lanes: createLanes({
+      policy,
+      fuel_limit: options.overseer.fuel_limit,
+      cores: options.cores,
+      now,
+      modules: modules.compiled,
+      admit: (job) => admit(state, job),
+      refuse: (job, fault) => refuse(state, job, fault),
+      onReply: (job, reply) => onReply(state, job, reply),
+      onCrash: (module, detail) => onCrash(state, module, detail),
+    }),
+    last_id: 0,
+    wedges: 0,
+    crashes: 0,
+    last_crash: "",
+    replaced: 0,
+    closed: false,
+    timer: undefined,
+    next_check_ms: 0,
+  };
+  return state;
+}
+
+/** Starts the workers; resolves when they are ready. Rejects when they do not start. */
+export async function createPolicyPool(options: PolicyPoolOptions): Promise<PolicyPool> {
+  const state = createState(options);
+  const { modules, judge, lanes } = state;
+  await lanes.ready();
+  if (state.crashes > 0) {
+    close(state);
+    throw new Error(`the policy workers do not start: ${state.last_crash}`);
+  }
+  return {
+    evaluate: (request) => evaluate(state, request),
+    load: (sha256, bytes) => modules.load(sha256, bytes),
+    unload(sha256) {
+      if (modules.unload(sha256)) judge.forget(sha256);
+    },
+    status: () => ({
+      workers: lanes.size,
+      pending: state.waiting.size,
+      modules: modules.loaded(),
+      quarantined: modules.quarantined(),
+      workers_replaced: state.replaced,
+      open_breakers: judge.openBreakers(),
+    }),
+    close: () => Promise.resolve(close(state)),
+  };
+}
+
+function evaluate(state: State, request: EvaluateRequest): Promise<Verdict> {
+  const { policy, now } = state.options;
+  const began_ms = now();
+  const id = state.last_id = (state.last_id + 1) >>> 0;
+  const job: Job = { id, request, began_ms, deadline_ms: began_ms + policy.stall_ms, done: false };
+  return new Promise((resolve) => {
+    state.waiting.set(id, { job, resolve, skipped: [] });
+    if (state.closed) refuse(state, job, "stall");
+    else if (request.payload.length > policy.payload_bytes) {
+      refuse(state, job, "payload-too-large");
+    } else {
+      watch(state);
+      state.lanes.push(job);
+    }
+  });
+}
+
+/** Gives the verdict, once; later ones are dropped. */
+function settle(state: State, job: Job, verdict: Verdict): void {
+  const entry = state.waiting.get(job.id);
+  if (entry === undefined || job.done) return;
+  job.done = true;
+  state.waiting.delete(job.id);
+  const { metrics, options } = state;
+  const duration_ms = options.now() - job.began_ms;
+  metrics.verdict(duration_ms);
+  for (const outcome of verdict.outcomes) metrics.outcome(outcome);
+  if (duration_ms > options.policy.timeout_ms) metrics.late();
+  entry.resolve(verdict);
+}
+
+function refuse(state: State, job: Job, fault: PolicyFault): void {
+  settle(state, job, faultVerdict(job.request, fault));
+}
+
+function admit(state: State, job: Job): readonly ChainEntry[] | undefined {
+  const admission = state.judge.admit(job.request);
+  if ("verdict" in admission) {
+    settle(state, job, admission.verdict);
+    return undefined;
+  }
+  const entry = state.waiting.get(job.id);
+  if (entry !== undefined) entry.skipped = admission.skipped;
+  return admission.chain;
+}
+
+/** What a late reply cost is charged too; only its verdict is void. */
+function onReply(state: State, job: Job, reply: WorkerReply): void {
+  const outcomes = state.judge.learn(job.request.tenant_id, reply);
+  if (reply.expired === true) return refuse(state, job, "stall");
+  const skipped = state.waiting.get(job.id)?.skipped ?? [];
+  settle(state, job, verdictOf([...outcomes, ...skipped], reply));
+}
+
+/** Looks for stalls and wedges while anything is under way. */
+function watch(state: State): void {
+  if (state.timer !== undefined) return;
+  const { policy, wedge_ms = WEDGE_MS, now } = state.options;
+  const wedge_check_ms = wedge_ms / WEDGE_CHECKS;
+  state.next_check_ms = now() + wedge_check_ms;
+  const tick = () => {
+    const now_ms = now();
+    refuseStalled(state, now_ms);
+    if (now_ms >= state.next_check_ms) {
+      state.next_check_ms = now_ms + wedge_check_ms;
+      replaceWedged(state);
+    }
+    if (state.lanes.pending > 0) return;
+    clearInterval(state.timer);
+    state.timer = undefined;
+  };
+  state.timer = setInterval(tick, Math.min(policy.stall_ms / STALL_CHECKS, wedge_check_ms));
+  Deno.unrefTimer(state.timer);
+}
+
+function refuseStalled(state: State, now_ms: number): void {
+  for (const { job } of state.waiting.values()) {
+    if (job.deadline_ms > now_ms) return;
+    refuse(state, job, "stall");
+  }
+}
+
+function replaceWedged(state: State): void {
+  for (const module of state.lanes.replaceStuck(WEDGE_CHECKS)) {
+    state.replaced++;
+    state.metrics.replaced();
+    const detail = `a worker made no progress ${quarantine(state, module)}`;
+    state.options.log.error("policy worker wedged, replaced", { detail });
+    if (++state.wedges === WEDGES) state.options.onFatal(`${WEDGES} policy workers wedged`);
+  }
+}
+
+function quarantine(state: State, module: number): string {
+  const sha256 = state.modules.quarantine(module);
+  if (sha256 === undefined) return "outside of a module";
+  state.judge.forget(sha256);
+  return `in module ${sha256}, which is quarantined`;
+}
+
+/** True when another worker is to be started. */
+function onCrash(state: State, module: number, detail: string): boolean {
+  state.last_crash = detail;
+  state.replaced++;
+  state.metrics.replaced();
+  const where = quarantine(state, module);
+  state.options.log.error("policy worker died", { detail: `${detail} (${where})` });
+  if (++state.crashes === CRASHES) state.options.onFatal(`${CRASHES} policy workers died`);
+  return state.crashes < CRASHES && !state.closed;
+}
+
+function close(state: State): void {
+  if (state.closed) return;
+  state.closed = true;
+  clearInterval(state.timer);
+  state.lanes.end();
+  for (const { job } of [...state.waiting.values()]) refuse(state, job, "stall");
+}

@@ -1,0 +1,187 @@
+/**
+ * Modules that mean harm, on real workers: what each costs itself, and that nobody else pays.
+ */
+import assert from "node:assert/strict";
+import { exposition } from "../../shared/metrics.ts";
+import { SPIN, unmeteredGuest } from "./test_guests.ts";
+import { message, policy, startTestPool, type TestPool } from "./test_pool.ts";
+import { PolicyModuleError } from "./wasm/errors.ts";
+
+const ALLOW = { body: "i32.const 0" };
+const FOREVER = "(loop $l (br $l)) i32.const 0";
+
+async function fault(test: TestPool, name: string, tenant_id = "acme") {
+  const verdict = await test.pool.evaluate(message([policy(name)], { tenant_id }));
+  return verdict.allowed ? "allowed" : verdict.outcomes[0]?.fault ?? String(verdict.code);
+}
+
+const HOSTILE: Record<string, [expected: string[], guest: Parameters<TestPool["load"]>[1]]> = {
+  "loops forever": [["fuel"], { body: FOREVER }],
+  "recurses": [["fuel", "trap"], {
+    more: "(func $f (param i32) (result i32) (i32.add (call $f (local.get 0)) (i32.const 1)))",
+    body: "(call $f (i32.const 1))",
+  }],
+  "grows memory without end": [["fuel", "trap"], {
+    body: "(loop $l (drop (memory.grow (i32.const 1))) (br $l)) i32.const 0",
+  }],
+  "fills 4 MiB in a loop": [["fuel"], {
+    pages: 64,
+    body: `(loop $l (memory.fill (i32.const 0) (i32.const 1) (i32.const 4194304)) (br $l))
+      i32.const 0`,
+  }],
+  "traps": [["trap"], { body: "unreachable" }],
+  "asks for the payload in a loop": [["fuel"], {
+    alloc: "i32.const 8",
+    body: "(loop $l (drop (call $get_payload)) (br $l)) i32.const 0",
+  }],
+  "logs a million lines": [["fuel"], {
+    body: `(loop $l (call $log (i32.const 0) (i32.const 0) (i32.const 1024)) (br $l)) i32.const 0`,
+  }],
+  "adds 10,000 headers": [["abi"], {
+    more: '(data (i32.const 0) "x-a")',
+    body: `(loop $l (call $add_header (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 1))
+      (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))
+        (i32.const 10000)))) i32.const 0`,
+  }],
+  "rejects with 0": [["abi"], {
+    body: "(call $reject (i32.const 0) (i32.const 0) (i32.const 0)) i32.const 0",
+  }],
+  "rejects with 70000": [["abi"], {
+    body: "(call $reject (i32.const 70000) (i32.const 0) (i32.const 0)) i32.const 0",
+  }],
+  "points outside": [["abi"], {
+    body: "(call $reject (i32.const 403) (i32.const -1) (i32.const 8)) i32.const 0",
+  }],
+  "has an allocator that loops": [["fuel"], {
+    alloc: FOREVER,
+    body: "(drop (call $get_payload)) i32.const 0",
+  }],
+};
+
+Deno.test("hostile modules fail their own messages, again and again, and no other", async () => {
+  await using test = await startTestPool({ policy: { breaker_failures: 1_000 } });
+  await test.load("allow", ALLOW);
+  for (const [name, [expected, guest]] of Object.entries(HOSTILE)) {
+    await test.load(name, guest);
+    for (let time = 0; time < 3; time++) {
+      const got = await fault(test, name);
+      assert.ok(expected.includes(got), `${name}: ${got}`);
+      assert.equal(await fault(test, "allow"), "allowed");
+    }
+  }
+  assert.equal(test.pool.status().workers_replaced, 0);
+});
+
+Deno.test("a module that keeps failing is cut off, says so, and gets another chance", async () => {
+  await using test = await startTestPool({ policy: { breaker_failures: 3, breaker_seconds: 10 } });
+  // Fails while the payload begins with "h".
+  const body = `(if (i32.eq (i32.load8_u (i32.add (call $get_payload) (i32.const 4)))
+    (i32.const 104)) (then unreachable)) i32.const 0`;
+  await test.load("moody", { body });
+  for (let time = 0; time < 3; time++) assert.equal(await fault(test, "moody"), "trap");
+  for (let time = 0; time < 3; time++) assert.equal(await fault(test, "moody"), "breaker-open");
+  assert.deepEqual(test.pool.status().open_breakers, [{ tenant_id: "acme", sha256: "moody" }]);
+  assert.equal(test.lines.filter((line) => line.includes("policy cut off")).length, 1);
+  assert.equal(await fault(test, "moody", "other"), "trap");
+  test.forward(10_000);
+  assert.equal(await fault(test, "moody"), "trap");
+  assert.equal(await fault(test, "moody"), "breaker-open");
+  test.forward(10_000);
+  const good = message([policy("moody")], { payload: new Uint8Array([1]) });
+  assert.equal((await test.pool.evaluate(good)).allowed, true);
+  assert.equal(await fault(test, "moody"), "trap");
+  assert.deepEqual(test.pool.status().open_breakers, []);
+});
+
+Deno.test("a tenant that burns more fuel than its rate waits for it, others do not", async () => {
+  const rates = { breaker_failures: 1_000, fuel_per_second: 10_000 };
+  await using test = await startTestPool({ policy: rates });
+  await test.load("burns", { body: FOREVER });
+  await test.load("allow", ALLOW);
+  const faults: string[] = [];
+  for (let time = 0; time < 10; time++) faults.push(await fault(test, "burns"));
+  assert.equal(faults[0], "fuel");
+  assert.ok(faults.includes("rate"), faults.join());
+  assert.equal(await fault(test, "allow", "other"), "allowed");
+  const limited = await test.pool.evaluate(message([policy("allow")]));
+  assert.deepEqual([limited.allowed, limited.code], [false, 429]);
+  test.forward(60_000);
+  assert.equal(await fault(test, "allow"), "allowed");
+});
+
+Deno.test("a flood fills its own queue only", async () => {
+  await using test = await startTestPool({ policy: { queue_messages: 4 } });
+  await test.load("allow", ALLOW);
+  const flood = Array.from({ length: 100 }, () => fault(test, "allow", "flood"));
+  assert.equal(await fault(test, "allow", "calm"), "allowed");
+  const answers = await Promise.all(flood);
+  // 16 under way and 4 waiting.
+  assert.deepEqual(answers.filter((answer) => answer === "allowed").length, 20);
+  assert.deepEqual(answers.filter((answer) => answer === "queue-full").length, 80);
+});
+
+Deno.test("a flooding tenant gets one turn for each turn of another", async () => {
+  const policy_limits = { breaker_failures: 1_000_000, fuel_per_second: 1_000_000_000 };
+  await using test = await startTestPool({ policy: policy_limits });
+  await test.load("burns", { body: FOREVER });
+  await test.load("allow", ALLOW);
+  let flooded = 0;
+  const flood = Array.from({ length: 200 }, async () => {
+    await fault(test, "burns", "flood");
+    flooded++;
+  });
+  const seen = await Promise.all(Array.from({ length: 20 }, async () => {
+    await fault(test, "allow", "calm");
+    return flooded;
+  }));
+  // 16 were under way before; then turn and turn about, and one window more at the end.
+  assert.ok(seen.at(-1)! <= 16 + 20 + 16, `${seen.at(-1)} turns`);
+  await Promise.all(flood);
+});
+
+Deno.test("no verdict within stall_ms refuses; the late one changes nothing but is paid", async () => {
+  await using test = await startTestPool({
+    policy: { stall_ms: 1, breaker_failures: 1_000, fuel_per_second: 1_000_000_000 },
+    fuel_limit: 400_000,
+  });
+  await test.load("burns", { body: FOREVER });
+  assert.equal(await fault(test, "burns"), "stall");
+  const paid = /shield_policy_verdicts_total\{module="burns",verdict="refused",reason="stall"\} 1/;
+  assert.match((await exposition(test.registry)).body, paid);
+  const deadline_ms = performance.now() + 30_000;
+  // The worker is still at it; once it is done the breaker has learnt of it.
+  while (!test.lines.some((line) => line.includes("policy failed"))) {
+    assert.ok(performance.now() < deadline_ms, "the late reply did not come");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert.match((await exposition(test.registry)).body, paid);
+});
+
+Deno.test("a wedged worker is replaced, its module quarantined, the rest goes on", async () => {
+  await using test = await startTestPool({ wedge_ms: 500, policy: { stall_ms: 20_000 } });
+  await test.load("allow", ALLOW);
+  const bytes = unmeteredGuest({ body: SPIN });
+  await test.pool.load("spins", bytes);
+  const wedged = [fault(test, "spins"), fault(test, "allow")];
+  assert.deepEqual(await Promise.all(wedged), ["wedge", "wedge"]);
+  assert.deepEqual([test.pool.status().workers_replaced, test.pool.status().quarantined], [1, [
+    "spins",
+  ]]);
+  assert.equal(await fault(test, "allow"), "allowed");
+  assert.equal(await fault(test, "spins"), "wedge");
+  await assert.rejects(test.pool.load("spins", bytes), (error) => {
+    return error instanceof PolicyModuleError && error.reason === "quarantined";
+  });
+  assert.ok(test.lines.some((line) => line.includes("in module spins, which is quarantined")));
+  assert.deepEqual(test.fatal, []);
+});
+
+Deno.test("the second wedged worker is fatal, once", async () => {
+  await using test = await startTestPool({ wedge_ms: 100, policy: { stall_ms: 20_000 } });
+  for (const name of ["one", "two", "three"]) {
+    await test.pool.load(name, unmeteredGuest({ body: SPIN }));
+    assert.equal(await fault(test, name), "wedge");
+  }
+  assert.deepEqual(test.fatal, ["2 policy workers wedged"]);
+  assert.equal(test.pool.status().workers_replaced, 3);
+});

@@ -1,0 +1,104 @@
+/**
+ * The modules of a pool: compiled once in the process, under a number that is cheap to send. A module
+ * that has wedged a worker is quarantined, which lasts as long as the process.
+ */
+import type { Compiler } from "./compile.ts";
+import { PolicyModuleError } from "./wasm/errors.ts";
+
+/** What the modules need. */
+export interface ModulesOptions {
+  readonly compiler: Compiler;
+  /** Monotonic ms. */
+  readonly now: () => number;
+  readonly onLoad: (number: number, compiled: WebAssembly.Module) => void;
+  readonly onUnload: (number: number) => void;
+  readonly onCompiled: (duration_ms: number) => void;
+}
+
+/** Modules by sha256 and by number. */
+export interface Modules {
+  load(sha256: string, bytes: Uint8Array): Promise<void>;
+  /** True when it was loaded. */
+  unload(sha256: string): boolean;
+  /** Unloads it for good. Returns its sha256. */
+  quarantine(number: number): string | undefined;
+  number(sha256: string): number | undefined;
+  isQuarantined(sha256: string): boolean;
+  sha256(number: number): string | undefined;
+  /** Loaded ones by number; live. */
+  readonly compiled: ReadonlyMap<number, WebAssembly.Module>;
+  loaded(): readonly string[];
+  quarantined(): readonly string[];
+}
+
+const QUARANTINED =
+  "the module has kept a worker busy without end and stays refused until the process restarts";
+
+/** No modules yet. */
+export function createModules(options: ModulesOptions): Modules {
+  const numbers = new Map<string, number>();
+  const names = new Map<number, string>();
+  const compiled = new Map<number, WebAssembly.Module>();
+  const loading = new Map<string, Promise<void>>();
+  const quarantined = new Set<string>();
+  let last_number = 0;
+
+  function refuseQuarantined(sha256: string): void {
+    if (quarantined.has(sha256)) throw new PolicyModuleError("quarantined", QUARANTINED);
+  }
+
+  async function make(sha256: string, bytes: Uint8Array): Promise<void> {
+    const began_ms = options.now();
+    const module = await options.compiler.compile(sha256, bytes);
+    options.onCompiled(options.now() - began_ms);
+    refuseQuarantined(sha256);
+    // Unloaded while it was compiled.
+    if (!loading.has(sha256)) return;
+    const number = ++last_number;
+    numbers.set(sha256, number);
+    names.set(number, sha256);
+    compiled.set(number, module);
+    options.onLoad(number, module);
+  }
+
+  function unload(sha256: string): boolean {
+    loading.delete(sha256);
+    const number = numbers.get(sha256);
+    if (number === undefined) return false;
+    numbers.delete(sha256);
+    names.delete(number);
+    compiled.delete(number);
+    options.onUnload(number);
+    return true;
+  }
+
+  return {
+    async load(sha256, bytes) {
+      refuseQuarantined(sha256);
+      if (numbers.has(sha256)) return;
+      const begun = loading.get(sha256);
+      if (begun !== undefined) return await begun;
+      const promise = make(sha256, bytes);
+      loading.set(sha256, promise);
+      try {
+        await promise;
+      } finally {
+        if (loading.get(sha256) === promise) loading.delete(sha256);
+      }
+    },
+    unload,
+    quarantine(number) {
+      const sha256 = names.get(number);
+      if (sha256 === undefined) return undefined;
+      quarantined.add(sha256);
+      unload(sha256);
+      return sha256;
+    },
+    number: (sha256) => numbers.get(sha256),
+    isQuarantined: (sha256) => quarantined.has(sha256),
+    sha256: (number) => names.get(number),
+    compiled,
+    loaded: () => [...numbers.keys()],
+    quarantined: () => [...quarantined],
+  };
+}

@@ -1,0 +1,55 @@
+/**
+ * From what policies did to the chain's verdict. Pure. Every fault refuses: a message whose policy
+ * cannot decide is never let through.
+ */
+import { UNITS_PER_FUEL } from "./meter_costs.ts";
+import type {
+  EvaluateRequest,
+  PolicyBinding,
+  PolicyFault,
+  PolicyOutcome,
+  Verdict,
+} from "./policy.ts";
+import type { ChainOutcome, WorkerReply } from "./ring_message.ts";
+
+/** Code of a refusal because of a fault: the policy's, or the tenant's own doing. */
+export function faultCode(fault: PolicyFault): number {
+  if (fault === "payload-too-large") return 413;
+  return fault === "rate" ? 429 : 503;
+}
+
+/** The outcome of a policy that was not run. */
+export function faultOutcome(binding: PolicyBinding, fault: PolicyFault): PolicyOutcome {
+  const { name, mode } = binding;
+  const code = faultCode(fault);
+  return { name, mode, allowed: false, code, reason: "", fault, fuel: 0, duration_ms: 0 };
+}
+
+/**
+ * The verdict when nothing was run: the first policy that enforces is the one that could not decide.
+ * A chain that only observes lets the message through.
+ */
+export function faultVerdict(request: EvaluateRequest, fault: PolicyFault): Verdict {
+  const outcomes = request.chain.map((binding) => faultOutcome(binding, fault));
+  return verdictOf(outcomes, { added_headers: [], logs: [] });
+}
+
+/** What a worker said of one policy. */
+export function outcomeOf(ran: ChainOutcome): PolicyOutcome {
+  const { name, mode, allowed, code, reason, fault, duration_ms } = ran;
+  const fuel = ran.units / UNITS_PER_FUEL;
+  return { name, mode, allowed, code, reason, fault, fuel, duration_ms };
+}
+
+/** That of the first policy that enforces and refuses, else allowed. */
+export function verdictOf(
+  outcomes: readonly PolicyOutcome[],
+  { added_headers, logs }: Pick<WorkerReply, "added_headers" | "logs">,
+): Verdict {
+  const refused = outcomes.find(({ mode, allowed }) => mode === "enforce" && !allowed);
+  if (refused === undefined) {
+    return { allowed: true, code: 0, reason: "", name: "", added_headers, outcomes, logs };
+  }
+  const { code, reason, name } = refused;
+  return { allowed: false, code, reason, name, added_headers: [], outcomes, logs };
+}

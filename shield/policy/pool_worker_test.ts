@@ -1,0 +1,75 @@
+/**
+ * One real worker: generations, deadlines, progress. Queues are in `pool_lane_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { startPolicyWorker } from "./pool_worker.ts";
+import { type ChainEntry, encodeRequest, type WorkerReply } from "./ring_message.ts";
+import { meteredGuest, SPIN, unmeteredGuest } from "./test_guests.ts";
+import { message } from "./test_pool.ts";
+
+const ENTRY: ChainEntry = { module: 1, name: "p", mode: "enforce" };
+
+/** A worker of generation 7 with one module, and what it answers. */
+async function startWorker(bytes: Uint8Array<ArrayBuffer>) {
+  const replies: [id: number, reply: WorkerReply][] = [];
+  let arrived = Promise.withResolvers<void>();
+  const worker = startPolicyWorker({
+    generation: 7,
+    ring_bytes: 65_536,
+    fuel_limit: 10_000,
+    instances: 10,
+    now: () => performance.now(),
+    onReply(id, reply) {
+      replies.push([id, reply]);
+      arrived.resolve();
+      arrived = Promise.withResolvers();
+    },
+    onDrained: () => {},
+    onCrash: (detail) => assert.fail(detail),
+  });
+  worker.load(1, await WebAssembly.compile(bytes));
+  await worker.ready;
+  return {
+    worker,
+    replies,
+    arrival: () => arrived.promise,
+    send: (generation: number, id: number, deadline_ms = Infinity) =>
+      worker.send(encodeRequest({ generation, id, deadline_ms }, message([]), [ENTRY])),
+  };
+}
+
+Deno.test("a reply to a request of another generation is dropped", async () => {
+  const { worker, replies, arrival, send } = await startWorker(
+    meteredGuest({ body: "i32.const 0" }),
+  );
+  const arrived = arrival();
+  for (const [generation, id] of [[6, 1], [8, 2], [7, 3]] as const) send(generation, id);
+  await arrived;
+  assert.deepEqual(replies.map(([id]) => id), [3]);
+  worker.end();
+});
+
+Deno.test("a request whose deadline has passed is not run", async () => {
+  const { worker, replies, arrival, send } = await startWorker(
+    meteredGuest({ body: "unreachable" }),
+  );
+  const arrived = arrival();
+  send(7, 1, -Infinity);
+  await arrived;
+  assert.deepEqual(replies, [[1, { expired: true, outcomes: [], added_headers: [], logs: [] }]]);
+  assert.deepEqual(worker.progress(), { steps: 0, running: 0, is_ready: true });
+  worker.end();
+});
+
+Deno.test("a worker shows the module that runs, and is silent once it was given up", async () => {
+  const { worker, replies, send } = await startWorker(unmeteredGuest({ body: SPIN }));
+  send(7, 1);
+  const deadline_ms = performance.now() + 30_000;
+  while (worker.progress().running !== 1) {
+    assert.ok(performance.now() < deadline_ms, "it did not begin");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  assert.equal(worker.progress().steps, 1);
+  worker.end();
+  assert.deepEqual(replies, []);
+});

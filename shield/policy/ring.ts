@@ -1,0 +1,149 @@
+/**
+ * A bounded queue of byte records in shared memory, for one writer and one reader on two threads.
+ * It moves bytes; what they mean is `ring_message.ts`. Nothing a guest can reach: guests see only
+ * their own memory. Positions count up modulo 2^32 and the capacity is a power of two.
+ */
+
+/** Where things are in the control words. */
+const WRITTEN = 0;
+const READ = 1;
+const SIGNAL = 2;
+const ROOM = 3;
+const CONTROL_BYTES = 64;
+
+/** One end's view of a ring; both ends make theirs from the same memory. */
+export interface Ring {
+  readonly memory: SharedArrayBuffer;
+  readonly control: Int32Array<SharedArrayBuffer>;
+  readonly data: Uint8Array<SharedArrayBuffer>;
+}
+
+/** The memory of a ring that holds at least `capacity_bytes` of records and their lengths. */
+export function ringMemory(capacity_bytes: number): SharedArrayBuffer {
+  const capacity = 2 ** Math.ceil(Math.log2(Math.max(capacity_bytes, 64)));
+  return new SharedArrayBuffer(CONTROL_BYTES + capacity);
+}
+
+/** A view of the memory that `ringMemory` made. */
+export function openRing(memory: SharedArrayBuffer): Ring {
+  return {
+    memory,
+    control: new Int32Array(memory, 0, CONTROL_BYTES / 4),
+    data: new Uint8Array(memory, CONTROL_BYTES),
+  };
+}
+
+/** Bytes that a record of `size_bytes` takes. */
+export function recordBytes(size_bytes: number): number {
+  return 4 + ((size_bytes + 3) & ~3);
+}
+
+function used(ring: Ring): number {
+  return (Atomics.load(ring.control, WRITTEN) - Atomics.load(ring.control, READ)) >>> 0;
+}
+
+/** Copies in, around the end. */
+function put(ring: Ring, at: number, bytes: Uint8Array): void {
+  const start = at & (ring.data.length - 1);
+  const first = Math.min(bytes.length, ring.data.length - start);
+  if (first === bytes.length) return ring.data.set(bytes, start);
+  ring.data.set(bytes.subarray(0, first), start);
+  ring.data.set(bytes.subarray(first), 0);
+}
+
+/** Copies out, around the end. */
+function get(ring: Ring, at: number, size_bytes: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(size_bytes);
+  const start = at & (ring.data.length - 1);
+  const first = Math.min(size_bytes, ring.data.length - start);
+  bytes.set(ring.data.subarray(start, start + first));
+  if (first < size_bytes) bytes.set(ring.data.subarray(0, size_bytes - first), first);
+  return bytes;
+}
+
+const word = new Uint8Array(4);
+const word_view = new DataView(word.buffer);
+
+/** Writes one record made of `parts` and wakes the reader; false when there is no room now. */
+export function ringWrite(ring: Ring, parts: readonly Uint8Array[]): boolean {
+  let size_bytes = 0;
+  for (const part of parts) size_bytes += part.length;
+  const needed = recordBytes(size_bytes);
+  if (needed > ring.data.length - used(ring)) return false;
+  const written = Atomics.load(ring.control, WRITTEN);
+  word_view.setUint32(0, size_bytes, true);
+  put(ring, written >>> 0, word);
+  let at = (written >>> 0) + 4;
+  for (const part of parts) {
+    put(ring, at, part);
+    at += part.length;
+  }
+  Atomics.store(ring.control, WRITTEN, (written + needed) | 0);
+  ringSignal(ring);
+  return true;
+}
+
+/**
+ * A copy of the next record, undefined when there is none. Throws RangeError when the ring is
+ * corrupt, which only an error in this program can cause.
+ */
+export function ringRead(ring: Ring): Uint8Array<ArrayBuffer> | undefined {
+  const available = used(ring);
+  if (available === 0) return undefined;
+  const read = Atomics.load(ring.control, READ) >>> 0;
+  const size_bytes = new DataView(get(ring, read, 4).buffer).getUint32(0, true);
+  const taken = recordBytes(size_bytes);
+  if (available > ring.data.length || size_bytes > available || taken > available) {
+    throw new RangeError(`ring: a record of ${size_bytes} bytes, ${available} are there`);
+  }
+  const record = get(ring, read + 4, size_bytes);
+  Atomics.store(ring.control, READ, (read + taken) | 0);
+  Atomics.add(ring.control, ROOM, 1);
+  Atomics.notify(ring.control, ROOM);
+  return record;
+}
+
+/** Wakes the reader without a record. */
+export function ringSignal(ring: Ring): void {
+  Atomics.add(ring.control, SIGNAL, 1);
+  Atomics.notify(ring.control, SIGNAL);
+}
+
+/** The count of signals so far: take it, look for records, then wait for it to change. */
+export function ringSignals(ring: Ring): number {
+  return Atomics.load(ring.control, SIGNAL);
+}
+
+/** Blocks this thread until there was a signal after `seen`. Not for a thread with an event loop. */
+export function ringWaitBlocking(ring: Ring, seen: number): void {
+  Atomics.wait(ring.control, SIGNAL, seen);
+}
+
+/** Resolves when there was a signal after `seen`; undefined when there has been one already. */
+export function ringWait(ring: Ring, seen: number): Promise<unknown> | undefined {
+  const wait = Atomics.waitAsync(ring.control, SIGNAL, seen);
+  return wait.async ? wait.value : undefined;
+}
+
+/** Wakes both ends: the reader, and a writer that waits for room. */
+export function ringWake(ring: Ring): void {
+  ringSignal(ring);
+  Atomics.add(ring.control, ROOM, 1);
+  Atomics.notify(ring.control, ROOM);
+}
+
+/**
+ * Writes, blocking this thread until there is room; gives up when `isEnded` says so after a
+ * `ringWake`. The record must fit into an empty ring.
+ */
+export function ringWriteBlocking(
+  ring: Ring,
+  parts: readonly Uint8Array[],
+  isEnded: () => boolean,
+): void {
+  for (;;) {
+    const room = Atomics.load(ring.control, ROOM);
+    if (ringWrite(ring, parts) || isEnded()) return;
+    Atomics.wait(ring.control, ROOM, room);
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * The ring against a model, on one thread; across threads it is tested with the workers.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import {
+  openRing,
+  recordBytes,
+  ringMemory,
+  ringRead,
+  ringSignal,
+  ringSignals,
+  ringWait,
+  ringWaitBlocking,
+  ringWrite,
+  ringWriteBlocking,
+} from "./ring.ts";
+
+/** Two views of one ring whose positions begin at `position`, as after that many bytes. */
+function ends(capacity_bytes: number, position = 0) {
+  const memory = ringMemory(capacity_bytes);
+  new Int32Array(memory).fill(position | 0, 0, 2);
+  return [openRing(memory), openRing(memory)] as const;
+}
+
+const operation = fc.oneof(
+  fc.record({ write: fc.array(fc.uint8Array({ maxLength: 60 }), { maxLength: 3 }) }),
+  fc.constant("read" as const),
+);
+
+Deno.test("a ring gives back what was written, in order, also around its end and 2^32", () => {
+  const starts = fc.constantFrom(0, 64, 2 ** 31 - 8, 2 ** 32 - 64);
+  fc.assert(fc.property(starts, fc.array(operation, { maxLength: 200 }), (start, operations) => {
+    const [writer, reader] = ends(128, start);
+    const model: Uint8Array[] = [];
+    let used_bytes = 0;
+    for (const step of operations) {
+      if (step === "read") {
+        const expected = model.shift();
+        assert.deepEqual(ringRead(reader), expected);
+        if (expected !== undefined) used_bytes -= recordBytes(expected.length);
+        continue;
+      }
+      const whole = new Uint8Array(step.write.flatMap((part) => [...part]));
+      const fits = used_bytes + recordBytes(whole.length) <= 128;
+      assert.equal(ringWrite(writer, step.write), fits);
+      if (!fits) continue;
+      model.push(whole);
+      used_bytes += recordBytes(whole.length);
+    }
+  }));
+});
+
+Deno.test("a corrupt ring is noticed, never read beyond", () => {
+  fc.assert(
+    fc.property(fc.integer(), fc.uint8Array({ minLength: 64, maxLength: 64 }), (at, data) => {
+      const [writer, reader] = ends(64);
+      writer.data.set(data);
+      new Int32Array(writer.memory)[0] = at;
+      try {
+        for (let times = 0; times < 20; times++) {
+          const record = ringRead(reader);
+          if (record === undefined) return;
+          assert.ok(record.length <= 64);
+        }
+      } catch (error) {
+        assert.ok(error instanceof RangeError, String(error));
+      }
+    }),
+  );
+});
+
+Deno.test("a signal that came before the wait ends it", async () => {
+  const [writer, reader] = ends(64);
+  const seen = ringSignals(reader);
+  ringSignal(writer);
+  ringWaitBlocking(reader, seen);
+  assert.equal(ringWait(reader, seen), undefined);
+  // Deno's event loop does not count a waiting atomic as work.
+  const alive = setInterval(() => {}, 1_000);
+  const wait = ringWait(reader, ringSignals(reader));
+  ringWrite(writer, [new Uint8Array([1])]);
+  assert.equal(await wait, "ok");
+  clearInterval(alive);
+});
+
+Deno.test("a writer without room gives up when it is ended", () => {
+  const [writer] = ends(64);
+  assert.equal(ringWrite(writer, [new Uint8Array(60)]), true);
+  ringWriteBlocking(writer, [new Uint8Array(1)], () => true);
+  assert.equal(ringWrite(writer, [new Uint8Array(0)]), false);
+});

@@ -1,0 +1,37 @@
+(module
+  (type (;0;) (func (param i32)))
+  (func $skip (type 0) (param $n i32)
+    global.get 0
+    i64.const 12
+    i64.sub
+    global.set 0
+    global.get 0
+    i64.const 0
+    i64.lt_s
+    if  ;; label = @1
+      unreachable
+    end
+    block  ;; label = @1
+      local.get $n
+      br_if 0 (;@1;)
+      global.get 0
+      i64.const 2
+      i64.sub
+      global.set 0
+      global.get 0
+      i64.const 0
+      i64.lt_s
+      if  ;; label = @2
+        unreachable
+      end
+      i32.const 1
+      drop
+    end
+    i32.const 2
+    i32.const 3
+    drop
+    drop)
+  (global (;0;) (mut i64) (i64.const 500))
+  (global (;1;) (mut i32) (i32.const 0))
+  (export "arqon_fuel" (global 0))
+  (export "arqon_height" (global 1)))

@@ -1,0 +1,81 @@
+(module
+  (type (;0;) (func (param i32)))
+  (func $all (type 0) (param $size i32)
+    (local i32)
+    global.get 0
+    i64.const 269
+    i64.sub
+    global.set 0
+    global.get 0
+    i64.const 0
+    i64.lt_s
+    if  ;; label = @1
+      unreachable
+    end
+    i32.const 0
+    i32.const 1
+    local.get $size
+    local.tee 1
+    global.get 0
+    local.get 1
+    i64.extend_i32_u
+    i64.const 15
+    i64.add
+    i64.const 4
+    i64.shr_u
+    i64.sub
+    global.set 0
+    global.get 0
+    i64.const 0
+    i64.lt_s
+    if  ;; label = @1
+      unreachable
+    end
+    memory.fill
+    i32.const 0
+    i32.const 8
+    local.get $size
+    local.tee 1
+    global.get 0
+    local.get 1
+    i64.extend_i32_u
+    i64.const 15
+    i64.add
+    i64.const 4
+    i64.shr_u
+    i64.sub
+    global.set 0
+    global.get 0
+    i64.const 0
+    i64.lt_s
+    if  ;; label = @1
+      unreachable
+    end
+    memory.copy
+    i32.const 0
+    i32.const 0
+    local.get $size
+    local.tee 1
+    global.get 0
+    local.get 1
+    i64.extend_i32_u
+    i64.const 15
+    i64.add
+    i64.const 4
+    i64.shr_u
+    i64.sub
+    global.set 0
+    global.get 0
+    i64.const 0
+    i64.lt_s
+    if  ;; label = @1
+      unreachable
+    end
+    memory.init $text
+    data.drop $text)
+  (memory (;0;) 1 4)
+  (global (;0;) (mut i64) (i64.const 500))
+  (global (;1;) (mut i32) (i32.const 0))
+  (export "arqon_fuel" (global 0))
+  (export "arqon_height" (global 1))
+  (data $text "hello"))

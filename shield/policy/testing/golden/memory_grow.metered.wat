@@ -1,0 +1,36 @@
+(module
+  (type (;0;) (func (param i32) (result i32)))
+  (func $grow (type 0) (param $pages i32) (result i32)
+    (local i32)
+    global.get 0
+    i64.const 107
+    i64.sub
+    global.set 0
+    global.get 0
+    i64.const 0
+    i64.lt_s
+    if  ;; label = @1
+      unreachable
+    end
+    local.get $pages
+    local.tee 1
+    global.get 0
+    local.get 1
+    i64.extend_i32_u
+    i64.const 13
+    i64.shl
+    i64.sub
+    global.set 0
+    global.get 0
+    i64.const 0
+    i64.lt_s
+    if  ;; label = @1
+      unreachable
+    end
+    memory.grow)
+  (memory (;0;) 1 4)
+  (global (;0;) (mut i64) (i64.const 500))
+  (global (;1;) (mut i32) (i32.const 0))
+  (export "memory" (memory 0))
+  (export "arqon_fuel" (global 0))
+  (export "arqon_height" (global 1)))

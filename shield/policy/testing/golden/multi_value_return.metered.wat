@@ -1,0 +1,51 @@
+(module
+  (type (;0;) (func (param i32) (result i32)))
+  (type (;1;) (func (param i32) (result i32 i64)))
+  (type (;2;) (func (result i32 i64)))
+  (func $leaf (type 0) (param $n i32) (result i32)
+    global.get 0
+    i64.const 7
+    i64.sub
+    global.set 0
+    global.get 0
+    i64.const 0
+    i64.lt_s
+    if  ;; label = @1
+      unreachable
+    end
+    local.get $n)
+  (func $again (type 1) (param $n i32) (result i32 i64)
+    global.get 0
+    i64.const 16
+    i64.sub
+    global.set 0
+    global.get 0
+    i64.const 0
+    i64.lt_s
+    if  ;; label = @1
+      unreachable
+    end
+    global.get 1
+    i32.const 11
+    i32.add
+    global.set 1
+    global.get 1
+    i32.const 32768
+    i32.gt_u
+    if  ;; label = @1
+      unreachable
+    end
+    block (result i32 i64)  ;; label = @1
+      i32.const 1
+      call $leaf
+      i64.const 2
+      br 0 (;@1;)
+    end
+    global.get 1
+    i32.const 11
+    i32.sub
+    global.set 1)
+  (global (;0;) (mut i64) (i64.const 500))
+  (global (;1;) (mut i32) (i32.const 0))
+  (export "arqon_fuel" (global 0))
+  (export "arqon_height" (global 1)))

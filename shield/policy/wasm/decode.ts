@@ -1,0 +1,127 @@
+/**
+ * Turns a binary into a `WasmModule`: header, sections in their order, custom sections wherever they
+ * stand, then full validation. Pure; throws `WasmError` and nothing else, in time linear in the bytes.
+ */
+import { type RawModule, SECTIONS, type Sections } from "./decode_sections.ts";
+import { malformed, overLimit, unsupported } from "./errors.ts";
+import { unknownSection } from "./features.ts";
+import {
+  type CustomSection,
+  type FunctionBody,
+  type ModuleLimits,
+  POLICY_LIMITS,
+  type WasmModule,
+} from "./module.ts";
+import { decodeNames } from "./names.ts";
+import { Reader, type Work } from "./reader.ts";
+import { validateModule } from "./validate.ts";
+
+const CUSTOM_SECTION = 0;
+const MAGIC = 0x6d73_6100;
+const VERSION = 1;
+/** The version field of a component: layer 1 in its upper half. */
+const COMPONENT_LAYER = 0x0001_0000;
+
+function readHeader(reader: Reader): void {
+  if (reader.bits32() !== MAGIC) throw malformed("this is not WebAssembly: no magic number", 0);
+  const version = reader.bits32();
+  if (version === VERSION) return;
+  if (version >= COMPONENT_LAYER && version < 2 * COMPONENT_LAYER) {
+    throw unsupported("components", "a component", 4);
+  }
+  throw malformed(`WebAssembly version ${version} instead of 1`, 4);
+}
+
+function readCustom(reader: Reader, after: number): CustomSection {
+  const name = reader.text();
+  const bytes = reader.take(reader.end - reader.position);
+  const names = name === "name" ? decodeNames(bytes, reader.work) : undefined;
+  return { name, bytes, after, names };
+}
+
+function emptyModule(size_bytes: number): Sections {
+  return {
+    types: [],
+    imports: [],
+    function_types: [],
+    tables: [],
+    memories: [],
+    globals: [],
+    exports: [],
+    start: undefined,
+    elements: [],
+    data_count: undefined,
+    bodies: [],
+    data: [],
+    customs: [],
+    size_bytes,
+  };
+}
+
+/** Whether a section with `id` may still come after `seen` of the known ones; throws when not. */
+function placeOf(id: number, seen: number, offset: number): number {
+  const place = SECTIONS.findIndex((section) => section.id === id);
+  if (place < 0) throw unknownSection(id, offset);
+  if (place < seen) throw malformed(`section ${id} comes twice or too late`, offset);
+  return place;
+}
+
+function readSections(reader: Reader, limits: ModuleLimits): RawModule {
+  const module = emptyModule(reader.end);
+  const customs: CustomSection[] = [];
+  let seen = 0;
+  let after = 0;
+  while (!reader.done()) {
+    const offset = reader.position;
+    const id = reader.u8();
+    const content = reader.span(reader.u32());
+    if (id === CUSTOM_SECTION) {
+      customs.push(readCustom(content, after));
+      continue;
+    }
+    const place = placeOf(id, seen, offset);
+    SECTIONS[place]?.read(content, module, limits);
+    content.finish(`section ${id}`);
+    seen = place + 1;
+    after = id;
+  }
+  if (module.bodies.length !== module.function_types.length) {
+    throw malformed("functions and bodies are not equally many", reader.end);
+  }
+  if (module.data_count !== undefined && module.data_count !== module.data.length) {
+    throw malformed("the data count is not the number of data segments", reader.end);
+  }
+  module.customs = customs;
+  return module;
+}
+
+function withFacts(raw: RawModule, limits: ModuleLimits, work: Work): WasmModule {
+  const facts = validateModule(raw, limits, work);
+  const functions: FunctionBody[] = [];
+  raw.bodies.forEach((body, at) => {
+    const type = raw.function_types[at];
+    const known = facts[at];
+    if (type === undefined || known === undefined) throw new TypeError("a body without its facts");
+    functions.push({ ...body, type, facts: known });
+  });
+  const { function_types: _types, bodies: _bodies, data_count, ...rest } = raw;
+  return { ...rest, functions, has_data_count: data_count !== undefined };
+}
+
+/**
+ * Decodes and fully validates. `work` counts the steps taken; for tests.
+ * @throws {WasmError} whatever the bytes are, if they are not a module that policies may be.
+ */
+export function decodeModule(
+  bytes: Uint8Array,
+  limits: ModuleLimits = POLICY_LIMITS,
+  work: Work = { steps: 0 },
+): WasmModule {
+  if (bytes.length > limits.module_bytes) {
+    const allowed = limits.module_bytes;
+    throw overLimit(`the module has ${bytes.length} bytes; ${allowed} are allowed`, 0);
+  }
+  const reader = new Reader(bytes, 0, bytes.length, work);
+  readHeader(reader);
+  return withFacts(readSections(reader, limits), limits, work);
+}

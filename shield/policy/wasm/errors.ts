@@ -1,0 +1,86 @@
+/**
+ * The two errors of the Overseer's module checks. `WasmError` says what is wrong with a binary by the
+ * rules of WebAssembly; `PolicyModuleError` says why the gateway does not take a module as a policy.
+ * Neither goes to a client as it is: the admin API puts the sentence into its answer.
+ */
+
+/**
+ * How a binary fails. `malformed`: not the binary format; `invalid`: does not validate;
+ * `unsupported`: a later or optional feature, named in the sentence; `limit`: over a static limit.
+ */
+export type WasmErrorKind = "malformed" | "invalid" | "unsupported" | "limit";
+
+/** Names of what WebAssembly can do somewhere and this decoder does not know, as sentences say them. */
+export type UnsupportedFeature =
+  | "SIMD"
+  | "relaxed SIMD"
+  | "threads"
+  | "shared memory"
+  | "exceptions"
+  | "tail calls"
+  | "typed function references"
+  | "GC"
+  | "memory64"
+  | "several memories"
+  | "extended const"
+  | "custom page sizes"
+  | "wide arithmetic"
+  | "memory control"
+  | "stack switching"
+  | "stringref"
+  | "components";
+
+/** What is wrong with a binary, where (bytes from its start), in one sentence. */
+export class WasmError extends Error {
+  override readonly name = "WasmError";
+  readonly kind: WasmErrorKind;
+  /** Offset in bytes from the start of the module. */
+  readonly offset: number;
+  /** Set when `kind` is `unsupported`. */
+  readonly feature: UnsupportedFeature | undefined;
+
+  /** `sentence` needs no position: the message gets it. */
+  constructor(kind: WasmErrorKind, sentence: string, offset: number, feature?: UnsupportedFeature) {
+    super(`${sentence} (at byte ${offset})`);
+    this.kind = kind;
+    this.offset = offset;
+    this.feature = feature;
+  }
+}
+
+/** Breaks a rule of the binary format. */
+export function malformed(sentence: string, offset: number): WasmError {
+  return new WasmError("malformed", sentence, offset);
+}
+
+/** Does not validate. */
+export function invalid(sentence: string, offset: number): WasmError {
+  return new WasmError("invalid", sentence, offset);
+}
+
+/** Over a static limit. */
+export function overLimit(sentence: string, offset: number): WasmError {
+  return new WasmError("limit", sentence, offset);
+}
+
+/** Uses a feature that policies may not use; `what` is the construct that showed it. */
+export function unsupported(feature: UnsupportedFeature, what: string, offset: number): WasmError {
+  return new WasmError(
+    "unsupported",
+    `${what} needs ${feature}, which is not supported`,
+    offset,
+    feature,
+  );
+}
+
+/** Why the gateway does not take a module: a stable reason in kebab-case and a sentence for people. */
+export class PolicyModuleError extends Error {
+  override readonly name = "PolicyModuleError";
+  readonly reason: string;
+
+  /** `cause` is the `WasmError`, when there is one. */
+  constructor(reason: string, sentence: string, options?: ErrorOptions) {
+    super(sentence, options);
+    this.reason = reason;
+  }
+}

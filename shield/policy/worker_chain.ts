@@ -1,0 +1,135 @@
+/**
+ * Runs a tenant's chain for one request: policy after policy, until one that enforces refuses. What
+ * one adds the next sees. Knows no ring and no clock of its own.
+ */
+import type { GuestOutcome, GuestRequest } from "./host_abi.ts";
+import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower } from "./host_headers.ts";
+import { UNITS_PER_FUEL } from "./meter_costs.ts";
+import type { PolicyLog } from "./policy.ts";
+import type { ChainEntry, ChainOutcome, WorkerReply, WorkerRequest } from "./ring_message.ts";
+import type { Instances } from "./worker_instances.ts";
+
+/** What running a chain needs of its worker. */
+export interface ChainRunner {
+  readonly instances: Instances;
+  /** Fuel of one call. */
+  readonly fuel_limit: number;
+  /** Monotonic ms. */
+  readonly now: () => number;
+  /** Called with the module before a guest may run, and with 0 after. */
+  readonly onProgress: (module: number) => void;
+}
+
+/** Most characters of all log lines of one reply; what comes after is dropped. */
+const LOG_CHARACTERS = 131_072;
+
+/** Headers that the chain has added, the last one of a name, and what guests see. */
+interface Added {
+  readonly by_name: Map<string, readonly [name: string, value: string]>;
+  size_bytes: number;
+}
+
+/** The chain's reply. Never throws. */
+export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerReply {
+  const added: Added = { by_name: new Map(), size_bytes: 0 };
+  const guest_request = guestRequest(request, added);
+  const outcomes: ChainOutcome[] = [];
+  const logs: PolicyLog[] = [];
+  let characters = 0;
+  for (const entry of request.chain) {
+    const began_ms = runner.now();
+    runner.onProgress(entry.module);
+    const ran = merge(runEntry(runner, request, entry, guest_request), entry, added);
+    runner.onProgress(0);
+    for (const { level, message } of ran.logs) {
+      characters += message.length;
+      if (characters <= LOG_CHARACTERS) logs.push({ name: entry.name, level, message });
+    }
+    outcomes.push(outcome(entry, ran, runner.now() - began_ms));
+    if (!ran.allowed && entry.mode === "enforce") {
+      return { outcomes, added_headers: [], logs };
+    }
+  }
+  return { outcomes, added_headers: [...added.by_name.values()], logs };
+}
+
+const NOTHING = { allowed: false, code: 503, reason: "", units: 0, added_headers: [], logs: [] };
+
+function runEntry(
+  { instances, fuel_limit }: ChainRunner,
+  request: WorkerRequest,
+  { module }: ChainEntry,
+  guest_request: GuestRequest,
+): GuestOutcome {
+  const { tenant_id, hook } = request;
+  try {
+    const guest = instances.get(tenant_id, module);
+    if (guest === undefined) {
+      return { ...NOTHING, fault: "missing-module", detail: "it is not loaded", broken: false };
+    }
+    const ran = guest.call(hook, guest_request, fuel_limit);
+    if (ran.broken) instances.drop(tenant_id, module);
+    return ran;
+  } catch (error) {
+    // Only instantiating throws: no room for its memory, a segment out of bounds, a start function.
+    const fault = error instanceof RangeError ? "memory" : "trap";
+    const detail = error instanceof Error ? error.message : String(error);
+    // What a start function has burnt nobody can read any more: all that it was given.
+    return { ...NOTHING, units: fuel_limit * UNITS_PER_FUEL, fault, detail, broken: true };
+  }
+}
+
+/** Takes over the headers of a policy that enforces; too many of all together is its fault. */
+function merge(ran: GuestOutcome, { mode }: ChainEntry, added: Added): GuestOutcome {
+  if (!ran.allowed || mode === "observe") return ran;
+  for (const pair of ran.added_headers) {
+    const lower_name = asciiLower(pair[0]);
+    const before = added.by_name.get(lower_name);
+    if (before !== undefined) added.size_bytes -= before[0].length + before[1].length;
+    added.size_bytes += pair[0].length + pair[1].length;
+    added.by_name.set(lower_name, pair);
+  }
+  if (added.by_name.size <= ADDED_HEADERS && added.size_bytes <= ADDED_HEADER_BYTES) return ran;
+  const detail = `the chain adds more than ${ADDED_HEADERS} headers or ${ADDED_HEADER_BYTES} bytes`;
+  return { ...ran, allowed: false, code: 503, fault: "abi", detail, added_headers: [] };
+}
+
+function outcome(entry: ChainEntry, ran: GuestOutcome, duration_ms: number): ChainOutcome {
+  const { module, name, mode } = entry;
+  const { allowed, code, reason, fault, detail } = ran;
+  return {
+    module,
+    name,
+    mode,
+    allowed,
+    code,
+    reason,
+    ...(fault === undefined ? {} : { fault, detail: detail.slice(0, 512) }),
+    units: ran.units,
+    duration_ms,
+  };
+}
+
+/** First match of a name: what policies before added, then the request's own. */
+function guestRequest(request: WorkerRequest, added: Added): GuestRequest {
+  let by_name: Map<string, string> | undefined;
+  const ownHeaders = () => {
+    const map = new Map<string, string>();
+    for (const [name, value] of request.facts().headers) {
+      const lower_name = asciiLower(name);
+      if (!map.has(lower_name)) map.set(lower_name, value);
+    }
+    return map;
+  };
+  return {
+    payload: request.payload,
+    header: (lower_name) =>
+      added.by_name.get(lower_name)?.[1] ?? (by_name ??= ownHeaders()).get(lower_name),
+    claim(name) {
+      const { claims } = request.facts();
+      if (!Object.hasOwn(claims, name)) return undefined;
+      const value = claims[name];
+      return typeof value === "string" ? value : JSON.stringify(value);
+    },
+  };
+}

@@ -1,0 +1,34 @@
+/**
+ * What a policy worker and the process agree on besides the rings: the mail (`postMessage`) that
+ * carries modules, and the words of shared memory in which the worker shows its progress.
+ */
+
+/** From the process; each is announced by adding one to `MAIL`. */
+export type WorkerMail =
+  | {
+    readonly kind: "start";
+    readonly requests: SharedArrayBuffer;
+    readonly replies: SharedArrayBuffer;
+    readonly progress: SharedArrayBuffer;
+    readonly fuel_limit: number;
+    /** Instances that this worker may keep. */
+    readonly instances: number;
+    /** What the process's monotonic clock says now. */
+    readonly now_ms: number;
+  }
+  | { readonly kind: "load"; readonly module: number; readonly compiled: WebAssembly.Module }
+  | { readonly kind: "unload"; readonly module: number };
+
+/** From the worker, once: it has started. */
+export type WorkerReady = { readonly kind: "ready" };
+
+/** Word: grows whenever the worker begins or ends a call. */
+export const STEPS = 0;
+/** Word: number of the module that runs, 0 when none does. */
+export const RUNNING = 1;
+/** Word: mail that the process has sent after `start`. */
+export const MAIL = 2;
+/** Word: 1 when the worker is to end. A thread that blocks does not end by `terminate` alone. */
+export const ENDED = 3;
+/** Bytes of the progress words. */
+export const PROGRESS_BYTES = 16;

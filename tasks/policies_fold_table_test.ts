@@ -1,0 +1,65 @@
+/**
+ * Tests of what folding does to single characters, and of the table that holds it.
+ */
+import assert from "node:assert/strict";
+import { foldCharacter, makeFoldTable } from "./policies_fold_table.ts";
+
+const fold = (text: string) =>
+  Array.from(text, (character) => foldCharacter(character.codePointAt(0) ?? 0)).join("");
+
+Deno.test("case, accents, width and style fold; scripts keep their own marks", () => {
+  const folded: Readonly<Record<string, string>> = {
+    "ÀÉÎõÜçñ": "aeioucn",
+    "ẞßſ": "sssss",
+    "ΣσςΆ": "σσσα",
+    "ЙйЁё": "ииее",
+    "ＡＢｃ１２": "abc12",
+    "𝐀𝒷𝔠⑬": "abc13",
+    "ﬁﬀ㎏": "fiffkg",
+    "İıI": "iii",
+    "\u200b\u00ad\u2060\ufe0f\u{e0041}": "",
+    "ｶﾞ": "カ\u3099",
+    "が": "か\u3099",
+    "कु": "कु",
+    "가힣": "가힣",
+    "æøđłþ": "æøđłþ",
+  };
+  for (const [text, expected] of Object.entries(folded)) assert.equal(fold(text), expected, text);
+});
+
+Deno.test("folding what is folded changes nothing", () => {
+  for (let point = 0x80; point < 0x30000; point++) {
+    if (point >= 0xd800 && point <= 0xdfff) continue;
+    const once = foldCharacter(point);
+    assert.equal(fold(once), once, `U+${point.toString(16)}`);
+  }
+});
+
+Deno.test("characters that differ by case only fold to the same", () => {
+  for (let point = 0x80; point < 0x20000; point++) {
+    if (point >= 0xd800 && point <= 0xdfff) continue;
+    const character = String.fromCodePoint(point);
+    const forms = [character.toUpperCase(), character.toLowerCase()].map(fold);
+    assert.deepEqual(forms, [fold(character), fold(character)], `U+${point.toString(16)}`);
+  }
+});
+
+Deno.test("the table says of every character what folding says", () => {
+  const table = makeFoldTable();
+  const view = new DataView(table.buffer);
+  const [limit, blocks, forms] = [0, 4, 8].map((at) => view.getUint32(at, true)) as [
+    number,
+    number,
+    number,
+  ];
+  for (let point = 0x80; point < 0xe0000; point++) {
+    if (point >= 0xd800 && point <= 0xdfff) continue;
+    const block = point < limit ? table[12 + (point >> 6)] ?? 0 : 0;
+    const cell = blocks + block * 128 + (point & 63) * 2;
+    const at = point < limit ? view.getUint16(cell, true) : 0;
+    const start = forms + at;
+    const form = table.subarray(start + 1, start + 1 + (table[start] ?? 0));
+    const text = at === 0 ? String.fromCodePoint(point) : new TextDecoder().decode(form);
+    assert.equal(text, foldCharacter(point), `U+${point.toString(16)}`);
+  }
+});

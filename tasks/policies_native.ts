@@ -1,0 +1,160 @@
+/**
+ * Builds the example policies that are not AssemblyScript: WAT with the npm package, C and Rust with
+ * the compilers of this machine. A compiler that is not there is an answer, not an error.
+ */
+import wabt from "wabt";
+
+/** What a compiler made, or why it made nothing. */
+export type NativeBuild =
+  | { readonly bytes: Uint8Array; readonly toolchain: string }
+  | { readonly missing: string };
+
+/** Bytes of linear memory for the stack of C and Rust; they lie below the data. */
+const STACK_BYTES = 16_384;
+
+const TARGET = "wasm32-unknown-unknown";
+const INSTALL = "apt-get install -y clang lld rustc libstd-rust-dev-wasm32";
+
+/** Runs a command to its end; undefined when there is no such program. */
+async function run(
+  program: string,
+  args: readonly string[],
+  cwd?: string,
+): Promise<{ ok: boolean; text: string } | undefined> {
+  try {
+    const { success, stdout, stderr } = await new Deno.Command(program, {
+      args: [...args],
+      ...(cwd === undefined ? {} : { cwd }),
+    }).output();
+    const decoder = new TextDecoder();
+    return { ok: success, text: `${decoder.decode(stdout)}${decoder.decode(stderr)}`.trim() };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+async function compile(
+  program: string,
+  args: readonly string[],
+  cwd: string,
+  output: string,
+): Promise<Uint8Array> {
+  const built = await run(program, args, cwd);
+  if (built?.ok !== true) throw new Error(`${program} failed:\n${built?.text ?? "not found"}`);
+  return await Deno.readFile(output);
+}
+
+async function inTemporaryFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await Deno.makeTempDir({ prefix: "arqon-policies-" });
+  try {
+    return await use(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** The bytes as characters of a WAT string. */
+function watString(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => `\\${byte.toString(16).padStart(2, "0")}`).join("");
+}
+
+/** Assembles a WAT text; `readFile` gives the bytes that a string `@file:…` stands for. */
+export async function assembleWat(
+  path: string,
+  text: string,
+  readFile: (path: string) => Promise<Uint8Array>,
+): Promise<Uint8Array> {
+  const { parseWat } = await wabt();
+  let whole = text;
+  for (const [marker, file] of text.matchAll(/@file:([\w./-]+)/g)) {
+    if (file !== undefined && text.includes(`"${marker}"`)) {
+      whole = whole.replaceAll(`"${marker}"`, `"${watString(await readFile(file))}"`);
+    }
+  }
+  const module = parseWat(path, whole, { mutable_globals: true });
+  try {
+    module.validate();
+    return module.toBinary({}).buffer;
+  } finally {
+    module.destroy();
+  }
+}
+
+/** Compiles one C file of `folder` with clang; `fold_table.h` is made for it. */
+export async function buildC(
+  folder: string,
+  file: string,
+  foldTable: Uint8Array,
+): Promise<NativeBuild> {
+  const versions = await Promise.all([run("clang", ["--version"]), run("wasm-ld", ["--version"])]);
+  const [clang, linker] = versions.map((version) => version?.text.split("\n")[0]);
+  if (clang === undefined || linker === undefined) {
+    return { missing: `clang and wasm-ld (${INSTALL})` };
+  }
+  const bytes = await inTemporaryFolder(async (temporary) => {
+    const output = `${temporary}/policy.wasm`;
+    await Deno.writeTextFile(`${temporary}/fold_table.h`, foldTable.join());
+    const linkerOptions = [
+      "--no-entry",
+      "--strip-all",
+      // `host_reject` unwinds without the epilogues; the host puts this back after a call.
+      "--export=__stack_pointer",
+      `-z,stack-size=${STACK_BYTES}`,
+    ].map((option) => `-Wl,${option}`);
+    const options = ["-std=c11", "-O2", "-nostdlib", "-Wall", "-Wextra", "-Werror"];
+    const wasm = ["--target=wasm32", "-mmutable-globals", `-I${temporary}`, ...linkerOptions];
+    return await compile("clang", [...options, ...wasm, "-o", output, file], folder, output);
+  });
+  return { bytes, toolchain: `${clang}; ${linker}` };
+}
+
+/** The first Rust compiler that has a `core` for WebAssembly; rustup's may come without. */
+async function findRust(): Promise<{ program: string; version: string } | undefined> {
+  for (const program of ["rustc", "/usr/bin/rustc"]) {
+    const found = await run(program, ["--print", "target-libdir", "--target", TARGET]);
+    if (found?.ok !== true) continue;
+    try {
+      for await (const { name } of Deno.readDir(found.text)) {
+        if (!name.startsWith("libcore-")) continue;
+        const version = await run(program, ["--version"]);
+        return { program, version: version?.text ?? "" };
+      }
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  return undefined;
+}
+
+/** Compiles one Rust file of `folder` with rustc and wasm-ld. */
+export async function buildRust(folder: string, file: string): Promise<NativeBuild> {
+  const linker = await run("wasm-ld", ["--version"]);
+  const rust = await findRust();
+  if (rust === undefined || linker === undefined) {
+    return { missing: `rustc with target ${TARGET}, and wasm-ld (${INSTALL})` };
+  }
+  const bytes = await inTemporaryFolder(async (temporary) => {
+    const output = `${temporary}/policy.wasm`;
+    const codegen = [
+      "opt-level=3",
+      "codegen-units=1",
+      "panic=abort",
+      "strip=symbols",
+      "linker=wasm-ld",
+      "linker-flavor=wasm-ld",
+      "target-feature=+mutable-globals",
+      "link-arg=--export=__stack_pointer",
+      `link-arg=-zstack-size=${STACK_BYTES}`,
+    ].flatMap((option) => ["-C", option]);
+    const options = ["--edition=2021", "--crate-type=cdylib", `--target=${TARGET}`];
+    // The file by its bare name: its path goes into the messages of panics.
+    return await compile(
+      rust.program,
+      [...options, ...codegen, "-o", output, file],
+      folder,
+      output,
+    );
+  });
+  return { bytes, toolchain: `${rust.version}; ${linker.text.split("\n")[0]}` };
+}

@@ -1,0 +1,50 @@
+/** What an admin does over HTTP with policies, for tests and benchmarks: real requests, plain answers. */
+import type { TestBus } from "./bus.ts";
+
+/** Status and JSON body of an answer. */
+export interface AdminAnswer {
+  readonly status: number;
+  readonly body: Record<string, unknown>;
+}
+
+/** The admin API of a running bus, with an admin's token. */
+export interface PolicyAdmin {
+  upload(bytes: Uint8Array<ArrayBuffer>): Promise<AdminAnswer>;
+  /** `POST /v1/policies/{path}`. */
+  post(path: string, body: object): Promise<AdminAnswer>;
+  /** Removes a policy of a tenant. */
+  remove(tenant: string, name: string): Promise<AdminAnswer>;
+  /** `GET /v1/status`. */
+  status(): Promise<{ readonly policies: Readonly<Record<string, unknown>> }>;
+}
+
+/** An admin of the bus. */
+export async function policyAdmin(
+  bus: Pick<TestBus, "admin_url" | "tokenFor">,
+): Promise<PolicyAdmin> {
+  const authorization = `Bearer ${await bus.tokenFor({ role: "admin", user: "root" })}`;
+  const call = async (
+    method: string,
+    path: string,
+    type?: string,
+    body?: BodyInit,
+  ): Promise<AdminAnswer> => {
+    const headers = { authorization, ...(type === undefined ? {} : { "content-type": type }) };
+    const response = await fetch(`${bus.admin_url}/v1/${path}`, {
+      method,
+      headers,
+      ...(body === undefined ? {} : { body }),
+    });
+    return { status: response.status, body: await response.json() };
+  };
+  return {
+    upload: (bytes) => call("PUT", "policies/modules", "application/wasm", bytes),
+    post: (path, body) =>
+      call("POST", `policies/${path}`, "application/json", JSON.stringify(body)),
+    remove: (tenant, name) => call("DELETE", `policies/${name}?tenant=${tenant}`),
+    async status() {
+      const { body } = await call("GET", "status");
+      return { policies: body["policies"] as Record<string, unknown> };
+    },
+  };
+}

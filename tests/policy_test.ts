@@ -1,0 +1,177 @@
+/**
+ * Policies live on a running bus: deployed through the admin API, enforced without a disconnect,
+ * observed, rolled back; refusals as a client sees them.
+ */
+import assert from "node:assert/strict";
+import { startBus } from "./bus.ts";
+import type { TestBus } from "./bus.ts";
+import { openText, RawClient } from "./raw_client.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+
+/** What an admin does over HTTP. */
+interface Admin {
+  upload(bytes: Uint8Array): Promise<{ status: number; body: Record<string, unknown> }>;
+  post(path: string, body: object): Promise<{ status: number; body: Record<string, unknown> }>;
+}
+
+async function adminOf(bus: TestBus): Promise<Admin> {
+  const authorization = `Bearer ${await bus.tokenFor({ role: "admin", user: "root" })}`;
+  const call = async (method: string, path: string, type: string, body: BodyInit) => {
+    const headers = { authorization, "content-type": type };
+    const url = `${bus.admin_url}/v1/policies/${path}`;
+    const response = await fetch(url, { method, headers, body });
+    return { status: response.status, body: await response.json() };
+  };
+  return {
+    upload: (bytes) => call("PUT", "modules", "application/wasm", new Uint8Array(bytes)),
+    post: (path, body) => call("POST", path, "application/json", JSON.stringify(body)),
+  };
+}
+
+async function deploy(admin: Admin, file: string, binding: object): Promise<void> {
+  const uploaded = await admin.upload(await Deno.readFile(`${ROOT}/policies/build/${file}`));
+  assert.equal(uploaded.status, 200, JSON.stringify(uploaded.body));
+  const deployed = await admin.post("deploy", { sha256: uploaded.body["sha256"], ...binding });
+  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  const here = deployed.body["here"] as { state: string };
+  assert.equal(here.state, "active", JSON.stringify(deployed.body));
+}
+
+async function badWords(bus: TestBus): Promise<void> {
+  const admin = await adminOf(bus);
+  const client = await openText(bus.url, bus.token);
+  const watcher = await openText(bus.url, bus.token);
+  watcher.send({ op: "sub", room: "lobby", id: 1 });
+  await watcher.json();
+  const send = async (text: string) => {
+    client.send({ op: "pub", room: "lobby", type: "chat", data: { text }, id: 9 });
+    return await client.json();
+  };
+  assert.equal((await send("about malware")).code, 0, "nothing is deployed yet");
+  await watcher.json();
+  await deploy(admin, "bad_words.wasm", { tenant: "default", name: "words" });
+  const refused = await send("some MALWARE here");
+  assert.equal(refused.code, 403);
+  assert.equal(refused.reason, "policy-rejected");
+  assert.match(refused.message, /^Message blocked by policy(: .+)?$/);
+  assert.equal((await send("all is well")).code, 0);
+  assert.deepEqual((await watcher.json()).data, { text: "all is well" });
+  const other = await openText(bus.url, await bus.tokenFor({ tenant: "acme" }));
+  other.send({ op: "pub", room: "lobby", data: "malware", id: 1 });
+  assert.equal((await other.json()).code, 0, "another tenant has no policy");
+  const posted = await fetch(`${bus.http_url}/v1/rooms/lobby/messages`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${bus.token}`, "content-type": "application/json" },
+    body: '{"data":"malware"}',
+  });
+  assert.equal(posted.status, 403);
+  assert.equal((await posted.json()).reason, "policy-rejected");
+  const back = await admin.post("rollback", { tenant: "default" });
+  assert.equal(back.status, 200, JSON.stringify(back.body));
+  assert.equal((await send("malware again")).code, 0, "rolled back");
+  for (const one of [client, watcher, other]) one[Symbol.dispose]();
+}
+
+async function observed(bus: TestBus): Promise<void> {
+  const admin = await adminOf(bus);
+  const tenant = "observed";
+  await deploy(admin, "bad_words.wasm", { tenant, name: "words", mode: "observe" });
+  const client = await openText(bus.url, await bus.tokenFor({ tenant }));
+  client.send({ op: "pub", room: "r", data: "malware", id: 1 });
+  assert.equal((await client.json()).code, 0, "observe never blocks");
+  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  assert.match(metrics, /shield_wasm_fuel_consumed_total\{[^}]*\} [1-9]/);
+  assert.match(metrics, /policy_execution_duration_count(\{[^}]*\})? [1-9]/);
+  client[Symbol.dispose]();
+}
+
+async function blockedAtConnect(bus: TestBus): Promise<void> {
+  const admin = await adminOf(bus);
+  const tenant = "gated";
+  await deploy(admin, "block_header.wasm", { tenant, name: "gate", hooks: ["on_connect"] });
+  const token = await bus.tokenFor({ tenant });
+  const blocked = new RawClient(bus.url, { token, headers: { "X-Block-Me": "1" } });
+  await assert.rejects(blocked.frame());
+  const answer = await upgradeStatus(bus, token, "X-Block-Me: 1");
+  assert.match(answer, /^HTTP\/1\.1 403 /);
+  assert.match(answer, /policy-rejected/);
+  const free = new RawClient(bus.url, { token });
+  assert.equal((await free.frame()).kind, "welcome");
+  free[Symbol.dispose]();
+}
+
+/** The status line and body of a refused upgrade, which a WebSocket client hides. */
+async function upgradeStatus(bus: TestBus, token: string, header: string): Promise<string> {
+  const { hostname, port } = new URL(bus.http_url);
+  const socket = await Deno.connect({ hostname, port: Number(port) });
+  const lines = [
+    "GET /v1/socket HTTP/1.1",
+    `Host: ${hostname}`,
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+    "Sec-WebSocket-Version: 13",
+    `Authorization: Bearer ${token}`,
+    header,
+  ];
+  await socket.write(new TextEncoder().encode(lines.join("\r\n") + "\r\n\r\n"));
+  const buffer = new Uint8Array(8_192);
+  const text = new TextDecoder().decode(buffer.subarray(0, await socket.read(buffer) ?? 0));
+  socket.close();
+  return text;
+}
+
+/** A connection's messages keep their order although a policy looks at each in another thread. */
+async function ordered(bus: TestBus): Promise<void> {
+  const admin = await adminOf(bus);
+  const tenant = "ordered";
+  await deploy(admin, "bad_words.wasm", { tenant, name: "words" });
+  const client = await openText(bus.url, await bus.tokenFor({ tenant }));
+  client.send({ op: "sub", room: "r", id: 1, no_echo: false });
+  await client.json();
+  for (let index = 0; index < 1_000; index++) {
+    client.send({ op: "pub", room: "r", type: "n", data: index % 10 === 3 ? "malware" : index });
+  }
+  const heard: number[] = [];
+  let refused = 0;
+  while (heard.length + refused < 1_000) {
+    const frame = await client.json();
+    if (frame.op === "err") refused++;
+    else heard.push(frame.data);
+  }
+  assert.equal(refused, 100);
+  assert.deepEqual(heard, heard.toSorted((a, b) => a - b));
+  client[Symbol.dispose]();
+}
+
+async function refusedUploads(bus: TestBus): Promise<void> {
+  const admin = await adminOf(bus);
+  const cases: [name: string, bytes: Uint8Array, status: number, text: RegExp][] = [
+    ["no Wasm at all", new TextEncoder().encode("hello"), 400, /magic|WebAssembly|not a/i],
+    ["an empty module", new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]), 400, /memory/],
+    ["2 MB", new Uint8Array(2_000_000), 413, /bytes/],
+  ];
+  for (const [name, bytes, status, text] of cases) {
+    const answer = await admin.upload(bytes);
+    assert.equal(answer.status, status, `${name}: ${JSON.stringify(answer.body)}`);
+    assert.match(String(answer.body["detail"]), text, name);
+  }
+  const user = await fetch(`${bus.admin_url}/v1/policies`, {
+    headers: { authorization: `Bearer ${bus.token}` },
+  });
+  assert.equal(user.status, 403);
+  assert.equal((await user.json()).reason, "role-forbidden");
+}
+
+Deno.test("policies on a running bus", async (t) => {
+  await using bus = await startBus();
+  await t.step(
+    "bad words: deployed, enforced, rolled back, nobody disconnected",
+    () => badWords(bus),
+  );
+  await t.step("observe counts and never blocks", () => observed(bus));
+  await t.step("X-Block-Me at connect is HTTP 403", () => blockedAtConnect(bus));
+  await t.step("order is kept while policies run", () => ordered(bus));
+  await t.step("a bad module is refused with a sentence", () => refusedUploads(bus));
+});
