@@ -20,6 +20,8 @@ import {
 import type { Ack, ClientOperation, CloseCode, Uint64, Welcome } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
 import type { Identity } from "./identity.ts";
+import { Fifo } from "./fifo.ts";
+import type { Commit } from "./fifo.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { Subscriber } from "./hub.ts";
@@ -42,6 +44,16 @@ export interface RequestRef {
 const EMPTY_BODY = new Uint8Array(0);
 const NO_REQUEST: RequestRef = { request_id: 0, ack_requested: false };
 
+interface Queued {
+  readonly operation: ClientOperation;
+  readonly size_bytes: number;
+}
+
+/** Events and signals only wait for their own checks; all else may change what those are about. */
+function isPlainPublish(operation: ClientOperation): boolean {
+  return operation.kind === "publish" && operation.envelope.command === undefined;
+}
+
 /** One client's identity and socket, and the process's part in its life. */
 export interface ConnectionOptions {
   text: boolean;
@@ -51,8 +63,10 @@ export interface ConnectionOptions {
   limits: Limits;
   stats: ShieldStats;
   now: () => number;
-  /** Runs one operation; a promise holds the connection's FIFO until it settles. */
-  run: (connection: Connection, operation: ClientOperation) => Promise<void> | undefined;
+  /** Publishes that are prepared (signature, policies) side by side. */
+  window: number;
+  /** Everything that can refuse an operation; the commit makes it take effect, in its turn. */
+  prepare: (connection: Connection, operation: ClientOperation) => Commit | Promise<Commit>;
   /** Called once, after the connection has ended for whatever reason. */
   onEnd: (connection: Connection) => void;
   /** Called for an error that is a bug, not a refusal. */
@@ -75,10 +89,9 @@ export class Connection {
   readonly #options: ConnectionOptions;
   readonly #rates: ConnectionRates;
   #outbox: Outbox | undefined;
-  #fifo: { operation: ClientOperation; size_bytes: number }[] = [];
+  readonly #fifo: Fifo<Queued>;
   #pending = 0;
   #pending_bytes = 0;
-  #busy = false;
   #ended = false;
   #protocol_errors = 0;
 
@@ -89,6 +102,14 @@ export class Connection {
     this.caller = options.caller;
     this.created_ms = this.sent_ms = options.now();
     this.#rates = createRates(options.limits, this.created_ms);
+    this.#fifo = new Fifo({
+      window: options.window,
+      isPipelined: ({ operation }) => isPlainPublish(operation),
+      prepare: ({ operation }) => options.prepare(this, operation),
+      onError: ({ operation }, error) => this.refuse(requestOf(operation), error),
+      onQueued: ({ size_bytes }) => this.hold(size_bytes),
+      onLeft: ({ size_bytes }) => this.release(size_bytes),
+    });
   }
 
   get identity(): Identity {
@@ -211,8 +232,7 @@ export class Connection {
     if (this.#ended) return;
     this.#ended = true;
     countClose(this.#options.stats, code);
-    for (const { size_bytes } of this.#fifo) this.release(size_bytes);
-    this.#fifo = [];
+    this.#fifo.end();
     this.#outbox?.end();
     this.#options.onEnd(this);
   }
@@ -270,32 +290,7 @@ export class Connection {
       });
       return this.refuse(requestOf(operation), error);
     }
-    if (!this.#busy) return this.#run(operation);
-    this.hold(size_bytes);
     this.#fifo.push({ operation, size_bytes });
-  }
-
-  #run(operation: ClientOperation): void {
-    const request = requestOf(operation);
-    try {
-      const pending = this.#options.run(this, operation);
-      if (pending === undefined) return;
-      this.#busy = true;
-      pending.catch((error) => this.refuse(request, error)).finally(() => this.#next());
-    } catch (error) {
-      this.refuse(request, error);
-    }
-  }
-
-  #next(): void {
-    this.#busy = false;
-    while (!this.#busy) {
-      // At most `pending_operations` long, so that shift stays cheap.
-      const next = this.#fifo.shift();
-      if (next === undefined) return;
-      this.release(next.size_bytes);
-      this.#run(next.operation);
-    }
   }
 
   #refusal(error: unknown): ArqonError {

@@ -1,6 +1,6 @@
 /**
  * What each client operation does. One function an operation, all called by the connection's FIFO
- * (`connection.ts`): undefined means done, a promise holds the FIFO until it settles.
+ * (`fifo.ts`): undefined means done, a promise holds the FIFO until it settles.
  */
 import { ArqonError, encodePong, encodeTextPong } from "@arqon/proto";
 import type { Ack, ClientOperation, Refresh, Subscribe, Uint64, Unsubscribe } from "@arqon/proto";
@@ -9,11 +9,12 @@ import { canAct, requireGrant, requireSameUser } from "./authorize.ts";
 import { command } from "./command.ts";
 import { EMPTY_ACK } from "./connection.ts";
 import type { Connection, Limits, RequestRef } from "./connection.ts";
+import type { Commit } from "./fifo.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import type { Hub, Subscriber } from "./hub.ts";
-import { publish, requireRoomId } from "./pipeline.ts";
+import { admit, requireRoomId, send } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
-import type { Overseer } from "./policy/overseer.ts";
+import type { HeaderPair, Overseer } from "./policy/overseer.ts";
 
 /** What the operations need of the process. */
 export interface OperationContext {
@@ -25,19 +26,40 @@ export interface OperationContext {
   readonly limits: Limits;
 }
 
-/** Runs one operation that has just left the FIFO. Throws or rejects with what refuses it. */
-export function runOperation(
+/**
+ * Looks at one operation of the FIFO. A plain publish is admitted here, beside others; everything else
+ * is looked at when its turn has come. Throws or rejects with what refuses it.
+ */
+export function prepareOperation(
+  context: OperationContext,
+  connection: Connection,
+  operation: ClientOperation,
+): Commit | Promise<Commit> {
+  if (operation.kind !== "publish" || operation.envelope.command !== undefined) {
+    return () => runOperation(context, connection, operation);
+  }
+  const { envelope } = operation;
+  requireValid(context, connection);
+  const admitted = admit(context.path, connection.caller, envelope);
+  if (admitted === undefined) return () => runPublish(context, connection, envelope, []);
+  return admitted.then((added) => () => runPublish(context, connection, envelope, added));
+}
+
+/** Throws `token-expired` when the connection's token has ended. */
+function requireValid({ path }: OperationContext, connection: Connection): void {
+  if (path.now() >= connection.identity.expires_ms) throw new ArqonError("token-expired");
+}
+
+function runOperation(
   context: OperationContext,
   connection: Connection,
   operation: ClientOperation,
 ): Promise<void> | undefined {
   if (connection.ended) return undefined;
-  if (context.path.now() >= connection.identity.expires_ms) throw new ArqonError("token-expired");
+  requireValid(context, connection);
   switch (operation.kind) {
     case "publish":
-      return operation.envelope.command === undefined
-        ? runPublish(context, connection, operation.envelope)
-        : runCommand(context, connection, operation.envelope);
+      return runCommand(context, connection, operation.envelope);
     case "subscribe":
       return runSubscribe(context, connection, operation.subscribe);
     case "unsubscribe":
@@ -56,20 +78,24 @@ export function runOperation(
 
 type Publication = Extract<ClientOperation, { kind: "publish" }>["envelope"];
 
+/** Publishes what was admitted; its token may have ended while policies looked at it. */
 function runPublish(
   context: OperationContext,
   connection: Connection,
   envelope: Publication,
-): Promise<void> | undefined {
+  added: readonly HeaderPair[],
+): undefined {
+  if (connection.ended) return;
+  requireValid(context, connection);
   const own = connection.subscriptions.get(envelope.room_id);
   const publisher = {
     caller: connection.caller,
     origin: own?.no_echo === true ? connection.id : undefined,
   };
-  const published = publish(context.path, publisher, envelope);
-  if (!envelope.ack_requested && envelope.request_id === 0) return published;
-  if (published === undefined) return ackAfterFlush(context, connection, envelope);
-  return published.then(() => ackAfterFlush(context, connection, envelope));
+  send(context.path, publisher, envelope, added);
+  if (envelope.ack_requested || envelope.request_id !== 0) {
+    ackAfterFlush(context, connection, envelope);
+  }
 }
 
 /** Acknowledges once the Spine has everything; refuses with 503 when it cannot say so. */

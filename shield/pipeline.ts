@@ -95,7 +95,8 @@ export function publish(
   return admitted.then((added) => send(path, publisher, envelope, added));
 }
 
-function send(
+/** Stamps and publishes what `admit` has let through, with the headers that it gave. */
+export function send(
   path: MessagePath,
   { caller, origin }: Publisher,
   envelope: ScannedEnvelope,

@@ -22,7 +22,7 @@ import type { HttpContext } from "./http.ts";
 import { Hub } from "./hub.ts";
 import { createConnectionCounters } from "./limits.ts";
 import type { ConnectionCounters } from "./limits.ts";
-import { leave, runOperation } from "./operations.ts";
+import { leave, prepareOperation } from "./operations.ts";
 import type { OperationContext } from "./operations.ts";
 import { Pump } from "./outbox.ts";
 import { announcePlatform } from "./platform.ts";
@@ -128,7 +128,7 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
     ...parts,
     overseer: parts.policies.overseer,
     pump: new Pump(),
-    run: (connection, operation) => runOperation(operations, connection, operation),
+    prepare: (connection, operation) => prepareOperation(operations, connection, operation),
     leaveAll(connection) {
       for (const room of [...connection.subscriptions.keys()]) leave(operations, connection, room);
     },

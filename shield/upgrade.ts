@@ -9,6 +9,7 @@ import { connectionId } from "../shared/ids.ts";
 import type { Random } from "../shared/ids.ts";
 import type { Logger } from "../shared/log.ts";
 import { Connection } from "./connection.ts";
+import type { Commit } from "./fifo.ts";
 import type { ConnectionCounters } from "./limits.ts";
 import { Outbox } from "./outbox.ts";
 import type { Pump } from "./outbox.ts";
@@ -35,10 +36,10 @@ export interface UpgradeContext {
   readonly log: Logger;
   readonly now: () => number;
   readonly random: Random;
-  readonly run: (
+  readonly prepare: (
     connection: Connection,
     operation: ClientOperation,
-  ) => Promise<void> | undefined;
+  ) => Commit | Promise<Commit>;
   /** The connection has ended: frees its subscriptions. */
   readonly leaveAll: (connection: Connection) => void;
 }
@@ -100,7 +101,8 @@ function attach(
     limits: config.limits,
     stats,
     now: context.now,
-    run: context.run,
+    window: config.policy.connection_window,
+    prepare: context.prepare,
     onEnd(ended) {
       context.leaveAll(ended);
       if (context.connections.delete(ended)) stats.active_connections--;

@@ -231,6 +231,11 @@ const PolicyLimits = z.strictObject({
   isolation: z.enum(["shared", "tenant"]).default("shared").describe(
     'whether tenants share the threads or each has its own; with "tenant" at most 64 are busy at a time',
   ),
+  connection_window: count(
+    16,
+    1_024,
+    "messages of one connection that are evaluated side by side; they are published in order",
+  ),
   queue_messages: count(1_024, 1_000_000, "messages of one tenant that wait for one thread"),
   payload_bytes: z.int().min(1_024).max(16_777_216).default(262_144).describe(
     "largest payload that a policy is given; a larger one is refused",
