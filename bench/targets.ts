@@ -86,6 +86,7 @@ export async function startBus(config_file?: string): Promise<BusProcess> {
   const process = await spawn([
     "--no-prompt",
     "--unstable-worker-options",
+    "--v8-flags=--no-wasm-lazy-compilation",
     `--allow-run=${Deno.execPath()}`,
     "--allow-net",
     `--allow-read=${ROOT}`,

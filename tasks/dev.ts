@@ -103,6 +103,8 @@ function permissions(options: DevBusOptions): string[] {
     "--no-prompt",
     // Policies run in workers without permissions; new ones are first compiled in a child process.
     "--unstable-worker-options",
+    // A policy's first call must not wait for the compiler.
+    "--v8-flags=--no-wasm-lazy-compilation",
     `--allow-run=${Deno.execPath()}`,
     "--allow-net",
     read,

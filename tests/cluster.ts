@@ -5,6 +5,12 @@
 import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+/** What the `shield` task in deno.json gives it beside network and files. */
+const SHIELD_FLAGS = [
+  "--v8-flags=--no-wasm-lazy-compilation",
+  "--unstable-worker-options",
+  `--allow-run=${Deno.execPath()}`,
+];
 const READY_MS = 60_000;
 
 /** A Shield or Brain that has said that it is ready; SIGTERM when the scope ends. */
@@ -69,7 +75,7 @@ export async function startServer(
     args: [
       "run",
       "--no-prompt",
-      ...(part === "shield" ? ["--unstable-worker-options", `--allow-run=${Deno.execPath()}`] : []),
+      ...(part === "shield" ? SHIELD_FLAGS : []),
       "--allow-net",
       "--allow-read",
       `${ROOT}/${part}/main.ts`,

@@ -62,6 +62,11 @@ class EndCall {
     this.fault = fault;
     this.detail = detail;
   }
+
+  /** What is said where it ends no call: a start function that asks the host. */
+  toString(): string {
+    return this.detail;
+  }
 }
 
 /** One call in progress. */
