@@ -35,6 +35,16 @@ export interface TestBus extends AsyncDisposable {
   stop(signal?: Deno.Signal): Promise<Deno.CommandStatus>;
 }
 
+/** A bus with this text as its `--config`, which is gone with the bus. */
+export async function startBusWith(config: string): Promise<TestBus> {
+  const file = await Deno.makeTempFile({ suffix: ".toml" });
+  await Deno.writeTextFile(file, config);
+  const bus = await startBus(["--config", file]);
+  // The bus has read it when it is ready.
+  await Deno.remove(file);
+  return bus;
+}
+
 /** Rejects with the log when the bus ends before it is ready or is not ready within a minute. */
 export async function startBus(args: string[] = [], watch = false): Promise<TestBus> {
   const child = new Deno.Command(Deno.execPath(), {

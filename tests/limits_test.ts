@@ -1,8 +1,9 @@
 /** Every limit of `[limits]` is crossed once, over real sockets, on a bus with small limits. */
 import assert from "node:assert/strict";
-import { startBus } from "./bus.ts";
+import { startBusWith } from "./bus.ts";
 import type { TestBus } from "./bus.ts";
 import { openText, RawClient } from "./raw_client.ts";
+import { refusedUpgrade, sendUpgrade } from "./raw_upgrade.ts";
 
 const CONFIG = `
 [server]
@@ -78,26 +79,6 @@ async function envelope(bus: TestBus): Promise<void> {
   assert.equal((await client.closed()).code, 4413);
 }
 
-/** A refused upgrade as the HTTP answer that browsers never see: written by hand over TCP. */
-async function upgradeStatus(bus: TestBus, token: string): Promise<[string, string]> {
-  const { hostname, port } = new URL(bus.http_url);
-  const socket = await Deno.connect({ hostname, port: Number(port) });
-  const lines = [
-    "GET /v1/socket HTTP/1.1",
-    `Host: ${hostname}`,
-    "Upgrade: websocket",
-    "Connection: Upgrade",
-    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-    "Sec-WebSocket-Version: 13",
-    `Authorization: Bearer ${token}`,
-  ];
-  await socket.write(new TextEncoder().encode(lines.join("\r\n") + "\r\n\r\n"));
-  const buffer = new Uint8Array(8_192);
-  const text = new TextDecoder().decode(buffer.subarray(0, await socket.read(buffer) ?? 0));
-  socket.close();
-  return [text.slice(9, 12), /"reason":"([a-z-]+)"/.exec(text)?.[1] ?? text];
-}
-
 /** Until the Shield has noticed that earlier clients left. */
 async function nobodyConnected(bus: TestBus): Promise<void> {
   const deadline_ms = Date.now() + 20_000;
@@ -114,42 +95,36 @@ async function connections(bus: TestBus): Promise<void> {
   await join("u1", "t1");
   await join("u1", "t1");
   const third = await bus.tokenFor({ user: "u1", tenant: "t1" });
-  assert.deepEqual(await upgradeStatus(bus, third), ["429", "too-many-connections"]);
+  assert.deepEqual(await refusedUpgrade(bus.http_url, { token: third }), [
+    "429",
+    "too-many-connections",
+  ]);
   await join("u2", "t1");
   const fourth = await bus.tokenFor({ user: "u3", tenant: "t1" });
-  assert.deepEqual(await upgradeStatus(bus, fourth), ["429", "too-many-connections"]);
+  assert.deepEqual(await refusedUpgrade(bus.http_url, { token: fourth }), [
+    "429",
+    "too-many-connections",
+  ]);
   await join("u4", "t2");
   await join("u5", "t2");
   const sixth = await bus.tokenFor({ user: "u3", tenant: "t3" });
-  assert.deepEqual(await upgradeStatus(bus, sixth), ["503", "at-capacity"]);
+  assert.deepEqual(await refusedUpgrade(bus.http_url, { token: sixth }), ["503", "at-capacity"]);
   for (const client of open) client[Symbol.dispose]();
 }
 
 async function tokens(bus: TestBus): Promise<void> {
   const long = await bus.tokenFor({ claims: { padding: "x".repeat(2_000) } });
-  assert.deepEqual(await upgradeStatus(bus, long), ["401", "token-too-large"]);
+  assert.deepEqual(await refusedUpgrade(bus.http_url, { token: long }), ["401", "token-too-large"]);
 }
 
 /** A client that never reads: its kernel buffers fill, then ours, then it is cut off. */
 Deno.test("unsent bytes: a client that never reads is closed with 4429", async () => {
-  const file = await Deno.makeTempFile({ suffix: ".toml" });
-  await Deno.writeTextFile(file, "[limits]\nunsent_bytes = 65_536\n");
-  await using bus = await startBus(["--config", file]);
-  const { hostname, port } = new URL(bus.http_url);
-  const socket = await Deno.connect({ hostname, port: Number(port) });
+  await using bus = await startBusWith("[limits]\nunsent_bytes = 65_536\n");
   const token = await bus.tokenFor({ user: "slow", tenant: "slow" });
-  const lines = [
-    "GET /v1/socket HTTP/1.1",
-    `Host: ${hostname}`,
-    "Upgrade: websocket",
-    "Connection: Upgrade",
-    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-    "Sec-WebSocket-Version: 13",
-    `Sec-WebSocket-Protocol: arqon.v1.json, arqon.token.${token}`,
-  ];
+  const headers = ["Sec-WebSocket-Protocol: arqon.v1.json"];
+  const socket = await sendUpgrade(bus.http_url, { token, headers });
   const subscribe = new TextEncoder().encode('{"op":"sub","room":"flood"}');
   const frame = new Uint8Array([0x81, 0x80 | subscribe.length, 0, 0, 0, 0, ...subscribe]);
-  await socket.write(new TextEncoder().encode(lines.join("\r\n") + "\r\n\r\n"));
   const answer = new Uint8Array(4_096);
   await socket.read(answer);
   await socket.write(frame);
@@ -173,31 +148,24 @@ Deno.test("unsent bytes: a client that never reads is closed with 4429", async (
   assert.match(metrics, /shield_rejects_total\{reason="slow-consumer"\} 1/);
   assert.match(metrics, /^shield_unsent_bytes 0$/m);
   socket.close();
-  await Deno.remove(file);
 });
 
 Deno.test("every limit is crossed once", async (t) => {
-  const file = await Deno.makeTempFile({ suffix: ".toml" });
-  await Deno.writeTextFile(file, CONFIG);
-  await using bus = await startBus(["--config", file]);
+  await using bus = await startBusWith(CONFIG);
   await t.step("messages a second: rate-limited with retry_after_ms", () => messages(bus));
   await t.step("bytes a second", () => bytes(bus));
   await t.step("rooms of a connection", () => rooms(bus));
   await t.step("headers, header bytes, field bytes, frame bytes", () => envelope(bus));
   await t.step("token bytes", () => tokens(bus));
   await t.step("connections of a user, a tenant, the process", () => connections(bus));
-  await Deno.remove(file);
 });
 
 Deno.test("a connection over the limit can come back when another leaves", async () => {
-  const file = await Deno.makeTempFile({ suffix: ".toml" });
-  await Deno.writeTextFile(file, "[limits]\nconnections_per_process = 1\n");
-  await using bus = await startBus(["--config", file]);
+  await using bus = await startBusWith("[limits]\nconnections_per_process = 1\n");
   const first = await openText(bus.url, bus.token);
   const refused = new RawClient(bus.url, { token: bus.token });
   await assert.rejects(refused.frame());
   first.socket.close();
   await first.closed();
   (await openText(bus.url, bus.token))[Symbol.dispose]();
-  await Deno.remove(file);
 });

@@ -5,31 +5,14 @@
 import assert from "node:assert/strict";
 import { startBus } from "./bus.ts";
 import type { TestBus } from "./bus.ts";
+import { policyAdmin } from "./policy_admin.ts";
+import type { PolicyAdmin } from "./policy_admin.ts";
 import { openText, RawClient } from "./raw_client.ts";
+import { refusedUpgrade } from "./raw_upgrade.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 
-/** What an admin does over HTTP. */
-interface Admin {
-  upload(bytes: Uint8Array): Promise<{ status: number; body: Record<string, unknown> }>;
-  post(path: string, body: object): Promise<{ status: number; body: Record<string, unknown> }>;
-}
-
-async function adminOf(bus: TestBus): Promise<Admin> {
-  const authorization = `Bearer ${await bus.tokenFor({ role: "admin", user: "root" })}`;
-  const call = async (method: string, path: string, type: string, body: BodyInit) => {
-    const headers = { authorization, "content-type": type };
-    const url = `${bus.admin_url}/v1/policies/${path}`;
-    const response = await fetch(url, { method, headers, body });
-    return { status: response.status, body: await response.json() };
-  };
-  return {
-    upload: (bytes) => call("PUT", "modules", "application/wasm", new Uint8Array(bytes)),
-    post: (path, body) => call("POST", path, "application/json", JSON.stringify(body)),
-  };
-}
-
-async function deploy(admin: Admin, file: string, binding: object): Promise<void> {
+async function deploy(admin: PolicyAdmin, file: string, binding: object): Promise<void> {
   const uploaded = await admin.upload(await Deno.readFile(`${ROOT}/policies/build/${file}`));
   assert.equal(uploaded.status, 200, JSON.stringify(uploaded.body));
   const deployed = await admin.post("deploy", { sha256: uploaded.body["sha256"], ...binding });
@@ -39,7 +22,7 @@ async function deploy(admin: Admin, file: string, binding: object): Promise<void
 }
 
 async function badWords(bus: TestBus): Promise<void> {
-  const admin = await adminOf(bus);
+  const admin = await policyAdmin(bus);
   const client = await openText(bus.url, bus.token);
   const watcher = await openText(bus.url, bus.token);
   watcher.send({ op: "sub", room: "lobby", id: 1 });
@@ -74,7 +57,7 @@ async function badWords(bus: TestBus): Promise<void> {
 }
 
 async function observed(bus: TestBus): Promise<void> {
-  const admin = await adminOf(bus);
+  const admin = await policyAdmin(bus);
   const tenant = "observed";
   await deploy(admin, "bad_words.wasm", { tenant, name: "words", mode: "observe" });
   const client = await openText(bus.url, await bus.tokenFor({ tenant }));
@@ -87,44 +70,23 @@ async function observed(bus: TestBus): Promise<void> {
 }
 
 async function blockedAtConnect(bus: TestBus): Promise<void> {
-  const admin = await adminOf(bus);
+  const admin = await policyAdmin(bus);
   const tenant = "gated";
   await deploy(admin, "block_header.wasm", { tenant, name: "gate", hooks: ["on_connect"] });
   const token = await bus.tokenFor({ tenant });
   const blocked = new RawClient(bus.url, { token, headers: { "X-Block-Me": "1" } });
   await assert.rejects(blocked.frame());
-  const answer = await upgradeStatus(bus, token, "X-Block-Me: 1");
-  assert.match(answer, /^HTTP\/1\.1 403 /);
-  assert.match(answer, /policy-rejected/);
+  const headers = ["X-Block-Me: 1"];
+  const refusal = await refusedUpgrade(bus.http_url, { token, headers });
+  assert.deepEqual(refusal, ["403", "policy-rejected"]);
   const free = new RawClient(bus.url, { token });
   assert.equal((await free.frame()).kind, "welcome");
   free[Symbol.dispose]();
 }
 
-/** The status line and body of a refused upgrade, which a WebSocket client hides. */
-async function upgradeStatus(bus: TestBus, token: string, header: string): Promise<string> {
-  const { hostname, port } = new URL(bus.http_url);
-  const socket = await Deno.connect({ hostname, port: Number(port) });
-  const lines = [
-    "GET /v1/socket HTTP/1.1",
-    `Host: ${hostname}`,
-    "Upgrade: websocket",
-    "Connection: Upgrade",
-    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-    "Sec-WebSocket-Version: 13",
-    `Authorization: Bearer ${token}`,
-    header,
-  ];
-  await socket.write(new TextEncoder().encode(lines.join("\r\n") + "\r\n\r\n"));
-  const buffer = new Uint8Array(8_192);
-  const text = new TextDecoder().decode(buffer.subarray(0, await socket.read(buffer) ?? 0));
-  socket.close();
-  return text;
-}
-
 /** A connection's messages keep their order although a policy looks at each in another thread. */
 async function ordered(bus: TestBus): Promise<void> {
-  const admin = await adminOf(bus);
+  const admin = await policyAdmin(bus);
   const tenant = "ordered";
   await deploy(admin, "bad_words.wasm", { tenant, name: "words" });
   const client = await openText(bus.url, await bus.tokenFor({ tenant }));
@@ -146,8 +108,8 @@ async function ordered(bus: TestBus): Promise<void> {
 }
 
 async function refusedUploads(bus: TestBus): Promise<void> {
-  const admin = await adminOf(bus);
-  const cases: [name: string, bytes: Uint8Array, status: number, text: RegExp][] = [
+  const admin = await policyAdmin(bus);
+  const cases: [name: string, bytes: Uint8Array<ArrayBuffer>, status: number, text: RegExp][] = [
     ["no Wasm at all", new TextEncoder().encode("hello"), 400, /magic|WebAssembly|not a/i],
     ["an empty module", new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]), 400, /memory/],
     ["2 MB", new Uint8Array(2_000_000), 413, /bytes/],

@@ -7,9 +7,10 @@ import { exportJWK, generateKeyPair } from "@panva/jose";
 import { encodePub, signingInput, writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
 import { scanEnvelope } from "@arqon/proto";
-import { startBus } from "./bus.ts";
+import { startBusWith } from "./bus.ts";
 import type { TestBus } from "./bus.ts";
 import { openBinary, openText } from "./raw_client.ts";
+import { sendUpgrade } from "./raw_upgrade.ts";
 
 async function expires(bus: TestBus): Promise<void> {
   const client = await openText(bus.url, await bus.tokenFor({ ttl_seconds: 2 }));
@@ -155,9 +156,7 @@ require_signature = [{ role = "user", room = "pay-*" }]
 `;
 
 Deno.test("the life of a connection", async (t) => {
-  const file = await Deno.makeTempFile({ suffix: ".toml" });
-  await Deno.writeTextFile(file, CONFIG);
-  await using bus = await startBus(["--config", file]);
+  await using bus = await startBusWith(CONFIG);
   await t.step("it ends with its token: ERR 401, then close 4401", () => expires(bus));
   await t.step("REFRESH carries it over the end of the first token", () => refreshes(bus));
   await t.step("a refused REFRESH ends it", () => refusedRefresh(bus));
@@ -171,32 +170,13 @@ Deno.test("the life of a connection", async (t) => {
     const closed = await client.closed();
     assert.deepEqual(closed, { code: 1012, reason: "restart;spread_ms=700" });
   });
-  await Deno.remove(file);
 });
 
-/** Speaks the handshake, then answers nothing, not even WebSocket pings. */
-async function deadClient(bus: TestBus): Promise<Deno.TcpConn> {
-  const { hostname, port } = new URL(bus.http_url);
-  const socket = await Deno.connect({ hostname, port: Number(port) });
-  const lines = [
-    "GET /v1/socket HTTP/1.1",
-    `Host: ${hostname}`,
-    "Upgrade: websocket",
-    "Connection: Upgrade",
-    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-    "Sec-WebSocket-Version: 13",
-    `Authorization: Bearer ${bus.token}`,
-  ];
-  await socket.write(new TextEncoder().encode(lines.join("\r\n") + "\r\n\r\n"));
-  return socket;
-}
-
 Deno.test("heartbeat: a quiet peer is pinged, a dead one is ended and counted as 4408", async () => {
-  const file = await Deno.makeTempFile({ suffix: ".toml" });
-  await Deno.writeTextFile(file, "[server]\nheartbeat_ms = 1_000\n");
-  await using bus = await startBus(["--config", file]);
+  await using bus = await startBusWith("[server]\nheartbeat_ms = 1_000\n");
   const quiet = await openText(bus.url, bus.token);
-  const dead = await deadClient(bus);
+  // Answers nothing, not even WebSocket pings.
+  const dead = await sendUpgrade(bus.http_url, { token: bus.token });
   assert.equal((await quiet.json()).op, "ping");
   const ended = async () => {
     const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
@@ -208,5 +188,4 @@ Deno.test("heartbeat: a quiet peer is pinged, a dead one is ended and counted as
   for (let answer = await quiet.json(); answer.op !== "pong"; answer = await quiet.json());
   dead.close();
   quiet[Symbol.dispose]();
-  await Deno.remove(file);
 });
