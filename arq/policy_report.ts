@@ -36,7 +36,7 @@ function factRows(
     ["functions", bounded(facts.functions)],
     ["memory", memoryText(facts.memory_pages, memory_limit_pages)],
     ["table entries", bounded(facts.table_entries)],
-    ["start function", facts.start_function ? "yes, paid for by the fuel of one call" : "none"],
+    ["start function", facts.start_function ? "yes, which a policy may not have" : "none"],
     ["compile cost", bounded(facts.compile_cost)],
     ["of one function", bounded(facts.function_compile_cost)],
   ];

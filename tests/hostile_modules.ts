@@ -178,15 +178,15 @@ const ENDLESS: readonly HostileModule[] = [
           (call $f (i32.sub (local.get 0) (i32.const 1))))) (else (i32.const 0))))`,
     ),
   ),
-  faulty(
+  refused(
     "loop-in-start",
-    "trap",
     hook("(i32.const 0)", "(start $s) (func $s (loop (br 0)))"),
+    /start section/,
   ),
-  faulty(
+  refused(
     "start-asks-the-host",
-    "trap",
     hook("(i32.const 0)", "(start $s) (func $s (drop (call $get_payload)))"),
+    /start section/,
   ),
   faulty("loop-in-alloc", "fuel", alloc(FOREVER)),
   faulty(

@@ -31,6 +31,7 @@ export interface AbiProblem {
     | "hook-missing"
     | "export-kind"
     | "export-signature"
+    | "start-section"
     | "reserved-export";
   readonly sentence: string;
 }
@@ -171,10 +172,21 @@ function exportProblems(module: WasmModule): readonly AbiProblem[] {
   return problems;
 }
 
+/**
+ * A start function would run whenever an instance is made, which a module that traps can ask for with
+ * every message, and nobody could say afterwards how much fuel it has used.
+ */
+function startProblems({ start }: WasmModule): readonly AbiProblem[] {
+  if (start === undefined) return [];
+  const sentence = "The module has a start section: let its first call do that work, " +
+    "which then is paid for by its fuel.";
+  return [{ reason: "start-section", sentence }];
+}
+
 /** Everything that keeps a module from being a policy, imports first; empty when nothing does. */
 export function abiProblems(module: WasmModule): readonly AbiProblem[] {
   const imports = module.imports.flatMap((entry) => importProblem(module, entry) ?? []);
-  return [...imports, ...exportProblems(module)];
+  return [...imports, ...exportProblems(module), ...startProblems(module)];
 }
 
 /**

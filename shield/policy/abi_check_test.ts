@@ -73,6 +73,7 @@ const PROBLEMS: readonly (readonly [text: string, reason: string, sentence: RegE
   ],
   [`${ALLOC} ${HOOK}`, "memory-missing", /"memory" is missing/],
   [`${MEMORY} ${HOOK}`, "alloc-missing", /"arqon_alloc" is missing/],
+  [`${MEMORY} ${ALLOC} ${HOOK} (func $main) (start $main)`, "start-section", /start section/],
   [`${MEMORY} ${ALLOC}`, "hook-missing", /No hook is exported/],
   [
     `(func (export "memory")) ${ALLOC} ${HOOK}`,

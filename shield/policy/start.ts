@@ -12,8 +12,6 @@ import type { CheckedModule } from "./admin_api.ts";
 import { createCompiler } from "./compile.ts";
 import type { Compiler } from "./compile.ts";
 import { LogFollowers } from "./log_followers.ts";
-import { UNITS_PER_FUEL } from "./meter_costs.ts";
-import type { MeterOptions } from "./meter.ts";
 import { createMetering } from "./metering.ts";
 import type { Metering } from "./metering.ts";
 import { createOverseer, NO_OVERSEER } from "./overseer.ts";
@@ -76,7 +74,8 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     now: start.monotonic_ms,
     onFatal: start.onFatal,
   });
-  const metering = createMetering(meterOptions(limits));
+  const { memory_limit_pages } = limits;
+  const metering = createMetering({ memory_limit_pages });
   const policies = await createPolicyRegistry({
     spine,
     loader: {
@@ -111,14 +110,6 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
       followers.close();
       await pool.close();
     },
-  };
-}
-
-function meterOptions(limits: Config["platform"]["overseer"]): MeterOptions {
-  return {
-    memory_limit_pages: limits.memory_limit_pages,
-    // A start function may use what one call may.
-    initial_fuel_units: BigInt(limits.fuel_limit * UNITS_PER_FUEL),
   };
 }
 

@@ -71,10 +71,10 @@ function runEntry(
     if (ran.broken) instances.drop(tenant_id, module);
     return ran;
   } catch (error) {
-    // Only instantiating throws: no room for its memory, a segment out of bounds, a start function.
+    // Only instantiating throws: no room for its memory, a segment out of bounds.
     const fault = error instanceof RangeError ? "memory" : "trap";
     const detail = error instanceof Error ? error.message : String(error);
-    // What a start function has burnt nobody can read any more: all that it was given.
+    // What that has cost nobody can say: all that the call may use, so that it is no free ride.
     return { ...NOTHING, units: fuel_limit * UNITS_PER_FUEL, fault, detail, broken: true };
   }
 }
