@@ -129,6 +129,7 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
     overseer: parts.policies.overseer,
     pump: new Pump(),
     prepare: (connection, operation) => prepareOperation(operations, connection, operation),
+    isDraining: () => parts.draining_ms > 0,
     leaveAll(connection) {
       for (const room of [...connection.subscriptions.keys()]) leave(operations, connection, room);
     },

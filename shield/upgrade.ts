@@ -40,6 +40,8 @@ export interface UpgradeContext {
     connection: Connection,
     operation: ClientOperation,
   ) => Commit | Promise<Commit>;
+  /** The process has told its connections to go; a late one is told at once. */
+  readonly isDraining: () => boolean;
   /** The connection has ended: frees its subscriptions. */
   readonly leaveAll: (connection: Connection) => void;
 }
@@ -153,4 +155,6 @@ function greet(context: UpgradeContext, connection: Connection, socket: WebSocke
     node_id: context.node_id,
     protocol_version: PROTOCOL_VERSION,
   });
+  // Its policies or its network took so long that the process has begun to stop meanwhile.
+  if (context.isDraining()) connection.close(1012, "restart");
 }

@@ -1,0 +1,29 @@
+/** The statistics of the benchmarks, against their definitions. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { percentile } from "./open_loop.ts";
+import { geometricMean, median } from "./statistics.ts";
+
+// Exact in binary, so that ranks are not a matter of rounding.
+const sixtyFourth = fc.integer({ min: 1, max: 64 }).map((part) => part / 64);
+const latencies = fc.array(fc.double({ min: 0, max: 1e6, noNaN: true }), { minLength: 1 });
+
+Deno.test("a percentile is a value with at least that fraction at or below it, and the least such", () => {
+  fc.assert(
+    fc.property(latencies, sixtyFourth, (values, part) => {
+      const sorted = Float64Array.from(values).sort();
+      const found = percentile(sorted, part);
+      const share = (limit: number) =>
+        values.filter((value) => value <= limit).length / values.length;
+      assert(values.includes(found) && share(found) >= part);
+      for (const value of values) if (value < found) assert(share(value) < part);
+    }),
+  );
+  assert(Number.isNaN(percentile(new Float64Array(0), 0.5)));
+});
+
+Deno.test("the median is in the middle, the geometric mean of ratios and their inverses is 1", () => {
+  assert.equal(median([3, 1, 2]), 2);
+  assert.equal(median([4, 1, 2, 3]), 3);
+  assert(Math.abs(geometricMean([2, 0.5, 8, 0.125]) - 1) < 1e-12);
+});
