@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { startBus } from "./bus.ts";
 import type { TestBus } from "./bus.ts";
+import { guest } from "./hostile_bytes.ts";
 import { policyAdmin } from "./policy_admin.ts";
 import type { PolicyAdmin } from "./policy_admin.ts";
 import { openText, RawClient } from "./raw_client.ts";
@@ -84,6 +85,35 @@ async function blockedAtConnect(bus: TestBus): Promise<void> {
   free[Symbol.dispose]();
 }
 
+/** The line of the contract, and the stream that `arq policy logs -f` reads. */
+async function logging(bus: TestBus): Promise<void> {
+  const admin = await policyAdmin(bus);
+  const tenant = "logging";
+  const call = "(call $log (i32.const 1) (i32.const 16) (i32.const 9)) (i32.const 0)";
+  const uploaded = await admin.upload(
+    guest({ hook: call, more: '(data (i32.const 16) "all is ok")' }),
+  );
+  assert.equal(uploaded.status, 200, JSON.stringify(uploaded.body));
+  const { sha256 } = uploaded.body;
+  const deployed = await admin.post("deploy", { sha256, tenant, name: "auth_policy" });
+  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  const headers = { authorization: `Bearer ${await bus.tokenFor({ role: "admin" })}` };
+  const stream = await fetch(`${bus.admin_url}/v1/policies/logs?tenant=${tenant}`, { headers });
+  const reader = stream.body?.pipeThrough(new TextDecoderStream()).getReader();
+  await reader?.read();
+  const client = await openText(bus.url, await bus.tokenFor({ tenant }));
+  client.send({ op: "pub", room: "r", data: 1, id: 1 });
+  assert.equal((await client.json()).code, 0);
+  const line = JSON.parse((await reader?.read())?.value ?? "");
+  assert.deepEqual([line.policy, line.level, line.message], ["auth_policy", "info", "all is ok"]);
+  await reader?.cancel();
+  assert.match(
+    bus.log(),
+    /level=info component=overseer module=auth_policy tenant=logging msg="all is ok"/,
+  );
+  client[Symbol.dispose]();
+}
+
 /** A connection's messages keep their order although a policy looks at each in another thread. */
 async function ordered(bus: TestBus): Promise<void> {
   const admin = await policyAdmin(bus);
@@ -134,6 +164,7 @@ Deno.test("policies on a running bus", async (t) => {
   );
   await t.step("observe counts and never blocks", () => observed(bus));
   await t.step("X-Block-Me at connect is HTTP 403", () => blockedAtConnect(bus));
+  await t.step("a fixture policy that calls host_log is heard", () => logging(bus));
   await t.step("order is kept while policies run", () => ordered(bus));
   await t.step("a bad module is refused with a sentence", () => refusedUploads(bus));
 });
