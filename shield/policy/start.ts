@@ -12,21 +12,15 @@ import type { CheckedModule } from "./admin_api.ts";
 import { createCompiler } from "./compile.ts";
 import type { Compiler } from "./compile.ts";
 import { LogFollowers } from "./log_followers.ts";
+import { createPolicyLogWriter } from "./log_writer.ts";
 import { createMetering } from "./metering.ts";
 import type { Metering } from "./metering.ts";
 import { createOverseer, NO_OVERSEER } from "./overseer.ts";
 import type { Overseer } from "./overseer.ts";
 import { createPolicyPool } from "./pool.ts";
 import type { PolicyPool } from "./pool.ts";
-import type { PolicyLog } from "./policy.ts";
 import { createPolicyRegistry } from "./registry.ts";
 import { sha256Hex } from "./store.ts";
-
-/** Lines of one tenant a second that reach the process's log; the rest is counted in one line. */
-const LOG_LINES_PER_SECOND = 50;
-const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
-/** Tenants whose log rate is remembered; when there are more, all begin anew. */
-const LOG_TENANTS_MAX = 10_000;
 
 /** What the Overseer needs of the process. */
 export interface OverseerStart {
@@ -87,7 +81,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     registry,
   });
   const followers = new LogFollowers(now);
-  const write = createLogWriter(log, now);
+  const write = createPolicyLogWriter(log, now);
   const overseer = createOverseer({
     chainFor: (...question) => policies.chainFor(...question),
     evaluate: (request) => pool.evaluate(request),
@@ -108,6 +102,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     async close() {
       policies.close();
       followers.close();
+      metering.close();
       await pool.close();
     },
   };
@@ -133,26 +128,4 @@ async function checkModule(
   await compiler.compile(await sha256Hex(bytes), metered.bytes);
   const { hooks, imports, cost } = metered;
   return { hooks, imports, ...cost };
-}
-
-/** Writes `component=overseer module=NAME msg="…"`, at most so many lines a second and tenant. */
-function createLogWriter(
-  log: Logger,
-  now: () => number,
-): (tenant_id: string, logs: readonly PolicyLog[]) => void {
-  const rates = new Map<string, { second: number; lines: number }>();
-  return (tenant_id, logs) => {
-    const second = Math.floor(now() / 1_000);
-    if (rates.size > LOG_TENANTS_MAX) rates.clear();
-    const before = rates.get(tenant_id);
-    const rate = before?.second === second ? before : { second, lines: 0 };
-    rates.set(tenant_id, rate);
-    for (const { name, level, message } of logs) {
-      if (++rate.lines > LOG_LINES_PER_SECOND) break;
-      log.child({ module: name, tenant: tenant_id })[LOG_LEVELS[level] ?? "info"](message);
-    }
-    if (rate.lines > LOG_LINES_PER_SECOND && before?.second !== second) {
-      log.warn("a tenant's policies log too much; lines are left out", { tenant: tenant_id });
-    }
-  };
 }
