@@ -2,10 +2,10 @@
  * The scenario `echo`: publish -> receive at a constant rate through the bus, beside a bare Deno
  * WebSocket server under the same load in the same run.
  */
-import { openLoop } from "./open_loop.ts";
-import type { LoadOptions, LoadResult } from "./open_loop.ts";
+import { loadOptions, openLoop } from "./open_loop.ts";
+import type { LoadResult } from "./open_loop.ts";
 import { renderTable } from "./report.ts";
-import { positive, type Scenario, type ScenarioResult, text } from "./scenario.ts";
+import { type Scenario, type ScenarioResult, text } from "./scenario.ts";
 import type { OptionValues } from "./scenario.ts";
 import { arqonEmbedded, bareDeno } from "./targets.ts";
 
@@ -20,13 +20,7 @@ its own and hears itself. The same load runs against a bare Deno echo server.
 `;
 
 async function run(values: OptionValues): Promise<ScenarioResult> {
-  const options: LoadOptions = {
-    rate: positive(values, "rate"),
-    seconds: positive(values, "seconds"),
-    warmup_seconds: positive(values, "warmup"),
-    connections: positive(values, "connections"),
-    body_bytes: positive(values, "bytes"),
-  };
+  const options = loadOptions(values);
   const results: LoadResult[] = [];
   for (const start of [arqonEmbedded, bareDeno]) {
     await using target = await start();

@@ -9,7 +9,7 @@ import { startBus } from "../tests/bus.ts";
 import { HOSTILE_NAMES } from "../tests/hostile_modules.ts";
 import { policyAdmin } from "../tests/policy_admin.ts";
 import type { HostileMode, HostileOrder, HostileReport } from "./hostile_driver.ts";
-import { openLoop } from "./open_loop.ts";
+import { loadOptions, openLoop } from "./open_loop.ts";
 import type { LoadOptions, LoadResult } from "./open_loop.ts";
 import { positive, ROOT, type Scenario, type ScenarioResult, text } from "./scenario.ts";
 import type { OptionValues } from "./scenario.ts";
@@ -109,13 +109,7 @@ async function measure(
 }
 
 async function run(values: OptionValues): Promise<ScenarioResult> {
-  const options: LoadOptions = {
-    rate: positive(values, "rate"),
-    seconds: positive(values, "seconds"),
-    warmup_seconds: positive(values, "warmup"),
-    connections: positive(values, "connections"),
-    body_bytes: positive(values, "bytes"),
-  };
+  const options = loadOptions(values);
   const rates = { messages: positive(values, "hostile"), uploads: positive(values, "uploads") };
   await using bus = await startBus();
   await guard(bus, "guarded");

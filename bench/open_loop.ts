@@ -3,6 +3,8 @@
  * its latency counts from that time, so that a target that stalls cannot hide its queue
  * (coordinated omission; G. Tene, "How NOT to Measure Latency").
  */
+import { positive } from "./scenario.ts";
+import type { OptionValues } from "./scenario.ts";
 import type { EchoConnection, EchoTarget } from "./targets.ts";
 
 /** One load; the same for every target of a run. */
@@ -22,6 +24,17 @@ export interface LoadOptions {
    * out how late this generator's own timer was, which is a millisecond and more.
    */
   readonly from?: "due" | "sent";
+}
+
+/** The load that the usual options of a scenario ask for; throws `UsageError`. */
+export function loadOptions(values: OptionValues): LoadOptions {
+  return {
+    rate: positive(values, "rate"),
+    seconds: positive(values, "seconds"),
+    warmup_seconds: positive(values, "warmup"),
+    connections: positive(values, "connections"),
+    body_bytes: positive(values, "bytes"),
+  };
 }
 
 /** What one target did with the load: counted messages and latencies from the time each was due. */

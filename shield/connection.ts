@@ -219,6 +219,11 @@ export class Connection {
     this.end(code);
   }
 
+  /** The process stops: reconnect elsewhere, at a random time within `spread_ms`. */
+  sendAway(spread_ms: number): void {
+    this.close(1012, `restart;spread_ms=${spread_ms}`);
+  }
+
   /** The client does not read: nothing more is sent, the backlog is dropped. */
   overflow(): void {
     if (this.#ended) return;

@@ -12,7 +12,7 @@ import type { Connection, Limits, RequestRef } from "./connection.ts";
 import type { Commit } from "./fifo.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import type { Hub, Subscriber } from "./hub.ts";
-import { admit, requireRoomId, send } from "./pipeline.ts";
+import { admit, NONE_ADDED, requireRoomId, send } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
 import type { HeaderPair, Overseer } from "./policy/overseer.ts";
 
@@ -41,7 +41,7 @@ export function prepareOperation(
   const { envelope } = operation;
   requireValid(context, connection);
   const admitted = admit(context.path, connection.caller, envelope);
-  if (admitted === undefined) return () => runPublish(context, connection, envelope, []);
+  if (admitted === undefined) return () => runPublish(context, connection, envelope, NONE_ADDED);
   return admitted.then((added) => () => runPublish(context, connection, envelope, added));
 }
 

@@ -31,7 +31,8 @@ export interface Publisher {
   readonly origin: string | undefined;
 }
 
-const NONE_ADDED: readonly HeaderPair[] = [];
+/** What no policy has added. */
+export const NONE_ADDED: readonly HeaderPair[] = [];
 
 /** Throws `invalid-room` (400) that says what is wrong with the id. */
 export function requireRoomId(room_id: string): void {

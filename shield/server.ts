@@ -189,8 +189,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
 async function sendAway({ config, spine, log }: ShieldOptions, parts: Parts): Promise<void> {
   // What was accepted is confirmed before its publisher is sent away.
   await spine.flush().catch((error) => log.warn("the last flush failed", { error }));
-  const reason = `restart;spread_ms=${config.server.drain_ms}`;
-  for (const connection of [...parts.connections]) connection.close(1012, reason);
+  for (const connection of [...parts.connections]) connection.sendAway(config.server.drain_ms);
   parts.hub.close();
   parts.authenticator.close();
   await allClosed(parts.sockets);

@@ -156,5 +156,5 @@ function greet(context: UpgradeContext, connection: Connection, socket: WebSocke
     protocol_version: PROTOCOL_VERSION,
   });
   // Its policies or its network took so long that the process has begun to stop meanwhile.
-  if (context.isDraining()) connection.close(1012, "restart");
+  if (context.isDraining()) connection.sendAway(config.server.drain_ms);
 }

@@ -7,7 +7,6 @@ import { meterPolicy } from "../../shield/policy/abi_check.ts";
 import { createCompiler } from "../../shield/policy/compile.ts";
 import { decodePolicy } from "../../shield/policy/meter.ts";
 import { blockCharges } from "../../shield/policy/meter_blocks.ts";
-import { UNITS_PER_FUEL } from "../../shield/policy/meter_costs.ts";
 import {
   compileCost,
   FUNCTION_COMPILE_COST,
@@ -123,7 +122,6 @@ async function check(
   file: string,
   bytes: Uint8Array,
   memory_limit_pages: number,
-  fuel_limit: number,
 ): Promise<CheckAnswer> {
   const about = {
     file,
@@ -134,8 +132,7 @@ async function check(
   const facts = knownFacts(bytes);
   const known = facts === undefined ? {} : { facts };
   try {
-    const initial_fuel_units = BigInt(fuel_limit * UNITS_PER_FUEL);
-    const metered = meterPolicy(bytes, { memory_limit_pages, initial_fuel_units });
+    const metered = meterPolicy(bytes, { memory_limit_pages });
     const began_ms = io.monotonic_ms();
     await createCompiler().compile(about.sha256, metered.bytes);
     const compile_ms = Math.round(io.monotonic_ms() - began_ms);
@@ -154,7 +151,7 @@ export async function policyCheck(io: Io, file: string, flags: CheckFlags): Prom
   const { overseer } = configFrom({}).platform;
   const bytes = await readInput(io, file);
   const pages = flags.memoryLimitPages ?? overseer.memory_limit_pages;
-  const answer = await check(io, file, bytes, pages, overseer.fuel_limit);
+  const answer = await check(io, file, bytes, pages);
   await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : checkText(answer));
   return answer.accepted ? EXIT.ok : EXIT.failure;
 }

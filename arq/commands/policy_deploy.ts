@@ -5,6 +5,7 @@
 import { idProblem } from "@arqon/proto";
 import { askAdmin, findAdmin } from "../admin.ts";
 import { CommandError, EXIT, usageError } from "../exit.ts";
+import { readInput } from "../input.ts";
 import { print, resolvePath } from "../io.ts";
 import type { Io } from "../io.ts";
 import { membersOf, nodeTrouble } from "../policy_text.ts";
@@ -42,17 +43,11 @@ export function policyName(file: string, given: string | undefined): string {
 }
 
 async function readModule(io: Io, file: string): Promise<Uint8Array> {
-  const path = resolvePath(io.cwd, file);
-  let bytes: Uint8Array;
-  try {
-    bytes = await io.files.read(path);
-  } catch (error) {
-    throw new CommandError(
-      `cannot read ${path}: ${error instanceof Error ? error.message : error}`,
-    );
-  }
+  const bytes = await readInput(io, file);
   if (bytes.length <= MODULE_BYTES_MAX) return bytes;
-  throw new CommandError(`${path} has ${bytes.length} bytes; a module has at most 1 MiB`);
+  throw new CommandError(
+    `${resolvePath(io.cwd, file)} has ${bytes.length} bytes; a module has at most 1 MiB`,
+  );
 }
 
 /** Prints what is in force; 1 when it is stored but this node does not enforce it. */

@@ -7,7 +7,6 @@ import { ArqonError } from "@arqon/sdk";
 import { configFrom } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { meterPolicy } from "../../shield/policy/abi_check.ts";
-import { UNITS_PER_FUEL } from "../../shield/policy/meter_costs.ts";
 import type { MeteredModule } from "../../shield/policy/meter.ts";
 import type { Hook } from "../../shield/policy/policy.ts";
 import { PolicyModuleError } from "../../shield/policy/wasm/errors.ts";
@@ -77,12 +76,10 @@ const CALLS_AT_ONCE = 64;
 function meterFor(
   file: string,
   bytes: Uint8Array,
-  limits: { readonly fuel_limit: number; readonly memory_limit_pages: number },
+  memory_limit_pages: number,
 ): MeteredModule {
-  const { memory_limit_pages, fuel_limit } = limits;
-  const initial_fuel_units = BigInt(fuel_limit * UNITS_PER_FUEL);
   try {
-    return meterPolicy(bytes, { memory_limit_pages, initial_fuel_units });
+    return meterPolicy(bytes, { memory_limit_pages });
   } catch (error) {
     if (!(error instanceof PolicyModuleError)) throw error;
     const hint = `arq policy check ${file} says more`;
@@ -201,7 +198,7 @@ export async function policyTry(io: Io, file: string, flags: TryFlags): Promise<
     memory_limit_pages: flags.memoryLimitPages ?? overseer.memory_limit_pages,
   };
   const { hook } = flags;
-  const metered = meterFor(file, await readInput(io, file), limits);
+  const metered = meterFor(file, await readInput(io, file), limits.memory_limit_pages);
   if (!metered.hooks.includes(hook)) {
     throw usageError(
       `${file} has no hook ${hook}; it has ${metered.hooks.join(", ")}`,

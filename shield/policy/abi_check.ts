@@ -3,6 +3,7 @@
  * exports `memory`, `arqon_alloc` and at least one hook, all with the right signatures. Decides by
  * names and types only; `meter.ts` makes the code safe to run.
  */
+import { HOST_MODULE } from "./host_abi.ts";
 import { FUEL_EXPORT, HEIGHT_EXPORT } from "./meter_costs.ts";
 import { decodePolicy, type MeteredModule, meterModule, type MeterOptions } from "./meter.ts";
 import { HOOKS } from "./policy.ts";
@@ -12,12 +13,10 @@ import {
   type FunctionType,
   type Import,
   importCounts,
+  VALUE_TYPE_NAMES,
   ValueType,
   type WasmModule,
 } from "./wasm/module.ts";
-
-/** The one module that policies may import from. */
-export const HOST_MODULE = "arqon_host_v1";
 
 /** One thing that is wrong: a stable reason in kebab-case and a sentence for people. */
 export interface AbiProblem {
@@ -46,17 +45,9 @@ export const HOST_FUNCTIONS: Readonly<Record<string, readonly [number, number]>>
   host_reject: [3, 0],
 };
 
-const TYPE_NAMES: Readonly<Record<ValueType, string>> = {
-  [ValueType.I32]: "i32",
-  [ValueType.I64]: "i64",
-  [ValueType.F32]: "f32",
-  [ValueType.F64]: "f64",
-  [ValueType.FUNCREF]: "funcref",
-  [ValueType.EXTERNREF]: "externref",
-};
-
 function signatureText(type: FunctionType): string {
-  const list = (types: readonly ValueType[]) => types.map((one) => TYPE_NAMES[one]).join(", ");
+  const list = (types: readonly ValueType[]) =>
+    types.map((one) => VALUE_TYPE_NAMES[one]).join(", ");
   return `(${list(type.parameters)}) -> (${list(type.results)})`;
 }
 

@@ -19,6 +19,7 @@ import {
   type Import,
   importCounts,
   instruction,
+  NO_FACTS,
   ValueType,
   type WasmModule,
 } from "./wasm/module.ts";
@@ -118,16 +119,6 @@ function exportsOf(module: WasmModule, target: CodeTarget): readonly Export[] {
     { name: HEIGHT_EXPORT, kind: "global", index: target.height, offset: 0 },
   ];
 }
-
-const NO_FACTS: FunctionBody["facts"] = {
-  heights: new Uint32Array(),
-  dead: new Uint8Array(),
-  arities: new Uint16Array(),
-  partners: new Uint32Array(),
-  max_height: 0,
-  control_count: 0,
-  max_nesting: 0,
-};
 
 function thunk(target: CodeTarget, imported: ImportedFunction, import_index: number): FunctionBody {
   const { module, name } = imported.entry;

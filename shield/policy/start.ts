@@ -10,17 +10,19 @@ import type { Spine } from "../../shared/spine/spine.ts";
 import { handlePolicies } from "./admin_api.ts";
 import type { CheckedModule } from "./admin_api.ts";
 import { createCompiler } from "./compile.ts";
-import type { Compiler } from "./compile.ts";
 import { LogFollowers } from "./log_followers.ts";
 import { createPolicyLogWriter } from "./log_writer.ts";
+import type { MeteredModule } from "./meter.ts";
 import { createMetering } from "./metering.ts";
 import type { Metering } from "./metering.ts";
 import { createOverseer, NO_OVERSEER } from "./overseer.ts";
 import type { Overseer } from "./overseer.ts";
 import { createPolicyPool } from "./pool.ts";
-import type { PolicyPool } from "./pool.ts";
 import { createPolicyRegistry } from "./registry.ts";
 import { sha256Hex } from "./store.ts";
+
+/** Metered modules that are remembered; each is a few megabytes at most. */
+const METERED_MAX = 8;
 
 /** What the Overseer needs of the process. */
 export interface OverseerStart {
@@ -70,10 +72,11 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   });
   const { memory_limit_pages } = limits;
   const metering = createMetering({ memory_limit_pages });
+  const meter = rememberMetered(metering);
   const policies = await createPolicyRegistry({
     spine,
     loader: {
-      load: (sha256, bytes) => load(pool, sha256, bytes, metering),
+      load: async (sha256, bytes) => pool.load(sha256, (await meter(sha256, bytes)).bytes),
       unload: (sha256) => pool.unload(sha256),
     },
     log,
@@ -92,7 +95,14 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     },
   });
   await policies.ready;
-  const check = (bytes: Uint8Array) => checkModule(compiler, bytes, metering);
+  // All that a load does but running, so that what passes here loads there.
+  const check = async (bytes: Uint8Array): Promise<CheckedModule> => {
+    const sha256 = await sha256Hex(bytes);
+    const metered = await meter(sha256, bytes);
+    await compiler.compile(sha256, metered.bytes);
+    const { hooks, imports, cost } = metered;
+    return { hooks, imports, ...cost };
+  };
   const context = { registry: policies, check, followers, log, now };
   return {
     overseer,
@@ -108,24 +118,25 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   };
 }
 
-async function load(
-  pool: PolicyPool,
-  sha256: string,
-  bytes: Uint8Array,
+/**
+ * Meters by hash of the upload and remembers the last few: an upload is checked, its deployment checks
+ * it again, and then it is loaded, all within seconds. A failure is not remembered.
+ */
+function rememberMetered(
   metering: Metering,
-): Promise<void> {
-  const metered = await metering.meter(bytes);
-  await pool.load(sha256, metered.bytes);
-}
-
-/** What an upload goes through: all that a load does but running, so that what passes here loads there. */
-async function checkModule(
-  compiler: Compiler,
-  bytes: Uint8Array,
-  metering: Metering,
-): Promise<CheckedModule> {
-  const metered = await metering.meter(bytes);
-  await compiler.compile(await sha256Hex(bytes), metered.bytes);
-  const { hooks, imports, cost } = metered;
-  return { hooks, imports, ...cost };
+): (sha256: string, bytes: Uint8Array) => Promise<MeteredModule> {
+  const last = new Map<string, Promise<MeteredModule>>();
+  return (sha256, bytes) => {
+    const metered = last.get(sha256) ?? metering.meter(bytes);
+    last.delete(sha256);
+    last.set(sha256, metered);
+    metered.catch(() => last.get(sha256) === metered && last.delete(sha256));
+    if (last.size > METERED_MAX) {
+      for (const oldest of last.keys()) {
+        last.delete(oldest);
+        break;
+      }
+    }
+    return metered;
+  };
 }

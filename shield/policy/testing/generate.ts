@@ -5,11 +5,11 @@
  * of their loops end. For tests only. The code of functions is in `generate_code.ts`.
  */
 import {
-  type BodyFacts,
   type ElementSegment,
   type FunctionBody,
   type Import,
   instruction,
+  NO_FACTS,
   ValueType,
   type WasmModule,
 } from "../wasm/module.ts";
@@ -18,16 +18,6 @@ import { generateCode } from "./generate_code.ts";
 import { type Sketch, type Tape, TYPES } from "./tape.ts";
 
 const { I32, I64, F64, FUNCREF } = ValueType;
-
-const NO_FACTS: BodyFacts = {
-  heights: new Uint32Array(),
-  dead: new Uint8Array(),
-  arities: new Uint16Array(),
-  partners: new Uint32Array(),
-  max_height: 0,
-  control_count: 0,
-  max_nesting: 0,
-};
 
 const IMPORTS: readonly Import[] = [
   {

@@ -15,6 +15,16 @@ export const ValueType = {
 /** One of the six value types of WebAssembly 2.0 without SIMD. */
 export type ValueType = (typeof ValueType)[keyof typeof ValueType];
 
+/** Value types as WebAssembly text writes them. */
+export const VALUE_TYPE_NAMES: Readonly<Record<ValueType, string>> = {
+  [ValueType.I32]: "i32",
+  [ValueType.I64]: "i64",
+  [ValueType.F32]: "f32",
+  [ValueType.F64]: "f64",
+  [ValueType.FUNCREF]: "funcref",
+  [ValueType.EXTERNREF]: "externref",
+};
+
 /** Parameters and results, in order. */
 export interface FunctionType {
   readonly parameters: readonly ValueType[];
@@ -161,6 +171,17 @@ export interface BodyFacts {
   /** The deepest nesting of them. */
   readonly max_nesting: number;
 }
+
+/** Facts of a body that nobody asks about: code that was made and not read. */
+export const NO_FACTS: BodyFacts = {
+  heights: new Uint32Array(),
+  dead: new Uint8Array(),
+  arities: new Uint16Array(),
+  partners: new Uint32Array(),
+  max_height: 0,
+  control_count: 0,
+  max_nesting: 0,
+};
 
 /** A function that the module defines. */
 export interface FunctionBody {

@@ -3,22 +3,14 @@
  * makes. Knows nothing of instructions.
  */
 import { invalid } from "./errors.ts";
-import { ValueType } from "./module.ts";
+import { VALUE_TYPE_NAMES } from "./module.ts";
+import type { ValueType } from "./module.ts";
 import type { Work } from "./reader.ts";
 
 /** Stands for any type: what dead code takes from below the bottom of its block. */
 export const UNKNOWN = 0;
 /** A value type or `UNKNOWN`. */
 export type OperandType = ValueType | typeof UNKNOWN;
-
-const TYPE_NAMES: Readonly<Record<number, string>> = {
-  [ValueType.I32]: "i32",
-  [ValueType.I64]: "i64",
-  [ValueType.F32]: "f32",
-  [ValueType.F64]: "f64",
-  [ValueType.FUNCREF]: "funcref",
-  [ValueType.EXTERNREF]: "externref",
-};
 
 /** One stack for all bodies of a module; `reset` between them. */
 export class OperandStack {
@@ -111,7 +103,7 @@ export class OperandStack {
 
   #agree(actual: OperandType, expected: OperandType, offset: number): void {
     if (actual === expected || actual === UNKNOWN || expected === UNKNOWN) return;
-    const found = TYPE_NAMES[actual];
-    throw invalid(`a value is ${found} where ${TYPE_NAMES[expected]} is needed`, offset);
+    const [found, needed] = [VALUE_TYPE_NAMES[actual], VALUE_TYPE_NAMES[expected]];
+    throw invalid(`a value is ${found} where ${needed} is needed`, offset);
   }
 }
