@@ -80,12 +80,20 @@ const HINTS: Readonly<Record<string, string>> = {
   "not-granted": "make a token with other grants: arq auth gen --grant 'ROOM:publish,subscribe'",
   "message-too-large": "[limits] max_frame_bytes of the bus bounds a message",
   "role-forbidden": "make one: arq auth gen --role admin",
+  "command-forbidden": "make a token: arq auth gen --role service",
+  "version-conflict": "read it anew, then decide: arq room get ROOM --json",
+  "fence-mismatch": "that lock has ended; lock anew: arq room lock ROOM",
+  "banned": "arq room unban ROOM USER lifts it, with a token of role service or admin",
 };
 
 function hintFor(error: unknown): string | undefined {
   if (error instanceof CommandError) return error.hint;
   if (!(error instanceof ArqonError)) return undefined;
   if (error.code === 401) return "make a token: arq auth gen --role user (see arq auth gen --help)";
+  if (error.reason === "locked") {
+    const seconds = Math.ceil(error.retry_after_ms / 1_000);
+    return `its lease ends in ${seconds} s unless it is renewed; --fence is for who holds it`;
+  }
   return HINTS[error.reason];
 }
 

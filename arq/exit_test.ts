@@ -26,6 +26,11 @@ Deno.test("an explanation is one line and a hint, without stack or control chara
     "arq: Cannot reach ws://x (503 unreachable)\n" +
       "     is the bus running? `deno task dev` starts one; --url names another\n",
   );
+  assert.equal(
+    explain(new ArqonError("locked", "ann", { retry_after_ms: 11_500 })),
+    "arq: The room is locked by ann (409 locked)\n" +
+      "     its lease ends in 12 s unless it is renewed; --fence is for who holds it\n",
+  );
   assert.equal(explain(new Error("a\nb\u001b[2J")), "arq: a\\u000ab\\u001b[2J\n");
   assert.equal(printable("tab\tümlaut"), "tab\\u0009ümlaut");
 });

@@ -11,9 +11,10 @@ import { sub } from "./commands/sub.ts";
 import { EXIT, EXIT_HELP } from "./exit.ts";
 import { print } from "./io.ts";
 import type { Io } from "./io.ts";
-import { examples, positive, room, value, withConnection } from "./program_options.ts";
+import { examples, json, positive, room, value, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 import { addPolicy } from "./program_policy.ts";
+import { addRoom } from "./program_room.ts";
 import { ALGORITHMS, parseGrant, parseTtl, ROLES } from "./token.ts";
 import type { Grant } from "./token.ts";
 
@@ -100,6 +101,8 @@ function addSub(program: Command, run: Run): void {
       "end after n messages",
       positive("a whole number above 0", true, 2 ** 53),
     )
+    .option("--presence", "be a member of the rooms meanwhile; arq room watch shows it")
+    .option("--meta <json>", "what others see of the member (with --presence)", json)
     .option("--json", "one JSON object a line, JSON data as it came")
     .addHelpText(
       "after",
@@ -109,6 +112,7 @@ function addSub(program: Command, run: Run): void {
           "arq sub lobby",
           "arq sub lobby alerts --json | jq .data",
           "arq sub github --count 296 > events.ndjson",
+          `arq sub lobby --presence --meta '{"status":"here"}'`,
         ),
     )
     .action(run((io, flags, [rooms]) => sub(io, rooms as string[], flags)));
@@ -155,6 +159,7 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
   addAuth(program, run);
   addPub(program, run);
   addSub(program, run);
+  addRoom(program, run);
   addPolicy(program, run);
   addStatus(program, run);
   try {

@@ -39,6 +39,15 @@ export function id(what: string): (text: string) => string {
   };
 }
 
+/** A JSON text. */
+export function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new InvalidArgumentError("Expected JSON.");
+  }
+}
+
 /** A room id. */
 export const room = id("room");
 

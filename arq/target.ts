@@ -22,6 +22,8 @@ export interface ConnectionFlags {
 }
 
 const DEV_USER = "dev";
+/** Others than `DEV_USER`, so that whoever bans `dev` can still lift the ban. */
+const devUser = (role: Role) => role === "service" ? "dev-service" : DEV_USER;
 const DEV_TOKEN_SECONDS = 3_600;
 
 function socketUrl(url: string): string {
@@ -63,7 +65,7 @@ export async function devToken(io: Io, bus: DevBus, role: Role): Promise<string>
     issuer: bus.issuer === "" ? DEV_ISSUER : bus.issuer,
     audience: bus.audience === "" ? DEV_AUDIENCE : bus.audience,
     tenant: bus.tenant,
-    user: DEV_USER,
+    user: devUser(role),
     role,
     grants: undefined,
     ttl_seconds: DEV_TOKEN_SECONDS,
@@ -81,11 +83,14 @@ export function noBus(io: Io): CommandError {
   );
 }
 
-/** Connects as the options say. Trouble on the way is told on stderr. */
+/**
+ * Connects as the options say; `role` is that of a token made for a development bus. Trouble on the
+ * way is told on stderr.
+ */
 export async function openConnection(
   io: Io,
   flags: ConnectionFlags,
-  options: { window?: number } = {},
+  { role = "user", ...options }: { window?: number; role?: Role } = {},
 ): Promise<Connection> {
   const token = await givenToken(io, flags);
   const bus = flags.url === undefined || token === undefined ? await devBus(io, flags) : undefined;
@@ -99,7 +104,7 @@ export async function openConnection(
     );
   }
   const source = token === undefined && bus !== undefined
-    ? { getToken: () => devToken(io, bus, "user") }
+    ? { getToken: () => devToken(io, bus, role) }
     : { token: token ?? "" };
   return await connect({
     url: socketUrl(url),

@@ -22,6 +22,8 @@ Deno.test("without a bus it says so: exit codes 2, 3 and 4", async () => {
     [["pub", "lobby", "--ndjson", "/nowhere", "--url", "ws://x"], 1, /cannot read \/nowhere/],
     [["pub", "lobby", "1", "--rate", "0"], 2, /a number above 0/],
     [["sub", "lobby", "--count", "1.5"], 2, /a whole number above 0/],
+    [["sub", "lobby", "--presence", "--meta", "{"], 2, /Expected JSON/],
+    [["sub", "lobby", "--meta", "1", "--url", "ws://x"], 2, /--meta needs --presence/],
     [["auth", "gen", "--ttl", "1w"], 2, /expected 15m, 1h, 7d/],
     [["auth", "gen", "--tenant", "a.b", "--key", "x"], 2, /--tenant: character "\."/],
     [["auth", "gen", "--key", "x"], 2, /--key needs --issuer and --audience/],

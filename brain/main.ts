@@ -2,6 +2,7 @@
  * A Brain as a process of its own: arguments, files, clock and signals end here. It needs NATS; in
  * one process with a Shield, `deno task dev` starts `server.ts` instead.
  */
+import { brainIdOf } from "../shared/cluster.ts";
 import type { Config } from "../shared/config/schema.ts";
 import { createLogger } from "../shared/log.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics.ts";
@@ -24,7 +25,8 @@ import { startBrain } from "./server.ts";
 
 const HELP = `Usage: brain --config FILE
 
-Serves room commands and taps messages on a NATS Spine.
+Keeps presence, serves the commands of rooms and taps messages on a NATS Spine. Any
+number of Brains may run on one NATS; each room belongs to one of them at a time.
 
   --config FILE   the node's config.toml (docs/configuration.md); it needs a [nats] table
   --help          this text
@@ -48,17 +50,21 @@ async function run(config: Config): Promise<void> {
   const log = createLogger({ ...config.log, component: PROGRAM, now, write: writeStderr });
   logUnhandled(log);
   const stopping = stopSignal(PROGRAM, log);
-  const node_id = config.server.node_id ?? `brain-${crypto.randomUUID().slice(0, 8)}`;
+  const generated = `brain-${crypto.randomUUID().slice(0, 8)}`;
+  const { node_id = generated } = config.server;
+  // A Shield may run with the same file: two processes of the cluster need two ids.
+  const brain_id = node_id === generated ? generated : brainIdOf(node_id);
   const registry = createMetrics({ node_id, version });
   using _loop = watchEventLoop(registry, now);
   const files = { read: (path: string) => Deno.readTextFileSync(path) };
 
   const spine = await openSpine(config, { log: log.child({ part: "spine" }), now, files });
   registerSpineMetrics(spine, registry);
-  const brain = await startBrain({ config, spine, log, registry, now, random: Math.random });
+  const random = Math.random;
+  const brain = await startBrain({ config, spine, log, registry, now, random, brain_id });
   const listeners = await startListeners({ config, registry, health: brain.health, now, log });
   const { ops_url, admin_url } = listeners;
-  log.info("ready", { version, node_id, ops_url, admin_url, tap: config.brain.tap });
+  log.info("ready", { version, node_id, brain_id, ops_url, admin_url, tap: config.brain.tap });
 
   await stopping;
   // Listeners last: probes see "draining" until the end.

@@ -1,6 +1,6 @@
 /**
  * The Brain's own metrics (names: design.md 6), made on the registry of the process. Labels come
- * from closed sets, never from a client.
+ * from closed sets, never from a client. Those of presence: `presence/metrics.ts`.
  */
 import { Counter, Gauge, Histogram } from "../shared/metrics.ts";
 import type { Registry } from "../shared/metrics.ts";
@@ -10,23 +10,30 @@ export interface BrainMetrics {
   readonly rooms: Gauge;
   readonly pending_commands: Gauge;
   readonly pending_bytes: Gauge;
-  /** `name`: room.get, room.set or unknown; `code`: 0 accepted, else as in the ACK. */
+  /** `name`: that of a command that the Brain serves, or unknown; `code`: 0 accepted, else as in the ACK. */
   readonly commands: Counter<"name" | "code">;
   readonly command_seconds: Histogram<"name">;
   readonly command_conflicts: Counter;
+  readonly command_retries: Counter;
+  /** `outcome`: answered, timed-out, failed or rerouted. */
+  readonly forwarded: Counter<"outcome">;
+  readonly room_restarts: Counter;
+  readonly rooms_created: Counter;
+  readonly rooms_ended: Counter;
+  /** `reason`: room-limit, queue-full or failed. */
+  readonly lifecycle_refused: Counter<"reason">;
+  readonly births_waiting: Gauge;
+  readonly locks: Gauge;
+  /** `cause`: expired or holder-left. */
+  readonly locks_fallen: Counter<"cause">;
+  readonly bans: Gauge;
+  readonly bans_swept: Counter;
   /** `outcome`: logged, unsampled, shadow or undecodable. */
   readonly tap_messages: Counter<"outcome">;
 }
 
-/** Registers them all; once per registry. */
-export function createBrainMetrics(registry: Registry): BrainMetrics {
-  const registers = [registry];
+function commandMetrics(registers: Registry[]) {
   return {
-    rooms: new Gauge({
-      name: "brain_room_count",
-      help: "Rooms that this Brain holds in memory; [brain] rooms_in_memory bounds it.",
-      registers,
-    }),
     pending_commands: new Gauge({
       name: "brain_pending_commands",
       help: "Commands taken and not yet answered; [brain] pending_commands bounds them per room.",
@@ -39,7 +46,7 @@ export function createBrainMetrics(registry: Registry): BrainMetrics {
     }),
     commands: new Counter({
       name: "brain_commands_total",
-      help: "Commands answered, by name and code (0 is accepted).",
+      help: "Commands answered by the Brain that served them, by name and code (0 is accepted).",
       labelNames: ["name", "code"],
       registers,
     }),
@@ -55,6 +62,83 @@ export function createBrainMetrics(registry: Registry): BrainMetrics {
       help: "Compare-and-set attempts that another Brain won.",
       registers,
     }),
+    command_retries: new Counter({
+      name: "brain_command_retries_total",
+      help: "Commands run again: after a lost race, or because another one of their batch failed.",
+      registers,
+    }),
+    forwarded: new Counter({
+      name: "brain_commands_forwarded_total",
+      help: "Commands sent on to the Brain that owns their room, by what became of them.",
+      labelNames: ["outcome"],
+      registers,
+    }),
+  };
+}
+
+function roomMetrics(registers: Registry[]) {
+  return {
+    rooms: new Gauge({
+      name: "brain_room_count",
+      help: "Rooms that this Brain holds in memory; [brain] rooms_in_memory bounds it.",
+      registers,
+    }),
+    room_restarts: new Counter({
+      name: "brain_room_restarts_total",
+      help: "Rooms started anew from their document because a command's handler threw.",
+      registers,
+    }),
+    rooms_created: new Counter({
+      name: "brain_rooms_created_total",
+      help: "Rooms that this Brain made.",
+      registers,
+    }),
+    rooms_ended: new Counter({
+      name: "brain_rooms_ended_total",
+      help: "Idle rooms that this Brain ended.",
+      registers,
+    }),
+    lifecycle_refused: new Counter({
+      name: "brain_room_lifecycle_refused_total",
+      help: "Rooms not made for a member, or not swept, by reason.",
+      labelNames: ["reason"],
+      registers,
+    }),
+    births_waiting: new Gauge({
+      name: "brain_room_births_waiting",
+      help: "Rooms with a member that wait to be made.",
+      registers,
+    }),
+    locks: new Gauge({
+      name: "brain_locks",
+      help: "Locks that this Brain ends when their lease is over or their holder leaves.",
+      registers,
+    }),
+    locks_fallen: new Counter({
+      name: "brain_locks_fallen_total",
+      help: "Locks that ended without an unlock, by cause.",
+      labelNames: ["cause"],
+      registers,
+    }),
+    bans: new Gauge({
+      name: "brain_bans",
+      help: "Bans of all tenants; [brain] bans_per_tenant bounds them per tenant.",
+      registers,
+    }),
+    bans_swept: new Counter({
+      name: "brain_bans_swept_total",
+      help: "Bans deleted because they were over.",
+      registers,
+    }),
+  };
+}
+
+/** Registers them all; once per registry. */
+export function createBrainMetrics(registry: Registry): BrainMetrics {
+  const registers = [registry];
+  return {
+    ...commandMetrics(registers),
+    ...roomMetrics(registers),
     tap_messages: new Counter({
       name: "brain_tap_messages_total",
       help: "Messages that this Brain's tap saw, by what became of them.",

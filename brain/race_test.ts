@@ -1,111 +1,78 @@
 /**
- * Two Brains with connections of their own race for rooms on a real NATS server: the bucket's
- * compare-and-set is all that keeps them apart.
+ * Brains with connections of their own race for rooms on a real NATS server: owners serve, the
+ * bucket's compare-and-set keeps the peace. Owners that end and rooms that live on:
+ * `takeover_test.ts`.
  */
 import assert from "node:assert/strict";
 import { ArqonError, readAck } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
 import { createLogger } from "../shared/log.ts";
 import { createMetrics } from "../shared/metrics.ts";
-import type { Registry } from "../shared/metrics.ts";
 import { isReady } from "../shared/ops.ts";
-import { openSpine } from "../shared/spine/open.ts";
-import type { Spine } from "../shared/spine/spine.ts";
 import { commandSubject } from "../shared/subject.ts";
 import { startNats } from "../tests/nats_server.ts";
 import type { NatsServer } from "../tests/nats_server.ts";
 import { createBrainMetrics } from "./metrics.ts";
 import { accepted, commandEnvelope, sendCommand } from "./rooms/command_probe.ts";
-import { createCommandDesk } from "./rooms/commands.ts";
-import { startBrain } from "./server.ts";
-import type { Brain } from "./server.ts";
+import { faulty, ProbeCluster } from "./rooms/room_stand.ts";
+import { startRooms } from "./rooms/service.ts";
+import { openClient, startNode, total } from "./test_node.ts";
 
 /** Only what never happens takes this long. */
 const PATIENCE_MS = 60_000;
 
-interface Node extends AsyncDisposable {
-  readonly brain: Brain;
-  readonly spine: Spine;
-  readonly registry: Registry;
-  readonly lines: string[];
-}
-
-async function startNode(nats: NatsServer, settings: Record<string, unknown> = {}): Promise<Node> {
-  const config = configFrom({ nats: { urls: [nats.url] }, ...settings });
-  const lines: string[] = [];
-  const write = (line: string) => void lines.push(line);
-  const now = Date.now;
-  const log = createLogger({ level: "info", format: "logfmt", component: "brain", now, write });
-  const registry = createMetrics({ node_id: "b", version: "0" });
-  const spine = await openSpine(config, { log, now });
-  const brain = await startBrain({ config, spine, log, registry, now, random: Math.random });
-  return {
-    brain,
-    spine,
-    registry,
-    lines,
-    [Symbol.asyncDispose]: async () => {
-      await brain.drain();
-      await spine.drain();
-    },
-  };
-}
-
-async function total(nodes: readonly Node[], name: string): Promise<number> {
-  let sum = 0;
-  for (const { registry } of nodes) {
-    const metric = await registry.getSingleMetric(name)?.get();
-    for (const { value } of metric?.values ?? []) sum += value;
-  }
-  return sum;
-}
-
-Deno.test("two Brains racing on one room lose no update", async () => {
+Deno.test("three Brains serve many rooms, each at its owner, and lose no update", async () => {
   await using nats = await startNats({ jetstream: true });
   await using one = await startNode(nats);
   await using two = await startNode(nats);
-  await using client = await startNode(nats, { brain: { tap: false } });
-  await client.brain.drain();
+  await using three = await startNode(nats);
+  const nodes = [one, two, three];
+  const client = await openClient(nats);
 
-  const writers = 8;
-  const each = 50;
-  const versions: number[] = [];
-  const write = async (writer: number): Promise<void> => {
+  const rooms = Array.from({ length: 12 }, (_, index) => `room-${index}`);
+  const each = 40;
+  const versions = new Map<string, number[]>(rooms.map((room) => [room, []]));
+  const write = async (room: string, writer: number): Promise<void> => {
     for (let index = 0; index < each; index++) {
       const data = { key: `${writer}-${index}`, value: index };
-      const { version } = await accepted(client.spine, { name: "room.set", data });
-      versions.push(version);
+      const { version } = await accepted(client, { name: "room.set", room, data });
+      versions.get(room)?.push(version);
     }
   };
-  await Promise.all(Array.from({ length: writers }, (_, writer) => write(writer)));
+  await Promise.all(rooms.flatMap((room) => [write(room, 1), write(room, 2)]));
 
-  const sets = writers * each;
-  const { version, state } = await accepted(client.spine, { name: "room.get" });
-  assert.equal(version, sets);
-  assert.equal(Object.keys(state).length, sets);
-  versions.sort((a, b) => a - b);
-  assert.deepEqual(versions, Array.from({ length: sets }, (_, index) => index + 1));
-  for (const node of [one, two]) {
+  const sets = 2 * each;
+  for (const room of rooms) {
+    const { version, state } = await accepted(client, { name: "room.get", room });
+    assert.equal(version, sets);
+    assert.equal(Object.keys(state).length, sets);
+    const sorted = versions.get(room)?.toSorted((a, b) => a - b);
+    assert.deepEqual(sorted, Array.from({ length: sets }, (_, index) => index + 1));
+  }
+  for (const node of nodes) {
     assert.ok(await total([node], "brain_commands_total") > 0, "each Brain took its share");
   }
-  assert.equal(await total([one, two], "brain_pending_commands"), 0);
+  const forwarded = await total(nodes, "brain_commands_forwarded_total", { outcome: "answered" });
+  assert.ok(forwarded > 0);
+  assert.equal(await total(nodes, "brain_pending_commands"), 0);
+  assert.equal(await total(nodes, "brain_rooms_created_total"), rooms.length);
+  await client.drain();
 });
 
-Deno.test("of many that expect one version on two Brains, one wins each round", async () => {
+Deno.test("of many that expect one version on three Brains, one wins each round", async () => {
   await using nats = await startNats({ jetstream: true });
   await using one = await startNode(nats);
   await using two = await startNode(nats);
+  await using three = await startNode(nats);
+  const spines = [one.spine, two.spine, three.spine];
   for (let round = 0; round < 10; round++) {
-    const all = Array.from({ length: 12 }, (_, index) => {
-      const data = { key: "k", value: index };
-      const { spine } = index % 2 === 0 ? one : two;
-      // Round 0 has nothing to expect: everybody creates the room, and everybody succeeds.
-      return sendCommand(spine, {
+    const all = Array.from({ length: 12 }, (_, index) =>
+      sendCommand(spines[index % 3]!, {
         name: "set",
-        data,
+        data: { key: "k", value: index },
+        // Round 0 has nothing to expect: everybody creates the room, and everybody succeeds.
         expect_version: round === 0 ? 0 : 11 + round,
-      });
-    });
+      }));
     const codes = (await Promise.all(all)).map(({ code }) => code).sort((a, b) => a - b);
     const winners = round === 0 ? 12 : 1;
     assert.deepEqual(codes, [...Array(winners).fill(0), ...Array(12 - winners).fill(409)]);
@@ -114,50 +81,45 @@ Deno.test("of many that expect one version on two Brains, one wins each round", 
 });
 
 interface Desk extends AsyncDisposable {
-  /** Sets a key through this desk and no other; resolves with the Ack's code. */
-  set(key: string): Promise<number>;
+  /** Sets a key through these rooms and no others; resolves with the Ack's code. */
+  set(key: string, more?: Record<string, unknown>): Promise<number>;
 }
 
-/** A command desk that the queue group does not feed. */
-async function startDesk(nats: NatsServer): Promise<Desk> {
+/** Rooms that the queue group does not feed, and that believe to own every room. */
+async function startDesk(nats: NatsServer, brain_id: string): Promise<Desk> {
   const now = Date.now;
   const write = () => {};
   const log = createLogger({ level: "error", format: "logfmt", component: "brain", now, write });
-  const spine = await openSpine(configFrom({ nats: { urls: [nats.url] } }), { log, now });
-  const desk = createCommandDesk({
-    bucket: await spine.keyValue("ARQON_ROOMS"),
-    limits: {
-      state_bytes: 262_144,
-      key_bytes: 256,
-      pending_commands: 1_024,
-      pending_bytes: 16_777_216,
-      rooms_in_memory: 100,
-      command_timeout_ms: PATIENCE_MS,
-    },
-    metrics: createBrainMetrics(createMetrics({ node_id: "b", version: "0" })),
+  const connection = await openClient(nats);
+  const { spine, handle } = faulty(connection, {}, false);
+  const rooms = await startRooms({
+    config: configFrom({ limits: { command_timeout_ms: PATIENCE_MS } }),
+    spine,
+    view: new ProbeCluster().view(brain_id),
+    metrics: createBrainMetrics(createMetrics({ node_id: brain_id, version: "0" })),
     log,
     now,
     random: Math.random,
   });
   const subject = commandSubject("acme", "lobby");
   return {
-    set: (key) =>
+    set: (key, more = {}) =>
       new Promise((resolve) => {
-        const payload = commandEnvelope({ name: "set", data: { key, value: 1 } });
+        const payload = commandEnvelope({ name: "set", data: { key, value: 1 }, ...more });
         const respond = (ack: Uint8Array) => resolve(readAck(ack).code);
-        desk.handle({ subject, payload, headers: {}, reply: "r", respond });
+        handle({ subject, payload, headers: {}, reply: "r", respond });
       }),
     [Symbol.asyncDispose]: async () => {
-      await desk.settled();
-      await spine.drain();
+      await rooms.drain();
+      await connection.drain();
     },
   };
 }
 
-Deno.test("a Brain that always has commands for a room does not starve another", async () => {
+Deno.test("a Brain that always has commands for a room does not starve another owner", async () => {
   await using nats = await startNats({ jetstream: true });
-  await using busy = await startDesk(nats);
-  await using other = await startDesk(nats);
+  await using busy = await startDesk(nats, "b1");
+  await using other = await startDesk(nats, "b2");
   let stop = false;
   const keepBusy = async (key: string): Promise<void> => {
     while (!stop) assert.equal(await busy.set(key), 0);
@@ -168,6 +130,19 @@ Deno.test("a Brain that always has commands for a room does not starve another",
   } finally {
     stop = true;
     await work;
+  }
+});
+
+Deno.test("a command_id that comes to two owners at once is applied once", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using one = await startDesk(nats, "b1");
+  await using two = await startDesk(nats, "b2");
+  await using reader = await startNode(nats);
+  for (let round = 1; round <= 20; round++) {
+    const more = { command_id: `c${round}` };
+    const codes = await Promise.all([one.set("k", more), two.set("k", more), one.set("k", more)]);
+    assert.deepEqual(codes, [0, 0, 0]);
+    assert.equal((await accepted(reader.spine, { name: "get" })).version, round);
   }
 });
 

@@ -25,8 +25,8 @@ export interface Welcome {
 }
 
 /**
- * Asks to hear a room. Of the positions, `after_offset` and `epoch`, a durable room takes note;
- * zero and "" mean "from now on".
+ * Asks to hear a room; when it is heard already, changes how. Of the positions, `after_offset` and
+ * `epoch`, a durable room takes note; zero and "" mean "from now on".
  */
 export interface Subscribe {
   room_id: string;
@@ -37,6 +37,8 @@ export interface Subscribe {
   member_meta: Uint8Array;
   after_offset: Uint64;
   epoch: string;
+  /** With `presence`: hear who comes and goes without being a member. */
+  observer: boolean;
 }
 
 /** Asks to hear a room no longer; refused with `not-subscribed` when it was not heard. */
@@ -87,6 +89,7 @@ const SUBSCRIBE: FieldNames = [
   "member_meta",
   "after_offset",
   "epoch",
+  "observer",
 ];
 const UNSUBSCRIBE: FieldNames = ["Unsubscribe", "room_id", "request_id"];
 const REFRESH: FieldNames = ["Refresh", "token", "request_id"];
@@ -145,6 +148,7 @@ export function readSubscribe(bytes: Uint8Array): Subscribe {
     member_meta: EMPTY,
     after_offset: 0,
     epoch: "",
+    observer: false,
   };
   let seen = 0;
   while (reader.pos < reader.end) {
@@ -158,6 +162,7 @@ export function readSubscribe(bytes: Uint8Array): Subscribe {
     else if (tag === 0x32) subscribe.member_meta = reader.view();
     else if (tag === 0x38) subscribe.after_offset = reader.uint64();
     else if (tag === 0x42) subscribe.epoch = reader.text();
+    else if (tag === 0x48) subscribe.observer = reader.bool();
     else refuseField(tag, SUBSCRIBE);
   }
   return subscribe;
@@ -257,6 +262,7 @@ export function writeSubscribe(
   writer.bytes(6, subscribe.member_meta);
   writer.uint64(7, subscribe.after_offset);
   writer.text(8, subscribe.epoch);
+  writer.bool(9, subscribe.observer);
   return writer.finish();
 }
 

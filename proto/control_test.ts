@@ -77,6 +77,7 @@ Deno.test("Subscribe: equal to protobuf-es both ways", () => {
     memberMeta: bytes(),
     afterOffset: uint64,
     epoch: text(),
+    observer: fc.boolean(),
   });
   fc.assert(fc.property(subscribe, (init) => {
     const written = toBinary(SubscribeSchema, create(SubscribeSchema, init));
@@ -89,6 +90,7 @@ Deno.test("Subscribe: equal to protobuf-es both ways", () => {
       member_meta: init.memberMeta,
       after_offset: exact(init.afterOffset),
       epoch: init.epoch,
+      observer: init.observer,
     });
   }));
 });

@@ -44,6 +44,7 @@ const OPERATIONS = {
     "member_meta",
     "after_offset",
     "epoch",
+    "observer",
   ]),
   unsub: new Set(["op", "id", "room"]),
   pub: new Set([...ENVELOPE, "type", "schema_id", "signal"]),
@@ -131,6 +132,7 @@ function subscribeOf(members: TextMembers, request_id: Uint64) {
     member_meta: members.jsonOrBase64("member_meta"),
     after_offset: members.uint64("after_offset"),
     epoch: members.string("epoch"),
+    observer: members.flag("observer"),
   };
 }
 

@@ -7,6 +7,12 @@ import { DecodeError } from "./decode_error.ts";
 /** Up to this many bytes, ASCII text is decoded here: one call of TextDecoder costs about 400 ns. */
 const SHORT_TEXT_BYTES = 64;
 
+/** For each short length an array that is filled and read again at once; there is no other use. */
+const CODES: readonly number[][] = Array.from(
+  { length: SHORT_TEXT_BYTES + 1 },
+  (_, size) => new Array<number>(size).fill(0),
+);
+
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const encoder = new TextEncoder();
 
@@ -20,21 +26,16 @@ function decodeLong(bytes: Uint8Array, start: number, end: number): string {
 
 /** The text in `bytes[start..end)`. Throws `malformed-frame` when it is not UTF-8. */
 export function decodeUtf8(bytes: Uint8Array, start: number, end: number): string {
-  if (end - start > SHORT_TEXT_BYTES) return decodeLong(bytes, start, end);
-  let text = "";
-  let at = start;
-  for (; at + 8 <= end; at += 8) {
-    const a = bytes[at]!, b = bytes[at + 1]!, c = bytes[at + 2]!, d = bytes[at + 3]!;
-    const e = bytes[at + 4]!, f = bytes[at + 5]!, g = bytes[at + 6]!, h = bytes[at + 7]!;
-    if ((a | b | c | d | e | f | g | h) > 0x7f) return decodeLong(bytes, start, end);
-    text += String.fromCharCode(a, b, c, d, e, f, g, h);
-  }
-  for (; at < end; at++) {
+  const codes = CODES[end - start];
+  if (codes === undefined) return decodeLong(bytes, start, end);
+  let all = 0;
+  for (let at = start; at < end; at++) {
     const byte = bytes[at]!;
-    if (byte > 0x7f) return decodeLong(bytes, start, end);
-    text += String.fromCharCode(byte);
+    codes[at - start] = byte;
+    all |= byte;
   }
-  return text;
+  // One call, so that the string is flat: one joined of pieces keeps every piece in memory.
+  return all > 0x7f ? decodeLong(bytes, start, end) : String.fromCharCode.apply(null, codes);
 }
 
 /** Throws `malformed-frame` unless `bytes[start..end)` is UTF-8. Makes no string of ASCII. */

@@ -139,6 +139,19 @@ export class WireReader {
     return this.bytes.subarray(start, this.pos);
   }
 
+  /** Reads an embedded message: `read` sees `end` at the message's own end, and reads up to it. */
+  embedded<Value, Rest extends unknown[]>(
+    read: (reader: WireReader, ...rest: Rest) => Value,
+    ...rest: Rest
+  ): Value {
+    const size = this.length();
+    const outer_end = this.end;
+    this.end = this.pos + size;
+    const value = read(this, ...rest);
+    this.end = outer_end;
+    return value;
+  }
+
   /** Passes over the value of a field with this tag. */
   skip(tag: number): void {
     const type = tag & 7;

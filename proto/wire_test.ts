@@ -78,6 +78,51 @@ Deno.test("embedded messages of any length get the shortest length prefix", () =
   }
 });
 
+Deno.test("embedded messages are read to their own end, however deep", () => {
+  const writer = new WireWriter();
+  const outer = writer.open(1);
+  writer.text(1, "in");
+  const inner = writer.open(2);
+  writer.text(1, "deep");
+  writer.close(inner);
+  writer.close(outer);
+  writer.text(2, "after");
+  const bytes = writer.finish();
+  const texts: string[] = [];
+  const read = (reader: WireReader, depth: number) => {
+    while (reader.pos < reader.end) {
+      const tag = reader.tag();
+      const embedded = depth === 0 ? tag === 0x0a : tag === 0x12;
+      if (embedded && depth < 2) reader.embedded(read, depth + 1);
+      else texts.push(`${depth} ${reader.text()}`);
+    }
+    return texts.length;
+  };
+  assert.equal(read(new WireReader(bytes), 0), 3);
+  assert.deepEqual(texts, ["1 in", "2 deep", "0 after"]);
+  const short = new WireReader(new Uint8Array([5, 0x0a]));
+  assert.throws(() => short.embedded(read, 0), { reason: "malformed-frame" });
+});
+
+Deno.test("a packed number list is written as protobuf-es does, an empty one not at all", () => {
+  fc.assert(
+    fc.property(fc.array(fc.maxSafeInteger().map(Math.abs), { maxLength: 80 }), (values) => {
+      const writer = new WireWriter();
+      writer.packed(5, values);
+      const theirs = new BinaryWriter();
+      if (values.length > 0) {
+        theirs.tag(5, WireType.LengthDelimited).fork();
+        for (const value of values) theirs.uint64(BigInt(value));
+        theirs.join();
+      }
+      assert.deepEqual(new Uint8Array(writer.finish()), new Uint8Array(theirs.finish()));
+    }),
+  );
+  for (const value of [-1, 1.5, 2 ** 53]) {
+    assert.throws(() => new WireWriter().packed(5, [value]), TypeError);
+  }
+});
+
 Deno.test("a writer that was abandoned halfway leaves nothing behind for the next", () => {
   const abandoned = new WireWriter();
   abandoned.text(1, "secret");

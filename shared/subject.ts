@@ -48,6 +48,63 @@ export function parseRoomSubject(
   return shaped && isId(tenantId) && isId(roomId) ? { tenantId, roomId } : undefined;
 }
 
+/** What every process of the cluster hears of presence: a node or Brain id in place of the last token. */
+const CLUSTER = {
+  /** Shield → Brains: what its members did, and that it lives. */
+  announce: "sys.presence.announce",
+  /** Directly to one Shield or Brain: pulls, snapshots and their answers. */
+  direct: "sys.presence.to",
+  /** Brain → everybody: that it lives, and how far it has come. */
+  beat: "sys.cluster.beat",
+  /** Brain → Brain: a command for the room's owner. */
+  commands: "sys.cluster.cmds",
+} as const;
+
+/** The kinds of subject that end in the id of a process. */
+export type ProcessSubject = keyof typeof CLUSTER;
+
+/** One process's subject. Throws `invalid-room` for an id that is not one token. */
+export function processSubject(kind: ProcessSubject, id: string): Subject {
+  const problem = idProblem(id);
+  if (problem !== undefined) throw new ArqonError("invalid-room", problem);
+  return `${CLUSTER[kind]}.${id}` as Subject;
+}
+
+/** The subjects of that kind of all processes. */
+export function everyProcess(kind: ProcessSubject): SubjectPattern {
+  return `${CLUSTER[kind]}.*` as SubjectPattern;
+}
+
+/** Asks every Shield and Brain to say at once how it stands. */
+export const HELLO = "sys.cluster.hello" as Subject;
+
+/** A room's changes of presence, from the Brain that owns it to the Shields that watch it. */
+export function presenceSubject(tenantId: string, roomId: string): Subject {
+  room(tenantId, roomId);
+  return `sys.presence.room.${tenantId}.${roomId}` as Subject;
+}
+
+/** `signals`: kicks and the like for connections of a tenant; `rooms`: births and ends of its rooms. */
+export type TenantPlane = "signals" | "rooms";
+
+/** A tenant's control subject. */
+export function tenantSubject(plane: TenantPlane, tenantId: string): Subject {
+  if (idProblem(tenantId) !== undefined) throw new ArqonError("tenant-mismatch");
+  return `sys.t.${tenantId}.${plane}` as Subject;
+}
+
+/** That control subject of every tenant. */
+export function everyTenant(plane: TenantPlane): SubjectPattern {
+  return `sys.t.*.${plane}` as SubjectPattern;
+}
+
+/** The tenant of `sys.t.T.signals` or `sys.t.T.rooms`; undefined for any other. */
+export function parseTenantSubject(subject: string): string | undefined {
+  const [sys, t, tenantId = "", plane, ...rest] = subject.split(".");
+  const shaped = sys === "sys" && t === "t" && (plane === "signals" || plane === "rooms");
+  return shaped && rest.length === 0 && isId(tenantId) ? tenantId : undefined;
+}
+
 const TOKEN = /^[A-Za-z0-9_~:=$-]+$/;
 
 /**

@@ -29,6 +29,8 @@ export interface ShieldStatus {
   spine: SpineStatus;
   keys: KeyStatus[];
   policies: Record<string, unknown>;
+  /** Bans of all tenants that this Shield knows. */
+  bans: number;
 }
 
 /** What the admin listener needs of the process; `status` is read anew for each request. */

@@ -1,6 +1,6 @@
 /**
- * What an identity may do: grants, tenant, reserved event types and signals. Pure decisions; bans,
- * expiry and limits are checked elsewhere, signatures in `signature.ts`.
+ * What an identity may do: grants, tenant, reserved event types, signals, commands. Pure decisions;
+ * bans are `bans.ts`, expiry and limits are checked elsewhere, signatures in `signature.ts`.
  */
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
 import type { Action, Identity, Role } from "./identity.ts";
@@ -42,6 +42,19 @@ export function requireEventType(role: Role, type: string): void {
 /** Throws `signal-forbidden` (403): a `user` never sends a SystemSignal. */
 export function requireSignalRole(role: Role): void {
   if (role === "user") throw new ArqonError("signal-forbidden");
+}
+
+/** Commands that act on other people; with or without `room.` before the name. */
+const MODERATION = /^(?:room\.)?(?:kick|ban|unban)$/;
+
+/** Throws `command-forbidden` (403) when the role may not send a command of that name. */
+export function requireCommandRole(role: Role, name: string): void {
+  if (role === "user" && MODERATION.test(name)) throw new ArqonError("command-forbidden", name);
+}
+
+/** What a command of that name needs in its room: presence is for who may see presence. */
+export function commandAction(name: string): Action {
+  return name.startsWith("presence.") ? "presence" : "command";
 }
 
 /** Throws `role-forbidden` (403) unless the identity has exactly this role (admin API). */

@@ -4,10 +4,19 @@
  */
 import { ArqonError, readAck } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
+import type { SpineHeaders } from "../shared/spine/spine.ts";
 import { commandSubject } from "../shared/subject.ts";
+import { ORIGIN_HEADER } from "./hub.ts";
 import { admit, stamp } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
 import type { Caller } from "./policy/overseer.ts";
+
+/** How a command is sent. */
+export interface CommandOptions {
+  readonly timeout_ms: number;
+  /** The connection that it came from: whose lock it takes. Absent for HTTP, which has none. */
+  readonly origin?: string;
+}
 
 /**
  * The Brain's answer with `request_id` of this request put in; also a refusal is an answer.
@@ -17,12 +26,16 @@ export async function command(
   path: MessagePath,
   caller: Caller,
   envelope: ScannedEnvelope,
-  timeout_ms: number,
+  { timeout_ms, origin }: CommandOptions,
 ): Promise<Ack> {
+  const { identity } = caller;
   const added = await admit(path, caller, envelope);
-  const request = stamp(path, caller.identity, envelope, added).subarray(1);
-  const subject = commandSubject(caller.identity.tenant_id, envelope.room_id);
-  const reply = await path.spine.request(subject, request, { timeout_ms });
+  // A ban may have come while policies looked at it.
+  path.bans.requireRoom(identity, envelope.room_id);
+  const request = stamp(path, identity, envelope, added).subarray(1);
+  const subject = commandSubject(identity.tenant_id, envelope.room_id);
+  const headers: SpineHeaders = origin === undefined ? {} : { [ORIGIN_HEADER]: origin };
+  const reply = await path.spine.request(subject, request, { timeout_ms, headers });
   try {
     return { ...readAck(reply.payload), request_id: envelope.request_id };
   } catch (cause) {

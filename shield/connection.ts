@@ -29,6 +29,7 @@ import { createRates, takeOperation } from "./limits.ts";
 import type { ConnectionRates } from "./limits.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Caller } from "./policy/overseer.ts";
+import type { Attendance } from "./presence/attendance.ts";
 import { bump, countClose } from "./stats.ts";
 import type { ShieldStats } from "./stats.ts";
 
@@ -67,8 +68,8 @@ export interface ConnectionOptions {
   window: number;
   /** Everything that can refuse an operation; the commit makes it take effect, in its turn. */
   prepare: (connection: Connection, operation: ClientOperation) => Commit | Promise<Commit>;
-  /** Called once, after the connection has ended for whatever reason. */
-  onEnd: (connection: Connection) => void;
+  /** Called once, after the connection has ended for whatever reason, with its close code. */
+  onEnd: (connection: Connection, code: number) => void;
   /** Called for an error that is a bug, not a refusal. */
   onBug: (connection: Connection, error: unknown) => void;
 }
@@ -80,6 +81,8 @@ export class Connection {
   readonly created_ms: number;
   /** The room ids this connection hears. */
   readonly subscriptions = new Map<string, Subscriber>();
+  /** Its presence, by the room ids in which it has one. */
+  readonly attendances = new Map<string, Attendance>();
   /** The last command under way by room: one at a time. */
   readonly commands = new Map<string, Promise<void>>();
   /** Another one after each REFRESH. */
@@ -134,6 +137,11 @@ export class Connection {
   send(frame: Frame): void {
     this.sent_ms = this.#options.now();
     this.#outbox?.send(frame);
+  }
+
+  /** Sends frame after frame, each when nothing else waits, until `next` gives undefined. */
+  sendLater(next: () => Frame | undefined): void {
+    this.#outbox?.sendLater(next);
   }
 
   /** Counts an operation as pending: it waits in the FIFO, for the Spine or for the Brain. */
@@ -239,7 +247,7 @@ export class Connection {
     countClose(this.#options.stats, code);
     this.#fifo.end();
     this.#outbox?.end();
-    this.#options.onEnd(this);
+    this.#options.onEnd(this, code);
   }
 
   #closeSocket(code: CloseCode, reason: string): void {

@@ -28,6 +28,8 @@ export interface HttpContext {
   readonly requireOpen: () => void;
   /** Throws when the process can hold no further connection: before any work on a token. */
   readonly requireCapacity: () => void;
+  /** Throws when the user is banned from the tenant, or nobody can say. */
+  readonly requireNotBanned: (identity: Identity) => void;
 }
 
 const PUBLISH_PATH = /^\/v1\/rooms\/([^/]*)\/messages$/;
@@ -70,18 +72,18 @@ async function route(
     requireMethod(request, "GET");
     context.requireOpen();
     context.requireCapacity();
-    const identity = await authenticate(context, request);
+    const identity = await admitted(context, request);
     return await context.upgrade(request, { identity, remote_ip });
   }
   if (url.pathname === "/v1/auth/check") {
     requireMethod(request, "GET");
-    return describe(await authenticate(context, request));
+    return describe(await admitted(context, request));
   }
   const room = PUBLISH_PATH.exec(url.pathname)?.[1];
   if (room !== undefined) {
     requireMethod(request, "POST");
     context.requireOpen();
-    const client = { identity: await authenticate(context, request), remote_ip };
+    const client = { identity: await admitted(context, request), remote_ip };
     return await context.publish(request, client, decodeRoom(room));
   }
   throw new ArqonError("not-found", url.pathname);
@@ -95,6 +97,13 @@ export async function authenticate(
   const presented = tokenFrom(request, { query_token: context.query_token });
   if (presented === undefined) throw new ArqonError("token-missing");
   return await context.authenticator.authenticate(presented.token);
+}
+
+/** The identity of a client that may come in. Rejects as `authenticate` and `requireNotBanned` do. */
+async function admitted(context: HttpContext, request: Request): Promise<Identity> {
+  const identity = await authenticate(context, request);
+  context.requireNotBanned(identity);
+  return identity;
 }
 
 function describe(identity: Identity): Response {

@@ -71,7 +71,8 @@ async function run(
   envelope: ScannedEnvelope,
 ): Promise<Ack> {
   if (envelope.command !== undefined) {
-    return await command(context.path, caller, envelope, context.limits.command_timeout_ms);
+    const { command_timeout_ms: timeout_ms } = context.limits;
+    return await command(context.path, caller, envelope, { timeout_ms });
   }
   await publish(context.path, { caller, origin: undefined }, envelope);
   await new Promise<void>((resolve, reject) => {

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { readAck, readEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
 import { randomPool } from "../shared/ids.ts";
+import { NO_BANS } from "./bans.ts";
 import { FlushQueue } from "./flush_queue.ts";
 import { createHttpPublish } from "./http_publish.ts";
 import type { Identity } from "./identity.ts";
@@ -38,6 +39,7 @@ function testPublish(limits: Record<string, number> = {}) {
       spine,
       require_signature: [],
       overseer: NO_OVERSEER,
+      bans: NO_BANS,
       now: () => clock.now_ms,
       random: randomPool((bytes) => crypto.getRandomValues(bytes)),
     },

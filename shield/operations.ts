@@ -15,6 +15,13 @@ import type { Hub, Subscriber } from "./hub.ts";
 import { admit, NONE_ADDED, requireRoomId, send } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
 import type { HeaderPair, Overseer } from "./policy/overseer.ts";
+import { Attendance } from "./presence/attendance.ts";
+import type { AttendanceContext } from "./presence/attendance.ts";
+import { presenceWish } from "./presence/wish.ts";
+import type { PresenceWish } from "./presence/wish.ts";
+
+/** The client closed the connection, or was banned: nobody is coming back. */
+const DELIBERATE_CLOSES = [1000, 4403];
 
 /** What the operations need of the process. */
 export interface OperationContext {
@@ -23,6 +30,7 @@ export interface OperationContext {
   readonly flushes: FlushQueue;
   readonly authenticator: Authenticator;
   readonly overseer: Pick<Overseer, "onSubscribe">;
+  readonly attendance: AttendanceContext;
   readonly limits: Limits;
 }
 
@@ -138,7 +146,8 @@ function runCommand(
     if (connection.ended) return;
     try {
       const { command_timeout_ms } = context.limits;
-      const ack = await command(context.path, connection.caller, envelope, command_timeout_ms);
+      const options = { timeout_ms: command_timeout_ms, origin: connection.id };
+      const ack = await command(context.path, connection.caller, envelope, options);
       answerCommand(connection, envelope, ack);
     } catch (error) {
       connection.refuse(envelope, error);
@@ -166,13 +175,17 @@ function runSubscribe(
   const { room_id } = subscribe;
   requireRoomId(room_id);
   requireGrant(connection.identity, "subscribe", room_id);
-  if (subscribe.presence) throw new ArqonError("presence-unavailable");
+  context.path.bans.requireRoom(connection.identity, room_id);
+  if (subscribe.presence) requireGrant(connection.identity, "presence", room_id);
+  const wish = presenceWish(subscribe, context.limits);
   if (!isZero(subscribe.after_offset) || subscribe.epoch !== "") {
     throw new ArqonError("not-durable", room_id);
   }
   const allowed = context.overseer.onSubscribe(connection.caller, room_id);
-  if (allowed === undefined) return join(context, connection, subscribe);
-  return allowed.then(() => connection.ended ? undefined : join(context, connection, subscribe));
+  if (allowed === undefined) return join(context, connection, subscribe, wish);
+  return allowed.then(() =>
+    connection.ended ? undefined : join(context, connection, subscribe, wish)
+  );
 }
 
 /** The subscription itself, once everything has allowed it. */
@@ -180,8 +193,11 @@ function join(
   context: OperationContext,
   connection: Connection,
   subscribe: Subscribe,
+  wish: PresenceWish | undefined,
 ): undefined {
   const { room_id, no_echo } = subscribe;
+  // A ban may have come while policies looked at it.
+  context.path.bans.requireRoom(connection.identity, room_id);
   const before = connection.subscriptions.get(room_id);
   const { rooms_per_connection } = context.limits;
   if (before === undefined && connection.subscriptions.size >= rooms_per_connection) {
@@ -193,16 +209,42 @@ function join(
     no_echo,
     send: (frame) => connection.send(frame),
   };
-  const { tenant_id } = connection.identity;
-  // The new one first: a room never loses its Spine subscription while options change.
-  context.hub.subscribe(tenant_id, room_id, subscriber);
-  if (before !== undefined) context.hub.unsubscribe(tenant_id, room_id, before);
-  connection.subscriptions.set(room_id, subscriber);
+  put(context, connection, room_id, subscriber);
   const request = { request_id: subscribe.request_id, ack_requested: false };
-  return ackAfterFlush(context, connection, request, () => {
-    if (connection.subscriptions.get(room_id) !== subscriber) return;
-    leave(context, connection, room_id);
-  });
+  const is_current = () => connection.subscriptions.get(room_id) === subscriber;
+  const onFailure = () => {
+    if (is_current()) leave(context, connection, room_id);
+  };
+  if (wish === undefined) {
+    connection.attendances.get(room_id)?.end(true);
+    return ackAfterFlush(context, connection, request, onFailure);
+  }
+  const restore = (other: Subscriber | undefined) => {
+    if (is_current()) put(context, connection, room_id, other);
+  };
+  try {
+    const attendance = connection.attendances.get(room_id) ??
+      new Attendance(context.attendance, connection, room_id);
+    attendance.ask({ request, wish, subscriber, before, restore, leave: onFailure });
+  } catch (error) {
+    restore(before);
+    throw error;
+  }
+}
+
+/** Puts another subscriber in the place of the room's present one, either of which may be none. */
+function put(
+  { hub }: Pick<OperationContext, "hub">,
+  { identity, subscriptions }: Connection,
+  room_id: string,
+  subscriber: Subscriber | undefined,
+): void {
+  const before = subscriptions.get(room_id);
+  // The new one first: a room never loses its Spine subscription while options change.
+  if (subscriber !== undefined) hub.subscribe(identity.tenant_id, room_id, subscriber);
+  if (before !== undefined) hub.unsubscribe(identity.tenant_id, room_id, before);
+  if (subscriber === undefined) subscriptions.delete(room_id);
+  else subscriptions.set(room_id, subscriber);
 }
 
 function runUnsubscribe(
@@ -216,16 +258,30 @@ function runUnsubscribe(
   answer(connection, { request_id, ack_requested: false });
 }
 
-/** Ends one subscription. The room may be unknown. */
+/**
+ * Ends one subscription, and the connection's presence in the room: not deliberately when the
+ * connection was lost. The room may be unknown.
+ */
 export function leave(
   context: Pick<OperationContext, "hub">,
   connection: Connection,
   room_id: string,
+  deliberate = true,
 ): void {
-  const subscriber = connection.subscriptions.get(room_id);
-  if (subscriber === undefined) return;
-  connection.subscriptions.delete(room_id);
-  context.hub.unsubscribe(connection.identity.tenant_id, room_id, subscriber);
+  connection.attendances.get(room_id)?.end(deliberate);
+  if (connection.subscriptions.has(room_id)) put(context, connection, room_id, undefined);
+}
+
+/** The connection has ended with this close code: all its subscriptions end. */
+export function leaveAll(
+  context: Pick<OperationContext, "hub">,
+  connection: Connection,
+  code: number,
+): void {
+  const deliberate = DELIBERATE_CLOSES.includes(code);
+  for (const room_id of [...connection.subscriptions.keys()]) {
+    leave(context, connection, room_id, deliberate);
+  }
 }
 
 /** A refused refresh ends the connection: its holder is not who it was. */
@@ -246,6 +302,11 @@ async function runRefresh(
     if (canAct(next, "subscribe", room_id)) continue;
     leave(context, connection, room_id);
     connection.fail(new ArqonError("not-granted", `subscribe in ${room_id}`));
+  }
+  for (const [room_id, attendance] of [...connection.attendances]) {
+    if (canAct(next, "presence", room_id)) continue;
+    attendance.end(true);
+    connection.fail(new ArqonError("not-granted", `presence in ${room_id}`));
   }
   const result = JSON.stringify({ token_expires_ms: next.expires_ms });
   answer(connection, { request_id, ack_requested: false }, new TextEncoder().encode(result));

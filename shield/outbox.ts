@@ -55,6 +55,8 @@ export class Outbox {
   #queue: Queued[] = [];
   #head = 0;
   #queued_bytes = 0;
+  /** Where frames come from that wait until nothing else does. */
+  #later: (() => Frame | undefined)[] = [];
   #ended = false;
 
   constructor(options: OutboxOptions) {
@@ -79,16 +81,32 @@ export class Outbox {
     this.#options.pump.add(this);
   }
 
+  /**
+   * Sends frame after frame, each when nothing else waits, until `next` gives undefined. They do not
+   * count as waiting: `next` makes or keeps them, and bounds them.
+   */
+  sendLater(next: () => Frame | undefined): void {
+    if (this.#ended) return;
+    this.#later.push(next);
+    if (!this.pump()) this.#options.pump.add(this);
+  }
+
   /** Hands over what fits; true when nothing is left to wait for. */
   pump(): boolean {
     const { socket } = this.#options;
     while (this.#head < this.#queue.length && socket.bufferedAmount < NATIVE_BYTES) {
       this.#handOver();
     }
-    return this.#queue.length === 0;
+    if (this.#queue.length > 0) return false;
+    while (this.#later.length > 0 && socket.bufferedAmount < NATIVE_BYTES) {
+      const frame = this.#later[0]?.();
+      if (frame === undefined) this.#later.shift();
+      else this.#native(frame);
+    }
+    return this.#later.length === 0;
   }
 
-  /** Hands over everything (an orderly close follows). */
+  /** Hands over everything that was sent (an orderly close follows), not what was to be sent later. */
   flush(): void {
     while (this.#head < this.#queue.length) this.#handOver();
     this.end();
@@ -100,6 +118,7 @@ export class Outbox {
     this.#queue = [];
     this.#head = 0;
     this.#queued_bytes = 0;
+    this.#later = [];
     this.#ended = true;
     this.#options.pump.remove(this);
   }

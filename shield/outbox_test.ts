@@ -247,3 +247,38 @@ Deno.test("a socket that closes under a backlog makes nothing throw, also not in
   outbox.flush();
   assert.equal(stats.unsent_bytes, 0);
 });
+
+Deno.test("frames for later go out one by one when nothing else waits, and never fill the backlog", async () => {
+  await using server = serve();
+  const pair = await withReader(server.port, server.next, 200_000);
+  const { socket, outbox, stats, overflows, client, received, closed } = pair;
+  const count = 2_000;
+  let made = 0;
+  outbox.sendLater(() => made < count ? frame(made++, 1_000) : undefined);
+  assert.ok(made < count && socket.bufferedAmount > 0, "no more than the native buffer takes");
+  assert.equal(stats.unsent_bytes, 0);
+  const at = made;
+  outbox.send("now");
+  await until("all frames", () => received.length === count + 1);
+  const place = received.indexOf("now");
+  assert.ok(place >= at && place < at + 200, `after what was handed over: ${at}, ${place}`);
+  received.splice(place, 1);
+  assert.deepEqual(received.map(indexOf), Array.from({ length: count }, (_, index) => index));
+  assert.deepEqual(overflows, []);
+  client.close();
+  await closed;
+});
+
+Deno.test("an ended outbox asks for nothing more", async () => {
+  await using server = serve();
+  const { outbox, client, closed } = await withReader(server.port, server.next);
+  let asked = 0;
+  outbox.sendLater(() => asked++ < 5 ? "x".repeat(100_000) : undefined);
+  const before = asked;
+  outbox.end();
+  assert.equal(outbox.pump(), true);
+  outbox.sendLater(() => assert.fail("it has ended"));
+  assert.equal(asked, before);
+  client.close();
+  await closed;
+});

@@ -10,7 +10,15 @@ import { traceId, uuidv7 } from "../shared/ids.ts";
 import type { Random } from "../shared/ids.ts";
 import type { Spine, SpineHeaders } from "../shared/spine/spine.ts";
 import { roomSubject } from "../shared/subject.ts";
-import { requireEventType, requireGrant, requireSignalRole, requireTenant } from "./authorize.ts";
+import {
+  commandAction,
+  requireCommandRole,
+  requireEventType,
+  requireGrant,
+  requireSignalRole,
+  requireTenant,
+} from "./authorize.ts";
+import type { BanCheck } from "./bans.ts";
 import { ORIGIN_HEADER } from "./hub.ts";
 import type { Identity } from "./identity.ts";
 import type { Caller, HeaderPair, Overseer } from "./policy/overseer.ts";
@@ -21,6 +29,7 @@ export interface MessagePath {
   readonly spine: Spine;
   readonly require_signature: Config["auth"]["require_signature"];
   readonly overseer: Pick<Overseer, "onMessage">;
+  readonly bans: BanCheck;
   readonly now: () => number;
   readonly random: Random;
 }
@@ -53,10 +62,13 @@ export function admit(
   const { identity } = caller;
   requireRoomId(envelope.room_id);
   requireTenant(identity, envelope.tenant_id);
-  const { kind } = envelope.payload;
-  requireGrant(identity, kind === "cmd" ? "command" : "publish", envelope.room_id);
-  if (kind === "signal") requireSignalRole(identity.role);
-  if (envelope.event !== undefined) requireEventType(identity.role, envelope.event.type);
+  const { command, event } = envelope;
+  const action = command === undefined ? "publish" : commandAction(command.name);
+  requireGrant(identity, action, envelope.room_id);
+  path.bans.requireRoom(identity, envelope.room_id);
+  if (command !== undefined) requireCommandRole(identity.role, command.name);
+  if (envelope.payload.kind === "signal") requireSignalRole(identity.role);
+  if (event !== undefined) requireEventType(identity.role, event.type);
   if (hasShadowHeader(envelope)) throw new ArqonError("reserved-header", "x-arqon-shadow");
   const verified = verifySignature(envelope, identity, path.require_signature);
   if (verified === undefined) return path.overseer.onMessage(caller, envelope);
@@ -96,7 +108,10 @@ export function publish(
   return admitted.then((added) => send(path, publisher, envelope, added));
 }
 
-/** Stamps and publishes what `admit` has let through, with the headers that it gave. */
+/**
+ * Stamps and publishes what `admit` has let through, with the headers that it gave. Asks for bans
+ * again: one may have come while policies looked at it.
+ */
 export function send(
   path: MessagePath,
   { caller, origin }: Publisher,
@@ -104,6 +119,7 @@ export function send(
   added: readonly HeaderPair[],
 ): undefined {
   const { identity } = caller;
+  path.bans.requireRoom(identity, envelope.room_id);
   const frame = stamp(path, identity, envelope, added);
   const headers: SpineHeaders | undefined = origin === undefined
     ? undefined

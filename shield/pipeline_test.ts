@@ -19,6 +19,7 @@ import type { SpineMessage } from "../shared/spine/spine.ts";
 import { ALL_COMMANDS, commandSubject, roomSubject } from "../shared/subject.ts";
 import { canAct } from "./authorize.ts";
 import { command } from "./command.ts";
+import { NO_BANS } from "./bans.ts";
 import { ORIGIN_HEADER } from "./hub.ts";
 import { NO_OVERSEER } from "./policy/overseer.ts";
 import type { Caller } from "./policy/overseer.ts";
@@ -56,14 +57,16 @@ function testPath(require_signature: MessagePath["require_signature"] = []) {
   const { spine } = engine;
   const published = listenToAll(spine);
   spine.subscribe(ALL_COMMANDS, ({ respond }) => respond(writeAck({ code: 0 })));
-  const overseer = NO_OVERSEER;
-  const path: MessagePath = { spine, require_signature, overseer, now: () => SPINE_NOW_MS, random };
+  const rest = { overseer: NO_OVERSEER, bans: NO_BANS, now: () => SPINE_NOW_MS, random };
+  const path: MessagePath = { spine, require_signature, ...rest };
   /** Undefined when it was accepted, else why not; then the engine has delivered what there is. */
   const send = async (identity: Identity, envelope: ScannedEnvelope, origin?: string) => {
     const caller = callerOf(identity);
     try {
-      if (envelope.command !== undefined) await command(path, caller, envelope, 10_000);
-      else await publish(path, { caller, origin }, envelope);
+      if (envelope.command !== undefined) {
+        const options = { timeout_ms: 10_000, ...(origin === undefined ? {} : { origin }) };
+        await command(path, caller, envelope, options);
+      } else await publish(path, { caller, origin }, envelope);
       return undefined;
     } catch (error) {
       if (error instanceof ArqonError) return error.reason;
@@ -107,11 +110,12 @@ const type = fc.oneof(
   text,
   fc.constantFrom("chat", "PRESENCE_JOIN", "ROOM_X", "SYSTEM_", "System_"),
 );
+const name = fc.oneof(text, fc.constantFrom("presence.list", "room.get", "kick", "room.ban"));
 const payload = fc.oneof(
   fc.record({ type, data }).map((event) => ({
     event: { ...event, content_type: "", schema_id: "" },
   })),
-  fc.record({ name: text, data }).map((command) => ({
+  fc.record({ name, data }).map((command) => ({
     command: {
       ...command,
       content_type: "",
@@ -147,13 +151,19 @@ const sent = fc.tuple(
 function assertAllowed(identity: Identity, said: PlainEnvelope): void {
   assert.ok(isId(said.room_id));
   assert.ok(said.tenant_id === "" || said.tenant_id === identity.tenant_id);
-  const action = said.command === undefined ? "publish" : "command";
+  const name = said.command?.name;
+  const action = name === undefined
+    ? "publish"
+    : name.startsWith("presence.")
+    ? "presence"
+    : "command";
   assert.ok(canAct(identity, action, said.room_id));
   const names = Object.keys(said.headers).map((name) => name.toLowerCase());
   assert.ok(!names.includes("x-arqon-shadow"));
   if (identity.role !== "user") return;
   assert.equal(said.signal, undefined);
   assert.doesNotMatch(said.event?.type ?? "", /^(PRESENCE|ROOM|SYSTEM)_/);
+  assert.ok(!["kick", "room.ban"].includes(said.command?.name ?? ""));
 }
 
 /** What must hold for the one message that came of it. */
@@ -287,7 +297,7 @@ Deno.test("what the Spine does not take is refused with the Spine's own reason",
   await path.spine.drain();
   const publisher = { caller: callerOf(ann), origin: undefined };
   const { spine } = path;
-  const overseer = NO_OVERSEER;
-  const closed = { spine, require_signature: [], overseer, now: () => SPINE_NOW_MS, random };
+  const rest = { overseer: NO_OVERSEER, bans: NO_BANS, now: () => SPINE_NOW_MS, random };
+  const closed = { spine, require_signature: [], ...rest };
   assert.throws(() => publish(closed, publisher, scan()), { reason: "spine-unavailable" });
 });

@@ -3,18 +3,20 @@
  * file and no clock itself; `main.ts` and the dev bus hand everything in.
  */
 import { ArqonError } from "@arqon/proto";
+import { BANS_BUCKET } from "../shared/bans.ts";
 import type { Config } from "../shared/config/schema.ts";
 import type { Random } from "../shared/ids.ts";
 import { connectionId } from "../shared/ids.ts";
 import type { Logger } from "../shared/log.ts";
 import type { Registry } from "../shared/metrics.ts";
 import type { HealthCheck } from "../shared/ops.ts";
-import type { Spine } from "../shared/spine/spine.ts";
+import type { KeyValue, Spine } from "../shared/spine/spine.ts";
 import { handleAdmin } from "./admin.ts";
 import type { ShieldStatus } from "./admin.ts";
 import { createAuthenticator } from "./authenticate.ts";
 import type { Authenticator } from "./authenticate.ts";
-import type { Connection } from "./connection.ts";
+import { Bans } from "./bans.ts";
+import { ConnectionTable } from "./connection_table.ts";
 import { FlushQueue } from "./flush_queue.ts";
 import { createHttpPublish } from "./http_publish.ts";
 import { handleRequest } from "./http.ts";
@@ -22,12 +24,17 @@ import type { HttpContext } from "./http.ts";
 import { Hub } from "./hub.ts";
 import { createConnectionCounters } from "./limits.ts";
 import type { ConnectionCounters } from "./limits.ts";
-import { leave, prepareOperation } from "./operations.ts";
+import { leave, leaveAll, prepareOperation } from "./operations.ts";
 import type { OperationContext } from "./operations.ts";
 import { Pump } from "./outbox.ts";
 import { announcePlatform } from "./platform.ts";
 import { startOverseer } from "./policy/start.ts";
 import type { StartedOverseer } from "./policy/start.ts";
+import { PresenceFrames } from "./presence/frames.ts";
+import { startPresence } from "./presence/service.ts";
+import type { PresenceService } from "./presence/service.ts";
+import { startSignals } from "./signals.ts";
+import type { Signals } from "./signals.ts";
 import { createStats, registerStats } from "./stats.ts";
 import type { ShieldStats } from "./stats.ts";
 import { upgrade } from "./upgrade.ts";
@@ -85,8 +92,11 @@ interface Parts {
   readonly counters: ConnectionCounters;
   readonly hub: Hub;
   readonly policies: StartedOverseer;
+  readonly bans: Bans;
+  readonly signals: Signals;
+  readonly presence: PresenceService;
   readonly operations: OperationContext;
-  readonly connections: Set<Connection>;
+  readonly connections: ConnectionTable;
   readonly sockets: Set<WebSocket>;
   readonly started_ms: number;
   /** 0 until the drain begins. */
@@ -97,24 +107,43 @@ function assemble(
   options: ShieldOptions,
   authenticator: Authenticator,
   policies: StartedOverseer,
+  bans_bucket: KeyValue,
 ): Parts {
-  const { config, spine, now, random } = options;
+  const { config, spine, log, now, random } = options;
   const { limits, auth, server } = config;
   const stats = createStats();
   registerStats(stats, options.registry);
   const { deduplication_entries } = limits;
   const hub = new Hub({ spine, stats, now, random, deduplication_entries });
   const { overseer } = policies;
-  const path = { spine, require_signature: auth.require_signature, overseer, now, random };
+  const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
+  const { require_signature } = auth;
+  const path = { spine, require_signature, overseer, bans, now, random };
+  const flushes = new FlushQueue(spine);
+  const node_id = server.node_id ?? connectionId(random).replace(/^c/, "shield-");
+  const service = startPresence({ ...options, node_id });
+  const { page_members } = config.presence;
+  const frames = new PresenceFrames({ now, random, page_members });
+  const attendance = { presence: service.presence, frames, flushes, limits, stats };
+  const operations = { path, hub, flushes, authenticator, overseer, attendance, limits };
+  const connections = new ConnectionTable();
   return {
-    node_id: server.node_id ?? connectionId(random).replace(/^c/, "shield-"),
+    node_id,
     authenticator,
     stats,
     counters: createConnectionCounters(limits, options.registry),
     hub,
     policies,
-    operations: { path, hub, flushes: new FlushQueue(spine), authenticator, overseer, limits },
-    connections: new Set(),
+    bans,
+    signals: startSignals({
+      ...options,
+      connections,
+      stats,
+      leave: (connection, room_id) => leave(operations, connection, room_id),
+    }),
+    presence: service,
+    operations,
+    connections,
     sockets: new Set(),
     started_ms: now(),
     draining_ms: 0,
@@ -129,10 +158,9 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
     overseer: parts.policies.overseer,
     pump: new Pump(),
     prepare: (connection, operation) => prepareOperation(operations, connection, operation),
+    requireNotBanned: (identity) => parts.bans.requireEntry(identity),
     isDraining: () => parts.draining_ms > 0,
-    leaveAll(connection) {
-      for (const room of [...connection.subscriptions.keys()]) leave(operations, connection, room);
-    },
+    leaveAll: (connection, code) => leaveAll(operations, connection, code),
   };
 }
 
@@ -152,20 +180,25 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
       if (parts.draining_ms > 0) throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
     },
     requireCapacity: () => counters.requireRoom(),
+    requireNotBanned: (identity) => parts.bans.requireEntry(identity),
   };
 }
 
-/** Rejects with a start error when keys cannot be loaded or the config asks for what is not there. */
+/**
+ * Resolves once policies and bans are known. Rejects with a start error when keys cannot be loaded or
+ * the config asks for what is not there, and with `spine-unavailable`.
+ */
 export async function startShield(options: ShieldOptions): Promise<Shield> {
-  const { config, log, now } = options;
+  const { config, spine, log, now } = options;
   announcePlatform(config.platform, log);
   const { auth, limits } = config;
   const authenticator = await createAuthenticator({ ...options, auth, limits });
   const policies = await startOverseer({ ...options, log: options.overseer_log });
-  const parts = assemble(options, authenticator, policies);
+  const parts = assemble(options, authenticator, policies, await spine.keyValue(BANS_BUCKET));
+  parts.bans.start((ban) => parts.signals.onBan(ban));
   const http = httpContext(options, parts);
   const status = () => statusOf(options, parts);
-  await authenticator.warm();
+  await Promise.all([authenticator.warm(), parts.bans.ready, spine.flush()]);
   const sweeper = setInterval(() => sweep(parts.connections, config, now()), SWEEP_MS);
   const warmer = setInterval(() => {
     if (authenticator.keyStatus().some(({ keys }) => keys === 0)) authenticator.warm();
@@ -187,12 +220,17 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
 }
 
 async function sendAway({ config, spine, log }: ShieldOptions, parts: Parts): Promise<void> {
+  // First, so that others hear of it once, and not of each connection.
+  parts.presence.presence.drain();
   // What was accepted is confirmed before its publisher is sent away.
   await spine.flush().catch((error) => log.warn("the last flush failed", { error }));
   for (const connection of [...parts.connections]) connection.sendAway(config.server.drain_ms);
+  parts.signals.close();
+  parts.bans.close();
   parts.hub.close();
   parts.authenticator.close();
   await allClosed(parts.sockets);
+  parts.presence.close();
   await parts.policies.close();
 }
 
@@ -213,11 +251,12 @@ function statusOf({ version, now, spine }: ShieldOptions, parts: Parts): ShieldS
     spine: spine.status,
     keys: parts.authenticator.keyStatus(),
     policies: parts.policies.status(),
+    bans: stats.bans,
   };
 }
 
 /** Ends what has expired, pings what is quiet. One pass for all connections instead of their timers. */
-function sweep(connections: Set<Connection>, config: Config, now_ms: number): void {
+function sweep(connections: ConnectionTable, config: Config, now_ms: number): void {
   for (const connection of [...connections]) {
     if (!connection.opened) {
       if (now_ms - connection.created_ms > OPEN_MS) connection.end(1006);
@@ -250,6 +289,7 @@ function checks({ spine }: ShieldOptions, parts: Parts): Record<string, HealthCh
   const missing = keys.filter((key) => key.keys === 0).map((key) => key.issuer);
   return {
     ...parts.policies.checks(),
+    bans: parts.bans.check(),
     spine: {
       ok: state === "connected",
       since_ms,

@@ -23,6 +23,14 @@ export interface ShieldStats {
   /** Bytes that wait in our own queues, all connections together. */
   unsent_bytes: number;
   pending_operations: number;
+  /** Bans that are held, of all tenants. */
+  bans: number;
+  /** Connections put out of a room or the process by others, by why: `kick`, `room-ban`, `ban`. */
+  readonly kicks: Record<string, number>;
+  /** Control signals that nobody acted on, by what is wrong with them. */
+  readonly dropped_signals: Record<string, number>;
+  /** Bans that could not be read, or not be held, by which of these. */
+  readonly ban_problems: Record<string, number>;
   readonly ingress_ops: Record<string, number>;
   readonly rejects: Partial<Record<Reason, number>>;
   readonly closes: Record<string, number>;
@@ -43,6 +51,10 @@ export function createStats(): ShieldStats {
     gaps: 0,
     unsent_bytes: 0,
     pending_operations: 0,
+    bans: 0,
+    kicks: {},
+    dropped_signals: {},
+    ban_problems: {},
     ingress_ops: {},
     rejects: {},
     closes: {},
@@ -91,21 +103,33 @@ type Level =
   | "subscriptions"
   | "rooms"
   | "unsent_bytes"
-  | "pending_operations";
+  | "pending_operations"
+  | "bans";
 const LEVELS: Record<Level, [name: string, help: string]> = {
   active_connections: ["shield_active_connections", "Open WebSocket connections."],
   subscriptions: ["shield_subscriptions", "Room subscriptions of all connections."],
   rooms: ["shield_rooms", "Rooms with a subscriber on this Shield."],
   unsent_bytes: ["shield_unsent_bytes", "Bytes that wait in outbound queues."],
   pending_operations: ["shield_pending_operations", "Operations in queues or waiting for an ACK."],
+  bans: ["shield_bans", "Bans in force that this Shield knows, of all tenants."],
 };
 
-type Family = "ingress_ops" | "rejects" | "closes" | "handshakes";
+type Family =
+  | "ingress_ops"
+  | "rejects"
+  | "closes"
+  | "handshakes"
+  | "kicks"
+  | "dropped_signals"
+  | "ban_problems";
 const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
   ingress_ops: ["shield_ingress_ops", "op", "Operations received, by kind."],
   rejects: ["shield_rejects_total", "reason", "Refusals, by reason."],
   closes: ["shield_closes_total", "code", "Connections closed, by close code."],
   handshakes: ["shield_handshakes_total", "outcome", "Upgrade requests, by outcome."],
+  kicks: ["shield_kicks_total", "cause", "Connections put out of a room, or of the tenant."],
+  dropped_signals: ["shield_dropped_signals_total", "problem", "Control signals not acted on."],
+  ban_problems: ["shield_ban_problems_total", "problem", "Bans not read, or too many to hold."],
 };
 
 /** Publishes the totals under the contract's names. */

@@ -9,7 +9,9 @@ import { connectionId } from "../shared/ids.ts";
 import type { Random } from "../shared/ids.ts";
 import type { Logger } from "../shared/log.ts";
 import { Connection } from "./connection.ts";
+import type { ConnectionTable } from "./connection_table.ts";
 import type { Commit } from "./fifo.ts";
+import type { Identity } from "./identity.ts";
 import type { ConnectionCounters } from "./limits.ts";
 import { Outbox } from "./outbox.ts";
 import type { Pump } from "./outbox.ts";
@@ -28,7 +30,7 @@ export interface UpgradeContext {
   readonly node_id: string;
   readonly counters: ConnectionCounters;
   readonly overseer: Pick<Overseer, "onConnect">;
-  readonly connections: Set<Connection>;
+  readonly connections: Pick<ConnectionTable, "add" | "delete">;
   /** Sockets that are not closed yet, also those whose connection has ended. */
   readonly sockets: Set<WebSocket>;
   readonly pump: Pump;
@@ -40,10 +42,12 @@ export interface UpgradeContext {
     connection: Connection,
     operation: ClientOperation,
   ) => Commit | Promise<Commit>;
+  /** Throws when the user is banned from the tenant, or nobody can say. */
+  readonly requireNotBanned: (identity: Identity) => void;
   /** The process has told its connections to go; a late one is told at once. */
   readonly isDraining: () => boolean;
-  /** The connection has ended: frees its subscriptions. */
-  readonly leaveAll: (connection: Connection) => void;
+  /** The connection has ended, with this close code: frees its subscriptions. */
+  readonly leaveAll: (connection: Connection, code: number) => void;
 }
 
 /** Rejects with a refusal (an HTTP status) or resolves with the 101 response; the rest happens in events. */
@@ -65,6 +69,8 @@ export async function upgrade(
   let upgraded: Deno.WebSocketUpgrade;
   try {
     await context.overseer.onConnect(caller);
+    // A ban may have come meanwhile; from here on it finds the connection.
+    context.requireNotBanned(caller.identity);
     upgraded = Deno.upgradeWebSocket(request, {
       ...(protocol === undefined ? {} : { protocol }),
       // The runtime pings after half of this and ends what stays silent for the other half.
@@ -105,8 +111,8 @@ function attach(
     now: context.now,
     window: config.policy.connection_window,
     prepare: context.prepare,
-    onEnd(ended) {
-      context.leaveAll(ended);
+    onEnd(ended, code) {
+      context.leaveAll(ended, code);
       if (context.connections.delete(ended)) stats.active_connections--;
       release();
     },

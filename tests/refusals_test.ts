@@ -126,12 +126,20 @@ const TEXT: [name: string, frame: string, op: "err" | "ack", reason: string][] =
   ["an id with a bad member", '{"op":"sub","id":5,"room":7}', "ack", "malformed-frame"],
   ["a durable position", '{"op":"sub","id":5,"room":"a","after_offset":3}', "ack", "not-durable"],
   ["an epoch", '{"op":"sub","id":5,"room":"a","epoch":"e"}', "ack", "not-durable"],
-  ["presence", '{"op":"sub","id":5,"room":"a","presence":true}', "ack", "presence-unavailable"],
+  ["member_meta alone", '{"op":"sub","id":5,"room":"a","member_meta":1}', "ack", "invalid-field"],
+  ["observer alone", '{"op":"sub","id":5,"room":"a","observer":true}', "ack", "invalid-field"],
   ["a bad room", '{"op":"sub","id":5,"room":"a.b"}', "ack", "invalid-room"],
   ["unsub of a strange room", '{"op":"unsub","id":5,"room":"a"}', "ack", "not-subscribed"],
   ["another tenant", '{"op":"pub","id":5,"room":"a","tenant_id":"b"}', "ack", "tenant-mismatch"],
   ["a reserved type", '{"op":"pub","id":5,"room":"a","type":"ROOM_X"}', "ack", "reserved-type"],
   ["a signal", '{"op":"pub","id":5,"room":"a","signal":{"kind":"BAN"}}', "ack", "signal-forbidden"],
+  [
+    "a kick by a user",
+    '{"op":"cmd","id":5,"room":"a","name":"room.kick"}',
+    "ack",
+    "command-forbidden",
+  ],
+  ["a ban by a user", '{"op":"cmd","room":"a","name":"ban"}', "err", "command-forbidden"],
   ["a bad refresh", '{"op":"refresh","id":5,"token":7}', "ack", "malformed-frame"],
 ];
 
@@ -164,8 +172,10 @@ async function grants(bus: TestBus): Promise<void> {
   assert.equal((await client.json()).reason, "not-granted");
   client.send({ op: "sub", room: "other", id: 3 });
   assert.equal((await client.json()).reason, "not-granted");
-  client.send({ op: "cmd", room: "chat-1", name: "room.get", id: 4 });
-  assert.equal((await client.json()).reason, "not-granted");
+  for (const name of ["room.get", "presence.list"]) {
+    client.send({ op: "cmd", room: "chat-1", name, id: 4 });
+    assert.equal((await client.json()).reason, "not-granted");
+  }
   client[Symbol.dispose]();
 }
 

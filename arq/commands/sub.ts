@@ -1,8 +1,8 @@
 /**
  * `arq sub`: prints what is published to rooms until `--count` is reached or Ctrl-C.
  */
-import type { Message, Subscription } from "@arqon/sdk";
-import { EXIT, printable } from "../exit.ts";
+import type { Json, Message, SubscribeOptions, Subscription } from "@arqon/sdk";
+import { EXIT, printable, usageError } from "../exit.ts";
 import { humanLine, jsonLine, rawLine } from "../format.ts";
 import { print } from "../io.ts";
 import type { Io } from "../io.ts";
@@ -13,6 +13,10 @@ import type { ConnectionFlags } from "../target.ts";
 export interface SubFlags extends ConnectionFlags {
   /** End after so many messages. */
   readonly count?: number;
+  /** Be a member of the rooms meanwhile. */
+  readonly presence?: boolean;
+  /** JSON of the member's metadata. */
+  readonly meta?: Json;
   readonly json?: boolean;
 }
 
@@ -48,13 +52,19 @@ async function follow(io: Io, room: Subscription, flags: SubFlags, run: Run): Pr
   }
 }
 
+function optionsOf({ presence, meta }: SubFlags): SubscribeOptions {
+  const buffers = { buffer: BUFFER_MESSAGES, buffer_bytes: BUFFER_BYTES };
+  if (presence !== true && meta === undefined) return buffers;
+  if (presence !== true) throw usageError("--meta needs --presence: only a member has metadata");
+  return { ...buffers, presence, ...(meta === undefined ? {} : { member_meta: meta }) };
+}
+
 /** Prints messages; returns 0 once `--count` is reached. Ctrl-C ends it by the abort signal. */
 export async function sub(io: Io, rooms: readonly string[], flags: SubFlags): Promise<number> {
   const names = [...new Set(rooms)];
+  const options = optionsOf(flags);
   await using connection = await openConnection(io, flags);
-  const subscriptions = names.map((room) =>
-    connection.room(room).subscribe({ buffer: BUFFER_MESSAGES, buffer_bytes: BUFFER_BYTES })
-  );
+  const subscriptions = names.map((room) => connection.room(room).subscribe(options));
   await Promise.all(subscriptions.map((subscription) => subscription.ready));
   await print(io.stderr, `Subscribed to ${names.join(", ")}\n`);
   const run = {

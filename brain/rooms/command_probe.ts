@@ -5,8 +5,9 @@
 import assert from "node:assert/strict";
 import { readAck, writeEnvelope } from "@arqon/proto";
 import type { PlainCommand } from "@arqon/proto";
-import type { Spine } from "../../shared/spine/spine.ts";
+import type { Spine, SpineMessage } from "../../shared/spine/spine.ts";
 import { commandSubject } from "../../shared/subject.ts";
+import { ORIGIN_HEADER } from "./forward.ts";
 
 /** A command to `lobby` of tenant `acme` from `u1`, unless it says otherwise. */
 export interface ProbeCommand extends Partial<Omit<PlainCommand, "data">> {
@@ -16,6 +17,10 @@ export interface ProbeCommand extends Partial<Omit<PlainCommand, "data">> {
   readonly tenant?: string;
   readonly room?: string;
   readonly sender?: string;
+  /** The connection that the Shield names; none unless it is given. */
+  readonly origin?: string;
+  /** How long to wait for the Ack; absent: long. */
+  readonly timeout_ms?: number;
 }
 
 /** The Ack, with its result as text. */
@@ -35,7 +40,8 @@ const TIMEOUT_MS = 30_000;
 
 /** The envelope as a Shield puts it on the Spine. */
 export function commandEnvelope(command: ProbeCommand): Uint8Array {
-  const { tenant = "acme", room = "lobby", sender = "u1", data = "", ...fields } = command;
+  const { tenant = "acme", room = "lobby", sender = "u1", data = "", ...rest } = command;
+  const { origin: _origin, timeout_ms: _timeout_ms, ...fields } = rest;
   const text = typeof data === "string" ? data : JSON.stringify(data);
   return writeEnvelope({
     trace_id: TRACE_ID,
@@ -55,18 +61,42 @@ export function commandEnvelope(command: ProbeCommand): Uint8Array {
 export async function sendBytes(
   spine: Spine,
   payload: Uint8Array,
-  tenant = "acme",
-  room = "lobby",
+  command: Partial<ProbeCommand> = {},
 ): Promise<ProbeReply> {
+  const { tenant = "acme", room = "lobby", origin, timeout_ms = TIMEOUT_MS } = command;
   const subject = commandSubject(tenant, room);
-  const reply = await spine.request(subject, payload, { timeout_ms: TIMEOUT_MS });
+  const headers: Record<string, string> = origin === undefined ? {} : { [ORIGIN_HEADER]: origin };
+  const reply = await spine.request(subject, payload, { timeout_ms, headers });
   const { code, reason, message, retry_after_ms, result } = readAck(reply.payload);
   return { code, reason, message, retry_after_ms, result: new TextDecoder().decode(result) };
 }
 
 /** Sends one command and waits for its Ack. */
 export function sendCommand(spine: Spine, command: ProbeCommand): Promise<ProbeReply> {
-  return sendBytes(spine, commandEnvelope(command), command.tenant, command.room);
+  return sendBytes(spine, commandEnvelope(command), command);
+}
+
+/**
+ * Gives the commands to a Brain's own handler, all in one turn, and waits for their codes. Not over
+ * the Spine, which may spread them over several turns.
+ */
+export function sendAtOnce(
+  handle: (message: SpineMessage) => void,
+  commands: readonly ProbeCommand[],
+): Promise<number[]> {
+  const all = commands.map((command) =>
+    new Promise<number>((resolve) => {
+      const { tenant = "acme", room = "lobby" } = command;
+      handle({
+        subject: commandSubject(tenant, room),
+        payload: commandEnvelope(command),
+        headers: command.origin === undefined ? {} : { [ORIGIN_HEADER]: command.origin },
+        reply: "probe",
+        respond: (ack) => resolve(readAck(ack).code),
+      });
+    })
+  );
+  return Promise.all(all);
 }
 
 /** The result of a command that must be accepted. */

@@ -1,91 +1,55 @@
 /**
- * The Brain's command desk: takes commands from the Spine, hands each to its room's queue, and
- * replies with an `Ack`. Keeps the table of rooms within its bounds. What commands mean is in
- * `document.ts`; who may send them, the Shield decided.
+ * The Brain's command desk: takes commands from the Spine, brings each to its room's queue, here or
+ * at the room's owner, and replies with an `Ack`. What commands mean is in `document.ts`; who may
+ * send them, the Shield decided.
  */
 import { ArqonError, writeAck } from "@arqon/proto";
 import type { Logger } from "../../shared/log.ts";
-import type { KeyValue, SpineMessage } from "../../shared/spine/spine.ts";
+import type { SpineMessage } from "../../shared/spine/spine.ts";
 import { parseRoomSubject } from "../../shared/subject.ts";
+import type { ClusterView } from "../cluster_view.ts";
 import type { BrainMetrics } from "../metrics.ts";
-import type { RoomCommand } from "./document.ts";
-import { commandName, readCommandEnvelope, readRoomCommand } from "./request.ts";
-import type { RoomAddress } from "./request.ts";
-import { serveRoom } from "./room.ts";
-import type { Room, RoomContext } from "./room.ts";
+import type { RoomAddress, RoomCommand } from "./command.ts";
+import { forwardCommand, ORIGIN_HEADER, SUBJECT_HEADER } from "./forward.ts";
+import type { ForwardOptions } from "./forward.ts";
+import { answerPresence } from "./presence_query.ts";
+import { commandName, readCommandEnvelope, readRequest } from "./request.ts";
+import type { CommandName, Request, RequestLimits } from "./request.ts";
+import { type RoomTable, tooManyPending } from "./room_table.ts";
+import type { TableLimits } from "./room_table.ts";
 
 /** Bounds of the desk, from the config. */
-export interface CommandLimits {
-  /** Bytes that the entries of one room may take. */
-  readonly state_bytes: number;
-  /** Bytes of an entry's key. */
-  readonly key_bytes: number;
-  /** Commands of one room that may wait. */
-  readonly pending_commands: number;
+export interface DeskLimits extends RequestLimits, TableLimits {
   /** Bytes of all commands that may wait, in all rooms together. */
   readonly pending_bytes: number;
-  /** Rooms in memory, at work or remembered. */
-  readonly rooms_in_memory: number;
   /** How long the Shield waits for an answer. */
   readonly command_timeout_ms: number;
+  /** Bytes of one page of a presence list. */
+  readonly page_bytes_max: number;
 }
 
 /** What the desk needs. */
-export interface CommandDeskOptions {
-  readonly bucket: KeyValue;
-  readonly limits: CommandLimits;
+export interface CommandDeskOptions extends ForwardOptions {
+  readonly view: ClusterView;
+  readonly table: RoomTable;
+  readonly limits: DeskLimits;
   readonly metrics: BrainMetrics;
   readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** In [0, 1). */
-  readonly random: () => number;
+  /** Hears of every command for a room that is served here. */
+  readonly onUsed: (at: RoomAddress) => void;
 }
 
 /** Where commands come in and are answered. */
 export interface CommandDesk {
-  /** Takes one command. Never throws: a refusal is the reply. Without a reply subject it does nothing. */
+  /**
+   * Takes one command from the Shields. Never throws: a refusal is the reply. Without a reply
+   * subject it does nothing.
+   */
   handle(message: SpineMessage): void;
+  /** Takes one that another Brain has forwarded. */
+  handleForwarded(message: SpineMessage): void;
   /** Resolves when every command taken so far is answered. */
   settled(): Promise<void>;
-}
-
-/** Busy rooms work; idle ones are only remembered, the one that rested longest goes first. */
-interface RoomTable {
-  readonly busy: Map<string, Room>;
-  readonly idle: Map<string, Room>;
-  readonly work: Set<Promise<void>>;
-}
-
-interface DeskState {
-  readonly options: CommandDeskOptions;
-  readonly context: RoomContext;
-  readonly table: RoomTable;
-  pending_bytes: number;
-}
-
-const FULL_RETRY_MS = 250;
-const utf8 = new TextEncoder();
-
-function tooManyPending(detail: string): ArqonError {
-  return new ArqonError("too-many-pending", detail, { retry_after_ms: FULL_RETRY_MS });
-}
-
-/** Moves a room to the busy ones, making space if need be. Throws `too-many-pending` when all are busy. */
-function wake(table: RoomTable, id: string, at: RoomAddress, rooms_in_memory: number): Room {
-  const { busy, idle } = table;
-  const known = idle.get(id);
-  idle.delete(id);
-  if (busy.size + idle.size >= rooms_in_memory) {
-    const oldest = idle.keys().next();
-    if (oldest.done) {
-      throw tooManyPending(`${rooms_in_memory} rooms are at work`);
-    }
-    idle.delete(oldest.value);
-  }
-  const room = known ?? { key: [at.tenantId, at.roomId], cached: undefined, waiting: [] };
-  busy.set(id, room);
-  return room;
 }
 
 /** Where one command stands on its way to a reply. */
@@ -93,22 +57,46 @@ interface Errand {
   readonly message: SpineMessage;
   readonly received_ms: number;
   /** For metrics; a client's own text never becomes a label. */
-  name: "room.get" | "room.set" | "unknown";
+  name: CommandName | "unknown";
   trace_id: string;
 }
 
-function reply(errand: Errand, outcome: string | ArqonError, options: CommandDeskOptions): void {
-  const { metrics, log, now } = options;
+interface Desk {
+  readonly options: CommandDeskOptions;
+  readonly forwards: Set<Promise<void>>;
+  pending_bytes: number;
+}
+
+const utf8 = new TextEncoder();
+
+/** Takes the errand off the books, before its one reply. */
+function close(desk: Desk, errand: Errand): void {
+  const size_bytes = errand.message.payload.length;
+  desk.pending_bytes -= size_bytes;
+  desk.options.metrics.pending_commands.dec();
+  desk.options.metrics.pending_bytes.dec(size_bytes);
+}
+
+function respond(errand: Errand, payload: Uint8Array, log: Logger): void {
+  const { message, trace_id } = errand;
+  try {
+    message.respond(payload);
+  } catch (error) {
+    // The Shield hears nothing and answers 408; the client repeats with its command_id.
+    log.warn("command reply was not sent", { subject: message.subject, trace_id, error });
+  }
+}
+
+function reply(desk: Desk, errand: Errand, outcome: string | ArqonError): void {
+  const { metrics, log, now } = desk.options;
   const refused = outcome instanceof ArqonError;
   const code = refused ? outcome.code : 0;
-  metrics.pending_commands.dec();
-  metrics.pending_bytes.dec(errand.message.payload.length);
-  metrics.commands.inc({ name: errand.name, code: String(code) });
-  metrics.command_seconds.observe({ name: errand.name }, (now() - errand.received_ms) / 1_000);
-  const { trace_id, message } = errand;
+  const { name, trace_id, message: { subject } } = errand;
+  close(desk, errand);
+  metrics.commands.inc({ name, code: String(code) });
+  metrics.command_seconds.observe({ name }, (now() - errand.received_ms) / 1_000);
   if (refused && outcome.code >= 500) {
-    const { reason } = outcome;
-    log.error("command failed", { subject: message.subject, trace_id, reason, error: outcome });
+    log.error("command failed", { subject, trace_id, reason: outcome.reason, error: outcome });
   }
   const ack = refused
     ? {
@@ -118,102 +106,116 @@ function reply(errand: Errand, outcome: string | ArqonError, options: CommandDes
       retry_after_ms: outcome.retry_after_ms,
     }
     : { code, result: utf8.encode(outcome) };
-  try {
-    message.respond(writeAck(ack));
-  } catch (error) {
-    // The Shield hears nothing and answers 408; the client repeats with its command_id.
-    log.warn("command reply was not sent", { subject: message.subject, trace_id, error });
-  }
+  respond(errand, writeAck(ack), log);
+}
+
+function asRefusal(error: unknown): ArqonError {
+  return error instanceof ArqonError ? error : new ArqonError("internal", "", { cause: error });
 }
 
 function readErrand(
   errand: Errand,
-  options: CommandDeskOptions,
-): { at: RoomAddress; command: RoomCommand } {
+  subject: string,
+  limits: RequestLimits,
+): { at: RoomAddress; request: Request } {
   const { message } = errand;
-  const at = parseRoomSubject(message.subject);
-  if (at === undefined) throw new ArqonError("invalid-room", "the subject names no room");
+  const room = parseRoomSubject(subject);
+  if (room === undefined) throw new ArqonError("invalid-room", "the subject names no room");
+  const at = { tenant_id: room.tenantId, room_id: room.roomId };
   const envelope = readCommandEnvelope(message.payload, at);
   errand.trace_id = envelope.trace_id;
   errand.name = commandName(envelope.command.name) ?? "unknown";
-  return { at, command: readRoomCommand(envelope, options.limits.key_bytes) };
+  return { at, request: readRequest(envelope, message.headers[ORIGIN_HEADER] ?? "", limits) };
 }
 
-/** Serves a woken room until nothing waits, then lets it rest. */
-async function work(desk: DeskState, id: string, room: Room): Promise<void> {
-  // Commands of one turn come before this and share a batch.
-  await Promise.resolve();
-  // Checked in the same turn as the room leaves the busy ones: a command that came while the last
-  // answer was on its way here is not left waiting for the next.
-  do {
-    await serveRoom(room, desk.context);
-  } while (room.waiting.length > 0);
-  desk.table.busy.delete(id);
-  desk.table.idle.set(id, room);
-}
-
-function roomAt(desk: DeskState, at: RoomAddress): Room {
-  const { table, options } = desk;
-  const id = `${at.tenantId}.${at.roomId}`;
-  const busy = table.busy.get(id);
-  if (busy !== undefined) return busy;
-  const room = wake(table, id, at, options.limits.rooms_in_memory);
-  options.metrics.rooms.set(table.busy.size + table.idle.size);
-  const running = work(desk, id, room);
-  table.work.add(running);
-  running.finally(() => table.work.delete(running));
-  return room;
-}
-
-/** Puts a command into its room's queue. Throws an ArqonError when it makes no sense or does not fit. */
-function take(desk: DeskState, errand: Errand): void {
-  const { options } = desk;
-  const { limits } = options;
-  const size_bytes = errand.message.payload.length;
-  if (desk.pending_bytes + size_bytes > limits.pending_bytes) {
-    throw tooManyPending(`${limits.pending_bytes} bytes of commands wait in this Brain`);
-  }
-  const { at, command } = readErrand(errand, options);
-  const room = roomAt(desk, at);
-  if (room.waiting.length >= limits.pending_commands) {
-    throw tooManyPending(`${limits.pending_commands} commands wait for this room`);
-  }
-  desk.pending_bytes += size_bytes;
-  room.waiting.push({
+/** Puts a command into the queue of its room here. Throws an ArqonError when it does not fit. */
+function serve(desk: Desk, errand: Errand, at: RoomAddress, command: RoomCommand): void {
+  const { table, limits, metrics, onUsed } = desk.options;
+  onUsed(at);
+  let unlock = () => {};
+  table.add(at, {
     command,
     deadline_ms: errand.received_ms + limits.command_timeout_ms,
     answer: (outcome) => {
-      desk.pending_bytes -= size_bytes;
-      reply(errand, outcome, options);
+      unlock();
+      reply(desk, errand, outcome);
     },
   });
+  metrics.rooms.set(table.size);
+  const { connection_id } = command.from;
+  if (command.kind === "lock" && connection_id !== "") {
+    unlock = table.noteLocking(at, connection_id);
+  }
+}
+
+async function forward(
+  desk: Desk,
+  errand: Errand,
+  at: RoomAddress,
+  command: RoomCommand,
+): Promise<void> {
+  const { options } = desk;
+  const deadline_ms = errand.received_ms + options.limits.command_timeout_ms;
+  try {
+    const forwarded = await forwardCommand(
+      at,
+      errand.message,
+      deadline_ms,
+      options,
+      (outcome) => options.metrics.forwarded.inc({ outcome }),
+    );
+    if (forwarded === "mine") return serve(desk, errand, at, command);
+    close(desk, errand);
+    respond(errand, forwarded.payload, options.log);
+  } catch (error) {
+    reply(desk, errand, asRefusal(error));
+  }
+}
+
+function take(desk: Desk, errand: Errand, subject: string, forwarded: boolean): void {
+  const { limits, view } = desk.options;
+  if (desk.pending_bytes > limits.pending_bytes) {
+    throw tooManyPending(`${limits.pending_bytes} bytes of commands wait in this Brain`);
+  }
+  const { at, request } = readErrand(errand, subject, limits);
+  if (request.about === "presence") {
+    const answer = answerPresence(at, request.query, view, limits.page_bytes_max);
+    return reply(desk, errand, answer);
+  }
+  const { command } = request;
+  if (forwarded || view.ownerOf(at.tenant_id, at.room_id) === view.brain_id) {
+    return serve(desk, errand, at, command);
+  }
+  const running = forward(desk, errand, at, command);
+  desk.forwards.add(running);
+  running.finally(() => desk.forwards.delete(running));
 }
 
 /** One desk per process. */
 export function createCommandDesk(options: CommandDeskOptions): CommandDesk {
-  const { limits, metrics, now } = options;
-  const context: RoomContext = {
-    ...options,
-    ...limits,
-    onConflict: () => metrics.command_conflicts.inc(),
+  const { metrics, now, table } = options;
+  const desk: Desk = { options, forwards: new Set(), pending_bytes: 0 };
+  const accept = (message: SpineMessage, subject: string, forwarded: boolean) => {
+    if (message.reply === undefined) return;
+    const size_bytes = message.payload.length;
+    metrics.pending_commands.inc();
+    metrics.pending_bytes.inc(size_bytes);
+    desk.pending_bytes += size_bytes;
+    const errand: Errand = { message, received_ms: now(), name: "unknown", trace_id: "" };
+    try {
+      take(desk, errand, subject, forwarded);
+    } catch (error) {
+      reply(desk, errand, asRefusal(error));
+    }
   };
-  const table: RoomTable = { busy: new Map(), idle: new Map(), work: new Set() };
-  const desk: DeskState = { options, context, table, pending_bytes: 0 };
   return {
-    handle: (message) => {
-      if (message.reply === undefined) return;
-      metrics.pending_commands.inc();
-      metrics.pending_bytes.inc(message.payload.length);
-      const errand: Errand = { message, received_ms: now(), name: "unknown", trace_id: "" };
-      try {
-        take(desk, errand);
-      } catch (error) {
-        const known = error instanceof ArqonError;
-        reply(errand, known ? error : new ArqonError("internal", "", { cause: error }), options);
-      }
-    },
+    handle: (message) => accept(message, message.subject, false),
+    handleForwarded: (message) => accept(message, message.headers[SUBJECT_HEADER] ?? "", true),
     settled: async () => {
-      while (table.work.size > 0) await Promise.all(table.work);
+      do {
+        await Promise.all(desk.forwards);
+        await table.settled();
+      } while (desk.forwards.size > 0);
     },
   };
 }

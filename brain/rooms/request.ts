@@ -1,21 +1,51 @@
 /**
- * From a stamped envelope on the Spine to a room command. Pure. Who may send which command was
- * decided by the Shield; here is only whether the command makes sense.
+ * From a stamped envelope on the Spine to a command. Pure. Who may send which command was decided by
+ * the Shield; here is only whether the command makes sense. What its data may be: `command_data.ts`.
  */
 import { createHash } from "node:crypto";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import type { PlainCommand, PlainEnvelope } from "@arqon/proto";
-import type { RoomCommand } from "./document.ts";
-import { objectMembers } from "./json_text.ts";
+import type { Conditions, RoomAddress, RoomCommand, Sender } from "./command.ts";
+import {
+  dataMembers,
+  invalidCommand,
+  optionalInteger,
+  optionalText,
+  readConnectionId,
+  readKey,
+  readReason,
+  readScope,
+  readUserId,
+  shown,
+} from "./command_data.ts";
+import type { Members } from "./command_data.ts";
 
-/** The commands that this Brain serves. */
-export type CommandName = "room.get" | "room.set";
+/** The commands that a Brain serves, with the members that their data may have. */
+const MEMBERS = {
+  "room.get": ["key", "events_after"],
+  "room.set": ["key", "value"],
+  "room.delete": ["key"],
+  "room.lock": ["ttl_ms"],
+  "room.unlock": [],
+  "room.kick": ["user_id", "connection_id", "reason"],
+  "room.ban": ["user_id", "reason", "ttl_ms", "scope"],
+  "room.unban": ["user_id", "scope"],
+  "presence.list": ["limit", "after"],
+  "presence.count": [],
+} as const satisfies Record<string, readonly string[]>;
 
-/** Where the Spine delivered the command; the envelope must say the same. */
-export interface RoomAddress {
-  readonly tenantId: string;
-  readonly roomId: string;
-}
+/** The full name of a command that this Brain serves. */
+export type CommandName = keyof typeof MEMBERS;
+
+/** Asks who is in the room; no document is part of it. */
+export type PresenceQuery =
+  | { readonly kind: "list"; readonly limit: number; readonly after: string | undefined }
+  | { readonly kind: "count" };
+
+/** What a request asks for. */
+export type Request =
+  | { readonly about: "room"; readonly command: RoomCommand }
+  | { readonly about: "presence"; readonly query: PresenceQuery };
 
 /** What the Brain reads of an envelope. */
 export interface CommandEnvelope {
@@ -24,66 +54,36 @@ export interface CommandEnvelope {
   readonly command: PlainCommand;
 }
 
-const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const JSON_TYPE = /^application\/json\s*(;.*)?$/i;
-const MEMBERS: Record<CommandName, readonly string[]> = {
-  "room.get": ["key"],
-  "room.set": ["key", "value"],
-};
-
-/** Client text in an error: short, quoted, control characters escaped. */
-function shown(text: string): string {
-  return JSON.stringify(text.length > 64 ? `${text.slice(0, 64)}…` : text);
+/** Bounds of what a request may ask for, from the config. */
+export interface RequestLimits {
+  /** Bytes of an entry's key. */
+  readonly key_bytes: number;
+  /** Lease of a lock that asks for none. */
+  readonly lock_ttl_ms: number;
+  readonly lock_ttl_max_ms: number;
+  /** Members in one page of a list. */
+  readonly page_members: number;
 }
+
+/** Ten years: longer is for ever, which is no `ttl_ms` at all. */
+const BAN_TTL_MAX_MS = 315_360_000_000;
+const CURSOR_BYTES_MAX = 128;
 
 /** Throws a DecodeError (400), or `invalid-field` when the envelope is for another room than its subject. */
 export function readCommandEnvelope(payload: Uint8Array, at: RoomAddress): CommandEnvelope {
   const envelope: PlainEnvelope = readEnvelope(payload);
-  if (envelope.tenant_id !== at.tenantId || envelope.room_id !== at.roomId) {
+  if (envelope.tenant_id !== at.tenant_id || envelope.room_id !== at.room_id) {
     throw new ArqonError("invalid-field", "tenant_id and room_id differ from the subject");
   }
-  if (envelope.command === undefined) {
-    throw new ArqonError("invalid-command", "the envelope carries no command");
-  }
+  if (envelope.command === undefined) throw invalidCommand("the envelope carries no command");
   const { trace_id, sender_id, command } = envelope;
   return { trace_id, sender_id, command };
 }
 
 /** The full name of a command that this Brain serves, else undefined. */
 export function commandName(name: string): CommandName | undefined {
-  const full = name.startsWith("room.") ? name : `room.${name}`;
-  return full === "room.get" || full === "room.set" ? full : undefined;
-}
-
-function readMembers(name: CommandName, command: PlainCommand): Map<string, string> {
-  if (command.data.length === 0) return new Map();
-  if (command.content_type !== "" && !JSON_TYPE.test(command.content_type)) {
-    const type = shown(command.content_type);
-    throw new ArqonError("invalid-command", `data must be application/json, not ${type}`);
-  }
-  let members: Map<string, string>;
-  try {
-    members = objectMembers(strictUtf8.decode(command.data));
-  } catch (cause) {
-    const detail = "data must be one JSON object in UTF-8 that names no member twice";
-    throw new ArqonError("invalid-command", detail, { cause });
-  }
-  for (const member of members.keys()) {
-    if (MEMBERS[name].includes(member)) continue;
-    const known = MEMBERS[name].map((text) => `"${text}"`).join(" and ");
-    throw new ArqonError("invalid-command", `data has ${shown(member)}; ${name} knows ${known}`);
-  }
-  return members;
-}
-
-function readKey(members: Map<string, string>, key_bytes: number): string | undefined {
-  const text = members.get("key");
-  if (text === undefined) return undefined;
-  const key: unknown = JSON.parse(text);
-  if (typeof key === "string" && key !== "" && new TextEncoder().encode(key).length <= key_bytes) {
-    return key;
-  }
-  throw new ArqonError("invalid-command", `"key" must be a string of 1 to ${key_bytes} bytes`);
+  const full = name.includes(".") ? name : `room.${name}`;
+  return Object.hasOwn(MEMBERS, full) ? full as CommandName : undefined;
 }
 
 /** One user's command_id says nothing about another's; hashed, so that it takes 22 bytes of every document. */
@@ -93,26 +93,112 @@ function commandKey(sender_id: string, command_id: string): string | undefined {
   return digest.subarray(0, 16).toString("base64url");
 }
 
-/** Throws `invalid-command` (400) with what would be right. `key_bytes` bounds an entry's key. */
-export function readRoomCommand(envelope: CommandEnvelope, key_bytes: number): RoomCommand {
-  const { command, sender_id } = envelope;
+function readKick(members: Members, conditions: Conditions): RoomCommand {
+  const user = members.has("user_id");
+  if (user === members.has("connection_id")) {
+    throw invalidCommand('room.kick needs either {"user_id":…} or {"connection_id":…}');
+  }
+  const target = user ? readUserId(members, "room.kick") : readConnectionId(members);
+  const target_kind = user ? "user" : "connection";
+  return { kind: "kick", target_kind, target, reason: readReason(members), ...conditions };
+}
+
+function readBan(members: Members, conditions: Conditions): RoomCommand {
+  return {
+    kind: "ban",
+    user_id: readUserId(members, "room.ban"),
+    reason: readReason(members),
+    ttl_ms: optionalInteger(members, "ttl_ms", 1, BAN_TTL_MAX_MS),
+    scope: readScope(members),
+    ...conditions,
+  };
+}
+
+function readPresence(
+  name: "presence.list" | "presence.count",
+  members: Members,
+  command: PlainCommand,
+  { page_members }: RequestLimits,
+): PresenceQuery {
+  const { expect_version, after_version, fence } = command;
+  if (expect_version !== 0 || after_version !== 0 || fence !== 0) {
+    throw invalidCommand(`${name} takes neither versions nor a fence: presence has none`);
+  }
+  if (name === "presence.count") return { kind: "count" };
+  return {
+    kind: "list",
+    limit: optionalInteger(members, "limit", 1, page_members) ?? page_members,
+    after: optionalText(members, "after", CURSOR_BYTES_MAX),
+  };
+}
+
+function needKey(name: CommandName, members: Members, key_bytes: number): string {
+  const key = readKey(members, key_bytes);
+  if (key === undefined) throw invalidCommand(`${name} needs {"key":…}`);
+  return key;
+}
+
+function readRoomCommand(
+  name: Exclude<CommandName, `presence.${string}`>,
+  members: Members,
+  conditions: Conditions,
+  limits: RequestLimits,
+): RoomCommand {
+  const { key_bytes, lock_ttl_ms, lock_ttl_max_ms } = limits;
+  switch (name) {
+    case "room.get": {
+      const events_after = optionalInteger(members, "events_after", 0, Number.MAX_SAFE_INTEGER);
+      return { kind: "get", key: readKey(members, key_bytes), events_after, ...conditions };
+    }
+    case "room.set": {
+      const [key, value] = [readKey(members, key_bytes), members.get("value")];
+      if (key === undefined || value === undefined) {
+        throw invalidCommand('room.set needs {"key":…,"value":…}');
+      }
+      return { kind: "set", key, value, ...conditions };
+    }
+    case "room.delete":
+      return { kind: "delete", key: needKey(name, members, key_bytes), ...conditions };
+    case "room.lock": {
+      const ttl_ms = optionalInteger(members, "ttl_ms", 1, lock_ttl_max_ms) ??
+        Math.min(lock_ttl_ms, lock_ttl_max_ms);
+      return { kind: "lock", ttl_ms, ...conditions };
+    }
+    case "room.unlock":
+      return { kind: "unlock", ...conditions };
+    case "room.kick":
+      return readKick(members, conditions);
+    case "room.ban":
+      return readBan(members, conditions);
+    case "room.unban": {
+      const user_id = readUserId(members, name);
+      return { kind: "unban", user_id, scope: readScope(members), ...conditions };
+    }
+  }
+}
+
+/**
+ * Throws `invalid-command` (400) with what would be right. `connection_id`: as the Shield named it,
+ * "" when it did not.
+ */
+export function readRequest(
+  envelope: CommandEnvelope,
+  connection_id: string,
+  limits: RequestLimits,
+): Request {
+  const { command, sender_id, trace_id } = envelope;
   const name = commandName(command.name);
   if (name === undefined) {
-    const detail = `unknown name ${shown(command.name)}; this Brain serves room.get and room.set`;
-    throw new ArqonError("invalid-command", detail);
+    const known = Object.keys(MEMBERS).join(", ");
+    throw invalidCommand(`unknown name ${shown(command.name)}; this Brain serves ${known}`);
   }
-  // A fence that guards nothing must not look as if it did.
-  if (command.fence !== 0) throw new ArqonError("invalid-command", "fence: the room has no lock");
-  const { expect_version, after_version, epoch } = command;
-  const expectation = { expect_version, after_version, epoch };
-
-  const members = readMembers(name, command);
-  const key = readKey(members, key_bytes);
-  if (name === "room.get") return { kind: "get", key, ...expectation };
-  const value = members.get("value");
-  if (key === undefined || value === undefined) {
-    throw new ArqonError("invalid-command", 'room.set needs {"key":…,"value":…}');
+  const members = dataMembers(name, MEMBERS[name], command);
+  if (name === "presence.list" || name === "presence.count") {
+    return { about: "presence", query: readPresence(name, members, command, limits) };
   }
-  const command_key = commandKey(sender_id, command.command_id);
-  return { kind: "set", key, value, command_key, ...expectation };
+  const from: Sender = { user_id: sender_id, connection_id, trace_id };
+  const { expect_version, after_version, fence, epoch, command_id } = command;
+  const command_key = commandKey(sender_id, command_id);
+  const conditions = { from, expect_version, after_version, fence, epoch, command_key };
+  return { about: "room", command: readRoomCommand(name, members, conditions, limits) };
 }

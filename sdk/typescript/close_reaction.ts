@@ -56,6 +56,8 @@ function closeError(code: number, reason: string): ArqonError {
       return new ArqonError("frame-too-large", describe(code, reason));
     case 4401:
       return new ArqonError("token-expired");
+    case 4403:
+      return new ArqonError("banned");
     case 4429:
       return new ArqonError("slow-consumer");
     default:

@@ -44,6 +44,14 @@ Deno.test("the reason text of the close frame names the error when no ERR frame 
   assert.equal(foreign.action, "reconnect", "the name must fit the code");
 });
 
+Deno.test("4403 is a ban, with and without a reason", () => {
+  for (const reason of ["", "banned", "something else"]) {
+    const reaction = closeReaction(4403, reason, undefined);
+    assert.ok(reaction.action === "stop");
+    assert.equal(reaction.error?.reason, "banned");
+  }
+});
+
 Deno.test("an earlier error of another kind does not change what the close code says", () => {
   const reaction = closeReaction(4408, "", new ArqonError("not-granted", "x"));
   assert.ok(reaction.action === "reconnect");

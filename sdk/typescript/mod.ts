@@ -15,8 +15,27 @@ export { connect, Connection } from "./connection.ts";
 export type { ConnectOptions, SocketLike, Status, TokenRequest } from "./options.ts";
 export type { WebSocketConstructor } from "./options.ts";
 export { Room } from "./room.ts";
-export type { CommandOptions, CommandResult, Data, Json, PublishOptions } from "./room.ts";
-export type { SubscribeOptions, Subscription } from "./subscriptions.ts";
+export type { CommandOptions, CommandResult, Data, PublishOptions } from "./room.ts";
+export type {
+  BanOptions,
+  BanScope,
+  GetOptions,
+  KickOptions,
+  KickTarget,
+  LockOptions,
+  RoomEvent,
+  RoomLock,
+  RoomPosition,
+  RoomRead,
+  RoomState,
+  RoomValue,
+  UnbanOptions,
+} from "./room_state.ts";
+export type { Json } from "./json.ts";
+export type { PresenceSubscription, SubscribeOptions, Subscription } from "./subscription.ts";
+export { Presence } from "./presence.ts";
+export type { PresenceChanges } from "./presence.ts";
+export type { Member, MemberCount } from "./member_table.ts";
 export { Message } from "./message.ts";
 export { parseAddress } from "./address.ts";
 export type { Address } from "./address.ts";

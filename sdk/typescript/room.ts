@@ -1,15 +1,25 @@
 /**
- * One room as the program uses it: publish, subscribe, command. Builds frames; sending, waiting and
+ * One room as the program uses it: publish, subscribe, command, state, members. Builds frames; sending, waiting and
  * repeating them is the connection's.
  */
 import { ArqonError, encodePub, idProblem, writeEnvelope } from "@arqon/proto";
 import type { Ack, EnvelopeInput, Uint64 } from "@arqon/proto";
-import type { SubscribeOptions, Subscription } from "./subscriptions.ts";
-
-/** Anything that JSON can say. */
-export type Json = string | number | boolean | null | readonly Json[] | {
-  readonly [key: string]: Json;
-};
+import type { Json } from "./json.ts";
+import { readMembers } from "./member_table.ts";
+import type { Member, MemberCount } from "./member_table.ts";
+import type {
+  BanOptions,
+  GetOptions,
+  KickOptions,
+  KickTarget,
+  LockOptions,
+  RoomLock,
+  RoomPosition,
+  RoomState,
+  RoomValue,
+  UnbanOptions,
+} from "./room_state.ts";
+import type { PresenceSubscription, SubscribeOptions, Subscription } from "./subscription.ts";
 
 /**
  * Bytes travel as they are, a string as text, anything else as JSON. With a JSON `content_type` a
@@ -147,12 +157,20 @@ export class Room {
     });
   }
 
-  /** Hears the room. The loop ends when the connection closes for good, with its error if any. */
+  /**
+   * Hears the room, and with `presence` also who is in it. The loop ends when the connection closes
+   * for good, with its error if any, and when the client is kicked out of the room, without one.
+   */
+  subscribe(options: SubscribeOptions & { readonly presence: true }): PresenceSubscription;
+  subscribe(options?: SubscribeOptions): Subscription;
   subscribe(options: SubscribeOptions = {}): Subscription {
     return this.#port.subscribe(this.id, options);
   }
 
-  /** Sends a command to the room's Brain (`room.get`, `room.set`) and resolves with its result. */
+  /**
+   * Sends a command to the room's Brain and resolves with its result. The ones that every bus knows
+   * have methods of their own below, which resolve with the answer.
+   */
   async command(name: string, data?: Data, options: CommandOptions = {}): Promise<CommandResult> {
     const { expect_version, after_version, fence, epoch, command_id } = options;
     const command = {
@@ -177,5 +195,86 @@ export class Room {
       bytes,
       json: () => bytes.length === 0 ? undefined : JSON.parse(new TextDecoder().decode(bytes)),
     };
+  }
+
+  /** One key of the room's state, or all of it. Any Brain answers that has seen `after_version`. */
+  get(key: string, options?: GetOptions): Promise<RoomValue>;
+  get(key?: undefined, options?: GetOptions): Promise<RoomState>;
+  get(
+    key?: string,
+    { events_after, ...options }: GetOptions = {},
+  ): Promise<RoomValue | RoomState> {
+    return this.#ask("room.get", { key, events_after }, options);
+  }
+
+  /** Writes one key. With `expect_version` only if nobody else has changed the room since. */
+  set(key: string, value: Json, options: CommandOptions = {}): Promise<RoomPosition> {
+    return this.#ask("room.set", { key, value }, options);
+  }
+
+  /** Removes one key. */
+  delete(key: string, options: CommandOptions = {}): Promise<RoomPosition> {
+    return this.#ask("room.delete", { key }, options);
+  }
+
+  /**
+   * Locks the room for a time, or with the `fence` of the lock that is held renews it. Rejects with
+   * `locked` while somebody else holds it; `retry_after_ms` is what is left of that lease.
+   */
+  lock({ ttl_ms, ...options }: LockOptions = {}): Promise<RoomLock> {
+    return this.#ask("room.lock", { ttl_ms }, options);
+  }
+
+  /** Ends the lock with this fence; rejects with `fence-mismatch` when it has ended already. */
+  unlock(fence: Uint64, options: CommandOptions = {}): Promise<RoomPosition> {
+    return this.#ask("room.unlock", {}, { ...options, fence });
+  }
+
+  /**
+   * Ends the subscriptions of a user, or of one connection, to this room; both may come back. Needs
+   * role service or admin, as `ban` and `unban` do.
+   */
+  kick(target: KickTarget, { reason, ...options }: KickOptions = {}): Promise<RoomPosition> {
+    return this.#ask("room.kick", { ...target, reason }, options);
+  }
+
+  /** Keeps a user out of the tenant, or of this room, and ends what he has open there. */
+  ban(user_id: string, options: BanOptions = {}): Promise<RoomPosition> {
+    const { reason, ttl_ms, scope, ...rest } = options;
+    return this.#ask("room.ban", { user_id, reason, ttl_ms, scope }, rest);
+  }
+
+  /** Lifts the ban of that scope. */
+  unban(user_id: string, { scope, ...options }: UnbanOptions = {}): Promise<RoomPosition> {
+    return this.#ask("room.unban", { user_id, scope }, options);
+  }
+
+  /**
+   * Everybody in the room, asked for page by page: who comes or goes meanwhile may be missing or
+   * there. To stay informed subscribe with `presence`. Needs the grant `presence`, as `count` does.
+   */
+  async *members(options: CommandOptions = {}): AsyncIterableIterator<Member, undefined> {
+    let after: Json | undefined;
+    do {
+      const page = await this.#ask("presence.list", { after }, options);
+      yield* readMembers(page).members;
+      after = (page as { next?: Json }).next;
+    } while (after !== undefined);
+  }
+
+  /** How many are in the room. */
+  count(options: CommandOptions = {}): Promise<MemberCount> {
+    return this.#ask("presence.count", {}, options);
+  }
+
+  /** The shape of the answer is the Brain's promise. */
+  async #ask<Answer>(
+    name: string,
+    data: Readonly<Record<string, Json | undefined>>,
+    options: CommandOptions,
+  ): Promise<Answer> {
+    const text = JSON.stringify(data);
+    const result = await this.command(name, text, { ...options, content_type: "application/json" });
+    return result.json() as Answer;
   }
 }

@@ -34,10 +34,14 @@ export interface SessionEnd {
   readonly last_error: ArqonError | undefined;
 }
 
-interface Waiting {
+/** Hears of one request: exactly one of the two, once. Must not throw. */
+export interface Answered {
   resolve(ack: Ack): void;
   reject(error: ArqonError): void;
-  timer: ReturnType<typeof setTimeout>;
+}
+
+interface Waiting extends Answered {
+  readonly timer: ReturnType<typeof setTimeout>;
 }
 
 /** Above this the socket counts as full: what is handed over cannot be taken back. */
@@ -133,16 +137,19 @@ export class Session {
 
   /** Sends a control frame and resolves with its ACK; rejects when it is refused, late or lost. */
   request(id: number, frame: Uint8Array): Promise<Ack> {
-    return new Promise((resolve, reject) => {
-      if (this.#over) return reject(new ArqonError("connection-lost", "the session is over"));
-      const timeout_ms = this.#options.request_timeout_ms;
-      const timer = setTimeout(() => {
-        this.#waiting.delete(id);
-        reject(new ArqonError("answer-timeout", String(timeout_ms)));
-      }, timeout_ms);
-      this.#waiting.set(id, { resolve, reject, timer });
-      this.send(frame);
-    });
+    return new Promise((resolve, reject) => this.ask(id, frame, { resolve, reject }));
+  }
+
+  /** As `request`, but calls back at once, before the frame after the ACK is read. */
+  ask(id: number, frame: Uint8Array, { resolve, reject }: Answered): void {
+    if (this.#over) return reject(new ArqonError("connection-lost", "the session is over"));
+    const timeout_ms = this.#options.request_timeout_ms;
+    const timer = setTimeout(() => {
+      this.#waiting.delete(id);
+      reject(new ArqonError("answer-timeout", String(timeout_ms)));
+    }, timeout_ms);
+    this.#waiting.set(id, { resolve, reject, timer });
+    this.send(frame);
   }
 
   /** Closes the socket; `ended` follows when the peer agrees, or at once when `now` is true. */

@@ -4,26 +4,8 @@
  * Every table is strict: an unknown key stops the start.
  */
 import { z } from "zod";
-import { isId, isRoomPattern } from "@arqon/proto";
-
-const port = (value: number) =>
-  z.int().min(0).max(65_535).default(value).describe("TCP port; 0 picks a free one");
-const count = (value: number, max: number, text: string) =>
-  z.int().min(1).max(max).default(value).describe(text);
-// `pattern` is for editors and only repeats what `isId` and `isRoomPattern` say; a test compares.
-const id = z.string().refine(isId, { error: "expected 1 to 64 of [A-Za-z0-9_~:=-]" })
-  .meta({ pattern: "^[A-Za-z0-9_~:=-]{1,64}$" });
-const roomPattern = z.string().refine(isRoomPattern, {
-  error: 'expected a room id or a prefix followed by "*", for example "chat-*"',
-}).meta({ pattern: "^([A-Za-z0-9_~:=-]{1,64}\\*?|\\*)$" });
-const idOrAny = z.string().refine((text) => text === "*" || isId(text), {
-  error: 'expected an id of [A-Za-z0-9_~:=-] or "*"',
-}).meta({ pattern: "^([A-Za-z0-9_~:=-]{1,64}|\\*)$" });
-
-/** Cross-field checks run beside other problems of their table, so that one start names them all. */
-const always = {
-  when: ({ value }: z.core.ParsePayload) => typeof value === "object" && value !== null,
-};
+import { Brain, Presence } from "./schema_state.ts";
+import { always, count, fraction, id, idOrAny, port, roomPattern } from "./schema_values.ts";
 
 function isFetchable(url: string): boolean {
   if (!URL.canParse(url)) return false;
@@ -217,6 +199,12 @@ const Limits = z.strictObject({
     16_777_216,
     "message ids remembered for two minutes, of each tenant with a subscriber",
   ),
+  bans: count(
+    1_000_000,
+    100_000_000,
+    "bans of all tenants that a Shield holds; a tenant with more gets no new connections there",
+  ),
+  member_meta_bytes: count(4_096, 65_536, "bytes of one member's metadata (JSON)"),
 });
 
 const PolicyLimits = z.strictObject({
@@ -250,7 +238,6 @@ const PolicyLimits = z.strictObject({
   instances: count(4_096, 4_096, "instances of all modules and tenants; the least used go first"),
 });
 
-const fraction = z.number().min(0).max(1);
 const Platform = z.strictObject({
   overseer: z.strictObject({
     enabled: z.boolean().default(true).describe("run WebAssembly policies"),
@@ -281,18 +268,6 @@ const Platform = z.strictObject({
   }).prefault({}).describe("Protobuf schemas of events"),
 });
 
-const Brain = z.strictObject({
-  tap: z.union([z.boolean(), fraction]).default(0.01).describe(
-    "fraction of messages that the Brain logs; false is 0 (no tap at all), true is 1",
-  ),
-  state_bytes: count(262_144, 786_432, "size of one room's state document"),
-  pending_commands: count(1_024, 1_000_000, "commands of one room waiting in this Brain"),
-  pending_bytes: z.int().min(65_536).max(17_179_869_184).default(268_435_456).describe(
-    "bytes of all commands that wait in this Brain",
-  ),
-  rooms_in_memory: count(1_000, 10_000_000, "rooms whose document this Brain keeps in memory"),
-});
-
 const Log = z.strictObject({
   level: z.enum(["debug", "info", "warn", "error"]).default("info").describe(
     "least severe level that is written",
@@ -314,6 +289,9 @@ export const ConfigSchema = z.strictObject({
   limits: Limits.prefault({}).describe("every limit"),
   policy: PolicyLimits.prefault({}).describe("how policies run"),
   platform: Platform.prefault({}).describe("parts that can be switched off"),
+  presence: Presence.prefault({}).describe(
+    "who is in which room; the same values on every Shield and Brain",
+  ),
   brain: Brain.prefault({}).describe("the Brain"),
   log: Log.prefault({}).describe("logging"),
 });

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file arqon/v1/control.proto.
  */
 export const file_arqon_v1_control: GenFile = /*@__PURE__*/
-  fileDesc("ChZhcnFvbi92MS9jb250cm9sLnByb3RvEghhcnFvbi52MSLQAQoHV2VsY29tZRIVCg1jb25uZWN0aW9uX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEQoJdGVuYW50X2lkGAMgASgJEhYKDnNlcnZlcl90aW1lX21zGAQgASgDEhQKDGhlYXJ0YmVhdF9tcxgFIAEoDRIXCg9tYXhfZnJhbWVfYnl0ZXMYBiABKA0SGAoQdG9rZW5fZXhwaXJlc19tcxgHIAEoAxIPCgdub2RlX2lkGAggASgJEhgKEHByb3RvY29sX3ZlcnNpb24YCSABKA0inAEKCVN1YnNjcmliZRIPCgdyb29tX2lkGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAQSEAoIcHJlc2VuY2UYAyABKAgSDwoHbm9fZWNobxgEIAEoCBINCgViYXRjaBgFIAEoCBITCgttZW1iZXJfbWV0YRgGIAEoDBIUCgxhZnRlcl9vZmZzZXQYByABKAQSDQoFZXBvY2gYCCABKAkiMgoLVW5zdWJzY3JpYmUSDwoHcm9vbV9pZBgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgEIiwKB1JlZnJlc2gSDQoFdG9rZW4YASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoBCKAAQoDQWNrEhIKCnJlcXVlc3RfaWQYASABKAQSDAoEY29kZRgCIAEoDRIOCgZyZWFzb24YAyABKAkSDwoHbWVzc2FnZRgEIAEoCRIOCgZyZXN1bHQYBSABKAwSDgoGb2Zmc2V0GAYgASgEEhYKDnJldHJ5X2FmdGVyX21zGAcgASgNYgZwcm90bzM");
+  fileDesc("ChZhcnFvbi92MS9jb250cm9sLnByb3RvEghhcnFvbi52MSLQAQoHV2VsY29tZRIVCg1jb25uZWN0aW9uX2lkGAEgASgJEg8KB3VzZXJfaWQYAiABKAkSEQoJdGVuYW50X2lkGAMgASgJEhYKDnNlcnZlcl90aW1lX21zGAQgASgDEhQKDGhlYXJ0YmVhdF9tcxgFIAEoDRIXCg9tYXhfZnJhbWVfYnl0ZXMYBiABKA0SGAoQdG9rZW5fZXhwaXJlc19tcxgHIAEoAxIPCgdub2RlX2lkGAggASgJEhgKEHByb3RvY29sX3ZlcnNpb24YCSABKA0irgEKCVN1YnNjcmliZRIPCgdyb29tX2lkGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAQSEAoIcHJlc2VuY2UYAyABKAgSDwoHbm9fZWNobxgEIAEoCBINCgViYXRjaBgFIAEoCBITCgttZW1iZXJfbWV0YRgGIAEoDBIUCgxhZnRlcl9vZmZzZXQYByABKAQSDQoFZXBvY2gYCCABKAkSEAoIb2JzZXJ2ZXIYCSABKAgiMgoLVW5zdWJzY3JpYmUSDwoHcm9vbV9pZBgBIAEoCRISCgpyZXF1ZXN0X2lkGAIgASgEIiwKB1JlZnJlc2gSDQoFdG9rZW4YASABKAkSEgoKcmVxdWVzdF9pZBgCIAEoBCKAAQoDQWNrEhIKCnJlcXVlc3RfaWQYASABKAQSDAoEY29kZRgCIAEoDRIOCgZyZWFzb24YAyABKAkSDwoHbWVzc2FnZRgEIAEoCRIOCgZyZXN1bHQYBSABKAwSDgoGb2Zmc2V0GAYgASgEEhYKDnJldHJ5X2FmdGVyX21zGAcgASgNYgZwcm90bzM");
 
 /**
  * The first frame of every connection.
@@ -90,7 +90,7 @@ export type Subscribe = Message<"arqon.v1.Subscribe"> & {
   requestId: bigint;
 
   /**
-   * Also send PRESENCE_UPDATE and PRESENCE_LEAVE events.
+   * Be a member of the room, and hear PRESENCE_UPDATE and PRESENCE_LEAVE events.
    *
    * @generated from field: bool presence = 3;
    */
@@ -111,6 +111,8 @@ export type Subscribe = Message<"arqon.v1.Subscribe"> & {
   batch: boolean;
 
   /**
+   * What others see of this member: JSON. A SUB to the same room again changes it.
+   *
    * @generated from field: bytes member_meta = 6;
    */
   memberMeta: Uint8Array;
@@ -126,6 +128,13 @@ export type Subscribe = Message<"arqon.v1.Subscribe"> & {
    * @generated from field: string epoch = 8;
    */
   epoch: string;
+
+  /**
+   * With presence: hear who comes and goes without being a member.
+   *
+   * @generated from field: bool observer = 9;
+   */
+  observer: boolean;
 };
 
 /**

@@ -1,0 +1,86 @@
+/** Members, counts and locks for people: also of answers that are not what they should be. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { changeText, countText, lockText, memberLine, ttlText, whenText } from "./room_text.ts";
+
+// deno-lint-ignore no-control-regex
+const UNPRINTABLE = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/;
+
+Deno.test("a member is a line: user, connection, since when, metadata as JSON", () => {
+  const member = { user_id: "ann", connection_id: "c1", joined_ms: 1_795_161_268_930 };
+  const since = "2026-11-20T07:54:28.930Z";
+  assert.equal(memberLine({ ...member, meta: null }), `ann c1 ${since}\n`);
+  assert.equal(memberLine({ ...member, meta: { a: 1 } }), `ann c1 ${since} {"a":1}\n`);
+  assert.equal(memberLine({ ...member, meta: "away" }), `ann c1 ${since} "away"\n`);
+  assert.equal(memberLine({ user_id: "ann", connection_id: "c1" }), "ann c1\n");
+});
+
+Deno.test("one connection is not called connections", () => {
+  assert.equal(countText({ connections: 1, users: 1 }), "1 connection of 1 user");
+  assert.equal(countText({ connections: 3, users: 2 }), "3 connections of 2 users");
+  assert.equal(countText({ connections: 0, users: 0 }), "0 connections of 0 users");
+});
+
+Deno.test("a lock says who holds it and until when, and no lock says nothing", () => {
+  const lock = { holder: "ann", fence: 42, until_ms: 1_795_161_268_930 };
+  assert.equal(
+    lockText(lock),
+    "locked by ann, fence 42, lease until 2026-11-20T07:54:28.930Z",
+  );
+  assert.equal(lockText(null), "");
+  assert.equal(lockText(undefined), "");
+});
+
+Deno.test("a change of the state says what, to what, by whom; values stay as they were written", () => {
+  const text = (event: Record<string, string>) => changeText(new Map(Object.entries(event)));
+  const at = { version: "4", epoch: '"17"', at_ms: "1", by: '"ann"' };
+  assert.equal(
+    text({ ...at, op: '"set"', key: '"topic"', value: '"tea"' }),
+    '4 set topic "tea" by ann',
+  );
+  assert.equal(text({ ...at, op: '"set"', key: '"n"', value: "1.0" }), "4 set n 1.0 by ann");
+  assert.equal(
+    text({ ...at, op: '"set"', key: '"n"', truncated: "true" }),
+    "4 set n (too long to show) by ann",
+  );
+  const lock = { ...at, op: '"lock"', holder: '"ann"', connection_id: '"c1"', fence: "9" };
+  assert.equal(
+    text({ ...lock, until_ms: "1795161268930" }),
+    "4 lock ann fence 9 until 2026-11-20T07:54:28.930Z by ann",
+  );
+  assert.equal(
+    text({ ...at, op: '"unlock"', holder: '"ann"', cause: '"expired"', by: '""' }),
+    "4 unlock ann expired",
+  );
+  assert.equal(
+    text({ ...at, op: '"ban"', user_id: '"bob"', scope: '"room"', reason: '"a\\u001bb"' }),
+    "4 ban bob room by ann (a\\u001bb)",
+  );
+});
+
+Deno.test("a time to live is said in the largest unit that fits", () => {
+  assert.deepEqual([1, 90, 120, 3_600, 86_400, 604_800].map(ttlText), [
+    "1s",
+    "90s",
+    "2m",
+    "1h",
+    "1d",
+    "7d",
+  ]);
+});
+
+Deno.test("a time that is none is left out", () => {
+  for (const value of [0, -1, NaN, Infinity, 9e15, "soon", null, undefined]) {
+    assert.equal(whenText(value), "");
+  }
+});
+
+Deno.test("whatever the bus answers, the text is one printable line", () => {
+  fc.assert(fc.property(fc.jsonValue(), fc.jsonValue(), fc.string(), (one, other, text) => {
+    const line = memberLine({ user_id: text, connection_id: other, joined_ms: one, meta: one });
+    assert.match(line, /^[^\n]*\n$/);
+    assert.doesNotMatch(line, UNPRINTABLE);
+    const lock = lockText({ holder: text, fence: one, until_ms: other });
+    assert.doesNotMatch(lock + countText({ connections: one, users: other }), UNPRINTABLE);
+  }));
+});

@@ -1,0 +1,288 @@
+/**
+ * Speaks for the rooms that this Brain owns: publishes what changes, gives Shields the whole list,
+ * and tells them where they stand elsewhere. Who owns a room and who is in it, it is told.
+ */
+import type {
+  Emitter,
+  PresencePort,
+  RoomCheck,
+  RoomPosition,
+  RoomPull,
+  RoomSnapshot,
+} from "../../shared/presence/messages.ts";
+import { cutPages, entryBytes, tagBytes } from "../../shared/presence/pages.ts";
+import { allClocks, clockOf, online } from "../../shared/presence/state.ts";
+import type { PresenceState } from "../../shared/presence/state.ts";
+import type { WrittenEntry } from "../../shared/presence/types.ts";
+import { presenceSubject, processSubject } from "../../shared/subject.ts";
+import type { BrainPresenceMetrics } from "./metrics.ts";
+import type { PacedSender } from "./paced_sender.ts";
+import type { Refuse } from "./refusals.ts";
+import { roomKey } from "./room_changes.ts";
+import type { RoomDelta } from "./room_changes.ts";
+import { addPending, createPending, pairs } from "./room_pending.ts";
+import type { Pending, Step } from "./room_pending.ts";
+
+/** What the emitter needs. */
+export interface RoomEmitterOptions {
+  readonly brain_id: string;
+  /** Unix ms of this Brain's start. */
+  readonly boot: number;
+  readonly port: PresencePort;
+  readonly announce_ms: number;
+  /** Longest message. */
+  readonly message_bytes: number;
+  readonly metrics: BrainPresenceMetrics;
+  readonly refuse: Refuse;
+  readonly sender: PacedSender;
+  readonly state: () => PresenceState;
+  /** Whether this Brain speaks for a room now. */
+  readonly owns: (tenant_id: string, room_id: string) => boolean;
+}
+
+interface RoomEmission {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  /** Of the term in which this Brain began to speak for the room. */
+  readonly emitter: Emitter;
+  sequence: number;
+  /** Unix ms of the last update. */
+  sent_ms: number;
+  /** Unix ms of the last time that anybody cared. */
+  touched_ms: number;
+  pending: Pending | undefined;
+}
+
+/** A room in which nothing happens and that nobody asks for is dropped after this. */
+export const IDLE_MS = 600_000;
+/** Between two looks for such rooms. */
+const SWEEP_MS = 60_000;
+/** What an update or a snapshot has besides its entries: subject ids, emitter, numbers. */
+const OVERHEAD_BYTES = 512;
+
+function stepBytes({ leave, join }: Step): number {
+  return (leave === undefined ? 0 : tagBytes(leave.writer)) +
+    (join === undefined ? 0 : writtenBytes(join));
+}
+
+function writtenBytes({ writer, entry }: WrittenEntry): number {
+  return tagBytes(writer) + entryBytes(entry);
+}
+
+function sameEmitter(one: Emitter, other: Emitter | undefined): boolean {
+  return other !== undefined && one.brain_id === other.brain_id && one.boot === other.boot &&
+    one.term === other.term;
+}
+
+/** The rooms that one Brain speaks for. */
+export class RoomEmitter {
+  readonly #options: RoomEmitterOptions;
+  readonly #rooms = new Map<string, RoomEmission>();
+  readonly #pending = new Set<RoomEmission>();
+  #emitter: Emitter;
+  /**
+   * Where a room's sequence begins: above those of the rooms dropped in this term, so that a room
+   * that is dropped and comes back never says two things under one sequence.
+   */
+  #floor = 0;
+  #swept_ms: number;
+  #cancel: (() => void) | undefined;
+
+  constructor(options: RoomEmitterOptions) {
+    this.#options = options;
+    const { brain_id, boot, port } = options;
+    this.#emitter = { brain_id, boot, term: 0 };
+    this.#swept_ms = port.now();
+  }
+
+  /** Rooms with a sequence of their own. */
+  get size(): number {
+    return this.#rooms.size;
+  }
+
+  /** What came and went in one room: published at once, or with what else comes in `announce_ms`. */
+  changed(change: RoomDelta): void {
+    const { tenant_id, room_id, joins, leaves } = change;
+    const { owns, port, announce_ms } = this.#options;
+    if (!owns(tenant_id, room_id)) return;
+    const now_ms = port.now();
+    const room = this.#room(tenant_id, room_id, now_ms);
+    // A clock that was set back must not hold updates up.
+    const quiet = Math.abs(now_ms - room.sent_ms) >= announce_ms;
+    if (room.pending === undefined && quiet) {
+      this.#publish(room, pairs(joins, leaves), now_ms);
+      return;
+    }
+    room.pending ??= createPending();
+    addPending(room.pending, change);
+    this.#pending.add(room);
+    this.#cancel ??= port.after(announce_ms, this.#flush);
+  }
+
+  /** The rooms that stay this Brain's keep their sequences; others are told their last and dropped. */
+  ownership(term: number): void {
+    const { owns } = this.#options;
+    this.#begin(term);
+    for (const [key, room] of this.#rooms) {
+      if (!owns(room.tenant_id, room.room_id)) this.#drop(key, room);
+    }
+  }
+
+  /** Nobody knows what others said meanwhile: every room begins anew under this term. */
+  reset(term: number): void {
+    this.#begin(term);
+    for (const [key, room] of this.#rooms) this.#drop(key, room);
+  }
+
+  /** Forgets rooms that nobody has cared for in a long time. */
+  sweep(now_ms: number): void {
+    if (Math.abs(now_ms - this.#swept_ms) < SWEEP_MS) return;
+    this.#swept_ms = now_ms;
+    for (const [key, room] of this.#rooms) {
+      if (Math.abs(now_ms - room.touched_ms) >= IDLE_MS) this.#drop(key, room);
+    }
+  }
+
+  /** Stops the timer; what waits is lost. */
+  close(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+  }
+
+  /**
+   * Answers with everybody in the room. Also for a room of another Brain: who asks here does not
+   * know better yet, and will stand wrong there and ask again.
+   */
+  pull({ from, request, tenant_id, room_id }: RoomPull): void {
+    const { owns, port, state, message_bytes, metrics, refuse, sender } = this.#options;
+    let emitter = this.#emitter;
+    let sequence = this.#floor;
+    if (owns(tenant_id, room_id)) {
+      const room = this.#room(tenant_id, room_id, port.now());
+      if (room.pending !== undefined) this.#publishPending(room);
+      ({ emitter, sequence } = room);
+    }
+    const clocks = allClocks(state());
+    const taken = clocks.reduce((sum, { writer }) => sum + tagBytes(writer), OVERHEAD_BYTES);
+    const entries = [...online(state(), tenant_id, room_id)];
+    const limit_bytes = Math.max(message_bytes / 4, message_bytes - taken);
+    const parts = cutPages(entries, writtenBytes, limit_bytes);
+    const pages = parts.map((part, page): RoomSnapshot => ({
+      kind: "room_snapshot",
+      request,
+      page,
+      pages: parts.length,
+      emitter,
+      sequence,
+      tenant_id,
+      room_id,
+      entries: part,
+      clocks: page === 0 ? clocks : [],
+    }));
+    if (sender.send(processSubject("direct", from), pages)) metrics.room_snapshots.inc();
+    else refuse("busy", { from, tenant: tenant_id, room: room_id });
+  }
+
+  /** Answers with the rooms in which who asks stands elsewhere, and those that are not ours. */
+  check({ from, request, rooms }: RoomCheck): void {
+    const { port, metrics } = this.#options;
+    const now_ms = port.now();
+    const differing: RoomPosition[] = [];
+    for (const { tenant_id, room_id, emitter, sequence } of rooms) {
+      const room = this.#rooms.get(roomKey(tenant_id, room_id));
+      if (room === undefined) {
+        differing.push({ tenant_id, room_id, emitter: undefined, sequence: 0 });
+        continue;
+      }
+      room.touched_ms = now_ms;
+      if (sameEmitter(room.emitter, emitter) && room.sequence === sequence) continue;
+      differing.push({ tenant_id, room_id, emitter: room.emitter, sequence: room.sequence });
+    }
+    metrics.room_differs.inc(differing.length);
+    const subject = processSubject("direct", from);
+    port.send(subject, { kind: "room_differs", request, rooms: differing });
+  }
+
+  #room(tenant_id: string, room_id: string, now_ms: number): RoomEmission {
+    const key = roomKey(tenant_id, room_id);
+    let room = this.#rooms.get(key);
+    if (room === undefined) {
+      room = {
+        tenant_id,
+        room_id,
+        emitter: this.#emitter,
+        sequence: this.#floor,
+        sent_ms: -Infinity,
+        touched_ms: now_ms,
+        pending: undefined,
+      };
+      this.#rooms.set(key, room);
+    }
+    room.touched_ms = now_ms;
+    return room;
+  }
+
+  #begin(term: number): void {
+    this.#emitter = { ...this.#emitter, term };
+    this.#floor = 0;
+  }
+
+  #drop(key: string, room: RoomEmission): void {
+    if (room.pending !== undefined) this.#publishPending(room);
+    if (room.emitter === this.#emitter) this.#floor = Math.max(this.#floor, room.sequence + 1);
+    this.#rooms.delete(key);
+  }
+
+  #flush = (): void => {
+    this.#cancel = undefined;
+    for (const room of this.#pending) this.#publishPending(room);
+  };
+
+  #publishPending(room: RoomEmission): void {
+    const { pending } = room;
+    room.pending = undefined;
+    this.#pending.delete(room);
+    if (pending === undefined) return;
+    const steps = pairs([...pending.joins.values()], [...pending.leaves.values()]);
+    this.#publish(room, steps, this.#options.port.now());
+  }
+
+  #publish(room: RoomEmission, steps: readonly Step[], now_ms: number): void {
+    if (steps.length === 0) return;
+    const { port, metrics, message_bytes } = this.#options;
+    const { tenant_id, room_id, emitter } = room;
+    const subject = presenceSubject(tenant_id, room_id);
+    for (const part of cutPages(steps, stepBytes, message_bytes - OVERHEAD_BYTES)) {
+      room.sequence += 1;
+      port.send(subject, {
+        kind: "room_update",
+        emitter,
+        sequence: room.sequence,
+        tenant_id,
+        room_id,
+        joins: part.flatMap(({ join }) => join ?? []),
+        leaves: part.flatMap(({ leave }) =>
+          leave === undefined ? [] : [{ writer: leave.writer, counter: leave.entry.counter }]
+        ),
+        clocks: this.#clocks(part),
+      });
+      metrics.room_updates.inc();
+    }
+    room.sent_ms = now_ms;
+    room.touched_ms = now_ms;
+  }
+
+  /** Of the writers concerned; one that is forgotten has none. */
+  #clocks(steps: readonly Step[]) {
+    const state = this.#options.state();
+    const writers = new Set<WrittenEntry["writer"]>();
+    for (const { join, leave } of steps) {
+      if (join !== undefined) writers.add(join.writer);
+      if (leave !== undefined) writers.add(leave.writer);
+    }
+    return [...writers].flatMap((writer) => {
+      const clock = clockOf(state, writer);
+      return clock === undefined ? [] : [{ writer, clock }];
+    });
+  }
+}

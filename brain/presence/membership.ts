@@ -1,0 +1,174 @@
+/**
+ * One Brain among the others: its beats, theirs, who owns a room, and the term, which grows whenever
+ * that may have changed. What a Brain knows of Shields only passes through.
+ */
+import { BrainTable } from "../../shared/cluster.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/log.ts";
+import type { Beat, BrainState, PresencePort } from "../../shared/presence/messages.ts";
+import type { Writer, WriterStatus } from "../../shared/presence/types.ts";
+import { processSubject } from "../../shared/subject.ts";
+import type { BrainPresenceMetrics } from "./metrics.ts";
+import type { Refuse } from "./refusals.ts";
+
+/** What membership needs. */
+export interface MembershipOptions {
+  readonly brain_id: string;
+  /** Unix ms of this Brain's start. */
+  readonly boot: number;
+  readonly port: PresencePort;
+  readonly config: Config["presence"];
+  readonly metrics: BrainPresenceMetrics;
+  readonly log: Logger;
+  readonly refuse: Refuse;
+  /** What this Brain knows of writers, for its beats. */
+  readonly statuses: () => readonly WriterStatus[];
+  /** The live Brains have changed; the new term. */
+  readonly onTerm: (term: number) => void;
+}
+
+/** The Brains, and this one's place among them. */
+export class Membership {
+  readonly #options: MembershipOptions;
+  readonly #table: BrainTable;
+  #state: BrainState = "starting";
+  #term = 1;
+  /** Another process with this id began later: everybody listens to that one. */
+  #replaced = false;
+  /** Unix ms of the last beat. */
+  #beat_ms = -Infinity;
+  #cancelBeat: (() => void) | undefined;
+
+  constructor(options: MembershipOptions) {
+    this.#options = options;
+    this.#table = new BrainTable(options.config);
+  }
+
+  get state(): BrainState {
+    return this.#state;
+  }
+
+  get term(): number {
+    return this.#term;
+  }
+
+  /** Those that serve, in the order of their ids. */
+  live(): readonly string[] {
+    return this.#table.live();
+  }
+
+  /** Goes to the next state and says so at once. */
+  become(state: BrainState): void {
+    this.#state = state;
+    this.beat();
+  }
+
+  /** Says how this Brain stands, now. */
+  beat(): void {
+    const { brain_id, boot, port, statuses } = this.#options;
+    const now_ms = port.now();
+    this.#cancelBeat?.();
+    this.#cancelBeat = undefined;
+    this.#beat_ms = now_ms;
+    const writers = statuses();
+    const beat: Beat = { kind: "beat", brain_id, boot, state: this.#state, writers };
+    // Its own beat counts whether or not the Spine brings it back.
+    if (this.#table.onBeat(beat, now_ms)) this.#changed();
+    port.send(processSubject("beat", brain_id), beat);
+  }
+
+  /** Beats because somebody asked: many who ask at once get one answer. */
+  beatSoon(): void {
+    const { port, config } = this.#options;
+    if (this.#cancelBeat !== undefined) return;
+    const since_ms = Math.abs(port.now() - this.#beat_ms);
+    if (since_ms >= config.announce_ms) return this.beat();
+    this.#cancelBeat = port.after(config.announce_ms - since_ms, () => this.beat());
+  }
+
+  /** Takes another Brain's beat, that came on the subject of `token`. False when it is refused. */
+  heard(token: string, beat: Beat): boolean {
+    const { brain_id, boot, port, refuse } = this.#options;
+    if (beat.brain_id !== token) {
+      return refuse("foreign-brain", { subject: token, brain: beat.brain_id });
+    }
+    if (beat.brain_id === brain_id) {
+      if (beat.boot !== boot) this.#namesake(beat);
+      return false;
+    }
+    if (this.#table.onBeat(beat, port.now())) this.#changed();
+    return true;
+  }
+
+  /** Two processes with one id: the younger speaks, as everybody else sees it too. */
+  #namesake(beat: Beat): void {
+    const { brain_id, boot, log, refuse } = this.#options;
+    refuse("own-id", { brain: brain_id, boot: beat.boot });
+    if (beat.boot < boot || this.#replaced) return;
+    this.#replaced = true;
+    log.error("another Brain with this id started: it takes over; [server] node_id must differ", {
+      brain: brain_id,
+    });
+    this.#changed();
+  }
+
+  /** Counts a Brain as dead until its next beat. */
+  suspect(brain_id: string): void {
+    if (brain_id !== this.#options.brain_id && this.#table.suspect(brain_id)) this.#changed();
+  }
+
+  /** Drops Brains that have been silent for too long. */
+  sweep(now_ms: number): void {
+    if (this.#table.sweep(now_ms)) this.#changed();
+  }
+
+  /** This process itself was away for `gap_ms`: nobody else was silent in that time. */
+  forgive(gap_ms: number, now_ms: number): void {
+    this.#table.forgive(gap_ms, now_ms);
+  }
+
+  /** A new term without a change of Brains: others may have spoken for our rooms meanwhile. */
+  renew(): number {
+    this.#term += 1;
+    this.#options.metrics.term.set(this.#term);
+    return this.#term;
+  }
+
+  /** The room's owner; undefined when no Brain serves. */
+  ownerOf(tenant_id: string, room_id: string): string | undefined {
+    return this.#table.ownerOf(tenant_id, room_id);
+  }
+
+  /** Whether this Brain speaks for a room. */
+  owns(tenant_id: string, room_id: string): boolean {
+    return this.#state === "serving" && !this.#replaced &&
+      this.#table.ownerOf(tenant_id, room_id) === this.#options.brain_id;
+  }
+
+  /** The serving Brain that has the most of a writer, if that is more than `clock`. */
+  withMore({ node_id, incarnation }: Writer, clock: number): string | undefined {
+    let most = clock;
+    let best: string | undefined;
+    for (const brain_id of this.#table.live()) {
+      if (brain_id === this.#options.brain_id) continue;
+      const status = this.#table.beatOf(brain_id)?.writers.find(({ writer }) =>
+        writer.node_id === node_id && writer.incarnation === incarnation
+      );
+      if (status === undefined || status.state === "forgotten" || status.clock <= most) continue;
+      most = status.clock;
+      best = brain_id;
+    }
+    return best;
+  }
+
+  /** Stops the timer. */
+  close(): void {
+    this.#cancelBeat?.();
+  }
+
+  #changed(): void {
+    const { metrics, onTerm } = this.#options;
+    metrics.brains.set(this.#table.live().length);
+    onTerm(this.renew());
+  }
+}

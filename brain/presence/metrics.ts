@@ -1,0 +1,172 @@
+/**
+ * The metrics of a Brain's presence, made on the registry of the process. Labels come from closed
+ * sets, never from a message.
+ */
+import { Counter, Gauge, Histogram } from "../../shared/metrics.ts";
+import type { Registry } from "../../shared/metrics.ts";
+import type { WriterState } from "../../shared/presence/types.ts";
+
+/** Why something was not taken. */
+export type RefusalReason =
+  /** Not a message, or one with impossible values. */
+  | "undecodable"
+  /** An announcement of another writer than the subject's. */
+  | "foreign-writer"
+  /** A beat of another Brain than the subject's. */
+  | "foreign-brain"
+  /** Another Brain with this Brain's id. */
+  | "own-id"
+  /** A life that begins more than a day from now. */
+  | "future-clock"
+  /** A life of a node of which a younger one is known. */
+  | "stale-incarnation"
+  /** A life that this Brain has given up for good. */
+  | "forgotten"
+  /** A delta that breaks the rules of `shared/presence/state.ts`. */
+  | "invalid-delta"
+  /** Metadata over `[limits] member_meta_bytes`. */
+  | "meta-too-large"
+  /** An answer in pages that do not fit each other, or of which some never came. */
+  | "cut-snapshot"
+  /** It would exceed `[presence] members_per_brain`. */
+  | "member-limit"
+  /** More Shields than a Brain keeps. */
+  | "writer-limit"
+  /** More questions at once than a Brain answers. */
+  | "busy";
+
+/** How a pull ended. */
+export type PullOutcome = "answered" | "timeout" | "unknown" | "refused" | "late";
+
+/** The metrics, by what they measure. */
+export interface BrainPresenceMetrics {
+  readonly convergence_lag_seconds: Histogram;
+  /** Takes one lag into the histogram and the maximum; negative ones (clock skew) as 0. */
+  observeLag(lag_ms: number): void;
+  readonly members: Gauge;
+  readonly writers: Gauge<"state">;
+  readonly deltas: Counter<"source">;
+  readonly gaps: Counter;
+  readonly full_syncs: Counter;
+  readonly pulls: Counter<"outcome">;
+  readonly pulls_pending: Gauge;
+  readonly pulls_served: Counter<"kind">;
+  readonly refused: Counter<"reason">;
+  readonly room_updates: Counter;
+  readonly room_snapshots: Counter;
+  readonly room_differs: Counter;
+  readonly rooms_emitted: Gauge;
+  readonly send_failures: Counter;
+  readonly brains: Gauge;
+  readonly term: Gauge;
+}
+
+const WRITER_STATES: readonly WriterState[] = ["up", "down", "forgotten"];
+const LAG_BUCKETS_SECONDS = [
+  0.001,
+  0.0025,
+  0.005,
+  0.01,
+  0.025,
+  0.05,
+  0.1,
+  0.25,
+  0.5,
+  1,
+  2.5,
+  5,
+  10,
+  30,
+];
+
+/** Sets the gauge of writers by state. */
+export function showWriters(
+  metrics: BrainPresenceMetrics,
+  count: Readonly<Record<WriterState, number>>,
+): void {
+  for (const state of WRITER_STATES) metrics.writers.set({ state }, count[state]);
+}
+
+function lagMetrics(registers: Registry[]) {
+  const convergence_lag_seconds = new Histogram({
+    name: "consistency_convergence_lag",
+    help: "From the stamp of a change at its Shield to its merge here, in seconds. Changes older " +
+      "than this Brain are not counted.",
+    buckets: LAG_BUCKETS_SECONDS,
+    registers,
+  });
+  let max_seconds = 0;
+  new Gauge({
+    name: "consistency_convergence_lag_max",
+    help: "The largest consistency_convergence_lag since the last scrape, in seconds.",
+    registers,
+    collect() {
+      this.set(max_seconds);
+      max_seconds = 0;
+    },
+  });
+  return {
+    convergence_lag_seconds,
+    observeLag: (lag_ms: number) => {
+      const seconds = Math.max(lag_ms, 0) / 1_000;
+      if (seconds > max_seconds) max_seconds = seconds;
+      convergence_lag_seconds.observe(seconds);
+    },
+  };
+}
+
+/** Registers them all; once per registry. */
+export function createBrainPresenceMetrics(registry: Registry): BrainPresenceMetrics {
+  const registers = [registry];
+  const gauge = (name: string, help: string) => new Gauge({ name, help, registers });
+  const counter = (name: string, help: string) => new Counter({ name, help, registers });
+  const labelled = <Label extends string>(name: string, help: string, label: Label) =>
+    new Counter({ name, help, labelNames: [label], registers });
+  return {
+    ...lagMetrics(registers),
+    members: gauge(
+      "brain_presence_members",
+      "Members held, those of Shields that are down too; [presence] members_per_brain bounds it.",
+    ),
+    writers: new Gauge({
+      name: "brain_presence_writers",
+      help: "Shields that this Brain knows, by state.",
+      labelNames: ["state"],
+      registers,
+    }),
+    deltas: labelled("brain_presence_deltas_total", "Deltas merged, by how they came.", "source"),
+    gaps: counter("brain_presence_gaps_total", "Announcements before which something is missing."),
+    full_syncs: counter(
+      "brain_presence_full_syncs_total",
+      "Pulls that were answered with everything a Shield has.",
+    ),
+    pulls: labelled(
+      "brain_presence_pulls_total",
+      "Questions for missing changes, by end.",
+      "outcome",
+    ),
+    pulls_pending: gauge("brain_presence_pulls_pending", "Questions that wait for their answer."),
+    pulls_served: labelled(
+      "brain_presence_pulls_served_total",
+      "Answers to others' questions: a delta, everything (full), or that the Shield is unknown.",
+      "kind",
+    ),
+    refused: labelled("brain_presence_refused_total", "What was not taken, by reason.", "reason"),
+    room_updates: counter("brain_presence_room_updates_total", "Updates of rooms sent to Shields."),
+    room_snapshots: counter(
+      "brain_presence_room_snapshots_total",
+      "Member lists of rooms sent to Shields.",
+    ),
+    room_differs: counter(
+      "brain_presence_room_differs_total",
+      "Rooms in which a Shield that asked stood elsewhere.",
+    ),
+    rooms_emitted: gauge("brain_presence_rooms_emitted", "Rooms that this Brain speaks for."),
+    send_failures: counter(
+      "brain_presence_send_failures_total",
+      "Messages that the Spine did not take.",
+    ),
+    brains: gauge("brain_cluster_brains", "Brains that serve, as this one sees it."),
+    term: gauge("brain_cluster_term", "Grows whenever the serving Brains change."),
+  };
+}

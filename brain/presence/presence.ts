@@ -1,0 +1,339 @@
+/**
+ * Presence of one Brain, without a Spine, a clock or a timer of its own (`PresencePort`), so that a
+ * simulation can run it. Here: when it serves, its heartbeat, and which part gets a message. The
+ * parts: `replicas.ts` (what is known of Shields), `pulls.ts` (what is missing), `membership.ts`
+ * (the Brains), `emitter.ts` (its rooms).
+ */
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/log.ts";
+import type {
+  BrainState,
+  ClusterMessage,
+  PresencePort,
+  Pull,
+} from "../../shared/presence/messages.ts";
+import { MESSAGE_BYTES } from "../../shared/presence/pages.ts";
+import {
+  clockOf,
+  countOnline,
+  memberCount,
+  online,
+  onlineRooms,
+} from "../../shared/presence/state.ts";
+import type { Changes } from "../../shared/presence/state.ts";
+import type { Entry, WriterState } from "../../shared/presence/types.ts";
+import { HELLO } from "../../shared/subject.ts";
+import type { ClusterView, LeaveCause, MemberChange, MemberCount } from "../cluster_view.ts";
+import { answerPull } from "./answers.ts";
+import { RoomEmitter } from "./emitter.ts";
+import { Listeners, memberChange } from "./listeners.ts";
+import { Membership } from "./membership.ts";
+import { showWriters } from "./metrics.ts";
+import type { BrainPresenceMetrics } from "./metrics.ts";
+import { PacedSender } from "./paced_sender.ts";
+import { Pulls } from "./pulls.ts";
+import { Pulse } from "./pulse.ts";
+import { createRefusals } from "./refusals.ts";
+import { Replicas } from "./replicas.ts";
+import { byRoom } from "./room_changes.ts";
+import { Starting } from "./starting.ts";
+
+/** What the machine is made of. */
+export interface BrainPresenceMachineOptions {
+  readonly brain_id: string;
+  /** Unix ms of the start; differs from that of every other life of this id. */
+  readonly boot: number;
+  readonly port: PresencePort;
+  readonly config: Config["presence"];
+  readonly metrics: BrainPresenceMetrics;
+  readonly log: Logger;
+  /**
+   * How long a starting Brain waits at most for Shields and Brains to say that they are there.
+   * Absent: a heartbeat and a bit, in which each of them speaks even if it missed the question.
+   */
+  readonly settle_ms?: number;
+  /** `[limits] member_meta_bytes`. Absent: the most that can be set. */
+  readonly member_meta_bytes?: number;
+  /** Longest message to send, in bytes. Absent: 512 KiB. */
+  readonly message_bytes?: number;
+}
+
+/** Within how many heartbeats a fresh writer has been heard of. */
+const FRESH_HEARTBEATS = 2;
+const META_BYTES_MAX = 65_536;
+
+/** The machine. Synchronous; not to be used after `close`. */
+export class BrainPresence implements ClusterView {
+  readonly brain_id: string;
+  readonly #options: BrainPresenceMachineOptions;
+  readonly #sender: PacedSender;
+  readonly #answer: (message: Pull) => void;
+  readonly #replicas: Replicas;
+  readonly #pulls: Pulls;
+  readonly #membership: Membership;
+  readonly #emitter: RoomEmitter;
+  readonly #members: Listeners<MemberChange>;
+  readonly #ownership: Listeners<void>;
+  readonly #served: Listeners<void>;
+  readonly #pulse: Pulse;
+  readonly #starting: Starting;
+  #cancelCheck: (() => void) | undefined;
+
+  constructor(options: BrainPresenceMachineOptions) {
+    const { brain_id, boot, port, config, metrics, log, message_bytes = MESSAGE_BYTES } = options;
+    this.brain_id = brain_id;
+    this.#options = options;
+    this.#members = new Listeners(log);
+    this.#ownership = new Listeners(log);
+    this.#served = new Listeners(log);
+    this.#pulse = new Pulse({
+      ...{ port, heartbeat_ms: config.heartbeat_ms },
+      onTick: (now_ms) => this.#tick(now_ms),
+      onAway: (gap_ms, now_ms) => this.#wasAway(gap_ms, now_ms),
+    });
+    const { settle_ms = config.heartbeat_ms + config.announce_ms } = options;
+    this.#starting = new Starting({
+      ...{ port, settle_ms },
+      patience_ms: settle_ms + config.down_ms,
+      ask: () => this.#hello(),
+      // A Brain that serves has named every Shield.
+      knowsAll: () => this.brains.length > 0 || this.#replicas.count().up === 0,
+      isReading: () => this.#pulls.pending > 0,
+      serve: () => this.#serve(),
+    });
+    const refuse = createRefusals({ metrics, log, now: port.now });
+    const sender = this.#sender = new PacedSender(port);
+    this.#replicas = new Replicas({
+      config,
+      member_meta_bytes: options.member_meta_bytes ?? META_BYTES_MAX,
+      boot,
+      metrics,
+      refuse,
+      onChanges: (changes, cause) => this.#changed(changes, cause),
+      onBehind: (writer) => this.#pulls.want(writer),
+      onGone: (writer) => this.#pulls.drop(writer),
+    });
+    this.#membership = new Membership({
+      ...{ brain_id, boot, port, config, metrics, log, refuse },
+      statuses: () => this.#replicas.statuses(),
+      onTerm: (term) => this.#termChanged(term),
+    });
+    this.#pulls = new Pulls({
+      ...{ brain_id, port, metrics, refuse },
+      heartbeat_ms: config.heartbeat_ms,
+      members_per_brain: config.members_per_brain,
+      clockOf: (writer) => clockOf(this.#replicas.state, writer) ?? 0,
+      brainWithMore: (writer, clock) => this.#membership.withMore(writer, clock),
+      onAnswer: (full, delta, authority) =>
+        this.#replicas.pulled(full, delta, authority, port.now()),
+      onEnd: () => this.#starting.check(),
+    });
+    this.#emitter = new RoomEmitter({
+      ...{ brain_id, boot, port, metrics, refuse, sender, message_bytes },
+      announce_ms: config.announce_ms,
+      state: () => this.#replicas.state,
+      owns: (tenant_id, room_id) => this.#membership.owns(tenant_id, room_id),
+    });
+    this.#answer = (message) =>
+      answerPull(message, {
+        ...{ sender, message_bytes, metrics, refuse },
+        state: this.#replicas.state,
+      });
+  }
+
+  /** Asks who is there, reads what they have, then serves. */
+  start(): void {
+    this.#emitter.reset(this.#membership.term);
+    this.#membership.beat();
+    this.#starting.begin();
+    this.#pulse.start();
+  }
+
+  /** Whether every writer that was heard of at the start has been read, and it does not drain. */
+  get serving(): boolean {
+    return this.#membership.state === "serving";
+  }
+
+  /** Whether it starts, serves or drains. */
+  get state(): BrainState {
+    return this.#membership.state;
+  }
+
+  /** Brains that serve. */
+  get brains(): readonly string[] {
+    return this.#membership.live();
+  }
+
+  /** Shields by state. */
+  get writers(): Readonly<Record<WriterState, number>> {
+    return this.#replicas.count();
+  }
+
+  /** Calls back once, when it serves; at once when it does. */
+  onServing(listener: () => void): void {
+    if (this.serving) listener();
+    else this.#served.add(listener);
+  }
+
+  /** A message from any subject that the Brain listens to. */
+  receive(subject: string, message: ClusterMessage): void {
+    const now_ms = this.#options.port.now();
+    this.#pulse.notice(now_ms);
+    const token = subject.slice(subject.lastIndexOf(".") + 1);
+    switch (message.kind) {
+      case "announcement":
+        return this.#replicas.announced(token, message, now_ms);
+      case "beat":
+        if (this.#membership.heard(token, message)) {
+          this.#replicas.reported(message, now_ms);
+          this.#checkSoon();
+        }
+        return;
+      case "hello":
+        if (message.from !== this.brain_id) this.#membership.beatSoon();
+        return;
+      case "pulled":
+        return this.#pulls.answered(message);
+      case "pull":
+        return this.#answer(message);
+      // A Brain that has not read everybody would make members vanish.
+      case "room_pull":
+        return this.state === "starting" ? undefined : this.#emitter.pull(message);
+      case "room_check":
+        return this.state === "starting" ? undefined : this.#emitter.check(message);
+      case "room_update":
+      case "room_snapshot":
+      case "room_differs":
+        // For Shields.
+    }
+  }
+
+  /** The Spine is not there: nothing that is not heard means anything. */
+  spineLost(): void {
+    this.#pulse.lost();
+  }
+
+  /** The Spine is back: messages may have been lost in both directions. */
+  spineBack(): void {
+    if (!this.#pulse.back()) return;
+    this.#pulls.restart();
+    this.#membership.beat();
+    this.#hello();
+  }
+
+  /** Says that it goes: others take over. Keeps answering until `close`. */
+  drain(): void {
+    if (this.state !== "draining") this.#membership.become("draining");
+  }
+
+  /** Stops all timers. */
+  close(): void {
+    this.#pulse.close();
+    this.#starting.close();
+    this.#cancelCheck?.();
+    this.#membership.close();
+    this.#emitter.close();
+    this.#pulls.close();
+    this.#sender.close();
+  }
+
+  ownerOf(tenant_id: string, room_id: string): string {
+    return this.#membership.ownerOf(tenant_id, room_id) ?? this.brain_id;
+  }
+
+  suspect(brain_id: string): void {
+    this.#membership.suspect(brain_id);
+  }
+
+  *members(tenant_id: string, room_id: string): Generator<Entry> {
+    for (const { entry } of online(this.#replicas.state, tenant_id, room_id)) yield entry;
+  }
+
+  count(tenant_id: string, room_id: string): MemberCount {
+    return countOnline(this.#replicas.state, tenant_id, room_id);
+  }
+
+  occupied(): Iterable<{ readonly tenant_id: string; readonly room_id: string }> {
+    return onlineRooms(this.#replicas.state);
+  }
+
+  isFresh(): boolean {
+    const { port, config } = this.#options;
+    return this.serving && this.#pulse.connected && this.#pulls.pending === 0 &&
+      this.#replicas.isFresh(FRESH_HEARTBEATS * config.heartbeat_ms, port.now());
+  }
+
+  onMembers(listener: (change: MemberChange) => void): () => void {
+    return this.#members.add(listener);
+  }
+
+  onOwnership(listener: () => void): () => void {
+    return this.#ownership.add(listener);
+  }
+
+  #tick(now_ms: number): void {
+    this.#membership.beat();
+    this.#membership.sweep(now_ms);
+    this.#replicas.sweep(now_ms);
+    this.#pullMissing(now_ms);
+    this.#emitter.sweep(now_ms);
+    this.#show();
+  }
+
+  #wasAway(gap_ms: number, now_ms: number): void {
+    this.#options.log.warn("this Brain was away: it begins a new term", { gap_ms });
+    this.#replicas.forgive(gap_ms);
+    this.#membership.forgive(gap_ms, now_ms);
+    this.#emitter.reset(this.#membership.renew());
+  }
+
+  #hello(): void {
+    this.#options.port.send(HELLO, { kind: "hello", from: this.brain_id });
+  }
+
+  #serve(): void {
+    if (this.state !== "starting") return;
+    this.#membership.become("serving");
+    this.#served.tell();
+    this.#served.clear();
+  }
+
+  /** Another Brain may have merged a moment before us: only what stays missing is pulled. */
+  #checkSoon(): void {
+    const { port, config } = this.#options;
+    this.#cancelCheck ??= port.after(config.announce_ms, () => {
+      this.#cancelCheck = undefined;
+      this.#pullMissing(port.now());
+    });
+  }
+
+  #pullMissing(now_ms: number): void {
+    if (!this.#pulse.connected) return;
+    for (const writer of this.#replicas.behind(now_ms)) this.#pulls.want(writer);
+  }
+
+  #termChanged(term: number): void {
+    this.#emitter.ownership(term);
+    this.#ownership.tell();
+  }
+
+  #changed(changes: Changes, cause: LeaveCause): void {
+    for (const room of byRoom(changes)) {
+      this.#emitter.changed(room);
+      if (this.#members.size > 0) this.#members.tell(memberChange(room, cause));
+    }
+  }
+
+  #show(): void {
+    const { metrics } = this.#options;
+    showWriters(metrics, this.#replicas.count());
+    metrics.members.set(memberCount(this.#replicas.state));
+    metrics.rooms_emitted.set(this.#emitter.size);
+    metrics.pulls_pending.set(this.#pulls.pending);
+  }
+}
+
+/** A machine that has not started. */
+export function createBrainPresence(options: BrainPresenceMachineOptions): BrainPresence {
+  return new BrainPresence(options);
+}

@@ -1,0 +1,235 @@
+/** What Brains make of Shields: scenario group I of presence, as far as it is theirs, in virtual time. */
+import assert from "node:assert/strict";
+import type { Entry } from "../../shared/presence/types.ts";
+import { HELLO } from "../../shared/subject.ts";
+import type { MemberChange } from "../cluster_view.ts";
+import { TestCluster } from "./test_cluster.ts";
+import type { TestBrain } from "./test_cluster.ts";
+import { member } from "./test_shield.ts";
+
+const IDS = ({ connection_id }: Entry) => connection_id;
+
+function listed({ presence }: TestBrain, room_id = "lobby"): string[] {
+  return [...presence.members("acme", room_id)].map(IDS).sort();
+}
+
+/** What a Brain's rooms hear, in short: `+a`, `-b given-up`. */
+function heard({ presence }: TestBrain): string[] {
+  const lines: string[] = [];
+  presence.onMembers(({ joins, leaves, cause }: MemberChange) => {
+    for (const { connection_id } of leaves) lines.push(`-${connection_id} ${cause}`);
+    for (const { connection_id } of joins) lines.push(`+${connection_id}`);
+  });
+  return lines;
+}
+
+function one(cluster: TestCluster, id = "b1"): TestBrain {
+  const [brain] = cluster.brains(id);
+  return brain!;
+}
+
+Deno.test("I1: a Brain beats every heartbeat, also when nothing changes", () => {
+  const cluster = new TestCluster();
+  one(cluster);
+  const before = cluster.of("beat", "b1").length;
+  cluster.run(10 * cluster.config.heartbeat_ms);
+  assert.equal(cluster.of("beat", "b1").length - before, 10);
+});
+
+Deno.test("I2: a late Shield is asked once, by each Brain, and answers with everything", () => {
+  const cluster = new TestCluster();
+  const brain = one(cluster);
+  const lines = heard(brain);
+  const shield = cluster.shield("s1");
+  cluster.loses = (message) => message.kind === "announcement";
+  shield.join(member("c1")).announce();
+  cluster.run(100);
+  assert.deepEqual(listed(brain), []);
+  cluster.loses = () => false;
+  cluster.run(2 * cluster.config.heartbeat_ms);
+  assert.deepEqual(cluster.of("pull", "b1").map(({ clock }) => clock), [0]);
+  assert.deepEqual(listed(brain), ["c1"]);
+  assert.deepEqual(lines, ["+c1"]);
+});
+
+Deno.test("I3: what another Brain has is asked of it when the Shield does not answer", () => {
+  const cluster = new TestCluster();
+  const [deaf, other] = cluster.brains("b1", "b2") as [TestBrain, TestBrain];
+  const shield = cluster.shield("s1");
+  shield.answers = false;
+  cluster.run(100);
+  cluster.loses = (message, _, to) => message.kind === "announcement" && to === "b1";
+  shield.join(member("c1"), member("c2"), member("c3")).announce();
+  cluster.run(10);
+  cluster.loses = () => false;
+  cluster.until(() => listed(deaf).length === 3, "b1 has it from b2");
+  assert.deepEqual(listed(other), listed(deaf));
+  const to = cluster.sent.filter(({ message }) => message.kind === "pull");
+  assert.deepEqual(to.map(({ subject }) => subject), [
+    "sys.presence.to.s1",
+    "sys.presence.to.b2",
+  ]);
+});
+
+Deno.test("I5: a join, an update and a leave of a Shield reach a Brain once each", () => {
+  const cluster = new TestCluster();
+  const brain = one(cluster);
+  const lines = heard(brain);
+  const shield = cluster.shield("s1");
+  shield.join(member("c1")).announce();
+  cluster.run(10);
+  shield.join(member("c1", "lobby", '{"away":true}')).announce();
+  cluster.run(10);
+  shield.leave("c1").announce();
+  cluster.run(3 * cluster.config.heartbeat_ms);
+  assert.deepEqual(lines, ["+c1", "-c1 reported", "+c1", "-c1 reported"]);
+});
+
+Deno.test("I7: members of a Shield that is killed leave, come not back, and are purged", async () => {
+  const cluster = new TestCluster({ down_ms: 6_000, forget_ms: 20_000 });
+  const brain = one(cluster);
+  const lines = heard(brain);
+  const shield = cluster.shield("s1");
+  const other = cluster.shield("s2");
+  shield.join(member("c1")).announce();
+  other.join(member("c2")).announce();
+  cluster.run(100);
+  cluster.kill(shield);
+  cluster.until(() => lines.length === 3, "c1 leaves");
+  assert.deepEqual(lines, ["+c1", "+c2", "-c1 given-up"]);
+  assert.equal(await brain.metric("brain_presence_members"), 2);
+  assert.equal(await brain.metric("brain_presence_writers", { state: "down" }), 1);
+  cluster.run(20_000);
+  assert.equal(await brain.metric("brain_presence_members"), 1);
+  assert.equal(await brain.metric("brain_presence_writers", { state: "forgotten" }), 1);
+  assert.deepEqual(lines.slice(3), []);
+});
+
+Deno.test("I8: a Shield that stands still is down, and up again with the same members", () => {
+  const cluster = new TestCluster({ down_ms: 6_000 });
+  const brain = one(cluster);
+  const shield = cluster.shield("s1");
+  cluster.shield("s2").join(member("c2")).announce();
+  shield.join(member("c1")).announce();
+  cluster.run(100);
+  const lines = heard(brain);
+  cluster.freeze(shield);
+  cluster.run(10_000);
+  assert.deepEqual(listed(brain), ["c2"]);
+  cluster.thaw(shield);
+  cluster.run(1_000);
+  assert.deepEqual(lines, ["-c1 given-up", "+c1"]);
+  assert.deepEqual(listed(brain), ["c1", "c2"]);
+});
+
+Deno.test("I9: a Shield that restarts at once retires its former life, whose members go first", () => {
+  const cluster = new TestCluster();
+  const brain = one(cluster);
+  const former = cluster.shield("s1");
+  former.join(member("c1")).announce();
+  cluster.run(100);
+  const lines = heard(brain);
+  cluster.kill(former);
+  const later = cluster.shield("s1", former.writer.incarnation + 1);
+  later.join(member("c1-back")).announce();
+  cluster.run(100);
+  assert.deepEqual(lines, ["-c1 given-up", "+c1-back"]);
+  const announcement = cluster.of("announcement", "s1")[1]!;
+  brain.receive("sys.presence.announce.s1", announcement);
+  assert.deepEqual(listed(brain), ["c1-back"], "the former life does not come back");
+});
+
+Deno.test("I12: a Shield that says goodbye is gone at once", () => {
+  const cluster = new TestCluster();
+  const brains = cluster.brains("b1", "b2");
+  const shield = cluster.shield("s1");
+  shield.join(member("c1")).announce();
+  cluster.run(100);
+  const lines = brains.map(heard);
+  shield.announce(true);
+  cluster.kill(shield);
+  cluster.run(10);
+  assert.deepEqual(lines, [["-c1 reported"], ["-c1 reported"]]);
+  cluster.run(cluster.config.heartbeat_ms);
+  const [beat] = cluster.of("beat", "b1").slice(-1);
+  assert.deepEqual(beat!.writers, [{ writer: shield.writer, clock: 0, state: "forgotten" }]);
+});
+
+Deno.test("I12: a goodbye that was lost is learnt from another Brain", () => {
+  const cluster = new TestCluster();
+  const [deaf] = cluster.brains("b1", "b2") as [TestBrain, TestBrain];
+  const shield = cluster.shield("s1");
+  shield.join(member("c1")).announce();
+  cluster.run(100);
+  cluster.loses = (message, _, to) => message.kind === "announcement" && to === "b1";
+  shield.announce(true);
+  cluster.kill(shield);
+  cluster.run(4 * cluster.config.heartbeat_ms);
+  assert.deepEqual(listed(deaf), []);
+});
+
+Deno.test("I13: a Brain that starts after a Shield died never asks for it", () => {
+  const cluster = new TestCluster({ down_ms: 6_000, forget_ms: 30_000 });
+  const first = one(cluster);
+  const shield = cluster.shield("s1");
+  shield.join(member("c1")).announce();
+  cluster.run(100);
+  cluster.kill(shield);
+  cluster.run(10_000);
+  assert.deepEqual(listed(first), []);
+  const late = cluster.brain("b2");
+  cluster.run(60_000);
+  assert.ok(late.presence.serving);
+  assert.deepEqual(cluster.of("pull", "b2"), []);
+  const [beat] = cluster.of("beat", "b2").slice(-1);
+  assert.deepEqual(beat!.writers.map(({ state }) => state), ["forgotten"], "learnt from b1");
+});
+
+Deno.test("a Brain that starts pulls every Shield before it serves", () => {
+  const cluster = new TestCluster();
+  const shield = cluster.shield("s1");
+  shield.page_bytes = 1_024;
+  shield.join(...Array.from({ length: 100 }, (_, index) => member(`c${index}`))).announce();
+  cluster.run(10);
+  const brain = cluster.brain("b1");
+  let at_serving = -1;
+  brain.presence.onServing(() => at_serving = listed(brain).length);
+  cluster.until(() => at_serving >= 0, "it serves");
+  assert.equal(at_serving, 100);
+  assert.ok(cluster.of("pulled", "s1")[0]!.pages > 5);
+});
+
+Deno.test("a Brain that nobody answers serves after a short while", () => {
+  const cluster = new TestCluster();
+  const brain = cluster.brain("b1");
+  cluster.run(cluster.config.heartbeat_ms / 2);
+  assert.ok(brain.presence.serving);
+  assert.equal(cluster.sent.filter(({ subject }) => subject === HELLO).length, 1);
+});
+
+Deno.test("a Brain that only Shields answer waits a heartbeat: one of them may not have heard", () => {
+  const cluster = new TestCluster();
+  cluster.shield("s1");
+  const brain = cluster.brain("b1");
+  cluster.run(cluster.config.heartbeat_ms);
+  assert.ok(!brain.presence.serving);
+  assert.equal(cluster.sent.filter(({ subject }) => subject === HELLO).length, 3);
+  cluster.run(2 * cluster.config.announce_ms);
+  assert.ok(brain.presence.serving);
+});
+
+Deno.test("Shields that cannot be read do not keep a Brain from serving for ever", () => {
+  const cluster = new TestCluster();
+  for (let index = 0; index < 10; index++) {
+    const shield = cluster.shield(`s${index}`);
+    shield.answers = false;
+    shield.join(member(`c${index}`)).announce();
+    cluster.run(cluster.config.heartbeat_ms / 10);
+  }
+  cluster.loses = (message) => message.kind === "hello";
+  const brain = cluster.brain("b1");
+  cluster.run(20_000);
+  assert.ok(!brain.presence.serving);
+  cluster.run(cluster.config.down_ms);
+  assert.ok(brain.presence.serving);
+});

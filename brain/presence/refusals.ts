@@ -1,0 +1,33 @@
+/**
+ * Counts what is not taken and logs it, each reason at most once in a while: whoever sends nonsense
+ * must not fill the log. Decides nothing.
+ */
+import type { LogFields, Logger } from "../../shared/log.ts";
+import type { BrainPresenceMetrics, RefusalReason } from "./metrics.ts";
+
+/** Between two lines of one reason. */
+export const LOG_INTERVAL_MS = 10_000;
+
+/** Counts and logs; true to `false`, so that a check can end with it. */
+export type Refuse = (reason: RefusalReason, fields: LogFields) => false;
+
+/** `now`: Unix ms. */
+export function createRefusals(
+  options: { metrics: BrainPresenceMetrics; log: Logger; now: () => number },
+): Refuse {
+  const { metrics, log, now } = options;
+  const told = new Map<RefusalReason, { at_ms: number; silent: number }>();
+  return (reason, fields) => {
+    metrics.refused.inc({ reason });
+    const last = told.get(reason);
+    const now_ms = now();
+    if (last !== undefined && Math.abs(now_ms - last.at_ms) < LOG_INTERVAL_MS) {
+      last.silent += 1;
+      return false;
+    }
+    const since = last === undefined || last.silent === 0 ? {} : { more_since: last.silent };
+    told.set(reason, { at_ms: now_ms, silent: 0 });
+    log.warn("presence message refused", { reason, ...fields, ...since });
+    return false;
+  };
+}

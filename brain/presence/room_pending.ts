@@ -1,0 +1,61 @@
+/** What waits to be published of one room: who comes and goes in between is not told. Pure data. */
+import { writerKey } from "../../shared/presence/types.ts";
+import type { WrittenEntry } from "../../shared/presence/types.ts";
+import type { RoomDelta } from "./room_changes.ts";
+
+/** By birth mark. */
+export interface Pending {
+  readonly joins: Map<string, WrittenEntry>;
+  readonly leaves: Map<string, WrittenEntry>;
+}
+
+/** One thing to tell: a join, a leave, or both when a connection's entry is replaced. */
+export interface Step {
+  readonly leave: WrittenEntry | undefined;
+  readonly join: WrittenEntry | undefined;
+}
+
+/** Nothing yet. */
+export function createPending(): Pending {
+  return { joins: new Map(), leaves: new Map() };
+}
+
+function tagKey({ writer, entry }: WrittenEntry): string {
+  return `${writerKey(writer)}/${entry.counter}`;
+}
+
+/** Adds what happened after what is there. A join and leave of one birth mark cancel out. */
+export function addPending({ joins, leaves }: Pending, change: RoomDelta): void {
+  for (const gone of change.leaves) {
+    const key = tagKey(gone);
+    if (!joins.delete(key)) leaves.set(key, gone);
+  }
+  for (const come of change.joins) {
+    const key = tagKey(come);
+    // Its Shield was down and is up again: nobody has been told that it left.
+    if (!leaves.delete(key)) joins.set(key, come);
+  }
+}
+
+/**
+ * Puts the leave and the join of one connection together, so that no cut between two messages makes
+ * it look away in between.
+ */
+export function pairs(
+  joins: readonly WrittenEntry[],
+  leaves: readonly WrittenEntry[],
+): readonly Step[] {
+  if (leaves.length === 0) return joins.map((join) => ({ leave: undefined, join }));
+  const gone = new Map(leaves.map((leave) => [leave.entry.connection_id, leave]));
+  const paired = new Set<WrittenEntry>();
+  const steps = joins.map((join): Step => {
+    const leave = gone.get(join.entry.connection_id);
+    if (leave === undefined || paired.has(leave)) return { leave: undefined, join };
+    paired.add(leave);
+    return { leave, join };
+  });
+  for (const leave of leaves) {
+    if (!paired.has(leave)) steps.push({ leave, join: undefined });
+  }
+  return steps;
+}

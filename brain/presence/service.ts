@@ -1,0 +1,213 @@
+/**
+ * Presence of a Brain on a Spine: subscribes, encodes, decodes, keeps the timers. What is done with
+ * the messages is `presence.ts`; who is in a room is asked through `ClusterView`.
+ */
+import { DecodeError } from "@arqon/proto";
+import { brainIdOf } from "../../shared/cluster.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/log.ts";
+import type { Registry } from "../../shared/metrics.ts";
+import type { HealthCheck } from "../../shared/ops.ts";
+import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
+import { MESSAGE_BYTES } from "../../shared/presence/pages.ts";
+import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
+import type { Spine, SpineMessage, Subscription } from "../../shared/spine/spine.ts";
+import { everyProcess, HELLO, processSubject } from "../../shared/subject.ts";
+import type { Subject } from "../../shared/subject.ts";
+import type { ClusterView } from "../cluster_view.ts";
+import { createBrainPresenceMetrics } from "./metrics.ts";
+import type { BrainPresenceMetrics } from "./metrics.ts";
+import { createBrainPresence } from "./presence.ts";
+import type { BrainPresence } from "./presence.ts";
+import { createRefusals } from "./refusals.ts";
+
+/** What the service needs of its process. */
+export interface BrainPresenceOptions {
+  readonly config: Pick<Config, "server" | "presence" | "limits">;
+  readonly spine: Spine;
+  readonly log: Logger;
+  readonly registry: Registry;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** Absent: from `[server] node_id`, else random. Never the node id itself: that is a Shield's. */
+  readonly brain_id?: string;
+}
+
+/** Presence of a running Brain. */
+export interface BrainPresenceService extends ClusterView {
+  /** Ok when every Shield that was heard of has been read, and the Brain does not drain. */
+  health(): HealthCheck;
+  /**
+   * Tells everybody that this Brain goes, so that others take over its rooms, and stops listening.
+   * The view keeps answering with what it knew. Leaves the Spine open. Idempotent.
+   */
+  drain(): Promise<void>;
+}
+
+/** In one process nothing is lost or late: who does not answer at once is not there. */
+const EMBEDDED_SETTLE_MS = 60;
+/** Between two log lines about messages that the Spine does not take. */
+const LOG_INTERVAL_MS = 10_000;
+
+function sender(options: BrainPresenceOptions, metrics: BrainPresenceMetrics) {
+  const { spine, log, now } = options;
+  let logged_ms = -Infinity;
+  return (subject: Subject, message: ClusterMessage): void => {
+    try {
+      spine.publish(subject, encodeMessage(message));
+    } catch (error) {
+      metrics.send_failures.inc();
+      // Presence repairs itself; that the Spine is away, it says itself.
+      if (now() - logged_ms < LOG_INTERVAL_MS) return;
+      logged_ms = now();
+      log.warn("presence message not sent", { subject, kind: message.kind, error });
+    }
+  };
+}
+
+/** The port of a machine, and an end to its timers and subscriptions. */
+function openPort(
+  options: BrainPresenceOptions,
+  send: PresencePort["send"],
+  handle: (message: SpineMessage) => void,
+): { port: PresencePort; close: () => void } {
+  const { spine, now, random } = options;
+  const timers = new Set<ReturnType<typeof setTimeout>>();
+  const subscriptions = new Set<Subscription>();
+  const port: PresencePort = {
+    now,
+    random,
+    send,
+    after: (delay_ms, run) => {
+      const timer = setTimeout(() => {
+        timers.delete(timer);
+        run();
+      }, delay_ms);
+      timers.add(timer);
+      return () => {
+        timers.delete(timer);
+        clearTimeout(timer);
+      };
+    },
+    listen: (subject) => {
+      const subscription = spine.subscribe(subject, handle);
+      subscriptions.add(subscription);
+      return () => {
+        subscriptions.delete(subscription);
+        subscription.unsubscribe();
+      };
+    },
+  };
+  const close = () => {
+    for (const timer of timers) clearTimeout(timer);
+    for (const subscription of subscriptions) subscription.unsubscribe();
+  };
+  return { port, close };
+}
+
+function followSpine(spine: Spine, presence: BrainPresence): () => void {
+  return spine.onEvent((event) => {
+    if (event.type !== "state") return;
+    if (event.status.state === "connected") presence.spineBack();
+    else presence.spineLost();
+  });
+}
+
+function machine(options: BrainPresenceOptions) {
+  const { config, spine, log, registry, now, random } = options;
+  const metrics = createBrainPresenceMetrics(registry);
+  const refuse = createRefusals({ metrics, log, now });
+  const generated = `brain-${Math.floor(random() * 2 ** 32).toString(16).padStart(8, "0")}`;
+  const { node_id } = config.server;
+  const brain_id = options.brain_id ?? (node_id === undefined ? generated : brainIdOf(node_id));
+  const handle = ({ subject, payload }: SpineMessage): void => {
+    let message: ClusterMessage;
+    try {
+      message = decodeMessage(payload);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      refuse("undecodable", { subject, error });
+      return;
+    }
+    presence.receive(subject, message);
+  };
+  const { port, close } = openPort(options, sender(options, metrics), handle);
+  const presence = createBrainPresence({
+    ...{ brain_id, port, metrics, log },
+    boot: now(),
+    config: config.presence,
+    member_meta_bytes: config.limits.member_meta_bytes,
+    message_bytes: Math.min(MESSAGE_BYTES, spine.payload_bytes_max),
+    ...(spine.status.engine === "embedded" ? { settle_ms: EMBEDDED_SETTLE_MS } : {}),
+  });
+  return { presence, handle, close };
+}
+
+function viewOf(presence: BrainPresence): ClusterView {
+  return {
+    brain_id: presence.brain_id,
+    ownerOf: (tenant_id, room_id) => presence.ownerOf(tenant_id, room_id),
+    suspect: (brain_id) => presence.suspect(brain_id),
+    members: (tenant_id, room_id) => presence.members(tenant_id, room_id),
+    count: (tenant_id, room_id) => presence.count(tenant_id, room_id),
+    occupied: () => presence.occupied(),
+    isFresh: () => presence.isFresh(),
+    onMembers: (listener) => presence.onMembers(listener),
+    onOwnership: (listener) => presence.onOwnership(listener),
+  };
+}
+
+function describe(presence: BrainPresence): string {
+  const { up, down } = presence.writers;
+  const brains = presence.brains.length;
+  return `${presence.state}; Brains that serve: ${brains}; Shields up: ${up}, down: ${down}`;
+}
+
+/**
+ * Resolves when this Brain serves: it is subscribed, and has read every Shield that it heard of, or
+ * has tried to. Rejects with `spine-unavailable` when it cannot subscribe.
+ */
+export async function startBrainPresence(
+  options: BrainPresenceOptions,
+): Promise<BrainPresenceService> {
+  const { spine, log, now } = options;
+  const { presence, handle, close } = machine(options);
+  const patterns = [
+    everyProcess("announce"),
+    everyProcess("beat"),
+    processSubject("direct", presence.brain_id),
+    HELLO,
+  ];
+  const subscriptions = patterns.map((pattern) => spine.subscribe(pattern, handle));
+  const unfollow = followSpine(spine, presence);
+  const stop = () => {
+    unfollow();
+    for (const subscription of subscriptions) subscription.unsubscribe();
+    presence.close();
+    close();
+  };
+  try {
+    await spine.flush();
+  } catch (error) {
+    stop();
+    throw error;
+  }
+  const serving = new Promise<void>((resolve) => presence.onServing(resolve));
+  presence.start();
+  await serving;
+  let since_ms = now();
+  let drained: Promise<void> | undefined;
+  const drain = async (): Promise<void> => {
+    since_ms = now();
+    presence.drain();
+    await spine.flush().catch((error) => log.warn("presence drained without the Spine", { error }));
+    stop();
+  };
+  log.info("presence serves", { brain: presence.brain_id, state: describe(presence) });
+  const health = (): HealthCheck => {
+    return { ok: presence.serving, since_ms, detail: describe(presence) };
+  };
+  return { ...viewOf(presence), health, drain: () => drained ??= drain() };
+}

@@ -1,0 +1,243 @@
+/** A Brain's presence on a real Spine: the embedded one, and three Brains on a real NATS server. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { configFrom } from "../../shared/config/load.ts";
+import { createLogger } from "../../shared/log.ts";
+import { openEmbedded } from "../../shared/spine/embedded.ts";
+import { openSpine } from "../../shared/spine/open.ts";
+import type { Spine } from "../../shared/spine/spine.ts";
+import { HELLO, processSubject } from "../../shared/subject.ts";
+import { startNats } from "../../tests/nats_server.ts";
+import type { NatsServer } from "../../tests/nats_server.ts";
+import { TestFollower } from "./test_follower.ts";
+import { member, TestShield } from "./test_shield.ts";
+import { listed, QUICK, SpineNetwork, startPresence, until } from "./test_spine_network.ts";
+import type { RunningBrain } from "./test_spine_network.ts";
+
+const now = Date.now;
+const write = () => {};
+const log = createLogger({ level: "error", format: "logfmt", component: "spine", now, write });
+
+async function withEmbedded(body: (spine: Spine, network: SpineNetwork) => Promise<void>) {
+  const spine = openEmbedded({ log, now });
+  using network = new SpineNetwork(spine);
+  try {
+    await body(spine, network);
+  } finally {
+    await spine.drain();
+  }
+}
+
+function openNats(server: NatsServer): Promise<Spine> {
+  return openSpine(configFrom({ nats: { urls: [server.url] } }), { log, now });
+}
+
+function shieldOf(network: SpineNetwork, node_id: string): Promise<TestShield> {
+  return network.join(new TestShield(network, { node_id, incarnation: Date.now() }));
+}
+
+function ids(count: number, prefix = "c"): string[] {
+  return Array.from({ length: count }, (_, index) => `${prefix}${index}`).sort();
+}
+
+Deno.test("on the embedded Spine a Brain alone knows and tells who is in a room", async () => {
+  await withEmbedded(async (spine, network) => {
+    const brain = await startPresence(spine);
+    const { service } = brain;
+    assert.match(service.brain_id, /^brain-[0-9a-f]{8}$/);
+    const shield = await shieldOf(network, "s1");
+    const follower = await network.join(new TestFollower(network, "f1"));
+    shield.join(...ids(3).map((id) => member(id))).announce();
+    await until(() => follower.members.size === 3, "the watcher sees them");
+    assert.deepEqual(listed(brain), ids(3));
+    assert.deepEqual(service.count("acme", "lobby"), { connections: 3, users: 3 });
+    assert.deepEqual([...service.occupied()], [{ tenant_id: "acme", room_id: "lobby" }]);
+    assert.equal(service.ownerOf("acme", "lobby"), service.brain_id);
+    assert.ok(service.isFresh());
+    const health = service.health();
+    assert.equal(health.ok, true);
+    assert.equal(health.detail, "serving; Brains that serve: 1; Shields up: 1, down: 0");
+    shield.announce(true);
+    await until(() => follower.members.size === 0, "they leave");
+    await service.drain();
+    await service.drain();
+    assert.equal(service.health().ok, false);
+  });
+});
+
+Deno.test("a Brain that starts serves what Shields already had", async () => {
+  await withEmbedded(async (spine, network) => {
+    const shield = await shieldOf(network, "s1");
+    shield.join(...ids(20).map((id) => member(id))).announce();
+    const brain = await startPresence(spine);
+    assert.deepEqual(listed(brain), ids(20));
+    await brain.service.drain();
+  });
+});
+
+Deno.test("bytes that are no message, and messages that are nobody's, change nothing", async () => {
+  await withEmbedded(async (spine, network) => {
+    const brain = await startPresence(spine, { server: { node_id: "n1" } });
+    assert.equal(brain.service.brain_id, "brain:n1");
+    const shield = await shieldOf(network, "s1");
+    for (const subject of [HELLO, processSubject("direct", "brain:n1")]) {
+      spine.publish(subject, Uint8Array.of(0xff, 0xff, 0xff));
+    }
+    spine.publish(processSubject("announce", "s1"), new TextEncoder().encode("{}"));
+    shield.join(member("c1")).announce();
+    await until(() => listed(brain).length === 1, "what is right is taken");
+    const text = await brain.registry.metrics();
+    assert.match(text, /^brain_presence_refused_total\{reason="undecodable"\} 3$/m);
+    await brain.service.drain();
+  });
+});
+
+Deno.test("every metric has its name, and lag is counted from a Shield's stamp", async () => {
+  await withEmbedded(async (spine, network) => {
+    const brain = await startPresence(spine);
+    const shield = await shieldOf(network, "s1");
+    shield.join(member("c1")).announce();
+    await until(() => listed(brain).length === 1, "it is merged");
+    await until(() => brain.service.isFresh(), "a heartbeat");
+    const text = await brain.registry.metrics();
+    assert.match(text, /^consistency_convergence_lag_count 1$/m);
+    assert.match(text, /^consistency_convergence_lag_max \d/m);
+    assert.match(text, /^brain_presence_deltas_total\{source="announced"\} 1$/m);
+    assert.match(text, /^brain_cluster_brains 1$/m);
+    assert.match(text, /^brain_presence_room_updates_total 1$/m);
+    await brain.service.drain();
+  });
+});
+
+Deno.test("what the Spine does not take is counted, and nothing breaks", async () => {
+  await withEmbedded(async (spine) => {
+    const brain = await startPresence(spine);
+    await spine.drain();
+    const failures = async () =>
+      (await brain.registry.getSingleMetric("brain_presence_send_failures_total")!.get())
+        .values[0]!.value;
+    brain.service.suspect("nobody");
+    await brain.service.drain();
+    assert.ok(await failures() > 0);
+  });
+});
+
+Deno.test("a Spine that is closed fails the start", async () => {
+  const spine = openEmbedded({ log, now });
+  await spine.drain();
+  const unavailable = (error: unknown) =>
+    error instanceof ArqonError && error.reason === "spine-unavailable";
+  await assert.rejects(startPresence(spine), unavailable);
+});
+
+interface Cluster extends AsyncDisposable {
+  readonly brains: RunningBrain[];
+  readonly network: SpineNetwork;
+  /** A Brain with a connection of its own. */
+  start(): Promise<RunningBrain>;
+  stop(brain: RunningBrain): Promise<void>;
+}
+
+async function natsCluster(server: NatsServer): Promise<Cluster> {
+  const spines = new Map<RunningBrain, Spine>();
+  const brains: RunningBrain[] = [];
+  const own = await openNats(server);
+  const network = new SpineNetwork(own);
+  const start = async () => {
+    const spine = await openNats(server);
+    const brain = await startPresence(spine);
+    spines.set(brain, spine);
+    brains.push(brain);
+    return brain;
+  };
+  const stop = async (brain: RunningBrain) => {
+    brains.splice(brains.indexOf(brain), 1);
+    await brain.service.drain();
+    await spines.get(brain)?.drain();
+  };
+  return {
+    ...{ brains, network, start, stop },
+    [Symbol.asyncDispose]: async () => {
+      for (const brain of [...brains]) await stop(brain);
+      network[Symbol.dispose]();
+      await own.drain();
+    },
+  };
+}
+
+function agree(brains: readonly RunningBrain[], room_ids: readonly string[]): boolean {
+  return room_ids.every((room_id) => {
+    const owners = new Set(brains.map(({ service }) => service.ownerOf("acme", room_id)));
+    return owners.size === 1 && brains.some(({ service }) => owners.has(service.brain_id));
+  });
+}
+
+Deno.test("on NATS three Brains agree, and hand rooms over while members come and go", async () => {
+  await using server = await startNats();
+  await using cluster = await natsCluster(server);
+  const { network, brains } = cluster;
+  const shields = await Promise.all(["s1", "s2"].map((node_id) => shieldOf(network, node_id)));
+  const room_ids = ids(8, "room-");
+  const followers = await Promise.all(
+    room_ids.map((room_id) => network.join(new TestFollower(network, `f-${room_id}`, room_id))),
+  );
+  let round = 0;
+  const change = () => {
+    round++;
+    for (const shield of shields) {
+      const id = (room_id: string, at: number) => `${shield.id}-${room_id}-${at}`;
+      shield.leave(...room_ids.map((room_id) => id(room_id, round - 2)));
+      shield.join(...room_ids.map((room_id) => member(id(room_id, round), room_id))).announce();
+    }
+  };
+  const settled = () =>
+    agree(brains, room_ids) && followers.every(({ list, room_id }) => {
+      const truth = shields.flatMap(({ entries }) => entries)
+        .filter((entry) => entry.room_id === room_id)
+        .map(({ connection_id }) => connection_id).sort().join();
+      return list.join() === truth &&
+        brains.every((brain) => listed(brain, room_id).join() === truth);
+    });
+  for (let count = 0; count < 3; count++) {
+    change();
+    await cluster.start();
+    change();
+    await until(settled, `${brains.length} Brains agree`);
+  }
+  change();
+  await cluster.stop(brains[0]!);
+  change();
+  await until(settled, "two agree");
+  await cluster.stop(brains[0]!);
+  change();
+  await until(settled, "one is left");
+  await cluster.start();
+  change();
+  await until(settled, "another one has come");
+  for (const { mistakes } of followers) assert.deepEqual(mistakes, []);
+});
+
+Deno.test("a NATS server that restarts costs no member", async () => {
+  await using server = await startNats();
+  // One connection, so that Shield and Brain are back at the same moment.
+  const spine = await openNats(server);
+  using network = new SpineNetwork(spine);
+  const brain = await startPresence(spine);
+  const shield = await shieldOf(network, "s1");
+  shield.join(...ids(5).map((id) => member(id))).announce();
+  await until(() => listed(brain).length === 5, "all are there");
+  const gone: string[] = [];
+  brain.service.onMembers(({ leaves }) => gone.push(...leaves.map((entry) => entry.connection_id)));
+  await server.kill();
+  await until(() => !brain.service.isFresh(), "the Brain notices");
+  const lost_ms = Date.now();
+  await until(() => Date.now() - lost_ms > QUICK.down_ms, "time in which a Shield goes down");
+  shield.join(member("late"));
+  await server.start();
+  await until(() => brain.service.isFresh() && listed(brain).length === 6, "it is in step again");
+  assert.deepEqual(gone, []);
+  const metric = await brain.registry.getSingleMetric("brain_cluster_term")!.get();
+  assert.ok(metric.values[0]!.value > 2, "a new term");
+  await brain.service.drain();
+  await spine.drain();
+});

@@ -1,0 +1,195 @@
+/** What rooms tell the world on an embedded Spine: their events, births and ends, kicks. */
+import assert from "node:assert/strict";
+import { readEnvelope } from "@arqon/proto";
+import type { SpineMessage } from "../../shared/spine/spine.ts";
+import { accepted, sendCommand, TRACE_ID } from "./command_probe.ts";
+import { entry, until, withRooms, withStand } from "./room_stand.ts";
+
+const set = (key: string, value: unknown, more = {}) => ({
+  name: "set",
+  data: { key, value },
+  ...more,
+});
+
+/** The JSON of an event's envelope. */
+function eventOf({ payload }: SpineMessage): { type: string; id: string; data: unknown } {
+  const { event, message_id } = readEnvelope(payload);
+  const data = JSON.parse(new TextDecoder().decode(event?.data));
+  return { type: event?.type ?? "", id: message_id, data };
+}
+
+Deno.test("every version is published to the room once, in order, as a stamped envelope", async () => {
+  await withRooms({ now: () => 1_700_000_000_000 }, async ({ spine, hear }) => {
+    const heard = await hear("out.t.acme.r.lobby");
+    const { epoch } = await accepted(spine, set("topic", "tea", { sender: "ann" }));
+    await accepted(spine, { name: "delete", data: { key: "topic" } });
+    await accepted(spine, { name: "get" });
+    await spine.flush();
+    const by = { epoch, at_ms: 1_700_000_000_000 };
+    assert.deepEqual(heard.map(eventOf), [
+      {
+        type: "ROOM_UPDATE",
+        id: `room:${epoch}:1`,
+        data: { version: 1, op: "set", key: "topic", value: "tea", by: "ann", ...by },
+      },
+      {
+        type: "ROOM_UPDATE",
+        id: `room:${epoch}:2`,
+        data: { version: 2, op: "delete", key: "topic", by: "u1", ...by },
+      },
+    ]);
+    const { tenant_id, room_id, trace_id, timestamp_ms, headers, event } = readEnvelope(
+      heard[0]?.payload ?? new Uint8Array(),
+    );
+    assert.deepEqual({ tenant_id, room_id, trace_id }, {
+      tenant_id: "acme",
+      room_id: "lobby",
+      trace_id: TRACE_ID,
+    });
+    assert.equal(timestamp_ms, 1_700_000_000_000);
+    assert.equal(event?.content_type, "application/json");
+    assert.match(headers["X-Twist-ID"] ?? "", /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-/);
+    assert.equal(headers["X-Timestamp"], "1700000000000");
+  });
+});
+
+Deno.test("the events of a lock name its fence, and a get tells the same", async () => {
+  await withRooms({}, async ({ spine, hear }) => {
+    const heard = await hear("out.t.acme.r.lobby");
+    const { fence, until_ms } = await accepted(spine, { name: "lock", origin: "c1" });
+    await accepted(spine, { name: "unlock", fence });
+    await spine.flush();
+    const data = heard.map((message) => eventOf(message).data);
+    const { events } = await accepted(spine, { name: "get", data: { events_after: 0 } });
+    assert.deepEqual(data, events);
+    const [locked, unlocked] = events;
+    assert.deepEqual({ ...locked, epoch: 0, at_ms: 0 }, {
+      ...{ version: 1, epoch: 0, op: "lock", holder: "u1", connection_id: "c1", until_ms },
+      ...{ by: "u1", at_ms: 0, fence },
+    });
+    assert.deepEqual({ ...unlocked, epoch: 0, at_ms: 0 }, {
+      ...{ version: 2, epoch: 0, op: "unlock", holder: "u1", cause: "released", by: "u1" },
+      ...{ at_ms: 0, fence },
+    });
+  });
+});
+
+Deno.test("a room's birth is told to its tenant, by whoever made it", async () => {
+  await withRooms({}, async ({ spine, hear, cluster, metric, bucket }) => {
+    const heard = await hear("sys.t.acme.rooms");
+    const { epoch } = await accepted(spine, set("k", 1));
+    await accepted(spine, set("k", 2));
+    cluster.change([entry("c1", { room_id: "hall" }), entry("c2", { room_id: "hall" })]);
+    cluster.change([entry("c3", { room_id: "hall" })]);
+    await until("both births are told", () => heard.length >= 2);
+    const revision = (await bucket.get(["acme", "hall"]))?.revision;
+    const born = heard.map(eventOf).map(({ type, id, data }) => {
+      const { at_ms, ...rest } = data as { at_ms: number };
+      assert.ok(at_ms > 0);
+      return { type, id, ...rest };
+    });
+    assert.deepEqual(born, [
+      {
+        type: "ROOM_CREATED",
+        id: `lobby:${epoch}:ROOM_CREATED`,
+        ...{ room_id: "lobby", epoch, version: 1 },
+      },
+      {
+        type: "ROOM_CREATED",
+        id: `hall:${revision}:ROOM_CREATED`,
+        ...{ room_id: "hall", epoch: String(revision), version: 0 },
+      },
+    ]);
+    assert.equal(await metric("brain_rooms_created_total"), 2);
+    const get = await accepted(spine, { name: "get", room: "hall" });
+    assert.deepEqual(get, { version: 0, epoch: String(revision), state: {} });
+  });
+});
+
+Deno.test("a kick is a signal to the Shields and a version of the room", async () => {
+  await withRooms({}, async ({ spine, hear }) => {
+    const heard = await hear("sys.t.acme.signals");
+    const data = { user_id: "u2", reason: "spam" };
+    assert.equal((await accepted(spine, { name: "kick", data, sender: "ann" })).version, 1);
+    await accepted(spine, { name: "kick", data: { connection_id: "c7" } });
+    await spine.flush();
+    const signals = heard.map(({ payload }) => {
+      const { tenant_id, room_id, headers, signal } = readEnvelope(payload);
+      return { tenant_id, room_id, target_kind: headers["target_kind"], signal };
+    });
+    const at = { tenant_id: "acme", room_id: "lobby" };
+    const kick = { kind: "DISCONNECT", until_ms: 0 };
+    assert.deepEqual(signals, [
+      { ...at, target_kind: "user", signal: { ...kick, target: "u2", reason: "spam" } },
+      { ...at, target_kind: "connection", signal: { ...kick, target: "c7", reason: "" } },
+    ]);
+    const { events } = await accepted(spine, { name: "get", data: { events_after: 0 } });
+    assert.deepEqual(events.map((event: Record<string, unknown>) => [event["op"], event["by"]]), [
+      ["kick", "ann"],
+      ["kick", "u1"],
+    ]);
+  });
+});
+
+Deno.test("a kick that its expectation refuses, or that is a repetition, reaches nobody", async () => {
+  await withRooms({}, async ({ spine, hear }) => {
+    const heard = await hear("sys.t.acme.signals");
+    await accepted(spine, set("k", 1));
+    const kick = { name: "kick", data: { user_id: "u2" } };
+    assert.equal((await sendCommand(spine, { ...kick, expect_version: 7 })).code, 409);
+    const once = { ...kick, command_id: "x" };
+    assert.deepEqual(await accepted(spine, once), await accepted(spine, once));
+    await spine.flush();
+    assert.equal(heard.length, 1);
+  });
+});
+
+Deno.test("what an owner left unsaid the next one says, under the same ids", async () => {
+  await withStand(async ({ spine, cluster, hear, start }) => {
+    const heard = await hear("out.t.acme.r.lobby");
+    const lifecycle = await hear("sys.t.acme.rooms");
+    cluster.owner = () => "b1";
+    // It writes, and ends before anybody hears of it.
+    const first = await start("b1", { isLost: (subject) => !subject.startsWith("_") });
+    const { epoch } = await accepted(spine, set("k", 1));
+    await accepted(spine, set("k", 2));
+    await first.rooms.drain();
+    assert.equal(heard.length + lifecycle.length, 0);
+    cluster.owner = () => "b2";
+    await start("b2");
+    await until("the events are said", () => heard.length >= 2 && lifecycle.length >= 1);
+    const ids = heard.map((message) => eventOf(message).id);
+    assert.deepEqual(ids.slice(0, 2), [`room:${epoch}:1`, `room:${epoch}:2`]);
+    assert.equal(eventOf(lifecycle[0]!).id, `lobby:${epoch}:ROOM_CREATED`);
+  });
+});
+
+Deno.test("what could not be published is published with the next look at the room", async () => {
+  let lost = true;
+  const isLost = (subject: string) => lost && subject.startsWith("out.");
+  await withRooms({ isLost }, async ({ spine, hear, lines }) => {
+    const heard = await hear("out.t.acme.r.lobby");
+    const { epoch } = await accepted(spine, set("k", 1));
+    assert.ok(lines.some((line) => line.includes('msg="not published"')));
+    lost = false;
+    await accepted(spine, { name: "get" });
+    await until("it is said", () => heard.length > 0);
+    assert.equal(eventOf(heard[0]!).id, `room:${epoch}:1`);
+  });
+});
+
+Deno.test("old events are not said again", async () => {
+  await withStand(async ({ spine, cluster, hear, start }) => {
+    cluster.owner = () => "b1";
+    const first = await start("b1");
+    await accepted(spine, set("k", 1));
+    await first.rooms.drain();
+    const heard = await hear("out.t.acme.r.lobby");
+    cluster.owner = () => "b2";
+    await start("b2", { now: () => Date.now() + 61_000 });
+    const { version } = await accepted(spine, set("k", 2));
+    assert.equal(version, 2);
+    await until("the new one is said", () => heard.length > 0);
+    assert.deepEqual(heard.map((message) => eventOf(message).id.split(":")[2]), ["2"]);
+  });
+});

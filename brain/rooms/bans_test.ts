@@ -1,0 +1,117 @@
+/** Bans as rooms write, lift and sweep them, on an embedded Spine. What they do: the Shield's tests. */
+import assert from "node:assert/strict";
+import { banKey, BANS_BUCKET, decodeBan, EVERY_ROOM } from "../../shared/bans.ts";
+import type { Ban } from "../../shared/bans.ts";
+import type { Spine } from "../../shared/spine/spine.ts";
+import { accepted, refused, sendAtOnce } from "./command_probe.ts";
+import { until, withRooms, withStand } from "./room_stand.ts";
+
+async function stored(spine: Spine, room_id: string, user_id: string): Promise<Ban | undefined> {
+  const bucket = await spine.keyValue(BANS_BUCKET);
+  const entry = await bucket.get(banKey("acme", room_id, user_id));
+  return entry && decodeBan(entry.value);
+}
+
+const ban = (user_id: string, more = {}) => ({ name: "ban", data: { user_id, ...more } });
+
+Deno.test("a ban stands in the bucket when its command is answered, and an unban lifts it", async () => {
+  await withRooms({ now: () => 1_000_000 }, async ({ spine, metric }) => {
+    const data = { user_id: "u2", reason: "spam", ttl_ms: 5_000 };
+    const { version, epoch } = await accepted(spine, { name: "ban", data, sender: "ann" });
+    const common = { user_id: "u2", by: "ann", created_ms: 1_000_000 };
+    assert.deepEqual(await stored(spine, EVERY_ROOM, "u2"), {
+      ...common,
+      ...{ room_id: EVERY_ROOM, until_ms: 1_005_000, reason: "spam" },
+    });
+    await accepted(spine, { ...ban("u2", { scope: "room" }), sender: "ann" });
+    assert.deepEqual(await stored(spine, "lobby", "u2"), {
+      ...common,
+      ...{ room_id: "lobby", until_ms: 0, reason: "" },
+    });
+    await until("both are counted", async () => await metric("brain_bans") === 2);
+    const unban = { name: "unban", data: { user_id: "u2" } };
+    assert.deepEqual(await accepted(spine, unban), { version: version + 2, epoch });
+    assert.equal(await stored(spine, EVERY_ROOM, "u2"), undefined);
+    assert.ok(await stored(spine, "lobby", "u2"), "the other scope stays");
+    await accepted(spine, unban);
+    const { events } = await accepted(spine, { name: "get", data: { events_after: 0 } });
+    const told = events.map((
+      { op, scope, ttl_ms }: Record<string, unknown>,
+    ) => [op, scope, ttl_ms]);
+    assert.deepEqual(told, [
+      ["ban", "tenant", 5_000],
+      ["ban", "room", undefined],
+      ["unban", "tenant", undefined],
+      ["unban", "tenant", undefined],
+    ]);
+  });
+});
+
+Deno.test("a ban that its expectation refuses does not stand", async () => {
+  await withRooms({}, async ({ spine }) => {
+    assert.equal(await refused(spine, { ...ban("u2"), expect_version: 3 }), "409 version-conflict");
+    assert.equal(await stored(spine, EVERY_ROOM, "u2"), undefined);
+  });
+});
+
+Deno.test("a repeated ban command does not ban again whom somebody has let in", async () => {
+  await withRooms({}, async ({ spine }) => {
+    const once = { ...ban("u2"), command_id: "x" };
+    const first = await accepted(spine, once);
+    await accepted(spine, { name: "unban", data: { user_id: "u2" } });
+    assert.deepEqual(await accepted(spine, once), first);
+    assert.equal(await stored(spine, EVERY_ROOM, "u2"), undefined);
+  });
+});
+
+Deno.test("a tenant has no more bans than it may; another ban of the same user is none more", async () => {
+  const config = { brain: { bans_per_tenant: 3 } };
+  await withRooms({ config }, async ({ spine, handle }) => {
+    const burst = ["a", "b", "c", "d", "e"].map((user, index) => ({
+      ...ban(user),
+      room: `room-${index}`,
+    }));
+    const codes = await sendAtOnce(handle, burst);
+    assert.deepEqual(codes.toSorted(), [0, 0, 0, 429, 429]);
+    assert.equal(await refused(spine, ban("f")), "429 ban-limit");
+    assert.equal((await accepted(spine, { name: "get" })).version, 0, "no version for a refusal");
+    const standing = burst[codes.indexOf(0)]!;
+    await accepted(spine, { ...standing, data: { ...standing.data, ttl_ms: 1 } });
+    await accepted(spine, { ...ban("f"), tenant: "other" });
+    await accepted(spine, { name: "unban", data: standing.data });
+    await until("there is space again", async () => (await refused(spine, ban("f"))) === "0 ");
+  });
+});
+
+Deno.test("bans that are over are swept, a minute late, by one Brain", async () => {
+  let now_ms = Date.now();
+  const now = () => now_ms;
+  await withStand(async ({ spine, cluster, start }) => {
+    // Rooms are b1's, and so are the bans of the tenants that hash to it: all of them.
+    cluster.owner = () => "b1";
+    const one = await start("b1", { now });
+    const two = await start("b2", { now });
+    await accepted(spine, ban("short", { ttl_ms: 10 }));
+    await accepted(spine, ban("long", { ttl_ms: 600_000 }));
+    await accepted(spine, ban("ever"));
+    now_ms += 61_000;
+    await until("it is swept", async () => await stored(spine, EVERY_ROOM, "short") === undefined);
+    await until("it is counted", async () => await one.metric("brain_bans_swept_total") === 1);
+    assert.equal(await two.metric("brain_bans_swept_total"), 0);
+    assert.ok(await stored(spine, EVERY_ROOM, "long"));
+    assert.ok(await stored(spine, EVERY_ROOM, "ever"));
+  });
+});
+
+Deno.test("a stored ban that nobody can read counts, is said, and is not swept", async () => {
+  await withStand(async ({ spine, start }) => {
+    const bucket = await spine.keyValue(BANS_BUCKET);
+    await bucket.put(["acme", EVERY_ROOM, "u2"], new Uint8Array([1]));
+    await bucket.put(["what is this"], new Uint8Array([1]));
+    const node = await start("b1");
+    await until("it is counted", async () => await node.metric("brain_bans") === 1);
+    assert.ok(node.lines.some((line) => line.includes('msg="a stored ban cannot be read"')));
+    await accepted(spine, { name: "unban", data: { user_id: "u2" } });
+    await until("it is gone", async () => await node.metric("brain_bans") === 0);
+  });
+});

@@ -1,0 +1,180 @@
+/**
+ * What a Brain does for its rooms unasked: makes those that get a member, ends locks that are due,
+ * sweeps rooms and bans. Follows the cluster and keeps the timers; the chores themselves are in their
+ * own files.
+ */
+import type { Logger } from "../../shared/log.ts";
+import type { ClusterView, MemberChange } from "../cluster_view.ts";
+import type { BrainMetrics } from "../metrics.ts";
+import type { BanBook } from "./ban_book.ts";
+import type { BirthQueue } from "./births.ts";
+import { UNCONDITIONAL } from "./command.ts";
+import type { FallCause, RoomAddress } from "./command.ts";
+import type { LastUse } from "./last_use.ts";
+import type { LiveLocks } from "./live_locks.ts";
+import type { RoomContext } from "./room.ts";
+import type { RoomTable } from "./room_table.ts";
+import { sweepRooms } from "./sweep.ts";
+import type { SweepOptions } from "./sweep.ts";
+
+/** What a caretaker needs. */
+export interface CaretakerOptions {
+  readonly view: ClusterView;
+  readonly context: RoomContext;
+  readonly table: RoomTable;
+  readonly births: BirthQueue;
+  readonly locks: LiveLocks;
+  readonly bans: BanBook;
+  readonly last_use: LastUse;
+  readonly sweep: SweepOptions;
+  readonly metrics: BrainMetrics;
+  readonly log: Logger;
+  /** A new term begins: the set of live Brains has changed. */
+  readonly onTerm: () => void;
+}
+
+/** How often locks are looked through for those that are due. */
+const LOCK_TICK_MS = 250;
+const BAN_TICK_MS = 5_000;
+/** A sweep goes through all rooms four times in their idle timeout, within these bounds. */
+const SWEEPS_A_TIMEOUT = 4;
+const SWEEP_MIN_MS = 250;
+const SWEEP_MAX_MS = 600_000;
+/** Brains come and go in groups: one sweep after the last of them. */
+const NEW_TERM_REST_MS = 200;
+/** In place of a room: whose hash says which Brain sweeps a tenant's bans. */
+const BANS_OF_TENANT = "bans";
+
+/** One per Brain; works from the moment it is made until `stop`. */
+export class Caretaker {
+  readonly #options: CaretakerOptions;
+  readonly #ends: (() => void)[] = [];
+  /** Rooms with a release on its way. */
+  readonly #releasing = new Set<string>();
+  #stopped = false;
+  #sweep_timer: ReturnType<typeof setTimeout> | undefined;
+  #sweeping: Promise<void> | undefined;
+  #sweeping_bans: Promise<void> | undefined;
+
+  constructor(options: CaretakerOptions) {
+    this.#options = options;
+    const { view } = options;
+    const lock_timer = setInterval(() => this.#tick(), LOCK_TICK_MS);
+    const ban_timer = setInterval(() => this.#sweepBans(), BAN_TICK_MS);
+    this.#ends.push(
+      () => clearInterval(lock_timer),
+      () => clearInterval(ban_timer),
+      view.onMembers((change) => this.#onMembers(change)),
+      view.onOwnership(() => this.#onOwnership()),
+    );
+    this.#sweepIn(0);
+  }
+
+  /** Resolves when nothing is under way any more. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#sweep_timer);
+    for (const end of this.#ends.splice(0)) end();
+    await Promise.all([this.#options.births.stop(), this.#sweeping, this.#sweeping_bans]);
+  }
+
+  #onMembers(change: MemberChange): void {
+    const { view, context, births, last_use } = this.#options;
+    const { tenant_id, room_id, joins, leaves, cause } = change;
+    const at = { tenant_id, room_id };
+    if (cause === "reported" && leaves.length > 0) this.#onLeaves(at, change);
+    if (!context.isOwner(at)) return;
+    const { connections } = view.count(tenant_id, room_id);
+    if (connections === 0) last_use.note(at, context.now());
+    // The first of them; whoever comes to a room with members finds it made.
+    else if (joins.length > 0 && connections - joins.length + leaves.length <= 0) births.add(at);
+  }
+
+  #onLeaves(at: RoomAddress, { joins, leaves }: MemberChange): void {
+    const { context, locks, table } = this.#options;
+    // An update is a leave and a join of one connection.
+    const there = new Set(joins.map(({ connection_id }) => connection_id));
+    for (const { connection_id } of leaves) {
+      if (there.has(connection_id)) continue;
+      const holds = locks.leave(at, connection_id, context.now());
+      const asks = table.isLocking(at, connection_id);
+      if ((holds || asks) && context.isOwner(at)) this.#release(at, "holder-left", connection_id);
+    }
+  }
+
+  #onOwnership(): void {
+    const { table, context, onTerm } = this.#options;
+    onTerm();
+    table.keepOnly(context.isOwner);
+    this.#sweepIn(NEW_TERM_REST_MS);
+  }
+
+  #tick(): void {
+    const { locks, births, context, table, bans, metrics } = this.#options;
+    for (const { at, cause, connection_id } of [...locks.due(context.now())]) {
+      if (context.isOwner(at)) this.#release(at, cause, connection_id);
+      else locks.see(at, undefined);
+    }
+    if (births.size === 0 && births.takeOverflow()) this.#sweepIn(0);
+    metrics.rooms.set(table.size);
+    metrics.births_waiting.set(births.size);
+    metrics.locks.set(locks.size);
+    metrics.bans.set(bans.size);
+  }
+
+  /** Ends a lock, as a command to its room. */
+  #release(at: RoomAddress, cause: FallCause, connection_id: string): void {
+    const id = `${at.tenant_id}.${at.room_id} ${cause} ${connection_id}`;
+    if (this.#releasing.has(id)) return;
+    const command = { ...UNCONDITIONAL, kind: "release", cause, connection_id } as const;
+    const answer = () => void this.#releasing.delete(id);
+    try {
+      this.#options.table.add(at, { command, deadline_ms: Infinity, answer });
+      this.#releasing.add(id);
+    } catch (error) {
+      this.#options.log.debug("a lock ends later", { ...at, error });
+    }
+  }
+
+  #interval_ms(): number {
+    const { idle_timeout_ms } = this.#options.sweep;
+    if (idle_timeout_ms === 0) return SWEEP_MAX_MS;
+    const wanted_ms = idle_timeout_ms / SWEEPS_A_TIMEOUT;
+    return Math.min(Math.max(wanted_ms, SWEEP_MIN_MS), SWEEP_MAX_MS);
+  }
+
+  /** Sweeps after that time, or when the sweep under way is done. */
+  #sweepIn(delay_ms: number): void {
+    if (this.#stopped) return;
+    clearTimeout(this.#sweep_timer);
+    this.#sweep_timer = setTimeout(() => {
+      if (this.#sweeping !== undefined) return this.#sweepIn(SWEEP_MIN_MS);
+      this.#sweeping = this.#sweepRooms().finally(() => {
+        this.#sweeping = undefined;
+      });
+      this.#sweepIn(this.#interval_ms());
+    }, delay_ms);
+  }
+
+  async #sweepRooms(): Promise<void> {
+    const { sweep, metrics, log } = this.#options;
+    try {
+      await sweepRooms(sweep);
+    } catch (error) {
+      metrics.lifecycle_refused.inc({ reason: "failed" });
+      log.warn("rooms were not swept", { error });
+    }
+  }
+
+  #sweepBans(): void {
+    if (this.#sweeping_bans !== undefined) return;
+    const { bans, view, metrics, log } = this.#options;
+    const isMine = (tenant_id: string) => view.ownerOf(tenant_id, BANS_OF_TENANT) === view.brain_id;
+    this.#sweeping_bans = bans.sweep(isMine)
+      .then((swept) => metrics.bans_swept.inc(swept))
+      .catch((error) => log.warn("bans were not swept", { error }))
+      .finally(() => {
+        this.#sweeping_bans = undefined;
+      });
+  }
+}

@@ -1,0 +1,221 @@
+/** How rooms are born and end, on an embedded Spine with a clock of the test's own. */
+import assert from "node:assert/strict";
+import { readEnvelope } from "@arqon/proto";
+import type { KeyValue } from "../../shared/spine/spine.ts";
+import { accepted, refused } from "./command_probe.ts";
+import { emptyDocument } from "./document.ts";
+import { entry, until, withRooms, withStand } from "./room_stand.ts";
+import type { RoomStand, StandOptions } from "./room_stand.ts";
+import { decodeDocument, encodeDocument } from "./stored_document.ts";
+
+const IDLE_MS = 1_000;
+const config = { brain: { idle_timeout_ms: IDLE_MS } };
+const set = (room: string) => ({ name: "set", data: { key: "k", value: 1 }, room });
+const START_MS = 1_700_000_000_000;
+
+/** A clock that stands until the test moves it, and sweeps that can be waited for. */
+function controls() {
+  let now_ms = START_MS;
+  let listings = 0;
+  const wrap = (bucket: KeyValue): KeyValue => ({
+    get: (key) => bucket.get(key),
+    put: (key, value) => bucket.put(key, value),
+    update: (key, value, expected_revision) => bucket.update(key, value, expected_revision),
+    delete: (key, expected_revision) => bucket.delete(key, expected_revision),
+    keys: (prefix) => (listings++, bucket.keys(prefix)),
+    watch: (prefix, onChange) => bucket.watch(prefix, onChange),
+  });
+  const options: StandOptions = { config, wrap, now: () => now_ms };
+  return {
+    options,
+    pass: (ms: number) => void (now_ms += ms),
+    /** Until all rooms have been gone through: one sweep begins after another has ended. */
+    swept: () => {
+      const before = listings;
+      return until("a whole sweep", () => listings >= before + 2);
+    },
+  };
+}
+
+const isStored = async ({ bucket }: RoomStand, room: string) =>
+  await bucket.get(["acme", room]) !== undefined;
+const ended = (stand: RoomStand, room: string) =>
+  until(`${room} has ended`, async () => !await isStored(stand, room));
+
+Deno.test("a room without members and commands ends after the timeout, and says so", async () => {
+  const { options, pass, swept } = controls();
+  await withRooms(options, async (stand) => {
+    const { spine, hear, metric } = stand;
+    const heard = await hear("sys.t.acme.rooms");
+    const { epoch } = await accepted(spine, set("lobby"));
+    pass(IDLE_MS - 1);
+    await swept();
+    assert.ok(await isStored(stand, "lobby"));
+    pass(1);
+    await ended(stand, "lobby");
+    await until("it is told", () => heard.length >= 2);
+    const envelope = readEnvelope(heard[1]!.payload);
+    assert.equal(envelope.event?.type, "ROOM_ENDED");
+    assert.deepEqual(JSON.parse(new TextDecoder().decode(envelope.event?.data)), {
+      ...{ room_id: "lobby", epoch, version: 1, at_ms: START_MS + IDLE_MS },
+    });
+    assert.equal(await metric("brain_rooms_ended_total"), 1);
+    const again = await accepted(spine, set("lobby"));
+    assert.equal(again.version, 1);
+    assert.ok(Number(again.epoch) > Number(epoch), "a new epoch");
+  });
+});
+
+Deno.test("members, reads and locks keep a room; it ends when they are gone", async () => {
+  const { options, pass, swept } = controls();
+  await withRooms(options, async (stand) => {
+    const { spine, cluster } = stand;
+    for (const room of ["members", "read", "locked"]) await accepted(spine, set(room));
+    cluster.change([entry("c1", { room_id: "members" })]);
+    const lock = { name: "lock", room: "locked", data: { ttl_ms: 9 * IDLE_MS } };
+    const { fence } = await accepted(spine, lock);
+    for (let round = 0; round < 4; round++) {
+      pass(IDLE_MS * 3 / 4);
+      await accepted(spine, { name: "get", room: "read" });
+      await swept();
+    }
+    for (const room of ["members", "locked", "read"]) assert.ok(await isStored(stand, room), room);
+    cluster.change([], [entry("c1", { room_id: "members" })]);
+    await accepted(spine, { name: "unlock", room: "locked", fence });
+    pass(IDLE_MS - 1);
+    await swept();
+    for (const room of ["members", "locked", "read"]) assert.ok(await isStored(stand, room), room);
+    pass(1);
+    for (const room of ["members", "locked", "read"]) await ended(stand, room);
+  });
+});
+
+Deno.test("no room ends while it is unsure who is there", async () => {
+  const { options, pass, swept } = controls();
+  await withRooms(options, async (stand) => {
+    stand.cluster.fresh = false;
+    await accepted(stand.spine, set("lobby"));
+    pass(10 * IDLE_MS);
+    await swept();
+    assert.ok(await isStored(stand, "lobby"));
+    stand.cluster.fresh = true;
+    await ended(stand, "lobby");
+  });
+});
+
+Deno.test("a room outlives the Brain that served it, and still ends", async () => {
+  const { options, pass, swept } = controls();
+  await withStand(async (stand) => {
+    const first = await stand.start("b1", options);
+    await accepted(stand.spine, set("lobby"));
+    stand.cluster.change([entry("c1")]);
+    // Used until now, as only the first one knows.
+    pass(IDLE_MS * 2);
+    await swept();
+    stand.cluster.change([], [entry("c1")]);
+    await first.rooms.drain();
+    await stand.start("b2", options);
+    pass(IDLE_MS - 1);
+    await swept();
+    assert.ok(await isStored(stand, "lobby"), "never early");
+    pass(IDLE_MS);
+    await ended(stand, "lobby");
+  });
+});
+
+Deno.test("only its owner ends a room, and a document of format 1 counts from when it is seen", async () => {
+  const { options, pass, swept } = controls();
+  await withStand(async (stand) => {
+    stand.cluster.owner = () => "b2";
+    const old = '{"format":1,"version":1,"epoch":"1","entries":0,"applied":[]}\n';
+    await stand.bucket.put(["acme", "lobby"], new TextEncoder().encode(old));
+    await stand.start("b1", options);
+    pass(10 * IDLE_MS);
+    await swept();
+    assert.ok(await isStored(stand, "lobby"));
+    stand.cluster.handOver(() => "b1");
+    await swept();
+    const entry = await stand.bucket.get(["acme", "lobby"]);
+    const { touched_ms } = decodeDocument(entry?.value ?? new Uint8Array(), 1);
+    assert.equal(touched_ms, START_MS + 10 * IDLE_MS);
+    pass(2 * IDLE_MS);
+    await ended(stand, "lobby");
+  });
+});
+
+Deno.test("idle_timeout_ms = 0: rooms never end", async () => {
+  const now = () => START_MS * 2;
+  const never = { config: { brain: { idle_timeout_ms: 0 } }, now };
+  await withStand(async (stand) => {
+    const document = { ...emptyDocument(), version: 1, touched_ms: 1, created_ms: 1 };
+    await stand.bucket.put(["acme", "old"], encodeDocument(document));
+    let looked = 0;
+    const wrap = (bucket: KeyValue): KeyValue => ({
+      get: (key) => (looked++, bucket.get(key)),
+      put: (key, value) => bucket.put(key, value),
+      update: (key, value, expected) => bucket.update(key, value, expected),
+      delete: (key, expected) => bucket.delete(key, expected),
+      keys: (prefix) => bucket.keys(prefix),
+      watch: (prefix, onChange) => bucket.watch(prefix, onChange),
+    });
+    const { rooms } = await stand.start("b1", { ...never, wrap });
+    await until("it was looked at", () => looked > 0);
+    await rooms.drain();
+    assert.ok(await isStored(stand, "old"));
+  });
+});
+
+Deno.test("a tenant has no more rooms than it may, by commands or members, on any Brain", async () => {
+  const limited = { config: { brain: { rooms_per_tenant: 2 } } };
+  await withStand(async (stand) => {
+    const { spine, cluster } = stand;
+    cluster.owner = (room_id) => room_id === "a" || room_id === "late" ? "b1" : "b2";
+    const one = await stand.start("b1", limited);
+    const two = await stand.start("b2", limited);
+    for (const room of ["a", "b"]) await accepted(spine, set(room));
+    for (const room of ["late", "d"]) {
+      assert.equal(await refused(spine, set(room)), "429 room-limit");
+    }
+    assert.equal((await accepted(spine, { name: "get", room: "d" })).version, 0);
+    assert.equal((await accepted(spine, set("a"))).version, 2);
+    await accepted(spine, { ...set("a"), tenant: "other" });
+    cluster.change([entry("c1", { room_id: "late" })]);
+    const refusals = 'brain_room_lifecycle_refused_total{reason="room-limit"}';
+    await until("the member's room is refused", async () => await one.metric(refusals) > 0);
+    assert.equal(await isStored(stand, "late"), false);
+    assert.equal(await two.metric(refusals), 0);
+  });
+});
+
+Deno.test("members that an earlier owner left without a room get one", async () => {
+  await withStand(async (stand) => {
+    stand.cluster.owner = () => "b1";
+    stand.cluster.change([entry("c1")]);
+    await stand.start("b1");
+    await until("it is made", () => isStored(stand, "lobby"));
+  });
+});
+
+Deno.test("a storm of first members makes every room once", async () => {
+  const config = { brain: { rooms_per_tenant: 1_000 } };
+  await withRooms({ config }, async (stand) => {
+    const { cluster, bucket, metric } = stand;
+    for (let index = 0; index < 500; index++) {
+      cluster.change([entry("c1", { room_id: `room-${index}` })]);
+    }
+    await until("all are made", async () => (await bucket.keys()).length === 500);
+    assert.equal(await metric("brain_rooms_created_total"), 500);
+  });
+});
+
+Deno.test("a storm that the queue does not hold is made in the end all the same", async () => {
+  const config = { brain: { rooms_per_tenant: 2 } };
+  await withRooms({ config }, async (stand) => {
+    const { cluster, bucket, metric } = stand;
+    for (let index = 0; index < 60; index++) {
+      cluster.change([entry("c1", { tenant_id: `tenant-${index}` })]);
+    }
+    assert.ok(await metric('brain_room_lifecycle_refused_total{reason="queue-full"}') > 0);
+    await until("all are made", async () => (await bucket.keys()).length === 60);
+  });
+});

@@ -1,0 +1,69 @@
+/**
+ * Which rooms each tenant has, for `[brain] rooms_per_tenant`: listed from the bucket from time to
+ * time, and in between from the births and ends that the Brains tell each other. So it may be off by
+ * what is under way; it is a bound on growth, not a ledger.
+ */
+import { ArqonError, DecodeError, readEnvelope } from "@arqon/proto";
+import type { KvKey, SpineMessage } from "../../shared/spine/spine.ts";
+import { parseTenantSubject } from "../../shared/subject.ts";
+import { BRAIN_HEADER } from "./announcer.ts";
+import type { RoomAddress } from "./command.ts";
+
+/** One per Brain. */
+export class RoomTally {
+  #tenants = new Map<string, Set<string>>();
+  readonly #rooms_per_tenant: number;
+  /** What happened while the bucket is being listed: the listing may or may not have it. */
+  #meanwhile: [at: RoomAddress, exists: boolean][] | undefined;
+
+  constructor(rooms_per_tenant: number) {
+    this.#rooms_per_tenant = rooms_per_tenant;
+  }
+
+  /** Starts anew from the bucket; resolves with all keys. Rejects as `list` does, and changes nothing. */
+  async recount(list: () => Promise<KvKey[]>): Promise<readonly KvKey[]> {
+    const meanwhile: [RoomAddress, boolean][] = [];
+    this.#meanwhile = meanwhile;
+    try {
+      const keys = await list();
+      this.#meanwhile = undefined;
+      this.#tenants = new Map();
+      for (const [tenant_id = "", room_id = ""] of keys) this.note({ tenant_id, room_id }, true);
+      return keys;
+    } finally {
+      this.#meanwhile = undefined;
+      for (const [at, exists] of meanwhile) this.note(at, exists);
+    }
+  }
+
+  /** Takes note of a birth or an end; also twice. */
+  note(at: RoomAddress, exists: boolean): void {
+    this.#meanwhile?.push([at, exists]);
+    const { tenant_id, room_id } = at;
+    const rooms = this.#tenants.get(tenant_id) ?? new Set<string>();
+    if (exists) rooms.add(room_id);
+    else rooms.delete(room_id);
+    if (rooms.size > 0) this.#tenants.set(tenant_id, rooms);
+    else this.#tenants.delete(tenant_id);
+  }
+
+  /** `room-limit` (429) when the tenant may have no further room. */
+  refusal(tenant_id: string): ArqonError | undefined {
+    const rooms = this.#tenants.get(tenant_id)?.size ?? 0;
+    if (rooms < this.#rooms_per_tenant) return undefined;
+    return new ArqonError("room-limit", String(this.#rooms_per_tenant));
+  }
+
+  /** Hears the lifecycle of all tenants' rooms; passes over its own Brain's doing and foreign bytes. */
+  hear(message: SpineMessage, brain_id: string): void {
+    const tenant_id = parseTenantSubject(message.subject);
+    if (tenant_id === undefined || message.headers[BRAIN_HEADER] === brain_id) return;
+    try {
+      const { room_id, event } = readEnvelope(message.payload);
+      const known = event?.type === "ROOM_CREATED" || event?.type === "ROOM_ENDED";
+      if (known) this.note({ tenant_id, room_id }, event.type === "ROOM_CREATED");
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+    }
+  }
+}

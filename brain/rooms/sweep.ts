@@ -1,0 +1,134 @@
+/**
+ * Goes through the stored rooms that this Brain owns: ends those that are empty and unused, keeps the
+ * marks of the used ones fresh, publishes what an earlier owner left unsaid, and finds members without
+ * a room. So rooms survive the Brains that served them, and still end.
+ *
+ * How long a room has been idle: its document says when it was last written; when it was last used
+ * otherwise (members, reads) its owner knows while it lives, and writes it down at least twice in half
+ * the timeout (it sweeps four times in a timeout). So a room never ends early: an owner that knows
+ * nothing waits half as long again.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../shared/log.ts";
+import type { ClusterView } from "../cluster_view.ts";
+import type { BirthQueue, LifecycleRefusal } from "./births.ts";
+import type { RoomAddress } from "./command.ts";
+import type { RoomDocument } from "./document.ts";
+import type { LastUse } from "./last_use.ts";
+import { liveLock } from "./lock.ts";
+import { loadRoom, roomKey, writeRoom } from "./room_store.ts";
+import type { StoreContext, Stored } from "./room_store.ts";
+import type { RoomTally } from "./room_tally.ts";
+
+/** What a sweep needs. */
+export interface SweepOptions {
+  readonly context: StoreContext;
+  readonly view: ClusterView;
+  readonly births: BirthQueue;
+  readonly tally: RoomTally;
+  readonly last_use: LastUse;
+  /** 0: rooms never end. */
+  readonly idle_timeout_ms: number;
+  /** Commands are at work in the room. */
+  readonly isBusy: (at: RoomAddress) => boolean;
+  readonly onEnded: (at: RoomAddress) => void;
+  readonly onRefused: (reason: LifecycleRefusal) => void;
+  readonly isStopping: () => boolean;
+  readonly log: Logger;
+}
+
+/** Rooms looked at side by side. */
+const CONCURRENCY = 4;
+/** Rooms between two rests, and the rest: at most 2,000 rooms a second, whatever there is. */
+const CHUNK_ROOMS = 200;
+const CHUNK_REST_MS = 100;
+
+const rest = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, CHUNK_REST_MS));
+
+/** Unix ms since when nothing has used the room, at the earliest. */
+function idleSince(at: RoomAddress, { touched_ms }: RoomDocument, options: SweepOptions): number {
+  const used_ms = options.last_use.get(at);
+  if (used_ms === undefined) return touched_ms + options.idle_timeout_ms / 2;
+  return Math.max(touched_ms, used_ms);
+}
+
+function mayEnd(at: RoomAddress, document: RoomDocument, options: SweepOptions): boolean {
+  const { context, view, idle_timeout_ms, isBusy } = options;
+  const now_ms = context.now();
+  return now_ms - idleSince(at, document, options) >= idle_timeout_ms &&
+    liveLock(document.lock, now_ms) === undefined &&
+    view.count(at.tenant_id, at.room_id).connections === 0 &&
+    view.isFresh() && context.isOwner(at) && !isBusy(at);
+}
+
+async function end(at: RoomAddress, stored: Stored, options: SweepOptions): Promise<void> {
+  try {
+    await options.context.bucket.delete(roomKey(at), stored.revision);
+  } catch (error) {
+    // Somebody used it: then it does not end.
+    if (error instanceof ArqonError && error.reason === "version-conflict") return;
+    throw error;
+  }
+  options.context.onSeen(at, undefined);
+  options.onEnded(at);
+  options.context.announcer.ended(at, stored.document);
+}
+
+async function visit(at: RoomAddress, options: SweepOptions): Promise<void> {
+  const { context, view, last_use, idle_timeout_ms } = options;
+  const stored = await loadRoom(at, context);
+  if (stored.revision === 0 || idle_timeout_ms === 0) return;
+  const { document, revision } = stored;
+  const now_ms = context.now();
+  if (view.count(at.tenant_id, at.room_id).connections > 0) last_use.note(at, now_ms);
+  const used_ms = last_use.get(at) ?? 0;
+  const stale = used_ms > document.touched_ms + idle_timeout_ms / 4;
+  // Documents of earlier releases know no time.
+  if (stale || document.touched_ms === 0) {
+    const touched_ms = Math.max(used_ms, document.touched_ms || now_ms);
+    await writeRoom(at, { ...document, touched_ms }, revision, context);
+  } else if (mayEnd(at, document, options)) await end(at, stored, options);
+}
+
+async function visitAll(
+  rooms: readonly RoomAddress[],
+  options: SweepOptions,
+): Promise<void> {
+  const { context, log, onRefused, isStopping } = options;
+  let index = 0;
+  const worker = async (end_index: number): Promise<void> => {
+    while (index < end_index && !isStopping()) {
+      const at = rooms[index++];
+      if (at === undefined || !context.isOwner(at)) continue;
+      try {
+        await visit(at, options);
+      } catch (error) {
+        onRefused("failed");
+        log.warn("a room was not swept", { tenant: at.tenant_id, room: at.room_id, error });
+      }
+    }
+  };
+  while (index < rooms.length && !isStopping()) {
+    const end_index = Math.min(index + CHUNK_ROOMS, rooms.length);
+    await Promise.all(Array.from({ length: CONCURRENCY }, () => worker(end_index)));
+    if (index < rooms.length) await rest();
+  }
+}
+
+/** Goes once through all rooms. Rejects when the bucket cannot be listed. */
+export async function sweepRooms(options: SweepOptions): Promise<void> {
+  const { context, view, births, tally } = options;
+  const keys = await tally.recount(() => context.bucket.keys());
+  const stored = new Set<string>();
+  const owned: RoomAddress[] = [];
+  for (const [tenant_id = "", room_id = ""] of keys) {
+    const at = { tenant_id, room_id };
+    if (!context.isOwner(at)) continue;
+    owned.push(at);
+    stored.add(`${tenant_id}.${room_id}`);
+  }
+  for (const at of view.occupied()) {
+    if (context.isOwner(at) && !stored.has(`${at.tenant_id}.${at.room_id}`)) births.add(at);
+  }
+  await visitAll(owned, options);
+}

@@ -1,0 +1,216 @@
+/**
+ * Brains that come, go and crash on a real NATS server, with presence as Shields announce it: rooms
+ * find their next owner, members keep them, locks fall as they should.
+ */
+import assert from "node:assert/strict";
+import { ArqonError, readEnvelope } from "@arqon/proto";
+import type { Spine } from "../shared/spine/spine.ts";
+import { subjectPattern } from "../shared/subject.ts";
+import { startNats } from "../tests/nats_server.ts";
+import { member, TestShield } from "./presence/test_shield.ts";
+import { SpineNetwork } from "./presence/test_spine_network.ts";
+import { accepted, sendCommand } from "./rooms/command_probe.ts";
+import type { ProbeCommand, ProbeReply } from "./rooms/command_probe.ts";
+import { until } from "./rooms/room_stand.ts";
+import { openClient, startNode, total } from "./test_node.ts";
+import type { Node } from "./test_node.ts";
+
+/** The node that serves a room's commands. */
+async function ownerAmong(nodes: readonly Node[], room: string): Promise<Node> {
+  const served = () =>
+    Promise.all(nodes.map((node) => total([node], "brain_commands_total", { name: "room.get" })));
+  const before = await served();
+  await accepted(nodes[0]!.spine, { name: "room.get", room });
+  const after = await served();
+  return nodes.find((_, index) => after[index] !== before[index])!;
+}
+
+/** What of a ROOM_UPDATE these tests look at. */
+interface Update {
+  readonly version: number;
+  readonly op: string;
+  readonly by: string;
+  readonly holder?: string;
+  readonly fence?: number;
+}
+
+const set = (value: unknown, more = {}) => ({ name: "set", data: { key: "k", value }, ...more });
+
+/** Sends a command until it is answered, as an SDK does: each time with the same command_id. */
+async function persist(client: Spine, command: ProbeCommand): Promise<ProbeReply> {
+  for (;;) {
+    try {
+      const reply = await sendCommand(client, { timeout_ms: 1_000, ...command });
+      if (reply.code !== 503 && reply.code !== 408) return reply;
+    } catch (error) {
+      // A Brain that ended with the command; whether it ran, only a repetition can tell.
+      if (!(error instanceof ArqonError && [408, 503].includes(error.code))) throw error;
+    }
+  }
+}
+
+/** The events of a room by version, as they are published from now on. */
+async function updatesOf(client: Spine, room: string): Promise<Map<number, Update>> {
+  const updates = new Map<number, Update>();
+  client.subscribe(subjectPattern(`out.t.acme.r.${room}`), ({ payload }) => {
+    const update: Update = JSON.parse(
+      new TextDecoder().decode(readEnvelope(payload).event?.data),
+    );
+    updates.set(update.version, update);
+  });
+  await client.flush();
+  return updates;
+}
+
+Deno.test("when a room's owner crashes another serves it, and its versions have no gap", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using one = await startNode(nats);
+  await using two = await startNode(nats);
+  await using three = await startNode(nats);
+  const client = await openClient(nats);
+  const updates = await updatesOf(client, "lobby");
+  const { epoch } = await accepted(client, set(0));
+  const owner = await ownerAmong([one, two, three], "lobby");
+
+  let stop = false;
+  const versions = [1];
+  const write = async (writer: number): Promise<void> => {
+    for (let index = 0; !stop; index++) {
+      const reply = await persist(client, set(index, { command_id: `${writer}-${index}` }));
+      assert.equal(reply.code, 0, reply.reason);
+      versions.push(JSON.parse(reply.result).version);
+    }
+  };
+  const writers = Promise.all([write(1), write(2), write(3)]);
+  await until("some are written", () => versions.length > 30);
+  await owner.kill();
+  const then = versions.length;
+  await until("others go on", () => versions.length > then + 30);
+  stop = true;
+  await writers;
+
+  const { version, epoch: now_epoch } = await accepted(client, { name: "get" });
+  assert.equal(now_epoch, epoch);
+  const sorted = versions.toSorted((a, b) => a - b);
+  assert.deepEqual(sorted, Array.from({ length: version }, (_, index) => index + 1));
+  await until("every version was published", () => updates.size === version);
+  await client.drain();
+});
+
+Deno.test("a rolling restart refuses no command, and members and state stay", async () => {
+  await using nats = await startNats({ jetstream: true });
+  const client = await openClient(nats);
+  using network = new SpineNetwork(client);
+  await using stay = await startNode(nats);
+  let nodes = [stay, await startNode(nats), await startNode(nats)];
+  const shield = await network.join(
+    new TestShield(network, { node_id: "s1", incarnation: Date.now() }),
+  );
+  shield.join(member("c1"), member("c2")).announce();
+  const count = async () => (await accepted(client, { name: "presence.count" })).connections;
+  await until("members are known", async () => await count() === 2);
+
+  const rooms = Array.from({ length: 8 }, (_, index) => `room-${index}`);
+  for (let round = 1; round <= 2; round++) {
+    for (const room of rooms) {
+      assert.equal((await accepted(client, set(round, { room }))).version, round);
+    }
+    const leaving = nodes[round]!;
+    await leaving[Symbol.asyncDispose]();
+    nodes = nodes.with(round, await startNode(nats));
+    assert.equal(await count(), 2);
+  }
+  for (const room of rooms) {
+    const { version, state } = await accepted(client, { name: "get", room });
+    assert.deepEqual({ version, state }, { version: 2, state: { k: 2 } });
+  }
+  for (const node of nodes.slice(1)) await node[Symbol.asyncDispose]();
+  await client.drain();
+});
+
+Deno.test("members make a room, a leave ends their lock, and the empty room ends", async () => {
+  await using nats = await startNats({ jetstream: true });
+  const brain = { idle_timeout_ms: 1_500 };
+  await using one = await startNode(nats, { brain });
+  await using two = await startNode(nats, { brain });
+  const nodes = [one, two];
+  const client = await openClient(nats);
+  using network = new SpineNetwork(client);
+  const heard: string[] = [];
+  client.subscribe(subjectPattern("sys.t.acme.rooms"), ({ payload }) => {
+    heard.push(readEnvelope(payload).event?.type ?? "");
+  });
+  const shield = await network.join(
+    new TestShield(network, { node_id: "s1", incarnation: Date.now() }),
+  );
+  shield.join(member("c1"), member("c2")).announce();
+  await until("the room is made", () => heard.length === 1);
+  assert.equal((await accepted(client, { name: "get" })).version, 0);
+
+  const { fence } = await accepted(client, { name: "lock", origin: "c1" });
+  assert.equal((await sendCommand(client, { name: "lock", origin: "c2" })).reason, "locked");
+  shield.leave("c1").announce();
+  const lock = async () => {
+    const { code, result } = await sendCommand(client, { name: "lock", origin: "c2" });
+    return code === 0 && JSON.parse(result).fence > fence;
+  };
+  await until("the lock has fallen", lock);
+  assert.equal(await total(nodes, "brain_locks_fallen_total", { cause: "holder-left" }), 1);
+  shield.leave("c2").announce();
+  await until("the room has ended", () => heard.length === 2);
+  assert.deepEqual(heard, ["ROOM_CREATED", "ROOM_ENDED"]);
+  assert.equal(await total(nodes, "brain_rooms_created_total"), 1);
+  assert.equal(await total(nodes, "brain_rooms_ended_total"), 1);
+  await client.drain();
+});
+
+/** Throws unless the events tell of one holder at a time, and of writes by nobody else. */
+function checkHolders(events: readonly Update[]): void {
+  let holder: string | undefined;
+  let fence = 0;
+  for (const [index, event] of events.entries()) {
+    assert.equal(event.version, index + 1);
+    if (event.op === "lock") {
+      const extends_own = event.fence === fence && event.holder === holder;
+      assert.ok(extends_own || (holder === undefined && (event.fence ?? 0) > fence));
+      holder = event.holder;
+      fence = event.fence ?? 0;
+    } else if (event.op === "unlock") holder = undefined;
+    else assert.equal(event.by, holder);
+  }
+}
+
+Deno.test("a lock is never two clients', also when its room's owner crashes", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using one = await startNode(nats);
+  await using two = await startNode(nats);
+  await using three = await startNode(nats);
+  const client = await openClient(nats);
+  const updates = await updatesOf(client, "lobby");
+  const granted = new Map<number, string>();
+  let stop = false;
+  const contend = async (origin: string): Promise<void> => {
+    const by = { origin, sender: origin };
+    for (let index = 0; !stop; index++) {
+      const command_id = String(index);
+      const lock = { name: "lock", ...by, command_id, data: { ttl_ms: 40 } };
+      const { code, result } = await persist(client, lock);
+      if (code !== 0) continue;
+      const { fence } = JSON.parse(result);
+      assert.ok((granted.get(fence) ?? origin) === origin, `${fence} was given twice`);
+      granted.set(fence, origin);
+      await persist(client, { ...set(origin), ...by, fence, command_id: `set-${index}` });
+    }
+  };
+  const all = Promise.all(["c1", "c2", "c3"].map(contend));
+  await until("the lock has changed hands", () => granted.size > 5);
+  const before = granted.size;
+  await (await ownerAmong([one, two, three], "lobby")).kill();
+  await until("it goes on without the owner", () => granted.size > before + 5);
+  stop = true;
+  await all;
+  const { version } = await accepted(client, { name: "get" });
+  await until("every version was published", () => updates.size >= version);
+  checkHolders([...updates.values()].toSorted((a, b) => a.version - b.version));
+  await client.drain();
+});

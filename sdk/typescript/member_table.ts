@@ -1,0 +1,185 @@
+/**
+ * Who is in a room as one client knows it: takes the answer to SUB, its pages, and the changes after
+ * it, and tells which connections they touch. Every SUB begins a new list, which replaces the old one
+ * when it is whole. Knows no socket; `presence.ts` is what the program sees.
+ */
+import { ArqonError, readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
+import type { PresenceChange, PresentMember } from "@arqon/proto";
+import type { Json } from "./json.ts";
+
+/** One connection in a room. A user with several connections is several members. */
+export interface Member {
+  readonly connection_id: string;
+  readonly user_id: string;
+  /** What the member gave as `member_meta`; null when it gave nothing. */
+  readonly meta: Json;
+  /** Unix ms of the join, by its Shield's clock; an update of `meta` keeps it. */
+  readonly joined_ms: number;
+}
+
+/** How many are in a room. */
+export interface MemberCount {
+  readonly connections: number;
+  /** Distinct users: who is there with two connections counts once. */
+  readonly users: number;
+}
+
+/** A list on its way: the answer to SUB has come, but not all of its pages. */
+interface Filling {
+  readonly members: Map<string, Member>;
+  /** Connections that changed meanwhile: what a later page says of them is old. */
+  readonly changed: Set<string>;
+  pages_left: number;
+}
+
+/** Hears which connections may be different now. */
+export type TableListener = (connection_ids: Iterable<string>) => void;
+
+function memberOf({ connection_id, user_id, meta, joined_ms }: PresentMember): Member {
+  return { connection_id, user_id, meta: meta === "" ? null : JSON.parse(meta), joined_ms };
+}
+
+/** Whether two are the same member with the same metadata. */
+export function isSame(one: Member, other: Member): boolean {
+  return one.joined_ms === other.joined_ms && one.user_id === other.user_id &&
+    JSON.stringify(one.meta) === JSON.stringify(other.meta);
+}
+
+function malformed(what: string): ArqonError {
+  return new ArqonError("malformed-frame", `from the server: ${what}`);
+}
+
+/** The result of a SUB's ACK, or a page of `presence.list`, as far as both are alike. */
+export function readMembers(value: unknown): { members: Member[] } & MemberCount {
+  const { members, connections, users } = (value ?? {}) as Record<string, unknown>;
+  const shaped = Array.isArray(members) && typeof connections === "number" &&
+    typeof users === "number" &&
+    members.every((member) =>
+      typeof member?.connection_id === "string" && typeof member.user_id === "string" &&
+      typeof member.joined_ms === "number"
+    );
+  if (!shaped) throw malformed("an answer without members");
+  return {
+    members: (members as Member[]).map(({ connection_id, user_id, meta, joined_ms }) => ({
+      connection_id,
+      user_id,
+      meta: meta ?? null,
+      joined_ms,
+    })),
+    connections,
+    users,
+  };
+}
+
+/** The list of one room. */
+export class MemberTable {
+  readonly #listeners = new Set<TableListener>();
+  #members: Map<string, Member> = new Map();
+  #users = 0;
+  #filling: Filling | undefined;
+  #following = false;
+  #complete = false;
+
+  /** By connection id. */
+  get members(): ReadonlyMap<string, Member> {
+    return this.#members;
+  }
+
+  /** Distinct users, as the Shield last said. */
+  get users(): number {
+    return this.#users;
+  }
+
+  /** True once a whole list has come, on whichever connection. */
+  get complete(): boolean {
+    return this.#complete;
+  }
+
+  /** Calls back after every change until the returned function is called. */
+  listen(listener: TableListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** The JSON of a SUB's ACK: a new list begins. Throws `malformed-frame` when it is none. */
+  begin(result: Uint8Array): void {
+    let value: unknown;
+    try {
+      value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(result));
+    } catch {
+      throw malformed("the answer to SUB is not JSON");
+    }
+    const { members, users } = readMembers(value);
+    const { pages } = value as { pages?: unknown };
+    const filling: Filling = {
+      members: new Map(members.map((member) => [member.connection_id, member])),
+      changed: new Set(),
+      pages_left: (typeof pages === "number" ? pages : 1) - 1,
+    };
+    this.#following = true;
+    this.#users = users;
+    this.#filling = filling;
+    if (filling.pages_left <= 0) this.#replace(filling);
+  }
+
+  /** Data of a PRESENCE_UPDATE. Throws `DecodeError` or SyntaxError for what is none. */
+  update(data: Uint8Array): void {
+    const change = readPresenceUpdate(data);
+    if (!this.#following) return;
+    const members = change.members.map(memberOf);
+    this.#users = change.users;
+    if (this.#filling === undefined) return this.#apply(members, []);
+    const { members: list, changed } = this.#filling;
+    for (const member of members) {
+      const id = member.connection_id;
+      if (change.snapshot === true && changed.has(id)) continue;
+      list.set(id, member);
+      if (change.snapshot !== true) changed.add(id);
+    }
+    if (change.snapshot === true && --this.#filling.pages_left <= 0) this.#replace(this.#filling);
+  }
+
+  /** Data of a PRESENCE_LEAVE. Throws `DecodeError` for what is none. */
+  leave(data: Uint8Array): void {
+    const change: PresenceChange = readPresenceLeave(data);
+    if (!this.#following) return;
+    const ids = change.members.map(({ connection_id }) => connection_id);
+    this.#users = change.users;
+    if (this.#filling === undefined) return this.#apply([], ids);
+    for (const id of ids) {
+      this.#filling.members.delete(id);
+      this.#filling.changed.add(id);
+    }
+  }
+
+  /** The connection is gone: the list stands still until the next SUB is answered. */
+  lost(): void {
+    this.#following = false;
+    this.#filling = undefined;
+  }
+
+  #apply(members: readonly Member[], gone: readonly string[]): void {
+    const different: string[] = [];
+    for (const member of members) {
+      this.#members.set(member.connection_id, member);
+      different.push(member.connection_id);
+    }
+    for (const id of gone) {
+      if (this.#members.delete(id)) different.push(id);
+    }
+    this.#tell(different);
+  }
+
+  /** The map stays the same object: the program may hold it. */
+  #replace({ members }: Filling): void {
+    this.#filling = undefined;
+    this.#complete = true;
+    const gone = [...this.#members.keys()].filter((id) => !members.has(id));
+    this.#apply([...members.values()], gone);
+  }
+
+  #tell(different: readonly string[]): void {
+    if (different.length === 0) return;
+    for (const listener of [...this.#listeners]) listener(different);
+  }
+}

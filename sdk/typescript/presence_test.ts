@@ -1,0 +1,290 @@
+// The list of members and its changes by themselves, without a socket: what the server says goes in,
+// what the program sees comes out.
+import assert from "node:assert/strict";
+import {
+  ArqonError,
+  encodePresenceLeave,
+  encodePresenceUpdate,
+  type PresentMember,
+} from "@arqon/proto";
+import fc from "fast-check";
+import { MemberTable } from "./member_table.ts";
+import { Presence, type PresenceChanges } from "./presence.ts";
+
+function member(connection_id: string, meta = "", joined_ms = 1): PresentMember {
+  return { connection_id, user_id: `user-${connection_id}`, meta, joined_ms };
+}
+
+/** The JSON of a SUB's ACK, as a Shield writes it. */
+function answer(members: readonly PresentMember[], pages = 1, connections = members.length) {
+  const shown = members.map((each) => ({
+    ...each,
+    meta: each.meta === "" ? null : JSON.parse(each.meta),
+  }));
+  return new TextEncoder().encode(
+    JSON.stringify({ members: shown, connections, users: connections, pages }),
+  );
+}
+
+function update(members: readonly PresentMember[], snapshot = false) {
+  return encodePresenceUpdate({ members, connections: 7, users: 5, snapshot });
+}
+
+function leave(...connection_ids: string[]) {
+  const members = connection_ids.map((id) => member(id));
+  return encodePresenceLeave({ members, connections: 7, users: 5 });
+}
+
+/** The ids of one item, as the program gets it. */
+async function nextIds(changes: AsyncIterator<PresenceChanges, undefined>) {
+  const { value } = await changes.next();
+  assert.ok(value !== undefined, "the changes ended");
+  const ids = (list: PresenceChanges["joined"]) => list.map((each) => each.connection_id).sort();
+  return { joined: ids(value.joined), updated: ids(value.updated), left: ids(value.left) };
+}
+
+const NONE: string[] = [];
+
+Deno.test("who is there comes as joined, then changes as they happen", async () => {
+  const table = new MemberTable();
+  const presence = new Presence(table);
+  const changes = presence.changes();
+  table.begin(answer([member("a", '{"n":1}'), member("b")]));
+  assert.deepEqual(await nextIds(changes), { joined: ["a", "b"], updated: NONE, left: NONE });
+  assert.deepEqual(presence.members.get("a"), {
+    connection_id: "a",
+    user_id: "user-a",
+    meta: { n: 1 },
+    joined_ms: 1,
+  });
+  assert.equal(presence.members.get("b")?.meta, null);
+  const waiting = nextIds(changes);
+  table.update(update([member("c"), member("b", "[2]")]));
+  assert.deepEqual(await waiting, { joined: ["c"], updated: ["b"], left: NONE });
+  assert.deepEqual(presence.members.get("b")?.meta, [2]);
+  table.leave(leave("a"));
+  const { value } = await changes.next();
+  assert.deepEqual(value?.left[0]?.meta, { n: 1 }, "who left is told as he was");
+  assert.equal(presence.count, 2);
+  assert.equal(presence.users, 5);
+});
+
+Deno.test("a list in pages is shown when it is whole, and changes on the way win over its pages", () => {
+  const table = new MemberTable();
+  table.begin(answer([member("a"), member("b")], 3, 6));
+  table.update(update([member("c"), member("d")], true));
+  table.update(update([member("e", '"new"'), member("x")]));
+  table.leave(leave("a", "f"));
+  assert.equal(table.complete, false);
+  assert.equal(table.members.size, 0);
+  table.update(update([member("e", '"old"'), member("f")], true));
+  assert.equal(table.complete, true);
+  assert.deepEqual([...table.members.keys()].sort(), ["b", "c", "d", "e", "x"]);
+  assert.equal(table.members.get("e")?.meta, "new");
+});
+
+Deno.test("after a lost connection the new list replaces the old one, and only differences are told", async () => {
+  const table = new MemberTable();
+  const presence = new Presence(table);
+  const changes = presence.changes();
+  table.begin(answer([member("stays", '{"a":1}'), member("goes"), member("changes", "1")]));
+  await nextIds(changes);
+  table.lost();
+  table.update(update([member("late")]));
+  table.leave(leave("stays"));
+  assert.deepEqual([...presence.members.keys()].sort(), ["changes", "goes", "stays"]);
+  table.begin(answer([member("stays", '{"a":1}'), member("comes"), member("changes", "2")]));
+  assert.deepEqual(await nextIds(changes), {
+    joined: ["comes"],
+    updated: ["changes"],
+    left: ["goes"],
+  });
+});
+
+Deno.test("a list that was cut by a lost connection is not shown", () => {
+  const table = new MemberTable();
+  table.begin(answer([member("a")], 2, 2));
+  table.lost();
+  table.update(update([member("b")], true));
+  assert.deepEqual([table.complete, table.members.size], [false, 0]);
+});
+
+Deno.test("what is said twice is told once", async () => {
+  const table = new MemberTable();
+  const changes = new Presence(table).changes();
+  table.begin(answer([member("a", '{"x":[1,2]}')]));
+  await nextIds(changes);
+  table.update(update([member("a", '{"x":[1,2]}')]));
+  table.leave(leave("nobody"));
+  table.update(update([member("b")]));
+  assert.deepEqual(await nextIds(changes), { joined: ["b"], updated: NONE, left: NONE });
+});
+
+Deno.test("a slow loop gets the difference, and nothing of who came and went meanwhile", async () => {
+  const table = new MemberTable();
+  const changes = new Presence(table).changes();
+  table.begin(answer([member("a"), member("b")]));
+  table.leave(leave("a"));
+  table.update(update([member("c")]));
+  table.leave(leave("c"));
+  assert.deepEqual(await nextIds(changes), { joined: ["b"], updated: NONE, left: NONE });
+});
+
+Deno.test("changes end with the subscription: after what was not told yet, with its error if any", async () => {
+  const table = new MemberTable();
+  const presence = new Presence(table);
+  table.begin(answer([member("a")]));
+  const told = presence.changes();
+  presence.end(new ArqonError("banned"));
+  assert.deepEqual((await nextIds(told)).joined, ["a"]);
+  await assert.rejects(told.next(), { reason: "banned" });
+  assert.equal((await told.next()).done, true);
+  const later = presence.changes();
+  assert.deepEqual((await nextIds(later)).joined, ["a"]);
+  await assert.rejects(later.next(), { reason: "banned" });
+});
+
+Deno.test("a loop that was left ends its own wait and hears nothing more", async () => {
+  const table = new MemberTable();
+  const presence = new Presence(table);
+  const changes = presence.changes();
+  const waiting = changes.next();
+  await changes.return?.();
+  table.begin(answer([member("a")]));
+  assert.deepEqual(await waiting, { value: undefined, done: true });
+  assert.deepEqual(await changes.next(), { value: undefined, done: true });
+});
+
+Deno.test("an answer that is no list is 'malformed-frame', and so is data that is no change", () => {
+  const table = new MemberTable();
+  const json = (text: string) => new TextEncoder().encode(text);
+  for (const text of ["", "{", "null", "[]", "{}", '{"members":[1],"connections":1,"users":1}']) {
+    assert.throws(() => table.begin(json(text)), { reason: "malformed-frame" }, text);
+  }
+  assert.throws(() => table.begin(new Uint8Array([0xff])), { reason: "malformed-frame" });
+  table.begin(answer([member("a")]));
+  assert.throws(() => table.update(new Uint8Array([0x0a, 9])), { reason: "malformed-frame" });
+  assert.throws(() => table.leave(new Uint8Array([0x0a, 9])), { reason: "malformed-frame" });
+  assert.throws(() => table.update(update([member("b", "{")])), SyntaxError);
+  assert.deepEqual([...table.members.keys()], ["a"]);
+});
+
+/** One thing that happens to a room or to a client's connection. */
+const step = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constant("put" as const),
+      id: fc.nat({ max: 9 }),
+      meta: fc.nat({ max: 2 }),
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({ kind: fc.constant("drop" as const), id: fc.nat({ max: 9 }) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("sub" as const),
+      pages: fc.integer({ min: 1, max: 3 }),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("page" as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("lost" as const) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("read" as const) }) },
+);
+
+/** A server with one client: what happens in the room reaches the table as long as it is connected. */
+class Server {
+  readonly truth = new Map<string, PresentMember>();
+  readonly table = new MemberTable();
+  readonly #pages: PresentMember[][] = [];
+  #connected = false;
+
+  put(id: string, meta: string): void {
+    this.truth.set(id, member(id, meta));
+    if (this.#connected) this.table.update(update([member(id, meta)]));
+  }
+
+  drop(id: string): void {
+    if (this.truth.delete(id) && this.#connected) this.table.leave(leave(id));
+  }
+
+  sub(pages: number): void {
+    const all = [...this.truth.values()];
+    const size = Math.max(1, Math.ceil(all.length / pages));
+    this.#pages.length = 0;
+    for (let at = 0; at < all.length; at += size) this.#pages.push(all.slice(at, at + size));
+    const first = this.#pages.shift() ?? [];
+    this.#connected = true;
+    this.table.begin(answer(first, this.#pages.length + 1, all.length));
+  }
+
+  page(): void {
+    const page = this.#pages.shift();
+    if (page !== undefined) this.table.update(update(page, true));
+  }
+
+  lost(): void {
+    this.#connected = false;
+    this.#pages.length = 0;
+    this.table.lost();
+  }
+
+  /** Says what is left to say. */
+  settle(): void {
+    if (!this.#connected) this.sub(3);
+    while (this.#pages.length > 0) this.page();
+  }
+}
+
+/** Applies an item to a list, and fails when it does not fit what the list has. */
+function follow(list: Map<string, string>, changes: PresenceChanges): void {
+  const text = ({ meta }: { meta: unknown }) => JSON.stringify(meta);
+  for (const { connection_id: id, ...rest } of changes.joined) {
+    assert.ok(!list.has(id), `${id} joined twice`);
+    list.set(id, text(rest));
+  }
+  for (const { connection_id: id, ...rest } of changes.updated) {
+    assert.ok(list.has(id), `${id} was updated before it joined`);
+    assert.notEqual(list.get(id), text(rest));
+    list.set(id, text(rest));
+  }
+  for (const { connection_id: id } of changes.left) {
+    assert.ok(list.delete(id), `${id} left without having joined`);
+  }
+}
+
+Deno.test("whatever happens in the room and to the connection, the list and its changes end at the truth", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60, size: "max" }), async (steps) => {
+      const server = new Server();
+      const presence = new Presence(server.table);
+      const changes = presence.changes();
+      const list = new Map<string, string>();
+      const shown = () =>
+        new Map([...presence.members].map(([id, { meta }]) => [id, JSON.stringify(meta)]));
+      const read = async () => {
+        // An item is there if and only if the list that was told differs from the one that is shown.
+        if ([...list].sort().join() === [...shown()].sort().join()) return;
+        const { value } = await changes.next();
+        if (value !== undefined) follow(list, value);
+      };
+      for (const each of steps) {
+        if (each.kind === "put") server.put(`c${each.id}`, String(each.meta));
+        else if (each.kind === "drop") server.drop(`c${each.id}`);
+        else if (each.kind === "sub") server.sub(each.pages);
+        else if (each.kind === "page") server.page();
+        else if (each.kind === "lost") server.lost();
+        else await read();
+      }
+      server.settle();
+      await read();
+      const truth = new Map([...server.truth].map(([id, { meta }]) => [id, meta]));
+      assert.deepEqual(shown(), truth);
+      assert.deepEqual(list, truth);
+    }),
+    { numRuns: 2_000 },
+  );
+});

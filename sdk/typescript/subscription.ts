@@ -1,0 +1,95 @@
+/**
+ * One loop over a room's messages, as the program holds it, and what `Room.subscribe` takes. The SUBs
+ * that keep it fed are `subscriptions.ts`.
+ */
+import type { Json } from "./json.ts";
+import type { Message } from "./message.ts";
+import type { MessageBuffer } from "./message_buffer.ts";
+import type { Presence } from "./presence.ts";
+
+/**
+ * What `Room.subscribe` takes. The buffer is the loop's own; everything else is the room's, and all
+ * loops of a connection on one room must agree on it.
+ */
+export interface SubscribeOptions {
+  /** Leave out what this connection publishes itself; default false. */
+  readonly no_echo?: boolean;
+  /**
+   * Be a member of the room, and know who else is: `subscription.presence`; default false. Needs the
+   * grant `presence` beside `subscribe`.
+   */
+  readonly presence?: boolean;
+  /** With `presence`: what others see of this member; `Subscription.update` changes it. */
+  readonly member_meta?: Json;
+  /** With `presence`: know who is there without being a member; default false. */
+  readonly observer?: boolean;
+  /** Messages that wait for the loop; default 8,192. More are dropped and leave one GAP. */
+  readonly buffer?: number;
+  /** Their bytes; default 32 MiB. */
+  readonly buffer_bytes?: number;
+}
+
+/**
+ * The messages of one room. Leaving the loop, or `close()`, ends the subscription. So does the bus when
+ * it puts this client out of the room: the loop then finds a last message whose `signal.kind` is
+ * `DISCONNECT` (a kick) or `BAN`, and ends without an error; it does not subscribe again by itself.
+ */
+export interface Subscription extends AsyncIterableIterator<Message, undefined> {
+  readonly room: string;
+  /**
+   * Resolves when the Shield has acknowledged the first SUB and, with `presence`, the list of members
+   * is whole; rejects when it refuses the SUB for good.
+   */
+  readonly ready: Promise<void>;
+  /** Who is in the room; undefined without `presence: true`. */
+  readonly presence: Presence | undefined;
+  /**
+   * Changes this member's metadata; the member stays the same to others. Resolves when a Shield has
+   * taken it, also after a reconnect; later SUBs carry it too. Rejects with the refusal, and then the
+   * old metadata stands. TypeError when this is no member.
+   */
+  update(member_meta: Json): Promise<void>;
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+/** A subscription with `presence: true`. */
+export interface PresenceSubscription extends Subscription {
+  readonly presence: Presence;
+}
+
+/** The inside of a subscription. */
+export interface Reader {
+  readonly buffer: MessageBuffer<Message>;
+  readonly ready: PromiseWithResolvers<void>;
+  readonly presence: Presence | undefined;
+}
+
+/** JSON bytes of metadata. Throws TypeError for what JSON cannot say. */
+export function encodeMeta(member_meta: Json): Uint8Array {
+  const text = JSON.stringify(member_meta) as string | undefined;
+  if (text === undefined) throw new TypeError("member_meta is nothing that JSON can say");
+  return new TextEncoder().encode(text);
+}
+
+/** The program's side of a reader; `update` is the room's. */
+export function asSubscription(
+  room: string,
+  { buffer, ready, presence }: Reader,
+  update: (member_meta: Json) => Promise<void>,
+): Subscription {
+  const close = () => void buffer.return();
+  return {
+    room,
+    ready: ready.promise,
+    presence,
+    update,
+    close,
+    next: () => buffer.next(),
+    return: () => buffer.return(),
+    [Symbol.asyncIterator]() {
+      return this;
+    },
+    [Symbol.dispose]: close,
+  };
+}

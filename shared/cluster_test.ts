@@ -1,0 +1,134 @@
+/** Who lives and who owns what: rules of the table, and properties of rendezvous hashing. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { isId } from "@arqon/proto";
+import { brainIdOf, BRAINS_MAX, BrainTable, roomHash } from "./cluster.ts";
+import type { Beat, BrainState } from "./presence/messages.ts";
+import { id } from "./presence/testing/message_arbitraries.ts";
+
+const TIMEOUT_MS = 5_000;
+
+function beat(brain_id: string, state: BrainState = "serving", boot = 1): Beat {
+  return { kind: "beat", brain_id, boot, state, writers: [] };
+}
+
+function table(...brain_ids: string[]): BrainTable {
+  const brains = new BrainTable({ brain_timeout_ms: TIMEOUT_MS });
+  for (const brain_id of brain_ids) brains.onBeat(beat(brain_id), 0);
+  return brains;
+}
+
+const rooms = Array.from({ length: 10_000 }, (_, index) => `room-${index}`);
+
+Deno.test("only Brains that serve live, in the order of their ids", () => {
+  const brains = table("c", "a");
+  assert.equal(brains.onBeat(beat("b", "starting"), 0), false);
+  assert.deepEqual(brains.live(), ["a", "c"]);
+  assert.equal(brains.onBeat(beat("b"), 0), true);
+  assert.equal(brains.onBeat(beat("b"), 1), false);
+  assert.deepEqual(brains.live(), ["a", "b", "c"]);
+  assert.equal(brains.onBeat(beat("b", "draining"), 2), true);
+  assert.deepEqual(brains.live(), ["a", "c"]);
+});
+
+Deno.test("a Brain silent for longer than the timeout does not live", () => {
+  const brains = table("a", "b");
+  brains.onBeat(beat("a"), 1);
+  assert.equal(brains.sweep(TIMEOUT_MS), false);
+  assert.equal(brains.sweep(TIMEOUT_MS + 1), true);
+  assert.deepEqual(brains.live(), ["a"]);
+  assert.equal(brains.beatOf("b"), undefined);
+  assert.equal(brains.onBeat(beat("b"), TIMEOUT_MS + 2), true);
+});
+
+Deno.test("a suspected Brain is dead until its next beat", () => {
+  const brains = table("a", "b");
+  assert.equal(brains.suspect("a"), true);
+  assert.equal(brains.suspect("a"), false);
+  assert.equal(brains.suspect("nobody"), false);
+  assert.deepEqual(brains.live(), ["b"]);
+  assert.equal(brains.onBeat(beat("a"), 1), true);
+});
+
+Deno.test("late beats: an earlier life is ignored, and nobody goes back from draining", () => {
+  const brains = table();
+  brains.onBeat(beat("a", "serving", 2), 0);
+  assert.equal(brains.onBeat(beat("a", "draining", 1), 1), false);
+  brains.onBeat(beat("a", "draining", 2), 2);
+  brains.onBeat(beat("a", "serving", 2), 3);
+  assert.deepEqual(brains.live(), []);
+  brains.onBeat(beat("a", "serving", 3), 4);
+  assert.deepEqual(brains.live(), ["a"]);
+});
+
+Deno.test("who was away itself blames nobody", () => {
+  const brains = table("a");
+  brains.forgive(60_000, 60_000);
+  assert.equal(brains.sweep(60_000 + TIMEOUT_MS), false);
+  assert.equal(brains.sweep(60_001 + TIMEOUT_MS), true);
+});
+
+Deno.test("the table is bounded", () => {
+  const brains = table();
+  for (let index = 0; index <= BRAINS_MAX; index++) brains.onBeat(beat(`b${index}`), 0);
+  assert.equal(brains.live().length, BRAINS_MAX);
+});
+
+Deno.test("the owner of a room does not depend on who heard of which Brain first", () => {
+  fc.assert(fc.property(fc.uniqueArray(id, { minLength: 1, maxLength: 8 }), id, id, (ids, t, r) => {
+    const owner = table(...ids).ownerOf(t, r);
+    assert.ok(owner !== undefined && ids.includes(owner));
+    assert.equal(table(...ids.toReversed()).ownerOf(t, r), owner);
+  }));
+});
+
+Deno.test("nobody owns a room when nobody lives", () => {
+  assert.equal(table().ownerOf("t", "r"), undefined);
+});
+
+Deno.test("a Brain that goes moves only its own rooms, one that comes takes only what it gets", () => {
+  fc.assert(
+    fc.property(fc.uniqueArray(id, { minLength: 2, maxLength: 6 }), (ids) => {
+      const [gone, ...others] = ids as [string, ...string[]];
+      const before = table(...ids);
+      const after = table(...others);
+      for (const room of rooms.slice(0, 200)) {
+        const owner = before.ownerOf("t", room);
+        if (owner !== gone) assert.equal(after.ownerOf("t", room), owner);
+      }
+    }),
+    { numRuns: 50 },
+  );
+});
+
+Deno.test("Brains get equal shares, also with ids and rooms that are counted up", () => {
+  for (const count of [2, 3, 8]) {
+    const ids = Array.from({ length: count }, (_, index) => `brain-${index}`);
+    const brains = table(...ids);
+    const shares = new Map<string, number>();
+    for (const room of rooms) {
+      const owner = brains.ownerOf("default", room) ?? "";
+      shares.set(owner, (shares.get(owner) ?? 0) + 1);
+    }
+    for (const share of ids.map((brain_id) => shares.get(brain_id) ?? 0)) {
+      const fair = rooms.length / count;
+      assert.ok(Math.abs(share - fair) < fair * 0.1, `${count} Brains: ${share} of ${fair}`);
+    }
+  }
+});
+
+Deno.test("the hash of a room is the same in every release", () => {
+  assert.equal(roomHash("acme", "lobby"), 1_541_723_381);
+  assert.notEqual(roomHash("a", "bc"), roomHash("ab", "c"));
+});
+
+Deno.test("a Brain's id is an id, is not the node's, and differs for nodes that differ", () => {
+  fc.assert(fc.property(id, id, (one, other) => {
+    assert.ok(isId(brainIdOf(one)));
+    assert.notEqual(brainIdOf(one), one);
+    if (one !== other) assert.notEqual(brainIdOf(one), brainIdOf(other));
+  }));
+  const long = "n".repeat(63);
+  assert.notEqual(brainIdOf(`${long}1`), brainIdOf(`${long}2`));
+  assert.equal(brainIdOf("node-1"), "brain:node-1");
+});

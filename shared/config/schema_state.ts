@@ -1,0 +1,70 @@
+/** The tables of `config.toml` for presence and rooms. A part of `schema.ts`, which puts them together. */
+import { z } from "zod";
+import { always, count, fraction, roomPattern } from "./schema_values.ts";
+
+/** `[presence]`: who is in which room. */
+export const Presence = z.strictObject({
+  announce_ms: z.int().min(1).max(10_000).default(50).describe(
+    "joins and leaves within this time travel together",
+  ),
+  heartbeat_ms: z.int().min(100).max(60_000).default(1_500).describe(
+    "Shields and Brains tell each other their clocks this often",
+  ),
+  down_ms: z.int().min(200).max(3_600_000).default(30_000).describe(
+    "a Shield silent for this long is down: its members leave; at least twice heartbeat_ms",
+  ),
+  forget_ms: z.int().min(400).max(86_400_000).default(1_200_000).describe(
+    "a Shield silent for this long is forgotten; more than down_ms",
+  ),
+  brain_timeout_ms: z.int().min(200).max(600_000).default(5_000).describe(
+    "a Brain silent for this long owns no room any more; at least twice heartbeat_ms",
+  ),
+  sync_timeout_ms: count(
+    3_000,
+    60_000,
+    "how long a SUB with presence waits for the room's members; then 503",
+  ),
+  page_members: count(1_000, 10_000, "members in one page of a list"),
+  members_per_shield: count(200_000, 10_000_000, "members that one Shield announces"),
+  members_per_room: count(100_000, 10_000_000, "members of one room, as its Shields see it"),
+  members_per_brain: count(2_000_000, 50_000_000, "members that one Brain holds"),
+  grace: z.array(z.strictObject({
+    room: roomPattern.describe("room id or prefix pattern"),
+    grace_ms: count(5_000, 600_000, "how long a lost connection's member waits for its user"),
+  })).default([]).describe(
+    "rooms in which a lost connection (not one that left) only leaves after this; the first that matches counts",
+  ),
+}).refine(({ heartbeat_ms, down_ms }) => down_ms >= 2 * heartbeat_ms, {
+  error: "expected at least twice heartbeat_ms",
+  path: ["down_ms"],
+  ...always,
+}).refine(({ down_ms, forget_ms }) => forget_ms > down_ms, {
+  error: "expected more than down_ms",
+  path: ["forget_ms"],
+  ...always,
+}).refine(({ heartbeat_ms, brain_timeout_ms }) => brain_timeout_ms >= 2 * heartbeat_ms, {
+  error: "expected at least twice heartbeat_ms",
+  path: ["brain_timeout_ms"],
+  ...always,
+});
+
+/** `[brain]`: the state of rooms. */
+export const Brain = z.strictObject({
+  tap: z.union([z.boolean(), fraction]).default(0.01).describe(
+    "fraction of messages that the Brain logs; false is 0 (no tap at all), true is 1",
+  ),
+  state_bytes: count(262_144, 786_432, "size of one room's state document"),
+  pending_commands: count(1_024, 1_000_000, "commands of one room waiting in this Brain"),
+  pending_bytes: z.int().min(65_536).max(17_179_869_184).default(268_435_456).describe(
+    "bytes of all commands that wait in this Brain",
+  ),
+  rooms_in_memory: count(1_000, 10_000_000, "rooms whose document this Brain keeps in memory"),
+  keys_per_room: count(10_000, 1_000_000, "keys of one room's document"),
+  rooms_per_tenant: count(100_000, 100_000_000, "rooms of one tenant"),
+  idle_timeout_ms: z.int().min(0).max(31_536_000_000).default(3_600_000).describe(
+    "a room without members and commands for this long ends, and its state with it; 0: never",
+  ),
+  lock_ttl_ms: count(30_000, 86_400_000, "lease of a lock that asks for none"),
+  lock_ttl_max_ms: count(600_000, 86_400_000, "longest lease of a lock"),
+  bans_per_tenant: count(100_000, 10_000_000, "bans of one tenant"),
+});

@@ -1,0 +1,97 @@
+/**
+ * Cuts what a writer did in one batch into deltas that are small enough to send, each a step of its
+ * own that continues the one before. Not for answers to pulls: those are pages of one moment
+ * (`pages.ts`).
+ */
+import { entryBytes } from "./pages.ts";
+import type { Delta, Entry } from "./types.ts";
+
+/** A 64-bit number in a packed field. */
+const COUNTER_BYTES = 10;
+/** What is around the entries of a delta, at most. */
+const OVERHEAD_BYTES = 256;
+
+/** What must not be cut: an entry, a removed counter, or both at once, which is an update. */
+interface Unit {
+  /** Its counter. What ended right before an entry is told with it. */
+  readonly at: number;
+  readonly entry: Entry | undefined;
+  readonly removed: readonly number[];
+}
+
+/**
+ * At which counter each removed one is told: at the latest at which so many things can have ended,
+ * so never before its end, and that of an update not before the entry that takes its place.
+ */
+function endsOf({ start, end, entries, removed }: Delta): number[] {
+  const ends = new Array<number>(removed.length);
+  let born = entries.length - 1;
+  let free = end;
+  for (let index = removed.length - 1; index >= 0; index--) {
+    while (born >= 0 && entries[born]!.counter === free) {
+      born--;
+      free--;
+    }
+    ends[index] = Math.max(free, start + 1);
+    free--;
+  }
+  return ends;
+}
+
+function unitsOf(delta: Delta): Unit[] {
+  const { entries, removed } = delta;
+  const ends = endsOf(delta);
+  const units: Unit[] = [];
+  let told = 0;
+  for (const entry of entries) {
+    for (; told < removed.length && ends[told]! < entry.counter - 1; told++) {
+      units.push({ at: ends[told]!, entry: undefined, removed: [removed[told]!] });
+    }
+    const with_it: number[] = [];
+    for (; told < removed.length && ends[told]! < entry.counter; told++) {
+      with_it.push(removed[told]!);
+    }
+    units.push({ at: entry.counter, entry, removed: with_it });
+  }
+  for (; told < removed.length; told++) {
+    units.push({ at: ends[told]!, entry: undefined, removed: [removed[told]!] });
+  }
+  return units;
+}
+
+const unitBytes = ({ entry, removed }: Unit) =>
+  (entry === undefined ? 0 : entryBytes(entry)) + removed.length * COUNTER_BYTES;
+
+/**
+ * Cuts a delta as `takeDelta` gives it (entries in birth order, `removed` in the order of ending)
+ * into deltas that, merged one after the other, do the same, and never let a member that is only
+ * updated disappear in between. Each stays below `limit_bytes` on the wire, unless one entry alone
+ * does not. At least one.
+ */
+export function splitDelta(delta: Delta, limit_bytes: number): readonly Delta[] {
+  const { writer } = delta;
+  const limit = limit_bytes - OVERHEAD_BYTES;
+  const parts: Delta[] = [];
+  let start = delta.start;
+  let last = start;
+  let bytes = 0;
+  let entries: Entry[] = [];
+  let removed: number[] = [];
+  for (const unit of unitsOf(delta)) {
+    const size = unitBytes(unit);
+    if (bytes > 0 && bytes + size > limit && unit.at > last) {
+      const end = unit.at - 1;
+      parts.push({ writer, start, end, entries, removed });
+      start = end;
+      bytes = 0;
+      entries = [];
+      removed = [];
+    }
+    bytes += size;
+    last = unit.at;
+    if (unit.entry !== undefined) entries.push(unit.entry);
+    removed.push(...unit.removed);
+  }
+  parts.push({ writer, start, end: delta.end, entries, removed });
+  return parts;
+}

@@ -1,0 +1,152 @@
+/** Deltas by themselves: group F (F2 to F5) of the presence scenarios, and what combining means. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import {
+  absorbGroup,
+  combineDeltas,
+  deltaSize,
+  draftOf,
+  draftSize,
+  inBirthOrder,
+  seal,
+} from "./delta.ts";
+import type { DeltaGroup } from "./delta.ts";
+import { createState, leave, peekDelta, takeDelta } from "./state.ts";
+import { covered, delta, enter, entry, TENANT, writer } from "./test_replicas.ts";
+import type { Delta } from "./types.ts";
+import { writerKey } from "./types.ts";
+
+const R1 = writer("r1");
+const R2 = writer("r2");
+
+function combined(...deltas: readonly Delta[]): Delta[] {
+  const group: DeltaGroup = new Map();
+  for (const each of deltas) assert.ok(absorbGroup(group, [each]));
+  return [...group.values()].map(seal);
+}
+
+const values = (deltas: readonly Delta[]) =>
+  deltas.flatMap(({ writer: { node_id }, entries }) =>
+    entries.map(({ counter, connection_id, room_id }) =>
+      `${node_id}:${counter} ${connection_id} ${room_id}`
+    )
+  ).sort();
+
+const tags = (deltas: readonly Delta[]) =>
+  deltas.flatMap((each) => covered(each).map((tag) => `${each.writer.node_id}:${tag}`)).sort();
+
+Deno.test("F2 deltas with something missing between them do not combine", () => {
+  const r1 = createState(R1);
+  enter(r1, "one");
+  const first = peekDelta(r1);
+  enter(r1, "two");
+  takeDelta(r1);
+  enter(r1, "three");
+  const third = peekDelta(r1);
+  const before = structuredClone([first, third]);
+  assert.equal(combineDeltas(first, third), undefined);
+  assert.equal(combineDeltas(third, first), undefined);
+  assert.deepEqual([first, third], before);
+  const group: DeltaGroup = new Map([[writerKey(R1), draftOf(first)]]);
+  assert.equal(absorbGroup(group, [delta(R2, 0, 1), third]), false);
+  assert.deepEqual([...group.values()].map(seal), [first]);
+});
+
+Deno.test("F3 deltas of different writers stand side by side", () => {
+  const [r1, r2] = [createState(R1), createState(R2)];
+  for (const room of ["lobby", "private"]) {
+    enter(r1, "user1", room);
+    enter(r2, "user2", room);
+  }
+  const both = combined(peekDelta(r1), peekDelta(r2));
+  assert.deepEqual(values(both), [
+    "r1:1 user1 lobby",
+    "r1:2 user1 private",
+    "r2:1 user2 lobby",
+    "r2:2 user2 private",
+  ]);
+  assert.deepEqual(tags(both), ["r1:1", "r1:2", "r2:1", "r2:2"]);
+  assert.equal(combineDeltas(peekDelta(r1), peekDelta(r2)), undefined);
+});
+
+function concurrent(): { r1: Delta; r2: Delta } {
+  const [r1, r2] = [createState(R1), createState(R2)];
+  enter(r1, "user1", "lobby");
+  enter(r1, "user1", "private");
+  enter(r2, "user1", "lobby");
+  leave(r2, TENANT, "lobby", "user1");
+  return { r1: peekDelta(r1), r2: peekDelta(r2) };
+}
+
+Deno.test("F4 a concurrent add wins", () => {
+  const { r1, r2 } = concurrent();
+  for (const order of [[r1, r2], [r2, r1], [r1, r2, r2]]) {
+    const both = combined(...order);
+    assert.deepEqual(values(both), ["r1:1 user1 lobby", "r1:2 user1 private"]);
+    assert.deepEqual(tags(both), ["r1:1", "r1:2", "r2:1", "r2:2"]);
+  }
+});
+
+// Upstream any replica may end what another wrote. Here only the writer ends its entries, but
+// deltas may name what ended before they begin, which is how r2's observed remove is written down.
+Deno.test("F5 an observed remove wins over the add that it saw", () => {
+  const { r1, r2 } = concurrent();
+  const observed = [r2, delta(R2, 2, 3), delta(R1, 2, 2, [], [2])];
+  for (const order of [[r1, ...observed], [...observed, r1]]) {
+    const both = combined(...order);
+    assert.deepEqual(values(both), ["r1:1 user1 lobby"]);
+    assert.deepEqual(tags(both), ["r1:1", "r1:2", "r2:1", "r2:2", "r2:3"]);
+  }
+});
+
+/** A writer's history: at each step a connection of a few comes, goes, or changes. */
+const history = fc.array(fc.record({ who: fc.nat(4), cut: fc.boolean() }), {
+  maxLength: 30,
+  size: "max",
+});
+
+/** The deltas between the cuts, and for every pair of cuts the delta that covers both. */
+function replay(steps: readonly { who: number; cut: boolean }[]) {
+  const state = createState(R1);
+  const pieces: Delta[] = [];
+  for (const { who, cut } of steps) {
+    if (leave(state, TENANT, "lobby", `c${who}`) === undefined) enter(state, `c${who}`);
+    const piece = cut ? takeDelta(state) : undefined;
+    if (piece !== undefined) pieces.push(piece);
+  }
+  return pieces;
+}
+
+Deno.test("combining is associative, commutative and idempotent where it is defined", () => {
+  fc.assert(fc.property(history, fc.nat(), fc.nat(), (steps, i, j) => {
+    const pieces = replay(steps);
+    if (pieces.length < 3) return;
+    const at = 1 + i % (pieces.length - 2);
+    const [a, b, c] = [pieces[at - 1]!, pieces[at]!, pieces[at + 1]!];
+    const ab = combineDeltas(a, b)!;
+    const abc = combineDeltas(ab, c)!;
+    assert.deepEqual(combineDeltas(b, a), ab);
+    assert.deepEqual(combineDeltas(a, combineDeltas(b, c)!), abc);
+    assert.deepEqual(combineDeltas(c, ab), abc);
+    for (const part of [a, b, c, ab, abc, pieces[at - 1 + j % 3]!]) {
+      assert.deepEqual(combineDeltas(abc, part), abc);
+      assert.deepEqual(combineDeltas(part, abc), abc);
+    }
+    assert.ok(deltaSize(abc) <= deltaSize(a) + deltaSize(b) + deltaSize(c));
+  }));
+});
+
+Deno.test("the size of a delta is its entries plus its covered tags", () => {
+  const some = delta(R1, 3, 7, [entry(4, "x"), entry(7, "y")], [1, 6]);
+  assert.equal(deltaSize(some), 2 + covered(some).length);
+  assert.equal(draftSize(draftOf(some)), 2 + covered(some).length);
+  assert.equal(deltaSize(delta(R1, 5, 5)), 0);
+});
+
+Deno.test("entries are put in the order of their birth, the given array left alone", () => {
+  const unordered = [entry(3, "x"), entry(1, "y"), entry(2, "z")];
+  assert.deepEqual(inBirthOrder(unordered).map(({ counter }) => counter), [1, 2, 3]);
+  assert.equal(unordered[0]!.counter, 3);
+  const ordered = [entry(1, "x"), entry(2, "y")];
+  assert.equal(inBirthOrder(ordered), ordered);
+});

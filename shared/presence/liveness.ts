@@ -1,0 +1,171 @@
+/**
+ * Who is alive, from when each writer was last heard: up, down after a short silence, forgotten
+ * after a long one. A table of nodes and pure rules; what a transition does to members is
+ * `state.ts`.
+ *
+ * Of a node only the youngest life counts. A forgotten life leaves a tombstone, so that messages of
+ * it that are still under way, or a process that wakes up after hours, cannot bring it back.
+ */
+import type { Writer } from "./types.ts";
+
+/** When who counts as what. All in ms. */
+export interface LivenessOptions {
+  /** How often a writer is heard when all is well. */
+  readonly heartbeat_ms: number;
+  /** A writer that is silent for this long is down. */
+  readonly down_ms: number;
+  /** A writer that is silent for this long is forgotten. */
+  readonly forget_ms: number;
+  /** How long a forgotten writer is remembered as such. */
+  readonly tombstone_ms: number;
+  /** Tombstones kept at most; the oldest go first. */
+  readonly tombstones_max: number;
+}
+
+/** One node's youngest life. */
+export interface Life {
+  readonly writer: Writer;
+  readonly state: "up" | "down";
+  /** By the clock of whoever keeps the table. */
+  readonly last_seen_ms: number;
+}
+
+/** A life that must not come back, nor an older one of its node. */
+export interface Tombstone {
+  readonly writer: Writer;
+  readonly until_ms: number;
+}
+
+/** What happened to a writer; several are to be applied in their order. */
+export interface Transition {
+  readonly writer: Writer;
+  readonly to: "up" | "down" | "forgotten";
+}
+
+/** The table. Changed by the functions below only. */
+export interface Liveness {
+  readonly options: LivenessOptions;
+  /** By node id. */
+  readonly lives: Map<string, Life>;
+  /** By node id, none of which has a life; the oldest first. */
+  readonly tombstones: Map<string, Tombstone>;
+}
+
+/** What a sign of life meant. */
+export interface Heard {
+  /** False: forgotten, or a younger life of the node is known. Nothing changed. */
+  readonly accepted: boolean;
+  /** The node's record before. */
+  readonly previous: Life | undefined;
+  readonly transitions: readonly Transition[];
+}
+
+/**
+ * An empty table. RangeError unless `down_ms` is at least twice `heartbeat_ms` (else one lost
+ * heartbeat would be a death), `forget_ms` is more than `down_ms`, and the rest is above 0.
+ */
+export function createLiveness(options: LivenessOptions): Liveness {
+  const { heartbeat_ms, down_ms, forget_ms, tombstone_ms, tombstones_max } = options;
+  for (const [name, value] of Object.entries({ heartbeat_ms, tombstone_ms, tombstones_max })) {
+    if (!(value > 0)) throw new RangeError(`${name} is ${value}; expected more than 0`);
+  }
+  if (!(down_ms >= 2 * heartbeat_ms)) {
+    throw new RangeError(`down_ms is ${down_ms}; expected at least twice ${heartbeat_ms}`);
+  }
+  if (!(forget_ms > down_ms)) {
+    throw new RangeError(`forget_ms is ${forget_ms}; expected more than ${down_ms}`);
+  }
+  return { options, lives: new Map(), tombstones: new Map() };
+}
+
+/** Whether this life, or a younger one of its node, is remembered as forgotten. */
+export function isForgotten({ tombstones }: Liveness, writer: Writer, now_ms: number): boolean {
+  const tombstone = tombstones.get(writer.node_id);
+  return tombstone !== undefined && now_ms < tombstone.until_ms &&
+    writer.incarnation <= tombstone.writer.incarnation;
+}
+
+function bury({ options, tombstones }: Liveness, writer: Writer, now_ms: number): void {
+  const { node_id, incarnation } = writer;
+  const known = tombstones.get(node_id)?.writer;
+  const youngest = known !== undefined && known.incarnation > incarnation ? known : writer;
+  // Deleted first, so that the order of the map is the order of the burials.
+  tombstones.delete(node_id);
+  tombstones.set(node_id, { writer: youngest, until_ms: now_ms + options.tombstone_ms });
+  for (const oldest of tombstones.keys()) {
+    if (tombstones.size <= options.tombstones_max) break;
+    tombstones.delete(oldest);
+  }
+}
+
+/** A life ends for good: it is down first, if it was up, then forgotten. */
+function end({ lives }: Liveness, { writer, state }: Life): Transition[] {
+  lives.delete(writer.node_id);
+  const forgotten: Transition = { writer, to: "forgotten" };
+  return state === "up" ? [{ writer, to: "down" }, forgotten] : [forgotten];
+}
+
+/**
+ * A writer was heard at `now_ms`: it is up. If it is a younger life of a known node, the older one
+ * is forgotten first, at once.
+ */
+export function heartbeat(table: Liveness, writer: Writer, now_ms: number): Heard {
+  const { node_id, incarnation } = writer;
+  const previous = table.lives.get(node_id);
+  const is_older = previous !== undefined && incarnation < previous.writer.incarnation;
+  if (is_older || isForgotten(table, writer, now_ms)) {
+    return { accepted: false, previous, transitions: [] };
+  }
+  const is_same = previous?.writer.incarnation === incarnation;
+  const transitions = previous === undefined || is_same ? [] : end(table, previous);
+  if (!is_same || previous.state === "down") transitions.push({ writer, to: "up" });
+  // The clock of the table's keeper may be set back; nobody was heard less recently for that.
+  const last_seen_ms = is_same ? Math.max(previous.last_seen_ms, now_ms) : now_ms;
+  table.lives.set(node_id, { writer, state: "up", last_seen_ms });
+  // From here on it is the life that refuses older ones.
+  table.tombstones.delete(node_id);
+  return { accepted: true, previous, transitions };
+}
+
+/** Who has been silent for too long at `now_ms`. Also drops tombstones whose time is over. */
+export function sweep(table: Liveness, now_ms: number): readonly Transition[] {
+  const { down_ms, forget_ms } = table.options;
+  const transitions: Transition[] = [];
+  for (const life of table.lives.values()) {
+    const silent_ms = now_ms - life.last_seen_ms;
+    if (silent_ms < 0) {
+      // The keeper's clock was set back: the silence counts from now, not from then.
+      table.lives.set(life.writer.node_id, { ...life, last_seen_ms: now_ms });
+    } else if (silent_ms >= forget_ms) {
+      transitions.push(...end(table, life));
+      bury(table, life.writer, now_ms);
+    } else if (silent_ms >= down_ms && life.state === "up") {
+      table.lives.set(life.writer.node_id, { ...life, state: "down" });
+      transitions.push({ writer: life.writer, to: "down" });
+    }
+  }
+  for (const [node_id, { until_ms }] of table.tombstones) {
+    if (until_ms <= now_ms) table.tombstones.delete(node_id);
+  }
+  return transitions;
+}
+
+/**
+ * A writer stops for good and says so: it is forgotten at once, whether it was known or not, and
+ * any older life of its node with it. Nothing happens when a younger life is known.
+ */
+export function depart(table: Liveness, writer: Writer, now_ms: number): readonly Transition[] {
+  const life = table.lives.get(writer.node_id);
+  if (life !== undefined && life.writer.incarnation > writer.incarnation) return [];
+  const transitions = life === undefined ? [] : end(table, life);
+  bury(table, writer, now_ms);
+  return transitions;
+}
+
+/** Whoever keeps the table was itself away for `gap_ms`: nobody else was silent in that time. */
+export function extend({ lives }: Liveness, gap_ms: number): void {
+  if (!(gap_ms >= 0)) throw new RangeError(`gap_ms is ${gap_ms}; expected 0 or more`);
+  for (const [node_id, life] of lives) {
+    lives.set(node_id, { ...life, last_seen_ms: life.last_seen_ms + gap_ms });
+  }
+}

@@ -1,0 +1,212 @@
+/** Who is alive: group H of the presence scenarios, tombstones and the keeper's own silence. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { createLiveness, depart, extend, heartbeat, isForgotten, sweep } from "./liveness.ts";
+import type { Liveness, LivenessOptions, Transition } from "./liveness.ts";
+import { writer } from "./test_replicas.ts";
+import { writerKey } from "./types.ts";
+
+const OPTIONS: LivenessOptions = {
+  heartbeat_ms: 2,
+  down_ms: 5,
+  forget_ms: 10,
+  tombstone_ms: 100,
+  tombstones_max: 3,
+};
+const A = writer("a", 7);
+
+const said = (transitions: readonly Transition[]) =>
+  transitions.map(({ writer: each, to }) => `${writerKey(each)} ${to}`);
+
+/** A table in which a@7 was heard at 0. */
+function heardOnce(): Liveness {
+  const table = createLiveness(OPTIONS);
+  heartbeat(table, A, 0);
+  return table;
+}
+
+Deno.test("H1 a writer is its node and incarnation", () => {
+  assert.notEqual(writerKey(writer("a", 1)), writerKey(writer("a", 2)));
+  assert.equal(writerKey(writer("a", 1)), "a@1");
+});
+
+Deno.test("H2 a node that was not known is up", () => {
+  const table = createLiveness(OPTIONS);
+  assert.deepEqual(heartbeat(table, A, 3), {
+    accepted: true,
+    previous: undefined,
+    transitions: [{ writer: A, to: "up" }],
+  });
+  assert.deepEqual(table.lives.get("a"), { writer: A, state: "up", last_seen_ms: 3 });
+});
+
+Deno.test("H3 a node that was known is up, and was seen now", () => {
+  const table = heardOnce();
+  const first = table.lives.get("a")!;
+  assert.deepEqual(heartbeat(table, A, 4), { accepted: true, previous: first, transitions: [] });
+  assert.equal(table.lives.get("a")?.last_seen_ms, 4);
+  assert.deepEqual(said(sweep(table, 10)), ["a@7 down"]);
+  const { previous, transitions } = heartbeat(table, A, 11);
+  assert.equal(previous?.state, "down");
+  assert.deepEqual(said(transitions), ["a@7 up"]);
+  assert.deepEqual(table.lives.get("a"), { writer: A, state: "up", last_seen_ms: 11 });
+});
+
+Deno.test("H4 after a short silence a writer is down and kept", () => {
+  const table = heardOnce();
+  assert.deepEqual(said(sweep(table, 6)), ["a@7 down"]);
+  assert.deepEqual(table.lives.get("a"), { writer: A, state: "down", last_seen_ms: 0 });
+  assert.deepEqual(sweep(table, 7), []);
+});
+
+Deno.test("H5 after a long silence a writer is forgotten", () => {
+  const table = heardOnce();
+  assert.deepEqual(said(sweep(table, 11)), ["a@7 down", "a@7 forgotten"]);
+  assert.equal(table.lives.size, 0);
+  const slow = heardOnce();
+  sweep(slow, 6);
+  assert.deepEqual(said(sweep(slow, 11)), ["a@7 forgotten"]);
+});
+
+Deno.test("H6 without silence nothing changes", () => {
+  const table = heardOnce();
+  assert.deepEqual(sweep(table, 0), []);
+  assert.deepEqual(sweep(table, 4), []);
+  assert.equal(table.lives.get("a")?.state, "up");
+});
+
+Deno.test("H7 a configuration that cannot work is refused", () => {
+  for (
+    const wrong of [
+      { down_ms: 3 },
+      { forget_ms: 5 },
+      { heartbeat_ms: 0 },
+      { tombstone_ms: 0 },
+      { tombstones_max: -1 },
+      { down_ms: NaN },
+    ]
+  ) {
+    assert.throws(() => createLiveness({ ...OPTIONS, ...wrong }), RangeError);
+  }
+  createLiveness({ ...OPTIONS, down_ms: 4, forget_ms: 5 });
+});
+
+Deno.test("H8 a younger life retires the older at once", () => {
+  const table = heardOnce();
+  const next = heartbeat(table, writer("a", 8), 1);
+  assert.deepEqual(said(next.transitions), ["a@7 down", "a@7 forgotten", "a@8 up"]);
+  assert.deepEqual(next.previous, { writer: A, state: "up", last_seen_ms: 0 });
+  const slow = heardOnce();
+  sweep(slow, 6);
+  const { transitions } = heartbeat(slow, writer("a", 8), 7);
+  assert.deepEqual(said(transitions), ["a@7 forgotten", "a@8 up"]);
+  assert.equal(slow.lives.size, 1);
+});
+
+// Upstream another incarnation of any age replaces the known one. Here lives are ordered, so that
+// a process that wakes up, or a message that was under way, cannot retire its own successor.
+Deno.test("H8 an older life is refused, with nothing changed", () => {
+  const table = heardOnce();
+  const before = structuredClone(table);
+  const { accepted, transitions } = heartbeat(table, writer("a", 6), 1);
+  assert.equal(accepted, false);
+  assert.deepEqual(transitions, []);
+  assert.deepEqual(depart(table, writer("a", 6), 1), []);
+  assert.deepEqual(structuredClone(table), before);
+});
+
+Deno.test("a forgotten life stays forgotten until its tombstone goes, a younger one does not", () => {
+  const table = heardOnce();
+  sweep(table, 11);
+  for (const incarnation of [6, 7]) {
+    assert.ok(isForgotten(table, writer("a", incarnation), 110));
+    assert.equal(heartbeat(table, writer("a", incarnation), 110).accepted, false);
+  }
+  assert.ok(!isForgotten(table, A, 111));
+  assert.ok(!isForgotten(table, writer("a", 8), 12));
+  assert.ok(!isForgotten(table, writer("b", 1), 12));
+  assert.deepEqual(said(heartbeat(table, writer("a", 8), 12).transitions), ["a@8 up"]);
+  assert.equal(table.tombstones.size, 0);
+  assert.equal(heartbeat(table, A, 13).accepted, false);
+  const later = heardOnce();
+  sweep(later, 11);
+  sweep(later, 111);
+  assert.equal(later.tombstones.size, 0);
+  assert.equal(heartbeat(later, A, 112).accepted, true);
+});
+
+Deno.test("only so many are remembered as forgotten, the newest", () => {
+  const table = createLiveness(OPTIONS);
+  for (const [now_ms, name] of ["a", "b", "c", "d", "b", "e"].entries()) {
+    depart(table, writer(name), now_ms);
+  }
+  assert.deepEqual([...table.tombstones.keys()], ["d", "b", "e"]);
+});
+
+Deno.test("who says goodbye is forgotten at once, with older lives of its node", () => {
+  const table = heardOnce();
+  assert.deepEqual(said(depart(table, A, 1)), ["a@7 down", "a@7 forgotten"]);
+  assert.equal(heartbeat(table, A, 1).accepted, false);
+  const other = heardOnce();
+  assert.deepEqual(said(depart(other, writer("a", 9), 1)), ["a@7 down", "a@7 forgotten"]);
+  assert.deepEqual(other.tombstones.get("a")?.writer, writer("a", 9));
+  assert.deepEqual(depart(other, writer("a", 8), 2), []);
+  assert.deepEqual(other.tombstones.get("a")?.writer, writer("a", 9));
+});
+
+Deno.test("the keeper's own silence is nobody's", () => {
+  const table = heardOnce();
+  extend(table, 20);
+  assert.deepEqual(sweep(table, 24), []);
+  assert.deepEqual(said(sweep(table, 25)), ["a@7 down"]);
+  assert.throws(() => extend(table, -1), RangeError);
+  assert.throws(() => extend(table, NaN), RangeError);
+});
+
+Deno.test("a clock that was set back keeps nobody alive for longer", () => {
+  const table = createLiveness(OPTIONS);
+  heartbeat(table, A, 1_000);
+  assert.deepEqual(sweep(table, 50), []);
+  assert.deepEqual(said(sweep(table, 55)), ["a@7 down"]);
+});
+
+Deno.test("whatever is heard, transitions are a path of each life: up and down, then forgotten", () => {
+  const step = fc.record({
+    act: fc.constantFrom("heartbeat", "sweep", "depart", "extend"),
+    name: fc.constantFrom("a", "b"),
+    incarnation: fc.nat(3),
+    wait_ms: fc.nat(12),
+  });
+  fc.assert(fc.property(fc.array(step, { maxLength: 60, size: "max" }), (steps) => {
+    const table = createLiveness({ ...OPTIONS, tombstone_ms: 1e9, tombstones_max: 100 });
+    const states = new Map<string, Transition["to"]>();
+    const youngest = new Map<string, number>();
+    let now_ms = 0;
+    for (const { act, name, incarnation, wait_ms } of steps) {
+      now_ms += wait_ms;
+      const life = writer(name, incarnation);
+      let transitions: readonly Transition[] = [];
+      if (act === "heartbeat") ({ transitions } = heartbeat(table, life, now_ms));
+      else if (act === "sweep") transitions = sweep(table, now_ms);
+      else if (act === "depart") transitions = depart(table, life, now_ms);
+      else extend(table, wait_ms);
+      for (const { writer: each, to } of transitions) {
+        const before = states.get(writerKey(each));
+        assert.notEqual(before, "forgotten");
+        assert.notEqual(before, to);
+        if (to === "down") assert.equal(before, "up");
+        if (to === "forgotten") assert.equal(before, "down");
+        if (to === "up") {
+          assert.ok((youngest.get(each.node_id) ?? -1) <= each.incarnation);
+          youngest.set(each.node_id, each.incarnation);
+        }
+        states.set(writerKey(each), to);
+      }
+      const alive = [...states].filter(([, to]) => to !== "forgotten").sort();
+      const kept = [...table.lives.values()].map((known) =>
+        [writerKey(known.writer), known.state] as const
+      );
+      assert.deepEqual(kept.sort(), alive);
+    }
+  }));
+});

@@ -1,0 +1,158 @@
+/**
+ * What Shields and Brains say to each other about presence, as plain objects (`wire.ts` has the
+ * bytes, `proto/arqon/v1/replication.proto` the fields), and the port through which both speak: the
+ * machines in `shield/presence` and `brain/presence` know no Spine, clock or timer of their own, so
+ * that a simulation can run them.
+ */
+import type { Subject } from "../subject.ts";
+import type { Delta, Tag, Writer, WriterClock, WriterStatus, WrittenEntry } from "./types.ts";
+
+/** Whether a Brain takes part. */
+export type BrainState = "starting" | "serving" | "draining";
+
+/** Who speaks for a room: one term of one life of one Brain. Sequences count within it. */
+export interface Emitter {
+  readonly brain_id: string;
+  /** Unix ms of the Brain's start. */
+  readonly boot: number;
+  /** Grows whenever the set of live Brains changes as this Brain sees it. */
+  readonly term: number;
+}
+
+/** A room and where somebody stands in it; `emitter` undefined: nowhere yet. */
+export interface RoomPosition {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly emitter: Emitter | undefined;
+  readonly sequence: number;
+}
+
+/** Shield → `announce`: what it did; an empty delta (start = end) is a heartbeat. */
+export interface Announcement {
+  readonly kind: "announcement";
+  readonly delta: Delta;
+  /** It stops for good: its members leave at once and it is forgotten. */
+  readonly leaving: boolean;
+}
+
+/** Brain → `beat`. */
+export interface Beat {
+  readonly kind: "beat";
+  readonly brain_id: string;
+  readonly boot: number;
+  readonly state: BrainState;
+  /** Every writer that it knows, forgotten ones too. Of a node only the youngest life. */
+  readonly writers: readonly WriterStatus[];
+}
+
+/** → `direct` of a Shield or Brain: what did `writer` do after `clock`? */
+export interface Pull {
+  readonly kind: "pull";
+  /** Whose `direct` subject the answer goes to. */
+  readonly from: string;
+  readonly request: number;
+  readonly writer: Writer;
+  readonly clock: number;
+}
+
+/** The answer. All pages are of one moment; nothing is merged until all have come. */
+export interface Pulled {
+  readonly kind: "pulled";
+  readonly request: number;
+  /** From 0. */
+  readonly page: number;
+  readonly pages: number;
+  /** `delta` is everything that the writer has (start 0), not changes. */
+  readonly full: boolean;
+  /** Undefined: the answering process does not know that writer. */
+  readonly delta: Delta | undefined;
+}
+
+/** Room's owner → `presenceSubject`. */
+export interface RoomUpdate {
+  readonly kind: "room_update";
+  readonly emitter: Emitter;
+  /** 1 for the first of an emitter; one more each time. */
+  readonly sequence: number;
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly joins: readonly WrittenEntry[];
+  readonly leaves: readonly Tag[];
+  /** Of the writers concerned. */
+  readonly clocks: readonly WriterClock[];
+}
+
+/** Shield → `direct` of the owner: who is in this room? */
+export interface RoomPull {
+  readonly kind: "room_pull";
+  readonly from: string;
+  readonly request: number;
+  readonly tenant_id: string;
+  readonly room_id: string;
+}
+
+/** The answer, in pages of one moment. */
+export interface RoomSnapshot {
+  readonly kind: "room_snapshot";
+  readonly request: number;
+  readonly page: number;
+  readonly pages: number;
+  readonly emitter: Emitter;
+  readonly sequence: number;
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly entries: readonly WrittenEntry[];
+  /** Of every writer that the Brain knows and has not forgotten. */
+  readonly clocks: readonly WriterClock[];
+}
+
+/** Shield → `direct` of the owner: which of these have moved on? Also finds lost last updates. */
+export interface RoomCheck {
+  readonly kind: "room_check";
+  readonly from: string;
+  readonly request: number;
+  readonly rooms: readonly RoomPosition[];
+}
+
+/** The answer: only those that stand elsewhere. */
+export interface RoomDiffers {
+  readonly kind: "room_differs";
+  readonly request: number;
+  readonly rooms: readonly RoomPosition[];
+}
+
+/** Anybody → `HELLO`: everybody please say how you stand. */
+export interface Hello {
+  readonly kind: "hello";
+  readonly from: string;
+}
+
+/** Everything on `sys.presence.>` and `sys.cluster.>` except commands. */
+export type ClusterMessage =
+  | Announcement
+  | Beat
+  | Pull
+  | Pulled
+  | RoomUpdate
+  | RoomPull
+  | RoomSnapshot
+  | RoomCheck
+  | RoomDiffers
+  | Hello;
+
+/** Everything that a presence machine needs of its process. */
+export interface PresencePort {
+  /** Unix ms. */
+  readonly now: () => number;
+  /** In [0, 1). */
+  readonly random: () => number;
+  /** Runs once after `delay_ms`; the returned function cancels. */
+  readonly after: (delay_ms: number, run: () => void) => () => void;
+  /**
+   * Best effort: the message may be lost, repeated, late or out of order. Never throws. The message
+   * must not be changed afterwards, by either side.
+   */
+  readonly send: (subject: Subject, message: ClusterMessage) => void;
+  /** Hears another subject (a room's) until the returned function is called. */
+  readonly listen: (subject: Subject) => () => void;
+}

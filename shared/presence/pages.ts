@@ -1,0 +1,103 @@
+/**
+ * Cuts what is too long for one message into pages. Sizes are upper bounds of what `wire.ts` makes
+ * of an entry, from its strings; nothing is encoded here.
+ */
+import type { Delta, Entry, Writer } from "./types.ts";
+
+/** What one message on `sys.presence.>` and `sys.cluster.>` aims at; a Spine may carry less. */
+export const MESSAGE_BYTES = 524_288;
+
+/** Tags, lengths and numbers of an entry: 9 fields, four of them 64-bit numbers. */
+const ENTRY_OVERHEAD_BYTES = 64;
+/** Tag, length and number of a birth mark, and what is around writer and entry. */
+const TAG_OVERHEAD_BYTES = 24;
+/** A 64-bit number in a packed field. */
+const COUNTER_BYTES = 10;
+/** What is around the entries of a delta. */
+const DELTA_OVERHEAD_BYTES = 128;
+
+/** Bytes of a text in UTF-8. */
+export function utf8Bytes(text: string): number {
+  let bytes = text.length;
+  for (let index = 0; index < text.length; index++) {
+    const unit = text.charCodeAt(index);
+    // Two units of a surrogate pair make four bytes: two each.
+    if (unit > 0x7f) bytes += unit > 0x7ff && (unit < 0xd800 || unit > 0xdfff) ? 2 : 1;
+  }
+  return bytes;
+}
+
+/** At least the bytes of an entry. */
+export function entryBytes(entry: Entry): number {
+  return ENTRY_OVERHEAD_BYTES + entry.tenant_id.length + entry.room_id.length +
+    entry.connection_id.length + utf8Bytes(entry.user_id) + utf8Bytes(entry.issuer) +
+    utf8Bytes(entry.meta);
+}
+
+/** At least the bytes of a birth mark, or of what a `WrittenEntry` has beyond its entry. */
+export function tagBytes(writer: Writer): number {
+  return TAG_OVERHEAD_BYTES + writer.node_id.length;
+}
+
+/**
+ * Cuts a list so that the bytes of each part stay below `limit_bytes`; an item that is larger gets a
+ * part of its own. Always at least one part, which may be empty.
+ */
+export function cutPages<Item>(
+  items: readonly Item[],
+  sizeOf: (item: Item) => number,
+  limit_bytes: number,
+): readonly (readonly Item[])[] {
+  const pages: (readonly Item[])[] = [];
+  let start = 0;
+  let bytes = 0;
+  for (let index = 0; index < items.length; index++) {
+    const size = sizeOf(items[index]!);
+    if (bytes + size > limit_bytes && index > start) {
+      pages.push(items.slice(start, index));
+      start = index;
+      bytes = 0;
+    }
+    bytes += size;
+  }
+  pages.push(start === 0 ? items : items.slice(start));
+  return pages;
+}
+
+/**
+ * Cuts a delta into pages of one moment: all have its writer, start and end, each a part of its
+ * entries and removed counters. The pages only mean something together (`joinPages`).
+ */
+export function deltaPages(delta: Delta, limit_bytes: number): readonly Delta[] {
+  const { writer, start, end } = delta;
+  const room = limit_bytes - DELTA_OVERHEAD_BYTES - writer.node_id.length;
+  let bytes = delta.removed.length * COUNTER_BYTES;
+  for (const entry of delta.entries) bytes += entryBytes(entry);
+  if (bytes <= room) return [delta];
+  const entries = cutPages(delta.entries, entryBytes, room)
+    .map((part): Delta => ({ writer, start, end, entries: part, removed: [] }));
+  const removed = cutPages(delta.removed, () => COUNTER_BYTES, room)
+    .map((part): Delta => ({ writer, start, end, entries: [], removed: part }));
+  if (delta.entries.length === 0) return removed;
+  return delta.removed.length === 0 ? entries : [...entries, ...removed];
+}
+
+/** The delta that was cut; undefined unless all pages are of one writer, start and end. */
+export function joinPages(pages: readonly Delta[]): Delta | undefined {
+  const [first] = pages;
+  if (first === undefined) return undefined;
+  if (pages.length === 1) return first;
+  const { writer, start, end } = first;
+  const matches = pages.every((page) =>
+    page.start === start && page.end === end && page.writer.node_id === writer.node_id &&
+    page.writer.incarnation === writer.incarnation
+  );
+  if (!matches) return undefined;
+  return {
+    writer,
+    start,
+    end,
+    entries: pages.flatMap((page) => page.entries),
+    removed: pages.flatMap((page) => page.removed),
+  };
+}

@@ -1,0 +1,133 @@
+/**
+ * The presence set: add-wins, observed-remove, one writer per replica (after Phoenix.Tracker). The
+ * door to it: making a replica and marking its writers; the other files `state_*` have the rest.
+ * Pure and without a clock: who is alive is `liveness.ts`, who asks whom is `shield` and `brain`.
+ *
+ * A state is used linearly: a call changes it in place, at the cost of the change and not of the
+ * state, and returns it; what was passed in must not be used any more.
+ */
+import { copyDraft, emptyDraft } from "./delta.ts";
+import { copyGenerations, createGenerations } from "./generations.ts";
+import type { MarkResult, PresenceState, Replica } from "./state_data.ts";
+import { drop, hide, hold, show } from "./state_index.ts";
+import type { Writer, WrittenEntry } from "./types.ts";
+import { writerKey } from "./types.ts";
+
+export type {
+  Changes,
+  MarkResult,
+  MergeOutcome,
+  MergeResult,
+  PresenceState,
+} from "./state_data.ts";
+export { merge, mergeFull } from "./state_merge.ts";
+export * from "./state_read.ts";
+export {
+  heartbeatDelta,
+  join,
+  leave,
+  leaveConnection,
+  peekDelta,
+  takeDelta,
+  update,
+} from "./state_write.ts";
+
+function newReplica(writer: Writer): Replica {
+  return {
+    writer,
+    key: writerKey(writer),
+    clock: 0,
+    up: true,
+    held: new Map(),
+    pending: [],
+    history: createGenerations(),
+  };
+}
+
+/** An empty replica that writes as `self`, or, without it, only merges what others wrote. */
+export function createState(self?: Writer): PresenceState {
+  const state: PresenceState = {
+    self,
+    replicas: new Map(),
+    tenants: new Map(),
+    connections: new Map(),
+    issuers: new Map(),
+    members: 0,
+    draft: self && emptyDraft(self, 0),
+    updated: new Map(),
+  };
+  if (self !== undefined) state.replicas.set(writerKey(self), newReplica(self));
+  return state;
+}
+
+/** A copy that lives its own life. O(state): for tests. */
+export function copyState(state: PresenceState): PresenceState {
+  const copy: PresenceState = {
+    ...createState(state.self),
+    draft: state.draft && copyDraft(state.draft),
+    updated: new Map(state.updated),
+  };
+  for (const [key, { writer, clock, up, pending, history, held }] of state.replicas) {
+    const replica: Replica = {
+      ...newReplica(writer),
+      clock,
+      up,
+      pending: [...pending],
+      history: copyGenerations(history),
+    };
+    copy.replicas.set(key, replica);
+    for (const { entry } of held.values()) hold(copy, replica, entry);
+  }
+  return copy;
+}
+
+function foreign({ self, replicas }: PresenceState, writer: Writer): Replica | undefined {
+  const key = writerKey(writer);
+  if (self !== undefined && writerKey(self) === key) {
+    throw new TypeError(`${key} is this replica itself: always up`);
+  }
+  return replicas.get(key);
+}
+
+function members(replica: Replica): WrittenEntry[] {
+  const { writer, held } = replica;
+  return Array.from(held.values(), ({ entry }) => ({ writer, entry }));
+}
+
+/**
+ * A writer is alive: from now on its changes are merged, and what is held of it is online again.
+ * One that is not known, or was forgotten, begins at 0. TypeError for the replica's own writer.
+ */
+export function markUp(state: PresenceState, writer: Writer): MarkResult {
+  const replica = foreign(state, writer);
+  if (replica === undefined) {
+    const added = newReplica(writer);
+    state.replicas.set(added.key, added);
+  }
+  if (replica === undefined || replica.up) return { state, joins: [], leaves: [] };
+  replica.up = true;
+  for (const held of replica.held.values()) show(held);
+  return { state, joins: members(replica), leaves: [] };
+}
+
+/** A writer is silent: its members are offline but kept. TypeError for the replica's own writer. */
+export function markDown(state: PresenceState, writer: Writer): MarkResult {
+  const replica = foreign(state, writer);
+  if (replica === undefined || !replica.up) return { state, joins: [], leaves: [] };
+  for (const held of replica.held.values()) hide(held);
+  replica.up = false;
+  return { state, joins: [], leaves: members(replica) };
+}
+
+/**
+ * A writer is gone for good: nothing of it is kept, neither members nor clock nor history, so that
+ * nobody can learn of it from here. TypeError for the replica's own writer.
+ */
+export function forget(state: PresenceState, writer: Writer): MarkResult {
+  const replica = foreign(state, writer);
+  if (replica === undefined) return { state, joins: [], leaves: [] };
+  const leaves = replica.up ? members(replica) : [];
+  for (const held of replica.held.values()) drop(state, held);
+  state.replicas.delete(replica.key);
+  return { state, joins: [], leaves };
+}

@@ -1,0 +1,279 @@
+/**
+ * Changes that travel indirectly and as deltas: groups E and F (F1, F6) of the presence scenarios,
+ * holes in what is received, and what a replica answers to somebody who missed something.
+ */
+import assert from "node:assert/strict";
+import { clocksOf } from "./clock.ts";
+import {
+  allClocks,
+  clockOf,
+  clocks,
+  createState,
+  deltaSince,
+  entriesOf,
+  extractFor,
+  forget,
+  heartbeatDelta,
+  join,
+  leave,
+  markDown,
+  markUp,
+  memberCount,
+  merge,
+  mergeFull,
+  peekDelta,
+  pendingDeltas,
+  takeDelta,
+  update,
+} from "./state.ts";
+import type { PresenceState } from "./state.ts";
+import { PENDING_DELTAS_MAX } from "./state_merge.ts";
+import {
+  byNode,
+  connected,
+  delta,
+  enter,
+  entry,
+  listed,
+  member,
+  mergeState,
+  namesOf,
+  NOW,
+  rows,
+  TENANT,
+  writer,
+} from "./test_replicas.ts";
+
+const nothing = { joins: [], leaves: [] };
+const A = writer("a");
+
+/** alice came on a and is known to c; then a and c do not hear each other any more. */
+function splitBetweenAAndC() {
+  const [a, b, c] = connected("a", "b", "c") as [PresenceState, PresenceState, PresenceState];
+  enter(a, "alice");
+  assert.deepEqual(namesOf(...mergeState(c, a)), { joins: ["alice"], leaves: [] });
+  assert.deepEqual(namesOf(markDown(a, writer("c"))), nothing);
+  assert.deepEqual(namesOf(markDown(c, A)), { joins: [], leaves: ["alice"] });
+  enter(a, "bob");
+  assert.deepEqual(namesOf(...mergeState(b, a)), { joins: ["alice", "bob"], leaves: [] });
+  return { a, b, c };
+}
+
+// Upstream reports joins of a writer that is down, so its events and its list disagree. Here they
+// do not (J2): what is learnt of a writer that is down is told apart, and shown when it is up.
+Deno.test("E1 a join reaches c through b, once, and shows when a is up again", () => {
+  const { b, c } = splitBetweenAAndC();
+  const results = mergeState(c, b);
+  assert.deepEqual(namesOf(...results.map(({ hidden }) => hidden)), { joins: ["bob"], leaves: [] });
+  assert.deepEqual(namesOf(...results), nothing);
+  assert.deepEqual(listed(c), []);
+  assert.deepEqual(namesOf(...mergeState(c, b).map(({ hidden }) => hidden)), nothing);
+  assert.deepEqual(namesOf(markUp(c, A)), { joins: ["alice", "bob"], leaves: [] });
+});
+
+Deno.test("E2 a removal reaches c through b", () => {
+  const { a, b, c } = splitBetweenAAndC();
+  mergeState(c, b);
+  leave(a, TENANT, "lobby", "bob");
+  assert.deepEqual(namesOf(...mergeState(b, a)), { joins: [], leaves: ["bob"] });
+  const results = mergeState(c, b);
+  assert.deepEqual(namesOf(...results.map(({ hidden }) => hidden)), { joins: [], leaves: ["bob"] });
+  assert.deepEqual(namesOf(...results), nothing);
+  assert.deepEqual(namesOf(markUp(c, A)), { joins: ["alice"], leaves: [] });
+});
+
+Deno.test("E2 without a split a removal through b is seen at once", () => {
+  const { a, b, c } = splitBetweenAAndC();
+  markUp(c, A);
+  assert.deepEqual(namesOf(...mergeState(c, b)), { joins: ["bob"], leaves: [] });
+  leave(a, TENANT, "lobby", "bob");
+  mergeState(b, a);
+  assert.deepEqual(namesOf(...mergeState(c, b)), { joins: [], leaves: ["bob"] });
+});
+
+Deno.test("E3 an extract has only writers that the receiver knows", () => {
+  const [one, two, three] = ["1", "2", "3"].map((name) => createState(writer(name))) as [
+    PresenceState,
+    PresenceState,
+    PresenceState,
+  ];
+  markUp(one, writer("2"));
+  for (const name of ["1", "3"]) markUp(two, writer(name));
+  for (const [state, name] of [[one, "x"], [two, "y"], [three, "z"]] as const) enter(state, name);
+  assert.equal(merge(two, takeDelta(one)!).outcome, "merged");
+  assert.equal(merge(two, takeDelta(three)!).outcome, "merged");
+  const extract = extractFor(two, clocksOf(allClocks(one)), one.self);
+  assert.deepEqual(byNode(extract.clocks), { 1: 1, 2: 1 });
+  assert.deepEqual(extract.deltas.map((each) => each.writer.node_id), ["2"]);
+});
+
+Deno.test("E4 what an unknown writer did is ignored", () => {
+  const brain = createState();
+  const announced = delta(A, 0, 1, [entry(1, "alice")]);
+  for (const result of [merge(brain, announced), mergeFull(brain, announced)]) {
+    assert.equal(result.outcome, "unknown");
+    assert.deepEqual(namesOf(result), nothing);
+  }
+  assert.equal(memberCount(brain), 0);
+  assert.deepEqual(allClocks(brain), []);
+});
+
+Deno.test("F1 without gaps a delta does what a state does", () => {
+  const [a, b] = connected("a", "b") as [PresenceState, PresenceState];
+  enter(a, "alice");
+  enter(b, "bob");
+  assert.deepEqual(namesOf(merge(b, peekDelta(a))), { joins: ["alice"], leaves: [] });
+  assert.deepEqual(byNode(clocks(b)), { a: 1, b: 1 });
+  takeDelta(a);
+  leave(a, TENANT, "lobby", "alice");
+  assert.deepEqual(namesOf(merge(b, peekDelta(a))), { joins: [], leaves: ["alice"] });
+  assert.deepEqual(byNode(clocks(b)), { a: 2, b: 1 });
+  enter(a, "alice");
+  assert.deepEqual(namesOf(merge(b, peekDelta(a))), { joins: ["alice"], leaves: [] });
+  assert.deepEqual(byNode(clocks(b)), { a: 3, b: 1 });
+  assert.deepEqual(pendingDeltas(b, A), []);
+});
+
+Deno.test("F6 after it is taken a delta is empty and begins at the local counter", () => {
+  const a = createState(A);
+  enter(a, "alice");
+  enter(a, "bob");
+  assert.deepEqual(takeDelta(a), delta(A, 0, 2, [entry(1, "alice"), entry(2, "bob")]));
+  assert.deepEqual(peekDelta(a), delta(A, 2, 2));
+  assert.deepEqual(heartbeatDelta(a), delta(A, 2, 2));
+  assert.equal(takeDelta(a), undefined);
+  leave(a, TENANT, "lobby", "alice");
+  assert.deepEqual(heartbeatDelta(a), delta(A, 2, 2));
+  assert.deepEqual(takeDelta(a), delta(A, 2, 3, [], [1]));
+});
+
+Deno.test("what begins after a hole waits unseen and is merged when the hole is filled", () => {
+  const brain = createState();
+  markUp(brain, A);
+  const [first, second, third] = [
+    delta(A, 0, 1, [entry(1, "alice")]),
+    delta(A, 1, 3, [entry(3, "bob")], [1]),
+    delta(A, 3, 4, [entry(4, "carol")]),
+  ] as const;
+  for (const early of [third, second, third]) {
+    const result = merge(brain, early);
+    assert.equal(result.outcome, "gap");
+    assert.deepEqual(namesOf(result), nothing);
+  }
+  assert.deepEqual(pendingDeltas(brain, A), [second, third]);
+  assert.deepEqual(listed(brain), []);
+  const result = merge(brain, first);
+  assert.equal(result.outcome, "merged");
+  // alice came and went meanwhile: nobody is told.
+  assert.deepEqual(namesOf(result), { joins: ["bob", "carol"], leaves: [] });
+  assert.equal(clockOf(brain, A), 4);
+  assert.deepEqual(pendingDeltas(brain, A), []);
+});
+
+Deno.test("only so many deltas wait for a hole", () => {
+  const brain = createState();
+  markUp(brain, A);
+  for (let clock = 1; clock < 100; clock++) {
+    assert.equal(merge(brain, delta(A, clock, clock + 1)).outcome, "gap");
+  }
+  assert.equal(pendingDeltas(brain, A).length, PENDING_DELTAS_MAX);
+  assert.equal(merge(brain, delta(A, 0, 1)).outcome, "merged");
+  assert.equal(clockOf(brain, A), PENDING_DELTAS_MAX + 1);
+
+  const other = createState();
+  markUp(other, A);
+  merge(other, delta(A, 1, 9_000));
+  merge(other, delta(A, 9_000, 11_000));
+  assert.equal(pendingDeltas(other, A).length, 1);
+});
+
+Deno.test("a heartbeat and anything seen before are stale", () => {
+  const brain = createState();
+  markUp(brain, A);
+  const first = delta(A, 0, 2, [entry(1, "alice")]);
+  assert.equal(merge(brain, first).outcome, "merged");
+  for (const seen of [first, delta(A, 2, 2), delta(A, 0, 1, [entry(1, "alice")])]) {
+    assert.equal(merge(brain, seen).outcome, "stale");
+  }
+  assert.equal(merge(brain, delta(A, 3, 3)).outcome, "gap");
+});
+
+Deno.test("what was missed comes from the history, and everything from what is held", () => {
+  const a = createState(A);
+  enter(a, "alice");
+  takeDelta(a);
+  enter(a, "bob");
+  takeDelta(a);
+  leave(a, TENANT, "lobby", "alice");
+  const untaken = delta(A, 2, 3, [], [1]);
+  assert.deepEqual(deltaSince(a, A, 2), { full: false, delta: untaken });
+  const both = delta(A, 0, 2, [entry(1, "alice"), entry(2, "bob")]);
+  assert.deepEqual(deltaSince(a, A, 1), { full: false, delta: both });
+  for (const clock of [3, 4]) {
+    assert.deepEqual(deltaSince(a, A, clock), { full: false, delta: delta(A, 3, 3) });
+  }
+  assert.equal(deltaSince(a, writer("b"), 0), undefined);
+
+  for (let turn = 0; turn < 6_000; turn++) {
+    enter(a, "carol");
+    leave(a, TENANT, "lobby", "carol");
+    takeDelta(a);
+  }
+  const late = deltaSince(a, A, 3)!;
+  assert.deepEqual(late, { full: true, delta: delta(A, 0, 12_003, [entry(2, "bob")]) });
+  assert.equal(deltaSince(a, A, 11_990)!.full, false);
+});
+
+Deno.test("a replica that only merges answers from its own history, and for a writer that is down", () => {
+  const a = createState(A);
+  const brain = createState();
+  markUp(brain, A);
+  for (const name of ["x", "y", "z"]) {
+    enter(a, name);
+    merge(brain, takeDelta(a)!);
+  }
+  update(a, TENANT, "lobby", "x", "{}", NOW);
+  merge(brain, takeDelta(a)!);
+  markDown(brain, A);
+  assert.deepEqual(deltaSince(brain, A, 4), deltaSince(a, A, 4));
+  const late = createState();
+  markUp(late, A);
+  merge(late, delta(A, 0, 1, [entry(1, "x")]));
+  const { delta: missed } = deltaSince(brain, A, 1)!;
+  assert.deepEqual(namesOf(merge(late, missed)), { joins: ["x", "y", "z"], leaves: ["x"] });
+  assert.deepEqual([...entriesOf(late, A)], [...entriesOf(brain, A)]);
+  assert.deepEqual(rows(late, "x"), ["a@1:5 lobby"]);
+});
+
+Deno.test("a new entry of a connection takes the place of the old, though its end comes later", () => {
+  const brain = createState();
+  markUp(brain, A);
+  merge(brain, delta(A, 0, 1, [entry(1, "alice")]));
+  const replaced = merge(brain, delta(A, 1, 3, [entry(3, "alice")]));
+  assert.deepEqual(namesOf(replaced), { joins: ["alice"], leaves: ["alice"] });
+  assert.deepEqual(rows(brain, "alice"), ["a@1:3 lobby"]);
+  assert.deepEqual(namesOf(merge(brain, delta(A, 3, 4, [], [1]))), nothing);
+  assert.equal(memberCount(brain), 1);
+});
+
+Deno.test("a forgotten writer leaves nothing behind", () => {
+  const brain = createState();
+  markUp(brain, A);
+  merge(brain, delta(A, 0, 1, [entry(1, "alice")]));
+  merge(brain, delta(A, 2, 3));
+  forget(brain, A);
+  assert.deepEqual(brain, createState());
+});
+
+Deno.test("a replica that cannot write, or is asked to doubt itself, says so", () => {
+  const brain = createState();
+  for (const write of [() => enter(brain, "x"), () => takeDelta(brain), () => peekDelta(brain)]) {
+    assert.throws(write, TypeError);
+  }
+  const a = createState(A);
+  for (const mark of [markUp, markDown, forget]) assert.throws(() => mark(a, A), TypeError);
+  enter(a, "alice");
+  assert.throws(() => enter(a, "alice"), TypeError);
+  assert.throws(() => join(a, member("alice", "den", { tenant_id: "globex" }), NOW), TypeError);
+  assert.equal(clockOf(a, A), 1);
+});

@@ -1,0 +1,189 @@
+/**
+ * The links of a replica in memory: which entries are in which room, of which connection and of how
+ * many users. Everything in O(1) except for a connection's own entries, which are walked. It knows
+ * nothing of clocks; `state_merge.ts` and `state_write.ts` decide what is held.
+ */
+import type { Held, PresenceState, Replica, Room, Tenant } from "./state_data.ts";
+import type { Entry } from "./types.ts";
+
+/** Above this many members users are counted in a Map, which would cost a small room too much. */
+const WALKED_MAX = 8;
+
+function tenantOf({ tenants }: PresenceState, tenant_id: string): Tenant {
+  let tenant = tenants.get(tenant_id);
+  if (tenant === undefined) tenants.set(tenant_id, tenant = { tenant_id, rooms: new Map() });
+  return tenant;
+}
+
+/** The room, if any member of it is held. */
+export function findRoom(
+  { tenants }: PresenceState,
+  tenant_id: string,
+  room_id: string,
+): Room | undefined {
+  return tenants.get(tenant_id)?.rooms.get(room_id);
+}
+
+function roomOf(state: PresenceState, entry: Entry): Room {
+  const { tenant_id, rooms } = tenantOf(state, entry.tenant_id);
+  let room = rooms.get(entry.room_id);
+  if (room === undefined) {
+    const { room_id } = entry;
+    room = {
+      tenant_id,
+      room_id,
+      held: 0,
+      first: undefined,
+      last: undefined,
+      connections: 0,
+      users: 0,
+      by_user: undefined,
+    };
+    rooms.set(room_id, room);
+  }
+  return room;
+}
+
+const isSameUser = (one: Entry, other: Entry) =>
+  one.user_id === other.user_id && one.issuer === other.issuer;
+
+/** Adds to the number of the user's members in a large room; says what it is now. */
+function addToUser(by_user: Map<string, Map<string, number>>, entry: Entry, added: number): number {
+  const { issuer, user_id } = entry;
+  let users = by_user.get(issuer);
+  if (users === undefined) by_user.set(issuer, users = new Map());
+  const count = (users.get(user_id) ?? 0) + added;
+  if (count > 0) users.set(user_id, count);
+  else users.delete(user_id);
+  if (users.size === 0) by_user.delete(issuer);
+  return count;
+}
+
+function isUserListed(room: Room, entry: Entry): boolean {
+  for (let held = room.first; held !== undefined; held = held.after) {
+    if (isSameUser(held.entry, entry)) return true;
+  }
+  return false;
+}
+
+function countByUser(room: Room): Map<string, Map<string, number>> {
+  const by_user = new Map<string, Map<string, number>>();
+  for (let held = room.first; held !== undefined; held = held.after) {
+    addToUser(by_user, held.entry, 1);
+  }
+  return by_user;
+}
+
+/** Puts a held entry at the end of its room's list: it is online from now on. */
+export function show(held: Held): void {
+  const { room, entry } = held;
+  if (room.connections === WALKED_MAX) room.by_user = countByUser(room);
+  const is_new = room.by_user === undefined
+    ? !isUserListed(room, entry)
+    : addToUser(room.by_user, entry, 1) === 1;
+  if (is_new) room.users++;
+  held.before = room.last;
+  if (room.last === undefined) room.first = held;
+  else room.last.after = held;
+  room.last = held;
+  room.connections++;
+}
+
+/** Takes a held entry out of its room's list: it is hidden. */
+export function hide(held: Held): void {
+  const { room, entry, before, after } = held;
+  if (before === undefined) room.first = after;
+  else before.after = after;
+  if (after === undefined) room.last = before;
+  else after.before = before;
+  held.before = held.after = undefined;
+  room.connections--;
+  const is_gone = room.by_user === undefined
+    ? !isUserListed(room, entry)
+    : addToUser(room.by_user, entry, -1) === 0;
+  if (is_gone) room.users--;
+  // Half, so that a room at the edge does not build and drop its Map with every change.
+  if (room.connections === WALKED_MAX / 2) room.by_user = undefined;
+}
+
+/** The entry with strings that are in memory already where there are such. */
+function interned(state: PresenceState, room: Room, entry: Entry): Entry {
+  const { issuer } = entry;
+  let named = state.issuers.get(issuer);
+  if (named === undefined) state.issuers.set(issuer, named = { issuer, held: 0 });
+  named.held++;
+  const sibling = state.connections.get(entry.connection_id)?.entry;
+  const of_user = sibling?.user_id === entry.user_id ? sibling : entry;
+  return {
+    counter: entry.counter,
+    tenant_id: room.tenant_id,
+    room_id: room.room_id,
+    connection_id: sibling?.connection_id ?? entry.connection_id,
+    user_id: of_user.user_id,
+    issuer: named.issuer,
+    meta: sibling?.meta === entry.meta ? sibling.meta : entry.meta,
+    joined_ms: entry.joined_ms,
+    changed_ms: entry.changed_ms,
+  };
+}
+
+/** Holds an entry of a replica: online when the replica is up. Its counter must be its highest. */
+export function hold(state: PresenceState, replica: Replica, entry: Entry): Held {
+  const room = roomOf(state, entry);
+  const held: Held = {
+    entry: interned(state, room, entry),
+    replica,
+    room,
+    before: undefined,
+    after: undefined,
+    sibling: state.connections.get(entry.connection_id),
+  };
+  room.held++;
+  state.members++;
+  state.connections.set(held.entry.connection_id, held);
+  replica.held.set(entry.counter, held);
+  if (replica.up) show(held);
+  return held;
+}
+
+function unlinkSibling({ connections }: PresenceState, gone: Held): void {
+  const { connection_id } = gone.entry;
+  let held = connections.get(connection_id);
+  if (held === gone) {
+    if (gone.sibling === undefined) connections.delete(connection_id);
+    else connections.set(connection_id, gone.sibling);
+    return;
+  }
+  while (held !== undefined && held.sibling !== gone) held = held.sibling;
+  if (held !== undefined) held.sibling = gone.sibling;
+}
+
+/** Holds an entry no more. */
+export function drop(state: PresenceState, held: Held): void {
+  const { replica, room, entry } = held;
+  if (replica.up) hide(held);
+  replica.held.delete(entry.counter);
+  unlinkSibling(state, held);
+  const named = state.issuers.get(entry.issuer);
+  if (named !== undefined && --named.held === 0) state.issuers.delete(entry.issuer);
+  state.members--;
+  room.held--;
+  if (room.held > 0) return;
+  const tenant = state.tenants.get(room.tenant_id);
+  tenant?.rooms.delete(room.room_id);
+  if (tenant?.rooms.size === 0) state.tenants.delete(room.tenant_id);
+}
+
+/** A writer's entry of a connection in a room. */
+export function findHeld(
+  { connections }: PresenceState,
+  replica: Replica,
+  { tenant_id, room_id, connection_id }: Pick<Entry, "tenant_id" | "room_id" | "connection_id">,
+): Held | undefined {
+  for (let held = connections.get(connection_id); held !== undefined; held = held.sibling) {
+    const { room } = held;
+    if (
+      held.replica === replica && room.room_id === room_id && room.tenant_id === tenant_id
+    ) return held;
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * What a replica answers: who is online, how far it has seen, what somebody else is missing.
+ * Changes nothing. Iterables read the replica as they go: use them up before the next change.
+ */
+import type { Clocks } from "./clock.ts";
+import { emptyDelta, seal } from "./delta.ts";
+import { deltasSince } from "./generations.ts";
+import type { PresenceState, Replica } from "./state_data.ts";
+import { findHeld, findRoom } from "./state_index.ts";
+import type { Delta, Entry, Writer, WriterClock, WrittenEntry } from "./types.ts";
+import { writerKey } from "./types.ts";
+
+/** How far the writer's changes have been seen; undefined: the writer is not known. */
+export function clockOf({ replicas }: PresenceState, writer: Writer): number | undefined {
+  return replicas.get(writerKey(writer))?.clock;
+}
+
+const clockLine = ({ writer, clock }: Replica): WriterClock => ({ writer, clock });
+
+/**
+ * What this replica tells others that it has seen. Without writers that are down: who never heard
+ * of them would ask for them for ever.
+ */
+export function clocks({ replicas }: PresenceState): WriterClock[] {
+  return [...replicas.values()].filter(({ up }) => up).map(clockLine);
+}
+
+/** How far every writer has been seen, down ones too. */
+export function allClocks({ replicas }: PresenceState): WriterClock[] {
+  return [...replicas.values()].map(clockLine);
+}
+
+/** The members of a room whose writer is up; those of one writer in the order of their birth. */
+export function* online(
+  state: PresenceState,
+  tenant_id: string,
+  room_id: string,
+): Generator<WrittenEntry> {
+  let held = findRoom(state, tenant_id, room_id)?.first;
+  for (; held !== undefined; held = held.after) {
+    yield { writer: held.replica.writer, entry: held.entry };
+  }
+}
+
+/** How many connections are in a room, and of how many users (issuer and subject). O(1). */
+export function countOnline(
+  state: PresenceState,
+  tenant_id: string,
+  room_id: string,
+): { connections: number; users: number } {
+  const room = findRoom(state, tenant_id, room_id);
+  return { connections: room?.connections ?? 0, users: room?.users ?? 0 };
+}
+
+/** The rooms with somebody online. */
+export function* onlineRooms(
+  { tenants }: PresenceState,
+): Generator<{ tenant_id: string; room_id: string }> {
+  for (const { tenant_id, rooms } of tenants.values()) {
+    for (const { room_id, connections } of rooms.values()) {
+      if (connections > 0) yield { tenant_id, room_id };
+    }
+  }
+}
+
+/** Members held in memory, those of down writers too: what limits are about. O(1). */
+export function memberCount({ members }: PresenceState): number {
+  return members;
+}
+
+/** All entries of a writer, up or down, in the order of their birth. */
+export function* entriesOf({ replicas }: PresenceState, writer: Writer): Generator<Entry> {
+  const replica = replicas.get(writerKey(writer));
+  if (replica === undefined) return;
+  for (const { entry } of replica.held.values()) yield entry;
+}
+
+/** All entries of a connection id, newest first; those of down writers too. */
+export function* ofConnection(
+  { connections }: PresenceState,
+  connection_id: string,
+): Generator<WrittenEntry> {
+  for (let held = connections.get(connection_id); held !== undefined; held = held.sibling) {
+    yield { writer: held.replica.writer, entry: held.entry };
+  }
+}
+
+/** A writer's entry of a connection in a room, up or down. */
+export function entryOf(
+  state: PresenceState,
+  writer: Writer,
+  member: Pick<Entry, "tenant_id" | "room_id" | "connection_id">,
+): Entry | undefined {
+  const replica = state.replicas.get(writerKey(writer));
+  return replica && findHeld(state, replica, member)?.entry;
+}
+
+/** The deltas of a writer that wait for something before them. For metrics. */
+export function pendingDeltas({ replicas }: PresenceState, writer: Writer): readonly Delta[] {
+  return replicas.get(writerKey(writer))?.pending ?? [];
+}
+
+function fullDelta({ writer, clock, held }: Replica): Delta {
+  const entries = Array.from(held.values(), ({ entry }) => entry);
+  return { writer, start: 0, end: clock, entries, removed: [] };
+}
+
+/**
+ * What a writer did after `clock`: from the history when it reaches back that far (the delta may
+ * begin earlier), else everything. Empty when there is nothing after it. Undefined: not known.
+ */
+export function deltaSince(
+  state: PresenceState,
+  writer: Writer,
+  clock: number,
+): { full: boolean; delta: Delta } | undefined {
+  const key = writerKey(writer);
+  const replica = state.replicas.get(key);
+  if (replica === undefined) return undefined;
+  if (clock >= replica.clock) return { full: false, delta: emptyDelta(writer, replica.clock) };
+  const { draft } = state;
+  if (draft !== undefined && draft.start <= clock && writerKey(draft.writer) === key) {
+    return { full: false, delta: seal(draft) };
+  }
+  const delta = deltasSince(replica.history, new Map([[key, clock]]))?.[0];
+  return delta ? { full: false, delta } : { full: true, delta: fullDelta(replica) };
+}
+
+/** What one replica can tell another at one moment. */
+export interface Extract {
+  /** Of the writers that both know. */
+  readonly clocks: readonly WriterClock[];
+  /** All that these have, each as a full delta. */
+  readonly deltas: readonly Delta[];
+}
+
+/**
+ * Everything for a receiver with these clocks: of the writers that it knows and no others, so that
+ * what it has forgotten does not come back, and not what it wrote itself.
+ */
+export function extractFor(
+  { replicas }: PresenceState,
+  known: Clocks,
+  receiver: Writer | undefined,
+): Extract {
+  const own = receiver && writerKey(receiver);
+  const shared = [...replicas.values()].filter(({ key }) => known.has(key));
+  return {
+    clocks: shared.map(clockLine),
+    deltas: shared.filter(({ key }) => key !== own).map(fullDelta),
+  };
+}

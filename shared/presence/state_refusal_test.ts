@@ -1,0 +1,146 @@
+/** Deltas that break the rules: each is refused as a whole, says why, and changes nothing. */
+import assert from "node:assert/strict";
+import { copyState, createState, leave, markUp, merge, mergeFull } from "./state.ts";
+import type { MergeOutcome, PresenceState } from "./state.ts";
+import { delta, enter, entry, listed, member, NOW, TENANT, writer } from "./test_replicas.ts";
+import type { Delta } from "./types.ts";
+
+const A = writer("a");
+const UNSAFE = 2 ** 53;
+
+/** A Brain that has merged a's members x (tag 2, lobby) and y (tag 3, den). */
+function brain(): PresenceState {
+  const state = createState();
+  markUp(state, A);
+  const seen = delta(A, 0, 3, [entry(2, "x"), entry(3, "y", "den")]);
+  assert.equal(merge(state, seen).outcome, "merged");
+  return state;
+}
+
+/** Both ways of merging say the same, and the state is what it was. */
+function refuses(state: PresenceState, wrong: Delta, fault: RegExp): void {
+  const before = copyState(state);
+  for (const way of wrong.start === 0 ? [merge, mergeFull] : [merge]) {
+    const result = way(state, wrong);
+    assert.equal(result.outcome, "refused" satisfies MergeOutcome);
+    assert.match(result.fault ?? "", fault);
+    assert.deepEqual([result.joins, result.leaves], [[], []]);
+    assert.deepEqual(state, before);
+  }
+}
+
+Deno.test("dots of its own are refused by a writer", () => {
+  const a = createState(A);
+  enter(a, "x");
+  refuses(a, delta(A, 0, 9), /^a@1 is this replica itself$/);
+  refuses(a, delta(A, 1, 2, [entry(2, "z")]), /^a@1 is this replica itself$/);
+});
+
+Deno.test("entries born outside of the delta are refused", () => {
+  const outside = /^counter of an entry is \d+; expected one in \(3, 6\]$/;
+  for (const counter of [0, 1, 3, 7, 99]) {
+    refuses(brain(), delta(A, 3, 6, [entry(counter, "z")]), outside);
+    refuses(brain(), delta(A, 3, 6, [entry(4, "v"), entry(counter, "z")]), outside);
+  }
+});
+
+Deno.test("removed counters that nobody has announced are refused", () => {
+  for (const counter of [7, UNSAFE, 0, -1, 1.5, NaN]) {
+    refuses(brain(), delta(A, 3, 6, [], [2, counter]), /^removed has .*; expected 1 to 6$/);
+  }
+});
+
+Deno.test("what is named twice is refused", () => {
+  const twice = /^removed has \d, which is named twice$/;
+  refuses(brain(), delta(A, 3, 6, [], [2, 2]), twice);
+  refuses(brain(), delta(A, 3, 6, [entry(5, "z")], [5]), twice);
+  refuses(brain(), delta(A, 3, 6, [entry(5, "z"), entry(5, "v")]), /^two entries with counter 5$/);
+  refuses(brain(), delta(A, 3, 6, [entry(6, "z"), entry(5, "z")]), /^z is in room lobby twice$/);
+  const thrice = [entry(4, "z", "one"), entry(5, "z", "two"), entry(6, "z", "one")];
+  refuses(brain(), delta(A, 3, 6, thrice), /^z is in room one twice$/);
+});
+
+Deno.test("numbers that are not exact are refused", () => {
+  for (const wrong of [UNSAFE, -1, 0.5, NaN, Infinity]) {
+    refuses(brain(), delta(A, wrong, UNSAFE - 1), /^start is /);
+    refuses(brain(), delta(A, 3, wrong), /^end is /);
+    refuses(brain(), delta(A, 3, 6, [entry(wrong, "z")]), /^counter of an entry is /);
+    refuses(
+      brain(),
+      delta(A, 3, 6, [{ ...entry(4, "z"), joined_ms: wrong }]),
+      /^joined_ms of entry 4/,
+    );
+    refuses(
+      brain(),
+      delta(A, 3, 6, [{ ...entry(4, "z"), changed_ms: wrong }]),
+      /^changed_ms of entry 4/,
+    );
+    refuses(brain(), delta(writer("a", wrong), 3, 6), /^writer.incarnation is /);
+  }
+  refuses(brain(), delta(A, 6, 5), /^start is 6, after end 5$/);
+});
+
+Deno.test("a connection of another tenant is refused", () => {
+  const foreign = (counter: number, connection_id: string, room_id = "lobby") => ({
+    ...entry(counter, connection_id, room_id),
+    tenant_id: "globex",
+  });
+  refuses(brain(), delta(A, 3, 4, [foreign(4, "x")]), /^x is of tenant acme$/);
+  refuses(
+    brain(),
+    delta(A, 2, 4, [entry(3, "y", "den"), foreign(4, "x")]),
+    /^x is of tenant acme$/,
+  );
+  refuses(
+    brain(),
+    delta(A, 0, 4, [entry(3, "y", "den"), foreign(4, "y")]),
+    /^y is of two tenants$/,
+  );
+  refuses(brain(), delta(A, 3, 6, [entry(4, "z"), foreign(5, "z")]), /^z is of two tenants$/);
+  // Another node's connection of that id is another connection.
+  const state = brain();
+  markUp(state, writer("b"));
+  assert.equal(merge(state, delta(writer("b"), 0, 1, [foreign(1, "x")])).outcome, "merged");
+  // And one that is gone does not count.
+  assert.equal(merge(state, delta(A, 3, 5, [foreign(5, "x")], [2])).outcome, "merged");
+});
+
+Deno.test("what waited for a hole and turns out to be wrong is dropped, not merged", () => {
+  const state = createState();
+  markUp(state, A);
+  const foreign = { ...entry(3, "x"), tenant_id: "globex" };
+  assert.equal(merge(state, delta(A, 2, 3, [foreign])).outcome, "gap");
+  const { outcome, joins } = merge(state, delta(A, 0, 2, [entry(2, "x")]));
+  assert.deepEqual([outcome, joins.length, listed(state)], ["merged", 1, ["x"]]);
+  assert.equal(state.replicas.get("a@1")?.clock, 2);
+  assert.deepEqual(state.replicas.get("a@1")?.pending, []);
+});
+
+Deno.test("a full state begins at 0", () => {
+  const state = brain();
+  const before = copyState(state);
+  const { outcome, fault } = mergeFull(state, delta(A, 2, 9));
+  assert.deepEqual([outcome, fault], ["refused", "start is 2; expected 0 of a full state"]);
+  assert.deepEqual(state, before);
+});
+
+Deno.test("a counter from far ahead costs nothing, and own counters end where numbers do", () => {
+  const state = brain();
+  const far = delta(A, 3, UNSAFE - 1, [entry(UNSAFE - 1, "z")]);
+  assert.equal(merge(state, far).outcome, "merged");
+  assert.equal(merge(state, delta(A, 0, UNSAFE - 1)).outcome, "stale");
+  const a = createState(A);
+  const own = a.replicas.get("a@1")!;
+  enter(a, "x");
+  own.clock = UNSAFE - 1;
+  assert.throws(() => enter(a, "y"), RangeError);
+  assert.throws(() => leave(a, TENANT, "lobby", "x"), RangeError);
+  assert.deepEqual(listed(a), ["x"]);
+});
+
+Deno.test("of a malformed delta of somebody unknown the fault is told first", () => {
+  const state = createState();
+  const wrong = delta(A, 0, 1, [{ ...member("x"), counter: 2, joined_ms: NOW, changed_ms: NOW }]);
+  assert.equal(merge(state, wrong).outcome, "refused");
+  assert.equal(merge(state, delta(A, 0, 1)).outcome, "unknown");
+});

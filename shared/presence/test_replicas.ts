@@ -1,0 +1,109 @@
+/**
+ * For tests of the presence set: replicas by name, members in one line each, and the exchange of
+ * full states between replicas that both write and merge, as the scenarios have them.
+ */
+import { clocksOf } from "./clock.ts";
+import {
+  allClocks,
+  createState,
+  extractFor,
+  join,
+  markUp,
+  mergeFull,
+  ofConnection,
+  online,
+} from "./state.ts";
+import type { Changes, MergeResult, PresenceState } from "./state.ts";
+import type { Delta, Entry, MemberInput, Writer, WriterClock, WrittenEntry } from "./types.ts";
+
+/** The tenant of all members here. */
+export const TENANT = "acme";
+/** Unix ms of whatever happens without saying when. */
+export const NOW = 1_767_323_045_000;
+
+/** A life of a node; the first one unless told. */
+export const writer = (node_id: string, incarnation = 1): Writer => ({ node_id, incarnation });
+
+/** A connection of a user (of the same name unless told) in a room. */
+export function member(
+  connection_id: string,
+  room_id = "lobby",
+  { user_id = connection_id, issuer = "idp", meta = "", tenant_id = TENANT } = {},
+): MemberInput {
+  return { tenant_id, room_id, connection_id, user_id, issuer, meta };
+}
+
+/** An entry as a writer could have announced it. */
+export function entry(counter: number, connection_id: string, room_id = "lobby"): Entry {
+  return { ...member(connection_id, room_id), counter, joined_ms: NOW, changed_ms: NOW };
+}
+
+/** A delta as it could have come from anywhere. */
+export function delta(
+  from: Writer,
+  start: number,
+  end: number,
+  entries: readonly Entry[] = [],
+  removed: readonly number[] = [],
+): Delta {
+  return { writer: from, start, end, entries, removed };
+}
+
+/** Writing replicas of these names, each of which has marked the others up. */
+export function connected(...names: string[]): PresenceState[] {
+  const states = names.map((name) => createState(writer(name)));
+  for (const state of states) {
+    for (const name of names) if (name !== state.self?.node_id) markUp(state, writer(name));
+  }
+  return states;
+}
+
+/** A connection of that name comes into the room. */
+export function enter(state: PresenceState, connection_id: string, room_id = "lobby"): Entry {
+  return join(state, member(connection_id, room_id), NOW).entry;
+}
+
+/** Merges all that `from` has into `to`: what it learnt, writer by writer. */
+export function mergeState(to: PresenceState, from: PresenceState): MergeResult[] {
+  const { deltas } = extractFor(from, clocksOf(allClocks(to)), to.self);
+  return deltas.map((full) => mergeFull(to, full));
+}
+
+/** Who came and went, by connection, sorted. */
+export function namesOf(...changes: Changes[]): { joins: string[]; leaves: string[] } {
+  const names = (entries: readonly WrittenEntry[]) =>
+    entries.map(({ entry: { connection_id } }) => connection_id);
+  return {
+    joins: changes.flatMap(({ joins }) => names(joins)).sort(),
+    leaves: changes.flatMap(({ leaves }) => names(leaves)).sort(),
+  };
+}
+
+/** A tag as one string. */
+export const tagOf = ({ writer: { node_id, incarnation }, entry: { counter } }: WrittenEntry) =>
+  `${node_id}@${incarnation}:${counter}`;
+
+/** Who is online in a room, sorted. */
+export function listed(state: PresenceState, room_id = "lobby"): string[] {
+  return [...online(state, TENANT, room_id)].map(({ entry: { connection_id } }) => connection_id)
+    .sort();
+}
+
+/** A connection's rows in the owner index: tag and room, sorted. */
+export function rows(state: PresenceState, connection_id: string): string[] {
+  return [...ofConnection(state, connection_id)].map((held) =>
+    `${tagOf(held)} ${held.entry.room_id}`
+  ).sort();
+}
+
+/** Counters by node. */
+export function byNode(clocks: Iterable<WriterClock>): Record<string, number> {
+  return Object.fromEntries([...clocks].map(({ writer: { node_id }, clock }) => [node_id, clock]));
+}
+
+/** The covered tags of a delta, sorted: its range and what it ends from before. */
+export function covered({ start, end, removed }: Delta): number[] {
+  const tags = new Set(removed);
+  for (let counter = start + 1; counter <= end; counter++) tags.add(counter);
+  return [...tags].sort((a, b) => a - b);
+}

@@ -1,0 +1,94 @@
+/**
+ * For tests: a replica that is watched. After everything that it merges or marks, what it reported
+ * is checked against what it shows and against what it reported before.
+ */
+import assert from "node:assert/strict";
+import { clocksOf } from "./clock.ts";
+import {
+  allClocks,
+  countOnline,
+  extractFor,
+  markDown,
+  mergeFull,
+  online,
+  onlineRooms,
+} from "./state.ts";
+import type { Changes, MarkResult, MergeResult, PresenceState } from "./state.ts";
+import { tagOf } from "./test_replicas.ts";
+import type { Delta, Writer } from "./types.ts";
+
+/** Everything online, in one line per member, sorted. */
+export function allOnline(state: PresenceState): string[] {
+  const lines: string[] = [];
+  for (const { tenant_id, room_id } of onlineRooms(state)) {
+    for (const held of online(state, tenant_id, room_id)) {
+      lines.push(`${tagOf(held)} ${JSON.stringify(held.entry)}`);
+    }
+  }
+  return lines.sort();
+}
+
+/** A replica whose reports are replayed. */
+export class Watched {
+  state: PresenceState;
+  /** The replay of joins and leaves: member line by tag. */
+  readonly #shown = new Map<string, string>();
+  /** What was seen to end, and not only to be hidden. */
+  readonly #ended = new Set<string>();
+
+  constructor(state: PresenceState) {
+    this.state = state;
+  }
+
+  /** Merges a delta. */
+  take(way: (state: PresenceState, delta: Delta) => MergeResult, delta: Delta): MergeResult {
+    const result = way(this.state, delta);
+    this.state = result.state;
+    this.#replay(result, true);
+    if (result.outcome !== "merged") assert.deepEqual([result.joins, result.leaves], [[], []]);
+    return result;
+  }
+
+  /** Merges all that another has. */
+  exchange(from: PresenceState): void {
+    const { deltas } = extractFor(from, clocksOf(allClocks(this.state)), this.state.self);
+    for (const delta of deltas) this.take(mergeFull, delta);
+  }
+
+  /** Marks a writer. */
+  mark(how: (state: PresenceState, writer: Writer) => MarkResult, writer: Writer): void {
+    const result = how(this.state, writer);
+    this.state = result.state;
+    this.#replay(result, how !== markDown);
+  }
+
+  #replay({ joins, leaves }: Changes, is_end: boolean): void {
+    for (const left of leaves) {
+      const tag = tagOf(left);
+      assert.equal(this.#shown.get(tag), JSON.stringify(left.entry), "a leave of what had joined");
+      this.#shown.delete(tag);
+      if (is_end) this.#ended.add(tag);
+    }
+    for (const joined of joins) {
+      const tag = tagOf(joined);
+      assert.ok(!this.#shown.has(tag), "a join of what had not");
+      assert.ok(!this.#ended.has(tag), "a join of what had not ended");
+      this.#shown.set(tag, JSON.stringify(joined.entry));
+    }
+    this.check();
+  }
+
+  /** What is shown is what was reported, and the counts are right. */
+  check(): void {
+    const lines = [...this.#shown].map(([tag, entry]) => `${tag} ${entry}`).sort();
+    assert.deepEqual(allOnline(this.state), lines);
+    for (const { tenant_id, room_id } of onlineRooms(this.state)) {
+      const entries = [...online(this.state, tenant_id, room_id)].map(({ entry }) => entry);
+      const users = new Set(
+        entries.map(({ issuer, user_id }) => JSON.stringify([issuer, user_id])),
+      );
+      const count = { connections: entries.length, users: users.size };
+      assert.deepEqual(countOnline(this.state, tenant_id, room_id), count);
+    }
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * Writes each kind of `ClusterMessage`; the fields of `proto/arqon/v1/replication.proto`. Which kind
+ * it is on the wire is `wire.ts`, reading is `wire_read.ts`.
+ */
+import type { WireWriter } from "@arqon/proto";
+import type {
+  Announcement,
+  Beat,
+  Emitter,
+  Hello,
+  Pull,
+  Pulled,
+  RoomCheck,
+  RoomDiffers,
+  RoomPosition,
+  RoomPull,
+  RoomSnapshot,
+  RoomUpdate,
+} from "./messages.ts";
+import type { Delta, Entry, Writer, WriterClock, WriterStatus, WrittenEntry } from "./types.ts";
+import { BRAIN_STATES, WRITER_STATES } from "./wire_parts.ts";
+
+function writeWriter(out: WireWriter, field: number, { node_id, incarnation }: Writer): void {
+  const mark = out.open(field);
+  out.text(1, node_id);
+  out.uint64(2, incarnation);
+  out.close(mark);
+}
+
+function writeEntry(out: WireWriter, field: number, entry: Entry): void {
+  const mark = out.open(field);
+  out.uint64(1, entry.counter);
+  out.text(2, entry.tenant_id);
+  out.text(3, entry.room_id);
+  out.text(4, entry.connection_id);
+  out.text(5, entry.user_id);
+  out.text(6, entry.issuer);
+  out.text(7, entry.meta);
+  out.int64(8, entry.joined_ms);
+  out.int64(9, entry.changed_ms);
+  out.close(mark);
+}
+
+function writeDelta(out: WireWriter, field: number, delta: Delta): void {
+  const mark = out.open(field);
+  writeWriter(out, 1, delta.writer);
+  out.uint64(2, delta.start);
+  out.uint64(3, delta.end);
+  for (const entry of delta.entries) writeEntry(out, 4, entry);
+  out.packed(5, delta.removed);
+  out.close(mark);
+}
+
+function writeClock(out: WireWriter, field: number, { writer, clock }: WriterClock): void {
+  const mark = out.open(field);
+  writeWriter(out, 1, writer);
+  out.uint64(2, clock);
+  out.close(mark);
+}
+
+function writeStatus(out: WireWriter, field: number, status: WriterStatus): void {
+  const mark = out.open(field);
+  writeWriter(out, 1, status.writer);
+  out.uint64(2, status.clock);
+  out.uint32(3, WRITER_STATES.indexOf(status.state));
+  out.close(mark);
+}
+
+function writeEmitter(out: WireWriter, field: number, emitter: Emitter): void {
+  const mark = out.open(field);
+  out.text(1, emitter.brain_id);
+  out.uint64(2, emitter.boot);
+  out.uint64(3, emitter.term);
+  out.close(mark);
+}
+
+function writeRoomEntry(out: WireWriter, field: number, { writer, entry }: WrittenEntry): void {
+  const mark = out.open(field);
+  writeWriter(out, 1, writer);
+  writeEntry(out, 2, entry);
+  out.close(mark);
+}
+
+function writePosition(out: WireWriter, field: number, position: RoomPosition): void {
+  const mark = out.open(field);
+  out.text(1, position.tenant_id);
+  out.text(2, position.room_id);
+  if (position.emitter !== undefined) writeEmitter(out, 3, position.emitter);
+  out.uint64(4, position.sequence);
+  out.close(mark);
+}
+
+/** The body alone, as every function here; `wire.ts` puts it into its field. */
+export function writeAnnouncement(out: WireWriter, message: Announcement): void {
+  writeDelta(out, 1, message.delta);
+  out.bool(2, message.leaving);
+}
+
+/** That a Brain lives, and how far it has come. */
+export function writeBeat(out: WireWriter, message: Beat): void {
+  out.text(1, message.brain_id);
+  out.uint64(2, message.boot);
+  out.uint32(3, BRAIN_STATES.indexOf(message.state));
+  for (const status of message.writers) writeStatus(out, 4, status);
+}
+
+/** What did a writer do after a clock? */
+export function writePull(out: WireWriter, message: Pull): void {
+  out.text(1, message.from);
+  out.uint64(2, message.request);
+  writeWriter(out, 3, message.writer);
+  out.uint64(4, message.clock);
+}
+
+/** A page of the answer; without a delta it says that the writer is not known. */
+export function writePulled(out: WireWriter, message: Pulled): void {
+  out.uint64(1, message.request);
+  out.uint32(2, message.page);
+  out.uint32(3, message.pages);
+  out.bool(4, message.full);
+  if (message.delta === undefined) out.bool(5, true);
+  else writeDelta(out, 6, message.delta);
+}
+
+/** What happened in a room. */
+export function writeRoomUpdate(out: WireWriter, message: RoomUpdate): void {
+  writeEmitter(out, 1, message.emitter);
+  out.uint64(2, message.sequence);
+  out.text(3, message.tenant_id);
+  out.text(4, message.room_id);
+  for (const join of message.joins) writeRoomEntry(out, 5, join);
+  for (const { writer, counter } of message.leaves) {
+    const mark = out.open(6);
+    writeWriter(out, 1, writer);
+    out.uint64(2, counter);
+    out.close(mark);
+  }
+  for (const clock of message.clocks) writeClock(out, 7, clock);
+}
+
+/** Who is in a room? */
+export function writeRoomPull(out: WireWriter, message: RoomPull): void {
+  out.text(1, message.from);
+  out.uint64(2, message.request);
+  out.text(3, message.tenant_id);
+  out.text(4, message.room_id);
+}
+
+/** A page of the answer. */
+export function writeRoomSnapshot(out: WireWriter, message: RoomSnapshot): void {
+  out.uint64(1, message.request);
+  out.uint32(2, message.page);
+  out.uint32(3, message.pages);
+  writeEmitter(out, 4, message.emitter);
+  out.uint64(5, message.sequence);
+  out.text(6, message.tenant_id);
+  out.text(7, message.room_id);
+  for (const entry of message.entries) writeRoomEntry(out, 8, entry);
+  for (const clock of message.clocks) writeClock(out, 9, clock);
+}
+
+/** Which rooms have moved on? */
+export function writeRoomCheck(out: WireWriter, message: RoomCheck): void {
+  out.text(1, message.from);
+  out.uint64(2, message.request);
+  for (const room of message.rooms) writePosition(out, 3, room);
+}
+
+/** Those that have. */
+export function writeRoomDiffers(out: WireWriter, message: RoomDiffers): void {
+  out.uint64(1, message.request);
+  for (const room of message.rooms) writePosition(out, 2, room);
+}
+
+/** How does everybody stand? */
+export function writeHello(out: WireWriter, message: Hello): void {
+  out.text(1, message.from);
+}

@@ -1,0 +1,154 @@
+/**
+ * Which commands leave the Shield, with which headers, and what a ban stops on the path of messages
+ * and commands. What commands do is the Brain's.
+ */
+import assert from "node:assert/strict";
+import { scanEnvelope, writeAck, writeEnvelope } from "@arqon/proto";
+import { ALL_COMMANDS } from "../shared/subject.ts";
+import { command } from "./command.ts";
+import { ORIGIN_HEADER } from "./hub.ts";
+import type { Grant, Identity, Role } from "./identity.ts";
+import { publish } from "./pipeline.ts";
+import type { MessagePath } from "./pipeline.ts";
+import { NO_OVERSEER } from "./policy/overseer.ts";
+import { banOf, putBan, testBans } from "./test_bans.ts";
+import { random } from "./test_hub.ts";
+import { listenToAll, SPINE_NOW_MS, testSpine } from "./test_spine.ts";
+
+const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
+const ann: Identity = {
+  tenant_id: "acme",
+  user_id: "ann",
+  user_key: "https://id.example.com\nann",
+  role: "user",
+  issuer: "https://id.example.com",
+  expires_ms: SPINE_NOW_MS + 60_000,
+  token_id: undefined,
+  grants: undefined,
+  signing_key: undefined,
+  claims: {},
+};
+
+/** A path on a fresh engine with real bans, and a Brain that accepts every command. */
+async function testPath(overseer: MessagePath["overseer"] = NO_OVERSEER) {
+  const engine = testSpine();
+  const { spine } = engine;
+  const bans = await testBans(spine);
+  await bans.bans.ready;
+  const published = listenToAll(spine);
+  spine.subscribe(ALL_COMMANDS, ({ respond }) => respond(writeAck({ code: 0 })));
+  const path: MessagePath = {
+    spine,
+    require_signature: [],
+    overseer,
+    bans: bans.bans,
+    now: () => SPINE_NOW_MS,
+    random,
+  };
+  const callerOf = (identity: Identity) => (
+    { identity, connection_id: "c1", request_headers: [], remote_ip: "127.0.0.1" }
+  );
+  const run = (name: string, identity = ann, origin?: string) =>
+    command(
+      path,
+      callerOf(identity),
+      scanEnvelope(writeEnvelope({ room_id: "lobby", command: { name }, request_id: 7 }), LIMITS),
+      { timeout_ms: 10_000, ...(origin === undefined ? {} : { origin }) },
+    );
+  const send = async (room_id = "lobby") => {
+    const envelope = scanEnvelope(writeEnvelope({ room_id, event: { type: "chat" } }), LIMITS);
+    await publish(path, { caller: callerOf(ann), origin: undefined }, envelope);
+  };
+  const ban = async (change: Parameters<typeof banOf>[0]) => {
+    await putBan(bans.bucket, "acme", banOf(change));
+    await bans.arrived.count(1);
+  };
+  const commands = () => published.filter(({ subject }) => subject.endsWith(".cmds"));
+  return {
+    run,
+    send,
+    ban,
+    commands,
+    published,
+    async [Symbol.asyncDispose]() {
+      bans[Symbol.dispose]();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}
+
+Deno.test("a command tells the Brain its connection; one without a connection tells none", async () => {
+  await using path = await testPath();
+  assert.equal((await path.run("room.get", ann, "c1")).request_id, 7);
+  await path.run("room.get");
+  const origins = path.commands().map(({ headers }) => headers[ORIGIN_HEADER]);
+  assert.deepEqual(origins, ["c1", undefined]);
+});
+
+Deno.test("kick, ban and unban are for services and admins, with and without their prefix", async () => {
+  await using path = await testPath();
+  for (const name of ["kick", "ban", "unban", "room.kick", "room.ban", "room.unban"]) {
+    await assert.rejects(path.run(name), {
+      reason: "command-forbidden",
+      code: 403,
+      message: `The role does not allow ${name}`,
+    });
+    for (const role of ["service", "admin"] satisfies Role[]) {
+      await path.run(name, { ...ann, role });
+    }
+  }
+  assert.equal(path.commands().length, 12);
+  for (const name of ["room.get", "lock", "kicks", "presence.kick"]) await path.run(name);
+});
+
+Deno.test("presence is asked for with the grant of that name, all else with `command`", async () => {
+  await using path = await testPath();
+  const granted = (action: Grant["actions"][number]): Identity => (
+    { ...ann, grants: [{ room: "lobby", actions: [action] }] }
+  );
+  for (const name of ["presence.list", "presence.count"]) {
+    await path.run(name, granted("presence"));
+    await assert.rejects(path.run(name, granted("command")), {
+      reason: "not-granted",
+      message: "The token does not grant presence in lobby",
+    });
+  }
+  for (const name of ["room.get", "presence"]) {
+    await path.run(name, granted("command"));
+    await assert.rejects(path.run(name, granted("presence")), { reason: "not-granted" });
+  }
+});
+
+Deno.test("who is banned from a room neither publishes nor commands there, but elsewhere", async () => {
+  await using path = await testPath();
+  await path.ban({ room_id: "lobby" });
+  const before = path.published.length;
+  const refusal = { reason: "room-banned", code: 403 };
+  await assert.rejects(path.run("room.get"), refusal);
+  await assert.rejects(path.send(), refusal);
+  assert.equal(path.published.length, before);
+  await path.send("other");
+});
+
+for (const what of ["message", "command"] as const) {
+  Deno.test(`a ban that comes while policies look at a ${what} stops it`, async () => {
+    const asked = Promise.withResolvers<void>();
+    const verdict = Promise.withResolvers<[]>();
+    await using path = await testPath({
+      onMessage: () => {
+        asked.resolve();
+        return verdict.promise;
+      },
+    });
+    const refused = assert.rejects(what === "message" ? path.send() : path.run("room.get"), {
+      reason: "banned",
+      code: 403,
+    });
+    await asked.promise;
+    await path.ban({});
+    const before = path.published.length;
+    verdict.resolve([]);
+    await refused;
+    assert.equal(path.published.length, before);
+  });
+}

@@ -1,0 +1,275 @@
+/**
+ * What this Shield tells the cluster of its own connections: joins, updates and leaves in batches,
+ * that it lives, and what somebody missed. It is the only writer of its entries (`shared/presence`);
+ * its clients hear of them from `tables.ts` at once, without this detour.
+ */
+import { matchesRoomPattern } from "@arqon/proto";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/log.ts";
+import { splitDelta } from "../../shared/presence/delta_split.ts";
+import type { Beat, PresencePort, Pull } from "../../shared/presence/messages.ts";
+import { deltaPages, MESSAGE_BYTES } from "../../shared/presence/pages.ts";
+import {
+  clockOf,
+  createState,
+  deltaSince,
+  entriesOf,
+  entryOf,
+  heartbeatDelta,
+  join,
+  leave,
+  memberCount,
+  online,
+  takeDelta,
+  update,
+} from "../../shared/presence/state.ts";
+import type { PresenceState } from "../../shared/presence/state.ts";
+import type { Delta, Entry, MemberInput, Writer } from "../../shared/presence/types.ts";
+import { processSubject } from "../../shared/subject.ts";
+import type { Subject } from "../../shared/subject.ts";
+import { bump } from "../stats.ts";
+import { Holds } from "./holds.ts";
+import type { MemberRef } from "./holds.ts";
+import { requireBelow } from "./member_limit.ts";
+import type { PresenceStats } from "./stats.ts";
+
+/** More new incarnations than this within `REINCARNATION_MS`: somebody else has our node id. */
+const REINCARNATIONS_MAX = 3;
+const REINCARNATION_MS = 30_000;
+
+/** What the announcer needs. */
+export interface AnnouncerOptions {
+  readonly node_id: string;
+  /** Unix ms; the first incarnation. */
+  readonly started_ms: number;
+  readonly port: PresencePort;
+  readonly config: Config["presence"];
+  readonly stats: PresenceStats;
+  readonly log: Logger;
+  /** Held members whose user has not come back. */
+  readonly onLost: (entries: readonly Entry[]) => void;
+}
+
+/** What has changed. A connection is in at most one list; an update counts as joined. */
+export interface OwnChanges {
+  readonly joined: readonly Entry[];
+  readonly left: readonly Entry[];
+}
+
+const NOTHING: OwnChanges = { joined: [], left: [] };
+
+/** The members of one Shield. */
+export class Announcer {
+  readonly #options: AnnouncerOptions;
+  readonly #subject: Subject;
+  readonly #holds: Holds;
+  #state: PresenceState;
+  #sent_ms = -Infinity;
+  #cancelSend: (() => void) | undefined;
+  #leaving = false;
+  /** When the last few incarnations were taken; Unix ms. */
+  #reincarnated_ms: number[] = [];
+
+  constructor(options: AnnouncerOptions) {
+    const { node_id, started_ms, port, config } = options;
+    this.#options = options;
+    this.#subject = processSubject("announce", node_id);
+    this.#state = createState({ node_id, incarnation: started_ms });
+    this.#holds = new Holds({
+      port,
+      round_ms: config.announce_ms,
+      onEnd: (members) => options.onLost(members.flatMap((member) => this.#leave(member))),
+    });
+  }
+
+  get writer(): Writer {
+    return this.#state.self as Writer;
+  }
+
+  /** Own members of a room, in the order of their birth. */
+  *members(tenant_id: string, room_id: string): Generator<Entry> {
+    for (const { entry } of online(this.#state, tenant_id, room_id)) yield entry;
+  }
+
+  /** The entry of a connection in a room. */
+  entry(member: MemberRef): Entry | undefined {
+    return entryOf(this.#state, this.writer, member);
+  }
+
+  /** Whether a lost connection of this user is held in this room. */
+  isHeld(member: MemberInput): boolean {
+    return this.#holds.of(member) !== undefined;
+  }
+
+  /**
+   * A new member, or other metadata of one that is there. A held member of the same user leaves right
+   * after. Throws `member-limit`.
+   */
+  join(member: MemberInput): OwnChanges {
+    const { tenant_id, room_id, connection_id, meta } = member;
+    const { port, config } = this.#options;
+    const now_ms = port.now();
+    const before = this.entry(member);
+    if (before !== undefined) {
+      this.#holds.release(member);
+      const changed = before.meta === meta
+        ? undefined
+        : update(this.#state, tenant_id, room_id, connection_id, meta, now_ms);
+      this.#changed();
+      return changed === undefined ? NOTHING : { joined: [changed.entry], left: [] };
+    }
+    const held = this.#holds.of(member);
+    const count = memberCount(this.#state) - (held === undefined ? 0 : 1);
+    requireBelow(count, config.members_per_shield, "this node");
+    const { entry } = join(this.#state, member, now_ms);
+    const left = held === undefined ? [] : this.#leave(held);
+    this.#changed();
+    return { joined: [entry], left };
+  }
+
+  /** A connection leaves a room; one that is lost may be held. */
+  leave(member: MemberRef, deliberate: boolean): readonly Entry[] {
+    const entry = this.entry(member);
+    if (entry === undefined) return [];
+    const grace_ms = deliberate || this.#leaving ? 0 : this.#grace_ms(member.room_id);
+    if (grace_ms > 0) {
+      this.#holds.add(entry, grace_ms);
+      this.#changed();
+      return [];
+    }
+    return this.#leave(member);
+  }
+
+  /** That this process lives. Carries what waits. */
+  heartbeat(): void {
+    this.#cancelSend?.();
+    this.#send();
+  }
+
+  /** Somebody asks how everybody stands. */
+  onHello(): void {
+    // What is on its way says it, too.
+    if (this.#cancelSend === undefined) this.#sendSoon();
+  }
+
+  /** Somebody has missed something. */
+  onPull({ from, request, writer, clock }: Pull): void {
+    const { port, stats } = this.#options;
+    const subject = processSubject("direct", from);
+    const since = deltaSince(this.#state, writer, clock);
+    bump(stats.answers, since === undefined ? "unknown" : since.full ? "full" : "delta");
+    const pages = since === undefined ? [undefined] : deltaPages(since.delta, MESSAGE_BYTES);
+    for (const [page, delta] of pages.entries()) {
+      const full = since?.full ?? false;
+      port.send(subject, { kind: "pulled", request, page, pages: pages.length, full, delta });
+    }
+  }
+
+  /** How a Brain sees this node: one that was given up takes a new incarnation. */
+  onBeat({ brain_id, writers }: Beat): void {
+    const { node_id, incarnation } = this.writer;
+    if (this.#leaving) return;
+    for (const { writer, clock, state } of writers) {
+      if (writer.node_id !== node_id || writer.incarnation < incarnation) continue;
+      const is_ours = writer.incarnation === incarnation;
+      if (is_ours && state !== "forgotten" && clock <= this.#clock()) continue;
+      this.#reincarnate(brain_id, writer.incarnation);
+      return;
+    }
+  }
+
+  /** This process stops: all members are gone. Says so again with every heartbeat. */
+  leaveAll(): void {
+    this.#leaving = true;
+    this.#cancelSend?.();
+    this.#holds.clear();
+    this.#send();
+    this.#count();
+  }
+
+  /** Stops all timers. */
+  close(): void {
+    this.#cancelSend?.();
+    this.#holds.clear();
+  }
+
+  #clock(): number {
+    return clockOf(this.#state, this.writer) ?? 0;
+  }
+
+  #grace_ms(room_id: string): number {
+    const { grace } = this.#options.config;
+    return grace.find(({ room }) => matchesRoomPattern(room, room_id))?.grace_ms ?? 0;
+  }
+
+  #leave(member: MemberRef): readonly Entry[] {
+    this.#holds.release(member);
+    const left = leave(this.#state, member.tenant_id, member.room_id, member.connection_id);
+    this.#changed();
+    return left === undefined ? [] : [left.entry];
+  }
+
+  #count(): void {
+    const { stats } = this.#options;
+    stats.members = this.#leaving ? 0 : memberCount(this.#state);
+    stats.held_members = this.#holds.size;
+  }
+
+  #changed(): void {
+    this.#count();
+    if (this.#leaving || this.#cancelSend !== undefined) return;
+    if (heartbeatDelta(this.#state).end < this.#clock()) this.#sendSoon();
+  }
+
+  /** Now, or when the time since the last announcement is over. */
+  #sendSoon(): void {
+    const { port, config } = this.#options;
+    const wait_ms = this.#sent_ms + config.announce_ms - port.now();
+    if (wait_ms <= 0) return this.#send();
+    // No longer than `announce_ms`, should the clock have been set back.
+    const delay_ms = Math.min(wait_ms, config.announce_ms);
+    this.#cancelSend = port.after(delay_ms, () => this.#send());
+  }
+
+  #send(): void {
+    this.#cancelSend = undefined;
+    const { port, stats } = this.#options;
+    this.#sent_ms = port.now();
+    const delta = takeDelta(this.#state);
+    if (delta === undefined) stats.heartbeats++;
+    else stats.announced_changes += delta.end - delta.start;
+    const parts: readonly Delta[] = delta === undefined
+      ? [heartbeatDelta(this.#state)]
+      : splitDelta(delta, MESSAGE_BYTES);
+    for (const [index, part] of parts.entries()) {
+      const leaving = this.#leaving && index === parts.length - 1;
+      if (delta !== undefined) stats.announcements++;
+      port.send(this.#subject, { kind: "announcement", delta: part, leaving });
+    }
+  }
+
+  /** The same members under a new writer, announced from the beginning. */
+  #reincarnate(brain_id: string, given_up: number): void {
+    const { node_id, port, stats, log } = this.#options;
+    const now_ms = port.now();
+    const before = [...entriesOf(this.#state, this.writer)];
+    const incarnation = Math.max(now_ms, given_up + 1);
+    this.#state = createState({ node_id, incarnation });
+    for (const { joined_ms, changed_ms: _, counter: __, ...member } of before) {
+      join(this.#state, member, joined_ms);
+      const { tenant_id, room_id, connection_id, meta } = member;
+      // When it joined stays; that it is announced is new.
+      update(this.#state, tenant_id, room_id, connection_id, meta, now_ms);
+    }
+    stats.reincarnations++;
+    const recent_ms = this.#reincarnated_ms.filter((ms) => now_ms - ms < REINCARNATION_MS);
+    this.#reincarnated_ms = [...recent_ms, now_ms];
+    const fields = { node_id, incarnation, brain_id, members: before.length };
+    if (this.#reincarnated_ms.length > REINCARNATIONS_MAX) {
+      log.error("another process uses this node id: each needs its own [server] node_id", fields);
+    } else {
+      log.warn("the cluster had given up this node; its members are announced anew", fields);
+    }
+    this.heartbeat();
+  }
+}

@@ -1,0 +1,235 @@
+/** What a Shield announces of its connections, and when. */
+import assert from "node:assert/strict";
+import type { Announcement, Pulled } from "../../shared/presence/messages.ts";
+import { createState, markUp, merge, mergeFull, online } from "../../shared/presence/state.ts";
+import type { PresenceState } from "../../shared/presence/state.ts";
+import type { Entry, MemberInput } from "../../shared/presence/types.ts";
+import { Announcer } from "./announcer.ts";
+import { createPresenceStats } from "./stats.ts";
+import { presenceConfig, presenceLog, START_MS, TestPort } from "./test_port.ts";
+
+function fixture(values: Record<string, unknown> = {}) {
+  const port = new TestPort();
+  const stats = createPresenceStats();
+  const { log } = presenceLog();
+  const lost: Entry[] = [];
+  const announcer = new Announcer({
+    node_id: "own",
+    started_ms: START_MS,
+    port,
+    config: presenceConfig(values),
+    stats,
+    log,
+    onLost: (entries) => void lost.push(...entries),
+  });
+  return { port, stats, lost, announcer };
+}
+
+function member(connection_id: string, change: Partial<MemberInput> = {}): MemberInput {
+  const issuer = "https://id.example.com";
+  const user_id = `user-${connection_id}`;
+  return {
+    tenant_id: "acme",
+    room_id: "lobby",
+    connection_id,
+    user_id,
+    issuer,
+    meta: "",
+    ...change,
+  };
+}
+
+/** A Brain's replica that merges everything announced. */
+function replica(): PresenceState {
+  return createState();
+}
+
+function mergeAll(state: PresenceState, announcements: readonly Announcement[]): void {
+  for (const { delta } of announcements) {
+    markUp(state, delta.writer);
+    assert.match(merge(state, delta).outcome, /merged|stale/);
+  }
+}
+
+const lobby = (state: PresenceState) =>
+  [...online(state, "acme", "lobby")].map(({ entry }) => entry.connection_id).sort().join(" ");
+
+Deno.test("the first change is announced at once, what follows within announce_ms together", () => {
+  const { port, announcer } = fixture();
+  announcer.join(member("a"));
+  assert.equal(port.sent.length, 1);
+  announcer.join(member("b"));
+  announcer.leave(member("a"), true);
+  announcer.join(member("b", { meta: "1" }));
+  port.advance(49);
+  assert.equal(port.sent.length, 1);
+  port.advance(1);
+  const brain = replica();
+  const sent = port.take("announcement");
+  assert.deepEqual(sent.map(({ delta }) => [delta.start, delta.end]), [[0, 1], [1, 5]]);
+  mergeAll(brain, sent);
+  assert.equal(lobby(brain), "b");
+  port.advance(1_000);
+  assert.equal(port.sent.length, 0, "nothing more to say");
+});
+
+Deno.test("10,000 joins in a second are at most 21 announcements and one timer", () => {
+  const { port, announcer, stats } = fixture();
+  for (let index = 0; index < 10_000; index++) {
+    announcer.join(member(`m${index}`));
+    if (index % 10 === 9) port.advance(1);
+    assert(port.timers.size <= 1);
+  }
+  port.advance(50);
+  const sent = port.take("announcement");
+  assert(sent.length <= 21, `${sent.length}`);
+  const brain = replica();
+  mergeAll(brain, sent);
+  assert.equal([...online(brain, "acme", "lobby")].length, 10_000);
+  assert.deepEqual([stats.members, stats.announced_changes], [10_000, 10_000]);
+});
+
+Deno.test("a batch that is too large for one message is announced in steps that merge in order", () => {
+  const { port, announcer } = fixture();
+  announcer.join(member("first"));
+  const meta = JSON.stringify("x".repeat(4_000));
+  for (let index = 0; index < 500; index++) announcer.join(member(`m${index}`, { meta }));
+  port.advance(50);
+  const sent = port.take("announcement");
+  assert(sent.length >= 5, `${sent.length}`);
+  for (const [index, { delta }] of sent.entries()) {
+    assert.equal(delta.start, sent[index - 1]?.delta.end ?? 0, "without a hole");
+  }
+  const brain = replica();
+  mergeAll(brain, sent);
+  assert.equal([...online(brain, "acme", "lobby")].length, 501);
+});
+
+Deno.test("a heartbeat says how far it is, and carries what waits", () => {
+  const { port, announcer } = fixture();
+  announcer.heartbeat();
+  announcer.join(member("a"));
+  announcer.heartbeat();
+  const [empty, full] = port.take("announcement");
+  assert.deepEqual([empty?.delta.start, empty?.delta.end], [0, 0]);
+  assert.equal(full?.delta.entries.length, 1);
+  port.advance(1_000);
+  assert.equal(port.sent.length, 0, "it was not announced twice");
+});
+
+Deno.test("everybody who asks at once gets one heartbeat", () => {
+  const { port, announcer } = fixture();
+  for (let index = 0; index < 100; index++) announcer.onHello();
+  port.advance(1_000);
+  assert.equal(port.take("announcement").length, 2, "at once and at the end of the window");
+});
+
+Deno.test("a leave of somebody who is not there says nothing", () => {
+  const { port, announcer } = fixture();
+  assert.deepEqual(announcer.leave(member("a"), true), []);
+  port.advance(1_000);
+  assert.equal(port.sent.length, 0);
+});
+
+Deno.test("a lost connection is held where the room has a grace time, and then leaves", () => {
+  const { port, announcer, lost, stats } = fixture({ grace: [{ room: "lob*", grace_ms: 3_000 }] });
+  announcer.join(member("a"));
+  announcer.join(member("b", { room_id: "hall" }));
+  port.advance(100);
+  assert.deepEqual(announcer.leave(member("a"), false), []);
+  assert.equal(
+    announcer.leave(member("b", { room_id: "hall" }), false).length,
+    1,
+    "no grace there",
+  );
+  assert.deepEqual([stats.members, stats.held_members], [1, 1]);
+  port.advance(2_900);
+  assert.equal(lost.length, 0);
+  port.advance(100);
+  assert.deepEqual(lost.map(({ connection_id }) => connection_id), ["a"]);
+  assert.deepEqual([stats.members, stats.held_members], [0, 0]);
+  const brain = replica();
+  mergeAll(brain, port.take("announcement"));
+  assert.equal(lobby(brain), "");
+});
+
+Deno.test("who comes back within the grace time takes the place of the lost connection in one delta", () => {
+  const { port, announcer, lost } = fixture({ grace: [{ room: "*", grace_ms: 3_000 }] });
+  const ann = { user_id: "ann" };
+  announcer.join(member("phone", ann));
+  announcer.join(member("laptop", ann));
+  port.advance(100);
+  announcer.leave(member("phone", ann), false);
+  announcer.leave(member("laptop", ann), false);
+  port.take("announcement");
+  const { joined, left } = announcer.join(member("again", ann));
+  assert.deepEqual(joined.map(({ connection_id }) => connection_id), ["again"]);
+  assert.deepEqual(left.map(({ connection_id }) => connection_id), ["phone"], "one for one");
+  const [{ delta } = { delta: undefined }] = port.take("announcement");
+  assert.deepEqual([delta?.entries.length, delta?.removed.length], [1, 1]);
+  assert.deepEqual(announcer.leave(member("again", ann), true).length, 1, "UNSUB is not held");
+  port.advance(5_000);
+  assert.deepEqual(lost.map(({ connection_id }) => connection_id), ["laptop"]);
+});
+
+Deno.test("a held connection that joins again itself stays", () => {
+  const { port, announcer, lost } = fixture({ grace: [{ room: "*", grace_ms: 3_000 }] });
+  announcer.join(member("a"));
+  announcer.leave(member("a"), false);
+  const { joined } = announcer.join(member("a", { meta: "1" }));
+  assert.equal(joined[0]?.meta, "1");
+  port.advance(10_000);
+  assert.equal(lost.length, 0);
+  assert.equal([...announcer.members("acme", "lobby")].length, 1);
+});
+
+Deno.test("one Shield's members are bounded, but who replaces a lost connection has its place", () => {
+  const values = { members_per_shield: 2, grace: [{ room: "*", grace_ms: 3_000 }] };
+  const { announcer } = fixture(values);
+  announcer.join(member("a"));
+  announcer.join(member("b", { user_id: "bob" }));
+  const refused = { reason: "member-limit", code: 429, message: /this node has 2 members/ };
+  assert.throws(() => announcer.join(member("c")), refused);
+  announcer.join(member("a", { meta: "1" }));
+  announcer.leave(member("b"), false);
+  assert.throws(() => announcer.join(member("c")), refused, "held members count");
+  announcer.join(member("d", { user_id: "bob" }));
+});
+
+Deno.test("who missed something gets it: a delta, everything, or that the writer is not known", () => {
+  const { port, announcer, stats } = fixture();
+  for (const id of ["a", "b", "c"]) {
+    announcer.join(member(id));
+    port.advance(100);
+  }
+  port.take("announcement");
+  const ask = (clock: number, incarnation = START_MS): readonly Pulled[] => {
+    const writer = { node_id: "own", incarnation };
+    announcer.onPull({ kind: "pull", from: "b1", request: 7, writer, clock });
+    assert(port.sent.every(({ subject }) => subject === "sys.presence.to.b1"));
+    return port.take("pulled");
+  };
+  const [delta] = ask(2);
+  assert.equal(delta?.full, false);
+  assert.deepEqual(delta?.delta?.entries.map((entry) => entry.connection_id).at(-1), "c");
+  const [unknown] = ask(0, START_MS - 1);
+  assert.deepEqual([unknown?.delta, unknown?.pages, unknown?.request], [undefined, 1, 7]);
+  const meta = JSON.stringify("x".repeat(4_000));
+  for (let index = 0; index < 20_000; index++) {
+    announcer.join(member(`m${index}`, index < 300 ? { meta } : {}));
+  }
+  port.advance(100);
+  port.take("announcement");
+  const pages = ask(0);
+  assert(
+    pages.length > 1 && pages.every(({ full, pages: count }) => full && count === pages.length),
+  );
+  const brain = replica();
+  const [first] = pages;
+  assert(first?.delta !== undefined);
+  markUp(brain, first.delta.writer);
+  const entries = pages.flatMap(({ delta }) => delta?.entries ?? []);
+  assert.equal(mergeFull(brain, { ...first.delta, entries }).outcome, "merged");
+  assert.equal([...online(brain, "acme", "lobby")].length, 20_003);
+  assert.deepEqual(stats.answers, { delta: 1, unknown: 1, full: 1 });
+});

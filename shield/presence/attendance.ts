@@ -1,0 +1,221 @@
+/**
+ * One connection's presence in one room, from its SUB to its leave: waits for the room's members
+ * without holding up the connection's other operations, joins, answers with the list, and passes on
+ * what changes after it. The subscription to the room's messages is `operations.ts`; who is there is
+ * `presence.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Connection, Limits, RequestRef } from "../connection.ts";
+import type { FlushQueue } from "../flush_queue.ts";
+import type { Frame } from "../frame_bytes.ts";
+import type { Subscriber } from "../hub.ts";
+import type { ShieldStats } from "../stats.ts";
+import type { PresenceFrames, SizedFrame } from "./frames.ts";
+import type { PresenceWatch, RoomChanges, ShieldPresence } from "./presence.ts";
+import type { PresenceWish } from "./wish.ts";
+
+/** What presence of connections needs of the process. */
+export interface AttendanceContext {
+  readonly presence: Pick<ShieldPresence, "join" | "leave" | "watch">;
+  readonly frames: PresenceFrames;
+  readonly flushes: Pick<FlushQueue, "push">;
+  readonly limits: Pick<Limits, "unsent_bytes">;
+  readonly stats: Pick<ShieldStats, "egress_messages" | "egress_bytes">;
+}
+
+/** What an attendance needs of its connection. */
+export type Attendee = Pick<
+  Connection,
+  | "id"
+  | "text"
+  | "identity"
+  | "attendances"
+  | "send"
+  | "sendLater"
+  | "refuse"
+  | "hold"
+  | "release"
+  | "overflow"
+>;
+
+/** A SUB with presence that has not been answered yet. */
+export interface AttendanceRequest {
+  readonly request: RequestRef;
+  readonly wish: PresenceWish;
+  /** What it has made of the subscription to the room's messages. */
+  readonly subscriber: Subscriber;
+  /** What it found. */
+  readonly before: Subscriber | undefined;
+  /** Puts back another subscription (undefined: none), unless a later SUB has replaced this one's. */
+  readonly restore: (subscriber: Subscriber | undefined) => void;
+  /** Ends the subscription, and this attendance with it, unless a later SUB has replaced it. */
+  readonly leave: () => void;
+}
+
+interface Later extends SizedFrame {
+  /** Counts against the bound: changes do, pages do not, for they are the answer to one SUB. */
+  readonly counted_bytes: number;
+}
+
+/** Lives from the first SUB with presence until the connection leaves the room or its presence. */
+export class Attendance {
+  readonly #context: AttendanceContext;
+  readonly #connection: Attendee;
+  readonly #room_id: string;
+  readonly #watch: PresenceWatch;
+  /** In the order of the SUBs. */
+  readonly #requests = new Set<AttendanceRequest>();
+  /** The subscription that stays when what is asked now is refused. */
+  #subscriber: Subscriber | undefined;
+  #phase: "new" | "syncing" | "synced" | "ended" = "new";
+  #is_member = false;
+  /** Has been told the list, and hears what changes. */
+  #is_following = false;
+  /** Pages of a list, and what changed since, that wait until the client has read what is before. */
+  #later: Later[] = [];
+  #later_bytes = 0;
+
+  /** Throws what `watch` throws. */
+  constructor(context: AttendanceContext, connection: Attendee, room_id: string) {
+    this.#context = context;
+    this.#connection = connection;
+    this.#room_id = room_id;
+    this.#watch = context.presence.watch(connection.identity.tenant_id, room_id, this);
+    connection.attendances.set(room_id, this);
+  }
+
+  /** A SUB with presence. It is answered later, in any case. */
+  ask(request: AttendanceRequest): void {
+    this.#connection.hold(0);
+    this.#requests.add(request);
+    if (this.#phase === "synced") return this.#serve(request);
+    if (this.#phase !== "new") return;
+    this.#phase = "syncing";
+    this.#subscriber = request.before;
+    this.#watch.ready((error) => this.#onReady(error));
+  }
+
+  onChanges(changes: RoomChanges): void {
+    if (!this.#is_following) return;
+    for (const sized of this.#context.frames.changes(changes, this.#connection.text)) {
+      this.#send(sized, sized.size_bytes);
+    }
+  }
+
+  /** The connection leaves; what is still asked is refused. Idempotent. */
+  end(deliberate: boolean): void {
+    if (this.#phase === "ended") return;
+    this.#phase = "ended";
+    const { id, identity, attendances } = this.#connection;
+    attendances.delete(this.#room_id);
+    this.#watch.close();
+    if (this.#is_member) {
+      this.#context.presence.leave(identity.tenant_id, this.#room_id, id, deliberate);
+    }
+    this.#later = [];
+    const error = new ArqonError("presence-unavailable", "the subscription ended meanwhile");
+    for (const { request } of this.#take()) this.#connection.refuse(request, error);
+  }
+
+  #take(): AttendanceRequest[] {
+    const requests = [...this.#requests];
+    this.#requests.clear();
+    for (const _ of requests) this.#connection.release(0);
+    return requests;
+  }
+
+  #onReady(error: ArqonError | undefined): void {
+    if (error === undefined) {
+      this.#phase = "synced";
+      for (const request of [...this.#requests]) this.#serve(request);
+      return;
+    }
+    const requests = this.#take();
+    this.end(true);
+    for (const { request, restore } of requests) {
+      restore(this.#subscriber);
+      this.#connection.refuse(request, error);
+    }
+  }
+
+  #serve(asked: AttendanceRequest): void {
+    if (!this.#requests.has(asked)) return;
+    try {
+      this.#enter(asked.wish);
+    } catch (error) {
+      return this.#refuse(asked, error);
+    }
+    this.#context.flushes.push((error) => {
+      if (!this.#requests.has(asked)) return;
+      if (error === undefined) return this.#watch.told(() => this.#answer(asked));
+      this.#settle(asked);
+      asked.leave();
+      this.#connection.refuse(asked.request, error);
+    });
+  }
+
+  #enter({ is_member, meta }: PresenceWish): void {
+    const { id: connection_id, identity } = this.#connection;
+    const { tenant_id, user_id, issuer } = identity;
+    const { presence } = this.#context;
+    const room_id = this.#room_id;
+    if (is_member) {
+      presence.join({ tenant_id, room_id, connection_id, user_id, issuer, meta });
+    } else if (this.#is_member) {
+      presence.leave(tenant_id, room_id, connection_id, true);
+    }
+    this.#is_member = is_member;
+  }
+
+  #settle(asked: AttendanceRequest): void {
+    if (this.#requests.delete(asked)) this.#connection.release(0);
+  }
+
+  /** Of what was before the SUB everything stays. */
+  #refuse(asked: AttendanceRequest, error: unknown): void {
+    this.#settle(asked);
+    asked.restore(this.#subscriber);
+    if (!this.#is_following && this.#requests.size === 0) this.end(true);
+    this.#connection.refuse(asked.request, error);
+  }
+
+  #answer(asked: AttendanceRequest): void {
+    if (!this.#requests.has(asked)) return;
+    this.#settle(asked);
+    this.#subscriber = asked.subscriber;
+    this.#is_following = true;
+    const { frames } = this.#context;
+    const { text } = this.#connection;
+    const { request_id } = asked.request;
+    const view = this.#watch.snapshot();
+    const is_acked = request_id !== 0 && request_id !== 0n;
+    if (is_acked) this.#send(frames.ack(view, request_id, text), 0);
+    const pages = frames.pages(view, is_acked ? 1 : 0, text);
+    if (pages.length === 0) return;
+    const was_idle = this.#later.length === 0;
+    for (const page of pages) this.#later.push({ ...page, counted_bytes: 0 });
+    if (was_idle) this.#connection.sendLater(() => this.#next());
+  }
+
+  /** Now, or after the pages that wait: nothing may overtake them. */
+  #send(sized: SizedFrame, counted_bytes: number): void {
+    if (this.#later.length === 0) return this.#connection.send(this.#counted(sized));
+    this.#later.push({ ...sized, counted_bytes });
+    this.#later_bytes += counted_bytes;
+    if (this.#later_bytes > this.#context.limits.unsent_bytes) this.#connection.overflow();
+  }
+
+  #next(): Frame | undefined {
+    const later = this.#later.shift();
+    if (later === undefined) return undefined;
+    this.#later_bytes -= later.counted_bytes;
+    return this.#counted(later);
+  }
+
+  #counted({ frame, size_bytes }: SizedFrame): Frame {
+    const { stats } = this.#context;
+    stats.egress_messages++;
+    stats.egress_bytes += size_bytes;
+    return frame;
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * What clients get to see of presence: events PRESENCE_UPDATE and PRESENCE_LEAVE and the answer to a
+ * SUB, as whole frames of either subprotocol. Each batch and each view is encoded once a form,
+ * however many connections get it. Who gets it is `attendance.ts`.
+ */
+import {
+  encodeAck,
+  encodeMsg,
+  encodePresenceLeave,
+  encodePresenceUpdate,
+  encodeTextAck,
+  encodeTextMessage,
+  presenceLeaveJson,
+  presenceUpdateJson,
+  readEnvelope,
+  writeEnvelope,
+} from "@arqon/proto";
+import type { PresenceChange, PresentMember, Uint64 } from "@arqon/proto";
+import { uuidv7 } from "../../shared/ids.ts";
+import type { Random } from "../../shared/ids.ts";
+import { cutPages, utf8Bytes } from "../../shared/presence/pages.ts";
+import { EMPTY_ACK } from "../connection.ts";
+import { frameBytes } from "../frame_bytes.ts";
+import type { Frame } from "../frame_bytes.ts";
+import type { RoomChanges, RoomView } from "./watched_room.ts";
+
+/** Members of one frame, in bytes, at most: a page is small against what may wait for a client. */
+const PAGE_BYTES = 262_144;
+/** Names, numbers and punctuation of one member. */
+const MEMBER_OVERHEAD_BYTES = 96;
+
+/** What frames are made with. */
+export interface PresenceFramesOptions {
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly random: Random;
+  /** Members of one frame at most. */
+  readonly page_members: number;
+}
+
+/** A frame and its size. */
+export interface SizedFrame {
+  readonly frame: Frame;
+  readonly size_bytes: number;
+}
+
+type Place = Pick<RoomView, "tenant_id" | "room_id" | "connections" | "users">;
+
+/** What has been made of one batch or view, by form. */
+interface Encoded {
+  changes?: readonly SizedFrame[];
+  pages?: SizedFrame[];
+  /** By request id; most clients ask with the same few. */
+  acks?: Map<Uint64, SizedFrame>;
+}
+
+const encoder = new TextEncoder();
+
+function sized(frame: Frame): SizedFrame {
+  return { frame, size_bytes: frameBytes(frame) };
+}
+
+/** At least the bytes of a member in either form. */
+function memberBytes({ connection_id, user_id, meta }: PresentMember): number {
+  return MEMBER_OVERHEAD_BYTES + connection_id.length + 2 * utf8Bytes(user_id) + utf8Bytes(meta);
+}
+
+/** All frames of one Shield. */
+export class PresenceFrames {
+  readonly #options: PresenceFramesOptions;
+  readonly #text = new WeakMap<RoomChanges | RoomView, Encoded>();
+  readonly #binary = new WeakMap<RoomChanges | RoomView, Encoded>();
+  readonly #pages = new WeakMap<RoomView, readonly (readonly PresentMember[])[]>();
+  readonly #results = new WeakMap<RoomView, Uint8Array>();
+
+  constructor(options: PresenceFramesOptions) {
+    this.#options = options;
+  }
+
+  /** The events of one batch: who came or changed, then who left. */
+  changes(changes: RoomChanges, text: boolean): readonly SizedFrame[] {
+    const encoded = this.#encodedOf(changes, text);
+    return encoded.changes ??= [
+      ...this.#cut(changes.updates).map((members) =>
+        this.#event("PRESENCE_UPDATE", changes, { members }, text)
+      ),
+      ...this.#cut(changes.leaves).map((members) =>
+        this.#event("PRESENCE_LEAVE", changes, { members }, text)
+      ),
+    ];
+  }
+
+  /** The ACK of a SUB, with the first page. */
+  ack(view: RoomView, request_id: Uint64, text: boolean): SizedFrame {
+    const acks = this.#encodedOf(view, text).acks ??= new Map();
+    const known = acks.get(request_id);
+    if (known !== undefined) return known;
+    const ack = { ...EMPTY_ACK, request_id, result: this.#result(view) };
+    const frame = sized(text ? encodeTextAck(ack) : encodeAck(ack));
+    acks.set(request_id, frame);
+    return frame;
+  }
+
+  /** The pages from number `first` (0 or 1) on as events. An empty room has one empty page. */
+  pages(view: RoomView, first: number, text: boolean): readonly SizedFrame[] {
+    const encoded = this.#encodedOf(view, text).pages ??= [];
+    const pages = this.#pagesOf(view);
+    for (let index = first; index < pages.length; index++) {
+      const part = { members: pages[index] ?? [], snapshot: true };
+      encoded[index] ??= this.#event("PRESENCE_UPDATE", view, part, text);
+    }
+    return encoded.slice(first);
+  }
+
+  #encodedOf(of: RoomChanges | RoomView, text: boolean): Encoded {
+    const known = text ? this.#text : this.#binary;
+    let encoded = known.get(of);
+    if (encoded === undefined) known.set(of, encoded = {});
+    return encoded;
+  }
+
+  #pagesOf(view: RoomView): readonly (readonly PresentMember[])[] {
+    const known = this.#pages.get(view);
+    if (known !== undefined) return known;
+    const cut = this.#cut(view.members);
+    const pages = cut.length === 0 ? [[]] : cut;
+    this.#pages.set(view, pages);
+    return pages;
+  }
+
+  #cut(members: readonly PresentMember[]): readonly (readonly PresentMember[])[] {
+    if (members.length === 0) return [];
+    const { page_members } = this.#options;
+    return cutPages(members, memberBytes, PAGE_BYTES)
+      .flatMap((part) => cutPages(part, () => 1, page_members));
+  }
+
+  #result(view: RoomView): Uint8Array {
+    const known = this.#results.get(view);
+    if (known !== undefined) return known;
+    const pages = this.#pagesOf(view);
+    const { connections, users } = view;
+    const first = presenceUpdateJson({ members: pages[0] ?? [], connections, users });
+    const result = encoder.encode(`${first.slice(0, -1)},"pages":${pages.length}}`);
+    this.#results.set(view, result);
+    return result;
+  }
+
+  #event(
+    type: "PRESENCE_UPDATE" | "PRESENCE_LEAVE",
+    { tenant_id, room_id, connections, users }: Place,
+    part: Pick<PresenceChange, "members" | "snapshot">,
+    text: boolean,
+  ): SizedFrame {
+    const { now, random } = this.#options;
+    const timestamp_ms = now();
+    const change: PresenceChange = { ...part, connections, users };
+    const is_update = type === "PRESENCE_UPDATE";
+    const json = is_update ? presenceUpdateJson : presenceLeaveJson;
+    const binary = is_update ? encodePresenceUpdate : encodePresenceLeave;
+    const data = text ? encoder.encode(json(change)) : binary(change);
+    const content_type = text ? "application/json" : "application/protobuf";
+    const envelope = writeEnvelope({
+      tenant_id,
+      room_id,
+      timestamp_ms,
+      headers: {
+        "X-Twist-ID": uuidv7(timestamp_ms, random),
+        "X-Timestamp": String(timestamp_ms),
+      },
+      event: { type, data, content_type },
+    });
+    return sized(text ? encodeTextMessage(readEnvelope(envelope)) : encodeMsg(envelope));
+  }
+}

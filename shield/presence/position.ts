@@ -1,0 +1,184 @@
+/**
+ * Where a room's table stands in what the room's owner says, and what that makes of the next update
+ * or snapshot: apply it, pass it over, or ask. Plain data and functions, no time and no Spine; who
+ * asks whom and when is `pulls.ts`.
+ */
+import type { Emitter, RoomUpdate } from "../../shared/presence/messages.ts";
+import type { WriterClock, WriterKey, WrittenEntry } from "../../shared/presence/types.ts";
+import { writerKey } from "../../shared/presence/types.ts";
+import { addForeign, removeForeign, replaceForeign } from "./table.ts";
+import type { MemberTable } from "./table.ts";
+
+/** Updates kept while something before them is missing; more, and a snapshot must do. */
+const AHEAD_MAX = 256;
+
+/** Where a table stands. */
+export interface Position {
+  /** Who was heard last; undefined: nobody yet, and the table is worth nothing. */
+  emitter: Emitter | undefined;
+  sequence: number;
+  /** How much of each writer the table has seen. */
+  readonly seen: Map<WriterKey, number>;
+  /** Updates that wait for those before them. At most `AHEAD_MAX`. */
+  ahead: RoomUpdate[];
+  /** Since when snapshots are refused because their Brain has seen less than the table; Unix ms. */
+  behind_since_ms: number | undefined;
+}
+
+/** All pages of an answer put together. */
+export interface Snapshot {
+  readonly emitter: Emitter;
+  readonly sequence: number;
+  readonly entries: readonly WrittenEntry[];
+  readonly clocks: readonly WriterClock[];
+}
+
+/** Nowhere. */
+export function createPosition(): Position {
+  return {
+    emitter: undefined,
+    sequence: 0,
+    seen: new Map(),
+    ahead: [],
+    behind_since_ms: undefined,
+  };
+}
+
+/** The same term of the same life of the same Brain. */
+export function isSameEmitter(one: Emitter | undefined, other: Emitter | undefined): boolean {
+  return one?.brain_id === other?.brain_id && one?.boot === other?.boot &&
+    one?.term === other?.term;
+}
+
+/**
+ * An earlier term of the same life of a Brain: whatever it said is over. Of two lives nobody knows
+ * which is the later one: a clock may have been set back in between.
+ */
+function isPast(emitter: Emitter, now: Emitter | undefined): boolean {
+  return now !== undefined && emitter.brain_id === now.brain_id && emitter.boot === now.boot &&
+    emitter.term < now.term;
+}
+
+function raise(position: Position, clocks: readonly WriterClock[]): void {
+  for (const { writer, clock } of clocks) {
+    const key = writerKey(writer);
+    if (clock > (position.seen.get(key) ?? 0)) position.seen.set(key, clock);
+  }
+}
+
+function apply(position: Position, table: MemberTable, update: RoomUpdate, node_id: string): void {
+  // Of its own connections a Shield knows more than anybody.
+  for (const tag of update.leaves) if (tag.writer.node_id !== node_id) removeForeign(table, tag);
+  for (const join of update.joins) if (join.writer.node_id !== node_id) addForeign(table, join);
+  raise(position, update.clocks);
+  position.sequence = update.sequence;
+}
+
+/** Applies what has become next; returns whether nothing waits any more. */
+function catchUp(position: Position, table: MemberTable, node_id: string): boolean {
+  position.ahead.sort((a, b) => a.sequence - b.sequence);
+  const waiting: RoomUpdate[] = [];
+  for (const update of position.ahead) {
+    if (!isSameEmitter(update.emitter, position.emitter)) waiting.push(update);
+    else if (update.sequence === position.sequence + 1) apply(position, table, update, node_id);
+    else if (update.sequence > position.sequence) waiting.push(update);
+  }
+  position.ahead = waiting;
+  return waiting.length === 0;
+}
+
+/**
+ * `applied`: the table has moved. `known`: it had seen that. `gap`: something before it is missing,
+ * or it is somebody else's; a snapshot is needed, and the update waits for it.
+ */
+export type UpdateOutcome = "applied" | "known" | "gap";
+
+/** Takes the next update of the room. `node_id` is this Shield's: its own members are passed over. */
+export function takeUpdate(
+  position: Position,
+  table: MemberTable,
+  update: RoomUpdate,
+  node_id: string,
+): UpdateOutcome {
+  if (isPast(update.emitter, position.emitter)) return "known";
+  if (isSameEmitter(update.emitter, position.emitter)) {
+    if (update.sequence <= position.sequence) return "known";
+    if (update.sequence === position.sequence + 1) {
+      apply(position, table, update, node_id);
+      return catchUp(position, table, node_id) ? "applied" : "gap";
+    }
+  }
+  position.ahead.push(update);
+  if (position.ahead.length > AHEAD_MAX) position.ahead.shift();
+  return "gap";
+}
+
+/**
+ * `applied`: the table is what the snapshot says, and what has come since. `gap`: likewise, but
+ * something is still missing. `outdated`: the table is further on with the same emitter. `behind`:
+ * the Brain has seen less of some writer than the table; to believe it would bring back who left.
+ */
+export type SnapshotOutcome = "applied" | "gap" | "outdated" | "behind";
+
+/** How to judge a snapshot. */
+export interface SnapshotRules {
+  /** This Shield's own. */
+  readonly node_id: string;
+  /** Unix ms. */
+  readonly now_ms: number;
+  /**
+   * How long a Brain may be behind; after that it is believed: what it lacks died with the writer
+   * and the Brain that had it.
+   */
+  readonly patience_ms: number;
+  /** Whether some Brain says that this writer is forgotten, or that a younger life took its place. */
+  readonly isOver: (writer: WriterKey) => boolean;
+}
+
+/**
+ * There is a writer of which the table has seen more than the snapshot. One that is not in it, but
+ * has members here, is no more only if somebody says so: a Brain that has just started, or could not
+ * hear it, does not know it yet.
+ */
+function isBehind(
+  { seen }: Position,
+  table: MemberTable,
+  clocks: readonly WriterClock[],
+  { node_id, isOver }: SnapshotRules,
+): boolean {
+  const listed = new Set<WriterKey>();
+  for (const { writer, clock } of clocks) {
+    const key = writerKey(writer);
+    listed.add(key);
+    if (writer.node_id !== node_id && clock < (seen.get(key) ?? 0)) return true;
+  }
+  for (const key of table.foreign.keys()) if (!listed.has(key) && !isOver(key)) return true;
+  return false;
+}
+
+/** Takes a complete snapshot. */
+export function takeSnapshot(
+  position: Position,
+  table: MemberTable,
+  snapshot: Snapshot,
+  rules: SnapshotRules,
+): SnapshotOutcome {
+  const { node_id, now_ms, patience_ms } = rules;
+  const { emitter, sequence, entries, clocks } = snapshot;
+  const is_same = isSameEmitter(emitter, position.emitter);
+  if (isPast(emitter, position.emitter)) return "outdated";
+  if (is_same && sequence < position.sequence) return "outdated";
+  if (isBehind(position, table, clocks, rules)) {
+    position.behind_since_ms ??= now_ms;
+    if (now_ms - position.behind_since_ms < patience_ms) return "behind";
+  }
+  replaceForeign(table, entries.filter(({ writer }) => writer.node_id !== node_id));
+  position.emitter = emitter;
+  position.sequence = sequence;
+  position.behind_since_ms = undefined;
+  position.seen.clear();
+  raise(position, clocks);
+  // What another one said before this answer is contained in it or will be found by a check.
+  position.ahead = position.ahead.filter((update) => isSameEmitter(update.emitter, emitter));
+  return catchUp(position, table, node_id) ? "applied" : "gap";
+}

@@ -1,0 +1,229 @@
+/**
+ * Presence on one Shield, assembled: what its own connections do goes to the cluster (`announcer.ts`)
+ * and into the tables of the rooms that its clients watch (`tables.ts`), which follow the cluster. A
+ * machine without Spine, clock or timer of its own: a simulation runs it through the same port as
+ * the process does (`service.ts`). Synchronous; no promises.
+ */
+import { ArqonError } from "@arqon/proto";
+import { BrainTable } from "../../shared/cluster.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/log.ts";
+import type { Beat, ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
+import type { MemberInput, Writer } from "../../shared/presence/types.ts";
+import { HELLO, processSubject } from "../../shared/subject.ts";
+import { Announcer } from "./announcer.ts";
+import { requireBelow } from "./member_limit.ts";
+import { refuse } from "./stats.ts";
+import type { PresenceStats } from "./stats.ts";
+import { Tables } from "./tables.ts";
+import type { PresenceWatch, PresenceWatcher, RoomView } from "./watched_room.ts";
+
+export type { PresenceWatch, PresenceWatcher, RoomChanges, RoomView } from "./watched_room.ts";
+
+/** What presence needs of its process. */
+export interface ShieldPresenceOptions {
+  readonly node_id: string;
+  /** Unix ms. */
+  readonly started_ms: number;
+  /** It is to hear `beat` of everybody, `direct` of this node and `HELLO`. */
+  readonly port: PresencePort;
+  readonly config: Config["presence"];
+  readonly metrics: PresenceStats;
+  readonly log: Logger;
+}
+
+/** Presence on one Shield. */
+export interface ShieldPresence {
+  /** What the cluster knows this process as. */
+  readonly writer: Writer;
+  /** A message from the Spine. Never throws. */
+  receive(subject: string, message: ClusterMessage): void;
+  /**
+   * A connection comes into a room, or has other metadata. Throws `member-limit`, or
+   * `presence-unavailable` when this process stops.
+   */
+  join(member: MemberInput): void;
+  /** A connection leaves; a lost one (not deliberate) may be held. Nothing when it is not there. */
+  leave(tenant_id: string, room_id: string, connection_id: string, deliberate: boolean): void;
+  /** Watches a room. Throws what listening on the Spine throws. */
+  watch(tenant_id: string, room_id: string, watcher: PresenceWatcher): PresenceWatch;
+  /** The members of a watched room as this Shield knows them now. */
+  view(tenant_id: string, room_id: string): RoomView | undefined;
+  /** Nothing is heard: nobody is blamed for that. */
+  spineLost(): void;
+  /** Something is heard again, or something was missed: says so, and looks what has happened. */
+  spineBack(): void;
+  /** This process stops: its members leave at once, and its clients are told nothing any more. */
+  drain(): void;
+  /** Nothing happens any more. */
+  close(): void;
+}
+
+class Machine implements ShieldPresence {
+  readonly #options: ShieldPresenceOptions;
+  readonly #brains: BrainTable;
+  readonly #announcer: Announcer;
+  readonly #tables: Tables;
+  #cancelTick: () => void;
+  /** Unix ms of the last tick. */
+  #ticked_ms: number;
+  /** Since when nothing is heard; Unix ms. */
+  #lost_ms: number | undefined;
+  #draining = false;
+  #closed = false;
+
+  constructor(options: ShieldPresenceOptions) {
+    const { node_id, port, config, metrics: stats } = options;
+    this.#options = options;
+    const brains = new BrainTable(config);
+    this.#brains = brains;
+    this.#announcer = new Announcer({
+      ...options,
+      stats,
+      onLost: (entries) => {
+        for (const entry of entries) {
+          this.#tables.onOwn(entry.tenant_id, entry.room_id, [], [entry]);
+        }
+      },
+    });
+    this.#tables = new Tables({
+      node_id,
+      port,
+      config,
+      stats,
+      brains,
+      onSilent: (brain_id) => this.#onLive(brains.suspect(brain_id)),
+      ownMembers: (tenant_id, room_id) => this.#announcer.members(tenant_id, room_id),
+    });
+    this.#ticked_ms = port.now();
+    // Shields that start together do not speak together for ever.
+    this.#cancelTick = port.after(port.random() * config.heartbeat_ms, () => this.#tick());
+    this.#announcer.heartbeat();
+    this.#hello();
+  }
+
+  get writer(): Writer {
+    return this.#announcer.writer;
+  }
+
+  receive(subject: string, message: ClusterMessage): void {
+    const { node_id, metrics } = this.#options;
+    if (this.#closed) return;
+    switch (message.kind) {
+      case "beat":
+        if (subject === processSubject("beat", message.brain_id)) return this.#onBeat(message);
+        return refuse(metrics, "wrong-subject");
+      case "hello":
+        return message.from === node_id ? undefined : this.#announcer.onHello();
+      case "room_update":
+        return this.#tables.onUpdate(subject, message);
+    }
+    if (subject !== processSubject("direct", node_id)) return refuse(metrics, "wrong-subject");
+    switch (message.kind) {
+      case "pull":
+        return this.#announcer.onPull(message);
+      case "room_snapshot":
+        return this.#tables.onSnapshot(message);
+      case "room_differs":
+        return this.#tables.onDiffers(message);
+      default:
+        return refuse(metrics, "unexpected-kind");
+    }
+  }
+
+  join(member: MemberInput): void {
+    this.#requireOpen();
+    const { tenant_id, room_id } = member;
+    if (this.#announcer.entry(member) === undefined && !this.#announcer.isHeld(member)) {
+      const { members_per_room } = this.#options.config;
+      requireBelow(this.#tables.size(tenant_id, room_id) ?? 0, members_per_room, "the room");
+    }
+    const { joined, left } = this.#announcer.join(member);
+    this.#tables.onOwn(tenant_id, room_id, joined, left);
+  }
+
+  leave(tenant_id: string, room_id: string, connection_id: string, deliberate: boolean): void {
+    const left = this.#announcer.leave({ tenant_id, room_id, connection_id }, deliberate);
+    this.#tables.onOwn(tenant_id, room_id, [], left);
+  }
+
+  watch(tenant_id: string, room_id: string, watcher: PresenceWatcher): PresenceWatch {
+    this.#requireOpen();
+    return this.#tables.watch(tenant_id, room_id, watcher);
+  }
+
+  view(tenant_id: string, room_id: string): RoomView | undefined {
+    return this.#tables.view(tenant_id, room_id);
+  }
+
+  spineLost(): void {
+    this.#lost_ms ??= this.#options.port.now();
+  }
+
+  spineBack(): void {
+    if (this.#closed) return;
+    const now_ms = this.#options.port.now();
+    if (this.#lost_ms !== undefined) this.#brains.forgive(now_ms - this.#lost_ms, now_ms);
+    this.#lost_ms = undefined;
+    this.#announcer.heartbeat();
+    if (this.#draining) return;
+    this.#hello();
+    this.#tables.check();
+  }
+
+  drain(): void {
+    if (this.#draining || this.#closed) return;
+    this.#draining = true;
+    this.#announcer.leaveAll();
+    this.#tables.close();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#cancelTick();
+    this.#announcer.close();
+    this.#tables.close();
+  }
+
+  /** Without it, the Brains that live would only be known after a heartbeat. */
+  #hello(): void {
+    const { node_id: from, port } = this.#options;
+    port.send(HELLO, { kind: "hello", from });
+  }
+
+  #requireOpen(): void {
+    if (!this.#draining && !this.#closed) return;
+    throw new ArqonError("presence-unavailable", "this node stops", { retry_after_ms: 1_000 });
+  }
+
+  /** One timer for everything that is to be done every heartbeat. */
+  #tick(): void {
+    const { port, config: { heartbeat_ms } } = this.#options;
+    const now_ms = port.now();
+    this.#cancelTick = port.after(heartbeat_ms, () => this.#tick());
+    const late_ms = now_ms - this.#ticked_ms - heartbeat_ms;
+    this.#ticked_ms = now_ms;
+    // This process stood still: what others said meanwhile is still to be read.
+    if (late_ms > 2 * heartbeat_ms) this.#brains.forgive(late_ms, now_ms);
+    this.#announcer.heartbeat();
+    if (this.#draining || this.#lost_ms !== undefined) return;
+    this.#onLive(this.#brains.sweep(now_ms));
+    this.#tables.check();
+  }
+
+  #onBeat(beat: Beat): void {
+    this.#onLive(this.#brains.onBeat(beat, this.#options.port.now()));
+    this.#announcer.onBeat(beat);
+  }
+
+  #onLive(has_changed: boolean): void {
+    if (!has_changed) return;
+    this.#options.metrics.live_brains = this.#brains.live().length;
+    this.#tables.onOwners();
+  }
+}
+
+/** A machine that announces itself at once. */
+export function createShieldPresence(options: ShieldPresenceOptions): ShieldPresence {
+  return new Machine(options);
+}

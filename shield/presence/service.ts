@@ -1,0 +1,125 @@
+/**
+ * Presence on the Spine of a process: bytes, subscriptions, timers. What the messages mean is
+ * `presence.ts`.
+ */
+import { DecodeError } from "@arqon/proto";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Random } from "../../shared/ids.ts";
+import type { Logger } from "../../shared/log.ts";
+import type { Registry } from "../../shared/metrics.ts";
+import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
+import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
+import type { Spine, SpineEvent, SpineMessage } from "../../shared/spine/spine.ts";
+import { everyProcess, HELLO, processSubject } from "../../shared/subject.ts";
+import type { Subject, SubjectPattern } from "../../shared/subject.ts";
+import { createShieldPresence } from "./presence.ts";
+import type { ShieldPresence } from "./presence.ts";
+import { createPresenceStats, refuse, registerPresenceStats } from "./stats.ts";
+import type { PresenceStats } from "./stats.ts";
+
+/** What the service needs of the process. */
+export interface PresenceServiceOptions {
+  readonly node_id: string;
+  readonly spine: Spine;
+  readonly config: Pick<Config, "presence">;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly random: Random;
+}
+
+/** Presence that runs, and its numbers. */
+export interface PresenceService {
+  readonly presence: ShieldPresence;
+  readonly stats: PresenceStats;
+  /** Stops it and ends its subscriptions. The Spine stays open. */
+  close(): void;
+}
+
+/** In [0, 1). */
+function fraction(random: Random): number {
+  return random(4).reduce((sum, byte) => sum * 256 + byte, 0) / 2 ** 32;
+}
+
+function portOf(
+  { spine, now, random, log }: PresenceServiceOptions,
+  stats: PresenceStats,
+  onMessage: (message: SpineMessage) => void,
+): PresencePort {
+  return {
+    now,
+    random: () => fraction(random),
+    after(delay_ms, run) {
+      const timer = setTimeout(run, delay_ms);
+      return () => clearTimeout(timer);
+    },
+    send(subject: Subject, message: ClusterMessage) {
+      try {
+        spine.publish(subject, encodeMessage(message));
+      } catch (error) {
+        // What was lost is found by its clock or position when the Spine is back.
+        stats.unsent++;
+        log.debug("a presence message was not sent", { subject, kind: message.kind, error });
+      }
+    },
+    listen(subject) {
+      const subscription = spine.subscribe(subject, onMessage);
+      return () => subscription.unsubscribe();
+    },
+  };
+}
+
+/** Throws `spine-unavailable` while the Spine is not connected. */
+export function startPresence(options: PresenceServiceOptions): PresenceService {
+  const { node_id, spine, config, registry, now } = options;
+  const log = options.log.child({ part: "presence" });
+  const stats = createPresenceStats();
+  registerPresenceStats(stats, registry);
+  const onMessage = ({ subject, payload }: SpineMessage) => {
+    let message: ClusterMessage;
+    try {
+      message = decodeMessage(payload);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      refuse(stats, "undecodable");
+      return log.debug("a presence message cannot be read", { subject, error });
+    }
+    presence.receive(subject, message);
+  };
+  const patterns: (Subject | SubjectPattern)[] = [
+    everyProcess("beat"),
+    processSubject("direct", node_id),
+    HELLO,
+  ];
+  // Before it speaks, so that it hears the answers; delivery is asynchronous, so that it is there.
+  const subscriptions = patterns.map((pattern) => spine.subscribe(pattern, onMessage));
+  const presence = createShieldPresence({
+    node_id,
+    started_ms: now(),
+    port: portOf({ ...options, log }, stats, onMessage),
+    config: config.presence,
+    metrics: stats,
+    log,
+  });
+  const stopEvents = spine.onEvent((event) => onSpineEvent(presence, event));
+  return {
+    presence,
+    stats,
+    close() {
+      stopEvents();
+      for (const subscription of subscriptions) subscription.unsubscribe();
+      presence.close();
+    },
+  };
+}
+
+function onSpineEvent(presence: ShieldPresence, event: SpineEvent): void {
+  if (event.type === "gap") {
+    // Clients' rooms that were too slow are none of ours.
+    const is_ours = event.pattern === undefined || event.pattern.startsWith("sys.");
+    return is_ours ? presence.spineBack() : undefined;
+  }
+  if (event.status.state === "connected") presence.spineBack();
+  else if (event.status.state === "disconnected") presence.spineLost();
+}

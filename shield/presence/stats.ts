@@ -1,0 +1,188 @@
+/**
+ * The counters of presence on this Shield: plain numbers that prom-client reads when somebody
+ * scrapes. Labels come from closed sets, never from a client or another process.
+ */
+import { Counter, Gauge } from "../../shared/metrics.ts";
+import type { Registry } from "../../shared/metrics.ts";
+import { bump } from "../stats.ts";
+
+/** Running totals since the start of the process, and levels of the moment. */
+export interface PresenceStats {
+  /** Members that this Shield announces, held ones too. */
+  members: number;
+  /** Of these, those whose connection is lost and whose user may come back. */
+  held_members: number;
+  /** Rooms whose table is kept. */
+  rooms: number;
+  /** Subscriptions with presence. */
+  watchers: number;
+  /** Brains that are alive, as this Shield sees it. */
+  live_brains: number;
+  announcements: number;
+  announced_changes: number;
+  heartbeats: number;
+  /** New incarnations taken because the cluster had given up the old one. */
+  reincarnations: number;
+  /** Rooms that checks asked about. */
+  checks: number;
+  /** Of these, those that had moved on. */
+  check_differences: number;
+  /** Members told to clients, each once a batch and room. */
+  told_members: number;
+  /** Messages that the Spine did not take. */
+  unsent: number;
+  /** Snapshots asked for, by what came of it. */
+  readonly pulls: Record<string, number>;
+  /** Answers to Brains that missed something, by form. */
+  readonly answers: Record<string, number>;
+  /** Messages of other processes that were dropped, by reason. */
+  readonly refused: Record<string, number>;
+  /** Batches told to clients, by event type. */
+  readonly events: Record<string, number>;
+}
+
+/** All zero. */
+export function createPresenceStats(): PresenceStats {
+  return {
+    members: 0,
+    held_members: 0,
+    rooms: 0,
+    watchers: 0,
+    live_brains: 0,
+    announcements: 0,
+    announced_changes: 0,
+    heartbeats: 0,
+    reincarnations: 0,
+    checks: 0,
+    check_differences: 0,
+    told_members: 0,
+    unsent: 0,
+    pulls: {},
+    answers: {},
+    refused: {},
+    events: {},
+  };
+}
+
+/** What became of a snapshot that was asked for. */
+export type PullOutcome =
+  | "applied"
+  | "gap"
+  | "outdated"
+  | "behind"
+  | "unanswered"
+  | "cut"
+  | "unwanted";
+
+/** Why a message was dropped. */
+export type RefusedReason =
+  | "undecodable"
+  | "wrong-subject"
+  | "unexpected-kind"
+  | "entry-of-another-room"
+  | "mixed-pages"
+  | "snapshot-too-large"
+  | "not-asked-for";
+
+/** Counts a dropped message. */
+export function refuse(stats: PresenceStats, reason: RefusedReason): void {
+  bump(stats.refused, reason);
+}
+
+type Level = "members" | "held_members" | "rooms" | "watchers" | "live_brains";
+const LEVELS: Record<Level, [name: string, help: string]> = {
+  members: ["shield_presence_members", "Members that this Shield announces."],
+  held_members: [
+    "shield_presence_held_members",
+    "Members whose connection is lost, in rooms with a grace time.",
+  ],
+  rooms: ["shield_presence_rooms", "Rooms whose members this Shield keeps for its clients."],
+  watchers: ["shield_presence_watchers", "Subscriptions with presence."],
+  live_brains: ["shield_presence_live_brains", "Brains that this Shield takes for alive."],
+};
+
+type Total =
+  | "announcements"
+  | "announced_changes"
+  | "heartbeats"
+  | "reincarnations"
+  | "checks"
+  | "check_differences"
+  | "told_members"
+  | "unsent";
+const TOTALS: Record<Total, [name: string, help: string]> = {
+  announcements: ["shield_presence_announcements_total", "Announcements with changes."],
+  announced_changes: ["shield_presence_announced_changes_total", "Joins and leaves announced."],
+  heartbeats: ["shield_presence_heartbeats_total", "Announcements without changes."],
+  reincarnations: [
+    "shield_presence_reincarnations_total",
+    "New incarnations taken because the cluster had given up the old one.",
+  ],
+  checks: ["shield_presence_checks_total", "Rooms whose position was checked with their owner."],
+  check_differences: [
+    "shield_presence_check_differences_total",
+    "Checked rooms that had moved on unnoticed.",
+  ],
+  told_members: [
+    "shield_presence_told_members_total",
+    "Members told to clients, each once a batch and room.",
+  ],
+  unsent: ["shield_presence_unsent_total", "Messages that the Spine did not take."],
+};
+
+type Family = "pulls" | "answers" | "refused" | "events";
+const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
+  pulls: ["shield_presence_pulls_total", "outcome", "Snapshots of rooms asked for, by outcome."],
+  answers: ["shield_presence_answers_total", "form", "Answers to Brains that missed something."],
+  refused: [
+    "shield_presence_refused_total",
+    "reason",
+    "Messages of other processes that were dropped, by reason.",
+  ],
+  events: ["shield_presence_events_total", "type", "Batches told to clients, by event type."],
+};
+
+/** Publishes the numbers; once a registry. */
+export function registerPresenceStats(stats: PresenceStats, registry: Registry): void {
+  const registers = [registry];
+  for (const [key, [name, help]] of Object.entries(LEVELS) as [Level, [string, string]][]) {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(stats[key]);
+      },
+    });
+  }
+  for (const [key, [name, help]] of Object.entries(TOTALS) as [Total, [string, string]][]) {
+    new Counter({
+      name,
+      help,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(stats[key]);
+      },
+    });
+  }
+  for (
+    const [key, [name, label, help]] of Object.entries(FAMILIES) as [
+      Family,
+      [string, string, string],
+    ][]
+  ) {
+    new Counter({
+      name,
+      help,
+      labelNames: [label],
+      registers,
+      collect() {
+        this.reset();
+        for (const [value, total] of Object.entries(stats[key])) {
+          this.inc({ [label]: value }, total);
+        }
+      },
+    });
+  }
+}

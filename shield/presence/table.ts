@@ -1,0 +1,192 @@
+/**
+ * Who is in one room, as one Shield knows it: its own connections by itself, all others as the
+ * room's owner says, and what has changed since clients were told last. Plain data and functions;
+ * where the changes come from is `position.ts`, who is told and when is `watched_room.ts`.
+ */
+import type { PresentMember } from "@arqon/proto";
+import type { Entry, Tag, Writer, WriterKey, WrittenEntry } from "../../shared/presence/types.ts";
+import { writerKey } from "../../shared/presence/types.ts";
+
+/** A member as clients hear of it, and who vouches for its user. Never changed in place. */
+export interface TableMember extends PresentMember {
+  readonly issuer: string;
+}
+
+/** One room's members. */
+export interface MemberTable {
+  /** Connections of this Shield, by id. */
+  readonly own: Map<string, TableMember>;
+  /** All others by birth mark: writer, then counter. */
+  readonly foreign: Map<WriterKey, Map<number, TableMember>>;
+  foreign_count: number;
+  /** What clients see, by connection id, in the order of joining. */
+  readonly shown: Map<string, TableMember>;
+  /** Connections by issuer and user. */
+  readonly users: Map<string, number>;
+  /** What clients were told of the connections that have changed since: undefined is "not there". */
+  readonly told: Map<string, TableMember | undefined>;
+}
+
+/** What clients have to be told. A connection is in at most one of the two. */
+export interface TableChanges {
+  readonly updates: readonly PresentMember[];
+  readonly leaves: readonly PresentMember[];
+}
+
+/** Nobody there, nothing to tell. */
+export function createTable(): MemberTable {
+  return {
+    own: new Map(),
+    foreign: new Map(),
+    foreign_count: 0,
+    shown: new Map(),
+    users: new Map(),
+    told: new Map(),
+  };
+}
+
+function memberOf({ connection_id, user_id, issuer, meta, joined_ms }: Entry): TableMember {
+  return { connection_id, user_id, issuer, meta, joined_ms };
+}
+
+/** A user is (issuer, subject); a subject has no line break. */
+function userKey({ issuer, user_id }: TableMember): string {
+  return `${issuer}\n${user_id}`;
+}
+
+function countUser(table: MemberTable, member: TableMember, by: 1 | -1): void {
+  const key = userKey(member);
+  const count = (table.users.get(key) ?? 0) + by;
+  if (count > 0) table.users.set(key, count);
+  else table.users.delete(key);
+}
+
+function show(table: MemberTable, connection_id: string, member: TableMember | undefined): void {
+  const before = table.shown.get(connection_id);
+  if (!table.told.has(connection_id)) table.told.set(connection_id, before);
+  if (before !== undefined) countUser(table, before, -1);
+  if (member === undefined) {
+    table.shown.delete(connection_id);
+  } else {
+    countUser(table, member, 1);
+    table.shown.set(connection_id, member);
+  }
+}
+
+/** A connection of this Shield came, or has other metadata. */
+export function setOwn(table: MemberTable, entry: Entry): void {
+  const member = memberOf(entry);
+  table.own.set(entry.connection_id, member);
+  show(table, entry.connection_id, member);
+}
+
+/** A connection of this Shield left; one that is not there is passed over. */
+export function removeOwn(table: MemberTable, connection_id: string): void {
+  if (table.own.delete(connection_id)) show(table, connection_id, another(table, connection_id));
+}
+
+/** What else claims that connection id. Ids are random, so this is only ever somebody's mistake. */
+function another(table: MemberTable, connection_id: string): TableMember | undefined {
+  const own = table.own.get(connection_id);
+  if (own !== undefined) return own;
+  // No more entries than members shown: each is another connection's, and the search is spared.
+  if (table.foreign_count + table.own.size < table.shown.size) return undefined;
+  for (const members of table.foreign.values()) {
+    for (const member of members.values()) {
+      if (member.connection_id === connection_id) return member;
+    }
+  }
+  return undefined;
+}
+
+/** A member elsewhere; one that is there already is passed over. */
+export function addForeign(table: MemberTable, { writer, entry }: WrittenEntry): void {
+  const key = writerKey(writer);
+  let members = table.foreign.get(key);
+  if (members === undefined) table.foreign.set(key, members = new Map());
+  if (members.has(entry.counter)) return;
+  const member = memberOf(entry);
+  members.set(entry.counter, member);
+  table.foreign_count++;
+  if (!table.own.has(entry.connection_id)) show(table, entry.connection_id, member);
+}
+
+/** A member elsewhere is gone; one that is not there is passed over. */
+export function removeForeign(table: MemberTable, { writer, counter }: Tag): void {
+  removeMarked(table, writerKey(writer), counter);
+}
+
+function removeMarked(table: MemberTable, key: WriterKey, counter: number): void {
+  const members = table.foreign.get(key);
+  const member = members?.get(counter);
+  if (members === undefined || member === undefined) return;
+  members.delete(counter);
+  if (members.size === 0) table.foreign.delete(key);
+  table.foreign_count--;
+  const { connection_id } = member;
+  if (table.shown.get(connection_id) !== member) return;
+  show(table, connection_id, another(table, connection_id));
+}
+
+/** Makes `entries` all there is elsewhere; what stays stays untouched. */
+export function replaceForeign(table: MemberTable, entries: readonly WrittenEntry[]): void {
+  const marks = new Map<WriterKey, Set<number>>();
+  let last: Writer | undefined, counters = new Set<number>();
+  for (const { writer, entry } of entries) {
+    if (writer !== last) {
+      const key = writerKey(writer);
+      counters = marks.get(key) ?? new Set();
+      marks.set(key, counters);
+      last = writer;
+    }
+    counters.add(entry.counter);
+  }
+  for (const [key, members] of [...table.foreign]) {
+    const kept = marks.get(key);
+    for (const counter of [...members.keys()]) {
+      if (kept?.has(counter) !== true) removeMarked(table, key, counter);
+    }
+  }
+  for (const entry of entries) addForeign(table, entry);
+}
+
+function isSame(before: TableMember, after: TableMember): boolean {
+  return before.meta === after.meta && before.joined_ms === after.joined_ms &&
+    before.user_id === after.user_id && before.issuer === after.issuer;
+}
+
+/**
+ * What has changed since the last call; undefined when that is nothing. Who came and went in between
+ * is not in it, nor who went and came back the same.
+ */
+export function takeChanges(table: MemberTable): TableChanges | undefined {
+  const updates: PresentMember[] = [], leaves: PresentMember[] = [];
+  for (const [connection_id, before] of table.told) {
+    const after = table.shown.get(connection_id);
+    if (after === undefined) {
+      if (before !== undefined) leaves.push(before);
+    } else if (before === undefined || !isSame(before, after)) {
+      updates.push(after);
+    }
+  }
+  table.told.clear();
+  return updates.length + leaves.length === 0 ? undefined : { updates, leaves };
+}
+
+/** Members as clients were told last, that is without what `takeChanges` would give now. */
+export function toldMembers(table: MemberTable): TableMember[] {
+  const members: TableMember[] = [];
+  for (const [connection_id, member] of table.shown) {
+    const known = table.told.has(connection_id) ? table.told.get(connection_id) : member;
+    if (known !== undefined) members.push(known);
+  }
+  for (const [connection_id, before] of table.told) {
+    if (before !== undefined && !table.shown.has(connection_id)) members.push(before);
+  }
+  return members;
+}
+
+/** Distinct users among members. */
+export function countUsers(members: readonly TableMember[]): number {
+  return new Set(members.map(userKey)).size;
+}

@@ -1,0 +1,287 @@
+/**
+ * A room that clients of this Shield watch: its table, who watches it, and when they are told.
+ * Changes are told in batches: the first at once, what follows within a time that grows with the
+ * number of watchers. Who asks the room's owner is `pulls.ts`, what a frame looks like `frames.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { PresentMember } from "@arqon/proto";
+import type { PresencePort } from "../../shared/presence/messages.ts";
+import { bump } from "../stats.ts";
+import { createPosition } from "./position.ts";
+import type { PresenceStats } from "./stats.ts";
+import { countUsers, createTable, takeChanges, toldMembers } from "./table.ts";
+import type { TableChanges } from "./table.ts";
+
+/** Longest time between two batches, in ms, unless `announce_ms` is longer. */
+const WINDOW_MAX_MS = 1_000;
+/** Every so many watchers make the batches one ms longer. */
+const WATCHERS_PER_MS = 20;
+/** What a client is told to wait when nobody knew the members, in ms. */
+const RETRY_MS = 1_000;
+
+/** One batch of changes of one room. No connection is in both lists. */
+export interface RoomChanges {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  /** New ones, and those with other metadata. */
+  readonly updates: readonly PresentMember[];
+  readonly leaves: readonly PresentMember[];
+  /** Connections and distinct users after the whole batch. */
+  readonly connections: number;
+  readonly users: number;
+}
+
+/** A room's members at one moment. */
+export interface RoomView {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly members: readonly PresentMember[];
+  readonly connections: number;
+  readonly users: number;
+}
+
+/** Who wants to know. */
+export interface PresenceWatcher {
+  /** Every change after what `snapshot` says, once and in order. All watchers get the same object. */
+  onChanges(changes: RoomChanges): void;
+}
+
+/** A running watch. */
+export interface PresenceWatch {
+  /**
+   * Calls back once: as soon as the members are known (at once when they are), or with
+   * `presence-unavailable` after `sync_timeout_ms`. Changes come only after the first success.
+   */
+  ready(callback: (error?: ArqonError) => void): void;
+  /** Calls back once everything that this Shield knows now has been told (at once when it has). */
+  told(callback: () => void): void;
+  /** The members as this watcher has been told; after `ready`. Within `told` nothing is missing. */
+  snapshot(): RoomView;
+  /** Nothing is called back from now on. Idempotent. */
+  close(): void;
+}
+
+/** What a room needs of its surroundings. */
+export interface WatchedRoomOptions {
+  readonly port: PresencePort;
+  readonly stats: PresenceStats;
+  readonly announce_ms: number;
+  readonly sync_timeout_ms: number;
+  /** Nobody watches any more. */
+  readonly onEmpty: (room: WatchedRoom) => void;
+}
+
+interface Waiting {
+  readonly callback: (error?: ArqonError) => void;
+  readonly until_ms: number;
+}
+
+interface Watch {
+  readonly watcher: PresenceWatcher;
+  waiting: Waiting | undefined;
+  /** It has been told that the members are known, and hears of changes. */
+  started: boolean;
+  closed: boolean;
+}
+
+/** One watched room; lives as long as somebody watches. */
+export class WatchedRoom {
+  readonly table = createTable();
+  readonly position = createPosition();
+  /** What `pulls.ts` knows of it: pulls in a row without an answer, and when the last one ended. */
+  readonly pull = { is_wanted: false, failures: 0, ended_ms: -Infinity };
+  readonly #options: WatchedRoomOptions;
+  readonly #watches = new Set<Watch>();
+  #synced = false;
+  /** Those that wait for the members, in the order of their deadlines. */
+  readonly #waiting = new Set<Watch>();
+  #cancelTimeout: (() => void) | undefined;
+  #untold: (() => void)[] = [];
+  #cancelFlush: (() => void) | undefined;
+  #flushing = false;
+  #flushed_ms = -Infinity;
+  #view: RoomView | undefined;
+
+  constructor(
+    readonly tenant_id: string,
+    readonly room_id: string,
+    options: WatchedRoomOptions,
+  ) {
+    this.#options = options;
+  }
+
+  /** The members have been known at least once. */
+  get synced(): boolean {
+    return this.#synced;
+  }
+
+  get closed(): boolean {
+    return this.#watches.size === 0;
+  }
+
+  watch(watcher: PresenceWatcher): PresenceWatch {
+    const watch: Watch = { watcher, waiting: undefined, started: false, closed: false };
+    this.#watches.add(watch);
+    this.#options.stats.watchers++;
+    return {
+      ready: (callback) => this.#ready(watch, callback),
+      told: (callback) => this.#told(watch, callback),
+      snapshot: () => this.snapshot(),
+      close: () => this.#close(watch),
+    };
+  }
+
+  /** The table can be believed from now on. */
+  onSynced(): void {
+    if (this.#synced) return;
+    this.#synced = true;
+    // Whoever comes now begins with these; nobody has to be told.
+    this.table.told.clear();
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    this.#cancelTimeout?.();
+    for (const watch of waiting) this.#start(watch, watch.waiting?.callback);
+    this.touch();
+  }
+
+  /** Something may have changed: tells it now, or when the batch is full. */
+  touch(): void {
+    if (this.table.told.size > 0) this.#view = undefined;
+    else if (this.#untold.length === 0) return;
+    if (!this.#synced || this.#flushing || this.#cancelFlush !== undefined) return;
+    const { port } = this.#options;
+    const window_ms = this.#window_ms();
+    const wait_ms = this.#flushed_ms + window_ms - port.now();
+    if (wait_ms <= 0) this.#flush();
+    // No longer than a window, should the clock have been set back.
+    else this.#cancelFlush = port.after(Math.min(wait_ms, window_ms), () => this.#flush());
+  }
+
+  snapshot(): RoomView {
+    const { tenant_id, room_id, table } = this;
+    if (table.told.size > 0) {
+      const members = toldMembers(table);
+      const { length: connections } = members;
+      return { tenant_id, room_id, members, connections, users: countUsers(members) };
+    }
+    return this.#view ??= this.view();
+  }
+
+  /** The members as this Shield knows them now, told or not. */
+  view(): RoomView {
+    const { tenant_id, room_id, table } = this;
+    const members = [...table.shown.values()];
+    return { tenant_id, room_id, members, connections: members.length, users: table.users.size };
+  }
+
+  /** Stops all timers; nothing is told any more. */
+  stop(): void {
+    this.#cancelFlush?.();
+    this.#cancelTimeout?.();
+    this.#waiting.clear();
+    this.#untold = [];
+    this.#options.stats.watchers -= this.#watches.size;
+    for (const watch of this.#watches) watch.closed = true;
+    this.#watches.clear();
+  }
+
+  #window_ms(): number {
+    const { announce_ms } = this.#options;
+    const grown_ms = announce_ms + Math.floor(this.#watches.size / WATCHERS_PER_MS);
+    return Math.max(announce_ms, Math.min(WINDOW_MAX_MS, grown_ms));
+  }
+
+  #ready(watch: Watch, callback: (error?: ArqonError) => void): void {
+    if (watch.closed) return;
+    if (this.#synced) return this.#start(watch, callback);
+    const until_ms = this.#options.port.now() + this.#options.sync_timeout_ms;
+    watch.waiting = { callback, until_ms };
+    this.#waiting.add(watch);
+    if (this.#waiting.size === 1) this.#setTimeout();
+  }
+
+  #start(watch: Watch, callback: (() => void) | undefined): void {
+    if (watch.closed) return;
+    watch.waiting = undefined;
+    watch.started = true;
+    callback?.();
+  }
+
+  #told(watch: Watch, callback: () => void): void {
+    if (watch.closed) return;
+    if (this.#synced && this.table.told.size === 0 && !this.#flushing) return callback();
+    this.#untold.push(() => {
+      if (!watch.closed) callback();
+    });
+    this.touch();
+  }
+
+  #close(watch: Watch): void {
+    if (watch.closed) return;
+    watch.closed = true;
+    this.#watches.delete(watch);
+    this.#waiting.delete(watch);
+    this.#options.stats.watchers--;
+    if (this.#watches.size > 0) return;
+    this.stop();
+    this.#options.onEmpty(this);
+  }
+
+  #flush(): void {
+    this.#cancelFlush = undefined;
+    this.#view = undefined;
+    const changes = takeChanges(this.table);
+    const untold = this.#untold;
+    this.#untold = [];
+    this.#flushing = true;
+    try {
+      if (changes !== undefined) this.#tell(changes);
+      for (const callback of untold) callback();
+    } finally {
+      this.#flushing = false;
+    }
+    // Whoever was called back may have changed something.
+    if (!this.closed) this.touch();
+  }
+
+  #tell({ updates, leaves }: TableChanges): void {
+    const { tenant_id, room_id, table } = this;
+    const { stats, port } = this.#options;
+    const { size: connections } = table.shown;
+    const { size: users } = table.users;
+    this.#flushed_ms = port.now();
+    if (updates.length > 0) bump(stats.events, "PRESENCE_UPDATE");
+    if (leaves.length > 0) bump(stats.events, "PRESENCE_LEAVE");
+    stats.told_members += updates.length + leaves.length;
+    const changes: RoomChanges = { tenant_id, room_id, updates, leaves, connections, users };
+    // A copy: who begins to watch meanwhile has these in its snapshot.
+    for (const watch of [...this.#watches]) {
+      if (watch.started && !watch.closed) watch.watcher.onChanges(changes);
+    }
+  }
+
+  /** One timer for the first that waits: all wait equally long. */
+  #setTimeout(): void {
+    const [first] = this.#waiting;
+    const { port } = this.#options;
+    const wait_ms = (first?.waiting?.until_ms ?? 0) - port.now();
+    this.#cancelTimeout = port.after(Math.max(0, wait_ms), () => this.#giveUp());
+  }
+
+  #giveUp(): void {
+    const now_ms = this.#options.port.now();
+    const { sync_timeout_ms } = this.#options;
+    const detail = `nobody said within ${sync_timeout_ms} ms who is in the room`;
+    const error = new ArqonError("presence-unavailable", detail, { retry_after_ms: RETRY_MS });
+    for (const watch of [...this.#waiting]) {
+      if (watch.closed || watch.waiting === undefined) continue;
+      const { callback, until_ms } = watch.waiting;
+      const left_ms = until_ms - now_ms;
+      // More than all of it is left when the clock was set back: then it is over as well.
+      if (left_ms > 0 && left_ms <= sync_timeout_ms) return this.#setTimeout();
+      this.#waiting.delete(watch);
+      watch.waiting = undefined;
+      callback(error);
+    }
+  }
+}

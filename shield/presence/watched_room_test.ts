@@ -1,0 +1,216 @@
+/** When watchers of a room are told what, and what a watcher that begins now gets. */
+import assert from "node:assert/strict";
+import type { ArqonError } from "@arqon/proto";
+import { createPresenceStats } from "./stats.ts";
+import { removeOwn, setOwn } from "./table.ts";
+import { entryOf, presenceConfig, TestPort } from "./test_port.ts";
+import { WatchedRoom } from "./watched_room.ts";
+import type { PresenceWatch, RoomChanges } from "./watched_room.ts";
+
+function fixture() {
+  const port = new TestPort();
+  const stats = createPresenceStats();
+  const { announce_ms, sync_timeout_ms } = presenceConfig();
+  const empty: WatchedRoom[] = [];
+  const onEmpty = (it: WatchedRoom) => void empty.push(it);
+  const room = new WatchedRoom("acme", "lobby", {
+    ...{ port, stats, announce_ms, sync_timeout_ms, onEmpty },
+  });
+  let counter = 0;
+  return {
+    port,
+    stats,
+    room,
+    empty,
+    join(...ids: string[]) {
+      for (const connection_id of ids) {
+        setOwn(room.table, entryOf(++counter, { connection_id, user_id: connection_id }));
+      }
+      room.touch();
+    },
+    leave(...ids: string[]) {
+      for (const id of ids) removeOwn(room.table, id);
+      room.touch();
+    },
+    watch() {
+      const told: RoomChanges[] = [];
+      const watch = room.watch({ onChanges: (changes) => void told.push(changes) });
+      return { watch, told };
+    },
+  };
+}
+
+const words = ({ updates, leaves }: RoomChanges) =>
+  [
+    ...updates.map(({ connection_id }) => `+${connection_id}`),
+    ...leaves.map((it) => `-${it.connection_id}`),
+  ]
+    .join(" ");
+const members = (watch: PresenceWatch) =>
+  watch.snapshot().members.map(({ connection_id }) => connection_id).join(" ");
+
+Deno.test("the first change is told at once, what follows at the end of the window together", () => {
+  const { port, room, join, leave, watch } = fixture();
+  const { watch: one, told } = watch();
+  room.onSynced();
+  one.ready(() => {});
+  join("a");
+  assert.deepEqual(told.map(words), ["+a"]);
+  join("b");
+  leave("a");
+  join("c");
+  assert.equal(told.length, 1);
+  port.advance(49);
+  assert.equal(told.length, 1);
+  port.advance(1);
+  assert.deepEqual(told.map(words).slice(1), ["+b +c -a"]);
+  assert.deepEqual([told[1]?.connections, told[1]?.users], [2, 2]);
+  port.advance(1_000);
+  assert.equal(port.timers.size, 0, "no timer while nothing happens");
+});
+
+Deno.test("10,000 joins in one turn are two batches", () => {
+  const { port, room, join, watch } = fixture();
+  const { watch: one, told } = watch();
+  room.onSynced();
+  one.ready(() => {});
+  for (let index = 0; index < 10_000; index++) join(`m${index}`);
+  assert.equal(port.timers.size, 1);
+  port.advance(50);
+  assert.deepEqual(told.map(({ updates }) => updates.length), [1, 9_999]);
+});
+
+Deno.test("the window grows with the number of watchers, up to a second", () => {
+  const { port, room, join, watch } = fixture();
+  room.onSynced();
+  const { watch: one, told } = watch();
+  one.ready(() => {});
+  for (let index = 1; index < 2_000; index++) watch();
+  join("a");
+  join("b");
+  port.advance(149);
+  assert.equal(told.length, 1);
+  port.advance(1);
+  assert.equal(told.length, 2, "50 ms and 2,000 / 20");
+  for (let index = 0; index < 98_000; index++) watch();
+  join("c");
+  port.advance(999);
+  assert.equal(told.length, 2);
+  port.advance(1);
+  assert.equal(told.length, 3);
+});
+
+Deno.test("who begins to watch within a window gets neither less nor the same twice", () => {
+  const { port, room, join, leave, watch } = fixture();
+  room.onSynced();
+  const { watch: one } = watch();
+  one.ready(() => {});
+  join("a", "b");
+  leave("b");
+  join("c");
+  const { watch: late, told } = watch();
+  late.ready(() => {});
+  assert.equal(members(late), "a b", "as all have been told");
+  port.advance(50);
+  assert.deepEqual(told.map(words), ["+c -b"]);
+  assert.equal(members(late), "a c");
+});
+
+Deno.test("told calls back when everything known has been told, after the watchers", () => {
+  const { port, room, join, watch } = fixture();
+  room.onSynced();
+  const { watch: one, told } = watch();
+  one.ready(() => {});
+  const order: string[] = [];
+  one.told(() => order.push("nothing to tell"));
+  join("a");
+  join("b");
+  one.told(() => order.push(`${told.length} batches, ${members(one)}`));
+  assert.deepEqual(order, ["nothing to tell"]);
+  port.advance(50);
+  assert.deepEqual(order, ["nothing to tell", "2 batches, a b"]);
+  assert.equal(one.snapshot(), one.snapshot(), "the same view is the same object");
+});
+
+Deno.test("told also calls back when the change it waited for has been undone", () => {
+  const { port, room, join, leave, watch } = fixture();
+  room.onSynced();
+  const { watch: one, told } = watch();
+  one.ready(() => {});
+  join("a");
+  join("b");
+  let called = 0;
+  one.told(() => called++);
+  leave("b");
+  port.advance(50);
+  assert.deepEqual([called, told.length], [1, 1]);
+});
+
+Deno.test("what a watcher does while it is told is told afterwards, in order, to all", () => {
+  const { port, room, join, watch } = fixture();
+  room.onSynced();
+  const first = room.watch({
+    onChanges: ({ updates }) => {
+      if (updates.some(({ connection_id }) => connection_id === "a")) join("b");
+    },
+  });
+  first.ready(() => {});
+  const { watch: second, told } = watch();
+  second.ready(() => {});
+  join("a");
+  assert.deepEqual(told.map(words), ["+a"]);
+  port.advance(50);
+  assert.deepEqual(told.map(words), ["+a", "+b"]);
+});
+
+Deno.test("nobody is told before the members are known, and then nothing that is in the list", () => {
+  const { port, room, join, watch } = fixture();
+  const { watch: one, told } = watch();
+  let ready = 0;
+  one.ready(() => ready++);
+  join("a");
+  port.advance(500);
+  assert.deepEqual([ready, told.length], [0, 0]);
+  room.onSynced();
+  assert.deepEqual([ready, members(one)], [1, "a"]);
+  port.advance(500);
+  assert.equal(told.length, 0);
+});
+
+Deno.test("whoever waits longer than sync_timeout_ms is told that presence is unavailable", () => {
+  const { port, room, watch } = fixture();
+  const failures: (string | undefined)[] = [];
+  const note = (error?: ArqonError) => void failures.push(error?.reason);
+  watch().watch.ready(note);
+  port.advance(2_000);
+  const { watch: second } = watch();
+  second.ready(note);
+  port.advance(999);
+  assert.deepEqual(failures, []);
+  port.advance(1);
+  assert.deepEqual(failures, ["presence-unavailable"]);
+  room.onSynced();
+  assert.deepEqual(failures, ["presence-unavailable", undefined], "the second was in time");
+  port.advance(10_000);
+  assert.equal(failures.length, 2);
+});
+
+Deno.test("a closed watch hears nothing, and the last one closes the room", () => {
+  const { port, room, empty, stats, join, watch } = fixture();
+  const { watch: one, told } = watch();
+  const { watch: two } = watch();
+  let called = 0;
+  two.ready(() => called++);
+  two.close();
+  one.ready(() => {});
+  room.onSynced();
+  join("a");
+  join("b");
+  one.told(() => called++);
+  assert.equal(stats.watchers, 1);
+  one.close();
+  one.close();
+  port.advance(10_000);
+  assert.deepEqual([called, told.length, empty.length, stats.watchers], [0, 1, 1, 0]);
+  assert.equal(port.timers.size, 0);
+});

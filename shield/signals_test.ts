@@ -1,0 +1,233 @@
+/**
+ * Kicks and bans at open connections, on a real engine with connections that keep what they are
+ * sent. Sockets and Brains are `tests/rooms_test.ts`.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { ArqonError, decodeServerFrame, ERRORS, writeEnvelope } from "@arqon/proto";
+import type { EnvelopeInput } from "@arqon/proto";
+import { EVERY_ROOM } from "../shared/bans.ts";
+import { exactSubject, roomSubject, tenantSubject } from "../shared/subject.ts";
+import { ConnectionTable } from "./connection_table.ts";
+import type { Frame } from "./frame_bytes.ts";
+import { readKick, startSignals } from "./signals.ts";
+import type { Signalled } from "./signals.ts";
+import { createStats } from "./stats.ts";
+import { random } from "./test_hub.ts";
+import { keptLog, SPINE_NOW_MS, testSpine } from "./test_spine.ts";
+
+/** A connection as far as signals see it. */
+class Kept implements Signalled {
+  readonly subscriptions: Signalled["subscriptions"] = new Map();
+  readonly frames: Frame[] = [];
+  readonly failed: string[] = [];
+  readonly identity: Signalled["identity"];
+  ended = false;
+
+  constructor(
+    readonly id: string,
+    user_id: string,
+    rooms: readonly string[],
+    readonly text = false,
+    tenant_id = "acme",
+  ) {
+    const send = () => {};
+    this.identity = {
+      tenant_id,
+      user_id,
+      user_key: `issuer\n${user_id}`,
+      role: "user",
+      issuer: "issuer",
+      expires_ms: SPINE_NOW_MS + 60_000,
+      token_id: undefined,
+      grants: undefined,
+      signing_key: undefined,
+      claims: {},
+    };
+    for (const room of rooms) {
+      this.subscriptions.set(room, { connection_id: id, text, no_echo: false, send });
+    }
+  }
+
+  readonly send = (frame: Frame): void => void this.frames.push(frame);
+
+  fail(error: unknown): void {
+    assert.ok(error instanceof ArqonError);
+    this.failed.push(error.reason);
+    if (ERRORS[error.reason].close !== 0) this.ended = true;
+  }
+
+  /** The signals that it was sent, as a client reads them. */
+  get signals(): unknown[] {
+    return this.frames.map((frame) => {
+      if (typeof frame === "string") {
+        const { room, signal } = JSON.parse(frame);
+        return { room, ...signal };
+      }
+      const decoded = decodeServerFrame(frame);
+      assert.ok(decoded.kind === "msg");
+      const { room_id, signal, headers, timestamp_ms } = decoded.envelope;
+      assert.equal(headers["X-Timestamp"], String(SPINE_NOW_MS));
+      assert.match(headers["X-Twist-ID"] ?? "", /^[0-9a-f-]{36}$/);
+      assert.equal(timestamp_ms, SPINE_NOW_MS);
+      return { room: room_id, ...signal };
+    });
+  }
+}
+
+function testSignals(connections: readonly Kept[]) {
+  const engine = testSpine();
+  const { log, lines } = keptLog();
+  const stats = createStats();
+  const table = new ConnectionTable<Kept>();
+  for (const connection of connections) table.add(connection);
+  const signals = startSignals<Kept>({
+    spine: engine.spine,
+    connections: table,
+    leave: (connection, room_id) => void connection.subscriptions.delete(room_id),
+    stats,
+    log,
+    now: () => SPINE_NOW_MS,
+    random,
+  });
+  const say = async (envelope: EnvelopeInput | Uint8Array, tenant = "acme") => {
+    const payload = envelope instanceof Uint8Array ? envelope : writeEnvelope(envelope);
+    engine.spine.publish(tenantSubject("signals", tenant), payload);
+    await engine.spine.flush();
+  };
+  return { ...engine, lines, stats, signals, table, say };
+}
+
+function kick(target: string, target_kind: string, change: EnvelopeInput = {}): EnvelopeInput {
+  return {
+    tenant_id: "acme",
+    room_id: "lobby",
+    headers: { target_kind },
+    signal: { kind: "DISCONNECT", target, reason: "rude", until_ms: 0 },
+    ...change,
+  };
+}
+
+const KICKED = { room: "lobby", kind: "DISCONNECT", target: "lobby", reason: "rude" };
+
+Deno.test("a kick ends the user's subscriptions to that room, with the reason, and nothing else", async () => {
+  const binary = new Kept("c1", "ann", ["lobby", "other"]);
+  const text = new Kept("c2", "ann", ["lobby"], true);
+  const elsewhere = new Kept("c3", "ann", ["other"]);
+  const bob = new Kept("c4", "bob", ["lobby"]);
+  const foreign = new Kept("c5", "ann", ["lobby"], false, "globex");
+  await using test = testSignals([binary, text, elsewhere, bob, foreign]);
+  await test.say(kick("ann", "user"));
+  assert.deepEqual(binary.signals, [{ ...KICKED, until_ms: 0 }]);
+  assert.deepEqual(text.signals, [KICKED]);
+  assert.deepEqual([...binary.subscriptions.keys()], ["other"]);
+  assert.equal(text.subscriptions.size, 0);
+  for (const spared of [elsewhere, bob, foreign]) {
+    assert.deepEqual([spared.frames.length, spared.subscriptions.size], [0, 1], spared.id);
+  }
+  assert.deepEqual(test.stats.kicks, { kick: 2 });
+});
+
+Deno.test("one connection can be kicked by its id, in its own tenant only", async () => {
+  const one = new Kept("c1", "ann", ["lobby"]);
+  const two = new Kept("c2", "ann", ["lobby"]);
+  const foreign = new Kept("c3", "ann", ["lobby"], false, "globex");
+  await using test = testSignals([one, two, foreign]);
+  await test.say(kick("c1", "connection"));
+  await test.say(kick("c3", "connection"));
+  await test.say(kick("nobody", "connection"));
+  assert.equal(one.subscriptions.size, 0);
+  for (const spared of [two, foreign]) assert.equal(spared.subscriptions.size, 1);
+  assert.deepEqual(test.stats.kicks, { kick: 1 });
+  assert.deepEqual(test.stats.dropped_signals, {});
+});
+
+Deno.test("what is no kick of the subject's tenant does nothing, and is counted", async () => {
+  const ann = new Kept("c1", "ann", ["lobby"]);
+  await using test = testSignals([ann]);
+  const ban = { kind: "BAN" as const, target: "ann", reason: "", until_ms: 0 };
+  await test.say(new Uint8Array([255, 255]));
+  await test.say({ ...kick("ann", "user"), tenant_id: "globex" });
+  await test.say(kick("ann", "user"), "globex");
+  await test.say(kick("ann", "everybody"));
+  await test.say(kick("", "user"));
+  await test.say(kick("ann", "user", { room_id: "*" }));
+  await test.say(kick("ann", "user", { signal: ban }));
+  await test.say({ tenant_id: "acme", room_id: "lobby", event: { type: "chat" } });
+  assert.deepEqual([ann.frames.length, ann.subscriptions.size], [0, 1]);
+  assert.deepEqual(test.stats.dropped_signals, { malformed: 5, foreign: 2, "unknown-kind": 1 });
+  assert.deepEqual(test.stats.kicks, {});
+  assert.equal(test.lines.length, 8);
+});
+
+Deno.test("the signals that clients publish to a room put nobody out", async () => {
+  const ann = new Kept("c1", "ann", ["signals"]);
+  await using test = testSignals([ann]);
+  const { spine } = test;
+  const room = roomSubject("in", "acme", "signals");
+  for (const subject of [room, exactSubject("in.sys.t.acme.signals")]) {
+    spine.publish(subject, writeEnvelope(kick("ann", "user", { room_id: "signals" })));
+  }
+  await spine.flush();
+  assert.deepEqual([ann.frames.length, ann.subscriptions.size], [0, 1]);
+});
+
+Deno.test("a ban of the tenant ends its user's connections, a ban of a room their part in it", async () => {
+  const one = new Kept("c1", "ann", ["lobby"]);
+  const two = new Kept("c2", "ann", [], true);
+  const bob = new Kept("c3", "bob", ["lobby", "other"]);
+  const idle = new Kept("c4", "bob", ["other"]);
+  await using test = testSignals([one, two, bob, idle]);
+  const until_ms = SPINE_NOW_MS + 1_000;
+  const ban = { tenant_id: "acme", reason: "spam", until_ms };
+  test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: "ann" });
+  test.signals.onBan({ ...ban, room_id: "lobby", user_id: "bob" });
+  test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: "nobody" });
+  const told = { kind: "BAN", target: "ann", reason: "spam", until_ms };
+  for (const banned of [one, two]) {
+    assert.deepEqual(banned.signals, [{ room: "", ...told }]);
+    assert.deepEqual(banned.failed, ["banned"]);
+  }
+  assert.deepEqual(bob.signals, [{ room: "lobby", ...told, target: "lobby" }]);
+  assert.deepEqual([...bob.subscriptions.keys()], ["other"]);
+  assert.deepEqual([bob.failed.length, idle.frames.length], [0, 0]);
+  assert.deepEqual(test.stats.kicks, { ban: 2, "room-ban": 1 });
+  // Bans are told again after each listing.
+  test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: "ann" });
+  test.signals.onBan({ ...ban, room_id: "lobby", user_id: "bob" });
+  assert.deepEqual(test.stats.kicks, { ban: 2, "room-ban": 1 });
+});
+
+Deno.test("after the end nothing is listened to", async () => {
+  const ann = new Kept("c1", "ann", ["lobby"]);
+  await using test = testSignals([ann]);
+  test.signals.close();
+  await test.say(kick("ann", "user"));
+  assert.deepEqual([ann.frames.length, ann.subscriptions.size], [0, 1]);
+});
+
+Deno.test("any bytes on a control subject are a kick or a reason why not", () => {
+  const subject = tenantSubject("signals", "acme");
+  fc.assert(fc.property(fc.uint8Array(), (bytes) => {
+    const payload = new Uint8Array(bytes);
+    const read = readKick({ subject, payload, headers: {}, respond: () => {} });
+    assert.ok("problem" in read);
+  }));
+});
+
+Deno.test("the table finds a user's connections, and forgets those that are gone", () => {
+  const connections = ["c1", "c2", "c3"].map((id) => new Kept(id, id === "c3" ? "bob" : "ann", []));
+  const table = new ConnectionTable<Kept>();
+  for (const connection of connections) table.add(connection);
+  const ids = (list: Iterable<Kept>) => [...list].map(({ id }) => id);
+  assert.deepEqual(ids(table), ["c1", "c2", "c3"]);
+  assert.deepEqual(ids(table.ofUser("acme", "ann")), ["c1", "c2"]);
+  assert.deepEqual(ids(table.ofUser("globex", "ann")), []);
+  assert.equal(table.ofTenant("acme", "c3")?.id, "c3");
+  assert.equal(table.ofTenant("globex", "c3"), undefined);
+  for (const connection of connections) {
+    assert.equal(table.delete(connection), true);
+    assert.equal(table.delete(connection), false);
+  }
+  assert.deepEqual([table.size, table.ofUser("acme", "ann").length], [0, 0]);
+});

@@ -1,0 +1,96 @@
+/**
+ * What stands between an authenticated request and its socket. Nothing here gets as far as a socket:
+ * that is `tests/session_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { configFrom } from "../shared/config/load.ts";
+import { createMetrics } from "../shared/metrics.ts";
+import { ConnectionTable } from "./connection_table.ts";
+import type { Identity } from "./identity.ts";
+import { createConnectionCounters } from "./limits.ts";
+import { Pump } from "./outbox.ts";
+import { createStats } from "./stats.ts";
+import { banOf, putBan, testBans } from "./test_bans.ts";
+import { random } from "./test_hub.ts";
+import { keptLog, SPINE_NOW_MS, testSpine } from "./test_spine.ts";
+import { upgrade } from "./upgrade.ts";
+import type { UpgradeContext } from "./upgrade.ts";
+
+const ann: Identity = {
+  tenant_id: "acme",
+  user_id: "ann",
+  user_key: "https://id.example.com\nann",
+  role: "user",
+  issuer: "https://id.example.com",
+  expires_ms: SPINE_NOW_MS + 60_000,
+  token_id: undefined,
+  grants: undefined,
+  signing_key: undefined,
+  claims: {},
+};
+
+const URL_TEXT = "http://shield/v1/socket";
+const handshake = () => new Request(URL_TEXT, { headers: { upgrade: "websocket" } });
+
+async function testUpgrade(onConnect: UpgradeContext["overseer"]["onConnect"]) {
+  const engine = testSpine();
+  const test = await testBans(engine.spine);
+  await test.bans.ready;
+  const config = configFrom({});
+  const counters = createConnectionCounters(
+    config.limits,
+    createMetrics({ node_id: "test", version: "0" }),
+  );
+  const connections = new ConnectionTable();
+  const context: UpgradeContext = {
+    config,
+    node_id: "test",
+    counters,
+    overseer: { onConnect },
+    connections,
+    sockets: new Set(),
+    pump: new Pump(),
+    stats: createStats(),
+    log: keptLog().log,
+    now: () => SPINE_NOW_MS,
+    random,
+    prepare: () => () => undefined,
+    requireNotBanned: (identity) => test.bans.requireEntry(identity),
+    isDraining: () => false,
+    leaveAll: () => {},
+  };
+  return {
+    ...test,
+    connections,
+    counters,
+    upgrade: () => upgrade(context, handshake(), { identity: ann, remote_ip: "127.0.0.1" }),
+    async [Symbol.asyncDispose]() {
+      test[Symbol.dispose]();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}
+
+Deno.test("a ban that comes while policies look at a connection keeps it out", async () => {
+  const asked = Promise.withResolvers<void>();
+  const verdict = Promise.withResolvers<void>();
+  await using test = await testUpgrade(() => {
+    asked.resolve();
+    return verdict.promise;
+  });
+  const refused = assert.rejects(test.upgrade(), { reason: "banned", code: 403 });
+  await asked.promise;
+  assert.equal(test.counters.distinct().users, 1);
+  await putBan(test.bucket, "acme", banOf());
+  await test.arrived.count(1);
+  verdict.resolve();
+  await refused;
+  assert.equal(test.connections.size, 0);
+  assert.equal(test.counters.distinct().users, 0, "its place is free again");
+});
+
+Deno.test("a handshake without its headers is refused, and its place is free again", async () => {
+  await using test = await testUpgrade(() => undefined);
+  await assert.rejects(test.upgrade(), { reason: "not-a-websocket", code: 400 });
+  assert.equal(test.counters.distinct().users, 0);
+});

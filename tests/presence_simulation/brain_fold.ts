@@ -1,0 +1,41 @@
+/**
+ * What the rooms of one Brain are told about members, added up: it must be what the Brain says when
+ * it is asked.
+ */
+import type { ClusterView, MemberChange } from "../../brain/cluster_view.ts";
+import type { Entry } from "../../shared/presence/types.ts";
+import { memberLine, roomKey } from "./truth.ts";
+
+/** The sum of all changes since the Brain started. */
+export class BrainFold {
+  readonly #rooms = new Map<string, Map<string, Entry>>();
+
+  constructor(readonly brain_id: string, readonly violate: (text: string) => void) {}
+
+  take(change: MemberChange): void {
+    const key = roomKey(change.tenant_id, change.room_id);
+    let room = this.#rooms.get(key);
+    if (room === undefined) this.#rooms.set(key, room = new Map());
+    for (const entry of change.leaves) {
+      // One connection may be held by two lives of one node for a moment: told apart by its mark.
+      const id = `${entry.connection_id} ${entry.counter} ${entry.changed_ms}`;
+      if (!room.delete(id)) {
+        this.violate(`${this.brain_id}: told that ${id} leaves ${key}, which is not there`);
+      }
+    }
+    for (const entry of change.joins) {
+      const id = `${entry.connection_id} ${entry.counter} ${entry.changed_ms}`;
+      if (room.has(id)) this.violate(`${this.brain_id}: told again that ${id} joins ${key}`);
+      room.set(id, entry);
+    }
+  }
+
+  /** What is wrong with a quiet Brain's view of a room; undefined when nothing is. */
+  differs(view: ClusterView, tenant_id: string, room_id: string): string | undefined {
+    const key = roomKey(tenant_id, room_id);
+    const asked = [...view.members(tenant_id, room_id)].map(memberLine).sort().join(", ");
+    const told = [...this.#rooms.get(key)?.values() ?? []].map(memberLine).sort().join(", ");
+    if (asked === told) return undefined;
+    return `${this.brain_id}: told [${told}] about ${key}, asked it says [${asked}]`;
+  }
+}

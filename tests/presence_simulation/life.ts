@@ -1,0 +1,113 @@
+/**
+ * One life of one process: from its start to its crash or exit. It keeps timers and messages back
+ * while it is paused, drops them once it is dead, and gives its machine a port. Not the machine.
+ */
+import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
+import { steadyClock } from "../../shared/presence/steady_clock.ts";
+import type { Subject } from "../../shared/subject.ts";
+import type { Random } from "./random.ts";
+import type { Timeline } from "./timeline.ts";
+
+/** Unix ms of simulated time 0. */
+export const EPOCH_MS = 1_800_000_000_000;
+
+/** Which kind of process. */
+export type Part = "shield" | "brain";
+
+/** Something that waits for a paused process. */
+interface Held {
+  readonly what: "timer" | "message" | "call";
+  readonly run: () => void;
+}
+
+/** What a life needs of its world. */
+export interface Surroundings {
+  readonly timeline: Timeline;
+  /** For the machine's own draws. */
+  readonly random: Random;
+  readonly send: (from: Life, subject: Subject, message: ClusterMessage) => void;
+  readonly listen: (life: Life, subject: Subject) => () => void;
+  /** A machine threw. */
+  readonly failed: (life: Life, error: unknown) => void;
+}
+
+/** How a process comes back from SIGSTOP: what became of the messages meanwhile. */
+export type Resumption = "timers_first" | "in_order" | "messages_lost";
+
+/** One life of a process. */
+export class Life {
+  readonly port: PresencePort;
+  alive = true;
+  /** It has no Spine connection and knows. */
+  offline = false;
+  /** Simulated ms at which it was paused; undefined while it runs. */
+  paused_ms: number | undefined;
+  #held: Held[] = [];
+
+  constructor(
+    readonly id: string,
+    readonly part: Part,
+    /** Its clock is this far off; may be set. */
+    public skew_ms: number,
+    readonly surroundings: Surroundings,
+  ) {
+    const { timeline, random, send, listen } = surroundings;
+    this.port = {
+      now: steadyClock(() => EPOCH_MS + Math.floor(timeline.now_ms) + this.skew_ms),
+      random: random.next,
+      after: (delay_ms, run) => {
+        const planned = timeline.after(delay_ms, () => {
+          this.enter("timer", () => {
+            if (planned.cancelled) return;
+            planned.cancelled = true;
+            run();
+          });
+        });
+        return () => {
+          planned.cancelled = true;
+        };
+      },
+      send: (subject, message) => {
+        if (this.alive && !this.offline) send(this, subject, message);
+      },
+      listen: (subject) => listen(this, subject),
+    };
+  }
+
+  /** Runs it now, after the pause, or (dead) never. */
+  enter(what: Held["what"], run: () => void): void {
+    if (!this.alive) return;
+    if (this.paused_ms !== undefined) {
+      this.#held.push({ what, run });
+      return;
+    }
+    try {
+      run();
+    } catch (error) {
+      this.surroundings.failed(this, error);
+    }
+  }
+
+  pause(): void {
+    this.paused_ms ??= this.surroundings.timeline.now_ms;
+  }
+
+  resume(how: Resumption): void {
+    if (this.paused_ms === undefined) return;
+    this.paused_ms = undefined;
+    const held = this.#held;
+    this.#held = [];
+    const first = held.filter(({ what }) => how === "in_order" || what === "timer");
+    // Calls are the clients' own bytes on sockets that have stayed open: they are never lost.
+    const second = held.filter(({ what }) =>
+      how === "timers_first" ? what !== "timer" : how === "messages_lost" && what === "call"
+    );
+    for (const { what, run } of [...first, ...second]) this.enter(what, run);
+  }
+
+  /** Everything it held, planned or was sent is lost. */
+  die(): void {
+    this.alive = false;
+    this.#held = [];
+  }
+}

@@ -1,0 +1,136 @@
+/**
+ * The simulated Spine: who hears a subject, and what becomes of each message on its way. As with
+ * NATS, a process hears its own messages, and messages of one link keep their order in fair
+ * weather. It knows no machine.
+ */
+import type { ClusterMessage } from "../../shared/presence/messages.ts";
+import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
+import { HELLO } from "../../shared/subject.ts";
+import type { Subject } from "../../shared/subject.ts";
+import type { Life } from "./life.ts";
+import type { Random } from "./random.ts";
+import { FAIR, type Weather } from "./schedule.ts";
+import type { Timeline } from "./timeline.ts";
+
+/**
+ * Looks at a message and gives what arrives instead, or undefined when nothing does. Injects faults
+ * that the protocol is not made for: the simulation must notice them.
+ */
+export type Tamper = (message: ClusterMessage, to: Life) => ClusterMessage | undefined;
+
+/** What a network needs. */
+export interface NetworkOptions {
+  readonly timeline: Timeline;
+  readonly random: Random;
+  /** Each message goes through its bytes. */
+  readonly wire: boolean;
+  /** Each message is frozen. */
+  readonly frozen: boolean;
+  readonly tamper: Tamper | undefined;
+  /** Hands a message to its receiver. */
+  readonly deliver: (from: Life, to: Life, subject: string, message: ClusterMessage) => void;
+}
+
+function freeze(value: unknown): void {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value)) return;
+  Object.freeze(value);
+  for (const inner of Object.values(value)) freeze(inner);
+}
+
+const ANNOUNCE = "sys.presence.announce.";
+const DIRECT = "sys.presence.to.";
+const BEAT = "sys.cluster.beat.";
+
+/** Links between processes, by their ids: they outlive a process's lives. */
+export class Network {
+  weather: Weather = FAIR;
+  /** Messages handed to a receiver, for reports. */
+  delivered = 0;
+  readonly #lives = new Map<string, Life>();
+  readonly #rooms = new Map<string, Set<Life>>();
+  /** Link → how many faults block it. */
+  readonly #blocked = new Map<string, number>();
+  /** Link → when its latest message arrives. */
+  readonly #latest = new Map<string, number>();
+
+  constructor(readonly options: NetworkOptions) {}
+
+  /** From now on this life is the process of its id. */
+  add(life: Life): void {
+    this.#lives.set(life.id, life);
+  }
+
+  /** It hears nothing any more. */
+  remove(life: Life): void {
+    if (this.#lives.get(life.id) === life) this.#lives.delete(life.id);
+    for (const listeners of this.#rooms.values()) listeners.delete(life);
+  }
+
+  listen(life: Life, subject: Subject): () => void {
+    let listeners = this.#rooms.get(subject);
+    if (listeners === undefined) this.#rooms.set(subject, listeners = new Set());
+    let open = true;
+    // A cluster of servers passes a subscription on when it can; what is said before that is missed.
+    const { timeline, random } = this.options;
+    timeline.after(random.next() * 3, () => {
+      if (open && life.alive) listeners.add(life);
+    });
+    return () => {
+      open = false;
+      listeners.delete(life);
+    };
+  }
+
+  /** Blocks one direction between two processes; `count` -1 takes one such fault back. */
+  block(from: string, to: string, count: 1 | -1): void {
+    const link = `${from}>${to}`;
+    this.#blocked.set(link, (this.#blocked.get(link) ?? 0) + count);
+  }
+
+  send(from: Life, subject: Subject, message: ClusterMessage): void {
+    const { wire, frozen } = this.options;
+    const sent = wire ? decodeMessage(encodeMessage(message)) : message;
+    if (frozen) freeze(sent);
+    for (const to of this.#receivers(subject)) this.#carry(from, to, subject, sent);
+  }
+
+  #receivers(subject: string): Iterable<Life> {
+    if (subject.startsWith(DIRECT)) {
+      const life = this.#lives.get(subject.slice(DIRECT.length));
+      return life === undefined ? [] : [life];
+    }
+    if (subject.startsWith(BEAT) || subject === HELLO) return this.#lives.values();
+    if (subject.startsWith(ANNOUNCE)) {
+      return [...this.#lives.values()].filter(({ part }) => part === "brain");
+    }
+    return this.#rooms.get(subject) ?? [];
+  }
+
+  #carry(from: Life, to: Life, subject: string, message: ClusterMessage): void {
+    const { random } = this.options;
+    const { loss, duplicate } = this.weather;
+    const link = `${from.id}>${to.id}`;
+    if ((this.#blocked.get(link) ?? 0) > 0) return;
+    if (loss > 0 && random.chance(loss)) return;
+    const arriving = this.options.tamper === undefined ? message : this.options.tamper(message, to);
+    if (arriving === undefined) return;
+    const copies = duplicate > 0 && random.chance(duplicate) ? 2 : 1;
+    for (let copy = 0; copy < copies; copy++) this.#travel(from, to, subject, arriving);
+  }
+
+  #travel(from: Life, to: Life, subject: string, message: ClusterMessage): void {
+    const link = `${from.id}>${to.id}`;
+    const { timeline, random } = this.options;
+    const { delay_ms, reorder } = this.weather;
+    let arrival_ms = timeline.now_ms + 0.2 + random.next() * delay_ms;
+    if (!reorder) arrival_ms = Math.max(arrival_ms, this.#latest.get(link) ?? 0);
+    this.#latest.set(link, Math.max(arrival_ms, this.#latest.get(link) ?? 0));
+    timeline.after(arrival_ms - timeline.now_ms, () => {
+      to.enter("message", () => {
+        if (to.offline) return;
+        this.delivered++;
+        this.options.deliver(from, to, subject, message);
+      });
+    });
+  }
+}

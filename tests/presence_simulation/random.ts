@@ -1,0 +1,39 @@
+/**
+ * Seeded randomness: the same seed gives the same numbers on every machine. Not for secrets.
+ */
+
+/** Draws from one stream of numbers. */
+export interface Random {
+  /** In [0, 1). */
+  next(): number;
+  /** A whole number from `low` to `high`, both included. */
+  int(low: number, high: number): number;
+  chance(probability: number): boolean;
+  /** Throws RangeError for an empty list. */
+  pick<T>(items: readonly T[]): T;
+  /** An independent stream: draws from it do not move this one. */
+  fork(label: number): Random;
+}
+
+/** mulberry32. */
+export function createRandom(seed: number): Random {
+  let state = seed >>> 0;
+  const next = () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = state;
+    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+  };
+  return {
+    next,
+    int: (low, high) => low + Math.floor(next() * (high - low + 1)),
+    chance: (probability) => next() < probability,
+    pick: (items) => {
+      if (items.length === 0) throw new RangeError("nothing to pick from");
+      return items[Math.floor(next() * items.length)] as typeof items[number];
+    },
+    fork: (label) =>
+      createRandom(Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(label + 1, 0xc2b2ae35)),
+  };
+}

@@ -1,0 +1,89 @@
+/**
+ * Who really is in which room: what the simulated clients did, as their Shields took it. The
+ * machines never see this; every check compares with it.
+ */
+import type { Life } from "./life.ts";
+
+/** A member as the truth has it. */
+export interface TrueMember {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly connection_id: string;
+  readonly user_id: string;
+  readonly issuer: string;
+  readonly meta: string;
+  /** The Shield process that holds the connection. */
+  readonly life: Life;
+}
+
+/** A leave: when in simulated ms, and of which process. */
+export interface Departure {
+  readonly at_ms: number;
+  readonly life: Life;
+}
+
+/** `tenant/room`. */
+export function roomKey(tenant_id: string, room_id: string): string {
+  return `${tenant_id}/${room_id}`;
+}
+
+/** One line for a member, in a form in which two views can be compared. */
+export function memberLine(
+  member: { connection_id: string; user_id: string; meta: string },
+): string {
+  return `${member.connection_id} ${member.user_id} ${member.meta}`;
+}
+
+/** Every room's true members. */
+export class Truth {
+  readonly rooms = new Map<string, Map<string, TrueMember>>();
+  readonly #left = new Map<string, Departure>();
+  /** Connection → its tenant, for every connection that ever was. */
+  readonly tenants = new Map<string, string>();
+
+  /** Joins, or has new meta. */
+  set(member: TrueMember): void {
+    const key = roomKey(member.tenant_id, member.room_id);
+    let room = this.rooms.get(key);
+    if (room === undefined) this.rooms.set(key, room = new Map());
+    room.set(member.connection_id, member);
+    this.tenants.set(member.connection_id, member.tenant_id);
+  }
+
+  /** Leaves, at simulated `now_ms`. */
+  delete(tenant_id: string, room_id: string, connection_id: string, now_ms: number): void {
+    const key = roomKey(tenant_id, room_id);
+    const member = this.rooms.get(key)?.get(connection_id);
+    if (member === undefined) return;
+    this.rooms.get(key)?.delete(connection_id);
+    this.#left.set(`${key} ${connection_id}`, { at_ms: now_ms, life: member.life });
+  }
+
+  /** Its last leave, unless its process died first; it may have come back since. */
+  leftOf(tenant_id: string, room_id: string, connection_id: string): Departure | undefined {
+    return this.#left.get(`${roomKey(tenant_id, room_id)} ${connection_id}`);
+  }
+
+  get(tenant_id: string, room_id: string, connection_id: string): TrueMember | undefined {
+    return this.rooms.get(roomKey(tenant_id, room_id))?.get(connection_id);
+  }
+
+  /** The process is gone, and with it its connections. */
+  deleteLife(life: Life): void {
+    for (const room of this.rooms.values()) {
+      for (const [connection_id, member] of room) {
+        if (member.life === life) room.delete(connection_id);
+      }
+    }
+  }
+
+  /** Sorted lines of a room's members. */
+  lines(key: string): string[] {
+    return [...this.rooms.get(key)?.values() ?? []].map(memberLine).sort();
+  }
+
+  users(key: string): number {
+    const members = [...this.rooms.get(key)?.values() ?? []];
+    return new Set(members.map(({ issuer, user_id }) => `${issuer} ${user_id}`)).size;
+  }
+}

@@ -1,0 +1,194 @@
+/**
+ * A client's view of one room: the snapshot it was given, then every change in order. It complains
+ * at once about a change that is not one, and about leaves that nobody can explain.
+ */
+import type { PresentMember } from "@arqon/proto";
+import type { PresenceWatch, RoomChanges, ShieldPresence } from "../../shield/presence/presence.ts";
+import type { Hearing } from "./hearing.ts";
+import type { Life } from "./life.ts";
+import { type Departure, memberLine, roomKey, type Truth } from "./truth.ts";
+
+/** What a viewer needs of its world. */
+export interface ViewerWorld {
+  readonly truth: Truth;
+  readonly hearing: Hearing;
+  readonly now: () => number;
+  readonly violate: (text: string) => void;
+}
+
+/** Whose view. */
+export interface ViewerOptions {
+  readonly world: ViewerWorld;
+  readonly life: Life;
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly connection_id: string;
+  readonly observer: boolean;
+}
+
+/** A member that left and is back has another time of joining, which clients see. */
+function isSame(one: PresentMember, other: PresentMember): boolean {
+  return memberLine(one) === memberLine(other) && one.joined_ms === other.joined_ms;
+}
+
+/** One subscription with presence. */
+export class Viewer {
+  readonly members = new Map<string, PresentMember>();
+  /** Its SUB took effect. */
+  entered = false;
+  /** It was answered; from here on changes count. */
+  answered = false;
+  #watch: PresenceWatch | undefined;
+  #closed = false;
+  /** Connection → the true leave that this client has been told of. */
+  readonly #gone = new Map<string, Departure>();
+  #counts = { connections: 0, users: 0 };
+
+  constructor(readonly options: ViewerOptions) {}
+
+  get name(): string {
+    const { connection_id, tenant_id, room_id } = this.options;
+    return `${connection_id} in ${tenant_id}/${room_id}`;
+  }
+
+  /** Asks for the room; calls back once, with whether it was answered. */
+  open(shield: ShieldPresence, onAnswer: (answered: boolean) => void): void {
+    const { tenant_id, room_id } = this.options;
+    this.#watch = shield.watch(tenant_id, room_id, {
+      onChanges: (changes) => this.#onChanges(changes),
+    });
+    this.#watch.ready((error) => {
+      if (this.#closed) return;
+      if (error !== undefined) {
+        this.close();
+        onAnswer(false);
+        return;
+      }
+      onAnswer(true);
+    });
+  }
+
+  /** Once its own join has been told to all: takes the list of members, as the ACK to the SUB does. */
+  answer(): void {
+    this.#watch?.told(() => this.#take());
+  }
+
+  #take(): void {
+    const { world, observer, connection_id } = this.options;
+    const view = this.#watch?.snapshot();
+    if (view === undefined) return;
+    for (const member of view.members) {
+      if (this.members.has(member.connection_id)) {
+        world.violate(`${this.name}: ${member.connection_id} is twice in the snapshot`);
+      }
+      this.#checkTenant(member.connection_id);
+      this.members.set(member.connection_id, member);
+    }
+    this.answered = true;
+    this.#count(view);
+    if (!observer && !this.members.has(connection_id)) {
+      world.violate(`${this.name}: is not in its own snapshot`);
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#watch?.close();
+    this.#watch = undefined;
+  }
+
+  /** What is wrong with the view once everything is quiet; undefined when nothing is. */
+  differs(): string | undefined {
+    const { world, tenant_id, room_id } = this.options;
+    if (!this.answered) return `${this.name}: never answered`;
+    const key = roomKey(tenant_id, room_id);
+    const seen = [...this.members.values()].map(memberLine).sort().join(", ");
+    const truth = world.truth.lines(key).join(", ");
+    if (seen !== truth) return `${this.name}: sees [${seen}], truth is [${truth}]`;
+    const users = world.truth.users(key);
+    if (this.#counts.users !== users) {
+      return `${this.name}: was told ${this.#counts.users} users, truth is ${users}`;
+    }
+    return undefined;
+  }
+
+  #onChanges(changes: RoomChanges): void {
+    const { world, tenant_id, room_id } = this.options;
+    if (this.#closed) return world.violate(`${this.name}: told something after the end`);
+    if (!this.answered) return;
+    if (changes.tenant_id !== tenant_id || changes.room_id !== room_id) {
+      world.violate(`${this.name}: told about ${changes.tenant_id}/${changes.room_id}`);
+    }
+    if (changes.updates.length + changes.leaves.length === 0) {
+      world.violate(`${this.name}: told nothing`);
+    }
+    for (const { connection_id } of changes.leaves) this.#leave(connection_id);
+    for (const member of changes.updates) this.#update(member);
+    this.#count(changes);
+  }
+
+  #update(member: PresentMember): void {
+    const { world } = this.options;
+    const before = this.members.get(member.connection_id);
+    if (before !== undefined && isSame(before, member)) {
+      world.violate(`${this.name}: told again that ${memberLine(member)} is there`);
+    }
+    this.#checkTenant(member.connection_id);
+    this.#checkGone(member.connection_id);
+    this.members.set(member.connection_id, member);
+  }
+
+  /** Who has left, and was told to have left, must not come back unless he does. */
+  #checkGone(connection_id: string): void {
+    const { world, tenant_id, room_id } = this.options;
+    if (world.truth.get(tenant_id, room_id, connection_id) !== undefined) return;
+    const left = world.truth.leftOf(tenant_id, room_id, connection_id);
+    if (left === undefined || this.#gone.get(connection_id) !== left) return;
+    if (!left.life.alive || this.#isExcused(left.life)) return;
+    world.violate(`${this.name}: told that ${connection_id} is there, which had left`);
+  }
+
+  /** Brains may not know what happens in that process. */
+  #isExcused(life: Life): boolean {
+    const { world, life: own } = this.options;
+    return world.hearing.excuses(life.id, own.id, world.now());
+  }
+
+  #leave(connection_id: string): void {
+    const { world, tenant_id, room_id, life } = this.options;
+    if (!this.members.delete(connection_id)) {
+      world.violate(`${this.name}: told that ${connection_id} leaves, which is not there`);
+      return;
+    }
+    const member = world.truth.get(tenant_id, room_id, connection_id);
+    const left = world.truth.leftOf(tenant_id, room_id, connection_id);
+    if (member === undefined) {
+      if (left !== undefined && !this.#isExcused(left.life)) this.#gone.set(connection_id, left);
+      return;
+    }
+    if (member.life !== life) {
+      // It may be the leave before the present stay that is told so late.
+      if (left !== undefined && world.hearing.isRecent(left.at_ms, world.now())) return;
+      if (this.#isExcused(member.life)) return;
+    }
+    world.violate(`${this.name}: told that ${connection_id} of ${member.life.id} leaves: wrong`);
+  }
+
+  #checkTenant(connection_id: string): void {
+    const { world, tenant_id } = this.options;
+    const tenant = world.truth.tenants.get(connection_id);
+    if (tenant !== tenant_id) {
+      world.violate(`${this.name}: sees ${connection_id} of tenant ${tenant}`);
+    }
+  }
+
+  #count({ connections, users }: { connections: number; users: number }): void {
+    const { world } = this.options;
+    if (connections !== this.members.size) {
+      world.violate(
+        `${this.name}: told of ${connections} connections, ${this.members.size} are listed`,
+      );
+    }
+    this.#counts = { connections, users };
+  }
+}

@@ -1,0 +1,19 @@
+/** Plays its share of the seeds on a thread of its own. Not a test. */
+import { simulate, type Tally } from "./simulate.ts";
+
+/** What a worker is told. */
+export interface Share {
+  readonly first: number;
+  readonly count: number;
+  readonly step: number;
+}
+
+interface Thread {
+  onmessage: ((event: MessageEvent<Share>) => void) | null;
+  postMessage(tally: Tally): void;
+}
+
+const thread = globalThis as unknown as Thread;
+thread.onmessage = ({ data: { first, count, step } }) => {
+  thread.postMessage(simulate(first, count, step));
+};

@@ -1,0 +1,279 @@
+/**
+ * A simulated cluster: processes with real presence machines on a simulated network, and what befalls
+ * them. What clients do is `clients.ts`, which action does what is `play.ts`.
+ */
+import { type BrainPresence, createBrainPresence } from "../../brain/presence/presence.ts";
+import type { ClusterMessage } from "../../shared/presence/messages.ts";
+import { createShieldPresence, type ShieldPresence } from "../../shield/presence/presence.ts";
+import { BrainFold } from "./brain_fold.ts";
+import { Hearing } from "./hearing.ts";
+import { Life, type Resumption, type Surroundings } from "./life.ts";
+import { BRAIN_METRICS, LOG, SHIELD_STATS } from "./instruments.ts";
+import { Network, type Tamper } from "./network.ts";
+import { createRandom, type Random } from "./random.ts";
+import { brainIds, type Schedule, shieldIds } from "./schedule.ts";
+import { Timeline } from "./timeline.ts";
+import { Truth } from "./truth.ts";
+
+/** A running Shield. */
+export interface ShieldProcess {
+  readonly life: Life;
+  readonly machine: ShieldPresence;
+  /** It takes no new connections. */
+  draining: boolean;
+}
+
+/** A running Brain. */
+export interface BrainProcess {
+  readonly life: Life;
+  readonly machine: BrainPresence;
+  readonly fold: BrainFold;
+}
+
+/** Violations kept; one is enough to fail. */
+const VIOLATIONS = 10;
+
+/** A cluster at a moment of simulated time. */
+export class World {
+  readonly timeline = new Timeline();
+  readonly truth = new Truth();
+  readonly hearing: Hearing;
+  readonly network: Network;
+  readonly shields = new Map<string, ShieldProcess>();
+  readonly brains = new Map<string, BrainProcess>();
+  readonly violations: string[] = [];
+  /** Called with a Shield life that has ended: its connections are gone. */
+  onShieldGone: (life: Life) => void = () => {};
+  /** For the world's own draws. */
+  readonly random: Random;
+  readonly #surroundings: Surroundings;
+  /** Shield → its highest incarnation that any Brain has heard. */
+  readonly #incarnations = new Map<string, number>();
+  readonly #isBrain: ReadonlySet<string>;
+
+  constructor(readonly schedule: Schedule, tamper?: Tamper) {
+    const random = createRandom(schedule.seed);
+    this.random = random.fork(1);
+    this.hearing = new Hearing(schedule.config);
+    this.#isBrain = new Set(brainIds(schedule));
+    this.network = new Network({
+      timeline: this.timeline,
+      random: random.fork(2),
+      wire: schedule.wire,
+      frozen: schedule.frozen,
+      tamper,
+      deliver: (from, to, subject, message) => this.#deliver(from, to, subject, message),
+    });
+    this.#surroundings = {
+      timeline: this.timeline,
+      random: random.fork(3),
+      send: (from, subject, message) => this.network.send(from, subject, message),
+      listen: (life, subject) => this.network.listen(life, subject),
+      failed: (life, error) => {
+        const text = error instanceof Error ? error.stack ?? error.message : String(error);
+        this.violate(`${life.id} threw: ${text}`);
+      },
+    };
+  }
+
+  readonly now = () => this.timeline.now_ms;
+
+  readonly violate = (text: string): void => {
+    if (this.violations.length >= VIOLATIONS) return;
+    this.violations.push(`${Math.round(this.timeline.now_ms)} ms: ${text}`);
+  };
+
+  /** Every id that a process may have. */
+  ids(): string[] {
+    return [...shieldIds(this.schedule), ...brainIds(this.schedule)];
+  }
+
+  lifeOf(id: string): Life | undefined {
+    return (this.shields.get(id) ?? this.brains.get(id))?.life;
+  }
+
+  /** Starts the process if it does not run. */
+  start(id: string, skew_ms: number): void {
+    if (this.lifeOf(id) !== undefined) return;
+    if (this.#isBrain.has(id)) this.#startBrain(id, skew_ms);
+    else this.#startShield(id, skew_ms);
+  }
+
+  #startShield(id: string, skew_ms: number): void {
+    const life = new Life(id, "shield", skew_ms, this.#surroundings);
+    this.network.add(life);
+    for (const { life: brain } of this.brains.values()) {
+      this.hearing.started(brain.id, id, this.now());
+    }
+    if (life.port.now() <= (this.#incarnations.get(id) ?? 0)) this.hearing.doubt(id);
+    life.enter("call", () => {
+      const machine = createShieldPresence({
+        node_id: id,
+        started_ms: life.port.now(),
+        port: life.port,
+        config: this.schedule.config,
+        metrics: SHIELD_STATS,
+        log: LOG,
+      });
+      this.shields.set(id, { life, machine, draining: false });
+    });
+  }
+
+  #startBrain(id: string, skew_ms: number): void {
+    const life = new Life(id, "brain", skew_ms, this.#surroundings);
+    this.network.add(life);
+    for (const shield of shieldIds(this.schedule)) this.hearing.started(id, shield, this.now());
+    life.enter("call", () => {
+      const machine = createBrainPresence({
+        brain_id: id,
+        boot: life.port.now(),
+        port: life.port,
+        config: this.schedule.config,
+        metrics: BRAIN_METRICS,
+        log: LOG,
+      });
+      const fold = new BrainFold(id, this.violate);
+      machine.onMembers((change) => fold.take(change));
+      this.brains.set(id, { life, machine, fold });
+      machine.start();
+    });
+  }
+
+  #deliver(from: Life, to: Life, subject: string, message: ClusterMessage): void {
+    if (to.part === "shield") {
+      const shield = this.shields.get(to.id);
+      if (shield?.life === to) shield.machine.receive(subject, message);
+      return;
+    }
+    const brain = this.brains.get(to.id);
+    if (brain?.life !== to) return;
+    brain.machine.receive(subject, message);
+    if (message.kind !== "announcement") return;
+    if (!from.alive) return;
+    this.hearing.announced(to.id, from.id, this.now());
+    this.#follow(from.id, message.delta.writer.incarnation);
+  }
+
+  /** Whether a Shield that starts with its clock set back has been put right. */
+  #follow(id: string, incarnation: number): void {
+    const highest = this.#incarnations.get(id);
+    if (highest !== undefined && incarnation <= highest) return;
+    this.#incarnations.set(id, incarnation);
+    this.hearing.trust(id, this.now());
+  }
+
+  /** The process's clock is set. */
+  setClock(id: string, by_ms: number): void {
+    const life = this.lifeOf(id);
+    if (life === undefined) return;
+    life.skew_ms += by_ms;
+    // A step that is too short to look like an absence looks like a silence.
+    if (by_ms > 0) this.hearing.stepped(id, by_ms);
+  }
+
+  /** SIGKILL. */
+  kill(id: string): void {
+    const life = this.lifeOf(id);
+    if (life === undefined) return;
+    life.die();
+    if (life.part === "brain") this.hearing.troubled(this.now());
+    this.network.remove(life);
+    this.brains.delete(id);
+    if (this.shields.delete(id)) {
+      this.truth.deleteLife(life);
+      this.onShieldGone(life);
+    }
+  }
+
+  /** SIGTERM: it says good-bye, exits a moment later, and is started again `for_ms` after that. */
+  restart(id: string, for_ms: number, onDrain: (life: Life) => void): void {
+    const life = this.lifeOf(id);
+    if (life === undefined) return;
+    life.enter("call", () => {
+      const shield = this.shields.get(id);
+      if (shield !== undefined) shield.draining = true;
+      onDrain(life);
+      this.#machineOf(life)?.drain();
+      this.truth.deleteLife(life);
+    });
+    this.timeline.after(this.schedule.config.announce_ms + 20, () => {
+      if (!life.alive) return;
+      life.enter("call", () => this.#machineOf(life)?.close());
+      this.kill(id);
+      this.timeline.after(for_ms, () => this.start(id, life.skew_ms));
+    });
+  }
+
+  pause(id: string, for_ms: number): void {
+    const life = this.lifeOf(id);
+    if (life === undefined || life.paused_ms !== undefined) return;
+    life.pause();
+    if (life.part === "brain") this.hearing.troubled(this.now());
+    this.timeline.after(for_ms, () => this.resume(life));
+  }
+
+  /** SIGCONT, if it is paused. */
+  resume(life: Life): void {
+    const { paused_ms } = life;
+    if (!life.alive || paused_ms === undefined) return;
+    const how = this.random.pick<Resumption>(["timers_first", "in_order", "messages_lost"]);
+    this.hearing.away(life.id, this.now() - paused_ms, this.now());
+    this.hearing.disturbed(life.id, this.now());
+    life.resume(how);
+    // Servers cut off who does not read for long; the client library then says so.
+    if (how !== "messages_lost" || !this.random.chance(0.5)) return;
+    life.enter("call", () => this.#machineOf(life)?.spineLost());
+    life.enter("call", () => this.#machineOf(life)?.spineBack());
+  }
+
+  #machineOf(life: Life): ShieldPresence | BrainPresence | undefined {
+    const process = this.shields.get(life.id) ?? this.brains.get(life.id);
+    return process?.life === life ? process.machine : undefined;
+  }
+
+  /** Nothing passes to and from a process for a while; after `noticed_ms` it knows. */
+  detach(id: string, for_ms: number, noticed_ms: number): void {
+    const life = this.lifeOf(id);
+    if (life === undefined) return;
+    this.isolate(id, for_ms);
+    if (noticed_ms >= for_ms) return;
+    this.timeline.after(noticed_ms, () => this.#lose(life, for_ms - noticed_ms));
+  }
+
+  #lose(life: Life, for_ms: number): void {
+    if (!life.alive || life.offline) return;
+    life.offline = true;
+    const since_ms = this.now();
+    life.enter("call", () => this.#machineOf(life)?.spineLost());
+    this.timeline.after(for_ms, () => this.attach(life, since_ms));
+  }
+
+  /** The Spine is back, if it was lost. */
+  attach(life: Life, since_ms: number): void {
+    if (!life.offline) return;
+    life.offline = false;
+    this.hearing.away(life.id, this.now() - since_ms, this.now());
+    this.hearing.disturbed(life.id, this.now());
+    life.enter("call", () => this.#machineOf(life)?.spineBack());
+  }
+
+  /** Nothing passes to and from a process for a while. */
+  isolate(id: string, for_ms: number): void {
+    for (const other of this.ids()) this.cut(id, other, other !== id, for_ms);
+  }
+
+  /** Nothing passes from one to the other, or between them, for a while. */
+  cut(one: string, other: string, both: boolean, for_ms: number): void {
+    const block = (count: 1 | -1) => {
+      this.network.block(one, other, count);
+      if (both) this.network.block(other, one, count);
+    };
+    block(1);
+    const concerned = this.#isBrain.has(one) && this.#isBrain.has(other);
+    if (concerned) this.hearing.troubled(this.now());
+    this.timeline.after(for_ms, () => {
+      block(-1);
+      if (concerned) this.hearing.troubled(this.now());
+    });
+  }
+}

@@ -1,0 +1,264 @@
+/**
+ * Who is in a room, as clients on a running bus hear it: text and binary connections, every way to
+ * come and to go, grants and limits. Several processes, and their deaths, are other tests' business.
+ */
+import assert from "node:assert/strict";
+import { startBusWith } from "./bus.ts";
+import type { TestBus, TokenOptions } from "./bus.ts";
+import { PresenceClient } from "./presence_client.ts";
+import type { Answer } from "./presence_client.ts";
+import { sendUpgrade } from "./raw_upgrade.ts";
+
+const GRACE_MS = 400;
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+drain_ms = 0
+[ops]
+host = "127.0.0.1"
+[limits]
+member_meta_bytes = 64
+[presence]
+page_members = 3
+grace = [
+  { room = "grace-long", grace_ms = 600_000 },
+  { room = "grace-*", grace_ms = ${GRACE_MS} },
+]
+`;
+
+async function open(
+  bus: TestBus,
+  user: string,
+  text = true,
+  options: TokenOptions = {},
+): Promise<PresenceClient> {
+  return await PresenceClient.open(bus.url, await bus.tokenFor({ user, ...options }), text);
+}
+
+/** A member of the room. */
+async function enter(
+  bus: TestBus,
+  room: string,
+  user: string,
+  text = true,
+): Promise<PresenceClient> {
+  const client = await open(bus, user, text);
+  assert.equal((await client.sub(room, { presence: true })).code, 0);
+  return client;
+}
+
+const hears = (client: PresenceClient, ...names: string[]) =>
+  client.until(() => client.names.join() === names.join());
+
+/** Joins, other metadata and leaves, on a connection of each form at once. */
+async function comesAndGoes(bus: TestBus): Promise<void> {
+  const room = "lobby";
+  const ann = await open(bus, "ann");
+  const meta = { status: "here" };
+  const { result } = await ann.sub(room, { presence: true, meta });
+  const [self] = result.members;
+  assert.deepEqual(
+    { ...result, members: [{ ...self, joined_ms: 0 }] },
+    {
+      members: [{ connection_id: ann.connection_id, user_id: "ann", meta, joined_ms: 0 }],
+      connections: 1,
+      users: 1,
+      pages: 1,
+    },
+  );
+  assert.ok(Math.abs(self.joined_ms - Date.now()) < 60_000);
+
+  const bob = await enter(bus, room, "bob", false);
+  assert.deepEqual(bob.names, ["ann", "bob"]);
+  assert.deepEqual(bob.member("ann")?.meta, meta, "JSON in the ACK of a binary connection too");
+  await hears(ann, "ann", "bob");
+  assert.deepEqual([ann.member("bob")?.meta, ann.connections, ann.users], [null, 2, 2]);
+
+  // Another connection of a user is another member, and no other user.
+  const again = await enter(bus, room, "bob");
+  for (const client of [ann, bob]) await hears(client, "ann", "bob", "bob");
+  assert.deepEqual([ann.connections, ann.users], [3, 2]);
+
+  const joined_ms = ann.member("ann")?.joined_ms;
+  await ann.sub(room, { presence: true, meta: { status: "away" } });
+  assert.equal(ann.member("ann")?.joined_ms, joined_ms, "a change of meta is no new member");
+  for (const client of [bob, again]) {
+    await client.until(() => (client.member("ann")?.meta as typeof meta).status === "away");
+    assert.equal(client.member("ann")?.joined_ms, joined_ms);
+  }
+
+  assert.equal((await again.unsub(room)).code, 0);
+  for (const client of [ann, bob]) await hears(client, "ann", "bob");
+  bob[Symbol.dispose]();
+  await hears(ann, "ann");
+  assert.deepEqual([ann.connections, ann.users], [1, 1]);
+  assert.equal((await ann.sub(room)).code, 0);
+  const observer = await open(bus, "eve");
+  await observer.sub(room, { presence: true, observer: true });
+  assert.deepEqual(observer.names, [], "a SUB without presence left");
+  for (const client of [ann, again, observer]) client[Symbol.dispose]();
+}
+
+async function observes(bus: TestBus): Promise<void> {
+  for (const text of [true, false]) {
+    const room = `observed-${text}`;
+    const observer = await open(bus, "eve", text);
+    const { result } = await observer.sub(room, { presence: true, observer: true });
+    assert.deepEqual(result, { members: [], connections: 0, users: 0, pages: 1 });
+    const ann = await enter(bus, room, "ann");
+    assert.deepEqual(ann.names, ["ann"], "an observer is no member");
+    await hears(observer, "ann");
+    await ann.unsub(room);
+    await hears(observer);
+    assert.deepEqual([observer.connections, observer.users], [0, 0]);
+    for (const client of [observer, ann]) client[Symbol.dispose]();
+  }
+}
+
+async function resets(bus: TestBus): Promise<void> {
+  const watcher = await enter(bus, "reset", "ann");
+  await loses(bus, "reset", watcher);
+  await hears(watcher, "ann");
+  watcher[Symbol.dispose]();
+}
+
+async function pages(bus: TestBus): Promise<void> {
+  const members: PresenceClient[] = [];
+  for (let index = 0; index < 7; index++) members.push(await enter(bus, "big", `u${index}`));
+  const names = members.map((_, index) => `u${index}`);
+  for (const text of [true, false]) {
+    const observer = await open(bus, "eve", text);
+    const { result } = await observer.sub("big", { presence: true, observer: true });
+    const { members: first, connections, users, pages } = result;
+    assert.deepEqual([first.length, connections, users, pages], [3, 7, 7, 3]);
+    assert.deepEqual(observer.names, names, "the other pages have followed");
+    assert.equal(observer.changes, 0);
+    observer[Symbol.dispose]();
+  }
+  // Without an id there is no ACK, and every page is an event.
+  const silent = await open(bus, "silent");
+  silent.raw.send({ op: "sub", room: "big", presence: true, observer: true });
+  await hears(silent, ...names);
+  assert.equal(silent.changes, 0);
+  const listed: string[] = [];
+  let after: string | undefined;
+  do {
+    const data = { limit: 2, ...(after === undefined ? {} : { after }) };
+    const { code, result } = await silent.command("big", "presence.list", { data });
+    assert.deepEqual([code, result.connections, result.users], [0, 7, 7]);
+    assert.ok(result.members.length <= 2);
+    listed.push(...result.members.map(({ user_id }: { user_id: string }) => user_id));
+    after = result.next;
+  } while (after !== undefined);
+  assert.deepEqual(listed.sort(), names);
+  for (const client of [...members, silent]) client[Symbol.dispose]();
+}
+
+async function refuses(bus: TestBus): Promise<void> {
+  const actions = (...allowed: string[]) => (
+    { claims: { grants: [{ room: "*", actions: allowed }] } }
+  );
+  const client = await open(bus, "ann");
+  const no_presence = await open(bus, "bob", true, actions("subscribe", "command"));
+  const only_presence = await open(bus, "carl", true, actions("presence"));
+  const presence = { presence: true };
+  const cases: [() => Promise<Answer>, code: number, reason: string][] = [
+    [() => no_presence.sub("r", presence), 403, "not-granted"],
+    [() => only_presence.sub("r", presence), 403, "not-granted"],
+    [() => client.sub("r", { ...presence, meta: "x".repeat(80) }), 413, "message-too-large"],
+    [() => client.sub("r", { meta: { a: 1 } }), 400, "invalid-field"],
+  ];
+  for (const [ask, code, reason] of cases) {
+    const refused = await ask();
+    assert.deepEqual([refused.code, refused.reason], [code, reason], refused.message);
+  }
+  assert.equal((await only_presence.command("r", "presence.count")).code, 0);
+  assert.equal((await no_presence.command("r", "presence.count")).reason, "not-granted");
+  const binary = await open(bus, "dora", false);
+  const malformed = await binary.sub("r", {
+    presence: true,
+    member_meta: new TextEncoder().encode("{no JSON"),
+  });
+  assert.deepEqual([malformed.code, malformed.reason], [400, "invalid-field"]);
+  const { result } = await client.command("r", "presence.count");
+  assert.deepEqual(result, { connections: 0, users: 0 }, "nothing that was refused had an effect");
+  assert.equal((await client.unsub("r")).reason, "not-subscribed");
+  const reserved = await open(bus, "eve");
+  reserved.raw.send({ op: "pub", room: "r", type: "PRESENCE_UPDATE", data: {}, id: 1 });
+  assert.equal((await reserved.answer(1)).reason, "reserved-type");
+  for (const one of [client, no_presence, only_presence, binary, reserved]) one[Symbol.dispose]();
+}
+
+/** Connections that ended without a close frame. */
+async function lostConnections(bus: TestBus): Promise<number> {
+  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  return Number(/^shield_closes_total\{code="1006"\} (\d+)/m.exec(metrics)?.[1] ?? 0);
+}
+
+/**
+ * A member whose connection is lost: closed without having read what came, so that the peer is reset.
+ * Resolves with its connection id once the Shield knows.
+ */
+async function loses(bus: TestBus, room: string, watcher: PresenceClient): Promise<string> {
+  const socket = await sendUpgrade(bus.http_url, { token: await bus.tokenFor({ user: "bob" }) });
+  const text = new TextEncoder().encode(`{"op":"sub","room":"${room}","presence":true}`);
+  // A masked text frame, with the mask 0.
+  await socket.write(new Uint8Array([0x81, 0x80 | text.length, 0, 0, 0, 0, ...text]));
+  await hears(watcher, "ann", "bob");
+  const connection_id = watcher.member("bob")?.connection_id;
+  const lost = await lostConnections(bus);
+  socket.close();
+  while (await lostConnections(bus) === lost);
+  return String(connection_id);
+}
+
+async function grace(bus: TestBus): Promise<void> {
+  const room = "grace-long";
+  const watcher = await enter(bus, room, "ann");
+  const lost = await loses(bus, room, watcher);
+  const back = await enter(bus, room, "bob");
+  await watcher.until(() => watcher.members.has(back.connection_id));
+  assert.ok(watcher.members.has(lost), "its user never was away");
+  await watcher.until(() => !watcher.members.has(lost));
+  // Its grace is far longer than a test waits for anything.
+  back.raw.socket.close(1000);
+  await hears(watcher, "ann");
+  watcher[Symbol.dispose]();
+
+  const short = await enter(bus, "grace-short", "ann");
+  const began_ms = performance.now();
+  await loses(bus, "grace-short", short);
+  await hears(short, "ann");
+  assert.ok(performance.now() - began_ms >= GRACE_MS, "not before its grace has passed");
+  short[Symbol.dispose]();
+}
+
+/** Many at once are few frames, and nobody is lost. */
+async function storms(bus: TestBus): Promise<void> {
+  const watcher = await enter(bus, "storm", "ann");
+  const clients = await Promise.all(
+    Array.from({ length: 60 }, (_, index) => open(bus, `u${index}`)),
+  );
+  for (const client of clients) client.raw.send({ op: "sub", room: "storm", presence: true });
+  await watcher.until(() => watcher.members.size === 61);
+  assert.deepEqual([watcher.connections, watcher.users], [61, 61]);
+  assert.ok(watcher.changes < 60, `${watcher.changes} frames for 60 members`);
+  for (const client of clients) {
+    await client.until(() => client.members.size === 61);
+    assert.deepEqual(client.names, watcher.names);
+  }
+  for (const client of clients) client[Symbol.dispose]();
+  await hears(watcher, "ann");
+  watcher[Symbol.dispose]();
+}
+
+Deno.test("presence on a running bus", async (t) => {
+  await using bus = await startBusWith(CONFIG);
+  await t.step("members come, change and go, in text and binary", () => comesAndGoes(bus));
+  await t.step("an observer hears and is not heard of", () => observes(bus));
+  await t.step("a reset connection leaves at once", () => resets(bus));
+  await t.step("a long list comes in pages", () => pages(bus));
+  await t.step("grants and limits hold, and what is refused has no effect", () => refuses(bus));
+  await t.step("in a room with grace a lost connection's user does not flicker", () => grace(bus));
+  await t.step("many at once are all heard of", () => storms(bus));
+});

@@ -1,0 +1,50 @@
+/**
+ * The hand-written codec of `shared/presence/wire.ts` against the code that is generated from
+ * `replication.proto`: the same bytes, and each field under its name.
+ */
+import { fromBinary, toBinary, toJson } from "@bufbuild/protobuf";
+import fc from "fast-check";
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { ClusterMessageSchema } from "../proto/gen/arqon/v1/replication_pb.ts";
+import type { ClusterMessage } from "../shared/presence/messages.ts";
+import { messages } from "../shared/presence/testing/message_arbitraries.ts";
+import { decodeMessage, encodeMessage } from "../shared/presence/wire.ts";
+
+/** Those are uint32, which Protobuf's JSON writes as numbers; 64 bits are strings. */
+const UINT32 = ["page", "pages"];
+
+/** A value of ours as Protobuf's JSON form has it. */
+function jsonOf(name: string, value: unknown): unknown {
+  if (typeof value === "number") return UINT32.includes(name) ? value : String(value);
+  if (typeof value === "string") {
+    if (name === "state") return `STATE_${value.toUpperCase()}`;
+    return name === "meta" ? Buffer.from(value).toString("base64") : value;
+  }
+  if (Array.isArray(value)) return value.map((each) => jsonOf(name, each));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).filter(([, each]) => each !== undefined)
+      .map(([key, each]) => [key, jsonOf(key, each)]),
+  );
+}
+
+function expectedJson({ kind, ...rest }: ClusterMessage): unknown {
+  const body = jsonOf(kind, rest) as Record<string, unknown>;
+  if (kind === "pulled") body["unknown"] = body["delta"] === undefined;
+  return { [kind]: body };
+}
+
+for (const [kind, message] of Object.entries(messages)) {
+  Deno.test(`${kind}: the same bytes and names as the generated code`, () => {
+    fc.assert(fc.property(message as fc.Arbitrary<ClusterMessage>, (told) => {
+      const ours = encodeMessage(told);
+      const parsed = fromBinary(ClusterMessageSchema, ours);
+      const options = { useProtoFieldName: true, alwaysEmitImplicit: true };
+      assert.deepEqual(toJson(ClusterMessageSchema, parsed, options), expectedJson(told));
+      const theirs = toBinary(ClusterMessageSchema, parsed);
+      assert.deepEqual(new Uint8Array(theirs), new Uint8Array(ours));
+      assert.deepEqual(decodeMessage(theirs), told);
+    }));
+  });
+}
