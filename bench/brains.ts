@@ -91,16 +91,29 @@ async function startBrain(config: string, dir: string, owned: AsyncDisposableSta
   return { brain_id, metrics };
 }
 
+/**
+ * How NATS stores: `each` write on disk before it is confirmed, as `docs/operations.md` has it, or
+ * every two minutes, which is its default.
+ */
+export type Syncing = "each" | "later";
+
 /** Starts that many Brains; resolves when each of them knows the others. */
-export async function startBrains(count: number, config = ""): Promise<Brains> {
+export async function startBrains(count: number, syncing: Syncing = "each"): Promise<Brains> {
   await using starting = new AsyncDisposableStack();
-  const nats = starting.use(await startNats({ jetstream: true, config: 'http: "127.0.0.1:-1"' }));
-  const monitor = nats.logTail().match(/http monitor on (\S+)/)?.[1];
-  if (monitor === undefined) throw new Error(`no monitoring:\n${nats.logTail()}`);
   const dir = await Deno.makeTempDir({ prefix: "arqon-bench-" });
   starting.defer(() => Deno.remove(dir, { recursive: true }));
+  const monitoring = 'http: "127.0.0.1:-1"';
+  const nats = starting.use(
+    await startNats(
+      syncing === "each"
+        ? { jetstream: true, config: monitoring }
+        : { config: `${monitoring}\njetstream { store_dir: ${JSON.stringify(dir)} }` },
+    ),
+  );
+  const monitor = nats.logTail().match(/http monitor on (\S+)/)?.[1];
+  if (monitor === undefined) throw new Error(`no monitoring:\n${nats.logTail()}`);
   const brains: BrainProcess[] = [];
-  const settings = `[nats]\nurls = ["${nats.url}"]\n${config}`;
+  const settings = `[nats]\nurls = ["${nats.url}"]\n`;
   for (let started = 0; started < count; started++) {
     brains.push(await startBrain(settings, dir, starting));
   }

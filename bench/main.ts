@@ -7,6 +7,8 @@ import { parseArgs } from "node:util";
 import { ECHO } from "./echo.ts";
 import { HOSTILE } from "./hostile.ts";
 import { POLICY } from "./policy.ts";
+import { PRESENCE } from "./presence.ts";
+import { ROOMS } from "./rooms.ts";
 
 import { commit, machine, ROOT, type Scenario, text, UsageError } from "./scenario.ts";
 import type { OptionValues } from "./scenario.ts";
@@ -16,6 +18,8 @@ const SCENARIOS: readonly Scenario[] = [
   ECHO,
   POLICY,
   HOSTILE,
+  PRESENCE,
+  ROOMS,
 ];
 
 const HELP = `Usage: deno task bench SCENARIO [options]

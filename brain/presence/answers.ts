@@ -8,7 +8,7 @@ import { deltaSince } from "../../shared/presence/state.ts";
 import type { PresenceState } from "../../shared/presence/state.ts";
 import { processSubject } from "../../shared/subject.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
-import type { PacedSender } from "./paced_sender.ts";
+import type { PacedSender } from "../../shared/presence/paced_sender.ts";
 import type { Refuse } from "./refusals.ts";
 
 /** What answering needs. */

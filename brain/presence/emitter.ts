@@ -16,7 +16,7 @@ import type { PresenceState } from "../../shared/presence/state.ts";
 import type { WrittenEntry } from "../../shared/presence/types.ts";
 import { presenceSubject, processSubject } from "../../shared/subject.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
-import type { PacedSender } from "./paced_sender.ts";
+import type { PacedSender } from "../../shared/presence/paced_sender.ts";
 import type { Refuse } from "./refusals.ts";
 import { roomKey } from "./room_changes.ts";
 import type { RoomDelta } from "./room_changes.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { BrainTable } from "../../shared/cluster.ts";
 import { IDLE_MS } from "./emitter.ts";
-import { ANSWERS_MAX } from "./paced_sender.ts";
+import { ANSWERS_MAX } from "../../shared/presence/paced_sender.ts";
 import { TestCluster } from "./test_cluster.ts";
 import type { TestBrain } from "./test_cluster.ts";
 import { TestFollower } from "./test_follower.ts";

@@ -30,7 +30,7 @@ import { Listeners, memberChange } from "./listeners.ts";
 import { Membership } from "./membership.ts";
 import { showWriters } from "./metrics.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
-import { PacedSender } from "./paced_sender.ts";
+import { PacedSender } from "../../shared/presence/paced_sender.ts";
 import { Pulls } from "./pulls.ts";
 import { Pulse } from "./pulse.ts";
 import { createRefusals } from "./refusals.ts";

@@ -1,6 +1,6 @@
 /** Pulling by itself: whom it asks, how often, how many at once. In virtual time. */
 import assert from "node:assert/strict";
-import { BURST_PAGES, PacedSender } from "./paced_sender.ts";
+import { BURST_PAGES, PacedSender } from "../../shared/presence/paced_sender.ts";
 import { ATTEMPTS, PULLS_MAX } from "./pulls.ts";
 import { TestCluster } from "./test_cluster.ts";
 import type { TestBrain } from "./test_cluster.ts";

@@ -10,6 +10,7 @@ import type { Registry } from "../../shared/metrics.ts";
 import type { HealthCheck } from "../../shared/ops.ts";
 import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
 import { MESSAGE_BYTES } from "../../shared/presence/pages.ts";
+import { steadyClock } from "../../shared/presence/steady_clock.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
 import type { Spine, SpineMessage, Subscription } from "../../shared/spine/spine.ts";
 import { everyProcess, HELLO, processSubject } from "../../shared/subject.ts";
@@ -77,7 +78,7 @@ function openPort(
   const timers = new Set<ReturnType<typeof setTimeout>>();
   const subscriptions = new Set<Subscription>();
   const port: PresencePort = {
-    now,
+    now: steadyClock(now),
     random,
     send,
     after: (delay_ms, run) => {

@@ -4,8 +4,9 @@
  * Every table is strict: an unknown key stops the start.
  */
 import { z } from "zod";
+import { MirrorRule, SchemaMapping } from "./schema_governance.ts";
 import { Brain, Presence } from "./schema_state.ts";
-import { always, count, fraction, id, idOrAny, port, roomPattern } from "./schema_values.ts";
+import { always, count, id, idOrAny, port, roomPattern } from "./schema_values.ts";
 
 function isFetchable(url: string): boolean {
   if (!URL.canParse(url)) return false;
@@ -246,25 +247,14 @@ const Platform = z.strictObject({
   }).prefault({}).describe("WebAssembly policies"),
   mirroring: z.strictObject({
     enabled: z.boolean().default(true).describe("copy traffic to shadow subjects"),
-    rules: z.array(z.strictObject({
-      prefix: z.string().min(1).describe('subject prefix; a trailing "*" matches any remainder'),
-      percent: fraction.describe("fraction of the traffic: 0.10 is 10 %"),
-    })).default([]).describe("what is mirrored"),
+    rules: z.array(MirrorRule).default([]).describe("what is mirrored"),
   }).prefault({}).describe("copies of traffic"),
   registry: z.strictObject({
     enabled: z.boolean().default(true).describe("check events against Protobuf schemas"),
     kv_bucket: z.string().regex(/^[A-Z0-9_]+$/, { error: "expected a bucket name of [A-Z0-9_]" })
       .default("ARQON_SCHEMAS").describe("bucket of the schemas"),
     cache_ttl_seconds: count(300, 86_400, "how long a schema serves without a refresh"),
-    mappings: z.array(z.strictObject({
-      subject: z.string().min(1).describe("subject or pattern"),
-      schema_id: z.string().min(1).describe("key of the schema in the bucket"),
-      message: z.string().min(1).describe("full name of the Protobuf message"),
-      mode: z.enum(["enforce", "observe", "dead-letter"]).default("enforce")
-        .describe("what a violation does: refuse, only count, or refuse and keep a copy"),
-      unknown_fields: z.enum(["allow", "warn", "refuse"]).default("allow")
-        .describe("what a field outside the schema does"),
-    })).default([]).describe("which subjects carry which message"),
+    mappings: z.array(SchemaMapping).default([]).describe("which subjects carry which message"),
   }).prefault({}).describe("Protobuf schemas of events"),
 });
 

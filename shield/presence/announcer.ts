@@ -8,6 +8,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/log.ts";
 import { splitDelta } from "../../shared/presence/delta_split.ts";
 import type { Beat, PresencePort, Pull } from "../../shared/presence/messages.ts";
+import { PacedSender } from "../../shared/presence/paced_sender.ts";
 import { deltaPages, MESSAGE_BYTES } from "../../shared/presence/pages.ts";
 import {
   clockOf,
@@ -63,6 +64,7 @@ export class Announcer {
   readonly #options: AnnouncerOptions;
   readonly #subject: Subject;
   readonly #holds: Holds;
+  readonly #answers: PacedSender;
   #state: PresenceState;
   #sent_ms = -Infinity;
   #cancelSend: (() => void) | undefined;
@@ -75,6 +77,7 @@ export class Announcer {
     this.#options = options;
     this.#subject = processSubject("announce", node_id);
     this.#state = createState({ node_id, incarnation: started_ms });
+    this.#answers = new PacedSender(port);
     this.#holds = new Holds({
       port,
       round_ms: config.announce_ms,
@@ -154,15 +157,17 @@ export class Announcer {
 
   /** Somebody has missed something. */
   onPull({ from, request, writer, clock }: Pull): void {
-    const { port, stats } = this.#options;
-    const subject = processSubject("direct", from);
     const since = deltaSince(this.#state, writer, clock);
-    bump(stats.answers, since === undefined ? "unknown" : since.full ? "full" : "delta");
-    const pages = since === undefined ? [undefined] : deltaPages(since.delta, MESSAGE_BYTES);
-    for (const [page, delta] of pages.entries()) {
-      const full = since?.full ?? false;
-      port.send(subject, { kind: "pulled", request, page, pages: pages.length, full, delta });
-    }
+    const parts = since === undefined ? [undefined] : deltaPages(since.delta, MESSAGE_BYTES);
+    const full = since?.full ?? false;
+    const { length: pages } = parts;
+    const sent = this.#answers.send(
+      processSubject("direct", from),
+      parts.map((delta, page) => ({ kind: "pulled", request, page, pages, full, delta })),
+    );
+    const form = since === undefined ? "unknown" : full ? "full" : "delta";
+    // Who is not answered asks again.
+    bump(this.#options.stats.answers, sent ? form : "busy");
   }
 
   /** How a Brain sees this node: one that was given up takes a new incarnation. */
@@ -191,6 +196,7 @@ export class Announcer {
   close(): void {
     this.#cancelSend?.();
     this.#holds.clear();
+    this.#answers.close();
   }
 
   #clock(): number {
@@ -225,10 +231,8 @@ export class Announcer {
   #sendSoon(): void {
     const { port, config } = this.#options;
     const wait_ms = this.#sent_ms + config.announce_ms - port.now();
-    if (wait_ms <= 0) return this.#send();
-    // No longer than `announce_ms`, should the clock have been set back.
-    const delay_ms = Math.min(wait_ms, config.announce_ms);
-    this.#cancelSend = port.after(delay_ms, () => this.#send());
+    if (wait_ms <= 0) this.#send();
+    else this.#cancelSend = port.after(wait_ms, () => this.#send());
   }
 
   #send(): void {

@@ -206,6 +206,7 @@ Deno.test("who missed something gets it: a delta, everything, or that the writer
   const ask = (clock: number, incarnation = START_MS): readonly Pulled[] => {
     const writer = { node_id: "own", incarnation };
     announcer.onPull({ kind: "pull", from: "b1", request: 7, writer, clock });
+    port.advance(1_000);
     assert(port.sent.every(({ subject }) => subject === "sys.presence.to.b1"));
     return port.take("pulled");
   };
@@ -232,4 +233,26 @@ Deno.test("who missed something gets it: a delta, everything, or that the writer
   assert.equal(mergeFull(brain, { ...first.delta, entries }).outcome, "merged");
   assert.equal([...online(brain, "acme", "lobby")].length, 20_003);
   assert.deepEqual(stats.answers, { delta: 1, unknown: 1, full: 1 });
+});
+
+Deno.test("long answers go out a few pages at a time, and only so many at once", () => {
+  const { port, announcer, stats } = fixture();
+  const meta = JSON.stringify("x".repeat(4_000));
+  for (let index = 0; index < 1_200; index++) announcer.join(member(`m${index}`, { meta }));
+  port.advance(100);
+  port.sent.splice(0);
+  const { writer } = announcer;
+  for (let request = 1; request <= 70; request++) {
+    announcer.onPull({ kind: "pull", from: "b1", request, writer, clock: 0 });
+  }
+  assert.deepEqual(stats.answers, { delta: 64, busy: 6 });
+  assert(port.sent.length <= 4, `${port.sent.length} pages in one turn`);
+  port.advance(10_000);
+  const pages = port.take("pulled");
+  for (let request = 1; request <= 64; request++) {
+    const mine = pages.filter((page) => page.request === request);
+    assert.deepEqual(mine.map(({ page }) => page), Array.from({ length: 10 }, (_, page) => page));
+  }
+  announcer.close();
+  assert.equal(port.timers.size, 0);
 });

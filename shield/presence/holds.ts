@@ -115,9 +115,7 @@ export class Holds {
     const ended: Hold[] = [];
     for (const holds of this.#by_grace.values()) {
       for (const hold of holds) {
-        const left_ms = hold.until_ms - now_ms;
-        // More than all of it is left when the clock was set back: then it is over as well.
-        if (left_ms > 0 && left_ms <= hold.grace_ms) break;
+        if (hold.until_ms > now_ms) break;
         ended.push(hold);
       }
     }

@@ -25,7 +25,7 @@ export interface ShieldPresenceOptions {
   readonly node_id: string;
   /** Unix ms. */
   readonly started_ms: number;
-  /** It is to hear `beat` of everybody, `direct` of this node and `HELLO`. */
+  /** It is to hear `beat` of everybody, `direct` of this node and `HELLO`; its clock never goes back. */
   readonly port: PresencePort;
   readonly config: Config["presence"];
   readonly metrics: PresenceStats;

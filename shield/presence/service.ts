@@ -8,6 +8,7 @@ import type { Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/log.ts";
 import type { Registry } from "../../shared/metrics.ts";
 import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
+import { steadyClock } from "../../shared/presence/steady_clock.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
 import type { Spine, SpineEvent, SpineMessage } from "../../shared/spine/spine.ts";
 import { everyProcess, HELLO, processSubject } from "../../shared/subject.ts";
@@ -48,7 +49,7 @@ function portOf(
   onMessage: (message: SpineMessage) => void,
 ): PresencePort {
   return {
-    now,
+    now: steadyClock(now),
     random: () => fraction(random),
     after(delay_ms, run) {
       const timer = setTimeout(run, delay_ms);

@@ -150,11 +150,9 @@ export class WatchedRoom {
     else if (this.#untold.length === 0) return;
     if (!this.#synced || this.#flushing || this.#cancelFlush !== undefined) return;
     const { port } = this.#options;
-    const window_ms = this.#window_ms();
-    const wait_ms = this.#flushed_ms + window_ms - port.now();
+    const wait_ms = this.#flushed_ms + this.#window_ms() - port.now();
     if (wait_ms <= 0) this.#flush();
-    // No longer than a window, should the clock have been set back.
-    else this.#cancelFlush = port.after(Math.min(wait_ms, window_ms), () => this.#flush());
+    else this.#cancelFlush = port.after(wait_ms, () => this.#flush());
   }
 
   snapshot(): RoomView {
@@ -276,9 +274,7 @@ export class WatchedRoom {
     for (const watch of [...this.#waiting]) {
       if (watch.closed || watch.waiting === undefined) continue;
       const { callback, until_ms } = watch.waiting;
-      const left_ms = until_ms - now_ms;
-      // More than all of it is left when the clock was set back: then it is over as well.
-      if (left_ms > 0 && left_ms <= sync_timeout_ms) return this.#setTimeout();
+      if (until_ms > now_ms) return this.#setTimeout();
       this.#waiting.delete(watch);
       watch.waiting = undefined;
       callback(error);
