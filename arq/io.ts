@@ -81,6 +81,8 @@ export function createOutput(
   };
   const write = async (bytes: Uint8Array) => {
     if (failed !== undefined) throw failed.error;
+    // With nothing to write, `drain` would end before its promise is kept, and `flush` never.
+    if (bytes.length === 0) return;
     backlog.push(bytes);
     backlog_bytes += bytes.length;
     writing ??= drain();

@@ -36,6 +36,17 @@ Deno.test("everything is written in order, also by a sink that takes it in piece
   assert.equal(String.fromCharCode(...sink.taken), "hello world, again");
 });
 
+Deno.test("nothing can be written too, and what comes after it is", async () => {
+  const taken: Uint8Array[] = [];
+  const sink = { write: (bytes: Uint8Array) => Promise.resolve(taken.push(bytes) && bytes.length) };
+  const output = createOutput(sink, false, (error) => assert.fail(String(error)));
+  await print(output, "");
+  await output.flush();
+  await print(output, "x");
+  await output.flush();
+  assert.deepEqual(taken, [Uint8Array.of(0x78)]);
+});
+
 Deno.test("a write waits once much is unwritten", async () => {
   const go = Promise.withResolvers<void>();
   const sink = { write: (bytes: Uint8Array) => go.promise.then(() => bytes.length) };

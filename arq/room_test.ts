@@ -168,8 +168,13 @@ async function bans(bus: TestBus): Promise<void> {
   assert.match(shut.stderr, /banned.*403 banned/);
   await done(bus, "unban", "lobby", "mallory");
   await untilPasses(bus, ["pub", "lobby", "1", ...token]);
-  const only = await done(bus, "ban", "lobby", "mallory", "--room-only");
+  const there = await startArq(["sub", "lobby", ...at(bus), ...token]);
+  await there.says("Subscribed");
+  const only = await done(bus, "ban", "lobby", "mallory", "--room-only", "--reason", "noise");
   assert.equal(only, "mallory is banned from room lobby\n");
+  const put_out = await there.result();
+  assert.equal(put_out.code, 1);
+  assert.match(put_out.stderr, /\narq: BAN in lobby: noise\n/);
   const deadline_ms = Date.now() + DEADLINE_MS;
   for (;;) {
     const { code, stderr } = await runArq(["pub", "lobby", "1", ...at(bus), ...token]);

@@ -8,27 +8,28 @@ import { runArq, startArq } from "./testing/run_arq.ts";
 
 const at = (bus: TestBus) => ["--url", bus.url];
 
-/** A member of room `hall`, in this process. */
+/** A member, in this process. */
 async function member(
   bus: TestBus,
+  name: string,
   user: string,
-  status: string,
-): Promise<{ connection: Connection; hall: PresenceSubscription }> {
+): Promise<{ connection: Connection; room: PresenceSubscription }> {
   const connection = await connect({ url: bus.url, token: await bus.tokenFor({ user }) });
-  const hall = connection.room("hall").subscribe({ presence: true, member_meta: { status } });
-  await hall.ready;
-  return { connection, hall };
+  const member_meta = { status: "here" };
+  const room = connection.room(name).subscribe({ presence: true, member_meta });
+  await room.ready;
+  return { connection, room };
 }
 
 const lines = (stdout: string) => stdout.trimEnd().split("\n");
 
 async function everyKind(bus: TestBus): Promise<void> {
-  const ann = await member(bus, "ann", "here");
+  const ann = await member(bus, "hall", "ann");
   const watch = await startArq(["room", "watch", "hall", "--count", "4", ...at(bus)]);
   await watch.says("Watching hall: 1 connection of 1 user");
-  const bob = await member(bus, "bob", "here");
-  await heard(ann.hall, 2);
-  await ann.hall.update({ status: "away" });
+  const bob = await member(bus, "hall", "bob");
+  await heard(ann.room, 2);
+  await ann.room.update({ status: "away" });
   // Before the next change: two of one batch would be told as one.
   await runArq(["room", "set", "hall", "topic", "1.0", ...at(bus)]);
   await bob.connection.close();
@@ -47,27 +48,27 @@ async function everyKind(bus: TestBus): Promise<void> {
 }
 
 /** Until a member itself sees so many. */
-async function heard(hall: PresenceSubscription, connections: number): Promise<void> {
-  for await (const _ of hall.presence.changes()) {
-    if (hall.presence.count === connections) return;
+async function heard(room: PresenceSubscription, connections: number): Promise<void> {
+  for await (const _ of room.presence.changes()) {
+    if (room.presence.count === connections) return;
   }
 }
 
 async function asJson(bus: TestBus): Promise<void> {
-  const watch = await startArq(["room", "watch", "hall", "--json", "--count", "2", ...at(bus)]);
-  await watch.says("Watching hall: 0 connections of 0 users");
-  const ann = await member(bus, "ann", "here");
-  await runArq(["room", "set", "hall", "topic", '"tea"', ...at(bus)]);
+  const watch = await startArq(["room", "watch", "cellar", "--json", "--count", "2", ...at(bus)]);
+  await watch.says("Watching cellar: 0 connections of 0 users");
+  const ann = await member(bus, "cellar", "ann");
+  await runArq(["room", "set", "cellar", "topic", '"tea"', ...at(bus)]);
   const got = lines((await watch.result()).stdout).map((line) => JSON.parse(line));
   const join = got.find(({ change }) => change === "join");
   assert.deepEqual(
     [join.room, join.user_id, join.meta, join.connections, join.users],
-    ["hall", "ann", { status: "here" }, 1, 1],
+    ["cellar", "ann", { status: "here" }, 1, 1],
   );
   assert.equal(join.connection_id, ann.connection.welcome.connection_id);
   const state = got.find(({ change }) => change === "room");
   assert.deepEqual([state.room, state.op, state.key, state.value, state.by], [
-    "hall",
+    "cellar",
     "set",
     "topic",
     "tea",
@@ -118,9 +119,9 @@ Deno.test("arq room watch on a running bus", async (t) => {
 Deno.test("a bus that is killed under a watcher: afterwards only the differences come", async () => {
   const first = await startBus();
   const port = new URL(first.url).port;
-  const ann = await member(first, "ann", "here");
-  const bob = await member(first, "bob", "here");
-  await heard(ann.hall, 2);
+  const ann = await member(first, "hall", "ann");
+  const bob = await member(first, "hall", "bob");
+  await heard(ann.room, 2);
   const watch = await startArq(["room", "watch", "hall", "--count", "3", ...at(first)]);
   await watch.says("Watching hall: 2 connections of 2 users");
   await first.stop("SIGKILL");

@@ -77,7 +77,7 @@ function renderTraffic(traffic: PresenceReport["traffic"], members: number): str
   const rows = Object.entries(traffic).flatMap((
     [plan, { published, delivered }]: [string, Traffic],
   ) => [
-    ...kinds.filter((kind) => published[kind].messages > 0).map((kind) => [
+    ...kinds.filter((kind) => published[kind].bytes >= members).map((kind) => [
       `${plan}: ${kind}`,
       perJoin(published[kind].messages),
       (published[kind].bytes / members).toFixed(0),

@@ -2,6 +2,7 @@
  * The cluster of the presence benchmark: Brains as processes, Shields in this one, and the questions
  * that tell what a Brain has merged. What is measured on it is in `presence_child.ts`.
  */
+import { SUBJECT_HEADER } from "../brain/rooms/forward.ts";
 import type { PresenceService } from "../shield/presence/service.ts";
 import type { Spine } from "../shared/spine/spine.ts";
 import { commandSubject, processSubject } from "../shared/subject.ts";
@@ -12,8 +13,6 @@ import { startShieldPresence } from "./presence_shields.ts";
 export const BRAINS = 3;
 /** Shields of the cluster; their members take turns. */
 export const SHIELDS = 2;
-/** How a Brain names the subject of a command that it hands on; see `brain/rooms/forward.ts`. */
-const SUBJECT_HEADER = "x-arqon-subject";
 
 /** Everything that runs. */
 export interface PresenceCluster extends AsyncDisposable {

@@ -23,7 +23,7 @@ export interface MemoryFigures {
 /** Collections in a row: what a finalizer frees, the next one takes. */
 const COLLECTIONS = 4;
 /** After the last member: what is published is published, what is measured rests. */
-const REST_MS = 3_000;
+const REST_MS = 1_500;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 

@@ -2,6 +2,7 @@
  * Closed-loop load for rooms: so many commands are under way at a time, each worker sends its next
  * one when the last is answered. Says how fast that was, and what the Brains spent on it.
  */
+import { SUBJECT_HEADER } from "../brain/rooms/forward.ts";
 import type { Spine } from "../shared/spine/spine.ts";
 import { commandSubject, processSubject } from "../shared/subject.ts";
 import { accepted, type Brains, commandBytes, PATIENCE_MS, type Scrape } from "./brains.ts";
@@ -44,8 +45,6 @@ export interface Spent {
 
 /** Keys of a room that its commands write in turns. */
 const KEYS = 10;
-/** How a Brain names the subject of a command that it hands on; see `brain/rooms/forward.ts`. */
-const SUBJECT_HEADER = "x-arqon-subject";
 
 /** Sends so many times `once` at a time; `once` resolves with false when there is nothing left. */
 export async function keepBusy(

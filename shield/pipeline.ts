@@ -21,6 +21,7 @@ import {
 import type { BanCheck } from "./bans.ts";
 import { ORIGIN_HEADER } from "./hub.ts";
 import type { Identity } from "./identity.ts";
+import type { Mirror } from "./mirror/mirror.ts";
 import type { Caller, HeaderPair, Overseer } from "./policy/overseer.ts";
 import { verifySignature } from "./signature.ts";
 
@@ -30,6 +31,7 @@ export interface MessagePath {
   readonly require_signature: Config["auth"]["require_signature"];
   readonly overseer: Pick<Overseer, "onMessage">;
   readonly bans: BanCheck;
+  readonly mirror: Mirror;
   readonly now: () => number;
   readonly random: Random;
 }
@@ -124,9 +126,10 @@ export function send(
   const headers: SpineHeaders | undefined = origin === undefined
     ? undefined
     : { [ORIGIN_HEADER]: origin };
-  path.spine.publish(
-    roomSubject("in", identity.tenant_id, envelope.room_id),
-    frame.subarray(1),
-    headers,
-  );
+  const { tenant_id } = identity;
+  const subject = roomSubject("in", tenant_id, envelope.room_id);
+  const routed = frame.subarray(1);
+  path.spine.publish(subject, routed, headers);
+  const key = envelope.trace_id === "" ? caller.connection_id : envelope.trace_id;
+  path.mirror.copy(subject, tenant_id, routed, key, headers);
 }

@@ -164,7 +164,7 @@ export function faulty(
       commands = handler;
       return isFed
         ? spine.subscribe(pattern, handler, options)
-        : { pattern, unsubscribe: () => {} };
+        : { pattern, unsubscribe: () => {}, drain: () => Promise.resolve() };
     },
     request: (subject, payload, options) => spine.request(subject, payload, options),
     keyValue: async (name) => {

@@ -5,7 +5,7 @@
 import { BANS_BUCKET } from "../../shared/bans.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/log.ts";
-import type { KeyValue, Spine } from "../../shared/spine/spine.ts";
+import type { KeyValue, Spine, Subscription } from "../../shared/spine/spine.ts";
 import { ALL_COMMANDS, everyTenant, processSubject } from "../../shared/subject.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import type { BrainMetrics } from "../metrics.ts";
@@ -187,16 +187,17 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const commands = spine.subscribe(ALL_COMMANDS, desk.handle, { queue: QUEUE });
   const flush = () => spine.flush().catch((error) => log.warn("no flush in a drain", { error }));
 
+  const served = (subscription: Subscription) =>
+    subscription.drain().catch((error) => log.warn("commands may be lost in a drain", { error }));
+
   const drain = async (): Promise<void> => {
     standing.stopping = true;
-    commands.unsubscribe();
     hear.unsubscribe();
-    await Promise.all([care.stop(), flush()]);
+    await Promise.all([care.stop(), served(commands)]);
     table.wakeAll();
     await desk.settled();
     // Those that were on their way here when the others heard that this Brain goes.
-    await flush();
-    forwarded.unsubscribe();
+    await served(forwarded);
     await desk.settled();
     bans.stop();
     // The replies are out when this resolves.

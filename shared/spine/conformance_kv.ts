@@ -173,6 +173,29 @@ async function watchesNothing(bus: Bus): Promise<void> {
   await assert.rejects(stopped.ready, refusedWith("spine-unavailable"));
 }
 
+async function watchesToADepth(bus: Bus): Promise<void> {
+  const [mine, theirs] = await openBoth(bus);
+  for (const key of [["a"], ["a", "b"], ["a", "b", "c"], ["d"]]) await mine.put(key, bytes("1"));
+  const top = new Collected<KvChange>();
+  const children = new Collected<KvChange>();
+  const watching = [
+    theirs.watch([], top.add, { depth: 1 }),
+    theirs.watch(["a"], children.add, { depth: 1 }),
+  ];
+  await within(Promise.all(watching.map(({ ready }) => ready)), "the present state");
+  await mine.put(["a", "b", "c"], bytes("2"));
+  await mine.delete(["a", "b"]);
+  await mine.delete(["a"]);
+  await mine.put(["last"], bytes("3"));
+  const keys = ({ items }: Collected<KvChange>) =>
+    items.map((change) => told(change).replace(/@\d+/, ""));
+  await top.count(4);
+  assert.deepEqual(keys(top), ["a=1", "d=1", "a gone", "last=3"]);
+  await children.count(4);
+  assert.deepEqual(keys(children), ["a=1", "a/b=1", "a/b gone", "a gone"]);
+  for (const watch of watching) watch.stop();
+}
+
 async function limitsValues(bus: Bus): Promise<void> {
   const bucket = await open(bus);
   const value = new Uint8Array(786_432).fill(3);
@@ -239,6 +262,7 @@ export const KV_CASES: readonly Case[] = [
   { behaviour: "keys of any text stay apart, and prefixes end at tokens", run: keepsKeysApart },
   { behaviour: "a watch tells the present, then every change in order", run: watches },
   { behaviour: "a watch of nothing is ready, and one that throws goes on", run: watchesNothing },
+  { behaviour: "a watch may stop at a depth", run: watchesToADepth },
   { behaviour: "a value that does not fit is message-too-large", run: limitsValues },
   { behaviour: "any sequence of writes agrees with a plain map", run: agreesWithAMap },
 ];

@@ -111,6 +111,24 @@ async function unsubscribes({ spine, name }: Bus): Promise<void> {
   assert.deepEqual(seen, ["1"]);
 }
 
+async function drainsOne({ spine, other, name }: Bus): Promise<void> {
+  const seen: string[] = [];
+  const subscription = other.subscribe(subject(name), ({ payload }) => seen.push(text(payload)));
+  await other.flush();
+  const all = await collect(spine, subject(name));
+  const sent = Array.from({ length: 200 }, (_, n) => String(n));
+  for (const word of sent) spine.publish(subject(name), bytes(word));
+  await spine.flush();
+  // The server has routed them all; none may be lost because their receiver stops.
+  await Promise.all([subscription.drain(), subscription.drain()]);
+  assert.deepEqual(seen, sent);
+  spine.publish(subject(name), bytes("late"));
+  await all.count(201);
+  await other.flush();
+  assert.equal(seen.length, 200);
+  await subscription.drain();
+}
+
 async function survivesThrowingHandlers({ spine, other, name }: Bus): Promise<void> {
   other.subscribe(subject(name), () => {
     throw new Error("thrown by the test's handler");
@@ -266,6 +284,7 @@ export const MESSAGE_CASES: readonly Case[] = [
   { behaviour: "every receiver owns its payload", run: copies },
   { behaviour: "a queue group shares its messages, others get all", run: sharesInQueues },
   { behaviour: "unsubscribing stops delivery at once, also from inside", run: unsubscribes },
+  { behaviour: "draining delivers what was routed and nothing after it", run: drainsOne },
   { behaviour: "a throwing handler ends no subscription", run: survivesThrowingHandlers },
   { behaviour: "requests get their own answers, with headers", run: requests },
   { behaviour: "a request that nobody hears is brain-unavailable", run: refusesUnheard },

@@ -149,6 +149,11 @@ class EmbeddedSpine implements Spine {
         row.closed = true;
         this.#index.remove(row);
       },
+      drain: async () => {
+        this.#index.remove(row);
+        await this.#turns.settled();
+        row.closed = true;
+      },
     };
   }
 

@@ -11,7 +11,7 @@ import { assertSize } from "./check.ts";
 import { OBJECT_SCHEMA, objectTable } from "./embedded_objects.ts";
 import type { ObjectTable } from "./embedded_objects.ts";
 import { decodeKey, encodeKey, encodePrefix, isBelow } from "./kv_key.ts";
-import type { KeyValue, KvChange, KvEntry, KvKey, KvWatch } from "./spine.ts";
+import type { KeyValue, KvChange, KvEntry, KvKey, KvWatch, WatchOptions } from "./spine.ts";
 import type { Turns } from "./turns.ts";
 
 const SCHEMA = `
@@ -31,8 +31,7 @@ interface StoredEntry {
 /** The rows of all buckets; keys are encoded. Every call is one transaction. */
 export interface KvStore {
   get(bucket: string, key: string): StoredEntry | undefined;
-  /** Everything at or below `prefix`, in key order. */
-  list(bucket: string, prefix: string): StoredEntry[];
+  /** Those at or below `prefix`, in their order. */
   keys(bucket: string, prefix: string): string[];
   /** Returns the new revision. */
   put(bucket: string, key: string, value: Uint8Array): number;
@@ -70,7 +69,6 @@ function openDatabase(data_dir: string | undefined): DatabaseSync {
 interface Statements {
   readonly bump: StatementSync;
   readonly get: StatementSync;
-  readonly list: StatementSync;
   readonly keys: StatementSync;
   readonly put: StatementSync;
   readonly remove: StatementSync;
@@ -85,7 +83,6 @@ function prepare(database: DatabaseSync): Statements {
         "DO UPDATE SET revision = revision + 1 RETURNING revision",
     ),
     get: database.prepare("SELECT key, value, revision FROM entry WHERE bucket = ? AND key = ?"),
-    list: database.prepare(`SELECT key, value, revision FROM entry WHERE ${below} ORDER BY key`),
     keys: database.prepare(`SELECT key FROM entry WHERE ${below} ORDER BY key`),
     put: database.prepare(
       "INSERT INTO entry (bucket, key, value, revision) VALUES (?, ?, ?, ?) ON CONFLICT " +
@@ -125,7 +122,6 @@ export function openStore(data_dir: string | undefined): KvStore {
       const row = statements.get.get(bucket, key);
       return row === undefined ? undefined : storedEntry(row);
     },
-    list: (bucket, prefix) => statements.list.all(bucket, prefix).map(storedEntry),
     keys: (bucket, prefix) => statements.keys.all(bucket, prefix).map((row) => String(row["key"])),
     put: (bucket, key, value) =>
       write(bucket, (revision) => void statements.put.run(bucket, key, value, revision)),
@@ -137,6 +133,8 @@ export function openStore(data_dir: string | undefined): KvStore {
 
 interface Watcher {
   readonly prefix: string;
+  /** Of the keys that it hears of. */
+  readonly tokens_max: number;
   readonly onChange: (change: KvChange) => void;
   readonly abort: (error: ArqonError) => void;
   stopped: boolean;
@@ -193,7 +191,7 @@ export class EmbeddedKv implements KeyValue {
     const { store, bucket } = this.#options;
     if (store.get(bucket, stored) === undefined) return;
     const revision = store.remove(bucket, stored);
-    for (const watcher of this.#below(stored)) {
+    for (const watcher of this.#watchersOf(key, stored)) {
       this.#deliver(watcher, { type: "delete", key: [...key], revision });
     }
   }
@@ -205,22 +203,20 @@ export class EmbeddedKv implements KeyValue {
       .map(decodeKey).filter((key) => key !== undefined);
   }
 
-  watch(prefix: KvKey, onChange: (change: KvChange) => void): KvWatch {
+  watch(prefix: KvKey, onChange: (change: KvChange) => void, options: WatchOptions = {}): KvWatch {
     this.#options.assertOpen();
     const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
     // Whoever does not wait for it must not crash the process when the watch ends early.
     ready.catch(() => {});
     const watcher: Watcher = {
       prefix: encodePrefix(prefix),
+      tokens_max: prefix.length + (options.depth ?? Infinity),
       onChange,
       abort: reject,
       stopped: false,
     };
     this.#watchers.add(watcher);
-    for (const stored of this.#options.store.list(this.#options.bucket, watcher.prefix)) {
-      const key = decodeKey(stored.key);
-      if (key !== undefined) this.#deliver(watcher, { type: "put", entry: { ...stored, key } });
-    }
+    for (const entry of this.#present(watcher)) this.#deliver(watcher, { type: "put", entry });
     this.#options.turns.push(() => watcher.stopped || resolve());
     const stop = () => {
       watcher.stopped = true;
@@ -250,7 +246,7 @@ export class EmbeddedKv implements KeyValue {
     assertSize(value.length, this.#options.value_bytes_max);
     const copy = value.slice();
     const revision = this.#options.store.put(this.#options.bucket, stored, copy);
-    for (const watcher of this.#below(stored)) {
+    for (const watcher of this.#watchersOf(key, stored)) {
       // Each watcher owns what it gets, as if it had come over a wire.
       const entry = { key: [...key], value: copy.slice(), revision };
       this.#deliver(watcher, { type: "put", entry });
@@ -258,8 +254,22 @@ export class EmbeddedKv implements KeyValue {
     return revision;
   }
 
-  #below(stored: string): Watcher[] {
-    return [...this.#watchers].filter((watcher) => isBelow(stored, watcher.prefix));
+  /** What a watcher is told first. Values below its depth are not read: they may be many. */
+  *#present({ prefix, tokens_max }: Watcher): Iterable<KvEntry> {
+    const { store, bucket } = this.#options;
+    for (const stored of store.keys(bucket, prefix)) {
+      const key = decodeKey(stored);
+      const entry = key === undefined || key.length > tokens_max
+        ? undefined
+        : store.get(bucket, stored);
+      if (key !== undefined && entry !== undefined) yield { ...entry, key };
+    }
+  }
+
+  #watchersOf(key: KvKey, stored: string): Watcher[] {
+    return [...this.#watchers].filter(({ prefix, tokens_max }) =>
+      key.length <= tokens_max && isBelow(stored, prefix)
+    );
   }
 
   #deliver(watcher: Watcher, change: KvChange): void {

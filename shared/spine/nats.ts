@@ -127,7 +127,17 @@ class NatsSpine implements Spine {
       closed = true;
       if (!this.#link.connection.isClosed()) subscription.unsubscribe();
     };
-    return { pattern, unsubscribe };
+    const drain = async () => {
+      if (closed) return;
+      try {
+        await this.#link.guard(subscription.drain());
+      } catch (cause) {
+        throw cause instanceof ArqonError ? cause : this.#link.unavailable();
+      } finally {
+        unsubscribe();
+      }
+    };
+    return { pattern, unsubscribe, drain };
   }
 
   async request(

@@ -8,7 +8,7 @@ import type { Link } from "./nats_link.ts";
 import { openListing } from "./nats_listing.ts";
 import type { Listing } from "./nats_listing.ts";
 import { NatsWatch } from "./nats_watch.ts";
-import type { KeyValue, KvChange, KvEntry, KvKey, KvWatch } from "./spine.ts";
+import type { KeyValue, KvChange, KvEntry, KvKey, KvWatch, WatchOptions } from "./spine.ts";
 
 /** Room that the headers of a write take beside its value. */
 const HEADER_BYTES = 512;
@@ -82,11 +82,12 @@ export class NatsKv implements KeyValue {
     return this.#bucket.persist(() => this.#list(encodePrefix(prefix)));
   }
 
-  watch(prefix: KvKey, onChange: (change: KvChange) => void): KvWatch {
+  watch(prefix: KvKey, onChange: (change: KvChange) => void, options: WatchOptions = {}): KvWatch {
     this.#bucket.link.assertConnected();
     const watch = new NatsWatch({
       bucket: this.#bucket,
       prefix: encodePrefix(prefix),
+      depth: options.depth,
       onChange,
       onStop: (stopped) => void this.#watches.delete(stopped),
     });

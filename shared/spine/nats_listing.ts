@@ -29,12 +29,23 @@ export interface ListingOptions {
   readonly bucket: Bucket;
   /** A stored prefix; "" is the whole bucket. */
   readonly prefix: string;
+  /** Tokens below the prefix; absent: any number. */
+  readonly depth?: number | undefined;
   readonly headers_only: boolean;
   readonly onListed: (listed: Listed) => void;
   /** Called once, when everything that was there at the start has been told. */
   readonly onCaughtUp: () => void;
   /** Called at most once: something may be missing. */
   readonly onBroken: (why: string) => void;
+}
+
+/** Patterns of stored keys, none of which overlaps another. */
+function filtersOf({ prefix, depth }: Pick<ListingOptions, "prefix" | "depth">): string[] {
+  const own = prefix === "" ? [] : [prefix];
+  const below = depth === undefined
+    ? [">"]
+    : Array.from({ length: depth }, (_, at) => Array(at + 1).fill("*").join("."));
+  return [...own, ...below.map((tail) => [...own, tail].join("."))];
 }
 
 /** A listing under way. */
@@ -81,21 +92,20 @@ class ConsumerListing implements Listing {
   }
 
   async open(): Promise<void> {
-    const { bucket, prefix, headers_only } = this.#options;
+    const { bucket, headers_only } = this.#options;
     const { link } = bucket;
     const inbox = createInbox();
     const subscription = link.connection.subscribe(inbox, {
       callback: (error, message) => error ? this.#break(error.message) : this.#hear(message),
     });
     this.#unsubscribe = () => subscription.unsubscribe();
-    const filters = prefix === "" ? [">"] : [prefix, `${prefix}.>`];
     const { consumers } = await bucket.manager();
     const info = await consumers.add(bucket.stream, {
       deliver_subject: inbox,
       deliver_policy: DeliverPolicy.LastPerSubject,
       replay_policy: ReplayPolicy.Instant,
       ack_policy: AckPolicy.None,
-      filter_subjects: filters.map((filter) => bucket.subject(filter)),
+      filter_subjects: filtersOf(this.#options).map((filter) => bucket.subject(filter)),
       flow_control: true,
       idle_heartbeat: nanos(HEARTBEAT_MS),
       inactive_threshold: nanos(INACTIVE_MS),

@@ -14,10 +14,12 @@ import type { KvChange, KvWatch } from "./spine.ts";
 const RETRY_MS = 250;
 
 /** What to watch, and whom to tell. */
-export interface WatchOptions {
+export interface NatsWatchOptions {
   readonly bucket: Bucket;
   /** A stored prefix; "" is the whole bucket. */
   readonly prefix: string;
+  /** Tokens below the prefix; undefined: any number. */
+  readonly depth: number | undefined;
   readonly onChange: (change: KvChange) => void;
   /** Called when the watch has ended. */
   readonly onStop: (watch: NatsWatch) => void;
@@ -26,7 +28,7 @@ export interface WatchOptions {
 /** One watch, through all reconnects. */
 export class NatsWatch implements KvWatch {
   readonly ready: Promise<void>;
-  readonly #options: WatchOptions;
+  readonly #options: NatsWatchOptions;
   readonly #settle: { resolve(): void; reject(error: ArqonError): void };
   /** Stored keys that were told as present, with their revisions. As large as the bucket. */
   readonly #known = new Map<string, number>();
@@ -37,7 +39,7 @@ export class NatsWatch implements KvWatch {
   #generation = 0;
   #stopped = false;
 
-  constructor(options: WatchOptions) {
+  constructor(options: NatsWatchOptions) {
     this.#options = options;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     // Whoever does not wait for it must not crash the process when the watch ends early.
@@ -74,7 +76,7 @@ export class NatsWatch implements KvWatch {
   }
 
   async #list(): Promise<void> {
-    const { bucket, prefix } = this.#options;
+    const { bucket, prefix, depth } = this.#options;
     const generation = ++this.#generation;
     const current = () => generation === this.#generation;
     const seen = new Set<string>();
@@ -85,6 +87,7 @@ export class NatsWatch implements KvWatch {
       const listing = await openListing({
         bucket,
         prefix,
+        depth,
         headers_only: false,
         onListed: (listed) => {
           if (!current()) return;

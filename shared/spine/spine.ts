@@ -31,6 +31,11 @@ export interface Subscription {
   readonly pattern: string;
   /** Stops delivery at once. Calling it twice is harmless. */
   unsubscribe(): void;
+  /**
+   * Takes nothing new, delivers what is already on its way here, then resolves. Rejects with 503
+   * when the server cannot say that this was all; delivery has then stopped as well.
+   */
+  drain(): Promise<void>;
 }
 
 /** How to ask. */
@@ -120,6 +125,12 @@ export type KvChange =
   | { type: "put"; entry: KvEntry }
   | { type: "delete"; key: KvKey; revision: number };
 
+/** How to watch. */
+export interface WatchOptions {
+  /** Only keys with at most so many tokens more than the prefix; absent: all at and below it. */
+  readonly depth?: number;
+}
+
 /** A watch that runs until it is stopped. */
 export interface KvWatch {
   /** Resolves when the state at the time of the call has been delivered; rejects when it ends before. */
@@ -148,7 +159,7 @@ export interface KeyValue {
    * may come twice, no key's last state is missed, and what was deleted meanwhile is delivered as a
    * delete.
    */
-  watch(prefix: KvKey, onChange: (change: KvChange) => void): KvWatch;
+  watch(prefix: KvKey, onChange: (change: KvChange) => void, options?: WatchOptions): KvWatch;
 }
 
 /**

@@ -110,6 +110,7 @@ export class Clients {
         machine.join(member);
       }
     });
+    if (stay_ms === 0) return;
     this.world.timeline.after(stay_ms, () =>
       life.enter("call", () => {
         for (const connection_id of ids) {

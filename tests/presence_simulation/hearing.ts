@@ -5,7 +5,7 @@
  * A Brain may give a Shield up after `down_ms` of silence in which the Brain itself was awake and
  * online. What it then said is still under way for a while after it hears the Shield again.
  */
-import type { Config } from "../../shared/config/schema.ts";
+import type { Schedule } from "./schedule.ts";
 
 interface Heard {
   /** Simulated ms of the last announcement, moved on by the Brain's own absences. */
@@ -29,8 +29,10 @@ export class Hearing {
   readonly #patience_ms: number;
   readonly #slack_ms: number;
   readonly #noticed_ms: number;
+  readonly #orderly: boolean;
 
-  constructor(config: Config["presence"]) {
+  constructor({ config, orderly }: Pick<Schedule, "config" | "orderly">) {
+    this.#orderly = orderly;
     const { heartbeat_ms, down_ms, sync_timeout_ms } = config;
     // Judged a little earlier than the Brain does: timers, delays and clocks round.
     this.#down_ms = Math.min(down_ms - heartbeat_ms / 10, down_ms * 0.95);
@@ -118,13 +120,9 @@ export class Hearing {
     this.#disturbed.set(process, now_ms + this.#slack_ms);
   }
 
-  /** What happened at `at_ms` may be heard of only now. */
-  isRecent(at_ms: number, now_ms: number): boolean {
-    return now_ms - at_ms < this.#slack_ms;
-  }
-
   /** Whether a leave of a member of `shield`, told at `watcher`, may be an error of the time. */
   excuses(shield: string, watcher: string, now_ms: number): boolean {
+    if (this.#orderly) return false;
     if ((this.#disturbed.get(watcher) ?? 0) > now_ms) return true;
     if ((this.#doubted.get(shield) ?? 0) > now_ms) return true;
     for (const [key, heard] of this.#heard) {

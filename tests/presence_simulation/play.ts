@@ -15,12 +15,14 @@
  *    behind (250 ms) or have been lost with the faults: `2 heartbeat_ms + 2 PULL_MS`.
  * 5. A client whose SUB was refused for lack of a table asks again: `sync_timeout_ms` and 500 ms.
  * 6. Held leaves: the longest `grace_ms`; batches: `announce_ms` at Shield and Brain, 1 s to clients.
+ * In an orderly world nobody waits for silence: who stops says so. What remains is a start (a Brain
+ * listens for a heartbeat before it serves), the next RoomCheck or retry (a heartbeat), batches, and
+ * 1 s for a client that was sent away just now or came to a Shield before a Brain served.
  */
-import type { Config } from "../../shared/config/schema.ts";
 import { Clients } from "./clients.ts";
 import type { Tamper } from "./network.ts";
 import { type Action, FAIR, type Schedule, shieldIds } from "./schedule.ts";
-import { roomKey } from "./truth.ts";
+import { memberLine, roomKey } from "./truth.ts";
 import { World } from "./world.ts";
 
 /** Until a question that got no answer is asked again. */
@@ -39,13 +41,14 @@ export interface Outcome {
 }
 
 /** The time after the last fault in which everything must agree again. */
-export function boundMs(config: Config["presence"]): number {
+export function boundMs({ orderly, config }: Schedule): number {
   const { heartbeat_ms, down_ms, brain_timeout_ms, sync_timeout_ms, announce_ms, grace } = config;
+  const held_ms = Math.max(0, ...grace.map(({ grace_ms }) => grace_ms));
+  if (orderly) return 2 * heartbeat_ms + 3 * announce_ms + 2_000 + held_ms;
   const given_up_ms = Math.max(down_ms, brain_timeout_ms) + 2 * heartbeat_ms;
   const asked_ms = 4 * heartbeat_ms + 4 * PULL_MS;
   const clients_ms = sync_timeout_ms + 500 + 1_000 + 2 * announce_ms;
-  return given_up_ms + asked_ms + clients_ms +
-    Math.max(0, ...grace.map(({ grace_ms }) => grace_ms));
+  return given_up_ms + asked_ms + clients_ms + held_ms;
 }
 
 /** Does one action at the present moment of the world. No fault outlasts the schedule. */
@@ -65,7 +68,8 @@ function act(world: World, clients: Clients, action: Action): void {
       return clients.end(action.client, false, action.back_after_ms, `s${action.shield}`);
     case "storm": {
       const { shield, tenant, room, count, stay_ms } = action;
-      return clients.storm(`s${shield}`, `t${tenant}`, `r${room}`, count, clipped(stay_ms));
+      const left_ms = stay_ms === 0 ? 0 : Math.max(clipped(stay_ms), 1);
+      return clients.storm(`s${shield}`, `t${tenant}`, `r${room}`, count, left_ms);
     }
     case "crash": {
       const skew_ms = world.lifeOf(action.process)?.skew_ms ?? 0;
@@ -124,7 +128,7 @@ function differences(world: World): string[] {
         const told = fold.differs(machine, tenant_id, room_id);
         if (told !== undefined) differences.push(told);
         const members = [...machine.members(tenant_id, room_id)];
-        const seen = members.map(lineOf).sort().join(", ");
+        const seen = members.map(memberLine).sort().join(", ");
         if (seen !== truth) differences.push(`${id}: ${key} is [${seen}], truth is [${truth}]`);
         const count = machine.count(tenant_id, room_id);
         if (count.connections !== connections || count.users !== users) {
@@ -135,16 +139,13 @@ function differences(world: World): string[] {
       for (const [id, { machine }] of world.shields) {
         const view = machine.view(tenant_id, room_id);
         if (view === undefined) continue;
-        const seen = [...view.members].map(lineOf).sort().join(", ");
+        const seen = [...view.members].map(memberLine).sort().join(", ");
         if (seen !== truth) differences.push(`${id}: ${key} is [${seen}], truth is [${truth}]`);
       }
     }
   }
   return differences;
 }
-
-const lineOf = (member: { connection_id: string; user_id: string; meta: string }) =>
-  `${member.connection_id} ${member.user_id} ${member.meta}`;
 
 /** Ends all faults; of each part at least one process lives. */
 function quiet(world: World): void {
@@ -172,7 +173,7 @@ export function play(schedule: Schedule, tamper?: Tamper): Outcome {
     const quiet_ms = schedule.quiet_ms + schedule.config.announce_ms + 50;
     world.timeline.runUntil(quiet_ms);
     quiet(world);
-    world.timeline.runUntil(quiet_ms + boundMs(schedule.config));
+    world.timeline.runUntil(quiet_ms + boundMs(schedule));
     const check = () => {
       for (const text of [...differences(world), ...clients.differences()]) world.violate(text);
     };

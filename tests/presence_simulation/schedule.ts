@@ -14,7 +14,7 @@ export type Action =
   | { kind: "close"; client: number; back_after_ms: number }
   /** The TCP connection is lost; the client joins its rooms again, through `shield` if that lives. */
   | { kind: "lose"; client: number; back_after_ms: number; shield: number }
-  /** Clients nobody else names join one room in the same millisecond, and leave after `stay_ms`. */
+  /** Clients nobody else names join one room in the same millisecond, and leave after `stay_ms` (0: never). */
   | { kind: "storm"; shield: number; tenant: number; room: number; count: number; stay_ms: number }
   /** SIGKILL. Starts again with its clock moved by `clock_shift_ms`; never when `for_ms` is 0. */
   | { kind: "crash"; process: string; for_ms: number; clock_shift_ms: number }
@@ -54,6 +54,8 @@ export interface Timed {
 /** A whole world and its fate. */
 export interface Schedule {
   readonly seed: number;
+  /** Nothing fails: processes only stop and start in order. Then nothing at all may go wrong. */
+  readonly orderly: boolean;
   readonly shields: number;
   readonly brains: number;
   readonly tenants: number;
@@ -92,8 +94,9 @@ function words(value: unknown): string {
 
 /** One line a timed action, for people. */
 export function describe(schedule: Schedule): string {
-  const { seed, shields, brains, tenants, rooms, config_name, wire, frozen, skew_ms } = schedule;
-  const world = { shields, brains, tenants, rooms, config: config_name, wire, frozen };
+  const { seed, orderly, shields, brains, tenants, rooms, config_name, skew_ms } = schedule;
+  const { wire, frozen } = schedule;
+  const world = { orderly, shields, brains, tenants, rooms, config: config_name, wire, frozen };
   const lines = schedule.actions.map(({ at_ms, action: { kind, ...rest } }) =>
     `${String(Math.round(at_ms)).padStart(8)} ms  ${kind.padEnd(8)} ${words(rest)}`
   );

@@ -2,7 +2,7 @@
  * Who really is in which room: what the simulated clients did, as their Shields took it. The
  * machines never see this; every check compares with it.
  */
-import type { Life } from "./life.ts";
+import { EPOCH_MS, type Life } from "./life.ts";
 
 /** A member as the truth has it. */
 export interface TrueMember {
@@ -12,6 +12,8 @@ export interface TrueMember {
   readonly user_id: string;
   readonly issuer: string;
   readonly meta: string;
+  /** Unix ms by its Shield's clock; new metadata keeps it. */
+  readonly joined_ms: number;
   /** The Shield process that holds the connection. */
   readonly life: Life;
 }
@@ -29,9 +31,10 @@ export function roomKey(tenant_id: string, room_id: string): string {
 
 /** One line for a member, in a form in which two views can be compared. */
 export function memberLine(
-  member: { connection_id: string; user_id: string; meta: string },
+  member: Pick<TrueMember, "connection_id" | "user_id" | "meta" | "joined_ms">,
 ): string {
-  return `${member.connection_id} ${member.user_id} ${member.meta}`;
+  const { connection_id, user_id, meta, joined_ms } = member;
+  return `${connection_id} ${user_id} ${meta} ${joined_ms - EPOCH_MS}`;
 }
 
 /** Every room's true members. */
@@ -42,12 +45,14 @@ export class Truth {
   readonly tenants = new Map<string, string>();
 
   /** Joins, or has new meta. */
-  set(member: TrueMember): void {
-    const key = roomKey(member.tenant_id, member.room_id);
+  set(member: Omit<TrueMember, "joined_ms">): void {
+    const { tenant_id, room_id, connection_id, life } = member;
+    const key = roomKey(tenant_id, room_id);
     let room = this.rooms.get(key);
     if (room === undefined) this.rooms.set(key, room = new Map());
-    room.set(member.connection_id, member);
-    this.tenants.set(member.connection_id, member.tenant_id);
+    const joined_ms = room.get(connection_id)?.joined_ms ?? life.port.now();
+    room.set(connection_id, { ...member, joined_ms });
+    this.tenants.set(connection_id, tenant_id);
   }
 
   /** Leaves, at simulated `now_ms`. */

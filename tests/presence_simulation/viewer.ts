@@ -26,11 +26,6 @@ export interface ViewerOptions {
   readonly observer: boolean;
 }
 
-/** A member that left and is back has another time of joining, which clients see. */
-function isSame(one: PresentMember, other: PresentMember): boolean {
-  return memberLine(one) === memberLine(other) && one.joined_ms === other.joined_ms;
-}
-
 /** One subscription with presence. */
 export class Viewer {
   readonly members = new Map<string, PresentMember>();
@@ -130,7 +125,7 @@ export class Viewer {
   #update(member: PresentMember): void {
     const { world } = this.options;
     const before = this.members.get(member.connection_id);
-    if (before !== undefined && isSame(before, member)) {
+    if (before !== undefined && memberLine(before) === memberLine(member)) {
       world.violate(`${this.name}: told again that ${memberLine(member)} is there`);
     }
     this.#checkTenant(member.connection_id);
@@ -156,21 +151,21 @@ export class Viewer {
 
   #leave(connection_id: string): void {
     const { world, tenant_id, room_id, life } = this.options;
-    if (!this.members.delete(connection_id)) {
+    const known = this.members.get(connection_id);
+    if (known === undefined) {
       world.violate(`${this.name}: told that ${connection_id} leaves, which is not there`);
       return;
     }
+    this.members.delete(connection_id);
     const member = world.truth.get(tenant_id, room_id, connection_id);
     const left = world.truth.leftOf(tenant_id, room_id, connection_id);
     if (member === undefined) {
       if (left !== undefined && !this.#isExcused(left.life)) this.#gone.set(connection_id, left);
       return;
     }
-    if (member.life !== life) {
-      // It may be the leave before the present stay that is told so late.
-      if (left !== undefined && world.hearing.isRecent(left.at_ms, world.now())) return;
-      if (this.#isExcused(member.life)) return;
-    }
+    // The end of a former stay of that connection; the present one is told next.
+    if (member.joined_ms !== known.joined_ms) return;
+    if (member.life !== life && this.#isExcused(member.life)) return;
     world.violate(`${this.name}: told that ${connection_id} of ${member.life.id} leaves: wrong`);
   }
 

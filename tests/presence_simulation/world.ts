@@ -54,7 +54,7 @@ export class World {
   constructor(readonly schedule: Schedule, tamper?: Tamper) {
     const random = createRandom(schedule.seed);
     this.random = random.fork(1);
-    this.hearing = new Hearing(schedule.config);
+    this.hearing = new Hearing(schedule);
     this.#isBrain = new Set(brainIds(schedule));
     this.network = new Network({
       timeline: this.timeline,
