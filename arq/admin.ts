@@ -114,6 +114,29 @@ export async function askAdmin(
   return body;
 }
 
+/** An answer, or the problem with all its members when the bus refuses with the reason asked for. */
+export interface AnswerOrProblem {
+  readonly refused: boolean;
+  readonly body: Record<string, unknown>;
+}
+
+/** As `askAdmin`, but a refusal with `reason` is an answer too. */
+export async function askAdminOr(
+  io: Io,
+  admin: Admin,
+  request: AdminRequest,
+  reason: string,
+): Promise<AnswerOrProblem> {
+  const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
+  const response = await send(io, admin, request, signal);
+  const text = await response.text();
+  const body = parsed(text);
+  if (body === undefined || (!response.ok && body["reason"] !== reason)) {
+    throw refusal(admin, response.status, text);
+  }
+  return { refused: !response.ok, body };
+}
+
 /** The answer's body as it comes, until the signal ends it. Throws as `askAdmin` does. */
 export async function streamAdmin(
   io: Io,

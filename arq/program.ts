@@ -13,8 +13,10 @@ import { print } from "./io.ts";
 import type { Io } from "./io.ts";
 import { examples, json, positive, room, value, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
+import { addMirror } from "./program_mirror.ts";
 import { addPolicy } from "./program_policy.ts";
 import { addRoom } from "./program_room.ts";
+import { addSchema } from "./program_schema.ts";
 import { ALGORITHMS, parseGrant, parseTtl, ROLES } from "./token.ts";
 import type { Grant } from "./token.ts";
 
@@ -145,6 +147,8 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
   const program = new Command("arq")
     .description("The command line of ArqonBus.")
     .version(VERSION)
+    // So that a command can have a --version of its own.
+    .enablePositionalOptions()
     .exitOverride()
     .showHelpAfterError("(add --help for usage)")
     .configureOutput({
@@ -161,6 +165,8 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
   addSub(program, run);
   addRoom(program, run);
   addPolicy(program, run);
+  addSchema(program, run);
+  addMirror(program, run);
   addStatus(program, run);
   try {
     await program.parseAsync([...args], { from: "user" });

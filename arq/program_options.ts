@@ -30,6 +30,14 @@ export function positive(what: string, whole: boolean, max: number): (text: stri
   };
 }
 
+/** `10%` or the fraction `0.1`. A bare number above 1 is neither. */
+export function fraction(text: string): number {
+  const [, digits = "", percent = ""] = /^(\d+(?:\.\d+)?|\.\d+)(%?)$/.exec(text.trim()) ?? [];
+  const number = digits === "" ? NaN : Number(digits) / (percent === "" ? 1 : 100);
+  if (number >= 0 && number <= 1) return number;
+  throw new InvalidArgumentError("Expected a share of all keys: 10% or 0.1.");
+}
+
 /** An id: of a room, a tenant, a policy; `what` says so to people. */
 export function id(what: string): (text: string) => string {
   return (text) => {

@@ -6,7 +6,7 @@ import { policyRemove, policyReset, policyRollback } from "./commands/policy_cha
 import { policyDeploy } from "./commands/policy_deploy.ts";
 import { policyList } from "./commands/policy_list.ts";
 import { policyLogs } from "./commands/policy_logs.ts";
-import { examples, HOOKS, id, positive, withConnection } from "./program_options.ts";
+import { examples, fraction, HOOKS, id, positive, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 import { addLocalPolicy } from "./program_policy_local.ts";
 
@@ -28,14 +28,6 @@ function version(text: string): number {
   const number = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(number)) return number;
   throw new InvalidArgumentError("Expected a version, as arq policy list --history shows them.");
-}
-
-/** `10%` or the fraction `0.1`. A bare number above 1 is neither. */
-function fraction(text: string): number {
-  const [, digits = "", percent = ""] = /^(\d+(?:\.\d+)?|\.\d+)(%?)$/.exec(text.trim()) ?? [];
-  const number = digits === "" ? NaN : Number(digits) / (percent === "" ? 1 : 100);
-  if (number >= 0 && number <= 1) return number;
-  throw new InvalidArgumentError("Expected a share of all keys: 10% or 0.1.");
 }
 
 function hook(text: string, before: readonly string[] = []): readonly string[] {

@@ -36,6 +36,7 @@ function valuesOf({ rounds }: PresenceReport, plan: string) {
     most_ms: Math.max(...slowest),
     made_ms: median(mine.map(({ made_ms }) => made_ms)),
     answered_ms: median(mine.map(({ answered_ms }) => answered_ms ?? NaN)),
+    refused: mine.reduce((sum, { refused }) => sum + refused, 0),
   };
 }
 
@@ -54,10 +55,12 @@ function renderRounds(report: PresenceReport, members: number): string {
       "ratio",
       "joins/s",
       "answered",
+      "refused",
       "made",
     ],
     plans.map((plan) => {
-      const { merged_ms, least_ms, most_ms, made_ms, answered_ms } = valuesOf(report, plan);
+      const values = valuesOf(report, plan);
+      const { merged_ms, least_ms, most_ms, made_ms, answered_ms, refused } = values;
       return [
         plan,
         String(members),
@@ -65,6 +68,7 @@ function renderRounds(report: PresenceReport, members: number): string {
         `${(merged_ms / first).toFixed(2)}x`,
         (members / merged_ms * 1_000).toFixed(0),
         ms(answered_ms),
+        Number.isNaN(answered_ms) ? "" : String(refused),
         ms(made_ms),
       ];
     }),

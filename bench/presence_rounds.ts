@@ -4,6 +4,7 @@
  * gets the room's members and then joins.
  */
 import type { MemberInput } from "../shared/presence/types.ts";
+import type { PresenceWatch, ShieldPresence } from "../shield/presence/presence.ts";
 import { PATIENCE_MS, total, until } from "./brains.ts";
 import { countOn, type PresenceCluster, SHIELDS } from "./presence_cluster.ts";
 import { newMember } from "./presence_shields.ts";
@@ -28,10 +29,14 @@ export interface Round {
   readonly made_ms: number;
   /** When the last SUB had its answer. */
   readonly answered_ms: number | undefined;
+  /** SUBs that had 503 because nobody told the members in time; each was repeated until it was not. */
+  readonly refused: number;
 }
 
 /** Between two questions whether a Brain has come so far. */
 const ASK_PAUSE_MS = 2;
+/** A client that is refused and not told when to come again. */
+const RETRY_MS = 1_000;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 let tenants = 0;
@@ -100,14 +105,20 @@ interface Entered {
   readonly close: () => void;
 }
 
-/** As `shield/presence/attendance.ts` serves a SUB with presence. */
+/** As `shield/presence/attendance.ts` serves a SUB with presence, and a client that is refused. */
 function subscribeAll(cluster: PresenceCluster, members: readonly MemberInput[]): Entered {
   const answers: Answers = { answered: 0, refused: 0, last_ms: 0 };
-  const watches = members.map((member, index) => {
-    const shield = shieldOf(cluster, index);
+  const watches = new Set<PresenceWatch>();
+  const subscribe = (member: MemberInput, shield: ShieldPresence) => {
     const watch = shield.watch(member.tenant_id, member.room_id, { onChanges: () => {} });
+    watches.add(watch);
     watch.ready((error) => {
-      if (error !== undefined) return void answers.refused++;
+      if (error !== undefined) {
+        answers.refused++;
+        watches.delete(watch);
+        watch.close();
+        return void setTimeout(() => subscribe(member, shield), error.retry_after_ms || RETRY_MS);
+      }
       shield.join(member);
       watch.told(() => {
         watch.snapshot();
@@ -115,8 +126,8 @@ function subscribeAll(cluster: PresenceCluster, members: readonly MemberInput[])
         answers.last_ms = performance.now();
       });
     });
-    return watch;
-  });
+  };
+  for (const [index, member] of members.entries()) subscribe(member, shieldOf(cluster, index));
   return { answers, close: () => watches.forEach((watch) => watch.close()) };
 }
 
@@ -130,11 +141,8 @@ function enterAll(
   return { answers: { answered: 0, refused: 0, last_ms: 0 }, close: () => {} };
 }
 
-/** A SUB that is refused ends the run: what is left is not the load that was asked for. */
-async function allAnswered(answers: Answers, { name, members }: RoundPlan): Promise<void> {
-  await until(() => answers.answered + answers.refused === members, `answers (${name})`);
-  if (answers.refused === 0) return;
-  throw new Error(`${answers.refused} of ${members} SUBs had 503 presence-unavailable (${name})`);
+function allAnswered(answers: Answers, { name, members }: RoundPlan): Promise<void> {
+  return until(() => answers.answered === members, `answers (${name})`);
 }
 
 async function leaveAll(cluster: PresenceCluster, members: readonly MemberInput[]): Promise<void> {
@@ -166,6 +174,7 @@ async function entered(
     merged_ms: merged_ms.map((at_ms) => at_ms - began_ms),
     made_ms,
     answered_ms: plan.subscribed ? answers.last_ms - began_ms : undefined,
+    refused: answers.refused,
     close,
   };
 }

@@ -5,7 +5,9 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { KeyValue, Spine } from "../shared/spine/spine.ts";
-import { type Brains, startBrains, type Syncing } from "./brains.ts";
+import { commandSubject } from "../shared/subject.ts";
+import { accepted, type Brains, commandBytes, PATIENCE_MS, startBrains } from "./brains.ts";
+import type { Syncing } from "./brains.ts";
 import { keepBusy, lasting, type NextRoom, type Pace, runLoad, type Spent } from "./rooms_load.ts";
 
 /** How much of it. */
@@ -29,11 +31,16 @@ export interface PaceReport {
   readonly rounds: readonly PaceRound[];
   /** Of a stored document, when all was done. */
   readonly document_bytes: number;
+  /** Of the room that all Brains wrote at once: writes that were accepted, and its version after. */
+  readonly contended: { readonly accepted: number; readonly version: number };
 }
 
 /** Not counted, before the first round: so that compilers and caches are warm and the rooms there. */
 const WARM_UP_SECONDS = 1;
 const TENANT = "bench";
+const AT_ONCE = "one room, 3 Brains at once";
+/** Begins the name of the room that is written to there. */
+const CONTENDED = "contended";
 
 interface Cluster {
   readonly running: Brains;
@@ -45,9 +52,9 @@ interface Row {
   run(seconds: number): Promise<PaceRound>;
 }
 
-function inTurns(rooms: number): NextRoom {
+function inTurns(prefix: string, rooms: number): NextRoom {
   let sent = 0;
-  return () => ({ tenant_id: TENANT, room_id: `room-${sent++ % rooms}` });
+  return () => ({ tenant_id: TENANT, room_id: `${prefix}-${sent++ % rooms}` });
 }
 
 function roomRow(
@@ -57,7 +64,8 @@ function roomRow(
   outstanding: number,
   past_owners = false,
 ): Row {
-  const next = inTurns(rooms);
+  // A room that several Brains have written leaves each of them with an old document.
+  const next = inTurns(past_owners ? CONTENDED : "room", rooms);
   return {
     name,
     run: async (seconds) => {
@@ -116,6 +124,13 @@ async function documentBytes({ spine }: Cluster, rooms: number): Promise<number>
   return Math.round(bytes / looked);
 }
 
+async function versionOf({ spine }: Cluster, room_id: string): Promise<number> {
+  const payload = commandBytes(TENANT, room_id, { name: "room.get" });
+  const subject = commandSubject(TENANT, room_id);
+  const reply = await spine.request(subject, payload, { timeout_ms: PATIENCE_MS });
+  return JSON.parse(new TextDecoder().decode(accepted(reply.payload).result)).version;
+}
+
 async function rowsOf(alone: Cluster, three: Cluster, plan: PacePlan): Promise<Row[]> {
   const { rooms, outstanding } = plan;
   const bucket = await alone.spine.keyValue("BENCH");
@@ -137,7 +152,7 @@ async function rowsOf(alone: Cluster, three: Cluster, plan: PacePlan): Promise<R
     bareRow(`bare compare-and-set, ${rooms} keys`, bucket, rooms, outstanding, valueOf),
     roomRow("one room, 1 Brain", alone, 1, outstanding),
     roomRow("one room, 3 Brains", three, 1, outstanding),
-    roomRow("one room, 3 Brains at once", three, 1, outstanding, true),
+    roomRow(AT_ONCE, three, 1, outstanding, true),
     bareRow("bare compare-and-set, one key", single, 1, 1, valueOf),
   ];
 }
@@ -157,11 +172,15 @@ export async function measurePace(plan: PacePlan, syncing: Syncing): Promise<Pac
   const alone = await startCluster(1, syncing, owned);
   const three = await startCluster(3, syncing, owned);
   const rows = await rowsOf(alone, three, plan);
-  for (const row of rows) await row.run(WARM_UP_SECONDS);
+  const warm_up: PaceRound[] = [];
+  for (const row of rows) warm_up.push(await row.run(WARM_UP_SECONDS));
   const rounds: PaceRound[] = [];
   for (let round = 1; round <= plan.rounds; round++) {
     console.error(`rooms: sync ${syncing}, round ${round} of ${plan.rounds} ...`);
     for (const row of rows) rounds.push(await row.run(plan.seconds));
   }
-  return { rounds, document_bytes: await documentBytes(alone, plan.rooms) };
+  const at_once = [...warm_up, ...rounds].filter(({ row }) => row === AT_ONCE);
+  const writes = at_once.reduce((sum, { commands }) => sum + commands, 0);
+  const contended = { accepted: writes, version: await versionOf(three, `${CONTENDED}-0`) };
+  return { rounds, document_bytes: await documentBytes(alone, plan.rooms), contended };
 }

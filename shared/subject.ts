@@ -105,6 +105,32 @@ export function parseTenantSubject(subject: string): string | undefined {
   return shaped && rest.length === 0 && isId(tenantId) ? tenantId : undefined;
 }
 
+/** Where refused messages of a subject are kept, if its mapping asks for it. */
+export function deadLetterSubject(subject: Subject): Subject {
+  return `dlq.${subject}` as Subject;
+}
+
+/** Where mirrored traffic of a subject goes. */
+export function shadowSubject(subject: Subject): Subject {
+  return `shadow.${subject}` as Subject;
+}
+
+/** Where shadow consumers say what they would have decided about a tenant's mirrored traffic. */
+export function shadowVerdictsSubject(tenantId: string): Subject {
+  if (idProblem(tenantId) !== undefined) throw new ArqonError("tenant-mismatch");
+  return `shadow.verdicts.t.${tenantId}` as Subject;
+}
+
+/** That subject of every tenant. */
+export const ALL_SHADOW_VERDICTS = "shadow.verdicts.t.*" as SubjectPattern;
+
+/** The tenant of `shadow.verdicts.t.T`; undefined for any other subject. */
+export function parseShadowVerdictsSubject(subject: string): string | undefined {
+  const [shadow, verdicts, t, tenantId = "", ...rest] = subject.split(".");
+  const shaped = shadow === "shadow" && verdicts === "verdicts" && t === "t" && rest.length === 0;
+  return shaped && isId(tenantId) ? tenantId : undefined;
+}
+
 const TOKEN = /^[A-Za-z0-9_~:=$-]+$/;
 
 /**

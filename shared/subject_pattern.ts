@@ -94,10 +94,10 @@ export function compareSpecificity(
 }
 
 /** A beginning of a remainder, and the next shorter beginning that is one of this. */
-interface Partial<T> {
+interface Beginning<T> {
   readonly text: string;
   readonly match: PatternMatch<T>;
-  readonly shorter: Partial<T> | undefined;
+  readonly shorter: Beginning<T> | undefined;
 }
 
 /** Patterns that agree up to here, token by token. */
@@ -110,34 +110,34 @@ class Node<T> {
   tokens: PatternMatch<T> | undefined;
   /** Patterns that go on with the beginning of a token and `*`; sorted by `seal`. */
   readonly open = new Map<string, PatternMatch<T>>();
-  #partials: Partial<T>[] = [];
+  #beginnings: Beginning<T>[] = [];
 
   seal(): void {
     const sorted = [...this.open].sort(([a], [b]) => a < b ? -1 : 1);
     for (const [text, match] of sorted) {
-      let shorter = this.#partials.at(-1);
+      let shorter: Beginning<T> | undefined = this.#beginnings.at(-1);
       while (shorter !== undefined && !text.startsWith(shorter.text)) shorter = shorter.shorter;
-      this.#partials.push({ text, match, shorter });
+      this.#beginnings.push({ text, match, shorter });
     }
     for (const child of this.children.values()) child.seal();
     this.any?.seal();
   }
 
   /** The longest beginning of what the subject says from `at` on. */
-  longestOpen(subject: string, at: number): Partial<T> | undefined {
-    const partials = this.#partials;
-    if (partials.length === 0) return undefined;
+  longestOpen(subject: string, at: number): Beginning<T> | undefined {
+    const beginnings = this.#beginnings;
+    if (beginnings.length === 0) return undefined;
     const remainder = subject.slice(at);
     let low = 0;
-    let high = partials.length;
+    let high = beginnings.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (partials[middle]!.text <= remainder) low = middle + 1;
+      if (beginnings[middle]!.text <= remainder) low = middle + 1;
       else high = middle;
     }
     // Of all beginnings of the remainder, the longest is the greatest text that is not after it, or
     // one of the beginnings of that text.
-    let found = partials[low - 1];
+    let found = beginnings[low - 1];
     while (found !== undefined && !remainder.startsWith(found.text)) found = found.shorter;
     return found;
   }

@@ -7,6 +7,7 @@ import {
   ALL_COMMANDS,
   ALL_PUBLISHED,
   commandSubject,
+  deadLetterSubject,
   exactSubject,
   parseRoomSubject,
   roomSubject,
@@ -166,5 +167,15 @@ Deno.test("whatever is an exact subject is a pattern that matches only itself", 
   fc.assert(fc.property(tokens, tokens, (one, other) => {
     const pattern = subjectPattern(exactSubject(one));
     assert.equal(natsMatches(pattern, other), one === other);
+  }));
+});
+
+Deno.test("a dead letter goes where nobody who listens to rooms hears it", () => {
+  fc.assert(fc.property(id, id, (tenant, room) => {
+    const subject = roomSubject("in", tenant, room);
+    const kept = deadLetterSubject(subject);
+    assert.equal(kept, `dlq.${subject}`);
+    assert.equal(exactSubject(kept), kept);
+    assert.equal(parseRoomSubject(kept), undefined);
   }));
 });

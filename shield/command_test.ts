@@ -10,6 +10,8 @@ import { ORIGIN_HEADER } from "./hub.ts";
 import type { Grant, Identity, Role } from "./identity.ts";
 import { publish } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
+import { NO_SCHEMAS } from "./schema/gate.ts";
+import { NO_MIRROR } from "./mirror/mirror.ts";
 import { NO_OVERSEER } from "./policy/overseer.ts";
 import { banOf, putBan, testBans } from "./test_bans.ts";
 import { random } from "./test_hub.ts";
@@ -42,6 +44,8 @@ async function testPath(overseer: MessagePath["overseer"] = NO_OVERSEER) {
     require_signature: [],
     overseer,
     bans: bans.bans,
+    schemas: NO_SCHEMAS,
+    mirror: NO_MIRROR,
     now: () => SPINE_NOW_MS,
     random,
   };

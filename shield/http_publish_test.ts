@@ -7,9 +7,11 @@ import { readAck, readEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
 import { randomPool } from "../shared/ids.ts";
 import { NO_BANS } from "./bans.ts";
+import { NO_SCHEMAS } from "./schema/gate.ts";
 import { FlushQueue } from "./flush_queue.ts";
 import { createHttpPublish } from "./http_publish.ts";
 import type { Identity } from "./identity.ts";
+import { NO_MIRROR } from "./mirror/mirror.ts";
 import { NO_OVERSEER } from "./policy/overseer.ts";
 import { createStats } from "./stats.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "./test_spine.ts";
@@ -40,6 +42,8 @@ function testPublish(limits: Record<string, number> = {}) {
       require_signature: [],
       overseer: NO_OVERSEER,
       bans: NO_BANS,
+      schemas: NO_SCHEMAS,
+      mirror: NO_MIRROR,
       now: () => clock.now_ms,
       random: randomPool((bytes) => crypto.getRandomValues(bytes)),
     },

@@ -137,6 +137,7 @@ function recorded(spine: Spine, refuse?: string) {
         closed.push(pattern);
         subscription.unsubscribe();
       },
+      drain: () => subscription.drain(),
     };
   };
   const onEvent: Spine["onEvent"] = (listener) => spine.onEvent(listener);

@@ -69,6 +69,7 @@ async function run(config: Config): Promise<void> {
     random,
     monotonic_ms: () => performance.now(),
     overseer_log: createLogger({ ...config.log, component: "overseer", now, write: writeStderr }),
+    registry_log: createLogger({ ...config.log, component: "registry", now, write: writeStderr }),
     cores: navigator.hardwareConcurrency,
     onFatal: fatal.resolve,
     readTextFile,

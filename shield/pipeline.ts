@@ -21,8 +21,10 @@ import {
 import type { BanCheck } from "./bans.ts";
 import { ORIGIN_HEADER } from "./hub.ts";
 import type { Identity } from "./identity.ts";
+import { isCompared, mirrorKey } from "./mirror/mirror.ts";
 import type { Mirror } from "./mirror/mirror.ts";
 import type { Caller, HeaderPair, Overseer } from "./policy/overseer.ts";
+import type { SchemaGate } from "./schema/gate.ts";
 import { verifySignature } from "./signature.ts";
 
 /** What the path needs of the process. */
@@ -31,6 +33,7 @@ export interface MessagePath {
   readonly require_signature: Config["auth"]["require_signature"];
   readonly overseer: Pick<Overseer, "onMessage">;
   readonly bans: BanCheck;
+  readonly schemas: SchemaGate;
   readonly mirror: Mirror;
   readonly now: () => number;
   readonly random: Random;
@@ -61,6 +64,25 @@ export function admit(
   caller: Caller,
   envelope: ScannedEnvelope,
 ): Promise<readonly HeaderPair[]> | undefined {
+  const tellRefused = (error: unknown) => {
+    if (isCompared(error)) path.mirror.refused(envelope, caller);
+  };
+  try {
+    const admitted = examine(path, caller, envelope);
+    // Beside the caller's own way: it learns of a refusal as if nobody else did.
+    admitted?.catch(tellRefused);
+    return admitted;
+  } catch (error) {
+    tellRefused(error);
+    throw error;
+  }
+}
+
+function examine(
+  path: MessagePath,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+): Promise<readonly HeaderPair[]> | undefined {
   const { identity } = caller;
   requireRoomId(envelope.room_id);
   requireTenant(identity, envelope.tenant_id);
@@ -73,8 +95,31 @@ export function admit(
   if (event !== undefined) requireEventType(identity.role, event.type);
   if (hasShadowHeader(envelope)) throw new ArqonError("reserved-header", "x-arqon-shadow");
   const verified = verifySignature(envelope, identity, path.require_signature);
-  if (verified === undefined) return path.overseer.onMessage(caller, envelope);
-  return verified.then(() => path.overseer.onMessage(caller, envelope) ?? NONE_ADDED);
+  if (verified === undefined) return judge(path, caller, envelope);
+  return verified.then(() => judge(path, caller, envelope) ?? NONE_ADDED);
+}
+
+/** Schema, then policy. */
+function judge(
+  path: MessagePath,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+): Promise<readonly HeaderPair[]> | undefined {
+  if (envelope.event !== undefined) requireSchema(path, caller.identity, envelope);
+  return path.overseer.onMessage(caller, envelope);
+}
+
+/** Throws what the gate refuses with; a mapping may ask for a copy of what is refused. */
+function requireSchema(path: MessagePath, identity: Identity, envelope: ScannedEnvelope): void {
+  const { tenant_id } = identity;
+  const subject = roomSubject("in", tenant_id, envelope.room_id);
+  const refusal = path.schemas.check(subject, tenant_id, envelope);
+  if (refusal === undefined) return;
+  if (refusal.dead_letter !== undefined) {
+    const frame = stamp(path, identity, envelope, refusal.dead_letter);
+    path.schemas.keep(subject, frame.subarray(1), refusal);
+  }
+  throw refusal.error;
 }
 
 /** The admitted envelope as every subscriber will see it: one whole MSG frame. */
@@ -130,6 +175,6 @@ export function send(
   const subject = roomSubject("in", tenant_id, envelope.room_id);
   const routed = frame.subarray(1);
   path.spine.publish(subject, routed, headers);
-  const key = envelope.trace_id === "" ? caller.connection_id : envelope.trace_id;
-  path.mirror.copy(subject, tenant_id, routed, key, headers);
+  path.mirror.copy(subject, tenant_id, routed, mirrorKey(envelope, caller), headers);
+  path.mirror.passed(envelope, caller, routed);
 }

@@ -20,7 +20,9 @@ import { ALL_COMMANDS, commandSubject, roomSubject } from "../shared/subject.ts"
 import { canAct } from "./authorize.ts";
 import { command } from "./command.ts";
 import { NO_BANS } from "./bans.ts";
+import { NO_SCHEMAS } from "./schema/gate.ts";
 import { ORIGIN_HEADER } from "./hub.ts";
+import { NO_MIRROR } from "./mirror/mirror.ts";
 import { NO_OVERSEER } from "./policy/overseer.ts";
 import type { Caller } from "./policy/overseer.ts";
 import type { Identity } from "./identity.ts";
@@ -57,7 +59,14 @@ function testPath(require_signature: MessagePath["require_signature"] = []) {
   const { spine } = engine;
   const published = listenToAll(spine);
   spine.subscribe(ALL_COMMANDS, ({ respond }) => respond(writeAck({ code: 0 })));
-  const rest = { overseer: NO_OVERSEER, bans: NO_BANS, now: () => SPINE_NOW_MS, random };
+  const rest = {
+    overseer: NO_OVERSEER,
+    bans: NO_BANS,
+    schemas: NO_SCHEMAS,
+    mirror: NO_MIRROR,
+    now: () => SPINE_NOW_MS,
+    random,
+  };
   const path: MessagePath = { spine, require_signature, ...rest };
   /** Undefined when it was accepted, else why not; then the engine has delivered what there is. */
   const send = async (identity: Identity, envelope: ScannedEnvelope, origin?: string) => {
@@ -297,7 +306,14 @@ Deno.test("what the Spine does not take is refused with the Spine's own reason",
   await path.spine.drain();
   const publisher = { caller: callerOf(ann), origin: undefined };
   const { spine } = path;
-  const rest = { overseer: NO_OVERSEER, bans: NO_BANS, now: () => SPINE_NOW_MS, random };
+  const rest = {
+    overseer: NO_OVERSEER,
+    bans: NO_BANS,
+    schemas: NO_SCHEMAS,
+    mirror: NO_MIRROR,
+    now: () => SPINE_NOW_MS,
+    random,
+  };
   const closed = { spine, require_signature: [], ...rest };
   assert.throws(() => publish(closed, publisher, scan()), { reason: "spine-unavailable" });
 });

@@ -12,7 +12,7 @@ import type { Registry } from "../shared/metrics.ts";
 import type { HealthCheck } from "../shared/ops.ts";
 import type { KeyValue, Spine } from "../shared/spine/spine.ts";
 import { handleAdmin } from "./admin.ts";
-import type { ShieldStatus } from "./admin.ts";
+import type { AdminPart, ShieldStatus } from "./admin.ts";
 import { createAuthenticator } from "./authenticate.ts";
 import type { Authenticator } from "./authenticate.ts";
 import { Bans } from "./bans.ts";
@@ -22,21 +22,23 @@ import { createHttpPublish } from "./http_publish.ts";
 import { handleRequest } from "./http.ts";
 import type { HttpContext } from "./http.ts";
 import { Hub } from "./hub.ts";
+import { isMirrorPath, startMirror } from "./mirror/start.ts";
 import { createConnectionCounters } from "./limits.ts";
-import type { ConnectionCounters } from "./limits.ts";
 import { leave, leaveAll, prepareOperation } from "./operations.ts";
-import type { OperationContext } from "./operations.ts";
 import { Pump } from "./outbox.ts";
 import { announcePlatform } from "./platform.ts";
+import { isPolicyPath } from "./policy/admin_api.ts";
 import { startOverseer } from "./policy/start.ts";
+import type { Foundation, Parts } from "./parts.ts";
+import { checksOf, statusOf } from "./report.ts";
 import type { StartedOverseer } from "./policy/start.ts";
 import { PresenceFrames } from "./presence/frames.ts";
 import { startPresence } from "./presence/service.ts";
-import type { PresenceService } from "./presence/service.ts";
+import { isSchemaPath } from "./schema/admin_api.ts";
+import { startSchemas } from "./schema/start.ts";
+import { openSettings } from "./settings.ts";
 import { startSignals } from "./signals.ts";
-import type { Signals } from "./signals.ts";
 import { createStats, registerStats } from "./stats.ts";
-import type { ShieldStats } from "./stats.ts";
 import { upgrade } from "./upgrade.ts";
 import type { UpgradeContext } from "./upgrade.ts";
 
@@ -62,6 +64,8 @@ export interface ShieldOptions {
   readonly monotonic_ms: () => number;
   /** Logger of component `overseer`. */
   readonly overseer_log: Logger;
+  /** Logger of component `registry`. */
+  readonly registry_log: Logger;
   /** Cores of the machine. */
   readonly cores: number;
   /** The process cannot go on: drain it and exit non-zero. */
@@ -84,33 +88,15 @@ export interface Shield {
   drain(): Promise<void>;
 }
 
-/** Everything that one Shield consists of, wired together. */
-interface Parts {
-  readonly node_id: string;
-  readonly authenticator: Authenticator;
-  readonly stats: ShieldStats;
-  readonly counters: ConnectionCounters;
-  readonly hub: Hub;
-  readonly policies: StartedOverseer;
-  readonly bans: Bans;
-  readonly signals: Signals;
-  readonly presence: PresenceService;
-  readonly operations: OperationContext;
-  readonly connections: ConnectionTable;
-  readonly sockets: Set<WebSocket>;
-  readonly started_ms: number;
-  /** 0 until the drain begins. */
-  draining_ms: number;
-}
-
 function assemble(
   options: ShieldOptions,
+  foundation: Foundation,
   authenticator: Authenticator,
   policies: StartedOverseer,
   bans_bucket: KeyValue,
 ): Parts {
   const { config, spine, log, now, random } = options;
-  const { limits, auth, server } = config;
+  const { limits, auth } = config;
   const stats = createStats();
   registerStats(stats, options.registry);
   const { deduplication_entries } = limits;
@@ -118,17 +104,18 @@ function assemble(
   const { overseer } = policies;
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const { require_signature } = auth;
-  const path = { spine, require_signature, overseer, bans, now, random };
+  const { mirror } = foundation.mirroring;
+  const { gate: schemas } = foundation.schemas;
+  const path = { spine, require_signature, overseer, bans, schemas, mirror, now, random };
   const flushes = new FlushQueue(spine);
-  const node_id = server.node_id ?? connectionId(random).replace(/^c/, "shield-");
-  const service = startPresence({ ...options, node_id });
+  const service = startPresence({ ...options, node_id: foundation.node_id });
   const { page_members } = config.presence;
   const frames = new PresenceFrames({ now, random, page_members });
   const attendance = { presence: service.presence, frames, flushes, limits, stats };
   const operations = { path, hub, flushes, authenticator, overseer, attendance, limits };
   const connections = new ConnectionTable();
   return {
-    node_id,
+    ...foundation,
     authenticator,
     stats,
     counters: createConnectionCounters(limits, options.registry),
@@ -184,6 +171,28 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
   };
 }
 
+/** Resolves once what tenants have set is known, and its schemas. Rejects with `spine-unavailable`. */
+async function lay(options: ShieldOptions): Promise<Foundation> {
+  const { config, random } = options;
+  const node_id = config.server.node_id ?? connectionId(random).replace(/^c/, "shield-");
+  const settings = await openSettings(options);
+  await settings.ready;
+  const mirroring = startMirror({ ...options, settings, node_id });
+  const { candidates } = mirroring;
+  const log = options.registry_log;
+  const schemas = await startSchemas({ ...options, settings, candidates, log });
+  return { node_id, settings, mirroring, schemas };
+}
+
+/** What answers on the admin listener besides the status. */
+function adminParts({ policies, mirroring, schemas }: Parts): AdminPart[] {
+  return [
+    { isPath: isPolicyPath, answer: policies.admin },
+    { isPath: isMirrorPath, answer: mirroring.admin },
+    { isPath: isSchemaPath, answer: schemas.admin },
+  ];
+}
+
 /**
  * Resolves once policies and bans are known. Rejects with a start error when keys cannot be loaded or
  * the config asks for what is not there, and with `spine-unavailable`.
@@ -193,11 +202,16 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   announcePlatform(config.platform, log);
   const { auth, limits } = config;
   const authenticator = await createAuthenticator({ ...options, auth, limits });
-  const policies = await startOverseer({ ...options, log: options.overseer_log });
-  const parts = assemble(options, authenticator, policies, await spine.keyValue(BANS_BUCKET));
+  const foundation = await lay(options);
+  const { candidates } = foundation.mirroring;
+  const overseer = { ...options, candidates, log: options.overseer_log };
+  const policies = await startOverseer(overseer);
+  const bans = await spine.keyValue(BANS_BUCKET);
+  const parts = assemble(options, foundation, authenticator, policies, bans);
   parts.bans.start((ban) => parts.signals.onBan(ban));
   const http = httpContext(options, parts);
   const status = () => statusOf(options, parts);
+  const admin = { authenticator, log, status, parts: adminParts(parts) };
   await Promise.all([authenticator.warm(), parts.bans.ready, spine.flush()]);
   const sweeper = setInterval(() => sweep(parts.connections, config, now()), SWEEP_MS);
   const warmer = setInterval(() => {
@@ -206,8 +220,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   return {
     node_id: parts.node_id,
     client: (request, info) => handleRequest(http, request, info.remoteAddr.hostname),
-    admin: (request) => handleAdmin({ authenticator, log, status, policies }, request),
-    checks: () => checks(options, parts),
+    admin: (request) => handleAdmin(admin, request),
+    checks: () => checksOf(options, parts),
     status,
     async drain() {
       if (parts.draining_ms > 0) return;
@@ -232,27 +246,9 @@ async function sendAway({ config, spine, log }: ShieldOptions, parts: Parts): Pr
   await allClosed(parts.sockets);
   parts.presence.close();
   await parts.policies.close();
-}
-
-function statusOf({ version, now, spine }: ShieldOptions, parts: Parts): ShieldStatus {
-  const { stats } = parts;
-  return {
-    node_id: parts.node_id,
-    version,
-    uptime_ms: now() - parts.started_ms,
-    draining: parts.draining_ms > 0,
-    connections: stats.active_connections,
-    subscriptions: stats.subscriptions,
-    rooms: stats.rooms,
-    ...parts.counters.distinct(),
-    egress_messages: stats.egress_messages,
-    ingress_ops: { ...stats.ingress_ops },
-    rejects: { ...stats.rejects },
-    spine: spine.status,
-    keys: parts.authenticator.keyStatus(),
-    policies: parts.policies.status(),
-    bans: stats.bans,
-  };
+  parts.schemas.close();
+  await parts.mirroring.close();
+  parts.settings.close();
 }
 
 /** Ends what has expired, pings what is quiet. One pass for all connections instead of their timers. */
@@ -280,32 +276,4 @@ async function allClosed(sockets: Set<WebSocket>): Promise<void> {
   );
   await Promise.race([Promise.all(closed), late]);
   clearTimeout(timer);
-}
-
-function checks({ spine }: ShieldOptions, parts: Parts): Record<string, HealthCheck> {
-  const { state, since_ms, engine, server } = spine.status;
-  const { started_ms, draining_ms } = parts;
-  const keys = parts.authenticator.keyStatus();
-  const missing = keys.filter((key) => key.keys === 0).map((key) => key.issuer);
-  return {
-    ...parts.policies.checks(),
-    bans: parts.bans.check(),
-    spine: {
-      ok: state === "connected",
-      since_ms,
-      detail: `${engine} ${state}${server === undefined ? "" : ` (${server})`}`,
-    },
-    keys: {
-      ok: missing.length === 0,
-      since_ms: Math.max(started_ms, ...keys.map((key) => key.loaded_ms)),
-      detail: missing.length === 0
-        ? `${keys.length} issuers`
-        : `no keys yet for ${missing.join(", ")}`,
-    },
-    accepting: {
-      ok: draining_ms === 0,
-      since_ms: draining_ms === 0 ? started_ms : draining_ms,
-      detail: draining_ms === 0 ? "open" : "draining",
-    },
-  };
 }

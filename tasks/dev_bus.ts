@@ -127,6 +127,7 @@ async function startServers(config: Config): Promise<Servers> {
     random,
     monotonic_ms: () => performance.now(),
     overseer_log: logOf("overseer"),
+    registry_log: logOf("registry"),
     cores: navigator.hardwareConcurrency,
     onFatal: (detail) => stopWith("dev", EXIT_FAILED, detail),
     readTextFile,

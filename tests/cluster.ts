@@ -18,6 +18,10 @@ export interface ServerProcess extends AsyncDisposable {
   /** Value of a field of its `ready` log line. */
   readonly ready: Record<string, string>;
   log(): string;
+  /** How it ended; never rejects. */
+  readonly status: Promise<Deno.CommandStatus>;
+  /** Sends a signal and waits for nothing, for example SIGSTOP. Throws when the process has ended. */
+  signal(name: Deno.Signal): void;
   stop(signal?: Deno.Signal): Promise<Deno.CommandStatus>;
 }
 
@@ -61,16 +65,21 @@ function logfmt(line: string): Record<string, string> {
   return fields;
 }
 
-/** Rejects with the log when the process ends before it says that it is ready. */
+/**
+ * Rejects with the log when the process ends before it says that it is ready. `server_lines` are more
+ * lines for its `[server]` table, for example `node_id = "shield-0"`.
+ */
 export async function startServer(
   part: "shield" | "brain",
   config: string,
   dir: string,
+  server_lines = "",
 ): Promise<ServerProcess> {
   const file = await Deno.makeTempFile({ dir, prefix: `${part}-`, suffix: ".toml" });
-  const listeners = ["ops", "admin", ...(part === "shield" ? ["server"] : [])];
-  const addresses = listeners.map((name) => `[${name}]\nhost = "127.0.0.1"\nport = 0\n`);
-  await Deno.writeTextFile(file, addresses.join("") + config);
+  const addresses = ["ops", "admin", "server"].map((name) => (
+    `[${name}]\nhost = "127.0.0.1"\nport = 0\n`
+  ));
+  await Deno.writeTextFile(file, `${addresses.join("")}${server_lines}\n${config}`);
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
@@ -111,7 +120,14 @@ export async function startServer(
   };
   try {
     const ready = await promise;
-    return { ready, log: () => log, stop, [Symbol.asyncDispose]: async () => void await stop() };
+    return {
+      ready,
+      log: () => log,
+      status: child.status,
+      signal: (name) => child.kill(name),
+      stop,
+      [Symbol.asyncDispose]: async () => void await stop(),
+    };
   } catch (error) {
     await stop("SIGKILL");
     throw error;

@@ -27,8 +27,12 @@ function closeQuietly(connection: Deno.TcpConn): void {
   }
 }
 
-/** Starts a proxy on a free port of the loopback interface, to `target_port` there. */
-export function startTcpProxy(target_port: number): TcpProxy {
+/**
+ * Starts a proxy on a free port of the loopback interface, to `target_port` there. A function is
+ * asked for each connection, as a load balancer would choose; undefined: there is nobody to choose.
+ */
+export function startTcpProxy(target_port: number | (() => number | undefined)): TcpProxy {
+  const choose = typeof target_port === "function" ? target_port : () => target_port;
   let listener: Deno.TcpListener | undefined;
   let holding = false;
   const pairs = new Set<Pair>();
@@ -49,8 +53,10 @@ export function startTcpProxy(target_port: number): TcpProxy {
   };
   const join = async (client: Deno.TcpConn): Promise<void> => {
     let server: Deno.TcpConn;
+    const port = choose();
+    if (port === undefined) return closeQuietly(client);
     try {
-      server = await Deno.connect({ hostname: "127.0.0.1", port: target_port });
+      server = await Deno.connect({ hostname: "127.0.0.1", port });
     } catch {
       return closeQuietly(client); // The target is down, and so is this for the client.
     }

@@ -87,8 +87,9 @@ async function followState(watch: Watch): Promise<void> {
   for await (const message of room) {
     if (message.signal !== undefined) {
       const { kind, reason } = message.signal;
+      const why = reason === "" ? "" : `: ${printable(reason)}`;
       const lost = kind === "GAP" ? "; changes of the state may be missing" : "";
-      await print(io.stderr, `arq: ${kind} in ${room.room}: ${printable(reason)}${lost}\n`);
+      await print(io.stderr, `arq: ${kind} in ${room.room}${why}${lost}\n`);
       // A service may publish events of this type, and is then their sender; the Brain has none.
     } else if (message.type === "ROOM_UPDATE" && message.sender === "") {
       await counted(watch, () => showUpdate(watch, message));

@@ -40,7 +40,8 @@ async function follow(io: Io, room: Subscription, flags: SubFlags, run: Run): Pr
   for await (const message of room) {
     if (message.signal !== undefined) {
       const { kind, reason } = message.signal;
-      await print(io.stderr, `arq: ${kind} in ${message.room}: ${printable(reason)}\n`);
+      const why = reason === "" ? "" : `: ${printable(reason)}`;
+      await print(io.stderr, `arq: ${kind} in ${message.room}${why}\n`);
       if (flags.json === true) await show(io, message, flags);
       continue;
     }

@@ -15,6 +15,7 @@ export const ERRORS = {
   "unsupported-subprotocol": {"number":11,"code":400,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"None of the offered subprotocols is supported: {detail}"},
   "not-a-websocket": {"number":12,"code":400,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"This path is a WebSocket endpoint: {detail}"},
   "malformed-body": {"number":13,"code":400,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Malformed body: {detail}"},
+  "schema-violation": {"number":14,"code":400,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Schema violation: {detail}"},
   "token-missing": {"number":20,"code":401,"outcome":"http","client":"refresh-token","close":0,"counted":false,"message":"No token"},
   "token-malformed": {"number":21,"code":401,"outcome":"http","client":"refresh-token","close":0,"counted":false,"message":"The token is not a signed JWT: {detail}"},
   "token-too-large": {"number":22,"code":401,"outcome":"http","client":"refresh-token","close":0,"counted":false,"message":"The token is larger than {detail} bytes"},
@@ -71,6 +72,7 @@ export const ERRORS = {
   "draining": {"number":104,"code":503,"outcome":"http","client":"other-node","close":0,"counted":false,"message":"This node is shutting down"},
   "presence-unavailable": {"number":105,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Presence is not available: {detail}"},
   "at-capacity": {"number":106,"code":503,"outcome":"http","client":"other-node","close":0,"counted":false,"message":"This node has reached its {detail} connections"},
+  "schema-unavailable": {"number":107,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"The schema of this subject is not available: {detail}"},
   "unreachable": {"number":120,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Cannot reach {detail}"},
   "connection-lost": {"number":121,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"The connection was lost: {detail}"},
   "connection-closed": {"number":122,"code":400,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"The connection is closed{detail}"},
@@ -78,6 +80,11 @@ export const ERRORS = {
   "invalid-policy": {"number":130,"code":400,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Not taken as a policy: {detail}"},
   "policy-unknown": {"number":131,"code":404,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"No such policy: {detail}"},
   "policy-conflict": {"number":132,"code":409,"outcome":"http","client":"back-off","close":0,"counted":false,"message":"The tenant's policies cannot be changed now: {detail}"},
+  "invalid-schema": {"number":133,"code":400,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Not a schema: {detail}"},
+  "schema-unknown": {"number":134,"code":404,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"There is no schema {detail}"},
+  "schema-incompatible": {"number":135,"code":409,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"The schema is not compatible: {detail}"},
+  "settings-conflict": {"number":136,"code":409,"outcome":"http","client":"back-off","close":0,"counted":false,"message":"The tenant's settings were not changed: {detail}"},
+  "invalid-settings": {"number":137,"code":400,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Not valid: {detail}"},
 } as const;
 
 /** The closed union of refusal reasons. */

@@ -290,9 +290,9 @@ export class Connection {
   }
 
   #onErr(error: ArqonError): void {
-    const room = /subscribe in ([^\s]+)$/.exec(error.message)?.[1];
+    const [, action, room] = /(subscribe|presence) in ([^\s]+)$/.exec(error.message) ?? [];
     if (error.reason === "not-granted" && room !== undefined) {
-      this.#subscriptions.revoked(room, error);
+      this.#subscriptions.revoked(room, error, action === "presence");
     }
     this.#callBack(() => this.#settings.onError(error));
   }

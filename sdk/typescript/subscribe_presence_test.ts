@@ -5,6 +5,7 @@ import {
   type ClientOperation,
   decodeClientFrame,
   encodeAck,
+  encodeErr,
   encodeMsg,
   encodePresenceLeave,
   encodePresenceUpdate,
@@ -90,11 +91,7 @@ async function nextIds(changes: AsyncIterator<PresenceChanges, undefined>) {
   return { joined: ids(value.joined), updated: ids(value.updated), left: ids(value.left) };
 }
 
-async function rest(messages: AsyncIterable<Message>): Promise<Message[]> {
-  const all: Message[] = [];
-  for await (const message of messages) all.push(message);
-  return all;
-}
+const rest = (messages: AsyncIterable<Message>) => Array.fromAsync(messages);
 
 Deno.test("a subscription with presence is ready when every page is there; events are not messages", async () => {
   const { peer, subs } = startRoom((socket, operation) => {
@@ -334,4 +331,19 @@ Deno.test("loops on one room share the list and must agree on how it is heard", 
   assert.equal((await changes.next()).done, true);
   assert.equal(other.presence.count, 1);
   assert.equal(subs.length, 1);
+});
+
+Deno.test("a token that loses presence ends the subscription with its reason, and says UNSUB", async () => {
+  const ended = Promise.withResolvers<string>();
+  const { peer } = startRoom((socket, operation) => {
+    if (operation.kind === "unsubscribe") ended.resolve(operation.unsubscribe.room_id);
+    if (operation.kind !== "subscribe") return;
+    accept(socket, operation.subscribe, ["me"]);
+    socket.send(bytes(encodeErr(403, `The token does not grant presence in ${ROOM}`)));
+  });
+  await using _peer = peer;
+  await using connection = await open(peer);
+  using room = connection.room(ROOM).subscribe({ presence: true });
+  await assert.rejects(rest(room), refusedWith("not-granted"));
+  assert.equal(await ended.promise, ROOM);
 });

@@ -168,10 +168,15 @@ export class Subscriptions {
     if (put_out && from_bus && signal.target === entry.room) this.#fail(entry, undefined);
   }
 
-  /** The Shield ended a subscription by itself (a refreshed token no longer grants the room). */
-  revoked(room: string, error: ArqonError): void {
+  /**
+   * The Shield ended a subscription by itself (a refreshed token no longer grants the room), or only
+   * its presence: then its messages still come, and nobody is left who reads them.
+   */
+  revoked(room: string, error: ArqonError, only_presence: boolean): void {
     const entry = this.#rooms.get(room);
-    if (entry !== undefined) this.#fail(entry, error);
+    if (entry === undefined || (only_presence && entry.table === undefined)) return;
+    this.#fail(entry, error);
+    if (only_presence) this.#unsubscribe(entry);
   }
 
   /** Ends all loops: orderly without `error`, else by throwing it. */

@@ -4,7 +4,7 @@
  * Every table is strict: an unknown key stops the start.
  */
 import { z } from "zod";
-import { MirrorRule, SchemaMapping } from "./schema_governance.ts";
+import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Brain, Presence } from "./schema_state.ts";
 import { always, count, id, idOrAny, port, roomPattern } from "./schema_values.ts";
 
@@ -245,17 +245,8 @@ const Platform = z.strictObject({
     fuel_limit: count(10_000, 1_000_000, "fuel a call; 10,000 is about 5 ms"),
     memory_limit_pages: count(64, 65_536, "memory an instance, in 64 KiB pages"),
   }).prefault({}).describe("WebAssembly policies"),
-  mirroring: z.strictObject({
-    enabled: z.boolean().default(true).describe("copy traffic to shadow subjects"),
-    rules: z.array(MirrorRule).default([]).describe("what is mirrored"),
-  }).prefault({}).describe("copies of traffic"),
-  registry: z.strictObject({
-    enabled: z.boolean().default(true).describe("check events against Protobuf schemas"),
-    kv_bucket: z.string().regex(/^[A-Z0-9_]+$/, { error: "expected a bucket name of [A-Z0-9_]" })
-      .default("ARQON_SCHEMAS").describe("bucket of the schemas"),
-    cache_ttl_seconds: count(300, 86_400, "how long a schema serves without a refresh"),
-    mappings: z.array(SchemaMapping).default([]).describe("which subjects carry which message"),
-  }).prefault({}).describe("Protobuf schemas of events"),
+  mirroring: Mirroring.prefault({}).describe("copies of traffic"),
+  registry: SchemaRegistry.prefault({}).describe("Protobuf schemas of events"),
 });
 
 const Log = z.strictObject({

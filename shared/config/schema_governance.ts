@@ -1,10 +1,33 @@
 /** Mirror rules and schema mappings, as `config.toml` and the tenants' run-time settings have them. */
 import { z } from "zod";
-import { fraction } from "./schema_values.ts";
+import { canMatchBelow, patternProblem } from "../subject_pattern.ts";
+import { always, count, fraction } from "./schema_values.ts";
+
+/** All that clients publish is on subjects that begin so. */
+const PUBLISHED = "in.t.";
+
+/** Why no message of a client can ever match the pattern, in words; undefined: some can. */
+function roomPatternProblem(text: string): string | undefined {
+  const problem = patternProblem(text);
+  if (problem !== undefined) return problem;
+  if (!canMatchBelow(text, PUBLISHED)) return `nothing is published there, only on ${PUBLISHED}…`;
+  const exact = !/[*>]$/.test(text) && text.split(".").length !== 5;
+  return exact ? 'no room has this subject; a trailing "*" matches any remainder' : undefined;
+}
+
+/** A subject pattern that clients' messages can match. */
+const messagePattern = z.string().min(1).max(256).superRefine((text, context) => {
+  const problem = roomPatternProblem(text);
+  if (problem === undefined) return;
+  const message =
+    `${JSON.stringify(text)}: ${problem}; expected "in.t.TENANT.r.ROOM" or a pattern ` +
+    'such as "in.t.default.*"';
+  context.addIssue({ code: "custom", message });
+});
 
 /** What share of the traffic below a subject prefix is copied. */
 export const MirrorRule = z.strictObject({
-  prefix: z.string().min(1).max(256).describe(
+  prefix: messagePattern.describe(
     'subject prefix; a trailing "*" matches any remainder',
   ),
   percent: fraction.describe("fraction of the traffic: 0.10 is 10 %"),
@@ -14,9 +37,13 @@ export type MirrorRule = z.output<typeof MirrorRule>;
 
 /** Which message the events of a subject must be. */
 export const SchemaMapping = z.strictObject({
-  subject: z.string().min(1).max(256).describe("subject or pattern"),
-  schema_id: z.string().min(1).max(128).describe("key of the schema in the bucket"),
-  message: z.string().min(1).max(512).describe("full name of the Protobuf message"),
+  subject: messagePattern.describe("subject or pattern"),
+  schema_id: z.string().regex(/^[A-Za-z0-9_.-]{1,128}$/, {
+    error: "expected a schema id: 1 to 128 of [A-Za-z0-9_.-]",
+  }).describe("key of the schema in the bucket"),
+  message: z.string().max(512).regex(/^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$/, {
+    error: 'expected the full name of a message, for example "transit_realtime.FeedMessage"',
+  }).describe("full name of the Protobuf message"),
   mode: z.enum(["enforce", "observe", "dead-letter"]).default("enforce")
     .describe("what a violation does: refuse, only count, or refuse and keep a copy"),
   unknown_fields: z.enum(["allow", "warn", "refuse"]).default("allow")
@@ -24,3 +51,61 @@ export const SchemaMapping = z.strictObject({
 });
 /** `{subject, schema_id, message, mode, unknown_fields}`. */
 export type SchemaMapping = z.output<typeof SchemaMapping>;
+
+/** Two rules about one prefix would make it a matter of order which of them counts. */
+function refuseTwice(rules: readonly MirrorRule[], context: z.core.$RefinementCtx): void {
+  for (const [index, { prefix }] of rules.entries()) {
+    const first = rules.findIndex((rule) => rule.prefix === prefix);
+    if (first === index) continue;
+    const message = `the same prefix as rules[${first}]; expected each prefix once`;
+    context.addIssue({ code: "custom", path: [index, "prefix"], message });
+  }
+}
+
+/** `[platform.mirroring]`: copies of traffic on shadow subjects. */
+export const Mirroring = z.strictObject({
+  enabled: z.boolean().default(true).describe("copy traffic to shadow subjects"),
+  rules: z.array(MirrorRule).superRefine(refuseTwice, always).default([]).describe(
+    "what is mirrored; the longest prefix that matches counts",
+  ),
+  buffer_messages: count(8_192, 1_000_000, "copies that wait to be sent; one more is dropped"),
+  buffer_bytes: z.int().min(65_536).max(4_294_967_296).default(16_777_216).describe(
+    "bytes of the copies that wait to be sent; above: dropped",
+  ),
+  remembered_messages: count(
+    16_384,
+    1_000_000,
+    "mirrored messages that verdicts of shadow consumers are compared with",
+  ),
+  candidates: count(1_000, 100_000, "candidates of all tenants that `arq mirror diff` can compare"),
+});
+
+/** `[platform.registry]`: Protobuf schemas of events. */
+export const SchemaRegistry = z.strictObject({
+  enabled: z.boolean().default(true).describe("check events against Protobuf schemas"),
+  kv_bucket: z.string().regex(/^[A-Z0-9_]{1,64}$/, { error: "expected a bucket name of [A-Z0-9_]" })
+    .default("ARQON_SCHEMAS").describe("bucket of the schemas"),
+  cache_ttl_seconds: count(300, 86_400, "age at which a schema is looked at again"),
+  mappings: z.array(SchemaMapping).superRefine(refuseSubjectTwice, always).default([]).describe(
+    "which subjects carry which message; the most specific subject that matches counts",
+  ),
+  schemas: count(1_000, 100_000, "schemas that are held; events of one more are refused with 503"),
+  tenant_mappings: count(100_000, 10_000_000, "run-time mappings of all tenants together"),
+  versions: count(1_000, 1_000, "versions of a schema that are kept; then the oldest one goes"),
+  dead_letter_bytes: z.int().min(65_536).max(4_294_967_296).default(4_194_304).describe(
+    "bytes of refused messages on their way to dlq subjects; above: dropped",
+  ),
+});
+
+/** Likewise of two mappings of one subject. */
+function refuseSubjectTwice(
+  mappings: readonly SchemaMapping[],
+  context: z.core.$RefinementCtx,
+): void {
+  for (const [index, { subject }] of mappings.entries()) {
+    const first = mappings.findIndex((mapping) => mapping.subject === subject);
+    if (first === index) continue;
+    const message = `the same subject as mappings[${first}]; expected each subject once`;
+    context.addIssue({ code: "custom", path: [index, "subject"], message });
+  }
+}

@@ -4,11 +4,15 @@
  * for an answer when the connection drops is told so.
  */
 import { ArqonError } from "@arqon/proto";
+import { errors } from "@nats-io/transport-deno";
 import type { NatsConnection, Status } from "@nats-io/transport-deno";
 import type { Logger } from "../log.ts";
 import { Listeners } from "./listeners.ts";
 import { isSupportedNats, OLDEST_NATS } from "./nats_version.ts";
 import type { SpineState } from "./spine.ts";
+
+/** Denied publishes are logged this often. */
+const DENIAL_LOG_MS = 1_000;
 
 /** What a link is made from. */
 export interface LinkOptions {
@@ -37,6 +41,9 @@ export class Link {
   #since_ms: number;
   #reconnects = 0;
   #slow_consumers = 0;
+  /** Messages denied since the log last said so, and when that was, in Unix ms. */
+  #denials = 0;
+  #denial_logged_ms = -Infinity;
   /** What is told when the connection drops. */
   readonly #interrupts = new Set<(error: ArqonError) => void>();
   /** What is told when it is back (true) or closed for good (false). */
@@ -187,10 +194,24 @@ export class Link {
   }
 
   #serverError(error: Error): void {
+    if (error instanceof errors.PermissionViolationError && error.operation === "publish") {
+      return this.#denied(error);
+    }
     this.log.error("the NATS server reports an error", { error });
     if (!/slow consumer/i.test(error.message)) return;
     this.#slow_consumers++;
     this.listeners.emit({ type: "gap", pattern: undefined, reason: "slow-consumer" });
+  }
+
+  /** One for each message: somebody who publishes much must not fill the log. */
+  #denied(error: Error & { readonly subject: string }): void {
+    this.listeners.emit({ type: "denied", subject: error.subject });
+    this.#denials++;
+    const now_ms = this.now();
+    if (now_ms - this.#denial_logged_ms < DENIAL_LOG_MS) return;
+    this.log.error("NATS denies this process to publish", { error, messages: this.#denials });
+    this.#denial_logged_ms = now_ms;
+    this.#denials = 0;
   }
 
   #end(): void {

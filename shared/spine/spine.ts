@@ -64,10 +64,12 @@ export interface SpineStatus {
 
 /**
  * `gap`: messages for this pattern may have been lost (reconnect, slow consumer); with `pattern`
- * undefined, any subscription may be affected.
+ * undefined, any subscription may be affected. `denied`: the server did not take one message, because
+ * this process may not publish on that subject; it comes after the publish, before its flush resolves.
  */
 export type SpineEvent =
   | { type: "state"; status: SpineStatus }
+  | { type: "denied"; subject: string }
   | { type: "gap"; pattern: string | undefined; reason: "reconnect" | "slow-consumer" };
 
 /** The transport between Shields and Brains. */

@@ -6,6 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { Identity } from "../identity.ts";
+import type { CandidateVerdicts } from "../mirror/diff.ts";
 import type { EvaluateRequest, Hook, PolicyBinding, PolicyLog, Verdict } from "./policy.ts";
 
 /** A header or an added header. */
@@ -41,6 +42,8 @@ export interface OverseerOptions {
   readonly now: () => number;
   /** Every `host_log` line, in order. */
   readonly onLogs: (tenant_id: string, logs: readonly PolicyLog[]) => void;
+  /** Where policies that only observe say what they would have decided; absent: nobody compares. */
+  readonly candidates?: CandidateVerdicts;
 }
 
 /** Undefined answers mean: no policy applies, go on at once. */
@@ -83,8 +86,12 @@ export function createOverseer(options: OverseerOptions): Overseer {
     caller: Caller,
     chain: readonly PolicyBinding[],
     subject: Subject,
+    envelope?: ScannedEnvelope,
   ): Promise<readonly HeaderPair[]> => {
     const verdict = await options.evaluate(requestOf(caller, chain, subject, options.now()));
+    if (envelope !== undefined && options.candidates !== undefined) {
+      tellCandidates(options.candidates, caller.identity.tenant_id, envelope, verdict);
+    }
     if (verdict.logs.length > 0) options.onLogs(caller.identity.tenant_id, verdict.logs);
     if (!verdict.allowed) throw refusalOf(verdict);
     return verdict.added_headers;
@@ -103,9 +110,27 @@ export function createOverseer(options: OverseerOptions): Overseer {
       const { tenant_id } = caller.identity;
       const chain = chainFor(tenant_id, "on_message", envelope.room_id, key);
       if (chain.length === 0) return undefined;
-      return ask(caller, chain, messageSubject(envelope));
+      return ask(caller, chain, messageSubject(envelope), envelope);
     },
   };
+}
+
+function tellCandidates(
+  candidates: CandidateVerdicts,
+  tenant_id: string,
+  envelope: ScannedEnvelope,
+  { outcomes }: Verdict,
+): void {
+  for (const { name, mode, allowed, fault, reason } of outcomes) {
+    if (mode !== "observe") continue;
+    const candidate = `policy:${name}`;
+    candidates.record(envelope, {
+      tenant_id,
+      candidate,
+      refuse: !allowed,
+      reason: fault ?? reason,
+    });
+  }
 }
 
 function messageSubject(envelope: ScannedEnvelope): Subject {

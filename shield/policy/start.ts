@@ -7,6 +7,7 @@ import type { Logger } from "../../shared/log.ts";
 import type { Registry } from "../../shared/metrics.ts";
 import type { HealthCheck } from "../../shared/ops.ts";
 import type { Spine } from "../../shared/spine/spine.ts";
+import type { CandidateVerdicts } from "../mirror/diff.ts";
 import { handlePolicies } from "./admin_api.ts";
 import type { CheckedModule } from "./admin_api.ts";
 import { createCompiler } from "./compile.ts";
@@ -36,6 +37,7 @@ export interface OverseerStart {
   /** Monotonic ms. */
   readonly monotonic_ms: () => number;
   readonly cores: number;
+  readonly candidates: CandidateVerdicts;
   /** The pool has given up: drain and exit non-zero. */
   readonly onFatal: (detail: string) => void;
 }
@@ -88,6 +90,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   const overseer = createOverseer({
     chainFor: (...question) => policies.chainFor(...question),
     evaluate: (request) => pool.evaluate(request),
+    candidates: start.candidates,
     now,
     onLogs(tenant_id, logs) {
       followers.publish(tenant_id, logs);

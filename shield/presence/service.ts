@@ -121,6 +121,7 @@ function onSpineEvent(presence: ShieldPresence, event: SpineEvent): void {
     const is_ours = event.pattern === undefined || event.pattern.startsWith("sys.");
     return is_ours ? presence.spineBack() : undefined;
   }
+  if (event.type !== "state") return;
   if (event.status.state === "connected") presence.spineBack();
   else if (event.status.state === "disconnected") presence.spineLost();
 }

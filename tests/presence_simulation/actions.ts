@@ -106,6 +106,7 @@ export function drawAction(cast: Cast, kind: Action["kind"]): Action {
     case "clock":
       return setClock(cast, process);
     case "restart":
+      return { kind, process, for_ms: random.chance(0.15) ? 0 : for_ms };
     case "pause":
     case "isolate":
       return { kind, process, for_ms };

@@ -3,6 +3,7 @@
  * them. Each operation reaches its Shield as a call that waits while the Shield is paused.
  */
 import type { Life } from "./life.ts";
+import type { TrueMember } from "./truth.ts";
 import type { ShieldProcess, World } from "./world.ts";
 import { Viewer } from "./viewer.ts";
 
@@ -226,8 +227,28 @@ export class Clients {
   #enter(connection: Connection, room_id: string, { meta }: Wish): void {
     const { id: connection_id, client: { tenant_id, user_id }, shield } = connection;
     const member = { tenant_id, room_id, connection_id, user_id, issuer: "test", meta };
+    const isNew = this.world.truth.get(tenant_id, room_id, connection_id) === undefined;
+    const held = this.#held(shield, member);
     this.world.truth.set({ ...member, life: shield.life });
     shield.machine.join(member);
+    if (isNew && held > 0 && this.#held(shield, member) >= held) {
+      this.world.violate(`${connection_id} came back to ${room_id}, and who was held stayed`);
+    }
+  }
+
+  /** Connections of this user that are gone and held at this Shield. */
+  #held(
+    { life, machine }: ShieldProcess,
+    member: Pick<TrueMember, "tenant_id" | "room_id" | "user_id">,
+  ): number {
+    const { tenant_id, room_id, user_id } = member;
+    const { truth } = this.world;
+    const members = machine.view(tenant_id, room_id)?.members ?? [];
+    return members.filter((seen) =>
+      seen.user_id === user_id &&
+      truth.get(tenant_id, room_id, seen.connection_id) === undefined &&
+      truth.leftOf(tenant_id, room_id, seen.connection_id)?.life === life
+    ).length;
   }
 
   #unsubscribe(connection: Connection, room_id: string, deliberate: boolean): void {

@@ -102,11 +102,22 @@ export function generate(seed: number): Schedule {
   const actions: Timed[] = [];
   let at_ms = random.chance(0.5) ? 0 : 3 * config.heartbeat_ms;
   const count = random.int(20, 80);
+  let restarts_from_ms = 0;
   while (actions.length < count) {
     // Often in one breath: what falls within one batch or one delay is where the bugs are.
     at_ms += random.chance(0.4) ? random.int(0, 60) : Math.round(mean_ms * 2 * random.next());
-    if (random.chance(plots)) actions.push(...random.pick(PLOTS)(cast, at_ms + 50));
-    else actions.push({ at_ms, action: drawAction(cast, weighted(random, kinds)) });
+    if (random.chance(plots)) {
+      actions.push(...random.pick(PLOTS)(cast, at_ms + 50));
+      continue;
+    }
+    let action = drawAction(cast, weighted(random, kinds));
+    if (orderly && action.kind === "restart") {
+      // One after another: the next when this one is back and has looked around.
+      if (at_ms < restarts_from_ms) continue;
+      if (brains.length === 1) action = { ...action, for_ms: Math.max(action.for_ms, 1) };
+      restarts_from_ms = at_ms + action.for_ms + 4 * config.heartbeat_ms;
+    }
+    actions.push({ at_ms, action });
   }
   actions.sort((one, other) => one.at_ms - other.at_ms);
   const last_ms = actions.at(-1)?.at_ms ?? 0;

@@ -51,7 +51,8 @@ export class Hearing {
     const before = this.#of(brain, shield);
     this.#settle(before, now_ms);
     this.#heard.set(`${brain}<${shield}`, {
-      at_ms: now_ms,
+      // Shields have been waiting for an answer since the life before, if that knew nothing either.
+      at_ms: before === undefined || before.ever ? now_ms : before.at_ms,
       ever: false,
       excused_until_ms: before?.excused_until_ms ?? 0,
     });

@@ -12,7 +12,7 @@ import { describe, type Schedule } from "./schedule.ts";
 import { shrink } from "./shrink.ts";
 
 /** Seeds tried until one notices. */
-const SEEDS = 300;
+const SEEDS = 3_000;
 
 const FAULTS: Readonly<Record<string, (message: ClusterMessage) => ClusterMessage | undefined>> = {
   "leaves that are not announced": (message) =>

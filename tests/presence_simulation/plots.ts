@@ -96,6 +96,20 @@ function amnesia(cast: Cast, at_ms: number): Timed[] {
   return [...storms, ...restarts, ...busy(cast, at_ms, 2 * config.heartbeat_ms, 3)];
 }
 
+/** A Brain that the others hear, but no Shield does, takes over rooms, and is gone again. */
+function rival(cast: Cast, at_ms: number): Timed[] {
+  const { random, shields, brains, config } = cast;
+  const one = random.pick(brains);
+  const for_ms = Math.round(config.brain_timeout_ms * (1 + random.next()));
+  const both = random.chance(0.5);
+  return [
+    ...shields.map((other) => at(at_ms, { kind: "cut", one, other, both, for_ms })),
+    at(at_ms, { kind: "crash", process: one, for_ms: random.int(1, 300), clock_shift_ms: 0 }),
+    ...busy(cast, at_ms, for_ms, 6),
+    at(at_ms + for_ms - 1, crash(cast, one)),
+  ];
+}
+
 /** One Shield bounces; its clients go elsewhere and come back. */
 function bounce(cast: Cast, at_ms: number): Timed[] {
   const { random, shields, config } = cast;
@@ -110,4 +124,12 @@ function bounce(cast: Cast, at_ms: number): Timed[] {
 }
 
 /** All of them. */
-export const PLOTS: readonly Plot[] = [handover, flapping, zombie, squall, amnesia, bounce];
+export const PLOTS: readonly Plot[] = [
+  handover,
+  flapping,
+  zombie,
+  squall,
+  amnesia,
+  rival,
+  bounce,
+];

@@ -18,7 +18,7 @@ export type Action =
   | { kind: "storm"; shield: number; tenant: number; room: number; count: number; stay_ms: number }
   /** SIGKILL. Starts again with its clock moved by `clock_shift_ms`; never when `for_ms` is 0. */
   | { kind: "crash"; process: string; for_ms: number; clock_shift_ms: number }
-  /** SIGTERM, and a new start after that. */
+  /** SIGTERM, and a new start `for_ms` after that; none when that is 0. */
   | { kind: "restart"; process: string; for_ms: number }
   /** SIGSTOP and SIGCONT: nothing runs, messages and timers wait. */
   | { kind: "pause"; process: string; for_ms: number }

@@ -185,7 +185,7 @@ export class World {
     }
   }
 
-  /** SIGTERM: it says good-bye, exits a moment later, and is started again `for_ms` after that. */
+  /** SIGTERM: it says good-bye, exits a moment later, and starts again `for_ms` (if not 0) after. */
   restart(id: string, for_ms: number, onDrain: (life: Life) => void): void {
     const life = this.lifeOf(id);
     if (life === undefined) return;
@@ -200,7 +200,7 @@ export class World {
       if (!life.alive) return;
       life.enter("call", () => this.#machineOf(life)?.close());
       this.kill(id);
-      this.timeline.after(for_ms, () => this.start(id, life.skew_ms));
+      if (for_ms > 0) this.timeline.after(for_ms, () => this.start(id, life.skew_ms));
     });
   }
 

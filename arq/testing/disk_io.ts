@@ -1,0 +1,63 @@
+/** An `Io` inside of a test's own process: files of the disk, output that is kept, no bus. */
+import type { Io, Output } from "../io.ts";
+
+/** An output that keeps what is written. */
+export interface KeptOutput extends Output {
+  text(): string;
+}
+
+function keep(is_tty: boolean): KeptOutput {
+  let text = "";
+  return {
+    is_tty,
+    // deno-lint-ignore require-await
+    async write(bytes) {
+      text += new TextDecoder().decode(bytes);
+    },
+    flush: () => Promise.resolve(),
+    text: () => text,
+  };
+}
+
+/** An `Io` in a folder; `is_tty` for both outputs. */
+export function diskIo(
+  cwd: string,
+  is_tty = false,
+): Io & { readonly stdout: KeptOutput; readonly stderr: KeptOutput } {
+  return {
+    stdout: keep(is_tty),
+    stderr: keep(is_tty),
+    stdin: () => new Blob([]).stream(),
+    files: {
+      read: (path) => Deno.readFile(path),
+      open: async (path) => (await Deno.open(path)).readable,
+      create: (path, text, mode) => Deno.writeTextFile(path, text, { createNew: true, mode }),
+      write: (path, bytes) => Deno.writeFile(path, bytes),
+      makeDirectory: (path) => Deno.mkdir(path, { recursive: true }),
+      async list(path) {
+        const { isDirectory } = await Deno.stat(path);
+        return isDirectory
+          ? (await Array.fromAsync(Deno.readDir(path))).map(({ name }) => name)
+          : [];
+      },
+    },
+    cwd,
+    state_dirs: [],
+    signal: new AbortController().signal,
+    now: () => Date.now(),
+    monotonic_ms: () => performance.now(),
+  };
+}
+
+/** A folder with these files, removed with its scope. */
+export async function folderWith(
+  files: Readonly<Record<string, string>>,
+): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await Deno.makeTempDir({ prefix: "arq-schema-" });
+  for (const [name, text] of Object.entries(files)) {
+    const file = `${path}/${name}`;
+    await Deno.mkdir(file.slice(0, file.lastIndexOf("/")), { recursive: true });
+    await Deno.writeTextFile(file, text);
+  }
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}

@@ -1,0 +1,49 @@
+/** `[platform.registry]`: what a start refuses, with line, key and what would be right. */
+import assert from "node:assert/strict";
+import { ConfigError, parseConfig } from "./load.ts";
+
+const MAPPING = { subject: "in.t.acme.r.*", schema_id: "chat", message: "chat.v1.Message" };
+
+function refusal(text: string): string {
+  try {
+    parseConfig(text, { file: "config.toml" });
+  } catch (error) {
+    assert.ok(error instanceof ConfigError);
+    return error.message;
+  }
+  assert.fail("expected a refusal");
+}
+
+const mapping = (more: Record<string, string>) =>
+  "[[platform.registry.mappings]]\n" +
+  Object.entries({ ...MAPPING, ...more }).map(([key, text]) => `${key} = "${text}"\n`).join("");
+
+Deno.test("a mapping that can never hold stops the start with its line and its key", () => {
+  const cases: [more: Record<string, string>, text: RegExp][] = [
+    [{ subject: "out.t.acme.r.a" }, /^config\.toml:2:\d+ .*subject: .*nothing is published there/],
+    [{ subject: "in.t.ac*e.r.a" }, /subject: .*stands alone between dots/],
+    [{ schema_id: "a b" }, /^config\.toml:3:\d+ .*schema_id: .*1 to 128 of \[A-Za-z0-9_\.-\]/],
+    [{ schema_id: "x".repeat(129) }, /schema_id/],
+    [{ message: ".chat.Message" }, /^config\.toml:4:\d+ .*message: .*full name of a message/],
+    [{ mode: "sometimes" }, /mode: .*"enforce"/],
+    [{ unknown_fields: "keep" }, /unknown_fields: .*"allow"/],
+    [{ version: "1" }, /version/],
+  ];
+  for (const [more, text] of cases) assert.match(refusal(mapping(more)), text);
+});
+
+Deno.test("two mappings of one subject stop the start", () => {
+  assert.match(
+    refusal(mapping({}) + mapping({ schema_id: "other" })),
+    /mappings\[1\]\.subject: .*the same subject as mappings\[0\]/,
+  );
+});
+
+Deno.test("a mapping without more enforces, and lets unknown fields pass", () => {
+  const { registry } = parseConfig(mapping({}), { file: "config.toml" }).platform;
+  assert.deepEqual(registry.mappings, [{ ...MAPPING, mode: "enforce", unknown_fields: "allow" }]);
+  assert.deepEqual(
+    [registry.enabled, registry.kv_bucket, registry.cache_ttl_seconds, registry.versions],
+    [true, "ARQON_SCHEMAS", 300, 1_000],
+  );
+});

@@ -1,0 +1,137 @@
+/**
+ * Types of whole fields: how often a value is there (single, repeated, a map) and of what type it
+ * is. Names, presence, defaults and oneofs are in `compat_fields.ts` and `compat_oneofs.ts`.
+ */
+import type { DescExtension, DescField } from "@bufbuild/protobuf";
+import { type Comparison, type Place, type Reading, READS } from "./compat_comparison.ts";
+import {
+  compareValueTypes,
+  isPackable,
+  jsonForm,
+  typeName,
+  type ValueType,
+} from "./compat_values.ts";
+
+/** A field of a message, or an extension. */
+export type AnyField = DescField | DescExtension;
+
+type Cardinality = "singular" | "repeated" | "map";
+
+function cardinalityOf(field: AnyField): Cardinality {
+  if (field.fieldKind === "map") return "map";
+  return field.fieldKind === "list" ? "repeated" : "singular";
+}
+
+/** The type of a field's values: of each one when repeated, of the map's values for a map. */
+function valueTypeOf(field: AnyField): ValueType {
+  if (field.enum !== undefined) return { kind: "enum", enum: field.enum };
+  if (field.message === undefined) return { kind: "scalar", scalar: field.scalar };
+  const delimited = "delimitedEncoding" in field && field.delimitedEncoding;
+  return { kind: "message", message: field.message, delimited };
+}
+
+function keyTypeOf(field: AnyField): ValueType | undefined {
+  return field.fieldKind === "map" ? { kind: "scalar", scalar: field.mapKey } : undefined;
+}
+
+/** The field's type as a `.proto` file writes it. */
+function fieldTypeName(field: AnyField): string {
+  const value = typeName(valueTypeOf(field));
+  const key = keyTypeOf(field);
+  if (key !== undefined) return `map<${typeName(key)}, ${value}>`;
+  return field.fieldKind === "list" ? `repeated ${value}` : value;
+}
+
+function readCardinality(written: AnyField, read: AnyField): Reading {
+  if (isPackable(valueTypeOf(written)) || isPackable(valueTypeOf(read))) {
+    return { ok: false, note: "cannot rely on how numbers of that kind are packed" };
+  }
+  if (read.fieldKind === "list") return { ok: true, note: "gets a list of at most one" };
+  return valueTypeOf(written).kind === "message"
+    ? { ok: false, note: "merges all messages of the list into one" }
+    : { ok: false, note: "keeps only the last value of the list" };
+}
+
+/** A map is on the wire a list of messages with a key (1) and a value (2). */
+function compareMapWithList(comparison: Comparison, from: AnyField, to: AnyField): boolean {
+  const [map, list] = from.fieldKind === "map" ? [from, to] : [to, from];
+  const key_type = keyTypeOf(map);
+  const fields = list.message?.fields ?? [];
+  const key = fields.find(({ number }) => number === 1);
+  const value = fields.find(({ number }) => number === 2);
+  if (key_type === undefined || fields.length !== 2 || key === undefined || value === undefined) {
+    return false;
+  }
+  if (cardinalityOf(key) !== "singular" || cardinalityOf(value) !== "singular") return false;
+  const agrees = (a: ValueType, b: ValueType) =>
+    compareValueTypes(comparison, ...(map === from ? [a, b] as const : [b, a] as const)) ===
+      undefined;
+  return agrees(key_type, valueTypeOf(key)) && agrees(valueTypeOf(map), valueTypeOf(value));
+}
+
+function reportCardinality(
+  comparison: Comparison,
+  from: AnyField,
+  to: AnyField,
+  place: Place,
+): boolean {
+  const change = `was ${fieldTypeName(from)}, is ${fieldTypeName(to)}`;
+  const rule = "field-cardinality-changed";
+  if (from.fieldKind !== "map" && to.fieldKind !== "map") {
+    const backward = readCardinality(from, to);
+    return comparison.reportReadings(rule, place, change, backward, readCardinality(to, from));
+  }
+  const listed = from.fieldKind === "list" || to.fieldKind === "list";
+  if (listed && compareMapWithList(comparison, from, to)) {
+    const reads = (read: AnyField): Reading =>
+      read.fieldKind === "map" ? { ok: true, note: "keeps one entry for each key" } : READS;
+    return comparison.reportReadings(rule, place, change, reads(to), reads(from));
+  }
+  const wrong = {
+    ok: false,
+    note: "finds no map entries where it expects them, or some elsewhere",
+  };
+  return comparison.reportReadings(rule, place, change, wrong, wrong);
+}
+
+function reportTypes(
+  comparison: Comparison,
+  from: AnyField,
+  to: AnyField,
+  place: Place,
+): boolean {
+  const change = `was ${fieldTypeName(from)}, is ${fieldTypeName(to)}`;
+  const pairs = [[valueTypeOf(from), valueTypeOf(to)] as const];
+  const [from_key, to_key] = [keyTypeOf(from), keyTypeOf(to)];
+  if (from_key !== undefined && to_key !== undefined) pairs.push([from_key, to_key]);
+  let reads = true;
+  for (const [was, is] of pairs) {
+    const readings = compareValueTypes(comparison, was, is);
+    if (readings === undefined) continue;
+    const { backward, forward } = readings;
+    const fits = comparison.reportReadings("field-type-changed", place, change, backward, forward);
+    if (fits && jsonForm(was) !== jsonForm(is)) {
+      const detail = `${change}; JSON has ${jsonForm(is)} where it had ${jsonForm(was)}`;
+      comparison.report("warning", "json-type-changed", place, detail);
+    }
+    reads &&= fits;
+  }
+  return reads;
+}
+
+/**
+ * Compares what two fields with one number hold, and reports. True when each side that has to can
+ * read the other's values, which makes defaults and presence worth comparing.
+ */
+export function compareFieldTypes(
+  comparison: Comparison,
+  from: AnyField,
+  to: AnyField,
+  place: Place,
+): boolean {
+  const [was, is] = [cardinalityOf(from), cardinalityOf(to)];
+  if (was === is) return reportTypes(comparison, from, to, place);
+  const fits = reportCardinality(comparison, from, to, place);
+  // Between a map and a list the types were part of the question.
+  return was === "map" || is === "map" ? fits : reportTypes(comparison, from, to, place) && fits;
+}

@@ -1,0 +1,110 @@
+/**
+ * Reads a gzipped FileDescriptorSet that somebody sent or stored: bounded in every dimension, and
+ * refused with a sentence when it would not have come out of a Protobuf compiler. It keeps nothing,
+ * fetches no imports and compares no versions.
+ */
+import { gunzipSync } from "node:zlib";
+import { create, createFileRegistry, type FileRegistry, fromBinary } from "@bufbuild/protobuf";
+import {
+  FileDescriptorProtoSchema,
+  type FileDescriptorSet,
+  FileDescriptorSetSchema,
+} from "@bufbuild/protobuf/wkt";
+import { checkFiles } from "./descriptor_check.ts";
+import { checkDefaults, fillJsonNames } from "./descriptor_defaults.ts";
+import { orderFiles } from "./descriptor_imports.ts";
+import { type DescriptorLimits, scanDescriptorSet } from "./descriptor_scan.ts";
+import { SchemaError } from "./schema_error.ts";
+
+export { SchemaError } from "./schema_error.ts";
+export type { DescriptorLimits } from "./descriptor_scan.ts";
+
+/** The limits of design.md; a real set of 100 files and 1,000 messages needs a tenth of them. */
+export const DESCRIPTOR_LIMITS: DescriptorLimits = {
+  gzipped_bytes: 1_048_576,
+  unpacked_bytes: 16 * 1_048_576,
+  files: 1_000,
+  messages: 10_000,
+  elements: 200_000,
+  nesting: 32,
+};
+
+/** A descriptor set that is whole: every import and every type is there. */
+export interface DescriptorSet {
+  /** Imports come before the files that import them; source comments are gone. */
+  readonly set: FileDescriptorSet;
+  /** The same, linked: types by full name, with features resolved. */
+  readonly registry: FileRegistry;
+}
+
+function inflate(gzipped: Uint8Array, limits: DescriptorLimits): Uint8Array {
+  if (gzipped.length > limits.gzipped_bytes) {
+    throw new SchemaError(
+      `the gzipped descriptor set has ${gzipped.length} bytes; at most ${limits.gzipped_bytes}`,
+    );
+  }
+  if (gzipped[0] !== 0x1f || gzipped[1] !== 0x8b) {
+    throw new SchemaError("the descriptor set is not gzip; send a gzipped FileDescriptorSet");
+  }
+  try {
+    // Stops inflating at the limit, whatever the rest would become.
+    return gunzipSync(gzipped, { maxOutputLength: limits.unpacked_bytes });
+  } catch (error) {
+    const code = error instanceof Error && "code" in error ? error.code : undefined;
+    throw new SchemaError(
+      code === "ERR_BUFFER_TOO_LARGE"
+        ? `the descriptor set unpacks to more than ${limits.unpacked_bytes} bytes`
+        : "the gzip data of the descriptor set is cut off or damaged",
+      { cause: error },
+    );
+  }
+}
+
+function decode(files: readonly Uint8Array[]): FileDescriptorSet {
+  try {
+    return create(FileDescriptorSetSchema, {
+      file: files.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes)),
+    });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new SchemaError(`not a FileDescriptorSet: ${reason}`, { cause: error });
+  }
+}
+
+function link(set: FileDescriptorSet): FileRegistry {
+  try {
+    return createFileRegistry(set);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new SchemaError(`the descriptor set does not link: ${reason.slice(0, 300)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** A FileDescriptorSet that is not gzipped; otherwise as `readDescriptorSet`. */
+export function readUnpackedSet(
+  bytes: Uint8Array,
+  limits: DescriptorLimits = DESCRIPTOR_LIMITS,
+): DescriptorSet {
+  const decoded = decode(scanDescriptorSet(bytes, limits));
+  if (decoded.file.length === 0) throw new SchemaError("the descriptor set holds no file");
+  const set = create(FileDescriptorSetSchema, { file: orderFiles(decoded.file) });
+  checkFiles(set.file);
+  fillJsonNames(set.file);
+  const registry = link(set);
+  checkDefaults(registry);
+  return { set, registry };
+}
+
+/**
+ * The set in `gzipped`, checked and linked. Throws SchemaError with what is wrong and where: not
+ * gzip, too large in any way, cut off, an import or type that is missing, an import cycle, a name or
+ * number that is there twice, a field without a type.
+ */
+export function readDescriptorSet(
+  gzipped: Uint8Array,
+  limits: DescriptorLimits = DESCRIPTOR_LIMITS,
+): DescriptorSet {
+  return readUnpackedSet(inflate(gzipped, limits), limits);
+}

@@ -1,0 +1,73 @@
+/**
+ * What a tenant sets at run time: mirror rules and schema mappings, one document in the bucket
+ * `ARQON_TENANTS` under the tenant. Only the form; who reads and writes it is the Shield's.
+ */
+import { isId } from "@arqon/proto";
+import { z } from "zod";
+import { MirrorRule, SchemaMapping } from "./config/schema_governance.ts";
+
+/** The bucket. Keys: `[tenant_id]`. */
+export const TENANTS_BUCKET = "ARQON_TENANTS";
+
+/** Rules or mappings that one tenant may have. */
+export const TENANT_RULES_MAX = 1_000;
+
+// Loose: what a later version has put beside it must survive a write of ours.
+const Document = z.looseObject({
+  format: z.literal(1),
+  version: z.int().min(0),
+  mirror: z.strictObject({ rules: z.array(MirrorRule).max(TENANT_RULES_MAX) }).default({
+    rules: [],
+  }),
+  mappings: z.array(SchemaMapping).max(TENANT_RULES_MAX).default([]),
+  by: z.string().default(""),
+  changed_ms: z.int().min(0).default(0),
+});
+
+/** A tenant's settings; members that this version does not know are kept. */
+export type TenantSettings = z.output<typeof Document>;
+
+/** What holds for a tenant that has set nothing. */
+export function emptySettings(): TenantSettings {
+  return { format: 1, version: 0, mirror: { rules: [] }, mappings: [], by: "", changed_ms: 0 };
+}
+
+/** The stored form. */
+export function encodeSettings(settings: TenantSettings): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(settings));
+}
+
+/** The settings, or what is wrong with the bytes. Rules must be about the tenant's own subjects. */
+export function decodeSettings(
+  tenant_id: string,
+  bytes: Uint8Array,
+): { readonly settings: TenantSettings } | { readonly problem: string } {
+  try {
+    const parsed = Document.safeParse(JSON.parse(new TextDecoder().decode(bytes)));
+    if (!parsed.success) return { problem: problemText(parsed.error) };
+    const problem = foreignSubject(tenant_id, parsed.data);
+    return problem === undefined ? { settings: parsed.data } : { problem };
+  } catch (error) {
+    return { problem: error instanceof Error ? error.message : "not JSON" };
+  }
+}
+
+/** At most eight problems, each with its place. */
+function problemText({ issues }: z.ZodError): string {
+  return issues.slice(0, 8).map(({ path, message }) => `${path.join(".") || "it"}: ${message}`)
+    .join("; ");
+}
+
+/** The first rule or mapping that names another tenant's subjects, in words; undefined: none does. */
+export function foreignSubject(
+  tenant_id: string,
+  { mirror, mappings }: Pick<TenantSettings, "mirror" | "mappings">,
+): string | undefined {
+  if (!isId(tenant_id)) return "not a tenant id";
+  const own = `in.t.${tenant_id}.`;
+  const subjects = [...mirror.rules.map(({ prefix }) => prefix), ...mappings.map((m) => m.subject)];
+  const foreign = subjects.find((subject) => !subject.startsWith(own));
+  return foreign === undefined
+    ? undefined
+    : `${JSON.stringify(foreign)} does not begin with ${own}`;
+}

@@ -1,0 +1,159 @@
+/**
+ * What candidates would have decided about mirrored traffic, beside what production decided: counts
+ * and a few examples for each tenant and candidate. A book in memory; who writes into it is
+ * `verdicts.ts` (shadow consumers) and `mirror.ts` (candidates that ran here).
+ */
+import type { ScannedEnvelope } from "@arqon/proto";
+
+/** What a candidate would have decided about one message. */
+export interface CandidateVerdict {
+  readonly tenant_id: string;
+  /** `policy:NAME`, `schema:ID`, or the name that a shadow consumer gives itself. */
+  readonly candidate: string;
+  /** Whether it would have refused the message. */
+  readonly refuse: boolean;
+  /** Why, for people; "" when there is nothing to say. */
+  readonly reason: string;
+}
+
+/** Takes verdicts of policies and schemas that only observe, about a message still on its way. */
+export interface CandidateVerdicts {
+  /**
+   * Counted once production has decided about this very envelope object, and only if a mirror rule
+   * picks the message. Never throws.
+   */
+  record(envelope: ScannedEnvelope, verdict: CandidateVerdict): void;
+}
+
+/** For paths without candidates: tools, tests, and a Shield that does not mirror. */
+export const NO_CANDIDATES: CandidateVerdicts = { record: () => {} };
+
+/** A message on which candidate and production differ. */
+export interface DiffExample {
+  /** "" when the message was refused and its client had sent none. */
+  readonly trace_id: string;
+  readonly room: string;
+  /** The event's type; "" when it is not known here. */
+  readonly type: string;
+  readonly would: "allow" | "refuse";
+  readonly reason: string;
+  /** Unix ms. */
+  readonly at_ms: number;
+}
+
+/** One candidate of a tenant, compared. */
+export interface CandidateDiff {
+  readonly tenant: string;
+  readonly candidate: string;
+  /** Messages that were compared. */
+  readonly mirrored: number;
+  readonly agree: number;
+  /** Production let them through. */
+  readonly would_refuse: number;
+  /** Production refused them. */
+  readonly would_allow: number;
+  /** Verdicts about messages that this Shield did not mirror, or no longer remembers. */
+  readonly unmatched: number;
+  /** The latest, oldest first. */
+  readonly examples: readonly DiffExample[];
+}
+
+/** What became of a verdict. */
+export type DiffOutcome = "agree" | "would-refuse" | "would-allow" | "unmatched" | "overflow";
+
+/** Examples that one candidate keeps; the latest stay. */
+export const EXAMPLES_MAX = 16;
+/** Longest reason of an example, in UTF-16 units. */
+const REASON_UNITS = 256;
+
+type Draft = { -readonly [Key in Exclude<keyof CandidateDiff, "examples">]: CandidateDiff[Key] } & {
+  examples: DiffExample[];
+};
+
+/** What is said of the message in an example. */
+export type Compared = Pick<DiffExample, "trace_id" | "room" | "type" | "at_ms">;
+
+/** All candidates of all tenants, at most `candidates_max`: one more is not kept, and counted so. */
+export class DiffBook {
+  readonly #candidates_max: number;
+  readonly #count: (outcome: DiffOutcome) => void;
+  readonly #tenants = new Map<string, Map<string, Draft>>();
+  #size = 0;
+
+  constructor(candidates_max: number, count: (outcome: DiffOutcome) => void = () => {}) {
+    this.#candidates_max = candidates_max;
+    this.#count = count;
+  }
+
+  /** Candidates that are kept. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** One verdict about one message, of which production refused or allowed. */
+  compare(verdict: CandidateVerdict, production_refused: boolean, message: Compared): void {
+    const draft = this.#draft(verdict);
+    if (draft === undefined) return this.#count("overflow");
+    draft.mirrored++;
+    if (verdict.refuse === production_refused) {
+      draft.agree++;
+      return this.#count("agree");
+    }
+    if (verdict.refuse) draft.would_refuse++;
+    else draft.would_allow++;
+    const { trace_id, room, type, at_ms } = message;
+    const would = verdict.refuse ? "refuse" : "allow";
+    const reason = verdict.reason.slice(0, REASON_UNITS);
+    draft.examples.push({ trace_id, room, type, would, reason, at_ms });
+    if (draft.examples.length > EXAMPLES_MAX) draft.examples.shift();
+    this.#count(`would-${would}`);
+  }
+
+  /** A verdict about a message of which nothing is known. */
+  unmatched(verdict: CandidateVerdict): void {
+    const draft = this.#draft(verdict);
+    if (draft === undefined) return this.#count("overflow");
+    draft.unmatched++;
+    this.#count("unmatched");
+  }
+
+  /** The tenant's candidates by name. */
+  list(tenant_id: string): CandidateDiff[] {
+    const drafts = [...this.#tenants.get(tenant_id)?.values() ?? []];
+    drafts.sort((a, b) => a.candidate < b.candidate ? -1 : 1);
+    return drafts.map((draft) => ({ ...draft, examples: [...draft.examples] }));
+  }
+
+  /** Forgets the tenant's candidates, or only the one of that name. Returns how many. */
+  reset(tenant_id: string, candidate?: string): number {
+    const drafts = this.#tenants.get(tenant_id);
+    if (drafts === undefined) return 0;
+    const before = drafts.size;
+    if (candidate === undefined) drafts.clear();
+    else drafts.delete(candidate);
+    const forgotten = before - drafts.size;
+    if (drafts.size === 0) this.#tenants.delete(tenant_id);
+    this.#size -= forgotten;
+    return forgotten;
+  }
+
+  #draft({ tenant_id, candidate }: CandidateVerdict): Draft | undefined {
+    const drafts = this.#tenants.get(tenant_id);
+    const known = drafts?.get(candidate);
+    if (known !== undefined || this.#size >= this.#candidates_max) return known;
+    const draft: Draft = {
+      tenant: tenant_id,
+      candidate,
+      mirrored: 0,
+      agree: 0,
+      would_refuse: 0,
+      would_allow: 0,
+      unmatched: 0,
+      examples: [],
+    };
+    if (drafts === undefined) this.#tenants.set(tenant_id, new Map([[candidate, draft]]));
+    else drafts.set(candidate, draft);
+    this.#size++;
+    return draft;
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * The mirror step of the message path (design.md 6): a message that a rule picks goes to its shadow
+ * subject as well. Best effort and off the path: here it is only put into the buffer of `sender.ts`;
+ * nothing waits, nothing throws, and the primary's acknowledgement never depends on it.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { ScannedEnvelope } from "@arqon/proto";
+import type { SpineHeaders } from "../../shared/spine/spine.ts";
+import { roomSubject } from "../../shared/subject.ts";
+import type { Subject } from "../../shared/subject.ts";
+import type { Caller } from "../policy/overseer.ts";
+import type { CandidateVerdict, CandidateVerdicts, DiffBook } from "./diff.ts";
+import type { MirrorRules } from "./rules.ts";
+import type { ShadowSender } from "./sender.ts";
+import { routedTraceId } from "./shadow_envelope.ts";
+import { SHADOW_VERDICT } from "./verdicts.ts";
+import type { Decisions, ShadowVerdicts } from "./verdicts.ts";
+
+/** What the message path asks. Best effort: never throws, never waits. */
+export interface Mirror {
+  /**
+   * `envelope` is the routed form, which must not change any more; `key` the client's trace id, else
+   * the connection id; `headers` what the primary had beside it.
+   */
+  copy(
+    subject: Subject,
+    tenant_id: string,
+    envelope: Uint8Array,
+    key: string,
+    headers?: SpineHeaders,
+  ): void;
+  /** Production let the event or signal through: its routed form is published. */
+  passed(envelope: ScannedEnvelope, caller: Caller, routed: Uint8Array): void;
+  /** A schema or policy refused the envelope. */
+  refused(envelope: ScannedEnvelope, caller: Caller): void;
+}
+
+/** For paths that do not mirror: tools, tests, `[platform.mirroring] enabled = false`. */
+export const NO_MIRROR: Mirror = { copy: () => {}, passed: () => {}, refused: () => {} };
+
+/** What a mirror is made from. */
+export interface MirrorParts {
+  readonly rules: MirrorRules;
+  readonly sender: Pick<ShadowSender, "push">;
+  readonly book: DiffBook;
+  readonly decisions: Decisions;
+  readonly verdicts: Pick<ShadowVerdicts, "forward">;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** By what a message is in or out: the same for one that was mirrored and one that was refused. */
+export function mirrorKey(envelope: Pick<ScannedEnvelope, "trace_id">, caller: Caller): string {
+  return envelope.trace_id === "" ? caller.connection_id : envelope.trace_id;
+}
+
+/** Refusals by schema or policy: what candidates are compared with. */
+const COMPARED: ReadonlySet<string> = new Set([
+  "schema-violation",
+  "schema-unavailable",
+  "policy-rejected",
+  "policy-fault",
+]);
+
+/** Whether a refusal is one that candidates could have decided otherwise. */
+export function isCompared(error: unknown): boolean {
+  return error instanceof ArqonError && COMPARED.has(error.reason);
+}
+
+/** The mirror, and where candidates that run in this process say what they would have decided. */
+export function createMirror(parts: MirrorParts): Mirror & CandidateVerdicts {
+  const { rules, sender, book, decisions } = parts;
+  /** By envelope object: what is never decided about goes with it. */
+  const pending = new WeakMap<ScannedEnvelope, CandidateVerdict[]>();
+
+  function isPicked(envelope: ScannedEnvelope, caller: Caller): boolean {
+    const { tenant_id } = caller.identity;
+    const rule = rules.match(roomSubject("in", tenant_id, envelope.room_id), tenant_id);
+    return rule !== undefined && rules.picks(rule, mirrorKey(envelope, caller));
+  }
+
+  function settle(envelope: ScannedEnvelope, refused: boolean, trace_id: string): void {
+    const verdicts = pending.get(envelope) ?? [];
+    pending.delete(envelope);
+    const { room_id: room, event } = envelope;
+    const message = { trace_id, room, type: event?.type ?? "", at_ms: parts.now() };
+    for (const verdict of verdicts) book.compare(verdict, refused, message);
+  }
+
+  return {
+    copy(subject, tenant_id, envelope, key, headers) {
+      const rule = rules.match(subject, tenant_id);
+      if (rule === undefined) return;
+      if (rules.picks(rule, key)) sender.push({ rule, subject, tenant_id, envelope, headers });
+      else rule.totals.sampled_out++;
+    },
+    passed(envelope, caller, routed) {
+      const { event } = envelope;
+      if (event?.type === SHADOW_VERDICT && caller.identity.role === "service") {
+        const data = envelope.bytes.subarray(event.data_start, event.data_end);
+        parts.verdicts.forward(caller.identity.tenant_id, data);
+      }
+      if (!pending.has(envelope) || !isPicked(envelope, caller)) return;
+      settle(envelope, false, routedTraceId(routed) ?? envelope.trace_id);
+    },
+    refused(envelope, caller) {
+      if (envelope.command !== undefined || !isPicked(envelope, caller)) return;
+      const { trace_id, room_id: room } = envelope;
+      if (trace_id !== "") {
+        const { tenant_id } = caller.identity;
+        decisions.remember(tenant_id, trace_id, { refused: true, room });
+      }
+      settle(envelope, true, trace_id);
+    },
+    record(envelope, verdict) {
+      const verdicts = pending.get(envelope);
+      if (verdicts === undefined) pending.set(envelope, [verdict]);
+      else verdicts.push(verdict);
+    },
+  };
+}

@@ -1,0 +1,269 @@
+/**
+ * The mirror step on the real message path: what is copied, what candidates are compared with, and
+ * that the primary goes its way whatever the mirror does.
+ */
+import assert from "node:assert/strict";
+import { ArqonError, readEnvelope, scanEnvelope, writeEnvelope } from "@arqon/proto";
+import { configFrom } from "../../shared/config/load.ts";
+import { createMetrics } from "../../shared/metrics.ts";
+import { randomPool } from "../../shared/ids.ts";
+import { openSettings } from "../settings.ts";
+import { NO_BANS } from "../bans.ts";
+import type { Identity } from "../identity.ts";
+import { publish } from "../pipeline.ts";
+import type { MessagePath } from "../pipeline.ts";
+import { createOverseer, NO_OVERSEER } from "../policy/overseer.ts";
+import type { PolicyMode, PolicyOutcome, Verdict } from "../policy/policy.ts";
+import { NO_SCHEMAS } from "../schema/gate.ts";
+import { keptLog, SPINE_NOW_MS, testSpine } from "../test_spine.ts";
+import { NO_CANDIDATES } from "./diff.ts";
+import { NO_MIRROR } from "./mirror.ts";
+import { startMirror } from "./start.ts";
+import { testMirror, turn } from "./test_mirror.ts";
+import type { TestMirror } from "./test_mirror.ts";
+
+const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };
+const TRACE_ID = "0123456789abcdef0123456789abcdef";
+const ALL = { rules: [{ prefix: "in.t.acme.*", percent: 1 }] };
+const identity: Identity = {
+  tenant_id: "acme",
+  user_id: "ann",
+  user_key: "issuer\nann",
+  role: "user",
+  issuer: "issuer",
+  expires_ms: SPINE_NOW_MS + 60_000,
+  token_id: undefined,
+  grants: undefined,
+  signing_key: undefined,
+  claims: {},
+};
+
+function pathOf(test: TestMirror, overseer: MessagePath["overseer"] = NO_OVERSEER): MessagePath {
+  return {
+    spine: test.engine.spine,
+    require_signature: [],
+    overseer,
+    bans: NO_BANS,
+    schemas: NO_SCHEMAS,
+    mirror: test.started.mirror,
+    now: () => SPINE_NOW_MS,
+    random: randomPool((bytes) => crypto.getRandomValues(bytes)),
+  };
+}
+
+type Sent = Parameters<typeof writeEnvelope>[0] & {
+  readonly connection_id?: string;
+  readonly role?: Identity["role"];
+  readonly origin?: string;
+};
+
+/** Undefined when it was accepted, else the refusal's reason. */
+async function send(path: MessagePath, sent: Sent = {}): Promise<string | undefined> {
+  const { connection_id = "c1", role = "user", origin, ...envelope } = sent;
+  const caller = {
+    identity: { ...identity, role },
+    connection_id,
+    request_headers: [],
+    remote_ip: "127.0.0.1",
+  };
+  const event = sent.command === undefined ? { type: "chat" } : undefined;
+  const plain = { room_id: "lobby", ...(event === undefined ? {} : { event }), ...envelope };
+  try {
+    await publish(path, { caller, origin }, scanEnvelope(writeEnvelope(plain), LIMITS));
+    return undefined;
+  } catch (error) {
+    if (error instanceof ArqonError) return error.reason;
+    throw error;
+  }
+}
+
+/** An Overseer whose policies say: in production `production`, as a candidate `candidate`. */
+function overseerSaying(test: TestMirror, production: boolean, candidate: boolean) {
+  const outcome = (name: string, mode: PolicyMode, allowed: boolean): PolicyOutcome => ({
+    name,
+    mode,
+    allowed,
+    code: allowed ? 0 : 403,
+    reason: allowed ? "" : `${name} says no`,
+    fault: undefined,
+    fuel: 0,
+    duration_ms: 0,
+  });
+  const outcomes = [outcome("new", "observe", candidate), outcome("old", "enforce", production)];
+  const verdict: Verdict = {
+    allowed: production,
+    code: production ? 0 : 403,
+    reason: "",
+    name: production ? "" : "old",
+    added_headers: [],
+    outcomes,
+    logs: [],
+  };
+  const binding = { sha256: "0".repeat(64), room: "*", hooks: [], order: 0, percent: 1 } as const;
+  return createOverseer({
+    chainFor: () => [{ ...binding, name: "old", mode: "enforce" }],
+    evaluate: () => Promise.resolve(verdict),
+    now: () => SPINE_NOW_MS,
+    onLogs: () => {},
+    candidates: test.started.candidates,
+  });
+}
+
+Deno.test("a picked message is on both subjects, the copy marked twice, otherwise the same", async () => {
+  await using test = await testMirror(ALL);
+  const data = new Uint8Array([1, 2, 3]);
+  assert.equal(
+    await send(pathOf(test), { event: { type: "chat", data }, origin: "c9", message_id: "m" }),
+    undefined,
+  );
+  const [shadow] = await test.shadows();
+  const primary = test.published.find(({ subject }) => subject === "in.t.acme.r.lobby");
+  assert.equal(shadow?.subject, "shadow.in.t.acme.r.lobby");
+  assert.deepEqual({ ...shadow?.headers }, { "x-arqon-origin": "c9", "x-arqon-shadow": "true" });
+  assert.deepEqual({ ...primary?.headers }, { "x-arqon-origin": "c9" });
+  const { headers, ...rest } = readEnvelope(shadow!.payload);
+  const { headers: primary_headers, ...primary_rest } = readEnvelope(primary!.payload);
+  assert.deepEqual(rest, primary_rest);
+  assert.deepEqual({ ...headers }, { ...primary_headers, "x-arqon-shadow": "true" });
+  const published = 'shield_mirror_traffic_total{rule="in.t.acme.*",outcome="published"}';
+  while (await test.metric(published) !== 1) await turn();
+});
+
+Deno.test("the trace id decides, else the connection id; what is left out is counted", async () => {
+  await using test = await testMirror({ rules: [{ prefix: "in.t.*", percent: 0.5 }] });
+  const path = pathOf(test);
+  for (let n = 0; n < 64; n++) {
+    const trace_id = n.toString(16).padStart(2, "0").repeat(16);
+    const room_id = `t${n}`;
+    // Whichever connection: the trace is the key. The trace of zeros is none at all.
+    if (n > 0) await send(path, { trace_id, room_id, connection_id: "a" });
+    if (n > 0) await send(path, { trace_id, room_id, connection_id: "b" });
+    await send(path, { room_id: `c${n}`, connection_id: `c${n}` });
+    await send(path, { room_id: `c${n}`, connection_id: `c${n}` });
+  }
+  const rooms = (await test.shadows()).map(({ subject }) => subject);
+  for (const kind of ["t", "c"]) {
+    const of = rooms.filter((subject) => subject.startsWith(`shadow.in.t.acme.r.${kind}`));
+    const distinct = new Set(of);
+    assert.ok(distinct.size > 10 && distinct.size < 54, `${distinct.size} of 64`);
+    assert.equal(of.length, 2 * distinct.size, "both of a key or none");
+  }
+  const out = 'shield_mirror_traffic_total{rule="in.t.*",outcome="sampled-out"}';
+  assert.equal(await test.metric(out), 64 * 4 - 2 - rooms.length);
+});
+
+Deno.test("a rule that a tenant sets at run time is in force with the change, and only for it", async () => {
+  await using test = await testMirror();
+  const path = pathOf(test);
+  await send(path);
+  assert.deepEqual(await test.shadows(), []);
+  const rules = [{ prefix: "in.t.acme.r.lob*", percent: 1 }];
+  const set = await test.settings.change("acme", "root", (before) => ({
+    ...before,
+    mirror: { rules },
+  }));
+  assert.ok(await test.settings.reached("acme", set.revision, 10_000));
+  await send(path);
+  await send(path, { room_id: "other" });
+  assert.deepEqual((await test.shadows()).map(({ subject }) => subject), [
+    "shadow.in.t.acme.r.lobby",
+  ]);
+});
+
+Deno.test("a client's own shadow header is refused and signals are copied like events", async () => {
+  await using test = await testMirror(ALL);
+  const path = pathOf(test);
+  const headers = { "X-Arqon-Shadow": "true" };
+  assert.equal(await send(path, { headers }), "reserved-header");
+  const caller_signal = { kind: "BAN" as const, target: "bob", reason: "", until_ms: 0 };
+  const { mirror } = test.started;
+  assert.deepEqual(await test.shadows(), []);
+  const envelope = scanEnvelope(
+    writeEnvelope({ room_id: "lobby", signal: caller_signal }),
+    LIMITS,
+  );
+  const caller = {
+    identity: { ...identity, role: "service" as const },
+    connection_id: "c1",
+    request_headers: [],
+    remote_ip: "127.0.0.1",
+  };
+  await publish({ ...path, mirror }, { caller, origin: undefined }, envelope);
+  assert.equal((await test.shadows()).length, 1);
+});
+
+Deno.test("a copy that cannot be sent leaves the primary as it was", async () => {
+  await using test = await testMirror({ ...ALL, buffer_bytes: 65_536 });
+  const path = pathOf(test);
+  const data = new Uint8Array(100_000);
+  assert.equal(await send(path, { event: { type: "big", data } }), undefined);
+  await test.engine.spine.flush();
+  assert.equal(test.published.length, 1);
+  const dropped = 'shield_mirror_traffic_total{rule="in.t.acme.*",outcome="dropped"}';
+  assert.equal(await test.metric(dropped), 1);
+});
+
+Deno.test("candidates are compared on picked messages: both ways, with examples", async () => {
+  await using test = await testMirror(ALL);
+  const say = async (production: boolean, candidate: boolean) =>
+    await send(pathOf(test, overseerSaying(test, production, candidate)), { trace_id: TRACE_ID });
+  assert.equal(await say(true, true), undefined);
+  assert.equal(await say(true, false), undefined, "an observer refuses nothing");
+  assert.equal(await say(false, true), "policy-rejected");
+  assert.equal(await say(false, false), "policy-rejected");
+  const { body } = await test.ask("GET", "/v1/mirror/diff?tenant=acme");
+  const example = { trace_id: TRACE_ID, room: "lobby", type: "chat", at_ms: SPINE_NOW_MS };
+  assert.deepEqual(body, {
+    node_id: "s1",
+    tenant: "acme",
+    candidates: [{
+      tenant: "acme",
+      candidate: "policy:new",
+      mirrored: 4,
+      agree: 2,
+      would_refuse: 1,
+      would_allow: 1,
+      unmatched: 0,
+      examples: [
+        { ...example, would: "refuse", reason: "new says no" },
+        { ...example, would: "allow", reason: "" },
+      ],
+    }],
+  });
+  assert.equal((await test.shadows()).length, 2, "what production refused is not copied");
+  assert.equal(await test.metric('shield_mirror_verdicts_total{outcome="agree"}'), 2);
+});
+
+Deno.test("an example of a message without a trace has the one that it was given", async () => {
+  await using test = await testMirror(ALL);
+  await send(pathOf(test, overseerSaying(test, true, false)));
+  const [shadow] = await test.shadows();
+  const { body } = await test.ask("GET", "/v1/mirror/diff?tenant=acme");
+  assert.equal(body.candidates[0].examples[0].trace_id, readEnvelope(shadow!.payload).trace_id);
+});
+
+Deno.test("what no rule picks is not compared, and neither is a command", async () => {
+  await using test = await testMirror({ rules: [{ prefix: "in.t.acme.r.vip*", percent: 1 }] });
+  await send(pathOf(test, overseerSaying(test, false, true)));
+  await send(pathOf(test, overseerSaying(test, true, false)));
+  const path = pathOf(test, overseerSaying(test, false, true));
+  const command = { name: "room.get" };
+  assert.equal(await send(path, { room_id: "vip", command }), "policy-rejected");
+  const { body } = await test.ask("GET", "/v1/mirror/diff?tenant=acme");
+  assert.deepEqual(body.candidates, []);
+});
+
+Deno.test("when it is off nothing is mirrored and there is no API", async () => {
+  await using engine = testSpine();
+  const { log } = keptLog();
+  const registry = createMetrics({ node_id: "s1", version: "0" });
+  const shared = { spine: engine.spine, log, registry, now: Date.now };
+  const settings = await openSettings(shared);
+  const config = configFrom({ platform: { mirroring: { enabled: false, ...ALL } } });
+  const off = startMirror({ ...shared, config, settings, node_id: "s1" });
+  assert.equal(off.mirror, NO_MIRROR);
+  assert.equal(off.candidates, NO_CANDIDATES);
+  assert.equal(off.admin, undefined);
+  await off.close();
+  settings.close();
+});

@@ -1,0 +1,260 @@
+/**
+ * The way of copies to the Spine: a bounded buffer, emptied in small turns of the event loop so that
+ * sockets and the primary traffic get theirs. What the Spine has confirmed counts as published; what
+ * it refused, also afterwards (`denied`), or may have lost, as failed. Nothing here reaches the
+ * primary: its bytes have precedence, and its flushes know nothing of ours.
+ */
+import { setImmediate } from "node:timers";
+import type { Logger } from "../../shared/log.ts";
+import type { Spine, SpineHeaders } from "../../shared/spine/spine.ts";
+import { shadowSubject } from "../../shared/subject.ts";
+import type { Subject } from "../../shared/subject.ts";
+import type { CompiledRule } from "./rules.ts";
+import { SHADOW_HEADER, shadowEnvelope } from "./shadow_envelope.ts";
+
+/** Copies and bytes of one turn. */
+const TURN_MESSAGES = 128;
+const TURN_BYTES = 262_144;
+/** Turns whose copies are not confirmed yet; more wait in the buffer. */
+const WINDOW_TURNS = 8;
+/** Pause while the Spine has too much to do. */
+const BUSY_MS = 5;
+/** A tenant whose shadow is denied is tried again after this; until then its copies fail at once. */
+const DENIED_MS = 1_000;
+/** Such tenants that are remembered; of more, the first are tried at once. */
+const DENIED_MAX = 4_096;
+/** Lines about failed copies come this often at most. */
+const LOG_MS = 10_000;
+/** The share of the Spine's pending bytes above which copies wait: the rest is the primary's. */
+const PENDING_SHARE = 0.5;
+
+/** One message to copy. */
+export interface ShadowCopy {
+  readonly rule: CompiledRule;
+  readonly subject: Subject;
+  readonly tenant_id: string;
+  /** Routed form; kept, not copied, until it is sent. */
+  readonly envelope: Uint8Array;
+  readonly headers: SpineHeaders | undefined;
+}
+
+/** What a sender needs. */
+export interface SenderOptions {
+  readonly spine: Pick<Spine, "publish" | "flush" | "status" | "onEvent">;
+  readonly buffer_messages: number;
+  readonly buffer_bytes: number;
+  /** What the Spine holds at most before it refuses, the primary's included. */
+  readonly pending_bytes_max: number;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Called for each copy right before it is handed to the Spine. */
+  readonly onSend: (copy: ShadowCopy) => void;
+}
+
+/** What one turn sent and the Spine has not confirmed. Denials come in the order of sending. */
+interface Turn {
+  readonly sent: { readonly copy: ShadowCopy; denied: boolean }[];
+  /** Everything before it is no denied copy any more. */
+  cursor: number;
+}
+
+/** The sender of one process. */
+export class ShadowSender {
+  readonly #options: SenderOptions;
+  readonly #stopEvents: () => void;
+  #waiting: ShadowCopy[] = [];
+  #head = 0;
+  #bytes = 0;
+  #scheduled = false;
+  #busy: ReturnType<typeof setTimeout> | undefined;
+  readonly #unconfirmed = new Set<Turn>();
+  readonly #confirming = new Set<Promise<void>>();
+  /** By tenant: until when its copies fail at once, in Unix ms. */
+  readonly #denied = new Map<string, number>();
+  #failed = 0;
+  #logged_ms = -Infinity;
+  #closed = false;
+
+  constructor(options: SenderOptions) {
+    this.#options = options;
+    this.#stopEvents = options.spine.onEvent((event) => {
+      if (event.type === "denied") this.#onDenied(event.subject);
+    });
+  }
+
+  /** Copies that wait. */
+  get messages(): number {
+    return this.#waiting.length - this.#head;
+  }
+
+  /** Their bytes. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Takes a copy, or counts it as dropped. Never throws. */
+  push(copy: ShadowCopy): void {
+    const { buffer_messages, buffer_bytes } = this.#options;
+    const size = copy.envelope.length;
+    if (
+      this.#closed || this.messages >= buffer_messages || this.#bytes + size > buffer_bytes
+    ) {
+      copy.rule.totals.dropped++;
+      return;
+    }
+    this.#waiting.push(copy);
+    this.#bytes += size;
+    this.#schedule();
+  }
+
+  /** Sends what waits, as far as the Spine takes it, and resolves when it is confirmed or failed. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#busy);
+    while (this.messages > 0 && !this.#isBusy()) this.#turn();
+    while (this.messages > 0) this.#take().rule.totals.dropped++;
+    await Promise.all(this.#confirming);
+    this.#stopEvents();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.messages === 0 || this.#busy !== undefined || this.#closed) return;
+    if (this.#unconfirmed.size >= WINDOW_TURNS) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      if (this.#closed) return;
+      if (this.#isBusy()) return this.#pause();
+      this.#turn();
+      this.#schedule();
+    });
+  }
+
+  #isBusy(): boolean {
+    const { spine, pending_bytes_max } = this.#options;
+    return spine.status.pending_bytes > pending_bytes_max * PENDING_SHARE;
+  }
+
+  #pause(): void {
+    this.#busy = setTimeout(() => {
+      this.#busy = undefined;
+      this.#schedule();
+    }, BUSY_MS);
+  }
+
+  #take(): ShadowCopy {
+    const copy = this.#waiting[this.#head]!;
+    this.#head++;
+    this.#bytes -= copy.envelope.length;
+    if (this.#head === this.#waiting.length) {
+      this.#waiting = [];
+      this.#head = 0;
+    } else if (this.#head >= 4_096) {
+      this.#waiting = this.#waiting.slice(this.#head);
+      this.#head = 0;
+    }
+    return copy;
+  }
+
+  #turn(): void {
+    const turn: Turn = { sent: [], cursor: 0 };
+    const now_ms = this.#options.now();
+    let bytes = 0;
+    for (let n = 0; n < TURN_MESSAGES && bytes < TURN_BYTES && this.messages > 0; n++) {
+      const copy = this.#take();
+      bytes += copy.envelope.length;
+      if (this.#isDenied(copy.tenant_id, now_ms)) this.#fail(copy, 1, "denied");
+      else if (this.#send(copy)) turn.sent.push({ copy, denied: false });
+    }
+    if (turn.sent.length === 0) return;
+    this.#unconfirmed.add(turn);
+    const confirming = this.#confirm(turn);
+    this.#confirming.add(confirming);
+    confirming.finally(() => this.#confirming.delete(confirming));
+  }
+
+  #send(copy: ShadowCopy): boolean {
+    const { spine, onSend } = this.#options;
+    try {
+      onSend(copy);
+      spine.publish(shadowSubject(copy.subject), shadowEnvelope(copy.envelope), {
+        ...copy.headers,
+        [SHADOW_HEADER]: "true",
+      });
+      return true;
+    } catch (error) {
+      this.#fail(copy, 1, error);
+      return false;
+    }
+  }
+
+  /** Never rejects. */
+  async #confirm(turn: Turn): Promise<void> {
+    let problem: unknown;
+    try {
+      await this.#options.spine.flush();
+    } catch (error) {
+      problem = error;
+    }
+    // Denials came before the confirmation; this is until their listeners have run, too.
+    await new Promise<void>((resolve) => void setImmediate(resolve));
+    this.#unconfirmed.delete(turn);
+    for (const { copy, denied } of turn.sent) {
+      if (denied) continue;
+      if (problem === undefined) copy.rule.totals.published++;
+      else this.#fail(copy, 1, problem);
+    }
+    this.#schedule();
+  }
+
+  #onDenied(subject: string): void {
+    for (const turn of this.#unconfirmed) {
+      for (let index = turn.cursor; index < turn.sent.length; index++) {
+        const sent = turn.sent[index]!;
+        if (sent.denied || shadowSubject(sent.copy.subject) !== subject) continue;
+        sent.denied = true;
+        turn.cursor = index + 1;
+        this.#pauseTenant(sent.copy.tenant_id);
+        return this.#fail(sent.copy, 1, `NATS denies ${subject}`);
+      }
+    }
+  }
+
+  #pauseTenant(tenant_id: string): void {
+    this.#denied.delete(tenant_id);
+    if (this.#denied.size >= DENIED_MAX) {
+      for (const first of this.#denied.keys()) {
+        this.#denied.delete(first);
+        break;
+      }
+    }
+    this.#denied.set(tenant_id, this.#options.now() + DENIED_MS);
+  }
+
+  #isDenied(tenant_id: string, now_ms: number): boolean {
+    if (this.#denied.size === 0) return false;
+    const until_ms = this.#denied.get(tenant_id);
+    if (until_ms === undefined) return false;
+    if (now_ms < until_ms) return true;
+    this.#denied.delete(tenant_id);
+    return false;
+  }
+
+  #fail({ rule, tenant_id, subject }: ShadowCopy, messages: number, error: unknown): void {
+    const { now, log } = this.#options;
+    rule.totals.failed += messages;
+    this.#failed += messages;
+    const now_ms = now();
+    if (now_ms - this.#logged_ms < LOG_MS) return;
+    log.warn("mirrored messages do not reach the shadow; the primary is not affected", {
+      rule: rule.prefix,
+      tenant_id,
+      subject: shadowSubject(subject),
+      failed: this.#failed,
+      error,
+    });
+    this.#logged_ms = now_ms;
+    this.#failed = 0;
+  }
+}

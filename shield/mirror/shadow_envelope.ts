@@ -1,0 +1,41 @@
+/**
+ * The bytes of a mirrored envelope: the routed ones and one more header, without decoding anything.
+ * Protobuf lets the entries of a map stand anywhere, so the new one stands at the end.
+ */
+
+const FIELD_HEADERS = 0x2a;
+const FIELD_TRACE_ID = 0x0a;
+const TRACE_ID_BYTES = 32;
+
+/** Marks mirrored traffic, in the envelope and beside it on the Spine. */
+export const SHADOW_HEADER = "x-arqon-shadow";
+
+/** A short text as a field: tag, one byte of length, text. */
+function field(tag: number, body: Uint8Array): number[] {
+  return [tag, body.length, ...body];
+}
+
+const encoder = new TextEncoder();
+const ENTRY = new Uint8Array(field(
+  FIELD_HEADERS,
+  new Uint8Array([
+    ...field(0x0a, encoder.encode(SHADOW_HEADER)),
+    ...field(0x12, encoder.encode("true")),
+  ]),
+));
+
+/** A new envelope with the header `x-arqon-shadow: true`; the sender's own can never be there. */
+export function shadowEnvelope(routed: Uint8Array): Uint8Array {
+  const shadow = new Uint8Array(routed.length + ENTRY.length);
+  shadow.set(routed);
+  shadow.set(ENTRY, routed.length);
+  return shadow;
+}
+
+const decoder = new TextDecoder();
+
+/** The trace id of an envelope as the Shield writes it: the first field. Undefined for any other. */
+export function routedTraceId(routed: Uint8Array): string | undefined {
+  if (routed[0] !== FIELD_TRACE_ID || routed[1] !== TRACE_ID_BYTES) return undefined;
+  return decoder.decode(routed.subarray(2, 2 + TRACE_ID_BYTES));
+}

@@ -1,0 +1,99 @@
+/**
+ * Puts the mirror of one process together: rules of the config and of the tenants, sender, book of
+ * candidates and admin API. With `[platform.mirroring] enabled = false` there is none.
+ */
+import { parseRoomSubject } from "../../shared/subject.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/log.ts";
+import type { Registry } from "../../shared/metrics.ts";
+import type { Spine } from "../../shared/spine/spine.ts";
+import type { Settings } from "../settings.ts";
+import { handleMirror, isMirrorPath } from "./admin_api.ts";
+import { DiffBook, NO_CANDIDATES } from "./diff.ts";
+import type { CandidateVerdicts } from "./diff.ts";
+import { createMirror, NO_MIRROR } from "./mirror.ts";
+import type { Mirror } from "./mirror.ts";
+import { MirrorRules } from "./rules.ts";
+import { ShadowSender } from "./sender.ts";
+import type { ShadowCopy } from "./sender.ts";
+import { routedTraceId } from "./shadow_envelope.ts";
+import { MirrorStats } from "./stats.ts";
+import { Decisions, startVerdicts } from "./verdicts.ts";
+
+/** What the mirror needs of the process. */
+export interface MirrorStart {
+  readonly config: Pick<Config, "platform" | "nats" | "limits">;
+  readonly spine: Spine;
+  readonly settings: Settings;
+  readonly node_id: string;
+  readonly log: Logger;
+  readonly registry: Registry;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** A running mirror and its operators' side. */
+export interface StartedMirror {
+  readonly mirror: Mirror;
+  /** Where policies and schemas that only observe say what they would have decided. */
+  readonly candidates: CandidateVerdicts;
+  /** Answers the paths of `isMirrorPath`; undefined when it is disabled. */
+  readonly admin: ((request: Request, by: string) => Promise<Response>) | undefined;
+  /** Sends what waits. */
+  close(): Promise<void>;
+}
+
+export { isMirrorPath };
+
+/** Throws `spine-unavailable`. Rules of tenants are in force as soon as `settings` knows them. */
+export function startMirror(start: MirrorStart): StartedMirror {
+  const { config, spine, settings, registry, now } = start;
+  const { mirroring } = config.platform;
+  if (!mirroring.enabled) {
+    const close = () => Promise.resolve();
+    return { mirror: NO_MIRROR, candidates: NO_CANDIDATES, admin: undefined, close };
+  }
+  const log = start.log.child({ part: "mirroring" });
+  const stats = new MirrorStats();
+  const rules = new MirrorRules(mirroring.rules, stats.totalsOf);
+  const book = new DiffBook(mirroring.candidates, stats.verdict);
+  const decisions = new Decisions(mirroring.remembered_messages);
+  const sender = new ShadowSender({
+    spine,
+    buffer_messages: mirroring.buffer_messages,
+    buffer_bytes: mirroring.buffer_bytes,
+    pending_bytes_max: config.nats?.pending_bytes ?? config.limits.spine_pending_bytes,
+    log,
+    now,
+    onSend: (copy) => rememberPassed(decisions, copy),
+  });
+  const verdicts = startVerdicts({ spine, book, decisions, stats, log, now });
+  const stopSettings = settings.onChange((tenant_id, { mirror }) => {
+    rules.setTenant(tenant_id, mirror.rules);
+  });
+  stats.register(registry, () => ({
+    messages: sender.messages,
+    bytes: sender.bytes,
+    rules: rules.size,
+    candidates: book.size,
+  }));
+  const mirror = createMirror({ rules, sender, book, decisions, verdicts, now });
+  const context = { rules, settings, book, log, node_id: start.node_id };
+  return {
+    mirror,
+    candidates: mirror,
+    admin: (request, by) => handleMirror(context, request, by),
+    async close() {
+      stopSettings();
+      await sender.close();
+      verdicts.close();
+    },
+  };
+}
+
+function rememberPassed(decisions: Decisions, { envelope, subject, tenant_id }: ShadowCopy): void {
+  const trace_id = routedTraceId(envelope);
+  const room = parseRoomSubject(subject)?.roomId;
+  if (trace_id === undefined || room === undefined) return;
+  decisions.remember(tenant_id, trace_id, { refused: false, room });
+}

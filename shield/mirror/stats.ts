@@ -1,0 +1,107 @@
+/**
+ * What the mirror counts: plain numbers by rule, which prom-client reads only when somebody scrapes.
+ * A rule's prefix is a label, so their number is bounded: the rules that come later are `other`.
+ */
+import { Counter, Gauge } from "../../shared/metrics.ts";
+import type { Registry } from "../../shared/metrics.ts";
+import type { DiffOutcome } from "./diff.ts";
+
+/** Prefixes that are told apart. */
+export const RULES_MAX = 256;
+const OTHER = "other";
+
+/** Running totals of one rule. */
+export interface RuleTotals {
+  /** Copies that the Spine has. */
+  published: number;
+  /** Messages that the percentage left out. */
+  sampled_out: number;
+  /** Copies for which the buffer had no room. */
+  dropped: number;
+  /** Copies that the Spine did not take, or may have lost. */
+  failed: number;
+}
+
+/** Numbers of the moment. */
+export interface MirrorLevels {
+  readonly messages: number;
+  readonly bytes: number;
+  readonly rules: number;
+  readonly candidates: number;
+}
+
+/** What became of a verdict of a candidate. */
+export type VerdictOutcome = DiffOutcome | "malformed";
+
+const OUTCOMES = [
+  ["published", "published"],
+  ["sampled_out", "sampled-out"],
+  ["dropped", "dropped"],
+  ["failed", "failed"],
+] as const;
+
+const LEVELS: Record<keyof MirrorLevels, [name: string, help: string]> = {
+  messages: ["shield_mirror_buffered_messages", "Copies that wait to be sent."],
+  bytes: ["shield_mirror_buffered_bytes", "Bytes of the copies that wait to be sent."],
+  rules: ["shield_mirror_rules", "Mirror rules in force, of the config and of all tenants."],
+  candidates: ["shield_mirror_candidates", "Candidates whose verdicts are compared."],
+};
+
+/** The mirror's totals. */
+export class MirrorStats {
+  readonly #rules = new Map<string, RuleTotals>();
+  readonly #verdicts: Partial<Record<VerdictOutcome, number>> = {};
+
+  /** Where the rule of that prefix counts; the same object for the same prefix. */
+  readonly totalsOf = (prefix: string): RuleTotals => {
+    const label = this.#rules.has(prefix) || this.#rules.size < RULES_MAX ? prefix : OTHER;
+    const totals = this.#rules.get(label) ??
+      { published: 0, sampled_out: 0, dropped: 0, failed: 0 };
+    this.#rules.set(label, totals);
+    return totals;
+  };
+
+  /** One verdict of a candidate. */
+  readonly verdict = (outcome: VerdictOutcome): void => {
+    this.#verdicts[outcome] = (this.#verdicts[outcome] ?? 0) + 1;
+  };
+
+  /** Publishes the totals under the contract's names. */
+  register(registry: Registry, levels: () => MirrorLevels): void {
+    const registers = [registry];
+    const rules = this.#rules;
+    const verdicts = this.#verdicts;
+    new Counter({
+      name: "shield_mirror_traffic_total",
+      help: "Messages that a mirror rule was about, by rule and what became of the copy.",
+      labelNames: ["rule", "outcome"],
+      registers,
+      collect() {
+        this.reset();
+        for (const [rule, totals] of rules) {
+          for (const [key, outcome] of OUTCOMES) this.inc({ rule, outcome }, totals[key]);
+        }
+      },
+    });
+    new Counter({
+      name: "shield_mirror_verdicts_total",
+      help: "Verdicts of candidates on mirrored traffic, compared with production.",
+      labelNames: ["outcome"],
+      registers,
+      collect() {
+        this.reset();
+        for (const [outcome, total] of Object.entries(verdicts)) this.inc({ outcome }, total);
+      },
+    });
+    for (const [key, [name, help]] of Object.entries(LEVELS)) {
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(levels()[key as keyof MirrorLevels]);
+        },
+      });
+    }
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * Verdicts that shadow consumers give: taken from `shadow.verdicts.t.TENANT` on the Spine, matched by
+ * trace id with what this Shield remembers of the messages that it mirrored, and put into the book.
+ * Service clients give theirs as an event, which the Shield forwards to that subject.
+ */
+import { z } from "zod";
+import type { Logger } from "../../shared/log.ts";
+import type { Spine, SpineMessage } from "../../shared/spine/spine.ts";
+import {
+  ALL_SHADOW_VERDICTS,
+  parseShadowVerdictsSubject,
+  shadowVerdictsSubject,
+} from "../../shared/subject.ts";
+import type { DiffBook } from "./diff.ts";
+import type { MirrorStats } from "./stats.ts";
+
+/** Type of the event by which a client of role `service` gives a verdict. */
+export const SHADOW_VERDICT = "SHADOW_VERDICT";
+
+/** Largest verdict, in bytes of JSON. */
+const VERDICT_BYTES = 4_096;
+/** Malformed verdicts are logged this often at most. */
+const LOG_MS = 10_000;
+
+const Verdict = z.looseObject({
+  candidate: z.string().regex(/^(?!policy:|schema:)[\x21-\x7e]{1,128}$/, {
+    error: 'expected 1 to 128 visible characters, not beginning with "policy:" or "schema:"',
+  }),
+  trace_id: z.string().regex(/^[0-9a-f]{32}$/, { error: "expected 32 lowercase hex digits" }),
+  verdict: z.enum(["allow", "refuse"]),
+  reason: z.string().default(""),
+});
+
+/** What production decided about a message. */
+export interface Decision {
+  readonly refused: boolean;
+  readonly room: string;
+}
+
+/** The latest decisions about messages that a rule picked, by tenant and trace id. */
+export class Decisions {
+  readonly #messages_max: number;
+  readonly #decisions = new Map<string, Decision>();
+
+  constructor(messages_max: number) {
+    this.#messages_max = messages_max;
+  }
+
+  /** Of several messages of one trace the latest counts; the oldest is forgotten when there are too many. */
+  remember(tenant_id: string, trace_id: string, decision: Decision): void {
+    const key = `${tenant_id} ${trace_id}`;
+    this.#decisions.delete(key);
+    if (this.#decisions.size >= this.#messages_max) {
+      for (const oldest of this.#decisions.keys()) {
+        this.#decisions.delete(oldest);
+        break;
+      }
+    }
+    this.#decisions.set(key, decision);
+  }
+
+  find(tenant_id: string, trace_id: string): Decision | undefined {
+    return this.#decisions.get(`${tenant_id} ${trace_id}`);
+  }
+}
+
+/** What is needed to take verdicts. */
+export interface VerdictsOptions {
+  readonly spine: Pick<Spine, "subscribe" | "publish">;
+  readonly book: DiffBook;
+  readonly decisions: Decisions;
+  readonly stats: Pick<MirrorStats, "verdict">;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** Takes verdicts while it is open. */
+export interface ShadowVerdicts {
+  /** Hands on what a service client says, to every Shield. Never throws. */
+  forward(tenant_id: string, data: Uint8Array): void;
+  close(): void;
+}
+
+/** Begins to listen. Throws `spine-unavailable`. */
+export function startVerdicts(options: VerdictsOptions): ShadowVerdicts {
+  const { spine, book, decisions, stats, log, now } = options;
+  let logged_ms = -Infinity;
+  const malformed = (tenant_id: string, error: unknown) => {
+    stats.verdict("malformed");
+    if (now() - logged_ms < LOG_MS) return;
+    logged_ms = now();
+    log.warn("a verdict of a shadow consumer is malformed", { tenant_id, error });
+  };
+  const hear = ({ subject, payload }: SpineMessage) => {
+    const tenant_id = parseShadowVerdictsSubject(subject);
+    if (tenant_id === undefined) return;
+    const parsed = parseVerdict(payload);
+    if ("problem" in parsed) return malformed(tenant_id, parsed.problem);
+    const { candidate, trace_id, verdict: would, reason } = parsed.verdict;
+    const verdict = { tenant_id, candidate, refuse: would === "refuse", reason };
+    const decision = decisions.find(tenant_id, trace_id);
+    if (decision === undefined) return book.unmatched(verdict);
+    const { refused, room } = decision;
+    book.compare(verdict, refused, { trace_id, room, type: "", at_ms: now() });
+  };
+  const subscription = spine.subscribe(ALL_SHADOW_VERDICTS, hear);
+  return {
+    forward(tenant_id, data) {
+      try {
+        spine.publish(shadowVerdictsSubject(tenant_id), data);
+      } catch (error) {
+        malformed(tenant_id, error);
+      }
+    },
+    close: () => subscription.unsubscribe(),
+  };
+}
+
+function parseVerdict(
+  bytes: Uint8Array,
+): { readonly verdict: z.output<typeof Verdict> } | { readonly problem: string } {
+  if (bytes.length > VERDICT_BYTES) return { problem: `more than ${VERDICT_BYTES} bytes` };
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    const parsed = Verdict.safeParse(JSON.parse(text));
+    return parsed.success ? { verdict: parsed.data } : {
+      problem: parsed.error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`)
+        .join("; "),
+    };
+  } catch (error) {
+    return { problem: error instanceof Error ? error.message : "not JSON" };
+  }
+}

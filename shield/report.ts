@@ -1,0 +1,70 @@
+/** What a Shield says of itself: its status for admins, its checks for probes. Reads, changes nothing. */
+import type { HealthCheck } from "../shared/ops.ts";
+import type { Spine } from "../shared/spine/spine.ts";
+import type { ShieldStatus } from "./admin.ts";
+import type { Parts } from "./parts.ts";
+
+/** What a report needs besides the parts. */
+export interface ReportOptions {
+  readonly spine: Pick<Spine, "status">;
+  readonly version: string;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** The answer of `GET /v1/status`. */
+export function statusOf({ version, now, spine }: ReportOptions, parts: Parts): ShieldStatus {
+  const { stats } = parts;
+  return {
+    node_id: parts.node_id,
+    version,
+    uptime_ms: now() - parts.started_ms,
+    draining: parts.draining_ms > 0,
+    connections: stats.active_connections,
+    subscriptions: stats.subscriptions,
+    rooms: stats.rooms,
+    ...parts.counters.distinct(),
+    egress_messages: stats.egress_messages,
+    ingress_ops: { ...stats.ingress_ops },
+    rejects: { ...stats.rejects },
+    spine: spine.status,
+    keys: parts.authenticator.keyStatus(),
+    policies: parts.policies.status(),
+    schemas: parts.schemas.status(),
+    bans: stats.bans,
+  };
+}
+
+/** What readiness asks; the process is ready when all are ok. */
+export function checksOf(
+  { spine }: Pick<ReportOptions, "spine">,
+  parts: Parts,
+): Record<string, HealthCheck> {
+  const { state, since_ms, engine, server } = spine.status;
+  const { started_ms, draining_ms } = parts;
+  const keys = parts.authenticator.keyStatus();
+  const missing = keys.filter((key) => key.keys === 0).map((key) => key.issuer);
+  return {
+    ...parts.policies.checks(),
+    settings: parts.settings.check(),
+    ...parts.schemas.checks(),
+    bans: parts.bans.check(),
+    spine: {
+      ok: state === "connected",
+      since_ms,
+      detail: `${engine} ${state}${server === undefined ? "" : ` (${server})`}`,
+    },
+    keys: {
+      ok: missing.length === 0,
+      since_ms: Math.max(started_ms, ...keys.map((key) => key.loaded_ms)),
+      detail: missing.length === 0
+        ? `${keys.length} issuers`
+        : `no keys yet for ${missing.join(", ")}`,
+    },
+    accepting: {
+      ok: draining_ms === 0,
+      since_ms: draining_ms === 0 ? started_ms : draining_ms,
+      detail: draining_ms === 0 ? "open" : "draining",
+    },
+  };
+}

@@ -1,0 +1,198 @@
+/**
+ * What the admin API does with schemas: list, show, register, check, hand out, try data. The paths
+ * are in `admin_api.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { DESCRIPTOR_LIMITS } from "../../shared/schema/descriptor_set.ts";
+import {
+  COMPATIBILITY_MODES,
+  type CompatibilityMode,
+  errorsOf,
+  isCompatibilityMode,
+} from "../../shared/schema/findings.ts";
+import { SchemaError } from "../../shared/schema/schema_error.ts";
+import { readBytes } from "../policy/admin_body.ts";
+import type { Call, SchemaAdminContext } from "./admin_api.ts";
+import { latestOf } from "./head.ts";
+import type { SchemaHead, SchemaVersion } from "./head.ts";
+import { compileMessage } from "./message_schema.ts";
+import type { UnknownFields } from "./message_schema.ts";
+import { checkCandidate, readUpload, register, setCompatibility } from "./register.ts";
+import type { StoredHead } from "./store.ts";
+
+/** Largest payload that `validate` takes, in bytes: the largest frame that a config allows. */
+const PAYLOAD_BYTES = 16_777_216;
+/** How long an answer waits until this process has looked at what it has written, in ms. */
+const IN_FORCE_MS = 5_000;
+const UPLOAD_TYPES = ["application/gzip", "application/x-gzip", "application/octet-stream"];
+const UNKNOWN_FIELDS: readonly string[] = ["allow", "warn", "refuse"];
+const NO_STORE = { "cache-control": "no-store" };
+
+const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
+
+/** Resolves once this process has looked at every schema that it holds, or is late. */
+export async function settled({ cache }: Pick<SchemaAdminContext, "cache">): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, IN_FORCE_MS);
+  await Promise.race([cache.settled(), late]);
+  clearTimeout(timer);
+}
+
+/** What of a schema is in force in this process; null when nothing is mapped to it. */
+function here({ cache, now }: SchemaAdminContext, schema_id: string) {
+  const schema = cache.schemas.get(schema_id);
+  if (schema === undefined) return null;
+  const { outcome, confirmed_ms } = schema;
+  return {
+    state: outcome ?? "loading",
+    age_ms: confirmed_ms === 0 ? null : Math.max(now() - confirmed_ms, 0),
+    messages: [...schema.messages].map(({ type_name, compiled, problem }) => ({
+      message: type_name,
+      version: compiled?.version ?? null,
+      problem: problem === "" ? null : problem,
+    })),
+  };
+}
+
+/** `GET /v1/schemas`. */
+export async function listSchemas(context: SchemaAdminContext): Promise<Response> {
+  const listed = await context.store.list();
+  return answer({
+    schemas: listed.map(({ schema_id, head }) => ({
+      schema_id,
+      compatibility: head.compatibility,
+      versions: head.versions.length,
+      latest: latestOf(head),
+      here: here(context, schema_id),
+    })),
+  });
+}
+
+/** `GET /v1/schemas/{id}`. */
+export async function showSchema(
+  context: SchemaAdminContext,
+  { name: schema_id }: Call,
+): Promise<Response> {
+  const { head } = await context.store.require(schema_id);
+  const { compatibility, versions } = head;
+  return answer({ schema_id, compatibility, versions, here: here(context, schema_id) });
+}
+
+function modeOf(url: URL): CompatibilityMode | undefined {
+  const text = url.searchParams.get("compatibility");
+  if (text === null || isCompatibilityMode(text)) return text ?? undefined;
+  throw new ArqonError(
+    "invalid-schema",
+    `${JSON.stringify(text)} is no compatibility; expected ${COMPATIBILITY_MODES.join(", ")}`,
+  );
+}
+
+async function readSet(request: Request): Promise<Uint8Array> {
+  const header = request.headers.get("content-type") ?? "";
+  const type = (header.split(";")[0] ?? "").trim().toLowerCase();
+  const bytes = await readBytes(request, DESCRIPTOR_LIMITS.gzipped_bytes);
+  if (bytes.length === 0 || UPLOAD_TYPES.includes(type)) return bytes;
+  const detail = `${JSON.stringify(type.slice(0, 100))}; expected ${UPLOAD_TYPES[0]}`;
+  throw new ArqonError("unsupported-media-type", detail);
+}
+
+/** `PUT /v1/schemas/{id}`: a version, or, without a body, only another compatibility. */
+export async function changeSchema(
+  context: SchemaAdminContext,
+  { request, url, name: schema_id, by }: Call,
+): Promise<Response> {
+  const { store, cache, log, now, versions_max } = context;
+  const compatibility = modeOf(url);
+  const bytes = await readSet(request);
+  if (bytes.length === 0 && compatibility !== undefined) {
+    const head = await setCompatibility(store, schema_id, compatibility);
+    log.info("a schema's compatibility was changed", { schema: schema_id, compatibility, by });
+    return answer({ schema_id, ...registered(head, false), findings: [] });
+  }
+  const request_ = { schema_id, bytes, compatibility, by, now_ms: now(), versions_max };
+  const { head, is_new, findings, against } = await register(store, request_);
+  const { version } = latestOf(head);
+  if (is_new) log.info("a schema was registered", { schema: schema_id, version, by });
+  cache.refresh(schema_id);
+  await settled(context);
+  const in_force = here(context, schema_id);
+  return answer({ schema_id, ...registered(head, is_new), against, findings, here: in_force });
+}
+
+function registered(head: SchemaHead, is_new: boolean) {
+  const { compatibility, versions } = head;
+  return { registered: is_new, ...latestOf(head), compatibility, versions: versions.length };
+}
+
+/** `POST /v1/schemas/{id}/check`: what registering would say, without doing it. */
+export async function checkSchema(
+  { store }: SchemaAdminContext,
+  { request, url, name: schema_id }: Call,
+): Promise<Response> {
+  const mode = modeOf(url);
+  const candidate = readUpload(await readSet(request));
+  const stored = await store.read(schema_id);
+  const { findings, ...check } = await checkCandidate(store, schema_id, stored, candidate, mode);
+  const compatible = errorsOf(findings).length === 0;
+  return answer({ schema_id, exists: stored !== undefined, compatible, ...check, findings });
+}
+
+/** The version that a text names, `latest` among them. Throws `schema-unknown`. */
+function versionOf(schema_id: string, { head }: StoredHead, text: string): SchemaVersion {
+  if (text === "latest") return latestOf(head);
+  const found = head.versions.find(({ version }) => String(version) === text);
+  if (found !== undefined) return found;
+  throw new ArqonError("schema-unknown", `${JSON.stringify(schema_id)} version ${text}`);
+}
+
+/** `GET /v1/schemas/{id}/versions/{n|latest}`: the bytes as they were registered. */
+export async function showVersion(
+  { store }: SchemaAdminContext,
+  { name: schema_id, rest }: Call,
+): Promise<Response> {
+  const stored = await store.require(schema_id);
+  const version = versionOf(schema_id, stored, rest);
+  const bytes = await store.bytes(schema_id, stored, version);
+  return new Response(new Uint8Array(bytes), {
+    headers: {
+      ...NO_STORE,
+      "content-type": "application/gzip",
+      "etag": `"${version.sha256}"`,
+      "x-arqon-schema-version": String(version.version),
+    },
+  });
+}
+
+function unknownFieldsOf(url: URL): UnknownFields {
+  const text = url.searchParams.get("unknown_fields") ?? "allow";
+  if (UNKNOWN_FIELDS.includes(text)) return text as UnknownFields;
+  const detail = `${JSON.stringify(text)}; expected unknown_fields of ${UNKNOWN_FIELDS.join(", ")}`;
+  throw new ArqonError("malformed-body", detail);
+}
+
+/**
+ * `POST /v1/schemas/{id}/validate?message=M`: what the gate would say of the body, which is JSON
+ * with the content type `application/json` and else binary.
+ */
+export async function validateData(
+  { store }: SchemaAdminContext,
+  { request, url, name: schema_id }: Call,
+): Promise<Response> {
+  const unknown_fields = unknownFieldsOf(url);
+  const type_name = url.searchParams.get("message") ?? "";
+  const data = await readBytes(request, PAYLOAD_BYTES);
+  const stored = await store.require(schema_id);
+  const version = versionOf(schema_id, stored, url.searchParams.get("version") ?? "latest");
+  const set = readUpload(await store.bytes(schema_id, stored, version));
+  const is_json = /^application\/json\b/i.test(request.headers.get("content-type") ?? "");
+  try {
+    const message = compileMessage(set.registry, type_name);
+    const options = { unknown_fields };
+    const found = is_json ? message.validateJson(data, options) : message.validate(data, options);
+    const valid = found.total === 0;
+    return answer({ schema_id, version: version.version, message: type_name, valid, ...found });
+  } catch (cause) {
+    if (!(cause instanceof SchemaError)) throw cause;
+    throw new ArqonError("invalid-schema", cause.message, { cause });
+  }
+}

@@ -1,0 +1,192 @@
+/** Schemas in memory: loaded, swapped, kept when the registry has nothing better, bounded. */
+import assert from "node:assert/strict";
+import { createLogger } from "../../shared/log.ts";
+import type { Spine } from "../../shared/spine/spine.ts";
+import { testSpine } from "../test_spine.ts";
+import { SchemaCache } from "./cache.ts";
+import type { LoadOutcome } from "./entry.ts";
+import { register } from "./register.ts";
+import { SchemaStore } from "./store.ts";
+import { until } from "./test_registry.ts";
+import { BAD_PING, ping, pong, ruledPing, UNKNOWN_PING } from "./test_schemas.ts";
+
+const BUCKET = "ARQON_SCHEMAS";
+const PING = { schema_id: "ping", message: "t.Ping" };
+const REFUSE = { unknown_fields: "refuse" } as const;
+
+/** A store on whose watch nothing ever comes: what is left is the age. */
+class DeafStore extends SchemaStore {
+  override watch(): ReturnType<SchemaStore["watch"]> {
+    return { ready: Promise.resolve(), stop: () => {} };
+  }
+}
+
+async function testCache(
+  spine: Spine,
+  options: { deaf?: boolean; schemas_max?: number; ttl_ms?: number } = {},
+) {
+  const bucket = await spine.keyValue(BUCKET);
+  const store = options.deaf === true ? new DeafStore(bucket) : new SchemaStore(bucket);
+  const lines: string[] = [];
+  const clock = { now_ms: 1_000_000 };
+  const now = () => clock.now_ms;
+  const write = (line: string) => void lines.push(line);
+  const log = createLogger({ level: "info", format: "logfmt", component: "registry", now, write });
+  const loads: LoadOutcome[] = [];
+  const { schemas_max = 100, ttl_ms = 300_000 } = options;
+  const onLoaded = (outcome: LoadOutcome) => void loads.push(outcome);
+  const cache = new SchemaCache({ store, log, now, ttl_ms, schemas_max, onLoaded });
+  const push = async (schema_id: string, bytes: Uint8Array) => {
+    const request = { schema_id, bytes, by: "ops", now_ms: 1, versions_max: 1_000 };
+    await register(store, { ...request, compatibility: "NONE" });
+  };
+  const version = (one = PING) => cache.get(one.schema_id, one.message)?.compiled?.version;
+  return {
+    bucket,
+    cache,
+    lines,
+    clock,
+    loads,
+    push,
+    version,
+    [Symbol.dispose]: () => cache.close(),
+  };
+}
+
+Deno.test("what is wanted is loaded, and a new version takes the place of the old one", async () => {
+  await using engine = testSpine();
+  using t = await testCache(engine.spine);
+  await t.push("ping", ping());
+  t.cache.want([PING]);
+  await t.cache.settled();
+  assert.equal(t.version(), 1);
+  const old = t.cache.get("ping", "t.Ping")?.compiled?.message;
+  assert.equal(old?.validate(UNKNOWN_PING, REFUSE).total, 1);
+  await t.push("ping", ping(["extra", 99, "int32"]));
+  await until(() => t.version() === 2, "version 2");
+  assert.equal(
+    t.cache.get("ping", "t.Ping")?.compiled?.message.validate(UNKNOWN_PING, REFUSE).total,
+    0,
+  );
+  assert.equal(old?.validate(UNKNOWN_PING, REFUSE).total, 1, "the old one is as it was");
+  await t.push("other", ping());
+  await t.cache.settled();
+  assert.deepEqual([...t.cache.schemas.keys()], ["ping"], "what nobody wants is not held");
+  t.cache.want([]);
+  assert.equal(t.cache.get("ping", "t.Ping"), undefined);
+});
+
+Deno.test("a version that cannot be used leaves the old one in force, message by message", async () => {
+  await using engine = testSpine();
+  using t = await testCache(engine.spine);
+  const inner = { schema_id: "ping", message: "t.Inner" };
+  await t.push("ping", ping());
+  t.cache.want([PING, inner]);
+  await t.cache.settled();
+  await t.push("ping", pong());
+  await until(() => t.loads.includes("invalid"), "the look at version 2");
+  assert.deepEqual([t.version(), t.version(inner)], [1, 1]);
+  const [line, ...more] = t.lines.filter((one) => one.includes("t.Inner"));
+  assert.match(
+    line ?? "",
+    /^level=warn component=registry error="version 2: .*no message.*t\.Inner/,
+  );
+  assert.match(line ?? "", /serving="version 1"/);
+  assert.equal(more.length, 0, "said once");
+  const pongs = { schema_id: "ping", message: "t.Pong" };
+  t.cache.want([PING, pongs]);
+  assert.equal(t.version(pongs), 2, "what the new version has is served from it");
+  assert.equal(t.version(), 1);
+  await t.push("ping", ping(["again", 50, "int32"]));
+  await until(() => t.version() === 3, "a version that is good again");
+  assert.equal(t.version(pongs), 2, "and now this one lacks it");
+});
+
+Deno.test("bytes that cannot be read leave the old version in force and are looked at again", async () => {
+  await using engine = testSpine();
+  using t = await testCache(engine.spine, { ttl_ms: 60_000 });
+  await t.push("ping", ping());
+  t.cache.want([PING]);
+  await t.cache.settled();
+  const head = JSON.stringify({
+    format: 1,
+    compatibility: "NONE",
+    versions: [{ version: 9, sha256: "0".repeat(64), size_bytes: 1, registered_ms: 1, by: "x" }],
+  });
+  await t.bucket.put(["ping"], new TextEncoder().encode(head));
+  await until(() => t.loads.includes("failed"), "the look");
+  assert.equal(t.version(), 1);
+  assert.equal(t.cache.schemas.get("ping")?.isStale, true);
+  assert.ok(t.lines.some((line) => line.includes("version 9 is not there")));
+  await t.bucket.put(["ping"], new TextEncoder().encode("neither"));
+  await until(() => t.lines.some((line) => line.includes("cannot be read: neither")), "the look");
+  await t.bucket.delete(["ping"]);
+  await until(() => t.loads.includes("absent"), "the look");
+  assert.equal(t.version(), 1, "also when it is gone: nothing that we do deletes a schema");
+  assert.equal(t.cache.schemas.get("ping")?.isStale, true);
+  await t.push("ping", ping(["extra", 9, "int32"]));
+  await until(() => t.version() === 1 && t.loads.at(-1) === "loaded", "the repair");
+  assert.equal(t.cache.schemas.get("ping")?.isStale, false);
+});
+
+Deno.test("a set that is stored but no descriptor set is not unpacked again and again", async () => {
+  await using engine = testSpine();
+  using t = await testCache(engine.spine);
+  await t.bucket.put(["ping"], new Uint8Array([0x1f, 0x8b, 1, 2, 3]));
+  t.cache.want([PING]);
+  await t.cache.settled();
+  assert.deepEqual(t.loads, ["invalid"]);
+  assert.match(t.cache.get("ping", "t.Ping")?.problem ?? "", /^version 1: .*gzip/);
+  t.cache.refresh("ping");
+  await t.cache.settled();
+  assert.equal(t.loads.at(-1), "invalid");
+  assert.equal(t.lines.length, 1);
+});
+
+Deno.test("at its age a schema is looked at although nobody tells of a change", async () => {
+  await using engine = testSpine();
+  using t = await testCache(engine.spine, { deaf: true, ttl_ms: 300_000 });
+  await t.push("ping", ping());
+  t.cache.want([PING]);
+  await t.cache.settled();
+  await t.push("ping", ping(["extra", 99, "int32"]));
+  t.clock.now_ms += 299_999;
+  await new Promise((resolve) => setTimeout(resolve, 1_200));
+  assert.equal(t.version(), 1, "not before");
+  assert.equal(t.cache.schemas.get("ping")?.confirmed_ms, 1_000_000);
+  t.clock.now_ms += 1;
+  await until(() => t.version() === 2, "the look at its age");
+  assert.equal(t.cache.schemas.get("ping")?.confirmed_ms, 1_300_000);
+});
+
+Deno.test("what does not fit is left out by name, and fits when others go", async () => {
+  await using engine = testSpine();
+  using t = await testCache(engine.spine, { schemas_max: 2 });
+  const all = ["a", "b", "c"].map((schema_id) => ({ schema_id, message: "t.Ping" }));
+  for (const { schema_id } of all) await t.push(schema_id, ping());
+  t.cache.want(all);
+  await t.cache.settled();
+  assert.deepEqual(all.map((one) => t.version(one)), [1, 1, undefined]);
+  assert.match(t.lines.join(), /level=error component=registry schemas_max=2 mappings=1 /);
+  t.cache.want(all.slice(1));
+  await t.cache.settled();
+  assert.deepEqual(all.map((one) => t.version(one)), [undefined, 1, 1]);
+});
+
+Deno.test("versions are told apart by their bytes, also when a schema begins anew", async () => {
+  await using engine = testSpine();
+  using t = await testCache(engine.spine);
+  await t.push("ping", ping());
+  t.cache.want([PING]);
+  await t.cache.settled();
+  assert.equal(
+    t.cache.get("ping", "t.Ping")?.compiled?.message.validate(BAD_PING, REFUSE).total,
+    1,
+  );
+  for (const key of await t.bucket.keys()) await t.bucket.delete(key);
+  await t.push("ping", ruledPing());
+  await until(
+    () => t.cache.get("ping", "t.Ping")?.compiled?.message.validate(BAD_PING, REFUSE).total === 0,
+    "the other version 1",
+  );
+});

@@ -1,0 +1,96 @@
+/** What is counted, logged and said of violations stays bounded, whatever clients and schemas do. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { Registry } from "prom-client";
+import { keptLog, SPINE_NOW_MS } from "../test_spine.ts";
+import { violationText } from "./judge.ts";
+import { registerSchemaMetrics } from "./metrics.ts";
+import { NAMED_TENANTS, TopTenants } from "./top_tenants.ts";
+import { createViolationLog, LINES_PER_SECOND } from "./violation_log.ts";
+
+const figures = () => ({
+  ages_seconds: [["ping", 1.5]] as const,
+  schemas: 1,
+  messages: { current: 1, outdated: 0, missing: 0 },
+  tenant_mappings: 2,
+});
+
+Deno.test("tenants: the sum is right, names are bounded, and no series ever shrinks", () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 0, max: 120 }), { maxLength: 3_000 }), (tenants) => {
+      const top = new TopTenants();
+      let before = new Map<string, number>();
+      for (const [at, number] of tenants.entries()) {
+        top.add(`t${number}`);
+        if (at % 100 !== 0 && at !== tenants.length - 1) continue;
+        const rows = new Map(top.rows());
+        assert.ok(rows.size <= NAMED_TENANTS + 1);
+        assert.equal([...rows.values()].reduce((sum, count) => sum + count, 0), at + 1);
+        assert.ok((rows.get("other") ?? 0) >= (before.get("other") ?? 0));
+        before = rows;
+      }
+    }),
+    { numRuns: 30 },
+  );
+});
+
+Deno.test("tenants: one that comes late and violates most gets a name of its own", () => {
+  const top = new TopTenants();
+  for (let tenant = 0; tenant < NAMED_TENANTS; tenant++) {
+    for (let count = 0; count < 20; count++) top.add(`t${tenant}`);
+  }
+  for (let count = 0; count < 20; count++) top.add("late");
+  assert.equal(new Map(top.rows()).get("other"), 20);
+  for (let count = 0; count < 30; count++) top.add("late");
+  const rows = new Map(top.rows());
+  assert.equal(rows.get("late"), 30, "those before stay with the others");
+  assert.equal(rows.size, NAMED_TENANTS + 1);
+  assert.equal(rows.get("other"), 40, "and so do those of the one that made room");
+});
+
+Deno.test("rules of any name make no more series than there is room for", async () => {
+  const registry = new Registry();
+  const totals = registerSchemaMetrics(registry, figures);
+  for (let at = 0; at < 1_000; at++) totals.violated("ping", `rule.${at}`);
+  for (let at = 0; at < 3_000; at++) {
+    totals.violated(`schema-${at}`, "required");
+    totals.unknown(`schema-${at}`, 2);
+  }
+  const text = await registry.metrics();
+  const series = (name: string) => text.split("\n").filter((line) => line.startsWith(`${name}{`));
+  assert.ok(series("shield_schema_violation_total").length <= 64 + 1 + 1_000 + 1);
+  assert.ok(series("shield_schema_unknown_fields_total").length <= 1_001);
+  assert.match(text, /shield_schema_violation_total\{schema="ping",rule="other"\} 936/);
+  assert.match(text, /shield_schema_violation_total\{schema="other",rule="required"\} 2001/);
+  assert.match(text, /shield_schema_cache_age_seconds\{schema="ping"\} 1\.5/);
+});
+
+Deno.test("one tenant's violations fill only so many lines a second, and others' are not lost", () => {
+  const { log, lines } = keptLog();
+  const clock = { now_ms: SPINE_NOW_MS };
+  const write = createViolationLog(log, () => clock.now_ms);
+  for (let at = 0; at < 500; at++) write("msg", "field 'user_id' missing", "acme", { at });
+  assert.equal(lines.length, LINES_PER_SECOND + 1);
+  assert.match(lines[0] ?? "", /error="field 'user_id' missing" tenant_id=acme at=0 msg="msg"/);
+  assert.match(lines.at(-1) ?? "", /tenant_id=acme msg="more events .* lines are left out"/);
+  write("msg", "n: required", "globex", {});
+  assert.match(lines.at(-1) ?? "", /tenant_id=globex/);
+  clock.now_ms += 1_000;
+  write("msg", "n: required", "acme", {});
+  assert.equal(lines.length, LINES_PER_SECOND + 3);
+});
+
+Deno.test("the text of a violation has path and rule and is never long", () => {
+  const text = (path: string, rule: string, message: string, total = 1) =>
+    violationText({ violations: [{ path, rule, message }], total, unknown: 0, unknown_paths: [] });
+  assert.equal(
+    text("entity[2].vehicle.position.latitude", "required", "it is missing", 3),
+    "entity[2].vehicle.position.latitude: required (1 of 3)",
+  );
+  assert.equal(text("", "truncated", "the data ends"), "truncated: the data ends");
+  fc.assert(
+    fc.property(fc.string({ maxLength: 5_000 }), fc.string({ maxLength: 5_000 }), (a, b) => {
+      assert.ok(text(a, "rule", b).length < 700);
+    }),
+  );
+});

@@ -1,0 +1,54 @@
+/**
+ * Copies of refused events on their way to `dlq.<subject>`. Best effort and bounded: a copy that
+ * cannot be sent is counted and forgotten, and never keeps the sender from its answer.
+ */
+import type { Spine } from "../../shared/spine/spine.ts";
+import { deadLetterSubject } from "../../shared/subject.ts";
+import type { Subject } from "../../shared/subject.ts";
+import type { SchemaTotals } from "./metrics.ts";
+
+/** Headers of the envelope that say why it was refused. */
+export const DLQ_REASON_HEADER = "x-arqon-dlq-reason";
+/** The path of the field, empty when it is about the event itself. */
+export const DLQ_PATH_HEADER = "x-arqon-dlq-path";
+/** Header beside the envelope: the reason of the refusal, as in `docs/errors.md`. */
+export const DLQ_SPINE_HEADER = "x-arqon-reason";
+
+/** What the dead letters need. */
+export interface DeadLettersOptions {
+  readonly spine: Pick<Spine, "publish" | "flush">;
+  readonly totals: Pick<SchemaTotals, "dead_letters">;
+  /** Bytes handed over and not yet confirmed, above which copies are dropped. */
+  readonly bytes_max: number;
+}
+
+/** Sends copies. */
+export class DeadLetters {
+  readonly #options: DeadLettersOptions;
+  #pending_bytes = 0;
+
+  constructor(options: DeadLettersOptions) {
+    this.#options = options;
+  }
+
+  /** `envelope` is the routed form. Never throws, never waits. */
+  send(subject: Subject, envelope: Uint8Array, reason: string): void {
+    const { spine, totals: { dead_letters }, bytes_max } = this.#options;
+    const size = envelope.length;
+    if (this.#pending_bytes + size > bytes_max) {
+      dead_letters.full++;
+      return;
+    }
+    try {
+      spine.publish(deadLetterSubject(subject), envelope, { [DLQ_SPINE_HEADER]: reason });
+    } catch {
+      dead_letters.failed++;
+      return;
+    }
+    this.#pending_bytes += size;
+    spine.flush().then(
+      () => void dead_letters.sent++,
+      () => void dead_letters.failed++,
+    ).finally(() => this.#pending_bytes -= size);
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * The schema step of the message path (design.md 6): an event on a mapped subject must be the message
+ * that its mapping names. Answers from memory; fails closed when it cannot tell. Which schemas are in
+ * memory is `cache.ts`, what is wrong with an event is `judge.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { ScannedEnvelope } from "@arqon/proto";
+import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
+import type { Subject } from "../../shared/subject.ts";
+import type { CandidateVerdicts } from "../mirror/diff.ts";
+import type { SchemaCache } from "./cache.ts";
+import { DLQ_PATH_HEADER, DLQ_REASON_HEADER } from "./dead_letters.ts";
+import type { DeadLetters } from "./dead_letters.ts";
+import type { CompiledSchema, MappedMessage } from "./entry.ts";
+import { firstOf, judgeEvent, violationText } from "./judge.ts";
+import type { Mappings } from "./mappings.ts";
+import type { Validation } from "./message_schema.ts";
+import type { SchemaTotals } from "./metrics.ts";
+import type { ViolationLog } from "./violation_log.ts";
+
+/** Subjects whose mapping is remembered; one more, and all are found anew. */
+const SUBJECTS_MAX = 65_536;
+const RETRY_AFTER_MS = 1_000;
+
+/** A refusal, and what the copy of the event says when one is kept. */
+export interface SchemaRefusal {
+  readonly error: ArqonError;
+  /** Headers of the routed envelope that goes to the dlq subject; undefined: none goes. */
+  readonly dead_letter: readonly (readonly [name: string, value: string])[] | undefined;
+}
+
+/** What the message path asks. */
+export interface SchemaGate {
+  /**
+   * Undefined when the event may pass. `subject` is `in.t.T.r.R` of that tenant. Throws nothing.
+   */
+  check(subject: Subject, tenant_id: string, envelope: ScannedEnvelope): SchemaRefusal | undefined;
+  /** Keeps the routed envelope of a refusal that has `dead_letter`. Best effort. */
+  keep(subject: Subject, routed: Uint8Array, refusal: SchemaRefusal): void;
+}
+
+/** For paths without schemas: tools, tests, `[platform.registry] enabled = false`. */
+export const NO_SCHEMAS: SchemaGate = { check: () => undefined, keep: () => {} };
+
+/** What a gate is made from. */
+export interface GateParts {
+  readonly mappings: Mappings;
+  readonly cache: SchemaCache;
+  readonly totals: SchemaTotals;
+  readonly log: ViolationLog;
+  readonly dead_letters: DeadLetters;
+  readonly candidates: CandidateVerdicts;
+}
+
+/** What holds for one subject. */
+type Rule =
+  | { readonly kind: "none" }
+  | { readonly kind: "unknown"; readonly problem: string }
+  | {
+    readonly kind: "mapped";
+    readonly mapping: SchemaMapping;
+    readonly message: MappedMessage | undefined;
+  };
+
+const NONE: Rule = Object.freeze({ kind: "none" });
+
+interface Question {
+  readonly tenant_id: string;
+  readonly envelope: ScannedEnvelope;
+}
+
+/** The gate. `forget` after every change of the mappings or of what the cache holds. */
+export class Gate implements SchemaGate {
+  readonly #parts: GateParts;
+  readonly #subjects = new Map<string, Rule>();
+
+  constructor(parts: GateParts) {
+    this.#parts = parts;
+  }
+
+  /** Mappings have changed: every subject is looked up anew. */
+  forget(): void {
+    this.#subjects.clear();
+  }
+
+  check(subject: Subject, tenant_id: string, envelope: ScannedEnvelope): SchemaRefusal | undefined {
+    if (this.#parts.mappings.isEmpty) return undefined;
+    const rule = this.#subjects.get(subject) ?? this.#find(subject, tenant_id);
+    if (rule.kind === "none" || envelope.event === undefined) return undefined;
+    if (rule.kind === "unknown") return this.#unavailable(rule.problem);
+    const { mapping, message } = rule;
+    const compiled = message?.compiled;
+    const question = { tenant_id, envelope };
+    if (compiled === undefined) return this.#missing(question, mapping, message);
+    const { cache } = this.#parts.totals;
+    if (message?.schema.isStale === true) cache.stale++;
+    else cache.hit++;
+    return this.#judge(question, mapping, compiled);
+  }
+
+  keep(subject: Subject, routed: Uint8Array, { error }: SchemaRefusal): void {
+    this.#parts.dead_letters.send(subject, routed, error.reason);
+  }
+
+  #find(subject: string, tenant_id: string): Rule {
+    const { mappings, cache } = this.#parts;
+    const found = mappings.find(subject, tenant_id);
+    const rule: Rule = found === undefined
+      ? NONE
+      : "problem" in found
+      ? { kind: "unknown", problem: found.problem }
+      : {
+        kind: "mapped",
+        mapping: found.mapping,
+        message: cache.get(found.mapping.schema_id, found.mapping.message),
+      };
+    if (this.#subjects.size >= SUBJECTS_MAX) this.#subjects.clear();
+    this.#subjects.set(subject, rule);
+    return rule;
+  }
+
+  #unavailable(detail: string): SchemaRefusal {
+    this.#parts.totals.cache.miss++;
+    const error = new ArqonError("schema-unavailable", detail, { retry_after_ms: RETRY_AFTER_MS });
+    return { error, dead_letter: undefined };
+  }
+
+  /** A schema that was never loaded refuses everything, but for a mapping that never refuses. */
+  #missing(
+    { tenant_id, envelope }: Question,
+    mapping: SchemaMapping,
+    message: MappedMessage | undefined,
+  ): SchemaRefusal | undefined {
+    const { schema_id, mode } = mapping;
+    const why = message?.problem ?? "this node holds no more schemas";
+    const refusal = this.#unavailable(`${schema_id}: ${why}`);
+    this.#parts.log("a mapped subject has no schema", why, tenant_id, {
+      schema: schema_id,
+      message: mapping.message,
+      mode,
+      room: envelope.room_id,
+    });
+    return mode === "observe" ? undefined : refusal;
+  }
+
+  #judge(
+    question: Question,
+    mapping: SchemaMapping,
+    compiled: CompiledSchema,
+  ): SchemaRefusal | undefined {
+    const { tenant_id, envelope } = question;
+    const { event } = envelope;
+    if (event === undefined) return undefined;
+    const found = judgeEvent(mapping, compiled.message, event, envelope.bytes);
+    const { schema_id, mode } = mapping;
+    if (mode === "observe") {
+      const candidate = `schema:${schema_id}`;
+      const refuse = found.total > 0;
+      const reason = violationText(found);
+      this.#parts.candidates.record(envelope, { tenant_id, candidate, refuse, reason });
+    }
+    if (found.total === 0) {
+      if (found.unknown > 0 && mapping.unknown_fields === "warn") {
+        this.#warn(question, mapping, found);
+      }
+      return undefined;
+    }
+    return this.#violated(question, mapping, compiled, found);
+  }
+
+  #warn({ tenant_id, envelope }: Question, { schema_id }: SchemaMapping, found: Validation): void {
+    const { totals, log } = this.#parts;
+    totals.unknown(schema_id, found.unknown);
+    const [path = ""] = found.unknown_paths;
+    const more = found.unknown > 1 ? ` (1 of ${found.unknown})` : "";
+    log("an event has fields outside its schema", `${path}: unknown-field${more}`, tenant_id, {
+      schema: schema_id,
+      room: envelope.room_id,
+    });
+  }
+
+  #violated(
+    { tenant_id, envelope }: Question,
+    { schema_id, mode }: SchemaMapping,
+    { version }: CompiledSchema,
+    found: Validation,
+  ): SchemaRefusal | undefined {
+    const { totals, log } = this.#parts;
+    const { path, rule } = firstOf(found);
+    const text = violationText(found);
+    totals.violated(schema_id, rule);
+    totals.tenants.add(tenant_id);
+    log("an event violates its schema", text, tenant_id, {
+      schema: schema_id,
+      version,
+      rule,
+      mode,
+      room: envelope.room_id,
+    });
+    if (mode === "observe") return undefined;
+    const error = new ArqonError("schema-violation", text);
+    const dead_letter = mode === "dead-letter"
+      ? [[DLQ_REASON_HEADER, error.message], [DLQ_PATH_HEADER, path]] as const
+      : undefined;
+    return { error, dead_letter };
+  }
+}

@@ -1,0 +1,289 @@
+/**
+ * The schema step of the message path, from a client's bytes to the Spine: what passes, what is
+ * refused and how, what is kept. On a real engine; the data's own rules are `validate_*_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { ArqonError, readEnvelope, scanEnvelope, writeAck, writeEnvelope } from "@arqon/proto";
+import type { EnvelopeInput } from "@arqon/proto";
+import { ALL_COMMANDS } from "../../shared/subject.ts";
+import { NO_BANS } from "../bans.ts";
+import { command } from "../command.ts";
+import type { Identity } from "../identity.ts";
+import { NO_MIRROR } from "../mirror/mirror.ts";
+import { publish } from "../pipeline.ts";
+import type { MessagePath } from "../pipeline.ts";
+import { NO_OVERSEER } from "../policy/overseer.ts";
+import { random } from "../test_hub.ts";
+import { listenToAll, SPINE_NOW_MS, testSpine } from "../test_spine.ts";
+import { testSchemas, until } from "./test_registry.ts";
+import type { TestSchemasOptions } from "./test_registry.ts";
+import {
+  BAD_PING,
+  DEEP_BAD_PING,
+  GOOD_PING,
+  ping,
+  ruledPing,
+  UNKNOWN_PING,
+} from "./test_schemas.ts";
+
+const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
+const PROTOBUF = "application/protobuf";
+const text = (value: string) => new TextEncoder().encode(value);
+
+const ann: Identity = {
+  tenant_id: "acme",
+  user_id: "ann",
+  user_key: "https://id.example.com\nann",
+  role: "user",
+  issuer: "https://id.example.com",
+  expires_ms: SPINE_NOW_MS + 60_000,
+  token_id: undefined,
+  grants: undefined,
+  signing_key: undefined,
+  claims: {},
+};
+
+/** A message path with a schema check; `ping` is registered unless `bytes` is undefined. */
+async function testPath(
+  options: TestSchemasOptions = {},
+  bytes: Uint8Array | undefined = ping(),
+  overseer: MessagePath["overseer"] = NO_OVERSEER,
+) {
+  const engine = testSpine();
+  const { spine } = engine;
+  const found = await testSchemas(spine, options);
+  if (bytes !== undefined && bytes.length > 0) {
+    await found.push("ping", bytes);
+    await until(() => found.lines.some((line) => line.includes("a schema is loaded")), "the load");
+  }
+  const published = listenToAll(spine);
+  spine.subscribe(ALL_COMMANDS, ({ respond }) => respond(writeAck({ code: 0 })));
+  const path: MessagePath = {
+    spine,
+    require_signature: [],
+    overseer,
+    bans: NO_BANS,
+    schemas: found.schemas.gate,
+    mirror: NO_MIRROR,
+    now: () => SPINE_NOW_MS,
+    random,
+  };
+  const caller = {
+    identity: ann,
+    connection_id: "c1",
+    request_headers: [],
+    remote_ip: "127.0.0.1",
+  };
+  /** The refusal, or undefined; then the engine has delivered what there is. */
+  const send = async (
+    event: EnvelopeInput["event"],
+    more: EnvelopeInput = {},
+  ): Promise<ArqonError | undefined> => {
+    const given = { type: "ping", content_type: PROTOBUF, ...event };
+    const envelope = writeEnvelope({ room_id: "lobby", event: given, ...more });
+    try {
+      await publish(path, { caller, origin: undefined }, scanEnvelope(envelope, LIMITS));
+      return undefined;
+    } catch (error) {
+      assert.ok(error instanceof ArqonError);
+      return error;
+    } finally {
+      await spine.flush();
+    }
+  };
+  return {
+    ...found,
+    spine,
+    path,
+    caller,
+    published,
+    send,
+    async [Symbol.asyncDispose]() {
+      found[Symbol.dispose]();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}
+
+Deno.test("a good event passes untouched, a bad one is refused with path and rule", async () => {
+  await using t = await testPath();
+  assert.equal(await t.send({ data: GOOD_PING }), undefined);
+  const [only] = t.published;
+  assert.deepEqual(readEnvelope(only?.payload ?? GOOD_PING).event?.data, GOOD_PING);
+  const refused = await t.send({ data: BAD_PING });
+  assert.equal(refused?.reason, "schema-violation");
+  assert.equal(refused.code, 400);
+  assert.equal(refused.message, "Schema violation: n: required");
+  const deep = await t.send({ data: DEEP_BAD_PING });
+  assert.equal(deep?.message, "Schema violation: inner[1].id: required");
+  assert.equal(t.published.length, 1);
+  assert.equal(await t.metric('shield_schema_cache_total{outcome="hit"}'), 3);
+  assert.equal(
+    await t.metric('shield_schema_violation_total{schema="ping",rule="required"}'),
+    2,
+  );
+  assert.equal(await t.metric('shield_schema_violation_tenant_total{tenant="acme"}'), 2);
+});
+
+Deno.test("several violations are counted in the text", async () => {
+  await using t = await testPath();
+  const data = new Uint8Array([0x1a, 0, 0x1a, 0]);
+  const refused = await t.send({ data });
+  assert.match(refused?.message ?? "", /^Schema violation: .*: required \(1 of 3\)$/);
+});
+
+Deno.test("only events of mapped subjects are checked", async () => {
+  await using t = await testPath({ mappings: [{ subject: "in.t.acme.r.lobby" }] });
+  assert.equal(await t.send({ data: BAD_PING }, { room_id: "other" }), undefined);
+  assert.equal((await t.send({ data: BAD_PING }))?.reason, "schema-violation");
+  const envelope = writeEnvelope({ room_id: "lobby", command: { name: "get", data: BAD_PING } });
+  const ack = await command(t.path, t.caller, scanEnvelope(envelope, LIMITS), {
+    timeout_ms: 10_000,
+  });
+  assert.equal(ack.code, 0, "a command is not an event");
+});
+
+Deno.test("content types choose the form; anything else is refused by name", async () => {
+  await using t = await testPath();
+  for (
+    const content_type of [
+      "",
+      PROTOBUF,
+      "application/x-protobuf",
+      "application/octet-stream",
+      "Application/Protobuf; proto=t.Ping",
+    ]
+  ) assert.equal(await t.send({ data: GOOD_PING, content_type }), undefined, content_type);
+  const json = text('{"n":7,"text":"hi"}');
+  for (const content_type of ["application/json", "application/json; charset=utf-8"]) {
+    assert.equal(await t.send({ data: json, content_type }), undefined);
+  }
+  const cases: [data: Uint8Array, content_type: string, message: RegExp][] = [
+    [json, PROTOBUF, /content-type: the data is JSON, its content type application\/protobuf/],
+    [text(' [{"n":7}]\n'), "", /content-type: the data is JSON, its content type none/],
+    [GOOD_PING, "application/json", /^Schema violation: (json|utf8|content-type): /],
+    [json, "text/plain", /content-type: "text\/plain" cannot be checked; expected/],
+    [json, "application/cbor", /content-type: "application\/cbor"/],
+    [text('{"n":"x"}'), "application/json", /^Schema violation: n: /],
+    [text('{"n":'), "application/json", /json/],
+    [text(""), "application/json", /json/],
+  ];
+  for (const [data, content_type, message] of cases) {
+    const refused = await t.send({ data, content_type });
+    assert.equal(refused?.reason, "schema-violation", content_type);
+    assert.match(refused.message, message);
+  }
+});
+
+Deno.test("an event that names a schema must name that of its subject", async () => {
+  await using t = await testPath();
+  assert.equal(await t.send({ data: GOOD_PING, schema_id: "ping" }), undefined);
+  const refused = await t.send({ data: GOOD_PING, schema_id: "pong" });
+  assert.match(refused?.message ?? "", /schema-id: the event names "pong", .* ping$/);
+  assert.equal(await t.metric('shield_schema_violation_total{schema="ping",rule="schema-id"}'), 1);
+});
+
+Deno.test("protovalidate rules are part of the schema", async () => {
+  await using t = await testPath({}, ruledPing());
+  assert.equal(await t.send({ data: GOOD_PING }), undefined);
+  const refused = await t.send({ data: new Uint8Array([0x12, 6, 97, 98, 99, 100, 101, 102]) });
+  assert.match(refused?.message ?? "", /^Schema violation: text: string\.max_len: /);
+});
+
+Deno.test("unknown fields pass, are told, or are refused, as the mapping says", async () => {
+  for (
+    const [unknown_fields, reason] of [
+      ["allow", undefined],
+      ["warn", undefined],
+      ["refuse", "schema-violation"],
+    ] as const
+  ) {
+    await using t = await testPath({ mappings: [{ unknown_fields }] });
+    assert.equal((await t.send({ data: UNKNOWN_PING }))?.reason, reason);
+    const told = await t.metric('shield_schema_unknown_fields_total{schema="ping"}');
+    assert.equal(told, unknown_fields === "warn" ? 1 : undefined);
+    if (reason === undefined) {
+      assert.deepEqual(readEnvelope(t.published[0]!.payload).event?.data, UNKNOWN_PING);
+    }
+  }
+});
+
+Deno.test("observe counts, logs and says what it would have decided, and lets everything pass", async () => {
+  await using t = await testPath({ mappings: [{ mode: "observe" }] });
+  assert.equal(await t.send({ data: GOOD_PING }), undefined);
+  assert.equal(await t.send({ data: BAD_PING }), undefined);
+  assert.equal(t.published.length, 2);
+  assert.deepEqual(t.verdicts, [
+    { tenant_id: "acme", candidate: "schema:ping", refuse: false, reason: "" },
+    { tenant_id: "acme", candidate: "schema:ping", refuse: true, reason: "n: required" },
+  ]);
+  assert.equal(await t.metric('shield_schema_violation_total{schema="ping",rule="required"}'), 1);
+  assert.ok(t.lines.some((line) => line.includes("mode=observe")));
+});
+
+Deno.test("dead-letter refuses, and keeps the routed event with the reason", async () => {
+  await using t = await testPath({ mappings: [{ mode: "dead-letter" }] });
+  const headers = { "x-arqon-dlq-reason": "forged", "X-Own": "kept" };
+  const refused = await t.send({ data: DEEP_BAD_PING }, { headers, message_id: "m1" });
+  assert.equal(refused?.reason, "schema-violation");
+  const [kept, ...more] = t.published;
+  assert.equal(more.length, 0, "and nothing goes to the room");
+  assert.equal(kept?.subject, "dlq.in.t.acme.r.lobby");
+  assert.deepEqual(kept.headers, { "x-arqon-reason": "schema-violation" });
+  const envelope = readEnvelope(kept.payload);
+  assert.deepEqual(envelope.event?.data, DEEP_BAD_PING);
+  assert.deepEqual([envelope.sender_id, envelope.tenant_id, envelope.message_id], [
+    "ann",
+    "acme",
+    "m1",
+  ]);
+  assert.equal(envelope.headers["x-arqon-dlq-reason"], "Schema violation: inner[1].id: required");
+  assert.equal(envelope.headers["x-arqon-dlq-path"], "inner[1].id");
+  assert.equal(envelope.headers["X-Own"], "kept");
+  await until(
+    async () => await t.metric('shield_schema_dead_letters_total{outcome="sent"}') === 1,
+    "the count",
+  );
+  assert.equal(await t.send({ data: GOOD_PING }), undefined);
+  assert.equal(t.published[1]?.subject, "in.t.acme.r.lobby");
+});
+
+Deno.test("a dead letter that does not fit is dropped, and the answer is the same", async () => {
+  const more = { dead_letter_bytes: 65_536 };
+  await using t = await testPath({ mappings: [{ mode: "dead-letter" }], more });
+  const data = new Uint8Array(70_000).fill(0xff);
+  assert.equal((await t.send({ data }))?.reason, "schema-violation");
+  assert.equal(t.published.length, 0);
+  assert.equal(await t.metric('shield_schema_dead_letters_total{outcome="full"}'), 1);
+});
+
+Deno.test("a subject whose schema never loaded is refused, but for a mapping that only observes", async () => {
+  await using t = await testPath({
+    mappings: [{}, { subject: "in.t.acme.r.watched", schema_id: "other", mode: "observe" }],
+  }, new Uint8Array());
+  const refused = await t.send({ data: GOOD_PING });
+  assert.equal(refused?.reason, "schema-unavailable");
+  assert.equal(refused.code, 503);
+  assert.ok(refused.retry_after_ms > 0);
+  assert.match(refused.message, /ping: it is not registered$/);
+  assert.equal(await t.send({ data: GOOD_PING }, { room_id: "watched" }), undefined);
+  assert.equal(await t.metric('shield_schema_cache_total{outcome="miss"}'), 2);
+  assert.equal(await t.metric('shield_schema_cache_messages{state="missing"}'), 2);
+  await t.push("ping", ping());
+  await until(async () => await t.send({ data: GOOD_PING }) === undefined, "the schema");
+});
+
+Deno.test("the schema decides before any policy is asked", async () => {
+  const asked: number[] = [];
+  const overseer = {
+    onMessage: () => {
+      asked.push(1);
+      return undefined;
+    },
+  };
+  await using t = await testPath({}, ping(), overseer);
+  assert.equal((await t.send({ data: BAD_PING }))?.reason, "schema-violation");
+  assert.equal(asked.length, 0);
+  assert.equal(await t.send({ data: GOOD_PING }), undefined);
+  assert.equal(asked.length, 1);
+});

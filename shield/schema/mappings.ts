@@ -1,0 +1,117 @@
+/**
+ * Which mapping a subject falls under: the configuration's and, for their own subjects, the tenants'
+ * run-time ones; the most specific pattern wins, and of two equal ones the tenant's. Knows no schema.
+ */
+import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
+import { canMatchBelow, compilePatterns } from "../../shared/subject_pattern.ts";
+import type { PatternTable } from "../../shared/subject_pattern.ts";
+
+/** Where a mapping comes from and what it says. */
+export interface Bound {
+  readonly mapping: SchemaMapping;
+  readonly source: "config" | "tenant";
+}
+
+/** One tenant's table; a problem when what it has set cannot be used and nothing was in force before. */
+type Table = PatternTable<Bound> | { readonly problem: string };
+
+/** Bounds of the tables. */
+export interface MappingLimits {
+  /** Run-time mappings of all tenants together. */
+  readonly tenant_mappings: number;
+}
+
+/** The mappings in force. */
+export class Mappings {
+  readonly #config: readonly SchemaMapping[];
+  readonly #limits: MappingLimits;
+  readonly #common: PatternTable<Bound>;
+  readonly #tenants = new Map<string, Table>();
+  readonly #own = new Map<string, readonly SchemaMapping[]>();
+  #count = 0;
+
+  /** Throws TypeError when a subject of the configuration is no pattern. */
+  constructor(config: readonly SchemaMapping[], limits: MappingLimits) {
+    this.#config = config;
+    this.#limits = limits;
+    this.#common = compilePatterns(entriesOf(config, "config"));
+  }
+
+  /** Run-time mappings in force. */
+  get tenant_mappings(): number {
+    return this.#count;
+  }
+
+  /** True when no subject of anybody is mapped. */
+  get isEmpty(): boolean {
+    return this.#config.length === 0 && this.#tenants.size === 0;
+  }
+
+  /**
+   * Puts a tenant's mappings in force, all at once. What cannot be used is told in words, and what
+   * was in force before stays; when nothing was, every subject of the tenant is refused.
+   */
+  set(tenant_id: string, mappings: readonly SchemaMapping[]): string | undefined {
+    const before = this.#own.get(tenant_id);
+    const problem = this.#problemOf(before, mappings);
+    if (problem === undefined) {
+      this.#count += mappings.length - (before?.length ?? 0);
+      if (mappings.length === 0) {
+        this.#own.delete(tenant_id);
+        this.#tenants.delete(tenant_id);
+        return undefined;
+      }
+      this.#own.set(tenant_id, mappings);
+      this.#tenants.set(tenant_id, this.#compile(tenant_id, mappings));
+    } else if (before === undefined) {
+      this.#tenants.set(tenant_id, { problem });
+    }
+    return problem;
+  }
+
+  /** Nobody knows what the tenant has mapped: every subject of it is refused, until `set`. */
+  refuse(tenant_id: string, problem: string): void {
+    this.#tenants.set(tenant_id, { problem });
+  }
+
+  /** The mapping of `in.t.T.r.R` of that tenant, or why none can be told. */
+  find(subject: string, tenant_id: string): Bound | { readonly problem: string } | undefined {
+    const table = this.#tenants.get(tenant_id) ?? this.#common;
+    return "problem" in table ? table : table.match(subject)?.value;
+  }
+
+  /** All mappings in force, of the configuration first. */
+  *all(): Iterable<SchemaMapping> {
+    yield* this.#config;
+    for (const mappings of this.#own.values()) yield* mappings;
+  }
+
+  #problemOf(
+    before: readonly SchemaMapping[] | undefined,
+    mappings: readonly SchemaMapping[],
+  ): string | undefined {
+    const { tenant_mappings } = this.#limits;
+    if (this.#count - (before?.length ?? 0) + mappings.length > tenant_mappings) {
+      return `more than ${tenant_mappings} mappings of all tenants (platform.registry)`;
+    }
+    try {
+      compilePatterns(entriesOf(mappings, "tenant"));
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  #compile(tenant_id: string, mappings: readonly SchemaMapping[]): PatternTable<Bound> {
+    const own = `in.t.${tenant_id}.`;
+    const common = this.#config.filter(({ subject }) => canMatchBelow(subject, own));
+    return compilePatterns([...entriesOf(common, "config"), ...entriesOf(mappings, "tenant")]);
+  }
+}
+
+function entriesOf(
+  mappings: readonly SchemaMapping[],
+  source: Bound["source"],
+): (readonly [string, Bound])[] {
+  return mappings.map((mapping) => [mapping.subject, { mapping, source }] as const);
+}

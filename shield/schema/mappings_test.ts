@@ -1,0 +1,71 @@
+/** Which mapping a subject falls under, of the configuration's and the tenants'. */
+import assert from "node:assert/strict";
+import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
+import { Mappings } from "./mappings.ts";
+
+const mapping = (subject: string, schema_id: string): SchemaMapping => ({
+  subject,
+  schema_id,
+  message: "t.Ping",
+  mode: "enforce",
+  unknown_fields: "allow",
+});
+
+function found(mappings: Mappings, subject: string, tenant_id = "acme"): string | undefined {
+  const bound = mappings.find(subject, tenant_id);
+  return bound === undefined || "problem" in bound ? bound?.problem : bound.mapping.schema_id;
+}
+
+Deno.test("the most specific pattern wins, whoever has set it", () => {
+  const mappings = new Mappings([
+    mapping("in.t.*.r.*", "any"),
+    mapping("in.t.acme.r.chat-*", "chat"),
+    mapping("in.t.acme.r.lobby", "lobby"),
+  ], { tenant_mappings: 10 });
+  assert.equal(found(mappings, "in.t.acme.r.lobby"), "lobby");
+  assert.equal(found(mappings, "in.t.acme.r.chat-1"), "chat");
+  assert.equal(found(mappings, "in.t.acme.r.other"), "any");
+  mappings.set("acme", [
+    mapping("in.t.acme.r.chat-1*", "own"),
+    mapping("in.t.acme.*", "broad"),
+    mapping("in.t.acme.r.lobby", "mine"),
+  ]);
+  assert.equal(found(mappings, "in.t.acme.r.chat-12"), "own");
+  assert.equal(found(mappings, "in.t.acme.r.chat-2"), "chat", "the configuration's is narrower");
+  assert.equal(found(mappings, "in.t.acme.r.other"), "broad");
+  assert.equal(found(mappings, "in.t.acme.r.lobby"), "mine", "of two equal ones the tenant's");
+  assert.equal(found(mappings, "in.t.globex.r.lobby", "globex"), "any", "others are as before");
+  mappings.set("acme", []);
+  assert.equal(found(mappings, "in.t.acme.r.lobby"), "lobby");
+});
+
+Deno.test("with no mapping at all nothing is looked up; one tenant's concern nobody else", () => {
+  const mappings = new Mappings([], { tenant_mappings: 10 });
+  assert.equal(mappings.isEmpty, true);
+  mappings.set("acme", [mapping("in.t.acme.r.a", "a")]);
+  assert.equal(mappings.isEmpty, false);
+  assert.equal(found(mappings, "in.t.acme.r.a"), "a");
+  assert.equal(found(mappings, "in.t.acme.r.b"), undefined);
+  assert.equal(found(mappings, "in.t.globex.r.a", "globex"), undefined);
+  mappings.set("acme", []);
+  assert.equal(mappings.isEmpty, true);
+});
+
+Deno.test("what cannot be used leaves what was in force, and refuses everything when nothing was", () => {
+  const mappings = new Mappings([], { tenant_mappings: 3 });
+  mappings.set("acme", [mapping("in.t.acme.r.a", "a")]);
+  assert.match(mappings.set("acme", [mapping("in.t.ac*me.r", "b")]) ?? "", /not a subject pattern/);
+  assert.equal(found(mappings, "in.t.acme.r.a"), "a");
+  assert.match(mappings.set("globex", [mapping("in..r", "b")]) ?? "", /empty token/);
+  assert.match(found(mappings, "in.t.globex.r.x", "globex") ?? "", /empty token/);
+  const many = ["a", "b", "c"].map((room) => mapping(`in.t.globex.r.${room}`, room));
+  assert.match(mappings.set("globex", many) ?? "", /^more than 3 mappings of all tenants/);
+  assert.equal(mappings.tenant_mappings, 1);
+  assert.equal(mappings.set("globex", many.slice(1)), undefined);
+  assert.equal(mappings.tenant_mappings, 3);
+  assert.equal(found(mappings, "in.t.globex.r.b", "globex"), "b");
+  mappings.refuse("initech", "unreadable");
+  assert.equal(found(mappings, "in.t.initech.r.b", "initech"), "unreadable");
+  mappings.set("initech", []);
+  assert.equal(found(mappings, "in.t.initech.r.b", "initech"), undefined);
+});

@@ -1,0 +1,199 @@
+/**
+ * What the schema check counts. The message path adds to plain numbers; prom-client reads them when
+ * somebody scrapes. Labels are bounded: schemas by the configuration, rules and tenants here.
+ */
+import { Counter, Gauge } from "prom-client";
+import type { Registry } from "prom-client";
+import type { LoadOutcome } from "./entry.ts";
+import { TopTenants } from "./top_tenants.ts";
+
+/** Label values of one schema; rules of protovalidate have any names. */
+const RULES_MAX = 64;
+/** Schemas that have series of their own. */
+const SCHEMAS_MAX = 1_000;
+/** The label of what has no series of its own. */
+const OTHER = "other";
+
+/** What a question to the cache met. `hit`: in force and confirmed. `miss`: never loaded. */
+export type CacheOutcome = "hit" | "stale" | "miss";
+/** What became of the copy of a refused message. */
+export type DeadLetterOutcome = "sent" | "full" | "failed";
+
+/** What the gauges show; read at every scrape. */
+export interface SchemaFigures {
+  /** Seconds since the registry confirmed each schema that was ever loaded, by id. */
+  readonly ages_seconds: Iterable<readonly [schema_id: string, seconds: number]>;
+  readonly schemas: number;
+  /** Mapped messages by what serves them. */
+  readonly messages: Readonly<Record<"current" | "outdated" | "missing", number>>;
+  readonly tenant_mappings: number;
+}
+
+/** Running totals since the start of the process. */
+export interface SchemaTotals {
+  readonly cache: Record<CacheOutcome, number>;
+  readonly loads: Record<LoadOutcome, number>;
+  readonly dead_letters: Record<DeadLetterOutcome, number>;
+  readonly tenants: TopTenants;
+  /** One more violation of a schema. */
+  violated(schema_id: string, rule: string): void;
+  /** Fields outside a schema that only asks to be told. */
+  unknown(schema_id: string, fields: number): void;
+}
+
+class Totals implements SchemaTotals {
+  readonly cache = { hit: 0, stale: 0, miss: 0 };
+  readonly loads = { loaded: 0, unchanged: 0, absent: 0, invalid: 0, failed: 0 };
+  readonly dead_letters = { sent: 0, full: 0, failed: 0 };
+  readonly tenants = new TopTenants();
+  readonly violations = new Map<string, Map<string, number>>();
+  readonly unknown_fields = new Map<string, number>();
+
+  violated(schema_id: string, rule: string): void {
+    const schema = labelOf(this.violations, schema_id, SCHEMAS_MAX);
+    let rules = this.violations.get(schema);
+    if (rules === undefined) {
+      rules = new Map();
+      this.violations.set(schema, rules);
+    }
+    const label = labelOf(rules, rule, RULES_MAX);
+    rules.set(label, (rules.get(label) ?? 0) + 1);
+  }
+
+  unknown(schema_id: string, fields: number): void {
+    const schema = labelOf(this.unknown_fields, schema_id, SCHEMAS_MAX);
+    this.unknown_fields.set(schema, (this.unknown_fields.get(schema) ?? 0) + fields);
+  }
+}
+
+function labelOf(known: ReadonlyMap<string, unknown>, name: string, max: number): string {
+  return known.has(name) || known.size < max ? name : OTHER;
+}
+
+/** Makes the metrics and the totals behind them. */
+export function registerSchemaMetrics(
+  registry: Registry,
+  figures: () => SchemaFigures,
+): SchemaTotals {
+  const totals = new Totals();
+  registerCounters(registry, totals);
+  registerGauges(registry, figures);
+  return totals;
+}
+
+type Rows = Iterable<readonly [labels: Record<string, string>, value: number]>;
+
+function counter(
+  registry: Registry,
+  name: string,
+  help: string,
+  labelNames: string[],
+  rows: () => Rows,
+): void {
+  new Counter({
+    name,
+    help,
+    labelNames,
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [labels, value] of rows()) this.inc(labels, value);
+    },
+  });
+}
+
+function rowsOf(label: string, values: Readonly<Record<string, number>>): Rows {
+  return Object.entries(values).map(([name, value]) => [{ [label]: name }, value] as const);
+}
+
+function registerCounters(registry: Registry, totals: Totals): void {
+  counter(
+    registry,
+    "shield_schema_violation_total",
+    "Events that do not fit the schema of their subject, by schema and first rule.",
+    ["schema", "rule"],
+    function* () {
+      for (const [schema, rules] of totals.violations) {
+        for (const [rule, value] of rules) yield [{ schema, rule }, value];
+      }
+    },
+  );
+  counter(
+    registry,
+    "shield_schema_violation_tenant_total",
+    "The same by tenant: those with the most by name, all others together.",
+    ["tenant"],
+    function* () {
+      for (const [tenant, value] of totals.tenants.rows()) yield [{ tenant }, value];
+    },
+  );
+  counter(
+    registry,
+    "shield_schema_unknown_fields_total",
+    "Fields outside the schema in events of mappings that warn of them.",
+    ["schema"],
+    function* () {
+      for (const [schema, value] of totals.unknown_fields) yield [{ schema }, value];
+    },
+  );
+  counter(
+    registry,
+    "shield_schema_cache_total",
+    "Events of mapped subjects by what the cache had: hit, stale (not confirmed), miss (refused).",
+    ["outcome"],
+    () => rowsOf("outcome", totals.cache),
+  );
+  counter(
+    registry,
+    "shield_schema_loads_total",
+    "Looks at the schema registry, by outcome.",
+    ["outcome"],
+    () => rowsOf("outcome", totals.loads),
+  );
+  counter(
+    registry,
+    "shield_schema_dead_letters_total",
+    "Copies of refused events for dlq subjects, by outcome.",
+    ["outcome"],
+    () => rowsOf("outcome", totals.dead_letters),
+  );
+}
+
+function registerGauges(registry: Registry, figures: () => SchemaFigures): void {
+  const registers = [registry];
+  new Gauge({
+    name: "shield_schema_cache_age_seconds",
+    help: "Seconds since the registry confirmed the version of a schema that is in force.",
+    labelNames: ["schema"],
+    registers,
+    collect() {
+      this.reset();
+      for (const [schema, seconds] of figures().ages_seconds) this.set({ schema }, seconds);
+    },
+  });
+  new Gauge({
+    name: "shield_schema_cache_messages",
+    help: "Mapped messages: current, outdated (the newest version cannot be used), or missing.",
+    labelNames: ["state"],
+    registers,
+    collect() {
+      for (const [state, count] of Object.entries(figures().messages)) this.set({ state }, count);
+    },
+  });
+  new Gauge({
+    name: "shield_schema_cache_schemas",
+    help: "Schemas that are held.",
+    registers,
+    collect() {
+      this.set(figures().schemas);
+    },
+  });
+  new Gauge({
+    name: "shield_schema_tenant_mappings",
+    help: "Run-time mappings in force, of all tenants.",
+    registers,
+    collect() {
+      this.set(figures().tenant_mappings);
+    },
+  });
+}

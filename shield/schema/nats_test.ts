@@ -1,0 +1,77 @@
+/** The schema check on a real NATS server that goes away and comes back. */
+import assert from "node:assert/strict";
+import { scanEnvelope, writeEnvelope } from "@arqon/proto";
+import { watched } from "../../shared/spine/nats_harness.ts";
+import { roomSubject } from "../../shared/subject.ts";
+import { startNats } from "../../tests/nats_server.ts";
+import { testSchemas, until } from "./test_registry.ts";
+import type { TestSchemas } from "./test_registry.ts";
+import { BAD_PING, GOOD_PING, ping, UNKNOWN_PING } from "./test_schemas.ts";
+
+const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
+const SUBJECT = roomSubject("in", "acme", "lobby");
+
+/** The reason of the refusal; undefined when the event may pass. */
+function check({ schemas }: TestSchemas, data: Uint8Array): string | undefined {
+  const envelope = writeEnvelope({ room_id: "lobby", event: { type: "ping", data } });
+  return schemas.gate.check(SUBJECT, "acme", scanEnvelope(envelope, LIMITS))?.error.reason;
+}
+
+Deno.test("without its server the last known good serves and says so; then it is current again", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await watched(server.port, { request_timeout_ms: 500 });
+  const options = {
+    mappings: [{ unknown_fields: "refuse" as const }],
+    more: { cache_ttl_seconds: 1 },
+  };
+  using t = await testSchemas(one.spine, options);
+  assert.equal(check(t, GOOD_PING), "schema-unavailable");
+  await t.push("ping", ping());
+  await until(() => check(t, GOOD_PING) === undefined, "the schema");
+  await server.stop();
+  await one.reached("disconnected");
+  await until(
+    async () => await t.metric('shield_schema_loads_total{outcome="failed"}') !== 0,
+    "a look",
+  );
+  assert.equal(check(t, GOOD_PING), undefined);
+  assert.equal(check(t, BAD_PING), "schema-violation");
+  const stale = await t.metric('shield_schema_cache_total{outcome="stale"}');
+  assert.equal(stale, 2);
+  const age = await t.metric('shield_schema_cache_age_seconds{schema="ping"}');
+  assert.ok(age !== undefined && age >= 1, `${age} s since it was confirmed`);
+  assert.match(t.lines.join(""), /error=.* schema=ping message=t\.Ping serving="version 1"/);
+  await server.start();
+  await one.reached("connected");
+  await until(
+    async () => (await t.metric('shield_schema_cache_age_seconds{schema="ping"}') ?? 9) < 1,
+    "a look that succeeds",
+  );
+  await t.push("ping", ping(["extra", 99, "int32"]));
+  await until(() => check(t, UNKNOWN_PING) === undefined, "a version of afterwards");
+});
+
+Deno.test("a Shield that starts while a schema cannot be read refuses its subjects until it can", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await watched(server.port);
+  const bucket = await one.spine.keyValue("ARQON_SCHEMAS");
+  await bucket.put(["ping"], new TextEncoder().encode("damaged"));
+  using t = await testSchemas(one.spine);
+  assert.equal(check(t, GOOD_PING), "schema-unavailable");
+  assert.equal(await t.metric('shield_schema_cache_total{outcome="miss"}'), 1);
+  await bucket.put(["ping"], ping());
+  await until(() => check(t, GOOD_PING) === undefined, "the repair");
+});
+
+Deno.test("two nodes on one server come to the same version", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using left = await watched(server.port);
+  await using right = await watched(server.port);
+  using one = await testSchemas(left.spine, { mappings: [{ unknown_fields: "refuse" }] });
+  using other = await testSchemas(right.spine, { mappings: [{ unknown_fields: "refuse" }] });
+  await one.push("ping", ping());
+  await until(() => [one, other].every((t) => check(t, GOOD_PING) === undefined), "version 1");
+  assert.equal(check(other, UNKNOWN_PING), "schema-violation");
+  await one.push("ping", ping(["extra", 99, "int32"]));
+  await until(() => [one, other].every((t) => check(t, UNKNOWN_PING) === undefined), "version 2");
+});

@@ -1,0 +1,164 @@
+/**
+ * Puts the schema check of one process together: store, cache, mappings of the config and of the
+ * tenants, gate and admin API. With `[platform.registry] enabled = false` there is none.
+ */
+import type { Config } from "../../shared/config/schema.ts";
+import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
+import type { Logger } from "../../shared/log.ts";
+import type { Registry } from "../../shared/metrics.ts";
+import type { HealthCheck } from "../../shared/ops.ts";
+import type { Spine } from "../../shared/spine/spine.ts";
+import type { CandidateVerdicts } from "../mirror/diff.ts";
+import type { Settings } from "../settings.ts";
+import { handleSchemas } from "./admin_api.ts";
+import { SchemaCache } from "./cache.ts";
+import { DeadLetters } from "./dead_letters.ts";
+import { Gate, NO_SCHEMAS } from "./gate.ts";
+import type { SchemaGate } from "./gate.ts";
+import { Mappings } from "./mappings.ts";
+import { registerSchemaMetrics } from "./metrics.ts";
+import type { SchemaFigures } from "./metrics.ts";
+import { openSchemaStore } from "./store.ts";
+import { createViolationLog } from "./violation_log.ts";
+
+/** What the schema check needs of the process. */
+export interface SchemaStart {
+  readonly config: Pick<Config, "platform">;
+  readonly spine: Spine;
+  /** Ready: what tenants have mapped is known. */
+  readonly settings: Settings;
+  readonly candidates: CandidateVerdicts;
+  /** Of component `registry`. */
+  readonly log: Logger;
+  readonly registry: Registry;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** A running schema check and its operators' side. */
+export interface StartedSchemas {
+  readonly gate: SchemaGate;
+  /** Answers the paths of `isSchemaPath`; undefined when it is disabled. */
+  readonly admin: ((request: Request, by: string) => Promise<Response>) | undefined;
+  checks(): Record<string, HealthCheck>;
+  status(): Record<string, unknown>;
+  close(): void;
+}
+
+const DISABLED: StartedSchemas = {
+  gate: NO_SCHEMAS,
+  admin: undefined,
+  checks: () => ({}),
+  status: () => ({}),
+  close: () => {},
+};
+
+/** What holds of the cache and the mappings, for metrics and status. */
+function figuresOf(cache: SchemaCache, mappings: Mappings, now: () => number): SchemaFigures {
+  const messages = { current: 0, outdated: 0, missing: 0 };
+  const ages_seconds: [string, number][] = [];
+  for (const schema of cache.schemas.values()) {
+    const age_ms = now() - schema.confirmed_ms;
+    if (schema.confirmed_ms > 0) ages_seconds.push([schema.schema_id, Math.max(age_ms, 0) / 1_000]);
+    for (const { compiled, problem } of schema.messages) {
+      messages[compiled === undefined ? "missing" : problem === "" ? "current" : "outdated"]++;
+    }
+  }
+  const { tenant_mappings } = mappings;
+  return { ages_seconds, schemas: cache.schemas.size, messages, tenant_mappings };
+}
+
+function* wantedBy(mappings: Mappings): Iterable<Pick<SchemaMapping, "schema_id" | "message">> {
+  yield* mappings.all();
+}
+
+/**
+ * Resolves when every mapped schema has been looked for once. Rejects with `spine-unavailable` when
+ * the bucket cannot be opened; a schema that cannot be loaded is no reason not to start.
+ */
+export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> {
+  const { config, spine, settings, log, registry, now } = start;
+  const options = config.platform.registry;
+  if (!options.enabled) return DISABLED;
+  const store = await openSchemaStore(spine, options.kv_bucket);
+  const mappings = new Mappings(options.mappings, options);
+  const totals = registerSchemaMetrics(registry, () => figuresOf(cache, mappings, now));
+  const cache = new SchemaCache({
+    store,
+    log,
+    now,
+    ttl_ms: options.cache_ttl_seconds * 1_000,
+    schemas_max: options.schemas,
+    onLoaded: (outcome) => void totals.loads[outcome]++,
+  });
+  const bytes_max = options.dead_letter_bytes;
+  const gate = new Gate({
+    mappings,
+    cache,
+    totals,
+    log: createViolationLog(log, now),
+    dead_letters: new DeadLetters({ spine, totals, bytes_max }),
+    candidates: start.candidates,
+  });
+  const apply = () => {
+    cache.want(wantedBy(mappings));
+    gate.forget();
+  };
+  const since_ms = now();
+  const stop = followSettings({ settings, mappings, log, apply });
+  await cache.settled();
+  const context = { store, cache, settings, mappings, log, now, versions_max: options.versions };
+  const figures = () => figuresOf(cache, mappings, now);
+  return {
+    gate,
+    admin: (request, by) => handleSchemas(context, request, by),
+    checks: () => ({ schemas: { ok: true, since_ms, detail: detailOf(figures()) } }),
+    status: () => {
+      const { schemas, messages, tenant_mappings } = figures();
+      return { schemas, messages, tenant_mappings, config_mappings: options.mappings.length };
+    },
+    close() {
+      stop();
+      cache.close();
+    },
+  };
+}
+
+/** A schema that is missing refuses its own subjects; that is no reason to refuse all others. */
+function detailOf({ schemas, messages: { outdated, missing } }: SchemaFigures): string {
+  const trouble = [
+    ...(missing === 0 ? [] : [`${missing} messages without a schema`]),
+    ...(outdated === 0 ? [] : [`${outdated} out of date`]),
+  ];
+  return [`${schemas} schemas`, ...trouble].join(", ");
+}
+
+interface Following {
+  readonly settings: Settings;
+  readonly mappings: Mappings;
+  readonly log: Logger;
+  /** The mappings are others now. */
+  readonly apply: () => void;
+}
+
+/** Puts tenants' mappings in force, now and whenever they change; all that is known now in one step. */
+function followSettings({ settings, mappings, log, apply }: Following): () => void {
+  let starting = true;
+  const stop = settings.onChange((tenant_id, { mappings: wanted }) => {
+    const problem = mappings.set(tenant_id, wanted);
+    if (problem !== undefined) {
+      log.error("a tenant's mappings cannot be used", { error: problem, tenant_id });
+    }
+    if (!starting) apply();
+  });
+  for (const tenant_id of settings.tenants()) {
+    const problem = settings.problem(tenant_id);
+    // Nothing that was in force before is known: what it maps may not pass unchecked.
+    if (problem !== undefined && settings.get(tenant_id).version === 0) {
+      mappings.refuse(tenant_id, "the tenant's settings cannot be read");
+    }
+  }
+  starting = false;
+  apply();
+  return stop;
+}

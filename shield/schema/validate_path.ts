@@ -1,0 +1,163 @@
+/**
+ * Where in a message something is: indices and map keys for a path, counted after the fact in bytes
+ * that the walker has already passed. So the walker itself keeps no counters. Judges nothing.
+ */
+import { ScalarType } from "@bufbuild/protobuf";
+import type { FieldEntry } from "./validate_table.ts";
+import { WIRE_BYTES, WIRE_END_GROUP, WIRE_FIXED32, WIRE_FIXED64 } from "./validate_table.ts";
+import { WIRE_VARINT } from "./validate_table.ts";
+
+const KEY_CHARS = 64;
+const PATH_CHARS = 1_024;
+
+/** A cursor that never throws: beyond the end there are zeros. */
+interface Cursor {
+  readonly bytes: Uint8Array;
+  pos: number;
+}
+
+/** Exact up to 2^53, which is enough for tags and for lengths that were found to fit. */
+function varint(cursor: Cursor): number {
+  const { bytes } = cursor;
+  let value = 0;
+  for (let factor = 1, count = 0; count < 10; count++, factor *= 128) {
+    const byte = bytes[cursor.pos++] ?? 0;
+    value += (byte & 0x7f) * factor;
+    if (byte < 0x80) break;
+  }
+  return value;
+}
+
+/** All 64 bits. */
+function wideVarint(cursor: Cursor): bigint {
+  let value = 0n;
+  for (let shift = 0n; shift < 70n; shift += 7n) {
+    const byte = cursor.bytes[cursor.pos++] ?? 0;
+    value |= BigInt(byte & 0x7f) << shift;
+    if (byte < 0x80) break;
+  }
+  return BigInt.asUintN(64, value);
+}
+
+function skipGroup(cursor: Cursor): void {
+  let open = 1;
+  while (open > 0 && cursor.pos < cursor.bytes.length) {
+    const wire = varint(cursor) & 7;
+    if (wire === 3) open++;
+    else if (wire === WIRE_END_GROUP) open--;
+    else skipValue(cursor, wire);
+  }
+}
+
+function skipValue(cursor: Cursor, wire: number): void {
+  if (wire === WIRE_VARINT) varint(cursor);
+  else if (wire === WIRE_FIXED64) cursor.pos += 8;
+  else if (wire === WIRE_FIXED32) cursor.pos += 4;
+  else if (wire === WIRE_BYTES) {
+    const size = varint(cursor);
+    cursor.pos += size;
+  } else skipGroup(cursor);
+}
+
+function packedElements(cursor: Cursor, end: number, wire: number): number {
+  let count = 0;
+  while (cursor.pos < end) {
+    skipValue(cursor, wire);
+    count++;
+  }
+  return count;
+}
+
+/** How many elements of a field lie in the records of `bytes[from..to)`. */
+export function countElements(
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  field: FieldEntry,
+): number {
+  const cursor = { bytes, pos: from };
+  let count = 0;
+  while (cursor.pos < to) {
+    const tag = varint(cursor);
+    const wire = tag & 7;
+    if (tag >>> 3 === field.number && wire === WIRE_BYTES && field.packable) {
+      const end = varint(cursor) + cursor.pos;
+      count += packedElements(cursor, end, field.wire);
+      continue;
+    }
+    if (tag >>> 3 === field.number) count++;
+    skipValue(cursor, wire);
+  }
+  return count;
+}
+
+/** Elements of a packed field before the one that begins at `to`. */
+export function countPacked(bytes: Uint8Array, from: number, to: number, wire: number): number {
+  return packedElements({ bytes, pos: from }, to, wire);
+}
+
+/** As in a path, in quotes, and not longer than a line. */
+export function quoteKey(key: string): string {
+  return JSON.stringify(key.length > KEY_CHARS ? `${key.slice(0, KEY_CHARS)}…` : key);
+}
+
+function keyText(cursor: Cursor, type: ScalarType): string {
+  if (type === ScalarType.STRING) {
+    const size = varint(cursor);
+    const bytes = cursor.bytes.subarray(cursor.pos, cursor.pos + size);
+    return quoteKey(new TextDecoder().decode(bytes));
+  }
+  const view = new DataView(cursor.bytes.buffer, cursor.bytes.byteOffset, cursor.bytes.length);
+  switch (type) {
+    case ScalarType.BOOL:
+      return wideVarint(cursor) === 0n ? "false" : "true";
+    case ScalarType.FIXED32:
+      return String(view.getUint32(cursor.pos, true));
+    case ScalarType.SFIXED32:
+      return String(view.getInt32(cursor.pos, true));
+    case ScalarType.FIXED64:
+      return String(view.getBigUint64(cursor.pos, true));
+    case ScalarType.SFIXED64:
+      return String(view.getBigInt64(cursor.pos, true));
+    case ScalarType.SINT32:
+    case ScalarType.SINT64: {
+      const value = wideVarint(cursor);
+      return String((value & 1n) === 0n ? value >> 1n : -(value >> 1n) - 1n);
+    }
+    case ScalarType.INT32:
+    case ScalarType.INT64:
+      return String(BigInt.asIntN(64, wideVarint(cursor)));
+    default:
+      return String(wideVarint(cursor));
+  }
+}
+
+/** The key of the map entry whose record begins at `at`; `undefined` when it cannot be read. */
+export function mapKey(bytes: Uint8Array, at: number, type: ScalarType): string | undefined {
+  const cursor = { bytes, pos: at };
+  varint(cursor);
+  const end = varint(cursor) + cursor.pos;
+  if (end > bytes.length) return undefined;
+  try {
+    while (cursor.pos < end) {
+      const tag = varint(cursor);
+      if (tag >>> 3 === 1) return keyText(cursor, type);
+      skipValue(cursor, tag & 7);
+    }
+    return undefined;
+  } catch (error) {
+    // A fixed-width key that is cut off.
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+/** `name` behind `path`. An extension, in brackets, gets no dot. */
+export function joinPath(path: string, name: string): string {
+  return path === "" || name.startsWith("[") ? path + name : `${path}.${name}`;
+}
+
+/** Bounded, as names in a schema are not. */
+export function clipPath(path: string): string {
+  return path.length > PATH_CHARS ? `${path.slice(0, PATH_CHARS)}…` : path;
+}

@@ -1,0 +1,37 @@
+/**
+ * Violations on their way to the log: `level=warn component=registry error="…" tenant_id=…`, so many
+ * a second and tenant. What is over that is left out, and one line a second says so.
+ */
+import type { Logger } from "../../shared/log.ts";
+
+/** Lines of one tenant that reach the log in a second. */
+export const LINES_PER_SECOND = 10;
+/** Tenants whose rate is remembered; when there are more, all begin anew. */
+const TENANTS_MAX = 10_000;
+
+/** Writes a line about an event of that tenant. */
+export type ViolationLog = (
+  msg: string,
+  error: string,
+  tenant_id: string,
+  fields: Readonly<Record<string, unknown>>,
+) => void;
+
+/** `log` is of component `registry`, `now` Unix ms. */
+export function createViolationLog(log: Logger, now: () => number): ViolationLog {
+  const rates = new Map<string, { second: number; lines: number }>();
+  return (msg, error, tenant_id, fields) => {
+    const second = Math.floor(now() / 1_000);
+    let rate = rates.get(tenant_id);
+    if (rate?.second !== second) {
+      if (rates.size >= TENANTS_MAX) rates.clear();
+      rate = { second, lines: 0 };
+      rates.set(tenant_id, rate);
+    }
+    if (++rate.lines <= LINES_PER_SECOND) log.warn(msg, { error, tenant_id, ...fields });
+    else if (rate.lines === LINES_PER_SECOND + 1) {
+      const more = "more events of the tenant violate schemas; lines are left out";
+      log.warn(more, { error: "too many lines", tenant_id });
+    }
+  };
+}

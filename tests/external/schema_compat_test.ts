@@ -1,0 +1,116 @@
+/**
+ * The real history of the public transit feed schema: 44 published versions, held to each other in
+ * every mode, and the one that does not compile. Needs the data folder: `deno task test:external
+ * DIR`, which becomes `Deno.args[0]`.
+ */
+import assert from "node:assert/strict";
+import { gzipSync } from "node:zlib";
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { checkHistory, type SchemaVersion } from "../../shared/schema/compat.ts";
+import { readDescriptorSet } from "../../shared/schema/descriptor_set.ts";
+import {
+  type CompatibilityMode,
+  errorsOf,
+  type Finding,
+  formatFinding,
+} from "../../shared/schema/findings.ts";
+import { COMPATIBILITY_CASES } from "../../shared/schema/test_compat_cases.ts";
+import { compileProtos } from "../../shared/schema/test_protos.ts";
+
+const DATA = Deno.args[0];
+const FOLDER = `${DATA}/gtfs-realtime/versions`;
+
+interface Published {
+  readonly file: string;
+  readonly compiles: boolean;
+}
+
+async function published(): Promise<Published[]> {
+  if (DATA === undefined) throw new Error("run this with `deno task test:external DIR`");
+  return JSON.parse(await Deno.readTextFile(`${FOLDER}/expected.json`));
+}
+
+/** Each version under its number, as a client would send it; undefined when it does not compile. */
+async function compileVersion({ file }: Published): Promise<SchemaVersion | string> {
+  const text = await Deno.readTextFile(`${FOLDER}/${file}`);
+  try {
+    const bytes = await compileProtos({ "gtfs-realtime.proto": text });
+    return { version: file.slice(0, 2), schema: readDescriptorSet(gzipSync(bytes)).registry };
+  } catch (error) {
+    return `${file}: ${error instanceof Error ? error.message : error}`;
+  }
+}
+
+async function compileAll(): Promise<{ versions: SchemaVersion[]; failures: string[] }> {
+  const list = await published();
+  const versions: SchemaVersion[] = [];
+  const failures: string[] = [];
+  for (let at = 0; at < list.length; at += 4) {
+    for (const result of await Promise.all(list.slice(at, at + 4).map(compileVersion))) {
+      if (typeof result === "string") failures.push(result);
+      else versions.push(result);
+    }
+  }
+  return { versions, failures };
+}
+
+/** What each version is told when it is registered after all those before it. */
+function registerAll(versions: readonly SchemaVersion[], mode: CompatibilityMode): Finding[] {
+  return versions.flatMap((candidate, index) =>
+    checkHistory(versions.slice(0, index), candidate, mode)
+  );
+}
+
+Deno.test("the published feed schemas are a chain in every mode, but for the broken one", async (t) => {
+  const { versions, failures } = await compileAll();
+  await t.step("all but 07 compile, and buf says why", async () => {
+    const broken = (await published()).filter(({ compiles }) => !compiles).map(({ file }) => file);
+    assert.equal(versions.length, 43);
+    assert.equal(failures.length, broken.length);
+    assert.ok(failures[0]?.startsWith(`${broken[0]}: `), failures[0]);
+    assert.match(failures[0] ?? "", /field number `2` used more than once/);
+  });
+  for (
+    const mode of [
+      "BACKWARD",
+      "FORWARD",
+      "FULL",
+      "BACKWARD_TRANSITIVE",
+      "FORWARD_TRANSITIVE",
+      "FULL_TRANSITIVE",
+    ] as const
+  ) {
+    await t.step(`${mode} finds no error`, () => {
+      const findings = registerAll(versions, mode);
+      assert.deepEqual(errorsOf(findings).map(formatFinding), []);
+      const rules = new Set(findings.map(({ rule }) => rule));
+      const expected = mode.startsWith("BACKWARD") ? [] : ["enum-value-added"];
+      assert.deepEqual([...rules], expected, findings.map(formatFinding).join("\n"));
+    });
+  }
+});
+
+Deno.test("the broken version is refused as a descriptor set too", async () => {
+  const file = (await published()).find(({ compiles }) => !compiles)?.file;
+  const text = await Deno.readTextFile(`${FOLDER}/${file}`);
+  // No compiler makes a descriptor of it: it is compiled with another number, which is put back.
+  const repaired = text.replace(/(gtfs_realtime_version = )2\b/, "$190");
+  assert.notEqual(repaired, text);
+  const bytes = await compileProtos({ "gtfs-realtime.proto": repaired });
+  const set = fromBinary(FileDescriptorSetSchema, bytes);
+  const header = set.file[0]?.messageType.find(({ name }) => name === "FeedHeader");
+  const field = header?.field.find(({ number }) => number === 90);
+  assert.ok(field !== undefined);
+  field.number = 2;
+  const broken = gzipSync(toBinary(FileDescriptorSetSchema, set));
+  assert.throws(() => readDescriptorSet(broken), /FeedHeader.incrementality" has the number 2, as/);
+});
+
+Deno.test("our cases are the rows of the published table, all of them, in its order", async () => {
+  const text = await Deno.readTextFile(`${DATA}/schema-compatibility-rules.md`);
+  const rows = text.split("\n").filter((line) => line.startsWith("| "))
+    .map((line) => line.split("|")[1]?.trim() ?? "");
+  assert.equal(rows.shift(), "change");
+  assert.deepEqual(COMPATIBILITY_CASES.map(({ change }) => change), rows);
+});

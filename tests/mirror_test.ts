@@ -1,0 +1,309 @@
+/**
+ * Mirroring as operators and shadow consumers see it: two Shields, each a process, on a real NATS; a
+ * shadow consumer beside them; and a NATS that denies the shadow.
+ */
+import assert from "node:assert/strict";
+import { readEnvelope } from "@arqon/proto";
+import { configFrom } from "../shared/config/load.ts";
+import { createLogger } from "../shared/log.ts";
+import { openNats } from "../shared/spine/nats.ts";
+import type { Spine, SpineMessage } from "../shared/spine/spine.ts";
+import { shadowVerdictsSubject, subjectPattern } from "../shared/subject.ts";
+import { createIssuer, startServer } from "./cluster.ts";
+import type { Issuer, ServerProcess } from "./cluster.ts";
+import { startNats } from "./nats_server.ts";
+import type { NatsServer } from "./nats_server.ts";
+import { policyAdmin } from "./policy_admin.ts";
+import { openText } from "./raw_client.ts";
+import type { RawClient } from "./raw_client.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const DEADLINE_MS = 60_000;
+const SHADOW = "x-arqon-shadow";
+
+async function until(condition: () => boolean | Promise<boolean>, what: () => string) {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  while (!await condition()) {
+    assert(Date.now() < deadline_ms, what());
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** What a shadow consumer, and a consumer of the primary traffic, hear on NATS. */
+interface Listener extends AsyncDisposable {
+  readonly spine: Spine;
+  /** Messages in that room, by the subject before it. */
+  inRoom(plane: "in" | "shadow.in", room: string): SpineMessage[];
+}
+
+async function listenOn(url: string): Promise<Listener> {
+  const config = configFrom({ nats: { urls: [url] } }).nats!;
+  const write = () => {};
+  const log = createLogger({
+    level: "error",
+    format: "json",
+    component: "t",
+    now: Date.now,
+    write,
+  });
+  const spine = await openNats({ config, log, now: Date.now });
+  const messages: SpineMessage[] = [];
+  for (const pattern of ["in.>", "shadow.in.>"]) {
+    spine.subscribe(subjectPattern(pattern), (message) => void messages.push(message));
+  }
+  await spine.flush();
+  return {
+    spine,
+    inRoom: (plane, room) =>
+      messages.filter(({ subject }) => subject === `${plane}.t.acme.r.${room}`),
+    [Symbol.asyncDispose]: () => spine.drain(),
+  };
+}
+
+interface Cluster {
+  readonly issuer: Issuer;
+  readonly shields: readonly ServerProcess[];
+  readonly listener: Listener;
+}
+
+async function connect({ ready }: ServerProcess, issuer: Issuer): Promise<RawClient> {
+  return await openText(`${ready.url?.replace(/^http/, "ws")}/v1/socket`, await issuer.tokenFor());
+}
+
+async function post({ ready }: ServerProcess, issuer: Issuer, room: string, body: object) {
+  const response = await fetch(`${ready.url}/v1/rooms/${room}/messages`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${await issuer.tokenFor()}`,
+      "content-type": "application/json",
+    },
+    body: JSON.stringify(body),
+  });
+  assert.equal(response.status, 200, await response.clone().text());
+  await response.body?.cancel();
+}
+
+// deno-lint-ignore no-explicit-any -- the tests say what is in it
+type Answer = { readonly status: number; readonly body: any };
+
+async function admin(
+  { ready }: ServerProcess,
+  issuer: Issuer,
+  method: string,
+  path: string,
+  body?: object,
+): Promise<Answer> {
+  const token = await issuer.tokenFor({ role: "admin", sub: "root" });
+  const response = await fetch(`${ready.admin_url}/v1/${path}`, {
+    method,
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  return { status: response.status, body: await response.json() };
+}
+
+/** Sets a rule by the first Shield and waits until every one has it in force. */
+async function setRule({ shields, issuer }: Cluster, prefix: string, percent: number) {
+  const [one] = shields;
+  const set = await admin(one!, issuer, "PUT", "tenants/acme/mirror", { prefix, percent });
+  assert.equal(set.status, 200, JSON.stringify(set.body));
+  assert.equal(set.body.here.in_force, true);
+  for (const shield of shields) {
+    const here = async () =>
+      (await admin(shield, issuer, "GET", "tenants/acme/mirror")).body.here.version;
+    await until(async () => await here() >= set.body.version, () => "the rule did not arrive");
+  }
+}
+
+async function onceOnBoth(cluster: Cluster): Promise<void> {
+  const { shields, issuer, listener } = cluster;
+  const [one] = shields;
+  const client = await connect(one!, issuer);
+  client.send({ op: "pub", room: "once", data: "before", id: 1 });
+  assert.equal((await client.json()).code, 0);
+  await setRule(cluster, "in.t.acme.r.once*", 1);
+  client.send({ op: "pub", room: "once", data: "socket", id: 2 });
+  assert.equal((await client.json()).code, 0, "the same connection goes on");
+  await post(one!, issuer, "once", { data: "http" });
+  await until(
+    () => listener.inRoom("shadow.in", "once").length === 2,
+    () => `${listener.inRoom("shadow.in", "once").length} shadows`,
+  );
+  const primary = listener.inRoom("in", "once").map(({ payload }) => readEnvelope(payload));
+  const shadows = listener.inRoom("shadow.in", "once");
+  assert.equal(primary.length, 3, "what came before the rule is not copied");
+  for (const [index, { headers, payload }] of shadows.entries()) {
+    assert.equal(headers[SHADOW], "true");
+    const { headers: marked, ...copy } = readEnvelope(payload);
+    const { headers: own, ...original } = primary[index + 1]!;
+    assert.deepEqual({ ...marked }, { ...own, [SHADOW]: "true" });
+    assert.deepEqual(copy, original);
+  }
+  const explained = await admin(
+    one!,
+    issuer,
+    "GET",
+    "mirror/explain?subject=in.t.acme.r.once",
+  );
+  assert.equal(explained.body.rule.prefix, "in.t.acme.r.once*");
+  client[Symbol.dispose]();
+}
+
+/** A hundred trace ids, the same in every run. */
+const TRACE_IDS = Array.from(
+  { length: 100 },
+  (_, n) => (n + 1).toString(16).padStart(2, "0").repeat(16),
+);
+
+async function coherent(cluster: Cluster): Promise<void> {
+  const { shields, issuer, listener } = cluster;
+  await setRule(cluster, "in.t.acme.r.hundred-*", 0.5);
+  const decided: string[][] = [];
+  for (const [index, shield] of shields.entries()) {
+    const client = await connect(shield, issuer);
+    for (const round of ["a", "b"]) {
+      const room = `hundred-${index}${round}`;
+      for (const [n, trace_id] of TRACE_IDS.entries()) {
+        client.send({ op: "pub", room, trace_id, data: n, id: n + 1 });
+      }
+      for (const _ of TRACE_IDS) assert.equal((await client.json()).code, 0);
+      const expected = round === "a" ? 100 : 200;
+      await until(async () => await decidedBy(shield) === expected, () => "copies still wait");
+      await listener.spine.flush();
+      const shadows = listener.inRoom("shadow.in", room);
+      decided.push(shadows.map(({ payload }) => readEnvelope(payload).trace_id));
+      assert.equal(listener.inRoom("in", room).length, 100);
+    }
+    client[Symbol.dispose]();
+  }
+  const [first, ...others] = decided;
+  assert.ok(first!.length > 30 && first!.length < 70, `${first!.length} of 100`);
+  for (const other of others) assert.deepEqual(other, first, "the same on each Shield, twice");
+}
+
+/** Messages that the rule of `coherent` was about and of which it is known what became of them. */
+async function decidedBy({ ready }: ServerProcess): Promise<number> {
+  const text = await (await fetch(`${ready.ops_url}/metrics`)).text();
+  const series = /shield_mirror_traffic_total\{rule="in\.t\.acme\.r\.hundred-\*".*\} (\d+)/g;
+  return [...text.matchAll(series)].reduce((total, [, count]) => total + Number(count), 0);
+}
+
+async function compared({ shields, issuer, listener }: Cluster): Promise<void> {
+  const [one] = shields;
+  const bus = {
+    admin_url: one!.ready.admin_url!,
+    tokenFor: () => issuer.tokenFor({ role: "admin", sub: "root" }),
+  };
+  const policies = await policyAdmin(bus);
+  const module = await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`);
+  const { body: uploaded } = await policies.upload(module);
+  const deployed = await policies.post("deploy", {
+    tenant: "acme",
+    name: "words",
+    mode: "observe",
+    sha256: uploaded["sha256"],
+  });
+  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  const client = await connect(one!, issuer);
+  const [trace_id] = TRACE_IDS;
+  for (const [index, text] of ["all is well", "some malware", "well again"].entries()) {
+    client.send({ op: "pub", room: "once", type: "chat", trace_id, data: text, id: index + 1 });
+    assert.equal((await client.json()).code, 0, "a candidate refuses nothing");
+  }
+  const verdict = { candidate: "model-7", trace_id, verdict: "refuse", reason: "tone" };
+  await until(
+    () => listener.inRoom("shadow.in", "once").length === 5,
+    () => "the shadow consumer has not heard all",
+  );
+  listener.spine.publish(
+    shadowVerdictsSubject("acme"),
+    new TextEncoder().encode(JSON.stringify(verdict)),
+  );
+  const diff = async () => (await admin(one!, issuer, "GET", "mirror/diff?tenant=acme")).body;
+  await until(async () => (await diff()).candidates.length === 2, () => "no verdict arrived");
+  const [model, words] = (await diff()).candidates;
+  assert.deepEqual([model.candidate, model.would_refuse], ["model-7", 1]);
+  assert.deepEqual(
+    [words.candidate, words.mirrored, words.agree, words.would_refuse, words.would_allow],
+    ["policy:words", 3, 2, 1, 0],
+  );
+  const { trace_id: shown, room, type, would } = words.examples[0];
+  assert.deepEqual([shown, room, type, would], [trace_id, "once", "chat", "refuse"]);
+  const reset = await admin(one!, issuer, "DELETE", "mirror/diff?tenant=acme");
+  assert.equal(reset.body.forgotten, 2);
+  assert.deepEqual((await diff()).candidates, []);
+  client[Symbol.dispose]();
+}
+
+async function refusals({ shields: [one], issuer }: Cluster): Promise<void> {
+  for (const percent of [-0.1, 1.1, "10%"]) {
+    const prefix = "in.t.acme.*";
+    const refused = await admin(one!, issuer, "PUT", "tenants/acme/mirror", { prefix, percent });
+    assert.deepEqual([refused.status, refused.body.reason], [400, "invalid-settings"]);
+    assert.ok(refused.body.detail.includes(JSON.stringify(percent)), refused.body.detail);
+  }
+  const user = await fetch(`${one!.ready.admin_url}/v1/mirror`, {
+    headers: { authorization: `Bearer ${await issuer.tokenFor()}` },
+  });
+  assert.equal(user.status, 403);
+  await user.body?.cancel();
+}
+
+Deno.test("mirroring on two Shields and a real NATS", async (t) => {
+  await using nats = await startNats({ jetstream: true });
+  const issuer = await createIssuer();
+  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
+  await using one = await startServer("shield", config, issuer.dir);
+  await using two = await startServer("shield", config, issuer.dir);
+  await using listener = await listenOn(nats.url);
+  const cluster = { issuer, shields: [one, two], listener };
+  await t.step(
+    "a rule set at run time: one request is on both subjects",
+    () => onceOnBoth(cluster),
+  );
+  await t.step("100 trace ids are decided alike on both Shields, twice", () => coherent(cluster));
+  await t.step("candidates are compared with production", () => compared(cluster));
+  await t.step("bad rules and strangers are refused", () => refusals(cluster));
+  await Deno.remove(issuer.dir, { recursive: true });
+});
+
+async function denied(nats: NatsServer, issuer: Issuer): Promise<void> {
+  const url = nats.url.replace("nats://", "nats://shield:p@");
+  const rule = '[platform.mirroring]\nrules = [{ prefix = "in.t.acme.*", percent = 1 }]\n';
+  const config = `[nats]\nurls = ["${url}"]\n${rule}${issuer.config}`;
+  await using shield = await startServer("shield", config, issuer.dir);
+  await using listener = await listenOn(nats.url.replace("nats://", "nats://watcher:p@"));
+  const client = await connect(shield, issuer);
+  for (let n = 1; n <= 50; n++) client.send({ op: "pub", room: "lobby", data: n, id: n });
+  for (let n = 1; n <= 50; n++) {
+    assert.deepEqual(await client.json(), { op: "ack", id: n, code: 0 }, "acknowledged");
+  }
+  await post(shield, issuer, "lobby", { data: 51 });
+  const metrics = async () => await (await fetch(`${shield.ready.ops_url}/metrics`)).text();
+  const series = (outcome: string, value: number) =>
+    `shield_mirror_traffic_total{rule="in.t.acme.*",outcome="${outcome}"} ${value}\n`;
+  await until(
+    async () => (await metrics()).includes(series("failed", 51)),
+    () => `not all failures are counted:\n${shield.log()}`,
+  );
+  assert.ok((await metrics()).includes(series("published", 0)));
+  assert.match(
+    shield.log(),
+    /level=warn .*part=mirroring rule=in\.t\.acme\.\* tenant_id=acme .*NATS denies shadow/,
+  );
+  await listener.spine.flush();
+  assert.equal(listener.inRoom("in", "lobby").length, 51, "the primary has all");
+  assert.equal(listener.inRoom("shadow.in", "lobby").length, 0);
+  const ready = await fetch(`${shield.ready.ops_url}/health/ready`);
+  assert.equal(ready.status, 200, await ready.text());
+  client[Symbol.dispose]();
+}
+
+Deno.test("a NATS that denies the shadow: the primary is acknowledged, the failure is told", async () => {
+  const shield = '{ user: shield, password: p, permissions: { publish: { deny: "shadow.>" } } }';
+  const users = `users: [ ${shield}, { user: watcher, password: p } ]`;
+  await using nats = await startNats({ jetstream: true, config: `authorization { ${users} }` });
+  const issuer = await createIssuer();
+  await denied(nats, issuer);
+  await Deno.remove(issuer.dir, { recursive: true });
+});

@@ -1,0 +1,55 @@
+/** What an admin does over HTTP with schemas and mappings, for tests and benchmarks: real requests, plain answers. */
+import type { TestBus } from "./bus.ts";
+import type { AdminAnswer } from "./policy_admin.ts";
+
+/** The admin API of a running bus, with an admin's token. */
+export interface SchemaAdmin {
+  /** `PUT /v1/schemas/{id}`; `query` begins with `?`. */
+  push(schema_id: string, bytes: Uint8Array<ArrayBuffer>, query?: string): Promise<AdminAnswer>;
+  /** `POST /v1/schemas/{id}/check`. */
+  check(schema_id: string, bytes: Uint8Array<ArrayBuffer>, query?: string): Promise<AdminAnswer>;
+  /** Any GET below `/v1/`. */
+  get(path: string): Promise<AdminAnswer>;
+  /** The bytes of a version, or the status of the refusal. */
+  download(schema_id: string, version: string): Promise<Uint8Array | number>;
+  /** `PUT /v1/tenants/{tenant}/mappings`. */
+  map(tenant: string, mapping: object): Promise<AdminAnswer>;
+  /** `DELETE /v1/tenants/{tenant}/mappings`. */
+  unmap(tenant: string, subject?: string): Promise<AdminAnswer>;
+}
+
+/** An admin of the bus. */
+export async function schemaAdmin(
+  bus: Pick<TestBus, "admin_url" | "tokenFor">,
+): Promise<SchemaAdmin> {
+  const authorization = `Bearer ${await bus.tokenFor({ role: "admin", user: "root" })}`;
+  const send = (method: string, path: string, type?: string, body?: BodyInit) =>
+    fetch(`${bus.admin_url}/v1/${path}`, {
+      method,
+      headers: { authorization, ...(type === undefined ? {} : { "content-type": type }) },
+      ...(body === undefined ? {} : { body }),
+    });
+  const call = async (...request: Parameters<typeof send>): Promise<AdminAnswer> => {
+    const response = await send(...request);
+    return { status: response.status, body: await response.json() };
+  };
+  return {
+    push: (id, bytes, query = "") =>
+      call("PUT", `schemas/${id}${query}`, "application/gzip", bytes),
+    check: (id, bytes, query = "") =>
+      call("POST", `schemas/${id}/check${query}`, "application/gzip", bytes),
+    get: (path) => call("GET", path),
+    async download(id, version) {
+      const response = await send("GET", `schemas/${id}/versions/${version}`);
+      if (response.ok) return new Uint8Array(await response.arrayBuffer());
+      await response.body?.cancel();
+      return response.status;
+    },
+    map: (tenant, mapping) =>
+      call("PUT", `tenants/${tenant}/mappings`, "application/json", JSON.stringify(mapping)),
+    unmap: (tenant, subject) => {
+      const query = subject === undefined ? "" : `?subject=${encodeURIComponent(subject)}`;
+      return call("DELETE", `tenants/${tenant}/mappings${query}`);
+    },
+  };
+}
