@@ -2,12 +2,17 @@
  * The contract that the governance benchmark checks: positions of vehicles, as a transit feed has
  * them, in three editions that differ only in their rules, and messages of an exact length.
  */
-import { create, type DescMessage, type JsonValue, toBinary } from "@bufbuild/protobuf";
-import { field, list, type More, registryOf, rules } from "../shield/schema/test_messages.ts";
-import { upload } from "../shield/schema/test_schemas.ts";
+import {
+  create,
+  type DescMessage,
+  type FileRegistry,
+  type JsonValue,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { descriptorSet, field, gzipped, linked, list, type More } from "./governance_descriptor.ts";
 
 /** Full name of the message. */
-export const FEED = "t.Feed";
+export const FEED = "bench.Feed";
 
 /** The editions. `cel` has what `standard` has, a pattern, and a CEL expression of its own. */
 export const EDITIONS = ["none", "standard", "cel"] as const;
@@ -22,9 +27,9 @@ export function sizeName(size_bytes: number): string {
   return size_bytes < 1_024 ? `${size_bytes} B` : `${size_bytes / 1_024} KiB`;
 }
 
-/** `rules` where the edition has any. */
-function ruled(edition: Edition, value: JsonValue): More {
-  return edition === "none" ? {} : rules(value);
+/** Rules of a field, where the edition has any. */
+function ruled(edition: Edition, rules: JsonValue): More {
+  return edition === "none" ? {} : { options: { "[buf.validate.field]": rules } };
 }
 
 const MOVING = {
@@ -47,40 +52,39 @@ function positionOf(edition: Edition): JsonValue {
   };
 }
 
-function fileOf(edition: Edition): More {
+function messagesOf(edition: Edition): JsonValue[] {
   const pattern = edition === "cel" ? { pattern: "^[a-z]{3}-[0-9]+$" } : {};
   const id = { string: { minLen: "1", maxLen: "64", ...pattern } };
-  return {
-    syntax: "proto3",
-    messageType: [{
-      name: "Feed",
-      field: [
-        field("version", 1, "string", ruled(edition, { string: { minLen: "1" } })),
-        field("timestamp_ms", 2, "uint64", ruled(edition, { uint64: { gt: "0" } })),
-        list("vehicles", 3, ".t.Vehicle", ruled(edition, { repeated: { maxItems: "10000" } })),
-        field("note", 4, "string"),
-      ],
-    }, {
-      name: "Vehicle",
-      field: [
-        field("id", 1, "string", ruled(edition, id)),
-        field("position", 2, ".t.Position", ruled(edition, { required: true })),
-        field("label", 3, "string"),
-        list("stops", 4, "uint32"),
-      ],
-    }, positionOf(edition)],
-  };
+  return [{
+    name: "Feed",
+    field: [
+      field("version", 1, "string", ruled(edition, { string: { minLen: "1" } })),
+      field("timestamp_ms", 2, "uint64", ruled(edition, { uint64: { gt: "0" } })),
+      list("vehicles", 3, ".bench.Vehicle", ruled(edition, { repeated: { maxItems: "10000" } })),
+      field("note", 4, "string"),
+    ],
+  }, {
+    name: "Vehicle",
+    field: [
+      field("id", 1, "string", ruled(edition, id)),
+      field("position", 2, ".bench.Position", ruled(edition, { required: true })),
+      field("label", 3, "string"),
+      list("stops", 4, "uint32"),
+    ],
+  }, positionOf(edition)];
 }
 
 /** The schema as a client registers it. */
 export function feedUpload(edition: Edition): Uint8Array<ArrayBuffer> {
-  return upload(fileOf(edition));
+  return gzipped(descriptorSet(messagesOf(edition)));
 }
 
 /** The schema, linked. */
-export function feedRegistry(edition: Edition): ReturnType<typeof registryOf> {
-  return registryOf(fileOf(edition));
+export function feedRegistry(edition: Edition): FileRegistry {
+  return linked(descriptorSet(messagesOf(edition)));
 }
+
+const PLAIN = feedRegistry("none");
 
 function vehicle(index: number): Record<string, unknown> {
   const turn = index * 37 % 360;
@@ -114,7 +118,7 @@ function encode(desc: DescMessage, vehicles: number, first: number, note: string
  * rest. `first` makes it another one. Throws when there is none.
  */
 export function feedMessage(size_bytes: number, first = 0): Uint8Array {
-  const desc = feedRegistry("none").getMessage(FEED)!;
+  const desc = PLAIN.getMessage(FEED)!;
   let vehicles = 0;
   // A note of any length has to fit behind them: tag, length of the length, text.
   while (encode(desc, vehicles + 1, first, "").length + 4 <= size_bytes) vehicles++;

@@ -3,6 +3,7 @@
  * on an embedded Spine, with the mirror that `start.ts` makes and a subscriber of each side. Prints
  * JSON; `governance_mirror.ts` starts it.
  */
+import process from "node:process";
 import { setImmediate } from "node:timers/promises";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
@@ -36,7 +37,9 @@ export interface MirrorRound {
   /** Mean of `publish` of one message, over turns of `TURN` messages: what its sender waits for. */
   readonly publish_p50_us: number;
   readonly publish_p99_us: number;
-  /** Time of a message with all that follows: copies, delivery on both sides. */
+  /** Processor time of a message with all that follows: copies, delivery on both sides. */
+  readonly cpu_us: number;
+  /** The same by the clock on the wall. */
   readonly whole_us: number;
 }
 
@@ -114,12 +117,19 @@ function envelopes(count: number): ScannedEnvelope[] {
   });
 }
 
+/** Processor time of this process, in µs. */
+function spentUs(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+}
+
 async function round(row: Row, messages: readonly ScannedEnvelope[]): Promise<MirrorRound> {
   const { path, heard, percent = 0 } = row;
   const mirrored = messages.filter(({ trace_id }) => isSampled(trace_id, percent)).length;
   heard.primary = 0;
   heard.shadow = 0;
   const turns = new Float64Array(Math.floor(messages.length / TURN));
+  const began_us = spentUs();
   const began_ms = performance.now();
   for (let turn = 0; turn < turns.length; turn++) {
     const turn_ms = performance.now();
@@ -132,6 +142,7 @@ async function round(row: Row, messages: readonly ScannedEnvelope[]): Promise<Mi
   const isDone = () => heard.primary === messages.length && heard.shadow === mirrored;
   for (let waits = 0; !isDone() && waits < 10_000; waits++) await setImmediate();
   const elapsed_ms = performance.now() - began_ms;
+  const cpu_us = (spentUs() - began_us) / messages.length;
   await until(isDone, `${row.name}: every message and copy arrives`);
   const sorted = turns.sort();
   const us = (fraction: number) => percentile(sorted, fraction) * 1_000 / TURN;
@@ -140,6 +151,7 @@ async function round(row: Row, messages: readonly ScannedEnvelope[]): Promise<Mi
     mirrored,
     publish_p50_us: us(0.5),
     publish_p99_us: us(0.99),
+    cpu_us,
     whole_us: elapsed_ms * 1_000 / messages.length,
   };
 }

@@ -5,6 +5,7 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { ECHO } from "./echo.ts";
+import { GOVERNANCE } from "./governance.ts";
 import { HOSTILE } from "./hostile.ts";
 import { POLICY } from "./policy.ts";
 import { PRESENCE } from "./presence.ts";
@@ -20,6 +21,7 @@ const SCENARIOS: readonly Scenario[] = [
   HOSTILE,
   PRESENCE,
   ROOMS,
+  GOVERNANCE,
 ];
 
 const HELP = `Usage: deno task bench SCENARIO [options]

@@ -24,10 +24,11 @@ export interface BusRound extends LoadResult {
 
 const tenantOf = (row: OverheadRow) => row.name.toLowerCase().replace(/[^a-z0-9]+/g, "-");
 
-type TokenFor = (claims: Record<string, unknown>) => Promise<string>;
+/** Makes a token with these claims. */
+export type TokenFor = (claims: Record<string, unknown>) => Promise<string>;
 
-/** Makes tokens with the development key. */
-async function tokens({ key_file }: BusProcess): Promise<TokenFor> {
+/** Makes tokens with the development key of a bus. */
+export async function tokens({ key_file }: BusProcess): Promise<TokenFor> {
   const jwk = JSON.parse(await Deno.readTextFile(key_file));
   const key = await importJWK(jwk, "RS256");
   return (claims) =>

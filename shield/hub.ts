@@ -2,18 +2,12 @@
  * Fan-out: which connection of this process hears which room. One pair of Spine subscriptions a
  * room, one encoding a message and form for all receivers. Knows nothing of tokens or grants.
  */
-import {
-  DecodeError,
-  encodeMsg,
-  encodeTextMessage,
-  readEnvelope,
-  writeEnvelope,
-} from "@arqon/proto";
+import { DecodeError, encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
-import { uuidv7 } from "../shared/ids.ts";
 import type { Random } from "../shared/ids.ts";
 import type { Spine, SpineEvent, SpineMessage, Subscription } from "../shared/spine/spine.ts";
 import { roomSubject } from "../shared/subject.ts";
+import { systemEnvelope } from "../shared/system_envelope.ts";
 import { messageKey, SeenMessages } from "./deduplicate.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
@@ -175,17 +169,10 @@ export class Hub {
 
   #tellGap(channel: Channel, reason: string): void {
     const { tenant_id, room_id } = channel;
-    const { stats, now, random } = this.#options;
-    stats.gaps++;
-    const timestamp_ms = now();
-    const envelope = writeEnvelope({
+    this.#options.stats.gaps++;
+    const envelope = systemEnvelope(this.#options, {
       tenant_id,
       room_id,
-      timestamp_ms,
-      headers: {
-        "X-Twist-ID": uuidv7(timestamp_ms, random),
-        "X-Timestamp": String(timestamp_ms),
-      },
       signal: { kind: "GAP", target: room_id, reason, until_ms: 0 },
     });
     this.#fanOut(channel, envelope, undefined, undefined);

@@ -3,21 +3,14 @@
  * they arrive. Who is kept out from then on is `bans.ts`; signals that clients publish to a room are
  * messages like others and do nothing here.
  */
-import {
-  DecodeError,
-  encodeMsg,
-  encodeTextMessage,
-  isId,
-  readEnvelope,
-  writeEnvelope,
-} from "@arqon/proto";
+import { DecodeError, encodeMsg, encodeTextMessage, isId, readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope, PlainSignal } from "@arqon/proto";
 import { EVERY_ROOM } from "../shared/bans.ts";
-import { uuidv7 } from "../shared/ids.ts";
 import type { Random } from "../shared/ids.ts";
 import type { Logger } from "../shared/log.ts";
 import type { Spine, SpineMessage, Subscription } from "../shared/spine/spine.ts";
 import { everyTenant, parseTenantSubject } from "../shared/subject.ts";
+import { systemEnvelope } from "../shared/system_envelope.ts";
 import { banRefusal } from "./bans.ts";
 import type { ArrivedBan } from "./bans.ts";
 import type { Connection } from "./connection.ts";
@@ -148,22 +141,12 @@ function putOut<C extends Signalled>(
 
 /** The signal as a frame, encoded once for each form that somebody needs. */
 function framesOf(
-  { now, random }: Pick<SignalsOptions, "now" | "random">,
+  stamps: Pick<SignalsOptions, "now" | "random">,
   tenant_id: string,
   room_id: string,
   signal: PlainSignal,
 ): (text: boolean) => Frame {
-  const timestamp_ms = now();
-  const envelope = writeEnvelope({
-    tenant_id,
-    room_id,
-    timestamp_ms,
-    headers: {
-      "X-Twist-ID": uuidv7(timestamp_ms, random),
-      "X-Timestamp": String(timestamp_ms),
-    },
-    signal,
-  });
+  const envelope = systemEnvelope(stamps, { tenant_id, room_id, signal });
   let binary: Frame | undefined;
   let json: Frame | undefined;
   return (text) =>

@@ -11,7 +11,11 @@ export interface LineCount {
 }
 
 /** Folders with a floor: more than this share of their lines must run in tests. */
-export const FLOORS: Readonly<Record<string, number>> = { "brain": 0.8, "shield/policy": 0.8 };
+export const FLOORS: Readonly<Record<string, number>> = {
+  "brain": 0.8,
+  "shared/presence": 0.8,
+  "shield/policy": 0.8,
+};
 
 /** Line counts by path from an lcov report; `root` is cut off the front of each path. */
 export function parseLcov(text: string, root: string): Map<string, LineCount> {

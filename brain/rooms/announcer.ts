@@ -2,14 +2,14 @@
  * What rooms tell the world: their events to the room, their births and ends to the tenant, kicks to
  * the Shields. Only envelopes and subjects; nobody waits for an answer.
  */
-import { writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
-import { traceId, uuidv7 } from "../../shared/ids.ts";
+import { traceId } from "../../shared/ids.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/log.ts";
 import type { Spine } from "../../shared/spine/spine.ts";
 import { roomSubject, tenantSubject } from "../../shared/subject.ts";
 import type { Subject } from "../../shared/subject.ts";
+import { systemEnvelope } from "../../shared/system_envelope.ts";
 import type { KickCommand, RoomAddress } from "./command.ts";
 import type { RoomDocument } from "./document.ts";
 import { eventJson } from "./room_event.ts";
@@ -52,21 +52,13 @@ function bytesFrom(random: () => number): Random {
 export function createAnnouncer(options: AnnouncerOptions): Announcer {
   const { spine, brain_id, now, log } = options;
   const random = bytesFrom(options.random);
-  const envelope = (at: RoomAddress, trace_id: string, more: EnvelopeInput): Uint8Array => {
-    const timestamp_ms = now();
-    return writeEnvelope({
+  const envelope = (at: RoomAddress, trace_id: string, more: EnvelopeInput): Uint8Array =>
+    systemEnvelope({ now, random }, {
       trace_id: trace_id === "" ? traceId(random) : trace_id,
       tenant_id: at.tenant_id,
       room_id: at.room_id,
-      timestamp_ms,
       ...more,
-      headers: {
-        "X-Twist-ID": uuidv7(timestamp_ms, random),
-        "X-Timestamp": String(timestamp_ms),
-        ...more.headers,
-      },
     });
-  };
   const publish = (subject: Subject, payload: Uint8Array): boolean => {
     try {
       spine.publish(subject, payload, { [BRAIN_HEADER]: brain_id });

@@ -221,6 +221,25 @@ Deno.test("when the Spine does not confirm, the connection leaves the room", asy
   assert.deepEqual([it.subscribed(), it.brain.stats.members, it.held.count], [undefined, 0, 0]);
 });
 
+Deno.test("when the Spine does not confirm another SUB, the member stays as it was", async () => {
+  await using it = fixture();
+  it.brain.beat("b1");
+  const first = it.sub(1, true, "1");
+  it.brain.answer([]);
+  await it.settled();
+  it.sub(2, true, "2");
+  const closed = it[Symbol.asyncDispose]();
+  it.sub(3, false);
+  await closed;
+  await turn();
+  const refused = it.heard.filter((words) => words.startsWith("refused"));
+  assert.deepEqual(refused, ["refused 2: spine-unavailable", "refused 3: spine-unavailable"]);
+  assert.equal(it.subscribed(), first);
+  const { members } = it.brain.presence.view("acme", "lobby") ?? {};
+  assert.deepEqual(members?.map(({ connection_id, meta }) => [connection_id, meta]), [["me", "1"]]);
+  assert.deepEqual([it.brain.stats.members, it.held.count], [1, 0]);
+});
+
 Deno.test("pages go out as the client reads, and no change overtakes them", async () => {
   await using it = fixture();
   it.brain.beat("b1");

@@ -13,12 +13,11 @@ import {
   presenceLeaveJson,
   presenceUpdateJson,
   readEnvelope,
-  writeEnvelope,
 } from "@arqon/proto";
 import type { PresenceChange, PresentMember, Uint64 } from "@arqon/proto";
-import { uuidv7 } from "../../shared/ids.ts";
 import type { Random } from "../../shared/ids.ts";
 import { cutPages, utf8Bytes } from "../../shared/presence/pages.ts";
+import { systemEnvelope } from "../../shared/system_envelope.ts";
 import { EMPTY_ACK } from "../connection.ts";
 import { frameBytes } from "../frame_bytes.ts";
 import type { Frame } from "../frame_bytes.ts";
@@ -152,22 +151,15 @@ export class PresenceFrames {
     part: Pick<PresenceChange, "members" | "snapshot">,
     text: boolean,
   ): SizedFrame {
-    const { now, random } = this.#options;
-    const timestamp_ms = now();
     const change: PresenceChange = { ...part, connections, users };
     const is_update = type === "PRESENCE_UPDATE";
     const json = is_update ? presenceUpdateJson : presenceLeaveJson;
     const binary = is_update ? encodePresenceUpdate : encodePresenceLeave;
     const data = text ? encoder.encode(json(change)) : binary(change);
     const content_type = text ? "application/json" : "application/protobuf";
-    const envelope = writeEnvelope({
+    const envelope = systemEnvelope(this.#options, {
       tenant_id,
       room_id,
-      timestamp_ms,
-      headers: {
-        "X-Twist-ID": uuidv7(timestamp_ms, random),
-        "X-Timestamp": String(timestamp_ms),
-      },
       event: { type, data, content_type },
     });
     return sized(text ? encodeTextMessage(readEnvelope(envelope)) : encodeMsg(envelope));

@@ -115,7 +115,7 @@ export class Clients {
     this.world.timeline.after(stay_ms, () =>
       life.enter("call", () => {
         for (const connection_id of ids) {
-          this.world.truth.delete(tenant_id, room_id, connection_id, this.world.now());
+          this.world.truth.delete(tenant_id, room_id, connection_id);
           machine.leave(tenant_id, room_id, connection_id, true);
         }
       }));
@@ -258,7 +258,7 @@ export class Clients {
     viewers.delete(room_id);
     viewer.close();
     if (viewer.options.observer) return;
-    this.world.truth.delete(tenant_id, room_id, id, this.world.now());
+    this.world.truth.delete(tenant_id, room_id, id);
     shield.machine.leave(tenant_id, room_id, id, deliberate);
   }
 

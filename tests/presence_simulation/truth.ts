@@ -18,9 +18,10 @@ export interface TrueMember {
   readonly life: Life;
 }
 
-/** A leave: when in simulated ms, and of which process. */
+/** The end of a stay. */
 export interface Departure {
-  readonly at_ms: number;
+  /** Of the stay that ended. */
+  readonly joined_ms: number;
   readonly life: Life;
 }
 
@@ -55,13 +56,13 @@ export class Truth {
     this.tenants.set(connection_id, tenant_id);
   }
 
-  /** Leaves, at simulated `now_ms`. */
-  delete(tenant_id: string, room_id: string, connection_id: string, now_ms: number): void {
+  /** Leaves. */
+  delete(tenant_id: string, room_id: string, connection_id: string): void {
     const key = roomKey(tenant_id, room_id);
     const member = this.rooms.get(key)?.get(connection_id);
     if (member === undefined) return;
     this.rooms.get(key)?.delete(connection_id);
-    this.#left.set(`${key} ${connection_id}`, { at_ms: now_ms, life: member.life });
+    this.#left.set(`${key} ${connection_id}`, member);
   }
 
   /** Its last leave, unless its process died first; it may have come back since. */

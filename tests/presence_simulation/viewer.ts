@@ -129,16 +129,18 @@ export class Viewer {
       world.violate(`${this.name}: told again that ${memberLine(member)} is there`);
     }
     this.#checkTenant(member.connection_id);
-    this.#checkGone(member.connection_id);
+    this.#checkGone(member);
     this.members.set(member.connection_id, member);
   }
 
   /** Who has left, and was told to have left, must not come back unless he does. */
-  #checkGone(connection_id: string): void {
+  #checkGone({ connection_id, joined_ms }: PresentMember): void {
     const { world, tenant_id, room_id } = this.options;
     if (world.truth.get(tenant_id, room_id, connection_id) !== undefined) return;
     const left = world.truth.leftOf(tenant_id, room_id, connection_id);
     if (left === undefined || this.#gone.get(connection_id) !== left) return;
+    // It may be a short stay before the one that ended last, told late.
+    if (left.joined_ms !== joined_ms) return;
     if (!left.life.alive || this.#isExcused(left.life)) return;
     world.violate(`${this.name}: told that ${connection_id} is there, which had left`);
   }
@@ -160,7 +162,8 @@ export class Viewer {
     const member = world.truth.get(tenant_id, room_id, connection_id);
     const left = world.truth.leftOf(tenant_id, room_id, connection_id);
     if (member === undefined) {
-      if (left !== undefined && !this.#isExcused(left.life)) this.#gone.set(connection_id, left);
+      const isEnd = left?.joined_ms === known.joined_ms && !this.#isExcused(left.life);
+      if (isEnd) this.#gone.set(connection_id, left);
       return;
     }
     // The end of a former stay of that connection; the present one is told next.

@@ -1,0 +1,32 @@
+/**
+ * Envelopes that the bus itself writes (presence, signals, room events): stamped as the Shield stamps
+ * those of clients, and without a sender, by which receivers know them.
+ */
+import { writeEnvelope } from "@arqon/proto";
+import type { EnvelopeInput } from "@arqon/proto";
+import { uuidv7 } from "./ids.ts";
+import type { Random } from "./ids.ts";
+
+/** Where stamps come from. */
+export interface StampSource {
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly random: Random;
+}
+
+/** The bytes of `envelope` with `timestamp`, `X-Twist-ID` and `X-Timestamp` put in. */
+export function systemEnvelope(
+  { now, random }: StampSource,
+  envelope: Omit<EnvelopeInput, "timestamp_ms" | "sender_id">,
+): Uint8Array<ArrayBuffer> {
+  const timestamp_ms = now();
+  return writeEnvelope({
+    ...envelope,
+    timestamp_ms,
+    headers: {
+      "X-Twist-ID": uuidv7(timestamp_ms, random),
+      "X-Timestamp": String(timestamp_ms),
+      ...envelope.headers,
+    },
+  });
+}
