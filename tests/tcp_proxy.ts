@@ -27,6 +27,25 @@ function closeQuietly(connection: Deno.TcpConn): void {
   }
 }
 
+/** Passes bytes on until a side ends; while `isHolding` says so they are thrown away. */
+async function pump(
+  from: Deno.TcpConn,
+  to: Deno.TcpConn,
+  isHolding: () => boolean,
+): Promise<void> {
+  const buffer = new Uint8Array(65_536);
+  try {
+    for (;;) {
+      const size = await from.read(buffer);
+      if (size === null) return;
+      if (isHolding()) continue;
+      for (let at = 0; at < size;) at += await to.write(buffer.subarray(at, size));
+    }
+  } catch {
+    // A side that is gone ends the pair, whatever its last words were.
+  }
+}
+
 /**
  * Starts a proxy on a free port of the loopback interface, to `target_port` there. A function is
  * asked for each connection, as a load balancer would choose; undefined: there is nobody to choose.
@@ -38,19 +57,6 @@ export function startTcpProxy(target_port: number | (() => number | undefined)):
   const pairs = new Set<Pair>();
   const running = new Set<Promise<void>>();
 
-  const pump = async (from: Deno.TcpConn, to: Deno.TcpConn, answers: boolean): Promise<void> => {
-    const buffer = new Uint8Array(65_536);
-    try {
-      for (;;) {
-        const size = await from.read(buffer);
-        if (size === null) return;
-        if (answers && holding) continue;
-        for (let at = 0; at < size;) at += await to.write(buffer.subarray(at, size));
-      }
-    } catch {
-      // A side that is gone ends the pair, whatever its last words were.
-    }
-  };
   const join = async (client: Deno.TcpConn): Promise<void> => {
     let server: Deno.TcpConn;
     const port = choose();
@@ -63,7 +69,8 @@ export function startTcpProxy(target_port: number | (() => number | undefined)):
     const pair = { client, server };
     pairs.add(pair);
     if (listener === undefined) end(pair);
-    await Promise.race([pump(client, server, false), pump(server, client, true)]);
+    const answers = pump(server, client, () => holding);
+    await Promise.race([pump(client, server, () => false), answers]);
     end(pair);
   };
   const end = (pair: Pair): void => {

@@ -37,6 +37,8 @@ import type { PresenceStats } from "./stats.ts";
 /** More new incarnations than this within `REINCARNATION_MS`: somebody else has our node id. */
 const REINCARNATIONS_MAX = 3;
 const REINCARNATION_MS = 30_000;
+/** New incarnations of a node whose clock is behind are this far apart at most. */
+const LEAP_MS = 60_000;
 
 /** What the announcer needs. */
 export interface AnnouncerOptions {
@@ -252,12 +254,20 @@ export class Announcer {
     }
   }
 
+  /**
+   * How far above a younger life to go when the clock is behind it. Two lives of this node may both
+   * learn of the same younger one, and no two may ever take the same incarnation.
+   */
+  #leap(): number {
+    return 1 + Math.floor(this.#options.port.random() * LEAP_MS);
+  }
+
   /** The same members under a new writer, announced from the beginning. */
   #reincarnate(brain_id: string, given_up: number): void {
     const { node_id, port, stats, log } = this.#options;
     const now_ms = port.now();
     const before = [...entriesOf(this.#state, this.writer)];
-    const incarnation = Math.max(now_ms, given_up + 1);
+    const incarnation = now_ms > given_up ? now_ms : given_up + this.#leap();
     this.#state = createState({ node_id, incarnation });
     for (const { joined_ms, changed_ms: _, counter: __, ...member } of before) {
       join(this.#state, member, joined_ms);

@@ -67,6 +67,8 @@ export class Attendance {
   readonly #requests = new Set<AttendanceRequest>();
   /** The subscription that stays when what is asked now is refused. */
   #subscriber: Subscriber | undefined;
+  /** What the last SUB that was answered has made of the connection: it stays, too. */
+  #wish: PresenceWish | undefined;
   #phase: "new" | "syncing" | "synced" | "ended" = "new";
   #is_member = false;
   /** Has been told the list, and hears what changes. */
@@ -149,9 +151,26 @@ export class Attendance {
       if (!this.#requests.has(asked)) return;
       if (error === undefined) return this.#watch.told(() => this.#answer(asked));
       this.#settle(asked);
-      asked.leave();
+      if (this.#stays()) asked.restore(this.#subscriber);
+      else asked.leave();
       this.#connection.refuse(asked.request, error);
     });
+  }
+
+  /**
+   * A SUB was entered and is refused after all: the connection is again what the last answered one has
+   * made of it. False when there was none, or when its place is taken.
+   */
+  #stays(): boolean {
+    if (this.#wish === undefined) return false;
+    // A later SUB has been entered meanwhile, and decides.
+    if (this.#requests.size > 0) return true;
+    try {
+      this.#enter(this.#wish);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   #enter({ is_member, meta }: PresenceWish): void {
@@ -183,6 +202,7 @@ export class Attendance {
     if (!this.#requests.has(asked)) return;
     this.#settle(asked);
     this.#subscriber = asked.subscriber;
+    this.#wish = asked.wish;
     this.#is_following = true;
     const { frames } = this.#context;
     const { text } = this.#connection;

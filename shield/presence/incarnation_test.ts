@@ -64,13 +64,10 @@ Deno.test("a Shield whose younger life somebody saw takes a still higher incarna
   const { announcer, join } = fixture();
   join("a");
   announcer.onBeat(beat(START_MS + 5_000, "up", 3));
-  assert.equal(announcer.writer.incarnation, START_MS + 5_001);
-  announcer.onBeat(beat(START_MS + 5_001, "up", 99));
-  assert.equal(
-    announcer.writer.incarnation,
-    START_MS + 5_002,
-    "a clock from the future: two of us",
-  );
+  const first = announcer.writer.incarnation;
+  assert.ok(first > START_MS + 5_001, "not what another life of this node would take, too");
+  announcer.onBeat(beat(first, "up", 99));
+  assert.ok(announcer.writer.incarnation > first, "a clock from the future: two of us");
 });
 
 Deno.test("a Brain that is behind, has it down, or knows an older life is no reason", () => {

@@ -1,32 +1,48 @@
 /**
- * Which Brain has heard which Shield when: says whether a Brain may think that a Shield is down.
- * A leave of a member whose Shield every Brain heard in time is a wrong one.
+ * Which Brain has heard which Shield when, and how far it has come: says whether a Brain may think
+ * that a Shield is down, or may lack its members. A leave of a member that did not leave is a wrong
+ * one when every Brain heard its Shield in time and was up to date with it.
  *
  * A Brain may give a Shield up after `down_ms` of silence in which the Brain itself was awake and
- * online. What it then said is still under way for a while after it hears the Shield again.
+ * online. Shields wait four heartbeats for a Brain that lacks what they have seen, and then believe
+ * it. What was so said is still under way for a while after all is well again.
  */
+import type { WriterStatus } from "../../shared/presence/types.ts";
 import type { Schedule } from "./schedule.ts";
 
+/** One Brain and one Shield. */
 interface Heard {
   /** Simulated ms of the last announcement, moved on by the Brain's own absences. */
   at_ms: number;
-  /** It has heard this Shield at all since it started. */
-  ever: boolean;
+  /** When the Brain's beat last said that it had all of the Shield, moved on likewise. */
+  informed_ms: number;
   /** Until then, leaves of this Shield's members are excused. */
   excused_until_ms: number;
+  /** The Brain runs. */
+  alive: boolean;
 }
+
+/** What a Shield has announced last, and what it had announced a little earlier. */
+interface Said {
+  readonly incarnation: number;
+  readonly at_ms: number;
+  readonly clock: number;
+  readonly before: number;
+}
+
+/** A Brain may lack what is younger. */
+const UNDER_WAY_MS = 250;
 
 /** Keeps the times. Ids, not lives: what a Brain said before it died is still under way. */
 export class Hearing {
   readonly #heard = new Map<string, Heard>();
+  readonly #said = new Map<string, Said>();
   /** Shields whose clock was set back: the cluster believes the life before to be the younger. */
   readonly #doubted = new Map<string, number>();
   /** Process → until when what it reports is old news. */
   readonly #disturbed = new Map<string, number>();
-  /** When a Brain last was in trouble. */
-  #troubled_ms = -Infinity;
   readonly #down_ms: number;
-  readonly #patience_ms: number;
+  readonly #behind_ms: number;
   readonly #slack_ms: number;
   readonly #noticed_ms: number;
   readonly #orderly: boolean;
@@ -36,74 +52,99 @@ export class Hearing {
     const { heartbeat_ms, down_ms, sync_timeout_ms } = config;
     // Judged a little earlier than the Brain does: timers, delays and clocks round.
     this.#down_ms = Math.min(down_ms - heartbeat_ms / 10, down_ms * 0.95);
-    // Shields wait so long for a Brain that lacks what they have seen, and then believe it.
-    this.#patience_ms = 3.5 * heartbeat_ms;
+    // Half of a Shield's patience: two Brains may use it up one after the other.
+    this.#behind_ms = 2 * heartbeat_ms + UNDER_WAY_MS;
     this.#noticed_ms = 3 * heartbeat_ms;
     this.#slack_ms = 4 * heartbeat_ms + sync_timeout_ms + 3_000;
   }
 
-  #of(brain: string, shield: string): Heard | undefined {
-    return this.#heard.get(`${brain}<${shield}`);
+  *#of(brain: string): Generator<[shield: string, heard: Heard]> {
+    for (const [key, heard] of this.#heard) {
+      if (key.startsWith(`${brain}<`)) yield [key.slice(brain.length + 1), heard];
+    }
   }
 
-  /** A Brain (`of` all Shields) or a Shield (`of` all Brains) has started. */
-  started(brain: string, shield: string, now_ms: number): void {
-    const before = this.#of(brain, shield);
-    this.#settle(before, now_ms);
-    this.#heard.set(`${brain}<${shield}`, {
-      // Shields have been waiting for an answer since the life before, if that knew nothing either.
-      at_ms: before === undefined || before.ever ? now_ms : before.at_ms,
-      ever: false,
-      excused_until_ms: before?.excused_until_ms ?? 0,
-    });
+  #isLost({ alive, at_ms, informed_ms }: Heard, now_ms: number): boolean {
+    return alive && (now_ms - at_ms >= this.#down_ms || now_ms - informed_ms >= this.#behind_ms);
   }
 
-  /**
-   * What only a Brain that is gone has heard of a Shield that is silent now cannot be known: then it
-   * is not `down_ms` that counts.
-   */
-  #isSilent(heard: Heard, now_ms: number): boolean {
-    const lost = !heard.ever || this.#troubled_ms >= heard.at_ms - this.#slack_ms;
-    const limit_ms = lost ? Math.min(this.#patience_ms, this.#down_ms) : this.#down_ms;
-    return now_ms - heard.at_ms >= limit_ms;
+  #settle(heard: Heard, now_ms: number): void {
+    if (this.#isLost(heard, now_ms)) heard.excused_until_ms = now_ms + this.#slack_ms;
   }
 
-  /** A Brain died, stood still or was cut off. */
-  troubled(now_ms: number): void {
-    this.#troubled_ms = now_ms;
+  /** A Brain has started, among these Shields. */
+  brainStarted(brain: string, shields: readonly string[], now_ms: number): void {
+    for (const shield of shields) {
+      const before = this.#heard.get(`${brain}<${shield}`);
+      this.#heard.set(`${brain}<${shield}`, {
+        at_ms: now_ms,
+        informed_ms: now_ms,
+        excused_until_ms: before?.excused_until_ms ?? 0,
+        alive: true,
+      });
+    }
   }
 
-  #settle(heard: Heard | undefined, now_ms: number): void {
-    if (heard !== undefined && this.#isSilent(heard, now_ms)) {
-      heard.excused_until_ms = now_ms + this.#slack_ms;
+  /** It is dead. What it lacked until then, Shields may already be tired of. */
+  brainEnded(brain: string, now_ms: number): void {
+    for (const [, heard] of this.#of(brain)) {
+      const was_behind = now_ms - heard.informed_ms >= this.#behind_ms / 2;
+      if (was_behind) heard.excused_until_ms = now_ms + this.#slack_ms;
+      this.#settle(heard, now_ms);
+      heard.alive = false;
+    }
+  }
+
+  /** A Shield that lives announces this. */
+  says(shield: string, incarnation: number, clock: number, now_ms: number): void {
+    const last = this.#said.get(shield);
+    const same = last?.incarnation === incarnation;
+    if (same && last.clock === clock) return;
+    const is_old = same && now_ms - last.at_ms >= UNDER_WAY_MS;
+    const before = is_old ? last.clock : same ? last.before : 0;
+    const at_ms = same && !is_old ? last.at_ms : now_ms;
+    this.#said.set(shield, { incarnation, at_ms, clock, before });
+  }
+
+  /** A Brain says how far it has come. */
+  beats(brain: string, writers: readonly WriterStatus[], now_ms: number): void {
+    for (const [shield, heard] of this.#of(brain)) {
+      const said = this.#said.get(shield);
+      const has = writers.find(({ writer }) => writer.node_id === shield);
+      const is_new = said !== undefined && now_ms - said.at_ms < UNDER_WAY_MS;
+      const clock = said === undefined ? 0 : is_new ? said.before : said.clock;
+      const informed = clock === 0 ||
+        (has?.writer.incarnation === said?.incarnation && (has?.clock ?? 0) >= clock);
+      if (!informed) continue;
+      this.#settle(heard, now_ms);
+      heard.informed_ms = now_ms;
     }
   }
 
   /** The Brain has been handed an announcement of the Shield's present life. */
   announced(brain: string, shield: string, now_ms: number): void {
-    const heard = this.#of(brain, shield);
+    const heard = this.#heard.get(`${brain}<${shield}`);
     if (heard === undefined) return;
     this.#settle(heard, now_ms);
     heard.at_ms = now_ms;
-    heard.ever = true;
   }
 
-  /**
-   * The Brain was paused, or offline and knew it, for so long. Beyond three heartbeats it must notice
-   * and hold it against nobody; a shorter absence it may take for the Shield's silence.
-   */
-  away(brain: string, for_ms: number, now_ms: number): void {
-    if (for_ms <= this.#noticed_ms) return;
-    for (const [key, heard] of this.#heard) {
-      if (key.startsWith(`${brain}<`)) heard.at_ms = Math.min(heard.at_ms + for_ms, now_ms);
+  /** The Brain stood still for so long; if it can notice that, it holds it against nobody. */
+  stood(brain: string, for_ms: number, now_ms: number): void {
+    if (for_ms > this.#noticed_ms) this.offline(brain, for_ms, now_ms);
+  }
+
+  /** The Brain was offline for so long, and knew. */
+  offline(brain: string, for_ms: number, now_ms: number): void {
+    for (const [, heard] of this.#of(brain)) {
+      heard.at_ms = Math.min(heard.at_ms + for_ms, now_ms);
+      heard.informed_ms = Math.min(heard.informed_ms + for_ms, now_ms);
     }
   }
 
   /** The Brain's clock was set forward: all have been silent for longer, unless it notices. */
   stepped(brain: string, by_ms: number): void {
-    for (const [key, heard] of this.#heard) {
-      if (key.startsWith(`${brain}<`)) heard.at_ms -= Math.min(by_ms, this.#noticed_ms);
-    }
+    for (const [, heard] of this.#of(brain)) heard.at_ms -= Math.min(by_ms, this.#noticed_ms);
   }
 
   /** The Shield's clock was set back: until it is told and begins anew, its members may go. */
@@ -128,7 +169,7 @@ export class Hearing {
     if ((this.#doubted.get(shield) ?? 0) > now_ms) return true;
     for (const [key, heard] of this.#heard) {
       if (!key.endsWith(`<${shield}`)) continue;
-      if (heard.excused_until_ms > now_ms || this.#isSilent(heard, now_ms)) return true;
+      if (heard.excused_until_ms > now_ms || this.#isLost(heard, now_ms)) return true;
     }
     return false;
   }

@@ -42,6 +42,8 @@ export class Life {
   offline = false;
   /** Simulated ms at which it was paused; undefined while it runs. */
   paused_ms: number | undefined;
+  /** How long it stood still before that. */
+  #stood_ms = 0;
   #held: Held[] = [];
 
   constructor(
@@ -92,8 +94,15 @@ export class Life {
     this.paused_ms ??= this.surroundings.timeline.now_ms;
   }
 
+  /** How long it has stood still in all, in simulated ms. */
+  stoodMs(): number {
+    const { now_ms } = this.surroundings.timeline;
+    return this.#stood_ms + (this.paused_ms === undefined ? 0 : now_ms - this.paused_ms);
+  }
+
   resume(how: Resumption): void {
     if (this.paused_ms === undefined) return;
+    this.#stood_ms = this.stoodMs();
     this.paused_ms = undefined;
     const held = this.#held;
     this.#held = [];

@@ -67,7 +67,10 @@ export class World {
     this.#surroundings = {
       timeline: this.timeline,
       random: random.fork(3),
-      send: (from, subject, message) => this.network.send(from, subject, message),
+      send: (from, subject, message) => {
+        this.#overhear(from, message);
+        this.network.send(from, subject, message);
+      },
       listen: (life, subject) => this.network.listen(life, subject),
       failed: (life, error) => {
         const text = error instanceof Error ? error.stack ?? error.message : String(error);
@@ -102,9 +105,6 @@ export class World {
   #startShield(id: string, skew_ms: number): void {
     const life = new Life(id, "shield", skew_ms, this.#surroundings);
     this.network.add(life);
-    for (const { life: brain } of this.brains.values()) {
-      this.hearing.started(brain.id, id, this.now());
-    }
     if (life.port.now() <= (this.#incarnations.get(id) ?? 0)) this.hearing.doubt(id);
     life.enter("call", () => {
       const machine = createShieldPresence({
@@ -122,7 +122,7 @@ export class World {
   #startBrain(id: string, skew_ms: number): void {
     const life = new Life(id, "brain", skew_ms, this.#surroundings);
     this.network.add(life);
-    for (const shield of shieldIds(this.schedule)) this.hearing.started(id, shield, this.now());
+    this.hearing.brainStarted(id, shieldIds(this.schedule), this.now());
     life.enter("call", () => {
       const machine = createBrainPresence({
         brain_id: id,
@@ -154,6 +154,16 @@ export class World {
     this.#follow(from.id, message.delta.writer.incarnation);
   }
 
+  /** What a process says of itself, whether or not it arrives. */
+  #overhear(from: Life, message: ClusterMessage): void {
+    if (message.kind === "announcement") {
+      const { writer, end } = message.delta;
+      this.hearing.says(from.id, writer.incarnation, end, this.now());
+    } else if (message.kind === "beat") {
+      this.hearing.beats(from.id, message.writers, this.now());
+    }
+  }
+
   /** Whether a Shield that starts with its clock set back has been put right. */
   #follow(id: string, incarnation: number): void {
     const highest = this.#incarnations.get(id);
@@ -179,7 +189,7 @@ export class World {
     const life = this.lifeOf(id);
     if (life === undefined) return;
     life.die();
-    if (life.part === "brain") this.hearing.troubled(this.now());
+    if (life.part === "brain") this.hearing.brainEnded(id, this.now());
     this.network.remove(life);
     this.brains.delete(id);
     if (this.shields.delete(id)) {
@@ -211,7 +221,6 @@ export class World {
     const life = this.lifeOf(id);
     if (life === undefined || life.paused_ms !== undefined) return;
     life.pause();
-    if (life.part === "brain") this.hearing.troubled(this.now());
     this.timeline.after(for_ms, () => this.resume(life));
   }
 
@@ -220,7 +229,7 @@ export class World {
     const { paused_ms } = life;
     if (!life.alive || paused_ms === undefined) return;
     const how = this.random.pick<Resumption>(["timers_first", "in_order", "messages_lost"]);
-    this.hearing.away(life.id, this.now() - paused_ms, this.now());
+    this.hearing.stood(life.id, this.now() - paused_ms, this.now());
     this.hearing.disturbed(life.id, this.now());
     life.resume(how);
     // Servers cut off who does not read for long; the client library then says so.
@@ -247,15 +256,18 @@ export class World {
     if (!life.alive || life.offline) return;
     life.offline = true;
     const since_ms = this.now();
+    const stood_ms = life.stoodMs();
     life.enter("call", () => this.#machineOf(life)?.spineLost());
-    this.timeline.after(for_ms, () => this.attach(life, since_ms));
+    this.timeline.after(for_ms, () => {
+      const offline_ms = this.now() - since_ms - (life.stoodMs() - stood_ms);
+      this.attach(life, offline_ms);
+    });
   }
 
-  /** The Spine is back, if it was lost. */
-  attach(life: Life, since_ms: number): void {
-    if (!life.offline) return;
+  /** The Spine is back; it was away and the process awake for `offline_ms`. */
+  attach(life: Life, offline_ms: number): void {
     life.offline = false;
-    this.hearing.away(life.id, this.now() - since_ms, this.now());
+    this.hearing.offline(life.id, offline_ms, this.now());
     this.hearing.disturbed(life.id, this.now());
     life.enter("call", () => this.#machineOf(life)?.spineBack());
   }
@@ -272,11 +284,6 @@ export class World {
       if (both) this.network.block(other, one, count);
     };
     block(1);
-    const concerned = this.#isBrain.has(one) && this.#isBrain.has(other);
-    if (concerned) this.hearing.troubled(this.now());
-    this.timeline.after(for_ms, () => {
-      block(-1);
-      if (concerned) this.hearing.troubled(this.now());
-    });
+    this.timeline.after(for_ms, () => block(-1));
   }
 }

@@ -1,0 +1,141 @@
+/** The judge of locks finds each kind of wrong, and nothing in a record that is right. */
+import assert from "node:assert/strict";
+import type { RoomEvent } from "../../sdk/typescript/mod.ts";
+import { judgeLocks } from "./lock_judge.ts";
+import { LockLedger } from "./lock_ledger.ts";
+import type { Write } from "./lock_ledger.ts";
+
+type Told = Partial<RoomEvent> & Pick<RoomEvent, "op">;
+
+const lock = (fence: number, at_ms: number, until_ms: number): Told => (
+  { op: "lock", fence, holder: `u${fence}`, until_ms, at_ms }
+);
+const unlock = (fence: number, at_ms: number, cause = "released"): Told => (
+  { op: "unlock", fence, cause, at_ms }
+);
+const set = (fence: number, at_ms: number, nonce = `${fence}-${at_ms}`): Told => (
+  { op: "set", key: "guarded", value: { nonce, fence }, at_ms }
+);
+
+/** A room in which this happened, version by version. */
+function ledgerOf(...events: Told[]): LockLedger {
+  const ledger = new LockLedger("acme", "lock");
+  for (const [index, event] of events.entries()) {
+    ledger.add({ epoch: "1", version: index + 1, by: "u", at_ms: 0, ...event } as RoomEvent);
+  }
+  return ledger;
+}
+
+/** Exactly one violation, which says this. */
+function wrong(ledger: LockLedger, text: RegExp): void {
+  const { violations } = judgeLocks(ledger);
+  assert.equal(violations.length, 1, violations.join("\n"));
+  assert.match(violations[0] ?? "", text);
+}
+
+const written = (fence: number, nonce: string, outcome: Write["outcome"]): Write => (
+  { user_id: "ann", fence, nonce, outcome }
+);
+const held = (user_id: string, fence: number, acked_ms: number, until_ms: number) => (
+  { user_id, epoch: "1", fence, acked_ms, until_ms }
+);
+
+Deno.test("locks that follow each other, are renewed and lapse are right", () => {
+  const ledger = ledgerOf(
+    set(0, 1),
+    lock(5, 10, 20),
+    set(5, 11),
+    lock(5, 12, 30),
+    unlock(5, 13),
+    lock(7, 14, 24),
+    unlock(7, 24, "expired"),
+    set(0, 25),
+    lock(9, 30, 40),
+  );
+  ledger.granted(held("ann", 5, 10, 20));
+  ledger.granted(held("ann", 5, 12, 30)).released_ms = 13;
+  ledger.granted(held("bob", 7, 15, 24));
+  ledger.writes.push(
+    written(5, "5-11", { kind: "applied", epoch: "1", version: 3 }),
+    written(5, "late", { kind: "refused", reason: "fence-mismatch" }),
+    written(7, "lost", { kind: "unknown" }),
+  );
+  const { violations, locks, ends, writes, refused } = judgeLocks(ledger);
+  assert.deepEqual(violations, []);
+  assert.deepEqual({ locks, ends, writes, refused }, {
+    locks: 3,
+    ends: { released: 1, expired: 1 },
+    writes: 3,
+    refused: 1,
+  });
+});
+
+Deno.test("two holders and fences that do not grow are found", () => {
+  wrong(ledgerOf(lock(5, 1, 9), lock(7, 2, 9)), /a second holder: fence 5 had not ended/);
+  wrong(ledgerOf(lock(5, 1, 9), unlock(5, 2), lock(4, 3, 9)), /the fence before was 5/);
+  wrong(ledgerOf(lock(5, 1, 9), unlock(5, 2), lock(5, 3, 9)), /the fence before was 5/);
+  wrong(ledgerOf(lock(5, 1, 9), unlock(4, 2)), /the lock was 5/);
+  wrong(ledgerOf(lock(5, 1, 9), unlock(5, 8, "expired")), /its lease went on until 9/);
+});
+
+Deno.test("writes with an old fence, without one and after the lease are found", () => {
+  wrong(ledgerOf(lock(5, 1, 9), unlock(5, 2), lock(7, 3, 9), set(5, 4)), /the lock was 7/);
+  wrong(ledgerOf(lock(5, 1, 9), unlock(5, 2), set(5, 4)), /the lock was none/);
+  wrong(ledgerOf(lock(5, 1, 9), set(0, 2)), /the lock was 5/);
+  wrong(ledgerOf(lock(5, 1, 9), set(5, 9)), /the lease had ended at 9/);
+});
+
+Deno.test("answers that the room does not bear out are found", () => {
+  const ledger = () => ledgerOf(lock(5, 1, 9), set(5, 2, "a"));
+  const with_write = (outcome: Write["outcome"], nonce = "a") => {
+    const made = ledger();
+    made.writes.push(written(5, nonce, outcome));
+    return made;
+  };
+  wrong(
+    with_write({ kind: "refused", reason: "locked" }),
+    /was refused \(locked\) and is version 2/,
+  );
+  wrong(
+    with_write({ kind: "applied", epoch: "1", version: 9 }),
+    /told to be version 9 and is 2 of/,
+  );
+  wrong(with_write({ kind: "applied", epoch: "1", version: 2 }, "b"), /version 2 and is nowhere/);
+  wrong(ledgerOf(lock(5, 1, 9), set(5, 2, "a"), set(5, 3, "a")), /a was applied twice/);
+  const stranger = ledger();
+  stranger.granted(held("ann", 6, 1, 9));
+  wrong(stranger, /fence 6 of epoch 1, of which the room says nothing/);
+  const shared = ledger();
+  shared.granted(held("ann", 5, 1, 2));
+  shared.granted(held("bob", 5, 3, 4));
+  wrong(shared, /fence 5 was given to ann and to bob/);
+});
+
+Deno.test("holders that both believe in their lock are found, but for one whose connection was gone", () => {
+  const believers = (cause: string) => {
+    const ledger = ledgerOf(lock(5, 1, 90), unlock(5, 2, cause), lock(7, 3, 90));
+    ledger.granted(held("ann", 5, 1, 90));
+    ledger.granted(held("bob", 7, 4, 90));
+    return ledger;
+  };
+  wrong(believers("released"), /ann held fence 5 until 90, bob fence 7 from 4/);
+  assert.deepEqual(judgeLocks(believers("holder-left")).violations, []);
+});
+
+Deno.test("versions that nobody heard of and versions with two contents are found", () => {
+  const gap = ledgerOf(set(0, 1));
+  gap.add({ epoch: "1", version: 4, by: "u", ...set(0, 4) } as RoomEvent);
+  wrong(gap, /nobody ever heard of versions 2, 3/);
+  const twofold = ledgerOf(set(0, 1, "a"));
+  twofold.add({ epoch: "1", version: 1, by: "u", ...set(0, 1, "b") } as RoomEvent);
+  wrong(twofold, /version 1 of epoch 1 is both/);
+});
+
+Deno.test("the ledger knows up to where it is complete, and begins anew with a new epoch", () => {
+  const ledger = ledgerOf(set(0, 1), set(0, 2));
+  assert.equal(ledger.contiguous, 2);
+  ledger.add({ epoch: "8", version: 2, by: "u", ...set(0, 3) } as RoomEvent);
+  assert.equal(ledger.contiguous, 0);
+  ledger.add({ epoch: "8", version: 1, by: "u", ...set(0, 3, "x") } as RoomEvent);
+  assert.equal(ledger.contiguous, 2);
+});

@@ -1,0 +1,45 @@
+/**
+ * `deno task chaos [--seconds 120] [--clients 500] [--seed N] [--short]`: three Brains and two Shields
+ * on a real NATS server are killed, stopped, restarted and cut off while clients come, go and contend
+ * for locks. Exits 0 when everybody agrees afterwards, 1 with what is wrong.
+ */
+import { parseArgs } from "node:util";
+import { runChaos } from "./run.ts";
+import { LONG, SHORT } from "./variant.ts";
+
+function wholeNumber(name: string, text: string, low: number): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value >= low) return value;
+  console.error(`--${name} is ${JSON.stringify(text)}; expected a whole number of at least ${low}`);
+  Deno.exit(2);
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    args: Deno.args,
+    options: {
+      seconds: { type: "string", default: "120" },
+      clients: { type: "string", default: "500" },
+      seed: { type: "string", default: String(Date.now() % 1_000_000) },
+      short: { type: "boolean", default: false },
+    },
+  });
+  const variant = values.short ? SHORT : LONG;
+  const seconds = wholeNumber("seconds", values.seconds, 1);
+  const clients = wholeNumber("clients", values.clients, 20);
+  const seed = wholeNumber("seed", values.seed, 0);
+  const began_ms = performance.now();
+  const say = (line: string) =>
+    console.log(`${((performance.now() - began_ms) / 1_000).toFixed(1).padStart(6)} s  ${line}`);
+  say(`chaos: ${variant.name}, ${clients} clients, ${seconds} s of faults, seed ${seed}`);
+  const { violations, report, dir } = await runChaos({ variant, seconds, clients, seed, say });
+  console.log(`\n${report.join("\n")}`);
+  if (violations.length === 0) {
+    await Deno.remove(dir, { recursive: true });
+    console.log("\nPASSED");
+    Deno.exit(0);
+  }
+  console.log(`\nFAILED: ${violations.length} wrong, seed ${seed}, logs in ${dir}`);
+  for (const violation of violations) console.log(`- ${violation}`);
+  Deno.exit(1);
+}

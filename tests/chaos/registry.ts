@@ -1,0 +1,154 @@
+/**
+ * Every connection that a client of the run ever had, and what other clients were told of it: whom
+ * they may hear of, and whose leave was none. Knows no socket.
+ */
+import type { Member, PresenceChanges } from "../../sdk/typescript/mod.ts";
+
+/** A member's time in one room, on one connection; another stay there is another object. */
+export interface MemberStay {
+  /** What the member itself was told. */
+  readonly members: ReadonlyMap<string, Member>;
+}
+
+/** A connection, from its WELCOME on. */
+export interface ConnectionRecord {
+  readonly connection_id: string;
+  readonly tenant_id: string;
+  readonly user_id: string;
+  /** Its Shield. */
+  readonly node_id: string;
+  /** By the run's clock. */
+  readonly opened_ms: number;
+  closed_ms: number | undefined;
+  /** The rooms in which it is a member now. */
+  readonly stays: Map<string, MemberStay>;
+  /** The rooms that it has left of its own accord. */
+  readonly left: Set<string>;
+}
+
+/** What somebody who watches a room has heard. */
+export interface Heard {
+  /** Who heard it. */
+  readonly user_id: string;
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly changes: PresenceChanges;
+}
+
+/** A leave of somebody who, as far as we know, is there. */
+interface Doubt {
+  /** Who heard it. */
+  readonly user_id: string;
+  readonly record: ConnectionRecord;
+  readonly room_id: string;
+  readonly stay: MemberStay;
+  /** Of the member that is said to have left. */
+  readonly joined_ms: number;
+  readonly heard_ms: number;
+}
+
+/** A connection's own end reaches us later than others may hear of it, but not that much later. */
+const DOUBT_MS = 15_000;
+
+/** Made once a run. `never_down_before_ms`: see `Variant`. */
+export class Registry {
+  readonly #records = new Map<string, ConnectionRecord>();
+  readonly #never_down_before_ms: number | undefined;
+  /** From when on a Shield's members may have been down, by node. */
+  readonly #excused = new Map<string, number>();
+  readonly now: () => number;
+  #doubts: Doubt[] = [];
+  /** What nobody should have been told. */
+  readonly violations: string[] = [];
+  changes = 0;
+
+  constructor(never_down_before_ms: number | undefined, now: () => number) {
+    this.#never_down_before_ms = never_down_before_ms;
+    this.now = now;
+  }
+
+  /** Connections that were ever open. */
+  get size(): number {
+    return this.#records.size;
+  }
+
+  opened(
+    connection: Pick<ConnectionRecord, "connection_id" | "tenant_id" | "user_id" | "node_id">,
+  ): ConnectionRecord {
+    const record: ConnectionRecord = {
+      ...connection,
+      opened_ms: this.now(),
+      closed_ms: undefined,
+      stays: new Map(),
+      left: new Set(),
+    };
+    if (this.#records.has(record.connection_id)) {
+      this.violations.push(`two connections have the id ${record.connection_id}`);
+    }
+    this.#records.set(record.connection_id, record);
+    return record;
+  }
+
+  /** The members of a Shield that is stopped for that long may be taken for gone. */
+  silenced(node_id: string, for_ms: number): void {
+    if (for_ms >= (this.#never_down_before_ms ?? 0)) {
+      this.#excused.set(node_id, this.now() + for_ms);
+    }
+  }
+
+  /** Takes note of what somebody heard. */
+  heard({ user_id, tenant_id, room_id, changes }: Heard): void {
+    this.changes++;
+    const where = `${user_id} in ${tenant_id}/${room_id}`;
+    for (const member of changes.joined) {
+      const record = this.#records.get(member.connection_id);
+      if (record?.tenant_id === tenant_id && record.user_id === member.user_id) continue;
+      const known = record === undefined ? "nobody" : `${record.user_id} of ${record.tenant_id}`;
+      const told = `${member.user_id} (${member.connection_id})`;
+      this.violations.push(`${where} was told of ${told}, which is ${known}`);
+    }
+    if (this.#never_down_before_ms === undefined) return;
+    for (const { connection_id, joined_ms } of changes.left) {
+      const record = this.#records.get(connection_id);
+      const stay = record?.stays.get(room_id);
+      if (record === undefined || stay === undefined || this.#isExcused(record)) continue;
+      this.#doubts.push({ user_id, record, room_id, stay, joined_ms, heard_ms: this.now() });
+    }
+  }
+
+  /**
+   * Decides on leaves that were doubtful; `all`: also on those of just now. Wrong is the leave of a
+   * member that is still there. It is right, and only told late, when the member has left by itself and
+   * joined again since.
+   */
+  settle(all = false): void {
+    const due_ms = this.now() - (all ? 0 : DOUBT_MS);
+    const ripe = this.#doubts.filter(({ heard_ms }) => heard_ms <= due_ms);
+    this.#doubts = this.#doubts.filter(({ heard_ms }) => heard_ms > due_ms);
+    for (const { user_id, record, room_id, stay, joined_ms, heard_ms } of ripe) {
+      const { connection_id, tenant_id, node_id, closed_ms, stays, left } = record;
+      const self = stay.members.get(connection_id);
+      const there = closed_ms === undefined && stays.get(room_id) === stay && self !== undefined;
+      if (!there || (left.has(room_id) && self.joined_ms !== joined_ms)) continue;
+      const seconds = ((this.now() - heard_ms) / 1_000).toFixed(1);
+      this.violations.push(
+        `${user_id} in ${tenant_id}/${room_id} was told ${seconds} s ago that ${record.user_id} ` +
+          `(${connection_id} on ${node_id}) has left, which was there all the time`,
+      );
+    }
+  }
+
+  /** Who a connection is or was, for people. */
+  describe(connection_id: string): string {
+    const record = this.#records.get(connection_id);
+    if (record === undefined) return `${connection_id}, which was never a connection of the run`;
+    const { user_id, tenant_id, node_id, closed_ms } = record;
+    const seconds = ((this.now() - (closed_ms ?? 0)) / 1_000).toFixed(1);
+    const end = closed_ms === undefined ? "open" : `closed ${seconds} s ago`;
+    return `${user_id} of ${tenant_id} (${connection_id} on ${node_id}, ${end})`;
+  }
+
+  #isExcused({ node_id, opened_ms }: ConnectionRecord): boolean {
+    return opened_ms < (this.#excused.get(node_id) ?? -Infinity);
+  }
+}

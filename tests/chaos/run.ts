@@ -1,0 +1,260 @@
+/**
+ * One chaos run from its start to its verdict: a cluster, a crowd, faults, peace, and what is wrong
+ * afterwards. `main.ts` and the test call it.
+ */
+import { createRandom } from "../presence_simulation/random.ts";
+import { Crowd } from "./crowd.ts";
+import { startFleet, TARGETS } from "./fleet.ts";
+import type { Fleet } from "./fleet.ts";
+import { askForEvents, contend, intrude } from "./lock_contender.ts";
+import { judgeLocks } from "./lock_judge.ts";
+import { Registry } from "./registry.ts";
+import { describeDifferences, findDifferences } from "./roster.ts";
+import { planFaults } from "./script.ts";
+import type { Fault } from "./script.ts";
+import type { Variant } from "./variant.ts";
+
+/** What to do. */
+export interface Plan {
+  readonly variant: Variant;
+  /** How long faults go on. */
+  readonly seconds: number;
+  readonly clients: number;
+  readonly seed: number;
+  /** Hears the progress, line by line. */
+  readonly say: (line: string) => void;
+}
+
+/** What came of it. */
+export interface Outcome {
+  /** Empty: the run has passed. */
+  readonly violations: readonly string[];
+  /** The final report, without the violations. */
+  readonly report: readonly string[];
+  /** Where the logs of all processes are. */
+  readonly dir: string;
+}
+
+interface Settled {
+  /** Until every list was right for good; undefined: never. */
+  readonly after_ms: number | undefined;
+  readonly problems: readonly string[];
+}
+
+const POLL_MS = 100;
+const PROGRESS_MS = 5_000;
+const LINES_MAX = 40;
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const seconds = (ms: number) => `${(ms / 1_000).toFixed(1)} s`;
+
+function countBy(items: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const item of items) counts.set(item, (counts.get(item) ?? 0) + 1);
+  return [...counts].sort().map(([name, count]) => `${name} ${count}`).join(", ");
+}
+
+/** Everything that a run has in its hands. */
+class Run {
+  readonly plan: Plan;
+  readonly fleet: Fleet;
+  readonly registry: Registry;
+  readonly crowd: Crowd;
+  readonly surprises: string[];
+
+  constructor(
+    plan: Plan,
+    fleet: Fleet,
+    registry: Registry,
+    crowd: Crowd,
+    surprises: string[],
+  ) {
+    [this.plan, this.fleet, this.registry] = [plan, fleet, registry];
+    [this.crowd, this.surprises] = [crowd, surprises];
+  }
+
+  /** How many clients are connected and how many lists are right. */
+  standing(): string {
+    const clients = this.crowd.attendees();
+    const open = clients.filter(({ connection_id }) => connection_id !== undefined).length;
+    const lists = clients.reduce((sum, { stays }) => sum + stays.length, 0);
+    const wrong = findDifferences(clients).length;
+    return `${open} of ${clients.length} clients connected, ${
+      lists - wrong
+    } of ${lists} lists right`;
+  }
+
+  /**
+   * Waits until every client does nothing more of its own, is connected, and every list has been right
+   * for `steady_ms`.
+   */
+  async settle(): Promise<Settled> {
+    const { crowd } = this;
+    const { bound_ms, steady_ms } = this.plan.variant;
+    const began_ms = performance.now();
+    let right_ms: number | undefined;
+    for (;;) {
+      const clients = crowd.attendees();
+      const away = clients.filter(({ connection_id }) => connection_id === undefined);
+      const differences = findDifferences(clients);
+      const now_ms = performance.now();
+      if (away.length + differences.length > 0 || crowd.busy) right_ms = undefined;
+      else right_ms ??= now_ms;
+      if (right_ms !== undefined && now_ms - right_ms >= steady_ms) {
+        return { after_ms: right_ms - began_ms, problems: [] };
+      }
+      if (now_ms - began_ms > bound_ms + steady_ms) {
+        const name = (id: string) => this.registry.describe(id);
+        return {
+          after_ms: undefined,
+          problems: [
+            ...away.map(({ user_id, tenant_id }) => `${user_id} of ${tenant_id} is not connected`),
+            ...describeDifferences(differences, name, LINES_MAX),
+          ],
+        };
+      }
+      await pause(POLL_MS);
+    }
+  }
+
+  /** Faults, and everybody's life meanwhile; then peace, until all is settled. */
+  async suffer(faults: readonly Fault[]): Promise<Settled> {
+    const { plan, crowd, registry } = this;
+    const living = new AbortController();
+    const random = createRandom(plan.seed).fork(3);
+    const { lock_ttl_ms: ttl_ms } = plan.variant;
+    const onSurprise = (text: string) => void this.surprises.push(text);
+    const lives = crowd.lock_rooms.flatMap(({ ledger, contenders, intruder }, room) => {
+      const options = { ledger, ttl_ms, signal: living.signal, onSurprise };
+      const loops = contenders.map((client, index) =>
+        contend({ ...options, client, random: random.fork(room * 100 + index) })
+      );
+      return [
+        ...loops,
+        intrude({ ...options, client: intruder, random: random.fork(room * 100 + 99) }),
+      ];
+    });
+    lives.push(crowd.live(living.signal));
+    const progress = setInterval(() => {
+      registry.settle();
+      plan.say(this.standing());
+    }, PROGRESS_MS);
+    try {
+      await this.fleet.suffer(faults);
+      living.abort();
+      plan.say(`the faults are over: ${this.standing()}`);
+      return await this.settle();
+    } finally {
+      clearInterval(progress);
+      living.abort();
+      await Promise.all(lives);
+    }
+  }
+
+  /** Each room tells what it knows of its locks; once every room has answered. */
+  async collectEvents(): Promise<void> {
+    for (const { ledger, contenders } of this.crowd.lock_rooms) {
+      for (
+        let turn = 0;
+        !await askForEvents(contenders[turn % contenders.length]!, ledger);
+        turn++
+      ) {
+        if (turn > 100) throw new Error(`no Brain answers for ${ledger.room_id}`);
+        await pause(POLL_MS);
+      }
+    }
+  }
+
+  /** Brains that did not own a room may be a heartbeat behind. */
+  async askBrains(): Promise<string[]> {
+    const deadline_ms = performance.now() + this.plan.variant.bound_ms;
+    for (;;) {
+      const problems = await this.crowd.askBrains();
+      if (problems.length === 0 || performance.now() > deadline_ms) return problems;
+      await pause(POLL_MS);
+    }
+  }
+}
+
+async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome, "dir">> {
+  const { plan: { say, variant }, crowd, registry, fleet, surprises } = run;
+  await crowd.open();
+  const first = await run.settle();
+  if (first.after_ms === undefined) {
+    return { violations: ["before any fault:", ...first.problems], report: [] };
+  }
+  say(`${run.standing()}; the faults begin`);
+  const settled = await run.suffer(faults);
+  say(run.standing());
+  const brains = settled.after_ms === undefined ? [] : await run.askBrains();
+  await run.collectEvents();
+  registry.settle(true);
+  const judgements = crowd.lock_rooms.map(({ ledger }) => judgeLocks(ledger));
+  const total = (count: (of: typeof judgements[number]) => number) =>
+    judgements.reduce((sum, judgement) => sum + count(judgement), 0);
+  const ends = judgements.flatMap((judgement) =>
+    Object.entries(judgement.ends).flatMap(([cause, count]) => Array(count).fill(cause) as string[])
+  );
+  const lists = crowd.attendees().reduce((sum, { stays }) => sum + stays.length, 0);
+  const converged = settled.after_ms === undefined
+    ? `NOT right within ${seconds(variant.bound_ms)} of the last fault`
+    : `right ${seconds(settled.after_ms)} after the last fault (bound ${
+      seconds(variant.bound_ms)
+    }), ` +
+      `and for ${seconds(variant.steady_ms)} on`;
+  return {
+    violations: [
+      ...settled.problems,
+      ...brains.slice(0, LINES_MAX),
+      ...judgements.flatMap(({ violations }) => violations.slice(0, LINES_MAX)),
+      ...registry.violations.slice(0, LINES_MAX),
+      ...surprises,
+      ...fleet.bugs(),
+    ],
+    report: [
+      `faults   ${faults.length}: ${countBy(faults.map(({ kind }) => kind))}`,
+      `         ${countBy(faults.map(({ target }) => target))}`,
+      `clients  ${crowd.clients.length} on ${registry.size} connections, ` +
+      `told of changes ${registry.changes} times`,
+      `lists    ${lists} ${converged}`,
+      `brains   ${brains.length === 0 ? "every list that was asked for right" : "WRONG"}`,
+      `locks    ${total(({ locks }) => locks)} in ${judgements.length} rooms: ${countBy(ends)}; ` +
+      `${total(({ writes }) => writes)} writes, ${total(({ refused }) => refused)} refused`,
+    ],
+  };
+}
+
+/** Runs it all. Rejects only when the cluster does not start or start again. */
+export async function runChaos(plan: Plan): Promise<Outcome> {
+  const { variant, seed, say } = plan;
+  const dir = await Deno.makeTempDir({ prefix: "arqon-chaos-" });
+  const random = createRandom(seed);
+  const registry = new Registry(variant.never_down_before_ms, () => performance.now());
+  const surprises: string[] = [];
+  const onSurprise = (text: string) => {
+    say(`unexpected: ${text}`);
+    surprises.push(text);
+  };
+  const onFault = ({ target, kind, away_ms }: Fault) => {
+    if (kind === "stop" || kind === "cut") registry.silenced(target, away_ms);
+  };
+  say(`logs in ${dir}`);
+  await using fleet = await startFleet({ variant, dir, say, onFault, onSurprise });
+  const { urls, issuer } = fleet;
+  const crowd = new Crowd({
+    size: plan.clients,
+    variant,
+    urls,
+    issuer,
+    registry,
+    random: random.fork(1),
+    onSurprise,
+  });
+  const faults = planFaults(plan.seconds * 1_000, TARGETS, variant, random.fork(2));
+  try {
+    const run = new Run(plan, fleet, registry, crowd, surprises);
+    return { ...await perform(run, faults), dir };
+  } finally {
+    await crowd.close();
+  }
+}

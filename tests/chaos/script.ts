@@ -1,0 +1,90 @@
+/**
+ * Who is hurt when, and how: a plan of faults from a seed. Pure; `fleet.ts` carries it out.
+ */
+import type { Random } from "../presence_simulation/random.ts";
+import type { Variant } from "./variant.ts";
+
+/**
+ * `kill` is SIGKILL and a new start, `stop` SIGSTOP and SIGCONT, `restart` SIGTERM and a new start,
+ * `cut` the loss of every TCP connection and of the way to make new ones.
+ */
+export type FaultKind = "kill" | "stop" | "restart" | "cut";
+
+/** One fault. */
+export interface Fault {
+  /** Since the begin of the script. */
+  readonly at_ms: number;
+  readonly target: string;
+  readonly kind: FaultKind;
+  /** From the blow to its end: SIGCONT, the new start, the connection restored. */
+  readonly away_ms: number;
+}
+
+/** Who can be hurt. */
+export interface Targets {
+  /** Brains and Shields. */
+  readonly processes: readonly string[];
+  /** Those that are stopped for long once. */
+  readonly shields: readonly string[];
+  readonly nats: string;
+  /** In front of the Shields. */
+  readonly balancers: readonly string[];
+}
+
+const KINDS: readonly FaultKind[] = ["kill", "stop", "restart", "cut"];
+/** How often another fault begins while the one before is still there. */
+const OVERLAP = 0.3;
+/** How often something else than a process is hurt between two processes. */
+const ELSEWHERE = 0.25;
+
+function shuffled<T>(items: readonly T[], random: Random): T[] {
+  const rest = [...items];
+  return items.map(() => rest.splice(random.int(0, rest.length - 1), 1)[0] as T);
+}
+
+/** Targets and kinds without end: each process once a round, each with every kind in four rounds. */
+function* order(
+  targets: Targets,
+  random: Random,
+): Generator<Pick<Fault, "target" | "kind">, never> {
+  const kinds = new Map(targets.processes.map((name) => [name, shuffled(KINDS, random)]));
+  for (let round = 0;; round++) {
+    for (const target of shuffled(targets.processes, random)) {
+      yield { target, kind: kinds.get(target)?.[round % KINDS.length] as FaultKind };
+      if (!random.chance(ELSEWHERE)) continue;
+      yield random.chance(0.5)
+        ? { target: targets.nats, kind: random.pick(["kill", "stop"]) }
+        : { target: random.pick(targets.balancers), kind: "cut" };
+    }
+  }
+}
+
+/**
+ * The faults of `duration_ms`, by time; each ends within it. When it is long enough, one of them
+ * stops a Shield for `long_stop_ms` while the others go on.
+ */
+export function planFaults(
+  duration_ms: number,
+  targets: Targets,
+  variant: Pick<Variant, "away_ms" | "pause_ms" | "long_stop_ms">,
+  random: Random,
+): Fault[] {
+  const faults: Fault[] = [];
+  const { away_ms: away_range, pause_ms: pause_range, long_stop_ms } = variant;
+  const between = ([low, high]: readonly [number, number]) => random.int(low, high);
+  const long_at_ms = between(pause_range);
+  const with_long = duration_ms >= long_at_ms + 2 * long_stop_ms;
+  const long = { target: random.pick(targets.shields), kind: "stop" as const };
+  if (with_long) faults.push({ ...long, at_ms: long_at_ms, away_ms: long_stop_ms });
+  const taken_ms = with_long ? long_at_ms + long_stop_ms : 0;
+  let at_ms = 0;
+  for (const next of order(targets, random)) {
+    at_ms += between(pause_range);
+    const away_ms = between(away_range);
+    if (at_ms + away_ms > duration_ms) break;
+    if (next.target === long.target && at_ms < taken_ms) continue;
+    faults.push({ ...next, at_ms, away_ms });
+    if (!random.chance(OVERLAP)) at_ms += away_ms;
+  }
+  return faults.sort((one, other) => one.at_ms - other.at_ms);
+}

@@ -1,0 +1,133 @@
+/**
+ * One Brain or Shield of the cluster as a process that can be hurt: killed, stopped, restarted, cut
+ * off from NATS by the proxy in between. It keeps the log of every start in a file. Who is hurt when
+ * is not its business.
+ */
+import { startServer } from "../cluster.ts";
+import type { ServerProcess } from "../cluster.ts";
+import { startTcpProxy } from "../tcp_proxy.ts";
+import type { TcpProxy } from "../tcp_proxy.ts";
+
+/** What a node is. */
+export interface NodeOptions {
+  /** Its node id. */
+  readonly name: string;
+  readonly part: "shield" | "brain";
+  /** Of the configuration, everything but `[server]` and `[nats]`. */
+  readonly config: string;
+  /** More lines of `[server]`. */
+  readonly server_lines: string;
+  readonly nats_port: number;
+  /** For configuration files and logs. */
+  readonly dir: string;
+  /** Hears what nobody asked for: a process that ended by itself. */
+  readonly onSurprise: (text: string) => void;
+}
+
+/** Starts that may fail in a row, because NATS is hurt too, before the run is given up. */
+const ATTEMPTS = 20;
+const RETRY_MS = 500;
+/** A process that was told to end in order must have done so by then. */
+const END_MS = 60_000;
+/** What a process logs when something in it was not caught. */
+const BUG = /level=error .*msg="(uncaught error|unhandled rejection)".*/g;
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Made by `startNode`. */
+export class ServerNode implements AsyncDisposable {
+  readonly #options: NodeOptions;
+  readonly #proxy: TcpProxy;
+  #process: ServerProcess | undefined;
+  #starts = 0;
+  #stopped = false;
+
+  constructor(options: NodeOptions) {
+    this.#options = options;
+    this.#proxy = startTcpProxy(options.nats_port);
+  }
+
+  get name(): string {
+    return this.#options.name;
+  }
+
+  /** Port of the client listener, undefined while there is no process. Of a stopped one it is there. */
+  get client_port(): number | undefined {
+    const url = this.#process?.ready.url;
+    return url === undefined ? undefined : Number(new URL(url).port);
+  }
+
+  /** As a supervisor would: again until it is ready. Rejects with the log when it never is. */
+  async start(): Promise<void> {
+    const { part, config, server_lines, name, dir } = this.#options;
+    const nats = `[nats]\nurls = ["nats://127.0.0.1:${this.#proxy.port}"]\n`;
+    for (let attempt = 1;; attempt++) {
+      try {
+        const lines = `node_id = "${name}"\n${server_lines}`;
+        const process = await startServer(part, nats + config, dir, lines);
+        this.#process = process;
+        this.#starts++;
+        void process.status.then((status) => this.#onEnd(process, status));
+        return;
+      } catch (error) {
+        if (attempt === ATTEMPTS) throw error;
+        await pause(RETRY_MS);
+      }
+    }
+  }
+
+  /** SIGKILL, or SIGTERM and the end of its draining. */
+  async end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
+    const process = this.#process;
+    if (process === undefined) return;
+    if (signal === "SIGKILL") this.#process = undefined;
+    this.#stopped = true;
+    const timer = setTimeout(() => {
+      this.#options.onSurprise(`${this.name} did not end within ${END_MS} ms of ${signal}`);
+      process.signal("SIGKILL");
+    }, END_MS);
+    await process.stop(signal);
+    clearTimeout(timer);
+    this.#process = undefined;
+    this.#stopped = false;
+    await this.#keepLog(process);
+  }
+
+  /** SIGSTOP or SIGCONT. */
+  signal(name: "SIGSTOP" | "SIGCONT"): void {
+    this.#process?.signal(name);
+  }
+
+  /** Ends its connection to NATS and refuses new ones, until `restore`. */
+  cut(): Promise<void> {
+    return this.#proxy.cut();
+  }
+
+  restore(): void {
+    this.#proxy.restore();
+  }
+
+  /** Errors of its present process that nobody caught. */
+  bugs(): string[] {
+    return (this.#process?.log() ?? "").match(BUG) ?? [];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.end("SIGKILL");
+    await this.#proxy[Symbol.asyncDispose]();
+  }
+
+  #onEnd(process: ServerProcess, { code, signal }: Deno.CommandStatus): void {
+    if (this.#stopped || this.#process !== process) return;
+    this.#process = undefined;
+    const how = signal === null ? `code ${code}` : signal;
+    this.#options.onSurprise(`${this.name} ended by itself (${how})`);
+    void this.#keepLog(process);
+  }
+
+  async #keepLog(process: ServerProcess): Promise<void> {
+    const { dir, name, onSurprise } = this.#options;
+    for (const line of process.log().match(BUG) ?? []) onSurprise(`${name} logged: ${line}`);
+    await Deno.writeTextFile(`${dir}/${name}.${this.#starts}.log`, process.log());
+  }
+}
