@@ -36,6 +36,8 @@ interface Update {
 
 const set = (value: unknown, more = {}) => ({ name: "set", data: { key: "k", value }, ...more });
 
+/** Lease of the locks that are fought for, in ms. */
+const TTL_MS = 40;
 /** How long a command is repeated, in ms. */
 const PERSIST_MS = 60_000;
 
@@ -199,13 +201,17 @@ Deno.test("a lock is never two clients', also when its room's owner crashes", as
     const by = { origin, sender: origin };
     for (let index = 0; !stop; index++) {
       const command_id = String(index);
-      const lock = { name: "lock", ...by, command_id, data: { ttl_ms: 40 } };
+      const lock = { name: "lock", ...by, command_id, data: { ttl_ms: TTL_MS } };
       const { code, result } = await persist(client, lock);
       if (code !== 0) continue;
       const { fence } = JSON.parse(result);
       assert.ok((granted.get(fence) ?? origin) === origin, `${fence} was given twice`);
       granted.set(fence, origin);
       await persist(client, { ...set(origin), ...by, fence, command_id: `set-${index}` });
+      // A holder that locks again only renews: one gives the lock back, the next lets it lapse.
+      if (index % 2 === 1) {
+        await persist(client, { name: "unlock", ...by, fence, command_id: `unlock-${index}` });
+      } else await new Promise((resolve) => setTimeout(resolve, 2 * TTL_MS));
     }
   };
   const all = Promise.all(["c1", "c2", "c3"].map(contend));

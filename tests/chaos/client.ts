@@ -118,7 +118,6 @@ export class Client {
     const stay = this.stays.get(room_id);
     this.stays.delete(room_id);
     this.#record?.stays.delete(room_id);
-    this.#record?.left.add(room_id);
     stay?.subscription.close();
   }
 

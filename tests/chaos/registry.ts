@@ -22,8 +22,6 @@ export interface ConnectionRecord {
   closed_ms: number | undefined;
   /** The rooms in which it is a member now. */
   readonly stays: Map<string, MemberStay>;
-  /** The rooms that it has left of its own accord. */
-  readonly left: Set<string>;
 }
 
 /** What somebody who watches a room has heard. */
@@ -42,8 +40,6 @@ interface Doubt {
   readonly record: ConnectionRecord;
   readonly room_id: string;
   readonly stay: MemberStay;
-  /** Of the member that is said to have left. */
-  readonly joined_ms: number;
   readonly heard_ms: number;
 }
 
@@ -80,7 +76,6 @@ export class Registry {
       opened_ms: this.now(),
       closed_ms: undefined,
       stays: new Map(),
-      left: new Set(),
     };
     if (this.#records.has(record.connection_id)) {
       this.violations.push(`two connections have the id ${record.connection_id}`);
@@ -112,24 +107,23 @@ export class Registry {
       const record = this.#records.get(connection_id);
       const stay = record?.stays.get(room_id);
       if (record === undefined || stay === undefined || this.#isExcused(record)) continue;
-      this.#doubts.push({ user_id, record, room_id, stay, joined_ms, heard_ms: this.now() });
+      // A SUB that was refused in the end, or an earlier stay, of which one hears late.
+      if (stay.members.get(connection_id)?.joined_ms !== joined_ms) continue;
+      this.#doubts.push({ user_id, record, room_id, stay, heard_ms: this.now() });
     }
   }
 
   /**
    * Decides on leaves that were doubtful; `all`: also on those of just now. Wrong is the leave of a
-   * member that is still there. It is right, and only told late, when the member has left by itself and
-   * joined again since.
+   * member that was told to be one and is still there.
    */
   settle(all = false): void {
     const due_ms = this.now() - (all ? 0 : DOUBT_MS);
     const ripe = this.#doubts.filter(({ heard_ms }) => heard_ms <= due_ms);
     this.#doubts = this.#doubts.filter(({ heard_ms }) => heard_ms > due_ms);
-    for (const { user_id, record, room_id, stay, joined_ms, heard_ms } of ripe) {
-      const { connection_id, tenant_id, node_id, closed_ms, stays, left } = record;
-      const self = stay.members.get(connection_id);
-      const there = closed_ms === undefined && stays.get(room_id) === stay && self !== undefined;
-      if (!there || (left.has(room_id) && self.joined_ms !== joined_ms)) continue;
+    for (const { user_id, record, room_id, stay, heard_ms } of ripe) {
+      const { connection_id, tenant_id, node_id, closed_ms, stays } = record;
+      if (closed_ms !== undefined || stays.get(room_id) !== stay) continue;
       const seconds = ((this.now() - heard_ms) / 1_000).toFixed(1);
       this.violations.push(
         `${user_id} in ${tenant_id}/${room_id} was told ${seconds} s ago that ${record.user_id} ` +
