@@ -121,13 +121,17 @@ export class Registry {
     const due_ms = this.now() - (all ? 0 : DOUBT_MS);
     const ripe = this.#doubts.filter(({ heard_ms }) => heard_ms <= due_ms);
     this.#doubts = this.#doubts.filter(({ heard_ms }) => heard_ms > due_ms);
-    for (const { user_id, record, room_id, stay, heard_ms } of ripe) {
-      const { connection_id, tenant_id, node_id, closed_ms, stays } = record;
-      if (closed_ms !== undefined || stays.get(room_id) !== stay) continue;
+    const wrong = ripe.filter(({ record, room_id, stay }) => (
+      record.closed_ms === undefined && record.stays.get(room_id) === stay
+    ));
+    for (const told of Map.groupBy(wrong, ({ stay }) => stay).values()) {
+      const [{ record, room_id, heard_ms }] = told as [Doubt];
       const seconds = ((this.now() - heard_ms) / 1_000).toFixed(1);
+      const named = told.slice(0, 5).map(({ user_id }) => user_id).join(", ");
       this.violations.push(
-        `${user_id} in ${tenant_id}/${room_id} was told ${seconds} s ago that ${record.user_id} ` +
-          `(${connection_id} on ${node_id}) has left, which was there all the time`,
+        `${record.tenant_id}/${room_id}: ${told.length} times clients were told that ` +
+          `${this.describe(record.connection_id)} has left, which was there all the time; first ` +
+          `${seconds} s ago [${named}${told.length > 5 ? ", …" : ""}]`,
       );
     }
   }

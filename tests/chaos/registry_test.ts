@@ -48,7 +48,10 @@ Deno.test("the leave of somebody who is there all the time is found, once it is 
   pass(15_000);
   registry.settle();
   assert.equal(registry.violations.length, 1);
-  assert.match(registry.violations[0] ?? "", /told 15\.0 s ago that ann \(c1 on s0\) has left/);
+  assert.match(
+    registry.violations[0] ?? "",
+    /ann of acme \(c1 on s0, open\) has left.*15\.0 s ago \[eve\]/,
+  );
 });
 
 Deno.test("a leave is right when the connection ended, left, was not let in or may have been down", () => {
