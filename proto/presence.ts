@@ -92,41 +92,35 @@ function countsJson({ connections, users }: PresenceChange): string {
 
 /** Reads Protobuf. Throws `DecodeError`; a field that is not known is passed over. */
 export function readPresenceUpdate(bytes: Uint8Array): PresenceChange {
-  const reader = new WireReader(bytes);
-  const members: PresentMember[] = [];
-  const change = { members, connections: 0, users: 0, snapshot: false };
-  let seen = 0;
-  while (reader.pos < reader.end) {
-    const tag = reader.tag();
-    if (tag === 0x0a) {
-      members.push(reader.embedded(readMember));
-      continue;
-    }
-    seen = seenOnce(seen, tag, UPDATE);
-    if (tag === 0x10) change.connections = reader.uint32();
-    else if (tag === 0x18) change.users = reader.uint32();
-    else if (tag === 0x20) change.snapshot = reader.bool();
-    else skipField(reader, tag, UPDATE);
-  }
-  return change;
+  return readChange(bytes, { members: [], connections: 0, users: 0, snapshot: false }, UPDATE);
 }
 
 /** Reads Protobuf. Throws `DecodeError`; a field that is not known is passed over. */
 export function readPresenceLeave(bytes: Uint8Array): PresenceChange {
+  return readChange(bytes, { members: [], connections: 0, users: 0 }, LEAVE);
+}
+
+/** `change` as it is filled in; where it has a `snapshot`, the message has that field. */
+type Draft = Omit<PresenceChange, "members"> & { members: PresentMember[] };
+
+function readChange(
+  bytes: Uint8Array,
+  change: { -readonly [Field in keyof Draft]: Draft[Field] },
+  names: FieldNames,
+): PresenceChange {
   const reader = new WireReader(bytes);
-  const members: PresentMember[] = [];
-  const change = { members, connections: 0, users: 0 };
   let seen = 0;
   while (reader.pos < reader.end) {
     const tag = reader.tag();
     if (tag === 0x0a) {
-      members.push(reader.embedded(readMember));
+      change.members.push(reader.embedded(readMember));
       continue;
     }
-    seen = seenOnce(seen, tag, LEAVE);
+    seen = seenOnce(seen, tag, names);
     if (tag === 0x10) change.connections = reader.uint32();
     else if (tag === 0x18) change.users = reader.uint32();
-    else skipField(reader, tag, LEAVE);
+    else if (tag === 0x20 && change.snapshot !== undefined) change.snapshot = reader.bool();
+    else skipField(reader, tag, names);
   }
   return change;
 }
