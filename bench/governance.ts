@@ -5,7 +5,8 @@ import { measureMatch, renderMatch } from "./governance_match.ts";
 import { measureMirror, renderMirror } from "./governance_mirror.ts";
 import { measureShare, renderShare, type ShareReport } from "./governance_share.ts";
 import { measureValidate, renderValidate } from "./governance_validate.ts";
-import { positive, type Scenario, type ScenarioResult, text, UsageError } from "./scenario.ts";
+import { part, type Parts, partsOf } from "./parts.ts";
+import { positive, type Scenario, type ScenarioResult, text } from "./scenario.ts";
 import type { OptionValues } from "./scenario.ts";
 
 const HELP = `governance: what schemas and mirroring cost a message. In turns within one run: the
@@ -18,40 +19,14 @@ the whole bus with and without a mapping.
   --seconds N       counted time of a turn of the bus (1)
 `;
 
-/** What a part measured, and its table. */
-interface Part {
-  readonly result: unknown;
-  readonly table: string;
-}
-
-interface Effort {
-  readonly rounds: number;
-  readonly seconds: number;
-}
-
-async function part<T>(measured: Promise<T>, render: (result: T) => string): Promise<Part> {
-  const result = await measured;
-  return { result, table: render(result) };
-}
-
 /** By name, in the order in which they run. */
-const PARTS: Readonly<Record<string, (effort: Effort) => Promise<Part>>> = {
+const PARTS: Parts = {
   validate: ({ rounds }) => part(measureValidate(rounds), renderValidate),
   mirror: ({ rounds }) => part(measureMirror(rounds), renderMirror),
   match: ({ rounds }) => part(measureMatch(rounds), renderMatch),
   share: () => part(measureShare(), renderShare),
   bus: ({ rounds, seconds }) => part(measureBus(rounds, seconds), renderBus),
 };
-
-function partsOf(values: OptionValues): string[] {
-  const asked = String(values["only"]);
-  if (asked === "") return Object.keys(PARTS);
-  const names = asked.split(",").map((name) => name.trim());
-  const unknown = names.filter((name) => !Object.hasOwn(PARTS, name));
-  if (unknown.length === 0) return names;
-  const known = Object.keys(PARTS).join(", ");
-  throw new UsageError(`--only: no part ${unknown.join(", ")}; there are: ${known}`);
-}
 
 /** Why the figures are not to be trusted, or a promise that does not hold; undefined: all is well. */
 function failureOf(share: ShareReport | undefined, bus: readonly BusResult[]): string | undefined {
@@ -66,7 +41,7 @@ function failureOf(share: ShareReport | undefined, bus: readonly BusResult[]): s
 }
 
 async function run(values: OptionValues): Promise<ScenarioResult> {
-  const names = partsOf(values);
+  const names = partsOf(PARTS, values);
   const effort = { rounds: positive(values, "rounds"), seconds: positive(values, "seconds") };
   const report: Record<string, unknown> = { options: { parts: names, ...effort } };
   const tables: string[] = [];

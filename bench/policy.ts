@@ -4,7 +4,8 @@ import { measureDeploy, renderDeploy } from "./policy_deploy.ts";
 import { measureKernels, renderKernels } from "./policy_kernels.ts";
 import { measureOverhead, renderOverhead } from "./policy_overhead.ts";
 import { measureTransform, renderTransform } from "./policy_transform.ts";
-import { positive, type Scenario, type ScenarioResult, text, UsageError } from "./scenario.ts";
+import { part, type Parts, partsOf } from "./parts.ts";
+import { positive, type Scenario, type ScenarioResult, text } from "./scenario.ts";
 import type { OptionValues } from "./scenario.ts";
 
 const HELP = `policy: what policies cost. In turns within one run: the delay of a message under
@@ -17,42 +18,16 @@ time from deploy to enforced on four Shields with a real NATS.
   --seconds N       counted time of a turn of the overhead (2)
 `;
 
-/** What a part measured, and its table. */
-interface Part {
-  readonly result: unknown;
-  readonly table: string;
-}
-
-interface Effort {
-  readonly rounds: number;
-  readonly seconds: number;
-}
-
-async function part<T>(measured: Promise<T>, render: (result: T) => string): Promise<Part> {
-  const result = await measured;
-  return { result, table: render(result) };
-}
-
 /** By name, in the order in which they run. */
-const PARTS: Readonly<Record<string, (effort: Effort) => Promise<Part>>> = {
+const PARTS: Parts = {
   overhead: ({ rounds, seconds }) => part(measureOverhead(rounds, seconds), renderOverhead),
   kernels: ({ rounds }) => part(measureKernels(rounds * 11), renderKernels),
   transform: ({ rounds }) => part(measureTransform(rounds * 11), renderTransform),
   deploy: ({ rounds }) => part(measureDeploy(rounds), renderDeploy),
 };
 
-function partsOf(values: OptionValues): string[] {
-  const asked = String(values["only"]);
-  if (asked === "") return Object.keys(PARTS);
-  const names = asked.split(",").map((name) => name.trim());
-  const unknown = names.filter((name) => !Object.hasOwn(PARTS, name));
-  if (unknown.length === 0) return names;
-  const known = Object.keys(PARTS).join(", ");
-  throw new UsageError(`--only: no part ${unknown.join(", ")}; there are: ${known}`);
-}
-
 async function run(values: OptionValues): Promise<ScenarioResult> {
-  const names = partsOf(values);
+  const names = partsOf(PARTS, values);
   const effort = { rounds: positive(values, "rounds"), seconds: positive(values, "seconds") };
   const report: Record<string, unknown> = { options: { parts: names, ...effort } };
   const tables: string[] = [];

@@ -15,22 +15,10 @@ import { NO_MIRROR } from "./mirror/mirror.ts";
 import { NO_OVERSEER } from "./policy/overseer.ts";
 import { banOf, putBan, testBans } from "./test_bans.ts";
 import { random } from "./test_hub.ts";
+import { ann } from "./test_identity.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "./test_spine.ts";
 
 const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
-const ann: Identity = {
-  tenant_id: "acme",
-  user_id: "ann",
-  user_key: "https://id.example.com\nann",
-  role: "user",
-  issuer: "https://id.example.com",
-  expires_ms: SPINE_NOW_MS + 60_000,
-  token_id: undefined,
-  grants: undefined,
-  signing_key: undefined,
-  claims: {},
-};
-
 /** A path on a fresh engine with real bans, and a Brain that accepts every command. */
 async function testPath(overseer: MessagePath["overseer"] = NO_OVERSEER) {
   const engine = testSpine();

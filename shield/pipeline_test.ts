@@ -28,25 +28,13 @@ import type { Caller } from "./policy/overseer.ts";
 import type { Identity } from "./identity.ts";
 import { publish } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
+import { ann } from "./test_identity.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "./test_spine.ts";
 
 const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const TRACE_ID = /^(?!0{32})[0-9a-f]{32}$/;
 const random = randomPool((bytes) => crypto.getRandomValues(bytes));
-
-const ann: Identity = {
-  tenant_id: "acme",
-  user_id: "ann",
-  user_key: "https://id.example.com\nann",
-  role: "user",
-  issuer: "https://id.example.com",
-  expires_ms: SPINE_NOW_MS + 60_000,
-  token_id: undefined,
-  grants: undefined,
-  signing_key: undefined,
-  claims: {},
-};
 
 /** The caller of an identity, as an upgrade without headers makes it. */
 function callerOf(identity: Identity): Caller {

@@ -6,28 +6,15 @@ import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
 import { createMetrics } from "../shared/metrics.ts";
 import { ConnectionTable } from "./connection_table.ts";
-import type { Identity } from "./identity.ts";
 import { createConnectionCounters } from "./limits.ts";
 import { Pump } from "./outbox.ts";
 import { createStats } from "./stats.ts";
 import { banOf, putBan, testBans } from "./test_bans.ts";
 import { random } from "./test_hub.ts";
+import { ann } from "./test_identity.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "./test_spine.ts";
 import { upgrade } from "./upgrade.ts";
 import type { UpgradeContext } from "./upgrade.ts";
-
-const ann: Identity = {
-  tenant_id: "acme",
-  user_id: "ann",
-  user_key: "https://id.example.com\nann",
-  role: "user",
-  issuer: "https://id.example.com",
-  expires_ms: SPINE_NOW_MS + 60_000,
-  token_id: undefined,
-  grants: undefined,
-  signing_key: undefined,
-  claims: {},
-};
 
 const URL_TEXT = "http://shield/v1/socket";
 const handshake = () => new Request(URL_TEXT, { headers: { upgrade: "websocket" } });

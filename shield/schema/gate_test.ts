@@ -8,12 +8,12 @@ import type { EnvelopeInput } from "@arqon/proto";
 import { ALL_COMMANDS } from "../../shared/subject.ts";
 import { NO_BANS } from "../bans.ts";
 import { command } from "../command.ts";
-import type { Identity } from "../identity.ts";
 import { NO_MIRROR } from "../mirror/mirror.ts";
 import { publish } from "../pipeline.ts";
 import type { MessagePath } from "../pipeline.ts";
 import { NO_OVERSEER } from "../policy/overseer.ts";
 import { random } from "../test_hub.ts";
+import { ann } from "../test_identity.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../test_spine.ts";
 import { testSchemas, until } from "./test_registry.ts";
 import type { TestSchemasOptions } from "./test_registry.ts";
@@ -29,19 +29,6 @@ import {
 const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 const PROTOBUF = "application/protobuf";
 const text = (value: string) => new TextEncoder().encode(value);
-
-const ann: Identity = {
-  tenant_id: "acme",
-  user_id: "ann",
-  user_key: "https://id.example.com\nann",
-  role: "user",
-  issuer: "https://id.example.com",
-  expires_ms: SPINE_NOW_MS + 60_000,
-  token_id: undefined,
-  grants: undefined,
-  signing_key: undefined,
-  claims: {},
-};
 
 /** A message path with a schema check; `ping` is registered unless `bytes` is undefined. */
 async function testPath(
