@@ -31,6 +31,8 @@ export interface SchemaRefusal {
 
 /** What the message path asks. */
 export interface SchemaGate {
+  /** No subject is mapped: there is nothing to check, and no subject to build for it. */
+  readonly isEmpty: boolean;
   /**
    * Undefined when the event may pass. `subject` is `in.t.T.r.R` of that tenant. Throws nothing.
    */
@@ -40,7 +42,11 @@ export interface SchemaGate {
 }
 
 /** For paths without schemas: tools, tests, `[platform.registry] enabled = false`. */
-export const NO_SCHEMAS: SchemaGate = { check: () => undefined, keep: () => {} };
+export const NO_SCHEMAS: SchemaGate = {
+  isEmpty: true,
+  check: () => undefined,
+  keep: () => {},
+};
 
 /** What a gate is made from. */
 export interface GateParts {
@@ -83,8 +89,11 @@ export class Gate implements SchemaGate {
     this.#subjects.clear();
   }
 
+  get isEmpty(): boolean {
+    return this.#parts.mappings.isEmpty;
+  }
+
   check(subject: Subject, tenant_id: string, envelope: ScannedEnvelope): SchemaRefusal | undefined {
-    if (this.#parts.mappings.isEmpty) return undefined;
     const rule = this.#subjects.get(subject) ?? this.#find(subject, tenant_id);
     if (rule.kind === "none" || envelope.event === undefined) return undefined;
     if (rule.kind === "unknown") return this.#unavailable(rule.problem);
