@@ -19,6 +19,7 @@ export type { SignalKind } from "./signal_kind.ts";
 export * from "./control.ts";
 export * from "./presence.ts";
 export * from "./frame.ts";
+export * from "./history.ts";
 export * from "./text.ts";
 export * from "./text_encode.ts";
 export * from "./signing.ts";

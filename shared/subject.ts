@@ -26,6 +26,17 @@ export function roomSubject(plane: RoomPlane, tenantId: string, roomId: string):
   return `${plane}.${room(tenantId, roomId)}` as Subject;
 }
 
+/** What is published to a durable room, before its log has taken it. */
+export function logSubject(tenantId: string, roomId: string): Subject {
+  return `log.${room(tenantId, roomId)}` as Subject;
+}
+
+/** The log subjects of all rooms of a tenant. */
+export function tenantLogPattern(tenantId: string): SubjectPattern {
+  if (idProblem(tenantId) !== undefined) throw new ArqonError("tenant-mismatch");
+  return `log.t.${tenantId}.r.*` as SubjectPattern;
+}
+
 /** Commands to the Brain, request/reply. */
 export function commandSubject(tenantId: string, roomId: string): Subject {
   return `${room(tenantId, roomId)}.cmds` as Subject;

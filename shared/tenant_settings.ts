@@ -1,15 +1,16 @@
 /**
- * What a tenant sets at run time: mirror rules and schema mappings, one document in the bucket
+ * What a tenant sets at run time: mirror rules, schema mappings, room classes, one document in the bucket
  * `ARQON_TENANTS` under the tenant. Only the form; who reads and writes it is the Shield's.
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
+import { TenantRoomClass } from "./config/schema_durable.ts";
 import { MirrorRule, SchemaMapping } from "./config/schema_governance.ts";
 
 /** The bucket. Keys: `[tenant_id]`. */
 export const TENANTS_BUCKET = "ARQON_TENANTS";
 
-/** Rules or mappings that one tenant may have. */
+/** Rules, mappings or classes that one tenant may have, of each. */
 export const TENANT_RULES_MAX = 1_000;
 
 // Loose: what a later version has put beside it must survive a write of ours.
@@ -20,6 +21,7 @@ const Document = z.looseObject({
     rules: [],
   }),
   mappings: z.array(SchemaMapping).max(TENANT_RULES_MAX).default([]),
+  rooms: z.array(TenantRoomClass).max(TENANT_RULES_MAX).default([]),
   by: z.string().default(""),
   changed_ms: z.int().min(0).default(0),
 });
@@ -29,7 +31,8 @@ export type TenantSettings = z.output<typeof Document>;
 
 /** What holds for a tenant that has set nothing. */
 export function emptySettings(): TenantSettings {
-  return { format: 1, version: 0, mirror: { rules: [] }, mappings: [], by: "", changed_ms: 0 };
+  const none = { mirror: { rules: [] }, mappings: [], rooms: [] };
+  return { format: 1, version: 0, ...none, by: "", changed_ms: 0 };
 }
 
 /** The stored form. */

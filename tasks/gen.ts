@@ -34,7 +34,7 @@ async function protobufFiles(): Promise<Map<string, string>> {
       `${root}proto`,
     );
     const files = new Map<string, string>();
-    for (const name of ["envelope", "control", "presence", "replication"]) {
+    for (const name of ["envelope", "control", "presence", "replication", "history"]) {
       const text = await Deno.readTextFile(`${out}/arqon/v1/${name}_pb.ts`);
       files.set(`proto/gen/arqon/v1/${name}_pb.ts`, text);
     }

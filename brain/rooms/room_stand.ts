@@ -172,6 +172,7 @@ export function faulty(
       return name === "ARQON_ROOMS" ? wrap?.(bucket) ?? bucket : bucket;
     },
     objects: (bucket) => spine.objects(bucket),
+    log: (tenant_id, retention) => spine.log(tenant_id, retention),
     drain: () => spine.drain(),
   };
   return { spine: faults, handle: (message) => commands(message) };

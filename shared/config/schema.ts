@@ -4,6 +4,7 @@
  * Every table is strict: an unknown key stops the start.
  */
 import { z } from "zod";
+import { Durable, Rooms } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Brain, Presence } from "./schema_state.ts";
 import { always, count, id, idOrAny, port, roomPattern } from "./schema_values.ts";
@@ -206,6 +207,26 @@ const Limits = z.strictObject({
     "bans of all tenants that a Shield holds; a tenant with more gets no new connections there",
   ),
   member_meta_bytes: count(4_096, 65_536, "bytes of one member's metadata (JSON)"),
+  history_messages: count(1_000, 100_000, "messages that one history.get may ask for"),
+  recovery_messages: count(
+    10_000,
+    1_000_000,
+    "missed messages that one SUB recovers; more: recovered is false, too-many",
+  ),
+  recovery_bytes: z.int().min(65_536).max(1_073_741_824).default(16_777_216).describe(
+    "bytes of the missed messages that one SUB recovers; more: recovered is false, too-many",
+  ),
+  log_cache_bytes: z.int().min(65_536).max(17_179_869_184).default(268_435_456).describe(
+    "bytes of the newest messages of open durable rooms that a Shield keeps in memory",
+  ),
+  log_pending_messages: count(
+    65_536,
+    1_000_000,
+    "publishes to durable rooms that wait for the log's acknowledgement; one more gets 503",
+  ),
+  log_pending_bytes: z.int().min(65_536).max(4_294_967_296).default(67_108_864).describe(
+    "bytes of the publishes to durable rooms that wait for the log's acknowledgement",
+  ),
 });
 
 const PolicyLimits = z.strictObject({
@@ -274,6 +295,8 @@ export const ConfigSchema = z.strictObject({
     "who is in which room; the same values on every Shield and Brain",
   ),
   brain: Brain.prefault({}).describe("the Brain"),
+  rooms: Rooms.describe("classes of rooms"),
+  durable: Durable.prefault({}).describe("durable rooms"),
   log: Log.prefault({}).describe("logging"),
 });
 

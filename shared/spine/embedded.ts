@@ -12,6 +12,7 @@ import type { KvStore } from "./embedded_kv.ts";
 import { EmbeddedObjects } from "./embedded_objects.ts";
 import { assertBucket } from "./kv_key.ts";
 import { Listeners } from "./listeners.ts";
+import type { DurableLog, Retention } from "./durable_log.ts";
 import type {
   KeyValue,
   ObjectStore,
@@ -208,6 +209,10 @@ class EmbeddedSpine implements Spine {
     this.#assertConnected();
     assertBucket(bucket);
     return new EmbeddedObjects(bucket, this.#store.objects, () => this.#assertConnected());
+  }
+
+  log(_tenant_id: string, _retention: Retention): Promise<DurableLog> {
+    return Promise.reject(new ArqonError("log-unavailable", "not yet"));
   }
 
   drain(): Promise<void> {

@@ -17,6 +17,7 @@ import { openNatsKv } from "./nats_kv.ts";
 import type { NatsKv } from "./nats_kv.ts";
 import { Link } from "./nats_link.ts";
 import { openNatsObjects } from "./nats_objects.ts";
+import type { DurableLog, Retention } from "./durable_log.ts";
 import type {
   KeyValue,
   ObjectStore,
@@ -186,6 +187,10 @@ class NatsSpine implements Spine {
     this.#link.assertConnected();
     assertBucket(bucket);
     return await openNatsObjects(this.#link, bucket);
+  }
+
+  log(_tenant_id: string, _retention: Retention): Promise<DurableLog> {
+    return Promise.reject(new ArqonError("log-unavailable", "not yet"));
   }
 
   drain(): Promise<void> {

@@ -4,6 +4,7 @@
  * `spine-unavailable` (503) unless a method says otherwise.
  */
 import type { Subject, SubjectPattern } from "../subject.ts";
+import type { DurableLog, Retention } from "./durable_log.ts";
 
 /** Header names are case-sensitive here and lower case by convention. */
 export type SpineHeaders = Readonly<Record<string, string>>;
@@ -66,10 +67,13 @@ export interface SpineStatus {
  * `gap`: messages for this pattern may have been lost (reconnect, slow consumer); with `pattern`
  * undefined, any subscription may be affected. `denied`: the server did not take one message, because
  * this process may not publish on that subject; it comes after the publish, before its flush resolves.
+ * `log`: what a tenant's log has taken may not have reached its subscribers, for it has moved to
+ * another server.
  */
 export type SpineEvent =
   | { type: "state"; status: SpineStatus }
   | { type: "denied"; subject: string }
+  | { type: "log"; tenant_id: string }
   | { type: "gap"; pattern: string | undefined; reason: "reconnect" | "slow-consumer" };
 
 /** The transport between Shields and Brains. */
@@ -106,6 +110,12 @@ export interface Spine {
 
   /** Opens, and if need be creates, a store of larger objects. Name: `[A-Z0-9_]+`. */
   objects(bucket: string): Promise<ObjectStore>;
+
+  /**
+   * Opens, and if need be creates, the log of the tenant's durable rooms; what it keeps grows to
+   * `retention`. One object a tenant. Rejects with `log-unavailable`.
+   */
+  log(tenant_id: string, retention: Retention): Promise<DurableLog>;
 
   /** Stops taking new work, delivers what is under way, then closes. Idempotent. */
   drain(): Promise<void>;

@@ -1,0 +1,80 @@
+/** Room classes and durable rooms, as `config.toml` and the tenants' run-time settings have them. */
+import { z } from "zod";
+import { count, idOrAny, roomPattern } from "./schema_values.ts";
+
+const options = {
+  room: roomPattern.describe("room id or prefix pattern; the longest that matches counts"),
+  durable: z.boolean().default(false).describe(
+    "keep its messages: an acknowledged one is stored, and who comes back gets what was missed",
+  ),
+  history_size: count(1_000, 1_000_000, "newest messages that are kept of each room"),
+  history_ttl_seconds: count(86_400, 315_360_000, "age up to which messages are kept"),
+  replicas: z.int().min(1).max(5).optional().describe(
+    "copies on a NATS cluster, 1, 3 or 5; a tenant's log has the most that one of its classes asks for; absent: 3 on a cluster, else 1",
+  ),
+  cache_last: z.boolean().default(false).describe(
+    "a new subscriber gets the last message at once; needs durable",
+  ),
+  presence: z.boolean().default(true).describe("whether SUB with presence is allowed"),
+  slow_reader: z.enum(["disconnect"]).default("disconnect").describe(
+    "what happens to a subscriber that reads too slowly: close 4429",
+  ),
+  max_members: z.int().min(1).max(10_000_000).optional().describe(
+    "members of one room; a further one gets 429; absent: [presence] members_per_room",
+  ),
+  echo: z.boolean().default(true).describe(
+    "whether publishers hear their own messages; false is as if each SUB had no_echo",
+  ),
+};
+
+/** A cached last message is the last of the log. */
+function refuseUnstored(
+  { cache_last, durable }: { readonly cache_last: boolean; readonly durable: boolean },
+  context: z.core.$RefinementCtx,
+): void {
+  if (!cache_last || durable) return;
+  const message = "cache_last without durable; expected durable = true beside it";
+  context.addIssue({ code: "custom", path: ["cache_last"], message });
+}
+
+/** One class of a tenant's run-time settings. */
+export const TenantRoomClass = z.strictObject(options).superRefine(refuseUnstored);
+/** `{room, durable, history_size, …}`; every option that was not given has its default. */
+export type TenantRoomClass = z.output<typeof TenantRoomClass>;
+
+/** One entry of `[[rooms]]`. */
+export const RoomClassEntry = z.strictObject({
+  tenant: idOrAny.default("*").describe('tenant that it is for; "*" is every one'),
+  ...options,
+}).superRefine(refuseUnstored);
+/** As `TenantRoomClass`, with the tenant that it is for, or "*". */
+export type RoomClassEntry = z.output<typeof RoomClassEntry>;
+
+/** Two entries for one pattern would make it a matter of order which of them counts. */
+function refuseTwice(
+  entries: readonly { readonly tenant: string; readonly room: string }[],
+  context: z.core.$RefinementCtx,
+): void {
+  for (const [index, { tenant, room }] of entries.entries()) {
+    const first = entries.findIndex((entry) => entry.tenant === tenant && entry.room === room);
+    if (first === index) continue;
+    const message = `the same tenant and room as rooms[${first}]; expected each pair once`;
+    context.addIssue({ code: "custom", path: [index, "room"], message });
+  }
+}
+
+/** `[[rooms]]`: classes of rooms. */
+export const Rooms = z.array(RoomClassEntry).max(10_000).superRefine(refuseTwice).default([]);
+
+/** `[durable]`: where and how durable rooms are kept. */
+export const Durable = z.strictObject({
+  synchronous: z.enum(["off", "normal", "full"]).default("normal").describe(
+    "of the embedded log: full survives a power cut at the price of a disk flush each turn; normal and off survive the death of the process, a power cut may cost the last seconds (off: the file)",
+  ),
+  log_bytes: z.int().min(65_536).max(1_099_511_627_776).default(1_073_741_824).describe(
+    "size of a tenant's log on NATS, of all logs in the embedded Spine; when it is full, publishes to durable rooms are refused with 503",
+  ),
+  verify_ms: z.int().min(100).max(600_000).default(10_000).describe(
+    "open durable rooms are compared with the log this often, in case NATS lost a message on its way",
+  ),
+});
