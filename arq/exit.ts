@@ -82,6 +82,7 @@ const HINTS: Readonly<Record<string, string>> = {
   "role-forbidden": "make one: arq auth gen --role admin",
   "command-forbidden": "make a token: arq auth gen --role service",
   "version-conflict": "read it anew, then decide: arq room get ROOM --json",
+  "not-durable": "arq room class set makes rooms durable, or [[rooms]] in the bus's config",
   "fence-mismatch": "that lock has ended; lock anew: arq room lock ROOM",
   "banned": "arq room unban ROOM USER lifts it, with a token of role service or admin",
 };

@@ -71,9 +71,17 @@ function dataJson(message: Message): string {
   return `{"base64":${JSON.stringify(base64(message.data))}}`;
 }
 
-/** One JSON object in one line; the members are those of a text frame, `data` last. */
-export function jsonLine(message: Message): Uint8Array {
-  const { room, type, sender, timestamp_ms, content_type, message_id, trace_id, offset } = message;
+/** Where a script goes on after a line. */
+export type LinePlace = Pick<Message, "offset" | "epoch">;
+
+/**
+ * One JSON object in one line; the members are those of a text frame, `data` last. In a durable room
+ * every line has `offset` and `epoch`, so that the last one says where to go on; a line that is no
+ * stored message has them from `place`.
+ */
+export function jsonLine(message: Message, place: LinePlace = message): Uint8Array {
+  const { room, type, sender, timestamp_ms, content_type, message_id, trace_id } = message;
+  const { offset, epoch } = place;
   const members: Record<string, unknown> = { room };
   if (message.signal !== undefined) members["signal"] = message.signal;
   else Object.assign(members, { type, sender });
@@ -82,7 +90,8 @@ export function jsonLine(message: Message): Uint8Array {
   if (message_id !== "") members["message_id"] = message_id;
   if (trace_id !== "") members["trace_id"] = trace_id;
   if (typeof offset === "bigint") members["offset"] = String(offset);
-  else if (offset > 0) members["offset"] = offset;
+  else if (offset > 0 || epoch !== "") members["offset"] = offset;
+  if (epoch !== "") members["epoch"] = epoch;
   if (Object.keys(message.headers).length > 0) members["headers"] = message.headers;
   const head = JSON.stringify(members);
   if (message.signal !== undefined) return encoder.encode(`${head}\n`);

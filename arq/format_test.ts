@@ -2,13 +2,20 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Message } from "@arqon/sdk";
+import type { Uint64 } from "@arqon/sdk";
 import { humanLine, jsonLine, rawLine } from "./format.ts";
 
 const encode = (text: string) => new TextEncoder().encode(text);
 const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
-function message(data: Uint8Array, content_type: string, type = "chat"): Message {
-  return new Message({
+function message(
+  data: Uint8Array,
+  content_type: string,
+  type = "chat",
+  offset: Uint64 = 0,
+): Message {
+  const epoch = offset === 0 ? "" : "e1";
+  const envelope = {
     trace_id: "",
     tenant_id: "default",
     room_id: "lobby",
@@ -17,10 +24,11 @@ function message(data: Uint8Array, content_type: string, type = "chat"): Message
     ack_requested: false,
     request_id: 0,
     sender_id: "u1",
-    offset: 0,
+    offset,
     message_id: "",
     event: { type, data, content_type, schema_id: "" },
-  });
+  };
+  return new Message(envelope, epoch);
 }
 
 Deno.test("a line for people has room, type, sender and data", () => {
@@ -76,4 +84,15 @@ Deno.test("--json gives text as a string and anything else as base64, and always
       },
     ),
   );
+});
+
+Deno.test("--json says where a script goes on, in durable rooms only", () => {
+  const line = (...args: Parameters<typeof jsonLine>) => JSON.parse(decode(jsonLine(...args)));
+  const other = line(message(encode("1"), ""));
+  assert.deepEqual([other.offset, other.epoch], [undefined, undefined]);
+  const stored = message(encode("1"), "", "t", 7);
+  assert.deepEqual([line(stored).offset, line(stored).epoch], [7, "e1"]);
+  assert.equal(line(message(encode("1"), "", "t", 2n ** 60n)).offset, String(2n ** 60n));
+  const moved = line(stored, { offset: 0, epoch: "e2" });
+  assert.deepEqual([moved.offset, moved.epoch], [0, "e2"]);
 });

@@ -11,13 +11,14 @@ import { sub } from "./commands/sub.ts";
 import { EXIT, EXIT_HELP } from "./exit.ts";
 import { print } from "./io.ts";
 import type { Io } from "./io.ts";
-import { examples, json, positive, room, value, withConnection } from "./program_options.ts";
+import { epoch, examples, json, offset, positive, rate } from "./program_options.ts";
+import { room, value, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 import { addMirror } from "./program_mirror.ts";
 import { addPolicy } from "./program_policy.ts";
 import { addRoom } from "./program_room.ts";
 import { addSchema } from "./program_schema.ts";
-import { ALGORITHMS, parseGrant, parseTtl, ROLES } from "./token.ts";
+import { ALGORITHMS, parseGrant, parseSeconds, parseTtl, ROLES } from "./token.ts";
 import type { Grant } from "./token.ts";
 
 const VERSION = "0.1.0";
@@ -66,10 +67,10 @@ function addPub(program: Command, run: Run): void {
     .argument("[data]", "the event's data: JSON, or else text")
     .option("--ndjson <file>", "one event a line, its bytes as they are; - is stdin")
     .option("--type <type>", "type of the events", "message")
-    .option("--rate <n>", "at most n messages a second", positive("a number above 0", false, 1e9))
+    .option("--rate <n[/s]>", "at most n messages a second", rate)
     .option(
       "--window <n>",
-      "messages under way before the first must be acknowledged; 1 keeps their order even when the bus says 429",
+      "messages under way before the first must be acknowledged; 1 keeps their order even when the bus refuses one for now (429, 503)",
       positive("a whole number from 1 to 1000", true, 1_000),
       256,
     )
@@ -103,17 +104,34 @@ function addSub(program: Command, run: Run): void {
       "end after n messages",
       positive("a whole number above 0", true, 2 ** 53),
     )
+    .addOption(
+      new Option("--from <offset>", "a durable room from after this offset on; 0: all there is")
+        .argParser(offset).conflicts(["since", "last"]),
+    )
+    .option("--epoch <epoch>", "of --from; refuse a room that began anew since", epoch)
+    .addOption(
+      new Option("--since <time>", "durable rooms from so long ago on: 10m, 1h or seconds")
+        .argParser(value((text) => parseSeconds("--since", text))).conflicts("last"),
+    )
+    .option(
+      "--last <n>",
+      "durable rooms from the n newest messages on",
+      positive("a whole number above 0", true, 1e9),
+    )
     .option("--presence", "be a member of the rooms meanwhile; arq room watch shows it")
     .option("--meta <json>", "what others see of the member (with --presence)", json)
     .option("--json", "one JSON object a line, JSON data as it came")
     .addHelpText(
       "after",
       "\nOn a terminal a message is a line `room type sender data`; in a pipe it is exactly its bytes" +
-        "\nand a newline. Everything else, also a loss of messages (GAP), goes to stderr.\n" +
+        "\nand a newline. Everything else, also a loss of messages (GAP), goes to stderr. With --json each" +
+        "\nmessage of a durable room has its offset and epoch: --from the last one goes on without a hole.\n" +
         examples(
           "arq sub lobby",
           "arq sub lobby alerts --json | jq .data",
           "arq sub github --count 296 > events.ndjson",
+          "arq sub orders --from $(tail -n1 out | jq .offset) --json >> out",
+          "arq sub orders --since 10m",
           `arq sub lobby --presence --meta '{"status":"here"}'`,
         ),
     )

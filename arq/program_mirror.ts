@@ -45,7 +45,8 @@ function addRules(mirror: Command, run: Run): void {
     .addHelpText("after", examples("arq mirror remove 'vehicles-*'"))
     .action(run((io, flags, [prefix]) => mirrorRemove(io, prefix as string, flags)));
   withJson(mirror.command("reset"))
-    .description("start a tenant's rules and mappings anew when the bus cannot read what is stored")
+    .description("start a tenant's settings anew when the bus cannot read what is stored")
+    .addHelpText("after", "\nMirror rules, schema mappings and room classes are none then.\n")
     .option("--tenant <id>", "tenant", id("tenant"), "default")
     .addHelpText("after", examples("arq mirror reset --tenant acme"))
     .action(run((io, flags) => mirrorReset(io, flags)));

@@ -56,6 +56,24 @@ export function json(text: string): unknown {
   }
 }
 
+/** A place in a durable room; 0 is before the first message. */
+export function offset(text: string): number {
+  const number = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
+  if (number <= Number.MAX_SAFE_INTEGER) return number;
+  throw new InvalidArgumentError("Expected an offset, as --json shows it: 0 or a whole number.");
+}
+
+/** Which log an offset is of. */
+export function epoch(text: string): string {
+  if (/^[A-Za-z0-9_-]{1,64}$/.test(text)) return text;
+  throw new InvalidArgumentError("Expected an epoch, as --json shows it.");
+}
+
+/** `500` or `500/s`. */
+export function rate(text: string): number {
+  return positive("a number above 0, as 500 or 500/s", false, 1e9)(text.replace(/\/s$/, ""));
+}
+
 /** A room id. */
 export const room = id("room");
 

@@ -7,8 +7,10 @@ import { roomMembers } from "./commands/room_members.ts";
 import { roomBan, roomKick, roomUnban } from "./commands/room_moderate.ts";
 import { roomDelete, roomGet, roomSet } from "./commands/room_state.ts";
 import { roomWatch } from "./commands/room_watch.ts";
+import { addRoomHistory } from "./program_room_history.ts";
 import { examples, positive, room, value, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
+import { addRoomClass } from "./program_room_class.ts";
 import { parseTtl } from "./token.ts";
 
 /** Longest user id that a token may have. */
@@ -189,10 +191,12 @@ function addPresence(group: Command, run: Run): void {
 /** Adds `arq room` and its commands. */
 export function addRoom(program: Command, run: Run): void {
   const group = program.command("room").description(
-    "state, locks, members and bans of a room",
+    "state, locks, members, bans, history and classes of rooms",
   );
   addState(group, run);
   addLock(group, run);
   addModeration(group, run);
   addPresence(group, run);
+  addRoomClass(group, run);
+  addRoomHistory(group, run);
 }

@@ -30,6 +30,15 @@ Deno.test("wrong command lines of room and a bus that is not there are told apar
     [["members", "lobby", ...NOWHERE], 4, /cannot reach/i],
     [["watch", "lobby", "--count", "0"], 2, /a whole number above 0/],
     [["watch", "lobby", ...NOWHERE], 4, /cannot reach/i],
+    [["history", "lobby", "--limit", "1", "--all"], 2, /'--all' cannot be used with/],
+    [["history", "lobby", "--after", "x"], 2, /Expected an offset/],
+    [["history", "lobby", ...NOWHERE], 4, /cannot reach/i],
+    [["replay", "lobby"], 2, /required option '--to <room>' not specified/],
+    [["replay", "lobby", "--to", "lobby", ...NOWHERE], 2, /--to is the room itself/],
+    [["replay", "lobby", "--to", "a b"], 2, /Not a room/],
+    [["replay", "lobby", "--to", "x", "--rate", "5/m"], 2, /a number above 0, as 500 or 500\/s/],
+    [["replay", "lobby", "--to", "x", "--epoch", "a b"], 2, /Expected an epoch/],
+    [["replay", "lobby", "--to", "x", ...NOWHERE], 4, /cannot reach/i],
     [["nonsense"], 2, /unknown command/],
   ];
   for (const [args, code, expected] of cases) {
@@ -55,6 +64,8 @@ Deno.test("help of every room command goes to stdout and exits with 0", async ()
     "unban",
     "members",
     "watch",
+    "history",
+    "replay",
   ]);
   for (const name of names) {
     const { code, stdout } = await runArq(["room", String(name), "--help"]);

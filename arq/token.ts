@@ -45,12 +45,19 @@ export interface TokenClaims {
 const UNIT_SECONDS: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, h: 3_600, d: 86_400 };
 const TTL_SECONDS_MAX = 10 * 365 * 86_400;
 
-/** `15m`, `1h`, `7d` or seconds. Throws a usage error. */
-export function parseTtl(text: string): number {
+/** `15m`, `1h`, `7d` or seconds, as `option` takes them. Throws a usage error that names it. */
+export function parseSeconds(option: string, text: string): number {
   const [, digits, unit = ""] = /^(\d{1,9})([smhd]?)$/.exec(text) ?? [];
   const seconds = Number(digits) * (UNIT_SECONDS[unit] ?? NaN);
   if (seconds >= 1 && seconds <= TTL_SECONDS_MAX) return seconds;
-  throw usageError(`--ttl ${JSON.stringify(text)}: expected 15m, 1h, 7d or seconds, up to 3650d`);
+  throw usageError(
+    `${option} ${JSON.stringify(text)}: expected 15m, 1h, 7d or seconds, up to 3650d`,
+  );
+}
+
+/** The value of `--ttl`. */
+export function parseTtl(text: string): number {
+  return parseSeconds("--ttl", text);
 }
 
 /** `chat-*:publish,subscribe`; without actions all four. Throws a usage error. */

@@ -13,6 +13,7 @@ import { isSampled } from "../shared/sampling.ts";
 import { Registry } from "../shared/metrics.ts";
 import { openEmbedded } from "../shared/spine/embedded.ts";
 import { subjectPattern } from "../shared/subject.ts";
+import { PLAIN_ROOMS } from "../shield/durable/logs.ts";
 import { NO_BANS } from "../shield/bans.ts";
 import { startMirror } from "../shield/mirror/start.ts";
 import { publish } from "../shield/pipeline.ts";
@@ -104,7 +105,7 @@ async function open(name: string, percent: number | undefined): Promise<Row> {
   spine.subscribe(subjectPattern("shadow.in.>"), () => void heard.shadow++);
   const path: MessagePath = {
     ...{ spine, mirror, now, random, require_signature: [] },
-    ...{ overseer: NO_OVERSEER, bans: NO_BANS, schemas: NO_SCHEMAS },
+    ...{ overseer: NO_OVERSEER, bans: NO_BANS, schemas: NO_SCHEMAS, ...PLAIN_ROOMS },
   };
   return { name, percent, path, heard };
 }

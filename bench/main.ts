@@ -4,6 +4,7 @@
  */
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { DURABLE } from "./durable.ts";
 import { ECHO } from "./echo.ts";
 import { GOVERNANCE } from "./governance.ts";
 import { HOSTILE } from "./hostile.ts";
@@ -22,6 +23,7 @@ const SCENARIOS: readonly Scenario[] = [
   PRESENCE,
   ROOMS,
   GOVERNANCE,
+  DURABLE,
 ];
 
 const HELP = `Usage: deno task bench SCENARIO [options]

@@ -26,19 +26,27 @@ export interface Exposition {
 const MICROSECONDS = 1_000_000;
 const LAG_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 
-/** Gauges that are read when they are scraped. */
+/** A gauge that is read when somebody scrapes, and costs nothing until then. */
+export function scrapedGauge(
+  registry: Registry,
+  name: string,
+  help: string,
+  read: () => number,
+): void {
+  new Gauge({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.set(read());
+    },
+  });
+}
+
 function addProcessMetrics(registry: Registry): void {
   const registers = [registry];
-  const gauge = (name: string, help: string, read: () => number) => {
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(read());
-      },
-    });
-  };
+  const gauge = (name: string, help: string, read: () => number) =>
+    scrapedGauge(registry, name, help, read);
   gauge(
     "process_resident_memory_bytes",
     "Resident memory size in bytes.",

@@ -52,8 +52,12 @@ export function requireCommandRole(role: Role, name: string): void {
   if (role === "user" && MODERATION.test(name)) throw new ArqonError("command-forbidden", name);
 }
 
-/** What a command of that name needs in its room: presence is for who may see presence. */
+/**
+ * What a command of that name needs in its room: presence is for who may see presence, what was said
+ * for who may hear what is said.
+ */
 export function commandAction(name: string): Action {
+  if (name.startsWith("history.")) return "subscribe";
   return name.startsWith("presence.") ? "presence" : "command";
 }
 

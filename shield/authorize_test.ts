@@ -5,6 +5,7 @@ import { matchesRoomPattern } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
 import {
   canAct,
+  commandAction,
   requireEventType,
   requireGrant,
   requireRole,
@@ -111,6 +112,14 @@ Deno.test("signals are for services and admins, the admin API for admins only", 
   requireRole({ role: "admin" }, "admin");
   refuses("role-forbidden", () => requireRole({ role: "service" }, "admin"));
   refuses("role-forbidden", () => requireRole({ role: "user" }, "admin"));
+});
+
+Deno.test("history is for who may subscribe, presence for who may see it, the rest for who may command", () => {
+  assert.equal(commandAction("history.get"), "subscribe");
+  assert.equal(commandAction("presence.list"), "presence");
+  for (const name of ["room.set", "set", "history", ""]) {
+    assert.equal(commandAction(name), "command");
+  }
 });
 
 Deno.test("a refreshed token continues the same issuer, subject and tenant only", () => {

@@ -6,6 +6,7 @@ import { ArqonError, readAck } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import type { SpineHeaders } from "../shared/spine/spine.ts";
 import { commandSubject } from "../shared/subject.ts";
+import { commandAction } from "./authorize.ts";
 import { ORIGIN_HEADER } from "./hub.ts";
 import { admit, stamp } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
@@ -20,7 +21,7 @@ export interface CommandOptions {
 
 /**
  * The Brain's answer with `request_id` of this request put in; also a refusal is an answer.
- * Rejects with `brain-unavailable`, `command-timeout` or what `admit` refuses.
+ * Rejects with `brain-unavailable`, `command-timeout`, `presence-disabled` or what `admit` refuses.
  */
 export async function command(
   path: MessagePath,
@@ -32,6 +33,7 @@ export async function command(
   const added = await admit(path, caller, envelope);
   // A ban may have come while policies looked at it.
   path.bans.requireRoom(identity, envelope.room_id);
+  requireShown(path, identity.tenant_id, envelope);
   const request = stamp(path, identity, envelope, added).subarray(1);
   const subject = commandSubject(identity.tenant_id, envelope.room_id);
   const headers: SpineHeaders = origin === undefined ? {} : { [ORIGIN_HEADER]: origin };
@@ -41,4 +43,11 @@ export async function command(
   } catch (cause) {
     throw new ArqonError("internal", "", { cause });
   }
+}
+
+/** Throws `presence-disabled` for a question who is in a room that does not say it. */
+function requireShown(path: MessagePath, tenant_id: string, envelope: ScannedEnvelope): void {
+  if (commandAction(envelope.command?.name ?? "") !== "presence") return;
+  if (path.classes.of(tenant_id, envelope.room_id).presence) return;
+  throw new ArqonError("presence-disabled", envelope.room_id);
 }

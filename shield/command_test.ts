@@ -11,16 +11,22 @@ import type { Grant, Identity, Role } from "./identity.ts";
 import { publish } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
 import { NO_SCHEMAS } from "./schema/gate.ts";
+import { PLAIN_ROOMS } from "./durable/logs.ts";
 import { NO_MIRROR } from "./mirror/mirror.ts";
 import { NO_OVERSEER } from "./policy/overseer.ts";
 import { banOf, putBan, testBans } from "./test_bans.ts";
 import { random } from "./test_hub.ts";
 import { ann } from "./test_identity.ts";
+import { RoomClasses } from "./rooms/classes.ts";
+import { configClasses } from "./rooms/test_rooms.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "./test_spine.ts";
 
 const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 /** A path on a fresh engine with real bans, and a Brain that accepts every command. */
-async function testPath(overseer: MessagePath["overseer"] = NO_OVERSEER) {
+async function testPath(
+  overseer: MessagePath["overseer"] = NO_OVERSEER,
+  classes = PLAIN_ROOMS.classes,
+) {
   const engine = testSpine();
   const { spine } = engine;
   const bans = await testBans(spine);
@@ -34,6 +40,8 @@ async function testPath(overseer: MessagePath["overseer"] = NO_OVERSEER) {
     bans: bans.bans,
     schemas: NO_SCHEMAS,
     mirror: NO_MIRROR,
+    ...PLAIN_ROOMS,
+    classes,
     now: () => SPINE_NOW_MS,
     random,
   };
@@ -144,3 +152,13 @@ for (const what of ["message", "command"] as const) {
     assert.equal(path.published.length, before);
   });
 }
+
+Deno.test("who is in a room without presence is told to nobody; its other commands go on", async () => {
+  const classes = new RoomClasses(configClasses({ room: "lobby", presence: false }));
+  await using path = await testPath(NO_OVERSEER, classes);
+  for (const name of ["presence.list", "presence.count"]) {
+    await assert.rejects(path.run(name), { reason: "presence-disabled", code: 403 });
+  }
+  await path.run("room.get");
+  assert.equal(path.commands().length, 1);
+});

@@ -24,6 +24,8 @@ export interface HttpContext {
   readonly upgrade: (request: Request, client: Client) => Promise<Response>;
   /** POST /v1/rooms/{room}/messages. */
   readonly publish: (request: Request, client: Client, room: string) => Promise<Response>;
+  /** GET /v1/rooms/{room}/messages. */
+  readonly history: (request: Request, client: Client, room: string) => Promise<Response>;
   /** Throws while the process drains. */
   readonly requireOpen: () => void;
   /** Throws when the process can hold no further connection: before any work on a token. */
@@ -32,7 +34,7 @@ export interface HttpContext {
   readonly requireNotBanned: (identity: Identity) => void;
 }
 
-const PUBLISH_PATH = /^\/v1\/rooms\/([^/]*)\/messages$/;
+const MESSAGES_PATH = /^\/v1\/rooms\/([^/]*)\/messages$/;
 
 /** Answers one request. Never rejects. */
 export async function handleRequest(
@@ -79,12 +81,13 @@ async function route(
     requireMethod(request, "GET");
     return describe(await admitted(context, request));
   }
-  const room = PUBLISH_PATH.exec(url.pathname)?.[1];
+  const room = MESSAGES_PATH.exec(url.pathname)?.[1];
   if (room !== undefined) {
-    requireMethod(request, "POST");
+    const answer = request.method === "GET" ? context.history : context.publish;
+    if (request.method !== "GET") requireMethod(request, "POST");
     context.requireOpen();
     const client = { identity: await admitted(context, request), remote_ip };
-    return await context.publish(request, client, decodeRoom(room));
+    return await answer(request, client, decodeRoom(room));
   }
   throw new ArqonError("not-found", url.pathname);
 }
@@ -127,7 +130,7 @@ export function requireMethod(request: Request, method: string): void {
 
 function extraHeaders(refusal: ArqonError, path: string): Record<string, string> {
   if (refusal.reason === "method-not-allowed") {
-    return { allow: PUBLISH_PATH.test(path) ? "POST, OPTIONS" : "GET, OPTIONS" };
+    return { allow: MESSAGES_PATH.test(path) ? "GET, POST, OPTIONS" : "GET, OPTIONS" };
   }
   // RFC 9110, 15.5.22: what to upgrade to.
   return refusal.reason === "not-a-websocket" ? { upgrade: "websocket" } : {};

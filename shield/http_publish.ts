@@ -7,20 +7,16 @@ import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import { command } from "./command.ts";
 import { EMPTY_ACK } from "./connection.ts";
 import type { Limits } from "./connection.ts";
+import { HISTORY_GET } from "./durable/history_query.ts";
 import type { FlushQueue } from "./flush_queue.ts";
-import type { Identity } from "./identity.ts";
-import { createRates, takeOperation } from "./limits.ts";
-import type { ConnectionRates } from "./limits.ts";
 import type { HttpContext } from "./http.ts";
+import { HttpRates } from "./http_rates.ts";
 import { publish, requireRoomId } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
 import type { Caller } from "./policy/overseer.ts";
 import { policyHeaders } from "./request_headers.ts";
 import { bump } from "./stats.ts";
 import type { ShieldStats } from "./stats.ts";
-
-/** Users whose HTTP rate is remembered; the one that published longest ago is forgotten first. */
-const USERS_MAX = 10_000;
 
 const PROTOBUF = ["application/protobuf", "application/x-protobuf"];
 
@@ -30,13 +26,15 @@ export interface HttpPublishContext {
   readonly flushes: FlushQueue;
   readonly limits: Limits;
   readonly stats: ShieldStats;
+  /** The command `history.get`. */
+  readonly history: (caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>;
 }
 
 /** Answers 200 with the Ack, in the form of the request. Rejects with a refusal. */
 export function createHttpPublish(
   context: HttpPublishContext,
 ): HttpContext["publish"] {
-  const rates = new Map<string, ConnectionRates>();
+  const rates = new HttpRates(context.limits, context.path.now);
   return async (request, client, room) => {
     const { identity } = client;
     requireRoomId(room);
@@ -44,7 +42,7 @@ export function createHttpPublish(
     const body = await readBody(request, context.limits.max_frame_bytes);
     context.stats.ingress_bytes += body.length;
     bump(context.stats.ingress_ops, "http_publish");
-    takeRate(rates, context, identity, body.length);
+    rates.take(identity, body.length);
     const envelope = protobuf
       ? inRoom(scanEnvelope(body, context.limits), room)
       : readJson(body, room, context.limits);
@@ -70,37 +68,18 @@ async function run(
   caller: Caller,
   envelope: ScannedEnvelope,
 ): Promise<Ack> {
+  if (envelope.command?.name === HISTORY_GET) return await context.history(caller, envelope);
   if (envelope.command !== undefined) {
     const { command_timeout_ms: timeout_ms } = context.limits;
     return await command(context.path, caller, envelope, { timeout_ms });
   }
-  await publish(context.path, { caller, origin: undefined }, envelope);
+  const stored = await publish(context.path, { caller, origin: undefined }, envelope);
+  const ack = { ...EMPTY_ACK, request_id: envelope.request_id };
+  if (stored !== undefined) return { ...ack, offset: stored.offset };
   await new Promise<void>((resolve, reject) => {
     context.flushes.push((error) => error === undefined ? resolve() : reject(error));
   });
-  return { ...EMPTY_ACK, request_id: envelope.request_id };
-}
-
-function takeRate(
-  rates: Map<string, ConnectionRates>,
-  context: HttpPublishContext,
-  identity: Identity,
-  size_bytes: number,
-): void {
-  const key = identity.user_key;
-  const now_ms = context.path.now();
-  const rate = rates.get(key) ?? createRates(context.limits, now_ms);
-  rates.delete(key);
-  rates.set(key, rate);
-  if (rates.size > USERS_MAX) {
-    for (const oldest of rates.keys()) {
-      rates.delete(oldest);
-      break;
-    }
-  }
-  const retry_after_ms = takeOperation(rate, size_bytes, now_ms);
-  if (retry_after_ms === 0) return;
-  throw new ArqonError("rate-limited", String(retry_after_ms), { retry_after_ms });
+  return ack;
 }
 
 function isProtobuf(request: Request): boolean {

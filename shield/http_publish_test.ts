@@ -3,7 +3,7 @@
  * rates. Routes, tokens and CORS are `tests/http_test.ts`.
  */
 import assert from "node:assert/strict";
-import { readAck, readEnvelope, writeEnvelope } from "@arqon/proto";
+import { ArqonError, readAck, readEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
 import { randomPool } from "../shared/ids.ts";
 import { NO_BANS } from "./bans.ts";
@@ -11,6 +11,7 @@ import { NO_SCHEMAS } from "./schema/gate.ts";
 import { FlushQueue } from "./flush_queue.ts";
 import { createHttpPublish } from "./http_publish.ts";
 import type { Identity } from "./identity.ts";
+import { PLAIN_ROOMS } from "./durable/logs.ts";
 import { NO_MIRROR } from "./mirror/mirror.ts";
 import { NO_OVERSEER } from "./policy/overseer.ts";
 import { createStats } from "./stats.ts";
@@ -44,12 +45,14 @@ function testPublish(limits: Record<string, number> = {}) {
       bans: NO_BANS,
       schemas: NO_SCHEMAS,
       mirror: NO_MIRROR,
+      ...PLAIN_ROOMS,
       now: () => clock.now_ms,
       random: randomPool((bytes) => crypto.getRandomValues(bytes)),
     },
     flushes: new FlushQueue(spine),
     limits: configFrom({ limits }).limits,
     stats,
+    history: () => Promise.reject(new ArqonError("not-durable", "lobby")),
   });
   const post = (body: BodyInit, content_type = "application/json", identity = ann) => {
     const headers = { "content-type": content_type };

@@ -2,15 +2,22 @@
  * Fan-out: which connection of this process hears which room. One pair of Spine subscriptions a
  * room, one encoding a message and form for all receivers. Knows nothing of tokens or grants.
  */
-import { DecodeError, encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
+import { DecodeError, encodeMsgAt, encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import type { Random } from "../shared/ids.ts";
 import type { Spine, SpineEvent, SpineMessage, Subscription } from "../shared/spine/spine.ts";
 import { roomSubject } from "../shared/subject.ts";
 import { systemEnvelope } from "../shared/system_envelope.ts";
 import { messageKey, SeenMessages } from "./deduplicate.ts";
+import { DurableChannel, offsetOf } from "./durable/channel.ts";
+import type { RoomLogEvents } from "./durable/channel.ts";
+import { entryFrame } from "./durable/flow.ts";
+import type { Flow } from "./durable/flow.ts";
+import type { Entered, Position, RoomLog } from "./durable/room_log.ts";
+import type { Entry } from "./durable/timeline.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
+import type { RoomClass, RoomClasses } from "./rooms/classes.ts";
 import type { ShieldStats } from "./stats.ts";
 
 /** Spine header with the connection that published; sent only when that connection asked for no echo. */
@@ -21,7 +28,24 @@ export interface Subscriber {
   readonly connection_id: string;
   readonly text: boolean;
   readonly no_echo: boolean;
+  /** Its place in a durable room; undefined: it gets what comes. */
+  readonly flow?: Flow | undefined;
   send(frame: Frame): void;
+  /** It is too far behind. */
+  overflow?(): void;
+}
+
+/** What the hub needs for durable rooms. */
+export interface DurableRooms {
+  readonly classes: Pick<RoomClasses, "of" | "onChange">;
+  /** Makes the log of a room whose Spine subscription was made before; not started. */
+  open(tenant_id: string, room_id: string, events: RoomLogEvents): Promise<RoomLog>;
+  /** Closes it. */
+  release(log: RoomLog): void;
+  /** Bytes that one subscriber may be behind. */
+  readonly lag_bytes_max: number;
+  /** How long an `enter` may take, in ms. */
+  readonly timeout_ms: number;
 }
 
 /** What fan-out needs of the process. `deduplication_entries` is for each tenant. */
@@ -31,6 +55,8 @@ export interface HubOptions {
   now: () => number;
   random: Random;
   deduplication_entries: number;
+  /** Absent: no room is durable, and all have echo. */
+  durable?: DurableRooms;
 }
 
 interface Channel {
@@ -39,6 +65,25 @@ interface Channel {
   readonly seen: SeenMessages;
   readonly subscribers: Set<Subscriber>;
   readonly spine: Subscription[];
+  /** Subscribers to be, for whom it stays open. */
+  pins: number;
+  room_class: RoomClass | undefined;
+  durable: DurableChannel | undefined;
+}
+
+/** A message on its way to subscribers; `plain` is `envelope` when it is known. */
+interface Outgoing {
+  readonly envelope: Uint8Array;
+  /** 0 in rooms that are not durable. */
+  readonly offset: number;
+  readonly origin: string | undefined;
+  readonly plain?: PlainEnvelope | undefined;
+}
+
+/** Whether somebody hears the room who is not waiting for its log. */
+function hasLive({ subscribers }: Channel): boolean {
+  for (const { flow } of subscribers) if (flow?.is_live !== false) return true;
+  return false;
 }
 
 /** An envelope from a backend; it must not speak for another tenant or room than its subject. */
@@ -56,9 +101,12 @@ export class Hub {
   /** By tenant, so that one tenant's messages never push out another's ids. */
   readonly #tenants = new Map<string, { seen: SeenMessages; channels: number }>();
   readonly #stopEvents: () => void;
+  readonly #stopClasses: (() => void) | undefined;
 
   constructor(options: HubOptions) {
     this.#options = options;
+    const { durable } = options;
+    this.#stopClasses = durable?.classes.onChange((tenant_id) => this.#onClasses(tenant_id));
     this.#stopEvents = options.spine.onEvent((event) => this.#onSpineEvent(event));
   }
 
@@ -75,7 +123,37 @@ export class Hub {
     const channel = this.#channels.get(key);
     if (channel === undefined || !channel.subscribers.delete(subscriber)) return;
     this.#options.stats.subscriptions--;
-    if (channel.subscribers.size > 0) return;
+    this.#closeIfUnused(key, channel);
+  }
+
+  /**
+   * Asks the log of a durable room where a client stands that has been at `position`; `use` is called in
+   * the turn in which the answer holds, and the room stays open until then. Rejects with what the log
+   * rejects with, and what `use` throws.
+   */
+  async enter(
+    tenant_id: string,
+    room_id: string,
+    position: Position | undefined,
+    use: (entered: Entered) => void,
+  ): Promise<void> {
+    const key = roomSubject("in", tenant_id, room_id);
+    const channel = this.#channels.get(key) ?? this.#open(key, tenant_id, room_id);
+    channel.pins++;
+    try {
+      const durable = channel.durable ??= this.#durable(channel);
+      use(await durable.enter(position));
+    } finally {
+      channel.pins--;
+      this.#closeIfUnused(key, channel);
+    }
+  }
+
+  #closeIfUnused(key: string, channel: Channel): void {
+    if (channel.subscribers.size > 0 || channel.pins > 0) return;
+    if (this.#channels.get(key) !== channel) return;
+    const { tenant_id } = channel;
+    channel.durable?.close();
     this.#channels.delete(key);
     this.#options.stats.rooms--;
     for (const subscription of channel.spine) subscription.unsubscribe();
@@ -85,7 +163,9 @@ export class Hub {
 
   close(): void {
     this.#stopEvents();
+    this.#stopClasses?.();
     for (const channel of this.#channels.values()) {
+      channel.durable?.close();
       for (const subscription of channel.spine) subscription.unsubscribe();
     }
     this.#channels.clear();
@@ -96,7 +176,16 @@ export class Hub {
     const tenant = this.#tenants.get(tenant_id) ??
       { seen: new SeenMessages(this.#options.deduplication_entries), channels: 0 };
     const { seen } = tenant;
-    const channel: Channel = { tenant_id, room_id, seen, subscribers: new Set(), spine: [] };
+    const channel: Channel = {
+      tenant_id,
+      room_id,
+      seen,
+      subscribers: new Set(),
+      spine: [],
+      pins: 0,
+      room_class: this.#options.durable?.classes.of(tenant_id, room_id),
+      durable: undefined,
+    };
     const deliver = (message: SpineMessage) => this.#deliver(channel, message);
     try {
       for (const plane of ["in", "out"] as const) {
@@ -117,54 +206,123 @@ export class Hub {
   #deliver(channel: Channel, message: SpineMessage): void {
     const { stats, now } = this.#options;
     const { subject, payload } = message;
+    const offset = offsetOf(message);
     try {
       // What is on `in` has passed a Shield; on `out` any backend may write anything.
       const plain = subject.startsWith("out.") ? readForeign(channel, payload) : undefined;
+      const origin = message.headers[ORIGIN_HEADER];
+      if (offset > 0 && plain === undefined) {
+        if (channel.durable?.receive(message, hasLive(channel)) === true) return;
+        return this.#fanOut(channel, { envelope: payload, offset, origin });
+      }
       const id = messageKey(payload);
       if (id !== "" && channel.seen.repeated(`${subject} ${id}`, now())) stats.duplicates++;
-      else this.#fanOut(channel, payload, message.headers[ORIGIN_HEADER], plain);
+      else this.#fanOut(channel, { envelope: payload, offset: 0, origin, plain });
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       stats.malformed++;
     }
   }
 
-  /** One encoding for each form, made for its first receiver; `plain` is `envelope` when it is known. */
-  #fanOut(
+  /** One encoding for each form, made for its first receiver. */
+  #fanOut(channel: Channel, { envelope, offset, origin, plain }: Outgoing): void {
+    let binary: Frame | undefined;
+    let text: Frame | undefined;
+    this.#sendAll(channel, origin, (is_text) => {
+      if (!is_text) return binary ??= encodeMsgAt(envelope, offset);
+      if (text !== undefined) return text;
+      const shown = plain ?? readEnvelope(envelope);
+      return text = encodeTextMessage(offset === 0 ? shown : { ...shown, offset });
+    });
+  }
+
+  #sendAll(
     channel: Channel,
-    envelope: Uint8Array,
     origin: string | undefined,
-    plain: PlainEnvelope | undefined,
+    frameFor: (text: boolean) => Frame,
+    isReady?: (subscriber: Subscriber) => boolean,
   ): void {
     const { stats } = this.#options;
-    const encode = (text: boolean) => {
-      const frame = text ? encodeTextMessage(plain ?? readEnvelope(envelope)) : encodeMsg(envelope);
-      return { frame, size_bytes: frameBytes(frame) };
-    };
-    let binary: ReturnType<typeof encode> | undefined;
-    let text: ReturnType<typeof encode> | undefined;
+    const echo = channel.room_class?.echo ?? true;
+    const sizes: { binary?: number; text?: number } = {};
     for (const subscriber of channel.subscribers) {
-      if (subscriber.no_echo && origin === subscriber.connection_id) continue;
-      const { frame, size_bytes } = subscriber.text
-        ? (text ??= encode(true))
-        : (binary ??= encode(false));
+      if (isReady?.(subscriber) === false) continue;
+      if (origin === subscriber.connection_id && (subscriber.no_echo || !echo)) continue;
+      const frame = frameFor(subscriber.text);
       stats.egress_messages++;
-      stats.egress_bytes += size_bytes;
+      stats.egress_bytes += sizes[subscriber.text ? "text" : "binary"] ??= frameBytes(frame);
       subscriber.send(frame);
     }
+  }
+
+  /** A message of a durable room, for those who are not behind; the others have it before them. */
+  #deliverEntry(channel: Channel, entry: Entry): void {
+    const { stats, durable } = this.#options;
+    const isLive = ({ flow, overflow }: Subscriber) => {
+      if (flow === undefined || flow.is_live) return true;
+      if (flow.lag_bytes > (durable?.lag_bytes_max ?? Infinity)) overflow?.();
+      return false;
+    };
+    try {
+      this.#sendAll(channel, entry.origin, (text) => entryFrame(entry, text), isLive);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      stats.malformed++;
+    }
+  }
+
+  #durable(channel: Channel): DurableChannel {
+    const { durable } = this.#options;
+    if (durable === undefined) throw new TypeError("this hub has no durable rooms");
+    const { tenant_id, room_id } = channel;
+    return new DurableChannel({
+      open: (events) => durable.open(tenant_id, room_id, events),
+      release: (log) => durable.release(log),
+      timeout_ms: durable.timeout_ms,
+      onEntry: (entry) => this.#deliverEntry(channel, entry),
+      onGap: (reason) => this.#tellGap(channel, reason),
+    });
+  }
+
+  /** What a tenant's classes say now holds for the rooms that are open. */
+  #onClasses(tenant_id: string): void {
+    for (const channel of this.#channels.values()) {
+      if (channel.tenant_id !== tenant_id) continue;
+      const room_class = this.#options.durable?.classes.of(tenant_id, channel.room_id);
+      channel.room_class = room_class;
+      if (room_class?.durable === true) this.#makeDurable(channel);
+      else if (channel.durable !== undefined) {
+        channel.durable.close();
+        channel.durable = undefined;
+        for (const { flow } of channel.subscribers) flow?.finish();
+      }
+    }
+  }
+
+  /** Under those who hear the room already: they go on hearing it, from some message on with offsets. */
+  #makeDurable(channel: Channel): void {
+    if (channel.durable !== undefined) return;
+    const durable = channel.durable = this.#durable(channel);
+    // Who subscribes next tries again, and is told why it fails.
+    durable.log().catch(() => {});
   }
 
   /** Tells the subscribers of every room that may have missed messages. */
   #onSpineEvent(event: SpineEvent): void {
     if (event.type !== "gap") return;
     if (event.pattern === undefined) {
-      for (const channel of this.#channels.values()) this.#tellGap(channel, event.reason);
+      for (const channel of this.#channels.values()) {
+        // A durable room's log has what was lost.
+        if (channel.durable === undefined) this.#tellGap(channel, event.reason);
+      }
       return;
     }
     // The Spine may be shared with a Brain, whose patterns concern no room of ours.
     const key = event.pattern.replace(/^out\./, "in.");
     const channel = this.#channels.get(key);
-    if (channel !== undefined) this.#tellGap(channel, event.reason);
+    if (channel?.durable === undefined && channel !== undefined) {
+      this.#tellGap(channel, event.reason);
+    }
   }
 
   #tellGap(channel: Channel, reason: string): void {
@@ -175,6 +333,6 @@ export class Hub {
       room_id,
       signal: { kind: "GAP", target: room_id, reason, until_ms: 0 },
     });
-    this.#fanOut(channel, envelope, undefined, undefined);
+    this.#fanOut(channel, { envelope, offset: 0, origin: undefined });
   }
 }

@@ -4,12 +4,15 @@
 import type { Authenticator } from "./authenticate.ts";
 import type { Bans } from "./bans.ts";
 import type { ConnectionTable } from "./connection_table.ts";
+import type { History } from "./durable/history.ts";
+import type { StartedDurable } from "./durable/start.ts";
 import type { Hub } from "./hub.ts";
 import type { ConnectionCounters } from "./limits.ts";
 import type { StartedMirror } from "./mirror/start.ts";
 import type { OperationContext } from "./operations.ts";
 import type { StartedOverseer } from "./policy/start.ts";
 import type { PresenceService } from "./presence/service.ts";
+import type { StartedRoomClasses } from "./rooms/start.ts";
 import type { StartedSchemas } from "./schema/start.ts";
 import type { Settings } from "./settings.ts";
 import type { Signals } from "./signals.ts";
@@ -21,6 +24,7 @@ export interface Foundation {
   readonly settings: Settings;
   readonly mirroring: StartedMirror;
   readonly schemas: StartedSchemas;
+  readonly rooms: StartedRoomClasses;
 }
 
 /** Everything that one Shield consists of, wired together. */
@@ -29,6 +33,8 @@ export interface Parts extends Foundation {
   readonly stats: ShieldStats;
   readonly counters: ConnectionCounters;
   readonly hub: Hub;
+  readonly durable: StartedDurable;
+  readonly history: History;
   readonly policies: StartedOverseer;
   readonly bans: Bans;
   readonly signals: Signals;

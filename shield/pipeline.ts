@@ -8,8 +8,10 @@ import type { ScannedEnvelope } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
 import { traceId, uuidv7 } from "../shared/ids.ts";
 import type { Random } from "../shared/ids.ts";
+import type { Appended } from "../shared/spine/durable_log.ts";
 import type { Spine, SpineHeaders } from "../shared/spine/spine.ts";
 import { roomSubject } from "../shared/subject.ts";
+import type { Subject } from "../shared/subject.ts";
 import {
   commandAction,
   requireCommandRole,
@@ -19,11 +21,13 @@ import {
   requireTenant,
 } from "./authorize.ts";
 import type { BanCheck } from "./bans.ts";
+import type { TenantLogs } from "./durable/logs.ts";
 import { ORIGIN_HEADER } from "./hub.ts";
 import type { Identity } from "./identity.ts";
 import { isCompared, mirrorKey } from "./mirror/mirror.ts";
 import type { Mirror } from "./mirror/mirror.ts";
 import type { Caller, HeaderPair, Overseer } from "./policy/overseer.ts";
+import type { RoomClasses } from "./rooms/classes.ts";
 import type { SchemaGate } from "./schema/gate.ts";
 import { verifySignature } from "./signature.ts";
 
@@ -35,6 +39,8 @@ export interface MessagePath {
   readonly bans: BanCheck;
   readonly schemas: SchemaGate;
   readonly mirror: Mirror;
+  readonly classes: Pick<RoomClasses, "of">;
+  readonly logs: Pick<TenantLogs, "append">;
   readonly now: () => number;
   readonly random: Random;
 }
@@ -143,14 +149,15 @@ export function stamp(
 }
 
 /**
- * Admits, stamps and publishes an event or signal. When it returns (or resolves) the message is
- * with the Spine engine; it is with the server after the next flush.
+ * Admits, stamps and publishes an event or signal. In a durable room it resolves with what its log
+ * says. In any other, when it returns (or resolves) the message is with the Spine engine; it is with
+ * the server after the next flush.
  */
 export function publish(
   path: MessagePath,
   publisher: Publisher,
   envelope: ScannedEnvelope,
-): Promise<void> | undefined {
+): Promise<Appended | undefined> | undefined {
   const admitted = admit(path, publisher.caller, envelope);
   if (admitted === undefined) return send(path, publisher, envelope, NONE_ADDED);
   return admitted.then((added) => send(path, publisher, envelope, added));
@@ -165,17 +172,49 @@ export function send(
   { caller, origin }: Publisher,
   envelope: ScannedEnvelope,
   added: readonly HeaderPair[],
-): undefined {
+): Promise<Appended> | undefined {
   const { identity } = caller;
   path.bans.requireRoom(identity, envelope.room_id);
-  const frame = stamp(path, identity, envelope, added);
+  const routed = stamp(path, identity, envelope, added).subarray(1);
   const headers: SpineHeaders | undefined = origin === undefined
     ? undefined
     : { [ORIGIN_HEADER]: origin };
-  const { tenant_id } = identity;
-  const subject = roomSubject("in", tenant_id, envelope.room_id);
-  const routed = frame.subarray(1);
-  path.spine.publish(subject, routed, headers);
-  path.mirror.copy(subject, tenant_id, routed, mirrorKey(envelope, caller), headers);
-  path.mirror.passed(envelope, caller, routed);
+  const { tenant_id, user_id: sender_id } = identity;
+  const { room_id, message_id } = envelope;
+  const room_class = path.classes.of(tenant_id, room_id);
+  if (!room_class.durable) {
+    const subject = roomSubject("in", tenant_id, room_id);
+    path.spine.publish(subject, routed, headers);
+    mirror(path, caller, envelope, subject, routed, headers);
+    return undefined;
+  }
+  return path.logs.append({
+    tenant_id,
+    room_id,
+    room_class,
+    envelope: routed,
+    message_id,
+    sender_id,
+    headers,
+  }).then((appended) => {
+    // A repetition was mirrored with the message that it repeats.
+    if (!appended.duplicate) {
+      const subject = roomSubject("in", tenant_id, room_id);
+      mirror(path, caller, envelope, subject, routed, headers);
+    }
+    return appended;
+  });
+}
+
+function mirror(
+  { mirror }: MessagePath,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+  subject: Subject,
+  routed: Uint8Array,
+  headers: SpineHeaders | undefined,
+): void {
+  const { tenant_id } = caller.identity;
+  mirror.copy(subject, tenant_id, routed, mirrorKey(envelope, caller), headers);
+  mirror.passed(envelope, caller, routed);
 }

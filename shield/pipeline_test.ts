@@ -22,6 +22,7 @@ import { command } from "./command.ts";
 import { NO_BANS } from "./bans.ts";
 import { NO_SCHEMAS } from "./schema/gate.ts";
 import { ORIGIN_HEADER } from "./hub.ts";
+import { PLAIN_ROOMS } from "./durable/logs.ts";
 import { NO_MIRROR } from "./mirror/mirror.ts";
 import { NO_OVERSEER } from "./policy/overseer.ts";
 import type { Caller } from "./policy/overseer.ts";
@@ -52,6 +53,7 @@ function testPath(require_signature: MessagePath["require_signature"] = []) {
     bans: NO_BANS,
     schemas: NO_SCHEMAS,
     mirror: NO_MIRROR,
+    ...PLAIN_ROOMS,
     now: () => SPINE_NOW_MS,
     random,
   };
@@ -299,6 +301,7 @@ Deno.test("what the Spine does not take is refused with the Spine's own reason",
     bans: NO_BANS,
     schemas: NO_SCHEMAS,
     mirror: NO_MIRROR,
+    ...PLAIN_ROOMS,
     now: () => SPINE_NOW_MS,
     random,
   };

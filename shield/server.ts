@@ -17,14 +17,18 @@ import { createAuthenticator } from "./authenticate.ts";
 import type { Authenticator } from "./authenticate.ts";
 import { Bans } from "./bans.ts";
 import { ConnectionTable } from "./connection_table.ts";
+import { createHistory } from "./durable/history.ts";
+import { createHttpHistory } from "./durable/http_history.ts";
+import { startDurable } from "./durable/start.ts";
 import { FlushQueue } from "./flush_queue.ts";
 import { createHttpPublish } from "./http_publish.ts";
 import { handleRequest } from "./http.ts";
 import type { HttpContext } from "./http.ts";
+import { HttpRates } from "./http_rates.ts";
 import { Hub } from "./hub.ts";
 import { isMirrorPath, startMirror } from "./mirror/start.ts";
 import { createConnectionCounters } from "./limits.ts";
-import { leave, leaveAll, prepareOperation } from "./operations.ts";
+import { prepareOperation } from "./operations.ts";
 import { Pump } from "./outbox.ts";
 import { announcePlatform } from "./platform.ts";
 import { isPolicyPath } from "./policy/admin_api.ts";
@@ -36,9 +40,11 @@ import { PresenceFrames } from "./presence/frames.ts";
 import { startPresence } from "./presence/service.ts";
 import { isSchemaPath } from "./schema/admin_api.ts";
 import { startSchemas } from "./schema/start.ts";
+import { isRoomsPath, startRoomClasses } from "./rooms/start.ts";
 import { openSettings } from "./settings.ts";
 import { startSignals } from "./signals.ts";
 import { createStats, registerStats } from "./stats.ts";
+import { leave, leaveAll } from "./subscribe.ts";
 import { upgrade } from "./upgrade.ts";
 import type { UpgradeContext } from "./upgrade.ts";
 
@@ -100,19 +106,35 @@ function assemble(
   const stats = createStats();
   registerStats(stats, options.registry);
   const { deduplication_entries } = limits;
-  const hub = new Hub({ spine, stats, now, random, deduplication_entries });
+  const flushes = new FlushQueue(spine);
+  const { classes } = foundation.rooms;
+  const durable = startDurable({ ...options, classes, flushes });
+  const { rooms } = durable;
+  const hub = new Hub({ spine, stats, now, random, deduplication_entries, durable: rooms });
   const { overseer } = policies;
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const { require_signature } = auth;
   const { mirror } = foundation.mirroring;
   const { gate: schemas } = foundation.schemas;
-  const path = { spine, require_signature, overseer, bans, schemas, mirror, now, random };
-  const flushes = new FlushQueue(spine);
-  const service = startPresence({ ...options, node_id: foundation.node_id });
+  const { logs } = durable;
+  const checks = { require_signature, overseer, bans, schemas, mirror };
+  const path = { spine, ...checks, classes, logs, now, random };
+  const history = createHistory({ ...durable, classes, overseer, bans, limits });
+  const service = startPresence({ ...options, classes, node_id: foundation.node_id });
   const { page_members } = config.presence;
   const frames = new PresenceFrames({ now, random, page_members });
   const attendance = { presence: service.presence, frames, flushes, limits, stats };
-  const operations = { path, hub, flushes, authenticator, overseer, attendance, limits };
+  const operations = {
+    path,
+    hub,
+    flushes,
+    authenticator,
+    overseer,
+    attendance,
+    limits,
+    stats,
+    history: history.command,
+  };
   const connections = new ConnectionTable();
   return {
     ...foundation,
@@ -120,6 +142,8 @@ function assemble(
     stats,
     counters: createConnectionCounters(limits, options.registry),
     hub,
+    durable,
+    history,
     policies,
     bans,
     signals: startSignals({
@@ -163,6 +187,12 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     log,
     upgrade: (request, identity) => upgrade(upgrades, request, identity),
     publish: createHttpPublish({ ...operations, stats }),
+    history: createHttpHistory({
+      history: parts.history,
+      stats,
+      rates: new HttpRates(config.limits, options.now),
+      query_token: config.auth.query_token,
+    }),
     requireOpen() {
       if (parts.draining_ms > 0) throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
     },
@@ -181,15 +211,17 @@ async function lay(options: ShieldOptions): Promise<Foundation> {
   const { candidates } = mirroring;
   const log = options.registry_log;
   const schemas = await startSchemas({ ...options, settings, candidates, log });
-  return { node_id, settings, mirroring, schemas };
+  const rooms = startRoomClasses({ ...options, settings, node_id });
+  return { node_id, settings, mirroring, schemas, rooms };
 }
 
 /** What answers on the admin listener besides the status. */
-function adminParts({ policies, mirroring, schemas }: Parts): AdminPart[] {
+function adminParts({ policies, mirroring, schemas, rooms }: Parts): AdminPart[] {
   return [
     { isPath: isPolicyPath, answer: policies.admin },
     { isPath: isMirrorPath, answer: mirroring.admin },
     { isPath: isSchemaPath, answer: schemas.admin },
+    { isPath: isRoomsPath, answer: rooms.admin },
   ];
 }
 
@@ -242,11 +274,13 @@ async function sendAway({ config, spine, log }: ShieldOptions, parts: Parts): Pr
   parts.signals.close();
   parts.bans.close();
   parts.hub.close();
+  parts.durable.close();
   parts.authenticator.close();
   await allClosed(parts.sockets);
   parts.presence.close();
   await parts.policies.close();
   parts.schemas.close();
+  parts.rooms.close();
   await parts.mirroring.close();
   parts.settings.close();
 }

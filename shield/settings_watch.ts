@@ -2,7 +2,7 @@
  * What the watch of the tenants' settings is asked and counted for: who waits for a revision, and the
  * metrics. What it finds is `settings.ts`.
  */
-import { Counter, Gauge } from "../shared/metrics.ts";
+import { Counter, scrapedGauge } from "../shared/metrics.ts";
 import type { Registry } from "../shared/metrics.ts";
 
 /** Callers that wait for a revision, all tenants together; one more gets `false` at once. */
@@ -59,16 +59,8 @@ export function registerSettingsMetrics(
   counts: () => { readonly documents: number; readonly unreadable: number },
 ): { readonly unreadable: () => void } {
   const registers = [registry];
-  const gauge = (name: string, help: string, read: () => number) => {
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(read());
-      },
-    });
-  };
+  const gauge = (name: string, help: string, read: () => number) =>
+    scrapedGauge(registry, name, help, read);
   gauge(
     "shield_settings_documents",
     "Tenants with run-time settings.",

@@ -2,8 +2,9 @@
  * The Shield's counters. The message path adds to plain numbers; prom-client reads them only when
  * somebody scrapes, so a label lookup never costs a message anything.
  */
-import { Counter, Gauge } from "prom-client";
+import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
+import { scrapedGauge } from "../shared/metrics.ts";
 import { CLOSES } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
 
@@ -146,14 +147,7 @@ export function registerStats(stats: ShieldStats, registry: Registry): void {
     });
   }
   for (const [key, [name, help]] of Object.entries(LEVELS) as [Level, [string, string]][]) {
-    new Gauge({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.set(stats[key]);
-      },
-    });
+    scrapedGauge(registry, name, help, () => stats[key]);
   }
   for (const [key, [name, label, help]] of Object.entries(FAMILIES) as [Family, string[]][]) {
     new Counter({

@@ -146,7 +146,16 @@ async function readyLine(stdout: ReadableStream<Uint8Array>): Promise<DevBusRead
   }
 }
 
-function announce(ready: DevBusReady, json: boolean): void {
+/** What the classes of the dev defaults are for. */
+const DURABLE = `
+Rooms named durable-… and orders… keep their messages:
+
+  npx -y deno task arq pub orders '{"item":"tea"}'
+  npx -y deno task arq sub orders --from 0
+`;
+
+/** `config`: the bus has a configuration of its own, and not the dev defaults. */
+function announce(ready: DevBusReady, json: boolean, config: boolean): void {
   const { url, ops_url, admin_url, token, tenant } = ready;
   if (json) return void out(JSON.stringify({ url, ops_url, admin_url, token, tenant }) + "\n");
   out(`
@@ -162,7 +171,7 @@ In two other terminals, in this folder:
 
   npx -y deno task arq sub lobby
   npx -y deno task arq pub lobby '{"hello":"world"}'
-
+${config ? "" : DURABLE}
 `);
 }
 
@@ -202,7 +211,7 @@ async function supervise({ options, json, watch }: DevArguments): Promise<never>
   watchLauncher(end);
   const first = await bus.ready;
   if (first === undefined) Deno.exit((await bus.child.status).code || 1);
-  announce(first, json);
+  announce(first, json, options.config_file !== undefined);
   if (!watch) Deno.exit((await bus.child.status).code);
   // Whatever was picked stays: clients reconnect to where they were.
   options.port = portOfUrl(first.url);

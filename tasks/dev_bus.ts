@@ -69,6 +69,12 @@ drain_ms = 0
 host = "127.0.0.1"
 [brain]
 tap = 0.01
+[[rooms]]
+room = "durable-*"
+durable = true
+[[rooms]]
+room = "orders*"
+durable = true
 `;
 
 /** The file's settings (or the dev defaults) with the flags and the development issuer put in. */

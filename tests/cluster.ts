@@ -67,17 +67,19 @@ function logfmt(line: string): Record<string, string> {
 
 /**
  * Rejects with the log when the process ends before it says that it is ready. `server_lines` are more
- * lines for its `[server]` table, for example `node_id = "shield-0"`.
+ * lines for its `[server]` table, for example `node_id = "shield-0"`; `port` is that of its clients,
+ * 0 a free one.
  */
 export async function startServer(
   part: "shield" | "brain",
   config: string,
   dir: string,
   server_lines = "",
+  port = 0,
 ): Promise<ServerProcess> {
   const file = await Deno.makeTempFile({ dir, prefix: `${part}-`, suffix: ".toml" });
   const addresses = ["ops", "admin", "server"].map((name) => (
-    `[${name}]\nhost = "127.0.0.1"\nport = 0\n`
+    `[${name}]\nhost = "127.0.0.1"\nport = ${name === "server" ? port : 0}\n`
   ));
   await Deno.writeTextFile(file, `${addresses.join("")}${server_lines}\n${config}`);
   const child = new Deno.Command(Deno.execPath(), {

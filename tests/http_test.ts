@@ -46,7 +46,7 @@ function refusals(expired: string): [name: string, call: Call, status: number, r
     ["a huge body", { type, body: " ".repeat(262_145) }, 413, "too-large"],
     ["a reserved type", { type, body: '{"type":"SYSTEM_X"}' }, 403, "reserved-type"],
     ["another tenant", { type, body: '{"tenant_id":"x"}' }, 403, "tenant-mismatch"],
-    ["GET", { method: "GET" }, 405, "method-not-allowed"],
+    ["DELETE", { method: "DELETE" }, 405, "method-not-allowed"],
     ["another path", { method: "GET", path: "/nope" }, 404, "not-found"],
     ["no upgrade", { method: "GET", path: "/v1/socket" }, 400, "not-a-websocket"],
     [

@@ -84,7 +84,7 @@ export async function mirrorReset(io: Io, flags: MirrorFlags): Promise<number> {
   const tenant = flags.tenant ?? "default";
   const path = `/v1/tenants/${encodeURIComponent(tenant)}/reset`;
   const answer = await change(io, flags, { method: "POST", path, body: "{}" });
-  const done = "mirror rules and schema mappings are reset to none";
+  const done = "mirror rules, schema mappings and room classes are reset to none";
   return await tellSettings(io, answer, { json: flags.json === true, done });
 }
 

@@ -2,6 +2,7 @@
  * `arq pub`: publishes one event, or one event per line of NDJSON, acknowledged and pipelined.
  */
 import type { Room } from "@arqon/sdk";
+import { Acknowledged, swappedText } from "../acknowledged.ts";
 import { CommandError, EXIT, usageError } from "../exit.ts";
 import { dueAfter, pause, Window } from "../flow.ts";
 import { print, resolvePath } from "../io.ts";
@@ -69,16 +70,17 @@ async function publishLines(io: Io, room: Room, source: Source, flags: PubFlags)
   });
   const window = new Window(flags.window);
   const started_ms = io.now();
-  let acknowledged = 0;
+  const done = new Acknowledged();
   let sent = 0;
   const send = async (line: number, bytes: Uint8Array) => {
     try {
-      await room.publish(flags.type, bytes, {
+      const ack = await room.publish(flags.type, bytes, {
         content_type: "application/json",
         message_id: crypto.randomUUID(),
         timeout_ms: PUBLISH_TIMEOUT_MS,
       });
-      progress.update(++acknowledged);
+      done.add(line, Number(ack.offset));
+      progress.update(done.count);
     } catch (error) {
       if (error instanceof Error) error.message = `${source.name}, line ${line}: ${error.message}`;
       throw error;
@@ -90,14 +92,19 @@ async function publishLines(io: Io, room: Room, source: Source, flags: PubFlags)
         await pause(started_ms + dueAfter(sent, flags.rate) - io.now(), io.signal);
       }
       io.signal.throwIfAborted();
-      await window.run(() => send(line, bytes));
+      await window.run(() => {
+        done.begin(line);
+        return send(line, bytes);
+      });
       sent += 1;
     }
     await window.drained();
-    return acknowledged;
+    progress.stop();
+    await print(io.stderr, swappedText(done));
+    return done.count;
   } catch (error) {
     progress.stop();
-    await print(io.stderr, `arq: stopped after ${acknowledged} acknowledged messages\n`);
+    await print(io.stderr, `arq: stopped after ${done.count} acknowledged messages\n`);
     throw error;
   } finally {
     progress.stop();

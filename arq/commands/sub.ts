@@ -1,16 +1,20 @@
 /**
- * `arq sub`: prints what is published to rooms until `--count` is reached or Ctrl-C.
+ * `arq sub`: prints what is published to rooms until `--count` is reached or Ctrl-C; a durable room
+ * also from an earlier place on.
  */
-import type { Json, Message, SubscribeOptions, Subscription } from "@arqon/sdk";
-import { EXIT, printable, usageError } from "../exit.ts";
-import { humanLine, jsonLine, rawLine } from "../format.ts";
+import type { Connection, Json, SubscribeOptions, Subscription } from "@arqon/sdk";
+import { EXIT, usageError } from "../exit.ts";
+import { patient } from "../history.ts";
 import { print } from "../io.ts";
 import type { Io } from "../io.ts";
+import { RoomReader } from "../room_reader.ts";
+import { hasStart, startPlace } from "../start_place.ts";
+import type { Start, StartFlags } from "../start_place.ts";
 import { openConnection } from "../target.ts";
 import type { ConnectionFlags } from "../target.ts";
 
 /** The command's options. */
-export interface SubFlags extends ConnectionFlags {
+export interface SubFlags extends ConnectionFlags, StartFlags {
   /** End after so many messages. */
   readonly count?: number;
   /** Be a member of the rooms meanwhile. */
@@ -24,33 +28,11 @@ export interface SubFlags extends ConnectionFlags {
 const BUFFER_MESSAGES = 65_536;
 const BUFFER_BYTES = 268_435_456;
 
-/** Counts over all rooms; `stop` ends the loops. */
-interface Run {
-  left: number;
-  stop(): void;
-}
-
-async function show(io: Io, message: Message, flags: SubFlags): Promise<void> {
-  if (flags.json === true) return await io.stdout.write(jsonLine(message));
-  if (io.stdout.is_tty) return await print(io.stdout, humanLine(message));
-  await io.stdout.write(rawLine(message));
-}
-
-async function follow(io: Io, room: Subscription, flags: SubFlags, run: Run): Promise<void> {
-  for await (const message of room) {
-    if (message.signal !== undefined) {
-      const { kind, reason } = message.signal;
-      const why = reason === "" ? "" : `: ${printable(reason)}`;
-      await print(io.stderr, `arq: ${kind} in ${message.room}${why}\n`);
-      if (flags.json === true) await show(io, message, flags);
-      continue;
-    }
-    // Two rooms may deliver in one turn: what comes after the last one counted is not printed.
-    if (run.left === 0) return;
-    run.left -= 1;
-    await show(io, message, flags);
-    if (run.left === 0) return run.stop();
-  }
+/** A room's loop, and where it begins. */
+interface Heard {
+  readonly name: string;
+  readonly start: Start | undefined;
+  readonly subscription: Subscription;
 }
 
 function optionsOf({ presence, meta }: SubFlags): SubscribeOptions {
@@ -60,19 +42,58 @@ function optionsOf({ presence, meta }: SubFlags): SubscribeOptions {
   return { ...buffers, presence, ...(meta === undefined ? {} : { member_meta: meta }) };
 }
 
+function checkStart(rooms: readonly string[], { from, epoch }: SubFlags): void {
+  if (epoch !== undefined && from === undefined) {
+    throw usageError("--epoch needs --from: it says what the offset is of");
+  }
+  if (from !== undefined && rooms.length > 1) {
+    throw usageError(
+      "--from is a place in one room; there are several",
+      "run one arq sub for each room, or take --since or --last",
+    );
+  }
+}
+
+async function hear(
+  io: Io,
+  connection: Connection,
+  name: string,
+  flags: SubFlags,
+): Promise<Heard> {
+  const room = connection.room(name);
+  const options = optionsOf(flags);
+  if (!hasStart(flags)) return { name, start: undefined, subscription: room.subscribe(options) };
+  const now_ms = connection.welcome.server_time_ms;
+  const start = await startPlace(name, patient(room, io), flags, now_ms);
+  const { offset, epoch } = start;
+  const subscription = room.subscribe({ ...options, position: { offset, epoch } });
+  return { name, start, subscription };
+}
+
+function subscribedText(heard: readonly Heard[]): string {
+  const names = heard.map(({ name, start }) =>
+    start === undefined ? name : `${name} after offset ${start.offset}`
+  );
+  return `Subscribed to ${names.join(", ")}\n`;
+}
+
 /** Prints messages; returns 0 once `--count` is reached. Ctrl-C ends it by the abort signal. */
 export async function sub(io: Io, rooms: readonly string[], flags: SubFlags): Promise<number> {
   const names = [...new Set(rooms)];
-  const options = optionsOf(flags);
+  optionsOf(flags);
+  checkStart(names, flags);
   await using connection = await openConnection(io, flags);
-  const subscriptions = names.map((room) => connection.room(room).subscribe(options));
-  await Promise.all(subscriptions.map((subscription) => subscription.ready));
-  await print(io.stderr, `Subscribed to ${names.join(", ")}\n`);
+  const heard = await Promise.all(names.map((name) => hear(io, connection, name, flags)));
+  await Promise.all(heard.map(({ subscription }) => subscription.ready));
+  await print(io.stderr, subscribedText(heard));
   const run = {
     left: flags.count ?? Infinity,
-    stop: () => subscriptions.forEach((subscription) => subscription.close()),
+    stop: () => heard.forEach(({ subscription }) => subscription.close()),
   };
-  await Promise.all(subscriptions.map((room) => follow(io, room, flags, run)));
+  await Promise.all(heard.map(({ name, ...options }) => {
+    const room = connection.room(name);
+    return new RoomReader({ io, room, json: flags.json === true, run, ...options }).run();
+  }));
   if (run.left > 0) {
     io.signal.throwIfAborted();
     return EXIT.failure;

@@ -24,6 +24,8 @@ export interface ArqProcess {
   readonly child: Deno.ChildProcess;
   /** Resolves when stderr contains `text`; rejects when the process ends first or it takes too long. */
   says(text: string): Promise<void>;
+  /** What it has said so far, for failure messages. */
+  stderr(): string;
   result(): Promise<ArqResult>;
 }
 
@@ -79,6 +81,7 @@ export async function startArq(args: string[], options: ArqOptions = {}): Promis
         });
       }
     },
+    stderr: () => stderr,
     async result() {
       const [bytes, status] = await Promise.all([read(), child.status]);
       await err;

@@ -110,6 +110,7 @@ export class Connection {
         if (this.#status.state === "closed") throw this.#closedError();
         return this.#subscriptions.subscribe(room, options);
       },
+      published: (room, offset) => this.#subscriptions.published(room, offset),
     });
   }
 
@@ -261,17 +262,10 @@ export class Connection {
     return new Promise((resolve, reject) => {
       const timeout_ms = request.timeout_ms ?? this.#settings.request_timeout_ms;
       const deadline_ms = this.#settings.now() + timeout_ms;
-      const { answered, repeatable } = request;
-      this.#outbox.add({
-        id,
-        answered,
-        frame,
-        repeatable,
-        deadline_ms,
-        timeout_ms,
-        resolve,
-        reject,
-      });
+      const { room, answered, repeatable } = request;
+      const settle = { resolve, reject };
+      const bounds = { deadline_ms, timeout_ms };
+      this.#outbox.add({ id, room, answered, frame, repeatable, ...bounds, ...settle });
       this.#schedule();
     });
   }

@@ -101,14 +101,8 @@ export class MemberTable {
     return () => this.#listeners.delete(listener);
   }
 
-  /** The JSON of a SUB's ACK: a new list begins. Throws `malformed-frame` when it is none. */
-  begin(result: Uint8Array): void {
-    let value: unknown;
-    try {
-      value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(result));
-    } catch {
-      throw malformed("the answer to SUB is not JSON");
-    }
+  /** The JSON of a SUB's ACK: a new list begins. Throws `malformed-frame` when it has none. */
+  begin(value: unknown): void {
     const { members, users } = readMembers(value);
     const { pages } = value as { pages?: unknown };
     const filling: Filling = {

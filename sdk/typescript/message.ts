@@ -16,6 +16,8 @@ export class Message {
   readonly type: string;
   readonly data: Uint8Array;
   readonly content_type: string;
+  /** The Protobuf type of `data`, as the publisher named it. */
+  readonly schema_id: string;
   /** User id of the publisher, stamped by the Shield. */
   readonly sender: string;
   /** Unix ms, stamped by the Shield. */
@@ -26,23 +28,28 @@ export class Message {
   readonly trace_id: string;
   /** Position in a durable room, else 0. */
   readonly offset: Uint64;
+  /** The epoch of that position; empty where it is not known, and in rooms that are not durable. */
+  readonly epoch: string;
   /**
    * Set when this is a word from the system and not a publisher's message. Kind `GAP` says that
-   * messages of this room were lost right here: after a reconnect, or because the loop was too slow.
+   * messages of this room were lost right here: after a reconnect, because the loop was too slow, or,
+   * in a durable room, because what this client missed is no longer kept; `reason` says which.
    */
   readonly signal: PlainSignal | undefined;
 
-  constructor(envelope: PlainEnvelope) {
+  constructor(envelope: PlainEnvelope, epoch = "") {
     this.room = envelope.room_id;
     this.type = envelope.event?.type ?? envelope.command?.name ?? "";
     this.data = envelope.event?.data ?? envelope.command?.data ?? new Uint8Array();
     this.content_type = envelope.event?.content_type ?? envelope.command?.content_type ?? "";
+    this.schema_id = envelope.event?.schema_id ?? "";
     this.sender = envelope.sender_id;
     this.timestamp_ms = envelope.timestamp_ms;
     this.headers = envelope.headers;
     this.message_id = envelope.message_id;
     this.trace_id = envelope.trace_id;
     this.offset = envelope.offset;
+    this.epoch = epoch;
     this.signal = envelope.signal;
   }
 

@@ -31,6 +31,8 @@ export type {
   RoomValue,
   UnbanOptions,
 } from "./room_state.ts";
+export type { HistoryOptions, RoomHistory } from "./history.ts";
+export type { Position } from "./position.ts";
 export type { Json } from "./json.ts";
 export type { PresenceSubscription, SubscribeOptions, Subscription } from "./subscription.ts";
 export { Presence } from "./presence.ts";

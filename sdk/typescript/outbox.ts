@@ -14,6 +14,8 @@ import { errorFromWire } from "./wire_error.ts";
 export interface OutboxRequest {
   /** The request id on the wire; grows from request to request. Also the order of sending. */
   readonly id: number;
+  /** What waits to be repeated for a room's log holds back what else goes to this room. */
+  readonly room: string;
   /** Whether an ACK answers it. If not, it is done as soon as it is handed over. */
   readonly answered: boolean;
   readonly frame: Uint8Array;
@@ -49,12 +51,18 @@ export interface OutboxSink {
 
 /** A blocked socket tells nobody when it drains, so it is looked at again after this. */
 const BLOCKED_POLL_MS = 5;
-/** Wait before a repeat when the Shield names none. */
+/** Wait before the first repeat after a 503 when the Shield names none; then doubled up to the other. */
 const RETRY_MS = 250;
+const RETRY_MAX_MS = 2_000;
 
 /**
  * Holds a request from `add` until it is settled. Requests go out in the order of their ids, also
- * those that are sent again.
+ * those that are sent again: a refusal that is waited out lets nothing overtake that has not left
+ * yet. What was under way with the refused one cannot be called back and may have been taken: so a
+ * sender whose order must survive refusals waits for each answer, or has a window of 1.
+ *
+ * 429 holds everything back, for it is about the connection; so does 503, but for `log-unavailable`,
+ * which holds back its own room alone.
  */
 export class Outbox {
   readonly #options: OutboxOptions;
@@ -63,6 +71,10 @@ export class Outbox {
   readonly #in_flight = new Map<number, OutboxRequest>();
   #sink: OutboxSink | undefined;
   #paused_until_ms = 0;
+  /** By room, until when nothing goes to it: Unix ms, not yet past when last looked at. */
+  readonly #holds = new Map<string, number>();
+  /** How often a request was refused with 503. */
+  readonly #failures = new WeakMap<OutboxRequest, number>();
   /** No deadline is earlier; may be too early, never too late. */
   #deadline_ms = Infinity;
 
@@ -116,6 +128,7 @@ export class Outbox {
     this.#in_flight.clear();
     this.#queue = [];
     this.#queue_bytes = 0;
+    this.#holds.clear();
     for (const request of all) request.reject(error);
   }
 
@@ -130,21 +143,28 @@ export class Outbox {
     return true;
   }
 
-  /** Sends as much as window, pause and socket allow. */
+  /** Sends as much as window, pauses and socket allow. */
   pump(): void {
     const sink = this.#sink;
     if (sink === undefined || this.#queue.length === 0) return;
-    if (this.#paused_until_ms > this.#options.now()) return;
-    let sent = 0;
+    const now_ms = this.#options.now();
+    for (const [room, until_ms] of this.#holds) if (until_ms <= now_ms) this.#holds.delete(room);
+    if (this.#paused_until_ms > now_ms) return;
+    const held: OutboxRequest[] = [];
+    let taken = 0;
     for (const request of this.#queue) {
       if (this.#in_flight.size >= this.#options.window || !sink.writable()) break;
-      sent += 1;
+      taken += 1;
+      if (this.#holds.has(request.room)) {
+        held.push(request);
+        continue;
+      }
       this.#queue_bytes -= request.frame.length;
       if (request.answered) this.#in_flight.set(request.id, request);
       sink.send(request.frame);
       if (!request.answered) request.resolve(undefined);
     }
-    if (sent > 0) this.#queue.splice(0, sent);
+    if (taken > held.length) this.#queue.splice(0, taken, ...held);
   }
 
   /** Gives up what is past its deadline, then pumps. */
@@ -175,6 +195,7 @@ export class Outbox {
     if (this.#sink !== undefined && this.#queue.length > 0) {
       if (this.#paused_until_ms > now_ms) wake_ms = Math.min(wake_ms, this.#paused_until_ms);
       else if (!this.#sink.writable()) wake_ms = Math.min(wake_ms, now_ms + BLOCKED_POLL_MS);
+      wake_ms = Math.min(wake_ms, ...this.#holds.values());
     }
     return wake_ms;
   }
@@ -190,10 +211,17 @@ export class Outbox {
     const again = (error.code === 429 && client === "back-off") ||
       (error.code === 503 && request.repeatable);
     const now_ms = this.#options.now();
-    const wait_ms = Math.max(error.retry_after_ms, error.code === 503 ? RETRY_MS : 1);
+    const failures = this.#failures.get(request) ?? 0;
+    const least_ms = error.code === 503 ? Math.min(RETRY_MS * 2 ** failures, RETRY_MAX_MS) : 1;
+    const wait_ms = Math.max(error.retry_after_ms, least_ms);
     const until_ms = now_ms + wait_ms + Math.floor(this.#options.random() * wait_ms * 0.1);
     if (!again || until_ms > request.deadline_ms) return request.reject(error);
-    this.#paused_until_ms = Math.max(this.#paused_until_ms, until_ms);
+    if (error.code === 503) this.#failures.set(request, failures + 1);
+    if (error.reason === "log-unavailable") {
+      this.#holds.set(request.room, Math.max(this.#holds.get(request.room) ?? 0, until_ms));
+    } else {
+      this.#paused_until_ms = Math.max(this.#paused_until_ms, until_ms);
+    }
     this.#requeue(request);
   }
 

@@ -31,6 +31,7 @@ function bench(window = 2, queue_max = 10, queue_bytes_max = 1_000, renewable = 
   });
   const request = (id: number, rest: Partial<OutboxRequest> = {}): OutboxRequest => ({
     id,
+    room: "lobby",
     answered: true,
     frame: new Uint8Array([id]),
     repeatable: false,
@@ -122,6 +123,45 @@ Deno.test("503 is repeated only with an idempotency key", () => {
   assert.deepEqual(sent, [1, 2, 1]);
 });
 
+Deno.test("503 is waited out longer each time, up to 2 s", () => {
+  const { outbox, request, sink, sent, state, ack } = bench(1);
+  outbox.connected(sink);
+  outbox.add(request(1, { repeatable: true, deadline_ms: 99_000 }));
+  const waits: number[] = [];
+  while (waits.length < 6) {
+    ack(1, { code: 503, reason: "spine-unavailable", message: "gone" });
+    waits.push((outbox.nextWake() ?? 0) - state.now_ms);
+    state.now_ms += waits.at(-1)!;
+    outbox.wake();
+  }
+  assert.deepEqual([waits, sent.length], [[250, 500, 1_000, 2_000, 2_000, 2_000], 7]);
+});
+
+Deno.test("a log that is not available holds back its room alone, and there the order stays", () => {
+  const { outbox, request, sink, sent, settled, state, ack } = bench(2);
+  const stored = { repeatable: true };
+  outbox.connected(sink);
+  for (const id of [1, 2, 3]) outbox.add(request(id, stored));
+  ack(1, { code: 503, reason: "log-unavailable", message: "no leader" });
+  outbox.add(request(4, { room: "other" }));
+  assert.deepEqual(sent, [1, 2, 4], "2 had left before, 3 waits for 1");
+  assert.equal(outbox.nextWake(), 1_250);
+  ack(4);
+  outbox.add(request(5, { room: "other", answered: false }));
+  state.now_ms = 1_250;
+  outbox.wake();
+  assert.deepEqual(sent, [1, 2, 4, 5, 1]);
+  ack(2, { code: 503, reason: "log-unavailable", message: "no leader" });
+  ack(1);
+  assert.deepEqual(sent, [1, 2, 4, 5, 1], "3 waits for 2 now");
+  state.now_ms = 1_500;
+  outbox.wake();
+  assert.deepEqual(sent, [1, 2, 4, 5, 1, 2, 3]);
+  for (const id of [2, 3]) ack(id);
+  assert.deepEqual(settled.map(([id]) => id), [4, 5, 1, 2, 3]);
+  assert.equal(outbox.nextWake(), undefined);
+});
+
 Deno.test("what an expired token refused goes out again on the next connection, if a new one can be had", () => {
   const expired = { code: 401, reason: "token-expired", message: "The token has expired" };
   const renewable = bench(2, 10, 1_000, true);
@@ -185,7 +225,7 @@ Deno.test("closing rejects everything: 'connection-closed'", () => {
 });
 
 Deno.test("whatever happens, every request is settled exactly once", () => {
-  const step = fc.constantFrom("add", "ack", "busy", "drop", "up", "time");
+  const step = fc.constantFrom("add", "ack", "busy", "log", "drop", "up", "time");
   fc.assert(
     fc.property(
       fc.array(step, { maxLength: 300 }),
@@ -196,6 +236,7 @@ Deno.test("whatever happens, every request is settled exactly once", () => {
         for (const what of steps) {
           if (what === "add") {
             const rest = {
+              room: coin.next().value === true ? "lobby" : "other",
               repeatable: coin.next().value === true,
               deadline_ms: state.now_ms + 5_000,
             };
@@ -209,6 +250,7 @@ Deno.test("whatever happens, every request is settled exactly once", () => {
           const id = sent.at(-1) ?? 1;
           if (what === "ack") ack(id);
           if (what === "busy") ack(id, { code: 429, reason: "rate-limited", message: "" });
+          if (what === "log") ack(id, { code: 503, reason: "log-unavailable", message: "" });
           if (what === "drop") outbox.disconnected(new ArqonError("connection-lost", ""));
           if (what === "up") outbox.connected(sink);
           if (what === "time") state.now_ms += 700;

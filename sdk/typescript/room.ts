@@ -2,8 +2,10 @@
  * One room as the program uses it: publish, subscribe, command, state, members. Builds frames; sending, waiting and
  * repeating them is the connection's.
  */
-import { ArqonError, encodePub, idProblem, writeEnvelope } from "@arqon/proto";
+import { ArqonError, encodePub, idProblem, writeEnvelope, writeHistoryQuery } from "@arqon/proto";
 import type { Ack, EnvelopeInput, Uint64 } from "@arqon/proto";
+import { historyOf } from "./history.ts";
+import type { HistoryOptions, RoomHistory } from "./history.ts";
 import type { Json } from "./json.ts";
 import { readMembers } from "./member_table.ts";
 import type { Member, MemberCount } from "./member_table.ts";
@@ -70,6 +72,8 @@ export interface RoomPort {
   /** Sends a request and resolves with its ACK. */
   request(request: PortRequest): Promise<Ack | undefined>;
   subscribe(room: string, options: SubscribeOptions): Subscription;
+  /** A publish was stored at this offset; 0 when the room is not durable. */
+  published(room: string, offset: Uint64): void;
 }
 
 /**
@@ -77,6 +81,7 @@ export interface RoomPort {
  * `request_timeout_ms`; `answered` and `repeatable` are those of `OutboxRequest`.
  */
 export interface PortRequest {
+  readonly room: string;
   readonly answered: boolean;
   readonly repeatable: boolean;
   readonly timeout_ms: number | undefined;
@@ -132,7 +137,9 @@ export class Room {
   /**
    * Publishes one event. Resolves when the Shield has acknowledged it, or, with `ack: false`, when it
    * is handed to the socket. Rejects with the refusal, `answer-timeout`, `connection-lost` or
-   * `connection-closed`. A refusal with 429 is waited out and repeated within `timeout_ms`.
+   * `connection-closed`. A refusal with 429, and with a `message_id` one with 503, is waited out and
+   * repeated within `timeout_ms`. In a durable room the ACK says that the message is stored, and its
+   * `offset` where: with a `message_id` that was stored already, where that one is.
    */
   publish(type: string, data: Data, options: PublishOptions & { ack: false }): Promise<undefined>;
   publish(type: string, data?: Data, options?: PublishOptions & { ack?: true }): Promise<Ack>;
@@ -146,7 +153,8 @@ export class Room {
     };
     const envelope: EnvelopeInput = { ...envelopeOf(this.id, options), event };
     if (options.message_id !== undefined) envelope.message_id = options.message_id;
-    return await this.#port.request({
+    const ack = await this.#port.request({
+      room: this.id,
       answered,
       repeatable: options.message_id !== undefined,
       timeout_ms: options.timeout_ms,
@@ -155,6 +163,8 @@ export class Room {
           writeEnvelope(answered ? { ...envelope, request_id, ack_requested: true } : envelope),
         ),
     });
+    if (ack !== undefined) this.#port.published(this.id, ack.offset);
+    return ack;
   }
 
   /**
@@ -165,6 +175,15 @@ export class Room {
   subscribe(options?: SubscribeOptions): Subscription;
   subscribe(options: SubscribeOptions = {}): Subscription {
     return this.#port.subscribe(this.id, options);
+  }
+
+  /**
+   * Messages that a durable room keeps, without a subscription. Needs the grant `subscribe`; rejects
+   * with `not-durable`, with `log-unavailable`, and with a TypeError for a number that is none.
+   */
+  async history(query: HistoryOptions = {}, options: CommandOptions = {}): Promise<RoomHistory> {
+    const asked = { ...options, content_type: "application/protobuf" };
+    return historyOf((await this.command("history.get", writeHistoryQuery(query), asked)).bytes);
   }
 
   /**
@@ -184,6 +203,7 @@ export class Room {
     };
     const envelope: EnvelopeInput = { ...envelopeOf(this.id, options), command };
     const ack = await this.#port.request({
+      room: this.id,
       answered: true,
       repeatable: command_id !== undefined,
       timeout_ms: options.timeout_ms,

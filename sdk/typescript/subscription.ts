@@ -2,9 +2,11 @@
  * One loop over a room's messages, as the program holds it, and what `Room.subscribe` takes. The SUBs
  * that keep it fed are `subscriptions.ts`.
  */
+import type { Uint64 } from "@arqon/proto";
 import type { Json } from "./json.ts";
 import type { Message } from "./message.ts";
 import type { MessageBuffer } from "./message_buffer.ts";
+import type { Place, Position } from "./position.ts";
 import type { Presence } from "./presence.ts";
 
 /**
@@ -23,6 +25,12 @@ export interface SubscribeOptions {
   readonly member_meta?: Json;
   /** With `presence`: know who is there without being a member; default false. */
   readonly observer?: boolean;
+  /**
+   * Begin right after this place of a durable room instead of now; for the first loop on the room
+   * only. When not everything since is to be had, the loop begins with a GAP; a room that is not
+   * durable is refused with `not-durable`.
+   */
+  readonly position?: Position;
   /** Messages that wait for the loop; default 8,192. More are dropped and leave one GAP. */
   readonly buffer?: number;
   /** Their bytes; default 32 MiB. */
@@ -43,6 +51,20 @@ export interface Subscription extends AsyncIterableIterator<Message, undefined> 
   readonly ready: Promise<void>;
   /** Who is in the room; undefined without `presence: true`. */
   readonly presence: Presence | undefined;
+  /**
+   * How far messages of a durable room have come to this client (the loop may be behind), which is
+   * what a reconnect asks from. Undefined before the first ACK and in rooms that are not durable.
+   */
+  readonly position: Position | undefined;
+  /** `position.offset`. */
+  readonly offset: Uint64 | undefined;
+  /** `position.epoch`; also undefined as long as a room that became durable has not told it. */
+  readonly epoch: string | undefined;
+  /**
+   * Whether the last SUB that asked for a position, after a reconnect or by `SubscribeOptions`, got
+   * everything since; undefined when none has asked. Where it is false a GAP was put.
+   */
+  readonly recovered: boolean | undefined;
   /**
    * Changes this member's metadata; the member stays the same to others. Resolves when a Shield has
    * taken it, also after a reconnect; later SUBs carry it too. Rejects with the refusal, and then the
@@ -72,10 +94,11 @@ export function encodeMeta(member_meta: Json): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
-/** The program's side of a reader; `update` is the room's. */
+/** The program's side of a reader; `place` and `update` are the room's. */
 export function asSubscription(
   room: string,
   { buffer, ready, presence }: Reader,
+  place: Place,
   update: (member_meta: Json) => Promise<void>,
 ): Subscription {
   const close = () => void buffer.return();
@@ -83,6 +106,18 @@ export function asSubscription(
     room,
     ready: ready.promise,
     presence,
+    get position() {
+      return place.position;
+    },
+    get offset() {
+      return place.position?.offset;
+    },
+    get epoch() {
+      return place.position?.epoch;
+    },
+    get recovered() {
+      return place.recovered;
+    },
     update,
     close,
     next: () => buffer.next(),

@@ -3,17 +3,21 @@
  * reconnect and when the member's metadata changes. Knows sessions but no reconnecting.
  */
 import { ArqonError, encodeSub, encodeUnsub, ERRORS } from "@arqon/proto";
-import type { Ack, PlainEnvelope, PlainEvent } from "@arqon/proto";
+import type { Ack, PlainEnvelope, PlainEvent, Uint64 } from "@arqon/proto";
 import { backoffDelay } from "./backoff.ts";
 import type { Backoff } from "./backoff.ts";
 import type { Json } from "./json.ts";
-import { MemberTable } from "./member_table.ts";
 import { gapMessage, Message } from "./message.ts";
 import { MessageBuffer } from "./message_buffer.ts";
+import { readAnswer } from "./position.ts";
+import type { Position } from "./position.ts";
 import { Presence } from "./presence.ts";
+import { newEntry } from "./room_entry.ts";
+import type { MetaUpdate, RoomEntry } from "./room_entry.ts";
 import type { Session } from "./session.ts";
 import { asSubscription, encodeMeta } from "./subscription.ts";
 import type { Reader, SubscribeOptions, Subscription } from "./subscription.ts";
+import { assertAgreed, wishOf } from "./wish.ts";
 
 /**
  * What the connection lends: request ids (shared with publishes), the clock in Unix ms, and the waits
@@ -26,66 +30,8 @@ export interface SubscriptionsOptions {
   readonly backoff: Backoff;
 }
 
-/** What all loops on a room must agree on. */
-interface Wish {
-  readonly no_echo: boolean;
-  readonly presence: boolean;
-  readonly observer: boolean;
-}
-
-/** Metadata that no Shield has acknowledged yet. */
-interface MetaUpdate extends PromiseWithResolvers<void> {
-  /** Grows: the last one wins. */
-  readonly number: number;
-  readonly meta: Uint8Array;
-}
-
-interface RoomEntry {
-  readonly room: string;
-  readonly wish: Wish;
-  readonly readers: Set<Reader>;
-  /** With `presence` only. */
-  readonly table: MemberTable | undefined;
-  /** JSON of the metadata that a Shield took last, or the first; empty: none. */
-  meta: Uint8Array;
-  updates: MetaUpdate[];
-  /** An ACK has come on some session: from now on a new SUB means that something may be lost. */
-  heard: boolean;
-  /** An ACK has come on the present session. */
-  active: boolean;
-  retry: ReturnType<typeof setTimeout> | undefined;
-}
-
-const NO_META = new Uint8Array();
 /** Changes of one room's metadata that may wait for an answer or a connection. */
 const UPDATES_MAX = 256;
-
-function wishOf(room: string, options: SubscribeOptions): Wish {
-  const { no_echo = false, presence = false, observer = false, member_meta } = options;
-  if (!presence && (observer || member_meta !== undefined)) {
-    throw new TypeError(`room ${room}: observer and member_meta need presence: true`);
-  }
-  if (observer && member_meta !== undefined) {
-    throw new TypeError(`room ${room}: an observer is no member and has no member_meta`);
-  }
-  return { no_echo, presence, observer };
-}
-
-function assertAgreed(entry: RoomEntry, wish: Wish, meta: Uint8Array): void {
-  for (const name of ["no_echo", "presence", "observer"] as const) {
-    if (entry.wish[name] !== wish[name]) {
-      throw new TypeError(
-        `room ${entry.room} is already subscribed with ${name} = ${entry.wish[name]}`,
-      );
-    }
-  }
-  const decoder = new TextDecoder();
-  if (meta.length > 0 && decoder.decode(meta) !== decoder.decode(entry.meta)) {
-    throw new TypeError(
-      `room ${entry.room} is already subscribed with other member_meta; update() changes it`,
-    );
-  }
-}
 
 function ended(): ArqonError {
   return new ArqonError("connection-closed", ": the subscription has ended");
@@ -109,20 +55,10 @@ export class Subscriptions {
   subscribe(room: string, options: SubscribeOptions): Subscription {
     const wish = wishOf(room, options);
     const { member_meta } = options;
-    const meta = member_meta === undefined ? NO_META : encodeMeta(member_meta);
+    const meta = member_meta === undefined ? new Uint8Array() : encodeMeta(member_meta);
     const known = this.#rooms.get(room);
-    if (known !== undefined) assertAgreed(known, wish, meta);
-    const entry: RoomEntry = known ?? {
-      room,
-      wish,
-      readers: new Set(),
-      table: wish.presence ? new MemberTable() : undefined,
-      meta,
-      updates: [],
-      heard: false,
-      active: false,
-      retry: undefined,
-    };
+    if (known !== undefined) assertAgreed(known, wish, meta, options);
+    const entry = known ?? newEntry(room, wish, meta, options.position);
     const reader = this.#reader(entry, options);
     entry.readers.add(reader);
     this.#settle(entry);
@@ -130,17 +66,18 @@ export class Subscriptions {
       this.#rooms.set(room, entry);
       if (this.#session !== undefined) this.#send(entry, this.#session, 0);
     }
-    return asSubscription(room, reader, (changed) => this.#update(entry, reader, changed));
+    const update = (changed: Json) => this.#update(entry, reader, changed);
+    return asSubscription(room, reader, entry.place, update);
   }
 
-  /** A new session is open: subscribes to everything again, and says where messages may be missing. */
+  /**
+   * A new session is open: subscribes to everything again, and says where messages may be missing. With
+   * a position the Shield knows better, and its answer tells.
+   */
   attach(session: Session): void {
     this.#session = session;
     for (const entry of [...this.#rooms.values()]) {
-      if (entry.heard) {
-        const gap = gapMessage(entry.room, "reconnect", this.#options.now());
-        for (const reader of entry.readers) reader.buffer.push(gap);
-      }
+      if (entry.heard && entry.place.position === undefined) this.#gap(entry, "reconnect");
       this.#send(entry, session, 0);
     }
   }
@@ -149,6 +86,7 @@ export class Subscriptions {
     this.#session = undefined;
     for (const entry of this.#rooms.values()) {
       entry.active = false;
+      entry.lost = false;
       entry.table?.lost();
       clearTimeout(entry.retry);
     }
@@ -162,10 +100,21 @@ export class Subscriptions {
     const from_bus = envelope.sender_id === "";
     const presence = event?.type === "PRESENCE_UPDATE" || event?.type === "PRESENCE_LEAVE";
     if (presence && from_bus && entry.table !== undefined) return this.#hearPresence(entry, event);
-    const message = new Message(envelope);
+    if (envelope.offset !== 0) {
+      // What comes before the ACK is for a subscription that has ended, and no measure for this one.
+      if (!entry.active || !entry.place.deliver(envelope.offset)) return;
+    }
+    entry.told = false;
+    const message = new Message(envelope, envelope.offset === 0 ? "" : entry.place.epoch);
     for (const reader of entry.readers) reader.buffer.push(message);
+    if (signal?.kind === "GAP" && from_bus) this.#lost(entry, signal.reason);
     const put_out = signal?.kind === "DISCONNECT" || signal?.kind === "BAN";
     if (put_out && from_bus && signal.target === entry.room) this.#fail(entry, undefined);
+  }
+
+  /** A publish of this client was stored at this offset; 0 when the room is not durable. */
+  published(room: string, offset: Uint64): void {
+    this.#rooms.get(room)?.place.published(offset);
   }
 
   /**
@@ -236,25 +185,31 @@ export class Subscriptions {
     return update.promise;
   }
 
-  /** Sends SUB, with the newest metadata of those that wait. */
+  /** Sends SUB, with the newest metadata of those that wait and the position if there is one. */
   #send(entry: RoomEntry, session: Session, attempt: number): void {
     const request_id = this.#options.nextId();
     const updates = entry.updates.splice(0);
     const member_meta = updates.at(-1)?.meta ?? entry.meta;
     const { room: room_id, wish } = entry;
-    const frame = encodeSub({ room_id, request_id, ...wish, batch: true, member_meta });
+    // Where messages come already a SUB without a position goes on with them.
+    const asked = entry.active && !entry.lost ? undefined : entry.place.asked;
+    const from = asked === undefined
+      ? {}
+      : { after_offset: asked.offset, epoch: asked.epoch ?? "" };
+    const frame = encodeSub({ room_id, request_id, ...wish, batch: true, member_meta, ...from });
     const current = () => this.#session === session && this.#rooms.get(entry.room) === entry;
     session.ask(request_id, frame, {
       resolve: (ack) => {
         if (!current()) return updates.forEach((update) => update.reject(ended()));
         entry.meta = member_meta;
-        this.#accepted(entry, ack, updates);
+        this.#accepted(entry, ack, updates, asked);
         if (entry.updates.length > 0 && current()) this.#send(entry, session, 0);
       },
       reject: (error) => {
         if (!current()) return updates.forEach((update) => update.reject(ended()));
         const delay_ms = this.#refused(entry, error, updates, attempt);
         if (delay_ms === undefined) return;
+        clearTimeout(entry.retry);
         entry.retry = setTimeout(() => {
           if (current()) this.#send(entry, session, attempt + 1);
         }, delay_ms);
@@ -262,11 +217,22 @@ export class Subscriptions {
     });
   }
 
-  #accepted(entry: RoomEntry, ack: Ack, updates: readonly MetaUpdate[]): void {
+  #accepted(
+    entry: RoomEntry,
+    ack: Ack,
+    updates: readonly MetaUpdate[],
+    asked: Position | undefined,
+  ): void {
     entry.heard = true;
     entry.active = true;
+    if (asked !== undefined) entry.lost = false;
     for (const update of updates) update.resolve();
-    this.#tryPresence(entry, (table) => table.begin(ack.result));
+    this.#orFail(entry, () => {
+      const answer = readAnswer(ack);
+      const missing = entry.place.accepted(asked, ack, answer);
+      if (missing !== undefined && !entry.told) this.#gap(entry, missing);
+      entry.table?.begin(answer);
+    });
   }
 
   /** In how many ms to send the SUB again; undefined: not at all, or not on this session. */
@@ -276,33 +242,56 @@ export class Subscriptions {
     updates: readonly MetaUpdate[],
     attempt: number,
   ): number | undefined {
+    const { backoff, random } = this.#options;
+    const delay_ms = error.retry_after_ms + backoffDelay(attempt, backoff, random);
     const lost = error.reason === "connection-lost";
-    if (entry.active && !lost) {
-      // The subscription stands as it was: only the new metadata was refused.
+    const never = ERRORS[error.reason].client === "never-retry";
+    // The room was durable and is not any more: from here on as any other.
+    const demoted = error.reason === "not-durable" && entry.place.position !== undefined;
+    if (demoted) {
+      if (!entry.active) this.#gap(entry, "reconnect");
+      entry.place.forget();
+    } else if (entry.active && !lost) {
+      // The subscription stands as it was: only the new metadata was refused, or the position.
       for (const update of updates) update.reject(error);
-      return undefined;
+      return entry.lost && !never ? delay_ms : undefined;
     }
     entry.updates = [...entry.updates, ...updates].sort((a, b) => a.number - b.number);
     if (lost) return undefined;
-    if (ERRORS[error.reason].client === "never-retry") {
+    if (never && !demoted) {
       this.#fail(entry, error);
       return undefined;
     }
-    const { backoff, random } = this.#options;
-    return error.retry_after_ms + backoffDelay(attempt, backoff, random);
+    return demoted ? 0 : delay_ms;
+  }
+
+  #gap(entry: RoomEntry, reason: string): void {
+    const gap = gapMessage(entry.room, reason, this.#options.now());
+    for (const reader of entry.readers) reader.buffer.push(gap);
+  }
+
+  /** The bus says that messages of a durable room are lost for good: asks where it stands now. */
+  #lost(entry: RoomEntry, reason: string): void {
+    if (entry.place.position === undefined) return;
+    if (reason !== "epoch-changed" && reason !== "history-trimmed") return;
+    if (reason === "epoch-changed") entry.place.changed();
+    entry.told = true;
+    if (!entry.active || entry.lost || this.#session === undefined) return;
+    entry.lost = true;
+    this.#send(entry, this.#session, 0);
   }
 
   #hearPresence(entry: RoomEntry, { type, data }: PlainEvent): void {
-    this.#tryPresence(entry, (table) => {
-      if (type === "PRESENCE_LEAVE") table.leave(data);
-      else table.update(data);
+    this.#orFail(entry, () => {
+      if (type === "PRESENCE_LEAVE") entry.table?.leave(data);
+      else entry.table?.update(data);
     });
   }
 
-  /** A list that cannot be read would be wrong from here on: the subscription ends. */
-  #tryPresence(entry: RoomEntry, change: (table: MemberTable) => void): void {
+  /** What cannot be read leaves list or position wrong from here on: the subscription ends. */
+  #orFail(entry: RoomEntry, change: () => void): void {
     try {
-      if (entry.table !== undefined) change(entry.table);
+      change();
     } catch (error) {
       const told = error instanceof ArqonError
         ? error

@@ -162,6 +162,14 @@ Deno.test("two entries for one issuer are refused at the second", () => {
   );
 });
 
+Deno.test("a table in the place of a list is refused as any other wrong type", () => {
+  for (const list of ["platform.mirroring.rules", "platform.registry.mappings", "auth.issuers"]) {
+    const { problems, message } = refusal(`[${list}]\nprefix = 1\n`);
+    assert.equal(problems.length, 1);
+    assert.match(message, /is a table; expected/);
+  }
+});
+
 Deno.test("an issuer has exactly one source of keys", () => {
   const text = "expected exactly one of jwks_file, jwks_url and pem_file";
   refused(issuer("x", ""), `config.toml:1:8 auth.issuers[0]: ${text}`);

@@ -7,7 +7,7 @@ import { z } from "zod";
 import { Durable, Rooms } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Brain, Presence } from "./schema_state.ts";
-import { always, count, id, idOrAny, port, roomPattern } from "./schema_values.ts";
+import { always, count, id, idOrAny, port, refuseRepeated, roomPattern } from "./schema_values.ts";
 
 function isFetchable(url: string): boolean {
   if (!URL.canParse(url)) return false;
@@ -97,25 +97,6 @@ const Issuer = z.strictObject({
   { error: "expected exactly one of jwks_file, jwks_url and pem_file", ...always },
 );
 
-/** Two entries with one `iss` would make it a matter of order which keys verify a token. */
-function refuseTwice(auth: { issuers: unknown }, context: z.core.$RefinementCtx): void {
-  if (!Array.isArray(auth.issuers)) return;
-  const seen = new Map<string, number>();
-  for (const [index, entry] of auth.issuers.entries()) {
-    const name: unknown = entry?.issuer;
-    if (typeof name !== "string") continue;
-    const first = seen.get(name);
-    if (first === undefined) seen.set(name, index);
-    else {
-      context.addIssue({
-        code: "custom",
-        path: ["issuers", index, "issuer"],
-        message: `the same issuer as auth.issuers[${first}]; expected each issuer once`,
-      });
-    }
-  }
-}
-
 const Auth = z.strictObject({
   query_token: z.boolean().default(false).describe("accept ?access_token= (URLs get logged)"),
   clock_skew_seconds: z.int().min(0).max(300).default(30).describe("tolerance for exp and nbf"),
@@ -128,8 +109,17 @@ const Auth = z.strictObject({
   })).default([]).describe(
     "roles and room patterns whose messages must carry an Ed25519 signature",
   ),
-  issuers: z.array(Issuer).default([]).describe("who may sign tokens"),
-}).superRefine(refuseTwice, always);
+  issuers: z.array(Issuer).superRefine(
+    refuseRepeated({
+      list: "auth.issuers",
+      members: ["issuer"],
+      shown: "issuer",
+      same: "the same issuer",
+      expected: "expected each issuer once",
+    }),
+    always,
+  ).default([]).describe("who may sign tokens"),
+});
 
 const Limits = z.strictObject({
   max_frame_bytes: z.int().min(1_024).max(16_777_216).default(262_144).describe(

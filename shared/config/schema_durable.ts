@@ -1,6 +1,8 @@
 /** Room classes and durable rooms, as `config.toml` and the tenants' run-time settings have them. */
 import { z } from "zod";
-import { count, idOrAny, roomPattern } from "./schema_values.ts";
+import { always, count, idOrAny, refuseRepeated, roomPattern } from "./schema_values.ts";
+
+const REPLICAS = [1, 3, 5];
 
 const options = {
   room: roomPattern.describe("room id or prefix pattern; the longest that matches counts"),
@@ -9,7 +11,9 @@ const options = {
   ),
   history_size: count(1_000, 1_000_000, "newest messages that are kept of each room"),
   history_ttl_seconds: count(86_400, 315_360_000, "age up to which messages are kept"),
-  replicas: z.int().min(1).max(5).optional().describe(
+  replicas: z.int().min(1).max(5).refine((copies) => REPLICAS.includes(copies), {
+    error: "expected 1, 3 or 5: an even number survives no more failures than the odd one below it",
+  }).meta({ enum: REPLICAS }).optional().describe(
     "copies on a NATS cluster, 1, 3 or 5; a tenant's log has the most that one of its classes asks for; absent: 3 on a cluster, else 1",
   ),
   cache_last: z.boolean().default(false).describe(
@@ -32,13 +36,13 @@ function refuseUnstored(
   { cache_last, durable }: { readonly cache_last: boolean; readonly durable: boolean },
   context: z.core.$RefinementCtx,
 ): void {
-  if (!cache_last || durable) return;
+  if (cache_last !== true || durable !== false) return;
   const message = "cache_last without durable; expected durable = true beside it";
   context.addIssue({ code: "custom", path: ["cache_last"], message });
 }
 
 /** One class of a tenant's run-time settings. */
-export const TenantRoomClass = z.strictObject(options).superRefine(refuseUnstored);
+export const TenantRoomClass = z.strictObject(options).superRefine(refuseUnstored, always);
 /** `{room, durable, history_size, …}`; every option that was not given has its default. */
 export type TenantRoomClass = z.output<typeof TenantRoomClass>;
 
@@ -46,25 +50,21 @@ export type TenantRoomClass = z.output<typeof TenantRoomClass>;
 export const RoomClassEntry = z.strictObject({
   tenant: idOrAny.default("*").describe('tenant that it is for; "*" is every one'),
   ...options,
-}).superRefine(refuseUnstored);
+}).superRefine(refuseUnstored, always);
 /** As `TenantRoomClass`, with the tenant that it is for, or "*". */
 export type RoomClassEntry = z.output<typeof RoomClassEntry>;
 
-/** Two entries for one pattern would make it a matter of order which of them counts. */
-function refuseTwice(
-  entries: readonly { readonly tenant: string; readonly room: string }[],
-  context: z.core.$RefinementCtx,
-): void {
-  for (const [index, { tenant, room }] of entries.entries()) {
-    const first = entries.findIndex((entry) => entry.tenant === tenant && entry.room === room);
-    if (first === index) continue;
-    const message = `the same tenant and room as rooms[${first}]; expected each pair once`;
-    context.addIssue({ code: "custom", path: [index, "room"], message });
-  }
-}
-
 /** `[[rooms]]`: classes of rooms. */
-export const Rooms = z.array(RoomClassEntry).max(10_000).superRefine(refuseTwice).default([]);
+export const Rooms = z.array(RoomClassEntry).max(10_000).superRefine(
+  refuseRepeated({
+    list: "rooms",
+    members: ["tenant", "room"],
+    shown: "room",
+    same: "the same tenant and room",
+    expected: "expected each pair once",
+  }),
+  always,
+).default([]);
 
 /** `[durable]`: where and how durable rooms are kept. */
 export const Durable = z.strictObject({

@@ -1,7 +1,7 @@
 /** Mirror rules and schema mappings, as `config.toml` and the tenants' run-time settings have them. */
 import { z } from "zod";
 import { canMatchBelow, patternProblem } from "../subject_pattern.ts";
-import { always, count, fraction } from "./schema_values.ts";
+import { always, count, fraction, refuseRepeated } from "./schema_values.ts";
 
 /** All that clients publish is on subjects that begin so. */
 const PUBLISHED = "in.t.";
@@ -52,15 +52,21 @@ export const SchemaMapping = z.strictObject({
 /** `{subject, schema_id, message, mode, unknown_fields}`. */
 export type SchemaMapping = z.output<typeof SchemaMapping>;
 
-/** Two rules about one prefix would make it a matter of order which of them counts. */
-function refuseTwice(rules: readonly MirrorRule[], context: z.core.$RefinementCtx): void {
-  for (const [index, { prefix }] of rules.entries()) {
-    const first = rules.findIndex((rule) => rule.prefix === prefix);
-    if (first === index) continue;
-    const message = `the same prefix as rules[${first}]; expected each prefix once`;
-    context.addIssue({ code: "custom", path: [index, "prefix"], message });
-  }
-}
+const refuseTwice = refuseRepeated({
+  list: "rules",
+  members: ["prefix"],
+  shown: "prefix",
+  same: "the same prefix",
+  expected: "expected each prefix once",
+});
+
+const refuseSubjectTwice = refuseRepeated({
+  list: "mappings",
+  members: ["subject"],
+  shown: "subject",
+  same: "the same subject",
+  expected: "expected each subject once",
+});
 
 /** `[platform.mirroring]`: copies of traffic on shadow subjects. */
 export const Mirroring = z.strictObject({
@@ -96,16 +102,3 @@ export const SchemaRegistry = z.strictObject({
     "bytes of refused messages on their way to dlq subjects; above: dropped",
   ),
 });
-
-/** Likewise of two mappings of one subject. */
-function refuseSubjectTwice(
-  mappings: readonly SchemaMapping[],
-  context: z.core.$RefinementCtx,
-): void {
-  for (const [index, { subject }] of mappings.entries()) {
-    const first = mappings.findIndex((mapping) => mapping.subject === subject);
-    if (first === index) continue;
-    const message = `the same subject as mappings[${first}]; expected each subject once`;
-    context.addIssue({ code: "custom", path: [index, "subject"], message });
-  }
-}

@@ -28,3 +28,40 @@ export const always = {
 
 /** A number from 0 to 1. */
 export const fraction = z.number().min(0).max(1);
+
+/** What makes an entry of a list the same as another. */
+export interface Repeated {
+  /** Name of the list, as the text has it. */
+  readonly list: string;
+  /** The members that must not all agree. */
+  readonly members: readonly string[];
+  /** Where the problem is shown: one of them. */
+  readonly shown: string;
+  /** In words: "the same prefix", "expected each prefix once". */
+  readonly same: string;
+  readonly expected: string;
+}
+
+/**
+ * Finds entries that agree: it would be a matter of order which of them counts. Also for lists with
+ * other problems, and then of any shape.
+ */
+export function refuseRepeated(
+  { list, members, shown, same, expected }: Repeated,
+): (given: unknown, context: z.core.$RefinementCtx) => void {
+  return (given, context) => {
+    const known = new Map<string, number>();
+    for (const [index, entry] of (Array.isArray(given) ? given : []).entries()) {
+      const values: unknown[] = members.map((member) => entry?.[member]);
+      if (!values.every((value) => typeof value === "string")) continue;
+      const key = JSON.stringify(values);
+      const first = known.get(key);
+      if (first === undefined) {
+        known.set(key, index);
+        continue;
+      }
+      const message = `${same} as ${list}[${first}]; ${expected}`;
+      context.addIssue({ code: "custom", path: [index, shown], message });
+    }
+  };
+}

@@ -2,6 +2,8 @@
 import { createLogger } from "../log.ts";
 import type { Case } from "./conformance.ts";
 import { KV_CASES } from "./conformance_kv.ts";
+import { LOG_CASES } from "./conformance_log.ts";
+import { LOG_READ_CASES } from "./conformance_log_read.ts";
 import { MESSAGE_CASES } from "./conformance_messages.ts";
 import { OBJECT_CASES } from "./conformance_objects.ts";
 import { openEmbedded } from "./embedded.ts";
@@ -34,8 +36,9 @@ function embedded(engine: string, cases: readonly Case[], data_dir?: string): vo
 const folder = Deno.makeTempDirSync({ prefix: "arqon-spine-" });
 Deno.test.afterAll(() => Deno.removeSync(folder, { recursive: true }));
 
-embedded("embedded", [...MESSAGE_CASES, ...KV_CASES, ...OBJECT_CASES]);
-embedded("embedded on disk", [...KV_CASES, ...OBJECT_CASES], folder);
+const STATE_CASES = [...KV_CASES, ...OBJECT_CASES, ...LOG_CASES, ...LOG_READ_CASES];
+embedded("embedded", [...MESSAGE_CASES, ...STATE_CASES]);
+embedded("embedded on disk", STATE_CASES, folder);
 
 /** Two connections to one server, which all cases share. */
 function nats(cases: readonly Case[]): void {
@@ -57,4 +60,4 @@ function nats(cases: readonly Case[]): void {
   });
 }
 
-nats([...MESSAGE_CASES, ...KV_CASES, ...OBJECT_CASES]);
+nats([...MESSAGE_CASES, ...STATE_CASES]);

@@ -18,6 +18,26 @@ export const LOG_TIME_HEADER = "Nats-Time-Stamp";
 /** Repeated keys are known for this long. */
 export const LOG_DEDUPLICATION_MS = 120_000;
 
+/** Bounds of the logs, as `[durable]` and `[limits]` of the configuration have them. */
+export interface LogLimits {
+  /** Largest log in bytes: of a tenant on NATS, of all tenants in the embedded engine. */
+  readonly log_bytes: number;
+  /** Appends under way in this process; above, they are refused. */
+  readonly pending_messages: number;
+  /** Their payload bytes; likewise. */
+  readonly pending_bytes: number;
+  /** How the embedded engine writes its file; see `[durable] synchronous`. */
+  readonly synchronous: "off" | "normal" | "full";
+}
+
+/** The limits of who has no configuration. */
+export const LOG_LIMITS: LogLimits = {
+  log_bytes: 1_073_741_824,
+  pending_messages: 65_536,
+  pending_bytes: 67_108_864,
+  synchronous: "normal",
+};
+
 /** What a log keeps. */
 export interface Retention {
   /** Newest messages of each room. */

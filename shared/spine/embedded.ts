@@ -4,15 +4,20 @@
  * order, queues are bounded. Not for several processes: `data_dir` is locked by the one that has it.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Logger } from "../log.ts";
 import type { Subject, SubjectPattern } from "../subject.ts";
 import { assertPattern, assertQueue, assertSize, assertSubject, headerBytes } from "./check.ts";
+import { LOG_LIMITS } from "./durable_log.ts";
+import type { DurableLog, LogLimits, Retention } from "./durable_log.ts";
 import { EmbeddedKv, openStore } from "./embedded_kv.ts";
 import type { KvStore } from "./embedded_kv.ts";
+import { EmbeddedLogs } from "./embedded_log.ts";
+import { openLogFile } from "./embedded_log_file.ts";
+import type { LogFile } from "./embedded_log_file.ts";
 import { EmbeddedObjects } from "./embedded_objects.ts";
+import { LIMITS, PAYLOAD_BYTES } from "./embedded_options.ts";
+import type { EmbeddedLimits, EmbeddedOptions } from "./embedded_options.ts";
 import { assertBucket } from "./kv_key.ts";
 import { Listeners } from "./listeners.ts";
-import type { DurableLog, Retention } from "./durable_log.ts";
 import type {
   KeyValue,
   ObjectStore,
@@ -29,33 +34,8 @@ import type {
 import { SubjectIndex } from "./subject_index.ts";
 import { Turns } from "./turns.ts";
 
-/** Bounds of what waits for delivery. */
-export interface EmbeddedLimits {
-  /** Messages waiting for one subscription; above, its messages are lost and it gets a `gap`. */
-  readonly subscription_messages: number;
-  /** Payload bytes waiting for one subscription; likewise. */
-  readonly subscription_bytes: number;
-  /** Payload bytes waiting for all; above, publishing is refused with 503. */
-  readonly pending_bytes: number;
-}
+export type { EmbeddedLimits, EmbeddedOptions } from "./embedded_options.ts";
 
-/** What the engine is opened with. */
-export interface EmbeddedOptions {
-  readonly log: Logger;
-  /** Unix ms. */
-  readonly now: () => number;
-  /** Folder of the key-value data; without it they are in memory. */
-  readonly data_dir?: string;
-  readonly limits?: Partial<EmbeddedLimits>;
-}
-
-// As a NATS server's defaults: what works here works there.
-const PAYLOAD_BYTES = 1_048_576;
-const LIMITS: EmbeddedLimits = {
-  subscription_messages: 65_536,
-  subscription_bytes: 67_108_864,
-  pending_bytes: 268_435_456,
-};
 const NO_HEADERS: SpineHeaders = Object.freeze(Object.create(null));
 
 interface Row {
@@ -79,6 +59,7 @@ class EmbeddedSpine implements Spine {
   readonly #options: EmbeddedOptions;
   readonly #limits: EmbeddedLimits;
   readonly #store: KvStore;
+  readonly #logs: EmbeddedLogs;
   readonly #index = new SubjectIndex<Row>();
   readonly #turns: Turns;
   readonly #listeners: Listeners;
@@ -91,13 +72,25 @@ class EmbeddedSpine implements Spine {
   #requests = 0;
   #drained: Promise<void> | undefined;
 
-  constructor(options: EmbeddedOptions, store: KvStore) {
+  constructor(options: EmbeddedOptions, store: KvStore, file: LogFile, log_limits: LogLimits) {
     this.#options = options;
     this.#limits = { ...LIMITS, ...options.limits };
     this.#store = store;
     this.#since_ms = options.now();
     this.#turns = new Turns(options.now);
     this.#listeners = new Listeners(options.log);
+    this.#logs = new EmbeddedLogs({
+      file,
+      limits: log_limits,
+      clocks: { now: options.now, monotonic_ms: options.monotonic_ms ?? (() => performance.now()) },
+      log: options.log,
+      payload_bytes_max: PAYLOAD_BYTES,
+      assertOpen: () => this.#assertConnected(),
+      deliver: (...message) => void this.#send(...message, undefined),
+      // In line behind what waits: by then there is room again.
+      onUndelivered: (id) =>
+        this.#turns.push(() => this.#listeners.emit({ type: "log", tenant_id: id })),
+    });
   }
 
   get status(): SpineStatus {
@@ -211,23 +204,26 @@ class EmbeddedSpine implements Spine {
     return new EmbeddedObjects(bucket, this.#store.objects, () => this.#assertConnected());
   }
 
-  log(_tenant_id: string, _retention: Retention): Promise<DurableLog> {
-    return Promise.reject(new ArqonError("log-unavailable", "not yet"));
+  // deno-lint-ignore require-await
+  async log(tenant_id: string, retention: Retention): Promise<DurableLog> {
+    this.#assertConnected();
+    return this.#logs.open(tenant_id, retention);
   }
 
   drain(): Promise<void> {
-    this.#drained ??= this.#close();
-    return this.#drained;
+    return this.#drained ??= this.#close();
   }
 
   async #close(): Promise<void> {
     this.#turnTo("draining");
+    this.#logs.flush();
     // A handler may respond to what was under way, and that is delivered too.
     while (this.#turns.length > 0) await this.#turns.settled();
     for (const row of this.#index.all()) row.closed = true;
     this.#turnTo("closed");
     for (const waiter of [...this.#waiters.values()]) waiter.reject(this.#unavailable());
     for (const bucket of this.#buckets.values()) bucket.close(this.#unavailable());
+    this.#logs.close();
     this.#store.close();
     this.#listeners.clear();
   }
@@ -339,8 +335,16 @@ class EmbeddedSpine implements Spine {
 
 /**
  * Opens the engine. Throws `spine-unavailable` when `data_dir` is in use by another engine, also of
- * another process, or cannot be written.
+ * another process, cannot be written, or holds what is not its own.
  */
 export function openEmbedded(options: EmbeddedOptions): Spine {
-  return new EmbeddedSpine(options, openStore(options.data_dir));
+  const log_limits = { ...LOG_LIMITS, ...options.log_limits };
+  const store = openStore(options.data_dir);
+  try {
+    const file = openLogFile(options.data_dir, log_limits);
+    return new EmbeddedSpine(options, store, file, log_limits);
+  } catch (error) {
+    store.close();
+    throw error;
+  }
 }

@@ -1,6 +1,7 @@
 /** The Spine's state as gauges of its process; read when somebody scrapes, never on a message's way. */
-import { Counter, Gauge } from "prom-client";
+import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
+import { scrapedGauge } from "../metrics.ts";
 import type { Spine, SpineStatus } from "./spine.ts";
 
 type Read = (status: SpineStatus) => number;
@@ -31,14 +32,7 @@ const COUNTERS: [name: string, help: string, read: Read][] = [
 export function registerSpineMetrics(spine: Spine, registry: Registry): void {
   const registers = [registry];
   for (const [name, help, read] of GAUGES) {
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(read(spine.status));
-      },
-    });
+    scrapedGauge(registry, name, help, () => read(spine.status));
   }
   for (const [name, help, read] of COUNTERS) {
     new Counter({

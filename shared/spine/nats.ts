@@ -17,7 +17,10 @@ import { openNatsKv } from "./nats_kv.ts";
 import type { NatsKv } from "./nats_kv.ts";
 import { Link } from "./nats_link.ts";
 import { openNatsObjects } from "./nats_objects.ts";
-import type { DurableLog, Retention } from "./durable_log.ts";
+import { LOGS_BUCKET } from "./nats_log_names.ts";
+import { NatsLogs } from "./nats_logs.ts";
+import { LOG_LIMITS } from "./durable_log.ts";
+import type { DurableLog, LogLimits, Retention } from "./durable_log.ts";
 import type {
   KeyValue,
   ObjectStore,
@@ -39,8 +42,11 @@ export interface NatsOptions {
   readonly now: () => number;
   /** Reads the credentials and certificate files that `config` names. */
   readonly files?: { read(path: string): string };
-  /** For the jitter of reconnects, [0, 1). */
+  /** For the jitter of reconnects and the names of streams, [0, 1). */
   readonly random?: () => number;
+  /** Milliseconds that only grow; `performance.now` if absent. */
+  readonly monotonic?: () => number;
+  readonly log_limits?: LogLimits;
 }
 
 const NO_HEADERS: SpineHeaders = Object.freeze(Object.create(null));
@@ -66,12 +72,25 @@ class NatsSpine implements Spine {
   readonly #link: Link;
   readonly #flusher: Flusher;
   readonly #buckets = new Map<string, Promise<NatsKv>>();
+  readonly #logs: NatsLogs;
   #drained: Promise<void> | undefined;
 
-  constructor(link: Link, pending_bytes: number) {
+  constructor(link: Link, options: NatsOptions) {
+    const { now, random = Math.random, monotonic = () => performance.now() } = options;
     this.#link = link;
-    this.#flusher = new Flusher(link, pending_bytes);
-    link.onLost = () => this.#flusher.forget();
+    this.#flusher = new Flusher(link, options.config.pending_bytes);
+    this.#logs = new NatsLogs({
+      link,
+      wire: this.#flusher,
+      limits: options.log_limits ?? LOG_LIMITS,
+      names: { bucket: () => this.keyValue(LOGS_BUCKET), now, random },
+      monotonic,
+      payload_bytes_max: () => this.payload_bytes_max,
+    });
+    link.onLost = () => {
+      this.#flusher.forget();
+      this.#logs.cut();
+    };
     link.onState = () => link.listeners.emit({ type: "state", status: this.status });
   }
 
@@ -189,8 +208,8 @@ class NatsSpine implements Spine {
     return await openNatsObjects(this.#link, bucket);
   }
 
-  log(_tenant_id: string, _retention: Retention): Promise<DurableLog> {
-    return Promise.reject(new ArqonError("log-unavailable", "not yet"));
+  log(tenant_id: string, retention: Retention): Promise<DurableLog> {
+    return this.#logs.open(tenant_id, retention);
   }
 
   drain(): Promise<void> {
@@ -199,7 +218,7 @@ class NatsSpine implements Spine {
   }
 
   async #close(): Promise<void> {
-    const closing = this.#link.close();
+    const closing = this.#link.close(() => this.#logs.idle());
     for (const outcome of await Promise.allSettled(this.#buckets.values())) {
       if (outcome.status === "fulfilled") outcome.value.close();
     }
@@ -260,11 +279,11 @@ export async function openNats(options: NatsOptions): Promise<Spine> {
     ...(files === undefined ? {} : { files }),
     reconnectDelay: () => delay_ms,
   });
-  const { request_timeout_ms, pending_bytes } = config;
+  const { request_timeout_ms } = config;
   const link = new Link({ connection, log, now, request_timeout_ms });
   link.onAttempt = () => draw(attempt + 1);
   link.listeners.add((event) => {
     if (event.type === "state" && event.status.state === "connected") draw(0);
   });
-  return new NatsSpine(link, pending_bytes);
+  return new NatsSpine(link, options);
 }

@@ -119,15 +119,19 @@ export class Link {
     return () => void this.#relisters.delete(relist);
   }
 
-  /** Ends the connection: in order while it is up, at once when it is not or does not answer. */
-  async close(): Promise<void> {
+  /**
+   * Ends the connection: in order while it is up, at once when it is not or does not answer. New work
+   * is refused from now on; `underWay` is what must still get its answers before that.
+   */
+  async close(underWay: () => Promise<void> = () => Promise.resolve()): Promise<void> {
     const up = this.#state === "connected";
     this.#turnTo("draining");
     if (up) {
       const { promise: late, resolve } = Promise.withResolvers<void>();
       const timer = setTimeout(resolve, this.request_timeout_ms);
       // What a drain of a dying connection rejects with changes nothing: it is closed either way.
-      await Promise.race([this.connection.drain().catch(() => {}), late]);
+      const drained = underWay().then(() => this.connection.drain()).catch(() => {});
+      await Promise.race([drained, late]);
       clearTimeout(timer);
     }
     await this.connection.close();

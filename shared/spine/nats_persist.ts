@@ -28,6 +28,21 @@ export function isStreamMissing(error: unknown): boolean {
   return apiCode(error) === JetStreamApiCodes.StreamNotFound;
 }
 
+/** True when the server has said that it runs alone and without JetStream: waiting changes nothing. */
+export function isWithoutJetStream({ connection: { info } }: Link): boolean {
+  return info?.jetstream !== true && info?.cluster === undefined;
+}
+
+/** Why nobody answers a JetStream request, and what to do about it. */
+export function jetStreamSilence(link: Link): string {
+  if (!isWithoutJetStream(link)) {
+    return "JetStream does not answer; is it enabled, and has it a leader?";
+  }
+  const setting = 'jetstream { store_dir: "…" }';
+  return `JetStream is not enabled on the NATS server ${link.server}; ` +
+    `add ${setting} to its configuration, or start it with --jetstream`;
+}
+
 /** What is tried again, and how it is called in errors. */
 export interface Persistent {
   readonly link: Link;
@@ -58,7 +73,8 @@ export async function persist<T>(
     } catch (error) {
       problem = error;
     }
-    if (left() <= RETRY_MS) throw failure(subject.what, problem);
+    const hopeless = isUnheard(problem) && isWithoutJetStream(link);
+    if (hopeless || left() <= RETRY_MS) throw failure(subject, problem);
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     // A server that lost its store, or is still starting: if this fails, so does the next attempt.
     if (isStreamMissing(problem) || isUnheard(problem)) {
@@ -67,10 +83,10 @@ export async function persist<T>(
   }
 }
 
-function failure(what: string, cause: unknown): ArqonError {
+function failure({ link, what }: Persistent, cause: unknown): ArqonError {
   if (cause instanceof ArqonError) return cause;
   const why = isUnheard(cause)
-    ? "JetStream does not answer; is it enabled?"
+    ? jetStreamSilence(link)
     : cause instanceof Error
     ? cause.message
     : String(cause);

@@ -187,5 +187,8 @@ Deno.test("without JetStream a bucket is refused and says why", async () => {
   await using server = await startNats();
   await using one = await watched(server.port, { request_timeout_ms: 200 });
   await assert.rejects(one.spine.keyValue("ROOMS"), unavailable);
-  await assert.rejects(one.spine.keyValue("ROOMS"), /JetStream does not answer; is it enabled\?/);
+  await assert.rejects(
+    one.spine.keyValue("ROOMS"),
+    /JetStream is not enabled on the NATS server .*; add jetstream \{ store_dir: "…" \} to its/,
+  );
 });

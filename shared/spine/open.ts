@@ -1,6 +1,8 @@
 /** Chooses the engine from the configuration. Callers know only `Spine`. */
 import type { Config } from "../config/schema.ts";
 import type { Logger } from "../log.ts";
+import { LOG_LIMITS } from "./durable_log.ts";
+import type { LogLimits } from "./durable_log.ts";
 import { openEmbedded } from "./embedded.ts";
 import type { EmbeddedLimits } from "./embedded.ts";
 import { openNats } from "./nats.ts";
@@ -23,22 +25,44 @@ function embeddedLimits(limits: Config["limits"]): EmbeddedLimits {
   };
 }
 
+/** What an engine is opened by: `limits` and `durable` have defaults, for who has no configuration. */
+export type SpineConfig =
+  & Pick<Config, "nats" | "server">
+  & Partial<Pick<Config, "limits" | "durable">>;
+
+function logLimits({ limits, durable }: SpineConfig): LogLimits {
+  return {
+    log_bytes: durable?.log_bytes ?? LOG_LIMITS.log_bytes,
+    synchronous: durable?.synchronous ?? LOG_LIMITS.synchronous,
+    pending_messages: limits?.log_pending_messages ?? LOG_LIMITS.pending_messages,
+    pending_bytes: limits?.log_pending_bytes ?? LOG_LIMITS.pending_bytes,
+  };
+}
+
 /**
  * The embedded engine without a `[nats]` table, else NATS. Rejects with `spine-unavailable` when the
- * server cannot be reached or is too old, or when `data_dir` is in use.
+ * server cannot be reached or is too old, or when `data_dir` is in use or holds what cannot be read.
  */
 export async function openSpine(
-  config: Pick<Config, "nats" | "server"> & Partial<Pick<Config, "limits">>,
+  config: SpineConfig,
   options: OpenSpineOptions,
 ): Promise<Spine> {
   const { log, now, files } = options;
+  const log_limits = logLimits(config);
   if (config.nats !== undefined) {
-    return await openNats({ config: config.nats, log, now, ...(files ? { files } : {}) });
+    return await openNats({
+      config: config.nats,
+      log,
+      now,
+      log_limits,
+      ...(files ? { files } : {}),
+    });
   }
   const { data_dir } = config.server;
   return openEmbedded({
     log,
     now,
+    log_limits,
     ...(data_dir === undefined ? {} : { data_dir }),
     ...(config.limits === undefined ? {} : { limits: embeddedLimits(config.limits) }),
   });

@@ -38,6 +38,27 @@ Deno.test("without a [nats] table the embedded engine opens, in data_dir when it
   }
 });
 
+Deno.test("[durable] and [limits] bound the embedded logs", async () => {
+  const config = ConfigSchema.parse({
+    durable: { log_bytes: 200_000 },
+    limits: { log_pending_messages: 10 },
+  });
+  const spine = await openSpine(config, { log, now: Date.now });
+  const retention = { history_size: 1_000, history_ttl_seconds: 60, replicas: undefined };
+  const rooms = await spine.log("acme", retention);
+  const some = async (count: number, size_bytes: number) => {
+    const append = () => rooms.append("a", new Uint8Array(size_bytes));
+    const outcomes = await Promise.allSettled(Array.from({ length: count }, append));
+    return outcomes.flatMap((one) => one.status === "rejected" ? [String(one.reason)] : []);
+  };
+  assert.deepEqual(await some(10, 10), []);
+  const [refused, ...others] = await some(11, 10);
+  assert.match(refused ?? "", /too many publishes wait/);
+  assert.deepEqual(others, []);
+  assert.match((await some(10, 30_000))[0] ?? "", /raise \[durable\] log_bytes/);
+  await spine.drain();
+});
+
 Deno.test("a NATS server is trusted by tls_ca_file and by nothing else", async () => {
   await using server = await startNats(tlsServer);
   const urls = [`tls://127.0.0.1:${server.port}`];

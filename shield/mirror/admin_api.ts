@@ -3,13 +3,13 @@
  * is about a subject, and what candidates would have decided. Knows requests and answers; that the
  * caller is an admin has been checked before.
  */
-import { ArqonError, isId } from "@arqon/proto";
+import { ArqonError } from "@arqon/proto";
 import { MirrorRule } from "../../shared/config/schema_governance.ts";
 import type { Logger } from "../../shared/log.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import { parseRoomSubject } from "../../shared/subject.ts";
 import type { TenantSettings } from "../../shared/tenant_settings.ts";
-import { readBytes, requireType, tenantOf } from "../policy/admin_body.ts";
+import { parameterOf, readValue, tenantInPath, tenantOf } from "../policy/admin_body.ts";
 import type { Settings, StoredSettings } from "../settings.ts";
 import type { DiffBook } from "./diff.ts";
 import type { MirrorRules } from "./rules.ts";
@@ -79,7 +79,7 @@ export async function handleMirror(
       const refusal = new ArqonError("method-not-allowed", request.method);
       return problemResponse(refusal, { allow: allowed.join(", ") });
     }
-    const tenant = encoded === undefined ? "" : tenantId(encoded);
+    const tenant = encoded === undefined ? "" : tenantInPath(encoded);
     return await methods[request.method]!(context, { request, url, tenant, by });
   } catch (error) {
     const known = error instanceof ArqonError ? error : undefined;
@@ -92,28 +92,6 @@ export async function handleMirror(
 
 const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
 
-/** Text with a malformed % escape stays as it is: no id has a `%`. */
-function decode(encoded: string): string {
-  try {
-    return decodeURIComponent(encoded);
-  } catch {
-    return encoded;
-  }
-}
-
-function tenantId(encoded: string): string {
-  const decoded = decode(encoded);
-  if (isId(decoded)) return decoded;
-  throw new ArqonError("invalid-settings", `${JSON.stringify(decoded)} is no tenant id`);
-}
-
-/** The query's parameter. Throws `invalid-settings` unless it is there once. */
-function parameter(url: URL, name: string): string {
-  const [value, ...more] = url.searchParams.getAll(name);
-  if (value !== undefined && value !== "" && more.length === 0) return value;
-  throw new ArqonError("invalid-settings", `expected ?${name}= once`);
-}
-
 function listRules({ rules, node_id }: MirrorAdminContext): Response {
   const all = rules.list();
   const shown = all.slice(0, RULES_SHOWN);
@@ -121,7 +99,7 @@ function listRules({ rules, node_id }: MirrorAdminContext): Response {
 }
 
 function explain({ rules, node_id }: MirrorAdminContext, { url }: Call): Response {
-  const subject = parameter(url, "subject");
+  const subject = parameterOf(url, "subject");
   const room = subject.startsWith("in.") ? parseRoomSubject(subject) : undefined;
   if (room === undefined) {
     const detail = `${JSON.stringify(subject)} is no subject that clients publish on; expected ` +
@@ -169,7 +147,7 @@ async function setRule(context: MirrorAdminContext, call: Call): Promise<Respons
 }
 
 async function removeRule(context: MirrorAdminContext, call: Call): Promise<Response> {
-  const prefix = parameter(call.url, "prefix");
+  const prefix = parameterOf(call.url, "prefix");
   return await changeRules(context, call, (rules) => {
     const others = rules.filter((rule) => rule.prefix !== prefix);
     return others.length === rules.length ? rules : others;
@@ -214,15 +192,7 @@ async function written(
 
 /** The rule of a body. Rejects with `invalid-settings` that names what is wrong. */
 async function readRule(request: Request): Promise<MirrorRule> {
-  requireType(request, "application/json");
-  const bytes = await readBytes(request, RULE_BYTES);
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (cause) {
-    const detail = cause instanceof Error ? cause.message : "it is not JSON";
-    throw new ArqonError("invalid-settings", detail, { cause });
-  }
+  const value = await readValue(request, RULE_BYTES);
   const parsed = MirrorRule.safeParse(value);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.slice(0, 8).map((issue) => {

@@ -17,6 +17,7 @@ import type { PolicyMode, PolicyOutcome, Verdict } from "../policy/policy.ts";
 import { NO_SCHEMAS } from "../schema/gate.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../test_spine.ts";
 import { NO_CANDIDATES } from "./diff.ts";
+import { PLAIN_ROOMS } from "../durable/logs.ts";
 import { NO_MIRROR } from "./mirror.ts";
 import { startMirror } from "./start.ts";
 import { testMirror, turn } from "./test_mirror.ts";
@@ -46,6 +47,7 @@ function pathOf(test: TestMirror, overseer: MessagePath["overseer"] = NO_OVERSEE
     bans: NO_BANS,
     schemas: NO_SCHEMAS,
     mirror: test.started.mirror,
+    ...PLAIN_ROOMS,
     now: () => SPINE_NOW_MS,
     random: randomPool((bytes) => crypto.getRandomValues(bytes)),
   };

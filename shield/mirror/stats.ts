@@ -2,7 +2,7 @@
  * What the mirror counts: plain numbers by rule, which prom-client reads only when somebody scrapes.
  * A rule's prefix is a label, so their number is bounded: the rules that come later are `other`.
  */
-import { Counter, Gauge } from "../../shared/metrics.ts";
+import { Counter, scrapedGauge } from "../../shared/metrics.ts";
 import type { Registry } from "../../shared/metrics.ts";
 import type { DiffOutcome } from "./diff.ts";
 
@@ -94,14 +94,7 @@ export class MirrorStats {
       },
     });
     for (const [key, [name, help]] of Object.entries(LEVELS)) {
-      new Gauge({
-        name,
-        help,
-        registers,
-        collect() {
-          this.set(levels()[key as keyof MirrorLevels]);
-        },
-      });
+      scrapedGauge(registry, name, help, () => levels()[key as keyof MirrorLevels]);
     }
   }
 }

@@ -89,3 +89,38 @@ export function tenantOf(url: URL): string {
   }
   return tenant;
 }
+
+/** The query's parameter. Throws `invalid-settings` unless it is there once. */
+export function parameterOf(url: URL, name: string): string {
+  const [value, ...more] = url.searchParams.getAll(name);
+  if (value !== undefined && value !== "" && more.length === 0) return value;
+  throw new ArqonError("invalid-settings", `expected ?${name}= once`);
+}
+
+/** Text with a malformed % escape stays as it is: no id has a `%`. */
+function decode(encoded: string): string {
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    return encoded;
+  }
+}
+
+/** The tenant that a path names. Throws `invalid-settings` when it is no id. */
+export function tenantInPath(encoded: string): string {
+  const decoded = decode(encoded);
+  if (isId(decoded)) return decoded;
+  throw new ArqonError("invalid-settings", `${JSON.stringify(decoded)} is no tenant id`);
+}
+
+/** The JSON value of a body. Rejects with `invalid-settings` when it is not JSON. */
+export async function readValue(request: Request, max_bytes: number): Promise<unknown> {
+  requireType(request, "application/json");
+  const bytes = await readBytes(request, max_bytes);
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (cause) {
+    const detail = cause instanceof Error ? cause.message : "it is not JSON";
+    throw new ArqonError("invalid-settings", detail, { cause });
+  }
+}

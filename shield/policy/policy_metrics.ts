@@ -2,8 +2,9 @@
  * The Overseer's metrics, under the contract's names. The label `module` is the policy's name, which
  * tenants choose: after a bounded number of names the rest count as "other".
  */
-import { Counter, Gauge, Histogram } from "prom-client";
+import { Counter, Histogram } from "prom-client";
 import type { Registry } from "prom-client";
+import { scrapedGauge } from "../../shared/metrics.ts";
 import type { PolicyOutcome } from "./policy.ts";
 
 /** What the pool counts. */
@@ -129,14 +130,12 @@ export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): P
     buckets: COMPILE_SECONDS,
     registers,
   });
-  new Gauge({
-    name: "shield_policy_queue_depth",
-    help: "Requests that wait for a verdict.",
-    registers,
-    collect() {
-      this.set(gauges.pending());
-    },
-  });
+  scrapedGauge(
+    registry,
+    "shield_policy_queue_depth",
+    "Requests that wait for a verdict.",
+    () => gauges.pending(),
+  );
   return {
     outcome: createOutcomes(registry),
     verdict: (duration_ms) => execution.observe(duration_ms / 1_000),

@@ -1,6 +1,7 @@
 /** The registry's figures as metrics of its process. Labels are closed sets. */
 import { Counter, Gauge, Histogram } from "prom-client";
 import type { Registry } from "prom-client";
+import { scrapedGauge } from "../../shared/metrics.ts";
 
 /** What became of a tenant's chain, as `registry.ts` says it. */
 export const CHAIN_STATES = ["loading", "active", "failed", "malformed", "gone"] as const;
@@ -38,16 +39,8 @@ export function registerRegistryMetrics(
       for (const state of CHAIN_STATES) this.set({ state }, tenants[state]);
     },
   });
-  const gauge = (name: string, help: string, value: (figures: RegistryFigures) => number) => {
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(value(read()));
-      },
-    });
-  };
+  const gauge = (name: string, help: string, value: (figures: RegistryFigures) => number) =>
+    scrapedGauge(registry, name, help, () => value(read()));
   gauge("shield_policy_modules", "Policy modules loaded.", ({ modules }) => modules);
   gauge(
     "shield_policy_cached_rooms",

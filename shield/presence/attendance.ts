@@ -38,6 +38,14 @@ export type Attendee = Pick<
   | "overflow"
 >;
 
+/** The connection's place in the log of a durable room. */
+export interface LogPlace {
+  /** Where it stands, and as members of a JSON object what the answer says of it. */
+  position(): { readonly offset: number; readonly members: string };
+  /** The answer has been sent: what the connection has missed follows. */
+  begin(): void;
+}
+
 /** A SUB with presence that has not been answered yet. */
 export interface AttendanceRequest {
   readonly request: RequestRef;
@@ -50,6 +58,8 @@ export interface AttendanceRequest {
   readonly restore: (subscriber: Subscriber | undefined) => void;
   /** Ends the subscription, and this attendance with it, unless a later SUB has replaced it. */
   readonly leave: () => void;
+  /** In a durable room. */
+  readonly log?: LogPlace;
 }
 
 interface Later extends SizedFrame {
@@ -209,7 +219,8 @@ export class Attendance {
     const { request_id } = asked.request;
     const view = this.#watch.snapshot();
     const is_acked = request_id !== 0 && request_id !== 0n;
-    if (is_acked) this.#send(frames.ack(view, request_id, text), 0);
+    if (is_acked) this.#send(frames.ack(view, request_id, text, asked.log?.position()), 0);
+    asked.log?.begin();
     const pages = frames.pages(view, is_acked ? 1 : 0, text);
     if (pages.length === 0) return;
     const was_idle = this.#later.length === 0;

@@ -54,6 +54,7 @@ interface Encoded {
 }
 
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
 function sized(frame: Frame): SizedFrame {
   return { frame, size_bytes: frameBytes(frame) };
@@ -89,8 +90,19 @@ export class PresenceFrames {
     ];
   }
 
-  /** The ACK of a SUB, with the first page. */
-  ack(view: RoomView, request_id: Uint64, text: boolean): SizedFrame {
+  /** The ACK of a SUB, with the first page; in a durable room with what is said of its log. */
+  ack(
+    view: RoomView,
+    request_id: Uint64,
+    text: boolean,
+    log?: { readonly offset: number; readonly members: string },
+  ): SizedFrame {
+    if (log !== undefined) {
+      const result = decoder.decode(this.#result(view)).slice(0, -1);
+      const told = encoder.encode(`${result},${log.members}}`);
+      const ack = { ...EMPTY_ACK, request_id, offset: log.offset, result: told };
+      return sized(text ? encodeTextAck(ack) : encodeAck(ack));
+    }
     const acks = this.#encodedOf(view, text).acks ??= new Map();
     const known = acks.get(request_id);
     if (known !== undefined) return known;

@@ -28,6 +28,8 @@ export interface ShieldPresenceOptions {
   /** It is to hear `beat` of everybody, `direct` of this node and `HELLO`; its clock never goes back. */
   readonly port: PresencePort;
   readonly config: Config["presence"];
+  /** What a room itself allows; absent, or for a room undefined: `members_per_room` alone. */
+  readonly membersMax?: (tenant_id: string, room_id: string) => number | undefined;
   readonly metrics: PresenceStats;
   readonly log: Logger;
 }
@@ -135,8 +137,9 @@ class Machine implements ShieldPresence {
     this.#requireOpen();
     const { tenant_id, room_id } = member;
     if (this.#announcer.entry(member) === undefined && !this.#announcer.isHeld(member)) {
-      const { members_per_room } = this.#options.config;
-      requireBelow(this.#tables.size(tenant_id, room_id) ?? 0, members_per_room, "the room");
+      const { config: { members_per_room }, membersMax } = this.#options;
+      const max = Math.min(membersMax?.(tenant_id, room_id) ?? members_per_room, members_per_room);
+      requireBelow(this.#tables.size(tenant_id, room_id) ?? 0, max, "the room");
     }
     const { joined, left } = this.#announcer.join(member);
     this.#tables.onOwn(tenant_id, room_id, joined, left);

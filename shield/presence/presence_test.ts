@@ -101,6 +101,29 @@ Deno.test("a room's members are bounded, foreign ones included", () => {
   assert.deepEqual(presence.view("acme", "lobby")?.connections, 2);
 });
 
+Deno.test("a room's own limit holds where it is lower, and as soon as it is another", () => {
+  let own: number | undefined = 1;
+  const asked: string[] = [];
+  const { presence, beat, answer, watch } = machine({ members_per_room: 2 }, (...room) => {
+    asked.push(room.join("/"));
+    return own;
+  });
+  beat("b1");
+  watch();
+  answer([]);
+  presence.join(member("a"));
+  assert.throws(() => presence.join(member("b")), {
+    reason: "member-limit",
+    message: /the room has 1 members/,
+  });
+  assert.deepEqual(asked, ["acme/lobby", "acme/lobby"]);
+  own = 100;
+  presence.join(member("b"));
+  assert.throws(() => presence.join(member("c")), { message: /the room has 2 members/ });
+  own = undefined;
+  assert.throws(() => presence.join(member("c")), { message: /the room has 2 members/ });
+});
+
 Deno.test("a new incarnation is nothing to this Shield's own clients", () => {
   const { port, presence, beat, answer, watch } = machine();
   beat("b1");

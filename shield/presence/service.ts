@@ -13,6 +13,7 @@ import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
 import type { Spine, SpineEvent, SpineMessage } from "../../shared/spine/spine.ts";
 import { everyProcess, HELLO, processSubject } from "../../shared/subject.ts";
 import type { Subject, SubjectPattern } from "../../shared/subject.ts";
+import type { RoomClasses } from "../rooms/classes.ts";
 import { createShieldPresence } from "./presence.ts";
 import type { ShieldPresence } from "./presence.ts";
 import { createPresenceStats, refuse, registerPresenceStats } from "./stats.ts";
@@ -23,6 +24,8 @@ export interface PresenceServiceOptions {
   readonly node_id: string;
   readonly spine: Spine;
   readonly config: Pick<Config, "presence">;
+  /** Absent: no room has a limit of its own. */
+  readonly classes?: Pick<RoomClasses, "of">;
   readonly registry: Registry;
   readonly log: Logger;
   /** Unix ms. */
@@ -73,7 +76,7 @@ function portOf(
 
 /** Throws `spine-unavailable` while the Spine is not connected. */
 export function startPresence(options: PresenceServiceOptions): PresenceService {
-  const { node_id, spine, config, registry, now } = options;
+  const { node_id, spine, config, classes, registry, now } = options;
   const log = options.log.child({ part: "presence" });
   const stats = createPresenceStats();
   registerPresenceStats(stats, registry);
@@ -100,6 +103,7 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
     started_ms: now(),
     port: portOf({ ...options, log }, stats, onMessage),
     config: config.presence,
+    membersMax: (tenant_id, room_id) => classes?.of(tenant_id, room_id).max_members,
     metrics: stats,
     log,
   });

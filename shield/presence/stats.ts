@@ -2,7 +2,7 @@
  * The counters of presence on this Shield: plain numbers that prom-client reads when somebody
  * scrapes. Labels come from closed sets, never from a client or another process.
  */
-import { Counter, Gauge } from "../../shared/metrics.ts";
+import { Counter, scrapedGauge } from "../../shared/metrics.ts";
 import type { Registry } from "../../shared/metrics.ts";
 import { bump } from "../stats.ts";
 
@@ -146,14 +146,7 @@ const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
 export function registerPresenceStats(stats: PresenceStats, registry: Registry): void {
   const registers = [registry];
   for (const [key, [name, help]] of Object.entries(LEVELS) as [Level, [string, string]][]) {
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(stats[key]);
-      },
-    });
+    scrapedGauge(registry, name, help, () => stats[key]);
   }
   for (const [key, [name, help]] of Object.entries(TOTALS) as [Total, [string, string]][]) {
     new Counter({

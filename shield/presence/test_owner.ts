@@ -7,7 +7,12 @@ import type { Beat, Emitter, RoomPosition, RoomSnapshot } from "../../shared/pre
 import type { MemberInput, WriterStatus, WrittenEntry } from "../../shared/presence/types.ts";
 import { presenceSubject, processSubject } from "../../shared/subject.ts";
 import { createShieldPresence } from "./presence.ts";
-import type { PresenceWatch, RoomChanges, ShieldPresence } from "./presence.ts";
+import type {
+  PresenceWatch,
+  RoomChanges,
+  ShieldPresence,
+  ShieldPresenceOptions,
+} from "./presence.ts";
 import { createPresenceStats } from "./stats.ts";
 import { presenceConfig, presenceLog, START_MS, TestPort, writerOf } from "./test_port.ts";
 
@@ -57,12 +62,16 @@ class TestMachine {
   readonly presence: ShieldPresence;
   readonly lines: readonly string[];
 
-  constructor(values: Record<string, unknown>) {
+  constructor(
+    values: Record<string, unknown>,
+    membersMax: ShieldPresenceOptions["membersMax"] = () => undefined,
+  ) {
     const { log, lines } = presenceLog();
     this.lines = lines;
     this.presence = createShieldPresence({
       ...{ node_id: NODE, started_ms: START_MS, port: this.port, metrics: this.stats, log },
       config: presenceConfig(values),
+      membersMax,
     });
   }
 
@@ -142,7 +151,10 @@ class TestMachine {
   };
 }
 
-/** A machine that runs. `values` are of `[presence]`. */
-export function machine(values: Record<string, unknown> = {}): TestMachine {
-  return new TestMachine(values);
+/** A machine that runs. `values` are of `[presence]`; rooms have no limits of their own unless given. */
+export function machine(
+  values: Record<string, unknown> = {},
+  membersMax?: ShieldPresenceOptions["membersMax"],
+): TestMachine {
+  return new TestMachine(values, membersMax);
 }

@@ -8,6 +8,7 @@ import type { EnvelopeInput } from "@arqon/proto";
 import { ALL_COMMANDS } from "../../shared/subject.ts";
 import { NO_BANS } from "../bans.ts";
 import { command } from "../command.ts";
+import { PLAIN_ROOMS } from "../durable/logs.ts";
 import { NO_MIRROR } from "../mirror/mirror.ts";
 import { publish } from "../pipeline.ts";
 import type { MessagePath } from "../pipeline.ts";
@@ -52,6 +53,7 @@ async function testPath(
     bans: NO_BANS,
     schemas: found.schemas.gate,
     mirror: NO_MIRROR,
+    ...PLAIN_ROOMS,
     now: () => SPINE_NOW_MS,
     random,
   };

@@ -4,6 +4,7 @@
  */
 import { Counter, Gauge } from "prom-client";
 import type { Registry } from "prom-client";
+import { scrapedGauge } from "../../shared/metrics.ts";
 import type { LoadOutcome } from "./entry.ts";
 import { TopTenants } from "./top_tenants.ts";
 
@@ -180,20 +181,16 @@ function registerGauges(registry: Registry, figures: () => SchemaFigures): void 
       for (const [state, count] of Object.entries(figures().messages)) this.set({ state }, count);
     },
   });
-  new Gauge({
-    name: "shield_schema_cache_schemas",
-    help: "Schemas that are held.",
-    registers,
-    collect() {
-      this.set(figures().schemas);
-    },
-  });
-  new Gauge({
-    name: "shield_schema_tenant_mappings",
-    help: "Run-time mappings in force, of all tenants.",
-    registers,
-    collect() {
-      this.set(figures().tenant_mappings);
-    },
-  });
+  scrapedGauge(
+    registry,
+    "shield_schema_cache_schemas",
+    "Schemas that are held.",
+    () => figures().schemas,
+  );
+  scrapedGauge(
+    registry,
+    "shield_schema_tenant_mappings",
+    "Run-time mappings in force, of all tenants.",
+    () => figures().tenant_mappings,
+  );
 }

@@ -73,11 +73,11 @@ export class Fleet implements AsyncDisposable {
   async start(): Promise<void> {
     const { variant, dir, onSurprise } = this.#options;
     const server_lines = `drain_ms = ${variant.drain_ms}\n`;
-    const nats_port = this.#nats.port;
+    const nats = this.#nats.port;
     for (const name of TARGETS.processes) {
       const part = BRAINS.includes(name) ? "brain" as const : "shield" as const;
       const config = variant.presence + (part === "shield" ? this.issuer.config : "");
-      const options = { name, part, config, server_lines, nats_port, dir, onSurprise };
+      const options = { name, part, config, server_lines, nats, dir, onSurprise };
       this.#nodes.set(name, this.#owned.use(new ServerNode(options)));
     }
     await Promise.all([...this.#nodes.values()].map((node) => node.start()));

@@ -17,7 +17,8 @@ export interface NodeOptions {
   readonly config: string;
   /** More lines of `[server]`. */
   readonly server_lines: string;
-  readonly nats_port: number;
+  /** A proxy stands before this port, or the node goes to these addresses itself, and `cut` is nothing. */
+  readonly nats: number | readonly string[];
   /** For configuration files and logs. */
   readonly dir: string;
   /** Hears what nobody asked for: a process that ended by itself. */
@@ -37,14 +38,17 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 /** Made by `startNode`. */
 export class ServerNode implements AsyncDisposable {
   readonly #options: NodeOptions;
-  readonly #proxy: TcpProxy;
+  readonly #proxy: TcpProxy | undefined;
+  readonly #nats_urls: readonly string[];
   #process: ServerProcess | undefined;
   #starts = 0;
   #stopped = false;
 
   constructor(options: NodeOptions) {
     this.#options = options;
-    this.#proxy = startTcpProxy(options.nats_port);
+    const { nats } = options;
+    this.#proxy = typeof nats === "number" ? startTcpProxy(nats) : undefined;
+    this.#nats_urls = typeof nats === "number" ? [`nats://127.0.0.1:${this.#proxy?.port}`] : nats;
   }
 
   get name(): string {
@@ -57,10 +61,15 @@ export class ServerNode implements AsyncDisposable {
     return url === undefined ? undefined : Number(new URL(url).port);
   }
 
+  /** Base of its ops listener, undefined while there is no process. */
+  get ops_url(): string | undefined {
+    return this.#process?.ready.ops_url;
+  }
+
   /** As a supervisor would: again until it is ready. Rejects with the log when it never is. */
   async start(): Promise<void> {
     const { part, config, server_lines, name, dir } = this.#options;
-    const nats = `[nats]\nurls = ["nats://127.0.0.1:${this.#proxy.port}"]\n`;
+    const nats = `[nats]\nurls = ${JSON.stringify(this.#nats_urls)}\n`;
     for (let attempt = 1;; attempt++) {
       try {
         const lines = `node_id = "${name}"\n${server_lines}`;
@@ -99,12 +108,12 @@ export class ServerNode implements AsyncDisposable {
   }
 
   /** Ends its connection to NATS and refuses new ones, until `restore`. */
-  cut(): Promise<void> {
-    return this.#proxy.cut();
+  async cut(): Promise<void> {
+    await this.#proxy?.cut();
   }
 
   restore(): void {
-    this.#proxy.restore();
+    this.#proxy?.restore();
   }
 
   /** Errors of its present process that nobody caught. */
@@ -114,7 +123,7 @@ export class ServerNode implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.end("SIGKILL");
-    await this.#proxy[Symbol.asyncDispose]();
+    await this.#proxy?.[Symbol.asyncDispose]();
   }
 
   #onEnd(process: ServerProcess, { code, signal }: Deno.CommandStatus): void {

@@ -1,0 +1,24 @@
+// What a replay keeps and how it goes on; the real bus is in `durable_test.ts`.
+import assert from "node:assert/strict";
+import { clientHeaders, resumeCommand } from "./replay.ts";
+
+Deno.test("only the publisher's own headers stay, whatever the case of the others", () => {
+  const headers = {
+    "X-Twist-ID": "1",
+    "x-timestamp": "2",
+    "X-Arqon-Shadow": "3",
+    "x-arqo": "4",
+    kind: "5",
+  };
+  assert.deepEqual({ ...clientHeaders(headers) }, { "x-arqo": "4", kind: "5" });
+  const odd = clientHeaders(JSON.parse('{"__proto__":"x"}'));
+  assert.equal(JSON.stringify(odd), '{"__proto__":"x"}');
+});
+
+Deno.test("the command that goes on names everything but the token", () => {
+  const flags = { to: "copy", from: 7, epoch: "e1", until: 9, rate: 50, window: 1, token: "x" };
+  assert.equal(
+    resumeCommand("orders", flags),
+    "arq room replay orders --to copy --from 7 --epoch e1 --until 9 --rate 50",
+  );
+});

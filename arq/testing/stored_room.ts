@@ -1,0 +1,71 @@
+/**
+ * A durable room in a test's own process: what it keeps, as `history.get` answers. For what a bus does
+ * rarely: histories that are trimmed or begin anew at a given moment, answers that fail for now.
+ */
+import { Message } from "@arqon/sdk";
+import type { HistoryPage, HistoryQuery, HistorySource } from "../history.ts";
+
+/** A stored message; its data is its offset. */
+export function storedMessage(offset: number, epoch = "e1", timestamp_ms = offset): Message {
+  return new Message({
+    trace_id: "",
+    tenant_id: "default",
+    room_id: "orders",
+    timestamp_ms,
+    headers: {},
+    ack_requested: false,
+    request_id: 0,
+    sender_id: "u1",
+    offset,
+    message_id: "",
+    event: {
+      type: "t",
+      data: new TextEncoder().encode(String(offset)),
+      content_type: "application/json",
+      schema_id: "",
+    },
+  }, epoch);
+}
+
+/** The GAP that the SDK puts into a loop. */
+export function gap(reason: string): Message {
+  return new Message({
+    trace_id: "",
+    tenant_id: "",
+    room_id: "orders",
+    timestamp_ms: 1,
+    headers: {},
+    ack_requested: false,
+    request_id: 0,
+    sender_id: "",
+    offset: 0,
+    message_id: "",
+    signal: { kind: "GAP", target: "orders", reason, until_ms: 0 },
+  });
+}
+
+/** Offsets that are kept, oldest first. Both may change while it is read. */
+export class StoredRoom implements HistorySource {
+  readonly id = "orders";
+  readonly asked: HistoryQuery[] = [];
+  offsets: number[];
+  epoch = "e1";
+  /** Called before each answer; what it throws is the answer. */
+  before: (query: HistoryQuery) => void = () => {};
+
+  constructor(offsets: readonly number[]) {
+    this.offsets = [...offsets];
+  }
+
+  // deno-lint-ignore require-await
+  async history(query: HistoryQuery): Promise<HistoryPage> {
+    this.asked.push(query);
+    this.before(query);
+    const { after = 0, before = 0, limit = 100, reverse = false } = query;
+    const { epoch } = this;
+    const fit = this.offsets.filter((at) => at > after && (before === 0 || at < before));
+    if (reverse) fit.reverse();
+    const messages = fit.slice(0, limit).map((at) => storedMessage(at, epoch));
+    return { messages, offset: this.offsets.at(-1) ?? 0, epoch, more: fit.length > limit };
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * Stored messages of a durable room: what `Room.history` takes and gives, and how its answer is read.
+ * Asking is the room's.
+ */
+import { ArqonError, readEnvelope, readHistory } from "@arqon/proto";
+import type { HistoryQuery, Uint64 } from "@arqon/proto";
+import { Message } from "./message.ts";
+
+/** Which messages; everything may be left out. Default: the oldest 100 that are kept. */
+export type HistoryOptions = Readonly<Partial<HistoryQuery>>;
+
+/** Messages of a durable room, and where it stands. */
+export interface RoomHistory {
+  /** In the order of their offsets, with `reverse` the newest first. */
+  readonly messages: Message[];
+  /** The room's present position: of its last message. */
+  readonly offset: Uint64;
+  readonly epoch: string;
+  /** There are more in this direction: ask again, with the offset of the last one here. */
+  readonly more: boolean;
+}
+
+/** Reads an answer in Protobuf form. Throws `malformed-frame`. */
+export function historyOf(bytes: Uint8Array): RoomHistory {
+  try {
+    const { messages, offset, epoch, more } = readHistory(bytes);
+    return {
+      messages: messages.map((envelope) => new Message(readEnvelope(envelope), epoch)),
+      offset,
+      epoch,
+      more,
+    };
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    throw new ArqonError("malformed-frame", `from the server: history: ${text}`);
+  }
+}

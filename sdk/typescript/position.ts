@@ -1,0 +1,174 @@
+/**
+ * Where a client stands in one durable room: what its next SUB asks for, what the answer to that means,
+ * and which deliveries are repeats. Pure; it knows no session and sends nothing.
+ *
+ * Offsets grow but have gaps, so a hole cannot be seen by counting: that the messages after an ACK
+ * leave none out is the Shield's promise, and the position is what holds it to that. The rule is
+ * that *the position follows what was delivered*:
+ * - After a SUB that asked for no position, or that recovered nothing, it is the ACK's.
+ * - After a SUB that recovered, it stays where it was, although the ACK's offset is further on: the
+ *   missed messages come only now, up to that offset, each moves the position, and when the
+ *   connection drops among them the next SUB asks from the last one that came. When none was missed
+ *   nothing tells so, and nothing needs to: the old position is as good as the ACK's to ask from.
+ *
+ * What is dropped as a repeat is another number: the last offset that was *delivered*. After an ACK
+ * without recovery there is none yet, so that the last message of a room with `cache_last`, whose
+ * offset is the ACK's own, is not taken for one that was heard.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Ack, Uint64 } from "@arqon/proto";
+
+/** A place in a durable room: right after the message with this offset. */
+export interface Position {
+  readonly offset: Uint64;
+  /**
+   * Which log the offset belongs to; another one after the room's messages were lost or its log was
+   * made anew. Without it nobody notices that. Offset 0, the beginning of an epoch, needs it.
+   */
+  readonly epoch?: string;
+}
+
+/** Own messages of a room with `no_echo` that may still come back by a recovery. */
+const OWN_MAX = 4_096;
+
+/**
+ * Throws TypeError for what no SUB can ask for. An empty epoch is none.
+ */
+export function checkPosition({ offset, epoch = "" }: Position): void {
+  const whole = typeof offset === "bigint" || Number.isSafeInteger(offset);
+  if (!whole || offset < 0) {
+    throw new TypeError(`position.offset is ${offset}; expected an integer of at least 0`);
+  }
+  if (Number(offset) === 0 && epoch === "") {
+    throw new TypeError("a position with offset 0, the beginning of an epoch, needs that epoch");
+  }
+}
+
+/** The JSON of a SUB's ACK; undefined when there is none. Throws `malformed-frame`. */
+export function readAnswer({ result }: Ack): unknown {
+  if (result.length === 0) return undefined;
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(result));
+  } catch {
+    throw new ArqonError("malformed-frame", "from the server: the answer to SUB is not JSON");
+  }
+}
+
+/** The place of one client in one room. In a room that is not durable it has no position. */
+export class Place {
+  /** Until the first ACK. */
+  #start: Position | undefined;
+  #offset: Uint64 | undefined;
+  #epoch = "";
+  #delivered: Uint64 | undefined;
+  /**
+   * The log has changed, and which epoch the new one has is not known yet. Until an ACK tells, the
+   * position stays in the old log: a SUB after a drop is then sure to be told that something is lost.
+   */
+  #changed = false;
+  readonly #own: Set<Uint64> | undefined;
+  #recovered: boolean | undefined;
+
+  /**
+   * `start`, checked, is what the first SUB asks for; the program has what is before it. With
+   * `no_echo` own messages are known by the offsets of their ACKs: a new connection is somebody
+   * else to the Shield.
+   */
+  constructor(start: Position | undefined, no_echo: boolean) {
+    this.#start = start;
+    this.#delivered = start?.offset;
+    this.#own = no_echo ? new Set() : undefined;
+  }
+
+  /** Undefined before the first ACK and in a room that is not durable. */
+  get position(): Position | undefined {
+    const offset = this.#offset;
+    if (offset === undefined) return undefined;
+    return this.#epoch === "" ? { offset } : { offset, epoch: this.#epoch };
+  }
+
+  /** What the next SUB asks for. */
+  get asked(): Position | undefined {
+    return this.position ?? this.#start;
+  }
+
+  /** Of the last SUB that asked for a position. */
+  get recovered(): boolean | undefined {
+    return this.#recovered;
+  }
+
+  /** Of the messages that are delivered now; empty when it is not known. */
+  get epoch(): string {
+    return this.#changed ? "" : this.#epoch;
+  }
+
+  /**
+   * The ACK of a SUB that asked for `asked`, and its JSON. Returns why messages are missing from here
+   * on; undefined when none are, or nothing was asked.
+   */
+  accepted(asked: Position | undefined, { offset }: Ack, answer: unknown): string | undefined {
+    const { epoch, recovered, reason } = (answer ?? {}) as Record<string, unknown>;
+    if (typeof epoch !== "string" || epoch === "") {
+      this.forget();
+      return asked === undefined ? undefined : "reconnect";
+    }
+    if (asked === undefined) {
+      // On a session where messages come already it only changes options, and they may be behind the
+      // ACK's offset. After a change another SUB is on its way, whose ACK tells more.
+      if (!this.#changed) this.#epoch = epoch;
+      this.#offset ??= offset;
+      return undefined;
+    }
+    const other_log = epoch !== this.#epoch && !this.#changed;
+    this.#changed = false;
+    this.#epoch = epoch;
+    this.#recovered = recovered === true;
+    if (recovered === true) {
+      this.#offset ??= asked.offset;
+      return undefined;
+    }
+    // What was delivered is no measure for another log (unless the change was told, and messages of the
+    // new one have come since), nor for one that has fallen behind it.
+    if (other_log || (this.#delivered ?? 0) > offset) this.#delivered = undefined;
+    this.#offset = offset;
+    return typeof reason === "string" && reason !== "" ? reason : "reconnect";
+  }
+
+  /** A message with this offset has come; false: it is a repeat, and not for the program. */
+  deliver(offset: Uint64): boolean {
+    if (offset === 0) return true;
+    if (this.#delivered !== undefined && offset <= this.#delivered) return false;
+    this.#delivered = offset;
+    const ahead = this.#offset === undefined || offset > this.#offset;
+    if (ahead && !this.#changed) this.#offset = offset;
+    return this.#own?.delete(offset) !== true;
+  }
+
+  /** The ACK of a publish of this client had this offset. */
+  published(offset: Uint64): void {
+    if (this.#own === undefined || offset === 0) return;
+    this.#own.add(offset);
+    if (this.#own.size <= OWN_MAX) return;
+    for (const oldest of this.#own) {
+      this.#own.delete(oldest);
+      return;
+    }
+  }
+
+  /** The bus says that the room has another log now. */
+  changed(): void {
+    this.#changed = true;
+    this.#delivered = undefined;
+    this.#own?.clear();
+  }
+
+  /** The room is not durable, or not any more. */
+  forget(): void {
+    this.#start = undefined;
+    this.#offset = undefined;
+    this.#epoch = "";
+    this.#delivered = undefined;
+    this.#changed = false;
+    this.#own?.clear();
+  }
+}

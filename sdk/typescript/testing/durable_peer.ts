@@ -1,0 +1,120 @@
+/**
+ * A peer that speaks for one durable room: what a test makes it say, frame by frame, or by itself
+ * from a small log. Real sockets; not a Shield, and not part of the package.
+ */
+import {
+  type ClientOperation,
+  decodeClientFrame,
+  encodeAck,
+  encodeMsg,
+  type EnvelopeInput,
+  type Subscribe,
+  type Uint64,
+  writeEnvelope,
+} from "@arqon/proto";
+import { bytes, LIMITS, type Peer, startPeer, welcome } from "./scripted_peer.ts";
+
+/** The room of all these tests. */
+export const ROOM = "orders";
+
+/** What the ACK of a SUB says of a durable room. */
+export interface Standing {
+  readonly offset: number;
+  readonly epoch: string;
+  readonly recovered?: boolean;
+  readonly reason?: string;
+}
+
+const encoder = new TextEncoder();
+
+/** One connection of a client, from the peer's side. */
+export class Line {
+  readonly #socket: WebSocket;
+
+  constructor(socket: WebSocket) {
+    this.#socket = socket;
+  }
+
+  /** Accepts a SUB; without `standing` as a room that is not durable. */
+  accept({ request_id }: Subscribe, standing?: Standing): void {
+    if (standing === undefined) return this.send(encodeAck({ request_id }));
+    this.answer(request_id, encoder.encode(JSON.stringify(standing)), standing.offset);
+  }
+
+  /** Accepts any request. */
+  answer(request_id: Uint64, result: Uint8Array, offset = 0): void {
+    this.send(encodeAck({ request_id, offset, result }));
+  }
+
+  refuse(
+    { request_id }: { readonly request_id: Uint64 },
+    code: number,
+    reason: string,
+  ): void {
+    this.send(encodeAck({ request_id, code, reason, message: "no" }));
+  }
+
+  /** A publisher's message; offset 0 in a room that is not durable. */
+  message(offset: number, text: string): void {
+    this.say({ sender_id: "ann", offset, event: { type: "x", data: encoder.encode(text) } });
+  }
+
+  gap(reason: string): void {
+    this.say({ signal: { kind: "GAP", target: ROOM, reason, until_ms: 0 } });
+  }
+
+  say(envelope: EnvelopeInput): void {
+    this.send(encodeMsg(writeEnvelope({ room_id: ROOM, ...envelope })));
+  }
+
+  send(frame: Uint8Array): void {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(bytes(frame));
+  }
+
+  /** Ends the connection so that the client comes back; what was said before arrives. */
+  drop(): void {
+    this.#socket.close(4408, "");
+  }
+}
+
+/** A running peer, all SUBs that came to it, and the line of the connection that came last. */
+export interface Room extends AsyncDisposable {
+  readonly peer: Peer;
+  readonly subs: Subscribe[];
+  readonly line: Line;
+}
+
+/** Where the SUBs asked to begin: offset and epoch of each. */
+export const placesOf = (subs: readonly Subscribe[]) =>
+  subs.map(({ after_offset, epoch }) => [Number(after_offset), epoch]);
+
+/** Hears every SUB with its number, from 1, and every other operation if `other` is there. */
+export function startRoom(
+  hear: (line: Line, subscribe: Subscribe, count: number) => void,
+  other: (line: Line, operation: ClientOperation) => void = () => {},
+): Room {
+  const subs: Subscribe[] = [];
+  const lines = new Map<WebSocket, Line>();
+  const peer = startPeer({
+    open(socket) {
+      lines.set(socket, new Line(socket));
+      welcome(socket);
+    },
+    message(socket, data) {
+      const line = lines.get(socket);
+      if (line === undefined) return;
+      const operation = decodeClientFrame(new Uint8Array(data), LIMITS);
+      if (operation.kind !== "subscribe") return other(line, operation);
+      subs.push(operation.subscribe);
+      hear(line, operation.subscribe, subs.length);
+    },
+  });
+  return {
+    peer,
+    subs,
+    get line() {
+      return [...lines.values()].at(-1) as Line;
+    },
+    [Symbol.asyncDispose]: () => peer[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,54 @@
+/**
+ * How a room is heard, as far as all loops of one connection on it must agree: there is one SUB.
+ */
+import { checkPosition } from "./position.ts";
+import type { SubscribeOptions } from "./subscription.ts";
+
+/** What all loops on a room must agree on, as SUB says it. */
+export interface Wish {
+  readonly no_echo: boolean;
+  readonly presence: boolean;
+  readonly observer: boolean;
+}
+
+/** Throws TypeError for options that contradict each other, and for a position that is none. */
+export function wishOf(room: string, options: SubscribeOptions): Wish {
+  const { no_echo = false, presence = false, observer = false, member_meta, position } = options;
+  if (!presence && (observer || member_meta !== undefined)) {
+    throw new TypeError(`room ${room}: observer and member_meta need presence: true`);
+  }
+  if (observer && member_meta !== undefined) {
+    throw new TypeError(`room ${room}: an observer is no member and has no member_meta`);
+  }
+  if (position !== undefined) checkPosition(position);
+  return { no_echo, presence, observer };
+}
+
+/**
+ * Throws TypeError when another loop on a room, whose metadata is `meta` now, wants something that
+ * the first one's SUB does not say. `member_meta` is its metadata as JSON, empty for none.
+ */
+export function assertAgreed(
+  { room, wish, meta }: { readonly room: string; readonly wish: Wish; readonly meta: Uint8Array },
+  wanted: Wish,
+  member_meta: Uint8Array,
+  { position }: SubscribeOptions,
+): void {
+  for (const name of ["no_echo", "presence", "observer"] as const) {
+    if (wish[name] !== wanted[name]) {
+      throw new TypeError(`room ${room} is already subscribed with ${name} = ${wish[name]}`);
+    }
+  }
+  const decoder = new TextDecoder();
+  if (member_meta.length > 0 && decoder.decode(member_meta) !== decoder.decode(meta)) {
+    throw new TypeError(
+      `room ${room} is already subscribed with other member_meta; update() changes it`,
+    );
+  }
+  if (position !== undefined) {
+    throw new TypeError(
+      `room ${room} is already subscribed, and position is for its first loop; ` +
+        "history() has what came before",
+    );
+  }
+}

@@ -1,0 +1,55 @@
+/** How operations are answered once they have succeeded: at once, after a flush of the Spine, or after a log's word. */
+import type { Ack } from "@arqon/proto";
+import type { Appended } from "../shared/spine/durable_log.ts";
+import { EMPTY_ACK } from "./connection.ts";
+import type { Connection, RequestRef } from "./connection.ts";
+import type { FlushQueue } from "./flush_queue.ts";
+
+/** Whether somebody waits for an ACK. */
+export function wantsAck({ request_id, ack_requested }: RequestRef): boolean {
+  return ack_requested || (request_id !== 0 && request_id !== 0n);
+}
+
+/** A positive ACK, if one was asked for, with what `more` says. */
+export function answer(
+  connection: Connection,
+  request: RequestRef,
+  more: Partial<Ack> = {},
+): void {
+  if (!wantsAck(request)) return;
+  connection.ack({ ...EMPTY_ACK, request_id: request.request_id, ...more });
+}
+
+/** Acknowledges once the Spine has everything; refuses with 503 when it cannot say so. */
+export function ackAfterFlush(
+  { flushes }: { readonly flushes: Pick<FlushQueue, "push"> },
+  connection: Connection,
+  request: RequestRef,
+  onFailure?: () => void,
+): undefined {
+  connection.hold(0);
+  flushes.push((error) => {
+    connection.release(0);
+    if (connection.ended) return;
+    if (error === undefined) return answer(connection, request);
+    onFailure?.();
+    connection.refuse(request, error);
+  });
+}
+
+/** Acknowledges once the log has the message, with its offset; a refusal is told in any case. */
+export function ackAfterLog(
+  connection: Connection,
+  request: RequestRef,
+  size_bytes: number,
+  stored: Promise<Appended>,
+): undefined {
+  connection.hold(size_bytes);
+  stored.then(({ offset }) => {
+    connection.release(size_bytes);
+    if (!connection.ended) answer(connection, request, { offset });
+  }, (error) => {
+    connection.release(size_bytes);
+    connection.refuse(request, error);
+  });
+}

@@ -1,0 +1,30 @@
+/** Who waits until a room's list has come to an offset. Not why it has not. */
+import type { Timeline } from "./timeline.ts";
+
+interface Arrival {
+  readonly offset: number;
+  readonly list: Timeline;
+  readonly resolve: () => void;
+}
+
+/** Those of one room. */
+export class Arrivals {
+  #arrivals: Arrival[] = [];
+
+  /** Resolves when the list has come to `offset`, or is not the room's any more. */
+  wait(offset: number, list: Timeline): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#arrivals.push({ offset, list, resolve });
+    return promise;
+  }
+
+  /** `list` is the room's; undefined: nothing will be read any more, so nobody needs to wait. */
+  announce(list: Timeline | undefined): void {
+    if (this.#arrivals.length === 0) return;
+    this.#arrivals = this.#arrivals.filter((arrival) => {
+      if (arrival.list === list && list.last < arrival.offset) return true;
+      arrival.resolve();
+      return false;
+    });
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * Where one connection stands in one durable room: live, or behind with a cursor, from which it gets
+ * what it missed as fast as it reads. It outlives a SUB that only changes options, so that none of
+ * them can lose or repeat a message. Sending is the connection's, the messages are the room log's.
+ */
+import { encodeMsgAt, encodeTextMessage, readEnvelope } from "@arqon/proto";
+import type { Frame } from "../frame_bytes.ts";
+import type { Cursor } from "./room_log.ts";
+import type { Entry } from "./timeline.ts";
+
+/** A message of a durable room in one of the two forms, made for its first receiver. */
+export function entryFrame(entry: Entry, text: boolean): Frame {
+  entry.binary ??= encodeMsgAt(entry.envelope, entry.offset);
+  if (!text) return entry.binary;
+  return entry.text ??= encodeTextMessage(readEnvelope(entry.binary.subarray(1)));
+}
+
+/** One connection in one durable room. */
+export class Flow {
+  #cursor: Cursor | undefined;
+  /** Frames have been asked for and not yet all been sent. */
+  is_sending = false;
+
+  /** It gets messages as they come; otherwise from `next`. */
+  get is_live(): boolean {
+    return this.#cursor === undefined;
+  }
+
+  /** Bytes of what it has not got yet; 0 when it is live. */
+  get lag_bytes(): number {
+    return this.#cursor?.lag_bytes ?? 0;
+  }
+
+  /** Goes on from the cursor. */
+  rewind(cursor: Cursor): void {
+    this.#cursor = cursor;
+  }
+
+  /** The next message that it missed; undefined when there is none, and it is live from now on. */
+  next(): Entry | undefined {
+    const entry = this.#cursor?.next();
+    if (entry === undefined) this.#cursor = undefined;
+    return entry;
+  }
+
+  /** Is live at once: nothing more comes from where it stood. */
+  finish(): void {
+    this.#cursor = undefined;
+  }
+}

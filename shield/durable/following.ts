@@ -1,0 +1,27 @@
+/** What following a durable room needs, and what it tells. How it is done is `follower.ts`. */
+import type { Logger } from "../../shared/log.ts";
+import type { RoomClass } from "../rooms/classes.ts";
+import type { LogCalls } from "./log_calls.ts";
+import type { DurableStats } from "./stats.ts";
+import type { Entry } from "./timeline.ts";
+
+/** Why subscribers have lost messages for good. */
+export type Gap = "history-trimmed" | "epoch-changed";
+
+/** What following needs. */
+export interface FollowerOptions {
+  readonly calls: LogCalls;
+  readonly stats: Pick<DurableStats, "dropped" | "gapFill">;
+  readonly logger: Logger;
+  readonly class_of: () => Pick<RoomClass, "history_ttl_seconds">;
+  /** The log's clock. */
+  now(): number;
+  /** Next in order. May close the follower. */
+  onEntry(entry: Entry): void;
+  /** It comes before the first entry after the hole. May close the follower. */
+  onGap(reason: Gap): void;
+  /** The list has grown, or is another one. */
+  onChange(): void;
+  /** Nothing can be read for now, though the log answers. */
+  onLag(): void;
+}

@@ -1,0 +1,32 @@
+/**
+ * When a room was last known to have everything: whether a message can have come and been removed from
+ * the log without having been seen here. Pure.
+ */
+import type { RoomClass } from "../rooms/classes.ts";
+
+/**
+ * A message stays in the log for at least twice the age that its class asks for, and two minutes.
+ * Nothing can have come and gone unnoticed within the age and this.
+ */
+const NOTICED_MS = 60_000;
+
+/** One room's. Times are the log's clock. */
+export class Freshness {
+  readonly #class_of: () => Pick<RoomClass, "history_ttl_seconds">;
+  #known_ms = 0;
+
+  constructor(class_of: () => Pick<RoomClass, "history_ttl_seconds">) {
+    this.#class_of = class_of;
+  }
+
+  /** The room had everything then. */
+  know(time_ms: number): void {
+    this.#known_ms = Math.max(this.#known_ms, time_ms);
+  }
+
+  /** Nothing that came since then can have been gone by `time_ms`. */
+  holds(time_ms: number): boolean {
+    const age_ms = this.#class_of().history_ttl_seconds * 1_000;
+    return time_ms - this.#known_ms < age_ms + NOTICED_MS;
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * What was said in a durable room, for who may hear it: the command `history.get`, which the Shield
+ * answers itself, and what `http_history.ts` shares with it. Which messages a page has is
+ * `history_window.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Ack, ScannedEnvelope } from "@arqon/proto";
+import type { Config } from "../../shared/config/schema.ts";
+import type { DurableLog } from "../../shared/spine/durable_log.ts";
+import { requireGrant, requireTenant } from "../authorize.ts";
+import type { BanCheck } from "../bans.ts";
+import { EMPTY_ACK } from "../connection.ts";
+import { requireRoomId } from "../pipeline.ts";
+import type { Caller, Overseer } from "../policy/overseer.ts";
+import type { RoomClass, RoomClasses } from "../rooms/classes.ts";
+import { roomEpoch } from "./epoch.ts";
+import { HistoryAnswer } from "./history_answer.ts";
+import { isProtobufType, rangeOfData } from "./history_query.ts";
+import type { HistoryRange } from "./history_query.ts";
+import { readHistory, TrimMemory } from "./history_window.ts";
+import { SharedReads } from "./shared_reads.ts";
+import type { DurableStats } from "./stats.ts";
+
+/** What history needs of the process. */
+export interface HistoryContext {
+  readonly logs: { of(tenant_id: string): Promise<DurableLog> };
+  readonly classes: Pick<RoomClasses, "of">;
+  readonly overseer: Pick<Overseer, "onSubscribe">;
+  readonly bans: BanCheck;
+  readonly limits: Pick<Config["limits"], "history_messages" | "unsent_bytes">;
+  readonly stats: Pick<DurableStats, "read">;
+}
+
+/** Answers questions about the history of rooms; one for each process. */
+export interface History {
+  /**
+   * A page of the room's history; `ask` is called once everything else has allowed the question.
+   * Rejects with a refusal, or with what the log rejects with.
+   */
+  answer(caller: Caller, room_id: string, ask: () => HistoryRange): Promise<HistoryAnswer>;
+  /** The command `history.get`; rejects as `answer` does. */
+  command(caller: Caller, envelope: ScannedEnvelope): Promise<Ack>;
+  readonly limits: HistoryContext["limits"];
+}
+
+/** Bytes of an answer, about; never more than half of what may wait for a connection. */
+const ANSWER_BYTES = 1_048_576;
+const READS_MAX = 32;
+const READS_WAITING_MAX = 10_000;
+
+/** Everything here shares reads of the logs. */
+export function createHistory(context: HistoryContext): History {
+  const { limits } = context;
+  const reads = new SharedReads<HistoryAnswer>({
+    reads_max: READS_MAX,
+    waiting_max: READS_WAITING_MAX,
+  });
+  const trims = new TrimMemory();
+  const answer: History["answer"] = async (caller, room_id, ask) => {
+    const room_class = await admitHistory(context, caller, room_id);
+    const range = ask();
+    const { tenant_id } = caller.identity;
+    const { history_size, history_ttl_seconds } = room_class;
+    const key = JSON.stringify([tenant_id, room_id, history_size, history_ttl_seconds, range]);
+    return await reads.run(
+      key,
+      () => readRoom(context, trims, { tenant_id, room_id, room_class }, range),
+    );
+  };
+  return {
+    answer,
+    limits,
+    command: (caller, envelope) => historyCommand(answer, limits, caller, envelope),
+  };
+}
+
+/** Everything that can refuse before the question itself is looked at, in the contract's order. */
+async function admitHistory(
+  { classes, overseer, bans }: HistoryContext,
+  caller: Caller,
+  room_id: string,
+): Promise<RoomClass> {
+  const { identity } = caller;
+  requireRoomId(room_id);
+  requireGrant(identity, "subscribe", room_id);
+  bans.requireRoom(identity, room_id);
+  await overseer.onSubscribe(caller, room_id);
+  // A ban may have come while policies looked at it.
+  bans.requireRoom(identity, room_id);
+  const room_class = classes.of(identity.tenant_id, room_id);
+  if (!room_class.durable) throw new ArqonError("not-durable", room_id);
+  return room_class;
+}
+
+interface ClassedRoom {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly room_class: RoomClass;
+}
+
+async function readRoom(
+  { logs, limits, stats }: HistoryContext,
+  trims: TrimMemory,
+  { tenant_id, room_id, room_class }: ClassedRoom,
+  range: HistoryRange,
+): Promise<HistoryAnswer> {
+  const log = await logs.of(tenant_id);
+  const page_bytes = Math.min(ANSWER_BYTES, Math.floor(limits.unsent_bytes / 2));
+  const { history_size, history_ttl_seconds } = room_class;
+  const onRead = () => stats.read("history");
+  const room = { log, room_id, history_size, history_ttl_seconds, page_bytes, trims, onRead };
+  const page = await readHistory(room, range);
+  return new HistoryAnswer(page, roomEpoch(page.stream, room_id), page_bytes);
+}
+
+async function historyCommand(
+  answer: History["answer"],
+  limits: HistoryContext["limits"],
+  caller: Caller,
+  { bytes, room_id, tenant_id, request_id, command }: ScannedEnvelope,
+): Promise<Ack> {
+  if (command === undefined) throw new TypeError("no command");
+  requireRoomId(room_id);
+  requireTenant(caller.identity, tenant_id);
+  const { content_type, data_start, data_end } = command;
+  const data = bytes.subarray(data_start, data_end);
+  const found = await answer(caller, room_id, () => rangeOfData(data, content_type, limits));
+  const result = isProtobufType(content_type) ? found.protobuf() : found.json();
+  return { ...EMPTY_ACK, request_id, result };
+}

@@ -1,0 +1,136 @@
+/**
+ * What a client asks of a room's history, in its three forms: JSON or Protobuf data of a command, and
+ * the query of a URL. Says what is wrong and what is right; reading the log is `history_window.ts`.
+ */
+import { ArqonError, dataForm, readHistoryQuery } from "@arqon/proto";
+import type { Uint64 } from "@arqon/proto";
+
+/** A checked question. */
+export interface HistoryRange {
+  /** Messages above this offset. */
+  readonly after: number;
+  /** Messages below this offset; 0: no bound. */
+  readonly before: number;
+  /** At most so many, at least 1. */
+  readonly limit: number;
+  /** The newest first. */
+  readonly reverse: boolean;
+}
+
+/** What may be asked for: `[limits] history_messages`. */
+export interface HistoryBounds {
+  readonly history_messages: number;
+}
+
+/** The command that the Shield answers itself. */
+export const HISTORY_GET = "history.get";
+
+/** Messages of an answer to who does not say how many. */
+const LIMIT_DEFAULT = 100;
+const MEMBERS = ["after", "before", "limit", "reverse"] as const;
+const PROTOBUF = /^application\/(?:x-)?protobuf$/;
+/** As browsers and shells write it. */
+const SWITCHES = new Map<unknown, boolean>([["true", true], ["1", true], ["false", false], [
+  "0",
+  false,
+]]);
+
+type Member = typeof MEMBERS[number];
+type Given = Partial<Record<Member, unknown>>;
+
+/** True for the content type of Protobuf data. */
+export function isProtobufType(content_type: string): boolean {
+  return PROTOBUF.test((content_type.split(";")[0] ?? "").trim().toLowerCase());
+}
+
+/**
+ * From a command's data. No content type is JSON, no data is the default. Throws `invalid-field`,
+ * `unknown-field` or what `readHistoryQuery` throws, all 400.
+ */
+export function rangeOfData(
+  data: Uint8Array,
+  content_type: string,
+  bounds: HistoryBounds,
+): HistoryRange {
+  if (isProtobufType(content_type)) {
+    const { after, before, limit, reverse } = readHistoryQuery(data);
+    // Without a value of its own, a number of Protobuf is 0.
+    return check({ after, before, reverse, ...(limit === 0 ? {} : { limit }) }, bounds);
+  }
+  if (content_type !== "" && dataForm(content_type) !== "json") {
+    const right = "application/json or application/protobuf";
+    throw invalid(`content_type: ${shown(content_type)}; expected ${right}`);
+  }
+  if (data.length === 0) return check({}, bounds);
+  return check(members(data), bounds);
+}
+
+/** From the parameters of a URL; `others` may be among them. Throws as `rangeOfData` does. */
+export function rangeOfParams(
+  params: URLSearchParams,
+  bounds: HistoryBounds,
+  others: readonly string[] = [],
+): HistoryRange {
+  const given: Given = {};
+  for (const [name, value] of params) {
+    if (others.includes(name)) continue;
+    requireMember(name);
+    if (given[name] !== undefined) throw new ArqonError("repeated-field", name);
+    if (name === "reverse") given[name] = SWITCHES.get(value) ?? value;
+    else given[name] = /^[0-9]{1,20}$/.test(value) ? Number(value) : value;
+  }
+  return check(given, bounds);
+}
+
+/** The members of a JSON object. */
+function members(data: Uint8Array): Given {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(data));
+  } catch (cause) {
+    throw new ArqonError("invalid-field", "data: not JSON", { cause });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw invalid('data: expected an object such as {"after":0,"limit":100}');
+  }
+  for (const name of Object.keys(value)) requireMember(name);
+  return value;
+}
+
+function requireMember(name: string): asserts name is Member {
+  if ((MEMBERS as readonly string[]).includes(name)) return;
+  throw new ArqonError("unknown-field", `${shown(name)}; there are ${MEMBERS.join(", ")}`);
+}
+
+function check(given: Given, { history_messages }: HistoryBounds): HistoryRange {
+  const most = Math.min(LIMIT_DEFAULT, history_messages);
+  const { after: above = 0, before: below = 0, limit: count = most, reverse = false } = given;
+  if (typeof reverse !== "boolean") {
+    throw invalid(`reverse: ${shown(reverse)}; expected true or false`);
+  }
+  const limit = whole("limit", count, 1);
+  if (limit > history_messages) {
+    throw invalid(`limit: ${limit}; at most ${history_messages} ([limits] history_messages)`);
+  }
+  const after = whole("after", above, 0);
+  const before = whole("before", below, 0);
+  return { after, before, limit, reverse };
+}
+
+/** An offset or a count; offsets are numbers that JSON and JavaScript hold exactly. */
+function whole(name: Member, value: unknown, least: number): number {
+  const number = typeof value === "bigint" ? Number(value satisfies Uint64) : value;
+  if (typeof number === "number" && Number.isSafeInteger(number) && number >= least) return number;
+  const most = name === "limit" ? "" : ` to ${Number.MAX_SAFE_INTEGER}`;
+  throw invalid(`${name}: ${shown(value)}; expected a whole number from ${least}${most}`);
+}
+
+/** As the client wrote it, in bounds. */
+function shown(value: unknown): string {
+  const is_number = typeof value === "bigint" || typeof value === "number";
+  return (is_number ? String(value) : JSON.stringify(value)).slice(0, 64);
+}
+
+function invalid(detail: string): ArqonError {
+  return new ArqonError("invalid-field", detail);
+}

@@ -1,0 +1,54 @@
+/**
+ * `GET /v1/rooms/{room}/messages`: the HTTP twin of `history.get`, with the same refusals. JSON, or a
+ * Protobuf `History` for who accepts that.
+ */
+import type { HttpContext } from "../http.ts";
+import type { HttpRates } from "../http_rates.ts";
+import { policyHeaders } from "../request_headers.ts";
+import { bump } from "../stats.ts";
+import type { ShieldStats } from "../stats.ts";
+import type { History } from "./history.ts";
+import { isProtobufType, rangeOfParams } from "./history_query.ts";
+
+/** What answers over HTTP need of the process. */
+export interface HttpHistoryContext {
+  readonly history: Pick<History, "answer" | "limits">;
+  readonly stats: Pick<ShieldStats, "ingress_ops">;
+  readonly rates: Pick<HttpRates, "take">;
+  /** Tokens may stand in the URL. */
+  readonly query_token: boolean;
+}
+
+/** Answers 200 with the page. Rejects with a refusal. */
+export function createHttpHistory(context: HttpHistoryContext): HttpContext["history"] {
+  const { history, stats, rates, query_token } = context;
+  const others = query_token ? ["access_token"] : [];
+  return async (request, client, room) => {
+    const { identity } = client;
+    bump(stats.ingress_ops, "http_history");
+    rates.take(identity, request.url.length);
+    const caller = {
+      ...client,
+      // Policies see one user's requests as those of one connection.
+      connection_id: `http:${identity.user_key}`,
+      request_headers: policyHeaders(request.headers),
+    };
+    const { searchParams } = new URL(request.url);
+    const ask = () => rangeOfParams(searchParams, history.limits, others);
+    const answer = await history.answer(caller, room, ask);
+    const protobuf = acceptsProtobuf(request);
+    const body = protobuf ? answer.protobuf() : answer.json();
+    return new Response(new Uint8Array(body), {
+      headers: {
+        "content-type": protobuf ? "application/protobuf" : "application/json",
+        "cache-control": "no-store",
+        "vary": "accept",
+      },
+    });
+  };
+}
+
+/** Whoever names it gets it; everybody else gets JSON. */
+function acceptsProtobuf(request: Request): boolean {
+  return (request.headers.get("accept") ?? "").split(",").some(isProtobufType);
+}

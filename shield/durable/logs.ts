@@ -1,0 +1,158 @@
+/**
+ * The logs of durable rooms as this process uses them: opened when a tenant first needs its own, kept
+ * as large as the tenant's classes ask for, and written to by the message path. Reading is
+ * `room_log.ts` and `history.ts`; the logs themselves are the Spine's.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../shared/log.ts";
+import type { Appended, DurableLog } from "../../shared/spine/durable_log.ts";
+import type { Spine, SpineHeaders } from "../../shared/spine/spine.ts";
+import { RoomClasses } from "../rooms/classes.ts";
+import type { RoomClass } from "../rooms/classes.ts";
+import type { DurableStats } from "./stats.ts";
+
+/** What the logs need of the process. */
+export interface TenantLogsOptions {
+  readonly spine: Pick<Spine, "log">;
+  readonly classes: Pick<RoomClasses, "retentionOf" | "onChange">;
+  readonly stats: DurableStats;
+  readonly log: Logger;
+}
+
+/** A message on its way into a log. */
+export interface LogAppend {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly room_class: RoomClass;
+  /** The routed envelope; copied. */
+  readonly envelope: Uint8Array;
+  /** "" for none. */
+  readonly message_id: string;
+  readonly sender_id: string;
+  readonly headers: SpineHeaders | undefined;
+}
+
+interface Opening {
+  readonly promise: Promise<DurableLog>;
+  log: DurableLog | undefined;
+  /** Appends that wait for the log to open: later ones must not overtake them. */
+  waiting: number;
+}
+
+/** One sender's message ids do not meet another's. */
+function keyOf({ sender_id, message_id }: LogAppend): string {
+  return `${encodeURIComponent(sender_id)}/${encodeURIComponent(message_id)}`;
+}
+
+/** The logs of all tenants that this process has needed. */
+export class TenantLogs {
+  readonly #options: TenantLogsOptions;
+  readonly #tenants = new Map<string, Opening>();
+  readonly #stopClasses: () => void;
+
+  constructor(options: TenantLogsOptions) {
+    this.#options = options;
+    this.#stopClasses = options.classes.onChange((tenant_id) => void this.#resize(tenant_id));
+  }
+
+  /** The tenant's log. Rejects with `log-unavailable` or `spine-unavailable`. */
+  of(tenant_id: string): Promise<DurableLog> {
+    return this.#opening(tenant_id).promise;
+  }
+
+  /**
+   * Stores a message; resolves when the log has acknowledged it. Rejects as `DurableLog.append` does.
+   * Messages of one caller to one room are stored in the order of the calls.
+   */
+  append(append: LogAppend): Promise<Appended> {
+    const opening = this.#opening(append.tenant_id);
+    if (opening.log !== undefined && opening.waiting === 0) {
+      return this.#append(opening.log, append);
+    }
+    opening.waiting++;
+    // The engine copies when it is called, which is not yet.
+    const kept = { ...append, envelope: append.envelope.slice() };
+    return opening.promise.then((log) => {
+      opening.waiting--;
+      return this.#append(log, kept);
+    }, (error) => {
+      opening.waiting--;
+      throw this.#refused(error);
+    });
+  }
+
+  /** Stops following the classes; the logs are closed with the Spine. */
+  close(): void {
+    this.#stopClasses();
+  }
+
+  #opening(tenant_id: string): Opening {
+    const known = this.#tenants.get(tenant_id);
+    if (known !== undefined) return known;
+    const promise = this.#open(tenant_id);
+    const opening: Opening = { promise, log: undefined, waiting: 0 };
+    this.#tenants.set(tenant_id, opening);
+    promise.then((log) => {
+      opening.log = log;
+    }, () => {
+      // The next one who needs it tries again.
+      if (this.#tenants.get(tenant_id) === opening) this.#tenants.delete(tenant_id);
+    });
+    return opening;
+  }
+
+  async #open(tenant_id: string): Promise<DurableLog> {
+    const retention = this.#options.classes.retentionOf(tenant_id);
+    if (retention === undefined) throw new ArqonError("log-unavailable", "no class is durable");
+    return await this.#options.spine.log(tenant_id, retention);
+  }
+
+  async #append(log: DurableLog, append: LogAppend): Promise<Appended> {
+    const { room_id, room_class, envelope, message_id, headers } = append;
+    const { stats } = this.#options;
+    const size_bytes = envelope.length;
+    stats.pending_appends++;
+    stats.pending_bytes += size_bytes;
+    try {
+      const appended = await log.append(room_id, envelope, {
+        ...(message_id === "" ? {} : { key: keyOf(append) }),
+        ...(headers === undefined ? {} : { headers }),
+      });
+      if (appended.duplicate) stats.deduplicated();
+      else stats.stored(room_class.pattern, size_bytes);
+      return appended;
+    } catch (error) {
+      throw this.#refused(error);
+    } finally {
+      stats.pending_appends--;
+      stats.pending_bytes -= size_bytes;
+    }
+  }
+
+  #refused(error: unknown): unknown {
+    this.#options.stats.refused(error instanceof ArqonError ? error.reason : "internal");
+    return error;
+  }
+
+  /** A tenant's classes have changed: so does what its log keeps, if it is open here. */
+  async #resize(tenant_id: string): Promise<void> {
+    const { classes, log } = this.#options;
+    const opened = this.#tenants.get(tenant_id);
+    const retention = classes.retentionOf(tenant_id);
+    if (opened === undefined || retention === undefined) return;
+    try {
+      await (await opened.promise).retain(retention, true);
+    } catch (error) {
+      log.warn("what a tenant's log keeps could not be changed", { tenant_id, error });
+    }
+  }
+}
+
+/** No room is durable: what a message path without durable rooms has. */
+export const PLAIN_ROOMS: {
+  readonly classes: RoomClasses;
+  readonly logs: Pick<TenantLogs, "append">;
+} = {
+  classes: new RoomClasses([]),
+  logs: { append: () => Promise.reject(new ArqonError("log-unavailable", "no class is durable")) },
+};

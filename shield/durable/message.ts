@@ -1,0 +1,41 @@
+/** A durable room's messages as they come from the Spine, live or read. Not their envelopes' contents. */
+import {
+  LOG_OFFSET_HEADER,
+  LOG_PREVIOUS_HEADER,
+  LOG_STREAM_HEADER,
+  LOG_TIME_HEADER,
+} from "../../shared/spine/durable_log.ts";
+import type { LogMessage } from "../../shared/spine/durable_log.ts";
+import type { SpineMessage } from "../../shared/spine/spine.ts";
+import { ORIGIN_HEADER } from "../hub.ts";
+import type { StoredMessage } from "./timeline.ts";
+
+/** A message that came on `in` after its log had taken it. */
+export interface LiveMessage extends StoredMessage {
+  readonly stream: string;
+  /** Offset of the room's message before it that the log had then; 0: none. */
+  readonly previous: number;
+}
+
+function isOffset(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
+}
+
+/** Undefined when its headers are not those of a log. */
+export function readLive({ payload, headers }: SpineMessage): LiveMessage | undefined {
+  const stream = headers[LOG_STREAM_HEADER] ?? "";
+  const offset = Number(headers[LOG_OFFSET_HEADER] ?? NaN);
+  const previous = Number(headers[LOG_PREVIOUS_HEADER] ?? NaN);
+  const time_ms = Date.parse(headers[LOG_TIME_HEADER] ?? "");
+  if (stream === "" || !isOffset(offset) || !isOffset(previous) || Number.isNaN(time_ms)) {
+    return undefined;
+  }
+  if (previous >= offset) return undefined;
+  const origin = headers[ORIGIN_HEADER] ?? "";
+  return { offset, time_ms, envelope: payload, origin, stream, previous };
+}
+
+/** A message that was read. */
+export function fromLog({ offset, time_ms, payload, headers }: LogMessage): StoredMessage {
+  return { offset, time_ms, envelope: payload, origin: headers[ORIGIN_HEADER] ?? "" };
+}

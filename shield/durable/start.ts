@@ -1,0 +1,81 @@
+/**
+ * Puts the durable rooms of one process together: logs, the rooms that follow them, what they cache,
+ * and the watch that finds what NATS lost on its way. The hub and the message path use them.
+ */
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/log.ts";
+import type { Registry } from "../../shared/metrics.ts";
+import type { Spine } from "../../shared/spine/spine.ts";
+import type { FlushQueue } from "../flush_queue.ts";
+import type { DurableRooms } from "../hub.ts";
+import type { RoomClasses } from "../rooms/classes.ts";
+import { SYSTEM_CLOCK } from "./clock.ts";
+import { TenantLogs } from "./logs.ts";
+import { RoomLog } from "./room_log.ts";
+import { createDurableStats } from "./stats.ts";
+import type { DurableStats } from "./stats.ts";
+import { TailCache } from "./tail_cache.ts";
+import { LogWatch } from "./watch.ts";
+
+/** What durable rooms need of the process. */
+export interface DurableStart {
+  readonly config: Pick<Config, "durable" | "limits">;
+  readonly spine: Spine;
+  readonly classes: RoomClasses;
+  readonly flushes: Pick<FlushQueue, "push">;
+  readonly log: Logger;
+  readonly registry: Registry;
+}
+
+/** The durable rooms of a process. */
+export interface StartedDurable {
+  readonly logs: TenantLogs;
+  readonly rooms: DurableRooms;
+  readonly stats: DurableStats;
+  /** The rooms are closed by the hub, the logs by the Spine. */
+  close(): void;
+}
+
+/** Nothing is opened before a room needs it. */
+export function startDurable(start: DurableStart): StartedDurable {
+  const { config, spine, classes, flushes, registry } = start;
+  const { limits } = config;
+  const logger = start.log.child({ part: "durable" });
+  const clock = SYSTEM_CLOCK;
+  const stats = createDurableStats(registry);
+  const logs = new TenantLogs({ spine, classes, stats, log: logger });
+  const cache = new TailCache({ limits, clock, stats });
+  const { verify_ms } = config.durable;
+  const watch = new LogWatch({ spine, clock, stats, logger, verify_ms });
+  const subscribed = () =>
+    new Promise<void>((resolve, reject) =>
+      flushes.push((error) => error === undefined ? resolve() : reject(error))
+    );
+  const open: DurableRooms["open"] = async (tenant_id, room_id, events) => {
+    const [log] = await Promise.all([logs.of(tenant_id), subscribed()]);
+    const class_of = () => classes.of(tenant_id, room_id);
+    const shared = { log, limits, cache, stats, clock, logger };
+    const room = new RoomLog({ tenant_id, room_id, class_of, ...shared, ...events });
+    watch.add(room);
+    return room;
+  };
+  const lag_bytes_max = limits.recovery_bytes + limits.unsent_bytes;
+  return {
+    logs,
+    stats,
+    rooms: {
+      classes,
+      open,
+      release(room) {
+        watch.remove(room);
+        room.close();
+      },
+      lag_bytes_max,
+      timeout_ms: limits.command_timeout_ms,
+    },
+    close() {
+      watch.close();
+      logs.close();
+    },
+  };
+}

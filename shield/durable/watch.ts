@@ -1,0 +1,200 @@
+/**
+ * Finds what open durable rooms have missed without a trace: after the Spine lost messages, after a
+ * log moved to another server, and, in case nobody noticed, by comparing with the log now and then.
+ * What a room then does is its own (`RoomLog.verify`).
+ */
+import type { Logger } from "../../shared/log.ts";
+import type { DurableLog, LogStatus } from "../../shared/spine/durable_log.ts";
+import type { Spine, SpineEvent } from "../../shared/spine/spine.ts";
+import { parseRoomSubject } from "../../shared/subject.ts";
+import type { LogClock } from "./clock.ts";
+import type { DurableStats } from "./stats.ts";
+
+/** Rooms that one question to the log is about. */
+const BATCH_ROOMS = 256;
+/** Rooms of one tenant that are verified at a time. */
+const VERIFIED_AT_ONCE = 8;
+
+/** What is watched: a `RoomLog`. */
+export interface WatchedRoom {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly log: DurableLog;
+  readonly stream: string;
+  readonly offset: number;
+  readonly is_started: boolean;
+  /** See `RoomLog`. */
+  confirm(newest: number): boolean;
+  verify(): Promise<void>;
+}
+
+/** What watching needs. */
+export interface LogWatchOptions {
+  readonly spine: Pick<Spine, "onEvent">;
+  readonly clock: LogClock;
+  readonly verify_ms: number;
+  readonly stats: Pick<DurableStats, "read" | "failed">;
+  readonly logger: Logger;
+}
+
+interface Tenant {
+  /** By room id. */
+  readonly rooms: Map<string, WatchedRoom>;
+  /** Rooms to verify, and how many are being verified. */
+  readonly due: Set<WatchedRoom>;
+  verifying: number;
+  /** Where the log stood at the last look; undefined: not looked yet. */
+  seen: Pick<LogStatus, "stream" | "log_offset"> | undefined;
+  /** How often to look at the rooms yet, although the log stands still. */
+  looks: number;
+  /** At the last look: where each room was, and which of them were behind. */
+  offsets: Map<WatchedRoom, number>;
+  behind: Set<WatchedRoom>;
+}
+
+/** One for the whole process. */
+export class LogWatch {
+  readonly #options: LogWatchOptions;
+  readonly #tenants = new Map<string, Tenant>();
+  readonly #stopEvents: () => void;
+  #cancel: (() => void) | undefined;
+  #is_closed = false;
+
+  constructor(options: LogWatchOptions) {
+    this.#options = options;
+    this.#stopEvents = options.spine.onEvent((event) => this.#onEvent(event));
+    this.#schedule();
+  }
+
+  add(room: WatchedRoom): void {
+    let tenant = this.#tenants.get(room.tenant_id);
+    if (tenant === undefined) {
+      tenant = {
+        rooms: new Map(),
+        due: new Set(),
+        verifying: 0,
+        seen: undefined,
+        looks: 0,
+        offsets: new Map(),
+        behind: new Set(),
+      };
+      this.#tenants.set(room.tenant_id, tenant);
+    }
+    tenant.rooms.set(room.room_id, room);
+  }
+
+  /** Another room log of the same room, added meanwhile, stays. */
+  remove(room: WatchedRoom): void {
+    const tenant = this.#tenants.get(room.tenant_id);
+    if (tenant === undefined) return;
+    tenant.due.delete(room);
+    tenant.behind.delete(room);
+    tenant.offsets.delete(room);
+    if (tenant.rooms.get(room.room_id) === room) tenant.rooms.delete(room.room_id);
+    if (tenant.rooms.size === 0) this.#tenants.delete(room.tenant_id);
+  }
+
+  close(): void {
+    this.#is_closed = true;
+    this.#stopEvents();
+    this.#cancel?.();
+    this.#tenants.clear();
+  }
+
+  #onEvent(event: SpineEvent): void {
+    if (event.type === "log") {
+      const tenant = this.#tenants.get(event.tenant_id);
+      if (tenant !== undefined) this.#verify(tenant, tenant.rooms.values());
+    } else if (event.type === "gap") {
+      if (event.pattern !== undefined) return this.#verifyRoom(event.pattern);
+      for (const tenant of this.#tenants.values()) this.#verify(tenant, tenant.rooms.values());
+    }
+  }
+
+  #verifyRoom(subject: string): void {
+    const place = parseRoomSubject(subject);
+    if (place === undefined || !subject.startsWith("in.")) return;
+    const tenant = this.#tenants.get(place.tenantId);
+    const room = tenant?.rooms.get(place.roomId);
+    if (tenant !== undefined && room !== undefined) this.#verify(tenant, [room]);
+  }
+
+  #verify(tenant: Tenant, rooms: Iterable<WatchedRoom>): void {
+    for (const room of rooms) tenant.due.add(room);
+    while (tenant.verifying < VERIFIED_AT_ONCE && tenant.due.size > 0) {
+      tenant.verifying++;
+      void this.#verifyDue(tenant);
+    }
+  }
+
+  async #verifyDue(tenant: Tenant): Promise<void> {
+    for (const room of tenant.due) {
+      tenant.due.delete(room);
+      await room.verify();
+    }
+    tenant.verifying--;
+  }
+
+  #schedule(): void {
+    const { clock, verify_ms } = this.#options;
+    if (this.#is_closed) return;
+    this.#cancel = clock.after(verify_ms, () => {
+      const looks = [...this.#tenants.values()].map((tenant) => this.#look(tenant));
+      void Promise.all(looks).then(() => this.#schedule());
+    });
+  }
+
+  /** Compares one tenant's rooms with its log. Never rejects. */
+  async #look(tenant: Tenant): Promise<void> {
+    const { logger } = this.#options;
+    const [some] = tenant.rooms.values();
+    if (some === undefined) return;
+    try {
+      const status = await this.#ask("status", () => some.log.status());
+      const { seen } = tenant;
+      const has_moved = seen?.stream !== status.stream || seen.log_offset !== status.log_offset;
+      tenant.seen = { stream: status.stream, log_offset: status.log_offset };
+      // Once more than it moves: what a replica says of its rooms may be older than its log's end.
+      tenant.looks = has_moved ? 2 : Math.max(tenant.looks - 1, tenant.behind.size > 0 ? 1 : 0);
+      if (tenant.looks > 0) await this.#compare(tenant, some.log, status.stream);
+      else for (const room of tenant.rooms.values()) if (room.is_started) room.confirm(room.offset);
+    } catch (error) {
+      tenant.seen = undefined;
+      logger.debug("comparing rooms with their log failed", { tenant_id: some.tenant_id, error });
+    }
+  }
+
+  async #compare(tenant: Tenant, log: DurableLog, stream: string): Promise<void> {
+    const rooms = [...tenant.rooms.values()].filter(({ is_started }) => is_started);
+    const behind = new Set<WatchedRoom>();
+    const due: WatchedRoom[] = [];
+    for (let start = 0; start < rooms.length; start += BATCH_ROOMS) {
+      const batch = rooms.slice(start, start + BATCH_ROOMS);
+      const heads = await this.#ask("heads", () => log.heads(batch.map(({ room_id }) => room_id)));
+      for (const room of batch) {
+        const { offset } = room;
+        const newest = heads.get(room.room_id) ?? 0;
+        const is_behind = newest > offset;
+        // What is on its way arrives before the next look.
+        const is_stuck = tenant.behind.has(room) || tenant.offsets.get(room) === offset;
+        if (room.stream !== stream) due.push(room);
+        else if (is_behind && !is_stuck) behind.add(room);
+        else if (is_behind || !room.confirm(newest)) due.push(room);
+        tenant.offsets.set(room, offset);
+      }
+    }
+    tenant.behind = behind;
+    this.#verify(tenant, due.filter((room) => tenant.rooms.get(room.room_id) === room));
+  }
+
+  async #ask<T>(purpose: "status" | "heads", question: () => Promise<T>): Promise<T> {
+    const { stats } = this.#options;
+    stats.read(purpose);
+    try {
+      return await question();
+    } catch (error) {
+      stats.failed(purpose);
+      throw error;
+    }
+  }
+}

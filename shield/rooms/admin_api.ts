@@ -1,0 +1,199 @@
+/**
+ * `/v1/rooms/classes…` and `/v1/tenants/{tenant}/rooms` of the admin listener: the room classes in
+ * force, which one a room is of, and those that a tenant sets. Knows requests and answers; that the
+ * caller is an admin has been checked before.
+ */
+import { ArqonError, isId } from "@arqon/proto";
+import { explain as explainIssues } from "../../shared/config/problems.ts";
+import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
+import type { Logger } from "../../shared/log.ts";
+import { problemResponse } from "../../shared/problem.ts";
+import { TENANT_RULES_MAX } from "../../shared/tenant_settings.ts";
+import { parameterOf, readValue, tenantInPath } from "../policy/admin_body.ts";
+import type { Settings, StoredSettings } from "../settings.ts";
+import type { OwnedClass, RoomClasses } from "./classes.ts";
+
+/** Largest body, in bytes. */
+const CLASS_BYTES = 4_096;
+/** How long an answer waits until this process has in force what it has written, in ms. */
+const IN_FORCE_MS = 5_000;
+/** Classes that one listing shows. */
+const CLASSES_SHOWN = 2_000;
+const NO_STORE = { "cache-control": "no-store" };
+
+/** What the admin API needs of the process. */
+export interface RoomsAdminContext {
+  readonly classes: RoomClasses;
+  readonly settings: Settings;
+  readonly log: Logger;
+  /** Of this Shield. */
+  readonly node_id: string;
+}
+
+const TENANT_PATH = /^\/v1\/tenants\/([^/]+)\/rooms$/;
+
+/** Whether a path is one for `handleRooms`. */
+export function isRoomsPath(path: string): boolean {
+  return path === "/v1/rooms/classes" || path.startsWith("/v1/rooms/classes/") ||
+    TENANT_PATH.test(path);
+}
+
+/** One request, taken apart. */
+interface Call {
+  readonly request: Request;
+  readonly url: URL;
+  /** Of a path below `/v1/tenants/`, else "". */
+  readonly tenant: string;
+  /** User id of the admin. */
+  readonly by: string;
+}
+
+type Handler = (context: RoomsAdminContext, call: Call) => Response | Promise<Response>;
+type Methods = Readonly<Record<string, Handler>>;
+
+const ROUTES: Readonly<Record<string, Methods>> = {
+  "/v1/rooms/classes": { GET: listClasses },
+  "/v1/rooms/classes/explain": { GET: explain },
+};
+const TENANT_METHODS: Methods = { GET: showTenant, PUT: setClass, DELETE: removeClass };
+
+/** Answers one request of an admin, whose user id is `by`. Never rejects. */
+export async function handleRooms(
+  context: RoomsAdminContext,
+  request: Request,
+  by: string,
+): Promise<Response> {
+  const url = new URL(request.url);
+  const path = url.pathname;
+  const encoded = TENANT_PATH.exec(path)?.[1];
+  const methods = encoded === undefined ? ROUTES[path] : TENANT_METHODS;
+  try {
+    if (methods === undefined) throw new ArqonError("not-found", path);
+    const handler = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined;
+    if (handler === undefined) {
+      const refusal = new ArqonError("method-not-allowed", request.method);
+      return problemResponse(refusal, { allow: Object.keys(methods).join(", ") });
+    }
+    const tenant = encoded === undefined ? "" : tenantInPath(encoded);
+    return await handler(context, { request, url, tenant, by });
+  } catch (error) {
+    const known = error instanceof ArqonError ? error : undefined;
+    if (known === undefined || known.reason === "internal") {
+      context.log.error("admin request failed", { path, error });
+    }
+    return problemResponse(known ?? new ArqonError("internal"));
+  }
+}
+
+const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
+
+/** Options that have no default are there, too. */
+function shown(one: OwnedClass) {
+  return { ...one, replicas: one.replicas ?? null, max_members: one.max_members ?? null };
+}
+
+function listClasses({ classes, node_id }: RoomsAdminContext): Response {
+  const all = classes.list();
+  const some = all.slice(0, CLASSES_SHOWN).map(shown);
+  return answer({ node_id, classes: some, truncated: all.length > some.length });
+}
+
+function idOf(url: URL, name: string): string {
+  const text = parameterOf(url, name);
+  if (isId(text)) return text;
+  const detail = `${name}: ${JSON.stringify(text)} is no id; expected 1 to 64 of [A-Za-z0-9_~:=-]`;
+  throw new ArqonError("invalid-settings", detail);
+}
+
+function explain({ classes, node_id }: RoomsAdminContext, { url }: Call): Response {
+  const tenant = idOf(url, "tenant");
+  const room = idOf(url, "room");
+  const [one, ...others] = classes.explain(tenant, room).map(shown);
+  return answer({ node_id, tenant, room, class: one, others, why: why(one!) });
+}
+
+function why({ source, pattern, tenant }: Pick<OwnedClass, "source" | "pattern" | "tenant">) {
+  if (source === "default") return "no class is about it: the defaults hold";
+  const whose = tenant === "*" ? "the configuration" : `the configuration for tenant ${tenant}`;
+  const owner = source === "tenant" ? "the tenant's settings" : whose;
+  return `${pattern} of ${owner} has the longest pattern that matches`;
+}
+
+function view({ settings, revision }: StoredSettings) {
+  const { version, by, changed_ms, rooms } = settings;
+  return { version, revision, by, changed_ms, rooms };
+}
+
+async function showTenant(
+  { settings, node_id }: RoomsAdminContext,
+  { tenant }: Call,
+): Promise<Response> {
+  const stored = await settings.read(tenant);
+  const { version } = settings.get(tenant);
+  const here = { node_id, version, problem: settings.problem(tenant) ?? null };
+  return answer({ tenant, ...view(stored), here });
+}
+
+async function setClass(context: RoomsAdminContext, call: Call): Promise<Response> {
+  const one = await readClass(call.request);
+  return await changeClasses(context, call, (classes) => {
+    const at = classes.findIndex(({ room }) => room === one.room);
+    if (at >= 0) return classes.with(at, one);
+    if (classes.length < TENANT_RULES_MAX) return [...classes, one];
+    const detail =
+      `tenant ${call.tenant} has ${classes.length} room classes, the most there may be`;
+    throw new ArqonError("invalid-settings", detail);
+  });
+}
+
+async function removeClass(context: RoomsAdminContext, call: Call): Promise<Response> {
+  const pattern = parameterOf(call.url, "room");
+  return await changeClasses(
+    context,
+    call,
+    (classes) => classes.filter(({ room }) => room !== pattern),
+  );
+}
+
+async function changeClasses(
+  context: RoomsAdminContext,
+  { tenant, by }: Call,
+  change: (classes: readonly TenantRoomClass[]) => TenantRoomClass[],
+): Promise<Response> {
+  const { settings, log, node_id } = context;
+  let changed = false;
+  const stored = await settings.change(tenant, by, (before) => {
+    const rooms = change(before.rooms);
+    changed = JSON.stringify(rooms) !== JSON.stringify(before.rooms);
+    return changed ? { ...before, rooms } : before;
+  });
+  const { version } = stored.settings;
+  if (changed) log.info("a tenant's room classes were changed", { tenant_id: tenant, version, by });
+  const in_force = stored.revision === 0 ||
+    await settings.reached(tenant, stored.revision, IN_FORCE_MS);
+  return answer({ tenant, changed, ...view(stored), here: { node_id, in_force } });
+}
+
+/** The class of a body. Rejects with `invalid-settings` that names what is wrong and what is right. */
+async function readClass(request: Request): Promise<TenantRoomClass> {
+  const value = await readValue(request, CLASS_BYTES);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    const detail = "the body is no JSON object; expected one class: " +
+      '{"room": "chat-*", "durable": true}';
+    throw new ArqonError("invalid-settings", detail);
+  }
+  if ("tenant" in value) {
+    throw new ArqonError("invalid-settings", "tenant: unknown member; the path names the tenant");
+  }
+  const parsed = TenantRoomClass.safeParse(value);
+  if (parsed.success) return parsed.data;
+  // In the words that the same mistake gets in a config file.
+  const issues = parsed.error.issues.map((issue) => ({
+    ...issue,
+    path: ["rooms", 0, ...issue.path],
+  }));
+  const problems = explainIssues(issues, { rooms: [value] }).slice(0, 8).map(({ key, text }) =>
+    `${key.replace(/^rooms\[0\]\.?/, "")}: ${text}`
+  );
+  throw new ArqonError("invalid-settings", problems.join("; "));
+}

@@ -1,0 +1,276 @@
+/**
+ * Which class a room is of: classes of the config and those that tenants set at run time, compiled. A
+ * tenant's table is swapped in one assignment, so no message meets half a change. What follows from a
+ * class is for whoever asks; where classes come from is `start.ts`.
+ */
+import type { RoomClassEntry, TenantRoomClass } from "../../shared/config/schema_durable.ts";
+import type { Retention } from "../../shared/spine/durable_log.ts";
+
+/** The options of a room. One class is one object for as long as it does not change. */
+export interface RoomClass {
+  /** Room id or prefix pattern; "" of the default. */
+  readonly pattern: string;
+  readonly source: "default" | "config" | "tenant";
+  readonly durable: boolean;
+  /** Newest messages that are kept of each room. */
+  readonly history_size: number;
+  readonly history_ttl_seconds: number;
+  /** Copies on a NATS cluster; undefined: 3 there, else 1. */
+  readonly replicas: number | undefined;
+  /** A new subscriber gets the last message at once. */
+  readonly cache_last: boolean;
+  /** Whether SUB with presence is allowed. */
+  readonly presence: boolean;
+  readonly slow_reader: "disconnect";
+  /** Undefined: as the config's `members_per_room`. */
+  readonly max_members: number | undefined;
+  /** Whether publishers hear their own messages. */
+  readonly echo: boolean;
+}
+
+/** A class and whose it is. */
+export interface OwnedClass extends RoomClass {
+  /** The tenant that it is for; "*": every one. */
+  readonly tenant: string;
+}
+
+/** What a room is that no class is about. */
+export const DEFAULT_CLASS: OwnedClass = Object.freeze({
+  tenant: "*",
+  pattern: "",
+  source: "default",
+  durable: false,
+  history_size: 1_000,
+  history_ttl_seconds: 86_400,
+  replicas: undefined,
+  cache_last: false,
+  presence: true,
+  slow_reader: "disconnect",
+  max_members: undefined,
+  echo: true,
+});
+
+/** Classes of one origin, by pattern. */
+interface Table {
+  readonly classes: readonly OwnedClass[];
+  readonly exact: ReadonlyMap<string, OwnedClass>;
+  /** By what stands before the `*`. */
+  readonly prefixes: ReadonlyMap<string, OwnedClass>;
+  /** Lengths of the prefixes in UTF-16 units, the longest first: at most as many as an id is long. */
+  readonly lengths: readonly number[];
+}
+
+/** What counts for one tenant. */
+interface Layers {
+  /** The first wins ties: run time, config for the tenant, config for every one. Without empty ones. */
+  readonly tables: readonly Table[];
+  retention: Retention | "none" | undefined;
+}
+
+const NOTHING: Table = tableOf([]);
+
+/** All room classes of this process. */
+export class RoomClasses {
+  readonly #any: Table;
+  readonly #config = new Map<string, Table>();
+  readonly #runtime = new Map<string, Table>();
+  /** Of tenants that have classes of their own. */
+  readonly #layers = new Map<string, Layers>();
+  readonly #others: Layers;
+  readonly #listeners = new Set<(tenant_id: string) => void>();
+  /** Whether some class of the config is durable. */
+  readonly has_durable: boolean;
+
+  constructor(config: readonly RoomClassEntry[]) {
+    const classes = config.map((entry) => compile(entry, entry.tenant, "config"));
+    const by_tenant = Map.groupBy(classes, ({ tenant }) => tenant);
+    this.#any = tableOf(by_tenant.get("*") ?? []);
+    by_tenant.delete("*");
+    this.#others = layersOf([this.#any]);
+    for (const [tenant_id, own] of by_tenant) {
+      this.#config.set(tenant_id, tableOf(own));
+      this.#layer(tenant_id);
+    }
+    this.has_durable = classes.some(({ durable }) => durable);
+  }
+
+  /** Puts a tenant's own classes in the place of those before; classes that are the same stay objects. */
+  setTenant(tenant_id: string, classes: readonly TenantRoomClass[]): void {
+    const before = this.#runtime.get(tenant_id) ?? NOTHING;
+    const known = new Map(before.classes.map((one) => [JSON.stringify(one), one]));
+    const compiled = classes.map((entry) => {
+      const one = compile(entry, tenant_id, "tenant");
+      return known.get(JSON.stringify(one)) ?? one;
+    });
+    const table = tableOf(compiled);
+    if (isSame(table, before)) return;
+    if (table.classes.length === 0) this.#runtime.delete(tenant_id);
+    else this.#runtime.set(tenant_id, table);
+    this.#layer(tenant_id);
+    for (const listener of this.#listeners) listener(tenant_id);
+  }
+
+  /** The class of a room; takes time by the length of its id. The same object for the same class. */
+  of(tenant_id: string, room_id: string): RoomClass {
+    const layers = this.#layers.size === 0 ? this.#others : this.#layersOf(tenant_id);
+    const { tables } = layers;
+    if (tables.length === 0) return DEFAULT_CLASS;
+    for (const { exact } of tables) {
+      const found = exact.get(room_id);
+      if (found !== undefined) return found;
+    }
+    let best: OwnedClass | undefined;
+    let best_units = -1;
+    for (const { lengths, prefixes } of tables) {
+      for (const units of lengths) {
+        // Of equal length the earlier table wins.
+        if (units <= best_units) break;
+        if (units > room_id.length) continue;
+        const found = prefixes.get(room_id.slice(0, units));
+        if (found === undefined) continue;
+        best = found;
+        best_units = units;
+        break;
+      }
+    }
+    return best ?? DEFAULT_CLASS;
+  }
+
+  /**
+   * The most that a durable class which can be that of one of the tenant's rooms asks for; undefined:
+   * none is durable.
+   */
+  retentionOf(tenant_id: string): Retention | undefined {
+    const layers = this.#layersOf(tenant_id);
+    layers.retention ??= largest(inForce(layers)) ?? "none";
+    return layers.retention === "none" ? undefined : layers.retention;
+  }
+
+  /** Every class that is about the room, the one that counts first, the default last. */
+  explain(tenant_id: string, room_id: string): OwnedClass[] {
+    const classes = this.#layersOf(tenant_id).tables.flatMap((table) => table.classes);
+    const matching = classes.filter(({ pattern }) => isAbout(pattern, room_id));
+    // Sorting is stable: of one pattern the earlier table's comes first.
+    matching.sort((a, b) => rank(b.pattern) - rank(a.pattern));
+    return [...matching, DEFAULT_CLASS];
+  }
+
+  /** All classes: the config's, then those of tenants. Without the default. */
+  list(): OwnedClass[] {
+    const tables = [this.#any, ...this.#config.values(), ...this.#runtime.values()];
+    return tables.flatMap(({ classes }) => classes);
+  }
+
+  /** How many classes there are of each source, without the default. */
+  get sizes(): { readonly config: number; readonly tenant: number } {
+    const config = [this.#any, ...this.#config.values()];
+    return { config: countOf(config), tenant: countOf(this.#runtime.values()) };
+  }
+
+  /** How many classes there are, without the default. */
+  get size(): number {
+    const { config, tenant } = this.sizes;
+    return config + tenant;
+  }
+
+  /** Calls the listener, which must not throw, after a tenant's classes changed, until the result is called. */
+  onChange(listener: (tenant_id: string) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  #layersOf(tenant_id: string): Layers {
+    return this.#layers.get(tenant_id) ?? this.#others;
+  }
+
+  #layer(tenant_id: string): void {
+    const own = [this.#runtime.get(tenant_id), this.#config.get(tenant_id)];
+    const tables = own.filter((table) => table !== undefined);
+    if (tables.length === 0) this.#layers.delete(tenant_id);
+    else this.#layers.set(tenant_id, layersOf([...tables, this.#any]));
+  }
+}
+
+function layersOf(tables: readonly Table[]): Layers {
+  return { tables: tables.filter(({ classes }) => classes.length > 0), retention: undefined };
+}
+
+function compile(
+  entry: TenantRoomClass,
+  tenant: string,
+  source: "config" | "tenant",
+): OwnedClass {
+  return Object.freeze({
+    tenant,
+    pattern: entry.room,
+    source,
+    durable: entry.durable,
+    history_size: entry.history_size,
+    history_ttl_seconds: entry.history_ttl_seconds,
+    replicas: entry.replicas,
+    cache_last: entry.cache_last,
+    presence: entry.presence,
+    slow_reader: entry.slow_reader,
+    max_members: entry.max_members,
+    echo: entry.echo,
+  });
+}
+
+/** Of two classes with one pattern the later counts. */
+function tableOf(all: readonly OwnedClass[]): Table {
+  const by_pattern = new Map(all.map((one) => [one.pattern, one]));
+  const exact = new Map<string, OwnedClass>();
+  const prefixes = new Map<string, OwnedClass>();
+  for (const [pattern, one] of by_pattern) {
+    if (pattern.endsWith("*")) prefixes.set(pattern.slice(0, -1), one);
+    else exact.set(pattern, one);
+  }
+  const lengths = [...new Set([...prefixes.keys()].map((prefix) => prefix.length))];
+  lengths.sort((a, b) => b - a);
+  return { classes: [...by_pattern.values()], exact, prefixes, lengths };
+}
+
+function countOf(tables: Iterable<Table>): number {
+  let count = 0;
+  for (const { classes } of tables) count += classes.length;
+  return count;
+}
+
+function isSame({ classes: a }: Table, { classes: b }: Table): boolean {
+  return a.length === b.length && a.every((one, index) => one === b[index]);
+}
+
+function isAbout(pattern: string, room_id: string): boolean {
+  return pattern.endsWith("*") ? room_id.startsWith(pattern.slice(0, -1)) : pattern === room_id;
+}
+
+/** Higher counts first, of patterns that match one room: the longer, exact before a prefix of it. */
+function rank(pattern: string): number {
+  return pattern.endsWith("*") ? pattern.length * 2 - 2 : pattern.length * 2 + 1;
+}
+
+/** The classes that can count: of each pattern the first table's. */
+function inForce({ tables }: Layers): OwnedClass[] {
+  const by_pattern = new Map<string, OwnedClass>();
+  for (const { classes } of tables) {
+    for (const one of classes) if (!by_pattern.has(one.pattern)) by_pattern.set(one.pattern, one);
+  }
+  return [...by_pattern.values()];
+}
+
+/** Three where there is a cluster: more than one copy, fewer than three that are asked for. */
+const replicaRank = (replicas: number | undefined) => replicas ?? 2;
+
+function largest(classes: readonly OwnedClass[]): Retention | undefined {
+  let most: Retention | undefined;
+  for (const { durable, history_size, history_ttl_seconds, replicas } of classes) {
+    if (!durable) continue;
+    const before = most ?? { history_size, history_ttl_seconds, replicas };
+    most = {
+      history_size: Math.max(history_size, before.history_size),
+      history_ttl_seconds: Math.max(history_ttl_seconds, before.history_ttl_seconds),
+      replicas: replicaRank(replicas) > replicaRank(before.replicas) ? replicas : before.replicas,
+    };
+  }
+  return most;
+}

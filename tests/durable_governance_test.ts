@@ -1,0 +1,162 @@
+/**
+ * Who may read a durable room, and what is looked at again on recovery: nothing. Policies, schemas and
+ * mirroring act at publish; room classes change while the bus runs.
+ */
+import assert from "node:assert/strict";
+import { fromText } from "../shield/policy/wasm/test_bytes.ts";
+import { ping } from "../shield/schema/test_schemas.ts";
+import { startBusWith } from "./bus.ts";
+import type { TestBus } from "./bus.ts";
+import { DurableClient, numbers } from "./durable_client.ts";
+import { policyAdmin } from "./policy_admin.ts";
+import { schemaAdmin } from "./schema_admin.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const CONFIG = `
+[server]
+drain_ms = 0
+[[rooms]]
+room = "log-*"
+durable = true
+[platform.mirroring]
+rules = [{ prefix = "in.t.default.r.log-*", percent = 1.0 }]
+`;
+/** Refuses every SUB. */
+const DOORMAN = `(module
+  (memory (export "memory") 1)
+  (func (export "arqon_alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "arqon_on_subscribe") (result i32) (i32.const 1)))`;
+
+interface Stage {
+  readonly bus: TestBus;
+  open(): Promise<DurableClient>;
+}
+
+/** Sums of the series of these names. */
+async function counts(bus: TestBus, names: readonly string[]): Promise<number[]> {
+  const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  return names.map((name) => {
+    const line = new RegExp(`^${name}(?:\\{[^}]*\\})? ([0-9.e+]+)$`, "gm");
+    return [...text.matchAll(line)].reduce((sum, [, value]) => sum + Number(value), 0);
+  });
+}
+
+async function deploy(bus: TestBus, bytes: Uint8Array<ArrayBuffer>, binding: object) {
+  const admin = await policyAdmin(bus);
+  const uploaded = await admin.upload(bytes);
+  assert.equal(uploaded.status, 200, JSON.stringify(uploaded.body));
+  const { sha256 } = uploaded.body;
+  const deployed = await admin.post("deploy", { sha256, tenant: "default", ...binding });
+  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  assert.equal((deployed.body["here"] as { state: string }).state, "active");
+}
+
+async function onlyOnce({ bus, open }: Stage): Promise<void> {
+  const room = "log-once";
+  using publisher = await open();
+  const { epoch, offset } = await publisher.join(room);
+  const before = await publisher.fill(room, ["malware of old"]);
+  await deploy(bus, await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`), {
+    name: "words",
+    room: "log-once*",
+    hooks: ["on_message"],
+  });
+  assert.equal((await publisher.pub(room, "malware")).reason, "policy-rejected");
+  const after = await publisher.fill(room, numbers(0, 10));
+  const names = ["policy_execution_duration_count", "shield_mirror_traffic_total"];
+  const judged = await counts(bus, names);
+  assert.ok(judged.every((count) => count >= 10), `both looked at each message: ${judged}`);
+  using reader = await open();
+  assert.equal((await reader.join(room, { after_offset: offset, epoch })).recovered, true);
+  const all = await reader.hears([...before, ...after]);
+  assert.deepEqual(all, ["malware of old", ...numbers(0, 10)]);
+  const page = await reader.ask({ op: "cmd", room, name: "history.get" });
+  assert.equal(page.result.messages.length, 11);
+  assert.deepEqual(await counts(bus, names), judged, "and not at one of them again");
+}
+
+async function oldShapes({ bus, open }: Stage): Promise<void> {
+  const room = "log-shape";
+  using publisher = await open();
+  const { epoch, offset } = await publisher.join(room);
+  const stored = await publisher.fill(room, ["no ping at all"]);
+  const admin = await schemaAdmin(bus);
+  await admin.push("ping", ping());
+  const subject = `in.t.default.r.${room}`;
+  const mapped = await admin.map("default", { subject, schema_id: "ping", message: "t.Ping" });
+  assert.equal(mapped.status, 200, JSON.stringify(mapped.body));
+  assert.equal((await publisher.pub(room, { text: "no n" })).reason, "schema-violation");
+  using reader = await open();
+  assert.equal((await reader.join(room, { after_offset: offset, epoch })).recovered, true);
+  assert.deepEqual(await reader.hears(stored), ["no ping at all"]);
+}
+
+async function doorman({ bus, open }: Stage): Promise<void> {
+  const room = "log-guarded";
+  using client = await open();
+  await client.fill(room, [1]);
+  await deploy(bus, fromText(DOORMAN), { name: "door", room, hooks: ["on_subscribe"] });
+  const history = await client.ask({ op: "cmd", room, name: "history.get" });
+  assert.deepEqual([history.code, history.reason], [403, "policy-rejected"]);
+  const place = await client.sub(room, { after_offset: 1 });
+  assert.deepEqual([place.code, place.reason], [403, "policy-rejected"]);
+  const response = await fetch(`${bus.http_url}/v1/rooms/${room}/messages`, {
+    headers: { authorization: `Bearer ${bus.token}` },
+  });
+  assert.equal((await response.json()).reason, "policy-rejected");
+  await client.fill(room, [2]);
+}
+
+async function setClass(bus: TestBus, room_class: object): Promise<void> {
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  const response = await fetch(`${bus.admin_url}/v1/tenants/default/rooms`, {
+    method: "PUT",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: JSON.stringify(room_class),
+  });
+  const body = await response.json();
+  assert.equal(response.status, 200, JSON.stringify(body));
+  assert.equal(body.here.in_force, true);
+}
+
+/** One connection lives through all of it. */
+async function turned({ bus, open }: Stage): Promise<void> {
+  const room = "turn-1";
+  using publisher = await open();
+  using reader = await open();
+  assert.equal(await reader.join(room), undefined);
+  await publisher.pub(room, "before");
+  const before = await reader.told();
+  assert.deepEqual([before.data, before.offset], ["before", undefined]);
+  await setClass(bus, { room: "turn-*", durable: true });
+  const [offset = 0] = await publisher.fill(room, ["durable"]);
+  const durable = await reader.told();
+  assert.deepEqual([durable.data, durable.offset], ["durable", offset]);
+  using other = await open();
+  const { epoch } = await other.join(room);
+  const [next = 0] = await publisher.fill(room, ["missed"]);
+  using back = await open();
+  const place = { after_offset: offset, epoch };
+  assert.equal((await back.join(room, place)).recovered, true);
+  assert.deepEqual(await back.hears([next]), ["missed"]);
+  await reader.hears([next]);
+  await setClass(bus, { room: "turn-*", durable: false });
+  const refused = await back.sub(room, place);
+  assert.deepEqual([refused.code, refused.reason], [400, "not-durable"]);
+  const history = await back.ask({ op: "cmd", room, name: "history.get" });
+  assert.equal(history.reason, "not-durable");
+  assert.equal((await publisher.pub(room, "after")).offset, undefined);
+  const after = await reader.told();
+  assert.deepEqual([after.data, after.offset], ["after", undefined]);
+}
+
+Deno.test("durable rooms and those who watch over them", async (t) => {
+  await using bus = await startBusWith(CONFIG);
+  const open = () => DurableClient.open(bus.url, bus.token);
+  const step = (name: string, run: (stage: Stage) => Promise<void>) =>
+    t.step(name, () => run({ bus, open }));
+  await step("policies and mirroring see a message once, at publish", onlyOnce);
+  await step("what was stored before a schema is delivered as it is", oldShapes);
+  await step("a policy that refuses SUB refuses history and recovery", doorman);
+  await step("a room becomes durable and stops being so under its subscribers", turned);
+});

@@ -1,0 +1,185 @@
+/**
+ * SIGKILL in the middle of writes, a hundred times on one folder: what the embedded log acknowledged
+ * is there afterwards, once and in order. It says nothing of power cuts: a killed process loses what
+ * it had in memory, not what the system has taken.
+ */
+import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
+import { createLogger } from "../shared/log.ts";
+import type { DurableLog } from "../shared/spine/durable_log.ts";
+import { openEmbedded } from "../shared/spine/embedded.ts";
+import {
+  KILL_RETENTION,
+  KILL_ROOMS,
+  KILL_TENANT,
+  problems,
+  readAcknowledgements,
+} from "./durable_kill.ts";
+import type { Acknowledged, Stored } from "./durable_kill.ts";
+import { createRandom } from "./presence_simulation/random.ts";
+import type { Random } from "./presence_simulation/random.ts";
+
+const KILLS = 100;
+const SEED = 20_240_606;
+/** The child lives so long after its first acknowledgement, at most. */
+const LIFE_MS = 60;
+const path = (name: string) => new URL(name, import.meta.url).pathname;
+
+/** Starts a child and kills it; returns what it acknowledged. Now and then it dies while it starts. */
+async function killOne(data_dir: string, round: number, random: Random) {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "--quiet", "--no-check", "--config", path("../deno.json")],
+      ...["--allow-read", "--allow-write", path("durable_kill_child.ts"), data_dir, String(round)],
+    ],
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const early = random.chance(0.1);
+  const life_ms = random.int(0, LIFE_MS);
+  const kill = () => child.kill("SIGKILL");
+  let timer = early ? setTimeout(kill, 100 + life_ms) : undefined;
+  let output = "";
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    output += text;
+    timer ??= setTimeout(kill, life_ms);
+  }
+  clearTimeout(timer);
+  const { signal } = await child.status;
+  assert.equal(signal, "SIGKILL", "the child died by itself");
+  // A line without its end was being written: whether it was acknowledged, nobody has heard.
+  return readAcknowledgements(output.split("\n").slice(0, -1));
+}
+
+async function storedAfter(log: DurableLog, room: string, after: number): Promise<Stored[]> {
+  const stored: Stored[] = [];
+  const decoder = new TextDecoder();
+  for (;;) {
+    const position = stored.at(-1)?.offset ?? after;
+    const page = await log.read(room, { after: position, limit: 5_000, max_bytes: 4_000_000 });
+    assert.equal(page.complete, true, `${room} after ${position}`);
+    for (const { offset, payload } of page.messages) {
+      stored.push({ offset, text: decoder.decode(payload) });
+    }
+    if (!page.more) return stored;
+  }
+}
+
+/** The state of the check: what was acknowledged in all, and up to where each room was verified. */
+interface Ledger {
+  readonly acknowledged: Acknowledged[];
+  readonly verified: Map<string, number>;
+  stream: string;
+}
+
+/** Verifies what came since the last time, and repeats the last message of each room. */
+async function verify(log: DurableLog, ledger: Ledger, fresh: readonly Acknowledged[]) {
+  if (ledger.stream !== "") assert.equal(log.stream, ledger.stream, "the log is still the same");
+  ledger.stream = log.stream;
+  ledger.acknowledged.push(...fresh);
+  for (const room of KILL_ROOMS) {
+    const stored = await storedAfter(log, room, ledger.verified.get(room) ?? 0);
+    assert.deepEqual(problems(stored, fresh.filter((one) => one.room === room)), []);
+    const last = stored.at(-1);
+    if (last === undefined) continue;
+    ledger.verified.set(room, last.offset);
+    const again = await log.append(room, new Uint8Array(0), { key: last.text });
+    assert.deepEqual([again.offset, again.duplicate], [last.offset, true], "keys outlive the kill");
+  }
+}
+
+async function withLog(data_dir: string, run: (log: DurableLog) => Promise<void>): Promise<void> {
+  const logger = createLogger({
+    level: "warn",
+    format: "logfmt",
+    component: "test",
+    now: Date.now,
+    write: (line) => console.error(line),
+  });
+  const spine = openEmbedded({ log: logger, now: Date.now, data_dir });
+  try {
+    await run(await spine.log(KILL_TENANT, KILL_RETENTION));
+  } finally {
+    await spine.drain();
+  }
+}
+
+const acknowledged: readonly Acknowledged[] = Array.from(
+  { length: 9 },
+  (_, n) => ({ room: "a", text: `${Math.floor(n / 3)}/${n % 3}`, offset: 10 + 2 * n }),
+);
+
+Deno.test("the check finds a lost, a repeated, a swapped and a changed message", () => {
+  const stored: readonly Stored[] = acknowledged;
+  assert.deepEqual(problems(stored, acknowledged), []);
+  assert.deepEqual(problems([...stored, { text: "3/0", offset: 40 }], acknowledged), []);
+  for (const at of acknowledged.keys()) {
+    const lost = stored.toSpliced(at, 1);
+    assert.notDeepEqual(problems(lost, acknowledged), [], `${at} is lost`);
+    const one = acknowledged.filter((_, index) => index === at);
+    assert.notDeepEqual(problems(lost, one), [], `${at} is lost, alone acknowledged`);
+    const twice = stored.toSpliced(at, 0, { text: stored[at]?.text ?? "", offset: 9 + 2 * at });
+    assert.notDeepEqual(problems(twice, acknowledged), [], `${at} is there twice`);
+    const changed = stored.with(at, { text: "7/7", offset: 10 + 2 * at });
+    assert.notDeepEqual(problems(changed, acknowledged), [], `${at} is another`);
+    const next = stored[at + 1];
+    if (next === undefined) continue;
+    const swapped = stored.with(at, next).with(at + 1, stored[at] ?? next);
+    assert.notDeepEqual(problems(swapped, acknowledged), [], `${at} and the next are swapped`);
+  }
+  assert.throws(() => readAcknowledgements(["orders 1/2"]), /not an acknowledgement/);
+});
+
+Deno.test("a row that vanishes from the file is found", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "arqon-kill-" });
+  const data_dir = `${folder}/data`;
+  const fresh: Acknowledged[] = [];
+  try {
+    await withLog(data_dir, async (log) => {
+      for (let n = 0; n < 50; n++) {
+        const [room = ""] = KILL_ROOMS;
+        const text = `0/${n}`;
+        const { offset } = await log.append(room, new TextEncoder().encode(text), { key: text });
+        fresh.push({ room, text, offset });
+      }
+    });
+    const check = () =>
+      withLog(data_dir, (log) => {
+        return verify(log, { acknowledged: [], verified: new Map(), stream: "" }, fresh);
+      });
+    await check();
+    const database = new DatabaseSync(`${data_dir}/log.sqlite`);
+    const { changes } = database.prepare("DELETE FROM message WHERE offset = ?")
+      .run(fresh[20]?.offset ?? 0);
+    database.close();
+    assert.equal(changes, 1);
+    await assert.rejects(check(), /0\/20 was acknowledged at/);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("a hundred kills in the middle of writes lose nothing that was acknowledged", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "arqon-kill-" });
+  const data_dir = `${folder}/data`;
+  const random = createRandom(SEED);
+  const ledger: Ledger = { acknowledged: [], verified: new Map(), stream: "" };
+  try {
+    let writing = 0;
+    for (let round = 0; round < KILLS; round++) {
+      const fresh = await killOne(data_dir, round, random);
+      if (fresh.length > 0) writing++;
+      await withLog(data_dir, (log) => verify(log, ledger, fresh));
+    }
+    assert.ok(writing > KILLS / 2, `only ${writing} were killed in the middle of writes`);
+    await withLog(data_dir, async (log) => {
+      for (const room of KILL_ROOMS) {
+        const all = ledger.acknowledged.filter((one) => one.room === room);
+        assert.ok(all.length > KILLS, `${room}: ${all.length} were acknowledged`);
+        assert.deepEqual(problems(await storedAfter(log, room, 0), all), []);
+      }
+    });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

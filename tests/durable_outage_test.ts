@@ -1,0 +1,215 @@
+/**
+ * Durable rooms when something breaks, on a real NATS and as the wire shows it: a log that is deleted,
+ * one that is full, a reader that does not read, a Shield that dies.
+ */
+import assert from "node:assert/strict";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect } from "@nats-io/transport-deno";
+import { createIssuer, startServer } from "./cluster.ts";
+import type { Issuer, ServerProcess } from "./cluster.ts";
+import { startBusWith } from "./bus.ts";
+import type { TestBus } from "./bus.ts";
+import { DurableClient, numbers } from "./durable_client.ts";
+import { startNats } from "./nats_server.ts";
+import type { NatsServer } from "./nats_server.ts";
+import { sendUpgrade } from "./raw_upgrade.ts";
+import { startTcpProxy } from "./tcp_proxy.ts";
+import type { TcpProxy } from "./tcp_proxy.ts";
+
+const DEADLINE_MS = 30_000;
+const CLASS = `
+[[rooms]]
+room = "log-*"
+durable = true
+`;
+const ROOMS = `
+[server]
+drain_ms = 0
+[limits]
+messages_per_second = 10_000
+bytes_per_second = 100_000_000
+${CLASS}`;
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const open = (bus: TestBus) => DurableClient.open(bus.url, bus.token);
+
+/** As an operator would by mistake. */
+async function deleteLogs(nats: NatsServer): Promise<void> {
+  const connection = await connect({ servers: nats.url });
+  const manager = await jetstreamManager(connection);
+  const names: string[] = [];
+  for await (const name of manager.streams.names()) if (name.startsWith("LOG_")) names.push(name);
+  assert.ok(names.length > 0, "there is no log");
+  for (const name of names) await manager.streams.delete(name);
+  await connection.close();
+}
+
+/** Publishes until it is taken. */
+async function publishAnyhow(client: DurableClient, room: string, data: unknown): Promise<number> {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  for (;;) {
+    const { code, reason, offset } = await client.pub(room, data);
+    if (code === 0) return offset as number;
+    assert.equal(reason, "log-unavailable");
+    assert.ok(Date.now() < deadline_ms, "the log does not come back");
+    await pause(50);
+  }
+}
+
+Deno.test("a log deleted under a running Shield: live subscribers hear of it and go on", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using bus = await startBusWith(`${ROOMS}[nats]\nurls = ["${nats.url}"]\n`);
+  using publisher = await open(bus);
+  using reader = await open(bus);
+  const { epoch } = await reader.join("log-1");
+  const offsets = await publisher.fill("log-1", numbers(0, 5));
+  await reader.hears(offsets);
+  await deleteLogs(nats);
+  const offset = await publishAnyhow(publisher, "log-1", "of the new log");
+  const { signal } = await reader.told();
+  assert.deepEqual([signal?.kind, signal?.reason], ["GAP", "epoch-changed"]);
+  const next = await reader.told();
+  assert.deepEqual([next.data, next.offset], ["of the new log", offset]);
+  using back = await open(bus);
+  const answer = await back.join("log-1", { after_offset: offsets[4], epoch });
+  assert.deepEqual([answer.recovered, answer.reason], [false, "epoch-changed"]);
+  assert.notEqual(answer.epoch, epoch);
+  assert.equal(answer.offset, offset);
+});
+
+Deno.test("a full log refuses with 503, and everything that was acknowledged is in it", async () => {
+  await using nats = await startNats({ jetstream: true });
+  const small = "[durable]\nlog_bytes = 65_536\n";
+  await using bus = await startBusWith(`${ROOMS}${small}[nats]\nurls = ["${nats.url}"]\n`);
+  using client = await open(bus);
+  const text = "x".repeat(4_000);
+  const acknowledged: (number | undefined)[] = [];
+  const refusals: (string | undefined)[] = [];
+  while (refusals.length < 5) {
+    const { code, reason, offset } = await client.pub("log-1", text);
+    if (code === 0) acknowledged.push(offset);
+    else {
+      assert.equal(code, 503);
+      refusals.push(reason);
+    }
+    assert.ok(acknowledged.length < 30, "64 KiB hold more than they can");
+  }
+  assert.deepEqual(new Set(refusals), new Set(["log-unavailable"]));
+  const { result } = await client.ask({ op: "cmd", room: "log-1", name: "history.get" });
+  const stored = result.messages.map(({ offset }: { offset: number }) => offset);
+  assert.deepEqual(stored, acknowledged);
+  assert.equal((await client.pub("plain", text)).code, 0, "other rooms are served");
+});
+
+const MESSAGE_BYTES = 50_000;
+const MESSAGES = 200;
+
+/** Reads WebSocket frames of a server until so many messages have come: their data, in order. */
+async function readMessages(socket: Deno.TcpConn, count: number): Promise<string[]> {
+  const all: string[] = [];
+  const decoder = new TextDecoder();
+  let [text, buffer] = ["", new Uint8Array(65_536)];
+  while (all.length < count) {
+    const size = await socket.read(buffer);
+    assert.notEqual(size, null, `the connection ended after ${all.length} messages`);
+    text += decoder.decode(buffer.subarray(0, size ?? 0), { stream: true });
+    for (const [, data = ""] of text.matchAll(/"data":"(\d+) x+"/g)) all.push(data);
+    text = text.slice(text.lastIndexOf('x"') + 1);
+  }
+  return all;
+}
+
+Deno.test("a large recovery for a reader that is slow to read is paced, not cut off", async () => {
+  await using bus = await startBusWith(ROOMS);
+  using publisher = await open(bus);
+  const { epoch } = await publisher.join("log-1");
+  // Its own messages live would be more than it reads in time.
+  await publisher.ask({ op: "unsub", room: "log-1" });
+  const [first] = await publisher.fill("log-1", ["first"]);
+  const filler = "x".repeat(MESSAGE_BYTES);
+  await publisher.fill("log-1", numbers(0, MESSAGES).map((number) => `${number} ${filler}`));
+  const headers = ["Sec-WebSocket-Protocol: arqon.v1.json"];
+  using socket = await sendUpgrade(bus.http_url, { token: bus.token, headers });
+  await socket.read(new Uint8Array(8_192));
+  const place = { op: "sub", room: "log-1", after_offset: first, epoch, id: 1 };
+  const frame = new TextEncoder().encode(JSON.stringify(place));
+  assert.ok(frame.length < 126);
+  await socket.write(new Uint8Array([0x81, 0x80 | frame.length, 0, 0, 0, 0, ...frame]));
+  // Long enough that everything would be written, were it not for the reader.
+  await pause(2_000);
+  const metrics = async () => await (await fetch(`${bus.ops_url}/metrics`)).text();
+  const unsent = Number(/^shield_unsent_bytes (\d+)$/m.exec(await metrics())?.[1]);
+  assert.ok(unsent < 4_194_304, `${unsent} bytes wait in the Shield`);
+  const read = await readMessages(socket, MESSAGES);
+  assert.deepEqual(read, numbers(0, MESSAGES).map(String));
+  const closes = /shield_closes_total\{code="4429"\} (\d+)/.exec(await metrics())?.[1];
+  assert.equal(Number(closes ?? 0), 0);
+});
+
+interface Pair {
+  readonly issuer: Issuer;
+  readonly one: ServerProcess;
+  readonly two: ServerProcess;
+}
+
+async function clientOf({ ready }: ServerProcess, issuer: Issuer): Promise<DurableClient> {
+  const url = `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
+  return await DurableClient.open(url, await issuer.tokenFor());
+}
+
+async function acrossShields({ issuer, one, two }: Pair): Promise<void> {
+  using publisher = await clientOf(one, issuer);
+  using reader = await clientOf(two, issuer);
+  const { epoch } = await reader.join("log-1");
+  const [first = 0] = await publisher.fill("log-1", ["live"]);
+  assert.deepEqual(await reader.hears([first]), ["live"]);
+  await two.stop("SIGKILL");
+  const missed = await publisher.fill("log-1", numbers(0, 10));
+  using back = await clientOf(one, issuer);
+  const answer = await back.join("log-1", { after_offset: first, epoch });
+  assert.deepEqual(answer, { recovered: true, offset: missed[9], epoch });
+  assert.deepEqual(await back.hears(missed), numbers(0, 10));
+  await back.nothing("log-1", publisher);
+}
+
+async function cutOff({ issuer, one, two }: Pair, proxy: TcpProxy): Promise<void> {
+  using publisher = await clientOf(one, issuer);
+  using reader = await clientOf(two, issuer);
+  await reader.join("log-2");
+  const before = await publisher.fill("log-2", numbers(0, 5));
+  await proxy.cut();
+  const missed = await publisher.fill("log-2", numbers(5, 50));
+  proxy.restore();
+  const after = await publisher.fill("log-2", numbers(55, 5));
+  const seen = await reader.hears([...before, ...missed, ...after]);
+  assert.deepEqual(seen, numbers(0, 60), "every one, in order, and no GAP");
+}
+
+Deno.test("a Shield that was cut off from NATS fills what its subscribers missed", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using proxy = startTcpProxy(nats.port);
+  const issuer = await createIssuer();
+  const config = (port: number) =>
+    `[nats]\nurls = ["nats://127.0.0.1:${port}"]\n${CLASS}` +
+    issuer.config;
+  try {
+    await using one = await startServer("shield", config(nats.port), issuer.dir);
+    await using two = await startServer("shield", config(proxy.port), issuer.dir);
+    await cutOff({ issuer, one, two }, proxy);
+  } finally {
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+});
+
+Deno.test("what is published on one Shield is live on the other and recovered when that one dies", async () => {
+  await using nats = await startNats({ jetstream: true });
+  const issuer = await createIssuer();
+  const config = `[nats]\nurls = ["${nats.url}"]\n${CLASS}${issuer.config}`;
+  try {
+    await using one = await startServer("shield", config, issuer.dir);
+    await using two = await startServer("shield", config, issuer.dir);
+    await acrossShields({ issuer, one, two });
+  } finally {
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+});

@@ -1,0 +1,297 @@
+// The SDK in durable rooms of a real bus: connections that are cut, programs that come back, a log
+// that is no longer the same.
+import assert from "node:assert/strict";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { connect as connectNats } from "@nats-io/transport-deno";
+import { ArqonError, connect } from "@arqon/sdk";
+import type { Connection, ConnectOptions, Message, Position, Subscription } from "@arqon/sdk";
+import { startBus, startBusWith } from "./bus.ts";
+import type { TestBus } from "./bus.ts";
+import { startNats } from "./nats_server.ts";
+import type { NatsServer } from "./nats_server.ts";
+import { startTcpProxy } from "./tcp_proxy.ts";
+import type { TcpProxy } from "./tcp_proxy.ts";
+
+const DEADLINE_MS = 30_000;
+const CONFIG = `
+[[rooms]]
+room = "orders-*"
+durable = true
+
+[[rooms]]
+room = "short-*"
+durable = true
+history_size = 5
+
+[[rooms]]
+room = "last-*"
+durable = true
+cache_last = true
+`;
+
+/** A bus, and a way to it that can be cut. */
+interface Way {
+  readonly bus: TestBus;
+  readonly proxy: TcpProxy;
+  /** Straight to the bus. */
+  straight(): Promise<Connection>;
+  /** By the proxy. */
+  shaky(options?: Partial<ConnectOptions>): Promise<Connection>;
+}
+
+function wayTo(bus: TestBus, proxy: TcpProxy): Way {
+  const { url, token } = bus;
+  const quick = { backoff: { base_ms: 5, max_ms: 50 }, token };
+  return {
+    bus,
+    proxy,
+    straight: () => connect({ ...quick, url }),
+    shaky: (options) => connect({ ...quick, url: `ws://127.0.0.1:${proxy.port}`, ...options }),
+  };
+}
+
+async function next(messages: Subscription): Promise<Message> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const { room, offset, epoch, recovered } = messages;
+  const where = JSON.stringify({ room, offset, epoch, recovered });
+  const timer = setTimeout(() => reject(new Error(`nothing comes after ${where}`)), DEADLINE_MS);
+  try {
+    const { value } = await Promise.race([messages.next(), late]);
+    assert.ok(value !== undefined, "the loop ended");
+    return value;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function take(messages: Subscription, count: number): Promise<Message[]> {
+  const taken: Message[] = [];
+  while (taken.length < count) taken.push(await next(messages));
+  return taken;
+}
+
+const numbers = (messages: readonly Message[]) =>
+  messages.map((message) => message.signal?.reason ?? message.json());
+const upTo = (count: number, from = 0) => Array.from({ length: count }, (_, at) => from + at);
+
+const isRefused = (reason: string) => (error: unknown) =>
+  error instanceof ArqonError && error.reason === reason;
+
+async function publishAll(speaker: Connection, room: string, count: number, from = 0) {
+  const acks = upTo(count, from).map((n) => speaker.room(room).publish("n", n));
+  return (await Promise.all(acks)).map(({ offset }) => offset);
+}
+
+async function cutAgainAndAgain({ proxy, straight, shaky }: Way): Promise<void> {
+  await using speaker = await straight();
+  await using listener = await shaky();
+  const room = listener.room("orders-1");
+  using messages = room.subscribe();
+  await messages.ready;
+  assert.ok(messages.epoch !== undefined);
+  const offsets: unknown[] = [];
+  const heard: Message[] = [];
+  for (let round = 0; round < 6; round += 1) {
+    offsets.push(...await publishAll(speaker, "orders-1", 50, round * 100));
+    await proxy.cut();
+    offsets.push(...await publishAll(speaker, "orders-1", 50, round * 100 + 50));
+    proxy.restore();
+    // In odd rounds the next cut comes while the missed ones are on their way.
+    heard.push(...await take(messages, round % 2 === 0 ? 100 - heard.length % 100 : 5));
+  }
+  heard.push(...await take(messages, 600 - heard.length));
+  assert.deepEqual(numbers(heard), upTo(600));
+  assert.deepEqual(heard.map(({ offset }) => offset), offsets);
+  assert.equal(messages.recovered, true);
+  assert.deepEqual(messages.position, { offset: offsets.at(-1), epoch: messages.epoch });
+}
+
+async function trimmed({ proxy, straight, shaky }: Way): Promise<void> {
+  await using speaker = await straight();
+  await using listener = await shaky();
+  using messages = listener.room("short-1").subscribe();
+  await messages.ready;
+  await publishAll(speaker, "short-1", 1);
+  assert.deepEqual(numbers(await take(messages, 1)), [0]);
+  await proxy.cut();
+  await publishAll(speaker, "short-1", 20, 1);
+  proxy.restore();
+  assert.deepEqual(numbers(await take(messages, 1)), ["history-trimmed"]);
+  assert.equal(messages.recovered, false);
+  await publishAll(speaker, "short-1", 1, 21);
+  assert.deepEqual(numbers(await take(messages, 1)), [21]);
+}
+
+async function historyAndPlaces({ straight }: Way): Promise<void> {
+  await using speaker = await straight();
+  const room = speaker.room("orders-2");
+  assert.deepEqual((await room.history()).messages, []);
+  const data = new Uint8Array([0, 255, 10, 13]);
+  const first = await room.publish("blob", data, { message_id: "m1", headers: { "X-Own": "yes" } });
+  const same = await room.publish("blob", data, { message_id: "m1" });
+  assert.equal(same.offset, first.offset);
+  await publishAll(speaker, "orders-2", 9, 1);
+  const page = await room.history({ limit: 4 });
+  const [blob] = page.messages;
+  assert.deepEqual([...blob!.data], [...data]);
+  assert.deepEqual([blob!.offset, blob!.headers["X-Own"]], [first.offset, "yes"]);
+  assert.deepEqual(numbers(page.messages.slice(1)), [1, 2, 3]);
+  assert.equal(page.more, true);
+  const newest = await room.history({ limit: 3, reverse: true });
+  assert.deepEqual(numbers(newest.messages), [9, 8, 7]);
+  assert.equal(newest.offset, newest.messages[0]!.offset);
+
+  // Another program that knows a place goes on right after it, and from the beginning by the epoch.
+  const { offset, epoch } = page.messages[2]!;
+  const from = async (position: Position, count: number) => {
+    await using connection = await straight();
+    using messages = connection.room("orders-2").subscribe({ position });
+    await messages.ready;
+    assert.equal(messages.recovered, true);
+    return (await take(messages, count)).map((message) => message.offset);
+  };
+  const all = (await room.history()).messages.map((message) => message.offset);
+  assert.deepEqual(await from({ offset, epoch }, 7), all.slice(3));
+  assert.deepEqual(await from({ offset: 0, epoch }, 10), all);
+}
+
+async function lastOne({ proxy, straight, shaky }: Way): Promise<void> {
+  await using speaker = await straight();
+  await publishAll(speaker, "last-1", 3);
+  await using listener = await shaky();
+  using messages = listener.room("last-1").subscribe();
+  assert.deepEqual(numbers(await take(messages, 1)), [2]);
+  await proxy.cut();
+  proxy.restore();
+  await listener.room("last-1").publish("n", 3, { message_id: "m3" });
+  assert.deepEqual(numbers(await take(messages, 1)), [3]);
+}
+
+async function ownOnes({ proxy, straight, shaky }: Way): Promise<void> {
+  await using speaker = await straight();
+  await using listener = await shaky();
+  const room = listener.room("orders-3");
+  using messages = room.subscribe({ no_echo: true });
+  await messages.ready;
+  await room.publish("n", "mine");
+  await proxy.cut();
+  await publishAll(speaker, "orders-3", 1);
+  proxy.restore();
+  assert.deepEqual(numbers(await take(messages, 1)), [0]);
+}
+
+async function notDurable({ proxy, straight, shaky }: Way): Promise<void> {
+  await using speaker = await straight();
+  const asking = speaker.room("plain").subscribe({ position: { offset: 7 } });
+  await assert.rejects(asking.ready, isRefused("not-durable"));
+  await assert.rejects(speaker.room("plain").history(), isRefused("not-durable"));
+  await using listener = await shaky();
+  using messages = listener.room("plain").subscribe();
+  await messages.ready;
+  assert.equal(messages.position, undefined);
+  await proxy.cut();
+  proxy.restore();
+  assert.deepEqual(numbers(await take(messages, 1)), ["reconnect"]);
+  assert.equal((await listener.room("plain").publish("n", 1)).offset, 0);
+}
+
+async function changedMeta({ straight }: Way): Promise<void> {
+  await using connection = await straight();
+  const room = connection.room("orders-4");
+  using messages = room.subscribe({ presence: true, member_meta: 1 });
+  await messages.ready;
+  const stored = publishAll(connection, "orders-4", 100);
+  for (let n = 2; n < 6; n += 1) await messages.update(n);
+  await stored;
+  assert.deepEqual(numbers(await take(messages, 100)), upTo(100));
+  assert.equal(messages.presence.count, 1);
+}
+
+async function allSteps(t: Deno.TestContext, bus: TestBus): Promise<void> {
+  await using proxy = startTcpProxy(Number(new URL(bus.url).port));
+  const way = wayTo(bus, proxy);
+  await t.step(
+    "a connection that is cut again and again misses nothing",
+    () => cutAgainAndAgain(way),
+  );
+  await t.step("what is no longer kept is a GAP: 'history-trimmed'", () => trimmed(way));
+  await t.step(
+    "history has exact bytes, and any place in it is one to begin at",
+    () => historyAndPlaces(way),
+  );
+  await t.step("cache_last brings the last message at once, and only once", () => lastOne(way));
+  await t.step("no_echo holds over a reconnect", () => ownOnes(way));
+  await t.step("rooms that are not durable are as ever: 'not-durable'", () => notDurable(way));
+  await t.step("options change among messages without a loss", () => changedMeta(way));
+}
+
+Deno.test("durable rooms by the SDK on the embedded Spine", async (t) => {
+  await using bus = await startBusWith(CONFIG);
+  await allSteps(t, bus);
+});
+
+/** As an operator would by mistake. */
+async function deleteLogs({ url }: NatsServer): Promise<void> {
+  const nats = await connectNats({ servers: url });
+  const { streams } = await jetstreamManager(nats);
+  for await (const name of streams.names()) if (name.startsWith("LOG_")) await streams.delete(name);
+  await nats.close();
+}
+
+async function deletedLog({ url, token }: TestBus, nats: NatsServer): Promise<void> {
+  await using connection = await connect({ url, token });
+  const room = connection.room("orders-9");
+  using messages = room.subscribe();
+  await room.publish("n", 1);
+  assert.deepEqual(numbers(await take(messages, 1)), [1]);
+  const { epoch } = messages;
+  await deleteLogs(nats);
+  await room.publish("n", 2, { message_id: "m2", timeout_ms: 60_000 });
+  const told = numbers(await take(messages, 1));
+  // The answer to the SDK's own SUB may come after the message, and then says it once more.
+  while (told.at(-1) !== 2) told.push(...numbers(await take(messages, 1)));
+  assert.equal(told[0], "epoch-changed");
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  while (messages.epoch === epoch) {
+    assert.ok(Date.now() < deadline_ms, "the new epoch is not learned");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  const { offset } = await room.publish("n", 3);
+  while (told.at(-1) !== 3) told.push(...numbers(await take(messages, 1)));
+  assert.deepEqual(told.filter((item) => item !== "epoch-changed"), [2, 3]);
+  assert.equal(messages.offset, offset);
+}
+
+Deno.test("durable rooms by the SDK on NATS", async (t) => {
+  await using nats = await startNats({ jetstream: true });
+  await using bus = await startBusWith(`${CONFIG}[nats]\nurls = ["${nats.url}"]\n`);
+  await allSteps(t, bus);
+  await t.step(
+    "a log that is deleted while it is heard is told, and the new place is learned",
+    () => deletedLog(bus, nats),
+  );
+});
+
+Deno.test("a log that is gone is a GAP: 'epoch-changed', and the loop goes on in the new one", async () => {
+  const file = await Deno.makeTempFile({ suffix: ".toml" });
+  await Deno.writeTextFile(file, CONFIG);
+  try {
+    const first = await startBus(["--config", file]);
+    await using proxy = startTcpProxy(Number(new URL(first.url).port));
+    await using listener = await wayTo(first, proxy).shaky();
+    const room = listener.room("orders-1");
+    using messages = room.subscribe();
+    await messages.ready;
+    for (const n of upTo(3)) await room.publish("n", n);
+    assert.deepEqual(numbers(await take(messages, 3)), [0, 1, 2]);
+    const { epoch } = messages;
+    await first[Symbol.asyncDispose]();
+    // In memory: the new process has another log.
+    await using _second = await startBus(["--config", file, "--port", new URL(first.url).port]);
+    await room.publish("n", 3, { message_id: "m3", timeout_ms: 60_000 });
+    assert.deepEqual(numbers(await take(messages, 2)), ["epoch-changed", 3]);
+    assert.notEqual(messages.epoch, epoch);
+  } finally {
+    await Deno.remove(file);
+  }
+});

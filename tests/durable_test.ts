@@ -1,0 +1,316 @@
+/**
+ * Durable rooms as clients see them on the wire, with the embedded Spine and on a real NATS: offsets,
+ * positions, recovery and its refusals. Real processes killed under load are `durable/`.
+ */
+import assert from "node:assert/strict";
+import { encodePub, encodeSub, readAck, writeEnvelope } from "@arqon/proto";
+import { startBusWith } from "./bus.ts";
+import type { TestBus } from "./bus.ts";
+import { DurableClient, numbers } from "./durable_client.ts";
+import { startNats } from "./nats_server.ts";
+import { openBinary } from "./raw_client.ts";
+
+const CONFIG = `
+[server]
+drain_ms = 0
+[limits]
+recovery_messages = 20
+messages_per_second = 10_000
+[[rooms]]
+room = "log-*"
+durable = true
+[[rooms]]
+room = "short-*"
+durable = true
+history_size = 5
+[[rooms]]
+room = "brief-*"
+durable = true
+history_ttl_seconds = 1
+[[rooms]]
+room = "last-*"
+durable = true
+cache_last = true
+[[rooms]]
+room = "mute-*"
+durable = true
+echo = false
+`;
+
+interface Stage {
+  readonly bus: TestBus;
+  open(): Promise<DurableClient>;
+}
+
+async function published({ bus, open }: Stage): Promise<void> {
+  const room = "log-ack";
+  using text = await open();
+  using binary = await openBinary(bus.url, bus.token);
+  const began = await text.join(room);
+  assert.deepEqual(Object.keys(began), ["offset", "epoch"]);
+  assert.match(began.epoch, /^[0-9a-z]+$/);
+  binary.send(encodeSub({ room_id: room, request_id: 1 }));
+  const subscribed = await binary.frame();
+  assert(subscribed.kind === "ack");
+  assert.deepEqual(JSON.parse(new TextDecoder().decode(subscribed.ack.result)), began);
+  const [first = 0] = await text.fill(room, ["by text"]);
+  binary.send(
+    encodePub(writeEnvelope({ room_id: room, request_id: 2, event: { type: "by binary" } })),
+  );
+  const posted = await fetch(`${bus.http_url}/v1/rooms/${room}/messages`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${bus.token}`, "content-type": "application/json" },
+    body: '{"data":"by HTTP","ack":true}',
+  });
+  const { offset: third } = await posted.json();
+  const seen: unknown[] = [];
+  let second: unknown;
+  while (seen.length < 3) {
+    const frame = await binary.frame();
+    if (frame.kind === "ack") second = frame.ack.offset;
+    else if (frame.kind === "msg") seen.push(frame.envelope.offset);
+  }
+  assert.equal((await text.told()).offset, first);
+  const others = [(await text.told()).offset, (await text.told()).offset];
+  assert.deepEqual(seen, [first, ...others]);
+  while (second === undefined) {
+    const frame = await binary.frame();
+    if (frame.kind === "ack") second = frame.ack.offset;
+  }
+  assert.deepEqual([second, third].sort(), others.sort(), "each ACK has the offset of its message");
+  const protobuf = await fetch(`${bus.http_url}/v1/rooms/${room}/messages`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${bus.token}`, "content-type": "application/protobuf" },
+    body: writeEnvelope({ ack_requested: true, event: { type: "t" } }),
+  });
+  assert.equal(readAck(await protobuf.bytes()).offset, (await text.told()).offset);
+  using plain = await open();
+  assert.equal((await plain.pub("plain", 1)).offset, undefined, "another room has no offsets");
+}
+
+async function recovered({ open }: Stage): Promise<void> {
+  const room = "log-recovered";
+  using publisher = await open();
+  using reader = await open();
+  const { epoch, offset: start } = await reader.join(room);
+  const offsets = await publisher.fill(room, numbers(0, 15));
+  assert.deepEqual(await reader.hears(offsets), numbers(0, 15));
+  using back = await open();
+  const end = offsets.at(-1);
+  const some = await back.join(room, { after_offset: offsets[4], epoch });
+  assert.deepEqual(some, { recovered: true, offset: end, epoch });
+  assert.deepEqual(await back.hears(offsets.slice(5)), numbers(5, 10));
+  await back.nothing(room, publisher);
+  using all = await open();
+  const whole = await all.join(room, { after_offset: start, epoch });
+  assert.equal(whole.recovered, true, "from before the first");
+  assert.deepEqual(await all.hears(offsets), numbers(0, 15));
+  using none = await open();
+  const head = whole.offset;
+  assert.deepEqual(await none.join(room, { after_offset: head, epoch }), {
+    recovered: true,
+    offset: head,
+    epoch,
+  });
+  await none.nothing(room, publisher);
+  using unchecked = await open();
+  assert.equal((await unchecked.join(room, { after_offset: offsets[13] })).recovered, true);
+  assert.equal((await unchecked.told()).data, 14, "without an epoch nothing is compared");
+}
+
+async function binaryRecovery({ bus, open }: Stage): Promise<void> {
+  const room = "log-binary";
+  using publisher = await open();
+  const { epoch } = await publisher.join(room);
+  const offsets = await publisher.fill(room, numbers(0, 10));
+  for (const batch of [false, true]) {
+    using client = await openBinary(bus.url, bus.token);
+    const after_offset = offsets[2] as number;
+    client.send(encodeSub({ room_id: room, request_id: 7, after_offset, epoch, batch }));
+    const answer = await client.frame();
+    assert(answer.kind === "ack", `the answer comes first, not ${answer.kind}`);
+    const result = JSON.parse(new TextDecoder().decode(answer.ack.result));
+    assert.deepEqual(result, { recovered: true, offset: offsets.at(-1), epoch });
+    assert.equal(answer.ack.offset, offsets.at(-1));
+    const seen: unknown[] = [];
+    while (seen.length < 7) {
+      const frame = await client.frame();
+      if (frame.kind === "msg") seen.push(frame.envelope.offset);
+      if (frame.kind === "batch") seen.push(...frame.envelopes.map(({ offset }) => offset));
+    }
+    assert.deepEqual(seen, offsets.slice(3));
+  }
+}
+
+async function withPresence({ open }: Stage): Promise<void> {
+  const room = "log-presence";
+  using publisher = await open();
+  const { epoch } = await publisher.join(room);
+  const offsets = await publisher.fill(room, numbers(0, 4));
+  using reader = await open();
+  const place = { after_offset: offsets[1], epoch };
+  const result = await reader.join(room, { presence: true, member_meta: { n: 1 }, ...place });
+  assert.deepEqual([result.recovered, result.offset, result.epoch], [true, offsets[3], epoch]);
+  assert.equal(result.connections, 1);
+  assert.equal(result.members[0].meta.n, 1);
+  assert.deepEqual(await reader.hears(offsets.slice(2)), [2, 3]);
+  await reader.nothing(room, publisher);
+}
+
+async function notRecovered({ open }: Stage): Promise<void> {
+  using publisher = await open();
+  const join = async (room: string, place: object) => {
+    const client = await open();
+    const { recovered, reason, offset, epoch, ...rest } = await client.join(room, place);
+    assert.deepEqual([recovered, rest], [false, {}]);
+    await client.nothing(room, publisher);
+    client[Symbol.dispose]();
+    return { reason, offset, epoch };
+  };
+  const { epoch: other } = await publisher.join("log-other");
+  const { epoch } = await publisher.join("log-not");
+  assert.notEqual(epoch, other);
+  const offsets = await publisher.fill("log-not", numbers(0, 3));
+  const after_offset = offsets[0] as number;
+  const changed = await join("log-not", { after_offset, epoch: other });
+  assert.deepEqual(changed, { reason: "epoch-changed", offset: offsets[2], epoch });
+  const ahead = await join("log-not", { after_offset: 1e12, epoch });
+  assert.equal(ahead.reason, "offset-ahead");
+  const beyond = await join("log-not", { after_offset: "18446744073709551615", epoch });
+  assert.equal(beyond.reason, "offset-ahead");
+  await publisher.fill("log-not", numbers(3, 30));
+  assert.equal((await join("log-not", { after_offset, epoch })).reason, "too-many");
+  const { epoch: short } = await publisher.join("short-1");
+  const trimmed = await publisher.fill("short-1", numbers(0, 8));
+  const gone = await join("short-1", { after_offset: trimmed[1], epoch: short });
+  assert.deepEqual([gone.reason, gone.offset], ["history-trimmed", trimmed[7]]);
+  const kept = await publisher.fill("short-1", numbers(0, 5));
+  using last = await open();
+  const marker = await last.join("short-1", { after_offset: kept[0], epoch: short });
+  assert.equal(marker.recovered, true, "four of the five that are kept");
+}
+
+async function tooOld({ open }: Stage): Promise<void> {
+  const room = "brief-1";
+  using publisher = await open();
+  const { epoch } = await publisher.join(room);
+  const offsets = await publisher.fill(room, numbers(0, 3));
+  const place = { after_offset: offsets[0], epoch };
+  const deadline_ms = Date.now() + 20_000;
+  for (;;) {
+    using client = await open();
+    const { recovered, reason } = await client.join(room, place);
+    if (recovered === false) {
+      assert.equal(reason, "history-trimmed");
+      return;
+    }
+    assert.ok(Date.now() < deadline_ms, "they are kept although they are too old");
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+async function notDurable({ open }: Stage): Promise<void> {
+  using client = await open();
+  for (const place of [{ after_offset: 1 }, { epoch: "abc" }, { after_offset: 1, epoch: "abc" }]) {
+    const { code, reason } = await client.sub("plain", place);
+    assert.deepEqual([code, reason], [400, "not-durable"]);
+  }
+  const { code, result, offset } = await client.sub("plain");
+  assert.deepEqual([code, result, offset], [0, undefined, undefined]);
+}
+
+async function deduplicated({ bus, open }: Stage): Promise<void> {
+  const room = "log-twice";
+  using one = await open();
+  using two = await open();
+  await two.join(room);
+  const publish = (client: DurableClient, message_id: string, to = room) =>
+    client.pub(to, message_id, { message_id });
+  const send = (client: DurableClient, message_id: string) =>
+    client.send({ op: "pub", room, type: "t", data: message_id, message_id });
+  const { offset } = await publish(one, "a");
+  assert.equal((await publish(one, "a")).offset, offset);
+  assert.equal((await publish(two, "a")).offset, offset, "the same user on another connection");
+  const ids = [send(one, "b"), send(one, "b")];
+  const { offset: second = 0 } = await two.answer(send(two, "b"));
+  for (const id of ids) assert.equal((await one.answer(id)).offset, second);
+  assert.deepEqual(await two.hears([offset ?? 0, second]), ["a", "b"]);
+  await two.nothing(room, one);
+  const elsewhere = await publish(one, "a", "log-elsewhere");
+  assert.notEqual(elsewhere.offset, offset, "another room's id is another id");
+  using stranger = await DurableClient.open(bus.url, await bus.tokenFor({ user: "stranger" }));
+  const theirs = await publish(stranger, "a");
+  assert.notEqual(theirs.offset, offset, "and so is another sender's");
+  assert.equal((await two.told()).offset, theirs.offset);
+}
+
+async function lastAndEcho({ open }: Stage): Promise<void> {
+  using publisher = await open();
+  using early = await open();
+  await early.join("last-1");
+  await early.nothing("last-1", publisher);
+  const [, second = 0] = await publisher.fill("last-1", [1, 2]);
+  using late = await open();
+  const { epoch, offset } = await late.join("last-1");
+  assert.equal(offset, second);
+  assert.deepEqual(await late.hears([second]), [2], "a new subscriber gets the last message");
+  using back = await open();
+  assert.equal((await back.join("last-1", { after_offset: second, epoch })).recovered, true);
+  await back.nothing("last-1", publisher);
+  using lost = await open();
+  assert.equal((await lost.join("last-1", { after_offset: second, epoch: "x" })).recovered, false);
+  assert.equal((await lost.told()).data, "marker", "who lost its place gets it too");
+  using mute = await open();
+  const { epoch: muted } = await mute.join("mute-1");
+  const own = await mute.fill("mute-1", ["own"]);
+  const [others = 0] = await publisher.fill("mute-1", ["other"]);
+  assert.deepEqual(await mute.hears([others]), ["other"], "no echo");
+  using again = await open();
+  await again.join("mute-1", { after_offset: own[0], epoch: muted });
+  assert.deepEqual(await again.hears([others]), ["other"]);
+}
+
+async function cancelled({ open }: Stage): Promise<void> {
+  const room = "log-cancelled";
+  using publisher = await open();
+  const { epoch, offset: start } = await publisher.join(room);
+  const offsets = await publisher.fill(room, numbers(0, 15));
+  using reader = await open();
+  const asked = reader.send({ op: "sub", room, after_offset: start, epoch });
+  const ended = reader.send({ op: "unsub", room });
+  assert.equal((await reader.answer(asked)).code, 0);
+  assert.equal((await reader.answer(ended)).code, 0);
+  await publisher.fill(room, ["not for it"]);
+  // Of the first SUB some may have come; after the answer to UNSUB nothing comes any more.
+  const again = await reader.join(room, { after_offset: offsets[9], epoch });
+  assert.equal(again.recovered, true);
+  assert.deepEqual(await reader.hears(offsets.slice(10)), numbers(10, 5));
+  assert.equal((await reader.told()).data, "not for it");
+}
+
+async function steps(t: Deno.TestContext, bus: TestBus): Promise<void> {
+  const open = () => DurableClient.open(bus.url, bus.token);
+  const step = (name: string, run: (stage: Stage) => Promise<void>) =>
+    t.step(name, () => run({ bus, open }));
+  await step("ACKs and deliveries carry the offset, by text, binary and HTTP", published);
+  await step("who comes back with its place gets exactly what it missed", recovered);
+  await step("by the binary subprotocol too, one by one and in batches", binaryRecovery);
+  await step("with presence the answer has both", withPresence);
+  await step("what cannot be recovered is told with its reason", notRecovered);
+  await step("what is too old is not recovered", tooOld);
+  await step("a position in a room that is not durable is refused", notDurable);
+  await step("one message id is stored and delivered once", deduplicated);
+  await step("the last message, and no echo, as the class says", lastAndEcho);
+  await step("UNSUB ends a recovery", cancelled);
+}
+
+Deno.test("durable rooms on the embedded Spine", async (t) => {
+  await using bus = await startBusWith(CONFIG);
+  await steps(t, bus);
+});
+
+Deno.test("durable rooms on NATS", async (t) => {
+  await using nats = await startNats({ jetstream: true });
+  await using bus = await startBusWith(`${CONFIG}[nats]\nurls = ["${nats.url}"]\n`);
+  await steps(t, bus);
+});

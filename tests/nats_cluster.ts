@@ -1,0 +1,143 @@
+/**
+ * Starts three real `nats-server`s with JetStream as one cluster for a test. Each can be killed,
+ * frozen and started again on its own; all are stopped and removed with `await using`.
+ */
+import { connect } from "@nats-io/transport-deno";
+import type { NatsConnection } from "@nats-io/transport-deno";
+import { startNats } from "./nats_server.ts";
+import type { NatsServer } from "./nats_server.ts";
+
+const SIZE = 3;
+/** How long the servers may take to find each other; reached only when they never do. */
+const READY_MS = 60_000;
+const POLL_MS = 50;
+/** The ports for routes are found free and taken later: somebody may be faster. */
+const ATTEMPTS = 3;
+
+/** One server of the cluster. */
+export interface ClusterMember extends NatsServer {
+  /** `n1` to `n3`, as JetStream calls it. */
+  readonly name: string;
+}
+
+/** Three servers, and what a test asks of them together. */
+export interface NatsCluster extends AsyncDisposable {
+  readonly members: readonly ClusterMember[];
+  readonly urls: readonly string[];
+  /** Resolves when a stream with three copies can be made; rejects after a minute. */
+  ready(): Promise<void>;
+  /** The member that leads a stream now. Rejects when none does for a minute. */
+  leaderOf(stream: string): Promise<ClusterMember>;
+}
+
+function freePorts(count: number): number[] {
+  const listeners = Array.from(
+    { length: count },
+    () => Deno.listen({ hostname: "127.0.0.1", port: 0 }),
+  );
+  const ports = listeners.map(({ addr }) => addr.port);
+  for (const listener of listeners) listener.close();
+  return ports;
+}
+
+function configOf(name: string, port: number, ports: readonly number[], more: string): string {
+  const routes = ports.filter((other) => other !== port).map((other) =>
+    `"nats://127.0.0.1:${other}"`
+  );
+  return [
+    `server_name: ${name}`,
+    `cluster { name: test, listen: "127.0.0.1:${port}", routes: [${routes.join(", ")}] }`,
+    more,
+  ].join("\n");
+}
+
+async function startMembers(more: string): Promise<ClusterMember[]> {
+  for (let attempt = 1;; attempt++) {
+    const ports = freePorts(SIZE);
+    const started = await Promise.allSettled(ports.map(async (port, index) => {
+      const name = `n${index + 1}`;
+      const config = configOf(name, port, ports, more);
+      return Object.assign(await startNats({ jetstream: true, config }), { name });
+    }));
+    const members = started.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
+    if (members.length === SIZE) return members;
+    await Promise.all(members.map((member) => member[Symbol.asyncDispose]()));
+    const failed = started.find((one) => one.status === "rejected");
+    if (attempt === ATTEMPTS) throw failed?.reason;
+  }
+}
+
+/** Asks the API until `done` takes an answer; a connection of its own, to whoever is up. */
+async function poll<T>(
+  urls: readonly string[],
+  ask: (request: (verb: string, question: unknown) => Promise<Answer>) => Promise<T | undefined>,
+  what: string,
+): Promise<T> {
+  const deadline_ms = Date.now() + READY_MS;
+  const servers = urls.map((url) => url.replace("nats://", ""));
+  let why: unknown = "no answer";
+  let connection: NatsConnection | undefined;
+  try {
+    while (Date.now() < deadline_ms) {
+      try {
+        connection ??= await connect({ servers, timeout: 1_000 });
+        const asking = connection;
+        const found = await ask(async (verb, question) => {
+          const text = JSON.stringify(question);
+          return (await asking.request(`$JS.API.${verb}`, text, { timeout: 1_000 })).json();
+        });
+        if (found !== undefined) return found;
+      } catch (error) {
+        why = error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  } finally {
+    await connection?.close();
+  }
+  throw new Error(`waited in vain for ${what}: ${why}`);
+}
+
+/** The parts of JetStream's answers that are looked at. */
+interface Answer {
+  readonly error?: { readonly description: string };
+  readonly cluster?: { readonly leader?: string };
+}
+
+/** `more` are further lines for the configuration of each server. */
+export async function startNatsCluster(more = ""): Promise<NatsCluster> {
+  const members = await startMembers(more);
+  const urls = members.map(({ url }) => url);
+  const cluster: NatsCluster = {
+    members,
+    urls,
+    ready: async () => {
+      const name = "READY";
+      await poll(urls, async (request) => {
+        const { error } = await request(`STREAM.CREATE.${name}`, {
+          name,
+          subjects: ["ready.test"],
+          num_replicas: SIZE,
+        });
+        if (error !== undefined) throw new Error(error.description);
+        await request(`STREAM.DELETE.${name}`, {});
+        return true;
+      }, "the cluster");
+    },
+    leaderOf: (stream) =>
+      poll(urls, async (request) => {
+        const { cluster } = await request(`STREAM.INFO.${stream}`, {});
+        return members.find(({ name }) => name === cluster?.leader);
+      }, `a leader of ${stream}`),
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(members.map((member) => member[Symbol.asyncDispose]()));
+    },
+  };
+  try {
+    await cluster.ready();
+  } catch (error) {
+    await cluster[Symbol.asyncDispose]();
+    throw error;
+  }
+  return cluster;
+}
