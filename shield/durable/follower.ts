@@ -280,11 +280,10 @@ export class Follower {
   }
 
   #tell(reason: Gap): void {
-    const { stats, logger, onGap, onChange } = this.#options;
+    const { stats, onGap, onChange } = this.#options;
     this.#gaps++;
     this.#last_gap = reason;
     stats.gapFill(reason === "epoch-changed" ? reason : "lost");
-    logger.info("messages of a durable room are lost for its subscribers", { reason });
     onChange();
     this.#guard(() => onGap(reason));
   }

@@ -11,9 +11,6 @@ import type { DurableStats, ReadPurpose } from "./stats.ts";
 const PAGE = { limit: 1_000, max_bytes: 4_194_304 };
 const BACKOFF_MS = 50;
 const BACKOFF_MAX_MS = 2_000;
-/** Failures in a row from which on an operator hears of it. */
-const LOUD_FAILURES = 5;
-
 /** What asking needs. */
 export interface LogCallsOptions {
   readonly room_id: string;
@@ -29,7 +26,6 @@ export interface LogCallsOptions {
 export class LogCalls {
   readonly #options: LogCallsOptions;
   readonly #wakers = new Set<() => void>();
-  #failures = 0;
   #closed = false;
 
   constructor(options: LogCallsOptions) {
@@ -55,7 +51,6 @@ export class LogCalls {
       stats.read(purpose);
       try {
         const answer = await question(log, room_id);
-        this.#failures = 0;
         return this.#closed ? undefined : answer;
       } catch (error) {
         if (this.#closed) return undefined;
@@ -89,10 +84,8 @@ export class LogCalls {
   #onFailure(purpose: ReadPurpose, error: unknown): void {
     const { stats, logger, onFailure } = this.#options;
     stats.failed(purpose);
-    this.#failures++;
-    const fields = { purpose, failures: this.#failures, error };
-    if (this.#failures === LOUD_FAILURES) logger.warn("the log does not answer", fields);
-    else logger.debug("asking the log failed", fields);
+    // An operator hears of it from `watch.ts`, once a tenant.
+    logger.debug("asking the log failed", { purpose, error });
     onFailure(error);
   }
 }

@@ -60,7 +60,7 @@ export class RoomLog {
 
   constructor(options: RoomLogOptions) {
     this.#options = options;
-    const { room_id, log, clock, stats, logger, limits, cache } = options;
+    const { tenant_id, room_id, log, clock, stats, logger, limits, cache } = options;
     const onFailure = (error: unknown) => this.#recoveries.expire(error);
     const calls = this.#calls = new LogCalls({ room_id, log, clock, stats, logger, onFailure });
     const follower = this.#follower = new Follower({
@@ -68,7 +68,10 @@ export class RoomLog {
       class_of: options.class_of,
       now: () => log.now(),
       onEntry: options.onEntry,
-      onGap: options.onGap,
+      onGap: (reason) => {
+        logger.info("messages of a durable room are lost", { tenant_id, room_id, reason });
+        options.onGap(reason);
+      },
       onChange: () => cache.changed(this.#tail),
       onLag: () => this.#recoveries.expire(new Error("the log's replicas are behind")),
     });

@@ -211,6 +211,19 @@ Deno.test("more live messages than may wait come from the log, in order", async 
   assert.deepEqual(offsetsOf(subscriber), Array.from({ length: 6_001 }, (_, n) => n + 1));
 });
 
+Deno.test("a log that has forgotten its newest is noticed, and followed from where it is", async () => {
+  using sim = await roomWith(5);
+  const subscriber = await sim.enter(undefined);
+  sim.log.rewind(3);
+  const ahead = sim.enter({ after: 6, epoch: sim.epoch() });
+  await sim.clock.advance(100);
+  assert.equal(outcome(await ahead), "offset-ahead");
+  sim.log.put();
+  sim.log.put();
+  await sim.clock.advance(100);
+  assert.deepEqual(offsetsOf(subscriber), ["history-trimmed", 3, 4]);
+});
+
 Deno.test("a listener that throws costs nobody else a message", async () => {
   const sim = new SimRoom({ seed: 1, allows_errors: true });
   using _ = sim;

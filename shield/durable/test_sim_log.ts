@@ -192,6 +192,12 @@ export class SimLog implements DurableLog {
     this.#messages = this.#messages.slice(removed.length);
   }
 
+  /** The log forgets its newest, as after a power cut without a flush, and gives their numbers again. */
+  rewind(messages: number): void {
+    this.#messages = this.#messages.slice(0, this.#messages.length - messages);
+    this.#offset = this.last_offset;
+  }
+
   /** Age takes what must no longer be there, in virtual time. */
   #expire(): void {
     const due_ms = this.now() - (2 * this.history_ttl_seconds + 120) * 1_000;

@@ -12,8 +12,11 @@ import type { DurableStats } from "./stats.ts";
 
 /** Rooms that one question to the log is about. */
 const BATCH_ROOMS = 256;
-/** Rooms of one tenant that are verified at a time. */
-const VERIFIED_AT_ONCE = 8;
+/** Rooms that are verified at a time: of one tenant, whose log may not answer, and of all together. */
+const TENANT_AT_ONCE = 4;
+const ALL_AT_ONCE = 256;
+/** Tenants whose logs are looked at at a time. */
+const LOOKS_AT_ONCE = 16;
 
 /** What is watched: a `RoomLog`. */
 export interface WatchedRoom {
@@ -40,11 +43,13 @@ export interface LogWatchOptions {
 interface Tenant {
   /** By room id. */
   readonly rooms: Map<string, WatchedRoom>;
-  /** Rooms to verify, and how many are being verified. */
+  /** Rooms that are to be verified, and how many are being. */
   readonly due: Set<WatchedRoom>;
   verifying: number;
   /** Where the log stood at the last look; undefined: not looked yet. */
   seen: Pick<LogStatus, "stream" | "log_offset"> | undefined;
+  /** It has answered the last time. */
+  answers: boolean;
   /** How often to look at the rooms yet, although the log stands still. */
   looks: number;
   /** At the last look: where each room was, and which of them were behind. */
@@ -56,7 +61,10 @@ interface Tenant {
 export class LogWatch {
   readonly #options: LogWatchOptions;
   readonly #tenants = new Map<string, Tenant>();
+  /** Those with rooms that are due. */
+  readonly #due = new Set<Tenant>();
   readonly #stopEvents: () => void;
+  #verifying = 0;
   #cancel: (() => void) | undefined;
   #is_closed = false;
 
@@ -74,6 +82,7 @@ export class LogWatch {
         due: new Set(),
         verifying: 0,
         seen: undefined,
+        answers: true,
         looks: 0,
         offsets: new Map(),
         behind: new Set(),
@@ -91,7 +100,9 @@ export class LogWatch {
     tenant.behind.delete(room);
     tenant.offsets.delete(room);
     if (tenant.rooms.get(room.room_id) === room) tenant.rooms.delete(room.room_id);
-    if (tenant.rooms.size === 0) this.#tenants.delete(room.tenant_id);
+    if (tenant.rooms.size > 0) return;
+    this.#tenants.delete(room.tenant_id);
+    this.#due.delete(tenant);
   }
 
   close(): void {
@@ -99,6 +110,7 @@ export class LogWatch {
     this.#stopEvents();
     this.#cancel?.();
     this.#tenants.clear();
+    this.#due.clear();
   }
 
   #onEvent(event: SpineEvent): void {
@@ -121,27 +133,44 @@ export class LogWatch {
 
   #verify(tenant: Tenant, rooms: Iterable<WatchedRoom>): void {
     for (const room of rooms) tenant.due.add(room);
-    while (tenant.verifying < VERIFIED_AT_ONCE && tenant.due.size > 0) {
-      tenant.verifying++;
-      void this.#verifyDue(tenant);
-    }
+    if (tenant.due.size > 0) this.#due.add(tenant);
+    this.#pump();
   }
 
-  async #verifyDue(tenant: Tenant): Promise<void> {
-    for (const room of tenant.due) {
-      tenant.due.delete(room);
-      await room.verify();
+  /** Begins to verify what is due, as far as the bounds allow. */
+  #pump(): void {
+    for (const tenant of this.#due) {
+      for (const room of tenant.due) {
+        if (tenant.verifying === TENANT_AT_ONCE || this.#verifying === ALL_AT_ONCE) break;
+        tenant.due.delete(room);
+        tenant.verifying++;
+        this.#verifying++;
+        void room.verify().finally(() => {
+          tenant.verifying--;
+          this.#verifying--;
+          this.#pump();
+        });
+      }
+      if (tenant.due.size === 0) this.#due.delete(tenant);
+      if (this.#verifying === ALL_AT_ONCE) return;
     }
-    tenant.verifying--;
   }
 
   #schedule(): void {
     const { clock, verify_ms } = this.#options;
     if (this.#is_closed) return;
-    this.#cancel = clock.after(verify_ms, () => {
-      const looks = [...this.#tenants.values()].map((tenant) => this.#look(tenant));
-      void Promise.all(looks).then(() => this.#schedule());
-    });
+    this.#cancel = clock.after(
+      verify_ms,
+      () => void this.#lookAtAll().then(() => this.#schedule()),
+    );
+  }
+
+  async #lookAtAll(): Promise<void> {
+    const tenants = this.#tenants.values();
+    const next = async () => {
+      for (const tenant of tenants) await this.#look(tenant);
+    };
+    await Promise.all(Array.from({ length: LOOKS_AT_ONCE }, next));
   }
 
   /** Compares one tenant's rooms with its log. Never rejects. */
@@ -156,11 +185,16 @@ export class LogWatch {
       tenant.seen = { stream: status.stream, log_offset: status.log_offset };
       // Once more than it moves: what a replica says of its rooms may be older than its log's end.
       tenant.looks = has_moved ? 2 : Math.max(tenant.looks - 1, tenant.behind.size > 0 ? 1 : 0);
+      tenant.answers = true;
       if (tenant.looks > 0) await this.#compare(tenant, some.log, status.stream);
       else for (const room of tenant.rooms.values()) if (room.is_started) room.confirm(room.offset);
     } catch (error) {
+      const fields = { tenant_id: some.tenant_id, error };
+      // Each room asks again by itself: one line a tenant and outage is enough.
+      if (tenant.answers) logger.warn("a tenant's log does not answer", fields);
+      else logger.debug("a tenant's log still does not answer", fields);
+      tenant.answers = false;
       tenant.seen = undefined;
-      logger.debug("comparing rooms with their log failed", { tenant_id: some.tenant_id, error });
     }
   }
 
