@@ -13,7 +13,10 @@ import type { Wire } from "./nats_log_append.ts";
 import type { NameTools } from "./nats_log_names.ts";
 import { Inbox } from "./nats_log_inbox.ts";
 
-/** What JetStream tells of streams; the last token is the stream's name. */
+/**
+ * What JetStream tells of streams; the last token is the stream's name. At most once: a busy server now
+ * and then says nothing of a deletion (2.15.2), and whoever asks the log next finds out.
+ */
 const ADVISORIES = [
   "$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED",
   "$JS.EVENT.ADVISORY.STREAM.DELETED",

@@ -125,5 +125,8 @@ Deno.test("nats: an object that is not what it says is refused", async () => {
 Deno.test("nats: without JetStream an object store is refused and says why", async () => {
   await using server = await startNats();
   await using one = await watched(server.port, { request_timeout_ms: 200 });
-  await assert.rejects(one.spine.objects("MODULES"), /object store MODULES: JetStream does not/);
+  await assert.rejects(
+    one.spine.objects("MODULES"),
+    /object store MODULES: JetStream is not enabled/,
+  );
 });
