@@ -16,6 +16,7 @@ import { room, value, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 import { addMirror } from "./program_mirror.ts";
 import { addPolicy } from "./program_policy.ts";
+import { addRevocations } from "./program_revoke.ts";
 import { addRoom } from "./program_room.ts";
 import { addSchema } from "./program_schema.ts";
 import { ALGORITHMS, parseGrant, parseSeconds, parseTtl, ROLES } from "./token.ts";
@@ -24,7 +25,7 @@ import type { Grant } from "./token.ts";
 const VERSION = "0.1.0";
 
 function addAuth(program: Command, run: Run): void {
-  const auth = program.command("auth").description("make keys and tokens");
+  const auth = program.command("auth").description("make keys and tokens, and revoke tokens");
   auth.command("keys")
     .description("make a key pair: a private JWK for your token server, a public set for the bus")
     .option("--out <dir>", "folder for the two files", ".")
@@ -58,6 +59,7 @@ function addAuth(program: Command, run: Run): void {
       ),
     )
     .action(run((io, flags) => authGen(io, flags)));
+  addRevocations(auth, run);
 }
 
 function addPub(program: Command, run: Run): void {

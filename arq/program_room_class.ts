@@ -58,7 +58,7 @@ function addSet(group: Command, run: Run): void {
     .option("--no-presence", "SUB with presence is refused")
     .addOption(
       new Option("--slow-reader <how>", "what happens to a subscriber that reads too slowly")
-        .choices(["disconnect"]),
+        .choices(["disconnect", "drop-oldest", "latest"]),
     )
     .option(
       "--max-members <n>",
@@ -76,6 +76,7 @@ function addSet(group: Command, run: Run): void {
           "arq room class set 'orders-*' --durable --history-size 10000 --history-ttl 7d",
           "arq room class set 'prices-*' --durable --cache-last --history-size 1",
           "arq room class set 'stage-*' --no-presence --no-echo",
+          "arq room class set 'ticker-*' --slow-reader latest",
         ),
     )
     .action(run((io, flags, [pattern]) => classSet(io, pattern as string, flags)));

@@ -85,6 +85,7 @@ async function open(nats_url: string, issuer: Issuer, owned: AsyncDisposableStac
     registry_log: log,
     cores: 1,
     onFatal: (detail) => console.error(detail),
+    onExhausted: (detail) => console.error(detail),
     readTextFile: (path) => Deno.readTextFileSync(path),
     fetch,
   });

@@ -6,11 +6,16 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { DURABLE } from "./durable.ts";
 import { ECHO } from "./echo.ts";
+import { FANOUT } from "./fanout.ts";
 import { GOVERNANCE } from "./governance.ts";
 import { HOSTILE } from "./hostile.ts";
 import { POLICY } from "./policy.ts";
 import { PRESENCE } from "./presence.ts";
+import { PROCESSES } from "./processes.ts";
 import { ROOMS } from "./rooms.ts";
+import { SOCKETS } from "./sockets.ts";
+import { STORM } from "./storm.ts";
+import { SLOW_READER } from "./slow_reader.ts";
 
 import { commit, machine, ROOT, type Scenario, text, UsageError } from "./scenario.ts";
 import type { OptionValues } from "./scenario.ts";
@@ -24,6 +29,11 @@ const SCENARIOS: readonly Scenario[] = [
   ROOMS,
   GOVERNANCE,
   DURABLE,
+  FANOUT,
+  PROCESSES,
+  SLOW_READER,
+  SOCKETS,
+  STORM,
 ];
 
 const HELP = `Usage: deno task bench SCENARIO [options]

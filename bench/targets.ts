@@ -73,6 +73,7 @@ export async function bareDeno(): Promise<EchoTarget> {
 /** What a dev bus says when it is ready; see `DevBusReady` in `tasks/dev_bus.ts`. */
 export interface BusProcess extends AsyncDisposable {
   readonly url: string;
+  readonly ops_url: string;
   readonly admin_url: string;
   readonly token: string;
   readonly key_file: string;
@@ -86,6 +87,7 @@ export async function startBus(config_file?: string): Promise<BusProcess> {
   const process = await spawn([
     "--no-prompt",
     "--unstable-worker-options",
+    "--ignore-env",
     "--v8-flags=--no-wasm-lazy-compilation",
     `--allow-run=${Deno.execPath()}`,
     "--allow-net",
@@ -94,9 +96,9 @@ export async function startBus(config_file?: string): Promise<BusProcess> {
     `${ROOT}/tasks/dev_bus.ts`,
     JSON.stringify(options),
   ]);
-  const { url = "", admin_url = "", token = "", key_file = "" } = process.ready;
+  const { url = "", ops_url = "", admin_url = "", token = "", key_file = "" } = process.ready;
   const end = () => process[Symbol.asyncDispose]();
-  return { url, admin_url, token, key_file, [Symbol.asyncDispose]: end };
+  return { url, ops_url, admin_url, token, key_file, [Symbol.asyncDispose]: end };
 }
 
 /** One connection to a bus, in a room of its own that it hears itself in. */

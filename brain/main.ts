@@ -14,6 +14,7 @@ import {
   logUnhandled,
   stopSignal,
   stopWith,
+  stopWithin,
   textOf,
   writeStderr,
 } from "../shared/process.ts";
@@ -32,7 +33,7 @@ number of Brains may run on one NATS; each room belongs to one of them at a time
   --help          this text
   --version       the release
 
-Exit codes: 0 stopped by SIGINT or SIGTERM, 1 could not start, 2 wrong arguments or configuration.`;
+Exit codes: 0 stopped by SIGINT or SIGTERM, 1 could not start or not stop in time, 2 wrong arguments or configuration.`;
 
 const NO_NATS = `[nats] is missing: a Brain of its own needs NATS, because the embedded Spine \
 cannot be shared between processes. Add for example
@@ -67,6 +68,7 @@ async function run(config: Config): Promise<void> {
   log.info("ready", { version, node_id, brain_id, ops_url, admin_url, tap: config.brain.tap });
 
   await stopping;
+  stopWithin(PROGRAM, config.server.drain_timeout_ms);
   // Listeners last: probes see "draining" until the end.
   await brain.drain();
   await spine.drain();

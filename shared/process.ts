@@ -11,6 +11,8 @@ import type { Logger } from "./log.ts";
 
 /** Could not start. */
 export const EXIT_FAILED = 1;
+/** Ended for lack of memory, to be started again. As EX_TEMPFAIL of sysexits.h. */
+export const EXIT_RESTART = 75;
 /** Wrong arguments or configuration. */
 export const EXIT_USAGE = 2;
 
@@ -43,11 +45,21 @@ export interface ProgramText {
 }
 
 /** The value of `--config`. Exits for `--help`, `--version` and wrong arguments. */
-export function configArgument({ program, help, version }: ProgramText): string {
+export function configArgument(text: ProgramText): string {
+  return programArguments(text, []).config;
+}
+
+/** The values of `--config`, which must be there, and of more flags. Exits as `configArgument` does. */
+export function programArguments<Flag extends string>(
+  { program, help, version }: ProgramText,
+  flags: readonly Flag[],
+): { config: string } & Partial<Record<Flag, string>> {
   try {
+    const more = flags.map((flag) => [flag, { type: "string" }] as const);
     const { values } = parseArgs({
       args: Deno.args,
       options: {
+        ...Object.fromEntries(more),
         config: { type: "string" },
         help: { type: "boolean", short: "h" },
         version: { type: "boolean" },
@@ -57,7 +69,9 @@ export function configArgument({ program, help, version }: ProgramText): string 
       console.log(values.help === true ? help : `${program} ${version}`);
       Deno.exit(0);
     }
-    if (values.config !== undefined) return values.config;
+    if (values.config !== undefined) {
+      return values as { config: string } & Partial<Record<Flag, string>>;
+    }
   } catch (error) {
     stopWith(program, EXIT_USAGE, `${textOf(error)}\n\n${help}`);
   }
@@ -91,19 +105,63 @@ export function tlsFiles({ server }: Config): { cert: string; key: string } | un
   return { cert: Deno.readTextFileSync(tls_cert_file), key: Deno.readTextFileSync(tls_key_file) };
 }
 
-/** Resolves at the first SIGINT or SIGTERM; whoever asks twice does not want to wait. */
-export function stopSignal(program: string, log: Logger): Promise<Deno.Signal> {
+/**
+ * Resolves at the first SIGINT or SIGTERM; whoever asks twice does not want to wait: `onAgain` is
+ * called, and the process ends.
+ */
+export function stopSignal(
+  program: string,
+  log: Logger,
+  onAgain: () => void = () => {},
+): Promise<Deno.Signal> {
   return new Promise((resolve) => {
     let asked = false;
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
       Deno.addSignalListener(signal, () => {
-        if (asked) stopWith(program, EXIT_FAILED, `${signal} again: stopped without draining`);
+        if (asked) {
+          onAgain();
+          stopWith(program, EXIT_FAILED, `${signal} again: stopped without draining`);
+        }
         asked = true;
         log.info("draining", { signal });
         resolve(signal);
       });
     }
   });
+}
+
+/**
+ * The same for a process that a supervisor has started: the supervisor's end, which is the end of
+ * stdin, is a reason too, and a second signal changes nothing. A terminal and a service manager send
+ * theirs to both, and only the supervisor decides who does not get to drain.
+ */
+export function childStopSignal(log: Logger): Promise<string> {
+  return new Promise((resolve) => {
+    const stop = (reason: string) => {
+      log.info("draining", { signal: reason });
+      resolve(reason);
+    };
+    let asked = false;
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      Deno.addSignalListener(signal, () => {
+        if (!asked) stop(signal);
+        asked = true;
+      });
+    }
+    Deno.stdin.readable.pipeTo(new WritableStream()).catch(() => {}).then(() => {
+      if (!asked) stop("the supervisor is gone");
+      asked = true;
+    });
+  });
+}
+
+/**
+ * Ends the process, as failed, when it has not ended by itself within `timeout_ms`: whatever a drain
+ * waits for, a supervisor must not have to kill.
+ */
+export function stopWithin(program: string, timeout_ms: number): void {
+  const text = `not done with draining after [server] drain_timeout_ms (${timeout_ms})`;
+  Deno.unrefTimer(setTimeout(() => stopWith(program, EXIT_FAILED, text), timeout_ms));
 }
 
 /** What nobody catches is a bug in one callback: it is logged, and the process goes on serving. */

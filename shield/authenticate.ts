@@ -3,21 +3,26 @@
  * What the token allows is `authorize.ts`; where keys come from is `key_source.ts`. Tokens and
  * claims never reach a log, a metric or an error: only our own words about them do.
  */
-import { decodeJwt, decodeProtectedHeader, errors, jwtVerify } from "@panva/jose";
+import { hash } from "node:crypto";
+import { decodeJwt, decodeProtectedHeader, jwtVerify } from "@panva/jose";
 import type { JWTPayload } from "@panva/jose";
 import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
 import { ArqonError } from "@arqon/proto";
-import type { Reason } from "@arqon/proto";
 import { ConfigError } from "../shared/config/load.ts";
 import type { Config } from "../shared/config/schema.ts";
 import type { Logger } from "../shared/log.ts";
-import { identityFrom, isAudienceClaim } from "./claims.ts";
+import { scrapedGauge } from "../shared/metrics.ts";
+import { identityFrom } from "./claims.ts";
 import type { Claims } from "./claims.ts";
 import type { Identity } from "./identity.ts";
 import { openKeySource } from "./key_source.ts";
 import type { KeySource, KeyStatus } from "./key_source.ts";
 import type { Algorithm } from "./keys.ts";
+import { TokenCache } from "./token_cache.ts";
+import type { Verified } from "./token_cache.ts";
+import { tokenRefusal } from "./token_refusal.ts";
+import { WorkQueue } from "./work_queue.ts";
 
 export type { Action, Grant, Identity, Role } from "./identity.ts";
 export type { KeyStatus } from "./key_source.ts";
@@ -25,7 +30,10 @@ export type { KeyStatus } from "./key_source.ts";
 /** What authentication needs of the process; `server.ts` hands it in once, at start. */
 export interface AuthenticatorOptions {
   readonly auth: Config["auth"];
-  readonly limits: Pick<Config["limits"], "token_bytes">;
+  readonly limits: Pick<
+    Config["limits"],
+    "token_bytes" | "token_cache_bytes" | "concurrent_verifications" | "waiting_verifications"
+  >;
   /** Reads a JWKS or PEM file; called only while the authenticator is created. */
   readonly readTextFile: (path: string) => string;
   /** Unix ms. */
@@ -42,6 +50,11 @@ export interface Authenticator {
    * reason, or 503 `keys-unavailable`. Safe to call any number of times at once.
    */
   authenticate(token: string): Promise<Identity>;
+  /**
+   * Verifies tokens again that were remembered and whose identity fits; returns how many. Costs a look
+   * at each. What is withdrawn by other means is refused by whoever knows of it, in any case.
+   */
+  forget(fits: (identity: Identity) => boolean): number;
   /** Fetches the key sets that come by URL; failures are logged and tried again on demand. */
   warm(): Promise<void>;
   /** One entry an issuer, in the order of the config. */
@@ -53,6 +66,9 @@ export interface Authenticator {
 /** Three base64url parts; the last is empty in an unsigned token, which its `alg` refuses. */
 const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/;
 const KID_UNITS_MAX = 256;
+/** Verifications take a fraction of a millisecond, so a full queue is soon empty; spread by token. */
+const WAIT_MS = 250;
+const WAIT_SPREAD_MS = 500;
 const ALGORITHMS: readonly string[] = ["RS256", "ES256", "EdDSA"] satisfies Algorithm[];
 
 function isAlgorithm(alg: string): alg is Algorithm {
@@ -100,84 +116,95 @@ function inspect(token: string, token_bytes: number): Unverified {
   return { alg, kid, iss };
 }
 
-type ClaimError = InstanceType<
-  typeof errors.JWTClaimValidationFailed | typeof errors.JWTExpired
->;
-
-/** jose's claim failures; it says `check_failed` also for an `aud` of a wrong type. */
-function claimRefusal(error: ClaimError): ArqonError {
-  const { claim, reason } = error;
-  if (reason === "missing") return new ArqonError("token-claim", `${claim} is missing`);
-  if (reason === "check_failed" && claim === "nbf") return new ArqonError("token-not-yet-valid");
-  if (reason === "check_failed" && claim === "iss") return new ArqonError("token-issuer");
-  if (reason === "check_failed" && claim === "aud" && isAudienceClaim(error.payload.aud)) {
-    return new ArqonError("token-audience");
-  }
-  return new ArqonError("token-claim", `${claim} has a wrong type`);
+/** The digest is as good as random, and the same token waits for the same verification anyway. */
+function tooManyWait(digest: string): ArqonError {
+  const spread = parseInt(digest.slice(0, 8), 16) / 2 ** 32;
+  const retry_after_ms = WAIT_MS + Math.floor(spread * WAIT_SPREAD_MS);
+  return new ArqonError("admission", "too many tokens wait to be verified", { retry_after_ms });
 }
 
-type JoseCode = errors.JOSEErrorCode;
-
-/** Every code of jose's closed union; a new one fails the type check here. */
-const REASON_BY_CODE: Record<JoseCode, Reason> = {
-  ERR_JOSE_ALG_NOT_ALLOWED: "token-algorithm",
-  ERR_JOSE_GENERIC: "token-malformed",
-  ERR_JOSE_NOT_SUPPORTED: "token-malformed",
-  ERR_JWE_DECRYPTION_FAILED: "token-malformed",
-  ERR_JWE_INVALID: "token-malformed",
-  ERR_JWK_INVALID: "token-unknown-key",
-  ERR_JWKS_INVALID: "token-unknown-key",
-  ERR_JWKS_MULTIPLE_MATCHING_KEYS: "token-unknown-key",
-  ERR_JWKS_NO_MATCHING_KEY: "token-unknown-key",
-  ERR_JWKS_TIMEOUT: "keys-unavailable",
-  ERR_JWS_INVALID: "token-malformed",
-  ERR_JWS_SIGNATURE_VERIFICATION_FAILED: "token-signature",
-  ERR_JWT_CLAIM_VALIDATION_FAILED: "token-claim",
-  ERR_JWT_EXPIRED: "token-expired",
-  ERR_JWT_INVALID: "token-malformed",
-};
-
-function isJoseCode(code: string): code is JoseCode {
-  return Object.hasOwn(REASON_BY_CODE, code);
-}
-
-/**
- * The refusal for anything that verification threw. jose's errors carry the whole payload, so they
- * are never kept as a cause; `undefined` for what no token should be able to cause.
- */
-function refusalOf(error: unknown): ArqonError | undefined {
-  if (error instanceof ArqonError) return error;
-  if (error instanceof errors.JWTClaimValidationFailed) return claimRefusal(error);
-  if (error instanceof errors.JOSEError && isJoseCode(error.code)) {
-    return new ArqonError(REASON_BY_CODE[error.code], "jose cannot verify it");
-  }
-  return undefined;
-}
-
+/** Verifies everything, with a key of its issuer. */
 async function verify(
   token: string,
-  sources: ReadonlyMap<string, KeySource>,
-  options: AuthenticatorOptions,
-): Promise<Identity> {
-  const { auth, now } = options;
-  const { alg, kid, iss } = inspect(token, options.limits.token_bytes);
-  const source = sources.get(iss);
+  digest: string,
+  process: Pick<Authentication, "sources" | "verifications" | "options">,
+): Promise<Verified> {
+  const { auth, now, limits } = process.options;
+  const { alg, kid, iss } = inspect(token, limits.token_bytes);
+  const source = process.sources.get(iss);
   if (source === undefined) throw new ArqonError("token-issuer");
   const { issuer } = source;
   if (!issuer.algorithms.includes(alg)) throw new ArqonError("token-algorithm", alg);
+  // Not in the queue of verifications: an issuer whose keys do not come must not hold up others.
   const key = await source.find(alg, kid);
   if (key === undefined) throw new ArqonError("token-unknown-key");
-  // After the keys, whose fetch may take its time.
-  const now_ms = now();
-  // jose takes an absent exp for a token that never ends; identityFrom requires it.
-  const { payload } = await jwtVerify<JWTPayload>(token, key, {
-    algorithms: [alg],
-    issuer: issuer.issuer,
-    audience: issuer.audience,
-    clockTolerance: auth.clock_skew_seconds,
-    currentDate: new Date(now_ms),
-  });
-  return await identityFrom(payload, issuer, now_ms, auth.clock_skew_seconds * 1_000);
+  return await process.verifications.run(async () => {
+    // After all waits.
+    const now_ms = now();
+    // jose takes an absent exp for a token that never ends; identityFrom requires it.
+    const { payload } = await jwtVerify<JWTPayload>(token, key, {
+      algorithms: [alg],
+      issuer: issuer.issuer,
+      audience: issuer.audience,
+      clockTolerance: auth.clock_skew_seconds,
+      currentDate: new Date(now_ms),
+    });
+    const identity = await identityFrom(payload, issuer, now_ms, auth.clock_skew_seconds * 1_000);
+    return { identity, source, alg, kid, key, verified_ms: now_ms };
+  }, () => tooManyWait(digest));
+}
+
+/** A token that was verified before, when everything about it still stands. */
+async function remembered(
+  digest: string,
+  { cache, options }: Pick<Authentication, "cache" | "options">,
+): Promise<Identity | undefined> {
+  const verified = cache.get(digest, options.now());
+  if (verified === undefined) return undefined;
+  // The keys of a set that was loaded anew are other objects: a withdrawn one is never found again.
+  const key = await verified.source.find(verified.alg, verified.kid);
+  if (key !== verified.key) {
+    cache.delete(digest);
+    return undefined;
+  }
+  // Keys may have taken their time: it may have ended, or have been forgotten, meanwhile.
+  return cache.get(digest, options.now()) === verified ? verified.identity : undefined;
+}
+
+/** What one authenticator works with. */
+interface Authentication {
+  readonly options: AuthenticatorOptions;
+  readonly sources: ReadonlyMap<string, KeySource>;
+  readonly verifications: WorkQueue;
+  readonly cache: TokenCache;
+  /** Verifications under way, by digest: a second one of the same token waits for the first. */
+  readonly pending: Map<string, Promise<Verified>>;
+  readonly uses: Uses;
+}
+
+async function identify(token: string, process: Authentication): Promise<Identity> {
+  const { cache, pending, options, uses } = process;
+  // Before anything is computed over it.
+  if (token.length > options.limits.token_bytes) {
+    throw new ArqonError("token-too-large", `${options.limits.token_bytes}`);
+  }
+  const { purges } = cache;
+  const digest = hash("sha256", token, "hex");
+  const known = await remembered(digest, process);
+  if (known !== undefined) {
+    uses.hits.inc();
+    return known;
+  }
+  let verified = pending.get(digest);
+  if (verified === undefined) {
+    uses.misses.inc();
+    verified = verify(token, digest, process).then((found) => {
+      if (cache.purges === purges) cache.add(digest, token.length, found);
+      return found;
+    }).finally(() => pending.delete(digest));
+    pending.set(digest, verified);
+  } else uses.hits.inc();
+  return (await verified).identity;
 }
 
 async function openSources(options: AuthenticatorOptions): Promise<Map<string, KeySource>> {
@@ -201,6 +228,7 @@ async function openSources(options: AuthenticatorOptions): Promise<Map<string, K
         fetch,
         log,
         onFetch,
+        waiting_max: options.limits.waiting_verifications,
       });
       sources.set(issuer.issuer, source);
     } catch (error) {
@@ -212,13 +240,61 @@ async function openSources(options: AuthenticatorOptions): Promise<Map<string, K
   return sources;
 }
 
+/** What is counted of the cache. */
+interface Uses {
+  readonly hits: Counter;
+  readonly misses: Counter;
+}
+
+function registerUses(registry: Registry): Uses {
+  const registers = [registry];
+  return {
+    hits: new Counter({
+      name: "shield_token_cache_hits_total",
+      help: "Tokens that were verified before, or are being verified for somebody else",
+      registers,
+    }),
+    misses: new Counter({
+      name: "shield_token_cache_misses_total",
+      help: "Tokens that had to be verified",
+      registers,
+    }),
+  };
+}
+
+function registerLevels(registry: Registry, process: Authentication): void {
+  const { cache, verifications } = process;
+  const levels: [name: string, help: string, read: () => number][] = [
+    ["shield_token_cache_tokens", "Verified tokens that are remembered", () => cache.size],
+    ["shield_token_cache_bytes", "Bytes that remembered tokens take, estimated", () => cache.bytes],
+    [
+      "shield_token_verifications_waiting",
+      "Tokens that wait for their verification",
+      () => verifications.waiting,
+    ],
+  ];
+  for (const [name, help, read] of levels) scrapedGauge(registry, name, help, read);
+}
+
 /**
  * Loads all key files. Rejects with a ConfigError that names every key and file that cannot be used
  * and says what would be right. URLs are not fetched yet: see `warm`.
  */
 export async function createAuthenticator(options: AuthenticatorOptions): Promise<Authenticator> {
-  const { log, registry } = options;
-  const sources = await openSources(options);
+  const { log, registry, limits } = options;
+  const process: Authentication = {
+    options,
+    sources: await openSources(options),
+    verifications: new WorkQueue({
+      running_max: limits.concurrent_verifications,
+      waiting_max: limits.waiting_verifications,
+    }),
+    cache: new TokenCache(limits.token_cache_bytes),
+    pending: new Map(),
+    uses: registerUses(registry),
+  };
+  const { sources, cache } = process;
+  registerLevels(registry, process);
   const results = new Counter({
     name: "shield_authentications_total",
     help: "Tokens looked at, by result: ok or the reason of the refusal",
@@ -228,11 +304,11 @@ export async function createAuthenticator(options: AuthenticatorOptions): Promis
 
   async function authenticate(token: string): Promise<Identity> {
     try {
-      const identity = await verify(token, sources, options);
+      const identity = await identify(token, process);
       results.inc({ result: "ok" });
       return identity;
     } catch (error) {
-      let refusal = refusalOf(error);
+      let refusal = tokenRefusal(error);
       if (refusal === undefined) {
         // Fail closed; only the kind of the error, because its text may quote the token.
         const kind = error instanceof Error ? error.name : typeof error;
@@ -246,6 +322,7 @@ export async function createAuthenticator(options: AuthenticatorOptions): Promis
 
   return {
     authenticate,
+    forget: (fits) => cache.forget(fits),
     warm: async () => {
       await Promise.all([...sources.values()].map((source) => source.warm()));
     },

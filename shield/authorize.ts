@@ -31,6 +31,11 @@ export function requireTenant(identity: Pick<Identity, "tenant_id">, named: stri
   if (named !== "" && named !== identity.tenant_id) throw new ArqonError("tenant-mismatch");
 }
 
+/** Whether the event is one of those that only the bus and backends may send. */
+export function isReservedType(type: string): boolean {
+  return RESERVED_TYPES.some((prefix) => type.startsWith(prefix));
+}
+
 /** Throws `reserved-type` (403) when a `user` sends a type that begins with a reserved prefix. */
 export function requireEventType(role: Role, type: string): void {
   if (role !== "user") return;

@@ -4,8 +4,6 @@
  */
 import {
   ArqonError,
-  decodeClientFrame,
-  decodeClientText,
   DecodeError,
   encodeAck,
   encodeErr,
@@ -20,16 +18,19 @@ import {
 import type { Ack, ClientOperation, CloseCode, Uint64, Welcome } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
 import type { Identity } from "./identity.ts";
+import type { RoomMessage } from "./backlog.ts";
+import { decodeOperation } from "./decode_operation.ts";
 import { Fifo } from "./fifo.ts";
 import type { Commit } from "./fifo.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { Subscriber } from "./hub.ts";
-import { createRates, takeOperation } from "./limits.ts";
-import type { ConnectionRates } from "./limits.ts";
+import { Liveness } from "./liveness.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Caller } from "./policy/overseer.ts";
 import type { Attendance } from "./presence/attendance.ts";
+import type { Rates, RateTable } from "./rates.ts";
+import type { ClientSocket } from "./socket/client_socket.ts";
 import { bump, countClose } from "./stats.ts";
 import type { ShieldStats } from "./stats.ts";
 
@@ -60,8 +61,10 @@ export interface ConnectionOptions {
   text: boolean;
   /** Who it is, and what its upgrade request brought along. */
   caller: Caller;
-  socket: WebSocket;
+  socket: Pick<ClientSocket, "close">;
   limits: Limits;
+  /** What its user, its tenant and the process may send. */
+  rates: Pick<RateTable, "open">;
   stats: ShieldStats;
   now: () => number;
   /** Publishes that are prepared (signature, policies) side by side. */
@@ -88,9 +91,10 @@ export class Connection {
   /** Another one after each REFRESH. */
   caller: Caller;
   sent_ms: number;
+  readonly liveness: Liveness;
 
   readonly #options: ConnectionOptions;
-  readonly #rates: ConnectionRates;
+  readonly #rates: Rates;
   #outbox: Outbox | undefined;
   readonly #fifo: Fifo<Queued>;
   #pending = 0;
@@ -104,7 +108,8 @@ export class Connection {
     this.text = options.text;
     this.caller = options.caller;
     this.created_ms = this.sent_ms = options.now();
-    this.#rates = createRates(options.limits, this.created_ms);
+    this.liveness = new Liveness(this.created_ms);
+    this.#rates = options.rates.open(this.identity, this.created_ms);
     this.#fifo = new Fifo({
       window: options.window,
       isPipelined: ({ operation }) => isPlainPublish(operation),
@@ -123,6 +128,11 @@ export class Connection {
     return this.#ended;
   }
 
+  /** Operations that are not answered yet. */
+  get pending(): number {
+    return this.#pending;
+  }
+
   /** WELCOME has been sent. */
   get opened(): boolean {
     return this.#outbox !== undefined;
@@ -134,9 +144,15 @@ export class Connection {
     this.send(this.text ? encodeTextWelcome(welcome) : encodeWelcome(welcome));
   }
 
-  send(frame: Frame): void {
+  /** With `message`, the frame may be left out for a client that reads too slowly (`backlog.ts`). */
+  send(frame: Frame, message?: RoomMessage): void {
     this.sent_ms = this.#options.now();
-    this.#outbox?.send(frame);
+    this.#outbox?.send(frame, message);
+  }
+
+  /** From now on messages of one turn may share a frame; a text connection has none for that. */
+  useBatches(): void {
+    if (!this.text) this.#outbox?.useBatches();
   }
 
   /** Sends frame after frame, each when nothing else waits, until `next` gives undefined. */
@@ -159,6 +175,7 @@ export class Connection {
   }
 
   ping(): void {
+    this.liveness.asked(this.#options.now());
     this.send(this.text ? encodeTextPing(EMPTY_BODY) : encodePing(EMPTY_BODY));
   }
 
@@ -166,22 +183,25 @@ export class Connection {
   receive(data: string | ArrayBuffer): void {
     if (this.#ended) return;
     const { stats, limits, now } = this.#options;
+    const now_ms = now();
+    this.liveness.heard(now_ms);
     const size_bytes = typeof data === "string" ? frameBytes(data) : data.byteLength;
     stats.ingress_bytes += size_bytes;
     if (size_bytes > limits.max_frame_bytes) return this.#onLargeFrame(size_bytes);
-    const retry_after_ms = takeOperation(this.#rates, size_bytes, now());
+    const too_fast = this.#rates.take(size_bytes, now_ms);
     let operation: ClientOperation;
     try {
-      operation = this.#decode(data);
+      operation = decodeOperation(data, this.text, limits);
     } catch (error) {
       return this.#onDecodeError(error);
     }
     bump(stats.ingress_ops, operation.kind);
-    if (retry_after_ms > 0) {
-      const error = new ArqonError("rate-limited", String(retry_after_ms), { retry_after_ms });
-      return this.refuse(requestOf(operation), error);
+    if (operation.kind === "pong") this.liveness.answered();
+    if (too_fast === undefined) return this.#enqueue(operation, size_bytes);
+    this.refuse(requestOf(operation), too_fast);
+    if (this.#rates.floods) {
+      this.fail(new ArqonError("flooding", `${limits.rate_refusals}`));
     }
-    this.#enqueue(operation, size_bytes);
   }
 
   /** Answers a refusal; a reason whose outcome is `close` also ends the connection. */
@@ -223,7 +243,7 @@ export class Connection {
   close(code: CloseCode, reason: string): void {
     if (this.#ended) return;
     this.#outbox?.flush();
-    this.#closeSocket(code, reason);
+    this.#options.socket.close(code, reason);
     this.end(code);
   }
 
@@ -236,7 +256,8 @@ export class Connection {
   overflow(): void {
     if (this.#ended) return;
     bump(this.#options.stats.rejects, "slow-consumer");
-    this.#closeSocket(4429, "slow-consumer");
+    this.#options.stats.slow_reader.disconnected++;
+    this.#options.socket.close(4429, "slow-consumer");
     this.end(4429);
   }
 
@@ -246,33 +267,9 @@ export class Connection {
     this.#ended = true;
     countClose(this.#options.stats, code);
     this.#fifo.end();
+    this.#rates.close(this.#options.now());
     this.#outbox?.end();
     this.#options.onEnd(this, code);
-  }
-
-  #closeSocket(code: CloseCode, reason: string): void {
-    try {
-      this.#options.socket.close(code, reason);
-    } catch {
-      // Closing a socket whose peer has just gone throws; gone is what was asked for.
-    }
-  }
-
-  #decode(data: string | ArrayBuffer): ClientOperation {
-    const { limits } = this.#options;
-    if (typeof data !== "string") {
-      if (!this.text) return decodeClientFrame(new Uint8Array(data), limits);
-      throw new DecodeError(
-        "malformed-frame",
-        "a binary frame on a text connection (arqon.v1.json)",
-      );
-    }
-    const operation = decodeClientText(data, limits);
-    if (this.text || operation.kind === "subscribe") return operation;
-    throw new DecodeError(
-      "malformed-frame",
-      'a text frame; on a binary connection only {"op":"sub",…} may be text',
-    );
   }
 
   #onLargeFrame(size_bytes: number): void {

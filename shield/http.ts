@@ -5,6 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../shared/log.ts";
 import { problemResponse } from "../shared/problem.ts";
+import type { Admission } from "./admission_gate.ts";
 import type { Authenticator } from "./authenticate.ts";
 import type { Identity } from "./identity.ts";
 import { isOriginAllowed, requireOrigin } from "./origin.ts";
@@ -30,6 +31,8 @@ export interface HttpContext {
   readonly requireOpen: () => void;
   /** Throws when the process can hold no further connection: before any work on a token. */
   readonly requireCapacity: () => void;
+  /** Who is let in while many come; asked before any work on a token, too. */
+  readonly admission: Admission;
   /** Throws when the user is banned from the tenant, or nobody can say. */
   readonly requireNotBanned: (identity: Identity) => void;
 }
@@ -74,11 +77,18 @@ async function route(
     requireMethod(request, "GET");
     context.requireOpen();
     context.requireCapacity();
+    using handshake = context.admission.enter();
     const identity = await admitted(context, request);
-    return await context.upgrade(request, { identity, remote_ip });
+    const response = await context.upgrade(request, { identity, remote_ip });
+    handshake.accepted();
+    return response;
   }
   if (url.pathname === "/v1/auth/check") {
     requireMethod(request, "GET");
+    // What an upgrade would have heard, for those who cannot read its answer.
+    context.requireOpen();
+    context.requireCapacity();
+    context.admission.requireOpen();
     return describe(await admitted(context, request));
   }
   const room = MESSAGES_PATH.exec(url.pathname)?.[1];

@@ -14,6 +14,7 @@ import { HttpRates } from "./http_rates.ts";
 import { publish, requireRoomId } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
 import type { Caller } from "./policy/overseer.ts";
+import type { RateTable } from "./rates.ts";
 import { policyHeaders } from "./request_headers.ts";
 import { bump } from "./stats.ts";
 import type { ShieldStats } from "./stats.ts";
@@ -25,6 +26,8 @@ export interface HttpPublishContext {
   readonly path: MessagePath;
   readonly flushes: FlushQueue;
   readonly limits: Limits;
+  /** What users and tenants may send, shared with their connections. */
+  readonly rates: Pick<RateTable, "open">;
   readonly stats: ShieldStats;
   /** The command `history.get`. */
   readonly history: (caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>;
@@ -34,7 +37,7 @@ export interface HttpPublishContext {
 export function createHttpPublish(
   context: HttpPublishContext,
 ): HttpContext["publish"] {
-  const rates = new HttpRates(context.limits, context.path.now);
+  const rates = new HttpRates(context.rates, context.path.now);
   return async (request, client, room) => {
     const { identity } = client;
     requireRoomId(room);

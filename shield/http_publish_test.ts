@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { ArqonError, readAck, readEnvelope, writeEnvelope } from "@arqon/proto";
+import { Registry } from "prom-client";
 import { configFrom } from "../shared/config/load.ts";
 import { randomPool } from "../shared/ids.ts";
 import { NO_BANS } from "./bans.ts";
@@ -14,6 +15,7 @@ import type { Identity } from "./identity.ts";
 import { PLAIN_ROOMS } from "./durable/logs.ts";
 import { NO_MIRROR } from "./mirror/mirror.ts";
 import { NO_OVERSEER } from "./policy/overseer.ts";
+import { RateTable } from "./rates.ts";
 import { createStats } from "./stats.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "./test_spine.ts";
 
@@ -37,6 +39,7 @@ function testPublish(limits: Record<string, number> = {}) {
   const published = listenToAll(spine);
   const clock = { now_ms: SPINE_NOW_MS };
   const stats = createStats();
+  const config = configFrom({ limits });
   const publish = createHttpPublish({
     path: {
       spine,
@@ -50,7 +53,8 @@ function testPublish(limits: Record<string, number> = {}) {
       random: randomPool((bytes) => crypto.getRandomValues(bytes)),
     },
     flushes: new FlushQueue(spine),
-    limits: configFrom({ limits }).limits,
+    limits: config.limits,
+    rates: new RateTable(config.limits, new Registry(), SPINE_NOW_MS),
     stats,
     history: () => Promise.reject(new ArqonError("not-durable", "lobby")),
   });

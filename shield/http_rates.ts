@@ -1,42 +1,51 @@
 /**
- * How often and how much users may ask over HTTP: as one connection of theirs might. Each request is
- * one operation; what the bounds are is `limits.ts`.
+ * How often and how much users may ask over HTTP: as one connection of theirs might, and with their
+ * connections together as much as the user and the tenant may. Each request is one operation; the
+ * rates themselves are `rates.ts`.
  */
-import { ArqonError } from "@arqon/proto";
-import type { Limits } from "./connection.ts";
 import type { Identity } from "./identity.ts";
-import { createRates, takeOperation } from "./limits.ts";
-import type { ConnectionRates } from "./limits.ts";
+import type { Rates, RateTable } from "./rates.ts";
 
 /** Users whose rate is remembered; the one that asked longest ago is forgotten first. */
 const USERS_MAX = 10_000;
+/** Long enough for every bucket to be full again. */
+const IDLE_MS = 60_000;
+
+interface Asker {
+  readonly rates: Rates;
+  readonly asked_ms: number;
+}
 
 /** The rates of all users of one route. */
 export class HttpRates {
-  readonly #limits: Limits;
+  readonly #table: Pick<RateTable, "open">;
   readonly #now: () => number;
-  readonly #rates = new Map<string, ConnectionRates>();
+  /** In the order in which they asked last. */
+  readonly #askers = new Map<string, Asker>();
 
   /** `now` is Unix ms. */
-  constructor(limits: Limits, now: () => number) {
-    this.#limits = limits;
+  constructor(table: Pick<RateTable, "open">, now: () => number) {
+    this.#table = table;
     this.#now = now;
   }
 
-  /** Throws `rate-limited` (429) when the user has no more for now. */
-  take({ user_key }: Pick<Identity, "user_key">, size_bytes: number): void {
+  /** Throws `rate-limited` (429) when the user, the tenant or the process has no more for now. */
+  take(identity: Pick<Identity, "tenant_id" | "user_key">, size_bytes: number): void {
     const now_ms = this.#now();
-    const rate = this.#rates.get(user_key) ?? createRates(this.#limits, now_ms);
-    this.#rates.delete(user_key);
-    this.#rates.set(user_key, rate);
-    if (this.#rates.size > USERS_MAX) {
-      for (const oldest of this.#rates.keys()) {
-        this.#rates.delete(oldest);
-        break;
-      }
+    const key = `${identity.tenant_id}\n${identity.user_key}`;
+    const rates = this.#askers.get(key)?.rates ?? this.#table.open(identity, now_ms);
+    this.#askers.delete(key);
+    this.#askers.set(key, { rates, asked_ms: now_ms });
+    this.#forget(now_ms);
+    const too_fast = rates.take(size_bytes, now_ms);
+    if (too_fast !== undefined) throw too_fast;
+  }
+
+  #forget(now_ms: number): void {
+    for (const [key, { rates, asked_ms }] of this.#askers) {
+      if (this.#askers.size <= USERS_MAX && now_ms - asked_ms < IDLE_MS) return;
+      this.#askers.delete(key);
+      rates.close(now_ms);
     }
-    const retry_after_ms = takeOperation(rate, size_bytes, now_ms);
-    if (retry_after_ms === 0) return;
-    throw new ArqonError("rate-limited", String(retry_after_ms), { retry_after_ms });
   }
 }

@@ -7,7 +7,7 @@ import type { PlainEnvelope } from "@arqon/proto";
 import type { Random } from "../shared/ids.ts";
 import type { Spine, SpineEvent, SpineMessage, Subscription } from "../shared/spine/spine.ts";
 import { roomSubject } from "../shared/subject.ts";
-import { systemEnvelope } from "../shared/system_envelope.ts";
+import type { RoomMessage } from "./backlog.ts";
 import { messageKey, SeenMessages } from "./deduplicate.ts";
 import { DurableChannel, offsetOf } from "./durable/channel.ts";
 import type { RoomLogEvents } from "./durable/channel.ts";
@@ -17,6 +17,7 @@ import type { Entered, Position, RoomLog } from "./durable/room_log.ts";
 import type { Entry } from "./durable/timeline.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
+import { droppable, gapEnvelope } from "./room_message.ts";
 import type { RoomClass, RoomClasses } from "./rooms/classes.ts";
 import type { ShieldStats } from "./stats.ts";
 
@@ -30,7 +31,8 @@ export interface Subscriber {
   readonly no_echo: boolean;
   /** Its place in a durable room; undefined: it gets what comes. */
   readonly flow?: Flow | undefined;
-  send(frame: Frame): void;
+  /** With `message`, it may be left out for a client that reads too slowly. */
+  send(frame: Frame, message?: RoomMessage): void;
   /** It is too far behind. */
   overflow?(): void;
 }
@@ -228,7 +230,8 @@ export class Hub {
   #fanOut(channel: Channel, { envelope, offset, origin, plain }: Outgoing): void {
     let binary: Frame | undefined;
     let text: Frame | undefined;
-    this.#sendAll(channel, origin, (is_text) => {
+    const message = droppable(this.#options, channel, { envelope, offset, plain });
+    this.#sendAll(channel, { origin, message }, (is_text) => {
       if (!is_text) return binary ??= encodeMsgAt(envelope, offset);
       if (text !== undefined) return text;
       const shown = plain ?? readEnvelope(envelope);
@@ -238,7 +241,7 @@ export class Hub {
 
   #sendAll(
     channel: Channel,
-    origin: string | undefined,
+    { origin, message }: Pick<Outgoing, "origin"> & { message: RoomMessage | undefined },
     frameFor: (text: boolean) => Frame,
     isReady?: (subscriber: Subscriber) => boolean,
   ): void {
@@ -251,20 +254,30 @@ export class Hub {
       const frame = frameFor(subscriber.text);
       stats.egress_messages++;
       stats.egress_bytes += sizes[subscriber.text ? "text" : "binary"] ??= frameBytes(frame);
-      subscriber.send(frame);
+      subscriber.send(frame, message);
     }
   }
 
   /** A message of a durable room, for those who are not behind; the others have it before them. */
   #deliverEntry(channel: Channel, entry: Entry): void {
     const { stats, durable } = this.#options;
-    const isLive = ({ flow, overflow }: Subscriber) => {
+    const { origin } = entry;
+    const message = droppable(this.#options, channel, entry);
+    const isLive = ({ flow, text, overflow, send }: Subscriber) => {
       if (flow === undefined || flow.is_live) return true;
-      if (flow.lag_bytes > (durable?.lag_bytes_max ?? Infinity)) overflow?.();
-      return false;
+      if (flow.lag_bytes <= (durable?.lag_bytes_max ?? Infinity)) return false;
+      if (message === undefined) {
+        overflow?.();
+        return false;
+      }
+      // What it has not got yet is left out: it goes on with this message.
+      stats.slow_reader.dropped += flow.lag_messages - 1;
+      send(message.gap(text));
+      flow.finish();
+      return true;
     };
     try {
-      this.#sendAll(channel, entry.origin, (text) => entryFrame(entry, text), isLive);
+      this.#sendAll(channel, { origin, message }, (text) => entryFrame(entry, text), isLive);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       stats.malformed++;
@@ -326,13 +339,8 @@ export class Hub {
   }
 
   #tellGap(channel: Channel, reason: string): void {
-    const { tenant_id, room_id } = channel;
     this.#options.stats.gaps++;
-    const envelope = systemEnvelope(this.#options, {
-      tenant_id,
-      room_id,
-      signal: { kind: "GAP", target: room_id, reason, until_ms: 0 },
-    });
+    const envelope = gapEnvelope(this.#options, channel, reason);
     this.#fanOut(channel, { envelope, offset: 0, origin: undefined });
   }
 }

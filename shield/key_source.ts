@@ -46,6 +46,8 @@ export interface KeySourceOptions {
   readonly now: () => number;
   readonly fetch: typeof fetch;
   readonly log: Logger;
+  /** Tokens of one issuer that may wait for its keys. */
+  readonly waiting_max: number;
   /** Called after each fetch, for the metric. */
   readonly onFetch: (issuer: string, result: "ok" | "failed") => void;
 }
@@ -110,6 +112,7 @@ function remoteSource(placed: Placed, text: string, options: KeySourceOptions): 
     cache_ms: auth.jwks_cache_seconds * 1_000,
     cooldown_ms: auth.jwks_cooldown_seconds * 1_000,
     timeout_ms: auth.jwks_timeout_ms,
+    waiting_max: options.waiting_max,
     now,
     fetch,
     log: log.child({ issuer: issuer.issuer }),

@@ -4,50 +4,79 @@
  */
 import { ConfigError } from "../shared/config/load.ts";
 import type { Config } from "../shared/config/schema.ts";
-import { randomPool } from "../shared/ids.ts";
-import { listen } from "../shared/listen.ts";
+import { connectionId, randomPool } from "../shared/ids.ts";
+import { listen, listenClient } from "../shared/listen.ts";
+import type { Listener } from "../shared/listen.ts";
 import { createLogger } from "../shared/log.ts";
+import type { Logger } from "../shared/log.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics.ts";
+import type { Registry } from "../shared/metrics.ts";
 import { opsHandler } from "../shared/ops.ts";
 import {
-  configArgument,
+  childStopSignal,
   EXIT_FAILED,
+  EXIT_RESTART,
   EXIT_USAGE,
   loadConfigFile,
   logUnhandled,
+  programArguments,
   stopSignal,
   stopWith,
+  stopWithin,
   textOf,
   tlsFiles,
   writeStderr,
 } from "../shared/process.ts";
 import { registerSpineMetrics } from "../shared/spine/metrics.ts";
-import { openSpine } from "../shared/spine/open.ts";
+import type { Spine } from "../shared/spine/spine.ts";
+import { followTls } from "../shared/tls_reload.ts";
+import type { TlsPair } from "../shared/tls_reload.ts";
 import manifest from "./deno.json" with { type: "json" };
-import { startShield } from "./server.ts";
+import type { Shield } from "./server.ts";
+import { childConfig, readChildOptions } from "./supervisor/child_options.ts";
+import type { ChildOptions } from "./supervisor/child_options.ts";
+import { shieldCommand } from "./supervisor/command.ts";
+import { supervisorAdmin, supervisorOps } from "./supervisor/operators.ts";
+import { readProcesses, supervise } from "./supervisor/supervisor.ts";
 
 const PROGRAM = "shield";
 const { version } = manifest;
-const HELP = `Usage: shield --config FILE
+const HELP = `Usage: shield --config FILE [--processes N]
 
 The ArqonBus edge gateway: WebSocket and HTTP on [server] port (4000), metrics and
 health on [ops] (4001), the admin API on [admin] (4002).
 
   --config FILE   the node's config.toml (docs/configuration.md lists every key)
+  --processes N   N Shields on the one client port, started again when they die; needs [nats]
   --help          this text
   --version       the version
 
-Exit codes: 0 stopped by SIGINT or SIGTERM, 1 could not start, 2 wrong arguments or configuration.`;
+Exit codes: 0 stopped by SIGINT or SIGTERM, 1 could not start or not stop in time, 2 wrong arguments or configuration,
+75 out of memory: to be started again.`;
+
+const NO_NATS = `--processes needs [nats]: the embedded Spine is in one process and reaches no \
+other. docs/operations.md shows both.`;
 
 const NO_ISSUER = `[[auth.issuers]] is missing: without an issuer every token is refused. \
 docs/security.md shows one; \`arq auth keys\` makes a key.`;
 
-async function run(config: Config): Promise<void> {
+/** Runs one Shield: alone, or as one of several that a supervisor has started. */
+async function run(config: Config, child: ChildOptions | undefined): Promise<void> {
   const now = Date.now;
-  const log = createLogger({ ...config.log, component: PROGRAM, now, write: writeStderr });
+  const logOf = (component: string) => {
+    const log = createLogger({ ...config.log, component, now, write: writeStderr });
+    return child === undefined ? log : log.child({ node_id: child.node_id });
+  };
+  const log = logOf(PROGRAM);
   logUnhandled(log);
-  const stopping = stopSignal(PROGRAM, log);
+  const stopping = child === undefined ? stopSignal(PROGRAM, log) : childStopSignal(log);
+  // Not loaded by a supervisor, which has no use for it.
+  const [{ startShield }, { openSpine }] = await Promise.all([
+    import("./server.ts"),
+    import("../shared/spine/open.ts"),
+  ]);
   const fatal = Promise.withResolvers<string>();
+  const exhausted = Promise.withResolvers<string>();
   const random = randomPool((bytes) => crypto.getRandomValues(bytes));
   const readTextFile = (path: string) => Deno.readTextFileSync(path);
   const registry = createMetrics({ node_id: config.server.node_id ?? PROGRAM, version });
@@ -68,18 +97,45 @@ async function run(config: Config): Promise<void> {
     now,
     random,
     monotonic_ms: () => performance.now(),
-    overseer_log: createLogger({ ...config.log, component: "overseer", now, write: writeStderr }),
-    registry_log: createLogger({ ...config.log, component: "registry", now, write: writeStderr }),
-    cores: navigator.hardwareConcurrency,
+    overseer_log: logOf("overseer"),
+    registry_log: logOf("registry"),
+    cores: Math.max(1, Math.floor(navigator.hardwareConcurrency / (child?.processes ?? 1))),
     onFatal: fatal.resolve,
+    onExhausted(detail, at_once) {
+      if (at_once) stopWith(PROGRAM, EXIT_RESTART, detail);
+      exhausted.resolve(detail);
+    },
     readTextFile,
     fetch,
   });
+  await serve({ config, child, shield, spine, registry, log, tls, stopping, fatal, exhausted });
+}
+
+/** A Shield that has started, and what can end it. */
+interface Running {
+  readonly config: Config;
+  readonly child: ChildOptions | undefined;
+  readonly shield: Shield;
+  readonly spine: Spine;
+  readonly registry: Registry;
+  readonly log: Logger;
+  readonly tls: TlsPair | undefined;
+  readonly stopping: Promise<unknown>;
+  readonly fatal: PromiseWithResolvers<string>;
+  readonly exhausted: PromiseWithResolvers<string>;
+}
+
+/** Opens the listeners; resolves when the Shield has drained and all is closed. */
+async function serve(running: Running): Promise<void> {
+  const { config, child, shield, spine, registry, log, tls, stopping, fatal, exhausted } = running;
   const health = () => ({ checks: shield.checks() });
-  const client = listen({ name: "client", ...config.server, handler: shield.client, tls });
-  const handler = opsHandler({ registry, health, now, log });
+  const shared = { ...config.server, reuse_port: child !== undefined };
+  const client = await listenClient({ name: "client", ...shared, handler: shield.client, tls });
+  const handler = opsHandler({ registry, health, now: Date.now, log });
   const ops = listen({ name: "ops", ...config.ops, handler });
   const admin = listen({ name: "admin", ...config.admin, handler: shield.admin });
+  const serving = { config, client, shield, registry, log, onLost: fatal.resolve };
+  using _following = tls && followCertificate(tls, serving);
   log.info("ready", {
     version,
     node_id: shield.node_id,
@@ -88,8 +144,18 @@ async function run(config: Config): Promise<void> {
     admin_url: admin.url,
     spine: spine.status.engine,
   });
+  if (child !== undefined) {
+    console.log(JSON.stringify({ ops_port: ops.port, admin_port: admin.port }));
+  }
+  exhausted.promise.then(async (detail) => {
+    // No listener is waited for: who holds the memory is on one of them.
+    await shield.drain(true);
+    await spine.drain();
+    stopWith(PROGRAM, EXIT_RESTART, detail);
+  });
   const failure = await Promise.race([stopping.then(() => undefined), fatal.promise]);
   if (failure !== undefined) log.error("draining: the process cannot go on", { failure });
+  stopWithin(PROGRAM, config.server.drain_timeout_ms);
   await shield.drain();
   await client.close();
   await spine.drain();
@@ -99,12 +165,106 @@ async function run(config: Config): Promise<void> {
   if (failure !== undefined) stopWith(PROGRAM, EXIT_FAILED, failure);
 }
 
+/** What serves clients, as far as another certificate concerns it. */
+interface Serving {
+  readonly config: Config;
+  readonly client: Listener;
+  readonly shield: Shield;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** The port could not be opened again. */
+  readonly onLost: (detail: string) => void;
+}
+
+/** Looks at the files of the certificate until it is disposed of. */
+function followCertificate(served: TlsPair, serving: Serving): Disposable {
+  const { config, client, shield, registry, log, onLost } = serving;
+  return followTls({
+    served,
+    read: () => tlsFiles(config),
+    async renew(pair) {
+      if (!client.renews_in_place) await shield.reconnectAll();
+      await client.renew(pair).catch((error) => {
+        onLost(textOf(error));
+        throw error;
+      });
+    },
+    registry,
+    log,
+  });
+}
+
+/** What `read` makes of an argument; the process ends when it cannot be used. */
+function argument<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    stopWith(PROGRAM, EXIT_USAGE, textOf(error));
+  }
+}
+
+/** Runs the supervisor of several Shields. */
+async function runSeveral(config: Config, config_file: string, processes: number): Promise<void> {
+  if (processes > 1 && config.nats === undefined) {
+    stopWith(PROGRAM, EXIT_USAGE, `${config_file}: ${NO_NATS}`);
+  }
+  const now = Date.now;
+  const log = createLogger({ ...config.log, component: "supervisor", now, write: writeStderr });
+  logUnhandled(log);
+  const random = randomPool((bytes) => crypto.getRandomValues(bytes));
+  const node_id = config.server.node_id ?? connectionId(random).replace(/^c/, "shield-");
+  const registry = createMetrics({ node_id, version });
+  // Opened alone first: among several that share a port, a stranger would go unnoticed.
+  const claimed = { ...config.server, tls: tlsFiles(config), handler: () => new Response() };
+  const claim = listen({ name: "client", ...claimed });
+  await claim.close(0);
+  const { program, args } = shieldCommand({ config, config_file, program: import.meta.url });
+  const supervisor = supervise({
+    processes,
+    node_id,
+    port: claim.port,
+    drain_timeout_ms: config.server.drain_timeout_ms,
+    now: () => performance.now(),
+    log,
+    registry,
+    spawn: (child) =>
+      new Deno.Command(program, {
+        args: [...args, "--config", config_file, "--child", JSON.stringify(child)],
+        stdin: "piped",
+        stdout: "piped",
+        stderr: "inherit",
+      }).spawn(),
+  });
+  const stopping = stopSignal(PROGRAM, log, supervisor.kill);
+  const operators = { slots: supervisor.slots, registry, now, log, fetch };
+  const ops = listen({ name: "ops", ...config.ops, handler: supervisorOps(operators) });
+  const admin = listen({ name: "admin", ...config.admin, handler: supervisorAdmin(operators) });
+  const urls = { url: claim.url, ops_url: ops.url, admin_url: admin.url };
+  supervisor.start();
+  supervisor.ready.then(() => log.info("ready", { version, node_id, processes, ...urls }));
+  const is_hopeless = await Promise.race([
+    stopping.then(() => false),
+    supervisor.hopeless.then(() => true),
+  ]);
+  const clean = await supervisor.stop();
+  await Promise.all([ops.close(), admin.close()]);
+  if (is_hopeless) stopWith(PROGRAM, EXIT_USAGE, "stopped: see the line before");
+  if (!clean) stopWith(PROGRAM, EXIT_FAILED, "not every process has drained");
+  log.info("stopped");
+}
+
 if (import.meta.main) {
-  const file = configArgument({ program: PROGRAM, help: HELP, version });
+  const flags = ["processes", "child"] as const;
+  const given = programArguments({ program: PROGRAM, help: HELP, version }, flags);
+  const file = given.config;
   const config = loadConfigFile(PROGRAM, file);
   if (config.auth.issuers.length === 0) stopWith(PROGRAM, EXIT_USAGE, `${file}: ${NO_ISSUER}`);
+  const { processes = "", child: place = "" } = given;
+  const child = place === "" ? undefined : argument(() => readChildOptions(place));
+  const count = processes === "" ? undefined : argument(() => readProcesses(processes));
   try {
-    await run(config);
+    if (count !== undefined) await runSeveral(config, file, count);
+    else await run(child === undefined ? config : childConfig(config, child), child);
   } catch (error) {
     const code = error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED;
     stopWith(PROGRAM, code, textOf(error));

@@ -11,6 +11,7 @@ import { command } from "./command.ts";
 import type { Connection, RequestRef } from "./connection.ts";
 import { HISTORY_GET } from "./durable/history_query.ts";
 import type { Commit } from "./fifo.ts";
+import type { Identity } from "./identity.ts";
 import { admit, NONE_ADDED, send } from "./pipeline.ts";
 import type { Caller, HeaderPair } from "./policy/overseer.ts";
 import { leave, runSubscribe, runUnsubscribe } from "./subscribe.ts";
@@ -21,6 +22,8 @@ export interface OperationContext extends SubscribeContext {
   readonly authenticator: Authenticator;
   /** The command `history.get`: the Shield answers it itself. */
   readonly history: (caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>;
+  /** Throws `token-revoked`. */
+  readonly requireNotRevoked: (identity: Identity) => void;
 }
 
 /**
@@ -64,13 +67,31 @@ function runOperation(
     case "refresh":
       return runRefresh(context, connection, operation.refresh);
     case "ping":
-      connection.send(
-        connection.text ? encodeTextPong(operation.body) : encodePong(operation.body),
-      );
-      return undefined;
+      return runPing(context, connection, operation.body);
     case "pong":
       return undefined;
   }
+}
+
+/**
+ * With a body, its PONG follows a flush: what was before it is with the Spine, and what the Spine had
+ * before that is on its way to the client. Also when the flush fails: a heartbeat must not.
+ */
+function runPing(
+  { flushes }: OperationContext,
+  connection: Connection,
+  body: Uint8Array,
+): undefined {
+  const pong = () => connection.send(connection.text ? encodeTextPong(body) : encodePong(body));
+  if (body.length === 0) {
+    pong();
+    return;
+  }
+  connection.hold(body.length);
+  flushes.push(() => {
+    connection.release(body.length);
+    if (!connection.ended) pong();
+  });
 }
 
 type Publication = Extract<ClientOperation, { kind: "publish" }>["envelope"];
@@ -150,6 +171,8 @@ async function runRefresh(
   });
   if (connection.ended) return;
   requireSameUser(connection.identity, next);
+  // It may have been revoked since it was authenticated; from here on whoever looks finds it.
+  context.requireNotRevoked(next);
   connection.caller = { ...connection.caller, identity: next };
   for (const room_id of [...connection.subscriptions.keys()]) {
     if (canAct(next, "subscribe", room_id)) continue;

@@ -6,8 +6,8 @@ import assert from "node:assert/strict";
 import { Outbox, Pump } from "./outbox.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { createStats } from "./stats.ts";
+import { until, upgradeServer } from "./test_sockets.ts";
 
-const WAIT_MS = 20_000;
 const HANDSHAKE = [
   "GET / HTTP/1.1",
   "Host: shield",
@@ -18,37 +18,6 @@ const HANDSHAKE = [
   "",
   "",
 ].join("\r\n");
-
-/** A server that hands out the sockets it upgraded, open. */
-function serve() {
-  const opened: ((socket: WebSocket) => void)[] = [];
-  const abort = new AbortController();
-  const server = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen() {}, signal: abort.signal },
-    (request) => {
-      const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: 0 });
-      socket.onopen = () => opened.shift()?.(socket);
-      return response;
-    },
-  );
-  return {
-    port: server.addr.port,
-    next: () => new Promise<WebSocket>((resolve) => void opened.push(resolve)),
-    async [Symbol.asyncDispose]() {
-      abort.abort();
-      await server.finished;
-    },
-  };
-}
-
-/** Polls: what the native buffer still holds is told by no event. */
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline_ms = Date.now() + WAIT_MS;
-  while (!condition()) {
-    if (Date.now() > deadline_ms) throw new Error(`${what}: not within ${WAIT_MS} ms`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}
 
 /** An outbox whose peer reads whatever comes. */
 async function withReader(port: number, next: () => Promise<WebSocket>, unsent_bytes_max = 1e9) {
@@ -80,7 +49,8 @@ function outboxOn(socket: WebSocket, unsent_bytes_max: number) {
   const pump = new Pump();
   const overflows: number[] = [];
   const onOverflow = () => void overflows.push(stats.unsent_bytes);
-  const outbox = new Outbox({ socket, pump, stats, unsent_bytes_max, onOverflow });
+  const bounds = { text: false, unsent_bytes_max, room_bytes_max: 20_000 };
+  const outbox = new Outbox({ socket, pump, stats, ...bounds, onOverflow });
   return { socket, outbox, pump, stats, overflows };
 }
 
@@ -98,7 +68,7 @@ function indexOf(received: string | Uint8Array): number {
 }
 
 Deno.test("frames arrive whole and in order, however much waits", async () => {
-  await using server = serve();
+  await using server = upgradeServer();
   const { outbox, stats, client, received, closed } = await withReader(server.port, server.next);
   const count = 2_000;
   let most_bytes = 0;
@@ -116,7 +86,7 @@ Deno.test("frames arrive whole and in order, however much waits", async () => {
 });
 
 Deno.test("a burst behind a drained backlog is in order too", async () => {
-  await using server = serve();
+  await using server = upgradeServer();
   const { outbox, stats, client, received, closed } = await withReader(server.port, server.next);
   let sent = 0;
   for (let burst = 0; burst < 5; burst++) {
@@ -130,7 +100,7 @@ Deno.test("a burst behind a drained backlog is in order too", async () => {
 });
 
 Deno.test("a flush sends everything before the close that follows", async () => {
-  await using server = serve();
+  await using server = upgradeServer();
   const { socket, outbox, stats, received, closed } = await withReader(server.port, server.next);
   for (let index = 0; index < 1_000; index++) outbox.send(frame(index, 1_000));
   assert.ok(stats.unsent_bytes > 0);
@@ -143,7 +113,7 @@ Deno.test("a flush sends everything before the close that follows", async () => 
 });
 
 Deno.test("for a client that does not read, the backlog is bounded and the overflow told once", async () => {
-  await using server = serve();
+  await using server = upgradeServer();
   const bound = 300_000;
   const { socket, outbox, stats, overflows, tcp, closed } = await withStalled(
     server.port,
@@ -169,7 +139,7 @@ Deno.test("for a client that does not read, the backlog is bounded and the overf
 });
 
 Deno.test("a client that reads again gets its backlog from the pump", async () => {
-  await using server = serve();
+  await using server = upgradeServer();
   const { socket, outbox, stats, overflows, tcp, closed } = await withStalled(
     server.port,
     server.next,
@@ -190,7 +160,7 @@ Deno.test("a client that reads again gets its backlog from the pump", async () =
 });
 
 Deno.test("each send hands over what fits, so that a backlog never waits for the timer alone", async () => {
-  await using server = serve();
+  await using server = upgradeServer();
   const pair = await withReader(server.port, server.next);
   const { socket, outbox, pump, stats, client, received, closed } = pair;
   for (let index = 0; index < 200; index++) outbox.send(frame(index, 1_000));
@@ -206,7 +176,7 @@ Deno.test("each send hands over what fits, so that a backlog never waits for the
 });
 
 Deno.test("text counts in bytes: three for each Chinese character", async () => {
-  await using server = serve();
+  await using server = upgradeServer();
   const { outbox, stats, client, received, closed } = await withReader(server.port, server.next);
   outbox.send(new Uint8Array(70_000));
   outbox.send("漢".repeat(100));
@@ -219,7 +189,7 @@ Deno.test("text counts in bytes: three for each Chinese character", async () => 
 });
 
 Deno.test("the bound counts what the native buffer holds, and text in bytes", async () => {
-  await using server = serve();
+  await using server = upgradeServer();
   const { outbox, stats, overflows, client, closed } = await withReader(
     server.port,
     server.next,
@@ -235,7 +205,7 @@ Deno.test("the bound counts what the native buffer holds, and text in bytes", as
 });
 
 Deno.test("a socket that closes under a backlog makes nothing throw, also not in the pump", async () => {
-  await using server = serve();
+  await using server = upgradeServer();
   const { socket, outbox, stats, client, closed } = await withReader(server.port, server.next);
   const ended = new Promise<void>((resolve) =>
     socket.addEventListener("close", () => resolve(), { once: true })
@@ -249,7 +219,7 @@ Deno.test("a socket that closes under a backlog makes nothing throw, also not in
 });
 
 Deno.test("frames for later go out one by one when nothing else waits, and never fill the backlog", async () => {
-  await using server = serve();
+  await using server = upgradeServer();
   const pair = await withReader(server.port, server.next, 200_000);
   const { socket, outbox, stats, overflows, client, received, closed } = pair;
   const count = 2_000;
@@ -270,7 +240,7 @@ Deno.test("frames for later go out one by one when nothing else waits, and never
 });
 
 Deno.test("an ended outbox asks for nothing more", async () => {
-  await using server = serve();
+  await using server = upgradeServer();
   const { outbox, client, closed } = await withReader(server.port, server.next);
   let asked = 0;
   outbox.sendLater(() => asked++ < 5 ? "x".repeat(100_000) : undefined);

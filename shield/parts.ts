@@ -3,19 +3,25 @@
  */
 import type { Authenticator } from "./authenticate.ts";
 import type { Bans } from "./bans.ts";
+import type { Connection } from "./connection.ts";
 import type { ConnectionTable } from "./connection_table.ts";
 import type { History } from "./durable/history.ts";
 import type { StartedDurable } from "./durable/start.ts";
 import type { Hub } from "./hub.ts";
 import type { ConnectionCounters } from "./limits.ts";
+import type { MemoryWatch } from "./memory_watch.ts";
 import type { StartedMirror } from "./mirror/start.ts";
 import type { OperationContext } from "./operations.ts";
 import type { StartedOverseer } from "./policy/start.ts";
 import type { PresenceService } from "./presence/service.ts";
+import type { RateTable } from "./rates.ts";
+import type { StartedQuota } from "./quota/quota.ts";
+import type { StartedRevocations } from "./revocations_start.ts";
 import type { StartedRoomClasses } from "./rooms/start.ts";
 import type { StartedSchemas } from "./schema/start.ts";
 import type { Settings } from "./settings.ts";
 import type { Signals } from "./signals.ts";
+import type { ClientSocket, SocketServer } from "./socket/client_socket.ts";
 import type { ShieldStats } from "./stats.ts";
 
 /** What others are built on, started before them. */
@@ -25,6 +31,9 @@ export interface Foundation {
   readonly mirroring: StartedMirror;
   readonly schemas: StartedSchemas;
   readonly rooms: StartedRoomClasses;
+  readonly revocations: StartedRevocations;
+  /** Absent without `[quota]`. */
+  readonly quota: StartedQuota | undefined;
 }
 
 /** Everything that one Shield consists of, wired together. */
@@ -32,6 +41,7 @@ export interface Parts extends Foundation {
   readonly authenticator: Authenticator;
   readonly stats: ShieldStats;
   readonly counters: ConnectionCounters;
+  readonly rates: RateTable;
   readonly hub: Hub;
   readonly durable: StartedDurable;
   readonly history: History;
@@ -41,8 +51,16 @@ export interface Parts extends Foundation {
   readonly presence: PresenceService;
   readonly operations: OperationContext;
   readonly connections: ConnectionTable;
-  readonly sockets: Set<WebSocket>;
+  /** Sockets that are not closed yet, also those whose connection has ended. */
+  readonly sockets: Map<ClientSocket, Connection>;
+  readonly socket_server: SocketServer;
   readonly started_ms: number;
   /** 0 until the drain begins. */
   draining_ms: number;
+  /** The drain's window is over: nothing new is taken from clients. */
+  halted: boolean;
+  /** The drain waits for nothing but close frames. */
+  hurried: boolean;
+  /** Set once everything runs. */
+  memory: MemoryWatch | undefined;
 }

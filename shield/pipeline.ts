@@ -27,6 +27,7 @@ import type { Identity } from "./identity.ts";
 import { isCompared, mirrorKey } from "./mirror/mirror.ts";
 import type { Mirror } from "./mirror/mirror.ts";
 import type { Caller, HeaderPair, Overseer } from "./policy/overseer.ts";
+import type { TenantQuota } from "./quota/quota.ts";
 import type { RoomClasses } from "./rooms/classes.ts";
 import type { SchemaGate } from "./schema/gate.ts";
 import { verifySignature } from "./signature.ts";
@@ -41,6 +42,8 @@ export interface MessagePath {
   readonly mirror: Mirror;
   readonly classes: Pick<RoomClasses, "of">;
   readonly logs: Pick<TenantLogs, "append">;
+  /** What the tenant may send on all Shields together; absent: no limit but those of `[limits]`. */
+  readonly quota?: TenantQuota | undefined;
   readonly now: () => number;
   readonly random: Random;
 }
@@ -100,6 +103,8 @@ function examine(
   if (envelope.payload.kind === "signal") requireSignalRole(identity.role);
   if (event !== undefined) requireEventType(identity.role, event.type);
   if (hasShadowHeader(envelope)) throw new ArqonError("reserved-header", "x-arqon-shadow");
+  // Last of what is cheap: nobody uses up a tenant's quota with what is refused anyhow.
+  path.quota?.take(identity.tenant_id, envelope.bytes.length);
   const verified = verifySignature(envelope, identity, path.require_signature);
   if (verified === undefined) return judge(path, caller, envelope);
   return verified.then(() => judge(path, caller, envelope) ?? NONE_ADDED);

@@ -18,6 +18,11 @@ const RETRY_MS = 1_000;
  * long enough for an outage, short enough that a withdrawn key does not live on.
  */
 const STALE_FACTOR = 10;
+/**
+ * Tokens that may wait because of a `kid` that is not in good keys. Anybody can make such tokens, and
+ * while they wait they hold places that others need.
+ */
+const UNKNOWN_KID_WAITING_MAX = 64;
 
 /** Where one set comes from and how often it may be fetched. */
 export interface RemoteKeysOptions {
@@ -26,6 +31,8 @@ export interface RemoteKeysOptions {
   readonly cache_ms: number;
   readonly cooldown_ms: number;
   readonly timeout_ms: number;
+  /** Tokens that may wait for a fetch; one more is refused with `keys-unavailable`. */
+  readonly waiting_max: number;
   /** Unix ms. */
   readonly now: () => number;
   readonly fetch: typeof fetch;
@@ -117,6 +124,8 @@ class RemoteKeySet implements RemoteKeys {
   /** Failed fetches since the last good one. */
   #failures = 0;
   #pending: Promise<void> | undefined;
+  /** Tokens that wait for `#pending`. */
+  #waiting = 0;
 
   constructor(options: RemoteKeysOptions) {
     this.#options = options;
@@ -125,7 +134,7 @@ class RemoteKeySet implements RemoteKeys {
   async find(alg: Algorithm, kid: string | undefined): Promise<CryptoKey | undefined> {
     const key = (await this.#current()).find(alg, kid);
     if (key !== undefined) return key;
-    await this.#refreshIfAllowed();
+    await this.#waitForRefresh(UNKNOWN_KID_WAITING_MAX);
     const rotated = this.#usable()?.find(alg, kid);
     if (rotated !== undefined) return rotated;
     // While fetching fails nobody can say that the key does not exist.
@@ -202,9 +211,23 @@ class RemoteKeySet implements RemoteKeys {
     }
   }
 
-  /** Waits for a fetch where that can help: one is under way, or the pause is over. */
-  async #refreshIfAllowed(): Promise<void> {
-    if (this.#pending !== undefined || this.#wait_ms() === 0) await this.refresh();
+  /** Where a fetch can help: one is under way, or the pause is over. */
+  get #refreshable(): boolean {
+    return this.#pending !== undefined || this.#wait_ms() === 0;
+  }
+
+  /** Waits for a fetch where that can help. Rejects with `keys-unavailable` when too many wait. */
+  async #waitForRefresh(waiting_max: number): Promise<void> {
+    if (!this.#refreshable) return;
+    if (this.#waiting >= Math.min(waiting_max, this.#options.waiting_max)) {
+      throw this.#unavailable();
+    }
+    this.#waiting += 1;
+    try {
+      await this.refresh();
+    } finally {
+      this.#waiting -= 1;
+    }
   }
 
   /** The keys unless they are too old. */
@@ -217,8 +240,9 @@ class RemoteKeySet implements RemoteKeys {
   async #current(): Promise<KeyIndex> {
     if (this.#index === undefined || this.#since_ms(this.#loaded_ms) >= this.#options.cache_ms) {
       // While the endpoint fails, good old keys serve at once and the fetch runs beside.
-      if (this.#failures > 0 && this.#usable() !== undefined) void this.#refreshIfAllowed();
-      else await this.#refreshIfAllowed();
+      if (this.#failures === 0 || this.#usable() === undefined) {
+        await this.#waitForRefresh(this.#options.waiting_max);
+      } else if (this.#refreshable) void this.refresh();
     }
     const keys = this.#usable();
     if (keys === undefined) throw this.#unavailable();

@@ -49,6 +49,7 @@ export function checksOf(
     settings: parts.settings.check(),
     ...parts.schemas.checks(),
     bans: parts.bans.check(),
+    revocations: parts.revocations.held.check(),
     spine: {
       ok: state === "connected",
       since_ms,

@@ -11,12 +11,14 @@ import type { Logger } from "../shared/log.ts";
 import type { Registry } from "../shared/metrics.ts";
 import type { HealthCheck } from "../shared/ops.ts";
 import type { KeyValue, Spine } from "../shared/spine/spine.ts";
+import { createAdmission } from "./admission_gate.ts";
 import { handleAdmin } from "./admin.ts";
 import type { AdminPart, ShieldStatus } from "./admin.ts";
 import { createAuthenticator } from "./authenticate.ts";
 import type { Authenticator } from "./authenticate.ts";
 import { Bans } from "./bans.ts";
 import { ConnectionTable } from "./connection_table.ts";
+import { drain, reconnectAll, requireHarmless } from "./drain.ts";
 import { createHistory } from "./durable/history.ts";
 import { createHttpHistory } from "./durable/http_history.ts";
 import { startDurable } from "./durable/start.ts";
@@ -26,6 +28,7 @@ import { handleRequest } from "./http.ts";
 import type { HttpContext } from "./http.ts";
 import { HttpRates } from "./http_rates.ts";
 import { Hub } from "./hub.ts";
+import type { Identity } from "./identity.ts";
 import { isMirrorPath, startMirror } from "./mirror/start.ts";
 import { createConnectionCounters } from "./limits.ts";
 import { prepareOperation } from "./operations.ts";
@@ -34,25 +37,28 @@ import { announcePlatform } from "./platform.ts";
 import { isPolicyPath } from "./policy/admin_api.ts";
 import { startOverseer } from "./policy/start.ts";
 import type { Foundation, Parts } from "./parts.ts";
+import { RateTable } from "./rates.ts";
 import { checksOf, statusOf } from "./report.ts";
 import type { StartedOverseer } from "./policy/start.ts";
 import { PresenceFrames } from "./presence/frames.ts";
 import { startPresence } from "./presence/service.ts";
+import { refusingRevoked } from "./revocations.ts";
+import { isRevocationsPath, startRevocations } from "./revocations_start.ts";
 import { isSchemaPath } from "./schema/admin_api.ts";
 import { startSchemas } from "./schema/start.ts";
+import { startQuota } from "./quota/quota.ts";
 import { isRoomsPath, startRoomClasses } from "./rooms/start.ts";
 import { openSettings } from "./settings.ts";
 import { startSignals } from "./signals.ts";
+import { startMemoryWatch } from "./memory_start.ts";
+import type { SocketServer } from "./socket/client_socket.ts";
+import { openSockets } from "./socket/open.ts";
 import { createStats, registerStats } from "./stats.ts";
 import { leave, leaveAll } from "./subscribe.ts";
+import { sweep, SWEEP_MS } from "./sweep.ts";
 import { upgrade } from "./upgrade.ts";
 import type { UpgradeContext } from "./upgrade.ts";
 
-const SWEEP_MS = 500;
-/** An upgraded socket that never opens (the peer vanished in between) is given up after this. */
-const OPEN_MS = 10_000;
-/** How long a drain waits for peers to answer their close frame. */
-const CLOSE_MS = 2_000;
 /** A node without an issuer's keys is not ready, so no token will make it ask: it asks itself. */
 const WARM_MS = 5_000;
 
@@ -76,6 +82,10 @@ export interface ShieldOptions {
   readonly cores: number;
   /** The process cannot go on: drain it and exit non-zero. */
   readonly onFatal: (detail: string) => void;
+  /**
+   * The process has no memory left: drain it in a hurry and start it anew; `at_once`: end it at once.
+   */
+  readonly onExhausted: (detail: string, at_once: boolean) => void;
   /** Reads key files, at start only. */
   readonly readTextFile: (path: string) => string;
   readonly fetch: typeof fetch;
@@ -90,8 +100,14 @@ export interface Shield {
   admin(request: Request): Promise<Response>;
   checks(): Record<string, HealthCheck>;
   status(): ShieldStatus;
-  /** Tells every client to reconnect elsewhere and ends. The Spine stays open: it is the caller's. */
-  drain(): Promise<void>;
+  /**
+   * Tells every client to move to another node, serves on while they do, then ends: within
+   * `[server] drain_timeout_ms`, but for what the caller has to close. The Spine stays open: it is the
+   * caller's. In a hurry, clients are told to go and nothing is waited for but their close frames.
+   */
+  drain(hurried?: boolean): Promise<void>;
+  /** Tells every client to connect again, for a listener that begins anew; resolves when they have heard. */
+  reconnectAll(): Promise<void>;
 }
 
 function assemble(
@@ -100,25 +116,23 @@ function assemble(
   authenticator: Authenticator,
   policies: StartedOverseer,
   bans_bucket: KeyValue,
+  socket_server: SocketServer,
 ): Parts {
   const { config, spine, log, now, random } = options;
-  const { limits, auth } = config;
+  const { limits, auth: { require_signature } } = config;
   const stats = createStats();
   registerStats(stats, options.registry);
   const { deduplication_entries } = limits;
   const flushes = new FlushQueue(spine);
   const { classes } = foundation.rooms;
   const durable = startDurable({ ...options, classes, flushes });
-  const { rooms } = durable;
+  const { rooms, logs } = durable;
   const hub = new Hub({ spine, stats, now, random, deduplication_entries, durable: rooms });
   const { overseer } = policies;
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
-  const { require_signature } = auth;
-  const { mirror } = foundation.mirroring;
-  const { gate: schemas } = foundation.schemas;
-  const { logs } = durable;
+  const { mirroring: { mirror }, schemas: { gate: schemas } } = foundation;
   const checks = { require_signature, overseer, bans, schemas, mirror };
-  const path = { spine, ...checks, classes, logs, now, random };
+  const path = { spine, ...checks, classes, logs, quota: foundation.quota, now, random };
   const history = createHistory({ ...durable, classes, overseer, bans, limits });
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });
   const { page_members } = config.presence;
@@ -134,6 +148,7 @@ function assemble(
     limits,
     stats,
     history: history.command,
+    requireNotRevoked: (identity: Identity) => foundation.revocations.held.requireValid(identity),
   };
   const connections = new ConnectionTable();
   return {
@@ -141,6 +156,7 @@ function assemble(
     authenticator,
     stats,
     counters: createConnectionCounters(limits, options.registry),
+    rates: new RateTable(limits, options.registry, now()),
     hub,
     durable,
     history,
@@ -155,9 +171,13 @@ function assemble(
     presence: service,
     operations,
     connections,
-    sockets: new Set(),
+    sockets: new Map(),
+    socket_server,
     started_ms: now(),
     draining_ms: 0,
+    halted: false,
+    hurried: false,
+    memory: undefined,
   };
 }
 
@@ -168,16 +188,20 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
     ...parts,
     overseer: parts.policies.overseer,
     pump: new Pump(),
-    prepare: (connection, operation) => prepareOperation(operations, connection, operation),
-    requireNotBanned: (identity) => parts.bans.requireEntry(identity),
+    prepare(connection, operation) {
+      if (parts.halted) requireHarmless(operation);
+      return prepareOperation(operations, connection, operation);
+    },
+    requireNotBanned: (identity) => requireEntry(parts, identity),
     isDraining: () => parts.draining_ms > 0,
     leaveAll: (connection, code) => leaveAll(operations, connection, code),
+    onClosed: (socket, connection) => parts.memory?.onClosed(socket, connection),
   };
 }
 
 function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
   const { config, log } = options;
-  const { authenticator, stats, counters, operations } = parts;
+  const { authenticator, stats, counters, operations, rates } = parts;
   const upgrades = upgradeContext(options, parts);
   return {
     authenticator,
@@ -186,18 +210,23 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     stats,
     log,
     upgrade: (request, identity) => upgrade(upgrades, request, identity),
-    publish: createHttpPublish({ ...operations, stats }),
+    publish: createHttpPublish({ ...operations, stats, rates }),
     history: createHttpHistory({
       history: parts.history,
       stats,
-      rates: new HttpRates(config.limits, options.now),
+      rates: new HttpRates(rates, options.now),
       query_token: config.auth.query_token,
     }),
     requireOpen() {
       if (parts.draining_ms > 0) throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
     },
     requireCapacity: () => counters.requireRoom(),
-    requireNotBanned: (identity) => parts.bans.requireEntry(identity),
+    admission: createAdmission({
+      ...options,
+      limits: config.limits,
+      memory_bytes: () => Deno.memoryUsage().rss,
+    }),
+    requireNotBanned: (identity) => requireEntry(parts, identity),
   };
 }
 
@@ -212,16 +241,25 @@ async function lay(options: ShieldOptions): Promise<Foundation> {
   const log = options.registry_log;
   const schemas = await startSchemas({ ...options, settings, candidates, log });
   const rooms = startRoomClasses({ ...options, settings, node_id });
-  return { node_id, settings, mirroring, schemas, rooms };
+  const revocations = await startRevocations({ ...options, node_id });
+  const quota = await startQuota({ ...options, log: options.log.child({ part: "quota" }) });
+  return { node_id, settings, mirroring, schemas, rooms, revocations, quota };
+}
+
+/** Throws when the user is banned or the token revoked, and while nobody can say. */
+function requireEntry({ bans, revocations }: Parts, identity: Identity): void {
+  bans.requireEntry(identity);
+  revocations.held.requireEntry(identity);
 }
 
 /** What answers on the admin listener besides the status. */
-function adminParts({ policies, mirroring, schemas, rooms }: Parts): AdminPart[] {
+function adminParts({ policies, mirroring, schemas, rooms, revocations }: Parts): AdminPart[] {
   return [
     { isPath: isPolicyPath, answer: policies.admin },
     { isPath: isMirrorPath, answer: mirroring.admin },
     { isPath: isSchemaPath, answer: schemas.admin },
     { isPath: isRoomsPath, answer: rooms.admin },
+    { isPath: isRevocationsPath, answer: revocations.admin },
   ];
 }
 
@@ -233,19 +271,27 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const { config, spine, log, now } = options;
   announcePlatform(config.platform, log);
   const { auth, limits } = config;
-  const authenticator = await createAuthenticator({ ...options, auth, limits });
+  const keys = await createAuthenticator({ ...options, auth, limits });
   const foundation = await lay(options);
+  const revocations = foundation.revocations.held;
+  const authenticator = refusingRevoked(keys, revocations);
   const { candidates } = foundation.mirroring;
   const overseer = { ...options, candidates, log: options.overseer_log };
   const policies = await startOverseer(overseer);
   const bans = await spine.keyValue(BANS_BUCKET);
-  const parts = assemble(options, foundation, authenticator, policies, bans);
+  const sockets = await openSockets(config, options.registry);
+  const parts = assemble(options, foundation, authenticator, policies, bans, sockets);
   parts.bans.start((ban) => parts.signals.onBan(ban));
+  revocations.start(() => {
+    authenticator.forget((identity) => revocations.find(identity) !== undefined);
+    parts.signals.onRevocations((identity) => revocations.find(identity));
+  });
   const http = httpContext(options, parts);
   const status = () => statusOf(options, parts);
   const admin = { authenticator, log, status, parts: adminParts(parts) };
-  await Promise.all([authenticator.warm(), parts.bans.ready, spine.flush()]);
-  const sweeper = setInterval(() => sweep(parts.connections, config, now()), SWEEP_MS);
+  await Promise.all([authenticator.warm(), parts.bans.ready, revocations.ready, spine.flush()]);
+  parts.memory = startMemoryWatch(options, parts, bans);
+  const sweeper = setInterval(() => sweep(parts.connections, config.server, now()), SWEEP_MS);
   const warmer = setInterval(() => {
     if (authenticator.keyStatus().some(({ keys }) => keys === 0)) authenticator.warm();
   }, WARM_MS);
@@ -255,59 +301,13 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     admin: (request) => handleAdmin(admin, request),
     checks: () => checksOf(options, parts),
     status,
-    async drain() {
+    reconnectAll: () => reconnectAll(options, parts),
+    async drain(hurried = false) {
       if (parts.draining_ms > 0) return;
       parts.draining_ms = now();
-      clearInterval(sweeper);
+      parts.hurried = hurried;
       clearInterval(warmer);
-      await sendAway(options, parts);
+      await drain(options, parts, () => clearInterval(sweeper));
     },
   };
-}
-
-async function sendAway({ config, spine, log }: ShieldOptions, parts: Parts): Promise<void> {
-  // First, so that others hear of it once, and not of each connection.
-  parts.presence.presence.drain();
-  // What was accepted is confirmed before its publisher is sent away.
-  await spine.flush().catch((error) => log.warn("the last flush failed", { error }));
-  for (const connection of [...parts.connections]) connection.sendAway(config.server.drain_ms);
-  parts.signals.close();
-  parts.bans.close();
-  parts.hub.close();
-  parts.durable.close();
-  parts.authenticator.close();
-  await allClosed(parts.sockets);
-  parts.presence.close();
-  await parts.policies.close();
-  parts.schemas.close();
-  parts.rooms.close();
-  await parts.mirroring.close();
-  parts.settings.close();
-}
-
-/** Ends what has expired, pings what is quiet. One pass for all connections instead of their timers. */
-function sweep(connections: ConnectionTable, config: Config, now_ms: number): void {
-  for (const connection of [...connections]) {
-    if (!connection.opened) {
-      if (now_ms - connection.created_ms > OPEN_MS) connection.end(1006);
-    } else if (now_ms >= connection.identity.expires_ms) {
-      connection.fail(new ArqonError("token-expired"));
-    } else if (now_ms - connection.sent_ms >= config.server.heartbeat_ms) {
-      connection.ping();
-    }
-  }
-}
-
-/**
- * Until every peer has answered its close frame; a listener that shuts down earlier would tell them
- * 1001 instead. A peer that does not answer is not waited for longer than `CLOSE_MS`.
- */
-async function allClosed(sockets: Set<WebSocket>): Promise<void> {
-  const { promise: late, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, CLOSE_MS);
-  const closed = [...sockets].map((socket) =>
-    new Promise<void>((done) => socket.addEventListener("close", () => done(), { once: true }))
-  );
-  await Promise.race([Promise.all(closed), late]);
-  clearTimeout(timer);
 }

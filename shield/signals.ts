@@ -7,6 +7,7 @@ import { DecodeError, encodeMsg, encodeTextMessage, isId, readEnvelope } from "@
 import type { PlainEnvelope, PlainSignal } from "@arqon/proto";
 import { EVERY_ROOM } from "../shared/bans.ts";
 import type { Random } from "../shared/ids.ts";
+import type { Revocation } from "../shared/revocations.ts";
 import type { Logger } from "../shared/log.ts";
 import type { Spine, SpineMessage, Subscription } from "../shared/spine/spine.ts";
 import { everyTenant, parseTenantSubject } from "../shared/subject.ts";
@@ -16,6 +17,8 @@ import type { ArrivedBan } from "./bans.ts";
 import type { Connection } from "./connection.ts";
 import type { ConnectionTable } from "./connection_table.ts";
 import type { Frame } from "./frame_bytes.ts";
+import type { Identity } from "./identity.ts";
+import { revokedRefusal } from "./revocations.ts";
 import { bump } from "./stats.ts";
 import type { ShieldStats } from "./stats.ts";
 
@@ -42,6 +45,8 @@ export interface SignalsOptions<C extends Signalled = Connection> {
 export interface Signals {
   /** Puts out who is in. Costs as much as the banned user has connections. */
   onBan(ban: ArrivedBan): void;
+  /** Ends the connections whose token `find` says is revoked. Costs one look at each. */
+  onRevocations(find: (identity: Identity) => Revocation | undefined): void;
   close(): void;
 }
 
@@ -117,8 +122,28 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
         connection.fail(banRefusal(room_id, ban));
       }
     },
+    onRevocations(find) {
+      for (const connection of [...connections]) {
+        const revocation = connection.ended ? undefined : find(connection.identity);
+        if (revocation !== undefined) endRevoked(options, connection, revocation);
+      }
+    },
     close: () => subscription.unsubscribe(),
   };
+}
+
+/** The signal says why to people, the refusal after it what to do: get another token. */
+function endRevoked<C extends Signalled>(
+  options: SignalsOptions<C>,
+  connection: C,
+  revocation: Revocation,
+): void {
+  const { tenant_id, user_id } = connection.identity;
+  const { reason, until_ms } = revocation;
+  const signal: PlainSignal = { kind: "REVOKE", target: user_id, reason, until_ms };
+  bump(options.stats.kicks, "revoked");
+  connection.send(framesOf(options, tenant_id, "", signal)(connection.text));
+  connection.fail(revokedRefusal(revocation));
 }
 
 /** Those of them that hear the room hear why they do no longer. */

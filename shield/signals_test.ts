@@ -198,6 +198,26 @@ Deno.test("a ban of the tenant ends its user's connections, a ban of a room thei
   assert.deepEqual(test.stats.kicks, { ban: 2, "room-ban": 1 });
 });
 
+Deno.test("a revocation ends the connections whose token it hits, told why, and no others", async () => {
+  const [old, text] = [new Kept("c1", "ann", ["lobby"]), new Kept("c2", "ann", [], true)];
+  const [bob, gone] = [new Kept("c3", "bob", ["lobby"]), new Kept("c4", "ann", [])];
+  gone.ended = true;
+  await using test = testSignals([old, text, bob, gone]);
+  const revocation = { kind: "user", id: "ann", issued_before_ms: 1, until_ms: 9 } as const;
+  const rest = { reason: "lost phone", by: "root", created_ms: 1 };
+  test.signals.onRevocations(({ user_id }) =>
+    user_id === "ann" ? { ...revocation, ...rest } : undefined
+  );
+  for (const connection of [old, text]) {
+    assert.deepEqual(connection.failed, ["token-revoked"]);
+    const [{ room: _, ...signal }] = connection.signals as [Record<string, unknown>];
+    assert.equal(signal.kind, "REVOKE");
+    assert.deepEqual([signal.target, signal.reason], ["ann", "lost phone"]);
+  }
+  assert.deepEqual([bob.failed, bob.signals, gone.failed], [[], [], []]);
+  assert.deepEqual(test.stats.kicks, { revoked: 2 });
+});
+
 Deno.test("after the end nothing is listened to", async () => {
   const ann = new Kept("c1", "ann", ["lobby"]);
   await using test = testSignals([ann]);

@@ -8,6 +8,9 @@ import { scrapedGauge } from "../shared/metrics.ts";
 import { CLOSES } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
 
+/** Connections that were cut off, messages that were left out, messages that a newer one replaced. */
+export type SlowReaderAction = "disconnected" | "dropped" | "conflated";
+
 /** Plain running totals since the start of the process, and gauges of the moment. */
 export interface ShieldStats {
   active_connections: number;
@@ -21,6 +24,11 @@ export interface ShieldStats {
   /** Messages not delivered because their envelope could not be read. */
   malformed: number;
   gaps: number;
+  /** Operations without an answer when a drain that took too long closed their connection. */
+  drain_cuts: number;
+  /** BATCH frames, and the messages in them. */
+  batches: number;
+  batched_messages: number;
   /** Bytes that wait in our own queues, all connections together. */
   unsent_bytes: number;
   pending_operations: number;
@@ -32,6 +40,8 @@ export interface ShieldStats {
   readonly dropped_signals: Record<string, number>;
   /** Bans that could not be read, or not be held, by which of these. */
   readonly ban_problems: Record<string, number>;
+  /** What happened to those who read too slowly: `disconnected`, `dropped`, `conflated`. */
+  readonly slow_reader: Record<SlowReaderAction, number>;
   readonly ingress_ops: Record<string, number>;
   readonly rejects: Partial<Record<Reason, number>>;
   readonly closes: Record<string, number>;
@@ -50,12 +60,16 @@ export function createStats(): ShieldStats {
     duplicates: 0,
     malformed: 0,
     gaps: 0,
+    drain_cuts: 0,
+    batches: 0,
+    batched_messages: 0,
     unsent_bytes: 0,
     pending_operations: 0,
     bans: 0,
     kicks: {},
     dropped_signals: {},
     ban_problems: {},
+    slow_reader: { disconnected: 0, dropped: 0, conflated: 0 },
     ingress_ops: {},
     rejects: {},
     closes: {},
@@ -86,7 +100,10 @@ type Total =
   | "egress_bytes"
   | "duplicates"
   | "malformed"
-  | "gaps";
+  | "gaps"
+  | "drain_cuts"
+  | "batches"
+  | "batched_messages";
 const TOTALS: Record<Total, [name: string, help: string]> = {
   ingress_bytes: ["shield_ingress_bytes_total", "Bytes received in frames and HTTP bodies."],
   egress_messages: ["shield_egress_messages_total", "Messages handed to subscribers."],
@@ -97,6 +114,12 @@ const TOTALS: Record<Total, [name: string, help: string]> = {
     "Messages from the Spine dropped because their envelope could not be read.",
   ],
   gaps: ["shield_gaps_total", "GAP signals sent to rooms after the Spine lost messages."],
+  drain_cuts: [
+    "shield_drain_cuts_total",
+    "Operations without an answer when a drain that took too long closed their connection.",
+  ],
+  batches: ["shield_batches_total", "BATCH frames sent."],
+  batched_messages: ["shield_batched_messages_total", "Messages sent in BATCH frames."],
 };
 
 type Level =
@@ -121,6 +144,7 @@ type Family =
   | "closes"
   | "handshakes"
   | "kicks"
+  | "slow_reader"
   | "dropped_signals"
   | "ban_problems";
 const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
@@ -129,6 +153,11 @@ const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
   closes: ["shield_closes_total", "code", "Connections closed, by close code."],
   handshakes: ["shield_handshakes_total", "outcome", "Upgrade requests, by outcome."],
   kicks: ["shield_kicks_total", "cause", "Connections put out of a room, or of the tenant."],
+  slow_reader: [
+    "shield_slow_reader_total",
+    "action",
+    "Slow readers: connections disconnected, messages dropped or conflated.",
+  ],
   dropped_signals: ["shield_dropped_signals_total", "problem", "Control signals not acted on."],
   ban_problems: ["shield_ban_problems_total", "problem", "Bans not read, or too many to hold."],
 };

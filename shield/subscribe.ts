@@ -86,8 +86,9 @@ function join(
   connection: Connection,
   allowed: Allowed,
 ): Promise<void> | undefined {
-  const { room_id } = allowed.subscribe;
+  const { room_id, batch } = allowed.subscribe;
   requirePlace(context, connection, room_id);
+  if (batch) connection.useBatches();
   const { durable } = context.path.classes.of(connection.identity.tenant_id, room_id);
   if (durable) return joinDurable(context, connection, allowed);
   const before = connection.subscriptions.get(room_id);
@@ -125,7 +126,7 @@ function subscriberOf(
     text: connection.text,
     no_echo,
     flow,
-    send: (frame) => connection.send(frame),
+    send: (frame, message) => connection.send(frame, message),
     overflow: () => connection.overflow(),
   };
 }

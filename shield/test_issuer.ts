@@ -111,6 +111,7 @@ export async function testAuthenticator(
   auth: Config["auth"],
   files: Readonly<Record<string, string>>,
   now: () => number = () => NOW_MS,
+  limits: Partial<Config["limits"]> = {},
 ): Promise<TestAuthenticator> {
   const lines: string[] = [];
   const registry = new Registry();
@@ -118,7 +119,7 @@ export async function testAuthenticator(
   const log_now = () => NOW_MS;
   const authenticator = await createAuthenticator({
     auth,
-    limits: { token_bytes: 4_096 },
+    limits: { ...configFrom({}).limits, token_bytes: 4_096, ...limits },
     readTextFile(path) {
       const text = files[path];
       if (text === undefined) throw new Deno.errors.NotFound(`no such file: ${path}`);

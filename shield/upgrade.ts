@@ -1,6 +1,6 @@
 /**
  * From an authenticated upgrade request to an open connection: subprotocol, connection limits,
- * socket events, WELCOME. The only file besides `outbox.ts` that touches the native WebSocket.
+ * socket events, WELCOME. Where sockets come from is `socket/`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { ClientOperation } from "@arqon/proto";
@@ -16,7 +16,9 @@ import type { ConnectionCounters } from "./limits.ts";
 import { Outbox } from "./outbox.ts";
 import type { Pump } from "./outbox.ts";
 import type { Caller, Client, Overseer } from "./policy/overseer.ts";
+import type { RateTable } from "./rates.ts";
 import { policyHeaders } from "./request_headers.ts";
+import type { ClientSocket, SocketServer, Upgraded } from "./socket/client_socket.ts";
 import type { ShieldStats } from "./stats.ts";
 import { offeredSubprotocols } from "./token.ts";
 
@@ -29,10 +31,13 @@ export interface UpgradeContext {
   readonly config: Config;
   readonly node_id: string;
   readonly counters: ConnectionCounters;
+  /** What users, tenants and the process may send. */
+  readonly rates: Pick<RateTable, "open">;
   readonly overseer: Pick<Overseer, "onConnect">;
   readonly connections: Pick<ConnectionTable, "add" | "delete">;
   /** Sockets that are not closed yet, also those whose connection has ended. */
-  readonly sockets: Set<WebSocket>;
+  readonly sockets: Map<ClientSocket, Connection>;
+  readonly socket_server: SocketServer;
   readonly pump: Pump;
   readonly stats: ShieldStats;
   readonly log: Logger;
@@ -48,6 +53,8 @@ export interface UpgradeContext {
   readonly isDraining: () => boolean;
   /** The connection has ended, with this close code: frees its subscriptions. */
   readonly leaveAll: (connection: Connection, code: number) => void;
+  /** Its socket has closed. */
+  readonly onClosed: (socket: ClientSocket, connection: Connection) => void;
 }
 
 /** Rejects with a refusal (an HTTP status) or resolves with the 101 response; the rest happens in events. */
@@ -66,22 +73,18 @@ export async function upgrade(
     request_headers: policyHeaders(request.headers),
   };
   const release = context.counters.acquire(caller.identity);
-  let upgraded: Deno.WebSocketUpgrade;
+  let upgraded: Upgraded;
   try {
     await context.overseer.onConnect(caller);
     // A ban may have come meanwhile; from here on it finds the connection.
     context.requireNotBanned(caller.identity);
-    upgraded = Deno.upgradeWebSocket(request, {
-      ...(protocol === undefined ? {} : { protocol }),
-      // The runtime pings after half of this and ends what stays silent for the other half.
-      idleTimeout: Math.ceil(context.config.server.heartbeat_ms * 2 / 1_000),
-    });
+    upgraded = context.socket_server.upgrade(request, protocol);
   } catch (cause) {
     release();
     if (cause instanceof ArqonError) throw cause;
     throw new ArqonError("not-a-websocket", "the handshake headers are not valid", { cause });
   }
-  attach(context, upgraded.socket, caller, protocol === TEXT, release);
+  attach(context, upgraded, caller, protocol === TEXT, release);
   return upgraded.response;
 }
 
@@ -95,18 +98,18 @@ function chooseSubprotocol(offered: string[]): string | undefined {
 
 function attach(
   context: UpgradeContext,
-  socket: WebSocket,
+  { socket, listen }: Upgraded,
   caller: Caller,
   text: boolean,
   release: () => void,
 ): void {
   const { config, stats, log } = context;
-  socket.binaryType = "arraybuffer";
   const connection = new Connection({
     text,
     caller,
     socket,
     limits: config.limits,
+    rates: context.rates,
     stats,
     now: context.now,
     window: config.policy.connection_window,
@@ -126,28 +129,28 @@ function attach(
   });
   context.connections.add(connection);
   stats.active_connections++;
-  context.sockets.add(socket);
-  let silent = false;
-  socket.onopen = () => greet(context, connection, socket);
-  socket.onmessage = (event) => connection.receive(event.data);
-  socket.onerror = (event) => {
-    // The runtime reports a ping without an answer as an error, then closes with its own code.
-    silent = event instanceof ErrorEvent && event.message.includes("ping");
-  };
-  socket.onclose = (event) => {
-    context.sockets.delete(socket);
-    connection.end(silent ? 4408 : event.code);
-  };
+  context.sockets.set(socket, connection);
+  listen({
+    opened: () => greet(context, connection, socket),
+    message: (data) => connection.receive(data),
+    closed(code) {
+      context.sockets.delete(socket);
+      connection.end(code);
+      context.onClosed(socket, connection);
+    },
+  });
 }
 
-function greet(context: UpgradeContext, connection: Connection, socket: WebSocket): void {
+function greet(context: UpgradeContext, connection: Connection, socket: ClientSocket): void {
   const { config, pump, stats } = context;
   if (connection.ended) return socket.close(1012, "restart");
   const outbox = new Outbox({
     socket,
     pump,
     stats,
+    text: connection.text,
     unsent_bytes_max: config.limits.unsent_bytes,
+    room_bytes_max: config.limits.slow_reader_bytes,
     onOverflow: () => connection.overflow(),
   });
   connection.open(outbox, {

@@ -3,11 +3,14 @@
  * that is `tests/session_test.ts`.
  */
 import assert from "node:assert/strict";
+import { Registry } from "prom-client";
 import { configFrom } from "../shared/config/load.ts";
 import { createMetrics } from "../shared/metrics.ts";
 import { ConnectionTable } from "./connection_table.ts";
 import { createConnectionCounters } from "./limits.ts";
 import { Pump } from "./outbox.ts";
+import { RateTable } from "./rates.ts";
+import { nativeSockets } from "./socket/native.ts";
 import { createStats } from "./stats.ts";
 import { banOf, putBan, testBans } from "./test_bans.ts";
 import { random } from "./test_hub.ts";
@@ -33,9 +36,12 @@ async function testUpgrade(onConnect: UpgradeContext["overseer"]["onConnect"]) {
     config,
     node_id: "test",
     counters,
+    rates: new RateTable(config.limits, new Registry(), SPINE_NOW_MS),
     overseer: { onConnect },
     connections,
-    sockets: new Set(),
+    sockets: new Map(),
+    socket_server: nativeSockets(config.server),
+    onClosed: () => {},
     pump: new Pump(),
     stats: createStats(),
     log: keptLog().log,

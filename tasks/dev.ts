@@ -107,6 +107,8 @@ function permissions(options: DevBusOptions): string[] {
     "--v8-flags=--no-wasm-lazy-compilation",
     `--allow-run=${Deno.execPath()}`,
     "--allow-net",
+    // Packages look for variables as they load, and find none.
+    "--ignore-env",
     read,
     `--allow-write=${write.join(",")}`,
   ];

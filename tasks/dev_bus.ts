@@ -8,13 +8,14 @@ import type { Brain } from "../brain/server.ts";
 import { ConfigError, parseConfig } from "../shared/config/load.ts";
 import type { Config } from "../shared/config/schema.ts";
 import { randomPool } from "../shared/ids.ts";
-import { listen } from "../shared/listen.ts";
+import { listen, listenClient } from "../shared/listen.ts";
 import { createLogger } from "../shared/log.ts";
 import type { Logger } from "../shared/log.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics.ts";
 import { opsHandler } from "../shared/ops.ts";
 import {
   EXIT_FAILED,
+  EXIT_RESTART,
   EXIT_USAGE,
   loadConfigFile,
   logUnhandled,
@@ -135,6 +136,7 @@ async function startServers(config: Config): Promise<Servers> {
     overseer_log: logOf("overseer"),
     registry_log: logOf("registry"),
     cores: navigator.hardwareConcurrency,
+    onExhausted: (detail) => stopWith("dev", EXIT_RESTART, detail),
     onFatal: (detail) => stopWith("dev", EXIT_FAILED, detail),
     readTextFile,
     fetch,
@@ -149,7 +151,12 @@ async function run(options: DevBusOptions): Promise<void> {
   const config = devConfig(options, key.jwks_file);
   const { shield, brain, spine, ops: handler, log } = await startServers(config);
   const tls = tlsFiles(config);
-  const client = listen({ name: "client", ...config.server, handler: shield.client, tls });
+  const client = await listenClient({
+    name: "client",
+    ...config.server,
+    handler: shield.client,
+    tls,
+  });
   const ops = listen({ name: "ops", ...config.ops, handler });
   const admin = listen({ name: "admin", ...config.admin, handler: shield.admin });
   const ready: DevBusReady = {

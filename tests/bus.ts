@@ -45,10 +45,19 @@ export async function startBusWith(config: string): Promise<TestBus> {
   return bus;
 }
 
-/** Rejects with the log when the bus ends before it is ready or is not ready within a minute. */
-export async function startBus(args: string[] = [], watch = false): Promise<TestBus> {
-  const child = new Deno.Command(Deno.execPath(), {
+/**
+ * Rejects with the log when the bus ends before it is ready or is not ready within a minute. `wrapper`
+ * is a command that runs the one after it, for example with less rights.
+ */
+export async function startBus(
+  args: string[] = [],
+  watch = false,
+  wrapper: readonly string[] = [],
+): Promise<TestBus> {
+  const [program = "", ...rest] = [...wrapper, Deno.execPath()];
+  const child = new Deno.Command(program, {
     args: [
+      ...rest,
       "run",
       "--allow-run",
       `--allow-read`,

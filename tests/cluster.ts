@@ -9,6 +9,8 @@ const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const SHIELD_FLAGS = [
   "--v8-flags=--no-wasm-lazy-compilation",
   "--unstable-worker-options",
+  "--unstable-net",
+  "--ignore-env",
   `--allow-run=${Deno.execPath()}`,
 ];
 const READY_MS = 60_000;
@@ -17,6 +19,7 @@ const READY_MS = 60_000;
 export interface ServerProcess extends AsyncDisposable {
   /** Value of a field of its `ready` log line. */
   readonly ready: Record<string, string>;
+  readonly pid: number;
   log(): string;
   /** How it ended; never rejects. */
   readonly status: Promise<Deno.CommandStatus>;
@@ -65,10 +68,16 @@ function logfmt(line: string): Record<string, string> {
   return fields;
 }
 
+function readyLine(log: string, part: string, args: readonly string[]): string | undefined {
+  const speaker = args.includes("--processes") ? "component=supervisor" : `component=${part}`;
+  return log.split("\n").find((line) => line.includes(speaker) && line.includes('msg="ready"'));
+}
+
 /**
  * Rejects with the log when the process ends before it says that it is ready. `server_lines` are more
  * lines for its `[server]` table, for example `node_id = "shield-0"`; `port` is that of its clients,
- * 0 a free one.
+ * 0 a free one; `args` are more arguments, for example `--processes`, with which it is ready when
+ * its supervisor says so.
  */
 export async function startServer(
   part: "shield" | "brain",
@@ -76,6 +85,7 @@ export async function startServer(
   dir: string,
   server_lines = "",
   port = 0,
+  args: readonly string[] = [],
 ): Promise<ServerProcess> {
   const file = await Deno.makeTempFile({ dir, prefix: `${part}-`, suffix: ".toml" });
   const addresses = ["ops", "admin", "server"].map((name) => (
@@ -92,6 +102,7 @@ export async function startServer(
       `${ROOT}/${part}/main.ts`,
       "--config",
       file,
+      ...args,
     ],
     cwd: ROOT,
     stdin: "null",
@@ -105,7 +116,7 @@ export async function startServer(
     new WritableStream({
       write(text) {
         log = (log + text).slice(-200_000);
-        const line = log.split("\n").find((candidate) => candidate.includes('msg="ready"'));
+        const line = readyLine(log, part, args);
         if (line !== undefined) resolve(logfmt(line));
       },
     }),
@@ -124,6 +135,7 @@ export async function startServer(
     const ready = await promise;
     return {
       ready,
+      pid: child.pid,
       log: () => log,
       status: child.status,
       signal: (name) => child.kill(name),

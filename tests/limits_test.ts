@@ -169,3 +169,73 @@ Deno.test("a connection over the limit can come back when another leaves", async
   await first.closed();
   (await openText(bus.url, bus.token))[Symbol.dispose]();
 });
+
+const RATES = `
+[limits]
+user_messages_per_second = 30
+tenant_messages_per_second = 50
+`;
+
+/** What a burst of so many messages is answered with; the rates go on filling meanwhile. */
+async function burst(bus: TestBus, user: string, count: number): Promise<string[]> {
+  using client = await openText(bus.url, await bus.tokenFor({ user, tenant: "rated" }));
+  for (let id = 1; id <= count; id++) client.send({ op: "pub", room: "r", id });
+  const refusals = [];
+  for (let id = 1; id <= count; id++) {
+    const { code, reason, message } = await client.json();
+    if (code === 0) continue;
+    assert.deepEqual([code, reason], [429, "rate-limited"]);
+    refusals.push(message);
+  }
+  return refusals;
+}
+
+Deno.test("a user's connections and HTTP requests share one rate, a tenant's users another", async () => {
+  await using bus = await startBusWith(RATES);
+  const user_refusals = await burst(bus, "ann", 5_000);
+  assert.match(
+    user_refusals[0] ?? "",
+    /^Too fast: this user has 30 messages a second; retry after/,
+  );
+  const response = await fetch(`${bus.http_url}/v1/rooms/r/messages`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${await bus.tokenFor({ user: "ann", tenant: "rated" })}`,
+      "content-type": "application/json",
+    },
+    body: "{}",
+  });
+  const problem = await response.json();
+  // Requests are slow enough that the rate may have filled; then it was not refused for another reason.
+  assert.ok(response.status === 200 || /this user has 30/.test(problem.detail), problem.detail);
+  const refusals = (await Promise.all(["bob", "eve", "joe"].map((user) => burst(bus, user, 5_000))))
+    .flat();
+  assert.ok(refusals.some((message) => message.includes("this tenant has 50 messages a second")));
+  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  assert.match(metrics, /^shield_rate_refusals_total\{scope="user"\} [1-9]/m);
+  assert.match(metrics, /^shield_rate_refusals_total\{scope="tenant"\} [1-9]/m);
+  assert.match(metrics, /^shield_rate_refusals_total\{scope="process"\} 0$/m);
+});
+
+Deno.test("a client that goes on after 429 is closed, one that waits is not", async () => {
+  await using bus = await startBusWith("[limits]\nmessages_per_second = 1\nrate_refusals = 200\n");
+  const client = await openText(bus.url, bus.token);
+  for (let round = 0; round < 3; round++) {
+    for (let id = 1; id <= 150; id++) client.send({ op: "pub", room: "r", id });
+    let wait_ms = 0;
+    for (let id = 1; id <= 150; id++) wait_ms = (await client.json()).retry_after_ms ?? wait_ms;
+    // Longer than advised is as good.
+    await new Promise((resolve) => setTimeout(resolve, wait_ms + 20));
+  }
+  // One by one: a socket that is closed with frames unread is reset, and its last words are lost.
+  for (let excess = 0; excess <= 200;) {
+    client.send({ op: "pub", room: "r", id: 1 });
+    excess = (await client.json()).code === 429 ? excess + 1 : Math.max(0, excess - 1);
+  }
+  const { op, reason } = await client.json();
+  assert.deepEqual([op, reason], ["err", "flooding"]);
+  assert.deepEqual(await client.closed(), { code: 4429, reason: "flooding" });
+  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  assert.match(metrics, /^shield_closes_total\{code="4429"\} 1$/m);
+  assert.match(metrics, /^shield_rejects_total\{reason="flooding"\} 1$/m);
+});

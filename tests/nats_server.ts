@@ -31,6 +31,8 @@ export interface NatsServer extends AsyncDisposable {
   /** Freezes it (SIGSTOP): once this resolves, connections stay open and nothing answers, until `resume`. */
   freeze(): Promise<void>;
   resume(): void;
+  /** Another `config` while it runs (SIGHUP). Resolves when the server has taken it. */
+  reload(config: string): Promise<void>;
 }
 
 /** How long a start may take; reached only when the server hangs. */
@@ -118,7 +120,8 @@ async function freeze(child: Deno.ChildProcess): Promise<void> {
 }
 
 /** Starts a server and waits until it is ready. Rejects with its log when it does not come up. */
-export async function startNats(options: NatsOptions = {}): Promise<NatsServer> {
+export async function startNats(given: NatsOptions = {}): Promise<NatsServer> {
+  let options = given;
   const program = await ensureNatsServer();
   const folder = await Deno.makeTempDir({ prefix: "arqon-nats-" });
   const config = `${folder}/nats.conf`;
@@ -156,6 +159,18 @@ export async function startNats(options: NatsOptions = {}): Promise<NatsServer> 
     restart: () => end("SIGKILL").then(start),
     freeze: () => running === undefined ? Promise.resolve() : freeze(running.child),
     resume: () => running?.child.kill("SIGCONT"),
+    reload: async (more) => {
+      options = { ...options, config: more };
+      if (running === undefined) return;
+      await Deno.writeTextFile(config, configText(folder, port, options));
+      tail.length = 0;
+      running.child.kill("SIGHUP");
+      const deadline_ms = Date.now() + START_MS;
+      while (!tail.some((line) => line.includes("Reloaded server configuration"))) {
+        if (Date.now() > deadline_ms) throw new Error(`not reloaded:\n${tail.join("\n")}`);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    },
     [Symbol.asyncDispose]: async () => {
       await end("SIGKILL");
       await Deno.remove(folder, { recursive: true });

@@ -11,6 +11,8 @@ export interface TcpProxy extends AsyncDisposable {
   restore(): void;
   /** From now on answers stay here; a `cut` loses them. */
   holdAnswers(): void;
+  /** From now on every read is passed on so much later, both ways, and no faster than this a second. */
+  slow(delay_ms: number, bytes_per_second: number): void;
 }
 
 interface Pair {
@@ -27,11 +29,21 @@ function closeQuietly(connection: Deno.TcpConn): void {
   }
 }
 
-/** Passes bytes on until a side ends; while `isHolding` says so they are thrown away. */
+/** How slow a connection is. */
+interface Pace {
+  delay_ms: number;
+  bytes_per_second: number;
+}
+
+/**
+ * Passes bytes on until a side ends; while `isHolding` says so they are thrown away. Both numbers of
+ * the pace become one wait after each read, so that a burst is late as a whole.
+ */
 async function pump(
   from: Deno.TcpConn,
   to: Deno.TcpConn,
   isHolding: () => boolean,
+  pace: Pace,
 ): Promise<void> {
   const buffer = new Uint8Array(65_536);
   try {
@@ -39,6 +51,8 @@ async function pump(
       const size = await from.read(buffer);
       if (size === null) return;
       if (isHolding()) continue;
+      const wait_ms = pace.delay_ms + size / pace.bytes_per_second * 1_000;
+      if (wait_ms > 0) await new Promise((resolve) => setTimeout(resolve, wait_ms));
       for (let at = 0; at < size;) at += await to.write(buffer.subarray(at, size));
     }
   } catch {
@@ -54,6 +68,7 @@ export function startTcpProxy(target_port: number | (() => number | undefined)):
   const choose = typeof target_port === "function" ? target_port : () => target_port;
   let listener: Deno.TcpListener | undefined;
   let holding = false;
+  const pace: Pace = { delay_ms: 0, bytes_per_second: Infinity };
   const pairs = new Set<Pair>();
   const running = new Set<Promise<void>>();
 
@@ -69,8 +84,8 @@ export function startTcpProxy(target_port: number | (() => number | undefined)):
     const pair = { client, server };
     pairs.add(pair);
     if (listener === undefined) end(pair);
-    const answers = pump(server, client, () => holding);
-    await Promise.race([pump(client, server, () => false), answers]);
+    const answers = pump(server, client, () => holding, pace);
+    await Promise.race([pump(client, server, () => false, pace), answers]);
     end(pair);
   };
   const end = (pair: Pair): void => {
@@ -107,6 +122,9 @@ export function startTcpProxy(target_port: number | (() => number | undefined)):
     },
     holdAnswers: () => {
       holding = true;
+    },
+    slow: (delay_ms, bytes_per_second) => {
+      Object.assign(pace, { delay_ms, bytes_per_second });
     },
     [Symbol.asyncDispose]: cut,
   };

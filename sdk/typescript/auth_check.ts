@@ -1,6 +1,6 @@
 /**
  * Why a WebSocket never opened. Browsers hide the status of a refused upgrade, so the SDK asks
- * `GET /v1/auth/check`, which answers the same 401 or 403. Always returns an error.
+ * `GET /v1/auth/check`, which answers the same 401, 403 or 503. Always returns an error.
  */
 import { ArqonError } from "@arqon/proto";
 import { errorFromWire } from "./wire_error.ts";
@@ -33,13 +33,24 @@ async function boundedText(response: Response): Promise<string> {
   return text;
 }
 
-function problemOf(text: string): { reason?: string; message: string } | undefined {
+interface Problem {
+  readonly reason: string;
+  readonly message: string;
+  /** 0 when it says none. */
+  readonly retry_after_ms: number;
+}
+
+function problemOf(text: string): Problem | undefined {
   try {
     const body: unknown = JSON.parse(text);
     if (typeof body !== "object" || body === null) return undefined;
-    const { reason, detail } = body as { reason?: unknown; detail?: unknown };
+    const { reason, detail, retry_after_ms } = body as Record<string, unknown>;
     if (typeof reason !== "string") return undefined;
-    return { reason, message: typeof detail === "string" ? detail : "" };
+    return {
+      reason,
+      message: typeof detail === "string" ? detail : "",
+      retry_after_ms: boundedWait(retry_after_ms),
+    };
   } catch {
     return undefined;
   }
@@ -54,10 +65,19 @@ function rootMessage(error: unknown): string {
   return text.replace(/^error sending request for url \([^)]*\): (?:client error \(\w+\): )?/, "");
 }
 
-/** `Retry-After` in ms; 0 when there is none (the form with a date is not used by the Shield). */
-function retryAfter(response: Response): number {
-  const seconds = Number(response.headers.get("retry-after") ?? "0");
-  return Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : 0;
+/** A wait that can be meant; a longer one than this is taken for a mistake. */
+const WAIT_MS_MAX = 600_000;
+
+function boundedWait(wait_ms: unknown): number {
+  if (typeof wait_ms !== "number" || !(wait_ms > 0)) return 0;
+  return Math.min(Math.ceil(wait_ms), WAIT_MS_MAX);
+}
+
+/** `Retry-After` in ms, in both forms of RFC 9110; 0 when there is none, or none that is understood. */
+export function retryAfterOf(value: string | null, now_ms: number): number {
+  if (value === null) return 0;
+  if (/^\d+$/.test(value.trim())) return boundedWait(Number(value) * 1_000);
+  return boundedWait(Date.parse(value) - now_ms);
 }
 
 /** The reason why no connection came about; `unreachable` when nobody can be asked. */
@@ -80,7 +100,9 @@ export async function explainRefusal(check: AuthCheck): Promise<ArqonError> {
       return errorFromWire({
         ...problem,
         code: response.status,
-        retry_after_ms: retryAfter(response),
+        // The body says it to the millisecond: whole seconds would bring a crowd back together.
+        retry_after_ms: problem.retry_after_ms ||
+          retryAfterOf(response.headers.get("retry-after"), Date.now()),
       });
     }
     return new ArqonError(

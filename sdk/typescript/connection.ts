@@ -1,22 +1,25 @@
 /**
  * The client's connection for as long as the program wants it: opens sessions one after another,
- * obeys what each end says, keeps subscriptions and requests over reconnects, refreshes the token.
+ * obeys what each end says, moves before a Shield stops, keeps subscriptions and requests over
+ * reconnects, refreshes the token.
  */
-import { ArqonError, encodeRefresh } from "@arqon/proto";
-import type { Ack, Welcome } from "@arqon/proto";
+import { ArqonError } from "@arqon/proto";
+import type { Ack, PlainEnvelope, Welcome } from "@arqon/proto";
 import { backoffDelay } from "./backoff.ts";
 import { closeReaction, refusalReaction } from "./close_reaction.ts";
 import type { Reaction } from "./close_reaction.ts";
+import { handOver } from "./hand_over.ts";
 import { settingsFrom } from "./options.ts";
 import type { ConnectOptions, Settings, Status } from "./options.ts";
 import { Outbox } from "./outbox.ts";
 import { Room } from "./room.ts";
 import type { PortRequest } from "./room.ts";
-import { openSession } from "./session.ts";
-import type { Session } from "./session.ts";
+import { openSession, Session } from "./session.ts";
+import { sleep } from "./sleep.ts";
 import { Subscriptions } from "./subscriptions.ts";
-import { refreshDelay, tokenExpiry } from "./token.ts";
 import { TokenKeeper } from "./token_keeper.ts";
+import { TokenRefresh } from "./token_refresh.ts";
+import { asArqonError } from "./wire_error.ts";
 
 /** A session that lived this long was a good one: the backoff starts anew after it. */
 const GOOD_SESSION_MS = 5_000;
@@ -54,7 +57,9 @@ export class Connection {
   #request_id = 0;
   #wake_timer: ReturnType<typeof setTimeout> | undefined;
   #wake_at_ms = Infinity;
-  #refresh_timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #refresh: TokenRefresh;
+  /** The move away from the present session: to which one, if there is one. */
+  #moving: Promise<Session | undefined> | undefined;
 
   /** Use `connect`. */
   constructor(settings: Settings, signal: AbortSignal | undefined) {
@@ -74,6 +79,15 @@ export class Connection {
       now,
       random,
       backoff,
+    });
+    this.#refresh = new TokenRefresh({
+      tokens: this.#tokens,
+      nextId: () => ++this.#request_id,
+      now,
+      random,
+      onError: (error) => {
+        if (!this.#over) this.#callBack(() => settings.onError(asArqonError(error)));
+      },
     });
     const onAbort = () => void this.close();
     signal?.addEventListener("abort", onAbort, { once: true });
@@ -120,9 +134,7 @@ export class Connection {
     if (session === undefined) return this.#end(undefined);
     this.#settle(undefined);
     session.close(1000, "");
-    const timer = setTimeout(() => this.#abort.abort(), CLOSE_TIMEOUT_MS);
-    await session.ended;
-    clearTimeout(timer);
+    await Promise.race([session.ended, sleep(CLOSE_TIMEOUT_MS, this.#abort.signal)]);
     this.#abort.abort();
   }
 
@@ -135,9 +147,10 @@ export class Connection {
     let failures = 0;
     let refusals = 0;
     let refused: ArqonError | undefined;
+    let next: Session | undefined;
     for (let first = true; !this.#over;) {
-      this.#report({ state: "connecting", attempt: failures });
-      const opened = await this.#open(refused);
+      if (next === undefined) this.#report({ state: "connecting", attempt: failures });
+      const opened: Session | ArqonError = next ?? await this.#open(refused);
       if (this.#over) return;
       let reaction: Reaction;
       if (opened instanceof ArqonError) {
@@ -151,7 +164,10 @@ export class Connection {
         first = false;
         refusals = 0;
         const since_ms = this.#settings.now();
-        reaction = await this.#live(opened);
+        const outcome = await this.#live(opened, next !== undefined);
+        next = outcome instanceof Session ? outcome : undefined;
+        if (outcome instanceof Session) continue;
+        reaction = outcome;
         failures = this.#settings.now() - since_ms >= GOOD_SESSION_MS ? 1 : failures + 1;
       }
       if (reaction.action === "stop" || (reaction.new_token && !this.#tokens.renewable)) {
@@ -169,45 +185,69 @@ export class Connection {
     try {
       const token = await this.#tokens.current(refused, this.#clock_ahead_ms);
       if (this.#over) return new ArqonError("connection-closed");
-      return await openSession({
+      const session = await openSession({
         address,
         token,
         webSocket,
         handshake_timeout_ms,
         request_timeout_ms,
         signal: this.#abort.signal,
-        onEnvelope: (envelope) => this.#subscriptions.deliver(envelope),
+        onEnvelope: (envelope, from) => this.#hear(envelope, from),
         onAck: (ack) => {
           this.#outbox.answer(ack);
           this.#schedule();
         },
         onErr: (error) => this.#onErr(error),
       });
+      this.#clock_ahead_ms = session.welcome.server_time_ms - this.#settings.now();
+      return session;
     } catch (error) {
       return asArqonError(error);
     }
   }
 
-  /** A session from its WELCOME to its end. */
-  async #live(session: Session): Promise<Reaction> {
+  /** A session from its WELCOME, or from the move to it, to its end or the move to the next. */
+  async #live(session: Session, moved: boolean): Promise<Reaction | Session> {
     const { welcome } = session;
     this.#session = session;
     this.#welcome = welcome;
-    this.#clock_ahead_ms = welcome.server_time_ms - this.#settings.now();
     this.#report({ state: "open", welcome });
-    this.#subscriptions.attach(session);
-    this.#outbox.connected(session);
+    if (!moved) {
+      this.#subscriptions.attach(session);
+      this.#outbox.connected(session);
+    }
     this.#schedule();
-    this.#planRefresh(session, welcome.token_expires_ms);
+    this.#refresh.plan(session, this.#clock_ahead_ms);
     this.#opened.resolve();
     const { code, reason, last_error } = await session.ended;
-    clearTimeout(this.#refresh_timer);
+    this.#refresh.stop();
+    const next = await this.#moving;
+    this.#moving = undefined;
     this.#session = undefined;
-    this.#subscriptions.detach();
-    const reaction = closeReaction(code, reason, last_error);
     const detail = `closed with ${code}${reason && `: ${reason}`}`;
-    this.#outbox.disconnected(new ArqonError("connection-lost", detail));
-    return reaction;
+    this.#outbox.disconnected(session, new ArqonError("connection-lost", detail));
+    if (next !== undefined) return next;
+    this.#subscriptions.detach();
+    return closeReaction(code, reason, last_error);
+  }
+
+  #hear(envelope: PlainEnvelope, session: Session): void {
+    if (envelope.room_id !== "") return this.#subscriptions.deliver(envelope, session);
+    const { signal, sender_id } = envelope;
+    if (signal?.kind !== "DRAIN" || sender_id !== "" || session !== this.#session) return;
+    const left_ms = Number(signal.until_ms) - this.#clock_ahead_ms - this.#settings.now();
+    this.#moving ??= handOver(session, left_ms, {
+      outbox: this.#outbox,
+      subscriptions: this.#subscriptions,
+      open: async () => {
+        const opened = await this.#open(undefined);
+        if (opened instanceof Session) return opened;
+        const reaction = refusalReaction(opened);
+        return { retry_ms: reaction.action === "stop" ? Infinity : reaction.floor_ms };
+      },
+      ...this.#settings,
+      signal: this.#abort.signal,
+    });
   }
 
   /** Waits as the reaction says, else by the number of failures in a row; 0 goes at once. */
@@ -219,35 +259,7 @@ export class Connection {
     if (this.#over) return;
     this.#report({ state: "waiting", error: reaction.error, retry_in_ms });
     this.#schedule();
-    await new Promise<void>((resolve) => {
-      const done = () => {
-        clearTimeout(timer);
-        this.#abort.signal.removeEventListener("abort", done);
-        resolve();
-      };
-      const timer = setTimeout(done, retry_in_ms);
-      this.#abort.signal.addEventListener("abort", done, { once: true });
-    });
-  }
-
-  /** Sends a new token before the present one ends. `expires_ms` is by the Shield's clock. */
-  #planRefresh(session: Session, expires_ms: number): void {
-    if (!this.#tokens.renewable || expires_ms <= 0) return;
-    const { now, random } = this.#settings;
-    const remaining_ms = expires_ms - this.#clock_ahead_ms - now();
-    this.#refresh_timer = setTimeout(async () => {
-      let next_ms = expires_ms;
-      try {
-        const token = await this.#tokens.renew(undefined);
-        const request_id = ++this.#request_id;
-        await session.request(request_id, encodeRefresh({ token, request_id }));
-        next_ms = tokenExpiry(token) ?? expires_ms;
-      } catch (error) {
-        // Tried again in what is left; at the end 4401 and the reconnect ask for a token anyway.
-        if (!this.#over) this.#callBack(() => this.#settings.onError(asArqonError(error)));
-      }
-      if (this.#session === session) this.#planRefresh(session, next_ms);
-    }, refreshDelay(remaining_ms, random));
+    await sleep(retry_in_ms, this.#abort.signal);
   }
 
   #request(request: PortRequest): Promise<Ack | undefined> {
@@ -302,7 +314,7 @@ export class Connection {
     if (this.#over) return;
     this.#report(error === undefined ? { state: "closed" } : { state: "closed", error });
     clearTimeout(this.#wake_timer);
-    clearTimeout(this.#refresh_timer);
+    this.#refresh.stop();
     this.#subscriptions.close(error);
     this.#outbox.close(error ?? new ArqonError("connection-closed"));
     this.#opened.promise.catch(() => {});
@@ -334,10 +346,4 @@ export class Connection {
       });
     }
   }
-}
-
-function asArqonError(error: unknown): ArqonError {
-  if (error instanceof ArqonError) return error;
-  const text = error instanceof Error ? error.message : String(error);
-  return new ArqonError("internal", "", { cause: text });
 }

@@ -42,11 +42,17 @@ export interface OutboxOptions {
   readonly random: () => number;
 }
 
-/** What the connection lends while it is open. */
+/** What one session lends while it is open. */
 export interface OutboxSink {
   send(frame: Uint8Array): void;
   /** False while the socket holds too many unsent bytes. */
   writable(): boolean;
+}
+
+/** A request that was sent, and where. */
+interface InFlight {
+  readonly request: OutboxRequest;
+  readonly sink: OutboxSink;
 }
 
 /** A blocked socket tells nobody when it drains, so it is looked at again after this. */
@@ -63,13 +69,19 @@ const RETRY_MAX_MS = 2_000;
  *
  * 429 holds everything back, for it is about the connection; so does 503, but for `log-unavailable`,
  * which holds back its own room alone.
+ *
+ * From one session to the next: `pause`, until `under_way` says that what was sent is answered, then
+ * `connected`. A room with a request that is still unanswered on the old session is held back until it
+ * is: so the order within a room survives the move.
  */
 export class Outbox {
   readonly #options: OutboxOptions;
   #queue: OutboxRequest[] = [];
   #queue_bytes = 0;
-  readonly #in_flight = new Map<number, OutboxRequest>();
+  readonly #in_flight = new Map<number, InFlight>();
   #sink: OutboxSink | undefined;
+  /** Requests may be under way on another session than `#sink`. */
+  #moving = false;
   #paused_until_ms = 0;
   /** By room, until when nothing goes to it: Unix ms, not yet past when last looked at. */
   readonly #holds = new Map<string, number>();
@@ -107,23 +119,37 @@ export class Outbox {
   /** The connection is open: unanswered repeatable requests go first, in their old order. */
   connected(sink: OutboxSink): void {
     this.#sink = sink;
+    this.#moving = this.#in_flight.size > 0;
     this.pump();
   }
 
-  /** The connection is gone. What cannot be repeated safely is rejected with `error`. */
-  disconnected(error: ArqonError): void {
+  /** Nothing is sent until `connected`; what was sent may still be answered. */
+  pause(): void {
     this.#sink = undefined;
-    const unanswered = [...this.#in_flight.values()];
-    this.#in_flight.clear();
-    for (const request of unanswered) {
+  }
+
+  /** Requests that were sent to this session and are not answered. */
+  underWay(sink: OutboxSink): number {
+    let count = 0;
+    for (const sent of this.#in_flight.values()) if (sent.sink === sink) count += 1;
+    return count;
+  }
+
+  /** The session is gone. What cannot be repeated safely is rejected with `error`. */
+  disconnected(sink: OutboxSink, error: ArqonError): void {
+    if (this.#sink === sink) this.#sink = undefined;
+    for (const { request, sink: sent_to } of [...this.#in_flight.values()]) {
+      if (sent_to !== sink) continue;
+      this.#in_flight.delete(request.id);
       if (request.repeatable) this.#requeue(request);
       else request.reject(error);
     }
+    this.pump();
   }
 
   /** Rejects everything; the outbox is empty afterwards. */
   close(error: ArqonError): void {
-    const all = [...this.#in_flight.values(), ...this.#queue];
+    const all = this.#all();
     this.#sink = undefined;
     this.#in_flight.clear();
     this.#queue = [];
@@ -134,11 +160,11 @@ export class Outbox {
 
   /** Hands an ACK to its request. False when no request waits for it. */
   answer(ack: Ack): boolean {
-    const request = this.#in_flight.get(Number(ack.request_id));
-    if (request === undefined) return false;
-    this.#in_flight.delete(request.id);
-    if (ack.code === 0) request.resolve(ack);
-    else this.#refused(request, errorFromWire(ack));
+    const sent = this.#in_flight.get(Number(ack.request_id));
+    if (sent === undefined) return false;
+    this.#in_flight.delete(sent.request.id);
+    if (ack.code === 0) sent.request.resolve(ack);
+    else this.#refused(sent, errorFromWire(ack));
     this.pump();
     return true;
   }
@@ -151,16 +177,18 @@ export class Outbox {
     for (const [room, until_ms] of this.#holds) if (until_ms <= now_ms) this.#holds.delete(room);
     if (this.#paused_until_ms > now_ms) return;
     const held: OutboxRequest[] = [];
+    const elsewhere = this.#moving ? this.#roomsElsewhere(sink) : undefined;
+    this.#moving = elsewhere !== undefined;
     let taken = 0;
     for (const request of this.#queue) {
       if (this.#in_flight.size >= this.#options.window || !sink.writable()) break;
       taken += 1;
-      if (this.#holds.has(request.room)) {
+      if (this.#holds.has(request.room) || elsewhere?.has(request.room) === true) {
         held.push(request);
         continue;
       }
       this.#queue_bytes -= request.frame.length;
-      if (request.answered) this.#in_flight.set(request.id, request);
+      if (request.answered) this.#in_flight.set(request.id, { request, sink });
       sink.send(request.frame);
       if (!request.answered) request.resolve(undefined);
     }
@@ -172,13 +200,13 @@ export class Outbox {
     const now_ms = this.#options.now();
     if (now_ms >= this.#deadline_ms) {
       const late = (request: OutboxRequest) => request.deadline_ms <= now_ms;
-      const expired = [...this.#in_flight.values(), ...this.#queue].filter(late);
+      const expired = this.#all().filter(late);
       for (const request of expired) this.#in_flight.delete(request.id);
       this.#queue = this.#queue.filter((request) => !late(request));
       this.#queue_bytes = this.#queue.reduce((sum, request) => sum + request.frame.length, 0);
       this.#deadline_ms = Math.min(
         Infinity,
-        ...[...this.#in_flight.values(), ...this.#queue].map((request) => request.deadline_ms),
+        ...this.#all().map((request) => request.deadline_ms),
       );
       for (const request of expired) {
         request.reject(new ArqonError("answer-timeout", String(request.timeout_ms)));
@@ -200,12 +228,30 @@ export class Outbox {
     return wake_ms;
   }
 
+  #all(): OutboxRequest[] {
+    return [...[...this.#in_flight.values()].map(({ request }) => request), ...this.#queue];
+  }
+
+  /** The rooms with requests that another session has yet to answer; undefined: none. */
+  #roomsElsewhere(sink: OutboxSink): Set<string> | undefined {
+    let rooms: Set<string> | undefined;
+    for (const sent of this.#in_flight.values()) {
+      if (sent.sink !== sink) (rooms ??= new Set()).add(sent.request.room);
+    }
+    return rooms;
+  }
+
   /** 429 was refused before it did anything: always repeated. 503 only with an idempotency key. */
-  #refused(request: OutboxRequest, error: ArqonError): void {
+  #refused({ request, sink }: InFlight, error: ArqonError): void {
+    if (error.reason === "draining") {
+      // Refused before it did anything, and the Shield closes next.
+      if (this.#sink === sink) this.#sink = undefined;
+      return this.#requeue(request);
+    }
     const client = ERRORS[error.reason].client;
     if (this.#options.renewable && client === "refresh-token") {
       // Refused before it did anything, and the Shield closes now: nothing more goes this way.
-      this.#sink = undefined;
+      if (this.#sink === sink) this.#sink = undefined;
       return this.#requeue(request);
     }
     const again = (error.code === 429 && client === "back-off") ||

@@ -81,7 +81,7 @@ Deno.test("after a drop, repeatable requests are sent again in order, others fai
   outbox.add(request(1, { repeatable: true }));
   outbox.add(request(2));
   outbox.add(request(3, { repeatable: true }));
-  outbox.disconnected(new ArqonError("connection-lost", "test"));
+  outbox.disconnected(sink, new ArqonError("connection-lost", "test"));
   outbox.add(request(4));
   assert.deepEqual(settled, [[2, "connection-lost"]]);
   outbox.connected(sink);
@@ -169,7 +169,7 @@ Deno.test("what an expired token refused goes out again on the next connection, 
   renewable.outbox.add(renewable.request(1));
   renewable.ack(1, expired);
   assert.deepEqual([renewable.sent, renewable.settled], [[1], []]);
-  renewable.outbox.disconnected(new ArqonError("connection-lost", ""));
+  renewable.outbox.disconnected(renewable.sink, new ArqonError("connection-lost", ""));
   renewable.outbox.connected(renewable.sink);
   assert.deepEqual(renewable.sent, [1, 1]);
   const fixed = bench();
@@ -251,7 +251,7 @@ Deno.test("whatever happens, every request is settled exactly once", () => {
           if (what === "ack") ack(id);
           if (what === "busy") ack(id, { code: 429, reason: "rate-limited", message: "" });
           if (what === "log") ack(id, { code: 503, reason: "log-unavailable", message: "" });
-          if (what === "drop") outbox.disconnected(new ArqonError("connection-lost", ""));
+          if (what === "drop") outbox.disconnected(sink, new ArqonError("connection-lost", ""));
           if (what === "up") outbox.connected(sink);
           if (what === "time") state.now_ms += 700;
           outbox.wake();
@@ -263,4 +263,63 @@ Deno.test("whatever happens, every request is settled exactly once", () => {
       },
     ),
   );
+});
+
+Deno.test("from one session to the next: a room waits for its answers on the old one, others do not", () => {
+  const { outbox, request, sink, sent, settled, ack } = bench(10);
+  const next: number[] = [];
+  const next_sink = {
+    send: (frame: Uint8Array) => void next.push(frame[0] ?? -1),
+    writable: () => true,
+  };
+  outbox.connected(sink);
+  for (const id of [1, 2]) outbox.add(request(id));
+  outbox.add(request(3, { room: "other" }));
+  ack(3);
+  outbox.pause();
+  outbox.add(request(4));
+  outbox.add(request(5, { room: "other" }));
+  assert.deepEqual([sent, outbox.underWay(sink)], [[1, 2, 3], 2], "nothing is sent meanwhile");
+  outbox.connected(next_sink);
+  assert.deepEqual(next, [5], "the other room owes nothing");
+  ack(1);
+  assert.deepEqual(next, [5]);
+  ack(2);
+  assert.deepEqual([next, outbox.underWay(sink)], [[5, 4], 0]);
+  outbox.disconnected(sink, new ArqonError("connection-lost", "old"));
+  ack(5);
+  ack(4);
+  assert.deepEqual(settled.map(([id, how]) => `${id} ${how}`), [
+    "3 ok",
+    "1 ok",
+    "2 ok",
+    "5 ok",
+    "4 ok",
+  ]);
+});
+
+Deno.test("an old session that ends late takes only its own requests with it", () => {
+  const { outbox, request, sink, settled, ack } = bench(10);
+  const next_sink = { send: () => {}, writable: () => true };
+  outbox.connected(sink);
+  outbox.add(request(1));
+  outbox.add(request(2, { repeatable: true, room: "second" }));
+  outbox.connected(next_sink);
+  outbox.add(request(3, { room: "third" }));
+  outbox.disconnected(sink, new ArqonError("connection-lost", "old"));
+  assert.deepEqual(settled, [[1, "connection-lost"]]);
+  assert.equal(outbox.underWay(next_sink), 2, "what may be repeated is sent anew");
+  for (const id of [2, 3]) ack(id);
+  assert.deepEqual(settled.slice(1), [[2, "ok"], [3, "ok"]]);
+});
+
+Deno.test("'draining' was refused before it did anything: sent again on the next connection", () => {
+  const { outbox, request, sink, sent, settled, ack } = bench(10);
+  outbox.connected(sink);
+  outbox.add(request(1));
+  ack(1, { code: 503, reason: "draining" });
+  assert.deepEqual([settled, outbox.size], [[], 1]);
+  outbox.add(request(2));
+  outbox.connected(sink);
+  assert.deepEqual(sent, [1, 1, 2]);
 });

@@ -18,7 +18,7 @@ export interface SessionOptions {
   readonly handshake_timeout_ms: number;
   readonly request_timeout_ms: number;
   readonly signal: AbortSignal;
-  onEnvelope(envelope: PlainEnvelope): void;
+  onEnvelope(envelope: PlainEnvelope, session: Session): void;
   /** An ACK that answers none of this session's own requests. */
   onAck(ack: Ack): void;
   /** A refusal that answers no request. */
@@ -85,6 +85,9 @@ export class Session {
   readonly #socket: SocketLike;
   readonly #options: SessionOptions;
   readonly #waiting = new Map<number, Waiting>();
+  /** By the body of their PING. */
+  readonly #echoes = new Map<string, (answered: boolean) => void>();
+  #echo_number = 0;
   readonly #opened = Promise.withResolvers<string | undefined>();
   readonly #ended = Promise.withResolvers<SessionEnd>();
   #handshake: ReturnType<typeof setTimeout> | undefined;
@@ -121,6 +124,11 @@ export class Session {
     return this.#ended.promise;
   }
 
+  /** `ended` has resolved. */
+  get over(): boolean {
+    return this.#over;
+  }
+
   get welcome(): Welcome {
     if (this.#welcome === undefined) throw new TypeError("the session is not open");
     return this.#welcome;
@@ -150,6 +158,19 @@ export class Session {
     }, timeout_ms);
     this.#waiting.set(id, { resolve, reject, timer });
     this.send(frame);
+  }
+
+  /**
+   * Resolves with true when the Shield has handed everything that was sent before to the bus, and
+   * everything that the bus had for this client then has been received; with false at the end.
+   */
+  echo(): Promise<boolean> {
+    if (this.#over) return Promise.resolve(false);
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const body = `echo ${++this.#echo_number}`;
+    this.#echoes.set(body, resolve);
+    this.send(encodePing(new TextEncoder().encode(body)));
+    return promise;
   }
 
   /** Closes the socket; `ended` follows when the peer agrees, or at once when `now` is true. */
@@ -182,9 +203,9 @@ export class Session {
       case "welcome":
         return this.#begin(frame.welcome);
       case "msg":
-        return this.#options.onEnvelope(frame.envelope);
+        return this.#options.onEnvelope(frame.envelope, this);
       case "batch":
-        return frame.envelopes.forEach((envelope) => this.#options.onEnvelope(envelope));
+        return frame.envelopes.forEach((envelope) => this.#options.onEnvelope(envelope, this));
       case "ack":
         return this.#answer(frame.ack);
       case "err":
@@ -193,8 +214,13 @@ export class Session {
       case "ping":
         return this.send(encodePong(frame.body));
       case "pong":
-        return;
+        return this.#echoed(new TextDecoder().decode(frame.body));
     }
+  }
+
+  #echoed(body: string): void {
+    this.#echoes.get(body)?.(true);
+    this.#echoes.delete(body);
   }
 
   #begin(welcome: Welcome): void {
@@ -255,6 +281,8 @@ export class Session {
       waiting.reject(error);
     }
     this.#waiting.clear();
+    for (const resolve of this.#echoes.values()) resolve(false);
+    this.#echoes.clear();
     this.#opened.resolve(this.#detail || `closed with ${code}${reason && `: ${reason}`}`);
     this.#ended.resolve({ code, reason, last_error: this.last_error });
     if (this.#welcome === undefined) this.close(1000, "");

@@ -1,19 +1,29 @@
 /**
  * Which rooms this client hears: one SUB a room, however many loops read it, sent again after every
- * reconnect and when the member's metadata changes. Knows sessions but no reconnecting.
+ * reconnect and when the member's metadata changes, and on two sessions while the client moves from one
+ * to the next. Knows sessions but no reconnecting.
  */
-import { ArqonError, encodeSub, encodeUnsub, ERRORS } from "@arqon/proto";
+import { ArqonError, encodeSub, encodeUnsub } from "@arqon/proto";
 import type { Ack, PlainEnvelope, PlainEvent, Uint64 } from "@arqon/proto";
-import { backoffDelay } from "./backoff.ts";
 import type { Backoff } from "./backoff.ts";
 import type { Json } from "./json.ts";
-import { gapMessage, Message } from "./message.ts";
-import { MessageBuffer } from "./message_buffer.ts";
+import { Message } from "./message.ts";
+import { Overlap } from "./overlap.ts";
 import { readAnswer } from "./position.ts";
 import type { Position } from "./position.ts";
-import { Presence } from "./presence.ts";
-import { newEntry } from "./room_entry.ts";
-import type { MetaUpdate, RoomEntry } from "./room_entry.ts";
+import {
+  crossOver,
+  ended,
+  endReaders,
+  isDue,
+  isPresence,
+  newEntry,
+  newReader,
+  tellGap,
+  tellReady,
+} from "./room_entry.ts";
+import type { RoomEntry } from "./room_entry.ts";
+import { afterRefusal } from "./sub_refusal.ts";
 import type { Session } from "./session.ts";
 import { asSubscription, encodeMeta } from "./subscription.ts";
 import type { Reader, SubscribeOptions, Subscription } from "./subscription.ts";
@@ -30,21 +40,20 @@ export interface SubscriptionsOptions {
   readonly backoff: Backoff;
 }
 
-/** Changes of one room's metadata that may wait for an answer or a connection. */
+/** Changes of one room's metadata that may wait. */
 const UPDATES_MAX = 256;
-
-function ended(): ArqonError {
-  return new ArqonError("connection-closed", ": the subscription has ended");
-}
 
 /**
  * All rooms that one connection hears. `attach` and `detach` bracket a session; in between and after
- * it, loops just wait.
+ * it, loops just wait. Instead of both, `begin`, `cross` and `settle` lead from one session to the next.
  */
 export class Subscriptions {
   readonly #options: SubscriptionsOptions;
   readonly #rooms = new Map<string, RoomEntry>();
   #session: Session | undefined;
+  /** To which the client moves. */
+  #next: Session | undefined;
+  #moved: (() => void) | undefined;
   #update_number = 0;
 
   constructor(options: SubscriptionsOptions) {
@@ -59,12 +68,12 @@ export class Subscriptions {
     const known = this.#rooms.get(room);
     if (known !== undefined) assertAgreed(known, wish, meta, options);
     const entry = known ?? newEntry(room, wish, meta, options.position);
-    const reader = this.#reader(entry, options);
-    entry.readers.add(reader);
-    this.#settle(entry);
+    const reader = newReader(entry, options, this.#options.now, (left) => this.#left(entry, left));
+    tellReady(entry);
     if (known === undefined) {
       this.#rooms.set(room, entry);
       if (this.#session !== undefined) this.#send(entry, this.#session, 0);
+      if (this.#next !== undefined) this.#move(entry, this.#next);
     }
     const update = (changed: Json) => this.#update(entry, reader, changed);
     return asSubscription(room, reader, entry.place, update);
@@ -84,26 +93,86 @@ export class Subscriptions {
 
   detach(): void {
     this.#session = undefined;
+    this.#next = undefined;
     for (const entry of this.#rooms.values()) {
       entry.active = false;
       entry.lost = false;
+      entry.move = undefined;
       entry.table?.lost();
       clearTimeout(entry.retry);
     }
   }
 
-  deliver(envelope: PlainEnvelope): void {
+  /**
+   * Subscribes to everything on the next session as well. Resolves when every room stands there;
+   * `cross` or `abandon` must follow.
+   */
+  begin(next: Session): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#next = next;
+    this.#moved = resolve;
+    for (const entry of [...this.#rooms.values()]) this.#move(entry, next);
+    this.#tellMoved();
+    return promise;
+  }
+
+  /** The next session is of no use: everything is as before `begin`. */
+  abandon(): void {
+    this.#next = undefined;
+    for (const entry of this.#rooms.values()) {
+      const { move } = entry;
+      entry.move = undefined;
+      // Its list is that of the next session, and what has changed since was not heard.
+      if (move?.accepted !== true || entry.table === undefined) continue;
+      if (this.#session !== undefined) this.#send(entry, this.#session, 0);
+    }
+  }
+
+  /**
+   * From here on the next session is the present one, and nothing is heard on the old one any more.
+   * `lossless` when that has delivered everything that was published before this.
+   */
+  cross(lossless: boolean): void {
+    const next = this.#next;
+    if (next === undefined) return;
+    this.#session = next;
+    this.#next = undefined;
+    for (const entry of [...this.#rooms.values()]) {
+      const { held, gap, old_meta } = crossOver(entry, lossless);
+      if (gap !== undefined) this.#gap(entry, gap);
+      for (const envelope of held) this.#hear(entry, envelope);
+      if (old_meta && this.#rooms.get(entry.room) === entry) this.#send(entry, next, 0);
+    }
+  }
+
+  /** What the old session had delivered has come on the present one, too. */
+  settle(): void {
+    if (this.#next !== undefined) return;
+    for (const entry of this.#rooms.values()) entry.move = undefined;
+  }
+
+  /** A message on one of the sessions. */
+  deliver(envelope: PlainEnvelope, session: Session): void {
     const entry = this.#rooms.get(envelope.room_id);
     if (entry === undefined) return;
+    const is_next = session === this.#next;
+    if (!is_next && session !== this.#session) return;
+    const { move } = entry;
+    if (move !== undefined && !isDue(move, envelope, is_next, this.#next !== undefined)) return;
+    // What comes before the ACK is for a subscription that has ended, and no measure for this one.
+    const stands = is_next ? move?.accepted === true : entry.active;
+    if (envelope.offset !== 0 && !stands) return;
+    this.#hear(entry, envelope);
+  }
+
+  #hear(entry: RoomEntry, envelope: PlainEnvelope): void {
     const { event, signal } = envelope;
     // Services may publish events and signals of these kinds too; only the bus itself has no name.
     const from_bus = envelope.sender_id === "";
-    const presence = event?.type === "PRESENCE_UPDATE" || event?.type === "PRESENCE_LEAVE";
-    if (presence && from_bus && entry.table !== undefined) return this.#hearPresence(entry, event);
-    if (envelope.offset !== 0) {
-      // What comes before the ACK is for a subscription that has ended, and no measure for this one.
-      if (!entry.active || !entry.place.deliver(envelope.offset)) return;
+    if (from_bus && isPresence(event) && entry.table !== undefined) {
+      return this.#hearPresence(entry, event);
     }
+    if (envelope.offset !== 0 && !entry.place.deliver(envelope.offset)) return;
     entry.told = false;
     const message = new Message(envelope, envelope.offset === 0 ? "" : entry.place.epoch);
     for (const reader of entry.readers) reader.buffer.push(message);
@@ -124,30 +193,13 @@ export class Subscriptions {
   revoked(room: string, error: ArqonError, only_presence: boolean): void {
     const entry = this.#rooms.get(room);
     if (entry === undefined || (only_presence && entry.table === undefined)) return;
-    this.#fail(entry, error);
-    if (only_presence) this.#unsubscribe(entry);
+    this.#fail(entry, error, only_presence);
   }
 
   /** Ends all loops: orderly without `error`, else by throwing it. */
   close(error: ArqonError | undefined): void {
     this.detach();
     for (const entry of [...this.#rooms.values()]) this.#fail(entry, error);
-  }
-
-  #reader(entry: RoomEntry, options: SubscribeOptions): Reader {
-    const ready = Promise.withResolvers<void>();
-    // Who does not look at `ready` still gets the error from the loop.
-    ready.promise.catch(() => {});
-    const buffer = new MessageBuffer<Message>({
-      items_max: options.buffer ?? 8_192,
-      bytes_max: options.buffer_bytes ?? 33_554_432,
-      sizeOf: (message) => message.size_bytes,
-      gap: (count) => gapMessage(entry.room, `${count} messages dropped here`, this.#options.now()),
-      onEnd: () => this.#left(entry, reader),
-    });
-    const presence = entry.table === undefined ? undefined : new Presence(entry.table);
-    const reader = { buffer, ready, presence };
-    return reader;
   }
 
   #left(entry: RoomEntry, reader: Reader): void {
@@ -161,8 +213,21 @@ export class Subscriptions {
   }
 
   #unsubscribe({ room }: RoomEntry): void {
-    const frame = { room_id: room, request_id: this.#options.nextId() };
-    this.#session?.request(frame.request_id, encodeUnsub(frame)).catch(() => {});
+    for (const session of [this.#session, this.#next]) {
+      const frame = { room_id: room, request_id: this.#options.nextId() };
+      session?.request(frame.request_id, encodeUnsub(frame)).catch(() => {});
+    }
+  }
+
+  #move(entry: RoomEntry, next: Session): void {
+    entry.move = { overlap: new Overlap(), meta: entry.meta, accepted: false };
+    this.#send(entry, next, 0);
+  }
+
+  #tellMoved(): void {
+    for (const { move } of this.#rooms.values()) if (move?.accepted === false) return;
+    this.#moved?.();
+    this.#moved = undefined;
   }
 
   #update(entry: RoomEntry, reader: Reader, member_meta: Json): Promise<void> {
@@ -188,26 +253,39 @@ export class Subscriptions {
   /** Sends SUB, with the newest metadata of those that wait and the position if there is one. */
   #send(entry: RoomEntry, session: Session, attempt: number): void {
     const request_id = this.#options.nextId();
-    const updates = entry.updates.splice(0);
+    const is_next = () => session === this.#next;
+    const updates = is_next() ? [] : entry.updates.splice(0);
     const member_meta = updates.at(-1)?.meta ?? entry.meta;
     const { room: room_id, wish } = entry;
     // Where messages come already a SUB without a position goes on with them.
-    const asked = entry.active && !entry.lost ? undefined : entry.place.asked;
+    const asked = entry.active && !entry.lost && !is_next() ? undefined : entry.place.asked;
     const from = asked === undefined
       ? {}
       : { after_offset: asked.offset, epoch: asked.epoch ?? "" };
     const frame = encodeSub({ room_id, request_id, ...wish, batch: true, member_meta, ...from });
-    const current = () => this.#session === session && this.#rooms.get(entry.room) === entry;
+    const current = () =>
+      (this.#session === session || is_next()) && this.#rooms.get(entry.room) === entry;
     session.ask(request_id, frame, {
       resolve: (ack) => {
         if (!current()) return updates.forEach((update) => update.reject(ended()));
-        entry.meta = member_meta;
-        this.#accepted(entry, ack, updates, asked);
-        if (entry.updates.length > 0 && current()) this.#send(entry, session, 0);
+        if (is_next() && entry.move !== undefined) {
+          entry.move.meta = member_meta;
+          entry.move.accepted = true;
+        } else {
+          entry.meta = member_meta;
+          entry.active = true;
+          if (asked !== undefined) entry.lost = false;
+        }
+        for (const update of updates) update.resolve();
+        this.#accepted(entry, ack, asked);
+        if (entry.updates.length > 0 && !is_next() && current()) this.#send(entry, session, 0);
       },
       reject: (error) => {
         if (!current()) return updates.forEach((update) => update.reject(ended()));
-        const delay_ms = this.#refused(entry, error, updates, attempt);
+        const refusal = { error, updates, attempt, stands: entry.active && !is_next() };
+        const { gap, fail, delay_ms } = afterRefusal(entry, refusal, this.#options);
+        if (gap) this.#gap(entry, "reconnect");
+        if (fail) return this.#fail(entry, error, is_next());
         if (delay_ms === undefined) return;
         clearTimeout(entry.retry);
         entry.retry = setTimeout(() => {
@@ -217,57 +295,19 @@ export class Subscriptions {
     });
   }
 
-  #accepted(
-    entry: RoomEntry,
-    ack: Ack,
-    updates: readonly MetaUpdate[],
-    asked: Position | undefined,
-  ): void {
+  #accepted(entry: RoomEntry, ack: Ack, asked: Position | undefined): void {
     entry.heard = true;
-    entry.active = true;
-    if (asked !== undefined) entry.lost = false;
-    for (const update of updates) update.resolve();
     this.#orFail(entry, () => {
       const answer = readAnswer(ack);
       const missing = entry.place.accepted(asked, ack, answer);
       if (missing !== undefined && !entry.told) this.#gap(entry, missing);
       entry.table?.begin(answer);
     });
-  }
-
-  /** In how many ms to send the SUB again; undefined: not at all, or not on this session. */
-  #refused(
-    entry: RoomEntry,
-    error: ArqonError,
-    updates: readonly MetaUpdate[],
-    attempt: number,
-  ): number | undefined {
-    const { backoff, random } = this.#options;
-    const delay_ms = error.retry_after_ms + backoffDelay(attempt, backoff, random);
-    const lost = error.reason === "connection-lost";
-    const never = ERRORS[error.reason].client === "never-retry";
-    // The room was durable and is not any more: from here on as any other.
-    const demoted = error.reason === "not-durable" && entry.place.position !== undefined;
-    if (demoted) {
-      if (!entry.active) this.#gap(entry, "reconnect");
-      entry.place.forget();
-    } else if (entry.active && !lost) {
-      // The subscription stands as it was: only the new metadata was refused, or the position.
-      for (const update of updates) update.reject(error);
-      return entry.lost && !never ? delay_ms : undefined;
-    }
-    entry.updates = [...entry.updates, ...updates].sort((a, b) => a.number - b.number);
-    if (lost) return undefined;
-    if (never && !demoted) {
-      this.#fail(entry, error);
-      return undefined;
-    }
-    return demoted ? 0 : delay_ms;
+    this.#tellMoved();
   }
 
   #gap(entry: RoomEntry, reason: string): void {
-    const gap = gapMessage(entry.room, reason, this.#options.now());
-    for (const reader of entry.readers) reader.buffer.push(gap);
+    tellGap(entry, reason, this.#options.now());
   }
 
   /** The bus says that messages of a durable room are lost for good: asks where it stands now. */
@@ -296,27 +336,15 @@ export class Subscriptions {
       const told = error instanceof ArqonError
         ? error
         : new ArqonError("malformed-frame", `from the server: ${error}`);
-      this.#unsubscribe(entry);
-      return this.#fail(entry, told);
+      return this.#fail(entry, told, true);
     }
-    this.#settle(entry);
+    tellReady(entry);
   }
 
-  /** Tells the loops when the subscription stands, with the whole list of members if there is one. */
-  #settle(entry: RoomEntry): void {
-    if (!entry.active || entry.table?.complete === false) return;
-    for (const reader of entry.readers) reader.ready.resolve();
-  }
-
-  #fail(entry: RoomEntry, error: ArqonError | undefined): void {
+  #fail(entry: RoomEntry, error: ArqonError | undefined, stands_elsewhere = false): void {
+    if (stands_elsewhere) this.#unsubscribe(entry);
     this.#rooms.delete(entry.room);
-    clearTimeout(entry.retry);
-    for (const update of entry.updates.splice(0)) update.reject(error ?? ended());
-    for (const reader of [...entry.readers]) {
-      entry.readers.delete(reader);
-      if (error !== undefined) reader.ready.reject(error);
-      reader.presence?.end(error);
-      reader.buffer.end(error);
-    }
+    endReaders(entry, error);
+    this.#tellMoved();
   }
 }

@@ -64,3 +64,10 @@ export function errorFromWire(
   if (known === undefined && wire.reason) error.message += ` (${wire.reason.slice(0, 64)})`;
   return error;
 }
+
+/** Any thrown value as an error of ours: what is none of ours is `internal`. */
+export function asArqonError(error: unknown): ArqonError {
+  if (error instanceof ArqonError) return error;
+  const text = error instanceof Error ? error.message : String(error);
+  return new ArqonError("internal", "", { cause: text });
+}

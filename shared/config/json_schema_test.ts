@@ -31,7 +31,9 @@ Deno.test("every integer has a range", () => {
 });
 
 Deno.test("every default of the schema is what an empty file gives", () => {
-  const config: unknown = parseConfig("[nats]\nurls = ['nats://h']\n", { file: "config.toml" });
+  // Tables that are absent by default, with what they require.
+  const text = "[nats]\nurls = ['nats://h']\n[quota]\nurl = 'redis://h'\n";
+  const config: unknown = parseConfig(text, { file: "config.toml" });
   for (const [path, node] of leaves(root)) {
     if (node.default === undefined || path.includes("[]")) continue;
     let value = config;

@@ -152,6 +152,20 @@ Deno.test("a certificate without its key, or a key without its certificate, is r
   assert.equal(server.tls_cert_file, "c");
 });
 
+Deno.test("a drain that would end before its window is refused", () => {
+  refused(
+    "[server]\ndrain_ms = 20_000\ndrain_timeout_ms = 39_999\n",
+    "config.toml:3:20 server.drain_timeout_ms: 39_999 is not allowed; expected at least twice drain_ms",
+  );
+  const text = "[server]\ndrain_ms = 20_000\ndrain_timeout_ms = 40_000\n";
+  assert.equal(parseConfig(text, { file }).server.drain_timeout_ms, 40_000);
+  // A mistake elsewhere in the table is no mistake of theirs.
+  refused(
+    "[server]\ndrain_ms = -1\n",
+    "config.toml:2:12 server.drain_ms: -1 is out of range; expected an integer from 0 to 600_000",
+  );
+});
+
 const issuer = (name: string, keys: string) =>
   `[[auth.issuers]]\nissuer = "${name}"\naudience = "a"\ntenants = ["*"]\n${keys}\n`;
 

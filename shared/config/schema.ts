@@ -4,8 +4,11 @@
  * Every table is strict: an unknown key stops the start.
  */
 import { z } from "zod";
+import { Admission } from "./schema_admission.ts";
 import { Durable, Rooms } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
+import { Rates } from "./schema_rates.ts";
+import { Quota } from "./schema_quota.ts";
 import { Brain, Presence } from "./schema_state.ts";
 import { always, count, id, idOrAny, port, refuseRepeated, roomPattern } from "./schema_values.ts";
 
@@ -38,7 +41,16 @@ const Server = z.strictObject({
     "the Shield pings this often; a client silent for two of them is closed with 4408",
   ),
   drain_ms: z.int().min(0).max(600_000).default(5_000).describe(
-    "time over which clients are told to reconnect elsewhere when the process stops",
+    "window in which clients may move to another node while this one, told to stop, serves on; also that over which those cut off then reconnect",
+  ),
+  drain_timeout_ms: z.int().min(1_000).max(3_600_000).default(30_000).describe(
+    "a process that was told to stop has ended after this, whatever is not done",
+  ),
+  websocket: z.enum(["native", "ws"]).default("native").describe(
+    "what speaks WebSocket: Deno's own sockets, or the package ws, which can cut a client off (docs/security.md compares)",
+  ),
+  require_pong: z.boolean().default(false).describe(
+    "every client must answer PING frames, not only one that has answered one before",
   ),
   data_dir: z.string().min(1).optional().describe(
     "folder of the embedded Spine's key-value data; absent: in memory",
@@ -50,6 +62,10 @@ const Server = z.strictObject({
 }).refine((server) => server.tls_key_file === undefined || server.tls_cert_file !== undefined, {
   error: "tls_key_file is set without tls_cert_file; expected both or neither",
   path: ["tls_key_file"],
+  ...always,
+}).refine(({ drain_ms, drain_timeout_ms }) => drain_timeout_ms >= 2 * drain_ms, {
+  error: "expected at least twice drain_ms",
+  path: ["drain_timeout_ms"],
   ...always,
 });
 
@@ -102,6 +118,11 @@ const Auth = z.strictObject({
   clock_skew_seconds: z.int().min(0).max(300).default(30).describe("tolerance for exp and nbf"),
   jwks_cache_seconds: count(600, 86_400, "how long a fetched JWK set is used"),
   jwks_cooldown_seconds: count(30, 3_600, "shortest time between two fetches for unknown kids"),
+  revocation_seconds: count(
+    2_592_000,
+    315_360_000,
+    "how long a revocation stands that says nothing else; longer than any token lives",
+  ),
   jwks_timeout_ms: count(5_000, 60_000, "how long one fetch may take"),
   require_signature: z.array(z.strictObject({
     role: Role.describe("role of the sender"),
@@ -122,6 +143,10 @@ const Auth = z.strictObject({
 });
 
 const Limits = z.strictObject({
+  memory_bytes: z.int().min(268_435_456).max(1_099_511_627_776).default(2_147_483_648).describe(
+    "resident memory of the process; from 55 % on, clients with unfinished messages are looked for, and the process ends before the rest is used",
+  ),
+  memory_ban_seconds: count(300, 86_400, "how long a user is banned who held that memory"),
   max_frame_bytes: z.int().min(1_024).max(16_777_216).default(262_144).describe(
     "largest frame or HTTP body; above: 413, and the frame counts as a protocol error",
   ),
@@ -129,16 +154,8 @@ const Limits = z.strictObject({
     "a frame above this ends the connection with 4413",
   ),
   protocol_errors: count(64, 1_000_000, "undecodable frames before the connection ends with 1008"),
-  messages_per_second: count(
-    20_000,
-    10_000_000,
-    "operations a second and connection; burst: twice that",
-  ),
-  bytes_per_second: count(
-    33_554_432,
-    10_737_418_240,
-    "bytes a second and connection; burst: twice that",
-  ),
+  ...Rates,
+  ...Admission,
   rooms_per_connection: count(1_024, 1_000_000, "subscriptions of one connection"),
   connections_per_user: count(
     12_000,
@@ -157,6 +174,9 @@ const Limits = z.strictObject({
   ),
   unsent_bytes: z.int().min(65_536).max(1_073_741_824).default(4_194_304).describe(
     "bytes waiting for one connection; above: close 4429",
+  ),
+  slow_reader_bytes: z.int().min(4_096).max(1_073_741_824).default(262_144).describe(
+    "bytes of one room waiting for one connection, where the room's slow_reader is drop-oldest or latest; above: its oldest messages are left out, with a GAP",
   ),
   pending_operations: count(
     1_024,
@@ -195,6 +215,11 @@ const Limits = z.strictObject({
     1_000_000,
     100_000_000,
     "bans of all tenants that a Shield holds; a tenant with more gets no new connections there",
+  ),
+  revocations: count(
+    100_000,
+    10_000_000,
+    "revocations of all tenants that a Shield holds; one more is refused with 429",
   ),
   member_meta_bytes: count(4_096, 65_536, "bytes of one member's metadata (JSON)"),
   history_messages: count(1_000, 100_000, "messages that one history.get may ask for"),
@@ -279,6 +304,7 @@ export const ConfigSchema = z.strictObject({
   nats: Nats.optional().describe("NATS as the Spine"),
   auth: Auth.prefault({}).describe("tokens and signatures"),
   limits: Limits.prefault({}).describe("every limit"),
+  quota: Quota.optional().describe("quotas of tenants on all Shields together"),
   policy: PolicyLimits.prefault({}).describe("how policies run"),
   platform: Platform.prefault({}).describe("parts that can be switched off"),
   presence: Presence.prefault({}).describe(

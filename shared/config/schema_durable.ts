@@ -3,6 +3,10 @@ import { z } from "zod";
 import { always, count, idOrAny, refuseRepeated, roomPattern } from "./schema_values.ts";
 
 const REPLICAS = [1, 3, 5];
+/** What a room does with a subscriber that reads too slowly. */
+export const SLOW_READERS = ["disconnect", "drop-oldest", "latest"] as const;
+/** One of `SLOW_READERS`. */
+export type SlowReader = typeof SLOW_READERS[number];
 
 const options = {
   room: roomPattern.describe("room id or prefix pattern; the longest that matches counts"),
@@ -20,8 +24,8 @@ const options = {
     "a new subscriber gets the last message at once; needs durable",
   ),
   presence: z.boolean().default(true).describe("whether SUB with presence is allowed"),
-  slow_reader: z.enum(["disconnect"]).default("disconnect").describe(
-    "what happens to a subscriber that reads too slowly: close 4429",
+  slow_reader: z.enum(SLOW_READERS).default("disconnect").describe(
+    "what happens to a subscriber that reads too slowly: close 4429; its oldest messages of the room are left out (drop-oldest); only the newest for each key waits (latest)",
   ),
   max_members: z.int().min(1).max(10_000_000).optional().describe(
     "members of one room; a further one gets 429; absent: [presence] members_per_room",

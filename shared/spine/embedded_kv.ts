@@ -42,7 +42,11 @@ export interface KvStore {
 }
 
 function openDatabase(data_dir: string | undefined): DatabaseSync {
-  if (data_dir === undefined) return new DatabaseSync(":memory:");
+  if (data_dir === undefined) {
+    const database = new DatabaseSync(":memory:");
+    database.exec(SCHEMA);
+    return database;
+  }
   try {
     Deno.mkdirSync(data_dir, { recursive: true, mode: 0o700 });
     const database = new DatabaseSync(`${data_dir}/spine.sqlite`);
@@ -50,7 +54,7 @@ function openDatabase(data_dir: string | undefined): DatabaseSync {
       // NORMAL: a crash of the process loses nothing, a power cut at worst the last commits.
       database.exec(
         "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" +
-          "BEGIN EXCLUSIVE; COMMIT;",
+          `BEGIN EXCLUSIVE; COMMIT; ${SCHEMA}`,
       );
       return database;
     } catch (error) {
@@ -58,10 +62,12 @@ function openDatabase(data_dir: string | undefined): DatabaseSync {
       throw error;
     }
   } catch (cause) {
-    const locked = cause instanceof Error && /database is locked/.test(cause.message);
-    const why = locked
+    const text = cause instanceof Error ? cause.message : String(cause);
+    const refused = /readonly|unable to open|disk I\/O|denied|read-only/i.test(text);
+    const hint = refused ? "; may this user write there?" : "";
+    const why = /database is locked/.test(text)
       ? "is in use by another ArqonBus process; stop that one or choose another data_dir"
-      : `cannot be opened (${cause instanceof Error ? cause.message : String(cause)})`;
+      : `cannot be opened (${text}${hint})`;
     throw new ArqonError("spine-unavailable", `data_dir ${data_dir} ${why}`, { cause });
   }
 }
@@ -100,33 +106,57 @@ function storedEntry(row: Record<string, unknown>): StoredEntry {
   return { key, value: new Uint8Array(value), revision };
 }
 
+/** What the disk refuses is `spine-unavailable`, and has changed nothing. */
+function onDisk<T>(data_dir: string | undefined, run: () => T): T {
+  try {
+    return run();
+  } catch (cause) {
+    if (cause instanceof ArqonError) throw cause;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new ArqonError("spine-unavailable", `data_dir ${data_dir ?? "(memory)"}: ${why}`, {
+      cause,
+    });
+  }
+}
+
+function guarded(table: ObjectTable, guard: <T>(run: () => T) => T): ObjectTable {
+  return {
+    get: (bucket, name) => guard(() => table.get(bucket, name)),
+    put: (bucket, name, value) => guard(() => table.put(bucket, name, value)),
+    remove: (bucket, name) => guard(() => table.remove(bucket, name)),
+  };
+}
+
 /** Opens, locks and if need be makes the database. Throws `spine-unavailable`. */
 export function openStore(data_dir: string | undefined): KvStore {
   const database = openDatabase(data_dir);
-  database.exec(SCHEMA);
   const statements = prepare(database);
-  const write = (bucket: string, change: (revision: number) => void): number => {
-    database.exec("BEGIN");
-    try {
-      const revision = Number(statements.bump.get(bucket)?.["revision"]);
-      change(revision);
-      database.exec("COMMIT");
-      return revision;
-    } catch (error) {
-      database.exec("ROLLBACK");
-      throw error;
-    }
-  };
+  const guard = <T>(run: () => T): T => onDisk(data_dir, run);
+  const write = (bucket: string, change: (revision: number) => void): number =>
+    guard(() => {
+      database.exec("BEGIN");
+      try {
+        const revision = Number(statements.bump.get(bucket)?.["revision"]);
+        change(revision);
+        database.exec("COMMIT");
+        return revision;
+      } catch (error) {
+        // A full or failing disk has made SQLite roll back by itself.
+        if (database.isTransaction) database.exec("ROLLBACK");
+        throw error;
+      }
+    });
   return {
     get(bucket, key) {
-      const row = statements.get.get(bucket, key);
+      const row = guard(() => statements.get.get(bucket, key));
       return row === undefined ? undefined : storedEntry(row);
     },
-    keys: (bucket, prefix) => statements.keys.all(bucket, prefix).map((row) => String(row["key"])),
+    keys: (bucket, prefix) =>
+      guard(() => statements.keys.all(bucket, prefix)).map((row) => String(row["key"])),
     put: (bucket, key, value) =>
       write(bucket, (revision) => void statements.put.run(bucket, key, value, revision)),
     remove: (bucket, key) => write(bucket, () => void statements.remove.run(bucket, key)),
-    objects: objectTable(database),
+    objects: guarded(objectTable(database), guard),
     close: () => database.close(),
   };
 }

@@ -9,8 +9,10 @@ import { isSupportedNats, OLDEST_NATS } from "./nats_version.ts";
 /** The `[nats]` table. */
 export type NatsConfig = NonNullable<Config["nats"]>;
 
-/** Time between two pings of our own; two unanswered ones end a connection that looks open. */
-const PING_MS = 10_000;
+/** Pings of our own without an answer, one each `request_timeout_ms`; the next one ends the connection. */
+const PINGS_OUT = 2;
+/** A process that does nothing else for so long is no reason to give up a server. */
+const PING_MS_MIN = 1_000;
 /** The longest pause between two attempts to reconnect; the shortest is a tenth of a second. */
 const RECONNECT_MS_MAX = 5_000;
 
@@ -66,7 +68,10 @@ function connectionOptions(input: ConnectInput, addresses: Addresses): NodeConne
     // A server that comes back may refuse us while its own start is under way.
     ignoreAuthErrorAbort: true,
     reconnectDelayHandler: input.reconnectDelay,
-    pingInterval: PING_MS,
+    // A server that is frozen looks open for ever: it is given up after three times as long as one
+    // answer may take. Until then everything that needs an answer fails by itself.
+    pingInterval: Math.max(PING_MS_MIN, config.request_timeout_ms),
+    maxPingOut: PINGS_OUT,
     noAsyncTraces: true,
   };
   if (config.credentials_file !== undefined) {

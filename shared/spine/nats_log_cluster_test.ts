@@ -83,7 +83,7 @@ Deno.test("three copies: what was acknowledged survives a leader that freezes an
   await using cluster = await startNatsCluster();
   await using first = await logEngine(cluster.urls);
   const { stream } = await first.spine.log("acme", RETENTION);
-  // Connected to the frozen server itself it would take pings to find out: half a minute.
+  // Connected to the frozen server itself it would take three pings to find out.
   const leader = await cluster.leaderOf(stream);
   const [other] = cluster.urls.filter((url) => url !== leader.url);
   await using one = await logEngine([other ?? assert.fail()]);

@@ -31,6 +31,11 @@ export class Flow {
     return this.#cursor?.lag_bytes ?? 0;
   }
 
+  /** How many messages those are. */
+  get lag_messages(): number {
+    return this.#cursor?.lag_messages ?? 0;
+  }
+
   /** Goes on from the cursor. */
   rewind(cursor: Cursor): void {
     this.#cursor = cursor;

@@ -1,8 +1,10 @@
 /** `GET /v1/rooms/{room}/messages` as a function of requests. Routes and tokens: `tests/history_test.ts`. */
 import assert from "node:assert/strict";
 import { readEnvelope, readHistory } from "@arqon/proto";
+import { Registry } from "prom-client";
 import { configFrom } from "../../shared/config/load.ts";
 import { HttpRates } from "../http_rates.ts";
+import { RateTable } from "../rates.ts";
 import { createStats } from "../stats.ts";
 import { ann } from "../test_identity.ts";
 import { createHttpHistory } from "./http_history.ts";
@@ -11,7 +13,8 @@ import { testHistory } from "./test_history.ts";
 function testHttp(limits: Record<string, number> = {}) {
   const test = testHistory();
   const stats = createStats();
-  const rates = new HttpRates(configFrom({ limits }).limits, () => test.log.now_ms);
+  const table = new RateTable(configFrom({ limits }).limits, new Registry(), test.log.now_ms);
+  const rates = new HttpRates(table, () => test.log.now_ms);
   const answer = createHttpHistory({ history: test.history, stats, rates, query_token: true });
   const get = (query: string, headers: Record<string, string> = {}, room = "kept-1") => {
     const request = new Request(`http://shield/v1/rooms/${room}/messages${query}`, { headers });

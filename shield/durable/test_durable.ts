@@ -8,6 +8,7 @@ import { FlushQueue } from "../flush_queue.ts";
 import { Hub } from "../hub.ts";
 import { DEFAULT_CLASS, RoomClasses } from "../rooms/classes.ts";
 import { createStats } from "../stats.ts";
+import type { ShieldStats } from "../stats.ts";
 import { random } from "../test_hub.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../test_spine.ts";
 import { startDurable } from "./start.ts";
@@ -20,6 +21,7 @@ export interface TestDurable extends AsyncDisposable {
   readonly durable: StartedDurable;
   readonly hub: Hub;
   readonly registry: Registry;
+  readonly stats: ShieldStats;
   /** What has been logged. */
   readonly lines: readonly string[];
   /** The value of one series as it is exposed; undefined when it is not. */
@@ -48,9 +50,10 @@ export function testDurable(
   const { log, lines } = keptLog();
   const flushes = new FlushQueue(spine);
   const durable = startDurable({ config, spine, classes, flushes, log, registry });
+  const stats = createStats();
   const hub = new Hub({
     spine,
-    stats: createStats(),
+    stats,
     now: () => SPINE_NOW_MS,
     random,
     deduplication_entries: 100,
@@ -62,6 +65,7 @@ export function testDurable(
     durable,
     hub,
     registry,
+    stats,
     lines,
     async metric(series) {
       const { body } = await exposition(registry);

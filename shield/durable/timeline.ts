@@ -34,6 +34,8 @@ export interface Cursor {
   next(): Entry | undefined;
   /** Bytes of the envelopes that it has not read: the memory that it may be alone in holding. */
   readonly lag_bytes: number;
+  /** How many messages those are. */
+  readonly lag_messages: number;
 }
 
 /** What became of an offer. `repeated`: it is there, or lies before the list. */
@@ -226,6 +228,9 @@ export function cursorAfter(read: Entry, tail: () => Entry): Cursor {
     },
     get lag_bytes() {
       return bytesThrough(tail()) - bytesThrough(place);
+    },
+    get lag_messages() {
+      return tail().index - place.index;
     },
   };
 }

@@ -3,7 +3,11 @@
  * tenant's table is swapped in one assignment, so no message meets half a change. What follows from a
  * class is for whoever asks; where classes come from is `start.ts`.
  */
-import type { RoomClassEntry, TenantRoomClass } from "../../shared/config/schema_durable.ts";
+import type {
+  RoomClassEntry,
+  SlowReader,
+  TenantRoomClass,
+} from "../../shared/config/schema_durable.ts";
 import type { Retention } from "../../shared/spine/durable_log.ts";
 
 /** The options of a room. One class is one object for as long as it does not change. */
@@ -21,7 +25,8 @@ export interface RoomClass {
   readonly cache_last: boolean;
   /** Whether SUB with presence is allowed. */
   readonly presence: boolean;
-  readonly slow_reader: "disconnect";
+  /** What happens to a subscriber that reads too slowly. */
+  readonly slow_reader: SlowReader;
   /** Undefined: as the config's `members_per_room`. */
   readonly max_members: number | undefined;
   /** Whether publishers hear their own messages. */

@@ -2,6 +2,8 @@
  * One client of the chaos run: an SDK connection through a load balancer, a member or an observer of
  * some rooms. The SDK keeps it connected; this knows what it wants and what it was told.
  */
+import { decodeServerFrame } from "@arqon/proto";
+import type { Welcome } from "@arqon/proto";
 import { ArqonError, connect } from "../../sdk/typescript/mod.ts";
 import type {
   Connection,
@@ -11,6 +13,7 @@ import type {
   PresenceSubscription,
   Room,
   Status,
+  WebSocketConstructor,
 } from "../../sdk/typescript/mod.ts";
 import type { ConnectionRecord, Registry } from "./registry.ts";
 
@@ -51,6 +54,24 @@ const TIMES = {
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
+/**
+ * Sockets whose WELCOME somebody else hears first. An SDK that moves to another Shield is a member there
+ * before it says that it has moved, and one that cannot move has been one for a moment.
+ */
+function overheard(onWelcome: (welcome: Welcome) => void): WebSocketConstructor {
+  class Overheard extends WebSocket {
+    constructor(url: string, protocols: string[]) {
+      super(url, protocols);
+      const first = ({ data }: MessageEvent) => {
+        const frame = decodeServerFrame(new Uint8Array(data));
+        if (frame.kind === "welcome") onWelcome(frame.welcome);
+      };
+      this.addEventListener("message", first, { once: true });
+    }
+  }
+  return Overheard as unknown as WebSocketConstructor;
+}
+
 /** It stays the same client over any number of connections. */
 export class Client {
   readonly options: ClientOptions;
@@ -74,7 +95,9 @@ export class Client {
     this.#abort = new AbortController();
     const { url, token } = this.options;
     const onStatus = (status: Status) => this.#onStatus(status);
-    this.#connection = connect({ url, token, ...TIMES, signal: this.#abort.signal, onStatus });
+    const webSocket = overheard((welcome) => this.#onWelcome(welcome));
+    const { signal } = this.#abort;
+    this.#connection = connect({ url, token, ...TIMES, signal, onStatus, webSocket });
     const connection = await this.#connection;
     void connection.closed.then((error) => {
       if (error !== undefined) this.#surprise(`its connection ended: ${error.message}`);
@@ -157,18 +180,22 @@ export class Client {
     this.#surprise(`its subscription of ${stay.room_id} ended: ${why}`);
   }
 
-  #onStatus(status: Status): void {
+  #onWelcome({ connection_id, node_id }: Welcome): void {
     const { registry, tenant_id, user_id } = this.options;
+    registry.opened({ connection_id, node_id, tenant_id, user_id });
+  }
+
+  #onStatus(status: Status): void {
+    const { registry } = this.options;
     if (this.#record !== undefined) {
       this.#record.closed_ms = registry.now();
       this.#record.stays.clear();
     }
     this.#record = undefined;
     if (status.state !== "open") return;
-    const { connection_id, node_id } = status.welcome;
-    this.#record = registry.opened({ connection_id, node_id, tenant_id, user_id });
+    const record = this.#record = registry.find(status.welcome.connection_id);
     for (const stay of this.stays.values()) {
-      if (!stay.observer) this.#record.stays.set(stay.room_id, stay);
+      if (!stay.observer) record?.stays.set(stay.room_id, stay);
     }
   }
 

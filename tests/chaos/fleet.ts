@@ -9,6 +9,7 @@ import { startNats } from "../nats_server.ts";
 import type { NatsServer } from "../nats_server.ts";
 import { startTcpProxy } from "../tcp_proxy.ts";
 import type { TcpProxy } from "../tcp_proxy.ts";
+import { DURABLE_CONFIG } from "./durable_traffic.ts";
 import type { Fault, Targets } from "./script.ts";
 import { ServerNode } from "./server_node.ts";
 import type { Variant } from "./variant.ts";
@@ -76,7 +77,8 @@ export class Fleet implements AsyncDisposable {
     const nats = this.#nats.port;
     for (const name of TARGETS.processes) {
       const part = BRAINS.includes(name) ? "brain" as const : "shield" as const;
-      const config = variant.presence + (part === "shield" ? this.issuer.config : "");
+      const config = variant.presence + DURABLE_CONFIG +
+        (part === "shield" ? this.issuer.config : "");
       const options = { name, part, config, server_lines, nats, dir, onSurprise };
       this.#nodes.set(name, this.#owned.use(new ServerNode(options)));
     }

@@ -1,7 +1,8 @@
 /**
- * `deno task chaos [--seconds 120] [--clients 500] [--seed N] [--short]`: three Brains and two Shields
- * on a real NATS server are killed, stopped, restarted and cut off while clients come, go and contend
- * for locks. Exits 0 when everybody agrees afterwards, 1 with what is wrong.
+ * `deno task chaos [--minutes 2 | --seconds 120] [--clients 500] [--seed N] [--short]`: three Brains
+ * and two Shields on a real NATS server are killed, stopped, restarted and cut off while clients come,
+ * go, contend for locks, and publish to plain and durable rooms. Exits 0 when everybody agrees
+ * afterwards and no message is lost, repeated, out of order or astray, 1 with what is wrong.
  */
 import { parseArgs } from "node:util";
 import { runChaos } from "./run.ts";
@@ -18,6 +19,7 @@ if (import.meta.main) {
   const { values } = parseArgs({
     args: Deno.args,
     options: {
+      minutes: { type: "string" },
       seconds: { type: "string", default: "120" },
       clients: { type: "string", default: "500" },
       seed: { type: "string", default: String(Date.now() % 1_000_000) },
@@ -25,7 +27,9 @@ if (import.meta.main) {
     },
   });
   const variant = values.short ? SHORT : LONG;
-  const seconds = wholeNumber("seconds", values.seconds, 1);
+  const seconds = values.minutes === undefined
+    ? wholeNumber("seconds", values.seconds, 1)
+    : wholeNumber("minutes", values.minutes, 1) * 60;
   const clients = wholeNumber("clients", values.clients, 20);
   const seed = wholeNumber("seed", values.seed, 0);
   const began_ms = performance.now();

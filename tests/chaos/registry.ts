@@ -84,6 +84,11 @@ export class Registry {
     return record;
   }
 
+  /** A connection that was opened. */
+  find(connection_id: string): ConnectionRecord | undefined {
+    return this.#records.get(connection_id);
+  }
+
   /** The members of a Shield that is stopped for that long may be taken for gone. */
   silenced(node_id: string, for_ms: number): void {
     if (for_ms >= (this.#never_down_before_ms ?? 0)) {

@@ -1,6 +1,6 @@
 /**
- * One chaos run from its start to its verdict: a cluster, a crowd, faults, peace, and what is wrong
- * afterwards. `main.ts` and the test call it.
+ * One chaos run from its start to its verdict: a cluster, a crowd, messages, faults, peace, and what is
+ * wrong afterwards. `main.ts` and the test call it.
  */
 import { createRandom } from "../presence_simulation/random.ts";
 import { Crowd } from "./crowd.ts";
@@ -12,6 +12,8 @@ import { Registry } from "./registry.ts";
 import { describeDifferences, findDifferences } from "./roster.ts";
 import { planFaults } from "./script.ts";
 import type { Fault } from "./script.ts";
+import { Traffic } from "./traffic.ts";
+import type { TrafficOutcome } from "./traffic.ts";
 import type { Variant } from "./variant.ts";
 
 /** What to do. */
@@ -33,6 +35,9 @@ export interface Outcome {
   readonly report: readonly string[];
   /** Where the logs of all processes are. */
   readonly dir: string;
+  /** What the checkers were given, for planting faults into it; undefined: it never got that far. */
+  readonly messages: TrafficOutcome["recording"] | undefined;
+  readonly logs: ReturnType<Traffic["durableRecordings"]>;
 }
 
 interface Settled {
@@ -60,6 +65,7 @@ class Run {
   readonly fleet: Fleet;
   readonly registry: Registry;
   readonly crowd: Crowd;
+  readonly traffic: Traffic;
   readonly surprises: string[];
 
   constructor(
@@ -67,10 +73,11 @@ class Run {
     fleet: Fleet,
     registry: Registry,
     crowd: Crowd,
+    traffic: Traffic,
     surprises: string[],
   ) {
     [this.plan, this.fleet, this.registry] = [plan, fleet, registry];
-    [this.crowd, this.surprises] = [crowd, surprises];
+    [this.crowd, this.traffic, this.surprises] = [crowd, traffic, surprises];
   }
 
   /** How many clients are connected and how many lists are right. */
@@ -134,7 +141,7 @@ class Run {
         intrude({ ...options, client: intruder, random: random.fork(room * 100 + 99) }),
       ];
     });
-    lives.push(crowd.live(living.signal));
+    lives.push(crowd.live(living.signal), this.traffic.run(living.signal));
     const progress = setInterval(() => {
       registry.settle();
       plan.say(this.standing());
@@ -177,17 +184,20 @@ class Run {
 }
 
 async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome, "dir">> {
-  const { plan: { say, variant }, crowd, registry, fleet, surprises } = run;
+  const { plan: { say, variant }, crowd, traffic, registry, fleet, surprises } = run;
   await crowd.open();
+  await traffic.open();
   const first = await run.settle();
   if (first.after_ms === undefined) {
-    return { violations: ["before any fault:", ...first.problems], report: [] };
+    const violations = ["before any fault:", ...first.problems];
+    return { violations, report: [], messages: undefined, logs: [] };
   }
   say(`${run.standing()}; the faults begin`);
   const settled = await run.suffer(faults);
   say(run.standing());
   const brains = settled.after_ms === undefined ? [] : await run.askBrains();
   await run.collectEvents();
+  const messages = await traffic.judge();
   registry.settle(true);
   const judgements = crowd.lock_rooms.map(({ ledger }) => judgeLocks(ledger));
   const total = (count: (of: typeof judgements[number]) => number) =>
@@ -208,6 +218,7 @@ async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome
       ...brains.slice(0, LINES_MAX),
       ...judgements.flatMap(({ violations }) => violations.slice(0, LINES_MAX)),
       ...registry.violations.slice(0, LINES_MAX),
+      ...messages.violations,
       ...surprises,
       ...fleet.bugs(),
     ],
@@ -220,7 +231,10 @@ async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome
       `brains   ${brains.length === 0 ? "every list that was asked for right" : "WRONG"}`,
       `locks    ${total(({ locks }) => locks)} in ${judgements.length} rooms: ${countBy(ends)}; ` +
       `${total(({ writes }) => writes)} writes, ${total(({ refused }) => refused)} refused`,
+      ...messages.report,
     ],
+    messages: messages.recording,
+    logs: traffic.durableRecordings(),
   };
 }
 
@@ -250,11 +264,12 @@ export async function runChaos(plan: Plan): Promise<Outcome> {
     random: random.fork(1),
     onSurprise,
   });
+  const traffic = new Traffic({ variant, urls, issuer, random: random.fork(4), onSurprise });
   const faults = planFaults(plan.seconds * 1_000, TARGETS, variant, random.fork(2));
   try {
-    const run = new Run(plan, fleet, registry, crowd, surprises);
+    const run = new Run(plan, fleet, registry, crowd, traffic, surprises);
     return { ...await perform(run, faults), dir };
   } finally {
-    await crowd.close();
+    await Promise.all([crowd.close(), traffic.close()]);
   }
 }

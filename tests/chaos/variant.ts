@@ -34,6 +34,16 @@ export interface Variant {
    * that hears otherwise has heard something wrong. Undefined: `down_ms` is too short to say.
    */
   readonly never_down_before_ms: number | undefined;
+  /** Messages a second into plain rooms and into durable ones, over all tenants. */
+  readonly message_rate: number;
+  readonly durable_rate: number;
+  /**
+   * Share of the deliveries in plain rooms that a GAP may excuse. In a run of seconds one fault is a
+   * large part of it.
+   */
+  readonly excused_share: number;
+  /** Between two times that a reader which comes and goes does so. */
+  readonly roam_ms: Range;
 }
 
 /** For `deno task test`: everything that is seconds by default happens within one or two. */
@@ -57,6 +67,10 @@ brain_timeout_ms = 800
   contenders_per_lock_room: 3,
   lock_ttl_ms: 1_000,
   never_down_before_ms: undefined,
+  message_rate: 120,
+  durable_rate: 40,
+  excused_share: 0.3,
+  roam_ms: [500, 2_500],
 };
 
 /** `deno task chaos`: the defaults of `[presence]` (down after 30 s). */
@@ -74,4 +88,8 @@ export const LONG: Variant = {
   contenders_per_lock_room: 4,
   lock_ttl_ms: 2_000,
   never_down_before_ms: 20_000,
+  message_rate: 240,
+  durable_rate: 100,
+  excused_share: 0.05,
+  roam_ms: [2_000, 10_000],
 };

@@ -190,6 +190,8 @@ export class RawReader implements Standing {
   }
 
   #onMessage({ room_id, offset: at, message_id, event, signal }: PlainEnvelope): void {
+    // A Shield that will stop says so to everybody, in no room. It stays until it is cut off.
+    if (room_id === "" && signal?.kind === "DRAIN") return;
     const place = this.#places.get(room_id);
     if (place === undefined) return this.#surprise(`got a message of ${room_id}`);
     const { sights } = place.subscriber;

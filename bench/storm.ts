@@ -1,0 +1,230 @@
+/**
+ * The scenario `storm`: everybody drops and returns at once. Beside the figures stand the promises of
+ * design.md 1; one that does not hold fails the run. The storm itself: `storm_child.ts`.
+ */
+import { runProgram } from "./program.ts";
+import { positive, type Scenario, type ScenarioResult, text, UsageError } from "./scenario.ts";
+import type { OptionValues } from "./scenario.ts";
+import type { StormPlan, StormReport } from "./storm_child.ts";
+import { renderRows } from "./table.ts";
+
+const HELP = `storm: clients of a Shield with TLS (their own processes) that lose their connections
+all at once and come back as the SDK does: after a random moment, and when the door is closed (503)
+after its Retry-After. A steady publisher and subscriber go on beside them. Fails when somebody is not
+back, or not in time, when the p99 of a handshake that was let in (TCP, TLS, upgrade, WELCOME) is not
+below 100 ms, or when the p99 of the steady pair more than doubles.
+
+  --clients N        (10000)
+  --processes N      processes of clients (2)
+  --lanes N          attempts under way at a time, all processes together (96): a machine that is all
+                     clients has only its own cores, and what waits for them is not the Shield's delay
+  --handshakes N     [limits] handshakes_per_second of the Shield (2000)
+  --burst N          [limits] handshake_burst (1000)
+  --rate N           messages a second of the steady pair (200)
+  --seconds N        the steady pair alone, before the storm (10)
+  --nice N           niceness of the clients, which are other machines in reality (10; 0: none)
+  --websocket NAME   [server] websocket of the Shield (its default)
+  --plain            without TLS
+`;
+
+/** 10,000 clients are back within this, for each pair of cores. */
+const BACK_MS = 5_000;
+const BACK_CLIENTS = 10_000;
+const HANDSHAKE_MS = 100;
+const STEADY_RATIO = 2;
+
+interface Figures {
+  readonly clients: number;
+  readonly back: number;
+  readonly lost: number;
+  readonly mute_refusals: number;
+  readonly other_refusals: number;
+  readonly failures: number;
+  readonly refusals: number;
+  readonly distinct_waits: number;
+  readonly back_p50_ms: number;
+  readonly back_max_ms: number;
+  readonly handshake_p50_ms: number;
+  readonly handshake_p99_ms: number;
+  readonly handshake_max_ms: number;
+}
+
+/** A promise beside what came of it. */
+interface Kept {
+  readonly promise: string;
+  readonly bound: string;
+  readonly measured: string;
+  readonly kept: boolean;
+}
+
+function at(sorted: readonly number[], share: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
+}
+
+function figuresOf({ crowds }: StormReport, clients: number): Figures {
+  const sum = (key: "lost" | "mute_refusals" | "other_refusals" | "failures") =>
+    crowds.reduce((all, crowd) => all + crowd[key], 0);
+  const all = (key: "back_ms" | "handshake_ms" | "retry_after_ms") =>
+    crowds.flatMap((crowd) => crowd[key]).sort((a, b) => a - b);
+  const [back, handshakes, waits] = [all("back_ms"), all("handshake_ms"), all("retry_after_ms")];
+  return {
+    clients,
+    back: back.length,
+    lost: sum("lost"),
+    mute_refusals: sum("mute_refusals"),
+    other_refusals: sum("other_refusals"),
+    failures: sum("failures"),
+    refusals: waits.length,
+    distinct_waits: new Set(waits).size,
+    back_p50_ms: at(back, 0.5),
+    back_max_ms: back.at(-1) ?? NaN,
+    handshake_p50_ms: at(handshakes, 0.5),
+    handshake_p99_ms: at(handshakes, 0.99),
+    handshake_max_ms: handshakes.at(-1) ?? NaN,
+  };
+}
+
+const ms = (value: number | undefined) => value === undefined ? "" : `${value.toFixed(1)} ms`;
+
+function promisesOf(figures: Figures, { pair }: StormReport, cores: number): Kept[] {
+  const pairs = Math.max(1, Math.floor(cores / 2));
+  const back_ms = BACK_MS * Math.max(1, figures.clients / (BACK_CLIENTS * pairs));
+  const [before, storm] = [pair["before"], pair["storm"]];
+  const ratio = (storm?.p99_ms ?? NaN) / (before?.p99_ms ?? NaN);
+  const steady = Object.values(pair);
+  const missing = steady.reduce((sum, { sent, received }) => sum + sent - received, 0);
+  const refused = figures.mute_refusals + figures.other_refusals;
+  return [
+    {
+      promise: "all are back, none is lost",
+      bound: `${figures.clients}`,
+      measured: `${figures.back - figures.lost}`,
+      kept: figures.back - figures.lost === figures.clients,
+    },
+    {
+      promise: `the last is back (${pairs} core pair${pairs === 1 ? "" : "s"}, clients included)`,
+      bound: ms(back_ms),
+      measured: ms(figures.back_max_ms),
+      kept: figures.back_max_ms <= back_ms,
+    },
+    {
+      promise: "p99 of a handshake that was let in",
+      bound: ms(HANDSHAKE_MS),
+      measured: ms(figures.handshake_p99_ms),
+      kept: figures.handshake_p99_ms < HANDSHAKE_MS,
+    },
+    {
+      promise: "p99 of the steady pair, storm : before",
+      bound: `${STEADY_RATIO.toFixed(2)}x`,
+      measured: `${ratio.toFixed(2)}x`,
+      kept: ratio <= STEADY_RATIO,
+    },
+    {
+      promise: "messages of the steady pair that are missing",
+      bound: "0",
+      measured: `${missing}`,
+      kept: missing === 0,
+    },
+    {
+      promise: "refusals without a Retry-After",
+      bound: "0",
+      measured: `${refused}`,
+      kept: refused === 0,
+    },
+  ];
+}
+
+function tablesOf(figures: Figures, report: StormReport, kept: readonly Kept[]): string {
+  const { door, pair } = report;
+  const storm = renderRows(["the storm", "p50", "p99", "max"], [
+    [
+      "handshake let in",
+      ...["50", "99"].map((share) =>
+        ms(share === "50" ? figures.handshake_p50_ms : figures.handshake_p99_ms)
+      ),
+      ms(figures.handshake_max_ms),
+    ],
+    ["drop to WELCOME", ms(figures.back_p50_ms), "", ms(figures.back_max_ms)],
+    ...Object.entries(pair).map(([name, { p50_ms, p99_ms, max_ms }]) => [
+      `steady pair, ${name}`,
+      ms(p50_ms),
+      ms(p99_ms),
+      ms(max_ms),
+    ]),
+  ]);
+  const counts = renderRows(["at the door", "count"], [
+    ["let in", String(door.accepted)],
+    ["sent away with 503", String(figures.refusals)],
+    ["distinct Retry-After", String(figures.distinct_waits)],
+    ["attempts without an answer", String(figures.failures)],
+    ["tokens remembered / verified", `${door.cache_hits} / ${door.cache_misses}`],
+    ["request to 101, p99 at most", ms(door.answered_p99_ms)],
+    ["CPU of the Shield", `${door.cpu_seconds.toFixed(2)} s`],
+  ]);
+  const promises = renderRows(
+    ["promise", "bound", "measured", ""],
+    kept.map(({ promise, bound, measured, kept }) => [
+      promise,
+      bound,
+      measured,
+      kept ? "kept" : "BROKEN",
+    ]),
+  );
+  return [storm, counts, promises].join("\n\n");
+}
+
+/** A whole number from 0 on; throws `UsageError`. */
+function whole(values: OptionValues, name: string): number {
+  const value = Number(values[name]);
+  if (Number.isInteger(value) && value >= 0) return value;
+  throw new UsageError(`--${name} expects a whole number, got ${JSON.stringify(values[name])}`);
+}
+
+async function run(values: OptionValues): Promise<ScenarioResult> {
+  const plan: StormPlan = {
+    clients: positive(values, "clients"),
+    processes: positive(values, "processes"),
+    lanes: positive(values, "lanes"),
+    handshakes_per_second: positive(values, "handshakes"),
+    handshake_burst: positive(values, "burst"),
+    seconds: positive(values, "seconds"),
+    rate: positive(values, "rate"),
+    tls: values["plain"] !== true,
+    websocket: String(values["websocket"]),
+    nice: whole(values, "nice"),
+  };
+  const permissions = ["net", "read", "write", "run", "env"].map((name) => `--allow-${name}`);
+  const report = await runProgram<StormReport>(
+    "bench/storm_child.ts",
+    permissions,
+    [JSON.stringify(plan)],
+  );
+  const figures = figuresOf(report, plan.clients);
+  const kept = promisesOf(figures, report, navigator.hardwareConcurrency);
+  const broken = kept.filter((one) => !one.kept).map(({ promise }) => promise);
+  const { pair, door } = report;
+  return {
+    report: { options: plan, figures, pair, door, promises: kept },
+    table: tablesOf(figures, report, kept),
+    failure: broken.length === 0 ? undefined : `broken: ${broken.join("; ")}`,
+  };
+}
+
+/** `deno task bench storm`. */
+export const STORM: Scenario = {
+  name: "storm",
+  help: HELP,
+  options: {
+    clients: text("10000"),
+    processes: text("2"),
+    lanes: text("96"),
+    handshakes: text("2000"),
+    burst: text("1000"),
+    rate: text("200"),
+    seconds: text("10"),
+    nice: text("10"),
+    websocket: text(""),
+    plain: { type: "boolean", default: false },
+  },
+  run,
+};

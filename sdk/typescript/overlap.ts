@@ -1,0 +1,92 @@
+/**
+ * One room heard on two connections at once, while the client moves from one to the other: which
+ * message comes from which, so that the program gets each once and in its order. Of durable rooms it
+ * only sees messages without an offset; what has one is told apart by `position.ts`. Pure.
+ *
+ * The rule: *until the old connection has delivered all that the new one may not have, what the new one
+ * delivers is held.* Then what is held and has not come on the old one is delivered, and from there on
+ * the new one alone counts. What came on the old one before it came on the new one is dropped there.
+ */
+import type { PlainEnvelope } from "@arqon/proto";
+
+/** Messages that may be held, and their bytes; more: all are dropped and the loop gets a GAP. */
+export const HELD_MAX = 8_192;
+const HELD_BYTES_MAX = 33_554_432;
+/** Messages of the old connection that are remembered; more: the oldest are forgotten, and may repeat. */
+export const AHEAD_MAX = 65_536;
+/** As in `message.ts`: what an envelope costs besides its data. */
+const OVERHEAD_BYTES = 2_048;
+
+/**
+ * What two copies of one message have in common, and no other message. Every Shield stamps
+ * `X-Twist-ID`; a backend that writes to the bus itself may not.
+ */
+export function copyKey(envelope: PlainEnvelope): string {
+  const { headers, sender_id, event, command, timestamp_ms, message_id } = envelope;
+  const twist = headers["X-Twist-ID"];
+  if (twist !== undefined) return `${twist}\n${sender_id}`;
+  const type = event?.type ?? command?.name ?? envelope.signal?.kind ?? "";
+  const data = event?.data ?? command?.data ?? new Uint8Array();
+  return `${timestamp_ms}\n${message_id}\n${sender_id}\n${type}\n${data.join()}`;
+}
+
+function sizeOf({ event, command }: PlainEnvelope): number {
+  return (event?.data ?? command?.data)?.length ?? 0;
+}
+
+/** From the SUB on the new connection until everything that both deliver has come on both. */
+export class Overlap {
+  /** By key, how often it has come on the old connection and not yet on the new one. */
+  readonly #ahead = new Map<string, number>();
+  #held: PlainEnvelope[] = [];
+  #held_bytes = 0;
+  #overflown = false;
+  #crossed = false;
+
+  /** A message on the old connection. False when it comes too late to count. */
+  hearOld(envelope: PlainEnvelope): boolean {
+    if (this.#crossed) return false;
+    const key = copyKey(envelope);
+    this.#ahead.set(key, (this.#ahead.get(key) ?? 0) + 1);
+    if (this.#ahead.size > AHEAD_MAX) {
+      for (const oldest of this.#ahead.keys()) {
+        this.#ahead.delete(oldest);
+        break;
+      }
+    }
+    return true;
+  }
+
+  /** A message on the new connection. True when the program is to get it now. */
+  hearNew(envelope: PlainEnvelope): boolean {
+    if (this.#crossed) return !this.#isRepeat(envelope);
+    if (this.#overflown) return false;
+    this.#held_bytes += sizeOf(envelope) + OVERHEAD_BYTES;
+    this.#held.push(envelope);
+    if (this.#held.length > HELD_MAX || this.#held_bytes > HELD_BYTES_MAX) {
+      this.#overflown = true;
+      this.#held = [];
+    }
+    return false;
+  }
+
+  /**
+   * The old connection has delivered all that it must: what the program gets now, in order, and from
+   * here on the new one. Undefined when too many were held: messages are lost.
+   */
+  cross(): PlainEnvelope[] | undefined {
+    this.#crossed = true;
+    const held = this.#held.filter((envelope) => !this.#isRepeat(envelope));
+    this.#held = [];
+    return this.#overflown ? undefined : held;
+  }
+
+  #isRepeat(envelope: PlainEnvelope): boolean {
+    const key = copyKey(envelope);
+    const count = this.#ahead.get(key);
+    if (count === undefined) return false;
+    if (count > 1) this.#ahead.set(key, count - 1);
+    else this.#ahead.delete(key);
+    return true;
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * What a refused SUB means for its room. Changes the room's own data; sending, ending and telling is
+ * the caller's (`subscriptions.ts`).
+ */
+import { ERRORS } from "@arqon/proto";
+import type { ArqonError } from "@arqon/proto";
+import { backoffDelay } from "./backoff.ts";
+import type { Backoff } from "./backoff.ts";
+import type { MetaUpdate, RoomEntry } from "./room_entry.ts";
+
+/** A SUB that was refused, or lost with its session. */
+export interface Refusal {
+  readonly error: ArqonError;
+  /** The changes of metadata that it carried. */
+  readonly updates: readonly MetaUpdate[];
+  /** How often it was refused before. */
+  readonly attempt: number;
+  /** Messages come on this session already. */
+  readonly stands: boolean;
+}
+
+/** What follows. */
+export interface Consequence {
+  /** Messages are missing from here on. */
+  readonly gap: boolean;
+  /** The subscription ends with the error. */
+  readonly fail: boolean;
+  /** In how many ms to send the SUB again; undefined: not at all, or not on this session. */
+  readonly delay_ms: number | undefined;
+}
+
+/** Decides, and keeps the metadata that is to be sent again. */
+export function afterRefusal(
+  entry: RoomEntry,
+  { error, updates, attempt, stands }: Refusal,
+  { backoff, random }: { readonly backoff: Backoff; readonly random: () => number },
+): Consequence {
+  const delay_ms = error.retry_after_ms + backoffDelay(attempt, backoff, random);
+  const lost = error.reason === "connection-lost";
+  const never = ERRORS[error.reason].client === "never-retry";
+  // The room was durable and is not any more: from here on as any other.
+  const demoted = error.reason === "not-durable" && entry.place.position !== undefined;
+  const gap = demoted && !entry.active;
+  if (demoted) {
+    entry.place.forget();
+  } else if (stands && !lost) {
+    // The subscription stands as it was: only the new metadata was refused, or the position.
+    for (const update of updates) update.reject(error);
+    return { gap, fail: false, delay_ms: entry.lost && !never ? delay_ms : undefined };
+  }
+  entry.updates = [...entry.updates, ...updates].sort((a, b) => a.number - b.number);
+  if (lost) return { gap, fail: false, delay_ms: undefined };
+  if (never && !demoted) return { gap, fail: true, delay_ms: undefined };
+  return { gap, fail: false, delay_ms: demoted ? 0 : delay_ms };
+}

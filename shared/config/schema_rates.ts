@@ -1,0 +1,57 @@
+/** The rates of `[limits]`: how much a connection, a user, a tenant and the process may send. */
+import { count } from "./schema_values.ts";
+
+const MESSAGES_MAX = 10_000_000;
+const BYTES_MAX = 10_737_418_240;
+/** Several times what a core can do: whoever shares a process among tenants sets less. */
+const MESSAGES = 1_000_000;
+const BYTES = 4_294_967_296;
+
+/** Keys of `[limits]`. Every burst is two seconds' worth. */
+export const Rates = {
+  messages_per_second: count(
+    20_000,
+    MESSAGES_MAX,
+    "operations a second and connection; burst: twice that",
+  ),
+  bytes_per_second: count(
+    33_554_432,
+    BYTES_MAX,
+    "bytes a second and connection; burst: twice that",
+  ),
+  user_messages_per_second: count(
+    MESSAGES,
+    MESSAGES_MAX,
+    "operations a second of all connections and HTTP requests of a user; burst: twice that",
+  ),
+  user_bytes_per_second: count(
+    BYTES,
+    BYTES_MAX,
+    "bytes a second of all connections and HTTP requests of a user; burst: twice that",
+  ),
+  tenant_messages_per_second: count(
+    MESSAGES,
+    MESSAGES_MAX,
+    "operations a second of a tenant in this process; burst: twice that",
+  ),
+  tenant_bytes_per_second: count(
+    BYTES,
+    BYTES_MAX,
+    "bytes a second of a tenant in this process; burst: twice that",
+  ),
+  process_messages_per_second: count(
+    MESSAGES,
+    MESSAGES_MAX,
+    "operations a second of this process, shared fairly by its tenants; burst: twice that",
+  ),
+  process_bytes_per_second: count(
+    BYTES,
+    BYTES_MAX,
+    "bytes a second of this process, shared fairly by its tenants; burst: twice that",
+  ),
+  rate_refusals: count(
+    10_000,
+    1_000_000_000,
+    "operations refused for their rate beyond those taken, without a pause, before close 4429",
+  ),
+};

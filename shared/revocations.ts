@@ -1,0 +1,144 @@
+/**
+ * A revocation as it stands in the bucket `ARQON_REVOCATIONS`: which tokens are good no longer. Only
+ * the stored form; who may revoke is `shield/revocations_api.ts`, what it does `shield/revocations.ts`.
+ */
+import { isId } from "@arqon/proto";
+import { z } from "zod";
+import type { KvKey } from "./spine/spine.ts";
+
+/** The bucket of all tenants' revocations. */
+export const REVOCATIONS_BUCKET = "ARQON_REVOCATIONS";
+/** In place of a user or token id, where a revocation is about a whole tenant. */
+export const EVERY_TOKEN = "*";
+/** Longest reason, in UTF-16 units. */
+export const REVOCATION_REASON_UNITS_MAX = 256;
+/** Longest user id, in UTF-8 bytes; no token has a longer one. */
+const USER_BYTES_MAX = 128;
+/** Longest token id, in UTF-8 bytes, that still fits into a key of the bucket. */
+const TOKEN_ID_BYTES_MAX = 512;
+/** The latest moment that a Date can hold. */
+const TIME_MS_MAX = 8_640_000_000_000_000;
+
+/**
+ * What it is about: the tokens of one user that were issued before a moment, one token by its `jti`,
+ * or all tokens of the tenant that were issued before a moment.
+ */
+export type RevocationKind = "user" | "token" | "issued-before";
+/** Every kind. */
+export const REVOCATION_KINDS: readonly RevocationKind[] = ["user", "token", "issued-before"];
+
+/** Tokens that are good no longer, whichever issuer of the tenant signed them. */
+export interface Revocation {
+  readonly kind: RevocationKind;
+  /** User id or `jti`; `EVERY_TOKEN` for the whole tenant. */
+  readonly id: string;
+  /** Unix ms: what was issued (`iat`) earlier, or does not say when. 0 for a token by its id. */
+  readonly issued_before_ms: number;
+  /** Unix ms at which it ends, because no such token can live longer; 0: never. */
+  readonly until_ms: number;
+  /** For people, the holder of the token included. */
+  readonly reason: string;
+  /** User id of who revoked. */
+  readonly by: string;
+  /** Unix ms. */
+  readonly created_ms: number;
+}
+
+const bytesOf = (text: string): number => new TextEncoder().encode(text).length;
+
+/** What is wrong with the id of a kind, in words; undefined when nothing is. */
+export function revocationIdProblem(kind: RevocationKind, id: string): string | undefined {
+  if (kind === "issued-before") return id === EVERY_TOKEN ? undefined : 'expected "*"';
+  const max = kind === "user" ? USER_BYTES_MAX : TOKEN_ID_BYTES_MAX;
+  const size = bytesOf(id);
+  return id.isWellFormed() && size >= 1 && size <= max ? undefined : `expected 1 to ${max} bytes`;
+}
+
+const time = z.int().min(0).max(TIME_MS_MAX);
+const Stored = z.strictObject({
+  format: z.literal(1),
+  kind: z.enum(["user", "token", "issued-before"]),
+  id: z.string(),
+  issued_before_ms: time,
+  until_ms: time,
+  reason: z.string().max(REVOCATION_REASON_UNITS_MAX),
+  by: z.string().max(REVOCATION_REASON_UNITS_MAX),
+  created_ms: time,
+}).superRefine(({ kind, id, issued_before_ms }, context) => {
+  const message = revocationIdProblem(kind, id);
+  if (message !== undefined) context.addIssue({ code: "custom", path: ["id"], message });
+  if ((kind === "token") === (issued_before_ms === 0)) return;
+  const path = ["issued_before_ms"];
+  context.addIssue({ code: "custom", path, message: "expected 0 for a token, else a time" });
+});
+
+/** Where a revocation stands in the bucket. */
+export function revocationKey(
+  tenant_id: string,
+  { kind, id }: Pick<Revocation, "kind" | "id">,
+): KvKey {
+  return [tenant_id, kind, id];
+}
+
+/** What a key of the bucket names; undefined when it is no revocation's key. */
+export function parseRevocationKey(
+  key: KvKey,
+): { tenant_id: string; kind: RevocationKind; id: string } | undefined {
+  const [tenant_id = "", named = "", id = ""] = key;
+  const kind = REVOCATION_KINDS.find((known) => known === named);
+  if (key.length !== 3 || kind === undefined || !isId(tenant_id)) return undefined;
+  return revocationIdProblem(kind, id) === undefined ? { tenant_id, kind, id } : undefined;
+}
+
+/** The stored form. Throws TypeError, with what is wrong, for one that no reader would take. */
+export function encodeRevocation(revocation: Revocation): Uint8Array {
+  const { kind, id, issued_before_ms, until_ms, reason, by, created_ms } = revocation;
+  const stored = { format: 1, kind, id, issued_before_ms, until_ms, reason, by, created_ms };
+  const parsed = Stored.safeParse(stored);
+  if (!parsed.success) throw new TypeError(`not a revocation: ${problemText(parsed.error)}`);
+  return new TextEncoder().encode(JSON.stringify(stored));
+}
+
+/**
+ * Reads a stored revocation. Throws TypeError that says what is wrong: nothing is guessed at. That it
+ * stands under its own key is for the caller to compare.
+ */
+export function decodeRevocation(bytes: Uint8Array): Revocation {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new TypeError("not a revocation: it is not JSON", { cause });
+  }
+  const parsed = Stored.safeParse(value);
+  if (!parsed.success) throw new TypeError(`not a revocation: ${problemText(parsed.error)}`);
+  const { format: _format, ...revocation } = parsed.data;
+  return revocation;
+}
+
+/** Whether it still holds at that moment (Unix ms). */
+export function isInForce({ until_ms }: Pick<Revocation, "until_ms">, now_ms: number): boolean {
+  return until_ms === 0 || now_ms < until_ms;
+}
+
+/** A user's, or a tenant's, token that was issued then (Unix ms; undefined: it does not say) is hit. */
+export function isIssuedBefore(
+  { issued_before_ms }: Pick<Revocation, "issued_before_ms">,
+  issued_ms: number | undefined,
+): boolean {
+  return issued_ms === undefined || issued_ms < issued_before_ms;
+}
+
+/** Both in one, so that a second revocation of the same thing never lets back in what the first hit. */
+export function widest(one: Revocation, other: Revocation): Revocation {
+  const ends = [one.until_ms, other.until_ms];
+  return {
+    ...other,
+    issued_before_ms: Math.max(one.issued_before_ms, other.issued_before_ms),
+    until_ms: ends.includes(0) ? 0 : Math.max(...ends),
+  };
+}
+
+function problemText({ issues }: z.ZodError): string {
+  return issues.map(({ path, message }) => `${path.join(".") || "it"}: ${message}`).join("; ");
+}

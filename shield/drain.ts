@@ -1,0 +1,151 @@
+/**
+ * The end of a Shield that was told to stop: clients are told to move and served on while they do,
+ * what they have asked for is answered, those left are closed, members stay for their grace time.
+ * Listeners and the Spine are the caller's.
+ */
+import { ArqonError, encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
+import type { ClientOperation, PlainSignal } from "@arqon/proto";
+import type { Config } from "../shared/config/schema.ts";
+import type { Random } from "../shared/ids.ts";
+import type { Logger } from "../shared/log.ts";
+import type { Spine } from "../shared/spine/spine.ts";
+import { systemEnvelope } from "../shared/system_envelope.ts";
+import type { Frame } from "./frame_bytes.ts";
+import type { Parts } from "./parts.ts";
+
+/** How long a drain waits for peers to answer their close frame, in ms. */
+const CLOSE_MS = 2_000;
+/** What is waited for is looked at this often: nobody is in a hurry, and the process is at its end. */
+const POLL_MS = 10;
+/** Of `drain_timeout_ms`, what is kept for closing sockets, listeners and the Spine; half at most. */
+const TAIL_MS = 10_000;
+
+/** What a drain needs of the process. */
+export interface DrainOptions {
+  readonly config: Pick<Config, "server">;
+  readonly spine: Pick<Spine, "flush">;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly random: Random;
+  /** Monotonic ms. */
+  readonly monotonic_ms: () => number;
+}
+
+/** A part of `drain_timeout_ms`, in ms: until then connections and their members may stay. */
+export function stayOf(drain_timeout_ms: number): number {
+  return drain_timeout_ms - Math.min(TAIL_MS, drain_timeout_ms / 2);
+}
+
+/** Throws `draining` for an operation that asks for something. */
+export function requireHarmless({ kind }: ClientOperation): void {
+  if (kind === "ping" || kind === "pong") return;
+  throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
+}
+
+/**
+ * Ends everything; `draining_ms` of the parts has been set, so that nobody new is let in.
+ * `onClosed` is called when nobody is left to sweep.
+ */
+export async function drain(
+  options: DrainOptions,
+  parts: Parts,
+  onClosed: () => void,
+): Promise<void> {
+  const { config: { server }, spine, log, monotonic_ms } = options;
+  const until_ms = monotonic_ms() + stayOf(server.drain_timeout_ms);
+  const wait = async (done: () => boolean, at_most_ms: number): Promise<boolean> => {
+    while (!done()) {
+      if (monotonic_ms() >= at_most_ms) return false;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+    return true;
+  };
+  if (server.drain_ms > 0 && !parts.hurried) {
+    tellAll(options, parts);
+    await wait(() => parts.connections.size === 0, monotonic_ms() + server.drain_ms);
+  }
+  parts.halted = true;
+  const answered_ms = parts.hurried ? 0 : until_ms;
+  await closeAll(options, parts, (done) => wait(done, answered_ms));
+  onClosed();
+  // What was accepted is with the Spine before this process says that it is gone.
+  await spine.flush().catch((error) => log.warn("the last flush failed", { error }));
+  // A listener that shuts down before the peers have answered would tell them 1001 instead.
+  await wait(() => parts.sockets.size === 0, monotonic_ms() + CLOSE_MS);
+  if (parts.hurried) await parts.memory?.settled();
+  await wait(() => parts.presence.stats.held_members === 0, answered_ms);
+  parts.socket_server.close();
+  // Who holds the memory holds it to the end.
+  if (!parts.hurried) parts.memory?.close();
+  await release(parts);
+}
+
+/** Closes every connection with 1012; resolves when all have answered, or after `CLOSE_MS`. */
+export async function reconnectAll(
+  { config, monotonic_ms }: Pick<DrainOptions, "config" | "monotonic_ms">,
+  { connections, sockets }: Pick<Parts, "connections" | "sockets">,
+): Promise<void> {
+  const until_ms = monotonic_ms() + CLOSE_MS;
+  for (const connection of [...connections]) connection.sendAway(config.server.drain_ms);
+  while (sockets.size > 0 && monotonic_ms() < until_ms) {
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/** Everybody is told to move until the window ends; one encoding a tenant and form. */
+function tellAll({ config, now, random }: DrainOptions, { connections, node_id }: Parts): void {
+  const until_ms = now() + config.server.drain_ms;
+  const signal: PlainSignal = { kind: "DRAIN", target: node_id, reason: "restart", until_ms };
+  const frames = new Map<string, Frame>();
+  for (const connection of connections) {
+    if (!connection.opened) continue;
+    const { identity: { tenant_id }, text } = connection;
+    const key = `${tenant_id}\n${text}`;
+    let frame = frames.get(key);
+    if (frame === undefined) {
+      const envelope = systemEnvelope({ now, random }, { tenant_id, room_id: "", signal });
+      frame = text ? encodeTextMessage(readEnvelope(envelope)) : encodeMsg(envelope);
+      frames.set(key, frame);
+    }
+    connection.send(frame);
+  }
+}
+
+/** Each connection is closed when everything it has asked for is answered, or when time is over. */
+async function closeAll(
+  { config, log }: DrainOptions,
+  { connections, stats }: Parts,
+  wait: (done: () => boolean) => Promise<boolean>,
+): Promise<void> {
+  const { drain_ms } = config.server;
+  const answered = await wait(() => {
+    for (const connection of [...connections]) {
+      if (connection.pending === 0) connection.sendAway(drain_ms);
+    }
+    return connections.size === 0;
+  });
+  if (answered) return;
+  for (const connection of [...connections]) {
+    stats.drain_cuts += connection.pending;
+    connection.sendAway(drain_ms);
+  }
+  log.warn("connections were closed before all was answered", { operations: stats.drain_cuts });
+}
+
+async function release(parts: Parts): Promise<void> {
+  parts.presence.presence.drain();
+  parts.signals.close();
+  parts.bans.close();
+  parts.revocations.held.close();
+  parts.hub.close();
+  parts.durable.close();
+  parts.authenticator.close();
+  parts.presence.close();
+  await parts.policies.close();
+  parts.quota?.close();
+  parts.schemas.close();
+  parts.rooms.close();
+  await parts.mirroring.close();
+  parts.settings.close();
+}

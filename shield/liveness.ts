@@ -1,0 +1,45 @@
+/**
+ * Whether one client still sends complete messages: the heartbeat of this protocol, which a client in
+ * the middle of a message cannot answer. WebSocket's own pings are the socket's business.
+ */
+
+/** What one client has sent and been asked. Times in Unix ms. */
+export class Liveness {
+  /** The last complete message, or the beginning. */
+  heard_ms: number;
+  /** The first PING since then; 0 for none. */
+  #asked_ms = 0;
+  /** It has answered a PING with PONG once, so it can. */
+  #answers = false;
+
+  constructor(now_ms: number) {
+    this.heard_ms = now_ms;
+  }
+
+  /** A complete message has come. */
+  heard(now_ms: number): void {
+    this.heard_ms = now_ms;
+    this.#asked_ms = 0;
+  }
+
+  /** It was a PONG. */
+  answered(): void {
+    this.#answers = true;
+  }
+
+  /** A PING goes out. */
+  asked(now_ms: number): void {
+    if (this.#asked_ms === 0) this.#asked_ms = now_ms;
+  }
+
+  /** Nothing has come for so long, and nobody has asked yet. */
+  isDue(now_ms: number, heartbeat_ms: number): boolean {
+    return this.#asked_ms === 0 && now_ms - this.heard_ms >= heartbeat_ms;
+  }
+
+  /** For how long a PING has had no answer, in ms, of a client that is to answer; else 0. */
+  overdue_ms(now_ms: number, required: boolean): number {
+    if (this.#asked_ms === 0 || !(required || this.#answers)) return 0;
+    return now_ms - this.#asked_ms;
+  }
+}

@@ -1,0 +1,254 @@
+/**
+ * Runs the memory guard of one process: samples, asks, bans the guilty, ends the process. What is to
+ * be done when is `memory_guard.ts`.
+ */
+import { Counter } from "prom-client";
+import type { Registry } from "prom-client";
+import { banKey, decodeBan, encodeBan, EVERY_ROOM, isActive } from "../shared/bans.ts";
+import type { Config } from "../shared/config/schema.ts";
+import type { Logger } from "../shared/log.ts";
+import { scrapedGauge } from "../shared/metrics.ts";
+import type { KeyValue } from "../shared/spine/spine.ts";
+import type { Connection } from "./connection.ts";
+import type { Identity } from "./identity.ts";
+import { MemoryGuard } from "./memory_guard.ts";
+import type { Action, Reading, Suspect } from "./memory_guard.ts";
+import type { ClientSocket } from "./socket/client_socket.ts";
+import { bump } from "./stats.ts";
+
+/** A reading costs some 0.1 ms, and a peer on a fast network brings 100 MB in this time. */
+const CALM_MS = 50;
+const ALERT_MS = 10;
+/** Storing the bans may take so long; then the process ends without. */
+const BAN_MS = 1_000;
+/** Users that are banned at a time, those with the most sockets first. */
+const BANNED_MAX = 100;
+const REASON = "unfinished messages took the memory of the process";
+
+/** What the guard needs of the process. */
+export interface MemoryWatchOptions {
+  readonly config: Pick<Config, "limits" | "server">;
+  readonly node_id: string;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** `ARQON_BANS`. */
+  readonly bans: KeyValue;
+  /** Sockets that are not closed. */
+  readonly sockets: ReadonlyMap<ClientSocket, Connection>;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Resident memory, and what heap and buffers account for. */
+  readonly readMemory: () => { rss: number; heapTotal: number; external: number };
+  /** Stops this thread for so long, in ms. */
+  readonly pause: (pause_ms: number) => void;
+  /** Much may be garbage, and nothing may be allocated that makes the engine look. */
+  readonly collect: () => void;
+  /** These sockets are not waited for any more. */
+  readonly giveUp: (sockets: readonly ClientSocket[]) => void;
+  /** The process has to end and start anew; `at_once`: without a drain. */
+  readonly onExhausted: (detail: string, at_once: boolean) => void;
+}
+
+/** A guard at work. */
+export interface MemoryWatch {
+  /** A socket has closed; to be called before its memory is freed. */
+  onClosed(socket: ClientSocket, connection: Connection): void;
+  /** Once the process ends: resolves when the guilty are banned, or it took too long. */
+  settled(): Promise<void>;
+  close(): void;
+}
+
+class SocketSuspect implements Suspect {
+  readonly socket: ClientSocket;
+  readonly connection: Connection;
+  readonly #spread_ms: number;
+
+  constructor(socket: ClientSocket, connection: Connection, spread_ms: number) {
+    this.socket = socket;
+    this.connection = connection;
+    this.#spread_ms = spread_ms;
+  }
+
+  get heard_ms(): number {
+    return this.connection.liveness.heard_ms;
+  }
+
+  get ended(): boolean {
+    return this.connection.ended;
+  }
+
+  get unfinished_bytes(): number | undefined {
+    return this.socket.unfinished_bytes;
+  }
+
+  ping(): void {
+    if (this.connection.opened) this.connection.ping();
+  }
+
+  sendAway(): void {
+    this.connection.sendAway(this.#spread_ms);
+  }
+
+  terminate(): void {
+    this.socket.terminate();
+  }
+}
+
+/** Starts to sample. */
+export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
+  const { config: { limits, server }, sockets, log, now, readMemory } = options;
+  const actions: Record<string, number> = {};
+  registerMetrics(options, actions);
+  /** One object a socket, so that the guard knows it again. */
+  const known = new WeakMap<ClientSocket, SocketSuspect>();
+  const suspectOf = (socket: ClientSocket, connection: Connection): SocketSuspect => {
+    let suspect = known.get(socket);
+    if (suspect === undefined) {
+      suspect = new SocketSuspect(socket, connection, server.drain_ms);
+      known.set(socket, suspect);
+    }
+    return suspect;
+  };
+  const guard = new MemoryGuard(
+    limits.memory_bytes,
+    () => [...sockets].map(([socket, connection]) => suspectOf(socket, connection)),
+  );
+  let timer: ReturnType<typeof setTimeout>;
+  /** Whoever ends the process waits for it. */
+  let banning: Promise<void> = Promise.resolve();
+  const judged = Promise.withResolvers<void>();
+  const act = (action: Action<SocketSuspect>, { rss_bytes }: Reading): void => {
+    if (action.kind === "none") return;
+    bump(actions, action.kind);
+    const { memory_bytes } = limits;
+    const clients = "clients" in action ? { clients: action.clients } : {};
+    const guilty = "guilty" in action ? action.guilty : [];
+    log.warn(TEXTS[action.kind], { rss_bytes, memory_bytes, ...clients });
+    if (guilty.length > 0) banning = banAll(options, guilty, actions);
+    if (action.kind === "cut" || action.kind === "unexplained") options.collect();
+    if (guilty.length > 0) options.giveUp(guilty.map(({ socket }) => socket));
+    // Everybody is told to go while those who were sent away are judged, and bans are stored.
+    if (action.kind === "end") options.onExhausted(TEXTS.end, false);
+    if (action.kind === "end" ? action.judged : action.kind === "judged") judged.resolve();
+    if (action.kind === "abort") banning.then(() => options.onExhausted(TEXTS.abort, true));
+  };
+  const read = (): Reading => {
+    const { rss, heapTotal, external } = readMemory();
+    return { now_ms: now(), rss_bytes: rss, own_bytes: heapTotal + external };
+  };
+  const turn = () => {
+    const reading = read();
+    act(guard.sample(reading), reading);
+    const pause_ms = guard.pause_ms(reading);
+    if (pause_ms >= 1) {
+      bump(actions, "paused");
+      options.pause(pause_ms);
+    }
+    timer = setTimeout(turn, guard.calm ? CALM_MS : ALERT_MS);
+    Deno.unrefTimer(timer);
+  };
+  turn();
+  return {
+    onClosed(socket, connection) {
+      const suspect = known.get(socket);
+      if (suspect === undefined || guard.calm) return;
+      const before = readMemory().rss;
+      // The runtime frees what the socket held once its close event is over.
+      setTimeout(() => {
+        if (!guard.isGuilty(suspect, before - readMemory().rss)) return;
+        bump(actions, "left");
+        log.warn("a client left with the memory that was missing", { connection: connection.id });
+        banning = banAll(options, [suspect], actions);
+      }, 0);
+    },
+    settled: () => judged.promise.then(() => banning),
+    close: () => clearTimeout(timer),
+  };
+}
+
+const TEXTS = {
+  asked: "memory runs short: all clients are pinged",
+  parted: "memory runs short: clients that answered no PING are sent away",
+  cut: "clients that held the memory were cut off",
+  end: "the memory is used up: the process ends, to be started again",
+  judged: "clients did not leave, and the memory did not come back",
+  unexplained: "memory runs short, and not by unfinished messages",
+  abort: "the memory limit is passed: no time to drain",
+} as const;
+
+/** Bans the users of these sockets from their tenants, for a while. Never rejects. */
+async function banAll(
+  options: MemoryWatchOptions,
+  guilty: readonly SocketSuspect[],
+  actions: Record<string, number>,
+): Promise<void> {
+  const { log } = options;
+  const users = new Map<string, { identity: Identity; sockets: number }>();
+  for (const { connection: { identity } } of guilty) {
+    const key = `${identity.tenant_id}\n${identity.user_id}`;
+    const sockets = (users.get(key)?.sockets ?? 0) + 1;
+    users.set(key, { identity, sockets });
+  }
+  const chosen = [...users.values()].sort((a, b) => b.sockets - a.sockets).slice(0, BANNED_MAX);
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, BAN_MS);
+  const banned = chosen.map(async ({ identity, sockets }) => {
+    const { tenant_id: tenant, user_id: user } = identity;
+    try {
+      await ban(options, identity);
+      bump(actions, "banned");
+      log.warn("a user was banned", { tenant, user, sockets, reason: REASON });
+    } catch (error) {
+      bump(actions, "ban_failed");
+      log.error("a user could not be banned", { tenant, user, error });
+    }
+  });
+  await Promise.race([Promise.all(banned), late]);
+  clearTimeout(timer);
+}
+
+/** A ban that stands already, and longer, is left as it is. */
+async function ban(
+  { bans, config: { limits }, node_id, now }: MemoryWatchOptions,
+  { tenant_id, user_id }: Identity,
+): Promise<void> {
+  const key = banKey(tenant_id, EVERY_ROOM, user_id);
+  const created_ms = now();
+  const until_ms = created_ms + limits.memory_ban_seconds * 1_000;
+  const entry = await bans.get(key);
+  if (entry !== undefined) {
+    const old = decodeBan(entry.value);
+    if (isActive(old, created_ms) && (old.until_ms === 0 || old.until_ms >= until_ms)) return;
+  }
+  const one = { user_id, room_id: EVERY_ROOM, until_ms, reason: REASON, by: node_id, created_ms };
+  await bans.put(key, encodeBan(one));
+}
+
+function registerMetrics(
+  { registry, config, sockets, readMemory }: MemoryWatchOptions,
+  actions: Record<string, number>,
+): void {
+  const gauge = (name: string, help: string, read: () => number) =>
+    scrapedGauge(registry, name, help, read);
+  gauge("shield_memory_bytes", "Resident memory of the process.", () => readMemory().rss);
+  gauge(
+    "shield_memory_limit_bytes",
+    "What it may be: [limits] memory_bytes.",
+    () => config.limits.memory_bytes,
+  );
+  gauge(
+    "shield_lingering_sockets",
+    "Sockets whose connection has ended and whose peer has not closed yet.",
+    () => [...sockets.values()].filter(({ ended }) => ended).length,
+  );
+  new Counter({
+    name: "shield_memory_guard_total",
+    help: "What the memory guard did.",
+    labelNames: ["action"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [action, total] of Object.entries(actions)) this.inc({ action }, total);
+    },
+  });
+}

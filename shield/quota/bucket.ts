@@ -1,0 +1,79 @@
+/**
+ * The bucket of one tenant, as all Shields share it: what a reservation takes from it, and what is
+ * left. Pure; `script.ts` is the same in Lua, and a test holds the two side by side. Also used as it
+ * stands while the server is away.
+ */
+
+/** Messages and bytes, always together. */
+export interface Amounts {
+  readonly messages: number;
+  readonly bytes: number;
+}
+
+/** What one Shield asks for, for one tenant. */
+export interface Reservation {
+  readonly tenant_id: string;
+  /** What fills the bucket, a second; a full bucket holds one second's worth. */
+  readonly rate: Amounts;
+  /** Spent in advance: taken in any case, also below zero. */
+  readonly debt: Amounts;
+  /** Taken as far as it is there. */
+  readonly wish: Amounts;
+}
+
+/** What it got. */
+export interface Grant {
+  /** Of the wish. */
+  readonly granted: Amounts;
+  /** Ms until there is one more of what was not granted in full; 0 when all was. */
+  readonly retry_after_ms: number;
+}
+
+/** The content of a bucket; may be below zero. */
+export interface Bucket {
+  messages: number;
+  bytes: number;
+  /** Ms; of which clock is the caller's affair. */
+  filled_ms: number;
+}
+
+/** A full bucket. */
+export function fullBucket({ messages, bytes }: Amounts, now_ms: number): Bucket {
+  return { messages, bytes, filled_ms: now_ms };
+}
+
+/** In millionths, as the script stores it. */
+function filled(level: number, rate: number, elapsed_ms: number): number {
+  const now = Math.min(rate, level + (rate * elapsed_ms) / 1_000);
+  return Math.floor(now * 1_000_000 + 0.5) / 1_000_000;
+}
+
+function part(level: number, wish: number): number {
+  return Math.max(0, Math.min(wish, Math.floor(level)));
+}
+
+function wait_ms(level: number, rate: number): number {
+  return Math.max(0, Math.ceil(((1 - level) * 1_000) / rate));
+}
+
+/** Fills the bucket up to now and takes from it. A clock that goes backwards fills nothing. */
+export function reserve(bucket: Bucket, asked: Reservation, now_ms: number): Grant {
+  const { rate, debt, wish } = asked;
+  const elapsed_ms = Math.max(0, now_ms - bucket.filled_ms);
+  bucket.filled_ms = now_ms;
+  bucket.messages = filled(bucket.messages, rate.messages, elapsed_ms) - debt.messages;
+  bucket.bytes = filled(bucket.bytes, rate.bytes, elapsed_ms) - debt.bytes;
+  const granted = {
+    messages: part(bucket.messages, wish.messages),
+    bytes: part(bucket.bytes, wish.bytes),
+  };
+  bucket.messages -= granted.messages;
+  bucket.bytes -= granted.bytes;
+  return {
+    granted,
+    retry_after_ms: Math.max(
+      granted.messages < wish.messages ? wait_ms(bucket.messages, rate.messages) : 0,
+      granted.bytes < wish.bytes ? wait_ms(bucket.bytes, rate.bytes) : 0,
+    ),
+  };
+}

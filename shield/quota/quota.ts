@@ -1,0 +1,260 @@
+/**
+ * Quotas of tenants on all Shields together. A message only ever looks at its tenant's slice in
+ * memory (`slices.ts`); slices are filled beside it, from the server, or, while that is away or
+ * late, from this Shield's own buckets, as if it were alone.
+ */
+import { ArqonError } from "@arqon/proto";
+import { Counter } from "prom-client";
+import type { Registry } from "prom-client";
+import type { Quota as QuotaConfig } from "../../shared/config/schema_quota.ts";
+import type { Logger } from "../../shared/log.ts";
+import { scrapedGauge } from "../../shared/metrics.ts";
+import { fullBucket, reserve } from "./bucket.ts";
+import type { Amounts, Bucket, Grant, Reservation } from "./bucket.ts";
+import { Slices } from "./slices.ts";
+import type { Shortage } from "./slices.ts";
+import type { QuotaServer, ValkeyOptions } from "./valkey.ts";
+
+/** Tenants in one call; the server serves nobody else meanwhile. */
+const CALL_TENANTS = 500;
+/** A slice that is used up before its time is asked for no more often than this part of it. */
+const SOONEST = 1 / 4;
+
+/** What the message path asks. */
+export interface TenantQuota {
+  /** One message or command. Throws `tenant-quota` (429); never waits. */
+  take(tenant_id: string, size_bytes: number): void;
+}
+
+/** The quotas of a process; whoever started them closes them. */
+export interface StartedQuota extends TenantQuota {
+  /** Each Shield counts alone, because the server is away or late. */
+  readonly degraded: boolean;
+  close(): void;
+}
+
+/** What quotas need of the process. */
+export interface QuotaOptions {
+  readonly config: QuotaConfig;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Monotonic ms. */
+  readonly monotonic_ms: () => number;
+}
+
+/** The quotas of `[quota]`, or undefined without that table. Waits for no server. */
+export async function startQuota(
+  options: Omit<QuotaOptions, "config"> & { readonly config: { quota?: QuotaConfig | undefined } },
+): Promise<StartedQuota | undefined> {
+  const config = options.config.quota;
+  if (config === undefined) return undefined;
+  // Only who has quotas pays for the client.
+  const { connectValkey } = await import("./valkey.ts");
+  return new ClusterQuota({ ...options, config }, connectValkey);
+}
+
+type Connect = (options: ValkeyOptions) => QuotaServer;
+
+const UNITS = { messages: "messages a second", bytes: "bytes a second" } as const;
+
+/** Carries reservations to the server. */
+export class ClusterQuota implements StartedQuota {
+  readonly #options: QuotaOptions;
+  readonly #slices: Slices;
+  readonly #server: QuotaServer;
+  /** Our own buckets, filled while the server is away. */
+  readonly #alone = new Map<string, Bucket>();
+  readonly #refusals: Counter<"quota">;
+  readonly #outcomes: Counter<"outcome">;
+  readonly #ask = () => this.#schedule(this.#options.config.slice_ms * SOONEST);
+  /** Until the first answer, silently. */
+  #degraded = true;
+  #told = false;
+  #closed = false;
+  #running = false;
+  #asked_ms = -Infinity;
+  #due_ms = Infinity;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #prober: ReturnType<typeof setInterval>;
+
+  constructor(options: QuotaOptions, connect: Connect) {
+    this.#options = options;
+    const { config, registry } = options;
+    const { slice_ms, timeout_ms, active_tenants: tenants_max } = config;
+    this.#slices = new Slices({ rateOf: ratesOf(config), slice_ms, timeout_ms, tenants_max });
+    this.#server = connect({
+      ...config,
+      onConnected: () => void this.#probe(),
+      onLost: () => this.#lose("no connection"),
+    });
+    this.#prober = setInterval(() => this.#probe(), config.retry_ms);
+    const registers = [registry];
+    this.#refusals = new Counter({
+      name: "shield_quota_refusals_total",
+      help: "Messages refused because their tenant's quota is used up",
+      labelNames: ["quota"],
+      registers,
+    });
+    this.#outcomes = new Counter({
+      name: "shield_quota_reservations_total",
+      help: "Slices of quotas asked for, by what came of it",
+      labelNames: ["outcome"],
+      registers,
+    });
+    scrapedGauge(
+      registry,
+      "shield_quota_degraded",
+      "1 while this Shield counts quotas alone",
+      () => Number(this.#degraded),
+    );
+    scrapedGauge(
+      registry,
+      "shield_quota_tenants",
+      "Tenants whose slices this Shield holds",
+      () => this.#slices.size,
+    );
+    new Counter({
+      name: "shield_quota_untracked_total",
+      help: "Messages let through because more tenants were active than slices are held",
+      registers,
+      collect: untrackedReader(this.#slices),
+    });
+  }
+
+  get degraded(): boolean {
+    return this.#degraded;
+  }
+
+  take(tenant_id: string, size_bytes: number): void {
+    const now_ms = this.#options.monotonic_ms();
+    const shortage = this.#slices.take(tenant_id, size_bytes, now_ms, this.#ask);
+    if (shortage !== undefined) this.#refuse(shortage);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#prober);
+    clearTimeout(this.#timer);
+    this.#server.close();
+  }
+
+  #refuse({ unit, retry_after_ms }: Shortage): never {
+    this.#refusals.inc({ quota: unit });
+    throw new ArqonError("tenant-quota", UNITS[unit], { retry_after_ms });
+  }
+
+  /** One round `wait_ms` after the last one, or at once; an earlier one that waits stays. */
+  #schedule(wait_ms: number): void {
+    if (this.#closed || this.#running) return;
+    const due_ms = this.#asked_ms + wait_ms;
+    if (due_ms >= this.#due_ms) return;
+    this.#due_ms = due_ms;
+    clearTimeout(this.#timer);
+    const in_ms = Math.max(0, due_ms - this.#options.monotonic_ms());
+    this.#timer = setTimeout(() => void this.#round(), in_ms);
+  }
+
+  async #round(): Promise<void> {
+    this.#running = true;
+    this.#due_ms = Infinity;
+    this.#asked_ms = this.#options.monotonic_ms();
+    const asked = this.#slices.due(this.#asked_ms);
+    for (let at = 0; at < asked.length && !this.#closed; at += CALL_TENANTS) {
+      await this.#reserve(asked.slice(at, at + CALL_TENANTS));
+    }
+    this.#running = false;
+    // Not all Shields in step, or the first would always find the bucket full and the last empty.
+    const jitter = 0.8 + 0.4 * Math.random();
+    if (this.#slices.size > 0) this.#schedule(this.#options.config.slice_ms * jitter);
+  }
+
+  async #reserve(asked: readonly Reservation[]): Promise<void> {
+    let grants: Grant[] | undefined;
+    if (!this.#degraded) {
+      grants = await this.#server.reserve(asked).catch((error) => {
+        this.#outcomes.inc({ outcome: "failed" }, asked.length);
+        this.#lose(error);
+        return undefined;
+      });
+    }
+    const alone = grants === undefined;
+    const now_ms = this.#options.monotonic_ms();
+    const answers = grants ?? asked.map((one) => this.#grantAlone(one, now_ms));
+    for (const [index, grant] of answers.entries()) {
+      const one = asked[index];
+      if (one === undefined) continue;
+      this.#slices.granted(one, grant);
+      this.#outcomes.inc({ outcome: alone ? "alone" : outcomeOf(grant) });
+    }
+  }
+
+  #grantAlone(asked: Reservation, now_ms: number): Grant {
+    const bucket = this.#alone.get(asked.tenant_id) ?? fullBucket(asked.rate, now_ms);
+    this.#alone.delete(asked.tenant_id);
+    this.#alone.set(asked.tenant_id, bucket);
+    if (this.#alone.size > this.#options.config.active_tenants) {
+      for (const oldest of this.#alone.keys()) {
+        this.#alone.delete(oldest);
+        break;
+      }
+    }
+    return reserve(bucket, asked, now_ms);
+  }
+
+  #lose(error: unknown): void {
+    if (this.#closed || (this.#degraded && this.#told)) return;
+    this.#degraded = true;
+    this.#told = true;
+    const reason = error instanceof Error ? error.message : String(error);
+    this.#options.log.warn("the quota server is away: this Shield counts alone", {
+      server: serverOf(this.#options.config.url),
+      reason,
+    });
+  }
+
+  async #probe(): Promise<void> {
+    if (!this.#degraded || this.#closed) return;
+    try {
+      await this.#server.ping();
+    } catch (error) {
+      return this.#lose(error);
+    }
+    if (!this.#degraded || this.#closed) return;
+    this.#degraded = false;
+    this.#told = false;
+    this.#alone.clear();
+    this.#options.log.info("the quota server counts for all Shields", {
+      server: serverOf(this.#options.config.url),
+    });
+  }
+}
+
+function untrackedReader(slices: Slices): (this: Counter) => void {
+  return function () {
+    this.reset();
+    this.inc(slices.untracked);
+  };
+}
+
+/** Looks up a tenant's quota; those of its own first. */
+function ratesOf(config: QuotaConfig): (tenant_id: string) => Amounts {
+  const usual = {
+    messages: config.tenant_messages_per_second,
+    bytes: config.tenant_bytes_per_second,
+  };
+  const own = new Map(config.tenants.map((entry) => [entry.tenant, {
+    messages: entry.messages_per_second ?? usual.messages,
+    bytes: entry.bytes_per_second ?? usual.bytes,
+  }]));
+  return (tenant_id) => own.get(tenant_id) ?? usual;
+}
+
+function outcomeOf({ granted, retry_after_ms }: Grant): string {
+  if (retry_after_ms === 0) return "granted";
+  return granted.messages + granted.bytes > 0 ? "partial" : "empty";
+}
+
+/** Without user and password. */
+function serverOf(url: string): string {
+  return new URL(url).host;
+}

@@ -1,0 +1,170 @@
+/** Quotas of several Shields on a real server: shared, and alone while it is away, frozen or wrong. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { startValkey } from "../../tests/valkey_server.ts";
+import { configFrom } from "../../shared/config/load.ts";
+import { createLogger } from "../../shared/log.ts";
+import { createMetrics } from "../../shared/metrics.ts";
+import type { Registry } from "../../shared/metrics.ts";
+import { startQuota } from "./quota.ts";
+import type { StartedQuota } from "./quota.ts";
+
+const DEADLINE_MS = 30_000;
+
+interface Member extends Disposable {
+  readonly quota: StartedQuota;
+  readonly registry: Registry;
+  readonly lines: string[];
+}
+
+async function join(url: string, more: Record<string, unknown> = {}): Promise<Member> {
+  const registry = createMetrics({ node_id: "test", version: "0" });
+  const lines: string[] = [];
+  const log = createLogger({
+    level: "info",
+    format: "logfmt",
+    component: "test",
+    now: Date.now,
+    write: (line) => lines.push(line),
+  });
+  const quota = await startQuota({
+    config: configFrom({ quota: { url, retry_ms: 100, ...more } }),
+    registry,
+    log,
+    monotonic_ms: () => performance.now(),
+  });
+  assert(quota !== undefined);
+  return { quota, registry, lines, [Symbol.dispose]: () => quota.close() };
+}
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  while (!condition()) {
+    assert(Date.now() < deadline_ms, what);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** True when the message passes. */
+function send({ quota }: Member, tenant: string): boolean {
+  try {
+    quota.take(tenant, 10);
+    return true;
+  } catch (error) {
+    assert(error instanceof ArqonError);
+    assert.equal(error.reason, "tenant-quota");
+    assert.equal(error.code, 429);
+    assert.match(error.message, /quota of messages a second is used up/);
+    assert(error.retry_after_ms > 0);
+    return false;
+  }
+}
+
+/** As much as passes within a time, all members at once; also how long that really took, in s. */
+async function flood(members: readonly Member[], tenant: string, for_ms: number) {
+  const started_ms = performance.now();
+  let passed = 0;
+  let refused = 0;
+  while (performance.now() - started_ms < for_ms) {
+    for (const member of members) {
+      for (let index = 0; index < 20; index++) send(member, tenant) ? passed++ : refused++;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return { passed, refused, took_s: (performance.now() - started_ms) / 1_000 };
+}
+
+async function valueOf({ registry }: Member, name: string): Promise<number> {
+  const line = (await registry.metrics()).split("\n").find((it) => it.startsWith(`${name} `));
+  return Number(line?.split(" ")[1]);
+}
+
+const LIMIT = 200;
+
+Deno.test("two Shields share a tenant's quota; another tenant has its own", async () => {
+  await using server = await startValkey();
+  const more = {
+    tenant_messages_per_second: LIMIT,
+    tenants: [{ tenant: "big", messages_per_second: 1_000_000 }],
+  };
+  using one = await join(server.url, more);
+  using two = await join(server.url, more);
+  await until(() => !one.quota.degraded && !two.quota.degraded, "not connected");
+  const { passed, refused, took_s } = await flood([one, two], "acme", 2_000);
+  // A second's burst, what fills in, and what two Shields hold or have spent in advance.
+  const most = LIMIT * (1 + took_s + 2 * (0.2 + 0.1 + 0.25)) + 2;
+  assert(passed <= most, `${passed} passed in ${took_s} s; at most ${most}`);
+  assert(passed >= LIMIT, `only ${passed} passed`);
+  assert(refused > 0);
+  assert.equal((await flood([one, two], "big", 200)).refused, 0, "a quota of its own");
+  const metrics = await one.registry.metrics();
+  assert.match(metrics, /^shield_quota_refusals_total\{quota="messages"\} [1-9]/m);
+  assert.match(metrics, /^shield_quota_reservations_total\{outcome="granted"\} [1-9]/m);
+  assert.match(metrics, /^shield_quota_degraded 0$/m);
+  assert.match(metrics, /^shield_quota_tenants 2$/m);
+});
+
+Deno.test("a server that is killed: each Shield counts alone, says so once, and comes back", async () => {
+  await using server = await startValkey();
+  using member = await join(server.url, { tenant_messages_per_second: LIMIT });
+  await until(() => !member.quota.degraded, "not connected");
+  assert(send(member, "acme"));
+  await server.kill();
+  await until(() => member.quota.degraded, "it did not notice");
+  const alone = await flood([member], "acme", 1_000);
+  assert(alone.passed >= LIMIT / 2, "the Shield's own bucket serves");
+  assert(alone.passed <= LIMIT * (1 + alone.took_s + 0.55) + 1, "and keeps the quota");
+  assert.equal(await valueOf(member, "shield_quota_degraded"), 1);
+  const said = () => member.lines.filter((line) => line.includes("counts alone")).length;
+  assert.equal(said(), 1, member.lines.join(""));
+  await server.start();
+  await until(() => !member.quota.degraded, "it did not come back");
+  assert.match(member.lines.join(""), /counts for all Shields/);
+});
+
+Deno.test("a server that hangs holds nothing up, and is asked again until it answers", async () => {
+  await using server = await startValkey();
+  using member = await join(server.url, { tenant_messages_per_second: 1_000_000, timeout_ms: 50 });
+  await until(() => !member.quota.degraded, "not connected");
+  server.freeze();
+  assert(send(member, "acme"), "a message is let through before anybody has answered");
+  await until(() => send(member, "acme") && member.quota.degraded, "it did not notice");
+  const { refused } = await flood([member], "acme", 300);
+  assert.equal(refused, 0);
+  server.resume();
+  await until(() => !member.quota.degraded, "it did not come back");
+  assert(send(member, "acme"));
+});
+
+Deno.test("a wrong password is no quota server, and is not in the log", async () => {
+  await using server = await startValkey({ args: ["--requirepass", "right"] });
+  const url = server.url.replace("redis://", "redis://:verysecret@");
+  using member = await join(url);
+  await until(() => member.lines.length > 0, "it said nothing");
+  assert(send(member, "acme"));
+  assert.match(member.lines.join(""), /counts alone/);
+  assert.doesNotMatch(member.lines.join(""), /verysecret/);
+  using right = await join(server.url.replace("redis://", "redis://:right@"));
+  await until(() => !right.quota.degraded, "the right password");
+});
+
+Deno.test("without [quota] there is none, and a wrong one stops the start", async () => {
+  const log = createLogger({
+    level: "info",
+    format: "logfmt",
+    component: "test",
+    now: Date.now,
+    write() {},
+  });
+  const registry = createMetrics({ node_id: "test", version: "0" });
+  const config = configFrom({});
+  assert.equal(await startQuota({ config, registry, log, monotonic_ms: () => 0 }), undefined);
+  for (const url of ["", "http://127.0.0.1", "127.0.0.1:6379"]) {
+    assert.throws(() => configFrom({ quota: { url } }), /expected a URL such as/);
+  }
+  const twice = [{ tenant: "a" }, { tenant: "a" }];
+  assert.throws(
+    () => configFrom({ quota: { url: "redis://h", tenants: twice } }),
+    /the same tenant/,
+  );
+});

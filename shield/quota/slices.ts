@@ -1,0 +1,197 @@
+/**
+ * What one Shield has reserved of its tenants' quotas, and what it asks for next. Plain arithmetic:
+ * time is an argument, nothing here waits, and nobody is asked; `quota.ts` carries the reservations
+ * to the server.
+ */
+import type { Amounts, Grant, Reservation } from "./bucket.ts";
+
+/** How a Shield holds slices. */
+export interface SliceOptions {
+  /** The quota of a tenant, a second. */
+  readonly rateOf: (tenant_id: string) => Amounts;
+  /** Slices are filled up this often. */
+  readonly slice_ms: number;
+  /** How long an answer may take; so much is spent in advance meanwhile. */
+  readonly timeout_ms: number;
+  /** Tenants held at a time. */
+  readonly tenants_max: number;
+}
+
+/** Which of a tenant's quotas is used up, and when it is worth another try. */
+export interface Shortage {
+  readonly unit: "messages" | "bytes";
+  readonly retry_after_ms: number;
+}
+
+/** One of the two amounts of a slice. */
+interface Share {
+  /** Quota, a second. */
+  readonly rate: number;
+  /** Most that is held. */
+  readonly full: number;
+  /** Most that is spent in advance, as long as nobody has said that there is no more. */
+  readonly overdraft: number;
+  /** What is left; below zero: spent in advance. */
+  level: number;
+  /** Asked for by messages since the last reservation, also by refused ones. */
+  demand: number;
+  /** The same as a figure for one `slice_ms`, smoothed. */
+  recent: number;
+  /** The bucket had less than was asked for. */
+  empty: boolean;
+}
+
+interface Slice {
+  readonly rate: Amounts;
+  readonly messages: Share;
+  readonly bytes: Share;
+  retry_after_ms: number;
+  asked_ms: number;
+  used_ms: number;
+}
+
+/** Slices are filled up to what this many `slice_ms` need. */
+const HELD_SLICES = 2;
+/** A slice that nobody has used for this many `slice_ms` is dropped. */
+const IDLE_SLICES = 20;
+
+/** The slices of one Shield. */
+export class Slices {
+  readonly #options: SliceOptions;
+  readonly #slices = new Map<string, Slice>();
+  #untracked = 0;
+
+  constructor(options: SliceOptions) {
+    this.#options = options;
+  }
+
+  /** Tenants with a slice. */
+  get size(): number {
+    return this.#slices.size;
+  }
+
+  /** Messages that were let through because too many tenants are held. */
+  get untracked(): number {
+    return this.#untracked;
+  }
+
+  /**
+   * One message: takes from both amounts or, when one is used up, from neither. `ask` is called when
+   * a reservation should not wait for its time. What is larger than all that is left leaves a debt.
+   */
+  take(
+    tenant_id: string,
+    size_bytes: number,
+    now_ms: number,
+    ask: () => void,
+  ): Shortage | undefined {
+    const slice = this.#slices.get(tenant_id) ?? this.#open(tenant_id, now_ms);
+    if (slice === undefined) {
+      this.#untracked++;
+      return undefined;
+    }
+    const { messages, bytes } = slice;
+    slice.used_ms = now_ms;
+    messages.demand++;
+    bytes.demand += size_bytes;
+    const unit = isUsedUp(messages) ? "messages" : isUsedUp(bytes) ? "bytes" : undefined;
+    if (unit !== undefined) {
+      return { unit, retry_after_ms: Math.max(this.#options.slice_ms, slice.retry_after_ms) };
+    }
+    messages.level--;
+    bytes.level -= size_bytes;
+    if (isShort(messages) || isShort(bytes)) ask();
+    return undefined;
+  }
+
+  /** What to ask for now. Forgets slices that nobody uses. */
+  due(now_ms: number): Reservation[] {
+    const asked: Reservation[] = [];
+    for (const [tenant_id, slice] of this.#slices) {
+      const elapsed_ms = now_ms - slice.asked_ms;
+      slice.asked_ms = now_ms;
+      for (const share of [slice.messages, slice.bytes]) this.#learn(share, elapsed_ms);
+      const debt = amounts(slice, owed);
+      const is_owing = debt.messages > 0 || debt.bytes > 0;
+      if (!is_owing && now_ms - slice.used_ms > IDLE_SLICES * this.#options.slice_ms) {
+        this.#slices.delete(tenant_id);
+        continue;
+      }
+      const wish = amounts(slice, wished);
+      if (!is_owing && wish.messages === 0 && wish.bytes === 0) continue;
+      asked.push({ tenant_id, rate: slice.rate, debt, wish });
+    }
+    return asked;
+  }
+
+  /** The answer to a reservation that `due` gave. Without one (it was lost) all stays as it is. */
+  granted({ tenant_id, debt, wish }: Reservation, { granted, retry_after_ms }: Grant): void {
+    const slice = this.#slices.get(tenant_id);
+    if (slice === undefined) return;
+    for (const unit of ["messages", "bytes"] as const) {
+      slice[unit].level += debt[unit] + granted[unit];
+      slice[unit].empty = granted[unit] < wish[unit];
+    }
+    slice.retry_after_ms = retry_after_ms;
+  }
+
+  #open(tenant_id: string, now_ms: number): Slice | undefined {
+    if (this.#slices.size >= this.#options.tenants_max) return undefined;
+    const rate = this.#options.rateOf(tenant_id);
+    const slice: Slice = {
+      rate,
+      messages: this.#share(rate.messages),
+      bytes: this.#share(rate.bytes),
+      retry_after_ms: 0,
+      asked_ms: now_ms,
+      used_ms: now_ms,
+    };
+    this.#slices.set(tenant_id, slice);
+    return slice;
+  }
+
+  #share(rate: number): Share {
+    const { slice_ms, timeout_ms } = this.#options;
+    return {
+      rate,
+      full: Math.ceil((rate * HELD_SLICES * slice_ms) / 1_000),
+      overdraft: Math.ceil((rate * (slice_ms + timeout_ms)) / 1_000),
+      level: 0,
+      demand: 0,
+      recent: 0,
+      empty: false,
+    };
+  }
+
+  /** Follows a rising demand at once and a falling one by halves. */
+  #learn(share: Share, elapsed_ms: number): void {
+    const { slice_ms } = this.#options;
+    const now = share.demand * slice_ms / Math.max(elapsed_ms, slice_ms / 4);
+    share.recent = Math.max(now, share.recent / 2);
+    share.demand = 0;
+  }
+}
+
+function isUsedUp({ level, empty, overdraft }: Share): boolean {
+  return level <= (empty ? 0 : -overdraft);
+}
+
+/** Used up, and there may be more. */
+function isShort({ level, empty }: Share): boolean {
+  return level <= 0 && !empty;
+}
+
+function owed({ level }: Share): number {
+  return Math.max(0, -level);
+}
+
+/** Half of what it wants in hand is enough; so a tenant with little traffic seldom asks. */
+function wished({ level, recent, full }: Share): number {
+  const wanted = Math.min(full, Math.ceil(recent * HELD_SLICES));
+  const held = Math.max(0, level);
+  return held > wanted / 2 ? 0 : wanted - held;
+}
+
+function amounts(slice: Slice, of: (share: Share) => number): Amounts {
+  return { messages: of(slice.messages), bytes: of(slice.bytes) };
+}

@@ -1,0 +1,278 @@
+/**
+ * How much connections, users, tenants and the process may send: each operation is taken from all
+ * their buckets or from none. Knows connections only by their identity; the arithmetic is
+ * `token_bucket.ts` and `fair_share.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { Counter, Gauge } from "prom-client";
+import type { Registry } from "prom-client";
+import type { Config } from "../shared/config/schema.ts";
+import { createPortion, createSharedRate, waitForShare, withdrawShare } from "./fair_share.ts";
+import type { Portion, SharedRate } from "./fair_share.ts";
+import type { Identity } from "./identity.ts";
+import { createPair, isPairFull, waitFor, waitForPair, withdrawPair } from "./token_bucket.ts";
+import type { BucketPair, TokenBucket } from "./token_bucket.ts";
+
+/** A pause shorter than this is no pause, whatever was advised: frames come in batches. */
+const PAUSE_MS = 100;
+
+/** Whose rate it is. */
+export type RateScope = "connection" | "user" | "tenant" | "process";
+const SCOPES: readonly RateScope[] = ["connection", "user", "tenant", "process"];
+
+type RateLimits = Pick<
+  Config["limits"],
+  | "messages_per_second"
+  | "bytes_per_second"
+  | "user_messages_per_second"
+  | "user_bytes_per_second"
+  | "tenant_messages_per_second"
+  | "tenant_bytes_per_second"
+  | "process_messages_per_second"
+  | "process_bytes_per_second"
+  | "rate_refusals"
+  | "connections_per_process"
+>;
+
+/** How long which rate makes an operation wait. */
+interface Wait {
+  readonly scope: RateScope;
+  readonly unit: "messages" | "bytes";
+  readonly retry_after_ms: number;
+  readonly per_second: number;
+}
+
+function waitOf(
+  scope: RateScope,
+  unit: Wait["unit"],
+  retry_after_ms: number,
+  { bucket }: { readonly bucket: TokenBucket },
+): Wait {
+  return { scope, unit, retry_after_ms, per_second: bucket.per_second };
+}
+
+function longer(one: Wait, other: Wait): Wait {
+  return other.retry_after_ms > one.retry_after_ms ? other : one;
+}
+
+function longerOf(scope: RateScope, { messages, bytes }: BucketPair, size_bytes: number): Wait {
+  return longer(
+    waitOf(scope, "messages", waitFor(messages, 1), { bucket: messages }),
+    waitOf(scope, "bytes", waitFor(bytes, size_bytes), { bucket: bytes }),
+  );
+}
+
+/** Counted by those who hold it; kept for a moment longer, so that nobody wins by coming back. */
+interface Held {
+  readonly pair: BucketPair;
+  holders: number;
+}
+
+interface HeldTenant extends Held {
+  readonly messages: Portion;
+  readonly bytes: Portion;
+}
+
+/** Those of one scope, by key. */
+class Holders<Item extends Held> {
+  readonly #create: (now_ms: number) => Item;
+  readonly #idle_max: number;
+  readonly #items = new Map<string, Item>();
+  /** Held by nobody, in the order in which they were left. */
+  readonly #idle = new Map<string, Item>();
+
+  constructor(create: (now_ms: number) => Item, idle_max: number) {
+    this.#create = create;
+    this.#idle_max = idle_max;
+  }
+
+  get size(): number {
+    return this.#items.size;
+  }
+
+  hold(key: string, now_ms: number): Item {
+    let item = this.#items.get(key);
+    if (item === undefined) this.#items.set(key, item = this.#create(now_ms));
+    if (item.holders++ === 0) this.#idle.delete(key);
+    this.#forget(now_ms);
+    return item;
+  }
+
+  leave(key: string, item: Item, now_ms: number): void {
+    if (--item.holders === 0) this.#idle.set(key, item);
+    this.#forget(now_ms);
+  }
+
+  /** Drops the oldest idle ones while their buckets are full again, or there are too many. */
+  #forget(now_ms: number): void {
+    for (const [key, { pair }] of this.#idle) {
+      if (this.#idle.size <= this.#idle_max && !isPairFull(pair, now_ms)) return;
+      this.#idle.delete(key);
+      this.#items.delete(key);
+    }
+  }
+}
+
+/** All rates of one process. */
+export class RateTable {
+  readonly limits: RateLimits;
+  /** Of the process: each operation, and its bytes. */
+  readonly messages: SharedRate;
+  readonly bytes: SharedRate;
+  /** Operations refused, by whose rate it was. */
+  readonly refusals: Record<RateScope, number> = { connection: 0, user: 0, tenant: 0, process: 0 };
+  readonly #users: Holders<Held>;
+  readonly #tenants: Holders<HeldTenant>;
+
+  /** Metrics `shield_rate_refusals_total{scope}` and `shield_rates{scope}`. */
+  constructor(limits: RateLimits, registry: Registry, now_ms: number) {
+    this.limits = limits;
+    this.messages = createSharedRate(limits.process_messages_per_second, now_ms);
+    this.bytes = createSharedRate(limits.process_bytes_per_second, now_ms);
+    const { connections_per_process } = limits;
+    const { user_messages_per_second, user_bytes_per_second } = limits;
+    this.#users = new Holders((at_ms) => ({
+      pair: createPair(user_messages_per_second, user_bytes_per_second, at_ms),
+      holders: 0,
+    }), connections_per_process);
+    const { tenant_messages_per_second, tenant_bytes_per_second } = limits;
+    this.#tenants = new Holders((at_ms) => ({
+      pair: createPair(tenant_messages_per_second, tenant_bytes_per_second, at_ms),
+      messages: createPortion(at_ms),
+      bytes: createPortion(at_ms),
+      holders: 0,
+    }), connections_per_process);
+    this.#register(registry);
+  }
+
+  /** The rates of a new connection, or of a user's HTTP requests, to be closed once. */
+  open(identity: Pick<Identity, "tenant_id" | "user_key">, now_ms: number): Rates {
+    const { tenant_id, user_key } = identity;
+    const user = this.#users.hold(user_key, now_ms);
+    const tenant = this.#tenants.hold(tenant_id, now_ms);
+    return new Rates(this, user.pair, tenant, now_ms, (at_ms) => {
+      this.#users.leave(user_key, user, at_ms);
+      this.#tenants.leave(tenant_id, tenant, at_ms);
+    });
+  }
+
+  /** Users and tenants whose rates are kept. */
+  tracked(): { users: number; tenants: number } {
+    return { users: this.#users.size, tenants: this.#tenants.size };
+  }
+
+  #register(registry: Registry): void {
+    const { refusals } = this;
+    const tracked = () => this.tracked();
+    new Counter({
+      name: "shield_rate_refusals_total",
+      help: "Operations refused with rate-limited, by whose rate it was.",
+      labelNames: ["scope"],
+      registers: [registry],
+      collect() {
+        this.reset();
+        for (const scope of SCOPES) this.inc({ scope }, refusals[scope]);
+      },
+    });
+    new Gauge({
+      name: "shield_rates",
+      help: "Users and tenants whose rates are kept.",
+      labelNames: ["scope"],
+      registers: [registry],
+      collect() {
+        const { users, tenants } = tracked();
+        this.set({ scope: "user" }, users);
+        this.set({ scope: "tenant" }, tenants);
+      },
+    });
+  }
+}
+
+/** What one connection takes from: its own rates, and those it shares. */
+export class Rates {
+  readonly #table: RateTable;
+  readonly #own: BucketPair;
+  readonly #user: BucketPair;
+  readonly #tenant: HeldTenant;
+  readonly #leave: (now_ms: number) => void;
+  #closed = false;
+  /** Operations refused beyond those taken, since its last pause. */
+  #excess = 0;
+  #paused_ms = 0;
+  #advised_ms = 0;
+
+  /** Only `RateTable` makes them. */
+  constructor(
+    table: RateTable,
+    user: BucketPair,
+    tenant: HeldTenant,
+    now_ms: number,
+    leave: (now_ms: number) => void,
+  ) {
+    const { messages_per_second, bytes_per_second } = table.limits;
+    this.#table = table;
+    this.#own = createPair(messages_per_second, bytes_per_second, now_ms);
+    this.#user = user;
+    this.#tenant = tenant;
+    this.#leave = leave;
+  }
+
+  /** Refused more than `[limits] rate_refusals` operations beyond those taken, without a pause. */
+  get floods(): boolean {
+    return this.#excess > this.#table.limits.rate_refusals;
+  }
+
+  /** Takes one operation of `size_bytes`, or takes nothing and returns the refusal. */
+  take(size_bytes: number, now_ms: number): ArqonError | undefined {
+    if (this.#excess > 0) this.#notePause(now_ms);
+    const { messages, bytes } = this.#table;
+    const tenant = this.#tenant;
+    const wait_ms = waitForPair(this.#own, size_bytes, now_ms) +
+      waitForPair(this.#user, size_bytes, now_ms) +
+      waitForPair(tenant.pair, size_bytes, now_ms) +
+      waitForShare(messages, tenant.messages, 1, now_ms) +
+      waitForShare(bytes, tenant.bytes, size_bytes, now_ms);
+    if (wait_ms > 0) return this.#refuse(size_bytes, now_ms);
+    withdrawPair(this.#own, size_bytes);
+    withdrawPair(this.#user, size_bytes);
+    withdrawPair(tenant.pair, size_bytes);
+    withdrawShare(messages, tenant.messages, 1);
+    withdrawShare(bytes, tenant.bytes, size_bytes);
+    if (this.#excess > 0) this.#excess--;
+    return undefined;
+  }
+
+  /** Gives up what it shares. May be called again. */
+  close(now_ms: number): void {
+    if (!this.#closed) this.#leave(now_ms);
+    this.#closed = true;
+  }
+
+  /** Silence for as long as was advised, and long enough to be one, is forgiveness. */
+  #notePause(now_ms: number): void {
+    if (now_ms >= this.#paused_ms) this.#excess = 0;
+    this.#paused_ms = now_ms + Math.max(PAUSE_MS, this.#advised_ms);
+  }
+
+  /** Names the rate that makes it wait longest. */
+  #refuse(size_bytes: number, now_ms: number): ArqonError {
+    const { messages, bytes, refusals } = this.#table;
+    const tenant = this.#tenant;
+    const waits: Wait[] = [
+      longerOf("connection", this.#own, size_bytes),
+      longerOf("user", this.#user, size_bytes),
+      longerOf("tenant", tenant.pair, size_bytes),
+      waitOf("process", "messages", waitForShare(messages, tenant.messages, 1, now_ms), messages),
+      waitOf("process", "bytes", waitForShare(bytes, tenant.bytes, size_bytes, now_ms), bytes),
+    ];
+    const { scope, unit, retry_after_ms, per_second } = waits.reduce(longer);
+    refusals[scope]++;
+    this.#excess++;
+    this.#advised_ms = retry_after_ms;
+    this.#paused_ms = now_ms + Math.max(PAUSE_MS, retry_after_ms);
+    const shared = scope === "process" ? ", which its tenants share" : "";
+    const detail = `this ${scope} has ${per_second} ${unit} a second${shared}; ` +
+      `retry after ${retry_after_ms} ms`;
+    return new ArqonError("rate-limited", detail, { retry_after_ms });
+  }
+}

@@ -1,0 +1,213 @@
+/**
+ * `/v1/revocations` of the admin listener: revoke tokens, list what is revoked, lift it. Knows
+ * requests and answers; that the caller is an admin has been checked before.
+ */
+import { ArqonError, isId } from "@arqon/proto";
+import { z } from "zod";
+import type { Config } from "../shared/config/schema.ts";
+import type { Logger } from "../shared/log.ts";
+import { problemResponse } from "../shared/problem.ts";
+import {
+  decodeRevocation,
+  encodeRevocation,
+  EVERY_TOKEN,
+  REVOCATION_KINDS,
+  REVOCATION_REASON_UNITS_MAX,
+  revocationIdProblem,
+  revocationKey,
+  widest,
+} from "../shared/revocations.ts";
+import type { Revocation } from "../shared/revocations.ts";
+import type { KeyValue, KvEntry } from "../shared/spine/spine.ts";
+import { parameterOf, readValue } from "./policy/admin_body.ts";
+import { problemText } from "./policy/chain.ts";
+import type { Revocations } from "./revocations.ts";
+
+const PATH = "/v1/revocations";
+/** Largest body, in bytes. */
+const BODY_BYTES = 4_096;
+/** Revocations that one listing shows. */
+const SHOWN = 2_000;
+/** With n writers at once the last one succeeds at its n-th attempt. */
+const ATTEMPTS = 16;
+/** A moment later than this from now is taken for a mistake, as is one in seconds. */
+const AHEAD_MS = 86_400_000;
+const EARLIEST_MS = 1_000_000_000_000;
+const NO_STORE = { "cache-control": "no-store" };
+
+/** What the admin API needs of the process. */
+export interface RevocationsAdminContext {
+  readonly revocations: Revocations;
+  readonly bucket: KeyValue;
+  readonly auth: Pick<Config["auth"], "revocation_seconds">;
+  readonly limits: Pick<Config["limits"], "revocations">;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Of this Shield. */
+  readonly node_id: string;
+}
+
+/** Whether a path is the one for `handleRevocations`. */
+export function isRevocationsPath(path: string): boolean {
+  return path === PATH;
+}
+
+const Body = z.strictObject({
+  tenant: z.string().refine(isId, { error: "expected 1 to 64 of [A-Za-z0-9_~:=-]" }),
+  user: z.string().optional(),
+  token_id: z.string().optional(),
+  issued_before_ms: z.int().min(EARLIEST_MS, { error: "expected Unix ms" }).optional(),
+  until_ms: z.int().min(0).max(8_640_000_000_000_000).optional(),
+  reason: z.string().max(REVOCATION_REASON_UNITS_MAX).default(""),
+});
+
+const refuse = (detail: string): never => {
+  throw new ArqonError("invalid-settings", detail);
+};
+
+/** What a body asks for. Throws `invalid-settings` that says what would be right. */
+export function revocationFrom(
+  value: unknown,
+  by: string,
+  now_ms: number,
+  stands_ms: number,
+): { tenant_id: string; revocation: Revocation } {
+  const parsed = Body.safeParse(value);
+  if (!parsed.success) return refuse(problemText(parsed.error));
+  const { tenant, user, token_id, issued_before_ms, until_ms, reason } = parsed.data;
+  if (user !== undefined && token_id !== undefined) refuse("user and token_id exclude each other");
+  if (token_id !== undefined && issued_before_ms !== undefined) {
+    refuse("issued_before_ms is for a user or for the whole tenant; a token_id names one token");
+  }
+  if (user === undefined && token_id === undefined && issued_before_ms === undefined) {
+    refuse("expected user, token_id or issued_before_ms");
+  }
+  if (issued_before_ms !== undefined && issued_before_ms > now_ms + AHEAD_MS) {
+    refuse("issued_before_ms is more than a day ahead");
+  }
+  if (until_ms !== undefined && until_ms !== 0 && until_ms <= now_ms) refuse("until_ms is over");
+  const about = user !== undefined
+    ? { kind: "user" as const, id: user }
+    : token_id !== undefined
+    ? { kind: "token" as const, id: token_id }
+    : { kind: "issued-before" as const, id: EVERY_TOKEN };
+  const problem = revocationIdProblem(about.kind, about.id);
+  if (problem !== undefined) refuse(`${about.kind === "user" ? "user" : "token_id"}: ${problem}`);
+  const revocation = {
+    ...about,
+    issued_before_ms: about.kind === "token" ? 0 : issued_before_ms ?? now_ms,
+    until_ms: until_ms ?? now_ms + stands_ms,
+    reason,
+    by: by.slice(0, REVOCATION_REASON_UNITS_MAX),
+    created_ms: now_ms,
+  };
+  return { tenant_id: tenant, revocation };
+}
+
+const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
+
+/** Stored together with what stood there before, never in its place. */
+async function store(
+  { bucket }: RevocationsAdminContext,
+  tenant_id: string,
+  wanted: Revocation,
+): Promise<KvEntry> {
+  const key = revocationKey(tenant_id, wanted);
+  for (let attempt = 1;; attempt++) {
+    const before = await bucket.get(key);
+    const value = encodeRevocation(before === undefined ? wanted : merged(before, wanted));
+    try {
+      return { key, value, revision: await bucket.update(key, value, before?.revision ?? 0) };
+    } catch (error) {
+      const overtaken = error instanceof ArqonError && error.reason === "version-conflict";
+      if (!overtaken || attempt === ATTEMPTS) throw error;
+    }
+  }
+}
+
+/** What cannot be read is replaced: until then it hits everything that it can be about. */
+function merged({ value }: KvEntry, wanted: Revocation): Revocation {
+  try {
+    return widest(decodeRevocation(value), wanted);
+  } catch {
+    return wanted;
+  }
+}
+
+async function revoke(
+  context: RevocationsAdminContext,
+  request: Request,
+  by: string,
+): Promise<Response> {
+  const { revocations, auth, limits, log, now, node_id } = context;
+  const value = await readValue(request, BODY_BYTES);
+  const asked = revocationFrom(value, by, now(), auth.revocation_seconds * 1_000);
+  const { tenant_id } = asked;
+  if (!revocations.hasRoom(tenant_id, asked.revocation)) {
+    throw new ArqonError("revocation-limit", String(limits.revocations));
+  }
+  const entry = await store(context, tenant_id, asked.revocation);
+  revocations.take(entry);
+  const revocation = decodeRevocation(entry.value);
+  // Token ids stay out of the log.
+  log.info("tokens were revoked", { tenant_id, kind: revocation.kind, by });
+  return answer({ node_id, tenant: tenant_id, revocation });
+}
+
+function list({ revocations, node_id }: RevocationsAdminContext, url: URL): Response {
+  const tenant = url.searchParams.has("tenant") ? parameterOf(url, "tenant") : undefined;
+  const shown: unknown[] = [];
+  let truncated = false;
+  for (const { tenant_id, revocation } of revocations.list(tenant)) {
+    truncated = shown.length === SHOWN;
+    if (truncated) break;
+    shown.push({ tenant: tenant_id, ...revocation });
+  }
+  return answer({ node_id, revocations: shown, truncated });
+}
+
+async function lift(context: RevocationsAdminContext, url: URL, by: string): Promise<Response> {
+  const tenant_id = parameterOf(url, "tenant");
+  const named = parameterOf(url, "kind");
+  const kind = REVOCATION_KINDS.find((known) => known === named) ??
+    refuse(`kind: expected one of ${REVOCATION_KINDS.join(", ")}`);
+  const id = kind === "issued-before" ? EVERY_TOKEN : parameterOf(url, "id");
+  if (!isId(tenant_id)) refuse("tenant: expected 1 to 64 of [A-Za-z0-9_~:=-]");
+  const problem = revocationIdProblem(kind, id);
+  if (problem !== undefined) refuse(`id: ${problem}`);
+  const key = revocationKey(tenant_id, { kind, id });
+  const stood = await context.bucket.get(key) !== undefined;
+  if (stood) await context.bucket.delete(key);
+  if (stood) context.log.info("a revocation was lifted", { tenant_id, kind, by });
+  return answer({ node_id: context.node_id, tenant: tenant_id, lifted: stood });
+}
+
+/** Answers one request of an admin, whose user id is `by`. Never rejects. */
+export async function handleRevocations(
+  context: RevocationsAdminContext,
+  request: Request,
+  by: string,
+): Promise<Response> {
+  const url = new URL(request.url);
+  try {
+    switch (request.method) {
+      case "GET":
+        return list(context, url);
+      case "POST":
+        return await revoke(context, request, by);
+      case "DELETE":
+        return await lift(context, url, by);
+      default: {
+        const refusal = new ArqonError("method-not-allowed", request.method);
+        return problemResponse(refusal, { allow: "GET, POST, DELETE" });
+      }
+    }
+  } catch (error) {
+    const known = error instanceof ArqonError ? error : undefined;
+    if (known === undefined || known.reason === "internal") {
+      context.log.error("admin request failed", { path: url.pathname, error });
+    }
+    return problemResponse(known ?? new ArqonError("internal"));
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * What a slow reader's backlog asks of a message: by what a newer one replaces it, and the GAP that
+ * stands where it is missing. Worked out when somebody asks, once for all receivers: as long as
+ * nobody is slow, nobody does.
+ */
+import { DecodeError, encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
+import type { PlainEnvelope } from "@arqon/proto";
+import { systemEnvelope } from "../shared/system_envelope.ts";
+import type { StampSource } from "../shared/system_envelope.ts";
+import { isReservedType } from "./authorize.ts";
+import type { RoomMessage } from "./backlog.ts";
+import type { Frame } from "./frame_bytes.ts";
+import type { RoomClass } from "./rooms/classes.ts";
+
+/**
+ * Header, in any case, by which a publisher says what its message is about, for rooms that keep the
+ * latest only.
+ */
+const KEY_HEADER = "x-key";
+
+/** A room and its class, undefined: the default. */
+export interface ClassedRoom {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly room_class: Pick<RoomClass, "slow_reader"> | undefined;
+}
+
+/** A message; `plain` is `envelope`, when it has been read before. */
+export interface Envelope {
+  readonly envelope: Uint8Array;
+  /** 0 in rooms that are not durable. */
+  readonly offset: number;
+  readonly plain?: PlainEnvelope | undefined;
+}
+
+/** The bytes of a GAP signal of a room, with why messages are missing. */
+export function gapEnvelope(
+  stamps: StampSource,
+  { tenant_id, room_id }: Pick<ClassedRoom, "tenant_id" | "room_id">,
+  reason: string,
+): Uint8Array<ArrayBuffer> {
+  const signal = { kind: "GAP", target: room_id, reason, until_ms: 0 } as const;
+  return systemEnvelope(stamps, { tenant_id, room_id, signal });
+}
+
+/**
+ * By what newer messages replace it: the publisher's `x-key`, else the event's type. Undefined for
+ * signals, commands and the events of the bus, which everybody must get.
+ */
+export function keyOf({ event, headers }: PlainEnvelope): string | undefined {
+  if (event === undefined || isReservedType(event.type)) return undefined;
+  const name = Object.keys(headers).find((one) => one.toLowerCase() === KEY_HEADER);
+  const key = name === undefined ? undefined : headers[name];
+  // Marked by where it comes from: a key that reads like a type is not that type.
+  return key === undefined ? `type ${event.type}` : `key ${key}`;
+}
+
+/** Undefined also for an envelope that cannot be read: who sent it is not known. */
+function keyIn(envelope: Uint8Array): string | undefined {
+  try {
+    return keyOf(readEnvelope(envelope));
+  } catch (error) {
+    if (error instanceof DecodeError) return undefined;
+    throw error;
+  }
+}
+
+/** One for all receivers of a message; undefined where the room's class leaves nothing out. */
+export function droppable(
+  stamps: StampSource,
+  room: ClassedRoom,
+  { envelope, offset, plain }: Envelope,
+): RoomMessage | undefined {
+  const { room_id, room_class } = room;
+  const slow_reader = room_class?.slow_reader ?? "disconnect";
+  if (slow_reader === "disconnect") return undefined;
+  let key: { readonly value: string | undefined } | undefined;
+  let gap: Uint8Array<ArrayBuffer> | undefined;
+  const frames: { binary?: Frame; text?: Frame } = {};
+  return {
+    room_id,
+    slow_reader,
+    durable: offset > 0,
+    key: () => (key ??= { value: plain ? keyOf(plain) : keyIn(envelope) }).value,
+    gap(text) {
+      gap ??= gapEnvelope(stamps, room, "slow-consumer");
+      if (text) return frames.text ??= encodeTextMessage(readEnvelope(gap));
+      return frames.binary ??= encodeMsg(gap);
+    },
+  };
+}

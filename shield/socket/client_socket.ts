@@ -1,0 +1,82 @@
+/**
+ * A client's WebSocket as narrow as the Shield needs it, and where such sockets come from. Nothing
+ * that works here: `native.ts` and `ws.ts` are the two implementations, `conformance.ts` is what both
+ * must do.
+ */
+
+/** What the closing of a socket without a close frame is called. */
+export const BROKEN = 1006;
+/** The peer answered no WebSocket ping. */
+export const PING_LOST = 4408;
+/** A message was longer than `max_message_bytes`; the peer sees 1009. */
+export const TOO_LONG = 4413;
+
+/** An upgraded connection. Frames of one socket arrive in the order of `send`. */
+export interface ClientSocket {
+  /** Bytes given to `send` that the kernel has not taken yet. */
+  readonly bufferedAmount: number;
+  /**
+   * Bytes of a message that has begun to arrive and has no end yet; undefined where the
+   * implementation cannot tell.
+   */
+  readonly unfinished_bytes: number | undefined;
+  /** Nothing happens once the socket closes. */
+  send(frame: string | Uint8Array<ArrayBuffer>): void;
+  /** Asks the peer to close; `closed` comes when it has answered, or is gone. Never throws. */
+  close(code: number, reason: string): void;
+  /** Cuts the connection off, without a close frame. False where the implementation cannot. */
+  terminate(): boolean;
+}
+
+/** What happens to a socket; each in its own turn of the event loop. Must not throw. */
+export interface SocketEvents {
+  /** Once, first of all: from now on `send` works. */
+  opened(): void;
+  /** One complete message. The buffer is the receiver's own. */
+  message(data: string | ArrayBuffer): void;
+  /**
+   * Once, last of all. The close code of the peer, or `BROKEN` when there was none, `PING_LOST` when
+   * it was given up, `TOO_LONG` when it sent too much.
+   */
+  closed(code: number): void;
+}
+
+/** An upgrade request that has been accepted. */
+export interface Upgraded {
+  readonly socket: ClientSocket;
+  /** To be handed to the listener as it is. */
+  readonly response: Response;
+  /** At once, in the turn of the upgrade: no event comes before. */
+  listen(events: SocketEvents): void;
+}
+
+/** What every implementation is told. */
+export interface SocketOptions {
+  /** A peer silent for so long gets a WebSocket ping; it has as long again to answer. In ms. */
+  readonly heartbeat_ms: number;
+  /** Where the implementation can, a longer message ends the connection with 1009. */
+  readonly max_message_bytes: number;
+}
+
+/** One implementation, as `[server] websocket` names it. */
+export interface SocketServer {
+  readonly implementation: "native" | "ws";
+  /** Throws TypeError when the handshake headers are not valid. `protocol` is the chosen one. */
+  upgrade(request: Request, protocol: string | undefined): Upgraded;
+  /** Frees its timers; sockets stay. */
+  close(): void;
+}
+
+/** Sixteen bytes in base64. */
+const KEY = /^[+/0-9A-Za-z]{22}==$/;
+
+/** Throws TypeError, with what is wrong, unless this is a handshake of RFC 6455, 4.2.1. */
+export function requireHandshake({ method, headers }: Request): void {
+  if (method !== "GET") throw new TypeError("a handshake is a GET");
+  if (headers.get("sec-websocket-version") !== "13") {
+    throw new TypeError("Sec-WebSocket-Version must be 13");
+  }
+  if (!KEY.test(headers.get("sec-websocket-key") ?? "")) {
+    throw new TypeError("Sec-WebSocket-Key is missing or malformed");
+  }
+}

@@ -1,0 +1,64 @@
+/** Both implementations of client sockets, one suite. */
+import { listenClient } from "../../shared/listen.ts";
+import { testCertificate } from "../../shared/test_certificate.ts";
+import type { SocketServer } from "./client_socket.ts";
+import { MESSAGE_BYTES_MAX, Seen, SOCKET_CASES } from "./conformance.ts";
+import type { Host, HostOptions } from "./conformance.ts";
+import { HTTP_CASES } from "./conformance_http.ts";
+import { nativeSockets } from "./native.ts";
+import { wsSockets } from "./ws.ts";
+
+async function start(websocket: "native" | "ws", options: HostOptions): Promise<Host> {
+  const { heartbeat_ms = 60_000, handler } = options;
+  const bounds = { heartbeat_ms, max_message_bytes: MESSAGE_BYTES_MAX };
+  const server: SocketServer = websocket === "ws" ? wsSockets(bounds) : nativeSockets(bounds);
+  const waiting: ((seen: Seen) => void)[] = [];
+  const tls = options.tls === true ? await testCertificate() : undefined;
+  const listener = await listenClient({
+    name: "client",
+    host: "127.0.0.1",
+    port: 0,
+    websocket,
+    tls,
+    handler(request) {
+      if (handler !== undefined) return handler(request);
+      const offered = request.headers.get("sec-websocket-protocol") ?? "";
+      try {
+        const upgraded = server.upgrade(
+          request,
+          offered.includes("arqon.v1") ? "arqon.v1" : undefined,
+        );
+        waiting.shift()?.(new Seen(upgraded));
+        return upgraded.response;
+      } catch (error) {
+        if (error instanceof TypeError) return new Response(error.message, { status: 400 });
+        throw error;
+      }
+    },
+  });
+  return {
+    implementation: websocket,
+    url: `${listener.url}/`,
+    ...(tls === undefined ? {} : { ca: tls.cert }),
+    next: () => new Promise((resolve) => void waiting.push(resolve)),
+    async [Symbol.asyncDispose]() {
+      server.close();
+      await listener.close(100);
+    },
+  };
+}
+
+for (const websocket of ["native", "ws"] as const) {
+  for (const { behaviour, options = {}, run } of [...SOCKET_CASES, ...HTTP_CASES]) {
+    // Sockets of peers that were disposed of end after the test.
+    const settings = { sanitizeOps: false, sanitizeResources: false };
+    Deno.test({
+      name: `${websocket}: ${behaviour}`,
+      ...settings,
+      async fn() {
+        await using host = await start(websocket, options);
+        await run(host);
+      },
+    });
+  }
+}

@@ -1,0 +1,25 @@
+/** Which implementation of client sockets a configuration asks for. */
+import { Gauge } from "prom-client";
+import type { Registry } from "prom-client";
+import type { Config } from "../../shared/config/schema.ts";
+import type { SocketServer } from "./client_socket.ts";
+import { nativeSockets } from "./native.ts";
+
+/** `ws` needs a client listener of the same kind: `listenClient`. */
+export async function openSockets(
+  { server, limits }: Pick<Config, "server" | "limits">,
+  registry: Registry,
+): Promise<SocketServer> {
+  const { heartbeat_ms } = server;
+  new Gauge({
+    name: "shield_socket_implementation",
+    help: "Always 1; the label says what speaks WebSocket.",
+    labelNames: ["implementation"],
+    registers: [registry],
+  }).set({ implementation: server.websocket }, 1);
+  const max_message_bytes = limits.close_frame_bytes;
+  if (server.websocket === "native") return nativeSockets({ heartbeat_ms });
+  // The package reads two environment variables as it loads, which takes a permission.
+  const { wsSockets } = await import("./ws.ts");
+  return wsSockets({ heartbeat_ms, max_message_bytes });
+}

@@ -1,0 +1,111 @@
+/**
+ * The command of one Shield: this program again, with the flags of `deno task shield` and no
+ * permission that the supervisor does not have itself.
+ */
+import type { Config } from "../../shared/config/schema.ts";
+
+/** What a Shield may need besides the configuration's own places. */
+export interface CommandOptions {
+  readonly config: Config;
+  readonly config_file: string;
+  /** URL of the program. */
+  readonly program: string;
+}
+
+/** Whether a permission is there; `Deno.permissions` in a process. */
+export type IsGranted = (descriptor: Deno.PermissionDescriptor) => boolean;
+
+const LOOPBACK = "127.0.0.1";
+const DEFAULT_PORTS: Readonly<Record<string, string>> = {
+  "https:": "443",
+  "http:": "80",
+  "nats:": "4222",
+  "tls:": "4222",
+  "redis:": "6379",
+  "rediss:": "6379",
+};
+
+/** Program and arguments, without those of the Shield itself. */
+export function shieldCommand(
+  options: CommandOptions,
+  is_granted: IsGranted = isGranted,
+): { program: string; args: string[] } {
+  // A compiled program carries its flags and permissions.
+  if (Deno.build.standalone) return { program: Deno.execPath(), args: [] };
+  const program = runnable(is_granted);
+  return {
+    program,
+    args: [
+      "run",
+      "--no-prompt",
+      "--v8-flags=--no-wasm-lazy-compilation",
+      "--unstable-worker-options",
+      "--unstable-net",
+      "--ignore-env",
+      `--allow-run=${program}`,
+      ...allow(
+        "net",
+        is_granted({ name: "net" }),
+        hosts(options),
+        (host) => ({ name: "net", host }),
+      ),
+      ...allow("read", is_granted({ name: "read" }), files(options), readAt),
+      options.program,
+    ],
+  };
+
+  function allow<Place extends string>(
+    name: string,
+    all: boolean,
+    places: readonly Place[],
+    ask: (place: Place) => Deno.PermissionDescriptor,
+  ): string[] {
+    if (all) return [`--allow-${name}`];
+    const given = places.filter((place) => is_granted(ask(place)));
+    return given.length === 0 ? [] : [`--allow-${name}=${given.join(",")}`];
+  }
+}
+
+function readAt(path: string): Deno.PermissionDescriptor {
+  return { name: "read", path };
+}
+
+function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
+  return Deno.permissions.querySync(descriptor).state === "granted";
+}
+
+/** The running deno where that may be started, else the one that the permissions name. */
+function runnable(is_granted: IsGranted): string {
+  const command = Deno.execPath();
+  return is_granted({ name: "run", command }) ? command : "deno";
+}
+
+function hosts({ config }: CommandOptions): string[] {
+  const { server, nats, auth, quota } = config;
+  const urls = [
+    ...nats?.urls ?? [],
+    ...auth.issuers.flatMap(({ jwks_url }) => jwks_url ?? []),
+    ...quota === undefined ? [] : [quota.url],
+  ];
+  const named = urls.map((url) => {
+    const { hostname, port, protocol } = new URL(url);
+    return `${hostname}:${port === "" ? DEFAULT_PORTS[protocol] : port}`;
+  });
+  const own = server.host.includes(":") ? `[${server.host}]` : server.host;
+  return [...new Set([own, `${own}:${server.port}`, LOOPBACK, ...named])];
+}
+
+/** Files that a Shield reads, and the folder of the program for its policies' threads. */
+function files({ config, config_file, program }: CommandOptions): string[] {
+  const { server, nats, auth } = config;
+  const root = program.startsWith("file:") ? [new URL("..", program).pathname] : [];
+  const named = [
+    config_file,
+    server.tls_cert_file,
+    server.tls_key_file,
+    nats?.credentials_file,
+    nats?.tls_ca_file,
+    ...auth.issuers.flatMap(({ jwks_file, pem_file }) => [jwks_file, pem_file]),
+  ];
+  return [...new Set([...named.filter((path) => path !== undefined), ...root])];
+}

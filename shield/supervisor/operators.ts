@@ -1,0 +1,226 @@
+/**
+ * What operators see of several Shields: one page of metrics, one health, one admin API. Only request
+ * handlers; they ask the Shields on loopback, each within a time limit.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Registry } from "prom-client";
+import type { Logger } from "../../shared/log.ts";
+import { exposition } from "../../shared/metrics.ts";
+import { problemResponse } from "../../shared/problem.ts";
+import { mergePages } from "./exposition.ts";
+import type { Slot } from "./slot.ts";
+
+/** What the handlers need. */
+export interface OperatorOptions {
+  readonly slots: readonly Pick<
+    Slot,
+    "index" | "node_id" | "pid" | "ports" | "restarts" | "state"
+  >[];
+  /** The supervisor's own metrics; their label is `process="supervisor"`. */
+  readonly registry: Registry;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly log: Logger;
+  readonly fetch: typeof fetch;
+  /** How long a Shield may take to answer. */
+  readonly timeout_ms?: number;
+}
+
+type Place = OperatorOptions["slots"][number];
+
+/** A Shield's answer, or why there is none. */
+interface Answer {
+  readonly place: Place;
+  readonly status: number;
+  readonly body: string;
+}
+
+const TIMEOUT_MS = 2_000;
+/** Longest answer of a Shield that is read. */
+const ANSWER_BYTES = 33_554_432;
+const PATH_UNITS = 200;
+const ONE_PROCESS = /^\/v1\/processes\/([0-9]{1,3})(\/.*)$/;
+/** Belong to one connection, or were undone by `fetch`. */
+const OF_THE_HOP = [
+  "connection",
+  "keep-alive",
+  "transfer-encoding",
+  "upgrade",
+  "te",
+  "trailer",
+  "host",
+  "content-length",
+];
+
+async function ask(options: OperatorOptions, place: Place, path: string): Promise<Answer> {
+  const { ports } = place;
+  if (ports === undefined) return { place, status: 0, body: "" };
+  try {
+    const response = await options.fetch(`http://127.0.0.1:${ports.ops_port}${path}`, {
+      signal: AbortSignal.timeout(options.timeout_ms ?? TIMEOUT_MS),
+    });
+    return { place, status: response.status, body: await readText(response) };
+  } catch (error) {
+    options.log.debug("a process does not answer", { process: place.index, path, error });
+    return { place, status: 0, body: "" };
+  }
+}
+
+async function readText(response: Response): Promise<string> {
+  let size_bytes = 0;
+  const limited = response.body?.pipeThrough(
+    new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+      transform(part, controller) {
+        size_bytes += part.length;
+        if (size_bytes > ANSWER_BYTES) controller.error(new Error("too long an answer"));
+        else controller.enqueue(part);
+      },
+    }),
+  );
+  return limited === undefined ? "" : await new Response(limited).text();
+}
+
+function askAll(options: OperatorOptions, path: string): Promise<Answer[]> {
+  return Promise.all(options.slots.map((place) => ask(options, place, path)));
+}
+
+function json(status: number, body: unknown): Response {
+  return Response.json(body, { status, headers: { "cache-control": "no-store" } });
+}
+
+/** What a Shield said of itself, beside what its supervisor knows. */
+function described({ place, status, body }: Answer): Record<string, unknown> {
+  const { index, node_id, pid, state, restarts } = place;
+  let said: unknown;
+  try {
+    said = JSON.parse(body);
+  } catch {
+    said = undefined;
+  }
+  const checks = typeof said === "object" && said !== null && "checks" in said
+    ? said.checks
+    : undefined;
+  const answered = state === "serving" && status === 0 ? "silent" : state;
+  return { process: index, node_id, pid, state: answered, restarts, ok: status === 200, checks };
+}
+
+async function metrics(options: OperatorOptions): Promise<Response> {
+  const [own, answers] = await Promise.all([
+    exposition(options.registry),
+    askAll(options, "/metrics"),
+  ]);
+  const pages = answers.filter(({ status }) => status === 200).map(({ place, body }) => ({
+    process: String(place.index),
+    text: body,
+  }));
+  const text = mergePages([{ process: "supervisor", text: own.body }, ...pages]);
+  return new Response(text, { headers: { "content-type": own.content_type } });
+}
+
+/** Alive unless Shields serve and not one of them answers. */
+async function live(options: OperatorOptions, uptime_ms: number): Promise<Response> {
+  const answers = await askAll(options, "/health/live");
+  const serving = answers.filter(({ place }) => place.state === "serving");
+  const alive = serving.length === 0 || serving.some(({ status }) => status === 200);
+  return json(alive ? 200 : 503, {
+    status: alive ? "ok" : "unavailable",
+    uptime_ms,
+    processes: answers.map(described),
+  });
+}
+
+/** Ready while one Shield is: the others' share of new connections is refused or not accepted. */
+async function ready(options: OperatorOptions): Promise<Response> {
+  const answers = await askAll(options, "/health/ready");
+  const count = answers.filter(({ status }) => status === 200).length;
+  const status = count === answers.length ? "ok" : count > 0 ? "degraded" : "unavailable";
+  return json(count > 0 ? 200 : 503, {
+    status,
+    checks: Object.fromEntries(answers.map(checked)),
+    processes: answers.map(described),
+  });
+}
+
+/** One Shield as a check of its node, for who knows the answer of a single Shield. */
+function checked({ place, status }: Answer): [string, { status: string; detail: string }] {
+  const { index, node_id, restarts, state } = place;
+  const detail = `${node_id} ${state}, ${restarts} restarts`;
+  return [`process ${index}`, { status: status === 200 ? "ok" : "unavailable", detail }];
+}
+
+/** Handler of the ops listener of several Shields. Never rejects. */
+export function supervisorOps(options: OperatorOptions): (request: Request) => Promise<Response> {
+  const started_ms = options.now();
+  const routes: Readonly<Record<string, () => Promise<Response>>> = {
+    "/metrics": () => metrics(options),
+    "/health/live": () => live(options, options.now() - started_ms),
+    "/health/ready": () => ready(options),
+  };
+  return async (request) => {
+    const path = new URL(request.url).pathname;
+    const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
+    if (route === undefined) {
+      return problemResponse(new ArqonError("not-found", path.slice(0, PATH_UNITS)));
+    }
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      const refusal = new ArqonError("method-not-allowed", request.method);
+      return problemResponse(refusal, { allow: "GET, HEAD" });
+    }
+    try {
+      return await route();
+    } catch (cause) {
+      options.log.error("ops request failed", { path, error: cause });
+      return problemResponse(new ArqonError("internal", "", { cause }));
+    }
+  };
+}
+
+function unavailable(detail: string): Response {
+  return problemResponse(
+    new ArqonError("process-unavailable", detail, { retry_after_ms: 1_000 }),
+  );
+}
+
+/**
+ * Handler of the admin listener: hands a request to one Shield that serves, each in turn, since what
+ * it changes reaches all of them over NATS; `/v1/processes/{index}/…` is `/v1/…` of that one. The
+ * Shield checks the token. Never rejects.
+ */
+export function supervisorAdmin(options: OperatorOptions): (request: Request) => Promise<Response> {
+  let turn = 0;
+  return async (request) => {
+    const url = new URL(request.url);
+    const [, index, rest] = ONE_PROCESS.exec(url.pathname) ?? [];
+    const serving = options.slots.filter(({ ports }) => ports !== undefined);
+    const place = index === undefined
+      ? serving[turn++ % Math.max(1, serving.length)]
+      : serving.find((candidate) => candidate.index === Number(index));
+    if (place?.ports === undefined) {
+      return unavailable(index === undefined ? "none serves" : `process ${index} does not serve`);
+    }
+    const path = rest === undefined ? url.pathname : `/v1${rest}`;
+    const target = `http://127.0.0.1:${place.ports.admin_port}${path}${url.search}`;
+    try {
+      const response = await options.fetch(target, {
+        method: request.method,
+        headers: endToEnd(request.headers),
+        body: request.body,
+        redirect: "manual",
+        signal: request.signal,
+      });
+      return new Response(response.body, {
+        status: response.status,
+        headers: endToEnd(response.headers),
+      });
+    } catch (error) {
+      options.log.warn("a process does not answer", { process: place.index, path, error });
+      return unavailable(`process ${place.index} went away`);
+    }
+  };
+}
+
+function endToEnd(headers: Headers): Headers {
+  const kept = new Headers(headers);
+  for (const name of OF_THE_HOP) kept.delete(name);
+  return kept;
+}

@@ -1,0 +1,164 @@
+/**
+ * The place of one Shield: starts its process, hears that it serves, and starts another one after a
+ * pause when it has ended. Asks nothing over the network; `operators.ts` does.
+ */
+import type { Logger } from "../../shared/log.ts";
+import { failuresAfter, pauseAfter } from "./backoff.ts";
+import type { BackoffOptions } from "./backoff.ts";
+import { readChildPorts } from "./child_options.ts";
+import type { ChildPorts } from "./child_options.ts";
+
+/** Not a Shield's way to fail: its configuration or arguments are wrong, and will be. */
+const EXIT_USAGE = 2;
+/** Longest line on stdout. */
+const LINE_UNITS = 1_024;
+
+/** A process, as far as its place needs it; `Deno.ChildProcess` is one. */
+export type ChildProcess = Pick<Deno.ChildProcess, "pid" | "stdin" | "stdout" | "status" | "kill">;
+
+/** What one place needs. */
+export interface SlotOptions {
+  readonly index: number;
+  readonly node_id: string;
+  /** Starts its process, with stdin and stdout piped. May throw. */
+  readonly spawn: () => ChildProcess;
+  readonly backoff: BackoffOptions;
+  /** Monotonic ms. */
+  readonly now: () => number;
+  readonly log: Logger;
+  /** It cannot ever start: exit code 2 before it has served. */
+  readonly onHopeless: () => void;
+  /** It serves. */
+  readonly onServing: () => void;
+}
+
+/** `waiting`: dead, and started again after a pause. `ended`: told to stop, and has. */
+export type SlotState = "starting" | "serving" | "waiting" | "ended";
+
+/** One place and its process. */
+export class Slot {
+  readonly index: number;
+  readonly node_id: string;
+  /** Starts after the first. */
+  restarts = 0;
+  #state: SlotState = "waiting";
+  #ports: ChildPorts | undefined;
+  #child: ChildProcess | undefined;
+  #ended: Promise<void> = Promise.resolve();
+  #failures = 0;
+  #stopping = false;
+  #is_clean = true;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #options: SlotOptions;
+
+  constructor(options: SlotOptions) {
+    this.#options = options;
+    this.index = options.index;
+    this.node_id = options.node_id;
+  }
+
+  get state(): SlotState {
+    return this.#state;
+  }
+
+  /** Where it serves operators; undefined unless it is `serving`. */
+  get ports(): ChildPorts | undefined {
+    return this.#state === "serving" ? this.#ports : undefined;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  start(): void {
+    this.#state = "starting";
+    this.#ended = this.#run().catch((error) => {
+      this.#options.log.error("a process cannot be started", { ...this.#fields(), error });
+      this.#startLater(0);
+    });
+  }
+
+  /** Sends a signal to the process, if there is one. */
+  kill(signal: Deno.Signal): void {
+    try {
+      this.#child?.kill(signal);
+    } catch {
+      // It has just ended.
+    }
+  }
+
+  /** No more starts; asks the process to drain. Resolves when it has ended, with: exit code 0. */
+  async stop(): Promise<boolean> {
+    this.#stopping = true;
+    clearTimeout(this.#timer);
+    this.kill("SIGTERM");
+    await this.#ended;
+    this.#state = "ended";
+    return this.#is_clean;
+  }
+
+  async #run(): Promise<void> {
+    const { now, log, spawn } = this.#options;
+    const child = spawn();
+    this.#child = child;
+    let served_from_ms = Infinity;
+    const hear = this.#hear(child, () => served_from_ms = now());
+    const { code, signal } = await child.status;
+    await hear;
+    // Held open until now: a Shield whose stdin ends has lost its supervisor, and drains.
+    await child.stdin.close().catch(() => {});
+    this.#child = undefined;
+    const served = served_from_ms < Infinity;
+    if (this.#stopping) {
+      // One that had nobody to serve yet may end as it likes.
+      this.#is_clean = code === 0 || !served;
+      return;
+    }
+    log.error("a process has ended", {
+      ...this.#fields(),
+      pid: child.pid,
+      code,
+      signal: signal ?? undefined,
+    });
+    if (!served && code === EXIT_USAGE) return this.#options.onHopeless();
+    this.#startLater(served ? now() - served_from_ms : 0);
+  }
+
+  #startLater(served_ms: number): void {
+    if (this.#stopping) return;
+    const { backoff, log } = this.#options;
+    this.#state = "waiting";
+    this.#failures = failuresAfter(this.#failures, served_ms, backoff);
+    const pause_ms = pauseAfter(this.#failures, backoff);
+    log.info("a process is started again", { ...this.#fields(), pause_ms });
+    this.#timer = setTimeout(() => {
+      this.restarts++;
+      this.start();
+    }, pause_ms);
+  }
+
+  /** Reads stdout to its end; the first line that names ports is the one. */
+  async #hear(child: ChildProcess, onServing: () => void): Promise<void> {
+    let text = "";
+    let heard = false;
+    try {
+      for await (const part of child.stdout.pipeThrough(new TextDecoderStream())) {
+        if (heard) continue;
+        text = (text + part).slice(-LINE_UNITS);
+        const ports = text.split("\n").slice(0, -1).map(readChildPorts).find(Boolean);
+        if (ports === undefined) continue;
+        heard = true;
+        this.#ports = ports;
+        this.#state = "serving";
+        onServing();
+        this.#options.onServing();
+      }
+    } catch {
+      // The pipe broke with the process; its status says more.
+    }
+  }
+
+  #fields(): Record<string, unknown> {
+    return { process: this.index, child_node_id: this.node_id };
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * `shield --processes N`: N Shields on one client port, started again when they die, stopped
+ * together. What operators ask is `operators.ts`.
+ */
+import { Counter, Gauge } from "prom-client";
+import type { Registry } from "prom-client";
+import type { Logger } from "../../shared/log.ts";
+import { BACKOFF } from "./backoff.ts";
+import type { BackoffOptions } from "./backoff.ts";
+import type { ChildOptions } from "./child_options.ts";
+import { Slot } from "./slot.ts";
+import type { ChildProcess } from "./slot.ts";
+
+/** Most Shields of one supervisor. */
+export const PROCESSES_MAX = 64;
+/** After `drain_timeout_ms`: what a Shield may take to end by itself before it is killed. */
+const KILL_MS = 5_000;
+
+/** What a supervisor is made from. */
+export interface SupervisorOptions {
+  readonly processes: number;
+  /** Of the node; the Shields add `-0`, `-1`, … */
+  readonly node_id: string;
+  /** Of clients. */
+  readonly port: number;
+  /** Starts one Shield, with stdin and stdout piped. */
+  readonly spawn: (child: ChildOptions) => ChildProcess;
+  readonly drain_timeout_ms: number;
+  /** Monotonic ms. */
+  readonly now: () => number;
+  readonly log: Logger;
+  readonly registry: Registry;
+  readonly backoff?: BackoffOptions;
+}
+
+/** The running Shields. */
+export interface Supervisor {
+  readonly slots: readonly Slot[];
+  /** Starts all. */
+  start(): void;
+  /** Resolves when all have served once. */
+  readonly ready: Promise<void>;
+  /** Resolves when one cannot ever start: its arguments or configuration are wrong. */
+  readonly hopeless: Promise<void>;
+  /** Lets all drain; those that do not end in time are killed. True when all ended with 0. */
+  stop(): Promise<boolean>;
+  /** At once. */
+  kill(): void;
+}
+
+/** Throws TypeError unless it is a number of processes, as `--processes` takes it. */
+export function readProcesses(text: string): number {
+  const count = /^[0-9]{1,4}$/.test(text) ? Number(text) : 0;
+  if (count >= 1 && count <= PROCESSES_MAX) return count;
+  throw new TypeError(`--processes ${text}: expected a number from 1 to ${PROCESSES_MAX}`);
+}
+
+/** A supervisor that has not started anything yet. */
+export function supervise(options: SupervisorOptions): Supervisor {
+  const { processes, node_id, port, log } = options;
+  const ready = Promise.withResolvers<void>();
+  const hopeless = Promise.withResolvers<void>();
+  const served = new Set<number>();
+  const slots = Array.from({ length: processes }, (_, index) => {
+    const child: ChildOptions = { index, processes, node_id: `${node_id}-${index}`, port };
+    return new Slot({
+      index,
+      node_id: child.node_id,
+      spawn: () => options.spawn(child),
+      backoff: options.backoff ?? BACKOFF,
+      now: options.now,
+      log,
+      onHopeless: hopeless.resolve,
+      onServing() {
+        if (served.add(index).size === processes) ready.resolve();
+      },
+    });
+  });
+  registerMetrics(options.registry, slots);
+  const kill = () => slots.forEach((slot) => slot.kill("SIGKILL"));
+  return {
+    slots,
+    start: () => slots.forEach((slot) => slot.start()),
+    ready: ready.promise,
+    hopeless: hopeless.promise,
+    async stop() {
+      const timer = setTimeout(() => {
+        log.error("processes that do not end are killed");
+        kill();
+      }, options.drain_timeout_ms + KILL_MS);
+      const clean = await Promise.all(slots.map((slot) => slot.stop()));
+      clearTimeout(timer);
+      return clean.every(Boolean);
+    },
+    kill,
+  };
+}
+
+function registerMetrics(registry: Registry, slots: readonly Slot[]): void {
+  const registers = [registry];
+  new Gauge({
+    name: "shield_process_serving",
+    help: "1 while this process of the node serves",
+    labelNames: ["index"],
+    registers,
+    collect() {
+      for (const { index, state } of slots) this.set({ index }, Number(state === "serving"));
+    },
+  });
+  new Counter({
+    name: "shield_process_restarts_total",
+    help: "Starts of this process of the node after its first",
+    labelNames: ["index"],
+    registers,
+    collect() {
+      this.reset();
+      for (const { index, restarts } of slots) this.inc({ index }, restarts);
+    },
+  });
+}

@@ -1,0 +1,121 @@
+/** Processes that die, hang or cannot start, as a supervisor meets them: small real programs. */
+import assert from "node:assert/strict";
+import { createLogger } from "../../shared/log.ts";
+import { Registry } from "../../shared/metrics.ts";
+import { readProcesses, supervise } from "./supervisor.ts";
+import type { Supervisor } from "./supervisor.ts";
+
+const DEADLINE_MS = 30_000;
+const SERVES = `echo '{"ops_port":1,"admin_port":2}'`;
+/** Does this at SIGTERM, serves, and ends with its stdin. */
+const serving = (on_term: string) => `trap '${on_term}' TERM; ${SERVES}; read line`;
+const STAYS = serving("exit 0");
+
+interface Running {
+  readonly supervisor: Supervisor;
+  readonly registry: Registry;
+  readonly log: () => string;
+}
+
+/** Each start runs the next of the scripts, the last one again and again. */
+function run(scripts: readonly string[], processes = 1, drain_timeout_ms = 60_000): Running {
+  const lines: string[] = [];
+  const registry = new Registry();
+  const starts = new Map<number, number>();
+  const supervisor = supervise({
+    processes,
+    node_id: "edge",
+    port: 4000,
+    drain_timeout_ms,
+    now: () => performance.now(),
+    registry,
+    backoff: { first_ms: 5, max_ms: 20, reset_ms: 60_000 },
+    log: createLogger({
+      level: "info",
+      format: "logfmt",
+      component: "supervisor",
+      now: Date.now,
+      write: (line) => lines.push(line),
+    }),
+    spawn({ index }) {
+      const start = starts.get(index) ?? 0;
+      starts.set(index, start + 1);
+      const script = scripts[Math.min(start, scripts.length - 1)] ?? "";
+      if (script === "") throw new Error("no such program");
+      return new Deno.Command("bash", {
+        args: ["-c", script],
+        stdin: "piped",
+        stdout: "piped",
+        stderr: "null",
+      }).spawn();
+    },
+  });
+  supervisor.start();
+  return { supervisor, registry, log: () => lines.join("") };
+}
+
+async function until(condition: () => boolean, { log }: Running): Promise<void> {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  while (!condition()) {
+    assert(Date.now() < deadline_ms, log());
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+Deno.test("the number of processes is checked", () => {
+  assert.deepEqual(["1", "64"].map(readProcesses), [1, 64]);
+  for (const text of ["", "0", "-1", "65", "1.5", "1e1", "9".repeat(400)]) {
+    assert.throws(() => readProcesses(text), /expected a number from 1 to 64/);
+  }
+});
+
+Deno.test("all serve, stop together, and that is a success", async () => {
+  const running = run([STAYS], 3);
+  const { supervisor, registry } = running;
+  await supervisor.ready;
+  assert.deepEqual(supervisor.slots.map(({ node_id }) => node_id), ["edge-0", "edge-1", "edge-2"]);
+  assert.deepEqual(supervisor.slots[0]?.ports, { ops_port: 1, admin_port: 2 });
+  assert.match(await registry.metrics(), /^shield_process_serving\{index="2"\} 1$/m);
+  assert.equal(await supervisor.stop(), true);
+  assert.deepEqual(supervisor.slots.map(({ state }) => state), ["ended", "ended", "ended"]);
+  assert.match(await registry.metrics(), /^shield_process_serving\{index="2"\} 0$/m);
+});
+
+Deno.test("one that dies, or could not be started at all, is started again", async () => {
+  const running = run([`${SERVES}; exit 3`, "", "exit 1", STAYS]);
+  const { supervisor, registry, log } = running;
+  const [slot] = supervisor.slots;
+  assert(slot !== undefined);
+  await until(() => slot.restarts === 3 && slot.state === "serving", running);
+  assert.match(log(), /process=0 child_node_id=edge-0 pid=\d+ code=3 .*msg="a process has ended"/);
+  assert.match(log(), /no such program/);
+  assert.match(log(), /pause_ms=5 [^]*pause_ms=10 [^]*pause_ms=20 /);
+  assert.match(await registry.metrics(), /^shield_process_restarts_total\{index="0"\} 3$/m);
+  assert.equal(await supervisor.stop(), true);
+});
+
+Deno.test("one that says that its configuration is wrong is not started again", async () => {
+  const { supervisor } = run(["exit 2"]);
+  await supervisor.hopeless;
+  assert.equal(supervisor.slots[0]?.restarts, 0);
+  assert.equal(await supervisor.stop(), true);
+});
+
+Deno.test("one that fails to drain makes the whole stop a failure", async () => {
+  const { supervisor } = run([serving("exit 1")]);
+  await supervisor.ready;
+  assert.equal(await supervisor.stop(), false);
+});
+
+Deno.test("one that does not end is killed, and a stop ends a wait for the next start", async () => {
+  const stubborn = run([serving("")], 1, -5_000);
+  await stubborn.supervisor.ready;
+  assert.equal(await stubborn.supervisor.stop(), false);
+  assert.match(stubborn.log(), /processes that do not end are killed/);
+  const dead = run(["exit 1"]);
+  await until(() => (dead.supervisor.slots[0]?.restarts ?? 0) > 2, dead);
+  await dead.supervisor.stop();
+  const restarts = dead.supervisor.slots[0]?.restarts;
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  assert.equal(dead.supervisor.slots[0]?.restarts, restarts);
+});

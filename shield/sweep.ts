@@ -1,0 +1,39 @@
+/**
+ * One pass over all connections in place of their timers: ends what has expired or is dead, pings
+ * what is quiet. WebSocket's own pings are the sockets' business.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Config } from "../shared/config/schema.ts";
+import type { Connection } from "./connection.ts";
+
+/** Between two passes. */
+export const SWEEP_MS = 500;
+/** An upgraded socket that never opens (the peer vanished in between) is given up after this. */
+const OPEN_MS = 10_000;
+/** Heartbeats that a client has to answer a PING. */
+const PATIENCE = 2;
+
+/** Looks at each connection once. */
+export function sweep(
+  connections: Iterable<Connection>,
+  server: Pick<Config["server"], "heartbeat_ms" | "require_pong">,
+  now_ms: number,
+): void {
+  const { heartbeat_ms, require_pong } = server;
+  for (const connection of [...connections]) {
+    const { liveness } = connection;
+    const overdue_ms = liveness.overdue_ms(now_ms, require_pong);
+    if (!connection.opened) {
+      if (now_ms - connection.created_ms > OPEN_MS) connection.end(1006);
+    } else if (now_ms >= connection.identity.expires_ms) {
+      connection.fail(new ArqonError("token-expired"));
+    } else if (overdue_ms >= PATIENCE * heartbeat_ms) {
+      connection.fail(new ArqonError("heartbeat-lost", String(overdue_ms)));
+    } else if (
+      now_ms - connection.sent_ms >= heartbeat_ms || liveness.isDue(now_ms, heartbeat_ms)
+    ) {
+      // The client hears that this side lives; its answer, that it does.
+      connection.ping();
+    }
+  }
+}

@@ -1,0 +1,41 @@
+/** Real sockets for tests of what a connection sends: a server that upgrades everybody. Tests only. */
+
+const WAIT_MS = 20_000;
+
+/** A server that hands out the sockets it upgraded, open; ended when the scope ends. */
+export interface UpgradeServer extends AsyncDisposable {
+  readonly port: number;
+  /** The next socket that opens; must be called before its client connects. */
+  next(): Promise<WebSocket>;
+}
+
+/** On a free port of the loopback address. */
+export function upgradeServer(): UpgradeServer {
+  const opened: ((socket: WebSocket) => void)[] = [];
+  const abort = new AbortController();
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {}, signal: abort.signal },
+    (request) => {
+      const { socket, response } = Deno.upgradeWebSocket(request, { idleTimeout: 0 });
+      socket.onopen = () => opened.shift()?.(socket);
+      return response;
+    },
+  );
+  return {
+    port: server.addr.port,
+    next: () => new Promise<WebSocket>((resolve) => void opened.push(resolve)),
+    async [Symbol.asyncDispose]() {
+      abort.abort();
+      await server.finished;
+    },
+  };
+}
+
+/** Polls: what the native buffer still holds is told by no event. Rejects after 20 s. */
+export async function until(what: string, condition: () => boolean): Promise<void> {
+  const deadline_ms = Date.now() + WAIT_MS;
+  while (!condition()) {
+    if (Date.now() > deadline_ms) throw new Error(`${what}: not within ${WAIT_MS} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}

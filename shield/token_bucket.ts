@@ -1,0 +1,95 @@
+/**
+ * Token buckets: plain data and arithmetic. Time is an argument, nothing here waits. Whose buckets
+ * there are is `rates.ts`.
+ */
+
+/**
+ * Fills at `per_second` up to `burst`; may go below zero (see `take`). The level is kept in
+ * thousandths, so that whole milliseconds at whole rates add up without rounding.
+ */
+export interface TokenBucket {
+  readonly per_second: number;
+  readonly burst: number;
+  thousandths: number;
+  updated_ms: number;
+}
+
+/** A full bucket. `burst` defaults to two seconds' worth, as `[limits]` promises. */
+export function createBucket(
+  per_second: number,
+  now_ms: number,
+  burst: number = per_second * 2,
+): TokenBucket {
+  return { per_second, burst, thousandths: burst * 1_000, updated_ms: now_ms };
+}
+
+/** Adds what has come since the last call. A clock that goes backwards adds and locks nothing. */
+export function refill(bucket: TokenBucket, now_ms: number): void {
+  const elapsed_ms = now_ms - bucket.updated_ms;
+  bucket.updated_ms = now_ms;
+  if (elapsed_ms <= 0) return;
+  const filled = bucket.thousandths + elapsed_ms * bucket.per_second;
+  bucket.thousandths = Math.min(bucket.burst * 1_000, filled);
+}
+
+/** Ms until `amount` fits a bucket as it stands; above the burst it fits when the bucket is full. */
+export function waitFor(bucket: TokenBucket, amount: number): number {
+  const missing = Math.min(amount, bucket.burst) * 1_000 - bucket.thousandths;
+  return missing <= 0 ? 0 : Math.ceil(missing / bucket.per_second);
+}
+
+/** Takes without asking: only after `waitFor` gave 0. */
+export function withdraw(bucket: TokenBucket, amount: number): void {
+  bucket.thousandths -= amount * 1_000;
+}
+
+/**
+ * Takes `amount` and returns 0, or takes nothing and returns the ms after which it would fit.
+ * What is larger than the burst passes a full bucket and leaves a debt, so that a legal frame is
+ * never refused for ever and the rate still holds.
+ */
+export function take(bucket: TokenBucket, amount: number, now_ms: number): number {
+  refill(bucket, now_ms);
+  const retry_after_ms = waitFor(bucket, amount);
+  if (retry_after_ms === 0) withdraw(bucket, amount);
+  return retry_after_ms;
+}
+
+/** What an operation costs: itself, and its bytes. */
+export interface BucketPair {
+  readonly messages: TokenBucket;
+  readonly bytes: TokenBucket;
+}
+
+/** Two full buckets with bursts of two seconds. */
+export function createPair(
+  messages_per_second: number,
+  bytes_per_second: number,
+  now_ms: number,
+): BucketPair {
+  return {
+    messages: createBucket(messages_per_second, now_ms),
+    bytes: createBucket(bytes_per_second, now_ms),
+  };
+}
+
+/** Ms until one operation of `size_bytes` fits both; takes nothing. */
+export function waitForPair(pair: BucketPair, size_bytes: number, now_ms: number): number {
+  refill(pair.messages, now_ms);
+  refill(pair.bytes, now_ms);
+  return Math.max(waitFor(pair.messages, 1), waitFor(pair.bytes, size_bytes));
+}
+
+/** Takes one operation of `size_bytes`: only after `waitForPair` gave 0. */
+export function withdrawPair(pair: BucketPair, size_bytes: number): void {
+  withdraw(pair.messages, 1);
+  withdraw(pair.bytes, size_bytes);
+}
+
+/** Whether both are full, so that forgetting them gives nobody more than they have. */
+export function isPairFull({ messages, bytes }: BucketPair, now_ms: number): boolean {
+  refill(messages, now_ms);
+  refill(bytes, now_ms);
+  return messages.thousandths === messages.burst * 1_000 &&
+    bytes.thousandths === bytes.burst * 1_000;
+}

@@ -1,0 +1,62 @@
+/**
+ * What a token is refused with, from what the verification threw. jose's errors carry the whole
+ * payload: they are never kept as a cause and never shown.
+ */
+import { errors } from "@panva/jose";
+import { ArqonError } from "@arqon/proto";
+import type { Reason } from "@arqon/proto";
+import { isAudienceClaim } from "./claims.ts";
+
+type ClaimError = InstanceType<
+  typeof errors.JWTClaimValidationFailed | typeof errors.JWTExpired
+>;
+
+/** jose's claim failures; it says `check_failed` also for an `aud` of a wrong type. */
+function claimRefusal(error: ClaimError): ArqonError {
+  const { claim, reason } = error;
+  if (reason === "missing") return new ArqonError("token-claim", `${claim} is missing`);
+  if (reason === "check_failed" && claim === "nbf") return new ArqonError("token-not-yet-valid");
+  if (reason === "check_failed" && claim === "iss") return new ArqonError("token-issuer");
+  if (reason === "check_failed" && claim === "aud" && isAudienceClaim(error.payload.aud)) {
+    return new ArqonError("token-audience");
+  }
+  return new ArqonError("token-claim", `${claim} has a wrong type`);
+}
+
+type JoseCode = errors.JOSEErrorCode;
+
+/** Every code of jose's closed union; a new one fails the type check here. */
+const REASON_BY_CODE: Record<JoseCode, Reason> = {
+  ERR_JOSE_ALG_NOT_ALLOWED: "token-algorithm",
+  ERR_JOSE_GENERIC: "token-malformed",
+  ERR_JOSE_NOT_SUPPORTED: "token-malformed",
+  ERR_JWE_DECRYPTION_FAILED: "token-malformed",
+  ERR_JWE_INVALID: "token-malformed",
+  ERR_JWK_INVALID: "token-unknown-key",
+  ERR_JWKS_INVALID: "token-unknown-key",
+  ERR_JWKS_MULTIPLE_MATCHING_KEYS: "token-unknown-key",
+  ERR_JWKS_NO_MATCHING_KEY: "token-unknown-key",
+  ERR_JWKS_TIMEOUT: "keys-unavailable",
+  ERR_JWS_INVALID: "token-malformed",
+  ERR_JWS_SIGNATURE_VERIFICATION_FAILED: "token-signature",
+  ERR_JWT_CLAIM_VALIDATION_FAILED: "token-claim",
+  ERR_JWT_EXPIRED: "token-expired",
+  ERR_JWT_INVALID: "token-malformed",
+};
+
+function isJoseCode(code: string): code is JoseCode {
+  return Object.hasOwn(REASON_BY_CODE, code);
+}
+
+/**
+ * The refusal for anything that verification threw. jose's errors carry the whole payload, so they
+ * are never kept as a cause; `undefined` for what no token should be able to cause.
+ */
+export function tokenRefusal(error: unknown): ArqonError | undefined {
+  if (error instanceof ArqonError) return error;
+  if (error instanceof errors.JWTClaimValidationFailed) return claimRefusal(error);
+  if (error instanceof errors.JOSEError && isJoseCode(error.code)) {
+    return new ArqonError(REASON_BY_CODE[error.code], "jose cannot verify it");
+  }
+  return undefined;
+}

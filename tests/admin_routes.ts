@@ -1,0 +1,47 @@
+/** Every route of the admin API, for tests that knock on each. What they do is their parts' tests. */
+
+/** One request that the admin API knows. */
+export interface AdminRoute {
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  readonly path: string;
+}
+
+const of = (path: string, ...methods: AdminRoute["method"][]): AdminRoute[] =>
+  methods.map((method) => ({ method, path }));
+
+/** All of them, with names where they take some. */
+export const ADMIN_ROUTES: readonly AdminRoute[] = [
+  ...of("/v1/status", "GET"),
+  ...of("/v1/revocations", "GET", "POST", "DELETE"),
+  ...of("/v1/policies", "GET"),
+  ...of("/v1/policies/modules", "PUT"),
+  ...of("/v1/policies/deploy", "POST"),
+  ...of("/v1/policies/rollback", "POST"),
+  ...of("/v1/policies/reset", "POST"),
+  ...of("/v1/policies/logs", "GET"),
+  ...of("/v1/policies/no-spam?tenant=acme", "DELETE"),
+  ...of("/v1/mirror", "GET"),
+  ...of("/v1/mirror/explain", "GET"),
+  ...of("/v1/mirror/diff", "GET", "DELETE"),
+  ...of("/v1/tenants/acme/mirror", "GET", "PUT", "DELETE"),
+  ...of("/v1/tenants/acme/reset", "POST"),
+  ...of("/v1/schemas", "GET"),
+  ...of("/v1/schemas/orders", "GET", "PUT"),
+  ...of("/v1/schemas/orders/check", "POST"),
+  ...of("/v1/schemas/orders/validate", "POST"),
+  ...of("/v1/schemas/orders/versions/1", "GET"),
+  ...of("/v1/tenants/acme/mappings", "GET", "PUT", "DELETE"),
+  ...of("/v1/rooms/classes", "GET"),
+  ...of("/v1/rooms/classes/explain", "GET"),
+  ...of("/v1/tenants/acme/rooms", "GET", "PUT", "DELETE"),
+];
+
+/** Files that answer some of them; a path that one of them names has to be above. */
+export const ADMIN_FILES: readonly string[] = [
+  "shield/admin.ts",
+  "shield/revocations_api.ts",
+  "shield/policy/admin_api.ts",
+  "shield/mirror/admin_api.ts",
+  "shield/schema/admin_api.ts",
+  "shield/rooms/admin_api.ts",
+];

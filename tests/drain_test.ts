@@ -1,0 +1,271 @@
+/**
+ * What SIGTERM does to a Shield, on real processes and as the wire shows it: the word to move, the window
+ * in which everything goes on, the answers to what was asked, the close, the members, the exit code.
+ */
+import assert from "node:assert/strict";
+import { connect } from "@nats-io/transport-deno";
+import type { Msg } from "@nats-io/transport-deno";
+import { connect as dial } from "../sdk/typescript/mod.ts";
+import type { Connection, PresenceSubscription, Status } from "../sdk/typescript/mod.ts";
+import { createIssuer, startServer } from "./cluster.ts";
+import type { Issuer, ServerProcess } from "./cluster.ts";
+import { startNats } from "./nats_server.ts";
+import type { NatsServer } from "./nats_server.ts";
+import { until } from "./outage/prober.ts";
+import { openText } from "./raw_client.ts";
+import type { RawClient } from "./raw_client.ts";
+import { startTcpProxy } from "./tcp_proxy.ts";
+
+const urlOf = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
+const portOf = ({ ready }: ServerProcess) => Number(new URL(ready.url ?? "").port);
+
+interface Place {
+  readonly nats: NatsServer;
+  readonly issuer: Issuer;
+  /** A Shield on that NATS. */
+  start(server_lines: string, more?: string): Promise<ServerProcess>;
+}
+
+async function withNats(run: (place: Place) => Promise<void>): Promise<void> {
+  await using nats = await startNats({ jetstream: true });
+  const issuer = await createIssuer();
+  const start = (server_lines: string, more = "") => {
+    const config = `[nats]\nurls = ["${nats.url}"]\n${more}${issuer.config}`;
+    return startServer("shield", config, issuer.dir, server_lines);
+  };
+  try {
+    await run({ nats, issuer, start });
+  } finally {
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+}
+
+async function enter(server: ServerProcess, issuer: Issuer, sub: string): Promise<RawClient> {
+  return await openText(urlOf(server), await issuer.tokenFor({ sub }));
+}
+
+/** The next frame of this kind; others are passed over. */
+async function frameOf(client: RawClient, op: string): Promise<Record<string, unknown>> {
+  for (;;) {
+    const frame = await client.json();
+    if (frame.op === op) return frame;
+  }
+}
+
+async function inTheWindow({ issuer, start }: Place): Promise<void> {
+  const shield = await start('node_id = "one"\ndrain_ms = 30_000\ndrain_timeout_ms = 90_000');
+  using hears = await enter(shield, issuer, "ann");
+  using says = await enter(shield, issuer, "bob");
+  const token = await issuer.tokenFor();
+  hears.send({ op: "sub", room: "lobby", id: 1 });
+  assert.equal((await frameOf(hears, "ack")).code, 0);
+  const before_ms = Date.now();
+  const stopped = shield.stop();
+  for (const client of [hears, says]) {
+    const { room, signal } = await frameOf(client, "msg") as {
+      room: string;
+      signal: { kind: string; target: string; until_ms: number };
+    };
+    assert.deepEqual([room, signal.kind, signal.target], ["", "DRAIN", "one"]);
+    assert.ok(signal.until_ms >= before_ms + 30_000, "the window is not over before it began");
+  }
+  const ready = await fetch(`${shield.ready.ops_url}/health/ready`);
+  assert.equal(ready.status, 503);
+  assert.match(await ready.text(), /"accepting":\{"status":"unavailable"/);
+  const authorization = `Bearer ${token}`;
+  const publish = await fetch(`${shield.ready.url}/v1/rooms/lobby/messages`, {
+    method: "POST",
+    headers: { authorization, "content-type": "application/json" },
+    body: JSON.stringify({ type: "t", data: 1 }),
+  });
+  assert.equal(publish.status, 503);
+  assert.equal((await publish.json()).reason, "draining");
+  await assert.rejects(enter(shield, issuer, "late"), /the connection ended/);
+  says.send({ op: "pub", room: "lobby", type: "t", data: "still", id: 2 });
+  assert.equal((await frameOf(says, "ack")).code, 0);
+  assert.equal((await frameOf(hears, "msg")).data, "still");
+  says.send({ op: "sub", room: "lobby", id: 3 });
+  assert.equal((await frameOf(says, "ack")).code, 0, "who is in may still subscribe");
+  hears.socket.close(1000);
+  says.socket.close(1000);
+  const { code } = await stopped;
+  assert.equal(code, 0, shield.log());
+  assert.ok(
+    Date.now() - before_ms < 30_000,
+    "with nobody left it does not wait for the window's end",
+  );
+}
+
+Deno.test("SIGTERM: clients are told to move and served on; the process ends when they have gone", () =>
+  withNats(inTheWindow));
+
+/** Takes the commands of a room and answers none until it is told to. */
+async function muteBrain(nats: NatsServer, room: string) {
+  const connection = await connect({ servers: nats.url.replace("nats://", "") });
+  const commands: Msg[] = [];
+  connection.subscribe(`t.acme.r.${room}.cmds`, { callback: (_, one) => void commands.push(one) });
+  await connection.flush();
+  return { commands, [Symbol.asyncDispose]: () => connection.close() };
+}
+
+const PATIENT = "[limits]\ncommand_timeout_ms = 120_000\n";
+
+async function answersFirst({ issuer, nats, start }: Place): Promise<void> {
+  const shield = await start("drain_ms = 100\ndrain_timeout_ms = 90_000", PATIENT);
+  await using brain = await muteBrain(nats, "lobby");
+  using client = await enter(shield, issuer, "ann");
+  client.send({ op: "cmd", room: "lobby", name: "room.get", id: 1 });
+  await until(() => brain.commands.length > 0, "the command");
+  const stopped = shield.stop();
+  await frameOf(client, "msg");
+  let refused: Record<string, unknown>;
+  let id = 1;
+  do {
+    client.send({ op: "pub", room: "lobby", type: "t", id: ++id });
+    refused = await frameOf(client, "ack");
+  } while (refused.code === 0);
+  assert.deepEqual([refused.code, refused.reason, refused.id], [503, "draining", id]);
+  client.send({ op: "ping", data: "x" });
+  assert.equal((await frameOf(client, "pong")).data, "x", "a heartbeat is answered to the end");
+  const [command] = brain.commands;
+  command?.respond(new Uint8Array([8, 1]));
+  const answer = await frameOf(client, "ack");
+  assert.equal(answer.id, 1, "what was asked before is answered before the close");
+  assert.deepEqual(await client.closed(), { code: 1012, reason: "restart;spread_ms=100" });
+  assert.equal((await stopped).code, 0, shield.log());
+}
+
+Deno.test("after the window new operations are refused ('draining') and those under way answered", () =>
+  withNats(answersFirst));
+
+async function cutsOff({ issuer, nats, start }: Place): Promise<void> {
+  const shield = await start("drain_ms = 0\ndrain_timeout_ms = 3_000", PATIENT);
+  await using brain = await muteBrain(nats, "lobby");
+  using client = await enter(shield, issuer, "ann");
+  client.send({ op: "cmd", room: "lobby", name: "room.get", id: 1 });
+  await until(() => brain.commands.length > 0, "the command");
+  const stopped = shield.stop();
+  assert.deepEqual(await client.closed(), { code: 1012, reason: "restart;spread_ms=0" });
+  assert.equal((await stopped).code, 0, shield.log());
+  assert.match(shield.log(), /operations=1 msg="connections were closed before all was answered"/);
+}
+
+Deno.test("an answer that never comes holds the process no longer than drain_timeout_ms", () =>
+  withNats(cutsOff));
+
+async function hangs({ nats, start }: Place): Promise<void> {
+  const shield = await start("drain_ms = 0\ndrain_timeout_ms = 1_500");
+  await nats.freeze();
+  try {
+    const { code } = await shield.stop();
+    assert.equal(code, 1);
+    assert.match(shield.log(), /shield: not done with draining after .*drain_timeout_ms \(1500\)/);
+  } finally {
+    nats.resume();
+  }
+}
+
+Deno.test("a drain that hangs ends as failed after drain_timeout_ms", () => withNats(hangs));
+
+/** Follows a list of members; every moment in which this user was not there counts. */
+async function watchUser(presence: PresenceSubscription["presence"], user_id: string) {
+  const seen = { absent: 0, joins: 0, leaves: 0 };
+  const here = new Set<string>();
+  await presence.changes().next();
+  for (const member of presence.members.values()) {
+    if (member.user_id === user_id) here.add(member.connection_id);
+  }
+  void (async () => {
+    for await (const { joined, left } of presence.changes()) {
+      for (const one of joined) {
+        if (one.user_id !== user_id || here.has(one.connection_id)) continue;
+        here.add(one.connection_id);
+        seen.joins++;
+      }
+      for (const one of left) if (here.delete(one.connection_id)) seen.leaves++;
+      if (here.size === 0) seen.absent++;
+    }
+  })();
+  return seen;
+}
+
+const GRACE = '[presence]\ngrace = [{ room = "held-*", grace_ms = 4_000 }]\n';
+
+interface Cluster extends Place {
+  readonly going: ServerProcess;
+  readonly staying: ServerProcess;
+}
+
+/** Two Shields and a Brain; `going` is the one that is stopped. */
+async function withCluster(
+  going_lines: string,
+  run: (cluster: Cluster) => Promise<void>,
+): Promise<void> {
+  await withNats(async (place) => {
+    const config = `[nats]\nurls = ["${place.nats.url}"]\n${place.issuer.config}`;
+    await using _brain = await startServer("brain", config, place.issuer.dir);
+    const going = await place.start(going_lines, GRACE);
+    await using staying = await place.start("drain_ms = 0", GRACE);
+    await run({ ...place, going, staying });
+  });
+}
+
+async function watcherAt(server: ServerProcess, issuer: Issuer): Promise<Connection> {
+  return await dial({ url: urlOf(server), token: await issuer.tokenFor({ sub: "watcher" }) });
+}
+
+async function comesBack({ issuer, going, staying }: Cluster): Promise<void> {
+  await using watcher = await watcherAt(staying, issuer);
+  using list = watcher.room("held-1").subscribe({ presence: true, observer: true });
+  await list.ready;
+  const sub = { op: "sub", room: "held-1", presence: true, id: 1 };
+  using member = await enter(going, issuer, "ann");
+  member.send(sub);
+  assert.equal((await frameOf(member, "ack")).code, 0);
+  await until(() => list.presence.count === 1, "the member");
+  const seen = await watchUser(list.presence, "ann");
+  const stopped = going.stop();
+  assert.equal((await member.closed()).code, 1012);
+  using again = await enter(staying, issuer, "ann");
+  again.send(sub);
+  assert.equal((await frameOf(again, "ack")).code, 0);
+  assert.equal((await stopped).code, 0, going.log());
+  await until(() => seen.leaves === 1, "the old one's leave");
+  assert.deepEqual(seen, { absent: 0, joins: 1, leaves: 1 });
+}
+
+Deno.test("a member who comes back to another node within the grace time is never gone", () =>
+  withCluster("drain_ms = 0", comesBack));
+
+async function moves({ issuer, going, staying }: Cluster): Promise<void> {
+  let target = going;
+  await using balancer = startTcpProxy(() => portOf(target));
+  await using watcher = await watcherAt(staying, issuer);
+  using list = watcher.room("lobby").subscribe({ presence: true, observer: true });
+  await list.ready;
+  const statuses: Status[] = [];
+  await using ann = await dial({
+    url: `ws://127.0.0.1:${balancer.port}`,
+    token: await issuer.tokenFor({ sub: "ann" }),
+    onStatus: (status) => statuses.push(status),
+  });
+  using own = ann.room("lobby").subscribe({ presence: true, member_meta: { n: 1 }, no_echo: true });
+  await own.ready;
+  await until(() => list.presence.count === 1, "the member");
+  const seen = await watchUser(list.presence, "ann");
+  target = staying;
+  assert.equal((await going.stop()).code, 0, going.log());
+  await until(() => seen.leaves === 1, "the old connection's leave");
+  assert.deepEqual(seen, { absent: 0, joins: 1, leaves: 1 });
+  const [member] = own.presence.members.values();
+  assert.deepEqual([own.presence.count, member?.meta], [1, { n: 1 }], "its own list is right");
+  const states = statuses.map(({ state }) => state);
+  assert.deepEqual(states, ["connecting", "open", "open"], "it never was without a connection");
+  await ann.room("lobby").publish("t", "mine");
+  await watcher.room("lobby").publish("t", "theirs");
+  const { value } = await own.next();
+  assert.equal(value?.text(), "theirs", "neither a GAP nor its own message");
+}
+
+Deno.test("the SDK moves to another node before it leaves: no gap, no flicker, no own echo", () =>
+  withCluster("drain_ms = 10_000", moves));

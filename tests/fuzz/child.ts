@@ -1,0 +1,72 @@
+/**
+ * One target in a process of its own: feeds it in batches and says after each, on stdout, how far it is
+ * and how much it holds. That it says so in time is what `run.ts` watches.
+ */
+import { feed, FuzzFailure } from "./feed.ts";
+import { makeTarget } from "./targets.ts";
+
+/** What to do. */
+export interface ChildJob {
+  readonly target: string;
+  readonly seed: number;
+  readonly from: number;
+  readonly runs: number;
+  /** Inputs between two reports. */
+  readonly batch: number;
+}
+
+/** One line of its output. */
+export type ChildReport =
+  | {
+    readonly type: "batch";
+    readonly next: number;
+    readonly taken: number;
+    readonly refused: number;
+    readonly bytes: number;
+    readonly slowest_ms: number;
+    readonly slowest: number;
+    /** After a collection: JavaScript's heap and what hangs on it. */
+    readonly held_bytes: number;
+  }
+  | {
+    readonly type: "failure";
+    readonly place: number;
+    readonly base64: string;
+    readonly text: string;
+  };
+
+/** What the runtime frees for JavaScript, it frees between turns, as in a server. */
+async function held(): Promise<number> {
+  const { gc } = globalThis as unknown as { gc(): void };
+  for (let turns = 0; turns < 2; turns++) {
+    gc();
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  const { heapUsed, external } = Deno.memoryUsage();
+  return heapUsed + external;
+}
+
+function say(report: ChildReport): void {
+  const line = new TextEncoder().encode(`${JSON.stringify(report)}\n`);
+  for (let at = 0; at < line.length;) at += Deno.stdout.writeSync(line.subarray(at));
+}
+
+if (import.meta.main) {
+  const job = JSON.parse(Deno.args[0] ?? "") as ChildJob;
+  const target = await makeTarget(job.target);
+  const end = job.from + job.runs;
+  try {
+    for (let next = job.from; next < end;) {
+      const runs = Math.min(job.batch, end - next);
+      const fed = await feed(target, { seed: job.seed, from: next, runs });
+      next += runs;
+      say({ type: "batch", next, ...fed, held_bytes: await held() });
+    }
+  } catch (error) {
+    if (!(error instanceof FuzzFailure)) throw error;
+    const { place, bytes, cause } = error;
+    const text = cause instanceof Error ? cause.stack ?? cause.message : error.message;
+    say({ type: "failure", place, base64: bytes.toBase64(), text: text.slice(0, 4_000) });
+    Deno.exit(1);
+  }
+}

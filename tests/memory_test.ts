@@ -1,0 +1,275 @@
+/**
+ * A client that sends one message without end, against a Shield whose memory is bounded: it comes out
+ * who it is, it is gone and banned, and everybody else goes on. With Deno's own sockets the process
+ * starts anew for that; with `ws` nobody else notices.
+ */
+import assert from "node:assert/strict";
+import {
+  BINARY,
+  CLOSE,
+  CONTINUATION,
+  PING,
+  PONG,
+  rawFrame,
+  RawPeer,
+} from "../shield/socket/conformance_peer.ts";
+import { createIssuer, startServer } from "./cluster.ts";
+import type { Issuer, ServerProcess } from "./cluster.ts";
+import { startNats } from "./nats_server.ts";
+import { openText } from "./raw_client.ts";
+import type { RawClient } from "./raw_client.ts";
+
+/** `[limits] memory_bytes`. */
+const LIMIT_BYTES = 600_000_000;
+/** The offender must be gone before the process has so much. */
+const PEAK_BYTES = 1_000_000_000;
+/** The window in which clients come back. */
+const DRAIN_MS = 5_000;
+const FRAGMENT_BYTES = 65_000;
+const WAIT_MS = 60_000;
+/** `[limits] memory_ban_seconds`. */
+const BAN_SECONDS = 500;
+const EXIT_RESTART = 75;
+const OTHERS = 20;
+
+interface Place extends Issuer {
+  readonly nats: string;
+}
+
+async function start(
+  issuer: Place,
+  websocket: "native" | "ws",
+  port = 0,
+): Promise<ServerProcess> {
+  const lines = [
+    `websocket = "${websocket}"`,
+    `drain_ms = ${DRAIN_MS}`,
+  ].join("\n");
+  const limits =
+    `[nats]\nurls = ["${issuer.nats}"]\n[limits]\nmemory_bytes = ${LIMIT_BYTES}\nmemory_ban_seconds = ${BAN_SECONDS}\n[policy]\nworkers = 1\n`;
+  return await startServer("shield", limits + issuer.config, issuer.dir, lines, port);
+}
+
+/** The most that the process has held, by the kernel's count; 0 once it has ended. */
+async function peakBytes({ pid }: { pid: number }): Promise<number> {
+  const status = await Deno.readTextFile(`/proc/${pid}/status`).catch(() => "");
+  return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1_024;
+}
+
+/** How an attacker takes what the Shield says. */
+interface Manner {
+  /** Answers the WebSocket pings, between fragments. */
+  readonly pongs: boolean;
+  /** Answers the close frame. */
+  readonly closes: boolean;
+}
+
+/** Sends fragments until nobody takes them; resolves with whether it was told to close. */
+async function attack(url: string, token: string, manner: Manner): Promise<boolean> {
+  using peer = await RawPeer.connect(url, [`Authorization: Bearer ${token}`]);
+  assert.match(peer.head, /^HTTP\/1\.1 101 /);
+  let told = false;
+  let over = false;
+  const answers: Uint8Array[] = [];
+  const reading = (async () => {
+    for (let frame = await next(peer); frame !== undefined; frame = await next(peer)) {
+      if (frame.opcode === PING && manner.pongs) answers.push(rawFrame(PONG, frame.body));
+      if (frame.opcode !== CLOSE) continue;
+      told = true;
+      if (manner.closes) answers.push(rawFrame(CLOSE, frame.body.slice(0, 2)));
+    }
+    over = true;
+  })();
+  const fragment = rawFrame(CONTINUATION, new Uint8Array(FRAGMENT_BYTES), false);
+  try {
+    await peer.write(rawFrame(BINARY, new Uint8Array(FRAGMENT_BYTES), false));
+    while (!over) {
+      for (const answer of answers.splice(0)) await peer.write(answer);
+      await peer.write(fragment);
+    }
+  } catch {
+    // Nobody takes it any more.
+  }
+  peer[Symbol.dispose]();
+  await reading;
+  return told;
+}
+
+/** The next frame; undefined also when this side has closed. */
+async function next(peer: RawPeer) {
+  for (;;) {
+    try {
+      return await peer.frame();
+    } catch (error) {
+      // A Shield may say nothing for long; a connection that is closed says why.
+      if (!(error instanceof Error && error.message.startsWith("nothing came"))) return undefined;
+    }
+  }
+}
+
+/** Clients of all manners: some answer PINGs, some only listen. */
+async function openOthers(url: string, issuer: Place): Promise<RawClient[]> {
+  const clients: RawClient[] = [];
+  for (let index = 0; index < OTHERS; index++) {
+    const client = await openText(url, await issuer.tokenFor({ sub: `other-${index}` }));
+    client.send({ op: "sub", room: "lobby", id: 1 });
+    assert.equal((await client.json()).code, 0);
+    if (index % 2 === 0) answerPings(client);
+    clients.push(client);
+  }
+  return clients;
+}
+
+function answerPings(client: RawClient): void {
+  client.socket.addEventListener("message", ({ data }) => {
+    if (JSON.parse(data).op === "ping") client.send({ op: "pong", data: "" });
+  });
+}
+
+async function upgradeStatus(http_url: string, token: string): Promise<string> {
+  using peer = await RawPeer.connect(http_url, [`Authorization: Bearer ${token}`]);
+  return peer.head.slice(9, 12);
+}
+
+const socketUrl = (http_url: string) => `${http_url.replace(/^http/, "ws")}/v1/socket`;
+
+/** NATS keeps the bans while the Shield is away. */
+async function withNats(run: (place: Place) => Promise<void>): Promise<void> {
+  await using nats = await startNats({ jetstream: true });
+  const issuer = await createIssuer();
+  try {
+    await run({ ...issuer, nats: nats.url });
+  } finally {
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+}
+
+async function contained(issuer: Place, manner: Manner): Promise<void> {
+  await using shield = await start(issuer, "native");
+  const url = shield.ready["url"] ?? "";
+  const others = await openOthers(socketUrl(url), issuer);
+  const token = await issuer.tokenFor({ sub: "mallory" });
+  let peak = 0;
+  const timer = setInterval(async () => {
+    peak = Math.max(peak, await peakBytes(shield));
+  }, 20);
+  const attacking = attack(`${url}/v1/socket`, token, manner);
+  const { code } = await shield.status;
+  clearInterval(timer);
+  const log = shield.log();
+  assert.equal(code, EXIT_RESTART, log);
+  assert.equal(await attacking, true, "it was told to go");
+  assert(peak > LIMIT_BYTES / 2 && peak < PEAK_BYTES, `${peak} bytes at most`);
+  assert.match(log, /user=mallory .*msg="a user was banned"/);
+  assert.equal(log.match(/a user was banned/g)?.length, 1, "nobody else");
+  for (const client of others) {
+    assert.deepEqual(await client.closed(), {
+      code: 1012,
+      reason: `restart;spread_ms=${DRAIN_MS}`,
+    });
+  }
+  const started_ms = performance.now();
+  await using again = await start(issuer, "native", Number(new URL(url).port));
+  const back = await openOthers(socketUrl(again.ready["url"] ?? ""), issuer);
+  // The start of a process under test is the machine's, not the Shield's.
+  assert(performance.now() - started_ms < WAIT_MS);
+  assert.equal(await upgradeStatus(`${again.ready["url"]}/v1/socket`, token), "403");
+  for (const client of back) client[Symbol.dispose]();
+}
+
+/** Nothing has reached it but what a client gets anyway, and it still gets an answer. */
+async function stillThere(client: RawClient): Promise<void> {
+  client.send({ op: "ping", data: "here" });
+  for (;;) {
+    const frame = await client.json();
+    if (frame.op === "pong" && frame.data === "here") return;
+    assert.equal(frame.op, "ping");
+  }
+}
+
+async function left(issuer: Place): Promise<void> {
+  await using shield = await start(issuer, "native");
+  const url = shield.ready["url"] ?? "";
+  const others = await openOthers(socketUrl(url), issuer);
+  const token = await issuer.tokenFor({ sub: "oscar" });
+  assert.equal(await attack(`${url}/v1/socket`, token, { pongs: true, closes: true }), true);
+  await until(async () => await upgradeStatus(`${url}/v1/socket`, token) === "403");
+  const headers = { authorization: `Bearer ${token}` };
+  const { reason, detail } = await (await fetch(`${url}/v1/auth/check`, { headers })).json();
+  assert.equal(reason, "banned");
+  assert.match(detail, /unfinished messages took the memory of the process/);
+  const until_ms = Date.parse(/until (\S+Z)/.exec(detail)?.[1] ?? "");
+  assert(until_ms > Date.now() && until_ms < Date.now() + BAN_SECONDS * 1_000, detail);
+  assert(await peakBytes(shield) < PEAK_BYTES);
+  for (const [index, client] of others.entries()) {
+    // Who answers no PING cannot be told from the offender; who answers late, neither.
+    const stays = index % 2 === 0 ? stillThere(client).then(() => true, () => false) : false;
+    if (!await stays) assert.equal((await client.closed()).code, 1012);
+    client[Symbol.dispose]();
+  }
+}
+
+async function refused(issuer: Place): Promise<void> {
+  await using shield = await start(issuer, "ws");
+  const url = shield.ready["url"] ?? "";
+  const others = await openOthers(socketUrl(url), issuer);
+  const before = await peakBytes(shield);
+  const token = await issuer.tokenFor({ sub: "mallory" });
+  assert.equal(
+    await attack(`${url}/v1/socket`, token, { pongs: true, closes: false }),
+    true,
+  );
+  const more = await peakBytes(shield) - before;
+  assert(more < 200_000_000, `${more} bytes more`);
+  await Promise.all(others.map(stillThere));
+  for (const client of others) client[Symbol.dispose]();
+  const metrics = await (await fetch(`${shield.ready["ops_url"]}/metrics`)).text();
+  assert.match(metrics, /shield_closes_total\{code="4413"\} 1/);
+  assert.match(metrics, /shield_socket_implementation\{implementation="ws"\} 1/);
+  assert.match(metrics, /^shield_memory_limit_bytes 600000000$/m);
+}
+
+/** Each holds a message just below the bound, and leaves it so. */
+async function cutOff(issuer: Place): Promise<void> {
+  await using shield = await start(issuer, "ws");
+  const url = shield.ready["url"] ?? "";
+  const others = await openOthers(socketUrl(url), issuer);
+  const token = await issuer.tokenFor({ sub: "legion" });
+  const peers: RawPeer[] = [];
+  const part = rawFrame(BINARY, new Uint8Array(30_000_000), false);
+  await until(async () => {
+    const peer = await RawPeer.connect(`${url}/v1/socket`, [`Authorization: Bearer ${token}`]);
+    peers.push(peer);
+    assert(peers.length < 1_000, "so many cannot hold what they hold");
+    // It may be cut off while it sends; and nobody is let in when memory runs short.
+    if (peer.head.startsWith("HTTP/1.1 101 ")) await peer.write(part).catch(() => {});
+    return peer.head.startsWith("HTTP/1.1 403 ");
+  });
+  assert(await peakBytes(shield) < PEAK_BYTES);
+  assert.match(shield.log(), /clients that held the memory were cut off/);
+  await Promise.all(others.map(stillThere));
+  for (const one of [...others, ...peers]) one[Symbol.dispose]();
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  const deadline_ms = Date.now() + WAIT_MS;
+  while (!await condition()) {
+    assert(Date.now() < deadline_ms, "waited in vain");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+Deno.test("native: who neither ends a message nor closes is banned, the others come back", () =>
+  withNats((place) => contained(place, { pongs: true, closes: false })));
+
+Deno.test("native: who answers no ping either is banned, the others come back", () =>
+  withNats((place) => contained(place, { pongs: false, closes: false })));
+
+Deno.test("native: who leaves with the memory when told is banned, the process goes on", () =>
+  withNats(left));
+
+Deno.test("ws: a message without end is refused at the bound, and nobody else notices", () =>
+  withNats(refused));
+
+Deno.test("ws: many below the bound are cut off and banned, and nobody else notices", () =>
+  withNats(cutOff));

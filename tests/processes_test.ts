@@ -1,0 +1,235 @@
+/** `shield --processes N`: real processes on one port and a real NATS; killed, drained, refused. */
+import assert from "node:assert/strict";
+import { createIssuer, startServer } from "./cluster.ts";
+import type { Issuer, ServerProcess } from "./cluster.ts";
+import { startNats } from "./nats_server.ts";
+import { openText, RawClient } from "./raw_client.ts";
+
+const POLL_MS = 50;
+const DEADLINE_MS = 90_000;
+const COUNT = 3;
+
+interface ProcessHealth {
+  process: number;
+  node_id: string;
+  pid?: number;
+  state: string;
+  restarts: number;
+  ok: boolean;
+  checks?: Record<string, { status: string }>;
+}
+
+interface Health {
+  status: string;
+  processes: ProcessHealth[];
+}
+
+async function until<T>(read: () => Promise<T | undefined>, what: string): Promise<T> {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  while (true) {
+    const value = await read();
+    if (value !== undefined) return value;
+    assert(Date.now() < deadline_ms, what);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+async function health(node: ServerProcess, which = "ready"): Promise<[number, Health]> {
+  const response = await fetch(`${node.ready.ops_url}/health/${which}`);
+  return [response.status, await response.json()];
+}
+
+async function metrics(node: ServerProcess): Promise<string> {
+  return await (await fetch(`${node.ready.ops_url}/metrics`)).text();
+}
+
+interface Client extends Disposable {
+  readonly raw: RawClient;
+  readonly node_id: string;
+}
+
+const socketUrl = (node: ServerProcess) => `${node.ready.url?.replace(/^http/, "ws")}/v1/socket`;
+
+/** A client and the Shield that it has come to. */
+async function connect(node: ServerProcess, issuer: Issuer): Promise<Client> {
+  const raw = new RawClient(socketUrl(node), {
+    token: await issuer.tokenFor(),
+    subprotocols: ["arqon.v1.json"],
+  });
+  const { node_id } = await raw.json();
+  return { raw, node_id, [Symbol.dispose]: () => raw[Symbol.dispose]() };
+}
+
+/** Clients until every Shield has one; the system deals connections out by their addresses. */
+async function connectToAll(node: ServerProcess, issuer: Issuer): Promise<Map<string, Client>> {
+  const by_node = new Map<string, Client>();
+  await until(async () => {
+    const client = await connect(node, issuer);
+    if (by_node.has(client.node_id)) client[Symbol.dispose]();
+    else by_node.set(client.node_id, client);
+    return by_node.size === COUNT ? true : undefined;
+  }, "not every Shield gets connections");
+  return by_node;
+}
+
+interface Node {
+  node: ServerProcess;
+  issuer: Issuer;
+  clients: Map<string, Client>;
+}
+
+async function oneBus({ clients }: Node): Promise<void> {
+  assert.deepEqual([...clients.keys()].sort(), ["edge-0", "edge-1", "edge-2"]);
+  for (const { raw } of clients.values()) {
+    raw.send({ op: "sub", room: "lobby", id: 1 });
+    assert.equal((await raw.json()).code, 0);
+  }
+  const [first] = clients.values();
+  first?.raw.send({ op: "pub", room: "lobby", type: "hello" });
+  for (const { raw } of clients.values()) assert.equal((await raw.json()).type, "hello");
+}
+
+async function onePage({ node }: Node): Promise<void> {
+  const page = await metrics(node);
+  for (const index of ["0", "1", "2", "supervisor"]) {
+    assert.match(page, new RegExp(`^arqon_build_info\\{process="${index}",version=`, "m"));
+  }
+  assert.match(page, /^shield_active_connections\{process="0"\} \d+$/m);
+  assert.equal(page.match(/^# HELP shield_active_connections /gm)?.length, 1);
+  assert.match(page, /^shield_process_serving\{process="supervisor",index="2"\} 1$/m);
+  const [status, ready] = await health(node);
+  assert.deepEqual([status, ready.status, ready.processes.length], [200, "ok", COUNT]);
+  assert(ready.processes.every(({ checks }) => checks?.spine?.status === "ok"));
+  assert.equal((await health(node, "live"))[0], 200);
+}
+
+async function oneAdmin({ node, issuer }: Node): Promise<void> {
+  const { admin_url } = node.ready;
+  const headers = { authorization: `Bearer ${await issuer.tokenFor({ role: "admin" })}` };
+  const status = async (path: string) => (await fetch(`${admin_url}${path}`, { headers })).json();
+  assert.match((await status("/v1/status")).node_id, /^edge-[012]$/);
+  assert.equal((await status("/v1/processes/1/status")).node_id, "edge-1");
+  assert.equal((await status("/v1/processes/7/status")).reason, "process-unavailable");
+  const refused = await fetch(`${admin_url}/v1/status`);
+  assert.equal(refused.status, 401, "the Shield asks for the token");
+  await refused.body?.cancel();
+}
+
+async function oneDies({ node, issuer, clients }: Node): Promise<void> {
+  const [, before] = await health(node);
+  const victim = before.processes[1];
+  assert(victim?.pid !== undefined);
+  Deno.kill(victim.pid, "SIGKILL");
+  const lost = await clients.get("edge-1")?.raw.closed();
+  assert.notEqual(lost?.code, 1000);
+  const [, degraded] = await health(node);
+  assert.equal(degraded.processes.filter(({ ok }) => ok).length >= COUNT - 1, true);
+  const [one, other] = [clients.get("edge-0")?.raw, clients.get("edge-2")?.raw];
+  assert(one !== undefined && other !== undefined);
+  one.send({ op: "pub", room: "lobby", type: "still" });
+  for (const raw of [one, other]) assert.equal((await raw.json()).type, "still");
+  const after = await until(async () => {
+    const [status, now] = await health(node);
+    return status === 200 && now.status === "ok" ? now : undefined;
+  }, "the dead one did not come back");
+  const reborn = after.processes[1];
+  assert.equal(reborn?.restarts, 1);
+  assert.notEqual(reborn?.pid, victim.pid);
+  assert.match(await metrics(node), /^shield_process_restarts_total\{.*index="1"\} 1$/m);
+  assert.match(node.log(), /component=supervisor .*child_node_id=edge-1 .*signal=SIGKILL/);
+  const again = await until(async () => {
+    const client = await connect(node, issuer);
+    if (client.node_id === "edge-1") return client;
+    client[Symbol.dispose]();
+  }, "the new one gets no connections");
+  clients.set("edge-1", again);
+}
+
+/** A restart in place, of one process alone. */
+async function oneDrains({ node, clients }: Node): Promise<void> {
+  const [, before] = await health(node);
+  const { pid } = before.processes[2] ?? {};
+  assert(pid !== undefined);
+  Deno.kill(pid, "SIGTERM");
+  assert.equal((await clients.get("edge-2")?.raw.closed())?.code, 1012);
+  clients.delete("edge-2");
+  await until(async () => {
+    const [, { processes, status }] = await health(node);
+    return status === "ok" && processes[2]?.restarts === 1 ? true : undefined;
+  }, "it did not come back");
+  assert.match(node.log(), new RegExp(`child_node_id=edge-2 pid=${pid} code=0 `));
+}
+
+async function allDrain({ node, clients }: Node): Promise<void> {
+  node.signal("SIGTERM");
+  const closes = [...clients.values()].map(({ raw }) => raw.closed());
+  for (const close of closes) assert.equal((await close).code, 1012);
+  const { code } = await node.status;
+  assert.equal(code, 0, node.log());
+  for (const index of [0, 1, 2]) {
+    assert.match(node.log(), new RegExp(`component=shield node_id=edge-${index} msg="stopped"`));
+  }
+}
+
+Deno.test("three Shields on one port", async (t) => {
+  await using nats = await startNats({ jetstream: true });
+  const issuer = await createIssuer();
+  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
+  const lines = `node_id = "edge"\ndrain_ms = 0\n`;
+  const args = ["--processes", `${COUNT}`];
+  await using node = await startServer("shield", config, issuer.dir, lines, 0, args);
+  const clients = await connectToAll(node, issuer);
+  const all = { node, issuer, clients };
+  await t.step("connections go to all of them, and they are one bus", () => oneBus(all));
+  await t.step("one page of metrics, one health", () => onePage(all));
+  await t.step("one admin API, and each process by its number", () => oneAdmin(all));
+  await t.step("one is killed: the others go on, and it comes back", () => oneDies(all));
+  await t.step("one is told to stop: it drains, and another follows", () => oneDrains(all));
+  await t.step("SIGTERM: all drain, exit 0", () => allDrain(all));
+  for (const client of clients.values()) client[Symbol.dispose]();
+  await Deno.remove(issuer.dir, { recursive: true });
+});
+
+Deno.test("a supervisor that is killed leaves no Shield behind", async () => {
+  await using nats = await startNats({ jetstream: true });
+  const issuer = await createIssuer();
+  const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
+  const args = ["--processes", "1"];
+  const lines = "drain_ms = 0\n";
+  await using node = await startServer("shield", config, issuer.dir, lines, 0, args);
+  const client = await openText(socketUrl(node), await issuer.tokenFor());
+  node.signal("SIGKILL");
+  assert.equal((await client.closed()).code, 1012, "the Shield drains");
+  client[Symbol.dispose]();
+  const { hostname, port } = new URL(node.ready.url ?? "");
+  await until(async () => {
+    const socket = await Deno.connect({ hostname, port: Number(port) }).catch(() => undefined);
+    socket?.close();
+    return socket === undefined ? true : undefined;
+  }, "the Shield lives on");
+  await Deno.remove(issuer.dir, { recursive: true });
+});
+
+async function refusal(config: string, issuer: Issuer, args: string[], port = 0) {
+  const error = await startServer("shield", config, issuer.dir, "", port, args).then(
+    () => assert.fail("it started"),
+    (error) => error,
+  );
+  assert(error instanceof Error);
+  return error.message;
+}
+
+Deno.test("what cannot be started with several processes is refused with what would be right", async () => {
+  const issuer = await createIssuer();
+  const embedded = await refusal(issuer.config, issuer, ["--processes", "2"]);
+  assert.match(embedded, /--processes needs \[nats\]/);
+  for (const count of ["0", "65", "two"]) {
+    const text = await refusal(issuer.config, issuer, ["--processes", count]);
+    assert.match(text, /expected a number from 1 to 64/);
+  }
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const config = `[nats]\nurls = ["nats://127.0.0.1:4222"]\n${issuer.config}`;
+  const text = await refusal(config, issuer, ["--processes", "2"], taken.addr.port);
+  assert.match(text, new RegExp(`port ${taken.addr.port} on 127.0.0.1 is in use`));
+  await Deno.remove(issuer.dir, { recursive: true });
+});

@@ -1,0 +1,68 @@
+/**
+ * `deno task rolling [--rate 5000] [--rounds 3] [--rooms 20] [--durable 2] [--kill]`: two Shields on a real NATS,
+ * restarted one after another under load. Exits 0 when nothing is lost, repeated or reordered and no
+ * client was told of a loss, 1 with what is wrong. With `--kill` they are killed instead, which must fail.
+ */
+import { parseArgs } from "node:util";
+import { runRolling } from "./run.ts";
+
+const LINES_MAX = 20;
+
+function wholeNumber(name: string, text: string): number {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  console.error(`--${name} is ${JSON.stringify(text)}; expected a whole number above 0`);
+  Deno.exit(2);
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    args: Deno.args,
+    options: {
+      rate: { type: "string", default: "5000" },
+      rounds: { type: "string", default: "3" },
+      rooms: { type: "string", default: "20" },
+      durable: { type: "string", default: "2" },
+      kill: { type: "boolean", default: false },
+    },
+  });
+  const rate = wholeNumber("rate", values.rate);
+  const rounds = wholeNumber("rounds", values.rounds);
+  const rooms = wholeNumber("rooms", values.rooms);
+  const durable = wholeNumber("durable", values.durable);
+  const began_ms = performance.now();
+  const say = (line: string) =>
+    console.log(`${((performance.now() - began_ms) / 1_000).toFixed(1).padStart(6)} s  ${line}`);
+  const outcome = await runRolling({
+    rate,
+    rounds,
+    rooms,
+    durable,
+    publishers: 2,
+    subscribers: 1,
+    calm_ms: 5_000,
+    drain_ms: 5_000,
+    patience_ms: 60_000,
+    signal: values.kill ? "SIGKILL" : "SIGTERM",
+    say,
+  });
+  const { findings, errors, published, delivered, moves, restarts, stops_ms, latest_ms } = outcome;
+  const stops = `${Math.round(Math.min(...stops_ms))} to ${Math.round(Math.max(...stops_ms))} ms`;
+  const count = (kind: string) => findings.filter((finding) => finding.kind === kind).length;
+  console.log(`
+rate        ${rate}/s in ${rooms} rooms, ${durable} of them durable
+restarts    ${restarts}, each Shield ended within ${stops}
+moves       ${moves} connections opened anew
+published   ${published}, the slowest ACK after ${Math.round(latest_ms)} ms
+delivered   ${delivered}
+lost        ${count("lost")}
+repeated    ${count("repeated")}
+reordered   ${count("reordered")}
+foreign     ${count("foreign")}
+GAPs        ${count("gap")}
+errors      ${errors.length}`);
+  const lines = [...errors, ...findings.map(({ kind, text }) => `${kind}: ${text}`)];
+  for (const line of lines.slice(0, LINES_MAX)) console.log(line);
+  console.log(lines.length === 0 ? "\nPASSED" : "\nFAILED");
+  Deno.exit(lines.length === 0 ? 0 : 1);
+}

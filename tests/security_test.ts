@@ -1,0 +1,226 @@
+/**
+ * Promises of docs/security.md that need a whole bus: the admin API refuses strangers, secrets stay
+ * out of logs and metrics, a refresh with fewer grants counts at once, permissions are what they have
+ * to be, and every line of the threat model has its test.
+ */
+import assert from "node:assert/strict";
+import { configFrom } from "../shared/config/load.ts";
+import { ADMIN_FILES, ADMIN_ROUTES } from "./admin_routes.ts";
+import { startBus, startBusWith } from "./bus.ts";
+import type { TestBus } from "./bus.ts";
+import { createIssuer } from "./cluster.ts";
+import { openText, RawClient } from "./raw_client.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const READY_MS = 60_000;
+
+type Refused = readonly [status: number, reason: string];
+
+async function knock(bus: TestBus, token: string | undefined, query = ""): Promise<Refused[]> {
+  const headers = new Headers(token === undefined ? {} : { authorization: `Bearer ${token}` });
+  return await Promise.all(ADMIN_ROUTES.map(async ({ method, path }) => {
+    const more = query === "" ? "" : `${path.includes("?") ? "&" : "?"}${query}`;
+    const response = await fetch(`${bus.admin_url}${path}${more}`, { method, headers });
+    const { reason } = await response.json();
+    return [response.status, String(reason)] as const;
+  }));
+}
+
+Deno.test("no admin route answers without a token of role admin; none is left out of the list", async () => {
+  await using bus = await startBus();
+  const everywhere = (refused: Refused) => ADMIN_ROUTES.map(() => refused);
+  const user = await bus.tokenFor();
+  const forged = `${(await bus.tokenFor({ role: "admin" })).slice(0, -8)}AAAAAAAA`;
+  const expired = await bus.tokenFor({ role: "admin", ttl_seconds: -3_600 });
+  const admin = await bus.tokenFor({ role: "admin" });
+  const elsewhere = await bus.tokenFor({ role: "admin", claims: { iss: "https://evil.example" } });
+  assert.deepEqual(await knock(bus, undefined), everywhere([401, "token-missing"]));
+  assert.deepEqual(await knock(bus, "x"), everywhere([401, "token-malformed"]));
+  assert.deepEqual(await knock(bus, forged), everywhere([401, "token-signature"]));
+  assert.deepEqual(await knock(bus, expired), everywhere([401, "token-expired"]));
+  assert.deepEqual(await knock(bus, elsewhere), everywhere([401, "token-issuer"]));
+  assert.deepEqual(await knock(bus, user), everywhere([403, "role-forbidden"]));
+  const service = await bus.tokenFor({ role: "service" });
+  assert.deepEqual(await knock(bus, service), everywhere([403, "role-forbidden"]));
+  assert.deepEqual(
+    await knock(bus, undefined, `access_token=${admin}`),
+    everywhere([401, "token-missing"]),
+  );
+  const known = new Set(ADMIN_ROUTES.map(({ path }) => path.split("?")[0]));
+  for (const file of ADMIN_FILES) {
+    const text = await Deno.readTextFile(`${ROOT}/${file}`);
+    for (const [, path = ""] of text.matchAll(/"(\/v1\/[a-z/]+[a-z])"/g)) {
+      assert.ok(known.has(path), `${file} names ${path}, which is not in tests/admin_routes.ts`);
+    }
+  }
+});
+
+Deno.test("the admin listener is on loopback unless the configuration says otherwise", () => {
+  assert.equal(configFrom({}).admin.host, "127.0.0.1");
+});
+
+/** What must be nowhere: each stands in a place of its own. */
+const SECRETS = ["claim", "jti", "data", "header", "state", "meta", "cipher", "query", "reason"]
+  .map((what) => `SECRET-${what}-5f3a`);
+
+async function sendSecrets(bus: TestBus, tokens: readonly string[]): Promise<void> {
+  const [claim, jti, data, header, state, meta, cipher] = SECRETS as [string, string, ...string[]];
+  const claims = { secret: claim, jti };
+  const token = await bus.tokenFor({ user: "ann", claims });
+  using client = await openText(bus.url, token);
+  const payload = { text: data };
+  for (
+    const frame of [
+      { op: "sub", room: "lobby", presence: true, member_meta: { meta }, id: 1 },
+      { op: "pub", room: "lobby", type: "chat", data: payload, headers: { h: header }, id: 2 },
+      { op: "cmd", room: "lobby", name: "room.set", data: { key: "k", value: state }, id: 3 },
+      { op: "cmd", room: "lobby", name: "room.nonsense", data: payload, id: 4 },
+      { op: "pub", room: "lobby", type: "ROOM_X", data: payload, id: 5 },
+      { op: "pub", room: "a.b", type: "chat", data: payload, id: 6 },
+      { op: "pub", room: "lobby", type: "chat", data: payload, tenant: "other", id: 7 },
+      { op: "pub", room: "lobby", type: "chat", data: payload, signature: cipher, id: 8 },
+      `{"op":"pub","room":"lobby","type":"chat","data":${JSON.stringify(data)},`,
+      `${data}`,
+      { op: "refresh", token: `${token}x`, id: 9 },
+    ]
+  ) client.send(frame);
+  await client.closed();
+  for (const bad of tokens) {
+    for (
+      const path of ["/v1/auth/check", `/v1/socket?access_token=${bad}`, "/v1/rooms/r/messages"]
+    ) {
+      const headers = { authorization: `Bearer ${bad}`, "content-type": "application/json" };
+      const method = path.endsWith("messages") ? "POST" : "GET";
+      const body = method === "POST" ? { body: `{"data":"${data}"` } : {};
+      const response = await fetch(`${bus.http_url}${path}`, { method, headers, ...body });
+      await response.body?.cancel();
+    }
+    const socket = new RawClient(bus.url, { token: bad });
+    await socket.closed();
+  }
+}
+
+Deno.test("tokens, claims and what messages say are in no log and no metric, at level debug", async () => {
+  await using bus = await startBusWith('[log]\nlevel = "debug"\n\n[brain]\ntap = true\n');
+  const secret = (claims: object, rest: object = {}) =>
+    bus.tokenFor({ claims: { secret: SECRETS[0], jti: SECRETS[1], ...claims }, ...rest });
+  const revoked = await secret({ iat: 1 }, { user: "revoked" });
+  const tokens = [
+    await secret({}, { ttl_seconds: -3_600 }),
+    await secret({ iss: SECRETS[0] }),
+    await secret({ aud: SECRETS[0] }),
+    await secret({ tenant_id: `${SECRETS[0]}.` }),
+    await secret({ grants: SECRETS[0] }),
+    await secret({ nbf: 1e11 }),
+    `${(await secret({})).slice(0, -6)}AAAAAA`,
+    revoked,
+  ];
+  const admin = await bus.tokenFor({ role: "admin", user: "root", claims: { jti: SECRETS[1] } });
+  const answer = await fetch(`${bus.admin_url}/v1/revocations`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${admin}`, "content-type": "application/json" },
+    body: JSON.stringify({ tenant: "default", user: "revoked", reason: SECRETS[8] }),
+  });
+  assert.equal(answer.status, 200, await answer.text());
+  await sendSecrets(bus, tokens);
+  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  const health = await (await fetch(`${bus.ops_url}/health/ready`)).text();
+  const seen = { log: bus.log(), metrics, health };
+  assert.match(seen.log, /level=debug|tokens were revoked/, "the log is there");
+  assert.match(metrics, /shield_authentications_total\{[^}]*token-signature/);
+  for (const [where, text] of Object.entries(seen)) {
+    for (const secret of SECRETS) assert.ok(!text.includes(secret), `${secret} is in the ${where}`);
+    for (const token of [...tokens, admin, bus.token]) {
+      for (const part of token.split(".").slice(1)) {
+        assert.ok(!text.includes(part.slice(0, 40)), `a token is in the ${where}`);
+      }
+    }
+    assert.doesNotMatch(text, /PRIVATE KEY|"d":/);
+  }
+});
+
+Deno.test("after a REFRESH with fewer grants publishing and commands are refused, too", async () => {
+  await using bus = await startBus();
+  const grantsOf = (...actions: string[]) =>
+    bus.tokenFor({ user: "ann", claims: { grants: [{ room: "lobby", actions }] } });
+  using client = await openText(bus.url, await grantsOf("publish", "subscribe", "command"));
+  const ask = async (frame: object) => {
+    client.send(frame);
+    const { reason = "", id } = await client.json();
+    return [id, reason];
+  };
+  const publish = { op: "pub", room: "lobby", type: "chat", data: 1 };
+  const command = { op: "cmd", room: "lobby", name: "room.get", data: {} };
+  assert.deepEqual(await ask({ ...publish, id: 1 }), [1, ""]);
+  assert.deepEqual(await ask({ ...command, id: 2 }), [2, ""]);
+  assert.deepEqual(await ask({ op: "refresh", token: await grantsOf("subscribe"), id: 3 }), [
+    3,
+    "",
+  ]);
+  assert.deepEqual(await ask({ ...publish, id: 4 }), [4, "not-granted"]);
+  assert.deepEqual(await ask({ ...command, id: 5 }), [5, "not-granted"]);
+  assert.deepEqual(await ask({ op: "refresh", token: await grantsOf("command"), id: 6 }), [6, ""]);
+  assert.deepEqual(await ask({ ...command, id: 7 }), [7, ""]);
+});
+
+/** Starts a Shield with these permissions; whether it said that it is ready, and what it said. */
+async function startWith(
+  permissions: readonly string[],
+  config: string,
+): Promise<[boolean, string]> {
+  const flags = ["--no-prompt", "--no-check", "--unstable-worker-options", ...permissions];
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", ...flags, `${ROOT}/shield/main.ts`, "--config", config],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+  const timer = setTimeout(() => child.kill("SIGKILL"), READY_MS);
+  let log = "";
+  let ready = false;
+  for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+    log += text;
+    if (!ready && log.includes('msg="ready"')) child.kill("SIGTERM");
+    ready = ready || log.includes('msg="ready"');
+  }
+  await child.status;
+  clearTimeout(timer);
+  return [ready, log];
+}
+
+Deno.test("a Shield starts with exactly the permissions that docs/security.md gives it, and with none less", async () => {
+  const issuer = await createIssuer();
+  const config = `${issuer.dir}/shield.toml`;
+  const listeners = ["server", "ops", "admin"].map((name) => (
+    `[${name}]\nhost = "127.0.0.1"\nport = 0\n`
+  ));
+  await Deno.writeTextFile(config, `${listeners.join("")}${issuer.config}`);
+  const net = "--allow-net=127.0.0.1";
+  const read = `--allow-read=${issuer.dir},${ROOT}`;
+  const run = "--allow-run=deno";
+  const [ready, log] = await startWith([net, read, run], config);
+  assert.ok(ready, log);
+  assert.match((await startWith([read, run], config))[1], /not allowed to listen/);
+  assert.match((await startWith([net, run], config))[1], /cannot read .* Requires read access/);
+  const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}/deno.json`));
+  const allowed = (task: string) => String(tasks[task]).match(/--allow-\S+/g)?.sort();
+  assert.deepEqual(allowed("shield"), ["--allow-net", "--allow-read", "--allow-run=deno"]);
+  assert.deepEqual(allowed("brain"), ["--allow-net", "--allow-read"]);
+  await Deno.remove(issuer.dir, { recursive: true });
+});
+
+Deno.test("every line of the threat model names tests that exist", async () => {
+  const page = await Deno.readTextFile(`${ROOT}/docs/security.md`);
+  const section = page.split("\n## Threat model\n")[1]?.split("\n## ")[0] ?? "";
+  const rows = section.split("\n").filter((line) => /^\| (?!-|threat )/.test(line));
+  assert.ok(rows.length >= 20, "the table is there");
+  for (const row of rows) {
+    const named = [...row.matchAll(/\[[^\]]+\]\(\.\.\/([^)]+)\): "([^"]+)"/g)];
+    assert.ok(named.length > 0, `no test is named: ${row}`);
+    for (const [, file = "", name = ""] of named) {
+      const text = await Deno.readTextFile(`${ROOT}/${file}`);
+      assert.ok(text.includes(name), `${file} has no test "${name}"`);
+    }
+  }
+});

@@ -1,0 +1,218 @@
+/**
+ * A client that stops reading and goes on later, in rooms that do not cut it off: what it finds, in
+ * which order, and that it is told what is missing.
+ */
+import assert from "node:assert/strict";
+import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
+import type { PlainEnvelope, Uint64 } from "@arqon/proto";
+import { connect } from "@arqon/sdk";
+import { startBusWith } from "./bus.ts";
+import type { TestBus } from "./bus.ts";
+import { startPausingProxy } from "./pausing_proxy.ts";
+import { openBinary, openText } from "./raw_client.ts";
+import type { RawClient } from "./raw_client.ts";
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+[ops]
+host = "127.0.0.1"
+[limits]
+slow_reader_bytes = 1_048_576
+bytes_per_second = 1_000_000_000
+[[rooms]]
+room = "drop-*"
+slow_reader = "drop-oldest"
+[[rooms]]
+room = "latest-*"
+slow_reader = "latest"
+[[rooms]]
+room = "log-drop-*"
+durable = true
+slow_reader = "drop-oldest"
+[[rooms]]
+room = "log-latest-*"
+durable = true
+slow_reader = "latest"
+`;
+const BODY_BYTES = 60_000;
+const KEYS = 5;
+/** More than the kernel and two proxied sockets take. */
+const MESSAGES_MAX = 5_000;
+const ENOUGH = 20;
+const STEP = 20;
+
+/** What came of a message: its number, key, offset; a GAP has none. */
+interface Seen {
+  readonly gap: boolean;
+  readonly number: number;
+  readonly key: string;
+  readonly offset: number;
+}
+
+/** The last messages that were sent have one of each key. */
+function isWhole(seen: readonly Seen[], sent: number): boolean {
+  const newest = seen.filter(({ number }) => number > sent - KEYS);
+  return new Set(newest.map(({ key }) => key)).size === KEYS;
+}
+
+function seenBinary({ event, signal, headers, offset }: PlainEnvelope): Seen {
+  if (signal !== undefined) {
+    assert.deepEqual([signal.kind, signal.reason], ["GAP", "slow-consumer"]);
+  }
+  const gap = signal !== undefined;
+  return { gap, number: Number(event?.type), key: headers["x-key"] ?? "", offset: Number(offset) };
+}
+
+/** Reads until the newest message of each key has come, BATCH or not. */
+async function readBinary(client: RawClient, sent: number): Promise<Seen[]> {
+  const seen: Seen[] = [];
+  while (!isWhole(seen, sent)) {
+    const frame = await client.frame();
+    if (frame.kind === "msg") seen.push(seenBinary(frame.envelope));
+    if (frame.kind === "batch") seen.push(...frame.envelopes.map(seenBinary));
+  }
+  return seen;
+}
+
+async function readText(client: RawClient, sent: number): Promise<Seen[]> {
+  const seen: Seen[] = [];
+  while (!isWhole(seen, sent)) {
+    const { op, type, signal, headers, offset } = await client.json();
+    if (op !== "msg") continue;
+    if (signal !== undefined) assert.equal(signal.reason, "slow-consumer");
+    const gap = signal !== undefined;
+    seen.push({ gap, number: Number(type), key: headers["x-key"] ?? "", offset: offset ?? 0 });
+  }
+  return seen;
+}
+
+async function total(bus: TestBus, action: string): Promise<number> {
+  const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  return Number(text.match(`shield_slow_reader_total\\{action="${action}"\\} (\\d+)`)?.[1] ?? 0);
+}
+
+/** Publishes numbered messages of `KEYS` keys while the client does not read; how many. */
+async function publishUntil(bus: TestBus, room_id: string, action: string): Promise<number> {
+  using publisher = await openBinary(bus.url, bus.token);
+  const before = await total(bus, action);
+  let sent = 0;
+  const data = new Uint8Array(BODY_BYTES);
+  const publish = () => {
+    const event = { type: String(++sent), data };
+    const headers = { "x-key": String(sent % KEYS) };
+    publisher.send(encodePub(writeEnvelope({ room_id, event, headers, request_id: sent })));
+  };
+  while (await total(bus, action) < before + ENOUGH) {
+    assert(sent < MESSAGES_MAX, `${sent} messages, and nothing was ${action}`);
+    for (let step = 0; step < STEP; step++) publish();
+    for (let step = 0; step < STEP; step++) {
+      const answer = await publisher.frame();
+      assert(answer.kind === "ack");
+      assert.deepEqual([answer.ack.code, answer.ack.message], [0, ""]);
+    }
+  }
+  return sent;
+}
+
+async function pauseAndRead(bus: TestBus, room_id: string, action: string, text: boolean) {
+  await using proxy = startPausingProxy(Number(new URL(bus.url).port));
+  const url = bus.url.replace(/:\d+\//, `:${proxy.port}/`);
+  using client = await (text ? openText : openBinary)(url, bus.token);
+  if (text) client.send({ op: "sub", room: room_id, id: 1, batch: true });
+  else client.send(encodeSub({ room_id, request_id: 1, batch: true }));
+  if (text) assert.equal((await client.json()).code, 0);
+  else assert.equal((await client.frame()).kind, "ack");
+  proxy.pause();
+  const sent = await publishUntil(bus, room_id, action);
+  proxy.resume();
+  return { sent, seen: await (text ? readText : readBinary)(client, sent) };
+}
+
+/** Whatever is missing is behind a GAP, and nothing is said to be missing that is not. */
+function assertGapsTell(seen: readonly Seen[]): void {
+  let last = 0;
+  let told = false;
+  for (const { gap, number } of seen) {
+    if (gap) told = true;
+    else {
+      assert.equal(number > last + 1, told, `${number} after ${last}`);
+      last = number;
+      told = false;
+    }
+  }
+}
+
+async function dropOldest(bus: TestBus, room_id: string, text: boolean): Promise<void> {
+  const { sent, seen } = await pauseAndRead(bus, room_id, "dropped", text);
+  assertGapsTell(seen);
+  assert.ok(seen.some(({ gap }) => gap));
+  assert.ok(seen.filter(({ gap }) => !gap).length <= sent - ENOUGH);
+}
+
+async function durable(bus: TestBus, room_id: string, action: string): Promise<void> {
+  const { sent, seen } = await pauseAndRead(bus, room_id, action, false);
+  const offsets = seen.filter(({ gap }) => !gap).map(({ offset }) => offset);
+  assert.ok(offsets.every((offset, at) => offset > (offsets[at - 1] ?? 0)), "offsets grow");
+  const first_gap = seen.findIndex(({ gap }) => gap);
+  const before = seen.slice(0, first_gap).map(({ number }) => number);
+  assert.deepEqual(before, before.map((_, at) => at + 1), "nothing is missing before the GAP");
+  // What was left out is still in the log: a client that wants it asks for it.
+  using client = await openText(bus.url, bus.token);
+  client.send({ op: "cmd", room: room_id, name: "history.get", data: { limit: 1 }, id: 1 });
+  const { code, result } = await client.json();
+  assert.deepEqual([code, result.messages[0]?.type], [0, "1"]);
+  assert.ok(offsets.length < sent);
+}
+
+async function latest(bus: TestBus): Promise<void> {
+  const { sent, seen } = await pauseAndRead(bus, "latest-1", "conflated", false);
+  assert.ok(seen.length <= sent - ENOUGH);
+  assert.ok(seen.every(({ gap }) => !gap), "what a newer one replaces is not missing");
+  for (let key = 0; key < KEYS; key++) {
+    const numbers = seen.filter((one) => one.key === String(key)).map(({ number }) => number);
+    assert.deepEqual(numbers, numbers.toSorted((a, b) => a - b), "in order by key");
+    const newest = sent - (sent - key) % KEYS;
+    assert.equal(numbers.at(-1), newest, "the newest of each key comes");
+  }
+}
+
+/** The loop sees the GAP, goes on behind it, and the history has what is missing. */
+async function sdk(bus: TestBus): Promise<void> {
+  await using proxy = startPausingProxy(Number(new URL(bus.url).port));
+  const url = bus.url.replace(/:\d+\//, `:${proxy.port}/`);
+  await using connection = await connect({ url, token: bus.token });
+  const room = connection.room("log-drop-sdk");
+  const messages = room.subscribe();
+  await messages.ready;
+  proxy.pause();
+  const sent = await publishUntil(bus, "log-drop-sdk", "dropped");
+  proxy.resume();
+  let before: Uint64 = 0;
+  let missing: { readonly after: Uint64; readonly before: Uint64 } | undefined;
+  let gap_after: Uint64 | undefined;
+  for await (const { signal, offset, type } of messages) {
+    if (signal !== undefined) {
+      assert.deepEqual([signal.kind, signal.reason], ["GAP", "slow-consumer"]);
+      gap_after = before;
+      continue;
+    }
+    if (gap_after !== undefined) missing ??= { after: gap_after, before: offset };
+    before = offset;
+    if (Number(type) === sent) break;
+  }
+  assert.ok(missing !== undefined, "a GAP, and messages behind it");
+  const page = await room.history({ after: missing.after, limit: 1 });
+  const first = page.messages[0]?.offset ?? 0;
+  assert.ok(first > missing.after && first < missing.before, "what it missed can be had");
+}
+
+Deno.test("who stops reading and goes on finds what his room's class says", async (t) => {
+  await using bus = await startBusWith(CONFIG);
+  await t.step("drop-oldest", () => dropOldest(bus, "drop-1", false));
+  await t.step("drop-oldest, by the text subprotocol", () => dropOldest(bus, "drop-2", true));
+  await t.step("drop-oldest in a durable room", () => durable(bus, "log-drop-1", "dropped"));
+  await t.step("latest", () => latest(bus));
+  await t.step("latest in a durable room", () => durable(bus, "log-latest-1", "conflated"));
+  await t.step("drop-oldest in a durable room, by the SDK", () => sdk(bus));
+});

@@ -1,0 +1,123 @@
+/**
+ * What a soak run is done to: NATS, one Brain and one Shield as processes, with policies deployed, a
+ * schema mapped and durable rooms, as an operator would do it. It tells how much memory each takes.
+ */
+import type { AdminAnswer } from "../policy_admin.ts";
+import { policyAdmin } from "../policy_admin.ts";
+import { schemaAdmin } from "../schema_admin.ts";
+import { createIssuer, startServer } from "../cluster.ts";
+import type { Issuer, ServerProcess } from "../cluster.ts";
+import { readSamples } from "../durable/counters.ts";
+import { SAMPLE, sampleUpload } from "../load/sample.ts";
+import { startNats } from "../nats_server.ts";
+
+/** Tenants of a run; rooms have the same names in each. */
+export const TENANTS: readonly string[] = ["acme", "zeta"];
+
+/** Resident memory of each process, in bytes, by name. */
+export type Memory = Readonly<Record<"shield" | "brain" | "nats", number>>;
+
+/** A running bus. */
+export interface Deployment extends AsyncDisposable {
+  readonly issuer: Issuer;
+  readonly hostname: string;
+  /** Of clients. */
+  readonly port: number;
+  memory(): Promise<Memory>;
+  /** Connections that the Shield counts. */
+  connections(): Promise<number>;
+  /** Errors that a process logged and nobody caught, or a process that has ended. */
+  bugs(): string[];
+}
+
+/** Everywhere, and where it has to read every word. */
+const POLICIES = [{ name: "content_size", room: "*" }, { name: "bad_words", room: "people-*" }];
+const BUG = /level=error .*/g;
+/**
+ * Everybody comes from this machine, and thousands of them are one user. What rooms keep is bounded so
+ * that the bound is reached within minutes: what grows after that is a leak.
+ */
+const CONFIG = `
+[[rooms]]
+room = "log-*"
+durable = true
+history_size = 100
+[limits]
+log_cache_bytes = 16_777_216
+connections_per_user = 20_000
+connections_per_tenant = 20_000
+connections_per_process = 20_000
+`;
+
+const ROOT = decodeURIComponent(new URL("../..", import.meta.url).pathname);
+
+function checked({ status, body }: AdminAnswer): Record<string, unknown> {
+  if (status === 200) return body;
+  throw new Error(`the admin API answered ${status}: ${JSON.stringify(body)}`);
+}
+
+async function govern(admin_url: string, issuer: Issuer): Promise<void> {
+  const tokenFor = () => issuer.tokenFor({ role: "admin", sub: "root" });
+  const [policies, schemas] = [
+    await policyAdmin({ admin_url, tokenFor }),
+    await schemaAdmin({ admin_url, tokenFor }),
+  ];
+  for (const { name, room } of POLICIES) {
+    const bytes = await Deno.readFile(`${ROOT}policies/build/${name}.wasm`);
+    const { sha256 } = checked(await policies.upload(bytes));
+    for (const tenant of TENANTS) {
+      const binding = { tenant, name, room, sha256, hooks: ["on_message"] };
+      checked(await policies.post("deploy", binding));
+    }
+  }
+  checked(await schemas.push("samples", sampleUpload()));
+  for (const tenant of TENANTS) {
+    const mapping = { schema_id: "samples", message: SAMPLE };
+    checked(await schemas.map(tenant, { ...mapping, subject: `in.t.${tenant}.r.feed-*` }));
+  }
+}
+
+async function metrics({ ready }: ServerProcess): Promise<Map<string, number>> {
+  const response = await fetch(`${ready["ops_url"]}/metrics`);
+  return readSamples(await response.text());
+}
+
+const rss = (samples: Map<string, number>) => samples.get("process_resident_memory_bytes") ?? NaN;
+
+/** Starts it. Rejects with a log when a part does not come up. */
+export async function startDeployment(): Promise<Deployment> {
+  await using owned = new AsyncDisposableStack();
+  const issuer = await createIssuer();
+  owned.defer(() => Deno.remove(issuer.dir, { recursive: true }));
+  const nats = owned.use(await startNats({ jetstream: true, config: `http: "127.0.0.1:-1"` }));
+  const monitor = nats.logTail().match(/Starting http monitor on (\S+)/)?.[1];
+  const config = `[nats]\nurls = ["${nats.url}"]\n${CONFIG}`;
+  const brain = owned.use(await startServer("brain", config, issuer.dir));
+  const shield = owned.use(await startServer("shield", config + issuer.config, issuer.dir));
+  await govern(shield.ready["admin_url"] ?? "", issuer);
+  const { hostname, port } = new URL(shield.ready["url"] ?? "");
+  const ended: string[] = [];
+  for (const [name, { status }] of Object.entries({ brain, shield })) {
+    void status.then(({ code }) => ended.push(`the ${name} ended by itself with ${code}`));
+  }
+  const stack = owned.move();
+  return {
+    issuer,
+    hostname,
+    port: Number(port),
+    async memory() {
+      const varz = await (await fetch(`http://${monitor}/varz`)).json();
+      return {
+        shield: rss(await metrics(shield)),
+        brain: rss(await metrics(brain)),
+        nats: varz.mem,
+      };
+    },
+    connections: async () => (await metrics(shield)).get("shield_active_connections") ?? NaN,
+    bugs: () => [
+      ...ended,
+      ...[shield, brain].flatMap((process) => process.log().match(BUG) ?? []),
+    ],
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}

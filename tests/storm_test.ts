@@ -1,0 +1,140 @@
+/**
+ * A small storm on a real Shield with TLS: counts only. How long it takes is `deno task bench storm`.
+ */
+import assert from "node:assert/strict";
+import { attempt } from "../bench/storm_handshake.ts";
+import type { Door, Refused } from "../bench/storm_handshake.ts";
+import { Crowd } from "../bench/storm_crowd.ts";
+import { connect } from "../sdk/typescript/mod.ts";
+import type { Status } from "../sdk/typescript/mod.ts";
+import { createIssuer, startServer } from "./cluster.ts";
+import type { Issuer, ServerProcess } from "./cluster.ts";
+
+const TLS = new URL("tls/", import.meta.url).pathname;
+const CLIENTS = 200;
+
+interface Place extends AsyncDisposable {
+  readonly issuer: Issuer;
+  readonly shield: ServerProcess;
+  readonly door: Door;
+}
+
+async function startDoor(limits: string, secure: boolean): Promise<Place> {
+  const issuer = await createIssuer();
+  const tls = secure
+    ? `tls_cert_file = "${TLS}server.pem"\ntls_key_file = "${TLS}server_key.pem"\n`
+    : "";
+  const config = `${issuer.config}\n[limits]\n${limits}`;
+  const shield = await startServer("shield", config, issuer.dir, `drain_ms = 0\n${tls}`);
+  const { hostname, port } = new URL(shield.ready["url"] ?? "");
+  const ca = secure ? { ca: await Deno.readTextFile(`${TLS}ca.pem`) } : {};
+  return {
+    issuer,
+    shield,
+    door: { hostname, port: Number(port), ...ca },
+    async [Symbol.asyncDispose]() {
+      await shield.stop();
+      await Deno.remove(issuer.dir, { recursive: true });
+    },
+  };
+}
+
+async function metric(place: Place, sample: string): Promise<number> {
+  const text = await (await fetch(`${place.shield.ready["ops_url"]}/metrics`)).text();
+  const line = text.split("\n").find((one) => one.startsWith(`${sample} `));
+  return Number(line?.slice(sample.length + 1) ?? NaN);
+}
+
+Deno.test("a crowd that drops and returns at once is all back; who was sent away heard when to come", async () => {
+  await using place = await startDoor("handshakes_per_second = 60\nhandshake_burst = 20\n", true);
+  const tokens = await Promise.all(
+    Array.from({ length: CLIENTS }, (_, index) => place.issuer.tokenFor({ sub: `user-${index}` })),
+  );
+  const crowd = new Crowd({ door: place.door, tokens, lanes: CLIENTS });
+  try {
+    assert.equal(await crowd.connect(), CLIENTS);
+    const hits = await metric(place, "shield_token_cache_hits_total");
+    const report = await crowd.storm();
+    assert.deepEqual([report.handshake_ms.length, report.lost], [CLIENTS, 0]);
+    assert.deepEqual([report.mute_refusals, report.other_refusals], [0, 0]);
+    const waits = report.retry_after_ms;
+    assert.ok(waits.length > 0, "the door was never closed");
+    assert.ok(new Set(waits).size > waits.length / 4, `${new Set(waits).size} of ${waits.length}`);
+    // Everybody came with the token of before.
+    assert.equal(await metric(place, "shield_token_cache_hits_total") - hits, CLIENTS);
+    assert.equal(await metric(place, "shield_handshakes_under_way"), 0);
+    assert.ok(
+      await metric(place, 'shield_admission_refusals_total{reason="rate"}') >= waits.length,
+    );
+    assert.ok(await metric(place, "shield_handshake_duration_seconds_count") >= 2 * CLIENTS);
+  } finally {
+    crowd.close();
+  }
+});
+
+/** Comes until it was sent away so often; what is let in meanwhile goes again. */
+async function sentAway(place: Place, count: number): Promise<Refused[]> {
+  const refusals: Refused[] = [];
+  while (refusals.length < count) {
+    const next = await attempt(place.door, "not.a.token");
+    assert.ok(next.kind === "refused", next.kind);
+    // Let in, it hears of its token.
+    if (next.status === 401) continue;
+    refusals.push(next);
+  }
+  return refusals;
+}
+
+Deno.test("a closed door says so before it looks at a token, in header and body, and to who asks", async () => {
+  await using place = await startDoor("handshakes_per_second = 1\nhandshake_burst = 1\n", false);
+  const refusals = await sentAway(place, 5);
+  for (const { status, reason, retry_after_ms, retry_after_seconds } of refusals) {
+    assert.deepEqual([status, reason], [503, "admission"]);
+    assert.equal(retry_after_seconds, Math.ceil(retry_after_ms / 1_000));
+    assert.ok(retry_after_ms >= 187, `${retry_after_ms}`);
+  }
+  const { hostname, port } = place.door;
+  const http = `http://${hostname}:${port}`;
+  const check = await fetch(`${http}/v1/auth/check`);
+  assert.deepEqual([check.status, (await check.json()).reason], [503, "admission"]);
+  assert.ok(Number(check.headers.get("retry-after")) > 0);
+  // Backends that publish are no handshakes.
+  const authorization = `Bearer ${await place.issuer.tokenFor()}`;
+  const published = await fetch(`${http}/v1/rooms/lobby/messages`, {
+    method: "POST",
+    headers: { authorization, "content-type": "application/json" },
+    body: '{"type":"t","data":1}',
+  });
+  await published.body?.cancel();
+  assert.ok(published.ok, `${published.status}`);
+});
+
+/** The waits of one `connect` to a closed door: as told, as announced, and as kept, in ms. */
+async function waitsOf(place: Place): Promise<[told: number, announced: number, kept: number][]> {
+  await sentAway(place, 2);
+  const statuses: [at_ms: number, Status][] = [];
+  await using connection = await connect({
+    url: `ws://${place.door.hostname}:${place.door.port}`,
+    token: await place.issuer.tokenFor(),
+    initial_attempts: 20,
+    onStatus: (status) => statuses.push([performance.now(), status]),
+  });
+  assert.equal(connection.status.state, "open");
+  return statuses.flatMap(([at_ms, status], index) => {
+    if (status.state !== "waiting" || status.error.reason !== "admission") return [];
+    const kept_ms = (statuses[index + 1]?.[0] ?? 0) - at_ms;
+    return [[status.error.retry_after_ms, status.retry_in_ms, kept_ms]];
+  });
+}
+
+Deno.test("the SDK waits at least as long as it is told, and gets in", async () => {
+  await using place = await startDoor("handshakes_per_second = 1\nhandshake_burst = 1\n", false);
+  let waits = await waitsOf(place);
+  // A machine that stalls for a second in between finds the door open.
+  while (waits.length === 0) waits = await waitsOf(place);
+  for (const [told_ms, announced_ms, kept_ms] of waits) {
+    assert.ok(told_ms > 0 && announced_ms >= told_ms);
+    // Timers may fire a hair early.
+    assert.ok(kept_ms >= told_ms - 2, `${kept_ms} of ${told_ms} ms`);
+  }
+});

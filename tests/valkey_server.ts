@@ -1,0 +1,109 @@
+/**
+ * Starts a real Valkey or Redis server of the system's package for a test: nothing on disk, a free
+ * port, killed and frozen at will, gone with `await using`.
+ */
+
+/** A running server, and what a test may do to it. */
+export interface ValkeyServer extends AsyncDisposable {
+  /** `redis://127.0.0.1:PORT` */
+  readonly url: string;
+  readonly port: number;
+  /** Ends it at once, as a crash would (SIGKILL). */
+  kill(): Promise<void>;
+  /** Starts it again, empty, on the same port. */
+  start(): Promise<void>;
+  /** Freezes it (SIGSTOP): connections stay open and nothing answers, until `resume`. */
+  freeze(): void;
+  resume(): void;
+  /** One command, for example `command("PING")`; resolves with the first line of the answer. */
+  command(...words: string[]): Promise<string>;
+}
+
+/** What more it is to be told, for example `["--requirepass", "secret"]`. */
+export interface ValkeyOptions {
+  readonly args?: readonly string[];
+}
+
+const PROGRAMS = ["valkey-server", "redis-server"];
+const START_MS = 30_000;
+const MISSING = `a Valkey or Redis server is needed: neither ${PROGRAMS.join(" nor ")} is on the \
+PATH. Debian and Ubuntu: apt-get install --no-install-recommends redis-server`;
+
+/** The program of the system's package. Throws an Error that says what to install. */
+async function findProgram(): Promise<string> {
+  for (const program of PROGRAMS) {
+    try {
+      const { success } = await new Deno.Command(program, { args: ["--version"] }).output();
+      if (success) return program;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+  }
+  throw new Error(MISSING);
+}
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
+async function commandOn(port: number, words: readonly string[]): Promise<string> {
+  using connection = await Deno.connect({ hostname: "127.0.0.1", port });
+  const encoder = new TextEncoder();
+  const parts = words.map((word) => `$${encoder.encode(word).length}\r\n${word}\r\n`);
+  await connection.write(encoder.encode(`*${words.length}\r\n${parts.join("")}`));
+  const answer = new Uint8Array(4_096);
+  const length = await connection.read(answer) ?? 0;
+  return new TextDecoder().decode(answer.subarray(0, length)).split("\r\n")[0] ?? "";
+}
+
+async function launch(
+  program: string,
+  port: number,
+  args: readonly string[],
+): Promise<Deno.ChildProcess> {
+  const child = new Deno.Command(program, {
+    args: ["--port", `${port}`, "--bind", "127.0.0.1", "--save", "", ...args],
+    cwd: "/tmp",
+    stdin: "null",
+    stdout: "null",
+    stderr: "null",
+  }).spawn();
+  const deadline_ms = Date.now() + START_MS;
+  while (true) {
+    // With a password it answers -NOAUTH, which is an answer too.
+    const answer = await commandOn(port, ["PING"]).catch(() => "");
+    if (answer !== "") return child;
+    if (Date.now() > deadline_ms) {
+      child.kill("SIGKILL");
+      throw new Error(`${program} was not ready in time`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Starts a server and waits until it answers. */
+export async function startValkey({ args = [] }: ValkeyOptions = {}): Promise<ValkeyServer> {
+  const program = await findProgram();
+  const port = freePort();
+  let child: Deno.ChildProcess | undefined = await launch(program, port, args);
+  const kill = async () => {
+    const ending = child;
+    child = undefined;
+    if (ending === undefined) return;
+    ending.kill("SIGKILL");
+    await ending.status;
+  };
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    port,
+    kill,
+    async start() {
+      child ??= await launch(program, port, args);
+    },
+    freeze: () => child?.kill("SIGSTOP"),
+    resume: () => child?.kill("SIGCONT"),
+    command: (...words) => commandOn(port, words),
+    [Symbol.asyncDispose]: kill,
+  };
+}
