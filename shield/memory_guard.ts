@@ -12,13 +12,13 @@
  */
 
 /** From this part of `[limits] memory_bytes` on, everybody is asked. */
-export const ASK_AT = 0.55;
+export const ASK_AT = 0.45;
 /** From here on, the silent are sent away. */
-export const PART_AT = 0.68;
+export const PART_AT = 0.55;
 /** Above this, if it still grows, without the whole time to answer. */
-const PRESS_AT = 0.76;
+const PRESS_AT = 0.65;
 /** Above this the process begins to end, also before anybody is judged. */
-const LEAVE_AT = 0.85;
+const LEAVE_AT = 0.7;
 /** Above this it begins to end, also when nobody is silent. */
 const END_AT = 1;
 /** Above this it does not wait for an orderly end. */
@@ -35,7 +35,7 @@ const REST_MS = 5_000;
 /** What counts as growing: part of the limit. */
 const GROWTH = 0.05;
 /** Unfinished messages must hold this part of the limit, or it is not they. */
-const HELD = 0.25;
+const HELD = 0.2;
 /** What a client that leaves must have held to be guilty: part of the limit. */
 const WEIGHT = 0.05;
 /** Unfinished bytes of a client that count for nothing, where they are known. */
@@ -133,7 +133,9 @@ export class MemoryGuard<S extends Suspect> {
       case "calm":
         if (used >= END_AT) return this.#end(now_ms);
         if (used < ASK_AT || (now_ms < state.until_ms && used < state.below)) return NONE;
-        return this.#ask(now_ms, used);
+        return this.#isHeld(reading, this.#suspects())
+          ? this.#ask(now_ms, used)
+          : this.#rest(now_ms, REST_MS, used, used >= PART_AT);
       case "asking":
         if (used >= END_AT) return this.#end(now_ms);
         if (used < ASK_AT) return this.#rest(now_ms, 0, used);
@@ -178,9 +180,16 @@ export class MemoryGuard<S extends Suspect> {
     return Math.min(Math.max(due_ms, 0), PAUSE_MS);
   }
 
-  #rest(now_ms: number, rest_ms: number, used: number): Action<S> {
+  #rest(now_ms: number, rest_ms: number, used: number, unexplained = false): Action<S> {
     this.#state = { name: "calm", until_ms: now_ms + rest_ms, below: used + GROWTH };
-    return NONE;
+    return unexplained ? { kind: "unexplained" } : NONE;
+  }
+
+  /** Whether unfinished messages can be what takes the memory. */
+  #isHeld({ rss_bytes, own_bytes }: Reading, suspects: Iterable<S>): boolean {
+    let held_bytes = rss_bytes - own_bytes - this.#floor_bytes;
+    for (const { unfinished_bytes = 0 } of suspects) held_bytes += unfinished_bytes;
+    return held_bytes >= HELD * this.#limit_bytes;
   }
 
   #ask(now_ms: number, used: number): Action<S> {
@@ -195,15 +204,13 @@ export class MemoryGuard<S extends Suspect> {
     return { kind: "asked", clients };
   }
 
-  #part({ now_ms, rss_bytes, own_bytes }: Reading, used: number, asked_ms: number): Action<S> {
+  #part(reading: Reading, used: number, asked_ms: number): Action<S> {
+    const { now_ms } = reading;
     const silent = this.#unheard(asked_ms);
-    const known_bytes = silent.reduce((sum, { unfinished_bytes = 0 }) => sum + unfinished_bytes, 0);
-    const held_bytes = Math.max(rss_bytes - own_bytes - this.#floor_bytes, known_bytes);
-    const theirs = silent.length > 0 && held_bytes >= HELD * this.#limit_bytes;
+    const theirs = silent.length > 0 && this.#isHeld(reading, silent);
     if (!theirs || used < PART_AT) {
       // Asked again after a while, for as long as there is so much.
-      this.#rest(now_ms, REST_MS, used);
-      return theirs ? NONE : { kind: "unexplained" };
+      return this.#rest(now_ms, REST_MS, used, !theirs);
     }
     this.#state = { name: "parting", since_ms: now_ms, parted: new Set(silent) };
     for (const suspect of silent) suspect.sendAway();
@@ -214,10 +221,7 @@ export class MemoryGuard<S extends Suspect> {
     const guilty = this.#remaining(parted);
     // Whoever had it has left with it; those who are still here are gone from the network.
     if (used < PART_AT) return this.#rest(now_ms, 0, used);
-    if (guilty.length === 0) {
-      this.#rest(now_ms, REST_MS, used);
-      return { kind: "unexplained" };
-    }
+    if (guilty.length === 0) return this.#rest(now_ms, REST_MS, used, true);
     if (!this.#canCut(parted)) {
       this.#end(now_ms);
       return { kind: "end", judged: true, guilty };
@@ -254,9 +258,9 @@ export class MemoryGuard<S extends Suspect> {
 
 /** What each state waits for, in ms, and the part of the limit that must not be passed meanwhile. */
 const WAITS = {
-  asking: [ANSWER_MS, PART_AT + 0.03],
+  asking: [ANSWER_MS, PART_AT + 0.05],
   parting: [LEAVE_MS, LEAVE_AT],
-  ending: [LEAVE_MS, ABORT_AT],
+  ending: [LEAVE_MS, END_AT],
 } as const;
 
 /** Where it is known how much of a message has come, who holds little is no suspect. */

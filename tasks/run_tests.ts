@@ -21,7 +21,12 @@ function permissions(): string[] {
     `--allow-write=${writable.join(",")}`,
     "--allow-run",
     "--unstable-worker-options",
+    "--unstable-net",
+    // Who root is may write everywhere: a test of a read-only folder asks.
+    "--allow-sys=uid",
     "--allow-env=CI,TSC_*,NODE_*,VSCODE_*",
+    // What packages ask of the environment beyond that does not exist.
+    "--ignore-env",
   ];
 }
 

@@ -4,17 +4,10 @@
  * starts anew for that; with `ws` nobody else notices.
  */
 import assert from "node:assert/strict";
-import {
-  BINARY,
-  CLOSE,
-  CONTINUATION,
-  PING,
-  PONG,
-  rawFrame,
-  RawPeer,
-} from "../shield/socket/conformance_peer.ts";
+import { BINARY, rawFrame, RawPeer } from "../shield/socket/conformance_peer.ts";
 import { createIssuer, startServer } from "./cluster.ts";
 import type { Issuer, ServerProcess } from "./cluster.ts";
+import type { Attack, Manner } from "./memory_attacker.ts";
 import { startNats } from "./nats_server.ts";
 import { openText } from "./raw_client.ts";
 import type { RawClient } from "./raw_client.ts";
@@ -25,7 +18,6 @@ const LIMIT_BYTES = 600_000_000;
 const PEAK_BYTES = 1_000_000_000;
 /** The window in which clients come back. */
 const DRAIN_MS = 5_000;
-const FRAGMENT_BYTES = 65_000;
 const WAIT_MS = 60_000;
 /** `[limits] memory_ban_seconds`. */
 const BAN_SECONDS = 500;
@@ -52,58 +44,30 @@ async function start(
 
 /** The most that the process has held, by the kernel's count; 0 once it has ended. */
 async function peakBytes({ pid }: { pid: number }): Promise<number> {
-  const status = await Deno.readTextFile(`/proc/${pid}/status`).catch(() => "");
+  // Deno itself may not read `/proc` without -A.
+  const { stdout } = await new Deno.Command("cat", {
+    args: [`/proc/${pid}/status`],
+    stderr: "null",
+  }).output();
+  const status = new TextDecoder().decode(stdout);
   return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) * 1_024;
 }
 
-/** How an attacker takes what the Shield says. */
-interface Manner {
-  /** Answers the WebSocket pings, between fragments. */
-  readonly pongs: boolean;
-  /** Answers the close frame. */
-  readonly closes: boolean;
-}
-
-/** Sends fragments until nobody takes them; resolves with whether it was told to close. */
+/**
+ * Sends fragments until nobody takes them, in a thread of its own; resolves with whether it was told
+ * to close.
+ */
 async function attack(url: string, token: string, manner: Manner): Promise<boolean> {
-  using peer = await RawPeer.connect(url, [`Authorization: Bearer ${token}`]);
-  assert.match(peer.head, /^HTTP\/1\.1 101 /);
-  let told = false;
-  let over = false;
-  const answers: Uint8Array[] = [];
-  const reading = (async () => {
-    for (let frame = await next(peer); frame !== undefined; frame = await next(peer)) {
-      if (frame.opcode === PING && manner.pongs) answers.push(rawFrame(PONG, frame.body));
-      if (frame.opcode !== CLOSE) continue;
-      told = true;
-      if (manner.closes) answers.push(rawFrame(CLOSE, frame.body.slice(0, 2)));
-    }
-    over = true;
-  })();
-  const fragment = rawFrame(CONTINUATION, new Uint8Array(FRAGMENT_BYTES), false);
+  const worker = new Worker(new URL("./memory_attacker.ts", import.meta.url), { type: "module" });
   try {
-    await peer.write(rawFrame(BINARY, new Uint8Array(FRAGMENT_BYTES), false));
-    while (!over) {
-      for (const answer of answers.splice(0)) await peer.write(answer);
-      await peer.write(fragment);
-    }
-  } catch {
-    // Nobody takes it any more.
-  }
-  peer[Symbol.dispose]();
-  await reading;
-  return told;
-}
-
-/** The next frame; undefined also when this side has closed. */
-async function next(peer: RawPeer) {
-  for (;;) {
-    try {
-      return await peer.frame();
-    } catch (error) {
-      // A Shield may say nothing for long; a connection that is closed says why.
-      if (!(error instanceof Error && error.message.startsWith("nothing came"))) return undefined;
-    }
+    const told = new Promise<boolean>((resolve, reject) => {
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = ({ message }) => reject(new Error(message));
+    });
+    worker.postMessage({ url, token, manner } satisfies Attack);
+    return await told;
+  } finally {
+    worker.terminate();
   }
 }
 

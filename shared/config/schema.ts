@@ -144,7 +144,7 @@ const Auth = z.strictObject({
 
 const Limits = z.strictObject({
   memory_bytes: z.int().min(268_435_456).max(1_099_511_627_776).default(2_147_483_648).describe(
-    "resident memory of the process; from 55 % on, clients with unfinished messages are looked for, and the process ends before the rest is used",
+    "resident memory of the process; from 45 % on, clients with unfinished messages are looked for, and the process ends before the rest is used",
   ),
   memory_ban_seconds: count(300, 86_400, "how long a user is banned who held that memory"),
   max_frame_bytes: z.int().min(1_024).max(16_777_216).default(262_144).describe(

@@ -132,7 +132,7 @@ export class Client {
     const { registry, tenant_id, user_id } = this.options;
     void this.#follow(stay, async () => {
       for await (const changes of subscription.presence.changes()) {
-        registry.heard({ tenant_id, user_id, room_id, changes });
+        registry.heard({ tenant_id, user_id, room_id, on: this.#record, changes });
       }
     });
   }

@@ -30,13 +30,15 @@ export interface Heard {
   readonly user_id: string;
   readonly tenant_id: string;
   readonly room_id: string;
+  /** On which of its connections, as far as it knows. */
+  readonly on?: ConnectionRecord | undefined;
   readonly changes: PresenceChanges;
 }
 
 /** A leave of somebody who, as far as we know, is there. */
 interface Doubt {
-  /** Who heard it. */
-  readonly user_id: string;
+  /** Who heard it, and where. */
+  readonly by: string;
   readonly record: ConnectionRecord;
   readonly room_id: string;
   readonly stay: MemberStay;
@@ -97,15 +99,15 @@ export class Registry {
   }
 
   /** Takes note of what somebody heard. */
-  heard({ user_id, tenant_id, room_id, changes }: Heard): void {
+  heard({ user_id, tenant_id, room_id, on, changes }: Heard): void {
     this.changes++;
-    const where = `${user_id} in ${tenant_id}/${room_id}`;
+    const whom = `${user_id} in ${tenant_id}/${room_id}`;
     for (const member of changes.joined) {
       const record = this.#records.get(member.connection_id);
       if (record?.tenant_id === tenant_id && record.user_id === member.user_id) continue;
       const known = record === undefined ? "nobody" : `${record.user_id} of ${record.tenant_id}`;
       const told = `${member.user_id} (${member.connection_id})`;
-      this.violations.push(`${where} was told of ${told}, which is ${known}`);
+      this.violations.push(`${whom} was told of ${told}, which is ${known}`);
     }
     if (this.#never_down_before_ms === undefined) return;
     for (const { connection_id, joined_ms } of changes.left) {
@@ -114,7 +116,10 @@ export class Registry {
       if (record === undefined || stay === undefined || this.#isExcused(record)) continue;
       // A SUB that was refused in the end, or an earlier stay, of which one hears late.
       if (stay.members.get(connection_id)?.joined_ms !== joined_ms) continue;
-      this.#doubts.push({ user_id, record, room_id, stay, heard_ms: this.now() });
+      const age_ms = this.now() - (on?.opened_ms ?? this.now());
+      const where = `${on?.node_id ?? "no Shield"}, connected for ${(age_ms / 1_000).toFixed(1)} s`;
+      const by = `${user_id} on ${where}`;
+      this.#doubts.push({ by, record, room_id, stay, heard_ms: this.now() });
     }
   }
 
@@ -132,7 +137,7 @@ export class Registry {
     for (const told of Map.groupBy(wrong, ({ stay }) => stay).values()) {
       const [{ record, room_id, heard_ms }] = told as [Doubt];
       const seconds = ((this.now() - heard_ms) / 1_000).toFixed(1);
-      const named = told.slice(0, 5).map(({ user_id }) => user_id).join(", ");
+      const named = told.slice(0, 5).map(({ by }) => by).join("; ");
       this.violations.push(
         `${record.tenant_id}/${room_id}: ${told.length} times clients were told that ` +
           `${this.describe(record.connection_id)} has left, which was there all the time; first ` +

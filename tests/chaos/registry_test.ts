@@ -50,7 +50,7 @@ Deno.test("the leave of somebody who is there all the time is found, once it is 
   assert.equal(registry.violations.length, 1);
   assert.match(
     registry.violations[0] ?? "",
-    /ann of acme \(c1 on s0, open\) has left.*15\.0 s ago \[eve\]/,
+    /ann of acme \(c1 on s0, open\) has left.*15\.0 s ago \[eve on no Shield/,
   );
 });
 

@@ -1,0 +1,78 @@
+/** A worker for `memory_test.ts`: one client that sends one message without end. */
+import {
+  BINARY,
+  CLOSE,
+  CONTINUATION,
+  PING,
+  PONG,
+  rawFrame,
+  RawPeer,
+} from "../shield/socket/conformance_peer.ts";
+
+const FRAGMENT_BYTES = 65_000;
+
+/** How an attacker takes what the Shield says. */
+export interface Manner {
+  /** Answers the WebSocket pings, between fragments. */
+  readonly pongs: boolean;
+  /** Answers the close frame. */
+  readonly closes: boolean;
+}
+
+/** What the worker is told. */
+export interface Attack {
+  readonly url: string;
+  readonly token: string;
+  readonly manner: Manner;
+}
+
+/** Sends fragments until nobody takes them; resolves with whether it was told to close. */
+async function attack(url: string, token: string, manner: Manner): Promise<boolean> {
+  using peer = await RawPeer.connect(url, [`Authorization: Bearer ${token}`]);
+  if (!peer.head.startsWith("HTTP/1.1 101 ")) throw new Error(peer.head);
+  let told = false;
+  let over = false;
+  const answers: Uint8Array[] = [];
+  const reading = (async () => {
+    for (let frame = await next(peer); frame !== undefined; frame = await next(peer)) {
+      if (frame.opcode === PING && manner.pongs) answers.push(rawFrame(PONG, frame.body));
+      if (frame.opcode !== CLOSE) continue;
+      told = true;
+      if (manner.closes) answers.push(rawFrame(CLOSE, frame.body.slice(0, 2)));
+    }
+    over = true;
+  })();
+  const fragment = rawFrame(CONTINUATION, new Uint8Array(FRAGMENT_BYTES), false);
+  try {
+    await peer.write(rawFrame(BINARY, new Uint8Array(FRAGMENT_BYTES), false));
+    while (!over) {
+      for (const answer of answers.splice(0)) await peer.write(answer);
+      await peer.write(fragment);
+    }
+  } catch {
+    // Nobody takes it any more.
+  }
+  peer[Symbol.dispose]();
+  await reading;
+  return told;
+}
+
+/** The next frame; undefined also when this side has closed. */
+async function next(peer: RawPeer) {
+  for (;;) {
+    try {
+      return await peer.frame();
+    } catch (error) {
+      // A Shield may say nothing for long; a connection that is closed says why.
+      if (!(error instanceof Error && error.message.startsWith("nothing came"))) return undefined;
+    }
+  }
+}
+
+const scope = self as unknown as {
+  onmessage: (event: MessageEvent<Attack>) => void;
+  postMessage(told: boolean): void;
+};
+scope.onmessage = async ({ data: { url, token, manner } }) => {
+  scope.postMessage(await attack(url, token, manner));
+};
