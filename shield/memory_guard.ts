@@ -28,6 +28,8 @@ export const ANSWER_MS = 2_000;
 const ANSWER_SHORT_MS = 500;
 /** How long a client has to answer a close frame. */
 export const LEAVE_MS = 2_000;
+/** The end begins no earlier, so that whoever answers at once can free the memory. */
+const LEAVE_SHORT_MS = 500;
 /** How long an orderly end may take. */
 export const END_MS = 6_000;
 /** Between two rounds in which nobody was guilty, unless it grows. */
@@ -144,7 +146,7 @@ export class MemoryGuard<S extends Suspect> {
           : NONE;
       case "parting":
         if (now_ms - state.since_ms >= LEAVE_MS) return this.#judge(now_ms, used, state.parted);
-        return used >= LEAVE_AT && !this.#canCut(state.parted)
+        return this.#isPressed(used, now_ms - state.since_ms) && !this.#canCut(state.parted)
           ? this.#end(now_ms, state.since_ms + LEAVE_MS, state.parted)
           : NONE;
       case "ending":
@@ -246,6 +248,11 @@ export class MemoryGuard<S extends Suspect> {
   #canCut(parted: ReadonlySet<S>): boolean {
     for (const { unfinished_bytes } of parted) if (unfinished_bytes === undefined) return false;
     return true;
+  }
+
+  /** Whether the end must begin before those who were sent away had their time. */
+  #isPressed(used: number, waited_ms: number): boolean {
+    return used >= END_AT || (used >= LEAVE_AT && waited_ms >= LEAVE_SHORT_MS);
   }
 
   /** Who has sent no complete message since then. */

@@ -130,8 +130,9 @@ Deno.test("fast growth shortens the time to answer, and the process ends before 
   assert.equal(sample(0.5).kind, "asked");
   assert.equal(sample(0.68, 100).kind, "none");
   assert.equal(sample(0.68, 400).kind, "parted");
-  assert.deepEqual(sample(0.8, 100), { kind: "end", judged: false, guilty: [] });
-  assert.equal(sample(0.8, LEAVE_MS - 101).kind, "none");
+  assert.equal(sample(0.8, 499).kind, "none");
+  assert.deepEqual(sample(0.8, 1), { kind: "end", judged: false, guilty: [] });
+  assert.equal(sample(0.8, LEAVE_MS - 501).kind, "none");
   here.delete(slow);
   assert.deepEqual(
     sample(0.85, 1),

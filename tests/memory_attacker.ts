@@ -24,10 +24,12 @@ export interface Attack {
   readonly url: string;
   readonly token: string;
   readonly manner: Manner;
+  /** Between two fragments; 0: as fast as they are taken. */
+  readonly pace_ms: number;
 }
 
 /** Sends fragments until nobody takes them; resolves with whether it was told to close. */
-async function attack(url: string, token: string, manner: Manner): Promise<boolean> {
+async function attack({ url, token, manner, pace_ms }: Attack): Promise<boolean> {
   using peer = await RawPeer.connect(url, [`Authorization: Bearer ${token}`]);
   if (!peer.head.startsWith("HTTP/1.1 101 ")) throw new Error(peer.head);
   let told = false;
@@ -48,6 +50,7 @@ async function attack(url: string, token: string, manner: Manner): Promise<boole
     while (!over) {
       for (const answer of answers.splice(0)) await peer.write(answer);
       await peer.write(fragment);
+      if (pace_ms > 0) await new Promise((resolve) => setTimeout(resolve, pace_ms));
     }
   } catch {
     // Nobody takes it any more.
@@ -73,6 +76,4 @@ const scope = self as unknown as {
   onmessage: (event: MessageEvent<Attack>) => void;
   postMessage(told: boolean): void;
 };
-scope.onmessage = async ({ data: { url, token, manner } }) => {
-  scope.postMessage(await attack(url, token, manner));
-};
+scope.onmessage = async ({ data }) => scope.postMessage(await attack(data));
