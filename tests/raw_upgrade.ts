@@ -37,6 +37,12 @@ export async function refusedUpgrade(
 ): Promise<[status: string, reason: string]> {
   using socket = await sendUpgrade(url, upgrade);
   const buffer = new Uint8Array(ANSWER_BYTES);
-  const text = new TextDecoder().decode(buffer.subarray(0, await socket.read(buffer) ?? 0));
+  let text = "";
+  // Head and body may come one after the other.
+  while (!/\r\n\r\n[^]/.test(text)) {
+    const size_bytes = await socket.read(buffer);
+    if (size_bytes === null) break;
+    text += new TextDecoder().decode(buffer.subarray(0, size_bytes));
+  }
   return [text.slice(9, 12), /"reason":"([a-z-]+)"/.exec(text)?.[1] ?? text];
 }
