@@ -16,7 +16,8 @@ function permissions(): string[] {
   const writable = [`${ROOT}.arqon`, tmpdir(), `${ROOT}shield/main.ts`];
   return [
     "--no-prompt",
-    "--allow-net=127.0.0.1,localhost,[::1],0.0.0.0",
+    // 192.0.2.1 is nobody (RFC 5737): a listener cannot be opened there.
+    "--allow-net=127.0.0.1,localhost,[::1],0.0.0.0,192.0.2.1",
     "--allow-read",
     `--allow-write=${writable.join(",")}`,
     "--allow-run",
