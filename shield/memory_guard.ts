@@ -44,6 +44,8 @@ const WEIGHT = 0.05;
 const SMALL_BYTES = 65_536;
 /** The longest that the process stops reading at a time. Policies may take 250 ms. */
 export const PAUSE_MS = 200;
+/** The same when there is nothing left to wait for: each step of the end takes turns. */
+const LAST_PAUSE_MS = 20;
 
 /** One reading of the process's memory. */
 export interface Reading {
@@ -179,7 +181,8 @@ export class MemoryGuard<S extends Suspect> {
     const left_bytes = Math.max(ceiling * this.#limit_bytes - rss_bytes, 1);
     const grown_bytes = rss_bytes - last.rss_bytes;
     const due_ms = grown_bytes * left_ms / left_bytes - (now_ms - last.now_ms);
-    return Math.min(Math.max(due_ms, 0), PAUSE_MS);
+    const hasJudged = state.name === "ending" && state.judge_ms === Infinity;
+    return Math.min(Math.max(due_ms, 0), hasJudged ? LAST_PAUSE_MS : PAUSE_MS);
   }
 
   #rest(now_ms: number, rest_ms: number, used: number, unexplained = false): Action<S> {

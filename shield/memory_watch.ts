@@ -2,9 +2,10 @@
  * Runs the memory guard of one process: samples, asks, bans the guilty, ends the process. What is to
  * be done when is `memory_guard.ts`.
  */
+import { ArqonError } from "@arqon/proto";
 import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
-import { banKey, decodeBan, encodeBan, EVERY_ROOM, isActive } from "../shared/bans.ts";
+import { banKey, decodeBan, encodeBan, EVERY_ROOM } from "../shared/bans.ts";
 import type { Config } from "../shared/config/schema.ts";
 import type { Logger } from "../shared/log.ts";
 import { scrapedGauge } from "../shared/metrics.ts";
@@ -94,29 +95,47 @@ class SocketSuspect implements Suspect {
   }
 }
 
+/** One object a socket, so that the guard knows it again. */
+class Known {
+  readonly #suspects = new WeakMap<ClientSocket, SocketSuspect>();
+  readonly #spread_ms: number;
+
+  constructor(spread_ms: number) {
+    this.#spread_ms = spread_ms;
+  }
+
+  /** Undefined when nobody has looked at it. */
+  get(socket: ClientSocket): SocketSuspect | undefined {
+    return this.#suspects.get(socket);
+  }
+
+  all(sockets: ReadonlyMap<ClientSocket, Connection>): SocketSuspect[] {
+    return [...sockets].map(([socket, connection]) => {
+      const known = this.#suspects.get(socket);
+      if (known !== undefined) return known;
+      const suspect = new SocketSuspect(socket, connection, this.#spread_ms);
+      this.#suspects.set(socket, suspect);
+      return suspect;
+    });
+  }
+}
+
 /** Starts to sample. */
 export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
   const { config: { limits, server }, sockets, log, now, readMemory } = options;
   const actions: Record<string, number> = {};
   registerMetrics(options, actions);
-  /** One object a socket, so that the guard knows it again. */
-  const known = new WeakMap<ClientSocket, SocketSuspect>();
-  const suspectOf = (socket: ClientSocket, connection: Connection): SocketSuspect => {
-    let suspect = known.get(socket);
-    if (suspect === undefined) {
-      suspect = new SocketSuspect(socket, connection, server.drain_ms);
-      known.set(socket, suspect);
-    }
-    return suspect;
-  };
-  const guard = new MemoryGuard(
-    limits.memory_bytes,
-    () => [...sockets].map(([socket, connection]) => suspectOf(socket, connection)),
-  );
+  const known = new Known(server.drain_ms);
+  const guard = new MemoryGuard(limits.memory_bytes, () => known.all(sockets));
   let timer: ReturnType<typeof setTimeout>;
   /** Whoever ends the process waits for it. */
   let banning: Promise<void> = Promise.resolve();
   const judged = Promise.withResolvers<void>();
+  const punish = (guilty: readonly SocketSuspect[]) => {
+    if (guilty.length === 0) return;
+    banning = Promise.all([banning, banAll(options, guilty, actions)]).then(() => {});
+    options.giveUp(guilty.map(({ socket }) => socket));
+  };
   const act = (action: Action<SocketSuspect>, { rss_bytes }: Reading): void => {
     if (action.kind === "none") return;
     bump(actions, action.kind);
@@ -124,9 +143,8 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
     const clients = "clients" in action ? { clients: action.clients } : {};
     const guilty = "guilty" in action ? action.guilty : [];
     log.warn(TEXTS[action.kind], { rss_bytes, memory_bytes, ...clients });
-    if (guilty.length > 0) banning = banAll(options, guilty, actions);
+    punish(guilty);
     if (action.kind === "cut" || action.kind === "unexplained") options.collect();
-    if (guilty.length > 0) options.giveUp(guilty.map(({ socket }) => socket));
     // Everybody is told to go while those who were sent away are judged, and bans are stored.
     if (action.kind === "end") options.onExhausted(TEXTS.end, false);
     if (action.kind === "end" ? action.judged : action.kind === "judged") judged.resolve();
@@ -144,7 +162,8 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
       bump(actions, "paused");
       options.pause(pause_ms);
     }
-    timer = setTimeout(turn, guard.calm ? CALM_MS : ALERT_MS);
+    // After a pause one turn is enough: each lets some more in.
+    timer = setTimeout(turn, guard.calm ? CALM_MS : pause_ms >= 1 ? 0 : ALERT_MS);
     Deno.unrefTimer(timer);
   };
   turn();
@@ -158,7 +177,7 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
         if (!guard.isGuilty(suspect, before - readMemory().rss)) return;
         bump(actions, "left");
         log.warn("a client left with the memory that was missing", { connection: connection.id });
-        banning = banAll(options, [suspect], actions);
+        punish([suspect]);
       }, 0);
     },
     settled: () => judged.promise.then(() => banning),
@@ -215,13 +234,17 @@ async function ban(
   const key = banKey(tenant_id, EVERY_ROOM, user_id);
   const created_ms = now();
   const until_ms = created_ms + limits.memory_ban_seconds * 1_000;
-  const entry = await bans.get(key);
-  if (entry !== undefined) {
-    const old = decodeBan(entry.value);
-    if (isActive(old, created_ms) && (old.until_ms === 0 || old.until_ms >= until_ms)) return;
-  }
   const one = { user_id, room_id: EVERY_ROOM, until_ms, reason: REASON, by: node_id, created_ms };
-  await bans.put(key, encodeBan(one));
+  // Each round trip costs memory now: mostly there is nothing yet.
+  const first = await bans.update(key, encodeBan(one), 0).catch((error) => {
+    if (error instanceof ArqonError && error.reason === "version-conflict") return undefined;
+    throw error;
+  });
+  if (first !== undefined) return;
+  const entry = await bans.get(key);
+  const old = entry && decodeBan(entry.value);
+  const longer = old !== undefined && (old.until_ms === 0 || old.until_ms >= until_ms);
+  if (!longer) await bans.put(key, encodeBan(one));
 }
 
 function registerMetrics(

@@ -10,6 +10,7 @@ import {
 } from "../shield/socket/conformance_peer.ts";
 
 const FRAGMENT_BYTES = 65_000;
+const WAIT_MS = 60_000;
 
 /** How an attacker takes what the Shield says. */
 export interface Manner {
@@ -35,8 +36,10 @@ async function attack({ url, token, manner, pace_ms }: Attack): Promise<boolean>
   let told = false;
   let over = false;
   const answers: Uint8Array[] = [];
+  // Also undefined when this side has closed, or the Shield has had nothing to say for so long.
+  const next = () => peer.frame(WAIT_MS).catch(() => undefined);
   const reading = (async () => {
-    for (let frame = await next(peer); frame !== undefined; frame = await next(peer)) {
+    for (let frame = await next(); frame !== undefined; frame = await next()) {
       if (frame.opcode === PING && manner.pongs) answers.push(rawFrame(PONG, frame.body));
       if (frame.opcode !== CLOSE) continue;
       told = true;
@@ -58,18 +61,6 @@ async function attack({ url, token, manner, pace_ms }: Attack): Promise<boolean>
   peer[Symbol.dispose]();
   await reading;
   return told;
-}
-
-/** The next frame; undefined also when this side has closed. */
-async function next(peer: RawPeer) {
-  for (;;) {
-    try {
-      return await peer.frame();
-    } catch (error) {
-      // A Shield may say nothing for long; a connection that is closed says why.
-      if (!(error instanceof Error && error.message.startsWith("nothing came"))) return undefined;
-    }
-  }
 }
 
 const scope = self as unknown as {

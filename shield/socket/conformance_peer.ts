@@ -69,7 +69,7 @@ export class RawPeer implements Disposable {
   }
 
   /** The next frame; undefined at the end of the connection, however it came. */
-  async frame(): Promise<RawFrame | undefined> {
+  async frame(wait_ms = WAIT_MS): Promise<RawFrame | undefined> {
     while (true) {
       const short = (this.#buffer[1] ?? 0) & 0x7f;
       const start = short < 126 ? 2 : short === 126 ? 4 : 10;
@@ -87,7 +87,7 @@ export class RawPeer implements Disposable {
           return { opcode, body };
         }
       }
-      if (!await this.#more()) return undefined;
+      if (!await this.#more(wait_ms)) return undefined;
     }
   }
 
@@ -127,11 +127,11 @@ export class RawPeer implements Disposable {
     }
   }
 
-  async #more(): Promise<boolean> {
+  async #more(wait_ms = WAIT_MS): Promise<boolean> {
     const chunk = new Uint8Array(65_536);
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error("nothing came from the server")), WAIT_MS);
+      timer = setTimeout(() => reject(new Error("nothing came from the server")), wait_ms);
     });
     // A reset is an end.
     const reading = this.#connection.read(chunk).catch(() => null);
