@@ -106,8 +106,8 @@ function serverLines(plan: StormPlan): string {
   const lines = ["heartbeat_ms = 600_000", "drain_ms = 0"];
   if (plan.websocket !== "") lines.push(`websocket = "${plan.websocket}"`);
   if (plan.tls) {
-    lines.push(`tls_cert_file = "${ROOT}/tests/tls/server.pem"`);
-    lines.push(`tls_key_file = "${ROOT}/tests/tls/server_key.pem"`);
+    lines.push(`tls_cert = "${ROOT}/tests/tls/server.pem"`);
+    lines.push(`tls_key = "${ROOT}/tests/tls/server_key.pem"`);
   }
   return lines.join("\n");
 }

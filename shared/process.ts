@@ -100,9 +100,9 @@ export function loadConfigFile(
 
 /** PEM texts of the client listener, or undefined for plain HTTP. Throws when a file cannot be read. */
 export function tlsFiles({ server }: Config): { cert: string; key: string } | undefined {
-  const { tls_cert_file, tls_key_file } = server;
-  if (tls_cert_file === undefined || tls_key_file === undefined) return undefined;
-  return { cert: Deno.readTextFileSync(tls_cert_file), key: Deno.readTextFileSync(tls_key_file) };
+  const { tls_cert, tls_key } = server;
+  if (tls_cert === undefined || tls_key === undefined) return undefined;
+  return { cert: Deno.readTextFileSync(tls_cert), key: Deno.readTextFileSync(tls_key) };
 }
 
 /**

@@ -79,7 +79,7 @@ Deno.test("a file that cannot be read, or is wrong, exits 2 and is named", async
 Deno.test("the config's defaults and files are the program's; an unhandled rejection is only logged", async () => {
   await using place = await folderWith("cert.pem", "CERT");
   const config = `${place.folder}/config.toml`;
-  const tls = `tls_cert_file = "${place.file}"\ntls_key_file = "${place.file}"\n`;
+  const tls = `tls_cert = "${place.file}"\ntls_key = "${place.file}"\n`;
   await Deno.writeTextFile(config, `[server]\n${tls}`);
   const child = start(["--config", config], place.folder);
   const stdout = textReader(child.stdout);

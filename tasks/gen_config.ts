@@ -43,8 +43,8 @@ One node with NATS, TLS and an identity provider:
 \`\`\`toml
 [server]
 allowed_origins = ["https://app.example.com"]
-tls_cert_file = "/etc/arqon/cert.pem"
-tls_key_file = "/etc/arqon/key.pem"
+tls_cert = "/etc/arqon/cert.pem"
+tls_key = "/etc/arqon/key.pem"
 
 [nats]
 urls = ["nats://127.0.0.1:4222"]

@@ -21,9 +21,7 @@ interface Place extends AsyncDisposable {
 
 async function startDoor(limits: string, secure: boolean): Promise<Place> {
   const issuer = await createIssuer();
-  const tls = secure
-    ? `tls_cert_file = "${TLS}server.pem"\ntls_key_file = "${TLS}server_key.pem"\n`
-    : "";
+  const tls = secure ? `tls_cert = "${TLS}server.pem"\ntls_key = "${TLS}server_key.pem"\n` : "";
   const config = `${issuer.config}\n[limits]\n${limits}`;
   const shield = await startServer("shield", config, issuer.dir, `drain_ms = 0\n${tls}`);
   const { hostname, port } = new URL(shield.ready["url"] ?? "");

@@ -66,8 +66,8 @@ for (const websocket of ["native", "ws"] as const) {
     await Deno.writeTextFile(key_file, first.key);
     const lines = [
       `websocket = "${websocket}"`,
-      `tls_cert_file = "${cert_file}"`,
-      `tls_key_file = "${key_file}"`,
+      `tls_cert = "${cert_file}"`,
+      `tls_key = "${key_file}"`,
     ];
     await using shield = await startServer("shield", issuer.config, issuer.dir, lines.join("\n"));
     assert.equal(await trusts(shield, first.cert), true);

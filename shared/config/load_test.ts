@@ -115,7 +115,7 @@ fail_closed = false
 [server]
 prot = 4000
 port = "x"
-tls_key_file = "key.pem"
+tls_key = "key.pem"
 [[auth.issuers]]
 issuer = "a"
 `,
@@ -123,7 +123,7 @@ issuer = "a"
     "config.toml:4:15 policy.fail_closed: false is not allowed; expected true: a message whose policy cannot decide is always refused",
     'config.toml:6:1 server.prot: unknown key; did you mean "port"?',
     'config.toml:7:8 server.port: "x" is a string; expected an integer from 0 to 65_535',
-    "config.toml:8:16 server.tls_key_file: tls_key_file is set without tls_cert_file; expected both or neither",
+    "config.toml:8:11 server.tls_key: tls_key is set without tls_cert; expected both or neither",
     "config.toml:9:8 auth.issuers[0].audience: missing; expected a non-empty string in quotes",
     "config.toml:9:8 auth.issuers[0].tenants: missing; expected a non-empty array of strings",
     "config.toml:9:8 auth.issuers[0]: expected exactly one of jwks_file, jwks_url and pem_file",
@@ -141,15 +141,15 @@ Deno.test("at most 20 problems are printed, and the rest is counted", () => {
 
 Deno.test("a certificate without its key, or a key without its certificate, is refused", () => {
   refused(
-    "[server]\ntls_cert_file = 'c'\n",
-    "config.toml:2:17 server.tls_cert_file: tls_cert_file is set without tls_key_file; expected both or neither",
+    "[server]\ntls_cert = 'c'\n",
+    "config.toml:2:12 server.tls_cert: tls_cert is set without tls_key; expected both or neither",
   );
   refused(
-    "[server]\ntls_key_file = 'k'\n",
-    "config.toml:2:16 server.tls_key_file: tls_key_file is set without tls_cert_file; expected both or neither",
+    "[server]\ntls_key = 'k'\n",
+    "config.toml:2:11 server.tls_key: tls_key is set without tls_cert; expected both or neither",
   );
-  const { server } = parseConfig("[server]\ntls_cert_file = 'c'\ntls_key_file = 'k'\n", { file });
-  assert.equal(server.tls_cert_file, "c");
+  const { server } = parseConfig("[server]\ntls_cert = 'c'\ntls_key = 'k'\n", { file });
+  assert.equal(server.tls_cert, "c");
 });
 
 Deno.test("a drain that would end before its window is refused", () => {

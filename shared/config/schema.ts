@@ -33,10 +33,10 @@ const Server = z.strictObject({
   allowed_origins: z.array(z.string().min(1)).default([]).describe(
     'browser origins that may connect, for example "https://app.example.com"; a trailing "*" matches any remainder; requests without Origin are not browsers and always pass',
   ),
-  tls_cert_file: z.string().min(1).optional().describe(
-    "PEM certificate chain; with tls_key_file the listener speaks TLS",
+  tls_cert: z.string().min(1).optional().describe(
+    "file with the PEM certificate chain; with tls_key the listener speaks TLS",
   ),
-  tls_key_file: z.string().min(1).optional().describe("PEM private key"),
+  tls_key: z.string().min(1).optional().describe("file with the PEM private key"),
   heartbeat_ms: z.int().min(1_000).max(600_000).default(25_000).describe(
     "the Shield pings this often; a client silent for two of them is closed with 4408",
   ),
@@ -55,13 +55,13 @@ const Server = z.strictObject({
   data_dir: z.string().min(1).optional().describe(
     "folder of the embedded Spine's key-value data; absent: in memory",
   ),
-}).refine((server) => server.tls_cert_file === undefined || server.tls_key_file !== undefined, {
-  error: "tls_cert_file is set without tls_key_file; expected both or neither",
-  path: ["tls_cert_file"],
+}).refine((server) => server.tls_cert === undefined || server.tls_key !== undefined, {
+  error: "tls_cert is set without tls_key; expected both or neither",
+  path: ["tls_cert"],
   ...always,
-}).refine((server) => server.tls_key_file === undefined || server.tls_cert_file !== undefined, {
-  error: "tls_key_file is set without tls_cert_file; expected both or neither",
-  path: ["tls_key_file"],
+}).refine((server) => server.tls_key === undefined || server.tls_cert !== undefined, {
+  error: "tls_key is set without tls_cert; expected both or neither",
+  path: ["tls_key"],
   ...always,
 }).refine(({ drain_ms, drain_timeout_ms }) => drain_timeout_ms >= 2 * drain_ms, {
   error: "expected at least twice drain_ms",

@@ -101,8 +101,8 @@ function files({ config, config_file, program }: CommandOptions): string[] {
   const root = program.startsWith("file:") ? [new URL("..", program).pathname] : [];
   const named = [
     config_file,
-    server.tls_cert_file,
-    server.tls_key_file,
+    server.tls_cert,
+    server.tls_key,
     nats?.credentials_file,
     nats?.tls_ca_file,
     ...auth.issuers.flatMap(({ jwks_file, pem_file }) => [jwks_file, pem_file]),

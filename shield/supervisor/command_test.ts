@@ -4,7 +4,7 @@ import { configFrom } from "../../shared/config/load.ts";
 import { shieldCommand } from "./command.ts";
 
 const config = configFrom({
-  server: { tls_cert_file: "/etc/tls/cert.pem", tls_key_file: "/etc/tls/key.pem" },
+  server: { tls_cert: "/etc/tls/cert.pem", tls_key: "/etc/tls/key.pem" },
   nats: { urls: ["nats://nats.internal", "nats://10.0.0.2:4333"] },
   quota: { url: "redis://valkey.internal" },
   auth: {
