@@ -6,7 +6,6 @@ import { Command, CommanderError, Option } from "commander";
 import { authGen } from "./commands/auth_gen.ts";
 import { authKeys } from "./commands/auth_keys.ts";
 import { pub } from "./commands/pub.ts";
-import { status } from "./commands/status.ts";
 import { sub } from "./commands/sub.ts";
 import { EXIT, EXIT_HELP } from "./exit.ts";
 import { print } from "./io.ts";
@@ -15,10 +14,12 @@ import { epoch, examples, json, offset, positive, rate } from "./program_options
 import { room, value, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 import { addMirror } from "./program_mirror.ts";
+import { addObserve } from "./program_observe.ts";
 import { addPolicy } from "./program_policy.ts";
 import { addRevocations } from "./program_revoke.ts";
 import { addRoom } from "./program_room.ts";
 import { addSchema } from "./program_schema.ts";
+import { addTrace } from "./program_trace.ts";
 import { ALGORITHMS, parseGrant, parseSeconds, parseTtl, ROLES } from "./token.ts";
 import type { Grant } from "./token.ts";
 
@@ -140,22 +141,6 @@ function addSub(program: Command, run: Run): void {
     .action(run((io, flags, [rooms]) => sub(io, rooms as string[], flags)));
 }
 
-function addStatus(program: Command, run: Run): void {
-  withConnection(program.command("status"))
-    .description("is the bus ready, and what does it do?")
-    .option("--json", "print it as JSON")
-    .addHelpText(
-      "after",
-      "\nReadiness comes from the ops listener, the figures from the admin API (token of role admin)." +
-        "\nExit code 1 when the bus is not ready.\n" +
-        examples(
-          "arq status",
-          "arq status --ops-url http://10.0.0.7:4001 --json",
-        ),
-    )
-    .action(run((io, flags) => status(io, flags)));
-}
-
 /** Runs one command line and returns its exit code. Rejects with what the command throws. */
 export async function runProgram(io: Io, args: readonly string[]): Promise<number> {
   let exit_code: number = EXIT.ok;
@@ -187,7 +172,8 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
   addPolicy(program, run);
   addSchema(program, run);
   addMirror(program, run);
-  addStatus(program, run);
+  addObserve(program, run);
+  addTrace(program, run);
   try {
     await program.parseAsync([...args], { from: "user" });
     return exit_code;

@@ -5,14 +5,18 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { DURABLE } from "./durable.ts";
-import { ECHO } from "./echo.ts";
-import { FANOUT } from "./fanout.ts";
+import { GARBAGE } from "./garbage/garbage.ts";
 import { GOVERNANCE } from "./governance.ts";
 import { HOSTILE } from "./hostile.ts";
+import { LEAF_GARBAGE } from "./leaves/leaves.ts";
+import { ALL } from "./load/all.ts";
+import { scenarioOf } from "./load/load_command.ts";
+import { LOAD_SCENARIOS } from "./load/scenarios.ts";
 import { POLICY } from "./policy.ts";
 import { PRESENCE } from "./presence.ts";
 import { PROCESSES } from "./processes.ts";
 import { ROOMS } from "./rooms.ts";
+import { SCALING } from "./scaling/scaling.ts";
 import { SOCKETS } from "./sockets.ts";
 import { STORM } from "./storm.ts";
 import { SLOW_READER } from "./slow_reader.ts";
@@ -22,26 +26,30 @@ import type { OptionValues } from "./scenario.ts";
 
 /** Every scenario; a new one is one more line. */
 const SCENARIOS: readonly Scenario[] = [
-  ECHO,
+  ALL,
+  ...LOAD_SCENARIOS.map(scenarioOf),
   POLICY,
   HOSTILE,
   PRESENCE,
   ROOMS,
   GOVERNANCE,
   DURABLE,
-  FANOUT,
   PROCESSES,
   SLOW_READER,
   SOCKETS,
   STORM,
+  LEAF_GARBAGE,
+  GARBAGE,
+  SCALING,
 ];
 
 const HELP = `Usage: deno task bench SCENARIO [options]
+       deno task bench --all [options]
 
 ${SCENARIOS.map(({ help }) => help).join("\n")}
 Every scenario:
   --out FILE        where the JSON goes (bench/results/SCENARIO.json). The task may write below
-                    bench/results only; elsewhere run bench/main.ts with --allow-write yourself
+                    bench/results; elsewhere run bench/main.ts with --allow-write yourself
 `;
 
 interface Asked {
@@ -105,7 +113,7 @@ async function run({ scenario, values, out }: Asked): Promise<number> {
 
 if (import.meta.main) {
   try {
-    const asked = readArguments(Deno.args);
+    const asked = readArguments(Deno.args.map((arg) => arg === "--all" ? ALL.name : arg));
     if (asked === undefined) console.log(HELP);
     // Asked for with --help it is an answer, without any argument a wrong command line.
     const helped = Deno.args.length === 0 ? 2 : 0;

@@ -49,6 +49,14 @@ export function positive(values: OptionValues, name: string): number {
   throw new UsageError(`--${name} expects a whole number above 0, got ${given}`);
 }
 
+/** The values of an option that lists whole numbers with commas; throws `UsageError`. */
+export function positives(values: OptionValues, name: string): number[] {
+  const all = String(values[name]).split(",").map(Number);
+  if (all.every((value) => Number.isInteger(value) && value > 0)) return all;
+  const given = JSON.stringify(values[name]);
+  throw new UsageError(`--${name} expects whole numbers above 0 with commas, got ${given}`);
+}
+
 /** What figures depend on, named in every report. */
 export async function machine(): Promise<Record<string, string | number>> {
   return {

@@ -1,33 +1,58 @@
 /**
- * A WebSocket client for generating load: binary frames only, no fragments, no extensions. It exists
+ * A WebSocket client for generating load: whole frames only, no fragments, no extensions. It exists
  * because Deno's own client writes a body above 1 KiB behind its header in two writes without
  * TCP_NODELAY, so that Nagle's algorithm and delayed acknowledgements hold each for some 44 ms.
  */
+import { setImmediate } from "node:timers";
 
 /** A connected socket. */
 export interface LoadSocket {
   /** One binary frame; queued when the kernel takes no more. */
   send(body: Uint8Array): void;
+  /** One text frame; the bytes are UTF-8. */
+  sendText(body: Uint8Array): void;
   /** Called for each binary frame, in order; the bytes are good until it returns. */
   onmessage: (body: Uint8Array) => void;
+  /** Called for each text frame with its UTF-8; the bytes are good until it returns. */
+  ontext: (body: Uint8Array) => void;
+  /** Called once with the reason when it has ended and nobody called `close`. */
+  onend: (why: string) => void;
   close(): void;
 }
 
+/** How to connect. */
+export interface SocketOptions {
+  /** PEM of the authority to trust, for a `wss:` URL. */
+  readonly ca?: string;
+}
+
+const TEXT = 0x81;
 const BINARY = 0x82;
 const CLOSE = 0x88;
 const PING = 0x89;
 const PONG = 0x8a;
 const MASKED = 0x80;
-const BUFFER_BYTES = 262_144;
+/** Of a new connection; one that fills it in a read gets twice as much, up to the larger one. */
+const BUFFER_BYTES = 2_048;
+const BUFFER_BYTES_MAX = 262_144;
 
 /** A client's frame; the mask is 0, with which masking changes nothing. */
 function clientFrame(opcode: number, body: Uint8Array): Uint8Array {
-  const long = body.length > 125;
-  if (body.length > 0xffff) throw new RangeError("a body has at most 64 KiB");
-  const head = long
-    ? [opcode, MASKED | 126, body.length >> 8, body.length & 0xff]
-    : [opcode, MASKED | body.length];
-  const frame = new Uint8Array(head.length + 4 + body.length);
+  const { length } = body;
+  const head = length <= 125
+    ? [opcode, MASKED | length]
+    : length <= 0xffff
+    ? [opcode, MASKED | 126, length >> 8, length & 0xff]
+    : [
+      opcode,
+      MASKED | 127,
+      0,
+      0,
+      0,
+      0,
+      ...[24, 16, 8, 0].map((shift) => (length >>> shift) & 255),
+    ];
+  const frame = new Uint8Array(head.length + 4 + length);
   frame.set(head);
   frame.set(body, head.length + 4);
   return frame;
@@ -51,7 +76,7 @@ function frameAt(
 
 function request(url: URL, protocols: readonly string[]): Uint8Array {
   const lines = [
-    `GET ${url.pathname} HTTP/1.1`,
+    `GET ${url.pathname}${url.search} HTTP/1.1`,
     `Host: ${url.host}`,
     "Upgrade: websocket",
     "Connection: Upgrade",
@@ -66,15 +91,18 @@ function request(url: URL, protocols: readonly string[]): Uint8Array {
 class Incoming {
   #buffer = new Uint8Array(BUFFER_BYTES);
   #end = 0;
+  #filled = false;
 
   async read(connection: Deno.Conn): Promise<boolean> {
-    if (this.#end === this.#buffer.length) {
-      const larger = new Uint8Array(this.#end * 2);
-      larger.set(this.#buffer);
+    const { length } = this.#buffer;
+    if (this.#end === length || (this.#filled && length < BUFFER_BYTES_MAX)) {
+      const larger = new Uint8Array(length * 2);
+      larger.set(this.#buffer.subarray(0, this.#end));
       this.#buffer = larger;
     }
     const count = await connection.read(this.#buffer.subarray(this.#end));
     this.#end += count ?? 0;
+    this.#filled = this.#end === this.#buffer.length;
     return count !== null;
   }
 
@@ -133,40 +161,73 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
   return all;
 }
 
-/** Connects to a `ws:` URL. Rejects with the status line when the upgrade is refused. */
+async function connect(url: URL, { ca }: SocketOptions): Promise<Deno.Conn> {
+  const tls = url.protocol === "wss:";
+  const port = Number(url.port) || (tls ? 443 : 80);
+  const connection = await Deno.connect({ hostname: url.hostname, port });
+  connection.setNoDelay(true);
+  if (!tls) return connection;
+  const caCerts = ca === undefined ? [] : [ca];
+  return await Deno.startTls(connection, { hostname: url.hostname, caCerts });
+}
+
+/** Connects to a `ws:` or `wss:` URL. Rejects with the status line when the upgrade is refused. */
 export async function connectSocket(
   address: string,
   protocols: readonly string[] = [],
+  options: SocketOptions = {},
 ): Promise<LoadSocket> {
   const url = new URL(address);
-  const connection = await Deno.connect({ hostname: url.hostname, port: Number(url.port) });
-  connection.setNoDelay(true);
+  const connection = await connect(url, options);
   const write = writer(connection);
   const incoming = new Incoming();
   write(request(url, protocols));
   let head: string | undefined;
   while (head === undefined && await incoming.read(connection)) head = incoming.takeHead();
   const status = head?.split("\r\n", 1)[0] ?? "it ended";
-  if (!status.startsWith("HTTP/1.1 101")) throw new Error(`no WebSocket at ${address}: ${status}`);
+  if (!status.startsWith("HTTP/1.1 101")) {
+    connection.close();
+    throw new Error(`no WebSocket at ${address}: ${status}`);
+  }
   let closed = false;
   const socket: LoadSocket = {
     onmessage: () => {},
+    ontext: () => {},
+    onend: () => {},
     send: (body) => write(clientFrame(BINARY, body)),
+    sendText: (body) => write(clientFrame(TEXT, body)),
     close() {
       if (closed) return;
       closed = true;
       connection.close();
     },
   };
+  const end = (why: string) => {
+    if (closed) return;
+    socket.close();
+    socket.onend(why);
+  };
   const onFrame = (opcode: number, body: Uint8Array) => {
     if (opcode === BINARY) socket.onmessage(body);
+    else if (opcode === TEXT) socket.ontext(body);
     else if (opcode === PING) write(clientFrame(PONG, body));
-    else if (opcode === CLOSE) socket.close();
+    else if (opcode === CLOSE) end(closeReason(body));
+    else if (opcode !== PONG) throw new Error(`a frame that begins with ${opcode.toString(16)}`);
   };
   const listen = async () => {
+    // What came with the answer waits until who awaits this socket has set its handlers.
+    for (let turn = 0; turn < 3; turn++) await undefined;
     do incoming.takeFrames(onFrame); while (!closed && await incoming.read(connection));
   };
-  // Reading ends with an error when the socket is closed here, or by the other side.
-  listen().catch(() => socket.close());
+  // Reading ends with an error when the socket is closed here, or reset by the other side.
+  const ended = () =>
+    listen().then(() => end("the server ended it"), (error) => end(String(error)));
+  // A frame may have come with the answer's head: who awaits this sets its handlers first.
+  setImmediate(ended);
   return socket;
+}
+
+function closeReason(body: Uint8Array): string {
+  const code = body.length < 2 ? "" : ` ${body[0]! * 256 + body[1]!}`;
+  return `the server closed it:${code} ${new TextDecoder().decode(body.subarray(2))}`.trimEnd();
 }

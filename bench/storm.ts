@@ -5,18 +5,19 @@
 import { runProgram } from "./program.ts";
 import { positive, type Scenario, type ScenarioResult, text, UsageError } from "./scenario.ts";
 import type { OptionValues } from "./scenario.ts";
-import type { StormPlan, StormReport } from "./storm_child.ts";
+import type { StormPlan, StormReport, StormRound } from "./storm_child.ts";
 import { renderRows } from "./table.ts";
 
 const HELP = `storm: clients of a Shield with TLS (their own processes) that lose their connections
 all at once and come back as the SDK does: after a random moment, and when the door is closed (503)
 after its Retry-After. A steady publisher and subscriber go on beside them. Fails when somebody is not
 back, or not in time, when the p99 of a handshake that was let in (TCP, TLS, upgrade, WELCOME) is not
-below 100 ms, or when the p99 of the steady pair more than doubles.
+below 100 ms, or when the p99 of the steady pair more than doubles. Then the same hits bare Deno, which
+asks nobody who it is: the limit of a machine whose cores the clients share.
 
   --clients N        (10000)
   --processes N      processes of clients (2)
-  --lanes N          attempts under way at a time, all processes together (96): a machine that is all
+  --lanes N          attempts under way at a time, all processes together (128): a machine that is all
                      clients has only its own cores, and what waits for them is not the Shield's delay
   --handshakes N     [limits] handshakes_per_second of the Shield (2000)
   --burst N          [limits] handshake_burst (1000)
@@ -25,6 +26,7 @@ below 100 ms, or when the p99 of the steady pair more than doubles.
   --nice N           niceness of the clients, which are other machines in reality (10; 0: none)
   --websocket NAME   [server] websocket of the Shield (its default)
   --plain            without TLS
+  --alone            without the storm on bare Deno
 `;
 
 /** 10,000 clients are back within this, for each pair of cores. */
@@ -47,6 +49,12 @@ interface Figures {
   readonly handshake_p50_ms: number;
   readonly handshake_p99_ms: number;
   readonly handshake_max_ms: number;
+  readonly clients_cpu_seconds: number;
+  readonly server_cpu_seconds: number;
+  /** Ready without a core: no fault of its own. NaN where the system does not say. */
+  readonly server_waited_seconds: number;
+  /** p99 of the steady pair in the storm, by that before. */
+  readonly steady_ratio: number;
 }
 
 /** A promise beside what came of it. */
@@ -61,8 +69,8 @@ function at(sorted: readonly number[], share: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
 }
 
-function figuresOf({ crowds }: StormReport, clients: number): Figures {
-  const sum = (key: "lost" | "mute_refusals" | "other_refusals" | "failures") =>
+function figuresOf({ crowds, pair, spent }: StormRound, clients: number): Figures {
+  const sum = (key: "lost" | "mute_refusals" | "other_refusals" | "failures" | "cpu_seconds") =>
     crowds.reduce((all, crowd) => all + crowd[key], 0);
   const all = (key: "back_ms" | "handshake_ms" | "retry_after_ms") =>
     crowds.flatMap((crowd) => crowd[key]).sort((a, b) => a - b);
@@ -81,16 +89,19 @@ function figuresOf({ crowds }: StormReport, clients: number): Figures {
     handshake_p50_ms: at(handshakes, 0.5),
     handshake_p99_ms: at(handshakes, 0.99),
     handshake_max_ms: handshakes.at(-1) ?? NaN,
+    clients_cpu_seconds: sum("cpu_seconds"),
+    server_cpu_seconds: spent.cpu_seconds,
+    server_waited_seconds: spent.waited_seconds ?? NaN,
+    steady_ratio: (pair["storm"]?.p99_ms ?? NaN) / (pair["before"]?.p99_ms ?? NaN),
   };
 }
 
 const ms = (value: number | undefined) => value === undefined ? "" : `${value.toFixed(1)} ms`;
 
-function promisesOf(figures: Figures, { pair }: StormReport, cores: number): Kept[] {
+function promisesOf(figures: Figures, { pair }: StormRound, cores: number): Kept[] {
   const pairs = Math.max(1, Math.floor(cores / 2));
   const back_ms = BACK_MS * Math.max(1, figures.clients / (BACK_CLIENTS * pairs));
-  const [before, storm] = [pair["before"], pair["storm"]];
-  const ratio = (storm?.p99_ms ?? NaN) / (before?.p99_ms ?? NaN);
+  const ratio = figures.steady_ratio;
   const steady = Object.values(pair);
   const missing = steady.reduce((sum, { sent, received }) => sum + sent - received, 0);
   const refused = figures.mute_refusals + figures.other_refusals;
@@ -134,14 +145,12 @@ function promisesOf(figures: Figures, { pair }: StormReport, cores: number): Kep
   ];
 }
 
-function tablesOf(figures: Figures, report: StormReport, kept: readonly Kept[]): string {
-  const { door, pair } = report;
-  const storm = renderRows(["the storm", "p50", "p99", "max"], [
+function stormTable(figures: Figures, pair: StormRound["pair"]): string {
+  return renderRows(["the storm", "p50", "p99", "max"], [
     [
       "handshake let in",
-      ...["50", "99"].map((share) =>
-        ms(share === "50" ? figures.handshake_p50_ms : figures.handshake_p99_ms)
-      ),
+      ms(figures.handshake_p50_ms),
+      ms(figures.handshake_p99_ms),
       ms(figures.handshake_max_ms),
     ],
     ["drop to WELCOME", ms(figures.back_p50_ms), "", ms(figures.back_max_ms)],
@@ -152,16 +161,44 @@ function tablesOf(figures: Figures, report: StormReport, kept: readonly Kept[]):
       ms(max_ms),
     ]),
   ]);
-  const counts = renderRows(["at the door", "count"], [
-    ["let in", String(door.accepted)],
-    ["sent away with 503", String(figures.refusals)],
-    ["distinct Retry-After", String(figures.distinct_waits)],
-    ["attempts without an answer", String(figures.failures)],
-    ["tokens remembered / verified", `${door.cache_hits} / ${door.cache_misses}`],
-    ["request to 101, p99 at most", ms(door.answered_p99_ms)],
-    ["CPU of the Shield", `${door.cpu_seconds.toFixed(2)} s`],
+}
+
+function doorTable({ refusals, distinct_waits, failures }: Figures, { spent }: StormRound): string {
+  const { door } = spent;
+  return renderRows(["at the door", "count"], [
+    ["let in", String(door?.accepted)],
+    ["sent away with 503", String(refusals)],
+    ["distinct Retry-After", String(distinct_waits)],
+    ["attempts without an answer", String(failures)],
+    ["tokens remembered / verified", `${door?.cache_hits} / ${door?.cache_misses}`],
+    ["request to 101, p99 at most", ms(door?.answered_p99_ms)],
   ]);
-  const promises = renderRows(
+}
+
+/** What of it is the machine's, the runtime's and the clients'. */
+function limitTable(shield: Figures, bare: Figures | undefined): string {
+  type Row = [name: string, read: (of: Figures) => number, show: (value: number) => string];
+  const seconds = (value: number) => `${value.toFixed(2)} s`;
+  const rows: Row[] = [
+    ["the last is back", (of) => of.back_max_ms, ms],
+    ["p99 of a handshake", (of) => of.handshake_p99_ms, ms],
+    ["steady pair, storm : before", (of) => of.steady_ratio, (value) => `${value.toFixed(2)}x`],
+    ["CPU of the server", (of) => of.server_cpu_seconds, seconds],
+    ["the server waited for a core", (of) => of.server_waited_seconds, seconds],
+    ["CPU of the clients", (of) => of.clients_cpu_seconds, seconds],
+  ];
+  return renderRows(
+    ["beside the limit", "the Shield", "bare Deno", "ratio"],
+    rows.map(([name, read, show]) => {
+      const [mine, limit] = [read(shield), bare && read(bare)];
+      const beside = limit === undefined ? ["", ""] : [show(limit), (mine / limit).toFixed(2)];
+      return [name, show(mine), ...beside];
+    }),
+  );
+}
+
+function promiseTable(kept: readonly Kept[]): string {
+  return renderRows(
     ["promise", "bound", "measured", ""],
     kept.map(({ promise, bound, measured, kept }) => [
       promise,
@@ -170,7 +207,6 @@ function tablesOf(figures: Figures, report: StormReport, kept: readonly Kept[]):
       kept ? "kept" : "BROKEN",
     ]),
   );
-  return [storm, counts, promises].join("\n\n");
 }
 
 /** A whole number from 0 on; throws `UsageError`. */
@@ -192,6 +228,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
     tls: values["plain"] !== true,
     websocket: String(values["websocket"]),
     nice: whole(values, "nice"),
+    alone: values["alone"] === true,
   };
   const permissions = ["net", "read", "write", "run", "env"].map((name) => `--allow-${name}`);
   const report = await runProgram<StormReport>(
@@ -199,13 +236,27 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
     permissions,
     [JSON.stringify(plan)],
   );
-  const figures = figuresOf(report, plan.clients);
-  const kept = promisesOf(figures, report, navigator.hardwareConcurrency);
+  const { shield, bare } = report;
+  const figures = figuresOf(shield, plan.clients);
+  const limit = bare && figuresOf(bare, plan.clients);
+  const kept = promisesOf(figures, shield, navigator.hardwareConcurrency);
   const broken = kept.filter((one) => !one.kept).map(({ promise }) => promise);
-  const { pair, door } = report;
+  const { pair, spent: { door } } = shield;
   return {
-    report: { options: plan, figures, pair, door, promises: kept },
-    table: tablesOf(figures, report, kept),
+    report: {
+      options: plan,
+      figures,
+      pair,
+      door,
+      promises: kept,
+      bare: bare && { figures: limit, pair: bare.pair },
+    },
+    table: [
+      stormTable(figures, pair),
+      doorTable(figures, shield),
+      limitTable(figures, limit),
+      promiseTable(kept),
+    ].join("\n\n"),
     failure: broken.length === 0 ? undefined : `broken: ${broken.join("; ")}`,
   };
 }
@@ -217,7 +268,7 @@ export const STORM: Scenario = {
   options: {
     clients: text("10000"),
     processes: text("2"),
-    lanes: text("96"),
+    lanes: text("128"),
     handshakes: text("2000"),
     burst: text("1000"),
     rate: text("200"),
@@ -225,6 +276,7 @@ export const STORM: Scenario = {
     nice: text("10"),
     websocket: text(""),
     plain: { type: "boolean", default: false },
+    alone: { type: "boolean", default: false },
   },
   run,
 };

@@ -2,6 +2,7 @@
  * A crowd of clients in this process that behave as the SDK does: connect, lose everything at once,
  * come back after a random moment, wait as a refusal says. What it saw is a report of plain numbers.
  */
+import process from "node:process";
 import { backoffDelay, DEFAULT_BACKOFF } from "../sdk/typescript/backoff.ts";
 import { attempt, type Door, isAlive, quietly } from "./storm_handshake.ts";
 
@@ -30,6 +31,8 @@ export interface CrowdReport {
   readonly failures: number;
   /** Clients that are not connected at the end. */
   readonly lost: number;
+  /** Of this process, from the drop to the last one's return. */
+  readonly cpu_seconds: number;
 }
 
 /** How often a client tries before it counts as lost; an SDK would go on. */
@@ -81,15 +84,20 @@ export class Crowd {
     return this.#connections.filter((connection) => connection !== undefined).length;
   }
 
-  /** Everybody's connection ends in one turn, and everybody comes back. */
-  async storm(): Promise<CrowdReport> {
+  /**
+   * Everybody's connection ends in one turn, and everybody comes back: then `onBack` is called, and
+   * each is asked whether it is connected indeed.
+   */
+  async storm(onBack: () => void = () => {}): Promise<CrowdReport> {
     for (const [index, connection] of this.#connections.entries()) {
       quietly(() => connection?.close());
       this.#connections[index] = undefined;
     }
-    const measures = measured();
+    const [measures, before_seconds] = [measured(), cpuSeconds()];
     await this.#all(measures, performance.now());
-    return { ...measures, lost: await this.#lost() };
+    const cpu_seconds = cpuSeconds() - before_seconds;
+    onBack();
+    return { ...measures, cpu_seconds, lost: await this.#lost() };
   }
 
   close(): void {
@@ -137,6 +145,11 @@ export class Crowd {
     ));
     return lost;
   }
+}
+
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
 }
 
 function measured(): Measured {

@@ -4,7 +4,7 @@
  * names the phase that begins, and the end of stdin ends it. Prints one report.
  */
 import { decodeServerFrame, encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
-import { TextLineStream } from "./text_lines.ts";
+import { ownLines } from "./storm_process.ts";
 
 /** What the pair does. */
 export interface PairPlan {
@@ -98,9 +98,7 @@ async function run(plan: PairPlan, names: AsyncIterator<string>): Promise<PairRe
 }
 
 if (import.meta.main) {
-  const lines = Deno.stdin.readable.pipeThrough(new TextDecoderStream()).pipeThrough(
-    new TextLineStream(),
-  ).values();
+  const lines = ownLines();
   const plan = JSON.parse((await lines.next()).value ?? "");
   console.log(JSON.stringify(await run(plan, lines)));
   Deno.exit(0);

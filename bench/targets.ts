@@ -19,6 +19,7 @@ export interface EchoTarget extends AsyncDisposable {
 }
 
 interface Process extends AsyncDisposable {
+  readonly pid: number;
   readonly ready: Record<string, string>;
 }
 
@@ -47,6 +48,7 @@ async function spawn(args: string[]): Promise<Process> {
     text += value;
   }
   return {
+    pid: child.pid,
     ready: JSON.parse(text.slice(0, text.indexOf("\n"))),
     async [Symbol.asyncDispose]() {
       await child.stdin.close();
@@ -56,22 +58,9 @@ async function spawn(args: string[]): Promise<Process> {
   };
 }
 
-/** Deno's own server, echoing. */
-export async function bareDeno(): Promise<EchoTarget> {
-  const process = await spawn(["--allow-net", `${ROOT}/bench/bare_echo.ts`]);
-  return {
-    name: "bare Deno",
-    async open(_index, onEcho) {
-      const socket = await connectSocket(process.ready.url ?? "");
-      socket.onmessage = () => onEcho();
-      return { send: (body) => socket.send(body), close: () => socket.close() };
-    },
-    [Symbol.asyncDispose]: () => process[Symbol.asyncDispose](),
-  };
-}
-
 /** What a dev bus says when it is ready; see `DevBusReady` in `tasks/dev_bus.ts`. */
 export interface BusProcess extends AsyncDisposable {
+  readonly pid: number;
   readonly url: string;
   readonly ops_url: string;
   readonly admin_url: string;
@@ -88,7 +77,8 @@ export async function startBus(config_file?: string): Promise<BusProcess> {
     "--no-prompt",
     "--unstable-worker-options",
     "--ignore-env",
-    "--v8-flags=--no-wasm-lazy-compilation",
+    "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4",
+    "--unstable-no-legacy-abort",
     `--allow-run=${Deno.execPath()}`,
     "--allow-net",
     `--allow-read=${ROOT}`,
@@ -98,7 +88,8 @@ export async function startBus(config_file?: string): Promise<BusProcess> {
   ]);
   const { url = "", ops_url = "", admin_url = "", token = "", key_file = "" } = process.ready;
   const end = () => process[Symbol.asyncDispose]();
-  return { url, ops_url, admin_url, token, key_file, [Symbol.asyncDispose]: end };
+  const { pid } = process;
+  return { pid, url, ops_url, admin_url, token, key_file, [Symbol.asyncDispose]: end };
 }
 
 /** One connection to a bus, in a room of its own that it hears itself in. */
@@ -127,16 +118,6 @@ export async function openOnBus(
   return {
     send: (body) => socket.send(publication(room_id, body)),
     close: () => socket.close(),
-  };
-}
-
-/** The whole bus: each connection publishes to a room and hears itself. */
-export async function arqonEmbedded(): Promise<EchoTarget> {
-  const bus = await startBus();
-  return {
-    name: "ArqonBus (embedded)",
-    open: (index, onEcho) => openOnBus(bus.url, bus.token, index, onEcho),
-    [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
   };
 }
 

@@ -4,7 +4,7 @@
  */
 import { brainIdOf } from "../shared/cluster.ts";
 import type { Config } from "../shared/config/schema.ts";
-import { createLogger } from "../shared/log.ts";
+import { createLogging } from "../shared/logging.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics.ts";
 import {
   configArgument,
@@ -18,8 +18,12 @@ import {
   textOf,
   writeStderr,
 } from "../shared/process.ts";
-import { registerSpineMetrics } from "../shared/spine/metrics.ts";
+import { registerSpineMetrics, watchRoundTrip } from "../shared/spine/metrics.ts";
 import { openSpine } from "../shared/spine/open.ts";
+import { openMetricsExport } from "../shared/telemetry/metrics_start.ts";
+import { telemetryResource } from "../shared/telemetry/resource.ts";
+import { spanClock } from "../shared/telemetry/span_clock.ts";
+import { startTracing } from "../shared/telemetry/tracing.ts";
 import manifest from "./deno.json" with { type: "json" };
 import { startListeners } from "./listeners.ts";
 import { startBrain } from "./server.ts";
@@ -48,7 +52,8 @@ const { version } = manifest;
 
 async function run(config: Config): Promise<void> {
   const now = Date.now;
-  const log = createLogger({ ...config.log, component: PROGRAM, now, write: writeStderr });
+  const logging = createLogging({ ...config.log, now, write: writeStderr });
+  const log = logging.of(PROGRAM);
   logUnhandled(log);
   const stopping = stopSignal(PROGRAM, log);
   const generated = `brain-${crypto.randomUUID().slice(0, 8)}`;
@@ -56,22 +61,33 @@ async function run(config: Config): Promise<void> {
   // A Shield may run with the same file: two processes of the cluster need two ids.
   const brain_id = node_id === generated ? generated : brainIdOf(node_id);
   const registry = createMetrics({ node_id, version });
+  logging.register(registry);
   using _loop = watchEventLoop(registry, now);
   const files = { read: (path: string) => Deno.readTextFileSync(path) };
 
   const spine = await openSpine(config, { log: log.child({ part: "spine" }), now, files });
   registerSpineMetrics(spine, registry);
+  using _round_trip = watchRoundTrip(spine, registry, () => performance.now());
   const random = Math.random;
-  const brain = await startBrain({ config, spine, log, registry, now, random, brain_id });
+  const asked = Promise.withResolvers<unknown>();
+  const told = { version, logging, onDrain: asked.resolve };
+  const process = { service_name: "arqon-brain", node_id: brain_id, version };
+  const resource = telemetryResource(process);
+  const { telemetry } = config;
+  const now_ms = spanClock(now, () => performance.now());
+  const tracing = await startTracing({ telemetry, resource, registry, log, now_ms });
+  const parts = { config, spine, log, registry, now, random, brain_id, tracing, ...told };
+  const brain = await startBrain(parts);
+  const exporting = await openMetricsExport({ registry, telemetry, resource, log, now });
   const listeners = await startListeners({ config, registry, health: brain.health, now, log });
   const { ops_url, admin_url } = listeners;
   log.info("ready", { version, node_id, brain_id, ops_url, admin_url, tap: config.brain.tap });
 
-  await stopping;
+  await Promise.race([stopping, asked.promise]);
   stopWithin(PROGRAM, config.server.drain_timeout_ms);
   // Listeners last: probes see "draining" until the end.
   await brain.drain();
-  await spine.drain();
+  await Promise.all([spine.drain(), exporting?.shutdown(), tracing?.stop()]);
   await listeners.close();
   log.info("stopped");
 }

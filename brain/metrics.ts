@@ -28,9 +28,13 @@ export interface BrainMetrics {
   readonly locks_fallen: Counter<"cause">;
   readonly bans: Gauge;
   readonly bans_swept: Counter;
-  /** `outcome`: logged, unsampled, shadow or undecodable. */
   readonly tap_messages: Counter<"outcome">;
+  /** What `tap_messages` shows: plain numbers, as every message adds to them. */
+  readonly tapped: Record<TapOutcome, number>;
 }
+
+/** What became of a message that the tap saw. */
+export type TapOutcome = "logged" | "unsampled" | "shadow" | "undecodable";
 
 function commandMetrics(registers: Registry[]) {
   return {
@@ -136,14 +140,22 @@ function roomMetrics(registers: Registry[]) {
 /** Registers them all; once per registry. */
 export function createBrainMetrics(registry: Registry): BrainMetrics {
   const registers = [registry];
+  const tapped = { logged: 0, unsampled: 0, shadow: 0, undecodable: 0 };
   return {
     ...commandMetrics(registers),
     ...roomMetrics(registers),
+    tapped,
     tap_messages: new Counter({
       name: "brain_tap_messages_total",
       help: "Messages that this Brain's tap saw, by what became of them.",
       labelNames: ["outcome"],
       registers,
+      collect() {
+        this.reset();
+        for (const [outcome, total] of Object.entries(tapped)) {
+          if (total > 0) this.inc({ outcome }, total);
+        }
+      },
     }),
   };
 }

@@ -5,10 +5,13 @@
  */
 import type { Config } from "../shared/config/schema.ts";
 import type { Logger } from "../shared/log.ts";
+import type { Logging } from "../shared/logging.ts";
 import type { Registry } from "../shared/metrics.ts";
 import type { HealthCheck, HealthReport } from "../shared/ops.ts";
 import type { Spine, Subscription } from "../shared/spine/spine.ts";
 import { ALL_PUBLISHED } from "../shared/subject.ts";
+import type { Tracing } from "../shared/telemetry/tracing.ts";
+import { startInspect } from "./inspect.ts";
 import { createBrainMetrics } from "./metrics.ts";
 import type { BrainMetrics } from "./metrics.ts";
 import { startBrainPresence } from "./presence/service.ts";
@@ -26,8 +29,16 @@ export interface BrainOptions {
   readonly now: () => number;
   /** In [0, 1): spreads the retries of Brains that race for one room. */
   readonly random: () => number;
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
   /** Absent: from `[server] node_id`, else random. */
   readonly brain_id?: string;
+  /** The release, for operators; absent: "". */
+  readonly version?: string;
+  /** The logs of the process, whose levels an operator may change; absent: they stay. */
+  readonly logging?: Pick<Logging, "levels" | "setLevel">;
+  /** An operator drains this process: does what SIGTERM does. Absent: it cannot be. */
+  readonly onDrain?: (by: string) => void;
 }
 
 /** A running Brain. */
@@ -48,8 +59,8 @@ const QUEUE = "brain";
 function startTap(options: BrainOptions, metrics: BrainMetrics): Subscription | undefined {
   const fraction = Number(options.config.brain.tap);
   if (fraction === 0) return undefined;
-  const tap = createTap({ fraction, log: options.log, metrics });
-  return options.spine.subscribe(ALL_PUBLISHED, tap, { queue: QUEUE });
+  const tap = createTap({ fraction, log: options.log, metrics, tracing: options.tracing });
+  return options.spine.subscribe(ALL_PUBLISHED, tap, { queue: QUEUE, reads_only: true });
 }
 
 function spineCheck({ status }: Spine): HealthCheck {
@@ -74,7 +85,8 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
     throw error;
   });
   const tap = startTap(options, metrics);
-  let since_ms = now();
+  const started_ms = now();
+  let since_ms = started_ms;
   let drained: Promise<void> | undefined;
 
   const drain = async (): Promise<void> => {
@@ -83,14 +95,26 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
     await presence.drain();
     tap?.unsubscribe();
     await rooms.drain();
+    inspect.close();
   };
+  const health = () => {
+    const draining = drained !== undefined;
+    const commands = { ok: !draining, since_ms, detail: draining ? "draining" : "serving" };
+    return { checks: { spine: spineCheck(spine), presence: presence.health(), commands } };
+  };
+  const inspect = startInspect({
+    version: "",
+    ...options,
+    view: presence,
+    metrics,
+    started_ms,
+    checks: () => health().checks,
+    isDraining: () => drained !== undefined,
+    versionOf: rooms.versionOf,
+  });
   return {
     brain_id: presence.brain_id,
-    health: () => {
-      const draining = drained !== undefined;
-      const commands = { ok: !draining, since_ms, detail: draining ? "draining" : "serving" };
-      return { checks: { spine: spineCheck(spine), presence: presence.health(), commands } };
-    },
+    health,
     drain: () => drained ??= drain(),
   };
 }

@@ -7,7 +7,9 @@ import type { PlainEnvelope } from "@arqon/proto";
 import type { Logger } from "../shared/log.ts";
 import type { SpineMessage } from "../shared/spine/spine.ts";
 import { parseRoomSubject } from "../shared/subject.ts";
-import type { BrainMetrics } from "./metrics.ts";
+import { parseTraceparent, TRACEPARENT } from "../shared/telemetry/trace_context.ts";
+import type { Tracing } from "../shared/telemetry/tracing.ts";
+import type { BrainMetrics, TapOutcome } from "./metrics.ts";
 
 /** What the tap needs. */
 export interface TapOptions {
@@ -15,6 +17,8 @@ export interface TapOptions {
   readonly fraction: number;
   readonly log: Logger;
   readonly metrics: BrainMetrics;
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
 }
 
 const utf8 = new TextEncoder();
@@ -68,11 +72,26 @@ function logMessage(message: SpineMessage, log: Logger): void {
   });
 }
 
-/** The handler for `in.t.>`. Never throws: what it cannot read it counts. */
+/** A span for a message of a recorded trace. Its payload may be gone when this returns. */
+function trace({ headers, subject, payload }: SpineMessage, tracing: Tracing): void {
+  const parent = parseTraceparent(headers[TRACEPARENT] ?? "");
+  if (parent === undefined || !parent.sampled) return;
+  const at = parseRoomSubject(subject);
+  const attributes = {
+    "messaging.system": "arqon",
+    "messaging.operation.name": "tap",
+    "arqon.tenant": at?.tenantId ?? "",
+    "arqon.room": at?.roomId ?? "",
+    "messaging.message.envelope.size": payload.length,
+  };
+  tracing.start({ name: "tap", kind: "consumer", parent, attributes }).end();
+}
+
+/** The handler for `in.t.>`; it only reads. Never throws: what it cannot read it counts. */
 export function createTap(options: TapOptions): (message: SpineMessage) => void {
-  const { fraction, metrics } = options;
+  const { fraction, metrics, tracing } = options;
   const log = options.log.child({ module: "tap" });
-  const outcomeOf = (message: SpineMessage): string => {
+  const outcomeOf = (message: SpineMessage): TapOutcome => {
     if (message.headers["x-arqon-shadow"] !== undefined) return "shadow";
     try {
       // Most messages are not logged: they must cost a hash, not a decoding.
@@ -83,5 +102,8 @@ export function createTap(options: TapOptions): (message: SpineMessage) => void 
       return "undecodable";
     }
   };
-  return (message) => metrics.tap_messages.inc({ outcome: outcomeOf(message) });
+  return (message) => {
+    if (tracing !== undefined) trace(message, tracing);
+    metrics.tapped[outcomeOf(message)]++;
+  };
 }

@@ -69,7 +69,7 @@ export function decodeClientFrame(bytes: Uint8Array, limits: ScanLimits): Client
   const opcode = bytes[0]!;
   switch (opcode) {
     case Opcode.PUB:
-      return { kind: "publish", envelope: scanEnvelope(bytes.subarray(1), limits) };
+      return { kind: "publish", envelope: scanEnvelope(bytes, limits, 1) };
     case Opcode.SUB:
       return { kind: "subscribe", subscribe: readSubscribe(bytes.subarray(1)) };
     case Opcode.UNSUB:
@@ -160,6 +160,19 @@ export function encodePong(body: Uint8Array): Uint8Array<ArrayBuffer> {
 /** For an envelope that is whole already; the message path has `stampEnvelope`. */
 export function encodeMsg(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
   return withOpcode(Opcode.MSG, envelope);
+}
+
+/**
+ * As `encodeMsg`, but without a copy where the opcode stands before the envelope already, as the
+ * stamper leaves it: for an envelope whose buffer nobody writes to any more.
+ */
+export function msgFrame(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { buffer, byteOffset, length } = envelope;
+  if (byteOffset > 0 && buffer instanceof ArrayBuffer) {
+    const frame = new Uint8Array(buffer, byteOffset - 1, length + 1);
+    if (frame[0] === Opcode.MSG) return frame;
+  }
+  return encodeMsg(envelope);
 }
 
 /** Several envelopes in one frame, each after its length; only to clients that asked for it. */

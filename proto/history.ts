@@ -2,7 +2,7 @@
  * The command `history.get` in its Protobuf form: what it asks for and what comes back. The JSON form
  * has the same names; the Shield writes it. Envelopes stay bytes here.
  */
-import { encodeMsg } from "./frame.ts";
+import { msgFrame } from "./frame.ts";
 import { type FieldNames, refuseField, seenOnce, skipField } from "./fields.ts";
 import { Opcode } from "./opcode.ts";
 import { type Uint64, WireReader } from "./wire.ts";
@@ -98,7 +98,7 @@ export function writeHistory(history: History): Uint8Array<ArrayBuffer> {
  * nothing is encoded again. `offset` is an integer from 0 to 2^53-1; 0 adds nothing.
  */
 export function encodeMsgAt(envelope: Uint8Array, offset: number): Uint8Array<ArrayBuffer> {
-  if (offset === 0) return encodeMsg(envelope);
+  if (offset === 0) return msgFrame(envelope);
   const end = 1 + envelope.length;
   const frame = new Uint8Array(end + 1 + varintSize(offset));
   frame[0] = Opcode.MSG;

@@ -23,8 +23,10 @@ export interface PayloadSpan {
 
 /** What routing and policy need of an envelope, and where the rest of it lies. */
 export interface ScannedEnvelope {
-  /** What was scanned; the spans below are positions in it. Not copied. */
+  /** What was scanned, or more; the spans below are positions in it. Not copied. */
   readonly bytes: Uint8Array;
+  /** Of the envelope alone. */
+  readonly size_bytes: number;
   /** "" when absent; so are the other texts. */
   readonly trace_id: string;
   readonly tenant_id: string;
@@ -69,30 +71,40 @@ const NO_PAYLOAD: PayloadSpan = {
   body_start: 0,
   body_end: 0,
 };
+/** Of an envelope that has none; nobody writes to it. */
+const NO_SPANS: number[] = [];
 const OWNED_FROM = 10;
 const FIELD_HEADERS = 5;
 const FIELD_PAYLOAD_FROM = 20;
 
+/** No scan begins before another has ended, so that one reader serves all. */
+const shared_reader = new WireReader(new Uint8Array(0));
+
 /**
- * Reads an envelope. Throws `DecodeError` and nothing else; `bytes` may hold anything. Does not
- * judge ids, event types or header names: the pipeline does.
+ * Reads an envelope that begins at `start` and ends with `bytes`. Throws `DecodeError` and nothing
+ * else; `bytes` may hold anything. Does not judge ids, event types or header names: the pipeline does.
  */
-export function scanEnvelope(bytes: Uint8Array, limits: ScanLimits): ScannedEnvelope {
-  const reader = new WireReader(bytes);
+export function scanEnvelope(bytes: Uint8Array, limits: ScanLimits, start = 0): ScannedEnvelope {
+  shared_reader.restart(bytes, start);
+  return scanFields(shared_reader, bytes.length - start, limits);
+}
+
+function scanFields(reader: WireReader, size_bytes: number, limits: ScanLimits): ScannedEnvelope {
   const scan: Draft = {
-    bytes,
+    bytes: reader.bytes,
+    size_bytes,
     trace_id: "",
     tenant_id: "",
     room_id: "",
     message_id: "",
     request_id: 0,
     ack_requested: false,
-    header_spans: [],
+    header_spans: NO_SPANS,
     signature: undefined,
     payload: NO_PAYLOAD,
     event: undefined,
     command: undefined,
-    owned_spans: [],
+    owned_spans: NO_SPANS,
   };
   let headers: HeaderScan | undefined;
   let seen = 0;
@@ -103,21 +115,27 @@ export function scanEnvelope(bytes: Uint8Array, limits: ScanLimits): ScannedEnve
     if (field >= FIELD_PAYLOAD_FROM) {
       scanPayload(reader, scan, limits, start, tag);
     } else if (field === FIELD_HEADERS) {
-      headers ??= new HeaderScan(limits);
+      if (headers === undefined) {
+        headers = new HeaderScan(limits);
+        scan.header_spans = [];
+      }
       headers.next(reader, tag, scan.header_spans);
     } else {
       seen = seenOnce(seen, tag, ENVELOPE);
       scanField(reader, scan, limits, tag);
     }
-    if (field >= OWNED_FROM) addSpan(scan.owned_spans, start, reader.pos);
+    if (field >= OWNED_FROM) addSpan(scan, start, reader.pos);
   }
   if (scan.payload === NO_PAYLOAD) throw new DecodeError("payload-count", "this one has none");
   return scan;
 }
 
 /** Neighbours are joined, so that an envelope in field order is copied in one piece. */
-function addSpan(spans: number[], start: number, end: number): void {
-  if (spans.length > 0 && spans[spans.length - 1] === start) spans[spans.length - 1] = end;
+function addSpan(scan: Draft, start: number, end: number): void {
+  const spans = scan.owned_spans;
+  // An array made with both is half as large as one that they are pushed to.
+  if (spans.length === 0) scan.owned_spans = [start, end];
+  else if (spans[spans.length - 1] === start) spans[spans.length - 1] = end;
   else spans.push(start, end);
 }
 
@@ -128,10 +146,10 @@ function scanField(reader: WireReader, scan: Draft, limits: ScanLimits, tag: num
       scan.trace_id = readTraceId(reader);
       return;
     case 0x12:
-      scan.tenant_id = reader.text();
+      scan.tenant_id = reader.name();
       return;
     case 0x1a:
-      scan.room_id = reader.text();
+      scan.room_id = reader.name();
       return;
     case 0x30:
       scan.ack_requested = reader.bool();

@@ -4,7 +4,7 @@
  */
 import { DecodeError } from "./decode_error.ts";
 import { type FieldNames, seenOnce, skipField } from "./fields.ts";
-import { checkUtf8, decodeUtf8 } from "./utf8.ts";
+import { checkUtf8, decodeName, decodeUtf8 } from "./utf8.ts";
 import type { Uint64, WireReader } from "./wire.ts";
 
 /** Bounds of one scan; from `[limits]` of the config. */
@@ -55,15 +55,27 @@ const COMMAND: FieldNames = [
 ];
 const SIGNAL: FieldNames = ["SystemSignal", "kind", "target", "reason", "until_ms"];
 
-/** Text of at most `limit_bytes`, else `invalid-field`. */
-export function readSmallText(reader: WireReader, limit_bytes: number, name: string): string {
+/** Passes over a length and so many bytes, and returns where they start; `invalid-field` beyond the limit. */
+function passSmall(reader: WireReader, limit_bytes: number, name: string): number {
   const size = reader.length();
   if (size > limit_bytes) {
     throw new DecodeError("invalid-field", `${name} has ${size} bytes, at most ${limit_bytes}`);
   }
   const start = reader.pos;
   reader.pos = start + size;
+  return start;
+}
+
+/** Text of at most `limit_bytes`, else `invalid-field`. */
+export function readSmallText(reader: WireReader, limit_bytes: number, name: string): string {
+  const start = passSmall(reader, limit_bytes, name);
   return decodeUtf8(reader.bytes, start, reader.pos);
+}
+
+/** Likewise, for what comes again and again. */
+function readName(reader: WireReader, limit_bytes: number, name: string): string {
+  const start = passSmall(reader, limit_bytes, name);
+  return decodeName(reader.bytes, start, reader.pos);
 }
 
 /** Passes over text that nobody here reads, but that must be UTF-8. */
@@ -89,7 +101,7 @@ export function scanEvent(reader: WireReader, limits: ScanLimits): ScannedEvent 
     seen = seenOnce(seen, tag, EVENT);
     switch (tag) {
       case 0x0a:
-        event.type = readSmallText(reader, limits.field_bytes, "Event.type");
+        event.type = readName(reader, limits.field_bytes, "Event.type");
         break;
       case 0x12:
         event.data_end = reader.length() + reader.pos;
@@ -97,10 +109,10 @@ export function scanEvent(reader: WireReader, limits: ScanLimits): ScannedEvent 
         reader.pos = event.data_end;
         break;
       case 0x1a:
-        event.content_type = readSmallText(reader, limits.field_bytes, "Event.content_type");
+        event.content_type = readName(reader, limits.field_bytes, "Event.content_type");
         break;
       case 0x22:
-        event.schema_id = readSmallText(reader, limits.field_bytes, "Event.schema_id");
+        event.schema_id = readName(reader, limits.field_bytes, "Event.schema_id");
         break;
       default:
         skipField(reader, tag, EVENT);
@@ -128,7 +140,7 @@ export function scanCommand(reader: WireReader, limits: ScanLimits): ScannedComm
     seen = seenOnce(seen, tag, COMMAND);
     switch (tag) {
       case 0x0a:
-        command.name = readSmallText(reader, limits.field_bytes, "Command.name");
+        command.name = readName(reader, limits.field_bytes, "Command.name");
         break;
       case 0x12:
         command.data_end = reader.length() + reader.pos;
@@ -136,7 +148,7 @@ export function scanCommand(reader: WireReader, limits: ScanLimits): ScannedComm
         reader.pos = command.data_end;
         break;
       case 0x1a:
-        command.content_type = readSmallText(reader, limits.field_bytes, "Command.content_type");
+        command.content_type = readName(reader, limits.field_bytes, "Command.content_type");
         break;
       case 0x20:
         command.expect_version = reader.uint64();

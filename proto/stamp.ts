@@ -10,15 +10,15 @@ import { putBytes, putVarint, varintSize } from "./wire_writer.ts";
 
 /** What the Shield writes in place of the sender's routing fields. */
 export interface Stamp {
-  /** 32 lowercase hex digits. */
-  readonly trace_id: string;
+  /** 32 lowercase hex digits, or their ASCII bytes. */
+  readonly trace_id: string | Uint8Array;
   readonly tenant_id: string;
   readonly room_id: string;
   /** Unix ms, an integer from 0 to 2^53-1. */
   readonly timestamp_ms: number;
   readonly sender_id: string;
-  /** For `X-Twist-ID`, unless the sender gave a UUID of its own. */
-  readonly twist_id: string;
+  /** For `X-Twist-ID`, unless the sender gave a UUID of its own; likewise. */
+  readonly twist_id: string | Uint8Array;
   /**
    * What policies add, each name at most once in any case and none reserved; one of the sender's of
    * the same name is dropped for it.
@@ -104,11 +104,22 @@ function bytesFieldSize(size: number): number {
   return 1 + varintSize(size) + size;
 }
 
-function putText(out: Uint8Array, at: number, tag: number, text: string, size: number): number {
+function putText(
+  out: Uint8Array,
+  at: number,
+  tag: number,
+  text: string | Uint8Array,
+  size: number,
+): number {
   if (size === 0) return at;
   out[at++] = tag;
   at = putVarint(out, at, size);
-  return putUtf8(out, at, text, size);
+  return typeof text === "string" ? putUtf8(out, at, text, size) : putBytes(out, at, text, 0, size);
+}
+
+/** Bytes of the text, or how many there are of it already. */
+function textSize(text: string | Uint8Array): number {
+  return typeof text === "string" ? utf8Size(text) : text.length;
 }
 
 function putSpan(
@@ -132,13 +143,21 @@ function headerSize(name_size: number, value_size: number): number {
 }
 
 /** `name` is ASCII; `size` is that of the value in UTF-8. */
-function putHeader(out: Uint8Array, at: number, name: string, value: string, size: number): number {
+function putHeader(
+  out: Uint8Array,
+  at: number,
+  name: string,
+  value: string | Uint8Array,
+  size: number,
+): number {
   out[at++] = TAG_HEADERS;
   at = putVarint(out, at, bytesFieldSize(name.length) + bytesFieldSize(size));
   at = putText(out, at, TAG_KEY, name, name.length);
   out[at++] = TAG_VALUE;
   at = putVarint(out, at, size);
-  return putUtf8(out, at, value, size);
+  return typeof value === "string"
+    ? putUtf8(out, at, value, size)
+    : putBytes(out, at, value, 0, size);
 }
 
 /** Position of the client's own `X-Twist-ID` in `header_spans` when its value is a UUID, else -1. */
@@ -151,9 +170,11 @@ function twistSpan(scan: ScannedEnvelope): number {
   return -1;
 }
 
+const NO_NAMES: Uint8Array[] = [];
+
 /** Names of the added headers in lower case, to find the sender's that they replace. */
 function addedNames(added: AddedHeaders): Uint8Array[] {
-  return added.length === 0 ? [] : added.map(([name]) => lowerBytes(name.toLowerCase()));
+  return added.length === 0 ? NO_NAMES : added.map(([name]) => lowerBytes(name.toLowerCase()));
 }
 
 function isKept(bytes: Uint8Array, start: number, end: number, added: Uint8Array[]): boolean {
@@ -207,14 +228,44 @@ function textFieldSize(size: number): number {
   return size === 0 ? 0 : bytesFieldSize(size);
 }
 
-/**
- * The MSG frame for every receiver: byte 0 is the opcode, the routed envelope follows. Dropped of
- * the sender's: `ack_requested`, `request_id`, `offset`, every field of `stamp`, and the headers
- * `x-arqon-*` and `X-Timestamp`. `X-Twist-ID` is kept when it is a UUID.
- */
+/** Where frames are written to. */
+export interface FrameSpace {
+  /** Where the last reservation lies. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Returns where so many bytes begin in `bytes`, which nobody else writes to. */
+  reserve(size_bytes: number): number;
+}
+
+/** A buffer for each frame. */
+export class OwnBuffers implements FrameSpace {
+  bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+
+  reserve(size_bytes: number): number {
+    this.bytes = new Uint8Array(size_bytes);
+    return 0;
+  }
+}
+
+const buffers = new OwnBuffers();
+
+/** The MSG frame for every receiver: byte 0 is the opcode, the routed envelope follows. */
 export function stampEnvelope(scan: ScannedEnvelope, stamp: Stamp): Uint8Array<ArrayBuffer> {
+  stampRouted(scan, stamp, buffers);
+  return buffers.bytes;
+}
+
+/**
+ * Writes a MSG frame and returns the routed envelope in it: the opcode stands in the byte before.
+ * Dropped of the sender's: `ack_requested`, `request_id`, `offset`, every field of `stamp`, and the
+ * headers `x-arqon-*` and `X-Timestamp`. `X-Twist-ID` is kept when it is a UUID.
+ */
+export function stampRouted(
+  scan: ScannedEnvelope,
+  stamp: Stamp,
+  space: FrameSpace,
+): Uint8Array<ArrayBuffer> {
   const { bytes, owned_spans: owned } = scan;
-  const trace_size = utf8Size(stamp.trace_id);
+  const trace_size = textSize(stamp.trace_id);
   const tenant_size = utf8Size(stamp.tenant_id);
   const room_size = utf8Size(stamp.room_id);
   const sender_size = utf8Size(stamp.sender_id);
@@ -222,7 +273,7 @@ export function stampEnvelope(scan: ScannedEnvelope, stamp: Stamp): Uint8Array<A
   const added = stamp.added_headers ?? NONE_ADDED;
   const replaced = addedNames(added);
   const twist_at = twistSpan(scan);
-  const twist_size = twist_at < 0 ? utf8Size(stamp.twist_id) : 36;
+  const twist_size = twist_at < 0 ? textSize(stamp.twist_id) : 36;
 
   const size = 1 + textFieldSize(trace_size) + textFieldSize(tenant_size) +
     textFieldSize(room_size) + textFieldSize(sender_size) +
@@ -231,9 +282,10 @@ export function stampEnvelope(scan: ScannedEnvelope, stamp: Stamp): Uint8Array<A
     headerSize(TIMESTAMP_NAME.length, timestamp.length) +
     keptHeadersSize(scan, replaced) + addedSize(added) + ownedSize(owned);
 
-  const out = new Uint8Array(size);
-  out[0] = Opcode.MSG;
-  let at = putText(out, 1, TAG_TRACE_ID, stamp.trace_id, trace_size);
+  const start = space.reserve(size);
+  const out = space.bytes;
+  out[start] = Opcode.MSG;
+  let at = putText(out, start + 1, TAG_TRACE_ID, stamp.trace_id, trace_size);
   at = putText(out, at, TAG_TENANT_ID, stamp.tenant_id, tenant_size);
   at = putText(out, at, TAG_ROOM_ID, stamp.room_id, room_size);
   out[at++] = TAG_TIMESTAMP;
@@ -250,8 +302,8 @@ export function stampEnvelope(scan: ScannedEnvelope, stamp: Stamp): Uint8Array<A
   for (let index = 0; index < owned.length; index += 2) {
     at = putBytes(out, at, bytes, owned[index]!, owned[index + 1]!);
   }
-  if (at !== size) throw new TypeError(`stamped ${at} of ${size} bytes`);
-  return out;
+  if (at !== start + size) throw new TypeError(`stamped ${at - start} of ${size} bytes`);
+  return out.subarray(start + 1, at);
 }
 
 /** The client's own UUID under the canonical name. */

@@ -38,6 +38,34 @@ export function decodeUtf8(bytes: Uint8Array, start: number, end: number): strin
   return all > 0x7f ? decodeLong(bytes, start, end) : String.fromCharCode.apply(null, codes);
 }
 
+/** Names that are remembered, each at the place that its hash gives; a power of two. */
+const NAMES = 2_048;
+const names: string[] = new Array<string>(NAMES).fill("");
+
+function isAscii(text: string, bytes: Uint8Array, start: number): boolean {
+  for (let at = 0; at < text.length; at++) {
+    if (text.charCodeAt(at) !== bytes[start + at]) return false;
+  }
+  return true;
+}
+
+/**
+ * As `decodeUtf8`, for text that comes again and again: the same string again, if another name has not
+ * taken its place. No string is made then, and who looks it up in a map compares no characters.
+ */
+export function decodeName(bytes: Uint8Array, start: number, end: number): string {
+  if (end - start > SHORT_TEXT_BYTES) return decodeUtf8(bytes, start, end);
+  let hash = end - start;
+  for (let at = start; at < end; at++) hash = Math.imul(hash, 31) + bytes[at]! | 0;
+  const place = (hash ^ (hash >>> 15)) & (NAMES - 1);
+  const known = names[place]!;
+  if (known.length === end - start && isAscii(known, bytes, start)) return known;
+  const text = decodeUtf8(bytes, start, end);
+  // Only ASCII has as many characters as bytes; nothing else may be compared byte by byte.
+  if (text.length === end - start) names[place] = text;
+  return text;
+}
+
 /** Throws `malformed-frame` unless `bytes[start..end)` is UTF-8. Makes no string of ASCII. */
 export function checkUtf8(bytes: Uint8Array, start: number, end: number): void {
   for (let at = start; at < end; at++) {

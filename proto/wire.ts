@@ -3,7 +3,7 @@
  * bound and throws nothing but `DecodeError`. Knows no message; `wire_writer.ts` is the other way.
  */
 import { DecodeError } from "./decode_error.ts";
-import { decodeUtf8 } from "./utf8.ts";
+import { decodeName, decodeUtf8 } from "./utf8.ts";
 
 /** A uint64: `number` up to 2^53-1, `bigint` beyond. */
 export type Uint64 = number | bigint;
@@ -19,13 +19,20 @@ export const WIRE_FIXED32 = 5;
 
 /** A cursor over `bytes[pos..end)`. A caller narrows `end` to read an embedded message. */
 export class WireReader {
-  readonly bytes: Uint8Array;
+  bytes: Uint8Array;
   pos: number;
   end: number;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
     this.pos = 0;
+    this.end = bytes.length;
+  }
+
+  /** As a new reader of `bytes` from `start` on. */
+  restart(bytes: Uint8Array, start: number): void {
+    this.bytes = bytes;
+    this.pos = start;
     this.end = bytes.length;
   }
 
@@ -129,6 +136,14 @@ export class WireReader {
     const start = this.pos;
     this.pos = start + size;
     return decodeUtf8(this.bytes, start, this.pos);
+  }
+
+  /** Text that comes again and again, as names of rooms and types do. */
+  name(): string {
+    const size = this.length();
+    const start = this.pos;
+    this.pos = start + size;
+    return decodeName(this.bytes, start, this.pos);
   }
 
   /** A view, not a copy. */

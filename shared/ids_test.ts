@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isId } from "@arqon/proto";
-import { connectionId, randomPool, traceId, uuidv7 } from "./ids.ts";
+import { connectionId, putTraceId, putUuidv7, randomPool, traceId, uuidv7 } from "./ids.ts";
 
 const random16 = fc.uint8Array({ minLength: 16, maxLength: 16 });
 const time_ms = fc.integer({ min: 0, max: 2 ** 48 - 1 });
@@ -39,6 +39,16 @@ Deno.test("a trace id is 32 lowercase hex digits and never all zero", () => {
     assert.match(traceId(random), /^(?!0{32})[0-9a-f]{32}$/);
   }));
   assert.match(traceId(new Uint8Array(16)), /^0{31}1$/);
+});
+
+Deno.test("ids as bytes are the same ids, and nothing behind them is touched", () => {
+  fc.assert(fc.property(time_ms, random16, (now_ms, random) => {
+    const out = new Uint8Array(40).fill(0x2a);
+    putUuidv7(out, now_ms, random);
+    assert.equal(new TextDecoder().decode(out), `${uuidv7(now_ms, random)}****`);
+    putTraceId(out, random);
+    assert.equal(new TextDecoder().decode(out.subarray(0, 32)), traceId(random));
+  }));
 });
 
 Deno.test("a connection id is a valid id and keeps all 128 random bits", () => {

@@ -31,9 +31,17 @@ export interface LoggerOptions {
   readonly now: () => number;
   /** Takes one line with its newline; must not throw. */
   readonly write: (line: string) => void;
+  /** Asked for each line in place of `level`: whether it is written. */
+  readonly admits?: (level: LogLevel, msg: string) => boolean;
 }
 
-const SEVERITY: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
+/** The greater, the more severe. */
+export const SEVERITY: Readonly<Record<LogLevel, number>> = {
+  debug: 0,
+  info: 1,
+  warn: 2,
+  error: 3,
+};
 /** Longest value in UTF-16 units; the rest is cut and marked with "…". */
 const VALUE_UNITS = 1_024;
 const MAX_FIELDS = 64;
@@ -146,12 +154,14 @@ function jsonLine(entry: LogRecord): string {
 
 /** A logger that writes at `level` and above. A line below it costs one comparison. */
 export function createLogger(options: LoggerOptions): Logger {
+  const { admits } = options;
   const least = SEVERITY[options.level];
   const render = options.format === "json" ? jsonLine : logfmtLine;
   const withFields = (base: LogFields): Logger => {
     const at = (level: LogLevel) => {
-      if (SEVERITY[level] < least) return () => {};
-      return (msg: string, fields?: LogFields) =>
+      if (admits === undefined && SEVERITY[level] < least) return () => {};
+      return (msg: string, fields?: LogFields) => {
+        if (admits?.(level, msg) === false) return;
         options.write(render({
           level,
           component: options.component,
@@ -159,6 +169,7 @@ export function createLogger(options: LoggerOptions): Logger {
           msg,
           time_ms: options.now(),
         }));
+      };
     };
     return {
       debug: at("debug"),

@@ -21,8 +21,41 @@ function room(tenantId: string, roomId: string): string {
   return `t.${tenantId}.r.${roomId}`;
 }
 
+type Subjects = Map<string, Map<string, Subject>>;
+
+/** Rooms whose `in` subject is remembered; as many more from before that. */
+const ROOMS_MAX = 8_192;
+/** By tenant, then room. */
+let recent: Subjects = new Map();
+let older: Subjects = new Map();
+let recent_rooms = 0;
+
+function remember(tenantId: string, roomId: string, subject: Subject): Subject {
+  if (recent_rooms >= ROOMS_MAX) {
+    older = recent;
+    recent = new Map();
+    recent_rooms = 0;
+  }
+  // A piece of the subject: the id as it came may be one of a longer text, and would keep that.
+  const key = subject.slice(-roomId.length);
+  const rooms = recent.get(tenantId);
+  if (rooms === undefined) recent.set(tenantId, new Map([[key, subject]]));
+  else rooms.set(key, subject);
+  recent_rooms++;
+  return subject;
+}
+
+/** Every message needs it: checking two ids and making a string each time costs more than to remember. */
+function inSubject(tenantId: string, roomId: string): Subject {
+  const known = recent.get(tenantId)?.get(roomId);
+  if (known !== undefined) return known;
+  const subject = older.get(tenantId)?.get(roomId) ?? `in.${room(tenantId, roomId)}` as Subject;
+  return remember(tenantId, roomId, subject);
+}
+
 /** Everything clients publish (`in`), or the Brain or a backend sends (`out`), to one room. */
 export function roomSubject(plane: RoomPlane, tenantId: string, roomId: string): Subject {
+  if (plane === "in") return inSubject(tenantId, roomId);
   return `${plane}.${room(tenantId, roomId)}` as Subject;
 }
 
@@ -69,6 +102,8 @@ const CLUSTER = {
   beat: "sys.cluster.beat",
   /** Brain → Brain: a command for the room's owner. */
   commands: "sys.cluster.cmds",
+  /** To one process that has asked all: their answers. */
+  answers: "sys.cluster.answers",
 } as const;
 
 /** The kinds of subject that end in the id of a process. */
@@ -88,6 +123,9 @@ export function everyProcess(kind: ProcessSubject): SubjectPattern {
 
 /** Asks every Shield and Brain to say at once how it stands. */
 export const HELLO = "sys.cluster.hello" as Subject;
+
+/** What an operator asks all Shields and Brains; they answer on the `answers` of who asks. */
+export const CLUSTER_QUESTIONS = "sys.cluster.ask" as Subject;
 
 /** A room's changes of presence, from the Brain that owns it to the Shields that watch it. */
 export function presenceSubject(tenantId: string, roomId: string): Subject {

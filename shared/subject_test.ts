@@ -51,6 +51,18 @@ Deno.test("room subjects have the form of the contract", () => {
   assert.equal(commandSubject("acme", "lobby"), "t.acme.r.lobby.cmds");
 });
 
+Deno.test("a subject that is built again is the same, however many were built between", () => {
+  const rooms = Array.from({ length: 40_000 }, (_, index) => `room-${index}`);
+  for (let round = 0; round < 2; round++) {
+    for (const room of rooms) {
+      assert.equal(roomSubject("in", "acme", room), `in.t.acme.r.${room}`);
+      assert.equal(roomSubject("in", "globex", room), `in.t.globex.r.${room}`);
+    }
+  }
+  assert.equal(reasonOf(() => roomSubject("in", "acme", "room-1.>")), "invalid-room");
+  assert.equal(reasonOf(() => roomSubject("in", "ac.me", "room-1")), "tenant-mismatch");
+});
+
 Deno.test("tenant and room of every built subject read back", () => {
   fc.assert(fc.property(plane, id, id, (where, tenantId, roomId) => {
     for (

@@ -65,26 +65,26 @@ export function createAdmission(options: AdmissionGateOptions): Admission {
   const registers = [registry];
   const refusals = new Counter({
     name: "shield_admission_refusals_total",
-    help: "Upgrades refused before their token was looked at, by reason",
+    help: "Upgrades refused before their token was looked at, by reason.",
     labelNames: ["reason"],
     registers,
   });
   const duration = new Histogram({
     name: "shield_handshake_duration_seconds",
-    help: "From an upgrade request that was let in to its 101, in seconds",
+    help: "From an upgrade request that was let in to its 101, in seconds.",
     buckets: HANDSHAKE_BUCKETS_SECONDS,
     registers,
   });
   scrapedGauge(
     registry,
     "shield_handshakes_under_way",
-    "Upgrades that were let in and are not answered yet",
+    "Upgrades that were let in and are not answered yet.",
     () => state.under_way,
   );
   scrapedGauge(
     registry,
     "shield_admission_queue_seconds",
-    "Until everybody who was sent away has been asked to be back, in seconds",
+    "Until everybody who was sent away has been asked to be back, in seconds.",
     () => drainTime(state, monotonic_ms()) / 1_000,
   );
   let load: Load = { memory_bytes: 0 };

@@ -1,8 +1,9 @@
 /** How operations are answered once they have succeeded: at once, after a flush of the Spine, or after a log's word. */
 import type { Ack } from "@arqon/proto";
 import type { Appended } from "../shared/spine/durable_log.ts";
-import { EMPTY_ACK } from "./connection.ts";
-import type { Connection, RequestRef } from "./connection.ts";
+import type { Connection } from "./connection.ts";
+import { EMPTY_ACK } from "./request_ref.ts";
+import type { RequestRef } from "./request_ref.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 
 /** Whether somebody waits for an ACK. */

@@ -211,7 +211,7 @@ async function openSources(options: AuthenticatorOptions): Promise<Map<string, K
   const { auth, readTextFile, now, fetch, log, registry } = options;
   const fetches = new Counter({
     name: "shield_jwks_fetches_total",
-    help: "Fetches of JWK sets, by issuer and result",
+    help: "Fetches of JWK sets, by issuer and result.",
     labelNames: ["issuer", "result"],
     registers: [registry],
   });
@@ -251,12 +251,12 @@ function registerUses(registry: Registry): Uses {
   return {
     hits: new Counter({
       name: "shield_token_cache_hits_total",
-      help: "Tokens that were verified before, or are being verified for somebody else",
+      help: "Tokens that were verified before, or are being verified for somebody else.",
       registers,
     }),
     misses: new Counter({
       name: "shield_token_cache_misses_total",
-      help: "Tokens that had to be verified",
+      help: "Tokens that had to be verified.",
       registers,
     }),
   };
@@ -265,11 +265,15 @@ function registerUses(registry: Registry): Uses {
 function registerLevels(registry: Registry, process: Authentication): void {
   const { cache, verifications } = process;
   const levels: [name: string, help: string, read: () => number][] = [
-    ["shield_token_cache_tokens", "Verified tokens that are remembered", () => cache.size],
-    ["shield_token_cache_bytes", "Bytes that remembered tokens take, estimated", () => cache.bytes],
+    ["shield_token_cache_tokens", "Verified tokens that are remembered.", () => cache.size],
+    [
+      "shield_token_cache_bytes",
+      "Bytes that remembered tokens take, estimated.",
+      () => cache.bytes,
+    ],
     [
       "shield_token_verifications_waiting",
-      "Tokens that wait for their verification",
+      "Tokens that wait for their verification.",
       () => verifications.waiting,
     ],
   ];
@@ -297,7 +301,7 @@ export async function createAuthenticator(options: AuthenticatorOptions): Promis
   registerLevels(registry, process);
   const results = new Counter({
     name: "shield_authentications_total",
-    help: "Tokens looked at, by result: ok or the reason of the refusal",
+    help: "Tokens looked at, by result: ok or the reason of the refusal.",
     labelNames: ["result"],
     registers: [registry],
   });

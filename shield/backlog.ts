@@ -4,6 +4,7 @@
  * where it is missing, or be replaced by a newer one. Knows no socket: that is `outbox.ts`.
  */
 import type { SlowReader } from "../shared/config/schema_durable.ts";
+import { owned } from "../shared/slab.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { ShieldStats } from "./stats.ts";
@@ -83,12 +84,13 @@ export class Backlog {
   push(frame: Frame, message: RoomMessage | undefined, held_bytes: number): boolean {
     const size_bytes = frameBytes(frame);
     const key = message?.key();
+    const kept = typeof frame === "string" ? frame : owned(frame);
     if (message === undefined || key === undefined) {
       if (!this.#fits(size_bytes, held_bytes)) return false;
-      this.#append(frame, size_bytes);
+      this.#append(kept, size_bytes);
       return true;
     }
-    return this.#pushDroppable({ frame, size_bytes, key, message }, held_bytes);
+    return this.#pushDroppable({ frame: kept, size_bytes, key, message }, held_bytes);
   }
 
   /** Takes the oldest frame; undefined when nothing waits. */

@@ -1,8 +1,9 @@
 /** Messages of one turn in one frame, over real sockets to a client that reads, and one that does not. */
 import assert from "node:assert/strict";
-import { decodeServerFrame, encodeAck, encodeMsg, readEnvelope, writeEnvelope } from "@arqon/proto";
+import { decodeServerFrame, encodeAck, encodeMsg, writeEnvelope } from "@arqon/proto";
 import type { RoomMessage } from "./backlog.ts";
 import { TurnEnd } from "./batch.ts";
+import type { Run } from "./batch.ts";
 import { Outbox, Pump } from "./outbox.ts";
 import { createStats } from "./stats.ts";
 import { until, upgradeServer } from "./test_sockets.ts";
@@ -133,17 +134,24 @@ Deno.test("what a fast reader gets in one turn is never conflated", async () => 
   assert.equal(stats.slow_reader.conflated, 0);
 });
 
-Deno.test("who hears the same in a turn shares one encoding", async () => {
+Deno.test("who hears the same in a turn shares one encoding, also beside those who hear less or more", async () => {
   const turn_end = new TurnEnd();
-  const frames = [msg(1), msg(2)];
-  const first = turn_end.batchOf([...frames]);
-  assert.equal(turn_end.batchOf([...frames]), first);
-  assert.notEqual(turn_end.batchOf([frames[0]!]), first);
-  assert.notEqual(turn_end.batchOf([frames[0]!, msg(2)]), first);
-  const told = decodeServerFrame(first);
-  assert.deepEqual(told, {
-    kind: "batch",
-    envelopes: frames.map((frame) => readEnvelope(frame.subarray(1))),
-  });
+  const [one, two, three] = [msg(1), msg(2), msg(3)];
+  const runs: (Run | undefined)[] = [undefined, undefined, undefined, undefined];
+  // One message after another, each to its receivers.
+  const deliver = (frame: Uint8Array, ...receivers: number[]) => {
+    for (const at of receivers) runs[at] = turn_end.extend(runs[at], frame);
+  };
+  deliver(one, 0, 1, 2);
+  deliver(two, 1, 3);
+  deliver(three, 0, 1, 2, 3);
+  const [first, second, third, fourth] = runs.map((run) => run?.toFrame());
+  assert.equal(third, first);
+  assert.equal(runs[0]?.toFrame(), first);
+  const told = (frame: Uint8Array = one) => shown(frame);
+  assert.deepEqual([told(first), told(second), told(fourth)], [[1, 3], [1, 2, 3], [2, 3]]);
+  assert.deepEqual(runs.map((run) => run?.length), [2, 3, 2, 2]);
+  assert.equal(runs[1]?.bytes, one.length + two.length + three.length);
+  assert.equal(turn_end.extend(undefined, one).toFrame(), one, "one message stays a MSG");
   await Promise.resolve();
 });

@@ -4,11 +4,9 @@
  */
 import { ArqonError, readAck } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
-import type { SpineHeaders } from "../shared/spine/spine.ts";
 import { commandSubject } from "../shared/subject.ts";
 import { commandAction } from "./authorize.ts";
-import { ORIGIN_HEADER } from "./hub.ts";
-import { admit, stamp } from "./pipeline.ts";
+import { admit, spineHeaders, stamp } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
 import type { Caller } from "./policy/overseer.ts";
 
@@ -27,6 +25,23 @@ export async function command(
   path: MessagePath,
   caller: Caller,
   envelope: ScannedEnvelope,
+  options: CommandOptions,
+): Promise<Ack> {
+  const { traces } = path;
+  try {
+    const ack = await ask(path, caller, envelope, options);
+    traces?.answered(envelope, ack);
+    return ack;
+  } catch (error) {
+    traces?.refused(caller, envelope, error);
+    throw error;
+  }
+}
+
+async function ask(
+  path: MessagePath,
+  caller: Caller,
+  envelope: ScannedEnvelope,
   { timeout_ms, origin }: CommandOptions,
 ): Promise<Ack> {
   const { identity } = caller;
@@ -34,9 +49,9 @@ export async function command(
   // A ban may have come while policies looked at it.
   path.bans.requireRoom(identity, envelope.room_id);
   requireShown(path, identity.tenant_id, envelope);
-  const request = stamp(path, identity, envelope, added).subarray(1);
+  const request = stamp(path, identity, envelope, added);
   const subject = commandSubject(identity.tenant_id, envelope.room_id);
-  const headers: SpineHeaders = origin === undefined ? {} : { [ORIGIN_HEADER]: origin };
+  const headers = spineHeaders(path, envelope, origin) ?? {};
   const reply = await path.spine.request(subject, request, { timeout_ms, headers });
   try {
     return { ...readAck(reply.payload), request_id: envelope.request_id };

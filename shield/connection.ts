@@ -15,37 +15,29 @@ import {
   encodeWelcome,
   ERRORS,
 } from "@arqon/proto";
-import type { Ack, ClientOperation, CloseCode, Uint64, Welcome } from "@arqon/proto";
+import type { Ack, ClientOperation, CloseCode, Reason, Welcome } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
+import type { ConnectionOptions } from "./connection_options.ts";
 import type { Identity } from "./identity.ts";
 import type { RoomMessage } from "./backlog.ts";
 import { decodeOperation } from "./decode_operation.ts";
 import { Fifo } from "./fifo.ts";
-import type { Commit } from "./fifo.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { Subscriber } from "./hub.ts";
 import { Liveness } from "./liveness.ts";
 import type { Outbox } from "./outbox.ts";
-import type { Caller } from "./policy/overseer.ts";
+import type { Caller, HeaderPair } from "./policy/overseer.ts";
 import type { Attendance } from "./presence/attendance.ts";
-import type { Rates, RateTable } from "./rates.ts";
-import type { ClientSocket } from "./socket/client_socket.ts";
+import type { Rates } from "./rates.ts";
+import { EMPTY_ACK, NO_REQUEST, requestOf } from "./request_ref.ts";
+import type { RequestRef } from "./request_ref.ts";
 import { bump, countClose } from "./stats.ts";
-import type { ShieldStats } from "./stats.ts";
 
 /** `[limits]` of the config; each name ends with its unit. */
 export type Limits = Config["limits"];
 
-/** Who asked, as far as a refusal needs it: with an id (or a wish for an ACK) it is an ACK, else an ERR. */
-export interface RequestRef {
-  readonly request_id: Uint64;
-  readonly ack_requested: boolean;
-}
-
 const EMPTY_BODY = new Uint8Array(0);
-const NO_REQUEST: RequestRef = { request_id: 0, ack_requested: false };
-
 interface Queued {
   readonly operation: ClientOperation;
   readonly size_bytes: number;
@@ -56,27 +48,6 @@ function isPlainPublish(operation: ClientOperation): boolean {
   return operation.kind === "publish" && operation.envelope.command === undefined;
 }
 
-/** One client's identity and socket, and the process's part in its life. */
-export interface ConnectionOptions {
-  text: boolean;
-  /** Who it is, and what its upgrade request brought along. */
-  caller: Caller;
-  socket: Pick<ClientSocket, "close">;
-  limits: Limits;
-  /** What its user, its tenant and the process may send. */
-  rates: Pick<RateTable, "open">;
-  stats: ShieldStats;
-  now: () => number;
-  /** Publishes that are prepared (signature, policies) side by side. */
-  window: number;
-  /** Everything that can refuse an operation; the commit makes it take effect, in its turn. */
-  prepare: (connection: Connection, operation: ClientOperation) => Commit | Promise<Commit>;
-  /** Called once, after the connection has ended for whatever reason, with its close code. */
-  onEnd: (connection: Connection, code: number) => void;
-  /** Called for an error that is a bug, not a refusal. */
-  onBug: (connection: Connection, error: unknown) => void;
-}
-
 /** State of one client. Born at the upgrade, opened by WELCOME, ended once; frees all it held. */
 export class Connection {
   readonly id: string;
@@ -84,23 +55,25 @@ export class Connection {
   readonly created_ms: number;
   /** The room ids this connection hears. */
   readonly subscriptions = new Map<string, Subscriber>();
-  /** Its presence, by the room ids in which it has one. */
-  readonly attendances = new Map<string, Attendance>();
-  /** The last command under way by room: one at a time. */
-  readonly commands = new Map<string, Promise<void>>();
   /** Another one after each REFRESH. */
   caller: Caller;
+  /** When something was sent last; may be as much too early as is between two calls of `noteSent`. */
   sent_ms: number;
   readonly liveness: Liveness;
 
   readonly #options: ConnectionOptions;
   readonly #rates: Rates;
   #outbox: Outbox | undefined;
-  readonly #fifo: Fifo<Queued>;
+  // Most connections need none of these, and an empty Map takes 220 bytes.
+  #attendances: Map<string, Attendance> | undefined;
+  #commands: Map<string, Promise<void>> | undefined;
+  #fifo: Fifo<Queued, readonly HeaderPair[]> | undefined;
   #pending = 0;
   #pending_bytes = 0;
   #ended = false;
   #protocol_errors = 0;
+  /** When the frame came that is being taken in; undefined between frames. */
+  #received_ms: number | undefined;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
@@ -110,18 +83,25 @@ export class Connection {
     this.created_ms = this.sent_ms = options.now();
     this.liveness = new Liveness(this.created_ms);
     this.#rates = options.rates.open(this.identity, this.created_ms);
-    this.#fifo = new Fifo({
-      window: options.window,
-      isPipelined: ({ operation }) => isPlainPublish(operation),
-      prepare: ({ operation }) => options.prepare(this, operation),
-      onError: ({ operation }, error) => this.refuse(requestOf(operation), error),
-      onQueued: ({ size_bytes }) => this.hold(size_bytes),
-      onLeft: ({ size_bytes }) => this.release(size_bytes),
-    });
   }
 
   get identity(): Identity {
     return this.caller.identity;
+  }
+
+  /** Unix ms. One look at the clock serves all that a frame does at once. */
+  get now_ms(): number {
+    return this.#received_ms ?? this.#options.now();
+  }
+
+  /** Its presence, by the room ids in which it has one. */
+  get attendances(): Map<string, Attendance> {
+    return this.#attendances ??= new Map();
+  }
+
+  /** The last command under way by room: one at a time. */
+  get commands(): Map<string, Promise<void>> {
+    return this.#commands ??= new Map();
   }
 
   get ended(): boolean {
@@ -138,6 +118,11 @@ export class Connection {
     return this.#outbox !== undefined;
   }
 
+  /** The way out; undefined before it is `opened`. */
+  get outbox(): Outbox | undefined {
+    return this.#outbox;
+  }
+
   /** The socket is open: greets the client. Nothing can be sent before. */
   open(outbox: Outbox, welcome: Welcome): void {
     this.#outbox = outbox;
@@ -146,8 +131,12 @@ export class Connection {
 
   /** With `message`, the frame may be left out for a client that reads too slowly (`backlog.ts`). */
   send(frame: Frame, message?: RoomMessage): void {
-    this.sent_ms = this.#options.now();
     this.#outbox?.send(frame, message);
+  }
+
+  /** Brings `sent_ms` up to date: what was sent since the call before, which was at `before_ms`. */
+  noteSent(before_ms: number): void {
+    if (this.#outbox?.takeSent() === true) this.sent_ms = Math.max(this.sent_ms, before_ms);
   }
 
   /** From now on messages of one turn may share a frame; a text connection has none for that. */
@@ -182,11 +171,12 @@ export class Connection {
   /** One frame from the socket. Never throws. */
   receive(data: string | ArrayBuffer): void {
     if (this.#ended) return;
-    const { stats, limits, now } = this.#options;
+    const { stats, tenant, limits, now } = this.#options;
     const now_ms = now();
     this.liveness.heard(now_ms);
     const size_bytes = typeof data === "string" ? frameBytes(data) : data.byteLength;
     stats.ingress_bytes += size_bytes;
+    tenant.ingress_bytes += size_bytes;
     if (size_bytes > limits.max_frame_bytes) return this.#onLargeFrame(size_bytes);
     const too_fast = this.#rates.take(size_bytes, now_ms);
     let operation: ClientOperation;
@@ -196,8 +186,9 @@ export class Connection {
       return this.#onDecodeError(error);
     }
     bump(stats.ingress_ops, operation.kind);
-    if (operation.kind === "pong") this.liveness.answered();
-    if (too_fast === undefined) return this.#enqueue(operation, size_bytes);
+    if (operation.kind === "publish") tenant.ingress_messages++;
+    else if (operation.kind === "pong") this.liveness.answered();
+    if (too_fast === undefined) return this.#enqueue(operation, size_bytes, now_ms);
     this.refuse(requestOf(operation), too_fast);
     if (this.#rates.floods) {
       this.fail(new ArqonError("flooding", `${limits.rate_refusals}`));
@@ -209,7 +200,7 @@ export class Connection {
     if (this.#ended) return;
     const refusal = this.#refusal(error);
     const { code, reason, message, retry_after_ms } = refusal;
-    bump(this.#options.stats.rejects, reason);
+    this.#countReject(reason);
     if (request.ack_requested || request.request_id !== 0) {
       this.ack({
         ...EMPTY_ACK,
@@ -255,7 +246,7 @@ export class Connection {
   /** The client does not read: nothing more is sent, the backlog is dropped. */
   overflow(): void {
     if (this.#ended) return;
-    bump(this.#options.stats.rejects, "slow-consumer");
+    this.#countReject("slow-consumer");
     this.#options.stats.slow_reader.disconnected++;
     this.#options.socket.close(4429, "slow-consumer");
     this.end(4429);
@@ -266,10 +257,15 @@ export class Connection {
     if (this.#ended) return;
     this.#ended = true;
     countClose(this.#options.stats, code);
-    this.#fifo.end();
+    this.#fifo?.end();
     this.#rates.close(this.#options.now());
     this.#outbox?.end();
     this.#options.onEnd(this, code);
+  }
+
+  #countReject(reason: Reason): void {
+    bump(this.#options.stats.rejects, reason);
+    this.#options.tenant.rejects++;
   }
 
   #onLargeFrame(size_bytes: number): void {
@@ -290,7 +286,7 @@ export class Connection {
     }
   }
 
-  #enqueue(operation: ClientOperation, size_bytes: number): void {
+  #enqueue(operation: ClientOperation, size_bytes: number, now_ms: number): void {
     const { limits } = this.#options;
     const full = this.#pending >= limits.pending_operations ||
       this.#pending_bytes + size_bytes > limits.pending_bytes;
@@ -300,39 +296,31 @@ export class Connection {
       });
       return this.refuse(requestOf(operation), error);
     }
-    this.#fifo.push({ operation, size_bytes });
+    this.#received_ms = now_ms;
+    try {
+      (this.#fifo ??= this.#openFifo()).push({ operation, size_bytes });
+    } finally {
+      this.#received_ms = undefined;
+    }
+  }
+
+  /** With the first operation: who only waits needs no memory for it. */
+  #openFifo(): Fifo<Queued, readonly HeaderPair[]> {
+    const { window, prepare, commit } = this.#options;
+    return new Fifo({
+      window,
+      isPipelined: ({ operation }) => isPlainPublish(operation),
+      prepare: ({ operation }) => prepare(this, operation),
+      commit: ({ operation }, added) => commit(this, operation, added),
+      onError: ({ operation }, error) => this.refuse(requestOf(operation), error),
+      onQueued: ({ size_bytes }) => this.hold(size_bytes),
+      onLeft: ({ size_bytes }) => this.release(size_bytes),
+    });
   }
 
   #refusal(error: unknown): ArqonError {
     if (error instanceof ArqonError) return error;
     this.#options.onBug(this, error);
     return new ArqonError("internal");
-  }
-}
-
-/** An accepted request without anything to say; callers spread it and put in what they know. */
-export const EMPTY_ACK: Ack = {
-  request_id: 0,
-  code: 0,
-  reason: "",
-  message: "",
-  result: new Uint8Array(0),
-  offset: 0,
-  retry_after_ms: 0,
-};
-
-/** The request that an operation is, as far as its answer needs it. */
-export function requestOf(operation: ClientOperation): RequestRef {
-  switch (operation.kind) {
-    case "publish":
-      return operation.envelope;
-    case "subscribe":
-      return { request_id: operation.subscribe.request_id, ack_requested: false };
-    case "unsubscribe":
-      return { request_id: operation.unsubscribe.request_id, ack_requested: false };
-    case "refresh":
-      return { request_id: operation.refresh.request_id, ack_requested: false };
-    default:
-      return NO_REQUEST;
   }
 }

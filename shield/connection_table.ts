@@ -32,6 +32,19 @@ export class ConnectionTable<C extends Listed = Connection> implements Iterable<
     return true;
   }
 
+  /** That connection, whoever's it is. */
+  get(connection_id: string): C | undefined {
+    return this.#by_id.get(connection_id);
+  }
+
+  /** Who has a connection, as `[tenant_id, user_id]`. */
+  *users(): IterableIterator<readonly [tenant_id: string, user_id: string]> {
+    for (const key of this.#by_user.keys()) {
+      const end = key.indexOf("\n");
+      yield [key.slice(0, end), key.slice(end + 1)];
+    }
+  }
+
   /** A list of its own: the connections may end while it is gone through. */
   ofUser(tenant_id: string, user_id: string): C[] {
     return [...this.#by_user.get(userKey(tenant_id, user_id)) ?? []];

@@ -40,7 +40,6 @@ export class SeenMessages {
   }
 }
 
-const EMPTY: Uint8Array = new Uint8Array(0);
 /** Tags of length-delimited fields: number times 8 plus 2. */
 const SENDER_ID = 8 * 8 + 2;
 const MESSAGE_ID = 11 * 8 + 2;
@@ -48,34 +47,41 @@ const MESSAGE_ID = 11 * 8 + 2;
 // A byte order mark is part of an id; without this option two ids could become one.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
+/** Where `varint` reads next: a function of its own in each call would be garbage of each message. */
+let at = 0;
+
+function varint(envelope: Uint8Array): number {
+  let value = 0;
+  for (let scale = 1; at < envelope.length; scale *= 128) {
+    const byte = envelope[at++] ?? 0;
+    value += (byte & 0x7f) * scale;
+    if (byte < 0x80) break;
+  }
+  return value;
+}
+
 /**
  * Sender and message id of an envelope as one key; "" when it has no message id, or an empty one. A
  * line break parts them, which no sender contains: else "a b" with id "c" would be "a" with id "b c".
  * Walks tags and lengths only; bytes that it cannot walk to their end have no key. Never throws.
  */
 export function messageKey(envelope: Uint8Array): string {
-  let at = 0;
-  const varint = () => {
-    let value = 0;
-    for (let scale = 1; at < envelope.length; scale *= 128) {
-      const byte = envelope[at++] ?? 0;
-      value += (byte & 0x7f) * scale;
-      if (byte < 0x80) break;
-    }
-    return value;
-  };
+  at = 0;
   // Most messages carry no id, so that nothing is decoded before one is found.
-  let [sender, id] = [EMPTY, EMPTY];
+  let sender = 0, sender_end = 0, id = 0, id_end = 0;
   while (at < envelope.length) {
-    const tag = varint();
-    const length = varint();
+    const tag = varint(envelope);
+    const length = varint(envelope);
     if (tag % 8 === 0) continue;
-    const end = at + length;
+    const start = at;
+    const end = start + length;
     // Also true when an overlong varint has made `length` NaN.
     if (tag % 8 !== 2 || !(end <= envelope.length)) return "";
-    if (tag === SENDER_ID) sender = envelope.subarray(at, end);
-    if (tag === MESSAGE_ID) id = envelope.subarray(at, end);
+    if (tag === SENDER_ID) [sender, sender_end] = [start, end];
+    if (tag === MESSAGE_ID) [id, id_end] = [start, end];
     at = end;
   }
-  return id.length === 0 ? "" : `${decoder.decode(sender)}\n${decoder.decode(id)}`;
+  if (id === id_end) return "";
+  const text = decoder.decode(envelope.subarray(sender, sender_end));
+  return `${text}\n${decoder.decode(envelope.subarray(id, id_end))}`;
 }

@@ -5,17 +5,19 @@
  * when all before it is done. Knows nothing of operations or limits.
  */
 
-/** Makes an item take effect; a promise holds everything behind it until it settles. */
-export type Commit = () => Promise<void> | undefined;
-
-/** What a FIFO does with its items. */
-export interface FifoOptions<Item> {
+/** What a FIFO does with its items. `Prepared` is what a preparation gives: no promise, nothing that has a `then`. */
+export interface FifoOptions<Item, Prepared> {
   /** Preparations under way at once. */
   readonly window: number;
   /** Whether it may be prepared while others of its kind before it still are. */
   readonly isPipelined: (item: Item) => boolean;
   /** Throws or rejects with what refuses the item. */
-  readonly prepare: (item: Item) => Commit | Promise<Commit>;
+  readonly prepare: (item: Item) => Prepared | Promise<Prepared>;
+  /**
+   * Makes it take effect, in its turn; a promise holds everything behind it until it settles. Throws or
+   * rejects with what refuses the item.
+   */
+  readonly commit: (item: Item, prepared: Prepared) => Promise<void> | undefined;
   /** A refusal, in the item's turn. */
   readonly onError: (item: Item, error: unknown) => void;
   /** It has to wait. */
@@ -24,40 +26,44 @@ export interface FifoOptions<Item> {
   readonly onLeft: (item: Item) => void;
 }
 
-type Outcome = { readonly commit: Commit } | { readonly error: unknown };
+type Outcome<Prepared> = { readonly prepared: Prepared } | { readonly error: unknown };
 
-interface Entry<Item> {
+interface Entry<Item, Prepared> {
   readonly item: Item;
   /** Undefined while its preparation is under way. */
-  outcome: Outcome | undefined;
+  outcome: Outcome<Prepared> | undefined;
 }
 
 /** One connection's queue. */
-export class Fifo<Item> {
-  readonly #options: FifoOptions<Item>;
+export class Fifo<Item, Prepared> {
+  readonly #options: FifoOptions<Item, Prepared>;
   /** Those that are started come first. */
-  #entries: Entry<Item>[] = [];
+  #entries: Entry<Item, Prepared>[] = [];
   #started = 0;
   /** The commit of an item that is no longer in the queue is under way. */
   #committing = false;
   #ended = false;
 
-  constructor(options: FifoOptions<Item>) {
+  constructor(options: FifoOptions<Item, Prepared>) {
     this.#options = options;
   }
 
   /** Takes effect before this returns when nothing is before it and nothing must be waited for. */
   push(item: Item): void {
     if (this.#ended) return;
-    if (this.#entries.length === 0 && !this.#committing) {
-      const outcome = this.#prepare(item);
-      if (!(outcome instanceof Promise)) return this.#settle(item, outcome);
-      this.#wait(item, outcome);
-      this.#started = 1;
-      return;
+    if (this.#entries.length > 0 || this.#committing) {
+      this.#wait(item, undefined);
+      return this.#startMore();
     }
-    this.#wait(item, undefined);
-    this.#startMore();
+    let prepared: Prepared | Promise<Prepared>;
+    try {
+      prepared = this.#options.prepare(item);
+    } catch (error) {
+      return this.#options.onError(item, error);
+    }
+    if (!(prepared instanceof Promise)) return this.#commit(item, prepared);
+    this.#wait(item, outcomeOf(prepared));
+    this.#started = 1;
   }
 
   /** Forgets what waits; nothing takes effect from now on. */
@@ -67,14 +73,14 @@ export class Fifo<Item> {
     this.#entries = [];
   }
 
-  #wait(item: Item, preparing: Promise<Outcome> | undefined): void {
-    const entry: Entry<Item> = { item, outcome: undefined };
+  #wait(item: Item, preparing: Promise<Outcome<Prepared>> | undefined): void {
+    const entry: Entry<Item, Prepared> = { item, outcome: undefined };
     this.#entries.push(entry);
     this.#options.onQueued(item);
     if (preparing !== undefined) this.#await(entry, preparing);
   }
 
-  #await(entry: Entry<Item>, preparing: Promise<Outcome>): void {
+  #await(entry: Entry<Item, Prepared>, preparing: Promise<Outcome<Prepared>>): void {
     preparing.then((outcome) => {
       entry.outcome = outcome;
       if (this.#entries[0] === entry) this.#advance();
@@ -82,11 +88,10 @@ export class Fifo<Item> {
   }
 
   /** Never rejects: a refusal is an outcome, for the item's turn. */
-  #prepare(item: Item): Outcome | Promise<Outcome> {
+  #prepare(item: Item): Outcome<Prepared> | Promise<Outcome<Prepared>> {
     try {
       const prepared = this.#options.prepare(item);
-      if (!(prepared instanceof Promise)) return { commit: prepared };
-      return prepared.then((commit) => ({ commit }), (error) => ({ error }));
+      return prepared instanceof Promise ? outcomeOf(prepared) : { prepared };
     } catch (error) {
       return { error };
     }
@@ -116,25 +121,31 @@ export class Fifo<Item> {
       // At most as long as the connection's limit, so that shift stays cheap.
       this.#entries.shift();
       this.#started--;
-      this.#options.onLeft(head.item);
-      this.#settle(head.item, head.outcome);
+      const { item, outcome } = head;
+      this.#options.onLeft(item);
+      if ("error" in outcome) this.#options.onError(item, outcome.error);
+      else this.#commit(item, outcome.prepared);
     }
     if (!this.#ended) this.#startMore();
   }
 
-  #settle(item: Item, outcome: Outcome): void {
-    const { onError } = this.#options;
-    if ("error" in outcome) return onError(item, outcome.error);
+  #commit(item: Item, prepared: Prepared): void {
+    const { commit, onError } = this.#options;
+    let pending: Promise<void> | undefined;
     try {
-      const pending = outcome.commit();
-      if (pending === undefined) return;
-      this.#committing = true;
-      pending.catch((error) => onError(item, error)).finally(() => {
-        this.#committing = false;
-        this.#advance();
-      });
+      pending = commit(item, prepared);
     } catch (error) {
-      onError(item, error);
+      return onError(item, error);
     }
+    if (pending === undefined) return;
+    this.#committing = true;
+    pending.catch((error) => onError(item, error)).finally(() => {
+      this.#committing = false;
+      this.#advance();
+    });
   }
+}
+
+function outcomeOf<Prepared>(preparing: Promise<Prepared>): Promise<Outcome<Prepared>> {
+  return preparing.then((prepared) => ({ prepared }), (error) => ({ error }));
 }

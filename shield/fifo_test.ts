@@ -24,29 +24,30 @@ async function run(items: readonly Item[], window: number, group: number) {
   const finish = (text: string) => {
     if (effects.push(text) === items.length) done.resolve();
   };
-  const fifo = new Fifo<Item>({
+  const fifo = new Fifo<Item, number>({
     window,
     isPipelined: (item) => item.pipelined,
     prepare(item) {
       if (!item.pipelined && preparing > 0) barriers++;
       if (item.fails === "prepare" && item.prepare === 0) throw new Error("refused");
-      const commit = () => {
-        if (item.commit === 0) {
-          if (item.fails === "commit") throw new Error("refused");
-          finish(`${item.id}`);
-          return undefined;
-        }
-        return turns(item.commit).then(() => {
-          if (item.fails === "commit") throw new Error("refused");
-          finish(`${item.id}`);
-        });
-      };
-      if (item.prepare === 0) return commit;
+      if (item.prepare === 0) return item.id;
       most = Math.max(most, ++preparing);
       return turns(item.prepare).then(() => {
         preparing--;
         if (item.fails === "prepare") throw new Error("refused");
-        return commit;
+        return item.id;
+      });
+    },
+    commit(item, prepared) {
+      assert.equal(prepared, item.id, "what its own preparation gave");
+      if (item.commit === 0) {
+        if (item.fails === "commit") throw new Error("refused");
+        finish(`${item.id}`);
+        return undefined;
+      }
+      return turns(item.commit).then(() => {
+        if (item.fails === "commit") throw new Error("refused");
+        finish(`${item.id}`);
       });
     },
     onError: (item) => finish(`${item.id} refused`),
@@ -102,14 +103,14 @@ Deno.test("preparations of neighbours run side by side up to the window", async 
 
 Deno.test("after the end nothing takes effect and nothing is counted as waiting", async () => {
   let [queued, effects] = [0, 0];
-  const fifo = new Fifo<number>({
+  const fifo = new Fifo<number, void>({
     window: 4,
     isPipelined: () => true,
-    prepare: () =>
-      turns(3).then(() => () => {
-        effects++;
-        return undefined;
-      }),
+    prepare: () => turns(3),
+    commit: () => {
+      effects++;
+      return undefined;
+    },
     onError: () => effects++,
     onQueued: () => queued++,
     onLeft: () => queued--,

@@ -12,6 +12,7 @@ export type Flushed = (error?: ArqonError) => void;
 export class FlushQueue {
   readonly #spine: Spine;
   #waiting: Flushed[] = [];
+  #unconfirmed = 0;
 
   constructor(spine: Spine) {
     this.#spine = spine;
@@ -22,12 +23,21 @@ export class FlushQueue {
     if (this.#waiting.push(done) === 1) queueMicrotask(() => this.#flush());
   }
 
+  /** Callbacks that have not been called yet. For metrics. */
+  get pending(): number {
+    return this.#waiting.length + this.#unconfirmed;
+  }
+
   #flush(): void {
     const waiting = this.#waiting;
+    this.#unconfirmed += waiting.length;
     this.#waiting = [];
     const flushed = this.#spine.flush().then(() => undefined, toArqonError);
     // A promise for each: a callback that throws takes nothing from the others.
     for (const done of waiting) flushed.then(done);
+    flushed.then(() => {
+      this.#unconfirmed -= waiting.length;
+    });
   }
 }
 

@@ -136,3 +136,26 @@ Deno.test("when NATS dies with a flush under way, all who wait are refused once,
     await engine.drain();
   }
 });
+
+Deno.test("who waits is counted until the answer, whatever it is", async () => {
+  const answers: PromiseWithResolvers<void>[] = [];
+  const flush = () => {
+    answers.push(Promise.withResolvers<void>());
+    return answers.at(-1)!.promise;
+  };
+  await using engine = testSpine();
+  const queue = new FlushQueue(Object.assign(Object.create(engine.spine), { flush }));
+  const first = [pushed(queue), pushed(queue)];
+  assert.equal(queue.pending, 2);
+  await setImmediate();
+  const later = pushed(queue);
+  assert.equal(queue.pending, 3);
+  answers[0]?.resolve();
+  await Promise.all(first);
+  await setImmediate();
+  assert.equal(queue.pending, 1);
+  answers[1]?.reject(new Error("gone"));
+  assert.equal((await later)?.reason, "spine-unavailable");
+  await setImmediate();
+  assert.equal(queue.pending, 0);
+});

@@ -10,9 +10,12 @@ import type { Authenticator } from "./authenticate.ts";
 import type { Identity } from "./identity.ts";
 import { isOriginAllowed, requireOrigin } from "./origin.ts";
 import type { Client } from "./policy/overseer.ts";
+import { heirOf } from "./request_heir.ts";
 import { bump } from "./stats.ts";
 import type { ShieldStats } from "./stats.ts";
+import type { TenantTable } from "./tenant_stats.ts";
 import { tokenFrom } from "./token.ts";
+import type { Traces } from "./traces.ts";
 
 /** What the client listener needs of the process. */
 export interface HttpContext {
@@ -20,6 +23,7 @@ export interface HttpContext {
   readonly allowed_origins: readonly string[];
   readonly query_token: boolean;
   readonly stats: ShieldStats;
+  readonly tenants: Pick<TenantTable, "of">;
   readonly log: Logger;
   /** GET /v1/socket, after Origin and token have been checked. */
   readonly upgrade: (request: Request, client: Client) => Promise<Response>;
@@ -35,6 +39,8 @@ export interface HttpContext {
   readonly admission: Admission;
   /** Throws when the user is banned from the tenant, or nobody can say. */
   readonly requireNotBanned: (identity: Identity) => void;
+  /** Absent: nothing is traced. */
+  readonly traces?: Traces | undefined;
 }
 
 const MESSAGES_PATH = /^\/v1\/rooms\/([^/]*)\/messages$/;
@@ -42,23 +48,31 @@ const MESSAGES_PATH = /^\/v1\/rooms\/([^/]*)\/messages$/;
 /** Answers one request. Never rejects. */
 export async function handleRequest(
   context: HttpContext,
-  request: Request,
+  asked: Request,
   remote_ip: string,
 ): Promise<Response> {
-  const url = new URL(request.url);
-  const upgrade = url.pathname === "/v1/socket" && request.method !== "OPTIONS";
+  const url = new URL(asked.url);
+  const upgrade = url.pathname === "/v1/socket" && asked.method !== "OPTIONS";
+  const request = upgrade ? heirOf(asked) : asked;
+  if (upgrade) context.traces?.handshake(request);
   try {
     requireOrigin(request, context.allowed_origins);
     const response = request.method === "OPTIONS"
       ? preflight(request)
       : await route(context, request, url, remote_ip);
-    if (upgrade) bump(context.stats.handshakes, "accepted");
+    if (upgrade) {
+      bump(context.stats.handshakes, "accepted");
+      context.traces?.handshakeEnded(request);
+    }
     // The response of an upgrade belongs to the runtime and must stay as it is.
     return upgrade ? response : withCors(context, request, response);
   } catch (error) {
     const refusal = refusalOf(context, error, url.pathname);
     bump(context.stats.rejects, refusal.reason);
-    if (upgrade) bump(context.stats.handshakes, refusal.reason);
+    if (upgrade) {
+      bump(context.stats.handshakes, refusal.reason);
+      context.traces?.handshakeEnded(request, refusal);
+    }
     return withCors(
       context,
       request,
@@ -79,7 +93,12 @@ async function route(
     context.requireCapacity();
     using handshake = context.admission.enter();
     const identity = await admitted(context, request);
-    const response = await context.upgrade(request, { identity, remote_ip });
+    context.traces?.find(request)?.set({ "arqon.tenant": identity.tenant_id });
+    const response = await counted(
+      context,
+      identity,
+      context.upgrade(request, { identity, remote_ip }),
+    );
     handshake.accepted();
     return response;
   }
@@ -97,9 +116,23 @@ async function route(
     if (request.method !== "GET") requireMethod(request, "POST");
     context.requireOpen();
     const client = { identity: await admitted(context, request), remote_ip };
-    return await answer(request, client, decodeRoom(room));
+    return await counted(context, client.identity, answer(request, client, decodeRoom(room)));
   }
   throw new ArqonError("not-found", url.pathname);
+}
+
+/** An answer for somebody who is known: a refusal counts for the tenant. */
+async function counted(
+  context: Pick<HttpContext, "tenants">,
+  { tenant_id }: Identity,
+  answer: Promise<Response>,
+): Promise<Response> {
+  try {
+    return await answer;
+  } catch (error) {
+    context.tenants.of(tenant_id).rejects++;
+    throw error;
+  }
 }
 
 /** The identity of a request's token. Rejects with a 401 reason or 503 `keys-unavailable`. */

@@ -4,8 +4,9 @@
  */
 import { ArqonError, decodeClientText, encodeTextAck, scanEnvelope, writeAck } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
+import { parseTraceparent, TRACEPARENT } from "../shared/telemetry/trace_context.ts";
 import { command } from "./command.ts";
-import { EMPTY_ACK } from "./connection.ts";
+import { EMPTY_ACK } from "./request_ref.ts";
 import type { Limits } from "./connection.ts";
 import { HISTORY_GET } from "./durable/history_query.ts";
 import type { FlushQueue } from "./flush_queue.ts";
@@ -17,7 +18,9 @@ import type { Caller } from "./policy/overseer.ts";
 import type { RateTable } from "./rates.ts";
 import { policyHeaders } from "./request_headers.ts";
 import { bump } from "./stats.ts";
+import { clientTraceId } from "./trace_parent.ts";
 import type { ShieldStats } from "./stats.ts";
+import type { TenantTable } from "./tenant_stats.ts";
 
 const PROTOBUF = ["application/protobuf", "application/x-protobuf"];
 
@@ -29,6 +32,7 @@ export interface HttpPublishContext {
   /** What users and tenants may send, shared with their connections. */
   readonly rates: Pick<RateTable, "open">;
   readonly stats: ShieldStats;
+  readonly tenants: Pick<TenantTable, "of">;
   /** The command `history.get`. */
   readonly history: (caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>;
 }
@@ -45,10 +49,14 @@ export function createHttpPublish(
     const body = await readBody(request, context.limits.max_frame_bytes);
     context.stats.ingress_bytes += body.length;
     bump(context.stats.ingress_ops, "http_publish");
+    const tenant = context.tenants.of(identity.tenant_id);
+    tenant.ingress_messages++;
+    tenant.ingress_bytes += body.length;
     rates.take(identity, body.length);
-    const envelope = protobuf
+    const sent = protobuf
       ? inRoom(scanEnvelope(body, context.limits), room)
       : readJson(body, room, context.limits);
+    const envelope = inTrace(context.path, sent, request.headers);
     const caller = {
       ...client,
       // Policies see the publishes of one user as those of one connection.
@@ -120,6 +128,20 @@ function inRoom(envelope: ScannedEnvelope, room: string): ScannedEnvelope {
     throw new ArqonError("invalid-field", "room_id differs from the room of the path");
   }
   return { ...envelope, room_id: room };
+}
+
+/** The request's `traceparent` is the message's, unless that has a trace of its own. */
+function inTrace(
+  { traces }: MessagePath,
+  envelope: ScannedEnvelope,
+  headers: Headers,
+): ScannedEnvelope {
+  const context = parseTraceparent(headers.get(TRACEPARENT) ?? "");
+  if (context === undefined || envelope.trace_id !== "") return envelope;
+  if (clientTraceId(envelope) !== undefined) return envelope;
+  const placed = { ...envelope, trace_id: context.trace_id };
+  traces?.place(placed, context);
+  return placed;
 }
 
 /** The body is the text form of PUB without `op` and `room`, which the path gives. */

@@ -17,6 +17,7 @@ import { NO_MIRROR } from "./mirror/mirror.ts";
 import { NO_OVERSEER } from "./policy/overseer.ts";
 import { RateTable } from "./rates.ts";
 import { createStats } from "./stats.ts";
+import { TenantTable } from "./tenant_stats.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "./test_spine.ts";
 
 const URL_TEXT = "http://shield/v1/rooms/lobby/messages";
@@ -56,6 +57,7 @@ function testPublish(limits: Record<string, number> = {}) {
     limits: config.limits,
     rates: new RateTable(config.limits, new Registry(), SPINE_NOW_MS),
     stats,
+    tenants: new TenantTable(),
     history: () => Promise.reject(new ArqonError("not-durable", "lobby")),
   });
   const post = (body: BodyInit, content_type = "application/json", identity = ann) => {

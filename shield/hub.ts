@@ -5,10 +5,11 @@
 import { DecodeError, encodeMsgAt, encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import type { Random } from "../shared/ids.ts";
-import type { Spine, SpineEvent, SpineMessage, Subscription } from "../shared/spine/spine.ts";
+import type { Spine, SpineEvent, SpineMessage } from "../shared/spine/spine.ts";
 import { roomSubject } from "../shared/subject.ts";
 import type { RoomMessage } from "./backlog.ts";
 import { messageKey, SeenMessages } from "./deduplicate.ts";
+import { observeDelivery } from "./delivery_latency.ts";
 import { DurableChannel, offsetOf } from "./durable/channel.ts";
 import type { RoomLogEvents } from "./durable/channel.ts";
 import { entryFrame } from "./durable/flow.ts";
@@ -17,9 +18,12 @@ import type { Entered, Position, RoomLog } from "./durable/room_log.ts";
 import type { Entry } from "./durable/timeline.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
+import { hasLive, readForeign } from "./hub_channel.ts";
+import type { Channel } from "./hub_channel.ts";
 import { droppable, gapEnvelope } from "./room_message.ts";
-import type { RoomClass, RoomClasses } from "./rooms/classes.ts";
+import type { RoomClasses } from "./rooms/classes.ts";
 import type { ShieldStats } from "./stats.ts";
+import type { TenantTable } from "./tenant_stats.ts";
 
 /** Spine header with the connection that published; sent only when that connection asked for no echo. */
 export const ORIGIN_HEADER = "x-arqon-origin";
@@ -52,25 +56,14 @@ export interface DurableRooms {
 
 /** What fan-out needs of the process. `deduplication_entries` is for each tenant. */
 export interface HubOptions {
-  spine: Spine;
+  spine: Pick<Spine, "subscribe" | "onEvent">;
   stats: ShieldStats;
+  tenants: Pick<TenantTable, "of">;
   now: () => number;
   random: Random;
   deduplication_entries: number;
   /** Absent: no room is durable, and all have echo. */
   durable?: DurableRooms;
-}
-
-interface Channel {
-  readonly tenant_id: string;
-  readonly room_id: string;
-  readonly seen: SeenMessages;
-  readonly subscribers: Set<Subscriber>;
-  readonly spine: Subscription[];
-  /** Subscribers to be, for whom it stays open. */
-  pins: number;
-  room_class: RoomClass | undefined;
-  durable: DurableChannel | undefined;
 }
 
 /** A message on its way to subscribers; `plain` is `envelope` when it is known. */
@@ -80,20 +73,6 @@ interface Outgoing {
   readonly offset: number;
   readonly origin: string | undefined;
   readonly plain?: PlainEnvelope | undefined;
-}
-
-/** Whether somebody hears the room who is not waiting for its log. */
-function hasLive({ subscribers }: Channel): boolean {
-  for (const { flow } of subscribers) if (flow?.is_live !== false) return true;
-  return false;
-}
-
-/** An envelope from a backend; it must not speak for another tenant or room than its subject. */
-function readForeign({ tenant_id, room_id }: Channel, payload: Uint8Array): PlainEnvelope {
-  const plain = readEnvelope(payload);
-  const tenant_fits = plain.tenant_id === "" || plain.tenant_id === tenant_id;
-  if (tenant_fits && (plain.room_id === "" || plain.room_id === room_id)) return plain;
-  throw new DecodeError("invalid-field", "tenant_id or room_id is not that of the subject");
 }
 
 /** Which of this process's connections hear which rooms; one for the whole process. */
@@ -163,6 +142,16 @@ export class Hub {
     if (tenant !== undefined && --tenant.channels === 0) this.#tenants.delete(tenant_id);
   }
 
+  /** Those that are open, for operators: to be read only, and not in the midst of a change. */
+  get channels(): ReadonlyMap<string, Channel> {
+    return this.#channels;
+  }
+
+  /** One of them; undefined when nobody here hears that room. Throws for ids that are none. */
+  find(tenant_id: string, room_id: string): Channel | undefined {
+    return this.#channels.get(roomSubject("in", tenant_id, room_id));
+  }
+
   close(): void {
     this.#stopEvents();
     this.#stopClasses?.();
@@ -182,8 +171,10 @@ export class Hub {
       tenant_id,
       room_id,
       seen,
+      tenant: this.#options.tenants.of(tenant_id),
       subscribers: new Set(),
       spine: [],
+      messages: 0,
       pins: 0,
       room_class: this.#options.durable?.classes.of(tenant_id, room_id),
       durable: undefined,
@@ -209,75 +200,88 @@ export class Hub {
     const { stats, now } = this.#options;
     const { subject, payload } = message;
     const offset = offsetOf(message);
+    channel.messages++;
     try {
       // What is on `in` has passed a Shield; on `out` any backend may write anything.
       const plain = subject.startsWith("out.") ? readForeign(channel, payload) : undefined;
       const origin = message.headers[ORIGIN_HEADER];
       if (offset > 0 && plain === undefined) {
         if (channel.durable?.receive(message, hasLive(channel)) === true) return;
-        return this.#fanOut(channel, { envelope: payload, offset, origin });
+        this.#fanOut(channel, { envelope: payload, offset, origin });
+        return observeDelivery(stats.delivery_latency, payload, now());
       }
       const id = messageKey(payload);
       if (id !== "" && channel.seen.repeated(`${subject} ${id}`, now())) stats.duplicates++;
-      else this.#fanOut(channel, { envelope: payload, offset: 0, origin, plain });
+      else {
+        this.#fanOut(channel, { envelope: payload, offset: 0, origin, plain });
+        // A backend's stamp on `out` is its own affair.
+        if (plain === undefined) observeDelivery(stats.delivery_latency, payload, now());
+      }
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       stats.malformed++;
     }
   }
 
-  /** One encoding for each form, made for its first receiver. */
   #fanOut(channel: Channel, { envelope, offset, origin, plain }: Outgoing): void {
-    let binary: Frame | undefined;
-    let text: Frame | undefined;
     const message = droppable(this.#options, channel, { envelope, offset, plain });
     this.#sendAll(channel, { origin, message }, (is_text) => {
-      if (!is_text) return binary ??= encodeMsgAt(envelope, offset);
-      if (text !== undefined) return text;
+      if (!is_text) return encodeMsgAt(envelope, offset);
       const shown = plain ?? readEnvelope(envelope);
-      return text = encodeTextMessage(offset === 0 ? shown : { ...shown, offset });
+      return encodeTextMessage(offset === 0 ? shown : { ...shown, offset });
     });
   }
 
+  /** `encode` is called for the first receiver of each form. */
   #sendAll(
     channel: Channel,
     { origin, message }: Pick<Outgoing, "origin"> & { message: RoomMessage | undefined },
-    frameFor: (text: boolean) => Frame,
+    encode: (text: boolean) => Frame,
     isReady?: (subscriber: Subscriber) => boolean,
   ): void {
     const { stats } = this.#options;
     const echo = channel.room_class?.echo ?? true;
-    const sizes: { binary?: number; text?: number } = {};
+    let binary: Frame | undefined;
+    let text: Frame | undefined;
+    let text_bytes: number | undefined;
+    let sent = 0;
     for (const subscriber of channel.subscribers) {
-      if (isReady?.(subscriber) === false) continue;
-      if (origin === subscriber.connection_id && (subscriber.no_echo || !echo)) continue;
-      const frame = frameFor(subscriber.text);
-      stats.egress_messages++;
-      stats.egress_bytes += sizes[subscriber.text ? "text" : "binary"] ??= frameBytes(frame);
+      if (isReady !== undefined && !isReady(subscriber)) continue;
+      if (origin !== undefined && origin === subscriber.connection_id) {
+        if (subscriber.no_echo || !echo) continue;
+      }
+      const frame = subscriber.text ? text ??= encode(true) : binary ??= encode(false);
+      sent++;
+      // Bytes have a length; that of a text is not its size.
+      stats.egress_bytes += subscriber.text ? text_bytes ??= frameBytes(frame) : frame.length;
       subscriber.send(frame, message);
     }
+    stats.egress_messages += sent;
+    channel.tenant.egress_messages += sent;
   }
 
   /** A message of a durable room, for those who are not behind; the others have it before them. */
   #deliverEntry(channel: Channel, entry: Entry): void {
-    const { stats, durable } = this.#options;
+    const { stats, durable, now } = this.#options;
     const { origin } = entry;
     const message = droppable(this.#options, channel, entry);
-    const isLive = ({ flow, text, overflow, send }: Subscriber) => {
+    const isLive = (subscriber: Subscriber) => {
+      const { flow } = subscriber;
       if (flow === undefined || flow.is_live) return true;
       if (flow.lag_bytes <= (durable?.lag_bytes_max ?? Infinity)) return false;
       if (message === undefined) {
-        overflow?.();
+        subscriber.overflow?.();
         return false;
       }
       // What it has not got yet is left out: it goes on with this message.
       stats.slow_reader.dropped += flow.lag_messages - 1;
-      send(message.gap(text));
+      subscriber.send(message.gap(subscriber.text));
       flow.finish();
       return true;
     };
     try {
       this.#sendAll(channel, { origin, message }, (text) => entryFrame(entry, text), isLive);
+      observeDelivery(stats.delivery_latency, entry.envelope, now());
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       stats.malformed++;

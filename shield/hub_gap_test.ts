@@ -11,6 +11,7 @@ import { startNats } from "../tests/nats_server.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { Hub } from "./hub.ts";
 import { createStats } from "./stats.ts";
+import { TenantTable } from "./tenant_stats.ts";
 import { keptSubscriber, random, testHub } from "./test_hub.ts";
 import { keptLog, SPINE_NOW_MS } from "./test_spine.ts";
 
@@ -85,7 +86,14 @@ Deno.test("after a restart of NATS every room is told, and hears again", async (
   const { nats, server: node } = ConfigSchema.parse({ nats: { urls: [server.url] } });
   const spine = await openSpine({ nats, server: node }, { log: keptLog().log, now: Date.now });
   const stats = createStats();
-  const hub = new Hub({ spine, stats, now: Date.now, random, deduplication_entries: 10 });
+  const hub = new Hub({
+    spine,
+    stats,
+    tenants: new TenantTable(),
+    now: Date.now,
+    random,
+    deduplication_entries: 10,
+  });
   try {
     const arrived = Promise.withResolvers<void>();
     const subscribers = [

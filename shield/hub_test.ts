@@ -8,6 +8,7 @@ import type { Spine, Subscription } from "../shared/spine/spine.ts";
 import { roomSubject } from "../shared/subject.ts";
 import { DEDUPLICATION_MS } from "./deduplicate.ts";
 import { Hub, ORIGIN_HEADER } from "./hub.ts";
+import { TenantTable } from "./tenant_stats.ts";
 import { keptSubscriber, random, testHub } from "./test_hub.ts";
 import { SPINE_NOW_MS } from "./test_spine.ts";
 
@@ -148,7 +149,14 @@ Deno.test("a room is opened on the Spine by its first subscriber and closed by i
   await using test = testHub();
   const { spine, opened, closed } = recorded(test.spine);
   const { stats } = test;
-  const hub = new Hub({ spine, stats, now: () => SPINE_NOW_MS, random, deduplication_entries: 10 });
+  const hub = new Hub({
+    spine,
+    stats,
+    tenants: new TenantTable(),
+    now: () => SPINE_NOW_MS,
+    random,
+    deduplication_entries: 10,
+  });
   const subscribers = ["c1", "c2", "c3"].map((id) => keptSubscriber(id));
   for (const subscriber of subscribers) hub.subscribe("acme", "lobby", subscriber);
   assert.deepEqual(opened, [lobby, lobbyOut]);
@@ -173,7 +181,14 @@ Deno.test("a room that the Spine opens by half is closed again and not counted",
   await using test = testHub();
   const { spine, opened, closed } = recorded(test.spine, lobbyOut);
   const { stats } = test;
-  const hub = new Hub({ spine, stats, now: () => SPINE_NOW_MS, random, deduplication_entries: 10 });
+  const hub = new Hub({
+    spine,
+    stats,
+    tenants: new TenantTable(),
+    now: () => SPINE_NOW_MS,
+    random,
+    deduplication_entries: 10,
+  });
   const subscriber = keptSubscriber("c1");
   assert.throws(() => hub.subscribe("acme", "lobby", subscriber), { reason: "spine-unavailable" });
   assert.deepEqual([opened, closed], [[lobby], [lobby]]);

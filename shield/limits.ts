@@ -43,7 +43,7 @@ export function createConnectionCounters(
   let total = 0;
   const refused = new Counter({
     name: "shield_connections_refused_total",
-    help: "Connections refused because a user, a tenant or the process has too many",
+    help: "Connections refused because a user, a tenant or the process has too many.",
     labelNames: ["scope"],
     registers: [registry],
   });

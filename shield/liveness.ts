@@ -7,6 +7,8 @@
 export class Liveness {
   /** The last complete message, or the beginning. */
   heard_ms: number;
+  /** Complete messages so far, for operators. */
+  received = 0;
   /** The first PING since then; 0 for none. */
   #asked_ms = 0;
   /** It has answered a PING with PONG once, so it can. */
@@ -20,6 +22,7 @@ export class Liveness {
   heard(now_ms: number): void {
     this.heard_ms = now_ms;
     this.#asked_ms = 0;
+    this.received++;
   }
 
   /** It was a PONG. */

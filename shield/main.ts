@@ -5,10 +5,11 @@
 import { ConfigError } from "../shared/config/load.ts";
 import type { Config } from "../shared/config/schema.ts";
 import { connectionId, randomPool } from "../shared/ids.ts";
+import type { Random } from "../shared/ids.ts";
 import { listen, listenClient } from "../shared/listen.ts";
 import type { Listener } from "../shared/listen.ts";
-import { createLogger } from "../shared/log.ts";
 import type { Logger } from "../shared/log.ts";
+import { createLogging } from "../shared/logging.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics.ts";
 import type { Registry } from "../shared/metrics.ts";
 import { opsHandler } from "../shared/ops.ts";
@@ -27,8 +28,13 @@ import {
   tlsFiles,
   writeStderr,
 } from "../shared/process.ts";
-import { registerSpineMetrics } from "../shared/spine/metrics.ts";
+import { registerSpineMetrics, watchRoundTrip } from "../shared/spine/metrics.ts";
 import type { Spine } from "../shared/spine/spine.ts";
+import { openMetricsExport } from "../shared/telemetry/metrics_start.ts";
+import type { MetricsExport } from "../shared/telemetry/metrics_start.ts";
+import { telemetryResource } from "../shared/telemetry/resource.ts";
+import { spanClock } from "../shared/telemetry/span_clock.ts";
+import type { Tracing } from "../shared/telemetry/tracing.ts";
 import { followTls } from "../shared/tls_reload.ts";
 import type { TlsPair } from "../shared/tls_reload.ts";
 import manifest from "./deno.json" with { type: "json" };
@@ -60,26 +66,37 @@ other. docs/operations.md shows both.`;
 const NO_ISSUER = `[[auth.issuers]] is missing: without an issuer every token is refused. \
 docs/security.md shows one; \`arq auth keys\` makes a key.`;
 
+/** An id for a node that its config gives none. */
+function shieldId(random: Random): string {
+  return connectionId(random).replace(/^c/, "shield-");
+}
+
 /** Runs one Shield: alone, or as one of several that a supervisor has started. */
-async function run(config: Config, child: ChildOptions | undefined): Promise<void> {
+async function run(given: Config, child: ChildOptions | undefined): Promise<void> {
   const now = Date.now;
+  const logging = createLogging({ ...given.log, now, write: writeStderr });
   const logOf = (component: string) => {
-    const log = createLogger({ ...config.log, component, now, write: writeStderr });
+    const log = logging.of(component);
     return child === undefined ? log : log.child({ node_id: child.node_id });
   };
   const log = logOf(PROGRAM);
   logUnhandled(log);
   const stopping = child === undefined ? stopSignal(PROGRAM, log) : childStopSignal(log);
   // Not loaded by a supervisor, which has no use for it.
-  const [{ startShield }, { openSpine }] = await Promise.all([
+  const [{ startShield }, { startTraces }, { openSpine }] = await Promise.all([
     import("./server.ts"),
+    import("./traces_start.ts"),
     import("../shared/spine/open.ts"),
   ]);
   const fatal = Promise.withResolvers<string>();
   const exhausted = Promise.withResolvers<string>();
+  const asked = Promise.withResolvers<unknown>();
   const random = randomPool((bytes) => crypto.getRandomValues(bytes));
   const readTextFile = (path: string) => Deno.readTextFileSync(path);
-  const registry = createMetrics({ node_id: config.server.node_id ?? PROGRAM, version });
+  const node_id = given.server.node_id ?? shieldId(random);
+  const config = { ...given, server: { ...given.server, node_id } };
+  const registry = createMetrics({ node_id, version });
+  logging.register(registry);
   using _loop = watchEventLoop(registry, now);
   const tls = tlsFiles(config);
   const spine = await openSpine(config, {
@@ -88,8 +105,15 @@ async function run(config: Config, child: ChildOptions | undefined): Promise<voi
     files: { read: readTextFile },
   });
   registerSpineMetrics(spine, registry);
+  using _round_trip = watchRoundTrip(spine, registry, () => performance.now());
+  const resource = telemetryResource({ service_name: "arqon-shield", node_id, version });
+  const { telemetry } = config;
+  const now_ms = spanClock(now, () => performance.now());
+  const told = { telemetry, resource, registry, log };
+  const { tracing, traces } = await startTraces({ ...told, random, now_ms });
   const shield = await startShield({
     config,
+    traces,
     spine,
     log,
     registry,
@@ -100,7 +124,9 @@ async function run(config: Config, child: ChildOptions | undefined): Promise<voi
     overseer_log: logOf("overseer"),
     registry_log: logOf("registry"),
     cores: Math.max(1, Math.floor(navigator.hardwareConcurrency / (child?.processes ?? 1))),
+    logging,
     onFatal: fatal.resolve,
+    onDrain: asked.resolve,
     onExhausted(detail, at_once) {
       if (at_once) stopWith(PROGRAM, EXIT_RESTART, detail);
       exhausted.resolve(detail);
@@ -108,7 +134,9 @@ async function run(config: Config, child: ChildOptions | undefined): Promise<voi
     readTextFile,
     fetch,
   });
-  await serve({ config, child, shield, spine, registry, log, tls, stopping, fatal, exhausted });
+  const ended = { stopping: Promise.race([stopping, asked.promise]), fatal, exhausted };
+  const exporting = await openMetricsExport({ ...told, now });
+  await serve({ config, child, shield, spine, registry, log, tls, exporting, tracing, ...ended });
 }
 
 /** A Shield that has started, and what can end it. */
@@ -120,6 +148,8 @@ interface Running {
   readonly registry: Registry;
   readonly log: Logger;
   readonly tls: TlsPair | undefined;
+  readonly exporting: MetricsExport | undefined;
+  readonly tracing: Tracing | undefined;
   readonly stopping: Promise<unknown>;
   readonly fatal: PromiseWithResolvers<string>;
   readonly exhausted: PromiseWithResolvers<string>;
@@ -158,7 +188,7 @@ async function serve(running: Running): Promise<void> {
   stopWithin(PROGRAM, config.server.drain_timeout_ms);
   await shield.drain();
   await client.close();
-  await spine.drain();
+  await Promise.all([spine.drain(), running.exporting?.shutdown(), running.tracing?.stop()]);
   // Listeners for operators last: probes see "draining" until the end.
   await Promise.all([ops.close(), admin.close()]);
   log.info("stopped");
@@ -209,10 +239,10 @@ async function runSeveral(config: Config, config_file: string, processes: number
     stopWith(PROGRAM, EXIT_USAGE, `${config_file}: ${NO_NATS}`);
   }
   const now = Date.now;
-  const log = createLogger({ ...config.log, component: "supervisor", now, write: writeStderr });
+  const log = createLogging({ ...config.log, now, write: writeStderr }).of("supervisor");
   logUnhandled(log);
   const random = randomPool((bytes) => crypto.getRandomValues(bytes));
-  const node_id = config.server.node_id ?? connectionId(random).replace(/^c/, "shield-");
+  const node_id = config.server.node_id ?? shieldId(random);
   const registry = createMetrics({ node_id, version });
   // Opened alone first: among several that share a port, a stranger would go unnoticed.
   const claimed = { ...config.server, tls: tlsFiles(config), handler: () => new Response() };
@@ -240,6 +270,10 @@ async function runSeveral(config: Config, config_file: string, processes: number
   const ops = listen({ name: "ops", ...config.ops, handler: supervisorOps(operators) });
   const admin = listen({ name: "admin", ...config.admin, handler: supervisorAdmin(operators) });
   const urls = { url: claim.url, ops_url: ops.url, admin_url: admin.url };
+  const service_name = "arqon-shield-supervisor";
+  const resource = telemetryResource({ service_name, node_id, version });
+  const { telemetry } = config;
+  const exporting = await openMetricsExport({ registry, telemetry, resource, log, now });
   supervisor.start();
   supervisor.ready.then(() => log.info("ready", { version, node_id, processes, ...urls }));
   const is_hopeless = await Promise.race([
@@ -247,7 +281,7 @@ async function runSeveral(config: Config, config_file: string, processes: number
     supervisor.hopeless.then(() => true),
   ]);
   const clean = await supervisor.stop();
-  await Promise.all([ops.close(), admin.close()]);
+  await Promise.all([ops.close(), admin.close(), exporting?.shutdown()]);
   if (is_hopeless) stopWith(PROGRAM, EXIT_USAGE, "stopped: see the line before");
   if (!clean) stopWith(PROGRAM, EXIT_FAILED, "not every process has drained");
   log.info("stopped");

@@ -8,9 +8,9 @@ import { ackAfterFlush, ackAfterLog, answer, wantsAck } from "./answers.ts";
 import type { Authenticator } from "./authenticate.ts";
 import { canAct, requireSameUser } from "./authorize.ts";
 import { command } from "./command.ts";
-import type { Connection, RequestRef } from "./connection.ts";
+import type { Connection } from "./connection.ts";
+import type { RequestRef } from "./request_ref.ts";
 import { HISTORY_GET } from "./durable/history_query.ts";
-import type { Commit } from "./fifo.ts";
 import type { Identity } from "./identity.ts";
 import { admit, NONE_ADDED, send } from "./pipeline.ts";
 import type { Caller, HeaderPair } from "./policy/overseer.ts";
@@ -34,32 +34,34 @@ export function prepareOperation(
   context: OperationContext,
   connection: Connection,
   operation: ClientOperation,
-): Commit | Promise<Commit> {
-  if (operation.kind !== "publish" || operation.envelope.command !== undefined) {
-    return () => runOperation(context, connection, operation);
-  }
-  const { envelope } = operation;
-  requireValid(context, connection);
-  const admitted = admit(context.path, connection.caller, envelope);
-  if (admitted === undefined) return () => runPublish(context, connection, envelope, NONE_ADDED);
-  return admitted.then((added) => () => runPublish(context, connection, envelope, added));
+): readonly HeaderPair[] | Promise<readonly HeaderPair[]> {
+  if (operation.kind !== "publish" || operation.envelope.command !== undefined) return NONE_ADDED;
+  requireValid(connection);
+  return admit(context.path, connection.caller, operation.envelope) ?? NONE_ADDED;
 }
 
 /** Throws `token-expired` when the connection's token has ended. */
-function requireValid({ path }: OperationContext, connection: Connection): void {
-  if (path.now() >= connection.identity.expires_ms) throw new ArqonError("token-expired");
+function requireValid({ now_ms, identity }: Connection): void {
+  if (now_ms >= identity.expires_ms) throw new ArqonError("token-expired");
 }
 
-function runOperation(
+/**
+ * Makes an operation take effect that was prepared, with the headers that policies add to it. A token
+ * may have ended while policies looked at a message.
+ */
+export function commitOperation(
   context: OperationContext,
   connection: Connection,
   operation: ClientOperation,
+  added: readonly HeaderPair[],
 ): Promise<void> | undefined {
   if (connection.ended) return undefined;
-  requireValid(context, connection);
+  requireValid(connection);
   switch (operation.kind) {
     case "publish":
-      return runCommand(context, connection, operation.envelope);
+      return operation.envelope.command === undefined
+        ? runPublish(context, connection, operation.envelope, added)
+        : runCommand(context, connection, operation.envelope);
     case "subscribe":
       return runSubscribe(context, connection, operation.subscribe);
     case "unsubscribe":
@@ -96,23 +98,22 @@ function runPing(
 
 type Publication = Extract<ClientOperation, { kind: "publish" }>["envelope"];
 
-/** Publishes what was admitted; its token may have ended while policies looked at it. */
+/** Publishes what was admitted. */
 function runPublish(
   context: OperationContext,
   connection: Connection,
   envelope: Publication,
   added: readonly HeaderPair[],
 ): undefined {
-  if (connection.ended) return;
-  requireValid(context, connection);
   const { room_id } = envelope;
   const own = connection.subscriptions.get(room_id);
   const room_class = context.path.classes.of(connection.identity.tenant_id, room_id);
   const is_named = own !== undefined && (own.no_echo || !room_class.echo);
   const origin = is_named ? connection.id : undefined;
-  const stored = send(context.path, { caller: connection.caller, origin }, envelope, added);
+  const publisher = { caller: connection.caller, origin };
+  const stored = send(context.path, publisher, envelope, added, connection.now_ms);
   if (stored !== undefined) {
-    ackAfterLog(connection, envelope, envelope.bytes.length, stored);
+    ackAfterLog(connection, envelope, envelope.size_bytes, stored);
   } else if (wantsAck(envelope)) {
     ackAfterFlush(context, connection, envelope);
   }
@@ -128,7 +129,7 @@ function runCommand(
   envelope: Publication,
 ): undefined {
   const room = envelope.room_id;
-  const size_bytes = envelope.bytes.length;
+  const size_bytes = envelope.size_bytes;
   connection.hold(size_bytes);
   const before = connection.commands.get(room) ?? Promise.resolve();
   const run = before.then(async () => {

@@ -7,12 +7,17 @@
 import { Backlog } from "./backlog.ts";
 import type { BacklogOptions, RoomMessage } from "./backlog.ts";
 import { isBatchable, TurnEnd } from "./batch.ts";
+import type { Run } from "./batch.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { ClientSocket } from "./socket/client_socket.ts";
 import type { ShieldStats } from "./stats.ts";
 
 const NATIVE_BYTES = 65_536;
 const PUMP_MS = 5;
+/** WebSocket's own header of a frame, at most; some sockets count it. */
+const HEAD_BYTES = 10;
+/** UTF-8 bytes of a string's unit, at most. */
+const UNIT_BYTES = 3;
 
 /** Polls every outbox that has a backlog; there is no timer while nobody has one. */
 export class Pump {
@@ -49,21 +54,49 @@ export interface OutboxOptions extends BacklogOptions {
 
 /** Frames leave in the order of `send`. */
 export class Outbox {
-  readonly #options: OutboxOptions;
-  readonly #backlog: Backlog;
+  // Not the options as they are: each object on the way to a socket is one more miss of the cache,
+  // with thousands of receivers, and memory of each of them.
+  readonly #socket: OutboxOptions["socket"];
+  readonly #pump: Pump;
+  readonly #stats: ShieldStats;
+  readonly #onOverflow: () => void;
+  readonly #text: boolean;
+  readonly #unsent_bytes_max: number;
+  readonly #room_bytes_max: number;
+  /** Both are made when something first has to wait: for most clients nothing ever does. */
+  #backlog: Backlog | undefined;
   /** Where frames come from that wait until nothing else does. */
-  #later: (() => Frame | undefined)[] = [];
+  #later: (() => Frame | undefined)[] | undefined;
   #batches = false;
-  /** MSG frames that leave as one. While there are any after `send`, nothing else waits. */
-  #run: Uint8Array[] = [];
-  #run_bytes = 0;
+  /** MSG frames that leave as one. While there is one after `send`, nothing else waits. */
+  #run: Run | undefined;
   #run_bytes_max = 0;
+  /** What the socket holds, at most: what it held when it was asked, and all that it got since. */
+  #held_bytes_max = 0;
   #awaits_turn = false;
+  #has_sent = false;
+  /** Frames that were sent, those in batches each, for operators. */
+  sent = 0;
   #ended = false;
 
   constructor(options: OutboxOptions) {
-    this.#options = options;
-    this.#backlog = new Backlog(options);
+    this.#socket = options.socket;
+    this.#pump = options.pump;
+    this.#stats = options.stats;
+    this.#onOverflow = options.onOverflow;
+    this.#text = options.text;
+    this.#unsent_bytes_max = options.unsent_bytes_max;
+    this.#room_bytes_max = options.room_bytes_max;
+  }
+
+  /** Bytes that wait here, or that the kernel has not taken yet. */
+  get unsent_bytes(): number {
+    return (this.#backlog?.bytes ?? 0) + this.#socket.bufferedAmount;
+  }
+
+  /** Whether MSG frames may share a frame. */
+  get has_batches(): boolean {
+    return this.#batches;
   }
 
   /** From now on MSG frames of one turn leave as BATCH frames of at most 64 KiB. */
@@ -77,19 +110,28 @@ export class Outbox {
    */
   send(frame: Frame, message?: RoomMessage): void {
     if (this.#ended) return;
-    const { socket, pump } = this.#options;
+    this.#has_sent = true;
+    this.sent++;
     // Pumping here too: by its timer alone, a client would get no more than 64 KiB every 5 ms.
-    if (this.#run.length > 0 || this.pump() && socket.bufferedAmount < NATIVE_BYTES) {
+    if (this.#run !== undefined || this.pump() && this.#hasRoom()) {
       this.#put(frame);
-      if (this.#run.length === 0 || this.#awaits_turn) return;
+      if (this.#run === undefined || this.#awaits_turn) return;
       this.#awaits_turn = true;
-      return pump.turn_end.add(this);
+      return this.#pump.turn_end.add(this);
     }
-    if (!this.#backlog.push(frame, message, socket.bufferedAmount)) {
+    const backlog = this.#backlog ??= this.#openBacklog();
+    if (!backlog.push(frame, message, this.#socket.bufferedAmount)) {
       this.end();
-      return this.#options.onOverflow();
+      return this.#onOverflow();
     }
-    pump.add(this);
+    this.#pump.add(this);
+  }
+
+  /** Whether anything was sent since this was asked last. */
+  takeSent(): boolean {
+    const has_sent = this.#has_sent;
+    this.#has_sent = false;
+    return has_sent;
   }
 
   /**
@@ -99,40 +141,42 @@ export class Outbox {
   sendLater(next: () => Frame | undefined): void {
     if (this.#ended) return;
     this.#endRun();
-    this.#later.push(next);
-    if (!this.pump()) this.#options.pump.add(this);
+    (this.#later ??= []).push(next);
+    if (!this.pump()) this.#pump.add(this);
   }
 
   /** Hands over what fits; true when nothing is left to wait for. */
   pump(): boolean {
-    const { socket } = this.#options;
-    if (this.#backlog.is_empty && this.#later.length === 0) return true;
-    while (!this.#backlog.is_empty && socket.bufferedAmount < NATIVE_BYTES) this.#handOver();
-    if (this.#backlog.is_empty) {
-      while (this.#later.length > 0 && socket.bufferedAmount < NATIVE_BYTES) {
+    if (this.#backlog === undefined && this.#later === undefined) return true;
+    while (this.#backlog?.is_empty === false && this.#hasRoom()) this.#handOver(this.#backlog);
+    if (this.#backlog?.is_empty !== false) {
+      while (this.#later !== undefined && this.#later.length > 0 && this.#hasRoom()) {
         const frame = this.#later[0]?.();
-        if (frame === undefined) this.#later.shift();
-        else this.#put(frame);
+        if (frame === undefined) this.#later?.shift();
+        else {
+          this.sent++;
+          this.#put(frame);
+        }
       }
     }
     this.#endRun();
-    return this.#backlog.is_empty && this.#later.length === 0;
+    return this.#isDrained();
   }
 
   /** Hands over everything that was sent (an orderly close follows), not what was to be sent later. */
   flush(): void {
-    while (!this.#backlog.is_empty) this.#handOver();
+    const backlog = this.#backlog;
+    while (backlog?.is_empty === false) this.#handOver(backlog);
     this.#endRun();
     this.end();
   }
 
   /** Forgets the backlog; nothing is sent from now on. */
   end(): void {
-    this.#backlog.clear();
-    this.#run = [];
-    this.#later = [];
+    this.#backlog?.clear();
+    this.#run = this.#later = this.#backlog = undefined;
     this.#ended = true;
-    this.#options.pump.remove(this);
+    this.#pump.remove(this);
   }
 
   /** The turn's messages leave. */
@@ -141,8 +185,31 @@ export class Outbox {
     this.#endRun();
   }
 
-  #handOver(): void {
-    const frame = this.#backlog.shift();
+  #openBacklog(): Backlog {
+    return new Backlog({
+      stats: this.#stats,
+      text: this.#text,
+      unsent_bytes_max: this.#unsent_bytes_max,
+      room_bytes_max: this.#room_bytes_max,
+    });
+  }
+
+  /** Whether nothing waits; then its queues need no memory. */
+  #isDrained(): boolean {
+    if (this.#later?.length === 0) this.#later = undefined;
+    if (this.#backlog?.is_empty === true) this.#backlog = undefined;
+    return this.#backlog === undefined && this.#later === undefined;
+  }
+
+  /** Whether the socket holds less than `NATIVE_BYTES`. It is asked only when it may hold more. */
+  #hasRoom(): boolean {
+    if (this.#held_bytes_max < NATIVE_BYTES) return true;
+    this.#held_bytes_max = this.#socket.bufferedAmount;
+    return this.#held_bytes_max < NATIVE_BYTES;
+  }
+
+  #handOver(backlog: Backlog): void {
+    const frame = backlog.shift();
     if (frame !== undefined) this.#put(frame);
   }
 
@@ -152,30 +219,35 @@ export class Outbox {
       this.#endRun();
       return this.#native(frame);
     }
-    if (this.#run_bytes + frame.length > this.#run_bytes_max) this.#endRun();
-    if (this.#run.length === 0) {
-      this.#run_bytes_max = NATIVE_BYTES - this.#options.socket.bufferedAmount;
-    }
-    this.#run.push(frame);
-    this.#run_bytes += frame.length;
-    if (this.#run_bytes >= this.#run_bytes_max) this.#endRun();
+    if (this.#run !== undefined && !this.#fitsRun(this.#run.bytes + frame.length)) this.#endRun();
+    if (this.#run === undefined) this.#run_bytes_max = NATIVE_BYTES - this.#held_bytes_max;
+    const run = this.#run = this.#pump.turn_end.extend(this.#run, frame);
+    if (!this.#fitsRun(run.bytes + 1)) this.#endRun();
+  }
+
+  /** Whether the socket has room for a run of so many bytes. */
+  #fitsRun(bytes: number): boolean {
+    if (bytes <= this.#run_bytes_max) return true;
+    this.#held_bytes_max = this.#socket.bufferedAmount;
+    this.#run_bytes_max = NATIVE_BYTES - this.#held_bytes_max;
+    return bytes <= this.#run_bytes_max;
   }
 
   #endRun(): void {
     const run = this.#run;
-    const [first] = run;
-    if (first === undefined) return;
-    this.#run = [];
-    this.#run_bytes = 0;
-    if (run.length === 1) return this.#native(first);
-    const { stats, pump } = this.#options;
-    stats.batches++;
-    stats.batched_messages += run.length;
-    this.#native(pump.turn_end.batchOf(run));
+    if (run === undefined) return;
+    this.#run = undefined;
+    if (run.length > 1) {
+      this.#stats.batches++;
+      this.#stats.batched_messages += run.length;
+    }
+    this.#native(run.toFrame());
   }
 
   #native(frame: Frame): void {
+    const bytes_max = typeof frame === "string" ? UNIT_BYTES * frame.length : frame.length;
+    this.#held_bytes_max += HEAD_BYTES + bytes_max;
     // Our frames never live in shared memory, which `send` would refuse.
-    this.#options.socket.send(frame as string | Uint8Array<ArrayBuffer>);
+    this.#socket.send(frame as string | Uint8Array<ArrayBuffer>);
   }
 }

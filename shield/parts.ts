@@ -23,10 +23,13 @@ import type { Settings } from "./settings.ts";
 import type { Signals } from "./signals.ts";
 import type { ClientSocket, SocketServer } from "./socket/client_socket.ts";
 import type { ShieldStats } from "./stats.ts";
+import type { TenantTable } from "./tenant_stats.ts";
 
 /** What others are built on, started before them. */
 export interface Foundation {
   readonly node_id: string;
+  /** What each tenant has done. */
+  readonly tenants: TenantTable;
   readonly settings: Settings;
   readonly mirroring: StartedMirror;
   readonly schemas: StartedSchemas;

@@ -3,15 +3,17 @@
  * on the Spine. connection.ts (WebSocket) and http_publish.ts (HTTP) enter here after limits and
  * scan; the way back is hub.ts. Every step is one call to a leaf that knows nothing of the others.
  */
-import { ArqonError, hasShadowHeader, idProblem, stampEnvelope } from "@arqon/proto";
-import type { ScannedEnvelope } from "@arqon/proto";
+import { ArqonError, hasShadowHeader, idProblem, OwnBuffers, stampRouted } from "@arqon/proto";
+import type { FrameSpace, ScannedEnvelope } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
-import { traceId, uuidv7 } from "../shared/ids.ts";
+import { putTraceId, putUuidv7, TRACE_ID_BYTES, UUID_BYTES } from "../shared/ids.ts";
 import type { Random } from "../shared/ids.ts";
 import type { Appended } from "../shared/spine/durable_log.ts";
+import { Slab } from "../shared/slab.ts";
 import type { Spine, SpineHeaders } from "../shared/spine/spine.ts";
 import { roomSubject } from "../shared/subject.ts";
 import type { Subject } from "../shared/subject.ts";
+import { TRACEPARENT } from "../shared/telemetry/trace_context.ts";
 import {
   commandAction,
   requireCommandRole,
@@ -31,6 +33,8 @@ import type { TenantQuota } from "./quota/quota.ts";
 import type { RoomClasses } from "./rooms/classes.ts";
 import type { SchemaGate } from "./schema/gate.ts";
 import { verifySignature } from "./signature.ts";
+import { clientTraceId } from "./trace_parent.ts";
+import type { Traces } from "./traces.ts";
 
 /** What the path needs of the process. */
 export interface MessagePath {
@@ -44,6 +48,8 @@ export interface MessagePath {
   readonly logs: Pick<TenantLogs, "append">;
   /** What the tenant may send on all Shields together; absent: no limit but those of `[limits]`. */
   readonly quota?: TenantQuota | undefined;
+  /** Absent: nothing is traced. */
+  readonly traces?: Traces | undefined;
   readonly now: () => number;
   readonly random: Random;
 }
@@ -73,18 +79,27 @@ export function admit(
   caller: Caller,
   envelope: ScannedEnvelope,
 ): Promise<readonly HeaderPair[]> | undefined {
-  const tellRefused = (error: unknown) => {
-    if (isCompared(error)) path.mirror.refused(envelope, caller);
-  };
+  let admitted: Promise<readonly HeaderPair[]> | undefined;
+  path.traces?.begin(caller, envelope);
   try {
-    const admitted = examine(path, caller, envelope);
-    // Beside the caller's own way: it learns of a refusal as if nobody else did.
-    admitted?.catch(tellRefused);
-    return admitted;
+    admitted = examine(path, caller, envelope);
   } catch (error) {
-    tellRefused(error);
+    tellRefused(path, caller, envelope, error);
     throw error;
   }
+  // Beside the caller's own way: it learns of a refusal as if nobody else did.
+  admitted?.catch((error) => tellRefused(path, caller, envelope, error));
+  return admitted;
+}
+
+function tellRefused(
+  { mirror, traces }: MessagePath,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+  error: unknown,
+): void {
+  traces?.refused(caller, envelope, error);
+  if (isCompared(error)) mirror.refused(envelope, caller);
 }
 
 function examine(
@@ -93,7 +108,8 @@ function examine(
   envelope: ScannedEnvelope,
 ): Promise<readonly HeaderPair[]> | undefined {
   const { identity } = caller;
-  requireRoomId(envelope.room_id);
+  // Refuses what is no room id; that of a room that was seen lately is known to be one.
+  roomSubject("in", identity.tenant_id, envelope.room_id);
   requireTenant(identity, envelope.tenant_id);
   const { command, event } = envelope;
   const action = command === undefined ? "publish" : commandAction(command.name);
@@ -104,7 +120,7 @@ function examine(
   if (event !== undefined) requireEventType(identity.role, event.type);
   if (hasShadowHeader(envelope)) throw new ArqonError("reserved-header", "x-arqon-shadow");
   // Last of what is cheap: nobody uses up a tenant's quota with what is refused anyhow.
-  path.quota?.take(identity.tenant_id, envelope.bytes.length);
+  path.quota?.take(identity.tenant_id, envelope.size_bytes);
   const verified = verifySignature(envelope, identity, path.require_signature);
   if (verified === undefined) return judge(path, caller, envelope);
   return verified.then(() => judge(path, caller, envelope) ?? NONE_ADDED);
@@ -117,7 +133,17 @@ function judge(
   envelope: ScannedEnvelope,
 ): Promise<readonly HeaderPair[]> | undefined {
   const checked = envelope.event !== undefined && !path.schemas.isEmpty;
-  if (checked) requireSchema(path, caller.identity, envelope);
+  if (checked) {
+    const span = path.traces?.find(envelope)?.child("schema", "internal");
+    try {
+      requireSchema(path, caller.identity, envelope);
+    } catch (error) {
+      span?.fail(error instanceof ArqonError ? error.reason : "internal");
+      throw error;
+    } finally {
+      span?.end();
+    }
+  }
   return path.overseer.onMessage(caller, envelope);
 }
 
@@ -128,29 +154,50 @@ function requireSchema(path: MessagePath, identity: Identity, envelope: ScannedE
   const refusal = path.schemas.check(subject, tenant_id, envelope);
   if (refusal === undefined) return;
   if (refusal.dead_letter !== undefined) {
-    const frame = stamp(path, identity, envelope, refusal.dead_letter);
-    path.schemas.keep(subject, frame.subarray(1), refusal);
+    const routed = stamp(path, identity, envelope, refusal.dead_letter);
+    path.schemas.keep(subject, routed, refusal);
   }
   throw refusal.error;
 }
 
-/** The admitted envelope as every subscriber will see it: one whole MSG frame. */
+/** Of the frame that is being stamped, as bytes: nobody needs them as text. */
+const trace_id = new Uint8Array(TRACE_ID_BYTES);
+const twist_id = new Uint8Array(UUID_BYTES);
+const passing = new Slab();
+const kept = new OwnBuffers();
+
+/**
+ * The admitted envelope as every subscriber will see it: its routed form, in a whole MSG frame. With
+ * `space`, nobody keeps it for longer than it takes to hand it on. `now_ms` is Unix ms.
+ */
 export function stamp(
   path: MessagePath,
   identity: Identity,
   envelope: ScannedEnvelope,
   added_headers: readonly HeaderPair[] = NONE_ADDED,
+  now_ms: number = path.now(),
+  space: FrameSpace = kept,
 ): Uint8Array {
-  const timestamp_ms = path.now();
-  return stampEnvelope(envelope, {
-    trace_id: envelope.trace_id === "" ? traceId(path.random) : envelope.trace_id,
+  const given = traceIdOf(path, envelope);
+  putUuidv7(twist_id, now_ms, path.random);
+  return stampRouted(envelope, {
+    trace_id: given,
     tenant_id: identity.tenant_id,
     room_id: envelope.room_id,
-    timestamp_ms,
+    timestamp_ms: now_ms,
     sender_id: identity.user_id,
-    twist_id: uuidv7(timestamp_ms, path.random),
+    twist_id,
     added_headers,
-  });
+  }, space);
+}
+
+/** The client's, by field or by `traceparent`; else that of the recorded trace; else a new one. */
+function traceIdOf(path: MessagePath, envelope: ScannedEnvelope): string | Uint8Array {
+  if (envelope.trace_id !== "") return envelope.trace_id;
+  const known = path.traces?.find(envelope)?.trace_id ?? clientTraceId(envelope);
+  if (known !== undefined) return known;
+  putTraceId(trace_id, path.random);
+  return trace_id;
 }
 
 /**
@@ -164,32 +211,72 @@ export function publish(
   envelope: ScannedEnvelope,
 ): Promise<Appended | undefined> | undefined {
   const admitted = admit(path, publisher.caller, envelope);
-  if (admitted === undefined) return send(path, publisher, envelope, NONE_ADDED);
-  return admitted.then((added) => send(path, publisher, envelope, added));
+  if (admitted === undefined) return send(path, publisher, envelope, NONE_ADDED, path.now());
+  return admitted.then((added) => send(path, publisher, envelope, added, path.now()));
 }
 
 /**
  * Stamps and publishes what `admit` has let through, with the headers that it gave. Asks for bans
- * again: one may have come while policies looked at it.
+ * again: one may have come while policies looked at it. `now_ms` is Unix ms.
  */
 export function send(
   path: MessagePath,
+  publisher: Publisher,
+  envelope: ScannedEnvelope,
+  added_headers: readonly HeaderPair[],
+  now_ms: number,
+): Promise<Appended> | undefined {
+  const { traces } = path;
+  if (traces === undefined) return pass(path, publisher, envelope, added_headers, now_ms);
+  try {
+    const stored = pass(path, publisher, envelope, added_headers, now_ms);
+    if (stored === undefined) traces.end(envelope);
+    else {
+      stored.then(() => traces.end(envelope), (error) => {
+        traces.refused(publisher.caller, envelope, error);
+      });
+    }
+    return stored;
+  } catch (error) {
+    traces.refused(publisher.caller, envelope, error);
+    throw error;
+  }
+}
+
+/** What goes with a message beside its envelope; undefined: nothing. */
+export function spineHeaders(
+  { traces }: MessagePath,
+  envelope: ScannedEnvelope,
+  origin: string | undefined,
+): SpineHeaders | undefined {
+  const traceparent = traces?.find(envelope)?.traceparent;
+  if (traceparent === undefined) {
+    return origin === undefined ? undefined : { [ORIGIN_HEADER]: origin };
+  }
+  return origin === undefined
+    ? { [TRACEPARENT]: traceparent }
+    : { [ORIGIN_HEADER]: origin, [TRACEPARENT]: traceparent };
+}
+
+/** `send` but for its trace. */
+function pass(
+  path: MessagePath,
   { caller, origin }: Publisher,
   envelope: ScannedEnvelope,
-  added: readonly HeaderPair[],
+  added_headers: readonly HeaderPair[],
+  now_ms: number,
 ): Promise<Appended> | undefined {
   const { identity } = caller;
   path.bans.requireRoom(identity, envelope.room_id);
-  const routed = stamp(path, identity, envelope, added).subarray(1);
-  const headers: SpineHeaders | undefined = origin === undefined
-    ? undefined
-    : { [ORIGIN_HEADER]: origin };
   const { tenant_id, user_id: sender_id } = identity;
   const { room_id, message_id } = envelope;
   const room_class = path.classes.of(tenant_id, room_id);
+  const space = room_class.durable ? kept : passing;
+  const routed = stamp(path, identity, envelope, added_headers, now_ms, space);
+  const headers = spineHeaders(path, envelope, origin);
   if (!room_class.durable) {
     const subject = roomSubject("in", tenant_id, room_id);
-    path.spine.publish(subject, routed, headers);
+    path.spine.give(subject, routed, headers);
     mirror(path, caller, envelope, subject, routed, headers);
     return undefined;
   }

@@ -69,11 +69,20 @@ function keyIn(envelope: Uint8Array): string | undefined {
 export function droppable(
   stamps: StampSource,
   room: ClassedRoom,
-  { envelope, offset, plain }: Envelope,
+  message: Envelope,
 ): RoomMessage | undefined {
-  const { room_id, room_class } = room;
-  const slow_reader = room_class?.slow_reader ?? "disconnect";
-  if (slow_reader === "disconnect") return undefined;
+  const slow_reader = room.room_class?.slow_reader ?? "disconnect";
+  return slow_reader === "disconnect" ? undefined : droppableAs(slow_reader, stamps, room, message);
+}
+
+/** Apart, so that a message of any other room makes nothing. */
+function droppableAs(
+  slow_reader: RoomMessage["slow_reader"],
+  stamps: StampSource,
+  room: ClassedRoom,
+  { envelope, offset, plain }: Envelope,
+): RoomMessage {
+  const { room_id } = room;
   let key: { readonly value: string | undefined } | undefined;
   let gap: Uint8Array<ArrayBuffer> | undefined;
   const frames: { binary?: Frame; text?: Frame } = {};

@@ -8,6 +8,7 @@ import type { Config } from "../shared/config/schema.ts";
 import type { Random } from "../shared/ids.ts";
 import { connectionId } from "../shared/ids.ts";
 import type { Logger } from "../shared/log.ts";
+import type { Logging } from "../shared/logging.ts";
 import type { Registry } from "../shared/metrics.ts";
 import type { HealthCheck } from "../shared/ops.ts";
 import type { KeyValue, Spine } from "../shared/spine/spine.ts";
@@ -29,13 +30,15 @@ import type { HttpContext } from "./http.ts";
 import { HttpRates } from "./http_rates.ts";
 import { Hub } from "./hub.ts";
 import type { Identity } from "./identity.ts";
+import { startInspect } from "./inspect/start.ts";
 import { isMirrorPath, startMirror } from "./mirror/start.ts";
 import { createConnectionCounters } from "./limits.ts";
-import { prepareOperation } from "./operations.ts";
+import { commitOperation, prepareOperation } from "./operations.ts";
 import { Pump } from "./outbox.ts";
 import { announcePlatform } from "./platform.ts";
 import { isPolicyPath } from "./policy/admin_api.ts";
 import { startOverseer } from "./policy/start.ts";
+import { registerParts } from "./part_metrics.ts";
 import type { Foundation, Parts } from "./parts.ts";
 import { RateTable } from "./rates.ts";
 import { checksOf, statusOf } from "./report.ts";
@@ -54,8 +57,10 @@ import { startMemoryWatch } from "./memory_start.ts";
 import type { SocketServer } from "./socket/client_socket.ts";
 import { openSockets } from "./socket/open.ts";
 import { createStats, registerStats } from "./stats.ts";
+import { TenantTable } from "./tenant_stats.ts";
 import { leave, leaveAll } from "./subscribe.ts";
-import { sweep, SWEEP_MS } from "./sweep.ts";
+import type { Traces } from "./traces.ts";
+import { SWEEP_MS, Sweeper } from "./sweep.ts";
 import { upgrade } from "./upgrade.ts";
 import type { UpgradeContext } from "./upgrade.ts";
 
@@ -86,6 +91,12 @@ export interface ShieldOptions {
    * The process has no memory left: drain it in a hurry and start it anew; `at_once`: end it at once.
    */
   readonly onExhausted: (detail: string, at_once: boolean) => void;
+  /** The logs of the process, whose levels an operator may change; absent: they stay. */
+  readonly logging?: Pick<Logging, "levels" | "setLevel">;
+  /** An operator drains this process: does what SIGTERM does. Absent: it cannot be. */
+  readonly onDrain?: (by: string) => void;
+  /** Absent: nothing is traced. */
+  readonly traces?: Traces | undefined;
   /** Reads key files, at start only. */
   readonly readTextFile: (path: string) => string;
   readonly fetch: typeof fetch;
@@ -110,6 +121,9 @@ export interface Shield {
   reconnectAll(): Promise<void>;
 }
 
+/** How every Shield begins. */
+const RUNNING = { draining_ms: 0, halted: false, hurried: false, memory: undefined };
+
 function assemble(
   options: ShieldOptions,
   foundation: Foundation,
@@ -118,25 +132,25 @@ function assemble(
   bans_bucket: KeyValue,
   socket_server: SocketServer,
 ): Parts {
-  const { config, spine, log, now, random } = options;
+  const { config, spine, log, now, random, traces } = options;
   const { limits, auth: { require_signature } } = config;
   const stats = createStats();
   registerStats(stats, options.registry);
   const { deduplication_entries } = limits;
   const flushes = new FlushQueue(spine);
-  const { classes } = foundation.rooms;
+  const { tenants, rooms: { classes } } = foundation;
   const durable = startDurable({ ...options, classes, flushes });
   const { rooms, logs } = durable;
-  const hub = new Hub({ spine, stats, now, random, deduplication_entries, durable: rooms });
+  const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: rooms };
+  const hub = new Hub({ ...heard, stats, tenants, now, random, deduplication_entries });
   const { overseer } = policies;
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const { mirroring: { mirror }, schemas: { gate: schemas } } = foundation;
   const checks = { require_signature, overseer, bans, schemas, mirror };
-  const path = { spine, ...checks, classes, logs, quota: foundation.quota, now, random };
+  const path = { spine, ...checks, classes, logs, quota: foundation.quota, traces, now, random };
   const history = createHistory({ ...durable, classes, overseer, bans, limits });
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });
-  const { page_members } = config.presence;
-  const frames = new PresenceFrames({ now, random, page_members });
+  const frames = new PresenceFrames({ now, random, page_members: config.presence.page_members });
   const attendance = { presence: service.presence, frames, flushes, limits, stats };
   const operations = {
     path,
@@ -174,10 +188,7 @@ function assemble(
     sockets: new Map(),
     socket_server,
     started_ms: now(),
-    draining_ms: 0,
-    halted: false,
-    hurried: false,
-    memory: undefined,
+    ...RUNNING,
   };
 }
 
@@ -192,6 +203,8 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
       if (parts.halted) requireHarmless(operation);
       return prepareOperation(operations, connection, operation);
     },
+    commit: (connection, operation, added) =>
+      commitOperation(operations, connection, operation, added),
     requireNotBanned: (identity) => requireEntry(parts, identity),
     isDraining: () => parts.draining_ms > 0,
     leaveAll: (connection, code) => leaveAll(operations, connection, code),
@@ -201,16 +214,17 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
 
 function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
   const { config, log } = options;
-  const { authenticator, stats, counters, operations, rates } = parts;
+  const { authenticator, stats, tenants, counters, operations, rates } = parts;
   const upgrades = upgradeContext(options, parts);
   return {
     authenticator,
     allowed_origins: config.server.allowed_origins,
     query_token: config.auth.query_token,
     stats,
+    tenants,
     log,
     upgrade: (request, identity) => upgrade(upgrades, request, identity),
-    publish: createHttpPublish({ ...operations, stats, rates }),
+    publish: createHttpPublish({ ...operations, stats, tenants, rates }),
     history: createHttpHistory({
       history: parts.history,
       stats,
@@ -227,6 +241,7 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
       memory_bytes: () => Deno.memoryUsage().rss,
     }),
     requireNotBanned: (identity) => requireEntry(parts, identity),
+    traces: options.traces,
   };
 }
 
@@ -243,7 +258,8 @@ async function lay(options: ShieldOptions): Promise<Foundation> {
   const rooms = startRoomClasses({ ...options, settings, node_id });
   const revocations = await startRevocations({ ...options, node_id });
   const quota = await startQuota({ ...options, log: options.log.child({ part: "quota" }) });
-  return { node_id, settings, mirroring, schemas, rooms, revocations, quota };
+  const tenants = new TenantTable();
+  return { node_id, tenants, settings, mirroring, schemas, rooms, revocations, quota };
 }
 
 /** Throws when the user is banned or the token revoked, and while nobody can say. */
@@ -281,6 +297,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const bans = await spine.keyValue(BANS_BUCKET);
   const sockets = await openSockets(config, options.registry);
   const parts = assemble(options, foundation, authenticator, policies, bans, sockets);
+  registerParts(parts, config.telemetry, options.registry);
   parts.bans.start((ban) => parts.signals.onBan(ban));
   revocations.start(() => {
     authenticator.forget((identity) => revocations.find(identity) !== undefined);
@@ -288,10 +305,15 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   });
   const http = httpContext(options, parts);
   const status = () => statusOf(options, parts);
-  const admin = { authenticator, log, status, parts: adminParts(parts) };
+  const checks = () => checksOf(options, parts);
+  const inspect = startInspect({ ...options, checks }, parts);
+  // Before the others: policies have a path below theirs.
+  const admin = { authenticator, log, status, parts: [inspect.part, ...adminParts(parts)] };
   await Promise.all([authenticator.warm(), parts.bans.ready, revocations.ready, spine.flush()]);
+  inspect.begin();
   parts.memory = startMemoryWatch(options, parts, bans);
-  const sweeper = setInterval(() => sweep(parts.connections, config.server, now()), SWEEP_MS);
+  const sweeper = new Sweeper(parts.connections, config.server, now());
+  const sweeps = setInterval(() => sweeper.pass(now()), SWEEP_MS);
   const warmer = setInterval(() => {
     if (authenticator.keyStatus().some(({ keys }) => keys === 0)) authenticator.warm();
   }, WARM_MS);
@@ -299,7 +321,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     node_id: parts.node_id,
     client: (request, info) => handleRequest(http, request, info.remoteAddr.hostname),
     admin: (request) => handleAdmin(admin, request),
-    checks: () => checksOf(options, parts),
+    checks,
     status,
     reconnectAll: () => reconnectAll(options, parts),
     async drain(hurried = false) {
@@ -307,7 +329,9 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
       parts.draining_ms = now();
       parts.hurried = hurried;
       clearInterval(warmer);
-      await drain(options, parts, () => clearInterval(sweeper));
+      inspect.drain();
+      await drain(options, parts, () => clearInterval(sweeps));
+      inspect.close();
     },
   };
 }

@@ -3,7 +3,14 @@
  * they arrive. Who is kept out from then on is `bans.ts`; signals that clients publish to a room are
  * messages like others and do nothing here.
  */
-import { DecodeError, encodeMsg, encodeTextMessage, isId, readEnvelope } from "@arqon/proto";
+import {
+  ArqonError,
+  DecodeError,
+  encodeMsg,
+  encodeTextMessage,
+  isId,
+  readEnvelope,
+} from "@arqon/proto";
 import type { PlainEnvelope, PlainSignal } from "@arqon/proto";
 import { EVERY_ROOM } from "../shared/bans.ts";
 import type { Random } from "../shared/ids.ts";
@@ -45,6 +52,8 @@ export interface SignalsOptions<C extends Signalled = Connection> {
 export interface Signals {
   /** Puts out who is in. Costs as much as the banned user has connections. */
   onBan(ban: ArrivedBan): void;
+  /** An operator ends one connection; false when it is not here. */
+  disconnect(connection_id: string): boolean;
   /** Ends the connections whose token `find` says is revoked. Costs one look at each. */
   onRevocations(find: (identity: Identity) => Revocation | undefined): void;
   close(): void;
@@ -121,6 +130,21 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
         connection.send(frame(connection.text));
         connection.fail(banRefusal(room_id, ban));
       }
+    },
+    disconnect(connection_id) {
+      const connection = connections.get(connection_id);
+      if (connection === undefined || connection.ended) return false;
+      const { tenant_id } = connection.identity;
+      const signal: PlainSignal = {
+        kind: "DISCONNECT",
+        target: connection_id,
+        reason: "an operator ended the connection",
+        until_ms: 0,
+      };
+      bump(stats.kicks, "operator");
+      connection.send(framesOf(options, tenant_id, "", signal)(connection.text));
+      connection.fail(new ArqonError("disconnected"));
+      return true;
     },
     onRevocations(find) {
       for (const connection of [...connections]) {

@@ -39,6 +39,7 @@ export function verifySignature(
 ): Promise<void> | undefined {
   const { signature } = scan;
   if (signature === undefined) {
+    if (rules.length === 0) return undefined;
     if (!isSignatureRequired(rules, identity.role, scan.room_id)) return undefined;
     throw new ArqonError("signature-required", scan.room_id);
   }

@@ -5,8 +5,11 @@
 import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
 import { scrapedGauge } from "../shared/metrics.ts";
+import { registerPlainHistogram, scrapedCounter } from "../shared/metrics_plain.ts";
+import type { PlainHistogram } from "../shared/metrics_plain.ts";
 import { CLOSES } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
+import { createDeliveryLatency } from "./delivery_latency.ts";
 
 /** Connections that were cut off, messages that were left out, messages that a newer one replaced. */
 export type SlowReaderAction = "disconnected" | "dropped" | "conflated";
@@ -46,6 +49,8 @@ export interface ShieldStats {
   readonly rejects: Partial<Record<Reason, number>>;
   readonly closes: Record<string, number>;
   readonly handshakes: Record<string, number>;
+  /** From the stamp of a message to its hand-over, one observation a fan-out. */
+  readonly delivery_latency: PlainHistogram;
 }
 
 /** All zero. */
@@ -74,6 +79,7 @@ export function createStats(): ShieldStats {
     rejects: {},
     closes: {},
     handshakes: {},
+    delivery_latency: createDeliveryLatency(),
   };
 }
 
@@ -165,15 +171,7 @@ const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
 /** Publishes the totals under the contract's names. */
 export function registerStats(stats: ShieldStats, registry: Registry): void {
   for (const [key, [name, help]] of Object.entries(TOTALS) as [Total, [string, string]][]) {
-    new Counter({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.reset();
-        this.inc(stats[key]);
-      },
-    });
+    scrapedCounter(registry, name, help, () => stats[key]);
   }
   for (const [key, [name, help]] of Object.entries(LEVELS) as [Level, [string, string]][]) {
     scrapedGauge(registry, name, help, () => stats[key]);
@@ -192,4 +190,10 @@ export function registerStats(stats: ShieldStats, registry: Registry): void {
       },
     });
   }
+  registerPlainHistogram(
+    registry,
+    "shield_delivery_latency_seconds",
+    "From a message's stamp at the Shield that took it to its hand-over to the subscribers here.",
+    stats.delivery_latency,
+  );
 }

@@ -6,7 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Subscribe, Unsubscribe } from "@arqon/proto";
 import { ackAfterFlush, answer, wantsAck } from "./answers.ts";
 import { requireGrant } from "./authorize.ts";
-import type { Connection, Limits, RequestRef } from "./connection.ts";
+import type { Connection, Limits } from "./connection.ts";
 import { entryFrame, Flow } from "./durable/flow.ts";
 import type { Entered, Position } from "./durable/room_log.ts";
 import type { FlushQueue } from "./flush_queue.ts";
@@ -19,6 +19,8 @@ import { Attendance } from "./presence/attendance.ts";
 import type { AttendanceContext, LogPlace } from "./presence/attendance.ts";
 import { presenceWish } from "./presence/wish.ts";
 import type { PresenceWish } from "./presence/wish.ts";
+import type { RequestRef } from "./request_ref.ts";
+import { RoomSubscriber } from "./room_subscriber.ts";
 import type { ShieldStats } from "./stats.ts";
 
 /** The client closed the connection, or was banned: nobody is coming back. */
@@ -92,7 +94,7 @@ function join(
   const { durable } = context.path.classes.of(connection.identity.tenant_id, room_id);
   if (durable) return joinDurable(context, connection, allowed);
   const before = connection.subscriptions.get(room_id);
-  const subscriber = subscriberOf(connection, allowed.subscribe, before?.flow);
+  const subscriber = new RoomSubscriber(connection, allowed.subscribe.no_echo, before?.flow);
   put(context, connection, room_id, subscriber);
   const onFailure = () => {
     if (connection.subscriptions.get(room_id) === subscriber) leave(context, connection, room_id);
@@ -114,21 +116,6 @@ function requirePlace(
   path.bans.requireRoom(identity, room_id);
   if (subscriptions.has(room_id) || subscriptions.size < limits.rooms_per_connection) return;
   throw new ArqonError("too-many-rooms", String(limits.rooms_per_connection));
-}
-
-function subscriberOf(
-  connection: Connection,
-  { no_echo }: Subscribe,
-  flow: Flow | undefined,
-): Subscriber {
-  return {
-    connection_id: connection.id,
-    text: connection.text,
-    no_echo,
-    flow,
-    send: (frame, message) => connection.send(frame, message),
-    overflow: () => connection.overflow(),
-  };
 }
 
 interface Place {
@@ -178,7 +165,7 @@ function joinDurable(
     const flow = before?.flow ?? new Flow();
     // A SUB that only changes options goes on where the connection is.
     if (before?.flow === undefined || position !== undefined) flow.rewind(entered.cursor);
-    const subscriber = subscriberOf(connection, allowed.subscribe, flow);
+    const subscriber = new RoomSubscriber(connection, allowed.subscribe.no_echo, flow);
     put(context, connection, room_id, subscriber);
     const log = {
       position: () => positionResult(entered),

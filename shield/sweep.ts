@@ -13,14 +13,34 @@ const OPEN_MS = 10_000;
 /** Heartbeats that a client has to answer a PING. */
 const PATIENCE = 2;
 
-/** Looks at each connection once. */
-export function sweep(
-  connections: Iterable<Connection>,
-  server: Pick<Config["server"], "heartbeat_ms" | "require_pong">,
-  now_ms: number,
-): void {
-  const { heartbeat_ms, require_pong } = server;
-  for (const connection of [...connections]) {
+/** The passes over the connections of one process. */
+export class Sweeper {
+  readonly #connections: Iterable<Connection>;
+  readonly #server: Pick<Config["server"], "heartbeat_ms" | "require_pong">;
+  /** The pass before. */
+  #before_ms: number;
+
+  constructor(
+    connections: Iterable<Connection>,
+    server: Pick<Config["server"], "heartbeat_ms" | "require_pong">,
+    now_ms: number,
+  ) {
+    this.#connections = connections;
+    this.#server = server;
+    this.#before_ms = now_ms;
+  }
+
+  /** Looks at each connection once. */
+  pass(now_ms: number): void {
+    for (const connection of [...this.#connections]) {
+      connection.noteSent(this.#before_ms);
+      this.#look(connection, now_ms);
+    }
+    this.#before_ms = now_ms;
+  }
+
+  #look(connection: Connection, now_ms: number): void {
+    const { heartbeat_ms, require_pong } = this.#server;
     const { liveness } = connection;
     const overdue_ms = liveness.overdue_ms(now_ms, require_pong);
     if (!connection.opened) {

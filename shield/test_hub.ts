@@ -6,6 +6,7 @@ import { Hub } from "./hub.ts";
 import type { Subscriber } from "./hub.ts";
 import { createStats } from "./stats.ts";
 import type { ShieldStats } from "./stats.ts";
+import { TenantTable } from "./tenant_stats.ts";
 import { SPINE_NOW_MS, testSpine } from "./test_spine.ts";
 
 /** A hub with all that a test looks at; closed with its engine when the scope ends. */
@@ -31,7 +32,14 @@ export function testHub(
   const { spine, lines } = engine;
   const clock = { now_ms: SPINE_NOW_MS };
   const stats = createStats();
-  const hub = new Hub({ spine, stats, now: () => clock.now_ms, random, deduplication_entries });
+  const hub = new Hub({
+    spine,
+    stats,
+    tenants: new TenantTable(),
+    now: () => clock.now_ms,
+    random,
+    deduplication_entries,
+  });
   return {
     hub,
     spine,

@@ -26,6 +26,8 @@ export function createBucket(
 /** Adds what has come since the last call. A clock that goes backwards adds and locks nothing. */
 export function refill(bucket: TokenBucket, now_ms: number): void {
   const elapsed_ms = now_ms - bucket.updated_ms;
+  // Most operations come in the millisecond of another.
+  if (elapsed_ms === 0) return;
   bucket.updated_ms = now_ms;
   if (elapsed_ms <= 0) return;
   const filled = bucket.thousandths + elapsed_ms * bucket.per_second;

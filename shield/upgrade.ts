@@ -3,14 +3,13 @@
  * socket events, WELCOME. Where sockets come from is `socket/`.
  */
 import { ArqonError } from "@arqon/proto";
-import type { ClientOperation } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
 import { connectionId } from "../shared/ids.ts";
 import type { Random } from "../shared/ids.ts";
 import type { Logger } from "../shared/log.ts";
 import { Connection } from "./connection.ts";
+import type { ConnectionOptions } from "./connection_options.ts";
 import type { ConnectionTable } from "./connection_table.ts";
-import type { Commit } from "./fifo.ts";
 import type { Identity } from "./identity.ts";
 import type { ConnectionCounters } from "./limits.ts";
 import { Outbox } from "./outbox.ts";
@@ -18,9 +17,12 @@ import type { Pump } from "./outbox.ts";
 import type { Caller, Client, Overseer } from "./policy/overseer.ts";
 import type { RateTable } from "./rates.ts";
 import { policyHeaders } from "./request_headers.ts";
+import { originalOf } from "./request_heir.ts";
 import type { ClientSocket, SocketServer, Upgraded } from "./socket/client_socket.ts";
 import type { ShieldStats } from "./stats.ts";
+import type { TenantTable } from "./tenant_stats.ts";
 import { offeredSubprotocols } from "./token.ts";
+import type { Traces } from "./traces.ts";
 
 const PROTOCOL_VERSION = 1;
 const BINARY = "arqon.v1";
@@ -40,13 +42,12 @@ export interface UpgradeContext {
   readonly socket_server: SocketServer;
   readonly pump: Pump;
   readonly stats: ShieldStats;
+  readonly tenants: Pick<TenantTable, "of">;
   readonly log: Logger;
   readonly now: () => number;
   readonly random: Random;
-  readonly prepare: (
-    connection: Connection,
-    operation: ClientOperation,
-  ) => Commit | Promise<Commit>;
+  readonly prepare: ConnectionOptions["prepare"];
+  readonly commit: ConnectionOptions["commit"];
   /** Throws when the user is banned from the tenant, or nobody can say. */
   readonly requireNotBanned: (identity: Identity) => void;
   /** The process has told its connections to go; a late one is told at once. */
@@ -55,6 +56,8 @@ export interface UpgradeContext {
   readonly leaveAll: (connection: Connection, code: number) => void;
   /** Its socket has closed. */
   readonly onClosed: (socket: ClientSocket, connection: Connection) => void;
+  /** Absent: nothing is traced. */
+  readonly traces?: Traces | undefined;
 }
 
 /** Rejects with a refusal (an HTTP status) or resolves with the 101 response; the rest happens in events. */
@@ -72,13 +75,14 @@ export async function upgrade(
     connection_id: connectionId(context.random),
     request_headers: policyHeaders(request.headers),
   };
+  context.traces?.carry(request, caller);
   const release = context.counters.acquire(caller.identity);
   let upgraded: Upgraded;
   try {
     await context.overseer.onConnect(caller);
     // A ban may have come meanwhile; from here on it finds the connection.
     context.requireNotBanned(caller.identity);
-    upgraded = context.socket_server.upgrade(request, protocol);
+    upgraded = context.socket_server.upgrade(originalOf(request), protocol);
   } catch (cause) {
     release();
     if (cause instanceof ArqonError) throw cause;
@@ -104,6 +108,7 @@ function attach(
   release: () => void,
 ): void {
   const { config, stats, log } = context;
+  const tenant = context.tenants.of(caller.identity.tenant_id);
   const connection = new Connection({
     text,
     caller,
@@ -111,12 +116,17 @@ function attach(
     limits: config.limits,
     rates: context.rates,
     stats,
+    tenant,
     now: context.now,
     window: config.policy.connection_window,
     prepare: context.prepare,
+    commit: context.commit,
     onEnd(ended, code) {
       context.leaveAll(ended, code);
-      if (context.connections.delete(ended)) stats.active_connections--;
+      if (context.connections.delete(ended)) {
+        stats.active_connections--;
+        tenant.connections--;
+      }
       release();
     },
     onBug(failed, error) {
@@ -129,6 +139,7 @@ function attach(
   });
   context.connections.add(connection);
   stats.active_connections++;
+  tenant.connections++;
   context.sockets.set(socket, connection);
   listen({
     opened: () => greet(context, connection, socket),

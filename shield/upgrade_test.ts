@@ -12,6 +12,7 @@ import { Pump } from "./outbox.ts";
 import { RateTable } from "./rates.ts";
 import { nativeSockets } from "./socket/native.ts";
 import { createStats } from "./stats.ts";
+import { TenantTable } from "./tenant_stats.ts";
 import { banOf, putBan, testBans } from "./test_bans.ts";
 import { random } from "./test_hub.ts";
 import { ann } from "./test_identity.ts";
@@ -44,10 +45,12 @@ async function testUpgrade(onConnect: UpgradeContext["overseer"]["onConnect"]) {
     onClosed: () => {},
     pump: new Pump(),
     stats: createStats(),
+    tenants: new TenantTable(),
     log: keptLog().log,
     now: () => SPINE_NOW_MS,
     random,
-    prepare: () => () => undefined,
+    prepare: () => [],
+    commit: () => undefined,
     requireNotBanned: (identity) => test.bans.requireEntry(identity),
     isDraining: () => false,
     leaveAll: () => {},

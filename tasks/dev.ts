@@ -103,8 +103,9 @@ function permissions(options: DevBusOptions): string[] {
     "--no-prompt",
     // Policies run in workers without permissions; new ones are first compiled in a child process.
     "--unstable-worker-options",
-    // A policy's first call must not wait for the compiler.
-    "--v8-flags=--no-wasm-lazy-compilation",
+    // A policy's first call must not wait for the compiler, and nothing long for the young's collector.
+    "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4",
+    "--unstable-no-legacy-abort",
     `--allow-run=${Deno.execPath()}`,
     "--allow-net",
     // Packages look for variables as they load, and find none.

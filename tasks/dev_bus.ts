@@ -9,7 +9,7 @@ import { ConfigError, parseConfig } from "../shared/config/load.ts";
 import type { Config } from "../shared/config/schema.ts";
 import { randomPool } from "../shared/ids.ts";
 import { listen, listenClient } from "../shared/listen.ts";
-import { createLogger } from "../shared/log.ts";
+import { createLogging } from "../shared/logging.ts";
 import type { Logger } from "../shared/log.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics.ts";
 import { opsHandler } from "../shared/ops.ts";
@@ -25,12 +25,18 @@ import {
   tlsFiles,
   writeStderr,
 } from "../shared/process.ts";
-import { registerSpineMetrics } from "../shared/spine/metrics.ts";
+import { registerSpineMetrics, watchRoundTrip } from "../shared/spine/metrics.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import type { Spine } from "../shared/spine/spine.ts";
+import { openMetricsExport } from "../shared/telemetry/metrics_start.ts";
+import type { MetricsExport } from "../shared/telemetry/metrics_start.ts";
+import { telemetryResource } from "../shared/telemetry/resource.ts";
+import { spanClock } from "../shared/telemetry/span_clock.ts";
+import type { Tracing } from "../shared/telemetry/tracing.ts";
 import manifest from "../shield/deno.json" with { type: "json" };
 import { startShield } from "../shield/server.ts";
 import type { Shield } from "../shield/server.ts";
+import { startTraces } from "../shield/traces_start.ts";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, devKey, devToken } from "./dev_key.ts";
 
 const { version } = manifest;
@@ -109,28 +115,49 @@ interface Servers {
   readonly spine: Spine;
   readonly ops: (request: Request) => Promise<Response>;
   readonly log: Logger;
+  readonly exporting: MetricsExport | undefined;
+  readonly tracing: Tracing | undefined;
+  /** An operator has asked for a drain. */
+  readonly asked: Promise<unknown>;
 }
 
 /** Shield and Brain on one Spine, with one page of metrics and one health. */
 async function startServers(config: Config): Promise<Servers> {
   const now = Date.now;
-  const logOf = (component: string) =>
-    createLogger({ ...config.log, component, now, write: writeStderr });
+  const logging = createLogging({ ...config.log, now, write: writeStderr });
+  const logOf = logging.of;
   const log = logOf("shield");
   logUnhandled(log);
   const random = randomPool((bytes) => crypto.getRandomValues(bytes));
   const readTextFile = (path: string) => Deno.readTextFileSync(path);
-  const registry = createMetrics({ node_id: config.server.node_id ?? "dev", version });
+  const { telemetry, server: { node_id = "dev" } } = config;
+  const registry = createMetrics({ node_id, version });
+  logging.register(registry);
   watchEventLoop(registry, now);
   const files = { read: readTextFile };
   const spine = await openSpine(config, { log: logOf("spine"), now, files });
   registerSpineMetrics(spine, registry);
-  const common = { config, spine, registry, now };
+  watchRoundTrip(spine, registry, () => performance.now());
+  const asked = Promise.withResolvers<unknown>();
+  const resource = telemetryResource({ service_name: "arqon-dev", node_id, version });
+  const now_ms = spanClock(now, () => performance.now());
+  const told = { telemetry, resource, registry, log };
+  const { tracing, traces } = await startTraces({ ...told, random, now_ms });
+  const common = {
+    config,
+    spine,
+    registry,
+    now,
+    version,
+    logging,
+    tracing,
+    onDrain: asked.resolve,
+  };
   const brain = await startBrain({ ...common, log: logOf("brain"), random: Math.random });
   const shield = await startShield({
     ...common,
+    traces,
     log,
-    version,
     random,
     monotonic_ms: () => performance.now(),
     overseer_log: logOf("overseer"),
@@ -142,14 +169,17 @@ async function startServers(config: Config): Promise<Servers> {
     fetch,
   });
   const health = () => ({ checks: { ...shield.checks(), ...brain.health().checks } });
-  return { shield, brain, spine, ops: opsHandler({ registry, health, now, log }), log };
+  const ops = opsHandler({ registry, health, now, log });
+  const exporting = await openMetricsExport({ ...told, now });
+  return { shield, brain, spine, ops, log, exporting, tracing, asked: asked.promise };
 }
 
 /** Serves until the supervisor or a signal asks for the end. */
 async function run(options: DevBusOptions): Promise<void> {
   const key = await devKey(options.state_dir);
   const config = devConfig(options, key.jwks_file);
-  const { shield, brain, spine, ops: handler, log } = await startServers(config);
+  const servers = await startServers(config);
+  const { shield, brain, spine, ops: handler, log, exporting, tracing, asked } = servers;
   const tls = tlsFiles(config);
   const client = await listenClient({
     name: "client",
@@ -177,12 +207,12 @@ async function run(options: DevBusOptions): Promise<void> {
   Deno.stdout.writeSync(new TextEncoder().encode(JSON.stringify(ready) + "\n"));
   // The supervisor holds our stdin: when it is gone, however it went, this process ends too.
   const orphaned = Deno.stdin.readable.pipeTo(new WritableStream()).catch(() => {});
-  await Promise.race([stopSignal("dev", log), orphaned]);
+  await Promise.race([stopSignal("dev", log), orphaned, asked]);
   await Deno.remove(announcement);
   await shield.drain();
   await brain.drain();
   await Promise.all([client.close(), ops.close(), admin.close()]);
-  await spine.drain();
+  await Promise.all([spine.drain(), exporting?.shutdown(), tracing?.stop()]);
 }
 
 if (import.meta.main) {

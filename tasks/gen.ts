@@ -3,6 +3,7 @@
  * committed file differs from what would be generated.
  */
 import { renderConfigMarkdown, renderConfigSchema } from "./gen_config.ts";
+import { renderDashboard } from "./gen_dashboard.ts";
 import { renderErrorsMarkdown, renderErrorsPython, renderErrorsTypescript } from "./gen_errors.ts";
 import type { Registry } from "./gen_errors.ts";
 
@@ -52,6 +53,7 @@ async function generate(): Promise<Map<string, string>> {
     ["sdk/python/src/arqon/errors_gen.py", renderErrorsPython(registry)],
     ["docs/errors.md", renderErrorsMarkdown(registry)],
     ["docs/config.schema.json", renderConfigSchema()],
+    ["deploy/grafana/dashboards/arqonbus-overview.json", renderDashboard()],
     ["docs/configuration.md", renderConfigMarkdown()],
   ]);
 }

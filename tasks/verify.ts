@@ -1,6 +1,7 @@
 /**
  * `deno task verify`: the slow gate. Documents and their examples, reasons without a test, known
- * vulnerabilities of dependencies, and the coverage floor. `deno task ok` is the quick one.
+ * vulnerabilities of dependencies, garbage of the message path, and the coverage floor.
+ * `deno task ok` is the quick one.
  */
 import { isGenerated, listFiles, ROOT } from "./source_files.ts";
 import { runGate, type Step } from "./steps.ts";
@@ -21,6 +22,7 @@ function steps(pages: readonly string[]): Step[] {
       args: ["check", "--quiet", "--doc-only", ".", ...pages],
       cwd: ROOT,
     },
+    { name: "garbage of hot leaves", args: rule("leaves.ts", ...tool), cwd: ROOT },
     { name: "documents", args: rule("docs.ts", "--allow-read"), cwd: ROOT },
     { name: "reasons are tested", args: rule("reasons.ts", "--allow-read"), cwd: ROOT },
     { name: "dependency audit", args: rule("audit.ts", ...tool), cwd: ROOT },

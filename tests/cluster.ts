@@ -7,12 +7,14 @@ import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 /** What the `shield` task in deno.json gives it beside network and files. */
 const SHIELD_FLAGS = [
-  "--v8-flags=--no-wasm-lazy-compilation",
+  "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4",
   "--unstable-worker-options",
   "--unstable-net",
-  "--ignore-env",
+  "--unstable-no-legacy-abort",
   `--allow-run=${Deno.execPath()}`,
 ];
+/** What the tasks of both give beside that. */
+const FLAGS = ["--no-prompt", "--ignore-env", "--allow-net", "--allow-read"];
 const READY_MS = 60_000;
 
 /** A Shield or Brain that has said that it is ready; SIGTERM when the scope ends. */
@@ -95,10 +97,8 @@ export async function startServer(
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
-      "--no-prompt",
+      ...FLAGS,
       ...(part === "shield" ? SHIELD_FLAGS : []),
-      "--allow-net",
-      "--allow-read",
       `${ROOT}/${part}/main.ts`,
       "--config",
       file,

@@ -18,6 +18,8 @@ export interface NatsOptions {
 export interface NatsServer extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
+  /** Of the process that runs now; throws RangeError while none does. */
+  readonly pid: number;
   /** The last lines of its log, for failure messages. */
   logTail(): string;
   /** Ends it at once, as a crash would (SIGKILL). */
@@ -152,6 +154,10 @@ export async function startNats(given: NatsOptions = {}): Promise<NatsServer> {
   return {
     url: `nats://127.0.0.1:${port}`,
     port,
+    get pid() {
+      if (running === undefined) throw new RangeError("nats-server does not run");
+      return running.child.pid;
+    },
     logTail: () => tail.join("\n"),
     kill: () => end("SIGKILL"),
     stop: () => end("SIGTERM"),

@@ -1,7 +1,9 @@
 /** `shield --processes N`: real processes on one port and a real NATS; killed, drained, refused. */
 import assert from "node:assert/strict";
+import { AdminClient } from "./admin_client.ts";
 import { createIssuer, startServer } from "./cluster.ts";
 import type { Issuer, ServerProcess } from "./cluster.ts";
+import { lintPage, parsePage } from "./metrics_page.ts";
 import { startNats } from "./nats_server.ts";
 import { openText, RawClient } from "./raw_client.ts";
 
@@ -91,6 +93,7 @@ async function oneBus({ clients }: Node): Promise<void> {
 
 async function onePage({ node }: Node): Promise<void> {
   const page = await metrics(node);
+  assert.deepEqual(lintPage(parsePage(page)), []);
   for (const index of ["0", "1", "2", "supervisor"]) {
     assert.match(page, new RegExp(`^arqon_build_info\\{process="${index}",version=`, "m"));
   }
@@ -109,6 +112,18 @@ async function oneAdmin({ node, issuer }: Node): Promise<void> {
   const status = async (path: string) => (await fetch(`${admin_url}${path}`, { headers })).json();
   assert.match((await status("/v1/status")).node_id, /^edge-[012]$/);
   assert.equal((await status("/v1/processes/1/status")).node_id, "edge-1");
+  const admin = new AdminClient(admin_url ?? "", await issuer.tokenFor({ role: "admin" }));
+  const known = await admin.until(
+    "/v1/cluster",
+    "not all are known",
+    ({ body }) => body.nodes?.length === COUNT ? body.nodes : undefined,
+  );
+  const ids = known.map(({ node_id }: { node_id: string }) => node_id);
+  assert.deepEqual(ids, ["edge-0", "edge-1", "edge-2"]);
+  await using _tail = await admin.tail("acme", "lobby");
+  assert.equal((await admin.ask("GET", "/")).headers.get("location"), "/console/");
+  assert.equal((await admin.ask("GET", "/console/")).status, 200);
+  assert.equal((await admin.read("/v1/connections")).total >= COUNT, true);
   assert.equal((await status("/v1/processes/7/status")).reason, "process-unavailable");
   const refused = await fetch(`${admin_url}/v1/status`);
   assert.equal(refused.status, 401, "the Shield asks for the token");

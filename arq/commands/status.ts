@@ -1,18 +1,22 @@
 /**
- * `arq status`: is the bus ready, and what does it do? Readiness from the ops listener, figures from
- * the admin API when a token of role admin is at hand.
+ * `arq status`: is the bus ready, and what does it do? Readiness from the ops listener of one node; with a
+ * token of role admin, every node of the cluster and the figures of the one that answers.
  */
 import { ArqonError, errorFromWire } from "@arqon/sdk";
 import { EXIT, printable } from "../exit.ts";
+import { clusterTable, readCluster } from "../cluster.ts";
 import { figureLines } from "../figures.ts";
 import { print } from "../io.ts";
 import type { Io } from "../io.ts";
+import { openScreen, pause, problemText } from "../screen.ts";
 import { devBus, devToken, givenToken, noBus } from "../target.ts";
 import type { ConnectionFlags } from "../target.ts";
 
 /** The command's options. */
 export interface StatusFlags extends ConnectionFlags {
   readonly json?: boolean;
+  /** Again and again, so many seconds apart; `true`: every two. */
+  readonly watch?: number | true;
 }
 
 interface Check {
@@ -27,6 +31,7 @@ interface Health {
 }
 
 const REQUEST_MS = 5_000;
+const WATCH_SECONDS = 2;
 
 async function getJson(io: Io, url: string, token?: string): Promise<unknown> {
   let response: Response;
@@ -70,31 +75,71 @@ function healthLines(ops_url: string, health: Health): string {
     .map(printable).join("\n") + "\n";
 }
 
-/** Prints health and figures; 0 when the bus is ready, 1 when it is not. */
-export async function status(io: Io, flags: StatusFlags): Promise<number> {
+/** Where a status comes from. */
+interface Source {
+  readonly ops_url: string;
+  readonly admin: { readonly url: string; readonly token: string } | undefined;
+}
+
+async function findSource(io: Io, flags: StatusFlags): Promise<Source> {
   const needs_bus = flags.opsUrl === undefined;
   const bus = needs_bus || flags.adminUrl === undefined ? await devBus(io, flags) : undefined;
   const ops_url = (flags.opsUrl ?? bus?.ops_url)?.replace(/\/+$/, "");
   if (ops_url === undefined) throw noBus(io);
   const own = bus !== undefined && (needs_bus || bus.ops_url === ops_url) ? bus : undefined;
-  const admin_url = (flags.adminUrl ?? own?.admin_url)?.replace(/\/+$/, "");
+  const url = (flags.adminUrl ?? own?.admin_url)?.replace(/\/+$/, "");
   const token = await givenToken(io, flags) ??
     (own === undefined ? undefined : await devToken(io, own, "admin"));
+  return { ops_url, admin: url === undefined || token === undefined ? undefined : { url, token } };
+}
+
+/** One look at the bus. */
+interface Look {
+  readonly ready: boolean;
+  readonly text: string;
+}
+
+async function look(io: Io, { ops_url, admin }: Source, is_json: boolean): Promise<Look> {
   const health = await getJson(io, `${ops_url}/health/ready`) as Health;
-  const figures = admin_url === undefined || token === undefined
-    ? undefined
-    : await getJson(io, `${admin_url}/v1/status`, token);
-  const ready = health.status === "ok";
-  if (flags.json === true) {
-    await print(io.stdout, `${JSON.stringify({ ready, health, status: figures ?? null })}\n`);
-  } else {
-    await print(io.stdout, healthLines(ops_url, health));
-    await print(
-      io.stdout,
-      figures === undefined
-        ? "For figures give --admin-url and a token of role admin.\n"
-        : `figures  ${admin_url}\n${figureLines(figures)}`,
-    );
+  const ask = async (path: string) =>
+    admin === undefined ? undefined : await getJson(io, `${admin.url}${path}`, admin.token);
+  const [figures, answer] = await Promise.all([ask("/v1/status"), ask("/v1/cluster")]);
+  const cluster = answer === undefined ? undefined : readCluster({ ...answer as object });
+  const is_whole = cluster === undefined ||
+    cluster.silent.length === 0 && cluster.nodes.every((node) => node.ready);
+  const ready = health.status === "ok" && is_whole;
+  if (is_json) {
+    const all = { ready, health, status: figures ?? null, cluster: answer ?? null };
+    return { ready, text: `${JSON.stringify(all)}\n` };
   }
-  return ready ? EXIT.ok : EXIT.failure;
+  const more = admin === undefined || cluster === undefined
+    ? "For the cluster and figures give --admin-url and a token of role admin.\n"
+    : `cluster  ${admin.url}\n${clusterTable(cluster).replace(/^/gm, "  ").trimEnd()}\n` +
+      `figures  ${admin.url}\n${figureLines(figures)}`;
+  return { ready, text: healthLines(ops_url, health) + more };
+}
+
+/** Prints health, nodes and figures; 0 when every node of the bus is ready, 1 when one is not. */
+export async function status(io: Io, flags: StatusFlags): Promise<number> {
+  const source = await findSource(io, flags);
+  const is_json = flags.json === true;
+  if (flags.watch === undefined) {
+    const { ready, text } = await look(io, source, is_json);
+    await print(io.stdout, text);
+    return ready ? EXIT.ok : EXIT.failure;
+  }
+  const interval_ms = 1_000 * (flags.watch === true ? WATCH_SECONDS : flags.watch);
+  const screen = openScreen(io, is_json);
+  try {
+    while (true) {
+      const { text } = await look(io, source, is_json).catch((error: unknown) => {
+        io.signal.throwIfAborted();
+        return { text: is_json ? "" : `${problemText(error)}\n` };
+      });
+      await screen.show(text);
+      await pause(interval_ms, io.signal);
+    }
+  } finally {
+    await screen.close();
+  }
 }

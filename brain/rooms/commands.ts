@@ -7,7 +7,9 @@ import { ArqonError, writeAck } from "@arqon/proto";
 import type { Logger } from "../../shared/log.ts";
 import type { SpineMessage } from "../../shared/spine/spine.ts";
 import { parseRoomSubject } from "../../shared/subject.ts";
+import type { Span, Tracing } from "../../shared/telemetry/tracing.ts";
 import type { ClusterView } from "../cluster_view.ts";
+import { commandSpan } from "../command_span.ts";
 import type { BrainMetrics } from "../metrics.ts";
 import type { RoomAddress, RoomCommand } from "./command.ts";
 import { forwardCommand, ORIGIN_HEADER, SUBJECT_HEADER } from "./forward.ts";
@@ -35,6 +37,8 @@ export interface CommandDeskOptions extends ForwardOptions {
   readonly limits: DeskLimits;
   readonly metrics: BrainMetrics;
   readonly log: Logger;
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
   /** Hears of every command for a room that is served here. */
   readonly onUsed: (at: RoomAddress) => void;
 }
@@ -59,6 +63,8 @@ interface Errand {
   /** For metrics; a client's own text never becomes a label. */
   name: CommandName | "unknown";
   trace_id: string;
+  /** Recorded; absent: it is not. */
+  readonly span: Span | undefined;
 }
 
 interface Desk {
@@ -93,6 +99,9 @@ function reply(desk: Desk, errand: Errand, outcome: string | ArqonError): void {
   const code = refused ? outcome.code : 0;
   const { name, trace_id, message: { subject } } = errand;
   close(desk, errand);
+  errand.span?.set({ "arqon.type": name, "arqon.code": code });
+  if (refused) errand.span?.fail(outcome.reason);
+  errand.span?.end();
   metrics.commands.inc({ name, code: String(code) });
   metrics.command_seconds.observe({ name }, (now() - errand.received_ms) / 1_000);
   if (refused && outcome.code >= 500) {
@@ -159,13 +168,15 @@ async function forward(
   try {
     const forwarded = await forwardCommand(
       at,
-      errand.message,
+      { message: errand.message, traceparent: errand.span?.traceparent },
       deadline_ms,
       options,
       (outcome) => options.metrics.forwarded.inc({ outcome }),
     );
     if (forwarded === "mine") return serve(desk, errand, at, command);
     close(desk, errand);
+    errand.span?.set({ "arqon.forwarded": true });
+    errand.span?.end();
     respond(errand, forwarded.payload, options.log);
   } catch (error) {
     reply(desk, errand, asRefusal(error));
@@ -201,7 +212,8 @@ export function createCommandDesk(options: CommandDeskOptions): CommandDesk {
     metrics.pending_commands.inc();
     metrics.pending_bytes.inc(size_bytes);
     desk.pending_bytes += size_bytes;
-    const errand: Errand = { message, received_ms: now(), name: "unknown", trace_id: "" };
+    const span = options.tracing && commandSpan(options.tracing, message, subject);
+    const errand: Errand = { message, received_ms: now(), name: "unknown", trace_id: "", span };
     try {
       take(desk, errand, subject, forwarded);
     } catch (error) {

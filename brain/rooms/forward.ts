@@ -5,6 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { Spine, SpineHeaders, SpineMessage } from "../../shared/spine/spine.ts";
 import { processSubject } from "../../shared/subject.ts";
+import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import type { RoomAddress } from "./command.ts";
 
@@ -25,6 +26,13 @@ export interface ForwardOptions {
   readonly command_timeout_ms: number;
 }
 
+/** A command to forward. */
+export interface Forwardable {
+  readonly message: SpineMessage;
+  /** Of the span that forwards it; absent: it is not traced. */
+  readonly traceparent?: string | undefined;
+}
+
 /** What became of a forwarded command. */
 export type ForwardOutcome = "answered" | "timed-out" | "failed" | "rerouted";
 
@@ -37,7 +45,7 @@ export type Forwarded = SpineMessage | "mine";
  */
 export async function forwardCommand(
   at: RoomAddress,
-  message: SpineMessage,
+  { message, traceparent }: Forwardable,
   deadline_ms: number,
   options: ForwardOptions,
   onOutcome: (outcome: ForwardOutcome) => void,
@@ -46,6 +54,7 @@ export async function forwardCommand(
   const headers: SpineHeaders = {
     [ORIGIN_HEADER]: message.headers[ORIGIN_HEADER] ?? "",
     [SUBJECT_HEADER]: message.subject,
+    ...(traceparent === undefined ? {} : { [TRACEPARENT]: traceparent }),
   };
   for (let asked = 0; asked < OWNERS_MAX; asked++) {
     const owner = view.ownerOf(at.tenant_id, at.room_id);

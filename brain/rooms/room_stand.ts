@@ -158,6 +158,7 @@ export function faulty(
       if (isLost?.(subject) !== true) return spine.publish(subject, payload, headers);
       throw new Error("lost");
     },
+    give: (subject, payload, headers) => faults.publish(subject, payload, headers),
     flush: () => spine.flush(),
     subscribe: (pattern, handler, options) => {
       if (pattern !== ALL_COMMANDS) return spine.subscribe(pattern, handler, options);

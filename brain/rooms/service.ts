@@ -7,6 +7,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/log.ts";
 import type { KeyValue, Spine, Subscription } from "../../shared/spine/spine.ts";
 import { ALL_COMMANDS, everyTenant, processSubject } from "../../shared/subject.ts";
+import type { Tracing } from "../../shared/telemetry/tracing.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import type { BrainMetrics } from "../metrics.ts";
 import { createAnnouncer } from "./announcer.ts";
@@ -22,8 +23,10 @@ import { LastUse } from "./last_use.ts";
 import { LiveLocks } from "./live_locks.ts";
 import type { RoomContext, RoomObserver } from "./room.ts";
 import { roomLimits } from "./room_limits.ts";
+import { roomKey } from "./room_store.ts";
 import { RoomTable } from "./room_table.ts";
 import { RoomTally } from "./room_tally.ts";
+import { decodeDocument } from "./stored_document.ts";
 
 /** What rooms need of their Brain. */
 export interface RoomServiceOptions {
@@ -36,6 +39,8 @@ export interface RoomServiceOptions {
   readonly now: () => number;
   /** In [0, 1). */
   readonly random: () => number;
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
   /** How commands change documents; absent: as they should. */
   readonly apply?: typeof applyCommands;
 }
@@ -47,6 +52,8 @@ export interface RoomService {
    * still send here. Call it when the others have been told. Leaves the Spine open. Idempotent.
    */
   drain(): Promise<void>;
+  /** The version of a room's state, for operators; undefined: it has none, or it cannot be read. */
+  versionOf(tenant_id: string, room_id: string): Promise<number | undefined>;
 }
 
 /** All Brains share the work: each command comes to one of them first. */
@@ -146,6 +153,18 @@ async function openBuckets(options: RoomServiceOptions) {
   return { rooms, tally, bans };
 }
 
+function versionReader(rooms: KeyValue): RoomService["versionOf"] {
+  return async (tenant_id, room_id) => {
+    const entry = await rooms.get(roomKey({ tenant_id, room_id }));
+    if (entry === undefined) return undefined;
+    try {
+      return decodeDocument(entry.value, entry.revision).version;
+    } catch {
+      return undefined;
+    }
+  };
+}
+
 /**
  * Resolves once commands are taken. Rejects with `spine-unavailable` when a bucket cannot be opened
  * or read.
@@ -177,7 +196,8 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const care = caretaker(options, standing, { context, table, tally, bans, locks, last_use });
   const onUsed = (at: RoomAddress) => last_use.note(at, now());
   const parts = { spine, view, table, metrics, log, now, command_timeout_ms, onUsed };
-  const desk = createCommandDesk({ ...parts, limits: limits.desk });
+  const { tracing } = options;
+  const desk = createCommandDesk({ ...parts, limits: limits.desk, tracing });
   const direct = processSubject("commands", view.brain_id);
   const forwarded = spine.subscribe(direct, desk.handleForwarded);
   const hear = spine.subscribe(
@@ -210,5 +230,5 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     await drain();
     throw error;
   }
-  return { drain: () => drained ??= drain() };
+  return { drain: () => drained ??= drain(), versionOf: versionReader(rooms) };
 }

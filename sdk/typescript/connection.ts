@@ -125,6 +125,7 @@ export class Connection {
         return this.#subscriptions.subscribe(room, options);
       },
       published: (room, offset) => this.#subscriptions.published(room, offset),
+      traceparent: this.#settings.traceparent,
     });
   }
 

@@ -72,6 +72,11 @@ export interface ConnectOptions {
   readonly onStatus?: (status: Status) => void;
   /** Refusals that answer no request, for example of a publish without ACK. */
   readonly onError?: (error: ArqonError) => void;
+  /**
+   * The `traceparent` of the span that is active when the program publishes or sends a command, for
+   * example from an OpenTelemetry propagator; undefined: none is.
+   */
+  readonly traceparent?: () => string | undefined;
   /** Unix ms; default `Date.now`. */
   readonly now?: () => number;
   /** Numbers in [0, 1); default `Math.random`. */
@@ -93,6 +98,7 @@ export interface Settings {
   readonly queue_bytes_max: number;
   readonly onStatus: (status: Status) => void;
   readonly onError: (error: ArqonError) => void;
+  readonly traceparent: (() => string | undefined) | undefined;
   readonly now: () => number;
   readonly random: () => number;
 }
@@ -125,6 +131,7 @@ export function settingsFrom(options: ConnectOptions): Settings {
     queue_bytes_max: atLeastOne("queue_bytes", options.queue_bytes ?? 67_108_864),
     onStatus: options.onStatus ?? (() => {}),
     onError: options.onError ?? (() => {}),
+    traceparent: options.traceparent,
     now: options.now ?? Date.now,
     random: options.random ?? Math.random,
   };

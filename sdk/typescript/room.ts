@@ -21,6 +21,8 @@ import type {
   RoomValue,
   UnbanOptions,
 } from "./room_state.ts";
+import { tracedBy } from "./trace_parent.ts";
+import type { TraceOptions } from "./trace_parent.ts";
 import type { PresenceSubscription, SubscribeOptions, Subscription } from "./subscription.ts";
 
 /**
@@ -30,7 +32,7 @@ import type { PresenceSubscription, SubscribeOptions, Subscription } from "./sub
 export type Data = Uint8Array | Json;
 
 /** What `Room.publish` takes besides type and data; nothing of it is needed. */
-export interface PublishOptions {
+export interface PublishOptions extends TraceOptions {
   /** Wait for the Shield's acknowledgement; default true. Without it only `onError` hears of a refusal. */
   readonly ack?: boolean;
   /** Idempotency key: with it the SDK repeats the publish after a reconnect and nobody gets it twice. */
@@ -39,8 +41,6 @@ export interface PublishOptions {
   /** Default by the kind of data: application/octet-stream, text/plain or application/json. */
   readonly content_type?: string;
   readonly schema_id?: string;
-  /** W3C trace id, 32 lowercase hex digits; the Shield makes one if absent. */
-  readonly trace_id?: string;
   /** Give up after this, in ms. Waiting for a reconnect counts. */
   readonly timeout_ms?: number;
 }
@@ -74,6 +74,8 @@ export interface RoomPort {
   subscribe(room: string, options: SubscribeOptions): Subscription;
   /** A publish was stored at this offset; 0 when the room is not durable. */
   published(room: string, offset: Uint64): void;
+  /** `ConnectOptions.traceparent`. */
+  readonly traceparent?: (() => string | undefined) | undefined;
 }
 
 /**
@@ -110,12 +112,12 @@ function encodeData(data: Data | undefined, content_type: string | undefined): E
 }
 
 /** The fields that events and commands share. */
-function envelopeOf(room_id: string, options: CommandOptions | PublishOptions): EnvelopeInput {
-  return {
-    room_id,
-    ...(options.headers === undefined ? {} : { headers: { ...options.headers } }),
-    ...(options.trace_id === undefined ? {} : { trace_id: options.trace_id }),
-  };
+function envelopeOf(
+  room_id: string,
+  options: CommandOptions | PublishOptions,
+  port: RoomPort,
+): EnvelopeInput {
+  return { room_id, ...tracedBy(options, port.traceparent) };
 }
 
 /**
@@ -151,7 +153,7 @@ export class Room {
       ...encodeData(data, options.content_type),
       ...(options.schema_id === undefined ? {} : { schema_id: options.schema_id }),
     };
-    const envelope: EnvelopeInput = { ...envelopeOf(this.id, options), event };
+    const envelope: EnvelopeInput = { ...envelopeOf(this.id, options, this.#port), event };
     if (options.message_id !== undefined) envelope.message_id = options.message_id;
     const ack = await this.#port.request({
       room: this.id,
@@ -201,7 +203,7 @@ export class Room {
       ...(epoch === undefined ? {} : { epoch }),
       ...(command_id === undefined ? {} : { command_id }),
     };
-    const envelope: EnvelopeInput = { ...envelopeOf(this.id, options), command };
+    const envelope: EnvelopeInput = { ...envelopeOf(this.id, options, this.#port), command };
     const ack = await this.#port.request({
       room: this.id,
       answered: true,

@@ -147,10 +147,18 @@ export function isDue(
 ): boolean {
   if (is_next && !accepted) return false;
   const { event, offset, sender_id } = envelope;
-  // The list of members is that of the last ACK.
+  // The list of members is that of the last ACK that counts (`isLastList`).
   if (sender_id === "" && isPresence(event)) return !moving || is_next === accepted;
   if (offset !== 0) return true;
   return moving && !is_next ? overlap.hearOld(envelope) : overlap.hearNew(envelope);
+}
+
+/**
+ * Whether the list in an ACK is the one that changes are heard of from here on. While the client moves,
+ * an answer on the old session may come after that on the next one, and know less than it.
+ */
+export function isLastList({ move }: RoomEntry, is_next: boolean, moving: boolean): boolean {
+  return is_next || !moving || move?.accepted !== true;
 }
 
 /** What becomes of a room when the next session is the present one. */

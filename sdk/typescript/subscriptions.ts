@@ -16,6 +16,7 @@ import {
   ended,
   endReaders,
   isDue,
+  isLastList,
   isPresence,
   newEntry,
   newReader,
@@ -135,8 +136,7 @@ export class Subscriptions {
   cross(lossless: boolean): void {
     const next = this.#next;
     if (next === undefined) return;
-    this.#session = next;
-    this.#next = undefined;
+    [this.#session, this.#next] = [next, undefined];
     for (const entry of [...this.#rooms.values()]) {
       const { held, gap, old_meta } = crossOver(entry, lossless);
       if (gap !== undefined) this.#gap(entry, gap);
@@ -277,7 +277,7 @@ export class Subscriptions {
           if (asked !== undefined) entry.lost = false;
         }
         for (const update of updates) update.resolve();
-        this.#accepted(entry, ack, asked);
+        this.#accepted(entry, ack, asked, is_next());
         if (entry.updates.length > 0 && !is_next() && current()) this.#send(entry, session, 0);
       },
       reject: (error) => {
@@ -295,13 +295,13 @@ export class Subscriptions {
     });
   }
 
-  #accepted(entry: RoomEntry, ack: Ack, asked: Position | undefined): void {
+  #accepted(entry: RoomEntry, ack: Ack, asked: Position | undefined, is_next: boolean): void {
     entry.heard = true;
     this.#orFail(entry, () => {
       const answer = readAnswer(ack);
       const missing = entry.place.accepted(asked, ack, answer);
       if (missing !== undefined && !entry.told) this.#gap(entry, missing);
-      entry.table?.begin(answer);
+      if (isLastList(entry, is_next, this.#next !== undefined)) entry.table?.begin(answer);
     });
     this.#tellMoved();
   }

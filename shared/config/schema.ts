@@ -10,6 +10,7 @@ import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Rates } from "./schema_rates.ts";
 import { Quota } from "./schema_quota.ts";
 import { Brain, Presence } from "./schema_state.ts";
+import { Telemetry } from "./schema_telemetry.ts";
 import { always, count, id, idOrAny, port, refuseRepeated, roomPattern } from "./schema_values.ts";
 
 function isFetchable(url: string): boolean {
@@ -285,9 +286,20 @@ const Platform = z.strictObject({
   registry: SchemaRegistry.prefault({}).describe("Protobuf schemas of events"),
 });
 
+const Level = z.enum(["debug", "info", "warn", "error"]);
+
 const Log = z.strictObject({
-  level: z.enum(["debug", "info", "warn", "error"]).default("info").describe(
-    "least severe level that is written",
+  level: Level.default("info").describe("least severe level that is written"),
+  levels: z.array(z.strictObject({
+    component: z.string().regex(/^[a-z][a-z0-9_]{0,31}$/, {
+      error: 'expected a name of a component, for example "overseer"',
+    }).describe("part of the process that speaks"),
+    level: Level.describe("least severe level that is written"),
+  })).max(64).default([]).describe("instead of level, for single components"),
+  lines_per_second: count(
+    50,
+    1_000_000,
+    "lines a second of one component with the same text; how many more there were is said in one line",
   ),
   format: z.enum(["logfmt", "json"]).default("logfmt").describe("form of a line"),
 });
@@ -314,6 +326,7 @@ export const ConfigSchema = z.strictObject({
   rooms: Rooms.describe("classes of rooms"),
   durable: Durable.prefault({}).describe("durable rooms"),
   log: Log.prefault({}).describe("logging"),
+  telemetry: Telemetry.prefault({}).describe("OpenTelemetry"),
 });
 
 /** A checked configuration with every default filled in. */

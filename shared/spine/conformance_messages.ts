@@ -81,6 +81,29 @@ async function copies({ spine, other, name }: Bus): Promise<void> {
   assert.equal(text(message?.payload ?? bytes("")), "mine");
 }
 
+async function gives({ spine, other, name }: Bus): Promise<void> {
+  const reads: string[] = [];
+  const read = (message: SpineMessage) => void reads.push(text(message.payload));
+  // Before, between and after those who change what they get.
+  other.subscribe(pattern(name, "*"), read, { reads_only: true, queue: "readers" });
+  other.subscribe(subject(name, "a"), (message) => message.payload.fill(0));
+  other.subscribe(subject(name, "a"), read, { reads_only: true });
+  const owned = await collect(other, subject(name, "a"));
+  other.subscribe(pattern(name, ">"), read, { reads_only: true });
+  await other.flush();
+  const buffer = bytes("<given>");
+  spine.give(subject(name, "a"), buffer.subarray(1, 6), { k: "v" });
+  spine.publish(subject(name, "a"), bytes("later"));
+  const messages = await owned.count(2);
+  assert.deepEqual(messages.map(({ payload }) => text(payload)), ["given", "later"]);
+  assert.equal(messages[0]?.headers["k"], "v");
+  await other.flush();
+  assert.deepEqual(reads.sort(), ["given", "given", "given", "later", "later", "later"]);
+  assert.throws(() => spine.give("a b" as Subject, buffer), TypeError);
+  const tooLarge = new Uint8Array(spine.payload_bytes_max + 1);
+  assert.throws(() => spine.give(subject(name), tooLarge), refusedWith("message-too-large"));
+}
+
 async function sharesInQueues({ spine, other, name }: Bus): Promise<void> {
   const one = await collect(spine, subject(name, "a"), { queue: "workers" });
   // Same group under another pattern: still one group.
@@ -282,6 +305,7 @@ export const MESSAGE_CASES: readonly Case[] = [
   { behaviour: "messages of one publisher keep their order across subjects", run: keepsOrder },
   { behaviour: "wildcards match by NATS' rules", run: matches },
   { behaviour: "every receiver owns its payload", run: copies },
+  { behaviour: "a payload that is given away arrives, also with those who only read", run: gives },
   { behaviour: "a queue group shares its messages, others get all", run: sharesInQueues },
   { behaviour: "unsubscribing stops delivery at once, also from inside", run: unsubscribes },
   { behaviour: "draining delivers what was routed and nothing after it", run: drainsOne },

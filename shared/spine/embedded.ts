@@ -5,9 +5,11 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Subject, SubjectPattern } from "../subject.ts";
-import { assertPattern, assertQueue, assertSize, assertSubject, headerBytes } from "./check.ts";
+import { assertPattern, assertQueue, assertSize, headerBytes } from "./check.ts";
 import { LOG_LIMITS } from "./durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "./durable_log.ts";
+import { Deliveries, messageOf } from "./embedded_delivery.ts";
+import type { Reply, Row } from "./embedded_delivery.ts";
 import { EmbeddedKv, openStore } from "./embedded_kv.ts";
 import type { KvStore } from "./embedded_kv.ts";
 import { EmbeddedLogs } from "./embedded_log.ts";
@@ -15,7 +17,7 @@ import { openLogFile } from "./embedded_log_file.ts";
 import type { LogFile } from "./embedded_log_file.ts";
 import { EmbeddedObjects } from "./embedded_objects.ts";
 import { LIMITS, PAYLOAD_BYTES } from "./embedded_options.ts";
-import type { EmbeddedLimits, EmbeddedOptions } from "./embedded_options.ts";
+import type { EmbeddedOptions } from "./embedded_options.ts";
 import { assertBucket } from "./kv_key.ts";
 import { Listeners } from "./listeners.ts";
 import type {
@@ -31,22 +33,14 @@ import type {
   SubscribeOptions,
   Subscription,
 } from "./spine.ts";
-import { SubjectIndex } from "./subject_index.ts";
 import { Turns } from "./turns.ts";
 
 export type { EmbeddedLimits, EmbeddedOptions } from "./embedded_options.ts";
 
 const NO_HEADERS: SpineHeaders = Object.freeze(Object.create(null));
 
-interface Row {
-  readonly pattern: string;
-  readonly queue: string | undefined;
-  readonly handler: (message: SpineMessage) => void;
-  closed: boolean;
-  messages: number;
-  bytes: number;
-  /** Set while messages are being lost, so that one overflow is one event. */
-  overflowing: boolean;
+function copyOf(headers: SpineHeaders | undefined): SpineHeaders {
+  return headers === undefined ? NO_HEADERS : Object.freeze({ ...headers });
 }
 
 interface Waiter {
@@ -57,28 +51,30 @@ interface Waiter {
 class EmbeddedSpine implements Spine {
   readonly payload_bytes_max = PAYLOAD_BYTES;
   readonly #options: EmbeddedOptions;
-  readonly #limits: EmbeddedLimits;
   readonly #store: KvStore;
   readonly #logs: EmbeddedLogs;
-  readonly #index = new SubjectIndex<Row>();
   readonly #turns: Turns;
+  readonly #deliveries: Deliveries;
   readonly #listeners: Listeners;
   readonly #waiters = new Map<string, Waiter>();
   readonly #buckets = new Map<string, EmbeddedKv>();
   #state: SpineState = "connected";
   #since_ms: number;
-  #pending_bytes = 0;
-  #slow_consumers = 0;
   #requests = 0;
   #drained: Promise<void> | undefined;
 
   constructor(options: EmbeddedOptions, store: KvStore, file: LogFile, log_limits: LogLimits) {
     this.#options = options;
-    this.#limits = { ...LIMITS, ...options.limits };
     this.#store = store;
     this.#since_ms = options.now();
     this.#turns = new Turns(options.now);
     this.#listeners = new Listeners(options.log);
+    this.#deliveries = new Deliveries({
+      limits: { ...LIMITS, ...options.limits },
+      turns: this.#turns,
+      log: options.log,
+      onGap: (pattern) => this.#listeners.emit({ type: "gap", pattern, reason: "slow-consumer" }),
+    });
     this.#logs = new EmbeddedLogs({
       file,
       limits: log_limits,
@@ -86,10 +82,10 @@ class EmbeddedSpine implements Spine {
       log: options.log,
       payload_bytes_max: PAYLOAD_BYTES,
       assertOpen: () => this.#assertConnected(),
-      deliver: (...message) => void this.#send(...message, undefined),
+      deliver: (subject, payload, headers) => void this.#send(subject, payload, headers, false),
       // In line behind what waits: by then there is room again.
       onUndelivered: (id) =>
-        this.#turns.push(() => this.#listeners.emit({ type: "log", tenant_id: id })),
+        this.#turns.push({ run: () => this.#listeners.emit({ type: "log", tenant_id: id }) }),
     });
   }
 
@@ -99,8 +95,8 @@ class EmbeddedSpine implements Spine {
       state: this.#state,
       since_ms: this.#since_ms,
       reconnects: 0,
-      pending_bytes: this.#pending_bytes,
-      slow_consumers: this.#slow_consumers,
+      pending_bytes: this.#deliveries.pending_bytes,
+      slow_consumers: this.#deliveries.slow_consumers,
     };
   }
 
@@ -110,8 +106,12 @@ class EmbeddedSpine implements Spine {
 
   publish(subject: Subject, payload: Uint8Array, headers?: SpineHeaders): void {
     this.#assertConnected();
-    assertSubject(subject);
-    this.#send(subject, payload, headers, undefined);
+    this.#send(subject, payload, headers, false);
+  }
+
+  give(subject: Subject, payload: Uint8Array, headers?: SpineHeaders): void {
+    this.#assertConnected();
+    this.#send(subject, payload, headers, true);
   }
 
   flush(): Promise<void> {
@@ -130,21 +130,22 @@ class EmbeddedSpine implements Spine {
     const row: Row = {
       pattern,
       queue: options.queue,
+      reads_only: options.reads_only === true,
       handler,
       closed: false,
       messages: 0,
       bytes: 0,
       overflowing: false,
     };
-    this.#index.add(row);
+    this.#deliveries.add(row);
     return {
       pattern,
       unsubscribe: () => {
         row.closed = true;
-        this.#index.remove(row);
+        this.#deliveries.remove(row);
       },
       drain: async () => {
-        this.#index.remove(row);
+        this.#deliveries.remove(row);
         await this.#turns.settled();
         row.closed = true;
       },
@@ -153,11 +154,14 @@ class EmbeddedSpine implements Spine {
 
   request(subject: Subject, payload: Uint8Array, options: RequestOptions): Promise<SpineMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<SpineMessage>();
-    const reply = `_INBOX.${++this.#requests}`;
+    const inbox = `_INBOX.${++this.#requests}`;
+    const reply: Reply = {
+      subject: inbox,
+      respond: (answer, headers) => this.#respond(inbox, answer, headers),
+    };
     try {
       this.#assertConnected();
-      assertSubject(subject);
-      if (this.#send(subject, payload, options.headers, reply) === 0) {
+      if (this.#send(subject, payload, options.headers, false, reply) === 0) {
         throw new ArqonError("brain-unavailable");
       }
     } catch (error) {
@@ -165,13 +169,13 @@ class EmbeddedSpine implements Spine {
     }
     const settle = () => {
       clearTimeout(timer);
-      this.#waiters.delete(reply);
+      this.#waiters.delete(inbox);
     };
     const timer = setTimeout(() => {
       settle();
       reject(new ArqonError("command-timeout", String(options.timeout_ms)));
     }, options.timeout_ms);
-    this.#waiters.set(reply, {
+    this.#waiters.set(inbox, {
       resolve: (message) => (settle(), resolve(message)),
       reject: (error) => (settle(), reject(error)),
     });
@@ -219,7 +223,7 @@ class EmbeddedSpine implements Spine {
     this.#logs.flush();
     // A handler may respond to what was under way, and that is delivered too.
     while (this.#turns.length > 0) await this.#turns.settled();
-    for (const row of this.#index.all()) row.closed = true;
+    this.#deliveries.close();
     this.#turnTo("closed");
     for (const waiter of [...this.#waiters.values()]) waiter.reject(this.#unavailable());
     for (const bucket of this.#buckets.values()) bucket.close(this.#unavailable());
@@ -242,94 +246,26 @@ class EmbeddedSpine implements Spine {
     if (this.#state !== "connected") throw this.#unavailable();
   }
 
-  /** Returns how many receivers there are. */
+  /** Returns how many receivers there are. Throws TypeError for what is no exact subject. */
   #send(
     subject: string,
     payload: Uint8Array,
     headers: SpineHeaders | undefined,
-    reply: string | undefined,
+    is_given: boolean,
+    reply?: Reply,
   ): number {
     assertSize(payload.length + headerBytes(headers), PAYLOAD_BYTES);
-    if (this.#pending_bytes + payload.length > this.#limits.pending_bytes) {
-      throw new ArqonError("spine-unavailable", "too many bytes wait for delivery");
-    }
-    const copied = headers === undefined ? NO_HEADERS : Object.freeze({ ...headers });
-    let receivers = 0;
-    this.#index.match(subject, (row) => {
-      receivers++;
-      this.#enqueue(row, subject, payload, copied, reply);
-    });
-    return receivers;
+    return this.#deliveries.send(subject, payload, copyOf(headers), is_given, reply);
   }
 
-  #enqueue(
-    row: Row,
-    subject: string,
-    payload: Uint8Array,
-    headers: SpineHeaders,
-    reply: string | undefined,
-  ): void {
-    const bytes = payload.length;
-    const { subscription_messages, subscription_bytes } = this.#limits;
-    if (row.messages >= subscription_messages || row.bytes + bytes > subscription_bytes) {
-      this.#overflow(row);
-      return;
-    }
-    row.overflowing = false;
-    row.messages++;
-    row.bytes += bytes;
-    this.#pending_bytes += bytes;
-    const message = this.#message(subject, payload.slice(), headers, reply);
-    this.#turns.push(() => {
-      row.messages--;
-      row.bytes -= bytes;
-      this.#pending_bytes -= bytes;
-      if (row.closed) return;
-      try {
-        row.handler(message);
-      } catch (error) {
-        this.#options.log.error("a Spine handler threw", { pattern: row.pattern, error });
-      }
-    });
-  }
-
-  #overflow(row: Row): void {
-    if (row.overflowing) return;
-    row.overflowing = true;
-    this.#slow_consumers++;
-    this.#options.log.warn("a subscription is too slow; its messages are lost", {
-      pattern: row.pattern,
-      waiting: row.messages,
-    });
-    // In line behind what it still gets, which is where the gap is.
-    this.#turns.push(() => {
-      this.#listeners.emit({ type: "gap", pattern: row.pattern, reason: "slow-consumer" });
-    });
-  }
-
-  #message(
-    subject: string,
-    payload: Uint8Array,
-    headers: SpineHeaders,
-    reply: string | undefined,
-  ): SpineMessage {
-    const respond = (answer: Uint8Array, answerHeaders?: SpineHeaders) => {
-      if (reply !== undefined) this.#respond(reply, answer, answerHeaders);
-    };
-    return reply === undefined
-      ? { subject, payload, headers, respond }
-      : { subject, payload, headers, reply, respond };
-  }
-
-  #respond(reply: string, payload: Uint8Array, headers: SpineHeaders | undefined): void {
+  #respond(inbox: string, payload: Uint8Array, headers: SpineHeaders | undefined): void {
     // While draining, handlers still answer what was under way.
     if (this.#state === "closed") throw this.#unavailable();
     assertSize(payload.length + headerBytes(headers), PAYLOAD_BYTES);
-    const waiter = this.#waiters.get(reply);
+    const waiter = this.#waiters.get(inbox);
     if (waiter === undefined) return;
-    const copied = headers === undefined ? NO_HEADERS : Object.freeze({ ...headers });
-    const message = this.#message(reply, payload.slice(), copied, undefined);
-    this.#turns.push(() => waiter.resolve(message));
+    const message = messageOf(inbox, payload.slice(), copyOf(headers));
+    this.#turns.push({ run: () => waiter.resolve(message) });
   }
 }
 

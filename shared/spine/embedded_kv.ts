@@ -247,7 +247,7 @@ export class EmbeddedKv implements KeyValue {
     };
     this.#watchers.add(watcher);
     for (const entry of this.#present(watcher)) this.#deliver(watcher, { type: "put", entry });
-    this.#options.turns.push(() => watcher.stopped || resolve());
+    this.#options.turns.push({ run: () => void (watcher.stopped || resolve()) });
     const stop = () => {
       watcher.stopped = true;
       this.#watchers.delete(watcher);
@@ -303,7 +303,7 @@ export class EmbeddedKv implements KeyValue {
   }
 
   #deliver(watcher: Watcher, change: KvChange): void {
-    this.#options.turns.push(() => {
+    const run = () => {
       if (watcher.stopped) return;
       try {
         watcher.onChange(change);
@@ -313,6 +313,7 @@ export class EmbeddedKv implements KeyValue {
           error,
         });
       }
-    });
+    };
+    this.#options.turns.push({ run });
   }
 }

@@ -1,8 +1,8 @@
 /** The Spine's state as gauges of its process; read when somebody scrapes, never on a message's way. */
-import { Counter } from "prom-client";
-import type { Registry } from "prom-client";
-import { scrapedGauge } from "../metrics.ts";
-import type { Spine, SpineStatus } from "./spine.ts";
+import { Gauge, Histogram, scrapedGauge } from "../metrics.ts";
+import type { Registry } from "../metrics.ts";
+import { scrapedCounter } from "../metrics_plain.ts";
+import type { Spine, SpineState, SpineStatus } from "./spine.ts";
 
 type Read = (status: SpineStatus) => number;
 
@@ -28,21 +28,92 @@ const COUNTERS: [name: string, help: string, read: Read][] = [
   ],
 ];
 
+const STATES: Record<SpineState, true> = {
+  connecting: true,
+  connected: true,
+  disconnected: true,
+  draining: true,
+  closed: true,
+};
+
 /** Registers the gauges and counters; once a registry. */
 export function registerSpineMetrics(spine: Spine, registry: Registry): void {
-  const registers = [registry];
   for (const [name, help, read] of GAUGES) {
     scrapedGauge(registry, name, help, () => read(spine.status));
   }
   for (const [name, help, read] of COUNTERS) {
-    new Counter({
-      name,
-      help,
-      registers,
-      collect() {
-        this.reset();
-        this.inc(read(spine.status));
-      },
-    });
+    scrapedCounter(registry, name, help, () => read(spine.status));
   }
+  new Gauge({
+    name: "arqon_spine_state",
+    help: "1 for the state that the Spine's connection is in, 0 for the others.",
+    labelNames: ["state"],
+    registers: [registry],
+    collect() {
+      const { state } = spine.status;
+      for (const one of Object.keys(STATES)) this.set({ state: one }, Number(one === state));
+    },
+  });
+}
+
+const ROUND_TRIP_MS = 5_000;
+const ROUND_TRIP_BUCKETS_SECONDS = [
+  0.000_1,
+  0.000_25,
+  0.000_5,
+  0.001,
+  0.0025,
+  0.005,
+  0.01,
+  0.025,
+  0.05,
+  0.1,
+  0.25,
+  0.5,
+  1,
+  2.5,
+  5,
+];
+
+/**
+ * Measures from now on how long a flush takes, as `arqon_spine_round_trip_seconds`: once in
+ * `interval_ms`, never two at a time, until it is disposed. `monotonic_ms` is `performance.now`. What
+ * the Spine does not confirm is counted. The timer does not keep the process alive.
+ */
+export function watchRoundTrip(
+  spine: Pick<Spine, "flush">,
+  registry: Registry,
+  monotonic_ms: () => number,
+  interval_ms = ROUND_TRIP_MS,
+): Disposable {
+  const seconds = new Histogram({
+    name: "arqon_spine_round_trip_seconds",
+    help: "From a flush to the server's answer, measured every 5 seconds.",
+    buckets: ROUND_TRIP_BUCKETS_SECONDS,
+    registers: [registry],
+  });
+  let failures = 0;
+  scrapedCounter(
+    registry,
+    "arqon_spine_round_trip_failures_total",
+    "Measurements of the round trip to which no answer came.",
+    () => failures,
+  );
+  let waiting = false;
+  const measure = async () => {
+    if (waiting) return;
+    waiting = true;
+    const began_ms = monotonic_ms();
+    try {
+      await spine.flush();
+      seconds.observe((monotonic_ms() - began_ms) / 1_000);
+    } catch {
+      failures++;
+    }
+    waiting = false;
+  };
+  const timer = setInterval(measure, interval_ms);
+  Deno.unrefTimer(timer);
+  measure();
+  return { [Symbol.dispose]: () => clearInterval(timer) };
 }

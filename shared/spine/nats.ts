@@ -12,13 +12,17 @@ import { assertPattern, assertQueue, assertSize, assertSubject, headerBytes } fr
 import { assertBucket } from "./kv_key.ts";
 import { connectNats, reconnectDelay_ms } from "./nats_connect.ts";
 import type { NatsConfig } from "./nats_connect.ts";
+import { isText } from "./nats_answer.ts";
 import { Flusher } from "./nats_flush.ts";
+import type { MessageFrame } from "./nats_frames.ts";
+import { headerBlock, headerLines, NO_HEADERS, readHeaders } from "./nats_headers.ts";
 import { openNatsKv } from "./nats_kv.ts";
 import type { NatsKv } from "./nats_kv.ts";
 import { Link } from "./nats_link.ts";
 import { openNatsObjects } from "./nats_objects.ts";
 import { LOGS_BUCKET } from "./nats_log_names.ts";
 import { NatsLogs } from "./nats_logs.ts";
+import { Wire } from "./nats_wire.ts";
 import { LOG_LIMITS } from "./durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "./durable_log.ts";
 import type {
@@ -49,7 +53,9 @@ export interface NatsOptions {
   readonly log_limits?: LogLimits;
 }
 
-const NO_HEADERS: SpineHeaders = Object.freeze(Object.create(null));
+const decoder = new TextDecoder();
+/** For a message whose sender waits for no reply. */
+const nobodyWaits = () => {};
 
 function encodeHeaders(headers: SpineHeaders): MsgHdrs {
   const encoded = natsHeaders();
@@ -70,27 +76,33 @@ function isCausedBy(error: unknown, kind: new (...args: never[]) => Error): bool
 
 class NatsSpine implements Spine {
   readonly #link: Link;
+  readonly #wire: Wire;
   readonly #flusher: Flusher;
   readonly #buckets = new Map<string, Promise<NatsKv>>();
   readonly #logs: NatsLogs;
   #drained: Promise<void> | undefined;
 
-  constructor(link: Link, options: NatsOptions) {
+  constructor(link: Link, wire: Wire, options: NatsOptions) {
     const { now, random = Math.random, monotonic = () => performance.now() } = options;
     this.#link = link;
-    this.#flusher = new Flusher(link, options.config.pending_bytes);
+    this.#wire = wire;
+    this.#flusher = new Flusher(link, wire, monotonic, options.config.pending_bytes);
     this.#logs = new NatsLogs({
       link,
-      wire: this.#flusher,
+      wire,
+      bytes: this.#flusher,
       limits: options.log_limits ?? LOG_LIMITS,
       names: { bucket: () => this.keyValue(LOGS_BUCKET), now, random },
       monotonic,
       payload_bytes_max: () => this.payload_bytes_max,
     });
+    wire.ready(link.connection);
     link.onLost = () => {
+      wire.lost();
       this.#flusher.forget();
       this.#logs.cut();
     };
+    link.onBack = () => wire.ready(link.connection);
     link.onState = () => link.listeners.emit({ type: "state", status: this.status });
   }
 
@@ -114,6 +126,12 @@ class NatsSpine implements Spine {
     this.#send(subject, payload, headers);
   }
 
+  give(subject: Subject, payload: Uint8Array, headers?: SpineHeaders): void {
+    this.#link.assertConnected();
+    assertSubject(subject);
+    this.#send(subject, payload, headers);
+  }
+
   flush(): Promise<void> {
     return this.#flusher.flush();
   }
@@ -127,25 +145,22 @@ class NatsSpine implements Spine {
     assertPattern(pattern);
     if (options.queue !== undefined) assertQueue(options.queue);
     const { log } = this.#link;
+    const shown = pattern.includes("*") || pattern.includes(">") ? undefined : pattern;
+    const is_view = options.reads_only === true;
     let closed = false;
-    const callback = (error: Error | null, message: Msg) => {
-      if (closed) return;
+    const subscription = this.#wire.subscribe(
+      pattern,
+      (frame) => handler(this.#received(frame, shown, is_view)),
       // NATS ends a subscription that it does not permit; nothing else comes this way.
-      if (error) return log.error("NATS ended a subscription", { pattern, error });
-      try {
-        handler(this.#message(message));
-      } catch (error) {
-        log.error("a Spine handler threw", { pattern, error });
-      }
-    };
-    const subscription = this.#link.connection.subscribe(pattern, {
-      callback,
-      ...(options.queue === undefined ? {} : { queue: options.queue }),
-    });
+      (error) => {
+        if (!closed) log.error("NATS ended a subscription", { pattern, error });
+      },
+      options.queue === undefined ? {} : { queue: options.queue },
+    );
     const unsubscribe = () => {
       if (closed) return;
       closed = true;
-      if (!this.#link.connection.isClosed()) subscription.unsubscribe();
+      subscription.unsubscribe();
     };
     const drain = async () => {
       if (closed) return;
@@ -167,15 +182,17 @@ class NatsSpine implements Spine {
   ): Promise<SpineMessage> {
     this.#link.assertConnected();
     assertSubject(subject);
-    const size_bytes = this.#assertFits(subject, payload, options.headers);
+    const fits_bytes = payload.length + headerBytes(options.headers);
+    const size_bytes = this.#assertFits(subject, fits_bytes);
     const timeout = Math.max(1, options.timeout_ms);
+    this.#wire.behind();
     const answer = this.#link.connection.request(subject, payload.slice(), {
       timeout,
       ...(options.headers === undefined ? {} : { headers: encodeHeaders(options.headers) }),
     });
     this.#flusher.handed(size_bytes);
     try {
-      return this.#message(await this.#link.guard(answer));
+      return this.#answer(await this.#link.guard(answer));
     } catch (cause) {
       if (cause instanceof ArqonError) throw cause;
       if (isCausedBy(cause, errors.NoRespondersError)) {
@@ -225,37 +242,43 @@ class NatsSpine implements Spine {
     await closing;
   }
 
-  #assertFits(subject: string, payload: Uint8Array, headers: SpineHeaders | undefined): number {
-    const size_bytes = payload.length + headerBytes(headers);
+  /** What it takes on the wire. */
+  #assertFits(subject: string, size_bytes: number): number {
     assertSize(size_bytes, this.payload_bytes_max);
-    const onWire = size_bytes + subject.length + 32;
-    this.#flusher.assertRoom(onWire);
-    return onWire;
+    const on_wire = size_bytes + subject.length + 32;
+    this.#flusher.assertRoom(on_wire);
+    return on_wire;
   }
 
   #send(subject: string, payload: Uint8Array, headers: SpineHeaders | undefined): void {
-    const size_bytes = this.#assertFits(subject, payload, headers);
-    try {
-      // nats.js keeps what it is given until the end of the turn, hence the copy.
-      this.#link.connection.publish(
-        subject,
-        payload.slice(),
-        headers === undefined ? {} : { headers: encodeHeaders(headers) },
-      );
-    } catch (cause) {
-      throw new ArqonError("spine-unavailable", "NATS took no message", { cause });
-    }
+    const block_bytes = headerBytes(headers);
+    const size_bytes = this.#assertFits(subject, payload.length + block_bytes);
+    const block = block_bytes === 0 ? "" : headerBlock(headerLines(headers));
+    this.#wire.publish({ subject, reply: "", block, block_bytes, payload });
     this.#flusher.handed(size_bytes);
   }
 
-  #message(message: Msg): SpineMessage {
-    const { subject, reply } = message;
+  /** An answer that came by way of nats.js. */
+  #answer({ subject, data, headers }: Msg): SpineMessage {
     // A copy: what nats.js gives is a view on a whole read buffer.
-    const payload = new Uint8Array(message.data);
-    const headers = decodeHeaders(message.headers);
-    if (reply === undefined || reply === "") {
-      return { subject, payload, headers, respond: () => {} };
-    }
+    const payload = new Uint8Array(data);
+    return { subject, payload, headers: decodeHeaders(headers), respond: nobodyWaits };
+  }
+
+  /** `shown` is the subject, unless it is still to be read. */
+  #received(frame: MessageFrame, shown: string | undefined, is_view: boolean): SpineMessage {
+    const { bytes, subject_from, subject_to, reply_from, reply_to } = frame;
+    const { headers_from, payload_from, payload_to } = frame;
+    const is_shown = shown !== undefined && isText(bytes, subject_from, subject_to, shown);
+    const subject = is_shown ? shown : decoder.decode(bytes.subarray(subject_from, subject_to));
+    const payload = is_view
+      ? bytes.subarray(payload_from, payload_to)
+      : bytes.slice(payload_from, payload_to);
+    const headers = headers_from === payload_from
+      ? NO_HEADERS
+      : readHeaders(bytes, headers_from, payload_from).headers;
+    if (reply_from === reply_to) return { subject, payload, headers, respond: nobodyWaits };
+    const reply = decoder.decode(bytes.subarray(reply_from, reply_to));
     const respond = (answer: Uint8Array, answerHeaders?: SpineHeaders) => {
       if (this.#link.state !== "draining") this.#link.assertConnected();
       this.#send(reply, answer, answerHeaders);
@@ -274,8 +297,10 @@ export async function openNats(options: NatsOptions): Promise<Spine> {
     attempt = next;
     delay_ms = reconnectDelay_ms(attempt, random);
   };
+  const wire = new Wire(log);
   const connection = await connectNats({
     config,
+    wire,
     ...(files === undefined ? {} : { files }),
     reconnectDelay: () => delay_ms,
   });
@@ -285,5 +310,5 @@ export async function openNats(options: NatsOptions): Promise<Spine> {
   link.listeners.add((event) => {
     if (event.type === "state" && event.status.state === "connected") draw(0);
   });
-  return new NatsSpine(link, options);
+  return new NatsSpine(link, wire, options);
 }

@@ -4,6 +4,7 @@ import { credsAuthenticator } from "@nats-io/transport-deno";
 import type { NatsConnection, NodeConnectionOptions } from "@nats-io/transport-deno";
 import type { Config } from "../config/schema.ts";
 import { connectGuarded } from "./nats_transport.ts";
+import type { Wire } from "./nats_wire.ts";
 import { isSupportedNats, OLDEST_NATS } from "./nats_version.ts";
 
 /** The `[nats]` table. */
@@ -46,6 +47,8 @@ export function parseAddresses(urls: readonly string[]): Addresses {
 /** What a connection is made from. */
 export interface ConnectInput {
   readonly config: NatsConfig;
+  /** What is published and received goes by it; absent: all goes by nats.js. */
+  readonly wire?: Wire;
   readonly files?: { read(path: string): string };
   /** Called for the pause before each attempt to reconnect, in ms. */
   readonly reconnectDelay: () => number;
@@ -95,7 +98,7 @@ export async function connectNats(input: ConnectInput): Promise<NatsConnection> 
   const options = connectionOptions(input, addresses);
   let connection: NatsConnection;
   try {
-    connection = await connectGuarded(options);
+    connection = await connectGuarded(options, input.wire);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     const where = addresses.servers.join(", ");

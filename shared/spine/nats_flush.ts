@@ -1,27 +1,48 @@
 /**
  * Knows how many bytes are handed to the connection and not confirmed, and confirms them: one PING a
  * turn of the event loop for all callers, whose PONG says that the server has everything before it.
+ * One timer for all of them.
  */
 import { setImmediate } from "node:timers";
 import { ArqonError } from "@arqon/proto";
 import type { Link } from "./nats_link.ts";
+import type { Wire } from "./nats_wire.ts";
 
 /** Unconfirmed bytes after which a PING is sent though nobody asked, to learn how far the server is. */
 const PROBE_BYTES = 1_048_576;
 
+/** What is flushed by one PING. */
+interface Turn {
+  readonly promise: Promise<void>;
+  resolve(): void;
+  reject(error: unknown): void;
+  /** Of the PONG; by the clock that only grows. */
+  deadline_ms: number;
+}
+
 /** Counts and confirms what one connection was given. */
 export class Flusher {
   readonly #link: Link;
+  readonly #wire: Wire;
+  /** Milliseconds that only grow. */
+  readonly #monotonic: () => number;
   readonly #pending_bytes_max: number;
   readonly #probe_bytes: number;
   /** Running totals of bytes: handed over, covered by a PING, confirmed. */
   #handed = 0;
   #covered = 0;
   #confirmed = 0;
-  #turn: Promise<void> | undefined;
+  /** This turn's. */
+  #turn: Turn | undefined;
+  /** All that are not confirmed, in the order of their PINGs. */
+  readonly #turns = new Set<Turn>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #endTurn = () => this.#ping();
 
-  constructor(link: Link, pending_bytes_max: number) {
+  constructor(link: Link, wire: Wire, monotonic: () => number, pending_bytes_max: number) {
     this.#link = link;
+    this.#wire = wire;
+    this.#monotonic = monotonic;
     this.#pending_bytes_max = pending_bytes_max;
     this.#probe_bytes = Math.min(PROBE_BYTES, pending_bytes_max / 4);
   }
@@ -50,43 +71,66 @@ export class Flusher {
   forget(): void {
     this.#confirmed = this.#handed;
     this.#covered = this.#handed;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const error = this.#link.unavailable();
+    for (const turn of this.#turns) turn.reject(error);
+    this.#turns.clear();
   }
 
   /** Resolves with the PONG to a PING sent at the end of this turn. Rejects with `spine-unavailable`. */
   flush(): Promise<void> {
     if (this.#link.state !== "connected") return Promise.reject(this.#link.unavailable());
-    if (this.#turn !== undefined) return this.#turn;
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    // The guard begins now: a connection that drops within the turn has dropped the publishes too.
-    this.#turn = this.#link.guard(promise);
-    setImmediate(() => {
-      this.#turn = undefined;
-      this.#ping().then(resolve, reject);
-    });
-    return this.#turn;
+    if (this.#turn !== undefined) return this.#turn.promise;
+    const turn = { ...Promise.withResolvers<void>(), deadline_ms: Infinity };
+    this.#turn = turn;
+    // From now on: a connection that drops within the turn has dropped the publishes too.
+    this.#turns.add(turn);
+    this.#wire.hold();
+    setImmediate(this.#endTurn);
+    return turn.promise;
   }
 
-  async #ping(): Promise<void> {
-    this.#link.assertConnected();
-    const upTo = this.#handed;
-    this.#covered = upTo;
-    const { promise: late, reject } = Promise.withResolvers<never>();
+  #ping(): void {
+    const turn = this.#turn as Turn;
+    this.#turn = undefined;
+    if (!this.#turns.has(turn)) return; // The connection was lost meanwhile.
+    const { connection, state, request_timeout_ms } = this.#link;
+    if (state !== "connected") {
+      this.#wire.flush();
+      return this.#settle(turn, this.#link.unavailable());
+    }
+    const up_to = this.#handed;
+    this.#covered = up_to;
+    turn.deadline_ms = this.#monotonic() + request_timeout_ms;
+    this.#timer ??= setTimeout(() => this.#sweep(), request_timeout_ms);
+    connection.flush().then(() => {
+      this.#confirmed = Math.max(this.#confirmed, up_to);
+      this.#settle(turn, undefined);
+    }, (cause) => {
+      const error = new ArqonError("spine-unavailable", "the flush was cut off", { cause });
+      this.#settle(turn, error);
+    });
+  }
+
+  #settle(turn: Turn, error: ArqonError | undefined): void {
+    if (!this.#turns.delete(turn)) return;
+    if (error === undefined) turn.resolve();
+    else turn.reject(error);
+  }
+
+  #sweep(): void {
+    this.#timer = undefined;
+    const now_ms = this.#monotonic();
     const { request_timeout_ms } = this.#link;
-    const timer = setTimeout(
-      () =>
-        reject(
-          new ArqonError("spine-unavailable", `NATS confirmed nothing in ${request_timeout_ms} ms`),
-        ),
-      request_timeout_ms,
-    );
-    try {
-      await Promise.race([this.#link.connection.flush(), late]);
-      this.#confirmed = Math.max(this.#confirmed, upTo);
-    } catch (cause) {
-      if (cause instanceof ArqonError) throw cause;
-      throw new ArqonError("spine-unavailable", "the flush was cut off", { cause });
-    } finally {
-      clearTimeout(timer);
+    for (const turn of this.#turns) {
+      if (turn.deadline_ms > now_ms) {
+        const wait_ms = Math.min(turn.deadline_ms - now_ms, request_timeout_ms);
+        this.#timer = setTimeout(() => this.#sweep(), wait_ms);
+        return;
+      }
+      const detail = `NATS confirmed nothing in ${request_timeout_ms} ms`;
+      this.#settle(turn, new ArqonError("spine-unavailable", detail));
     }
   }
 }

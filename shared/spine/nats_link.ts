@@ -33,6 +33,8 @@ export class Link {
   readonly listeners: Listeners;
   /** Called at once when the connection is lost, before anybody hears of it. */
   onLost: () => void = () => {};
+  /** Called at once when the connection is there again, before anybody hears of it. */
+  onBack: () => void = () => {};
   /** Called for every change of `state`. */
   onState: () => void = () => {};
   /** Called when an attempt to reconnect begins. */
@@ -173,6 +175,9 @@ export class Link {
   }
 
   #back(): void {
+    // A socket that drops while nats.js (3.4.0) greets the server makes it dial twice at a time, and the
+    // later one throws away the socket of the other without a word.
+    if (this.#state === "connected") this.#lost();
     if (this.#state !== "disconnected") return;
     this.#reconnects++;
     const down_ms = this.now() - this.#since_ms;
@@ -181,6 +186,7 @@ export class Link {
     if (!isSupportedNats(version)) {
       this.log.error("the NATS server is too old", { version, oldest: OLDEST_NATS });
     }
+    this.onBack();
     this.#turnTo("connected");
     for (const settle of [...this.#waiting]) settle(true);
     for (const relist of [...this.#relisters]) relist();

@@ -18,6 +18,7 @@ import type {
   Retention,
   RoomHead,
 } from "./durable_log.ts";
+import { BLOCK_BYTES, headerLines } from "./nats_headers.ts";
 import type { Link } from "./nats_link.ts";
 import { insist, logError, StreamLost } from "./nats_log_api.ts";
 import type { LogApi, StreamInfo } from "./nats_log_api.ts";
@@ -92,30 +93,12 @@ export class NatsLog implements DurableLog, AppendLog {
     return this.#opening;
   }
 
-  async append(
-    room_id: string,
-    payload: Uint8Array,
-    options: AppendOptions = {},
-  ): Promise<Appended> {
-    const { link, lane } = this.#tools;
-    link.assertConnected();
-    const subject = logSubject(this.tenant_id, room_id);
-    const { key, headers } = options;
-    const message_id = key === undefined ? undefined : messageId(room_id, key);
-    const size_bytes = payload.length + headerBytes(headers) + OWN_HEADER_BYTES +
-      (message_id?.length ?? 0);
-    assertSize(size_bytes, this.#tools.payload_bytes_max());
-    const appended = await lane.append(this, {
-      subject,
-      payload: payload.slice(),
-      headers: headers === undefined ? undefined : { ...headers },
-      message_id,
-      wire_bytes: size_bytes + subject.length,
-    });
-    if (appended.stream === this.#stream) {
-      this.#acknowledged = Math.max(this.#acknowledged, appended.offset);
+  append(room_id: string, payload: Uint8Array, options: AppendOptions = {}): Promise<Appended> {
+    try {
+      return this.#append(room_id, payload, options);
+    } catch (error) {
+      return Promise.reject(error);
     }
-    return appended;
   }
 
   async head(room_id: string): Promise<RoomHead> {
@@ -178,6 +161,10 @@ export class NatsLog implements DurableLog, AppendLog {
     return this.#clock.now();
   }
 
+  stored({ stream, offset }: Appended): void {
+    if (stream === this.#stream) this.#acknowledged = Math.max(this.#acknowledged, offset);
+  }
+
   queue(append: Append): void {
     this.#queue.push(append);
   }
@@ -194,6 +181,29 @@ export class NatsLog implements DurableLog, AppendLog {
   settled(): void {
     this.#underWay--;
     if (this.#underWay === 0) this.#whenNone?.();
+  }
+
+  /** Throws what is wrong with it at once. */
+  #append(
+    room_id: string,
+    payload: Uint8Array,
+    { key, headers }: AppendOptions,
+  ): Promise<Appended> {
+    const { link, lane } = this.#tools;
+    link.assertConnected();
+    const subject = logSubject(this.tenant_id, room_id);
+    const message_id = key === undefined ? undefined : messageId(room_id, key);
+    const block_bytes = headerBytes(headers);
+    const size_bytes = payload.length + block_bytes + OWN_HEADER_BYTES + (message_id?.length ?? 0);
+    assertSize(size_bytes, this.#tools.payload_bytes_max());
+    return lane.append(this, {
+      subject,
+      payload: payload.slice(),
+      lines: headerLines(headers),
+      lines_bytes: Math.max(0, block_bytes - BLOCK_BYTES),
+      message_id,
+      wire_bytes: size_bytes + subject.length,
+    });
   }
 
   #wish(): StreamWish {

@@ -5,20 +5,21 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
-import { MsgHdrsImpl } from "@nats-io/nats-core";
-import type { Msg } from "@nats-io/transport-deno";
 import type { Appended, LogLimits } from "./durable_log.ts";
+import { isFromNobody, readPubAck } from "./nats_answer.ts";
+import type { PubAck } from "./nats_answer.ts";
+import type { MessageFrame } from "./nats_frames.ts";
+import { BLOCK_BYTES, headerBlock } from "./nats_headers.ts";
 import type { Link } from "./nats_link.ts";
 import { CODES } from "./nats_log_api.ts";
-import { isNobody } from "./nats_log_inbox.ts";
 import type { Inbox, Receiver } from "./nats_log_inbox.ts";
-import type { SpineHeaders } from "./spine.ts";
+import type { Wire } from "./nats_wire.ts";
 
 /** Pause before a key is tried again whose first append is still under way on the cluster. */
 const IN_PROCESS_MS = 25;
 
 /** What counts the bytes on the connection. */
-export interface Wire {
+export interface ByteCount {
   /** Throws `spine-unavailable` when so many bytes more are too many. */
   assertRoom(size_bytes: number): void;
   handed(size_bytes: number): void;
@@ -29,6 +30,7 @@ export interface AppendTools {
   readonly link: Link;
   readonly inbox: Inbox;
   readonly wire: Wire;
+  readonly bytes: ByteCount;
   readonly limits: LogLimits;
   /** Milliseconds that only grow. */
   readonly monotonic: () => number;
@@ -39,8 +41,9 @@ export interface AppendInput {
   readonly subject: string;
   /** Not copied here. */
   readonly payload: Uint8Array;
-  /** The caller's, checked. */
-  readonly headers: SpineHeaders | undefined;
+  /** The caller's, checked, as lines of a header block, and their bytes. */
+  readonly lines: string;
+  readonly lines_bytes: number;
   /** For the server's deduplication; undefined: none. */
   readonly message_id: string | undefined;
   /** About what it takes on the wire. */
@@ -63,6 +66,8 @@ export interface AppendLog {
   /** One more is on its way, or one less. */
   started(): void;
   settled(): void;
+  /** It was stored. */
+  stored(appended: Appended): void;
 }
 
 /** One append, from its call to its end. */
@@ -97,8 +102,8 @@ export class Append implements Receiver {
     this.#reject = settle.reject;
   }
 
-  receive(message: Msg): void {
-    this.#lane.onAnswer(this, message);
+  receive(frame: MessageFrame): void {
+    this.#lane.onAnswer(this, frame);
   }
 
   cut(): void {
@@ -107,6 +112,7 @@ export class Append implements Receiver {
 
   resolve(appended: Appended): void {
     this.#lane.release(this);
+    this.log.stored(appended);
     this.#resolve(appended);
   }
 
@@ -117,23 +123,6 @@ export class Append implements Receiver {
   fail(error: Error): void {
     this.#lane.release(this);
     this.#reject(error);
-  }
-}
-
-interface PubAck {
-  readonly stream?: string;
-  readonly seq?: number;
-  readonly duplicate?: boolean;
-  readonly error?: { readonly err_code?: number; readonly description?: string };
-}
-
-const decoder = new TextDecoder();
-
-function parse(message: Msg): PubAck | undefined {
-  try {
-    return JSON.parse(decoder.decode(message.data));
-  } catch {
-    return undefined;
   }
 }
 
@@ -161,12 +150,12 @@ export class AppendLane {
 
   /** Throws `log-unavailable` above the bounds. */
   append(log: AppendLog, input: AppendInput): Promise<Appended> {
-    const { limits, wire } = this.#tools;
+    const { limits, bytes } = this.#tools;
     const { length } = input.payload;
     if (this.#messages >= limits.pending_messages || this.#bytes + length > limits.pending_bytes) {
       throw new ArqonError("log-unavailable", "too many appends are under way");
     }
-    wire.assertRoom(input.wire_bytes);
+    bytes.assertRoom(input.wire_bytes);
     this.#messages++;
     this.#bytes += length;
     return new Promise((resolve, reject) => {
@@ -178,22 +167,25 @@ export class AppendLane {
 
   /** Sends it to the log's stream. What goes wrong here ends it. */
   send(append: Append): void {
-    const { link, inbox, wire, monotonic } = this.#tools;
-    const { input: { subject, payload, headers, message_id, wire_bytes }, log } = append;
-    const record: Record<string, string[]> = { "Nats-Expected-Stream": [log.stream] };
-    if (message_id !== undefined) record["Nats-Msg-Id"] = [message_id];
-    for (const name in headers) record[name] = [headers[name] ?? ""];
+    const { link, inbox, wire, bytes, monotonic } = this.#tools;
+    const { input, log } = append;
+    const { subject, payload, message_id } = input;
+    const id = message_id === undefined ? "" : `Nats-Msg-Id: ${message_id}\r\n`;
+    const own = `Nats-Expected-Stream: ${log.stream}\r\n${id}`;
     append.number = inbox.expect(append);
     append.deadline_ms = monotonic() + link.request_timeout_ms;
     this.#sent.add(append);
     log.started();
     try {
       link.assertConnected();
-      link.connection.publish(subject, payload, {
+      wire.publish({
+        subject,
         reply: inbox.replyTo(append.number),
-        headers: MsgHdrsImpl.fromRecord(record),
+        block: headerBlock(own + input.lines),
+        block_bytes: BLOCK_BYTES + own.length + input.lines_bytes,
+        payload,
       });
-      wire.handed(wire_bytes);
+      bytes.handed(input.wire_bytes);
     } catch (error) {
       this.#unsent(append);
       append.fail(
@@ -223,10 +215,10 @@ export class AppendLane {
     append.log.settled();
   }
 
-  onAnswer(append: Append, message: Msg): void {
+  onAnswer(append: Append, frame: MessageFrame): void {
     this.#unsent(append);
-    if (isNobody(message)) this.#missed(append, "nobody");
-    else this.#acknowledged(append, parse(message));
+    if (isFromNobody(frame)) this.#missed(append, "nobody");
+    else this.#acknowledged(append, readPubAck(frame, append.log.stream));
     append.log.settled();
   }
 
@@ -277,7 +269,10 @@ export class AppendLane {
     this.#sent.delete(append);
     this.#tools.inbox.forget(append.number);
     append.number = 0;
-    if (this.#sent.size > 0 || this.#timer === undefined) return;
+  }
+
+  /** The connection is lost: nothing will be timed out any more. */
+  stop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }

@@ -2,9 +2,10 @@
  * Direct reads of a JetStream stream: any replica answers, with many messages to one request. What
  * they mean for a log is in `nats_log_read.ts`.
  */
-import type { Msg } from "@nats-io/transport-deno";
+import { isNobody, readAnswer } from "./nats_answer.ts";
+import type { Answer } from "./nats_answer.ts";
+import type { MessageFrame } from "./nats_frames.ts";
 import { Refusal, StreamLost } from "./nats_log_api.ts";
-import { isNobody } from "./nats_log_inbox.ts";
 import type { Inbox } from "./nats_log_inbox.ts";
 import type { Link } from "./nats_link.ts";
 
@@ -22,7 +23,7 @@ export type DirectQuestion =
 
 /** What came. */
 export interface DirectAnswer {
-  readonly messages: readonly Msg[];
+  readonly messages: readonly Answer[];
   /** Messages that match and did not come. */
   readonly pending: number;
 }
@@ -76,29 +77,29 @@ export function askDirect(
   timeout_ms: number,
 ): Promise<DirectAnswer> {
   const { promise, resolve, reject } = Promise.withResolvers<DirectAnswer>();
-  const messages: Msg[] = [];
+  const messages: Answer[] = [];
   const patience = new Patience(timeout_ms, () => {
     inbox.forget(number);
     reject(new Error(`a read was not answered in ${Math.ceil(timeout_ms)} ms`));
   });
-  const receive = (message: Msg) => {
-    const { headers } = message;
-    const code = headers?.code ?? 0;
+  const receive = (frame: MessageFrame) => {
+    const answer = readAnswer(frame);
+    const { headers, code, description } = answer;
     if (code === 0) {
       patience.heard();
-      messages.push(message);
+      messages.push(answer);
       return;
     }
     patience.end();
     inbox.forget(number);
     if (code === END_OF_BATCH) {
-      resolve({ messages, pending: Number(headers?.get(PENDING_HEADER) ?? "0") });
+      resolve({ messages, pending: Number(headers[PENDING_HEADER] ?? "0") });
     } else if (code === NOT_FOUND) {
       resolve(NOTHING);
-    } else if (isNobody(message)) {
+    } else if (isNobody(answer)) {
       reject(new StreamLost("nobody has the stream"));
     } else {
-      reject(new Refusal({ err_code: code, description: `${code} ${headers?.description ?? ""}` }));
+      reject(new Refusal({ err_code: code, description: `${code} ${description}` }));
     }
   };
   const cut = () => {

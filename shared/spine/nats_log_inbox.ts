@@ -3,32 +3,34 @@
  * promise of nats.js for each. Knows nothing of logs. Who waits has its own time limit.
  */
 import { createInbox } from "@nats-io/transport-deno";
-import type { Msg } from "@nats-io/transport-deno";
+import { isText } from "./nats_answer.ts";
+import type { MessageFrame } from "./nats_frames.ts";
 import type { Link } from "./nats_link.ts";
+import type { Wire } from "./nats_wire.ts";
+
+const ZERO = 0x30;
 
 /** Whoever waits for answers. */
 export interface Receiver {
-  receive(message: Msg): void;
+  /** The frame is good until it returns. */
+  receive(frame: MessageFrame): void;
   /** The connection is lost: nothing will come. The number is forgotten by then. */
   cut(): void;
-}
-
-/** True for the empty answer that the server gives when nobody listens to the request. */
-export function isNobody(message: Msg): boolean {
-  return message.data.length === 0 && message.headers?.code === 503;
 }
 
 /** The inbox of one connection, through all its reconnects. */
 export class Inbox {
   readonly #link: Link;
+  readonly #wire: Wire;
   readonly #prefix = `${createInbox()}.`;
   /** By the number that ends the reply subject. Bounded by those who ask. */
   readonly #receivers = new Map<number, Receiver>();
   #subscribed = false;
   #last = 0;
 
-  constructor(link: Link) {
+  constructor(link: Link, wire: Wire) {
     this.#link = link;
+    this.#wire = wire;
   }
 
   /** A number for a request; the answers to `replyTo` of it come to `receiver` until `forget`. */
@@ -57,18 +59,26 @@ export class Inbox {
 
   #subscribe(): void {
     this.#subscribed = true;
-    const { log, connection } = this.#link;
-    connection.subscribe(`${this.#prefix}*`, {
-      callback: (error, message) => {
-        // Without it every request runs into its time limit.
-        if (error) return log.error("NATS ended the inbox of the logs", { error });
-        const receiver = this.#receivers.get(Number(message.subject.slice(this.#prefix.length)));
-        try {
-          receiver?.receive(message);
-        } catch (error) {
-          log.error("an answer of JetStream could not be taken", { error });
-        }
-      },
-    });
+    const { log } = this.#link;
+    this.#wire.subscribe(
+      `${this.#prefix}*`,
+      (frame) => this.#receive(frame),
+      // Without it every request runs into its time limit.
+      (error) => log.error("NATS ended the inbox of the logs", { error }),
+    );
+  }
+
+  #receive(frame: MessageFrame): void {
+    const from = frame.subject_from + this.#prefix.length;
+    if (!isText(frame.bytes, frame.subject_from, from, this.#prefix)) return;
+    let number = 0;
+    for (let at = from; at < frame.subject_to; at++) {
+      number = number * 10 + (frame.bytes[at] as number) - ZERO;
+    }
+    try {
+      this.#receivers.get(number)?.receive(frame);
+    } catch (error) {
+      this.#link.log.error("an answer of JetStream could not be taken", { error });
+    }
   }
 }

@@ -1,7 +1,7 @@
 /** Stored messages as JetStream hands them out, in the terms of `durable_log.ts`. Pure. */
-import type { Msg } from "@nats-io/transport-deno";
 import { LOG_OFFSET_HEADER, LOG_TIME_HEADER } from "./durable_log.ts";
 import type { LogMessage } from "./durable_log.ts";
+import type { Answer } from "./nats_answer.ts";
 import type { StoredMessage } from "./nats_log_api.ts";
 
 /** The server's and the engine's own headers; callers' are lower case by convention. */
@@ -14,18 +14,13 @@ function callersHeaders(all: Iterable<readonly [string, string]>): Record<string
   return headers;
 }
 
-function* firstValues(message: Msg): Generator<readonly [string, string]> {
-  for (const [name, values] of message.headers ?? []) yield [name, values[0] ?? ""];
-}
-
-/** A message of a direct read. The payload is a copy: what nats.js gives is part of a read buffer. */
-export function fromDirect(message: Msg): LogMessage {
-  const { headers } = message;
+/** A message of a direct read. */
+export function fromDirect({ headers, payload }: Answer): LogMessage {
   return {
-    offset: Number(headers?.get(LOG_OFFSET_HEADER)),
-    time_ms: Date.parse(headers?.get(LOG_TIME_HEADER) ?? ""),
-    payload: new Uint8Array(message.data),
-    headers: callersHeaders(firstValues(message)),
+    offset: Number(headers[LOG_OFFSET_HEADER] ?? ""),
+    time_ms: Date.parse(headers[LOG_TIME_HEADER] ?? ""),
+    payload,
+    headers: callersHeaders(Object.entries(headers)),
   };
 }
 

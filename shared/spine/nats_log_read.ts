@@ -131,7 +131,7 @@ const probe = (subject: string, seq: number): DirectQuestion => ({
 });
 
 function offsetOf(message: DirectAnswer["messages"][number]): number {
-  return Number(message.headers?.get(LOG_OFFSET_HEADER));
+  return Number(message.headers[LOG_OFFSET_HEADER] ?? "");
 }
 
 /** The offset of the newest message by subject; subjects without one are left out. */
@@ -145,7 +145,7 @@ export async function readHeads(
     while (open.length > 0) {
       const answer = await direct(reading, { multi_last: open, batch: open.length });
       for (const { headers } of answer.messages) {
-        heads.set(headers?.get("Nats-Subject") ?? "", Number(headers?.get(LOG_OFFSET_HEADER)));
+        heads.set(headers["Nats-Subject"] ?? "", Number(headers[LOG_OFFSET_HEADER] ?? ""));
       }
       // Large messages end an answer early.
       if (answer.pending === 0 || answer.messages.length === 0) break;

@@ -9,9 +9,10 @@ import { NatsLog } from "./nats_log.ts";
 import type { LogTools } from "./nats_log.ts";
 import { LogApi } from "./nats_log_api.ts";
 import { AppendLane } from "./nats_log_append.ts";
-import type { Wire } from "./nats_log_append.ts";
+import type { ByteCount } from "./nats_log_append.ts";
 import type { NameTools } from "./nats_log_names.ts";
 import { Inbox } from "./nats_log_inbox.ts";
+import type { Wire } from "./nats_wire.ts";
 
 /**
  * What JetStream tells of streams; the last token is the stream's name. At most once: a busy server now
@@ -26,6 +27,7 @@ const ADVISORIES = [
 export interface LogsOptions {
   readonly link: Link;
   readonly wire: Wire;
+  readonly bytes: ByteCount;
   readonly limits: LogLimits;
   readonly names: NameTools;
   /** Milliseconds that only grow. */
@@ -43,9 +45,9 @@ export class NatsLogs {
   #listening = false;
 
   constructor(options: LogsOptions) {
-    const { link } = options;
+    const { link, wire } = options;
     this.#link = link;
-    this.#inbox = new Inbox(link);
+    this.#inbox = new Inbox(link, wire);
     this.#lane = new AppendLane({ ...options, inbox: this.#inbox });
     this.#tools = {
       ...options,
@@ -83,6 +85,7 @@ export class NatsLogs {
   /** The connection is lost: appends under way have an unknown outcome. */
   cut(): void {
     this.#inbox.cut();
+    this.#lane.stop();
   }
 
   /** Resolves when no append is under way. */

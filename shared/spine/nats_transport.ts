@@ -1,17 +1,29 @@
 /**
- * Keeps the sockets of nats.js (3.4.0) from ending the process. It takes all listeners off a socket
- * before it destroys it; an error that is already on its way, such as the reset after a refused login,
- * then finds none, and that is an uncaught exception. Nothing else of the transport is changed.
+ * The sockets of nats.js (3.4.0), with two changes. They do not end the process: it takes all listeners
+ * off a socket before it destroys it; an error that is already on its way, such as the reset after a
+ * refused login, then finds none, and that is an uncaught exception. And what they read and write goes
+ * by the connection's `Wire`, if it has one.
  */
 import { NatsConnectionImpl, setTransportFactory } from "@nats-io/transport-deno";
-import type { NatsConnection, NodeConnectionOptions } from "@nats-io/transport-deno";
+import type {
+  ConnectionOptions,
+  NatsConnection,
+  NodeConnectionOptions,
+  Transport,
+} from "@nats-io/transport-deno";
 import { nodeResolveHost, NodeTransport } from "@nats-io/transport-deno/node_transport";
+import type { FrameScanner } from "./nats_frames.ts";
+import type { OutBuffer } from "./nats_out.ts";
+import { Wire } from "./nats_wire.ts";
 
 /** The part of a Node socket that matters here. */
 interface Emitter {
   on(event: "error", listener: () => void): unknown;
   removeAllListeners(event?: string): unknown;
 }
+
+/** Of the answer to a ping; a ping is as long, and never sent before what waits. */
+const PONG_BYTES = 6;
 
 const ignore = (): void => {};
 
@@ -43,8 +55,83 @@ function guardedTransport(): NodeTransport {
   return transport;
 }
 
-/** nats.js' own `connect`, but with guarded sockets, also for every reconnect. */
-export function connectGuarded(options: NodeConnectionOptions): Promise<NatsConnection> {
-  setTransportFactory({ factory: guardedTransport, dnsResolveFn: nodeResolveHost });
-  return NatsConnectionImpl.connect(options);
+/** nats.js passes its options on to each of a connection's transports: that is how they find the wire. */
+type WireOptions = { readonly wire?: unknown };
+type Server = Parameters<Transport["connect"]>[0];
+
+class WireTransport implements Transport {
+  readonly #inner = guardedTransport();
+  #wire: Wire | undefined;
+  #scanner: FrameScanner | undefined;
+  #out: OutBuffer | undefined;
+
+  get isClosed(): boolean {
+    return this.#inner.isClosed;
+  }
+  get lang(): string {
+    return this.#inner.lang;
+  }
+  get version(): string {
+    return this.#inner.version;
+  }
+  get closeError(): Error {
+    // nats.js asks for it only after the end, and takes undefined as well.
+    return this.#inner.closeError as Error;
+  }
+
+  async connect(server: Server, options: ConnectionOptions & WireOptions): Promise<void> {
+    await this.#inner.connect(server, options);
+    // Given up meanwhile: nats.js has another one by now.
+    if (this.#inner.isClosed || !(options.wire instanceof Wire)) return;
+    this.#wire = options.wire;
+    const { scanner, out } = options.wire.open(this.#inner);
+    this.#scanner = scanner;
+    this.#out = out;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterableIterator<Uint8Array> {
+    for await (const chunk of this.#inner) {
+      // Node's buffers are a class of their own, and nothing here shall depend on that.
+      const bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length);
+      for (const rest of this.#scanner?.feed(bytes) ?? [bytes]) yield rest;
+    }
+  }
+
+  isEncrypted(): boolean {
+    return this.#inner.isEncrypted();
+  }
+
+  send(frame: Uint8Array): void {
+    // The answer to a ping overtakes what nats.js keeps; all else goes out with that.
+    if (frame.length !== PONG_BYTES) this.#wire?.caughtUp();
+    if (this.#out === undefined) this.#inner.send(frame);
+    else this.#out.send(frame);
+  }
+
+  close(error?: Error): Promise<void> {
+    this.#out?.flush();
+    return this.#inner.close(error);
+  }
+
+  disconnect(): void {
+    this.#inner.disconnect();
+  }
+
+  closed(): Promise<void | Error> {
+    return this.#inner.closed();
+  }
+
+  discard(): void {
+    this.#inner.discard();
+  }
+}
+
+/** nats.js' own `connect`, but with guarded sockets, and by way of `wire`; also for every reconnect. */
+export function connectGuarded(
+  options: NodeConnectionOptions,
+  wire?: Wire,
+): Promise<NatsConnection> {
+  setTransportFactory({ factory: () => new WireTransport(), dnsResolveFn: nodeResolveHost });
+  const by_wire: NodeConnectionOptions & WireOptions = { ...options, wire };
+  return NatsConnectionImpl.connect(by_wire);
 }

@@ -34,8 +34,7 @@ Deno.test("the index finds exactly the subscribers whose pattern matches", () =>
     subscribers.forEach((one) => index.add(one));
     const removed = subscribers.filter((one) => one.number % 3 === 2);
     removed.forEach((one) => index.remove(one));
-    const found: number[] = [];
-    index.match(to.join("."), (one) => found.push(one.number));
+    const found = index.receivers(to.join(".")).map((one) => one.number);
     const expected = subscribers.filter((one) =>
       !removed.includes(one) && asRegExp(one.pattern.split(".")).test(to.join("."))
     );
@@ -44,11 +43,33 @@ Deno.test("the index finds exactly the subscribers whose pattern matches", () =>
   }));
 });
 
+Deno.test("who begins or ends to hear a subject between two messages is found, or not, at once", () => {
+  const row = fc.record({ pattern: fc.oneof(exact, wild), adds: fc.boolean(), at: fc.nat(9) });
+  fc.assert(fc.property(fc.array(row, { maxLength: 30 }), exact, (changes, to) => {
+    const index = new SubjectIndex<{ pattern: string; queue: undefined }>();
+    let present: { pattern: string; queue: undefined }[] = [];
+    for (const { pattern, adds, at } of changes) {
+      const leaver = present[at];
+      if (adds || leaver === undefined) {
+        const one = { pattern: pattern.join("."), queue: undefined };
+        present.push(one);
+        index.add(one);
+      } else {
+        present = present.filter((one) => one !== leaver);
+        index.remove(leaver);
+      }
+      const found = new Set(index.receivers(to.join(".")));
+      const expected = present.filter((one) => asRegExp(one.pattern.split(".")).test(to.join(".")));
+      assert.deepEqual(found, new Set(expected));
+    }
+  }));
+});
+
 Deno.test("a queue group gives each of its members the same share", () => {
   const index = new SubjectIndex<{ pattern: string; queue: string; taken: number }>();
   const members = Array.from({ length: 3 }, () => ({ pattern: "a", queue: "q", taken: 0 }));
   members.forEach((member) => index.add(member));
-  for (let n = 0; n < 300; n++) index.match("a", (member) => member.taken++);
+  for (let n = 0; n < 300; n++) for (const member of index.receivers("a")) member.taken++;
   assert.deepEqual(members.map((member) => member.taken), [100, 100, 100]);
 });
 

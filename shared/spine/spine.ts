@@ -25,6 +25,11 @@ export interface SpineMessage {
 export interface SubscribeOptions {
   /** Members of one queue group share the messages: each goes to one of them. */
   queue?: string;
+  /**
+   * The handler only reads a payload, and not after it has returned: the engine may show it bytes that
+   * are somebody else's.
+   */
+  reads_only?: boolean;
 }
 
 /** A subscription that runs until it is ended. */
@@ -89,6 +94,11 @@ export interface Spine {
    * is not connected (nothing is dropped in silence) and `message-too-large` over `payload_bytes_max`.
    */
   publish(subject: Subject, payload: Uint8Array, headers?: SpineHeaders): void;
+  /**
+   * As `publish`, but the payload is given away: its bytes must not change any more, and the engine
+   * need not copy them. Whoever has them reads them only.
+   */
+  give(subject: Subject, payload: Uint8Array, headers?: SpineHeaders): void;
   /**
    * Resolves when everything published and subscribed before in this turn is with the server. One
    * round trip a turn for all callers. Rejects with 503 when the connection drops or nothing answers

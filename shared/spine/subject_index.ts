@@ -1,9 +1,10 @@
 /**
  * Finds the subscribers of a subject for the embedded engine. Exact subjects sit in a map, so the
- * cost of a publish does not grow with the number of rooms; patterns are few and are tried in turn.
- * Pure; it knows nothing of delivery.
+ * cost of a publish does not grow with the number of rooms; patterns are few and are tried in turn,
+ * and what was found is remembered. It knows nothing of delivery.
  */
-import { hasWildcard } from "./check.ts";
+import { RecentMap } from "../recent_map.ts";
+import { assertSubject, hasWildcard } from "./check.ts";
 
 /** True when `tokens` (a subject split at its dots) matches `pattern` (split likewise). */
 export function matchesTokens(pattern: readonly string[], tokens: readonly string[]): boolean {
@@ -28,15 +29,29 @@ interface PatternRow<S extends Subscriber> {
   readonly members: Set<S>;
 }
 
+/** Who hears one subject; good until somebody else begins or ends to hear it. */
+interface Route<S> {
+  /** Each of them gets a message. */
+  readonly members: readonly S[];
+  /** Of each queue group one gets it. */
+  readonly groups: readonly (readonly S[])[];
+}
+
+/** Subjects whose route is remembered; as many more from before that. */
+const ROUTES_MAX = 8_192;
+
 /** Subscribers by the subjects that they hear. */
 export class SubjectIndex<S extends Subscriber> {
   readonly #exact = new Map<string, Set<S>>();
   readonly #patterns = new Map<string, PatternRow<S>>();
+  /** A subject is written to again and again, while who hears it seldom changes. */
+  readonly #routes = new RecentMap<string, Route<S>>(ROUTES_MAX);
   /** Turns of the queue groups, so that each member gets its share. */
   #turn = 0;
 
   add(subscriber: S): void {
     const { pattern } = subscriber;
+    this.#forget(pattern);
     if (!hasWildcard(pattern)) {
       const members = this.#exact.get(pattern);
       if (members === undefined) this.#exact.set(pattern, new Set([subscriber]));
@@ -54,46 +69,63 @@ export class SubjectIndex<S extends Subscriber> {
 
   remove(subscriber: S): void {
     const { pattern } = subscriber;
+    this.#forget(pattern);
     const exact = this.#exact.get(pattern);
     if (exact?.delete(subscriber) && exact.size === 0) this.#exact.delete(pattern);
     const row = this.#patterns.get(pattern);
     if (row?.members.delete(subscriber) && row.members.size === 0) this.#patterns.delete(pattern);
   }
 
-  /** Calls `deliver` for every receiver of `subject`, and for one member of each queue group. */
-  match(subject: string, deliver: (subscriber: S) => void): void {
-    let groups: Map<string, S[]> | undefined;
-    const visit = (members: Set<S>) => {
-      for (const member of members) {
-        if (member.queue === undefined) {
-          deliver(member);
-          continue;
-        }
-        groups ??= new Map();
-        const group = groups.get(member.queue);
-        if (group === undefined) groups.set(member.queue, [member]);
-        else group.push(member);
-      }
-    };
-    const exact = this.#exact.get(subject);
-    if (exact !== undefined) visit(exact);
-    let tokens: string[] | undefined;
-    for (const row of this.#patterns.values()) {
-      if (!subject.startsWith(row.literal)) continue;
-      tokens ??= subject.split(".");
-      if (matchesTokens(row.tokens, tokens)) visit(row.members);
-    }
-    if (groups === undefined) return;
+  /**
+   * Every receiver of `subject`: of each queue group one member, in its turn, then all who are in none.
+   * Throws TypeError unless it is one exact subject.
+   */
+  receivers(subject: string): readonly S[] {
+    const { members, groups } = this.#routes.get(subject) ?? this.#route(subject);
+    if (groups.length === 0) return members;
     this.#turn = (this.#turn + 1) % 0x4000_0000;
-    for (const group of groups.values()) {
+    const receivers: S[] = [];
+    for (const group of groups) {
       const chosen = group[this.#turn % group.length];
-      if (chosen !== undefined) deliver(chosen);
+      if (chosen !== undefined) receivers.push(chosen);
     }
+    for (const member of members) receivers.push(member);
+    return receivers;
   }
 
   /** Every subscriber, in no order. */
   *all(): Generator<S> {
     for (const members of this.#exact.values()) yield* members;
     for (const row of this.#patterns.values()) yield* row.members;
+  }
+
+  #route(subject: string): Route<S> {
+    assertSubject(subject);
+    const members: S[] = [];
+    const groups = new Map<string, S[]>();
+    const visit = (heard: Iterable<S>) => {
+      for (const member of heard) {
+        if (member.queue === undefined) {
+          members.push(member);
+          continue;
+        }
+        const group = groups.get(member.queue);
+        if (group === undefined) groups.set(member.queue, [member]);
+        else group.push(member);
+      }
+    };
+    visit(this.#exact.get(subject) ?? []);
+    const tokens = subject.split(".");
+    for (const { literal, tokens: pattern, members: heard } of this.#patterns.values()) {
+      if (subject.startsWith(literal) && matchesTokens(pattern, tokens)) visit(heard);
+    }
+    const route = { members, groups: [...groups.values()] };
+    this.#routes.set(subject, route);
+    return route;
+  }
+
+  #forget(pattern: string): void {
+    if (hasWildcard(pattern)) this.#routes.clear();
+    else this.#routes.delete(pattern);
   }
 }

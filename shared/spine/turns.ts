@@ -10,10 +10,16 @@ const BATCH = 1_024;
 /** A turn ends with the job that passes this: one job may be a fan-out to thousands of sockets. */
 const TURN_MS = 4;
 
+/** What waits in line: an object, so that the message path makes no function for each message. */
+export interface Job {
+  /** Must not throw. */
+  run(): void;
+}
+
 /** One line of jobs. */
 export class Turns {
   readonly #now: () => number;
-  #jobs: (() => void)[] = [];
+  #jobs: Job[] = [];
   #head = 0;
   #scheduled = false;
   #pushed = 0;
@@ -29,8 +35,8 @@ export class Turns {
     return this.#jobs.length - this.#head;
   }
 
-  /** Runs `job` in a later turn, after all jobs pushed before. It must not throw. */
-  push(job: () => void): void {
+  /** Runs `job` in a later turn, after all jobs pushed before. */
+  push(job: Job): void {
     this.#jobs.push(job);
     this.#pushed++;
     if (this.#scheduled) return;
@@ -43,7 +49,7 @@ export class Turns {
     if (this.length === 0) return Promise.resolve();
     if (this.#settled?.pushed === this.#pushed) return this.#settled.promise;
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.push(resolve);
+    this.push({ run: resolve });
     this.#settled = { pushed: this.#pushed, promise };
     return promise;
   }
@@ -52,7 +58,7 @@ export class Turns {
     const end = Math.min(this.#head + BATCH, this.#jobs.length);
     const until_ms = this.#now() + TURN_MS;
     while (this.#head < end) {
-      this.#jobs[this.#head++]?.();
+      this.#jobs[this.#head++]?.run();
       if (this.#now() >= until_ms) break;
     }
     if (this.#head === this.#jobs.length) {

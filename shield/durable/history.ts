@@ -9,7 +9,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { DurableLog } from "../../shared/spine/durable_log.ts";
 import { requireGrant, requireTenant } from "../authorize.ts";
 import type { BanCheck } from "../bans.ts";
-import { EMPTY_ACK } from "../connection.ts";
+import { EMPTY_ACK } from "../request_ref.ts";
 import { requireRoomId } from "../pipeline.ts";
 import type { Caller, Overseer } from "../policy/overseer.ts";
 import type { RoomClass, RoomClasses } from "../rooms/classes.ts";

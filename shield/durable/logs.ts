@@ -39,9 +39,16 @@ interface Opening {
   waiting: number;
 }
 
+/** What is the same when it is encoded: nearly every id. */
+const PLAIN = /^[\w.!~*'()-]*$/;
+
+function encoded(id: string): string {
+  return PLAIN.test(id) ? id : encodeURIComponent(id);
+}
+
 /** One sender's message ids do not meet another's. */
 function keyOf({ sender_id, message_id }: LogAppend): string {
-  return `${encodeURIComponent(sender_id)}/${encodeURIComponent(message_id)}`;
+  return `${encoded(sender_id)}/${encoded(message_id)}`;
 }
 
 /** The logs of all tenants that this process has needed. */
@@ -107,26 +114,34 @@ export class TenantLogs {
     return await this.#options.spine.log(tenant_id, retention);
   }
 
-  async #append(log: DurableLog, append: LogAppend): Promise<Appended> {
+  #append(log: DurableLog, append: LogAppend): Promise<Appended> {
     const { room_id, room_class, envelope, message_id, headers } = append;
     const { stats } = this.#options;
     const size_bytes = envelope.length;
+    let appending: Promise<Appended>;
+    try {
+      appending = log.append(room_id, envelope, {
+        ...(message_id === "" ? undefined : { key: keyOf(append) }),
+        ...(headers === undefined ? undefined : { headers }),
+      });
+    } catch (error) {
+      return Promise.reject(this.#refused(error));
+    }
+    const ended = () => {
+      stats.pending_appends--;
+      stats.pending_bytes -= size_bytes;
+    };
     stats.pending_appends++;
     stats.pending_bytes += size_bytes;
-    try {
-      const appended = await log.append(room_id, envelope, {
-        ...(message_id === "" ? {} : { key: keyOf(append) }),
-        ...(headers === undefined ? {} : { headers }),
-      });
+    return appending.then((appended) => {
+      ended();
       if (appended.duplicate) stats.deduplicated();
       else stats.stored(room_class.pattern, size_bytes);
       return appended;
-    } catch (error) {
+    }, (error) => {
+      ended();
       throw this.#refused(error);
-    } finally {
-      stats.pending_appends--;
-      stats.pending_bytes -= size_bytes;
-    }
+    });
   }
 
   #refused(error: unknown): unknown {

@@ -8,6 +8,7 @@ import { FlushQueue } from "../flush_queue.ts";
 import { Hub } from "../hub.ts";
 import { DEFAULT_CLASS, RoomClasses } from "../rooms/classes.ts";
 import { createStats } from "../stats.ts";
+import { TenantTable } from "../tenant_stats.ts";
 import type { ShieldStats } from "../stats.ts";
 import { random } from "../test_hub.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../test_spine.ts";
@@ -54,6 +55,7 @@ export function testDurable(
   const hub = new Hub({
     spine,
     stats,
+    tenants: new TenantTable(),
     now: () => SPINE_NOW_MS,
     random,
     deduplication_entries: 100,

@@ -5,6 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
+import { owned } from "../../shared/slab.ts";
 import type { SpineHeaders } from "../../shared/spine/spine.ts";
 import { roomSubject } from "../../shared/subject.ts";
 import type { Subject } from "../../shared/subject.ts";
@@ -91,8 +92,8 @@ export function createMirror(parts: MirrorParts): Mirror & CandidateVerdicts {
     copy(subject, tenant_id, envelope, key, headers) {
       const rule = rules.match(subject, tenant_id);
       if (rule === undefined) return;
-      if (rules.picks(rule, key)) sender.push({ rule, subject, tenant_id, envelope, headers });
-      else rule.totals.sampled_out++;
+      if (!rules.picks(rule, key)) rule.totals.sampled_out++;
+      else sender.push({ rule, subject, tenant_id, envelope: owned(envelope), headers });
     },
     passed(envelope, caller, routed) {
       const { event } = envelope;

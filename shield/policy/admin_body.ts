@@ -6,7 +6,8 @@ import { Binding, problemText } from "./chain.ts";
 /** Largest JSON body, in bytes. */
 const JSON_BYTES = 16_384;
 
-const id = z.string().refine(isId, { error: "expected 1 to 64 of [A-Za-z0-9_~:=-]" });
+const id = z.string().refine(isId, { error: "expected 1 to 64 of [A-Za-z0-9_~:=-]" })
+  .meta({ pattern: "^[A-Za-z0-9_~:=-]{1,64}$" });
 
 /** Body of `POST /v1/policies/deploy`. */
 export const Deployment = z.strictObject({

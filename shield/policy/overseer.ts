@@ -7,7 +7,14 @@ import { ArqonError } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { Identity } from "../identity.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
-import type { EvaluateRequest, Hook, PolicyBinding, PolicyLog, Verdict } from "./policy.ts";
+import type {
+  EvaluateRequest,
+  Hook,
+  PolicyBinding,
+  PolicyLog,
+  PolicyOutcome,
+  Verdict,
+} from "./policy.ts";
 
 /** A header or an added header. */
 export type HeaderPair = readonly [name: string, value: string];
@@ -38,6 +45,10 @@ export interface OverseerOptions {
     key: string,
   ) => readonly PolicyBinding[];
   readonly evaluate: (request: EvaluateRequest) => Promise<Verdict>;
+  /** Hears what each policy of a chain said. */
+  readonly onVerdict?: (request: EvaluateRequest, outcomes: readonly PolicyOutcome[]) => void;
+  /** Hears the verdict about a message, or about a caller that connects. */
+  readonly onJudged?: ((about: object, verdict: Verdict) => void) | undefined;
   /** Unix ms. */
   readonly now: () => number;
   /** Every `host_log` line, in order. */
@@ -88,7 +99,10 @@ export function createOverseer(options: OverseerOptions): Overseer {
     subject: Subject,
     envelope?: ScannedEnvelope,
   ): Promise<readonly HeaderPair[]> => {
-    const verdict = await options.evaluate(requestOf(caller, chain, subject, options.now()));
+    const request = requestOf(caller, chain, subject, options.now());
+    const verdict = await options.evaluate(request);
+    options.onVerdict?.(request, verdict.outcomes);
+    options.onJudged?.(envelope ?? caller, verdict);
     if (envelope !== undefined && options.candidates !== undefined) {
       tellCandidates(options.candidates, caller.identity.tenant_id, envelope, verdict);
     }

@@ -5,6 +5,7 @@
 import { Counter, Histogram } from "prom-client";
 import type { Registry } from "prom-client";
 import { scrapedGauge } from "../../shared/metrics.ts";
+import { scrapedCounter } from "../../shared/metrics_plain.ts";
 import type { PolicyOutcome } from "./policy.ts";
 
 /** What the pool counts. */
@@ -18,6 +19,8 @@ export interface PolicyMetrics {
   /** A module was compiled, trial included. */
   compiled(duration_ms: number): void;
   replaced(): void;
+  /** A worker was at work for this long on one chain, whatever became of its verdict. */
+  busy(duration_ms: number): void;
 }
 
 /** Names of policies that are told apart. */
@@ -51,6 +54,8 @@ interface Series {
 /** The pool's numbers of the moment, read when somebody scrapes. */
 export interface PolicyGauges {
   readonly pending: () => number;
+  /** Threads of the pool. */
+  readonly workers: () => number;
 }
 
 /** What a policy's series are made of. */
@@ -136,7 +141,23 @@ export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): P
     "Requests that wait for a verdict.",
     () => gauges.pending(),
   );
+  scrapedGauge(
+    registry,
+    "shield_policy_workers",
+    "Worker threads that run policies; their use is shield_policy_worker_busy_seconds_total.",
+    () => gauges.workers(),
+  );
+  let busy_ms = 0;
+  scrapedCounter(
+    registry,
+    "shield_policy_worker_busy_seconds_total",
+    "Seconds that all policy workers together have run policies.",
+    () => busy_ms / 1_000,
+  );
   return {
+    busy(duration_ms) {
+      busy_ms += duration_ms;
+    },
     outcome: createOutcomes(registry),
     verdict: (duration_ms) => execution.observe(duration_ms / 1_000),
     late: () => late.inc(),

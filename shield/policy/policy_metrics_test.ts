@@ -9,7 +9,7 @@ import { policy } from "./test_pool.ts";
 
 Deno.test("after 256 names of policies the rest count as other", async () => {
   const registry = createMetrics({ node_id: "test", version: "0" });
-  const metrics = createPolicyMetrics(registry, { pending: () => 3 });
+  const metrics = createPolicyMetrics(registry, { pending: () => 3, workers: () => 2 });
   for (let number = 0; number < 300; number++) {
     metrics.outcome(faultOutcome(policy(`p${number}`), "breaker-open"));
   }
@@ -27,4 +27,14 @@ Deno.test("after 256 names of policies the rest count as other", async () => {
   assert.match(body, /^shield_policy_workers_replaced_total 1$/m);
   assert.match(body, /^shield_policy_queue_depth 3$/m);
   assert.doesNotMatch(body, /duration_seconds_count\{module="p1"\}/);
+});
+
+Deno.test("what workers were busy with adds up, to be set against how many there are", async () => {
+  const registry = createMetrics({ node_id: "test", version: "0" });
+  const metrics = createPolicyMetrics(registry, { pending: () => 0, workers: () => 2 });
+  metrics.busy(1_000);
+  metrics.busy(250);
+  const { body } = await exposition(registry);
+  assert.match(body, /^shield_policy_worker_busy_seconds_total 1\.25$/m);
+  assert.match(body, /^shield_policy_workers 2$/m);
 });

@@ -107,7 +107,10 @@ interface State {
 function createState(options: PolicyPoolOptions): State {
   const { policy, registry, log, now } = options;
   const waiting = new Map<number, Waiting>();
-  const metrics = createPolicyMetrics(registry, { pending: () => waiting.size });
+  const metrics = createPolicyMetrics(registry, {
+    pending: () => waiting.size,
+    workers: () => state.lanes.size,
+  });
   const modules = createModules({
     compiler: options.compiler ?? createCompiler(),
     now,
@@ -220,6 +223,7 @@ function admit(state: State, job: Job): readonly ChainEntry[] | undefined {
 /** What a late reply cost is charged too; only its verdict is void. */
 function onReply(state: State, job: Job, reply: WorkerReply): void {
   const outcomes = state.judge.learn(job.request.tenant_id, reply);
+  for (const { duration_ms } of outcomes) state.metrics.busy(duration_ms);
   if (reply.expired === true) return refuse(state, job, "stall");
   const skipped = state.waiting.get(job.id)?.skipped ?? [];
   settle(state, job, verdictOf([...outcomes, ...skipped], reply));

@@ -8,6 +8,8 @@ import type { Registry } from "../../shared/metrics.ts";
 import type { HealthCheck } from "../../shared/ops.ts";
 import type { Spine } from "../../shared/spine/spine.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
+import type { Traces } from "../traces.ts";
+import { PolicyTable } from "../inspect/policy_table.ts";
 import { handlePolicies } from "./admin_api.ts";
 import type { CheckedModule } from "./admin_api.ts";
 import { createCompiler } from "./compile.ts";
@@ -38,6 +40,8 @@ export interface OverseerStart {
   readonly monotonic_ms: () => number;
   readonly cores: number;
   readonly candidates: CandidateVerdicts;
+  /** Absent: nothing is traced. */
+  readonly traces?: Pick<Traces, "judged"> | undefined;
   /** The pool has given up: drain and exit non-zero. */
   readonly onFatal: (detail: string) => void;
 }
@@ -45,6 +49,8 @@ export interface OverseerStart {
 /** A running Overseer and its operators' side. */
 export interface StartedOverseer {
   readonly overseer: Overseer;
+  /** What each policy decided and cost. */
+  readonly table: PolicyTable;
   /** Answers `/v1/policies…` for the admin with that user id; undefined when it is disabled. */
   readonly admin: ((request: Request, by: string) => Promise<Response>) | undefined;
   checks(): Record<string, HealthCheck>;
@@ -54,11 +60,9 @@ export interface StartedOverseer {
 
 /** Resolves when all stored policies are in force. Rejects with `spine-unavailable`. */
 export async function startOverseer(start: OverseerStart): Promise<StartedOverseer> {
-  const { config, spine, log, registry, now } = start;
+  const { config, spine, log, registry, now, traces } = start;
   if (!config.platform.overseer.enabled) {
-    const close = () => Promise.resolve();
-    const nothing = () => ({});
-    return { overseer: NO_OVERSEER, admin: undefined, checks: nothing, status: nothing, close };
+    return noOverseer();
   }
   const { overseer: limits } = config.platform;
   const compiler = createCompiler();
@@ -87,7 +91,10 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   });
   const followers = new LogFollowers(now);
   const write = createPolicyLogWriter(log, now);
+  const table = new PolicyTable();
   const overseer = createOverseer({
+    onVerdict: (request, outcomes) => table.record(request, outcomes),
+    onJudged: traces && ((about, verdict) => traces.judged(about, verdict)),
     chainFor: (...question) => policies.chainFor(...question),
     evaluate: (request) => pool.evaluate(request),
     candidates: start.candidates,
@@ -109,6 +116,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   const context = { registry: policies, check, followers, log, now };
   return {
     overseer,
+    table,
     admin: (request, by) => handlePolicies(context, request, by),
     checks: () => ({ policies: policies.check() }),
     status: () => ({ ...policies.status(), ...pool.status() }),
@@ -118,6 +126,18 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
       metering.close();
       await pool.close();
     },
+  };
+}
+
+function noOverseer(): StartedOverseer {
+  const nothing = () => ({});
+  return {
+    overseer: NO_OVERSEER,
+    table: new PolicyTable(),
+    admin: undefined,
+    checks: nothing,
+    status: nothing,
+    close: () => Promise.resolve(),
   };
 }
 

@@ -5,7 +5,8 @@
  * `presence.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Connection, Limits, RequestRef } from "../connection.ts";
+import type { Connection, Limits } from "../connection.ts";
+import type { RequestRef } from "../request_ref.ts";
 import type { FlushQueue } from "../flush_queue.ts";
 import type { Frame } from "../frame_bytes.ts";
 import type { Subscriber } from "../hub.ts";

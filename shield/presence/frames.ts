@@ -18,7 +18,7 @@ import type { PresenceChange, PresentMember, Uint64 } from "@arqon/proto";
 import type { Random } from "../../shared/ids.ts";
 import { cutPages, utf8Bytes } from "../../shared/presence/pages.ts";
 import { systemEnvelope } from "../../shared/system_envelope.ts";
-import { EMPTY_ACK } from "../connection.ts";
+import { EMPTY_ACK } from "../request_ref.ts";
 import { frameBytes } from "../frame_bytes.ts";
 import type { Frame } from "../frame_bytes.ts";
 import type { RoomChanges, RoomView } from "./watched_room.ts";

@@ -33,19 +33,21 @@ export function nativeSockets(options: Pick<SocketOptions, "heartbeat_ms">): Soc
         idleTimeout,
       });
       socket.binaryType = "arraybuffer";
-      return {
-        socket: new NativeSocket(socket),
-        response,
-        listen: (events) => listen(socket, events),
-      };
+      const client = new NativeSocket(socket);
+      return { socket: client, response, listen: (events) => client.listen(events) };
     },
     close() {},
   };
 }
 
-class NativeSocket implements ClientSocket {
+const TYPES = ["open", "message", "error", "close"] as const;
+
+/** Its own listener: a function for each event would be memory of every connection. */
+class NativeSocket implements ClientSocket, EventListenerObject {
   readonly unfinished_bytes: undefined;
   readonly #socket: WebSocket;
+  #events: SocketEvents | undefined;
+  #silent = false;
 
   constructor(socket: WebSocket) {
     this.#socket = socket;
@@ -70,22 +72,26 @@ class NativeSocket implements ClientSocket {
   terminate(): boolean {
     return false;
   }
-}
 
-function listen(socket: WebSocket, events: SocketEvents): void {
-  let silent = false;
-  let closed = false;
-  socket.onopen = () => events.opened();
-  socket.onmessage = (event) => events.message(event.data);
-  socket.onerror = (event) => {
-    // The runtime reports a ping without an answer as an error, then closes with its own code.
-    silent = event instanceof ErrorEvent && event.message.includes("ping");
-  };
-  socket.onclose = (event) => {
-    // For a peer that answers no ping there are two of these events.
-    if (closed) return;
-    closed = true;
-    // The runtime says 0 when no close frame came.
-    events.closed(silent ? PING_LOST : event.code === 0 ? BROKEN : event.code);
-  };
+  listen(events: SocketEvents): void {
+    this.#events = events;
+    for (const type of TYPES) this.#socket.addEventListener(type, this);
+  }
+
+  handleEvent(event: Event): void {
+    const events = this.#events;
+    // For a peer that answers no ping there are two closes.
+    if (events === undefined) return;
+    if (event.type === "message") events.message((event as MessageEvent).data);
+    else if (event.type === "open") events.opened();
+    else if (event.type === "error") {
+      // The runtime reports a ping without an answer as an error, then closes with its own code.
+      this.#silent = event instanceof ErrorEvent && event.message.includes("ping");
+    } else {
+      this.#events = undefined;
+      const { code } = event as CloseEvent;
+      // The runtime says 0 when no close frame came.
+      events.closed(this.#silent ? PING_LOST : code === 0 ? BROKEN : code);
+    }
+  }
 }

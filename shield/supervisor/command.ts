@@ -38,9 +38,12 @@ export function shieldCommand(
     args: [
       "run",
       "--no-prompt",
-      "--v8-flags=--no-wasm-lazy-compilation",
+      // Short pauses: what survives a collection of the young is copied, and its size bounds that.
+      "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4",
       "--unstable-worker-options",
       "--unstable-net",
+      // An upgrade is answered with success: no AbortError with a stack for each.
+      "--unstable-no-legacy-abort",
       "--ignore-env",
       `--allow-run=${program}`,
       ...allow(

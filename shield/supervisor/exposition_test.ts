@@ -1,6 +1,10 @@
 /** Pages of metrics made into one. */
 import assert from "node:assert/strict";
 import { Counter, Gauge, Histogram, Registry } from "../../shared/metrics.ts";
+import { PlainHistogram, registerPlainHistogram } from "../../shared/metrics_plain.ts";
+import { parsePage } from "../../tests/metrics_page.ts";
+import { registerTenantSeries } from "../tenant_series.ts";
+import { TenantTable } from "../tenant_stats.ts";
 import { mergePages } from "./exposition.ts";
 
 async function page(opened: number, reason?: string): Promise<string> {
@@ -41,6 +45,30 @@ took_sum{process="1"} 0.5
 took_count{process="1"} 1
 `,
   );
+});
+
+Deno.test("states, tenants and plain histograms of several processes stay apart and well formed", async () => {
+  const pages = await Promise.all(["0", "1"].map(async (process, index) => {
+    const registry = new Registry();
+    const table = new TenantTable();
+    table.of('a "b"').ingress_messages = 5 + index;
+    registerTenantSeries(table, 1, registry);
+    const took = new PlainHistogram([1]);
+    took.observe(index);
+    registerPlainHistogram(registry, "took_seconds", "How long it took.", took);
+    return { process, text: await registry.metrics() };
+  }));
+  const families = parsePage(mergePages(pages));
+  const tenants = families.get("shield_tenant_connections")?.samples.map(({ labels }) => labels);
+  assert.deepEqual(
+    tenants,
+    ["0", "1"].flatMap((process) => [
+      { process, tenant: 'a \\"b\\"' },
+      { process, tenant: "_other" },
+    ]),
+  );
+  const took = families.get("took_seconds")?.samples.filter(({ name }) => name.endsWith("_count"));
+  assert.deepEqual(took?.map(({ value }) => value), [1, 1]);
 });
 
 Deno.test("a metric that only one process has keeps its description", () => {

@@ -7,6 +7,7 @@ import type { Registry } from "prom-client";
 import type { Logger } from "../../shared/log.ts";
 import { exposition } from "../../shared/metrics.ts";
 import { problemResponse } from "../../shared/problem.ts";
+import { requireOwnSite, withSafety } from "../admin_safety.ts";
 import { mergePages } from "./exposition.ts";
 import type { Slot } from "./slot.ts";
 
@@ -190,6 +191,12 @@ export function supervisorAdmin(options: OperatorOptions): (request: Request) =>
   let turn = 0;
   return async (request) => {
     const url = new URL(request.url);
+    try {
+      requireOwnSite(request, url.pathname);
+    } catch (error) {
+      if (!(error instanceof ArqonError)) throw error;
+      return withSafety(problemResponse(error), url.pathname);
+    }
     const [, index, rest] = ONE_PROCESS.exec(url.pathname) ?? [];
     const serving = options.slots.filter(({ ports }) => ports !== undefined);
     const place = index === undefined
@@ -203,7 +210,7 @@ export function supervisorAdmin(options: OperatorOptions): (request: Request) =>
     try {
       const response = await options.fetch(target, {
         method: request.method,
-        headers: endToEnd(request.headers),
+        headers: ofOwnSite(endToEnd(request.headers)),
         body: request.body,
         redirect: "manual",
         signal: request.signal,
@@ -217,6 +224,12 @@ export function supervisorAdmin(options: OperatorOptions): (request: Request) =>
       return unavailable(`process ${place.index} went away`);
     }
   };
+}
+
+/** The Shield has another address than the listener that the browser asked, which has checked these. */
+function ofOwnSite(headers: Headers): Headers {
+  for (const name of ["origin", "sec-fetch-site"]) headers.delete(name);
+  return headers;
 }
 
 function endToEnd(headers: Headers): Headers {

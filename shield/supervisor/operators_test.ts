@@ -34,7 +34,9 @@ function start(fakes: readonly Fake[]) {
     const admin = open("admin", async (request) => {
       const { pathname, search } = new URL(request.url);
       seen.push(`${index} ${request.method} ${pathname}${search} ${await request.text()}`);
-      return Response.json({ index }, { status: 418, headers: { "x-of": `${index}` } });
+      const origin = request.headers.get("origin") ?? "none";
+      const headers = { "x-of": `${index}`, "x-origin": origin };
+      return Response.json({ index }, { status: 418, headers });
     });
     open_ones.push(ops, admin);
     const ports = { ops_port: ops.port, admin_port: admin.port };
@@ -146,4 +148,16 @@ Deno.test("no Shield to ask is process-unavailable, with Retry-After", async () 
   await Promise.all(node.admin_ports.map((listener) => listener.close(0)));
   const gone = await node.admin(get("/v1/status"));
   assert.match((await gone.json()).detail, /went away/);
+});
+
+Deno.test("a page of the listener itself may ask, one of another site may not", async () => {
+  await using node = start([{}]);
+  const ask = (origin: string) =>
+    node.admin(new Request("http://node/v1/cluster", { headers: { origin } }));
+  const own = await ask("http://node");
+  assert.deepEqual([own.status, own.headers.get("x-origin")], [418, "none"]);
+  await own.body?.cancel();
+  const foreign = await ask("https://evil.example");
+  assert.deepEqual([foreign.status, (await foreign.json()).reason], [403, "origin-not-allowed"]);
+  assert.equal(foreign.headers.get("cache-control"), "no-store");
 });

@@ -100,7 +100,7 @@ function registerMetrics(registry: Registry, slots: readonly Slot[]): void {
   const registers = [registry];
   new Gauge({
     name: "shield_process_serving",
-    help: "1 while this process of the node serves",
+    help: "1 while this process of the node serves.",
     labelNames: ["index"],
     registers,
     collect() {
@@ -109,7 +109,7 @@ function registerMetrics(registry: Registry, slots: readonly Slot[]): void {
   });
   new Counter({
     name: "shield_process_restarts_total",
-    help: "Starts of this process of the node after its first",
+    help: "Starts of this process of the node after its first.",
     labelNames: ["index"],
     registers,
     collect() {

@@ -123,6 +123,32 @@ function bounce(cast: Cast, at_ms: number): Timed[] {
   ];
 }
 
+/**
+ * A Shield begins anew while a Brain stands still, and takes its lists from those that are left; then
+ * the Brain comes back with everything that was said meanwhile still to be read.
+ */
+function newcomer(cast: Cast, at_ms: number): Timed[] {
+  const { random, shields, brains, config } = cast;
+  const shield = random.pick(shields);
+  const pause_ms = Math.round(config.brain_timeout_ms * (0.5 + 1.5 * random.next()));
+  const down_ms = random.int(1, pause_ms);
+  const stopped_ms = at_ms + random.int(0, down_ms);
+  const back_ms = at_ms + down_ms;
+  const rejoin = () => {
+    const action = clientAction(cast, "lose");
+    if (action.kind !== "lose") return action;
+    return { ...action, back_after_ms: 1, shield: shields.indexOf(shield) };
+  };
+  return [
+    ...busy(cast, at_ms - 50, 50, 3),
+    at(at_ms, { kind: "crash", process: shield, for_ms: down_ms, clock_shift_ms: 0 }),
+    at(stopped_ms, { kind: "pause", process: random.pick(brains), for_ms: pause_ms }),
+    ...Array.from({ length: 3 }, () => at(back_ms + random.int(1, config.heartbeat_ms), rejoin())),
+    ...busy(cast, at_ms, down_ms, 3),
+    ...busy(cast, back_ms, pause_ms, 6),
+  ];
+}
+
 /** All of them. */
 export const PLOTS: readonly Plot[] = [
   handover,
@@ -132,4 +158,5 @@ export const PLOTS: readonly Plot[] = [
   amnesia,
   rival,
   bounce,
+  newcomer,
 ];

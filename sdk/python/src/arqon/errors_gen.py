@@ -65,6 +65,7 @@ Reason = Literal[
     "policy-rejected",
     "policy-fault",
     "banned",
+    "disconnected",
     "room-banned",
     "command-forbidden",
     "presence-disabled",
@@ -454,6 +455,14 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         4403,
         "You are banned from this tenant{detail}",
     ),
+    "disconnected": ErrorEntry(
+        140,
+        403,
+        "close",
+        "never-retry",
+        1008,
+        "An operator ended the connection",
+    ),
     "room-banned": ErrorEntry(
         53,
         403,
@@ -484,7 +493,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "never-retry",
         0,
-        "No such path: {detail}",
+        "Not found: {detail}",
     ),
     "not-subscribed": ErrorEntry(
         61,

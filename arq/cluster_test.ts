@@ -1,0 +1,76 @@
+/** Readings of a cluster, rates between them, and what people see of both. */
+import assert from "node:assert/strict";
+import { clusterTable, ratesOf, readCluster, totalOf } from "./cluster.ts";
+
+const shield = (more: Record<string, unknown> = {}) => ({
+  kind: "shield",
+  node_id: "s-1",
+  version: "0.1.0",
+  started_ms: 1_000,
+  ready: true,
+  draining: false,
+  checks: { spine: { ok: true, since_ms: 1, detail: "nats connected" } },
+  cpu_seconds: 10,
+  rss_bytes: 104_857_600,
+  event_loop_lag_ms: 1.25,
+  totals: {
+    ingress_messages: 100,
+    egress_messages: 1_000,
+    rejects: { flooding: 1 },
+    handshakes: 5,
+  },
+  gauges: { connections: 12_345, rooms: 7 },
+  ...more,
+});
+
+const reading = (now_ms: number, ...nodes: unknown[]) =>
+  readCluster({ now_ms, nodes, silent: ["b-9"] });
+
+Deno.test("rates are what totals grew by, over the time between two readings", () => {
+  const before = reading(10_000, shield());
+  const totals = {
+    ingress_messages: 300,
+    egress_messages: 3_000,
+    rejects: { flooding: 1, "not-granted": 4 },
+  };
+  const [only] = ratesOf(before, reading(12_000, shield({ totals, cpu_seconds: 11 })));
+  assert.deepEqual(only?.rates, {
+    ingress_per_second: 100,
+    egress_per_second: 1_000,
+    rejects_per_second: 2,
+    handshakes_per_second: 0,
+    cpu: 0.5,
+  });
+});
+
+Deno.test("a process that started anew, a new one and the first reading have no rates", () => {
+  const before = reading(10_000, shield());
+  const now = reading(11_000, shield({ started_ms: 9_000 }), shield({ node_id: "s-2" }));
+  assert.deepEqual(ratesOf(before, now).map(({ rates }) => rates), [undefined, undefined]);
+  assert.equal(ratesOf(undefined, before)[0]?.rates, undefined);
+  assert.equal(ratesOf(before, before)[0]?.rates, undefined);
+});
+
+Deno.test("the table has a line a node, and says what fails and who is silent", () => {
+  const checks = { keys: { ok: false, since_ms: 1, detail: "no keys yet for x\u001b[31m" } };
+  const brain = { ...shield({ node_id: "b-1", ready: false, checks }), kind: "brain" };
+  const text = clusterTable(
+    reading(1, brain, shield({ node_id: "s-2", draining: true }), shield()),
+  );
+  const lines = text.trimEnd().split("\n");
+  assert.match(lines[1] ?? "", /^shield s-1 +ready +12,345 +7 /);
+  assert.match(lines[2] ?? "", /^shield s-2 +draining /);
+  assert.match(lines[3] ?? "", /^brain b-1 +NOT READY /);
+  assert.match(lines[4] ?? "", /^brain b-1: keys: no keys yet for x/);
+  assert.equal(lines[5], "b-9: no answer");
+  assert.ok(!text.includes("\u001b"), "no answer can drive the terminal");
+});
+
+Deno.test("members of another shape read as nothing", () => {
+  const { nodes, silent } = readCluster({ nodes: [null, 7, { totals: 3 }], silent: "x" });
+  assert.equal(nodes.length, 3);
+  assert.deepEqual(silent, []);
+  assert.equal(totalOf({ a: 1, b: "x", c: 2 }), 3);
+  assert.equal(totalOf(undefined), 0);
+  assert.equal(readCluster({}).nodes.length, 0);
+});

@@ -1,0 +1,56 @@
+/**
+ * A view that is drawn again and again: on a terminal in place, on a screen of its own that goes away
+ * with it; in a pipe one view after another. What is shown is the command's.
+ */
+import { print } from "./io.ts";
+import type { Io } from "./io.ts";
+
+/** Where views are shown. */
+export interface Screen {
+  show(text: string): Promise<void>;
+  /** Gives the terminal back as it was. */
+  close(): Promise<void>;
+}
+
+const ENTER = "\u001b[?1049h\u001b[?25l";
+const LEAVE = "\u001b[?25h\u001b[?1049l";
+/** To the top left; what is drawn then clears the rest of each line, and what is below. */
+const HOME = "\u001b[H";
+const CLEAR_LINE = "\u001b[K";
+const CLEAR_BELOW = "\u001b[J";
+
+/** `is_plain`: never in place, whatever stdout is. */
+export function openScreen(io: Io, is_plain: boolean): Screen {
+  const in_place = io.stdout.is_tty && !is_plain;
+  let entered = false;
+  return {
+    async show(text) {
+      if (!in_place) return await print(io.stdout, text);
+      const drawn = text.replaceAll("\n", `${CLEAR_LINE}\n`);
+      await print(io.stdout, `${entered ? "" : ENTER}${HOME}${drawn}${CLEAR_BELOW}`);
+      entered = true;
+    },
+    async close() {
+      if (entered) await print(io.stdout, LEAVE);
+      entered = false;
+    },
+  };
+}
+
+/** Resolves after `wait_ms`; rejects with the signal's reason as soon as that aborts. */
+export function pause(wait_ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const onAbort = () => reject(signal.reason);
+  const timer = setTimeout(resolve, wait_ms);
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  return promise.finally(() => {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
+  });
+}
+
+/** What went wrong in one view; the next may be right again. */
+export function problemText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

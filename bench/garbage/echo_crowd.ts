@@ -1,0 +1,62 @@
+/**
+ * Connections that publish to rooms of their own and hear themselves, each with so many messages under
+ * way. For counting what a server does a message, not for timing it.
+ */
+import type { Wire, WireConnection, WireSpec } from "../load/target.ts";
+
+/** Connected and subscribed. */
+export interface EchoCrowd extends Disposable {
+  /** Publishes so many and resolves when they have all come back. Rejects when one is refused. */
+  exchange(messages: number): Promise<void>;
+}
+
+/** How it is spread. */
+export interface CrowdOptions {
+  readonly connections: number;
+  /** Messages under way, of each. */
+  readonly window: number;
+  readonly body_bytes: number;
+}
+
+/** Opens them one after another. */
+export async function openCrowd(
+  wire: Wire,
+  spec: WireSpec,
+  { connections, window, body_bytes }: CrowdOptions,
+): Promise<EchoCrowd> {
+  const body = new Uint8Array(body_bytes).fill(0x61);
+  const opened: WireConnection[] = [];
+  let unsent = 0;
+  let awaited = 0;
+  let done = Promise.withResolvers<void>();
+  const publish = (index: number) => {
+    if (unsent === 0) return;
+    unsent--;
+    opened[index]!.publish(`echo-${index}`, body);
+  };
+  for (let index = 0; index < connections; index++) {
+    const connection = await wire.open(spec, {
+      tenant: 0,
+      batch: false,
+      echo: true,
+      onMessage: () => {
+        publish(index);
+        if (--awaited === 0) done.resolve();
+      },
+      onProblem: (what) => done.reject(new Error(what)),
+    });
+    opened.push(connection);
+    await connection.subscribe(`echo-${index}`);
+  }
+  return {
+    exchange(messages) {
+      unsent = awaited = messages;
+      done = Promise.withResolvers();
+      for (let turn = 0; turn < window; turn++) opened.forEach((_, index) => publish(index));
+      return done.promise;
+    },
+    [Symbol.dispose]() {
+      for (const connection of opened) connection.close();
+    },
+  };
+}

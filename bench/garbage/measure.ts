@@ -1,0 +1,204 @@
+/**
+ * Counts what messages leave for the collector in a server of its own process: V8's count between two
+ * full collections, with a young generation that keeps everything until it is counted.
+ */
+import type { BareOptions } from "../load/bare_server.ts";
+import { type Program, startProgram } from "../load/program.ts";
+import type { Wire, WireSpec } from "../load/target.ts";
+import { usagesOf } from "../load/usage.ts";
+import { ARQON_WIRE } from "../load/wire_arqon.ts";
+import { RAW_WIRE } from "../load/wire_raw.ts";
+import { ROOT } from "../scenario.ts";
+import { median } from "../statistics.ts";
+import { openCrowd } from "./echo_crowd.ts";
+import { type HeapReading, openHeap } from "./heap.ts";
+import { type AllocationSite, freePort, openInspector } from "./inspector.ts";
+
+/** A server whose garbage is counted. */
+export interface GarbageServer {
+  readonly title: string;
+  readonly wire: Wire;
+  start(flags: readonly string[], v8_flags: readonly string[]): Program;
+  /** From the line that it says when it is ready. */
+  specOf(ready: Record<string, string>): WireSpec;
+}
+
+/** One load. */
+export interface GarbageLoad {
+  readonly messages: number;
+  readonly connections: number;
+  readonly body_bytes: number;
+}
+
+/** What a message leaves. */
+export interface Garbage {
+  readonly objects_bytes: number;
+  readonly contents_bytes: number;
+}
+
+/** The process after full collections. */
+export interface Rest {
+  readonly messages: number;
+  readonly heap_bytes: number;
+  readonly contents_bytes: number;
+  readonly rss_bytes: number;
+}
+
+/** All of one server. */
+export interface Measured {
+  readonly garbage: Garbage;
+  /** At a tenth of the messages and at the end. */
+  readonly rests: readonly [Rest, Rest];
+  /** Where objects are made, a message; the most first. */
+  readonly sites: readonly AllocationSite[];
+}
+
+/** Messages between two collections: what they leave fits the young generation. */
+const CHUNK = 10_000;
+const YOUNG_MB = 128;
+/** Of what the engine sets aside, this much is used; less is left only when some was collected. */
+const USED_SHARE = 0.75;
+/** Messages under way, of each connection. */
+const WINDOW = 32;
+/** Messages for which allocations are sampled, at most. */
+const SAMPLED = 20_000;
+
+/** Loaded before a server's program. */
+const PROBE = `${ROOT}/bench/garbage/probe.ts`;
+
+/** The whole bus as `startBus` starts it, with the dev defaults: no policy, embedded Spine. */
+export const ARQON_SERVER: GarbageServer = {
+  title: "ArqonBus (embedded)",
+  wire: ARQON_WIRE,
+  start(flags, v8_flags) {
+    const state_dir = `${ROOT}/.arqon`;
+    const options = { state_dir, port: 0, ops_port: 0, admin_port: 0 };
+    const permissions = [
+      `--allow-run=${Deno.execPath()}`,
+      "--allow-net",
+      `--allow-read=${ROOT}`,
+      `--allow-write=${state_dir}`,
+    ];
+    return startProgram("tasks/dev_bus.ts", {
+      flags: [
+        ...flags,
+        `--v8-flags=${["--no-wasm-lazy-compilation", ...v8_flags].join(",")}`,
+        "--unstable-worker-options",
+        "--unstable-net",
+        "--ignore-env",
+        ...permissions,
+      ],
+      args: [JSON.stringify(options)],
+    });
+  },
+  specOf: ({ url = "", token = "" }) => ({ protocol: "arqon", url, tokens: [token] }),
+};
+
+/** Deno's own WebSocket server that only echoes. */
+export const DENO_SERVER: GarbageServer = {
+  title: "bare Deno",
+  wire: RAW_WIRE,
+  start(flags, v8_flags) {
+    const options: BareOptions = { kind: "deno" };
+    const v8 = v8_flags.length === 0 ? [] : [`--v8-flags=${v8_flags.join(",")}`];
+    return startProgram("bench/load/bare_server.ts", {
+      flags: [
+        ...flags,
+        ...v8,
+        "--ignore-env",
+        "--allow-net=127.0.0.1",
+      ],
+      args: [JSON.stringify(options)],
+    });
+  },
+  specOf: ({ url = "" }) => ({ protocol: "raw", url, tokens: [""] }),
+};
+
+/** Of the messages between two readings; undefined when some of it has been collected already. */
+function garbageOf(
+  before: HeapReading,
+  after: HeapReading,
+  messages: number,
+): Garbage | undefined {
+  const objects_bytes = after.heap_bytes - before.heap_bytes;
+  const ever_bytes = after.ever_bytes - before.ever_bytes;
+  if (objects_bytes < ever_bytes * USED_SHARE) return undefined;
+  return {
+    objects_bytes: objects_bytes / messages,
+    contents_bytes: (after.contents_bytes - before.contents_bytes) / messages,
+  };
+}
+
+/** A server under load that is asked for its heap. */
+async function open(server: GarbageServer, load: GarbageLoad) {
+  await using opening = new AsyncDisposableStack();
+  const young = [`--min-semi-space-size=${YOUNG_MB}`, `--max-semi-space-size=${YOUNG_MB}`];
+  const program = opening.use(server.start([`--preload=${PROBE}`], ["--expose-gc", ...young]));
+  const { probe } = await program.hear<{ probe: number }>();
+  const spec = server.specOf(await program.hear());
+  const heap = opening.use(await openHeap(probe));
+  const crowd = opening.use(await openCrowd(server.wire, spec, { ...load, window: WINDOW }));
+  const opened = opening.move();
+  return {
+    heap,
+    crowd,
+    async rest(messages: number): Promise<Rest> {
+      // Finalizers of the first free what the next collects.
+      for (let times = 0; times < 3; times++) await heap.collect();
+      const { heap_bytes, contents_bytes } = await heap.read();
+      const [usage] = await usagesOf([[program.pid]]);
+      return { messages, heap_bytes, contents_bytes, rss_bytes: usage!.rss_bytes };
+    },
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
+
+/** In a process of its own: being inspected costs. */
+async function sitesOf(server: GarbageServer, load: GarbageLoad): Promise<AllocationSite[]> {
+  const port = freePort();
+  await using program = server.start([`--inspect=127.0.0.1:${port}`], []);
+  const spec = server.specOf(await program.hear());
+  using inspector = await openInspector(port);
+  using crowd = await openCrowd(server.wire, spec, { ...load, window: WINDOW });
+  const messages = Math.min(SAMPLED, load.messages);
+  // By the second half the engine has optimised what it will.
+  await crowd.exchange(messages);
+  await inspector.startSampling();
+  await crowd.exchange(messages);
+  const sites = await inspector.takeSites();
+  return sites.map(({ bytes, ...site }) => ({ ...site, bytes: bytes / messages }));
+}
+
+/** The median. Throws when most chunks were collected before they were counted. */
+function medianOf(chunks: readonly (Garbage | undefined)[]): Garbage {
+  const counted = chunks.filter((one) => one !== undefined);
+  if (counted.length <= chunks.length / 2) {
+    throw new Error(`only ${counted.length} of ${chunks.length} chunks were not collected`);
+  }
+  const middle = (key: keyof Garbage) => median(counted.map((one) => one[key]));
+  return { objects_bytes: middle("objects_bytes"), contents_bytes: middle("contents_bytes") };
+}
+
+/** Runs the load; what its first tenth leaves is not counted, as the engine still learns. */
+export async function measureGarbage(server: GarbageServer, load: GarbageLoad): Promise<Measured> {
+  await using running = await open(server, load);
+  const { heap, crowd } = running;
+  const { messages } = load;
+  const chunks: (Garbage | undefined)[] = [];
+  let first: Rest | undefined;
+  for (let sent = 0; sent < messages;) {
+    const chunk = Math.min(CHUNK, messages - sent);
+    const before = await heap.collect();
+    await crowd.exchange(chunk);
+    const after = await heap.read();
+    sent += chunk;
+    if (first !== undefined) chunks.push(garbageOf(before, after, chunk));
+    else if (sent >= messages / 10) first = await running.rest(sent);
+  }
+  const last = await running.rest(messages);
+  return {
+    garbage: medianOf(chunks),
+    rests: [first ?? last, last],
+    sites: await sitesOf(server, load),
+  };
+}

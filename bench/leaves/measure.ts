@@ -1,0 +1,63 @@
+/**
+ * Measures leaves, each in a process of its own with flags that make the engine repeat itself, and
+ * reads and writes the record. `compare.ts` judges.
+ */
+import { runProgram } from "../program.ts";
+import { ROOT } from "../scenario.ts";
+import type { Recorded } from "./compare.ts";
+import type { Leaf, LeafFigure } from "./leaf.ts";
+import { LEAVES } from "./list.ts";
+
+const RECORD = `${ROOT}/bench/leaves/recorded.json`;
+/** The list, for the child. */
+const LIST = new URL("./list.ts", import.meta.url).href;
+
+/**
+ * Nothing on other threads, so that each run optimises at the same calls; a young generation that
+ * takes all of a round, so that no collection gives anything back while it is counted.
+ */
+const V8_FLAGS = [
+  "--expose-gc",
+  "--single-threaded",
+  "--min-semi-space-size=256",
+  "--max-semi-space-size=256",
+];
+/** What the child may do: read the checkout. */
+const FLAGS = [`--v8-flags=${V8_FLAGS.join(",")}`, "--allow-read"];
+/** Children at a time. */
+const LANES = 2;
+
+/** Measures the named leaves of a module's list `LEAVES`, in their order. Rejects when one throws. */
+export async function measureFrom(
+  module: string,
+  names: readonly string[],
+): Promise<LeafFigure[]> {
+  const figures = new Map<string, LeafFigure>();
+  const waiting = [...names];
+  const lane = async () => {
+    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+      const args = [module, name];
+      figures.set(name, await runProgram("bench/leaves/leaves_child.ts", FLAGS, args));
+    }
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+  return names.map((name) => figures.get(name)!);
+}
+
+/** Measures every leaf, or those whose name contains `only`. */
+export function measureLeaves(only = ""): Promise<LeafFigure[]> {
+  const asked = LEAVES.filter(({ name }: Leaf) => name.includes(only));
+  return measureFrom(LIST, asked.map(({ name }) => name));
+}
+
+/** The record of this checkout. */
+export async function readRecorded(): Promise<Recorded> {
+  return JSON.parse(await Deno.readTextFile(RECORD));
+}
+
+/** Replaces it. */
+export async function writeRecorded(figures: readonly LeafFigure[]): Promise<void> {
+  const { deno, v8 } = Deno.version;
+  const recorded: Recorded = { deno, v8, figures };
+  await Deno.writeTextFile(RECORD, JSON.stringify(recorded, null, 2) + "\n");
+}

@@ -1,0 +1,172 @@
+/**
+ * Leaves of a message's way through a Shield without sockets: the embedded Spine, the hub, the outbox,
+ * and all of the inbound path together. Where a socket begins a leaf ends: what is sent is dropped.
+ */
+import { decodeClientFrame, encodeMsg, encodePub } from "@arqon/proto";
+import { randomPool } from "../../shared/ids.ts";
+import { createLogger } from "../../shared/log.ts";
+import { openEmbedded } from "../../shared/spine/embedded.ts";
+import type { Spine } from "../../shared/spine/spine.ts";
+import { roomSubject, type Subject } from "../../shared/subject.ts";
+import { NO_BANS } from "../../shield/bans.ts";
+import { PLAIN_ROOMS } from "../../shield/durable/logs.ts";
+import { Hub, type Subscriber } from "../../shield/hub.ts";
+import type { Identity } from "../../shield/identity.ts";
+import { NO_MIRROR } from "../../shield/mirror/mirror.ts";
+import { Outbox, Pump } from "../../shield/outbox.ts";
+import { type MessagePath, publish } from "../../shield/pipeline.ts";
+import { NO_OVERSEER } from "../../shield/policy/overseer.ts";
+import { NO_SCHEMAS } from "../../shield/schema/gate.ts";
+import { createStats } from "../../shield/stats.ts";
+import { TenantTable } from "../../shield/tenant_stats.ts";
+import { kept, type Leaf, type LeafRun } from "./leaf.ts";
+import { publication, ROOMS, SCAN_LIMITS } from "./wire_leaves.ts";
+
+/** The clock of the leaves, in Unix ms; it stands still. */
+export const NOW_MS = 1_790_000_000_123;
+const TENANT = "acme";
+/** Messages of one turn; a Spine holds them all until it ends. */
+const TURN = 250;
+
+/** Who publishes in these leaves. */
+export const ANN: Identity = {
+  tenant_id: TENANT,
+  user_id: "ann",
+  user_key: "https://id.example.com\nann",
+  role: "user",
+  issuer: "https://id.example.com",
+  expires_ms: NOW_MS + 60_000,
+  token_id: undefined,
+  grants: undefined,
+  signing_key: undefined,
+  claims: {},
+};
+
+const random = randomPool((bytes) => crypto.getRandomValues(bytes));
+const now = () => NOW_MS;
+
+function openSpine(): Spine {
+  const write = (line: string) => {
+    throw new Error(`a leaf is not to log anything: ${line}`);
+  };
+  const log = createLogger({ level: "warn", format: "logfmt", component: "spine", now, write });
+  return openEmbedded({ log, now });
+}
+
+const subjects = (): Subject[] => ROOMS.map((room_id) => roomSubject("in", TENANT, room_id));
+
+/** Publishes turn by turn, each message to the next room. */
+function inTurns(spine: Spine, one: (index: number) => void): LeafRun {
+  return async (times) => {
+    for (let index = 0; index < times;) {
+      for (let count = 0; count < TURN && index < times; count++) one(index++);
+      await spine.flush();
+    }
+  };
+}
+
+function spineOnly(): LeafRun {
+  const spine = openSpine();
+  const rooms = subjects();
+  for (const room of rooms) spine.subscribe(room, (message) => kept.value = message);
+  const payload = publication(ROOMS[0]!, 200);
+  return inTurns(spine, (index) => spine.publish(rooms[index % rooms.length]!, payload));
+}
+
+function openHub(spine: Spine): Hub {
+  return new Hub({
+    spine,
+    stats: createStats(),
+    tenants: new TenantTable(),
+    now,
+    random,
+    deduplication_entries: 1_000,
+  });
+}
+
+function subscriber(connection_id: string, text: boolean): Subscriber {
+  return { connection_id, text, no_echo: false, send: (frame) => kept.value = frame };
+}
+
+function delivered(receivers: number, text = false): LeafRun {
+  const spine = openSpine();
+  const hub = openHub(spine);
+  for (const room_id of ROOMS) {
+    for (let count = 0; count < receivers; count++) {
+      hub.subscribe(TENANT, room_id, subscriber(`c${count}`, text));
+    }
+  }
+  const rooms = subjects();
+  const payloads = ROOMS.map((room_id) => publication(room_id, 200));
+  return inTurns(spine, (index) => {
+    const at = index % rooms.length;
+    spine.publish(rooms[at]!, payloads[at]!);
+  });
+}
+
+function outboxes(batches: boolean): LeafRun {
+  const socket = {
+    bufferedAmount: 0,
+    send: (frame: unknown) => void (kept.value = frame),
+  };
+  const outbox = new Outbox({
+    socket,
+    pump: new Pump(),
+    stats: createStats(),
+    text: false,
+    unsent_bytes_max: 1_048_576,
+    room_bytes_max: 65_536,
+    onOverflow: () => {
+      throw new Error("a socket that takes everything has no overflow");
+    },
+  });
+  if (batches) outbox.useBatches();
+  const frame = encodeMsg(publication(ROOMS[0]!, 200));
+  return async (times) => {
+    for (let index = 0; index < times;) {
+      for (let count = 0; count < TURN && index < times; count++, index++) outbox.send(frame);
+      if (batches) await new Promise((resolve) => setTimeout(resolve));
+    }
+  };
+}
+
+/** From a frame to its only subscriber, as `shield/connection.ts` and `operations.ts` do it. */
+function wholePath(): LeafRun {
+  const spine = openSpine();
+  const hub = openHub(spine);
+  for (const room_id of ROOMS) hub.subscribe(TENANT, room_id, subscriber("c1", false));
+  const path: MessagePath = {
+    spine,
+    require_signature: [],
+    overseer: NO_OVERSEER,
+    bans: NO_BANS,
+    schemas: NO_SCHEMAS,
+    mirror: NO_MIRROR,
+    ...PLAIN_ROOMS,
+    now,
+    random,
+  };
+  const caller = {
+    identity: ANN,
+    connection_id: "c1",
+    request_headers: [],
+    remote_ip: "127.0.0.1",
+  };
+  const publisher = { caller, origin: undefined };
+  const frames = ROOMS.map((room_id) => encodePub(publication(room_id, 200)));
+  return inTurns(spine, (index) => {
+    const operation = decodeClientFrame(frames[index % frames.length]!, SCAN_LIMITS);
+    if (operation.kind === "publish") publish(path, publisher, operation.envelope);
+  });
+}
+
+/** In the order of a message. */
+export const PATH_LEAVES: readonly Leaf[] = [
+  { name: "Spine: publish and deliver", unit: "B", times: 10_000, open: spineOnly },
+  { name: "hub to 1, with its Spine", unit: "B", times: 10_000, open: () => delivered(1) },
+  { name: "hub to 100, with its Spine", unit: "B", times: 2_000, open: () => delivered(100) },
+  { name: "hub to 1 in text", unit: "B", times: 5_000, open: () => delivered(1, true) },
+  { name: "outbox, at once", unit: "B", times: 20_000, open: () => outboxes(false) },
+  { name: "outbox, in batches", unit: "B", times: 10_000, open: () => outboxes(true) },
+  { name: "frame to subscriber", unit: "B", times: 10_000, open: wholePath },
+];

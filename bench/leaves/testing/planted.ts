@@ -1,0 +1,27 @@
+/**
+ * Two leaves for a test of the gate: `copied` copies 64 bytes, `copied and noted` does as somebody
+ * would who forgot that it is on the message path.
+ */
+import { kept, type Leaf, type LeafRun } from "../leaf.ts";
+
+const source = new Uint8Array(64).fill(0x61);
+
+function copied(): LeafRun {
+  return (times) => {
+    for (let index = 0; index < times; index++) kept.value = source.slice();
+  };
+}
+
+function copiedAndNoted(): LeafRun {
+  return (times) => {
+    for (let index = 0; index < times; index++) {
+      kept.value = { bytes: source.slice(), note: [index, index + 1, index + 2] };
+    }
+  };
+}
+
+/** What the child is asked for by name. */
+export const LEAVES: readonly Leaf[] = [
+  { name: "copied", unit: "B", times: 20_000, open: copied },
+  { name: "copied and noted", unit: "B", times: 20_000, open: copiedAndNoted },
+];

@@ -1,0 +1,97 @@
+/**
+ * `deno task bench --all`: every scenario of the load generator on every target, with one table at
+ * the end and the goals beside what was measured.
+ */
+import { text } from "../scenario.ts";
+import type { OptionValues, Scenario, ScenarioResult } from "../scenario.ts";
+import { renderRows } from "../table.ts";
+import { goalsOf, renderGoals } from "./goals.ts";
+import { optionsOf, quickened } from "./load_command.ts";
+import { measureLoad } from "./load_rounds.ts";
+import type { LoadResults, LoadScenario } from "./load_scenario.ts";
+import { failureOf, renderOmitted, renderTable, shown } from "./load_table.ts";
+import { LOAD_SCENARIOS } from "./scenarios.ts";
+import { targetsNamed } from "./targets.ts";
+
+const HELP = `--all: every scenario that runs on several targets (${
+  LOAD_SCENARIOS.map(({ name }) => name).join(", ")
+}), one table, and the goals.
+
+  --targets A,B     arqon, arqon-nats, deno, ws, nats-ws, centrifugo, mosquitto, socketio (all)
+  --rounds N        medians over them count (3; 1 with --quick)
+  --quick           shorter, and fewer cases: below ten minutes
+`;
+
+/** A scenario's options as they are when nobody gives any. */
+function defaultsOf(scenario: LoadScenario): OptionValues {
+  const options = Object.entries(optionsOf(scenario));
+  return Object.fromEntries(options.map(([name, option]) => [name, option.default]));
+}
+
+/** What a scenario is run with. Pure. */
+export function valuesOf(scenario: LoadScenario, given: OptionValues): OptionValues {
+  const values = given["quick"] === true
+    ? quickened(scenario, defaultsOf(scenario))
+    : defaultsOf(scenario);
+  return given["rounds"] === "" ? values : { ...values, rounds: given["rounds"] };
+}
+
+/** A line for each scenario, case and target. */
+export function renderSummary(all: readonly (readonly [LoadScenario, LoadResults])[]): string {
+  const lines = all.flatMap(([scenario, { rows }]) => {
+    const headline = scenario.columns.find(({ key }) => key === scenario.headline);
+    return rows.map((row) => [
+      `${scenario.name}: ${row.case}`,
+      row.title,
+      shown(row.medians[scenario.headline], headline?.digits ?? 0),
+      headline?.title ?? "",
+      shown(row.ratio, 2),
+      shown(row.medians["p50_ms"], 2),
+      shown(row.medians["p99_ms"], 2),
+      row.missing === 0 ? "" : `${row.missing} MISSING`,
+    ]);
+  });
+  const head = ["scenario", "target", "figure", "", "of bare Deno", "p50 ms", "p99 ms", ""];
+  return renderRows(head, lines);
+}
+
+function notesOf(all: readonly (readonly [LoadScenario, LoadResults])[]): string {
+  return all.flatMap(([{ name }, { omitted }]) => {
+    const lines = renderOmitted(omitted);
+    return lines === "" ? [] : lines.split("\n").map((line) => `${name}: ${line}`);
+  }).join("\n");
+}
+
+async function run(given: OptionValues): Promise<ScenarioResult> {
+  const targets = await targetsNamed(String(given["targets"]));
+  const all: (readonly [LoadScenario, LoadResults])[] = [];
+  for (const scenario of LOAD_SCENARIOS) {
+    const results = await measureLoad(scenario, targets, valuesOf(scenario, given));
+    console.error(`\n${renderTable(scenario, results)}\n`);
+    all.push([scenario, results]);
+  }
+  const goals = goalsOf(all.flatMap(([, { rows }]) => rows));
+  const scenarios = Object.fromEntries(all.map(([{ name }, results]) => [name, results]));
+  const failures = all.flatMap(([{ name }, results]) => {
+    const failure = failureOf(results);
+    return failure === undefined ? [] : [`${name}: ${failure}`];
+  });
+  return {
+    report: { options: given, scenarios, goals },
+    table: [renderSummary(all), notesOf(all), renderGoals(goals)].filter((part) => part !== "")
+      .join("\n\n"),
+    failure: failures.length === 0 ? undefined : failures.join("\n"),
+  };
+}
+
+/** `deno task bench --all`. */
+export const ALL: Scenario = {
+  name: "all",
+  help: HELP,
+  options: {
+    targets: text("all"),
+    rounds: text(""),
+    quick: { type: "boolean", default: false },
+  },
+  run,
+};

@@ -1,0 +1,191 @@
+/**
+ * The connections of one load process: opens them, publishes when it is time, and counts what comes.
+ * Knows no protocol (that is its wire's business) and nothing of other processes.
+ */
+import { Body, Measure, stampOf, unixMs } from "./measure.ts";
+import { dueMs, membersOf, seatsOf, shareOf } from "./plan.ts";
+import type { Crowd, Pace, Run, Seat } from "./plan.ts";
+import type { Wire, WireConnection, WireOptions } from "./target.ts";
+import type { Order, Sent } from "./words.ts";
+
+/** Connections that are opened at a time, and rooms that one asks for at a time. */
+const OPENING = 32;
+const SUBSCRIBING = 64;
+const TICK_MS = 1;
+/** Reached only when a server does not answer at all. */
+const CONNECT_MS = 10_000;
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+interface Publisher {
+  readonly connection: WireConnection;
+  readonly rooms: readonly string[];
+  /** Who hears each room. */
+  readonly members: readonly number[];
+}
+
+/** Runs so many lanes over a list. */
+async function inLanes<T>(all: readonly T[], lanes: number, work: (one: T) => Promise<void>) {
+  const rest = all.values();
+  await Promise.all(Array.from({ length: lanes }, async () => {
+    for (const one of rest) await work(one);
+  }));
+}
+
+/** All publishers of a crowd, whichever process they are in. */
+function publishersOf({ groups }: Crowd): number {
+  return groups.reduce((sum, group) => sum + (group.publishes ? group.connections : 0), 0);
+}
+
+/** The connections of this process. */
+export class CrowdMember {
+  readonly #wire: Wire;
+  readonly #order: Order;
+  readonly #publishers: Publisher[] = [];
+  readonly #connections: WireConnection[] = [];
+  readonly measure = new Measure();
+  /** Publishes the next message of a closed load. */
+  #again: ((publisher: Publisher, now_ms: number) => void) | undefined;
+
+  constructor(wire: Wire, order: Order) {
+    this.#wire = wire;
+    this.#order = order;
+  }
+
+  /** Resolves with their number when all are connected and hear their rooms. */
+  async open(): Promise<number> {
+    const { crowd, process } = this.#order;
+    const seats = seatsOf(crowd, process);
+    const members = membersOf(crowd);
+    await inLanes(seats, OPENING, async (seat) => {
+      const own: { publisher?: Publisher } = {};
+      const connection = await this.#connect(seat, (body) => {
+        const now_ms = unixMs();
+        this.measure.heard(stampOf(body), now_ms);
+        if (own.publisher !== undefined) this.#again?.(own.publisher, now_ms);
+      });
+      this.#connections.push(connection);
+      if (seat.group.subscribes) {
+        await inLanes(seat.rooms, SUBSCRIBING, (room) => connection.subscribe(room));
+      }
+      if (!seat.group.publishes) return;
+      const heard_by = seat.rooms.map((room) => members(seat.tenant, room));
+      own.publisher = { connection, rooms: seat.rooms, members: heard_by };
+      this.#publishers.push(own.publisher);
+    });
+    return seats.length;
+  }
+
+  /** Sends all of a run; resolves when the last one is sent. */
+  async run(run: Run, start_ms: number): Promise<Sent> {
+    const from_ms = start_ms + run.warmup_seconds * 1_000;
+    this.measure.begin(from_ms, from_ms + run.seconds * 1_000);
+    await pause(Math.max(0, start_ms - unixMs()));
+    const bodies = run.sizes_bytes.map((size_bytes) => new Body(size_bytes));
+    if (run.pace.kind === "window") return await this.#runWindow(run.pace.window, bodies);
+    return await this.#runRate(run.pace, bodies, start_ms);
+  }
+
+  /** Opens connections at a constant rate, counting from when each was due, and keeps them. */
+  async connect(
+    plan: { rate: number; warmup_seconds: number; seconds: number; start_ms: number },
+  ): Promise<Sent> {
+    const { crowd, process } = this.#order;
+    const [group] = crowd.groups;
+    if (group === undefined) throw new RangeError("a crowd without a group connects nobody");
+    const from_ms = plan.start_ms + plan.warmup_seconds * 1_000;
+    const until_ms = from_ms + plan.seconds * 1_000;
+    this.measure.begin(from_ms, until_ms);
+    const share = shareOf({ rate: plan.rate, burst: 1 }, 1, crowd.processes, process);
+    const attempts: Promise<void>[] = [];
+    await this.#whenDue(share, plan.start_ms, (index, due_ms) => {
+      const tenant = index % group.tenants;
+      attempts.push(this.#attempt({ tenant, rooms: [], group }, due_ms));
+    });
+    await Promise.race([Promise.all(attempts), pause(CONNECT_MS)]);
+    return { sent: attempts.length, expected: attempts.length };
+  }
+
+  close(): void {
+    for (const connection of this.#connections) connection.close();
+  }
+
+  async #attempt(seat: Seat, due_ms: number): Promise<void> {
+    try {
+      this.#connections.push(await this.#connect(seat, () => {}));
+      this.measure.heard(due_ms, unixMs());
+    } catch (error) {
+      this.measure.problem(error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  #connect({ tenant, group }: Seat, onMessage: WireOptions["onMessage"]): Promise<WireConnection> {
+    const { wire, crowd } = this.#order;
+    return this.#wire.open(wire, {
+      tenant,
+      batch: group.batch,
+      echo: crowd.echo,
+      onMessage,
+      onProblem: (what) => this.measure.problem(what),
+    });
+  }
+
+  async #runRate(
+    pace: Extract<Pace, { kind: "rate" }>,
+    bodies: readonly Body[],
+    start_ms: number,
+  ): Promise<Sent> {
+    const publishers = this.#publishers;
+    const { crowd, process } = this.#order;
+    if (publishers.length === 0) return { sent: 0, expected: 0 };
+    const share = shareOf(pace, publishers.length, publishersOf(crowd), process);
+    let [sent, expected] = [0, 0];
+    await this.#whenDue(share, start_ms, (index, due_ms) => {
+      const publisher = publishers[index % publishers.length]!;
+      const room = Math.floor(index / publishers.length) % publisher.rooms.length;
+      const body = bodies[index % bodies.length]!;
+      publisher.connection.publish(publisher.rooms[room]!, body.stamped(due_ms));
+      sent++;
+      expected += publisher.members[room]!;
+    });
+    return { sent, expected };
+  }
+
+  /** Calls for each that is due, until the counted time is over. */
+  async #whenDue(
+    share: ReturnType<typeof shareOf>,
+    start_ms: number,
+    act: (index: number, due_ms: number) => void,
+  ): Promise<void> {
+    const { until_ms } = this.measure;
+    for (let index = 0;;) {
+      const now_ms = unixMs();
+      for (;; index++) {
+        const due_ms = start_ms + dueMs(share, index);
+        if (due_ms >= until_ms) return;
+        if (due_ms > now_ms) break;
+        act(index, due_ms);
+        this.measure.sent(due_ms, now_ms);
+      }
+      await pause(TICK_MS);
+    }
+  }
+
+  async #runWindow(window: number, bodies: readonly Body[]): Promise<Sent> {
+    let sent = 0;
+    const { until_ms } = this.measure;
+    const publish = ({ connection, rooms }: Publisher, now_ms: number) => {
+      connection.publish(rooms[0]!, bodies[sent % bodies.length]!.stamped(now_ms));
+      sent++;
+    };
+    this.#again = (publisher, now_ms) => {
+      if (now_ms < until_ms) publish(publisher, now_ms);
+    };
+    for (const publisher of this.#publishers) {
+      for (let count = 0; count < window; count++) publish(publisher, unixMs());
+    }
+    await pause(until_ms - unixMs());
+    this.#again = undefined;
+    return { sent, expected: sent };
+  }
+}

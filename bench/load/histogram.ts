@@ -1,0 +1,75 @@
+/**
+ * HDR histograms of latencies (hdr-histogram-js): three significant digits from a microsecond to two
+ * minutes, which processes encode and their driver adds up.
+ */
+import { build, decodeFromCompressedBase64, encodeIntoCompressedBase64 } from "hdr-histogram-js";
+import type { Histogram } from "hdr-histogram-js";
+
+const HIGHEST_US = 120_000_000;
+const DIGITS = 3;
+
+/** Figures of a histogram, in ms; all NaN without any value. */
+export interface Latency {
+  readonly count: number;
+  readonly p50_ms: number;
+  readonly p90_ms: number;
+  readonly p99_ms: number;
+  readonly p999_ms: number;
+  readonly max_ms: number;
+}
+
+/** Latencies of one process or of several. */
+export class Latencies {
+  readonly #histogram: Histogram = build({
+    highestTrackableValue: HIGHEST_US,
+    numberOfSignificantValueDigits: DIGITS,
+    useWebAssembly: false,
+  });
+
+  get count(): number {
+    return this.#histogram.totalCount;
+  }
+
+  /** Below 0, by the steps of clocks, counts as 0, above two minutes as two minutes. */
+  add(latency_ms: number): void {
+    const us = Math.round(latency_ms * 1_000);
+    this.#histogram.recordValue(us < 0 ? 0 : us > HIGHEST_US ? HIGHEST_US : us);
+  }
+
+  /** Adds all of another one, as `encode` gave it. */
+  merge(encoded: string): void {
+    const other = decodeFromCompressedBase64(encoded, 32, false);
+    if (other.totalCount > 0) this.#histogram.add(other);
+  }
+
+  /** HdrHistogram's own compressed form (V2) as Base64, which its other tools read too; unit: µs. */
+  encode(): string {
+    return encodeIntoCompressedBase64(this.#histogram);
+  }
+
+  reset(): void {
+    this.#histogram.reset();
+  }
+
+  figures(): Latency {
+    const histogram = this.#histogram;
+    const { totalCount: count } = histogram;
+    const at = (percent: number) =>
+      count === 0 ? NaN : histogram.getValueAtPercentile(percent) / 1_000;
+    return {
+      count,
+      p50_ms: at(50),
+      p90_ms: at(90),
+      p99_ms: at(99),
+      p999_ms: at(99.9),
+      max_ms: at(100),
+    };
+  }
+}
+
+/** The figures of several encoded ones together. */
+export function merged(encoded: readonly string[]): Latencies {
+  const all = new Latencies();
+  for (const one of encoded) all.merge(one);
+  return all;
+}

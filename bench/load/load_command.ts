@@ -1,0 +1,54 @@
+/** Scenarios of the load generator as `deno task bench NAME`: their options and `--quick`. */
+import type { ParseArgsOptionsConfig } from "node:util";
+import { text } from "../scenario.ts";
+import type { OptionValues, Scenario } from "../scenario.ts";
+import { measureLoad } from "./load_rounds.ts";
+import type { LoadCase, LoadScenario } from "./load_scenario.ts";
+import { failureOf, renderTable } from "./load_table.ts";
+import { targetsNamed } from "./targets.ts";
+
+/** The values with those of `--quick` in place of defaults. */
+export function quickened(scenario: LoadScenario, values: OptionValues): OptionValues {
+  const quick = { rounds: "1", ...scenario.quick };
+  const options = optionsOf(scenario);
+  const replaced = Object.entries(quick).filter(([name]) =>
+    values[name] === undefined || values[name] === options[name]?.default
+  );
+  return { ...values, ...Object.fromEntries(replaced) };
+}
+
+/** Its own options and everybody's. */
+export function optionsOf(scenario: LoadScenario): ParseArgsOptionsConfig {
+  return {
+    targets: text("arqon,arqon-nats,deno,ws"),
+    rounds: text("3"),
+    quick: { type: "boolean", default: false },
+    ...scenario.options,
+  };
+}
+
+const COMMON_HELP =
+  `  --targets A,B     in turns; "all" are these and the peers (arqon,arqon-nats,deno,ws)
+  --rounds N        medians over them count (3)
+  --quick           one short round
+`;
+
+/** As `deno task bench NAME`. */
+export function scenarioOf<C extends LoadCase>(load: LoadScenario<C>): Scenario {
+  const plain = load as unknown as LoadScenario;
+  return {
+    name: load.name,
+    help: load.help + COMMON_HELP,
+    options: optionsOf(plain),
+    async run(given) {
+      const values = given["quick"] === true ? quickened(plain, given) : given;
+      const targets = await targetsNamed(String(values["targets"]));
+      const results = await measureLoad(load, targets, values);
+      return {
+        report: { options: values, ...results },
+        table: renderTable(plain, results),
+        failure: failureOf(results),
+      };
+    },
+  };
+}

@@ -1,0 +1,163 @@
+/** How scenarios are run on targets, on bare servers with figures that are given, and what their tables say. */
+import assert from "node:assert/strict";
+import { valuesOf } from "./all.ts";
+import { goalsOf } from "./goals.ts";
+import { measureLoad } from "./load_rounds.ts";
+import type { LoadCase, LoadScenario, Row } from "./load_scenario.ts";
+import { failureOf, renderTable } from "./load_table.ts";
+import { LOAD_SCENARIOS } from "./scenarios.ts";
+import { type Ability, type Target, type TargetId, TargetUnavailable } from "./target.ts";
+import type { TargetOptions } from "./target.ts";
+import { DENO } from "./target_bare.ts";
+import { usagesOf } from "./usage.ts";
+import { RAW_WIRE } from "./wire_raw.ts";
+
+const CASES: readonly LoadCase[] = [
+  { name: "plain", needs: ["echo"] },
+  { name: "batched", needs: ["batch"], beside: "plain" },
+];
+
+/** What happened, and which server is which. */
+class Stage {
+  readonly turns: string[] = [];
+  readonly #names = new Map<number, TargetId>();
+
+  /** A bare server under another name. */
+  target(id: TargetId, abilities: readonly Ability[]): Target {
+    const start = async (options: TargetOptions) => {
+      const running = await DENO.start(options);
+      this.turns.push(`${id} started`);
+      this.#names.set(running.pids[0]!, id);
+      return running;
+    };
+    return { id, title: id, abilities: new Set(abilities), start };
+  }
+
+  /** Its figures are given, its connections are real. */
+  scenario(figures: Partial<Record<TargetId, number>>, fresh = false): LoadScenario {
+    return {
+      name: "test",
+      help: "",
+      options: {},
+      quick: {},
+      fresh,
+      columns: [{ key: "per_cpu_s", title: "a CPU second", digits: 0 }],
+      headline: "per_cpu_s",
+      cases: () => CASES,
+      measure: async ({ pids, wire }, one) => {
+        const id = this.#names.get(pids[0]!)!;
+        const missing = id === "ws" ? 3 : 0;
+        const asked = { tenant: 0, batch: false, onMessage: () => {}, onProblem: () => {} };
+        (await RAW_WIRE.open(wire, asked)).close();
+        this.turns.push(`${one.name} on ${id}`);
+        return { figures: { per_cpu_s: figures[id] ?? 1 }, missing, problems: [] };
+      },
+    };
+  }
+
+  /** Rejects when one of its servers still runs. */
+  async assertEnded(): Promise<void> {
+    for (const pid of this.#names.keys()) await assert.rejects(usagesOf([[pid]]));
+  }
+}
+
+Deno.test("targets take turns, the other way round in every other round", async () => {
+  const stage = new Stage();
+  const targets = [stage.target("arqon", ["echo", "batch"]), stage.target("deno", ["echo"])];
+  const scenario = stage.scenario({ arqon: 200, deno: 100 });
+  const results = await measureLoad(scenario, targets, { rounds: "2" });
+  assert.deepEqual(stage.turns, [
+    ...["arqon started", "deno started"],
+    ...["plain on arqon", "plain on deno", "batched on arqon"],
+    ...["plain on deno", "plain on arqon", "batched on arqon"],
+  ]);
+  await stage.assertEnded();
+  assert.deepEqual(results.rows.map((row) => [row.case, row.target, row.ratio]), [
+    ["plain", "arqon", 2],
+    ["plain", "deno", 1],
+    ["batched", "arqon", 2],
+  ]);
+  assert.deepEqual(results.omitted, [
+    { case: "batched", target: "deno", kind: "cannot", why: "no batch" },
+  ]);
+  assert.equal(failureOf(results), undefined);
+  const table = renderTable(scenario, results);
+  assert.match(table, /batched +arqon +200 +2\.00/);
+  assert.match(table, /deno: cannot: no batch \(batched\)/);
+});
+
+Deno.test("where memory is measured each measurement has a new process", async () => {
+  const stage = new Stage();
+  await measureLoad(stage.scenario({}, true), [stage.target("arqon", ["echo"])], { rounds: "2" });
+  assert.equal(stage.turns.filter((turn) => turn === "arqon started").length, 2);
+  await stage.assertEnded();
+});
+
+Deno.test("who is not here is a row and no failure; who fails or loses messages is one", async () => {
+  const stage = new Stage();
+  const scenario = stage.scenario({});
+  const bare = stage.target("deno", ["echo"]);
+  const absent = (error: Error): Target => ({
+    ...bare,
+    id: "mosquitto",
+    start: () => Promise.reject(error),
+  });
+  const not_here = await measureLoad(
+    scenario,
+    [bare, absent(new TargetUnavailable("apt install mosquitto"))],
+    { rounds: "1" },
+  );
+  assert.match(renderTable(scenario, not_here), /mosquitto: not here: apt install mosquitto/);
+  assert.equal(failureOf(not_here), undefined);
+  const failed = await measureLoad(scenario, [absent(new Error("broken"))], { rounds: "1" });
+  assert.match(failureOf(failed) ?? "", /mosquitto gave no figures: broken/);
+  const lost = await measureLoad(scenario, [stage.target("ws", ["echo"])], { rounds: "2" });
+  assert.match(failureOf(lost) ?? "", /plain on ws: 6 lost/);
+  await stage.assertEnded();
+});
+
+Deno.test("--quick replaces defaults, and every scenario says what it takes", () => {
+  for (const one of LOAD_SCENARIOS) {
+    const quick = valuesOf(one, { quick: true, rounds: "" });
+    assert.equal(quick["rounds"], "1", one.name);
+    for (const [name, value] of Object.entries(one.quick)) assert.equal(quick[name], value);
+    for (const values of [quick, valuesOf(one, { quick: false, rounds: "5" })]) {
+      assert.ok(one.cases(values).length > 0, one.name);
+    }
+    assert.equal(valuesOf(one, { quick: false, rounds: "5" })["rounds"], "5");
+    assert.ok(one.columns.some(({ key }) => key === one.headline), one.name);
+  }
+});
+
+function row(scenario: string, name: string, target: string, more: Partial<Row>): Row {
+  return {
+    ...{ scenario, case: name, target, title: target, version: "", medians: {}, rounds: [] },
+    ...{ least: 0, most: 0, ratio: NaN, missing: 0, problems: [] },
+    ...more,
+  };
+}
+
+Deno.test("a goal is judged by the worst of what was measured, and not without", () => {
+  const rate = (per_cpu_s: number, ratio: number) => ({ medians: { per_cpu_s }, ratio });
+  const rows = [
+    row("echo", "10000/s", "arqon", { medians: { p99_ms: 4 }, ratio: 0.61 }),
+    row("fanout", "1 -> 10, 10 at once", "arqon", rate(100, 0.95)),
+    row("fanout", "1 -> 10, 10 at once, BATCH", "arqon", rate(300, 2.5)),
+    row("fanout", "1 -> 10, 10 at once", "nats-ws", rate(290, 1.4)),
+    row("fanout", "1 -> 1000, 10 at once", "arqon", rate(100, 0.85)),
+    row("fanout", "1 -> 1000, 10 at once, BATCH", "arqon", rate(200, 1.9)),
+    row("fanout", "1 -> 1000, 1 at once, BATCH", "arqon", rate(200, 0.9)),
+  ];
+  const met = Object.fromEntries(goalsOf(rows).map((goal) => [goal.goal, goal.met]));
+  assert.deepEqual(met, {
+    "echo per core of bare Deno's, arqon": true,
+    "echo p99 at a constant rate, arqon": true,
+    "echo per core of bare Deno's, arqon-nats": undefined,
+    "echo p99 at a constant rate, arqon-nats": undefined,
+    "fan-out per core of bare Deno's, clients that take BATCH, several at once": false,
+    "fan-out per core of bare Deno's, other clients": false,
+    "fan-out per core of the best peer's": true,
+    "memory of an idle connection of bare Deno's": undefined,
+    "memory with 10,000 idle connections": undefined,
+  });
+});

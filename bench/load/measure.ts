@@ -1,0 +1,92 @@
+/** What a load process counts, from the stamps of what it hears. Knows no wire. */
+import { Latencies } from "./histogram.ts";
+import { STAMP_BYTES } from "./plan.ts";
+import type { Report } from "./words.ts";
+
+/** Unix ms with its fraction, the same for all processes of a machine. */
+export const unixMs = () => performance.timeOrigin + performance.now();
+
+const PROBLEMS_SHOWN = 5;
+
+const stamp = new Float64Array(1);
+const stamp_bytes = new Uint8Array(stamp.buffer);
+
+/** The time that a body was stamped with. */
+export function stampOf(body: Uint8Array): number {
+  for (let at = 0; at < STAMP_BYTES; at++) stamp_bytes[at] = body[at]!;
+  return stamp[0]!;
+}
+
+/** A body to be stamped: the same bytes each time. */
+export class Body {
+  readonly bytes: Uint8Array;
+  readonly #stamp: Float64Array;
+
+  constructor(size_bytes: number) {
+    this.bytes = new Uint8Array(Math.max(STAMP_BYTES, size_bytes));
+    this.#stamp = new Float64Array(this.bytes.buffer, 0, 1);
+  }
+
+  stamped(due_ms: number): Uint8Array {
+    this.#stamp[0] = due_ms;
+    return this.bytes;
+  }
+}
+
+/** Counts of one run; `begin` starts the next. */
+export class Measure {
+  readonly #latencies = new Latencies();
+  readonly #lateness = new Latencies();
+  #from_ms = Infinity;
+  #until_ms = Infinity;
+  #received = 0;
+  #delivered = 0;
+  #problems: string[] = [];
+  #problem_count = 0;
+
+  get received(): number {
+    return this.#received;
+  }
+
+  /** Unix ms at which the counted time ends. */
+  get until_ms(): number {
+    return this.#until_ms;
+  }
+
+  /** What is due within these Unix ms counts. Problems of the opening stay until they are reported. */
+  begin(from_ms: number, until_ms: number): void {
+    this.#from_ms = from_ms;
+    this.#until_ms = until_ms;
+    this.#received = 0;
+    this.#delivered = 0;
+    this.#latencies.reset();
+    this.#lateness.reset();
+  }
+
+  sent(due_ms: number, now_ms: number): void {
+    if (due_ms >= this.#from_ms && due_ms < this.#until_ms) this.#lateness.add(now_ms - due_ms);
+  }
+
+  heard(due_ms: number, now_ms: number): void {
+    this.#received++;
+    if (due_ms >= this.#from_ms && due_ms < this.#until_ms) this.#latencies.add(now_ms - due_ms);
+    if (now_ms >= this.#from_ms && now_ms < this.#until_ms) this.#delivered++;
+  }
+
+  problem(what: string): void {
+    if (this.#problem_count++ < PROBLEMS_SHOWN) this.#problems.push(what);
+  }
+
+  report(): Report {
+    const [problems, problem_count] = [this.#problems, this.#problem_count];
+    [this.#problems, this.#problem_count] = [[], 0];
+    return {
+      received: this.#received,
+      delivered: this.#delivered,
+      latencies: this.#latencies.encode(),
+      lateness: this.#lateness.encode(),
+      problems,
+      problem_count,
+    };
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Programs that say one line of JSON when they are ready and end with their standard input: bare
+ * servers and load processes. It knows nothing of what they do.
+ */
+import { ROOT } from "../scenario.ts";
+import { TextLineStream } from "../text_lines.ts";
+
+const LOG_CHARACTERS = 8_192;
+
+/** A running program. */
+export interface Program extends AsyncDisposable {
+  readonly pid: number;
+  /** Writes a line of JSON. */
+  say(word: unknown): Promise<void>;
+  /** The next line. Rejects with its log when there is none any more. */
+  hear<T>(): Promise<T>;
+}
+
+/** How it is run. */
+export interface ProgramOptions {
+  /** Flags of `deno run`, and what stands before them, such as `nice`. */
+  readonly flags: readonly string[];
+  readonly before?: readonly string[];
+  readonly args?: readonly string[];
+}
+
+/** Starts a program of this checkout, given by its path below the root. */
+export function startProgram(program: string, options: ProgramOptions): Program {
+  const { flags, before = [], args = [] } = options;
+  const deno = [Deno.execPath(), "run", "--no-prompt", ...flags, `${ROOT}/${program}`, ...args];
+  const [command = "", ...rest] = [...before, ...deno];
+  const child = new Deno.Command(command, {
+    args: rest,
+    cwd: ROOT,
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  let log = "";
+  const logged = child.stderr.pipeThrough(new TextDecoderStream()).pipeTo(
+    new WritableStream({
+      write(text) {
+        log = (log + text).slice(-LOG_CHARACTERS);
+      },
+    }),
+  );
+  const writer = child.stdin.getWriter();
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream())
+    .values();
+  return {
+    pid: child.pid,
+    say: (word) => writer.write(new TextEncoder().encode(`${JSON.stringify(word)}\n`)),
+    async hear() {
+      const { value, done } = await lines.next();
+      if (!done && value !== undefined) return JSON.parse(value);
+      await logged;
+      throw new Error(`${program} ended:\n${log}`);
+    },
+    async [Symbol.asyncDispose]() {
+      // It may have ended by itself; then there is nobody to tell.
+      await writer.close().catch(() => {});
+      await Promise.all([child.status, logged]);
+      await lines.return?.();
+    },
+  };
+}

@@ -1,0 +1,115 @@
+/**
+ * ArqonBus as targets: one process with the embedded Spine, and a Shield and a Brain on NATS. Limits
+ * are raised out of the way, as the peers have none; everything else is as it is by default.
+ */
+import { importJWK, SignJWT } from "@panva/jose";
+import { createIssuer, startServer } from "../../tests/cluster.ts";
+import { startNats } from "../../tests/nats_server.ts";
+import { DEV_AUDIENCE, DEV_ISSUER } from "../../tasks/dev_key.ts";
+import manifest from "../../shield/deno.json" with { type: "json" };
+import { startConfigured } from "../fanout_load.ts";
+import type { Ability, RunningTarget, Target, TargetOptions } from "./target.ts";
+import { TLS_FILES } from "./target_bare.ts";
+
+const ABILITIES: ReadonlySet<Ability> = new Set(["echo", "rooms", "tenants", "tls", "batch"]);
+
+/** Everybody comes from one machine, and thousands of them are one user. */
+export const LIMITS = `
+[limits]
+messages_per_second = 10_000_000
+bytes_per_second = 10_737_418_240
+user_messages_per_second = 10_000_000
+user_bytes_per_second = 10_737_418_240
+tenant_messages_per_second = 10_000_000
+tenant_bytes_per_second = 10_737_418_240
+process_messages_per_second = 10_000_000
+process_bytes_per_second = 10_737_418_240
+handshakes_per_second = 100_000
+handshake_burst = 100_000
+rooms_per_connection = 1_000_000
+connections_per_user = 1_000_000
+connections_per_tenant = 1_000_000
+connections_per_process = 1_000_000
+`;
+
+const tlsLines = (tls: boolean) =>
+  tls ? `tls_cert = "${TLS_FILES.cert}"\ntls_key = "${TLS_FILES.key}"\n` : "";
+
+async function caOf({ tls }: TargetOptions): Promise<{ ca?: string }> {
+  return tls ? { ca: await Deno.readTextFile(TLS_FILES.ca) } : {};
+}
+
+/** One for each tenant, of a user of its own. */
+async function tokens(
+  tenants: number,
+  tokenFor: (claims: { tenant_id: string; sub: string }) => Promise<string>,
+): Promise<string[]> {
+  const all: string[] = [];
+  for (let index = 0; index < tenants; index++) {
+    all.push(await tokenFor({ tenant_id: `tenant-${index}`, sub: `user-${index}` }));
+  }
+  return all;
+}
+
+async function startEmbedded(options: TargetOptions): Promise<RunningTarget> {
+  const config = `[server]\nhost = "127.0.0.1"\ndrain_ms = 0\n${tlsLines(options.tls)}
+[ops]\nhost = "127.0.0.1"\n[brain]\ntap = 0\n${LIMITS}`;
+  const bus = await startConfigured(config);
+  try {
+    const jwk = JSON.parse(await Deno.readTextFile(bus.key_file));
+    const key = await importJWK(jwk, "RS256");
+    const tokenFor = ({ tenant_id, sub }: { tenant_id: string; sub: string }) =>
+      new SignJWT({ tenant_id, role: "user" }).setProtectedHeader({ alg: "RS256", kid: jwk.kid })
+        .setIssuer(DEV_ISSUER).setAudience(DEV_AUDIENCE).setSubject(sub).setIssuedAt()
+        .setExpirationTime("24h").sign(key);
+    const given = await tokens(options.tenants, tokenFor);
+    return {
+      version: manifest.version,
+      pids: [bus.pid],
+      wire: { protocol: "arqon", url: bus.url, tokens: given, ...await caOf(options) },
+      [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await bus[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function startOnNats(options: TargetOptions): Promise<RunningTarget> {
+  await using owned = new AsyncDisposableStack();
+  const nats = owned.use(await startNats({ jetstream: true }));
+  const issuer = await createIssuer();
+  owned.defer(() => Deno.remove(issuer.dir, { recursive: true }));
+  const config = `[nats]\nurls = ["${nats.url}"]\n[brain]\ntap = 0\n`;
+  const brain = owned.use(await startServer("brain", config, issuer.dir));
+  const all = config + LIMITS + issuer.config;
+  const lines = `drain_ms = 0\n${tlsLines(options.tls)}`;
+  const shield = owned.use(await startServer("shield", all, issuer.dir, lines));
+  const url = `${(shield.ready["url"] ?? "").replace(/^http/, "ws")}/v1/socket`;
+  const given = await tokens(options.tenants, issuer.tokenFor);
+  const ca = await caOf(options);
+  const stack = owned.move();
+  return {
+    version: manifest.version,
+    pids: [shield.pid],
+    beside_pids: [nats.pid, brain.pid],
+    wire: { protocol: "arqon", url, tokens: given, ...ca },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+/** Shield and Brain in one process. */
+export const ARQON: Target = {
+  id: "arqon",
+  title: "ArqonBus (embedded)",
+  abilities: ABILITIES,
+  start: startEmbedded,
+};
+
+/** A Shield as a process; NATS and the Brain are beside it. */
+export const ARQON_NATS: Target = {
+  id: "arqon-nats",
+  title: "ArqonBus (NATS)",
+  abilities: ABILITIES,
+  start: startOnNats,
+};

@@ -1,0 +1,62 @@
+/** The bare servers as targets: Deno's own WebSocket, and the npm package `ws` under Deno. */
+import { ROOT } from "../scenario.ts";
+import type { BareOptions } from "./bare_server.ts";
+import { startProgram } from "./program.ts";
+import type { Ability, RunningTarget, Target, TargetOptions } from "./target.ts";
+
+/** The certificate for tests, and who signed it. */
+export const TLS_FILES = {
+  cert: `${ROOT}/tests/tls/server.pem`,
+  key: `${ROOT}/tests/tls/server_key.pem`,
+  ca: `${ROOT}/tests/tls/ca.pem`,
+} as const;
+
+const ABILITIES: ReadonlySet<Ability> = new Set(["echo", "rooms", "tls"]);
+
+async function wsVersion(): Promise<string> {
+  const text = await Deno.readTextFile(`${ROOT}/deno.json`);
+  return /"npm:ws@([^"]+)"/.exec(text)?.[1] ?? "unknown";
+}
+
+async function start(kind: BareOptions["kind"], { tls }: TargetOptions): Promise<RunningTarget> {
+  const { cert, key } = TLS_FILES;
+  const [certificate, private_key, ca] = tls
+    ? await Promise.all([cert, key, TLS_FILES.ca].map((file) => Deno.readTextFile(file)))
+    : [];
+  const pem = certificate === undefined || private_key === undefined
+    ? {}
+    : { cert: certificate, key: private_key };
+  const options: BareOptions = { kind, ...pem };
+  const program = startProgram("bench/load/bare_server.ts", {
+    flags: ["--ignore-env", "--allow-net=127.0.0.1"],
+    args: [JSON.stringify(options)],
+  });
+  try {
+    const { url } = await program.hear<{ url: string }>();
+    return {
+      version: kind === "deno" ? Deno.version.deno : await wsVersion(),
+      pids: [program.pid],
+      wire: { protocol: "raw", url, tokens: [""], ...(ca === undefined ? {} : { ca }) },
+      [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await program[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Deno's own server: the limit that ratios refer to. */
+export const DENO: Target = {
+  id: "deno",
+  title: "bare Deno",
+  abilities: ABILITIES,
+  start: (options) => start("deno", options),
+};
+
+/** The package `ws` under Deno. */
+export const WS: Target = {
+  id: "ws",
+  title: "bare ws",
+  abilities: ABILITIES,
+  start: (options) => start("ws", options),
+};

@@ -1,0 +1,22 @@
+/** Every target by its name. The peers are loaded when one of them is asked for. */
+import { UsageError } from "../scenario.ts";
+import type { Target } from "./target.ts";
+import { ARQON, ARQON_NATS } from "./target_arqon.ts";
+import { DENO, WS } from "./target_bare.ts";
+
+const OWN: readonly Target[] = [ARQON, ARQON_NATS, DENO, WS];
+
+/** Those that a list names, in the order of tables; `all` names every one. Throws `UsageError`. */
+export async function targetsNamed(list: string): Promise<readonly Target[]> {
+  const names = list.split(",").map((name) => name.trim());
+  if (names.every((name) => OWN.some(({ id }) => id === name))) {
+    return OWN.filter(({ id }) => names.includes(id));
+  }
+  const { PEERS } = await import("../peers/mod.ts");
+  const every = [...OWN, ...PEERS];
+  if (names.includes("all")) return every;
+  const unknown = names.filter((name) => !every.some(({ id }) => id === name));
+  if (unknown.length === 0) return every.filter(({ id }) => names.includes(id));
+  const known = every.map(({ id }) => id).join(", ");
+  throw new UsageError(`--targets: no target ${unknown.join(", ")}; there are: ${known}, all`);
+}

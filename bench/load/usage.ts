@@ -1,0 +1,117 @@
+/**
+ * CPU time and memory of processes and all their descendants, from `/proc`. Deno itself may not read
+ * there, so a shell does. Linux only.
+ */
+
+/** What some processes have used up to a moment. */
+export interface Usage {
+  /** User and system time of all threads, ended ones too, in steps of a clock tick (10 ms). */
+  readonly cpu_seconds: number;
+  /** The same of each thread that there is, by its id and to the nanosecond. */
+  readonly threads_ns: ReadonlyMap<number, number>;
+  /** Resident memory, each process on its own (VmRSS). */
+  readonly rss_bytes: number;
+  /** `performance.now()` in the middle of the reading. */
+  readonly at_ms: number;
+}
+
+/** One line of `/proc/PID/stat`, as far as it is of use. */
+export interface ProcessStat {
+  readonly pid: number;
+  readonly parent: number;
+  readonly cpu_ticks: number;
+}
+
+/** `USER_HZ`, the same on every Linux that Deno runs on. */
+const TICKS_PER_SECOND = 100;
+
+/** Reads `pid (name) state ppid ... utime stime`, where the name may hold anything. */
+export function readStat(line: string): ProcessStat | undefined {
+  const end = line.lastIndexOf(")");
+  if (end < 0) return undefined;
+  const fields = line.slice(end + 2).split(" ");
+  const [parent, utime, stime] = [fields[1], fields[11], fields[12]].map(Number);
+  const pid = Number.parseInt(line);
+  if (![pid, parent, utime, stime].every(Number.isInteger)) return undefined;
+  return { pid, parent: parent!, cpu_ticks: utime! + stime! };
+}
+
+/** The processes and all that they have started, each once. */
+export function withDescendants(
+  stats: readonly ProcessStat[],
+  roots: readonly number[],
+): ProcessStat[] {
+  const wanted = new Set(roots);
+  for (let before = -1; before !== wanted.size;) {
+    before = wanted.size;
+    for (const { pid, parent } of stats) if (wanted.has(parent)) wanted.add(pid);
+  }
+  return stats.filter(({ pid }) => wanted.has(pid));
+}
+
+/** Where the kernel counts no scheduling, ticks must do. */
+const TICK_NS = 1e9 / TICKS_PER_SECOND;
+
+/**
+ * CPU seconds between two readings of the same processes. By threads, as a tick is too coarse for a
+ * second or two; what a thread did that ended meanwhile is left out: idle threads of a pool end.
+ */
+export function cpuSecondsBetween(before: Usage, after: Usage): number {
+  let ns = 0;
+  for (const [thread, now_ns] of after.threads_ns) {
+    ns += now_ns - (before.threads_ns.get(thread) ?? 0);
+  }
+  return ns / 1e9;
+}
+
+const SCRIPT = `cat /proc/[0-9]*/stat 2>/dev/null; echo; \
+grep -H ^VmRSS /proc/[0-9]*/status 2>/dev/null; \
+grep -H '' /proc/[0-9]*/task/[0-9]*/schedstat 2>/dev/null; true`;
+
+interface Proc {
+  readonly stats: readonly ProcessStat[];
+  readonly rss: ReadonlyMap<number, number>;
+  /** By process, then by thread. */
+  readonly threads_ns: ReadonlyMap<number, ReadonlyMap<number, number>>;
+}
+
+function threadsOf(text: string): Map<number, Map<number, number>> {
+  const threads = new Map<number, Map<number, number>>();
+  const lines = /^\/proc\/(\d+)\/task\/(\d+)\/schedstat:(\d+) /gm;
+  for (const [, pid, thread, ns] of text.matchAll(lines)) {
+    const own = threads.get(Number(pid)) ?? new Map<number, number>();
+    threads.set(Number(pid), own.set(Number(thread), Number(ns)));
+  }
+  return threads;
+}
+
+async function readProc(): Promise<Proc> {
+  const { stdout } = await new Deno.Command("sh", { args: ["-c", SCRIPT], stdin: "null" }).output();
+  const text = new TextDecoder().decode(stdout);
+  const rss = new Map<number, number>();
+  for (const [, pid, kb] of text.matchAll(/^\/proc\/(\d+)\/status:VmRSS:\s*(\d+) kB$/gm)) {
+    rss.set(Number(pid), Number(kb) * 1_024);
+  }
+  const stats = text.split("\n").map(readStat).filter((stat) => stat !== undefined);
+  return { stats, rss, threads_ns: threadsOf(text) };
+}
+
+/** One reading for several sets of processes. Rejects when one of the `roots` is gone. */
+export async function usagesOf(sets: readonly (readonly number[])[]): Promise<Usage[]> {
+  const before_ms = performance.now();
+  const { stats, rss, threads_ns } = await readProc();
+  const at_ms = (before_ms + performance.now()) / 2;
+  return sets.map((roots) => {
+    const own = withDescendants(stats, roots);
+    const gone = roots.filter((pid) => !own.some((one) => one.pid === pid));
+    if (gone.length > 0) throw new Error(`processes ${gone.join(", ")} are not there any more`);
+    return {
+      cpu_seconds: own.reduce((sum, one) => sum + one.cpu_ticks, 0) / TICKS_PER_SECOND,
+      threads_ns: new Map(own.flatMap(({ pid, cpu_ticks }) => [
+        ...threads_ns.get(pid) ?? new Map([[pid, cpu_ticks * TICK_NS]]),
+      ])),
+      rss_bytes: own.reduce((sum, { pid }) => sum + (rss.get(pid) ?? 0), 0),
+      at_ms,
+    };
+  });
+}

@@ -1,0 +1,94 @@
+/**
+ * Centrifugo in its own Go build with the Protobuf protocol: anonymous clients may subscribe and
+ * publish, and channels keep neither history nor presence. A client may have 64 MiB pending, as
+ * NATS' own limit is, and as many channels as a scenario has rooms.
+ */
+import { type Target, TargetUnavailable } from "../load/target.ts";
+import { CERTIFICATE_FILE, certificateAuthority, KEY_FILE } from "./certificate.ts";
+import { installed, lastLine, run } from "./installed.ts";
+import { freePort, runFolder, startServer } from "./server_process.ts";
+
+const VERSION = "6.9.1";
+const MODULE = "github.com/centrifugal/centrifugo/v6";
+const HINT =
+  "put centrifugo 6 on the PATH (https://centrifugal.dev/docs/getting-started/installation)";
+
+async function install(folder: string): Promise<string> {
+  // A build by `go install` does not know its own version.
+  const flags = `-X ${MODULE}/internal/build.Version=${VERSION}`;
+  const args = ["install", "-ldflags", flags, `${MODULE}@v${VERSION}`];
+  const built = await run("go", args, { GOBIN: folder });
+  if (built === undefined) throw new TargetUnavailable(`no Centrifugo, and no Go: ${HINT}`);
+  if (!built.ok) {
+    throw new TargetUnavailable(`go install centrifugo failed (${lastLine(built.text)}): ${HINT}`);
+  }
+  return `${folder}/centrifugo`;
+}
+
+async function ensureCentrifugo(): Promise<string> {
+  if ((await run("centrifugo", ["version"]))?.text.startsWith("Centrifugo v6")) return "centrifugo";
+  return await installed(`centrifugo-${VERSION}`, install);
+}
+
+function configOf(port: number, tls: boolean) {
+  const security = { enabled: true, cert_pem: CERTIFICATE_FILE, key_pem: KEY_FILE };
+  return {
+    http_server: { address: "127.0.0.1", port, ...(tls ? { tls: security } : {}) },
+    client: {
+      allow_anonymous_connect_without_token: true,
+      channel_limit: 1_000_000,
+      queue_max_size: 64 * 1_048_576,
+    },
+    channel: {
+      without_namespace: {
+        allow_subscribe_for_client: true,
+        allow_subscribe_for_anonymous: true,
+        allow_publish_for_client: true,
+        allow_publish_for_anonymous: true,
+      },
+    },
+    usage_stats: { disabled: true },
+  };
+}
+
+/** It says that it serves a moment before it listens. */
+async function untilItListens(port: number): Promise<void> {
+  for (const deadline_ms = Date.now() + 30_000;;) {
+    try {
+      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+      return;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.ConnectionRefused) || Date.now() > deadline_ms) {
+        throw error;
+      }
+    }
+  }
+}
+
+/** Centrifugo. */
+export const CENTRIFUGO: Target = {
+  id: "centrifugo",
+  title: "Centrifugo",
+  abilities: new Set(["echo", "rooms", "tls"]),
+  async start({ tls }) {
+    const program = await ensureCentrifugo();
+    const version = (await run(program, ["version"]))?.text.match(/v(\S+)/)?.[1] ?? "unknown";
+    await using parts = new AsyncDisposableStack();
+    const folder = parts.use(await runFolder());
+    const port = freePort();
+    const config = await folder.write("config.json", JSON.stringify(configOf(port, tls)));
+    const args = ["--config", config];
+    const ready = (line: string) => /serving .*websocket/.test(line) ? true : undefined;
+    const server = parts.use(await startServer({ program, args, ready }));
+    await untilItListens(port);
+    const trust = tls ? { ca: await certificateAuthority() } : {};
+    const url = `${tls ? "wss" : "ws"}://127.0.0.1:${port}/connection/websocket`;
+    const running = parts.move();
+    return {
+      version: `centrifugo ${version}`,
+      pids: [server.pid],
+      wire: { protocol: "centrifugo", url, tokens: [], ...trust },
+      [Symbol.asyncDispose]: () => running.disposeAsync(),
+    };
+  },
+};

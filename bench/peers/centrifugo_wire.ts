@@ -1,0 +1,136 @@
+/**
+ * Centrifugo's client protocol in Protobuf, as far as a load generator speaks it: a room is a
+ * channel. A frame holds whole messages, each behind its length. Field numbers are those of
+ * `client.proto` in github.com/centrifugal/protocol.
+ */
+import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import { connectSocket } from "../socket.ts";
+import type { Wire } from "../load/target.ts";
+import { Asked } from "./asked.ts";
+
+/** What a frame of the server holds. */
+export interface CentrifugoEvents {
+  /** A publication's data; the bytes are a view. */
+  readonly onMessage: (body: Uint8Array) => void;
+  /** An empty reply, which is a ping. */
+  readonly onPing: () => void;
+  /** The answer to the command `id`; `error` when it was refused. */
+  readonly onReply: (id: number, error?: string) => void;
+  /** The server ends the connection, or the subscription. */
+  readonly onEnd: (why: string) => void;
+}
+
+/** Fields of `Command`. */
+const COMMAND = { id: 1, connect: 4, subscribe: 5, publish: 7 } as const;
+/** Fields of `Reply`. */
+const REPLY = { id: 1, error: 2, push: 4 } as const;
+/** Fields of `Push`. */
+const PUSH = { pub: 4, unsubscribe: 7, disconnect: 11 } as const;
+const ERROR_MESSAGE = 2;
+const PUBLICATION_DATA = 4;
+const END_REASON = { unsubscribe: 3, disconnect: 2 } as const;
+
+/** The last field `wanted` of a message, as bytes; undefined when it is not there. */
+function fieldOf(message: Uint8Array, wanted: number): Uint8Array | undefined {
+  const reader = new BinaryReader(message);
+  let found: Uint8Array | undefined;
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field === wanted && type === WireType.LengthDelimited) found = reader.bytes();
+    else reader.skip(type, field);
+  }
+  return found;
+}
+
+function textOf(message: Uint8Array, field: number): string {
+  return new TextDecoder().decode(fieldOf(message, field));
+}
+
+function readPush(push: Uint8Array, { onMessage, onEnd }: CentrifugoEvents): void {
+  const publication = fieldOf(push, PUSH.pub);
+  if (publication !== undefined) {
+    onMessage(fieldOf(publication, PUBLICATION_DATA) ?? new Uint8Array(0));
+    return;
+  }
+  for (const kind of ["unsubscribe", "disconnect"] as const) {
+    const end = fieldOf(push, PUSH[kind]);
+    if (end !== undefined) onEnd(`${kind}: ${textOf(end, END_REASON[kind])}`);
+  }
+}
+
+function readReply(reply: Uint8Array, events: CentrifugoEvents): void {
+  if (reply.length === 0) return events.onPing();
+  const reader = new BinaryReader(reply);
+  let id = 0;
+  let error: string | undefined;
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field === REPLY.id) id = reader.uint32();
+    else if (field === REPLY.error) error = textOf(reader.bytes(), ERROR_MESSAGE);
+    else if (field === REPLY.push) readPush(reader.bytes(), events);
+    else reader.skip(type, field);
+  }
+  if (id !== 0) events.onReply(id, error);
+}
+
+/** Reads one frame. Throws when it is not Protobuf, or not whole. */
+export function parseCentrifugo(frame: Uint8Array, events: CentrifugoEvents): void {
+  const reader = new BinaryReader(frame);
+  while (reader.pos < reader.len) readReply(reader.bytes(), events);
+}
+
+const framed = (command: Uint8Array) => new BinaryWriter().bytes(command).finish();
+
+/** A frame with one command; `fields` writes its request. */
+export function encodeCommand(
+  id: number,
+  request: "connect" | "subscribe" | "publish",
+  fields: (writer: BinaryWriter) => BinaryWriter,
+): Uint8Array {
+  const writer = new BinaryWriter().tag(COMMAND.id, WireType.Varint).uint32(id);
+  writer.tag(COMMAND[request], WireType.LengthDelimited).fork();
+  return framed(fields(writer).join().finish());
+}
+
+/** A frame with an empty command, which answers a ping. */
+const PONG = framed(new Uint8Array(0));
+const CHANNEL = 1;
+const DATA = 2;
+
+/** Rooms are channels, without Centrifugo's `:`, `#` and `$`. */
+export const CENTRIFUGO_WIRE: Wire = {
+  async open(spec, { onMessage, onProblem }) {
+    const trust = spec.ca === undefined ? {} : { ca: spec.ca };
+    const socket = await connectSocket(spec.url, ["centrifuge-protobuf"], trust);
+    const asked = new Asked(onProblem);
+    const events: CentrifugoEvents = {
+      onMessage,
+      onPing: () => socket.send(PONG),
+      onReply: (id, error) => error === undefined ? asked.answer(id) : asked.refuse(id, error),
+      onEnd: (why) => asked.fail(why),
+    };
+    socket.onmessage = (frame) => parseCentrifugo(frame, events);
+    socket.onend = (why) => asked.fail(why);
+    let last_id = 1;
+    const greeted = asked.ask(last_id);
+    socket.send(encodeCommand(last_id, "connect", (writer) => writer));
+    await greeted;
+    return {
+      subscribe(room) {
+        const id = ++last_id;
+        const subscribed = asked.ask(id);
+        const fields = (writer: BinaryWriter) =>
+          writer.tag(CHANNEL, WireType.LengthDelimited).string(room);
+        socket.send(encodeCommand(id, "subscribe", fields));
+        return subscribed;
+      },
+      publish(room, body) {
+        const fields = (writer: BinaryWriter) =>
+          writer.tag(CHANNEL, WireType.LengthDelimited).string(room)
+            .tag(DATA, WireType.LengthDelimited).bytes(body);
+        socket.send(encodeCommand(++last_id, "publish", fields));
+      },
+      close: () => socket.close(),
+    };
+  },
+};

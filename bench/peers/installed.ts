@@ -1,0 +1,72 @@
+/**
+ * Programs that a peer needs: finds them, or installs them once below `.arqon/cache`. Runs in
+ * parallel wait for each other. Which program and how is the peer's own business.
+ */
+import { ROOT } from "../scenario.ts";
+
+/** What a command did. */
+export interface Ran {
+  readonly ok: boolean;
+  /** Standard output and standard error. */
+  readonly text: string;
+}
+
+/** Runs a command to its end; undefined when there is no such program. */
+export async function run(
+  program: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Ran | undefined> {
+  try {
+    const command = new Deno.Command(program, { args: [...args], env, stdin: "null" });
+    const { success, stdout, stderr } = await command.output();
+    const decoder = new TextDecoder();
+    return { ok: success, text: `${decoder.decode(stdout)}${decoder.decode(stderr)}`.trim() };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/** The last line of a command's output that says something; package managers end with the reason. */
+export function lastLine(text: string): string {
+  return text.split("\n").findLast((line) => line.trim() !== "")?.trim() ?? "";
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/**
+ * The path `.arqon/cache/NAME`, which `install` fills the first time: it gets an empty folder, and
+ * returns what in there is to be kept. Rejects with what `install` throws; nothing is kept then.
+ */
+export async function installed(
+  name: string,
+  install: (folder: string) => Promise<string>,
+): Promise<string> {
+  const cache = `${ROOT}/.arqon/cache`;
+  const path = `${cache}/${name}`;
+  if (await isThere(path)) return path;
+  await Deno.mkdir(cache, { recursive: true });
+  // The system drops the lock with the process, so a killed run leaves nothing to clean up.
+  using lock = await Deno.open(`${cache}/${name}.lock`, { create: true, write: true });
+  await lock.lock(true);
+  if (await isThere(path)) return path;
+  const folder = await Deno.makeTempDir({ dir: cache, prefix: "install-" });
+  try {
+    await Deno.rename(await install(folder), path);
+  } finally {
+    await Deno.remove(folder, { recursive: true }).catch((error) => {
+      // It was kept as a whole.
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    });
+  }
+  return path;
+}

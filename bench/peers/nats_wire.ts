@@ -1,0 +1,97 @@
+/**
+ * NATS' client protocol over WebSocket, as far as a load generator speaks it: a room is a subject.
+ * The protocol is a byte stream, whose messages need not begin or end where frames do.
+ */
+import { connectSocket } from "../socket.ts";
+import type { Wire } from "../load/target.ts";
+import { Asked } from "./asked.ts";
+import { Unread } from "./unread.ts";
+
+/** What a stream of NATS' protocol holds. */
+export interface NatsEvents {
+  /** `MSG`; the bytes are a view. */
+  readonly onMessage: (body: Uint8Array) => void;
+  /** Any other line, for example `PING`, without its end. */
+  readonly onLine: (line: string) => void;
+}
+
+const CR = 13, SPACE = 32, LETTER_M = 77, ZERO = 48;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** Takes the whole messages at the front of `bytes`; returns how many bytes they have. */
+export function parseNats(bytes: Uint8Array, { onMessage, onLine }: NatsEvents): number {
+  let at = 0;
+  for (;;) {
+    const end = bytes.indexOf(CR, at);
+    if (end < 0 || end + 2 > bytes.length) return at;
+    if (bytes[at] !== LETTER_M) {
+      onLine(decoder.decode(bytes.subarray(at, end)));
+      at = end + 2;
+      continue;
+    }
+    // The size is the last word, after a subject, a number and perhaps a reply subject.
+    let size_bytes = 0;
+    for (let index = bytes.lastIndexOf(SPACE, end) + 1; index < end; index++) {
+      size_bytes = size_bytes * 10 + bytes[index]! - ZERO;
+    }
+    const body = end + 2;
+    if (body + size_bytes + 2 > bytes.length) return at;
+    onMessage(bytes.subarray(body, body + size_bytes));
+    at = body + size_bytes + 2;
+  }
+}
+
+/** `PUB` with its body. */
+export function encodePublish(subject: string, body: Uint8Array): Uint8Array {
+  const head = encoder.encode(`PUB ${subject} ${body.length}\r\n`);
+  const all = new Uint8Array(head.length + body.length + 2);
+  all.set(head);
+  all.set(body, head.length);
+  all.set([CR, 10], head.length + body.length);
+  return all;
+}
+
+const CONNECT = JSON.stringify({
+  verbose: false,
+  pedantic: false,
+  echo: true,
+  headers: false,
+  no_responders: false,
+  lang: "bench",
+  version: "1",
+});
+
+/** Rooms are subjects, so that they may hold no blanks and no wildcards. */
+export const NATS_WIRE: Wire = {
+  async open(spec, { onMessage, onProblem }) {
+    const socket = await connectSocket(spec.url, [], spec.ca === undefined ? {} : { ca: spec.ca });
+    const asked = new Asked(onProblem);
+    const unread = new Unread();
+    let sent = 0;
+    let answered = 0;
+    let subscriptions = 0;
+    const say = (text: string) => socket.send(encoder.encode(`${text}\r\n`));
+    // The server answers in order, so a PONG says that everything before its PING is done.
+    const settled = (text: string) => {
+      const promise = asked.ask(++sent);
+      say(`${text}\r\nPING`);
+      return promise;
+    };
+    const onLine = (line: string) => {
+      if (line === "PONG") asked.answer(++answered);
+      else if (line === "PING") say("PONG");
+      else if (line.startsWith("-ERR")) asked.fail(line);
+    };
+    const events = { onMessage, onLine };
+    const parse = (bytes: Uint8Array) => parseNats(bytes, events);
+    socket.onmessage = (chunk) => unread.take(chunk, parse);
+    socket.onend = (why) => asked.fail(why);
+    await settled(`CONNECT ${CONNECT}`);
+    return {
+      subscribe: (room) => settled(`SUB ${room} ${++subscriptions}`),
+      publish: (room, body) => socket.send(encodePublish(room, body)),
+      close: () => socket.close(),
+    };
+  },
+};

@@ -1,0 +1,68 @@
+/**
+ * nats-server with its WebSocket listener: core NATS alone, no JetStream, no accounts, no
+ * compression. Limits are the server's own (64 MiB pending for a client, 1 MiB a message).
+ */
+import { ensureNatsServer } from "../../tasks/nats_server.ts";
+import { type Target, TargetUnavailable } from "../load/target.ts";
+import { CERTIFICATE_FILE, certificateAuthority, KEY_FILE } from "./certificate.ts";
+import { runFolder, startServer } from "./server_process.ts";
+
+function configText(tls: boolean): string {
+  const security = tls
+    ? `tls { cert_file: "${CERTIFICATE_FILE}", key_file: "${KEY_FILE}" }`
+    : "no_tls: true";
+  return [
+    'listen: "127.0.0.1:-1"',
+    "max_connections: 65536",
+    `websocket { host: "127.0.0.1", port: -1, compression: false, ${security} }`,
+    "",
+  ].join("\n");
+}
+
+interface Ready {
+  readonly version: string;
+  readonly url: string;
+}
+
+/** Waits for the last of the lines that say version, address and readiness. */
+function readyLine(): (line: string) => Ready | undefined {
+  let version = "";
+  let url = "";
+  return (line) => {
+    version = line.match(/Version:\s+(\S+)/)?.[1] ?? version;
+    url = line.match(/Listening for websocket clients on (wss?:\/\/\S+)/)?.[1] ?? url;
+    return line.includes("Server is ready") ? { version, url } : undefined;
+  };
+}
+
+async function natsServer(): Promise<string> {
+  try {
+    return await ensureNatsServer();
+  } catch (error) {
+    throw new TargetUnavailable(error instanceof Error ? error.message : String(error));
+  }
+}
+
+/** NATS' own WebSocket. */
+export const NATS_WS: Target = {
+  id: "nats-ws",
+  title: "NATS WebSocket",
+  abilities: new Set(["echo", "rooms", "tls"]),
+  async start({ tls }) {
+    const program = await natsServer();
+    await using parts = new AsyncDisposableStack();
+    const folder = parts.use(await runFolder());
+    const config = await folder.write("nats.conf", configText(tls));
+    const args = ["--config", config];
+    const server = parts.use(await startServer({ program, args, ready: readyLine() }));
+    const { version, url } = server.ready;
+    const trust = tls ? { ca: await certificateAuthority() } : {};
+    const running = parts.move();
+    return {
+      version: `nats-server ${version}`,
+      pids: [server.pid],
+      wire: { protocol: "nats", url, tokens: [], ...trust },
+      [Symbol.asyncDispose]: () => running.disposeAsync(),
+    };
+  },
+};

@@ -1,0 +1,124 @@
+/**
+ * Runs a peer's server: a folder of its own for configuration, a process with its log, and the
+ * moment at which it is ready. It knows no peer.
+ */
+import { ROOT } from "../scenario.ts";
+
+/** A folder for one run's files, removed with it. */
+export interface RunFolder extends AsyncDisposable {
+  readonly path: string;
+  /** Writes a file into it and returns the path. */
+  write(name: string, text: string): Promise<string>;
+}
+
+/** A program to start. */
+export interface ServerCommand<T> {
+  readonly program: string;
+  readonly args: readonly string[];
+  /** Sees each line that it prints or logs until it returns what it is ready with. */
+  readonly ready: (line: string) => T | undefined;
+}
+
+/** A running program; disposing of it ends it. */
+export interface ServerProcess<T> extends AsyncDisposable {
+  readonly pid: number;
+  readonly ready: T;
+}
+
+/** How long a start or an end may take; reached only when the server hangs. */
+const PATIENCE_MS = 30_000;
+const TAIL_LINES = 40;
+
+/**
+ * As many descriptors as it may have: a soft limit of 1,024 would be the measured one. No more than
+ * 65,536, as libwebsockets reserves memory for each.
+ */
+const WITH_DESCRIPTORS = `most=$(ulimit -H -n)
+[ "$most" != unlimited ] && [ "$most" -le 65536 ] || most=65536
+ulimit -n "$most"
+exec "$0" "$@"`;
+
+/** Makes a folder below `.arqon/bench`. */
+export async function runFolder(): Promise<RunFolder> {
+  const parent = `${ROOT}/.arqon/bench`;
+  await Deno.mkdir(parent, { recursive: true });
+  const path = await Deno.makeTempDir({ dir: parent, prefix: "peer-" });
+  return {
+    path,
+    async write(name, text) {
+      await Deno.writeTextFile(`${path}/${name}`, text);
+      return `${path}/${name}`;
+    },
+    [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }),
+  };
+}
+
+async function readLines(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  onLine: (line: string) => void,
+): Promise<void> {
+  let rest = "";
+  for await (const chunk of stream.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + chunk).split("\n");
+    rest = lines.pop() ?? "";
+    lines.forEach(onLine);
+  }
+  if (rest !== "") onLine(rest);
+}
+
+async function end(child: Deno.ChildProcess, ended: Promise<unknown>): Promise<void> {
+  const signal = (name: Deno.Signal) => {
+    try {
+      child.kill(name);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // it has ended already
+    }
+  };
+  signal("SIGTERM");
+  const timer = setTimeout(() => signal("SIGKILL"), PATIENCE_MS);
+  await ended;
+  clearTimeout(timer);
+}
+
+/** Starts it and waits until it is ready. Rejects with the end of its log when it does not come up. */
+export async function startServer<T>(command: ServerCommand<T>): Promise<ServerProcess<T>> {
+  const child = new Deno.Command("sh", {
+    args: ["-c", WITH_DESCRIPTORS, command.program, ...command.args],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const tail: string[] = [];
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const onLine = (line: string) => {
+    tail.push(line);
+    if (tail.length > TAIL_LINES) tail.shift();
+    const ready = command.ready(line);
+    if (ready !== undefined) resolve(ready);
+  };
+  const ended = Promise.all([
+    child.status,
+    readLines(child.stdout, onLine),
+    readLines(child.stderr, onLine),
+  ]);
+  const failed = (why: string) =>
+    reject(new Error(`${command.program} ${why}; its log:\n${tail.join("\n")}`));
+  ended.then(() => failed("ended before it was ready"));
+  const timer = setTimeout(() => failed("was not ready in time"), PATIENCE_MS);
+  try {
+    const ready = await promise;
+    return { pid: child.pid, ready, [Symbol.asyncDispose]: () => end(child, ended) };
+  } catch (error) {
+    await end(child, ended);
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A port of 127.0.0.1 that is free now, for servers that cannot take any and say which. */
+export function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}

@@ -1,0 +1,63 @@
+/**
+ * Socket.IO as its users run it: the npm package under Node, installed below `.arqon/cache`. The
+ * server is socketio_server.mjs.
+ */
+import { ROOT } from "../scenario.ts";
+import { type Target, TargetUnavailable } from "../load/target.ts";
+import { CERTIFICATE_FILE, certificateAuthority, KEY_FILE } from "./certificate.ts";
+import { installed, lastLine, run } from "./installed.ts";
+import { startServer } from "./server_process.ts";
+
+const VERSION = "4.8.4";
+const HINT = "Socket.IO needs Node 18 or newer with npm (Debian: apt-get install nodejs npm)";
+
+async function install(folder: string): Promise<string> {
+  const ran = await run("npm", [
+    "install",
+    `--prefix=${folder}`,
+    "--no-audit",
+    "--no-fund",
+    "--ignore-scripts",
+    `socket.io@${VERSION}`,
+  ]);
+  if (ran === undefined) throw new TargetUnavailable(HINT);
+  if (!ran.ok) {
+    throw new TargetUnavailable(`npm install socket.io failed (${lastLine(ran.text)}): ${HINT}`);
+  }
+  return folder;
+}
+
+function readyLine(line: string): { port: number; version: string } | undefined {
+  return line.startsWith("{") ? JSON.parse(line) : undefined;
+}
+
+/** Socket.IO. */
+export const SOCKETIO: Target = {
+  id: "socketio",
+  title: "Socket.IO (Node)",
+  abilities: new Set(["echo", "rooms", "tls"]),
+  async start({ tls }) {
+    if (await run("node", ["--version"]) === undefined) throw new TargetUnavailable(HINT);
+    const packages = await installed(`socketio-${VERSION}`, install);
+    const files = tls ? { cert_file: CERTIFICATE_FILE, key_file: KEY_FILE } : {};
+    const args = [
+      `${ROOT}/bench/peers/socketio_server.mjs`,
+      JSON.stringify({ packages, ...files }),
+    ];
+    const ca = tls ? { ca: await certificateAuthority() } : {};
+    const server = await startServer({ program: "node", args, ready: readyLine });
+    const { port, version } = server.ready;
+    const address = `${tls ? "wss" : "ws"}://127.0.0.1:${port}`;
+    return {
+      version,
+      pids: [server.pid],
+      wire: {
+        protocol: "socketio",
+        url: `${address}/socket.io/?EIO=4&transport=websocket`,
+        tokens: [],
+        ...ca,
+      },
+      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+    };
+  },
+};

@@ -1,0 +1,87 @@
+/**
+ * Socket.IO 4 over WebSocket alone, as far as a load generator speaks it: `sub` joins a room, `pub`
+ * sends a binary body to it, and bodies arrive as `msg`. See socketio_server.mjs for the other side.
+ */
+import { connectSocket } from "../socket.ts";
+import type { Wire } from "../load/target.ts";
+import { Asked } from "./asked.ts";
+
+/** A text packet of Engine.IO with Socket.IO inside, as far as a client gets them here. */
+export type SocketIoPacket =
+  | { readonly kind: "open" | "ping" | "connected" | "disconnected" | "other" }
+  /** The next binary frame is the body of an event. */
+  | { readonly kind: "attachment" }
+  | { readonly kind: "ack"; readonly id: number }
+  | { readonly kind: "refused"; readonly why: string };
+
+const OPEN = 48, PING = 50, MESSAGE = 52;
+const CONNECT = 48, DISCONNECT = 49, ACK = 51, CONNECT_ERROR = 52, BINARY_EVENT = 53;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** Reads one text frame. */
+export function parseSocketIo(text: Uint8Array): SocketIoPacket {
+  if (text[0] === OPEN) return { kind: "open" };
+  if (text[0] === PING) return { kind: "ping" };
+  if (text[0] !== MESSAGE) return { kind: "other" };
+  switch (text[1]) {
+    case BINARY_EVENT:
+      return { kind: "attachment" };
+    case CONNECT:
+      return { kind: "connected" };
+    case DISCONNECT:
+      return { kind: "disconnected" };
+    case ACK:
+      return { kind: "ack", id: parseInt(decoder.decode(text.subarray(2)), 10) };
+    case CONNECT_ERROR:
+      return { kind: "refused", why: decoder.decode(text.subarray(2)) };
+    default:
+      return { kind: "other" };
+  }
+}
+
+/** The text before the binary frame that holds the body. */
+export function publishHead(room: string): Uint8Array {
+  return encoder.encode(`451-["pub",${JSON.stringify(room)},{"_placeholder":true,"num":0}]`);
+}
+
+const NAMESPACE = encoder.encode("40");
+const PONG = encoder.encode("3");
+/** Connecting has no number; those of `sub` begin at 1. */
+const GREETING = 0;
+
+/** Any room name will do. */
+export const SOCKETIO_WIRE: Wire = {
+  async open(spec, { onMessage, onProblem }) {
+    const socket = await connectSocket(spec.url, [], spec.ca === undefined ? {} : { ca: spec.ca });
+    const asked = new Asked(onProblem);
+    const greeted = asked.ask(GREETING);
+    socket.onmessage = onMessage;
+    socket.ontext = (text) => {
+      const packet = parseSocketIo(text);
+      if (packet.kind === "open") socket.sendText(NAMESPACE);
+      else if (packet.kind === "ping") socket.sendText(PONG);
+      else if (packet.kind === "connected") asked.answer(GREETING);
+      else if (packet.kind === "ack") asked.answer(packet.id);
+      else if (packet.kind === "refused") asked.refuse(GREETING, packet.why);
+      else if (packet.kind === "disconnected") asked.fail("the server left the namespace");
+    };
+    socket.onend = (why) => asked.fail(why);
+    await greeted;
+    let last_id = GREETING;
+    let head = { room: "", text: publishHead("") };
+    return {
+      subscribe(room) {
+        const subscribed = asked.ask(++last_id);
+        socket.sendText(encoder.encode(`42${last_id}["sub",${JSON.stringify(room)}]`));
+        return subscribed;
+      },
+      publish(room, body) {
+        if (head.room !== room) head = { room, text: publishHead(room) };
+        socket.sendText(head.text);
+        socket.send(body);
+      },
+      close: () => socket.close(),
+    };
+  },
+};

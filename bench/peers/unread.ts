@@ -1,0 +1,28 @@
+/**
+ * The rest of a byte stream whose messages do not end where its chunks do. It knows no protocol:
+ * that is the parser's, which says how many bytes it could use.
+ */
+
+const NOTHING = new Uint8Array(0);
+
+/** Bytes that no parser took yet. */
+export class Unread {
+  #rest: Uint8Array = NOTHING;
+
+  /**
+   * Gives `parse` what was left over together with `chunk`; `parse` returns how many bytes of it
+   * were whole messages. Without a rest nothing is copied, so that messages are views of the chunk.
+   */
+  take(chunk: Uint8Array, parse: (bytes: Uint8Array) => number): void {
+    const bytes = this.#rest.length === 0 ? chunk : joined(this.#rest, chunk);
+    const used = parse(bytes);
+    this.#rest = used === bytes.length ? NOTHING : bytes.slice(used);
+  }
+}
+
+function joined(front: Uint8Array, back: Uint8Array): Uint8Array {
+  const all = new Uint8Array(front.length + back.length);
+  all.set(front);
+  all.set(back, front.length);
+  return all;
+}

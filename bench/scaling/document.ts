@@ -1,0 +1,129 @@
+/**
+ * The section "Scaling law" of `docs/performance.md`, its plots, and the record from which both are
+ * made (`docs/plots/scaling.json`): a law that is measured again replaces its own part only.
+ */
+import { ROOT } from "../scenario.ts";
+import { counted } from "./chart.ts";
+import { growthOf, slopeOf } from "./fit.ts";
+import type { StepCost } from "./law.ts";
+import { renderSvg } from "./svg.ts";
+import { renderRows } from "../table.ts";
+
+/** One law as it was measured last. */
+export interface RecordedLaw {
+  readonly name: string;
+  readonly axis: string;
+  readonly about: string;
+  /** `YYYY-MM-DD`, commit and engine of the run. */
+  readonly measured: string;
+  readonly commit: string;
+  readonly deno: string;
+  readonly steps: readonly StepCost[];
+}
+
+const BEGIN = "<!-- scaling:begin -->";
+const END = "<!-- scaling:end -->";
+const PAGE = `${ROOT}/docs/performance.md`;
+const PLOTS = `${ROOT}/docs/plots`;
+const RECORD = `${PLOTS}/scaling.json`;
+
+/** Replaces what is between the marks. Throws when the page has not both, in that order. */
+export function withSection(page: string, section: string): string {
+  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)];
+  if (begin < 0 || end < begin) throw new Error(`the page has no ${BEGIN} … ${END}`);
+  return `${page.slice(0, begin + BEGIN.length)}\n\n${section}\n\n${page.slice(end)}`;
+}
+
+const us = (value: number) => value.toFixed(1);
+
+/** A row for each step, as text for a page. */
+function renderSteps({ axis, steps }: RecordedLaw): string {
+  const cheapest = Math.min(...steps.map(({ cpu_us }) => cpu_us));
+  return renderRows(
+    [axis, "CPU µs", "least", "most", "of the cheapest", "p50 ms", "p99 ms", "RSS MB"],
+    steps.map(({ step, cpu_us, rounds_us, p50_ms, p99_ms, rss_bytes }) => [
+      counted(step),
+      us(cpu_us),
+      us(Math.min(...rounds_us)),
+      us(Math.max(...rounds_us)),
+      `${(cpu_us / cheapest).toFixed(2)}x`,
+      p50_ms.toFixed(2),
+      p99_ms.toFixed(2),
+      (rss_bytes / 1e6).toFixed(0),
+    ]),
+  );
+}
+
+/** What a law comes to: one row each. */
+export function renderGrowth(laws: readonly RecordedLaw[]): string {
+  return renderRows(
+    ["law", "from", "to", "largest / cheapest", "exponent"],
+    laws.map(({ axis, steps }) => [
+      axis,
+      counted(steps[0]?.step ?? NaN),
+      counted(steps.at(-1)?.step ?? NaN),
+      `${growthOf(steps).toFixed(2)}x`,
+      slopeOf(steps).toFixed(3),
+    ]),
+  );
+}
+
+const fenced = (text: string) => `\`\`\`text\n${text}\n\`\`\``;
+
+/** The whole section, without its heading. */
+export function renderSection(laws: readonly RecordedLaw[]): string {
+  const parts = laws.map((law) => {
+    const { name, axis, about, measured, commit, deno } = law;
+    const when = `${measured}, commit ${commit.slice(0, 7)}${commit.endsWith("+") ? "+" : ""}`;
+    return [
+      `**${axis[0]!.toUpperCase()}${axis.slice(1)}**: ${about} (${when}, Deno ${deno}).`,
+      `![CPU time of a message as ${axis} grow](plots/scaling_${name}.svg)`,
+      fenced(renderSteps(law)),
+    ].join("\n\n");
+  });
+  return [fenced(renderGrowth(laws)), ...parts].join("\n\n");
+}
+
+/** What is recorded; nothing when there is no record yet. */
+export async function readLaws(): Promise<RecordedLaw[]> {
+  try {
+    return JSON.parse(await Deno.readTextFile(RECORD));
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+/** The new ones in place of those of the same name, in the order of `names`. */
+export function mergeLaws(
+  old: readonly RecordedLaw[],
+  measured: readonly RecordedLaw[],
+  names: readonly string[],
+): RecordedLaw[] {
+  const find = (name: string) => [...measured, ...old].find((law) => law.name === name);
+  return names.map(find).filter((law) => law !== undefined);
+}
+
+/** As the gate wants it. Rejects when there is something that cannot be formatted. */
+async function format(files: readonly string[]): Promise<void> {
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["fmt", "--quiet", ...files],
+    cwd: ROOT,
+    stdin: "null",
+  }).output();
+  if (!success) throw new Error(`deno fmt: ${new TextDecoder().decode(stderr)}`);
+}
+
+/** Writes record, plots and page. */
+export async function writeDocument(laws: readonly RecordedLaw[]): Promise<void> {
+  await Deno.mkdir(PLOTS, { recursive: true });
+  await Deno.writeTextFile(RECORD, JSON.stringify(laws, null, 2) + "\n");
+  const plots = laws.map(({ name }) => `${PLOTS}/scaling_${name}.svg`);
+  for (const [index, { axis, steps }] of laws.entries()) {
+    const title = `Cost of a message as ${axis} grow`;
+    await Deno.writeTextFile(plots[index]!, renderSvg(title, axis, steps));
+  }
+  const page = await Deno.readTextFile(PAGE);
+  await Deno.writeTextFile(PAGE, withSection(page, renderSection(laws)));
+  await format([RECORD, PAGE, ...plots]);
+}

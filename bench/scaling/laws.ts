@@ -1,0 +1,184 @@
+/** What grows: rooms, connections, tenants, policies of a tenant, and schemas with their mappings. */
+import { policyAdmin } from "../../tests/policy_admin.ts";
+import { schemaAdmin } from "../../tests/schema_admin.ts";
+import { startConfigured } from "../fanout_load.ts";
+import { FEED, feedUpload } from "../governance_feed.ts";
+import {
+  connectionsPlan,
+  type GrowthLoad,
+  powersOfTen,
+  roomsPlan,
+  tenantsPlan,
+} from "../load/growth_plans.ts";
+import type { LoadPlan } from "../load/plan.ts";
+import type { RunningTarget, Target } from "../load/target.ts";
+import { ARQON, LIMITS } from "../load/target_arqon.ts";
+import { DENO } from "../load/target_bare.ts";
+import { tokens } from "../policy_bus.ts";
+import { assemble, variant } from "../policy_rows.ts";
+import type { Law, RunningLaw } from "./law.ts";
+
+/** Well below what a core takes, so that no step waits for the machine. */
+const LOAD: GrowthLoad = { rate: 8_000, seconds: 2, warmup_seconds: 1, size_bytes: 256 };
+const CONNECTIONS = 10;
+const TENANTS_MAX = 1_000;
+const ROOMS_MAX = 100_000;
+const CONNECTIONS_MAX = 10_000;
+
+/** A law in which only the load differs. */
+function lawOfLoad(
+  law: Omit<Law, "start">,
+  { target, tenants }: { readonly target: Target; readonly tenants: number },
+  planOf: (step: number, load: GrowthLoad) => LoadPlan,
+): Law {
+  return {
+    ...law,
+    async start(): Promise<RunningLaw> {
+      const running = await target.start({ tls: false, tenants });
+      return {
+        ascends: false,
+        at: (step) => Promise.resolve({ running, plan: planOf(step, LOAD) }),
+        [Symbol.asyncDispose]: () => running[Symbol.asyncDispose](),
+      };
+    },
+  };
+}
+
+/** A bus with an operator's side, and a target for each of its tenants. */
+async function startBus() {
+  const config = `[server]\nhost = "127.0.0.1"\ndrain_ms = 0\n[ops]\nhost = "127.0.0.1"
+[policy]\nfuel_per_second = 1_000_000_000_000\n[brain]\ntap = 0\n${LIMITS}`;
+  const bus = await startConfigured(config);
+  const tokenFor = await tokens(bus);
+  return {
+    admin: {
+      admin_url: bus.admin_url,
+      tokenFor: () => tokenFor({ tenant_id: "default", role: "admin" }),
+    },
+    async targetFor(tenant_id: string): Promise<RunningTarget> {
+      const token = await tokenFor({ tenant_id, role: "user" });
+      const wire = { protocol: "arqon", url: bus.url, tokens: [token] } as const;
+      return { version: "", pids: [bus.pid], wire, [Symbol.asyncDispose]: async () => {} };
+    },
+    [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
+  };
+}
+
+function checked({ status, body }: { status: number; body: Record<string, unknown> }) {
+  if (status === 200) return body;
+  throw new Error(`the admin API answered ${status}: ${JSON.stringify(body)}`);
+}
+
+/** Each step in a tenant of its own, with so many policies that allow everything. */
+async function startPolicies(steps: readonly number[]): Promise<RunningLaw> {
+  const bus = await startBus();
+  const admin = await policyAdmin(bus.admin);
+  const allow = await assemble("allow");
+  const hashes: string[] = [];
+  for (let index = 0; index < Math.max(...steps); index++) {
+    const { sha256 } = checked(await admin.upload(variant(allow, `allow_${index}`)));
+    hashes.push(String(sha256));
+  }
+  for (const step of steps) {
+    for (const [order, sha256] of hashes.slice(0, step).entries()) {
+      const binding = { tenant: `chain-${step}`, name: `allow-${order}`, sha256, order };
+      checked(await admin.post("deploy", { ...binding, hooks: ["on_message"] }));
+    }
+  }
+  return {
+    ascends: false,
+    async at(step) {
+      const running = await bus.targetFor(`chain-${step}`);
+      return { running, plan: connectionsPlan(CONNECTIONS, LOAD) };
+    },
+    [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
+  };
+}
+
+/** So many schemas, each mapped in a tenant of its own; none is that of the messages. */
+async function startSchemas(): Promise<RunningLaw> {
+  const bus = await startBus();
+  const admin = await schemaAdmin(bus.admin);
+  const bytes = feedUpload("none");
+  const running = await bus.targetFor("unmapped");
+  let registered = 0;
+  return {
+    ascends: true,
+    async at(step) {
+      for (; registered < step; registered++) {
+        const schema_id = `schema-${registered}`;
+        checked(await admin.push(schema_id, bytes));
+        const mapping = { subject: `in.t.mapped-${registered}.*`, schema_id, message: FEED };
+        checked(await admin.map(`mapped-${registered}`, mapping));
+      }
+      return { running, plan: connectionsPlan(CONNECTIONS, LOAD) };
+    },
+    [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
+  };
+}
+
+const POLICY_STEPS = [0, 1, 2, 4, 8, 16];
+
+/** Every law, in the order of the document. */
+export const LAWS: readonly Law[] = [
+  lawOfLoad(
+    {
+      name: "rooms",
+      axis: "rooms",
+      about: "20 connections publish to all rooms in turn and hear their own",
+      steps: powersOfTen(10, ROOMS_MAX),
+      quick_steps: powersOfTen(10, 10_000),
+    },
+    { target: ARQON, tenants: 1 },
+    roomsPlan,
+  ),
+  lawOfLoad(
+    {
+      name: "connections",
+      axis: "connections",
+      about: "all publish in turn, each to a room of its own, which it hears",
+      steps: powersOfTen(10, CONNECTIONS_MAX),
+      quick_steps: powersOfTen(10, 1_000),
+    },
+    { target: ARQON, tenants: 1 },
+    connectionsPlan,
+  ),
+  lawOfLoad(
+    {
+      name: "connections_deno",
+      axis: "connections of bare Deno",
+      about: "the same load on a bare Deno server that has rooms and nothing else",
+      steps: powersOfTen(10, CONNECTIONS_MAX),
+      quick_steps: powersOfTen(10, 1_000),
+    },
+    { target: DENO, tenants: 1 },
+    connectionsPlan,
+  ),
+  lawOfLoad(
+    {
+      name: "tenants",
+      axis: "tenants",
+      about: "1,000 connections in rooms of their own, of so many tenants",
+      steps: powersOfTen(1, TENANTS_MAX),
+      quick_steps: powersOfTen(1, 100),
+    },
+    { target: ARQON, tenants: TENANTS_MAX },
+    tenantsPlan,
+  ),
+  {
+    name: "policies",
+    axis: "policies",
+    about: "10 connections; the policies of their tenant, one after another, allow everything",
+    steps: POLICY_STEPS,
+    quick_steps: [0, 1, 4, 16],
+    start: () => startPolicies(POLICY_STEPS),
+  },
+  {
+    name: "schemas",
+    axis: "schemas",
+    about: "10 connections; schemas and mappings of other tenants, as many of each",
+    steps: [0, ...powersOfTen(1, 1_000)],
+    quick_steps: [0, ...powersOfTen(1, 100)],
+    start: startSchemas,
+  },
+];

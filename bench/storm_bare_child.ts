@@ -1,0 +1,80 @@
+/**
+ * A program that is the limit of a storm: Deno's WebSocket server as it is, with just as much of the
+ * protocol as the clients of this benchmark need to take it for a Shield. Nobody is asked who it is.
+ * Its first line on stdin is a plan as JSON; prints its address, and for each further line its CPU.
+ */
+import process from "node:process";
+import { encodeAck, encodeWelcome } from "@arqon/proto";
+import { ownLines } from "./storm_process.ts";
+
+/** The server's certificate; without one it does not speak TLS. */
+export interface BarePlan {
+  readonly tls?: { readonly cert: string; readonly key: string };
+}
+
+/** What it prints first. */
+export interface BareReady {
+  /** `http(s)://host:port` */
+  readonly url: string;
+}
+
+/** What it prints for each line. */
+export interface BareSpent {
+  /** Of this process since it began. */
+  readonly cpu_seconds: number;
+}
+
+/** As large as a Shield's. */
+const WELCOME = encodeWelcome({
+  connection_id: "cAAAAAAAAAAAAAAAAAAAAAA",
+  user_id: "user-1234",
+  tenant_id: "acme",
+  server_time_ms: Date.now(),
+  heartbeat_ms: 600_000,
+  max_frame_bytes: 65_536,
+  token_expires_ms: Date.now(),
+  node_id: "shield-AAAAAAAAAAAAAAAAAAAAAA",
+  protocol_version: 1,
+});
+const ACK = encodeAck({ request_id: 1 });
+/** Whoever has sent a SUB hears every PUB, as MSG. */
+const readers = new Set<WebSocket>();
+
+function answer(socket: WebSocket, frame: Uint8Array<ArrayBuffer>): void {
+  const [opcode] = frame;
+  if (opcode === 0x01) {
+    frame[0] = 0x04;
+    for (const reader of readers) reader.send(frame);
+  } else if (opcode === 0x02) {
+    readers.add(socket);
+    socket.send(ACK);
+  } else if (opcode === 0x07) {
+    frame[0] = 0x08;
+    socket.send(frame);
+  }
+}
+
+function serve({ tls }: BarePlan): void {
+  const onListen = ({ port }: Deno.NetAddr) => {
+    const url = `${tls === undefined ? "http" : "https"}://127.0.0.1:${port}`;
+    console.log(JSON.stringify({ url } satisfies BareReady));
+  };
+  Deno.serve({ hostname: "127.0.0.1", port: 0, onListen, ...tls }, (request) => {
+    const { socket, response } = Deno.upgradeWebSocket(request, { protocol: "arqon.v1" });
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => socket.send(WELCOME);
+    socket.onmessage = ({ data }) => answer(socket, new Uint8Array(data));
+    socket.onclose = () => readers.delete(socket);
+    return response;
+  });
+}
+
+if (import.meta.main) {
+  const lines = ownLines();
+  serve(JSON.parse((await lines.next()).value ?? ""));
+  for (let next = await lines.next(); !next.done; next = await lines.next()) {
+    const { user, system } = process.cpuUsage();
+    console.log(JSON.stringify({ cpu_seconds: (user + system) / 1e6 } satisfies BareSpent));
+  }
+  Deno.exit(0);
+}

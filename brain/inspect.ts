@@ -1,0 +1,114 @@
+/**
+ * What a Brain tells operators of the cluster, and what it can be told by them: its record, the members
+ * of rooms that it owns, its logs, its drain. The admin API itself is the Shields'.
+ */
+import { startAnswerer } from "../shared/cluster_answerer.ts";
+import type { Answerer, AnswerHandlers } from "../shared/cluster_answerer.ts";
+import { controlAnswers } from "../shared/cluster_control.ts";
+import type { ControlOptions } from "../shared/cluster_control.ts";
+import { LAG_METRIC, nodeOf, QuantileReader, totalOf } from "../shared/cluster_node.ts";
+import type { ClusterNode } from "../shared/cluster_node.ts";
+import { ROOM_MEMBERS_MAX, ROOM_META_BYTES, RoomQuestion } from "../shared/cluster_room.ts";
+import type { RoomAnswer, RoomMember } from "../shared/cluster_room.ts";
+import type { Registry } from "../shared/metrics.ts";
+import type { HealthReport } from "../shared/ops.ts";
+import type { Entry } from "../shared/presence/types.ts";
+import type { Spine } from "../shared/spine/spine.ts";
+import type { ClusterView } from "./cluster_view.ts";
+import type { BrainMetrics } from "./metrics.ts";
+
+/** What the answers need of the Brain. */
+export interface InspectOptions extends ControlOptions {
+  readonly spine: Spine;
+  readonly registry: Registry;
+  readonly metrics: Pick<BrainMetrics, "tapped">;
+  readonly view: Pick<ClusterView, "brain_id" | "ownerOf" | "members" | "count">;
+  readonly version: string;
+  /** Unix ms. */
+  readonly started_ms: number;
+  readonly checks: () => HealthReport["checks"];
+  readonly isDraining: () => boolean;
+  /** Of a room's state; undefined: it has none. */
+  readonly versionOf: (tenant_id: string, room_id: string) => Promise<number | undefined>;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+const sum = (table: Readonly<Record<string, number>>) =>
+  Object.values(table).reduce((total, one) => total + one, 0);
+
+function parsedMeta(text: string): unknown {
+  try {
+    return text === "" ? null : JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The first to join; the rest, and what would be too long, is only counted. */
+function shownMembers(entries: Iterable<Entry>): RoomMember[] {
+  const members: RoomMember[] = [];
+  let bytes = 0;
+  for (const { connection_id, user_id, meta, joined_ms } of entries) {
+    bytes += meta.length;
+    if (members.length === ROOM_MEMBERS_MAX || bytes > ROOM_META_BYTES) break;
+    members.push({ connection_id, user_id, meta: parsedMeta(meta), joined_ms });
+  }
+  return members;
+}
+
+async function room({ view, versionOf }: InspectOptions, params: unknown): Promise<RoomAnswer> {
+  const { tenant, room } = RoomQuestion.parse(params);
+  if (view.ownerOf(tenant, room) !== view.brain_id) return null;
+  const { connections, users } = view.count(tenant, room);
+  const members = shownMembers(view.members(tenant, room));
+  const version = await versionOf(tenant, room);
+  const counted = { member_count: connections, user_count: users };
+  return { kind: "brain", members, ...counted, ...(version === undefined ? {} : { version }) };
+}
+
+function createNode(options: InspectOptions): () => Promise<ClusterNode> {
+  const { registry, view, spine, metrics, now } = options;
+  const lag = new QuantileReader(registry, LAG_METRIC, now);
+  const convergence = new QuantileReader(registry, "consistency_convergence_lag", now);
+  return async () => {
+    const convergence_lag_ms = await convergence.read_ms();
+    const [commands, rooms, members, shields] = await Promise.all([
+      totalOf(registry, "brain_commands_total"),
+      totalOf(registry, "brain_room_count"),
+      totalOf(registry, "brain_presence_members"),
+      totalOf(registry, "brain_presence_writers", { state: "up" }),
+    ]);
+    const reading = {
+      kind: "brain",
+      node_id: view.brain_id,
+      version: options.version,
+      started_ms: options.started_ms,
+      now_ms: now(),
+      draining: options.isDraining(),
+      checks: options.checks(),
+      spine: spine.status,
+      totals: { commands, tap_messages: sum(metrics.tapped) },
+      gauges: {
+        rooms,
+        members,
+        shields,
+        ...(convergence_lag_ms === undefined ? {} : { convergence_lag_ms }),
+      },
+    } as const;
+    return await nodeOf(reading, lag);
+  };
+}
+
+/** Begins to answer; takes effect with the next flush. Throws `spine-unavailable`. */
+export function startInspect(options: InspectOptions): Answerer {
+  const { spine, view } = options;
+  const log = options.log.child({ part: "admin" });
+  const handlers: AnswerHandlers = {
+    node: createNode(options),
+    room: (params) => room(options, params),
+    ...controlAnswers({ ...options, log }),
+  };
+  const { now } = options;
+  return startAnswerer({ spine, node_id: view.brain_id, kind: "brain", handlers, log, now });
+}

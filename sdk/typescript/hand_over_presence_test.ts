@@ -1,0 +1,141 @@
+// Who is in a room while the client moves to another Shield, against a peer that follows a script: the two
+// Shields know of one another's members a moment late, and nobody may seem to leave for that.
+import assert from "node:assert/strict";
+import {
+  decodeClientFrame,
+  encodeAck,
+  encodeMsg,
+  encodePong,
+  encodePresenceUpdate,
+  writeEnvelope,
+} from "@arqon/proto";
+import type { ClientOperation, PresentMember } from "@arqon/proto";
+import { connect } from "./mod.ts";
+import type { Presence } from "./mod.ts";
+import { bytes, LIMITS, type Peer, quick, startPeer, welcome } from "./testing/scripted_peer.ts";
+
+const ROOM = "lobby";
+
+function member(connection_id: string): PresentMember {
+  return { connection_id, user_id: `user-${connection_id}`, meta: "", joined_ms: 1 };
+}
+
+/** Both Shields in one: what they have in their lists, and what they hold back. */
+interface Cluster extends AsyncDisposable {
+  readonly peer: Peer;
+  readonly sockets: WebSocket[];
+  /** SUBs answered, by socket. */
+  readonly subs: number[];
+  /** The echo that the client awaits before it leaves the old Shield. */
+  release(): void;
+}
+
+/** `lists`: who is in the room, by socket. The old Shield answers SUBs when `answering` has resolved. */
+function startCluster(
+  lists: readonly (readonly string[])[],
+  answering = Promise.resolve(),
+): Cluster {
+  const sockets: WebSocket[] = [];
+  const subs: number[] = [];
+  const released = Promise.withResolvers<void>();
+  const answer = async (socket: WebSocket, index: number, operation: ClientOperation) => {
+    if (operation.kind === "ping") {
+      if (index === 0) await released.promise;
+      return socket.send(bytes(encodePong(operation.body)));
+    }
+    if (operation.kind !== "subscribe") return;
+    if (index === 0) await answering;
+    const members = (lists[index] ?? []).map((id) => ({ ...member(id), meta: null }));
+    const { length } = members;
+    const result = JSON.stringify({ members, connections: length, users: length, pages: 1 });
+    const { request_id } = operation.subscribe;
+    socket.send(bytes(encodeAck({ request_id, result: new TextEncoder().encode(result) })));
+    subs[index] = (subs[index] ?? 0) + 1;
+  };
+  const peer = startPeer({
+    open(socket) {
+      sockets.push(socket);
+      welcome(socket);
+    },
+    message(socket, data) {
+      const operation = decodeClientFrame(new Uint8Array(data), LIMITS);
+      void answer(socket, sockets.indexOf(socket), operation);
+    },
+  });
+  const dispose = () => peer[Symbol.asyncDispose]();
+  return { peer, sockets, subs, release: released.resolve, [Symbol.asyncDispose]: dispose };
+}
+
+function drain(socket: WebSocket): void {
+  socket.send(bytes(encodeMsg(writeEnvelope({
+    room_id: "",
+    sender_id: "",
+    signal: { kind: "DRAIN", target: "n", reason: "restart", until_ms: 60_001 },
+  }))));
+}
+
+function sayJoin(socket: WebSocket, id: string): void {
+  const data = encodePresenceUpdate({ members: [member(id)], connections: 3, users: 3 });
+  const event = { type: "PRESENCE_UPDATE", data, content_type: "application/protobuf" };
+  socket.send(bytes(encodeMsg(writeEnvelope({ room_id: ROOM, event }))));
+}
+
+/** Who was told to have come and gone, by connection id. */
+function follow(presence: Presence): { joined: string[]; left: string[] } {
+  const joined: string[] = [], left: string[] = [];
+  void (async () => {
+    for await (const changes of presence.changes()) {
+      joined.push(...changes.joined.map(({ connection_id }) => connection_id));
+      left.push(...changes.left.map(({ connection_id }) => connection_id));
+    }
+  })();
+  return { joined, left };
+}
+
+/** Resolves when `done`; the test's own deadline ends it otherwise. */
+async function until(done: () => boolean): Promise<void> {
+  while (!done()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+Deno.test("an answer of the Shield that is left puts nobody out whom the next one knows", async () => {
+  // "b" has just come to the next Shield: the old one does not know it yet.
+  await using cluster = startCluster([["a"], ["a", "b"]]);
+  const { sockets, subs } = cluster;
+  await using connection = await connect({ ...quick(cluster.peer.url).options, random: () => 0 });
+  using lobby = connection.room(ROOM).subscribe({ presence: true, member_meta: 1 });
+  const { joined, left } = follow(lobby.presence);
+  await lobby.ready;
+  drain(sockets[0] as WebSocket);
+  await until(() => lobby.presence.members.has("b"));
+  // It still stands on the old Shield, which is asked, for it has not answered its last PING.
+  await lobby.update(2);
+  assert.deepEqual(subs, [2, 1]);
+  assert.deepEqual([...lobby.presence.members.keys()], ["a", "b"]);
+  cluster.release();
+  // The next Shield is told of the metadata that only the old one has.
+  await until(() => subs[1] === 2);
+  sayJoin(sockets[1] as WebSocket, "c");
+  await until(() => joined.includes("c"));
+  assert.deepEqual([joined, left], [["a", "b", "c"], []]);
+});
+
+Deno.test("a first SUB that the old Shield answers after the next one has does not replace the list", async () => {
+  const answering = Promise.withResolvers<void>();
+  await using cluster = startCluster([["a"], ["a", "b"]], answering.promise);
+  const { sockets, subs } = cluster;
+  await using connection = await connect({ ...quick(cluster.peer.url).options, random: () => 0 });
+  using lobby = connection.room(ROOM).subscribe({ presence: true, member_meta: 1 });
+  const { joined, left } = follow(lobby.presence);
+  drain(sockets[0] as WebSocket);
+  await until(() => joined.includes("b"));
+  answering.resolve();
+  // The first answer that counts on the session that is the present one.
+  await lobby.ready;
+  assert.deepEqual([...lobby.presence.members.keys()], ["a", "b"]);
+  cluster.release();
+  await until(() => sockets[0]?.readyState === WebSocket.CLOSED);
+  sayJoin(sockets[1] as WebSocket, "c");
+  await until(() => joined.includes("c"));
+  assert.deepEqual([...lobby.presence.members.keys()], ["a", "b", "c"]);
+  assert.deepEqual([joined, left, subs], [["a", "b", "c"], [], [1, 1]]);
+});

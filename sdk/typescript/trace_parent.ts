@@ -1,0 +1,55 @@
+/**
+ * Which trace a message is part of: the program's own, by W3C `traceparent`, or none. Makes no spans and
+ * no ids; that is the business of the program's tracer.
+ */
+
+/** Any version, ids that are not all zero. Of later versions, what version 00 has. */
+const FORM = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
+
+/** The parts of `PublishOptions` and `CommandOptions` that say it. */
+export interface TraceOptions {
+  /** W3C trace id, 32 lowercase hex digits; the Shield makes one if absent. */
+  readonly trace_id?: string;
+  /**
+   * The span that this is a part of, for example `00-0af7…319c-b7ad…3331-01`: the bus goes on with that
+   * trace, and records it if the last two digits say so. Default: what `ConnectOptions.traceparent` gives.
+   */
+  readonly traceparent?: string;
+}
+
+/** What goes into the envelope. */
+export interface Traced {
+  readonly trace_id?: string;
+  readonly headers?: Record<string, string>;
+}
+
+function traceIdOf(traceparent: string): string {
+  const trace_id = FORM.exec(traceparent)?.[1];
+  if (trace_id !== undefined) return trace_id;
+  const shown = JSON.stringify(traceparent.slice(0, 100));
+  throw new TypeError(`traceparent is ${shown}; expected "00-", 32, "-", 16, "-" and 2 hex digits`);
+}
+
+/**
+ * A message's trace and headers. A `trace_id` of the message's own keeps out the connection's
+ * `current`, which is of another trace. Throws TypeError for a `traceparent` that is none, and for one
+ * of another trace than the `trace_id` beside it.
+ */
+export function tracedBy(
+  options: TraceOptions & { readonly headers?: Readonly<Record<string, string>> },
+  current: (() => string | undefined) | undefined,
+): Traced {
+  const { trace_id, headers } = options;
+  const traceparent = options.traceparent ?? (trace_id === undefined ? current?.() : undefined);
+  if (traceparent === undefined) {
+    return {
+      ...(trace_id === undefined ? {} : { trace_id }),
+      ...(headers === undefined ? {} : { headers: { ...headers } }),
+    };
+  }
+  const given = traceIdOf(traceparent);
+  if (trace_id !== undefined && trace_id !== given) {
+    throw new TypeError("traceparent is of another trace than trace_id; give one of them");
+  }
+  return { trace_id: given, headers: { ...headers, traceparent } };
+}

@@ -1,0 +1,182 @@
+/**
+ * The part of a Shield or Brain that answers what operators ask the whole cluster. What the questions
+ * mean is in the handlers that it is given; how they look is `cluster_question.ts`.
+ */
+import type { Logger } from "./log.ts";
+import {
+  answerBytes,
+  decodeQuestion,
+  encodeAnswer,
+  encodeProblem,
+  encodeQuestion,
+} from "./cluster_question.ts";
+import type { NodeKind, Question } from "./cluster_question.ts";
+import type { Spine, SpineMessage, Subscription } from "./spine/spine.ts";
+import { CLUSTER_QUESTIONS, processSubject } from "./subject.ts";
+
+/** Answers one question; its result is sent as JSON. `params` are unchecked. */
+export type AnswerHandler = (params: Readonly<Record<string, unknown>>) => unknown;
+/** By the name of the question. */
+export type AnswerHandlers = Readonly<Record<string, AnswerHandler>>;
+
+/** What the answerer needs of its process. */
+export interface AnswererOptions {
+  readonly spine: Pick<Spine, "publish" | "subscribe" | "onEvent" | "payload_bytes_max">;
+  /** The Shield's node id, or the Brain's id. */
+  readonly node_id: string;
+  readonly kind: NodeKind;
+  readonly handlers: AnswerHandlers;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Hears of every question with who asks it, own ones excepted. */
+  readonly onAsker?: (question: Pick<Question, "question" | "asker" | "kind">) => void;
+}
+
+/** What became of questions: totals since the start. */
+export interface AnswererCounts {
+  answered: number;
+  /** Unreadable, unknown, too many at once, or their handler failed. */
+  refused: number;
+}
+
+/** Answers until it is closed. */
+export interface Answerer {
+  readonly counts: Readonly<AnswererCounts>;
+  /** Questions that are being answered. */
+  readonly pending: number;
+  /** The answer to a question of this very process. Rejects with what the handler throws. */
+  own(question: string, params: Readonly<Record<string, unknown>>): Promise<unknown>;
+  /** Tells everybody that this process is gone, and stops. Idempotent. */
+  close(): void;
+}
+
+/** A process that has come tells the others with this; nobody answers it. */
+export const HERE = "here";
+/** Everybody answers this with nothing: who asks it learns who is there. */
+export const HELLO = "hello";
+/** A process that goes tells the others with this; nobody answers it. */
+export const BYE = "bye";
+/** Questions answered at once; what comes beyond is refused. */
+export const ANSWERS_MAX = 16;
+
+class SpineAnswerer implements Answerer {
+  readonly counts = { answered: 0, refused: 0 };
+  pending = 0;
+  readonly #options: AnswererOptions;
+  readonly #subscription: Subscription;
+  readonly #stopEvents: () => void;
+  #closed = false;
+
+  constructor(options: AnswererOptions) {
+    this.#options = options;
+    const { spine } = options;
+    this.#subscription = spine.subscribe(CLUSTER_QUESTIONS, (message) => this.#hear(message));
+    this.#stopEvents = spine.onEvent((event) => {
+      if (event.type === "state" && event.status.state === "connected") this.#tell(HERE);
+    });
+    this.#tell(HERE);
+  }
+
+  async own(question: string, params: Readonly<Record<string, unknown>>): Promise<unknown> {
+    if (question === HELLO) return {};
+    const { handlers } = this.#options;
+    const handler = Object.hasOwn(handlers, question) ? handlers[question] : undefined;
+    if (handler === undefined) throw new TypeError(`unknown question ${question}`);
+    return await handler(params);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stopEvents();
+    this.#tell(BYE);
+    this.#subscription.unsubscribe();
+  }
+
+  #tell(question: string): void {
+    const { spine, node_id, kind, log } = this.#options;
+    try {
+      const told = { question, id: "0", asker: node_id, kind, params: {} };
+      spine.publish(CLUSTER_QUESTIONS, encodeQuestion(told));
+    } catch (error) {
+      // Who is not told finds out with the next question.
+      log.debug("the cluster was not told", { question, error });
+    }
+  }
+
+  #hear({ payload }: SpineMessage): void {
+    const { node_id, kind, onAsker } = this.#options;
+    const question = decodeQuestion(payload);
+    if (question === undefined) {
+      this.counts.refused++;
+      return;
+    }
+    if (question.asker === node_id || this.#closed) return;
+    onAsker?.(question);
+    if (question.question === HERE || question.question === BYE) return;
+    if (question.to !== undefined && question.to !== node_id) return;
+    if (question.of !== undefined && question.of !== kind) return;
+    if (this.pending >= ANSWERS_MAX) return this.#refuse(question, "busy");
+    // It waited here or on its way while this process was away: whoever asked has been told that.
+    if (this.#options.now() > (question.until_ms ?? Infinity)) {
+      return this.#refuse(question, "too late");
+    }
+    this.#answer(question);
+  }
+
+  async #answer(question: Question): Promise<void> {
+    const { log } = this.#options;
+    this.pending++;
+    try {
+      const { question: name } = question;
+      if (name !== HELLO && !Object.hasOwn(this.#options.handlers, name)) {
+        return this.#refuse(question, "unknown question");
+      }
+      const bytes = answerBytes(await this.own(question.question, question.params));
+      if (bytes === undefined) return this.#refuse(question, "too long an answer");
+      this.#send(question, bytes);
+      this.counts.answered++;
+    } catch (error) {
+      log.warn("a question of another process was not answered", {
+        question: question.question,
+        asker: question.asker,
+        error,
+      });
+      this.#refuse(question, "failed");
+    } finally {
+      this.pending--;
+    }
+  }
+
+  #send(question: Question, bytes: Uint8Array): void {
+    const { spine } = this.#options;
+    const subject = processSubject("answers", question.asker);
+    for (const part of encodeAnswer(this.#head(question), bytes, spine.payload_bytes_max)) {
+      spine.publish(subject, part);
+    }
+  }
+
+  #refuse(question: Question, problem: string): void {
+    this.counts.refused++;
+    const subject = processSubject("answers", question.asker);
+    try {
+      this.#options.spine.publish(subject, encodeProblem(this.#head(question), problem));
+    } catch (error) {
+      this.#options.log.debug("a refusal was not sent", { asker: question.asker, error });
+    }
+  }
+
+  #head({ id }: Question) {
+    const { node_id: node, kind } = this.#options;
+    return { id, node, kind };
+  }
+}
+
+/**
+ * Begins to answer; takes effect at the server with the next flush. Throws `spine-unavailable` when it
+ * cannot subscribe.
+ */
+export function startAnswerer(options: AnswererOptions): Answerer {
+  return new SpineAnswerer(options);
+}

@@ -1,0 +1,309 @@
+/**
+ * Asks every Shield and Brain something and gathers what they answer, within a time limit: the admin
+ * API's view of the whole cluster. Remembers who has been heard, so that it knows when all have
+ * answered and can name who did not. Not membership: nothing is decided by it.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { z } from "zod";
+import type { Logger } from "./log.ts";
+import { BYE } from "./cluster_answerer.ts";
+import type { Answerer } from "./cluster_answerer.ts";
+import { ANSWER_BYTES, decodeAnswer, decodeValue, encodeQuestion } from "./cluster_question.ts";
+import type { AnswerPart, NodeKind, Question } from "./cluster_question.ts";
+import { connectionId } from "./ids.ts";
+import type { Random } from "./ids.ts";
+import type { Spine, SpineMessage, Subscription } from "./spine/spine.ts";
+import { CLUSTER_QUESTIONS, processSubject } from "./subject.ts";
+
+/** What the asker needs of its process. */
+export interface AskerOptions {
+  readonly spine: Pick<Spine, "publish" | "subscribe">;
+  readonly node_id: string;
+  readonly kind: NodeKind;
+  /** Answers for this process. */
+  readonly answerer: Pick<Answerer, "own">;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly random: Random;
+  /** How long to wait for those that are known; a second, but tests have less patience. */
+  readonly timeout_ms?: number;
+}
+
+/** Whom to ask. */
+export interface AskOptions {
+  readonly params?: Readonly<Record<string, unknown>>;
+  /** One process; absent: all. */
+  readonly to?: string | undefined;
+  /** Processes of one kind; absent: both. */
+  readonly of?: NodeKind;
+  /** It changes something: who hears of it late, after half a minute, does nothing. */
+  readonly is_order?: true;
+}
+
+/** Who answered, and who is known and did not: as every answer of the admin API says it. */
+export interface AskedNodes {
+  readonly answered: readonly string[];
+  readonly silent: readonly string[];
+}
+
+/** What one process said. */
+export interface NodeAnswer<T> {
+  readonly node_id: string;
+  readonly kind: NodeKind;
+  readonly value: T;
+}
+
+/** What came together. */
+export interface Gathered<T> {
+  /** In the order of their ids. */
+  readonly answers: readonly NodeAnswer<T>[];
+  readonly nodes: AskedNodes;
+}
+
+/** Totals since the start. */
+export interface AskerCounts {
+  asked: number;
+  /** Questions refused because too many were under way. */
+  refused: number;
+  /** Messages that are no answer to anything asked, or no answer at all. */
+  malformed: number;
+  /** Times that a process which was known did not answer in time. */
+  silent: number;
+}
+
+/** How long those that are known may take. */
+export const ASK_TIMEOUT_MS = 1_000;
+/** Questions under way at once. */
+export const QUESTIONS_MAX = 16;
+/** A process that says nothing for so long is forgotten, unless nobody has asked it meanwhile. */
+const FORGET_MS = 120_000;
+/** How long an order stands: as far as clocks may be apart. */
+const ORDER_MS = 30_000;
+/** Processes that are remembered, and whose answers are taken to one question. */
+const NODES_MAX = 1_024;
+/** Bytes that one question may gather. */
+const GATHERED_BYTES = 16 * ANSWER_BYTES;
+
+interface Known {
+  readonly kind: NodeKind;
+  heard_ms: number;
+}
+
+/** What one process has sent so far. */
+interface Arriving {
+  readonly kind: NodeKind;
+  readonly parts: (Uint8Array | undefined)[];
+  missing: number;
+}
+
+interface Asked {
+  readonly schema: z.ZodType;
+  readonly expected: Set<string>;
+  readonly arriving: Map<string, Arriving>;
+  readonly answers: Map<string, NodeAnswer<unknown>>;
+  /** Those that answered that they cannot. */
+  readonly failed: Set<string>;
+  bytes: number;
+  readonly settle: () => void;
+}
+
+/** Asks for one process. */
+export class ClusterAsker {
+  readonly counts: AskerCounts = { asked: 0, refused: 0, malformed: 0, silent: 0 };
+  readonly #options: AskerOptions;
+  readonly #known = new Map<string, Known>();
+  readonly #asked = new Map<string, Asked>();
+  readonly #subscription: Subscription;
+
+  /** Takes effect at the server with the next flush. Throws `spine-unavailable`. */
+  constructor(options: AskerOptions) {
+    this.#options = options;
+    const subject = processSubject("answers", options.node_id);
+    this.#subscription = options.spine.subscribe(subject, (message) => this.#hear(message));
+  }
+
+  /** Questions under way. */
+  get pending(): number {
+    return this.#asked.size;
+  }
+
+  /** Whether that process has been heard of; this one has. */
+  isKnown(node_id: string): boolean {
+    return node_id === this.#options.node_id || this.#known.has(node_id);
+  }
+
+  /** Somebody has asked or told something: it is there. */
+  onAsker({ question, asker, kind }: Pick<Question, "question" | "asker" | "kind">): void {
+    if (question === BYE) this.#known.delete(asker);
+    else this.#note(asker, kind);
+  }
+
+  /**
+   * Resolves when all that are known have answered, at the latest after the time limit. What does not
+   * fit the schema counts as no answer. Rejects with `too-many-pending`.
+   */
+  async ask<S extends z.ZodType>(
+    question: string,
+    schema: S,
+    options: AskOptions = {},
+  ): Promise<Gathered<z.output<S>>> {
+    if (this.#asked.size >= QUESTIONS_MAX) {
+      this.counts.refused++;
+      throw new ArqonError("too-many-pending", `${QUESTIONS_MAX} questions to the cluster`, {
+        retry_after_ms: 1_000,
+      });
+    }
+    this.counts.asked++;
+    const id = connectionId(this.#options.random);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const asked: Asked = {
+      schema,
+      expected: new Set(this.#expected(options)),
+      arriving: new Map(),
+      answers: new Map(),
+      failed: new Set(),
+      bytes: 0,
+      settle: resolve,
+    };
+    this.#asked.set(id, asked);
+    const timer = setTimeout(resolve, this.#options.timeout_ms ?? ASK_TIMEOUT_MS);
+    try {
+      this.#askOthers(id, question, options, asked);
+      this.#askOwn(question, options, asked);
+      await promise;
+    } finally {
+      clearTimeout(timer);
+      this.#asked.delete(id);
+    }
+    return this.#result(asked) as Gathered<z.output<S>>;
+  }
+
+  /** Ends what is under way with what there is. */
+  close(): void {
+    this.#subscription.unsubscribe();
+    for (const { settle } of this.#asked.values()) settle();
+  }
+
+  /** Those that an answer has to be waited for. */
+  #expected({ to, of }: AskOptions): string[] {
+    if (to !== undefined) return [to];
+    const { node_id, kind } = this.#options;
+    const all: [string, NodeKind][] = [[node_id, kind]];
+    for (const [id, known] of this.#known) all.push([id, known.kind]);
+    return all.filter(([, its_kind]) => (of ?? its_kind) === its_kind).map(([id]) => id);
+  }
+
+  #askOthers(
+    id: string,
+    question: string,
+    { params = {}, to, of, is_order }: AskOptions,
+    asked: Asked,
+  ): void {
+    const { spine, node_id, kind, log, now } = this.#options;
+    if (to === node_id) return;
+    try {
+      const whom = { ...(to === undefined ? {} : { to }), ...(of === undefined ? {} : { of }) };
+      const until = is_order === true ? { until_ms: now() + ORDER_MS } : {};
+      const head = { question, id, asker: node_id, kind, ...whom, ...until };
+      const bytes = encodeQuestion({ ...head, params });
+      spine.publish(CLUSTER_QUESTIONS, bytes);
+    } catch (error) {
+      if (error instanceof RangeError) throw new ArqonError("invalid-settings", error.message);
+      log.debug("the cluster was not asked", { question, error });
+      // Nobody will answer: waiting would help nobody.
+      if (!asked.expected.has(node_id)) asked.settle();
+      for (const expected of asked.expected) if (expected !== node_id) asked.failed.add(expected);
+    }
+  }
+
+  async #askOwn(question: string, { params = {} }: AskOptions, asked: Asked): Promise<void> {
+    const { node_id, kind, answerer, log } = this.#options;
+    if (!asked.expected.has(node_id)) return;
+    try {
+      const value = asked.schema.parse(await answerer.own(question, params));
+      asked.answers.set(node_id, { node_id, kind, value });
+    } catch (error) {
+      asked.failed.add(node_id);
+      log.warn("this process cannot answer its own question", { question, error });
+    }
+    this.#settleIfDone(asked);
+  }
+
+  #hear({ payload }: SpineMessage): void {
+    const part = decodeAnswer(payload);
+    if (part === undefined || part.node === this.#options.node_id) {
+      this.counts.malformed++;
+      return;
+    }
+    this.#note(part.node, part.kind);
+    const asked = this.#asked.get(part.id);
+    // Those that are late are known from now on.
+    if (asked !== undefined) this.#take(asked, part);
+  }
+
+  #take(asked: Asked, part: AnswerPart): void {
+    const { node, kind, problem, parts, bytes } = part;
+    if (asked.answers.has(node) || asked.failed.has(node)) return;
+    if (problem !== undefined) {
+      this.#options.log.debug("a process does not answer a question", { node, problem });
+      asked.failed.add(node);
+      return this.#settleIfDone(asked);
+    }
+    const arriving = asked.arriving.get(node) ??
+      { kind, parts: new Array<Uint8Array | undefined>(parts).fill(undefined), missing: parts };
+    asked.bytes += bytes.length;
+    const fits = arriving.parts.length === parts && asked.bytes <= GATHERED_BYTES &&
+      asked.arriving.size < NODES_MAX && arriving.parts[part.part] === undefined;
+    if (!fits) {
+      this.counts.malformed++;
+      return;
+    }
+    arriving.parts[part.part] = bytes;
+    arriving.missing--;
+    asked.arriving.set(node, arriving);
+    if (arriving.missing === 0) this.#complete(asked, node, arriving);
+  }
+
+  #complete(asked: Asked, node_id: string, { kind, parts }: Arriving): void {
+    const value = decodeValue(parts.filter((part) => part !== undefined));
+    const parsed = asked.schema.safeParse(value);
+    if (parsed.success) asked.answers.set(node_id, { node_id, kind, value: parsed.data });
+    else {
+      this.counts.malformed++;
+      asked.failed.add(node_id);
+      this.#options.log.debug("an answer is not what was asked for", { node: node_id });
+    }
+    this.#settleIfDone(asked);
+  }
+
+  #settleIfDone({ expected, answers, failed, settle }: Asked): void {
+    for (const id of expected) if (!answers.has(id) && !failed.has(id)) return;
+    settle();
+  }
+
+  #result({ expected, answers, failed }: Asked): Gathered<unknown> {
+    const silent = [...new Set([...expected, ...failed])].filter((id) => !answers.has(id)).sort();
+    this.counts.silent += silent.length;
+    this.#forget(silent);
+    const sorted = [...answers.values()].sort((a, b) => a.node_id < b.node_id ? -1 : 1);
+    return { answers: sorted, nodes: { answered: sorted.map(({ node_id }) => node_id), silent } };
+  }
+
+  #note(node_id: string, kind: NodeKind): void {
+    const known = this.#known.get(node_id);
+    if (known !== undefined) known.heard_ms = this.#options.now();
+    else if (this.#known.size < NODES_MAX) {
+      this.#known.set(node_id, { kind, heard_ms: this.#options.now() });
+    }
+  }
+
+  /** They have been named; those that have been silent for long are not waited for again. */
+  #forget(silent: readonly string[]): void {
+    const before_ms = this.#options.now() - FORGET_MS;
+    for (const id of silent) {
+      const known = this.#known.get(id);
+      if (known !== undefined && known.heard_ms < before_ms) this.#known.delete(id);
+    }
+  }
+}

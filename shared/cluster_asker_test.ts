@@ -1,0 +1,255 @@
+/** Questions to the cluster and what comes together, on both engines, with processes that misbehave. */
+import assert from "node:assert/strict";
+import { z } from "zod";
+import { startNats } from "../tests/nats_server.ts";
+import { BYE, HELLO, startAnswerer } from "./cluster_answerer.ts";
+import type { Answerer, AnswerHandlers } from "./cluster_answerer.ts";
+import { ClusterAsker, QUESTIONS_MAX } from "./cluster_asker.ts";
+import { decodeQuestion, encodeAnswer, encodeQuestion } from "./cluster_question.ts";
+import type { NodeKind } from "./cluster_question.ts";
+import { createLogger } from "./log.ts";
+import { openEmbedded } from "./spine/embedded.ts";
+import { watched } from "./spine/nats_harness.ts";
+import type { Spine } from "./spine/spine.ts";
+import { CLUSTER_QUESTIONS, processSubject } from "./subject.ts";
+
+const log = createLogger({
+  level: "error",
+  format: "logfmt",
+  component: "test",
+  now: Date.now,
+  write: () => {},
+});
+/** Nobody is so slow that it matters, unless it is what a test is about. */
+const LONG_MS = 30_000;
+const SHORT_MS = 50;
+const Value = z.strictObject({ n: z.number() });
+
+interface Process extends Disposable {
+  readonly asker: ClusterAsker;
+  readonly answerer: Answerer;
+}
+
+let ids = 0;
+const random = (size: number) => {
+  const bytes = new Uint8Array(size);
+  new DataView(bytes.buffer).setUint32(0, ++ids);
+  return bytes;
+};
+
+function start(
+  spine: Spine,
+  node_id: string,
+  handlers: AnswerHandlers,
+  { kind = "shield" as NodeKind, timeout_ms = LONG_MS, now = Date.now } = {},
+): Process {
+  const common = { spine, node_id, kind, log, now };
+  const answerer = startAnswerer({ ...common, handlers, onAsker: (who) => asker.onAsker(who) });
+  const asker = new ClusterAsker({ ...common, answerer, random, timeout_ms });
+  return {
+    asker,
+    answerer,
+    [Symbol.dispose]() {
+      answerer.close();
+      asker.close();
+    },
+  };
+}
+
+/** Until `asker` has heard of that process. */
+async function meet({ asker }: Process, node_id: string): Promise<void> {
+  const deadline_ms = Date.now() + LONG_MS;
+  while (!asker.isKnown(node_id)) {
+    assert.ok(Date.now() < deadline_ms, `${node_id} is not known`);
+    await asker.ask(HELLO, z.strictObject({}));
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+async function everybodyAnswers(one_spine: Spine, other_spine: Spine): Promise<void> {
+  using one = start(one_spine, "one", { n: () => ({ n: 1 }) });
+  using two = start(other_spine, "two", { n: () => ({ n: 2 }) });
+  using brain = start(other_spine, "brain:two", { n: () => ({ n: 3 }) }, { kind: "brain" });
+  await Promise.all([meet(one, "two"), meet(one, "brain:two"), meet(brain, "one")]);
+  const all = await one.asker.ask("n", Value);
+  assert.deepEqual(all.nodes, { answered: ["brain:two", "one", "two"], silent: [] });
+  assert.deepEqual(all.answers.map(({ value }) => value.n), [3, 1, 2]);
+  const shields = await one.asker.ask("n", Value, { of: "shield" });
+  assert.deepEqual(shields.nodes.answered, ["one", "two"]);
+  const only = await two.asker.ask("n", Value, { to: "one" });
+  assert.deepEqual(only.answers, [{ node_id: "one", kind: "shield", value: { n: 1 } }]);
+}
+
+async function longAnswers(one_spine: Spine, other_spine: Spine): Promise<void> {
+  const rows = Array.from({ length: 60_000 }, (_, index) => `row ${index}`.padEnd(30, "-"));
+  using one = start(one_spine, "one", { rows: () => ({ rows: [] }) });
+  using _two = start(other_spine, "two", { rows: () => ({ rows }) });
+  await meet(one, "two");
+  const schema = z.strictObject({ rows: z.array(z.string()) });
+  const { answers } = await one.asker.ask("rows", schema, { to: "two" });
+  assert.deepEqual(answers[0]?.value.rows, rows);
+}
+
+async function farewell(one_spine: Spine, other_spine: Spine): Promise<void> {
+  using one = start(one_spine, "one", { n: () => ({ n: 1 }) });
+  const two = start(other_spine, "two", { n: () => ({ n: 2 }) });
+  await meet(one, "two");
+  two[Symbol.dispose]();
+  await other_spine.flush();
+  const deadline_ms = Date.now() + LONG_MS;
+  while (one.asker.isKnown("two")) {
+    assert.ok(Date.now() < deadline_ms, "it is still waited for");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  assert.deepEqual((await one.asker.ask("n", Value)).nodes, { answered: ["one"], silent: [] });
+}
+
+const CONFORMANCE = { everybodyAnswers, longAnswers, farewell };
+
+Deno.test("the embedded Spine carries questions and answers", async (t) => {
+  for (const [name, check] of Object.entries(CONFORMANCE)) {
+    await t.step(name, async () => {
+      const spine = openEmbedded({ log, now: Date.now });
+      await check(spine, spine);
+      await spine.drain();
+    });
+  }
+});
+
+Deno.test("NATS carries questions and answers", async (t) => {
+  await using nats = await startNats({ jetstream: true });
+  for (const [name, check] of Object.entries(CONFORMANCE)) {
+    await t.step(name, async () => {
+      await using one = await watched(nats.port);
+      await using other = await watched(nats.port);
+      await check(one.spine, other.spine);
+    });
+  }
+});
+
+Deno.test("who does not answer in time is named, and forgotten only after two minutes", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  let now_ms = 1_000_000;
+  const now = () => now_ms;
+  const handlers = { n: () => ({ n: 1 }) };
+  using one = start(spine, "one", handlers, { timeout_ms: SHORT_MS, now });
+  using two = start(spine, "two", { n: () => new Promise(() => {}) });
+  await meet(one, "two");
+  assert.deepEqual((await one.asker.ask("n", Value)).nodes, { answered: ["one"], silent: ["two"] });
+  assert.equal(two.answerer.pending, 1);
+  now_ms += 119_000;
+  assert.deepEqual((await one.asker.ask("n", Value)).nodes.silent, ["two"]);
+  now_ms += 2_000;
+  assert.deepEqual(
+    (await one.asker.ask("n", Value)).nodes.silent,
+    ["two"],
+    "it is named once more",
+  );
+  assert.deepEqual((await one.asker.ask("n", Value)).nodes.silent, []);
+  assert.equal(one.asker.counts.silent, 3);
+  await spine.drain();
+});
+
+Deno.test("a process that fails, or does not know the question, holds nobody up", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  using one = start(spine, "one", { n: () => ({ n: 1 }) });
+  using two = start(spine, "two", {});
+  using three = start(spine, "three", { n: () => Promise.reject(new Error("broken")) });
+  using four = start(spine, "four", { n: () => ({ n: "no number" }) });
+  await Promise.all(["two", "three", "four"].map((id) => meet(one, id)));
+  const { nodes } = await one.asker.ask("n", Value);
+  assert.deepEqual(nodes, { answered: ["one"], silent: ["four", "three", "two"] });
+  assert.deepEqual([two, three].map(({ answerer }) => answerer.counts.refused), [1, 1]);
+  assert.equal(four.answerer.counts.answered > 0, true);
+  assert.equal(one.asker.counts.malformed, 1);
+  await spine.drain();
+});
+
+Deno.test("answers that anybody writes are bounded, checked, and never for another node", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  using one = start(spine, "one", { n: () => ({ n: 1 }) });
+  const to = processSubject("answers", "one");
+  spine.subscribe(CLUSTER_QUESTIONS, ({ payload }) => {
+    const question = decodeQuestion(payload);
+    if (question?.question !== "n") return;
+    const head = { id: question.id, node: "liar", kind: "shield" } as const;
+    const json = (text: string) => new TextEncoder().encode(text);
+    const [first = new Uint8Array(), second = new Uint8Array()] = encodeAnswer(
+      head,
+      json(`{"n":${"1".repeat(1_500)}}`),
+      2_000,
+    );
+    spine.publish(to, json("junk"));
+    spine.publish(to, json("{}\n{}"));
+    // It cannot speak for the one who asks, nor repeat or change its parts.
+    spine.publish(to, encodeAnswer({ ...head, node: "one" }, json('{"n":9}'))[0]!);
+    spine.publish(to, first);
+    spine.publish(to, first);
+    spine.publish(to, encodeAnswer(head, json('{"n":9}'))[0]!);
+    spine.publish(to, second);
+  });
+  const { answers, nodes } = await one.asker.ask("n", Value, { to: "one" });
+  assert.deepEqual(answers, [{ node_id: "one", kind: "shield", value: { n: 1 } }]);
+  assert.deepEqual(nodes, { answered: ["one"], silent: [] });
+  const liar = await one.asker.ask("n", Value, { to: "liar" });
+  assert.equal(liar.answers.length, 0);
+  assert.deepEqual(liar.nodes.silent, ["liar"]);
+  assert.ok(one.asker.counts.malformed >= 5, `${one.asker.counts.malformed}`);
+  await spine.drain();
+});
+
+Deno.test("an order that comes late is not obeyed; a question is still answered", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  let done = 0;
+  using one = start(spine, "one", {}, { now: () => 1_000_000, timeout_ms: SHORT_MS });
+  const handlers = { act: () => ({ n: ++done }) };
+  using two = start(spine, "two", handlers, { now: () => 1_031_000 });
+  await meet(one, "two");
+  const late = await one.asker.ask("act", Value, { to: "two", is_order: true });
+  assert.deepEqual([late.answers.length, late.nodes.silent, done], [0, ["two"], 0]);
+  assert.equal(two.answerer.counts.refused, 1);
+  const { answers } = await one.asker.ask("act", Value, { to: "two" });
+  assert.equal(answers[0]?.value.n, 1);
+  await spine.drain();
+});
+
+Deno.test("too many questions at once are refused", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  const { promise, resolve } = Promise.withResolvers<{ n: number }>();
+  using one = start(spine, "one", { n: () => promise });
+  const asked = Array.from({ length: QUESTIONS_MAX }, () => one.asker.ask("n", Value));
+  await assert.rejects(one.asker.ask("n", Value), { reason: "too-many-pending", code: 429 });
+  assert.equal(one.asker.counts.refused, 1);
+  resolve({ n: 1 });
+  for (const { answers } of await Promise.all(asked)) assert.equal(answers[0]?.value.n, 1);
+  assert.equal(one.asker.pending, 0);
+  await spine.drain();
+});
+
+Deno.test("without a Spine this process answers for itself, at once", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  using one = start(spine, "one", { n: () => ({ n: 1 }) });
+  using _two = start(spine, "two", { n: () => ({ n: 2 }) });
+  await meet(one, "two");
+  await spine.drain();
+  const { nodes } = await one.asker.ask("n", Value);
+  assert.deepEqual(nodes, { answered: ["one"], silent: ["two"] });
+});
+
+Deno.test("a question of another kind is for others, and a farewell asks nothing", async () => {
+  const spine = openEmbedded({ log, now: Date.now });
+  let asked = 0;
+  using one = start(spine, "one", { n: () => ({ n: ++asked }) });
+  const question = { question: "n", id: "q", asker: "x", kind: "brain", params: {} } as const;
+  spine.publish(CLUSTER_QUESTIONS, encodeQuestion({ ...question, of: "brain" }));
+  spine.publish(CLUSTER_QUESTIONS, encodeQuestion({ ...question, to: "two" }));
+  spine.publish(CLUSTER_QUESTIONS, encodeQuestion({ ...question, question: BYE }));
+  spine.publish(CLUSTER_QUESTIONS, new Uint8Array([1, 2, 3]));
+  const heard = Promise.withResolvers<void>();
+  spine.subscribe(processSubject("answers", "x"), () => heard.resolve());
+  spine.publish(CLUSTER_QUESTIONS, encodeQuestion(question));
+  await heard.promise;
+  assert.equal(asked, 1);
+  assert.deepEqual(one.answerer.counts, { answered: 1, refused: 1 });
+  await spine.drain();
+});

@@ -1,0 +1,169 @@
+/**
+ * How a Shield or Brain describes itself to operators of the whole cluster, and the figures of a
+ * process that both have. Readings only; nothing is decided by them.
+ */
+import process from "node:process";
+import { isId } from "@arqon/proto";
+import { z } from "zod";
+import type { Registry } from "./metrics.ts";
+import { isReady } from "./ops.ts";
+import type { HealthReport } from "./ops.ts";
+import type { SpineStatus } from "./spine/spine.ts";
+
+/** Names in the tables of a node. */
+const TABLE_MAX = 512;
+const Name = z.string().max(200);
+
+/** A number, or numbers by name: reasons, close codes, verdicts. */
+const Figure = z.union([
+  z.number(),
+  z.record(Name, z.number()).refine((table) => Object.keys(table).length <= TABLE_MAX),
+]);
+
+/** One process as `GET /v1/cluster` shows it. Strict: an answer of something else is none. */
+export const ClusterNode = z.strictObject({
+  kind: z.enum(["shield", "brain"]),
+  node_id: z.string().refine(isId),
+  version: z.string().max(100),
+  /** Unix ms. */
+  started_ms: z.number(),
+  uptime_ms: z.number(),
+  ready: z.boolean(),
+  draining: z.boolean(),
+  checks: z.record(
+    Name,
+    z.strictObject({ ok: z.boolean(), since_ms: z.number(), detail: z.string().max(2_000) }),
+  ),
+  spine: z.record(Name, z.union([z.string().max(500), z.number()])),
+  cpu_seconds: z.number(),
+  rss_bytes: z.number(),
+  heap_used_bytes: z.number(),
+  /** What 99 of 100 timers were not later than, since the reading before. */
+  event_loop_lag_ms: z.number(),
+  totals: z.record(Name, Figure),
+  gauges: z.record(Name, z.number()),
+});
+
+/** What a node says of itself. */
+export type ClusterNode = z.output<typeof ClusterNode>;
+
+/** What `nodeOf` is told. */
+export interface NodeReading extends Pick<ClusterNode, "kind" | "node_id" | "version"> {
+  /** Unix ms. */
+  readonly started_ms: number;
+  readonly now_ms: number;
+  readonly draining: boolean;
+  readonly checks: HealthReport["checks"];
+  readonly spine: SpineStatus;
+  readonly totals: ClusterNode["totals"];
+  readonly gauges: ClusterNode["gauges"];
+}
+
+const MICROSECONDS = 1_000_000;
+const CHECK_UNITS = 2_000;
+/** How late timers fire: what `watchEventLoop` measures. */
+export const LAG_METRIC = "arqon_event_loop_lag_seconds";
+const QUANTILE = 0.99;
+/** Readings closer together than this say the same: several operators look at once. */
+const WINDOW_MS = 500;
+
+/** Reads a quantile of what a histogram took since the reading before. */
+export class QuantileReader {
+  readonly #registry: Pick<Registry, "getSingleMetric">;
+  readonly #metric: string;
+  readonly #now: () => number;
+  #before: ReadonlyMap<number, number> = new Map();
+  #read_ms = -Infinity;
+  #seconds: number | undefined;
+
+  /** `metric` is the name of a histogram of seconds without labels; `now` is in ms. */
+  constructor(
+    registry: Pick<Registry, "getSingleMetric">,
+    metric: string,
+    now: () => number,
+  ) {
+    this.#registry = registry;
+    this.#metric = metric;
+    this.#now = now;
+  }
+
+  /** In ms; undefined when it took nothing, or nobody measures it. */
+  async read_ms(): Promise<number | undefined> {
+    const now_ms = this.#now();
+    if (now_ms - this.#read_ms >= WINDOW_MS) {
+      this.#read_ms = now_ms;
+      const bounds = new Map<number, number>();
+      for (const { labels, value } of await valuesOf(this.#registry, this.#metric)) {
+        if (labels.le !== undefined) bounds.set(Number(String(labels.le)), value);
+      }
+      this.#seconds = quantile(bounds, this.#before);
+      this.#before = bounds;
+    }
+    return this.#seconds === undefined ? undefined : 1_000 * this.#seconds;
+  }
+}
+
+interface MetricValue {
+  readonly labels: Readonly<Partial<Record<string, string | number>>>;
+  readonly value: number;
+}
+
+async function valuesOf(
+  registry: Pick<Registry, "getSingleMetric">,
+  name: string,
+): Promise<readonly MetricValue[]> {
+  return (await registry.getSingleMetric(name)?.get())?.values ?? [];
+}
+
+/** The sum of a counter's or gauge's values that have these labels; 0 where there is none. */
+export async function totalOf(
+  registry: Pick<Registry, "getSingleMetric">,
+  name: string,
+  having: Readonly<Record<string, string>> = {},
+): Promise<number> {
+  const wanted = Object.entries(having);
+  let total = 0;
+  for (const { labels, value } of await valuesOf(registry, name)) {
+    if (wanted.every(([label, text]) => String(labels[label]) === text)) total += value;
+  }
+  return total;
+}
+
+/** The bound of the bucket that has the quantile of what came since `before`; +Inf is the last one. */
+function quantile(
+  now: ReadonlyMap<number, number>,
+  before: ReadonlyMap<number, number>,
+): number | undefined {
+  const bounds = [...now.keys()].sort((a, b) => a - b);
+  const grown = (bound: number) => (now.get(bound) ?? 0) - (before.get(bound) ?? 0);
+  const total = bounds.length === 0 ? 0 : grown(bounds.at(-1)!);
+  if (total <= 0) return undefined;
+  const found = bounds.find((bound) => grown(bound) >= QUANTILE * total) ?? Infinity;
+  return Number.isFinite(found) ? found : bounds.at(-2) ?? 0;
+}
+
+/** A node's record, with the figures of this process. */
+export async function nodeOf(
+  reading: NodeReading,
+  lag: Pick<QuantileReader, "read_ms">,
+): Promise<ClusterNode> {
+  const { user, system } = process.cpuUsage();
+  const { rss, heapUsed } = Deno.memoryUsage();
+  const { started_ms, now_ms, checks, spine, ...rest } = reading;
+  const shown = Object.entries(checks).map(([name, { ok, since_ms, detail }]) => [
+    name,
+    { ok, since_ms, detail: detail.slice(0, CHECK_UNITS) },
+  ]);
+  return {
+    ...rest,
+    started_ms,
+    uptime_ms: Math.max(0, now_ms - started_ms),
+    ready: isReady({ checks }),
+    checks: Object.fromEntries(shown),
+    spine: { ...spine },
+    cpu_seconds: (user + system) / MICROSECONDS,
+    rss_bytes: rss,
+    heap_used_bytes: heapUsed,
+    event_loop_lag_ms: await lag.read_ms() ?? 0,
+  };
+}

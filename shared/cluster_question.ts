@@ -1,0 +1,160 @@
+/**
+ * How a question to every Shield and Brain and their answers look on the Spine: bytes in, checked data
+ * out. Whoever may write to NATS may write these, so everything is strict and bounded. Who asks is
+ * `cluster_asker.ts`, who answers is `cluster_answerer.ts`.
+ */
+import { isId } from "@arqon/proto";
+import { z } from "zod";
+
+/** What a process of the cluster is. */
+export type NodeKind = "shield" | "brain";
+
+/** Longest question, in bytes. */
+export const QUESTION_BYTES = 16_384;
+/** Longest message of an answer, its head included, in bytes. */
+export const PART_BYTES = 262_144;
+/** Longest answer, in bytes of JSON. */
+export const ANSWER_BYTES = 4_194_304;
+/** Longest head of a message of an answer, in bytes. */
+const HEAD_BYTES = 1_024;
+const PARTS_MAX = 1_024;
+const LINE_FEED = 10;
+
+const Id = z.string().refine(isId);
+const Kind = z.enum(["shield", "brain"]);
+
+const Question = z.strictObject({
+  question: z.string().regex(/^[a-z_]{1,32}$/),
+  id: Id,
+  /** The process that asks. */
+  asker: Id,
+  kind: Kind,
+  /** Absent: everybody of that kind. */
+  to: Id.optional(),
+  /** Absent: both kinds. */
+  of: Kind.optional(),
+  /** Unix ms: nobody wants it any more. Absent: it changes nothing. */
+  until_ms: z.number().optional(),
+  params: z.record(z.string().max(64), z.unknown()),
+});
+
+/** One question, as it is on the Spine. */
+export type Question = z.output<typeof Question>;
+
+const Head = z.strictObject({
+  /** Of the question. */
+  id: Id,
+  node: Id,
+  kind: Kind,
+  part: z.int().min(0).max(PARTS_MAX - 1),
+  parts: z.int().min(1).max(PARTS_MAX),
+  /** Why there is no answer. */
+  problem: z.string().max(200).optional(),
+});
+
+/** One message of an answer. */
+export interface AnswerPart extends z.output<typeof Head> {
+  readonly bytes: Uint8Array;
+}
+
+/** Who answers which question. */
+export type AnswerHead = Pick<AnswerPart, "id" | "node" | "kind">;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(decoder.decode(bytes));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Throws RangeError when it would be longer than `QUESTION_BYTES`. */
+export function encodeQuestion(question: Question): Uint8Array {
+  const bytes = encoder.encode(JSON.stringify(question));
+  if (bytes.length > QUESTION_BYTES) throw new RangeError("the question is too long");
+  return bytes;
+}
+
+/** Undefined for anything that is no question. */
+export function decodeQuestion(bytes: Uint8Array): Question | undefined {
+  if (bytes.length > QUESTION_BYTES) return undefined;
+  return Question.safeParse(parseJson(bytes)).data;
+}
+
+/** A list that may be cut short: what an answer that is too long is made of. */
+interface Cuttable {
+  readonly rows: readonly unknown[];
+}
+
+function isCuttable(value: unknown): value is Cuttable {
+  return typeof value === "object" && value !== null && "rows" in value &&
+    Array.isArray(value.rows);
+}
+
+/**
+ * An answer's JSON within `ANSWER_BYTES`: of one with `rows` the last ones are left out and `truncated`
+ * says so. Undefined when it does not fit all the same.
+ */
+export function answerBytes(value: unknown): Uint8Array | undefined {
+  let shown = value;
+  for (;;) {
+    const bytes = encoder.encode(JSON.stringify(shown ?? null));
+    if (bytes.length <= ANSWER_BYTES) return bytes;
+    if (!isCuttable(shown) || shown.rows.length === 0) return undefined;
+    const rows: readonly unknown[] = shown.rows.slice(0, Math.floor(shown.rows.length / 2));
+    shown = { ...shown, rows, truncated: true };
+  }
+}
+
+function message(head: z.output<typeof Head>, bytes: Uint8Array): Uint8Array {
+  const line = encoder.encode(`${JSON.stringify(head)}\n`);
+  const all = new Uint8Array(line.length + bytes.length);
+  all.set(line);
+  all.set(bytes, line.length);
+  return all;
+}
+
+/** The messages of an answer, each of at most `part_bytes_max`. */
+export function encodeAnswer(
+  head: AnswerHead,
+  bytes: Uint8Array,
+  part_bytes_max: number = PART_BYTES,
+): Uint8Array[] {
+  const size = Math.max(1, Math.min(part_bytes_max, PART_BYTES) - HEAD_BYTES);
+  const parts = Math.max(1, Math.ceil(bytes.length / size));
+  return Array.from(
+    { length: parts },
+    (_, part) => message({ ...head, part, parts }, bytes.subarray(part * size, (part + 1) * size)),
+  );
+}
+
+/** The message that says why there is no answer. */
+export function encodeProblem(head: AnswerHead, problem: string): Uint8Array {
+  const said = problem.slice(0, 200);
+  return message({ ...head, part: 0, parts: 1, problem: said }, new Uint8Array());
+}
+
+/** Undefined for anything that is no message of an answer. */
+export function decodeAnswer(bytes: Uint8Array): AnswerPart | undefined {
+  if (bytes.length > PART_BYTES) return undefined;
+  const end = bytes.subarray(0, HEAD_BYTES).indexOf(LINE_FEED);
+  if (end < 0) return undefined;
+  const head = Head.safeParse(parseJson(bytes.subarray(0, end))).data;
+  if (head === undefined || head.part >= head.parts) return undefined;
+  return { ...head, bytes: bytes.subarray(end + 1) };
+}
+
+/** The value of an answer's JSON; undefined when it is not JSON. */
+export function decodeValue(parts: readonly Uint8Array[]): unknown {
+  if (parts.length === 1) return parseJson(parts[0]!);
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return parseJson(whole);
+}

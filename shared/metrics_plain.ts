@@ -1,0 +1,83 @@
+/**
+ * Metrics that are plain numbers where they are counted and become prom-client's only when somebody
+ * scrapes: for paths on which a label lookup costs too much. Which numbers there are is up to others.
+ */
+import { Counter } from "prom-client";
+import type { Histogram, Registry } from "prom-client";
+
+/** A histogram without labels: an observation is one addition to an array. Values are seconds. */
+export class PlainHistogram {
+  /** Upper bounds, rising, in seconds; what is above them counts as well. */
+  readonly bounds: readonly number[];
+  /** Observations in each bucket alone; one more than there are bounds. */
+  readonly counts: Float64Array;
+  sum = 0;
+
+  constructor(bounds: readonly number[]) {
+    this.bounds = bounds;
+    this.counts = new Float64Array(bounds.length + 1);
+  }
+
+  observe(seconds: number): void {
+    const { bounds } = this;
+    let index = 0;
+    while (index < bounds.length && seconds > bounds[index]!) index++;
+    this.counts[index]!++;
+    this.sum += seconds;
+  }
+
+  get count(): number {
+    return this.counts.reduce((total, one) => total + one, 0);
+  }
+}
+
+/** The samples of a page: cumulative, as the text format has them. */
+function samplesOf(name: string, { bounds, counts, sum }: PlainHistogram) {
+  let cumulative = 0;
+  const samples: { metricName: string; labels: { le?: number | string }; value: number }[] = [];
+  for (const [index, count] of counts.entries()) {
+    cumulative += count;
+    const le = bounds[index] ?? "+Inf";
+    samples.push({ metricName: `${name}_bucket`, labels: { le }, value: cumulative });
+  }
+  samples.push({ metricName: `${name}_sum`, labels: {}, value: sum });
+  samples.push({ metricName: `${name}_count`, labels: {}, value: cumulative });
+  return samples;
+}
+
+/** Publishes a plain histogram. */
+export function registerPlainHistogram(
+  registry: Registry,
+  name: string,
+  help: string,
+  plain: PlainHistogram,
+): void {
+  const get = () =>
+    Promise.resolve({
+      name,
+      help,
+      type: "histogram",
+      aggregator: "sum",
+      values: samplesOf(name, plain),
+    });
+  // All that a registry asks of its members; prom-client's types know only its own classes.
+  registry.registerMetric({ name, help, type: "histogram", get } as unknown as Histogram);
+}
+
+/** A counter that is read when somebody scrapes; `read` must never fall while the process lives. */
+export function scrapedCounter(
+  registry: Registry,
+  name: string,
+  help: string,
+  read: () => number,
+): void {
+  new Counter({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(read());
+    },
+  });
+}

@@ -1,0 +1,123 @@
+/**
+ * Sends what /metrics shows to an OpenTelemetry collector, by OTLP over HTTP with Protobuf. Loaded by
+ * `metrics_start.ts` and by nobody else, for the packages that it needs.
+ */
+import { ExportResultCode } from "@opentelemetry/core";
+import type { ExportResult } from "@opentelemetry/core";
+import { OTLPMetricExporter } from "@opentelemetry/exporter-metrics-otlp-proto";
+import { resourceFromAttributes } from "@opentelemetry/resources";
+import {
+  AggregationTemporality,
+  MeterProvider,
+  PeriodicExportingMetricReader,
+} from "@opentelemetry/sdk-metrics";
+import type {
+  MetricProducer,
+  PushMetricExporter,
+  ResourceMetrics,
+} from "@opentelemetry/sdk-metrics";
+import type { Logger } from "../log.ts";
+import { exportCounter } from "./export_stats.ts";
+import { metricsData } from "./metrics_data.ts";
+import type { MetricsExport, MetricsExportOptions } from "./metrics_start.ts";
+import type { OtlpTarget } from "./resource.ts";
+
+/** A collector that was down a moment ago is not waited for at the end. */
+const LOST_MS = 500;
+/** Exports under way at once; with the timeout below the interval there is one. */
+const CONCURRENCY = 2;
+/** Longest text of an error in the log. */
+const CAUSE_CHARACTERS = 200;
+
+function producerOf(
+  { registry, resource, now }: MetricsExportOptions,
+  start_ms: number,
+): MetricProducer {
+  const scope = { name: "arqon", version: resource["service.version"] };
+  return {
+    async collect() {
+      const metrics = await metricsData(registry, { start_ms, end_ms: now() });
+      const resource = resourceFromAttributes({});
+      return { resourceMetrics: { resource, scopeMetrics: [{ scope, metrics }] }, errors: [] };
+    },
+  };
+}
+
+/** The exporter, with its failures counted, and told when they begin and when they are over. */
+class WatchedExporter implements PushMetricExporter {
+  readonly #exporter: PushMetricExporter;
+  readonly #log: Logger;
+  readonly #count: (outcome: "ok" | "failed") => void;
+  /** The last export failed. */
+  failing = false;
+
+  constructor(exporter: PushMetricExporter, { registry, log }: MetricsExportOptions) {
+    this.#exporter = exporter;
+    this.#log = log;
+    this.#count = exportCounter(registry, "metrics");
+  }
+
+  export(metrics: ResourceMetrics, done: (result: ExportResult) => void): void {
+    this.#exporter.export(metrics, (result) => {
+      const ok = result.code === ExportResultCode.SUCCESS;
+      this.#count(ok ? "ok" : "failed");
+      if (ok === this.failing) this.#tell(ok, result.error);
+      done(result);
+    });
+  }
+
+  #tell(ok: boolean, error: Error | undefined): void {
+    this.failing = !ok;
+    if (ok) return this.#log.info("metrics reach the collector again");
+    // No stack, which is the exporter's, and no address, which may have a password in it.
+    this.#log.warn("metrics do not reach the collector", {
+      cause: error?.message.slice(0, CAUSE_CHARACTERS),
+    });
+  }
+
+  forceFlush(): Promise<void> {
+    return this.#exporter.forceFlush();
+  }
+
+  shutdown(): Promise<void> {
+    return this.#exporter.shutdown();
+  }
+
+  selectAggregationTemporality(): AggregationTemporality {
+    return AggregationTemporality.CUMULATIVE;
+  }
+}
+
+/**
+ * Exports all metrics of the registry every `metrics_interval_ms` from now on. A collector that does
+ * not answer costs one request at a time, of `timeout_ms` at most; what it did not take is not kept,
+ * since the next export has the totals.
+ */
+export function startMetricsExport(
+  options: MetricsExportOptions,
+  target: OtlpTarget,
+): MetricsExport {
+  const { metrics_interval_ms, timeout_ms } = options.telemetry;
+  // The SDK wants one export to be over before the next is due.
+  const timeoutMillis = Math.min(timeout_ms, metrics_interval_ms);
+  const otlp = new OTLPMetricExporter({ ...target, timeoutMillis, concurrencyLimit: CONCURRENCY });
+  const exporter = new WatchedExporter(otlp, options);
+  const reader = new PeriodicExportingMetricReader({
+    exporter,
+    exportIntervalMillis: metrics_interval_ms,
+    exportTimeoutMillis: timeoutMillis,
+    metricProducers: [producerOf(options, performance.timeOrigin)],
+  });
+  const resource = resourceFromAttributes({ ...options.resource });
+  new MeterProvider({ resource, readers: [reader] });
+  let ended: Promise<void> | undefined;
+  const shutdown = async (): Promise<void> => {
+    const late = Promise.withResolvers<void>();
+    const limit_ms = exporter.failing ? Math.min(LOST_MS, timeoutMillis) : timeoutMillis;
+    const timer = setTimeout(late.resolve, limit_ms);
+    // What went wrong has been counted and told.
+    await Promise.race([reader.shutdown().catch(() => {}), late.promise]);
+    clearTimeout(timer);
+  };
+  return { shutdown: () => ended ??= shutdown() };
+}

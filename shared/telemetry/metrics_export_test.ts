@@ -1,0 +1,148 @@
+/** Metrics to a collector that is there, that is not, and that comes back; over real HTTP. */
+import assert from "node:assert/strict";
+import { startOtlpReceiver } from "../../tests/otlp_receiver.ts";
+import { ConfigSchema } from "../config/schema.ts";
+import { createLogger } from "../log.ts";
+import { Counter, createMetrics } from "../metrics.ts";
+import type { MetricsExport } from "./metrics_start.ts";
+import { openMetricsExport } from "./metrics_start.ts";
+import { telemetryResource } from "./resource.ts";
+
+const DEADLINE_MS = 60_000;
+const POLL_MS = 20;
+const resource = telemetryResource({ service_name: "arqon-test", node_id: "n1", version: "1.2.3" });
+
+async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  while (!await condition()) {
+    assert.ok(Date.now() < deadline_ms, `${what}: not within ${DEADLINE_MS} ms`);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+interface Exporting {
+  readonly registry: ReturnType<typeof createMetrics>;
+  readonly things: Counter;
+  readonly lines: string[];
+  readonly exporting: MetricsExport;
+  /** How many exports had this outcome. */
+  exports(outcome: string): Promise<number>;
+}
+
+/** An export every second, the most often that the config allows. */
+async function exportTo(otlp_url: string, more: Record<string, unknown> = {}): Promise<Exporting> {
+  const registry = createMetrics({ node_id: "n1", version: "1.2.3" });
+  const things = new Counter({ name: "things_total", help: "Things.", registers: [registry] });
+  const lines: string[] = [];
+  const write = (line: string) => void lines.push(line);
+  const log = createLogger({
+    level: "info",
+    format: "logfmt",
+    component: "t",
+    now: Date.now,
+    write,
+  });
+  const { telemetry } = ConfigSchema.parse({
+    telemetry: { otlp_url, metrics_interval_ms: 1_000, ...more },
+  });
+  const exporting = await openMetricsExport({ registry, telemetry, resource, log, now: Date.now });
+  assert.ok(exporting !== undefined);
+  const exports = async (outcome: string): Promise<number> => {
+    const { values } = await registry.getSingleMetric("arqon_otlp_exports_total")!.get();
+    return values.find(({ labels }) => labels["outcome"] === outcome)?.value ?? NaN;
+  };
+  return { registry, things, lines, exporting, exports };
+}
+
+Deno.test("what a scrape shows reaches the collector, with who sends it", async () => {
+  await using collector = await startOtlpReceiver();
+  const test = await exportTo(`${collector.url}/`, {
+    otlp_headers: [{ name: "x-key", value: "secret" }],
+  });
+  test.things.inc(7);
+  await until("an export", () => collector.metrics().has("things_total"));
+  const [metric] = collector.metrics().get("things_total") ?? [];
+  assert.deepEqual([metric?.kind, metric?.is_monotonic, metric?.temporality], ["sum", true, 2]);
+  assert.equal(metric?.points[0]?.value, 7);
+  const { start_ns = 0n, time_ns = 0n } = metric?.points[0] ?? {};
+  assert.ok(start_ns > 0n && start_ns < time_ns);
+  assert.equal(metric?.resource["service.name"], "arqon-test");
+  assert.equal(metric?.resource["service.instance.id"], "n1");
+  assert.equal(metric?.resource["service.version"], "1.2.3");
+  assert.equal(collector.headers()?.get("x-key"), "secret");
+  const page = (await test.registry.getMetricsAsJSON()).map(({ name }) => name);
+  assert.deepEqual([...collector.metrics().keys()].sort(), page.sort());
+  test.things.inc();
+  await test.exporting.shutdown();
+  const [last] = collector.metrics().get("things_total") ?? [];
+  assert.equal(last?.points[0]?.value, 8, "the last values go out at the end");
+  assert.deepEqual(test.lines, []);
+});
+
+Deno.test("a collector that is away is told once, counted each time, and told once when it is back", async () => {
+  const away = await startOtlpReceiver();
+  const { port, url } = away;
+  await away[Symbol.asyncDispose]();
+  const test = await exportTo(url, { timeout_ms: 500 });
+  await until("two failures", async () => await test.exports("failed") >= 2);
+  assert.equal(test.lines.length, 1, test.lines.join("\n"));
+  assert.match(test.lines[0] ?? "", /level=warn .*metrics do not reach the collector/);
+  test.things.inc(3);
+  await using back = await startOtlpReceiver(port);
+  await until("the totals at the one that is back", () => {
+    const [metric] = back.metrics().get("things_total") ?? [];
+    return metric?.points[0]?.value === 3;
+  });
+  await until("success", async () => await test.exports("ok") >= 1);
+  assert.equal(test.lines.length, 2, test.lines.join("\n"));
+  assert.match(test.lines[1] ?? "", /metrics reach the collector again/);
+  await test.exporting.shutdown();
+});
+
+Deno.test("a collector that refuses is no reason to ask it again at once", async () => {
+  await using collector = await startOtlpReceiver();
+  collector.answerWith(400);
+  const test = await exportTo(collector.url);
+  await until("a failure", async () => await test.exports("failed") >= 1);
+  assert.equal(collector.requests.metrics, await test.exports("failed"));
+  assert.match(test.lines[0] ?? "", /level=warn/);
+  collector.answerWith(200);
+  await test.exporting.shutdown();
+});
+
+Deno.test({
+  name: "the end does not wait for a collector that takes connections and never answers",
+  async fn() {
+    // The address of a real socket that nobody reads from.
+    using deaf = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const taken: Deno.Conn[] = [];
+    const accepting = (async () => {
+      for await (const conn of deaf) taken.push(conn);
+    })().catch(() => {});
+    const url = `http://127.0.0.1:${(deaf.addr as Deno.NetAddr).port}`;
+    const test = await exportTo(url, { timeout_ms: 1_000 });
+    const began_ms = performance.now();
+    await test.exporting.shutdown();
+    await test.exporting.shutdown();
+    const took_ms = performance.now() - began_ms;
+    assert.ok(took_ms < 20_000, `${took_ms} ms`);
+    for (const conn of taken) conn.close();
+    deaf.close();
+    await accepting;
+  },
+  // The request that was given up ends with its socket, some turns later.
+  sanitizeOps: false,
+  sanitizeResources: false,
+});
+
+Deno.test("without a collector, or with metrics off, nothing is started", async () => {
+  const registry = createMetrics({ node_id: "n1", version: "1" });
+  const write = () => {};
+  const log = createLogger({ level: "info", format: "json", component: "t", now: Date.now, write });
+  for (const text of [{}, { otlp_url: "http://127.0.0.1:9", metrics: false }]) {
+    const { telemetry } = ConfigSchema.parse({ telemetry: text });
+    const options = { registry, telemetry, resource, log, now: Date.now };
+    assert.equal(await openMetricsExport(options), undefined);
+  }
+  assert.equal(registry.getSingleMetric("arqon_otlp_exports_total"), undefined);
+});

@@ -1,0 +1,50 @@
+/**
+ * W3C Trace Context, level 1: reads and writes `traceparent`. Pure. Knows no `tracestate` and decides
+ * nothing: who is sampled is `trace_sampler.ts`.
+ */
+
+/** Header and Spine header that carries a context. */
+export const TRACEPARENT = "traceparent";
+
+/** Where a span hangs: what `traceparent` says. */
+export interface TraceContext {
+  /** 32 lower-case hex digits, not all zero. */
+  readonly trace_id: string;
+  /** 16 lower-case hex digits, not all zero: the span that is the parent. */
+  readonly span_id: string;
+  /** Its sender records the trace. */
+  readonly sampled: boolean;
+}
+
+/** What a span hangs on: a context, or a trace that begins with it. */
+export type SpanParent = Pick<TraceContext, "trace_id"> & Partial<Pick<TraceContext, "span_id">>;
+
+/** `00-` with ids and flags; later versions may go on after another dash. */
+const FORM = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
+const NO_TRACE = "0".repeat(32);
+const NO_SPAN = "0".repeat(16);
+/** Version 255 is forbidden. */
+const FORBIDDEN = "ff";
+const SAMPLED = 1;
+/** Longest text that is looked at: later versions are not known, but they are no books. */
+const TEXT_UNITS_MAX = 512;
+
+/**
+ * Undefined for what is none: another form, upper-case digits, version ff, ids of zeros only, or more
+ * after the flags of version 00. Unknown flags are ignored; of a later version, what version 00 has is
+ * read.
+ */
+export function parseTraceparent(text: string): TraceContext | undefined {
+  if (text.length > TEXT_UNITS_MAX) return undefined;
+  const parts = FORM.exec(text);
+  if (parts === null) return undefined;
+  const [, version, trace_id = "", span_id = "", flags = "", rest] = parts;
+  if (version === FORBIDDEN || (version === "00" && rest !== undefined)) return undefined;
+  if (trace_id === NO_TRACE || span_id === NO_SPAN) return undefined;
+  return { trace_id, span_id, sampled: (parseInt(flags, 16) & SAMPLED) !== 0 };
+}
+
+/** Version 00. */
+export function formatTraceparent({ trace_id, span_id, sampled }: TraceContext): string {
+  return `00-${trace_id}-${span_id}-${sampled ? "01" : "00"}`;
+}

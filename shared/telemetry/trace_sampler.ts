@@ -1,0 +1,97 @@
+/**
+ * Which traces are recorded: the parent decides, else a ratio by trace id, and refusals may be recorded
+ * though nobody asked for it. What a client can bring about has a bound, a token bucket. Pure: time is
+ * an argument.
+ */
+import type { TraceContext } from "./trace_context.ts";
+
+/** From `[telemetry]`. */
+export interface SamplerOptions {
+  /** Share of the traces that begin here, in [0, 1]. */
+  readonly ratio: number;
+  /** Traces a second that clients may ask for; as many at once. */
+  readonly per_second: number;
+  /** Refusals count as asked for. */
+  readonly on_error: boolean;
+}
+
+const RANDOM_BITS = 53;
+const TRACE_ID_DIGITS = 32;
+
+function digit(code: number): number {
+  return code <= 0x39 ? code - 0x30 : (code | 0x20) - 0x57;
+}
+
+function digits(text: string, from: number, count: number): number {
+  let value = 0;
+  for (let at = from; at < from + count; at++) value = value * 16 + digit(text.charCodeAt(at));
+  return value;
+}
+
+/** The 53 upper of the 56 random bits of a trace id, which are its last 14 digits. */
+export function randomnessOf(trace_id: string): number {
+  return digits(trace_id, TRACE_ID_DIGITS - 14, 6) * 2 ** 29 +
+    Math.floor(digits(trace_id, TRACE_ID_DIGITS - 8, 8) / 8);
+}
+
+/** The same of the 16 bytes of a trace id. */
+export function randomnessOfBytes(bytes: Uint8Array): number {
+  const high = bytes[9]! << 16 | bytes[10]! << 8 | bytes[11]!;
+  const low = (bytes[12]! << 24 | bytes[13]! << 16 | bytes[14]! << 8 | bytes[15]!) >>> 3;
+  return high * 2 ** 29 + low;
+}
+
+/** One a process. Answers cost no allocation. */
+export class TraceSampler {
+  readonly #threshold: number;
+  readonly #per_second: number;
+  readonly #on_error: boolean;
+  /** In thousandths of a trace. */
+  #level: number;
+  #filled_ms: number;
+
+  /** `now_ms` in any clock, the same for all calls. */
+  constructor({ ratio, per_second, on_error }: SamplerOptions, now_ms: number) {
+    // As OpenTelemetry's consistent sampling has it: in is what is not below.
+    this.#threshold = Math.ceil((1 - ratio) * 2 ** RANDOM_BITS);
+    this.#per_second = per_second;
+    this.#on_error = on_error;
+    this.#level = per_second * 1_000;
+    this.#filled_ms = now_ms;
+  }
+
+  /** Whether spans below a client's span are recorded: if it says so and the bound allows it. */
+  takesChild({ sampled }: TraceContext, now_ms: number): boolean {
+    return sampled && this.#take(now_ms);
+  }
+
+  /**
+   * Whether a trace is recorded whose id a client chose, but no parent. The same on every Shield but
+   * for the bound, and what a smaller ratio takes a larger one takes too.
+   */
+  takesRoot(trace_id: string, now_ms: number): boolean {
+    return randomnessOf(trace_id) >= this.#threshold && this.#take(now_ms);
+  }
+
+  /** Whether a trace is recorded that begins here, with these 16 random bytes for its id. */
+  takesNew(trace_id: Uint8Array): boolean {
+    return randomnessOfBytes(trace_id) >= this.#threshold;
+  }
+
+  /** Whether the span of a refusal is recorded that is not part of a recorded trace. */
+  takesRefusal(now_ms: number): boolean {
+    return this.#on_error && this.#take(now_ms);
+  }
+
+  #take(now_ms: number): boolean {
+    const elapsed_ms = now_ms - this.#filled_ms;
+    if (elapsed_ms !== 0) {
+      this.#filled_ms = now_ms;
+      const filled = this.#level + Math.max(elapsed_ms, 0) * this.#per_second;
+      this.#level = Math.min(filled, this.#per_second * 1_000);
+    }
+    if (this.#level < 1_000) return false;
+    this.#level -= 1_000;
+    return true;
+  }
+}

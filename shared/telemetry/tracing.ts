@@ -1,0 +1,74 @@
+/**
+ * Traces as the rest of the process sees them: a span under way, and where spans begin. Loads the
+ * OpenTelemetry SDK (`tracing_sdk.ts`) only when the config names a collector and wants traces; else
+ * there is no `Tracing`, and all that callers do is to look whether there is one.
+ */
+import type { Config } from "../config/schema.ts";
+import type { Logger } from "../log.ts";
+import type { Registry } from "../metrics.ts";
+import { otlpTarget } from "./resource.ts";
+import type { TelemetryResource } from "./resource.ts";
+import type { SpanParent } from "./trace_context.ts";
+import type { TraceSampler } from "./trace_sampler.ts";
+
+/** What a span is to its parent, as OpenTelemetry has it. */
+export type SpanKind = "internal" | "server" | "client" | "producer" | "consumer";
+
+/** What is known of a span. Never a token, a payload or a header of a client's. */
+export type SpanAttributes = Readonly<Record<string, string | number | boolean>>;
+
+/** A span under way, recorded. It reaches the collector after `end`. */
+export interface Span {
+  readonly trace_id: string;
+  /** Of the span itself, for whoever goes on with the trace. */
+  readonly traceparent: string;
+  readonly ended: boolean;
+  /** Begins a span below this one; at `start_ms`, else now. */
+  child(name: string, kind: SpanKind, attributes?: SpanAttributes, start_ms?: number): Span;
+  set(attributes: SpanAttributes): void;
+  /** Marks it as failed, with a reason of proto/errors.json. */
+  fail(reason: string): void;
+  /** Calls after the first do nothing. `end_ms` as in `Tracing.now_ms`. */
+  end(end_ms?: number): void;
+}
+
+/** How a span begins. */
+export interface SpanStart {
+  readonly name: string;
+  readonly kind: SpanKind;
+  readonly parent: SpanParent;
+  readonly attributes: SpanAttributes;
+  /** Absent: now. */
+  readonly start_ms?: number;
+}
+
+/** The traces of a process. */
+export interface Tracing {
+  readonly sampler: TraceSampler;
+  /** Unix ms with fractions; the clock of spans and of the sampler. */
+  now_ms(): number;
+  /** Begins a span. Who calls it has asked the sampler, or goes on with a trace that is recorded. */
+  start(start: SpanStart): Span;
+  /** Counts a `traceparent` that was none, or not that of its message's trace. */
+  countInvalid(): void;
+  /** Sends what waits and ends. Resolves within `[telemetry] timeout_ms`, collector or not. */
+  stop(): Promise<void>;
+}
+
+/** What tracing needs of the process. */
+export interface TracingOptions {
+  readonly telemetry: Config["telemetry"];
+  readonly resource: TelemetryResource;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Unix ms with fractions. */
+  readonly now_ms: () => number;
+}
+
+/** Undefined when the config names no collector or wants no traces. */
+export async function startTracing(options: TracingOptions): Promise<Tracing | undefined> {
+  const target = otlpTarget(options.telemetry, "traces");
+  if (target === undefined || !options.telemetry.traces) return undefined;
+  const { openTracing } = await import("./tracing_sdk.ts");
+  return openTracing(options, target);
+}

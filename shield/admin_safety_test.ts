@@ -1,0 +1,81 @@
+/** Requests that pages of other sites make are refused; what is no browser, or the own page, passes. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { requireOwnSite, withSafety } from "./admin_safety.ts";
+
+const HOST = "127.0.0.1:4002";
+
+function passes(headers: Record<string, string>, path = "/v1/status", method = "GET"): boolean {
+  const request = new Request(`http://${HOST}${path}`, { method, headers });
+  try {
+    requireOwnSite(request, path);
+    return true;
+  } catch (error) {
+    assert.ok(error instanceof ArqonError && error.reason === "origin-not-allowed");
+    return false;
+  }
+}
+
+Deno.test("tools and the listener's own pages pass", () => {
+  assert.ok(passes({}));
+  assert.ok(passes({ origin: `http://${HOST}`, "sec-fetch-site": "same-origin" }));
+  assert.ok(passes({ "sec-fetch-site": "none" }));
+  assert.ok(passes({ host: "admin.example", origin: "https://admin.example" }), "behind TLS");
+});
+
+Deno.test("pages of other sites are refused, whatever they ask", () => {
+  for (
+    const origin of [
+      "https://evil.example",
+      "null",
+      "http://127.0.0.1:4000",
+      "http://127.0.0.1",
+      "http://127.0.0.1:4002.evil.example",
+      "file://",
+      `ftp://${HOST}`,
+      "",
+    ]
+  ) {
+    assert.equal(passes({ origin }), false, origin);
+    assert.equal(passes({ origin }, "/v1/drain", "POST"), false, origin);
+  }
+  for (const site of ["cross-site", "same-site"]) {
+    assert.equal(passes({ "sec-fetch-site": site }), false, site);
+    assert.equal(passes({ "sec-fetch-site": site }, "/console/main.js"), false, site);
+  }
+});
+
+Deno.test("a link from elsewhere opens the console, and nothing but that", () => {
+  const link = {
+    "sec-fetch-site": "cross-site",
+    "sec-fetch-mode": "navigate",
+    "sec-fetch-dest": "document",
+  };
+  assert.ok(passes(link, "/console/"));
+  assert.ok(passes(link, "/"));
+  assert.equal(passes(link, "/v1/cluster"), false);
+  assert.equal(passes(link, "/console/", "POST"), false);
+  assert.equal(passes({ ...link, "sec-fetch-dest": "iframe" }, "/console/"), false);
+});
+
+Deno.test("every answer forbids to be stored, framed and guessed at", () => {
+  const answers = [
+    withSafety(Response.json({}), "/v1/status"),
+    withSafety(new Response("<html>"), "/console/"),
+    withSafety(new Response("", { status: 404 }), "/console/nothing"),
+  ];
+  for (const { headers } of answers) {
+    assert.equal(headers.get("cache-control"), "no-store");
+    assert.equal(headers.get("x-content-type-options"), "nosniff");
+    assert.equal(headers.get("x-frame-options"), "DENY");
+    assert.match(headers.get("content-security-policy") ?? "", /frame-ancestors 'none'/);
+    assert.equal(headers.get("access-control-allow-origin"), null);
+  }
+  const policies = answers.map(({ headers }) => headers.get("content-security-policy") ?? "");
+  assert.deepEqual(policies.map((policy) => policy.includes("script-src 'self'")), [
+    false,
+    true,
+    false,
+  ]);
+  assert.ok(policies.every((policy) => !policy.includes("unsafe")));
+});

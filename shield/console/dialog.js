@@ -1,0 +1,80 @@
+// Asks before something that cannot be undone, and says what has happened. Dialogs are the browser's
+// own <dialog>: it keeps the focus inside and gives it back, and Escape means no.
+import { el, setText } from "./element.js";
+
+const TOAST_MS = 6_000;
+const TOASTS_MAX = 4;
+
+/** Shows a short message; screen readers read it out. `tone` is ok, bad or undefined. */
+export function toast(text, tone) {
+  const place = document.getElementById("toasts");
+  const box = el("p", { class: `toast ${tone ?? ""}` }, text);
+  place.append(box);
+  while (place.children.length > TOASTS_MAX) place.firstChild.remove();
+  setTimeout(() => box.remove(), TOAST_MS);
+}
+
+/**
+ * Asks; `act` does it while the dialog stays, and what it rejects with is shown in the dialog. With
+ * `typed`, that text has to be typed first. Resolves with whether it was done.
+ */
+export function confirmed({ title, text, confirm, typed, act }) {
+  const { promise, resolve } = Promise.withResolvers();
+  const problem = el("p", { class: "problem", role: "alert" });
+  const input = typed === undefined ? undefined : el("input", {
+    type: "text",
+    autocomplete: "off",
+    spellcheck: "false",
+    "aria-describedby": "dialog-text",
+    oninput: () => allow(),
+  });
+  const yes = el("button", { type: "submit", class: "primary danger" }, confirm);
+  const no = el("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
+  const form = el(
+    "form",
+    {},
+    el("h2", { id: "dialog-title" }, title),
+    el("p", { id: "dialog-text" }, text),
+    input && el("label", {}, `Type ${typed} to confirm`, input),
+    problem,
+    el("div", { class: "actions" }, no, yes),
+  );
+  const dialog = el(
+    "dialog",
+    { "aria-labelledby": "dialog-title", "aria-describedby": "dialog-text" },
+    form,
+  );
+  let is_done = false;
+
+  function allow() {
+    yes.disabled = input !== undefined && input.value.trim() !== typed;
+  }
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (yes.disabled) return;
+    yes.disabled = true;
+    try {
+      await act();
+      is_done = true;
+      dialog.close();
+    } catch (error) {
+      setText(problem, error.message);
+      allow();
+    }
+  });
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    resolve(is_done);
+  });
+  allow();
+  document.body.append(dialog);
+  dialog.showModal();
+  // The safe answer has the focus: Enter by accident ends nothing.
+  (input ?? no).focus();
+  return promise;
+}
+
+/** Closes what is asked, as if the answer were no: the view that asked is left. */
+export function closeDialogs() {
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close();
+}

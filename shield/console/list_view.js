@@ -1,0 +1,127 @@
+// A view that is one list: filters, a table, what it says when it is empty, cut off or refused. The
+// filters stand in the page's address, so that a reload and the back button keep them.
+import { el, setText } from "./element.js";
+import { clock, count } from "./format.js";
+import { errorNotice, filterForm, pageHead, silentNotice, slot } from "./page.js";
+import { createTable } from "./table.js";
+
+/** Rows that one answer has at most; the API's own bound. */
+export const ROWS_MAX = 1_000;
+
+const cellText = (cell) =>
+  String((typeof cell === "object" && cell !== null ? cell.text : cell) ?? "");
+
+function found(rows, columns, text) {
+  if (text === "") return rows;
+  const wanted = text.toLowerCase();
+  return rows.filter((row) =>
+    columns.some((column) => cellText(column.cell(row)).toLowerCase().includes(wanted))
+  );
+}
+
+function statusText({ rows, shown, total, truncated, at_ms }, [one, many]) {
+  const all = total ?? rows;
+  const amount = `${count(all)} ${all === 1 ? one : many}`;
+  const cut = truncated ? `, the first ${count(rows)} are here: narrow the filter` : "";
+  const matched = shown < rows ? `, ${count(shown)} with the text` : "";
+  return `${amount}${cut}${matched}. Read at ${clock(at_ms)}.`;
+}
+
+class ListView {
+  #ctx;
+  #options;
+  #values;
+  #answer = { rows: [] };
+  /** Counts loads: of two that overlap, the later one counts. */
+  #run = 0;
+  #trouble = slot();
+  #status = el("p", { class: "hint", role: "status" }, "Loading…");
+  #refresh = el("button", { type: "button", onclick: () => this.load() }, "Refresh");
+  #table;
+  #box;
+
+  constructor(ctx, place, options) {
+    this.#ctx = ctx;
+    this.#options = options;
+    const { title, fields, actions = [], above } = options;
+    this.#values = Object.fromEntries(fields.map(({ name }) => [name, ctx.query[name] ?? ""]));
+    this.#table = createTable({
+      ...options,
+      caption: title,
+      empty: "",
+      onSort: ({ id }) => {
+        // Of a list that is cut off, the server has to choose the first ones.
+        if (this.#answer.truncated && options.server_sort?.[id] !== undefined) this.load();
+      },
+    });
+    const props = { class: "card flush", "aria-label": title, hidden: true };
+    this.#box = el("section", props, this.#table.element);
+    place.append(
+      pageHead({ ...options, actions: [...actions, this.#refresh] }),
+      el(
+        "div",
+        { class: "stack" },
+        above,
+        fields.length > 0 && filterForm(fields, this.#values, (next) => this.#change(next)),
+        this.#trouble.element,
+        el("div", { class: "listed" }, this.#status, this.#box),
+      ),
+    );
+    this.#trouble.show();
+    this.load();
+  }
+
+  /** Reads the list anew and shows it. Never rejects. */
+  async load() {
+    const { signal } = this.#ctx;
+    const run = ++this.#run;
+    const isOver = () => signal.aborted || run !== this.#run;
+    this.#refresh.setAttribute("aria-disabled", "true");
+    try {
+      const sort = this.#options.server_sort?.[this.#table.order?.id];
+      const answer = await this.#options.load(this.#values, sort, signal);
+      if (isOver()) return;
+      this.#answer = { ...answer, at_ms: this.#ctx.now() };
+      this.#trouble.show(silentNotice(answer.nodes));
+      this.#show();
+    } catch (error) {
+      if (isOver()) return;
+      this.#trouble.show(errorNotice(error, () => this.load()));
+      setText(this.#status, "");
+    } finally {
+      if (run === this.#run) this.#refresh.setAttribute("aria-disabled", "false");
+    }
+  }
+
+  #change(next) {
+    const names = Object.keys(next).filter((name) => next[name] !== this.#values[name]);
+    if (names.length === 0) return;
+    this.#values = next;
+    this.#ctx.setQuery(next);
+    if (names.every((name) => name === "find")) this.#show();
+    else this.load();
+  }
+
+  #show() {
+    const { columns, empty, noun } = this.#options;
+    const rows = found(this.#answer.rows, columns, this.#values.find ?? "");
+    const is_filtered = Object.values(this.#values).some((value) => value !== "");
+    this.#table.setEmpty(
+      is_filtered ? `No ${noun[1]} match. Empty the filters to see all.` : empty,
+    );
+    this.#table.show(rows);
+    const figures = { ...this.#answer, rows: this.#answer.rows.length, shown: rows.length };
+    setText(this.#status, statusText(figures, noun));
+    this.#box.hidden = false;
+  }
+}
+
+/**
+ * Options: `title`, `about`, `noun` [one, many], `fields` for `filterForm` (`find` is looked for in the
+ * rows here), `columns`, `key`, `sort`, `server_sort` (column id to the API's `sort`), `actions`,
+ * `above`, `empty`, and `load(values, sort, signal)`, which resolves with
+ * `{rows, total?, truncated?, nodes?}`. The view's `load()` reads the list anew.
+ */
+export function showList(ctx, place, options) {
+  return new ListView(ctx, place, options);
+}

@@ -1,0 +1,80 @@
+// How a node stands in a table: on the overview and among the nodes.
+import { bytes, count, duration, milliseconds, percent, rate } from "./format.js";
+
+/** `{text, tone}` of a node: what it does, and whether that is good. */
+export function nodeState(node) {
+  if (node.draining) return { text: "draining", tone: "warn" };
+  return node.ready ? { text: "ready", tone: "ok" } : { text: "not ready", tone: "bad" };
+}
+
+/** Names of the checks that a node fails. */
+export function failedChecks(node) {
+  return Object.entries(node.checks ?? {}).filter(([, { ok }]) => !ok).map(([name]) => name);
+}
+
+function checksCell(node) {
+  const failed = failedChecks(node);
+  const all = Object.keys(node.checks ?? {}).length;
+  return failed.length === 0
+    ? { text: `${all} ok`, dim: true, title: Object.keys(node.checks ?? {}).join(", ") }
+    : { text: `${failed.join(", ")} failing`, tone: "bad" };
+}
+
+const numeric = (id, label, value, format, about) => ({
+  id,
+  label,
+  numeric: true,
+  about,
+  value,
+  cell: (row) => ({ text: format(value(row)), dim: value(row) === undefined }),
+});
+
+/** Columns for rows `{node, rates}`; `rates` are the node's of the last point, if any. */
+export const NODE_COLUMNS = [
+  {
+    id: "node",
+    label: "Node",
+    value: ({ node }) => node.node_id,
+    cell: ({ node }) => ({
+      text: node.node_id,
+      href: `#/nodes/${encodeURIComponent(node.node_id)}`,
+    }),
+  },
+  {
+    id: "kind",
+    label: "Kind",
+    value: ({ node }) => node.kind,
+    cell: ({ node }) => (node.kind === "brain" ? "Brain" : "Shield"),
+  },
+  {
+    id: "state",
+    label: "State",
+    value: ({ node }) => nodeState(node).text,
+    cell: ({ node }) => nodeState(node),
+  },
+  {
+    id: "checks",
+    label: "Checks",
+    value: ({ node }) => -failedChecks(node).length,
+    cell: ({ node }) => checksCell(node),
+  },
+  numeric("connections", "Connections", ({ node }) => node.gauges?.connections, count),
+  numeric("ingress", "In", ({ rates }) => rates?.ingress, rate, "Messages a second from clients"),
+  numeric("egress", "Out", ({ rates }) => rates?.egress, rate, "Messages a second to clients"),
+  numeric("lag", "Loop lag", ({ node }) => node.event_loop_lag_ms, milliseconds),
+  numeric("cpu", "CPU", ({ rates }) => rates?.cpu, percent, "Of one core"),
+  numeric("rss", "Memory", ({ node }) => node.rss_bytes, bytes, "Resident set"),
+  numeric("uptime", "Uptime", ({ node }) => node.uptime_ms, duration),
+  {
+    id: "version",
+    label: "Version",
+    value: ({ node }) => node.version,
+    cell: ({ node }) => ({ text: node.version ?? "–", dim: true }),
+  },
+];
+
+/** Rows for the nodes of a reading. */
+export function nodeRows({ nodes }, history) {
+  const rates = history.points.at(-1)?.nodes ?? new Map();
+  return nodes.map((node) => ({ node, rates: rates.get(node.node_id) }));
+}

@@ -1,0 +1,116 @@
+// Turns readings of `GET /v1/cluster` into what charts show: sums over the cluster and rates between
+// two readings of a node, by that node's own clock. Pure; it keeps a bounded past.
+
+const isReading = (value) => typeof value === "number" && Number.isFinite(value);
+
+/** Growth a second of each figure of a node since its reading before; undefined without one. */
+function growth(before, node) {
+  if (before === undefined || before.started_ms !== node.started_ms) return undefined;
+  const seconds = (node.uptime_ms - before.uptime_ms) / 1_000;
+  if (!(seconds > 0)) return undefined;
+  return (pick) => {
+    const [then, now] = [pick(before), pick(node)];
+    return isReading(then) && isReading(now) ? Math.max(0, now - then) / seconds : undefined;
+  };
+}
+
+/** The sum of those that are there; undefined when none is. */
+export function total(values) {
+  const known = values.filter(isReading);
+  return known.length === 0 ? undefined : known.reduce((sum, value) => sum + value, 0);
+}
+
+function rejectRates(shields) {
+  const rates = new Map();
+  for (const { node, grown } of shields) {
+    if (grown === undefined) continue;
+    for (const reason of Object.keys(node.totals?.rejects ?? {})) {
+      // A reason that was not there at the reading before began at 0.
+      const value = grown((it) => it.totals?.rejects?.[reason] ?? 0);
+      rates.set(reason, (rates.get(reason) ?? 0) + value);
+    }
+  }
+  return rates;
+}
+
+function pointOf(nodes, before, at_ms) {
+  const all = nodes.map((node) => ({ node, grown: growth(before.get(node.node_id), node) }));
+  const shields = all.filter(({ node }) => node.kind === "shield");
+  const gauge = (name) => total(shields.map(({ node }) => node.gauges?.[name]));
+  const grew = (name) => total(shields.map(({ grown }) => grown?.((it) => it.totals?.[name])));
+  const rejects = rejectRates(shields);
+  return {
+    at_ms,
+    connections: gauge("connections"),
+    ingress: grew("ingress_messages"),
+    egress: grew("egress_messages"),
+    rejects,
+    rejects_total: shields.some(({ grown }) => grown !== undefined)
+      ? total([0, ...rejects.values()])
+      : undefined,
+    nodes: new Map(all.map(({ node, grown }) => [node.node_id, {
+      lag: node.event_loop_lag_ms,
+      rss: node.rss_bytes,
+      cpu: grown?.((it) => it.cpu_seconds),
+      ingress: grown?.((it) => it.totals?.ingress_messages),
+      egress: grown?.((it) => it.totals?.egress_messages),
+    }])),
+  };
+}
+
+/** The points of the last `span_ms`, at most `points_max` of them. */
+export function createHistory({ span_ms, points_max }) {
+  let before = new Map();
+  const points = [];
+
+  function keep(point) {
+    points.push(point);
+    while (points.length > points_max || points[0].at_ms < point.at_ms - span_ms) points.shift();
+  }
+
+  return {
+    points,
+    /** Takes the nodes of a reading that came at that moment; returns its point. */
+    add(nodes, at_ms) {
+      const point = pointOf(nodes, before, at_ms);
+      before = new Map(nodes.map((node) => [node.node_id, node]));
+      keep(point);
+      return point;
+    },
+    /** Marks that nothing is known of a while: lines break there, and rates begin anew. */
+    gap(at_ms) {
+      before = new Map();
+      if (points.length === 0 || points.at(-1).is_gap) return;
+      keep({ at_ms, is_gap: true, rejects: new Map(), nodes: new Map() });
+    },
+  };
+}
+
+/**
+ * One series for each name that the points have in the map that `pick` returns: the `series_max`
+ * largest at the last reading, by name so that each keeps its colour, and how many more there are.
+ */
+export function largestSeries(points, pick, value, series_max) {
+  const names = new Set(points.flatMap((point) => [...pick(point).keys()]));
+  const last = points.findLast((point) => !point.is_gap);
+  const latest = (name) => (last === undefined ? undefined : value(pick(last).get(name))) ?? -1;
+  const sorted = [...names].sort((a, b) => latest(b) - latest(a) || (a < b ? -1 : 1));
+  const series = sorted.slice(0, series_max).sort().map((name) => ({
+    name,
+    values: points.map((point) => value(pick(point).get(name))),
+  }));
+  return { series, hidden: sorted.length - series.length };
+}
+
+/**
+ * The least of 1, 2, 4, 6, 8 and their tenfolds (in powers of `base`) that is not below a value: its
+ * half is round, too.
+ */
+export function roundUp(value, base = 1_000) {
+  if (!(value > 0)) return 1;
+  const unit = base ** Math.floor(Math.log(value) / Math.log(base));
+  const scaled = value / unit;
+  const power = 10 ** Math.floor(Math.log10(scaled));
+  const step = [1, 2, 4, 6, 8, 10].find((it) => it * power >= scaled * (1 - 1e-12));
+  return step * power * unit;
+}

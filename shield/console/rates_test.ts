@@ -1,0 +1,119 @@
+/** Rates between readings of the cluster, and scales of charts. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { createHistory, largestSeries, roundUp } from "./rates.js";
+
+interface Reading {
+  id?: string;
+  kind?: "shield" | "brain";
+  started_ms?: number;
+  uptime_ms: number;
+  ingress?: number;
+  connections?: number;
+  rejects?: Record<string, number>;
+}
+
+const node = (
+  { id = "a", kind = "shield", started_ms = 1, uptime_ms, ...figures }: Reading,
+) => ({
+  kind,
+  node_id: id,
+  started_ms,
+  uptime_ms,
+  event_loop_lag_ms: 2,
+  rss_bytes: 100,
+  cpu_seconds: uptime_ms / 2_000,
+  totals: { ingress_messages: figures.ingress ?? 0, rejects: figures.rejects ?? {} },
+  gauges: { connections: figures.connections ?? 0 },
+});
+
+const history = (points_max = 100) => createHistory({ span_ms: 300_000, points_max });
+
+Deno.test("a rate is growth over the node's own clock", () => {
+  const past = history();
+  assert.equal(past.add([node({ uptime_ms: 10_000, ingress: 100 })], 0).ingress, undefined);
+  // The answer came late: what counts is what the node says.
+  const point = past.add([node({ uptime_ms: 12_000, ingress: 500 })], 9_000);
+  assert.equal(point.ingress, 200);
+  assert.equal(point.nodes.get("a")!.cpu, 0.5);
+});
+
+Deno.test("rates and gauges add up over the Shields and leave Brains out", () => {
+  const past = history();
+  const reading = (uptime_ms: number, ingress: number) => [
+    node({ id: "a", uptime_ms, ingress, connections: 3 }),
+    node({ id: "b", uptime_ms, ingress: 2 * ingress, connections: 4 }),
+    node({ id: "c", kind: "brain", uptime_ms, ingress: 99 * ingress, connections: 50 }),
+  ];
+  past.add(reading(1_000, 0), 0);
+  const point = past.add(reading(2_000, 10), 1_000);
+  assert.equal(point.connections, 7);
+  assert.equal(point.ingress, 30);
+});
+
+Deno.test("a node that has started anew has no rate until its second reading", () => {
+  const past = history();
+  past.add([node({ uptime_ms: 90_000, ingress: 5_000 })], 0);
+  const anew = { started_ms: 95_000, uptime_ms: 500, ingress: 10 };
+  assert.equal(past.add([node(anew)], 2_000).ingress, undefined);
+  const next = past.add([node({ ...anew, uptime_ms: 1_500, ingress: 30 })], 3_000);
+  assert.equal(next.ingress, 20);
+});
+
+Deno.test("after a gap rates begin anew, and one gap follows another only once", () => {
+  const past = history();
+  past.add([node({ uptime_ms: 1_000 })], 0);
+  past.gap(1_000);
+  past.gap(2_000);
+  assert.equal(past.points.filter(({ is_gap }: { is_gap?: boolean }) => is_gap).length, 1);
+  assert.equal(past.add([node({ uptime_ms: 5_000, ingress: 9 })], 4_000).ingress, undefined);
+});
+
+Deno.test("a reason that appears counts from 0", () => {
+  const past = history();
+  past.add([node({ uptime_ms: 1_000 })], 0);
+  const point = past.add([node({ uptime_ms: 3_000, rejects: { "rate-limited": 4 } })], 2_000);
+  assert.equal(point.rejects.get("rate-limited"), 2);
+  assert.equal(point.rejects_total, 2);
+});
+
+Deno.test("the past is bounded by points and by time", () => {
+  const past = history(3);
+  for (let i = 0; i < 10; i++) past.add([node({ uptime_ms: i * 1_000 })], i * 1_000);
+  assert.deepEqual(past.points.map(({ at_ms }: { at_ms: number }) => at_ms), [7_000, 8_000, 9_000]);
+  past.add([node({ uptime_ms: 999_000 })], 999_000);
+  assert.equal(past.points.length, 1);
+});
+
+Deno.test("the largest series at the last reading are shown by name, and the rest counted", () => {
+  const values: Record<string, number> = { a: 1, b: 5, c: 9 };
+  const points = [{ nodes: new Map(Object.entries(values)) }];
+  const { series, hidden } = largestSeries(
+    points,
+    (point: { nodes: Map<string, number> }) => point.nodes,
+    (value: number) => value,
+    2,
+  );
+  assert.deepEqual(series, [{ name: "b", values: [5] }, { name: "c", values: [9] }]);
+  assert.equal(hidden, 1);
+});
+
+Deno.test("the top of a scale is round, never below the figure and never far above it", () => {
+  assert.deepEqual([0, 3, 12, 99, 1_000, 1_001].map((value) => roundUp(value)), [
+    1,
+    4,
+    20,
+    100,
+    1_000,
+    2_000,
+  ]);
+  assert.equal(roundUp(170 * 1_048_576, 1_024), 200 * 1_048_576);
+  fc.assert(fc.property(
+    fc.double({ min: 1e-3, max: 1e15, noNaN: true }),
+    fc.constantFrom(1_000, 1_024),
+    (value, base) => {
+      const top = roundUp(value, base);
+      return top >= value * (1 - 1e-9) && top <= value * 2.1;
+    },
+  ));
+});

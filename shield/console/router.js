@@ -1,0 +1,45 @@
+// Addresses of views: what follows the `#`, for example `#/rooms/acme/lobby` or
+// `#/connections?tenant=acme`. Pure text; `main.js` listens to the browser.
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** `{segments, query}` of an address with its `#`. */
+export function parseAddress(hash) {
+  const [path = "", query = ""] = hash.replace(/^#\/?/, "").split(/\?(.*)/s);
+  return {
+    segments: path === "" ? [] : path.split("/").map(decoded),
+    query: Object.fromEntries(new URLSearchParams(query)),
+  };
+}
+
+/**
+ * The first route whose pattern fits, with the values of its names: `["rooms", ":room_id"]` fits
+ * `#/rooms/lobby`. Undefined when none fits.
+ */
+export function findRoute(routes, segments) {
+  for (const route of routes) {
+    if (route.pattern.length !== segments.length) continue;
+    const values = {};
+    const fits = route.pattern.every((part, index) => {
+      if (part.startsWith(":")) values[part.slice(1)] = segments[index];
+      return part.startsWith(":") || part === segments[index];
+    });
+    if (fits) return { route, values };
+  }
+  return undefined;
+}
+
+/** The address of the same view with these filters; those that are empty are left out. */
+export function withQuery(hash, values) {
+  const [path] = hash.split("?");
+  const query = new URLSearchParams(Object.entries(values).filter(([, value]) => value !== ""));
+  const text = query.toString();
+  const whole = path === "" ? "#/" : path;
+  return text === "" ? whole : `${whole}?${text}`;
+}

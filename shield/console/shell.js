@@ -1,0 +1,145 @@
+// What stays while views change: the bar with the cluster's state, the theme and the way out, and the
+// navigation.
+import { el, replace, setText, svg } from "./element.js";
+import { duration, moment } from "./format.js";
+import { failedChecks } from "./node_columns.js";
+
+const NAV = [
+  ["Live", [
+    ["", "Overview"],
+    ["nodes", "Nodes"],
+    ["connections", "Connections"],
+    ["rooms", "Rooms"],
+    ["tenants", "Tenants"],
+  ]],
+  ["Governance", [["policies", "Policies"], ["schemas", "Schemas"], ["mirror", "Mirror rules"]]],
+  ["Operations", [
+    ["limits", "Limits"],
+    ["log", "Log levels"],
+    ["revocations", "Revocations"],
+  ]],
+];
+
+const THEMES = { auto: "light", light: "dark", dark: "auto" };
+const THEME_KEY = "arqon-theme";
+
+function themeButton() {
+  const name = el("span");
+  const button = el(
+    "button",
+    { type: "button", class: "quiet small" },
+    el("span", { class: "roomy" }, "Theme:"),
+    name,
+  );
+  const current = () => document.documentElement.dataset.theme ?? "auto";
+  const say = () => {
+    setText(name, current());
+    button.setAttribute("aria-label", `Theme: ${current()}`);
+    button.title = "Automatic follows the system; press for light, dark, automatic.";
+  };
+  button.addEventListener("click", () => {
+    const next = THEMES[current()];
+    if (next === "auto") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = next;
+    try {
+      localStorage.setItem(THEME_KEY, next);
+    } catch {
+      // Storage is off: the choice lasts as long as the page.
+    }
+    say();
+  });
+  say();
+  return button;
+}
+
+function logo() {
+  return svg(
+    "svg",
+    { width: 20, height: 20, viewBox: "0 0 16 16", "aria-hidden": "true" },
+    svg("rect", { width: 16, height: 16, rx: 4, fill: "currentColor" }),
+    svg("path", {
+      class: "mark",
+      d: "M3.5 11.5 8 4l4.5 7.5",
+      fill: "none",
+      "stroke-width": 1.8,
+      "stroke-linecap": "round",
+      "stroke-linejoin": "round",
+    }),
+  );
+}
+
+/** `{text, tone, title}` of the cluster as a whole. */
+export function clusterState({ cluster, error }) {
+  if (error !== undefined) return { text: "no answer", tone: "bad", title: error.message };
+  if (cluster === undefined) return { text: "reading…", tone: "", title: "" };
+  const good = cluster.nodes.filter((node) => node.ready && !node.draining);
+  const bad = cluster.nodes.filter((node) => failedChecks(node).length > 0);
+  const silent = cluster.silent?.length ?? 0;
+  const all = cluster.nodes.length + silent;
+  const tone = good.length === all && bad.length === 0 ? "ok" : good.length === 0 ? "bad" : "warn";
+  const title = bad.map((node) => `${node.node_id}: ${failedChecks(node).join(", ")}`).join("; ");
+  return { text: `${good.length} of ${all} ready`, tone, title };
+}
+
+function navigation() {
+  return el(
+    "nav",
+    { "aria-label": "Console" },
+    NAV.map(([title, links]) => [
+      el("h2", {}, title),
+      el(
+        "ul",
+        {},
+        links.map(([name, text]) =>
+          el("li", {}, el("a", { href: `#/${name}`, "data-view": name }, text))
+        ),
+      ),
+    ]),
+  );
+}
+
+/** `{main, setView(name), close}`: the frame around views for a signed-in admin. */
+export function showShell(place, { feed, who, signOut }) {
+  const nav = navigation();
+  const state = el("span", { class: "badge", "data-part": "cluster" }, "reading…");
+  const main = el("main", { id: "main", tabindex: -1 });
+  const expires = who.expires_ms === undefined
+    ? "does not end by itself"
+    : `ends ${moment(who.expires_ms)}, in ${duration(who.expires_ms - Date.now())}`;
+  replace(
+    place,
+    el(
+      "div",
+      { class: "frame" },
+      el(
+        "header",
+        { class: "bar" },
+        el("span", { class: "brand" }, logo(), "ArqonBus"),
+        state,
+        el("span", { class: "push" }),
+        el("span", { class: "who", title: `The token ${expires}.` }, who.user_id),
+        themeButton(),
+        el("button", { type: "button", class: "small", onclick: signOut }, "Sign out"),
+      ),
+      nav,
+      main,
+    ),
+  );
+  const stop = feed.listen((reading) => {
+    const { text, tone, title } = clusterState(reading);
+    setText(state, text);
+    state.className = `badge ${tone}`;
+    state.title = title;
+  });
+  return {
+    main,
+    setView(name) {
+      for (const link of nav.querySelectorAll("a")) {
+        if (link.dataset.view === name) link.setAttribute("aria-current", "page");
+        else link.removeAttribute("aria-current");
+      }
+      nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    },
+    close: stop,
+  };
+}

@@ -1,0 +1,197 @@
+// The messages of a room as they come, newest first: a bounded list fed by a stream of events. Drawing
+// happens at most once a frame, whatever the rate.
+import { segment } from "./api.js";
+import { el, setText } from "./element.js";
+import { bytes, clock, count, textOf } from "./format.js";
+import { createSseReader } from "./sse.js";
+
+/** Messages that are kept; older ones go. */
+export const TAIL_ROWS = 500;
+const SUMMARY_UNITS = 300;
+const BODY_UNITS = 20_000;
+
+function momentOf(message) {
+  const ms = typeof message.ts === "number" ? message.ts : Date.parse(message.ts);
+  return Number.isFinite(ms) ? clock(ms) : "";
+}
+
+function messageRow(message) {
+  const body = el("pre");
+  const details = el(
+    "details",
+    {
+      ontoggle: () => {
+        // Made when it is looked at: most of 500 never are.
+        if (details.open) setText(body, textOf(message, BODY_UNITS, 2));
+      },
+    },
+    el(
+      "summary",
+      {},
+      el("span", { class: "numeric" }, momentOf(message)),
+      el("span", { class: "badge" }, message.type ?? "event"),
+      el("span", { class: "dim", title: message.sender }, message.sender ?? ""),
+      el("span", { class: "mono" }, textOf(message.data, SUMMARY_UNITS)),
+      el("span", { class: "numeric dim" }, bytes(message.size_bytes)),
+    ),
+    body,
+  );
+  return el("li", {}, details);
+}
+
+function gapRow(text, at_ms) {
+  return el(
+    "li",
+    { class: "gap" },
+    el("span", { class: "numeric" }, clock(at_ms)),
+    el("span", {}, text),
+  );
+}
+
+function gapText({ dropped = 0, reason }) {
+  return dropped > 0
+    ? `${count(dropped)} messages were left out: the room is faster than this tail.`
+    : `Messages may have been lost on the way: ${reason}.`;
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What has come and waits to be drawn, and how it is drawn. */
+function createRows(list, now) {
+  let waiting = [];
+  let frame = 0;
+  let is_paused = false;
+
+  function draw() {
+    frame = 0;
+    if (is_paused || waiting.length === 0) return;
+    list.prepend(...waiting.map((make) => make()).reverse());
+    waiting = [];
+    while (list.children.length > TAIL_ROWS) list.lastElementChild.remove();
+  }
+  return {
+    add({ event, data }) {
+      const value = parsed(data);
+      if (value === undefined) return;
+      const at_ms = now();
+      waiting.push(event === "gap" ? () => gapRow(gapText(value), at_ms) : () => messageRow(value));
+      if (waiting.length > TAIL_ROWS) waiting.shift();
+      if (frame === 0) frame = requestAnimationFrame(draw);
+    },
+    pause(wanted) {
+      is_paused = wanted;
+      draw();
+    },
+    clear() {
+      waiting = [];
+      list.replaceChildren();
+    },
+    close: () => cancelAnimationFrame(frame),
+  };
+}
+
+/** The tail of a room: a card with its buttons and its list. */
+class Tail {
+  element;
+  #api;
+  #now;
+  #path;
+  #list = el("ol", { class: "tail", role: "log", "aria-live": "off", tabindex: 0 });
+  #status = el("p", { class: "hint", role: "status" }, "Not started.");
+  #start = el("button", { type: "button", onclick: () => this.#toggle() });
+  #pause = el("button", { type: "button", onclick: () => this.#hold() }, "Pause");
+  #rows;
+  #stop;
+  #is_paused = false;
+  #seen = 0;
+
+  constructor({ api, now }, tenant_id, room_id) {
+    this.#api = api;
+    this.#now = now;
+    this.#path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}/tail`;
+    this.#rows = createRows(this.#list, now);
+    this.#list.setAttribute("aria-label", `Messages of ${room_id}, newest first`);
+    const clear = el("button", { type: "button", onclick: () => this.#rows.clear() }, "Clear");
+    const title = el("h2", {}, "Live tail");
+    this.element = el(
+      "section",
+      { class: "card flush", "aria-label": "Live tail" },
+      el("div", { class: "card-head" }, title, this.#status, this.#pause, clear, this.#start),
+      this.#list,
+    );
+    this.#say("Not started.");
+  }
+
+  /** Ends the stream. */
+  close() {
+    this.#stop?.abort(new DOMException("stopped", "AbortError"));
+    this.#rows.close();
+  }
+
+  #say(text) {
+    const is_live = this.#stop !== undefined;
+    setText(this.#start, is_live ? "Stop" : "Start tail");
+    this.#start.className = is_live ? "" : "primary";
+    this.#pause.hidden = !is_live;
+    setText(this.#status, text);
+  }
+
+  #hold() {
+    this.#is_paused = !this.#is_paused;
+    this.#pause.setAttribute("aria-pressed", String(this.#is_paused));
+    setText(this.#pause, this.#is_paused ? "Continue" : "Pause");
+    this.#rows.pause(this.#is_paused);
+    this.#say(this.#is_paused ? `Paused; the newest ${TAIL_ROWS} are kept.` : this.#progress());
+  }
+
+  #progress() {
+    return this.#seen === 0 ? "Live. Waiting for messages." : `Live, ${count(this.#seen)} so far.`;
+  }
+
+  async #toggle() {
+    if (this.#stop !== undefined) {
+      return this.#stop.abort(new DOMException("stopped", "AbortError"));
+    }
+    const mine = this.#stop = new AbortController();
+    this.#say("Connecting…");
+    let ending = "The Shield has ended the tail. Start it again to go on.";
+    try {
+      const stream = await this.#api.stream(this.#path, mine.signal);
+      this.#say(this.#progress());
+      await this.#read(stream);
+    } catch (error) {
+      ending = mine.signal.aborted ? "Stopped." : error.message;
+    }
+    this.#stop = undefined;
+    this.#say(ending);
+  }
+
+  async #read(stream) {
+    let said_ms = 0;
+    const reader = createSseReader((event) => {
+      this.#seen++;
+      this.#rows.add(event);
+    });
+    // Not `for await`: not every browser iterates over streams.
+    const pieces = stream.getReader();
+    for (;;) {
+      const { done, value } = await pieces.read();
+      if (done) return;
+      reader.push(value);
+      if (this.#seen === 0 || this.#is_paused || this.#now() - said_ms < 1_000) continue;
+      said_ms = this.#now();
+      this.#say(this.#progress());
+    }
+  }
+}
+
+/** `{element, close}`: the tail of a room, which begins when it is asked to. */
+export function createTail(ctx, tenant_id, room_id) {
+  return new Tail(ctx, tenant_id, room_id);
+}

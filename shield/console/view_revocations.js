@@ -1,0 +1,195 @@
+// Revoking tokens, what is revoked, and lifting it. A revocation that hits whoever makes it ends
+// this session too.
+import { confirmed, toast } from "./dialog.js";
+import { el, setText } from "./element.js";
+import { moment } from "./format.js";
+import { showList } from "./list_view.js";
+import { card } from "./page.js";
+
+const KINDS = [
+  ["user", "Tokens of one user"],
+  ["token", "One token, by its id (jti)"],
+  ["issued-before", "Every token of the tenant"],
+];
+
+function field(label, props, hint) {
+  const input = el("input", { type: "text", autocomplete: "off", spellcheck: "false", ...props });
+  return { input, element: el("label", {}, label, input, hint && el("span", {}, hint)) };
+}
+
+function parts() {
+  const kind = el(
+    "select",
+    { name: "kind" },
+    KINDS.map(([value, text]) => el("option", { value }, text)),
+  );
+  return {
+    kind,
+    kindLabel: el("label", {}, "What is revoked", kind),
+    tenant: field("Tenant", { name: "tenant", required: true }),
+    user: field("User id", { name: "user", maxlength: 256 }),
+    token: field("Token id", { name: "token_id", maxlength: 256 }),
+    before: field(
+      "Issued before",
+      { name: "issued_before", type: "datetime-local", step: 1 },
+      "Empty: now. Tokens without an issue time always count as issued before.",
+    ),
+    until: field(
+      "Stands until",
+      { name: "until", type: "datetime-local", step: 1 },
+      "Empty: as [auth] revocation_seconds says. Choose later than the tokens live.",
+    ),
+    reason: field("Reason, for the record", { name: "reason", maxlength: 256 }),
+  };
+}
+
+const msOf = ({ input }) => input.value === "" ? undefined : new Date(input.value).getTime();
+
+function bodyOf(fields, now_ms) {
+  const kind = fields.kind.value;
+  const issued_before_ms = msOf(fields.before) ?? (kind === "issued-before" ? now_ms : undefined);
+  return {
+    tenant: fields.tenant.input.value.trim(),
+    ...(kind === "user" ? { user: fields.user.input.value.trim() } : {}),
+    ...(kind === "token" ? { token_id: fields.token.input.value.trim() } : {}),
+    ...(kind === "token" || issued_before_ms === undefined ? {} : { issued_before_ms }),
+    ...(msOf(fields.until) === undefined ? {} : { until_ms: msOf(fields.until) }),
+    reason: fields.reason.input.value.trim(),
+  };
+}
+
+function hitText(body) {
+  if (body.token_id !== undefined) return `One token of tenant ${body.tenant} is refused`;
+  const whose = body.user === undefined
+    ? `Every token of tenant ${body.tenant}`
+    : `Every token of user ${body.user} in tenant ${body.tenant}`;
+  const before = body.issued_before_ms === undefined
+    ? "until now"
+    : `before ${moment(body.issued_before_ms)}`;
+  return `${whose} that was issued ${before} is refused`;
+}
+
+function revokeForm(ctx, onDone) {
+  const fields = parts();
+  const problem = el("p", { class: "problem", role: "alert" });
+  const form = el(
+    "form",
+    { class: "form" },
+    fields.kindLabel,
+    fields.tenant.element,
+    fields.user.element,
+    fields.token.element,
+    fields.before.element,
+    fields.until.element,
+    fields.reason.element,
+    problem,
+    el(
+      "div",
+      { class: "actions" },
+      el("button", { type: "submit", class: "danger" }, "Revoke…"),
+    ),
+  );
+  const arrange = () => {
+    const kind = fields.kind.value;
+    fields.user.element.hidden = kind !== "user";
+    fields.user.input.required = kind === "user";
+    fields.token.element.hidden = kind !== "token";
+    fields.token.input.required = kind === "token";
+    fields.before.element.hidden = kind === "token";
+  };
+  fields.kind.addEventListener("change", arrange);
+  arrange();
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    setText(problem, "");
+    const body = bodyOf(fields, ctx.now());
+    const is_done = await confirmed({
+      title: "Revoke?",
+      text: `${hitText(body)}, on every Shield, and their connections are closed.`,
+      confirm: "Revoke",
+      act: () => ctx.api.post("/v1/revocations", body),
+    });
+    if (!is_done) return;
+    toast("Revoked.", "ok");
+    form.reset();
+    arrange();
+    onDone();
+  });
+  return form;
+}
+
+const plain = (id, label, text = (row) => row[id]) => ({
+  id,
+  label,
+  value: text,
+  cell: (row) => String(text(row) ?? ""),
+});
+const at = (id, label) => ({
+  id,
+  label,
+  value: (row) => row[id],
+  cell: (row) => moment(row[id]),
+});
+
+function columns(lift) {
+  return [
+    plain("tenant", "Tenant"),
+    plain("kind", "Kind"),
+    {
+      id: "id",
+      label: "User or token",
+      value: ({ id }) => id,
+      cell: ({ id, kind }) => ({ text: kind === "issued-before" ? "every token" : id, title: id }),
+    },
+    at("issued_before_ms", "Issued before"),
+    { ...at("until_ms", "Stands until"), cell: ({ until_ms }) => untilText(until_ms) },
+    plain("by", "By"),
+    { ...plain("reason", "Reason"), wide: true },
+    {
+      id: "lift",
+      label: "",
+      sortable: false,
+      cell: (row) => ({
+        text: "Lift…",
+        label: `Lift the revocation of ${row.kind} ${row.id} of ${row.tenant}`,
+        action: () => lift(row),
+      }),
+    },
+  ];
+}
+
+const untilText = (until_ms) => (until_ms === 0 ? "for good" : moment(until_ms));
+
+/** Shows the form and the list of what is revoked. */
+export function showRevocations(ctx, place) {
+  const lift = async ({ tenant, kind, id }) => {
+    const query = { tenant, kind, ...(kind === "issued-before" ? {} : { id }) };
+    const is_done = await confirmed({
+      title: "Lift this revocation?",
+      text: `Tokens that it has refused are good again until they end: ${kind} of ${tenant}.`,
+      confirm: "Lift",
+      act: () => ctx.api.remove("/v1/revocations", query),
+    });
+    if (!is_done) return;
+    toast("The revocation was lifted.", "ok");
+    list.load();
+  };
+  const list = showList(ctx, place, {
+    title: "Revocations",
+    about: "Makes tokens no longer good, on every Shield, and ends their connections.",
+    noun: ["revocation", "revocations"],
+    fields: [
+      { name: "tenant", label: "Tenant", placeholder: "exact id" },
+      { name: "find", label: "Find in these rows", placeholder: "any text", wide: true },
+    ],
+    above: card("Revoke tokens", {}, revokeForm(ctx, () => list.load())),
+    columns: columns(lift),
+    key: ({ tenant, kind, id }) => `${tenant}/${kind}/${id}`,
+    sort: { id: "until_ms", direction: "descending" },
+    empty: "Nothing is revoked.",
+    async load({ tenant }, _sort, signal) {
+      const answer = await ctx.api.get("/v1/revocations", { tenant }, signal);
+      return { ...answer, rows: answer.revocations };
+    },
+  });
+}

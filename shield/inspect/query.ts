@@ -1,0 +1,75 @@
+/**
+ * Queries and bodies of the admin API's questions about the cluster: strict, with refusals that say
+ * what is wrong and what is right.
+ */
+import { ArqonError, isId } from "@arqon/proto";
+import { z } from "zod";
+import { problemText } from "../policy/chain.ts";
+
+/** Rows that one answer shows at most. */
+export const ROWS_MAX = 1_000;
+const ROWS = 100;
+/** Longest value that a refusal repeats, in UTF-16 units. */
+const SHOWN_UNITS = 60;
+
+/** 1 to 64 of `[A-Za-z0-9_~:=-]`. */
+export const Id = z.string().refine(isId, { error: "expected 1 to 64 of [A-Za-z0-9_~:=-]" })
+  .meta({ pattern: "^[A-Za-z0-9_~:=-]{1,64}$" });
+/** How many rows are wanted. */
+export const Limit = z.string().regex(/^[0-9]{1,5}$/, { error: limitError() }).transform(Number)
+  .refine((limit) => limit >= 1 && limit <= ROWS_MAX, { error: limitError() }).default(ROWS);
+
+function limitError(): string {
+  return `expected a whole number from 1 to ${ROWS_MAX}`;
+}
+
+const quoted = (text: string) => JSON.stringify(text.slice(0, SHOWN_UNITS));
+
+/**
+ * The query as the schema of its parameters has it. Throws `invalid-settings` that names what is
+ * unknown, there twice, or not as it should be.
+ */
+export function readQuery<S extends z.ZodRawShape>(
+  { searchParams }: URL,
+  shape: S,
+): z.output<z.ZodObject<S>> {
+  const given: Record<string, string> = {};
+  for (const [name, value] of searchParams) {
+    if (!Object.hasOwn(shape, name)) {
+      const known = Object.keys(shape).join(", ") || "none";
+      throw new ArqonError(
+        "invalid-settings",
+        `unknown parameter ${quoted(name)}; known: ${known}`,
+      );
+    }
+    if (Object.hasOwn(given, name)) {
+      throw new ArqonError("invalid-settings", `${name}: expected once`);
+    }
+    given[name] = value;
+  }
+  const parsed = z.strictObject(shape).safeParse(given);
+  if (!parsed.success) throw new ArqonError("invalid-settings", problemText(parsed.error));
+  return parsed.data as z.output<z.ZodObject<S>>;
+}
+
+/** One part of a path, decoded. Throws `invalid-settings` when it is no id. */
+export function idIn(encoded: string, what: string): string {
+  let decoded: string;
+  try {
+    decoded = decodeURIComponent(encoded);
+  } catch {
+    decoded = encoded;
+  }
+  if (isId(decoded)) return decoded;
+  throw new ArqonError(
+    "invalid-settings",
+    `${what}: ${quoted(decoded)} is no id; expected 1 to 64 of [A-Za-z0-9_~:=-]`,
+  );
+}
+
+/** A value as a schema has it. Throws `invalid-settings`, which says what would be right. */
+export function checked<S extends z.ZodType>(value: unknown, schema: S): z.output<S> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new ArqonError("invalid-settings", problemText(parsed.error));
+}

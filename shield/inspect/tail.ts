@@ -1,0 +1,228 @@
+/**
+ * The messages of a room as they come, for an operator, as server-sent events: straight from the Spine,
+ * so that any Shield can show any room. Bounded: who reads too slowly loses the oldest and is told how
+ * many. Not a subscription of a client: nothing is acknowledged, checked or counted as delivered.
+ */
+import { ArqonError, DecodeError, encodeTextMessage } from "@arqon/proto";
+import type { Logger } from "../../shared/log.ts";
+import type { Spine, SpineMessage } from "../../shared/spine/spine.ts";
+import { roomSubject } from "../../shared/subject.ts";
+import { offsetOf } from "../durable/channel.ts";
+import { readForeign } from "../hub_channel.ts";
+
+/** Tails of one Shield at once. */
+export const TAILS_MAX = 8;
+/** Messages, and bytes of them, that wait for one reader. */
+export const TAIL_MESSAGES = 256;
+const TAIL_BYTES = 4_194_304;
+const HEARTBEAT_MS = 15_000;
+const PLANES = ["in", "out"] as const;
+/** The longest timer there is. */
+const TIMER_MS = 2_147_483_647;
+
+/** What tails need of the process. */
+export interface TailsOptions {
+  readonly spine: Pick<Spine, "subscribe" | "onEvent" | "flush">;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** Who wants to see which room. */
+export interface TailRequest {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  /** User id of the admin. */
+  readonly by: string;
+  /** Unix ms: the end of the admin's token, and of the tail. */
+  readonly expires_ms: number;
+}
+
+/** Totals since the start. */
+export interface TailCounts {
+  shown: number;
+  dropped: number;
+}
+
+const encoder = new TextEncoder();
+/** What the text form begins with; the event says more about the message in its place. */
+const HEAD = '{"op":"msg",';
+
+/** One event; JSON may have line breaks between its tokens. */
+function eventOf(text: string, name = ""): Uint8Array {
+  const data = text.split(/\r\n|\r|\n/).map((line) => `data: ${line}\n`).join("");
+  return encoder.encode(`${name === "" ? "" : `event: ${name}\n`}${data}\n`);
+}
+
+/** A message as an event; undefined for what is no message of this room. */
+function messageEvent(request: TailRequest, message: SpineMessage): Uint8Array | undefined {
+  try {
+    const plain = readForeign(request, message.payload);
+    const offset = offsetOf(message);
+    const text = encodeTextMessage(offset > 0 ? { ...plain, offset } : plain);
+    return eventOf(`{"size_bytes":${message.payload.length},${text.slice(HEAD.length)}`);
+  } catch (error) {
+    if (error instanceof DecodeError) return undefined;
+    throw error;
+  }
+}
+
+/** One reader and what waits for it. */
+class Tail {
+  readonly stream: ReadableStream<Uint8Array>;
+  readonly #request: TailRequest;
+  readonly #counts: TailCounts;
+  #waiting: SpineMessage[] = [];
+  #bytes = 0;
+  #dropped = 0;
+  /** Why messages were lost before they came here. */
+  #gap: string | undefined;
+  #beat = false;
+  #wake: (() => void) | undefined;
+  #ended = false;
+  readonly #onEnd: () => void;
+
+  constructor(request: TailRequest, counts: TailCounts, onEnd: () => void) {
+    this.#request = request;
+    this.#counts = counts;
+    this.#onEnd = onEnd;
+    this.stream = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(encoder.encode(": tail\n\n")),
+      pull: (controller) => this.#pull(controller),
+      cancel: () => this.end(),
+    }, { highWaterMark: 1 });
+  }
+
+  push(message: SpineMessage): void {
+    if (this.#ended) return;
+    this.#waiting.push(message);
+    this.#bytes += message.payload.length;
+    while (this.#waiting.length > TAIL_MESSAGES || this.#bytes > TAIL_BYTES) {
+      this.#bytes -= this.#waiting.shift()?.payload.length ?? 0;
+      this.#dropped++;
+      this.#counts.dropped++;
+    }
+    this.#wake?.();
+  }
+
+  /** Messages of the room may have been lost. */
+  gap(reason: string): void {
+    this.#gap = reason;
+    this.#wake?.();
+  }
+
+  /** So that the reader, and whatever is between, knows that it lives. */
+  beat(): void {
+    this.#beat = true;
+    this.#wake?.();
+  }
+
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#waiting = [];
+    this.#wake?.();
+    this.#onEnd();
+  }
+
+  #next(): Uint8Array | undefined {
+    if (this.#dropped > 0 || this.#gap !== undefined) {
+      const told = { dropped: this.#dropped, reason: this.#gap ?? "slow-reader" };
+      this.#dropped = 0;
+      this.#gap = undefined;
+      return eventOf(JSON.stringify(told), "gap");
+    }
+    while (this.#waiting.length > 0) {
+      const message = this.#waiting.shift()!;
+      this.#bytes -= message.payload.length;
+      const event = messageEvent(this.#request, message);
+      if (event !== undefined) {
+        this.#counts.shown++;
+        return event;
+      }
+    }
+    if (!this.#beat) return undefined;
+    this.#beat = false;
+    return encoder.encode(":\n\n");
+  }
+
+  async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    while (!this.#ended) {
+      const event = this.#next();
+      if (event !== undefined) return controller.enqueue(event);
+      await new Promise<void>((resolve) => this.#wake = resolve);
+      this.#wake = undefined;
+    }
+    try {
+      controller.close();
+    } catch {
+      // The reader has cancelled it.
+    }
+  }
+}
+
+/** All tails of one Shield. */
+export class Tails {
+  readonly counts: TailCounts = { shown: 0, dropped: 0 };
+  readonly #options: TailsOptions;
+  readonly #open = new Set<Tail>();
+  #closed = false;
+
+  constructor(options: TailsOptions) {
+    this.#options = options;
+  }
+
+  /** Those that are open. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /**
+   * Events from now on, until the reader cancels, the token ends or the process drains. Rejects with
+   * `too-many-pending`, `draining` or `spine-unavailable`.
+   */
+  async open(request: TailRequest): Promise<ReadableStream<Uint8Array>> {
+    const { spine, log, now } = this.#options;
+    if (this.#closed) throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
+    if (this.#open.size >= TAILS_MAX) {
+      const detail = `this Shield has ${TAILS_MAX} tails`;
+      throw new ArqonError("too-many-pending", detail, { retry_after_ms: 1_000 });
+    }
+    const { tenant_id, room_id, by, expires_ms } = request;
+    const ends: (() => void)[] = [];
+    const tail = new Tail(request, this.counts, () => {
+      this.#open.delete(tail);
+      for (const end of ends) end();
+      log.info("the tail of a room has ended", { tenant_id, room: room_id, by });
+    });
+    this.#open.add(tail);
+    log.info("an operator reads a room", { tenant_id, room: room_id, by });
+    try {
+      const subjects = PLANES.map((plane) => roomSubject(plane, tenant_id, room_id));
+      for (const subject of subjects) {
+        const subscription = spine.subscribe(subject, (message) => tail.push(message));
+        ends.push(() => subscription.unsubscribe());
+      }
+      ends.push(spine.onEvent((event) => {
+        if (event.type !== "gap") return;
+        const { pattern, reason } = event;
+        if (pattern === undefined || subjects.some((one) => one === pattern)) tail.gap(reason);
+      }));
+      const beats = setInterval(() => tail.beat(), HEARTBEAT_MS);
+      const expiry = setTimeout(() => tail.end(), Math.min(TIMER_MS, expires_ms - now()));
+      ends.push(() => clearInterval(beats), () => clearTimeout(expiry));
+      // What is published from the answer on is in it.
+      await spine.flush();
+    } catch (error) {
+      tail.end();
+      throw error;
+    }
+    return tail.stream;
+  }
+
+  /** The process drains: all end, and none begins. */
+  close(): void {
+    this.#closed = true;
+    for (const tail of [...this.#open]) tail.end();
+  }
+}

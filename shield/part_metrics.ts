@@ -1,0 +1,45 @@
+/**
+ * Metrics that are read off the parts of a Shield when somebody scrapes: connections by state, what
+ * waits for the Spine, tenants. Those that are counted are `stats.ts`.
+ */
+import type { Config } from "../shared/config/schema.ts";
+import { Gauge, scrapedGauge } from "../shared/metrics.ts";
+import type { Registry } from "../shared/metrics.ts";
+import type { Parts } from "./parts.ts";
+import { registerTenantSeries } from "./tenant_series.ts";
+
+/** Publishes connections by state: all sockets are looked at when somebody scrapes. */
+function registerConnectionStates(
+  connections: () => Iterable<{ readonly opened: boolean; readonly ended: boolean }>,
+  registry: Registry,
+): void {
+  new Gauge({
+    name: "shield_connections",
+    help: "WebSocket connections: before their WELCOME, open, ended with a socket not closed yet.",
+    labelNames: ["state"],
+    registers: [registry],
+    collect() {
+      const states = { opening: 0, open: 0, closing: 0 };
+      for (const { opened, ended } of connections()) {
+        states[ended ? "closing" : opened ? "open" : "opening"]++;
+      }
+      for (const [state, count] of Object.entries(states)) this.set({ state }, count);
+    },
+  });
+}
+
+/** Registers them; once a registry. */
+export function registerParts(
+  { sockets, tenants, operations: { flushes } }: Pick<Parts, "sockets" | "tenants" | "operations">,
+  { tenant_series }: Pick<Config["telemetry"], "tenant_series">,
+  registry: Registry,
+): void {
+  registerConnectionStates(() => sockets.values(), registry);
+  scrapedGauge(
+    registry,
+    "shield_flush_queue_depth",
+    "Publishes and subscriptions that wait for the Spine's confirmation.",
+    () => flushes.pending,
+  );
+  registerTenantSeries(tenants, tenant_series, registry);
+}

@@ -1,0 +1,50 @@
+/**
+ * The spans of deliveries: a Spine that records what its subscribers do with a message of a recorded
+ * trace. For fan-out only; the way in is `traces.ts`. Without tracing nobody has such a Spine.
+ */
+import type { Spine, SpineMessage } from "../shared/spine/spine.ts";
+import { parseRoomSubject } from "../shared/subject.ts";
+import { parseTraceparent, TRACEPARENT } from "../shared/telemetry/trace_context.ts";
+import type { Tracing } from "../shared/telemetry/tracing.ts";
+import type { ShieldStats } from "./stats.ts";
+
+/** What fan-out needs of a Spine. */
+export type HeardSpine = Pick<Spine, "subscribe" | "onEvent">;
+
+/** `spine`, but that its handlers are traced. `stats` tells how many receivers a message had. */
+export function tracedDeliveries(
+  spine: HeardSpine,
+  tracing: Tracing,
+  stats: Pick<ShieldStats, "egress_messages">,
+): HeardSpine {
+  const deliver = (message: SpineMessage, handler: (message: SpineMessage) => void): void => {
+    const header = message.headers[TRACEPARENT];
+    const parent = header === undefined ? undefined : parseTraceparent(header);
+    if (parent === undefined || !parent.sampled) return handler(message);
+    const room = parseRoomSubject(message.subject);
+    const before = stats.egress_messages;
+    const span = tracing.start({
+      name: "deliver",
+      kind: "consumer",
+      parent,
+      attributes: {
+        "messaging.system": "arqon",
+        "messaging.operation.name": "deliver",
+        "arqon.tenant": room?.tenantId ?? "",
+        "arqon.room": room?.roomId ?? "",
+        "messaging.message.envelope.size": message.payload.length,
+      },
+    });
+    try {
+      handler(message);
+    } finally {
+      span.set({ "arqon.receivers": stats.egress_messages - before });
+      span.end();
+    }
+  };
+  return {
+    onEvent: (listener) => spine.onEvent(listener),
+    subscribe: (pattern, handler, options) =>
+      spine.subscribe(pattern, (message) => deliver(message, handler), options),
+  };
+}

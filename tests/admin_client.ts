@@ -1,0 +1,124 @@
+/** The admin API as tests ask it: one address, one token, JSON. */
+import assert from "node:assert/strict";
+
+const POLL_MS = 50;
+const DEADLINE_MS = 60_000;
+
+/** What came back. */
+export interface AdminAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  // deno-lint-ignore no-explicit-any -- whatever JSON there is; tests say what they expect
+  readonly body: any;
+}
+
+/** One event of a tail. */
+export interface TailEvent {
+  readonly event: string;
+  // deno-lint-ignore no-explicit-any -- as above
+  readonly data: any;
+}
+
+/** A tail that is being read; ends with its scope. */
+export interface OpenTail extends AsyncDisposable {
+  /** The next event; undefined when the Shield has ended it. */
+  next(): Promise<TailEvent | undefined>;
+}
+
+/** Asks one admin listener with one token. */
+export class AdminClient {
+  readonly #url: string;
+  readonly #token: string;
+
+  constructor(url: string, token: string) {
+    this.#url = url;
+    this.#token = token;
+  }
+
+  /** `body` is sent as JSON; a text as it is. */
+  async ask(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<AdminAnswer> {
+    const response = await fetch(`${this.#url}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.#token}`,
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...headers,
+      },
+      body: body === undefined ? null : typeof body === "string" ? body : JSON.stringify(body),
+      redirect: "manual",
+    });
+    const text = await response.text();
+    const is_json = /json/.test(response.headers.get("content-type") ?? "");
+    const { status } = response;
+    return { status, headers: response.headers, body: is_json ? JSON.parse(text) : text };
+  }
+
+  get(path: string): Promise<AdminAnswer> {
+    return this.ask("GET", path);
+  }
+
+  /** The body of a 200; fails for anything else. */
+  // deno-lint-ignore no-explicit-any -- as above
+  async read(path: string): Promise<any> {
+    const { status, body } = await this.get(path);
+    assert.equal(status, 200, `${path}: ${JSON.stringify(body)}`);
+    return body;
+  }
+
+  /** Reads again and again until `pick` finds what it looks for. */
+  async until<T>(path: string, what: string, pick: (answer: AdminAnswer) => T | undefined) {
+    const deadline_ms = Date.now() + DEADLINE_MS;
+    for (;;) {
+      const answer = await this.get(path);
+      const found = pick(answer);
+      if (found !== undefined) return found;
+      assert.ok(Date.now() < deadline_ms, `${what}: ${JSON.stringify(answer.body)}`);
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+
+  /** Resolves when the Shield has begun. */
+  async tail(tenant: string, room: string): Promise<OpenTail> {
+    const end = new AbortController();
+    const response = await fetch(`${this.#url}/v1/rooms/${tenant}/${room}/tail`, {
+      headers: { authorization: `Bearer ${this.#token}` },
+      signal: end.signal,
+    });
+    assert.equal(response.status, 200);
+    assert.equal(response.headers.get("content-type"), "text/event-stream");
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    return {
+      next: eventsOf(reader),
+      [Symbol.asyncDispose]() {
+        end.abort();
+        return reader.cancel().catch(() => {});
+      },
+    };
+  }
+}
+
+function eventsOf(reader: ReadableStreamDefaultReader<string>): OpenTail["next"] {
+  let text = "";
+  return async () => {
+    for (;;) {
+      const end = text.indexOf("\n\n");
+      if (end < 0) {
+        const { value, done } = await reader.read();
+        if (done) return undefined;
+        text += value;
+        continue;
+      }
+      const lines = text.slice(0, end).split("\n");
+      text = text.slice(end + 2);
+      const of = (name: string) =>
+        lines.filter((line) => line.startsWith(name)).map((line) => line.slice(name.length));
+      const data = of("data: ").join("\n");
+      if (data !== "") return { event: of("event: ")[0] ?? "message", data: JSON.parse(data) };
+    }
+  };
+}

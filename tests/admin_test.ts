@@ -1,0 +1,150 @@
+/**
+ * The admin API of a real bus on the embedded Spine: what strangers, other sites' pages and wrong
+ * requests get, what the SDK does when an operator ends its connection, figures of a policy, the drain.
+ */
+import assert from "node:assert/strict";
+import { connect } from "@arqon/sdk";
+import { AdminClient } from "./admin_client.ts";
+import { startBus, startBusWith } from "./bus.ts";
+import type { TestBus } from "./bus.ts";
+import { policyAdmin } from "./policy_admin.ts";
+import { openText } from "./raw_client.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const QUOTA = '[quota]\nurl = "redis://ann:hidden-word@127.0.0.1:1/0"\n';
+
+async function adminOf(bus: TestBus): Promise<AdminClient> {
+  return new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
+}
+
+Deno.test("wrong requests are refused with what is wrong", async () => {
+  await using bus = await startBus();
+  const admin = await adminOf(bus);
+  const wrong: [method: string, path: string, body: unknown, status: number, text: RegExp][] = [
+    ["GET", "/v1/connections?limit=0", undefined, 400, /limit: expected a whole number from 1/],
+    ["GET", "/v1/connections?color=red", undefined, 400, /unknown parameter "color"; known: node/],
+    ["GET", "/v1/rooms?tenant=a.b&prefix=%3Cb%3E", undefined, 400, /tenant: .*prefix: /],
+    ["GET", "/v1/rooms/a.b/lobby", undefined, 400, /tenant: "a.b" is no id/],
+    ["GET", "/v1/rooms/acme/%3Cscript%3E/tail", undefined, 400, /room: "<script>" is no id/],
+    ["GET", "/v1/connections/c-none", undefined, 404, /no connection c-none$/],
+    ["GET", "/v1/cluster?node=nobody", undefined, 404, /no node nobody answers/],
+    ["GET", "/v1/tenants?sort=name", undefined, 400, /sort: /],
+    ["POST", "/v1/cluster", undefined, 405, /POST/],
+    ["POST", "/v1/drain", {}, 400, /node_id: /],
+    ["POST", "/v1/drain", { node_id: "n", at: 1 }, 400, /at/],
+    ["POST", "/v1/drain", "{", 400, /JSON/],
+    ["POST", "/v1/drain", "x".repeat(5_000), 413, /too large/i],
+    ["PUT", "/v1/log", { component: "shield", level: "loud" }, 400, /level: /],
+    ["PUT", "/v1/log", { component: "sword", level: "info" }, 400, /"sword" writes no log; known/],
+    ["GET", "/v1/rooms/acme/lobby/nothing", undefined, 404, /Not found/],
+  ];
+  for (const [method, path, body, status, text] of wrong) {
+    const answer = await admin.ask(method, path, body);
+    assert.equal(answer.status, status, `${method} ${path}: ${JSON.stringify(answer.body)}`);
+    assert.match(answer.body.detail, text);
+    assert.equal(answer.headers.get("content-type"), "application/problem+json");
+  }
+  assert.equal((await admin.ask("POST", "/v1/cluster")).headers.get("allow"), "GET");
+});
+
+Deno.test("pages of other sites get nothing, and every answer says how it may be used", async () => {
+  await using bus = await startBus();
+  const admin = await adminOf(bus);
+  const own = new URL(bus.admin_url).origin;
+  for (const path of ["/v1/cluster", "/v1/openapi.json", "/console/", "/v1/nothing"]) {
+    const foreign = await admin.ask("GET", path, undefined, { origin: "https://evil.example" });
+    assert.deepEqual([foreign.status, foreign.body.reason], [403, "origin-not-allowed"], path);
+    const site = await admin.ask("GET", path, undefined, { "sec-fetch-site": "cross-site" });
+    assert.equal(site.status, 403, path);
+    const { headers } = await admin.ask("GET", path, undefined, { origin: own });
+    assert.equal(headers.get("cache-control"), "no-store");
+    assert.equal(headers.get("x-content-type-options"), "nosniff");
+    assert.equal(headers.get("access-control-allow-origin"), null);
+    assert.match(headers.get("content-security-policy") ?? "", /default-src 'none'/);
+  }
+  const preflight = await admin.ask("OPTIONS", "/v1/drain", undefined, { origin: own });
+  assert.equal(preflight.status, 405);
+  const stranger = new AdminClient(bus.admin_url, "");
+  const root = await stranger.get("/");
+  assert.deepEqual([root.status, root.headers.get("location")], [302, "/console/"]);
+  const page = await stranger.get("/console/");
+  assert.deepEqual([page.status, page.headers.get("content-type")], [
+    200,
+    "text/html; charset=utf-8",
+  ]);
+  assert.match(page.headers.get("content-security-policy") ?? "", /script-src 'self'/);
+  assert.equal((await stranger.get("/console/../v1/cluster")).status, 401);
+  assert.equal((await stranger.get("/console/%2e%2e/deno.json")).status, 404);
+});
+
+Deno.test("limits are shown without secrets", async () => {
+  await using bus = await startBusWith(QUOTA);
+  const answer = await (await adminOf(bus)).read("/v1/limits");
+  assert.equal(answer.limits.max_frame_bytes, 262_144);
+  assert.equal(answer.quota.tenants, 0);
+  assert.equal(answer.quota.url, undefined);
+  assert.ok(!JSON.stringify(answer).includes("hidden-word"));
+});
+
+Deno.test("the SDK does not come back after an operator has ended its connection", async () => {
+  await using bus = await startBus();
+  const admin = await adminOf(bus);
+  const ended = Promise.withResolvers<string>();
+  const connection = await connect({
+    url: bus.url,
+    token: bus.token,
+    onStatus: (status) => {
+      if (status.state === "closed") ended.resolve(status.error?.reason ?? "");
+    },
+  });
+  const { connections } = await admin.read("/v1/connections");
+  const { connection_id } = connections[0];
+  assert.equal((await admin.ask("DELETE", `/v1/connections/${connection_id}`)).status, 204);
+  assert.equal(await ended.promise, "disconnected");
+  assert.equal((await admin.read("/v1/connections")).total, 0);
+  await connection.close();
+});
+
+Deno.test("what a policy decided and cost is shown", async () => {
+  await using bus = await startBus();
+  const [admin, policies] = [await adminOf(bus), await policyAdmin(bus)];
+  const module = await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`);
+  const { sha256 } = (await policies.upload(module)).body;
+  const binding = { tenant: "default", name: "words", sha256 };
+  assert.equal((await policies.post("deploy", binding)).status, 200);
+  using client = await openText(bus.url, bus.token);
+  for (const [id, text] of ["fine", "malware", "fine"].entries()) {
+    client.send({ op: "pub", room: "lobby", type: "chat", data: { text }, id: id + 1 });
+    await client.json();
+  }
+  const { policies: shown } = await admin.read("/v1/policies/stats?tenant=default");
+  const [words] = shown;
+  assert.deepEqual([shown.length, words.name, words.module, words.hook], [
+    1,
+    "words",
+    sha256,
+    "on_message",
+  ]);
+  assert.deepEqual(words.verdicts, { allow: 2, reject: 1, error: 0 });
+  assert.ok(words.fuel_mean > 0 && words.fuel_max >= words.fuel_mean);
+  assert.ok(words.p50_us > 0 && words.p99_us >= words.p50_us);
+  const { nodes } = await admin.read("/v1/cluster");
+  const shield = nodes.find(({ kind }: { kind: string }) => kind === "shield");
+  assert.deepEqual(shield.totals.policy_verdicts, { allow: 2, reject: 1, error: 0 });
+  assert.equal(shield.totals.rejects["policy-rejected"], 1);
+  // A policy may have that name: it is removed as any other.
+  const removed = await admin.ask("DELETE", "/v1/policies/stats?tenant=default");
+  assert.equal(removed.body.reason, "policy-unknown");
+});
+
+Deno.test("a drain from the API ends tails, connections and the process", async () => {
+  await using bus = await startBus();
+  const admin = await adminOf(bus);
+  using client = await openText(bus.url, bus.token);
+  await using tail = await admin.tail("default", "lobby");
+  const { nodes } = await admin.read("/v1/cluster");
+  const { node_id } = nodes.find(({ kind }: { kind: string }) => kind === "shield");
+  assert.equal((await admin.ask("POST", "/v1/drain", { node_id })).status, 202);
+  assert.equal(await tail.next(), undefined);
+  assert.equal((await client.closed()).code, 1012);
+});

@@ -1,0 +1,81 @@
+/** Scenarios of what changes the bus: levels of logs, revoking, draining. The last one ends the bus. */
+import assert from "node:assert/strict";
+import { ask, client, openConsole, until } from "./world.ts";
+import type { Scenario } from "./world.ts";
+
+const logLevel: Scenario = {
+  name: "a log level is set for a component and is in force",
+  async run(world) {
+    await using console = await openConsole(world, { at: "#/log" });
+    const { page } = console;
+    const rows = page.locator("main tbody tr");
+    await rows.first().waitFor();
+    const row = rows.filter({ hasText: "overseer" });
+    await page.getByRole("textbox", { name: "Component" }).fill("overseer");
+    await page.getByRole("combobox", { name: "Level" }).selectOption("debug");
+    await page.getByRole("button", { name: "Set level" }).click();
+    await page.getByRole("status").filter({ hasText: "The level was set" }).waitFor();
+    await row.filter({ hasText: "debug" }).first().waitFor();
+    assert.match(JSON.stringify(await ask(world, "/v1/log")), /"overseer":"debug"/);
+    await page.getByRole("combobox", { name: "Level" }).selectOption("as configured");
+    await page.getByRole("button", { name: "Set level" }).click();
+    await until("the level is gone", async () => {
+      return !/"overseer":"debug"/.test(JSON.stringify(await ask(world, "/v1/log")));
+    });
+  },
+};
+
+const revokes: Scenario = {
+  name: "a user is revoked, which closes the connection, and the revocation is lifted",
+  async run(world) {
+    using mallory = await client(world, { tenant: "out", user: "mallory" });
+    await using console = await openConsole(world, { at: "#/revocations" });
+    const { page } = console;
+    const form = page.getByRole("region", { name: "Revoke tokens" });
+    await form.getByRole("textbox", { name: "Tenant" }).fill("out");
+    await form.getByRole("textbox", { name: "User id" }).fill("mallory");
+    await form.getByRole("textbox", { name: "Reason" }).fill("left the company");
+    await form.getByRole("button", { name: "Revoke…" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("Every token of user mallory in tenant out").waitFor();
+    await dialog.getByRole("button", { name: "Revoke" }).click();
+    await mallory.closed();
+    const row = page.locator("main tbody tr").filter({ hasText: "left the company" });
+    await row.waitFor();
+    await row.getByRole("button", { name: /^Lift/ }).click();
+    await dialog.getByRole("button", { name: "Lift" }).click();
+    await row.waitFor({ state: "detached" });
+    using _back = await client(world, { tenant: "out", user: "mallory" });
+  },
+};
+
+const drains: Scenario = {
+  name: "draining a node asks for its name and then ends it",
+  async run(world) {
+    await using console = await openConsole(world, {
+      at: "#/nodes",
+      expected: /Failed to load resource/,
+    });
+    const { page } = console;
+    const shield = page.locator("main tbody tr").filter({ hasText: "Shield" }).first();
+    const node_id = await shield.locator("a").innerText();
+    await shield.getByRole("button", { name: "Drain" }).click();
+    const dialog = page.getByRole("dialog");
+    const yes = dialog.getByRole("button", { name: "Drain node" });
+    assert.equal(await yes.isDisabled(), true);
+    await dialog.getByRole("textbox").fill(node_id.slice(0, -1));
+    assert.equal(await yes.isDisabled(), true, "another name is enough");
+    await dialog.getByRole("textbox").fill(node_id);
+    await page.keyboard.press("Enter");
+    await dialog.waitFor({ state: "detached" });
+    await page.getByText(/draining|no answer/).first().waitFor();
+    await until("the Shield has ended", async () => {
+      const answer = await fetch(`${world.bus.admin_url}/v1/openapi.json`).catch(() => undefined);
+      await answer?.body?.cancel();
+      return answer === undefined;
+    });
+  },
+};
+
+/** In the order in which they run. */
+export const OPERATE_SCENARIOS: readonly Scenario[] = [logLevel, revokes, drains];

@@ -1,0 +1,134 @@
+/**
+ * What the scenarios of the console share: a real bus, a real Chromium, pages that note whatever goes
+ * wrong in them, and waiting for what must come. Not the scenarios.
+ */
+import assert from "node:assert/strict";
+import { chromium } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
+import type { TestBus, TokenOptions } from "../bus.ts";
+import { RawClient } from "../raw_client.ts";
+
+/** How long anything may take, in ms. */
+export const DEADLINE_MS = 30_000;
+const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+const MISSING = `no Chromium at ${PLACES.join(", ")}: install it, for example with
+  apt-get install chromium`;
+
+/** A bus, a browser and an admin's token. */
+export interface World {
+  readonly bus: TestBus;
+  readonly browser: Browser;
+  readonly admin: string;
+}
+
+/** Something that an admin does, and what must come of it. */
+export interface Scenario {
+  readonly name: string;
+  run(world: World): Promise<void>;
+}
+
+/** How a page begins. */
+export interface PageOptions {
+  /** What follows `/console/`, for example `#/rooms`. */
+  readonly at?: string;
+  /** In the tab's storage before the page is loaded; "" for none. Default: the admin's. */
+  readonly token?: string;
+  readonly viewport?: { readonly width: number; readonly height: number };
+  readonly color_scheme?: "light" | "dark";
+  /** Messages of the browser that belong to the scenario: a refusal shows in its console. */
+  readonly expected?: RegExp;
+}
+
+/** A page in a browser context of its own. */
+export interface ConsolePage extends AsyncDisposable {
+  readonly page: Page;
+}
+
+/** Starts the installed Chromium. Rejects with what to install when there is none. */
+export async function startChromium(): Promise<Browser> {
+  for (const executablePath of PLACES) {
+    const found = await Deno.stat(executablePath).then(({ isFile }) => isFile, () => false);
+    if (!found) continue;
+    // As root, and in most containers, Chromium cannot set up its sandbox.
+    return await chromium.launch({ executablePath, args: ["--no-sandbox", "--lang=en-US"] });
+  }
+  throw new Error(MISSING);
+}
+
+/**
+ * Opens the console. When the scope ends, an error in the page's console, an uncaught one or a breach
+ * of the Content-Security-Policy fails the scenario.
+ */
+export async function openConsole(world: World, options: PageOptions = {}): Promise<ConsolePage> {
+  const { at = "", token = world.admin, viewport = { width: 1_280, height: 800 } } = options;
+  const context = await world.browser.newContext({
+    viewport,
+    colorScheme: options.color_scheme ?? "light",
+    locale: "en-US",
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(DEADLINE_MS);
+  const problems: string[] = [];
+  page.on("pageerror", (error) => problems.push(`uncaught: ${error.stack ?? error.message}`));
+  page.on("dialog", (dialog) => {
+    problems.push(`a script opened a dialog: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  page.on("console", (message) => {
+    const text = `${message.type()}: ${message.text()}`;
+    if (message.type() !== "error" && message.type() !== "warning") return;
+    if (options.expected?.test(text) !== true) problems.push(text);
+  });
+  await page.addInitScript(`addEventListener("securitypolicyviolation", (event) => {
+    console.error("policy violated: " + event.violatedDirective + " " + event.blockedURI);
+  })`);
+  if (token !== "") {
+    const key = JSON.stringify("arqon-admin-token");
+    // Once for the tab: a page that has signed out stays signed out.
+    await page.addInitScript(`if (!sessionStorage.getItem("seeded")) {
+      sessionStorage.setItem("seeded", "1");
+      sessionStorage.setItem(${key}, ${JSON.stringify(token)});
+    }`);
+  }
+  await page.goto(`${world.bus.admin_url}/console/${at}`);
+  return {
+    page,
+    async [Symbol.asyncDispose]() {
+      await context.close();
+      assert.deepEqual(problems, [], "the page had problems");
+    },
+  };
+}
+
+/** Waits until something holds. Rejects with what was waited for. */
+export async function until(
+  what: string,
+  holds: () => Promise<boolean>,
+  within_ms: number = DEADLINE_MS,
+): Promise<void> {
+  const deadline_ms = performance.now() + within_ms;
+  while (!await holds()) {
+    if (performance.now() > deadline_ms) throw new Error(`waited in vain: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** A client that is connected and has its WELCOME. */
+export async function client(world: World, options: TokenOptions): Promise<RawClient> {
+  const token = await world.bus.tokenFor(options);
+  const one = new RawClient(world.bus.url, { token, subprotocols: ["arqon.v1.json"] });
+  await one.json();
+  return one;
+}
+
+/** Texts of one column of a table's rows, by the column's place. */
+export async function columnTexts(page: Page, column: number): Promise<string[]> {
+  return await page.locator(`main tbody tr td:nth-child(${column})`).allInnerTexts();
+}
+
+/** An answer of the admin API for the admin, by the way that programs take. */
+export async function ask(world: World, path: string): Promise<unknown> {
+  const headers = { authorization: `Bearer ${world.admin}` };
+  const response = await fetch(`${world.bus.admin_url}${path}`, { headers });
+  return await response.json();
+}

@@ -1,0 +1,279 @@
+/**
+ * Traces over a real cluster: NATS, two Shields and a Brain as processes, an SDK client, and a collector
+ * that takes OTLP. What is recorded, what is not, and that a collector which is gone slows nothing.
+ */
+import assert from "node:assert/strict";
+import { connect } from "@arqon/sdk";
+import type { Connection, Message } from "@arqon/sdk";
+import { GOOD_PING, ping } from "../shield/schema/test_schemas.ts";
+import { startBusWith } from "./bus.ts";
+import { createIssuer, startServer } from "./cluster.ts";
+import type { Issuer, ServerProcess } from "./cluster.ts";
+import { startNats } from "./nats_server.ts";
+import { startOtlpReceiver } from "./otlp_receiver.ts";
+import type { OtlpReceiver, OtlpSpan } from "./otlp_receiver.ts";
+import { policyAdmin } from "./policy_admin.ts";
+import { schemaAdmin } from "./schema_admin.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const DEADLINE_MS = 60_000;
+const CLIENT_SPAN = "b7ad6b7169203331";
+const OK = 0;
+
+const traceOf = (n: number) => n.toString(16).padStart(2, "0").repeat(16);
+const parentOf = (n: number, flags = "01") => `00-${traceOf(n)}-${CLIENT_SPAN}-${flags}`;
+
+async function until(condition: () => boolean | Promise<boolean>, what: () => string) {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  while (!await condition()) {
+    assert(Date.now() < deadline_ms, what());
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+interface Cluster {
+  readonly collector: OtlpReceiver;
+  readonly issuer: Issuer;
+  readonly shields: readonly [ServerProcess, ServerProcess];
+  /** On the first Shield. */
+  readonly sender: Connection;
+  /** On the second. */
+  readonly listener: Connection;
+}
+
+/** Spans of one trace, once as many have come as there must be. */
+async function spansOf({ collector }: Cluster, trace_id: string, names: readonly string[]) {
+  const found = () => collector.spans().filter((span) => span.trace_id === trace_id);
+  const shown = () => found().map(({ name }) => name).sort().join();
+  const expected = [...names].sort().join();
+  await until(() => shown() === expected, () => `expected ${expected}, got ${shown()}`);
+  return found();
+}
+
+function one(spans: readonly OtlpSpan[], name: string, service?: string): OtlpSpan {
+  const found = spans.filter((span) =>
+    span.name === name && (service === undefined || span.resource["service.name"] === service)
+  );
+  assert.equal(found.length, 1, `${found.length} spans ${name}`);
+  return found[0]!;
+}
+
+/** The root is the client's span, and every other parent is a span of the trace. */
+function assertConnected(spans: readonly OtlpSpan[]): void {
+  const ids = new Set(spans.map(({ span_id }) => span_id));
+  assert.equal(ids.size, spans.length);
+  const roots = spans.filter(({ parent_span_id }) => !ids.has(parent_span_id));
+  assert.deepEqual(roots.map(({ parent_span_id }) => parent_span_id), [CLIENT_SPAN]);
+  for (const { name, start_ns, end_ns } of spans) assert.ok(end_ns >= start_ns, name);
+}
+
+async function hear(listener: Connection, room: string): Promise<AsyncIterator<Message>> {
+  const heard = listener.room(room).subscribe();
+  await heard.ready;
+  return heard[Symbol.asyncIterator]();
+}
+
+async function oneTrace(cluster: Cluster): Promise<void> {
+  const { sender, listener } = cluster;
+  const heard = await hear(listener, "pings-1");
+  const traceparent = parentOf(1);
+  const options = { traceparent, message_id: "m-1", content_type: "application/protobuf" };
+  const ack = await sender.room("pings-1").publish("ping", GOOD_PING, options);
+  assert.equal(ack.code, OK);
+  const { value } = await heard.next();
+  assert.equal(value.trace_id, traceOf(1));
+  assert.equal(value.headers["traceparent"], traceparent, "the sender's own, as it was");
+  const names = ["publish", "schema", "policy", "deliver", "tap"];
+  const spans = await spansOf(cluster, traceOf(1), names);
+  assertConnected(spans);
+  const publish = one(spans, "publish");
+  assert.equal(publish.parent_span_id, CLIENT_SPAN);
+  const { "arqon.tenant": tenant, "arqon.room": room, "arqon.type": type } = publish.attributes;
+  assert.deepEqual({ tenant, room, type }, { tenant: "acme", room: "pings-1", type: "ping" });
+  assert.equal(publish.attributes["messaging.message.id"], "m-1");
+  const policy = one(spans, "policy");
+  assert.equal(policy.parent_span_id, publish.span_id);
+  assert.equal(policy.attributes["arqon.policy.module"], "words");
+  assert.equal(policy.attributes["arqon.policy.verdict"], "allow");
+  assert.ok(Number(policy.attributes["arqon.policy.fuel"]) > 0);
+  assert.equal(one(spans, "schema").parent_span_id, publish.span_id);
+  const deliver = one(spans, "deliver");
+  assert.equal(deliver.attributes["arqon.receivers"], 1);
+  assert.equal(deliver.parent_span_id, publish.span_id);
+  const services = [publish, deliver, one(spans, "tap")].map(({ resource }) => resource);
+  const instances = new Set(services.map((resource) => resource["service.instance.id"]));
+  assert.deepEqual([...instances].sort(), ["brain:brain-0", "shield-0", "shield-1"]);
+}
+
+async function durable(cluster: Cluster): Promise<void> {
+  const heard = await hear(cluster.listener, "durable-1");
+  const traceparent = parentOf(2);
+  await cluster.sender.room("durable-1").publish("note", "kept", { traceparent });
+  assert.equal((await heard.next()).value.trace_id, traceOf(2));
+  const spans = await spansOf(cluster, traceOf(2), [
+    "schema",
+    "publish",
+    "policy",
+    "deliver",
+    "tap",
+  ]);
+  assertConnected(spans);
+  assert.equal(one(spans, "deliver").attributes["arqon.receivers"], 1);
+}
+
+async function commands(cluster: Cluster): Promise<void> {
+  const room = cluster.sender.room("state-1");
+  await room.set("colour", "green", { traceparent: parentOf(3) });
+  const spans = await spansOf(cluster, traceOf(3), ["command", "policy", "command"]);
+  assertConnected(spans);
+  const asked = one(spans, "command", "arqon-shield");
+  const served = one(spans, "command", "arqon-brain");
+  assert.equal(served.parent_span_id, asked.span_id);
+  assert.equal(served.attributes["arqon.type"], "room.set");
+}
+
+async function overHttp(cluster: Cluster): Promise<void> {
+  const { issuer, shields: [shield] } = cluster;
+  const response = await fetch(`${shield.ready.url}/v1/rooms/http-1/messages`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${await issuer.tokenFor()}`,
+      "content-type": "application/json",
+      traceparent: parentOf(4),
+    },
+    body: '{"type":"note","data":1}',
+  });
+  assert.equal(response.status, 200, await response.text());
+  assertConnected(await spansOf(cluster, traceOf(4), ["publish", "schema", "policy", "tap"]));
+}
+
+async function notSampled(cluster: Cluster): Promise<void> {
+  const { sender, collector } = cluster;
+  const room = sender.room("quiet-1");
+  await room.publish("note", "hushed", { traceparent: parentOf(5, "00") });
+  await room.publish("note", "hushed");
+  const before = collector.spans().length;
+  // What comes after it is there, so that it would be, too.
+  await room.publish("note", "loud", { traceparent: parentOf(6) });
+  await spansOf(cluster, traceOf(6), ["publish", "schema", "policy", "tap"]);
+  const others = collector.spans().slice(before).filter(({ trace_id }) => trace_id !== traceOf(6));
+  assert.deepEqual(others.map(({ name }) => name), []);
+  assert.ok(!collector.spans().some(({ trace_id }) => trace_id === traceOf(5)));
+}
+
+async function refusals(cluster: Cluster): Promise<void> {
+  const { sender, shields: [shield], collector } = cluster;
+  const traceparent = parentOf(7, "00");
+  const words = sender.room("lobby").publish("chat", { text: "malware" }, { traceparent });
+  await assert.rejects(words, { reason: "policy-rejected" });
+  const [refused] = await spansOf(cluster, traceOf(7), ["publish"]);
+  assert.equal(refused?.status.code, 2);
+  assert.equal(refused?.attributes["error.type"], "policy-rejected");
+  const response = await fetch(`${shield.ready.url}/v1/socket`);
+  assert.equal(response.status, 401);
+  await response.body?.cancel();
+  const handshakes = () => collector.spans().filter(({ name }) => name === "handshake");
+  await until(() => handshakes().length === 1, () => `${handshakes().length} handshakes`);
+  assert.equal(handshakes()[0]?.attributes["error.type"], "token-missing");
+}
+
+/** Nobody's token and nobody's payload is in what left the processes. */
+async function nothingSecret({ collector, issuer }: Cluster): Promise<void> {
+  const [, claims = ""] = (await issuer.tokenFor()).split(".");
+  const sent = JSON.stringify(
+    collector.spans(),
+    (_, value) => typeof value === "bigint" ? String(value) : value,
+  );
+  for (const secret of [claims.slice(0, 20), "malware", "green", "hushed"]) {
+    assert.ok(!sent.includes(`"${secret}`), secret);
+  }
+}
+
+async function prepare({ issuer, shields: [shield] }: Omit<Cluster, "sender" | "listener">) {
+  const admin_url = shield.ready.admin_url ?? "";
+  const tokenFor = () => issuer.tokenFor({ role: "admin", sub: "root" });
+  const policies = await policyAdmin({ admin_url, tokenFor });
+  const module = await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`);
+  const { body: { sha256 } } = await policies.upload(module);
+  const deployed = await policies.post("deploy", { sha256, tenant: "acme", name: "words" });
+  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  const schemas = await schemaAdmin({ admin_url, tokenFor });
+  assert.equal((await schemas.push("ping", ping())).status, 200);
+  const mapping = { subject: "in.t.acme.r.pings-*", schema_id: "ping", message: "t.Ping" };
+  const mapped = await schemas.map("acme", mapping);
+  assert.equal(mapped.status, 200, JSON.stringify(mapped.body));
+}
+
+Deno.test("a trace is one over client, Shields, policies, schemas and Brain", async (t) => {
+  await using collector = await startOtlpReceiver();
+  await using nats = await startNats({ jetstream: true });
+  const issuer = await createIssuer();
+  const config = `${issuer.config}
+[nats]
+urls = ["${nats.url}"]
+[[rooms]]
+room = "durable-*"
+durable = true
+[brain]
+tap = 0.01
+[telemetry]
+otlp_url = "${collector.url}"
+traces_ratio = 0.0
+metrics = false
+`;
+  try {
+    const start = (part: "shield" | "brain", id: string) =>
+      startServer(part, config, issuer.dir, `node_id = "${id}"`);
+    await using brain = await start("brain", "brain-0");
+    await using first = await start("shield", "shield-0");
+    await using second = await start("shield", "shield-1");
+    assert.ok(brain.pid > 0);
+    const ready = { collector, issuer, shields: [first, second] as const };
+    await prepare(ready);
+    const open = async ({ ready: { url } }: ServerProcess, sub: string) =>
+      await connect({ url: url ?? "", token: await issuer.tokenFor({ sub }) });
+    await using sender = await open(first, "ann");
+    await using listener = await open(second, "bob");
+    const cluster = { ...ready, sender, listener };
+    await t.step("one message, three processes, one trace", () => oneTrace(cluster));
+    await t.step("a durable room's log carries the trace", () => durable(cluster));
+    await t.step("a command reaches the Brain within its trace", () => commands(cluster));
+    await t.step("a POST has its trace in its header", () => overHttp(cluster));
+    await t.step("what is not sampled is not exported", () => notSampled(cluster));
+    await t.step("refusals are exported although not sampled", () => refusals(cluster));
+    await t.step("no span has a token or a payload", () => nothingSecret(cluster));
+  } finally {
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+});
+
+Deno.test("a collector that is gone slows nothing, and what is lost is counted", async () => {
+  const gone = await startOtlpReceiver();
+  await gone[Symbol.asyncDispose]();
+  await using bus = await startBusWith(`
+[server]
+drain_ms = 0
+[telemetry]
+otlp_url = "${gone.url}"
+traces_ratio = 1.0
+timeout_ms = 1_000
+queue_spans = 8
+metrics = false
+`);
+  const { url, token } = bus;
+  await using connection = await connect({ url, token });
+  const room = connection.room("lobby");
+  const lost = async () => {
+    await Promise.all(Array.from({ length: 50 }, (_, n) => room.publish("note", n)));
+    const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
+    const failed = /^arqon_otlp_exports_total\{signal="traces",outcome="failed"\} (\d+)$/m.exec(
+      page,
+    );
+    const dropped = /^arqon_spans_dropped_total (\d+)$/m.exec(page);
+    return Number(failed?.[1]) > 0 && Number(dropped?.[1]) > 50;
+  };
+  await until(lost, () => "nothing counted");
+  assert.match(bus.log(), /traces do not reach the collector/);
+  await connection.close();
+  assert.equal((await bus.stop()).code, 0);
+});
