@@ -6,6 +6,8 @@
 import { parseArgs } from "node:util";
 import { resolve } from "node:path";
 import type { DevBusOptions, DevBusReady } from "./dev_bus.ts";
+import { devPrometheusConfig, startPrometheus } from "./dev_observe.ts";
+import type { Prometheus } from "./dev_observe.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const WATCHED = ["proto", "shared", "shield", "brain", "tasks"];
@@ -27,6 +29,8 @@ Options:
   --json           print one line {"url","ops_url","admin_url","token","tenant"}
                    on stdout when ready; everything else goes to stderr
   --no-watch       do not start anew when a source file changes
+  --observe        start Prometheus beside it, when one is installed
+  --observe-port N  where (default: a free port)
   --help           this text
 `;
 
@@ -38,6 +42,8 @@ interface DevArguments {
   options: DevBusOptions;
   json: boolean;
   watch: boolean;
+  /** Port of a Prometheus that is to run beside it. */
+  observe_port: number | undefined;
 }
 
 function usage(message: string): never {
@@ -67,6 +73,8 @@ function readArguments(args: string[]): DevArguments {
         nats: text,
         json: flag,
         "no-watch": flag,
+        observe: flag,
+        "observe-port": text,
         help: { ...flag, short: "h" },
       },
     });
@@ -77,6 +85,8 @@ function readArguments(args: string[]): DevArguments {
     const port = portOf("--port", values.port);
     const ops_port = portOf("--ops-port", values["ops-port"]);
     const admin_port = portOf("--admin-port", values["admin-port"]);
+    const observe_port = portOf("--observe-port", values["observe-port"]) ??
+      (values.observe === true ? 0 : undefined);
     const options: DevBusOptions = {
       state_dir: `${ROOT}/.arqon`,
       ...(port === undefined ? {} : { port }),
@@ -86,7 +96,8 @@ function readArguments(args: string[]): DevArguments {
       ...(values.config === undefined ? {} : { config_file: resolve(values.config) }),
       ...(values.nats === undefined ? {} : { nats_url: values.nats }),
     };
-    return { options, json: values.json === true, watch: values["no-watch"] !== true };
+    const watch = values["no-watch"] !== true;
+    return { options, json: values.json === true, watch, observe_port };
   } catch (error) {
     usage(error instanceof Error ? error.message : String(error));
   }
@@ -167,6 +178,7 @@ ArqonBus is ready.
   URL      ${url}
   ops      ${ops_url}/health/ready  ${ops_url}/metrics
   admin    ${admin_url}
+  console  ${admin_url}/console/
   tenant   ${tenant}
   token    ${token}
 
@@ -176,6 +188,28 @@ In two other terminals, in this folder:
   npx -y deno task arq pub lobby '{"hello":"world"}'
 ${config ? "" : DURABLE}
 `);
+}
+
+/** Says where Prometheus is, or why it is not; the bus goes on without it. */
+async function observe(
+  ops_url: string,
+  state_dir: string,
+  port: number,
+): Promise<Prometheus | undefined> {
+  try {
+    const folder = `${state_dir}/prometheus-${Deno.pid}`;
+    const config = devPrometheusConfig(ROOT, ops_url);
+    const prometheus = await startPrometheus({ folder, config, port });
+    err(
+      prometheus === undefined
+        ? "dev: no Prometheus: install it (apt-get install prometheus, brew install prometheus)\n"
+        : `dev: Prometheus on ${prometheus.url}\n`,
+    );
+    return prometheus;
+  } catch (error) {
+    err(`dev: no Prometheus: ${error instanceof Error ? error.message : error}\n`);
+    return undefined;
+  }
 }
 
 function portOfUrl(url: string): number {
@@ -204,18 +238,28 @@ async function* changes(): AsyncGenerator<string> {
   }
 }
 
-async function supervise({ options, json, watch }: DevArguments): Promise<never> {
+async function supervise(arguments_: DevArguments): Promise<never> {
+  const { options, json, watch, observe_port } = arguments_;
   let bus = spawnBus(options);
+  let observing: Promise<Prometheus | undefined> | undefined;
+  const exit = async (code: number): Promise<never> => {
+    await (await observing)?.stop();
+    Deno.exit(code);
+  };
   const end = async () => {
     await stop(bus.child);
-    Deno.exit((await bus.child.status).success ? 0 : 1);
+    await exit((await bus.child.status).success ? 0 : 1);
   };
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, end);
   watchLauncher(end);
   const first = await bus.ready;
   if (first === undefined) Deno.exit((await bus.child.status).code || 1);
   announce(first, json, options.config_file !== undefined);
-  if (!watch) Deno.exit((await bus.child.status).code);
+  if (observe_port !== undefined) {
+    if (json) err(`dev: console on ${first.admin_url}/console/\n`);
+    observing = observe(first.ops_url, options.state_dir, observe_port);
+  }
+  if (!watch) await exit((await bus.child.status).code);
   // Whatever was picked stays: clients reconnect to where they were.
   options.port = portOfUrl(first.url);
   options.ops_port = portOfUrl(first.ops_url);
@@ -228,7 +272,7 @@ async function supervise({ options, json, watch }: DevArguments): Promise<never>
     const again = await bus.ready;
     err(again === undefined ? "dev: not running; waiting for a change\n" : "dev: ready again\n");
   }
-  Deno.exit(0);
+  return await exit(0);
 }
 
 /** Parent of a process by `ps` (Deno keeps /proc to itself); undefined where there is none. */

@@ -24,8 +24,8 @@ interface GridPosition {
 }
 
 function fieldConfig({ unit, limit, kind }: PanelSpec): object {
-  const steps = [{ color: "green", value: null }];
-  if (limit !== undefined) steps.push({ color: "red", value: limit as never });
+  const steps: { color: string; value: number | null }[] = [{ color: "green", value: null }];
+  if (limit !== undefined) steps.push({ color: "red", value: limit });
   const thresholdsStyle = { mode: limit === undefined ? "off" : "dashed" };
   return {
     defaults: {

@@ -61,6 +61,7 @@ export async function startBus(
       "run",
       "--allow-run",
       `--allow-read`,
+      `--allow-write=${ROOT}/.arqon`,
       `${ROOT}/tasks/dev.ts`,
       "--json",
       ...(watch ? [] : ["--no-watch"]),

@@ -147,6 +147,46 @@ async function overHttp(cluster: Cluster): Promise<void> {
   assertConnected(await spansOf(cluster, traceOf(4), ["publish", "schema", "policy", "tap"]));
 }
 
+/** Publishes by POST with these members; resolves with the message as the listener gets it. */
+async function posted(cluster: Cluster, heard: AsyncIterator<Message>, members: object) {
+  const { issuer, shields: [shield] } = cluster;
+  const response = await fetch(`${shield.ready.url}/v1/rooms/ids-1/messages`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${await issuer.tokenFor()}`,
+      "content-type": "application/json",
+    },
+    body: JSON.stringify({ type: "note", data: 1, ...members }),
+  });
+  assert.equal(response.status, 200, await response.text());
+  return (await heard.next()).value as Message;
+}
+
+async function traceIds(cluster: Cluster): Promise<void> {
+  const heard = await hear(cluster.listener, "ids-1");
+  const withHeader = (traceparent: string, more: object = {}) =>
+    posted(cluster, heard, { headers: { traceparent }, ...more });
+  assert.equal((await withHeader(parentOf(8))).trace_id, traceOf(8), "the header's");
+  const spans = await spansOf(cluster, traceOf(8), [
+    "publish",
+    "schema",
+    "policy",
+    "deliver",
+    "tap",
+  ]);
+  assertConnected(spans);
+  const quiet = await withHeader(parentOf(9, "00"));
+  assert.equal(quiet.trace_id, traceOf(9), "also of one that is not sampled");
+  const other = await withHeader(parentOf(10), { trace_id: traceOf(11) });
+  assert.equal(other.trace_id, traceOf(11), "the envelope's own comes first");
+  const broken = await withHeader("00-nonsense");
+  assert.match(broken.trace_id, /^[0-9a-f]{32}$/);
+  assert.equal(broken.headers["traceparent"], "00-nonsense");
+  const { ready: { ops_url } } = cluster.shields[0];
+  const page = await (await fetch(`${ops_url}/metrics`)).text();
+  assert.match(page, /^arqon_invalid_traceparents_total 2$/m);
+}
+
 async function notSampled(cluster: Cluster): Promise<void> {
   const { sender, collector } = cluster;
   const room = sender.room("quiet-1");
@@ -172,9 +212,28 @@ async function refusals(cluster: Cluster): Promise<void> {
   const response = await fetch(`${shield.ready.url}/v1/socket`);
   assert.equal(response.status, 401);
   await response.body?.cancel();
-  const handshakes = () => collector.spans().filter(({ name }) => name === "handshake");
-  await until(() => handshakes().length === 1, () => `${handshakes().length} handshakes`);
-  assert.equal(handshakes()[0]?.attributes["error.type"], "token-missing");
+  const outcomes = () =>
+    collector.spans().filter(({ name, status }) => name === "handshake" && status.code === 2);
+  await until(() => outcomes().length === 1, () => `${outcomes().length} refused handshakes`);
+  assert.equal(outcomes()[0]?.attributes["error.type"], "token-missing");
+}
+
+async function handshakes(cluster: Cluster): Promise<void> {
+  const { issuer, shields: [shield] } = cluster;
+  const socket = new WebSocket(`${shield.ready.url?.replace(/^http/, "ws")}/v1/socket`, {
+    protocols: ["arqon.v1"],
+    headers: {
+      authorization: `Bearer ${await issuer.tokenFor()}`,
+      traceparent: parentOf(12),
+    },
+  });
+  const closed = new Promise((resolve) => socket.onclose = resolve);
+  const [handshake] = await spansOf(cluster, traceOf(12), ["handshake"]);
+  assert.equal(handshake?.parent_span_id, CLIENT_SPAN);
+  assert.equal(handshake?.attributes["arqon.outcome"], "accepted");
+  assert.equal(handshake?.attributes["arqon.tenant"], "acme");
+  socket.close();
+  await closed;
 }
 
 /** Nobody's token and nobody's payload is in what left the processes. */
@@ -239,7 +298,9 @@ metrics = false
     await t.step("a durable room's log carries the trace", () => durable(cluster));
     await t.step("a command reaches the Brain within its trace", () => commands(cluster));
     await t.step("a POST has its trace in its header", () => overHttp(cluster));
+    await t.step("the trace id is the client's, whichever way it came", () => traceIds(cluster));
     await t.step("what is not sampled is not exported", () => notSampled(cluster));
+    await t.step("a handshake is part of its client's trace", () => handshakes(cluster));
     await t.step("refusals are exported although not sampled", () => refusals(cluster));
     await t.step("no span has a token or a payload", () => nothingSecret(cluster));
   } finally {

@@ -19,6 +19,7 @@ import { NO_OVERSEER } from "../../shield/policy/overseer.ts";
 import { NO_SCHEMAS } from "../../shield/schema/gate.ts";
 import { createStats } from "../../shield/stats.ts";
 import { TenantTable } from "../../shield/tenant_stats.ts";
+import type { Traces } from "../../shield/traces.ts";
 import { kept, type Leaf, type LeafRun } from "./leaf.ts";
 import { publication, ROOMS, SCAN_LIMITS } from "./wire_leaves.ts";
 
@@ -130,8 +131,11 @@ function outboxes(batches: boolean): LeafRun {
   };
 }
 
-/** From a frame to its only subscriber, as `shield/connection.ts` and `operations.ts` do it. */
-function wholePath(): LeafRun {
+/**
+ * From a frame to its only subscriber, as `shield/connection.ts` and `operations.ts` do it; with
+ * `traces` as where they are on.
+ */
+export function wholePath(traces?: Traces): LeafRun {
   const spine = openSpine();
   const hub = openHub(spine);
   for (const room_id of ROOMS) hub.subscribe(TENANT, room_id, subscriber("c1", false));
@@ -143,6 +147,7 @@ function wholePath(): LeafRun {
     schemas: NO_SCHEMAS,
     mirror: NO_MIRROR,
     ...PLAIN_ROOMS,
+    traces,
     now,
     random,
   };
@@ -168,5 +173,5 @@ export const PATH_LEAVES: readonly Leaf[] = [
   { name: "hub to 1 in text", unit: "B", times: 5_000, open: () => delivered(1, true) },
   { name: "outbox, at once", unit: "B", times: 20_000, open: () => outboxes(false) },
   { name: "outbox, in batches", unit: "B", times: 10_000, open: () => outboxes(true) },
-  { name: "frame to subscriber", unit: "B", times: 10_000, open: wholePath },
+  { name: "frame to subscriber", unit: "B", times: 10_000, open: () => wholePath() },
 ];

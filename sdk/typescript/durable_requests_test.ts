@@ -22,8 +22,8 @@ type Request = PlainEnvelope & { readonly request_id: Uint64 };
 const requests =
   (hear: (line: Line, request: Request) => void) => (line: Line, operation: ClientOperation) => {
     if (operation.kind !== "publish") return;
-    const { request_id, bytes } = operation.envelope;
-    hear(line, { ...readEnvelope(bytes), request_id });
+    const { request_id, bytes, size_bytes } = operation.envelope;
+    hear(line, { ...readEnvelope(bytes.subarray(bytes.length - size_bytes)), request_id });
   };
 
 Deno.test("history asks in Protobuf and gives messages with their exact bytes and places", async () => {

@@ -68,7 +68,9 @@ function answer({ socket, came }: Line, operation: ClientOperation): void {
     came.push("sub");
     accept(operation.subscribe.request_id);
   } else if (operation.kind === "publish") {
-    const { event } = readEnvelope(operation.envelope.bytes);
+    const { bytes: frame, size_bytes } = operation.envelope;
+    // Byte 0 of the frame is its opcode.
+    const { event } = readEnvelope(frame.subarray(frame.length - size_bytes));
     came.push(`pub ${new TextDecoder().decode(event?.data)}`);
     accept(operation.envelope.request_id);
   }

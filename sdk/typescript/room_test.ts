@@ -36,7 +36,8 @@ async function withAnswers(
     message(socket, data) {
       const operation = decodeClientFrame(new Uint8Array(data), LIMITS);
       if (operation.kind !== "publish") return;
-      const { command } = readEnvelope(operation.envelope.bytes);
+      // Byte 0 is the opcode.
+      const { command } = readEnvelope(new Uint8Array(data).subarray(1));
       assert.ok(command !== undefined);
       const answer = answers[asked.push(askedOf(command)) - 1];
       const { request_id } = operation.envelope;

@@ -31,7 +31,7 @@ export const Telemetry = z.strictObject({
     "traces a second that a Shield records because clients ask for them; more are not recorded",
   ),
   traces_on_error: z.boolean().default(true).describe(
-    "send the span of each refused handshake and message too, within traces_per_second",
+    "send the span of each handshake and message that is refused after it could be read, within traces_per_second",
   ),
   queue_spans: count(4_096, 1_000_000, "spans that wait for an export; one more is dropped"),
   metrics: z.boolean().default(true).describe("send the metrics of /metrics too"),

@@ -175,9 +175,6 @@ export class Link {
   }
 
   #back(): void {
-    // A socket that drops while nats.js (3.4.0) greets the server makes it dial twice at a time, and the
-    // later one throws away the socket of the other without a word.
-    if (this.#state === "connected") this.#lost();
     if (this.#state !== "disconnected") return;
     this.#reconnects++;
     const down_ms = this.now() - this.#since_ms;

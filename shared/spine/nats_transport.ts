@@ -122,16 +122,30 @@ class WireTransport implements Transport {
   }
 
   discard(): void {
+    // nats.js makes the next one in this moment, from a factory that all of its connections share.
+    useWireTransports();
     this.#inner.discard();
   }
 }
 
+function useWireTransports(): void {
+  setTransportFactory({ factory: () => new WireTransport(), dnsResolveFn: nodeResolveHost });
+}
+
+/** Another user of nats.js may set its factory just before nats.js asks it. */
+const ATTEMPTS = 3;
+
 /** nats.js' own `connect`, but with guarded sockets, and by way of `wire`; also for every reconnect. */
-export function connectGuarded(
+export async function connectGuarded(
   options: NodeConnectionOptions,
   wire?: Wire,
 ): Promise<NatsConnection> {
-  setTransportFactory({ factory: () => new WireTransport(), dnsResolveFn: nodeResolveHost });
   const by_wire: NodeConnectionOptions & WireOptions = { ...options, wire };
-  return NatsConnectionImpl.connect(by_wire);
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+    useWireTransports();
+    const connection = await NatsConnectionImpl.connect(by_wire);
+    if (wire === undefined || wire.is_open) return connection;
+    await connection.close();
+  }
+  throw new Error("nats.js takes its sockets from somewhere else");
 }

@@ -48,6 +48,11 @@ export class Wire {
     this.#log = log;
   }
 
+  /** Whether the socket that was made last is open. */
+  get is_open(): boolean {
+    return this.#latest !== undefined && !this.#latest.carrier.isClosed;
+  }
+
   /** A socket of this connection is open. What it reads goes through the scanner, and then to nats.js. */
   open(carrier: Carrier): { readonly scanner: FrameScanner; readonly out: OutBuffer } {
     const out = new OutBuffer((bytes) => carrier.send(bytes));

@@ -1,6 +1,7 @@
 /** The short way beside nats.js on a real server: what keeps its order, and what must not be lost or made up. */
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers";
+import { connect } from "@nats-io/transport-deno";
 import { startNats } from "../../tests/nats_server.ts";
 import { bytes, collect, pattern, refusedWith, subject, text, within } from "./conformance.ts";
 import { watched } from "./nats_harness.ts";
@@ -91,4 +92,23 @@ Deno.test("through restarts every flush ends, and the wire is that of the new co
     one.spine.publish(subject("room", "new"), bytes("here"));
     await received.count(1);
   }
+});
+
+Deno.test("another user of nats.js in the process takes nothing away, also not from reconnects", async () => {
+  await using server = await startNats();
+  await using one = await watched(server.port);
+  const plain = await connect({ servers: [`127.0.0.1:${server.port}`], reconnect: false });
+  await server.restart();
+  await one.gaps(1);
+  await plain.closed();
+  const [two, other] = await Promise.all([
+    watched(server.port),
+    connect({ servers: [`127.0.0.1:${server.port}`] }),
+  ]);
+  for (const { spine } of [one, two]) {
+    const received = await collect(spine, subject("room"));
+    spine.publish(subject("room"), bytes("x"));
+    await received.count(1);
+  }
+  await Promise.all([two.spine.drain(), other.close()]);
 });

@@ -225,6 +225,10 @@ Deno.test("metrics count verdicts, time and fuel by policy", async () => {
     ]
   ) assert.ok(body.includes(line), `${line} in\n${body}`);
   assert.match(body, /^shield_wasm_fuel_consumed_total\{module="allow"\} 0\.\d+$/m);
+  const sums = body.matchAll(/^shield_wasm_execution_duration_seconds_sum\{.*\} (\S+)$/gm);
+  const ran_seconds = [...sums].reduce((sum, [, seconds]) => sum + Number(seconds), 0);
+  const busy = /^shield_policy_worker_busy_seconds_total (\S+)$/m.exec(body)?.[1];
+  assert.ok(ran_seconds > 0 && Math.abs(Number(busy) - ran_seconds) < 1e-9);
 });
 
 Deno.test("a chain that adds more headers than an envelope takes is a fault", async () => {

@@ -1,0 +1,32 @@
+/**
+ * The whole path with tracing off, and on with nothing sampled: what a message costs that is not
+ * recorded. The sampler is the real one; of the rest of tracing such a message must touch nothing.
+ */
+import { randomPool } from "../../../shared/ids.ts";
+import { TraceSampler } from "../../../shared/telemetry/trace_sampler.ts";
+import type { Tracing } from "../../../shared/telemetry/tracing.ts";
+import { Traces } from "../../../shield/traces.ts";
+import type { Leaf } from "../leaf.ts";
+import { NOW_MS, wholePath } from "../path_leaves.ts";
+
+function untouched(): never {
+  throw new Error("a message that is not sampled has no span");
+}
+
+function traces(): Traces {
+  const options = { ratio: 0, per_second: 100, on_error: true };
+  const tracing: Tracing = {
+    sampler: new TraceSampler(options, NOW_MS),
+    now_ms: () => NOW_MS,
+    start: untouched,
+    countInvalid: untouched,
+    stop: untouched,
+  };
+  return new Traces(tracing, randomPool((bytes) => crypto.getRandomValues(bytes)));
+}
+
+/** What the child is asked for by name. */
+export const LEAVES: readonly Leaf[] = [
+  { name: "off", unit: "B", times: 10_000, open: () => wholePath() },
+  { name: "on, not sampled", unit: "B", times: 10_000, open: () => wholePath(traces()) },
+];

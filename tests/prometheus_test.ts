@@ -1,0 +1,200 @@
+/**
+ * `deploy/prometheus` and `deploy/grafana` against the real Prometheus, which reads real processes
+ * under load: each panel's query, each recording rule and each alert's sides give data. What makes
+ * the alerts fire is shown by `alerts.test.yml` in `promtool`, which is run here too.
+ */
+import assert from "node:assert/strict";
+import { startPrometheus } from "../tasks/dev_observe.ts";
+import { anchors } from "../tasks/markdown.ts";
+import { createIssuer, startServer } from "./cluster.ts";
+import type { ServerProcess } from "./cluster.ts";
+import { startNats } from "./nats_server.ts";
+import { askWithoutBrain, playRound, prepare } from "./prometheus_load.ts";
+import type { Stage } from "./prometheus_load.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const PROMETHEUS = `${ROOT}/deploy/prometheus`;
+const DASHBOARD = `${ROOT}/deploy/grafana/dashboards/arqonbus-overview.json`;
+const DEADLINE_MS = 90_000;
+
+interface Rule {
+  readonly type: "recording" | "alerting";
+  readonly name: string;
+  readonly query: string;
+  readonly health: string;
+  readonly annotations?: { readonly runbook_url: string };
+}
+
+/** A server of identities and of telemetry that answers nothing but 500. */
+function startBroken(): { readonly url: string } & AsyncDisposable {
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    () => new Response("", { status: 500 }),
+  );
+  return {
+    url: `http://127.0.0.1:${server.addr.port}`,
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
+
+function configOf(nats_url: string, broken_url: string, issuer: string): string {
+  return `
+[nats]
+urls = ["${nats_url}"]
+[platform.mirroring]
+rules = [{ prefix = "in.t.*", percent = 1.0 }]
+[quota]
+url = "redis://127.0.0.1:1"
+[telemetry]
+otlp_url = "${broken_url}"
+metrics_interval_ms = 1_000
+[[rooms]]
+room = "log-*"
+durable = true
+${issuer}
+[[auth.issuers]]
+issuer = "broken"
+audience = "arqon"
+jwks_url = "${broken_url}/jwks.json"
+tenants = ["*"]
+`;
+}
+
+/** The committed configuration with these addresses, absolute paths and a scrape a second. */
+async function prometheusConfig(shield: ServerProcess, brain: ServerProcess): Promise<string> {
+  let text = await Deno.readTextFile(`${PROMETHEUS}/prometheus.yml`);
+  const host = ({ ready }: ServerProcess) => new URL(ready.ops_url!).host;
+  const changes = [
+    ["scrape_interval: 5s", "scrape_interval: 1s"],
+    ["evaluation_interval: 5s", "evaluation_interval: 1s"],
+    ["- rules.yml", `- "${PROMETHEUS}/rules.yml"`],
+    ["- alerts.yml", `- "${PROMETHEUS}/alerts.yml"`],
+    ["127.0.0.1:4001", host(shield)],
+    ["127.0.0.1:4101", host(brain)],
+  ] as const;
+  for (const [from, to] of changes) {
+    assert.ok(text.includes(from), `prometheus.yml has no ${from}`);
+    text = text.replace(from, to);
+  }
+  return text;
+}
+
+async function api(url: string, path: string, query = "") {
+  const response = await fetch(`${url}/api/v1/${path}${query}`);
+  const answer = await response.json();
+  assert.equal(answer.status, "success", `${path}${query}: ${JSON.stringify(answer)}`);
+  return answer.data;
+}
+
+/** Whether the query has a line with a number; NaN is none. */
+async function hasData(url: string, expr: string): Promise<boolean> {
+  const { result } = await api(url, "query", `?query=${encodeURIComponent(expr)}`);
+  return result.some(({ value }: { value: [number, string] }) => Number.isFinite(Number(value[1])));
+}
+
+/** Queries of all panels, as Grafana asks them when all jobs and instances are chosen. */
+async function panelQueries(): Promise<string[]> {
+  const { panels } = JSON.parse(await Deno.readTextFile(DASHBOARD));
+  return panels.flatMap(({ targets = [] }: { targets?: { expr: string }[] }) =>
+    targets.map(({ expr }) =>
+      expr.replaceAll("$__rate_interval", "30s").replaceAll(/"\$(job|instance)"/g, '".*"')
+    )
+  );
+}
+
+/** An alert's expression without its comparison, which of a healthy deployment gives nothing. */
+function compared(query: string): string {
+  const found = query.match(/^(.*) (?:>|<|==) [0-9.]+$/s);
+  assert.ok(found?.[1], `an alert compares with a number at its end: ${query}`);
+  return found[1];
+}
+
+async function rulesOf(url: string): Promise<Rule[]> {
+  const { groups } = await api(url, "rules");
+  return groups.flatMap(({ rules }: { rules: Rule[] }) => rules);
+}
+
+/** Plays rounds until every query gives data; fails with those that give none. */
+async function playUntilAllHaveData(url: string, queries: readonly string[], stage: Stage) {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  let without = [...new Set(queries)];
+  while (without.length > 0) {
+    assert.ok(Date.now() < deadline_ms, `no data:\n${without.join("\n")}`);
+    await playRound(stage);
+    const has = await Promise.all(without.map((expr) => hasData(url, expr)));
+    without = without.filter((_, index) => !has[index]);
+  }
+}
+
+/** Runs promtool in the folder of the files; its output when it failed. */
+async function promtool(...args: string[]): Promise<void> {
+  const { success, stdout, stderr } = await new Deno.Command("promtool", {
+    args,
+    cwd: PROMETHEUS,
+  }).output();
+  const decoder = new TextDecoder();
+  assert.ok(success, decoder.decode(stdout) + decoder.decode(stderr));
+}
+
+Deno.test("promtool accepts the configuration, and each alert fires when it should", async () => {
+  await promtool("check", "config", "prometheus.yml");
+  await promtool("check", "rules", "rules.yml", "alerts.yml");
+  await promtool("test", "rules", "alerts.test.yml");
+  const alerts = await Deno.readTextFile(`${PROMETHEUS}/alerts.yml`);
+  const cases = await Deno.readTextFile(`${PROMETHEUS}/alerts.test.yml`);
+  const names = [...alerts.matchAll(/- alert: (\w+)/g)].map(([, name]) => name);
+  assert.ok(names.length > 20);
+  for (const name of names) assert.match(cases, new RegExp(`alertname="${name}"`));
+});
+
+Deno.test("the failures of the bus are the reasons of code 500 and above", async () => {
+  const rules = await Deno.readTextFile(`${PROMETHEUS}/rules.yml`);
+  const counted = rules.match(/reason=~"([^"]*)"/)?.[1]?.split("|");
+  const { errors }: { errors: { name: string; code: number }[] } = JSON.parse(
+    await Deno.readTextFile(`${ROOT}/proto/errors.json`),
+  );
+  // Meant, or said by an SDK to itself.
+  const left_out = ["draining", "unreachable", "connection-lost"];
+  const expected = errors.filter(({ name, code }) => code >= 500 && !left_out.includes(name));
+  assert.deepEqual(counted?.toSorted(), expected.map(({ name }) => name).toSorted());
+});
+
+Deno.test("every panel, recording rule and alert asks for what there is", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using broken = startBroken();
+  const issuer = await createIssuer();
+  const config = configOf(nats.url, broken.url, issuer.config);
+  await using shield = await startServer("shield", config, issuer.dir);
+  const stage = { shield, issuer };
+  await askWithoutBrain(stage);
+  await using brain = await startServer("brain", config, issuer.dir);
+  await prepare(stage);
+  const prometheus = await startPrometheus({
+    folder: `${issuer.dir}/prometheus`,
+    config: await prometheusConfig(shield, brain),
+    port: 0,
+  });
+  assert.ok(prometheus, "prometheus is not installed (apt-get install prometheus)");
+  try {
+    const rules = await rulesOf(prometheus.url);
+    const recorded = rules.filter(({ type }) => type === "recording");
+    const alerts = rules.filter(({ type }) => type === "alerting");
+    assert.ok(recorded.length > 15 && alerts.length > 20);
+    await playUntilAllHaveData(prometheus.url, [
+      ...recorded.flatMap(({ name, query }) => [name, query]),
+      ...alerts.map(({ query }) => compared(query)),
+      ...await panelQueries(),
+    ], stage);
+    for (const { name, health } of await rulesOf(prometheus.url)) {
+      assert.equal(health, "ok", name);
+    }
+    const runbooks = anchors(await Deno.readTextFile(`${ROOT}/docs/operations.md`));
+    for (const { name, annotations } of alerts) {
+      const [page, anchor] = annotations?.runbook_url.split("#") ?? [];
+      assert.ok(page === "docs/operations.md" && runbooks.has(anchor ?? ""), `runbook of ${name}`);
+    }
+  } finally {
+    await prometheus.stop();
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+});
