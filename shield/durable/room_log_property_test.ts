@@ -171,8 +171,30 @@ async function holds(one: Run, plant?: (sim: SimRoom) => void): Promise<void> {
   }
 }
 
+/** Meets the one trouble that most sets of random runs do not: reads behind a tail that was let go. */
+const LAGGING: Run = {
+  seed: 1187298786,
+  faults: { lost: 0.5, repeated: 0.1, delay_ms: 0, failing: 0, behind: 0 },
+  steps: [
+    { kind: "put", count: 4, others: 1 },
+    { kind: "verify" },
+    { kind: "enter", from: 224, turns: 5, is_slow: false },
+    { kind: "remove", keep: 5 },
+    { kind: "put", count: 6, others: 0 },
+    { kind: "wait", ms: 142_883 },
+    { kind: "enter", from: 808, turns: 5, is_slow: false },
+  ],
+  history_size: 1_000,
+  history_ttl_seconds: 1,
+  recovery_messages: 1_000,
+  log_cache_bytes: 2_000,
+  cache_last: false,
+  page_messages: 5,
+};
+
 Deno.test("every subscriber sees each message once and in order, or is told what is lost", async () => {
-  await fc.assert(fc.asyncProperty(run, (one) => holds(one)), { numRuns: 1_500 });
+  const property = fc.asyncProperty(run, (one) => holds(one));
+  await fc.assert(property, { numRuns: 1_500, examples: [[LAGGING]] });
   assert.deepEqual(TROUBLE.filter((name) => !met.has(name)), []);
 });
 
