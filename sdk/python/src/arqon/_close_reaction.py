@@ -1,0 +1,121 @@
+"""What a client does after its connection ended or was refused: a pure decision.
+
+From the close code (`CLOSES`), the last error before it, and what the Shield said over HTTP. It
+does not wait and does not connect: `_driver.py` does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from arqon.errors import ArqonError, error_from_wire, error_of
+from arqon.errors_gen import CLOSES, ERRORS
+
+_HOPELESS: Final = frozenset({1002, 1003, 1007, 1010})
+_SPREAD_MS_MAX: Final = 600_000
+_BODY_BYTES_MAX: Final = 65_536
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """What the connection does next."""
+
+    reconnect: bool
+    """False: never again by itself."""
+    error: ArqonError | None
+    """None: it was closed on purpose."""
+    floor_ms: int = 0
+    """Wait at least this long."""
+    spread_ms: int = 0
+    """Instead of the backoff wait a random time up to this; 0: use the backoff."""
+    new_token: bool = False
+    """The present token is of no use: ask for a new one first."""
+
+
+def spread_of(reason: str) -> int:
+    """N of the close reason `restart;spread_ms=N`, in ms; 0 when it says nothing of the kind."""
+    found = re.search(r"(?:^|;)\s*spread_ms=(\d{1,9})(?:;|$)", reason)
+    return 0 if found is None else min(int(found[1]), _SPREAD_MS_MAX)
+
+
+def _describe(code: int, reason: str) -> str:
+    name = f" {CLOSES[code].name}" if code in CLOSES else ""
+    return f"closed with {code}{name}" + (f": {reason}" if reason else "")
+
+
+def _close_error(code: int, reason: str) -> ArqonError:
+    named = {
+        1008: "too-many-protocol-errors",
+        4401: "token-expired",
+        4403: "banned",
+        4429: "slow-consumer",
+    }
+    if code in named:
+        return error_of(named[code])
+    too_large = code in (1009, 4413)
+    return error_of("frame-too-large" if too_large else "connection-lost", _describe(code, reason))
+
+
+def close_reaction(code: int, reason: str, last_error: ArqonError | None) -> Reaction:
+    """After an open connection ended with `code` and `reason`.
+
+    `last_error` is the ERR frame right before the close, if any: it says more than the code
+    (`refresh-mismatch` must not reconnect, 4401 may).
+    """
+    told = last_error if last_error is not None and last_error.entry.close == code else None
+    if told is None and reason in ERRORS and ERRORS[reason].close == code:
+        told = error_of(reason)
+    error = told or _close_error(code, reason)
+    if code == 1000:
+        return Reaction(False, None)
+    if told is not None and told.entry.client == "never-retry":
+        return Reaction(False, error)
+    rule = CLOSES.get(code)
+    if rule is None:
+        return Reaction(False, error) if code in _HOPELESS else _again(error)
+    if not rule.reconnect:
+        return Reaction(False, error)
+    spread_ms = spread_of(reason) if code == 1012 else 0
+    return _again(error, spread_ms, rule.client == "refresh-token")
+
+
+def refusal_reaction(error: ArqonError) -> Reaction:
+    """After the upgrade was refused or nobody answered."""
+    if error.entry.client == "never-retry":
+        return Reaction(False, error)
+    return _again(error, 0, error.entry.client == "refresh-token")
+
+
+def _again(error: ArqonError, spread_ms: int = 0, new_token: bool = False) -> Reaction:
+    return Reaction(True, error, error.retry_after_ms, spread_ms, new_token)
+
+
+def upgrade_error(status: int, headers: Mapping[str, str], body: bytes | None) -> ArqonError:
+    """The exception for a refused upgrade: its problem body (RFC 9457) and `Retry-After`.
+
+    An answer that is none of a Shield's (a proxy's 502) is `unreachable`, but for the codes that
+    the table of reasons knows.
+    """
+    problem: dict[str, Any] = {}
+    if body is not None and len(body) <= _BODY_BYTES_MAX:
+        try:
+            parsed = json.loads(body)
+            problem = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
+        except ValueError:
+            problem = {}
+    seconds = headers.get("Retry-After", "")
+    header_ms = int(seconds) * 1_000 if re.fullmatch(r"\d{1,6}", seconds) else 0
+    told_ms = problem.get("retry_after_ms")
+    retry_after_ms = told_ms if isinstance(told_ms, int) and told_ms > 0 else header_ms
+    reason, detail = problem.get("reason"), problem.get("detail")
+    if not isinstance(reason, str):
+        if status not in (401, 403, 429):
+            text = f"the upgrade was answered with HTTP {status}"
+            return error_of("unreachable", text, retry_after_ms=retry_after_ms)
+        reason = ""
+    text = detail if isinstance(detail, str) else ""
+    return error_from_wire(status, reason, text, retry_after_ms)

@@ -1,0 +1,114 @@
+"""From a Shield that is about to stop to another one, without a moment in between.
+
+The next session is opened while the old one still serves, rooms are subscribed there as well, and
+only then is the old one left. When no other Shield can be had in time nothing has changed.
+
+1. Nothing new is sent until the move is made, and what was sent is awaited (2 s at most).
+2. SUBs on the next session; what it delivers is held while the old one goes on delivering.
+3. 200 ms for the servers of a NATS cluster, then a PING on the old session, whose PONG says that
+   everything from before has come.
+4. The next session is the present one; the old one is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from arqon._backoff import Backoff, backoff_delay_ms
+from arqon._close_reaction import refusal_reaction
+from arqon._outbox import Outbox
+from arqon._session import Session
+from arqon._subscriptions import Subscriptions
+from arqon.errors import ArqonError
+
+_SETTLE_SECONDS: Final = 2.0
+_BEGIN_SECONDS: Final = 5.0
+_LINGER_SECONDS: Final = 0.2
+_POLL_SECONDS: Final = 0.005
+_WINDOW_MS_MAX: Final = 600_000
+
+
+async def _first(*futures: asyncio.Future[Any], timeout_seconds: float | None = None) -> None:
+    """Returns when one of them is done or the time is up; cancels none of them."""
+    await asyncio.wait(futures, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def hand_over(
+    old: Session,
+    window_ms: float,
+    outbox: Outbox,
+    subscriptions: Subscriptions,
+    open_next: Callable[[], Awaitable[Session]],
+    backoff: Backoff,
+    random: Callable[[], float],
+) -> Session | None:
+    """Moves within `window_ms`: the next session, on which everything is then, or None."""
+    # Everybody was told at once: not everybody comes at once.
+    wait_ms = random() * max(0.0, min(window_ms, _WINDOW_MS_MAX)) / 2
+    attempt = 0
+    while True:
+        await _first(old.ended, timeout_seconds=wait_ms / 1_000)
+        if old.over:
+            return None
+        try:
+            following = await open_next()
+        except ArqonError as error:
+            reaction = refusal_reaction(error)
+            if not reaction.reconnect:
+                return None
+            wait_ms = reaction.floor_ms + backoff_delay_ms(attempt, backoff, random)
+        else:
+            if await _move(old, following, outbox, subscriptions):
+                return following
+            wait_ms = backoff_delay_ms(attempt, backoff, random)
+        attempt += 1
+
+
+async def _move(
+    old: Session, following: Session, outbox: Outbox, subscriptions: Subscriptions
+) -> bool:
+    """False when the next session was lost, or of no use, before everything was there."""
+    moved = False
+    try:
+        outbox.pause()
+        await _settled(old, outbox, _SETTLE_SECONDS)
+        begun = subscriptions.begin(following)
+        await _first(begun, old.ended, following.ended, timeout_seconds=_BEGIN_SECONDS)
+        if begun.done():
+            await _first(old.ended, following.ended, timeout_seconds=_LINGER_SECONDS)
+        echo = asyncio.ensure_future(old.echo())
+        try:
+            await _first(echo, following.ended)
+            lossless = begun.done() and echo.done() and echo.result()
+        finally:
+            echo.cancel()
+        if not old.over and (following.over or not begun.done()):
+            subscriptions.abandon()
+            outbox.connected(old)
+            return False
+        subscriptions.cross(lossless)
+        outbox.connected(following)
+        moved = True
+    finally:
+        if not moved:
+            await following.close()
+    await _settled(old, outbox, _SETTLE_SECONDS)
+    await old.close()
+    return True
+
+
+async def _settled(old: Session, outbox: Outbox, seconds: float) -> None:
+    """Returns when the old session has answered what was sent to it, at the latest in that time."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + seconds
+    while outbox.under_way(old) > 0 and not old.over and loop.time() < end:  # noqa: ASYNC110
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+async def settle(session: Session, subscriptions: Subscriptions) -> None:
+    """When everything that the old session had delivered has come again, nothing repeats."""
+    await asyncio.sleep(_LINGER_SECONDS)
+    if await session.echo():
+        subscriptions.settle()

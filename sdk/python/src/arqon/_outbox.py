@@ -1,0 +1,214 @@
+"""Publishes and commands on their way out: one bounded FIFO, a window of unanswered requests, and
+what becomes of both when the connection drops. Knows sessions, but no reconnecting.
+
+Requests go out in the order of their ids, also those that are sent again: a refusal that is waited
+out lets nothing overtake that has not left yet. 429 holds everything back, for it is about the
+connection; so does 503, but for `log-unavailable`, which holds back its own room alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import bisect
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from arqon._gen.control_pb2 import Ack
+from arqon._session import Session, error_of_ack
+from arqon.errors import ArqonError, error_of
+
+# Wait before the first repeat after a 503 when the Shield names none; doubled up to the other.
+_RETRY_MS: Final = 250
+_RETRY_MAX_MS: Final = 2_000
+
+
+@dataclass(eq=False)
+class Request:
+    """One publish or command, already encoded. `answer` is set exactly once, or cancelled."""
+
+    id: int
+    room: str
+    frame: bytes
+    answered: bool
+    """An ACK answers it; if not, it is done as soon as it is handed over, with None."""
+    repeatable: bool
+    """It has an idempotency key: it may be sent again although it may have taken effect."""
+    deadline: float
+    """On the clock of `time.monotonic`, in seconds."""
+    answer: asyncio.Future[Ack | None]
+    failures: int = 0
+    sink: Session | None = None
+    """The session that it was sent to and that has yet to answer."""
+
+    def fail(self, error: ArqonError) -> None:
+        """Settles it, if nobody has."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+    def done(self, ack: Ack | None) -> None:
+        """Settles it, if nobody has."""
+        if not self.answer.done():
+            self.answer.set_result(ack)
+
+
+class Outbox:
+    """Holds a request from `add` until it is settled or forgotten."""
+
+    def __init__(
+        self,
+        *,
+        window: int,
+        queue_max: int,
+        queue_bytes_max: int,
+        renewable: bool,
+        random: Callable[[], float],
+    ) -> None:
+        """`renewable`: what an expired token refused is kept for the next connection."""
+        self._window = window
+        self._queue_max = queue_max
+        self._queue_bytes_max = queue_bytes_max
+        self._renewable = renewable
+        self._random = random
+        self._queue: list[Request] = []
+        self._queue_bytes = 0
+        self._in_flight: dict[int, Request] = {}
+        self._sink: Session | None = None
+        self._paused_until = 0.0
+        self._holds: dict[str, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, request: Request) -> None:
+        """Takes a request; raises `TooManyPending` when the queue is full."""
+        over = self._queue and self._queue_bytes + len(request.frame) > self._queue_bytes_max
+        if len(self._queue) >= self._queue_max or over:
+            raise error_of("too-many-pending", f"{len(self._queue)} requests wait in this client")
+        self._queue.append(request)
+        self._queue_bytes += len(request.frame)
+        self.pump()
+
+    def forget(self, request: Request) -> None:
+        """Nobody waits for it any more: it is not sent if it was not; its ACK is ignored."""
+        if self._in_flight.pop(request.id, None) is not None:
+            self.pump()
+        elif request in self._queue:
+            self._queue.remove(request)
+            self._queue_bytes -= len(request.frame)
+
+    def connected(self, sink: Session) -> None:
+        """The connection is open: what was unanswered and may be repeated goes first."""
+        self._sink = sink
+        self.pump()
+
+    def pause(self) -> None:
+        """Nothing is sent until `connected`; what was sent may still be answered."""
+        self._sink = None
+
+    def under_way(self, sink: Session) -> int:
+        """Requests that were sent to this session and are not answered."""
+        return sum(1 for request in self._in_flight.values() if request.sink is sink)
+
+    def disconnected(self, sink: Session, error: ArqonError) -> None:
+        """The session is gone: what cannot be repeated safely fails with `error`."""
+        if self._sink is sink:
+            self._sink = None
+        for request in [r for r in self._in_flight.values() if r.sink is sink]:
+            del self._in_flight[request.id]
+            if request.repeatable:
+                self._requeue(request)
+            else:
+                request.fail(error)
+        self.pump()
+
+    def close(self, error: ArqonError) -> None:
+        """Everything fails; the outbox is empty afterwards."""
+        everything = [*self._in_flight.values(), *self._queue]
+        self._sink = None
+        self._in_flight.clear()
+        self._queue.clear()
+        self._queue_bytes = 0
+        if self._timer is not None:
+            self._timer.cancel()
+        for request in everything:
+            request.fail(error)
+
+    def answer(self, ack: Ack) -> None:
+        """Hands an ACK to its request; one that nobody waits for is ignored."""
+        request = self._in_flight.pop(ack.request_id, None)
+        if request is None:
+            return
+        if ack.code == 0:
+            request.done(ack)
+        else:
+            self._refused(request, error_of_ack(ack))
+        self.pump()
+
+    def pump(self) -> None:
+        """Sends as much as window, holds and socket allow."""
+        sink, now = self._sink, time.monotonic()
+        if sink is None or not self._queue:
+            return
+        if self._paused_until > now:
+            self._wake_at(self._paused_until, now)
+            return
+        self._holds = {room: until for room, until in self._holds.items() if until > now}
+        elsewhere = {r.room for r in self._in_flight.values() if r.sink is not sink}
+        held: list[Request] = []
+        taken = 0
+        for request in self._queue:
+            if len(self._in_flight) >= self._window or not sink.writable:
+                break
+            taken += 1
+            if request.room in self._holds or request.room in elsewhere:
+                held.append(request)
+                continue
+            self._queue_bytes -= len(request.frame)
+            sink.post(request.frame)
+            if request.answered:
+                request.sink = sink
+                self._in_flight[request.id] = request
+            else:
+                request.done(None)
+        if taken > len(held):
+            self._queue[:taken] = held
+        if self._holds:
+            self._wake_at(min(self._holds.values()), now)
+
+    def _wake_at(self, when: float, now: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, when - now), self.pump)
+
+    def _refused(self, request: Request, error: ArqonError) -> None:
+        """429 was refused before it did anything: always repeated. 503 only with a key."""
+        expired = self._renewable and error.entry.client == "refresh-token"
+        if error.reason == "draining" or expired:
+            # Refused before it did anything, and the Shield closes next.
+            if self._sink is request.sink:
+                self._sink = None
+            self._requeue(request)
+            return
+        again = (error.code == 429 and error.entry.client == "back-off") or (
+            error.code == 503 and request.repeatable
+        )
+        least_ms = 1
+        if error.code == 503:
+            least_ms = min(_RETRY_MS * 2 ** min(request.failures, 10), _RETRY_MAX_MS)
+        wait_ms = max(error.retry_after_ms, least_ms)
+        until = time.monotonic() + wait_ms * (1 + self._random() * 0.1) / 1_000
+        if not again or until > request.deadline:
+            request.fail(error)
+            return
+        request.failures += error.code == 503
+        if error.reason == "log-unavailable":
+            self._holds[request.room] = max(self._holds.get(request.room, 0.0), until)
+        else:
+            self._paused_until = max(self._paused_until, until)
+        self._requeue(request)
+
+    def _requeue(self, request: Request) -> None:
+        """Puts a request back at its place in the order."""
+        request.sink = None
+        bisect.insort(self._queue, request, key=lambda r: r.id)
+        self._queue_bytes += len(request.frame)

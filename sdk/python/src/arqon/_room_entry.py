@@ -1,0 +1,249 @@
+"""What `_subscriptions.py` knows of one room, and how its loops hear of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from arqon._buffer import MessageBuffer, Overflow
+from arqon._gen.control_pb2 import Ack, Subscribe
+from arqon._gen.envelope_pb2 import Envelope
+from arqon._position import Place, Position
+from arqon.errors import ArqonError, error_of
+from arqon.message import gap_message
+from arqon.presence import LEAVE, UPDATE, MemberTable
+
+# Messages of one room that may wait while the client moves; above, the room gets a GAP instead.
+_HELD_MAX: Final = 8_192
+# Messages of one room that are remembered while it is heard twice; the oldest go first.
+_SEEN_MAX: Final = 65_536
+
+
+@dataclass(frozen=True)
+class SubscribeOptions:
+    """How a loop hears a room. What contradicts itself is a ValueError."""
+
+    presence: bool = False
+    observer: bool = False
+    member_meta: Any = None
+    no_echo: bool = False
+    position: Position | None = None
+    buffer: int = 1_024
+    on_overflow: Overflow = "error"
+
+    def __post_init__(self) -> None:
+        """Checks."""
+        if not self.presence and (self.observer or self.member_meta is not None):
+            raise ValueError("observer and member_meta need presence=True")
+        if self.observer and self.member_meta is not None:
+            raise ValueError("an observer is no member and has no member_meta")
+        if self.buffer < 2:
+            raise ValueError(f"buffer is {self.buffer}; expected at least 2")
+        if self.on_overflow not in ("error", "drop-oldest"):
+            raise ValueError(
+                f"on_overflow is {self.on_overflow!r}; expected 'error', 'drop-oldest'"
+            )
+
+    @property
+    def wish(self) -> tuple[bool, bool, bool]:
+        """What all loops on a room must agree on: there is one SUB."""
+        return self.presence, self.observer, self.no_echo
+
+
+@dataclass(eq=False)
+class Reader:
+    """One loop over a room. `ready` is done once the SUB stands, with the whole list of members."""
+
+    buffer: MessageBuffer
+    ready: asyncio.Future[None]
+
+
+@dataclass(eq=False)
+class Move:
+    """A room on its way from one session to the next."""
+
+    held: list[Envelope] = field(default_factory=list[Envelope])
+    overflowed: bool = False
+    seen: dict[tuple[str, str], None] = field(default_factory=dict[tuple[str, str], None])
+    answer: tuple[Position | None, Ack] | None = None
+    """What the SUB on the next session asked for, and its ACK."""
+
+    def hold(self, envelope: Envelope) -> None:
+        """Keeps what the next session delivers, until it counts."""
+        if len(self.held) < _HELD_MAX:
+            self.held.append(envelope)
+        else:
+            self.overflowed = True
+
+    def hear_old(self, envelope: Envelope) -> None:
+        """Remembers what the old session has delivered."""
+        self.seen[key_of(envelope)] = None
+        if len(self.seen) > _SEEN_MAX:
+            del self.seen[next(iter(self.seen))]
+
+    def repeats(self, envelope: Envelope) -> bool:
+        """Whether the old session has delivered it already."""
+        return envelope.offset == 0 and key_of(envelope) in self.seen
+
+
+def key_of(envelope: Envelope) -> tuple[str, str]:
+    """What tells that two deliveries are of the same message."""
+    return envelope.sender_id, envelope.headers.get("X-Twist-ID", "")
+
+
+class RoomEntry:
+    """One room that this connection hears."""
+
+    def __init__(self, room: str, options: SubscribeOptions) -> None:
+        """Without loops; no SUB was sent."""
+        self.room = room
+        self.wish = options.wish
+        self.readers: set[Reader] = set()
+        self.table = MemberTable() if options.presence else None
+        self.place = Place(options.position, options.no_echo)
+        self.meta = encode_meta(options.member_meta)
+        self.acked_meta = self.meta
+        self.updates: list[asyncio.Future[None]] = []
+        """Changes of metadata that no SUB has carried yet."""
+        self.heard = False
+        """An ACK has come on some session: a new SUB means that something may be lost."""
+        self.active = False
+        """An ACK has come on the present session."""
+        self.told = False
+        """The bus has told a loss: a SUB that confirms it says nothing new."""
+        self.lost = False
+        """After such a loss: a SUB has yet to tell where the room stands."""
+        self.retry: asyncio.TimerHandle | None = None
+        self.move: Move | None = None
+
+    def agree(self, options: SubscribeOptions) -> None:
+        """Raises ValueError when another loop wants what the present SUB does not say."""
+        if options.wish != self.wish:
+            raise ValueError(f"room {self.room} is subscribed with other options already")
+        if options.position is not None:
+            raise ValueError(f"room {self.room}: a position is for the first loop only")
+        if options.member_meta is not None and encode_meta(options.member_meta) != self.meta:
+            raise ValueError(f"room {self.room}: use update_meta to change the metadata")
+
+    def sub(self, request_id: int, asked: Position | None) -> Subscribe:
+        """The SUB with the newest metadata, from `asked` on if that is not None."""
+        presence, observer, no_echo = self.wish
+        return Subscribe(
+            room_id=self.room,
+            request_id=request_id,
+            presence=presence,
+            observer=observer,
+            no_echo=no_echo,
+            batch=True,
+            member_meta=self.meta,
+            after_offset=0 if asked is None else asked.offset,
+            epoch="" if asked is None else asked.epoch,
+        )
+
+    def refused(
+        self, error: ArqonError, updates: list[asyncio.Future[None]], is_next: bool
+    ) -> Literal["stand", "now", "later", "fail"]:
+        """What follows when a SUB was refused or lost: it stands as it was, goes again, or ends."""
+        if error.reason == "connection-lost":
+            self.updates = [*updates, *self.updates]
+            return "stand"
+        if error.reason == "not-durable" and self.place.position is not None:
+            # The room was durable and is not any more: from here on as any other.
+            if not self.active:
+                self.gap("reconnect")
+            self.place.forget()
+            self.updates = [*updates, *self.updates]
+            return "now"
+        if self.active and not is_next:
+            # The subscription stands: only the new metadata was refused, or the position.
+            self.meta = self.acked_meta
+            settle(updates, error)
+            return "later" if self.lost and error.retryable else "stand"
+        if error.retryable:
+            self.updates = [*updates, *self.updates]
+            return "later"
+        settle(updates, error)
+        return "fail"
+
+    def cross(
+        self, lossless: bool
+    ) -> tuple[str | None, tuple[Position | None, Ack] | None, list[Envelope]]:
+        """The next session is the present one: a loss before it, its SUB's answer, what was held.
+
+        `lossless`: the old session has delivered everything that was published before this.
+        """
+        move, self.active, self.lost = self.move, False, False
+        if move is None or move.answer is None:
+            self.move = None
+            if self.table is not None:
+                self.table.lost()
+            missing = self.heard and self.place.position is None
+            return "reconnect" if missing else None, None, []
+        self.active = True
+        gap = "too many messages while moving" if move.overflowed else None
+        if not lossless and self.place.position is None:
+            gap = "reconnect"
+        held, move.held = move.held, []
+        return gap, move.answer, [e for e in held if is_presence(e) or not move.repeats(e)]
+
+    def gap(self, reason: str) -> None:
+        """Puts a GAP into every loop."""
+        message = gap_message(self.room, reason, int(time.time() * 1_000))
+        for reader in list(self.readers):
+            reader.buffer.push(message)
+
+    def tell_ready(self) -> None:
+        """Tells the loops when the subscription stands."""
+        if not self.active or (self.table is not None and not self.table.complete):
+            return
+        for reader in self.readers:
+            if not reader.ready.done():
+                reader.ready.set_result(None)
+
+    def end(self, error: ArqonError | None) -> None:
+        """Ends the loops: orderly without `error`, else by raising it there."""
+        self.cancel_retry()
+        settle(self.updates, error or ended())
+        self.updates.clear()
+        readers, self.readers = self.readers, set()
+        for reader in readers:
+            if not reader.ready.done():
+                reader.ready.set_exception(error or ended())
+                reader.ready.exception()  # Who waits gets it; nobody may.
+            reader.buffer.end(error)
+
+    def cancel_retry(self) -> None:
+        """No SUB is sent again by itself."""
+        if self.retry is not None:
+            self.retry.cancel()
+            self.retry = None
+
+
+def ended() -> ArqonError:
+    """How a subscription ended that nobody can go on with."""
+    return error_of("connection-closed", ": the subscription has ended")
+
+
+def encode_meta(meta: Any) -> bytes:
+    """Metadata as JSON; None is none. Raises TypeError for what JSON cannot say."""
+    return b"" if meta is None else json.dumps(meta, separators=(",", ":")).encode()
+
+
+def is_presence(envelope: Envelope) -> bool:
+    """An event with which the bus tells who is in a room."""
+    from_bus = envelope.sender_id == "" and envelope.WhichOneof("payload") == "event"
+    return from_bus and envelope.event.type in (UPDATE, LEAVE)
+
+
+def settle(updates: list[asyncio.Future[None]], error: ArqonError | None) -> None:
+    """Tells those who wait for a change of metadata."""
+    for update in updates:
+        if update.done():
+            continue
+        if error is None:
+            update.set_result(None)
+        else:
+            update.set_exception(error)

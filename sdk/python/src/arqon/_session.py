@@ -1,0 +1,338 @@
+"""One WebSocket from the upgrade to its end: WELCOME, frames, ACKs of control requests, heartbeat.
+
+It never reconnects: that is `_driver.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.typing import Subprotocol
+
+from arqon._close_reaction import upgrade_error
+from arqon._frames import Ping, Pong, decode_server_frame, encode_ping, encode_pong
+from arqon._gen.control_pb2 import Ack, Welcome
+from arqon._gen.envelope_pb2 import Envelope
+from arqon.errors import ArqonError, error_from_wire, error_of
+
+Answer: TypeAlias = "Ack | ArqonError"
+# At DEBUG the library would log the request's headers, and with them the token.
+_WIRE_LOG: Final = logging.getLogger("arqon.websocket")
+_WIRE_LOG.setLevel(logging.INFO)
+# Above this the session counts as full: the outbox waits.
+_UNSENT_BYTES_MAX: Final = 1_048_576
+# Larger than any message that a Shield sends.
+_FRAME_BYTES_MAX: Final = 33_554_432
+_CLOSE_SECONDS: Final = 2
+_PROTOCOL_VERSION: Final = 1
+
+
+class SessionListener(Protocol):
+    """Who hears what comes in. Must not raise."""
+
+    async def on_envelopes(self, envelopes: list[Envelope], session: Session) -> None:
+        """Messages, in order; nothing else is read until it returns."""
+
+    def on_ack(self, ack: Ack) -> None:
+        """An ACK that answers none of the session's own requests."""
+
+    def on_err(self, error: ArqonError) -> None:
+        """A refusal that answers no request."""
+
+    def on_writable(self) -> None:
+        """The session was full and is not any more."""
+
+
+@dataclass(frozen=True)
+class SessionEnd:
+    """How a session ended; `close_reaction` decides from it what comes next."""
+
+    code: int
+    """1006 without a close frame, 4408 when the server fell silent."""
+    reason: str
+    last_error: ArqonError | None
+
+
+async def open_session(
+    url: str,
+    token: str,
+    listener: SessionListener,
+    *,
+    handshake_timeout_ms: int,
+    request_timeout_ms: int,
+    tls: ssl.SSLContext | None,
+    headers: dict[str, str],
+) -> Session:
+    """Opens a session; returns after WELCOME, raises the reason why there is none."""
+    timeout_seconds = handshake_timeout_ms / 1_000
+    try:
+        # What it sends goes to one host only: an answer that redirects is a refusal.
+        socket = await asyncio.wait_for(_dial(url, token, tls, headers), timeout_seconds)
+    except InvalidStatus as error:
+        answer = error.response
+        raise upgrade_error(answer.status_code, answer.headers, bytes(answer.body)) from None
+    except asyncio.TimeoutError:
+        raise error_of("unreachable", f"no upgrade within {handshake_timeout_ms} ms") from None
+    except (OSError, InvalidHandshake, EOFError, ValueError) as error:
+        raise error_of("unreachable", f"{type(error).__name__}: {error}") from None
+    session = Session(socket, listener, request_timeout_ms)
+    try:
+        await asyncio.wait_for(asyncio.shield(session.opened), timeout_seconds)
+    except asyncio.TimeoutError:
+        await session.abort()
+        raise error_of("unreachable", f"no WELCOME within {handshake_timeout_ms} ms") from None
+    except BaseException:
+        await session.abort()
+        raise
+    return session
+
+
+class _NoRedirect(connect):
+    """The library's connector, which here goes to no other address than the one given."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """A redirect is a refusal like any other."""
+        return exc
+
+
+async def _dial(
+    url: str, token: str, tls: ssl.SSLContext | None, headers: dict[str, str]
+) -> ClientConnection:
+    kwargs: Any = {} if tls is None else {"ssl": tls}
+    return await _NoRedirect(
+        url,
+        subprotocols=[Subprotocol("arqon.v1")],
+        additional_headers={**headers, "Authorization": f"Bearer {token}"},
+        compression=None,
+        open_timeout=None,
+        ping_interval=None,
+        close_timeout=_CLOSE_SECONDS,
+        max_size=_FRAME_BYTES_MAX,
+        logger=_WIRE_LOG,
+        **kwargs,
+    )
+
+
+class Session:
+    """One WebSocket, made by `open_session`. Its tasks are gone once `ended` is done."""
+
+    def __init__(
+        self, socket: ClientConnection, listener: SessionListener, request_timeout_ms: int
+    ) -> None:
+        """Starts reading and writing."""
+        loop = asyncio.get_running_loop()
+        self._socket = socket
+        self._listener = listener
+        self._request_timeout_ms = request_timeout_ms
+        self._waiting: dict[int, tuple[Callable[[Answer], None], asyncio.TimerHandle]] = {}
+        self._echoes: dict[bytes, asyncio.Future[bool]] = {}
+        self._echo_number = 0
+        self._unsent: deque[bytes] = deque()
+        self._unsent_bytes = 0
+        self._full = False
+        self._wake = asyncio.Event()
+        self._silent_beats = 0
+        self._welcome: Welcome | None = None
+        self.last_error: ArqonError | None = None
+        self.opened: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[SessionEnd] = loop.create_future()
+        self._tasks = [loop.create_task(task) for task in (self._read(), self._write())]
+
+    @property
+    def welcome(self) -> Welcome:
+        """What the Shield said first."""
+        if self._welcome is None:
+            raise RuntimeError("the session is not open")
+        return self._welcome
+
+    @property
+    def over(self) -> bool:
+        """`ended` is done."""
+        return self.ended.done()
+
+    @property
+    def writable(self) -> bool:
+        """Whether more may be posted without queueing above 1 MiB."""
+        return self._unsent_bytes < _UNSENT_BYTES_MAX
+
+    def post(self, frame: bytes) -> None:
+        """Sends a frame, after those that were posted before."""
+        if self.over:
+            return
+        self._unsent.append(frame)
+        self._unsent_bytes += len(frame)
+        self._full = self._full or not self.writable
+        self._wake.set()
+
+    def ask(self, request_id: int, frame: bytes, on_answer: Callable[[Answer], None]) -> None:
+        """Sends a control frame; calls back once, before the frame after the ACK is read."""
+        if self.over:
+            on_answer(error_of("connection-lost", "the session is over"))
+            return
+        timeout_ms = self._request_timeout_ms
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(timeout_ms / 1_000, self._late, request_id, timeout_ms)
+        self._waiting[request_id] = (on_answer, timer)
+        self.post(frame)
+
+    async def request(self, request_id: int, frame: bytes) -> Ack:
+        """As `ask`, but returns the ACK, or raises why there is none."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.ask(request_id, frame, lambda a: None if future.done() else future.set_result(a))
+        answer = await future
+        if isinstance(answer, ArqonError):
+            raise answer
+        return answer
+
+    async def echo(self) -> bool:
+        """True when everything sent before is with the bus, and what it had then has come."""
+        if self.over:
+            return False
+        self._echo_number += 1
+        body = b"echo %d" % self._echo_number
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._echoes[body] = future
+        self.post(encode_ping(body))
+        return await future
+
+    async def close(self) -> None:
+        """Closes with 1000 and waits for the peer, 2 s at most."""
+        if not self.over:
+            await asyncio.gather(self._socket.close(), return_exceptions=True)
+        await self.abort()
+
+    async def abort(self) -> None:
+        """Ends it without waiting for the peer; returns when its tasks are gone."""
+        self._finish(1006, "")
+        own = asyncio.current_task()
+        tasks = [task for task in self._tasks if task is not own]
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _read(self) -> None:
+        code, reason = 1006, ""
+        try:
+            while not self.over:
+                data = await self._socket.recv()
+                self._silent_beats = 0
+                if isinstance(data, str):
+                    raise error_of("malformed-frame", "from the server: a text frame on arqon.v1")
+                await self._dispatch(data)
+        except ConnectionClosed:
+            # None when the transport was lost without a close frame.
+            code = self._socket.close_code or 1006
+            reason = self._socket.close_reason or ""
+        except ArqonError as error:
+            self.last_error, code, reason = error, 1002, error.message
+        except OSError as error:
+            reason = type(error).__name__
+        finally:
+            self._finish(code, reason)
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                while self._unsent:
+                    frame = self._unsent.popleft()
+                    await self._socket.send(frame)
+                    self._unsent_bytes -= len(frame)
+                    if self._full and self._unsent_bytes < _UNSENT_BYTES_MAX // 2:
+                        self._full = False
+                        self._listener.on_writable()
+                self._wake.clear()
+                await self._wake.wait()
+        except (ConnectionClosed, OSError):
+            return  # The reader hears of the end, and says so.
+
+    async def _dispatch(self, data: bytes) -> None:
+        frame = decode_server_frame(data)
+        if isinstance(frame, list):
+            await self._listener.on_envelopes(frame, self)
+        elif isinstance(frame, Ack):
+            self._answer(frame)
+        elif isinstance(frame, ArqonError):
+            self.last_error = frame
+            self._listener.on_err(frame)
+        elif isinstance(frame, Ping):
+            self.post(encode_pong(frame.body))
+        elif isinstance(frame, Pong):
+            future = self._echoes.pop(frame.body, None)
+            if future is not None and not future.done():
+                future.set_result(True)
+        else:
+            self._begin(frame)
+
+    def _begin(self, welcome: Welcome) -> None:
+        if self._welcome is not None:
+            raise error_of("malformed-frame", "from the server: a second WELCOME")
+        version = welcome.protocol_version
+        if version != _PROTOCOL_VERSION:
+            text = f"from the server: protocol version {version}; this SDK speaks 1"
+            raise error_of("malformed-frame", text)
+        self._welcome = welcome
+        if welcome.heartbeat_ms > 0:
+            beat = self._beat(welcome.heartbeat_ms / 1_000)
+            self._tasks.append(asyncio.get_running_loop().create_task(beat))
+        if not self.opened.done():
+            self.opened.set_result(None)
+
+    async def _beat(self, heartbeat_seconds: float) -> None:
+        # The Shield pings once a heartbeat: one silent beat asks, the third gives it up.
+        while True:
+            await asyncio.sleep(heartbeat_seconds)
+            self._silent_beats += 1
+            if self._silent_beats > 2:
+                self._finish(4408, "heartbeat lost")
+                return
+            if self._silent_beats > 1:
+                self.post(encode_ping())
+
+    def _answer(self, ack: Ack) -> None:
+        on_answer, timer = self._waiting.pop(ack.request_id, (None, None))
+        if on_answer is None or timer is None:
+            self._listener.on_ack(ack)
+            return
+        timer.cancel()
+        on_answer(ack if ack.code == 0 else error_of_ack(ack))
+
+    def _late(self, request_id: int, timeout_ms: int) -> None:
+        on_answer, _ = self._waiting.pop(request_id)
+        on_answer(error_of("answer-timeout", str(timeout_ms)))
+
+    def _finish(self, code: int, reason: str) -> None:
+        if self.over:
+            return
+        self.ended.set_result(SessionEnd(code, reason, self.last_error))
+        own = asyncio.current_task()
+        for task in self._tasks:
+            if task is not own:
+                task.cancel()
+        if code in (1002, 1006, 4408):
+            self._socket.transport.abort()
+        error = self.last_error
+        if error is None:
+            error = error_of("connection-lost", f"closed with {code}" + (reason and f": {reason}"))
+        if not self.opened.done():
+            self.opened.set_exception(error)
+            self.opened.exception()  # Marks it as seen: who waits for it gets it all the same.
+        waiting, self._waiting = self._waiting, {}
+        lost = error_of("connection-lost", f"closed with {code}" + (reason and f": {reason}"))
+        for on_answer, timer in waiting.values():
+            timer.cancel()
+            on_answer(lost)
+        for future in self._echoes.values():
+            if not future.done():
+                future.set_result(False)
+        self._unsent.clear()
+
+
+def error_of_ack(ack: Ack) -> ArqonError:
+    """The exception for a refused request."""
+    return error_from_wire(ack.code, ack.reason, ack.message, ack.retry_after_ms)

@@ -1,0 +1,347 @@
+"""Which rooms this client hears: one SUB a room, however many loops read it, sent again after every
+reconnect, and on two sessions while the client moves. Knows sessions but no reconnecting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any, Final
+
+from google.protobuf.message import DecodeError
+
+from arqon._backoff import Backoff, backoff_delay_ms
+from arqon._buffer import MessageBuffer
+from arqon._frames import encode_sub, encode_unsub
+from arqon._gen.control_pb2 import Ack
+from arqon._gen.envelope_pb2 import Envelope, SystemSignal
+from arqon._position import Position, read_answer
+from arqon._room_entry import (
+    Move,
+    Reader,
+    RoomEntry,
+    SubscribeOptions,
+    encode_meta,
+    ended,
+    is_presence,
+    settle,
+)
+from arqon._session import Answer, Session
+from arqon.errors import ArqonError, error_of
+from arqon.message import message_of
+
+# Changes of one room's metadata that may wait.
+_UPDATES_MAX: Final = 256
+# How long the connection stops reading for a full buffer with policy "error".
+_SPACE_SECONDS: Final = 0.25
+
+
+class Subscriptions:
+    """All rooms of one connection. `attach` and `detach` bracket a session; in between loops wait.
+
+    Instead of both, `begin`, `cross` and `settle` lead from one session to the next.
+    """
+
+    def __init__(
+        self, next_id: Callable[[], int], backoff: Backoff, random: Callable[[], float]
+    ) -> None:
+        """`next_id` is shared with publishes; the waits are between SUBs that are refused."""
+        self._next_id = next_id
+        self._backoff = backoff
+        self._random = random
+        self._rooms: dict[str, RoomEntry] = {}
+        self._session: Session | None = None
+        self._next: Session | None = None
+        self._moved: asyncio.Future[bool] | None = None
+
+    def subscribe(self, room: str, options: SubscribeOptions) -> tuple[RoomEntry, Reader]:
+        """A new loop. Raises ValueError for options that contradict another loop's."""
+        entry = self._rooms.get(room)
+        if entry is not None:
+            entry.agree(options)
+        new = entry is None
+        entry = entry or RoomEntry(room, options)
+        reader = Reader(
+            MessageBuffer(
+                room, options.buffer, options.on_overflow, lambda: self.leave(entry, reader)
+            ),
+            asyncio.get_running_loop().create_future(),
+        )
+        entry.readers.add(reader)
+        if new:
+            self._rooms[room] = entry
+            if self._session is not None:
+                self._send(entry, self._session, 0)
+            if self._next is not None:
+                self._move(entry, self._next)
+        entry.tell_ready()
+        return entry, reader
+
+    def leave(self, entry: RoomEntry, reader: Reader) -> None:
+        """A loop has ended; the last one of a room takes the SUB with it."""
+        if reader not in entry.readers:
+            return
+        entry.readers.discard(reader)
+        reader.buffer.end(None)
+        if entry.readers or self._rooms.get(entry.room) is not entry:
+            return
+        self._unsubscribe(entry)
+        self._fail(entry, None)
+
+    def attach(self, session: Session) -> None:
+        """A new session is open: subscribes to everything again, and says where a loss may be."""
+        self._session = session
+        for entry in list(self._rooms.values()):
+            if entry.heard and entry.place.position is None:
+                entry.gap("reconnect")
+            self._send(entry, session, 0)
+
+    def detach(self) -> None:
+        """There is no session."""
+        self._session = self._next = None
+        for entry in self._rooms.values():
+            entry.active = entry.lost = False
+            entry.move = None
+            entry.cancel_retry()
+            if entry.table is not None:
+                entry.table.lost()
+
+    def begin(self, following: Session) -> asyncio.Future[bool]:
+        """Subscribes on the next session as well; done when every room stands there.
+
+        `cross` or `abandon` must follow.
+        """
+        self._next = following
+        self._moved = asyncio.get_running_loop().create_future()
+        for entry in list(self._rooms.values()):
+            self._move(entry, following)
+        moved = self._moved
+        self._tell_moved()
+        return moved
+
+    def abandon(self) -> None:
+        """The next session is of no use: everything is as before `begin`."""
+        self._next = None
+        for entry in self._rooms.values():
+            entry.move = None
+
+    def cross(self, lossless: bool) -> None:
+        """From here on the next session is the present one. `lossless`: the old delivered all."""
+        following, self._next = self._next, None
+        self._session = following
+        for entry in list(self._rooms.values()):
+            gap, answer, held = entry.cross(lossless)
+            if gap is not None:
+                entry.gap(gap)
+            if answer is not None:
+                self._accepted(entry, *answer)
+            for envelope in held:
+                self._hear(entry, envelope)
+
+    def settle(self) -> None:
+        """What the old session had delivered has come on the present one, too."""
+        if self._next is None:
+            for entry in self._rooms.values():
+                entry.move = None
+
+    async def deliver(self, envelope: Envelope, session: Session) -> None:
+        """A message on one of the sessions."""
+        entry = self._rooms.get(envelope.room_id)
+        if entry is None:
+            return
+        for reader in [r for r in entry.readers if r.buffer.blocking]:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(reader.buffer.space(), _SPACE_SECONDS)
+        move = entry.move
+        if session is self._next:
+            # What comes before the ACK comes on the old session, too.
+            if move is not None and move.answer is not None:
+                move.hold(envelope)
+            return
+        if session is not self._session or (envelope.offset != 0 and not entry.active):
+            return
+        if move is not None and not is_presence(envelope):
+            if self._next is not None:
+                move.hear_old(envelope)
+            elif move.repeats(envelope):
+                return
+        self._hear(entry, envelope)
+
+    def published(self, room: str, offset: int) -> None:
+        """A publish of this client was stored at this offset; 0 when the room is not durable."""
+        entry = self._rooms.get(room)
+        if entry is not None:
+            entry.place.published(offset)
+
+    def revoked(self, room: str, error: ArqonError, only_presence: bool) -> None:
+        """The Shield ended a subscription, or its presence: a refreshed token lacks the grant."""
+        entry = self._rooms.get(room)
+        if entry is None or (only_presence and entry.table is None):
+            return
+        if only_presence:
+            self._unsubscribe(entry)
+        self._fail(entry, error)
+
+    async def update_meta(self, entry: RoomEntry, member_meta: Any) -> None:
+        """Changes what others see of this member; returns when the Shield has it."""
+        presence, observer, _ = entry.wish
+        if not presence or observer:
+            raise ValueError("only a subscription with presence and without observer is a member")
+        if self._rooms.get(entry.room) is not entry:
+            raise ended()
+        if len(entry.updates) >= _UPDATES_MAX:
+            text = f"{_UPDATES_MAX} changes of metadata wait for room {entry.room}"
+            raise error_of("too-many-pending", text)
+        entry.meta = encode_meta(member_meta)
+        update: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry.updates.append(update)
+        if entry.active and self._session is not None:
+            self._send(entry, self._session, 0)
+        await update
+
+    def close(self, error: ArqonError | None) -> None:
+        """Ends all loops: orderly without `error`, else by raising it there."""
+        self.detach()
+        for entry in list(self._rooms.values()):
+            self._fail(entry, error)
+
+    def _hear(self, entry: RoomEntry, envelope: Envelope) -> None:
+        from_bus = envelope.sender_id == ""
+        if entry.table is not None and is_presence(envelope):
+            event = envelope.event
+            self._or_fail(entry, lambda table: table.hear(event.type, event.data))
+            return
+        if envelope.offset and not entry.place.deliver(envelope.offset):
+            return
+        entry.told = False
+        message = message_of(envelope, entry.place.epoch if envelope.offset else "")
+        for reader in list(entry.readers):
+            reader.buffer.push(message)
+        if not from_bus or envelope.WhichOneof("payload") != "signal":
+            return
+        signal = envelope.signal
+        if signal.kind == SystemSignal.KIND_GAP:
+            self._lost(entry, signal.reason)
+        put_out = signal.kind in (SystemSignal.KIND_DISCONNECT, SystemSignal.KIND_BAN)
+        if put_out and signal.target == entry.room:
+            self._fail(entry, None)
+
+    def _lost(self, entry: RoomEntry, reason: str) -> None:
+        """The bus says that messages of a durable room are lost for good: asks where it stands."""
+        known = reason in ("epoch-changed", "history-trimmed")
+        if entry.place.position is None or not known:
+            return
+        if reason == "epoch-changed":
+            entry.place.changed()
+        entry.told = True
+        if entry.active and not entry.lost and self._session is not None:
+            entry.lost = True
+            self._send(entry, self._session, 0)
+
+    def _move(self, entry: RoomEntry, following: Session) -> None:
+        entry.move = Move()
+        self._send(entry, following, 0)
+
+    def _tell_moved(self) -> None:
+        moves = [entry.move for entry in self._rooms.values()]
+        if any(move is not None and move.answer is None for move in moves):
+            return
+        if self._moved is not None and not self._moved.done():
+            self._moved.set_result(True)
+
+    def _send(self, entry: RoomEntry, session: Session, attempt: int) -> None:
+        """Sends SUB, with the newest metadata, and the position if there is one."""
+        request_id = self._next_id()
+        updates: list[asyncio.Future[None]] = []
+        if session is not self._next:
+            updates, entry.updates = entry.updates, []
+        # Where messages come already a SUB without a position goes on with them.
+        stands = entry.active and not entry.lost and session is not self._next
+        asked = None if stands else entry.place.asked
+        meta = entry.meta
+
+        def answered(answer: Answer) -> None:
+            current = session in (self._session, self._next)
+            if self._rooms.get(entry.room) is not entry:
+                settle(updates, ended())
+            elif not current:
+                entry.updates = [*updates, *entry.updates]
+            elif isinstance(answer, ArqonError):
+                self._refused(entry, session, answer, updates, attempt)
+            elif session is self._next:
+                if entry.move is not None:
+                    entry.move.answer = (asked, answer)
+                self._tell_moved()
+            else:
+                entry.active = True
+                entry.acked_meta = meta
+                if asked is not None:
+                    entry.lost = False
+                settle(updates, None)
+                self._accepted(entry, asked, answer)
+
+        session.ask(request_id, encode_sub(entry.sub(request_id, asked)), answered)
+
+    def _refused(
+        self,
+        entry: RoomEntry,
+        session: Session,
+        error: ArqonError,
+        updates: list[asyncio.Future[None]],
+        attempt: int,
+    ) -> None:
+        verdict = entry.refused(error, updates, session is self._next)
+        if verdict == "fail":
+            self._fail(entry, error)
+        if verdict not in ("now", "later"):
+            return
+        delay_ms = error.retry_after_ms if verdict == "later" else 0
+        if verdict == "later":
+            delay_ms += backoff_delay_ms(attempt, self._backoff, self._random)
+        entry.cancel_retry()
+        loop = asyncio.get_running_loop()
+        entry.retry = loop.call_later(delay_ms / 1_000, self._resend, entry, session, attempt + 1)
+
+    def _resend(self, entry: RoomEntry, session: Session, attempt: int) -> None:
+        known = self._rooms.get(entry.room) is entry
+        if known and session in (self._session, self._next):
+            self._send(entry, session, attempt)
+
+    def _accepted(self, entry: RoomEntry, asked: Position | None, ack: Ack) -> None:
+        entry.heard = True
+        try:
+            answer = read_answer(ack)
+            missing = entry.place.accepted(asked, ack, answer)
+        except ArqonError as error:
+            self._unsubscribe(entry)
+            self._fail(entry, error)
+            return
+        if missing is not None and not entry.told:
+            entry.gap(missing)
+        self._or_fail(entry, lambda table: table.begin(answer))
+        entry.tell_ready()
+
+    def _or_fail(self, entry: RoomEntry, change: Callable[[Any], None]) -> None:
+        """What cannot be read leaves the list wrong from here on: the subscription ends."""
+        if entry.table is None:
+            return
+        try:
+            change(entry.table)
+        except (ArqonError, DecodeError, ValueError) as error:
+            told = error if isinstance(error, ArqonError) else None
+            self._unsubscribe(entry)
+            self._fail(entry, told or error_of("malformed-frame", f"from the server: {error}"))
+            return
+        entry.tell_ready()
+
+    def _unsubscribe(self, entry: RoomEntry) -> None:
+        for session in (self._session, self._next):
+            if session is not None:
+                request_id = self._next_id()
+                session.ask(request_id, encode_unsub(entry.room, request_id), lambda _: None)
+
+    def _fail(self, entry: RoomEntry, error: ArqonError | None) -> None:
+        self._rooms.pop(entry.room, None)
+        entry.end(error)
+        self._tell_moved()

@@ -1,0 +1,94 @@
+"""Where the token of a connection comes from, and how long until the next. Never logged."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import inspect
+import json
+import re
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias, cast
+
+from arqon.errors import ArqonError, error_of
+
+TokenSource: TypeAlias = Callable[[], "Awaitable[str] | str"]
+
+_COMPACT_JWS: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+# A token that ends within this is not worth a handshake.
+_MARGIN_MS: Final = 2_000
+_DELAY_MS_MAX: Final = 2_147_483_647
+
+
+def check_token(token: object) -> str:
+    """The token, if it can travel in a header. Raises `TokenMalformed`."""
+    if isinstance(token, str) and _COMPACT_JWS.fullmatch(token):
+        return token
+    raise error_of("token-malformed", "expected three base64url parts with dots between them")
+
+
+def token_expiry_ms(token: str) -> int | None:
+    """`exp` of a JWT in Unix ms; None when it cannot be read."""
+    try:
+        part = token.split(".")[1]
+        claims: Any = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        exp = cast("dict[str, Any]", claims)["exp"]
+        return int(exp * 1_000) if isinstance(exp, (int, float)) else None
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def refresh_delay_ms(remaining_ms: float, random: Callable[[], float]) -> int:
+    """When to ask for the next token: after 75 to 90 % of what is left, at least 1 s from now."""
+    share = 0.75 + 0.15 * random()
+    return min(_DELAY_MS_MAX, max(1_000, int(remaining_ms * share)))
+
+
+class TokenKeeper:
+    """Keeps the token of one connection, for every handshake and REFRESH."""
+
+    def __init__(self, token: str | None, get_token: TokenSource | None, timeout_ms: int) -> None:
+        """`timeout_ms` bounds one answer of `get_token`. Raises ValueError when both are None."""
+        if token is None and get_token is None:
+            raise ValueError("connect needs `token` or `get_token`")
+        self._token = None if token is None else check_token(token)
+        self._get_token = get_token
+        self._timeout_ms = timeout_ms
+
+    @property
+    def renewable(self) -> bool:
+        """Whether another token can be had at all."""
+        return self._get_token is not None
+
+    async def current(self, refused: ArqonError | None, clock_ahead_ms: float) -> str:
+        """The token to use now; a new one after a refusal, or when the present one has ended."""
+        if self._token is not None and refused is None:
+            expires_ms = token_expiry_ms(self._token)
+            now_ms = time.time() * 1_000 + clock_ahead_ms
+            if self._get_token is None or expires_ms is None or expires_ms > now_ms + _MARGIN_MS:
+                return self._token
+        if self._get_token is None:
+            raise refused or error_of("token-missing")
+        return await self.renew()
+
+    async def renew(self) -> str:
+        """Asks for a new token.
+
+        Raises `Unreachable` for what the source raises: a token server that fails is worth another
+        try; `AnswerTimeout` when it hangs, `TokenMalformed` for what is no token.
+        """
+        if self._get_token is None:
+            raise error_of("token-missing")
+        try:
+            answer = self._get_token()
+            if inspect.isawaitable(answer):
+                answer = await asyncio.wait_for(answer, self._timeout_ms / 1_000)
+        except ArqonError:
+            raise
+        except asyncio.TimeoutError:
+            raise error_of("answer-timeout", str(self._timeout_ms)) from None
+        except Exception as error:
+            raise error_of("unreachable", f"the token source: {error}") from error
+        self._token = check_token(answer)
+        return self._token

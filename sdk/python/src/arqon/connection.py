@@ -1,0 +1,122 @@
+"""The connection as programs see it: `connect` and `Connection`. `_driver.py` drives it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from arqon._buffer import Overflow
+from arqon._driver import Driver
+from arqon._position import Position
+from arqon._room_entry import SubscribeOptions
+from arqon.options import Options, OptionsDict, Status
+from arqon.room import Room
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+def connect(url: str, **options: Unpack[OptionsDict]) -> Connection:
+    """A connection to the bus at `url` (`ws://host:4000`, `wss://…`, `http(s)://…`, `host:port`).
+
+    The options are the fields of `Options`; `token` or `get_token` is needed. Use it as
+    `async with connect(…) as bus:` or `bus = await connect(…)`: either opens it and raises the
+    refusal (`TokenExpired`, `TooManyConnections`, …) or `Unreachable`. Raises ValueError and
+    TypeError for options that cannot work, and `TokenMalformed`.
+    """
+    return Connection(url, Options(**options))
+
+
+class Connection:
+    """What `connect` gives. It outlives its WebSockets: rooms and loops stay good over reconnects,
+    until `close()` or an error that no other attempt would change.
+    """
+
+    def __init__(self, url: str, options: Options) -> None:
+        """Use `connect`."""
+        self._driver = Driver(url, options)
+
+    @property
+    def status(self) -> Status:
+        """Where it stands."""
+        return self._driver.status
+
+    @property
+    def connection_id(self) -> str:
+        """Of the present or last session; changes with every reconnect."""
+        return self._driver.welcomed.connection_id
+
+    @property
+    def user_id(self) -> str:
+        """The token's subject."""
+        return self._driver.welcomed.user_id
+
+    @property
+    def tenant_id(self) -> str:
+        """The token's tenant."""
+        return self._driver.welcomed.tenant_id
+
+    @property
+    def node_id(self) -> str:
+        """The Shield of the present or last session."""
+        return self._driver.welcomed.node_id
+
+    @property
+    def token_expires_ms(self) -> int:
+        """When the token of the present session's start ends, in Unix ms by the Shield's clock."""
+        return self._driver.welcomed.token_expires_ms
+
+    def room(
+        self,
+        room_id: str,
+        *,
+        presence: bool = False,
+        observer: bool = False,
+        member_meta: Any = None,
+        no_echo: bool = False,
+        position: Position | None = None,
+        buffer: int = 1_024,
+        on_overflow: Overflow = "error",
+    ) -> Room:
+        """A room; the options are for `async with`, which subscribes (see `Room`).
+
+        Raises `InvalidRoom` for an id that no room can have, ValueError for options that
+        contradict each other.
+        """
+        return Room(
+            room_id,
+            self._driver,
+            SubscribeOptions(
+                presence, observer, member_meta, no_echo, position, buffer, on_overflow
+            ),
+        )
+
+    async def close(self) -> None:
+        """Ends it: loops finish, waiting requests raise `ConnectionClosed`. Twice is harmless.
+
+        When it returns no task and no socket of the connection is left.
+        """
+        await self._driver.close()
+
+    async def wait_closed(self) -> None:
+        """Returns when the program has closed it; raises the error that ended it."""
+        await self._driver.wait_closed()
+
+    def __await__(self) -> Generator[Any, None, Connection]:
+        """Opens it."""
+        return self.__aenter__().__await__()
+
+    async def __aenter__(self) -> Connection:
+        """Opens it."""
+        await self._driver.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Closes it."""
+        await self.close()

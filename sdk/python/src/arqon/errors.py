@@ -1,0 +1,112 @@
+"""`ArqonError`, what every refusal becomes in Python, and how it is made from what the bus says.
+
+One subclass per reason is in `_reasons.py`; the table of reasons is `errors_gen.py`. Nothing here
+decides what to do about an error: see `_close_reaction.py` and `_outbox.py`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from arqon.errors_gen import ERRORS, ErrorEntry
+
+_MESSAGE_CHARS_MAX: Final = 1_024
+_CLASSES: Final[dict[str, type[ArqonError]]] = {}
+# What stands in for a reason that this version does not know, by code.
+_NEAREST: Final = {
+    400: "invalid-field",
+    401: "token-claim",
+    403: "policy-rejected",
+    404: "not-found",
+    405: "method-not-allowed",
+    408: "command-timeout",
+    409: "version-conflict",
+    413: "message-too-large",
+    415: "unsupported-media-type",
+    429: "rate-limited",
+    503: "spine-unavailable",
+}
+
+
+class ArqonError(Exception):
+    """A refusal, by the bus or by this client. Catch a subclass, or look at `reason`.
+
+    >>> from arqon import ArqonError, VersionConflict
+    >>> error = VersionConflict("7")
+    >>> error.code, error.reason, error.message
+    (409, 'version-conflict', 'The room is at version 7')
+    >>> isinstance(error, ArqonError)
+    True
+    """
+
+    reason: ClassVar[str] = "internal"
+    """Stable, kebab-case: rely on this and not on the text."""
+
+    code: int
+    """HTTP's; a policy may choose another one than its reason's usual."""
+    message: str
+    """For people; may change from version to version."""
+    retry_after_ms: int
+    """Wait at least this long before another attempt; 0: the bus names nothing."""
+
+    def __init_subclass__(cls) -> None:
+        """Registers the class for its reason."""
+        super().__init_subclass__()
+        _CLASSES.setdefault(cls.reason, cls)
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        message: str | None = None,
+        code: int | None = None,
+        retry_after_ms: int = 0,
+    ) -> None:
+        """`detail` fills the reason's usual text; `message` takes the place of all of it."""
+        text = self.entry.message.replace("{detail}", detail) if message is None else message
+        super().__init__(text)
+        self.message = text
+        self.code = self.entry.code if code is None else code
+        self.retry_after_ms = retry_after_ms
+
+    @property
+    def entry(self) -> ErrorEntry:
+        """The row of the table of reasons."""
+        return ERRORS[self.reason]
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request can succeed later."""
+        return self.entry.client != "never-retry"
+
+
+def error_of(reason: str, detail: str = "", *, retry_after_ms: int = 0) -> ArqonError:
+    """The exception for a reason of the table. Raises KeyError for any other."""
+    return _CLASSES[reason](detail, retry_after_ms=retry_after_ms)
+
+
+def _fits(template: str, message: str) -> bool:
+    before, found, after = template.partition("{detail}")
+    if not found:
+        return message == before or message.startswith(f"{before}: ")
+    long_enough = len(message) >= len(before) + len(after)
+    return long_enough and message.startswith(before) and message.endswith(after)
+
+
+def reason_of_message(code: int, message: str) -> str | None:
+    """The reason whose text this is: an ERR frame has none. The longest fitting template wins."""
+    fitting = [r for r, e in ERRORS.items() if e.code == code and _fits(e.message, message)]
+    return max(fitting, key=lambda reason: len(ERRORS[reason].message), default=None)
+
+
+def error_from_wire(
+    code: int, reason: str = "", message: str = "", retry_after_ms: int = 0
+) -> ArqonError:
+    """The exception for a refusal as it came: always one, whatever the bytes say."""
+    known = reason if reason in ERRORS else reason_of_message(code, message)
+    name = known or _NEAREST.get(code, "internal")
+    text = message[:_MESSAGE_CHARS_MAX]
+    if known is None and reason:
+        text = f"{text} ({reason[:64]})"
+    made = _CLASSES[name]
+    return made(message=text or None, code=code, retry_after_ms=retry_after_ms)

@@ -1,0 +1,136 @@
+"""What a subscriber gets: `Message`, with its data decoded by content type, and `Signal`.
+
+Also how data of a publisher becomes bytes and a content type. Knows no connection.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias, cast
+
+from arqon._gen.envelope_pb2 import Envelope, SystemSignal
+
+SignalKind: TypeAlias = Literal["DISCONNECT", "BAN", "UNBAN", "REVOKE", "DRAIN", "GAP", ""]
+JSON_TYPE: Final = "application/json"
+TEXT_TYPE: Final = "text/plain"
+
+
+@dataclass(frozen=True)
+class Signal:
+    """A word from the system in place of a publisher's message.
+
+    `GAP` says that messages of this room were lost right here; `reason` says why: `reconnect`,
+    `slow-consumer`, `epoch-changed`, `history-trimmed`, `too-many`, `offset-ahead`, or
+    `N messages dropped here` by the subscription's own buffer.
+    """
+
+    kind: SignalKind
+    target: str = ""
+    reason: str = ""
+    until_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Message:
+    """One item of a subscription. Text that the publisher did not set is empty, never None."""
+
+    room: str
+    type: str = ""
+    """The event's type or the command's name; empty for a signal."""
+    data: Any = None
+    """JSON (`application/json`, `…+json`) as Python values, `text/…` as str, else bytes.
+
+    Data that is not what its content type says stays bytes; none at all is `b""`.
+    """
+    sender: str = ""
+    """User id, stamped by the Shield; empty for the bus itself."""
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    timestamp_ms: int = 0
+    """Unix ms, stamped by the Shield."""
+    message_id: str = ""
+    offset: int = 0
+    """Position in a durable room, else 0."""
+    epoch: str = ""
+    """What that position belongs to; empty where it is not known."""
+    trace_id: str = ""
+    content_type: str = ""
+    schema_id: str = ""
+    raw: bytes = b""
+    """The data byte for byte as it was published."""
+    signal: Signal | None = None
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether messages were lost right here."""
+        return self.signal is not None and self.signal.kind == "GAP"
+
+
+def decode_data(raw: bytes, content_type: str) -> Any:
+    """Bytes as the content type says.
+
+    >>> decode_data(b'{"a":1}', "application/json"), decode_data(b"hi", "text/plain")
+    ({'a': 1}, 'hi')
+    >>> decode_data(b"{", "application/json"), decode_data(b"x", "")
+    (b'{', b'x')
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    try:
+        if kind == JSON_TYPE or kind.endswith("+json"):
+            return json.loads(raw)
+        return raw.decode() if kind.startswith("text/") else raw
+    except (ValueError, RecursionError):
+        return raw
+
+
+def encode_data(data: Any, content_type: str | None) -> tuple[bytes, str]:
+    """A publisher's data as bytes, and its content type.
+
+    bytes stay as they are; str is `text/plain`, unless a JSON content type is given, which takes
+    the str as JSON text; anything else is written as JSON. Raises TypeError or ValueError for what
+    JSON cannot say.
+
+    >>> encode_data({"a": 1}, None), encode_data("hi", None), encode_data(b"x", "image/png")
+    ((b'{"a":1}', 'application/json'), (b'hi', 'text/plain'), (b'x', 'image/png'))
+    """
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(cast("bytes", data)), content_type or ""
+    if isinstance(data, str):
+        return data.encode(), content_type or TEXT_TYPE
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode(), content_type or JSON_TYPE
+
+
+def message_of(envelope: Envelope, epoch: str = "") -> Message:
+    """The message that an envelope carries."""
+    kind = envelope.WhichOneof("payload")
+    payload = envelope.cmd if kind == "cmd" else envelope.event
+    raw = payload.data
+    return Message(
+        room=envelope.room_id,
+        type=envelope.cmd.name if kind == "cmd" else envelope.event.type,
+        data=decode_data(raw, payload.content_type),
+        sender=envelope.sender_id,
+        headers=dict(envelope.headers),
+        timestamp_ms=envelope.timestamp,
+        message_id=envelope.message_id,
+        offset=envelope.offset,
+        epoch=epoch,
+        trace_id=envelope.trace_id,
+        content_type=payload.content_type,
+        schema_id="" if kind == "cmd" else envelope.event.schema_id,
+        raw=raw,
+        signal=_signal_of(envelope.signal) if kind == "signal" else None,
+    )
+
+
+def _signal_of(signal: SystemSignal) -> Signal:
+    names = SystemSignal.Kind.DESCRIPTOR.values_by_number
+    known = names.get(signal.kind)
+    name = "" if known is None or signal.kind == 0 else str(known.name).removeprefix("KIND_")
+    return Signal(cast("SignalKind", name), signal.target, signal.reason, signal.until_ms)
+
+
+def gap_message(room: str, reason: str, timestamp_ms: int) -> Message:
+    """The GAP that the SDK itself puts where messages were lost."""
+    return Message(room, timestamp_ms=timestamp_ms, signal=Signal("GAP", room, reason))

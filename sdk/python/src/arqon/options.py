@@ -1,0 +1,109 @@
+"""What `connect` takes, with every default and bound, and how a connection says where it stands."""
+
+from __future__ import annotations
+
+import random
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, TypedDict
+from urllib.parse import urlsplit
+
+from arqon._backoff import Backoff
+from arqon._token import TokenSource
+from arqon.errors import ArqonError
+from arqon.signing import Signer
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where the connection stands; `on_status` hears every change."""
+
+    state: Literal["connecting", "open", "waiting", "closed"]
+    error: ArqonError | None = None
+    """Why it waits, or why it is closed (None: the program closed it)."""
+    retry_in_ms: int = 0
+    """The wait that begins now."""
+
+
+def _nothing(_: object) -> None:
+    return
+
+
+@dataclass(frozen=True)
+class Options:
+    """All options of `connect` but the address. A number below 1 is a ValueError."""
+
+    token: str | None = None
+    """A token for as long as it lasts."""
+    get_token: TokenSource | None = None
+    """Asked at the start (unless `token` is given), before one expires and after a refusal."""
+    initial_attempts: int = 1
+    """How often `connect` tries before it raises. Once open it reconnects without end."""
+    handshake_timeout_ms: int = 10_000
+    """Upgrade, WELCOME and `get_token`, each within this."""
+    request_timeout_ms: int = 10_000
+    """Default `timeout_ms` of publish and command, and that of SUB, UNSUB and REFRESH."""
+    window: int = 256
+    """Unanswered publishes and commands at a time."""
+    queue: int = 8_192
+    """Requests that wait for the window or for a connection; above: `TooManyPending`."""
+    queue_bytes: int = 67_108_864
+    """Their bytes."""
+    backoff: Backoff = field(default_factory=Backoff)
+    tls: ssl.SSLContext | None = None
+    """For `wss`; default: the platform's trust."""
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    """Further headers of the upgrade."""
+    signer: Signer | None = None
+    """Signs every publish and command with Ed25519."""
+    traceparent: Callable[[], str | None] | None = None
+    """The `traceparent` of the active span, for example from an OpenTelemetry propagator."""
+    on_status: Callable[[Status], None] = _nothing
+    on_error: Callable[[ArqonError], None] = _nothing
+    """Refusals that answer no request, for example of a publish without ACK."""
+    random: Callable[[], float] = random.random
+    """Numbers in [0, 1) for every jitter."""
+
+    def __post_init__(self) -> None:
+        """Checks."""
+        for name in ("initial_attempts", "handshake_timeout_ms", "request_timeout_ms", "window"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
+        if self.queue < 1 or self.queue_bytes < 1:
+            raise ValueError("queue and queue_bytes are at least 1")
+
+
+class OptionsDict(TypedDict, total=False):
+    """The options of `connect` as keyword arguments: the fields of `Options`, which see."""
+
+    token: str | None
+    get_token: TokenSource | None
+    initial_attempts: int
+    handshake_timeout_ms: int
+    request_timeout_ms: int
+    window: int
+    queue: int
+    queue_bytes: int
+    backoff: Backoff
+    tls: ssl.SSLContext | None
+    headers: dict[str, str]
+    signer: Signer | None
+    traceparent: Callable[[], str | None] | None
+    on_status: Callable[[Status], None]
+    on_error: Callable[[ArqonError], None]
+    random: Callable[[], float]
+
+
+def socket_url(url: str) -> str:
+    """The WebSocket address of `ws(s)://…`, `http(s)://…` or `host:port`. Raises ValueError.
+
+    >>> socket_url("localhost:4000"), socket_url("https://bus.example")
+    ('ws://localhost:4000/v1/socket', 'wss://bus.example/v1/socket')
+    """
+    parts = urlsplit(url if "://" in url else f"ws://{url}")
+    scheme = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}.get(parts.scheme)
+    if scheme is None or not parts.hostname or parts.username is not None:
+        raise ValueError(f"url is {url!r}; expected ws://host:port, wss://… or host:port")
+    path = parts.path.rstrip("/").removesuffix("/v1/socket")
+    return f"{scheme}://{parts.netloc}{path}/v1/socket"

@@ -1,0 +1,319 @@
+"""One room of the bus: publish, commands, history, members; as `async with` and `async for`, a
+subscription. What becomes of both over reconnects is `_outbox.py` and `_subscriptions.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from arqon._changes import changes
+from arqon._frames import encode_pub, payload_field
+from arqon._gen.control_pb2 import Ack
+from arqon._gen.envelope_pb2 import Command, Envelope, Event
+from arqon._gen.history_pb2 import History as WireHistory
+from arqon._gen.history_pb2 import HistoryQuery
+from arqon._limits import check_outgoing
+from arqon._position import Position
+from arqon._room_entry import Reader, RoomEntry, SubscribeOptions, ended
+from arqon._trace_parent import traced_by
+from arqon.errors import error_of
+from arqon.message import JSON_TYPE, Message, encode_data, message_of
+from arqon.presence import Member, MemberCount, PresenceChange, read_members
+from arqon.room_state import RoomState
+from arqon.signing import signing_input
+
+if TYPE_CHECKING:
+    from arqon._driver import Driver
+
+_ROOM: Final = re.compile(r"[A-Za-z0-9_~:=-]{1,64}")
+
+
+@dataclass(frozen=True)
+class History:
+    """A page of a durable room's past."""
+
+    messages: list[Message]
+    offset: int
+    """The room's current position."""
+    epoch: str
+    more: bool
+    """There are more in this direction."""
+
+
+class Room:
+    """A room of one connection; make it with `bus.room(…)`.
+
+    `async with room:` subscribes and waits until the subscription stands; `async for message in
+    room:` reads it. Messages that were lost show as one with `is_gap`. Leaving the block ends it.
+    """
+
+    def __init__(self, room_id: str, bus: Driver, options: SubscribeOptions) -> None:
+        """Use `bus.room`."""
+        if _ROOM.fullmatch(room_id) is None:
+            raise error_of("invalid-room", repr(room_id[:100]))
+        self.id = room_id
+        self._bus = bus
+        self._options = options
+        self._entry: RoomEntry | None = None
+        self._reader: Reader | None = None
+        self.state = RoomState(self)
+
+    async def __aenter__(self) -> Room:
+        """Subscribes. Raises the refusal (`NotGranted`, `RoomBanned`, `NotDurable`, …)."""
+        if self._reader is not None:
+            raise RuntimeError(f"room {self.id} is entered already; use another bus.room(…)")
+        if self._bus.over:
+            raise self._bus.closed_error()
+        entry, reader = self._bus.subscriptions.subscribe(self.id, self._options)
+        self._entry, self._reader = entry, reader
+        try:
+            await asyncio.shield(reader.ready)
+        except BaseException:
+            self._leave()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ends the subscription."""
+        self._leave()
+
+    def __aiter__(self) -> AsyncIterator[Message]:
+        """The messages from now on; ends with the subscription or the connection."""
+        return self
+
+    async def __anext__(self) -> Message:
+        """The next message.
+
+        Raises `SlowConsumer` when more than `buffer` messages waited (with
+        `on_overflow="error"`), or the error that ended the subscription or the connection.
+        """
+        if self._reader is None:
+            raise RuntimeError(f"room {self.id} is not subscribed: use `async with`")
+        return await self._reader.buffer.get()
+
+    async def publish(
+        self,
+        type: str,
+        data: Any = b"",
+        *,
+        message_id: str | None = None,
+        ack: bool = True,
+        timeout_ms: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        content_type: str | None = None,
+        schema_id: str = "",
+        trace_id: str | None = None,
+        traceparent: str | None = None,
+    ) -> int:
+        """Publishes an event; returns its offset, 0 in a room that is not durable.
+
+        `data`: bytes as they are, str as `text/plain`, anything else as JSON. With `message_id` it
+        is repeated over reconnects and 503 until `timeout_ms`, and delivered once. Without `ack` it
+        returns when it was handed over, and a refusal is only told to `on_error`.
+        Raises the refusal, `ConnectionLost` (it may have been taken), `AnswerTimeout`,
+        `TooManyPending` (the queue is full), `ConnectionClosed`.
+        """
+        raw, kind = encode_data(data, content_type)
+        event = Event(type=type, data=raw, content_type=kind, schema_id=schema_id)
+        trace, sent = traced_by(
+            trace_id, traceparent, dict(headers or {}), self._bus.options.traceparent
+        )
+        envelope = Envelope(
+            room_id=self.id, trace_id=trace, headers=sent, message_id=message_id or ""
+        )
+        answer = await self._send(envelope, event, ack, message_id is not None, timeout_ms)
+        offset = 0 if answer is None else answer.offset
+        self._bus.subscriptions.published(self.id, offset)
+        return offset
+
+    async def command(
+        self,
+        name: str,
+        data: Any = None,
+        *,
+        command_id: str | None = None,
+        expect_version: int = 0,
+        after_version: int = 0,
+        epoch: str = "",
+        fence: int = 0,
+        timeout_ms: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        trace_id: str | None = None,
+        traceparent: str | None = None,
+    ) -> Any:
+        """Sends a command to the room's Brain; returns its answer as JSON.
+
+        `expect_version` 0: any. With `command_id` it is repeated over reconnects and applied once.
+        Raises the refusal: `VersionConflict`, `Locked`, `FenceMismatch`, `CommandTimeout` (it may
+        have run), … and what `publish` raises.
+        """
+        ack = await self._command(
+            Command(
+                name=name,
+                data=b"" if data is None else encode_data(data, JSON_TYPE)[0],
+                content_type=JSON_TYPE if data is not None else "",
+                expect_version=expect_version,
+                after_version=after_version,
+                epoch=epoch,
+                fence=fence,
+                command_id=command_id or "",
+            ),
+            timeout_ms,
+            traced_by(trace_id, traceparent, dict(headers or {}), self._bus.options.traceparent),
+        )
+        return json.loads(ack.result) if ack.result else None
+
+    async def history(
+        self,
+        *,
+        after: int = 0,
+        before: int = 0,
+        limit: int = 0,
+        reverse: bool = False,
+        timeout_ms: int | None = None,
+    ) -> History:
+        """A page of a durable room's past: offsets above `after` and below `before` (0: no bound).
+
+        `limit` 0 is the bus's default, 100; `reverse` gives the newest first. Raises `NotDurable`
+        and what `command` raises.
+        """
+        query = HistoryQuery(after=after, before=before, limit=limit, reverse=reverse)
+        command = Command(
+            name="history.get",
+            data=query.SerializeToString(),
+            content_type="application/protobuf",
+        )
+        ack = await self._command(command, timeout_ms, ("", {}))
+        page = WireHistory.FromString(ack.result)
+        messages = [message_of(envelope, page.epoch) for envelope in page.messages]
+        return History(messages, page.offset, page.epoch, page.more)
+
+    def members(self) -> list[Member]:
+        """Who is in the room now, as far as this client heard. Needs `presence=True`."""
+        table = self._table_entry().table
+        return [] if table is None else list(table.members.values())
+
+    async def presence(self) -> AsyncIterator[PresenceChange]:
+        """Who joins, changes and leaves, from the first `anext` on; over reconnects what differs.
+
+        Needs `presence=True`. Ends with the subscription. Raises `SlowConsumer` when 8,192 changes
+        wait.
+        """
+        entry, reader = self._table_entry(), self._reader
+        if entry.table is None or reader is None:
+            return
+        async for change in changes(entry.table, reader.buffer):
+            yield change
+
+    async def update_meta(self, member_meta: Any) -> None:
+        """Changes what others see of this member. Needs `presence=True`. Raises the refusal."""
+        await self._bus.subscriptions.update_meta(self._table_entry(), member_meta)
+
+    async def list_members(self) -> AsyncIterator[Member]:
+        """Everybody in the room, asked for page by page, without a subscription.
+
+        Needs the grant `presence`, as `count` does.
+        """
+        data: dict[str, Any] | None = None
+        while True:
+            page = await self.command("presence.list", data)
+            for member in read_members(page):
+                yield member
+            if page.get("next") is None:
+                return
+            data = {"after": page["next"]}
+
+    async def count(self) -> MemberCount:
+        """How many are in the room, without a subscription."""
+        answer = await self.command("presence.count")
+        return MemberCount(answer["connections"], answer["users"])
+
+    async def kick(
+        self, *, user_id: str | None = None, connection_id: str | None = None, reason: str = ""
+    ) -> None:
+        """Ends the subscriptions of a user or of one connection. Needs role service or admin."""
+        target = {"user_id": user_id, "connection_id": connection_id, "reason": reason or None}
+        await self.command("room.kick", {k: v for k, v in target.items() if v is not None})
+
+    async def ban(
+        self,
+        user_id: str,
+        *,
+        scope: Literal["tenant", "room"] = "tenant",
+        ttl_ms: int | None = None,
+        reason: str = "",
+    ) -> None:
+        """Keeps a user out of the tenant or this room; `ttl_ms` None: without end."""
+        data = {"user_id": user_id, "scope": scope, "ttl_ms": ttl_ms, "reason": reason or None}
+        await self.command("room.ban", {k: v for k, v in data.items() if v is not None})
+
+    async def unban(self, user_id: str, *, scope: Literal["tenant", "room"] = "tenant") -> None:
+        """Lifts the ban of that scope."""
+        await self.command("room.unban", {"user_id": user_id, "scope": scope})
+
+    @property
+    def position(self) -> Position | None:
+        """How far messages of a durable room have come to this client; keep it to resume there."""
+        return None if self._entry is None else self._entry.place.position
+
+    @property
+    def recovered(self) -> bool | None:
+        """Whether the last SUB with a position brought everything that was missed."""
+        return None if self._entry is None else self._entry.place.recovered
+
+    def _table_entry(self) -> RoomEntry:
+        if self._entry is None or self._entry.table is None or self._reader is None:
+            raise RuntimeError(f"room {self.id} is not subscribed with presence=True")
+        return self._entry
+
+    def _leave(self) -> None:
+        if self._entry is not None and self._reader is not None:
+            self._bus.subscriptions.leave(self._entry, self._reader)
+            self._reader.buffer.end(None)
+            self._reader = None
+
+    async def _command(
+        self, command: Command, timeout_ms: int | None, trace: tuple[str, dict[str, str]]
+    ) -> Ack:
+        envelope = Envelope(room_id=self.id, trace_id=trace[0], headers=trace[1])
+        keyed = command.command_id != "" or command.name in ("room.get", "history.get")
+        ack = await self._send(envelope, command, True, keyed, timeout_ms)
+        if ack is None:
+            raise ended()
+        return ack
+
+    async def _send(
+        self,
+        envelope: Envelope,
+        payload: Event | Command,
+        ack: bool,
+        keyed: bool,
+        timeout_ms: int | None,
+    ) -> Ack | None:
+        check_outgoing(envelope, payload)
+        field = payload_field(payload)
+        bus = self._bus
+        signer = bus.options.signer
+        if signer is not None:
+            signed = signing_input(bus.welcomed.tenant_id, self.id, envelope.message_id, field)
+            envelope.signature = signer.sign(signed)
+
+        def frame_of(request_id: int) -> bytes:
+            if ack:
+                envelope.ack_requested, envelope.request_id = True, request_id
+            return encode_pub(envelope, field)
+
+        return await bus.request(
+            self.id, frame_of, answered=ack, repeatable=keyed, timeout_ms=timeout_ms
+        )

@@ -1,0 +1,161 @@
+"""A small synchronous facade for scripts: a thread with its own event loop, and what scripts need.
+
+Everything else (presence, state, locks) is for asyncio: `arqon.connect`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Coroutine, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from arqon.connection import Connection, connect
+from arqon.message import Message
+from arqon.options import OptionsDict
+from arqon.room import Room
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+_Result = TypeVar("_Result")
+
+
+def connect_sync(url: str, **options: Unpack[OptionsDict]) -> SyncConnection:
+    """As `arqon.connect`, but blocking: opens the connection, or raises why there is none."""
+    return SyncConnection(url, options)
+
+
+class SyncSubscription:
+    """Iterates over the messages of a room; a context manager that ends the subscription."""
+
+    def __init__(self, bus: SyncConnection, room: Room) -> None:
+        """Use `SyncConnection.subscribe`."""
+        self._bus = bus
+        self._room = room
+
+    def __enter__(self) -> SyncSubscription:
+        """It is subscribed already."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ends the subscription."""
+        self.close()
+
+    def __iter__(self) -> Iterator[Message]:
+        """The messages from now on."""
+        return self
+
+    def __next__(self) -> Message:
+        """Blocks until the next message. Raises what `async for` over a room raises."""
+        message = self.next(None)
+        if message is None:
+            raise StopIteration
+        return message
+
+    def next(self, timeout_seconds: float | None) -> Message | None:
+        """The next message; None at the end. Raises TimeoutError when none comes in that time."""
+        return self._bus._call(_next_or_none(self._room, timeout_seconds))
+
+    def close(self) -> None:
+        """Ends the subscription."""
+        self._bus._call(self._room.__aexit__(None, None, None))
+
+
+async def _next_or_none(room: Room, timeout_seconds: float | None) -> Message | None:
+    try:
+        return await asyncio.wait_for(room.__anext__(), timeout_seconds)
+    except StopAsyncIteration:
+        return None
+    except asyncio.TimeoutError:
+        raise TimeoutError(f"no message within {timeout_seconds} s") from None
+
+
+class SyncConnection:
+    """What `connect_sync` gives. Methods may be called from any thread but its own."""
+
+    def __init__(self, url: str, options: OptionsDict) -> None:
+        """Use `connect_sync`."""
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="arqon", daemon=True)
+        self._thread.start()
+        self._closed = False
+        try:
+            self._bus: Connection = self._call(_open(url, options))
+        except BaseException:
+            self._stop()
+            raise
+
+    def __enter__(self) -> SyncConnection:
+        """It is open already."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Closes it."""
+        self.close()
+
+    def publish(self, room: str, type: str, data: Any = b"", **options: Any) -> int:
+        """Publishes; blocks until the ACK. The options and errors are those of `Room.publish`."""
+        return self._call(self._bus.room(room).publish(type, data, **options))
+
+    def command(self, room: str, name: str, data: Any = None, **options: Any) -> Any:
+        """Sends a command; blocks until its answer, which it returns."""
+        return self._call(self._bus.room(room).command(name, data, **options))
+
+    def subscribe(self, room: str, **options: Any) -> SyncSubscription:
+        """Subscribes; blocks until the subscription stands. Options: those of `Connection.room`."""
+        heard = self._bus.room(room, **options)
+        self._call(heard.__aenter__())
+        return SyncSubscription(self, heard)
+
+    def close(self) -> None:
+        """Ends the connection and its thread. Twice is harmless."""
+        if self._closed:
+            return
+        try:
+            self._call(self._bus.close())
+        finally:
+            self._stop()
+
+    def _call(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        if self._closed:
+            work.close()
+            raise RuntimeError("the connection is closed")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError:
+            raise RuntimeError("the connection is closed") from None
+        except BaseException:
+            future.cancel()
+            raise
+
+    def _stop(self) -> None:
+        self._closed = True
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.run_until_complete(_cancel_all())
+        self._loop.close()
+
+
+async def _open(url: str, options: OptionsDict) -> Connection:
+    return await connect(url, **options)
+
+
+async def _cancel_all() -> None:
+    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,169 @@
+"""Starts a real bus for a test: `tasks/dev.ts` as its own process, ended with the test's scope."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+ROOT = Path(__file__).resolve().parents[3]
+DENO_PACKAGE = "deno@2.9.6"
+READY_SECONDS = 90
+STOP_SECONDS = 20
+
+
+def deno() -> list[str]:
+    """The command that runs Deno: the one on PATH, else npm's package of it."""
+    found = shutil.which("deno")
+    return [found] if found else ["npx", "-y", DENO_PACKAGE]
+
+
+class Bus:
+    """A running development bus."""
+
+    def __init__(self, *args: str, config: Path | None = None, port: int = 0) -> None:
+        """Starts it and waits until it is ready."""
+        flags = ["--json", "--no-watch", "--port", str(port), "--ops-port", "0"]
+        flags += [
+            "--admin-port",
+            "0",
+            *args,
+            *([] if config is None else ["--config", str(config)]),
+        ]
+        command = [
+            *deno(),
+            "run",
+            "--allow-run",
+            "--allow-read",
+            str(ROOT / "tasks/dev.ts"),
+            *flags,
+        ]
+        self._process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._log: list[str] = []
+        threading.Thread(target=self._drain, daemon=True).start()
+        timer = threading.Timer(READY_SECONDS, self._process.kill)
+        timer.start()
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        timer.cancel()
+        if not line:
+            raise RuntimeError("the bus ended before it was ready:\n" + self.log)
+        ready: dict[str, Any] = json.loads(line)
+        self.url: str = ready["url"]
+        self.ops_url: str = ready["ops_url"]
+        self.admin_url: str = ready["admin_url"]
+        self.port = int(self.url.split(":")[2].split("/")[0])
+        self.http_url = f"http://127.0.0.1:{self.port}"
+        self._key = json.loads((ROOT / ".arqon/dev-key.json").read_text())
+
+    @property
+    def log(self) -> str:
+        """What it has written to stderr."""
+        return "".join(self._log)
+
+    def token(
+        self, user: str = "tester", *, role: str = "user", ttl_seconds: int = 3_600, **claims: Any
+    ) -> str:
+        """A token of tenant `default`."""
+        body = {
+            "iss": "arqon-dev",
+            "aud": "arqon",
+            "sub": user,
+            "tenant_id": "default",
+            "role": role,
+            "exp": int(time.time()) + ttl_seconds,
+            **claims,
+        }
+        key = jwt.PyJWK(self._key).key
+        return jwt.encode(body, key, algorithm="RS256", headers={"kid": self._key["kid"]})
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Ends it; returns when it is gone, with its children."""
+        if self._process.poll() is None:
+            os.kill(self._process.pid, how)
+        try:
+            self._process.wait(STOP_SECONDS)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            for pipe in (self._process.stdout, self._process.stderr):
+                assert pipe is not None
+                pipe.close()
+
+    def _drain(self) -> None:
+        assert self._process.stderr is not None
+        try:
+            for line in self._process.stderr:
+                self._log = [*self._log[-500:], line]
+        except ValueError:
+            return
+
+
+class CuttableProxy:
+    """A TCP proxy before a bus whose connections a test can cut, and which it can have refuse."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.refuse = False
+
+    async def __aenter__(self) -> CuttableProxy:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self.cut()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut(self) -> None:
+        """Resets every connection."""
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        if self.refuse:
+            writer.transport.abort()
+            self._tasks.discard(task)
+            return
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        self._writers |= {writer, far_writer}
+        try:
+            await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))
+        finally:
+            self._writers -= {writer, far_writer}
+            self._tasks.discard(task)
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.transport.abort()

@@ -1,0 +1,35 @@
+"""Fixtures: one real bus for the whole run, and a check that no test leaves tasks behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from bus import Bus
+
+
+@pytest.fixture(scope="session")
+def bus() -> Iterator[Bus]:
+    started = Bus()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def room_id() -> str:
+    """A room that no other test uses."""
+    return f"t-{uuid4().hex[:12]}"
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def no_tasks_left() -> AsyncIterator[None]:
+    """What a test starts is gone when it ends: tasks of the SDK too."""
+    before = asyncio.all_tasks()
+    yield
+    await asyncio.sleep(0)
+    own = asyncio.current_task()
+    left = [task for task in asyncio.all_tasks() - before if task is not own and not task.done()]
+    assert left == []

@@ -1,0 +1,246 @@
+"""Pure parts: frames against the generated Protobuf, errors, backoff, reactions, positions."""
+
+from __future__ import annotations
+
+import asyncio
+import doctest
+import importlib
+import json
+import pkgutil
+from typing import Any
+
+import pytest
+
+import arqon
+from arqon import _frames, message
+from arqon._backoff import Backoff, backoff_delay_ms
+from arqon._close_reaction import close_reaction, refusal_reaction, spread_of, upgrade_error
+from arqon._gen.control_pb2 import Ack, Refresh, Subscribe, Unsubscribe, Welcome
+from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
+from arqon._position import Place
+from arqon._reasons import __all__ as REASONS
+from arqon._token import refresh_delay_ms, token_expiry_ms
+from arqon._trace_parent import traced_by
+from arqon.errors import error_from_wire, error_of
+from arqon.errors_gen import CLOSES, ERRORS
+from arqon.presence import MemberTable, PresenceChange
+from arqon.signing import signing_input
+
+
+def test_docstrings() -> None:
+    names = [f"arqon.{module.name}" for module in pkgutil.iter_modules(arqon.__path__)]
+    tried = 0
+    for name in [name for name in names if not name.endswith(("_gen", "errors_gen"))]:
+        result = doctest.testmod(importlib.import_module(name))
+        assert result.failed == 0, name
+        tried += result.attempted
+    assert tried > 8
+
+
+def test_frames_of_the_documentation() -> None:
+    sub = _frames.encode_sub(Subscribe(room_id="lobby", request_id=1))
+    assert sub.hex() == "020a056c6f6262791001"
+    assert _frames.encode_unsub("lobby", 5).hex() == "030a056c6f6262791005"
+    assert _frames.encode_refresh("a.b.c", 9).hex() == "060a05612e622e631009"
+    assert _frames.encode_ping(b"\xca\xfe").hex() == "07cafe"
+    event = Event(type="chat", data=b'{"a":1}', content_type="application/json")
+    envelope = Envelope(room_id="lobby", ack_requested=True, request_id=2, message_id="m1")
+    pub = _frames.encode_pub(envelope, _frames.payload_field(event))
+    assert pub.hex().startswith("011a056c6f626279300138025a026d31aa01210a0463686174")
+    envelope.event.CopyFrom(event)
+    assert Envelope.FromString(pub[1:]) == envelope
+
+
+def test_payload_fields_are_what_protobuf_writes() -> None:
+    for size in (0, 1, 127, 128, 20_000):
+        for payload in (Event(type="t", data=bytes(size)), Command(name="n", data=bytes(size))):
+            whole = Envelope()
+            if isinstance(payload, Event):
+                whole.event.CopyFrom(payload)
+            else:
+                whole.cmd.CopyFrom(payload)
+            assert _frames.payload_field(payload) == whole.SerializeToString()
+
+
+def test_decode_server_frames() -> None:
+    welcome = Welcome(connection_id="c", protocol_version=1)
+    assert _frames.decode_server_frame(b"\x00" + welcome.SerializeToString()) == welcome
+    assert _frames.decode_server_frame(bytes.fromhex("090801")) == Ack(request_id=1)
+    assert _frames.decode_server_frame(b"\x07ab") == _frames.Ping(b"ab")
+    assert _frames.decode_server_frame(b"\x08ab") == _frames.Pong(b"ab")
+    error = _frames.decode_server_frame(b"\x99\x01\x90Unknown opcode 0x42")
+    assert isinstance(error, arqon.UnknownOpcode)
+    one, two = Envelope(room_id="a"), Envelope(room_id="b" * 200)
+    parts = [envelope.SerializeToString() for envelope in (one, two)]
+    batch = b"\x05" + bytes((len(parts[0]),)) + parts[0] + b"\xcb\x01" + parts[1]
+    assert _frames.decode_server_frame(batch) == [one, two]
+    for bad in (b"", b"\x42", b"\x04\xff", b"\x05\x05a", b"\x05\xff\xff\xff\xff\xff", b"\x99\x01"):
+        with pytest.raises(arqon.MalformedFrame):
+            _frames.decode_server_frame(bad)
+    assert Unsubscribe.FromString(_frames.encode_unsub("r", 1)[1:]).room_id == "r"
+    assert Refresh.FromString(_frames.encode_refresh("t", 1)[1:]).token == "t"
+
+
+def test_every_reason_has_its_class() -> None:
+    assert len(REASONS) == len(ERRORS)
+    for reason in ERRORS:
+        error = error_of(reason, "x")
+        assert error.reason == reason
+        assert getattr(arqon, type(error).__name__) is type(error)
+    unknown = error_from_wire(409, "quite-new", "No")
+    assert isinstance(unknown, arqon.VersionConflict)
+    assert unknown.message == "No (quite-new)"
+    policy = error_from_wire(451, "policy-rejected", "Message blocked by policy: no", 7)
+    assert (policy.code, policy.retry_after_ms, policy.reason) == (451, 7, "policy-rejected")
+    assert isinstance(error_from_wire(599), arqon.Internal)
+    assert len(error_from_wire(400, "", "x" * 5_000).message) == 1_024
+
+
+def test_backoff_with_given_randomness() -> None:
+    bounds = Backoff(base_ms=100, max_ms=1_000)
+    assert [backoff_delay_ms(n, bounds, lambda: 0.999) for n in range(6)] == [
+        99, 199, 399, 799, 999, 999,
+    ]  # fmt: skip
+    assert backoff_delay_ms(10_000, bounds, lambda: 0.0) == 0
+
+
+def test_close_reactions() -> None:
+    assert spread_of("restart;spread_ms=250") == 250
+    assert spread_of("restart;spread_ms=999999999") == 600_000
+    assert spread_of("spread_ms=x") == 0
+    for code, entry in CLOSES.items():
+        reaction = close_reaction(code, "", None)
+        assert reaction.reconnect == entry.reconnect, code
+        assert reaction.new_token == (entry.client == "refresh-token")
+    assert close_reaction(1012, "restart;spread_ms=250", None).spread_ms == 250
+    assert close_reaction(1006, "", None).reconnect
+    assert not close_reaction(1002, "", None).reconnect
+    mismatch = close_reaction(4401, "", error_of("refresh-mismatch"))
+    assert not mismatch.reconnect
+    assert isinstance(mismatch.error, arqon.RefreshMismatch)
+    assert refusal_reaction(error_of("token-expired")).new_token
+    assert not refusal_reaction(error_of("banned")).reconnect
+    assert refusal_reaction(error_of("admission", retry_after_ms=40)).floor_ms == 40
+
+
+def test_refused_upgrades() -> None:
+    body = json.dumps({"reason": "too-many-connections", "detail": "No", "retry_after_ms": 9})
+    error = upgrade_error(429, {"Retry-After": "1"}, body.encode())
+    assert isinstance(error, arqon.TooManyConnections)
+    assert error.retry_after_ms == 9
+    assert isinstance(upgrade_error(502, {}, b"<html>"), arqon.Unreachable)
+    assert isinstance(upgrade_error(401, {}, b"[]"), arqon.TokenClaim)
+
+
+def test_messages_by_content_type() -> None:
+    cases: list[tuple[str, bytes, object]] = [
+        ("application/json; charset=utf-8", b"[1]", [1]),
+        ("application/geo+json", b"{}", {}),
+        ("text/csv", "é".encode(), "é"),
+        ("text/plain", b"\xff", b"\xff"),
+        ("image/png", b"\x89", b"\x89"),
+        ("application/json", b"[" * 100_000, b"[" * 100_000),
+    ]
+    for content_type, raw, data in cases:
+        envelope = Envelope(room_id="r", offset=3)
+        envelope.event.data, envelope.event.content_type = raw, content_type
+        heard = message.message_of(envelope, "e")
+        assert heard.data == data
+        assert (heard.raw, heard.offset, heard.epoch) == (raw, 3, "e")
+    gap = Envelope(room_id="r")
+    gap.signal.kind, gap.signal.reason = SystemSignal.KIND_GAP, "reconnect"
+    assert message.message_of(gap).is_gap
+    with pytest.raises(ValueError, match="JSON"):
+        message.encode_data(float("nan"), None)
+
+
+def test_place_follows_what_was_delivered() -> None:
+    place = Place(None, no_echo=False)
+    assert place.accepted(None, Ack(offset=10), {"epoch": "e"}) is None
+    assert place.deliver(10), "the cached last message is none that was heard"
+    assert place.deliver(12)
+    assert not place.deliver(12)
+    asked = place.asked
+    assert asked == arqon.Position(12, "e")
+    assert place.accepted(asked, Ack(offset=20), {"epoch": "e", "recovered": True}) is None
+    assert place.position == arqon.Position(12, "e")
+    assert place.deliver(15)
+    lost = {"epoch": "f", "recovered": False, "reason": "epoch-changed"}
+    assert place.accepted(place.asked, Ack(offset=4), lost) == "epoch-changed"
+    assert place.position == arqon.Position(4, "f")
+    assert place.deliver(5)
+    with pytest.raises(ValueError, match="offset 0"):
+        arqon.Position(0)
+
+
+def test_presence_with_pages_repeats_and_leaves() -> None:
+    table, told = MemberTable(), list[PresenceChange]()
+    table.listen(told.append)
+    one, two = ({"connection_id": c, "user_id": "u", "joined_ms": 1} for c in "ab")
+    table.begin({"members": [one], "users": 1, "connections": 2, "pages": 2})
+    assert not table.complete
+    from arqon._gen.presence_pb2 import PresenceLeave, PresenceMember, PresenceUpdate
+
+    second = PresenceMember(connection_id="b", user_id="u", joined_ms=1)
+    page = PresenceUpdate(members=[second], users=1, connections=2, snapshot=True)
+    table.hear("PRESENCE_UPDATE", page.SerializeToString())
+    assert [(c.kind, c.member.connection_id) for c in told] == [("join", "a"), ("join", "b")]
+    again = PresenceUpdate(members=[second], users=1, connections=2)
+    table.hear("PRESENCE_UPDATE", again.SerializeToString())
+    assert len(told) == 2, "the same again is no change"
+    table.lost()
+    table.begin({"members": [two], "users": 1, "connections": 1, "pages": 1})
+    gone = PresenceLeave(members=[second], users=0)
+    table.hear("PRESENCE_LEAVE", gone.SerializeToString())
+    table.hear("PRESENCE_LEAVE", gone.SerializeToString())
+    assert [(c.kind, c.member.connection_id) for c in told[2:]] == [("leave", "a"), ("leave", "b")]
+
+
+def test_signature_of_the_documentation() -> None:
+    seed = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"
+    event = Event(type="pay", data=b'{"amount":5}', content_type="application/json")
+    signed = signing_input("default", "pay-1", "m1", _frames.payload_field(event))
+    assert len(signed) == 82
+    signature = arqon.ed25519_key(bytes.fromhex(seed)).sign(signed)
+    assert signature.hex().startswith("2cfa50e4f693101a2d5e56c9e1")
+    assert signature.hex().endswith("ad90b80995260fe34934bda246f46400")
+
+
+def test_tokens_and_traces() -> None:
+    assert token_expiry_ms("e30.eyJleHAiOjV9.x") == 5_000
+    assert token_expiry_ms("nonsense") is None
+    assert refresh_delay_ms(100_000, lambda: 0.0) == 75_000
+    assert refresh_delay_ms(0, lambda: 0.0) == 1_000
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert traced_by(None, None, {"a": "b"}, lambda: parent) == (
+        "0af7651916cd43dd8448eb211c80319c",
+        {"a": "b", "traceparent": parent},
+    )
+    assert traced_by("1" * 32, None, {}, lambda: parent) == ("1" * 32, {})
+    with pytest.raises(ValueError, match="expected 00-"):
+        traced_by(None, "00-x", {}, None)
+    with pytest.raises(ValueError, match="another trace"):
+        traced_by("1" * 32, parent, {}, None)
+
+
+def test_options_that_cannot_work() -> None:
+    for name in ("window", "queue", "initial_attempts"):
+        options: Any = {name: 0}
+        with pytest.raises(ValueError, match="at least 1"):
+            arqon.Options(token="a.b.c", **options)
+    for url in ("ftp://x", "ws://", "ws://user:secret@host"):
+        with pytest.raises(ValueError, match="url is"):
+            arqon.connect(url, token="a.b.c")
+
+
+async def test_room_options_that_cannot_work() -> None:
+    client = arqon.connect("localhost:1", token="a.b.c")
+    with pytest.raises(ValueError, match="presence=True"):
+        client.room("r", member_meta={})
+    with pytest.raises(ValueError, match="buffer"):
+        client.room("r", buffer=1)
+    with pytest.raises(RuntimeError, match="async with"):
+        await anext(client.room("r"))
+    with pytest.raises(RuntimeError, match="never open"):
+        await client.room("r").publish("x")
+    await asyncio.sleep(0)
