@@ -59,7 +59,10 @@ export function errorFromWire(
     ? wire.reason as Reason
     : reasonOfMessage(wire.code, wire.message);
   const reason = known ?? NEAREST[wire.code] ?? "internal";
-  const error = new ArqonError(reason, "", { retry_after_ms: wire.retry_after_ms ?? 0 });
+  const { retry_after_ms = 0, code } = wire;
+  // A policy may choose a code of its own; what is no refusal's code says nothing.
+  const is_code = Number.isInteger(code) && code >= 400 && code <= 599;
+  const error = new ArqonError(reason, "", { retry_after_ms, ...(is_code ? { code } : {}) });
   if (wire.message !== "") error.message = wire.message.slice(0, MESSAGE_CHARS_MAX);
   if (known === undefined && wire.reason) error.message += ` (${wire.reason.slice(0, 64)})`;
   return error;

@@ -28,6 +28,13 @@ Deno.test("a policy's own reason after the colon is kept in the text", () => {
   assert.equal(error.message, "Message blocked by policy: too rude");
 });
 
+Deno.test("a policy's code of its own is the error's, and what is no refusal's code is not", () => {
+  const wire = { reason: "policy-rejected", message: "Message blocked by policy" };
+  assert.equal(errorFromWire({ code: 451, ...wire }).code, 451);
+  assert.equal(errorFromWire({ code: 599, message: "" }).code, 599);
+  assert.equal(errorFromWire({ code: 200, ...wire }).code, 403);
+});
+
 Deno.test("an unknown reason of a newer Shield becomes the nearest known one and is named in the text", () => {
   const error = errorFromWire({ code: 429, reason: "too-purple", message: "Too purple" });
   assert.equal(error.reason, "rate-limited");

@@ -38,7 +38,7 @@ class Reaction:
 
 def spread_of(reason: str) -> int:
     """N of the close reason `restart;spread_ms=N`, in ms; 0 when it says nothing of the kind."""
-    found = re.search(r"(?:^|;)\s*spread_ms=(\d{1,9})(?:;|$)", reason)
+    found = re.search(r"(?:^|;)\s*spread_ms=([0-9]{1,9})(?:;|\Z)", reason)
     return 0 if found is None else min(int(found[1]), _SPREAD_MS_MAX)
 
 

@@ -66,6 +66,15 @@ class Message:
         return self.signal is not None and self.signal.kind == "GAP"
 
 
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def json_of(raw: bytes) -> Any:
+    """JSON as RFC 8259 has it: UTF-8 without a byte order mark, no NaN. Raises ValueError."""
+    return json.loads(raw.decode(), parse_constant=_no_constant)
+
+
 def decode_data(raw: bytes, content_type: str) -> Any:
     """Bytes as the content type says.
 
@@ -77,7 +86,7 @@ def decode_data(raw: bytes, content_type: str) -> Any:
     kind = content_type.partition(";")[0].strip().lower()
     try:
         if kind == JSON_TYPE or kind.endswith("+json"):
-            return json.loads(raw)
+            return json_of(raw)
         return raw.decode() if kind.startswith("text/") else raw
     except (ValueError, RecursionError):
         return raw

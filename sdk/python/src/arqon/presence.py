@@ -46,6 +46,8 @@ class MemberCount:
 def read_members(answer: dict[str, Any]) -> list[Member]:
     """The members of a SUB's ACK or of a `presence.list` page. Raises `MalformedFrame`."""
     try:
+        if not all(type(answer[name]) is int for name in ("connections", "users")):
+            raise TypeError
         return [
             Member(m["connection_id"], m["user_id"], m.get("meta"), m["joined_ms"])
             for m in cast("list[dict[str, Any]]", answer["members"])
@@ -98,8 +100,10 @@ class MemberTable:
             self._leave(member.connection_id for member in leave.members)
             return
         update = PresenceUpdate.FromString(data)
+        # All of them first: an event that cannot be read changes nothing.
+        members = [_member_of(member) for member in update.members]
         self.users = update.users
-        for member in map(_member_of, update.members):
+        for member in members:
             if self._filling is None:
                 self._put(member)
             elif not update.snapshot or member.connection_id not in self._touched:

@@ -1,0 +1,167 @@
+/**
+ * Makes frames.json, presence.json and errors.json: what an encoder of `@arqon/proto` or
+ * proto/errors.json can say better than a hand. `--check` writes nothing and fails when a file
+ * differs. Run from anywhere:
+ * `deno run --allow-read --allow-write --allow-run sdk/conformance/generate.ts`.
+ */
+import { encodePresenceLeave, encodePresenceUpdate, type PresentMember } from "@arqon/proto";
+import { encodeClient, encodeServer } from "./encode.ts";
+import { CLIENT, LENIENT, REFUSED, SERVER } from "./frame_cases.ts";
+import { toHex } from "./plain.ts";
+import { type CaseMember, PRESENCE, type Step } from "./presence_cases.ts";
+
+const FOLDER = new URL("./vectors/", import.meta.url);
+const REGISTRY = new URL("../../proto/errors.json", import.meta.url);
+
+/** The part of proto/errors.json that a client acts on. */
+interface Registry {
+  readonly errors: readonly { number: number; code: number; name: string; client: string }[];
+}
+
+function frames(): unknown {
+  const server = { direction: "server" }, client = { direction: "client" };
+  return {
+    about:
+      "Frames of arqon.v1. server: bytes and what a client makes of them; client: an operation and its exact bytes.",
+    cases: [
+      ...Object.entries(SERVER).map(([name, expect]) => (
+        { name, ...server, hex: toHex(encodeServer(expect)), expect }
+      )),
+      ...Object.entries(LENIENT).map(([name, [hex, expect]]) => (
+        { name, ...server, hex, canonical: false, expect }
+      )),
+      ...Object.entries(REFUSED).map(([name, hex]) => (
+        { name, ...server, hex, expect: { kind: "refused" } }
+      )),
+      ...Object.entries(CLIENT).map(([name, operation]) => (
+        { name, ...client, operation, hex: toHex(encodeClient(operation)) }
+      )),
+    ],
+  };
+}
+
+function wireMember({ meta, ...rest }: CaseMember): PresentMember {
+  return { ...rest, meta: meta === null ? "" : JSON.stringify(meta) };
+}
+
+function stepOf(step: Step): unknown {
+  if ("garbage" in step) return { event: step.garbage, hex: step.hex, refused: true };
+  if ("update" in step) {
+    const { update, users, snapshot } = step;
+    const change = { members: update.map(wireMember), connections: users, users };
+    const bytes = encodePresenceUpdate({ ...change, snapshot: snapshot ?? false });
+    return { event: "PRESENCE_UPDATE", hex: toHex(bytes), says: step };
+  }
+  if ("leave" in step) {
+    const { leave, users } = step;
+    const bytes = encodePresenceLeave({
+      members: leave.map(wireMember),
+      connections: users,
+      users,
+    });
+    return {
+      event: "PRESENCE_LEAVE",
+      hex: toHex(bytes),
+      says: { leave: leave.map(({ connection_id }) => connection_id), users },
+    };
+  }
+  return step;
+}
+
+function presence(): unknown {
+  return {
+    about:
+      "Who is in a room after what a Shield said. Steps: ack (JSON of the ACK to SUB), event (data as hex; says: the same to read), lost (the connection ended).",
+    cases: PRESENCE.map(({ name, steps, expect }) => ({ name, steps: steps.map(stepOf), expect })),
+  };
+}
+
+/** What a client does, by the registry's word. */
+function reactionOf(client: string): unknown {
+  return { client, reconnect: client !== "never-retry", fresh_token: client === "refresh-token" };
+}
+
+/** Refusals as they come over the wire, with the reason that a client must name. */
+const WIRE = [
+  ["a known reason", {
+    code: 429,
+    reason: "rate-limited",
+    message: "Too fast: x",
+    retry_after_ms: 250,
+  }, "rate-limited"],
+  [
+    "an ERR: the text tells the reason",
+    { code: 403, message: "Message blocked by policy" },
+    "policy-rejected",
+  ],
+  ["an ERR with a policy's own words", {
+    code: 403,
+    message: "Message blocked by policy: no shouting",
+  }, "policy-rejected"],
+  ["an ERR with a detail", { code: 400, message: "Unknown opcode 0x0a" }, "unknown-opcode"],
+  [
+    "an ERR of an unknown text: the nearest reason of the code",
+    { code: 429, message: "calm down" },
+    "rate-limited",
+  ],
+  [
+    "an unknown reason of a known code",
+    { code: 409, reason: "from-the-future", message: "no" },
+    "version-conflict",
+  ],
+  ["an unknown code", { code: 599, reason: "", message: "odd" }, "internal"],
+  [
+    "a name of Object.prototype is no reason",
+    { code: 404, reason: "toString", message: "no" },
+    "not-found",
+  ],
+] as const;
+
+function errors(registry: Registry): unknown {
+  const rows = registry.errors.map(({ number, code, name, client }) => (
+    { name, kind: "reason", number, code, expect: reactionOf(client) }
+  ));
+  const clients = new Map(registry.errors.map(({ name, client }) => [name, client]));
+  const wire = WIRE.map(([name, refusal, reason]) => {
+    const retry_after_ms = "retry_after_ms" in refusal ? refusal.retry_after_ms : 0;
+    const expect = { reason, retry_after_ms, ...reactionOf(clients.get(reason) ?? "") as object };
+    return { name, kind: "wire", refusal, expect };
+  });
+  return {
+    about:
+      "What a client does after each refusal. reason: every row of proto/errors.json, when it refuses a connection; wire: an ACK or ERR and the reason it stands for.",
+    cases: [...rows, ...wire],
+  };
+}
+
+async function formatted(value: unknown): Promise<string> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["fmt", "--ext", "json", "-"],
+    cwd: new URL("../..", import.meta.url),
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(JSON.stringify(value)));
+  await writer.close();
+  const { success, stdout } = await child.output();
+  if (!success) throw new Error("deno fmt failed");
+  return new TextDecoder().decode(stdout);
+}
+
+if (import.meta.main) {
+  const check = Deno.args.includes("--check");
+  const registry = JSON.parse(await Deno.readTextFile(REGISTRY)) as Registry;
+  const made = { frames: frames(), presence: presence(), errors: errors(registry) };
+  let stale = 0;
+  for (const [name, value] of Object.entries(made)) {
+    const path = new URL(`${name}.json`, FOLDER);
+    const text = await formatted(value);
+    if (!check) await Deno.writeTextFile(path, text);
+    else if (await Deno.readTextFile(path).catch(() => "") !== text) {
+      console.error(`${path.pathname} is stale: run sdk/conformance/generate.ts`);
+      stale += 1;
+    }
+  }
+  if (stale > 0) Deno.exit(1);
+}
