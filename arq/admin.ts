@@ -114,6 +114,21 @@ export async function askAdmin(
   return body;
 }
 
+/**
+ * Reads a stream of `streamAdmin` until `enough` resolves with true. A stream that ends before that is a
+ * connection that was lost; one that the signal ends throws its reason.
+ */
+export async function follow(io: Io, admin: Admin, enough: () => Promise<boolean>): Promise<void> {
+  try {
+    if (await enough()) return;
+  } catch (error) {
+    io.signal.throwIfAborted();
+    if (!(error instanceof TypeError)) throw error;
+  }
+  io.signal.throwIfAborted();
+  throw new ArqonError("connection-lost", `${admin.admin_url} ended the stream`);
+}
+
 /** An answer, or the problem with all its members when the bus refuses with the reason asked for. */
 export interface AnswerOrProblem {
   readonly refused: boolean;

@@ -49,8 +49,13 @@ type Members = Readonly<Record<string, unknown>>;
 
 const members = (value: unknown): Members =>
   typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : {};
-const number = (value: unknown): number =>
+
+/** A figure of an answer; 0 for what is none. */
+export const number = (value: unknown): number =>
   typeof value === "number" && Number.isFinite(value) ? value : 0;
+/** The same as people read it, without a fraction. */
+export const whole = (value: unknown): string => Math.round(number(value)).toLocaleString("en-US");
+
 const texts = (value: unknown): string[] => Array.isArray(value) ? value.map(String) : [];
 
 /** A total that is a number, or numbers by reason, as one number. */
@@ -118,7 +123,6 @@ export function ratesOf(before: ClusterReading | undefined, now: ClusterReading)
   });
 }
 
-const whole = (value: number) => Math.round(value).toLocaleString("en-US");
 const megabytes = (bytes: number) => `${Math.round(bytes / 1_048_576)} MB`;
 
 /** How a node stands, in one word. */
@@ -149,17 +153,16 @@ export function clusterTable(
   for (const node of nodes) {
     const own = rates?.find((it) => it.node === node)?.rates;
     const gauge = (name: string) => node.gauges[name];
-    const shown = (value: unknown) => value === undefined ? "" : whole(number(value));
-    const rate = (value: number | undefined) => value === undefined ? "" : whole(value);
+    const shown = (value: unknown) => value === undefined ? "" : whole(value);
     rows.push([
       `${node.kind} ${node.node_id}`,
       stateOf(node),
       shown(gauge("connections")),
       shown(gauge("rooms")),
       shown(gauge("members")),
-      rate(own?.ingress_per_second),
-      node.kind === "shield" ? rate(own?.egress_per_second) : "",
-      node.kind === "shield" ? rate(own?.rejects_per_second) : "",
+      shown(own?.ingress_per_second),
+      node.kind === "shield" ? shown(own?.egress_per_second) : "",
+      node.kind === "shield" ? shown(own?.rejects_per_second) : "",
       own === undefined ? "" : `${Math.round(own.cpu * 100)}%`,
       `${node.event_loop_lag_ms.toFixed(1)} ms`,
       megabytes(node.rss_bytes),

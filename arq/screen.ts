@@ -37,19 +37,6 @@ export function openScreen(io: Io, is_plain: boolean): Screen {
   };
 }
 
-/** Resolves after `wait_ms`; rejects with the signal's reason as soon as that aborts. */
-export function pause(wait_ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const onAbort = () => reject(signal.reason);
-  const timer = setTimeout(resolve, wait_ms);
-  signal.addEventListener("abort", onAbort, { once: true });
-  if (signal.aborted) onAbort();
-  return promise.finally(() => {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", onAbort);
-  });
-}
-
 /** What went wrong in one view; the next may be right again. */
 export function problemText(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

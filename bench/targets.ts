@@ -1,5 +1,6 @@
 /** What a scenario can run against: each target is a process of its own and an adapter to its wire. */
 import { decodeServerFrame, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
+import { startProgram } from "./load/program.ts";
 import { ROOT } from "./scenario.ts";
 import { connectSocket } from "./socket.ts";
 
@@ -18,46 +19,6 @@ export interface EchoTarget extends AsyncDisposable {
   open(index: number, onEcho: OnEcho): Promise<EchoConnection>;
 }
 
-interface Process extends AsyncDisposable {
-  readonly pid: number;
-  readonly ready: Record<string, string>;
-}
-
-/** Spawns a script that prints one JSON line when it is ready and ends with its stdin. */
-async function spawn(args: string[]): Promise<Process> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", ...args],
-    cwd: ROOT,
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  let log = "";
-  const logged = child.stderr.pipeThrough(new TextDecoderStream()).pipeTo(
-    new WritableStream({
-      write(text) {
-        log = (log + text).slice(-4_096);
-      },
-    }),
-  );
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  while (!text.includes("\n")) {
-    const { value, done } = await reader.read();
-    if (done) throw new Error(`a target ended before it was ready:\n${log}`);
-    text += value;
-  }
-  return {
-    pid: child.pid,
-    ready: JSON.parse(text.slice(0, text.indexOf("\n"))),
-    async [Symbol.asyncDispose]() {
-      await child.stdin.close();
-      await Promise.all([child.status, logged]);
-      await reader.cancel();
-    },
-  };
-}
-
 /** What a dev bus says when it is ready; see `DevBusReady` in `tasks/dev_bus.ts`. */
 export interface BusProcess extends AsyncDisposable {
   readonly pid: number;
@@ -73,22 +34,23 @@ export async function startBus(config_file?: string): Promise<BusProcess> {
   const state_dir = `${ROOT}/.arqon`;
   const ports = { port: 0, ops_port: 0, admin_port: 0 };
   const options = { state_dir, ...ports, ...(config_file === undefined ? {} : { config_file }) };
-  const process = await spawn([
-    "--no-prompt",
-    "--unstable-worker-options",
-    "--ignore-env",
-    "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4",
-    "--unstable-no-legacy-abort",
-    `--allow-run=${Deno.execPath()}`,
-    "--allow-net",
-    `--allow-read=${ROOT}`,
-    `--allow-write=${state_dir}`,
-    `${ROOT}/tasks/dev_bus.ts`,
-    JSON.stringify(options),
-  ]);
-  const { url = "", ops_url = "", admin_url = "", token = "", key_file = "" } = process.ready;
-  const end = () => process[Symbol.asyncDispose]();
-  const { pid } = process;
+  const program = startProgram("tasks/dev_bus.ts", {
+    flags: [
+      "--unstable-worker-options",
+      "--ignore-env",
+      "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4",
+      "--unstable-no-legacy-abort",
+      `--allow-run=${Deno.execPath()}`,
+      "--allow-net",
+      `--allow-read=${ROOT}`,
+      `--allow-write=${state_dir}`,
+    ],
+    args: [JSON.stringify(options)],
+  });
+  const ready = await program.hear<Record<string, string>>();
+  const { url = "", ops_url = "", admin_url = "", token = "", key_file = "" } = ready;
+  const end = () => program[Symbol.asyncDispose]();
+  const { pid } = program;
   return { pid, url, ops_url, admin_url, token, key_file, [Symbol.asyncDispose]: end };
 }
 

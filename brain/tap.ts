@@ -7,8 +7,8 @@ import type { PlainEnvelope } from "@arqon/proto";
 import type { Logger } from "../shared/log.ts";
 import type { SpineMessage } from "../shared/spine/spine.ts";
 import { parseRoomSubject } from "../shared/subject.ts";
-import { parseTraceparent, TRACEPARENT } from "../shared/telemetry/trace_context.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
+import { messageSpan } from "./message_span.ts";
 import type { BrainMetrics, TapOutcome } from "./metrics.ts";
 
 /** What the tap needs. */
@@ -72,21 +72,6 @@ function logMessage(message: SpineMessage, log: Logger): void {
   });
 }
 
-/** A span for a message of a recorded trace. Its payload may be gone when this returns. */
-function trace({ headers, subject, payload }: SpineMessage, tracing: Tracing): void {
-  const parent = parseTraceparent(headers[TRACEPARENT] ?? "");
-  if (parent === undefined || !parent.sampled) return;
-  const at = parseRoomSubject(subject);
-  const attributes = {
-    "messaging.system": "arqon",
-    "messaging.operation.name": "tap",
-    "arqon.tenant": at?.tenantId ?? "",
-    "arqon.room": at?.roomId ?? "",
-    "messaging.message.envelope.size": payload.length,
-  };
-  tracing.start({ name: "tap", kind: "consumer", parent, attributes }).end();
-}
-
 /** The handler for `in.t.>`; it only reads. Never throws: what it cannot read it counts. */
 export function createTap(options: TapOptions): (message: SpineMessage) => void {
   const { fraction, metrics, tracing } = options;
@@ -103,7 +88,7 @@ export function createTap(options: TapOptions): (message: SpineMessage) => void 
     }
   };
   return (message) => {
-    if (tracing !== undefined) trace(message, tracing);
+    if (tracing !== undefined) messageSpan(tracing, "tap", message, message.subject)?.end();
     metrics.tapped[outcomeOf(message)]++;
   };
 }

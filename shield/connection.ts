@@ -38,6 +38,7 @@ import { bump, countClose } from "./stats.ts";
 export type Limits = Config["limits"];
 
 const EMPTY_BODY = new Uint8Array(0);
+
 interface Queued {
   readonly operation: ClientOperation;
   readonly size_bytes: number;

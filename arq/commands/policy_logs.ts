@@ -2,8 +2,7 @@
  * `arq policy logs -f`: what a tenant's policies log from now on, on the node that answers. The bus
  * keeps no lines for this; its own log does.
  */
-import { ArqonError } from "@arqon/sdk";
-import { findAdmin, streamAdmin } from "../admin.ts";
+import { findAdmin, follow, streamAdmin } from "../admin.ts";
 import { EXIT, usageError } from "../exit.ts";
 import { print } from "../io.ts";
 import type { Io } from "../io.ts";
@@ -33,16 +32,13 @@ export async function policyLogs(io: Io, flags: LogsFlags): Promise<number> {
   const stream = await streamAdmin(io, admin, `/v1/policies/logs?${query}`);
   await print(io.stderr, `Following the policies of tenant ${flags.tenant}\n`);
   let left = flags.count ?? Infinity;
-  try {
+  await follow(io, admin, async () => {
     for await (const { bytes } of readNdjson(stream, admin.admin_url)) {
       const line = new TextDecoder().decode(bytes);
       await print(io.stdout, flags.json === true ? `${line}\n` : logLine(JSON.parse(line)));
-      if (--left === 0) return EXIT.ok;
+      if (--left === 0) return true;
     }
-  } catch (error) {
-    io.signal.throwIfAborted();
-    if (!(error instanceof TypeError)) throw error;
-  }
-  io.signal.throwIfAborted();
-  throw new ArqonError("connection-lost", `${admin.admin_url} ended the stream`);
+    return false;
+  });
+  return EXIT.ok;
 }

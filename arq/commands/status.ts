@@ -6,9 +6,10 @@ import { ArqonError, errorFromWire } from "@arqon/sdk";
 import { EXIT, printable } from "../exit.ts";
 import { clusterTable, readCluster } from "../cluster.ts";
 import { figureLines } from "../figures.ts";
+import { pause } from "../flow.ts";
 import { print } from "../io.ts";
 import type { Io } from "../io.ts";
-import { openScreen, pause, problemText } from "../screen.ts";
+import { openScreen, problemText } from "../screen.ts";
 import { devBus, devToken, givenToken, noBus } from "../target.ts";
 import type { ConnectionFlags } from "../target.ts";
 
@@ -138,6 +139,7 @@ export async function status(io: Io, flags: StatusFlags): Promise<number> {
       });
       await screen.show(text);
       await pause(interval_ms, io.signal);
+      io.signal.throwIfAborted();
     }
   } finally {
     await screen.close();

@@ -2,8 +2,7 @@
  * `arq tail`: the messages of a room as they come, for an operator: by the admin API, so without being
  * in the room. `arq sub` is what a user of the room sees.
  */
-import { ArqonError } from "@arqon/sdk";
-import { findAdmin, streamAdmin } from "../admin.ts";
+import { findAdmin, follow, streamAdmin } from "../admin.ts";
 import { readEvents } from "../events.ts";
 import { EXIT, printable } from "../exit.ts";
 import { print } from "../io.ts";
@@ -40,19 +39,16 @@ export async function tail(io: Io, room: string, flags: TailFlags): Promise<numb
   const stream = await streamAdmin(io, admin, `/v1/rooms/${flags.tenant}/${room}/tail`);
   await print(io.stderr, `Tailing ${room} of tenant ${flags.tenant}\n`);
   let left = flags.count ?? Infinity;
-  try {
+  await follow(io, admin, async () => {
     for await (const { name, data } of readEvents(stream)) {
       if (name === "gap") {
         await print(io.stderr, `arq: messages are missing here: ${printable(data)}\n`);
         continue;
       }
       await print(io.stdout, flags.json === true ? `${data}\n` : tailLine(JSON.parse(data)));
-      if (--left === 0) return EXIT.ok;
+      if (--left === 0) return true;
     }
-  } catch (error) {
-    io.signal.throwIfAborted();
-    if (!(error instanceof TypeError)) throw error;
-  }
-  io.signal.throwIfAborted();
-  throw new ArqonError("connection-lost", `${admin.admin_url} ended the stream`);
+    return false;
+  });
+  return EXIT.ok;
 }

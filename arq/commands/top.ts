@@ -4,11 +4,12 @@
  */
 import { askAdmin, findAdmin } from "../admin.ts";
 import type { Admin } from "../admin.ts";
-import { aligned, clusterTable, ratesOf, readCluster } from "../cluster.ts";
+import { aligned, clusterTable, number, ratesOf, readCluster, whole } from "../cluster.ts";
 import type { ClusterReading, NodeRates } from "../cluster.ts";
 import { EXIT } from "../exit.ts";
+import { pause } from "../flow.ts";
 import type { Io } from "../io.ts";
-import { openScreen, pause, problemText } from "../screen.ts";
+import { openScreen, problemText } from "../screen.ts";
 import type { ConnectionFlags } from "../target.ts";
 
 /** The command's options. */
@@ -36,8 +37,6 @@ const rowsOf = (answer: Row, name: string): Row[] =>
   Array.isArray(answer[name])
     ? answer[name].filter((row): row is Row => typeof row === "object" && row !== null)
     : [];
-const number = (value: unknown) => typeof value === "number" && Number.isFinite(value) ? value : 0;
-const whole = (value: unknown) => Math.round(number(value)).toLocaleString("en-US");
 
 async function read(io: Io, admin: Admin, rows: number): Promise<Reading> {
   const ask = (path: string) => askAdmin(io, admin, { method: "GET", path });
@@ -144,6 +143,7 @@ export async function top(io: Io, flags: TopFlags): Promise<number> {
   try {
     for (let left = flags.count ?? Infinity; left > 0; left--) {
       await pause(1_000 * flags.interval, io.signal);
+      io.signal.throwIfAborted();
       try {
         const now = await read(io, admin, flags.rows);
         const rates = ratesOf(before?.cluster, now.cluster);

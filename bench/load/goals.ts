@@ -32,33 +32,25 @@ function of(rows: Rows, scenario: string, target: string): Row[] {
   return rows.filter((row) => row.scenario === scenario && row.target === target);
 }
 
-/** Of several figures the worst counts; none: not measured. */
-function atLeast(
-  goal: string,
-  found: readonly number[],
-  bound: number,
-  text: (value: number) => string,
-): Goal {
-  const values = found.filter(Number.isFinite);
-  if (values.length === 0) {
-    return { goal, bound: `>= ${text(bound)}`, measured: "-", met: undefined };
-  }
-  const worst = Math.min(...values);
-  return { goal, bound: `>= ${text(bound)}`, measured: text(worst), met: worst >= bound };
-}
+/** Which side of its bound a figure must be on, and which of several is the worst. */
+const SIDES = {
+  ">=": { worst: Math.min, met: (value: number, bound: number) => value >= bound },
+  "<": { worst: Math.max, met: (value: number, bound: number) => value < bound },
+} as const;
 
-function below(
+/** Of several figures the worst counts; none: not measured. */
+function judged(
+  side: keyof typeof SIDES,
   goal: string,
   found: readonly number[],
   bound: number,
   text: (value: number) => string,
 ): Goal {
   const values = found.filter(Number.isFinite);
-  if (values.length === 0) {
-    return { goal, bound: `< ${text(bound)}`, measured: "-", met: undefined };
-  }
-  const worst = Math.max(...values);
-  return { goal, bound: `< ${text(bound)}`, measured: text(worst), met: worst < bound };
+  const shown = { goal, bound: `${side} ${text(bound)}` };
+  if (values.length === 0) return { ...shown, measured: "-", met: undefined };
+  const worst = SIDES[side].worst(...values);
+  return { ...shown, measured: text(worst), met: SIDES[side].met(worst, bound) };
 }
 
 function echoGoals(rows: Rows): Goal[] {
@@ -66,8 +58,8 @@ function echoGoals(rows: Rows): Goal[] {
     const own = of(rows, "echo", target);
     const [p99, ratios] = [own.map(({ medians }) => medians["p99_ms"]!), own.map((r) => r.ratio)];
     return [
-      atLeast(`echo per core of bare Deno's, ${target}`, ratios, ECHO_SHARE[target], percent),
-      below(`echo p99 at a constant rate, ${target}`, p99, ECHO_P99_MS, ms),
+      judged(">=", `echo per core of bare Deno's, ${target}`, ratios, ECHO_SHARE[target], percent),
+      judged("<", `echo p99 at a constant rate, ${target}`, p99, ECHO_P99_MS, ms),
     ];
   });
 }
@@ -92,14 +84,21 @@ function fanoutGoals(rows: Rows): Goal[] {
   const single = own.filter(({ case: name }) => !/BATCH$/.test(name));
   const ratios = (some: Rows) => some.map(({ ratio }) => ratio);
   return [
-    atLeast(
+    judged(
+      ">=",
       "fan-out per core of bare Deno's, clients that take BATCH, several at once",
       ratios(batch),
       BATCH_TIMES,
       times,
     ),
-    atLeast("fan-out per core of bare Deno's, other clients", ratios(single), SINGLE_TIMES, times),
-    atLeast("fan-out per core of the best peer's", leads(rows), 1, times),
+    judged(
+      ">=",
+      "fan-out per core of bare Deno's, other clients",
+      ratios(single),
+      SINGLE_TIMES,
+      times,
+    ),
+    judged(">=", "fan-out per core of the best peer's", leads(rows), 1, times),
   ];
 }
 
@@ -107,13 +106,15 @@ function idleGoals(rows: Rows): Goal[] {
   const own = of(rows, "idle", "arqon");
   const ten_thousand = own.filter(({ case: name }) => name === IDLE_CONNECTIONS);
   return [
-    below(
+    judged(
+      "<",
       "memory of an idle connection of bare Deno's",
       own.map(({ ratio }) => ratio),
       IDLE_TIMES,
       times,
     ),
-    below(
+    judged(
+      "<",
       "memory with 10,000 idle connections",
       ten_thousand.map(({ medians }) => medians["rss_mb"]!),
       IDLE_MB,
@@ -124,7 +125,8 @@ function idleGoals(rows: Rows): Goal[] {
 
 function handshakeGoals(rows: Rows): Goal[] {
   return of(rows, "handshake", "arqon").map((row) =>
-    below(
+    judged(
+      "<",
       `p99 of a handshake, 1,000 a second, ${row.case}`,
       [row.medians["p99_ms"]!],
       HANDSHAKE_P99_MS,

@@ -3,6 +3,7 @@
  * moment at which it is ready. It knows no peer.
  */
 import { ROOT } from "../scenario.ts";
+import { TextLineStream } from "../text_lines.ts";
 
 /** A folder for one run's files, removed with it. */
 export interface RunFolder extends AsyncDisposable {
@@ -57,13 +58,8 @@ async function readLines(
   stream: ReadableStream<Uint8Array<ArrayBuffer>>,
   onLine: (line: string) => void,
 ): Promise<void> {
-  let rest = "";
-  for await (const chunk of stream.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + chunk).split("\n");
-    rest = lines.pop() ?? "";
-    lines.forEach(onLine);
-  }
-  if (rest !== "") onLine(rest);
+  const lines = stream.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
+  for await (const line of lines) onLine(line);
 }
 
 async function end(child: Deno.ChildProcess, ended: Promise<unknown>): Promise<void> {

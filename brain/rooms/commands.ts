@@ -9,7 +9,7 @@ import type { SpineMessage } from "../../shared/spine/spine.ts";
 import { parseRoomSubject } from "../../shared/subject.ts";
 import type { Span, Tracing } from "../../shared/telemetry/tracing.ts";
 import type { ClusterView } from "../cluster_view.ts";
-import { commandSpan } from "../command_span.ts";
+import { messageSpan } from "../message_span.ts";
 import type { BrainMetrics } from "../metrics.ts";
 import type { RoomAddress, RoomCommand } from "./command.ts";
 import { forwardCommand, ORIGIN_HEADER, SUBJECT_HEADER } from "./forward.ts";
@@ -212,7 +212,7 @@ export function createCommandDesk(options: CommandDeskOptions): CommandDesk {
     metrics.pending_commands.inc();
     metrics.pending_bytes.inc(size_bytes);
     desk.pending_bytes += size_bytes;
-    const span = options.tracing && commandSpan(options.tracing, message, subject);
+    const span = options.tracing && messageSpan(options.tracing, "command", message, subject);
     const errand: Errand = { message, received_ms: now(), name: "unknown", trace_id: "", span };
     try {
       take(desk, errand, subject, forwarded);

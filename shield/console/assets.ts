@@ -7,6 +7,7 @@ import html from "./index.html" with { type: "text" };
 import api from "./api.js" with { type: "text" };
 import chart from "./chart.js" with { type: "text" };
 import cluster_feed from "./cluster_feed.js" with { type: "text" };
+import columns from "./columns.js" with { type: "text" };
 import dialog from "./dialog.js" with { type: "text" };
 import element from "./element.js" with { type: "text" };
 import format from "./format.js" with { type: "text" };
@@ -43,6 +44,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "api.js": api,
   "chart.js": chart,
   "cluster_feed.js": cluster_feed,
+  "columns.js": columns,
   "dialog.js": dialog,
   "element.js": element,
   "format.js": format,

@@ -1,5 +1,6 @@
 // Clients: the list, one of them, and ending its connection.
 import { segment } from "./api.js";
+import { figure } from "./columns.js";
 import { confirmed, toast } from "./dialog.js";
 import { el } from "./element.js";
 import { ago, bytes, count, duration, moment } from "./format.js";
@@ -8,14 +9,6 @@ import { card, errorNotice, facts, pageHead, slot } from "./page.js";
 import { createTable } from "./table.js";
 
 const idText = (id) => (id.length > 14 ? `${id.slice(0, 13)}…` : id);
-
-const numeric = (id, label, name, format = count) => ({
-  id,
-  label,
-  numeric: true,
-  value: (row) => row[name],
-  cell: (row) => ({ text: format(row[name]), dim: row[name] === 0 }),
-});
 
 const text = (id, label, name) => ({
   id,
@@ -52,11 +45,11 @@ function columns(now) {
         title: moment(row.connected_ms),
       }),
     },
-    numeric("subscriptions", "Subs", "subscriptions"),
-    numeric("received", "Received", "received_messages"),
-    numeric("sent", "Sent", "sent_messages"),
-    numeric("pending", "Pending", "pending_operations"),
-    numeric("unsent", "Unsent", "unsent_bytes", bytes),
+    figure("subscriptions", "Subs", "subscriptions"),
+    figure("received", "Received", "received_messages"),
+    figure("sent", "Sent", "sent_messages"),
+    figure("pending", "Pending", "pending_operations"),
+    figure("unsent", "Unsent", "unsent_bytes", bytes),
   ];
 }
 

@@ -1,6 +1,7 @@
 // Schemas, mirror rules and limits: what is in force, to look at. Changing them is `arq schema`,
 // `arq mirror` and the configuration.
 import { segment } from "./api.js";
+import { plain } from "./columns.js";
 import { el } from "./element.js";
 import { bytes, count, duration, moment, percent, textOf } from "./format.js";
 import { showList } from "./list_view.js";
@@ -8,13 +9,6 @@ import { badge, card, errorNotice, facts, pageHead, silentNotice, slot } from ".
 import { createTable } from "./table.js";
 
 const FIND = [{ name: "find", label: "Find in these rows", placeholder: "any text" }];
-
-const plain = (id, label, text = (row) => row[id]) => ({
-  id,
-  label,
-  value: text,
-  cell: (row) => String(text(row) ?? "–"),
-});
 
 /** How a look at the registry ended, as people say it. */
 const HERE = {

@@ -1,20 +1,12 @@
 // Policies: what they decide and cost, which tenants have some, and the chain of one tenant.
 // Deploying is `arq policy`.
 import { segment } from "./api.js";
+import { numeric, plain } from "./columns.js";
 import { el } from "./element.js";
-import { ago, compact, count, microseconds, moment, percent } from "./format.js";
+import { ago, compact, microseconds, moment, percent } from "./format.js";
 import { showList } from "./list_view.js";
 import { badge, card, errorNotice, facts, pageHead, slot } from "./page.js";
 import { createTable } from "./table.js";
-
-const numeric = (id, label, value, format = count, about) => ({
-  id,
-  label,
-  numeric: true,
-  about,
-  value,
-  cell: (row) => ({ text: format(value(row)), dim: value(row) === 0 }),
-});
 
 const tenantCell = (tenant) => ({ text: tenant, href: `#/policies/${segment(tenant)}` });
 
@@ -111,13 +103,6 @@ export function showPolicies(ctx, place) {
     card("Tenants with policies", { flush: true }, tenants.element),
   ));
 }
-
-const plain = (id, label, text = (row) => row[id]) => ({
-  id,
-  label,
-  value: text,
-  cell: (row) => String(text(row) ?? "–"),
-});
 
 const BINDING_COLUMNS = [
   numeric("order", "Order", ({ order }) => order),

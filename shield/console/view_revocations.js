@@ -1,5 +1,6 @@
 // Revoking tokens, what is revoked, and lifting it. A revocation that hits whoever makes it ends
 // this session too.
+import { plain } from "./columns.js";
 import { confirmed, toast } from "./dialog.js";
 import { el, setText } from "./element.js";
 import { moment } from "./format.js";
@@ -118,12 +119,8 @@ function revokeForm(ctx, onDone) {
   return form;
 }
 
-const plain = (id, label, text = (row) => row[id]) => ({
-  id,
-  label,
-  value: text,
-  cell: (row) => String(text(row) ?? ""),
-});
+/** As `plain`, but nothing stands where there is nothing. */
+const optional = (id, label) => plain(id, label, undefined, "");
 const at = (id, label) => ({
   id,
   label,
@@ -133,8 +130,8 @@ const at = (id, label) => ({
 
 function columns(lift) {
   return [
-    plain("tenant", "Tenant"),
-    plain("kind", "Kind"),
+    optional("tenant", "Tenant"),
+    optional("kind", "Kind"),
     {
       id: "id",
       label: "User or token",
@@ -143,8 +140,8 @@ function columns(lift) {
     },
     at("issued_before_ms", "Issued before"),
     { ...at("until_ms", "Stands until"), cell: ({ until_ms }) => untilText(until_ms) },
-    plain("by", "By"),
-    { ...plain("reason", "Reason"), wide: true },
+    optional("by", "By"),
+    { ...optional("reason", "Reason"), wide: true },
     {
       id: "lift",
       label: "",

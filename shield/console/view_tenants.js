@@ -1,18 +1,11 @@
 // Tenants: the list with what each costs, and one of them with the settings that are its own.
 import { segment } from "./api.js";
+import { figure, plain } from "./columns.js";
 import { el } from "./element.js";
 import { bytes, count, percent } from "./format.js";
 import { ROWS_MAX, showList } from "./list_view.js";
 import { card, errorNotice, pageHead, slot } from "./page.js";
 import { createTable } from "./table.js";
-
-const numeric = (id, label, name, format = count) => ({
-  id,
-  label,
-  numeric: true,
-  value: (row) => row[name],
-  cell: (row) => ({ text: format(row[name]), dim: row[name] === 0 }),
-});
 
 const COLUMNS = [
   {
@@ -21,13 +14,13 @@ const COLUMNS = [
     value: ({ tenant_id }) => tenant_id,
     cell: ({ tenant_id }) => ({ text: tenant_id, href: `#/tenants/${segment(tenant_id)}` }),
   },
-  numeric("connections", "Connections", "connections"),
-  numeric("users", "Users", "users"),
-  numeric("rooms", "Rooms", "rooms"),
-  numeric("ingress", "Messages in", "ingress_messages"),
-  numeric("ingress_bytes", "Bytes in", "ingress_bytes", bytes),
-  numeric("egress", "Messages out", "egress_messages"),
-  numeric("rejects", "Rejects", "rejects"),
+  figure("connections", "Connections", "connections"),
+  figure("users", "Users", "users"),
+  figure("rooms", "Rooms", "rooms"),
+  figure("ingress", "Messages in", "ingress_messages"),
+  figure("ingress_bytes", "Bytes in", "ingress_bytes", bytes),
+  figure("egress", "Messages out", "egress_messages"),
+  figure("rejects", "Rejects", "rejects"),
 ];
 
 /** Shows the list of tenants. */
@@ -48,13 +41,6 @@ export function showTenants(ctx, place) {
     },
   });
 }
-
-const plain = (id, label, text = (row) => row[id]) => ({
-  id,
-  label,
-  value: text,
-  cell: (row) => String(text(row) ?? "–"),
-});
 
 /** What of a tenant is set at run time: where it is read, and how it is shown. */
 const SETTINGS = [

@@ -21,7 +21,21 @@ import {
 import type { Schema } from "./openapi_parts.ts";
 
 const OBJECT: Schema = { type: "object" };
-const CHANGE = ref("PolicyChange");
+
+/** What makes a new version of a tenant's policies. */
+const change = (
+  id: string,
+  summary: string,
+  more: Pick<Parameters<typeof operation>[0], "body" | "parameters">,
+) =>
+  operation({
+    id,
+    tag: "policies",
+    summary,
+    ...more,
+    answer: ref("PolicyChange"),
+    refusals: [404, 409],
+  });
 
 /** What several paths use. */
 export const POLICY_SCHEMAS: Readonly<Record<string, Schema>> = {
@@ -75,33 +89,18 @@ const policies = {
     }),
   },
   "/v1/policies/deploy": {
-    post: operation({
-      id: "deployPolicy",
-      tag: "policies",
-      summary: "binds a module to a tenant's rooms and hooks",
+    post: change("deployPolicy", "binds a module to a tenant's rooms and hooks", {
       body: { schema: bodyOf(Deployment) },
-      answer: CHANGE,
-      refusals: [404, 409],
     }),
   },
   "/v1/policies/rollback": {
-    post: operation({
-      id: "rollBackPolicies",
-      tag: "policies",
-      summary: "makes the policies of an earlier version the next one",
+    post: change("rollBackPolicies", "makes the policies of an earlier version the next one", {
       body: { schema: bodyOf(Rollback) },
-      answer: CHANGE,
-      refusals: [404, 409],
     }),
   },
   "/v1/policies/reset": {
-    post: operation({
-      id: "resetPolicies",
-      tag: "policies",
-      summary: "begins a document anew that cannot be read",
+    post: change("resetPolicies", "begins a document anew that cannot be read", {
       body: { schema: bodyOf(Reset) },
-      answer: CHANGE,
-      refusals: [404, 409],
     }),
   },
   "/v1/policies/logs": {
@@ -116,13 +115,8 @@ const policies = {
     }),
   },
   "/v1/policies/{policy}": {
-    delete: operation({
-      id: "removePolicy",
-      tag: "policies",
-      summary: "takes a policy out of a tenant's chain",
+    delete: change("removePolicy", "takes a policy out of a tenant's chain", {
       parameters: [inPath("policy", "its name"), TENANT],
-      answer: CHANGE,
-      refusals: [404, 409],
     }),
   },
 };

@@ -1,16 +1,20 @@
 /**
- * The span of a command that a Brain has taken: below that of the Shield, or of the Brain that has
- * forwarded it. When it ends, and how, is `rooms/commands.ts`.
+ * The span of a message that a Brain has from others: of a command below that of the Shield, or of the
+ * Brain that has forwarded it; of a message that it taps. When it ends, and how, is the caller's.
  */
 import type { SpineMessage } from "../shared/spine/spine.ts";
 import { parseRoomSubject } from "../shared/subject.ts";
 import { parseTraceparent, TRACEPARENT } from "../shared/telemetry/trace_context.ts";
 import type { Span, Tracing } from "../shared/telemetry/tracing.ts";
 
+/** What is done with a message, and the kind of its span. */
+const KINDS = { command: "server", tap: "consumer" } as const;
+
 /** Undefined when its trace is not recorded. `subject` is that on which the first Brain took it. */
-export function commandSpan(
+export function messageSpan(
   tracing: Tracing,
-  { headers, payload }: SpineMessage,
+  name: keyof typeof KINDS,
+  { headers, payload }: Pick<SpineMessage, "headers" | "payload">,
   subject: string,
 ): Span | undefined {
   const parent = parseTraceparent(headers[TRACEPARENT] ?? "");
@@ -18,10 +22,10 @@ export function commandSpan(
   const at = parseRoomSubject(subject);
   const attributes = {
     "messaging.system": "arqon",
-    "messaging.operation.name": "command",
+    "messaging.operation.name": name,
     "arqon.tenant": at?.tenantId ?? "",
     "arqon.room": at?.roomId ?? "",
     "messaging.message.envelope.size": payload.length,
   };
-  return tracing.start({ name: "command", kind: "server", parent, attributes });
+  return tracing.start({ name, kind: KINDS[name], parent, attributes });
 }
