@@ -35,6 +35,14 @@ export class Liveness {
     if (this.#asked_ms === 0) this.#asked_ms = now_ms;
   }
 
+  /**
+   * This process was held up for so long (no CPU, a clock set forward): an answer may have come that
+   * it has not read yet.
+   */
+  excuse(held_up_ms: number): void {
+    if (this.#asked_ms !== 0) this.#asked_ms += held_up_ms;
+  }
+
   /** Nothing has come for so long, and nobody has asked yet. */
   isDue(now_ms: number, heartbeat_ms: number): boolean {
     return this.#asked_ms === 0 && now_ms - this.heard_ms >= heartbeat_ms;

@@ -38,3 +38,12 @@ Deno.test("any complete message is an answer", () => {
   liveness.heard(2_900);
   assert.equal(liveness.overdue_ms(9_000, true), 0);
 });
+
+Deno.test("time in which this side was held up counts for nobody", () => {
+  const liveness = new Liveness(0);
+  liveness.excuse(5_000);
+  assert(liveness.isDue(1_000, BEAT_MS), "nobody was asked: nothing to excuse");
+  liveness.asked(1_000);
+  liveness.excuse(5_000);
+  assert.equal(liveness.overdue_ms(7_500, true), 1_500);
+});

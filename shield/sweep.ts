@@ -12,6 +12,8 @@ export const SWEEP_MS = 500;
 const OPEN_MS = 10_000;
 /** Heartbeats that a client has to answer a PING. */
 const PATIENCE = 2;
+/** A pass that comes later than this after the one before finds a process that was held up. */
+const HELD_UP_MS = 2 * SWEEP_MS;
 
 /** The passes over the connections of one process. */
 export class Sweeper {
@@ -30,9 +32,14 @@ export class Sweeper {
     this.#before_ms = now_ms;
   }
 
-  /** Looks at each connection once. */
+  /**
+   * Looks at each connection once. Time in which this process was held up is no client's fault: else
+   * one that gets no CPU for a while would end thousands that are well, just when it can bear it least.
+   */
   pass(now_ms: number): void {
+    const held_up_ms = now_ms - this.#before_ms - HELD_UP_MS;
     for (const connection of [...this.#connections]) {
+      if (held_up_ms > 0) connection.liveness.excuse(held_up_ms);
       connection.noteSent(this.#before_ms);
       this.#look(connection, now_ms);
     }
