@@ -5,14 +5,16 @@
 import { ArqonError, errorFromWire } from "@arqon/sdk";
 import { CommandError, EXIT } from "./exit.ts";
 import type { Io } from "./io.ts";
-import { devBus, devToken, givenToken, noBus } from "./target.ts";
-import type { ConnectionFlags } from "./target.ts";
+import { findTarget, givenToken, noBus, refusedToken, tokenRenewal } from "./target.ts";
+import type { ConnectionFlags, Target } from "./target.ts";
 
 /** An admin listener and a token of role admin for it. */
 export interface Admin {
   /** Without a slash at its end. */
   readonly admin_url: string;
   readonly token: string;
+  /** What to do when the token is refused; absent: nothing that is special to it. */
+  readonly renewal?: string | undefined;
 }
 
 /** One question to it. */
@@ -28,25 +30,36 @@ export interface AdminRequest {
 /** Longer than the bus takes to check a module and to enforce a change. */
 const REQUEST_MS = 30_000;
 
-/** From the options, else the running development bus. Throws when there is neither. */
+/** From the options, else as `findTarget` finds one. Throws when there is none. */
 export async function findAdmin(io: Io, flags: ConnectionFlags): Promise<Admin> {
   const token = await givenToken(io, flags);
   const needs_bus = flags.adminUrl === undefined || token === undefined;
-  const bus = needs_bus ? await devBus(io, flags) : undefined;
-  const admin_url = (flags.adminUrl ?? bus?.admin_url)?.replace(/\/+$/, "");
-  if (admin_url === undefined && flags.url === undefined) throw noBus(io);
-  if (admin_url === undefined) {
-    const hint = "its admin listener has an address of its own: give --admin-url";
-    throw new CommandError(`${flags.url} is not a running development bus`, EXIT.unreachable, hint);
+  const target = needs_bus ? await findTarget(io, flags) : undefined;
+  const admin_url = (flags.adminUrl ?? target?.admin_url)?.replace(/\/+$/, "");
+  const renewal = tokenRenewal(io, flags, target, "admin");
+  if (admin_url === undefined) throw noAdmin(io, flags, target);
+  if (token !== undefined) return { admin_url, token, renewal };
+  const is_own = target?.admin_url?.replace(/\/+$/, "") === admin_url;
+  if (target !== undefined && (is_own || target.is_named)) {
+    return { admin_url, token: await target.token("admin"), renewal };
   }
-  const own = bus !== undefined && bus.admin_url.replace(/\/+$/, "") === admin_url;
-  if (token !== undefined) return { admin_url, token };
-  if (own) return { admin_url, token: await devToken(io, bus, "admin") };
   throw new CommandError(
     `no token for ${admin_url}: it is not a running development bus`,
     EXIT.refused,
-    "give --token or --token-file with a token of role admin; arq auth gen --role admin makes one",
+    "give --token or --token-file with a token of role admin, or --context; " +
+      "arq auth gen --role admin makes one",
   );
+}
+
+function noAdmin(io: Io, { url }: ConnectionFlags, target: Target | undefined): CommandError {
+  if (target?.context !== undefined) {
+    const { name } = target.context;
+    const hint = `arq context add ${name} --update --admin-url http://…, or give --admin-url`;
+    return new CommandError(`context ${name} has no admin URL`, EXIT.unreachable, hint);
+  }
+  if (url === undefined) return noBus(io);
+  const hint = "its admin listener has an address of its own: give --admin-url";
+  return new CommandError(`${url} is not a running development bus`, EXIT.unreachable, hint);
 }
 
 async function send(
@@ -87,7 +100,7 @@ function parsed(text: string): Record<string, unknown> | undefined {
 }
 
 /** What a refusal says, as an error; something that is no ArqonBus is `unreachable`. */
-function refusal({ admin_url }: Admin, status: number, text: string): ArqonError {
+function refusal({ admin_url, renewal }: Admin, status: number, text: string): unknown {
   const problem = parsed(text);
   if (problem === undefined || typeof problem["reason"] !== "string") {
     return new ArqonError(
@@ -97,7 +110,7 @@ function refusal({ admin_url }: Admin, status: number, text: string): ArqonError
   }
   const { reason, detail } = problem;
   const message = typeof detail === "string" ? detail : "";
-  return errorFromWire({ code: status, reason, message });
+  return refusedToken(errorFromWire({ code: status, reason, message }), renewal);
 }
 
 /** The answer's JSON object. Throws what the bus refuses with, or `unreachable`. */

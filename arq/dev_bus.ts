@@ -2,7 +2,7 @@
  * Finds a running development bus: `deno task dev` writes a file per process into `.arqon/dev/`, and
  * the newest one that answers wins. Only reads; what it finds is checked, since anything may lie there.
  */
-import type { Io } from "./io.ts";
+import type { Files, Io } from "./io.ts";
 
 /** What a development bus says about itself. */
 export interface DevBus {
@@ -28,6 +28,11 @@ export const DEV_TENANT = "default";
 /** The development key in a state folder. */
 export const DEV_KEY_FILE = "dev-key.json";
 
+/** What looking for a bus reads. */
+interface Reading {
+  readonly files: Pick<Files, "read" | "list">;
+}
+
 const FIELDS = ["url", "ops_url", "admin_url", "token", "tenant", "issuer", "audience", "key_file"];
 /** Files of buses that were killed stay; no more than this many are asked. */
 const CANDIDATES_MAX = 32;
@@ -46,7 +51,7 @@ export function parseDevBus(text: string): DevBus | undefined {
   }
 }
 
-async function announced(io: Pick<Io, "files">, state_dir: string): Promise<DevBus[]> {
+async function announced(io: Reading, state_dir: string): Promise<DevBus[]> {
   const names = (await io.files.list(`${state_dir}/dev`)).filter((name) => name.endsWith(".json"));
   const found: DevBus[] = [];
   for (const name of names) {
@@ -75,7 +80,7 @@ async function answers(bus: DevBus, signal: AbortSignal): Promise<boolean> {
 
 /** The newest development bus that answers and that `fits`; nearer state folders come first. */
 export async function findDevBus(
-  io: Pick<Io, "files" | "state_dirs" | "signal">,
+  io: Reading & Pick<Io, "state_dirs" | "signal">,
   fits: (bus: DevBus) => boolean = () => true,
 ): Promise<DevBus | undefined> {
   for (const state_dir of io.state_dirs) {
@@ -88,7 +93,7 @@ export async function findDevBus(
 
 /** The development key, whether or not a bus runs; undefined when none was ever made here. */
 export async function findDevKey(
-  io: Pick<Io, "files" | "state_dirs">,
+  io: Reading & Pick<Io, "state_dirs">,
 ): Promise<{ path: string; text: string } | undefined> {
   for (const state_dir of io.state_dirs) {
     const path = `${state_dir}/${DEV_KEY_FILE}`;

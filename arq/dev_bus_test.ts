@@ -38,10 +38,6 @@ function folder(files: Record<string, string>) {
           name.slice(path.length + 1)
         ),
       ),
-    open: () => Promise.reject(new Error("not used")),
-    create: () => Promise.reject(new Error("not used")),
-    makeDirectory: () => Promise.reject(new Error("not used")),
-    write: () => Promise.reject(new Error("not used")),
   };
 }
 

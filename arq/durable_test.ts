@@ -182,7 +182,7 @@ async function notDurable(bus: TestBus): Promise<void> {
   for (const args of cases) {
     const { code, stderr, stdout } = await runArq([...args, ...at(bus)]);
     assert.deepEqual([code, stdout], [1, ""], args.join(" "));
-    assert.match(stderr, /Room lobby is not durable.*\(400 not-durable\)\n.*arq room class set/);
+    assert.match(stderr, /Not durable: lobby.*\(400 not-durable\)\n.*arq room class set/);
   }
 }
 

@@ -21,14 +21,21 @@ export const EXIT = {
   terminated: 143,
 } as const;
 
+/** What each exit code means, for the help, the manual page and the documents. */
+export const EXIT_MEANINGS: readonly (readonly [code: number, meaning: string])[] = [
+  [EXIT.ok, "done; also when the reader of a pipe has gone"],
+  [EXIT.failure, "failed: a refusal, a bad file, a bus that is not ready"],
+  [EXIT.usage, "wrong command line; nothing was done"],
+  [EXIT.refused, "refused: the token is missing, bad, expired or does not allow it"],
+  [EXIT.unreachable, "the bus cannot be reached, or answers 503"],
+  [EXIT.interrupted, "interrupted with Ctrl-C"],
+  [EXIT.terminated, "ended by SIGTERM"],
+];
+
 /** The text that `--help` ends with. */
-export const EXIT_HELP = `Exit codes:
-  0    done
-  1    failed
-  2    wrong command line
-  3    refused: the token is missing, bad, expired or does not allow it
-  4    the bus cannot be reached
-  130  interrupted with Ctrl-C`;
+export const EXIT_HELP = `Exit codes:\n${
+  EXIT_MEANINGS.map(([code, meaning]) => `  ${String(code).padEnd(3)}  ${meaning}`).join("\n")
+}`;
 
 /** An error that a person can act on; its text is shown as it is. */
 export class CommandError extends Error {
@@ -37,11 +44,24 @@ export class CommandError extends Error {
   /** What to do about it, on a line of its own. */
   readonly hint: string | undefined;
 
-  constructor(message: string, exit_code: number = EXIT.failure, hint?: string) {
-    super(message);
+  constructor(
+    message: string,
+    exit_code: number = EXIT.failure,
+    hint?: string,
+    /** `cause`: the bus's refusal, whose reason is told. */
+    options?: { readonly cause: ArqonError },
+  ) {
+    super(message, options);
     this.exit_code = exit_code;
     this.hint = hint;
   }
+}
+
+/** Nothing was written at a path, and why. */
+export function cannotWrite(path: string, error: unknown): CommandError {
+  const why = error instanceof Error ? error.message : error;
+  const hint = "name a place that you may write to, or make that one writable";
+  return new CommandError(`cannot write ${path}: ${why}`, EXIT.failure, hint);
 }
 
 /** A wrong command line. */
@@ -76,7 +96,7 @@ export function exitCodeOf(error: unknown): number {
 }
 
 const HINTS: Readonly<Record<string, string>> = {
-  "unreachable": "is the bus running? `deno task dev` starts one; --url names another",
+  "unreachable": "is the bus running? `arq dev up` starts one; --url names another",
   "not-granted": "make a token with other grants: arq auth gen --grant 'ROOM:publish,subscribe'",
   "message-too-large": "[limits] max_frame_bytes of the bus bounds a message",
   "role-forbidden": "make one: arq auth gen --role admin",
@@ -109,14 +129,52 @@ export function printable(text: string): string {
   );
 }
 
-/** Deno names the URL again and the layers it went through, which says nothing to a person. */
-const FETCH_LAYERS = /error sending request for url \([^)]*\): (?:client error \(\w+\): )?/;
+/**
+ * What Deno adds to an error says nothing to a person: the URL again and the layers it went through, a
+ * number and the name of a call, a flag of its own.
+ */
+const ADDED: readonly (readonly [pattern: RegExp, instead: string])[] = [
+  [/error sending request for url \([^)]*\): (?:client error \(\w+\): )?/, ""],
+  [/ \(os error \d+\)(?:: \w+ '[^']*')?/, ""],
+  [/Requires (\w+) access to (.*), run again with the --allow-\w+ flag/, "no $1 access to $2"],
+];
+
+function refusalIn(error: unknown): ArqonError | undefined {
+  if (error instanceof ArqonError) return error;
+  return error instanceof CommandError && error.cause instanceof ArqonError
+    ? error.cause
+    : undefined;
+}
+
+function textOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return printable(ADDED.reduce((before, [pattern, to]) => before.replace(pattern, to), text));
+}
 
 /** One line that says what is wrong, and one that says what to do, if anything. */
 export function explain(error: unknown): string {
-  const text = (error instanceof Error ? error.message : String(error)).replace(FETCH_LAYERS, "");
-  const reason = error instanceof ArqonError ? ` (${error.code} ${error.reason})` : "";
+  const refusal = refusalIn(error);
+  const reason = refusal === undefined ? "" : ` (${refusal.code} ${refusal.reason})`;
   const hint = hintFor(error);
-  const first = `arq: ${printable(text)}${reason}\n`;
+  const first = `arq: ${textOf(error)}${reason}\n`;
   return hint === undefined ? first : `${first}     ${hint}\n`;
+}
+
+/** The same for a program, as `--json` asks for it: one object in one line. */
+export function explainJson(error: unknown): string {
+  const reason = refusalIn(error)?.reason;
+  const hint = hintFor(error);
+  const told = {
+    ...(reason === undefined ? {} : { reason }),
+    message: textOf(error),
+    ...(hint === undefined ? {} : { hint }),
+    exit: exitCodeOf(error),
+  };
+  return `${JSON.stringify({ error: told })}\n`;
+}
+
+/** Whether a command line asks for JSON; one that is wrong is not parsed, so its words are looked at. */
+export function asksForJson(args: readonly string[]): boolean {
+  const end = args.indexOf("--");
+  return (end < 0 ? args : args.slice(0, end)).includes("--json");
 }

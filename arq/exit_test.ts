@@ -1,7 +1,8 @@
 // What each kind of error becomes: exit code and words. That the process ends so is in `usage_test.ts`.
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/sdk";
-import { CommandError, EXIT, exitCodeOf, explain, Interrupted, printable } from "./exit.ts";
+import { asksForJson, CommandError, EXIT, exitCodeOf, explain, explainJson } from "./exit.ts";
+import { Interrupted, printable } from "./exit.ts";
 
 Deno.test("an error's exit code says what kind of trouble it is", () => {
   const cases: [unknown, number][] = [
@@ -23,8 +24,8 @@ Deno.test("an error's exit code says what kind of trouble it is", () => {
 Deno.test("an explanation is one line and a hint, without stack or control characters", () => {
   assert.equal(
     explain(new ArqonError("unreachable", "ws://x")),
-    "arq: Cannot reach ws://x (503 unreachable)\n" +
-      "     is the bus running? `deno task dev` starts one; --url names another\n",
+    `arq: ${new ArqonError("unreachable", "ws://x").message} (503 unreachable)\n` +
+      "     is the bus running? `arq dev up` starts one; --url names another\n",
   );
   assert.equal(
     explain(new ArqonError("locked", "ann", { retry_after_ms: 11_500 })),
@@ -33,4 +34,20 @@ Deno.test("an explanation is one line and a hint, without stack or control chara
   );
   assert.equal(explain(new Error("a\nb\u001b[2J")), "arq: a\\u000ab\\u001b[2J\n");
   assert.equal(printable("tab\tümlaut"), "tab\\u0009ümlaut");
+});
+
+Deno.test("with --json an error is one object: reason of the bus, message, hint, exit code", () => {
+  const expired = new ArqonError("token-expired", "an hour ago");
+  const told = { reason: "token-expired", message: expired.message, hint: "renew it", exit: 3 };
+  const error = new CommandError(expired.message, EXIT.refused, "renew it", { cause: expired });
+  assert.deepEqual(JSON.parse(explainJson(error)), { error: told });
+  assert.ok(explain(error).includes("(401 token-expired)\n     renew it\n"));
+  assert.equal(
+    explainJson(new Error("a\nb (os error 2): open '/x'")),
+    '{"error":{"message":"a\\\\u000ab","exit":1}}\n',
+  );
+});
+
+Deno.test("a wrong command line asks for JSON by its words, before --", () => {
+  assert.ok(asksForJson(["sub", "--json"]) && !asksForJson(["pub", "a", "--", "--json"]));
 });

@@ -6,10 +6,26 @@
 /** Standard output or error. */
 export interface Output {
   readonly is_tty: boolean;
+  /** Whether colors are wanted: on a terminal, unless NO_COLOR is set. */
+  readonly has_color: boolean;
   /** Hands bytes over; waits only while much is unwritten. Throws when the reader is gone. */
   write(bytes: Uint8Array): Promise<void>;
   /** Resolves when everything is written. */
   flush(): Promise<void>;
+}
+
+/** What a file is, without its content. */
+export interface FileState {
+  readonly is_directory: boolean;
+  /** Permission bits; undefined where the system has none. */
+  readonly mode: number | undefined;
+  readonly size_bytes: number;
+}
+
+/** How large a terminal is, in characters. */
+export interface ScreenSize {
+  readonly columns: number;
+  readonly rows: number;
 }
 
 /** Files by absolute path. */
@@ -18,9 +34,14 @@ export interface Files {
   /** The file's bytes as they are read. */
   open(path: string): Promise<ReadableStream<Uint8Array>>;
   /** Writes a new file with this mode; rejects with AlreadyExists. */
-  create(path: string, text: string, mode: number): Promise<void>;
+  create(path: string, data: string | Uint8Array, mode: number): Promise<void>;
   /** Writes a file; one that is there is replaced. */
   write(path: string, bytes: Uint8Array): Promise<void>;
+  /** As `write`, with this mode: others see the old file or the whole new one, nothing between. */
+  replace(path: string, text: string, mode: number): Promise<void>;
+  remove(path: string): Promise<void>;
+  /** Undefined when there is no such file. */
+  state(path: string): Promise<FileState | undefined>;
   makeDirectory(path: string): Promise<void>;
   /** Names in a folder; empty when there is none. */
   list(path: string): Promise<string[]>;
@@ -36,8 +57,12 @@ export interface Io {
   readonly cwd: string;
   /** Folders named `.arqon` in which dev buses announce themselves, nearest first. */
   readonly state_dirs: readonly string[];
+  /** Folder of the contexts; undefined when nothing says where a person's files are. */
+  readonly config_dir: string | undefined;
   /** Aborted by Ctrl-C, SIGTERM or a reader that is gone; the reason says which. */
   readonly signal: AbortSignal;
+  /** Of the terminal, as it is now; undefined when there is none. */
+  readonly size: () => ScreenSize | undefined;
   /** Unix ms. */
   readonly now: () => number;
   /** Monotonic ms with fractions, for durations. */
@@ -55,6 +80,7 @@ export function createOutput(
   sink: { write(bytes: Uint8Array): Promise<number> },
   is_tty: boolean,
   onError: (error: unknown) => void,
+  has_color = is_tty,
 ): Output {
   let backlog: Uint8Array[] = [];
   let backlog_bytes = 0;
@@ -88,7 +114,7 @@ export function createOutput(
     writing ??= drain();
     if (backlog_bytes > BACKLOG_BYTES) await flush();
   };
-  return { is_tty, write, flush };
+  return { is_tty, has_color, write, flush };
 }
 
 function concat(chunks: Uint8Array[], size_bytes: number): Uint8Array {

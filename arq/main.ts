@@ -2,47 +2,33 @@
  * `arq`: the shell around the commands. The only file here that reads arguments, clocks, signals
  * and files.
  */
-import { EXIT, exitCodeOf, explain, Interrupted, isBrokenPipe } from "./exit.ts";
+import { fileURLToPath } from "node:url";
+import { diskFiles } from "./disk_files.ts";
+import { asksForJson, EXIT, exitCodeOf, explain, explainJson } from "./exit.ts";
+import { Interrupted, isBrokenPipe } from "./exit.ts";
+import { configFolder, FOLDER_VARIABLES, stateFolders } from "./folders.ts";
 import { createOutput, print } from "./io.ts";
-import type { Files, Io } from "./io.ts";
+import type { Io, ScreenSize } from "./io.ts";
 import { runProgram } from "./program.ts";
 
 /** `deno task` changes the folder and leaves the caller's here. */
 function callerFolder(): string {
-  const permission = Deno.permissions.querySync({ name: "env", variable: "INIT_CWD" });
-  const initial = permission.state === "granted" ? Deno.env.get("INIT_CWD") : undefined;
-  return initial ?? Deno.cwd();
+  return variable("INIT_CWD") ?? Deno.cwd();
+}
+
+/** A variable of the environment that the permissions let us see. */
+function variable(name: string): string | undefined {
+  const permission = Deno.permissions.querySync({ name: "env", variable: name });
+  return permission.state === "granted" ? Deno.env.get(name) : undefined;
 }
 
 /** `.arqon` in this folder and the ones above it, then in this checkout. */
-function stateFolders(cwd: string): string[] {
-  const folders: string[] = [];
-  for (let at = cwd.replace(/\/+$/, ""); at !== ""; at = at.slice(0, at.lastIndexOf("/"))) {
-    folders.push(`${at}/.arqon`);
-  }
-  if (import.meta.url.startsWith("file:")) {
-    folders.push(new URL("../.arqon", import.meta.url).pathname);
-  }
-  return [...new Set(folders)];
+function allStateFolders(cwd: string): string[] {
+  const own = import.meta.url.startsWith("file:")
+    ? [fileURLToPath(new URL("../.arqon", import.meta.url))]
+    : [];
+  return [...new Set([...stateFolders(cwd), ...own])];
 }
-
-const files: Files = {
-  read: (path) => Deno.readFile(path),
-  open: async (path) => (await Deno.open(path)).readable,
-  create: (path, text, mode) => Deno.writeTextFile(path, text, { createNew: true, mode }),
-  write: (path, bytes) => Deno.writeFile(path, bytes),
-  makeDirectory: (path) => Deno.mkdir(path, { recursive: true }),
-  async list(path) {
-    try {
-      return (await Array.fromAsync(Deno.readDir(path))).map((entry) => entry.name);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-        return [];
-      }
-      throw error;
-    }
-  },
-};
 
 /** The first signal ends orderly, the second one at once. */
 function listenForSignals(stop: AbortController): void {
@@ -55,20 +41,39 @@ function listenForSignals(stop: AbortController): void {
   }
 }
 
+const FLUSH_MS = 1_000;
+
+const pause = (delay_ms: number) => new Promise((resolve) => setTimeout(resolve, delay_ms));
+
+/** Of the terminal that one of our streams is; it may change its size at any time. */
+function screenSize(): ScreenSize | undefined {
+  try {
+    return Deno.consoleSize();
+  } catch {
+    return undefined;
+  }
+}
+
 async function main(): Promise<number> {
   const stop = new AbortController();
   listenForSignals(stop);
   const stopOn = (error: unknown) => stop.abort(error);
   const cwd = callerFolder();
+  const has_color = Deno.stdout.isTerminal() && (variable("NO_COLOR") ?? "") === "";
   const io: Io = {
-    stdout: createOutput(Deno.stdout, Deno.stdout.isTerminal(), stopOn),
+    stdout: createOutput(Deno.stdout, Deno.stdout.isTerminal(), stopOn, has_color),
     stderr: createOutput(Deno.stderr, Deno.stderr.isTerminal(), stopOn),
     // A read from a terminal may never end by itself.
     stdin: () => Deno.stdin.readable.pipeThrough(new TransformStream(), { signal: stop.signal }),
-    files,
+    files: diskFiles,
     cwd,
-    state_dirs: stateFolders(cwd),
+    state_dirs: allStateFolders(cwd),
+    config_dir: configFolder(
+      Deno.build.os,
+      Object.fromEntries(FOLDER_VARIABLES.map((name) => [name, variable(name)])),
+    ),
     signal: stop.signal,
+    size: screenSize,
     now: () => Date.now(),
     monotonic_ms: () => performance.now(),
   };
@@ -81,10 +86,20 @@ async function main(): Promise<number> {
     const error = stop.signal.aborted ? stop.signal.reason : thrown;
     exit_code = exitCodeOf(error);
     const silent = error instanceof Interrupted || isBrokenPipe(error);
-    if (!silent) await print(io.stderr, explain(error)).catch(() => {});
+    const text = asksForJson(Deno.args) ? explainJson(error) : explain(error);
+    // What gives the terminal back is still on its way; a reader that stands still is not waited for.
+    await Promise.race([io.stdout.flush().catch(() => {}), pause(FLUSH_MS)]);
+    if (!silent) await print(io.stderr, text).catch(() => {});
   }
   await io.stderr.flush().catch(() => {});
   return exit_code;
 }
 
-if (import.meta.main) Deno.exit(await main());
+if (import.meta.main) {
+  // A compiled `arq serve` starts itself to try new policies.
+  if (Deno.args[0]?.startsWith("arqon:") === true) {
+    const { isTrial, runTrial } = await import("../shield/policy/compile_child.ts");
+    if (isTrial(Deno.args)) await runTrial(Deno.args);
+  }
+  Deno.exit(await main());
+}

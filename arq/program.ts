@@ -3,27 +3,34 @@
  * what a command does is in `commands/`.
  */
 import { Command, CommanderError, Option } from "commander";
+import { VERSION } from "../shared/version.ts";
 import { authGen } from "./commands/auth_gen.ts";
 import { authKeys } from "./commands/auth_keys.ts";
 import { pub } from "./commands/pub.ts";
 import { sub } from "./commands/sub.ts";
-import { EXIT, EXIT_HELP } from "./exit.ts";
+import { asksForJson, EXIT, EXIT_HELP, usageError } from "./exit.ts";
+import { reflow } from "./help_text.ts";
 import { print } from "./io.ts";
 import type { Io } from "./io.ts";
-import { epoch, examples, json, offset, positive, rate } from "./program_options.ts";
-import { room, value, withConnection } from "./program_options.ts";
+import { epoch, examples, flagsOf, json, offset, positive, rate } from "./program_options.ts";
+import { busOptionsLast, room, value, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
+import { addCompletion } from "./program_completion.ts";
+import { addConfig } from "./program_config.ts";
+import { addContext } from "./program_context.ts";
+import { addDev } from "./program_dev.ts";
+import { addDoctor } from "./program_doctor.ts";
+import { addInit } from "./program_init.ts";
 import { addMirror } from "./program_mirror.ts";
 import { addObserve } from "./program_observe.ts";
 import { addPolicy } from "./program_policy.ts";
 import { addRevocations } from "./program_revoke.ts";
 import { addRoom } from "./program_room.ts";
 import { addSchema } from "./program_schema.ts";
+import { addServe } from "./program_serve.ts";
 import { addTrace } from "./program_trace.ts";
 import { ALGORITHMS, parseGrant, parseSeconds, parseTtl, ROLES } from "./token.ts";
 import type { Grant } from "./token.ts";
-
-const VERSION = "0.1.0";
 
 function addAuth(program: Command, run: Run): void {
   const auth = program.command("auth").description("make keys and tokens, and revoke tokens");
@@ -37,9 +44,9 @@ function addAuth(program: Command, run: Run): void {
     .addHelpText("after", examples("arq auth keys --out keys", "arq auth keys --alg EdDSA --json"))
     .action(run((io, flags) => authKeys(io, flags)));
   auth.command("gen")
-    .description("make a token and print it; with the dev bus's key unless --key is given")
+    .description("make a token and print it; with the context's or the dev bus's key")
     .addOption(new Option("--role <name>", "role of the token").choices(ROLES).default("user"))
-    .option("--tenant <id>", "tenant", "default")
+    .option("--tenant <id>", "tenant (default: the context's, else default)")
     .option("--user <id>", "user id (default: dev-ROLE)")
     .option(
       "--grant <room:actions>",
@@ -48,6 +55,7 @@ function addAuth(program: Command, run: Run): void {
     )
     .option("--ttl <time>", "how long it is good: 15m, 1h, 7d or seconds", value(parseTtl), 3_600)
     .option("--key <file>", "private JWK to sign with, as arq auth keys makes it")
+    .option("--context <name>", "sign with the key of this context; dev: of the development bus")
     .option("--issuer <text>", "iss of the token (with --key)")
     .option("--audience <text>", "aud of the token (with --key)")
     .option("--json", "print the token and what it says as JSON")
@@ -56,6 +64,7 @@ function addAuth(program: Command, run: Run): void {
       examples(
         "arq auth gen --role user",
         "arq auth gen --tenant acme --user u1 --grant 'chat-*:publish,subscribe' --ttl 15m",
+        "arq auth gen --context prod --role admin --ttl 15m",
         "arq auth gen --key keys/arqon-private.jwk.json --issuer https://issuer.example --audience arqon",
       ),
     )
@@ -141,30 +150,25 @@ function addSub(program: Command, run: Run): void {
     .action(run((io, flags, [rooms]) => sub(io, rooms as string[], flags)));
 }
 
-/** Runs one command line and returns its exit code. Rejects with what the command throws. */
-export async function runProgram(io: Io, args: readonly string[]): Promise<number> {
-  let exit_code: number = EXIT.ok;
-  const run: Run = (action) => async (...parsed) => {
-    const command = parsed.pop() as Command;
-    parsed.pop();
-    exit_code = await action(io, command.opts(), parsed);
-  };
+/**
+ * Every command with its options and help, defined once: what runs them and what is made of them
+ * (completion, manual page, documents) start here. It does nothing by itself.
+ */
+export function buildProgram(run: Run): Command {
   const program = new Command("arq")
     .description("The command line of ArqonBus.")
     .version(VERSION)
+    .option("--context <name>", "the bus of this context; may also stand after the command")
     // So that a command can have a --version of its own.
     .enablePositionalOptions()
     .exitOverride()
-    .showHelpAfterError("(add --help for usage)")
-    .configureOutput({
-      writeOut: (text) => void print(io.stdout, text),
-      writeErr: (text) => void print(io.stderr, text),
-      getOutHelpWidth: () => 100,
-      getErrHelpWidth: () => 100,
-      getOutHasColors: () => false,
-      getErrHasColors: () => false,
-    })
     .addHelpText("afterAll", `\n${EXIT_HELP}`);
+  addInit(program, run);
+  addConfig(program, run);
+  addContext(program, run);
+  addDoctor(program, run);
+  addServe(program, run);
+  addDev(program, run);
   addAuth(program, run);
   addPub(program, run);
   addSub(program, run);
@@ -174,11 +178,74 @@ export async function runProgram(io: Io, args: readonly string[]): Promise<numbe
   addMirror(program, run);
   addObserve(program, run);
   addTrace(program, run);
+  addCompletion(program, run);
+  everyOne(program).forEach(busOptionsLast);
+  return program;
+}
+
+const everyOne = (command: Command): Command[] => [
+  command,
+  ...command.commands.flatMap(everyOne),
+];
+
+/** Without a terminal, and on a wide one, help is as wide as this. */
+const HELP_COLUMNS = 100;
+
+/** Commander says what is wrong with a command line in one text; its later lines are what to do. */
+function wrongCommandLine(error: CommanderError, program: Command, args: readonly string[]) {
+  const [first = "", ...more] = error.message.replace(/^error: /, "").split("\n")
+    .map((line) => line.trim().replace(/^\((Did you mean .*)\)$/, "$1"))
+    .filter((line) => line !== "");
+  const help = `${commandOf(program, args)} --help says how it is used`;
+  const hints = [...more, help].map((hint, index, { length }) =>
+    index + 1 === length || /[.?!]$/.test(hint) ? hint : `${hint};`
+  );
+  return usageError(first, hints.join(" "));
+}
+
+/** The words of the command that a command line names, as far as they are right. */
+function commandOf(program: Command, args: readonly string[]): string {
+  let [command, words] = [program, program.name()];
+  for (const [index, word] of args.entries()) {
+    const next = command.commands.find((one) => one.name() === word);
+    const is_value = args[index - 1]?.startsWith("-") === true;
+    if (next === undefined && !word.startsWith("-") && !is_value) break;
+    if (next === undefined) continue;
+    [command, words] = [next, `${words} ${word}`];
+  }
+  return words;
+}
+
+/** Runs one command line and returns its exit code. Rejects with what the command throws. */
+export async function runProgram(io: Io, args: readonly string[]): Promise<number> {
+  let exit_code: number = EXIT.ok;
+  const program = buildProgram((action) => async (...parsed) => {
+    const command = parsed.pop() as Command;
+    parsed.pop();
+    exit_code = await action(io, await flagsOf(io, command), parsed);
+  });
+  const width = Math.min(io.size()?.columns ?? HELP_COLUMNS, HELP_COLUMNS);
+  for (const command of everyOne(program)) {
+    command.configureOutput({
+      writeOut: (text) => void print(io.stdout, reflow(text, width)),
+      writeErr: (text) => void print(io.stderr, reflow(text, width)),
+      // It is told as every other error is.
+      outputError: () => {},
+      getOutHelpWidth: () => width,
+      getErrHelpWidth: () => width,
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    });
+  }
   try {
+    if (args.length === 0) program.help();
     await program.parseAsync([...args], { from: "user" });
     return exit_code;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (error.exitCode === 0) return EXIT.ok;
+    // A group without a command: commander has shown its help.
+    if (error.code === "commander.help" && !asksForJson(args)) return EXIT.usage;
+    throw wrongCommandLine(error, program, args);
   }
 }

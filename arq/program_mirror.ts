@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import { mirrorList, mirrorRemove, mirrorReset, mirrorSet } from "./commands/mirror_rules.ts";
 import { mirrorDiff, mirrorExplain } from "./commands/mirror_watch.ts";
-import { examples, fraction, id, withConnection } from "./program_options.ts";
+import { examples, fraction, id, subjectTenant, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 
 const PREFIX = "a room or the beginning of one ('vehicles-*'), or a subject ('in.t.acme.*')";
@@ -12,8 +12,7 @@ function withJson(command: Command): Command {
 }
 
 function withOwner(command: Command): Command {
-  const what = "tenant (default: the one that the subject names, else default)";
-  return withJson(command).option("--tenant <id>", what, id("tenant"));
+  return subjectTenant(withJson(command));
 }
 
 function addRules(mirror: Command, run: Run): void {

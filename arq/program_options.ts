@@ -3,10 +3,11 @@
  * to a bus, and how a command is run. Knows commander, and no command.
  */
 import type { Command } from "commander";
-import { InvalidArgumentError } from "commander";
+import { InvalidArgumentError, Option } from "commander";
 import { idProblem } from "@arqon/proto";
 import { CommandError } from "./exit.ts";
 import type { Io } from "./io.ts";
+import { contextHere } from "./target.ts";
 
 /** Commander wants its own error for a bad value, so that it can name the option. */
 export function value<T>(parse: (text: string) => T): (text: string) => T {
@@ -84,17 +85,71 @@ export const HOOKS = ["on_connect", "on_subscribe", "on_message"];
 export const examples = (...lines: string[]) =>
   `\nExamples:\n${lines.map((line) => `  ${line}\n`).join("")}`;
 
+/** Heading of the options that every command has which talks to a bus. */
+export const BUS_OPTIONS = "Bus options:";
+
+/** An address of HTTP. */
+export function httpUrl(text: string): string {
+  if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
+  throw new InvalidArgumentError("Expected a URL such as http://127.0.0.1:4002.");
+}
+
+const BUS_FLAGS: readonly (readonly [flags: string, what: string, parse?: typeof httpUrl])[] = [
+  ["--context <name>", "the bus of this context; dev: the running development bus"],
+  ["--url <url>", "the bus, for example ws://127.0.0.1:4000 (default: see arq context --help)"],
+  ["--ops-url <url>", "its ops listener, for example http://127.0.0.1:4001", httpUrl],
+  ["--admin-url <url>", "its admin listener, for example http://127.0.0.1:4002", httpUrl],
+  ["--token <jwt>", "the token (default: the context's, or one made with the dev bus's key)"],
+  ["--token-file <file>", "read the token from a file; keeps it out of the process list"],
+];
+
 /** Adds the options of `ConnectionFlags`. */
 export function withConnection(command: Command): Command {
-  return command
-    .option(
-      "--url <url>",
-      "the bus, for example ws://127.0.0.1:4000 (default: the running dev bus)",
-    )
-    .option("--ops-url <url>", "its ops listener, for example http://127.0.0.1:4001")
-    .option("--admin-url <url>", "its admin listener, for example http://127.0.0.1:4002")
-    .option("--token <jwt>", "the token (default: one made with the dev bus's key)")
-    .option("--token-file <file>", "read the token from a file; keeps it out of the process list");
+  for (const [flags, what, parse] of BUS_FLAGS) {
+    const option = new Option(flags, what).helpGroup(BUS_OPTIONS);
+    command.addOption(parse === undefined ? option : option.argParser(parse));
+  }
+  return command;
+}
+
+/** Puts the options of the bus behind a command's own; definitions begin with them. */
+export function busOptionsLast(command: Command): void {
+  const rank = (option: Option) => option.helpGroupHeading === undefined ? 0 : 1;
+  (command.options as Option[]).sort((one, other) => rank(one) - rank(other));
+}
+
+/** `--tenant` of a command whose subject may name its tenant. */
+export function subjectTenant(command: Command): Command {
+  return command.option("--tenant <id>", SUBJECT_TENANT, id("tenant"));
+}
+
+const SUBJECT_TENANT =
+  "tenant (default: the one that the subject names, else the context's, else default)";
+
+/** Whether `--tenant` was left out, where the context's then counts: always, or for want of another. */
+function tenantWanted(command: Command): "always" | "else" | undefined {
+  if (command.getOptionValueSource("tenant") === "default") return "always";
+  const option = command.options.find(({ long }) => long === "--tenant");
+  const is_left_out = command.getOptionValue("tenant") === undefined;
+  return option?.description === SUBJECT_TENANT && is_left_out ? "else" : undefined;
+}
+
+/**
+ * The options of a command as it is run: `--context` may also stand before the command, and `--tenant`
+ * is the context's unless it is given; where the subject may name it, the context's is `ownTenant`.
+ */
+export async function flagsOf(io: Io, command: Command): Promise<Record<string, unknown>> {
+  const takes_context = command.options.some(({ long }) => long === "--context");
+  const { context } = command.optsWithGlobals();
+  const flags = {
+    ...command.opts(),
+    ...(takes_context && context !== undefined ? { context } : {}),
+  };
+  const wanted = takes_context ? tenantWanted(command) : undefined;
+  if (wanted === undefined) return flags;
+  const tenant = (await contextHere(io, flags))?.context.tenant;
+  if (tenant === undefined) return flags;
+  return wanted === "always" ? { ...flags, tenant } : { ...flags, ownTenant: tenant };
 }
 
 /** Commander's options are what the definitions above make them; the types are checked there. */

@@ -17,15 +17,14 @@ function moment(text: string): number {
   throw new InvalidArgumentError("Expected now, 10m (so long ago) or 2026-01-02T03:04:05Z.");
 }
 
-function withTenant(command: Command): Command {
-  return withConnection(command)
-    .option("--tenant <id>", "tenant (default: default)", id("tenant"))
-    .option("--json", "print the bus's answer as JSON");
+function withJson(command: Command): Command {
+  return withConnection(command).option("--json", "print the bus's answer as JSON");
 }
 
 function addRevoke(auth: Command, run: Run): void {
-  withTenant(auth.command("revoke"))
+  withJson(auth.command("revoke"))
     .description("make tokens no longer good, on every Shield, within a second")
+    .option("--tenant <id>", "tenant", id("tenant"), "default")
     .option("--user <id>", "the tokens of this user that were issued before now")
     .option("--token-id <jti>", "the token with this id")
     .option(
@@ -57,8 +56,9 @@ function addRevoke(auth: Command, run: Run): void {
 /** Adds both commands to `arq auth`. */
 export function addRevocations(auth: Command, run: Run): void {
   addRevoke(auth, run);
-  withTenant(auth.command("revocations"))
+  withJson(auth.command("revocations"))
     .description("what is revoked, of all tenants or of one")
+    .option("--tenant <id>", "only of this tenant", id("tenant"))
     .addHelpText("after", examples("arq auth revocations", "arq auth revocations --tenant acme"))
     .action(run((io, flags) => revocations(io, flags)));
 }

@@ -28,7 +28,7 @@ function withJson(command: Command): Command {
 }
 
 function withOwner(command: Command): Command {
-  return withJson(command).option("--tenant <id>", "tenant (default: default)", id("tenant"));
+  return withJson(command).option("--tenant <id>", "tenant", id("tenant"), "default");
 }
 
 function withPattern(command: Command): Command {

@@ -5,7 +5,7 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { COMPATIBILITY_MODES } from "../shared/schema/findings.ts";
-import { examples, id, positive, withConnection } from "./program_options.ts";
+import { examples, id, positive, subjectTenant, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 
 const MODES = ["enforce", "observe", "dead-letter"];
@@ -35,8 +35,7 @@ function withJson(command: Command): Command {
 }
 
 function withOwner(command: Command): Command {
-  const what = "tenant (default: the one that the subject names, else default)";
-  return withJson(command).option("--tenant <id>", what, id("tenant"));
+  return subjectTenant(withJson(command));
 }
 
 function withCompat(command: Command): Command {

@@ -2,7 +2,7 @@
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import { trace } from "./commands/trace.ts";
-import { examples } from "./program_options.ts";
+import { examples, httpUrl } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 
 /** A trace id, or the traceparent that has it. */
@@ -10,11 +10,6 @@ function traceId(text: string): string {
   const trace_id = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(text)?.[1] ?? text;
   if (/^[0-9a-f]{32}$/.test(trace_id) && /[^0]/.test(trace_id)) return trace_id;
   throw new InvalidArgumentError("Expected 32 hex digits in lower case, or a traceparent.");
-}
-
-function httpUrl(text: string): string {
-  if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
-  throw new InvalidArgumentError("Expected a URL such as http://127.0.0.1:16686.");
 }
 
 /** Adds it. */

@@ -55,8 +55,8 @@ Deno.test("wrong command lines of auth revoke and a bus that is not there are to
     [["revoke", "--issued-before", "yesterday"], 2, /Expected now, 10m/],
     [["revoke", "--user", "a", "--for", "1w"], 2, /--for "1w": expected 15m/],
     [["revoke", "--user", "a", "--tenant", "a b"], 2, /Not a tenant/],
-    [["revoke", "--user", "a", ...NOWHERE], 4, /cannot reach/i],
-    [["revocations", ...NOWHERE], 4, /cannot reach/i],
+    [["revoke", "--user", "a", ...NOWHERE], 4, /503 unreachable/],
+    [["revocations", ...NOWHERE], 4, /503 unreachable/],
   ];
   for (const [args, code, expected] of cases) {
     const result = await runArq(["auth", ...args]);

@@ -10,7 +10,8 @@ import {
 } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { readDescriptorSet, SchemaError } from "../shared/schema/descriptor_set.ts";
 import type { DescriptorSet } from "../shared/schema/descriptor_set.ts";
-import { CommandError, printable } from "./exit.ts";
+import { BUF_HINT, bufCommand } from "./buf_command.ts";
+import { CommandError, EXIT, printable } from "./exit.ts";
 import type { Io } from "./io.ts";
 import { protoText } from "./proto_text.ts";
 import { readSources } from "./schema_source.ts";
@@ -88,19 +89,12 @@ function archiveOf(files: readonly TarFile[]): Uint8Array<ArrayBuffer> {
   }
 }
 
-/** The running deno where that may be started, else the one that the permissions name. */
-function denoCommand(): string {
-  const command = Deno.execPath();
-  const { state } = Deno.permissions.querySync({ name: "run", command });
-  return state === "granted" ? command : "deno";
-}
-
 async function runBuf(io: Io, archive: Uint8Array<ArrayBuffer>) {
-  const config = decodeURIComponent(new URL("../deno.json", import.meta.url).pathname);
+  const { command, args } = bufCommand();
   let child: Deno.ChildProcess;
   try {
-    child = new Deno.Command(denoCommand(), {
-      args: ["run", "--quiet", "-A", "--config", config, "@bufbuild/buf", ...BUILD_ARGS],
+    child = new Deno.Command(command, {
+      args: [...args, ...BUILD_ARGS],
       stdin: "piped",
       stdout: "piped",
       stderr: "piped",
@@ -108,7 +102,10 @@ async function runBuf(io: Io, archive: Uint8Array<ArrayBuffer>) {
     }).spawn();
   } catch (error) {
     const why = error instanceof Error ? error.message : error;
-    throw new CommandError(`buf cannot be started: ${why}`);
+    const missing = command === "buf" && error instanceof Deno.errors.NotFound;
+    const sentence = missing ? "there is no buf, which compiles .proto files" : why;
+    const fix = command === "buf" ? BUF_HINT : undefined;
+    throw new CommandError(`buf cannot be started: ${sentence}`, EXIT.failure, fix);
   }
   // It may end before it has read everything; its exit code says why.
   const fed = new Blob([archive]).stream().pipeTo(child.stdin).catch(() => {});

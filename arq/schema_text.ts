@@ -11,9 +11,9 @@ export type Paint = (color: "red" | "yellow" | "green" | "bold", text: string) =
 
 const CODES = { red: "31", yellow: "33", green: "32", bold: "1" } as const;
 
-/** Colors for a terminal, none for everything else. */
-export function painter(is_tty: boolean): Paint {
-  return is_tty ? (color, text) => `\u001b[${CODES[color]}m${text}\u001b[0m` : (_, text) => text;
+/** Colors, where they are wanted. */
+export function painter(has_color: boolean): Paint {
+  return has_color ? (color, text) => `\u001b[${CODES[color]}m${text}\u001b[0m` : (_, text) => text;
 }
 
 function when(value: unknown): string {

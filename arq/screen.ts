@@ -3,7 +3,7 @@
  * with it; in a pipe one view after another. What is shown is the command's.
  */
 import { print } from "./io.ts";
-import type { Io } from "./io.ts";
+import type { Io, ScreenSize } from "./io.ts";
 
 /** Where views are shown. */
 export interface Screen {
@@ -19,6 +19,13 @@ const HOME = "\u001b[H";
 const CLEAR_LINE = "\u001b[K";
 const CLEAR_BELOW = "\u001b[J";
 
+/** What of a view the terminal holds: longer lines would wrap, further ones scroll the first away. */
+export function cropped(text: string, { columns, rows }: ScreenSize): string {
+  const lines = text.replace(/\n$/, "").split("\n");
+  const cut = lines.length < rows ? lines : [...lines.slice(0, Math.max(0, rows - 2)), "…"];
+  return cut.map((line) => `${[...line].slice(0, columns).join("")}\n`).join("");
+}
+
 /** `is_plain`: never in place, whatever stdout is. */
 export function openScreen(io: Io, is_plain: boolean): Screen {
   const in_place = io.stdout.is_tty && !is_plain;
@@ -26,7 +33,12 @@ export function openScreen(io: Io, is_plain: boolean): Screen {
   return {
     async show(text) {
       if (!in_place) return await print(io.stdout, text);
-      const drawn = text.replaceAll("\n", `${CLEAR_LINE}\n`);
+      // Asked each time: whoever makes the window smaller gets a view that fits.
+      const size = io.size();
+      const drawn = (size === undefined ? text : cropped(text, size)).replaceAll(
+        "\n",
+        `${CLEAR_LINE}\n`,
+      );
       await print(io.stdout, `${entered ? "" : ENTER}${HOME}${drawn}${CLEAR_BELOW}`);
       entered = true;
     },

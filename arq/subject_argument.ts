@@ -15,11 +15,15 @@ const DEFAULT_TENANT = "default";
 
 /**
  * `in.t.acme.r.lobby` as it stands; `vehicles-*` is a room pattern of `tenant`. Without `tenant` it is
- * the one that the subject names, or `default`. Throws a usage error for what is neither.
+ * the one that the subject names, else `own`. Throws a usage error for what is neither.
  */
-export function subjectArgument(text: string, tenant: string | undefined): SubjectArgument {
+export function subjectArgument(
+  text: string,
+  tenant: string | undefined,
+  own = DEFAULT_TENANT,
+): SubjectArgument {
   if (!text.includes(".") && isRoomPattern(text)) {
-    const owner = tenant ?? DEFAULT_TENANT;
+    const owner = tenant ?? own;
     return { tenant: owner, subject: `in.t.${owner}.r.${text}` };
   }
   const [, named = ""] = /^in\.t\.([^.]+)\./.exec(text) ?? [];

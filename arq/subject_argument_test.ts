@@ -17,6 +17,11 @@ Deno.test("a room or the beginning of one is a subject of the tenant", () => {
   }
 });
 
+Deno.test("a tenant of one's own counts only where nothing else names one", () => {
+  const of = (text: string, given?: string) => subjectArgument(text, given, "own").tenant;
+  assert.deepEqual([of("lobby"), of("lobby", "acme"), of("in.t.acme.*")], ["own", "acme", "acme"]);
+});
+
 Deno.test("what is of no tenant, or of another, is a wrong command line", () => {
   const cases: [string, string | undefined][] = [
     ["", undefined],

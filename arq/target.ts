@@ -1,12 +1,17 @@
 /**
- * Which bus a command talks to and with which token: from its options, else from the running
- * development bus.
+ * Which bus a command talks to and with which token: from its options, else from a context, else from
+ * the running development bus. `docs/arq.md` has the order; a bus that happens to run or not never
+ * decides between one at hand and one far away.
  */
-import { connect, parseAddress } from "@arqon/sdk";
+import { ArqonError, connect, parseAddress } from "@arqon/sdk";
 import type { Connection, Status } from "@arqon/sdk";
-import { DEV_AUDIENCE, DEV_ISSUER, findDevBus } from "./dev_bus.ts";
+import { contextNamed, contextOfFolder, DEV_CONTEXT, readContexts } from "./contexts.ts";
+import type { Context } from "./contexts.ts";
+import { contextToken, renewal } from "./context_token.ts";
+import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, findDevBus } from "./dev_bus.ts";
 import type { DevBus } from "./dev_bus.ts";
 import { CommandError, EXIT, usageError } from "./exit.ts";
+import { isWithin } from "./folders.ts";
 import { print, resolvePath } from "./io.ts";
 import type { Io } from "./io.ts";
 import { parsePrivateKey, signToken } from "./token.ts";
@@ -14,11 +19,34 @@ import type { Role } from "./token.ts";
 
 /** The options that every command that talks to a bus has. */
 export interface ConnectionFlags {
+  readonly context?: string;
   readonly url?: string;
   readonly opsUrl?: string;
   readonly adminUrl?: string;
   readonly token?: string;
   readonly tokenFile?: string;
+}
+
+/** A bus that was found, and how to get tokens for it. */
+export interface Target {
+  /** "context prod" or "the development bus". */
+  readonly title: string;
+  /** Why this one, for people. */
+  readonly why: string;
+  readonly context: Context | undefined;
+  readonly url: string;
+  readonly admin_url: string | undefined;
+  readonly ops_url: string | undefined;
+  /** Of the tokens; undefined: whatever the token in the context's file says. */
+  readonly tenant: string | undefined;
+  /** False for a context with addresses only. */
+  readonly has_token: boolean;
+  /** `--context` named it: its tokens go to whatever address the other options name. */
+  readonly is_named: boolean;
+  /** A token of this role; throws when there is no way to get one. */
+  token(role: Role): Promise<string>;
+  /** What to do when its token is refused; undefined: nothing that is special to it. */
+  renewal(role: Role): string | undefined;
 }
 
 const DEV_USER = "dev";
@@ -51,15 +79,8 @@ export async function givenToken(io: Io, flags: ConnectionFlags): Promise<string
   }
 }
 
-/** The running development bus, or the one at `--url`. */
-export async function devBus(io: Io, flags: ConnectionFlags): Promise<DevBus | undefined> {
-  if (flags.url === undefined) return await findDevBus(io);
-  const wanted = socketUrl(flags.url);
-  return await findDevBus(io, (bus) => socketUrl(bus.url) === wanted);
-}
-
 /** A short-lived token of the development bus, made with its key. */
-export async function devToken(io: Io, bus: DevBus, role: Role): Promise<string> {
+async function devToken(io: Io, bus: DevBus, role: Role): Promise<string> {
   const text = new TextDecoder().decode(await io.files.read(bus.key_file));
   const claims = {
     issuer: bus.issuer === "" ? DEV_ISSUER : bus.issuer,
@@ -73,19 +94,127 @@ export async function devToken(io: Io, bus: DevBus, role: Role): Promise<string>
   return await signToken(parsePrivateKey(text, bus.key_file), claims, io.now());
 }
 
+function devTarget(io: Io, bus: DevBus, why: string, is_named = false): Target {
+  return {
+    title: "the development bus",
+    why,
+    context: undefined,
+    url: bus.url,
+    admin_url: bus.admin_url,
+    ops_url: bus.ops_url,
+    tenant: bus.tenant,
+    has_token: true,
+    is_named,
+    token: (role) => devToken(io, bus, role),
+    renewal: () => undefined,
+  };
+}
+
+function contextTarget(io: Io, context: Context, why: string, is_named = false): Target {
+  const { name, url, admin_url, ops_url, key, token_file, tenant } = context;
+  return {
+    title: `context ${name}`,
+    why,
+    context,
+    url,
+    admin_url,
+    ops_url,
+    tenant: key === undefined ? tenant : tenant ?? DEV_TENANT,
+    has_token: key !== undefined || token_file !== undefined,
+    is_named,
+    token: (role) => contextToken(io, context, role),
+    renewal: (role) => renewal(context, role),
+  };
+}
+
+/** A context, and what made it count. */
+export interface ContextHere {
+  readonly context: Context;
+  readonly by: "option" | "folder" | "use";
+}
+
+const whyText = ({ context, by }: ContextHere) =>
+  ({
+    option: "--context names it",
+    folder: `it is the one of the folder ${context.folder}`,
+    use: `it is in use (arq context use ${context.name})`,
+  })[by];
+
+/** The context that counts here, by the options, the folder or `arq context use`; no bus is asked. */
+export async function contextHere(
+  io: Io,
+  flags: Pick<ConnectionFlags, "context" | "url">,
+): Promise<ContextHere | undefined> {
+  const { context: name } = flags;
+  if (name === DEV_CONTEXT || (name === undefined && flags.url !== undefined)) return undefined;
+  const all = await readContexts(io);
+  if (name !== undefined) return { context: contextNamed(all, name), by: "option" };
+  const own = contextOfFolder(all, io.cwd);
+  if (own !== undefined) return { context: own, by: "folder" };
+  if (all.current === undefined) return undefined;
+  return { context: contextNamed(all, all.current), by: "use" };
+}
+
+/**
+ * The bus that the options name: by `--context`, by the `--url` of a running development bus; without
+ * both the context of this folder (or the development bus that runs in it), the context in use, any
+ * running development bus.
+ */
+export async function findTarget(io: Io, flags: ConnectionFlags): Promise<Target | undefined> {
+  const is_named = flags.context !== undefined;
+  const here = await contextHere(io, flags);
+  if (here !== undefined) {
+    const { folder = "" } = here.context;
+    const state_dirs = io.state_dirs.filter((dir) => isWithin(dir, folder));
+    const bus = here.by === "folder" ? await findDevBus({ ...io, state_dirs }) : undefined;
+    return bus === undefined
+      ? contextTarget(io, here.context, whyText(here), is_named)
+      : devTarget(io, bus, `it runs in the folder ${folder}`);
+  }
+  const wanted = is_named || flags.url === undefined ? undefined : socketUrl(flags.url);
+  const fits = (bus: DevBus) => wanted === undefined || socketUrl(bus.url) === wanted;
+  const bus = await findDevBus(io, fits);
+  if (bus === undefined) return undefined;
+  const why = wanted === undefined && !is_named
+    ? "no context is in use, and it runs"
+    : "the options name it";
+  return devTarget(io, bus, why, is_named);
+}
+
 /** Nothing was named and nothing was found. */
 export function noBus(io: Io): CommandError {
   const looked = io.state_dirs.map((dir) => `${dir}/dev`).join(", ");
   return new CommandError(
-    `no bus: no --url is given and no development bus runs (looked in ${looked})`,
+    `no bus: no --url or --context is given, no context is in use and no development bus runs (looked in ${looked})`,
     EXIT.unreachable,
-    "start one with `deno task dev`, or give --url and --token",
+    "start one with `arq dev up`, choose one with arq context use NAME, or give --url and --token",
   );
 }
 
+/** A refused token as an error that says which token it was; any other error as it is. */
+export function refusedToken(error: unknown, hint: string | undefined): unknown {
+  if (!(error instanceof ArqonError) || hint === undefined) return error;
+  if (error.code !== 401 && error.reason !== "role-forbidden") return error;
+  return new CommandError(error.message, EXIT.refused, hint, { cause: error });
+}
+
+/** What to do when the token that the options and the target give is refused. */
+export function tokenRenewal(
+  io: Io,
+  flags: ConnectionFlags,
+  target: Target | undefined,
+  role: Role,
+): string | undefined {
+  if (flags.tokenFile !== undefined) {
+    const path = resolvePath(io.cwd, flags.tokenFile);
+    return `the token is in ${path}; put a good one there: arq auth gen --role ${role}`;
+  }
+  return flags.token === undefined ? target?.renewal(role) : undefined;
+}
+
 /**
- * Connects as the options say; `role` is that of a token made for a development bus. Trouble on the
- * way is told on stderr.
+ * Connects as the options say; `role` is that of a token that is made. Trouble on the way is told on
+ * stderr.
  */
 export async function openConnection(
   io: Io,
@@ -93,28 +222,35 @@ export async function openConnection(
   { role = "user", ...options }: { window?: number; role?: Role } = {},
 ): Promise<Connection> {
   const token = await givenToken(io, flags);
-  const bus = flags.url === undefined || token === undefined ? await devBus(io, flags) : undefined;
-  const url = flags.url ?? bus?.url;
+  const needs_bus = flags.url === undefined || token === undefined;
+  const target = needs_bus ? await findTarget(io, flags) : undefined;
+  const url = flags.url ?? target?.url;
   if (url === undefined) throw noBus(io);
-  if (token === undefined && bus === undefined) {
+  if (token === undefined && target === undefined) {
     throw new CommandError(
       `no token for ${url}: it is not a running development bus`,
       EXIT.refused,
-      "give --token or --token-file; arq auth gen makes tokens",
+      "give --token or --token-file, or --context; arq auth gen makes tokens",
     );
   }
-  const source = token === undefined && bus !== undefined
-    ? { getToken: () => devToken(io, bus, role) }
+  const source = token === undefined && target !== undefined
+    ? { getToken: () => target.token(role) }
     : { token: token ?? "" };
-  return await connect({
-    url: socketUrl(url),
-    ...source,
-    ...options,
-    signal: io.signal,
-    onStatus: statusReporter(io),
-    onError: (error) =>
-      void print(io.stderr, `arq: the bus says: ${error.message}\n`).catch(() => {}),
-  });
+  // What cannot be signed or read is told as it is, and not as a failure to connect.
+  if (token === undefined) await target?.token(role);
+  try {
+    return await connect({
+      url: socketUrl(url),
+      ...source,
+      ...options,
+      signal: io.signal,
+      onStatus: statusReporter(io),
+      onError: (error) =>
+        void print(io.stderr, `arq: the bus says: ${error.message}\n`).catch(() => {}),
+    });
+  } catch (error) {
+    throw refusedToken(error, tokenRenewal(io, flags, target, role));
+  }
 }
 
 /** Tells on stderr when the connection is lost and when it is back. */

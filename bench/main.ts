@@ -17,6 +17,7 @@ import { PRESENCE } from "./presence.ts";
 import { PROCESSES } from "./processes.ts";
 import { ROOMS } from "./rooms.ts";
 import { SCALING } from "./scaling/scaling.ts";
+import { SDK } from "./sdk/sdk.ts";
 import { SOCKETS } from "./sockets.ts";
 import { STORM } from "./storm.ts";
 import { SLOW_READER } from "./slow_reader.ts";
@@ -41,6 +42,7 @@ const SCENARIOS: readonly Scenario[] = [
   LEAF_GARBAGE,
   GARBAGE,
   SCALING,
+  SDK,
 ];
 
 const HELP = `Usage: deno task bench SCENARIO [options]

@@ -19,7 +19,7 @@ export interface EchoTarget extends AsyncDisposable {
   open(index: number, onEcho: OnEcho): Promise<EchoConnection>;
 }
 
-/** What a dev bus says when it is ready; see `DevBusReady` in `tasks/dev_bus.ts`. */
+/** What a dev bus says when it is ready; see `DevBusReady` in `arq/serve/dev_bus.ts`. */
 export interface BusProcess extends AsyncDisposable {
   readonly pid: number;
   readonly url: string;

@@ -24,7 +24,7 @@ import { openMetricsExport } from "../shared/telemetry/metrics_start.ts";
 import { telemetryResource } from "../shared/telemetry/resource.ts";
 import { spanClock } from "../shared/telemetry/span_clock.ts";
 import { startTracing } from "../shared/telemetry/tracing.ts";
-import manifest from "./deno.json" with { type: "json" };
+import { VERSION as version } from "../shared/version.ts";
 import { startListeners } from "./listeners.ts";
 import { startBrain } from "./server.ts";
 
@@ -48,7 +48,6 @@ urls = ["nats://127.0.0.1:4222"]
 or run \`deno task dev\`: Shield and Brain in one process, without NATS.`;
 
 const PROGRAM = "brain";
-const { version } = manifest;
 
 async function run(config: Config): Promise<void> {
   const now = Date.now;

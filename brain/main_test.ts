@@ -5,9 +5,9 @@ import { configFrom } from "../shared/config/load.ts";
 import { createLogger } from "../shared/log.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { roomSubject } from "../shared/subject.ts";
+import { VERSION } from "../shared/version.ts";
 import { startNats } from "../tests/nats_server.ts";
 import { accepted, TRACE_ID } from "./rooms/command_probe.ts";
-import manifest from "./deno.json" with { type: "json" };
 
 const MAIN = new URL("main.ts", import.meta.url).pathname;
 /** Those of `deno task brain`, narrowed to the files and hosts of the test. */
@@ -193,7 +193,7 @@ Deno.test("a NATS that is not there is said without a stack trace, exit 1", asyn
     await Deno.writeTextFile(file, nats);
     const { code, stderr } = await run(folder, ["--config", file]);
     assert.equal(code, 1, stderr);
-    assert.match(stderr, /brain: The Spine is not available: /);
+    assert.match(stderr, /brain: Spine unavailable: /);
     assert.doesNotMatch(stderr, /^\s+at /m);
   });
 });
@@ -204,6 +204,6 @@ Deno.test("--help and --version answer on stdout with exit 0", async () => {
     assert.equal(help.code, 0);
     assert.match(help.stdout, /^Usage: brain --config FILE/);
     const version = await run(folder, ["--version"]);
-    assert.equal(version.stdout, `brain ${manifest.version}\n`);
+    assert.equal(version.stdout, `brain ${VERSION}\n`);
   });
 });

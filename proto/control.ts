@@ -3,6 +3,7 @@
  * Strict: a repeated field is refused everywhere, an unknown one where a client speaks; what the
  * Shield says may grow, so clients pass over fields that they do not know.
  */
+import type { Given } from "./envelope.ts";
 import { type FieldNames, refuseField, seenOnce, skipField } from "./fields.ts";
 import { type Uint64, WireReader } from "./wire.ts";
 import { WireWriter } from "./wire_writer.ts";
@@ -125,10 +126,10 @@ export function readWelcome(bytes: Uint8Array): Welcome {
     if (tag === 0x0a) welcome.connection_id = reader.text();
     else if (tag === 0x12) welcome.user_id = reader.text();
     else if (tag === 0x1a) welcome.tenant_id = reader.text();
-    else if (tag === 0x20) welcome.server_time_ms = reader.safeInt64();
+    else if (tag === 0x20) welcome.server_time_ms = reader.int64();
     else if (tag === 0x28) welcome.heartbeat_ms = reader.uint32();
     else if (tag === 0x30) welcome.max_frame_bytes = reader.uint32();
-    else if (tag === 0x38) welcome.token_expires_ms = reader.safeInt64();
+    else if (tag === 0x38) welcome.token_expires_ms = reader.int64();
     else if (tag === 0x42) welcome.node_id = reader.text();
     else if (tag === 0x48) welcome.protocol_version = reader.uint32();
     else skipField(reader, tag, WELCOME);
@@ -250,7 +251,7 @@ export function writeWelcome(welcome: Partial<Welcome>, opcode?: number): Uint8A
 
 /** The body alone, or with `opcode` the whole frame. Fields at their default take no bytes. */
 export function writeSubscribe(
-  subscribe: Partial<Subscribe>,
+  subscribe: Given<Subscribe>,
   opcode?: number,
 ): Uint8Array<ArrayBuffer> {
   const writer = begin(opcode);

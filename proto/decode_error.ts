@@ -18,14 +18,13 @@ export type DecodeReason =
  * Thrown by every reader here for bytes or text that are not what they should be; always code 400.
  */
 export class DecodeError extends ArqonError {
-  override readonly reason: DecodeReason;
-  readonly detail: string;
+  declare readonly reason: DecodeReason;
+  declare readonly detail: string;
   /** Set when a text frame's `id` could be read: its refusal is then an ACK, not an ERR. */
-  readonly request_id: number | bigint | undefined;
+  declare readonly request_id: number | bigint | undefined;
 
   constructor(reason: DecodeReason, detail: string, request_id?: number | bigint) {
     super(reason, detail);
-    this.reason = reason;
     this.detail = detail;
     this.request_id = request_id;
   }

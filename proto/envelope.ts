@@ -59,8 +59,15 @@ export interface PlainEnvelope {
 
 /** What `writeEnvelope` takes: every field may be left out, also inside the payload. */
 export type EnvelopeInput =
-  & Partial<Omit<PlainEnvelope, "event" | "command" | "signal">>
-  & { event?: Partial<PlainEvent>; command?: Partial<PlainCommand>; signal?: Partial<PlainSignal> };
+  & Given<Omit<PlainEnvelope, "event" | "command" | "signal">>
+  & {
+    event?: Given<PlainEvent> | undefined;
+    command?: Given<PlainCommand> | undefined;
+    signal?: Given<PlainSignal> | undefined;
+  };
+
+/** What a writer takes: any field may be left out. */
+export type Given<Message> = { [Field in keyof Message]?: Message[Field] | undefined };
 
 const EMPTY = new Uint8Array();
 
@@ -81,58 +88,36 @@ export function readEnvelope(bytes: Uint8Array): PlainEnvelope {
   };
   while (reader.pos < reader.end) {
     const tag = reader.tag();
-    if (tag >>> 3 < 20) readField(reader, envelope, tag);
-    else readPayload(reader, envelope, tag);
+    if (tag === 0xa2 || tag === 0xaa || tag === 0xb2) reader.embedded(readPayload, envelope, tag);
+    else readField(reader, envelope, tag);
   }
   return envelope;
 }
 
+/** Each case is `field << 3 | wire type`. */
 function readField(reader: WireReader, envelope: PlainEnvelope, tag: number): void {
-  switch (tag) {
-    case 0x0a:
-      envelope.trace_id = reader.text();
-      return;
-    case 0x12:
-      envelope.tenant_id = reader.text();
-      return;
-    case 0x1a:
-      envelope.room_id = reader.text();
-      return;
-    case 0x20:
-      envelope.timestamp_ms = reader.safeInt64();
-      return;
-    case 0x2a:
-      readHeader(reader, envelope.headers);
-      return;
-    case 0x30:
-      envelope.ack_requested = reader.bool();
-      return;
-    case 0x38:
-      envelope.request_id = reader.uint64();
-      return;
-    case 0x42:
-      envelope.sender_id = reader.text();
-      return;
-    case 0x48:
-      envelope.offset = reader.uint64();
-      return;
-    case 0x52: {
-      const signature = reader.view();
-      if (signature.length > 0) envelope.signature = signature;
-      else delete envelope.signature;
-      return;
-    }
-    case 0x5a:
-      envelope.message_id = reader.text();
-      return;
-    default:
-      reader.skip(tag);
-  }
+  if (tag === 0x0a) envelope.trace_id = reader.text();
+  else if (tag === 0x12) envelope.tenant_id = reader.text();
+  else if (tag === 0x1a) envelope.room_id = reader.text();
+  else if (tag === 0x20) envelope.timestamp_ms = reader.int64();
+  else if (tag === 0x2a) reader.embedded(readHeader, envelope.headers);
+  else if (tag === 0x30) envelope.ack_requested = reader.bool();
+  else if (tag === 0x38) envelope.request_id = reader.uint64();
+  else if (tag === 0x42) envelope.sender_id = reader.text();
+  else if (tag === 0x48) envelope.offset = reader.uint64();
+  else if (tag === 0x52) readSignature(reader, envelope);
+  else if (tag === 0x5a) envelope.message_id = reader.text();
+  else reader.skip(tag);
+}
+
+/** An empty one is none. */
+function readSignature(reader: WireReader, envelope: PlainEnvelope): void {
+  delete envelope.signature;
+  const signature = reader.view();
+  if (signature.length > 0) envelope.signature = signature;
 }
 
 function readHeader(reader: WireReader, headers: Record<string, string>): void {
-  const outer_end = reader.end;
-  reader.end = reader.length() + reader.pos;
   let key = "", value = "";
   while (reader.pos < reader.end) {
     const tag = reader.tag();
@@ -140,15 +125,11 @@ function readHeader(reader: WireReader, headers: Record<string, string>): void {
     else if (tag === 0x12) value = reader.text();
     else reader.skip(tag);
   }
-  reader.end = outer_end;
   headers[key] = value;
 }
 
 /** As in Protobuf, a later payload of another kind replaces, one of the same kind is merged. */
 function readPayload(reader: WireReader, envelope: PlainEnvelope, tag: number): void {
-  if (tag !== 0xa2 && tag !== 0xaa && tag !== 0xb2) return reader.skip(tag);
-  const outer_end = reader.end;
-  reader.end = reader.length() + reader.pos;
   const { command, event, signal } = envelope;
   delete envelope.command;
   delete envelope.event;
@@ -156,7 +137,6 @@ function readPayload(reader: WireReader, envelope: PlainEnvelope, tag: number): 
   if (tag === 0xa2) envelope.command = readCommand(reader, command);
   else if (tag === 0xaa) envelope.event = readEvent(reader, event);
   else envelope.signal = readSignal(reader, signal);
-  reader.end = outer_end;
 }
 
 function readEvent(reader: WireReader, before: PlainEvent | undefined): PlainEvent {
@@ -205,22 +185,22 @@ function readSignal(reader: WireReader, before: PlainSignal | undefined): PlainS
     if (tag === 0x08) signal.kind = signalKind(reader.int32());
     else if (tag === 0x12) signal.target = reader.text();
     else if (tag === 0x1a) signal.reason = reader.text();
-    else if (tag === 0x20) signal.until_ms = reader.safeInt64();
+    else if (tag === 0x20) signal.until_ms = reader.int64();
     else reader.skip(tag);
   }
   return signal;
 }
 
 /**
- * The Protobuf bytes, in field order. Of the payloads only one may be there. Throws TypeError for a
- * number that its field cannot hold.
+ * The Protobuf bytes, in field order, after `opcode` if there is one: a whole frame. Of the payloads
+ * only one may be there. Throws TypeError for a number that its field cannot hold.
  */
-export function writeEnvelope(envelope: EnvelopeInput): Uint8Array<ArrayBuffer> {
+export function writeEnvelope(envelope: EnvelopeInput, opcode?: number): Uint8Array<ArrayBuffer> {
   const { command, event, signal } = envelope;
-  const payloads = Number(command !== undefined) + Number(event !== undefined) +
-    Number(signal !== undefined);
-  if (payloads > 1) throw new TypeError("an envelope has at most one payload");
+  const payloads = [command, event, signal].filter((payload) => payload !== undefined);
+  if (payloads.length > 1) throw new TypeError("an envelope has at most one payload");
   const writer = new WireWriter();
+  if (opcode !== undefined) writer.byte(opcode);
   writer.text(1, envelope.trace_id);
   writer.text(2, envelope.tenant_id);
   writer.text(3, envelope.room_id);
@@ -243,7 +223,7 @@ export function writeEnvelope(envelope: EnvelopeInput): Uint8Array<ArrayBuffer> 
   return writer.finish();
 }
 
-function writeEvent(writer: WireWriter, event: Partial<PlainEvent>): void {
+function writeEvent(writer: WireWriter, event: Given<PlainEvent>): void {
   const mark = writer.open(21);
   writer.text(1, event.type);
   writer.bytes(2, event.data);
@@ -252,7 +232,7 @@ function writeEvent(writer: WireWriter, event: Partial<PlainEvent>): void {
   writer.close(mark);
 }
 
-function writeCommand(writer: WireWriter, command: Partial<PlainCommand>): void {
+function writeCommand(writer: WireWriter, command: Given<PlainCommand>): void {
   const mark = writer.open(20);
   writer.text(1, command.name);
   writer.bytes(2, command.data);
@@ -265,7 +245,7 @@ function writeCommand(writer: WireWriter, command: Partial<PlainCommand>): void 
   writer.close(mark);
 }
 
-function writeSignal(writer: WireWriter, signal: Partial<PlainSignal>): void {
+function writeSignal(writer: WireWriter, signal: Given<PlainSignal>): void {
   const mark = writer.open(22);
   writer.uint32(1, SIGNAL_NUMBERS[signal.kind ?? "UNSPECIFIED"]);
   writer.text(2, signal.target);

@@ -2,8 +2,8 @@
  * The one error class of ArqonBus. Reasons come from the closed union that `errors.json` generates;
  * the numeric code and the text follow from the reason. Not for programmer errors (plain `TypeError`).
  */
-import { ERRORS } from "./gen/errors.ts";
 import type { Reason } from "./gen/errors.ts";
+import { ruleOf } from "./reasons.ts";
 
 /** What an error carries besides its reason and detail. */
 export interface ArqonErrorOptions {
@@ -15,28 +15,25 @@ export interface ArqonErrorOptions {
   cause?: unknown;
 }
 
-/** Fills the `{detail}` of a reason's message template. */
+/** Fills the `{detail}` of a reason's message template; without one a colon before it goes, too. */
 export function errorMessage(reason: Reason, detail = ""): string {
-  return ERRORS[reason].message.replace("{detail}", () => detail);
+  return ruleOf(reason).message.replace(detail ? "{detail}" : /(: )?{detail}/, () => detail);
 }
 
 /** A refusal that a client can be told: code, stable reason and a text without secrets. */
 export class ArqonError extends Error {
   override readonly name = "ArqonError";
-  readonly reason: Reason;
+  declare readonly reason: Reason;
   /** HTTP's code, 400 to 503. */
-  readonly code: number;
+  declare readonly code: number;
   /** 0 when there is nothing to wait for. */
-  readonly retry_after_ms: number;
+  declare readonly retry_after_ms: number;
 
   /** `detail` fills the reason's message template; it must never contain a token. */
   constructor(reason: Reason, detail = "", options: ArqonErrorOptions = {}) {
-    super(
-      errorMessage(reason, detail),
-      options.cause === undefined ? undefined : { cause: options.cause },
-    );
+    super(errorMessage(reason, detail), options);
     this.reason = reason;
-    this.code = options.code ?? ERRORS[reason].code;
+    this.code = options.code ?? ruleOf(reason).code;
     this.retry_after_ms = options.retry_after_ms ?? 0;
   }
 }

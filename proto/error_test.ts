@@ -8,7 +8,7 @@ Deno.test("an error has the code, the text and the wait of its reason", () => {
   const error = new ArqonError("not-granted", "publish to lobby", { retry_after_ms: 5 });
   assert.equal(error.name, "ArqonError");
   assert.equal(error.code, 403);
-  assert.equal(error.message, "The token does not grant publish to lobby");
+  assert.equal(error.message, "Not granted: publish to lobby");
   assert.equal(error.retry_after_ms, 5);
   assert.equal(new ArqonError("token-missing").retry_after_ms, 0);
 });

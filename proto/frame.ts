@@ -20,7 +20,7 @@ import {
   writeWelcome,
 } from "./control.ts";
 import { DecodeError } from "./decode_error.ts";
-import { type PlainEnvelope, readEnvelope } from "./envelope.ts";
+import { type Given, type PlainEnvelope, readEnvelope } from "./envelope.ts";
 import { Opcode } from "./opcode.ts";
 import { scanEnvelope, type ScannedEnvelope } from "./scan.ts";
 import type { ScanLimits } from "./scan_payload.ts";
@@ -48,11 +48,15 @@ export type ServerFrame =
   | { readonly kind: "err"; readonly code: number; readonly message: string }
   | { readonly kind: "ping" | "pong"; readonly body: Uint8Array };
 
-function unknownOpcode(opcode: number, receiver: "Shield" | "client"): DecodeError {
-  const shown = `0x${opcode.toString(16).padStart(2, "0")}`;
+/** `what` says what the other side should not have sent, if that is known. */
+function unknownOpcode(opcode: number, what = ""): DecodeError {
+  return new DecodeError("unknown-opcode", `0x${opcode.toString(16).padStart(2, "0")}${what}`);
+}
+
+/** A program that was written by hand is told more. */
+function refusedOpcode(opcode: number): DecodeError {
   const known = Object.entries(Opcode).find(([, number]) => number === opcode);
-  const detail = known === undefined ? shown : `${shown}: a ${receiver} takes no ${known[0]}`;
-  return new DecodeError("unknown-opcode", detail);
+  return unknownOpcode(opcode, known && `: a Shield takes no ${known[0]}`);
 }
 
 function pingBody(frame: Uint8Array): Uint8Array {
@@ -81,7 +85,7 @@ export function decodeClientFrame(bytes: Uint8Array, limits: ScanLimits): Client
     case Opcode.PONG:
       return { kind: "pong", body: pingBody(bytes) };
     default:
-      throw unknownOpcode(opcode, "Shield");
+      throw refusedOpcode(opcode);
   }
 }
 
@@ -108,7 +112,7 @@ export function decodeServerFrame(bytes: Uint8Array): ServerFrame {
     case Opcode.PONG:
       return { kind: "pong", body: pingBody(bytes) };
     default:
-      throw unknownOpcode(opcode, "client");
+      throw unknownOpcode(opcode);
   }
 }
 
@@ -147,8 +151,8 @@ export function encodeErr(code: number, message: string): Uint8Array<ArrayBuffer
   return frame;
 }
 
-/** `body` has at most `PING_BYTES`; the other side refuses more. */
-export function encodePing(body: Uint8Array): Uint8Array<ArrayBuffer> {
+/** `body` has at most `PING_BYTES`, default none; the other side refuses more. */
+export function encodePing(body: Uint8Array = new Uint8Array()): Uint8Array<ArrayBuffer> {
   return withOpcode(Opcode.PING, body);
 }
 
@@ -196,7 +200,7 @@ export function encodePub(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 /** Only `room_id` must be there; an ACK comes only for a `request_id` other than 0. */
-export function encodeSub(subscribe: Partial<Subscribe>): Uint8Array<ArrayBuffer> {
+export function encodeSub(subscribe: Given<Subscribe>): Uint8Array<ArrayBuffer> {
   return writeSubscribe(subscribe, Opcode.SUB);
 }
 

@@ -134,7 +134,7 @@ function readMember(reader: WireReader): PresentMember {
     if (tag === 0x0a) member.connection_id = reader.text();
     else if (tag === 0x12) member.user_id = reader.text();
     else if (tag === 0x1a) member.meta = reader.text();
-    else if (tag === 0x20) member.joined_ms = reader.safeInt64();
+    else if (tag === 0x20) member.joined_ms = reader.int64();
     else skipField(reader, tag, MEMBER);
   }
   return member;

@@ -12,10 +12,13 @@ export function isId(text: string): boolean {
 /** Says what is wrong with an id, or `undefined` when it is right. Safe to show: control bytes are escaped. */
 export function idProblem(text: string): string | undefined {
   if (ID.test(text)) return undefined;
-  if (text === "") return "the id is empty; expected 1 to 64 bytes of [A-Za-z0-9_~:=-]";
-  if (/^[A-Za-z0-9_~:=-]+$/.test(text)) return `${text.length} bytes; at most 64 are allowed`;
-  const bad = text.match(/[^A-Za-z0-9_~:=-]/u)?.[0] ?? "";
-  return `character ${JSON.stringify(bad)} is not allowed; expected [A-Za-z0-9_~:=-]`;
+  const bad = /[^A-Za-z0-9_~:=-]/u.exec(text)?.[0];
+  const what = bad !== undefined
+    ? `character ${JSON.stringify(bad)}`
+    : text === ""
+    ? "the id is empty"
+    : `${text.length} bytes`;
+  return `${what}; expected 1 to 64 bytes of [A-Za-z0-9_~:=-]`;
 }
 
 /** A pattern is an id, or a prefix of one followed by `*`, or `*` alone. */

@@ -18,7 +18,7 @@ Deno.test("an id is 1 to 64 bytes of letters, digits and _~:=-", () => {
 
 Deno.test("idProblem says what is wrong, on one line of printable text", () => {
   assert.match(idProblem("") ?? "", /empty/);
-  assert.match(idProblem("x".repeat(65)) ?? "", /65 bytes; at most 64/);
+  assert.match(idProblem("x".repeat(65)) ?? "", /65 bytes; expected 1 to 64/);
   assert.match(idProblem("a b") ?? "", /character " "/);
   fc.assert(fc.property(fc.string({ unit: "binary" }), (id) => {
     const problem = idProblem(id);

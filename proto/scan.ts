@@ -5,7 +5,14 @@
  */
 import { DecodeError } from "./decode_error.ts";
 import { type FieldNames, refuseField, seenOnce, wrongType } from "./fields.ts";
-import { checkSignal, passText, readSmallText, scanCommand, scanEvent } from "./scan_payload.ts";
+import {
+  checkSignal,
+  passText,
+  readAnyName,
+  readSmallText,
+  scanCommand,
+  scanEvent,
+} from "./scan_payload.ts";
 import type { ScanLimits, ScannedCommand, ScannedEvent } from "./scan_payload.ts";
 import { checkUtf8, decodeUtf8 } from "./utf8.ts";
 import { type Uint64, WireReader } from "./wire.ts";
@@ -48,7 +55,7 @@ export interface ScannedEnvelope {
 /** A scan under way: the same object, still writable. */
 type Draft = { -readonly [Key in keyof ScannedEnvelope]: ScannedEnvelope[Key] };
 
-const ENVELOPE: FieldNames = Object.assign([
+const ENVELOPE: FieldNames = /* @__PURE__ */ Object.assign([
   "Envelope",
   "trace_id",
   "tenant_id",
@@ -78,14 +85,16 @@ const FIELD_HEADERS = 5;
 const FIELD_PAYLOAD_FROM = 20;
 
 /** No scan begins before another has ended, so that one reader serves all. */
-const shared_reader = new WireReader(new Uint8Array(0));
+const shared_reader = /* @__PURE__ */ new WireReader(new Uint8Array(0));
 
 /**
  * Reads an envelope that begins at `start` and ends with `bytes`. Throws `DecodeError` and nothing
  * else; `bytes` may hold anything. Does not judge ids, event types or header names: the pipeline does.
  */
 export function scanEnvelope(bytes: Uint8Array, limits: ScanLimits, start = 0): ScannedEnvelope {
-  shared_reader.restart(bytes, start);
+  shared_reader.bytes = bytes;
+  shared_reader.pos = start;
+  shared_reader.end = bytes.length;
   return scanFields(shared_reader, bytes.length - start, limits);
 }
 
@@ -146,10 +155,10 @@ function scanField(reader: WireReader, scan: Draft, limits: ScanLimits, tag: num
       scan.trace_id = readTraceId(reader);
       return;
     case 0x12:
-      scan.tenant_id = reader.name();
+      scan.tenant_id = readAnyName(reader);
       return;
     case 0x1a:
-      scan.room_id = reader.name();
+      scan.room_id = readAnyName(reader);
       return;
     case 0x30:
       scan.ack_requested = reader.bool();

@@ -78,6 +78,14 @@ function readName(reader: WireReader, limit_bytes: number, name: string): string
   return decodeName(reader.bytes, start, reader.pos);
 }
 
+/** Text that comes again and again, as names of rooms do. */
+export function readAnyName(reader: WireReader): string {
+  const size = reader.length();
+  const start = reader.pos;
+  reader.pos = start + size;
+  return decodeName(reader.bytes, start, reader.pos);
+}
+
 /** Passes over text that nobody here reads, but that must be UTF-8. */
 export function passText(reader: WireReader): void {
   const size = reader.length();
@@ -187,7 +195,7 @@ export function checkSignal(reader: WireReader): void {
         passText(reader);
         break;
       case 0x20:
-        reader.safeInt64();
+        reader.int64();
         break;
       default:
         skipField(reader, tag, SIGNAL);

@@ -12,7 +12,7 @@ export const SIGNAL_NUMBERS = {
 /** The names that the text form and `PlainSignal` use: those of the .proto file without `KIND_`. */
 export type SignalKind = keyof typeof SIGNAL_NUMBERS;
 
-const KINDS = Object.keys(SIGNAL_NUMBERS) as SignalKind[];
+const KINDS = /* @__PURE__ */ Object.keys(SIGNAL_NUMBERS) as SignalKind[];
 
 /** A number that is not known here, for example a newer peer's, is "UNSPECIFIED". */
 export function signalKind(number: number): SignalKind {

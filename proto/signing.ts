@@ -4,7 +4,7 @@
  */
 import { encodeUtf8 } from "./utf8.ts";
 
-const DOMAIN = encodeUtf8("arqon.v1");
+const DOMAIN = /* @__PURE__ */ encodeUtf8("arqon.v1");
 
 /**
  * "arqon.v1", tenant, room, message id and the payload field, each after its length as a big-endian

@@ -39,10 +39,10 @@ const TAG_KEY = 0x0a;
 const TAG_VALUE = 0x12;
 
 /** Header names in lower case, as bytes. */
-const TWIST_ID = lowerBytes("x-twist-id");
-const TIMESTAMP = lowerBytes("x-timestamp");
-const RESERVED = lowerBytes("x-arqon-");
-const SHADOW = lowerBytes("x-arqon-shadow");
+const TWIST_ID = /* @__PURE__ */ lowerBytes("x-twist-id");
+const TIMESTAMP = /* @__PURE__ */ lowerBytes("x-timestamp");
+const RESERVED = /* @__PURE__ */ lowerBytes("x-arqon-");
+const SHADOW = /* @__PURE__ */ lowerBytes("x-arqon-shadow");
 
 function lowerBytes(text: string): Uint8Array {
   return new TextEncoder().encode(text);
@@ -246,7 +246,7 @@ export class OwnBuffers implements FrameSpace {
   }
 }
 
-const buffers = new OwnBuffers();
+const buffers = /* @__PURE__ */ new OwnBuffers();
 
 /** The MSG frame for every receiver: byte 0 is the opcode, the routed envelope follows. */
 export function stampEnvelope(scan: ScannedEnvelope, stamp: Stamp): Uint8Array<ArrayBuffer> {

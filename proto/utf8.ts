@@ -8,13 +8,13 @@ import { DecodeError } from "./decode_error.ts";
 const SHORT_TEXT_BYTES = 64;
 
 /** For each short length an array that is filled and read again at once; there is no other use. */
-const CODES: readonly number[][] = Array.from(
+const CODES: readonly number[][] = /* @__PURE__ */ Array.from(
   { length: SHORT_TEXT_BYTES + 1 },
   (_, size) => new Array<number>(size).fill(0),
 );
 
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-const encoder = new TextEncoder();
+const decoder = /* @__PURE__ */ new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const encoder = /* @__PURE__ */ new TextEncoder();
 
 function decodeLong(bytes: Uint8Array, start: number, end: number): string {
   try {
@@ -40,7 +40,7 @@ export function decodeUtf8(bytes: Uint8Array, start: number, end: number): strin
 
 /** Names that are remembered, each at the place that its hash gives; a power of two. */
 const NAMES = 2_048;
-const names: string[] = new Array<string>(NAMES).fill("");
+const names: string[] = /* @__PURE__ */ Array.from({ length: NAMES }, () => "");
 
 function isAscii(text: string, bytes: Uint8Array, start: number): boolean {
   for (let at = 0; at < text.length; at++) {

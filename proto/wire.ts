@@ -3,7 +3,7 @@
  * bound and throws nothing but `DecodeError`. Knows no message; `wire_writer.ts` is the other way.
  */
 import { DecodeError } from "./decode_error.ts";
-import { decodeName, decodeUtf8 } from "./utf8.ts";
+import { decodeUtf8 } from "./utf8.ts";
 
 /** A uint64: `number` up to 2^53-1, `bigint` beyond. */
 export type Uint64 = number | bigint;
@@ -17,6 +17,9 @@ export const WIRE_BYTES = 2;
 /** Four bytes; no field of ours has it, so it is only passed over. */
 export const WIRE_FIXED32 = 5;
 
+/** A field number of 29 bits and the wire type. */
+const TAG_BYTES_MAX = 5;
+
 /** A cursor over `bytes[pos..end)`. A caller narrows `end` to read an embedded message. */
 export class WireReader {
   bytes: Uint8Array;
@@ -29,25 +32,16 @@ export class WireReader {
     this.end = bytes.length;
   }
 
-  /** As a new reader of `bytes` from `start` on. */
-  restart(bytes: Uint8Array, start: number): void {
-    this.bytes = bytes;
-    this.pos = start;
-    this.end = bytes.length;
-  }
-
   /** `field << 3 | wire type`, unsigned. The field number is 1 to 2^29-1, the type no group. */
   tag(): number {
     const start = this.pos;
     const tag = this.uint64();
-    if (tag > 0xffffffff || tag < 8) {
+    // No tag is longer than 5 bytes, also with zeros at its end: Protobuf runtimes refuse such a one.
+    if (tag > 0xffffffff || tag < 8 || this.pos - start > TAG_BYTES_MAX) {
       throw new DecodeError("malformed-frame", `field number out of range at byte ${start}`);
     }
     const type = Number(tag) & 7;
-    if (
-      type !== WIRE_BYTES && type !== WIRE_VARINT && type !== WIRE_FIXED32 &&
-      type !== WIRE_FIXED64
-    ) {
+    if (type > WIRE_BYTES && type !== WIRE_FIXED32) {
       throw new DecodeError("malformed-frame", `wire type ${type} at byte ${start}`);
     }
     return Number(tag);
@@ -107,7 +101,7 @@ export class WireReader {
   }
 
   /** An int64 as a number. Throws `invalid-field` beyond 2^53-1, either way. */
-  safeInt64(): number {
+  int64(): number {
     const start = this.pos;
     const value = this.signed(this.uint64());
     if (value > Number.MAX_SAFE_INTEGER || value < Number.MIN_SAFE_INTEGER) {
@@ -136,14 +130,6 @@ export class WireReader {
     const start = this.pos;
     this.pos = start + size;
     return decodeUtf8(this.bytes, start, this.pos);
-  }
-
-  /** Text that comes again and again, as names of rooms and types do. */
-  name(): string {
-    const size = this.length();
-    const start = this.pos;
-    this.pos = start + size;
-    return decodeName(this.bytes, start, this.pos);
   }
 
   /** A view, not a copy. */

@@ -145,18 +145,6 @@ export class WireWriter {
     if (value === true) this.uint64(field, 1);
   }
 
-  /** A repeated uint64 in its packed form; every value is an integer from 0 to 2^53-1. */
-  packed(field: number, values: readonly number[]): void {
-    if (values.length === 0) return;
-    const mark = this.open(field);
-    for (const value of values) {
-      if (!Number.isSafeInteger(value) || value < 0) throw new TypeError(`not a uint64: ${value}`);
-      this.reserve(8);
-      this.pos = putVarint(this.out, this.pos, value);
-    }
-    this.close(mark);
-  }
-
   /** An exact copy of what was written. The writer is of no use afterwards. */
   finish(): Uint8Array<ArrayBuffer> {
     const { out, pos } = this;
@@ -185,4 +173,17 @@ export class WireWriter {
     grown.set(this.out.subarray(0, this.pos));
     this.out = grown;
   }
+}
+
+/** A repeated uint64 in its packed form; every value is an integer from 0 to 2^53-1. */
+export function writePacked(writer: WireWriter, field: number, values: readonly number[]): void {
+  if (values.length === 0) return;
+  const mark = writer.open(field);
+  for (const value of values) {
+    if (!Number.isSafeInteger(value) || value < 0) throw new TypeError(`not a uint64: ${value}`);
+    let rest = value;
+    for (; rest > 0x7f; rest = Math.floor(rest / 0x80)) writer.byte(rest % 0x80 | 0x80);
+    writer.byte(rest);
+  }
+  writer.close(mark);
 }

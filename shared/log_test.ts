@@ -190,7 +190,7 @@ Deno.test("a refusal logs its reason, any other error its stack, both with their
   const known = Object.fromEntries(parseLogfmt(one({ error: refusal }))).error ?? "";
   assert.equal(
     known,
-    "spine-unavailable: The Spine is not available: down; caused by ECONNRESET",
+    "spine-unavailable: Spine unavailable: down; caused by ECONNRESET",
   );
   const bug = Object.fromEntries(parseLogfmt(one({ error: new TypeError("boom") }))).error ?? "";
   const internal = new ArqonError("internal", "", { cause: new TypeError("boom") });

@@ -40,7 +40,7 @@ Deno.test("401 with a bad token says invalid_token and why", () => {
   assert.equal(
     response.headers.get("www-authenticate"),
     'Bearer realm="arqon", error="invalid_token", ' +
-      'error_description="A required claim is missing or wrong: exp"',
+      'error_description="Token claim: exp"',
   );
 });
 

@@ -1,7 +1,7 @@
 /**
  * What the `main.ts` of every server does with its process: arguments, the config file, log lines
- * to stderr, stop signals, exit codes. Only a `main.ts` (and the dev bus) may import this; nothing
- * else reads files, arguments or signals.
+ * to stderr, stop signals, exit codes. Only a `main.ts`, `arq/serve_main.ts` and the dev bus may
+ * import more than the exit codes; nothing else reads files, arguments or signals.
  */
 import { parseArgs } from "node:util";
 import { ConfigError, parseConfig } from "./config/load.ts";

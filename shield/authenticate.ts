@@ -94,7 +94,9 @@ function parsed<T>(parse: () => T, part: string): T {
 function inspect(token: string, token_bytes: number): Unverified {
   if (token === "") throw new ArqonError("token-missing");
   // Units are never more than bytes, and what is not ASCII is refused below.
-  if (token.length > token_bytes) throw new ArqonError("token-too-large", `${token_bytes}`);
+  if (token.length > token_bytes) {
+    throw new ArqonError("token-too-large", `at most ${token_bytes} bytes`);
+  }
   if (!COMPACT.test(token)) {
     throw new ArqonError("token-malformed", "expected three base64url parts with dots between");
   }
@@ -102,8 +104,8 @@ function inspect(token: string, token_bytes: number): Unverified {
   const { alg, kid } = header;
   if (typeof alg !== "string") throw new ArqonError("token-malformed", "alg is not a string");
   if (!isAlgorithm(alg)) {
-    const name = /^[A-Za-z0-9-]{1,16}$/.test(alg) ? alg : "not a known name";
-    throw new ArqonError("token-algorithm", name);
+    const name = /^[A-Za-z0-9-]{1,16}$/.test(alg) ? alg : "what it names";
+    throw new ArqonError("token-algorithm", `${name} is not accepted`);
   }
   // No extension is understood here, so whatever is critical cannot be honoured (RFC 7515 4.1.11).
   if (header.crit !== undefined) throw new ArqonError("token-malformed", "crit is not supported");
@@ -132,12 +134,16 @@ async function verify(
   const { auth, now, limits } = process.options;
   const { alg, kid, iss } = inspect(token, limits.token_bytes);
   const source = process.sources.get(iss);
-  if (source === undefined) throw new ArqonError("token-issuer");
+  if (source === undefined) throw new ArqonError("token-issuer", "it is not trusted");
   const { issuer } = source;
-  if (!issuer.algorithms.includes(alg)) throw new ArqonError("token-algorithm", alg);
+  if (!issuer.algorithms.includes(alg)) {
+    throw new ArqonError("token-algorithm", `${alg} is not accepted`);
+  }
   // Not in the queue of verifications: an issuer whose keys do not come must not hold up others.
   const key = await source.find(alg, kid);
-  if (key === undefined) throw new ArqonError("token-unknown-key");
+  if (key === undefined) {
+    throw new ArqonError("token-unknown-key", "none of the issuer's fits its `kid`");
+  }
   return await process.verifications.run(async () => {
     // After all waits.
     const now_ms = now();
@@ -186,7 +192,7 @@ async function identify(token: string, process: Authentication): Promise<Identit
   const { cache, pending, options, uses } = process;
   // Before anything is computed over it.
   if (token.length > options.limits.token_bytes) {
-    throw new ArqonError("token-too-large", `${options.limits.token_bytes}`);
+    throw new ArqonError("token-too-large", `at most ${options.limits.token_bytes} bytes`);
   }
   const { purges } = cache;
   const digest = hash("sha256", token, "hex");
@@ -317,7 +323,7 @@ export async function createAuthenticator(options: AuthenticatorOptions): Promis
         // Fail closed; only the kind of the error, because its text may quote the token.
         const kind = error instanceof Error ? error.name : typeof error;
         log.error("verifying a token failed in an unexpected way", { kind });
-        refusal = new ArqonError("token-signature");
+        refusal = new ArqonError("token-signature", "it does not verify");
       }
       results.inc({ result: refusal.reason });
       throw refusal;

@@ -112,7 +112,7 @@ Deno.test("token_bytes is crossed by one byte", async () => {
   assert.equal((await authenticator.authenticate(below)).user_id, "u1");
   await assert.rejects(
     authenticator.authenticate(await padded(Math.ceil((4_097 - base) * 3 / 4) + 3)),
-    { reason: "token-too-large", message: "The token is larger than 4096 bytes" },
+    { reason: "token-too-large", message: "Token too large: at most 4096 bytes" },
   );
 });
 

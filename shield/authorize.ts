@@ -46,7 +46,7 @@ export function requireEventType(role: Role, type: string): void {
 
 /** Throws `signal-forbidden` (403): a `user` never sends a SystemSignal. */
 export function requireSignalRole(role: Role): void {
-  if (role === "user") throw new ArqonError("signal-forbidden");
+  if (role === "user") throw new ArqonError("signal-forbidden", "no SystemSignal with role user");
 }
 
 /** Commands that act on other people; with or without `room.` before the name. */
@@ -68,7 +68,7 @@ export function commandAction(name: string): Action {
 
 /** Throws `role-forbidden` (403) unless the identity has exactly this role (admin API). */
 export function requireRole(identity: Pick<Identity, "role">, role: Role): void {
-  if (identity.role !== role) throw new ArqonError("role-forbidden", role);
+  if (identity.role !== role) throw new ArqonError("role-forbidden", `this needs role ${role}`);
 }
 
 /**
@@ -77,6 +77,6 @@ export function requireRole(identity: Pick<Identity, "role">, role: Role): void 
  */
 export function requireSameUser(current: Identity, next: Identity): void {
   if (current.user_key !== next.user_key || current.tenant_id !== next.tenant_id) {
-    throw new ArqonError("refresh-mismatch");
+    throw new ArqonError("refresh-mismatch", "another subject or tenant");
   }
 }

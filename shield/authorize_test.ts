@@ -82,7 +82,7 @@ Deno.test("a missing grant is refused by name of action and room", () => {
   requireGrant({ grants }, "subscribe", "a");
   refuses("not-granted", () => requireGrant({ grants }, "publish", "a"));
   assert.throws(() => requireGrant({ grants }, "publish", "a"), {
-    message: "The token does not grant publish in a",
+    message: "Not granted: publish in a",
   });
 });
 

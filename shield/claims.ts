@@ -129,9 +129,11 @@ function expires_ms(claims: Claims, now_ms: number, skew_ms: number): number {
 /** `token-scope` (401) unless the issuer may vouch for this tenant and role. */
 function requireScope(issuer: Pick<Issuer, "tenants" | "roles">, tenant_id: string, as: Role) {
   if (!issuer.tenants.some((allowed) => allowed === "*" || allowed === tenant_id)) {
-    throw new ArqonError("token-scope", `tenant ${tenant_id}`);
+    throw new ArqonError("token-scope", `the issuer may not vouch for tenant ${tenant_id}`);
   }
-  if (!issuer.roles.includes(as)) throw new ArqonError("token-scope", `role ${as}`);
+  if (!issuer.roles.includes(as)) {
+    throw new ArqonError("token-scope", `the issuer may not vouch for role ${as}`);
+  }
 }
 
 /** True for an `aud` of the right type: a string, or an array of strings. */

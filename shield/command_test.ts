@@ -91,7 +91,7 @@ Deno.test("kick, ban and unban are for services and admins, with and without the
     await assert.rejects(path.run(name), {
       reason: "command-forbidden",
       code: 403,
-      message: `The role does not allow ${name}`,
+      message: `Command forbidden: ${name}`,
     });
     for (const role of ["service", "admin"] satisfies Role[]) {
       await path.run(name, { ...ann, role });
@@ -110,7 +110,7 @@ Deno.test("presence is asked for with the grant of that name, all else with `com
     await path.run(name, granted("presence"));
     await assert.rejects(path.run(name, granted("command")), {
       reason: "not-granted",
-      message: "The token does not grant presence in lobby",
+      message: "Not granted: presence in lobby",
     });
   }
   for (const name of ["room.get", "presence"]) {

@@ -192,7 +192,8 @@ export class Connection {
     if (too_fast === undefined) return this.#enqueue(operation, size_bytes, now_ms);
     this.refuse(requestOf(operation), too_fast);
     if (this.#rates.floods) {
-      this.fail(new ArqonError("flooding", `${limits.rate_refusals}`));
+      const detail = `${limits.rate_refusals} more operations refused than taken, without a pause`;
+      this.fail(new ArqonError("flooding", detail));
     }
   }
 

@@ -51,7 +51,7 @@ export function createConnectionCounters(
   function requireRoom(): void {
     if (total < limits.connections_per_process) return;
     refused.inc({ scope: "process" });
-    throw new ArqonError("at-capacity", `${limits.connections_per_process}`, {
+    throw new ArqonError("at-capacity", `${limits.connections_per_process} connections`, {
       retry_after_ms: 1_000,
     });
   }

@@ -7,7 +7,6 @@ import type { Config } from "../shared/config/schema.ts";
 import { connectionId, randomPool } from "../shared/ids.ts";
 import type { Random } from "../shared/ids.ts";
 import { listen, listenClient } from "../shared/listen.ts";
-import type { Listener } from "../shared/listen.ts";
 import type { Logger } from "../shared/log.ts";
 import { createLogging } from "../shared/logging.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics.ts";
@@ -35,9 +34,10 @@ import type { MetricsExport } from "../shared/telemetry/metrics_start.ts";
 import { telemetryResource } from "../shared/telemetry/resource.ts";
 import { spanClock } from "../shared/telemetry/span_clock.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
-import { followTls } from "../shared/tls_reload.ts";
 import type { TlsPair } from "../shared/tls_reload.ts";
-import manifest from "./deno.json" with { type: "json" };
+import { VERSION as version } from "../shared/version.ts";
+import { followCertificate } from "./certificate.ts";
+import { isTrial, runTrial } from "./policy/compile_child.ts";
 import type { Shield } from "./server.ts";
 import { childConfig, readChildOptions } from "./supervisor/child_options.ts";
 import type { ChildOptions } from "./supervisor/child_options.ts";
@@ -46,7 +46,6 @@ import { supervisorAdmin, supervisorOps } from "./supervisor/operators.ts";
 import { readProcesses, supervise } from "./supervisor/supervisor.ts";
 
 const PROGRAM = "shield";
-const { version } = manifest;
 const HELP = `Usage: shield --config FILE [--processes N]
 
 The ArqonBus edge gateway: WebSocket and HTTP on [server] port (4000), metrics and
@@ -164,7 +163,8 @@ async function serve(running: Running): Promise<void> {
   const handler = opsHandler({ registry, health, now: Date.now, log });
   const ops = listen({ name: "ops", ...config.ops, handler });
   const admin = listen({ name: "admin", ...config.admin, handler: shield.admin });
-  const serving = { config, client, shield, registry, log, onLost: fatal.resolve };
+  const read = () => tlsFiles(config);
+  const serving = { read, client, shield, registry, log, onLost: fatal.resolve };
   using _following = tls && followCertificate(tls, serving);
   log.info("ready", {
     version,
@@ -193,35 +193,6 @@ async function serve(running: Running): Promise<void> {
   await Promise.all([ops.close(), admin.close()]);
   log.info("stopped");
   if (failure !== undefined) stopWith(PROGRAM, EXIT_FAILED, failure);
-}
-
-/** What serves clients, as far as another certificate concerns it. */
-interface Serving {
-  readonly config: Config;
-  readonly client: Listener;
-  readonly shield: Shield;
-  readonly registry: Registry;
-  readonly log: Logger;
-  /** The port could not be opened again. */
-  readonly onLost: (detail: string) => void;
-}
-
-/** Looks at the files of the certificate until it is disposed of. */
-function followCertificate(served: TlsPair, serving: Serving): Disposable {
-  const { config, client, shield, registry, log, onLost } = serving;
-  return followTls({
-    served,
-    read: () => tlsFiles(config),
-    async renew(pair) {
-      if (!client.renews_in_place) await shield.reconnectAll();
-      await client.renew(pair).catch((error) => {
-        onLost(textOf(error));
-        throw error;
-      });
-    },
-    registry,
-    log,
-  });
 }
 
 /** What `read` makes of an argument; the process ends when it cannot be used. */
@@ -288,6 +259,7 @@ async function runSeveral(config: Config, config_file: string, processes: number
 }
 
 if (import.meta.main) {
+  if (isTrial(Deno.args)) await runTrial(Deno.args);
   const flags = ["processes", "child"] as const;
   const given = programArguments({ program: PROGRAM, help: HELP, version }, flags);
   const file = given.config;

@@ -155,7 +155,7 @@ Deno.test("whoever is overtaken every time gives up with settings-conflict", asy
   using loser = await settingsOn(overtaken);
   await assert.rejects(loser.settings.change("acme", "root", withRule(1)), {
     reason: "settings-conflict",
-    message: "The tenant's settings were not changed: 64 attempts were overtaken by others",
+    message: "Settings conflict: 64 attempts were overtaken by others",
   });
   await test.settings.change("acme", "root", withRule(1));
 });

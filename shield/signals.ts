@@ -143,7 +143,7 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
       };
       bump(stats.kicks, "operator");
       connection.send(framesOf(options, tenant_id, "", signal)(connection.text));
-      connection.fail(new ArqonError("disconnected"));
+      connection.fail(new ArqonError("disconnected", "by an operator"));
       return true;
     },
     onRevocations(find) {

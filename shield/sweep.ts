@@ -55,7 +55,7 @@ export class Sweeper {
     } else if (now_ms >= connection.identity.expires_ms) {
       connection.fail(new ArqonError("token-expired"));
     } else if (overdue_ms >= PATIENCE * heartbeat_ms) {
-      connection.fail(new ArqonError("heartbeat-lost", String(overdue_ms)));
+      connection.fail(new ArqonError("heartbeat-lost", `no answer to a PING for ${overdue_ms} ms`));
     } else if (
       now_ms - connection.sent_ms >= heartbeat_ms || liveness.isDue(now_ms, heartbeat_ms)
     ) {

@@ -16,9 +16,11 @@ function claimRefusal(error: ClaimError): ArqonError {
   const { claim, reason } = error;
   if (reason === "missing") return new ArqonError("token-claim", `${claim} is missing`);
   if (reason === "check_failed" && claim === "nbf") return new ArqonError("token-not-yet-valid");
-  if (reason === "check_failed" && claim === "iss") return new ArqonError("token-issuer");
+  if (reason === "check_failed" && claim === "iss") {
+    return new ArqonError("token-issuer", "it is not trusted");
+  }
   if (reason === "check_failed" && claim === "aud" && isAudienceClaim(error.payload.aud)) {
-    return new ArqonError("token-audience");
+    return new ArqonError("token-audience", "it is for another one");
   }
   return new ArqonError("token-claim", `${claim} has a wrong type`);
 }
@@ -56,7 +58,8 @@ export function tokenRefusal(error: unknown): ArqonError | undefined {
   if (error instanceof ArqonError) return error;
   if (error instanceof errors.JWTClaimValidationFailed) return claimRefusal(error);
   if (error instanceof errors.JOSEError && isJoseCode(error.code)) {
-    return new ArqonError(REASON_BY_CODE[error.code], "jose cannot verify it");
+    const reason = REASON_BY_CODE[error.code];
+    return new ArqonError(reason, reason === "token-expired" ? "" : "jose cannot verify it");
   }
   return undefined;
 }

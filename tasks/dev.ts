@@ -4,13 +4,16 @@
  * permissions; this one only supervises.
  */
 import { parseArgs } from "node:util";
-import { resolve } from "node:path";
-import type { DevBusOptions, DevBusReady } from "./dev_bus.ts";
+import { relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { busFlags } from "../arq/serve/bus_command.ts";
+import type { DevBusOptions, DevBusReady } from "../arq/serve/dev_bus.ts";
+import { readyLine, readyText } from "../arq/serve/ready_text.ts";
 import { devPrometheusConfig, startPrometheus } from "./dev_observe.ts";
 import type { Prometheus } from "./dev_observe.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
-const WATCHED = ["proto", "shared", "shield", "brain", "tasks"];
+const ROOT = fileURLToPath(new URL("..", import.meta.url)).replace(/[\\/]$/, "");
+const WATCHED = ["proto", "shared", "shield", "brain", "arq/serve", "tasks"];
 const SETTLE_MS = 150;
 const ORPHAN_POLL_MS = 2_000;
 
@@ -38,8 +41,11 @@ const encoder = new TextEncoder();
 const out = (text: string) => Deno.stdout.writeSync(encoder.encode(text));
 const err = (text: string) => Deno.stderr.writeSync(encoder.encode(text));
 
+/** Its ports are picked once. */
+type Options = { -readonly [Key in keyof DevBusOptions]: DevBusOptions[Key] };
+
 interface DevArguments {
-  options: DevBusOptions;
+  options: Options;
   json: boolean;
   watch: boolean;
   /** Port of a Prometheus that is to run beside it. */
@@ -87,7 +93,7 @@ function readArguments(args: string[]): DevArguments {
     const admin_port = portOf("--admin-port", values["admin-port"]);
     const observe_port = portOf("--observe-port", values["observe-port"]) ??
       (values.observe === true ? 0 : undefined);
-    const options: DevBusOptions = {
+    const options: Options = {
       state_dir: `${ROOT}/.arqon`,
       ...(port === undefined ? {} : { port }),
       ...(ops_port === undefined ? {} : { ops_port }),
@@ -103,29 +109,6 @@ function readArguments(args: string[]): DevArguments {
   }
 }
 
-/** No more than the bus needs: network, the checkout to read, its own state to write. */
-function permissions(options: DevBusOptions): string[] {
-  const write = [options.state_dir, ...(options.data_dir === undefined ? [] : [options.data_dir])];
-  // A config names key and certificate files anywhere, so that with one all files may be read.
-  const read = options.config_file === undefined
-    ? `--allow-read=${[ROOT, ...write].join(",")}`
-    : "--allow-read";
-  return [
-    "--no-prompt",
-    // Policies run in workers without permissions; new ones are first compiled in a child process.
-    "--unstable-worker-options",
-    // A policy's first call must not wait for the compiler, and nothing long for the young's collector.
-    "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4",
-    "--unstable-no-legacy-abort",
-    `--allow-run=${Deno.execPath()}`,
-    "--allow-net",
-    // Packages look for variables as they load, and find none.
-    "--ignore-env",
-    read,
-    `--allow-write=${write.join(",")}`,
-  ];
-}
-
 interface RunningBus {
   child: Deno.ChildProcess;
   ready: Promise<DevBusReady | undefined>;
@@ -135,7 +118,7 @@ function spawnBus(options: DevBusOptions): RunningBus {
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
-      ...permissions(options),
+      ...busFlags({ ...options, root: ROOT }, [Deno.execPath()]),
       `${ROOT}/tasks/dev_bus.ts`,
       JSON.stringify(options),
     ],
@@ -143,11 +126,11 @@ function spawnBus(options: DevBusOptions): RunningBus {
     stdin: "piped",
     stdout: "piped",
   }).spawn();
-  return { child, ready: readyLine(child.stdout) };
+  return { child, ready: heardReady(child.stdout) };
 }
 
 /** The first line of the bus, or undefined when it ends without one. */
-async function readyLine(stdout: ReadableStream<Uint8Array>): Promise<DevBusReady | undefined> {
+async function heardReady(stdout: ReadableStream<Uint8Array>): Promise<DevBusReady | undefined> {
   let text = "";
   const decoder = new TextDecoder();
   const reader = stdout.getReader();
@@ -160,34 +143,10 @@ async function readyLine(stdout: ReadableStream<Uint8Array>): Promise<DevBusRead
   }
 }
 
-/** What the classes of the dev defaults are for. */
-const DURABLE = `
-Rooms named durable-… and orders… keep their messages:
-
-  npx -y deno task arq pub orders '{"item":"tea"}'
-  npx -y deno task arq sub orders --from 0
-`;
-
-/** `config`: the bus has a configuration of its own, and not the dev defaults. */
-function announce(ready: DevBusReady, json: boolean, config: boolean): void {
-  const { url, ops_url, admin_url, token, tenant } = ready;
-  if (json) return void out(JSON.stringify({ url, ops_url, admin_url, token, tenant }) + "\n");
-  out(`
-ArqonBus is ready.
-
-  URL      ${url}
-  ops      ${ops_url}/health/ready  ${ops_url}/metrics
-  admin    ${admin_url}
-  console  ${admin_url}/console/
-  tenant   ${tenant}
-  token    ${token}
-
-In two other terminals, in this folder:
-
-  npx -y deno task arq sub lobby
-  npx -y deno task arq pub lobby '{"hello":"world"}'
-${config ? "" : DURABLE}
-`);
+/** `has_durable`: the bus has the classes of the dev defaults. */
+function announce(ready: DevBusReady, json: boolean, has_durable: boolean): void {
+  const text = { arq: "npx -y deno task arq", end: "", has_durable };
+  out(json ? readyLine(ready) : readyText(ready, text));
 }
 
 /** Says where Prometheus is, or why it is not; the bus goes on without it. */
@@ -228,7 +187,7 @@ async function* changes(): AsyncGenerator<string> {
       );
       if (path === undefined || event.kind === "access") continue;
       clearTimeout(timer);
-      timer = setTimeout(() => settled.resolve(path.slice(ROOT.length + 1)), SETTLE_MS);
+      timer = setTimeout(() => settled.resolve(relative(ROOT, path)), SETTLE_MS);
     }
   })();
   for (;;) {
@@ -254,7 +213,7 @@ async function supervise(arguments_: DevArguments): Promise<never> {
   watchLauncher(end);
   const first = await bus.ready;
   if (first === undefined) Deno.exit((await bus.child.status).code || 1);
-  announce(first, json, options.config_file !== undefined);
+  announce(first, json, options.config_file === undefined);
   if (observe_port !== undefined) {
     if (json) err(`dev: console on ${first.admin_url}/console/\n`);
     observing = observe(first.ops_url, options.state_dir, observe_port);

@@ -65,8 +65,8 @@ Deno.test("toml blocks are read as configuration, json blocks as JSON", () => {
 Deno.test("fences of both kinds, longer fences and fences in lists are found", () => {
   const text = "- item\n  ```ts\n  a\n  ```\n~~~~toml x\n```\nb\n~~~\n~~~~\n```js\nnever closed\n";
   assert.deepEqual(fencedBlocks(text), [
-    { language: "ts", text: "  a\n", line: 2 },
-    { language: "toml", text: "```\nb\n~~~\n", line: 5 },
+    { language: "ts", info: "", text: "  a\n", line: 2 },
+    { language: "toml", info: "x", text: "```\nb\n~~~\n", line: 5 },
   ]);
 });
 

@@ -2,12 +2,15 @@
  * `deno task gen`: makes every generated file anew. `--check` writes nothing and fails when a
  * committed file differs from what would be generated.
  */
+import { renderArq } from "./gen_arq.ts";
 import { renderConfigMarkdown, renderConfigSchema } from "./gen_config.ts";
 import { renderDashboard } from "./gen_dashboard.ts";
 import { renderErrorsMarkdown, renderErrorsPython, renderErrorsTypescript } from "./gen_errors.ts";
 import type { Registry } from "./gen_errors.ts";
-
-const root = new URL("../", import.meta.url).pathname;
+import { renderSdksMarkdown } from "./gen_sdks.ts";
+import { renderInitBinaries } from "./gen_init.ts";
+import { readVersion, renderVersionModule, versionedFiles, withVersion } from "./gen_version.ts";
+import { ROOT } from "./source_files.ts";
 
 async function run(args: string[], cwd: string): Promise<void> {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args, cwd }).output();
@@ -32,7 +35,7 @@ async function protobufFiles(): Promise<Map<string, string>> {
     };
     await run(
       ["run", "-A", "@bufbuild/buf", "generate", "--template", JSON.stringify(template)],
-      `${root}proto`,
+      `${ROOT}proto`,
     );
     const files = new Map<string, string>();
     for (const name of ["envelope", "control", "presence", "replication", "history"]) {
@@ -45,28 +48,44 @@ async function protobufFiles(): Promise<Map<string, string>> {
   }
 }
 
+/** The files that carry the version, with it. */
+async function versionFiles(): Promise<Map<string, string>> {
+  const manifest = await Deno.readTextFile(`${ROOT}deno.json`);
+  const version = readVersion(manifest);
+  const files = new Map([["shared/version.ts", renderVersionModule(version)]]);
+  for (const file of versionedFiles(manifest)) {
+    const text = await Deno.readTextFile(ROOT + file.path);
+    files.set(file.path, withVersion(file, text, version));
+  }
+  return files;
+}
+
 async function generate(): Promise<Map<string, string>> {
-  const registry: Registry = JSON.parse(await Deno.readTextFile(`${root}proto/errors.json`));
+  const registry: Registry = JSON.parse(await Deno.readTextFile(`${ROOT}proto/errors.json`));
   return new Map([
+    ...await versionFiles(),
     ...await protobufFiles(),
     ["proto/gen/errors.ts", renderErrorsTypescript(registry)],
     ["sdk/python/src/arqon/errors_gen.py", renderErrorsPython(registry)],
     ["docs/errors.md", renderErrorsMarkdown(registry)],
+    ["arq/init/binaries.ts", await renderInitBinaries()],
     ["docs/config.schema.json", renderConfigSchema()],
     ["deploy/grafana/dashboards/arqonbus-overview.json", renderDashboard()],
     ["docs/configuration.md", renderConfigMarkdown()],
+    ["docs/sdks.md", await renderSdksMarkdown(ROOT)],
+    ...await renderArq(ROOT, readVersion(await Deno.readTextFile(`${ROOT}deno.json`))),
   ]);
 }
 
 const check = Deno.args.includes("--check");
 const stale: string[] = [];
 for (const [path, text] of await generate()) {
-  const current = await Deno.readTextFile(root + path).catch(() => "");
+  const current = await Deno.readTextFile(ROOT + path).catch(() => "");
   if (current === text) continue;
   stale.push(path);
   if (check) continue;
-  await Deno.mkdir((root + path).replace(/\/[^/]*$/, ""), { recursive: true });
-  await Deno.writeTextFile(root + path, text);
+  await Deno.mkdir((ROOT + path).replace(/\/[^/]*$/, ""), { recursive: true });
+  await Deno.writeTextFile(ROOT + path, text);
 }
 if (stale.length > 0) console.error(`${check ? "stale" : "written"}: ${stale.join(", ")}`);
 if (check && stale.length > 0) {

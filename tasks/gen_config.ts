@@ -24,6 +24,10 @@ config.toml:3:1 server.prot: unknown key; did you mean "port"?
 config.toml:7:14 policy.timeout_ms: "5" is a string; expected an integer from 1 to 60_000
 \`\`\`
 
+\`arq config check FILE\` says the same without starting anything, \`arq config explain KEY\` what a key
+is, and \`arq doctor\` looks at what the file names: ports, keys, certificates, NATS
+([operations.md](operations.md#doctor)).
+
 Units stand at the end of a name: \`_ms\`, \`_seconds\`, \`_bytes\`. Paths are relative to the working
 directory of the process. A Brain reads the same file; where \`[ops]\` and \`[admin]\` name no port, it
 uses 4101 and 4102 instead of 4001 and 4002. A switched-off part of \`[platform]\` is skipped with a
@@ -34,6 +38,8 @@ Editors check the file while you type when its first line points to the schema, 
 \`\`\`toml
 #:schema ./docs/config.schema.json
 \`\`\`
+
+\`arq config schema > config.schema.json\` writes that file anywhere.
 `;
 
 const EXAMPLES = `## Examples

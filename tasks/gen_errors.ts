@@ -15,6 +15,8 @@ export interface ErrorEntry {
   close?: number;
   /** Counts towards `[limits] protocol_errors`. */
   counted?: boolean;
+  /** What clients take a reason of this code for that they do not know. One a code. */
+  nearest?: boolean;
   /** Part of the contract, but nothing in this version gives it yet. */
   planned?: boolean;
 }
@@ -35,6 +37,26 @@ export interface Registry {
 }
 
 const NOTICE = "Generated from proto/errors.json by `deno task gen`. Do not edit.";
+
+/** Whether a text is its name, alone or before the detail: `invalid-room`, "Invalid room: {detail}". */
+function isPlain({ name, message }: ErrorEntry): boolean {
+  const words = name.charAt(0).toUpperCase() + name.slice(1).replaceAll("-", " ");
+  return message === words || message === `${words}: {detail}`;
+}
+
+/**
+ * The entries as clients have them, in few bytes: by code, action and close code, then by name; the
+ * text is empty where it is plain. The nearest reason of a code is the first one of it.
+ */
+function groupsOf(errors: readonly ErrorEntry[]): Record<string, Record<string, string>> {
+  const groups: Record<string, Record<string, string>> = {};
+  const nearest = errors.filter((e) => e.nearest);
+  for (const e of [...nearest, ...errors.filter((e) => !e.nearest)]) {
+    const group = groups[[e.code, e.client, e.close ?? ""].join(" ").trimEnd()] ??= {};
+    group[e.name] = isPlain(e) ? "" : e.message;
+  }
+  return groups;
+}
 
 /** `proto/gen/errors.ts`, unformatted: its folder is not under `deno fmt`. */
 export function renderErrorsTypescript({ errors, closes }: Registry): string {
@@ -58,6 +80,13 @@ export function renderErrorsTypescript({ errors, closes }: Registry): string {
     ...errors.map(entry),
     "} as const;",
     "",
+    "/** The same for clients, which do without the rest of it: see `reasons.ts`. */",
+    "export const REASON_GROUPS: Readonly<Record<string, Readonly<Record<string, string>>>> = {",
+    ...Object.entries(groupsOf(errors)).map(([key, texts]) =>
+      `  ${JSON.stringify(key)}: ${JSON.stringify(texts)},`
+    ),
+    "};",
+    "",
     "/** The closed union of refusal reasons. */",
     "export type Reason = keyof typeof ERRORS;",
     "",
@@ -67,6 +96,11 @@ export function renderErrorsTypescript({ errors, closes }: Registry): string {
       `  ${c.code}: ${JSON.stringify({ name: c.name, reconnect: c.reconnect, client: c.client })},`
     ),
     "} as const;",
+    "",
+    "/** The same for clients: what one does, and the name. */",
+    "export const CLOSE_GROUPS: Readonly<Record<number, string>> = {",
+    ...closes.map((c) => `  ${c.code}: ${JSON.stringify(`${c.client} ${c.name}`)},`),
+    "};",
     "",
     "export type CloseCode = keyof typeof CLOSES;",
     "",

@@ -30,6 +30,9 @@ const EVERYTHING = [
   "tasks",
   "tests",
   "bench",
+  "examples",
+  "deploy",
+  "docs",
 ];
 
 /** What each layer may import, itself included. A layer is the first folder of a path. */
@@ -44,6 +47,9 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   tasks: EVERYTHING,
   tests: EVERYTHING,
   bench: EVERYTHING,
+  examples: ["proto", "sdk", "examples"],
+  deploy: ["proto", "sdk", "arq", "deploy"],
+  docs: ["docs"],
 };
 
 /** A test may also take the real servers that `tests/` and `tasks/` start for it. */
@@ -51,6 +57,12 @@ const FOR_TESTS = ["tests", "tasks"];
 
 /** Run in browsers too: no packages, no built-in modules, no Protobuf runtime. */
 const PORTABLE = ["proto", "sdk"];
+
+/** The one entry of theirs that is for programs which have this package anyway. */
+const WITH_PACKAGE = {
+  path: "sdk/typescript/protobuf.ts",
+  target: /^npm:\/?@bufbuild\/protobuf@[^/]*$/,
+};
 
 /** Members that reach the protocol by its published name only. */
 const OUTSIDE_PROTO = ["shared", "shield", "brain", "sdk", "arq"];
@@ -88,6 +100,8 @@ function writtenProblem(
 function portableProblem(module: Module, target: string): string | undefined {
   if (!PORTABLE.includes(layerOf(module.path)) || isTestCode(module.path)) return undefined;
   if (module.path.startsWith("proto/gen/")) return undefined;
+  if (target === WITH_PACKAGE.path) return `${module.path} would load a package with ${target}`;
+  if (module.path === WITH_PACKAGE.path && WITH_PACKAGE.target.test(target)) return undefined;
   if (!isOurs(target)) {
     return `${module.path} runs in browsers and must not import ${target}`;
   }

@@ -47,6 +47,17 @@ Deno.test("a test may start what tests/ offers, its source may not", () => {
   assert.equal(check("shared/spine/nats.ts", "../../tests/nats_server.ts", target).length, 1);
 });
 
+Deno.test("the SDK's Protobuf entry alone may import that package, and nothing of the SDK imports it", () => {
+  const [specifier, target] = ["@bufbuild/protobuf", "npm:/@bufbuild/protobuf@2.17.0"];
+  assert.deepEqual(check("sdk/typescript/protobuf.ts", specifier, target), []);
+  assert.equal(check("sdk/typescript/protobuf.ts", "zod", "npm:/zod@4.6.7").length, 1);
+  assert.equal(check("sdk/typescript/codec.ts", specifier, target).length, 1);
+  assert.match(
+    check("sdk/typescript/mod.ts", "./protobuf.ts", "sdk/typescript/protobuf.ts").join(),
+    /would load a package/,
+  );
+});
+
 Deno.test("nothing imports a test file", () => {
   assert.match(
     check("shield/server.ts", "./limits_test.ts", "shield/limits_test.ts").join(),

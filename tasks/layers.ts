@@ -62,9 +62,12 @@ interface Workspace {
 async function bareSpecifiers(config: Workspace): Promise<Set<string>> {
   const names = await Promise.all(config.workspace.map(async (member) => {
     const text = await Deno.readTextFile(`${ROOT}${member}/deno.json`);
-    return JSON.parse(text).name as string;
+    // The examples are a member for their compiler options, and no package.
+    const { name, exports = {} } = JSON.parse(text) as { name: string; exports?: string | object };
+    const entries = typeof exports === "string" ? ["."] : Object.keys(exports);
+    return entries.map((entry) => name + entry.slice(1));
   }));
-  return new Set([...Object.keys(config.imports), ...names]);
+  return new Set([...Object.keys(config.imports), ...names.flat()]);
 }
 
 if (import.meta.main) {

@@ -6,6 +6,8 @@
 /** A fenced block; `line` is the line of its opening fence, from 1. */
 export interface FencedBlock {
   readonly language: string;
+  /** What stands behind the language on the opening fence, for example `test fails`. */
+  readonly info: string;
   readonly text: string;
   readonly line: number;
 }
@@ -25,14 +27,16 @@ interface Split {
 function splitFences(text: string): Split {
   const blocks: FencedBlock[] = [];
   const prose: string[] = [];
-  let open: { fence: string; language: string; line: number; body: string[] } | undefined;
+  let open: { fence: string; info: string; line: number; body: string[] } | undefined;
   for (const [index, line] of text.split("\n").entries()) {
     const [, fence, info] = /^\s*(`{3,}|~{3,})\s*([^`]*)$/.exec(line) ?? [];
     prose.push(open !== undefined || fence !== undefined ? "" : line);
     if (open === undefined && fence !== undefined) {
-      open = { fence, language: info?.trim().split(/\s/, 1)[0] ?? "", line: index + 1, body: [] };
+      open = { fence, info: info?.trim() ?? "", line: index + 1, body: [] };
     } else if (open !== undefined && fence?.startsWith(open.fence) && info?.trim() === "") {
-      blocks.push({ language: open.language, text: open.body.join("\n") + "\n", line: open.line });
+      const [language = "", ...rest] = open.info.split(/\s+/);
+      const body = open.body.join("\n") + "\n";
+      blocks.push({ language, info: rest.join(" "), text: body, line: open.line });
       open = undefined;
     } else open?.body.push(line);
   }
@@ -56,19 +60,37 @@ export function links(text: string): Link[] {
   });
 }
 
-/** The anchors that a heading gets on GitHub; a repeated heading gets `-1`, `-2`, … */
-export function anchors(text: string): Set<string> {
-  const found = new Set<string>();
-  for (const line of splitFences(text).prose) {
+/** A heading: its line, from 1, and the anchor that it gets on GitHub. */
+export interface Heading {
+  readonly anchor: string;
+  readonly line: number;
+}
+
+/** Every heading; a repeated one gets `-1`, `-2`, … behind its anchor. */
+export function headings(text: string): Heading[] {
+  const taken = new Set<string>();
+  return splitFences(text).prose.flatMap((line, index) => {
     const heading = /^#{1,6}\s+(.*?)\s*#*$/.exec(line)?.[1];
-    if (heading === undefined) continue;
+    if (heading === undefined) return [];
     const visible = heading.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replace(/[`*]/g, "");
     const slug = visible.toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, "").replace(/\s/g, "-");
     let anchor = slug;
-    for (let copy = 1; found.has(anchor); copy++) anchor = `${slug}-${copy}`;
-    found.add(anchor);
-  }
-  return found;
+    for (let copy = 1; taken.has(anchor); copy++) anchor = `${slug}-${copy}`;
+    taken.add(anchor);
+    return [{ anchor, line: index + 1 }];
+  });
+}
+
+/** The anchors of all headings. */
+export function anchors(text: string): Set<string> {
+  return new Set(headings(text).map(({ anchor }) => anchor));
+}
+
+/** The lines of a text: those of fenced blocks empty, inline code as spaces of its length. */
+export function linesWithoutCode(text: string): string[] {
+  return splitFences(text).prose.map((line) =>
+    line.replace(/(`+)(?:(?!\1).)*\1/g, (code) => " ".repeat(code.length))
+  );
 }
 
 /** Every `deno task NAME` that a text tells people to run, in prose or in a block. */

@@ -2,14 +2,16 @@
  * Finds or installs `nats-server` for tests, benchmarks and `deno task dev --nats`. Run as a program
  * it prints the path. Not for production: there the operator brings the server.
  */
+import { ROOT } from "./source_files.ts";
 
 /** What is installed. */
 const VERSION = "2.15.2";
 /** Earlier servers accept concurrent compare-and-set winners (design.md 3). */
 const OLDEST = [2, 11] as const;
-const root = new URL("../", import.meta.url).pathname;
-const cache = `${root}.arqon/cache`;
-const cached = `${cache}/nats-server-${VERSION}`;
+const IS_WINDOWS = Deno.build.os === "windows";
+const EXE = IS_WINDOWS ? ".exe" : "";
+const cache = `${ROOT}.arqon/cache`;
+const cached = `${cache}/nats-server-${VERSION}${EXE}`;
 
 /** Runs a command to its end; undefined when there is no such program. */
 async function run(
@@ -48,7 +50,7 @@ async function installWithGo(target: string): Promise<string | undefined> {
     const built = await run("go", ["install", source], { GOBIN: bin });
     if (built === undefined) return "go is not installed";
     if (!built.ok) return `go install failed: ${built.text}`;
-    await Deno.rename(`${bin}/nats-server`, target);
+    await Deno.rename(`${bin}/nats-server${EXE}`, target);
     return undefined;
   } finally {
     await Deno.remove(bin, { recursive: true });
@@ -65,21 +67,23 @@ async function download(url: string): Promise<Uint8Array<ArrayBuffer>> {
 async function installRelease(target: string): Promise<string | undefined> {
   const arch = Deno.build.arch === "aarch64" ? "arm64" : "amd64";
   const name = `nats-server-v${VERSION}-${Deno.build.os}-${arch}`;
+  // The tar of Windows reads both.
+  const archive_name = `${name}.${IS_WINDOWS ? "zip" : "tar.gz"}`;
   const base = `https://github.com/nats-io/nats-server/releases/download/v${VERSION}`;
   const folder = await Deno.makeTempDir({ dir: cache, prefix: "release-" });
   try {
-    const archive = await download(`${base}/${name}.tar.gz`);
+    const archive = await download(`${base}/${archive_name}`);
     const sums = new TextDecoder().decode(await download(`${base}/SHA256SUMS`));
     const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", archive)).toHex();
     const listed = sums.split("\n").some((line) => {
       const [sum, file] = line.trim().split(/\s+\*?/);
-      return sum === digest && file === `${name}.tar.gz`;
+      return sum === digest && file === archive_name;
     });
-    if (!listed) return `the checksum of ${name}.tar.gz is not the published one`;
-    await Deno.writeFile(`${folder}/a.tar.gz`, archive);
-    const unpacked = await run("tar", ["-xzf", `${folder}/a.tar.gz`, "-C", folder]);
+    if (!listed) return `the checksum of ${archive_name} is not the published one`;
+    await Deno.writeFile(`${folder}/archive`, archive);
+    const unpacked = await run("tar", ["-xf", `${folder}/archive`, "-C", folder]);
     if (unpacked?.ok !== true) return `tar failed: ${unpacked?.text ?? "it is not installed"}`;
-    await Deno.rename(`${folder}/${name}/nats-server`, target);
+    await Deno.rename(`${folder}/${name}/nats-server${EXE}`, target);
     return undefined;
   } catch (error) {
     return `download failed: ${error instanceof Error ? error.message : String(error)}`;

@@ -7,6 +7,9 @@ import { ensureNatsServer } from "./nats_server.ts";
 import { ROOT } from "./source_files.ts";
 import { formatTotals, readTotals, type TestTotals } from "./test_summary.ts";
 
+/** Many files start servers and wait for them; more at once would only make each of them late. */
+const FILES_AT_A_TIME = "2";
+
 /**
  * Tests talk to servers on this machine only, write to the checkout's cache and to the folder for
  * temporary files, touch one source file so that the development bus starts anew, and start
@@ -41,20 +44,23 @@ async function copyOutput(from: ReadableStream<Uint8Array>): Promise<string> {
   return text + decoder.decode();
 }
 
-/** Makes sure of nats-server, then runs the tests; `args` go to `deno test` as they are. */
-export async function runTests(args: readonly string[]): Promise<TestTotals> {
+/**
+ * Makes sure of nats-server unless it is not wanted, then runs the tests; `args` go to `deno test`
+ * as they are.
+ */
+export async function runTests(args: readonly string[], with_nats = true): Promise<TestTotals> {
   try {
-    await ensureNatsServer();
+    if (with_nats) await ensureNatsServer();
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     return { passed: 0, failed: 1 };
   }
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", ...permissions(), ...args],
+    args: ["test", "--parallel", ...permissions(), ...args],
     cwd: ROOT,
     stdin: "null",
     stdout: "piped",
-    env: Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {},
+    env: { DENO_JOBS: FILES_AT_A_TIME, ...Deno.stdout.isTerminal() ? { FORCE_COLOR: "1" } : {} },
   }).spawn();
   const [output, { success }] = await Promise.all([copyOutput(child.stdout), child.status]);
   return readTotals(output, success);

@@ -12,6 +12,12 @@ export const FILE_LINES = 350;
 /** Longest function, in lines from its first to its last. */
 export const FUNCTION_LINES = 70;
 
+/** Ends of the files that are read: every language that somebody wrote something in by hand. */
+export const READ_EXTENSIONS: readonly string[] = [
+  ...[".ts", ".js", ".mjs", ".css", ".html", ".proto", ".py", ".sh", ".wat", ".c", ".rs"],
+  ...[".md", ".yaml", ".yml", ".toml"],
+];
+
 // Joined, so that this file passes its own rule.
 const FORBIDDEN_WORDS = new RegExp(`\\b(${["TO" + "DO", "FIX" + "ME"].join("|")})\\b`);
 const VAGUE_NAMES = /^(utils?|helpers?|misc|common)(_test)?$/;

@@ -1,6 +1,14 @@
 /** Each house rule is broken once here and must be reported; a good file must not be. */
 import assert from "node:assert/strict";
-import { checkName, checkText, checkTypeScript, FILE_LINES, FUNCTION_LINES } from "./size_rules.ts";
+import {
+  checkName,
+  checkText,
+  checkTypeScript,
+  FILE_LINES,
+  FUNCTION_LINES,
+  READ_EXTENSIONS,
+} from "./size_rules.ts";
+import { listFiles } from "./source_files.ts";
 
 const messages = (text: string, path = "shared/sample.ts") =>
   checkTypeScript(path, text).map((violation) => `${violation.line}: ${violation.message}`);
@@ -102,6 +110,17 @@ Deno.test("words that mark unfinished work are reported with their line", () => 
     assert.equal(checkText("README.md", `a\n${word}\n`, Infinity).length, 1);
   }
   assert.deepEqual(messages(`${opening}const toDoList = "TODOS";\n`), []);
+});
+
+Deno.test("every source of the servers is read for such words, the console's too", async () => {
+  const layers = ["proto/", "shared/", "shield/", "brain/", "arq/"];
+  const files = (await listFiles([""])).filter((path) =>
+    layers.some((one) => path.startsWith(one))
+  );
+  assert.ok(files.some((path) => path.startsWith("shield/console/") && path.endsWith(".js")));
+  const unread = files.filter((path) => !READ_EXTENSIONS.some((end) => path.endsWith(end)));
+  // Data and texts of licences have no place for a remark.
+  assert.deepEqual(unread.filter((path) => !/\.json$|\/LICENSE$/.test(path)), []);
 });
 
 Deno.test("names that say nothing and names that are not snake_case are reported", () => {

@@ -3,7 +3,13 @@
  * rules are in `size_rules.ts`; generated files obey none of them. Arguments limit the check to paths
  * that begin with them: `deno run --allow-read --allow-env tasks/sizes.ts shield/`.
  */
-import { checkName, checkOpening, checkText, checkTypeScript } from "./size_rules.ts";
+import {
+  checkName,
+  checkOpening,
+  checkText,
+  checkTypeScript,
+  READ_EXTENSIONS,
+} from "./size_rules.ts";
 import { isGenerated, listFiles, ROOT } from "./source_files.ts";
 import { exitWith, type Violation } from "./violation.ts";
 
@@ -16,7 +22,7 @@ function check(path: string, text: string): Violation[] {
 }
 
 if (import.meta.main) {
-  const all = await listFiles([".ts", ".proto", ".md", ".py", ".sh", ".yaml", ".yml"]);
+  const all = await listFiles(READ_EXTENSIONS);
   const asked = (path: string) =>
     Deno.args.length === 0 || Deno.args.some((start) => path.startsWith(start));
   const files = all.filter((path) => !isGenerated(path) && asked(path));

@@ -2,15 +2,16 @@
  * Which files of the checkout are ours: a walk of the tree without what git ignores and without
  * generated code. It does not ask git, so that it works in an unpacked archive too.
  */
+import { fileURLToPath } from "node:url";
 
-/** The root of the checkout, with a trailing slash. */
-export const ROOT: string = decodeURIComponent(new URL("../", import.meta.url).pathname);
+/** The root of the checkout, with a trailing slash; the slashes lean forward on Windows too. */
+export const ROOT: string = fileURLToPath(new URL("../", import.meta.url)).replaceAll("\\", "/");
 
-const LEFT_OUT = new Set([".git", ".arqon", "node_modules", "coverage", "__pycache__"]);
+const LEFT_OUT = new Set([".git", ".arqon", "node_modules", "coverage", "dist", "__pycache__"]);
 const GENERATED = [
   /^proto\/gen\//,
   /_gen\.py$/,
-  /^docs\/(errors|configuration)\.md$/,
+  /^docs\/(errors|configuration|arq)\.md$/,
   /^docs\/.*\.schema\.json$/,
   /^deno\.lock$/,
 ];
@@ -26,10 +27,12 @@ export function isTest(path: string): boolean {
 }
 
 /**
- * Whether a file serves only tests: a test, a file in a `testing` folder, or `test_*.ts` beside the
- * source. The gate's own programs are named after what they run and are none.
+ * Whether a file serves only tests: a test, a file in a `testing` folder, `test_*.ts` beside the
+ * source, or a part of what both SDKs are tested with. The gate's own programs are named after what
+ * they run and are none.
  */
 export function isTestCode(path: string): boolean {
+  if (path.startsWith("sdk/conformance/")) return true;
   if (path.startsWith("tasks/")) return isTest(path);
   return isTest(path) || /\/testing\//.test(path) || /(^|\/)test_[^/]*\.ts$/.test(path);
 }

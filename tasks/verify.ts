@@ -1,6 +1,7 @@
 /**
  * `deno task verify`: the slow gate. Documents and their examples, reasons without a test, known
- * vulnerabilities of dependencies, garbage of the message path, and the coverage floor.
+ * vulnerabilities of dependencies, garbage of the message path, size of the SDK, container files and
+ * workflows, and the coverage floor.
  * `deno task ok` is the quick one.
  */
 import { isGenerated, listFiles, ROOT } from "./source_files.ts";
@@ -20,6 +21,22 @@ function steps(pages: readonly string[]): Step[] {
     {
       name: "examples type-check",
       args: ["check", "--quiet", "--doc-only", ".", ...pages],
+      cwd: ROOT,
+    },
+    { name: "documents as a site", args: ["task", "--quiet", "docs:site", "--check"], cwd: ROOT },
+    {
+      name: "containers",
+      args: rule("deploy.ts", ...tool, "--allow-write", "--allow-env=LOG_TOKENS,LOG_STREAM"),
+      cwd: ROOT,
+    },
+    {
+      name: "workflows",
+      args: rule("workflows.ts", ...tool, "--allow-write=.arqon", "--allow-env=CI"),
+      cwd: ROOT,
+    },
+    {
+      name: "bundle size",
+      args: rule("bundle_size.ts", ...tool, "--allow-env"),
       cwd: ROOT,
     },
     { name: "garbage of hot leaves", args: rule("leaves.ts", ...tool), cwd: ROOT },

@@ -3,7 +3,7 @@
  * test's scope ends. Tokens are made with the development key, as `arq auth gen` makes them.
  */
 import { importJWK, SignJWT } from "@panva/jose";
-import type { DevBusReady } from "../tasks/dev_bus.ts";
+import type { DevBusReady } from "../arq/serve/dev_bus.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const READY_MS = 60_000;

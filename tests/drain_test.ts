@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { connect } from "@nats-io/transport-deno";
 import type { Msg } from "@nats-io/transport-deno";
-import { connect as dial } from "../sdk/typescript/mod.ts";
+import { ArqonError, connect as dial, holdLock } from "../sdk/typescript/mod.ts";
 import type { Connection, PresenceSubscription, Status } from "../sdk/typescript/mod.ts";
 import { createIssuer, startServer } from "./cluster.ts";
 import type { Issuer, ServerProcess } from "./cluster.ts";
@@ -269,3 +269,58 @@ async function moves({ issuer, going, staying }: Cluster): Promise<void> {
 
 Deno.test("the SDK moves to another node before it leaves: no gap, no flicker, no own echo", () =>
   withCluster("drain_ms = 10_000", moves));
+
+/** Asks for the lock of a room again and again; the first time that it is had, it is not given back. */
+function contend(connection: Connection, room: string) {
+  const seen = { refused: 0, fence: undefined as number | undefined };
+  const run = async () => {
+    while (seen.fence === undefined) {
+      try {
+        seen.fence = (await connection.room(room).lock({ ttl_ms: 60_000 })).fence;
+      } catch (error) {
+        if (!(error instanceof ArqonError) || error.reason !== "locked") throw error;
+        seen.refused++;
+      }
+    }
+  };
+  const ended = run();
+  // Who looks at it hears of an error; a test that has failed before does not.
+  ended.catch(() => {});
+  return { seen, ended };
+}
+
+async function keepsLocks({ issuer, going, staying }: Cluster): Promise<void> {
+  let target = going;
+  await using balancer = startTcpProxy(() => portOf(target));
+  await using rival = await watcherAt(staying, issuer);
+  await using ann = await dial({
+    url: `ws://127.0.0.1:${balancer.port}`,
+    token: await issuer.tokenFor({ sub: "ann" }),
+  });
+  const [before, room] = [ann.welcome.connection_id, ann.room("jobs-1")];
+  const locks = [
+    await holdLock(room, { ttl_ms: 60_000 }),
+    await holdLock(ann.room("jobs-2"), { ttl_ms: 60_000 }),
+  ];
+  const { seen, ended } = contend(rival, "jobs-1");
+  await until(() => seen.refused > 0, "the rival's first refusal");
+  assert.equal((await room.get()).lock?.connection_id, before);
+  target = staying;
+  assert.equal((await going.stop()).code, 0, going.log());
+  const refused = seen.refused;
+  await until(() => seen.refused > refused + 20 || seen.fence !== undefined, "more refusals");
+  assert.deepEqual([seen.fence, ...locks.map(({ signal }) => signal.aborted)], [
+    undefined,
+    false,
+    false,
+  ]);
+  assert.notEqual(ann.welcome.connection_id, before);
+  assert.equal((await room.get()).lock?.connection_id, ann.welcome.connection_id);
+  await room.set("n", 1, { fence: locks[0]?.fence ?? 0 });
+  await Promise.all(locks.map((lock) => lock.release()));
+  await ended;
+  assert.ok((seen.fence ?? 0) > (locks[0]?.fence ?? 0), "released, it is the rival's");
+}
+
+Deno.test("locks that are held move with their client: nobody else gets one in between", () =>
+  withCluster("drain_ms = 10_000", keepsLocks));

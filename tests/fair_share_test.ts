@@ -36,7 +36,7 @@ async function flood(bus: TestBus, counts: Flood, signal: AbortSignal): Promise<
         assert.equal(answer.reason, "rate-limited");
         assert.match(
           answer.message,
-          /^Too fast: this process has 200 messages a second, which its/,
+          /^Rate limited: this process has 200 messages a second, which its/,
         );
         counts.refused++;
       }

@@ -195,7 +195,7 @@ Deno.test("a user's connections and HTTP requests share one rate, a tenant's use
   const user_refusals = await burst(bus, "ann", 5_000);
   assert.match(
     user_refusals[0] ?? "",
-    /^Too fast: this user has 30 messages a second; retry after/,
+    /^Rate limited: this user has 30 messages a second; retry after/,
   );
   const response = await fetch(`${bus.http_url}/v1/rooms/r/messages`, {
     method: "POST",

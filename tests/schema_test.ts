@@ -256,7 +256,7 @@ message = "t.Ping"
   assert.equal(refused.reason, "schema-unavailable");
   assert.equal(
     refused.message,
-    "The schema of this subject is not available: ping: it is not registered",
+    "Schema unavailable: ping: it is not registered",
   );
   assert.equal((await post(stage, GOOD_PING)).status, 503);
   const ready = await fetch(`${bus.ops_url}/health/ready`);

@@ -5,7 +5,7 @@
 
 /** A running server, and what a test may do to it. */
 export interface ValkeyServer extends AsyncDisposable {
-  /** `redis://127.0.0.1:PORT` */
+  /** `redis://127.0.0.1:PORT`, with TLS `rediss://…` on a port of its own. */
   readonly url: string;
   readonly port: number;
   /** Ends it at once, as a crash would (SIGKILL). */
@@ -22,6 +22,8 @@ export interface ValkeyServer extends AsyncDisposable {
 /** What more it is to be told, for example `["--requirepass", "secret"]`. */
 export interface ValkeyOptions {
   readonly args?: readonly string[];
+  /** TLS beside plain text, with the certificate of `tests/tls`. */
+  readonly tls?: boolean;
 }
 
 const PROGRAMS = ["valkey-server", "redis-server"];
@@ -45,6 +47,13 @@ async function findProgram(): Promise<string> {
 function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
+}
+
+function tlsArguments(port: number): string[] {
+  const file = (name: string) => new URL(`./tls/${name}.pem`, import.meta.url).pathname;
+  const files = ["--tls-cert-file", file("server"), "--tls-key-file", file("server_key")];
+  const trust = ["--tls-ca-cert-file", file("ca"), "--tls-auth-clients", "no"];
+  return ["--tls-port", `${port}`, ...files, ...trust];
 }
 
 async function commandOn(port: number, words: readonly string[]): Promise<string> {
@@ -83,9 +92,12 @@ async function launch(
 }
 
 /** Starts a server and waits until it answers. */
-export async function startValkey({ args = [] }: ValkeyOptions = {}): Promise<ValkeyServer> {
+export async function startValkey(options: ValkeyOptions = {}): Promise<ValkeyServer> {
   const program = await findProgram();
   const port = freePort();
+  const tls_port = options.tls ? freePort() : undefined;
+  const more = tls_port === undefined ? [] : tlsArguments(tls_port);
+  const args = [...options.args ?? [], ...more];
   let child: Deno.ChildProcess | undefined = await launch(program, port, args);
   const kill = async () => {
     const ending = child;
@@ -95,7 +107,7 @@ export async function startValkey({ args = [] }: ValkeyOptions = {}): Promise<Va
     await ending.status;
   };
   return {
-    url: `redis://127.0.0.1:${port}`,
+    url: tls_port === undefined ? `redis://127.0.0.1:${port}` : `rediss://127.0.0.1:${tls_port}`,
     port,
     kill,
     async start() {

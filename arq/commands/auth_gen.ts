@@ -1,18 +1,21 @@
 /**
- * `arq auth gen`: signs a token, with the development key unless `--key` names another.
+ * `arq auth gen`: signs a token: with the key that `--key` names, else with that of the context that
+ * counts here, else with the development key.
  */
 import { idProblem } from "@arqon/proto";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, findDevBus, findDevKey } from "../dev_bus.ts";
 import { CommandError, EXIT, usageError } from "../exit.ts";
 import { print, resolvePath } from "../io.ts";
 import type { Io } from "../io.ts";
+import { contextHere } from "../target.ts";
 import { parsePrivateKey, signToken } from "../token.ts";
 import type { Grant, Role } from "../token.ts";
 
 /** The command's options. */
 export interface AuthGenFlags {
   readonly role: Role;
-  readonly tenant: string;
+  /** Absent: the context's, else `default`. */
+  readonly tenant?: string;
   readonly user?: string;
   readonly grant?: readonly Grant[];
   /** Seconds. */
@@ -20,6 +23,7 @@ export interface AuthGenFlags {
   readonly key?: string;
   readonly issuer?: string;
   readonly audience?: string;
+  readonly context?: string;
   readonly json?: boolean;
 }
 
@@ -28,6 +32,7 @@ interface Signer {
   where: string;
   issuer: string;
   audience: string;
+  tenant?: string | undefined;
 }
 
 async function givenKey(io: Io, path: string, flags: AuthGenFlags): Promise<Signer> {
@@ -46,6 +51,20 @@ async function givenKey(io: Io, path: string, flags: AuthGenFlags): Promise<Sign
       `cannot read ${where}: ${error instanceof Error ? error.message : error}`,
     );
   }
+}
+
+/** The key of the context that counts here; undefined without one that has a key. */
+async function contextSigner(io: Io, flags: AuthGenFlags): Promise<Signer | undefined> {
+  const found = await contextHere(io, flags);
+  if (found === undefined) return undefined;
+  const { name, key, tenant } = found.context;
+  if (key !== undefined) {
+    const { issuer = found.context.issuer ?? "", audience = found.context.audience ?? "" } = flags;
+    return { ...await givenKey(io, key, { ...flags, issuer, audience }), tenant };
+  }
+  if (flags.context === undefined) return undefined;
+  const hint = `arq context add ${name} --update --key FILE --issuer … --audience …`;
+  throw new CommandError(`context ${name} has no key to sign with`, EXIT.failure, hint);
 }
 
 /** The key of the running development bus, else the one that the next one here will use. */
@@ -72,16 +91,16 @@ async function devSigner(io: Io, flags: AuthGenFlags): Promise<Signer> {
 
 /** Prints the token, and nothing else, on stdout. */
 export async function authGen(io: Io, flags: AuthGenFlags): Promise<number> {
-  const tenant = flags.tenant === "" ? DEV_TENANT : flags.tenant;
-  const problem = idProblem(tenant);
+  const problem = idProblem(flags.tenant || DEV_TENANT);
   if (problem !== undefined) throw usageError(`--tenant: ${problem}`);
   const user = flags.user ?? `dev-${flags.role}`;
   if (user === "" || new TextEncoder().encode(user).length > 128) {
     throw usageError("--user: expected 1 to 128 bytes");
   }
   const signer = flags.key === undefined
-    ? await devSigner(io, flags)
+    ? await contextSigner(io, flags) ?? await devSigner(io, flags)
     : await givenKey(io, flags.key, flags);
+  const tenant = flags.tenant || signer.tenant || DEV_TENANT;
   const claims = {
     issuer: signer.issuer,
     audience: signer.audience,

@@ -2,7 +2,7 @@
  * `arq auth keys`: makes a key pair, the private JWK for a token server and the public set for the
  * bus. Never overwrites a key.
  */
-import { CommandError } from "../exit.ts";
+import { cannotWrite, CommandError } from "../exit.ts";
 import { print, resolvePath } from "../io.ts";
 import type { Io } from "../io.ts";
 import { newKeyPair } from "../token.ts";
@@ -25,9 +25,7 @@ async function create(io: Io, path: string, value: unknown, mode: number): Promi
     if (error instanceof Error && error.name === "AlreadyExists") {
       throw new CommandError(`${path} exists already`, 1, "name another folder with --out");
     }
-    throw new CommandError(
-      `cannot write ${path}: ${error instanceof Error ? error.message : error}`,
-    );
+    throw cannotWrite(path, error);
   }
 }
 
@@ -37,7 +35,9 @@ export async function authKeys(io: Io, flags: AuthKeysFlags): Promise<number> {
   const { private_jwk, public_jwk } = await newKeyPair(flags.alg);
   const private_key = `${folder}/${PRIVATE_NAME}`;
   const jwks = `${folder}/${PUBLIC_NAME}`;
-  await io.files.makeDirectory(folder);
+  await io.files.makeDirectory(folder).catch((error: unknown) => {
+    throw cannotWrite(folder, error);
+  });
   await create(io, private_key, private_jwk, 0o600);
   await create(io, jwks, { keys: [public_jwk] }, 0o644);
   if (flags.json === true) {

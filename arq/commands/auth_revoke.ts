@@ -50,7 +50,9 @@ function requireOne({ user, tokenId, issuedBefore, undo }: RevokeFlags): void {
     throw usageError("--issued-before is for a user or for the whole tenant, not for --token-id");
   }
   if (user === undefined && tokenId === undefined && issuedBefore === undefined) {
-    const hint = undo === true ? "--undo with --issued-before now is about the whole tenant" : "";
+    const hint = undo === true
+      ? "--undo with --issued-before now is about the whole tenant"
+      : undefined;
     throw usageError("expected --user, --token-id or --issued-before", hint);
   }
 }

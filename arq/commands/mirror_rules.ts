@@ -11,8 +11,10 @@ import type { ConnectionFlags } from "../target.ts";
 
 /** The options of all. */
 export interface MirrorFlags extends ConnectionFlags {
-  /** Absent: the one that the subject names, or `default`; for a listing all. */
+  /** Absent: the one that the subject names, else `ownTenant`; for a listing all. */
   readonly tenant?: string;
+  /** The context's; absent: `default`. */
+  readonly ownTenant?: string;
   readonly json?: boolean;
 }
 
@@ -52,7 +54,7 @@ export async function mirrorSet(
   percent: number,
   flags: MirrorFlags,
 ): Promise<number> {
-  const { tenant, subject: prefix } = subjectArgument(prefix_text, flags.tenant);
+  const { tenant, subject: prefix } = subjectArgument(prefix_text, flags.tenant, flags.ownTenant);
   const body = JSON.stringify({ prefix, percent });
   const answer = await change(io, flags, { method: "PUT", path: pathOf(tenant), body });
   const done = `${prefix} is mirrored at ${percentText(percent)}`;
@@ -65,7 +67,7 @@ export async function mirrorRemove(
   prefix_text: string,
   flags: MirrorFlags,
 ): Promise<number> {
-  const { tenant, subject: prefix } = subjectArgument(prefix_text, flags.tenant);
+  const { tenant, subject: prefix } = subjectArgument(prefix_text, flags.tenant, flags.ownTenant);
   const path = `${pathOf(tenant)}?${new URLSearchParams({ prefix })}`;
   const answer = await change(io, flags, { method: "DELETE", path });
   if (answer["changed"] === false) {

@@ -22,7 +22,7 @@ export interface DiffFlags extends MirrorFlags {
 
 /** Prints which rule is about a subject, and whether it picks `--key`. */
 export async function mirrorExplain(io: Io, text: string, flags: ExplainFlags): Promise<number> {
-  const { subject } = subjectArgument(text, flags.tenant);
+  const { subject } = subjectArgument(text, flags.tenant, flags.ownTenant);
   const query = new URLSearchParams({
     subject,
     ...(flags.key === undefined ? {} : { key: flags.key }),

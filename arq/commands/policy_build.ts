@@ -5,10 +5,11 @@
 import { compilePolicy, PolicyCompileError } from "../../policies/compiler/assemblyscript.ts";
 import { compileProblems } from "../compile_problems.ts";
 import type { CompileProblem, SourceFolders } from "../compile_problems.ts";
-import { CommandError, EXIT, printable, usageError } from "../exit.ts";
+import { cannotWrite, CommandError, EXIT, printable, usageError } from "../exit.ts";
 import { readInput } from "../input.ts";
 import { print, resolvePath } from "../io.ts";
 import type { Io } from "../io.ts";
+import { POLICY_SDK, POLICY_SDK_FOLDER } from "../policy_sdk.ts";
 
 /** The command's options. */
 export interface BuildFlags {
@@ -16,9 +17,6 @@ export interface BuildFlags {
   readonly output?: string;
   readonly json?: boolean;
 }
-
-/** The guest SDK of this checkout. */
-const SDK = decodeURIComponent(new URL("../../policies/sdk/", import.meta.url).pathname);
 
 /** Folder with its slash, "" for none, and name. */
 function split(path: string): readonly [folder: string, name: string] {
@@ -92,19 +90,16 @@ export async function policyBuild(io: Io, entry: string, flags: BuildFlags): Pro
   const output = outputOf(entry, flags.output);
   await readInput(io, entry);
   const policy_folder = resolvePath(io.cwd, folder);
-  const readFile = (path: string) => {
-    const own = path.startsWith("policy/");
-    return readIfThere(
-      io,
-      own ? `${policy_folder}${path.slice("policy/".length)}` : SDK + path.slice("sdk/".length),
-    );
+  const readFile = async (path: string) => {
+    if (!path.startsWith("policy/")) return POLICY_SDK[path.slice("sdk/".length)];
+    return await readIfThere(io, `${policy_folder}${path.slice("policy/".length)}`);
   };
   let bytes: Uint8Array<ArrayBuffer>;
   try {
     bytes = await compilePolicy({ entry: name, readFile });
   } catch (error) {
     if (!(error instanceof PolicyCompileError)) throw error;
-    const folders = { policy: folder, sdk: SDK };
+    const folders = { policy: folder, sdk: POLICY_SDK_FOLDER };
     return await tellProblems(io, entry, error, folders, flags.json === true);
   }
   await writeModule(io, output, bytes);
@@ -121,8 +116,6 @@ async function writeModule(io: Io, file: string, bytes: Uint8Array): Promise<voi
   try {
     await io.files.write(path, bytes);
   } catch (error) {
-    throw new CommandError(
-      `cannot write ${path}: ${error instanceof Error ? error.message : error}`,
-    );
+    throw cannotWrite(path, error);
   }
 }

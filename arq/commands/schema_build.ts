@@ -2,7 +2,7 @@
  * `arq schema build`: compiles `.proto` files to what a bus registers. Needs no bus and compares no
  * versions; `arq schema check` does.
  */
-import { CommandError, EXIT, printable } from "../exit.ts";
+import { cannotWrite, EXIT, printable } from "../exit.ts";
 import { print, resolvePath } from "../io.ts";
 import type { Io } from "../io.ts";
 import { buildSchema, messagesOf, problemLine, SchemaBuildError } from "../schema_build.ts";
@@ -74,7 +74,6 @@ export async function writeOutput(io: Io, file: string, bytes: Uint8Array): Prom
   try {
     await io.files.write(path, bytes);
   } catch (error) {
-    const why = error instanceof Error ? error.message : error;
-    throw new CommandError(`cannot write ${path}: ${why}`);
+    throw cannotWrite(path, error);
   }
 }

@@ -11,8 +11,10 @@ import { tellSettings } from "./mirror_rules.ts";
 
 /** The options of all. */
 export interface MappingFlags extends ConnectionFlags {
-  /** Absent: the one that the subject names, or `default`. */
+  /** Absent: the one that the subject names, else `ownTenant`. */
   readonly tenant?: string;
+  /** The context's; absent: `default`. */
+  readonly ownTenant?: string;
   readonly json?: boolean;
 }
 
@@ -32,7 +34,7 @@ export async function schemaMap(
   schema_id: string,
   flags: MapFlags,
 ): Promise<number> {
-  const { tenant, subject } = subjectArgument(subject_text, flags.tenant);
+  const { tenant, subject } = subjectArgument(subject_text, flags.tenant, flags.ownTenant);
   const { message, mode, unknown: unknown_fields } = flags;
   const answer = await askAdmin(io, await findAdmin(io, flags), {
     method: "PUT",
@@ -49,7 +51,7 @@ export async function schemaUnmap(
   subject_text: string,
   flags: MappingFlags,
 ): Promise<number> {
-  const { tenant, subject } = subjectArgument(subject_text, flags.tenant);
+  const { tenant, subject } = subjectArgument(subject_text, flags.tenant, flags.ownTenant);
   const path = `${pathOf(tenant)}?${new URLSearchParams({ subject })}`;
   const answer = await askAdmin(io, await findAdmin(io, flags), { method: "DELETE", path });
   if (answer["changed"] === false) {

@@ -64,7 +64,7 @@ async function tellIncompatible(
     return EXIT.failure;
   }
   const { findings, against, compatibility, truncated } = body;
-  const paint = painter(io.stdout.is_tty);
+  const paint = painter(io.stdout.has_color);
   const of = `${printable(told.id)} ${againstText(against)}`;
   const head = `${printable(told.source)} is ${
     paint("red", "not compatible")
@@ -90,13 +90,13 @@ export async function schemaPush(
     if (answer.refused) return await tellIncompatible(io, answer.body, { source, id, json });
     await print(
       io.stdout,
-      json ? `${JSON.stringify(answer.body)}\n` : pushedText(id, answer.body, io.stdout.is_tty),
+      json ? `${JSON.stringify(answer.body)}\n` : pushedText(id, answer.body, io.stdout.has_color),
     );
     return EXIT.ok;
   });
 }
 
-function pushedText(id: string, body: Record<string, unknown>, is_tty: boolean): string {
+function pushedText(id: string, body: Record<string, unknown>, has_color: boolean): string {
   const { registered, version, compatibility, findings, against } = body;
   const held = listOf(against).length === 0 ? "" : `, compared with ${againstText(against)}`;
   const what = registered === true
@@ -104,7 +104,7 @@ function pushedText(id: string, body: Record<string, unknown>, is_tty: boolean):
     : `version ${version} has these bytes already; nothing was registered (${compatibility})`;
   const warnings = findingsCount(findings);
   const head = `${id}: ${what}${warnings === "" ? "" : `, ${warnings}`}`;
-  return `${printable(head)}\n${findingsText(findings, painter(is_tty))}`;
+  return `${printable(head)}\n${findingsText(findings, painter(has_color))}`;
 }
 
 /** A push without a source: only how the schema is held to its past. */
@@ -135,7 +135,7 @@ export async function schemaCheck(io: Io, source: string, flags: CheckFlags): Pr
     }
     await print(
       io.stdout,
-      json ? `${JSON.stringify(answer)}\n` : checkedText(source, id, answer, io.stdout.is_tty),
+      json ? `${JSON.stringify(answer)}\n` : checkedText(source, id, answer, io.stdout.has_color),
     );
     return EXIT.ok;
   });
@@ -145,13 +145,13 @@ function checkedText(
   source: string,
   id: string,
   answer: Record<string, unknown>,
-  is_tty: boolean,
+  has_color: boolean,
 ): string {
   const { exists, against, compatibility, findings } = answer;
   if (exists === false) {
     return printable(`${id} has no version yet: ${source} would be the first`) + "\n";
   }
-  const paint = painter(is_tty);
+  const paint = painter(has_color);
   const compared = listOf(against).length === 0 ? "nothing" : againstText(against);
   const warnings = findingsCount(findings);
   return `${printable(source)} is ${paint("green", "compatible")} with ${printable(id)}, ` +

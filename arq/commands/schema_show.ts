@@ -1,6 +1,6 @@
 /** `arq schema list`, `history` and `get`: what is registered, and a version of it as file or text. */
 import { askAdmin, findAdmin, streamAdmin } from "../admin.ts";
-import { CommandError, EXIT, printable, usageError } from "../exit.ts";
+import { cannotWrite, CommandError, EXIT, printable, usageError } from "../exit.ts";
 import { print, resolvePath } from "../io.ts";
 import type { Io } from "../io.ts";
 import { readDescriptorSet, SchemaError } from "../../shared/schema/descriptor_set.ts";
@@ -124,7 +124,10 @@ async function getProto(
   if (unsafe !== undefined) throw new CommandError(`${printable(unsafe)}: not a path below -o`);
   for (const [name, text] of texts) {
     const folder = `${output}/${name}`.replace(/\/[^/]*$/, "");
-    await io.files.makeDirectory(resolvePath(io.cwd, folder));
+    const path = resolvePath(io.cwd, folder);
+    await io.files.makeDirectory(path).catch((error: unknown) => {
+      throw cannotWrite(path, error);
+    });
     await writeOutput(io, `${output}/${name}`, new TextEncoder().encode(text));
   }
   const text = json

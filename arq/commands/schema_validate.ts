@@ -97,7 +97,7 @@ export async function schemaValidate(
   }
   const text = json
     ? `${JSON.stringify({ file, ...answer })}\n`
-    : validationText(file, answer, painter(io.stdout.is_tty));
+    : validationText(file, answer, painter(io.stdout.has_color));
   await print(io.stdout, text);
   return answer["valid"] === true ? EXIT.ok : EXIT.failure;
 }

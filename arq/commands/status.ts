@@ -3,14 +3,14 @@
  * token of role admin, every node of the cluster and the figures of the one that answers.
  */
 import { ArqonError, errorFromWire } from "@arqon/sdk";
-import { EXIT, printable } from "../exit.ts";
+import { CommandError, EXIT, printable } from "../exit.ts";
 import { clusterTable, readCluster } from "../cluster.ts";
 import { figureLines } from "../figures.ts";
 import { pause } from "../flow.ts";
 import { print } from "../io.ts";
 import type { Io } from "../io.ts";
 import { openScreen, problemText } from "../screen.ts";
-import { devBus, devToken, givenToken, noBus } from "../target.ts";
+import { findTarget, givenToken, noBus, refusedToken, tokenRenewal } from "../target.ts";
 import type { ConnectionFlags } from "../target.ts";
 
 /** The command's options. */
@@ -80,18 +80,31 @@ function healthLines(ops_url: string, health: Health): string {
 interface Source {
   readonly ops_url: string;
   readonly admin: { readonly url: string; readonly token: string } | undefined;
+  /** What to do when the token is refused. */
+  readonly renewal: string | undefined;
 }
 
 async function findSource(io: Io, flags: StatusFlags): Promise<Source> {
   const needs_bus = flags.opsUrl === undefined;
-  const bus = needs_bus || flags.adminUrl === undefined ? await devBus(io, flags) : undefined;
-  const ops_url = (flags.opsUrl ?? bus?.ops_url)?.replace(/\/+$/, "");
-  if (ops_url === undefined) throw noBus(io);
-  const own = bus !== undefined && (needs_bus || bus.ops_url === ops_url) ? bus : undefined;
+  const target = needs_bus || flags.adminUrl === undefined
+    ? await findTarget(io, flags)
+    : undefined;
+  const ops_url = (flags.opsUrl ?? target?.ops_url)?.replace(/\/+$/, "");
+  if (ops_url === undefined) {
+    if (target?.context === undefined) throw noBus(io);
+    const { name } = target.context;
+    const hint = `arq context add ${name} --update --ops-url http://…, or give --ops-url`;
+    throw new CommandError(`context ${name} has no ops URL`, EXIT.unreachable, hint);
+  }
+  const is_own = target !== undefined &&
+    (needs_bus || target.is_named || target.ops_url?.replace(/\/+$/, "") === ops_url);
+  const own = is_own ? target : undefined;
   const url = (flags.adminUrl ?? own?.admin_url)?.replace(/\/+$/, "");
   const token = await givenToken(io, flags) ??
-    (own === undefined ? undefined : await devToken(io, own, "admin"));
-  return { ops_url, admin: url === undefined || token === undefined ? undefined : { url, token } };
+    (own?.has_token === true ? await own.token("admin") : undefined);
+  const renewal = tokenRenewal(io, flags, own, "admin");
+  const admin = url === undefined || token === undefined ? undefined : { url, token };
+  return { ops_url, admin, renewal };
 }
 
 /** One look at the bus. */
@@ -100,11 +113,18 @@ interface Look {
   readonly text: string;
 }
 
-async function look(io: Io, { ops_url, admin }: Source, is_json: boolean): Promise<Look> {
+async function look(
+  io: Io,
+  { ops_url, admin, renewal }: Source,
+  is_json: boolean,
+): Promise<Look> {
   const health = await getJson(io, `${ops_url}/health/ready`) as Health;
   const ask = async (path: string) =>
     admin === undefined ? undefined : await getJson(io, `${admin.url}${path}`, admin.token);
-  const [figures, answer] = await Promise.all([ask("/v1/status"), ask("/v1/cluster")]);
+  const [figures, answer] = await Promise.all([ask("/v1/status"), ask("/v1/cluster")])
+    .catch((error: unknown) => {
+      throw refusedToken(error, renewal);
+    });
   const cluster = answer === undefined ? undefined : readCluster({ ...answer as object });
   const is_whole = cluster === undefined ||
     cluster.silent.length === 0 && cluster.nodes.every((node) => node.ready);

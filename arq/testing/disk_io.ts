@@ -1,4 +1,5 @@
 /** An `Io` inside of a test's own process: files of the disk, output that is kept, no bus. */
+import { diskFiles } from "../disk_files.ts";
 import type { Io, Output } from "../io.ts";
 
 /** An output that keeps what is written. */
@@ -10,6 +11,7 @@ function keep(is_tty: boolean): KeptOutput {
   let text = "";
   return {
     is_tty,
+    has_color: is_tty,
     // deno-lint-ignore require-await
     async write(bytes) {
       text += new TextDecoder().decode(bytes);
@@ -28,22 +30,12 @@ export function diskIo(
     stdout: keep(is_tty),
     stderr: keep(is_tty),
     stdin: () => new Blob([]).stream(),
-    files: {
-      read: (path) => Deno.readFile(path),
-      open: async (path) => (await Deno.open(path)).readable,
-      create: (path, text, mode) => Deno.writeTextFile(path, text, { createNew: true, mode }),
-      write: (path, bytes) => Deno.writeFile(path, bytes),
-      makeDirectory: (path) => Deno.mkdir(path, { recursive: true }),
-      async list(path) {
-        const { isDirectory } = await Deno.stat(path);
-        return isDirectory
-          ? (await Array.fromAsync(Deno.readDir(path))).map(({ name }) => name)
-          : [];
-      },
-    },
+    files: diskFiles,
     cwd,
     state_dirs: [],
+    config_dir: undefined,
     signal: new AbortController().signal,
+    size: () => undefined,
     now: () => Date.now(),
     monotonic_ms: () => performance.now(),
   };

@@ -3,12 +3,18 @@
  * folder of its own so that no other development bus of this checkout is found.
  */
 const ROOT = new URL("../../", import.meta.url).pathname;
+const NO_CONFIG = "/nowhere/of/arq-tests";
 const WAIT_MS = 30_000;
 
-/** The permissions that `deno task arq` gives, read from the task itself. */
+/** The options of deno that `deno task arq` gives, read from the task itself. */
 async function permissions(): Promise<string[]> {
   const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
   return String(tasks.arq).split(" ").filter((word) => word.startsWith("--"));
+}
+
+/** The program and its first arguments that stand for `arq`. */
+export async function arqCommand(): Promise<string[]> {
+  return [Deno.execPath(), "run", ...await permissions(), `${ROOT}arq/main.ts`];
 }
 
 /** What a finished `arq` left. */
@@ -32,6 +38,8 @@ export interface ArqProcess {
 /** Where `arq` starts (`cwd`; this checkout if absent) and what it reads. Without either it has no stdin. */
 export interface ArqOptions {
   cwd?: string;
+  /** In which `arqon/contexts.json` is; absent: there is none. */
+  config_home?: string;
   stdin?: string | Uint8Array;
   /** Leave stdin open for the test to write to. */
   keep_stdin?: boolean;
@@ -42,8 +50,13 @@ export async function startArq(args: string[], options: ArqOptions = {}): Promis
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", ...await permissions(), `${ROOT}arq/main.ts`, ...args],
     cwd: options.cwd ?? ROOT,
-    // `deno task` sets it, and a test may run below one.
-    env: { INIT_CWD: options.cwd ?? ROOT },
+    env: {
+      // `deno task` sets it, and a test may run below one.
+      INIT_CWD: options.cwd ?? ROOT,
+      // The contexts of whoever runs the tests must not count.
+      XDG_CONFIG_HOME: options.config_home ?? NO_CONFIG,
+      APPDATA: options.config_home ?? NO_CONFIG,
+    },
     stdin: options.stdin === undefined && !options.keep_stdin ? "null" : "piped",
     stdout: "piped",
     stderr: "piped",

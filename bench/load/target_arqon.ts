@@ -5,8 +5,8 @@
 import { importJWK, SignJWT } from "@panva/jose";
 import { createIssuer, startServer } from "../../tests/cluster.ts";
 import { startNats } from "../../tests/nats_server.ts";
-import { DEV_AUDIENCE, DEV_ISSUER } from "../../tasks/dev_key.ts";
-import manifest from "../../shield/deno.json" with { type: "json" };
+import { DEV_AUDIENCE, DEV_ISSUER } from "../../arq/dev_bus.ts";
+import { VERSION } from "../../shared/version.ts";
 import { startConfigured } from "../fanout_load.ts";
 import type { Ability, RunningTarget, Target, TargetOptions } from "./target.ts";
 import { TLS_FILES } from "./target_bare.ts";
@@ -64,7 +64,7 @@ async function startEmbedded(options: TargetOptions): Promise<RunningTarget> {
         .setExpirationTime("24h").sign(key);
     const given = await tokens(options.tenants, tokenFor);
     return {
-      version: manifest.version,
+      version: VERSION,
       pids: [bus.pid],
       wire: { protocol: "arqon", url: bus.url, tokens: given, ...await caOf(options) },
       [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
@@ -90,7 +90,7 @@ async function startOnNats(options: TargetOptions): Promise<RunningTarget> {
   const ca = await caOf(options);
   const stack = owned.move();
   return {
-    version: manifest.version,
+    version: VERSION,
     pids: [shield.pid],
     beside_pids: [nats.pid, brain.pid],
     wire: { protocol: "arqon", url, tokens: given, ...ca },

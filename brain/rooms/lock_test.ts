@@ -68,7 +68,7 @@ Deno.test("the holder writes by its connection or by its fence, and a wrong fenc
     for (
       const command of [set("k", 1, { from, fence }), get("k", { fence }), unlock("c1", { fence })]
     ) {
-      const mismatch = "409 fence-mismatch: The fence does not hold: the lock of of c1 has fence 7";
+      const mismatch = "409 fence-mismatch: Fence mismatch: the lock of of c1 has fence 7";
       assert.equal(answer(locked, command), mismatch);
     }
   }
@@ -80,7 +80,7 @@ Deno.test("the holder writes by its connection or by its fence, and a wrong fenc
 
 Deno.test("a fence ends with its lease, also when nobody has written the lock off", () => {
   const late = at(NOW + 10_000);
-  const mismatch = "409 fence-mismatch: The fence does not hold: the room has no lock";
+  const mismatch = "409 fence-mismatch: Fence mismatch: the room has no lock";
   assert.equal(answer(locked, set("k", 1, { fence: 7 }), late), mismatch);
   assert.equal(answer(locked, unlock("c1"), late), mismatch);
   assert.deepEqual(answer(locked, get(), late), { version: 1, epoch: "7", state: {} });

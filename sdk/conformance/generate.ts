@@ -86,7 +86,7 @@ const WIRE = [
   ["a known reason", {
     code: 429,
     reason: "rate-limited",
-    message: "Too fast: x",
+    message: "Rate limited: x",
     retry_after_ms: 250,
   }, "rate-limited"],
   [
@@ -98,7 +98,7 @@ const WIRE = [
     code: 403,
     message: "Message blocked by policy: no shouting",
   }, "policy-rejected"],
-  ["an ERR with a detail", { code: 400, message: "Unknown opcode 0x0a" }, "unknown-opcode"],
+  ["an ERR with a detail", { code: 400, message: "Unknown opcode: 0x0a" }, "unknown-opcode"],
   [
     "an ERR of an unknown text: the nearest reason of the code",
     { code: 429, message: "calm down" },
@@ -115,6 +115,36 @@ const WIRE = [
     { code: 404, reason: "toString", message: "no" },
     "not-found",
   ],
+  [
+    "an unknown reason without a text: its name is all there is",
+    { code: 409, reason: "from-the-future", message: "" },
+    "version-conflict",
+    { says: "from-the-future" },
+  ],
+  [
+    "nothing at all: the reason's own text",
+    { code: 503, reason: "", message: "" },
+    "spine-unavailable",
+    {
+      says: "Spine unavailable",
+    },
+  ],
+  [
+    "a policy's own code",
+    { code: 451, reason: "policy-rejected", message: "no" },
+    "policy-rejected",
+    {
+      code: 451,
+    },
+  ],
+  [
+    "a code that is no refusal's says nothing",
+    { code: 200, reason: "", message: "odd" },
+    "internal",
+    {
+      code: 500,
+    },
+  ],
 ] as const;
 
 function errors(registry: Registry): unknown {
@@ -122,9 +152,10 @@ function errors(registry: Registry): unknown {
     { name, kind: "reason", number, code, expect: reactionOf(client) }
   ));
   const clients = new Map(registry.errors.map(({ name, client }) => [name, client]));
-  const wire = WIRE.map(([name, refusal, reason]) => {
+  const wire = WIRE.map(([name, refusal, reason, more]) => {
     const retry_after_ms = "retry_after_ms" in refusal ? refusal.retry_after_ms : 0;
-    const expect = { reason, retry_after_ms, ...reactionOf(clients.get(reason) ?? "") as object };
+    const reaction = reactionOf(clients.get(reason) ?? "") as object;
+    const expect = { reason, retry_after_ms, ...more, ...reaction };
     return { name, kind: "wire", refusal, expect };
   });
   return {

@@ -207,6 +207,41 @@ const GARBAGE: readonly PresenceCase[] = [
     steps: [ack([a]), { garbage: "PRESENCE_LEAVE", hex: "ffff" }],
     expect: whole(1, a),
   },
+  {
+    name: "an update that counts twice",
+    steps: [ack([a]), { garbage: "PRESENCE_UPDATE", hex: "10011002" }],
+    expect: whole(1, a),
+  },
+  {
+    name: "a member with two ids",
+    steps: [ack([a]), { garbage: "PRESENCE_UPDATE", hex: "0a060a01620a0163" }],
+    expect: whole(1, a),
+  },
+  {
+    name: "an update whose count is bytes",
+    steps: [ack([a]), { garbage: "PRESENCE_UPDATE", hex: "120101" }],
+    expect: whole(1, a),
+  },
+  {
+    name: "a member who joined at 2^53",
+    steps: [ack([a]), { garbage: "PRESENCE_UPDATE", hex: "0a0c0a0162208080808080808010" }],
+    expect: whole(1, a),
+  },
+  {
+    name: "metadata that is no JSON: NaN",
+    steps: [ack([a]), { garbage: "PRESENCE_UPDATE", hex: "0a080a01621a034e614e" }],
+    expect: whole(1, a),
+  },
+  {
+    name: "a leave with a group",
+    steps: [ack([a]), { garbage: "PRESENCE_LEAVE", hex: "6364" }],
+    expect: whole(1, a),
+  },
+  {
+    name: "garbage counts also before the first ACK",
+    steps: [{ garbage: "PRESENCE_LEAVE", hex: "ffff" }],
+    expect: { members: [], users: 0, complete: false },
+  },
 ];
 
 /** All sequences, in the order of the file. */

@@ -3,7 +3,7 @@
  * `GET /v1/auth/check`, which answers the same 401, 403 or 503. Always returns an error.
  */
 import { ArqonError } from "@arqon/proto";
-import { errorFromWire } from "./wire_error.ts";
+import { errorFromWire, textOf } from "./wire_error.ts";
 
 /** One question to `/v1/auth/check`. The token goes into the header only, never into an error. */
 export interface AuthCheck {
@@ -23,7 +23,7 @@ async function boundedText(response: Response): Promise<string> {
   // Not every browser can iterate over a stream.
   const reader = response.body?.getReader();
   let text = "";
-  for (let bytes = 0; reader !== undefined && bytes <= BODY_BYTES_MAX;) {
+  for (let bytes = 0; reader && bytes <= BODY_BYTES_MAX;) {
     const { value, done } = await reader.read();
     if (done) return text;
     bytes += value.length;
@@ -33,24 +33,19 @@ async function boundedText(response: Response): Promise<string> {
   return text;
 }
 
-interface Problem {
-  readonly reason: string;
-  readonly message: string;
-  /** 0 when it says none. */
-  readonly retry_after_ms: number;
-}
-
-function problemOf(text: string): Problem | undefined {
+/** The refusal that a problem body tells; undefined when it is none. */
+function refusalOf(text: string, { status, headers }: Response): ArqonError | undefined {
   try {
-    const body: unknown = JSON.parse(text);
-    if (typeof body !== "object" || body === null) return undefined;
-    const { reason, detail, retry_after_ms } = body as Record<string, unknown>;
+    const { reason, detail, retry_after_ms } = JSON.parse(text);
     if (typeof reason !== "string") return undefined;
-    return {
+    return errorFromWire({
       reason,
       message: typeof detail === "string" ? detail : "",
-      retry_after_ms: boundedWait(retry_after_ms),
-    };
+      code: status,
+      // The body says it to the millisecond: whole seconds would bring a crowd back together.
+      retry_after_ms: boundedWait(retry_after_ms) ||
+        retryAfterOf(headers.get("retry-after"), Date.now()),
+    });
   } catch {
     return undefined;
   }
@@ -60,9 +55,11 @@ function problemOf(text: string): Problem | undefined {
 function rootMessage(error: unknown): string {
   let current = error;
   while (current instanceof Error && current.cause instanceof Error) current = current.cause;
-  const text = current instanceof Error ? current.message : String(current);
   // Deno puts the URL and the layers it went through in front, which say nothing here.
-  return text.replace(/^error sending request for url \([^)]*\): (?:client error \(\w+\): )?/, "");
+  return textOf(current).replace(
+    /^error sending request for url \([^)]*\): (?:client error \(\w+\): )?/,
+    "",
+  );
 }
 
 /** A wait that can be meant; a longer one than this is taken for a mistake. */
@@ -75,42 +72,28 @@ function boundedWait(wait_ms: unknown): number {
 
 /** `Retry-After` in ms, in both forms of RFC 9110; 0 when there is none, or none that is understood. */
 export function retryAfterOf(value: string | null, now_ms: number): number {
-  if (value === null) return 0;
-  if (/^\d+$/.test(value.trim())) return boundedWait(Number(value) * 1_000);
-  return boundedWait(Date.parse(value) - now_ms);
+  const wait_ms = Number(value) * 1_000;
+  return boundedWait(Number.isNaN(wait_ms) ? Date.parse(String(value)) - now_ms : wait_ms);
 }
 
 /** The reason why no connection came about; `unreachable` when nobody can be asked. */
 export async function explainRefusal(check: AuthCheck): Promise<ArqonError> {
-  const where = new URL(check.check_url).origin;
+  const { check_url, token, detail, timeout_ms, signal } = check;
+  const unreachable = (why: string, cause?: unknown) =>
+    new ArqonError("unreachable", `${new URL(check_url).origin}: ${why}`, { cause });
   try {
-    const response = await fetch(check.check_url, {
-      headers: { authorization: `Bearer ${check.token}` },
+    const response = await fetch(check_url, {
+      headers: { authorization: `Bearer ${token}` },
       redirect: "manual",
       cache: "no-store",
-      signal: AbortSignal.any([check.signal, AbortSignal.timeout(check.timeout_ms)]),
+      signal: AbortSignal.any([signal, AbortSignal.timeout(timeout_ms)]),
     });
     const text = await boundedText(response);
-    if (response.ok) {
-      const why = check.detail === "" ? "" : ` (${check.detail})`;
-      return new ArqonError("unreachable", `${where}: the WebSocket did not open${why}`);
-    }
-    const problem = problemOf(text);
-    if (problem !== undefined) {
-      return errorFromWire({
-        ...problem,
-        code: response.status,
-        // The body says it to the millisecond: whole seconds would bring a crowd back together.
-        retry_after_ms: problem.retry_after_ms ||
-          retryAfterOf(response.headers.get("retry-after"), Date.now()),
-      });
-    }
-    return new ArqonError(
-      "unreachable",
-      `${where}: it answers HTTP ${response.status}, but not as an ArqonBus does`,
-    );
+    if (response.ok) return unreachable(`the WebSocket did not open${detail && ` (${detail})`}`);
+    return refusalOf(text, response) ??
+      unreachable(`HTTP ${response.status}, and not from an ArqonBus`);
   } catch (error) {
-    if (check.signal.aborted) return new ArqonError("connection-closed");
-    return new ArqonError("unreachable", `${where}: ${rootMessage(error)}`, { cause: error });
+    if (signal.aborted) return new ArqonError("connection-closed");
+    return unreachable(rootMessage(error), error);
   }
 }

@@ -18,7 +18,7 @@ Deno.test("Retry-After is read in both of its forms, and nonsense is no wait", (
 });
 
 function closedDoor(body: Record<string, unknown>, headers: Record<string, string>) {
-  const problem = { reason: "admission", detail: "This node lets nobody in for a moment: x" };
+  const problem = { reason: "admission", detail: "Admission: x" };
   return startPeer({
     refuse: (index) => index === 0,
     http: () => Response.json({ ...problem, ...body }, { status: 503, headers }),

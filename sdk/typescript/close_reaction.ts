@@ -1,10 +1,10 @@
 /**
  * What a client does after its connection ended or was refused: a pure decision from the close code
- * (the generated table `CLOSES`), the reason of the last error, and what the Shield said over HTTP.
+ * (the generated table of close codes), the reason of the last error, and what the Shield said over HTTP.
  * It does not wait and does not connect.
  */
-import { ArqonError, CLOSES, ERRORS } from "@arqon/proto";
-import type { CloseCode, Reason } from "@arqon/proto";
+import { ArqonError, isReason, ruleOf, ruleOfClose } from "@arqon/proto";
+import type { Reason } from "@arqon/proto";
 
 /**
  * What `Connection` does next. `error` is what `onStatus` and, at the end, every waiting request hear.
@@ -35,35 +35,26 @@ export function spreadOf(reason: string): number {
   return digits === undefined ? 0 : Math.min(Number(digits), SPREAD_MS_MAX);
 }
 
-function describe(code: number, reason: string): string {
-  const name = Object.hasOwn(CLOSES, code) ? CLOSES[code as CloseCode].name : "";
-  return `closed with ${code}${name === "" ? "" : ` ${name}`}${reason === "" ? "" : `: ${reason}`}`;
+/** A close in words. */
+export function closeText(code: number, reason: string): string {
+  const name = ruleOfClose(code)?.name;
+  return `closed with ${code}${name ? ` ${name}` : ""}${reason && `: ${reason}`}`;
 }
 
 /** A Shield gives the error's reason as the reason of the close. */
 function namedError(code: number, reason: string): ArqonError | undefined {
-  if (!Object.hasOwn(ERRORS, reason)) return undefined;
-  return ERRORS[reason as Reason].close === code ? new ArqonError(reason as Reason) : undefined;
+  return isReason(reason) && ruleOf(reason).close === code ? new ArqonError(reason) : undefined;
 }
 
-/** The error that stands for a close code when nothing else says more. */
-function closeError(code: number, reason: string): ArqonError {
-  switch (code) {
-    case 1008:
-      return new ArqonError("too-many-protocol-errors");
-    case 1009:
-    case 4413:
-      return new ArqonError("frame-too-large", describe(code, reason));
-    case 4401:
-      return new ArqonError("token-expired");
-    case 4403:
-      return new ArqonError("banned");
-    case 4429:
-      return new ArqonError("slow-consumer");
-    default:
-      return new ArqonError("connection-lost", describe(code, reason));
-  }
-}
+/** What stands for a close code when nothing else says more. */
+const CLOSE_REASONS: Readonly<Record<number, Reason>> = {
+  1008: "too-many-protocol-errors",
+  1009: "frame-too-large",
+  4401: "token-expired",
+  4403: "banned",
+  4413: "frame-too-large",
+  4429: "slow-consumer",
+};
 
 /**
  * After an open connection ended with `code` and `reason`. `last_error` is the ERR frame right before
@@ -74,41 +65,35 @@ export function closeReaction(
   reason: string,
   last_error: ArqonError | undefined,
 ): Reaction {
-  const told = last_error !== undefined && ERRORS[last_error.reason].close === code
+  const told = last_error && ruleOf(last_error.reason).close === code
     ? last_error
     : namedError(code, reason);
-  const error = told ?? closeError(code, reason);
+  const error = told ??
+    new ArqonError(
+      CLOSE_REASONS[code] ?? "connection-lost",
+      code === 4403 ? "" : closeText(code, reason),
+    );
   if (code === 1000) return { action: "stop", error: undefined };
-  if (told !== undefined && ERRORS[told.reason].client === "never-retry") {
+  const rule = ruleOfClose(code);
+  const hopeless = rule === undefined ? HOPELESS.has(code) : rule.client === "never-retry";
+  if (hopeless || (told && ruleOf(told.reason).client === "never-retry")) {
     return { action: "stop", error };
   }
-  if (!Object.hasOwn(CLOSES, code)) {
-    return HOPELESS.has(code) ? { action: "stop", error } : again(error, {});
-  }
-  const rule = CLOSES[code as CloseCode];
-  if (!rule.reconnect) return { action: "stop", error };
-  return again(error, {
-    spread_ms: code === 1012 ? spreadOf(reason) : 0,
-    new_token: rule.client === "refresh-token",
-  });
+  return again(error, rule?.client, code === 1012 ? spreadOf(reason) : 0);
 }
 
 /** After the upgrade was refused or nobody answered. */
 export function refusalReaction(error: ArqonError): Reaction {
-  const client = ERRORS[error.reason].client;
-  if (client === "never-retry") return { action: "stop", error };
-  return again(error, { new_token: client === "refresh-token" });
+  const { client } = ruleOf(error.reason);
+  return client === "never-retry" ? { action: "stop", error } : again(error, client, 0);
 }
 
-function again(
-  error: ArqonError,
-  rest: { spread_ms?: number; new_token?: boolean },
-): Reaction {
+function again(error: ArqonError, client: string | undefined, spread_ms: number): Reaction {
   return {
     action: "reconnect",
     error,
     floor_ms: error.retry_after_ms,
-    spread_ms: rest.spread_ms ?? 0,
-    new_token: rest.new_token ?? false,
+    spread_ms,
+    new_token: client === "refresh-token",
   };
 }

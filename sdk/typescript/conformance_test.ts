@@ -1,143 +1,62 @@
-// The vectors of sdk/conformance against this SDK: every case of every file, and no file unknown.
+// sdk/conformance against this SDK: every vector, every scenario, and the results that are committed.
+// After a change there: `deno test -A sdk/typescript/conformance_test.ts -- --write-results`.
 import assert from "node:assert/strict";
-import {
-  ArqonError,
-  CLOSES,
-  dataForm,
-  DecodeError,
-  decodeServerFrame,
-  ERRORS,
-  type Reason,
-  writeEnvelope,
-} from "@arqon/proto";
-import { encodeClient } from "../conformance/encode.ts";
-import { fromHex, type Plain, plainFrame, toHex } from "../conformance/plain.ts";
-import { backoffDelay, DEFAULT_BACKOFF } from "./backoff.ts";
-import { closeReaction, type Reaction, refusalReaction } from "./close_reaction.ts";
-import { MemberTable } from "./member_table.ts";
-import { Message } from "./message.ts";
-import { errorFromWire } from "./wire_error.ts";
+import { CLOSES, ERRORS } from "@arqon/proto";
+import type { Plain } from "../conformance/plain.ts";
+import { runScenario } from "./testing/scenario_driver.ts";
+import { startScenarioServer } from "./testing/scenario_server.ts";
+import { casesOf, VECTOR_RUNNERS, vectorFiles } from "./testing/vector_driver.ts";
 
-const FOLDER = new URL("../conformance/vectors/", import.meta.url);
+const SCENARIOS = new URL("../conformance/scenarios/", import.meta.url);
+const RESULTS = new URL("../conformance/results/typescript.json", import.meta.url);
 
-/** A case as it is in the file; each runner knows what it has. */
-// deno-lint-ignore no-explicit-any
-type Case = any;
-
-function isRefused(attempt: () => unknown): boolean {
-  try {
-    attempt();
-    return false;
-  } catch (error) {
-    assert.ok(error instanceof DecodeError, String(error));
-    return true;
-  }
-}
-
-function runFrame({ direction, hex, expect, operation }: Case): void {
-  if (direction === "client") return assert.equal(toHex(encodeClient(operation)), hex);
-  if (expect.kind === "refused") return assert.ok(isRefused(() => decodeServerFrame(fromHex(hex))));
-  const frame = decodeServerFrame(fromHex(hex));
-  // Through JSON: the readers make objects without a prototype.
-  assert.deepEqual(JSON.parse(JSON.stringify(plainFrame(frame))), expect);
-}
-
-function messageWith(content_type: string, data: Uint8Array): Message {
-  const envelope = writeEnvelope({ room_id: "lobby", event: { data, content_type } });
-  const frame = decodeServerFrame(Uint8Array.of(0x04, ...envelope));
-  assert.ok(frame.kind === "msg");
-  return new Message(frame.envelope);
-}
-
-function runEnvelope({ content_type, hex, expect }: Case): void {
-  const message = messageWith(content_type, fromHex(hex));
-  assert.equal(toHex(message.data), hex);
-  assert.equal(message.content_type, content_type);
-  const form = dataForm(content_type);
-  if (form === "bytes") return assert.equal(expect.as, "bytes");
-  const decode = () => form === "json" ? message.json() : message.text();
-  if (expect.as === "invalid") return assert.throws(decode);
-  assert.equal(form, expect.as);
-  assert.deepEqual(decode(), expect.value);
-}
-
-function reacts(reaction: Reaction, expect: Case): void {
-  assert.equal(reaction.action === "reconnect", expect.reconnect);
-  assert.equal(reaction.action === "reconnect" && reaction.new_token, expect.fresh_token);
-}
-
-function runError({ kind, name, number, code, refusal, expect }: Case): void {
-  if (kind === "reason") {
-    const entry = ERRORS[name as Reason];
-    assert.deepEqual([entry?.number, entry?.code, entry?.client], [number, code, expect.client]);
-    return reacts(refusalReaction(new ArqonError(name)), expect);
-  }
-  const error = errorFromWire(refusal);
-  assert.equal(error.reason, expect.reason);
-  assert.equal(error.retry_after_ms, expect.retry_after_ms);
-  reacts(refusalReaction(error), expect);
-}
-
-function runClose({ code, reason, last_error, expect }: Case): void {
-  const last = last_error && new ArqonError(last_error.reason, "", last_error);
-  const reaction = closeReaction(code, reason, last);
-  assert.equal(reaction.error?.reason ?? null, expect.error);
-  if (reaction.action === "stop") return assert.equal(expect.action, "stop");
-  assert.equal(reaction.spread_ms > 0 ? "spread" : "backoff", expect.action);
-  assert.equal(reaction.spread_ms, expect.spread_ms ?? 0);
-  assert.equal(reaction.floor_ms, expect.floor_ms ?? 0);
-  assert.equal(reaction.new_token, expect.fresh_token ?? false);
-}
-
-function runBackoff({ base_ms, max_ms, first_attempt, random, delays_ms, ...rest }: Case): void {
-  if (rest.default) assert.deepEqual({ base_ms, max_ms }, DEFAULT_BACKOFF);
-  const delays = random.map((number: number, at: number) =>
-    backoffDelay(first_attempt + at, { base_ms, max_ms }, () => number)
-  );
-  assert.deepEqual(delays, delays_ms);
-}
-
-function runPresence({ steps, expect }: Case): void {
-  const table = new MemberTable();
-  for (const { ack, event, hex, refused } of steps) {
-    const hear = () =>
-      event === "PRESENCE_UPDATE" ? table.update(fromHex(hex)) : table.leave(fromHex(hex));
-    if (ack !== undefined) table.begin(ack);
-    else if (event === undefined) table.lost();
-    else if (refused) assert.ok(isRefused(hear));
-    else hear();
-  }
-  const members = [...table.members.values()].sort((one, other) =>
-    one.connection_id < other.connection_id ? -1 : 1
-  );
-  assert.deepEqual({ members, users: table.users, complete: table.complete }, expect);
-}
-
-const RUNNERS: Readonly<Record<string, (example: Case) => void>> = {
-  "backoff.json": runBackoff,
-  "close_codes.json": runClose,
-  "envelopes.json": runEnvelope,
-  "errors.json": runError,
-  "frames.json": runFrame,
-  "presence.json": runPresence,
+/** What has passed in this run: cases by vectors file, names of scenarios by feature. */
+const passed: { vectors: Record<string, number>; scenarios: Record<string, string[]> } = {
+  vectors: {},
+  scenarios: {},
 };
 
-function casesOf(file: string): Case[] {
-  const { about, cases } = JSON.parse(Deno.readTextFileSync(new URL(file, FOLDER)));
-  assert.ok(typeof about === "string" && cases.length > 0, file);
-  return cases;
+function scenarios(): { name: string; feature: string }[] {
+  const files = [...Deno.readDirSync(SCENARIOS)].map(({ name }) => name).sort();
+  return files.flatMap((name) =>
+    JSON.parse(Deno.readTextFileSync(new URL(name, SCENARIOS))).scenarios
+  );
 }
 
 Deno.test("every vectors file has a runner here, and every runner its file", () => {
-  const files = [...Deno.readDirSync(FOLDER)].map(({ name }) => name).sort();
-  assert.deepEqual(files, Object.keys(RUNNERS));
+  assert.deepEqual(vectorFiles(), Object.keys(VECTOR_RUNNERS));
 });
 
-for (const [file, run] of Object.entries(RUNNERS)) {
+for (const [file, run] of Object.entries(VECTOR_RUNNERS)) {
   Deno.test(`conformance: ${file}`, async (t) => {
-    for (const example of casesOf(file)) await t.step(example.name, () => run(example));
+    for (const example of casesOf(file)) {
+      const held = await t.step(example.name, () => run(example));
+      if (held) passed.vectors[file] = (passed.vectors[file] ?? 0) + 1;
+    }
   });
 }
+
+Deno.test("conformance: scenarios", async (t) => {
+  await using server = await startScenarioServer();
+  // Side by side, since most of a scenario is waiting; what leaks shows when all are done.
+  const unchecked = { sanitizeOps: false, sanitizeResources: false, sanitizeExit: false };
+  const held = new Set<string>();
+  await Promise.all(
+    scenarios().map(async (scenario) => {
+      const fn = () => runScenario(server, scenario);
+      if (await t.step({ name: scenario.name, fn, ...unchecked })) held.add(scenario.name);
+    }),
+  );
+  for (const { name, feature } of scenarios()) {
+    if (held.has(name)) (passed.scenarios[feature] ??= []).push(name);
+  }
+});
+
+Deno.test("the committed results are those of this run", () => {
+  const text = JSON.stringify(passed, undefined, 2) + "\n";
+  if (Deno.args.includes("--write-results")) Deno.writeTextFileSync(RESULTS, text);
+  assert.deepEqual(JSON.parse(Deno.readTextFileSync(RESULTS)), passed);
+});
 
 Deno.test("the vectors name every reason and every close code", () => {
   const named = (file: string, of: (example: Plain) => unknown) => new Set(casesOf(file).map(of));

@@ -1,40 +1,37 @@
 /**
- * The client's connection for as long as the program wants it: opens sessions one after another,
- * obeys what each end says, moves before a Shield stops, keeps subscriptions and requests over
- * reconnects, refreshes the token.
+ * The client's connection for as long as the program wants it: what `connect` gives. It brings together
+ * the sessions (`session_loop.ts`), what is sent (`requests.ts`) and what is heard
+ * (`subscriptions.ts`), and ends all three.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Ack, PlainEnvelope, Welcome } from "@arqon/proto";
-import { backoffDelay } from "./backoff.ts";
-import { closeReaction, refusalReaction } from "./close_reaction.ts";
-import type { Reaction } from "./close_reaction.ts";
-import { handOver } from "./hand_over.ts";
+import type { Ack, Welcome } from "@arqon/proto";
 import { settingsFrom } from "./options.ts";
 import type { ConnectOptions, Settings, Status } from "./options.ts";
-import { Outbox } from "./outbox.ts";
+import { Requests } from "./requests.ts";
 import { Room } from "./room.ts";
-import type { PortRequest } from "./room.ts";
-import { openSession, Session } from "./session.ts";
-import { sleep } from "./sleep.ts";
+import type { RoomPort } from "./room.ts";
+import type { PortRequest } from "./room_request.ts";
+import { SessionLoop } from "./session_loop.ts";
+import { onAbort, sleep } from "./sleep.ts";
 import { Subscriptions } from "./subscriptions.ts";
-import { TokenKeeper } from "./token_keeper.ts";
-import { TokenRefresh } from "./token_refresh.ts";
 import { asArqonError } from "./wire_error.ts";
 
-/** A session that lived this long was a good one: the backoff starts anew after it. */
-const GOOD_SESSION_MS = 5_000;
-/** New tokens that may be refused in a row before the connection gives up. */
-const REFUSALS_MAX = 5;
 /** How long an orderly close waits for the peer, in ms. */
 const CLOSE_TIMEOUT_MS = 2_000;
 
 /**
  * Connects and resolves once the Shield has said WELCOME. Rejects with the refusal
- * (`token-expired`, `too-many-connections`, …) or `unreachable`; throws TypeError for a wrong URL.
+ * (`token-expired`, `too-many-connections`, …), with `unreachable`, or, when `signal` is aborted, with
+ * its reason; throws TypeError for a wrong URL.
  */
 export async function connect(options: ConnectOptions): Promise<Connection> {
   const connection = new Connection(settingsFrom(options), options.signal);
-  await connection.opened;
+  try {
+    await connection.opened;
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    throw error;
+  }
   return connection;
 }
 
@@ -44,66 +41,65 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
  */
 export class Connection {
   readonly #settings: Settings;
+  /** The program wants it until this is aborted; the reason is what rooms hear. */
+  readonly #life = new AbortController();
   readonly #abort = new AbortController();
   readonly #opened = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<ArqonError | undefined>();
-  readonly #outbox: Outbox;
+  /** Resolves with the first WELCOME. */
+  readonly opened: Promise<void> = this.#opened.promise;
+  /** Resolves at the end: with the error that ended the connection, or undefined after `close()`. */
+  readonly closed: Promise<ArqonError | undefined> = this.#closed.promise;
+  readonly #requests: Requests;
   readonly #subscriptions: Subscriptions;
-  readonly #tokens: TokenKeeper;
-  #session: Session | undefined;
+  readonly #loop: SessionLoop;
+  readonly #port: RoomPort;
+  #running: Promise<void> | undefined;
   #status: Status = { state: "connecting", attempt: 0 };
-  #welcome: Welcome | undefined;
-  #clock_ahead_ms = 0;
   #request_id = 0;
-  #wake_timer: ReturnType<typeof setTimeout> | undefined;
-  #wake_at_ms = Infinity;
-  readonly #refresh: TokenRefresh;
-  /** The move away from the present session: to which one, if there is one. */
-  #moving: Promise<Session | undefined> | undefined;
 
   /** Use `connect`. */
   constructor(settings: Settings, signal: AbortSignal | undefined) {
-    const { now, random, backoff, window, queue_max, queue_bytes_max } = settings;
+    const nextId = () => ++this.#request_id;
+    const renewals = new Set<() => Promise<void>>();
+    const { elapsed, random, traceparent } = settings;
     this.#settings = settings;
-    this.#tokens = new TokenKeeper({
-      token: settings.token,
-      getToken: settings.getToken,
-      timeout_ms: settings.handshake_timeout_ms,
+    this.#requests = new Requests(settings, nextId);
+    this.#subscriptions = new Subscriptions({ nextId, ...settings });
+    this.#loop = new SessionLoop({
+      settings,
+      requests: this.#requests,
+      subscriptions: this.#subscriptions,
+      nextId,
+      renewals,
+      over: this.#life.signal,
       signal: this.#abort.signal,
-      now,
-    });
-    const renewable = this.#tokens.renewable;
-    this.#outbox = new Outbox({ window, queue_max, queue_bytes_max, renewable, now, random });
-    this.#subscriptions = new Subscriptions({
-      nextId: () => ++this.#request_id,
-      now,
-      random,
-      backoff,
-    });
-    this.#refresh = new TokenRefresh({
-      tokens: this.#tokens,
-      nextId: () => ++this.#request_id,
-      now,
-      random,
+      onStatus: (status) => this.#report(status),
+      onErr: (error) => this.#onErr(error),
       onError: (error) => {
-        if (!this.#over) this.#callBack(() => settings.onError(asArqonError(error)));
+        if (!this.#over) this.#fail(error);
       },
     });
-    const onAbort = () => void this.close();
-    signal?.addEventListener("abort", onAbort, { once: true });
-    this.closed.then(() => signal?.removeEventListener("abort", onAbort));
-    if (signal?.aborted) this.#end(undefined);
-    else this.#run().catch((error) => this.#end(asArqonError(error)));
-  }
-
-  /** Resolves with the first WELCOME. */
-  get opened(): Promise<void> {
-    return this.#opened.promise;
-  }
-
-  /** Resolves at the end: with the error that ended the connection, or undefined after `close()`. */
-  get closed(): Promise<ArqonError | undefined> {
-    return this.#closed.promise;
+    this.#port = {
+      request: (request) => this.#request(request),
+      subscribe: (room, options) => {
+        if (this.#over) throw this.#closedError();
+        return this.#subscriptions.subscribe(room, options);
+      },
+      published: (room, offset) => this.#subscriptions.published(room, offset),
+      report: (error) => this.#fail(error),
+      keeping: { elapsed, random, signal: this.#life.signal, renewals },
+      traceparent,
+    };
+    const end = () => this.#end(undefined);
+    this.closed.then(onAbort(signal, end));
+    if (signal?.aborted) end();
+    else {
+      this.#running = this.#loop.run().then(
+        (error) => this.#end(error),
+        (error) => this.#end(asArqonError(error)),
+      );
+    }
   }
 
   get status(): Status {
@@ -112,199 +108,62 @@ export class Connection {
 
   /** What the Shield said at the start of the present or last session. */
   get welcome(): Welcome {
-    if (this.#welcome === undefined) throw new TypeError("the connection was never open");
-    return this.#welcome;
+    const { welcome } = this.#loop;
+    if (!welcome) throw new TypeError("the connection was never open");
+    return welcome;
   }
 
   /** Throws `invalid-room` for an id that no room can have. */
   room(id: string): Room {
-    return new Room(id, {
-      request: (request) => this.#request(request),
-      subscribe: (room, options) => {
-        if (this.#status.state === "closed") throw this.#closedError();
-        return this.#subscriptions.subscribe(room, options);
-      },
-      published: (room, offset) => this.#subscriptions.published(room, offset),
-      traceparent: this.#settings.traceparent,
-    });
+    return new Room(id, this.#port);
   }
 
-  /** Ends it: loops finish, waiting requests reject with `connection-closed`. Calling it twice is harmless. */
+  /**
+   * Ends it: loops finish, waiting requests reject with `connection-closed`. Resolves when the peer has
+   * closed too, after 2 s at the latest, or when `ConnectOptions.signal` is aborted; no socket, timer or
+   * listener is left then. Calling it twice is harmless.
+   */
   async close(): Promise<void> {
-    const session = this.#session;
-    if (session === undefined) return this.#end(undefined);
-    this.#settle(undefined);
-    session.close(1000, "");
-    await Promise.race([session.ended, sleep(CLOSE_TIMEOUT_MS, this.#abort.signal)]);
-    this.#abort.abort();
+    const { session } = this.#loop;
+    if (session) {
+      this.#settle(undefined);
+      session.close(1000, "");
+      await Promise.race([session.ended, sleep(CLOSE_TIMEOUT_MS, this.#abort.signal)]);
+    }
+    this.#end(undefined);
+    await this.#running;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  /** Sessions, one after another, until something ends the connection. */
-  async #run(): Promise<void> {
-    let failures = 0;
-    let refusals = 0;
-    let refused: ArqonError | undefined;
-    let next: Session | undefined;
-    for (let first = true; !this.#over;) {
-      if (next === undefined) this.#report({ state: "connecting", attempt: failures });
-      const opened: Session | ArqonError = next ?? await this.#open(refused);
-      if (this.#over) return;
-      let reaction: Reaction;
-      if (opened instanceof ArqonError) {
-        reaction = refusalReaction(opened);
-        failures += 1;
-        if (reaction.action === "reconnect" && reaction.new_token) refusals += 1;
-        const renewing = refusals === 1 && this.#tokens.renewable;
-        const spent = failures >= this.#settings.initial_attempts && !renewing;
-        if ((first && spent) || refusals > REFUSALS_MAX) return this.#end(opened);
-      } else {
-        first = false;
-        refusals = 0;
-        const since_ms = this.#settings.now();
-        const outcome = await this.#live(opened, next !== undefined);
-        next = outcome instanceof Session ? outcome : undefined;
-        if (outcome instanceof Session) continue;
-        reaction = outcome;
-        failures = this.#settings.now() - since_ms >= GOOD_SESSION_MS ? 1 : failures + 1;
-      }
-      if (reaction.action === "stop" || (reaction.new_token && !this.#tokens.renewable)) {
-        return this.#end(reaction.error);
-      }
-      refused = reaction.new_token ? reaction.error : undefined;
-      // A refused token is replaced at once, but only once: after that it is waited like for the rest.
-      await this.#pause(reaction, refusals === 1 ? 0 : failures);
+  async #request(request: PortRequest): Promise<Ack | undefined> {
+    if (this.#over) throw this.#closedError();
+    if (this.#settings.offline === "refuse" && this.#status.state !== "open") {
+      throw new ArqonError("connection-lost", `${this.#status.state}, and offline is "refuse"`);
     }
-  }
-
-  /** One attempt: a session, or why there is none. */
-  async #open(refused: ArqonError | undefined): Promise<Session | ArqonError> {
-    const { address, webSocket, handshake_timeout_ms, request_timeout_ms } = this.#settings;
-    try {
-      const token = await this.#tokens.current(refused, this.#clock_ahead_ms);
-      if (this.#over) return new ArqonError("connection-closed");
-      const session = await openSession({
-        address,
-        token,
-        webSocket,
-        handshake_timeout_ms,
-        request_timeout_ms,
-        signal: this.#abort.signal,
-        onEnvelope: (envelope, from) => this.#hear(envelope, from),
-        onAck: (ack) => {
-          this.#outbox.answer(ack);
-          this.#schedule();
-        },
-        onErr: (error) => this.#onErr(error),
-      });
-      this.#clock_ahead_ms = session.welcome.server_time_ms - this.#settings.now();
-      return session;
-    } catch (error) {
-      return asArqonError(error);
-    }
-  }
-
-  /** A session from its WELCOME, or from the move to it, to its end or the move to the next. */
-  async #live(session: Session, moved: boolean): Promise<Reaction | Session> {
-    const { welcome } = session;
-    this.#session = session;
-    this.#welcome = welcome;
-    this.#report({ state: "open", welcome });
-    if (!moved) {
-      this.#subscriptions.attach(session);
-      this.#outbox.connected(session);
-    }
-    this.#schedule();
-    this.#refresh.plan(session, this.#clock_ahead_ms);
-    this.#opened.resolve();
-    const { code, reason, last_error } = await session.ended;
-    this.#refresh.stop();
-    const next = await this.#moving;
-    this.#moving = undefined;
-    this.#session = undefined;
-    const detail = `closed with ${code}${reason && `: ${reason}`}`;
-    this.#outbox.disconnected(session, new ArqonError("connection-lost", detail));
-    if (next !== undefined) return next;
-    this.#subscriptions.detach();
-    return closeReaction(code, reason, last_error);
-  }
-
-  #hear(envelope: PlainEnvelope, session: Session): void {
-    if (envelope.room_id !== "") return this.#subscriptions.deliver(envelope, session);
-    const { signal, sender_id } = envelope;
-    if (signal?.kind !== "DRAIN" || sender_id !== "" || session !== this.#session) return;
-    const left_ms = Number(signal.until_ms) - this.#clock_ahead_ms - this.#settings.now();
-    this.#moving ??= handOver(session, left_ms, {
-      outbox: this.#outbox,
-      subscriptions: this.#subscriptions,
-      open: async () => {
-        const opened = await this.#open(undefined);
-        if (opened instanceof Session) return opened;
-        const reaction = refusalReaction(opened);
-        return { retry_ms: reaction.action === "stop" ? Infinity : reaction.floor_ms };
-      },
-      ...this.#settings,
-      signal: this.#abort.signal,
-    });
-  }
-
-  /** Waits as the reaction says, else by the number of failures in a row; 0 goes at once. */
-  async #pause(reaction: Reaction & { action: "reconnect" }, failures: number): Promise<void> {
-    const { random, backoff } = this.#settings;
-    let retry_in_ms = reaction.floor_ms;
-    if (reaction.spread_ms > 0) retry_in_ms += Math.floor(random() * reaction.spread_ms);
-    else if (failures > 0) retry_in_ms += backoffDelay(failures - 1, backoff, random);
-    if (this.#over) return;
-    this.#report({ state: "waiting", error: reaction.error, retry_in_ms });
-    this.#schedule();
-    await sleep(retry_in_ms, this.#abort.signal);
-  }
-
-  #request(request: PortRequest): Promise<Ack | undefined> {
-    if (this.#status.state === "closed") return Promise.reject(this.#closedError());
-    const id = ++this.#request_id;
-    const frame = request.frame(id);
-    const max_bytes = this.#welcome?.max_frame_bytes ?? Infinity;
-    if (frame.length > max_bytes) {
-      const detail = `a frame of ${frame.length} bytes; the Shield takes ${max_bytes}`;
-      return Promise.reject(new ArqonError("message-too-large", detail));
-    }
-    return new Promise((resolve, reject) => {
-      const timeout_ms = request.timeout_ms ?? this.#settings.request_timeout_ms;
-      const deadline_ms = this.#settings.now() + timeout_ms;
-      const { room, answered, repeatable } = request;
-      const settle = { resolve, reject };
-      const bounds = { deadline_ms, timeout_ms };
-      this.#outbox.add({ id, room, answered, frame, repeatable, ...bounds, ...settle });
-      this.#schedule();
-    });
-  }
-
-  /** One timer for the whole outbox, armed for the next moment it has something to do. */
-  #schedule(): void {
-    const wake_ms = this.#outbox.nextWake();
-    if (wake_ms === undefined || wake_ms >= this.#wake_at_ms) return;
-    clearTimeout(this.#wake_timer);
-    this.#wake_at_ms = wake_ms;
-    this.#wake_timer = setTimeout(() => {
-      this.#wake_at_ms = Infinity;
-      this.#outbox.wake();
-      this.#schedule();
-    }, Math.max(0, wake_ms - this.#settings.now()));
+    return await this.#requests.send(request, this.#loop.welcome);
   }
 
   #onErr(error: ArqonError): void {
     const [, action, room] = /(subscribe|presence) in ([^\s]+)$/.exec(error.message) ?? [];
-    if (error.reason === "not-granted" && room !== undefined) {
+    if (error.reason === "not-granted" && room) {
       this.#subscriptions.revoked(room, error, action === "presence");
     }
-    this.#callBack(() => this.#settings.onError(error));
+    this.#fail(error);
   }
 
-  /** The end without a peer to say goodbye to. */
+  /** Something that no promise tells of. What a handler threw does not go unheard. */
+  #fail(error: ArqonError): void {
+    const { onError } = this.#settings;
+    this.#callBack(() => {
+      if (onError) onError(error);
+      else if (error.reason === "handler-failed") throw error.cause;
+    });
+  }
+
+  /** The end without waiting for the peer. */
   #end(error: ArqonError | undefined): void {
     this.#settle(error);
     this.#abort.abort();
@@ -314,12 +173,12 @@ export class Connection {
   #settle(error: ArqonError | undefined): void {
     if (this.#over) return;
     this.#report(error === undefined ? { state: "closed" } : { state: "closed", error });
-    clearTimeout(this.#wake_timer);
-    this.#refresh.stop();
+    const why = error ?? new ArqonError("connection-closed");
+    this.#life.abort(why);
     this.#subscriptions.close(error);
-    this.#outbox.close(error ?? new ArqonError("connection-closed"));
+    this.#requests.close(why);
     this.#opened.promise.catch(() => {});
-    this.#opened.reject(error ?? new ArqonError("connection-closed"));
+    this.#opened.reject(why);
     this.#closed.resolve(error);
   }
 
@@ -329,12 +188,13 @@ export class Connection {
 
   #closedError(): ArqonError {
     const error = this.#status.state === "closed" ? this.#status.error : undefined;
-    return new ArqonError("connection-closed", error === undefined ? "" : `: ${error.message}`);
+    return new ArqonError("connection-closed", error?.message);
   }
 
   #report(status: Status): void {
     this.#status = status;
-    this.#callBack(() => this.#settings.onStatus(status));
+    this.#callBack(() => this.#settings.onStatus?.(status));
+    if (status.state === "open") this.#opened.resolve();
   }
 
   /** A callback of the program must not break the connection: what it throws surfaces as uncaught. */

@@ -12,7 +12,9 @@
  *    on delivering, and what the next one delivers is held.
  * 3. `LINGER_MS` for the servers of a NATS cluster to hear of the new subscriptions, then a PING on the
  *    old session, whose PONG says that everything from before has come.
- * 4. The next session is the present one. The old one is closed when it has answered what was under way.
+ * 4. The next session is the present one, and locks that are held are renewed over it: the Brain releases
+ *    those of a connection that ends. The old session is closed when this is done and it has answered
+ *    what was under way.
  */
 import { backoffDelay } from "./backoff.ts";
 import type { Backoff } from "./backoff.ts";
@@ -26,6 +28,8 @@ const SETTLE_MS = 2_000;
 /** In how many ms every room must stand on the next session; else that is no better than the old one. */
 const BEGIN_MS = 5_000;
 const LINGER_MS = 200;
+/** How long the answers to the renewals of locks are awaited, in ms. */
+const RENEW_MS = 2_000;
 /** A longer window is taken for a mistake. */
 const WINDOW_MS_MAX = 600_000;
 /** A program that waits for answers is looked at this often, in ms. */
@@ -37,6 +41,8 @@ export interface HandOverOptions {
   readonly subscriptions: Pick<Subscriptions, "begin" | "abandon" | "cross" | "settle">;
   /** One attempt; undefined with how long to wait at least before another, in ms, or for ever. */
   readonly open: () => Promise<Session | { readonly retry_ms: number }>;
+  /** See `LockKeeping`. */
+  readonly renewals: ReadonlySet<() => Promise<void>>;
   readonly backoff: Backoff;
   readonly random: () => number;
   /** Aborted at the end of the connection. */
@@ -107,7 +113,17 @@ async function move(old: Session, next: Session, options: HandOverOptions): Prom
   }
   subscriptions.cross(lossless);
   outbox.connected(next);
-  while (!signal.aborted && outbox.underWay(old) > 0) await sleep(POLL_MS, signal);
+  const renew = () =>
+    Promise.race([
+      Promise.all([...options.renewals].map((renewal) => renewal())),
+      sleep(RENEW_MS, signal),
+    ]);
+  await renew();
+  if (outbox.underWay(old) > 0) {
+    while (!signal.aborted && outbox.underWay(old) > 0) await sleep(POLL_MS, signal);
+    // What was granted on the old session meanwhile.
+    await renew();
+  }
   stop();
   void settle(next, options);
   old.close(1000, "");
@@ -116,8 +132,6 @@ async function move(old: Session, next: Session, options: HandOverOptions): Prom
 
 /** When everything that the old session had delivered has come on the next one, nothing repeats. */
 async function settle(next: Session, { subscriptions, signal }: HandOverOptions): Promise<void> {
-  const { signal: ended, stop } = until(signal, next);
-  await sleep(LINGER_MS, ended);
-  stop();
+  await sleep(LINGER_MS, signal);
   if (await next.echo()) subscriptions.settle();
 }

@@ -2,9 +2,10 @@
  * Stored messages of a durable room: what `Room.history` takes and gives, and how its answer is read.
  * Asking is the room's.
  */
-import { ArqonError, readEnvelope, readHistory } from "@arqon/proto";
+import { readEnvelope, readHistory } from "@arqon/proto";
 import type { HistoryQuery, Uint64 } from "@arqon/proto";
 import { Message } from "./message.ts";
+import { malformed, textOf } from "./wire_error.ts";
 
 /** Which messages; everything may be left out. Default: the oldest 100 that are kept. */
 export type HistoryOptions = Readonly<Partial<HistoryQuery>>;
@@ -31,7 +32,6 @@ export function historyOf(bytes: Uint8Array): RoomHistory {
       more,
     };
   } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
-    throw new ArqonError("malformed-frame", `from the server: history: ${text}`);
+    throw malformed(`history: ${textOf(error)}`);
   }
 }

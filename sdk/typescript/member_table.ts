@@ -3,9 +3,10 @@
  * it, and tells which connections they touch. Every SUB begins a new list, which replaces the old one
  * when it is whole. Knows no socket; `presence.ts` is what the program sees.
  */
-import { ArqonError, readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
+import { readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
 import type { PresenceChange, PresentMember } from "@arqon/proto";
 import type { Json } from "./json.ts";
+import { malformed } from "./wire_error.ts";
 
 /** One connection in a room. A user with several connections is several members. */
 export interface Member {
@@ -45,27 +46,21 @@ export function isSame(one: Member, other: Member): boolean {
     JSON.stringify(one.meta) === JSON.stringify(other.meta);
 }
 
-function malformed(what: string): ArqonError {
-  return new ArqonError("malformed-frame", `from the server: ${what}`);
-}
-
 /** The result of a SUB's ACK, or a page of `presence.list`, as far as both are alike. */
 export function readMembers(value: unknown): { members: Member[] } & MemberCount {
   const { members, connections, users } = (value ?? {}) as Record<string, unknown>;
-  const shaped = Array.isArray(members) && typeof connections === "number" &&
-    typeof users === "number" &&
-    members.every((member) =>
-      typeof member?.connection_id === "string" && typeof member.user_id === "string" &&
-      typeof member.joined_ms === "number"
-    );
-  if (!shaped) throw malformed("an answer without members");
+  if (!Array.isArray(members) || typeof connections !== "number" || typeof users !== "number") {
+    throw malformed("an answer without members");
+  }
   return {
-    members: (members as Member[]).map(({ connection_id, user_id, meta, joined_ms }) => ({
-      connection_id,
-      user_id,
-      meta: meta ?? null,
-      joined_ms,
-    })),
+    members: members.map((member) => {
+      const { connection_id, user_id, meta = null, joined_ms } = member ?? {};
+      if (
+        typeof connection_id === "string" && typeof user_id === "string" &&
+        typeof joined_ms === "number"
+      ) return { connection_id, user_id, meta, joined_ms };
+      throw malformed("an answer without members");
+    }),
     connections,
     users,
   };
@@ -74,26 +69,14 @@ export function readMembers(value: unknown): { members: Member[] } & MemberCount
 /** The list of one room. */
 export class MemberTable {
   readonly #listeners = new Set<TableListener>();
-  #members: Map<string, Member> = new Map();
-  #users = 0;
+  /** By connection id. */
+  readonly members: Map<string, Member> = new Map<string, Member>();
+  /** Distinct users, as the Shield last said. */
+  users = 0;
   #filling: Filling | undefined;
   #following = false;
-  #complete = false;
-
-  /** By connection id. */
-  get members(): ReadonlyMap<string, Member> {
-    return this.#members;
-  }
-
-  /** Distinct users, as the Shield last said. */
-  get users(): number {
-    return this.#users;
-  }
-
   /** True once a whole list has come, on whichever connection. */
-  get complete(): boolean {
-    return this.#complete;
-  }
+  complete = false;
 
   /** Calls back after every change until the returned function is called. */
   listen(listener: TableListener): () => void {
@@ -111,7 +94,7 @@ export class MemberTable {
       pages_left: (typeof pages === "number" ? pages : 1) - 1,
     };
     this.#following = true;
-    this.#users = users;
+    this.users = users;
     this.#filling = filling;
     if (filling.pages_left <= 0) this.#replace(filling);
   }
@@ -121,8 +104,8 @@ export class MemberTable {
     const change = readPresenceUpdate(data);
     if (!this.#following) return;
     const members = change.members.map(memberOf);
-    this.#users = change.users;
-    if (this.#filling === undefined) return this.#apply(members, []);
+    this.users = change.users;
+    if (!this.#filling) return this.#apply(members, []);
     const { members: list, changed } = this.#filling;
     for (const member of members) {
       const id = member.connection_id;
@@ -138,8 +121,8 @@ export class MemberTable {
     const change: PresenceChange = readPresenceLeave(data);
     if (!this.#following) return;
     const ids = change.members.map(({ connection_id }) => connection_id);
-    this.#users = change.users;
-    if (this.#filling === undefined) return this.#apply([], ids);
+    this.users = change.users;
+    if (!this.#filling) return this.#apply([], ids);
     for (const id of ids) {
       this.#filling.members.delete(id);
       this.#filling.changed.add(id);
@@ -153,27 +136,17 @@ export class MemberTable {
   }
 
   #apply(members: readonly Member[], gone: readonly string[]): void {
-    const different: string[] = [];
-    for (const member of members) {
-      this.#members.set(member.connection_id, member);
-      different.push(member.connection_id);
-    }
-    for (const id of gone) {
-      if (this.#members.delete(id)) different.push(id);
-    }
-    this.#tell(different);
+    for (const member of members) this.members.set(member.connection_id, member);
+    for (const id of gone) this.members.delete(id);
+    const different = [...members.map(({ connection_id }) => connection_id), ...gone];
+    for (const listener of [...this.#listeners]) listener(different);
   }
 
   /** The map stays the same object: the program may hold it. */
   #replace({ members }: Filling): void {
     this.#filling = undefined;
-    this.#complete = true;
-    const gone = [...this.#members.keys()].filter((id) => !members.has(id));
+    this.complete = true;
+    const gone = [...this.members.keys()].filter((id) => !members.has(id));
     this.#apply([...members.values()], gone);
-  }
-
-  #tell(different: readonly string[]): void {
-    if (different.length === 0) return;
-    for (const listener of [...this.#listeners]) listener(different);
   }
 }

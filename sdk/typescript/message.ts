@@ -1,7 +1,9 @@
 /**
  * A message as a subscriber sees it. The bytes of `data` are exactly the publisher's.
  */
+import { readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope, PlainSignal, Uint64 } from "@arqon/proto";
+import { strictText } from "./json.ts";
 
 /** What a message costs besides its data (headers, strings, the frame it is a part of): measured. */
 const OVERHEAD_BYTES = 2_048;
@@ -11,38 +13,40 @@ const OVERHEAD_BYTES = 2_048;
  * that the publisher did not set are empty, never undefined.
  */
 export class Message {
-  readonly room: string;
+  declare readonly room: string;
   /** The event's type or the command's name; empty for a signal. */
-  readonly type: string;
-  readonly data: Uint8Array;
-  readonly content_type: string;
+  declare readonly type: string;
+  declare readonly data: Uint8Array;
+  declare readonly content_type: string;
   /** The Protobuf type of `data`, as the publisher named it. */
-  readonly schema_id: string;
+  declare readonly schema_id: string;
   /** User id of the publisher, stamped by the Shield. */
-  readonly sender: string;
+  declare readonly sender: string;
   /** Unix ms, stamped by the Shield. */
-  readonly timestamp_ms: number;
+  declare readonly timestamp_ms: number;
   /** Without a prototype: any name is safe to look up. */
-  readonly headers: Readonly<Record<string, string>>;
-  readonly message_id: string;
-  readonly trace_id: string;
+  declare readonly headers: Readonly<Record<string, string>>;
+  declare readonly message_id: string;
+  declare readonly trace_id: string;
   /** Position in a durable room, else 0. */
-  readonly offset: Uint64;
+  declare readonly offset: Uint64;
   /** The epoch of that position; empty where it is not known, and in rooms that are not durable. */
-  readonly epoch: string;
+  declare readonly epoch: string;
   /**
    * Set when this is a word from the system and not a publisher's message. Kind `GAP` says that
    * messages of this room were lost right here: after a reconnect, because the loop was too slow, or,
    * in a durable room, because what this client missed is no longer kept; `reason` says which.
    */
-  readonly signal: PlainSignal | undefined;
+  declare readonly signal: PlainSignal | undefined;
 
   constructor(envelope: PlainEnvelope, epoch = "") {
+    const { event, command } = envelope;
+    const payload = event ?? command;
     this.room = envelope.room_id;
-    this.type = envelope.event?.type ?? envelope.command?.name ?? "";
-    this.data = envelope.event?.data ?? envelope.command?.data ?? new Uint8Array();
-    this.content_type = envelope.event?.content_type ?? envelope.command?.content_type ?? "";
-    this.schema_id = envelope.event?.schema_id ?? "";
+    this.type = event?.type ?? command?.name ?? "";
+    this.data = payload?.data ?? new Uint8Array();
+    this.content_type = payload?.content_type ?? "";
+    this.schema_id = event?.schema_id ?? "";
     this.sender = envelope.sender_id;
     this.timestamp_ms = envelope.timestamp_ms;
     this.headers = envelope.headers;
@@ -60,7 +64,7 @@ export class Message {
 
   /** The data as text. Throws TypeError when it is not UTF-8. */
   text(): string {
-    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(this.data);
+    return strictText(this.data);
   }
 
   /** The data as JSON. Throws SyntaxError or TypeError when it is not. */
@@ -72,16 +76,9 @@ export class Message {
 /** The GAP that the SDK itself puts where messages were lost. */
 export function gapMessage(room_id: string, reason: string, timestamp_ms: number): Message {
   return new Message({
-    trace_id: "",
-    tenant_id: "",
+    ...readEnvelope(new Uint8Array()),
     room_id,
     timestamp_ms,
-    headers: Object.create(null),
-    ack_requested: false,
-    request_id: 0,
-    sender_id: "",
-    offset: 0,
-    message_id: "",
     signal: { kind: "GAP", target: room_id, reason, until_ms: 0 },
   });
 }

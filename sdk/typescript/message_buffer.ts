@@ -1,16 +1,28 @@
 /**
- * A bounded queue between a socket that pushes and a consumer that iterates. When it is full, new
- * items are dropped and the consumer finds one marker in their place, so a loss is never silent.
+ * A bounded queue between a socket that pushes and a consumer that iterates. When it is full, items are
+ * dropped and the consumer finds one marker in their place, or it ends: a loss is never silent.
  * Not a stream: it cannot slow the sender down (browsers' WebSocket has no way to).
  */
+import { ArqonError } from "@arqon/proto";
+import { Pull } from "./pull.ts";
+
+/**
+ * What becomes of items that find no place. "drop-newest": they are dropped, and one marker stands in
+ * their place. "drop-oldest": those that wait longest are dropped for them, and the marker stands
+ * there. "error": nothing more is taken, and after what waits the iteration throws `slow-consumer`.
+ */
+export type Overflow = "drop-newest" | "drop-oldest" | "error";
 
 /**
  * Bounds of one buffer, and what it needs to know of its items. A loop's buffer is made by
  * `Subscriptions`.
  */
 export interface MessageBufferOptions<T> {
-  readonly items_max: number;
-  readonly bytes_max: number;
+  /** Items. */
+  readonly buffer: number;
+  /** Bytes. */
+  readonly buffer_bytes: number;
+  readonly on_overflow: Overflow;
   /** Size of an item in bytes. */
   readonly sizeOf: (item: T) => number;
   /** Makes the marker for `count` dropped items. */
@@ -19,91 +31,80 @@ export interface MessageBufferOptions<T> {
   readonly onEnd?: () => void;
 }
 
-interface Waiter<T> {
-  resolve(result: IteratorResult<T, undefined>): void;
-  reject(error: unknown): void;
-}
-
-/**
- * The queue of one loop. `push` and `end` are the socket's side, iterating is the consumer's; any
- * number of `next` calls may wait, and they are served in order.
- */
+/** The queue of one loop. `push` and `end` are the socket's side, iterating is the consumer's. */
 export class MessageBuffer<T> implements AsyncIterableIterator<T, undefined> {
   readonly #options: MessageBufferOptions<T>;
+  readonly #pull: Pull<T>;
   #items: T[] = [];
   /** Index of the first item not yet taken: shifting an array of thousands would be quadratic. */
   #head = 0;
   #bytes = 0;
   #lost = 0;
-  #waiters: Waiter<T>[] = [];
-  #ended = false;
-  #error: unknown;
 
   constructor(options: MessageBufferOptions<T>) {
     this.#options = options;
+    this.#pull = new Pull(() => this.#next(), () => options.onEnd?.());
   }
 
   /** Items waiting for the consumer. */
   get size(): number {
-    return this.#items.length - this.#head;
-  }
-
-  /** Bytes waiting for the consumer. */
-  get size_bytes(): number {
-    return this.#bytes;
+    return Math.max(0, this.#items.length - this.#head);
   }
 
   /** Adds an item. Returns false when it was dropped because the buffer is full or has ended. */
   push(item: T): boolean {
-    if (this.#ended) return false;
-    const waiter = this.#waiters.shift();
-    if (waiter !== undefined) {
-      waiter.resolve({ value: item, done: false });
-      return true;
-    }
-    const size_bytes = this.#options.sizeOf(item);
-    const full = this.size >= this.#options.items_max ||
-      (this.size > 0 && this.#bytes + size_bytes > this.#options.bytes_max);
-    if (full) {
-      this.#lost += 1;
+    if (this.#pull.ended) return false;
+    const { on_overflow, sizeOf } = this.#options;
+    const size_bytes = sizeOf(item);
+    if (on_overflow === "drop-oldest") {
+      for (; this.#isFull(size_bytes); this.#lost += 1) this.#take();
+    } else if (this.#isFull(size_bytes)) {
+      if (on_overflow === "error") this.end(new ArqonError("slow-consumer"));
+      else this.#lost += 1;
       return false;
+    } else if (this.#lost > 0) {
+      this.#append(this.#takeGap());
     }
-    if (this.#lost > 0) this.#append(this.#takeGap());
     this.#append(item);
+    this.#pull.serve();
     return true;
   }
 
   /** No more items. What is buffered is still delivered, then the iteration ends, or throws `error`. */
   end(error?: unknown): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#error = error;
-    for (const waiter of this.#waiters.splice(0)) this.#finish(waiter);
-    this.#options.onEnd?.();
+    this.#pull.end(error);
   }
 
   next(): Promise<IteratorResult<T, undefined>> {
-    if (this.size > 0) return Promise.resolve({ value: this.#take(), done: false });
-    if (this.#lost > 0) return Promise.resolve({ value: this.#takeGap(), done: false });
-    return new Promise((resolve, reject) => {
-      const waiter = { resolve, reject };
-      if (this.#ended) this.#finish(waiter);
-      else this.#waiters.push(waiter);
-    });
+    return this.#pull.next();
   }
 
   /** The consumer left the loop: what is buffered is dropped. */
   return(): Promise<IteratorResult<T, undefined>> {
     this.#items = [];
-    this.#head = 0;
-    this.#bytes = 0;
-    this.#lost = 0;
-    this.end();
-    return Promise.resolve({ value: undefined, done: true });
+    return this.#pull.return();
+  }
+
+  /** As `end`, but what is buffered is dropped. */
+  drop(error?: unknown): void {
+    this.#items = [];
+    this.#pull.drop(error);
   }
 
   [Symbol.asyncIterator](): this {
     return this;
+  }
+
+  /** Of those that wait, the lost ones were the newest or the oldest. */
+  #next(): T | undefined {
+    const gap_first = this.#options.on_overflow === "drop-oldest" || this.size === 0;
+    if (this.#lost > 0 && gap_first) return this.#takeGap();
+    return this.size > 0 ? this.#take() : undefined;
+  }
+
+  #isFull(size_bytes: number): boolean {
+    const { buffer, buffer_bytes } = this.#options;
+    return this.size >= buffer || (this.size > 0 && this.#bytes + size_bytes > buffer_bytes);
   }
 
   #append(item: T): void {
@@ -127,13 +128,5 @@ export class MessageBuffer<T> implements AsyncIterableIterator<T, undefined> {
     const marker = this.#options.gap(this.#lost);
     this.#lost = 0;
     return marker;
-  }
-
-  /** The error is thrown once; after that the iteration is simply over. */
-  #finish(waiter: Waiter<T>): void {
-    const error = this.#error;
-    this.#error = undefined;
-    if (error === undefined) waiter.resolve({ value: undefined, done: true });
-    else waiter.reject(error);
   }
 }

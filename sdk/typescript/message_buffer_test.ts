@@ -1,14 +1,22 @@
 // The bounded queue by itself: order, the marker where something was lost, its two ends.
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { ArqonError } from "@arqon/proto";
 import { MessageBuffer } from "./message_buffer.ts";
+import type { Overflow } from "./message_buffer.ts";
 
 type Item = number | { lost: number };
 
-function buffer(items_max: number, bytes_max = 1_000_000, onEnd?: () => void): MessageBuffer<Item> {
+function buffer(
+  items_max: number,
+  bytes_max = 1_000_000,
+  onEnd?: () => void,
+  on_overflow: Overflow = "drop-newest",
+): MessageBuffer<Item> {
   return new MessageBuffer<Item>({
-    items_max,
-    bytes_max,
+    buffer: items_max,
+    buffer_bytes: bytes_max,
+    on_overflow,
     sizeOf: (item) => typeof item === "number" ? item : 0,
     gap: (lost) => ({ lost }),
     ...(onEnd === undefined ? {} : { onEnd }),
@@ -55,7 +63,7 @@ Deno.test("bytes are bounded too, and one item larger than the bound still passe
   assert.equal(items.push(50), true);
   assert.equal(items.push(1), false);
   assert.equal((await items.next()).value, 50);
-  assert.equal(items.size_bytes, 0);
+  assert.equal(items.size, 0);
 });
 
 Deno.test("an error is thrown after what is buffered, once", async () => {
@@ -100,6 +108,58 @@ Deno.test("whatever is pushed and taken, nothing is reordered, doubled or silent
         else assert.equal(item, expected++);
       }
       assert.equal(expected, pushed);
+    },
+  ));
+});
+
+const with_policy = (on_overflow: Overflow) => buffer(2, 1_000_000, undefined, on_overflow);
+
+Deno.test("drop-oldest keeps the newest, with one marker before them", async () => {
+  const items = with_policy("drop-oldest");
+  assert.deepEqual([1, 2, 3, 4].map((item) => items.push(item)), [true, true, true, true]);
+  assert.deepEqual((await items.next()).value, { lost: 2 });
+  items.push(5);
+  items.end();
+  assert.deepEqual(await drain(items), [{ lost: 1 }, 4, 5]);
+  const large = buffer(10, 10, undefined, "drop-oldest");
+  large.push(4);
+  large.push(50);
+  large.end();
+  assert.deepEqual(await drain(large), [{ lost: 1 }, 50]);
+});
+
+Deno.test("the policy error gives what waits and then throws 'slow-consumer', once", async () => {
+  const items = with_policy("error");
+  assert.deepEqual([1, 2, 3, 4].map((item) => items.push(item)), [true, true, false, false]);
+  assert.deepEqual([(await items.next()).value, (await items.next()).value], [1, 2]);
+  await assert.rejects(
+    items.next(),
+    (error) => error instanceof ArqonError && error.reason === "slow-consumer",
+  );
+  assert.equal((await items.next()).done, true);
+});
+
+Deno.test("whatever the policy, what was pushed is delivered in order or counted as lost", async () => {
+  await fc.assert(fc.asyncProperty(
+    fc.constantFrom<Overflow>("drop-newest", "drop-oldest"),
+    fc.array(fc.boolean(), { maxLength: 60 }),
+    async (on_overflow, pushes) => {
+      const items = buffer(3, 1_000_000, undefined, on_overflow);
+      const taken: Item[] = [];
+      let pushed = 0;
+      for (const push of pushes) {
+        if (push) items.push(++pushed);
+        else if (items.size > 0) taken.push((await items.next()).value as Item);
+        assert.ok(items.size <= 4);
+      }
+      items.end();
+      taken.push(...await drain(items));
+      let at = 0;
+      for (const item of taken) {
+        if (typeof item === "number") assert.equal(item, ++at);
+        else at += item.lost;
+      }
+      assert.equal(at, pushed);
     },
   ));
 });

@@ -14,8 +14,24 @@
 export { connect, Connection } from "./connection.ts";
 export type { ConnectOptions, SocketLike, Status, TokenRequest } from "./options.ts";
 export type { WebSocketConstructor } from "./options.ts";
+export type { PlatformEvents } from "./platform_events.ts";
+export { ed25519Signer } from "./signing.ts";
+export type { Signer } from "./signing.ts";
 export { Room } from "./room.ts";
-export type { CommandOptions, CommandResult, Data, PublishOptions } from "./room.ts";
+export type { CommandOptions, CommandResult, Data, PublishOptions } from "./room_request.ts";
+export { standardCodec } from "./codec.ts";
+export type { Codec, StandardIssue, StandardResult, StandardSchema } from "./codec.ts";
+export { TypedRoom, typedRoom } from "./typed_room.ts";
+export type {
+  TypedMessage,
+  TypedPublishOptions,
+  TypedSubscribeOptions,
+  TypedSubscription,
+} from "./typed_room.ts";
+export { holdLock, withLock } from "./held_lock.ts";
+export type { HeldLock, HoldLockOptions } from "./held_lock.ts";
+export type { Listener, MessageHandler } from "./listener.ts";
+export type { Overflow } from "./message_buffer.ts";
 export type {
   BanOptions,
   BanScope,

@@ -6,6 +6,9 @@ import { parseAddress } from "./address.ts";
 import type { Address } from "./address.ts";
 import { DEFAULT_BACKOFF } from "./backoff.ts";
 import type { Backoff } from "./backoff.ts";
+import { browserEvents } from "./platform_events.ts";
+import type { PlatformEvents } from "./platform_events.ts";
+import type { Signer } from "./signing.ts";
 import { assertToken } from "./token.ts";
 
 /** The part of the platform's WebSocket that the SDK uses. */
@@ -52,7 +55,7 @@ export interface ConnectOptions {
   readonly token?: string;
   /** Asked for a token at the start (unless `token` is given), before one expires, and after a refusal. */
   readonly getToken?: (request: TokenRequest) => string | Promise<string>;
-  /** Aborting closes the connection. */
+  /** Aborting closes the connection at once; a `connect` that still waits rejects with its reason. */
   readonly signal?: AbortSignal;
   /** Default: the platform's. */
   readonly webSocket?: WebSocketConstructor;
@@ -69,70 +72,96 @@ export interface ConnectOptions {
   readonly queue?: number;
   /** Their bytes; default 64 MiB. */
   readonly queue_bytes?: number;
+  /**
+   * What becomes of a publish or command while the connection is not open. "queue", the default: it
+   * waits, `timeout_ms` at most. "refuse": it rejects at once with `connection-lost`, and nothing is
+   * sent later that was said before. What was taken while the connection was open is not touched.
+   */
+  readonly offline?: "queue" | "refuse";
+  /** Signs every publish and command. Default: nobody does. */
+  readonly signer?: Signer;
+  /**
+   * Follow what a browser tells: with a network again a wait is cut short, without one no attempt is
+   * made for up to 30 s, and after the page was hidden or the device has slept the Shield is asked at
+   * once whether it is still there. Default true; false turns all of it off.
+   */
+  readonly platform_events?: boolean | PlatformEvents;
   readonly onStatus?: (status: Status) => void;
-  /** Refusals that answer no request, for example of a publish without ACK. */
+  /**
+   * What no promise and no loop tells of: refusals that answer no request (of a publish without ACK),
+   * a token that cannot be refreshed, `handler-failed` and `schema-violation` of messages.
+   */
   readonly onError?: (error: ArqonError) => void;
   /**
    * The `traceparent` of the span that is active when the program publishes or sends a command, for
    * example from an OpenTelemetry propagator; undefined: none is.
    */
   readonly traceparent?: () => string | undefined;
-  /** Unix ms; default `Date.now`. */
+  /** The device's clock in Unix ms, which may jump; default `Date.now`. */
   readonly now?: () => number;
   /** Numbers in [0, 1); default `Math.random`. */
   readonly random?: () => number;
 }
 
+/** With their defaults; each is at least 1. */
+const NUMBERS = {
+  initial_attempts: 1,
+  handshake_timeout_ms: 10_000,
+  request_timeout_ms: 10_000,
+  window: 256,
+  queue: 8_192,
+  queue_bytes: 67_108_864,
+};
+
+/** What `connect` is given and `Connection` uses as it is. */
+type Given = Pick<
+  ConnectOptions,
+  "token" | "getToken" | "offline" | "signer" | "onStatus" | "onError" | "traceparent"
+>;
+
 /** `ConnectOptions` with every default filled in, as `Connection` uses them. */
-export interface Settings {
+export interface Settings extends Given, Readonly<typeof NUMBERS> {
   readonly address: Address;
-  readonly token: string | undefined;
-  readonly getToken: ((request: TokenRequest) => string | Promise<string>) | undefined;
   readonly webSocket: WebSocketConstructor;
   readonly backoff: Backoff;
-  readonly initial_attempts: number;
-  readonly handshake_timeout_ms: number;
-  readonly request_timeout_ms: number;
-  readonly window: number;
-  readonly queue_max: number;
-  readonly queue_bytes_max: number;
-  readonly onStatus: (status: Status) => void;
-  readonly onError: (error: ArqonError) => void;
-  readonly traceparent: (() => string | undefined) | undefined;
+  readonly events: PlatformEvents | undefined;
+  readonly watch_clock: boolean;
   readonly now: () => number;
+  /** Ms since any moment, by a clock that nobody sets. */
+  readonly elapsed: () => number;
   readonly random: () => number;
 }
 
-function atLeastOne(name: string, value: number): number {
-  if (value >= 1) return value;
-  throw new TypeError(`${name} is ${value}; expected a number of at least 1`);
+/** Options with the defaults for numbers that are left out; TypeError for one below 1. */
+export function atLeastOne<Name extends string>(
+  options: { readonly [Key in NoInfer<Name>]?: number },
+  defaults: Readonly<Record<Name, number>>,
+): Record<Name, number> {
+  const numbers: Record<Name, number> = { ...defaults };
+  for (const name in defaults) {
+    const value = numbers[name] = options[name] ?? defaults[name];
+    if (!(value >= 1)) throw new TypeError(`${name} is ${value}; expected a number of at least 1`);
+  }
+  return numbers;
 }
 
 /** Throws TypeError for options that cannot work and `token-malformed` for such a token. */
 export function settingsFrom(options: ConnectOptions): Settings {
-  if (options.token === undefined && options.getToken === undefined) {
+  const { token, getToken, platform_events: events = true } = options;
+  if (token === undefined && getToken === undefined) {
     throw new TypeError("connect needs `token` or `getToken`");
   }
-  if (options.token !== undefined) assertToken(options.token);
+  if (token !== undefined) assertToken(token);
   return {
+    ...options,
+    ...atLeastOne(options, NUMBERS),
     address: parseAddress(options.url),
-    token: options.token,
-    getToken: options.getToken,
     webSocket: options.webSocket ?? (WebSocket as unknown as WebSocketConstructor),
     backoff: { ...DEFAULT_BACKOFF, ...options.backoff },
-    initial_attempts: atLeastOne("initial_attempts", options.initial_attempts ?? 1),
-    handshake_timeout_ms: atLeastOne(
-      "handshake_timeout_ms",
-      options.handshake_timeout_ms ?? 10_000,
-    ),
-    request_timeout_ms: atLeastOne("request_timeout_ms", options.request_timeout_ms ?? 10_000),
-    window: atLeastOne("window", options.window ?? 256),
-    queue_max: atLeastOne("queue", options.queue ?? 8_192),
-    queue_bytes_max: atLeastOne("queue_bytes", options.queue_bytes ?? 67_108_864),
-    onStatus: options.onStatus ?? (() => {}),
-    onError: options.onError ?? (() => {}),
-    traceparent: options.traceparent,
+    events: events === true ? browserEvents() : events || undefined,
+    watch_clock: events !== false,
     now: options.now ?? Date.now,
+    elapsed: () => performance.now(),
     random: options.random ?? Math.random,
   };
 }

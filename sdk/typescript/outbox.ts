@@ -3,8 +3,9 @@
  * what becomes of both when the connection drops. Knows no socket and no timer: the connection pumps
  * it and asks when it wants to be woken.
  */
-import { ArqonError, ERRORS } from "@arqon/proto";
+import { ArqonError, ruleOf } from "@arqon/proto";
 import type { Ack } from "@arqon/proto";
+import type { Settings } from "./options.ts";
 import { errorFromWire } from "./wire_error.ts";
 
 /**
@@ -18,29 +19,31 @@ export interface OutboxRequest {
   readonly room: string;
   /** Whether an ACK answers it. If not, it is done as soon as it is handed over. */
   readonly answered: boolean;
-  readonly frame: Uint8Array;
+  frame: Uint8Array;
+  /** Its signature has yet to come (`seal`): it is not sent, nor is what comes after it in its room. */
+  unsigned?: boolean;
   /** It may be sent again although the first one may have taken effect (it has an idempotency key). */
   readonly repeatable: boolean;
-  /** Unix ms after which it is given up. */
-  readonly deadline_ms: number;
+  /** When it is given up, by the clock of `OutboxOptions`. */
+  deadline_ms: number;
+  /** How often it was refused with 503. */
+  failures?: number;
   /** For the text of `answer-timeout`, in ms. */
-  readonly timeout_ms: number;
+  timeout_ms: number;
   resolve(ack: Ack | undefined): void;
   reject(error: ArqonError): void;
 }
 
-/** Bounds of the outbox, and the clock (Unix ms) and randomness that it may use. */
-export interface OutboxOptions {
-  /** Unanswered requests at a time. */
-  readonly window: number;
-  /** Requests waiting for a place in the window, and their bytes; above: `too-many-pending`. */
-  readonly queue_max: number;
-  readonly queue_bytes_max: number;
-  /** A new token can be had: what an expired one refused is kept for the next connection. */
-  readonly renewable: boolean;
-  readonly now: () => number;
-  readonly random: () => number;
-}
+/**
+ * The settings that the outbox follows: unanswered requests at a time (`window`), requests that wait for
+ * a place among them and their bytes (above: `too-many-pending`), and whether a new token can be had,
+ * so that what an expired one refused is kept for the next connection. `elapsed` counts ms from any
+ * moment and is set by nobody: a deadline must not move with the time of day.
+ */
+export type OutboxOptions = Pick<
+  Settings,
+  "window" | "queue" | "queue_bytes" | "getToken" | "elapsed" | "random"
+>;
 
 /** What one session lends while it is open. */
 export interface OutboxSink {
@@ -83,10 +86,8 @@ export class Outbox {
   /** Requests may be under way on another session than `#sink`. */
   #moving = false;
   #paused_until_ms = 0;
-  /** By room, until when nothing goes to it: Unix ms, not yet past when last looked at. */
+  /** By room, until when nothing goes to it; not yet past when last looked at. */
   readonly #holds = new Map<string, number>();
-  /** How often a request was refused with 503. */
-  readonly #failures = new WeakMap<OutboxRequest, number>();
   /** No deadline is earlier; may be too early, never too late. */
   #deadline_ms = Infinity;
 
@@ -101,18 +102,35 @@ export class Outbox {
 
   /** Takes a request; throws `too-many-pending` when the queue is full. */
   add(request: OutboxRequest): void {
-    const { queue_max, queue_bytes_max } = this.#options;
-    const over = this.#queue.length > 0 &&
-      this.#queue_bytes + request.frame.length > queue_bytes_max;
-    if (this.#queue.length >= queue_max || over) {
-      throw new ArqonError(
-        "too-many-pending",
-        `${this.#queue.length} requests wait in this client`,
-      );
+    const { queue, queue_bytes } = this.#options;
+    const { length } = this.#queue;
+    const over = length > 0 && this.#queue_bytes + request.frame.length > queue_bytes;
+    if (length >= queue || over) {
+      throw new ArqonError("too-many-pending", `${length} requests wait in this client`);
     }
     this.#queue.push(request);
     this.#queue_bytes += request.frame.length;
     this.#deadline_ms = Math.min(this.#deadline_ms, request.deadline_ms);
+    this.pump();
+  }
+
+  /** The signature has come: `frame` has it, and the request its deadline from now on. */
+  seal(request: OutboxRequest, frame: Uint8Array, deadline_ms: number, timeout_ms: number): void {
+    if (!this.#queue.includes(request)) return;
+    this.#queue_bytes += frame.length - request.frame.length;
+    Object.assign(request, { frame, deadline_ms, timeout_ms, unsigned: false });
+    this.pump();
+  }
+
+  /** Forgets a request without settling it. Of what was sent, the answer is not waited for. */
+  cancel(request: OutboxRequest): void {
+    const at = this.#queue.indexOf(request);
+    if (at < 0) {
+      this.#in_flight.delete(request.id);
+    } else {
+      this.#queue.splice(at, 1);
+      this.#queue_bytes -= request.frame.length;
+    }
     this.pump();
   }
 
@@ -154,14 +172,13 @@ export class Outbox {
     this.#in_flight.clear();
     this.#queue = [];
     this.#queue_bytes = 0;
-    this.#holds.clear();
     for (const request of all) request.reject(error);
   }
 
   /** Hands an ACK to its request. False when no request waits for it. */
   answer(ack: Ack): boolean {
     const sent = this.#in_flight.get(Number(ack.request_id));
-    if (sent === undefined) return false;
+    if (!sent) return false;
     this.#in_flight.delete(sent.request.id);
     if (ack.code === 0) sent.request.resolve(ack);
     else this.#refused(sent, errorFromWire(ack));
@@ -172,18 +189,19 @@ export class Outbox {
   /** Sends as much as window, pauses and socket allow. */
   pump(): void {
     const sink = this.#sink;
-    if (sink === undefined || this.#queue.length === 0) return;
-    const now_ms = this.#options.now();
+    if (!sink || this.#queue.length === 0) return;
+    const now_ms = this.#options.elapsed();
     for (const [room, until_ms] of this.#holds) if (until_ms <= now_ms) this.#holds.delete(room);
     if (this.#paused_until_ms > now_ms) return;
     const held: OutboxRequest[] = [];
-    const elsewhere = this.#moving ? this.#roomsElsewhere(sink) : undefined;
-    this.#moving = elsewhere !== undefined;
+    let kept = this.#moving ? this.#roomsElsewhere(sink) : undefined;
+    this.#moving = kept !== undefined;
     let taken = 0;
     for (const request of this.#queue) {
       if (this.#in_flight.size >= this.#options.window || !sink.writable()) break;
       taken += 1;
-      if (this.#holds.has(request.room) || elsewhere?.has(request.room) === true) {
+      if (request.unsigned) (kept ??= new Set()).add(request.room);
+      if (this.#holds.has(request.room) || kept?.has(request.room) === true) {
         held.push(request);
         continue;
       }
@@ -197,7 +215,7 @@ export class Outbox {
 
   /** Gives up what is past its deadline, then pumps. */
   wake(): void {
-    const now_ms = this.#options.now();
+    const now_ms = this.#options.elapsed();
     if (now_ms >= this.#deadline_ms) {
       const late = (request: OutboxRequest) => request.deadline_ms <= now_ms;
       const expired = this.#all().filter(late);
@@ -215,12 +233,12 @@ export class Outbox {
     this.pump();
   }
 
-  /** Unix ms at which `wake` has something to do; undefined when nothing waits. */
+  /** When `wake` has something to do; undefined when nothing waits. */
   nextWake(): number | undefined {
     if (this.size === 0) return undefined;
-    const now_ms = this.#options.now();
+    const now_ms = this.#options.elapsed();
     let wake_ms = this.#deadline_ms;
-    if (this.#sink !== undefined && this.#queue.length > 0) {
+    if (this.#sink && this.#queue.length > 0) {
       if (this.#paused_until_ms > now_ms) wake_ms = Math.min(wake_ms, this.#paused_until_ms);
       else if (!this.#sink.writable()) wake_ms = Math.min(wake_ms, now_ms + BLOCKED_POLL_MS);
       wake_ms = Math.min(wake_ms, ...this.#holds.values());
@@ -243,26 +261,22 @@ export class Outbox {
 
   /** 429 was refused before it did anything: always repeated. 503 only with an idempotency key. */
   #refused({ request, sink }: InFlight, error: ArqonError): void {
-    if (error.reason === "draining") {
-      // Refused before it did anything, and the Shield closes next.
-      if (this.#sink === sink) this.#sink = undefined;
-      return this.#requeue(request);
-    }
-    const client = ERRORS[error.reason].client;
-    if (this.#options.renewable && client === "refresh-token") {
-      // Refused before it did anything, and the Shield closes now: nothing more goes this way.
+    const { client } = ruleOf(error.reason);
+    const new_token = client === "refresh-token" && this.#options.getToken !== undefined;
+    if (new_token || error.reason === "draining") {
+      // Refused before it did anything, and the Shield closes next: nothing more goes this way.
       if (this.#sink === sink) this.#sink = undefined;
       return this.#requeue(request);
     }
     const again = (error.code === 429 && client === "back-off") ||
       (error.code === 503 && request.repeatable);
-    const now_ms = this.#options.now();
-    const failures = this.#failures.get(request) ?? 0;
+    const now_ms = this.#options.elapsed();
+    const { failures = 0 } = request;
     const least_ms = error.code === 503 ? Math.min(RETRY_MS * 2 ** failures, RETRY_MAX_MS) : 1;
     const wait_ms = Math.max(error.retry_after_ms, least_ms);
     const until_ms = now_ms + wait_ms + Math.floor(this.#options.random() * wait_ms * 0.1);
     if (!again || until_ms > request.deadline_ms) return request.reject(error);
-    if (error.code === 503) this.#failures.set(request, failures + 1);
+    if (error.code === 503) request.failures = failures + 1;
     if (error.reason === "log-unavailable") {
       this.#holds.set(request.room, Math.max(this.#holds.get(request.room) ?? 0, until_ms));
     } else {

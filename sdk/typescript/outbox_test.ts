@@ -17,16 +17,16 @@ const ACK: Ack = {
 };
 
 /** An outbox with a hand-turned clock, and a record of what was sent and settled. */
-function bench(window = 2, queue_max = 10, queue_bytes_max = 1_000, renewable = false) {
+function bench(window = 2, queue = 10, queue_bytes = 1_000, renewable = false) {
   const state = { now_ms: 1_000, writable: true };
   const sent: number[] = [];
   const settled: [number, string][] = [];
   const outbox = new Outbox({
     window,
-    queue_max,
-    queue_bytes_max,
-    renewable,
-    now: () => state.now_ms,
+    queue,
+    queue_bytes,
+    ...(renewable && { getToken: () => "" }),
+    elapsed: () => state.now_ms,
     random: () => 0,
   });
   const request = (id: number, rest: Partial<OutboxRequest> = {}): OutboxRequest => ({
@@ -163,7 +163,7 @@ Deno.test("a log that is not available holds back its room alone, and there the 
 });
 
 Deno.test("what an expired token refused goes out again on the next connection, if a new one can be had", () => {
-  const expired = { code: 401, reason: "token-expired", message: "The token has expired" };
+  const expired = { code: 401, reason: "token-expired", message: "Token expired" };
   const renewable = bench(2, 10, 1_000, true);
   renewable.outbox.connected(renewable.sink);
   renewable.outbox.add(renewable.request(1));

@@ -8,30 +8,24 @@
  * the new one alone counts. What came on the old one before it came on the new one is dropped there.
  */
 import type { PlainEnvelope } from "@arqon/proto";
+import { Message } from "./message.ts";
 
 /** Messages that may be held, and their bytes; more: all are dropped and the loop gets a GAP. */
 export const HELD_MAX = 8_192;
 const HELD_BYTES_MAX = 33_554_432;
 /** Messages of the old connection that are remembered; more: the oldest are forgotten, and may repeat. */
 export const AHEAD_MAX = 65_536;
-/** As in `message.ts`: what an envelope costs besides its data. */
-const OVERHEAD_BYTES = 2_048;
-
 /**
  * What two copies of one message have in common, and no other message. Every Shield stamps
  * `X-Twist-ID`; a backend that writes to the bus itself may not.
  */
 export function copyKey(envelope: PlainEnvelope): string {
-  const { headers, sender_id, event, command, timestamp_ms, message_id } = envelope;
+  const { headers, sender_id, event, command, signal, timestamp_ms, message_id } = envelope;
   const twist = headers["X-Twist-ID"];
   if (twist !== undefined) return `${twist}\n${sender_id}`;
-  const type = event?.type ?? command?.name ?? envelope.signal?.kind ?? "";
-  const data = event?.data ?? command?.data ?? new Uint8Array();
-  return `${timestamp_ms}\n${message_id}\n${sender_id}\n${type}\n${data.join()}`;
-}
-
-function sizeOf({ event, command }: PlainEnvelope): number {
-  return (event?.data ?? command?.data)?.length ?? 0;
+  const type = event?.type ?? command?.name ?? signal?.kind;
+  const data = (event ?? command)?.data.join();
+  return [timestamp_ms, message_id, sender_id, type, data].join("\n");
 }
 
 /** From the SUB on the new connection until everything that both deliver has come on both. */
@@ -49,10 +43,8 @@ export class Overlap {
     const key = copyKey(envelope);
     this.#ahead.set(key, (this.#ahead.get(key) ?? 0) + 1);
     if (this.#ahead.size > AHEAD_MAX) {
-      for (const oldest of this.#ahead.keys()) {
-        this.#ahead.delete(oldest);
-        break;
-      }
+      const [oldest = key] = this.#ahead.keys();
+      this.#ahead.delete(oldest);
     }
     return true;
   }
@@ -61,7 +53,7 @@ export class Overlap {
   hearNew(envelope: PlainEnvelope): boolean {
     if (this.#crossed) return !this.#isRepeat(envelope);
     if (this.#overflown) return false;
-    this.#held_bytes += sizeOf(envelope) + OVERHEAD_BYTES;
+    this.#held_bytes += new Message(envelope).size_bytes;
     this.#held.push(envelope);
     if (this.#held.length > HELD_MAX || this.#held_bytes > HELD_BYTES_MAX) {
       this.#overflown = true;

@@ -15,8 +15,9 @@
  * without recovery there is none yet, so that the last message of a room with `cache_last`, whose
  * offset is the ACK's own, is not taken for one that was heard.
  */
-import { ArqonError } from "@arqon/proto";
 import type { Ack, Uint64 } from "@arqon/proto";
+import { strictText } from "./json.ts";
+import { malformed } from "./wire_error.ts";
 
 /** A place in a durable room: right after the message with this offset. */
 export interface Position {
@@ -40,7 +41,7 @@ export function checkPosition({ offset, epoch = "" }: Position): void {
     throw new TypeError(`position.offset is ${offset}; expected an integer of at least 0`);
   }
   if (Number(offset) === 0 && epoch === "") {
-    throw new TypeError("a position with offset 0, the beginning of an epoch, needs that epoch");
+    throw new TypeError("a position with offset 0 needs its epoch");
   }
 }
 
@@ -48,9 +49,9 @@ export function checkPosition({ offset, epoch = "" }: Position): void {
 export function readAnswer({ result }: Ack): unknown {
   if (result.length === 0) return undefined;
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(result));
+    return JSON.parse(strictText(result));
   } catch {
-    throw new ArqonError("malformed-frame", "from the server: the answer to SUB is not JSON");
+    throw malformed("the answer to SUB is not JSON");
   }
 }
 
@@ -67,7 +68,8 @@ export class Place {
    */
   #changed = false;
   readonly #own: Set<Uint64> | undefined;
-  #recovered: boolean | undefined;
+  /** Of the last SUB that asked for a position. */
+  recovered: boolean | undefined;
 
   /**
    * `start`, checked, is what the first SUB asks for; the program has what is before it. With
@@ -90,11 +92,6 @@ export class Place {
   /** What the next SUB asks for. */
   get asked(): Position | undefined {
     return this.position ?? this.#start;
-  }
-
-  /** Of the last SUB that asked for a position. */
-  get recovered(): boolean | undefined {
-    return this.#recovered;
   }
 
   /** Of the messages that are delivered now; empty when it is not known. */
@@ -122,7 +119,7 @@ export class Place {
     const other_log = epoch !== this.#epoch && !this.#changed;
     this.#changed = false;
     this.#epoch = epoch;
-    this.#recovered = recovered === true;
+    this.recovered = recovered === true;
     if (recovered === true) {
       this.#offset ??= asked.offset;
       return undefined;
@@ -148,11 +145,8 @@ export class Place {
   published(offset: Uint64): void {
     if (this.#own === undefined || offset === 0) return;
     this.#own.add(offset);
-    if (this.#own.size <= OWN_MAX) return;
-    for (const oldest of this.#own) {
-      this.#own.delete(oldest);
-      return;
-    }
+    const [oldest = offset] = this.#own;
+    if (this.#own.size > OWN_MAX) this.#own.delete(oldest);
   }
 
   /** The bus says that the room has another log now. */

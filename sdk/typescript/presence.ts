@@ -4,6 +4,7 @@
  */
 import { isSame } from "./member_table.ts";
 import type { Member, MemberTable } from "./member_table.ts";
+import { Pull } from "./pull.ts";
 
 /**
  * What is different since the item before. A connection is in at most one of the three; who came and
@@ -17,18 +18,13 @@ export interface PresenceChanges {
   readonly left: readonly Member[];
 }
 
-interface Waiter {
-  resolve(result: IteratorResult<PresenceChanges, undefined>): void;
-  reject(error: unknown): void;
-}
-
 /**
  * The members of a room while a subscription lasts: `subscription.presence`. Empty until the
  * subscription is `ready`; it stands still while the connection is lost, and after the end.
  */
 export class Presence {
   readonly #table: MemberTable;
-  readonly #feeds = new Set<ChangeFeed>();
+  readonly #feeds = new Set<Pull<PresenceChanges>>();
   #end: { readonly error: unknown } | undefined;
 
   /** Made by `Room.subscribe`. */
@@ -58,105 +54,46 @@ export class Presence {
    * own loop does.
    */
   changes(): AsyncIterableIterator<PresenceChanges, undefined> {
-    const feed = new ChangeFeed(this.#table, () => this.#feeds.delete(feed));
+    const told = new Map<string, Member>();
+    const different = new Set(this.#table.members.keys());
+    const feed = new Pull(() => this.#take(told, different), () => {
+      stop();
+      this.#feeds.delete(feed);
+    });
+    const stop = this.#table.listen((connection_ids) => {
+      for (const id of connection_ids) different.add(id);
+      feed.serve();
+    });
     this.#feeds.add(feed);
-    if (this.#end !== undefined) feed.end(this.#end.error);
+    if (this.#end) feed.end(this.#end.error);
     return feed;
   }
 
   /** For the subscription: it has ended, with `error` if any. */
   end(error?: unknown): void {
-    if (this.#end !== undefined) return;
+    if (this.#end) return;
     this.#end = { error };
     for (const feed of [...this.#feeds]) feed.end(error);
   }
-}
 
-/**
- * One loop over the changes. Keeps no queue, but what it has told and which connections may differ
- * from that: so it is bounded by the number of members, however slow the loop is.
- */
-class ChangeFeed implements AsyncIterableIterator<PresenceChanges, undefined> {
-  readonly #table: MemberTable;
-  readonly #onEnd: () => void;
-  readonly #stop: () => void;
-  readonly #told = new Map<string, Member>();
-  #different: Set<string>;
-  #waiters: Waiter[] = [];
-  #ended = false;
-  #error: unknown;
-
-  constructor(table: MemberTable, onEnd: () => void) {
-    this.#table = table;
-    this.#onEnd = onEnd;
-    this.#different = new Set(table.members.keys());
-    this.#stop = table.listen((connection_ids) => {
-      for (const id of connection_ids) this.#different.add(id);
-      this.#serve();
-    });
-  }
-
-  next(): Promise<IteratorResult<PresenceChanges, undefined>> {
-    return new Promise((resolve, reject) => {
-      this.#waiters.push({ resolve, reject });
-      this.#serve();
-    });
-  }
-
-  /** The consumer left the loop. */
-  return(): Promise<IteratorResult<PresenceChanges, undefined>> {
-    this.#different.clear();
-    this.end();
-    return Promise.resolve({ value: undefined, done: true });
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
-
-  /** Nothing new comes. What was not told yet still is, then the iteration ends or throws `error`. */
-  end(error?: unknown): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#error = error;
-    this.#stop();
-    this.#onEnd();
-    this.#serve();
-  }
-
-  #serve(): void {
-    while (this.#waiters.length > 0) {
-      const changes = this.#take();
-      if (changes !== undefined) {
-        this.#waiters.shift()?.resolve({ value: changes, done: false });
-      } else if (this.#ended) {
-        const error = this.#error;
-        this.#error = undefined;
-        const waiter = this.#waiters.shift();
-        if (error === undefined) waiter?.resolve({ value: undefined, done: true });
-        else waiter?.reject(error);
-      } else {
-        return;
-      }
-    }
-  }
-
-  /** What is different from what was told; undefined when nothing is. */
-  #take(): PresenceChanges | undefined {
-    if (this.#different.size === 0) return undefined;
+  /**
+   * What is different from what was told; undefined when nothing is. A loop keeps no queue, but these
+   * two: so it is bounded by the number of members, however slow it is.
+   */
+  #take(told: Map<string, Member>, different: Set<string>): PresenceChanges | undefined {
     const joined: Member[] = [], updated: Member[] = [], left: Member[] = [];
-    for (const id of this.#different) {
-      const before = this.#told.get(id);
+    for (const id of different) {
+      const before = told.get(id);
       const now = this.#table.members.get(id);
-      if (now === undefined) {
-        this.#told.delete(id);
-        if (before !== undefined) left.push(before);
-      } else if (before === undefined || !isSame(before, now)) {
-        this.#told.set(id, now);
-        (before === undefined ? joined : updated).push(now);
+      if (!now) {
+        told.delete(id);
+        if (before) left.push(before);
+      } else if (!before || !isSame(before, now)) {
+        told.set(id, now);
+        (!before ? joined : updated).push(now);
       }
     }
-    this.#different = new Set();
+    different.clear();
     return joined.length + updated.length + left.length === 0
       ? undefined
       : { joined, updated, left };

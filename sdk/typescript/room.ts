@@ -1,14 +1,25 @@
 /**
- * One room as the program uses it: publish, subscribe, command, state, members. Builds frames; sending, waiting and
- * repeating them is the connection's.
+ * One room as the program uses it: publish, subscribe, command, state, locks, members. What each request
+ * says is `room_request.ts`; sending, waiting and repeating them is the connection's.
  */
-import { ArqonError, encodePub, idProblem, writeEnvelope, writeHistoryQuery } from "@arqon/proto";
-import type { Ack, EnvelopeInput, Uint64 } from "@arqon/proto";
+import { ArqonError, idProblem, writeHistoryQuery } from "@arqon/proto";
+import type { Ack, Uint64 } from "@arqon/proto";
+import type { LockKeeping } from "./held_lock.ts";
 import { historyOf } from "./history.ts";
 import type { HistoryOptions, RoomHistory } from "./history.ts";
 import type { Json } from "./json.ts";
+import { listenTo } from "./listener.ts";
+import type { Listener, MessageHandler } from "./listener.ts";
 import { readMembers } from "./member_table.ts";
 import type { Member, MemberCount } from "./member_table.ts";
+import { sendCommand, sendEvent } from "./room_request.ts";
+import type {
+  CommandOptions,
+  CommandResult,
+  Data,
+  PublishOptions,
+  RequestPort,
+} from "./room_request.ts";
 import type {
   BanOptions,
   GetOptions,
@@ -21,104 +32,20 @@ import type {
   RoomValue,
   UnbanOptions,
 } from "./room_state.ts";
-import { tracedBy } from "./trace_parent.ts";
-import type { TraceOptions } from "./trace_parent.ts";
 import type { PresenceSubscription, SubscribeOptions, Subscription } from "./subscription.ts";
 
-/**
- * Bytes travel as they are, a string as text, anything else as JSON. With a JSON `content_type` a
- * string is taken for JSON text and travels as it is.
- */
-export type Data = Uint8Array | Json;
-
-/** What `Room.publish` takes besides type and data; nothing of it is needed. */
-export interface PublishOptions extends TraceOptions {
-  /** Wait for the Shield's acknowledgement; default true. Without it only `onError` hears of a refusal. */
-  readonly ack?: boolean;
-  /** Idempotency key: with it the SDK repeats the publish after a reconnect and nobody gets it twice. */
-  readonly message_id?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Default by the kind of data: application/octet-stream, text/plain or application/json. */
-  readonly content_type?: string;
-  readonly schema_id?: string;
-  /** Give up after this, in ms. Waiting for a reconnect counts. */
-  readonly timeout_ms?: number;
-}
-
-/**
- * What `Room.command` takes besides name and data: the conditions under which the Brain carries it
- * out, which are the command's fields of the same names in `envelope.proto`.
- */
-export interface CommandOptions extends Omit<PublishOptions, "ack" | "schema_id" | "message_id"> {
-  /** Refused with 409 `version-conflict` unless the room is at this version; 0 is any. */
-  readonly expect_version?: Uint64;
-  readonly after_version?: Uint64;
-  readonly fence?: Uint64;
-  readonly epoch?: string;
-  /** Idempotency key: with it the SDK repeats the command after a reconnect. */
-  readonly command_id?: string;
-}
-
-/** The Brain's answer to a command. */
-export interface CommandResult {
-  /** The bytes as the Brain sent them. */
-  readonly bytes: Uint8Array;
-  /** The result as JSON; undefined when it is empty. Throws SyntaxError when it is not JSON. */
-  json(): unknown;
-}
-
 /** What a room needs of its connection. */
-export interface RoomPort {
-  /** Sends a request and resolves with its ACK. */
-  request(request: PortRequest): Promise<Ack | undefined>;
+export interface RoomPort extends RequestPort {
   subscribe(room: string, options: SubscribeOptions): Subscription;
   /** A publish was stored at this offset; 0 when the room is not durable. */
   published(room: string, offset: Uint64): void;
-  /** `ConnectOptions.traceparent`. */
-  readonly traceparent?: (() => string | undefined) | undefined;
+  /** Something failed that no promise tells of: `ConnectOptions.onError`. */
+  report(error: ArqonError): void;
+  readonly keeping: LockKeeping;
 }
 
-/**
- * A publish or command on its way to the connection. `timeout_ms` undefined means the connection's
- * `request_timeout_ms`; `answered` and `repeatable` are those of `OutboxRequest`.
- */
-export interface PortRequest {
-  readonly room: string;
-  readonly answered: boolean;
-  readonly repeatable: boolean;
-  readonly timeout_ms: number | undefined;
-  /** Makes the frame once the request id is known. */
-  frame(request_id: number): Uint8Array;
-}
-
-interface Encoded {
-  data: Uint8Array;
-  content_type: string;
-}
-
-function encodeData(data: Data | undefined, content_type: string | undefined): Encoded {
-  if (data === undefined) return { data: new Uint8Array(), content_type: content_type ?? "" };
-  if (data instanceof Uint8Array) {
-    return { data, content_type: content_type ?? "application/octet-stream" };
-  }
-  const encoder = new TextEncoder();
-  if (typeof data === "string") {
-    return { data: encoder.encode(data), content_type: content_type ?? "text/plain" };
-  }
-  return {
-    data: encoder.encode(JSON.stringify(data)),
-    content_type: content_type ?? "application/json",
-  };
-}
-
-/** The fields that events and commands share. */
-function envelopeOf(
-  room_id: string,
-  options: CommandOptions | PublishOptions,
-  port: RoomPort,
-): EnvelopeInput {
-  return { room_id, ...tracedBy(options, port.traceparent) };
-}
+/** For what is a function beside the room, so that only programs that use it load it. */
+export let portOf: (room: Room) => RoomPort;
 
 /**
  * One room of one connection, made by `Connection.room`. It holds nothing but its id: make as many of
@@ -128,10 +55,14 @@ export class Room {
   readonly id: string;
   readonly #port: RoomPort;
 
+  static {
+    portOf = (room) => room.#port;
+  }
+
   /** Throws `invalid-room` for an id that no room can have. */
   constructor(id: string, port: RoomPort) {
     const problem = idProblem(id);
-    if (problem !== undefined) throw new ArqonError("invalid-room", problem);
+    if (problem) throw new ArqonError("invalid-room", problem);
     this.id = id;
     this.#port = port;
   }
@@ -147,25 +78,8 @@ export class Room {
   publish(type: string, data?: Data, options?: PublishOptions & { ack?: true }): Promise<Ack>;
   publish(type: string, data?: Data, options?: PublishOptions): Promise<Ack | undefined>;
   async publish(type: string, data?: Data, options: PublishOptions = {}): Promise<Ack | undefined> {
-    const answered = options.ack ?? true;
-    const event = {
-      type,
-      ...encodeData(data, options.content_type),
-      ...(options.schema_id === undefined ? {} : { schema_id: options.schema_id }),
-    };
-    const envelope: EnvelopeInput = { ...envelopeOf(this.id, options, this.#port), event };
-    if (options.message_id !== undefined) envelope.message_id = options.message_id;
-    const ack = await this.#port.request({
-      room: this.id,
-      answered,
-      repeatable: options.message_id !== undefined,
-      timeout_ms: options.timeout_ms,
-      frame: (request_id) =>
-        encodePub(
-          writeEnvelope(answered ? { ...envelope, request_id, ack_requested: true } : envelope),
-        ),
-    });
-    if (ack !== undefined) this.#port.published(this.id, ack.offset);
+    const ack = await sendEvent(this.#port, this.id, type, data, options);
+    if (ack) this.#port.published(this.id, ack.offset);
     return ack;
   }
 
@@ -176,7 +90,28 @@ export class Room {
   subscribe(options: SubscribeOptions & { readonly presence: true }): PresenceSubscription;
   subscribe(options?: SubscribeOptions): Subscription;
   subscribe(options: SubscribeOptions = {}): Subscription {
+    options.signal?.throwIfAborted();
     return this.#port.subscribe(this.id, options);
+  }
+
+  /**
+   * As `subscribe`, with a function that hears one message after another instead of a loop. When it
+   * throws or rejects, `onError` hears `handler-failed` with that as its cause (without an `onError` it
+   * surfaces as uncaught), and the next message comes.
+   *
+   * ```ts
+   * import { connect } from "@arqon/sdk";
+   *
+   * await using bus = await connect({ url: "localhost:4000", token: "…" });
+   * const listener = bus.room("lobby").listen((message) => console.log(message.text()));
+   * await listener.ready;
+   * await bus.room("lobby").publish("chat", "hello");
+   * listener.close();
+   * await listener.ended; // the handler is done
+   * ```
+   */
+  listen(handler: MessageHandler, options: SubscribeOptions = {}): Listener {
+    return listenTo(this.subscribe(options), handler, this.#port.report);
   }
 
   /**
@@ -192,31 +127,8 @@ export class Room {
    * Sends a command to the room's Brain and resolves with its result. The ones that every bus knows
    * have methods of their own below, which resolve with the answer.
    */
-  async command(name: string, data?: Data, options: CommandOptions = {}): Promise<CommandResult> {
-    const { expect_version, after_version, fence, epoch, command_id } = options;
-    const command = {
-      name,
-      ...encodeData(data, options.content_type),
-      ...(expect_version === undefined ? {} : { expect_version }),
-      ...(after_version === undefined ? {} : { after_version }),
-      ...(fence === undefined ? {} : { fence }),
-      ...(epoch === undefined ? {} : { epoch }),
-      ...(command_id === undefined ? {} : { command_id }),
-    };
-    const envelope: EnvelopeInput = { ...envelopeOf(this.id, options, this.#port), command };
-    const ack = await this.#port.request({
-      room: this.id,
-      answered: true,
-      repeatable: command_id !== undefined,
-      timeout_ms: options.timeout_ms,
-      frame: (request_id) =>
-        encodePub(writeEnvelope({ ...envelope, request_id, ack_requested: true })),
-    });
-    const bytes = ack?.result ?? new Uint8Array();
-    return {
-      bytes,
-      json: () => bytes.length === 0 ? undefined : JSON.parse(new TextDecoder().decode(bytes)),
-    };
+  command(name: string, data?: Data, options: CommandOptions = {}): Promise<CommandResult> {
+    return sendCommand(this.#port, this.id, name, data, options);
   }
 
   /** One key of the room's state, or all of it. Any Brain answers that has seen `after_version`. */
@@ -279,7 +191,10 @@ export class Room {
     let after: Json | undefined;
     do {
       const page = await this.#ask("presence.list", { after }, options);
-      yield* readMembers(page).members;
+      for (const member of readMembers(page).members) {
+        yield member;
+        options.signal?.throwIfAborted();
+      }
       after = (page as { next?: Json }).next;
     } while (after !== undefined);
   }

@@ -7,10 +7,12 @@ import { MemberTable } from "./member_table.ts";
 import { gapMessage } from "./message.ts";
 import type { Message } from "./message.ts";
 import { MessageBuffer } from "./message_buffer.ts";
+import { atLeastOne } from "./options.ts";
 import type { Overlap } from "./overlap.ts";
 import { Place } from "./position.ts";
 import type { Position } from "./position.ts";
 import { Presence } from "./presence.ts";
+import { onAbort } from "./sleep.ts";
 import type { Reader, SubscribeOptions } from "./subscription.ts";
 import type { Wish } from "./wish.ts";
 
@@ -80,8 +82,11 @@ export function newEntry(
 
 /** How a subscription ended that nobody can go on with. */
 export function ended(): ArqonError {
-  return new ArqonError("connection-closed", ": the subscription has ended");
+  return new ArqonError("connection-closed", "the subscription has ended");
 }
+
+/** What a loop holds by default, in messages and bytes. */
+const BUFFER = { buffer: 8_192, buffer_bytes: 33_554_432 };
 
 /** A loop over a room; `now` gives Unix ms, `onEnd` hears that the program has left it. */
 export function newReader(
@@ -93,16 +98,25 @@ export function newReader(
   const ready = Promise.withResolvers<void>();
   // Who does not look at `ready` still gets the error from the loop.
   ready.promise.catch(() => {});
+  const { signal } = options;
   const buffer = new MessageBuffer<Message>({
-    items_max: options.buffer ?? 8_192,
-    bytes_max: options.buffer_bytes ?? 33_554_432,
+    ...atLeastOne(options, BUFFER),
+    on_overflow: options.on_overflow ?? "drop-newest",
     sizeOf: (message) => message.size_bytes,
     gap: (count) => gapMessage(entry.room, `${count} messages dropped here`, now()),
-    onEnd: () => onEnd(reader),
+    onEnd: () => {
+      stop();
+      onEnd(reader);
+    },
   });
   const presence = entry.table === undefined ? undefined : new Presence(entry.table);
   const reader: Reader = { buffer, ready, presence };
   entry.readers.add(reader);
+  const stop = onAbort(signal, () => {
+    ready.reject(signal?.reason);
+    presence?.end(signal?.reason);
+    buffer.drop(signal?.reason);
+  });
   return reader;
 }
 
@@ -124,7 +138,7 @@ export function endReaders(entry: RoomEntry, error: ArqonError | undefined): voi
   for (const update of entry.updates.splice(0)) update.reject(error ?? ended());
   for (const reader of [...entry.readers]) {
     entry.readers.delete(reader);
-    if (error !== undefined) reader.ready.reject(error);
+    if (error) reader.ready.reject(error);
     reader.presence?.end(error);
     reader.buffer.end(error);
   }
@@ -175,7 +189,7 @@ export interface Crossing {
 export function crossOver(entry: RoomEntry, lossless: boolean): Crossing {
   const { move, place, updates } = entry;
   const stands = move?.accepted === true;
-  const held = move === undefined ? [] : move.overlap.cross();
+  const held = !move ? [] : move.overlap.cross();
   entry.active = stands;
   entry.lost = false;
   if (!stands) entry.table?.lost();

@@ -2,7 +2,7 @@
  * What the commands of a room answer and take, as types. `Room` has a method for each.
  */
 import type { Json } from "./json.ts";
-import type { CommandOptions } from "./room.ts";
+import type { CommandOptions } from "./room_request.ts";
 
 /** Where a room's state stands. Versions of different epochs do not compare. */
 export interface RoomPosition {

@@ -105,7 +105,7 @@ Deno.test("a node without room is tried again as long as the program wants: 'at-
   const problem = {
     status: 503,
     reason: "at-capacity",
-    detail: "This node has reached its 5 connections",
+    detail: "At capacity: 5 connections",
   };
   await using peer = startPeer({
     refuse: (index) => index < 2,
@@ -123,7 +123,7 @@ Deno.test("something that is no bus is told apart from nothing at all: 'unreacha
     refuse: () => true,
     http: () => new Response("<html>nginx</html>", { status: 404 }),
   });
-  await assert.rejects(connect(quick(peer.url).options), /HTTP 404, but not as an ArqonBus does/);
+  await assert.rejects(connect(quick(peer.url).options), /HTTP 404, and not from an ArqonBus/);
   const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
   const { port } = listener.addr;
   listener.close();

@@ -6,8 +6,10 @@ import { ArqonError, decodeServerFrame, encodePing, encodePong } from "@arqon/pr
 import type { Ack, PlainEnvelope, ServerFrame, Welcome } from "@arqon/proto";
 import { explainRefusal } from "./auth_check.ts";
 import type { Address } from "./address.ts";
+import { closeText } from "./close_reaction.ts";
 import type { SocketLike, WebSocketConstructor } from "./options.ts";
-import { errorFromWire } from "./wire_error.ts";
+import { onAbort } from "./sleep.ts";
+import { errorFromWire, malformed, textOf } from "./wire_error.ts";
 
 /** What one session needs, and who hears what comes in. The callbacks must not throw. */
 export interface SessionOptions {
@@ -17,6 +19,10 @@ export interface SessionOptions {
   /** Upgrade and WELCOME must come within this. */
   readonly handshake_timeout_ms: number;
   readonly request_timeout_ms: number;
+  /** Unix ms by the device's clock, which shows that the device has slept. */
+  readonly now: () => number;
+  /** Ask the peer when the device has slept, or its clock was set. */
+  readonly watch_clock: boolean;
   readonly signal: AbortSignal;
   onEnvelope(envelope: PlainEnvelope, session: Session): void;
   /** An ACK that answers none of this session's own requests. */
@@ -47,6 +53,8 @@ interface Waiting extends Answered {
 /** Above this the socket counts as full: what is handed over cannot be taken back. */
 const UNSENT_BYTES_MAX = 1_048_576;
 const PROTOCOL_VERSION = 1;
+/** How long the peer may take to answer after the device has slept, in ms. */
+const PROBE_MS = 3_000;
 /** The check after a refusal has at least this long, however short the handshake may be. */
 const CHECK_TIMEOUT_MS = 5_000;
 
@@ -67,7 +75,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const refused = await session.opened;
   if (refused === undefined) return session;
   if (options.signal.aborted) throw new ArqonError("connection-closed");
-  if (session.last_error !== undefined) throw session.last_error;
+  if (session.last_error) throw session.last_error;
   throw await explainRefusal({
     check_url: options.address.check_url,
     token: options.token,
@@ -90,12 +98,19 @@ export class Session {
   #echo_number = 0;
   readonly #opened = Promise.withResolvers<string | undefined>();
   readonly #ended = Promise.withResolvers<SessionEnd>();
+  /** Undefined once WELCOME is here; else what the socket said when it failed before. */
+  readonly opened = this.#opened.promise;
+  readonly ended = this.#ended.promise;
   #handshake: ReturnType<typeof setTimeout> | undefined;
   #heartbeat: ReturnType<typeof setInterval> | undefined;
   #silent_beats = 0;
-  #over = false;
+  #beat_ms = 0;
+  #probe: ReturnType<typeof setTimeout> | undefined;
+  /** `ended` has resolved. */
+  over = false;
   #detail = "";
-  #welcome: Welcome | undefined;
+  /** Of a session from `openSession`. */
+  welcome!: Welcome;
   last_error: ArqonError | undefined;
 
   constructor(socket: SocketLike, options: SessionOptions) {
@@ -111,32 +126,14 @@ export class Session {
       this.#detail = `no WELCOME within ${options.handshake_timeout_ms} ms`;
       this.#finish(1006, "");
     }, options.handshake_timeout_ms);
-    options.signal.addEventListener("abort", this.#abort, { once: true });
-    if (options.signal.aborted) this.#abort();
-  }
-
-  /** Undefined once WELCOME is here; else what the socket said when it failed before. */
-  get opened(): Promise<string | undefined> {
-    return this.#opened.promise;
-  }
-
-  get ended(): Promise<SessionEnd> {
-    return this.#ended.promise;
-  }
-
-  /** `ended` has resolved. */
-  get over(): boolean {
-    return this.#over;
-  }
-
-  get welcome(): Welcome {
-    if (this.#welcome === undefined) throw new TypeError("the session is not open");
-    return this.#welcome;
+    const abort = () => this.close(1000, "", true);
+    this.ended.then(onAbort(options.signal, abort));
+    if (options.signal.aborted) abort();
   }
 
   send(frame: Uint8Array): void {
     // A view on an ArrayBuffer is what every platform takes; frames are never on shared memory.
-    if (!this.#over) this.#socket.send(frame as Uint8Array<ArrayBuffer>);
+    if (!this.over) this.#socket.send(frame as Uint8Array<ArrayBuffer>);
   }
 
   writable(): boolean {
@@ -150,7 +147,7 @@ export class Session {
 
   /** As `request`, but calls back at once, before the frame after the ACK is read. */
   ask(id: number, frame: Uint8Array, { resolve, reject }: Answered): void {
-    if (this.#over) return reject(new ArqonError("connection-lost", "the session is over"));
+    if (this.over) return reject(new ArqonError("connection-lost", "the session is over"));
     const timeout_ms = this.#options.request_timeout_ms;
     const timer = setTimeout(() => {
       this.#waiting.delete(id);
@@ -165,12 +162,19 @@ export class Session {
    * everything that the bus had for this client then has been received; with false at the end.
    */
   echo(): Promise<boolean> {
-    if (this.#over) return Promise.resolve(false);
+    if (this.over) return Promise.resolve(false);
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const body = `echo ${++this.#echo_number}`;
     this.#echoes.set(body, resolve);
     this.send(encodePing(new TextEncoder().encode(body)));
     return promise;
+  }
+
+  /** Asks the peer now, out of turn: without a word within `timeout_ms` the session ends with 4408. */
+  probe(timeout_ms = PROBE_MS): void {
+    if (this.over || this.#probe !== undefined) return;
+    this.#probe = setTimeout(() => this.close(4408, "heartbeat lost", true), timeout_ms);
+    this.send(encodePing());
   }
 
   /** Closes the socket; `ended` follows when the peer agrees, or at once when `now` is true. */
@@ -183,17 +187,17 @@ export class Session {
     if (now) this.#finish(code, reason);
   }
 
-  readonly #abort = (): void => this.close(1000, "", true);
-
   #receive(data: unknown): void {
-    if (this.#over) return;
+    if (this.over) return;
     this.#silent_beats = 0;
+    clearTimeout(this.#probe);
+    this.#probe = undefined;
     if (!(data instanceof ArrayBuffer)) return this.#disagree("a text frame on arqon.v1");
     let frame: ServerFrame;
     try {
       frame = decodeServerFrame(new Uint8Array(data));
     } catch (error) {
-      return this.#disagree(error instanceof Error ? error.message : "an undecodable frame");
+      return this.#disagree(textOf(error));
     }
     this.#dispatch(frame);
   }
@@ -224,29 +228,38 @@ export class Session {
   }
 
   #begin(welcome: Welcome): void {
-    if (this.#welcome !== undefined) return this.#disagree("a second WELCOME");
+    if (this.welcome) return this.#disagree("a second WELCOME");
     if (welcome.protocol_version !== PROTOCOL_VERSION) {
-      return this.#disagree(`protocol version ${welcome.protocol_version}; this SDK speaks 1`);
+      return this.#disagree(
+        `protocol version ${welcome.protocol_version}, not ${PROTOCOL_VERSION}`,
+      );
     }
-    this.#welcome = welcome;
+    this.welcome = welcome;
     clearTimeout(this.#handshake);
-    if (welcome.heartbeat_ms > 0) {
-      this.#heartbeat = setInterval(() => this.#beat(), welcome.heartbeat_ms);
+    const { heartbeat_ms } = welcome;
+    if (heartbeat_ms > 0) {
+      this.#beat_ms = this.#options.now();
+      this.#heartbeat = setInterval(() => this.#beat(heartbeat_ms), heartbeat_ms);
     }
     this.#opened.resolve(undefined);
   }
 
   /** The Shield pings once a heartbeat: one silent beat asks, the third gives the connection up. */
-  #beat(): void {
+  #beat(heartbeat_ms: number): void {
+    const now_ms = this.#options.now();
+    const late_ms = Math.abs(now_ms - this.#beat_ms - heartbeat_ms);
+    this.#beat_ms = now_ms;
+    // The device has slept, or its clock was set: three beats more are too long to find that out.
+    if (late_ms > 2 * heartbeat_ms && this.#options.watch_clock) this.probe();
     this.#silent_beats += 1;
     if (this.#silent_beats > 2) return this.close(4408, "heartbeat lost", true);
-    if (this.#silent_beats > 1) this.send(encodePing(new Uint8Array()));
+    if (this.#silent_beats > 1) this.send(encodePing());
   }
 
   #answer(ack: Ack): void {
     const id = Number(ack.request_id);
     const waiting = this.#waiting.get(id);
-    if (waiting === undefined) return this.#options.onAck(ack);
+    if (!waiting) return this.#options.onAck(ack);
     this.#waiting.delete(id);
     clearTimeout(waiting.timer);
     if (ack.code === 0) waiting.resolve(ack);
@@ -255,27 +268,21 @@ export class Session {
 
   /** The server speaks something else: no attempt would change that. Clients may only close with 1000 or 3000 and up. */
   #disagree(what: string): void {
-    this.last_error = new ArqonError("malformed-frame", `from the server: ${what}`);
-    try {
-      this.#socket.close(1000, "protocol error");
-    } catch {
-      // Already closed.
-    }
+    this.last_error = malformed(what);
+    this.close(1000, "protocol error");
     this.#finish(1002, what);
   }
 
   #finish(code: number, reason: string): void {
-    if (this.#over) return;
-    this.#over = true;
+    if (this.over) return;
+    this.over = true;
     clearTimeout(this.#handshake);
     clearInterval(this.#heartbeat);
-    this.#options.signal.removeEventListener("abort", this.#abort);
+    clearTimeout(this.#probe);
     this.#socket.onmessage = null;
     this.#socket.onclose = null;
-    const error = new ArqonError(
-      "connection-lost",
-      `closed with ${code}${reason && `: ${reason}`}`,
-    );
+    const detail = closeText(code, reason);
+    const error = new ArqonError("connection-lost", detail);
     for (const waiting of this.#waiting.values()) {
       clearTimeout(waiting.timer);
       waiting.reject(error);
@@ -283,8 +290,8 @@ export class Session {
     this.#waiting.clear();
     for (const resolve of this.#echoes.values()) resolve(false);
     this.#echoes.clear();
-    this.#opened.resolve(this.#detail || `closed with ${code}${reason && `: ${reason}`}`);
+    this.#opened.resolve(this.#detail || detail);
     this.#ended.resolve({ code, reason, last_error: this.last_error });
-    if (this.#welcome === undefined) this.close(1000, "");
+    if (!this.welcome) this.close(1000, "");
   }
 }

@@ -2,7 +2,7 @@
  * What a refused SUB means for its room. Changes the room's own data; sending, ending and telling is
  * the caller's (`subscriptions.ts`).
  */
-import { ERRORS } from "@arqon/proto";
+import { ruleOf } from "@arqon/proto";
 import type { ArqonError } from "@arqon/proto";
 import { backoffDelay } from "./backoff.ts";
 import type { Backoff } from "./backoff.ts";
@@ -35,21 +35,21 @@ export function afterRefusal(
   { error, updates, attempt, stands }: Refusal,
   { backoff, random }: { readonly backoff: Backoff; readonly random: () => number },
 ): Consequence {
-  const delay_ms = error.retry_after_ms + backoffDelay(attempt, backoff, random);
+  const wait_ms = error.retry_after_ms + backoffDelay(attempt, backoff, random);
   const lost = error.reason === "connection-lost";
-  const never = ERRORS[error.reason].client === "never-retry";
+  const never = ruleOf(error.reason).client === "never-retry";
   // The room was durable and is not any more: from here on as any other.
   const demoted = error.reason === "not-durable" && entry.place.position !== undefined;
   const gap = demoted && !entry.active;
-  if (demoted) {
-    entry.place.forget();
-  } else if (stands && !lost) {
-    // The subscription stands as it was: only the new metadata was refused, or the position.
-    for (const update of updates) update.reject(error);
-    return { gap, fail: false, delay_ms: entry.lost && !never ? delay_ms : undefined };
-  }
-  entry.updates = [...entry.updates, ...updates].sort((a, b) => a.number - b.number);
-  if (lost) return { gap, fail: false, delay_ms: undefined };
-  if (never && !demoted) return { gap, fail: true, delay_ms: undefined };
-  return { gap, fail: false, delay_ms: demoted ? 0 : delay_ms };
+  // The subscription stands as it was: only the new metadata was refused, or the position.
+  const as_before = stands && !lost && !demoted;
+  if (demoted) entry.place.forget();
+  if (as_before) { for (const update of updates) update.reject(error); }
+  else entry.updates = [...entry.updates, ...updates].sort((a, b) => a.number - b.number);
+  const again = as_before ? entry.lost && !never : demoted || !(lost || never);
+  return {
+    gap,
+    fail: never && !lost && !demoted && !as_before,
+    delay_ms: again ? demoted ? 0 : wait_ms : undefined,
+  };
 }

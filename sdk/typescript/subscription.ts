@@ -5,7 +5,7 @@
 import type { Uint64 } from "@arqon/proto";
 import type { Json } from "./json.ts";
 import type { Message } from "./message.ts";
-import type { MessageBuffer } from "./message_buffer.ts";
+import type { MessageBuffer, Overflow } from "./message_buffer.ts";
 import type { Place, Position } from "./position.ts";
 import type { Presence } from "./presence.ts";
 
@@ -31,10 +31,14 @@ export interface SubscribeOptions {
    * durable is refused with `not-durable`.
    */
   readonly position?: Position;
-  /** Messages that wait for the loop; default 8,192. More are dropped and leave one GAP. */
+  /** Messages that wait for the loop; default 8,192. What becomes of more, `on_overflow` says. */
   readonly buffer?: number;
   /** Their bytes; default 32 MiB. */
   readonly buffer_bytes?: number;
+  /** For a loop that is too slow; default "drop-newest". */
+  readonly on_overflow?: Overflow;
+  /** Aborting ends the loop, which throws the signal's reason; what waits for it is dropped. */
+  readonly signal?: AbortSignal;
 }
 
 /**

@@ -29,6 +29,7 @@ import type { Session } from "./session.ts";
 import { asSubscription, encodeMeta } from "./subscription.ts";
 import type { Reader, SubscribeOptions, Subscription } from "./subscription.ts";
 import { assertAgreed, wishOf } from "./wish.ts";
+import { malformed } from "./wire_error.ts";
 
 /**
  * What the connection lends: request ids (shared with publishes), the clock in Unix ms, and the waits
@@ -67,14 +68,14 @@ export class Subscriptions {
     const { member_meta } = options;
     const meta = member_meta === undefined ? new Uint8Array() : encodeMeta(member_meta);
     const known = this.#rooms.get(room);
-    if (known !== undefined) assertAgreed(known, wish, meta, options);
+    if (known) assertAgreed(known, wish, meta, options);
     const entry = known ?? newEntry(room, wish, meta, options.position);
     const reader = newReader(entry, options, this.#options.now, (left) => this.#left(entry, left));
     tellReady(entry);
-    if (known === undefined) {
+    if (!known) {
       this.#rooms.set(room, entry);
-      if (this.#session !== undefined) this.#send(entry, this.#session, 0);
-      if (this.#next !== undefined) this.#move(entry, this.#next);
+      if (this.#session) this.#send(entry, this.#session, 0);
+      if (this.#next) this.#move(entry, this.#next);
     }
     const update = (changed: Json) => this.#update(entry, reader, changed);
     return asSubscription(room, reader, entry.place, update);
@@ -87,7 +88,7 @@ export class Subscriptions {
   attach(session: Session): void {
     this.#session = session;
     for (const entry of [...this.#rooms.values()]) {
-      if (entry.heard && entry.place.position === undefined) this.#gap(entry, "reconnect");
+      if (entry.heard && !entry.place.position) this.#gap(entry, "reconnect");
       this.#send(entry, session, 0);
     }
   }
@@ -124,8 +125,8 @@ export class Subscriptions {
       const { move } = entry;
       entry.move = undefined;
       // Its list is that of the next session, and what has changed since was not heard.
-      if (move?.accepted !== true || entry.table === undefined) continue;
-      if (this.#session !== undefined) this.#send(entry, this.#session, 0);
+      if (move?.accepted !== true || !entry.table) continue;
+      if (this.#session) this.#send(entry, this.#session, 0);
     }
   }
 
@@ -135,7 +136,7 @@ export class Subscriptions {
    */
   cross(lossless: boolean): void {
     const next = this.#next;
-    if (next === undefined) return;
+    if (!next) return;
     [this.#session, this.#next] = [next, undefined];
     for (const entry of [...this.#rooms.values()]) {
       const { held, gap, old_meta } = crossOver(entry, lossless);
@@ -147,18 +148,18 @@ export class Subscriptions {
 
   /** What the old session had delivered has come on the present one, too. */
   settle(): void {
-    if (this.#next !== undefined) return;
+    if (this.#next) return;
     for (const entry of this.#rooms.values()) entry.move = undefined;
   }
 
   /** A message on one of the sessions. */
   deliver(envelope: PlainEnvelope, session: Session): void {
     const entry = this.#rooms.get(envelope.room_id);
-    if (entry === undefined) return;
+    if (!entry) return;
     const is_next = session === this.#next;
     if (!is_next && session !== this.#session) return;
     const { move } = entry;
-    if (move !== undefined && !isDue(move, envelope, is_next, this.#next !== undefined)) return;
+    if (move && !isDue(move, envelope, is_next, this.#next !== undefined)) return;
     // What comes before the ACK is for a subscription that has ended, and no measure for this one.
     const stands = is_next ? move?.accepted === true : entry.active;
     if (envelope.offset !== 0 && !stands) return;
@@ -169,7 +170,7 @@ export class Subscriptions {
     const { event, signal } = envelope;
     // Services may publish events and signals of these kinds too; only the bus itself has no name.
     const from_bus = envelope.sender_id === "";
-    if (from_bus && isPresence(event) && entry.table !== undefined) {
+    if (from_bus && isPresence(event) && entry.table) {
       return this.#hearPresence(entry, event);
     }
     if (envelope.offset !== 0 && !entry.place.deliver(envelope.offset)) return;
@@ -192,7 +193,7 @@ export class Subscriptions {
    */
   revoked(room: string, error: ArqonError, only_presence: boolean): void {
     const entry = this.#rooms.get(room);
-    if (entry === undefined || (only_presence && entry.table === undefined)) return;
+    if (!entry || (only_presence && !entry.table)) return;
     this.#fail(entry, error, only_presence);
   }
 
@@ -230,15 +231,13 @@ export class Subscriptions {
     this.#moved = undefined;
   }
 
-  #update(entry: RoomEntry, reader: Reader, member_meta: Json): Promise<void> {
+  async #update(entry: RoomEntry, reader: Reader, member_meta: Json): Promise<void> {
     if (!entry.wish.presence || entry.wish.observer) {
-      const why = "only a subscription with presence: true and without observer is a member";
-      return Promise.reject(new TypeError(`room ${entry.room}: ${why}`));
+      throw new TypeError(`room ${entry.room}: update needs presence: true and no observer`);
     }
-    if (!entry.readers.has(reader)) return Promise.reject(ended());
+    if (!entry.readers.has(reader)) throw ended();
     if (entry.updates.length >= UPDATES_MAX) {
-      const detail = `${UPDATES_MAX} changes of metadata wait for room ${entry.room}`;
-      return Promise.reject(new ArqonError("too-many-pending", detail));
+      throw new ArqonError("too-many-pending", `${UPDATES_MAX} changes of metadata wait`);
     }
     const update = {
       ...Promise.withResolvers<void>(),
@@ -246,8 +245,8 @@ export class Subscriptions {
       meta: encodeMeta(member_meta),
     };
     entry.updates.push(update);
-    if (entry.active && this.#session !== undefined) this.#send(entry, this.#session, 0);
-    return update.promise;
+    if (entry.active && this.#session) this.#send(entry, this.#session, 0);
+    await update.promise;
   }
 
   /** Sends SUB, with the newest metadata of those that wait and the position if there is one. */
@@ -259,22 +258,20 @@ export class Subscriptions {
     const { room: room_id, wish } = entry;
     // Where messages come already a SUB without a position goes on with them.
     const asked = entry.active && !entry.lost && !is_next() ? undefined : entry.place.asked;
-    const from = asked === undefined
-      ? {}
-      : { after_offset: asked.offset, epoch: asked.epoch ?? "" };
+    const from = { after_offset: asked?.offset, epoch: asked?.epoch };
     const frame = encodeSub({ room_id, request_id, ...wish, batch: true, member_meta, ...from });
     const current = () =>
       (this.#session === session || is_next()) && this.#rooms.get(entry.room) === entry;
     session.ask(request_id, frame, {
       resolve: (ack) => {
         if (!current()) return updates.forEach((update) => update.reject(ended()));
-        if (is_next() && entry.move !== undefined) {
+        if (is_next() && entry.move) {
           entry.move.meta = member_meta;
           entry.move.accepted = true;
         } else {
           entry.meta = member_meta;
           entry.active = true;
-          if (asked !== undefined) entry.lost = false;
+          if (asked) entry.lost = false;
         }
         for (const update of updates) update.resolve();
         this.#accepted(entry, ack, asked, is_next());
@@ -312,11 +309,11 @@ export class Subscriptions {
 
   /** The bus says that messages of a durable room are lost for good: asks where it stands now. */
   #lost(entry: RoomEntry, reason: string): void {
-    if (entry.place.position === undefined) return;
+    if (!entry.place.position) return;
     if (reason !== "epoch-changed" && reason !== "history-trimmed") return;
     if (reason === "epoch-changed") entry.place.changed();
     entry.told = true;
-    if (!entry.active || entry.lost || this.#session === undefined) return;
+    if (!entry.active || entry.lost || !this.#session) return;
     entry.lost = true;
     this.#send(entry, this.#session, 0);
   }
@@ -333,9 +330,7 @@ export class Subscriptions {
     try {
       change();
     } catch (error) {
-      const told = error instanceof ArqonError
-        ? error
-        : new ArqonError("malformed-frame", `from the server: ${error}`);
+      const told = error instanceof ArqonError ? error : malformed(String(error));
       return this.#fail(entry, told, true);
     }
     tellReady(entry);

@@ -3,16 +3,14 @@
  * (only the Shield can), and no error ever contains a token.
  */
 import { ArqonError } from "@arqon/proto";
+import { TIMER_MS_MAX } from "./sleep.ts";
 
 const COMPACT_JWS = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/;
 
 /** Throws `token-malformed` unless the text can travel as a subprotocol item and HTTP header. */
 export function assertToken(token: unknown): asserts token is string {
   if (typeof token !== "string" || !COMPACT_JWS.test(token)) {
-    throw new ArqonError(
-      "token-malformed",
-      "expected three base64url parts with dots between them",
-    );
+    throw new ArqonError("token-malformed", "expected a JWT");
   }
 }
 
@@ -27,9 +25,6 @@ export function tokenExpiry(token: string): number | undefined {
     return undefined;
   }
 }
-
-/** Timers of the platform cannot wait longer than this, in ms. */
-const TIMER_MS_MAX = 2_147_483_647;
 
 /**
  * How long to wait, in ms, before the token is refreshed when it is good for `remaining_ms` more:

@@ -1,27 +1,37 @@
 /**
- * Which token the client uses: the one that was given, or one from `getToken`, asked for only when
- * the present one is refused or about to end. Verifies nothing.
+ * Which token the client uses: the one that was given, or one from `getToken`, asked for when the
+ * present one is refused or about to end, and then given to the Shield. Verifies nothing.
  */
-import { ArqonError } from "@arqon/proto";
-import type { TokenRequest } from "./options.ts";
-import { assertToken, tokenExpiry } from "./token.ts";
+import { ArqonError, encodeRefresh } from "@arqon/proto";
+import type { Settings } from "./options.ts";
+import type { Session } from "./session.ts";
+import { sleep } from "./sleep.ts";
+import { assertToken, refreshDelay, tokenExpiry } from "./token.ts";
+import { asArqonError, textOf } from "./wire_error.ts";
 
-/** Where tokens come from: `token`, `getToken` or both. `timeout_ms` bounds one answer of `getToken`. */
-export interface TokenKeeperOptions {
-  readonly token: string | undefined;
-  readonly getToken: ((request: TokenRequest) => string | Promise<string>) | undefined;
-  readonly timeout_ms: number;
+/** Where tokens come from: `token`, `getToken` or both. Each answer of `getToken` has that time. */
+export interface TokenKeeperOptions
+  extends Pick<Settings, "token" | "getToken" | "handshake_timeout_ms" | "random"> {
   readonly signal: AbortSignal;
+  /** Unix ms by the Shield's clock, as far as it is known. */
   readonly now: () => number;
+  nextId(): number;
+  /** A refresh failed; it is tried again in what is left. */
+  readonly onError: (error: ArqonError) => void;
 }
 
 /** A token that ends within this is not worth a handshake. */
 const MARGIN_MS = 2_000;
 
-/** Keeps the token of one connection, used for every handshake and REFRESH. In memory only. */
+/**
+ * Keeps the token of one connection, used for every handshake and REFRESH. In memory only. Refreshes it
+ * on one session at a time, with one timer.
+ */
 export class TokenKeeper {
   readonly #options: TokenKeeperOptions;
   #token: string | undefined;
+  #session: Session | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: TokenKeeperOptions) {
     this.#options = options;
@@ -35,58 +45,82 @@ export class TokenKeeper {
 
   /**
    * The token to use now. With `refused`, or when the present one has ended, a new one is asked for.
-   * `clock_ahead_ms` is how far the Shield's clock is ahead of ours. Rejects with what `getToken`
-   * throws, wrapped, `token-malformed`, or `answer-timeout`.
+   * Rejects with what `getToken` throws, wrapped, `token-malformed`, or `answer-timeout`.
    */
-  async current(refused: ArqonError | undefined, clock_ahead_ms: number): Promise<string> {
-    if (this.#token !== undefined && refused === undefined && !this.#ending(clock_ahead_ms)) {
-      return this.#token;
-    }
-    if (this.#options.getToken === undefined) {
-      if (this.#token === undefined || refused !== undefined) {
-        throw refused ?? new ArqonError("token-missing");
-      }
-      return this.#token;
-    }
-    return await this.renew(refused);
+  async current(refused: ArqonError | undefined): Promise<string> {
+    const token = this.#token;
+    const good = token !== undefined && refused === undefined;
+    return good && !(this.renewable && this.#isEnding(token)) ? token : await this.renew(refused);
   }
 
   /** Asks for a new token, whatever the present one is. */
   async renew(refused: ArqonError | undefined): Promise<string> {
-    const { getToken, timeout_ms, signal } = this.#options;
-    if (getToken === undefined) throw refused ?? new ArqonError("token-missing");
-    const late = Promise.withResolvers<never>();
-    const timer = setTimeout(
-      () => late.reject(new ArqonError("answer-timeout", String(timeout_ms))),
-      timeout_ms,
-    );
-    const abort = () => late.reject(new ArqonError("connection-closed"));
-    signal.addEventListener("abort", abort, { once: true });
+    const { getToken, handshake_timeout_ms: timeout_ms, signal } = this.#options;
+    if (!getToken) throw refused ?? new ArqonError("token-missing");
+    const answered = new AbortController();
+    const late = sleep(timeout_ms, signal, answered.signal).then(() => {
+      if (signal.aborted) throw new ArqonError("connection-closed");
+      throw new ArqonError("answer-timeout", String(timeout_ms));
+    });
     try {
       const request = refused === undefined ? { signal } : { signal, refused };
       const token = await Promise.race([
         Promise.resolve().then(() => getToken(request)).catch(wrap),
-        late.promise,
+        late,
       ]);
       assertToken(token);
       this.#token = token;
       return token;
     } finally {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", abort);
+      answered.abort();
     }
   }
 
-  #ending(clock_ahead_ms: number): boolean {
-    const expires_ms = tokenExpiry(this.#token ?? "");
-    return expires_ms !== undefined &&
-      expires_ms <= this.#options.now() + clock_ahead_ms + MARGIN_MS;
+  /** Refreshes the token of this session from now on. */
+  plan(session: Session): void {
+    this.stop();
+    this.#session = session;
+    this.#arm(session, session.welcome.token_expires_ms);
+  }
+
+  /** Refreshes no more. */
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#session = undefined;
+  }
+
+  /** `expires_ms` is by the Shield's clock. */
+  #arm(session: Session, expires_ms: number): void {
+    const { now, random } = this.#options;
+    if (!this.renewable || expires_ms <= 0) return;
+    this.#timer = setTimeout(async () => {
+      const next_ms = await this.#refresh(session) ?? expires_ms;
+      if (this.#session === session) this.#arm(session, next_ms);
+    }, refreshDelay(expires_ms - now(), random));
+  }
+
+  /** When the new token ends, if it says so; undefined also when there is none. */
+  async #refresh(session: Session): Promise<number | undefined> {
+    const { nextId, onError } = this.#options;
+    try {
+      const token = await this.renew(undefined);
+      const request_id = nextId();
+      await session.request(request_id, encodeRefresh({ token, request_id }));
+      return tokenExpiry(token);
+    } catch (error) {
+      // Tried again in what is left; at the end 4401 and the reconnect ask for a token anyway.
+      onError(asArqonError(error));
+      return undefined;
+    }
+  }
+
+  #isEnding(token: string): boolean {
+    return (tokenExpiry(token) ?? Infinity) <= this.#options.now() + MARGIN_MS;
   }
 }
 
 /** A token server that fails is like a bus that cannot be reached: worth another try. */
 function wrap(error: unknown): never {
   if (error instanceof ArqonError) throw error;
-  const text = error instanceof Error ? error.message : String(error);
-  throw new ArqonError("unreachable", `the token source: ${text}`, { cause: error });
+  throw new ArqonError("unreachable", `the token source: ${textOf(error)}`, { cause: error });
 }

@@ -12,16 +12,26 @@ function keeper(
   token: string | undefined,
   getToken?: (request: TokenRequest) => string | Promise<string>,
   signal = new AbortController().signal,
+  now_ms = 1_000_000,
 ): TokenKeeper {
-  return new TokenKeeper({ token, getToken, timeout_ms: 10_000, signal, now: () => 1_000_000 });
+  return new TokenKeeper({
+    ...(token && { token }),
+    ...(getToken && { getToken }),
+    handshake_timeout_ms: 10_000,
+    signal,
+    now: () => now_ms,
+    random: () => 0,
+    nextId: () => 1,
+    onError: () => assert.fail("nothing is refreshed"),
+  });
 }
 
 Deno.test("the given token is used until it ends; then getToken is asked", async () => {
   const given = tokenUntil(2_000);
-  assert.equal(await keeper(given, () => "x.y.z").current(undefined, 0), given);
-  assert.equal(await keeper(tokenUntil(999), () => "x.y.z").current(undefined, 0), "x.y.z");
-  // By the Shield's clock it has ended already.
-  assert.equal(await keeper(given, () => "x.y.z").current(undefined, 1_500_000), "x.y.z");
+  assert.equal(await keeper(given, () => "x.y.z").current(undefined), given);
+  assert.equal(await keeper(tokenUntil(999), () => "x.y.z").current(undefined), "x.y.z");
+  const later = keeper(given, () => "x.y.z", undefined, 2_500_000);
+  assert.equal(await later.current(undefined), "x.y.z");
 });
 
 Deno.test("getToken hears why the token before was refused", async () => {
@@ -30,24 +40,24 @@ Deno.test("getToken hears why the token before was refused", async () => {
     refusals.push(refused?.reason);
     return "x.y.z";
   });
-  await tokens.current(undefined, 0);
-  await tokens.current(undefined, 0);
-  await tokens.current(new ArqonError("token-expired"), 0);
+  await tokens.current(undefined);
+  await tokens.current(undefined);
+  await tokens.current(new ArqonError("token-expired"));
   assert.deepEqual(refusals, [undefined, "token-expired"], "and a good token is kept");
 });
 
 Deno.test("without getToken a refusal is final", async () => {
   const refused = new ArqonError("token-expired");
-  await assert.rejects(keeper("x.y.z").current(refused, 0), refused);
+  await assert.rejects(keeper("x.y.z").current(refused), refused);
 });
 
 Deno.test("a failing token source is 'unreachable', a wrong answer 'token-malformed'", async () => {
   const reason = (expected: string) => (error: unknown) =>
     error instanceof ArqonError && error.reason === expected;
   const failing = keeper(undefined, () => Promise.reject(new Error("503")));
-  await assert.rejects(failing.current(undefined, 0), reason("unreachable"));
+  await assert.rejects(failing.current(undefined), reason("unreachable"));
   const wrong = keeper(undefined, () => "not a token");
-  await assert.rejects(wrong.current(undefined, 0), reason("token-malformed"));
+  await assert.rejects(wrong.current(undefined), reason("token-malformed"));
 });
 
 Deno.test("closing does not wait for a token source that hangs", async () => {

@@ -19,15 +19,8 @@ export interface TraceOptions {
 
 /** What goes into the envelope. */
 export interface Traced {
-  readonly trace_id?: string;
-  readonly headers?: Record<string, string>;
-}
-
-function traceIdOf(traceparent: string): string {
-  const trace_id = FORM.exec(traceparent)?.[1];
-  if (trace_id !== undefined) return trace_id;
-  const shown = JSON.stringify(traceparent.slice(0, 100));
-  throw new TypeError(`traceparent is ${shown}; expected "00-", 32, "-", 16, "-" and 2 hex digits`);
+  readonly trace_id: string | undefined;
+  readonly headers: Readonly<Record<string, string>> | undefined;
 }
 
 /**
@@ -41,15 +34,14 @@ export function tracedBy(
 ): Traced {
   const { trace_id, headers } = options;
   const traceparent = options.traceparent ?? (trace_id === undefined ? current?.() : undefined);
-  if (traceparent === undefined) {
-    return {
-      ...(trace_id === undefined ? {} : { trace_id }),
-      ...(headers === undefined ? {} : { headers: { ...headers } }),
-    };
-  }
-  const given = traceIdOf(traceparent);
-  if (trace_id !== undefined && trace_id !== given) {
-    throw new TypeError("traceparent is of another trace than trace_id; give one of them");
+  if (traceparent === undefined) return { trace_id, headers };
+  const given = FORM.exec(traceparent)?.[1];
+  if (given === undefined || (trace_id ?? given) !== given) {
+    const shown = JSON.stringify(traceparent.slice(0, 100));
+    const expected = "00-<32>-<16>-<2 hex digits>";
+    throw new TypeError(
+      `traceparent is ${shown}; expected ${expected}, of trace_id if that is given`,
+    );
   }
   return { trace_id: given, headers: { ...headers, traceparent } };
 }

@@ -18,9 +18,9 @@ export function wishOf(room: string, options: SubscribeOptions): Wish {
     throw new TypeError(`room ${room}: observer and member_meta need presence: true`);
   }
   if (observer && member_meta !== undefined) {
-    throw new TypeError(`room ${room}: an observer is no member and has no member_meta`);
+    throw new TypeError(`room ${room}: an observer has no member_meta`);
   }
-  if (position !== undefined) checkPosition(position);
+  if (position) checkPosition(position);
   return { no_echo, presence, observer };
 }
 
@@ -34,21 +34,14 @@ export function assertAgreed(
   member_meta: Uint8Array,
   { position }: SubscribeOptions,
 ): void {
+  const refuse = (why: string) => {
+    throw new TypeError(`room ${room} is already subscribed${why}`);
+  };
   for (const name of ["no_echo", "presence", "observer"] as const) {
-    if (wish[name] !== wanted[name]) {
-      throw new TypeError(`room ${room} is already subscribed with ${name} = ${wish[name]}`);
-    }
+    if (wish[name] !== wanted[name]) refuse(` with ${name} = ${wish[name]}`);
   }
-  const decoder = new TextDecoder();
-  if (member_meta.length > 0 && decoder.decode(member_meta) !== decoder.decode(meta)) {
-    throw new TypeError(
-      `room ${room} is already subscribed with other member_meta; update() changes it`,
-    );
+  if (member_meta.length > 0 && member_meta.join() !== meta.join()) {
+    refuse(" with other member_meta; update() changes it");
   }
-  if (position !== undefined) {
-    throw new TypeError(
-      `room ${room} is already subscribed, and position is for its first loop; ` +
-        "history() has what came before",
-    );
-  }
+  if (position) refuse("; position is for the first loop");
 }

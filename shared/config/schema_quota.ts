@@ -25,6 +25,9 @@ export const Quota = z.strictObject({
   }).meta({ format: "uri" }).describe(
     "the Valkey or Redis server in which all Shields count; it may hold user, password and database",
   ),
+  tls_ca_file: z.string().min(1).optional().describe(
+    "PEM of the authority that signed the server's certificate, with rediss://; absent: the system's",
+  ),
   tenant_messages_per_second: count(
     50_000,
     MESSAGES_MAX,
@@ -59,6 +62,9 @@ export const Quota = z.strictObject({
     10_000_000,
     "tenants whose shares a Shield holds; the messages of one more only meet [limits]",
   ),
+}).refine(({ url, tls_ca_file }) => tls_ca_file === undefined || url.startsWith("rediss:"), {
+  error: "only with rediss:// in url: redis:// is not encrypted",
+  path: ["tls_ca_file"],
 });
 /** A checked `[quota]`. */
 export type Quota = z.output<typeof Quota>;

@@ -111,7 +111,7 @@ export function readCount(reader: WireReader, field: number, names: FieldNames):
 
 /** Unix ms. */
 function readTime(reader: WireReader, field: number, names: FieldNames): number {
-  const value = reader.safeInt64();
+  const value = reader.int64();
   if (value < 0) throw invalid(field, names, "a time before 1970");
   return value;
 }

@@ -2,6 +2,7 @@
  * Writes each kind of `ClusterMessage`; the fields of `proto/arqon/v1/replication.proto`. Which kind
  * it is on the wire is `wire.ts`, reading is `wire_read.ts`.
  */
+import { writePacked } from "@arqon/proto";
 import type { WireWriter } from "@arqon/proto";
 import type {
   Announcement,
@@ -47,7 +48,7 @@ function writeDelta(out: WireWriter, field: number, delta: Delta): void {
   out.uint64(2, delta.start);
   out.uint64(3, delta.end);
   for (const entry of delta.entries) writeEntry(out, 4, entry);
-  out.packed(5, delta.removed);
+  writePacked(out, 5, delta.removed);
   out.close(mark);
 }
 

@@ -111,7 +111,7 @@ Deno.test("a module is taken with its hash and hooks, or refused with a sentence
   const refused = await api.ask("PUT", MODULES, BAD_MODULE, "application/wasm");
   assert.equal(
     refused.body.detail,
-    "Not taken as a policy: the bytes are not a WebAssembly module",
+    "Invalid policy: the bytes are not a WebAssembly module",
   );
   assert.equal(await api.one.registry.store.module(await sha256Hex(BAD_MODULE)), undefined);
 });

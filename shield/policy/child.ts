@@ -2,11 +2,14 @@
  * Starts our own programs as child processes without permissions: trial compilations.
  * Not for anything that a client names.
  */
+import { denoCommand } from "../../shared/deno_command.ts";
 
 /** How a child is to run. */
 export interface ChildOptions {
   /** URL of the program; it may import files beside it and nothing from a registry. */
   readonly program: string;
+  /** First argument by which a compiled server knows that it is to be that program. */
+  readonly compiled_as: string;
   readonly args: readonly string[];
   readonly v8_flags: readonly string[];
   readonly stdin: Uint8Array<ArrayBuffer>;
@@ -22,11 +25,20 @@ export interface ChildResult {
   readonly late: boolean;
 }
 
-/** The running deno where that may be started, else the one that the permissions name. */
-function denoCommand(): string {
-  const command = Deno.execPath();
-  const { state } = Deno.permissions.querySync({ name: "run", command });
-  return state === "granted" ? command : "deno";
+/**
+ * Program and arguments. A compiled server has no `deno` beside it and is started again itself: it
+ * gives its permissions up as it starts. V8 takes the flags that were compiled in and no other.
+ */
+export function childCommand(
+  { program, compiled_as, args, v8_flags }: Omit<ChildOptions, "stdin" | "wall_ms">,
+  standalone: boolean = Deno.build.standalone,
+): { command: string; args: string[] } {
+  if (standalone) return { command: Deno.execPath(), args: [compiled_as, ...args] };
+  const flags = ["--no-prompt", "--no-config", "--no-lock", "--no-remote", "--no-npm"];
+  return {
+    command: denoCommand(),
+    args: ["run", ...flags, `--v8-flags=${v8_flags.join(",")}`, program, ...args],
+  };
 }
 
 async function feed(child: Deno.ChildProcess, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
@@ -41,18 +53,9 @@ async function feed(child: Deno.ChildProcess, bytes: Uint8Array<ArrayBuffer>): P
 
 /** Rejects when the child cannot be started. */
 export async function runChild(options: ChildOptions): Promise<ChildResult> {
-  const child = new Deno.Command(denoCommand(), {
-    args: [
-      "run",
-      "--no-prompt",
-      "--no-config",
-      "--no-lock",
-      "--no-remote",
-      "--no-npm",
-      `--v8-flags=${options.v8_flags.join(",")}`,
-      options.program,
-      ...options.args,
-    ],
+  const { command, args } = childCommand(options);
+  const child = new Deno.Command(command, {
+    args,
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",

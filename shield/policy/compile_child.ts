@@ -2,7 +2,8 @@
  * A process that compiles one module from its standard input, eagerly, and ends: 0 when it could, 3
  * with a sentence on standard error when the engine refuses, 4 when it needed too much memory. It has
  * no permissions; `compile.ts` starts it and limits its time. Its one argument is the memory limit in
- * bytes, counted on top of what it uses at its start.
+ * bytes, counted on top of what it uses at its start. A compiled server is this program too: its
+ * `main.ts` asks `isTrial` first.
  */
 
 /** Exit code: the engine refuses the module; the sentence is on standard error. */
@@ -10,7 +11,22 @@ export const EXIT_REFUSED = 3;
 /** Exit code: compiling took more memory than allowed. */
 export const EXIT_MEMORY = 4;
 
+/** First argument of a compiled server that is to be this program. */
+export const TRIAL_ARGUMENT = "arqon:compile-trial";
+
 const WATCH_MS = 10;
+const PERMISSIONS = ["run", "read", "write", "net", "env", "sys", "ffi", "import"] as const;
+
+/** Whether the arguments of a compiled server ask it to be this program. */
+export function isTrial(args: readonly string[]): boolean {
+  return args[0] === TRIAL_ARGUMENT;
+}
+
+/** Gives up the permissions that `deno run` would not have given, then compiles. Does not return. */
+export async function runTrial(args: readonly string[]): Promise<never> {
+  for (const name of PERMISSIONS) Deno.permissions.revokeSync({ name });
+  return await compileInput(Number(args[1]));
+}
 
 async function compileInput(memory_bytes: number): Promise<never> {
   const bytes = new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer());

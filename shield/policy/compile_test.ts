@@ -2,7 +2,10 @@
  * Trial compilation in real child processes: what passes, what is refused, what is stopped.
  */
 import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { childCommand } from "./child.ts";
 import { COMPILE_LIMITS, createCompiler } from "./compile.ts";
+import { EXIT_MEMORY, EXIT_REFUSED, TRIAL_ARGUMENT } from "./compile_child.ts";
 import { meteredGuest } from "./test_guests.ts";
 import { PolicyModuleError } from "./wasm/errors.ts";
 
@@ -71,4 +74,41 @@ Deno.test("a trial that takes too long ends", async () => {
   const limits = { ...COMPILE_LIMITS, wall_ms: 1 };
   const [reason, sentence] = await reasonOf(createCompiler({ limits }).compile("a", BYTES));
   assert.deepEqual([reason, sentence], ["compile-time", "compiling takes more than 1 ms"]);
+});
+
+Deno.test("a compiled server is started again itself for a trial", () => {
+  const trial = {
+    program: "file:///x/compile_child.ts",
+    compiled_as: TRIAL_ARGUMENT,
+    args: ["64"],
+    v8_flags: ["--liftoff-only"],
+  };
+  const { command, args } = childCommand(trial, true);
+  assert.equal(command, Deno.execPath());
+  assert.deepEqual(args, [TRIAL_ARGUMENT, "64"]);
+  assert.ok(childCommand(trial, false).args.includes("--v8-flags=--liftoff-only"));
+});
+
+Deno.test("a server that is started for a trial compiles eagerly, within the limit, and refuses", async () => {
+  const server = fileURLToPath(new URL("../main.ts", import.meta.url));
+  const trial = async (bytes: Uint8Array<ArrayBuffer>, memory_bytes: number) => {
+    // As a compiled server runs: with all its permissions and its own flags.
+    const flags = ["run", "--quiet", "-A", "--v8-flags=--no-wasm-lazy-compilation"];
+    const child = new Deno.Command(Deno.execPath(), {
+      args: [...flags, server, TRIAL_ARGUMENT, String(memory_bytes)],
+      stdin: "piped",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    new Blob([bytes]).stream().pipeTo(child.stdin).catch(() => {});
+    const { code, stderr } = await child.output();
+    return [code, new TextDecoder().decode(stderr)] as const;
+  };
+  const { memory_bytes } = COMPILE_LIMITS;
+  assert.deepEqual(await trial(BYTES, memory_bytes), [0, ""]);
+  const [code, sentence] = await trial(BYTES.slice(0, 20), memory_bytes);
+  assert.equal(code, EXIT_REFUSED);
+  assert.match(sentence, /WebAssembly.compile\(\)/);
+  // Only an eager compiler takes long enough over it to be seen.
+  assert.equal((await trial(compileBomb(49_000, 2_000), 1))[0], EXIT_MEMORY);
 });

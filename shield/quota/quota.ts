@@ -40,6 +40,8 @@ export interface QuotaOptions {
   readonly log: Logger;
   /** Monotonic ms. */
   readonly monotonic_ms: () => number;
+  /** Throws when there is no such file. */
+  readonly readTextFile: (path: string) => string;
 }
 
 /** The quotas of `[quota]`, or undefined without that table. Waits for no server. */
@@ -51,6 +53,17 @@ export async function startQuota(
   // Only who has quotas pays for the client.
   const { connectValkey } = await import("./valkey.ts");
   return new ClusterQuota({ ...options, config }, connectValkey);
+}
+
+/** Throws a plain Error that names the key and the file when it cannot be read. */
+function authority({ config, readTextFile }: QuotaOptions): string | undefined {
+  const { tls_ca_file } = config;
+  if (tls_ca_file === undefined) return undefined;
+  try {
+    return readTextFile(tls_ca_file);
+  } catch (cause) {
+    throw new Error(`[quota] tls_ca_file: cannot read ${tls_ca_file}`, { cause });
+  }
 }
 
 type Connect = (options: ValkeyOptions) => QuotaServer;
@@ -84,8 +97,9 @@ export class ClusterQuota implements StartedQuota {
     this.#slices = new Slices({ rateOf: ratesOf(config), slice_ms, timeout_ms, tenants_max });
     this.#server = connect({
       ...config,
+      tls_ca: authority(options),
       onConnected: () => void this.#probe(),
-      onLost: () => this.#lose("no connection"),
+      onLost: (why = "no connection") => this.#lose(why),
     });
     this.#prober = setInterval(() => this.#probe(), config.retry_ms);
     const registers = [registry];

@@ -10,6 +10,7 @@ import { startQuota } from "./quota.ts";
 import type { StartedQuota } from "./quota.ts";
 
 const DEADLINE_MS = 30_000;
+const TLS_CA = new URL("../../tests/tls/ca.pem", import.meta.url).pathname;
 
 interface Member extends Disposable {
   readonly quota: StartedQuota;
@@ -32,6 +33,7 @@ async function join(url: string, more: Record<string, unknown> = {}): Promise<Me
     registry,
     log,
     monotonic_ms: () => performance.now(),
+    readTextFile: Deno.readTextFileSync,
   });
   assert(quota !== undefined);
   return { quota, registry, lines, [Symbol.dispose]: () => quota.close() };
@@ -148,6 +150,21 @@ Deno.test("a wrong password is no quota server, and is not in the log", async ()
   await until(() => !right.quota.degraded, "the right password");
 });
 
+Deno.test("over TLS the server is trusted by tls_ca_file and by nothing else", async () => {
+  await using server = await startValkey({ tls: true });
+  using member = await join(server.url, { tls_ca_file: TLS_CA });
+  await until(() => !member.quota.degraded, "it is not trusted");
+  assert(send(member, "acme"));
+  using strangers = await join(server.url);
+  await until(() => strangers.lines.length > 0, "it said nothing");
+  assert.match(strangers.lines.join(""), /certificate|issuer/i);
+  assert(strangers.quota.degraded);
+  await assert.rejects(
+    join(server.url, { tls_ca_file: "/nowhere/ca.pem" }),
+    /tls_ca_file: cannot read \/nowhere\/ca.pem/,
+  );
+});
+
 Deno.test("without [quota] there is none, and a wrong one stops the start", async () => {
   const log = createLogger({
     level: "info",
@@ -158,7 +175,11 @@ Deno.test("without [quota] there is none, and a wrong one stops the start", asyn
   });
   const registry = createMetrics({ node_id: "test", version: "0" });
   const config = configFrom({});
-  assert.equal(await startQuota({ config, registry, log, monotonic_ms: () => 0 }), undefined);
+  const monotonic_ms = () => 0;
+  const readTextFile = Deno.readTextFileSync;
+  assert.equal(await startQuota({ config, registry, log, monotonic_ms, readTextFile }), undefined);
+  const plain = { url: "redis://h", tls_ca_file: "ca.pem" };
+  assert.throws(() => configFrom({ quota: plain }), /only with rediss:\/\//);
   for (const url of ["", "http://127.0.0.1", "127.0.0.1:6379"]) {
     assert.throws(() => configFrom({ quota: { url } }), /expected a URL such as/);
   }

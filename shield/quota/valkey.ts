@@ -19,20 +19,23 @@ export interface QuotaServer {
 export interface ValkeyOptions {
   /** With user, password and database, if any. */
   readonly url: string;
+  /** PEM of the authority of its certificate; undefined: the system's. */
+  readonly tls_ca: string | undefined;
   /** For each call, and for a connection. */
   readonly timeout_ms: number;
   /** Between two attempts to connect. */
   readonly retry_ms: number;
   /** There is a connection. */
   readonly onConnected: () => void;
-  /** The connection is gone, or could not be had. */
-  readonly onLost: () => void;
+  /** The connection is gone, or could not be had: why, as the socket or the server said it. */
+  readonly onLost: (why: string | undefined) => void;
 }
 
 /** Starts connecting; does not wait for it. */
 export function connectValkey(options: ValkeyOptions): QuotaServer {
-  const { url, timeout_ms, retry_ms } = options;
+  const { url, tls_ca, timeout_ms, retry_ms } = options;
   const redis = new Redis(url, {
+    ...(tls_ca === undefined ? {} : { tls: { ca: tls_ca } }),
     connectTimeout: timeout_ms,
     commandTimeout: timeout_ms,
     retryStrategy: () => retry_ms,
@@ -46,7 +49,7 @@ export function connectValkey(options: ValkeyOptions): QuotaServer {
   let last: Error | undefined;
   redis.on("error", (error: Error) => last = error);
   redis.on("ready", options.onConnected);
-  redis.on("close", options.onLost);
+  redis.on("close", () => options.onLost(last?.message));
 
   async function limited<T>(call: () => Promise<T>): Promise<T> {
     if (redis.status !== "ready") {

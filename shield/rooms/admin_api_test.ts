@@ -72,7 +72,7 @@ Deno.test("what is not valid is refused with invalid-settings that names it and 
   await using test = await testRooms();
   for (
     const [body, named] of [
-      [{}, /^Not valid: room: missing; expected a string/],
+      [{}, /^Invalid settings: room: missing; expected a string/],
       [{ room: "a.b" }, /: room: "a\.b" is not allowed; expected a room id or a prefix/],
       [{ room: "a", history_size: 0 }, /: history_size: 0 is out of range; expected .* from 1 to/],
       [{ room: "a", durable: "yes" }, /: durable: "yes" is a string; expected true or false/],

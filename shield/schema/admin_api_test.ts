@@ -88,7 +88,7 @@ Deno.test("an incompatible version is 409 with every finding; a check says the s
   assert.equal(refused.body.reason, "schema-incompatible");
   assert.match(
     refused.body.detail,
-    /^The schema is not compatible: error [a-z-]+: t\.proto: t\.Ping\.n:/,
+    /^Schema incompatible: error [a-z-]+: t\.proto: t\.Ping\.n:/,
   );
   assert.deepEqual([refused.body.compatibility, refused.body.against], ["BACKWARD", [1]]);
   for (const finding of refused.body.findings) {

@@ -2,7 +2,10 @@
  * The command of one Shield: this program again, with the flags of `deno task shield` and no
  * permission that the supervisor does not have itself.
  */
+import { fileURLToPath } from "node:url";
 import type { Config } from "../../shared/config/schema.ts";
+import { denoCommand, isGranted, SERVER_FLAGS } from "../../shared/deno_command.ts";
+import type { IsGranted } from "../../shared/deno_command.ts";
 
 /** What a Shield may need besides the configuration's own places. */
 export interface CommandOptions {
@@ -11,9 +14,6 @@ export interface CommandOptions {
   /** URL of the program. */
   readonly program: string;
 }
-
-/** Whether a permission is there; `Deno.permissions` in a process. */
-export type IsGranted = (descriptor: Deno.PermissionDescriptor) => boolean;
 
 const LOOPBACK = "127.0.0.1";
 const DEFAULT_PORTS: Readonly<Record<string, string>> = {
@@ -32,18 +32,12 @@ export function shieldCommand(
 ): { program: string; args: string[] } {
   // A compiled program carries its flags and permissions.
   if (Deno.build.standalone) return { program: Deno.execPath(), args: [] };
-  const program = runnable(is_granted);
+  const program = denoCommand(is_granted);
   return {
     program,
     args: [
       "run",
-      "--no-prompt",
-      // Short pauses: what survives a collection of the young is copied, and its size bounds that.
-      "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4",
-      "--unstable-worker-options",
-      "--unstable-net",
-      // An upgrade is answered with success: no AbortError with a stack for each.
-      "--unstable-no-legacy-abort",
+      ...SERVER_FLAGS,
       "--ignore-env",
       `--allow-run=${program}`,
       ...allow(
@@ -73,16 +67,6 @@ function readAt(path: string): Deno.PermissionDescriptor {
   return { name: "read", path };
 }
 
-function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
-  return Deno.permissions.querySync(descriptor).state === "granted";
-}
-
-/** The running deno where that may be started, else the one that the permissions name. */
-function runnable(is_granted: IsGranted): string {
-  const command = Deno.execPath();
-  return is_granted({ name: "run", command }) ? command : "deno";
-}
-
 function hosts({ config }: CommandOptions): string[] {
   const { server, nats, auth, quota } = config;
   const urls = [
@@ -101,7 +85,7 @@ function hosts({ config }: CommandOptions): string[] {
 /** Files that a Shield reads, and the folder of the program for its policies' threads. */
 function files({ config, config_file, program }: CommandOptions): string[] {
   const { server, nats, auth } = config;
-  const root = program.startsWith("file:") ? [new URL("..", program).pathname] : [];
+  const root = program.startsWith("file:") ? [fileURLToPath(new URL("..", program))] : [];
   const named = [
     config_file,
     server.tls_cert,

@@ -62,9 +62,11 @@ class Bus:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         timer.cancel()
-        if not line:
-            raise RuntimeError("the bus ended before it was ready:\n" + self.log)
-        ready: dict[str, Any] = json.loads(line)
+        try:
+            ready: dict[str, Any] = json.loads(line)
+        except ValueError:
+            self.stop(signal.SIGKILL)
+            raise RuntimeError(f"no bus; it said {line!r}, and:\n{self.log}") from None
         self.url: str = ready["url"]
         self.ops_url: str = ready["ops_url"]
         self.admin_url: str = ready["admin_url"]
@@ -119,7 +121,7 @@ class CuttableProxy:
     """A TCP proxy before a bus whose connections a test can cut, and which it can have refuse."""
 
     def __init__(self, port: int) -> None:
-        self._target = port
+        self.target = port
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.refuse = False
@@ -149,7 +151,7 @@ class CuttableProxy:
             writer.transport.abort()
             self._tasks.discard(task)
             return
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
         self._writers |= {writer, far_writer}
         try:
             await asyncio.gather(_pipe(reader, far_writer), _pipe(far_reader, writer))

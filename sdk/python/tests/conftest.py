@@ -1,4 +1,4 @@
-"""Fixtures: one real bus for the whole run, and a check that no test leaves tasks behind."""
+"""Fixtures: one real bus for the whole run, and checks that no test leaves anything behind."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 from bus import Bus
+from leaks import held, nothing_more_than
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +34,11 @@ async def no_tasks_left() -> AsyncIterator[None]:
     own = asyncio.current_task()
     left = [task for task in asyncio.all_tasks() - before if task is not own and not task.done()]
     assert left == []
+
+
+@pytest_asyncio.fixture
+async def nothing_left() -> AsyncIterator[None]:
+    """As `no_tasks_left`, for timers, sockets and unclosed resources too."""
+    before = held()
+    yield
+    await nothing_more_than(before)

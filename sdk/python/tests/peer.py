@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import json
+import struct
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from http import HTTPStatus
+from socket import SO_LINGER, SOL_SOCKET
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from arqon._gen.control_pb2 import Ack, Subscribe, Welcome
+from arqon._gen.control_pb2 import Ack, Refresh, Subscribe, Unsubscribe, Welcome
 from arqon._gen.envelope_pb2 import Envelope
 
 # Any JWT-shaped text: this server looks at none.
@@ -24,11 +29,16 @@ class Peer:
     """Greets with WELCOME, then runs `script` for each connection; counts them."""
 
     def __init__(
-        self, script: Script, refusal: Refusal = lambda _: None, heartbeat_ms: int = 25_000
+        self,
+        script: Script,
+        refusal: Refusal = lambda _: None,
+        heartbeat_ms: int = 25_000,
+        token_expires_ms: int = 0,
     ) -> None:
         self._script = script
         self._refusal = refusal
         self._heartbeat_ms = heartbeat_ms
+        self._token_expires_ms = token_expires_ms
         self.attempts = 0
         self.times: list[float] = []
         self.tokens: list[str] = []
@@ -47,7 +57,8 @@ class Peer:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        await self._server.wait_closed()
+        # A script that waits for what a failed test has not done must not hang the run.
+        await asyncio.wait_for(self._server.wait_closed(), 20)
 
     def _check(self, _: ServerConnection, request: Request) -> Response | None:
         self.attempts += 1
@@ -67,6 +78,7 @@ class Peer:
             server_time_ms=0,
             heartbeat_ms=self._heartbeat_ms,
             max_frame_bytes=262_144,
+            token_expires_ms=self._token_expires_ms,
             protocol_version=1,
         )
         await socket.send(b"\x00" + welcome.SerializeToString())
@@ -85,6 +97,47 @@ def msg(room: str, sender: str, twist: str, type: str) -> bytes:
     return b"\x04" + envelope.SerializeToString()
 
 
+Answers = dict[str, object]
+# What a room's Brain answers to the commands of a test.
+ROOM_ANSWERS: dict[str, Answers] = {
+    "room.get": {"version": 0, "epoch": "e", "state": {}},
+    "room.set": {"version": 1, "epoch": "e"},
+    "room.lock": {"version": 1, "epoch": "e", "fence": 7, "until_ms": 99},
+    "room.unlock": {"version": 2, "epoch": "e"},
+    "presence.count": {"connections": 0, "users": 0},
+}
+MEMBERS: Answers = {"members": [], "connections": 0, "users": 0, "pages": 1}
+
+
+def command_answer(envelope: Envelope) -> bytes:
+    """The ACK of a command: `ROOM_ANSWERS`; of `presence.list` three pages; of a publish none."""
+    name = envelope.cmd.name
+    if not name:
+        return ack(envelope.request_id)
+    answer = ROOM_ANSWERS.get(name)
+    if name == "presence.list":
+        page = json.loads(envelope.cmd.data)["after"] if envelope.cmd.data else 0
+        answer = {**MEMBERS, **({"next": page + 1} if page < 2 else {})}
+    return ack(envelope.request_id, result=json.dumps(answer).encode())
+
+
+async def serve_room(_: Peer, socket: ServerConnection) -> None:
+    """Answers everything as a healthy Shield with an empty room does."""
+    async for frame in socket:
+        assert isinstance(frame, bytes)
+        if frame[0] == 0x01:
+            await socket.send(command_answer(Envelope.FromString(frame[1:])))
+        elif frame[0] == 0x02:
+            sub = Subscribe.FromString(frame[1:])
+            await socket.send(ack(sub.request_id, result=json.dumps(MEMBERS).encode()))
+        elif frame[0] == 0x03:
+            await socket.send(ack(Unsubscribe.FromString(frame[1:]).request_id))
+        elif frame[0] == 0x06:
+            await socket.send(ack(Refresh.FromString(frame[1:]).request_id))
+        elif frame[0] == 0x07:
+            await socket.send(b"\x08" + frame[1:])
+
+
 async def answer_all(socket: ServerConnection, on_sub: Callable[[str], list[bytes]]) -> None:
     """ACKs every request, echoes PINGs, and sends what `on_sub` says after a SUB."""
     async for frame in socket:
@@ -98,3 +151,31 @@ async def answer_all(socket: ServerConnection, on_sub: Callable[[str], list[byte
             await socket.send(ack(Envelope.FromString(frame[1:]).request_id))
         elif frame[0] == 0x07:
             await socket.send(b"\x08" + frame[1:])
+
+
+def reset(socket: ServerConnection, first: bytes = b"") -> None:
+    """Sends `first` as it is, and then RST: gone, as a process that was killed is."""
+    if first:
+        socket.transport.write(first)
+    linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+    socket.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, linger)
+    socket.transport.abort()
+
+
+@asynccontextmanager
+async def raw_server(answer: bytes) -> AsyncIterator[str]:
+    """A TCP server that gives every connection these bytes after its request, and ends it."""
+
+    async def serve_raw(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            await writer.drain()
+        except (OSError, EOFError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve_raw, "127.0.0.1", 0)
+    async with server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"

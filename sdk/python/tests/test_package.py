@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from bus import Bus
 
 PACKAGE = Path(__file__).resolve().parents[1]
 TIMEOUT_SECONDS = 180
+# Of each system only: nothing of the package may need them.
+ONE_SYSTEM_ONLY = {"fcntl", "grp", "msvcrt", "posix", "pwd", "resource", "signal", "termios"}
 
 
 def _run(*command: str | Path, cwd: Path = PACKAGE) -> str:
@@ -27,33 +30,44 @@ def _run(*command: str | Path, cwd: Path = PACKAGE) -> str:
     return done.stdout
 
 
-def _examples() -> list[str]:
+def _examples(folder: Path) -> list[Path]:
+    """Every Python block of the README as a file. One that reads sys.argv is a whole program."""
     readme = (PACKAGE / "README.md").read_text(encoding="utf-8")
-    return re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    files = [folder / f"example_{number}.py" for number in range(len(blocks))]
+    for file, block in zip(files, blocks, strict=True):
+        file.write_text(block, encoding="utf-8")
+    return files
 
 
 def test_generated_code_is_current() -> None:
     _run(sys.executable, "generate.py", "--check")
 
 
+def test_nothing_of_the_package_is_for_one_system_only() -> None:
+    for file in (PACKAGE / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            assert not {name.split(".")[0] for name in names} & ONE_SYSTEM_ONLY, file
+
+
+def test_every_example_of_the_readme_type_checks(tmp_path: Path) -> None:
+    config = PACKAGE / "pyproject.toml"
+    _run(sys.executable, "-m", "mypy", "--config-file", config, *_examples(tmp_path))
+
+
 def test_wheel_in_a_clean_environment_runs_the_readme(bus: Bus, tmp_path: Path) -> None:
-    _run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "dist", PACKAGE)
-    (wheel,) = (tmp_path / "dist").iterdir()
-    assert wheel.name.endswith("-py3-none-any.whl")
+    _, wheel = _run(sys.executable, "pack.py", tmp_path / "dist").split()
     venv.create(tmp_path / "venv", with_pip=True)
     folder = "Scripts" if sys.platform == "win32" else "bin"
     python = tmp_path / "venv" / folder / "python"
     _run(python, "-m", "pip", "install", "-q", wheel)
-    outputs: list[str] = []
-    for number, example in enumerate(_examples()):
-        script = tmp_path / f"example{number}.py"
-        script.write_text(example, encoding="utf-8")
-        outputs.append(_run(python, script, bus.url, bus.token("dev"), cwd=tmp_path))
-    assert outputs == ["dev {'text': 'hello'}\n", "{'text': 'hello'}\n", ""]
-    _run(
-        python,
-        "-c",
-        "import arqon, pathlib; p = pathlib.Path(arqon.__file__); "
-        "assert (p.parent / 'py.typed').exists()",
-        cwd=tmp_path,
-    )
+    outputs = [
+        _run(python, example, bus.url, bus.token("dev"), cwd=tmp_path)
+        for example in _examples(tmp_path)
+        if "sys.argv" in example.read_text(encoding="utf-8")
+    ]
+    assert outputs == ["dev {'text': 'hello'}\n", "{'text': 'hello'}\n", "tea True\n[]\n"]
+    _run(python, "-c", "import arqon; assert arqon.__version__", cwd=tmp_path)

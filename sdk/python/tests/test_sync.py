@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from uuid import uuid4
 
 import pytest
 from bus import Bus
@@ -30,3 +31,41 @@ def test_refusal(bus: Bus) -> None:
     with pytest.raises(arqon.TokenExpired):
         arqon.connect_sync(bus.url, token=bus.token(ttl_seconds=-3_600))
     assert all(thread.name != "arqon" for thread in threading.enumerate())
+
+
+def test_what_scripts_need(bus: Bus) -> None:
+    room = f"durable-{uuid4().hex[:8]}"
+    with arqon.connect_sync(bus.url, token=bus.token("ann")) as client:
+        state = client.state(room)
+        first = state.set("k", [1])
+        assert state.get("k").value == [1]
+        with pytest.raises(arqon.VersionConflict):
+            state.delete("k", expect_version=first.version + 5, epoch=first.epoch)
+        lease = state.acquire_lock(ttl_ms=10_000)
+        state.set("k", 2, fence=lease.fence)
+        state.unlock(lease.fence)
+        assert state.get_all().state == {"k": 2}
+        state.delete("k")
+        offsets = [client.publish(room, "n", n) for n in range(3)]
+        page = client.history(room, after=offsets[0])
+        assert [message.data for message in page.messages if message.type == "n"] == [1, 2]
+        assert client.list_members(room) == []
+        with client.subscribe(room, presence=True):
+            assert [member.user_id for member in client.list_members(room)] == ["ann"]
+
+
+def test_a_callback_cannot_block_its_own_connection(bus: Bus, room_id: str) -> None:
+    errors: list[Exception] = []
+    clients: list[arqon.SyncConnection] = []
+
+    def on_error(_: arqon.ArqonError) -> None:
+        try:
+            clients[0].publish(room_id, "x")
+        except Exception as error:
+            errors.append(error)
+
+    with arqon.connect_sync(bus.url, token=bus.token(), on_error=on_error) as client:
+        clients.append(client)
+        client.publish(room_id, "SYSTEM_X", ack=False)
+        client.command(room_id, "presence.count")
+    assert [type(error) for error in errors] == [RuntimeError]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import doctest
+import gc
 import importlib
 import json
 import pkgutil
@@ -14,13 +15,16 @@ import pytest
 import arqon
 from arqon import _frames, message
 from arqon._backoff import Backoff, backoff_delay_ms
+from arqon._buffer import MessageBuffer
+from arqon._changes import PresenceChanges
 from arqon._close_reaction import close_reaction, refusal_reaction, spread_of, upgrade_error
 from arqon._gen.control_pb2 import Ack, Refresh, Subscribe, Unsubscribe, Welcome
 from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
-from arqon._position import Place
+from arqon._position import Place, read_answer
 from arqon._reasons import __all__ as REASONS
 from arqon._token import refresh_delay_ms, token_expiry_ms
 from arqon._trace_parent import traced_by
+from arqon._within import within
 from arqon.errors import error_from_wire, error_of
 from arqon.errors_gen import CLOSES, ERRORS
 from arqon.presence import MemberTable, PresenceChange
@@ -51,6 +55,13 @@ def test_frames_of_the_documentation() -> None:
     assert Envelope.FromString(pub[1:]) == envelope
 
 
+def test_an_ack_of_which_the_runtime_cuts_something_is_none() -> None:
+    # 2^32 + 2^28 in five bytes: cut to 32 bits it would be written in as many.
+    for cut in ("1080808080 11", "08ffffffffffffffffff 7f", "0801 0801", "1d00000000"):
+        with pytest.raises(arqon.MalformedFrame):
+            _frames.decode_server_frame(b"\x09" + bytes.fromhex(cut))
+
+
 def test_payload_fields_are_what_protobuf_writes() -> None:
     for size in (0, 1, 127, 128, 20_000):
         for payload in (Event(type="t", data=bytes(size)), Command(name="n", data=bytes(size))):
@@ -68,7 +79,7 @@ def test_decode_server_frames() -> None:
     assert _frames.decode_server_frame(bytes.fromhex("090801")) == Ack(request_id=1)
     assert _frames.decode_server_frame(b"\x07ab") == _frames.Ping(b"ab")
     assert _frames.decode_server_frame(b"\x08ab") == _frames.Pong(b"ab")
-    error = _frames.decode_server_frame(b"\x99\x01\x90Unknown opcode 0x42")
+    error = _frames.decode_server_frame(b"\x99\x01\x90Unknown opcode: 0x42")
     assert isinstance(error, arqon.UnknownOpcode)
     one, two = Envelope(room_id="a"), Envelope(room_id="b" * 200)
     parts = [envelope.SerializeToString() for envelope in (one, two)]
@@ -194,6 +205,83 @@ def test_presence_with_pages_repeats_and_leaves() -> None:
     table.hear("PRESENCE_LEAVE", gone.SerializeToString())
     table.hear("PRESENCE_LEAVE", gone.SerializeToString())
     assert [(c.kind, c.member.connection_id) for c in told[2:]] == [("leave", "a"), ("leave", "b")]
+
+
+def members_of(*connection_ids: str, meta: int = 0) -> dict[str, Any]:
+    members = [
+        {"connection_id": id, "user_id": "u", "joined_ms": 1, "meta": meta} for id in connection_ids
+    ]
+    return {"members": members, "users": 1, "connections": len(members), "pages": 1}
+
+
+async def told_by(changes: PresenceChanges, count: int) -> list[tuple[str, str, object]]:
+    told = [await anext(changes) for _ in range(count)]
+    return [(change.kind, change.member.connection_id, change.member.meta) for change in told]
+
+
+async def test_changes_begin_with_who_is_there_and_pass_over_what_nobody_read() -> None:
+    table, buffer = MemberTable(), MessageBuffer("r", 8, 8, "error", lambda: None)
+    table.begin(members_of("a", "b"))
+    changes = PresenceChanges(table, buffer)
+    assert await told_by(changes, 2) == [("join", "a", 0), ("join", "b", 0)]
+    for n in range(1_000):
+        table.begin(members_of("a", f"c{n}", meta=n))
+    assert len(changes._different) == 3, "bounded however slow the loop is"
+    table.begin(members_of("a", "d", meta=7))
+    expected = {("update", "a", 7), ("leave", "b", 0), ("join", "d", 7)}
+    assert set(await told_by(changes, 3)) == expected
+    table.begin(members_of("a", meta=8))
+    table.begin(members_of("a", "d", meta=7))
+    following = asyncio.ensure_future(anext(changes))
+    await asyncio.sleep(0)
+    assert not following.done(), "it is as it was told"
+    table.begin(members_of("d", meta=7))
+    assert (await following).kind == "leave"
+    table.begin(members_of(meta=7))
+    buffer.end(None)
+    assert await told_by(changes, 1) == [("leave", "d", 7)]
+    assert await anext(changes, None) is None
+    assert table._listeners == []
+
+
+async def test_changes_that_are_thrown_away_are_forgotten() -> None:
+    table, buffer = MemberTable(), MessageBuffer("r", 8, 8, "error", lambda: None)
+    dropped = PresenceChanges(table, buffer)
+    following = asyncio.ensure_future(anext(dropped))
+    await asyncio.sleep(0)
+    assert len(table._listeners) == 1
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    del dropped, following
+    await asyncio.sleep(0)
+    gc.collect()
+    assert (table._listeners, buffer._on_end) == ([], [])
+
+
+@pytest.mark.parametrize("result", [b"NaN", b'{"a":NaN}', '{"a":1}'.encode("utf-16"), b"[" * 10**5])
+def test_the_answer_to_a_sub_is_json_as_everywhere(result: bytes) -> None:
+    with pytest.raises(arqon.MalformedFrame):
+        read_answer(Ack(result=result))
+    assert upgrade_error(502, {}, result).reason == "unreachable"
+
+
+async def test_a_bound_on_time_loses_neither_cancellation_nor_result() -> None:
+    discarded: list[int] = []
+    done = asyncio.get_running_loop().create_future()
+
+    async def waits() -> int:
+        number: int = await done
+        return number
+
+    task = asyncio.ensure_future(within(60, waits(), discarded.append))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    done.set_result(7)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert discarded == [7]
 
 
 def test_signature_of_the_documentation() -> None:

@@ -9,25 +9,41 @@ import logging
 
 from arqon import _reasons
 from arqon._backoff import Backoff
+from arqon._changes import PresenceChanges
+from arqon._held_lock import Lock
 from arqon._position import Position
 from arqon._reasons import *  # noqa: F403
+from arqon.codec import Codec, JsonCodec, ProtobufCodec, json_codec, protobuf_codec
 from arqon.connection import Connection, connect
 from arqon.errors import ArqonError
+from arqon.listener import Listener
 from arqon.message import Message, Signal
 from arqon.options import Options, Status
 from arqon.presence import Member, MemberCount, PresenceChange
 from arqon.room import History, Room
-from arqon.room_state import Lock, RoomState, StateSnapshot, StateValue, StateVersion
+from arqon.room_state import (
+    Lease,
+    RoomEvent,
+    RoomState,
+    StateSnapshot,
+    StateValue,
+    StateVersion,
+)
 from arqon.signing import Signer, ed25519_key
-from arqon.sync import SyncConnection, SyncSubscription, connect_sync
+from arqon.sync import SyncConnection, SyncState, SyncSubscription, connect_sync
+from arqon.typed_room import TypedMessage, TypedRoom
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ArqonError",
     "Backoff",
+    "Codec",
     "Connection",
     "History",
+    "JsonCodec",
+    "Lease",
+    "Listener",
     "Lock",
     "Member",
     "MemberCount",
@@ -35,7 +51,10 @@ __all__ = [
     "Options",
     "Position",
     "PresenceChange",
+    "PresenceChanges",
+    "ProtobufCodec",
     "Room",
+    "RoomEvent",
     "RoomState",
     "Signal",
     "Signer",
@@ -44,10 +63,15 @@ __all__ = [
     "StateVersion",
     "Status",
     "SyncConnection",
+    "SyncState",
     "SyncSubscription",
+    "TypedMessage",
+    "TypedRoom",
     "connect",
     "connect_sync",
     "ed25519_key",
+    "json_codec",
+    "protobuf_codec",
 ]
 __all__ += _reasons.__all__
 

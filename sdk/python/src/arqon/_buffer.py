@@ -1,7 +1,8 @@
-"""What waits for one loop over a room: a bounded FIFO with two ends and a stated overflow policy.
+"""What waits for one loop over a room: a FIFO, bounded in messages and bytes, with two ends.
 
-Policy `"error"`: what is over the bound ends the subscription; the loop gets what was waiting, then
-`SlowConsumer`. Policy `"drop-oldest"`: the oldest are dropped and one GAP stands in their place.
+What happens to a message that does not fit is the loop's policy. `"error"`: the subscription ends;
+the loop gets what was waiting, then `SlowConsumer`. `"drop-oldest"` and `"drop-newest"`: the oldest
+go, or what is new does, and one GAP stands in their place.
 """
 
 from __future__ import annotations
@@ -10,47 +11,55 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from arqon.errors import ArqonError, error_of
 from arqon.message import Message, gap_message
 
-Overflow: TypeAlias = Literal["error", "drop-oldest"]
+Overflow: TypeAlias = Literal["error", "drop-oldest", "drop-newest"]
+OVERFLOWS: Final = ("error", "drop-oldest", "drop-newest")
 
 
 class MessageBuffer:
     """Filled by the connection, read by one loop. `end` may be called more than once."""
 
     def __init__(
-        self, room: str, size_max: int, overflow: Overflow, on_overflow: Callable[[], None]
+        self,
+        room: str,
+        size_max: int,
+        bytes_max: int,
+        overflow: Overflow,
+        on_overflow: Callable[[], None],
     ) -> None:
         """`on_overflow` hears once that policy `"error"` has ended it."""
         self._room = room
         self._size_max = size_max
+        self._bytes_max = bytes_max
         self._overflow = overflow
         self._on_overflow = on_overflow
         self._items: deque[Message] = deque()
+        self._bytes = 0
         self._dropped = 0
         self._ended = False
         self._error: ArqonError | None = None
         self._readable = asyncio.Event()
         self._space = asyncio.Event()
-        self._space.set()
-        self._over = asyncio.Event()
+        self._full = False
+        """Somebody waits for `_space`."""
+        self._on_end: list[Callable[[], None]] = []
 
     def __len__(self) -> int:
         """Messages that wait."""
         return len(self._items)
 
-    @property
-    def blocking(self) -> bool:
-        """It is full, and its policy would rather have the connection wait for a moment."""
-        full = len(self._items) >= self._size_max
-        return full and self._overflow == "error" and not self._ended
+    def blocked(self, data_bytes: int) -> bool:
+        """No such message fits, and the policy would rather have the connection wait a moment."""
+        return not self._fits(data_bytes) and self._overflow == "error" and not self._ended
 
-    async def space(self) -> None:
-        """Returns when there is space for another message, or it has ended."""
-        while self.blocking:
+    async def space(self, data_bytes: int) -> None:
+        """Returns when there is space for a message with such data, or it has ended."""
+        while self.blocked(data_bytes):
+            self._full = True
             self._space.clear()
             await self._space.wait()
 
@@ -58,45 +67,72 @@ class MessageBuffer:
         """Adds a message, or does what the policy says."""
         if self._ended:
             return
-        # The GAP that stands for what was dropped takes a place, too.
-        if len(self._items) + (self._dropped > 0) >= self._size_max:
+        data_bytes = len(message.raw)
+        if not self._fits(data_bytes):
             if self._overflow == "error":
                 self.end(error_of("slow-consumer"))
                 self._on_overflow()
                 return
-            while len(self._items) + 2 > self._size_max:
-                self._items.popleft()
+            if self._overflow == "drop-newest":
                 self._dropped += 1
+                return
+            # The GAP that stands for what was dropped takes a place, too.
+            while self._items and not self._fits(data_bytes, gap=1):
+                self._bytes -= len(self._items.popleft().raw)
+                self._dropped += 1
+        if not self._items:
+            self._readable.set()
+        if self._dropped and self._overflow == "drop-newest":
+            self._items.append(self._gap())
         self._items.append(message)
-        self._readable.set()
+        self._bytes += data_bytes
 
     def end(self, error: ArqonError | None) -> None:
         """No more come: the loop gets what waits, then ends, or raises `error`."""
         if self._ended:
             return
         self._ended, self._error = True, error
-        self._over.set()
         self._readable.set()
         self._space.set()
+        told, self._on_end = self._on_end, []
+        for tell in told:
+            tell()
 
-    async def wait_ended(self) -> None:
-        """Returns when no more come."""
-        await self._over.wait()
+    def when_ended(self, tell: Callable[[], None]) -> Callable[[], None]:
+        """Calls `tell` when no more come, at once if so already. Gives what takes it back."""
+        if self._ended:
+            tell()
+            return lambda: None
+        self._on_end.append(tell)
+        return lambda: self._on_end.remove(tell) if tell in self._on_end else None
 
     async def get(self) -> Message:
         """The next message. Raises StopAsyncIteration at the end, or the error that ended it."""
         while True:
-            if self._dropped:
-                reason = f"{self._dropped} messages dropped here"
-                self._dropped = 0
-                return gap_message(self._room, reason, int(time.time() * 1_000))
+            if self._dropped and (self._overflow == "drop-oldest" or not self._items):
+                return self._gap()
             if self._items:
                 message = self._items.popleft()
-                self._space.set()
+                self._bytes -= len(message.raw)
+                if self._full:
+                    self._full = False
+                    self._space.set()
                 return message
             if self._ended:
                 if self._error is not None:
-                    raise self._error
+                    raise self._error.again()
                 raise StopAsyncIteration
             self._readable.clear()
             await self._readable.wait()
+
+    def _fits(self, data_bytes: int, gap: int = 0) -> bool:
+        if self._dropped:
+            gap = 1
+        if len(self._items) + gap >= self._size_max:
+            return False
+        # One message is taken however large it is.
+        return self._bytes + data_bytes <= self._bytes_max or not self._items
+
+    def _gap(self) -> Message:
+        reason, self._dropped = f"{self._dropped} messages dropped here", 0
+        return gap_message(self._room, reason, int(time.time() * 1_000))

@@ -6,7 +6,6 @@ does not wait and does not connect: `_driver.py` does.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, Final, cast
 
 from arqon.errors import ArqonError, error_from_wire, error_of
 from arqon.errors_gen import CLOSES, ERRORS
+from arqon.message import json_of
 
 _HOPELESS: Final = frozenset({1002, 1003, 1007, 1010})
 _SPREAD_MS_MAX: Final = 600_000
@@ -103,9 +103,9 @@ def upgrade_error(status: int, headers: Mapping[str, str], body: bytes | None) -
     problem: dict[str, Any] = {}
     if body is not None and len(body) <= _BODY_BYTES_MAX:
         try:
-            parsed = json.loads(body)
+            parsed = json_of(body)
             problem = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             problem = {}
     seconds = headers.get("Retry-After", "")
     header_ms = int(seconds) * 1_000 if re.fullmatch(r"\d{1,6}", seconds) else 0

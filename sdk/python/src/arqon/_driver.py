@@ -1,7 +1,6 @@
-"""What drives a connection: sessions one after another, reactions, moves, token refresh.
+"""What drives a connection: sessions one after another, reactions, moves, requests.
 
- Programs see it as `connection.Connection`; frames are
-`_session.py`'s.
+Programs see it as `connection.Connection`; frames are `_session.py`'s.
 """
 
 from __future__ import annotations
@@ -11,21 +10,26 @@ import logging
 import re
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from arqon._backoff import backoff_delay_ms
 from arqon._close_reaction import Reaction, close_reaction, refusal_reaction
-from arqon._frames import encode_refresh
+from arqon._dial import open_session
 from arqon._gen.control_pb2 import Ack, Welcome
 from arqon._gen.envelope_pb2 import Envelope, SystemSignal
 from arqon._hand_over import hand_over, settle
-from arqon._outbox import Outbox, Request
-from arqon._session import Session, open_session
+from arqon._held_lock import HeldLock
+from arqon._outbox import Outbox
+from arqon._sender import Sender
+from arqon._server_clock import ServerClock
+from arqon._session import Session
 from arqon._subscriptions import Subscriptions
-from arqon._token import TokenKeeper, refresh_delay_ms, token_expiry_ms
+from arqon._token import TokenKeeper
+from arqon._token_refresh import refresh_forever
 from arqon.errors import ArqonError, error_of
-from arqon.options import Options, Status, socket_url
+from arqon.options import Options, Status, nothing, socket_url
 
+_T = TypeVar("_T")
 _LOG: Final = logging.getLogger("arqon")
 # A session that lived this long was a good one: the backoff starts anew after it.
 _GOOD_SESSION_SECONDS: Final = 5.0
@@ -42,22 +46,24 @@ class Driver:
         self.options = options
         renewable = options.get_token is not None
         timeout_ms = options.handshake_timeout_ms
-        self._tokens = TokenKeeper(options.token, options.get_token, timeout_ms)
-        self._outbox = Outbox(
+        self._clock = ServerClock(options.now_ms)
+        self._tokens = TokenKeeper(options.token, options.get_token, timeout_ms, self._clock)
+        self.outbox = Outbox(
             window=options.window,
             queue_max=options.queue,
             queue_bytes_max=options.queue_bytes,
             renewable=renewable,
             random=options.random,
         )
+        self.sender = Sender(self)
         self.subscriptions = Subscriptions(self.next_id, options.backoff, options.random)
+        self.held_locks: set[HeldLock] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._sessions: set[Session] = set()
         self._session: Session | None = None
         self._moving: asyncio.Task[Session | None] | None = None
         self._refreshing: asyncio.Task[None] | None = None
         self._welcome: Welcome | None = None
-        self._clock_ahead_ms = 0.0
         self._request_id = 0
         self.status = Status("connecting")
         self._opened: asyncio.Future[None] | None = None
@@ -68,7 +74,7 @@ class Driver:
         """Returns after the first WELCOME; raises why there is none."""
         if self._opened is None:
             self._opened = asyncio.get_running_loop().create_future()
-            self._spawn(self._run())
+            self.spawn(self._run())
         try:
             await asyncio.shield(self._opened)
         except BaseException:
@@ -89,7 +95,7 @@ class Driver:
         """Returns when the program has closed it; raises the error that ended it."""
         await self._ended.wait()
         if self.status.error is not None:
-            raise self.status.error
+            raise self.status.error.again()
 
     async def _run(self) -> None:
         try:
@@ -103,14 +109,13 @@ class Driver:
     async def _sessions_forever(self) -> None:
         """Sessions, one after another, until something ends the connection."""
         failures = refusals = 0
-        refused: ArqonError | None = None
         following: Session | None = None
         first = True
         while not self.over:
             try:
                 if following is None:
                     self._report(Status("connecting"))
-                session = following or await self._open(refused)
+                session = following or await self._open()
             except ArqonError as error:
                 reaction = refusal_reaction(error)
                 failures += 1
@@ -133,14 +138,15 @@ class Driver:
             if not reaction.reconnect or (reaction.new_token and not self._tokens.renewable):
                 self._settle(reaction.error)
                 return
-            refused = reaction.error if reaction.new_token else None
+            if reaction.new_token and reaction.error is not None:
+                self._tokens.refuse(reaction.error)
             # A refused token is replaced at once, but only once.
             await self._pause(reaction, 0 if refusals == 1 else failures)
 
-    async def _open(self, refused: ArqonError | None) -> Session:
+    async def _open(self) -> Session:
         """One attempt: a session, or why there is none is raised."""
         options = self.options
-        token = await self._tokens.current(refused, self._clock_ahead_ms)
+        token = await self._tokens.current()
         session = await open_session(
             self._url,
             token,
@@ -150,8 +156,8 @@ class Driver:
             tls=options.tls,
             headers=options.headers,
         )
-        self._sessions.add(session)
-        self._clock_ahead_ms = session.welcome.server_time_ms - time.time() * 1_000
+        self._sessions = {known for known in self._sessions if not known.over} | {session}
+        self._clock.set(session.welcome.server_time_ms)
         return session
 
     async def _live(self, session: Session, moved: bool) -> Reaction | Session:
@@ -159,12 +165,15 @@ class Driver:
         self._session, self._welcome = session, session.welcome
         self._report(Status("open"))
         if moved:
-            self._spawn(settle(session, self.subscriptions))
+            self.spawn(settle(session, self.subscriptions))
         else:
             self.subscriptions.attach(session)
-            self._outbox.connected(session)
+            self.outbox.connected(session)
         if self._tokens.renewable and session.welcome.token_expires_ms > 0:
-            self._refreshing = self._spawn(self._refresh(session))
+            renewing = refresh_forever(
+                session, self._tokens, self._clock, self.options.random, self.next_id, self.on_err
+            )
+            self._refreshing = self.spawn(renewing)
         if self._opened is not None and not self._opened.done():
             self._opened.set_result(None)
         end = await asyncio.shield(session.ended)
@@ -175,7 +184,7 @@ class Driver:
         await session.abort()
         self._sessions.discard(session)
         text = f"closed with {end.code}" + (end.reason and f": {end.reason}")
-        self._outbox.disconnected(session, error_of("connection-lost", text))
+        self.outbox.disconnected(session, error_of("connection-lost", text))
         if following is not None:
             return following
         self.subscriptions.detach()
@@ -191,89 +200,62 @@ class Driver:
         self._report(Status("waiting", reaction.error, int(wait_ms)))
         await asyncio.sleep(wait_ms / 1_000)
 
-    async def _refresh(self, session: Session) -> None:
-        """New tokens before the present one ends, for as long as the session lives."""
-        expires_ms = session.welcome.token_expires_ms
-        while True:
-            remaining_ms = expires_ms - self._clock_ahead_ms - time.time() * 1_000
-            await asyncio.sleep(refresh_delay_ms(remaining_ms, self.options.random) / 1_000)
-            try:
-                token = await self._tokens.renew()
-                request_id = self.next_id()
-                await session.request(request_id, encode_refresh(token, request_id))
-                expires_ms = token_expiry_ms(token) or expires_ms
-            except ArqonError as error:
-                # Tried again in what is left; at the end 4401 and the reconnect ask anyway.
-                self.on_err(error)
-
     async def on_envelopes(self, envelopes: list[Envelope], session: Session) -> None:
         """For the session: messages have come."""
         for envelope in envelopes:
             if envelope.room_id:
-                await self.subscriptions.deliver(envelope, session)
+                # Most have space: a coroutine for each would cost as much as all the rest.
+                if not self.subscriptions.deliver(envelope, session):
+                    await self.subscriptions.space(envelope)
+                    self.subscriptions.deliver(envelope, session, at_once=False)
             elif envelope.signal.kind == SystemSignal.KIND_DRAIN and envelope.sender_id == "":
                 self._move_from(session, envelope.signal.until_ms)
 
     def on_ack(self, ack: Ack) -> None:
         """For the session: an ACK of a publish or command."""
-        self._outbox.answer(ack)
+        self.outbox.answer(ack)
 
     def on_err(self, error: ArqonError) -> None:
         """For the session: a refusal that answers no request."""
         ended = re.search(r"(subscribe|presence) in (\S+)$", error.message)
         if error.reason == "not-granted" and ended is not None:
             self.subscriptions.revoked(ended[2], error, ended[1] == "presence")
-        self._call(self.options.on_error, error)
+        self.call(self.options.on_error, error)
+
+    def failed(self, told: ArqonError, cause: Exception) -> None:
+        """The program's own code failed: `on_error` hears it, or else asyncio's handler does."""
+        if self.options.on_error is nothing:
+            context = {"message": told.message, "exception": cause}
+            asyncio.get_running_loop().call_exception_handler(context)
+        else:
+            self.call(self.options.on_error, told)
 
     def on_writable(self) -> None:
         """For the session: the outbox may go on."""
-        self._outbox.pump()
+        self.outbox.pump()
 
     def _move_from(self, session: Session, until_ms: int) -> None:
         if session is not self._session or self._moving is not None:
             return
-        window_ms = until_ms - self._clock_ahead_ms - time.time() * 1_000
-        self._moving = self._spawn(
+        window_ms = until_ms - self._clock.now_ms()
+        self._moving = self.spawn(
             hand_over(
                 session,
                 window_ms,
-                self._outbox,
+                self.outbox,
                 self.subscriptions,
-                lambda: self._open(None),
+                self._open,
+                self._move_locks,
                 self.options.backoff,
                 self.options.random,
             )
         )
 
-    async def request(
-        self,
-        room: str,
-        frame_of: Callable[[int], bytes],
-        *,
-        answered: bool,
-        repeatable: bool,
-        timeout_ms: int | None,
-    ) -> Ack | None:
-        """For rooms: sends a request, now or when there is a connection, and awaits its answer."""
-        if self.over:
-            raise self.closed_error()
-        request_id = self.next_id()
-        frame = frame_of(request_id)
-        max_bytes = self.welcomed.max_frame_bytes
-        if len(frame) > max_bytes:
-            text = f"a frame of {len(frame)} bytes; the Shield takes {max_bytes}"
-            raise error_of("message-too-large", text)
-        wait_ms = self.options.request_timeout_ms if timeout_ms is None else timeout_ms
-        deadline = time.monotonic() + wait_ms / 1_000
-        answer: asyncio.Future[Ack | None] = asyncio.get_running_loop().create_future()
-        request = Request(request_id, room, frame, answered, repeatable, deadline, answer)
-        self._outbox.add(request)
-        try:
-            return await asyncio.wait_for(answer, wait_ms / 1_000)
-        except asyncio.TimeoutError:
-            raise error_of("answer-timeout", str(wait_ms)) from None
-        finally:
-            self._outbox.forget(request)
+    async def _move_locks(self) -> None:
+        """Returns when the Brain has answered; what it says of a lock is that lock's matter."""
+        moving = [self.spawn(lock.move()) for lock in self.held_locks]
+        if moving:
+            await asyncio.wait(moving)
 
     def next_id(self) -> int:
         """A request id that no open request has."""
@@ -286,7 +268,7 @@ class Driver:
             return
         self._report(Status("closed", error))
         self._ended.set()
-        self._outbox.close(error or error_of("connection-closed"))
+        self.outbox.close(error or error_of("connection-closed"))
         if self._opened is not None and not self._opened.done():
             self._opened.set_exception(error or error_of("connection-closed"))
             self._opened.exception()
@@ -303,7 +285,8 @@ class Driver:
         await asyncio.gather(*closing, return_exceptions=True)
         self._sessions.clear()
 
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def spawn(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        """Runs something for as long as the connection lives: its end cancels it."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -324,16 +307,16 @@ class Driver:
     def closed_error(self) -> ArqonError:
         """What a request hears after the end."""
         error = self.status.error
-        return error_of("connection-closed", "" if error is None else f": {error.message}")
+        return error_of("connection-closed", "" if error is None else error.message)
 
     def _report(self, status: Status) -> None:
         if self.over:
             return
         self.status = status
         _LOG.debug("%s %s", status.state, status.error or "")
-        self._call(self.options.on_status, status)
+        self.call(self.options.on_status, status)
 
-    def _call(self, callback: Callable[[Any], None], value: object) -> None:
+    def call(self, callback: Callable[[Any], None], value: object) -> None:
         """A callback of the program must not break the connection."""
         try:
             callback(value)

@@ -9,11 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from google.protobuf.message import DecodeError
-
 from arqon._gen.control_pb2 import Ack, Refresh, Subscribe, Unsubscribe, Welcome
 from arqon._gen.envelope_pb2 import Command, Envelope, Event
-from arqon.errors import ArqonError, error_from_wire, error_of
+from arqon._gen.presence_pb2 import PresenceLeave, PresenceUpdate
+from arqon._wire import (
+    SAFE_MAX,
+    check,
+    malformed,
+    read,
+    read_strictly,
+    read_varint,
+    safe,
+    text_pairs,
+)
+from arqon.errors import ArqonError, error_from_wire
 
 WELCOME: Final = 0x00
 PUB: Final = 0x01
@@ -26,6 +35,13 @@ PING: Final = 0x07
 PONG: Final = 0x08
 ACK: Final = 0x09
 ERR: Final = 0x99
+
+# Most bytes of a PING or PONG body.
+PING_BYTES_MAX: Final = 125
+# A number from here on takes ten bytes, of which the runtime may have cut some.
+_CUT_MIN: Final = 2**63
+# The same for five bytes and fields of 32 bits.
+_CUT_MIN_32: Final = 2**28
 
 
 @dataclass(frozen=True)
@@ -91,37 +107,82 @@ def decode_server_frame(data: bytes) -> ServerFrame:
     Raises `MalformedFrame` for bytes that are no such frame.
     """
     if not data:
-        raise error_of("malformed-frame", "from the server: an empty frame")
+        raise malformed("an empty frame")
     opcode, body = data[0], data[1:]
-    try:
-        if opcode == MSG:
-            return [Envelope.FromString(body)]
-        if opcode == BATCH:
-            return _batch(body)
-        if opcode == ACK:
-            return Ack.FromString(body)
-        if opcode == WELCOME:
-            return Welcome.FromString(body)
-    except DecodeError as error:
-        raise error_of("malformed-frame", f"from the server: {error}") from None
-    if opcode == PING:
-        return Ping(body)
-    if opcode == PONG:
-        return Pong(body)
+    if opcode == MSG:
+        return [_envelope(body)]
+    if opcode == BATCH:
+        return _batch(body)
+    if opcode == ACK:
+        return _ack(body)
+    if opcode == WELCOME:
+        return read_strictly(Welcome, body)
+    if opcode in (PING, PONG):
+        if len(body) > PING_BYTES_MAX:
+            raise malformed(f"{len(body)} ping bytes, at most {PING_BYTES_MAX}")
+        return Ping(body) if opcode == PING else Pong(body)
     if opcode == ERR and len(body) >= 2:
-        message = body[2:].decode("utf-8", "replace")
+        try:
+            message = body[2:].decode()
+        except UnicodeDecodeError:
+            raise malformed("an ERR that is not UTF-8") from None
         return error_from_wire(int.from_bytes(body[:2], "big"), "", message)
-    raise error_of("malformed-frame", f"from the server: opcode {opcode:#04x}")
+    raise malformed(f"opcode {opcode:#04x}")
+
+
+def decode_presence(event_type: str, data: bytes) -> PresenceUpdate | PresenceLeave:
+    """The data of an event with which the bus says who is in a room. Raises `MalformedFrame`."""
+    if event_type == "PRESENCE_LEAVE":
+        return read_strictly(PresenceLeave, data)
+    return read_strictly(PresenceUpdate, data)
+
+
+def _ack(body: bytes) -> Ack:
+    ack = read(Ack, body)
+    # As with envelopes: one that is written as everybody writes it needs no second look.
+    ack.DiscardUnknownFields()
+    is_plain = (
+        ack.request_id < _CUT_MIN
+        and ack.offset < _CUT_MIN
+        and ack.code < _CUT_MIN_32
+        and ack.retry_after_ms < _CUT_MIN_32
+        and ack.ByteSize() == len(body)
+    )
+    if not is_plain:
+        check(Ack, body, strict=True)
+    return ack
+
+
+def _envelope(body: bytes) -> Envelope:
+    envelope = read(Envelope, body)
+    # What is unknown, written at length or there twice shows in the size, and numbers of which
+    # something was cut in their value: an envelope in which nothing is needs no second look, and
+    # hardly one ever does.
+    envelope.DiscardUnknownFields()
+    is_plain = (
+        envelope.HasField("event")
+        and 0 <= envelope.timestamp <= SAFE_MAX
+        and envelope.offset < _CUT_MIN
+        and envelope.request_id < _CUT_MIN
+        and envelope.ByteSize() == len(body)
+    )
+    if not is_plain:
+        check(Envelope, body, strict=False)
+        # The runtime drops a header in which there is something unknown.
+        for name, value in text_pairs(body, Envelope.HEADERS_FIELD_NUMBER):
+            envelope.headers[name] = value
+        safe(envelope.timestamp, "timestamp")
+    return envelope
 
 
 def _batch(body: bytes) -> list[Envelope]:
     envelopes: list[Envelope] = []
     at = 0
     while at < len(body):
-        length, at = _read_varint(body, at)
+        length, at = read_varint(body, at)
         if length > len(body) - at:
-            raise error_of("malformed-frame", "from the server: a truncated BATCH")
-        envelopes.append(Envelope.FromString(body[at : at + length]))
+            raise malformed("a truncated BATCH")
+        envelopes.append(_envelope(body[at : at + length]))
         at += length
     return envelopes
 
@@ -133,15 +194,3 @@ def _varint(value: int) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while at < len(data) and shift < 35:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-    raise error_of("malformed-frame", "from the server: a BATCH with a bad length")

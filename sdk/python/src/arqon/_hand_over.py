@@ -7,13 +7,15 @@ only then is the old one left. When no other Shield can be had in time nothing h
 2. SUBs on the next session; what it delivers is held while the old one goes on delivering.
 3. 200 ms for the servers of a NATS cluster, then a PING on the old session, whose PONG says that
    everything from before has come.
-4. The next session is the present one; the old one is closed.
+4. The next session is the present one, and locks that are held are renewed over it: the Brain
+   releases those of a connection that ends. The old one is closed when this is answered (2 s at
+   most).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from arqon._backoff import Backoff, backoff_delay_ms
@@ -41,6 +43,7 @@ async def hand_over(
     outbox: Outbox,
     subscriptions: Subscriptions,
     open_next: Callable[[], Awaitable[Session]],
+    move_locks: Callable[[], Coroutine[Any, Any, None]],
     backoff: Backoff,
     random: Callable[[], float],
 ) -> Session | None:
@@ -60,14 +63,18 @@ async def hand_over(
                 return None
             wait_ms = reaction.floor_ms + backoff_delay_ms(attempt, backoff, random)
         else:
-            if await _move(old, following, outbox, subscriptions):
+            if await _move(old, following, outbox, subscriptions, move_locks):
                 return following
             wait_ms = backoff_delay_ms(attempt, backoff, random)
         attempt += 1
 
 
 async def _move(
-    old: Session, following: Session, outbox: Outbox, subscriptions: Subscriptions
+    old: Session,
+    following: Session,
+    outbox: Outbox,
+    subscriptions: Subscriptions,
+    move_locks: Callable[[], Coroutine[Any, Any, None]],
 ) -> bool:
     """False when the next session was lost, or of no use, before everything was there."""
     moved = False
@@ -94,7 +101,14 @@ async def _move(
     finally:
         if not moved:
             await following.close()
-    await _settled(old, outbox, _SETTLE_SECONDS)
+    # A lock that is granted only now, on the old session, moves too: both are awaited together.
+    locks = asyncio.ensure_future(move_locks())
+    settled = asyncio.ensure_future(_settled(old, outbox, _SETTLE_SECONDS))
+    both = asyncio.gather(locks, settled)
+    try:
+        await _first(both, old.ended, following.ended, timeout_seconds=_SETTLE_SECONDS)
+    finally:
+        both.cancel()
     await old.close()
     return True
 

@@ -29,9 +29,12 @@ def check_outgoing(envelope: Envelope, payload: Event | Command) -> None:
     else:
         texts |= {"name": payload.name, "epoch": payload.epoch, "command_id": payload.command_id}
     for name, text in texts.items():
-        if len(text.encode()) > _TEXT_BYTES_MAX:
+        # A character has at most four bytes.
+        if len(text) > _TEXT_BYTES_MAX // 4 and len(text.encode()) > _TEXT_BYTES_MAX:
             raise error_of("invalid-field", f"{name}: more than {_TEXT_BYTES_MAX} bytes")
     headers = envelope.headers
+    if not headers:
+        return
     size_bytes = sum(len(name.encode()) + len(value.encode()) for name, value in headers.items())
     if len(headers) > _HEADERS_MAX or size_bytes > _HEADER_BYTES_MAX:
         text = (

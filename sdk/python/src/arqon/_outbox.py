@@ -45,7 +45,8 @@ class Request:
     def fail(self, error: ArqonError) -> None:
         """Settles it, if nobody has."""
         if not self.answer.done():
-            self.answer.set_exception(error)
+            self.answer.set_exception(error.again())
+            self.answer.exception()  # Who waits gets it all the same.
 
     def done(self, ack: Ack | None) -> None:
         """Settles it, if nobody has."""
@@ -75,6 +76,8 @@ class Outbox:
         self._queue_bytes = 0
         self._in_flight: dict[int, Request] = {}
         self._sink: Session | None = None
+        self._mixed = False
+        """Something in flight may have been sent to another session than the present one."""
         self._paused_until = 0.0
         self._holds: dict[str, float] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -99,6 +102,7 @@ class Outbox:
     def connected(self, sink: Session) -> None:
         """The connection is open: what was unanswered and may be repeated goes first."""
         self._sink = sink
+        self._mixed = bool(self._in_flight)
         self.pump()
 
     def pause(self) -> None:
@@ -146,14 +150,19 @@ class Outbox:
 
     def pump(self) -> None:
         """Sends as much as window, holds and socket allow."""
-        sink, now = self._sink, time.monotonic()
+        sink = self._sink
         if sink is None or not self._queue:
             return
+        now = time.monotonic()
         if self._paused_until > now:
             self._wake_at(self._paused_until, now)
             return
-        self._holds = {room: until for room, until in self._holds.items() if until > now}
-        elsewhere = {r.room for r in self._in_flight.values() if r.sink is not sink}
+        if self._holds:
+            self._holds = {room: until for room, until in self._holds.items() if until > now}
+        elsewhere: set[str] = set()
+        if self._mixed:
+            elsewhere = {r.room for r in self._in_flight.values() if r.sink is not sink}
+            self._mixed = bool(elsewhere)
         held: list[Request] = []
         taken = 0
         for request in self._queue:

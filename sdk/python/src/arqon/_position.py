@@ -8,12 +8,12 @@ on, since the missed messages come only now and the connection may drop among th
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from arqon._gen.control_pb2 import Ack
 from arqon.errors import error_of
+from arqon.message import json_of
 
 # Own messages of a room with no_echo that may still come back by a recovery; the oldest go first.
 _OWN_MAX: Final = 4_096
@@ -42,8 +42,8 @@ def read_answer(ack: Ack) -> dict[str, Any]:
     if not ack.result:
         return {}
     try:
-        answer = json.loads(ack.result)
-    except ValueError:
+        answer = json_of(ack.result)
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
         raise error_of("malformed-frame", "from the server: the answer to SUB is no JSON object")

@@ -18,6 +18,7 @@ __all__ = [
     "FenceMismatch",
     "Flooding",
     "FrameTooLarge",
+    "HandlerFailed",
     "HeartbeatLost",
     "Internal",
     "InvalidCommand",
@@ -67,6 +68,7 @@ __all__ = [
     "SignatureInvalid",
     "SignatureNoKey",
     "SignatureRequired",
+    "SigningFailed",
     "SlowConsumer",
     "SpineUnavailable",
     "TenantMismatch",
@@ -106,7 +108,7 @@ class MalformedFrame(ArqonError):
 
 
 class UnknownOpcode(ArqonError):
-    """400: Unknown opcode …."""
+    """400: Unknown opcode: …."""
 
     reason = "unknown-opcode"
 
@@ -124,7 +126,7 @@ class UnknownField(ArqonError):
 
 
 class PayloadCount(ArqonError):
-    """400: An envelope carries exactly one payload: …."""
+    """400: Payload count: …."""
 
     reason = "payload-count"
 
@@ -148,7 +150,7 @@ class TooManyHeaders(ArqonError):
 
 
 class NotDurable(ArqonError):
-    """400: Room … is not durable: it has no positions."""
+    """400: Not durable: …."""
 
     reason = "not-durable"
 
@@ -160,13 +162,13 @@ class InvalidCommand(ArqonError):
 
 
 class UnsupportedSubprotocol(ArqonError):
-    """400: None of the offered subprotocols is supported: …."""
+    """400: Unsupported subprotocol: …."""
 
     reason = "unsupported-subprotocol"
 
 
 class NotAWebsocket(ArqonError):
-    """400: This path is a WebSocket endpoint: …."""
+    """400: Not a websocket: …."""
 
     reason = "not-a-websocket"
 
@@ -184,85 +186,85 @@ class SchemaViolation(ArqonError):
 
 
 class TokenMissing(ArqonError):
-    """401: No token."""
+    """401: Token missing."""
 
     reason = "token-missing"
 
 
 class TokenMalformed(ArqonError):
-    """401: The token is not a signed JWT: …."""
+    """401: Token malformed: …."""
 
     reason = "token-malformed"
 
 
 class TokenTooLarge(ArqonError):
-    """401: The token is larger than … bytes."""
+    """401: Token too large: …."""
 
     reason = "token-too-large"
 
 
 class TokenAlgorithm(ArqonError):
-    """401: The token's algorithm is not accepted: …."""
+    """401: Token algorithm: …."""
 
     reason = "token-algorithm"
 
 
 class TokenIssuer(ArqonError):
-    """401: The token's issuer is not trusted."""
+    """401: Token issuer: …."""
 
     reason = "token-issuer"
 
 
 class TokenAudience(ArqonError):
-    """401: The token is for another audience."""
+    """401: Token audience: …."""
 
     reason = "token-audience"
 
 
 class TokenUnknownKey(ArqonError):
-    """401: No key of the issuer fits the token's `kid`."""
+    """401: Token unknown key: …."""
 
     reason = "token-unknown-key"
 
 
 class TokenSignature(ArqonError):
-    """401: The token's signature does not verify."""
+    """401: Token signature: …."""
 
     reason = "token-signature"
 
 
 class TokenExpired(ArqonError):
-    """401: The token has expired."""
+    """401: Token expired."""
 
     reason = "token-expired"
 
 
 class TokenNotYetValid(ArqonError):
-    """401: The token is not valid yet."""
+    """401: Token not yet valid."""
 
     reason = "token-not-yet-valid"
 
 
 class TokenClaim(ArqonError):
-    """401: A required claim is missing or wrong: …."""
+    """401: Token claim: …."""
 
     reason = "token-claim"
 
 
 class TokenScope(ArqonError):
-    """401: The issuer may not vouch for this tenant or role: …."""
+    """401: Token scope: …."""
 
     reason = "token-scope"
 
 
 class RefreshMismatch(ArqonError):
-    """401: The new token is for another subject or tenant."""
+    """401: Refresh mismatch: …."""
 
     reason = "refresh-mismatch"
 
 
 class RefreshRefused(ArqonError):
-    """401: The new token was refused: …."""
+    """401: Refresh refused: …."""
 
     reason = "refresh-refused"
 
@@ -274,25 +276,25 @@ class TokenRevoked(ArqonError):
 
 
 class TenantMismatch(ArqonError):
-    """403: The envelope names another tenant."""
+    """403: Tenant mismatch."""
 
     reason = "tenant-mismatch"
 
 
 class NotGranted(ArqonError):
-    """403: The token does not grant …."""
+    """403: Not granted: …."""
 
     reason = "not-granted"
 
 
 class ReservedType(ArqonError):
-    """403: Reserved event type: …."""
+    """403: Reserved type: …."""
 
     reason = "reserved-type"
 
 
 class SignalForbidden(ArqonError):
-    """403: A client with role user may not send a SystemSignal."""
+    """403: Signal forbidden: …."""
 
     reason = "signal-forbidden"
 
@@ -304,7 +306,7 @@ class ReservedHeader(ArqonError):
 
 
 class SignatureInvalid(ArqonError):
-    """403: The signature does not verify."""
+    """403: Signature invalid."""
 
     reason = "signature-invalid"
 
@@ -316,19 +318,19 @@ class SignatureNoKey(ArqonError):
 
 
 class SignatureRequired(ArqonError):
-    """403: Messages to room … must be signed."""
+    """403: Signature required: …."""
 
     reason = "signature-required"
 
 
 class OriginNotAllowed(ArqonError):
-    """403: Origin … is not allowed."""
+    """403: Origin not allowed: …."""
 
     reason = "origin-not-allowed"
 
 
 class RoleForbidden(ArqonError):
-    """403: This needs role …."""
+    """403: Role forbidden: …."""
 
     reason = "role-forbidden"
 
@@ -352,7 +354,7 @@ class Banned(ArqonError):
 
 
 class Disconnected(ArqonError):
-    """403: An operator ended the connection."""
+    """403: Disconnected: …."""
 
     reason = "disconnected"
 
@@ -364,13 +366,13 @@ class RoomBanned(ArqonError):
 
 
 class CommandForbidden(ArqonError):
-    """403: The role does not allow …."""
+    """403: Command forbidden: …."""
 
     reason = "command-forbidden"
 
 
 class PresenceDisabled(ArqonError):
-    """403: Room … has no presence."""
+    """403: Presence disabled: …."""
 
     reason = "presence-disabled"
 
@@ -382,7 +384,7 @@ class NotFound(ArqonError):
 
 
 class NotSubscribed(ArqonError):
-    """404: Not subscribed to …."""
+    """404: Not subscribed: …."""
 
     reason = "not-subscribed"
 
@@ -412,13 +414,13 @@ class Locked(ArqonError):
 
 
 class FenceMismatch(ArqonError):
-    """409: The fence does not hold: …."""
+    """409: Fence mismatch: …."""
 
     reason = "fence-mismatch"
 
 
 class HeartbeatLost(ArqonError):
-    """408: No answer to a PING for … ms."""
+    """408: Heartbeat lost: …."""
 
     reason = "heartbeat-lost"
 
@@ -430,31 +432,31 @@ class TooLarge(ArqonError):
 
 
 class FrameTooLarge(ArqonError):
-    """413: Far too large: …."""
+    """413: Frame too large: …."""
 
     reason = "frame-too-large"
 
 
 class MessageTooLarge(ArqonError):
-    """413: The message is too large: …."""
+    """413: Message too large: …."""
 
     reason = "message-too-large"
 
 
 class UnsupportedMediaType(ArqonError):
-    """415: Unsupported content type: …."""
+    """415: Unsupported media type: …."""
 
     reason = "unsupported-media-type"
 
 
 class RateLimited(ArqonError):
-    """429: Too fast: …."""
+    """429: Rate limited: …."""
 
     reason = "rate-limited"
 
 
 class TooManyRooms(ArqonError):
-    """429: This connection has reached … rooms."""
+    """429: Too many rooms: …."""
 
     reason = "too-many-rooms"
 
@@ -466,25 +468,25 @@ class TooManyConnections(ArqonError):
 
 
 class TooManyPending(ArqonError):
-    """429: Too many operations in flight: …."""
+    """429: Too many pending: …."""
 
     reason = "too-many-pending"
 
 
 class RoomLimit(ArqonError):
-    """429: The tenant has reached … rooms."""
+    """429: Room limit: …."""
 
     reason = "room-limit"
 
 
 class MemberLimit(ArqonError):
-    """429: Presence is full: …."""
+    """429: Member limit: …."""
 
     reason = "member-limit"
 
 
 class BanLimit(ArqonError):
-    """429: The tenant has reached … bans."""
+    """429: Ban limit: …."""
 
     reason = "ban-limit"
 
@@ -496,19 +498,19 @@ class TenantQuota(ArqonError):
 
 
 class RevocationLimit(ArqonError):
-    """429: No further revocation can be held: at most …."""
+    """429: Revocation limit: …."""
 
     reason = "revocation-limit"
 
 
 class SlowConsumer(ArqonError):
-    """429: The connection reads too slowly."""
+    """429: Slow consumer."""
 
     reason = "slow-consumer"
 
 
 class Flooding(ArqonError):
-    """429: Too fast for too long: … more operations refused than taken, without a pause."""
+    """429: Flooding: …."""
 
     reason = "flooding"
 
@@ -526,19 +528,19 @@ class Internal(ArqonError):
 
 
 class SpineUnavailable(ArqonError):
-    """503: The Spine is not available: …."""
+    """503: Spine unavailable: …."""
 
     reason = "spine-unavailable"
 
 
 class BrainUnavailable(ArqonError):
-    """503: No Brain answers commands."""
+    """503: Brain unavailable."""
 
     reason = "brain-unavailable"
 
 
 class KeysUnavailable(ArqonError):
-    """503: The issuer's keys cannot be fetched."""
+    """503: Keys unavailable."""
 
     reason = "keys-unavailable"
 
@@ -550,55 +552,55 @@ class Draining(ArqonError):
 
 
 class PresenceUnavailable(ArqonError):
-    """503: Presence is not available: …."""
+    """503: Presence unavailable: …."""
 
     reason = "presence-unavailable"
 
 
 class AtCapacity(ArqonError):
-    """503: This node has reached its … connections."""
+    """503: At capacity: …."""
 
     reason = "at-capacity"
 
 
 class SchemaUnavailable(ArqonError):
-    """503: The schema of this subject is not available: …."""
+    """503: Schema unavailable: …."""
 
     reason = "schema-unavailable"
 
 
 class LogUnavailable(ArqonError):
-    """503: The log of this room is not available: …."""
+    """503: Log unavailable: …."""
 
     reason = "log-unavailable"
 
 
 class Admission(ArqonError):
-    """503: This node lets nobody in for a moment: …."""
+    """503: Admission: …."""
 
     reason = "admission"
 
 
 class ProcessUnavailable(ArqonError):
-    """503: No process of this node answers: …."""
+    """503: Process unavailable: …."""
 
     reason = "process-unavailable"
 
 
 class Unreachable(ArqonError):
-    """503: Cannot reach …."""
+    """503: Unreachable: …."""
 
     reason = "unreachable"
 
 
 class ConnectionLost(ArqonError):
-    """503: The connection was lost: …."""
+    """503: Connection lost: …."""
 
     reason = "connection-lost"
 
 
 class ConnectionClosed(ArqonError):
-    """400: The connection is closed…."""
+    """400: Connection closed: …."""
 
     reason = "connection-closed"
 
@@ -609,49 +611,61 @@ class AnswerTimeout(ArqonError):
     reason = "answer-timeout"
 
 
+class SigningFailed(ArqonError):
+    """400: Signing failed: …."""
+
+    reason = "signing-failed"
+
+
+class HandlerFailed(ArqonError):
+    """400: Handler failed: …."""
+
+    reason = "handler-failed"
+
+
 class InvalidPolicy(ArqonError):
-    """400: Not taken as a policy: …."""
+    """400: Invalid policy: …."""
 
     reason = "invalid-policy"
 
 
 class PolicyUnknown(ArqonError):
-    """404: No such policy: …."""
+    """404: Policy unknown: …."""
 
     reason = "policy-unknown"
 
 
 class PolicyConflict(ArqonError):
-    """409: The tenant's policies cannot be changed now: …."""
+    """409: Policy conflict: …."""
 
     reason = "policy-conflict"
 
 
 class InvalidSchema(ArqonError):
-    """400: Not a schema: …."""
+    """400: Invalid schema: …."""
 
     reason = "invalid-schema"
 
 
 class SchemaUnknown(ArqonError):
-    """404: There is no schema …."""
+    """404: Schema unknown: …."""
 
     reason = "schema-unknown"
 
 
 class SchemaIncompatible(ArqonError):
-    """409: The schema is not compatible: …."""
+    """409: Schema incompatible: …."""
 
     reason = "schema-incompatible"
 
 
 class SettingsConflict(ArqonError):
-    """409: The tenant's settings were not changed: …."""
+    """409: Settings conflict: …."""
 
     reason = "settings-conflict"
 
 
 class InvalidSettings(ArqonError):
-    """400: Not valid: …."""
+    """400: Invalid settings: …."""
 
     reason = "invalid-settings"

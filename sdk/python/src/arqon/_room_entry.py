@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from arqon._buffer import MessageBuffer, Overflow
+from arqon._buffer import OVERFLOWS, MessageBuffer, Overflow
 from arqon._gen.control_pb2 import Ack, Subscribe
 from arqon._gen.envelope_pb2 import Envelope
 from arqon._position import Place, Position
@@ -18,8 +19,12 @@ from arqon.presence import LEAVE, UPDATE, MemberTable
 
 # Messages of one room that may wait while the client moves; above, the room gets a GAP instead.
 _HELD_MAX: Final = 8_192
+# Changes of one room's metadata that may wait.
+_UPDATES_MAX: Final = 256
 # Messages of one room that are remembered while it is heard twice; the oldest go first.
 _SEEN_MAX: Final = 65_536
+# How long the connection stops reading for a full buffer with policy "error".
+_SPACE_SECONDS: Final = 0.25
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class SubscribeOptions:
     no_echo: bool = False
     position: Position | None = None
     buffer: int = 1_024
+    buffer_bytes: int = 33_554_432
     on_overflow: Overflow = "error"
 
     def __post_init__(self) -> None:
@@ -42,10 +48,11 @@ class SubscribeOptions:
             raise ValueError("an observer is no member and has no member_meta")
         if self.buffer < 2:
             raise ValueError(f"buffer is {self.buffer}; expected at least 2")
-        if self.on_overflow not in ("error", "drop-oldest"):
-            raise ValueError(
-                f"on_overflow is {self.on_overflow!r}; expected 'error', 'drop-oldest'"
-            )
+        if self.buffer_bytes < 1:
+            raise ValueError(f"buffer_bytes is {self.buffer_bytes}; expected at least 1")
+        if self.on_overflow not in OVERFLOWS:
+            known = ", ".join(repr(policy) for policy in OVERFLOWS)
+            raise ValueError(f"on_overflow is {self.on_overflow!r}; expected one of {known}")
 
     @property
     def wish(self) -> tuple[bool, bool, bool]:
@@ -127,6 +134,26 @@ class RoomEntry:
             raise ValueError(f"room {self.room}: a position is for the first loop only")
         if options.member_meta is not None and encode_meta(options.member_meta) != self.meta:
             raise ValueError(f"room {self.room}: use update_meta to change the metadata")
+
+    async def space(self, size_bytes: int) -> None:
+        """Returns when every loop has space for such a message, or has had time to make some."""
+        for reader in list(self.readers):
+            if reader.buffer.blocked(size_bytes):
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(reader.buffer.space(size_bytes), _SPACE_SECONDS)
+
+    def new_meta(self, member_meta: Any) -> asyncio.Future[None]:
+        """Other metadata for the next SUB; done when a Shield has taken it."""
+        presence, observer, _ = self.wish
+        if not presence or observer:
+            raise ValueError("only a subscription with presence and without observer is a member")
+        if len(self.updates) >= _UPDATES_MAX:
+            text = f"{_UPDATES_MAX} changes of metadata wait for room {self.room}"
+            raise error_of("too-many-pending", text)
+        self.meta = encode_meta(member_meta)
+        update: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.updates.append(update)
+        return update
 
     def sub(self, request_id: int, asked: Position | None) -> Subscribe:
         """The SUB with the newest metadata, from `asked` on if that is not None."""
@@ -211,7 +238,7 @@ class RoomEntry:
         readers, self.readers = self.readers, set()
         for reader in readers:
             if not reader.ready.done():
-                reader.ready.set_exception(error or ended())
+                reader.ready.set_exception(error.again() if error else ended())
                 reader.ready.exception()  # Who waits gets it; nobody may.
             reader.buffer.end(error)
 
@@ -224,7 +251,7 @@ class RoomEntry:
 
 def ended() -> ArqonError:
     """How a subscription ended that nobody can go on with."""
-    return error_of("connection-closed", ": the subscription has ended")
+    return error_of("connection-closed", "the subscription has ended")
 
 
 def encode_meta(meta: Any) -> bytes:
@@ -246,4 +273,4 @@ def settle(updates: list[asyncio.Future[None]], error: ArqonError | None) -> Non
         if error is None:
             update.set_result(None)
         else:
-            update.set_exception(error)
+            update.set_exception(error.again())

@@ -1,37 +1,29 @@
 """One WebSocket from the upgrade to its end: WELCOME, frames, ACKs of control requests, heartbeat.
 
-It never reconnects: that is `_driver.py`.
+`_dial.py` opens it. It never reconnects: that is `_driver.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
-from websockets.typing import Subprotocol
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
-from arqon._close_reaction import upgrade_error
 from arqon._frames import Ping, Pong, decode_server_frame, encode_ping, encode_pong
 from arqon._gen.control_pb2 import Ack, Welcome
 from arqon._gen.envelope_pb2 import Envelope
 from arqon.errors import ArqonError, error_from_wire, error_of
 
 Answer: TypeAlias = "Ack | ArqonError"
-# At DEBUG the library would log the request's headers, and with them the token.
-_WIRE_LOG: Final = logging.getLogger("arqon.websocket")
-_WIRE_LOG.setLevel(logging.INFO)
+_LOG: Final = logging.getLogger("arqon")
 # Above this the session counts as full: the outbox waits.
 _UNSENT_BYTES_MAX: Final = 1_048_576
-# Larger than any message that a Shield sends.
-_FRAME_BYTES_MAX: Final = 33_554_432
-_CLOSE_SECONDS: Final = 2
 _PROTOCOL_VERSION: Final = 1
 
 
@@ -59,66 +51,6 @@ class SessionEnd:
     """1006 without a close frame, 4408 when the server fell silent."""
     reason: str
     last_error: ArqonError | None
-
-
-async def open_session(
-    url: str,
-    token: str,
-    listener: SessionListener,
-    *,
-    handshake_timeout_ms: int,
-    request_timeout_ms: int,
-    tls: ssl.SSLContext | None,
-    headers: dict[str, str],
-) -> Session:
-    """Opens a session; returns after WELCOME, raises the reason why there is none."""
-    timeout_seconds = handshake_timeout_ms / 1_000
-    try:
-        # What it sends goes to one host only: an answer that redirects is a refusal.
-        socket = await asyncio.wait_for(_dial(url, token, tls, headers), timeout_seconds)
-    except InvalidStatus as error:
-        answer = error.response
-        raise upgrade_error(answer.status_code, answer.headers, bytes(answer.body)) from None
-    except asyncio.TimeoutError:
-        raise error_of("unreachable", f"no upgrade within {handshake_timeout_ms} ms") from None
-    except (OSError, InvalidHandshake, EOFError, ValueError) as error:
-        raise error_of("unreachable", f"{type(error).__name__}: {error}") from None
-    session = Session(socket, listener, request_timeout_ms)
-    try:
-        await asyncio.wait_for(asyncio.shield(session.opened), timeout_seconds)
-    except asyncio.TimeoutError:
-        await session.abort()
-        raise error_of("unreachable", f"no WELCOME within {handshake_timeout_ms} ms") from None
-    except BaseException:
-        await session.abort()
-        raise
-    return session
-
-
-class _NoRedirect(connect):
-    """The library's connector, which here goes to no other address than the one given."""
-
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        """A redirect is a refusal like any other."""
-        return exc
-
-
-async def _dial(
-    url: str, token: str, tls: ssl.SSLContext | None, headers: dict[str, str]
-) -> ClientConnection:
-    kwargs: Any = {} if tls is None else {"ssl": tls}
-    return await _NoRedirect(
-        url,
-        subprotocols=[Subprotocol("arqon.v1")],
-        additional_headers={**headers, "Authorization": f"Bearer {token}"},
-        compression=None,
-        open_timeout=None,
-        ping_interval=None,
-        close_timeout=_CLOSE_SECONDS,
-        max_size=_FRAME_BYTES_MAX,
-        logger=_WIRE_LOG,
-        **kwargs,
-    )
 
 
 class Session:
@@ -225,14 +157,20 @@ class Session:
                 if isinstance(data, str):
                     raise error_of("malformed-frame", "from the server: a text frame on arqon.v1")
                 await self._dispatch(data)
-        except ConnectionClosed:
-            # None when the transport was lost without a close frame.
-            code = self._socket.close_code or 1006
-            reason = self._socket.close_reason or ""
+        except ConnectionClosed as closed:
+            # Without the peer's close frame what the library itself objected to (1002, 1009), or
+            # nothing: the transport was lost.
+            said = closed.rcvd or closed.sent
+            if said is not None:
+                code, reason = said.code, said.reason
         except ArqonError as error:
             self.last_error, code, reason = error, 1002, error.message
         except OSError as error:
             reason = type(error).__name__
+        except Exception:
+            # Without this the same message would end one session after another.
+            _LOG.exception("a message could not be handled: a bug of the SDK")
+            code, reason = 1002, "a bug of the SDK"
         finally:
             self._finish(code, reason)
 
@@ -261,7 +199,9 @@ class Session:
             self.last_error = frame
             self._listener.on_err(frame)
         elif isinstance(frame, Ping):
-            self.post(encode_pong(frame.body))
+            # A server that asks and does not read must not fill the memory.
+            if self.writable:
+                self.post(encode_pong(frame.body))
         elif isinstance(frame, Pong):
             future = self._echoes.pop(frame.body, None)
             if future is not None and not future.done():

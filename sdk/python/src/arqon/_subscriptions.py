@@ -5,9 +5,8 @@ reconnect, and on two sessions while the client moves. Knows sessions but no rec
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -15,14 +14,13 @@ from arqon._backoff import Backoff, backoff_delay_ms
 from arqon._buffer import MessageBuffer
 from arqon._frames import encode_sub, encode_unsub
 from arqon._gen.control_pb2 import Ack
-from arqon._gen.envelope_pb2 import Envelope, SystemSignal
+from arqon._gen.envelope_pb2 import Envelope
 from arqon._position import Position, read_answer
 from arqon._room_entry import (
     Move,
     Reader,
     RoomEntry,
     SubscribeOptions,
-    encode_meta,
     ended,
     is_presence,
     settle,
@@ -30,11 +28,6 @@ from arqon._room_entry import (
 from arqon._session import Answer, Session
 from arqon.errors import ArqonError, error_of
 from arqon.message import message_of
-
-# Changes of one room's metadata that may wait.
-_UPDATES_MAX: Final = 256
-# How long the connection stops reading for a full buffer with policy "error".
-_SPACE_SECONDS: Final = 0.25
 
 
 class Subscriptions:
@@ -64,7 +57,11 @@ class Subscriptions:
         entry = entry or RoomEntry(room, options)
         reader = Reader(
             MessageBuffer(
-                room, options.buffer, options.on_overflow, lambda: self.leave(entry, reader)
+                room,
+                options.buffer,
+                options.buffer_bytes,
+                options.on_overflow,
+                lambda: self.leave(entry, reader),
             ),
             asyncio.get_running_loop().create_future(),
         )
@@ -137,7 +134,7 @@ class Subscriptions:
             if answer is not None:
                 self._accepted(entry, *answer)
             for envelope in held:
-                self._hear(entry, envelope)
+                self._hear(entry, envelope, at_once=False)
 
     def settle(self) -> None:
         """What the old session had delivered has come on the present one, too."""
@@ -145,28 +142,33 @@ class Subscriptions:
             for entry in self._rooms.values():
                 entry.move = None
 
-    async def deliver(self, envelope: Envelope, session: Session) -> None:
-        """A message on one of the sessions."""
+    def deliver(self, envelope: Envelope, session: Session, at_once: bool = True) -> bool:
+        """A message on one of the sessions. False: a loop has no space for it; await `space`, and
+        deliver it without `at_once`, as the loop's policy says.
+        """
         entry = self._rooms.get(envelope.room_id)
         if entry is None:
-            return
-        for reader in [r for r in entry.readers if r.buffer.blocking]:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(reader.buffer.space(), _SPACE_SECONDS)
+            return True
         move = entry.move
         if session is self._next:
             # What comes before the ACK comes on the old session, too.
             if move is not None and move.answer is not None:
                 move.hold(envelope)
-            return
-        if session is not self._session or (envelope.offset != 0 and not entry.active):
-            return
+            return True
+        if session is not self._session or (not entry.active and envelope.offset):
+            return True
         if move is not None and not is_presence(envelope):
             if self._next is not None:
                 move.hear_old(envelope)
             elif move.repeats(envelope):
-                return
-        self._hear(entry, envelope)
+                return True
+        return self._hear(entry, envelope, at_once)
+
+    async def space(self, envelope: Envelope) -> None:
+        """Returns when its room's loops have space for it, or have had time to make some."""
+        entry = self._rooms.get(envelope.room_id)
+        if entry is not None:
+            await entry.space(len(envelope.event.data))
 
     def published(self, room: str, offset: int) -> None:
         """A publish of this client was stored at this offset; 0 when the room is not durable."""
@@ -185,20 +187,16 @@ class Subscriptions:
 
     async def update_meta(self, entry: RoomEntry, member_meta: Any) -> None:
         """Changes what others see of this member; returns when the Shield has it."""
-        presence, observer, _ = entry.wish
-        if not presence or observer:
-            raise ValueError("only a subscription with presence and without observer is a member")
         if self._rooms.get(entry.room) is not entry:
             raise ended()
-        if len(entry.updates) >= _UPDATES_MAX:
-            text = f"{_UPDATES_MAX} changes of metadata wait for room {entry.room}"
-            raise error_of("too-many-pending", text)
-        entry.meta = encode_meta(member_meta)
-        update: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry.updates.append(update)
+        update = entry.new_meta(member_meta)
         if entry.active and self._session is not None:
             self._send(entry, self._session, 0)
-        await update
+        try:
+            await update
+        finally:
+            if update in entry.updates:
+                entry.updates.remove(update)
 
     def close(self, error: ArqonError | None) -> None:
         """Ends all loops: orderly without `error`, else by raising it there."""
@@ -206,26 +204,31 @@ class Subscriptions:
         for entry in list(self._rooms.values()):
             self._fail(entry, error)
 
-    def _hear(self, entry: RoomEntry, envelope: Envelope) -> None:
-        from_bus = envelope.sender_id == ""
+    def _hear(self, entry: RoomEntry, envelope: Envelope, at_once: bool) -> bool:
         if entry.table is not None and is_presence(envelope):
             event = envelope.event
             self._or_fail(entry, lambda table: table.hear(event.type, event.data))
-            return
-        if envelope.offset and not entry.place.deliver(envelope.offset):
-            return
+            return True
+        offset = envelope.offset
+        message = message_of(envelope, entry.place.epoch if offset else "")
+        readers = tuple(entry.readers)
+        if at_once:
+            size_bytes = len(message.raw)
+            for reader in readers:
+                if reader.buffer.blocked(size_bytes):
+                    return False
+        if offset and not entry.place.deliver(offset):
+            return True
         entry.told = False
-        message = message_of(envelope, entry.place.epoch if envelope.offset else "")
-        for reader in list(entry.readers):
+        for reader in readers:
             reader.buffer.push(message)
-        if not from_bus or envelope.WhichOneof("payload") != "signal":
-            return
-        signal = envelope.signal
-        if signal.kind == SystemSignal.KIND_GAP:
-            self._lost(entry, signal.reason)
-        put_out = signal.kind in (SystemSignal.KIND_DISCONNECT, SystemSignal.KIND_BAN)
-        if put_out and signal.target == entry.room:
-            self._fail(entry, None)
+        signal = message.signal
+        if signal is not None and message.sender == "":
+            if signal.kind == "GAP":
+                self._lost(entry, signal.reason)
+            if signal.kind in ("DISCONNECT", "BAN") and signal.target == entry.room:
+                self._fail(entry, None)
+        return True
 
     def _lost(self, entry: RoomEntry, reason: str) -> None:
         """The bus says that messages of a durable room are lost for good: asks where it stands."""

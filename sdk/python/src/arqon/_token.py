@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import inspect
-import json
 import re
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias, cast
 
+from arqon._server_clock import ServerClock
+from arqon._within import within
 from arqon.errors import ArqonError, error_of
+from arqon.message import json_of
 
-TokenSource: TypeAlias = Callable[[], "Awaitable[str] | str"]
+TokenSource: TypeAlias = (
+    "Callable[[], Awaitable[str] | str] | Callable[[ArqonError | None], Awaitable[str] | str]"
+)
 
 _COMPACT_JWS: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 # A token that ends within this is not worth a handshake.
@@ -32,10 +35,10 @@ def token_expiry_ms(token: str) -> int | None:
     """`exp` of a JWT in Unix ms; None when it cannot be read."""
     try:
         part = token.split(".")[1]
-        claims: Any = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        claims: Any = json_of(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
         exp = cast("dict[str, Any]", claims)["exp"]
         return int(exp * 1_000) if isinstance(exp, (int, float)) else None
-    except (IndexError, KeyError, TypeError, ValueError, OverflowError):
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
         return None
 
 
@@ -45,31 +48,54 @@ def refresh_delay_ms(remaining_ms: float, random: Callable[[], float]) -> int:
     return min(_DELAY_MS_MAX, max(1_000, int(remaining_ms * share)))
 
 
+def _wants_refusal(source: Callable[..., Any]) -> bool:
+    """Whether the program's function takes the refusal: it has a parameter without a default."""
+    try:
+        parameters = inspect.signature(source).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any(p.kind in positional and p.default is inspect.Parameter.empty for p in parameters)
+
+
 class TokenKeeper:
     """Keeps the token of one connection, for every handshake and REFRESH."""
 
-    def __init__(self, token: str | None, get_token: TokenSource | None, timeout_ms: int) -> None:
+    def __init__(
+        self,
+        token: str | None,
+        get_token: TokenSource | None,
+        timeout_ms: int,
+        clock: ServerClock,
+    ) -> None:
         """`timeout_ms` bounds one answer of `get_token`. Raises ValueError when both are None."""
         if token is None and get_token is None:
             raise ValueError("connect needs `token` or `get_token`")
         self._token = None if token is None else check_token(token)
-        self._get_token = get_token
+        self._source = cast("Callable[..., Awaitable[str] | str] | None", get_token)
+        self._wants_refusal = get_token is not None and _wants_refusal(get_token)
+        self._refused: ArqonError | None = None
         self._timeout_ms = timeout_ms
+        self._clock = clock
 
     @property
     def renewable(self) -> bool:
         """Whether another token can be had at all."""
-        return self._get_token is not None
+        return self._source is not None
 
-    async def current(self, refused: ArqonError | None, clock_ahead_ms: float) -> str:
+    def refuse(self, error: ArqonError) -> None:
+        """The present token is of no use, and stays so until there is another."""
+        self._refused = error
+
+    async def current(self) -> str:
         """The token to use now; a new one after a refusal, or when the present one has ended."""
-        if self._token is not None and refused is None:
+        if self._token is not None and self._refused is None:
             expires_ms = token_expiry_ms(self._token)
-            now_ms = time.time() * 1_000 + clock_ahead_ms
-            if self._get_token is None or expires_ms is None or expires_ms > now_ms + _MARGIN_MS:
+            now_ms = self._clock.now_ms()
+            if self._source is None or expires_ms is None or expires_ms > now_ms + _MARGIN_MS:
                 return self._token
-        if self._get_token is None:
-            raise refused or error_of("token-missing")
+        if self._source is None:
+            raise self._refused or error_of("token-missing")
         return await self.renew()
 
     async def renew(self) -> str:
@@ -78,17 +104,19 @@ class TokenKeeper:
         Raises `Unreachable` for what the source raises: a token server that fails is worth another
         try; `AnswerTimeout` when it hangs, `TokenMalformed` for what is no token.
         """
-        if self._get_token is None:
+        if self._source is None:
             raise error_of("token-missing")
         try:
-            answer = self._get_token()
-            if inspect.isawaitable(answer):
-                answer = await asyncio.wait_for(answer, self._timeout_ms / 1_000)
+            answer = await within(self._timeout_ms / 1_000, self._ask(self._source))
         except ArqonError:
             raise
         except asyncio.TimeoutError:
             raise error_of("answer-timeout", str(self._timeout_ms)) from None
         except Exception as error:
             raise error_of("unreachable", f"the token source: {error}") from error
-        self._token = check_token(answer)
+        self._token, self._refused = check_token(answer), None
         return self._token
+
+    async def _ask(self, source: Callable[..., Awaitable[str] | str]) -> str:
+        answer = source(self._refused) if self._wants_refusal else source()
+        return await answer if inspect.isawaitable(answer) else answer

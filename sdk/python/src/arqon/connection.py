@@ -77,10 +77,13 @@ class Connection:
         no_echo: bool = False,
         position: Position | None = None,
         buffer: int = 1_024,
+        buffer_bytes: int = 33_554_432,
         on_overflow: Overflow = "error",
     ) -> Room:
         """A room; the options are for `async with`, which subscribes (see `Room`).
 
+        `buffer` messages, with `buffer_bytes` of data, may wait for the loop; `on_overflow` says
+        what becomes of more: `"error"`, `"drop-oldest"` or `"drop-newest"`.
         Raises `InvalidRoom` for an id that no room can have, ValueError for options that
         contradict each other.
         """
@@ -88,7 +91,14 @@ class Connection:
             room_id,
             self._driver,
             SubscribeOptions(
-                presence, observer, member_meta, no_echo, position, buffer, on_overflow
+                presence,
+                observer,
+                member_meta,
+                no_echo,
+                position,
+                buffer,
+                buffer_bytes,
+                on_overflow,
             ),
         )
 

@@ -6,7 +6,7 @@ decides what to do about an error: see `_close_reaction.py` and `_outbox.py`.
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from arqon.errors_gen import ERRORS, ErrorEntry
 
@@ -63,11 +63,22 @@ class ArqonError(Exception):
         retry_after_ms: int = 0,
     ) -> None:
         """`detail` fills the reason's usual text; `message` takes the place of all of it."""
-        text = self.entry.message.replace("{detail}", detail) if message is None else message
+        usual = self.entry.message if detail else self.entry.message.replace(": {detail}", "")
+        text = usual.replace("{detail}", detail) if message is None else message
         super().__init__(text)
         self.message = text
         self.code = self.entry.code if code is None else code
         self.retry_after_ms = retry_after_ms
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles keep text, code and wait."""
+        return _made, (type(self), self.message, self.code, self.retry_after_ms)
+
+    def again(self) -> ArqonError:
+        """The same for somebody else who hears of it: each raises one of its own."""
+        copied = _made(type(self), self.message, self.code, self.retry_after_ms)
+        copied.__cause__ = self.__cause__
+        return copied
 
     @property
     def entry(self) -> ErrorEntry:
@@ -80,6 +91,10 @@ class ArqonError(Exception):
         return self.entry.client != "never-retry"
 
 
+def _made(kind: type[ArqonError], message: str, code: int, retry_after_ms: int) -> ArqonError:
+    return kind(message=message, code=code, retry_after_ms=retry_after_ms)
+
+
 def error_of(reason: str, detail: str = "", *, retry_after_ms: int = 0) -> ArqonError:
     """The exception for a reason of the table. Raises KeyError for any other."""
     return _CLASSES[reason](detail, retry_after_ms=retry_after_ms)
@@ -87,8 +102,11 @@ def error_of(reason: str, detail: str = "", *, retry_after_ms: int = 0) -> Arqon
 
 def _fits(template: str, message: str) -> bool:
     before, found, after = template.partition("{detail}")
+    bare = before.removesuffix(": ")
+    if message == bare:
+        return True
     if not found:
-        return message == before or message.startswith(f"{before}: ")
+        return message.startswith(f"{bare}: ")
     long_enough = len(message) >= len(before) + len(after)
     return long_enough and message.startswith(before) and message.endswith(after)
 
@@ -109,4 +127,6 @@ def error_from_wire(
     if known is None and reason:
         text = f"{text} ({reason[:64]})"
     made = _CLASSES[name]
-    return made(message=text or None, code=code, retry_after_ms=retry_after_ms)
+    # A policy may choose a code of its own; what is no refusal's code says nothing.
+    told = code if 400 <= code <= 599 else None
+    return made(message=text or None, code=told, retry_after_ms=retry_after_ms)

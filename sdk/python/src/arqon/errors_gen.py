@@ -108,6 +108,8 @@ Reason = Literal[
     "connection-lost",
     "connection-closed",
     "answer-timeout",
+    "signing-failed",
+    "handler-failed",
     "invalid-policy",
     "policy-unknown",
     "policy-conflict",
@@ -133,7 +135,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "Unknown opcode {detail}",
+        "Unknown opcode: {detail}",
     ),
     "repeated-field": ErrorEntry(
         3,
@@ -157,7 +159,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "An envelope carries exactly one payload: {detail}",
+        "Payload count: {detail}",
     ),
     "invalid-room": ErrorEntry(
         6,
@@ -189,7 +191,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "Room {detail} is not durable: it has no positions",
+        "Not durable: {detail}",
     ),
     "invalid-command": ErrorEntry(
         10,
@@ -205,7 +207,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "never-retry",
         0,
-        "None of the offered subprotocols is supported: {detail}",
+        "Unsupported subprotocol: {detail}",
     ),
     "not-a-websocket": ErrorEntry(
         12,
@@ -213,7 +215,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "never-retry",
         0,
-        "This path is a WebSocket endpoint: {detail}",
+        "Not a websocket: {detail}",
     ),
     "malformed-body": ErrorEntry(
         13,
@@ -237,7 +239,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "refresh-token",
         0,
-        "No token",
+        "Token missing",
     ),
     "token-malformed": ErrorEntry(
         21,
@@ -245,7 +247,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "refresh-token",
         0,
-        "The token is not a signed JWT: {detail}",
+        "Token malformed: {detail}",
     ),
     "token-too-large": ErrorEntry(
         22,
@@ -253,7 +255,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "refresh-token",
         0,
-        "The token is larger than {detail} bytes",
+        "Token too large: {detail}",
     ),
     "token-algorithm": ErrorEntry(
         23,
@@ -261,7 +263,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "refresh-token",
         0,
-        "The token's algorithm is not accepted: {detail}",
+        "Token algorithm: {detail}",
     ),
     "token-issuer": ErrorEntry(
         24,
@@ -269,7 +271,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "refresh-token",
         0,
-        "The token's issuer is not trusted",
+        "Token issuer: {detail}",
     ),
     "token-audience": ErrorEntry(
         25,
@@ -277,7 +279,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "refresh-token",
         0,
-        "The token is for another audience",
+        "Token audience: {detail}",
     ),
     "token-unknown-key": ErrorEntry(
         26,
@@ -285,7 +287,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "refresh-token",
         0,
-        "No key of the issuer fits the token's `kid`",
+        "Token unknown key: {detail}",
     ),
     "token-signature": ErrorEntry(
         27,
@@ -293,7 +295,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "refresh-token",
         0,
-        "The token's signature does not verify",
+        "Token signature: {detail}",
     ),
     "token-expired": ErrorEntry(
         28,
@@ -301,7 +303,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "close",
         "refresh-token",
         4401,
-        "The token has expired",
+        "Token expired",
     ),
     "token-not-yet-valid": ErrorEntry(
         29,
@@ -309,7 +311,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "refresh-token",
         0,
-        "The token is not valid yet",
+        "Token not yet valid",
     ),
     "token-claim": ErrorEntry(
         30,
@@ -317,7 +319,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "refresh-token",
         0,
-        "A required claim is missing or wrong: {detail}",
+        "Token claim: {detail}",
     ),
     "token-scope": ErrorEntry(
         31,
@@ -325,7 +327,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "refresh-token",
         0,
-        "The issuer may not vouch for this tenant or role: {detail}",
+        "Token scope: {detail}",
     ),
     "refresh-mismatch": ErrorEntry(
         32,
@@ -333,7 +335,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "close",
         "never-retry",
         4401,
-        "The new token is for another subject or tenant",
+        "Refresh mismatch: {detail}",
     ),
     "refresh-refused": ErrorEntry(
         33,
@@ -341,7 +343,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "close",
         "refresh-token",
         4401,
-        "The new token was refused: {detail}",
+        "Refresh refused: {detail}",
     ),
     "token-revoked": ErrorEntry(
         34,
@@ -357,7 +359,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "The envelope names another tenant",
+        "Tenant mismatch",
     ),
     "not-granted": ErrorEntry(
         41,
@@ -365,7 +367,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "The token does not grant {detail}",
+        "Not granted: {detail}",
     ),
     "reserved-type": ErrorEntry(
         42,
@@ -373,7 +375,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "Reserved event type: {detail}",
+        "Reserved type: {detail}",
     ),
     "signal-forbidden": ErrorEntry(
         43,
@@ -381,7 +383,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "A client with role user may not send a SystemSignal",
+        "Signal forbidden: {detail}",
     ),
     "reserved-header": ErrorEntry(
         44,
@@ -397,7 +399,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "The signature does not verify",
+        "Signature invalid",
     ),
     "signature-no-key": ErrorEntry(
         46,
@@ -413,7 +415,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "Messages to room {detail} must be signed",
+        "Signature required: {detail}",
     ),
     "origin-not-allowed": ErrorEntry(
         48,
@@ -421,7 +423,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "never-retry",
         0,
-        "Origin {detail} is not allowed",
+        "Origin not allowed: {detail}",
     ),
     "role-forbidden": ErrorEntry(
         49,
@@ -429,7 +431,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "never-retry",
         0,
-        "This needs role {detail}",
+        "Role forbidden: {detail}",
     ),
     "policy-rejected": ErrorEntry(
         50,
@@ -461,7 +463,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "close",
         "never-retry",
         1008,
-        "An operator ended the connection",
+        "Disconnected: {detail}",
     ),
     "room-banned": ErrorEntry(
         53,
@@ -477,7 +479,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "The role does not allow {detail}",
+        "Command forbidden: {detail}",
     ),
     "presence-disabled": ErrorEntry(
         55,
@@ -485,7 +487,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "Room {detail} has no presence",
+        "Presence disabled: {detail}",
     ),
     "not-found": ErrorEntry(
         60,
@@ -501,7 +503,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "Not subscribed to {detail}",
+        "Not subscribed: {detail}",
     ),
     "method-not-allowed": ErrorEntry(
         62,
@@ -541,7 +543,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "The fence does not hold: {detail}",
+        "Fence mismatch: {detail}",
     ),
     "heartbeat-lost": ErrorEntry(
         74,
@@ -549,7 +551,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "close",
         "back-off",
         4408,
-        "No answer to a PING for {detail} ms",
+        "Heartbeat lost: {detail}",
     ),
     "too-large": ErrorEntry(
         80,
@@ -565,7 +567,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "close",
         "never-retry",
         4413,
-        "Far too large: {detail}",
+        "Frame too large: {detail}",
     ),
     "message-too-large": ErrorEntry(
         81,
@@ -573,7 +575,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "The message is too large: {detail}",
+        "Message too large: {detail}",
     ),
     "unsupported-media-type": ErrorEntry(
         82,
@@ -581,7 +583,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "never-retry",
         0,
-        "Unsupported content type: {detail}",
+        "Unsupported media type: {detail}",
     ),
     "rate-limited": ErrorEntry(
         90,
@@ -589,7 +591,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "back-off",
         0,
-        "Too fast: {detail}",
+        "Rate limited: {detail}",
     ),
     "too-many-rooms": ErrorEntry(
         91,
@@ -597,7 +599,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "This connection has reached {detail} rooms",
+        "Too many rooms: {detail}",
     ),
     "too-many-connections": ErrorEntry(
         92,
@@ -613,7 +615,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "back-off",
         0,
-        "Too many operations in flight: {detail}",
+        "Too many pending: {detail}",
     ),
     "room-limit": ErrorEntry(
         96,
@@ -621,7 +623,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "back-off",
         0,
-        "The tenant has reached {detail} rooms",
+        "Room limit: {detail}",
     ),
     "member-limit": ErrorEntry(
         97,
@@ -629,7 +631,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "back-off",
         0,
-        "Presence is full: {detail}",
+        "Member limit: {detail}",
     ),
     "ban-limit": ErrorEntry(
         98,
@@ -637,7 +639,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "The tenant has reached {detail} bans",
+        "Ban limit: {detail}",
     ),
     "tenant-quota": ErrorEntry(
         99,
@@ -653,7 +655,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "back-off",
         0,
-        "No further revocation can be held: at most {detail}",
+        "Revocation limit: {detail}",
     ),
     "slow-consumer": ErrorEntry(
         94,
@@ -661,7 +663,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "close",
         "back-off",
         4429,
-        "The connection reads too slowly",
+        "Slow consumer",
     ),
     "flooding": ErrorEntry(
         87,
@@ -669,7 +671,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "close",
         "back-off",
         4429,
-        "Too fast for too long: {detail} more operations refused than taken, without a pause",
+        "Flooding: {detail}",
     ),
     "too-many-protocol-errors": ErrorEntry(
         95,
@@ -693,7 +695,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "other-node",
         0,
-        "The Spine is not available: {detail}",
+        "Spine unavailable: {detail}",
     ),
     "brain-unavailable": ErrorEntry(
         102,
@@ -701,7 +703,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "other-node",
         0,
-        "No Brain answers commands",
+        "Brain unavailable",
     ),
     "keys-unavailable": ErrorEntry(
         103,
@@ -709,7 +711,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "other-node",
         0,
-        "The issuer's keys cannot be fetched",
+        "Keys unavailable",
     ),
     "draining": ErrorEntry(
         104,
@@ -725,7 +727,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "back-off",
         0,
-        "Presence is not available: {detail}",
+        "Presence unavailable: {detail}",
     ),
     "at-capacity": ErrorEntry(
         106,
@@ -733,7 +735,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "other-node",
         0,
-        "This node has reached its {detail} connections",
+        "At capacity: {detail}",
     ),
     "schema-unavailable": ErrorEntry(
         107,
@@ -741,7 +743,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "back-off",
         0,
-        "The schema of this subject is not available: {detail}",
+        "Schema unavailable: {detail}",
     ),
     "log-unavailable": ErrorEntry(
         108,
@@ -749,7 +751,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "back-off",
         0,
-        "The log of this room is not available: {detail}",
+        "Log unavailable: {detail}",
     ),
     "admission": ErrorEntry(
         109,
@@ -757,7 +759,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "other-node",
         0,
-        "This node lets nobody in for a moment: {detail}",
+        "Admission: {detail}",
     ),
     "process-unavailable": ErrorEntry(
         114,
@@ -765,7 +767,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "back-off",
         0,
-        "No process of this node answers: {detail}",
+        "Process unavailable: {detail}",
     ),
     "unreachable": ErrorEntry(
         120,
@@ -773,7 +775,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "back-off",
         0,
-        "Cannot reach {detail}",
+        "Unreachable: {detail}",
     ),
     "connection-lost": ErrorEntry(
         121,
@@ -781,7 +783,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "back-off",
         0,
-        "The connection was lost: {detail}",
+        "Connection lost: {detail}",
     ),
     "connection-closed": ErrorEntry(
         122,
@@ -789,7 +791,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "The connection is closed{detail}",
+        "Connection closed: {detail}",
     ),
     "answer-timeout": ErrorEntry(
         123,
@@ -799,13 +801,29 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         0,
         "No answer within {detail} ms",
     ),
+    "signing-failed": ErrorEntry(
+        155,
+        400,
+        "reply",
+        "never-retry",
+        0,
+        "Signing failed: {detail}",
+    ),
+    "handler-failed": ErrorEntry(
+        156,
+        400,
+        "reply",
+        "never-retry",
+        0,
+        "Handler failed: {detail}",
+    ),
     "invalid-policy": ErrorEntry(
         130,
         400,
         "http",
         "never-retry",
         0,
-        "Not taken as a policy: {detail}",
+        "Invalid policy: {detail}",
     ),
     "policy-unknown": ErrorEntry(
         131,
@@ -813,7 +831,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "never-retry",
         0,
-        "No such policy: {detail}",
+        "Policy unknown: {detail}",
     ),
     "policy-conflict": ErrorEntry(
         132,
@@ -821,7 +839,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "back-off",
         0,
-        "The tenant's policies cannot be changed now: {detail}",
+        "Policy conflict: {detail}",
     ),
     "invalid-schema": ErrorEntry(
         133,
@@ -829,7 +847,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "never-retry",
         0,
-        "Not a schema: {detail}",
+        "Invalid schema: {detail}",
     ),
     "schema-unknown": ErrorEntry(
         134,
@@ -837,7 +855,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "never-retry",
         0,
-        "There is no schema {detail}",
+        "Schema unknown: {detail}",
     ),
     "schema-incompatible": ErrorEntry(
         135,
@@ -845,7 +863,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "never-retry",
         0,
-        "The schema is not compatible: {detail}",
+        "Schema incompatible: {detail}",
     ),
     "settings-conflict": ErrorEntry(
         136,
@@ -853,7 +871,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "back-off",
         0,
-        "The tenant's settings were not changed: {detail}",
+        "Settings conflict: {detail}",
     ),
     "invalid-settings": ErrorEntry(
         137,
@@ -861,7 +879,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "http",
         "never-retry",
         0,
-        "Not valid: {detail}",
+        "Invalid settings: {detail}",
     ),
 }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from arqon._gen.envelope_pb2 import Envelope, SystemSignal
@@ -75,6 +76,14 @@ def json_of(raw: bytes) -> Any:
     return json.loads(raw.decode(), parse_constant=_no_constant)
 
 
+@lru_cache(maxsize=256)
+def _form_of(content_type: str) -> Literal["json", "text", "bytes"]:
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == JSON_TYPE or kind.endswith("+json"):
+        return "json"
+    return "text" if kind.startswith("text/") else "bytes"
+
+
 def decode_data(raw: bytes, content_type: str) -> Any:
     """Bytes as the content type says.
 
@@ -83,11 +92,11 @@ def decode_data(raw: bytes, content_type: str) -> Any:
     >>> decode_data(b"{", "application/json"), decode_data(b"x", "")
     (b'{', b'x')
     """
-    kind = content_type.partition(";")[0].strip().lower()
+    form = _form_of(content_type)
     try:
-        if kind == JSON_TYPE or kind.endswith("+json"):
+        if form == "json":
             return json_of(raw)
-        return raw.decode() if kind.startswith("text/") else raw
+        return raw.decode() if form == "text" else raw
     except (ValueError, RecursionError):
         return raw
 
@@ -112,25 +121,36 @@ def encode_data(data: Any, content_type: str | None) -> tuple[bytes, str]:
 
 def message_of(envelope: Envelope, epoch: str = "") -> Message:
     """The message that an envelope carries."""
-    kind = envelope.WhichOneof("payload")
-    payload = envelope.cmd if kind == "cmd" else envelope.event
-    raw = payload.data
-    return Message(
+    event, signal = envelope.event, None
+    type, raw, content_type = event.type, event.data, event.content_type
+    if not envelope.HasField("event"):
+        command = envelope.cmd
+        type, raw, content_type = command.name, command.data, command.content_type
+        signal = _signal_of(envelope.signal) if envelope.HasField("signal") else None
+    headers: dict[str, str] = {}
+    found = envelope.headers
+    for name in found:
+        headers[name] = found[name]
+    # One for each message that comes: the constructor of a frozen dataclass would take a third of
+    # all that the SDK does with it.
+    message = Message.__new__(Message)
+    message.__dict__.update(
         room=envelope.room_id,
-        type=envelope.cmd.name if kind == "cmd" else envelope.event.type,
-        data=decode_data(raw, payload.content_type),
+        type=type,
+        data=raw if _form_of(content_type) == "bytes" else decode_data(raw, content_type),
         sender=envelope.sender_id,
-        headers=dict(envelope.headers),
+        headers=headers,
         timestamp_ms=envelope.timestamp,
         message_id=envelope.message_id,
         offset=envelope.offset,
         epoch=epoch,
         trace_id=envelope.trace_id,
-        content_type=payload.content_type,
-        schema_id="" if kind == "cmd" else envelope.event.schema_id,
+        content_type=content_type,
+        schema_id=event.schema_id,
         raw=raw,
-        signal=_signal_of(envelope.signal) if kind == "signal" else None,
+        signal=signal,
     )
+    return message
 
 
 def _signal_of(signal: SystemSignal) -> Signal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict
@@ -26,8 +27,12 @@ class Status:
     """The wait that begins now."""
 
 
-def _nothing(_: object) -> None:
-    return
+def nothing(_: object) -> None:
+    """What hears of everything while the program has not said who does."""
+
+
+def _unix_ms() -> float:
+    return time.time() * 1_000
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,11 @@ class Options:
     token: str | None = None
     """A token for as long as it lasts."""
     get_token: TokenSource | None = None
-    """Asked at the start (unless `token` is given), before one expires and after a refusal."""
+    """Asked at the start (unless `token` is given), before one expires and after a refusal.
+
+    A coroutine function, or a function that does not block. If it has a parameter it gets the
+    refusal of the present token there, or None: after a refusal a cached one is of no use.
+    """
     initial_attempts: int = 1
     """How often `connect` tries before it raises. Once open it reconnects without end."""
     handshake_timeout_ms: int = 10_000
@@ -50,6 +59,8 @@ class Options:
     """Requests that wait for the window or for a connection; above: `TooManyPending`."""
     queue_bytes: int = 67_108_864
     """Their bytes."""
+    offline: Literal["queue", "refuse"] = "queue"
+    """Requests without a connection: wait for one, or raise `ConnectionLost` at once."""
     backoff: Backoff = field(default_factory=Backoff)
     tls: ssl.SSLContext | None = None
     """For `wss`; default: the platform's trust."""
@@ -59,17 +70,21 @@ class Options:
     """Signs every publish and command with Ed25519."""
     traceparent: Callable[[], str | None] | None = None
     """The `traceparent` of the active span, for example from an OpenTelemetry propagator."""
-    on_status: Callable[[Status], None] = _nothing
-    on_error: Callable[[ArqonError], None] = _nothing
+    on_status: Callable[[Status], None] = nothing
+    on_error: Callable[[ArqonError], None] = nothing
     """Refusals that answer no request, for example of a publish without ACK."""
     random: Callable[[], float] = random.random
     """Numbers in [0, 1) for every jitter."""
+    now_ms: Callable[[], float] = _unix_ms
+    """Unix ms, for the time before the bus has told its own."""
 
     def __post_init__(self) -> None:
         """Checks."""
         for name in ("initial_attempts", "handshake_timeout_ms", "request_timeout_ms", "window"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected at least 1")
+        if self.offline not in ("queue", "refuse"):
+            raise ValueError(f"offline is {self.offline!r}; expected 'queue' or 'refuse'")
         if self.queue < 1 or self.queue_bytes < 1:
             raise ValueError("queue and queue_bytes are at least 1")
 
@@ -85,6 +100,7 @@ class OptionsDict(TypedDict, total=False):
     window: int
     queue: int
     queue_bytes: int
+    offline: Literal["queue", "refuse"]
     backoff: Backoff
     tls: ssl.SSLContext | None
     headers: dict[str, str]
@@ -93,6 +109,7 @@ class OptionsDict(TypedDict, total=False):
     on_status: Callable[[Status], None]
     on_error: Callable[[ArqonError], None]
     random: Callable[[], float]
+    now_ms: Callable[[], float]
 
 
 def socket_url(url: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
-from arqon._gen.presence_pb2 import PresenceLeave, PresenceMember, PresenceUpdate
+from arqon._frames import decode_presence
+from arqon._gen.presence_pb2 import PresenceLeave, PresenceMember
 from arqon.errors import error_of
+from arqon.message import json_of
 
 UPDATE: Final = "PRESENCE_UPDATE"
 LEAVE: Final = "PRESENCE_LEAVE"
@@ -57,7 +58,7 @@ def read_members(answer: dict[str, Any]) -> list[Member]:
 
 
 def _member_of(member: PresenceMember) -> Member:
-    meta = json.loads(member.meta) if member.meta else None
+    meta = json_of(member.meta) if member.meta else None
     return Member(member.connection_id, member.user_id, meta, member.joined_ms)
 
 
@@ -91,15 +92,14 @@ class MemberTable:
         self._maybe_replace()
 
     def hear(self, event_type: str, data: bytes) -> None:
-        """A PRESENCE_UPDATE or PRESENCE_LEAVE. Raises ValueError or DecodeError."""
+        """A PRESENCE_UPDATE or PRESENCE_LEAVE. Raises ValueError or `MalformedFrame`."""
+        update = decode_presence(event_type, data)
         if not self._following:
             return
-        if event_type == LEAVE:
-            leave = PresenceLeave.FromString(data)
-            self.users = leave.users
-            self._leave(member.connection_id for member in leave.members)
+        if isinstance(update, PresenceLeave):
+            self.users = update.users
+            self._leave(member.connection_id for member in update.members)
             return
-        update = PresenceUpdate.FromString(data)
         # All of them first: an event that cannot be read changes nothing.
         members = [_member_of(member) for member in update.members]
         self.users = update.users

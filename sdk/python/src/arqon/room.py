@@ -5,32 +5,35 @@ subscription. What becomes of both over reconnects is `_outbox.py` and `_subscri
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from arqon._changes import changes
-from arqon._frames import encode_pub, payload_field
+from google.protobuf.message import DecodeError
+
+from arqon._changes import PresenceChanges
+from arqon._command_answer import answer_of, fields
 from arqon._gen.control_pb2 import Ack
 from arqon._gen.envelope_pb2 import Command, Envelope, Event
 from arqon._gen.history_pb2 import History as WireHistory
 from arqon._gen.history_pb2 import HistoryQuery
-from arqon._limits import check_outgoing
 from arqon._position import Position
 from arqon._room_entry import Reader, RoomEntry, SubscribeOptions, ended
 from arqon._trace_parent import traced_by
+from arqon.codec import Codec
 from arqon.errors import error_of
+from arqon.listener import Listener
 from arqon.message import JSON_TYPE, Message, encode_data, message_of
-from arqon.presence import Member, MemberCount, PresenceChange, read_members
-from arqon.room_state import RoomState
-from arqon.signing import signing_input
+from arqon.presence import Member, MemberCount, read_members
+from arqon.room_state import RoomState, StateVersion
+from arqon.typed_room import OnInvalid, TypedRoom
 
 if TYPE_CHECKING:
     from arqon._driver import Driver
 
+T = TypeVar("T")
 _ROOM: Final = re.compile(r"[A-Za-z0-9_~:=-]{1,64}")
 
 
@@ -58,7 +61,8 @@ class Room:
         if _ROOM.fullmatch(room_id) is None:
             raise error_of("invalid-room", repr(room_id[:100]))
         self.id = room_id
-        self._bus = bus
+        self.bus = bus
+        """For the SDK's own parts."""
         self._options = options
         self._entry: RoomEntry | None = None
         self._reader: Reader | None = None
@@ -68,9 +72,9 @@ class Room:
         """Subscribes. Raises the refusal (`NotGranted`, `RoomBanned`, `NotDurable`, …)."""
         if self._reader is not None:
             raise RuntimeError(f"room {self.id} is entered already; use another bus.room(…)")
-        if self._bus.over:
-            raise self._bus.closed_error()
-        entry, reader = self._bus.subscriptions.subscribe(self.id, self._options)
+        if self.bus.over:
+            raise self.bus.closed_error()
+        entry, reader = self.bus.subscriptions.subscribe(self.id, self._options)
         self._entry, self._reader = entry, reader
         try:
             await asyncio.shield(reader.ready)
@@ -92,7 +96,7 @@ class Room:
         """The messages from now on; ends with the subscription or the connection."""
         return self
 
-    async def __anext__(self) -> Message:
+    def __anext__(self) -> Coroutine[Any, Any, Message]:
         """The next message.
 
         Raises `SlowConsumer` when more than `buffer` messages waited (with
@@ -100,7 +104,7 @@ class Room:
         """
         if self._reader is None:
             raise RuntimeError(f"room {self.id} is not subscribed: use `async with`")
-        return await self._reader.buffer.get()
+        return self._reader.buffer.get()
 
     async def publish(
         self,
@@ -127,14 +131,16 @@ class Room:
         raw, kind = encode_data(data, content_type)
         event = Event(type=type, data=raw, content_type=kind, schema_id=schema_id)
         trace, sent = traced_by(
-            trace_id, traceparent, dict(headers or {}), self._bus.options.traceparent
+            trace_id, traceparent, dict(headers or {}), self.bus.options.traceparent
         )
         envelope = Envelope(
             room_id=self.id, trace_id=trace, headers=sent, message_id=message_id or ""
         )
-        answer = await self._send(envelope, event, ack, message_id is not None, timeout_ms)
+        answer = await self.bus.sender.send(
+            envelope, event, ack=ack, keyed=message_id is not None, timeout_ms=timeout_ms
+        )
         offset = 0 if answer is None else answer.offset
-        self._bus.subscriptions.published(self.id, offset)
+        self.bus.subscriptions.published(self.id, offset)
         return offset
 
     async def command(
@@ -170,9 +176,9 @@ class Room:
                 command_id=command_id or "",
             ),
             timeout_ms,
-            traced_by(trace_id, traceparent, dict(headers or {}), self._bus.options.traceparent),
+            traced_by(trace_id, traceparent, dict(headers or {}), self.bus.options.traceparent),
         )
-        return json.loads(ack.result) if ack.result else None
+        return answer_of(ack)
 
     async def history(
         self,
@@ -195,7 +201,10 @@ class Room:
             content_type="application/protobuf",
         )
         ack = await self._command(command, timeout_ms, ("", {}))
-        page = WireHistory.FromString(ack.result)
+        try:
+            page = WireHistory.FromString(ack.result)
+        except DecodeError as error:
+            raise error_of("malformed-frame", f"from the server: history: {error}") from None
         messages = [message_of(envelope, page.epoch) for envelope in page.messages]
         return History(messages, page.offset, page.epoch, page.more)
 
@@ -204,21 +213,25 @@ class Room:
         table = self._table_entry().table
         return [] if table is None else list(table.members.values())
 
-    async def presence(self) -> AsyncIterator[PresenceChange]:
-        """Who joins, changes and leaves, from the first `anext` on; over reconnects what differs.
+    def member_count(self) -> MemberCount:
+        """How many are in the room now, as far as this client heard. Needs `presence=True`."""
+        table = self._table_entry().table
+        return MemberCount(0, 0) if table is None else MemberCount(len(table.members), table.users)
 
-        Needs `presence=True`. Ends with the subscription. Raises `SlowConsumer` when 8,192 changes
-        wait.
+    def presence(self) -> PresenceChanges:
+        """Who is there now, as joins, and then who joins, changes and leaves.
+
+        Over reconnects: what differs. A loop that is slow finds what is different by then; who came
+        and went in between is left out. Needs `presence=True`; ends with the subscription.
         """
         entry, reader = self._table_entry(), self._reader
         if entry.table is None or reader is None:
-            return
-        async for change in changes(entry.table, reader.buffer):
-            yield change
+            raise ended()
+        return PresenceChanges(entry.table, reader.buffer)
 
     async def update_meta(self, member_meta: Any) -> None:
         """Changes what others see of this member. Needs `presence=True`. Raises the refusal."""
-        await self._bus.subscriptions.update_meta(self._table_entry(), member_meta)
+        await self.bus.subscriptions.update_meta(self._table_entry(), member_meta)
 
     async def list_members(self) -> AsyncIterator[Member]:
         """Everybody in the room, asked for page by page, without a subscription.
@@ -230,21 +243,28 @@ class Room:
             page = await self.command("presence.list", data)
             for member in read_members(page):
                 yield member
-            if page.get("next") is None:
+            following = page.get("next")
+            if following is None:
                 return
-            data = {"after": page["next"]}
+            if data is not None and data["after"] == following:
+                raise error_of("malformed-frame", "from the server: a page that follows itself")
+            data = {"after": following}
 
     async def count(self) -> MemberCount:
         """How many are in the room, without a subscription."""
         answer = await self.command("presence.count")
-        return MemberCount(answer["connections"], answer["users"])
+        found = fields(answer, connections=int, users=int)
+        return MemberCount(found["connections"], found["users"])
 
     async def kick(
         self, *, user_id: str | None = None, connection_id: str | None = None, reason: str = ""
-    ) -> None:
-        """Ends the subscriptions of a user or of one connection. Needs role service or admin."""
+    ) -> StateVersion:
+        """Ends the subscriptions of a user or of one connection; both may come back.
+
+        Needs role service or admin, as `ban` and `unban` do.
+        """
         target = {"user_id": user_id, "connection_id": connection_id, "reason": reason or None}
-        await self.command("room.kick", {k: v for k, v in target.items() if v is not None})
+        return await self._moderate("room.kick", target)
 
     async def ban(
         self,
@@ -253,14 +273,34 @@ class Room:
         scope: Literal["tenant", "room"] = "tenant",
         ttl_ms: int | None = None,
         reason: str = "",
-    ) -> None:
-        """Keeps a user out of the tenant or this room; `ttl_ms` None: without end."""
-        data = {"user_id": user_id, "scope": scope, "ttl_ms": ttl_ms, "reason": reason or None}
-        await self.command("room.ban", {k: v for k, v in data.items() if v is not None})
+    ) -> StateVersion:
+        """Keeps a user out of the tenant or this room, and ends what is open there.
 
-    async def unban(self, user_id: str, *, scope: Literal["tenant", "room"] = "tenant") -> None:
+        `ttl_ms` None: without end.
+        """
+        data = {"user_id": user_id, "scope": scope, "ttl_ms": ttl_ms, "reason": reason or None}
+        return await self._moderate("room.ban", data)
+
+    async def unban(
+        self, user_id: str, *, scope: Literal["tenant", "room"] = "tenant"
+    ) -> StateVersion:
         """Lifts the ban of that scope."""
-        await self.command("room.unban", {"user_id": user_id, "scope": scope})
+        return await self._moderate("room.unban", {"user_id": user_id, "scope": scope})
+
+    def typed(
+        self, type: str, codec: Codec[T], *, on_invalid: OnInvalid = "report"
+    ) -> TypedRoom[T]:
+        """This room's events of one type, as values that `codec` reads and writes."""
+        return TypedRoom(self, type, codec, on_invalid)
+
+    def listen(self, handler: Callable[[Message], Awaitable[object] | object]) -> Listener[Message]:
+        """`async with room.listen(handler):` calls it for each message in place of a loop.
+
+        An async handler is awaited before the next message. What it raises is told to `on_error` as
+        `HandlerFailed` (its `__cause__` is the exception), or without `on_error` to asyncio's
+        exception handler; the next message follows. Buffer and overflow are the room's.
+        """
+        return Listener(self, self.bus, handler)
 
     @property
     def position(self) -> Position | None:
@@ -272,6 +312,11 @@ class Room:
         """Whether the last SUB with a position brought everything that was missed."""
         return None if self._entry is None else self._entry.place.recovered
 
+    async def _moderate(self, name: str, data: dict[str, Any]) -> StateVersion:
+        answer = await self.command(name, {k: v for k, v in data.items() if v is not None})
+        found = fields(answer, version=int, epoch=str)
+        return StateVersion(found["version"], found["epoch"])
+
     def _table_entry(self) -> RoomEntry:
         if self._entry is None or self._entry.table is None or self._reader is None:
             raise RuntimeError(f"room {self.id} is not subscribed with presence=True")
@@ -279,7 +324,7 @@ class Room:
 
     def _leave(self) -> None:
         if self._entry is not None and self._reader is not None:
-            self._bus.subscriptions.leave(self._entry, self._reader)
+            self.bus.subscriptions.leave(self._entry, self._reader)
             self._reader.buffer.end(None)
             self._reader = None
 
@@ -288,32 +333,9 @@ class Room:
     ) -> Ack:
         envelope = Envelope(room_id=self.id, trace_id=trace[0], headers=trace[1])
         keyed = command.command_id != "" or command.name in ("room.get", "history.get")
-        ack = await self._send(envelope, command, True, keyed, timeout_ms)
+        ack = await self.bus.sender.send(
+            envelope, command, ack=True, keyed=keyed, timeout_ms=timeout_ms
+        )
         if ack is None:
             raise ended()
         return ack
-
-    async def _send(
-        self,
-        envelope: Envelope,
-        payload: Event | Command,
-        ack: bool,
-        keyed: bool,
-        timeout_ms: int | None,
-    ) -> Ack | None:
-        check_outgoing(envelope, payload)
-        field = payload_field(payload)
-        bus = self._bus
-        signer = bus.options.signer
-        if signer is not None:
-            signed = signing_input(bus.welcomed.tenant_id, self.id, envelope.message_id, field)
-            envelope.signature = signer.sign(signed)
-
-        def frame_of(request_id: int) -> bytes:
-            if ack:
-                envelope.ack_requested, envelope.request_id = True, request_id
-            return encode_pub(envelope, field)
-
-        return await bus.request(
-            self.id, frame_of, answered=ack, repeatable=keyed, timeout_ms=timeout_ms
-        )

@@ -1,18 +1,18 @@
 """A room's state: keys with JSON values and one version, and the lock that guards it.
 
-Commands of `docs/protocol.md`; how they travel is `room.py`'s.
+Commands of `docs/protocol.md`; how they travel is `room.py`'s, the lock that renews itself
+`_held_lock.py`'s.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from arqon.errors import ArqonError
+from arqon._command_answer import fields
+from arqon._held_lock import Lock, hold
 
 if TYPE_CHECKING:
     from arqon.room import Room
@@ -28,7 +28,29 @@ class StateVersion:
 
 
 @dataclass(frozen=True)
-class StateValue(StateVersion):
+class RoomEvent(StateVersion):
+    """One version of a room: what the JSON of a `ROOM_UPDATE` message has, too."""
+
+    op: str
+    """`set`, `delete`, `lock`, `unlock`, `kick`, `ban` or `unban`."""
+    by: str
+    """User id; empty when nobody asked for it: a lease that ended."""
+    at_ms: int
+    """Unix ms by the Brain's clock."""
+    told: dict[str, Any]
+    """All that came: `key` and `value` of a set, unless they are long (`truncated`), and so on."""
+
+
+@dataclass(frozen=True)
+class StateRead(StateVersion):
+    """What every read answers besides."""
+
+    events: list[RoomEvent] | None
+    """With `events_after`: every version after that one; None: not asked, or no longer kept."""
+
+
+@dataclass(frozen=True)
+class StateValue(StateRead):
     """One key."""
 
     key: str
@@ -38,7 +60,7 @@ class StateValue(StateVersion):
 
 
 @dataclass(frozen=True)
-class StateSnapshot(StateVersion):
+class StateSnapshot(StateRead):
     """All keys."""
 
     state: dict[str, Any]
@@ -46,39 +68,65 @@ class StateSnapshot(StateVersion):
     """`holder`, `connection_id`, `fence`, `until_ms` of the lock that holds now."""
 
 
-class Lock:
-    """A lease on a room that is renewed by itself: give `fence` to everything that it guards."""
+@dataclass(frozen=True)
+class Lease(StateVersion):
+    """A lock that nobody renews: give `fence` to everything that it guards."""
 
-    def __init__(self, fence: int, until_ms: int) -> None:
-        """Use `room.state.lock`."""
-        self.fence = fence
-        self.until_ms = until_ms
-        """By the Brain's clock, Unix ms; moves with each renewal."""
-        self.lost = asyncio.Event()
-        """Set when a renewal was refused or the lease has run out: stop what it guards."""
+    fence: int
+    until_ms: int
+    """Unix ms by the Brain's clock."""
 
 
 class RoomState:
-    """The state of one room, as `room.state`. Each method raises what `Room.command` raises."""
+    """The state of one room, as `room.state`. Each method raises what `Room.command` raises.
+
+    A write is repeated over reconnects and applied once: it has a `command_id`, its own or yours.
+    """
 
     def __init__(self, room: Room) -> None:
         """Use `room.state`."""
         self._room = room
 
-    async def get(self, key: str, *, after_version: int = 0, epoch: str = "") -> StateValue:
-        """One key, no older than `after_version`."""
-        answer = await self._room.command(
-            "room.get", {"key": key}, after_version=after_version, epoch=epoch
-        )
+    async def get(
+        self,
+        key: str,
+        *,
+        after_version: int = 0,
+        epoch: str = "",
+        events_after: int | None = None,
+        timeout_ms: int | None = None,
+    ) -> StateValue:
+        """One key, no older than `after_version`.
+
+        `events_after`: tell also what happened after that version; the room keeps the last 64.
+        """
+        data = {"key": key, "events_after": events_after}
+        found = await self._read(data, after_version, epoch, timeout_ms)
+        fields(found, exists=bool)
         return StateValue(
-            answer["version"], answer["epoch"], key, answer["value"], answer["exists"]
+            found["version"],
+            found["epoch"],
+            _events_of(found),
+            key,
+            found.get("value"),
+            found["exists"],
         )
 
-    async def get_all(self, *, after_version: int = 0, epoch: str = "") -> StateSnapshot:
-        """All keys, no older than `after_version`."""
-        answer = await self._room.command("room.get", after_version=after_version, epoch=epoch)
+    async def get_all(
+        self,
+        *,
+        after_version: int = 0,
+        epoch: str = "",
+        events_after: int | None = None,
+        timeout_ms: int | None = None,
+    ) -> StateSnapshot:
+        """All keys, no older than `after_version`; `events_after` as in `get`: fills a GAP."""
+        data = {"events_after": events_after}
+        found = await self._read(data, after_version, epoch, timeout_ms)
+        fields(found, state=dict)
+        lock = fields(found["lock"], fence=int) if "lock" in found else None
         return StateSnapshot(
-            answer["version"], answer["epoch"], answer["state"], answer.get("lock")
+            found["version"], found["epoch"], _events_of(found), found["state"], lock
         )
 
     async def set(
@@ -89,73 +137,99 @@ class RoomState:
         expect_version: int = 0,
         epoch: str = "",
         fence: int = 0,
+        command_id: str | None = None,
+        timeout_ms: int | None = None,
     ) -> StateVersion:
         """Writes one key, with `expect_version` only if nobody else has changed the room since.
 
         Raises `VersionConflict`, `Locked`, `FenceMismatch`.
         """
         data = {"key": key, "value": value}
-        return await self._change("room.set", data, expect_version, epoch, fence)
+        found = await self._change(
+            "room.set", data, expect_version, epoch, fence, command_id, timeout_ms
+        )
+        return StateVersion(found["version"], found["epoch"])
 
     async def delete(
-        self, key: str, *, expect_version: int = 0, epoch: str = "", fence: int = 0
+        self,
+        key: str,
+        *,
+        expect_version: int = 0,
+        epoch: str = "",
+        fence: int = 0,
+        command_id: str | None = None,
+        timeout_ms: int | None = None,
     ) -> StateVersion:
         """Removes one key."""
-        return await self._change("room.delete", {"key": key}, expect_version, epoch, fence)
+        data = {"key": key}
+        found = await self._change(
+            "room.delete", data, expect_version, epoch, fence, command_id, timeout_ms
+        )
+        return StateVersion(found["version"], found["epoch"])
 
-    @asynccontextmanager
-    async def lock(self, *, ttl_ms: int = 30_000) -> AsyncIterator[Lock]:
+    def lock(self, *, ttl_ms: int = 30_000) -> AbstractAsyncContextManager[Lock]:
         """`async with room.state.lock() as lock:` — locked while the block runs.
 
-        Renewed after each third of `ttl_ms` (at most 600,000). Raises `Locked` while somebody else
-        holds it; `retry_after_ms` is what is left of that lease.
+        Renewed after each third of `ttl_ms` (at most 600,000), somewhat earlier by chance. Raises
+        `Locked` while somebody else holds it; `retry_after_ms` is what is left of that lease.
+        Cancelled while it waits, it unlocks what it gets all the same.
         """
-        command_id = str(uuid4())
-        answer = await self._room.command("room.lock", {"ttl_ms": ttl_ms}, command_id=command_id)
-        lock = Lock(answer["fence"], answer["until_ms"])
-        renewing = asyncio.get_running_loop().create_task(self._renew(lock, ttl_ms))
-        try:
-            yield lock
-        finally:
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
-            if not lock.lost.is_set():
-                await self._unlock(lock)
+        return hold(self, self._room.bus, ttl_ms)
 
-    async def _unlock(self, lock: Lock) -> None:
-        try:
-            await self._room.command("room.unlock", {}, fence=lock.fence, command_id=str(uuid4()))
-        except ArqonError:
-            # Ended already, or out of reach: then its lease ends it.
-            lock.lost.set()
+    async def acquire_lock(
+        self, *, ttl_ms: int = 30_000, fence: int = 0, timeout_ms: int | None = None
+    ) -> Lease:
+        """Locks the room for that time, or, with the fence of a lease that still holds, renews it.
 
-    async def _renew(self, lock: Lock, ttl_ms: int) -> None:
-        loop = asyncio.get_running_loop()
-        end = loop.time() + ttl_ms / 1_000
-        while loop.time() < end:
-            await asyncio.sleep(ttl_ms / 3_000)
-            try:
-                left_ms = max(1, int((end - loop.time()) * 1_000))
-                begun = loop.time()
-                answer = await self._room.command(
-                    "room.lock", {"ttl_ms": ttl_ms}, fence=lock.fence, timeout_ms=left_ms
-                )
-                lock.until_ms = answer["until_ms"]
-                end = begun + ttl_ms / 1_000
-            except ArqonError as error:
-                if not error.retryable or error.reason == "locked":
-                    break
-        lock.lost.set()
+        Nothing renews it by itself. Raises `Locked` while somebody else holds it.
+        """
+        data = {"ttl_ms": ttl_ms}
+        found = await self._change("room.lock", data, 0, "", fence, None, timeout_ms)
+        fields(found, fence=int, until_ms=int)
+        return Lease(found["version"], found["epoch"], found["fence"], found["until_ms"])
+
+    async def unlock(self, fence: int, *, timeout_ms: int | None = None) -> StateVersion:
+        """Ends the lock with this fence. Raises `FenceMismatch` when it has ended already."""
+        found = await self._change("room.unlock", {}, 0, "", fence, None, timeout_ms)
+        return StateVersion(found["version"], found["epoch"])
+
+    async def _read(
+        self, data: dict[str, Any], after_version: int, epoch: str, timeout_ms: int | None
+    ) -> dict[str, Any]:
+        answer = await self._room.command(
+            "room.get",
+            {name: value for name, value in data.items() if value is not None},
+            after_version=after_version,
+            epoch=epoch,
+            timeout_ms=timeout_ms,
+        )
+        return fields(answer, version=int, epoch=str)
 
     async def _change(
-        self, name: str, data: dict[str, Any], expect_version: int, epoch: str, fence: int
-    ) -> StateVersion:
+        self,
+        name: str,
+        data: dict[str, Any],
+        expect_version: int,
+        epoch: str,
+        fence: int,
+        command_id: str | None,
+        timeout_ms: int | None,
+    ) -> dict[str, Any]:
         answer = await self._room.command(
             name,
             data,
             expect_version=expect_version,
             epoch=epoch,
             fence=fence,
-            command_id=str(uuid4()),
+            command_id=str(uuid4()) if command_id is None else command_id,
+            timeout_ms=timeout_ms,
         )
-        return StateVersion(answer["version"], answer["epoch"])
+        return fields(answer, version=int, epoch=str)
+
+
+def _events_of(found: dict[str, Any]) -> list[RoomEvent] | None:
+    if "events" not in found:
+        return None
+    fields(found, events=list)
+    told = [fields(e, version=int, epoch=str, op=str, by=str, at_ms=int) for e in found["events"]]
+    return [RoomEvent(e["version"], e["epoch"], e["op"], e["by"], e["at_ms"], e) for e in told]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -11,8 +12,12 @@ if TYPE_CHECKING:
 class Signer(Protocol):
     """Signs bytes with the key whose public half the token has in `cnf.jwk`."""
 
-    def sign(self, data: bytes, /) -> bytes:
-        """Ed25519 over `data`: 64 bytes."""
+    def sign(self, data: bytes, /) -> bytes | Awaitable[bytes]:
+        """Ed25519 over `data`: 64 bytes.
+
+        An awaitable is for keys that are elsewhere, in a key management service for example: what
+        is published to a room keeps its order all the same.
+        """
         ...
 
 

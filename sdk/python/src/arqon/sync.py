@@ -1,6 +1,7 @@
 """A small synchronous facade for scripts: a thread with its own event loop, and what scripts need.
 
-Everything else (presence, state, locks) is for asyncio: `arqon.connect`.
+Everything else (live presence, locks that renew themselves, typed rooms) is for asyncio:
+`arqon.connect`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from arqon.connection import Connection, connect
 from arqon.message import Message
 from arqon.options import OptionsDict
-from arqon.room import Room
+from arqon.presence import Member
+from arqon.room import History, Room
+from arqon.room_state import Lease, RoomState, StateSnapshot, StateValue, StateVersion
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -78,6 +81,39 @@ async def _next_or_none(room: Room, timeout_seconds: float | None) -> Message | 
         raise TimeoutError(f"no message within {timeout_seconds} s") from None
 
 
+class SyncState:
+    """A room's state, as `SyncConnection.state`: the methods of `RoomState`, but blocking."""
+
+    def __init__(self, bus: SyncConnection, state: RoomState) -> None:
+        """Use `SyncConnection.state`."""
+        self._bus = bus
+        self._state = state
+
+    def get(self, key: str, **options: Any) -> StateValue:
+        """One key."""
+        return self._bus._call(self._state.get(key, **options))
+
+    def get_all(self, **options: Any) -> StateSnapshot:
+        """All keys."""
+        return self._bus._call(self._state.get_all(**options))
+
+    def set(self, key: str, value: Any, **options: Any) -> StateVersion:
+        """Writes one key."""
+        return self._bus._call(self._state.set(key, value, **options))
+
+    def delete(self, key: str, **options: Any) -> StateVersion:
+        """Removes one key."""
+        return self._bus._call(self._state.delete(key, **options))
+
+    def acquire_lock(self, **options: Any) -> Lease:
+        """Locks the room; nothing renews it but another call with its `fence`."""
+        return self._bus._call(self._state.acquire_lock(**options))
+
+    def unlock(self, fence: int, **options: Any) -> StateVersion:
+        """Ends the lock with this fence."""
+        return self._bus._call(self._state.unlock(fence, **options))
+
+
 class SyncConnection:
     """What `connect_sync` gives. Methods may be called from any thread but its own."""
 
@@ -120,6 +156,18 @@ class SyncConnection:
         self._call(heard.__aenter__())
         return SyncSubscription(self, heard)
 
+    def state(self, room: str) -> SyncState:
+        """The state of a room."""
+        return SyncState(self, self._bus.room(room).state)
+
+    def history(self, room: str, **options: Any) -> History:
+        """A page of a durable room's past. The options are those of `Room.history`."""
+        return self._call(self._bus.room(room).history(**options))
+
+    def list_members(self, room: str) -> list[Member]:
+        """Everybody in the room now."""
+        return self._call(_members(self._bus.room(room)))
+
     def close(self) -> None:
         """Ends the connection and its thread. Twice is harmless."""
         if self._closed:
@@ -133,6 +181,9 @@ class SyncConnection:
         if self._closed:
             work.close()
             raise RuntimeError("the connection is closed")
+        if threading.get_ident() == self._thread.ident:
+            work.close()
+            raise RuntimeError("called from a callback of the connection itself, which it blocks")
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -148,6 +199,10 @@ class SyncConnection:
         self._thread.join()
         self._loop.run_until_complete(_cancel_all())
         self._loop.close()
+
+
+async def _members(room: Room) -> list[Member]:
+    return [member async for member in room.list_members()]
 
 
 async def _open(url: str, options: OptionsDict) -> Connection:

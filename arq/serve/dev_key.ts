@@ -1,16 +1,10 @@
 /**
  * The development key: an RS256 key pair under `.arqon/`, made once and shared by every dev bus of
- * this checkout, so that tokens survive a restart. Never for production: `arq auth keys` is.
+ * that folder, so that tokens survive a restart. Never for production: `arq auth keys` is.
  */
 import { exportJWK, generateKeyPair, importJWK, SignJWT } from "@panva/jose";
 import type { JWK } from "@panva/jose";
-
-/** `iss` of development tokens; `[[auth.issuers]]` of the dev bus has it too. */
-export const DEV_ISSUER = "arqon-dev";
-/** `aud` of development tokens. */
-export const DEV_AUDIENCE = "arqon";
-/** Tenant of development tokens that name none; the dev bus takes any other as well. */
-export const DEV_TENANT = "default";
+import { DEV_AUDIENCE, DEV_ISSUER, DEV_KEY_FILE, DEV_TENANT } from "../dev_bus.ts";
 
 /** The key pair and the files that `arq` and the Shield read it from. */
 export interface DevKey {
@@ -24,7 +18,7 @@ export interface DevKey {
 /** Reads the key under `dir`, or makes it; two processes that start at once agree on one. */
 export async function devKey(dir: string): Promise<DevKey> {
   await Deno.mkdir(dir, { recursive: true });
-  const key_file = `${dir}/dev-key.json`;
+  const key_file = `${dir}/${DEV_KEY_FILE}`;
   const jwks_file = `${dir}/dev-jwks.json`;
   let text = await readIfThere(key_file);
   if (text === undefined) {

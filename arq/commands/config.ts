@@ -1,0 +1,88 @@
+/**
+ * `arq config check|explain|schema`: what a server would say of a configuration, what a key means, and
+ * the JSON Schema for editors. Starts nothing and reads no file but the one that is checked;
+ * `arq doctor` looks at what the configuration names.
+ */
+import { configJsonSchema } from "../../shared/config/json_schema.ts";
+import { ConfigError, parseConfig } from "../../shared/config/load.ts";
+import type { ConfigProblem } from "../../shared/config/problems.ts";
+import { explainKey, explanationText } from "../config_explain.ts";
+import { EXIT, printable, usageError } from "../exit.ts";
+import { readInput } from "../input.ts";
+import { print } from "../io.ts";
+import type { Io } from "../io.ts";
+
+/** What is wrong with a configuration; empty: nothing. */
+export function configProblems(text: string, file: string): readonly ConfigProblem[] {
+  try {
+    parseConfig(text, { file });
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+    throw error;
+  }
+}
+
+function problemText(file: string, { position, key, text }: ConfigProblem): string {
+  const place = position === undefined ? file : `${file}:${position.line}:${position.column}`;
+  return `${printable(`${place} ${key === "" ? text : `${key}: ${text}`}`)}\n`;
+}
+
+/** Prints every problem of the file with its place; 1 when there is one. */
+export async function configCheck(
+  io: Io,
+  file: string,
+  flags: { readonly json?: boolean },
+): Promise<number> {
+  const problems = configProblems(new TextDecoder().decode(await readInput(io, file)), file);
+  const valid = problems.length === 0;
+  if (flags.json === true) {
+    const told = problems.map(({ position, key, text }) => ({
+      line: position?.line ?? null,
+      column: position?.column ?? null,
+      key,
+      text,
+    }));
+    await print(io.stdout, `${JSON.stringify({ file, valid, problems: told })}\n`);
+  } else if (valid) {
+    await print(io.stdout, `${printable(file)} is a valid configuration\n`);
+  } else {
+    await print(io.stdout, problems.map((problem) => problemText(file, problem)).join(""));
+  }
+  return valid ? EXIT.ok : EXIT.failure;
+}
+
+/** Prints what a key or table is; without a key the tables there are. */
+export async function configExplain(
+  io: Io,
+  key: string | undefined,
+  flags: { readonly json?: boolean },
+): Promise<number> {
+  const explanation = explainKey(key ?? "");
+  if (explanation.found === undefined) {
+    const { same, near } = explanation;
+    const what = printable(JSON.stringify(key));
+    if (same.length > 0) {
+      throw usageError(`${what} is the name of several keys`, `say which: ${same.join(", ")}`);
+    }
+    const hint = near.length === 0
+      ? "arq config explain lists the tables"
+      : `did you mean ${near.join(", ")}?`;
+    throw usageError(`there is no key or table ${what}`, hint);
+  }
+  const entry = explanation.found;
+  await print(
+    io.stdout,
+    flags.json === true ? `${JSON.stringify(entry)}\n` : explanationText(entry),
+  );
+  return EXIT.ok;
+}
+
+/** Prints the JSON Schema of `config.toml`. */
+export async function configSchema(io: Io, flags: { readonly json?: boolean }): Promise<number> {
+  await print(
+    io.stdout,
+    `${JSON.stringify(configJsonSchema(), undefined, flags.json === true ? 0 : 2)}\n`,
+  );
+  return EXIT.ok;
+}

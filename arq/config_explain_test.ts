@@ -1,0 +1,50 @@
+// What is said of every key and table of the configuration, and of names that are none.
+import assert from "node:assert/strict";
+import { configEntry, explainKey, explanationText } from "./config_explain.ts";
+import type { ConfigEntry } from "./config_explain.ts";
+
+const entries = (entry: ConfigEntry): ConfigEntry[] => [entry, ...entry.members.flatMap(entries)];
+
+Deno.test("every key and table is found by its name, with its meaning", () => {
+  const all = entries(configEntry()).slice(1);
+  assert.ok(all.length > 100);
+  for (const entry of all) {
+    const { found } = explainKey(entry.key);
+    assert.equal(found?.key, entry.key);
+    assert.notEqual(found?.description, "", entry.key);
+    assert.match(explanationText(entry), entry.kind === "key" ? / {2}.*; / : /^\[/);
+  }
+});
+
+Deno.test("a key is found as a person writes it; its last part is enough where it is unique", () => {
+  const key = (text: string) => explainKey(text).found?.key;
+  assert.equal(key("[server]"), "server");
+  assert.equal(key("[[auth.issuers]]"), "auth.issuers");
+  assert.equal(key("auth.issuers[0].issuer"), "auth.issuers.issuer");
+  assert.equal(key("drain_ms"), "server.drain_ms");
+  assert.equal(key(""), "");
+  const port = explainKey("port");
+  assert.ok(port.found === undefined);
+  assert.deepEqual(port.same, ["server.port", "ops.port", "admin.port"]);
+});
+
+Deno.test("a name that is none has those that are near", () => {
+  const near = (text: string) => {
+    const explained = explainKey(text);
+    return explained.found === undefined ? explained.near : undefined;
+  };
+  assert.deepEqual(near("server.prot"), ["server.port"]);
+  assert.ok(near("nats.heartbeat_ms")?.includes("server.heartbeat_ms"));
+  assert.deepEqual(near("xyzzy"), []);
+});
+
+Deno.test("a key is told with its type, default and bounds", () => {
+  const { found } = explainKey("server.drain_ms");
+  assert.deepEqual([found?.minimum, found?.maximum, found?.default], [0, 600_000, 5_000]);
+  assert.match(
+    explanationText(found as ConfigEntry),
+    /^server\.drain_ms\n.*\n {2}an integer from 0 to 600_000; default 5000\n\n {2}\[server\] {2}drain_ms = 5000\n$/,
+  );
+  const { found: url } = explainKey("nats.urls");
+  assert.match(explanationText(url as ConfigEntry), /a non-empty array of strings; required/);
+});

@@ -1,0 +1,113 @@
+/** The bus that commands take here: does it live, is it ready, are its tokens good? */
+import { parseAddress } from "@arqon/sdk";
+import { printable } from "../exit.ts";
+import type { Io } from "../io.ts";
+import type { Target } from "../target.ts";
+import type { Role } from "../token.ts";
+import { fail, ok, warn, whyOf } from "./finding.ts";
+import type { Finding } from "./finding.ts";
+import { privateFinding } from "./paths.ts";
+import type { TimeAnswer } from "./system.ts";
+
+/** What was found, and what the bus says of the time. */
+export interface BusReport {
+  readonly findings: readonly Finding[];
+  readonly time: TimeAnswer | undefined;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly body: Record<string, unknown>;
+  readonly time: TimeAnswer | undefined;
+}
+
+const REQUEST_MS = 10_000;
+const CHECK = "bus";
+
+async function ask(io: Io, url: string, token?: string): Promise<Answer> {
+  const sent_ms = io.now();
+  const response = await fetch(url, {
+    ...(token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } }),
+    redirect: "manual",
+    signal: AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]),
+  });
+  const received_ms = io.now();
+  const body: unknown = await response.json().catch(() => ({}));
+  const date_ms = Date.parse(response.headers.get("date") ?? "");
+  const server = new URL(url).host;
+  return {
+    status: response.status,
+    body: typeof body === "object" && body !== null ? { ...body } : {},
+    time: Number.isNaN(date_ms) ? undefined : { date_ms, sent_ms, received_ms, server },
+  };
+}
+
+/** The parts of a bus that are not ready, by its health report. */
+function unreadyParts(body: Record<string, unknown>): string {
+  const checks = Object.entries((body["checks"] ?? {}) as Record<string, { status?: string }>);
+  const names = checks.filter(([, check]) => check.status !== "ok").map(([name]) => name);
+  return names.length === 0 ? "" : `: ${printable(names.join(", "))}`;
+}
+
+async function healthFinding(io: Io, target: Target, ops_url: string) {
+  try {
+    const { status, body, time } = await ask(io, `${ops_url}/health/ready`);
+    const finding = status === 200
+      ? ok(CHECK, `${target.title} is ready (${ops_url})`)
+      : fail(CHECK, `${target.title} is not ready${unreadyParts(body)}`, "arq status says more");
+    return { finding, time };
+  } catch (error) {
+    io.signal.throwIfAborted();
+    const fix = "start it (arq serve, deno task dev), or choose another: arq context use NAME";
+    const text = `${target.title} does not answer at ${ops_url}: ${whyOf(error)}`;
+    // The bus of a folder may well not have been started yet.
+    const tell = target.context === undefined || target.context.folder !== undefined ? warn : fail;
+    return { finding: tell(CHECK, text, fix), time: undefined };
+  }
+}
+
+/** Asks with a token whether it is good. */
+async function tokenFinding(
+  io: Io,
+  target: Target,
+  role: Role,
+  url: string,
+): Promise<{ finding: Finding; time: TimeAnswer | undefined }> {
+  const check = `${role} token`;
+  const renewal = target.renewal(role) ?? `make another: arq auth gen --role ${role}`;
+  try {
+    const { status, body, time } = await ask(io, url, await target.token(role));
+    if (status === 200) return { finding: ok(check, `${target.title} takes it`), time };
+    const reason = printable(String(body["reason"] ?? `HTTP ${status}`));
+    return { finding: fail(check, `${target.title} refuses it: ${reason}`, renewal), time };
+  } catch (error) {
+    io.signal.throwIfAborted();
+    return { finding: warn(check, `not tried: ${whyOf(error)}`, renewal), time: undefined };
+  }
+}
+
+/** Looks at a bus. A folder's that does not run is a warning, since it may not have to. */
+export async function busReport(io: Io, target: Target): Promise<BusReport> {
+  const findings: Finding[] = [];
+  const times: (TimeAnswer | undefined)[] = [];
+  const key = target.context?.key;
+  if (key !== undefined) findings.push(await privateFinding(io, "context key", key));
+  const take = (found: { finding: Finding; time: TimeAnswer | undefined }) => {
+    findings.push(found.finding);
+    times.push(found.time);
+  };
+  const { ops_url, admin_url, url } = target;
+  const health = ops_url === undefined
+    ? undefined
+    : await healthFinding(io, target, ops_url.replace(/\/+$/, ""));
+  if (health !== undefined) take(health);
+  const lives = health === undefined || health.time !== undefined;
+  if (lives && target.has_token) {
+    take(await tokenFinding(io, target, "user", parseAddress(url).check_url));
+    if (admin_url !== undefined) {
+      const status_url = `${admin_url.replace(/\/+$/, "")}/v1/status`;
+      take(await tokenFinding(io, target, "admin", status_url));
+    }
+  }
+  return { findings, time: times.find((time) => time !== undefined) };
+}

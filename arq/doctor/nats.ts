@@ -1,0 +1,156 @@
+/**
+ * The NATS servers of a configuration: reachable, new enough, with JetStream, and taking our login. The
+ * greeting of each server is read first, which needs no login; then one connection as a server makes it.
+ */
+import type { NatsConnection } from "@nats-io/nats-core";
+import type { Config } from "../../shared/config/schema.ts";
+import { connectNats, parseAddresses } from "../../shared/spine/nats_connect.ts";
+import { isSupportedNats, OLDEST_NATS } from "../../shared/spine/nats_version.ts";
+import { fail, ok, warn, whyOf } from "./finding.ts";
+import type { Finding } from "./finding.ts";
+
+type NatsConfig = NonNullable<Config["nats"]>;
+
+/** What a server says of itself when one connects. */
+export interface Greeting {
+  readonly version: string;
+  readonly jetstream: boolean;
+  /** Part of a cluster, of which another server may have JetStream. */
+  readonly clustered: boolean;
+}
+
+const CHECK = "NATS";
+const GREETING_BYTES_MAX = 65_536;
+const JETSTREAM_FIX =
+  'add jetstream { store_dir: "…" } to the server\'s configuration, or start it with --jetstream';
+
+/** The first line of a NATS server; undefined when it is none. */
+export function parseGreeting(line: string): Greeting | undefined {
+  const [, json] = /^INFO\s+(\{.*\})\s*$/s.exec(line) ?? [];
+  try {
+    const info: unknown = JSON.parse(json ?? "");
+    if (typeof info !== "object" || info === null) return undefined;
+    const { version, jetstream, cluster } = info as Record<string, unknown>;
+    if (typeof version !== "string") return undefined;
+    return { version, jetstream: jetstream === true, clustered: typeof cluster === "string" };
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a greeting says of a server at `address`. */
+export function greetingFinding(address: string, greeting: Greeting): Finding {
+  const { version, jetstream, clustered } = greeting;
+  if (!isSupportedNats(version)) {
+    return fail(
+      CHECK,
+      `the server at ${address} has version ${version}; ${OLDEST_NATS} or newer is needed`,
+      "install a newer nats-server: https://github.com/nats-io/nats-server/releases",
+    );
+  }
+  if (!jetstream && !clustered) {
+    return fail(CHECK, `the server at ${address} runs without JetStream`, JETSTREAM_FIX);
+  }
+  return ok(CHECK, `${address} has version ${version}${jetstream ? ", with JetStream" : ""}`);
+}
+
+async function firstLine(connection: Deno.Conn): Promise<string> {
+  const decoder = new TextDecoder();
+  const buffer = new Uint8Array(4_096);
+  let text = "";
+  while (!text.includes("\n") && text.length < GREETING_BYTES_MAX) {
+    const count = await connection.read(buffer);
+    if (count === null) break;
+    text += decoder.decode(buffer.subarray(0, count), { stream: true });
+  }
+  return text.slice(0, text.indexOf("\n"));
+}
+
+/** One of several servers may be down: the login tells whether any of them takes us. */
+async function greet(address: string, timeout_ms: number, is_only: boolean): Promise<Finding> {
+  const at = address.lastIndexOf(":");
+  const hostname = address.slice(0, at).replace(/^\[|\]$/g, "");
+  const signal = AbortSignal.timeout(timeout_ms);
+  const unreachable = (why: string) => {
+    const tell = is_only ? fail : warn;
+    const fix = "start nats-server there, or set [nats] urls";
+    return tell(CHECK, `${address} does not answer: ${why}`, fix);
+  };
+  let connection: Deno.Conn;
+  try {
+    connection = await Deno.connect({ hostname, port: Number(address.slice(at + 1)), signal });
+  } catch (error) {
+    return unreachable(signal.aborted ? `nothing within ${timeout_ms} ms` : whyOf(error));
+  }
+  // Closing it is what ends a read that waits.
+  const close = () => connection.close();
+  signal.addEventListener("abort", close);
+  try {
+    const greeting = parseGreeting(await firstLine(connection));
+    if (greeting !== undefined) return greetingFinding(address, greeting);
+    return fail(CHECK, `${address} is no NATS server`, "set [nats] urls to one");
+  } catch (error) {
+    // A server may want TLS before it says anything; the connection below tells.
+    if (signal.aborted) return warn(CHECK, `${address} says nothing of itself`, "is it NATS?");
+    return unreachable(whyOf(error));
+  } finally {
+    signal.removeEventListener("abort", close);
+    if (!signal.aborted) connection.close();
+  }
+}
+
+/** What JetStream answers; undefined when it works. */
+async function jetStreamProblem(
+  connection: NatsConnection,
+  timeout_ms: number,
+): Promise<string | undefined> {
+  try {
+    const answer = await connection.request("$JS.API.STREAM.NAMES", "", { timeout: timeout_ms });
+    const { error } = answer.json<{ error?: { description?: string } }>();
+    return error === undefined ? undefined : error.description ?? "it refuses";
+  } catch (error) {
+    return whyOf(error);
+  }
+}
+
+async function loginFinding(config: NatsConfig, files: ReadonlyMap<string, string>) {
+  const read = (path: string) => {
+    const text = files.get(path);
+    if (text === undefined) throw new TypeError(`cannot read ${path}`);
+    return text;
+  };
+  const check = "NATS login";
+  let connection: NatsConnection;
+  try {
+    connection = await connectNats({ config, files: { read }, reconnectDelay: () => 1_000 });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const fix = "look at user and password in [nats] urls, credentials_file and tls_ca_file";
+    return fail(check, why, fix);
+  }
+  try {
+    const problem = await jetStreamProblem(connection, config.request_timeout_ms);
+    if (problem === undefined) return ok(check, `${connection.getServer()} and JetStream answer`);
+    return fail(
+      check,
+      `JetStream does not answer: ${problem}`,
+      `${JETSTREAM_FIX}; and look at the account's rights`,
+    );
+  } finally {
+    await connection.close();
+  }
+}
+
+/** `files` holds the texts of the credentials and certificate files, by their names. */
+export async function natsFindings(
+  config: NatsConfig,
+  files: ReadonlyMap<string, string>,
+): Promise<Finding[]> {
+  const { servers } = parseAddresses(config.urls);
+  const greetings = await Promise.all(
+    servers.map((address) => greet(address, config.connect_timeout_ms, servers.length === 1)),
+  );
+  // The login would only say the same again.
+  if (greetings.every(({ status }) => status === "fail")) return greetings;
+  return [...greetings, await loginFinding(config, files)];
+}

@@ -1,0 +1,98 @@
+/** Files and folders that a configuration names: there, readable, writable, for the right people only. */
+import { resolve } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import type { Io } from "../io.ts";
+import { resolvePath } from "../io.ts";
+import { fail, ok, warn, whyOf } from "./finding.ts";
+import type { Finding } from "./finding.ts";
+
+/** Of the embedded Spine below `data_dir`. */
+const DATABASE = "spine.sqlite";
+
+/** The text of a file, or what is wrong with it. */
+export type FileText = { readonly text: string } | { readonly problem: string };
+
+/** Reads a file whose path begins where the server is started. */
+export async function fileText(io: Io, path: string): Promise<FileText> {
+  try {
+    return { text: new TextDecoder().decode(await io.files.read(resolvePath(io.cwd, path))) };
+  } catch (error) {
+    return { problem: `${path} cannot be read: ${whyOf(error)}` };
+  }
+}
+
+/** For a path that is relative and not there. */
+export const PATH_FIX = "relative paths begin in the folder in which the server is started";
+
+/** A private key must be its owner's only. */
+export async function privateFinding(io: Io, check: string, path: string): Promise<Finding> {
+  const full = resolvePath(io.cwd, path);
+  const state = await io.files.state(full).catch(() => undefined);
+  if (state === undefined) return fail(check, `${path} is not there`, PATH_FIX);
+  if (state.mode !== undefined && (state.mode & 0o077) !== 0) {
+    const mode = state.mode.toString(8).padStart(4, "0");
+    return fail(check, `others may read or write ${path} (mode ${mode})`, `chmod 600 ${full}`);
+  }
+  return ok(check, `${path} is for its owner only`);
+}
+
+/** Whether anybody may put another key into a public file. */
+export async function isWritableByAll(io: Io, path: string): Promise<boolean> {
+  const state = await io.files.state(resolvePath(io.cwd, path)).catch(() => undefined);
+  return state?.mode !== undefined && (state.mode & 0o002) !== 0;
+}
+
+async function writeProblem(io: Io, folder: string): Promise<string | undefined> {
+  const probe = `${folder}/.arq-doctor-${crypto.randomUUID()}`;
+  try {
+    await io.files.create(probe, "", 0o600);
+    await io.files.remove(probe);
+    return undefined;
+  } catch (error) {
+    return whyOf(error);
+  }
+}
+
+/** True when another process has the database open. Reads only, and a database that is there. */
+function isLocked(path: string): boolean {
+  try {
+    const database = new DatabaseSync(path, { readOnly: true });
+    try {
+      database.prepare("SELECT count(*) FROM sqlite_schema").get();
+      return false;
+    } finally {
+      database.close();
+    }
+  } catch (error) {
+    return /database is locked/.test(whyOf(error));
+  }
+}
+
+/** `[server] data_dir`: it is made at the first start, so that its parent counts while it is not there. */
+export async function dataFinding(io: Io, data_dir: string | undefined): Promise<Finding> {
+  const check = "data_dir";
+  if (data_dir === undefined) {
+    const fix = "set [server] data_dir to keep it";
+    return warn(check, "none: room state and durable rooms are gone with the process", fix);
+  }
+  const folder = resolve(io.cwd, data_dir);
+  let there = folder;
+  let state = await io.files.state(there);
+  while (state === undefined && there !== resolve(there, "..")) {
+    there = resolve(there, "..");
+    state = await io.files.state(there);
+  }
+  if (state?.is_directory !== true) {
+    return fail(check, `${there} is no folder`, "set [server] data_dir to a folder");
+  }
+  const problem = await writeProblem(io, there);
+  if (problem !== undefined) {
+    const fix = `give this user the folder: chown, or set [server] data_dir to another`;
+    return fail(check, `${there} cannot be written: ${problem}`, fix);
+  }
+  const database = `${folder}/${DATABASE}`;
+  if (await io.files.state(database) !== undefined && isLocked(database)) {
+    return ok(check, `${folder} is in use by an ArqonBus that runs`);
+  }
+  return ok(check, there === folder ? `${folder} is writable` : `${folder} can be made`);
+}

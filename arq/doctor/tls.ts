@@ -1,0 +1,76 @@
+/** The certificate of the client listener: readable, in force, fitting its key and its name. */
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Io } from "../io.ts";
+import { fail, ok, warn, whyOf } from "./finding.ts";
+import type { Finding } from "./finding.ts";
+import { fileText, PATH_FIX, privateFinding } from "./paths.ts";
+
+const CHECK = "TLS";
+const DAY_MS = 86_400_000;
+/** Time to get another one. */
+const NEAR_DAYS = 21;
+const RENEW = "get another certificate; a running Shield takes it without a restart";
+
+const isLoopback = (host: string) => /^(localhost|127(\.\d+){3}|::1)$/.test(host);
+
+/** Whether the certificate is for a name or an address. */
+function fitsName(certificate: X509Certificate, name: string): boolean {
+  const is_address = /^[\d.]+$/.test(name) || name.includes(":");
+  const fits = is_address ? certificate.checkIP(name) : certificate.checkHost(name);
+  return fits !== undefined;
+}
+
+/** What is wrong with a pair of PEM texts at `now_ms`; `name`: under which clients come, if known. */
+export function certificateFinding(
+  { cert, key }: { readonly cert: string; readonly key: string },
+  now_ms: number,
+  name: string | undefined,
+): Finding {
+  let certificate: X509Certificate;
+  try {
+    certificate = new X509Certificate(cert);
+    if (!certificate.checkPrivateKey(createPrivateKey(key))) {
+      return fail(CHECK, "tls_key is of another certificate", "name the key of tls_cert");
+    }
+  } catch (error) {
+    return fail(CHECK, `tls_cert and tls_key: ${whyOf(error)}`, "both must be PEM");
+  }
+  const from_ms = Date.parse(certificate.validFrom);
+  const to_ms = Date.parse(certificate.validTo);
+  const day = (time_ms: number) => new Date(time_ms).toISOString().slice(0, 10);
+  if (now_ms < from_ms) {
+    return fail(CHECK, `the certificate is good from ${day(from_ms)} on`, "look at the clock");
+  }
+  if (now_ms > to_ms) return fail(CHECK, `the certificate ended on ${day(to_ms)}`, RENEW);
+  const names = certificate.subjectAltName ?? certificate.subject;
+  if (name !== undefined && !fitsName(certificate, name)) {
+    const fix = "get a certificate for this name, or use one of its names in the URL";
+    return fail(CHECK, `the certificate is not for ${name}, but for ${names}`, fix);
+  }
+  if (to_ms - now_ms < NEAR_DAYS * DAY_MS) {
+    return warn(CHECK, `the certificate ends on ${day(to_ms)}`, RENEW);
+  }
+  return ok(CHECK, `the certificate is good until ${day(to_ms)}, for ${names}`);
+}
+
+/** `name` is the host of the URL by which clients reach this bus, if one is known. */
+export async function tlsFindings(
+  io: Io,
+  { server }: Config,
+  name: string | undefined,
+): Promise<Finding[]> {
+  const { tls_cert, tls_key, host } = server;
+  if (tls_cert === undefined || tls_key === undefined) {
+    if (isLoopback(host)) return [ok(CHECK, `none needed on ${host}`)];
+    const fix = "set [server] tls_cert and tls_key, or let a proxy in front speak TLS";
+    return [warn(CHECK, `none on ${host}: tokens travel in the clear`, fix)];
+  }
+  const [cert, key] = await Promise.all([fileText(io, tls_cert), fileText(io, tls_key)]);
+  const problems = [cert, key].flatMap((file) => "problem" in file ? [file.problem] : []);
+  if ("problem" in cert || "problem" in key) return [fail(CHECK, problems.join("; "), PATH_FIX)];
+  return [
+    certificateFinding({ cert: cert.text, key: key.text }, io.now(), name),
+    await privateFinding(io, "TLS key", tls_key),
+  ];
+}

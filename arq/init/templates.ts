@@ -1,0 +1,163 @@
+/**
+ * The texts that `arq init` writes: configuration, README, .gitignore, the example policy and schema.
+ * Pure; keys and what is no text come from elsewhere.
+ */
+import policy from "../../policies/examples/content_size.ts" with { type: "text" };
+import schema from "./schema/order.proto" with { type: "text" };
+
+/** `iss` of tokens that are signed with the key that `arq init` makes. */
+export const INIT_ISSUER = "arqon-local";
+/** Their `aud`. */
+export const INIT_AUDIENCE = "arqon";
+/** Their tenant. */
+export const INIT_TENANT = "default";
+
+/** Where the bus will listen; loopback addresses. */
+export interface InitPorts {
+  readonly port: number;
+  readonly ops_port: number;
+  readonly admin_port: number;
+}
+
+/** Paths below the folder. */
+export const INIT_FILES = {
+  config: "config.toml",
+  private_key: "keys/arqon-private.jwk.json",
+  jwks: "keys/arqon-jwks.json",
+  policy_source: "policies/content_size.ts",
+  policy: "policies/content_size.wasm",
+  schema_source: "schemas/order.proto",
+  schema: "schemas/order.binpb.gz",
+  readme: "README.md",
+  gitignore: ".gitignore",
+} as const;
+
+/** The configuration: one process on the embedded Spine, for this machine only. */
+export function initConfig({ port, ops_port, admin_port }: InitPorts): string {
+  return `# ArqonBus: Shield and Brain in one process, on this machine only.
+#   arq serve --config config.toml      run it; relative paths begin in the folder where you do
+#   arq config check config.toml        say what is wrong with this file
+#   arq config explain server           what can stand in a table, and what it means
+#   arq doctor --config config.toml     look at all that it needs: ports, limits, keys, data
+
+[server]
+host = "127.0.0.1"
+port = ${port}
+# Browser pages that may connect; requests that are no browser's always may.
+allowed_origins = ["http://localhost*", "http://127.0.0.1*"]
+# Room state and durable rooms are kept here. Without it they are gone with the process.
+data_dir = "data"
+
+# Metrics and health.
+[ops]
+host = "127.0.0.1"
+port = ${ops_port}
+
+# The admin API and the console: http://127.0.0.1:${admin_port}/console/
+[admin]
+port = ${admin_port}
+
+# Several processes share a NATS server, 2.11 or newer with JetStream. Without it: the embedded Spine.
+# [nats]
+# urls = ["nats://127.0.0.1:4222"]
+
+# Who may sign tokens: arq auth gen --key ${INIT_FILES.private_key}
+#   --issuer ${INIT_ISSUER} --audience ${INIT_AUDIENCE}
+[[auth.issuers]]
+issuer = "${INIT_ISSUER}"
+audience = "${INIT_AUDIENCE}"
+jwks_file = "${INIT_FILES.jwks}"
+algorithms = ["RS256"]
+tenants = ["${INIT_TENANT}"]
+roles = ["user", "service", "admin"]
+
+# Rooms that keep their messages: arq sub orders --from 0
+[[rooms]]
+room = "orders*"
+durable = true
+history_size = 10_000
+history_ttl_seconds = 604_800
+
+# Policies decide about messages. They are bound to rooms while the bus runs:
+#   arq policy deploy ${INIT_FILES.policy} --room 'chat-*'
+[platform.overseer]
+enabled = true
+
+# Copies of traffic for shadow consumers.
+[platform.mirroring]
+enabled = false
+
+# Protobuf schemas of events. Register one and say which rooms it is for:
+#   arq schema push ${INIT_FILES.schema_source} --id shop
+#   arq schema map 'orders*' shop --message shop.v1.Order --mode observe
+[platform.registry]
+enabled = true
+
+[log]
+level = "info"
+`;
+}
+
+/** What the folder holds and what to do with it. */
+export function initReadme({ admin_port }: InitPorts): string {
+  return `# An ArqonBus
+
+Made by \`arq init\`. Run the commands in this folder.
+
+| file | what it is |
+| --- | --- |
+| \`${INIT_FILES.config}\` | the configuration; \`arq config explain KEY\` says what a key means |
+| \`${INIT_FILES.private_key}\` | signs tokens: keep it secret; git ignores it |
+| \`${INIT_FILES.jwks}\` | its public part, by which the bus checks tokens |
+| \`${INIT_FILES.policy_source}\` | an example policy in AssemblyScript, compiled beside it |
+| \`${INIT_FILES.schema_source}\` | an example schema, built beside it |
+| \`data/\` | room state and durable rooms, once the bus has run |
+
+Start the bus, and look at it:
+
+\`\`\`sh
+arq doctor
+arq serve --config ${INIT_FILES.config}
+\`\`\`
+
+In another terminal, in this folder (the room \`orders\` keeps its messages):
+
+\`\`\`sh
+arq pub orders '{"item":"tea","quantity":2}'
+arq sub orders --from 0
+arq status
+\`\`\`
+
+The console is at <http://127.0.0.1:${admin_port}/console/>; it asks for a token of role admin:
+\`arq auth gen --role admin\`.
+
+Change the policy, check it, and let it decide about the rooms \`chat-…\`:
+
+\`\`\`sh
+arq policy build ${INIT_FILES.policy_source}
+arq policy check ${INIT_FILES.policy}
+arq policy deploy ${INIT_FILES.policy} --room 'chat-*'
+\`\`\`
+
+Register the schema, and count the events that are not as it says:
+
+\`\`\`sh
+arq schema push ${INIT_FILES.schema_source} --id shop
+arq schema map 'orders*' shop --message shop.v1.Order --mode observe
+\`\`\`
+`;
+}
+
+/** What must not get into a repository. */
+export const INIT_GITIGNORE = `# The private key signs tokens of every role.
+/keys/*-private.jwk.json
+# Room state and durable rooms.
+/data/
+/.arqon/
+`;
+
+/** The example policy as it stands in a folder of its own. */
+export const INIT_POLICY: string = policy.replace('"../sdk/mod.ts"', '"@arqon/policy"');
+
+/** The example schema. */
+export const INIT_SCHEMA: string = schema;

@@ -1,0 +1,89 @@
+/**
+ * The compose stack that `arq dev up` starts where Docker works: its command lines, which are pure, and
+ * whether Docker works.
+ */
+import { fileURLToPath } from "node:url";
+
+/** What is done to the stack. */
+export type ComposeAction = "up" | "down" | "reset" | "logs" | "follow" | "status";
+
+const ACTIONS: Readonly<Record<ComposeAction, readonly string[]>> = {
+  up: ["up", "--detach", "--wait"],
+  down: ["down"],
+  reset: ["down", "--volumes", "--remove-orphans"],
+  logs: ["logs"],
+  follow: ["logs", "--follow"],
+  status: ["ps", "--format", "json"],
+};
+/** A daemon that does not answer must not hold a command up. */
+const PROBE_MS = 15_000;
+
+/** Arguments of `docker`. `file` is the compose file's absolute path. */
+export function composeArguments(file: string, action: ComposeAction): string[] {
+  return ["compose", "--file", file, ...ACTIONS[action]];
+}
+
+/** `docker` with these arguments. By way of the shell: it is not named in the permissions. */
+export function dockerCommand(
+  args: readonly string[],
+  os: string = Deno.build.os,
+): readonly [program: string, args: string[]] {
+  return os === "windows"
+    ? ["docker", [...args]]
+    : ["sh", ["-c", 'exec docker "$@"', "sh", ...args]];
+}
+
+/** Why Docker cannot start the stack, in words; undefined when it can. */
+export async function dockerProblem(signal: AbortSignal): Promise<string | undefined> {
+  const works = async (args: readonly string[]) => {
+    const [program, list] = dockerCommand(args);
+    const { success, code } = await new Deno.Command(program, {
+      args: list,
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+      signal: AbortSignal.any([signal, AbortSignal.timeout(PROBE_MS)]),
+    }).output();
+    return { success, is_missing: code === 127 };
+  };
+  try {
+    const { is_missing } = await works(["--version"]);
+    if (is_missing) return "Docker is not installed";
+    const info = await works(["info", "--format", "{{.ServerVersion}}"]);
+    if (!info.success) return "the Docker daemon does not answer";
+    const compose = await works(["compose", "version"]);
+    return compose.success ? undefined : "Docker has no compose plugin";
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof Deno.errors.NotFound) return "Docker is not installed";
+    if (error instanceof Deno.errors.NotCapable) return "Docker may not be started from here";
+    throw error;
+  }
+}
+
+/** Runs `docker` in the foreground with our streams; its exit code. */
+export async function runDocker(args: readonly string[]): Promise<number> {
+  const [program, list] = dockerCommand(args);
+  // It gets the terminal's Ctrl-C itself, and ends by it.
+  const { code } = await new Deno.Command(program, { args: list }).spawn().status;
+  return code;
+}
+
+/** What `docker` prints with these arguments, and its exit code. */
+export async function readDocker(args: readonly string[]): Promise<[code: number, text: string]> {
+  const [program, list] = dockerCommand(args);
+  const command = new Deno.Command(program, { args: list, stdin: "null", stderr: "inherit" });
+  const { code, stdout } = await command.output();
+  return [code, new TextDecoder().decode(stdout)];
+}
+
+/** The compose file beside our sources; undefined where there is none. */
+export async function ownComposeFile(): Promise<string | undefined> {
+  if (!import.meta.url.startsWith("file:")) return undefined;
+  const file = fileURLToPath(new URL("../../compose.yaml", import.meta.url));
+  try {
+    return (await Deno.stat(file)).isFile ? file : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * Shield and Brain in one process from a checked configuration: listeners, the certificate, the drain.
+ * What `arq serve` and the development bus have in common; how they are asked and what they say is
+ * theirs.
+ */
+import type { Config } from "../../shared/config/schema.ts";
+import { listen, listenClient } from "../../shared/listen.ts";
+import type { Listener } from "../../shared/listen.ts";
+import type { Logger } from "../../shared/log.ts";
+import { EXIT_FAILED, EXIT_RESTART } from "../../shared/process.ts";
+import type { TlsPair } from "../../shared/tls_reload.ts";
+import { followCertificate } from "../../shield/certificate.ts";
+import type { ServeProcess } from "./process.ts";
+import { startServers } from "./servers.ts";
+import type { Servers } from "./servers.ts";
+
+/** Where a bus is. */
+export interface Serving {
+  readonly node_id: string;
+  /** `ws(s)://host:port/v1/socket`. */
+  readonly url: string;
+  readonly ops_url: string;
+  readonly admin_url: string;
+}
+
+/** What to serve, and who hears of it. */
+export interface ServeOptions {
+  readonly config: Config;
+  readonly process: ServeProcess;
+  /** In traces and exported metrics. */
+  readonly service_name: string;
+  /** Everything is open. What it throws ends the start. */
+  onReady(serving: Serving, log: Logger): Promise<void> | void;
+}
+
+interface Listeners {
+  readonly client: Listener;
+  readonly ops: Listener;
+  readonly admin: Listener;
+}
+
+async function openListeners(
+  { config }: ServeOptions,
+  { shield, ops }: Servers,
+  tls: TlsPair | undefined,
+): Promise<Listeners> {
+  const { client: handler, admin } = shield;
+  return {
+    client: await listenClient({ name: "client", ...config.server, handler, tls }),
+    ops: listen({ name: "ops", ...config.ops, handler: ops }),
+    admin: listen({ name: "admin", ...config.admin, handler: admin }),
+  };
+}
+
+/** Ends the process for lack of memory, to be started again; whoever holds it is not waited for. */
+async function endExhausted(
+  { shield, spine }: Servers,
+  { exit }: ServeProcess,
+  detail: string,
+): Promise<never> {
+  await shield.drain(true);
+  await spine.drain();
+  return exit(EXIT_RESTART, detail);
+}
+
+async function drain(servers: Servers, { client, ops, admin }: Listeners): Promise<void> {
+  const { shield, brain, spine, exporting, tracing } = servers;
+  await shield.drain();
+  await client.close();
+  // After the Shield: until it has let go of its rooms, it has commands for the Brain.
+  await brain.drain();
+  await Promise.all([spine.drain(), exporting?.shutdown(), tracing?.stop()]);
+  // Listeners for operators last: probes see "draining" until the end.
+  await Promise.all([ops.close(), admin.close()]);
+  servers.log.info("stopped");
+}
+
+/**
+ * Serves until the process is asked to stop; resolves when everything has drained and is closed. Ends
+ * the process itself with 1 when it cannot go on or a drain hangs, and with 75 when memory runs out.
+ * Rejects when the start fails: `spine-unavailable`, ListenError, ConfigError.
+ */
+export async function serve(options: ServeOptions): Promise<void> {
+  const { config, process } = options;
+  // Read before anything is opened: a missing certificate is no reason to join a cluster.
+  const served = process.tls();
+  const servers = await startServers(config, process, options.service_name);
+  const { shield, registry, log, fatal } = servers;
+  const listeners = await openListeners(options, servers, served);
+  const { client, ops, admin } = listeners;
+  const following = { read: process.tls, client, shield, registry, log, onLost: fatal.resolve };
+  using _following = served && followCertificate(served, following);
+  const url = `${client.url.replace(/^http/, "ws")}/v1/socket`;
+  const { node_id } = servers;
+  await options.onReady({ node_id, url, ops_url: ops.url, admin_url: admin.url }, log);
+  servers.exhausted.then((detail) => endExhausted(servers, process, detail));
+  const failure = await Promise.race([servers.stopping.then(() => undefined), fatal.promise]);
+  if (failure !== undefined) log.error("draining: the process cannot go on", { failure });
+  process.stopWithin(config.server.drain_timeout_ms);
+  await drain(servers, listeners);
+  if (failure !== undefined) process.exit(EXIT_FAILED, failure);
+}

@@ -1,0 +1,97 @@
+/**
+ * The pages of the site and their order: the sidebar, the map from a file of the checkout to its
+ * place, and what the gate counts. Data only; `tasks/site.ts` and `config.ts` read it.
+ */
+
+/** A page: its file in the checkout and what the sidebar calls it. */
+export interface SitePage {
+  readonly text: string;
+  /** Path below the root of the checkout. */
+  readonly file: string;
+  /** Place in the site, without extension; absent: the file's name, for files of `docs/`. */
+  readonly place?: string;
+}
+
+/** One group of the sidebar. */
+export interface SiteSection {
+  readonly text: string;
+  readonly pages: readonly SitePage[];
+}
+
+/** Every page but the home page, `docs/index.md`. */
+export const SECTIONS: readonly SiteSection[] = [
+  {
+    text: "Start",
+    pages: [
+      { text: "Quick start", file: "docs/quick_start.md" },
+      { text: "Concepts", file: "docs/concepts.md" },
+      { text: "Glossary", file: "docs/glossary.md" },
+    ],
+  },
+  {
+    text: "Tutorials",
+    pages: [
+      { text: "A policy of your own", file: "docs/tutorial_policies.md" },
+      { text: "Schemas for events", file: "docs/tutorial_schemas.md" },
+      { text: "Presence and rooms", file: "docs/presence.md" },
+      { text: "Durable rooms", file: "docs/durable.md" },
+    ],
+  },
+  {
+    text: "SDKs",
+    pages: [
+      { text: "Both side by side", file: "docs/sdks.md" },
+      { text: "TypeScript", file: "sdk/typescript/README.md", place: "sdk_typescript" },
+      { text: "Python", file: "sdk/python/README.md", place: "sdk_python" },
+      { text: "Packages and systems", file: "docs/packages.md" },
+      { text: "Example: chat", file: "examples/chat/README.md", place: "example_chat" },
+      { text: "Example: live map", file: "examples/map/README.md", place: "example_map" },
+      { text: "Example: a browser", file: "examples/browser/README.md", place: "example_browser" },
+    ],
+  },
+  {
+    text: "Run it",
+    pages: [
+      { text: "Install", file: "docs/install.md" },
+      { text: "Deploy", file: "docs/deploy.md" },
+      { text: "Operations", file: "docs/operations.md" },
+      { text: "Security", file: "docs/security.md" },
+      { text: "Reliability", file: "docs/reliability.md" },
+      { text: "Performance", file: "docs/performance.md" },
+      { text: "Web console", file: "docs/console.md" },
+      { text: "Metrics", file: "docs/metrics.md" },
+      { text: "Traces", file: "docs/tracing.md" },
+    ],
+  },
+  {
+    text: "Reference",
+    pages: [
+      { text: "Protocol", file: "docs/protocol.md" },
+      { text: "Errors and close codes", file: "docs/errors.md" },
+      { text: "Configuration", file: "docs/configuration.md" },
+      { text: "The command line", file: "docs/arq.md" },
+      { text: "Policies", file: "docs/policies.md" },
+      { text: "ABI of policies", file: "policies/ABI.md", place: "policy_abi" },
+      { text: "Admin API of policies", file: "docs/policy-api.md" },
+      { text: "Admin API", file: "docs/admin-api.md" },
+      { text: "Governance", file: "docs/governance.md" },
+    ],
+  },
+  {
+    text: "How it is built",
+    pages: [
+      { text: "Architecture", file: "docs/architecture.md" },
+      { text: "As built", file: "docs/epoch1_overview.md" },
+      { text: "Contributing", file: "CONTRIBUTING.md", place: "contributing" },
+      { text: "Changes", file: "CHANGELOG.md", place: "changes" },
+    ],
+  },
+];
+
+/** The home page. */
+export const HOME: SitePage = { text: "ArqonBus", file: "docs/index.md" };
+
+/** Where a page lies in the site, without extension: `quick_start`, `sdk_python`. */
+export function placeOf({ file, place }: SitePage): string {
+  return place ?? file.replace(/^docs\//, "").replace(/\.md$/, "");
+}

@@ -1,0 +1,26 @@
+/**
+ * Serves the chat page on this machine and bundles its script anew for each request, so that a change
+ * is there after a reload. For development: what is put on a web server is what `esbuild` writes.
+ */
+import { fileURLToPath } from "node:url";
+import { context } from "esbuild";
+
+const path = (url: string) => fileURLToPath(new URL(url, import.meta.url));
+/** Packages are where this program finds them. */
+const alias = Object.fromEntries(
+  ["@arqon/sdk", "@arqon/proto"].map((name) => [name, fileURLToPath(import.meta.resolve(name))]),
+);
+
+const [port = "8000"] = Deno.args;
+const page = await context({
+  entryPoints: [path("main.ts")],
+  alias,
+  bundle: true,
+  format: "esm",
+  minify: true,
+  target: "es2022",
+  outfile: path("main.js"),
+  write: false,
+});
+const served = await page.serve({ servedir: path("."), host: "127.0.0.1", port: Number(port) });
+console.log(`http://127.0.0.1:${served.port}/`);

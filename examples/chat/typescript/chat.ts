@@ -1,0 +1,101 @@
+/**
+ * A chat in the terminal: a durable room, who is in it, and what was said before. For Deno and for
+ * Node 22 or newer; `../python/chat.py` speaks the same. The README says how to start it.
+ */
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { ArqonError, connect } from "@arqon/sdk";
+import type { Member, Message, Position, PresenceSubscription, Room } from "@arqon/sdk";
+
+const [url, token, room_id = "durable-chat", nick = "guest"] = process.argv.slice(2);
+if (url === undefined || token === undefined) {
+  console.error("usage: chat.ts URL TOKEN [ROOM] [NICK]");
+  process.exit(2);
+}
+
+/** What others send is text, and never a command to this terminal. */
+const clean = (text: unknown) => String(text ?? "").replace(/\p{Cc}/gu, " ").slice(0, 1_000);
+const nickOf = ({ meta, user_id }: Member) =>
+  clean((meta as { nick?: unknown } | undefined)?.nick ?? user_id);
+
+/** A line for a message. The nick is what somebody says; the sender is what the bus vouches for. */
+function lineOf(message: Message): string {
+  if (message.signal !== undefined) return `* ${message.signal.kind}: ${message.signal.reason}`;
+  let body: { nick?: unknown; text?: unknown };
+  try {
+    body = Object(message.json());
+  } catch {
+    return `* ${message.sender} sent something else`;
+  }
+  const who = `${clean(body.nick)}@${message.sender}`;
+  return message.type === "me" ? `* ${who} ${clean(body.text)}` : `${who}> ${clean(body.text)}`;
+}
+
+/** Prints the last messages; where they end, the subscription begins. Undefined: nothing is kept. */
+async function printHistory(room: Room): Promise<Position | undefined> {
+  try {
+    const { messages, offset, epoch } = await room.history({ limit: 20, reverse: true });
+    for (const message of messages.toReversed()) console.log(lineOf(message));
+    return { offset, epoch };
+  } catch (error) {
+    if (error instanceof ArqonError && error.reason === "not-durable") return undefined;
+    throw error;
+  }
+}
+
+async function printPresence({ presence }: PresenceSubscription): Promise<void> {
+  for await (const { joined, left } of presence.changes()) {
+    for (const member of joined) console.log(`* ${nickOf(member)} is here`);
+    for (const member of left) console.log(`* ${nickOf(member)} has left`);
+  }
+}
+
+async function printMessages(messages: PresenceSubscription): Promise<void> {
+  for await (const message of messages) console.log(lineOf(message));
+}
+
+/** What is typed, until /quit or the end of the input. */
+async function talk(room: Room, { presence }: PresenceSubscription): Promise<void> {
+  for await (const line of createInterface({ input: process.stdin })) {
+    const [, command, rest = ""] = /^\/(\S+)\s*(.*)$/.exec(line) ?? [];
+    if (command === "quit") return;
+    if (command === "who") {
+      console.log(`* here: ${[...presence.members.values()].map(nickOf).sort().join(", ")}`);
+    } else if (command === undefined || command === "me") {
+      const text = command === undefined ? line : rest;
+      // Not stored is not said: whoever typed it must know.
+      await room.publish(command ?? "chat", { nick, text })
+        .catch((error) => console.log(`* not sent: ${error.message}`));
+    } else console.log("* there are /who, /me TEXT and /quit");
+  }
+}
+
+/** Ends with whichever ends first: the user, or a bus that puts this client out. */
+async function chat(url: string, token: string): Promise<void> {
+  const bus = await connect({
+    url,
+    token,
+    onStatus(status) {
+      if (status.state === "waiting") console.log(`* offline: ${status.error.message}`);
+    },
+  });
+  const room = bus.room(room_id);
+  const position = await printHistory(room);
+  const messages = room.subscribe({
+    presence: true,
+    member_meta: { nick },
+    ...(position === undefined ? {} : { position }),
+  });
+  await messages.ready;
+  await Promise.race([talk(room, messages), printMessages(messages), printPresence(messages)]);
+  await bus.close();
+}
+
+try {
+  await chat(url, token);
+  // The input may still be open when the bus has ended the chat.
+  process.exit(0);
+} catch (error) {
+  console.error(`chat: ${error instanceof Error ? error.message : error}`);
+  process.exit(1);
+}

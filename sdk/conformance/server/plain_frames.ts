@@ -1,0 +1,139 @@
+/**
+ * Frames as scenarios write them: those of a client read and compared, those of a Shield made. Names
+ * are those of `proto/arqon/v1`, as in frames.json; a name that ends in `_json` is the same bytes
+ * field, read as JSON.
+ */
+import {
+  encodePresenceLeave,
+  encodePresenceUpdate,
+  Opcode,
+  readEnvelope,
+  readRefresh,
+  readSubscribe,
+  readUnsubscribe,
+} from "@arqon/proto";
+import type { PresentMember } from "@arqon/proto";
+import { encodeServer } from "../encode.ts";
+import { fromHex, type Plain, plainMessage, toHex } from "../plain.ts";
+import type { Incoming } from "./websocket.ts";
+
+const encoder = new TextEncoder();
+const AS_JSON = "_json";
+/** Bytes of a client in which JSON may travel. */
+const BYTES = new Set(["data", "member_meta"]);
+
+/** What a WELCOME of the scripts says where a step says nothing else. */
+const WELCOME: Plain = {
+  user_id: "ann",
+  tenant_id: "acme",
+  server_time_ms: 1_000_000,
+  heartbeat_ms: 60_000,
+  max_frame_bytes: 262_144,
+  node_id: "scripted",
+  protocol_version: 1,
+};
+
+function jsonOf(hex: string): unknown {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(fromHex(hex)));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Adds `x_json` beside every `x` of bytes that are JSON. */
+function withJson(plain: Plain): Plain {
+  const out: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(plain)) {
+    out[name] = typeof value === "object" && name !== "headers" ? withJson(value as Plain) : value;
+    const json = BYTES.has(name) ? jsonOf(value as string) : undefined;
+    if (json !== undefined) out[name + AS_JSON] = json;
+  }
+  return out;
+}
+
+/** The way back: bytes for every `x_json`. */
+function withoutJson(plain: Plain): Plain {
+  const out: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(plain)) {
+    if (name.endsWith(AS_JSON)) {
+      out[name.slice(0, -AS_JSON.length)] = toHex(encoder.encode(JSON.stringify(value)));
+    } else if (typeof value === "object" && value !== null && name !== "headers") {
+      out[name] = Array.isArray(value) ? value : withoutJson(value as Plain);
+    } else {
+      out[name] = value;
+    }
+  }
+  return out;
+}
+
+/** A client's frame, or the end of its connection: `kind` and what it says. */
+export function plainClientFrame(incoming: Incoming): Plain {
+  if (incoming.kind !== "binary") return { ...incoming };
+  const { bytes } = incoming;
+  const body = bytes.subarray(1);
+  try {
+    switch (bytes[0]) {
+      case Opcode.PUB:
+        return { kind: "pub", ...withJson(plainMessage(readEnvelope(body))) };
+      case Opcode.SUB:
+        return { kind: "sub", ...withJson(plainMessage(readSubscribe(body))) };
+      case Opcode.UNSUB:
+        return { kind: "unsub", ...plainMessage(readUnsubscribe(body)) };
+      case Opcode.REFRESH:
+        return { kind: "refresh", ...plainMessage(readRefresh(body)) };
+      case Opcode.PING:
+      case Opcode.PONG:
+        return { kind: bytes[0] === Opcode.PING ? "ping" : "pong", body: toHex(body) };
+    }
+  } catch {
+    // What cannot be read is shown as it came, and fits no expectation.
+  }
+  return { kind: "undecodable", hex: toHex(bytes) };
+}
+
+/** A Shield's frame of this kind; `said` has its fields, `index` is the connection's. */
+export function serverFrame(kind: string, said: Plain, index: number): Uint8Array {
+  const message = withoutJson(said);
+  if (kind === "welcome") {
+    return encodeServer({ kind, message: { connection_id: `c${index}`, ...WELCOME, ...message } });
+  }
+  if (kind === "msg" || kind === "ack") return encodeServer({ kind, message });
+  if (kind === "batch") {
+    const messages = (said.messages as Plain[]).map(withoutJson);
+    return encodeServer({ kind, messages });
+  }
+  return encodeServer({ kind, ...message });
+}
+
+/** A MSG with which a Shield tells who is in a room. */
+export function presenceFrame(kind: "update" | "leave", said: Plain): Uint8Array {
+  const { room, users, snapshot } = said as { room: string; users?: number; snapshot?: boolean };
+  const members: PresentMember[] = (said.members as Plain[]).map((member) => ({
+    connection_id: String(member.connection_id),
+    user_id: String(member.user_id ?? member.connection_id),
+    meta: member.meta === undefined ? "" : JSON.stringify(member.meta),
+    joined_ms: Number(member.joined_ms ?? 0),
+  }));
+  const change = { members, connections: users ?? members.length, users: users ?? members.length };
+  const data = kind === "update"
+    ? encodePresenceUpdate({ ...change, snapshot: snapshot ?? false })
+    : encodePresenceLeave(change);
+  const event = { type: `PRESENCE_${kind.toUpperCase()}`, data: toHex(data) };
+  return encodeServer({ kind: "msg", message: { room_id: room, event } });
+}
+
+/** Where `found` is not what `wanted` says; undefined when it is. null: not there; else a part of it. */
+export function differs(wanted: unknown, found: unknown, path = ""): string | undefined {
+  if (wanted === null && found === undefined) return undefined;
+  if (typeof wanted === "object" && wanted !== null && !Array.isArray(wanted)) {
+    if (typeof found !== "object" || found === null) return `${path} is ${JSON.stringify(found)}`;
+    for (const [name, value] of Object.entries(wanted)) {
+      const below = differs(value, (found as Plain)[name], `${path}.${name}`);
+      if (below !== undefined) return below;
+    }
+    return undefined;
+  }
+  if (JSON.stringify(wanted) === JSON.stringify(found)) return undefined;
+  return `${path} is ${JSON.stringify(found)}; expected ${JSON.stringify(wanted)}`;
+}

@@ -1,0 +1,144 @@
+/**
+ * Plays one connection's script over its WebSocket: each step after the one before it, every wait a
+ * condition with a deadline. Knows nothing of other connections, except by the signals of the run.
+ */
+import { fromHex, type Plain } from "../plain.ts";
+import { differs, plainClientFrame, presenceFrame, serverFrame } from "./plain_frames.ts";
+import type { ServerStep } from "./script.ts";
+import type { WebSocketPeer } from "./websocket.ts";
+
+/** How long a step waits for what must come, in ms: generous, for it only ends what went wrong. */
+const DEADLINE_MS = 15_000;
+
+/** What a script needs of its run. */
+export interface PlayOptions {
+  /** From 0. */
+  readonly index: number;
+  /** Resolves when the client has signalled this name. */
+  signalled(name: string): Promise<void>;
+}
+
+/** Rejects with what was waited for when the promise takes longer than the deadline. */
+export async function within<Value>(what: string, promise: Promise<Value>): Promise<Value> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new Error(`waited ${DEADLINE_MS} ms for ${what}`)),
+    DEADLINE_MS,
+  );
+  try {
+    return await Promise.race([promise, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The frames of one client connection, in order, and who waits for the next. */
+export class Inbox {
+  /** Everything that came, the end of the connection included. */
+  readonly frames: Plain[] = [];
+  #read = 0;
+  #wake = Promise.withResolvers<void>();
+
+  /** Frames that no step expected. */
+  get unread(): readonly Plain[] {
+    return this.frames.slice(this.#read);
+  }
+
+  add(frame: Plain): void {
+    this.frames.push(frame);
+    this.#wake.resolve();
+    this.#wake = Promise.withResolvers();
+  }
+
+  async next(): Promise<Plain> {
+    while (this.#read >= this.frames.length) await this.#wake.promise;
+    return this.frames[this.#read++] as Plain;
+  }
+}
+
+/** Reads a connection into its inbox until it ends. */
+export async function listen(peer: WebSocketPeer, inbox: Inbox): Promise<void> {
+  for await (const incoming of peer.incoming()) inbox.add(plainClientFrame(incoming));
+}
+
+/** Plays it to its end. Rejects with the step that did not come about. */
+export async function play(
+  script: readonly ServerStep[],
+  peer: WebSocketPeer,
+  inbox: Inbox,
+  options: PlayOptions,
+): Promise<void> {
+  const player = new Player(peer, inbox, options);
+  for (const [at, step] of script.entries()) {
+    try {
+      await player.play(step);
+    } catch (error) {
+      const text = error instanceof Error ? error.message : String(error);
+      throw new Error(`connection ${options.index}, step ${at} ${JSON.stringify(step)}: ${text}`);
+    }
+  }
+}
+
+class Player {
+  readonly #peer: WebSocketPeer;
+  readonly #inbox: Inbox;
+  readonly #options: PlayOptions;
+  /** By the `as` of their step; the last one expected is `""`. */
+  readonly #heard = new Map<string, Plain>();
+
+  constructor(peer: WebSocketPeer, inbox: Inbox, options: PlayOptions) {
+    this.#peer = peer;
+    this.#inbox = inbox;
+    this.#options = options;
+  }
+
+  async play(step: ServerStep): Promise<void> {
+    const said = (step.with ?? {}) as Plain;
+    if ("send" in step) {
+      this.#send(step.send as string, said, step.of as string | undefined);
+    } else if ("presence" in step) {
+      this.#peer.send(presenceFrame(step.presence as "update" | "leave", said));
+    } else if ("message" in step) {
+      const bytes = fromHex(step.message as string);
+      const whole = new Uint8Array(bytes.length * Number(step.times ?? 1));
+      for (let at = 0; at < whole.length; at += bytes.length) whole.set(bytes, at);
+      this.#peer.send(whole);
+    } else if ("text" in step) {
+      this.#peer.send(step.text as string);
+    } else if ("wire" in step) {
+      this.#peer.wire(fromHex(step.wire as string));
+    } else if ("expect" in step) {
+      await this.#expect(step, said);
+    } else if ("close" in step) {
+      this.#peer.close(step.close as number, (step.reason ?? "") as string);
+      await this.#expect({ expect: "end" }, {});
+    } else if ("cut" in step) {
+      this.#peer.cut(step.cut as "reset" | "end");
+      await this.#expect({ expect: "end" }, {});
+    } else {
+      const name = step.wait as string;
+      await within(`the client's signal ${name}`, this.#options.signalled(name));
+    }
+  }
+
+  #send(kind: string, said: Plain, of: string | undefined): void {
+    const answered = this.#heard.get(of ?? "");
+    if (of !== undefined && answered === undefined) throw new Error(`nothing was heard as ${of}`);
+    const rest = kind === "ack"
+      ? { request_id: answered?.request_id, ...said }
+      : kind === "pong"
+      ? { body: answered?.body, ...said }
+      : said;
+    this.#peer.send(serverFrame(kind, rest, this.#options.index));
+  }
+
+  async #expect(step: ServerStep, said: Plain): Promise<void> {
+    const kind = step.expect as string;
+    const frame = await within(kind, this.#inbox.next());
+    const problem = differs({ kind, ...said }, frame);
+    if (problem !== undefined) throw new Error(`${problem}; it came ${JSON.stringify(frame)}`);
+    this.#heard.set("", frame);
+    if (typeof step.as === "string") this.#heard.set(step.as, frame);
+    if (step.answer === true) this.#send(kind === "ping" ? "pong" : "ack", {}, undefined);
+  }
+}

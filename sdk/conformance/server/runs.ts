@@ -1,0 +1,154 @@
+/**
+ * One play of a scenario: which of its scripts are being played, what each client connection did, and
+ * whether everything came about. Knows no HTTP but the head of the upgrade.
+ */
+import type { Socket } from "node:net";
+import type { Plain } from "../plain.ts";
+import { answer, type ByteReader, type HttpAnswer, type HttpRequest } from "./http.ts";
+import { Inbox, listen, play } from "./play.ts";
+import type { Scenario } from "./script.ts";
+import { WebSocketPeer } from "./websocket.ts";
+
+/** Failures of one run that are kept: one that goes round in circles says nothing new. */
+const FAILURES_MAX = 8;
+
+/** What one client connection did. */
+interface Attempt {
+  readonly token: string;
+  readonly refused: number | undefined;
+  readonly inbox: Inbox;
+}
+
+/** What `GET /runs/{id}` says. */
+export interface RunReport {
+  readonly scenario: string;
+  /** Every script has been played to its end. */
+  readonly fulfilled: boolean;
+  /** What did not come about. */
+  readonly failures: readonly string[];
+  readonly connections: readonly {
+    readonly token: string;
+    /** The HTTP status of a refused upgrade. */
+    readonly refused?: number;
+    readonly frames: readonly Plain[];
+  }[];
+}
+
+function tokenOf({ headers }: HttpRequest): string {
+  const offered = (headers.get("sec-websocket-protocol") ?? "").split(/,\s*/);
+  const item = offered.find((protocol) => protocol.startsWith("arqon.token."));
+  const header = headers.get("authorization")?.replace(/^Bearer /, "");
+  return header ?? item?.slice("arqon.token.".length) ?? "";
+}
+
+/** A scenario being played. */
+export class Run {
+  readonly #scenario: Scenario;
+  readonly #attempts: Attempt[] = [];
+  readonly #failures: string[] = [];
+  readonly #signals = new Map<string, PromiseWithResolvers<void>>();
+  readonly #over = Promise.withResolvers<void>();
+  #played = 0;
+
+  constructor(scenario: Scenario) {
+    this.#scenario = scenario;
+    this.#checkOver();
+  }
+
+  /** Resolves when every script has been played, or one cannot be. */
+  get over(): Promise<void> {
+    return this.#over.promise;
+  }
+
+  /** The client says that it has come to this place. */
+  signal(name: string): void {
+    this.#signalOf(name).resolve();
+  }
+
+  /** What `/v1/auth/check` answers: as the last upgrade was answered. */
+  get check(): HttpAnswer {
+    const script = this.#scenario.server.connections[this.#attempts.length - 1];
+    const [refusal] = script ?? [];
+    return refusal !== undefined && "refuse" in refusal
+      ? refusalOf(refusal)
+      : { status: 200, body: {} };
+  }
+
+  /** An upgrade: refuses it or plays the next script; resolves at the end of the connection. */
+  async accept(socket: Socket, reader: ByteReader, request: HttpRequest): Promise<void> {
+    const index = this.#attempts.length;
+    const script = this.#scenario.server.connections[index];
+    const inbox = new Inbox();
+    const refusal = script === undefined
+      ? { refuse: 500 }
+      : script.find((step) => "refuse" in step);
+    const refused = refusal?.refuse as number | undefined;
+    this.#attempts.push({ token: tokenOf(request), refused, inbox });
+    this.signal(`connection ${index}`);
+    if (script === undefined) this.#fail(`connection ${index} came, for which there is no script`);
+    if (refusal !== undefined) {
+      this.#played += 1;
+      answer(socket, refusalOf(refusal));
+      return this.#checkOver();
+    }
+    const peer = new WebSocketPeer(socket, reader, request);
+    const listening = listen(peer, inbox);
+    const signalled = (name: string) => this.#signalOf(name).promise;
+    try {
+      await play(script ?? [], peer, inbox, { index, signalled });
+      this.#played += 1;
+      this.#checkOver();
+    } catch (error) {
+      this.#fail((error as Error).message);
+      peer.cut("end");
+    }
+    await listening;
+  }
+
+  /** What came; frames that no script expected are failures once everything is played. */
+  report(): RunReport {
+    const unread = this.#attempts.flatMap(({ inbox }, index) =>
+      inbox.unread.filter(({ kind }) => kind !== "end").map((frame) =>
+        `connection ${index}: nobody expected ${JSON.stringify(frame)}`
+      )
+    );
+    const missing = this.#scenario.server.connections.length - this.#attempts.length;
+    return {
+      scenario: this.#scenario.name,
+      fulfilled: this.#played >= this.#scenario.server.connections.length,
+      failures: [
+        ...this.#failures,
+        ...unread,
+        ...missing > 0 ? [`${missing} more connections were expected`] : [],
+      ],
+      connections: this.#attempts.map(({ token, refused, inbox }) => ({
+        token,
+        ...refused === undefined ? {} : { refused },
+        frames: inbox.frames,
+      })),
+    };
+  }
+
+  #fail(what: string): void {
+    if (this.#failures.length < FAILURES_MAX) this.#failures.push(what);
+    this.#over.resolve();
+  }
+
+  #checkOver(): void {
+    if (this.#played >= this.#scenario.server.connections.length) this.#over.resolve();
+  }
+
+  #signalOf(name: string): PromiseWithResolvers<void> {
+    const known = this.#signals.get(name) ?? Promise.withResolvers<void>();
+    this.#signals.set(name, known);
+    return known;
+  }
+}
+
+function refusalOf({ refuse, headers, body }: Plain): HttpAnswer {
+  return {
+    status: refuse as number,
+    headers: (headers ?? {}) as Record<string, string>,
+    body: body ?? {},
+  };
+}

@@ -1,0 +1,107 @@
+// The scripted server itself: a scenario with a word that nobody knows does not start, and a client
+// that does something else than the script says is told on.
+import assert from "node:assert/strict";
+import { encodePing, encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
+import { differs, plainClientFrame } from "./plain_frames.ts";
+import { readScenarios } from "./script.ts";
+
+const PROGRAM = new URL("./main.ts", import.meta.url).pathname;
+const SCENARIO = {
+  name: "n",
+  about: "a",
+  feature: "f",
+  server: { connections: [[{ send: "welcome" }]] },
+  client: { steps: [{ do: "connect" }] },
+  expect: { statuses: [], connections: 1 },
+};
+
+const read = (scenario: unknown) =>
+  readScenarios("x.json", JSON.stringify({ about: "a", scenarios: [scenario] }));
+
+Deno.test("a scenario with an unknown word is refused, and the error says where", () => {
+  assert.equal(read(SCENARIO)[0]?.name, "n");
+  const server = (step: unknown) => ({ ...SCENARIO, server: { connections: [[step]] } });
+  const client = (step: unknown) => ({ ...SCENARIO, client: { steps: [step] } });
+  const wrong: [unknown, RegExp][] = [
+    [{ ...SCENARIO, expects: {} }, /x\.json: unknown "expects"/],
+    [{ ...SCENARIO, expect: { statuses: [] } }, /expect: "connections" is missing/],
+    [{ ...SCENARIO, expect: { ...SCENARIO.expect, frames: 1 } }, /unknown "frames"/],
+    [server({ say: "welcome" }), /"n", connection 0, step 0: .* exactly one of refuse, send/],
+    [server({ send: "ack", expect: "sub" }), /exactly one of/],
+    [server({ send: "ack", times: 2 }), /unknown "times"; known are send, with, of/],
+    [server({ message: "0" }), /not hex/],
+    [client({ do: "reconnect" }), /client step 0: "do" is "reconnect"/],
+    [client({ do: "publish", rooms: "a" }), /unknown "rooms"/],
+    [{ ...SCENARIO, client: { options: { retries: 1 }, steps: [] } }, /unknown "retries"/],
+  ];
+  for (const [scenario, message] of wrong) assert.throws(() => read(scenario), { message });
+});
+
+Deno.test("an expectation is a part of the frame, and null is what is not there", () => {
+  const bytes = encodeSub({ room_id: "lobby", request_id: 7, presence: true });
+  const frame = plainClientFrame({ kind: "binary", bytes });
+  assert.equal(differs({ kind: "sub", room_id: "lobby", epoch: null }, frame), undefined);
+  assert.match(differs({ room_id: "hall" }, frame) ?? "", /\.room_id is "lobby"; expected "hall"/);
+  assert.match(differs({ presence: null }, frame) ?? "", /\.presence is true/);
+  assert.match(differs({ epoch: "e1" }, frame) ?? "", /\.epoch is undefined/);
+});
+
+/** Plays a scenario with a client that does this with its WebSocket; resolves with the report. */
+async function playedBy(
+  scenario: string,
+  client: (socket: WebSocket) => void,
+): Promise<{ fulfilled: boolean; failures: string[] }> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", "--allow-net=127.0.0.1", "--allow-read", PROGRAM],
+    stdout: "piped",
+  }).spawn();
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  try {
+    const { url } = JSON.parse((await lines.read()).value ?? "");
+    const ask = async (method: string, path: string) =>
+      await (await fetch(url + path, { method })).json();
+    const run = await ask("POST", `/scenarios/${encodeURIComponent(scenario)}`);
+    const socket = new WebSocket(`${run.url}/v1/socket`, ["arqon.v1"]);
+    const closed = new Promise((resolve) => socket.onclose = resolve);
+    socket.onopen = () => client(socket);
+    await ask("GET", `/runs/${run.id}?until=over`);
+    socket.close();
+    await closed;
+    return await ask("DELETE", `/runs/${run.id}`);
+  } finally {
+    child.kill("SIGTERM");
+    await child.status;
+    await lines.cancel();
+  }
+}
+
+Deno.test("a client that sends something else than the script expects is told on", async () => {
+  const { fulfilled, failures } = await playedBy(
+    "a publish and its ACK",
+    (socket) => socket.send(encodePing(new Uint8Array([1]))),
+  );
+  assert.equal(fulfilled, false);
+  assert.match(failures.join(), /connection 0, step 1 .*\.kind is "ping"; expected "pub"/);
+});
+
+Deno.test("a frame that nobody expected is told on, though every script was played", async () => {
+  const { fulfilled, failures } = await playedBy("a publish and its ACK", (socket) => {
+    const pub = writeEnvelope({
+      room_id: "lobby",
+      ack_requested: true,
+      request_id: 1,
+      message_id: "m-1",
+      headers: { a: "1" },
+      event: {
+        type: "chat",
+        data: new TextEncoder().encode('{"n":1}'),
+        content_type: "application/json",
+      },
+    });
+    socket.send(encodePub(pub));
+    socket.send(encodeSub({ room_id: "surprise", request_id: 2 }));
+  });
+  assert.equal(fulfilled, true);
+  assert.equal(failures.length, 1);
+  assert.match(failures.join(), /nobody expected .*"surprise"/);
+});

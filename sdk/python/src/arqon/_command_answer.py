@@ -1,0 +1,33 @@
+"""What the answer to a command says, read with suspicion: `MalformedFrame` for anything else."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from arqon._gen.control_pb2 import Ack
+from arqon.errors import error_of
+from arqon.message import json_of
+
+
+def answer_of(ack: Ack) -> Any:
+    """The JSON of an ACK; None when it has none."""
+    if not ack.result:
+        return None
+    try:
+        return json_of(ack.result)
+    except (ValueError, RecursionError):
+        raise error_of("malformed-frame", "from the server: an answer that is no JSON") from None
+
+
+def fields(answer: Any, **kinds: type) -> dict[str, Any]:
+    """The answer, an object that has these members of these types.
+
+    >>> fields({"version": 7, "epoch": "e"}, version=int)["epoch"]
+    'e'
+    """
+    found = cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
+    for name, kind in kinds.items():
+        if type(found.get(name)) is not kind:
+            text = f"from the server: an answer without {name} ({kind.__name__})"
+            raise error_of("malformed-frame", text)
+    return found

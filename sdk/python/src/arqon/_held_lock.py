@@ -1,0 +1,139 @@
+"""A lock that renews itself while a block runs: `room.state.lock()`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from arqon.errors import ArqonError, error_of
+
+if TYPE_CHECKING:
+    from arqon._driver import Driver
+    from arqon.room_state import RoomState
+
+
+class Lock:
+    """A lease on a room that is renewed by itself: give `fence` to everything that it guards."""
+
+    def __init__(self, fence: int, until_ms: int) -> None:
+        """Use `room.state.lock`."""
+        self.fence = fence
+        self.until_ms = until_ms
+        """By the Brain's clock, Unix ms; moves with each renewal."""
+        self.lost = asyncio.Event()
+        """Set when a renewal was refused or the lease has run out: stop what it guards."""
+        self.error: ArqonError | None = None
+        """Why it was lost, if the bus said so."""
+
+
+@asynccontextmanager
+async def hold(state: RoomState, bus: Driver, ttl_ms: int) -> AsyncIterator[Lock]:
+    """Locks, renews while the block runs, unlocks."""
+    held = HeldLock(state, bus, ttl_ms)
+    # Before it is granted: what is granted on a session that is being left must move, too.
+    bus.held_locks.add(held)
+    try:
+        yield await held.begin()
+    finally:
+        bus.held_locks.discard(held)
+        await held.end()
+
+
+class HeldLock:
+    """A lock from before it is granted until it is given back. The driver knows them all."""
+
+    def __init__(self, state: RoomState, bus: Driver, ttl_ms: int) -> None:
+        """Use `hold`."""
+        self._state = state
+        self._bus = bus
+        self._ttl_ms = ttl_ms
+        self._asking: asyncio.Task[Lock] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._ends = 0.0
+        """When the lease does, by the clock of the event loop, in seconds."""
+
+    async def begin(self) -> Lock:
+        """The lock; when nobody waits for it any more it is given back, not left to its end."""
+        asking = self._asking = self._bus.spawn(self._ask())
+
+        def give_back(done: asyncio.Task[Lock]) -> None:
+            if not done.cancelled() and done.exception() is None and not self._bus.over:
+                self._bus.spawn(self._release(done.result()))
+
+        try:
+            await asyncio.wait({asking})
+        except asyncio.CancelledError:
+            asking.add_done_callback(give_back)
+            raise
+        if asking.cancelled():
+            raise self._bus.closed_error()
+        lock = asking.result()
+        self._keeping = self._bus.spawn(self._keep(lock))
+        # The end of the connection cancels it.
+        self._keeping.add_done_callback(lambda _: lock.lost.set() if self._bus.over else None)
+        return lock
+
+    async def end(self) -> None:
+        """Unlocks, if it was granted and not lost."""
+        if self._asking is None or self._keeping is None:
+            return
+        self._keeping.cancel()
+        await asyncio.wait({self._keeping})
+        lock = self._asking.result()
+        if not lock.lost.is_set():
+            await self._release(lock)
+
+    async def move(self) -> None:
+        """The client is on another connection: a renewal tells the Brain that it holds the lock."""
+        if self._asking is None:
+            return
+        await asyncio.wait({self._asking})
+        if not self._asking.cancelled() and self._asking.exception() is None:
+            await self._renew(self._asking.result())
+
+    async def _keep(self, lock: Lock) -> None:
+        loop = asyncio.get_running_loop()
+        while not lock.lost.is_set() and (left_seconds := self._ends - loop.time()) > 0:
+            third_seconds = self._ttl_ms / 3_000 * (1 - 0.1 * self._bus.options.random())
+            await asyncio.sleep(min(third_seconds, left_seconds))
+            await self._renew(lock)
+        if lock.error is None:
+            lock.error = error_of("connection-lost", "the lease has run out")
+        lock.lost.set()
+
+    async def _ask(self) -> Lock:
+        lease = await self._state.acquire_lock(ttl_ms=self._ttl_ms)
+        self._extend(asyncio.get_running_loop().time())
+        return Lock(lease.fence, lease.until_ms)
+
+    async def _renew(self, lock: Lock) -> None:
+        begun = asyncio.get_running_loop().time()
+        if lock.lost.is_set() or begun >= self._ends:
+            return
+        ttl_ms, left_ms = self._ttl_ms, max(1, int((self._ends - begun) * 1_000))
+        try:
+            lease = await self._state.acquire_lock(
+                ttl_ms=ttl_ms, fence=lock.fence, timeout_ms=left_ms
+            )
+        except ArqonError as error:
+            if self in self._bus.held_locks:  # Else it was given back meanwhile.
+                lock.error = error
+                if not error.retryable or error.reason == "locked":
+                    lock.lost.set()
+        else:
+            lock.until_ms = max(lock.until_ms, lease.until_ms)
+            lock.error = None
+            self._extend(begun)
+
+    def _extend(self, begun: float) -> None:
+        self._ends = max(self._ends, begun + self._ttl_ms / 1_000)
+
+    async def _release(self, lock: Lock) -> None:
+        try:
+            await self._state.unlock(lock.fence)
+        except ArqonError as error:
+            # Ended already, or out of reach: then its lease ends it.
+            lock.error = error
+            lock.lost.set()

@@ -1,0 +1,145 @@
+"""Protobuf's wire format below `_frames.py`: what its runtime takes and this protocol does not.
+
+The runtime passes over groups, cuts numbers that are too large for their field, and of a field that
+comes twice takes the last. Two readers could then understand one frame in two ways, so frames are
+refused here that another SDK refuses. Knows no frame and no socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, TypeVar, cast
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import DecodeError, Message
+
+from arqon.errors import ArqonError, error_of
+
+_Message = TypeVar("_Message", bound=Message)
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_FIXED_SIZES: Final = {_FIXED64: 8, _FIXED32: 4}
+_OF_BYTES: Final = (
+    FieldDescriptor.TYPE_STRING,
+    FieldDescriptor.TYPE_BYTES,
+    FieldDescriptor.TYPE_MESSAGE,
+)
+# Beyond this a number is not the same in every language.
+SAFE_MAX: Final = 2**53 - 1
+
+
+def malformed(what: str) -> ArqonError:
+    """The error for bytes of the server that say nothing."""
+    return error_of("malformed-frame", f"from the server: {what}")
+
+
+def safe(value: int, name: str) -> int:
+    """The number, if every client can hold it."""
+    if -SAFE_MAX <= value <= SAFE_MAX:
+        return value
+    raise malformed(f"{name} is beyond 2^53")
+
+
+def read(kind: type[_Message], body: bytes) -> _Message:
+    """A message as the runtime reads it; `MalformedFrame` for what it refuses."""
+    try:
+        return kind.FromString(body)
+    except DecodeError as error:
+        raise malformed(str(error)) from None
+
+
+def read_strictly(kind: type[_Message], body: bytes) -> _Message:
+    """As `read`, and `check`."""
+    message = read(kind, body)
+    check(kind, body, strict=True)
+    return message
+
+
+def check(kind: type[Message], body: bytes, *, strict: bool) -> None:
+    """Raises `MalformedFrame` for what the runtime takes and should not.
+
+    `strict`: also for a field that comes twice, or as another type.
+    """
+    # Some releases of the stubs give the descriptor no type.
+    _scan(body, cast("Descriptor", kind.DESCRIPTOR), strict)
+
+
+def _scan(body: bytes, shape: Descriptor, strict: bool) -> None:
+    seen: set[int] = set()
+    for number, wire, value in _fields(body):
+        field = shape.fields_by_number.get(number)
+        if field is None:
+            continue
+        fits = wire == (_BYTES if field.type in _OF_BYTES else _VARINT)
+        if strict:
+            # Of these messages only embedded ones are repeated.
+            if not fits or (number in seen and field.message_type is None):
+                raise malformed(f"{shape.name}.{field.name} comes twice or as another type")
+            seen.add(number)
+        if not fits:
+            continue
+        if isinstance(value, int):
+            _check_range(field, value)
+        elif field.message_type is not None:
+            _scan(value, field.message_type, strict)
+
+
+def text_pairs(body: bytes, number: int) -> Iterator[tuple[str, str]]:
+    """The entries of a map of text to text, as they come; `body` has been checked."""
+    for found, wire, entry in _fields(body):
+        if found != number or wire != _BYTES or isinstance(entry, int):
+            continue
+        parts = {1: b"", 2: b""}
+        for part, kind, value in _fields(entry):
+            if kind == _BYTES and part in parts and not isinstance(value, int):
+                parts[part] = value
+        try:
+            yield parts[1].decode(), parts[2].decode()
+        except UnicodeDecodeError:
+            raise malformed("a map's text is not UTF-8") from None
+
+
+def _fields(body: bytes) -> Iterator[tuple[int, int, int | bytes]]:
+    """Number, wire type and value of each field, in the order in which they come."""
+    at = 0
+    while at < len(body):
+        tag, at = read_varint(body, at)
+        number, wire = tag >> 3, tag & 7
+        if not 8 <= tag <= 0xFFFFFFFF or wire not in (_VARINT, _FIXED64, _BYTES, _FIXED32):
+            raise malformed(f"field {number} of wire type {wire}")
+        if wire == _VARINT:
+            value, at = read_varint(body, at)
+            yield number, wire, value
+            continue
+        size = _FIXED_SIZES.get(wire)
+        if size is None:
+            size, at = read_varint(body, at)
+        if size > len(body) - at:
+            raise malformed(f"truncated in field {number}")
+        yield number, wire, body[at : at + size]
+        at += size
+
+
+def _check_range(field: FieldDescriptor, value: int) -> None:
+    signed = value - 2**64 if value >= 2**63 else value
+    if field.type == FieldDescriptor.TYPE_INT64:
+        safe(signed, field.name)
+    elif (field.type == FieldDescriptor.TYPE_UINT32 and value > 0xFFFFFFFF) or (
+        field.type == FieldDescriptor.TYPE_ENUM and not -(2**31) <= signed < 2**31
+    ):
+        raise malformed(f"{field.name} is beyond 32 bits")
+
+
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number of up to 64 bits at `at`, and where the next byte is."""
+    value = shift = 0
+    while at < len(data) and shift < 70:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            if value >= 2**64:
+                break
+            return value, at
+        shift += 7
+    raise malformed("a number that is cut, or beyond 64 bits")

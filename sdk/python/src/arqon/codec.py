@@ -1,0 +1,148 @@
+"""Codecs of typed rooms: how a Python value becomes the bytes of a message, and is read from them.
+
+`json_codec` takes any validator (pydantic's `Model.model_validate`, a dataclass, a function);
+`protobuf_codec` a generated message class. Which messages go through it is `typed_room.py`'s.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
+
+from google.protobuf.message import Message as ProtobufMessage
+
+from arqon.message import JSON_TYPE, json_of
+
+T = TypeVar("T")
+_Proto = TypeVar("_Proto", bound=ProtobufMessage)
+PROTOBUF_TYPE: Final = "application/protobuf"
+
+
+class Codec(Protocol[T]):
+    """What `Room.typed` takes. Whatever a method raises counts as a value that does not fit."""
+
+    @property
+    def content_type(self) -> str:
+        """Of what `encode` makes."""
+        ...
+
+    @property
+    def schema_id(self) -> str:
+        """The schema that the bus checks it against; empty: none is named."""
+        ...
+
+    def encode(self, value: T, /) -> bytes:
+        """The data of a message."""
+        ...
+
+    def decode(self, data: bytes, /) -> T:
+        """The way back."""
+        ...
+
+
+class JsonCodec(Generic[T]):
+    """What `json_codec` makes."""
+
+    content_type = JSON_TYPE
+
+    def __init__(
+        self, validate: Callable[[Any], T], dump: Callable[[T], Any], schema_id: str
+    ) -> None:
+        """Use `json_codec`."""
+        self._validate = validate
+        self._dump = dump
+        self.schema_id = schema_id
+
+    def encode(self, value: T, /) -> bytes:
+        """Dumps, and validates what others will read."""
+        plain = self._dump(value)
+        text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        data = text.encode()
+        self.decode(data)
+        return data
+
+    def decode(self, data: bytes, /) -> T:
+        """Reads the JSON and validates it."""
+        return self._validate(json_of(data))
+
+
+def json_codec(
+    validate: type[T] | Callable[[Any], T],
+    dump: Callable[[T], Any] | None = None,
+    *,
+    schema_id: str = "",
+) -> JsonCodec[T]:
+    """JSON that `validate` makes a value of, or raises; `dump` is the way back.
+
+    `validate` gets the parsed JSON: `Model.model_validate` of pydantic, any function, or a
+    dataclass, which gets the members of the JSON object as keyword arguments (and checks no more
+    than its `__post_init__` does). Without `dump` a dataclass becomes a dict, what has pydantic's
+    `model_dump` uses it, and anything else is JSON already.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Point:
+    ...     lat: float
+    ...     lon: float
+    >>> codec = json_codec(Point)
+    >>> codec.encode(Point(52.5, 13.4))
+    b'{"lat":52.5,"lon":13.4}'
+    >>> codec.decode(b'{"lat":1,"lon":2}')
+    Point(lat=1, lon=2)
+    """
+    make = cast("Callable[..., T]", validate)
+    if isinstance(validate, type) and dataclasses.is_dataclass(validate):
+        make = _members_of(make)
+    return JsonCodec(make, _plain if dump is None else dump, schema_id)
+
+
+def _members_of(kind: Callable[..., T]) -> Callable[[Any], T]:
+    def validate(members: Any) -> T:
+        if not isinstance(members, Mapping):
+            raise TypeError(f"expected a JSON object, not {type(members).__name__}")
+        return kind(**cast("Mapping[str, Any]", members))
+
+    return validate
+
+
+def _plain(value: object) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    model_dump = getattr(value, "model_dump", None)
+    return value if model_dump is None else model_dump(mode="json")
+
+
+class ProtobufCodec(Generic[_Proto]):
+    """What `protobuf_codec` makes."""
+
+    content_type = PROTOBUF_TYPE
+
+    def __init__(self, message_class: type[_Proto], schema_id: str) -> None:
+        """Use `protobuf_codec`."""
+        self._class = message_class
+        self.schema_id = schema_id
+
+    def encode(self, value: _Proto, /) -> bytes:
+        """Serializes a message of that class."""
+        if not isinstance(value, self._class):
+            raise TypeError(f"expected {self._class.__name__}, not {type(value).__name__}")
+        return value.SerializeToString()
+
+    def decode(self, data: bytes, /) -> _Proto:
+        """Parses; unknown fields are kept."""
+        message = self._class()
+        message.ParseFromString(data)
+        return message
+
+
+def protobuf_codec(message_class: type[_Proto], *, schema_id: str = "") -> ProtobufCodec[_Proto]:
+    """The messages of a generated Protobuf class.
+
+    >>> from google.protobuf.wrappers_pb2 import StringValue
+    >>> codec = protobuf_codec(StringValue)
+    >>> codec.decode(codec.encode(StringValue(value="hi"))).value
+    'hi'
+    """
+    return ProtobufCodec(message_class, schema_id)

@@ -1,0 +1,131 @@
+"""A function in place of a loop: `Room.listen`. One message at a time, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from arqon.errors import ArqonError, error_of
+
+if TYPE_CHECKING:
+    from arqon._driver import Driver
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Heard(Protocol[T_co]):
+    """What can be listened to: a room, or a typed one."""
+
+    @property
+    def id(self) -> str:
+        """The room's."""
+        ...
+
+    async def __aenter__(self) -> Any:
+        """Subscribes."""
+        ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
+        """Ends the subscription."""
+        ...
+
+    def __anext__(self) -> Coroutine[Any, Any, T_co]:
+        """The next message."""
+        ...
+
+
+class Listener(Generic[T]):
+    """Calls the handler for each message: `async with room.listen(handler):`, or `await` it and
+    `close()` it. Subscribes when it is entered, and raises the refusal there.
+    """
+
+    def __init__(
+        self, room: Heard[T], bus: Driver, handler: Callable[[T], Awaitable[object] | object]
+    ) -> None:
+        """Use `Room.listen`."""
+        self.room = room
+        """What it listens to."""
+        self._bus = bus
+        self._handler = handler
+        self._task: asyncio.Task[None] | None = None
+        self._closing = False
+        self._ended = asyncio.Event()
+        self._error: ArqonError | None = None
+
+    async def close(self) -> None:
+        """Ends the subscription; what still waits is not handled. Twice is harmless.
+
+        A handler that runs is cancelled, and gone when this returns. From inside the handler it
+        returns at once: no other message follows.
+        """
+        self._closing = True
+        await self.room.__aexit__(None, None, None)
+        task = self._task
+        if task is None or task is asyncio.current_task():
+            return
+        task.cancel()
+        await asyncio.wait({task})
+
+    async def wait_ended(self) -> None:
+        """Returns at the end; raises the error that ended the subscription, if one did.
+
+        Such an error is also told to `on_error`, for who waits for nothing.
+        """
+        await self._ended.wait()
+        if self._error is not None:
+            raise self._error.again()
+
+    def __await__(self) -> Generator[Any, None, Listener[T]]:
+        """Subscribes."""
+        return self.__aenter__().__await__()
+
+    async def __aenter__(self) -> Listener[T]:
+        """Subscribes."""
+        if self._task is not None:
+            raise RuntimeError(f"this listener of room {self.room.id} has begun already")
+        await self.room.__aenter__()
+        self._task = self._bus.spawn(self._run())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ends it."""
+        await self.close()
+
+    async def _run(self) -> None:
+        try:
+            while not self._closing:
+                await self._handle(await self.room.__anext__())
+        except StopAsyncIteration:
+            pass
+        except ArqonError as error:
+            self._error = error
+            self._bus.call(self._bus.options.on_error, error)
+        finally:
+            self._ended.set()
+            await self.room.__aexit__(None, None, None)
+
+    async def _handle(self, item: T) -> None:
+        """Calls the handler. What it raises is told, and the next message follows."""
+        try:
+            answer = self._handler(item)
+            if inspect.isawaitable(answer):
+                await answer
+        except Exception as error:
+            failed = error_of("handler-failed", self.room.id)
+            failed.__cause__ = error
+            self._bus.failed(failed, error)

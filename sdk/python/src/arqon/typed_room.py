@@ -1,0 +1,127 @@
+"""A room's events of one type as values of one Python type: `Room.typed`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, Literal, TypeAlias, TypeVar
+
+from arqon.codec import Codec
+from arqon.errors import ArqonError, error_of
+from arqon.listener import Listener
+from arqon.message import Message
+
+if TYPE_CHECKING:
+    from arqon.room import Room
+
+T = TypeVar("T")
+OnInvalid: TypeAlias = Literal["report", "raise"]
+
+
+@dataclass(frozen=True)
+class TypedMessage(Generic[T]):
+    """One item of a typed room."""
+
+    message: Message
+    value: T | None
+    """None for a signal (`message.signal`), for example where messages were lost."""
+
+
+class TypedRoom(Generic[T]):
+    """A room as `Room.typed` gives it. Used as the room is: `async with`, then `async for`.
+
+    The loop gets events of that type, and signals; everything else is left out.
+    """
+
+    def __init__(self, room: Room, type: str, codec: Codec[T], on_invalid: OnInvalid) -> None:
+        """Use `Room.typed`."""
+        if on_invalid not in ("report", "raise"):
+            raise ValueError(f"on_invalid is {on_invalid!r}; expected 'report' or 'raise'")
+        self.room = room
+        """The room itself: members, state, position."""
+        self.type = type
+        self._codec = codec
+        self._on_invalid = on_invalid
+
+    @property
+    def id(self) -> str:
+        """The room's."""
+        return self.room.id
+
+    async def publish(
+        self,
+        value: T,
+        *,
+        message_id: str | None = None,
+        ack: bool = True,
+        timeout_ms: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        trace_id: str | None = None,
+        traceparent: str | None = None,
+    ) -> int:
+        """As `Room.publish`. Raises `SchemaViolation`, and sends nothing, for what does not fit."""
+        try:
+            data = self._codec.encode(value)
+        except Exception as error:
+            raise self._invalid("not sent", error) from error
+        return await self.room.publish(
+            self.type,
+            data,
+            message_id=message_id,
+            ack=ack,
+            timeout_ms=timeout_ms,
+            headers=headers,
+            content_type=self._codec.content_type,
+            schema_id=self._codec.schema_id,
+            trace_id=trace_id,
+            traceparent=traceparent,
+        )
+
+    def listen(
+        self, handler: Callable[[TypedMessage[T]], Awaitable[object] | object]
+    ) -> Listener[TypedMessage[T]]:
+        """As `Room.listen`."""
+        return Listener(self, self.room.bus, handler)
+
+    async def __aenter__(self) -> TypedRoom[T]:
+        """Subscribes, as the room's does."""
+        await self.room.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ends the subscription."""
+        await self.room.__aexit__(kind, error, trace)
+
+    def __aiter__(self) -> AsyncIterator[TypedMessage[T]]:
+        """The messages from now on."""
+        return self
+
+    async def __anext__(self) -> TypedMessage[T]:
+        """The next event of this type, or signal.
+
+        What does not fit is left out and told to `on_error` as `SchemaViolation`. With
+        `on_invalid="raise"` it is raised here; the subscription stands, another loop goes on.
+        """
+        while True:
+            message = await self.room.__anext__()
+            if message.signal is not None:
+                return TypedMessage(message, None)
+            if message.type != self.type:
+                continue
+            try:
+                return TypedMessage(message, self._codec.decode(message.raw))
+            except Exception as error:
+                told = self._invalid(f"from {message.sender}", error)
+                told.__cause__ = error
+            if self._on_invalid == "raise":
+                raise told
+            self.room.bus.call(self.room.bus.options.on_error, told)
+
+    def _invalid(self, what: str, error: Exception) -> ArqonError:
+        return error_of("schema-violation", f"{self.type!r} in {self.id}, {what}: {error}")

@@ -1,0 +1,62 @@
+"""What a test may leave behind: nothing. Tasks, timers of the loop, sockets, unclosed resources."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from arqon._session import Session
+
+_FD: Path = Path("/proc/self/fd")
+PATIENCE_SECONDS = 5.0
+
+
+class Held(NamedTuple):
+    """What the process holds now. Sockets are counted on Linux only."""
+
+    tasks: frozenset[asyncio.Task[Any]]
+    timers: int
+    sockets: int
+
+
+def _sockets() -> int:
+    found = 0
+    for entry in os.listdir(_FD) if _FD.is_dir() else ():
+        try:
+            found += os.readlink(_FD / entry).startswith("socket:")
+        except OSError:
+            continue
+    return found
+
+
+def held() -> Held:
+    """Of the running loop. Of timers those that will still do something."""
+    loop: Any = asyncio.get_running_loop()
+    own = asyncio.current_task()
+    tasks = frozenset(t for t in asyncio.all_tasks() if t is not own and not t.done())
+    timers = sum(1 for handle in loop._scheduled if not handle.cancelled())
+    return Held(tasks, timers, _sockets())
+
+
+async def nothing_more_than(before: Held) -> None:
+    """Returns once everything else is gone: the far end of a socket takes a moment."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + PATIENCE_SECONDS
+    while True:
+        # What was not closed but thrown away warns now, which pytest makes an error.
+        gc.collect()
+        now = held()
+        tasks = now.tasks - before.tasks
+        if not tasks and now.timers <= before.timers and now.sockets <= before.sockets:
+            return
+        assert loop.time() < end, f"left behind: {tasks}; before {before[1:]}, now {now[1:]}"
+        await asyncio.sleep(0.01)
+
+
+def living_sessions() -> int:
+    """Sessions in memory, also those that only a forgotten reference holds."""
+    gc.collect()
+    return sum(isinstance(thing, Session) for thing in gc.get_objects())

@@ -1,0 +1,330 @@
+"""Runs one scenario of `sdk/conformance/scenarios` with this SDK.
+
+Does its client steps, then compares what the program saw with what the scenario expects. The other
+side is the scripted server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from scenario_server import Run, ScenarioServer
+
+import arqon
+from arqon.presence import MemberTable
+
+DEADLINE_SECONDS: Final = 15.0
+POLL_SECONDS: Final = 0.002
+# Any text of a token's shape: the scripted server looks at none.
+TOKEN: Final = "e30.e30.c2ln"
+# A scenario, or a part of it, as it is in the file; the server has checked it.
+Plain: TypeAlias = dict[str, Any]
+
+
+@dataclass(eq=False)
+class Loop:
+    """One loop over a room."""
+
+    room: arqon.Room
+    heard: list[Plain] = field(default_factory=list[Plain])
+    over: bool = False
+    error: str | None = None
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    leave: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An answer, or the reason why there is none."""
+
+    answer: Any = None
+    error: str | None = None
+
+
+def shown(message: arqon.Message) -> Plain:
+    """A message as scenarios write it."""
+    signal = message.signal
+    if signal is not None:
+        return {"signal": signal.kind, "reason": signal.reason}
+    data = message.data.hex() if isinstance(message.data, bytes) else message.data
+    names = ("type", "sender", "offset", "epoch", "message_id", "headers")
+    return {"data": data, **{name: getattr(message, name) for name in names}}
+
+
+def shown_status(status: arqon.Status) -> Any:
+    """A status as scenarios write it."""
+    error = None if status.error is None else status.error.reason
+    if status.state == "waiting":
+        return {"waiting": error, "retry_in_ms": status.retry_in_ms}
+    return {"closed": error} if status.state == "closed" and error is not None else status.state
+
+
+def part_of(wanted: Any, found: Any) -> Any:
+    """The members of `found` that `wanted` has; the rest is not asked for."""
+    return {name: found.get(name) for name in wanted} if isinstance(wanted, dict) else found
+
+
+async def until(what: str, holds: Callable[[], bool]) -> None:
+    """Waits for a condition."""
+    end = time.monotonic() + DEADLINE_SECONDS
+    while not holds():
+        assert time.monotonic() < end, f"waited {DEADLINE_SECONDS} s for {what}"
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def outcome_of(work: Awaitable[Any]) -> Outcome:
+    """Only errors of the SDK are outcomes."""
+    try:
+        return Outcome(answer=await work)
+    except arqon.ArqonError as error:
+        return Outcome(error=error.reason)
+
+
+def check_outcome(
+    outcome: Outcome, error: str | None = None, offset: int | None = None, result: Any = None
+) -> None:
+    """Compares it with what a step says."""
+    assert outcome.error == error
+    if error is None and offset is not None:
+        assert outcome.answer == offset
+    if error is None and result is not None:
+        assert outcome.answer == result
+
+
+class Program:
+    """Plays the program of one scenario. A step is the method of its name; an unknown one fails."""
+
+    def __init__(self, run: Run, options: Plain) -> None:
+        """Does nothing yet."""
+        self._run = run
+        self._options = dict(options)
+        self._bus: arqon.Connection | None = None
+        self._requests: dict[str, asyncio.Task[Outcome]] = {}
+        self.loops: dict[str, Loop] = {}
+        self.statuses: list[Any] = []
+        self.errors: list[str] = []
+
+    @property
+    def bus(self) -> arqon.Connection:
+        """The connection."""
+        assert self._bus is not None, "no step has connected"
+        return self._bus
+
+    async def step(self, step: Plain) -> None:
+        """Does one step."""
+        arguments = dict(step)
+        how = getattr(self, "do_" + arguments.pop("do"), None)
+        assert how is not None, f"no such step: {step}"
+        try:
+            await how(**arguments)
+        except AssertionError as error:
+            report = await self._run.report()
+            raise AssertionError(f"{step}: {error}; the server: {report['failures']}") from error
+
+    async def finish(self) -> None:
+        """Closes what is open and waits until every loop has ended."""
+        if self._bus is not None:
+            await self._bus.close()
+        tasks = [loop.task for loop in self.loops.values() if loop.task is not None]
+        await asyncio.gather(*tasks, *self._requests.values())
+
+    async def do_connect(self, error: str | None = None) -> None:
+        self._bus = arqon.connect(self._run.url, **self._connect_options())
+        check_outcome(await outcome_of(self._bus), error)
+
+    async def do_subscribe(
+        self,
+        room: str,
+        ready: bool = True,
+        error: str | None = None,
+        position: Plain | None = None,
+        **options: Any,
+    ) -> None:
+        name = options.pop("as", None) or room
+        if position is not None:
+            options["position"] = arqon.Position(**position)
+        loop = Loop(self.bus.room(room, **options))
+        self.loops[name] = loop
+        loop.task = asyncio.create_task(self._read(loop))
+        if ready:
+            await until(f"{name} to be ready", lambda: loop.ready.is_set() or loop.over)
+            # Who was ready and has ended since was ready all the same.
+            assert (None if loop.ready.is_set() else loop.error) == error
+
+    async def do_leave(self, of: str) -> None:
+        self.loops[of].leave.set()
+
+    async def do_publish(self, room: str, type: str, data: Any = b"", **options: Any) -> None:
+        await self._request(self.bus.room(room).publish, (type, data), options)
+
+    async def do_command(self, room: str, name: str, data: Any = None, **options: Any) -> None:
+        await self._request(self.bus.room(room).command, (name, data), options)
+
+    async def do_settled(self, of: str, **expect: Any) -> None:
+        check_outcome(await self._requests[of], **expect)
+
+    async def do_update(self, of: str, member_meta: Any, error: str | None = None) -> None:
+        check_outcome(await outcome_of(self.loops[of].room.update_meta(member_meta)), error)
+
+    async def do_await(self, **condition: Any) -> None:
+        await until(str(condition), lambda: self._holds(**condition))
+
+    async def do_signal(self, name: str) -> None:
+        await self._run.signal(name)
+
+    async def do_close(self) -> None:
+        await self.bus.close()
+
+    def _connect_options(self) -> Any:
+        options = dict(self._options)
+        random, tokens = options.pop("random", 0.5), options.pop("tokens", None)
+        backoff = {"base_ms": 4, "max_ms": 16, **options.pop("backoff", {})}
+        options |= {"backoff": arqon.Backoff(**backoff), "random": lambda: random}
+        options["on_status"] = lambda status: self.statuses.append(shown_status(status))
+        options["on_error"] = lambda error: self.errors.append(error.reason)
+        if tokens is None:
+            options.setdefault("token", TOKEN)
+            return options
+        left = iter(tokens)
+
+        async def get_token() -> str:
+            following = next(left, {"error": "no more tokens in the scenario"})
+            if isinstance(following, str):
+                return following
+            if following.get("hang"):
+                await asyncio.Event().wait()
+            raise RuntimeError(following["error"])
+
+        options["get_token"] = get_token
+        return options
+
+    async def _read(self, loop: Loop) -> None:
+        try:
+            async with loop.room as room:
+                loop.ready.set()
+                await self._hear(loop, room)
+        except arqon.ArqonError as error:
+            loop.error = error.reason
+        finally:
+            loop.over = True
+
+    async def _hear(self, loop: Loop, room: arqon.Room) -> None:
+        """Until the loop ends or the program leaves it."""
+
+        async def hear() -> None:
+            async for message in room:
+                loop.heard.append(shown(message))
+
+        hearing, leaving = asyncio.create_task(hear()), asyncio.create_task(loop.leave.wait())
+        try:
+            await asyncio.wait((hearing, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if hearing.done():
+                hearing.result()
+        finally:
+            for task in (hearing, leaving):
+                task.cancel()
+            await asyncio.gather(hearing, leaving, return_exceptions=True)
+
+    async def _request(
+        self, send: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...], options: Plain
+    ) -> None:
+        name = options.pop("as", None)
+        expect = {key: options.pop(key) for key in ("error", "offset", "result") if key in options}
+        request = asyncio.ensure_future(outcome_of(send(*arguments, **options)))
+        if name is not None:
+            self._requests[name] = request
+            # It is under way when the next step begins, as the program would have it.
+            await asyncio.sleep(0)
+        else:
+            check_outcome(await request, **expect)
+
+    def _holds(
+        self,
+        of: str = "",
+        messages: int | None = None,
+        status: str | None = None,
+        times: int = 1,
+        errors: int | None = None,
+        members: list[str] | None = None,
+        ended: str | None = None,
+    ) -> bool:
+        if status is not None:
+            fitting = [
+                s for s in self.statuses if s == status or (isinstance(s, dict) and status in s)
+            ]
+            return len(fitting) >= times
+        if errors is not None:
+            return len(self.errors) >= errors
+        if ended is not None:
+            return self.loops[ended].over
+        loop = self.loops[of]
+        if messages is not None:
+            return len(loop.heard) >= messages
+        return sorted(member.connection_id for member in loop.room.members()) == members
+
+
+def table_of(loop: Loop) -> MemberTable:
+    """Its members, also after its end, when `members()` has none any more."""
+    entry = loop.room._entry
+    assert entry is not None
+    assert entry.table is not None
+    return entry.table
+
+
+def position_of(loop: Loop) -> Plain | None:
+    """As scenarios write it."""
+    position = loop.room.position
+    return None if position is None else {"offset": position.offset, "epoch": position.epoch}
+
+
+def compare(program: Program, expect: Plain) -> None:
+    """Everything that the scenario says of the program."""
+    loops = program.loops
+    found: dict[str, Callable[[Any], Any]] = {
+        "statuses": lambda _: program.statuses,
+        "errors": lambda _: program.errors,
+        "messages": lambda wanted: {
+            name: [
+                part_of(wanted[name][at] if at < len(wanted[name]) else None, message)
+                for at, message in enumerate(loops[name].heard)
+            ]
+            for name in wanted
+        },
+        "ended": lambda wanted: {name: loops[name].error for name in wanted},
+        "members": lambda wanted: {
+            name: {id: member.meta for id, member in table_of(loops[name]).members.items()}
+            for name in wanted
+        },
+        "users": lambda wanted: {name: table_of(loops[name]).users for name in wanted},
+        "position": lambda wanted: {name: position_of(loops[name]) for name in wanted},
+        "recovered": lambda wanted: {name: loops[name].room.recovered for name in wanted},
+    }
+    # A refusal that nobody asked about is a surprise, also where the scenario does not speak of it.
+    for name, wanted in {"errors": [], **expect}.items():
+        if name not in ("connections", "tokens"):
+            assert found[name](wanted) == wanted, name
+
+
+async def run_scenario(server: ScenarioServer, scenario: Plain) -> None:
+    """Plays a scenario; raises AssertionError for the first thing that is not as it says."""
+    client, expect = scenario["client"], scenario["expect"]
+    run = await server.begin(scenario["name"])
+    program = Program(run, client.get("options", {}))
+    try:
+        for step in client["steps"]:
+            await program.step(step)
+        await run.over()
+    finally:
+        await program.finish()
+    report = await run.report()
+    assert report["failures"] == []
+    assert report["fulfilled"]
+    compare(program, expect)
+    assert len(report["connections"]) == expect["connections"]
+    if "tokens" in expect:
+        assert [connection["token"] for connection in report["connections"]] == expect["tokens"]

@@ -1,0 +1,264 @@
+"""Servers that fail, lie and flood: a typed error or a reconnect follows, and nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from socket import SO_RCVBUF, SO_SNDBUF, SOL_SOCKET
+
+import pytest
+from leaks import living_sessions
+from peer import TOKEN, Peer, ack, msg, raw_server, reset, serve_room
+from websockets.asyncio.server import ServerConnection
+
+import arqon
+from arqon._gen.control_pb2 import Subscribe
+from arqon._gen.envelope_pb2 import Envelope
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+FAST = arqon.Backoff(base_ms=1, max_ms=2)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Returns when it is so; 20 s at most."""
+
+    async def poll() -> None:
+        while not true():
+            await asyncio.sleep(0.002)
+
+    await asyncio.wait_for(poll(), 20)
+
+
+async def test_reset_inside_a_frame_with_everything_under_way() -> None:
+    heard: list[bytes] = []
+
+    async def script(peer: Peer, socket: ServerConnection) -> None:
+        if peer.attempts > 1:
+            await serve_room(peer, socket)
+            return
+        async for frame in socket:
+            assert isinstance(frame, bytes)
+            if frame[0] == 0x02:
+                sub = Subscribe.FromString(frame[1:])
+                await socket.send(ack(sub.request_id))
+            elif frame[0] == 0x01:
+                heard.append(frame)
+            if len(heard) == 3:
+                # A message of 4,096 bytes is announced, three of them come.
+                reset(socket, b"\x82\x7e\x10\x00abc")
+
+    async with (
+        Peer(script) as peer,
+        arqon.connect(peer.url, token=TOKEN, backoff=FAST) as bus,
+        bus.room("lobby") as room,
+    ):
+        lost = asyncio.ensure_future(room.publish("a"))
+        kept = asyncio.ensure_future(room.publish("b", message_id="b"))
+        asked = asyncio.ensure_future(room.command("room.set", {}))
+        for failing in (lost, asked):
+            with pytest.raises(arqon.ConnectionLost):
+                await failing
+        assert await kept == 0, "with a message_id it is sent again"
+        assert (await asyncio.wait_for(anext(room), 5)).is_gap
+        assert peer.attempts == 2
+
+
+ANSWERS = {
+    "nothing": b"",
+    "no HTTP": b"\x00\xff" * 500,
+    "no upgrade": b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+    "another key": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+    b"Connection: Upgrade\r\nSec-WebSocket-Accept: bm9uc2Vuc2U=\r\n\r\n",
+    "endless headers": b"HTTP/1.1 101 Switching Protocols\r\n" + b"X-A: b\r\n" * 20_000,
+    "a long line": b"HTTP/1.1 101 Switching Protocols\r\nX: " + b"y" * 200_000,
+    "a huge body": b"HTTP/1.1 503 Busy\r\nContent-Length: 8000000\r\n\r\n" + b"z" * 8_000_000,
+    "half a body": b"HTTP/1.1 403 Forbidden\r\nContent-Length: 500\r\n\r\n{",
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
+async def test_upgrades_answered_with_nonsense(answer: bytes) -> None:
+    async with raw_server(answer) as url:
+        with pytest.raises(arqon.ArqonError) as refused:
+            await arqon.connect(url, token=TOKEN, handshake_timeout_ms=5_000)
+        assert refused.value.reason == "unreachable"
+
+
+async def test_random_frames_end_in_typed_errors() -> None:
+    chance = random.Random(10)
+    opcodes = [0x00, 0x04, 0x05, 0x07, 0x08, 0x09, 0x99, 0x42]
+
+    async def script(_: Peer, socket: ServerConnection) -> None:
+        for _number in range(5):
+            body = chance.randbytes(chance.randrange(40))
+            await socket.send(bytes((chance.choice(opcodes),)) + body)
+        await socket.close(4403, "enough")
+
+    async with Peer(script) as peer:
+        reasons: set[str] = set()
+        for _ in range(60):
+            bus = await arqon.connect(peer.url, token=TOKEN, backoff=FAST)
+            try:
+                async with bus.room("lobby", presence=True):
+                    pass
+            except arqon.ArqonError as error:
+                reasons.add(error.reason)
+            with pytest.raises(arqon.ArqonError) as end:
+                await asyncio.wait_for(bus.wait_closed(), 5)
+            reasons.add(end.value.reason)
+            await bus.close()
+        assert "internal" not in reasons
+        assert "connection-lost" in reasons
+
+
+async def test_answers_that_are_no_answers() -> None:
+    results = [b"{", b"[1]", b'{"version":"7"}', b"\xff", b"[" * 100_000, b"null"]
+
+    async def script(_: Peer, socket: ServerConnection) -> None:
+        number = 0
+        async for frame in socket:
+            assert isinstance(frame, bytes)
+            request_id = Envelope.FromString(frame[1:]).request_id
+            await socket.send(ack(request_id, result=results[number % len(results)]))
+            number += 1
+
+    async with Peer(script) as peer, arqon.connect(peer.url, token=TOKEN) as bus:
+        room = bus.room("lobby")
+        for _ in results:
+            with pytest.raises(arqon.MalformedFrame):
+                await room.state.get("k")
+        for _ in results:
+            with pytest.raises(arqon.MalformedFrame):
+                await room.count()
+        for _ in results:
+            with pytest.raises(arqon.MalformedFrame):
+                [member async for member in room.list_members()]
+        for _ in results:
+            with pytest.raises(arqon.MalformedFrame):
+                await room.state.acquire_lock()
+        assert bus.status.state == "open", "an answer is not the connection"
+
+
+async def test_members_whose_pages_never_end() -> None:
+    async def script(_: Peer, socket: ServerConnection) -> None:
+        async for frame in socket:
+            assert isinstance(frame, bytes)
+            page = b'{"members":[],"connections":0,"users":0,"next":"again"}'
+            await socket.send(ack(Envelope.FromString(frame[1:]).request_id, result=page))
+
+    async with Peer(script) as peer, arqon.connect(peer.url, token=TOKEN) as bus:
+        with pytest.raises(arqon.MalformedFrame, match="follows itself"):
+            [member async for member in bus.room("lobby").list_members()]
+
+
+@pytest.mark.parametrize(
+    "header", [b"\x82\x7f\x00\x00\x00\x00\x04\x00\x00\x00", b"\x82\x7f\x7f" + b"\xff" * 7]
+)
+async def test_a_frame_beyond_the_limit_is_not_read(header: bytes) -> None:
+    async def script(_: Peer, socket: ServerConnection) -> None:
+        socket.transport.write(header + b"x" * 1_000)
+        await socket.wait_closed()
+
+    async with Peer(script) as peer, arqon.connect(peer.url, token=TOKEN, backoff=FAST) as bus:
+        with pytest.raises(arqon.FrameTooLarge):
+            await asyncio.wait_for(bus.wait_closed(), 5)
+        assert peer.attempts == 1
+
+
+async def test_a_server_that_asks_and_does_not_read_fills_no_memory() -> None:
+    gone, all_read = asyncio.Event(), asyncio.Event()
+
+    async def script(_: Peer, socket: ServerConnection) -> None:
+        small_buffer(socket.transport, SO_RCVBUF)
+        socket.transport.pause_reading()
+        for _number in range(40_000):
+            await socket.send(b"\x07" + bytes(125))
+        await socket.send(b"\x99\x01\x90the end")
+        await gone.wait()
+        reset(socket)
+
+    async with (
+        Peer(script) as peer,
+        arqon.connect(
+            peer.url, token=TOKEN, backoff=FAST, on_error=lambda _: all_read.set()
+        ) as bus,
+    ):
+        session = bus._driver._session
+        assert session is not None
+        small_buffer(session._socket.transport, SO_SNDBUF)
+        await asyncio.wait_for(all_read.wait(), 20)
+        assert 1_000_000 < session._unsent_bytes < 1_100_000, "it answers as long as there is space"
+        gone.set()
+
+
+def small_buffer(transport: asyncio.Transport, which: int) -> None:
+    """The kernel keeps little of what nobody reads."""
+    transport.get_extra_info("socket").setsockopt(SOL_SOCKET, which, 4_096)
+
+
+async def test_answers_nobody_asked_for_and_messages_after_the_end() -> None:
+    async def script(_: Peer, socket: ServerConnection) -> None:
+        async for frame in socket:
+            assert isinstance(frame, bytes)
+            if frame[0] == 0x01:
+                request_id = Envelope.FromString(frame[1:]).request_id
+                for number in (request_id, request_id, 0, 12_345, 2**64 - 1):
+                    await socket.send(ack(number))
+            elif frame[0] == 0x02:
+                await socket.send(ack(Subscribe.FromString(frame[1:]).request_id))
+            # To a room that was left, to one that was never heard.
+            await socket.send(msg("lobby", "a", "t", "late"))
+            await socket.send(msg("elsewhere", "a", "t", "never"))
+
+    async with Peer(script) as peer:
+        bus = await arqon.connect(peer.url, token=TOKEN)
+        room = bus.room("lobby")
+        async with room:
+            pass
+        for _ in range(5):
+            await room.publish("x")
+        with pytest.raises(RuntimeError, match="not subscribed"):
+            await anext(room)
+        async with bus.room("lobby") as heard:
+            assert (await anext(heard)).type == "late"
+        await bus.close()
+        for use in (room.publish("x"), room.command("room.get"), room.__aenter__()):
+            with pytest.raises(arqon.ConnectionClosed):
+                await use
+
+
+async def test_a_hundred_reconnects() -> None:
+    async def script(peer: Peer, socket: ServerConnection) -> None:
+        if peer.attempts > 100:
+            await serve_room(peer, socket)
+        elif peer.attempts % 3 == 0:
+            reset(socket, b"\x82")
+        else:
+            await socket.close(1012 if peer.attempts % 3 == 1 else 4408, "restart;spread_ms=1")
+
+    async with (
+        Peer(script) as peer,
+        arqon.connect(peer.url, token=TOKEN, backoff=FAST) as bus,
+    ):
+        await until(lambda: peer.attempts > 100 and bus.status.state == "open")
+        await bus.room("lobby").publish("x")
+        assert living_sessions() <= 2, "the sessions of before are gone"
+        assert len(bus._driver._tasks) < 10
+
+
+async def test_a_callback_of_the_program_that_raises_breaks_nothing() -> None:
+    told: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+
+    def broken(_: object) -> None:
+        raise ZeroDivisionError
+
+    async with (
+        Peer(serve_room) as peer,
+        arqon.connect(peer.url, token=TOKEN, on_status=broken, on_error=broken) as bus,
+    ):
+        await bus.room("lobby").publish("x")
+    assert [type(error) for error in told] == [ZeroDivisionError] * len(told)
+    assert len(told) >= 2

@@ -1,0 +1,112 @@
+"""A real Shield is stopped under load: clients move to the other, with their locks, and nothing is
+lost or repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from bus import CuttableProxy
+from shields import TwoShields
+
+import arqon
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+async def publish_until(client: arqon.Connection, enough: asyncio.Event) -> list[int]:
+    """Publishes 0, 1, 2, … one after another, and says which there were."""
+    count = 0
+    while not enough.is_set():
+        await client.room("lobby").publish("n", count)
+        count += 1
+    return list(range(count))
+
+
+async def collect(room: arqon.Room, got: dict[str, list[int]]) -> None:
+    """What every sender sent, until somebody says that it is the end."""
+    async for message in room:
+        assert not message.is_gap
+        if message.type == "end":
+            return
+        got.setdefault(message.sender, []).append(message.data)
+
+
+async def compete(client: arqon.Connection, enough: asyncio.Event) -> int:
+    """Asks again and again for the lock that somebody else holds; says how often in vain."""
+    refused = 0
+    while not enough.is_set():
+        try:
+            await client.room("locked").state.acquire_lock(ttl_ms=60_000)
+        except arqon.Locked:
+            refused += 1
+        else:
+            raise AssertionError(f"it was free, after {refused} refusals")
+        await asyncio.sleep(0.005)
+    return refused
+
+
+async def moved(client: arqon.Connection) -> None:
+    before = client.connection_id
+    while client.connection_id == before or client.status.state != "open":
+        await asyncio.sleep(0.01)
+
+
+async def test_sigterm_under_load_loses_and_repeats_nothing() -> None:
+    # The balancer sends new connections to the second Shield once the first is to stop.
+    async with (
+        TwoShields("ann", "bob", "eve") as shields,
+        CuttableProxy(shields.ports[0]) as proxy,
+        arqon.connect(proxy.url, token=shields.tokens["ann"]) as ann,
+        arqon.connect(proxy.url, token=shields.tokens["bob"]) as bob,
+        arqon.connect(f"ws://127.0.0.1:{shields.ports[1]}", token=shields.tokens["eve"]) as eve,
+        ann.room("lobby", presence=True, buffer=100_000) as near,
+        eve.room("lobby", presence=True, observer=True, buffer=100_000) as far,
+    ):
+        assert (ann.node_id, bob.node_id, eve.node_id) == ("one", "one", "two")
+        # What one Shield knows of members the other one hears a moment later.
+        while [member.user_id for member in far.members()] != ["ann"]:
+            await asyncio.sleep(0.01)
+        changes = far.presence()
+        assert (await anext(changes)).kind == "join"
+        got_near: dict[str, list[int]] = {}
+        got_far: dict[str, list[int]] = {}
+        reading = [
+            asyncio.ensure_future(collect(near, got_near)),
+            asyncio.ensure_future(collect(far, got_far)),
+        ]
+        heard: list[object] = []
+        async with (
+            # The lock of a member ends when its Shield reports that it has left.
+            ann.room("locked", presence=True) as locked,
+            locked.state.lock(ttl_ms=60_000) as lock,
+            bob.room("lobby", buffer=100_000).listen(heard.append),
+        ):
+            enough = asyncio.Event()
+            competing = asyncio.ensure_future(compete(eve, enough))
+            sending = [asyncio.ensure_future(publish_until(c, enough)) for c in (bob, eve)]
+            while min(len(got_near.get(user, [])) for user in ("bob", "eve")) < 100:
+                await asyncio.sleep(0.01)
+            proxy.target = shields.ports[1]
+            stopping = asyncio.ensure_future(shields.stop(0))
+            await asyncio.wait_for(asyncio.gather(moved(ann), moved(bob)), 30)
+            assert await asyncio.wait_for(stopping, 30) == 0
+            enough.set()
+            sent = {"bob": await sending[0], "eve": await sending[1]}
+            await bob.room("lobby").publish("end")
+            await asyncio.wait_for(asyncio.gather(*reading), 30)
+            assert await competing > 0
+            # The Brain has heard of the end of the connection that it was granted to.
+            await locked.state.set("k", 1, fence=lock.fence)
+            assert not lock.lost.is_set()
+        assert (ann.node_id, bob.node_id) == ("two", "two")
+        assert got_near == sent, "for who moved"
+        assert got_far == sent, "for who stayed"
+        assert not any(isinstance(m, arqon.Message) and m.is_gap for m in heard)
+        assert len(heard) in (sum(map(len, sent.values())), sum(map(len, sent.values())) + 1)
+        first, then = await anext(changes), await anext(changes)
+        assert [(c.kind, c.member.user_id) for c in (first, then)] == [
+            ("join", "ann"),
+            ("leave", "ann"),
+        ], "a member is there all the time"

@@ -1,0 +1,227 @@
+"""Typed rooms and listeners against a real bus, with the real pydantic."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import pydantic
+import pytest
+from bus import Bus
+from google.protobuf.wrappers_pb2 import StringValue
+
+import arqon
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+class Position(pydantic.BaseModel):
+    lat: float = pydantic.Field(ge=-90, le=90)
+    lon: float
+
+
+@dataclass(frozen=True)
+class Chat:
+    text: str
+    lines: int = 1
+
+    def __post_init__(self) -> None:
+        if self.lines < 1:
+            raise ValueError("lines is at least 1")
+
+
+POSITIONS = arqon.json_codec(Position.model_validate)
+
+
+async def test_pydantic_models(bus: Bus, room_id: str) -> None:
+    told: list[arqon.ArqonError] = []
+    async with arqon.connect(bus.url, token=bus.token("ann"), on_error=told.append) as client:
+        room = client.room(room_id)
+        positions = room.typed("position", POSITIONS)
+        async with positions as heard:
+            await room.publish("chat", "of another type")
+            await room.publish("position", {"lat": 91, "lon": 0})
+            await room.publish("position", "{")
+            await positions.publish(Position(lat=52.5, lon=13.4), message_id="m1")
+            item = await anext(heard)
+            assert item.value == Position(lat=52.5, lon=13.4)
+            assert item.message.content_type == "application/json"
+            assert (item.message.message_id, item.message.sender) == ("m1", "ann")
+        assert [error.reason for error in told] == ["schema-violation"] * 2
+        assert isinstance(told[0].__cause__, pydantic.ValidationError)
+        assert "from ann" in told[0].message
+        wrong = Position.model_construct(lat=91.0, lon=0.0)
+        with pytest.raises(arqon.SchemaViolation, match="not sent"):
+            await positions.publish(wrong)
+
+
+async def test_invalid_data_can_be_raised_and_the_loop_goes_on(bus: Bus, room_id: str) -> None:
+    async with arqon.connect(bus.url, token=bus.token()) as client:
+        typed = client.room(room_id).typed("chat", arqon.json_codec(Chat), on_invalid="raise")
+        async with typed:
+            for data in ({"txt": 1}, [1], {"text": "a", "lines": 0}):
+                await typed.room.publish("chat", data)
+                with pytest.raises(arqon.SchemaViolation) as invalid:
+                    await anext(typed)
+                assert isinstance(invalid.value.__cause__, (TypeError, ValueError))
+            await typed.publish(Chat("hi", 2))
+            assert (await anext(typed)).value == Chat("hi", 2)
+    with pytest.raises(ValueError, match="on_invalid"):
+        typed.room.typed("x", arqon.json_codec(Chat), on_invalid="throw")  # type: ignore[arg-type]
+
+
+async def test_protobuf_and_signals(bus: Bus, room_id: str) -> None:
+    codec = arqon.protobuf_codec(StringValue)
+    async with (
+        arqon.connect(bus.url, token=bus.token("ann")) as client,
+        arqon.connect(bus.url, token=bus.token("root", role="admin")) as root,
+        client.room(room_id).typed("name", codec) as heard,
+    ):
+        await heard.publish(StringValue(value="é"))
+        item = await anext(heard)
+        assert item.value is not None
+        assert item.value.value == "é"
+        assert item.message.content_type == "application/protobuf"
+        with pytest.raises(arqon.SchemaViolation, match="expected StringValue"):
+            await heard.publish("no message")  # type: ignore[arg-type]
+        await root.room(room_id).kick(user_id="ann")
+        rest = [one async for one in heard]
+        assert [(one.value, one.message.signal and one.message.signal.kind) for one in rest] == [
+            (None, "DISCONNECT")
+        ]
+
+
+def test_codecs_of_plain_functions() -> None:
+    codec = arqon.json_codec(lambda data: int(data), dump=str)
+    assert codec.encode(7) == b'"7"'
+    assert codec.decode(b'"8"') == 8
+    with pytest.raises(ValueError, match="JSON"):
+        arqon.json_codec(float).encode(float("nan"))
+
+
+async def test_listen_one_after_another(bus: Bus, room_id: str) -> None:
+    seen: list[Any] = []
+    running = 0
+    done = asyncio.Event()
+
+    async def handler(message: arqon.Message) -> None:
+        nonlocal running
+        running += 1
+        assert running == 1, "one at a time"
+        await asyncio.sleep(0)
+        running -= 1
+        seen.append(message.data)
+        if len(seen) == 100:
+            done.set()
+
+    async with arqon.connect(bus.url, token=bus.token()) as client:
+        room = client.room(room_id)
+        async with client.room(room_id).listen(handler):
+            await asyncio.gather(*(room.publish("n", n) for n in range(100)))
+            await asyncio.wait_for(done.wait(), 10)
+        assert seen == list(range(100))
+        await room.publish("n", "after the end")
+        await room.count()
+        assert len(seen) == 100
+
+
+async def test_a_handler_that_raises_misses_nothing_else(bus: Bus, room_id: str) -> None:
+    told: list[arqon.ArqonError] = []
+    seen: list[Any] = []
+    last = asyncio.Event()
+
+    def handler(message: arqon.Message) -> None:
+        if message.data == 1:
+            raise ZeroDivisionError("of the handler")
+        seen.append(message.data)
+        if message.data == 3:
+            last.set()
+
+    async with arqon.connect(bus.url, token=bus.token(), on_error=told.append) as client:
+        listener = await client.room(room_id).listen(handler)
+        for n in range(4):
+            await client.room(room_id).publish("n", n)
+        await asyncio.wait_for(last.wait(), 10)
+        assert seen == [0, 2, 3]
+        assert [type(error) for error in told] == [arqon.HandlerFailed]
+        assert isinstance(told[0].__cause__, ZeroDivisionError)
+        await listener.close()
+        await listener.close()
+        await listener.wait_ended()
+        with pytest.raises(RuntimeError, match="begun already"):
+            await listener
+
+
+async def test_without_on_error_asyncio_hears_of_a_handler_that_raises(
+    bus: Bus, room_id: str
+) -> None:
+    told = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: told.set_result(context["exception"])
+    )
+
+    async def handler(_: arqon.Message) -> None:
+        raise ZeroDivisionError
+
+    async with arqon.connect(bus.url, token=bus.token()) as client:
+        async with client.room(room_id).listen(handler):
+            await client.room(room_id).publish("n")
+            assert isinstance(await asyncio.wait_for(told, 10), ZeroDivisionError)
+
+
+async def test_close_cancels_a_handler_and_may_come_from_it(bus: Bus, room_id: str) -> None:
+    hanging, cancelled = asyncio.Event(), asyncio.Event()
+    seen: list[Any] = []
+
+    async def hangs(_: arqon.Message) -> None:
+        hanging.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    async def closes(message: arqon.Message) -> None:
+        seen.append(message.data)
+        await second.close()
+
+    async with arqon.connect(bus.url, token=bus.token()) as client:
+        room = client.room(room_id)
+        first = await client.room(room_id).listen(hangs)
+        second = await client.room(room_id).listen(closes)
+        await asyncio.gather(*(room.publish("n", n) for n in range(3)))
+        await asyncio.wait_for(hanging.wait(), 10)
+        await first.close()
+        assert cancelled.is_set()
+        await asyncio.wait_for(second.wait_ended(), 10)
+        assert seen == [0]
+
+
+async def test_a_listener_hears_why_it_ended(bus: Bus, room_id: str) -> None:
+    told: list[arqon.ArqonError] = []
+    blocked = asyncio.Event()
+
+    async def handler(_: arqon.Message) -> None:
+        await blocked.wait()
+
+    grants = [{"room": "mine", "actions": ["publish", "subscribe"]}]
+    async with arqon.connect(bus.url, token=bus.token(grants=grants)) as client:
+        with pytest.raises(arqon.NotGranted):
+            await client.room(room_id).listen(handler)
+    async with arqon.connect(bus.url, token=bus.token(), on_error=told.append) as client:
+        listener = await client.room(room_id, buffer=2).listen(handler)
+        room = client.room(room_id)
+        await asyncio.gather(*(room.publish("n", n) for n in range(5)))
+        blocked.set()
+        with pytest.raises(arqon.SlowConsumer):
+            await asyncio.wait_for(listener.wait_ended(), 10)
+    assert [error.reason for error in told] == ["slow-consumer"]
+
+
+async def test_a_typed_room_can_be_listened_to(bus: Bus, room_id: str) -> None:
+    got: asyncio.Queue[Position | None] = asyncio.Queue()
+    async with arqon.connect(bus.url, token=bus.token()) as client:
+        positions = client.room(room_id).typed("position", POSITIONS)
+        async with positions.listen(lambda item: got.put_nowait(item.value)):
+            await positions.publish(Position(lat=1, lon=2))
+            assert await asyncio.wait_for(got.get(), 10) == Position(lat=1, lon=2)

@@ -1,0 +1,205 @@
+"""Feeds one case of `sdk/conformance/vectors` to this SDK: one runner for each file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeAlias, cast
+
+import pytest
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+
+from arqon import MalformedFrame, _frames
+from arqon._backoff import Backoff, backoff_delay_ms
+from arqon._close_reaction import Reaction, close_reaction, refusal_reaction
+from arqon._frames import Ping, Pong, decode_server_frame, payload_field
+from arqon._gen.control_pb2 import Ack, Subscribe, Welcome
+from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
+from arqon.errors import ArqonError, error_from_wire, error_of
+from arqon.errors_gen import ERRORS
+from arqon.message import decode_data, message_of
+from arqon.presence import MemberTable
+
+FOLDER: Final = Path(__file__).parents[2] / "conformance" / "vectors"
+Case: TypeAlias = dict[str, Any]
+BYTES: Final = {"data", "signature", "result", "member_meta"}
+
+
+def plain(message: Message) -> Case:
+    """A message as the vectors write it: no defaults, bytes as hex, numbers over 2^53 as text."""
+    out: Case = {}
+    for field, value in message.ListFields():
+        if field.name == "headers":
+            out[field.name] = dict(value)
+        elif field.name == "kind":
+            # A kind of a newer Shield is as none.
+            if value in SystemSignal.Kind.values():
+                out[field.name] = SystemSignal.Kind.Name(value).removeprefix("KIND_")
+        elif isinstance(value, Message):
+            out[field.name] = plain(value)
+        elif isinstance(value, bytes):
+            out[field.name] = value.hex()
+        else:
+            big = type(value) is int and value >= 2**53
+            out[field.name] = str(value) if big else value
+    return out
+
+
+def filled(value: Case, into: Message) -> Any:
+    """The way back."""
+    for name, item in value.items():
+        if name in BYTES:
+            setattr(into, name, bytes.fromhex(item))
+        elif name == "headers":
+            cast("Any", into).headers.update(item)
+        elif isinstance(item, dict):
+            getattr(into, name).SetInParent()
+            filled(item, getattr(into, name))
+        else:
+            ParseDict({name: f"KIND_{item}" if name == "kind" else item}, into)
+    return into
+
+
+def plain_frame(data: bytes) -> Case:
+    try:
+        frame = decode_server_frame(data)
+    except MalformedFrame:
+        return {"kind": "refused"}
+    if isinstance(frame, list):
+        messages = [plain(envelope) for envelope in frame]
+        if data[0] == _frames.BATCH:
+            return {"kind": "batch", "messages": messages}
+        return {"kind": "msg", "message": messages[0]}
+    if isinstance(frame, ArqonError):
+        text = "" if len(data) == 3 else frame.message
+        return {"kind": "err", "code": frame.code, "message": text}
+    if isinstance(frame, Ping | Pong):
+        return {"kind": type(frame).__name__.lower(), "body": frame.body.hex()}
+    assert isinstance(frame, Welcome | Ack)
+    return {"kind": type(frame).__name__.lower(), "message": plain(frame)}
+
+
+def encoded(operation: Case) -> bytes:
+    kind, body = operation["kind"], bytes.fromhex(operation.get("body", ""))
+    message = dict(operation.get("message", {}))
+    if kind == "pub":
+        event, command = message.pop("event", None), message.pop("cmd", None)
+        payload = filled(event, Event()) if command is None else filled(command, Command())
+        return _frames.encode_pub(filled(message, Envelope()), payload_field(payload))
+    if kind == "sub":
+        return _frames.encode_sub(filled(message, Subscribe()))
+    if kind == "unsub":
+        return _frames.encode_unsub(message["room_id"], message["request_id"])
+    if kind == "refresh":
+        return _frames.encode_refresh(message["token"], message["request_id"])
+    return _frames.encode_ping(body) if kind == "ping" else _frames.encode_pong(body)
+
+
+def written(kind: str, value: Case) -> bytes:
+    """The body of a server's frame by Protobuf's own encoder, which must agree with ours."""
+    kinds: dict[str, type[Message]] = {"welcome": Welcome, "msg": Envelope, "ack": Ack}
+    return cast("Message", filled(value, kinds[kind]())).SerializeToString(deterministic=True)
+
+
+def run_frame(case: Case) -> None:
+    data = bytes.fromhex(case["hex"])
+    if case["direction"] == "client":
+        assert encoded(case["operation"]).hex() == case["hex"]
+        return
+    expect = case["expect"]
+    assert plain_frame(data) == expect
+    if "message" in expect and expect["kind"] != "err" and case.get("canonical", True):
+        assert written(expect["kind"], expect["message"]) == data[1:]
+
+
+def run_envelope(case: Case) -> None:
+    data, expect = bytes.fromhex(case["hex"]), case["expect"]
+    event = Event(data=data, content_type=case["content_type"])
+    message = message_of(Envelope(room_id="lobby", event=event))
+    assert (message.raw, message.content_type) == (data, case["content_type"])
+    assert message.data == decode_data(data, case["content_type"])
+    if expect["as"] in ("bytes", "invalid"):
+        assert type(message.data) is bytes
+        assert message.data == data
+        return
+    assert json.dumps(message.data) == json.dumps(expect["value"])
+
+
+def reacts(reaction: Reaction, expect: Case) -> None:
+    assert reaction.reconnect == expect["reconnect"]
+    assert reaction.new_token == expect["fresh_token"]
+
+
+def run_error(case: Case) -> None:
+    expect = case["expect"]
+    if case["kind"] == "reason":
+        entry = ERRORS[case["name"]]
+        known = (entry.number, entry.code, entry.client)
+        assert known == (case["number"], case["code"], expect["client"])
+        reacts(refusal_reaction(error_of(case["name"])), expect)
+        return
+    error = error_from_wire(**case["refusal"])
+    assert (error.reason, error.retry_after_ms) == (expect["reason"], expect["retry_after_ms"])
+    assert error.code == expect.get("code", error.code)
+    assert expect.get("says", "") in error.message
+    reacts(refusal_reaction(error), expect)
+
+
+def run_close(case: Case) -> None:
+    expect, last = case["expect"], case.get("last_error")
+    error = None if last is None else error_of(**last)
+    reaction = close_reaction(case["code"], case["reason"], error)
+    heard = None if reaction.error is None else reaction.error.reason
+    again = "spread" if reaction.spread_ms > 0 else "backoff"
+    assert heard == expect["error"]
+    assert (again if reaction.reconnect else "stop") == expect["action"]
+    assert reaction.spread_ms == expect.get("spread_ms", 0)
+    assert reaction.floor_ms == expect.get("floor_ms", 0)
+    assert reaction.new_token == expect.get("fresh_token", False)
+
+
+def run_backoff(case: Case) -> None:
+    bounds = Backoff(case["base_ms"], case["max_ms"])
+    if case["default"]:
+        assert bounds == Backoff()
+    delays: list[int] = []
+    for number in case["random"]:
+        attempt = case["first_attempt"] + len(delays)
+        delays.append(backoff_delay_ms(attempt, bounds, iter([number]).__next__))
+    assert delays == case["delays_ms"]
+
+
+def run_presence(case: Case) -> None:
+    table = MemberTable()
+    for step in case["steps"]:
+        if "ack" in step:
+            table.begin(step["ack"])
+        elif "lost" in step:
+            table.lost()
+        elif "refused" in step:
+            with pytest.raises((MalformedFrame, ValueError)):
+                table.hear(step["event"], bytes.fromhex(step["hex"]))
+        else:
+            table.hear(step["event"], bytes.fromhex(step["hex"]))
+    members = [vars(table.members[key]) for key in sorted(table.members)]
+    assert {"members": members, "users": table.users, "complete": table.complete} == case["expect"]
+
+
+VECTOR_RUNNERS: Final[dict[str, Callable[[Case], None]]] = {
+    "backoff.json": run_backoff,
+    "close_codes.json": run_close,
+    "envelopes.json": run_envelope,
+    "errors.json": run_error,
+    "frames.json": run_frame,
+    "presence.json": run_presence,
+}
+
+
+def cases_of(file: str) -> list[Case]:
+    """The cases of one file."""
+    vectors = json.loads((FOLDER / file).read_text(encoding="utf-8"))
+    assert isinstance(vectors["about"], str)
+    assert vectors["cases"]
+    return cast("list[Case]", vectors["cases"])

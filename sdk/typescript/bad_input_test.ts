@@ -1,0 +1,328 @@
+// What goes wrong between a client and its bus, each over real sockets: what the program sees of it, and
+// that nothing stays behind (timers, operations and resources are what Deno's sanitizers look at).
+import assert from "node:assert/strict";
+import {
+  decodeClientFrame,
+  encodeAck,
+  encodeMsg,
+  encodeWelcome,
+  writeEnvelope,
+} from "@arqon/proto";
+import { connect, holdLock } from "./mod.ts";
+import type { ArqonError, ConnectOptions, Message, Status } from "./mod.ts";
+import { CLEAN, countedSignal, countedSockets, device } from "./testing/counted.ts";
+import { startRawPeer, webSocketFrame, writeAll } from "./testing/raw_peer.ts";
+import { bytes, LIMITS, quick, refusedWith, startPeer, welcome } from "./testing/scripted_peer.ts";
+
+const text = (data: string) => ({ type: "n", data: new TextEncoder().encode(data) });
+const message = (data: string) => encodeMsg(writeEnvelope({ room_id: "lobby", event: text(data) }));
+
+/** Options whose `until(state, count)` waits for so many statuses of a kind. */
+function watched(url: string, options: Partial<ConnectOptions> = {}) {
+  const statuses: Status[] = [];
+  const waiters: (() => void)[] = [];
+  const count = (state: Status["state"]) => statuses.filter((each) => each.state === state).length;
+  const until = (state: Status["state"], times: number) => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const look = () => count(state) >= times && resolve();
+    waiters.push(look);
+    look();
+    return promise;
+  };
+  const onStatus = (status: Status) => {
+    statuses.push(status);
+    for (const look of waiters) look();
+  };
+  return { options: { ...quick(url).options, onStatus, ...options }, statuses, until };
+}
+
+Deno.test(
+  "a server that is gone in the middle of a frame: nothing of it is heard, then a GAP",
+  CLEAN,
+  async () => {
+    await using peer = startRawPeer(async (connection, index) => {
+      if (index > 0) return;
+      const frame = message("half");
+      await writeAll(connection, webSocketFrame(frame.subarray(0, 5), frame.length));
+      connection.close();
+    });
+    // A peer like this does not answer a close either.
+    const stop = new AbortController();
+    const { options, until, statuses } = watched(peer.url, { signal: stop.signal });
+    const connection = await connect(options);
+    await until("open", 2);
+    const lost = statuses.find(({ state }) => state === "waiting");
+    assert.equal(lost?.state === "waiting" && lost.error.reason, "connection-lost");
+    assert.equal(connection.status.state, "open");
+    stop.abort();
+    await connection.close();
+  },
+);
+
+Deno.test(
+  "bytes that are no WebSocket frames end the session, not the connection",
+  CLEAN,
+  async () => {
+    await using peer = startRawPeer(async (connection, index) => {
+      // A reserved opcode, then noise.
+      if (index === 0) await writeAll(connection, new Uint8Array([0x8b, 0x7f, 1, 2, 3, 4, 5, 6]));
+    });
+    const stop = new AbortController();
+    const { options, until } = watched(peer.url, { signal: stop.signal });
+    const connection = await connect(options);
+    await until("open", 2);
+    stop.abort();
+    await connection.close();
+  },
+);
+
+Deno.test(
+  "frames that are none of arqon.v1 end the connection for good, and say what came: 'connection-lost'",
+  CLEAN,
+  async () => {
+    for (
+      const garbage of [
+        new Uint8Array([0x42]),
+        new Uint8Array(),
+        new Uint8Array([0x04, 0xff]),
+        "text",
+      ]
+    ) {
+      await using peer = startPeer({
+        open(socket) {
+          welcome(socket);
+          socket.send(garbage);
+        },
+      });
+      const connection = await connect(quick(peer.url).options);
+      const loop = connection.room("lobby").subscribe();
+      const waiting = connection.room("lobby").publish("x", 1);
+      await assert.rejects(waiting, refusedWith("connection-lost"));
+      await assert.rejects(loop.next(), refusedWith("connection-lost"));
+      assert.match((await connection.closed)?.message ?? "", /closed with 1002: ./);
+      assert.equal(peer.sockets, 1);
+    }
+  },
+);
+
+Deno.test(
+  "a frame that the Shield would not take never leaves: 'message-too-large', and that is all",
+  CLEAN,
+  async () => {
+    await using peer = startPeer({ open: (socket) => welcome(socket) });
+    await using connection = await connect(quick(peer.url).options);
+    const room = connection.room("lobby");
+    await assert.rejects(
+      room.publish("x", new Uint8Array(1_024)),
+      refusedWith("message-too-large"),
+    );
+    await room.publish("x", new Uint8Array(900), { ack: false });
+    assert.equal(connection.status.state, "open");
+  },
+);
+
+Deno.test(
+  "a handler that is too slow: the buffer stays bounded, by each policy",
+  CLEAN,
+  async () => {
+    const count = 6;
+    await using peer = startPeer({
+      open: (socket) => welcome(socket),
+      message(socket, data) {
+        const operation = decodeClientFrame(new Uint8Array(data), LIMITS);
+        if (operation.kind !== "subscribe") return;
+        socket.send(bytes(encodeAck({ request_id: operation.subscribe.request_id })));
+        for (let n = 1; n <= count; n += 1) socket.send(bytes(message(String(n))));
+      },
+    });
+    const heard = async (on_overflow: "drop-newest" | "drop-oldest" | "error") => {
+      const errors: ArqonError[] = [];
+      const { options } = quick(peer.url);
+      await using connection = await connect({
+        ...options,
+        onError: (error) => errors.push(error),
+      });
+      const came: string[] = [];
+      const all = Promise.withResolvers<void>();
+      // Another loop of the same room, as a measure of what has come.
+      const measure = connection.room("lobby").listen((each) => {
+        if (each.text() === String(count)) all.resolve();
+      });
+      const handler = async (each: Message) => {
+        came.push(each.signal === undefined ? each.text() : each.signal.reason);
+        await all.promise;
+      };
+      const listener = connection.room("lobby").listen(handler, { buffer: 2, on_overflow });
+      await all.promise;
+      if (on_overflow === "error") {
+        await assert.rejects(
+          listener.ended,
+          refusedWith("slow-consumer"),
+        );
+      }
+      measure.close();
+      await connection.close();
+      await listener.ended.catch(() => {});
+      return [came, errors.map(({ reason }) => reason)];
+    };
+    const dropped = "3 messages dropped here";
+    assert.deepEqual(await heard("drop-newest"), [["1", "2", "3", dropped], []]);
+    assert.deepEqual(await heard("drop-oldest"), [["1", dropped, "5", "6"], []]);
+    assert.deepEqual(await heard("error"), [["1", "2", "3"], ["slow-consumer"]]);
+  },
+);
+
+Deno.test(
+  "a token source that throws or hangs: 'unreachable', 'answer-timeout'",
+  CLEAN,
+  async () => {
+    await using peer = startPeer({ open: (socket) => welcome(socket) });
+    const { token: _, ...options } = quick(peer.url).options;
+    const throwing = () => {
+      throw new Error("no session");
+    };
+    await assert.rejects(
+      connect({ ...options, getToken: throwing }),
+      (error) =>
+        refusedWith("unreachable")(error) && /token source: no session/.test(String(error)),
+    );
+    const hanging = () => new Promise<string>(() => {});
+    await assert.rejects(
+      connect({ ...options, getToken: hanging, handshake_timeout_ms: 30 }),
+      refusedWith("answer-timeout"),
+    );
+    assert.equal(peer.sockets, 0);
+  },
+);
+
+Deno.test(
+  "a refresh whose token source hangs or throws is told to onError; the connection stays",
+  CLEAN,
+  async () => {
+    await using peer = startPeer({
+      open: (socket) =>
+        socket.send(encodeWelcome({
+          server_time_ms: 1_000_000,
+          token_expires_ms: 1_060_000,
+          heartbeat_ms: 60_000,
+          protocol_version: 1,
+          max_frame_bytes: 1_024,
+        })),
+    });
+    const { token = "", ...options } = quick(peer.url).options;
+    const answers = [() => Promise.resolve(token), () => new Promise<string>(() => {}), () => {
+      throw new Error("no session");
+    }];
+    const heard: string[] = [];
+    const both = Promise.withResolvers<void>();
+    await using connection = await connect({
+      ...options,
+      handshake_timeout_ms: 600,
+      getToken: () => (answers.shift() ?? (() => token))(),
+      // Refreshes as early as it gets: one second after the last try.
+      random: () => -5,
+      onError: ({ reason }) => heard.push(reason) === 2 && both.resolve(),
+    });
+    await both.promise;
+    assert.deepEqual(heard, ["answer-timeout", "unreachable"]);
+    assert.deepEqual([connection.status.state, peer.sockets], ["open", 1]);
+  },
+);
+
+Deno.test(
+  "a clock that jumps moves no deadline: what waits goes on, what is late is late",
+  CLEAN,
+  async () => {
+    let jump_ms = 0;
+    await using peer = startPeer({
+      open: (socket) => welcome(socket),
+      message(socket, data) {
+        const operation = decodeClientFrame(new Uint8Array(data), LIMITS);
+        if (operation.kind !== "publish") return;
+        const { request_id, message_id } = operation.envelope;
+        if (message_id !== "lost") socket.send(bytes(encodeAck({ request_id })));
+      },
+    });
+    const now = () => Date.now() + jump_ms;
+    await using connection = await connect({ ...quick(peer.url).options, now });
+    const room = connection.room("lobby");
+    for (const jumped_ms of [3_600_000, -86_400_000]) {
+      const signal = AbortSignal.timeout(20_000);
+      const lost = room.publish("x", 1, { message_id: "lost", timeout_ms: 60, signal });
+      const kept = room.publish("x", 2);
+      jump_ms = jumped_ms;
+      assert.equal((await kept).code, 0);
+      await assert.rejects(lost, refusedWith("answer-timeout"));
+    }
+  },
+);
+
+Deno.test("a hundred reconnects leave nothing behind but the last one", CLEAN, async () => {
+  const times = 100;
+  await using peer = startPeer({
+    open(socket, index) {
+      welcome(socket);
+      if (index < times) socket.close(index % 2 === 0 ? 4408 : 1001, "");
+    },
+    message(socket, data) {
+      const operation = decodeClientFrame(new Uint8Array(data), LIMITS);
+      if (operation.kind !== "subscribe") return;
+      socket.send(bytes(encodeAck({ request_id: operation.subscribe.request_id })));
+    },
+  });
+  const counted = countedSignal();
+  const platform_events = device();
+  const { webSocket, living } = countedSockets();
+  const { signal } = counted;
+  const { options, until } = watched(peer.url, { signal, platform_events, webSocket });
+  const connection = await connect(options);
+  const own = countedSignal();
+  const loop = connection.room("lobby").subscribe({ signal: own.signal });
+  const publishing = connection.room("lobby").publish("x", 1, { ack: false, signal: own.signal });
+  await until("open", times + 1);
+  await loop.ready;
+  await publishing;
+  assert.deepEqual([counted.listeners, platform_events.listeners, own.listeners], [1, 1, 1]);
+  assert.deepEqual([peer.sockets, living()], [times + 1, 1]);
+  await connection.close();
+  assert.equal(living(), 0);
+  assert.deepEqual([counted.listeners, platform_events.listeners, own.listeners], [0, 0, 0]);
+});
+
+Deno.test(
+  "what comes after the close is not heard, what is asked for is refused: 'connection-closed'",
+  CLEAN,
+  async () => {
+    const sockets: WebSocket[] = [];
+    await using peer = startPeer({
+      open(socket) {
+        sockets.push(socket);
+        welcome(socket);
+      },
+      message(socket, data) {
+        const operation = decodeClientFrame(new Uint8Array(data), LIMITS);
+        if (operation.kind !== "subscribe") return;
+        socket.send(bytes(encodeAck({ request_id: operation.subscribe.request_id })));
+        socket.send(bytes(message("before")));
+      },
+    });
+    const connection = await connect(quick(peer.url).options);
+    const room = connection.room("lobby");
+    const heard: string[] = [];
+    const first = Promise.withResolvers<void>();
+    const listener = room.listen((each) => {
+      heard.push(each.text());
+      first.resolve();
+    });
+    await first.promise;
+    const closing = connection.close();
+    sockets[0]?.send(bytes(message("after")));
+    await closing;
+    await listener.ended;
+    assert.deepEqual(heard, ["before"]);
+    for (
+      const asked of [room.publish("x", 1), room.get("k"), holdLock(room), room.members().next()]
+    ) await assert.rejects(asked, refusedWith("connection-closed"));
+    assert.throws(() => room.listen(() => {}), refusedWith("connection-closed"));
+  },
+);

@@ -1,0 +1,74 @@
+/**
+ * A room heard by a function instead of a loop: `Room.listen`. One message at a time.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Message } from "./message.ts";
+import type { Position } from "./position.ts";
+import type { Presence } from "./presence.ts";
+import type { Subscription } from "./subscription.ts";
+
+/**
+ * Hears one message; also the words of the system (`message.signal`). What it returns is awaited
+ * before the next one, and what comes meanwhile waits in the buffer.
+ */
+export type MessageHandler = (message: Message) => void | Promise<void>;
+
+/** A handler at work. */
+export interface Listener {
+  readonly room: string;
+  /** As `Subscription.ready`. */
+  readonly ready: Promise<void>;
+  /** As `Subscription.presence`. */
+  readonly presence: Presence | undefined;
+  /** As `Subscription.position`. */
+  readonly position: Position | undefined;
+  /** As `Subscription.recovered`. */
+  readonly recovered: boolean | undefined;
+  /**
+   * Resolves when the subscription has ended and the handler is done; rejects with the error that
+   * ended it, which `onError` hears as well.
+   */
+  readonly ended: Promise<void>;
+  /** Ends the subscription; what the handler has not been given is dropped. */
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+/** Gives each message to `handler`; `report` hears what fails. */
+export function listenTo(
+  subscription: Subscription,
+  handler: MessageHandler,
+  report: (error: ArqonError) => void,
+): Listener {
+  const run = async () => {
+    try {
+      for await (const message of subscription) {
+        try {
+          await handler(message);
+        } catch (cause) {
+          report(new ArqonError("handler-failed", `room ${subscription.room}`, { cause }));
+        }
+      }
+    } catch (error) {
+      if (error instanceof ArqonError) report(error);
+      throw error;
+    }
+  };
+  const ended = run();
+  // Who does not look at `ended` has `onError`.
+  ended.catch(() => {});
+  return {
+    room: subscription.room,
+    ready: subscription.ready,
+    presence: subscription.presence,
+    get position() {
+      return subscription.position;
+    },
+    get recovered() {
+      return subscription.recovered;
+    },
+    ended,
+    close: subscription.close,
+    [Symbol.dispose]: subscription.close,
+  };
+}

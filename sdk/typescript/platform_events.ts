@@ -1,0 +1,56 @@
+/**
+ * What a platform tells about the device: whether it has a network, and that the page is looked at
+ * again. Browsers and their workers do; Deno and Node do not. What follows is `session_loop.ts`.
+ */
+
+/** What the SDK listens to; `ConnectOptions.platform_events` takes one of the program's own. */
+export interface PlatformEvents {
+  /** False when there is no network for sure. */
+  readonly online: boolean;
+  /**
+   * Calls back when a network is there again (`online`) and when a hidden page is looked at again
+   * (`visible`), until the returned function is called.
+   */
+  listen(hear: (event: "online" | "visible") => void): () => void;
+}
+
+/** The part of a browser's globals that tells. */
+export interface PlatformScope {
+  readonly navigator?: { readonly onLine?: boolean };
+  readonly document?: EventTarget & { readonly visibilityState: string };
+  readonly addEventListener?: EventTarget["addEventListener"];
+  readonly removeEventListener?: EventTarget["removeEventListener"];
+}
+
+/** No attempt is put off for longer than this, in ms: browsers err about networks. */
+const OFFLINE_MS_MAX = 30_000;
+
+/** How long an attempt waits for a network after a wait of `waited_ms`, in ms. */
+export function offlineWait(events: PlatformEvents | undefined, waited_ms: number): number {
+  return events?.online === false ? Math.max(0, OFFLINE_MS_MAX - waited_ms) : 0;
+}
+
+/** The events of a browser or one of its workers; undefined where there are none. */
+export function browserEvents(
+  scope: PlatformScope = globalThis as unknown as PlatformScope,
+): PlatformEvents | undefined {
+  const { navigator, document } = scope;
+  if (typeof navigator?.onLine !== "boolean" || !scope.addEventListener) return undefined;
+  return {
+    get online() {
+      return navigator.onLine !== false;
+    },
+    listen(hear) {
+      const online = () => hear("online");
+      const visible = () => {
+        if (document?.visibilityState === "visible") hear("visible");
+      };
+      scope.addEventListener?.("online", online);
+      document?.addEventListener("visibilitychange", visible);
+      return () => {
+        scope.removeEventListener?.("online", online);
+        document?.removeEventListener("visibilitychange", visible);
+      };
+    },
+  };
+}

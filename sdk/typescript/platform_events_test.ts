@@ -1,0 +1,60 @@
+// What a browser tells, from the events of a scope like its own.
+import assert from "node:assert/strict";
+import { browserEvents, offlineWait } from "./platform_events.ts";
+
+function page() {
+  const window = new EventTarget();
+  const navigator = { onLine: true };
+  const document = Object.assign(new EventTarget(), { visibilityState: "visible" });
+  const scope = {
+    navigator,
+    document,
+    addEventListener: window.addEventListener.bind(window),
+    removeEventListener: window.removeEventListener.bind(window),
+  };
+  return { window, navigator, document, scope };
+}
+
+Deno.test("a page tells that a network is there and that it is looked at again, until nobody listens", () => {
+  const { window, navigator, document, scope } = page();
+  const events = browserEvents(scope);
+  assert.ok(events !== undefined);
+  const heard: string[] = [];
+  const stop = events.listen((event) => heard.push(event));
+  const look = (visibilityState: string) => {
+    document.visibilityState = visibilityState;
+    document.dispatchEvent(new Event("visibilitychange"));
+  };
+  look("hidden");
+  navigator.onLine = false;
+  assert.equal(events.online, false);
+  window.dispatchEvent(new Event("offline"));
+  navigator.onLine = true;
+  window.dispatchEvent(new Event("online"));
+  look("visible");
+  assert.deepEqual(heard, ["online", "visible"]);
+  stop();
+  window.dispatchEvent(new Event("online"));
+  look("visible");
+  assert.deepEqual([heard.length, events.online], [2, true]);
+});
+
+Deno.test("a worker has no page, Deno and Node tell nothing", () => {
+  const { window, scope } = page();
+  const { document: _, ...worker } = scope;
+  const heard: string[] = [];
+  browserEvents(worker)?.listen((event) => heard.push(event));
+  window.dispatchEvent(new Event("online"));
+  assert.deepEqual(heard, ["online"]);
+  assert.equal(browserEvents({ ...scope, navigator: {} }), undefined);
+  assert.equal(browserEvents({ navigator: { onLine: true } }), undefined);
+  assert.equal(browserEvents(), undefined);
+});
+
+Deno.test("without a network an attempt is put off, up to 30 s in all", () => {
+  const events = (online: boolean) => ({ online, listen: () => () => {} });
+  assert.equal(offlineWait(undefined, 0), 0);
+  assert.equal(offlineWait(events(true), 0), 0);
+  assert.equal(offlineWait(events(false), 250), 29_750);
+  assert.equal(offlineWait(events(false), 600_000), 0);
+});

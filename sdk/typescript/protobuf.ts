@@ -1,0 +1,34 @@
+/**
+ * Messages of Protobuf-ES as values of `Room.typed`: `@arqon/sdk/protobuf`. The only part of the SDK
+ * that needs a package, `@bufbuild/protobuf`; who does not import it does not load that.
+ */
+import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import type { Codec } from "./codec.ts";
+
+/**
+ * The binary form of a generated message. `schema_id` is what the bus's registry maps and validates
+ * by; default: the full name of the type. Fields that this schema does not know are kept.
+ *
+ * ```ts
+ * import { connect } from "@arqon/sdk";
+ * import { protobufCodec } from "@arqon/sdk/protobuf";
+ * import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+ *
+ * await using bus = await connect({ url: "localhost:4000", token: "…" });
+ * const ticks = typedRoom(bus.room("clock"), "tick", protobufCodec(TimestampSchema));
+ * for await (const { value } of ticks.subscribe()) console.log(value?.seconds);
+ * const typed: Timestamp | undefined = undefined;
+ * console.log(typed);
+ * ```
+ */
+export function protobufCodec<Desc extends DescMessage>(
+  schema: Desc,
+  options: { readonly schema_id?: string } = {},
+): Codec<MessageShape<Desc>> {
+  return {
+    content_type: "application/protobuf",
+    schema_id: options.schema_id ?? schema.typeName,
+    encode: (value) => toBinary(schema, value),
+    decode: (data) => fromBinary(schema, data),
+  };
+}

@@ -1,0 +1,69 @@
+/**
+ * Ed25519 signatures of what a client publishes: who signs, and a signer from a key of Web Crypto.
+ * What is signed is `signingInput` of `@arqon/proto`; when is `requests.ts`.
+ */
+
+/**
+ * Signs bytes with the key whose public half the token has in `cnf.jwk`. The key itself may be
+ * anywhere: in Web Crypto, in a worker, in a device.
+ */
+export interface Signer {
+  /** Ed25519 over `data`: 64 bytes. */
+  sign(data: Uint8Array): Promise<Uint8Array>;
+}
+
+/** Bytes of a signature. */
+export const SIGNATURE_BYTES = 64;
+/** Tag and length of `Envelope.signature`. */
+const FIELD = [0x52, SIGNATURE_BYTES];
+/** By how much a signature makes a frame longer. */
+export const SIGNATURE_FIELD_BYTES = SIGNATURE_BYTES + FIELD.length;
+
+/** A PUB frame with its signature; fields of an envelope may come in any order. */
+export function signedFrame(frame: Uint8Array, signature: Uint8Array): Uint8Array {
+  const signed = new Uint8Array(frame.length + SIGNATURE_FIELD_BYTES);
+  signed.set(frame);
+  signed.set(FIELD, frame.length);
+  signed.set(signature, frame.length + FIELD.length);
+  return signed;
+}
+
+async function imported({ kty, crv, x, d }: JsonWebKey): Promise<CryptoKey> {
+  if (kty !== "OKP" || crv !== "Ed25519" || !x || !d) {
+    throw new TypeError("the signing key is no private Ed25519 JWK; expected kty, crv, x and d");
+  }
+  try {
+    return await crypto.subtle.importKey("jwk", { kty, crv, x, d }, "Ed25519", false, ["sign"]);
+  } catch (error) {
+    // The platform's text might quote the key.
+    const name = error instanceof Error ? error.name : "error";
+    throw new TypeError(`the signing key cannot be imported: ${name}`);
+  }
+}
+
+/**
+ * A signer from a private Ed25519 key. TypeError for a key that cannot sign: a JWK without `d`, one
+ * of another curve, a public `CryptoKey`. Needs a platform whose Web Crypto has Ed25519.
+ *
+ * ```ts
+ * import { connect, ed25519Signer } from "@arqon/sdk";
+ *
+ * const jwk: JsonWebKey = JSON.parse(localStorage.getItem("key") ?? "{}");
+ * const signer = await ed25519Signer(jwk);
+ * await using bus = await connect({ url: "localhost:4000", token: "…", signer });
+ * await bus.room("ledger-1").publish("pay", { amount: 7 }); // signed
+ * ```
+ */
+export async function ed25519Signer(key: CryptoKey | JsonWebKey): Promise<Signer> {
+  const private_key = "algorithm" in key ? key : await imported(key);
+  const { algorithm, type, usages } = private_key;
+  if (algorithm.name !== "Ed25519" || type !== "private" || !usages.includes("sign")) {
+    throw new TypeError("the signing key is no private Ed25519 key that may sign");
+  }
+  return {
+    sign: async (data) =>
+      new Uint8Array(
+        await crypto.subtle.sign("Ed25519", private_key, data as Uint8Array<ArrayBuffer>),
+      ),
+  };
+}

@@ -1,0 +1,297 @@
+/**
+ * Runs one scenario of `sdk/conformance/scenarios` with this SDK: does its client steps, then compares
+ * what the program saw with what the scenario expects. The other side is the scripted server. Not
+ * part of the package.
+ */
+import assert from "node:assert/strict";
+import { dataForm } from "@arqon/proto";
+import { ArqonError, connect } from "../mod.ts";
+import type {
+  Connection,
+  ConnectOptions,
+  Data,
+  Json,
+  Message,
+  Status,
+  Subscription,
+} from "../mod.ts";
+import type { Run, ScenarioServer } from "./scenario_server.ts";
+
+const DEADLINE_MS = 15_000;
+const POLL_MS = 2;
+/** Any text of a token's shape: the scripted server looks at none. */
+const TOKEN = "e30.e30.c2ln";
+
+/** A scenario as it is in the file; `server/script.ts` has checked it. */
+// deno-lint-ignore no-explicit-any
+export type Plain = any;
+
+/** One loop over a room, and how it ended: null without an error. */
+interface Loop {
+  readonly subscription: Subscription;
+  readonly heard: Plain[];
+  ended: string | null | undefined;
+  readonly done: Promise<void>;
+}
+
+/** A request that is not awaited at once: its answer, or the reason why there is none. */
+type Outcome = { readonly answer: Plain } | { readonly error: string };
+
+const hex = (bytes: Uint8Array) =>
+  Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+function reasonOf(error: unknown): string {
+  assert.ok(error instanceof ArqonError, `no ArqonError: ${error}`);
+  return error.reason;
+}
+
+function shown(message: Message): Plain {
+  const { signal, type, sender, offset, epoch, message_id, headers } = message;
+  if (signal !== undefined) return { signal: signal.kind, reason: signal.reason };
+  const form = dataForm(message.content_type);
+  const data = form === "json"
+    ? message.json()
+    : form === "text"
+    ? message.text()
+    : hex(message.data);
+  return { type, data, sender, offset: Number(offset), epoch, message_id, headers };
+}
+
+function shownStatus(status: Status): Plain {
+  if (status.state === "waiting") {
+    return { waiting: status.error.reason, retry_in_ms: status.retry_in_ms };
+  }
+  const failed = status.state === "closed" && status.error !== undefined;
+  return failed ? { closed: status.error?.reason } : status.state;
+}
+
+/** The members of `found` that `wanted` has; the rest is not asked for. */
+function partOf(wanted: Plain, found: Plain): Plain {
+  if (typeof wanted !== "object" || wanted === null || Array.isArray(wanted)) return found;
+  return Object.fromEntries(Object.keys(wanted).map((name) => [name, found?.[name]]));
+}
+
+async function until(what: string, holds: () => boolean): Promise<void> {
+  const end_ms = Date.now() + DEADLINE_MS;
+  while (!holds()) {
+    assert.ok(Date.now() < end_ms, `waited ${DEADLINE_MS} ms for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/** Plays the program of one scenario. */
+class Program {
+  readonly statuses: Plain[] = [];
+  readonly errors: string[] = [];
+  readonly loops = new Map<string, Loop>();
+  readonly #run: Run;
+  readonly #options: Plain;
+  readonly #outcomes = new Map<string, Promise<Outcome>>();
+  #bus: Connection | undefined;
+
+  constructor(run: Run, options: Plain = {}) {
+    this.#run = run;
+    this.#options = options;
+  }
+
+  get bus(): Connection {
+    assert.ok(this.#bus !== undefined, "no step has connected");
+    return this.#bus;
+  }
+
+  /** By `do`; a step that is not here fails. */
+  readonly #steps: Readonly<Record<string, (step: Plain) => void | Promise<void>>> = {
+    connect: async ({ error }) => {
+      const outcome = await this.#outcome(connect(this.#connectOptions()));
+      this.#expect(outcome, { error });
+      if ("answer" in outcome) this.#bus = outcome.answer;
+    },
+    subscribe: async ({ room, as, ready, error, do: _, ...options }) => {
+      const loop = this.#loop(this.bus.room(room).subscribe(options));
+      this.loops.set(as ?? room, loop);
+      if (ready === false) return;
+      this.#expect(await this.#outcome(loop.subscription.ready), { error });
+    },
+    leave: ({ of }) => this.#loopOf(of).subscription.close(),
+    publish: ({ room, type, data, as, error, offset, do: _, ...options }) =>
+      this.#request(
+        as,
+        { error, offset },
+        () => this.bus.room(room).publish(type, data as Data, options),
+      ),
+    command: ({ room, name, data, as, error, result, do: _, ...options }) =>
+      this.#request(
+        as,
+        { error, result },
+        () => this.bus.room(room).command(name, data as Data, options),
+      ),
+    settled: async ({ of, do: _, ...expect }) => {
+      const outcome = this.#outcomes.get(of);
+      assert.ok(outcome !== undefined, `no request is called ${of}`);
+      this.#expect(await outcome, expect);
+    },
+    update: async ({ of, member_meta, error }) => {
+      const { subscription } = this.#loopOf(of);
+      this.#expect(await this.#outcome(subscription.update(member_meta as Json)), { error });
+    },
+    await: (step) => until(JSON.stringify(step), () => this.#holds(step)),
+    signal: ({ name }) => this.#run.signal(name),
+    close: () => this.bus.close(),
+  };
+
+  async step(step: Plain): Promise<void> {
+    const how = this.#steps[step.do];
+    assert.ok(how !== undefined, `no such step: ${JSON.stringify(step)}`);
+    try {
+      await how(step);
+    } catch (error) {
+      const { failures } = await this.#run.report();
+      throw new Error(`${JSON.stringify(step)}: ${error}; the server says: ${failures}`);
+    }
+  }
+
+  /** Closes what is open and waits until every loop has ended. */
+  async finish(): Promise<void> {
+    await this.#bus?.close();
+    await Promise.all([...this.loops.values()].map(({ done }) => done));
+    await Promise.all(this.#outcomes.values());
+  }
+
+  #connectOptions(): ConnectOptions {
+    const { token, tokens, random = 0.5, backoff, ...rest } = this.#options;
+    let asked = 0;
+    const getToken = () => {
+      const next = tokens[asked++];
+      if (typeof next === "string") return next;
+      if (next?.hang === true) return new Promise<string>(() => {});
+      throw new Error(next?.error ?? "no more tokens in the scenario");
+    };
+    return {
+      url: this.#run.url,
+      backoff: { base_ms: 4, max_ms: 16, ...backoff },
+      random: () => random,
+      // A machine under load looks like one that has slept, which would ask out of turn.
+      platform_events: false,
+      onStatus: (status) => this.statuses.push(shownStatus(status)),
+      onError: (error) => this.errors.push(error.reason),
+      ...(tokens === undefined ? { token: token ?? TOKEN } : { getToken, ...token && { token } }),
+      ...rest,
+    };
+  }
+
+  #loop(subscription: Subscription): Loop {
+    const heard: Plain[] = [];
+    const read = async () => {
+      try {
+        for await (const message of subscription) heard.push(shown(message));
+        loop.ended = null;
+      } catch (error) {
+        loop.ended = reasonOf(error);
+      }
+    };
+    const loop: Loop = {
+      subscription,
+      heard,
+      ended: undefined,
+      done: Promise.resolve().then(read),
+    };
+    return loop;
+  }
+
+  #loopOf(of: string): Loop {
+    const loop = this.loops.get(of);
+    assert.ok(loop !== undefined, `no loop is called ${of}`);
+    return loop;
+  }
+
+  #outcome(promise: Promise<Plain>): Promise<Outcome> {
+    return promise.then((answer) => ({ answer }), (error) => ({ error: reasonOf(error) }));
+  }
+
+  async #request(as: string | undefined, expect: Plain, send: () => Promise<Plain>): Promise<void> {
+    const outcome = this.#outcome(send());
+    if (as === undefined) this.#expect(await outcome, expect);
+    else this.#outcomes.set(as, outcome);
+  }
+
+  #expect(outcome: Outcome, { error, offset, result }: Plain): void {
+    assert.deepEqual("error" in outcome ? outcome.error : undefined, error);
+    if (!("answer" in outcome)) return;
+    if (offset !== undefined) assert.equal(Number(outcome.answer.offset), offset);
+    if (result !== undefined) assert.deepEqual(outcome.answer.json(), result);
+  }
+
+  #holds({ of, messages, status, times = 1, errors, members, ended }: Plain): boolean {
+    if (status !== undefined) {
+      const count = this.statuses.filter((one) =>
+        one === status || (typeof one === "object" && status in one)
+      ).length;
+      return count >= times;
+    }
+    if (errors !== undefined) return this.errors.length >= errors;
+    if (ended !== undefined) return this.#loopOf(ended).ended !== undefined;
+    const { heard, subscription } = this.#loopOf(of);
+    if (messages !== undefined) return heard.length >= messages;
+    return JSON.stringify([...subscription.presence?.members.keys() ?? []].sort()) ===
+      JSON.stringify(members);
+  }
+}
+
+function compare(program: Program, expect: Plain): void {
+  const ofLoops = (wanted: Plain, read: (loop: Loop) => Plain) =>
+    Object.fromEntries(
+      Object.keys(wanted).map((name) => {
+        const loop = program.loops.get(name);
+        assert.ok(loop !== undefined, `no loop is called ${name}`);
+        return [name, read(loop)];
+      }),
+    );
+  const outcomes: Record<string, (wanted: Plain) => Plain> = {
+    statuses: () => program.statuses,
+    errors: () => program.errors,
+    messages: (wanted) =>
+      Object.fromEntries(
+        Object.entries(ofLoops(wanted, ({ heard }) => heard)).map(([name, heard]) => [
+          name,
+          (heard as Plain[]).map((message, at) => partOf(wanted[name][at] ?? {}, message)),
+        ]),
+      ),
+    ended: (wanted) => ofLoops(wanted, ({ ended }) => ended),
+    members: (wanted) =>
+      ofLoops(wanted, ({ subscription }) =>
+        Object.fromEntries(
+          [...subscription.presence?.members ?? []].map(([id, member]) => [id, member.meta]),
+        )),
+    users: (wanted) => ofLoops(wanted, ({ subscription }) => subscription.presence?.users),
+    position: (wanted) => ofLoops(wanted, ({ subscription }) => subscription.position ?? null),
+    recovered: (wanted) => ofLoops(wanted, ({ subscription }) => subscription.recovered ?? null),
+  };
+  // A refusal that nobody asked about is a surprise, also where the scenario does not speak of it.
+  for (const [name, wanted] of Object.entries({ errors: [], ...expect })) {
+    if (name === "connections" || name === "tokens") continue;
+    const read = outcomes[name];
+    assert.ok(read !== undefined, `no such outcome: ${name}`);
+    assert.deepEqual(read(wanted), wanted, name);
+  }
+}
+
+/** Plays a scenario; throws an AssertionError for the first thing that is not as it says. */
+export async function runScenario(server: ScenarioServer, scenario: Plain): Promise<void> {
+  const { client, expect } = scenario;
+  const run = await server.begin(scenario.name);
+  const program = new Program(run, client.options);
+  try {
+    for (const step of client.steps) await program.step(step);
+    await run.over();
+  } finally {
+    await program.finish();
+  }
+  const report = await run.report();
+  assert.deepEqual(report.failures, []);
+  assert.ok(report.fulfilled);
+  compare(program, expect);
+  assert.equal(report.connections.length, expect.connections);
+  if (expect.tokens !== undefined) {
+    assert.deepEqual(report.connections.map(({ token }) => token), expect.tokens);
+  }
+}

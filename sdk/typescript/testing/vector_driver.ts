@@ -1,0 +1,141 @@
+/**
+ * Feeds one case of `sdk/conformance/vectors` to this SDK: one runner for each file. Not part of the
+ * package.
+ */
+import assert from "node:assert/strict";
+import {
+  ArqonError,
+  dataForm,
+  DecodeError,
+  decodeServerFrame,
+  ERRORS,
+  type Reason,
+  writeEnvelope,
+} from "@arqon/proto";
+import { encodeClient } from "../../conformance/encode.ts";
+import { fromHex, plainFrame, toHex } from "../../conformance/plain.ts";
+import { backoffDelay, DEFAULT_BACKOFF } from "../backoff.ts";
+import { closeReaction, type Reaction, refusalReaction } from "../close_reaction.ts";
+import { MemberTable } from "../member_table.ts";
+import { Message } from "../message.ts";
+import { errorFromWire } from "../wire_error.ts";
+
+const FOLDER = new URL("../../conformance/vectors/", import.meta.url);
+
+/** A case as it is in the file; each runner knows what it has. */
+// deno-lint-ignore no-explicit-any
+export type Case = any;
+
+function isRefused(attempt: () => unknown): boolean {
+  try {
+    attempt();
+    return false;
+  } catch (error) {
+    // Metadata that is no JSON is refused by the platform's own reader.
+    assert.ok(error instanceof DecodeError || error instanceof SyntaxError, String(error));
+    return true;
+  }
+}
+
+function runFrame({ direction, hex, expect, operation }: Case): void {
+  if (direction === "client") return assert.equal(toHex(encodeClient(operation)), hex);
+  if (expect.kind === "refused") return assert.ok(isRefused(() => decodeServerFrame(fromHex(hex))));
+  const frame = decodeServerFrame(fromHex(hex));
+  // Through JSON: the readers make objects without a prototype.
+  assert.deepEqual(JSON.parse(JSON.stringify(plainFrame(frame))), expect);
+}
+
+function messageWith(content_type: string, data: Uint8Array): Message {
+  const envelope = writeEnvelope({ room_id: "lobby", event: { data, content_type } });
+  const frame = decodeServerFrame(Uint8Array.of(0x04, ...envelope));
+  assert.ok(frame.kind === "msg");
+  return new Message(frame.envelope);
+}
+
+function runEnvelope({ content_type, hex, expect }: Case): void {
+  const message = messageWith(content_type, fromHex(hex));
+  assert.equal(toHex(message.data), hex);
+  assert.equal(message.content_type, content_type);
+  const form = dataForm(content_type);
+  if (form === "bytes") return assert.equal(expect.as, "bytes");
+  const decode = () => form === "json" ? message.json() : message.text();
+  if (expect.as === "invalid") return assert.throws(decode);
+  assert.equal(form, expect.as);
+  assert.deepEqual(decode(), expect.value);
+}
+
+function reacts(reaction: Reaction, expect: Case): void {
+  assert.equal(reaction.action === "reconnect", expect.reconnect);
+  assert.equal(reaction.action === "reconnect" && reaction.new_token, expect.fresh_token);
+}
+
+function runError({ kind, name, number, code, refusal, expect }: Case): void {
+  if (kind === "reason") {
+    const entry = ERRORS[name as Reason];
+    assert.deepEqual([entry?.number, entry?.code, entry?.client], [number, code, expect.client]);
+    return reacts(refusalReaction(new ArqonError(name)), expect);
+  }
+  const error = errorFromWire(refusal);
+  assert.equal(error.reason, expect.reason);
+  assert.equal(error.retry_after_ms, expect.retry_after_ms);
+  if (expect.code !== undefined) assert.equal(error.code, expect.code);
+  if (expect.says !== undefined) assert.ok(error.message.includes(expect.says), error.message);
+  reacts(refusalReaction(error), expect);
+}
+
+function runClose({ code, reason, last_error, expect }: Case): void {
+  const last = last_error && new ArqonError(last_error.reason, "", last_error);
+  const reaction = closeReaction(code, reason, last);
+  assert.equal(reaction.error?.reason ?? null, expect.error);
+  if (reaction.action === "stop") return assert.equal(expect.action, "stop");
+  assert.equal(reaction.spread_ms > 0 ? "spread" : "backoff", expect.action);
+  assert.equal(reaction.spread_ms, expect.spread_ms ?? 0);
+  assert.equal(reaction.floor_ms, expect.floor_ms ?? 0);
+  assert.equal(reaction.new_token, expect.fresh_token ?? false);
+}
+
+function runBackoff({ base_ms, max_ms, first_attempt, random, delays_ms, ...rest }: Case): void {
+  if (rest.default) assert.deepEqual({ base_ms, max_ms }, DEFAULT_BACKOFF);
+  const delays = random.map((number: number, at: number) =>
+    backoffDelay(first_attempt + at, { base_ms, max_ms }, () => number)
+  );
+  assert.deepEqual(delays, delays_ms);
+}
+
+function runPresence({ steps, expect }: Case): void {
+  const table = new MemberTable();
+  for (const { ack, event, hex, refused } of steps) {
+    const hear = () =>
+      event === "PRESENCE_UPDATE" ? table.update(fromHex(hex)) : table.leave(fromHex(hex));
+    if (ack !== undefined) table.begin(ack);
+    else if (event === undefined) table.lost();
+    else if (refused) assert.ok(isRefused(hear));
+    else hear();
+  }
+  const members = [...table.members.values()].sort((one, other) =>
+    one.connection_id < other.connection_id ? -1 : 1
+  );
+  assert.deepEqual({ members, users: table.users, complete: table.complete }, expect);
+}
+
+/** By the name of the file; each throws an AssertionError for a case that this SDK does not keep. */
+export const VECTOR_RUNNERS: Readonly<Record<string, (example: Case) => void>> = {
+  "backoff.json": runBackoff,
+  "close_codes.json": runClose,
+  "envelopes.json": runEnvelope,
+  "errors.json": runError,
+  "frames.json": runFrame,
+  "presence.json": runPresence,
+};
+
+/** The cases of one file. */
+export function casesOf(file: string): Case[] {
+  const { about, cases } = JSON.parse(Deno.readTextFileSync(new URL(file, FOLDER)));
+  assert.ok(typeof about === "string" && cases.length > 0, file);
+  return cases;
+}
+
+/** The files that there are. */
+export function vectorFiles(): string[] {
+  return [...Deno.readDirSync(FOLDER)].map(({ name }) => name).sort();
+}

@@ -1,0 +1,31 @@
+/**
+ * The command that starts a program of ours in a process of its own. `deno` need not be on the PATH:
+ * who runs us may be started by its path. Not for compiled programs, which have no `deno`.
+ */
+
+/** Whether a permission is there; `Deno.permissions` in a process. */
+export type IsGranted = (descriptor: Deno.PermissionDescriptor) => boolean;
+
+/** What the permissions of this process say. */
+export function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
+  return Deno.permissions.querySync(descriptor).state === "granted";
+}
+
+/** The running deno where that may be started, else the one that the permissions name. */
+export function denoCommand(is_granted: IsGranted = isGranted): string {
+  const command = Deno.execPath();
+  return is_granted({ name: "run", command }) ? command : "deno";
+}
+
+/**
+ * What `deno run` needs for a program with a Shield in it: a policy's first call must not wait for the
+ * compiler, and nothing long for the young's collector; policies run in workers without permissions;
+ * an upgrade is answered with success, without an AbortError with a stack for each.
+ */
+export const SERVER_FLAGS: readonly string[] = [
+  "--no-prompt",
+  "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4",
+  "--unstable-worker-options",
+  "--unstable-net",
+  "--unstable-no-legacy-abort",
+];

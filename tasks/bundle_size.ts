@@ -1,0 +1,98 @@
+/**
+ * What the SDK costs a page: bundles programs with esbuild as a site would, prints the gzipped sizes
+ * and what the first is made of, and exits 1 when one is over its limit or brings what no page should
+ * load. It reads the sources; what npm has is the same code without types.
+ */
+import { gzipSync } from "node:zlib";
+import { build, type Plugin, stop } from "esbuild";
+import { type BundleInputs, bundleProblems, contributors } from "./bundle_size_rules.ts";
+import { ROOT } from "./source_files.ts";
+
+/** One program, and how large its bundle may be. */
+interface Program {
+  readonly name: string;
+  readonly text: string;
+  /** After gzip -9: more fails. */
+  readonly limit_bytes: number;
+}
+
+const KB = 1_024;
+const PROGRAMS: readonly Program[] = [
+  {
+    name: "connect",
+    text: 'export { connect } from "@arqon/sdk";',
+    limit_bytes: 20 * KB,
+  },
+  {
+    name: "ArqonError alone",
+    text: 'export { ArqonError } from "@arqon/sdk";',
+    limit_bytes: 2 * KB,
+  },
+];
+/** Lines of the table of what a bundle is made of. */
+const SHOWN = 12;
+
+const ENTRIES: Readonly<Record<string, string>> = {
+  "@arqon/sdk": `${ROOT}sdk/typescript/mod.ts`,
+  "@arqon/proto": `${ROOT}proto/mod.ts`,
+};
+
+/** The sources in place of the packages, with `"sideEffects": false` as their package.json has it. */
+const PACKAGES: Plugin = {
+  name: "packages",
+  setup(build) {
+    build.onResolve({ filter: /^@arqon\// }, ({ path }) => ({
+      path: ENTRIES[path] ?? path,
+      sideEffects: false,
+    }));
+    build.onResolve({ filter: /^\.{1,2}\/.*\.ts$/ }, ({ path, resolveDir }) => ({
+      path: new URL(path, `file://${resolveDir}/`).pathname,
+      sideEffects: false,
+    }));
+  },
+};
+
+/** The bundle's text and where it comes from. */
+async function bundle(contents: string): Promise<{ text: string; inputs: BundleInputs }> {
+  const { outputFiles, metafile } = await build({
+    stdin: { contents, resolveDir: ROOT, sourcefile: "program.js" },
+    absWorkingDir: ROOT,
+    plugins: [PACKAGES],
+    bundle: true,
+    minify: true,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    metafile: true,
+    write: false,
+  });
+  const text = outputFiles[0]?.text ?? "";
+  return { text, inputs: Object.values(metafile.outputs)[0]?.inputs ?? {} };
+}
+
+/** Prints a program's sizes; returns what is wrong with its bundle. */
+async function judge(program: Program): Promise<string[]> {
+  const { name, text: contents, limit_bytes } = program;
+  const { text, inputs } = await bundle(contents);
+  const size_bytes = gzipSync(text, { level: 9 }).length;
+  const kb = (bytes: number) => `${(bytes / KB).toFixed(2)} KB`;
+  const limit = `limit ${kb(limit_bytes)}`;
+  console.log(`${name}: ${kb(size_bytes)} gzipped, ${kb(text.length)} minified, ${limit}`);
+  for (const [path, bytes] of contributors(inputs, SHOWN)) {
+    console.log(`  ${kb(bytes).padStart(9)}  ${path}`);
+  }
+  const problems = bundleProblems(text, inputs).map((what) => `${name}: it has ${what}`);
+  if (size_bytes < limit_bytes) return problems;
+  return [
+    ...problems,
+    `${name}: ${size_bytes} bytes gzipped; less than ${limit_bytes} are allowed`,
+  ];
+}
+
+if (import.meta.main) {
+  const problems: string[] = [];
+  for (const program of PROGRAMS) problems.push(...await judge(program));
+  await stop();
+  for (const problem of problems) console.error(problem);
+  if (problems.length > 0) Deno.exit(1);
+}

@@ -1,0 +1,35 @@
+/**
+ * What is in a bundle and what must not be, as pure functions over its text and esbuild's report;
+ * `bundle_size.ts` makes both.
+ */
+
+/** The part of esbuild's metafile that says where a bundle's bytes come from. */
+export interface BundleInputs {
+  readonly [path: string]: { readonly bytesInOutput: number };
+}
+
+/** Text that no bundle for a page has, and what it would be. */
+const UNWANTED: readonly [RegExp, string][] = [
+  [/\bDeno\s*[.?[]/, "Deno's API"],
+  [/["']node:/, "a module of Node"],
+  [/\bprocess\.(?:env|argv|versions)\b/, "Node's process"],
+  [/\bimport\(|\bfrom\s*["']/, "an import that is left"],
+  [/\beval\(|\bnew Function\(/, "code made at run time, which a careful policy forbids"],
+];
+
+/** Everything in a bundle that does not belong into a page. */
+export function bundleProblems(text: string, inputs: BundleInputs): string[] {
+  const found = UNWANTED.filter(([pattern]) => pattern.test(text)).map(([, what]) => what);
+  const foreign = Object.entries(inputs).filter(([path, { bytesInOutput }]) =>
+    bytesInOutput > 0 && /node_modules|@bufbuild|\/gen\/arqon\//.test(path)
+  );
+  return [...found, ...foreign.map(([path]) => `${path}, which is no part of the SDK`)];
+}
+
+/** Path and minified bytes of the `count` files that the bundle has the most of, largest first. */
+export function contributors(inputs: BundleInputs, count: number): [string, number][] {
+  return Object.entries(inputs).map(([path, { bytesInOutput }]): [string, number] => [
+    path,
+    bytesInOutput,
+  ]).sort((a, b) => b[1] - a[1]).slice(0, count);
+}

@@ -1,0 +1,77 @@
+/**
+ * Our own rules about the Dockerfiles, as pure functions over their text: that they follow deno.json
+ * and need nobody's privileges. Their form is hadolint's business (`deploy_validate.ts`).
+ */
+
+/** What of deno.json the images must follow. */
+export interface DenoJson {
+  readonly workspace: readonly string[];
+  readonly tasks: Readonly<Record<string, string>>;
+}
+
+/** Flags that change how a program runs; permissions are each image's own. */
+function flagsOf(command: string): string[] {
+  return command.match(/--(?:v8-flags=\S+|unstable-[\w-]+|ignore-env|no-prompt)/g) ?? [];
+}
+
+/** What the `ENTRYPOINT` runs, as one line. */
+function entryOf(text: string): string {
+  const [, list = "[]"] = /^ENTRYPOINT (\[(?:[^\]]|\\\n)*\])/m.exec(text) ?? [];
+  return (JSON.parse(list.replaceAll("\\\n", "")) as string[]).join(" ");
+}
+
+/** The modules that `RUN deno cache` names, of `files`, with its patterns resolved as a shell does. */
+export function cachedModules(text: string, files: readonly string[]): string[] {
+  const [, command = ""] = /^RUN deno cache ((?:[^&]|\\\n)*)/m.exec(text) ?? [];
+  const patterns = command.match(/\S+\.ts\b/g) ?? [];
+  return patterns.flatMap((pattern) => {
+    const one = new RegExp(`^${pattern.replaceAll(".", "\\.").replaceAll("*", "[^/]*")}$`);
+    return files.filter((file) => one.test(file));
+  });
+}
+
+/** Modules of ours that a program needs and its Dockerfile does not copy. */
+export function modulesNotCopied(part: string, text: string, modules: readonly string[]): string[] {
+  const copied = [...text.matchAll(/^COPY ((?:[\w./*-]+ )+)[\w./-]+$/gm)].flatMap((
+    [, paths = ""],
+  ) => paths.trim().split(" "));
+  const isCopied = (path: string) =>
+    copied.some((given) =>
+      given.endsWith("/*.ts")
+        ? path.startsWith(given.slice(0, -4))
+        : path === given || path.startsWith(given.replace(/\/?$/, "/"))
+    );
+  return modules.filter((path) => !isCopied(path)).map((path) =>
+    `deploy/docker/${part}.Dockerfile: expected ${path} to be copied: the program imports it`
+  );
+}
+
+/**
+ * What is wrong with the Dockerfile of a part (`shield`, `brain`, `arq`), as lines. `deno_version` is the
+ * one that CI tests with.
+ */
+export function dockerfileProblems(
+  part: string,
+  text: string,
+  { workspace, tasks }: DenoJson,
+  deno_version: string,
+): string[] {
+  const entry = entryOf(text);
+  const copied = (folder: string) =>
+    text.includes(`COPY ${folder}/ ${folder}/`) || text.includes(`COPY ${folder}/deno.json`);
+  const missing = workspace.map((path) => path.replace("./", "")).filter((path) => !copied(path));
+  const found = [
+    ...missing.map((path) => `expected COPY ${path}/deno.json: it is a member of the workspace`),
+    ...flagsOf(tasks[part] ?? "").filter((flag) => !flagsOf(entry).includes(flag)).map((flag) =>
+      `expected ${flag} in ENTRYPOINT, as deno task ${part} has it`
+    ),
+    ...(text.includes(`ARG DENO_VERSION=${deno_version}\n`)
+      ? []
+      : [`expected DENO_VERSION=${deno_version}, which .ci/run tests with`]),
+    ...(/^USER \d+:\d+$/m.test(text) && !/^USER 0/m.test(text) ? [] : ["expected a numeric USER"]),
+    ...(/--allow-all|(^| )-A( |$)/.test(entry) ? ["expected narrow permissions"] : []),
+    ...(entry.includes("--cached-only") ? [] : ["expected --cached-only in ENTRYPOINT"]),
+    ...(part === "arq" || /^HEALTHCHECK /m.test(text) ? [] : ["expected a HEALTHCHECK"]),
+  ];
+  return found.map((what) => `deploy/docker/${part}.Dockerfile: ${what}`);
+}

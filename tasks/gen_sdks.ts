@@ -1,0 +1,176 @@
+/**
+ * Renders the parity table of `docs/sdks.md`: which SDK can do what, by sdk/conformance/features.json,
+ * and a tick only where the committed results of a conformance run, or a test that exists, prove it.
+ * It runs no SDK. What stands below the table in that page is kept by hand.
+ */
+
+/** The SDKs, in the order of the columns. */
+export const SDKS = ["typescript", "python"] as const;
+/** One of them. */
+export type Sdk = typeof SDKS[number];
+
+const TITLES: Readonly<Record<Sdk, string>> = { typescript: "TypeScript", python: "Python" };
+
+/** How one SDK does it. `tests` are file and name. */
+export interface Side {
+  readonly api: string;
+  readonly tests?: readonly (readonly [string, string])[];
+}
+
+/** One row. */
+export interface Feature {
+  readonly id: string;
+  readonly name: string;
+  /** Files of `sdk/conformance/vectors`. */
+  readonly vectors?: readonly string[];
+  /** null: the language has no use for it. */
+  readonly typescript: Side | null;
+  readonly python: Side | null;
+}
+
+/** What a run of one SDK has passed: cases by vectors file, names of scenarios by feature. */
+export interface Results {
+  readonly vectors: Readonly<Record<string, number>>;
+  readonly scenarios: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Everything that the table is made of. */
+export interface SdkInputs {
+  readonly groups: readonly { readonly name: string; readonly features: readonly Feature[] }[];
+  /** Names of scenarios by feature. */
+  readonly scenarios: Readonly<Record<string, readonly string[]>>;
+  /** Number of cases by vectors file. */
+  readonly vectors: Readonly<Record<string, number>>;
+  readonly results: Readonly<Record<Sdk, Results>>;
+  /** Texts of the test files that features name. */
+  readonly sources: Readonly<Record<string, string>>;
+}
+
+/** Whether a test of this name is in the text of a test file. */
+export function hasTest(path: string, text: string, name: string): boolean {
+  if (path.endsWith(".py")) return new RegExp(`^(async )?def ${name}\\(`, "m").test(text);
+  return text.includes(JSON.stringify(name)) || text.includes(`'${name}'`);
+}
+
+/** What proves a cell: how many scenarios, cases and tests; undefined when something is missing. */
+function proof(feature: Feature, sdk: Sdk, side: Side, inputs: SdkInputs): string | undefined {
+  const { vectors, scenarios } = inputs.results[sdk];
+  const wanted = inputs.scenarios[feature.id] ?? [];
+  const passed = new Set(scenarios[feature.id] ?? []);
+  if (!wanted.every((name) => passed.has(name))) return undefined;
+  let cases = 0;
+  for (const file of feature.vectors ?? []) {
+    const count = inputs.vectors[file];
+    if (count === undefined) throw new TypeError(`${feature.id}: there is no vectors/${file}`);
+    if (vectors[file] !== count) return undefined;
+    cases += count;
+  }
+  for (const [path, name] of side.tests ?? []) {
+    if (hasTest(path, inputs.sources[path] ?? "", name)) continue;
+    throw new TypeError(`features.json, ${feature.id}: ${path} has no test "${name}"`);
+  }
+  const counts = [[wanted.length, "S"], [cases, "V"], [side.tests?.length ?? 0, "T"]] as const;
+  const shown = counts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+  return shown.length === 0 ? undefined : shown.join(", ");
+}
+
+function cell(feature: Feature, sdk: Sdk, inputs: SdkInputs): string {
+  const side = feature[sdk];
+  if (side === null) return "not needed";
+  const proven = proof(feature, sdk, side, inputs);
+  return proven === undefined ? "–" : `✓ ${side.api} (${proven})`;
+}
+
+/** Throws TypeError for a scenario whose feature has no row, and for a row that is there twice. */
+function checkRows({ groups, scenarios }: SdkInputs): void {
+  const ids = groups.flatMap(({ features }) => features.map(({ id }) => id));
+  const twice = ids.find((id, at) => ids.indexOf(id) !== at);
+  if (twice !== undefined) throw new TypeError(`features.json has two rows "${twice}"`);
+  const orphan = Object.keys(scenarios).find((feature) => !ids.includes(feature));
+  if (orphan !== undefined) {
+    throw new TypeError(`no row of features.json has the id "${orphan}", which scenarios name`);
+  }
+}
+
+/** The generated part, as Markdown that is not yet formatted. */
+export function renderTable(inputs: SdkInputs): string {
+  checkRows(inputs);
+  const total = Object.values(inputs.scenarios).flat().length;
+  const cases = Object.values(inputs.vectors).reduce((sum, count) => sum + count, 0);
+  const lines = [
+    "# SDKs",
+    "",
+    "What the TypeScript and the Python SDK can do, under which names. A tick stands where it is",
+    `proven: by scenarios (S) and vectors (V) of [conformance](../sdk/conformance/README.md), ${total} and`,
+    `${cases} in all, which both SDKs must pass alike, or by tests of the SDK's own (T). A dash is not`,
+    "proven yet.",
+  ];
+  for (const { name, features } of inputs.groups) {
+    lines.push("", `## ${name}`, "");
+    lines.push(
+      `| feature | ${SDKS.map((sdk) => TITLES[sdk]).join(" | ")} |`,
+      "| --- | --- | --- |",
+    );
+    for (const feature of features) {
+      const cells = SDKS.map((sdk) => cell(feature, sdk, inputs));
+      lines.push(`| ${feature.name} | ${cells.join(" | ")} |`);
+    }
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+/** Everything above this line is generated. */
+export const MARKER = "<!-- Above: generated by `deno task gen`. Below: kept by hand. -->";
+
+async function formatted(markdown: string, root: string): Promise<string> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["fmt", "--ext", "md", "-"],
+    cwd: root,
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(markdown));
+  await writer.close();
+  const { success, stdout } = await child.output();
+  if (!success) throw new Error("deno fmt failed");
+  return new TextDecoder().decode(stdout);
+}
+
+async function readInputs(root: string): Promise<SdkInputs> {
+  const folder = `${root}sdk/conformance/`;
+  const read = async (path: string) => JSON.parse(await Deno.readTextFile(folder + path));
+  const names = (path: string) =>
+    [...Deno.readDirSync(folder + path)].map(({ name }) => name).sort();
+  const scenarios: Record<string, string[]> = {};
+  for (const file of names("scenarios")) {
+    for (const { feature, name } of (await read(`scenarios/${file}`)).scenarios) {
+      (scenarios[feature] ??= []).push(name);
+    }
+  }
+  const vectors: Record<string, number> = {};
+  for (const file of names("vectors")) {
+    vectors[file] = (await read(`vectors/${file}`)).cases.length;
+  }
+  const { groups } = await read("features.json") as Pick<SdkInputs, "groups">;
+  const sources: Record<string, string> = {};
+  for (const feature of groups.flatMap(({ features }) => features)) {
+    for (const [path] of SDKS.flatMap((sdk) => feature[sdk]?.tests ?? [])) {
+      sources[path] ??= await Deno.readTextFile(root + path).catch(() => "");
+    }
+  }
+  const [typescript, python] = await Promise.all([
+    read("results/typescript.json"),
+    read("results/python.json"),
+  ]);
+  return { groups, scenarios, vectors, results: { typescript, python }, sources };
+}
+
+/** `docs/sdks.md`: the table anew, and what is kept by hand as it is. `root` ends in a slash. */
+export async function renderSdksMarkdown(root: string): Promise<string> {
+  const table = await formatted(renderTable(await readInputs(root)), root);
+  const current = await Deno.readTextFile(`${root}docs/sdks.md`).catch(() => `${MARKER}\n`);
+  const at = current.indexOf(MARKER);
+  if (at < 0) throw new TypeError(`docs/sdks.md has lost its line ${MARKER}`);
+  return `${table}\n${current.slice(at)}`;
+}

@@ -1,0 +1,73 @@
+/**
+ * TypeScript of the programs as JavaScript that Deno runs below a `node_modules`, where it takes no
+ * TypeScript and knows no import map: one file to one file, packages by the names that npm has. Pure.
+ */
+import ts from "typescript";
+
+/** Where specifiers lead. */
+export interface Renames {
+  /** Bare specifier to `npm:NAME@VERSION/PATH`. */
+  readonly packages: Readonly<Record<string, string>>;
+  /** Bare specifier to the path of a module below the root. */
+  readonly members: Readonly<Record<string, string>>;
+}
+
+/** `npm:@a/b@1.2.3/c` as npm's packages are imported: `@a/b/c`. */
+export function npmSpecifier(target: string): string {
+  const [, name, path = ""] = /^npm:((?:@[^/]+\/)?[^@/]+)@[^/]+(\/.*)?$/.exec(target) ?? [];
+  if (name === undefined) throw new TypeError(`"${target}" is no npm: specifier`);
+  return `${name}${path}`;
+}
+
+/** The path of a module once it is JavaScript. */
+export function jsPath(path: string): string {
+  return path.replace(/\.ts$/, ".js");
+}
+
+function relative(from: string, to: string): string {
+  const up = "../".repeat(from.split("/").length - 1);
+  return `${up === "" ? "./" : up}${to}`;
+}
+
+/** Threads, children and our own program are started by URL. */
+const STARTED = /(new URL\(\s*")(\.{1,2}\/[^"]+\.ts)(",\s*import\.meta\.url)/g;
+
+/** Puts what `place` says in the place of every specifier; what is imported as text stays. */
+function withSpecifiers(text: string, place: (specifier: string) => string): string {
+  let [out, done] = ["", 0];
+  for (const { fileName, pos, end } of ts.preProcessFile(text, true, true).importedFiles) {
+    // From the opening quote to the closing one.
+    const [from, to] = [pos, text.indexOf('"', pos + 1) + 1 || end];
+    if (/^\s*with\b/.test(text.slice(to))) continue;
+    out += `${text.slice(done, from)}"${place(fileName)}"`;
+    done = to;
+  }
+  return out + text.slice(done);
+}
+
+/** The JavaScript of the module at `path` below the root. Throws for a bare specifier without a place. */
+export function javaScript(path: string, source: string, renames: Renames): string {
+  const { packages, members } = renames;
+  const place = (specifier: string): string => {
+    if (/^\.{1,2}\//.test(specifier)) return jsPath(specifier);
+    if (specifier.startsWith("node:")) return specifier;
+    const member = members[specifier];
+    if (member !== undefined) return relative(path, jsPath(member));
+    const target = packages[specifier];
+    if (target === undefined) {
+      throw new Error(`${path} imports "${specifier}", which is not packed`);
+    }
+    return npmSpecifier(target);
+  };
+  const { outputText } = ts.transpileModule(source, {
+    fileName: path,
+    compilerOptions: {
+      target: ts.ScriptTarget.ESNext,
+      module: ts.ModuleKind.ESNext,
+      verbatimModuleSyntax: true,
+      removeComments: true,
+    },
+  });
+  const url = (_: string, head: string, file: string, tail: string) => head + jsPath(file) + tail;
+  return withSpecifiers(outputText, place).replace(STARTED, url);
+}

@@ -1,0 +1,119 @@
+/**
+ * What a recorded session becomes, as pure functions: output without what differs from run to run, a
+ * text for the README, and a cast for a player (asciicast v2). `record_session.ts` runs the commands.
+ */
+
+/** One thing that happened in the session. */
+export interface Entry {
+  /** Which terminal it was in, from 1. */
+  readonly terminal: number;
+  /** What was typed; "" for what an earlier command of that terminal wrote later. */
+  readonly command: string;
+  /** What the terminal showed, with its colours. */
+  readonly output: string;
+}
+
+/** What stands for what differs. */
+export interface Differing {
+  /** The folder of the session, and of the contexts. */
+  readonly folder: string;
+  readonly config_home: string;
+  /** Of clients, metrics and admin. */
+  readonly ports: readonly [number, number, number];
+}
+
+const FOLDER = "/home/ada/my-bus";
+const CONFIG_HOME = "/home/ada/.config";
+const PORTS = [4000, 4001, 4002];
+/** Columns and rows of the terminal. */
+export const WINDOW = { columns: 100, rows: 32 } as const;
+const TITLES = ["", "", "in a second terminal", "in a third"];
+const INSTALL = "$ npm install ";
+const START = "<!-- recorded by deno task record -->";
+const END = "<!-- end of what was recorded -->";
+
+/** Output that is the same each time: places, ports, ids, tokens, times and sizes of the machine. */
+export function normalise(output: string, { folder, config_home, ports }: Differing): string {
+  let text = output.replaceAll("\r\n", "\n").replaceAll(config_home, CONFIG_HOME);
+  text = text.replaceAll(folder, FOLDER);
+  ports.forEach((port, index) => {
+    text = text.replaceAll(new RegExp(`\\b${port}\\b`, "g"), String(PORTS[index]));
+  });
+  return text
+    .replaceAll(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, "eyJhbGciOiJSUzI1NiIs…")
+    .replaceAll(/\b(shield|brain)-[\w-]{22}/g, "$1-…")
+    .replaceAll(/\b\d{4}-\d\d-\d\dT[\d:.]+Z/g, "2026-01-01T00:00:00.000Z")
+    .replaceAll(/\d+ open files, \d+ are needed/g, "65536 open files, 18256 are needed")
+    .replaceAll(/\b\d+ packages in [\d.]+m?s\b/g, "3 packages in 4s");
+}
+
+/** Text without colours and other orders to a terminal. */
+function plain(text: string): string {
+  // deno-lint-ignore no-control-regex -- the escape character is what begins them
+  return text.replaceAll(/\u001b\[[\d;?]*[A-Za-z]/g, "");
+}
+
+/** The lines of the session: what is typed, what comes, and in which terminal. */
+function parts(entries: readonly Entry[]): { typed: string; output: string; heading: string }[] {
+  let before = 1;
+  return entries.map(({ terminal, command, output }) => {
+    const again = terminal === 1 ? "in the first" : TITLES[terminal];
+    const heading = terminal === before ? "" : `# ${again}\n`;
+    before = terminal;
+    return { heading, typed: command, output: output.replace(/\n*$/, "\n").replace(/^\n+$/, "") };
+  });
+}
+
+/** The session as a text, without colours. */
+export function sessionText(entries: readonly Entry[]): string {
+  const blocks = parts(entries).map(({ heading, typed, output }) =>
+    `${heading === "" ? "" : `\n${heading}`}${typed === "" ? "" : `$ ${typed}\n`}${plain(output)}`
+  );
+  return `${blocks.join("").replaceAll(/[ \t]+$/gm, "").trim()}\n`;
+}
+
+/** The recorded text without the installation: everything before the second command. */
+export function withoutInstall(text: string): string {
+  return text.startsWith(INSTALL) ? text.slice(text.indexOf("\n$ ") + 1) : text;
+}
+
+/** The session for a player; the pauses are made up, so that the same session is the same file. */
+export function sessionCast(entries: readonly Entry[]): string {
+  const header = { version: 2, width: WINDOW.columns, height: WINDOW.rows, title: "ArqonBus" };
+  const events: string[] = [];
+  let at_ms = 0;
+  const show = (text: string, pause_ms: number) => {
+    at_ms += pause_ms;
+    events.push(JSON.stringify([at_ms / 1_000, "o", text.replaceAll("\n", "\r\n")]));
+  };
+  for (const { heading, typed, output } of parts(entries)) {
+    if (heading !== "") show(`\n${heading}`, 800);
+    if (typed !== "") {
+      show("$ ", 400);
+      for (const key of typed) show(key, 40);
+      show("\n", 200);
+    }
+    for (const line of output.split(/(?<=\n)/)) if (line !== "") show(line, 60);
+  }
+  return `${[JSON.stringify(header), ...events].join("\n")}\n`;
+}
+
+/** A page with the session between its two marks; undefined when it has none. */
+export function withSession(page: string, text: string): string | undefined {
+  const start = page.indexOf(START);
+  const end = page.indexOf(END);
+  if (start < 0 || end < start) return undefined;
+  const block = `${START}\n\n\`\`\`text\n${text}\`\`\`\n\n`;
+  return page.slice(0, start) + block + page.slice(end);
+}
+
+/** The first line in which two texts differ, for people; undefined when they are equal. */
+export function difference(recorded: string, now: string): string | undefined {
+  if (recorded === now) return undefined;
+  const [old_lines, new_lines] = [recorded.split("\n"), now.split("\n")];
+  const index = new_lines.findIndex((line, at) => line !== old_lines[at]);
+  const at = index < 0 ? new_lines.length : index;
+  return `line ${at + 1}\n  recorded: ${old_lines[at] ?? "(its end)"}\n  now:      ${
+    new_lines[at] ?? "(its end)"
+  }`;
+}

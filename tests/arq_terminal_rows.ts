@@ -1,0 +1,138 @@
+/**
+ * What a person and a script do with `arq`, every command of it: stories of rows that are run in order.
+ * Data only; `arq_terminal_test.ts` runs them. Names that a bus has only once hold the name of the way.
+ */
+import { stopAfter } from "./arq_terminal.ts";
+import type { Step, Way } from "./arq_terminal.ts";
+
+/** One command line. */
+export interface Row {
+  /** `last` is what the row before it has shown. */
+  readonly args: readonly string[] | ((last: string) => readonly string[]);
+  /** Exit code; 0 unless it is said. */
+  readonly code?: number;
+  readonly steps?: readonly Step[];
+  /** In what it shows. */
+  readonly shows?: RegExp;
+}
+
+/** Rows that build on each other. */
+export type Story = readonly Row[];
+
+const row = (line: string, more: Omit<Row, "args"> = {}): Row => ({
+  args: line.split(" "),
+  ...more,
+});
+
+const PORTS = "--port 0 --ops-port 0 --admin-port 0";
+const TRACE = "0af7651916cd43dd8448eb211c80319c";
+
+/** Before all others: it makes the folder in which they run. */
+export const FIRST: Story = [
+  row("init --no-context", { shows: /config\.toml/ }),
+  row("config check config.toml"),
+  row("config explain server.port", { shows: /port/ }),
+  row("config schema", { shows: /"\$schema"/ }),
+];
+
+const setup = (way: Way): Story => [
+  row("context add other --url ws://127.0.0.1:1"),
+  row("context list", { shows: /other/ }),
+  row(`context use ${way}`),
+  row("context show", { shows: new RegExp(way) }),
+  row("context remove other"),
+  row("auth keys --out more-keys"),
+  row("auth gen --role user --ttl 1m", { shows: /eyJ/ }),
+  row("auth revoke --user nobody --reason test"),
+  row("auth revocations", { shows: /nobody/ }),
+  row("completion zsh", { shows: /#compdef arq/ }),
+  row("man", { shows: /\.TH ARQ 1/ }),
+  row("doctor --config served.toml", { shows: /configuration/ }),
+  row(`trace ${TRACE} --jaeger-url http://127.0.0.1:1`, { code: 4, shows: /reach/i }),
+];
+
+const rooms: Story = [
+  row("room set lobby topic tea"),
+  row("room get lobby topic", { shows: /"tea"/ }),
+  row("room delete lobby topic"),
+  row("room get lobby topic", { code: 1 }),
+  row("room lock jobs --ttl 1m"),
+  { args: (last) => ["room", "unlock", "jobs", "--fence", /^\d+/m.exec(last)?.[0] ?? ""] },
+  row("room members lobby"),
+  row("room watch lobby", { steps: stopAfter("Watching"), code: 130 }),
+  row("room kick lobby mallory"),
+  row("room ban lobby mallory --ttl 1m"),
+  row("room unban lobby mallory"),
+  row("room class set stage-* --no-echo"),
+  row("room class list", { shows: /stage-\*/ }),
+  row("room class explain stage-1"),
+  row("room class remove stage-*"),
+];
+
+const messages: Story = [
+  row("pub kept-1 hello"),
+  row("pub kept-1 --ndjson events.ndjson", { shows: /Published 3 messages/ }),
+  row("sub kept-1 --from 0 --count 4", { shows: /hello/ }),
+  row("sub kept-1 lobby", { steps: stopAfter("Subscribed"), code: 130 }),
+  row("room history kept-1", { shows: /hello/ }),
+  row("room replay kept-1 --to copy-1", { shows: /4/ }),
+  row("tail lobby", { steps: stopAfter("Tailing"), code: 130 }),
+  row("status", { shows: /ready/ }),
+  row("status --watch", { steps: stopAfter("uptime"), code: 130 }),
+  row("top --interval 0.2 --count 1", { shows: /shield/ }),
+  row("top --interval 0.2", { steps: stopAfter("shield"), code: 130 }),
+  row("mirror set vehicles-* 10%"),
+  row("mirror list", { shows: /vehicles/ }),
+  row("mirror explain vehicles-1"),
+  row("mirror diff"),
+  row("mirror remove vehicles-*"),
+  row("mirror reset", { code: 1, shows: /in order/ }),
+];
+
+const policies: Story = [
+  row("policy build policies/content_size.ts -o built.wasm"),
+  row("policy check built.wasm", { shows: /accepted/ }),
+  row("policy test built.wasm --event event.json", { shows: /allow/ }),
+  row("policy deploy built.wasm --name size --room chat-*"),
+  row("policy list", { shows: /size/ }),
+  row("policy logs -f", { steps: stopAfter("Following"), code: 130 }),
+  row("policy remove size"),
+  row("policy rollback"),
+  row("policy reset", { code: 1, shows: /is in order/ }),
+];
+
+const schemas = (way: Way): Story => [
+  row("schema build schemas/order.proto -o built.binpb.gz"),
+  row(`schema push built.binpb.gz --id shop-${way}`),
+  row(`schema check built.binpb.gz --against shop-${way}`),
+  row("schema list", { shows: new RegExp(`shop-${way}`) }),
+  row(`schema history shop-${way}`),
+  row(`schema get shop-${way} --proto`, { shows: /message Order/ }),
+  row(`schema map orders-* shop-${way} --message shop.v1.Order`),
+  row("schema mappings", { shows: /orders-/ }),
+  row(`schema validate event.json --id shop-${way} --message shop.v1.Order --unknown refuse`, {
+    code: 1,
+  }),
+  row("schema unmap orders-*"),
+];
+
+const servers: Story = [
+  row("serve --config served.toml --json", { steps: stopAfter('"ops_url"') }),
+  row(`dev --embedded ${PORTS} --json`, { steps: stopAfter('"ops_url"') }),
+  row(`dev up --embedded ${PORTS}`, { shows: /ws:/ }),
+  row("dev status", { shows: /embedded bus runs on/ }),
+  row("dev logs"),
+  row("dev down"),
+  row("dev status", { code: 1 }),
+  row("dev reset --yes"),
+];
+
+/** The longest first. They do not know each other. */
+export const stories = (way: Way): Story[] => [
+  policies,
+  servers,
+  messages,
+  rooms,
+  setup(way),
+  schemas(way),
+];

@@ -1,0 +1,78 @@
+// The npm package in an empty folder: npm installs it, and then it needs nothing but what is there.
+import assert from "node:assert/strict";
+import { basename, join } from "node:path";
+import { packArqon } from "../../tasks/pack_arqon.ts";
+import { VERSION } from "../../shared/version.ts";
+import { ensureNode } from "../packages/runtimes.ts";
+import { smoke } from "./smoke_steps.ts";
+import { installedTool, offline, run } from "./tool.ts";
+import type { Tool } from "./tool.ts";
+
+/** `arq dev --embedded` on free ports, until SIGTERM to the launcher, which `node` runs. */
+async function developmentBus(tool: Tool, cwd: string, node: string): Promise<void> {
+  const ports = ["--port", "--ops-port", "--admin-port"].flatMap((flag) => [flag, "0"]);
+  const [, ...first] = tool.command;
+  const child = new Deno.Command(node, {
+    args: [...first, "dev", "--embedded", "--json", ...ports],
+    cwd,
+    env: offline(cwd),
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  let said = "";
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    said += text;
+    if (!said.includes("\n")) continue;
+    const { url, token } = JSON.parse(said) as { url: string; token: string };
+    const message = ["pub", "den", "hello", "--url", url, "--token", token];
+    const { code, stderr } = await run([...tool.command, ...message], { cwd, env: offline(cwd) });
+    assert.equal(code, 0, stderr);
+    child.kill("SIGTERM");
+    break;
+  }
+  assert.equal((await child.status).code, 0, "the end of arq dev");
+}
+
+/** What the launcher says where Deno did not get installed. */
+async function withoutDeno(tool: Tool, cwd: string): Promise<void> {
+  const folder = join(tool.folder, "node_modules", "@deno");
+  await Deno.rename(folder, `${folder}-away`);
+  const { code, stdout, stderr } = await run([...tool.command, "--version"], { cwd });
+  assert.deepEqual([code, stdout], [127, ""]);
+  assert.match(stderr, /^arq: @deno\/\S+ [\d.]+ is not installed; .*\n$/);
+}
+
+Deno.test("the npm package arqon", async (t) => {
+  const cwd = await Deno.makeTempDir({ prefix: "arqon-npm-out-" });
+  const { path } = await packArqon(cwd);
+  await using tool = await installedTool(path);
+  const options = { cwd: tool.folder, env: offline(cwd) };
+  for (const name of ["arq", "arqon"]) {
+    await t.step(`npx ${name} --version`, async () => {
+      const { code, stdout, stderr } = await run(
+        ["npx", "--no-install", name, "--version"],
+        options,
+      );
+      assert.deepEqual([code, stdout.trim()], [0, VERSION], stderr);
+    });
+  }
+  await t.step("exit codes and the error's one sentence come through", async () => {
+    const { code, stderr } = await run(
+      [...tool.command, "serve", "--config", "none.toml"],
+      options,
+    );
+    assert.equal(code, 2);
+    assert.match(stderr, /^arq: .*none\.toml.*\n/);
+  });
+  await t.step("a bus, messages, a policy, the end", () => smoke(tool, VERSION, () => {}));
+  // The system's Node starts Deno beside itself when it is old, a newer one becomes Deno.
+  for (const node of ["node", await ensureNode("26.10.0")]) {
+    await t.step(
+      `arq dev --embedded, until SIGTERM, by ${basename(node)}`,
+      () => developmentBus(tool, cwd, node),
+    );
+  }
+  await t.step("without Deno it says which package is missing", () => withoutDeno(tool, cwd));
+  await Deno.remove(cwd, { recursive: true });
+});

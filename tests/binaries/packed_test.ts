@@ -1,0 +1,93 @@
+// Shield and Brain out of a folder with only what a compiled binary includes: nothing of the checkout,
+// nothing to write, and no file but their own and the configuration to read.
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { stageProgram } from "../../tasks/compile.ts";
+import { PROGRAMS } from "../../tasks/pack_sources.ts";
+import { createIssuer } from "../cluster.ts";
+import { startNats } from "../nats_server.ts";
+import { policyAdmin } from "../policy_admin.ts";
+
+const WASM = fileURLToPath(new URL("../../policies/build/content_size.wasm", import.meta.url));
+
+/** A server that has said that it is ready. */
+interface Packed extends AsyncDisposable {
+  /** Value of a field of its `ready` log line. */
+  field(name: string): string;
+}
+
+/** Starts it with the flags of its task, but to read only its folder and the configuration's. */
+async function start(
+  name: "shield" | "brain",
+  config: string,
+  conf_dir: string,
+): Promise<Packed> {
+  const folder = await Deno.makeTempDir({ prefix: `arqon-packed-${name}-` });
+  const { flags } = await stageProgram(name, folder);
+  const config_file = `${conf_dir}/${name}.toml`;
+  await Deno.writeTextFile(config_file, config);
+  const narrow = flags.map((flag) => {
+    if (flag === "--allow-read") return `--allow-read=${folder},${conf_dir}`;
+    return flag === "--allow-run" ? `--allow-run=${Deno.execPath()}` : flag;
+  });
+  const args = ["run", "--cached-only", ...narrow, PROGRAMS[name], "--config", config_file];
+  const command = { args, cwd: folder, stdin: "null", stdout: "null", stderr: "piped" } as const;
+  const child = new Deno.Command(Deno.execPath(), command).spawn();
+  let log = "";
+  const { promise: ready, resolve, reject } = Promise.withResolvers<string>();
+  const reading = child.stderr.pipeThrough(new TextDecoderStream()).pipeTo(
+    new WritableStream({
+      write(text) {
+        log += text;
+        const line = log.split("\n").find((one) => one.includes('msg="ready"'));
+        if (line !== undefined && log.includes(`${line}\n`)) resolve(line);
+      },
+    }),
+  ).finally(() => reject(new Error(`${name} ended:\n${log}`)));
+  const end = async () => {
+    child.kill("SIGTERM");
+    const { code } = await child.status;
+    await reading;
+    await Deno.remove(folder, { recursive: true });
+    assert.equal(code, 0, log);
+  };
+  const line = await ready;
+  const field = (key: string) => new RegExp(`\\b${key}="?([^\\s"]+)`).exec(line)?.[1] ?? "";
+  return { field, [Symbol.asyncDispose]: end };
+}
+
+const config = (issuer: string, nats_url: string) =>
+  ["server", "ops", "admin"].map((table) => `[${table}]\nhost = "127.0.0.1"\nport = 0\n`).join("") +
+  `[nats]\nurls = ["${nats_url}"]\n[platform.overseer]\nenabled = true\n${issuer}`;
+
+Deno.test("packed servers outside of the checkout run policies and serve the console", async () => {
+  await using nats = await startNats({ jetstream: true });
+  const issuer = await createIssuer();
+  const text = config(issuer.config, nats.url);
+  await using _brain = await start("brain", text, issuer.dir);
+  await using shield = await start("shield", text, issuer.dir);
+  const [url, admin_url] = [shield.field("url"), shield.field("admin_url")];
+  for (const path of ["/console/", "/console/main.js", "/v1/openapi.json"]) {
+    const answer = await fetch(`${admin_url}${path}`);
+    assert.ok((await answer.text()).length > 100);
+    assert.equal(answer.status, 200, path);
+  }
+  // Compiled in a child, metered in one thread, run in another.
+  const tokenFor = (claims: object = {}) => issuer.tokenFor({ ...claims });
+  const admin = await policyAdmin({ admin_url, tokenFor });
+  const { status, body } = await admin.upload(await Deno.readFile(WASM));
+  assert.equal(status, 200, JSON.stringify(body));
+  const rule = { name: "size", tenant: "acme", sha256: body["sha256"] };
+  const deployed = await admin.post("deploy", rule);
+  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  const authorization = `Bearer ${await issuer.tokenFor()}`;
+  const headers = { authorization, "content-type": "application/json" };
+  for (const [length, wanted] of [[10, 200], [20_000, 413]] as const) {
+    const body = JSON.stringify({ type: "chat", data: "x".repeat(length) });
+    const answer = await fetch(`${url}/v1/rooms/den/messages`, { method: "POST", headers, body });
+    const said = await answer.text();
+    assert.equal(answer.status, wanted, said);
+    if (wanted === 413) assert.match(said, /at most 16384 here/);
+  }
+  await Deno.remove(issuer.dir, { recursive: true });
+});

@@ -1,0 +1,220 @@
+/**
+ * What every form of `arq` has to do on every system, one step after another in an empty folder: a bus
+ * of one's own, messages, a policy that refuses, the end. No signals and no shell: Windows has neither.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { offline, run } from "./tool.ts";
+import type { Ran, Tool } from "./tool.ts";
+
+/** One step; its line is `name`. */
+export interface SmokeStep {
+  readonly name: string;
+  run(world: SmokeWorld): Promise<void>;
+}
+
+/** A folder with a bus in it. */
+export interface SmokeWorld {
+  readonly tool: Tool;
+  /** Of the bus. */
+  readonly cwd: string;
+  readonly ports: readonly number[];
+  readonly version: string;
+  /** Set by the step that starts it. */
+  bus?: Deno.ChildProcess;
+  /** Runs `arq` there to its end. */
+  arq(...args: string[]): Promise<Ran>;
+  /** As `arq`, and it has to succeed. */
+  must(...args: string[]): Promise<string>;
+  /** Starts `arq`, which goes on; ended with the world. */
+  start(...args: string[]): Deno.ChildProcess;
+}
+
+/** A step waits no longer for what it wants to see. */
+const STEP_MS = 60_000;
+
+const POLICY = `import { Message, onMessage, reject, Verdict } from "@arqon/policy";
+function judge(_m: Message): Verdict {
+  return reject("closed today", 403);
+}
+onMessage(judge);
+`;
+
+/** Resolves when `is_so` says true; asks again and again. */
+async function until(what: string, is_so: () => Promise<boolean>): Promise<void> {
+  const end_ms = performance.now() + STEP_MS;
+  while (!await is_so()) {
+    if (performance.now() > end_ms) throw new Error(`not within ${STEP_MS / 1_000} s: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+async function status(url: string): Promise<number> {
+  const response = await fetch(url);
+  await response.body?.cancel();
+  return response.status;
+}
+
+/** In their order. */
+export const SMOKE_STEPS: readonly SmokeStep[] = [
+  {
+    name: "arq --version",
+    async run({ must, version }) {
+      assert.equal((await must("--version")).trim(), version);
+    },
+  },
+  {
+    name: "arq init",
+    async run({ must, cwd, ports }) {
+      const flags = ["--port", "--ops-port", "--admin-port"];
+      await must("init", ...flags.flatMap((flag, index) => [flag, String(ports[index])]));
+      await Deno.stat(join(cwd, "config.toml"));
+      await must("config", "check", "config.toml");
+    },
+  },
+  {
+    name: "arq serve",
+    async run(world) {
+      const { start, ports } = world;
+      const bus = start("serve", "--config", "config.toml");
+      world.bus = bus;
+      const ready = () =>
+        status(`http://127.0.0.1:${ports[1]}/health/ready`).then(
+          (code) => code === 200,
+          () => false,
+        );
+      await Promise.race([
+        until("the bus is ready", ready),
+        bus.status.then(({ code }) => Promise.reject(new Error(`arq serve ended with ${code}`))),
+      ]);
+    },
+  },
+  {
+    name: "console and OpenAPI",
+    async run({ ports }) {
+      const admin = `http://127.0.0.1:${ports[2]}`;
+      for (const path of ["/console/", "/console/main.js", "/v1/openapi.json"]) {
+        assert.equal(await status(`${admin}${path}`), 200, path);
+      }
+    },
+  },
+  {
+    name: "publish and subscribe",
+    async run({ must }) {
+      await must("pub", "orders", '{"item":"tea"}');
+      // The first out of the room's history, the second as it comes.
+      const reading = must("sub", "orders", "--from", "0", "--count", "2");
+      await must("pub", "orders", '{"item":"milk"}');
+      assert.deepEqual((await reading).trim().split(/\r?\n/), [
+        '{"item":"tea"}',
+        '{"item":"milk"}',
+      ]);
+    },
+  },
+  {
+    name: "a policy that refuses: 403",
+    async run({ must, arq, cwd }) {
+      await Deno.writeTextFile(join(cwd, "closed.ts"), POLICY);
+      await must("policy", "build", "closed.ts");
+      await must("policy", "deploy", "closed.wasm", "--room", "closed");
+      const { code, stderr } = await arq("pub", "closed", "hello");
+      assert.notEqual(code, 0, "the message was taken");
+      assert.match(stderr, /403/);
+      assert.match(stderr, /closed today/);
+    },
+  },
+  {
+    name: "a schema",
+    async run({ must }) {
+      await must("schema", "push", join("schemas", "order.binpb.gz"), "--id", "shop");
+      assert.match(await must("schema", "list"), /^shop\b/m);
+    },
+  },
+  {
+    name: "arq status and arq doctor",
+    async run({ must }) {
+      assert.match(await must("status"), /ready/);
+      assert.match(await must("doctor"), /0 failed/);
+    },
+  },
+  {
+    name: "the end: 0",
+    async run({ must, ports, bus }) {
+      const token = (await must("auth", "gen", "--role", "admin")).trim();
+      const admin = `http://127.0.0.1:${ports[2]}`;
+      const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+      const status_now = await fetch(`${admin}/v1/status`, { headers });
+      const { node_id } = await status_now.json();
+      const body = JSON.stringify({ node_id });
+      const drain = await fetch(`${admin}/v1/drain`, { method: "POST", headers, body });
+      assert.equal(drain.status, 202, await drain.text());
+      assert.equal((await bus!.status).code, 0);
+    },
+  },
+];
+
+function freePorts(): number[] {
+  const listeners = [0, 0, 0].map(() => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
+  return listeners.map((listener) => {
+    const { port } = listener.addr as Deno.NetAddr;
+    listener.close();
+    return port;
+  });
+}
+
+/** Runs every step; `tell` hears each name and how long it took, in ms. Rejects with the first that fails. */
+export async function smoke(
+  tool: Tool,
+  version: string,
+  tell: (name: string, took_ms: number) => void,
+): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "arqon-smoke-" });
+  const cwd = join(folder, "bus");
+  await Deno.mkdir(cwd);
+  const options = { cwd, env: offline(folder) };
+  const started: Deno.ChildProcess[] = [];
+  const arq = (...args: string[]) => run([...tool.command, ...args], options);
+  const must = async (...args: string[]) => {
+    const { code, stdout, stderr } = await arq(...args);
+    if (code !== 0) throw new Error(`arq ${args.join(" ")} ended with ${code}: ${stderr}${stdout}`);
+    return stdout;
+  };
+  const start = (...args: string[]) => {
+    const [program = "", ...rest] = [...tool.command, ...args];
+    const command = {
+      args: rest,
+      ...options,
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    } as const;
+    const child = new Deno.Command(program, command).spawn();
+    started.push(child);
+    return child;
+  };
+  try {
+    const world = { tool, cwd, ports: freePorts(), version, arq, must, start };
+    for (const step of SMOKE_STEPS) {
+      const from_ms = performance.now();
+      await step.run(world);
+      tell(step.name, performance.now() - from_ms);
+    }
+  } finally {
+    for (const child of started) await endTree(child);
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** A launcher's child too, which Windows would leave. */
+async function endTree(child: Deno.ChildProcess): Promise<void> {
+  if (Deno.build.os === "windows") {
+    await run(["taskkill", "/T", "/F", "/PID", String(child.pid)], { cwd: "." }).catch(() => {});
+  } else {
+    try {
+      child.kill("SIGTERM");
+    } catch {
+      // It has ended.
+    }
+  }
+  await child.status;
+}

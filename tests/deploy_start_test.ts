@@ -1,0 +1,173 @@
+/**
+ * The configurations that containers get, on real processes: NATS (one server, and the cluster of three),
+ * Valkey, Brain and Shield start with them, become ready, take a message and end at SIGTERM. Only
+ * addresses, paths and the form of the log are others. No container is started: docs/deploy.md.
+ */
+import assert from "node:assert/strict";
+import { importJWK, SignJWT } from "@panva/jose";
+import { ensureDevKeys } from "../deploy/docker/dev_keys.ts";
+import { problemAt } from "../deploy/docker/health.ts";
+import { ROOT } from "../tasks/source_files.ts";
+import { startServer } from "./cluster.ts";
+import type { ServerProcess } from "./cluster.ts";
+import { startNats } from "./nats_server.ts";
+import type { NatsServer } from "./nats_server.ts";
+import { startValkey } from "./valkey_server.ts";
+
+type Changes = readonly (readonly [string, string])[];
+
+/** How long a cluster may take until it serves; reached only when it never does. */
+const CLUSTER_MS = 60_000;
+/** Ports are found free and taken later: somebody may be faster. */
+const ATTEMPTS = 3;
+
+/** A file of `deploy` in which the deployment's addresses are those of this machine. */
+function moved(path: string, changes: Changes): string {
+  let text = Deno.readTextFileSync(`${ROOT}deploy/${path}`);
+  for (const [from, to] of changes) {
+    assert.ok(text.includes(from), `${path} has no ${from}`);
+    text = text.replaceAll(from, to);
+  }
+  return text;
+}
+
+/** `startServer` writes these tables itself: what the file says in `[server]`, and the rest. */
+function divided(text: string): { server: string; rest: string } {
+  const table = (name: string) => new RegExp(`^\\[${name}\\]\\n((?:(?!\\[).*\\n?)*)`, "m");
+  const server = table("server").exec(text)?.[1] ?? "";
+  return { server, rest: text.replace(table("server"), "").replace(table("admin"), "") };
+}
+
+async function startFrom(part: "shield" | "brain", text: string, dir: string) {
+  const { server, rest } = divided(text);
+  return await startServer(part, rest, dir, server);
+}
+
+/** Publishes by HTTP with a token of the key in `dir`; the status. */
+async function publish(shield: ServerProcess, dir: string, issuer: string): Promise<number> {
+  const jwk = JSON.parse(await Deno.readTextFile(`${dir}/arqon-private.jwk.json`));
+  const token = await new SignJWT({ tenant_id: "acme", role: "user", sub: "ann" })
+    .setProtectedHeader({ alg: "RS256", kid: jwk.kid }).setIssuer(issuer).setAudience("arqon")
+    .setExpirationTime("5m").sign(await importJWK(jwk, "RS256"));
+  const response = await fetch(`${shield.ready.url}/v1/rooms/lobby/messages`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    body: JSON.stringify({ type: "chat", data: { text: "hello" } }),
+  });
+  await response.body?.cancel();
+  return response.status;
+}
+
+/** Both are ready, a message is taken, and both end by themselves when they are told to. */
+async function serveAndStop(shield: ServerProcess, brain: ServerProcess, dir: string, iss: string) {
+  for (const { ready } of [brain, shield]) {
+    for (const state of ["live", "ready"]) {
+      assert.equal(await problemAt(`${ready.ops_url}/health/${state}`), undefined);
+    }
+  }
+  assert.equal(await publish(shield, dir, iss), 200, shield.log());
+  // 1 when a process is not done within drain_timeout_ms, for which containers are given the time.
+  assert.equal((await shield.stop()).code, 0, shield.log());
+  assert.match(await problemAt(`${shield.ready.ops_url}/health/live`) ?? "", /./);
+  assert.equal((await brain.stop()).code, 0, brain.log());
+}
+
+Deno.test("the configurations of compose.yaml start, serve and stop", async () => {
+  const dir = await Deno.makeTempDir({ prefix: "arqon-compose-" });
+  try {
+    assert.equal(await ensureDevKeys(dir, dir), "made");
+    assert.equal(await ensureDevKeys(dir, dir), "kept");
+    assert.equal((await Deno.stat(`${dir}/arqon-private.jwk.json`)).mode! & 0o777, 0o600);
+    await using nats = await startNats({
+      config: moved("nats/nats.conf", [
+        ['listen: "0.0.0.0:4222"\n', ""],
+        ["127.0.0.1:8222", "127.0.0.1:-1"],
+        ['"/data"', `"${dir}/js"`],
+      ]),
+    });
+    await using valkey = await startValkey();
+    const spine = ["nats://nats:4222", nats.url] as const;
+    const jaeger = ["http://jaeger:4318", "http://127.0.0.1:1"] as const;
+    await using brain = await startFrom("brain", moved("compose/brain.toml", [spine, jaeger]), dir);
+    const config = moved("compose/shield.toml", [
+      spine,
+      jaeger,
+      ["redis://valkey:6379", valkey.url],
+      ["/etc/arqon/issuer", dir],
+    ]);
+    await using shield = await startFrom("shield", config, dir);
+    assert.equal(shield.ready.node_id, "shield");
+    await serveAndStop(shield, brain, dir, "arqon-dev");
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+function freePorts(count: number): number[] {
+  const listeners = Array.from(
+    { length: count },
+    () => Deno.listen({ hostname: "127.0.0.1", port: 0 }),
+  );
+  const ports = listeners.map(({ addr }) => addr.port);
+  for (const listener of listeners) listener.close();
+  return ports;
+}
+
+/** The three servers of `nats.yaml` with its configuration. */
+async function startCluster(dir: string): Promise<NatsServer[]> {
+  for (let attempt = 1;; attempt++) {
+    const ports = freePorts(3);
+    const peers = ports.map((port, at) => [`nats-${at}.nats-peers:6222`, `127.0.0.1:${port}`]);
+    const started = await Promise.allSettled(ports.map((port, at) =>
+      startNats({
+        config: moved("kubernetes/nats.conf", [
+          ["$POD_NAME", `nats-${at}`],
+          ['listen: "0.0.0.0:4222"\n', ""],
+          ["0.0.0.0:8222", "127.0.0.1:-1"],
+          ["0.0.0.0:6222", `127.0.0.1:${port}`],
+          ["/var/run/nats/nats.pid", `${dir}/${attempt}-${at}.pid`],
+          ['"/data"', `"${dir}/js-${attempt}-${at}"`],
+          ...peers as [string, string][],
+        ]),
+      })
+    ));
+    const servers = started.flatMap((one) => one.status === "fulfilled" ? [one.value] : []);
+    if (servers.length === ports.length) return servers;
+    await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()));
+    const failed = started.find((one) => one.status === "rejected");
+    if (attempt === ATTEMPTS) throw failed?.reason;
+  }
+}
+
+/** Starts it again until the cluster has a leader, as Kubernetes would. */
+async function startAgain(part: "shield" | "brain", text: string, dir: string) {
+  const deadline_ms = Date.now() + CLUSTER_MS;
+  while (true) {
+    try {
+      return await startFrom(part, text, dir);
+    } catch (error) {
+      if (Date.now() > deadline_ms) throw error;
+    }
+  }
+}
+
+Deno.test("the configurations for Kubernetes start on the NATS cluster, serve and stop", async () => {
+  const dir = await Deno.makeTempDir({ prefix: "arqon-kubernetes-" });
+  const cluster = await startCluster(dir);
+  try {
+    await ensureDevKeys(dir, dir);
+    const common = [["nats://nats:4222", cluster[0]!.url], ['"json"', '"logfmt"']] as const;
+    const brain_config = moved("kubernetes/brain.toml", common);
+    await using brain = await startAgain("brain", brain_config, dir);
+    const config = moved("kubernetes/shield.toml", [
+      ...common,
+      ["/etc/arqon/issuer/jwks.json", `${dir}/arqon-jwks.json`],
+    ]);
+    await using shield = await startAgain("shield", config, dir);
+    assert.match(shield.ready.node_id ?? "", /^shield-/);
+    await serveAndStop(shield, brain, dir, "https://issuer.example");
+  } finally {
+    await Promise.all(cluster.map((server) => server[Symbol.asyncDispose]()));
+    await Deno.remove(dir, { recursive: true });
+  }
+});

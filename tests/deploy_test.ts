@@ -1,0 +1,181 @@
+/**
+ * What stands between a mistake in `deploy` and a deployment: each validator and each of our own rules
+ * is given a mistake and must name it. That the files themselves pass is `tasks/deploy.ts`, a step of the
+ * gate; that what they configure runs is `deploy_start_test.ts`.
+ */
+import assert from "node:assert/strict";
+import {
+  cachedModules,
+  dockerfileProblems,
+  modulesNotCopied,
+} from "../tasks/deploy_docker_rules.ts";
+import { composeProblems, composeSources, kubernetesProblems } from "../tasks/deploy_rules.ts";
+import type { Configs } from "../tasks/deploy_rules.ts";
+import { ensureDeployTools } from "../tasks/deploy_tools.ts";
+import {
+  validateCompose,
+  validateConfig,
+  validateDockerfiles,
+  validateKustomization,
+  validateManifests,
+  validateNats,
+  validatePrometheus,
+} from "../tasks/deploy_validate.ts";
+import type { Document } from "../tasks/deploy_validate.ts";
+import { ROOT } from "../tasks/source_files.ts";
+
+const read = (path: string) => Deno.readTextFileSync(`${ROOT}${path}`);
+
+/** Writes a copy of a file of the checkout in which `from` is `to`; the path of the copy. */
+function planted(folder: string, path: string, from: string, to: string): string {
+  const text = read(path);
+  assert.ok(text.includes(from), `${path} has no ${from}`);
+  const copy = `${folder}/${path.split("/").at(-1)}`;
+  Deno.writeTextFileSync(copy, text.replace(from, to));
+  return copy;
+}
+
+async function configsOf(folder: string): Promise<Configs> {
+  const [shield, brain] = await Promise.all([
+    validateConfig(`${folder}/shield.toml`),
+    validateConfig(`${folder}/brain.toml`),
+  ]);
+  assert.ok(shield.value && brain.value, [...shield.problems, ...brain.problems].join("\n"));
+  return { shield: shield.value, brain: brain.value };
+}
+
+Deno.test("each validator names a planted mistake", async () => {
+  const tools = await ensureDeployTools();
+  const dir = await Deno.makeTempDir({ prefix: "arqon-deploy-" });
+  const plant = (path: string, from: string, to: string) => planted(dir, path, from, to);
+  try {
+    const docker = plant("deploy/docker/shield.Dockerfile", "WORKDIR /app", "WORKDIR app");
+    assert.match((await validateDockerfiles(tools, [docker])).join("\n"), /DL3000/);
+    const compose = plant("compose.yaml", "cap_drop:", "cap_dropp:");
+    assert.match((await validateCompose(tools, compose)).problems.join("\n"), /cap_dropp/);
+    const manifest = plant("deploy/kubernetes/shield.yaml", "readinessProbe", "readynessProbe");
+    assert.match((await validateManifests(tools, manifest)).join("\n"), /readynessProbe/);
+    const kind = plant("deploy/kubernetes/shield.yaml", "kind: Service", "kind: Servize");
+    assert.match((await validateManifests(tools, kind)).join("\n"), /Servize/);
+    plant("deploy/kubernetes/kustomization.yaml", "- namespace.yaml", "- name_space.yaml");
+    assert.match((await validateKustomization(tools, dir)).problems.join(), /name_space.yaml/);
+    const nats = plant(
+      "deploy/nats/nats.conf",
+      "sync_interval: always",
+      "sync_interval: sometimes",
+    );
+    assert.match((await validateNats(tools, nats)).join("\n"), /sometimes/);
+    plant("deploy/compose/prometheus.yml", "scrape_interval", "scrape_intervall");
+    const prometheus = await validatePrometheus(tools, relative(`${dir}/prometheus.yml`), []);
+    assert.match(prometheus.join("\n"), /scrape_intervall/);
+    const toml = plant("deploy/compose/shield.toml", "memory_bytes", "memory_byte");
+    assert.match((await validateConfig(relative(toml))).problems.join("\n"), /memory_byte/);
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+/** A path below the root that leads to an absolute one. */
+function relative(path: string): string {
+  return `${"../".repeat(ROOT.split("/").length - 2)}${path.slice(1)}`;
+}
+
+Deno.test("our rules hold a compose file to being hardened and to its configurations", async () => {
+  const { compose } = await ensureDeployTools();
+  const configs = await configsOf("deploy/compose");
+  const { value } = await validateCompose({ compose } as never, "compose.yaml");
+  assert.deepEqual(composeProblems(value, configs), []);
+  assert.ok(composeSources(value).length > 5);
+  const mistakes: readonly (readonly [RegExp, (services: Document) => void])[] = [
+    [/nats: expected read_only/, ({ nats }) => delete nats.read_only],
+    [/nats: expected cap_drop/, ({ nats }) => nats.cap_drop = []],
+    [/nats: expected no capability/, ({ nats }) => nats.cap_add = ["CHOWN"]],
+    [/valkey: expected no-new-privileges/, ({ valkey }) => delete valkey.security_opt],
+    [
+      /brain: expected a limit of memory/,
+      ({ brain }) => delete brain.deploy.resources.limits.memory,
+    ],
+    [/brain: expected limits of cpus/, ({ brain }) => delete brain.deploy.resources.limits.pids],
+    [/jaeger: expected an image/, ({ jaeger }) => jaeger.image = "jaegertracing/jaeger"],
+    [/nats: expected an image/, ({ nats }) => nats.image = "localhost:5000/nats:latest"],
+    [/grafana: expected a healthcheck/, ({ grafana }) => delete grafana.healthcheck],
+    [/port 4002 is open/, ({ shield }) => delete shield.ports[2].host_ip],
+    [/until nats is healthy/, ({ brain }) => brain.depends_on.nats.condition = "service_started"],
+    [/brain: there is no service nets/, ({ brain }) => {
+      brain.depends_on.nets = { condition: "service_healthy" };
+    }],
+    [/nats: there is no network back/, ({ nats }) => nats.networks.back = null],
+    [/nats: there is no volume other/, ({ nats }) => nats.volumes[1].source = "other"],
+    [/keys ends, and nothing waits/, ({ shield }) => delete shield.depends_on.keys],
+    [/stop_grace_period of 35s/, ({ shield }) => shield.stop_grace_period = "10s"],
+    [/times \[limits\] memory_bytes/, ({ shield }) => {
+      shield.deploy.resources.limits.memory = "1G";
+    }],
+  ];
+  for (const [expected, change] of mistakes) {
+    const changed = structuredClone(value);
+    change(changed.services);
+    assert.match(composeProblems(changed, configs).join("\n"), expected);
+  }
+});
+
+Deno.test("our rules hold the manifests to the restricted profile and to their configurations", async () => {
+  const { kustomize, kubernetes_validate } = await ensureDeployTools();
+  const folder = "deploy/kubernetes";
+  const configs = await configsOf(folder);
+  const tools = { kustomize, kubernetes_validate } as never;
+  const { value = [] } = await validateKustomization(tools, folder);
+  const { version } = JSON.parse(read("deno.json"));
+  assert.deepEqual(kubernetesProblems(value, configs, version), []);
+  assert.match(kubernetesProblems(value, configs, "9.9.9").join(), /expected the version/);
+  const mistakes: readonly (readonly [RegExp, (container: Document, pod: Document) => void])[] = [
+    [
+      /expected readOnlyRoot/,
+      ({ securityContext }) => delete securityContext.readOnlyRootFilesystem,
+    ],
+    [/allowPrivilege/, ({ securityContext }) => delete securityContext.allowPrivilegeEscalation],
+    [/every capability/, ({ securityContext }) => delete securityContext.capabilities],
+    [/a limit of memory$/m, ({ resources }) => delete resources.limits.memory],
+    [/limit of memory 1.2 times/, ({ resources }) => resources.limits.memory = "1Gi"],
+    [/limit of cores/, ({ resources }) => resources.limits.cpu = "8"],
+    [/expected a startupProbe/, (container) => delete container.startupProbe],
+    [/must not ask for readiness/, ({ livenessProbe, readinessProbe }) => {
+      livenessProbe.httpGet = readinessProbe.httpGet;
+    }],
+    [/with a tag/, (container) => container.image = "ghcr.io/novelbytelabs/arqon-shield"],
+    [/runAsNonRoot/, (_, pod) => delete pod.securityContext.runAsNonRoot],
+    [/seccomp/, (_, pod) => delete pod.securityContext.seccompProfile],
+    [/service account/, (_, pod) => delete pod.automountServiceAccountToken],
+    [/topologySpread/, (_, pod) => delete pod.topologySpreadConstraints],
+    [/terminationGracePeriodSeconds of 40/, (_, pod) => pod.terminationGracePeriodSeconds = 30],
+  ];
+  for (const [expected, change] of mistakes) {
+    const changed = structuredClone(value);
+    const { spec } = changed.find(({ kind, metadata }) =>
+      kind === "Deployment" && metadata.name === "shield"
+    ).spec.template;
+    change(spec.containers[0], spec);
+    assert.match(kubernetesProblems(changed, configs, version).join("\n"), expected);
+  }
+  const alone = value.filter(({ kind }) => kind !== "PodDisruptionBudget");
+  assert.match(kubernetesProblems(alone, configs, version).join("\n"), /nats: expected a PodDisr/);
+});
+
+Deno.test("our rules hold the images to deno.json", () => {
+  const { workspace, tasks } = JSON.parse(read("deno.json"));
+  const text = read("deploy/docker/shield.Dockerfile");
+  const version = /ARG DENO_VERSION=(.*)/.exec(text)?.[1] ?? "";
+  const problems = (changed = text, more = {}, deno = version) =>
+    dockerfileProblems("shield", changed, { workspace, tasks, ...more }, deno).join("\n");
+  assert.equal(problems(), "");
+  assert.match(problems(text, { workspace: ["./new"] }), /COPY new\/deno.json/);
+  assert.match(problems(text, { tasks: { shield: "deno --unstable-kv x" } }), /--unstable-kv/);
+  assert.match(problems(text, {}, "9.9.9"), /DENO_VERSION=9.9.9/);
+  assert.match(problems(text.replace("USER 65532:65532", "USER root")), /numeric USER/);
+  assert.match(problems(text.replace('"--allow-net"', '"-A"')), /narrow permissions/);
+  assert.match(problems(text.replaceAll('"--cached-only", ', "")), /--cached-only/);
+  assert.match(problems(text.replace("HEALTHCHECK", "# HEALTHCHECK")), /a HEALTHCHECK/);
+  const modules = ["shield/main.ts", "deploy/docker/health.ts", "brain/main.ts"];
+  assert.deepEqual(cachedModules(text, modules), modules.slice(0, 2));
+  assert.match(modulesNotCopied("shield", text, modules).join(), /^[^,]* brain\/main.ts [^,]*$/);
+});

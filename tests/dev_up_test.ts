@@ -1,0 +1,162 @@
+/**
+ * `arq dev` and its background as a person meets them: the embedded bus, since no Docker daemon answers
+ * where this runs. The compose stack itself is not started here.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { runArq, startArq } from "../arq/testing/run_arq.ts";
+import type { ArqResult } from "../arq/testing/run_arq.ts";
+import { dockerProblem } from "../arq/serve/compose.ts";
+import { openText } from "./raw_client.ts";
+
+const FREE = ["--port", "0", "--ops-port", "0", "--admin-port", "0"];
+
+async function place() {
+  const path = await Deno.makeTempDir({ prefix: "arq dev-" });
+  const run = (...args: string[]) => runArq(["dev", ...args], { cwd: path });
+  return {
+    path,
+    run,
+    dev: join(path, ".arqon", "dev"),
+    arq: (...args: string[]) => runArq(args, { cwd: path }),
+    [Symbol.asyncDispose]: async () => {
+      await run("down");
+      await Deno.remove(path, { recursive: true });
+    },
+  };
+}
+
+function succeeds({ code, stdout, stderr }: ArqResult): string {
+  assert.equal(code, 0, stderr);
+  return stdout;
+}
+
+async function pidOf(run: (...args: string[]) => Promise<ArqResult>): Promise<number> {
+  const { pid } = JSON.parse(succeeds(await run("status", "--json")));
+  assert.ok(Number.isSafeInteger(pid));
+  return pid;
+}
+
+Deno.test("up starts the bus once, commands find it, down drains it, its state stays until reset", async () => {
+  await using here = await place();
+  const { run, arq } = here;
+  const up = JSON.parse(succeeds(await run("up", "--embedded", ...FREE, "--json")));
+  assert.deepEqual(Object.keys(up), ["url", "ops_url", "admin_url", "token", "tenant"]);
+  const again = await run("up", "--embedded", "--json");
+  assert.equal(JSON.parse(succeeds(again)).url, up.url);
+  assert.match(again.stderr, /it runs already: ws:.* \(pid \d+\)/);
+  succeeds(await arq("pub", "orders", '{"item":"tea"}'));
+
+  const follower = await startArq(["dev", "logs", "-f"], { cwd: here.path });
+  const client = await openText(up.url, up.token);
+  const down = await run("down");
+  assert.equal(down.code, 0);
+  assert.match(down.stderr, /the embedded bus \(pid \d+\) has ended/);
+  assert.equal((await client.closed()).code, 1012);
+  // It follows to the end of the bus, and then ends.
+  const { code, stdout } = await follower.result();
+  assert.equal(code, 0);
+  assert.match(stdout, /msg="an operator drains this process"[\s\S]*msg="stopped"[^\n]*\n$/);
+  assert.equal((await run("status")).code, 1);
+  assert.match((await run("down")).stderr, /nothing runs here/);
+
+  succeeds(await run("up", "--embedded", ...FREE));
+  const kept = await arq("sub", "orders", "--from", "0", "--count", "1", "--json");
+  assert.deepEqual(JSON.parse(succeeds(kept)).data, { item: "tea" });
+  const unsure = await run("reset");
+  assert.equal(unsure.code, 2);
+  assert.match(unsure.stderr, /Nobody is here to ask\n\s+say yes with --yes/);
+  assert.match((await run("reset", "--yes")).stderr, /has ended and its state is gone/);
+  const names = (await Array.fromAsync(Deno.readDir(here.dev))).map(({ name }) => name);
+  assert.deepEqual(names, []);
+});
+
+Deno.test("what a killed bus left is no bus, and a stranger's process is not ended for it", async () => {
+  await using here = await place();
+  const { run } = here;
+  succeeds(await run("up", "--embedded", ...FREE));
+  Deno.kill(await pidOf(run), "SIGKILL");
+  const command = new Deno.Command("sleep", { args: ["600"], stdin: "null", stdout: "null" });
+  const stranger = command.spawn();
+  // The pid of the record is another program's by now.
+  const record = { kind: "embedded", pid: stranger.pid, started_ms: 1 };
+  await Deno.writeTextFile(join(here.dev, "up.json"), JSON.stringify(record));
+  assert.equal((await run("status")).code, 1);
+  assert.match((await run("down")).stderr, /nothing runs here/);
+  stranger.kill("SIGCONT");
+  stranger.kill("SIGTERM");
+  assert.equal((await stranger.status).signal, "SIGTERM");
+  succeeds(await run("up", "--embedded", ...FREE));
+  assert.equal((await run("status")).code, 0);
+});
+
+Deno.test("a bus that cannot be asked is ended by a signal", async () => {
+  await using here = await place();
+  const { run } = here;
+  const { ops_url } = JSON.parse(succeeds(await run("up", "--embedded", ...FREE, "--json")));
+  const pid = await pidOf(run);
+  // As one that drains already: it is announced no more, so that only a signal is left.
+  await Deno.remove(join(here.dev, `${pid}.json`));
+  assert.match((await run("down")).stderr, /has ended/);
+  await assert.rejects(fetch(`${ops_url}/health/live`), TypeError);
+});
+
+Deno.test("up says why it cannot start: a taken port, a folder that is none, a wrong option", async () => {
+  await using here = await place();
+  const { run } = here;
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  (async () => {
+    for await (const connection of taken) connection.close();
+  })();
+  const { port } = taken.addr;
+  const busy = await run("up", "--embedded", "--port", String(port));
+  assert.equal(busy.code, 1);
+  assert.match(
+    busy.stderr,
+    new RegExp(`client port: 127.0.0.1:${port} is in use by .*\\n.*--port N`),
+  );
+  assert.equal((await run("status")).code, 1, "nothing is left of it");
+  assert.equal((await run("up", "--port", "70000")).code, 2);
+  const nowhere = await run("up", "--compose", "gone.yaml");
+  assert.equal(nowhere.code, 1);
+  assert.match(nowhere.stderr, /there is no .*gone\.yaml/);
+
+  await Deno.remove(join(here.path, ".arqon"), { recursive: true });
+  await Deno.writeTextFile(join(here.path, ".arqon"), "a file");
+  const blocked = await run("up", "--embedded");
+  assert.equal(blocked.code, 1);
+  assert.match(blocked.stderr, /cannot make .*\.arqon.*\n.*folder that you may write to/);
+  await Deno.remove(join(here.path, ".arqon"));
+});
+
+Deno.test("without a Docker that works, a compose file that was asked for is refused, else it is embedded", async () => {
+  const why = await dockerProblem(new AbortController().signal);
+  // Where Docker works, this would start the whole stack, images and all.
+  if (why === undefined) return;
+  await using here = await place();
+  await Deno.writeTextFile(join(here.path, "own.yaml"), "services: {}\n");
+  const refused = await here.run("up", "--compose", "own.yaml");
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /Docker.*\n.*arq dev up --embedded/);
+  const up = await here.run("up", ...FREE);
+  assert.equal(up.code, 0, up.stderr);
+  assert.ok(up.stderr.includes(`arq: ${why}: this is the embedded bus`), up.stderr);
+});
+
+Deno.test("dev in the foreground is found, is not ended by down, and drains at its signal", async () => {
+  await using here = await place();
+  const foreground = await startArq(["dev", "--embedded", ...FREE], { cwd: here.path });
+  await foreground.says("the policies are ready");
+  const deadline_ms = Date.now() + 30_000;
+  while ((await here.run("status")).code !== 0) assert.ok(Date.now() < deadline_ms);
+  const status = succeeds(await here.run("status"));
+  assert.match(status, /a bus in the foreground runs on ws:/);
+  const down = await here.run("down");
+  assert.equal(down.code, 1);
+  assert.match(down.stderr, /not started by arq dev up\n.*Ctrl-C/);
+  assert.match((await here.run("up", "--embedded")).stderr, /it runs already/);
+  foreground.child.kill("SIGINT");
+  const { code, stdout } = await foreground.result();
+  assert.equal(code, 0, foreground.stderr());
+  assert.match(stdout, /ArqonBus is ready\.[\s\S]*arq sub lobby[\s\S]*Ctrl-C ends it\./);
+});

@@ -1,0 +1,30 @@
+/**
+ * Runs the scenarios of the packages with one bus, for `packages_test.ts`. Arguments: words that the
+ * names of the wanted ones contain.
+ */
+import { stop } from "esbuild";
+import { startBus } from "../bus.ts";
+import { announce, runAll, wanted } from "../child_scenarios.ts";
+import { startChromium } from "../console/world.ts";
+import { makeProject } from "./project.ts";
+import { BROWSER_SCENARIOS } from "./scenarios_browser.ts";
+import { RUNTIME_SCENARIOS } from "./scenarios_runtimes.ts";
+import { TYPES_SCENARIOS } from "./scenarios_types.ts";
+
+const scenarios = wanted(
+  [...TYPES_SCENARIOS, ...RUNTIME_SCENARIOS, ...BROWSER_SCENARIOS],
+  Deno.args,
+);
+announce(scenarios);
+const packing = makeProject();
+// Awaited below: what is started meanwhile must be ended even when this fails.
+packing.catch(() => {});
+await using bus = await startBus();
+const browser = await startChromium();
+try {
+  await using project = await packing;
+  await runAll(scenarios, { bus, browser, project });
+} finally {
+  await browser.close();
+  await stop();
+}

@@ -1,0 +1,37 @@
+/**
+ * `deno publish --dry-run`: JSR would take both packages, as far as that is known without JSR: types of
+ * the public surface, what is imported, the files. Nothing is published.
+ */
+import assert from "node:assert/strict";
+
+const ROOT = new URL("../../", import.meta.url).pathname;
+
+/** Runs the check for a member; gives what it wrote and the paths that it would publish. */
+async function dryRun(member: string): Promise<{ said: string; files: string[] }> {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    // A check of a tree that is being worked on; a release is made from a clean one.
+    args: ["publish", "--dry-run", "--allow-dirty"],
+    cwd: ROOT + member,
+    stdin: "null",
+    env: { NO_COLOR: "1" },
+  }).output();
+  const said = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)).join("");
+  assert.ok(success, said);
+  const prefix = `file://${ROOT}${member}/`;
+  const files = said.split("\n").map((line) => line.trim()).filter((line) =>
+    line.startsWith(prefix)
+  )
+    .map((line) => line.slice(prefix.length).replace(/ \(.*$/, ""));
+  return { said, files };
+}
+
+for (const [member, must] of [["proto", "gen/errors.ts"], ["sdk/typescript", "connection.ts"]]) {
+  Deno.test(`JSR would take ${member}: no slow types, no tests, no warnings`, async () => {
+    const { said, files } = await dryRun(member!);
+    assert.doesNotMatch(said, /warning|slow type\b.*\[/i);
+    for (const file of ["deno.json", "README.md", "mod.ts", must!]) {
+      assert.ok(files.includes(file), `${file} is not among ${files.join(", ")}`);
+    }
+    assert.deepEqual(files.filter((file) => /_test\.|testing|_pb\.ts$/.test(file)), []);
+  });
+}

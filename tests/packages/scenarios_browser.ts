@@ -1,0 +1,187 @@
+/** The packages in a real Chromium: a page, a worker of it, lost connections, the example. */
+import assert from "node:assert/strict";
+import type { Page } from "playwright-core";
+import { until } from "../console/world.ts";
+import { startTcpProxy } from "../tcp_proxy.ts";
+import { openProgram, openUnbundled, openUrl, type PageGlobals } from "./page.ts";
+import { assertTour } from "./scenarios_runtimes.ts";
+import type { Scenario, World } from "./world.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+
+/** Arguments of one tour, as they go into the page. */
+const visit = ({ bus: { url, token } }: World, name: string) => ({ url, token, name });
+
+const statesOf = (page: Page) => page.evaluate(() => [...(globalThis as PageGlobals).arqon.states]);
+const heardBy = (page: Page) => page.evaluate(() => [...(globalThis as PageGlobals).arqon.heard]);
+const publish = (page: Page, text: string) =>
+  page.evaluate((text) => (globalThis as PageGlobals).arqon.publish(text), text);
+
+/** A page whose connection goes through a proxy, with this wait after the first loss at most. */
+async function openThrough(
+  page: Page,
+  { bus }: World,
+  port: number,
+  backoff_ms: number,
+): Promise<void> {
+  const url = new URL(bus.url);
+  url.port = String(port);
+  await page.evaluate(
+    ({ url, token, backoff }) => (globalThis as PageGlobals).arqon.open(url, token, { backoff }),
+    {
+      url: url.href,
+      token: bus.token,
+      backoff: { base_ms: backoff_ms, max_ms: backoff_ms },
+    },
+  );
+}
+
+async function tourInPage(world: World): Promise<void> {
+  await using opened = await openProgram(world);
+  const { page } = opened;
+  const seen = await page.evaluate(
+    ({ url, token, name }) => (globalThis as PageGlobals).arqon.tour(url, token, name),
+    visit(world, "chromium"),
+  );
+  assertTour(seen, "chromium");
+  const inWorker = await page.evaluate(
+    ({ url, token, name }) => (globalThis as PageGlobals).arqon.inWorker(url, token, name),
+    visit(world, "chromium-worker"),
+  );
+  assertTour(inWorker, "chromium-worker");
+}
+
+async function unbundled(world: World): Promise<void> {
+  await using opened = await openUnbundled(world);
+  const { page } = opened;
+  await page.waitForFunction("globalThis.connect !== undefined");
+  const { url, token } = world.bus;
+  const heard = await page.evaluate<unknown>(`(async () => {
+    const bus = await connect(${JSON.stringify({ url, token })});
+    const loop = bus.room("unbundled").subscribe();
+    await loop.ready;
+    await bus.room("unbundled").publish("text", "hello");
+    const { value } = await loop.next();
+    await bus.close();
+    return value.text();
+  })()`);
+  assert.equal(heard, "hello");
+}
+
+async function killedConnection(world: World): Promise<void> {
+  await using proxy = startTcpProxy(Number(new URL(world.bus.url).port));
+  await using opened = await openProgram(world);
+  const { page } = opened;
+  await openThrough(page, world, proxy.port, 100);
+  await publish(page, "before");
+  await until("the first message", async () => (await heardBy(page)).includes("before"));
+  await proxy.cut();
+  await until("it has noticed", async () => (await statesOf(page)).includes("waiting"));
+  // Said while there is no connection: it goes out with the next one.
+  const said = publish(page, "after");
+  proxy.restore();
+  await said;
+  await until("the second message", async () => (await heardBy(page)).includes("after"));
+  assert.deepEqual(await heardBy(page), ["before", "GAP", "after"]);
+}
+
+/** Left alone the page would wait for most of a day: only the browser's `online` can end that. */
+async function networkBack(world: World): Promise<void> {
+  await using proxy = startTcpProxy(Number(new URL(world.bus.url).port));
+  await using opened = await openProgram(world);
+  const { page } = opened;
+  await openThrough(page, world, proxy.port, 86_400_000);
+  await proxy.cut();
+  await until("it has noticed", async () => (await statesOf(page)).at(-1) === "waiting");
+  await page.context().setOffline(true);
+  proxy.restore();
+  await page.context().setOffline(false);
+  await until("it is open again", async () => (await statesOf(page)).at(-1) === "open");
+}
+
+/**
+ * The server is silent, as after a night in which the computer slept; the heartbeat would find out after
+ * more than a minute. Headless Chromium never hides a page: the property is the test's, not the
+ * browser's.
+ */
+async function lookedAtAgain(world: World): Promise<void> {
+  await using proxy = startTcpProxy(Number(new URL(world.bus.url).port));
+  await using opened = await openProgram(world);
+  const { page } = opened;
+  await openThrough(page, world, proxy.port, 100);
+  proxy.holdAnswers();
+  for (const state of ["hidden", "visible"]) {
+    await page.evaluate(`
+      Object.defineProperty(document, "visibilityState", { configurable: true, value: "${state}" });
+      document.dispatchEvent(new Event("visibilitychange"));
+    `);
+  }
+  await until("it has given up", async () => (await statesOf(page)).includes("waiting"));
+  await proxy.cut();
+  proxy.restore();
+  await until("it is open again", async () => (await statesOf(page)).at(-1) === "open");
+}
+
+async function chatPage(world: World): Promise<void> {
+  await using server = await startExample();
+  await using ann = await openUrl(world, server.url);
+  await using bob = await openUrl(world, server.url);
+  for (const [{ page }, nick] of [[ann, "ann"], [bob, "bob"]] as const) {
+    await page.fill("[name=url]", world.bus.url);
+    await page.fill("[name=token]", await world.bus.tokenFor({ user: nick }));
+    await page.fill("[name=nick]", nick);
+    await page.click("#join button");
+  }
+  const { page } = bob;
+  await page.getByText("here: ann, bob").waitFor();
+  await page.getByText("open", { exact: true }).waitFor();
+  await page.fill("[name=text]", "<b>hello</b>");
+  await page.click("#say button");
+  await ann.page.getByText("bob (bob): <b>hello</b>").waitFor();
+  // Who comes later finds what was said.
+  await ann.page.reload();
+  await ann.page.fill("[name=url]", world.bus.url);
+  await ann.page.fill("[name=token]", world.bus.token);
+  await ann.page.fill("[name=nick]", "eve");
+  await ann.page.click("#join button");
+  await ann.page.getByText("bob (bob): <b>hello</b>").waitFor();
+  await page.getByText("here: bob, eve").waitFor();
+}
+
+interface Example extends AsyncDisposable {
+  readonly url: string;
+}
+
+/** `deno task example:browser` on a free port. */
+async function startExample(): Promise<Example> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["task", "--quiet", "example:browser", "0"],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  }).spawn();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const { value = "" } = await reader.read();
+  return {
+    url: value.trim(),
+    async [Symbol.asyncDispose]() {
+      child.kill();
+      await child.status;
+      await reader.cancel();
+    },
+  };
+}
+
+/** Everything in the browser; the example last. */
+export const BROWSER_SCENARIOS: readonly Scenario[] = [
+  { name: "the tour in a page of Chromium, and in its web worker", run: tourInPage },
+  { name: "a page loads the modules one by one, with an import map", run: unbundled },
+  {
+    name: "a page publishes and hears again after its connection was killed",
+    run: killedConnection,
+  },
+  { name: "a page connects at once when its network is back", run: networkBack },
+  { name: "a page that is looked at again finds out that its server is gone", run: lookedAtAgain },
+  { name: "the example page: two people, and one who comes later", run: chatPage },
+];

@@ -1,0 +1,18 @@
+/** What the scenarios of the packages share: a real bus, Chromium, and a project with the tarballs. */
+import type { Browser } from "playwright-core";
+import type { ChildScenario } from "../child_scenarios.ts";
+import type { TestBus } from "../bus.ts";
+import type { Project } from "./project.ts";
+
+/** How long one program may take, in ms. */
+export const DEADLINE_MS = 60_000;
+
+/** A bus, a browser, a project. */
+export interface World {
+  readonly bus: TestBus;
+  readonly browser: Browser;
+  readonly project: Project;
+}
+
+/** One thing that must work with the packages. */
+export type Scenario = ChildScenario<World>;

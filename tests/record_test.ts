@@ -1,0 +1,13 @@
+/**
+ * The session that the README shows is what happens: it is run anew, in real terminals, with the `arq`
+ * of this checkout. That the npm package does the same is checked by `deno task record --check`.
+ */
+import assert from "node:assert/strict";
+import { recordSession } from "../tasks/record_session.ts";
+import { difference, sessionText, withoutInstall } from "../tasks/record_text.ts";
+
+Deno.test("the recorded session is what happens now", async () => {
+  const recorded = await Deno.readTextFile(new URL("../docs/session.txt", import.meta.url));
+  const now = sessionText(await recordSession("checkout"));
+  assert.equal(difference(withoutInstall(recorded), now), undefined);
+});

@@ -1,0 +1,68 @@
+/**
+ * `arq serve` as its own process for tests, with the flags of `deno task arq`, but started by the path of
+ * `deno` and without one on the PATH, as `npx arq` starts it.
+ */
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("../", import.meta.url));
+const READY_MS = 60_000;
+
+/** Where it is, and what it has said. */
+export interface ServedBus extends AsyncDisposable {
+  readonly url: string;
+  readonly ops_url: string;
+  readonly admin_url: string;
+  log(): string;
+  /** Ends it with a signal and waits; the exit code. */
+  stop(signal?: Deno.Signal): Promise<number>;
+}
+
+async function flags(): Promise<string[]> {
+  const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
+  const words = String(tasks.arq).split(" ").filter((word) => word.startsWith("--"));
+  return words.map((word) =>
+    word.startsWith("--allow-run=") ? `--allow-run=${Deno.execPath()}` : word
+  );
+}
+
+/** Rejects with what it said when it ends before it is ready or takes longer than a minute. */
+export async function startServe(folder: string): Promise<ServedBus> {
+  const program = `${ROOT}arq/main.ts`;
+  const own = ["serve", "--config", "config.toml", "--json"];
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", ...await flags(), program, ...own],
+    cwd: folder,
+    env: { PATH: "/nowhere", INIT_CWD: folder },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  let log = "";
+  const logged = child.stderr.pipeThrough(new TextDecoderStream()).pipeTo(
+    new WritableStream({ write: (text) => void (log += text) }),
+  );
+  const timer = setTimeout(() => child.kill("SIGKILL"), READY_MS);
+  let line = "";
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    line += text;
+    if (line.includes("\n")) break;
+  }
+  clearTimeout(timer);
+  const stop = async (signal: Deno.Signal = "SIGTERM") => {
+    try {
+      child.kill(signal);
+    } catch {
+      // It has ended already.
+    }
+    const { code } = await child.status;
+    await logged;
+    return code;
+  };
+  if (!line.includes("\n")) throw new Error(`it ended with ${await stop()}:\n${log}`);
+  return {
+    ...JSON.parse(line),
+    log: () => log,
+    stop,
+    [Symbol.asyncDispose]: async () => void await stop(),
+  };
+}

@@ -1,0 +1,115 @@
+/**
+ * `arq serve` as an operator meets it: a folder of `arq init`, a policy, durable rooms over a restart, a
+ * drain, and starts that fail.
+ */
+import assert from "node:assert/strict";
+import { runArq } from "../arq/testing/run_arq.ts";
+import type { ArqResult } from "../arq/testing/run_arq.ts";
+import { openText } from "./raw_client.ts";
+import { startServe } from "./serve_bus.ts";
+
+/** A folder as `arq init` makes it, on ports that are picked. The name has a space in it. */
+async function initFolder() {
+  const path = await Deno.makeTempDir({ prefix: "arq serve-" });
+  const { code, stderr } = await runArq(["init", "--no-context"], { cwd: path });
+  assert.equal(code, 0, stderr);
+  const config = await Deno.readTextFile(`${path}/config.toml`);
+  await Deno.writeTextFile(`${path}/config.toml`, config.replace(/^port = \d+$/gm, "port = 0"));
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+}
+
+async function token(cwd: string, role: string): Promise<string> {
+  const key = ["--key", "keys/arqon-private.jwk.json"];
+  const claims = ["--issuer", "arqon-local", "--audience", "arqon", "--role", role];
+  const { code, stdout, stderr } = await runArq(["auth", "gen", ...key, ...claims], { cwd });
+  assert.equal(code, 0, stderr);
+  return stdout.trim();
+}
+
+function succeeds({ code, stderr, stdout }: ArqResult): string {
+  assert.equal(code, 0, stderr);
+  return stdout;
+}
+
+Deno.test("serve runs a policy, without deno on the PATH, and drains at SIGTERM", async () => {
+  await using folder = await initFolder();
+  await using bus = await startServe(folder.path);
+  const [user, admin] = [await token(folder.path, "user"), await token(folder.path, "admin")];
+  const run = (...args: string[]) => runArq(args, { cwd: folder.path });
+  const to_admin = ["--admin-url", bus.admin_url, "--token", admin];
+  const rooms = ["--room", "chat-*"];
+  succeeds(await run("policy", "deploy", "policies/content_size.wasm", ...rooms, ...to_admin));
+  const as_user = ["--url", bus.url, "--token", user];
+  succeeds(await run("pub", "chat-1", "short", ...as_user));
+  const refused = await run("pub", "chat-1", "x".repeat(70_000), ...as_user);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /bytes; at most \d+ here/);
+  const health = await (await fetch(`${bus.ops_url}/health/ready`)).json();
+  assert.equal(health.status, "ok");
+  assert.ok("presence" in health.checks && "policies" in health.checks, "of Brain and Shield");
+
+  const subscriber = await openText(bus.url, user);
+  subscriber.send({ op: "sub", room: "lobby", id: 1 });
+  await subscriber.json();
+  const ending = bus.stop("SIGTERM");
+  const { signal } = await subscriber.json();
+  assert.equal(signal.kind, "DRAIN");
+  // The window of a drain ends as soon as everybody has gone.
+  subscriber.socket.close();
+  assert.equal(await ending, 0, bus.log());
+  assert.match(bus.log(), /msg="ready"[\s\S]*msg="draining"[\s\S]*msg="stopped"/);
+  assert.doesNotMatch(bus.log(), /level=error/);
+});
+
+Deno.test("serve keeps durable messages in data_dir, which one process has at a time", async () => {
+  await using folder = await initFolder();
+  const run = (...args: string[]) => runArq(args, { cwd: folder.path });
+  const user = await token(folder.path, "user");
+  {
+    await using bus = await startServe(folder.path);
+    succeeds(await run("pub", "orders", '{"item":"tea"}', "--url", bus.url, "--token", user));
+    const second = await run("serve", "--config", "config.toml");
+    assert.equal(second.code, 1);
+    assert.match(second.stderr, /data_dir data is in use by another ArqonBus process; stop that/);
+    // A crash keeps them as well.
+    assert.equal(await bus.stop("SIGKILL"), 137);
+  }
+  await using bus = await startServe(folder.path);
+  const where = ["--url", bus.url, "--token", user];
+  const kept = await run("sub", "orders", "--from", "0", "--count", "1", "--json", ...where);
+  assert.deepEqual(JSON.parse(succeeds(kept)).data, { item: "tea" });
+});
+
+Deno.test("serve says in a sentence why it cannot start", async () => {
+  await using folder = await initFolder();
+  const cwd = folder.path;
+  const config = await Deno.readTextFile(`${cwd}/config.toml`);
+  using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr;
+  // A program that is no bus: it hangs up.
+  (async () => {
+    for await (const connection of taken) connection.close();
+  })();
+  const issuers = config.slice(config.indexOf("[[auth.issuers]]"), config.indexOf("[[rooms]]"));
+  const texts: [name: string, text: string, code: number, stderr: RegExp][] = [
+    ["wrong", "[server]\nprot = 1\n", 2, /wrong\.toml:2:1 server\.prot: .*did you mean "port"\?/],
+    ["nobody", "[server]\nport = 0\n", 2, /nobody\.toml: \[\[auth\.issuers\]\] is missing/],
+    [
+      "taken",
+      config.replace("port = 0", `port = ${port}`),
+      1,
+      new RegExp(`client port: 127\\.0\\.0\\.1:${port} is in use by .+\\n.*\\[server\\] port`),
+    ],
+    ["no_key", `${issuers.replace("arqon-jwks", "gone")}`, 2, /keys\/gone\.json/],
+  ];
+  for (const [name, text] of texts) await Deno.writeTextFile(`${cwd}/${name}.toml`, text);
+  for (const [name, , code, expected] of texts) {
+    const result = await runArq(["serve", "--config", `${name}.toml`], { cwd });
+    assert.equal(result.code, code, `${name}: ${result.stderr}`);
+    assert.match(result.stderr, expected);
+    assert.doesNotMatch(result.stderr, /^\s+at |PRIVATE|"d"/m);
+  }
+  const gone = await runArq(["serve", "--config", "gone.toml"], { cwd });
+  assert.equal(gone.code, 2);
+  assert.match(gone.stderr, /^arq: cannot read .*gone\.toml/);
+});
