@@ -54,6 +54,7 @@ STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/deno", "run", "--no-prompt", "--cached-only", "--frozen", \
   "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4", \
   "--unstable-worker-options", "--unstable-net", "--unstable-no-legacy-abort", \
-  "--allow-run=deno", "--allow-net", "--allow-read", "--allow-write=/data,/keys,/tmp", \
-  "--allow-env", "arq/main.ts"]
+  "--ignore-env", "--allow-run=deno", "--allow-net", "--allow-read", \
+  "--allow-write=/data,/keys,/tmp", \
+  "--allow-env=INIT_CWD,CI,NO_COLOR,HOME,XDG_CONFIG_HOME,APPDATA", "arq/main.ts"]
 CMD ["--help"]

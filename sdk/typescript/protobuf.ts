@@ -10,7 +10,7 @@ import type { Codec } from "./codec.ts";
  * by; default: the full name of the type. Fields that this schema does not know are kept.
  *
  * ```ts
- * import { connect } from "@arqon/sdk";
+ * import { connect, typedRoom } from "@arqon/sdk";
  * import { protobufCodec } from "@arqon/sdk/protobuf";
  * import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
  *
