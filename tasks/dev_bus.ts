@@ -3,6 +3,7 @@
  * Started and restarted by `dev.ts`; speaks to it in one JSON line on stdout when it is ready, and
  * ends when its stdin does, so that it never outlives it.
  */
+import { CommandError } from "../arq/exit.ts";
 import { serveDev } from "../arq/serve/dev_bus.ts";
 import { busProcess } from "../arq/serve_main.ts";
 import { ConfigError } from "../shared/config/load.ts";
@@ -22,7 +23,11 @@ if (import.meta.main) {
       Deno.stdout.writeSync(new TextEncoder().encode(JSON.stringify(ready) + "\n"));
     });
   } catch (error) {
-    stopWith(PROGRAM, error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED, textOf(error));
+    if (!(error instanceof CommandError)) {
+      stopWith(PROGRAM, error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED, textOf(error));
+    }
+    const { message, hint, exit_code } = error;
+    stopWith(PROGRAM, exit_code, hint === undefined ? message : `${message}\n${hint}`);
   }
   Deno.exit(0);
 }

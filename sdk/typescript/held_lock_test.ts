@@ -68,6 +68,21 @@ Deno.test(
   },
 );
 
+Deno.test(
+  "when its connection has moved it is renewed at once, while it is held",
+  CLEAN,
+  async () => {
+    const { keeping, hold, asked } = bench();
+    const lock = await hold();
+    const [moved] = keeping.renewals;
+    await moved?.();
+    assert.equal(asked.at(-1)?.fence, 7);
+    assert.equal(lock.until_ms, 1_000 + asked.length);
+    await lock.release();
+    assert.equal(keeping.renewals.size, 0);
+  },
+);
+
 Deno.test("somebody else's lock is the refusal: 'locked'", CLEAN, async () => {
   const { hold } = bench(new ArqonError("locked", "bob", { retry_after_ms: 5 }));
   await assert.rejects(
