@@ -60,7 +60,8 @@ function addBuild(schema: Command, run: Run): void {
     .addHelpText(
       "after",
       "\nbuf compiles. google/protobuf/… and buf/validate/validate.proto can be imported without" +
-        "\nhaving them. What does not compile is told as buf does, exit code 1.\n" +
+        "\nhaving them. What does not compile is told as buf does, exit code 1. A binary and the npm" +
+        "\npackage bring no buf (it is 96 MB): have it on the PATH, or npm install @bufbuild/buf.\n" +
         examples("arq schema build proto", "arq schema build fleet.proto -o fleet.binpb.gz"),
     )
     .action(run(async (io, flags, [source]) => {

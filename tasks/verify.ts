@@ -1,7 +1,7 @@
 /**
  * `deno task verify`: the slow gate. Documents and their examples, reasons without a test, known
- * vulnerabilities of dependencies, garbage of the message path, size of the SDK, container files and
- * workflows, and the coverage floor.
+ * vulnerabilities of dependencies, garbage of the message path, size of the SDK, container files,
+ * binaries and workflows, and the coverage floor.
  * `deno task ok` is the quick one.
  */
 import { isGenerated, listFiles, ROOT } from "./source_files.ts";
@@ -27,6 +27,11 @@ function steps(pages: readonly string[]): Step[] {
     {
       name: "containers",
       args: rule("deploy.ts", ...tool, "--allow-write", "--allow-env=LOG_TOKENS,LOG_STREAM"),
+      cwd: ROOT,
+    },
+    {
+      name: "binaries",
+      args: ["task", "--quiet", "compile", "--target", "x86_64-unknown-linux-gnu"],
       cwd: ROOT,
     },
     {
