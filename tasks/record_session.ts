@@ -6,6 +6,7 @@
 import { type Differing, type Entry, normalise, WINDOW } from "./record_text.ts";
 import { StreamedCommand } from "./streamed_command.ts";
 import { ROOT } from "./source_files.ts";
+import { freePorts } from "../tests/free_ports.ts";
 
 /** Where `arq` comes from: the packed npm package, or this checkout. */
 export type Source = { readonly tarball: string } | "checkout";
@@ -19,15 +20,6 @@ export async function checkoutArq(): Promise<string[]> {
   }
   const flags = words.slice(2, -1);
   return ["run", "--quiet", "--config", `${ROOT}deno.json`, ...flags, `${ROOT}arq/main.ts`];
-}
-
-/** Three ports that are free now. */
-function freePorts(): [number, number, number] {
-  const port = () => {
-    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-    return listener.addr.port;
-  };
-  return [port(), port(), port()];
 }
 
 const quoted = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`;
@@ -121,7 +113,8 @@ export async function recordSession(source: Source): Promise<Entry[]> {
   const folder = await Deno.makeTempDir({ prefix: "arqon_session_" });
   const config_home = await Deno.makeTempDir({ prefix: "arqon_session_config_" });
   try {
-    const differing = { folder, config_home, ports: freePorts() };
+    const [client = 0, ops = 0, admin = 0] = freePorts(3);
+    const differing = { folder, config_home, ports: [client, ops, admin] as const };
     const checkout = [Deno.execPath(), ...await checkoutArq()].map(quoted).join(" ");
     await using session = new Session(differing, source === "checkout" ? checkout : "npx arq");
     if (source !== "checkout") {

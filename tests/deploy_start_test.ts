@@ -13,6 +13,7 @@ import type { ServerProcess } from "./cluster.ts";
 import { startNats } from "./nats_server.ts";
 import type { NatsServer } from "./nats_server.ts";
 import { startValkey } from "./valkey_server.ts";
+import { freePorts } from "./free_ports.ts";
 
 type Changes = readonly (readonly [string, string])[];
 
@@ -102,16 +103,6 @@ Deno.test("the configurations of compose.yaml start, serve and stop", async () =
     await Deno.remove(dir, { recursive: true });
   }
 });
-
-function freePorts(count: number): number[] {
-  const listeners = Array.from(
-    { length: count },
-    () => Deno.listen({ hostname: "127.0.0.1", port: 0 }),
-  );
-  const ports = listeners.map(({ addr }) => addr.port);
-  for (const listener of listeners) listener.close();
-  return ports;
-}
 
 /** The three servers of `nats.yaml` with its configuration. */
 async function startCluster(dir: string): Promise<NatsServer[]> {

@@ -9,6 +9,7 @@ import type { ArqProcess } from "../arq/testing/run_arq.ts";
 import { createIssuer, startServer } from "./cluster.ts";
 import type { Issuer, ServerProcess } from "./cluster.ts";
 import { startNats } from "./nats_server.ts";
+import { freePort } from "./free_ports.ts";
 
 /** The whole walk must be over by then; reached only when something hangs. */
 const DEADLINE_MS = 180_000;
@@ -105,11 +106,6 @@ interface Shield extends AsyncDisposable {
   readonly url: string;
   /** SIGKILL, and a new process on the same port. */
   restart(): Promise<void>;
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 async function startShield(issuer: Issuer, nats_url: string): Promise<Shield> {

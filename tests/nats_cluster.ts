@@ -6,6 +6,7 @@ import { connect } from "@nats-io/transport-deno";
 import type { NatsConnection } from "@nats-io/transport-deno";
 import { startNats } from "./nats_server.ts";
 import type { NatsServer } from "./nats_server.ts";
+import { freePorts } from "./free_ports.ts";
 
 const SIZE = 3;
 /** How long the servers may take to find each other; reached only when they never do. */
@@ -28,16 +29,6 @@ export interface NatsCluster extends AsyncDisposable {
   ready(): Promise<void>;
   /** The member that leads a stream now. Rejects when none does for a minute. */
   leaderOf(stream: string): Promise<ClusterMember>;
-}
-
-function freePorts(count: number): number[] {
-  const listeners = Array.from(
-    { length: count },
-    () => Deno.listen({ hostname: "127.0.0.1", port: 0 }),
-  );
-  const ports = listeners.map(({ addr }) => addr.port);
-  for (const listener of listeners) listener.close();
-  return ports;
 }
 
 function configOf(name: string, port: number, ports: readonly number[], more: string): string {

@@ -3,6 +3,8 @@
  * port, killed and frozen at will, gone with `await using`.
  */
 
+import { freePort } from "./free_ports.ts";
+
 /** A running server, and what a test may do to it. */
 export interface ValkeyServer extends AsyncDisposable {
   /** `redis://127.0.0.1:PORT`, with TLS `rediss://…` on a port of its own. */
@@ -42,11 +44,6 @@ async function findProgram(): Promise<string> {
     }
   }
   throw new Error(MISSING);
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 function tlsArguments(port: number): string[] {

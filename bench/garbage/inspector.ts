@@ -70,12 +70,6 @@ async function sessionUrl(port: number): Promise<string> {
   return target.webSocketDebuggerUrl;
 }
 
-/** A port that is free now, for `--inspect`, which cannot choose one itself. */
-export function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return (listener.addr as Deno.NetAddr).port;
-}
-
 /** Opens a session with the process that was started with `--inspect=127.0.0.1:PORT`. */
 export async function openInspector(port: number): Promise<Inspector> {
   const socket = new WebSocket(await sessionUrl(port));

@@ -12,7 +12,8 @@ import { ROOT } from "../scenario.ts";
 import { median } from "../statistics.ts";
 import { openCrowd } from "./echo_crowd.ts";
 import { type HeapReading, openHeap } from "./heap.ts";
-import { type AllocationSite, freePort, openInspector } from "./inspector.ts";
+import { freePort } from "../../tests/free_ports.ts";
+import { type AllocationSite, openInspector } from "./inspector.ts";
 
 /** A server whose garbage is counted. */
 export interface GarbageServer {

@@ -112,9 +112,3 @@ export async function startServer<T>(command: ServerCommand<T>): Promise<ServerP
     clearTimeout(timer);
   }
 }
-
-/** A port of 127.0.0.1 that is free now, for servers that cannot take any and say which. */
-export function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
-}

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { offline, run } from "./tool.ts";
 import type { Ran, Tool } from "./tool.ts";
+import { freePorts } from "../free_ports.ts";
 
 /** One step; its line is `name`. */
 export interface SmokeStep {
@@ -153,15 +154,6 @@ export const SMOKE_STEPS: readonly SmokeStep[] = [
   },
 ];
 
-function freePorts(): number[] {
-  const listeners = [0, 0, 0].map(() => Deno.listen({ hostname: "127.0.0.1", port: 0 }));
-  return listeners.map((listener) => {
-    const { port } = listener.addr as Deno.NetAddr;
-    listener.close();
-    return port;
-  });
-}
-
 /** Runs every step; `tell` hears each name and how long it took, in ms. Rejects with the first that fails. */
 export async function smoke(
   tool: Tool,
@@ -193,7 +185,7 @@ export async function smoke(
     return child;
   };
   try {
-    const world = { tool, cwd, ports: freePorts(), version, arq, must, start };
+    const world = { tool, cwd, ports: freePorts(3), version, arq, must, start };
     for (const step of SMOKE_STEPS) {
       const from_ms = performance.now();
       await step.run(world);
