@@ -3,6 +3,7 @@ import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import type { Uint64 } from "@arqon/sdk";
 import { roomLock, roomUnlock } from "./commands/room_lock.ts";
+import { roomLockRun } from "./commands/room_lock_run.ts";
 import { roomMembers } from "./commands/room_members.ts";
 import { roomBan, roomKick, roomUnban } from "./commands/room_moderate.ts";
 import { roomDelete, roomGet, roomSet } from "./commands/room_state.ts";
@@ -11,7 +12,7 @@ import { addRoomHistory } from "./program_room_history.ts";
 import { examples, positive, room, value, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 import { addRoomClass } from "./program_room_class.ts";
-import { parseTtl } from "./token.ts";
+import { parseSeconds, parseTtl } from "./token.ts";
 
 /** Longest user id that a token may have. */
 const USER_BYTES_MAX = 128;
@@ -95,23 +96,42 @@ function withConditions(command: Command): Command {
 
 function addLock(group: Command, run: Run): void {
   withRoom(group, "lock")
-    .description("lock a room for a time and print the fence; until when is on stderr")
+    .description("lock a room for a time and print the fence, or while a program runs")
+    .argument(
+      "[program...]",
+      "after --: a program to run while the lock is held, with its arguments",
+    )
     .option("--ttl <time>", "the lease: 30s, 5m or seconds (default: the bus's)", value(parseTtl))
+    .option(
+      "--wait <time>",
+      "how long somebody else's lock may take to end: 30s, 5m or seconds (default: not at all)",
+      value((text) => parseSeconds("--wait", text)),
+    )
     .option("--fence <n>", "of the lock that you hold: renews its lease", fence)
     .option("--json", "print the bus's answer as JSON")
     .addHelpText(
       "after",
-      "\nThe connection ends with the command. The lock stays until unlock or the end of the lease;" +
-        "\nwhoever has the fence holds it. Give the fence to every write that the lock guards: one that" +
-        "\ncomes too late is refused then.\n" +
+      "\nWithout a program: the fence is on stdout, until when on stderr. The connection ends with the" +
+        "\ncommand. The lock stays until unlock or the end of the lease; whoever has the fence holds it." +
+        "\nGive the fence to every write that the lock guards: one that comes too late is refused then." +
+        "\n\nWith a program: the lease is renewed while it runs, the lock ends when it has ended, and its" +
+        "\nexit code is the command's (128 and the number of the signal, if one has ended it). It finds" +
+        "\nthe fence in ARQON_LOCK_FENCE and the room in ARQON_LOCK_ROOM. When the lock is lost, it gets" +
+        "\nSIGTERM, after 5 seconds SIGKILL, and the exit code is 1.\n" +
         examples(
+          "arq room lock jobs --wait 10m -- ./nightly-job --all",
           "arq room lock jobs --ttl 1m",
           "fence=$(arq room lock jobs --ttl 1m) || exit",
           'arq room set jobs last 17 --fence "$fence"',
           'arq room unlock jobs --fence "$fence"',
         ),
     )
-    .action(run((io, flags, [name]) => roomLock(io, name as string, flags)));
+    .action(run((io, flags, [name, words]) => {
+      const program = words as readonly string[];
+      return program.length === 0
+        ? roomLock(io, name as string, flags)
+        : roomLockRun(io, name as string, program, flags);
+    }));
   withRoom(group, "unlock")
     .description("end a lock before its lease ends")
     .requiredOption("--fence <n>", "as arq room lock printed it", fence)
