@@ -19,11 +19,11 @@ asks nobody who it is: the limit of a machine whose cores the clients share.
   --processes N      processes of clients (2)
   --lanes N          attempts under way at a time, all processes together (128): a machine that is all
                      clients has only its own cores, and what waits for them is not the Shield's delay
-  --handshakes N     [limits] handshakes_per_second of the Shield (2000)
+  --handshakes N     [limits] handshakes_per_second of the Shield (2500)
   --burst N          [limits] handshake_burst (1000)
   --rate N           messages a second of the steady pair (200)
   --seconds N        the steady pair alone, before the storm (10)
-  --nice N           niceness of the clients, which are other machines in reality (10; 0: none)
+  --nice N           niceness of the clients, which are other machines in reality (19; 0: none)
   --websocket NAME   [server] websocket of the Shield (its default)
   --plain            without TLS
   --alone            without the storm on bare Deno
@@ -269,11 +269,11 @@ export const STORM: Scenario = {
     clients: text("10000"),
     processes: text("2"),
     lanes: text("128"),
-    handshakes: text("2000"),
+    handshakes: text("2500"),
     burst: text("1000"),
     rate: text("200"),
     seconds: text("10"),
-    nice: text("10"),
+    nice: text("19"),
     websocket: text(""),
     plain: { type: "boolean", default: false },
     alone: { type: "boolean", default: false },

@@ -1,5 +1,6 @@
 /** What a scenario can run against: each target is a process of its own and an adapter to its wire. */
 import { decodeServerFrame, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
+import { SERVER_FLAGS } from "../shared/deno_command.ts";
 import { startProgram } from "./load/program.ts";
 import { ROOT } from "./scenario.ts";
 import { connectSocket } from "./socket.ts";
@@ -36,10 +37,8 @@ export async function startBus(config_file?: string): Promise<BusProcess> {
   const options = { state_dir, ...ports, ...(config_file === undefined ? {} : { config_file }) };
   const program = startProgram("tasks/dev_bus.ts", {
     flags: [
-      "--unstable-worker-options",
+      ...SERVER_FLAGS,
       "--ignore-env",
-      "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4",
-      "--unstable-no-legacy-abort",
       `--allow-run=${Deno.execPath()}`,
       "--allow-net",
       `--allow-read=${ROOT}`,

@@ -3,18 +3,14 @@
  * deployment would: config files, PEM key, narrow permissions, free ports.
  */
 import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
+import { SERVER_FLAGS } from "../shared/deno_command.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
-/** What the `shield` task in deno.json gives it beside network and files. */
-const SHIELD_FLAGS = [
-  "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4",
-  "--unstable-worker-options",
-  "--unstable-net",
-  "--unstable-no-legacy-abort",
-  `--allow-run=${Deno.execPath()}`,
-];
-/** What the tasks of both give beside that. */
-const FLAGS = ["--no-prompt", "--ignore-env", "--allow-net", "--allow-read"];
+/** What the tasks in deno.json give both. */
+const FLAGS = ["--ignore-env", "--allow-net", "--allow-read"];
+/** What they give a Shield beside that, and what a Brain has of it. */
+const SHIELD_FLAGS = [...SERVER_FLAGS, `--allow-run=${Deno.execPath()}`];
+const BRAIN_FLAGS = ["--no-prompt"];
 const READY_MS = 60_000;
 
 /** A Shield or Brain that has said that it is ready; SIGTERM when the scope ends. */
@@ -79,8 +75,8 @@ function readyLine(log: string, part: string, args: readonly string[]): string |
 
 /**
  * Rejects with the log when the process ends before it says that it is ready. `server_lines` are more
- * lines for its `[server]` table, for example `node_id = "shield-0"`; `port` is that of its clients,
- * 0 a free one; `args` are more arguments, for example `--processes`, with which it is ready when
+ * lines for its `[server]` table, for example `node_id = "shield-0"`, and `admin_lines` for `[admin]`;
+ * `port` is that of its clients, 0 a free one; `args` are more arguments, for example `--processes`, with which it is ready when
  * its supervisor says so.
  */
 export async function startServer(
@@ -90,17 +86,19 @@ export async function startServer(
   server_lines = "",
   port = 0,
   args: readonly string[] = [],
+  admin_lines = "",
 ): Promise<ServerProcess> {
   const file = await Deno.makeTempFile({ dir, prefix: `${part}-`, suffix: ".toml" });
   const addresses = ["ops", "admin", "server"].map((name) => (
-    `[${name}]\nhost = "127.0.0.1"\nport = ${name === "server" ? port : 0}\n`
+    `[${name}]\nhost = "127.0.0.1"\nport = ${name === "server" ? port : 0}\n` +
+    (name === "admin" ? `${admin_lines}\n` : "")
   ));
   await Deno.writeTextFile(file, `${addresses.join("")}${server_lines}\n${config}`);
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
       ...FLAGS,
-      ...(part === "shield" ? SHIELD_FLAGS : []),
+      ...(part === "shield" ? SHIELD_FLAGS : BRAIN_FLAGS),
       `${ROOT}/${part}/main.ts`,
       "--config",
       file,

@@ -5,6 +5,7 @@
  */
 import { setImmediate } from "node:timers";
 import { ArqonError } from "@arqon/proto";
+import { SequenceTable } from "../sequence_table.ts";
 import type { Link } from "./nats_link.ts";
 import type { Wire } from "./nats_wire.ts";
 
@@ -18,6 +19,8 @@ interface Turn {
   reject(error: unknown): void;
   /** Of the PONG; by the clock that only grows. */
   deadline_ms: number;
+  /** Among those that are not confirmed. */
+  number: number;
 }
 
 /** Counts and confirms what one connection was given. */
@@ -35,7 +38,7 @@ export class Flusher {
   /** This turn's. */
   #turn: Turn | undefined;
   /** All that are not confirmed, in the order of their PINGs. */
-  readonly #turns = new Set<Turn>();
+  readonly #turns = new SequenceTable<Turn>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #endTurn = () => this.#ping();
 
@@ -74,18 +77,17 @@ export class Flusher {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const error = this.#link.unavailable();
-    for (const turn of this.#turns) turn.reject(error);
-    this.#turns.clear();
+    for (const turn of this.#turns.takeAll()) turn.reject(error);
   }
 
   /** Resolves with the PONG to a PING sent at the end of this turn. Rejects with `spine-unavailable`. */
   flush(): Promise<void> {
     if (this.#link.state !== "connected") return Promise.reject(this.#link.unavailable());
     if (this.#turn !== undefined) return this.#turn.promise;
-    const turn = { ...Promise.withResolvers<void>(), deadline_ms: Infinity };
+    const turn = { ...Promise.withResolvers<void>(), deadline_ms: Infinity, number: 0 };
     this.#turn = turn;
     // From now on: a connection that drops within the turn has dropped the publishes too.
-    this.#turns.add(turn);
+    turn.number = this.#turns.add(turn);
     this.#wire.hold();
     setImmediate(this.#endTurn);
     return turn.promise;
@@ -94,7 +96,7 @@ export class Flusher {
   #ping(): void {
     const turn = this.#turn as Turn;
     this.#turn = undefined;
-    if (!this.#turns.has(turn)) return; // The connection was lost meanwhile.
+    if (this.#turns.get(turn.number) !== turn) return; // The connection was lost meanwhile.
     const { connection, state, request_timeout_ms } = this.#link;
     if (state !== "connected") {
       this.#wire.flush();
@@ -114,7 +116,7 @@ export class Flusher {
   }
 
   #settle(turn: Turn, error: ArqonError | undefined): void {
-    if (!this.#turns.delete(turn)) return;
+    if (this.#turns.take(turn.number) === undefined) return;
     if (error === undefined) turn.resolve();
     else turn.reject(error);
   }
@@ -123,7 +125,7 @@ export class Flusher {
     this.#timer = undefined;
     const now_ms = this.#monotonic();
     const { request_timeout_ms } = this.#link;
-    for (const turn of this.#turns) {
+    for (const turn of this.#turns.values()) {
       if (turn.deadline_ms > now_ms) {
         const wait_ms = Math.min(turn.deadline_ms - now_ms, request_timeout_ms);
         this.#timer = setTimeout(() => this.#sweep(), wait_ms);

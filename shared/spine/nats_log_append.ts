@@ -5,6 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
+import { SequenceTable } from "../sequence_table.ts";
 import type { Appended, LogLimits } from "./durable_log.ts";
 import { isFromNobody, readPubAck } from "./nats_answer.ts";
 import type { PubAck } from "./nats_answer.ts";
@@ -81,6 +82,8 @@ export class Append implements Receiver {
   readonly order: number;
   /** Of its request; 0 while none is under way. */
   number = 0;
+  /** Among those that are sent and not answered; 0 while it is not. */
+  sent = 0;
   deadline_ms = 0;
   /** How often JetStream has said that it is not the stream or not there. */
   misses = 0;
@@ -130,7 +133,7 @@ export class Append implements Receiver {
 export class AppendLane {
   readonly #tools: AppendTools;
   /** Sent and not answered, in the order of their deadlines. */
-  readonly #sent = new Set<Append>();
+  readonly #sent = new SequenceTable<Append>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #orders = 0;
   #messages = 0;
@@ -174,7 +177,7 @@ export class AppendLane {
     const own = `Nats-Expected-Stream: ${log.stream}\r\n${id}`;
     append.number = inbox.expect(append);
     append.deadline_ms = monotonic() + link.request_timeout_ms;
-    this.#sent.add(append);
+    append.sent = this.#sent.add(append);
     log.started();
     try {
       link.assertConnected();
@@ -266,9 +269,9 @@ export class AppendLane {
   }
 
   #unsent(append: Append): void {
-    this.#sent.delete(append);
+    this.#sent.take(append.sent);
     this.#tools.inbox.forget(append.number);
-    append.number = 0;
+    append.number = append.sent = 0;
   }
 
   /** The connection is lost: nothing will be timed out any more. */
@@ -281,7 +284,7 @@ export class AppendLane {
     this.#timer = undefined;
     const { link, monotonic } = this.#tools;
     const now_ms = monotonic();
-    for (const append of this.#sent) {
+    for (const append of this.#sent.values()) {
       if (append.deadline_ms > now_ms) {
         this.#timer = setTimeout(() => this.#sweep(), append.deadline_ms - now_ms);
         return;

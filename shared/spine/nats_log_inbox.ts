@@ -3,6 +3,7 @@
  * promise of nats.js for each. Knows nothing of logs. Who waits has its own time limit.
  */
 import { createInbox } from "@nats-io/transport-deno";
+import { SequenceTable } from "../sequence_table.ts";
 import { isText } from "./nats_answer.ts";
 import type { MessageFrame } from "./nats_frames.ts";
 import type { Link } from "./nats_link.ts";
@@ -24,9 +25,8 @@ export class Inbox {
   readonly #wire: Wire;
   readonly #prefix = `${createInbox()}.`;
   /** By the number that ends the reply subject. Bounded by those who ask. */
-  readonly #receivers = new Map<number, Receiver>();
+  readonly #receivers = new SequenceTable<Receiver>();
   #subscribed = false;
-  #last = 0;
 
   constructor(link: Link, wire: Wire) {
     this.#link = link;
@@ -36,9 +36,7 @@ export class Inbox {
   /** A number for a request; the answers to `replyTo` of it come to `receiver` until `forget`. */
   expect(receiver: Receiver): number {
     if (!this.#subscribed) this.#subscribe();
-    const number = ++this.#last;
-    this.#receivers.set(number, receiver);
-    return number;
+    return this.#receivers.add(receiver);
   }
 
   /** The reply subject of a number. */
@@ -47,14 +45,12 @@ export class Inbox {
   }
 
   forget(number: number): void {
-    this.#receivers.delete(number);
+    this.#receivers.take(number);
   }
 
   /** Tells all who wait that the connection is lost. */
   cut(): void {
-    const receivers = [...this.#receivers.values()];
-    this.#receivers.clear();
-    for (const receiver of receivers) receiver.cut();
+    for (const receiver of this.#receivers.takeAll()) receiver.cut();
   }
 
   #subscribe(): void {

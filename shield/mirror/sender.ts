@@ -6,6 +6,7 @@
  */
 import { setImmediate } from "node:timers";
 import type { Logger } from "../../shared/log.ts";
+import { SequenceTable } from "../../shared/sequence_table.ts";
 import type { Spine, SpineHeaders } from "../../shared/spine/spine.ts";
 import { shadowSubject } from "../../shared/subject.ts";
 import type { Subject } from "../../shared/subject.ts";
@@ -57,6 +58,8 @@ interface Turn {
   readonly sent: { readonly copy: ShadowCopy; denied: boolean }[];
   /** Everything before it is no denied copy any more. */
   cursor: number;
+  /** Among those that are not confirmed. */
+  number: number;
 }
 
 /** The sender of one process. */
@@ -68,8 +71,9 @@ export class ShadowSender {
   #bytes = 0;
   #scheduled = false;
   #busy: ReturnType<typeof setTimeout> | undefined;
-  readonly #unconfirmed = new Set<Turn>();
-  readonly #confirming = new Set<Promise<void>>();
+  readonly #unconfirmed = new SequenceTable<Turn>();
+  /** Called when a turn has been confirmed or has failed, once the sender is closed. */
+  #onConfirmed: (() => void) | undefined;
   /** By tenant: until when its copies fail at once, in Unix ms. */
   readonly #denied = new Map<string, number>();
   #failed = 0;
@@ -114,7 +118,9 @@ export class ShadowSender {
     clearTimeout(this.#busy);
     while (this.messages > 0 && !this.#isBusy()) this.#turn();
     while (this.messages > 0) this.#take().rule.totals.dropped++;
-    await Promise.all(this.#confirming);
+    while (this.#unconfirmed.size > 0) {
+      await new Promise<void>((resolve) => void (this.#onConfirmed = resolve));
+    }
     this.#stopEvents();
   }
 
@@ -158,7 +164,7 @@ export class ShadowSender {
   }
 
   #turn(): void {
-    const turn: Turn = { sent: [], cursor: 0 };
+    const turn: Turn = { sent: [], cursor: 0, number: 0 };
     const now_ms = this.#options.now();
     let bytes = 0;
     for (let n = 0; n < TURN_MESSAGES && bytes < TURN_BYTES && this.messages > 0; n++) {
@@ -168,10 +174,8 @@ export class ShadowSender {
       else if (this.#send(copy)) turn.sent.push({ copy, denied: false });
     }
     if (turn.sent.length === 0) return;
-    this.#unconfirmed.add(turn);
-    const confirming = this.#confirm(turn);
-    this.#confirming.add(confirming);
-    confirming.finally(() => this.#confirming.delete(confirming));
+    turn.number = this.#unconfirmed.add(turn);
+    void this.#confirm(turn);
   }
 
   #send(copy: ShadowCopy): boolean {
@@ -199,17 +203,18 @@ export class ShadowSender {
     }
     // Denials came before the confirmation; this is until their listeners have run, too.
     await new Promise<void>((resolve) => void setImmediate(resolve));
-    this.#unconfirmed.delete(turn);
+    this.#unconfirmed.take(turn.number);
     for (const { copy, denied } of turn.sent) {
       if (denied) continue;
       if (problem === undefined) copy.rule.totals.published++;
       else this.#fail(copy, 1, problem);
     }
+    this.#onConfirmed?.();
     this.#schedule();
   }
 
   #onDenied(subject: string): void {
-    for (const turn of this.#unconfirmed) {
+    for (const turn of this.#unconfirmed.values()) {
       for (let index = turn.cursor; index < turn.sent.length; index++) {
         const sent = turn.sent[index]!;
         if (sent.denied || shadowSubject(sent.copy.subject) !== subject) continue;

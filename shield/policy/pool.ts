@@ -6,6 +6,7 @@
 import type { Registry } from "prom-client";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/log.ts";
+import { SequenceTable } from "../../shared/sequence_table.ts";
 import { type Compiler, createCompiler } from "./compile.ts";
 import type { EvaluateRequest, PolicyFault, PolicyOutcome, Verdict } from "./policy.ts";
 import { createPolicyMetrics, type PolicyMetrics } from "./policy_metrics.ts";
@@ -77,24 +78,17 @@ const WEDGE_MS = 1_000;
 /** Workers that wedge, or die of our own errors, before the process gives up. */
 const WEDGES = 2;
 const CRASHES = 8;
-
-interface Waiting {
-  readonly job: Job;
-  readonly resolve: (verdict: Verdict) => void;
-  /** Policies that observe and cannot run now. */
-  skipped: readonly PolicyOutcome[];
-}
+const NO_OUTCOMES: readonly PolicyOutcome[] = [];
 
 /** The parts of a running pool and what it keeps in mind. */
 interface State {
   readonly options: PolicyPoolOptions;
-  /** In the order of their deadlines, since all wait equally long. */
-  readonly waiting: Map<number, Waiting>;
+  /** Those that have no verdict yet; in the order of their deadlines, since all wait equally long. */
+  readonly waiting: SequenceTable<Job>;
   readonly modules: Modules;
   readonly metrics: PolicyMetrics;
   readonly judge: Judge;
   readonly lanes: Lanes;
-  last_id: number;
   wedges: number;
   crashes: number;
   last_crash: string;
@@ -106,7 +100,7 @@ interface State {
 
 function createState(options: PolicyPoolOptions): State {
   const { policy, registry, log, now } = options;
-  const waiting = new Map<number, Waiting>();
+  const waiting = new SequenceTable<Job>();
   const metrics = createPolicyMetrics(registry, {
     pending: () => waiting.size,
     workers: () => state.lanes.size,
@@ -135,7 +129,6 @@ function createState(options: PolicyPoolOptions): State {
       onReply: (job, reply) => onReply(state, job, reply),
       onCrash: (module, detail) => onCrash(state, module, detail),
     }),
-    last_id: 0,
     wedges: 0,
     crashes: 0,
     last_crash: "",
@@ -177,10 +170,18 @@ export async function createPolicyPool(options: PolicyPoolOptions): Promise<Poli
 function evaluate(state: State, request: EvaluateRequest): Promise<Verdict> {
   const { policy, now } = state.options;
   const began_ms = now();
-  const id = state.last_id = (state.last_id + 1) >>> 0;
-  const job: Job = { id, request, began_ms, deadline_ms: began_ms + policy.stall_ms, done: false };
   return new Promise((resolve) => {
-    state.waiting.set(id, { job, resolve, skipped: [] });
+    const deadline_ms = began_ms + policy.stall_ms;
+    const job: Job = {
+      request,
+      resolve,
+      began_ms,
+      deadline_ms,
+      done: false,
+      skipped: NO_OUTCOMES,
+      number: 0,
+    };
+    job.number = state.waiting.add(job);
     if (state.closed) refuse(state, job, "stall");
     else if (request.payload.length > policy.payload_bytes) {
       refuse(state, job, "payload-too-large");
@@ -193,16 +194,15 @@ function evaluate(state: State, request: EvaluateRequest): Promise<Verdict> {
 
 /** Gives the verdict, once; later ones are dropped. */
 function settle(state: State, job: Job, verdict: Verdict): void {
-  const entry = state.waiting.get(job.id);
-  if (entry === undefined || job.done) return;
+  if (job.done) return;
   job.done = true;
-  state.waiting.delete(job.id);
+  state.waiting.take(job.number);
   const { metrics, options } = state;
   const duration_ms = options.now() - job.began_ms;
   metrics.verdict(duration_ms);
   for (const outcome of verdict.outcomes) metrics.outcome(outcome);
   if (duration_ms > options.policy.timeout_ms) metrics.late();
-  entry.resolve(verdict);
+  job.resolve(verdict);
 }
 
 function refuse(state: State, job: Job, fault: PolicyFault): void {
@@ -215,8 +215,7 @@ function admit(state: State, job: Job): readonly ChainEntry[] | undefined {
     settle(state, job, admission.verdict);
     return undefined;
   }
-  const entry = state.waiting.get(job.id);
-  if (entry !== undefined) entry.skipped = admission.skipped;
+  job.skipped = admission.skipped;
   return admission.chain;
 }
 
@@ -225,8 +224,7 @@ function onReply(state: State, job: Job, reply: WorkerReply): void {
   const outcomes = state.judge.learn(job.request.tenant_id, reply);
   for (const { duration_ms } of outcomes) state.metrics.busy(duration_ms);
   if (reply.expired === true) return refuse(state, job, "stall");
-  const skipped = state.waiting.get(job.id)?.skipped ?? [];
-  settle(state, job, verdictOf([...outcomes, ...skipped], reply));
+  settle(state, job, verdictOf([...outcomes, ...job.skipped], reply));
 }
 
 /** Looks for stalls and wedges while anything is under way. */
@@ -251,7 +249,7 @@ function watch(state: State): void {
 }
 
 function refuseStalled(state: State, now_ms: number): void {
-  for (const { job } of state.waiting.values()) {
+  for (const job of state.waiting.values()) {
     if (job.deadline_ms > now_ms) return;
     refuse(state, job, "stall");
   }
@@ -290,5 +288,5 @@ function close(state: State): void {
   state.closed = true;
   clearInterval(state.timer);
   state.lanes.end();
-  for (const { job } of [...state.waiting.values()]) refuse(state, job, "stall");
+  for (const job of state.waiting.values()) refuse(state, job, "stall");
 }

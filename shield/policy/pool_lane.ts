@@ -3,19 +3,24 @@
  * rest stays here where a limit can still refuse it. Replaces its worker when that wedges or dies.
  * What a job may run and what a reply means is decided by `pool.ts`.
  */
-import type { EvaluateRequest } from "./policy.ts";
+import { SequenceTable } from "../../shared/sequence_table.ts";
+import type { EvaluateRequest, PolicyOutcome, Verdict } from "./policy.ts";
 import { createTurns, type Turns } from "./pool_turns.ts";
 import type { PolicyWorker, PolicyWorkerOptions } from "./pool_worker.ts";
 import { type ChainEntry, encodeRequest, type WorkerReply } from "./ring_message.ts";
 
-/** One request on its way. */
+/** One request on its way, and who waits for its verdict. */
 export interface Job {
-  readonly id: number;
   readonly request: EvaluateRequest;
+  readonly resolve: (verdict: Verdict) => void;
   readonly began_ms: number;
   readonly deadline_ms: number;
   /** True when its verdict has been given; a reply that comes later is only counted. */
   done: boolean;
+  /** Policies that observe and cannot run now. */
+  skipped: readonly PolicyOutcome[];
+  /** Among those that wait for a verdict. */
+  number: number;
 }
 
 /** Why a lane refuses a job by itself. */
@@ -66,15 +71,18 @@ const WINDOW_BYTES = 33_554_432;
 const QUEUE_TENANTS = 16;
 const QUEUE_BYTES = 67_108_864;
 
-/** The jobs under way on the current worker. */
+/** Tenants whose counts are kept though nothing of theirs is under way: deleting costs more. */
+const IDLE_TENANTS = 1_024;
+
+/** The jobs under way on the current worker, by the number that its replies name. */
 function createWindow() {
-  const jobs = new Map<number, Job>();
+  const jobs = new SequenceTable<Job>();
   const by_tenant = new Map<string, number>();
   let bytes = 0;
   const count = ({ request: { tenant_id, payload } }: Job, by: 1 | -1) => {
     const next = (by_tenant.get(tenant_id) ?? 0) + by;
-    if (next > 0) by_tenant.set(tenant_id, next);
-    else by_tenant.delete(tenant_id);
+    if (next === 0 && by_tenant.size > IDLE_TENANTS) by_tenant.delete(tenant_id);
+    else by_tenant.set(tenant_id, next);
     bytes += by * payload.length;
   };
   return {
@@ -83,20 +91,18 @@ function createWindow() {
     hasRoom: (tenant_id: string, job: Job) =>
       (by_tenant.get(tenant_id) ?? 0) < WINDOW &&
       bytes + job.request.payload.length <= WINDOW_BYTES,
-    add(job: Job): void {
-      jobs.set(job.id, job);
+    add(job: Job): number {
       count(job, 1);
+      return jobs.add(job);
     },
     take(id: number): Job | undefined {
-      const job = jobs.get(id);
-      if (job === undefined) return undefined;
-      jobs.delete(id);
-      count(job, -1);
+      const job = jobs.take(id);
+      if (job !== undefined) count(job, -1);
       return job;
     },
     clear(): Job[] {
-      const all = [...jobs.values()];
-      for (const job of all) this.take(job.id);
+      const all = jobs.takeAll();
+      for (const job of all) count(job, -1);
       return all;
     },
   };
@@ -121,8 +127,8 @@ interface State {
   readonly under_way: ReturnType<typeof createWindow>;
   worker: PolicyWorker;
   unmoved: ReturnType<typeof createStuckCheck>;
-  /** Encoded for the current worker, waiting for room in its ring. */
-  blocked: { readonly job: Job; readonly parts: Uint8Array[] } | undefined;
+  /** A request under way for which the current worker's ring has no room yet. */
+  blocked: readonly Uint8Array[] | undefined;
   ended: boolean;
 }
 
@@ -140,39 +146,36 @@ function start(options: LaneOptions, generation: number, state: () => State): Po
   return worker;
 }
 
-/** False when the ring is full; the job waits for the next pump. */
-function send(state: State, job: Job, parts: Uint8Array[]): boolean {
-  if (!state.worker.send(parts)) {
-    state.blocked = { job, parts };
-    return false;
-  }
-  state.blocked = undefined;
-  state.under_way.add(job);
-  return true;
+/** False when the ring is full; the request waits for the next pump. */
+function send(state: State, parts: readonly Uint8Array[]): boolean {
+  const sent = state.worker.send(parts);
+  state.blocked = sent ? undefined : parts;
+  return sent;
 }
 
 function pump(state: State): void {
   const { options, turns, under_way, worker, blocked } = state;
   if (state.ended) return;
-  if (blocked !== undefined && !send(state, blocked.job, blocked.parts)) return;
+  if (blocked !== undefined && !send(state, blocked)) return;
   while (!under_way.isFull()) {
     const job = turns.take(under_way.hasRoom);
     if (job === undefined) return;
     const chain = job.done ? undefined : options.admit(job);
     if (chain === undefined) continue;
-    const { id, deadline_ms } = job;
-    const head = { generation: worker.generation, id, deadline_ms };
+    const id = under_way.add(job);
+    const head = { generation: worker.generation, id, deadline_ms: job.deadline_ms };
     const parts = encodeRequest(head, job.request, chain);
     const size_bytes = parts.reduce((sum, part) => sum + part.length, 0);
-    if (size_bytes > worker.record_bytes) options.refuse(job, "payload-too-large");
-    else if (!send(state, job, parts)) return;
+    if (size_bytes > worker.record_bytes) {
+      under_way.take(id);
+      options.refuse(job, "payload-too-large");
+    } else if (!send(state, parts)) return;
   }
 }
 
 function replace(state: State): void {
-  const { options, under_way, worker, blocked } = state;
+  const { options, under_way, worker } = state;
   const lost = under_way.clear();
-  if (blocked !== undefined) lost.push(blocked.job);
   state.blocked = undefined;
   state.unmoved = createStuckCheck();
   worker.end();
@@ -223,7 +226,7 @@ export function createLane(
     },
     replace: () => replace(state),
     get size() {
-      return turns.size + state.under_way.size() + (state.blocked === undefined ? 0 : 1);
+      return turns.size + state.under_way.size();
     },
     get generation() {
       return state.worker.generation;

@@ -11,11 +11,12 @@ import { message } from "./test_pool.ts";
 async function startLane(ring_bytes = 65_536) {
   const modules = new Map([[1, await WebAssembly.compile(meteredGuest({ body: "i32.const 0" }))]]);
   const settled = new Map<number, "reply" | LaneFault>();
+  const ids = new Map<Job, number>();
   const crashes: string[] = [];
   const workers: PolicyWorker[] = [];
   let changed = Promise.withResolvers<void>();
   const settle = (job: Job, as: "reply" | LaneFault) => {
-    settled.set(job.id, as);
+    settled.set(ids.get(job)!, as);
     changed.resolve();
     changed = Promise.withResolvers();
   };
@@ -40,14 +41,19 @@ async function startLane(ring_bytes = 65_536) {
       lane.replace();
     },
   }, modules);
-  const push = (id: number, size_bytes = 5) =>
-    lane.push({
-      id,
+  const push = (id: number, size_bytes = 5) => {
+    const job: Job = {
       request: message([], { payload: new Uint8Array(size_bytes) }),
+      resolve: () => {},
       began_ms: 0,
       deadline_ms: Infinity,
       done: false,
-    });
+      skipped: [],
+      number: 0,
+    };
+    ids.set(job, id);
+    lane.push(job);
+  };
   const all = async (count: number) => {
     while (settled.size < count) await changed.promise;
     return [...settled];

@@ -84,3 +84,15 @@ Deno.test("a tenant that may not go now is passed over", () => {
   assert.equal(turns.take((name) => name !== "a"), undefined);
   assert.equal(turns.take(), "a 1");
 });
+
+Deno.test("tenants come and go by thousands, each gets its turn", () => {
+  const turns = createTurns<string>(UNBOUNDED);
+  const names = Array.from({ length: 3_000 }, (_, index) => `tenant-${index}`);
+  for (let round = 0; round < 3; round++) {
+    for (const item of [1, 2]) for (const name of names) turns.push(name, `${name}/${item}`, 1);
+    for (const item of [1, 2]) {
+      for (const name of names) assert.equal(turns.take(), `${name}/${item}`);
+    }
+    assert.equal(turns.take(), undefined);
+  }
+});

@@ -1,0 +1,61 @@
+/** The ring against a Map as the model, also where its numbers begin anew. Pure. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { SequenceTable } from "./sequence_table.ts";
+
+const LAST = 0xffff_ffff;
+const operation = fc.oneof(
+  { weight: 3, arbitrary: fc.constant("add" as const) },
+  { weight: 2, arbitrary: fc.record({ take: fc.nat({ max: 40 }) }) },
+  { weight: 1, arbitrary: fc.record({ ask: fc.integer({ min: 0, max: LAST }) }) },
+);
+
+Deno.test("whoever is inside is found by its number alone, in the order in which it came", () => {
+  const first = fc.oneof(fc.constant(1), fc.integer({ min: LAST - 60, max: LAST }));
+  fc.assert(fc.property(first, fc.array(operation, { maxLength: 300 }), (first, operations) => {
+    const table = new SequenceTable<{ id: number }>(first);
+    const model = new Map<number, { id: number }>();
+    for (const [id, step] of operations.entries()) {
+      if (step === "add") {
+        const item = { id };
+        const number = table.add(item);
+        assert.ok(number > 0 && number <= LAST && !model.has(number), `${number}`);
+        model.set(number, item);
+      } else if ("take" in step) {
+        const number = [...model.keys()][step.take] ?? 0;
+        assert.equal(table.take(number), model.get(number));
+        model.delete(number);
+        assert.equal(table.take(number), undefined, "taken once");
+      } else assert.equal(table.get(step.ask), model.get(step.ask));
+      assert.equal(table.size, model.size);
+      assert.equal(table.values().next().value, model.values().next().value);
+      assert.deepEqual([...table.values()], [...model.values()]);
+    }
+    assert.deepEqual(table.takeAll(), [...model.values()]);
+    assert.deepEqual([table.size, table.values().next().value], [0, undefined]);
+  }));
+});
+
+Deno.test("a number is not given to the next one: who answers late reaches nobody", () => {
+  const table = new SequenceTable<object>();
+  const early = table.add({});
+  table.take(early);
+  const late = {};
+  assert.notEqual(table.add(late), early);
+  assert.equal(table.get(early), undefined);
+});
+
+Deno.test("everybody can be taken while they are told over, and others may come", () => {
+  const table = new SequenceTable<{ number: number }>();
+  for (let count = 0; count < 100; count++) {
+    const item = { number: 0 };
+    item.number = table.add(item);
+  }
+  let told = 0;
+  for (const { number } of table.values()) {
+    table.take(number);
+    table.add({ number: 0 });
+    told++;
+  }
+  assert.deepEqual([told, table.size], [100, 100]);
+});

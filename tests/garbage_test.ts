@@ -1,0 +1,64 @@
+/**
+ * What a message leaves behind dies young, also while messages never cease: what V8 moves to the old
+ * generation has to wait for a full collection, which holds up everybody. Counted in bytes of V8's own
+ * trace, however fast the machine is.
+ */
+import assert from "node:assert/strict";
+import { SERVER_FLAGS } from "../shared/deno_command.ts";
+import type { GarbagePlan } from "./garbage_child.ts";
+import { startNats } from "./nats_server.ts";
+
+const CHILD = new URL("./garbage_child.ts", import.meta.url).pathname;
+/** A Shield's own, and the trace. */
+const FLAGS = SERVER_FLAGS.map((flag) => flag.replace("--v8-flags=", "--v8-flags=--trace-gc-nvp,"));
+const PERMISSIONS = ["--allow-net", "--allow-read", "--allow-env"];
+const MESSAGES = 60_000;
+const UNDER_WAY = 10;
+/** Of what was allocated; what is under way at a collection is moved too, now and then. */
+const OLD_SHARE_MAX = 0.02;
+const EVENT = /^\[\d+:(0x[0-9a-f]+):\d+\]\s+\d+ ms: GC: .*?"gc":"s".*$/;
+
+function bytesOf(line: string, name: string): number {
+  return Number(new RegExp(`"${name}":(\\d+)`).exec(line)?.[1] ?? NaN);
+}
+
+/** What the busiest thread allocated, and moved to the old generation, once it was warm. */
+async function traceOf(plan: GarbagePlan): Promise<{ allocated: number; promoted: number }> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", ...FLAGS, ...PERMISSIONS, CHILD, JSON.stringify(plan)],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+  });
+  const { success, stdout } = await child.output();
+  const [, measured] = new TextDecoder().decode(stdout).split("measured");
+  assert.ok(success && measured !== undefined);
+  const threads = new Map<string, { allocated: number; promoted: number }>();
+  for (const line of measured.split("\n")) {
+    const thread = EVENT.exec(line)?.[1];
+    if (thread === undefined) continue;
+    const sums = threads.get(thread) ?? { allocated: 0, promoted: 0 };
+    sums.allocated += bytesOf(line, "allocated");
+    sums.promoted += bytesOf(line, "promoted");
+    threads.set(thread, sums);
+  }
+  const busiest = [...threads.values()].sort((a, b) => b.allocated - a.allocated)[0];
+  assert.ok(busiest !== undefined, "no collection at all: the trace is not what it was");
+  return busiest;
+}
+
+function assertYoung({ allocated, promoted }: { allocated: number; promoted: number }): void {
+  assert.ok(allocated > 20_000_000, `only ${allocated} bytes were allocated`);
+  const share = promoted / allocated;
+  assert.ok(share < OLD_SHARE_MAX, `${promoted} of ${allocated} bytes grew old`);
+}
+
+Deno.test("what a message through the policies leaves behind dies young", async () => {
+  assertYoung(await traceOf({ messages: MESSAGES, under_way: UNDER_WAY }));
+});
+
+Deno.test("what waits for a flush to NATS dies young", async () => {
+  await using nats = await startNats({});
+  const plan = { nats_url: nats.url, messages: MESSAGES, under_way: UNDER_WAY };
+  assertYoung(await traceOf(plan));
+});
