@@ -8,8 +8,11 @@
  * silent ones may be a plain client that answers no PING at all, so silence alone only gets one sent
  * away, with 1012, as a restart would. Who is still there after that, while the memory is, is held
  * to be the cause. The time to leave is never cut short: where memory is, the process begins to end
- * before it judges, and judges while it ends.
+ * before it judges, and judges while it ends, with reading stopped for as long as it takes.
  */
+import { Leaving } from "./memory_leaving.ts";
+import type { Leaver } from "./memory_leaving.ts";
+import { pauseFor } from "./memory_pace.ts";
 
 /** From this part of `[limits] memory_bytes` on, everybody is asked. */
 export const ASK_AT = 0.45;
@@ -21,8 +24,10 @@ const PRESS_AT = 0.65;
 const LEAVE_AT = 0.7;
 /** Above this it begins to end, also when nobody is silent. */
 const END_AT = 1;
-/** Above this it does not wait for an orderly end. */
+/** Above this it does not wait for an orderly end, once those who were sent away are judged. */
 export const ABORT_AT = 1.4;
+/** Above this it waits for nothing. */
+export const GIVE_UP_AT = 2;
 /** How long a client has to answer a PING, and how long where memory is short. */
 export const ANSWER_MS = 2_000;
 const ANSWER_SHORT_MS = 500;
@@ -30,19 +35,25 @@ const ANSWER_SHORT_MS = 500;
 export const LEAVE_MS = 2_000;
 /** The end begins no earlier, so that whoever answers at once can free the memory. */
 const LEAVE_SHORT_MS = 500;
+const TIMES = { leave_ms: LEAVE_MS, answer_ms: LEAVE_SHORT_MS };
 /** How long an orderly end may take. */
-export const END_MS = 6_000;
+export const END_MS = 10_000;
 /** Between two rounds in which nobody was guilty, unless it grows. */
 const REST_MS = 5_000;
 /** What counts as growing: part of the limit. */
 const GROWTH = 0.05;
 /** Unfinished messages must hold this part of the limit, or it is not they. */
 const HELD = 0.2;
-/** What a client that leaves must have held to be guilty: part of the limit. */
-const WEIGHT = 0.05;
+/** What a client that leaves must have held to be guilty: part of the limit, and whole messages. */
+const WEIGHT = 0.01;
+const WEIGHT_MESSAGES = 4;
 /** Unfinished bytes of a client that count for nothing, where they are known. */
 const SMALL_BYTES = 65_536;
-/** The longest that the process stops reading at a time. Policies may take 250 ms. */
+/** Looks at the sockets that it takes at least to see whether those who were sent away go at once. */
+const LOOKS = 2;
+/** With fewer looks left before the end, each is one too many. */
+const FEW_LOOKS = 8;
+/** The longest that the process stops reading at a time while it serves. Policies may take 250 ms. */
 export const PAUSE_MS = 200;
 /** The same when there is nothing left to wait for: each step of the end takes turns. */
 const LAST_PAUSE_MS = 20;
@@ -58,15 +69,12 @@ export interface Reading {
 }
 
 /** One socket that is not closed, and what is known of its peer. */
-export interface Suspect {
-  /** Unix ms of the last complete message, or of its beginning. */
+export interface Suspect extends Leaver {
+  /** Unix ms of the last complete message; 0 when there was none. */
   readonly heard_ms: number;
   /** The connection has ended: its socket waits for the peer's close frame. */
   readonly ended: boolean;
-  readonly unfinished_bytes: number | undefined;
   ping(): void;
-  /** Sends it elsewhere. */
-  sendAway(): void;
   /** Cuts it off; called only where `unfinished_bytes` is known. */
   terminate(): void;
 }
@@ -91,25 +99,28 @@ export type Action<S extends Suspect> =
 
 const NONE = { kind: "none" } as const;
 
-type State<S> =
+type State<S extends Suspect> =
   | { readonly name: "calm"; readonly until_ms: number; readonly below: number }
   | { readonly name: "asking"; readonly since_ms: number; readonly press_at: number }
-  | {
-    readonly name: "parting";
-    readonly since_ms: number;
-    readonly parted: ReadonlySet<S>;
-  }
+  | { readonly name: "parting"; readonly since_ms: number; readonly leaving: Leaving<S> }
   | {
     readonly name: "ending";
     readonly since_ms: number;
-    /** When those who were sent away are to be judged; Infinity when they are, or nobody was. */
-    readonly judge_ms: number;
-    readonly parted: ReadonlySet<S>;
+    /** Undefined when they are judged, or nobody is to be. */
+    readonly leaving: Leaving<S> | undefined;
   };
+
+/** What a process may take. */
+export interface MemoryLimits {
+  readonly memory_bytes: number;
+  /** The longest message that is taken. */
+  readonly max_frame_bytes: number;
+}
 
 /** One process's guard. Times in Unix ms. */
 export class MemoryGuard<S extends Suspect> {
   readonly #limit_bytes: number;
+  readonly #weight_bytes: number;
   readonly #suspects: () => Iterable<S>;
   #state: State<S> = { name: "calm", until_ms: 0, below: 0 };
   #last: Reading | undefined;
@@ -117,8 +128,9 @@ export class MemoryGuard<S extends Suspect> {
   #floor_bytes = Infinity;
 
   /** `suspects` are all sockets that are not closed. */
-  constructor(limit_bytes: number, suspects: () => Iterable<S>) {
-    this.#limit_bytes = limit_bytes;
+  constructor({ memory_bytes, max_frame_bytes }: MemoryLimits, suspects: () => Iterable<S>) {
+    this.#limit_bytes = memory_bytes;
+    this.#weight_bytes = Math.max(WEIGHT * memory_bytes, WEIGHT_MESSAGES * max_frame_bytes);
     this.#suspects = suspects;
   }
 
@@ -135,35 +147,33 @@ export class MemoryGuard<S extends Suspect> {
     const state = this.#state;
     switch (state.name) {
       case "calm":
-        if (used >= END_AT) return this.#end(now_ms);
+        if (used >= END_AT) return this.#overrun(reading, this.#last?.now_ms ?? now_ms);
         if (used < ASK_AT || (now_ms < state.until_ms && used < state.below)) return NONE;
         return this.#isHeld(reading, this.#suspects())
           ? this.#ask(now_ms, used)
           : this.#rest(now_ms, REST_MS, used, used >= PART_AT);
       case "asking":
-        if (used >= END_AT) return this.#end(now_ms);
+        if (used >= END_AT) return this.#overrun(reading, state.since_ms);
         if (used < ASK_AT) return this.#rest(now_ms, 0, used);
-        return now_ms - state.since_ms >= (used < state.press_at ? ANSWER_MS : ANSWER_SHORT_MS)
+        return now_ms - state.since_ms >= this.#answer_ms(reading, state.press_at)
           ? this.#part(reading, used, state.since_ms)
           : NONE;
       case "parting":
-        if (now_ms - state.since_ms >= LEAVE_MS) return this.#judge(now_ms, used, state.parted);
-        return this.#isPressed(used, now_ms - state.since_ms) && !this.#canCut(state.parted)
-          ? this.#end(now_ms, state.since_ms + LEAVE_MS, state.parted)
+        state.leaving.tell(now_ms);
+        if (state.leaving.isOver(now_ms)) return this.#judge(now_ms, used, state.leaving);
+        return this.#isPressed(used, now_ms - state.since_ms) && !state.leaving.can_cut
+          ? this.#end(now_ms, state.leaving)
           : NONE;
       case "ending":
-        if (used >= ABORT_AT || now_ms - state.since_ms >= END_MS) return { kind: "abort" };
-        if (now_ms < state.judge_ms) return NONE;
-        this.#state = { ...state, judge_ms: Infinity };
-        return { kind: "judged", guilty: this.#remaining(state.parted) };
+        return this.#sampleEnding(now_ms, used, state.since_ms, state.leaving);
     }
   }
 
   /** Whether a socket that has closed and freed so many bytes belonged to a guilty one. */
   isGuilty(suspect: S, freed_bytes: number): boolean {
     const state = this.#state;
-    return (state.name === "parting" || state.name === "ending") && state.parted.has(suspect) &&
-      freed_bytes >= this.#limit_bytes * WEIGHT;
+    return (state.name === "parting" || state.name === "ending") &&
+      state.leaving?.has(suspect) === true && freed_bytes >= this.#weight_bytes;
   }
 
   /**
@@ -175,14 +185,29 @@ export class MemoryGuard<S extends Suspect> {
     this.#last = reading;
     const state = this.#state;
     const { now_ms, rss_bytes } = reading;
-    if (state.name === "calm" || last === undefined || rss_bytes <= last.rss_bytes) return 0;
-    const [wait_ms, ceiling] = WAITS[state.name];
-    const left_ms = Math.max(state.since_ms + wait_ms - now_ms, 1);
-    const left_bytes = Math.max(ceiling * this.#limit_bytes - rss_bytes, 1);
-    const grown_bytes = rss_bytes - last.rss_bytes;
-    const due_ms = grown_bytes * left_ms / left_bytes - (now_ms - last.now_ms);
-    const hasJudged = state.name === "ending" && state.judge_ms === Infinity;
-    return Math.min(Math.max(due_ms, 0), hasJudged ? LAST_PAUSE_MS : PAUSE_MS);
+    // What was said in this turn goes out with the next one.
+    if (state.name === "calm" || last === undefined || state.since_ms === now_ms) return 0;
+    const [left_ms, ceiling, longest_ms] = waitOf(state, now_ms, this.#hasTime(reading, last));
+    // As above: not everybody has been told.
+    if (left_ms === Infinity) return 0;
+    return pauseFor({
+      grown_bytes: rss_bytes - last.rss_bytes,
+      took_ms: now_ms - last.now_ms,
+      left_ms,
+      left_bytes: ceiling * this.#limit_bytes - rss_bytes,
+      longest_ms,
+    });
+  }
+
+  /** Whether the memory lasts for many more looks like the last one. */
+  #hasTime({ rss_bytes }: Reading, last = this.#last): boolean {
+    const grown_bytes = rss_bytes - (last?.rss_bytes ?? rss_bytes);
+    return rss_bytes + FEW_LOOKS * grown_bytes < END_AT * this.#limit_bytes;
+  }
+
+  #answer_ms(reading: Reading, press_at: number): number {
+    const is_calm = reading.rss_bytes < press_at * this.#limit_bytes && this.#hasTime(reading);
+    return is_calm ? ANSWER_MS : ANSWER_SHORT_MS;
   }
 
   #rest(now_ms: number, rest_ms: number, used: number, unexplained = false): Action<S> {
@@ -217,18 +242,23 @@ export class MemoryGuard<S extends Suspect> {
       // Asked again after a while, for as long as there is so much.
       return this.#rest(now_ms, REST_MS, used, !theirs);
     }
-    this.#state = { name: "parting", since_ms: now_ms, parted: new Set(silent) };
-    for (const suspect of silent) suspect.sendAway();
+    const leaving = new Leaving(silent, TIMES);
+    // The limit would be passed before anything is seen.
+    if (!leaving.can_cut && used + LOOKS * this.#growth(reading) >= END_AT) {
+      return this.#end(now_ms, leaving);
+    }
+    leaving.tell(now_ms);
+    this.#state = { name: "parting", since_ms: now_ms, leaving };
     return { kind: "parted", clients: silent.length };
   }
 
-  #judge(now_ms: number, used: number, parted: ReadonlySet<S>): Action<S> {
-    const guilty = this.#remaining(parted);
+  #judge(now_ms: number, used: number, leaving: Leaving<S>): Action<S> {
+    const guilty = leaving.remaining();
     // Whoever had it has left with it; those who are still here are gone from the network.
     if (used < PART_AT) return this.#rest(now_ms, 0, used);
     if (guilty.length === 0) return this.#rest(now_ms, REST_MS, used, true);
-    if (!this.#canCut(parted)) {
-      this.#end(now_ms);
+    if (!leaving.can_cut) {
+      this.#end(now_ms, undefined);
       return { kind: "end", judged: true, guilty };
     }
     for (const suspect of guilty) suspect.terminate();
@@ -236,21 +266,37 @@ export class MemoryGuard<S extends Suspect> {
     return { kind: "cut", guilty };
   }
 
+  /** So much came at once that there is no time for questions: who is silent goes with the process. */
+  #overrun(reading: Reading, since_ms: number): Action<S> {
+    const silent = this.#unheard(since_ms);
+    const theirs = silent.length > 0 && this.#isHeld(reading, silent);
+    return this.#end(reading.now_ms, theirs ? new Leaving(silent, TIMES) : undefined);
+  }
+
   /** Without anybody to judge, nobody is guilty: the limit may simply be too low. */
-  #end(now_ms: number, judge_ms = Infinity, parted: ReadonlySet<S> = new Set()): Action<S> {
-    this.#state = { name: "ending", since_ms: now_ms, judge_ms, parted };
-    return { kind: "end", judged: judge_ms === Infinity, guilty: [] };
+  #end(now_ms: number, leaving: Leaving<S> | undefined): Action<S> {
+    leaving?.tell(now_ms);
+    this.#state = { name: "ending", since_ms: now_ms, leaving };
+    return { kind: "end", judged: leaving === undefined, guilty: [] };
   }
 
-  #remaining(parted: ReadonlySet<S>): S[] {
-    const here = new Set(this.#suspects());
-    return [...parted].filter((suspect) => here.has(suspect));
+  #sampleEnding(
+    now_ms: number,
+    used: number,
+    since_ms: number,
+    leaving: Leaving<S> | undefined,
+  ): Action<S> {
+    const most = leaving === undefined ? ABORT_AT : GIVE_UP_AT;
+    if (used >= most || now_ms - since_ms >= END_MS) return { kind: "abort" };
+    leaving?.tell(now_ms);
+    if (leaving?.isOver(now_ms) !== true) return NONE;
+    this.#state = { name: "ending", since_ms, leaving: undefined };
+    return { kind: "judged", guilty: used < PART_AT ? [] : leaving.remaining() };
   }
 
-  /** Who shows what it holds can be cut off, too. */
-  #canCut(parted: ReadonlySet<S>): boolean {
-    for (const { unfinished_bytes } of parted) if (unfinished_bytes === undefined) return false;
-    return true;
+  /** Since the last reading, as a part of the limit. */
+  #growth({ rss_bytes }: Reading): number {
+    return (rss_bytes - (this.#last?.rss_bytes ?? rss_bytes)) / this.#limit_bytes;
   }
 
   /** Whether the end must begin before those who were sent away had their time. */
@@ -266,12 +312,24 @@ export class MemoryGuard<S extends Suspect> {
   }
 }
 
-/** What each state waits for, in ms, and the part of the limit that must not be passed meanwhile. */
-const WAITS = {
-  asking: [ANSWER_MS, PART_AT + 0.05],
-  parting: [LEAVE_MS, LEAVE_AT],
-  ending: [LEAVE_MS, END_AT],
-} as const;
+/** What a state waits for: how long still, which part of the limit is not to be passed meanwhile. */
+function waitOf<S extends Suspect>(
+  state: Exclude<State<S>, { name: "calm" }>,
+  now_ms: number,
+  has_time: boolean,
+): [left_ms: number, ceiling: number, longest_ms: number] {
+  if (state.name === "asking") {
+    const [wait_ms, longest_ms] = has_time ? [ANSWER_MS, PAUSE_MS] : [ANSWER_SHORT_MS, Infinity];
+    return [state.since_ms + wait_ms - now_ms, PART_AT + GROWTH, longest_ms];
+  }
+  const { leaving } = state;
+  if (leaving === undefined) return [state.since_ms + END_MS - now_ms, END_AT, LAST_PAUSE_MS];
+  const left_ms = leaving.over_ms - now_ms;
+  if (state.name === "ending") return [left_ms, END_AT, Infinity];
+  return has_time || left_ms === Infinity
+    ? [left_ms, LEAVE_AT, PAUSE_MS]
+    : [state.since_ms + LEAVE_SHORT_MS - now_ms, LEAVE_AT, Infinity];
+}
 
 /** Where it is known how much of a message has come, who holds little is no suspect. */
 function isInnocent({ unfinished_bytes }: Suspect): boolean {

@@ -1,14 +1,25 @@
 /** The guard as a table of readings, with peers that do what their name says. */
 import assert from "node:assert/strict";
-import { ABORT_AT, ANSWER_MS, END_MS, LEAVE_MS, MemoryGuard, PAUSE_MS } from "./memory_guard.ts";
+import {
+  ABORT_AT,
+  ANSWER_MS,
+  END_MS,
+  GIVE_UP_AT,
+  LEAVE_MS,
+  MemoryGuard,
+  PAUSE_MS,
+} from "./memory_guard.ts";
 import type { Action, Suspect } from "./memory_guard.ts";
+import { LAST_LOOKS } from "./memory_leaving.ts";
 
 const LIMIT = 1_000_000_000;
+const LIMITS = { memory_bytes: LIMIT, max_frame_bytes: 262_144 };
 
 /** One peer and what was done to it. */
 class Peer implements Suspect {
   heard_ms = 0;
   ended = false;
+  closed = false;
   readonly done: string[] = [];
   readonly name: string;
   readonly unfinished_bytes: number | undefined;
@@ -33,8 +44,7 @@ class Peer implements Suspect {
 
 /** A guard, its peers, and a clock. `used` is a part of the limit, of which the heap has 0.05. */
 function guardOf(...peers: Peer[]) {
-  const here = new Set(peers);
-  const guard = new MemoryGuard<Peer>(LIMIT, () => here);
+  const guard = new MemoryGuard<Peer>(LIMITS, () => peers.filter(({ closed }) => !closed));
   let now_ms = 1_000;
   const readingOf = (used: number) => ({
     now_ms,
@@ -46,11 +56,17 @@ function guardOf(...peers: Peer[]) {
     return guard.sample(readingOf(used));
   };
   assert.equal(sample(0.1).kind, "none");
+  /** Once the time is over, until the runtime must have read every answer. */
+  const looks = (used: number, after_ms: number): Action<Peer> => {
+    let action = sample(used, after_ms);
+    for (let look = 0; look < LAST_LOOKS && action.kind === "none"; look++) action = sample(used);
+    return action;
+  };
   const pause = (used: number, after_ms: number) => {
     now_ms += after_ms;
     return guard.pause_ms(readingOf(used));
   };
-  return { guard, here, sample, pause, answer: (peer: Peer) => peer.heard_ms = now_ms };
+  return { guard, sample, looks, pause, answer: (peer: Peer) => peer.heard_ms = now_ms };
 }
 
 Deno.test("below the first level nobody is asked anything", () => {
@@ -62,14 +78,14 @@ Deno.test("below the first level nobody is asked anything", () => {
 
 Deno.test("who answers the PING stays; who does not is sent away; who does not leave is guilty", () => {
   const [sdk, plain, offender] = [new Peer("sdk"), new Peer("plain"), new Peer("offender")];
-  const { here, sample, answer } = guardOf(sdk, plain, offender);
+  const { sample, looks, answer } = guardOf(sdk, plain, offender);
   assert.deepEqual(sample(0.5), { kind: "asked", clients: 3 });
   answer(sdk);
   assert.equal(sample(0.6, ANSWER_MS - 1).kind, "none");
   assert.deepEqual(sample(0.6, 1), { kind: "parted", clients: 2 });
-  here.delete(plain);
+  plain.closed = true;
   assert.equal(sample(0.65, LEAVE_MS - 1).kind, "none");
-  assert.deepEqual(sample(0.65, 1), { kind: "end", judged: true, guilty: [offender] });
+  assert.deepEqual(looks(0.65, 1), { kind: "end", judged: true, guilty: [offender] });
   assert.deepEqual(sdk.done, ["ping"]);
   assert.deepEqual(plain.done, ["ping", "away"]);
   assert.deepEqual(offender.done, ["ping", "away"]);
@@ -77,23 +93,23 @@ Deno.test("who answers the PING stays; who does not is sent away; who does not l
 
 Deno.test("whoever can be cut off is, and the process goes on", () => {
   const [idle, offender] = [new Peer("idle", 100), new Peer("offender", 300_000_000)];
-  const { guard, sample } = guardOf(idle, offender);
+  const { guard, sample, looks } = guardOf(idle, offender);
   assert.deepEqual(sample(0.5), { kind: "asked", clients: 1 });
   assert.deepEqual(sample(0.6, ANSWER_MS), { kind: "parted", clients: 1 });
-  assert.deepEqual(sample(0.6, LEAVE_MS), { kind: "cut", guilty: [offender] });
+  assert.deepEqual(looks(0.6, LEAVE_MS), { kind: "cut", guilty: [offender] });
   assert(guard.calm);
   assert.deepEqual(idle.done, [], "its message is not in the middle");
 });
 
 Deno.test("memory that has gone when the silent have left makes nobody guilty who is still there", () => {
   const [offender, unreachable] = [new Peer("offender"), new Peer("unreachable")];
-  const { guard, here, sample } = guardOf(offender, unreachable);
+  const { guard, sample, looks } = guardOf(offender, unreachable);
   sample(0.5);
   assert.equal(sample(0.6, ANSWER_MS).kind, "parted");
   assert(guard.isGuilty(offender, 0.4 * LIMIT), "it left with the memory");
-  assert(!guard.isGuilty(unreachable, 1_000));
-  here.delete(offender);
-  assert.equal(sample(0.3, LEAVE_MS).kind, "none");
+  assert(!guard.isGuilty(unreachable, 4 * LIMITS.max_frame_bytes), "so much is nothing");
+  offender.closed = true;
+  assert.equal(looks(0.3, LEAVE_MS).kind, "none");
   assert(guard.calm);
 });
 
@@ -116,7 +132,7 @@ Deno.test("with nobody silent it is nobody's fault, and asked again later or whe
 
 Deno.test("for memory in the heap nobody is asked", () => {
   const peer = new Peer("silent");
-  const guard = new MemoryGuard<Peer>(LIMIT, () => [peer]);
+  const guard = new MemoryGuard<Peer>(LIMITS, () => [peer]);
   const heap = (now_ms: number, used: number) =>
     guard.sample({ now_ms, rss_bytes: used * LIMIT, own_bytes: (used - 0.1) * LIMIT }).kind;
   assert.equal(heap(0, 0.5), "none");
@@ -126,25 +142,56 @@ Deno.test("for memory in the heap nobody is asked", () => {
 
 Deno.test("fast growth shortens the time to answer, and the process ends before it judges", () => {
   const [offender, slow] = [new Peer("offender"), new Peer("slow")];
-  const { here, sample } = guardOf(offender, slow);
+  const { sample, looks } = guardOf(offender, slow);
   assert.equal(sample(0.5).kind, "asked");
   assert.equal(sample(0.68, 100).kind, "none");
   assert.equal(sample(0.68, 400).kind, "parted");
   assert.equal(sample(0.8, 499).kind, "none");
   assert.deepEqual(sample(0.8, 1), { kind: "end", judged: false, guilty: [] });
   assert.equal(sample(0.8, LEAVE_MS - 501).kind, "none");
-  here.delete(slow);
+  slow.closed = true;
   assert.deepEqual(
-    sample(0.85, 1),
+    looks(0.85, 1),
     { kind: "judged", guilty: [offender] },
     "after all of its time",
   );
   assert.equal(sample(0.85, 1).kind, "none");
 });
 
-Deno.test("at its limit the process ends, and nobody is guilty without having been asked to go", () => {
-  const { sample } = guardOf(new Peer("silent"));
-  assert.deepEqual(sample(1), { kind: "end", judged: true, guilty: [] });
+Deno.test("few looks left shorten the time to answer, and the end begins with the sending away", () => {
+  const [offender, plain] = [new Peer("offender"), new Peer("plain")];
+  const { sample, looks, pause } = guardOf(offender, plain);
+  pause(0.3, 0);
+  assert.equal(sample(0.5).kind, "asked");
+  pause(0.5, 0);
+  assert.equal(sample(0.64, 499).kind, "none");
+  pause(0.64, 0);
+  assert.deepEqual(sample(0.83, 1), { kind: "end", judged: false, guilty: [] });
+  assert.deepEqual(offender.done, ["ping", "away"]);
+  plain.closed = true;
+  assert.deepEqual(looks(0.9, LEAVE_MS), { kind: "judged", guilty: [offender] });
+});
+
+Deno.test("what comes at once passes the limit: who is silent has to go, and is judged", () => {
+  const [offender, plain, talker] = [new Peer("offender"), new Peer("plain"), new Peer("talker")];
+  const { sample, looks, pause, answer } = guardOf(offender, plain, talker);
+  pause(0.2, 50);
+  sample(0.2);
+  answer(talker);
+  assert.deepEqual(sample(1.2, 50), { kind: "end", judged: false, guilty: [] });
+  assert.deepEqual([offender, plain, talker].map(({ done }) => done), [["away"], ["away"], []]);
+  plain.closed = true;
+  assert.deepEqual(looks(1.5, LEAVE_MS), { kind: "judged", guilty: [offender] });
+});
+
+Deno.test("at its limit the process ends, and nobody is guilty when it is no unfinished message", () => {
+  const peer = new Peer("silent");
+  const guard = new MemoryGuard<Peer>(LIMITS, () => [peer]);
+  const heap = (now_ms: number, used: number) =>
+    guard.sample({ now_ms, rss_bytes: used * LIMIT, own_bytes: (used - 0.1) * LIMIT });
+  heap(0, 0.2);
+  assert.deepEqual(heap(50, 1), { kind: "end", judged: true, guilty: [] });
+  assert.deepEqual(peer.done, []);
 });
 
 Deno.test("an end that takes too long, or too much, is cut short", () => {
@@ -157,21 +204,58 @@ Deno.test("an end that takes too long, or too much, is cut short", () => {
   assert.equal(fast.sample(ABORT_AT, 1).kind, "abort");
 });
 
+Deno.test("an end is not cut short before the guilty are known, up to twice the limit", () => {
+  const offender = new Peer("offender");
+  const { sample, looks } = guardOf(offender);
+  assert.equal(sample(1).kind, "end");
+  assert.equal(sample(GIVE_UP_AT - 0.01, 1).kind, "none");
+  assert.deepEqual(looks(1.9, LEAVE_MS), { kind: "judged", guilty: [offender] });
+  assert.equal(sample(1.9, 1).kind, "abort");
+  const far = guardOf(new Peer("offender"));
+  far.sample(1);
+  assert.equal(far.sample(GIVE_UP_AT, 1).kind, "abort");
+});
+
+Deno.test("who came after the question and has said nothing is sent away too", () => {
+  const early = new Peer("early");
+  const peers = [early];
+  const guard = new MemoryGuard<Peer>(LIMITS, () => peers);
+  const sample = (now_ms: number, used: number) =>
+    guard.sample({ now_ms, rss_bytes: used * LIMIT, own_bytes: 0 });
+  sample(1, 0.1);
+  assert.equal(sample(1_000, 0.5).kind, "asked");
+  early.heard_ms = 1_100;
+  const late = new Peer("late");
+  peers.push(late);
+  assert.deepEqual(sample(1_000 + ANSWER_MS, 0.6), { kind: "parted", clients: 1 });
+  assert.deepEqual(late.done, ["away"]);
+});
+
 Deno.test("a socket that lingers after its connection's end is not pinged, but judged", () => {
   const lingering = new Peer("lingering");
   lingering.ended = true;
-  const { sample, answer } = guardOf(lingering);
+  const { sample, looks, answer } = guardOf(lingering);
   assert.deepEqual(sample(0.5), { kind: "asked", clients: 0 });
   answer(lingering);
   assert.equal(sample(0.6, ANSWER_MS).kind, "parted");
-  assert.deepEqual(sample(0.6, LEAVE_MS), { kind: "end", judged: true, guilty: [lingering] });
+  assert.deepEqual(looks(0.6, LEAVE_MS), { kind: "end", judged: true, guilty: [lingering] });
 });
 
 Deno.test("reading is paused only while the guard judges, and only as growth demands", () => {
   const { sample, pause } = guardOf(new Peer("offender"));
   assert.equal(pause(0.4, 10), 0, "calm");
-  sample(0.5);
-  assert.equal(pause(0.5, 10), PAUSE_MS, "0.1 in 10 ms leaves no time");
-  assert.equal(pause(0.5, 10), 0, "no growth");
-  assert.equal(pause(0.5001, 1_000), 0, "slow growth");
+  sample(0.45);
+  assert.equal(pause(0.45, 0), 0, "the PINGs go out first");
+  assert.equal(pause(0.47, 10), PAUSE_MS, "0.02 in 10 ms leaves no time");
+  assert.equal(pause(0.47, 10), 0, "no growth");
+  assert.equal(pause(0.4701, 1_000), 0, "slow growth");
+});
+
+Deno.test("with nothing but the judgement to wait for, reading stops for as long as it takes", () => {
+  const { sample, pause } = guardOf(new Peer("offender"));
+  pause(0.9, 0);
+  sample(1);
+  assert.equal(pause(1, 0), 0, "the close frames go out first");
+  assert.equal(sample(1.1, 10).kind, "none");
+  assert.equal(pause(1.1, 0), LEAVE_MS - 10);
 });

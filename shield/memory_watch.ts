@@ -12,6 +12,7 @@ import { scrapedGauge } from "../shared/metrics.ts";
 import type { KeyValue } from "../shared/spine/spine.ts";
 import type { Connection } from "./connection.ts";
 import type { Identity } from "./identity.ts";
+import { Freed } from "./memory_freed.ts";
 import { MemoryGuard } from "./memory_guard.ts";
 import type { Action, Reading, Suspect } from "./memory_guard.ts";
 import type { ClientSocket } from "./socket/client_socket.ts";
@@ -20,11 +21,15 @@ import { bump } from "./stats.ts";
 /** A reading costs some 0.1 ms, and a peer on a fast network brings 100 MB in this time. */
 const CALM_MS = 50;
 const ALERT_MS = 10;
+/** The shortest for which the runtime asks the system what has come. */
+const LOOK_MS = 1;
 /** Storing the bans may take so long; then the process ends without. */
-const BAN_MS = 1_000;
+const BAN_MS = 2_000;
 /** Users that are banned at a time, those with the most sockets first. */
 const BANNED_MAX = 100;
 const REASON = "unfinished messages took the memory of the process";
+
+type Sockets = ReadonlyMap<ClientSocket, Connection>;
 
 /** What the guard needs of the process. */
 export interface MemoryWatchOptions {
@@ -35,7 +40,7 @@ export interface MemoryWatchOptions {
   /** `ARQON_BANS`. */
   readonly bans: KeyValue;
   /** Sockets that are not closed. */
-  readonly sockets: ReadonlyMap<ClientSocket, Connection>;
+  readonly sockets: Sockets;
   /** Unix ms. */
   readonly now: () => number;
   /** Resident memory, and what heap and buffers account for. */
@@ -62,16 +67,23 @@ export interface MemoryWatch {
 class SocketSuspect implements Suspect {
   readonly socket: ClientSocket;
   readonly connection: Connection;
+  readonly #sockets: Sockets;
   readonly #spread_ms: number;
 
-  constructor(socket: ClientSocket, connection: Connection, spread_ms: number) {
+  constructor(socket: ClientSocket, connection: Connection, sockets: Sockets, spread_ms: number) {
     this.socket = socket;
     this.connection = connection;
+    this.#sockets = sockets;
     this.#spread_ms = spread_ms;
   }
 
   get heard_ms(): number {
-    return this.connection.liveness.heard_ms;
+    const { received, heard_ms } = this.connection.liveness;
+    return received === 0 ? 0 : heard_ms;
+  }
+
+  get closed(): boolean {
+    return !this.#sockets.has(this.socket);
   }
 
   get ended(): boolean {
@@ -98,9 +110,11 @@ class SocketSuspect implements Suspect {
 /** One object a socket, so that the guard knows it again. */
 class Known {
   readonly #suspects = new WeakMap<ClientSocket, SocketSuspect>();
+  readonly #sockets: Sockets;
   readonly #spread_ms: number;
 
-  constructor(spread_ms: number) {
+  constructor(sockets: Sockets, spread_ms: number) {
+    this.#sockets = sockets;
     this.#spread_ms = spread_ms;
   }
 
@@ -109,11 +123,11 @@ class Known {
     return this.#suspects.get(socket);
   }
 
-  all(sockets: ReadonlyMap<ClientSocket, Connection>): SocketSuspect[] {
-    return [...sockets].map(([socket, connection]) => {
+  all(): SocketSuspect[] {
+    return [...this.#sockets].map(([socket, connection]) => {
       const known = this.#suspects.get(socket);
       if (known !== undefined) return known;
-      const suspect = new SocketSuspect(socket, connection, this.#spread_ms);
+      const suspect = new SocketSuspect(socket, connection, this.#sockets, this.#spread_ms);
       this.#suspects.set(socket, suspect);
       return suspect;
     });
@@ -125,9 +139,10 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
   const { config: { limits, server }, sockets, log, now, readMemory } = options;
   const actions: Record<string, number> = {};
   registerMetrics(options, actions);
-  const known = new Known(server.drain_ms);
-  const guard = new MemoryGuard(limits.memory_bytes, () => known.all(sockets));
+  const known = new Known(sockets, server.drain_ms);
+  const guard = new MemoryGuard(limits, () => known.all());
   let timer: ReturnType<typeof setTimeout>;
+  let closed = false;
   /** Whoever ends the process waits for it. */
   let banning: Promise<void> = Promise.resolve();
   const judged = Promise.withResolvers<void>();
@@ -136,6 +151,13 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
     banning = Promise.all([banning, banAll(options, guilty, actions)]).then(() => {});
     options.giveUp(guilty.map(({ socket }) => socket));
   };
+  const freed = new Freed<SocketSuspect>(() => readMemory().rss, (suspect, freed_bytes) => {
+    if (!guard.isGuilty(suspect, freed_bytes)) return;
+    bump(actions, "left");
+    const { id } = suspect.connection;
+    log.warn("a client left with the memory that was missing", { connection: id });
+    punish([suspect]);
+  });
   const act = (action: Action<SocketSuspect>, { rss_bytes }: Reading): void => {
     if (action.kind === "none") return;
     bump(actions, action.kind);
@@ -155,6 +177,7 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
     return { now_ms: now(), rss_bytes: rss, own_bytes: heapTotal + external };
   };
   const turn = () => {
+    if (closed) return;
     const reading = read();
     act(guard.sample(reading), reading);
     const pause_ms = guard.pause_ms(reading);
@@ -162,26 +185,23 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
       bump(actions, "paused");
       options.pause(pause_ms);
     }
-    // After a pause one turn is enough: each lets some more in.
-    timer = setTimeout(turn, guard.calm ? CALM_MS : pause_ms >= 1 ? 0 : ALERT_MS);
+    // After a pause one look is enough: each lets some more in.
+    const wait_ms = guard.calm ? CALM_MS : pause_ms >= 1 ? LOOK_MS : ALERT_MS;
+    timer = setTimeout(turn, wait_ms);
     Deno.unrefTimer(timer);
   };
   turn();
   return {
-    onClosed(socket, connection) {
+    onClosed(socket) {
+      freed.settle();
       const suspect = known.get(socket);
-      if (suspect === undefined || guard.calm) return;
-      const before = readMemory().rss;
-      // The runtime frees what the socket held once its close event is over.
-      setTimeout(() => {
-        if (!guard.isGuilty(suspect, before - readMemory().rss)) return;
-        bump(actions, "left");
-        log.warn("a client left with the memory that was missing", { connection: connection.id });
-        punish([suspect]);
-      }, 0);
+      if (suspect !== undefined && !guard.calm) freed.closing(suspect);
     },
     settled: () => judged.promise.then(() => banning),
-    close: () => clearTimeout(timer),
+    close() {
+      closed = true;
+      clearTimeout(timer);
+    },
   };
 }
 

@@ -1,4 +1,7 @@
-/** A worker for `memory_test.ts`: one client that sends one message without end. */
+/**
+ * A worker for `memory_test.ts`: one client that sends one message without end. Told what to do by the
+ * first message, it connects and says so; it begins at the second, so that several begin together.
+ */
 import {
   BINARY,
   CLOSE,
@@ -29,10 +32,20 @@ export interface Attack {
   readonly pace_ms: number;
 }
 
+/** What the worker says. */
+export type Said = { readonly kind: "connected" } | {
+  readonly kind: "over";
+  readonly told: boolean;
+};
+
+async function connect({ url, token }: Attack): Promise<RawPeer> {
+  const peer = await RawPeer.connect(url, [`Authorization: Bearer ${token}`]);
+  if (peer.head.startsWith("HTTP/1.1 101 ")) return peer;
+  throw new Error(peer.head);
+}
+
 /** Sends fragments until nobody takes them; resolves with whether it was told to close. */
-async function attack({ url, token, manner, pace_ms }: Attack): Promise<boolean> {
-  using peer = await RawPeer.connect(url, [`Authorization: Bearer ${token}`]);
-  if (!peer.head.startsWith("HTTP/1.1 101 ")) throw new Error(peer.head);
+async function attack(peer: RawPeer, { manner, pace_ms }: Attack): Promise<boolean> {
   let told = false;
   let over = false;
   const answers: Uint8Array[] = [];
@@ -65,6 +78,12 @@ async function attack({ url, token, manner, pace_ms }: Attack): Promise<boolean>
 
 const scope = self as unknown as {
   onmessage: (event: MessageEvent<Attack>) => void;
-  postMessage(told: boolean): void;
+  postMessage(said: Said): void;
 };
-scope.onmessage = async ({ data }) => scope.postMessage(await attack(data));
+scope.onmessage = async ({ data }) => {
+  const peer = await connect(data);
+  scope.onmessage = async () => {
+    scope.postMessage({ kind: "over", told: await attack(peer, data) });
+  };
+  scope.postMessage({ kind: "connected" });
+};

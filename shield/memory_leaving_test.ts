@@ -1,0 +1,120 @@
+/** Clients that are sent away, and a runtime that comes by them in its own time. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { LAST_LOOKS, Leaving, LOOKS_MAX, TOLD_AT_A_TIME } from "./memory_leaving.ts";
+
+const TIMES = { leave_ms: 2_000, answer_ms: 500 };
+
+class Client {
+  closed = false;
+  told_ms = Infinity;
+  readonly unfinished_bytes: number | undefined;
+  readonly #now_ms: () => number;
+
+  constructor(now_ms: () => number = () => 0, unfinished_bytes?: number) {
+    this.#now_ms = now_ms;
+    this.unfinished_bytes = unfinished_bytes;
+  }
+
+  sendAway(): void {
+    assert.equal(this.told_ms, Infinity, "told once");
+    this.told_ms = this.#now_ms();
+  }
+}
+
+const some = (count: number) => Array.from({ length: count }, () => new Client());
+
+Deno.test("few are told at a time, each once, and the time begins when all are", () => {
+  const all = some(2 * TOLD_AT_A_TIME + 1);
+  const leaving = new Leaving(all, TIMES);
+  const told = () => all.filter(({ told_ms }) => told_ms < Infinity).length;
+  leaving.tell(1_000);
+  assert.deepEqual([told(), leaving.over_ms], [TOLD_AT_A_TIME, Infinity]);
+  leaving.tell(1_010);
+  assert.deepEqual([told(), leaving.over_ms], [2 * TOLD_AT_A_TIME, Infinity]);
+  leaving.tell(1_020);
+  leaving.tell(1_030);
+  assert.deepEqual([told(), leaving.over_ms], [all.length, 1_020 + TIMES.leave_ms]);
+});
+
+Deno.test("nobody is judged before the time is over, nor before the last looks", () => {
+  const leaving = new Leaving(some(1), TIMES);
+  leaving.tell(0);
+  for (let now_ms = 0; now_ms < TIMES.leave_ms; now_ms += 10) assert(!leaving.isOver(now_ms));
+  for (let look = 1; look < LAST_LOOKS; look++) assert(!leaving.isOver(TIMES.leave_ms));
+  assert(leaving.isOver(TIMES.leave_ms));
+});
+
+Deno.test("when all have left, there is nothing to wait for but the time", () => {
+  const [client] = some(1) as [Client];
+  const leaving = new Leaving([client], TIMES);
+  leaving.tell(0);
+  client.closed = true;
+  assert(!leaving.isOver(TIMES.leave_ms - 1));
+  assert(leaving.isOver(TIMES.leave_ms));
+  assert.deepEqual(leaving.remaining(), []);
+});
+
+Deno.test("as many looks as there are clients left, whoever leaves in between begins them anew", () => {
+  const all = some(10) as [Client, ...Client[]];
+  const leaving = new Leaving(all, TIMES);
+  leaving.tell(0);
+  const looks = () => {
+    let count = 1;
+    while (!leaving.isOver(TIMES.leave_ms)) count++;
+    return count;
+  };
+  for (let look = 0; look < 10; look++) assert(!leaving.isOver(TIMES.leave_ms));
+  all[0].closed = true;
+  assert.equal(looks(), 11, "one that sees it, ten for nine that are left");
+  const many = new Leaving(some(5_000), TIMES);
+  for (let turn = 0; turn < 60; turn++) many.tell(0);
+  let count = 1;
+  while (!many.isOver(TIMES.leave_ms)) count++;
+  assert.equal(count, LOOKS_MAX + 1);
+});
+
+Deno.test("only those who show what they hold can be cut off", () => {
+  const known = new Client(undefined, 1);
+  assert(new Leaving([known], TIMES).can_cut);
+  assert(!new Leaving([known, new Client()], TIMES).can_cut);
+});
+
+Deno.test("beside any peers that flood a fair runtime, nobody who answers in time is left over", () => {
+  const crowd = fc.record({
+    floods: fc.integer({ min: 1, max: 30 }),
+    answers_ms: fc.array(fc.integer({ min: 0, max: 480 }), { maxLength: 300 }),
+    look_ms: fc.integer({ min: 1, max: 300 }),
+    read_at_a_time: fc.integer({ min: 1, max: 128 }),
+  });
+  fc.assert(
+    fc.property(crowd, ({ floods, answers_ms, look_ms, read_at_a_time }) => {
+      let now_ms = 0;
+      const clock = () => now_ms;
+      const [bad, good] = [some(floods), answers_ms.map(() => new Client(clock))];
+      const leaving = new Leaving([...bad, ...good], TIMES);
+      // First come, first served; one that floods fills a look and is there again at once.
+      const queue: Client[] = [...bad];
+      const waiting = new Set(good);
+      do {
+        leaving.tell(now_ms);
+        now_ms += look_ms;
+        for (const [index, client] of good.entries()) {
+          if (!waiting.has(client) || client.told_ms + answers_ms[index]! > now_ms) continue;
+          waiting.delete(client);
+          queue.push(client);
+        }
+        for (let read = 0; read < read_at_a_time && queue.length > 0; read++) {
+          const next = queue.shift() as Client;
+          if (bad.includes(next)) {
+            queue.push(next);
+            break;
+          }
+          next.closed = true;
+        }
+      } while (!leaving.isOver(now_ms));
+      assert.deepEqual(leaving.remaining(), bad);
+    }),
+    { numRuns: 300 },
+  );
+});
