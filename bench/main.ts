@@ -4,6 +4,7 @@
  */
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { endOnSignal } from "../tests/end_on_signal.ts";
 import { DURABLE } from "./durable.ts";
 import { GARBAGE } from "./garbage/garbage.ts";
 import { GOVERNANCE } from "./governance.ts";
@@ -114,6 +115,7 @@ async function run({ scenario, values, out }: Asked): Promise<number> {
 }
 
 if (import.meta.main) {
+  endOnSignal();
   try {
     const asked = readArguments(Deno.args.map((arg) => arg === "--all" ? ALL.name : arg));
     if (asked === undefined) console.log(HELP);

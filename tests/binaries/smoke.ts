@@ -2,6 +2,7 @@
  * `deno task smoke FOLDER | --npm TARBALL`: whether the compiled `arq` in FOLDER, or the npm package,
  * works on this system. One line a step; exit code 1 with the reason at the first that fails.
  */
+import { endOnSignal } from "../end_on_signal.ts";
 import { smoke } from "./smoke_steps.ts";
 import { compiledTool, installedTool } from "./tool.ts";
 
@@ -23,4 +24,7 @@ async function main([what, tarball]: readonly string[]): Promise<number> {
   }
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) {
+  endOnSignal();
+  Deno.exit(await main(Deno.args));
+}

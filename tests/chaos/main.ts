@@ -5,6 +5,7 @@
  * afterwards and no message is lost, repeated, out of order or astray, 1 with what is wrong.
  */
 import { parseArgs } from "node:util";
+import { endOnSignal } from "../end_on_signal.ts";
 import { runChaos } from "./run.ts";
 import { LONG, SHORT } from "./variant.ts";
 
@@ -16,6 +17,7 @@ function wholeNumber(name: string, text: string, low: number): number {
 }
 
 if (import.meta.main) {
+  endOnSignal();
   const { values } = parseArgs({
     args: Deno.args,
     options: {

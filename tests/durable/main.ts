@@ -4,6 +4,7 @@
  * rooms. Exits 0 when the checker finds nothing, 1 with what is wrong.
  */
 import { parseArgs } from "node:util";
+import { endOnSignal } from "../end_on_signal.ts";
 import { runDurable } from "./run.ts";
 import { LONG, SHORT } from "./variant.ts";
 
@@ -15,6 +16,7 @@ function wholeNumber(name: string, text: string, low: number): number {
 }
 
 if (import.meta.main) {
+  endOnSignal();
   const { values } = parseArgs({
     args: Deno.args,
     options: {

@@ -3,6 +3,7 @@
  * `inspect` (the default) only says whether k6 takes the script. Building takes some minutes, so no
  * test does it; a k6 on the PATH is taken first.
  */
+import { endOnSignal } from "../end_on_signal.ts";
 
 /** What is built. */
 const VERSION = "v1.8.1";
@@ -47,6 +48,7 @@ export async function ensureK6(): Promise<string> {
 }
 
 if (import.meta.main) {
+  endOnSignal();
   const [verb = "inspect", ...options] = Deno.args;
   const program = await ensureK6();
   const args = [verb, ...options, SCRIPT];

@@ -6,6 +6,7 @@
  */
 import { parseArgs } from "node:util";
 import { commit, machine } from "../../bench/scenario.ts";
+import { endOnSignal } from "../end_on_signal.ts";
 import { runLoad } from "./run.ts";
 import { renderLoad, violationsOf } from "./verdict.ts";
 
@@ -21,6 +22,7 @@ function atLeast(name: string, text: string, low: number): number {
 }
 
 if (import.meta.main) {
+  endOnSignal();
   const { values } = parseArgs({
     args: Deno.args,
     options: {

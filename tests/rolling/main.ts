@@ -4,6 +4,7 @@
  * client was told of a loss, 1 with what is wrong. With `--kill` they are killed instead, which must fail.
  */
 import { parseArgs } from "node:util";
+import { endOnSignal } from "../end_on_signal.ts";
 import { runRolling } from "./run.ts";
 
 const LINES_MAX = 20;
@@ -16,6 +17,7 @@ function wholeNumber(name: string, text: string): number {
 }
 
 if (import.meta.main) {
+  endOnSignal();
   const { values } = parseArgs({
     args: Deno.args,
     options: {

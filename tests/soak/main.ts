@@ -5,6 +5,7 @@
  */
 import { parseArgs } from "node:util";
 import { commit, machine } from "../../bench/scenario.ts";
+import { endOnSignal } from "../end_on_signal.ts";
 import { renderSoak } from "./report.ts";
 import { runSoak } from "./run.ts";
 import { violationsOf } from "./verdict.ts";
@@ -21,6 +22,7 @@ function positive(name: string, text: string): number {
 }
 
 if (import.meta.main) {
+  endOnSignal();
   const { values } = parseArgs({
     args: Deno.args,
     options: {

@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { renderRows } from "../../bench/table.ts";
+import { endOnSignal } from "../end_on_signal.ts";
 import { runStress } from "./run.ts";
 
 const DEADLINE_MS = 300_000;
@@ -22,6 +23,7 @@ function above0(name: string, text: string): number {
 }
 
 if (import.meta.main) {
+  endOnSignal();
   const { values } = parseArgs({
     args: Deno.args,
     options: {

@@ -18,6 +18,14 @@ FAST = arqon.Backoff(base_ms=1, max_ms=2)
 HOUR_MS = 3_600_000
 
 
+async def expires_once(peer: Peer, socket: ServerConnection) -> None:
+    """Serves a room, but the first connection's token has expired."""
+    if peer.attempts == 1:
+        await socket.close(4401, "token-expired")
+        return
+    await serve_room(peer, socket)
+
+
 async def raises() -> str:
     raise OSError("no token server")
 
@@ -84,14 +92,8 @@ async def test_a_source_that_fails_for_a_while_is_asked_again() -> None:
             await asyncio.Event().wait()
         return TOKEN
 
-    async def script(peer: Peer, socket: ServerConnection) -> None:
-        if peer.attempts == 1:
-            await socket.close(4401, "token-expired")
-            return
-        await serve_room(peer, socket)
-
     async with (
-        Peer(script) as peer,
+        Peer(expires_once) as peer,
         arqon.connect(peer.url, get_token=source, backoff=FAST, handshake_timeout_ms=100) as bus,
     ):
         while peer.attempts < 2 or bus.status.state != "open":
@@ -107,14 +109,8 @@ async def test_a_source_with_a_parameter_hears_why() -> None:
         told.append(None if refused is None else refused.reason)
         return TOKEN
 
-    async def script(peer: Peer, socket: ServerConnection) -> None:
-        if peer.attempts == 1:
-            await socket.close(4401, "token-expired")
-            return
-        await serve_room(peer, socket)
-
     async with (
-        Peer(script) as peer,
+        Peer(expires_once) as peer,
         arqon.connect(peer.url, get_token=source, backoff=FAST) as bus,
     ):
         while peer.attempts < 2 or bus.status.state != "open":

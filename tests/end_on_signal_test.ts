@@ -1,0 +1,112 @@
+/**
+ * Long-running tasks that alone are sent SIGINT or SIGTERM, as real processes: each is started small,
+ * as deno.json says, and told to end while what it has started runs. Nothing is left of it.
+ */
+import assert from "node:assert/strict";
+import { processesBelow, stillRunning } from "./end_on_signal.ts";
+
+const ROOT = decodeURIComponent(new URL("..", import.meta.url).pathname);
+const WAIT_MS = 120_000;
+const POLL_MS = 50;
+
+/** A task, and when it is told to end. */
+interface Case {
+  readonly task: string;
+  readonly args: readonly string[];
+  /** So many processes below it run by then. */
+  readonly processes: number;
+  /** It has said this by then. */
+  readonly said?: RegExp;
+}
+
+/** Of a Shield with two processes: NATS, the supervisor, two Shields, two client processes. */
+const LOAD: Case = {
+  task: "load",
+  args: ["--connections", "40", "--processes", "2", "--idle-minutes", "10", "--addresses", "2"],
+  processes: 6,
+  said: /40 connections after/,
+};
+
+const CASES: readonly Case[] = [
+  { task: "soak", args: ["--connections", "40", "--rate", "20", "--minutes", "5"], processes: 3 },
+  { task: "chaos", args: ["--seconds", "60", "--clients", "20", "--short"], processes: 4 },
+  { task: "chaos:durable", args: ["--rate", "10", "--rooms", "2", "--short"], processes: 5 },
+  { task: "stress", args: ["--only", "7"], processes: 4 },
+  { task: "rolling", args: ["--rate", "10", "--rooms", "2"], processes: 3 },
+  { task: "fuzz", args: ["--runs", "1000000000"], processes: 1 },
+  // A process of the benchmark's own that has started others.
+  { task: "bench", args: ["storm"], processes: 3 },
+];
+
+/** The command of a task in deno.json, without `deno`. */
+async function commandOf(task: string): Promise<string[]> {
+  const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
+  return String(tasks[task]).split(" ").slice(1);
+}
+
+/** Ids of processes whose environment has the mark, whoever is their parent by now. */
+async function marked(mark: string): Promise<number[]> {
+  const find = Deno.build.os === "linux"
+    ? `grep -la ${mark} /proc/[0-9]*/environ 2>/dev/null | sed 's/[^0-9]//g'`
+    : `ps axeww -o pid=,command= | grep ${mark} | grep -v grep | sed 's/^ *\\([0-9]*\\) .*/\\1/'`;
+  const { stdout } = await new Deno.Command("sh", { args: ["-c", find] }).output();
+  const pids = new TextDecoder().decode(stdout).trim().split("\n").filter((line) => line !== "");
+  // What the kernel has not cleared away yet has ended.
+  return stillRunning(pids.map(Number));
+}
+
+async function until(what: () => string, condition: () => boolean): Promise<void> {
+  const deadline_ms = Date.now() + WAIT_MS;
+  while (!condition()) {
+    assert(Date.now() < deadline_ms, what());
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+async function endsAll(one: Case, signal: "SIGINT" | "SIGTERM"): Promise<void> {
+  const dir = await Deno.makeTempDir({ dir: "/tmp", prefix: "arqon-signal-" });
+  const mark = `arqon-signal-${crypto.randomUUID()}`;
+  const out = one.task === "bench" ? ["--out", `${dir}/bench.json`] : [];
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [...await commandOf(one.task), ...one.args, ...out],
+    cwd: ROOT,
+    // What is killed leaves its files behind, here.
+    env: { TMPDIR: dir, ARQON_MARK: mark },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  let said = "";
+  const heard = [child.stdout, child.stderr].map((stream) =>
+    stream.pipeThrough(new TextDecoderStream()).pipeTo(
+      new WritableStream({ write: (text) => void (said += text) }),
+    )
+  );
+  try {
+    let below: number[] = [];
+    await until(() => `${below.length} processes; it said:\n${said}`, () => {
+      below = processesBelow(child.pid);
+      return below.length >= one.processes && (one.said?.test(said) ?? true);
+    });
+    Deno.kill(child.pid, signal);
+    const { code, signal: died_of } = await child.status;
+    assert.deepEqual([code, died_of], [signal === "SIGINT" ? 130 : 143, null], said);
+    assert.deepEqual(stillRunning(below), []);
+    assert.deepEqual(await marked(mark), [], "whoever started them");
+  } finally {
+    for (const pid of await marked(mark)) Deno.kill(pid, "SIGKILL");
+    await Promise.all([child.status, ...heard]);
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+Deno.test("deno task load, sent SIGINT alone, ends its server and client processes, and with 130", () =>
+  endsAll(LOAD, "SIGINT"));
+
+Deno.test("deno task load, sent SIGTERM alone, ends its server and client processes, and with 143", () =>
+  endsAll(LOAD, "SIGTERM"));
+
+for (const one of CASES) {
+  Deno.test(`deno task ${one.task}, sent SIGINT alone, ends all that it has started`, () =>
+    endsAll(one, "SIGINT"));
+}
