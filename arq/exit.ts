@@ -99,7 +99,7 @@ const HINTS: Readonly<Record<string, string>> = {
   "unreachable": "is the bus running? `arq dev up` starts one; --url names another",
   "not-granted": "make a token with other grants: arq auth gen --grant 'ROOM:publish,subscribe'",
   "message-too-large": "[limits] max_frame_bytes of the bus bounds a message",
-  "role-forbidden": "make one: arq auth gen --role admin",
+  "role-forbidden": "make one: arq auth gen --role admin, for a tenant of [admin] operator_tenants",
   "command-forbidden": "make a token: arq auth gen --role service",
   "version-conflict": "read it anew, then decide: arq room get ROOM --json",
   "not-durable": "arq room class set makes rooms durable, or [[rooms]] in the bus's config",

@@ -13,7 +13,7 @@ import { problemResponse } from "../shared/problem.ts";
 
 /** What the listeners need. */
 export interface ListenerOptions {
-  readonly config: Pick<Config, "ops" | "admin">;
+  readonly config: Record<"ops" | "admin", Pick<Config["ops"], "host" | "port">>;
   readonly registry: Registry;
   readonly health: () => HealthReport;
   /** Unix ms. */

@@ -1,57 +1,34 @@
 /**
  * The admin listener: the console's files for everybody, the API for a token of role `admin`, each of
- * its parts on paths of its own. Loopback unless configured otherwise. Probes and Prometheus use the
+ * its parts on paths of its own; how far that admin reaches is `admin_scope.ts`. Loopback unless configured otherwise. Probes and Prometheus use the
  * ops listener (`shared/ops.ts`).
  */
 import { ArqonError } from "@arqon/proto";
+import type { Config } from "../shared/config/schema.ts";
 import { problemResponse } from "../shared/problem.ts";
-import type { SpineStatus } from "../shared/spine/spine.ts";
-import type { KeyStatus } from "./authenticate.ts";
+import { answerAdmin } from "./admin_routes.ts";
 import { requireOwnSite, withSafety } from "./admin_safety.ts";
+import { adminOf } from "./admin_scope.ts";
+import type { Admin } from "./admin_scope.ts";
+import { STATUS_ROUTES } from "./admin_status.ts";
+import type { StatusContext } from "./admin_status.ts";
 import { requireRole } from "./authorize.ts";
 import { authenticate, requireMethod } from "./http.ts";
 import { consoleAsset } from "./console/assets.ts";
 import type { HttpContext } from "./http.ts";
 import { OPENAPI } from "./inspect/openapi.ts";
 
-/** The answer of `GET /v1/status`. */
-export interface ShieldStatus {
-  node_id: string;
-  version: string;
-  uptime_ms: number;
-  draining: boolean;
-  connections: number;
-  subscriptions: number;
-  rooms: number;
-  tenants: number;
-  users: number;
-  egress_messages: number;
-  ingress_ops: Record<string, number>;
-  rejects: Record<string, number>;
-  spine: SpineStatus;
-  keys: KeyStatus[];
-  policies: Record<string, unknown>;
-  schemas: Record<string, unknown>;
-  /** Bans of all tenants that this Shield knows. */
-  bans: number;
-}
-
 /** A part of the process with paths of its own; it answers refusals itself. */
 export interface AdminPart {
   /** Whether a path is one of its own. */
   readonly isPath: (path: string) => boolean;
-  /**
-   * Answers for the admin with that user id, whose token ends at that moment (Unix ms); undefined when
-   * the part is disabled.
-   */
-  readonly answer:
-    | ((request: Request, by: string, expires_ms: number) => Promise<Response>)
-    | undefined;
+  /** Answers that admin within what it may act on; undefined when the part is disabled. */
+  readonly answer: ((request: Request, admin: Admin) => Promise<Response>) | undefined;
 }
 
-/** What the admin listener needs of the process; `status` is read anew for each request. */
-export interface AdminContext extends Pick<HttpContext, "authenticator" | "log"> {
-  readonly status: () => ShieldStatus;
+/** What the admin listener needs of the process. */
+export interface AdminContext extends Pick<HttpContext, "authenticator">, StatusContext {
+  readonly admin: Pick<Config["admin"], "operator_tenants">;
   readonly parts: readonly AdminPart[];
 }
 
@@ -90,16 +67,20 @@ function requireReading(request: Request): void {
 }
 
 async function answer(context: AdminContext, request: Request, path: string): Promise<Response> {
-  const part = context.parts.find(({ isPath }) => isPath(path));
-  if (path !== "/v1/status" && part?.answer === undefined) throw new ArqonError("not-found", path);
+  const part = partOf(context, path);
+  if (part?.answer === undefined) throw new ArqonError("not-found", path);
   // Never by query: an admin's URL must not end up in a log with the token in it.
   const identity = await authenticate({ ...context, query_token: false }, request);
   requireRole(identity, "admin");
-  if (part?.answer !== undefined) {
-    return await part.answer(request, identity.user_id, identity.expires_ms);
-  }
-  requireMethod(request, "GET");
-  return Response.json(context.status());
+  return await part.answer(request, adminOf(identity, context.admin.operator_tenants));
+}
+
+function partOf(context: AdminContext, path: string): AdminPart | undefined {
+  const own: AdminPart = {
+    isPath: (path) => STATUS_ROUTES.has(path),
+    answer: (request, admin) => answerAdmin(STATUS_ROUTES, context, request, admin),
+  };
+  return [own, ...context.parts].find(({ isPath }) => isPath(path));
 }
 
 function refusal(context: AdminContext, path: string, error: unknown): Response {

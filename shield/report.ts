@@ -1,7 +1,7 @@
 /** What a Shield says of itself: its status for admins, its checks for probes. Reads, changes nothing. */
 import type { HealthCheck } from "../shared/ops.ts";
 import type { Spine } from "../shared/spine/spine.ts";
-import type { ShieldStatus } from "./admin.ts";
+import type { ShieldStatus } from "./admin_status.ts";
 import type { Parts } from "./parts.ts";
 
 /** What a report needs besides the parts. */

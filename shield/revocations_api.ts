@@ -6,7 +6,6 @@ import { ArqonError, isId } from "@arqon/proto";
 import { z } from "zod";
 import type { Config } from "../shared/config/schema.ts";
 import type { Logger } from "../shared/log.ts";
-import { problemResponse } from "../shared/problem.ts";
 import {
   decodeRevocation,
   encodeRevocation,
@@ -19,6 +18,9 @@ import {
 } from "../shared/revocations.ts";
 import type { Revocation } from "../shared/revocations.ts";
 import type { KeyValue, KvEntry } from "../shared/spine/spine.ts";
+import { AdminTable, answerAdmin, tenantInBody } from "./admin_routes.ts";
+import type { AdminCall } from "./admin_routes.ts";
+import type { Admin } from "./admin_scope.ts";
 import { parameterOf, readValue } from "./policy/admin_body.ts";
 import { problemText } from "./policy/chain.ts";
 import type { Revocations } from "./revocations.ts";
@@ -33,6 +35,8 @@ const ATTEMPTS = 16;
 /** A moment later than this from now is taken for a mistake, as is one in seconds. */
 const AHEAD_MS = 86_400_000;
 const EARLIEST_MS = 1_000_000_000_000;
+/** Of `[limits] revocations`, what a tenant's admins may fill: others have to be able to revoke, too. */
+const TENANT_SHARE = 0.1;
 const NO_STORE = { "cache-control": "no-store" };
 
 /** What the admin API needs of the process. */
@@ -53,6 +57,15 @@ export function isRevocationsPath(path: string): boolean {
   return path === PATH;
 }
 
+/** The routes of this part. */
+export const REVOCATION_ROUTES = new AdminTable<RevocationsAdminContext>({
+  [PATH]: {
+    GET: { scope: "own", handle: list },
+    POST: tenantInBody(readBody, revoke),
+    DELETE: { scope: "tenant-in-query", handle: lift },
+  },
+});
+
 const Body = z.strictObject({
   tenant: z.string().refine(isId, { error: "expected 1 to 64 of [A-Za-z0-9_~:=-]" }),
   user: z.string().optional(),
@@ -62,20 +75,25 @@ const Body = z.strictObject({
   reason: z.string().max(REVOCATION_REASON_UNITS_MAX).default(""),
 });
 
+type Body = z.output<typeof Body>;
+
 const refuse = (detail: string): never => {
   throw new ArqonError("invalid-settings", detail);
 };
 
+/** The body of a request. Rejects with `invalid-settings` that says what would be right. */
+async function readBody(request: Request): Promise<Body> {
+  const parsed = Body.safeParse(await readValue(request, BODY_BYTES));
+  return parsed.success ? parsed.data : refuse(problemText(parsed.error));
+}
+
 /** What a body asks for. Throws `invalid-settings` that says what would be right. */
-export function revocationFrom(
-  value: unknown,
+function revocationFrom(
+  { tenant, user, token_id, issued_before_ms, until_ms, reason }: Body,
   by: string,
   now_ms: number,
   stands_ms: number,
 ): { tenant_id: string; revocation: Revocation } {
-  const parsed = Body.safeParse(value);
-  if (!parsed.success) return refuse(problemText(parsed.error));
-  const { tenant, user, token_id, issued_before_ms, until_ms, reason } = parsed.data;
   if (user !== undefined && token_id !== undefined) refuse("user and token_id exclude each other");
   if (token_id !== undefined && issued_before_ms !== undefined) {
     refuse("issued_before_ms is for a user or for the whole tenant; a token_id names one token");
@@ -135,18 +153,34 @@ function merged({ value }: KvEntry, wanted: Revocation): Revocation {
   }
 }
 
+/** Throws `revocation-limit` for one more than the admins of a tenant may make; operators may make all. */
+function requireShare(
+  { revocations, limits }: RevocationsAdminContext,
+  only_tenant: string | undefined,
+  about: Pick<Revocation, "kind" | "id">,
+): void {
+  if (only_tenant === undefined) return;
+  const most = Math.max(1, Math.floor(limits.revocations * TENANT_SHARE));
+  let held = 0;
+  for (const { revocation: { kind, id } } of revocations.list(only_tenant)) {
+    if (kind === about.kind && id === about.id) return;
+    held++;
+  }
+  if (held >= most) throw new ArqonError("revocation-limit", `${most} of one tenant by its admins`);
+}
+
 async function revoke(
   context: RevocationsAdminContext,
-  request: Request,
-  by: string,
+  { by, only_tenant }: AdminCall,
+  body: Body,
 ): Promise<Response> {
   const { revocations, auth, limits, log, now, node_id } = context;
-  const value = await readValue(request, BODY_BYTES);
-  const asked = revocationFrom(value, by, now(), auth.revocation_seconds * 1_000);
+  const asked = revocationFrom(body, by, now(), auth.revocation_seconds * 1_000);
   const { tenant_id } = asked;
   if (!revocations.hasRoom(tenant_id, asked.revocation)) {
     throw new ArqonError("revocation-limit", String(limits.revocations));
   }
+  requireShare(context, only_tenant, asked.revocation);
   const entry = await store(context, tenant_id, asked.revocation);
   revocations.take(entry);
   const revocation = decodeRevocation(entry.value);
@@ -155,8 +189,12 @@ async function revoke(
   return answer({ node_id, tenant: tenant_id, revocation });
 }
 
-function list({ revocations, node_id }: RevocationsAdminContext, url: URL): Response {
-  const tenant = url.searchParams.has("tenant") ? parameterOf(url, "tenant") : undefined;
+function list(
+  { revocations, node_id }: RevocationsAdminContext,
+  { url, only_tenant }: AdminCall,
+): Response {
+  const asked = url.searchParams.has("tenant") ? parameterOf(url, "tenant") : undefined;
+  const tenant = only_tenant ?? asked;
   const shown: unknown[] = [];
   let truncated = false;
   for (const { tenant_id, revocation } of revocations.list(tenant)) {
@@ -167,7 +205,10 @@ function list({ revocations, node_id }: RevocationsAdminContext, url: URL): Resp
   return answer({ node_id, revocations: shown, truncated });
 }
 
-async function lift(context: RevocationsAdminContext, url: URL, by: string): Promise<Response> {
+async function lift(
+  context: RevocationsAdminContext,
+  { url, by }: AdminCall,
+): Promise<Response> {
   const tenant_id = parameterOf(url, "tenant");
   const named = parameterOf(url, "kind");
   const kind = REVOCATION_KINDS.find((known) => known === named) ??
@@ -183,31 +224,11 @@ async function lift(context: RevocationsAdminContext, url: URL, by: string): Pro
   return answer({ node_id: context.node_id, tenant: tenant_id, lifted: stood });
 }
 
-/** Answers one request of an admin, whose user id is `by`. Never rejects. */
-export async function handleRevocations(
+/** Answers one request of an admin. Never rejects. */
+export function handleRevocations(
   context: RevocationsAdminContext,
   request: Request,
-  by: string,
+  admin: Admin,
 ): Promise<Response> {
-  const url = new URL(request.url);
-  try {
-    switch (request.method) {
-      case "GET":
-        return list(context, url);
-      case "POST":
-        return await revoke(context, request, by);
-      case "DELETE":
-        return await lift(context, url, by);
-      default: {
-        const refusal = new ArqonError("method-not-allowed", request.method);
-        return problemResponse(refusal, { allow: "GET, POST, DELETE" });
-      }
-    }
-  } catch (error) {
-    const known = error instanceof ArqonError ? error : undefined;
-    if (known === undefined || known.reason === "internal") {
-      context.log.error("admin request failed", { path: url.pathname, error });
-    }
-    return problemResponse(known ?? new ArqonError("internal"));
-  }
+  return answerAdmin(REVOCATION_ROUTES, context, request, admin);
 }

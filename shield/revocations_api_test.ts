@@ -1,6 +1,7 @@
 /** The revocations' admin API as requests and answers, over the embedded Spine. */
 import assert from "node:assert/strict";
 import { isRevocationsPath } from "./revocations_api.ts";
+import { operator, tenantAdmin } from "./test_admin.ts";
 import { holderOf, testRevocations } from "./test_revocations.ts";
 import type { TestRevocations } from "./test_revocations.ts";
 import { SPINE_NOW_MS, testSpine } from "./test_spine.ts";
@@ -118,4 +119,19 @@ Deno.test("one more than [limits] revocations is refused with revocation-limit; 
   assert.equal((await test.ask("POST", "", { tenant: "acme", user: "a" })).status, 200);
   test.clock.now_ms += DAYS_30_MS + 1;
   assert.equal((await test.ask("POST", "", { tenant: "acme", user: "c" })).status, 200);
+});
+
+Deno.test("admins of one tenant fill a tenth of [limits] revocations, and operators the rest", async () => {
+  await using test = await api(20);
+  const acme = tenantAdmin("acme");
+  const revoke = (user: string, as = acme, tenant = "acme") =>
+    test.ask("POST", "", { tenant, user }, as);
+  for (const user of ["a", "b"]) assert.equal((await revoke(user)).status, 200);
+  const more = await revoke("c");
+  assert.deepEqual([more.status, more.body.reason], [429, "revocation-limit"]);
+  assert.equal((await revoke("a")).status, 200, "a known one may change");
+  assert.equal((await revoke("c", tenantAdmin("globex"), "globex")).status, 200);
+  assert.equal((await revoke("c", operator())).status, 200);
+  const own = await test.ask("GET", "", undefined, acme);
+  assert.deepEqual(own.body.revocations.map(({ id }: { id: string }) => id), ["a", "b", "c"]);
 });

@@ -4,6 +4,7 @@ import type { Logger } from "../shared/log.ts";
 import type { Registry } from "../shared/metrics.ts";
 import { REVOCATIONS_BUCKET } from "../shared/revocations.ts";
 import type { Spine } from "../shared/spine/spine.ts";
+import type { Admin } from "./admin_scope.ts";
 import { handleRevocations, isRevocationsPath } from "./revocations_api.ts";
 import { Revocations } from "./revocations.ts";
 
@@ -23,7 +24,7 @@ export interface StartedRevocations {
   /** Not started yet: somebody has to hear of changes first. */
   readonly held: Revocations;
   /** Answers the paths of `isRevocationsPath`. */
-  readonly admin: (request: Request, by: string) => Promise<Response>;
+  readonly admin: (request: Request, admin: Admin) => Promise<Response>;
 }
 
 export { isRevocationsPath };
@@ -37,5 +38,5 @@ export async function startRevocations(start: RevocationsStart): Promise<Started
   const revocations_max = limits.revocations;
   const held = new Revocations({ bucket, spine, registry, log, now, revocations_max });
   const context = { revocations: held, bucket, auth, limits, log, now, node_id };
-  return { held, admin: (request, by) => handleRevocations(context, request, by) };
+  return { held, admin: (request, admin) => handleRevocations(context, request, admin) };
 }

@@ -14,7 +14,8 @@ import type { HealthCheck } from "../shared/ops.ts";
 import type { KeyValue, Spine } from "../shared/spine/spine.ts";
 import { createAdmission } from "./admission_gate.ts";
 import { handleAdmin } from "./admin.ts";
-import type { AdminPart, ShieldStatus } from "./admin.ts";
+import type { AdminPart } from "./admin.ts";
+import type { ShieldStatus } from "./admin_status.ts";
 import { createAuthenticator } from "./authenticate.ts";
 import type { Authenticator } from "./authenticate.ts";
 import { Bans } from "./bans.ts";
@@ -308,7 +309,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const checks = () => checksOf(options, parts);
   const inspect = startInspect({ ...options, checks }, parts);
   // Before the others: policies have a path below theirs.
-  const admin = { authenticator, log, status, parts: [inspect.part, ...adminParts(parts)] };
+  const operators = { authenticator, admin: config.admin, log, status };
+  const admin = { ...operators, parts: [inspect.part, ...adminParts(parts)] };
   await Promise.all([authenticator.warm(), parts.bans.ready, revocations.ready, spine.flush()]);
   inspect.begin();
   parts.memory = startMemoryWatch(options, parts, bans);

@@ -4,9 +4,11 @@ import { createMetrics } from "../shared/metrics.ts";
 import { encodeRevocation, revocationKey, REVOCATIONS_BUCKET } from "../shared/revocations.ts";
 import type { Revocation } from "../shared/revocations.ts";
 import type { KeyValue, Spine } from "../shared/spine/spine.ts";
+import type { Admin } from "./admin_scope.ts";
 import type { Holder } from "./revocation_table.ts";
 import type { Revocations } from "./revocations.ts";
 import { startRevocations } from "./revocations_start.ts";
+import { operator } from "./test_admin.ts";
 import { keptLog, SPINE_NOW_MS } from "./test_spine.ts";
 
 /** Watching from the start; closed when the scope ends. */
@@ -19,9 +21,9 @@ export interface TestRevocations extends Disposable {
   /** How often it said that more is revoked. */
   changes(): number;
   metrics(): Promise<string>;
-  /** One request of the admin `root`, answered by status and JSON. */
+  /** One request of an admin, an operator unless it is given, answered by status and JSON. */
   // deno-lint-ignore no-explicit-any -- the tests say what is in it
-  ask(method: string, query?: string, body?: unknown): Promise<{ status: number; body: any }>;
+  ask(m: string, query?: string, body?: any, as?: Admin): Promise<{ status: number; body: any }>;
 }
 
 /** Ann of acme, with a token that was issued a minute ago. */
@@ -75,13 +77,13 @@ export async function testRevocations(spine: Spine, most = 1_000): Promise<TestR
     clock,
     changes: () => changes,
     metrics: () => registry.metrics(),
-    async ask(method, query = "", body) {
+    async ask(method, query = "", body, as = operator()) {
       const text = typeof body === "string" ? body : JSON.stringify(body);
       const init = body === undefined
         ? {}
         : { body: text, headers: { "content-type": "application/json" } };
       const url = `http://admin/v1/revocations${query}`;
-      const response = await admin(new Request(url, { method, ...init }), "root");
+      const response = await admin(new Request(url, { method, ...init }), as);
       return { status: response.status, body: await response.json() };
     },
     [Symbol.dispose]: () => held.close(),

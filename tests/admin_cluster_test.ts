@@ -126,6 +126,43 @@ async function disconnect(cluster: Cluster): Promise<void> {
   await until(() => line.test(two.log()), "the Shield says nothing");
 }
 
+/** What an admin of another tenant than the operators' sees and ends is its own, on both Shields. */
+async function oneTenant(cluster: Cluster): Promise<void> {
+  const { issuer, admin, one, two } = cluster;
+  const claims = { role: "admin", sub: "chief", tenant_id: "other" };
+  const other = new AdminClient(one.ready.admin_url ?? "", await issuer.tokenFor(claims));
+  using ann = await connect(cluster, one);
+  using bob = await connect(cluster, two, { sub: "bob" });
+  using eve = await connect(cluster, two, { sub: "eve", tenant_id: "other" });
+  for (const client of [ann, bob, eve]) await subscribe(client, "lobby");
+  const { connections, total, nodes } = await other.read("/v1/connections");
+  assert.deepEqual([connections[0].user_id, connections.length, total], ["eve", 1, 1]);
+  assert.equal(nodes.answered.length, 2, "both Shields were asked");
+  const { rooms } = await other.read("/v1/rooms");
+  assert.deepEqual(
+    rooms.map((room: Record<string, unknown>) => [room.tenant_id, room.subscribers]),
+    [
+      ["other", 1],
+    ],
+  );
+  const { tenants } = await other.read("/v1/tenants");
+  assert.deepEqual(
+    tenants.map((one: Record<string, unknown>) => [one.tenant_id, one.connections]),
+    [["other", 1]],
+  );
+  const { connections: theirs } = await admin.read("/v1/connections?user=bob");
+  for (
+    const [id, status] of [[theirs[0].connection_id, 404], [connections[0].connection_id, 204]]
+  ) {
+    assert.equal((await other.ask("DELETE", `/v1/connections/${id}`)).status, status);
+  }
+  assert.equal((await eve.json()).signal.kind, "DISCONNECT");
+  assert.equal((await admin.read("/v1/connections?user=bob")).total, 1);
+  for (const path of ["/v1/cluster", "/v1/log", "/v1/rooms/acme/lobby"]) {
+    assert.equal((await other.get(path)).status, 403, path);
+  }
+}
+
 async function room(cluster: Cluster): Promise<void> {
   const { admin, two, brain } = cluster;
   using bob = await connect(cluster, two, { sub: "bob" });
@@ -227,14 +264,23 @@ Deno.test("one Shield's admin API is about the whole cluster", async (t) => {
   const spine = (user: string) =>
     `[nats]\nurls = ["nats://${user}:secret@127.0.0.1:${nats.port}"]\n`;
   const config = spine("shield") + issuer.config;
-  const lines = "drain_ms = 0\n";
-  await using one = await startServer("shield", config, issuer.dir, lines);
-  await using two = await startServer("shield", config, issuer.dir, lines);
+  const start = () =>
+    startServer(
+      "shield",
+      config,
+      issuer.dir,
+      "drain_ms = 0\n",
+      0,
+      [],
+      'operator_tenants = ["acme"]',
+    );
+  await using one = await start();
+  await using two = await start();
   await using brain = await startServer("brain", spine("brain"), issuer.dir);
   const token = await issuer.tokenFor({ role: "admin", sub: "root" });
   const admin = new AdminClient(one.ready.admin_url ?? "", token);
   const cluster = { issuer, one, two, brain, admin };
-  const steps = { nodes, clients, disconnect, room, tail, levels, silent, drain };
+  const steps = { nodes, clients, disconnect, oneTenant, room, tail, levels, silent, drain };
   for (const [name, step] of Object.entries(steps)) await t.step(name, () => step(cluster));
   const denied = /Permissions Violation|ended a subscription|denied/i;
   for (const { log } of [one, two, brain]) assert.doesNotMatch(log(), denied);

@@ -12,6 +12,7 @@ const of = (path: string, ...methods: AdminRoute["method"][]): AdminRoute[] =>
 /** All of them, with names where they take some. */
 export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...of("/v1/status", "GET"),
+  ...of("/v1/access", "GET"),
   ...of("/v1/cluster", "GET"),
   ...of("/v1/connections", "GET"),
   ...of("/v1/connections/c-none", "GET", "DELETE"),
@@ -21,6 +22,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...of("/v1/tenants", "GET"),
   ...of("/v1/limits", "GET"),
   ...of("/v1/policies/stats", "GET"),
+  ...of("/v1/policies/stats?tenant=acme", "DELETE"),
   ...of("/v1/drain", "POST"),
   ...of("/v1/log", "GET", "PUT"),
   ...of("/v1/revocations", "GET", "POST", "DELETE"),
@@ -50,6 +52,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
 /** Files that answer some of them; a path that one of them names has to be above. */
 export const ADMIN_FILES: readonly string[] = [
   "shield/admin.ts",
+  "shield/admin_status.ts",
   "shield/inspect/api.ts",
   "shield/revocations_api.ts",
   "shield/policy/admin_api.ts",

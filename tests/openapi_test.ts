@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { Ajv2020 } from "ajv/dist/2020.js";
+import { listedRoutes } from "../shield/inspect/openapi_scopes.ts";
 import { ADMIN_ROUTES } from "./admin_routes.ts";
 import { startBus } from "./bus.ts";
 import type { TestBus } from "./bus.ts";
@@ -19,6 +20,8 @@ interface Parameter {
 
 interface Operation {
   operationId: string;
+  description?: string;
+  "x-arqon-scope"?: string;
   parameters?: Parameter[];
   responses: Record<string, { content?: Record<string, { schema: object }> }>;
 }
@@ -99,6 +102,30 @@ Deno.test("every route that answers is described, and nothing else is", async ()
       `${method} ${path} is in no list of routes`,
     );
   }
+});
+
+Deno.test("each path says whether it takes an operator of the whole bus, as its table has it", async () => {
+  await using bus = await startBus();
+  const said = new Map(
+    operationsOf(await documentOf(bus)).map(({ method, path, operation }) => [
+      `${method.toUpperCase()} ${path}`,
+      operation,
+    ]),
+  );
+  for (const { method, template, scope } of listedRoutes()) {
+    // The policy of that name: it is described as any other.
+    if (`${method} ${template}` === "DELETE /v1/policies/stats") continue;
+    const operation = said.get(`${method} ${template}`);
+    assert.equal(operation?.["x-arqon-scope"], scope, `${method} ${template}`);
+    assert.equal(/^Bus-wide/.test(operation?.description ?? ""), scope === "bus");
+  }
+  const scopeOf = (name: string) => said.get(name)?.["x-arqon-scope"];
+  const bus_wide = ["GET /v1/cluster", "POST /v1/drain", "PUT /v1/log", "PUT /v1/schemas/{schema}"];
+  for (const name of [...bus_wide, "GET /v1/status", "GET /v1/limits", "GET /v1/log"]) {
+    assert.equal(scopeOf(name), "bus", name);
+  }
+  assert.equal(scopeOf("PUT /v1/tenants/{tenant}/rooms"), "tenant-in-path");
+  assert.equal(scopeOf("GET /v1/openapi.json"), undefined, "it needs no token");
 });
 
 async function check(

@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
+import { listedRoutes } from "../shield/inspect/openapi_scopes.ts";
 import { ADMIN_FILES, ADMIN_ROUTES } from "./admin_routes.ts";
 import { startBus, startBusWith } from "./bus.ts";
 import type { TestBus } from "./bus.ts";
@@ -47,6 +48,13 @@ Deno.test("no admin route answers without a token of role admin; none is left ou
     everywhere([401, "token-missing"]),
   );
   const known = new Set(ADMIN_ROUTES.map(({ path }) => path.split("?")[0]));
+  for (const { method, template } of listedRoutes()) {
+    const shape = new RegExp(`^${template.replaceAll(/\{[a-z]+\}/g, "[^/]+")}$`);
+    const is_known = ADMIN_ROUTES.some((one) =>
+      one.method === method && shape.test(one.path.split("?")[0]!)
+    );
+    assert.ok(is_known, `${method} ${template} is not in tests/admin_routes.ts`);
+  }
   for (const file of ADMIN_FILES) {
     const text = await Deno.readTextFile(`${ROOT}/${file}`);
     for (const [, path = ""] of text.matchAll(/"(\/v1\/[a-z/]+[a-z])"/g)) {

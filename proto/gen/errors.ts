@@ -31,7 +31,7 @@ export const ERRORS = {
   "refresh-mismatch": {"number":32,"code":401,"outcome":"close","client":"never-retry","close":4401,"counted":false,"message":"Refresh mismatch: {detail}"},
   "refresh-refused": {"number":33,"code":401,"outcome":"close","client":"refresh-token","close":4401,"counted":false,"message":"Refresh refused: {detail}"},
   "token-revoked": {"number":34,"code":401,"outcome":"close","client":"refresh-token","close":4401,"counted":false,"message":"The token was revoked{detail}"},
-  "tenant-mismatch": {"number":40,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Tenant mismatch"},
+  "tenant-mismatch": {"number":40,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Tenant mismatch: {detail}"},
   "not-granted": {"number":41,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Not granted: {detail}"},
   "reserved-type": {"number":42,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Reserved type: {detail}"},
   "signal-forbidden": {"number":43,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Signal forbidden: {detail}"},

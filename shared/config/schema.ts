@@ -70,11 +70,17 @@ const Server = z.strictObject({
   ...always,
 });
 
-const Listener = (host: string, defaultPort: number, what: string) =>
-  z.strictObject({
-    host: z.string().min(1).default(host).describe(`address of the ${what} listener`),
-    port: port(defaultPort),
-  }).prefault({});
+const listener = (host: string, defaultPort: number, what: string) => ({
+  host: z.string().min(1).default(host).describe(`address of the ${what} listener`),
+  port: port(defaultPort),
+});
+
+const Admin = z.strictObject({
+  ...listener("127.0.0.1", 4002, "admin API"),
+  operator_tenants: z.array(idOrAny).min(1).default(["*"]).describe(
+    'tenants whose admins operate the whole bus; "*" is any; admins of other tenants act on their own only (docs/security.md)',
+  ),
+});
 
 const Nats = z.strictObject({
   urls: z.array(
@@ -307,12 +313,10 @@ const Log = z.strictObject({
 /** The whole file. */
 export const ConfigSchema = z.strictObject({
   server: Server.prefault({}).describe("the client listener"),
-  ops: Listener("0.0.0.0", 4001, "metrics and health").describe(
+  ops: z.strictObject(listener("0.0.0.0", 4001, "metrics and health")).prefault({}).describe(
     "/metrics and /health/*; a Brain's default port is 4101",
   ),
-  admin: Listener("127.0.0.1", 4002, "admin API").describe(
-    "admin API; a Brain's default port is 4102",
-  ),
+  admin: Admin.prefault({}).describe("admin API; a Brain's default port is 4102"),
   nats: Nats.optional().describe("NATS as the Spine"),
   auth: Auth.prefault({}).describe("tokens and signatures"),
   limits: Limits.prefault({}).describe("every limit"),

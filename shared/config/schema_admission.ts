@@ -5,7 +5,7 @@ import { count } from "./schema_values.ts";
 /** Keys of `[limits]`. */
 export const Admission = {
   handshakes_per_second: count(
-    2_000,
+    2_500,
     1_000_000,
     "upgrades that this process lets in a second; one more gets 503 with a Retry-After of its own",
   ),

@@ -96,6 +96,14 @@ export const SchemaRegistry = z.strictObject({
     "which subjects carry which message; the most specific subject that matches counts",
   ),
   schemas: count(1_000, 100_000, "schemas that are held; events of one more are refused with 503"),
+  compiled_bytes: z.int().min(1_048_576).max(68_719_476_736).default(268_435_456).describe(
+    "memory of compiled schemas, estimated; above, those unused for longest are put away until their next event",
+  ),
+  restore_ms: count(
+    200,
+    1_000,
+    "time of a second in which schemas that were put away may be compiled anew; above: 503",
+  ),
   tenant_mappings: count(100_000, 10_000_000, "run-time mappings of all tenants together"),
   versions: count(1_000, 1_000, "versions of a schema that are kept; then the oldest one goes"),
   dead_letter_bytes: z.int().min(65_536).max(4_294_967_296).default(4_194_304).describe(

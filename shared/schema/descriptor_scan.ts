@@ -26,6 +26,14 @@ export interface DescriptorLimits {
   readonly nesting: number;
 }
 
+/** One encoded file of a set. */
+export interface ScannedFile {
+  /** Without source comments. */
+  readonly bytes: Uint8Array;
+  /** What becomes something in memory: see `DescriptorLimits.elements`. */
+  readonly elements: number;
+}
+
 /** Parts inside of parts of one descriptor, options included. */
 const DEPTH_MAX = 64;
 
@@ -167,9 +175,9 @@ function scanFields(scan: Scan, place: Place): number {
 
 const SOURCE_CODE_INFO = FileDescriptorProtoSchema.field.sourceCodeInfo.number;
 
-/** The bytes of one file without its source comments. */
-function scanFile(scan: Scan, end: number): Uint8Array {
+function scanFile(scan: Scan, end: number): ScannedFile {
   const kept: Uint8Array[] = [];
+  const before = scan.elements;
   const place: Place = { desc: FileDescriptorProtoSchema, end, depth: 1, nesting: 0 };
   while (scan.position < end) {
     const start = scan.position;
@@ -189,7 +197,7 @@ function scanFile(scan: Scan, end: number): Uint8Array {
     file.set(part, offset);
     offset += part.length;
   }
-  return file;
+  return { bytes: file, elements: scan.elements - before };
 }
 
 const FILE = FileDescriptorSetSchema.field.file.number;
@@ -198,10 +206,10 @@ const FILE = FileDescriptorSetSchema.field.file.number;
  * The encoded FileDescriptorProtos of a set, without source comments. Throws SchemaError when the
  * bytes are no Protobuf or hold more than `limits` allow; memory stays near the size of the bytes.
  */
-export function scanDescriptorSet(bytes: Uint8Array, limits: DescriptorLimits): Uint8Array[] {
+export function scanDescriptorSet(bytes: Uint8Array, limits: DescriptorLimits): ScannedFile[] {
   const scan: Scan = { bytes, limits, position: 0, messages: 0, elements: 0 };
   const place: Place = { desc: undefined, end: bytes.length, depth: 0, nesting: 0 };
-  const files: Uint8Array[] = [];
+  const files: ScannedFile[] = [];
   while (scan.position < bytes.length) {
     const tag = readVarint(scan, bytes.length);
     const number = Math.floor(tag / 8);

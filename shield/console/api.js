@@ -48,7 +48,8 @@ export function segment(text) {
 }
 
 /**
- * The API for one token. `onRefused` hears of every 401 and 403, which end the session. Every method
+ * The API for one token. `onRefused` hears of every 401, which ends the session; what an admin may not
+ * do (403) is for the view to say. Every method
  * rejects with ApiError; an abort by `signal` rejects with the signal's reason.
  */
 export function createApi({ token, onRefused }) {
@@ -71,7 +72,7 @@ export function createApi({ token, onRefused }) {
     });
     if (response.ok) return response;
     const error = await refusal(response);
-    if (response.status === 401 || response.status === 403) onRefused(error);
+    if (response.status === 401) onRefused(error);
     throw error;
   }
 

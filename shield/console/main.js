@@ -1,14 +1,23 @@
 // Starts the console: session, cluster feed, and which view is shown for which address. Views are
-// functions `(ctx, place, values)` that fill a place and may return how to end what they began.
+// functions `(ctx, place, values)` that fill a place and may return how to end what they began. An admin
+// of one tenant sees those that are about it: `ctx.only_tenant`, undefined for operators of the bus.
 import { createApi } from "./api.js";
 import { createFeed } from "./cluster_feed.js";
 import { closeDialogs } from "./dialog.js";
+import { el, replace } from "./element.js";
 import { findRoute, parseAddress, withQuery } from "./router.js";
 import { describeToken, storedToken, storeToken } from "./session.js";
 import { showShell } from "./shell.js";
 import { showSignIn } from "./sign_in.js";
 import { showConnection, showConnections } from "./view_connections.js";
-import { showLimits, showMirror, showSchema, showSchemas, showUnknown } from "./view_governance.js";
+import {
+  showLimits,
+  showMirror,
+  showOperatorsOnly,
+  showSchema,
+  showSchemas,
+  showUnknown,
+} from "./view_governance.js";
 import { showLog } from "./view_log.js";
 import { showNode, showNodes } from "./view_nodes.js";
 import { showOverview } from "./view_overview.js";
@@ -17,10 +26,11 @@ import { showRevocations } from "./view_revocations.js";
 import { showRoom, showRooms } from "./view_rooms.js";
 import { showTenant, showTenants } from "./view_tenants.js";
 
+/** `is_bus_wide`: what it shows takes an operator of the whole bus. */
 const ROUTES = [
-  { pattern: [], title: "Overview", show: showOverview },
-  { pattern: ["nodes"], title: "Nodes", show: showNodes },
-  { pattern: ["nodes", ":node_id"], title: "Node", show: showNode },
+  { pattern: [], title: "Overview", show: showOverview, is_bus_wide: true },
+  { pattern: ["nodes"], title: "Nodes", show: showNodes, is_bus_wide: true },
+  { pattern: ["nodes", ":node_id"], title: "Node", show: showNode, is_bus_wide: true },
   { pattern: ["connections"], title: "Connections", show: showConnections },
   { pattern: ["connections", ":connection_id"], title: "Connection", show: showConnection },
   { pattern: ["rooms"], title: "Rooms", show: showRooms },
@@ -32,16 +42,33 @@ const ROUTES = [
   { pattern: ["schemas"], title: "Schemas", show: showSchemas },
   { pattern: ["schemas", ":schema_id"], title: "Schema", show: showSchema },
   { pattern: ["mirror"], title: "Mirror rules", show: showMirror },
-  { pattern: ["limits"], title: "Limits", show: showLimits },
-  { pattern: ["log"], title: "Log levels", show: showLog },
+  { pattern: ["limits"], title: "Limits", show: showLimits, is_bus_wide: true },
+  { pattern: ["log"], title: "Log levels", show: showLog, is_bus_wide: true },
   { pattern: ["revocations"], title: "Revocations", show: showRevocations },
 ];
 const NOWHERE = { title: "No such page", show: showUnknown };
+const OPERATORS_ONLY = { title: "For operators", show: showOperatorsOnly };
+/** Where the admin of one tenant begins, in place of the overview. */
+const OWN = { title: "Tenant", show: showTenant };
 
 const root = document.getElementById("root");
 const now = () => Date.now();
 /** Ends the session that runs, if one does. */
 let endSession = () => {};
+
+/** The view of an address, and the values in it. `only_tenant` as in a view's ctx. */
+function viewOf(segments, only_tenant) {
+  const found = findRoute(ROUTES, segments) ?? { route: NOWHERE, values: {} };
+  if (only_tenant === undefined || found.route.is_bus_wide !== true) return found;
+  if (segments.length === 0) return { route: OWN, values: { tenant_id: only_tenant } };
+  return { route: OPERATORS_ONLY, values: {} };
+}
+
+/** The one tenant that an admin may act on, undefined for an operator of the whole bus. Rejects when refused. */
+async function reachOf(token) {
+  const access = await createApi({ token, onRefused: () => {} }).get("/v1/access");
+  return access.operator === true ? undefined : access.tenant_id;
+}
 
 function askForToken(problem) {
   endSession();
@@ -52,14 +79,30 @@ function askForToken(problem) {
     problem,
     async signIn(token) {
       // The first call says whether the token is good, before anything is kept.
-      await createApi({ token, onRefused: () => {} }).get("/v1/cluster");
+      const only_tenant = await reachOf(token);
       storeToken(token);
-      openSession(token);
+      openSession(token, only_tenant);
     },
   });
 }
 
-function openSession(token) {
+/** Goes on with the token of this tab. */
+async function resume(token) {
+  const words = el("p", { class: "hint", role: "status" }, "Asking the Shield…");
+  replace(root, el("main", { class: "sign-in", id: "main", tabindex: -1 }, words));
+  let only_tenant;
+  try {
+    only_tenant = await reachOf(token);
+  } catch (error) {
+    if (error.status === 401 || error.status === 403) {
+      return askForToken(`The session has ended: ${error.message}`);
+    }
+    // Nobody answers: the overview says so, and goes on when somebody does.
+  }
+  openSession(token, only_tenant);
+}
+
+function openSession(token, only_tenant) {
   let is_open = true;
   const api = createApi({
     token,
@@ -67,21 +110,24 @@ function openSession(token) {
       if (is_open) askForToken(`The session has ended: ${error.message}`);
     },
   });
-  const feed = createFeed({ api, now, isVisible: () => document.visibilityState === "visible" });
+  // Figures of the cluster are the operators'.
+  const isVisible = () => only_tenant === undefined && document.visibilityState === "visible";
+  const feed = createFeed({ api, now, isVisible });
   const who = describeToken(token);
-  const shell = showShell(root, { feed, who, signOut: () => askForToken("") });
+  const shell = showShell(root, { feed, who, only_tenant, signOut: () => askForToken("") });
   let closeView = () => {};
 
   function showView(is_first) {
     closeView();
     const { segments, query } = parseAddress(location.hash);
-    const { route, values } = findRoute(ROUTES, segments) ?? { route: NOWHERE, values: {} };
+    const { route, values } = viewOf(segments, only_tenant);
     const ended = new AbortController();
     const ctx = {
       api,
       feed,
       now,
       query,
+      only_tenant,
       signal: ended.signal,
       go: (hash) => void (location.hash = hash),
       setQuery: (next) => history.replaceState(null, "", withQuery(location.hash, next)),
@@ -125,4 +171,4 @@ document.getElementById("skip").addEventListener("click", (event) => {
 
 const token = storedToken();
 if (token === undefined) askForToken("");
-else openSession(token);
+else resume(token);

@@ -4,18 +4,19 @@ import { el, replace, setText, svg } from "./element.js";
 import { duration, moment } from "./format.js";
 import { failedChecks } from "./node_columns.js";
 
+/** What every admin may look at stands without the third word. */
 const NAV = [
   ["Live", [
     ["", "Overview"],
-    ["nodes", "Nodes"],
+    ["nodes", "Nodes", "operators"],
     ["connections", "Connections"],
     ["rooms", "Rooms"],
     ["tenants", "Tenants"],
   ]],
   ["Governance", [["policies", "Policies"], ["schemas", "Schemas"], ["mirror", "Mirror rules"]]],
   ["Operations", [
-    ["limits", "Limits"],
-    ["log", "Log levels"],
+    ["limits", "Limits", "operators"],
+    ["log", "Log levels", "operators"],
     ["revocations", "Revocations"],
   ]],
 ];
@@ -81,7 +82,14 @@ export function clusterState({ cluster, error }) {
   return { text: `${good.length} of ${all} ready`, tone, title };
 }
 
-function navigation() {
+/** The links for an operator, or for the admin of one tenant, which begins with that. */
+function linksFor(links, only_tenant) {
+  if (only_tenant === undefined) return links;
+  return links.filter(([, , whose]) => whose === undefined)
+    .map(([name, text]) => [name, name === "" ? "Tenant" : text]);
+}
+
+function navigation(only_tenant) {
   return el(
     "nav",
     { "aria-label": "Console" },
@@ -90,7 +98,7 @@ function navigation() {
       el(
         "ul",
         {},
-        links.map(([name, text]) =>
+        linksFor(links, only_tenant).map(([name, text]) =>
           el("li", {}, el("a", { href: `#/${name}`, "data-view": name }, text))
         ),
       ),
@@ -98,10 +106,17 @@ function navigation() {
   );
 }
 
-/** `{main, setView(name), close}`: the frame around views for a signed-in admin. */
-export function showShell(place, { feed, who, signOut }) {
-  const nav = navigation();
-  const state = el("span", { class: "badge", "data-part": "cluster" }, "reading…");
+/**
+ * `{main, setView(name), close}`: the frame around views for a signed-in admin; `only_tenant` when it
+ * is no operator of the whole bus.
+ */
+export function showShell(place, { feed, who, only_tenant, signOut }) {
+  const nav = navigation(only_tenant);
+  const state = el(
+    "span",
+    { class: "badge", "data-part": "cluster" },
+    only_tenant === undefined ? "reading…" : `tenant ${only_tenant}`,
+  );
   const main = el("main", { id: "main", tabindex: -1 });
   const expires = who.expires_ms === undefined
     ? "does not end by itself"

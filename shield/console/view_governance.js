@@ -260,6 +260,21 @@ export function showLimits(ctx, place) {
   load();
 }
 
+/** Shown to the admin of one tenant for what is about the whole bus. */
+export function showOperatorsOnly({ only_tenant }, place) {
+  place.append(
+    pageHead({ title: "For operators of the whole bus" }),
+    el(
+      "p",
+      {},
+      `This token is for an admin of tenant ${only_tenant}, which sees and changes what is that ` +
+        "tenant's. Who operates the whole bus stands in [admin] operator_tenants. Go to ",
+      el("a", { href: "#/" }, "the tenant"),
+      ".",
+    ),
+  );
+}
+
 /** Shown for an address that names no view. */
 export function showUnknown(_ctx, place) {
   place.append(

@@ -72,6 +72,7 @@ function hitText(body) {
 
 function revokeForm(ctx, onDone) {
   const fields = parts();
+  const { only_tenant = "" } = ctx;
   const problem = el("p", { class: "problem", role: "alert" });
   const form = el(
     "form",
@@ -97,6 +98,7 @@ function revokeForm(ctx, onDone) {
     fields.token.element.hidden = kind !== "token";
     fields.token.input.required = kind === "token";
     fields.before.element.hidden = kind === "token";
+    fields.tenant.input.value ||= only_tenant;
   };
   fields.kind.addEventListener("change", arrange);
   arrange();

@@ -12,7 +12,7 @@ import type { RoomClasses } from "../rooms/classes.ts";
 import { SYSTEM_CLOCK } from "./clock.ts";
 import { TenantLogs } from "./logs.ts";
 import { RoomLog } from "./room_log.ts";
-import { createDurableStats } from "./stats.ts";
+import { createDurableStats, registerPendingLimit } from "./stats.ts";
 import type { DurableStats } from "./stats.ts";
 import { TailCache } from "./tail_cache.ts";
 import { LogWatch } from "./watch.ts";
@@ -43,6 +43,7 @@ export function startDurable(start: DurableStart): StartedDurable {
   const logger = start.log.child({ part: "durable" });
   const clock = SYSTEM_CLOCK;
   const stats = createDurableStats(registry);
+  registerPendingLimit(registry, limits.log_pending_bytes);
   const logs = new TenantLogs({ spine, classes, stats, log: logger });
   const cache = new TailCache({ limits, clock, stats });
   const { verify_ms } = config.durable;

@@ -4,6 +4,7 @@
  */
 import { Counter, Gauge, Histogram } from "prom-client";
 import type { Registry } from "prom-client";
+import { scrapedGauge } from "../../shared/metrics.ts";
 import { bump } from "../stats.ts";
 
 /** Room classes that have series of their own; the others share one. */
@@ -246,4 +247,14 @@ export function createDurableStats(registry: Registry): DurableStats {
     registers: [registry],
   });
   return totals;
+}
+
+/** Publishes what `shield_log_pending_bytes` may come to, for alerts: `[limits] log_pending_bytes`. */
+export function registerPendingLimit(registry: Registry, limit_bytes: number): void {
+  scrapedGauge(
+    registry,
+    "shield_log_pending_limit_bytes",
+    "Bytes of publishes that may wait for the log; above, they are refused.",
+    () => limit_bytes,
+  );
 }

@@ -1,13 +1,14 @@
 /** The metrics of durable rooms, with bounded labels. */
 import assert from "node:assert/strict";
 import { Registry } from "../../shared/metrics.ts";
-import { createDurableStats } from "./stats.ts";
+import { createDurableStats, registerPendingLimit } from "./stats.ts";
 
 Deno.test("every metric of durable rooms is published under its name", async () => {
   const registry = new Registry();
   const stats = createDurableStats(registry);
   stats.pending_appends = 3;
   stats.pending_bytes = 300;
+  registerPendingLimit(registry, 400);
   stats.open_rooms = 2;
   stats.cache_bytes = 4_096;
   stats.stored("chat-*", 100);
@@ -43,6 +44,7 @@ Deno.test("every metric of durable rooms is published under its name", async () 
     "shield_log_cache_bytes 4096",
     "shield_log_pending_appends 3",
     "shield_log_pending_bytes 300",
+    "shield_log_pending_limit_bytes 400",
   ];
   const lines = new Set(text.split("\n"));
   assert.deepEqual(expected.filter((line) => !lines.has(line)), []);

@@ -8,6 +8,7 @@ import type { AnswerHandlers } from "../../shared/cluster_answerer.ts";
 import type { Connection } from "../connection.ts";
 import type { Channel } from "../hub_channel.ts";
 import type { Parts } from "../parts.ts";
+import { OTHER_TENANTS } from "../tenant_stats.ts";
 import type { TenantTotals } from "../tenant_stats.ts";
 import { ROWS_MAX } from "./query.ts";
 import {
@@ -30,7 +31,7 @@ export type InspectedParts = Pick<
 const RowLimit = z.int().min(1).max(ROWS_MAX);
 const ConnectionParams = z.strictObject({ ...ConnectionFilter, limit: RowLimit });
 const RoomParams = z.strictObject(RoomFilter);
-const TenantParams = z.strictObject({ sort: TenantSort });
+const TenantParams = z.strictObject({ sort: TenantSort, tenant: Id.optional() });
 const RoomParam = z.strictObject({ tenant: Id, room: Id });
 const ConnectionParam = z.strictObject({ connection_id: Id });
 
@@ -170,7 +171,7 @@ function* tenantUses(
 }
 
 async function tenants(parts: InspectedParts, params: unknown) {
-  const { sort } = TenantParams.parse(params);
+  const { sort, tenant } = TenantParams.parse(params);
   const [users, rooms] = await Promise.all([
     countByTenant(tenantsOfUsers(parts)),
     countByTenant(tenantsOfRooms(parts)),
@@ -178,6 +179,9 @@ async function tenants(parts: InspectedParts, params: unknown) {
   const open = ({ tenant_id }: TenantUse) => parts.counters.open(tenant_id);
   const { items, total } = await topOf(tenantUses(parts, users, rooms), {
     limit: TOLD_MAX,
+    // One tenant alone is not told what several share, whatever it is called.
+    accept: ({ tenant_id }) =>
+      tenant === undefined || (tenant_id === tenant && tenant_id !== OTHER_TENANTS),
     score: (use) => TENANT_SCORES[sort](use, open(use)),
     name: ({ tenant_id }) => tenant_id,
   });

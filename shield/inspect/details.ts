@@ -9,9 +9,10 @@ import type { AskedNodes } from "../../shared/cluster_asker.ts";
 import { RoomAnswer } from "../../shared/cluster_room.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { RoomClasses } from "../rooms/classes.ts";
-import { requireNode } from "./lists.ts";
+import type { AdminCall } from "../admin_routes.ts";
+import { ownOf, requireNode } from "./lists.ts";
 import type { Answer, ListContext } from "./lists.ts";
-import { checked, Id, readQuery } from "./query.ts";
+import { checked, Id, readQuery, requireId } from "./query.ts";
 import { ConnectionDetail, Done } from "./rows.ts";
 
 /** What details need of the process. */
@@ -29,28 +30,31 @@ function noConnection(connection_id: string, { silent }: AskedNodes): ArqonError
   return new ArqonError("not-found", `no connection ${connection_id}${unsure}`);
 }
 
-/** `GET /v1/connections/{id}`. Rejects with `not-found`. */
+/** `GET /v1/connections/{id}`. Rejects with `not-found`, also for one of another tenant. */
 export async function connection(
   { asker }: ListContext,
-  url: URL,
-  connection_id: string,
+  { url, names, only_tenant }: AdminCall,
 ): Promise<Answer> {
+  const connection_id = requireId(names.connection ?? "", "connection");
   readQuery(url, {});
   const options = { params: { connection_id }, of: "shield" } as const;
   const { answers, nodes } = await asker.ask("connection", ConnectionDetail, options);
-  for (const { node_id, value } of answers) if (value !== null) return { ...value, node_id };
+  for (const { node_id, value } of answers) {
+    if (value === null || (only_tenant ?? value.tenant_id) !== value.tenant_id) continue;
+    return { ...value, node_id };
+  }
   throw noConnection(connection_id, nodes);
 }
 
-/** `DELETE /v1/connections/{id}`. Rejects with `not-found`. */
+/** `DELETE /v1/connections/{id}`. Rejects with `not-found`, also for one of another tenant. */
 export async function disconnect(
   { asker }: ListContext,
-  url: URL,
-  connection_id: string,
-  by: string,
+  { url, names, by, only_tenant }: AdminCall,
 ): Promise<void> {
+  const connection_id = requireId(names.connection ?? "", "connection");
   readQuery(url, {});
-  const options = { params: { connection_id, by }, of: "shield", is_order: true } as const;
+  const params = { connection_id, by, ...ownOf(only_tenant) };
+  const options = { params, of: "shield", is_order: true } as const;
   const { answers, nodes } = await asker.ask("disconnect", Done, options);
   if (!answers.some(({ value }) => value.done)) throw noConnection(connection_id, nodes);
 }
@@ -58,10 +62,9 @@ export async function disconnect(
 /** `GET /v1/rooms/{tenant}/{room}`; a room that nobody is in has zeros. */
 export async function room(
   { asker, classes }: DetailContext,
-  url: URL,
-  tenant: string,
-  room: string,
+  { url, tenant, names }: AdminCall,
 ): Promise<Answer> {
+  const room = requireId(names.room ?? "", "room");
   readQuery(url, {});
   const { answers, nodes } = await asker.ask("room", RoomAnswer, { params: { tenant, room } });
   const shields = answers.flatMap(({ node_id, value }) =>
@@ -94,7 +97,7 @@ export async function room(
 }
 
 /** `GET /v1/limits`: this Shield's, without anything that is secret. */
-export function limits({ node_id, config }: DetailContext, url: URL): Answer {
+export function limits({ node_id, config }: DetailContext, { url }: AdminCall): Answer {
   readQuery(url, {});
   const { limits, presence, policy, durable, quota, brain, platform: { overseer } } = config;
   const shown = { node_id, limits, presence, policy, overseer, durable, brain };
@@ -124,7 +127,7 @@ export async function drain(context: ListContext, body: unknown, by: string): Pr
 }
 
 /** `GET /v1/log`. */
-export async function log(context: ListContext, url: URL): Promise<Answer> {
+export async function log(context: ListContext, { url }: AdminCall): Promise<Answer> {
   const { node } = readQuery(url, { node: Id.optional() });
   const { answers, nodes } = await context.asker.ask("log", NodeLevels, { to: node });
   requireNode(context, node, nodes);

@@ -5,6 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import { ClusterNode } from "../../shared/cluster_node.ts";
 import type { AskedNodes, ClusterAsker, Gathered } from "../../shared/cluster_asker.ts";
+import type { AdminCall } from "../admin_routes.ts";
 import { PolicyAnswer, quantileOf_us } from "./policy_table.ts";
 import type { PolicyRow } from "./policy_table.ts";
 import { Id, Limit, readQuery } from "./query.ts";
@@ -32,6 +33,10 @@ export type Answer = Readonly<Record<string, unknown>>;
 
 const Node = { node: Id.optional() };
 
+/** For the admin of one tenant, what Shields are asked in its place: of that tenant only. */
+export const ownOf = (only_tenant: string | undefined): { readonly tenant?: string } =>
+  only_tenant === undefined ? {} : { tenant: only_tenant };
+
 /** Throws `not-found` when a node that nobody knows has not answered. */
 export function requireNode({ asker }: ListContext, node: string | undefined, nodes: AskedNodes) {
   if (node === undefined || nodes.answered.includes(node) || asker.isKnown(node)) return;
@@ -39,7 +44,7 @@ export function requireNode({ asker }: ListContext, node: string | undefined, no
 }
 
 /** `GET /v1/cluster`. */
-export async function cluster(context: ListContext, url: URL): Promise<Answer> {
+export async function cluster(context: ListContext, { url }: AdminCall): Promise<Answer> {
   const { node } = readQuery(url, Node);
   const { answers, nodes } = await context.asker.ask("node", ClusterNode, { to: node });
   requireNode(context, node, nodes);
@@ -58,9 +63,13 @@ const sumOf = (answers: readonly { readonly value: { readonly total: number } }[
   answers.reduce((sum, { value }) => sum + value.total, 0);
 
 /** `GET /v1/connections`. */
-export async function connections(context: ListContext, url: URL): Promise<Answer> {
+export async function connections(
+  context: ListContext,
+  { url, only_tenant }: AdminCall,
+): Promise<Answer> {
   const query = readQuery(url, { ...Node, ...ConnectionFilter, limit: Limit });
-  const { node, ...params } = query;
+  const { node, ...filter } = query;
+  const params = { ...filter, ...ownOf(only_tenant) };
   const options = { params, to: node, of: "shield" } as const;
   const { answers, nodes } = await context.asker.ask("connections", ConnectionAnswer, options);
   requireNode(context, node, nodes);
@@ -125,8 +134,12 @@ function isCut(
 }
 
 /** `GET /v1/rooms`. */
-export async function rooms(context: ListContext, url: URL): Promise<Answer> {
-  const { node, limit, ...params } = readQuery(url, { ...Node, ...RoomFilter, limit: Limit });
+export async function rooms(
+  context: ListContext,
+  { url, only_tenant }: AdminCall,
+): Promise<Answer> {
+  const { node, limit, ...filter } = readQuery(url, { ...Node, ...RoomFilter, limit: Limit });
+  const params = { ...filter, ...ownOf(only_tenant) };
   const options = { params, to: node, of: "shield" } as const;
   const { answers, nodes } = await context.asker.ask("rooms", RoomAnswer, options);
   requireNode(context, node, nodes);
@@ -182,9 +195,12 @@ const TENANT_SCORES: Record<
 };
 
 /** `GET /v1/tenants`. */
-export async function tenants(context: ListContext, url: URL): Promise<Answer> {
+export async function tenants(
+  context: ListContext,
+  { url, only_tenant }: AdminCall,
+): Promise<Answer> {
   const { node, limit, sort } = readQuery(url, { ...Node, sort: TenantSort, limit: Limit });
-  const options = { params: { sort }, to: node, of: "shield" } as const;
+  const options = { params: { sort, ...ownOf(only_tenant) }, to: node, of: "shield" } as const;
   const { answers, nodes } = await context.asker.ask("tenants", TenantAnswer, options);
   requireNode(context, node, nodes);
   const merged = await mergeTenants(answers);
@@ -238,15 +254,22 @@ function shownPolicy({ tenant_id, name, module, hook, ...totals }: MergedPolicy)
 }
 
 /** `GET /v1/policies/stats`. */
-export async function policyStats(context: ListContext, url: URL): Promise<Answer> {
-  const { node, tenant, limit } = readQuery(url, { ...Node, tenant: Id.optional(), limit: Limit });
+export async function policyStats(
+  context: ListContext,
+  { url, only_tenant }: AdminCall,
+): Promise<Answer> {
+  const query = readQuery(url, { ...Node, tenant: Id.optional(), limit: Limit });
+  const { node, limit } = query;
+  const tenant = only_tenant ?? query.tenant;
   const options = { to: node, of: "shield" } as const;
   const { answers, nodes } = await context.asker.ask("policy_stats", PolicyAnswer, options);
   requireNode(context, node, nodes);
   const all = mergePolicies(answers.flatMap(({ value }) => value.rows));
   const { items, total } = await topOf(all, {
     limit: Math.min(limit, POLICIES_MAX),
-    accept: ({ tenant_id }) => tenant === undefined || tenant_id === tenant,
+    // What several tenants share has no name, whatever a tenant is called.
+    accept: ({ tenant_id, name }) =>
+      (tenant === undefined || tenant_id === tenant) && (only_tenant === undefined || name !== ""),
     score: ({ allow, reject, error }) => allow + reject + error,
     name: ({ tenant_id, name, module, hook }) => `${tenant_id}/${name}/${module}/${hook}`,
   });

@@ -6,6 +6,7 @@ import { CLUSTER_PATHS, CLUSTER_SCHEMAS } from "./openapi_cluster.ts";
 import { COUNT, object, TEXT } from "./openapi_parts.ts";
 import type { Schema } from "./openapi_parts.ts";
 import { POLICY_PATHS, POLICY_SCHEMAS } from "./openapi_policies.ts";
+import { withScopes } from "./openapi_scopes.ts";
 import { SETTINGS_PATHS, SETTINGS_SCHEMAS } from "./openapi_settings.ts";
 
 const PROBLEM = object({
@@ -34,13 +35,15 @@ export const OPENAPI: Schema = {
     title: "ArqonBus admin API",
     version: "1",
     description: "On the admin listener of every Shield ([admin], port 4002), for tokens of role " +
-      "admin. Refusals are problem bodies (RFC 9457).",
+      "admin. Refusals are problem bodies (RFC 9457). x-arqon-scope says whom a path is for: bus " +
+      "(operators of the whole bus), shared and own (every admin; own: within its tenant), and " +
+      "tenant-in-… (operators, and admins of the tenant that is named there).",
     license: { name: "Apache-2.0", identifier: "Apache-2.0" },
   },
   servers: [{ url: "/", description: "the Shield that gave this description" }],
   security: [{ admin: [] }],
   tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
-  paths: { ...CLUSTER_PATHS, ...POLICY_PATHS, ...SETTINGS_PATHS },
+  paths: withScopes({ ...CLUSTER_PATHS, ...POLICY_PATHS, ...SETTINGS_PATHS }),
   components: {
     securitySchemes: {
       admin: {

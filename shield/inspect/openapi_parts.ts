@@ -108,7 +108,9 @@ export const TENANT = inQuery("tenant", "the tenant", ID, true);
 const REFUSALS: Readonly<Record<number, string>> = {
   400: "something asked for is not as it should be: the text says what is right",
   401: "no token, or one that is not good",
-  403: "the token's role is not admin, or a page of another site asks",
+  403:
+    "the token's role is not admin, it takes an operator, the admin is of another tenant, or a " +
+    "page of another site asks",
   404: "there is no such thing",
   405: "the path does not take this method",
   409: "it does not fit what is there",

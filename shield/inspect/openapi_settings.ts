@@ -15,6 +15,7 @@ import {
   ref,
   TENANT,
   TEXT,
+  UNIX_MS,
 } from "./openapi_parts.ts";
 import type { Schema } from "./openapi_parts.ts";
 
@@ -195,6 +196,19 @@ const status = {
       tag: "cluster",
       summary: "the Shield that answers",
       answer: object({ node_id: ID, version: TEXT, uptime_ms: COUNT, draining: BOOLEAN }),
+    }),
+  },
+  "/v1/access": {
+    get: operation({
+      id: "getAccess",
+      tag: "cluster",
+      summary: "who the token is for, and whether it operates the whole bus or only its tenant",
+      answer: object({
+        user_id: TEXT,
+        tenant_id: ID,
+        operator: BOOLEAN,
+        token_expires_ms: UNIX_MS,
+      }),
     }),
   },
   "/v1/openapi.json": {

@@ -52,18 +52,12 @@ export function readQuery<S extends z.ZodRawShape>(
   return parsed.data as z.output<z.ZodObject<S>>;
 }
 
-/** One part of a path, decoded. Throws `invalid-settings` when it is no id. */
-export function idIn(encoded: string, what: string): string {
-  let decoded: string;
-  try {
-    decoded = decodeURIComponent(encoded);
-  } catch {
-    decoded = encoded;
-  }
-  if (isId(decoded)) return decoded;
+/** One part of a path, as it is decoded. Throws `invalid-settings` when it is no id. */
+export function requireId(text: string, what: string): string {
+  if (isId(text)) return text;
   throw new ArqonError(
     "invalid-settings",
-    `${what}: ${quoted(decoded)} is no id; expected 1 to 64 of [A-Za-z0-9_~:=-]`,
+    `${what}: ${quoted(text)} is no id; expected 1 to 64 of [A-Za-z0-9_~:=-]`,
   );
 }
 

@@ -16,6 +16,7 @@ import type { Logging } from "../../shared/logging.ts";
 import type { Spine } from "../../shared/spine/spine.ts";
 import { z } from "zod";
 import type { AdminPart } from "../admin.ts";
+import type { Admin } from "../admin_scope.ts";
 import type { Parts } from "../parts.ts";
 import { shieldAnswers } from "./answers.ts";
 import { handleInspect, isInspectPath } from "./api.ts";
@@ -51,14 +52,20 @@ export interface StartedInspect {
   close(): void;
 }
 
-const DisconnectParams = z.strictObject({ connection_id: Id, by: z.string().max(256) });
+const DisconnectParams = z.strictObject({
+  connection_id: Id,
+  by: z.string().max(256),
+  /** Of the only tenant that who wants it may act on. */
+  tenant: Id.optional(),
+});
 
 /** Ends a connection of this Shield, and says who wanted it. */
 function disconnectAnswer(parts: Parts, log: Logger): AnswerHandlers {
   return {
     disconnect(params) {
-      const { connection_id, by } = DisconnectParams.parse(params);
+      const { connection_id, by, tenant } = DisconnectParams.parse(params);
       const identity = parts.connections.get(connection_id)?.identity;
+      if (tenant !== undefined && identity?.tenant_id !== tenant) return { done: false };
       const done = parts.signals.disconnect(connection_id);
       if (done) {
         const { tenant_id, user_id } = identity ?? {};
@@ -93,8 +100,7 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const stopEvents = spine.onEvent((event) => {
     if (event.type === "state" && event.status.state === "connected") hello();
   });
-  const answer = (request: Request, by: string, expires_ms: number) =>
-    handleInspect(context, { request, by, expires_ms });
+  const answer = (request: Request, admin: Admin) => handleInspect(context, request, admin);
   registerInspect(registry, { answerer, asker, tails });
   return {
     part: { isPath: isInspectPath, answer },

@@ -12,6 +12,8 @@ import { readForeign } from "../hub_channel.ts";
 
 /** Tails of one Shield at once. */
 export const TAILS_MAX = 8;
+/** Of those, for admins of single tenants: they never keep operators from reading a room. */
+export const TENANT_TAILS_MAX = 4;
 /** Messages, and bytes of them, that wait for one reader. */
 export const TAIL_MESSAGES = 256;
 const TAIL_BYTES = 4_194_304;
@@ -36,6 +38,8 @@ export interface TailRequest {
   readonly by: string;
   /** Unix ms: the end of the admin's token, and of the tail. */
   readonly expires_ms: number;
+  /** Whether that admin operates the whole bus. */
+  readonly is_operator: boolean;
 }
 
 /** Totals since the start. */
@@ -70,6 +74,7 @@ function messageEvent(request: TailRequest, message: SpineMessage): Uint8Array |
 /** One reader and what waits for it. */
 class Tail {
   readonly stream: ReadableStream<Uint8Array>;
+  readonly is_operator: boolean;
   readonly #request: TailRequest;
   readonly #counts: TailCounts;
   #waiting: SpineMessage[] = [];
@@ -84,6 +89,7 @@ class Tail {
 
   constructor(request: TailRequest, counts: TailCounts, onEnd: () => void) {
     this.#request = request;
+    this.is_operator = request.is_operator;
     this.#counts = counts;
     this.#onEnd = onEnd;
     this.stream = new ReadableStream<Uint8Array>({
@@ -184,10 +190,7 @@ export class Tails {
   async open(request: TailRequest): Promise<ReadableStream<Uint8Array>> {
     const { spine, log, now } = this.#options;
     if (this.#closed) throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
-    if (this.#open.size >= TAILS_MAX) {
-      const detail = `this Shield has ${TAILS_MAX} tails`;
-      throw new ArqonError("too-many-pending", detail, { retry_after_ms: 1_000 });
-    }
+    this.#requireSpace(request);
     const { tenant_id, room_id, by, expires_ms } = request;
     const ends: (() => void)[] = [];
     const tail = new Tail(request, this.counts, () => {
@@ -218,6 +221,16 @@ export class Tails {
       throw error;
     }
     return tail.stream;
+  }
+
+  #requireSpace({ is_operator }: TailRequest): void {
+    const of_tenants = [...this.#open].filter((tail) => !tail.is_operator).length;
+    const is_full = this.#open.size >= TAILS_MAX;
+    if (!is_full && (is_operator || of_tenants < TENANT_TAILS_MAX)) return;
+    const detail = is_full
+      ? `this Shield has ${TAILS_MAX} tails`
+      : `this Shield has ${TENANT_TAILS_MAX} tails of tenants' admins`;
+    throw new ArqonError("too-many-pending", detail, { retry_after_ms: 1_000 });
   }
 
   /** The process drains: all end, and none begins. */

@@ -3,13 +3,14 @@ import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
 import { roomSubject } from "../../shared/subject.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../test_spine.ts";
-import { TAIL_MESSAGES, Tails, TAILS_MAX } from "./tail.ts";
+import { TAIL_MESSAGES, Tails, TAILS_MAX, TENANT_TAILS_MAX } from "./tail.ts";
 
 const REQUEST = {
   tenant_id: "acme",
   room_id: "lobby",
   by: "root",
   expires_ms: SPINE_NOW_MS + 3_600_000,
+  is_operator: true,
 };
 
 interface Shown {
@@ -173,6 +174,20 @@ Deno.test("a tail ends with the drain, and with its reader's token", async () =>
 Deno.test("there are at most so many tails", async () => {
   const { start, tails } = open();
   for (let index = 0; index < TAILS_MAX; index++) await tails.open(REQUEST);
+  await assert.rejects(tails.open(REQUEST), { reason: "too-many-pending", code: 429 });
+  tails.close();
+  await start[Symbol.asyncDispose]();
+});
+
+Deno.test("admins of tenants never keep operators from a tail", async () => {
+  const { start, tails } = open();
+  const of_tenant = { ...REQUEST, is_operator: false };
+  const first = await tails.open(of_tenant);
+  for (let index = 1; index < TENANT_TAILS_MAX; index++) await tails.open(of_tenant);
+  await assert.rejects(tails.open(of_tenant), { reason: "too-many-pending", code: 429 });
+  for (let index = TENANT_TAILS_MAX; index < TAILS_MAX; index++) await tails.open(REQUEST);
+  await first.cancel();
+  await tails.open(of_tenant);
   await assert.rejects(tails.open(REQUEST), { reason: "too-many-pending", code: 429 });
   tails.close();
   await start[Symbol.asyncDispose]();

@@ -6,10 +6,13 @@
 import { ArqonError } from "@arqon/proto";
 import { MirrorRule } from "../../shared/config/schema_governance.ts";
 import type { Logger } from "../../shared/log.ts";
-import { problemResponse } from "../../shared/problem.ts";
 import { parseRoomSubject } from "../../shared/subject.ts";
+import { canMatchBelow } from "../../shared/subject_pattern.ts";
 import type { TenantSettings } from "../../shared/tenant_settings.ts";
-import { parameterOf, readValue, tenantInPath, tenantOf } from "../policy/admin_body.ts";
+import { AdminTable, answerAdmin } from "../admin_routes.ts";
+import type { AdminCall } from "../admin_routes.ts";
+import type { Admin } from "../admin_scope.ts";
+import { parameterOf, readValue, tenantOf } from "../policy/admin_body.ts";
 import type { Settings, StoredSettings } from "../settings.ts";
 import type { DiffBook } from "./diff.ts";
 import type { MirrorRules } from "./rules.ts";
@@ -32,73 +35,51 @@ export interface MirrorAdminContext {
   readonly node_id: string;
 }
 
-const TENANT_PATH = /^\/v1\/tenants\/([^/]+)\/(mirror|reset)$/;
+/** The routes of this part. */
+export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>({
+  "/v1/mirror": { GET: { scope: "own", handle: listRules } },
+  "/v1/mirror/explain": { GET: { scope: "tenant-in-subject", handle: explain } },
+  "/v1/mirror/diff": {
+    GET: { scope: "tenant-in-query", handle: showDiff },
+    DELETE: { scope: "tenant-in-query", handle: resetDiff },
+  },
+  "/v1/tenants/{tenant}/mirror": {
+    GET: { scope: "tenant-in-path", handle: showTenant },
+    PUT: { scope: "tenant-in-path", handle: setRule },
+    DELETE: { scope: "tenant-in-path", handle: removeRule },
+  },
+  "/v1/tenants/{tenant}/reset": { POST: { scope: "tenant-in-path", handle: resetTenant } },
+});
 
 /** Whether a path is one for `handleMirror`. */
 export function isMirrorPath(path: string): boolean {
-  return path === "/v1/mirror" || path.startsWith("/v1/mirror/") || TENANT_PATH.test(path);
+  return path.startsWith("/v1/mirror/") || MIRROR_ROUTES.has(path);
 }
 
-/** One request, taken apart. */
-interface Call {
-  readonly request: Request;
-  readonly url: URL;
-  /** Of a path below `/v1/tenants/`, else "". */
-  readonly tenant: string;
-  /** User id of the admin. */
-  readonly by: string;
-}
-
-type Handler = (context: MirrorAdminContext, call: Call) => Response | Promise<Response>;
-type Methods = Readonly<Record<string, Handler>>;
-
-const ROUTES: Readonly<Record<string, Methods>> = {
-  "/v1/mirror": { GET: listRules },
-  "/v1/mirror/explain": { GET: explain },
-  "/v1/mirror/diff": { GET: showDiff, DELETE: resetDiff },
-};
-const TENANT_ROUTES: Readonly<Record<string, Methods>> = {
-  mirror: { GET: showTenant, PUT: setRule, DELETE: removeRule },
-  reset: { POST: resetTenant },
-};
-
-/** Answers one request of an admin, whose user id is `by`. Never rejects. */
-export async function handleMirror(
+/** Answers one request of an admin. Never rejects. */
+export function handleMirror(
   context: MirrorAdminContext,
   request: Request,
-  by: string,
+  admin: Admin,
 ): Promise<Response> {
-  const url = new URL(request.url);
-  const path = url.pathname;
-  const [, encoded, what] = TENANT_PATH.exec(path) ?? [];
-  const methods = (what === undefined ? ROUTES[path] : TENANT_ROUTES[what]) ?? {};
-  try {
-    const allowed = Object.keys(methods);
-    if (allowed.length === 0) throw new ArqonError("not-found", path);
-    if (!allowed.includes(request.method)) {
-      const refusal = new ArqonError("method-not-allowed", request.method);
-      return problemResponse(refusal, { allow: allowed.join(", ") });
-    }
-    const tenant = encoded === undefined ? "" : tenantInPath(encoded);
-    return await methods[request.method]!(context, { request, url, tenant, by });
-  } catch (error) {
-    const known = error instanceof ArqonError ? error : undefined;
-    if (known === undefined || known.reason === "internal") {
-      context.log.error("admin request failed", { path, error });
-    }
-    return problemResponse(known ?? new ArqonError("internal"));
-  }
+  return answerAdmin(MIRROR_ROUTES, context, request, admin);
 }
 
 const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
 
-function listRules({ rules, node_id }: MirrorAdminContext): Response {
-  const all = rules.list();
+/** The admin of a tenant is shown the rules that can be about its subjects. */
+function listRules(
+  { rules, node_id }: MirrorAdminContext,
+  { only_tenant }: AdminCall,
+): Response {
+  const all = only_tenant === undefined
+    ? rules.list()
+    : rules.list().filter(({ prefix }) => canMatchBelow(prefix, `in.t.${only_tenant}.`));
   const shown = all.slice(0, RULES_SHOWN);
   return answer({ node_id, rules: shown, truncated: all.length > shown.length });
 }
 
-function explain({ rules, node_id }: MirrorAdminContext, { url }: Call): Response {
+function explain({ rules, node_id }: MirrorAdminContext, { url }: AdminCall): Response {
   const subject = parameterOf(url, "subject");
   const room = subject.startsWith("in.") ? parseRoomSubject(subject) : undefined;
   if (room === undefined) {
@@ -128,7 +109,7 @@ function view({ settings, revision }: StoredSettings) {
 
 async function showTenant(
   { settings, node_id }: MirrorAdminContext,
-  { tenant }: Call,
+  { tenant }: AdminCall,
 ): Promise<Response> {
   const stored = await settings.read(tenant);
   const { version } = settings.get(tenant);
@@ -136,7 +117,7 @@ async function showTenant(
   return answer({ tenant, ...view(stored), here });
 }
 
-async function setRule(context: MirrorAdminContext, call: Call): Promise<Response> {
+async function setRule(context: MirrorAdminContext, call: AdminCall): Promise<Response> {
   const rule = await readRule(call.request);
   return await changeRules(context, call, (rules) => {
     const before = rules.find(({ prefix }) => prefix === rule.prefix);
@@ -146,7 +127,7 @@ async function setRule(context: MirrorAdminContext, call: Call): Promise<Respons
   });
 }
 
-async function removeRule(context: MirrorAdminContext, call: Call): Promise<Response> {
+async function removeRule(context: MirrorAdminContext, call: AdminCall): Promise<Response> {
   const prefix = parameterOf(call.url, "prefix");
   return await changeRules(context, call, (rules) => {
     const others = rules.filter((rule) => rule.prefix !== prefix);
@@ -159,7 +140,7 @@ type Rules = TenantSettings["mirror"]["rules"];
 /** `change` returns what it got where there is nothing to write. */
 async function changeRules(
   context: MirrorAdminContext,
-  call: Call,
+  call: AdminCall,
   change: (rules: Rules) => Rules,
 ): Promise<Response> {
   const { settings } = context;
@@ -172,14 +153,14 @@ async function changeRules(
   return await written(context, call, stored, changed);
 }
 
-async function resetTenant(context: MirrorAdminContext, call: Call): Promise<Response> {
+async function resetTenant(context: MirrorAdminContext, call: AdminCall): Promise<Response> {
   return await written(context, call, await context.settings.reset(call.tenant, call.by), true);
 }
 
 /** The answer to a change: what is stored, and whether this process has it in force. */
 async function written(
   { settings, log, node_id }: MirrorAdminContext,
-  { tenant, by }: Call,
+  { tenant, by }: AdminCall,
   stored: StoredSettings,
   changed: boolean,
 ): Promise<Response> {
@@ -208,12 +189,12 @@ function percentOf(value: unknown): unknown {
   return typeof value === "object" && value !== null && "percent" in value ? value.percent : null;
 }
 
-function showDiff({ book, node_id }: MirrorAdminContext, { url }: Call): Response {
+function showDiff({ book, node_id }: MirrorAdminContext, { url }: AdminCall): Response {
   const tenant = tenantOf(url);
   return answer({ node_id, tenant, candidates: book.list(tenant) });
 }
 
-function resetDiff({ book, node_id }: MirrorAdminContext, { url }: Call): Response {
+function resetDiff({ book, node_id }: MirrorAdminContext, { url }: AdminCall): Response {
   const tenant = tenantOf(url);
   const candidate = url.searchParams.get("candidate") ?? undefined;
   return answer({ node_id, tenant, forgotten: book.reset(tenant, candidate) });

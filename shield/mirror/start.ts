@@ -8,6 +8,7 @@ import type { Logger } from "../../shared/log.ts";
 import type { Registry } from "../../shared/metrics.ts";
 import type { Spine } from "../../shared/spine/spine.ts";
 import type { Settings } from "../settings.ts";
+import type { Admin } from "../admin_scope.ts";
 import { handleMirror, isMirrorPath } from "./admin_api.ts";
 import { DiffBook, NO_CANDIDATES } from "./diff.ts";
 import type { CandidateVerdicts } from "./diff.ts";
@@ -38,7 +39,7 @@ export interface StartedMirror {
   /** Where policies and schemas that only observe say what they would have decided. */
   readonly candidates: CandidateVerdicts;
   /** Answers the paths of `isMirrorPath`; undefined when it is disabled. */
-  readonly admin: ((request: Request, by: string) => Promise<Response>) | undefined;
+  readonly admin: ((request: Request, admin: Admin) => Promise<Response>) | undefined;
   /** Sends what waits. */
   close(): Promise<void>;
 }
@@ -82,7 +83,7 @@ export function startMirror(start: MirrorStart): StartedMirror {
   return {
     mirror,
     candidates: mirror,
-    admin: (request, by) => handleMirror(context, request, by),
+    admin: (request, admin) => handleMirror(context, request, admin),
     async close() {
       stopSettings();
       await sender.close();

@@ -3,8 +3,10 @@ import { setImmediate } from "node:timers";
 import { configFrom } from "../../shared/config/load.ts";
 import { createMetrics } from "../../shared/metrics.ts";
 import type { SpineMessage } from "../../shared/spine/spine.ts";
+import type { Admin } from "../admin_scope.ts";
 import { openSettings } from "../settings.ts";
 import type { Settings } from "../settings.ts";
+import { operator } from "../test_admin.ts";
 import { keptLog, listenToAll, SPINE_NOW_MS, testSpine } from "../test_spine.ts";
 import type { TestSpine } from "../test_spine.ts";
 import { startMirror } from "./start.ts";
@@ -27,9 +29,9 @@ export interface TestMirror extends AsyncDisposable {
   shadows(): Promise<SpineMessage[]>;
   /** The value of one series of the metrics; undefined when there is none. */
   metric(series: string): Promise<number | undefined>;
-  /** One request of an admin, answered by status and JSON. */
+  /** One request of an admin, an operator unless it is given, answered by status and JSON. */
   // deno-lint-ignore no-explicit-any -- the tests say what is in it
-  ask(method: string, path: string, body?: unknown): Promise<{ status: number; body: any }>;
+  ask(m: string, path: string, body?: unknown, as?: Admin): Promise<{ status: number; body: any }>;
 }
 
 /** Starts one with these members of `[platform.mirroring]`. */
@@ -62,13 +64,13 @@ export async function testMirror(mirroring: Record<string, unknown> = {}): Promi
       await spine.flush();
       return published.filter(({ subject }) => subject.startsWith("shadow.in."));
     },
-    async ask(method, path, body) {
+    async ask(method, path, body, as = operator()) {
       const text = typeof body === "string" ? body : JSON.stringify(body);
       const init = body === undefined
         ? {}
         : { body: text, headers: { "content-type": "application/json" } };
       const request = new Request(`http://admin${path}`, { method, ...init });
-      const response = await started.admin!(request, "root");
+      const response = await started.admin!(request, as);
       return { status: response.status, body: await response.json() };
     },
     async [Symbol.asyncDispose]() {

@@ -4,8 +4,12 @@
  * what a good module is comes from `check`.
  */
 import { ArqonError } from "@arqon/proto";
+import type { z } from "zod";
 import type { Logger } from "../../shared/log.ts";
 import { problemResponse } from "../../shared/problem.ts";
+import { AdminTable, answerAdmin, tenantInBody } from "../admin_routes.ts";
+import type { AdminCall } from "../admin_routes.ts";
+import type { Admin } from "../admin_scope.ts";
 import {
   Deployment,
   readBytes,
@@ -55,73 +59,56 @@ export function isPolicyPath(path: string): boolean {
   return path === "/v1/policies" || path.startsWith("/v1/policies/");
 }
 
-type Handler = (context: PolicyAdminContext, request: Request, by: string) => Promise<Response>;
-
-const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
-  "/v1/policies": { GET: list },
-  "/v1/policies/modules": { PUT: upload },
-  "/v1/policies/deploy": { POST: deploy },
-  "/v1/policies/rollback": { POST: rollback },
-  "/v1/policies/reset": { POST: reset },
-  "/v1/policies/logs": { GET: logs },
-};
-const NAMED: Readonly<Record<string, Handler>> = { DELETE: remove };
-
-/** Answers one request of an admin, whose user id is `by`. Never rejects. */
-export async function handlePolicies(
-  context: PolicyAdminContext,
-  request: Request,
-  by: string,
-): Promise<Response> {
-  const path = new URL(request.url).pathname;
+/** Modules belong to nobody: whoever has the bytes can name their hash. */
+export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>({
+  "/v1/policies": { GET: { scope: "own", handle: list } },
+  "/v1/policies/modules": { PUT: { scope: "shared", handle: upload } },
+  "/v1/policies/deploy": { POST: tenantInBody(bodyOf(Deployment), deploy) },
+  "/v1/policies/rollback": { POST: tenantInBody(bodyOf(Rollback), rollback) },
+  "/v1/policies/reset": { POST: tenantInBody(bodyOf(Reset), reset) },
+  "/v1/policies/logs": { GET: { scope: "tenant-in-query", handle: logs } },
   // A policy may have a route's name: other methods than the route's own are about the policy.
-  const named = /^\/v1\/policies\/[^/]+$/.test(path) ? NAMED : {};
-  const methods = { ...named, ...ROUTES[path] };
-  const handler = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined;
-  const allowed = Object.keys(methods);
-  try {
-    if (allowed.length === 0) throw new ArqonError("not-found", path);
-    if (handler === undefined) throw new ArqonError("method-not-allowed", request.method);
-    return await handler(context, request, by);
-  } catch (error) {
-    const refusal = refusalOf(context, path, error);
-    const allow = refusal.reason === "method-not-allowed"
-      ? { allow: allowed.join(", ") }
-      : undefined;
-    return problemResponse(refusal, allow);
-  }
+  "/v1/policies/{policy}": { DELETE: { scope: "tenant-in-query", handle: remove } },
+});
+
+function bodyOf<T extends z.ZodType>(schema: T): (request: Request) => Promise<z.output<T>> {
+  return (request) => readJson(request, schema);
 }
 
-function refusalOf({ log }: PolicyAdminContext, path: string, error: unknown): ArqonError {
-  if (error instanceof ArqonError) {
-    if (error.reason === "internal") log.error("admin request failed", { path, error });
-    return error;
-  }
-  if (error instanceof PolicyModuleError) {
-    return new ArqonError("invalid-policy", error.message, { cause: error });
-  }
-  log.error("admin request failed", { path, error });
-  return new ArqonError("internal");
+/** Answers one request of an admin. Never rejects. */
+export function handlePolicies(
+  context: PolicyAdminContext,
+  request: Request,
+  admin: Admin,
+): Promise<Response> {
+  return answerAdmin(POLICY_ROUTES, context, request, admin, badModule);
+}
+
+function badModule(error: unknown): Response | undefined {
+  if (!(error instanceof PolicyModuleError)) return undefined;
+  return problemResponse(new ArqonError("invalid-policy", error.message, { cause: error }));
 }
 
 const answer = (body: unknown, status = 200): Response =>
   Response.json(body, { status, headers: NO_STORE });
 
-async function upload(context: PolicyAdminContext, request: Request): Promise<Response> {
+async function upload(
+  context: PolicyAdminContext,
+  { request, by }: AdminCall,
+): Promise<Response> {
   requireType(request, "application/wasm");
   const bytes = await readBytes(request, UPLOAD_BYTES);
   const checked = await context.check(bytes);
   const sha256 = await context.registry.store.putModule(bytes);
-  context.log.info("a policy module was uploaded", { sha256, size_bytes: bytes.length });
+  context.log.info("a policy module was uploaded", { sha256, size_bytes: bytes.length, by });
   return answer({ sha256, ...checked });
 }
 
 async function deploy(
   context: PolicyAdminContext,
-  request: Request,
-  by: string,
+  { by }: AdminCall,
+  { tenant, hooks: wanted, ...rest }: z.output<typeof Deployment>,
 ): Promise<Response> {
-  const { tenant, hooks: wanted, ...rest } = await readJson(request, Deployment);
   const { store } = context.registry;
   const bytes = await store.module(rest.sha256);
   if (bytes === undefined) {
@@ -142,10 +129,9 @@ async function deploy(
 
 async function rollback(
   context: PolicyAdminContext,
-  request: Request,
-  by: string,
+  { by }: AdminCall,
+  { tenant, version }: z.output<typeof Rollback>,
 ): Promise<Response> {
-  const { tenant, version } = await readJson(request, Rollback);
   const author = { by, at_ms: context.now() };
   const stored = await context.registry.store.change(tenant, rollingBack(version, author));
   return await changed(context, tenant, stored, by);
@@ -153,10 +139,8 @@ async function rollback(
 
 async function remove(
   context: PolicyAdminContext,
-  request: Request,
-  by: string,
+  { url, by }: AdminCall,
 ): Promise<Response> {
-  const url = new URL(request.url);
   const tenant = tenantOf(url);
   const name = decodeName(url.pathname.slice("/v1/policies/".length));
   const author = { by, at_ms: context.now() };
@@ -173,8 +157,11 @@ function decodeName(text: string): string {
   }
 }
 
-async function reset(context: PolicyAdminContext, request: Request, by: string): Promise<Response> {
-  const { tenant } = await readJson(request, Reset);
+async function reset(
+  context: PolicyAdminContext,
+  { by }: AdminCall,
+  { tenant }: z.output<typeof Reset>,
+): Promise<Response> {
   const stored = await context.registry.store.reset(tenant);
   return await changed(context, tenant, stored, by);
 }
@@ -210,14 +197,11 @@ function past({ policies, ...version }: PolicyVersion) {
   return { ...version, policies: policies.map(({ name }) => name) };
 }
 
-async function list(context: PolicyAdminContext, request: Request): Promise<Response> {
-  const { registry } = context;
-  const url = new URL(request.url);
-  if (!url.searchParams.has("tenant")) {
-    const all = registry.tenants();
-    const tenants = all.slice(0, TENANTS_MAX);
-    return answer({ ...registry.status(), tenants, truncated: all.length > tenants.length });
-  }
+async function list(
+  { registry }: PolicyAdminContext,
+  { url, only_tenant }: AdminCall,
+): Promise<Response> {
+  if (!url.searchParams.has("tenant")) return answer(overview(registry, only_tenant));
   const tenant = tenantOf(url);
   const { document, revision } = await registry.store.read(tenant);
   return answer({
@@ -229,9 +213,20 @@ async function list(context: PolicyAdminContext, request: Request): Promise<Resp
   });
 }
 
-// deno-lint-ignore require-await -- a handler answers with a promise, also when it throws
-async function logs(context: PolicyAdminContext, request: Request): Promise<Response> {
-  const tenant = tenantOf(new URL(request.url));
+/** Every tenant with policies; the admin of one is told of that one, and not how many modules there are. */
+function overview(registry: PolicyRegistry, only_tenant: string | undefined) {
+  if (only_tenant !== undefined) {
+    const own = registry.tenant(only_tenant);
+    const { ready } = registry.status();
+    return { ready, tenants: own === undefined ? [] : [own], truncated: false };
+  }
+  const all = registry.tenants();
+  const tenants = all.slice(0, TENANTS_MAX);
+  return { ...registry.status(), tenants, truncated: all.length > tenants.length };
+}
+
+function logs(context: PolicyAdminContext, { url }: AdminCall): Response {
+  const tenant = tenantOf(url);
   return new Response(context.followers.follow(tenant), {
     headers: { ...NO_STORE, "content-type": "application/x-ndjson" },
   });

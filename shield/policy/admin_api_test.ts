@@ -1,6 +1,7 @@
 /** The admin API as requests and answers, over a real registry on the embedded Spine. */
 import assert from "node:assert/strict";
 import { createLogger } from "../../shared/log.ts";
+import { operator } from "../test_admin.ts";
 import { testSpine } from "../test_spine.ts";
 import { handlePolicies, isPolicyPath } from "./admin_api.ts";
 import { documentBytes } from "./chain.ts";
@@ -52,7 +53,7 @@ async function startApi(): Promise<Api> {
     return handlePolicies(
       context,
       new Request(`http://admin${path}`, { method, ...init }),
-      "ops",
+      operator("ops"),
     );
   };
   const ask: Api["ask"] = async (...args) => {
@@ -327,7 +328,7 @@ Deno.test("a fault of the check is a 500 in the log, not in the answer", async (
     body: tinyModule(1) as Uint8Array<ArrayBuffer>,
     headers: { "content-type": "application/wasm" },
   });
-  const response = await handlePolicies(context, request, "ops");
+  const response = await handlePolicies(context, request, operator("ops"));
   assert.equal(response.status, 500);
   assert.doesNotMatch(await response.text(), /secret/);
   assert.ok(api.lines.some((line) => /level=error .*secret detail/.test(line)));

@@ -98,22 +98,6 @@ export function parameterOf(url: URL, name: string): string {
   throw new ArqonError("invalid-settings", `expected ?${name}= once`);
 }
 
-/** Text with a malformed % escape stays as it is: no id has a `%`. */
-function decode(encoded: string): string {
-  try {
-    return decodeURIComponent(encoded);
-  } catch {
-    return encoded;
-  }
-}
-
-/** The tenant that a path names. Throws `invalid-settings` when it is no id. */
-export function tenantInPath(encoded: string): string {
-  const decoded = decode(encoded);
-  if (isId(decoded)) return decoded;
-  throw new ArqonError("invalid-settings", `${JSON.stringify(decoded)} is no tenant id`);
-}
-
 /** The JSON value of a body. Rejects with `invalid-settings` when it is not JSON. */
 export async function readValue(request: Request, max_bytes: number): Promise<unknown> {
   requireType(request, "application/json");

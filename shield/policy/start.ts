@@ -7,6 +7,7 @@ import type { Logger } from "../../shared/log.ts";
 import type { Registry } from "../../shared/metrics.ts";
 import type { HealthCheck } from "../../shared/ops.ts";
 import type { Spine } from "../../shared/spine/spine.ts";
+import type { Admin } from "../admin_scope.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
 import type { Traces } from "../traces.ts";
 import { PolicyTable } from "../inspect/policy_table.ts";
@@ -51,8 +52,8 @@ export interface StartedOverseer {
   readonly overseer: Overseer;
   /** What each policy decided and cost. */
   readonly table: PolicyTable;
-  /** Answers `/v1/policies…` for the admin with that user id; undefined when it is disabled. */
-  readonly admin: ((request: Request, by: string) => Promise<Response>) | undefined;
+  /** Answers `/v1/policies…` for that admin; undefined when it is disabled. */
+  readonly admin: ((request: Request, admin: Admin) => Promise<Response>) | undefined;
   checks(): Record<string, HealthCheck>;
   status(): Record<string, unknown>;
   close(): Promise<void>;
@@ -117,7 +118,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   return {
     overseer,
     table,
-    admin: (request, by) => handlePolicies(context, request, by),
+    admin: (request, admin) => handlePolicies(context, request, admin),
     checks: () => ({ policies: policies.check() }),
     status: () => ({ ...policies.status(), ...pool.status() }),
     async close() {

@@ -7,9 +7,11 @@ import { ArqonError, isId } from "@arqon/proto";
 import { explain as explainIssues } from "../../shared/config/problems.ts";
 import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
 import type { Logger } from "../../shared/log.ts";
-import { problemResponse } from "../../shared/problem.ts";
 import { TENANT_RULES_MAX } from "../../shared/tenant_settings.ts";
-import { parameterOf, readValue, tenantInPath } from "../policy/admin_body.ts";
+import { AdminTable, answerAdmin } from "../admin_routes.ts";
+import type { AdminCall } from "../admin_routes.ts";
+import type { Admin } from "../admin_scope.ts";
+import { parameterOf, readValue } from "../policy/admin_body.ts";
 import type { Settings, StoredSettings } from "../settings.ts";
 import type { OwnedClass, RoomClasses } from "./classes.ts";
 
@@ -30,59 +32,29 @@ export interface RoomsAdminContext {
   readonly node_id: string;
 }
 
-const TENANT_PATH = /^\/v1\/tenants\/([^/]+)\/rooms$/;
+/** The routes of this part. */
+export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>({
+  "/v1/rooms/classes": { GET: { scope: "own", handle: listClasses } },
+  "/v1/rooms/classes/explain": { GET: { scope: "tenant-in-query", handle: explain } },
+  "/v1/tenants/{tenant}/rooms": {
+    GET: { scope: "tenant-in-path", handle: showTenant },
+    PUT: { scope: "tenant-in-path", handle: setClass },
+    DELETE: { scope: "tenant-in-path", handle: removeClass },
+  },
+});
 
 /** Whether a path is one for `handleRooms`. */
 export function isRoomsPath(path: string): boolean {
-  return path === "/v1/rooms/classes" || path.startsWith("/v1/rooms/classes/") ||
-    TENANT_PATH.test(path);
+  return path.startsWith("/v1/rooms/classes/") || ROOM_ROUTES.has(path);
 }
 
-/** One request, taken apart. */
-interface Call {
-  readonly request: Request;
-  readonly url: URL;
-  /** Of a path below `/v1/tenants/`, else "". */
-  readonly tenant: string;
-  /** User id of the admin. */
-  readonly by: string;
-}
-
-type Handler = (context: RoomsAdminContext, call: Call) => Response | Promise<Response>;
-type Methods = Readonly<Record<string, Handler>>;
-
-const ROUTES: Readonly<Record<string, Methods>> = {
-  "/v1/rooms/classes": { GET: listClasses },
-  "/v1/rooms/classes/explain": { GET: explain },
-};
-const TENANT_METHODS: Methods = { GET: showTenant, PUT: setClass, DELETE: removeClass };
-
-/** Answers one request of an admin, whose user id is `by`. Never rejects. */
-export async function handleRooms(
+/** Answers one request of an admin. Never rejects. */
+export function handleRooms(
   context: RoomsAdminContext,
   request: Request,
-  by: string,
+  admin: Admin,
 ): Promise<Response> {
-  const url = new URL(request.url);
-  const path = url.pathname;
-  const encoded = TENANT_PATH.exec(path)?.[1];
-  const methods = encoded === undefined ? ROUTES[path] : TENANT_METHODS;
-  try {
-    if (methods === undefined) throw new ArqonError("not-found", path);
-    const handler = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined;
-    if (handler === undefined) {
-      const refusal = new ArqonError("method-not-allowed", request.method);
-      return problemResponse(refusal, { allow: Object.keys(methods).join(", ") });
-    }
-    const tenant = encoded === undefined ? "" : tenantInPath(encoded);
-    return await handler(context, { request, url, tenant, by });
-  } catch (error) {
-    const known = error instanceof ArqonError ? error : undefined;
-    if (known === undefined || known.reason === "internal") {
-      context.log.error("admin request failed", { path, error });
-    }
-    return problemResponse(known ?? new ArqonError("internal"));
-  }
+  return answerAdmin(ROOM_ROUTES, context, request, admin);
 }
 
 const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
@@ -92,8 +64,14 @@ function shown(one: OwnedClass) {
   return { ...one, replicas: one.replicas ?? null, max_members: one.max_members ?? null };
 }
 
-function listClasses({ classes, node_id }: RoomsAdminContext): Response {
-  const all = classes.list();
+/** The admin of a tenant is shown the classes that can be those of its rooms. */
+function listClasses(
+  { classes, node_id }: RoomsAdminContext,
+  { only_tenant }: AdminCall,
+): Response {
+  const all = classes.list().filter(({ tenant }) =>
+    only_tenant === undefined || tenant === "*" || tenant === only_tenant
+  );
   const some = all.slice(0, CLASSES_SHOWN).map(shown);
   return answer({ node_id, classes: some, truncated: all.length > some.length });
 }
@@ -105,7 +83,7 @@ function idOf(url: URL, name: string): string {
   throw new ArqonError("invalid-settings", detail);
 }
 
-function explain({ classes, node_id }: RoomsAdminContext, { url }: Call): Response {
+function explain({ classes, node_id }: RoomsAdminContext, { url }: AdminCall): Response {
   const tenant = idOf(url, "tenant");
   const room = idOf(url, "room");
   const [one, ...others] = classes.explain(tenant, room).map(shown);
@@ -126,7 +104,7 @@ function view({ settings, revision }: StoredSettings) {
 
 async function showTenant(
   { settings, node_id }: RoomsAdminContext,
-  { tenant }: Call,
+  { tenant }: AdminCall,
 ): Promise<Response> {
   const stored = await settings.read(tenant);
   const { version } = settings.get(tenant);
@@ -134,7 +112,7 @@ async function showTenant(
   return answer({ tenant, ...view(stored), here });
 }
 
-async function setClass(context: RoomsAdminContext, call: Call): Promise<Response> {
+async function setClass(context: RoomsAdminContext, call: AdminCall): Promise<Response> {
   const one = await readClass(call.request);
   return await changeClasses(context, call, (classes) => {
     const at = classes.findIndex(({ room }) => room === one.room);
@@ -146,7 +124,7 @@ async function setClass(context: RoomsAdminContext, call: Call): Promise<Respons
   });
 }
 
-async function removeClass(context: RoomsAdminContext, call: Call): Promise<Response> {
+async function removeClass(context: RoomsAdminContext, call: AdminCall): Promise<Response> {
   const pattern = parameterOf(call.url, "room");
   return await changeClasses(
     context,
@@ -157,7 +135,7 @@ async function removeClass(context: RoomsAdminContext, call: Call): Promise<Resp
 
 async function changeClasses(
   context: RoomsAdminContext,
-  { tenant, by }: Call,
+  { tenant, by }: AdminCall,
   change: (classes: readonly TenantRoomClass[]) => TenantRoomClass[],
 ): Promise<Response> {
   const { settings, log, node_id } = context;

@@ -3,6 +3,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/log.ts";
 import { Gauge } from "../../shared/metrics.ts";
 import type { Registry } from "../../shared/metrics.ts";
+import type { Admin } from "../admin_scope.ts";
 import type { Settings } from "../settings.ts";
 import { handleRooms, isRoomsPath } from "./admin_api.ts";
 import { RoomClasses } from "./classes.ts";
@@ -21,7 +22,7 @@ export interface RoomClassesStart {
 export interface StartedRoomClasses {
   readonly classes: RoomClasses;
   /** Answers the paths of `isRoomsPath`. */
-  readonly admin: (request: Request, by: string) => Promise<Response>;
+  readonly admin: (request: Request, admin: Admin) => Promise<Response>;
   /** The classes stay as they are. */
   close(): void;
 }
@@ -46,5 +47,5 @@ export function startRoomClasses(start: RoomClassesStart): StartedRoomClasses {
     },
   });
   const context = { classes, settings, log, node_id };
-  return { classes, admin: (request, by) => handleRooms(context, request, by), close };
+  return { classes, admin: (request, admin) => handleRooms(context, request, admin), close };
 }

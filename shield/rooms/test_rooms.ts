@@ -2,8 +2,10 @@
 import { configFrom } from "../../shared/config/load.ts";
 import type { RoomClassEntry, TenantRoomClass } from "../../shared/config/schema_durable.ts";
 import { createMetrics } from "../../shared/metrics.ts";
+import type { Admin } from "../admin_scope.ts";
 import { openSettings } from "../settings.ts";
 import type { Settings } from "../settings.ts";
+import { operator } from "../test_admin.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../test_spine.ts";
 import type { TestSpine } from "../test_spine.ts";
 import { startRoomClasses } from "./start.ts";
@@ -27,9 +29,9 @@ export interface TestRooms extends AsyncDisposable {
   readonly lines: readonly string[];
   /** All metrics as Prometheus reads them. */
   metrics(): Promise<string>;
-  /** One request of an admin, answered by status and JSON. */
+  /** One request of an admin, an operator unless it is given, answered by status and JSON. */
   // deno-lint-ignore no-explicit-any -- the tests say what is in it
-  ask(method: string, path: string, body?: unknown): Promise<{ status: number; body: any }>;
+  ask(m: string, path: string, body?: unknown, as?: Admin): Promise<{ status: number; body: any }>;
 }
 
 /** Starts them with these entries of `[[rooms]]`. */
@@ -48,13 +50,13 @@ export async function testRooms(...rooms: object[]): Promise<TestRooms> {
     started,
     lines,
     metrics: () => registry.metrics(),
-    async ask(method, path, body) {
+    async ask(method, path, body, as = operator()) {
       const text = typeof body === "string" ? body : JSON.stringify(body);
       const init = body === undefined
         ? {}
         : { body: text, headers: { "content-type": "application/json" } };
       const request = new Request(`http://admin${path}`, { method, ...init });
-      const response = await started.admin(request, "root");
+      const response = await started.admin(request, as);
       return { status: response.status, body: await response.json() };
     },
     async [Symbol.asyncDispose]() {

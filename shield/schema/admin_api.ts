@@ -2,9 +2,12 @@
  * `/v1/schemas…` and `/v1/tenants/{tenant}/mappings` of the admin listener: who answers which path,
  * and what a refusal looks like. That the caller is an admin has been checked before.
  */
-import { ArqonError, isId } from "@arqon/proto";
-import { problemOf, problemResponse } from "../../shared/problem.ts";
+import { ArqonError } from "@arqon/proto";
+import { problemOf } from "../../shared/problem.ts";
 import type { Logger } from "../../shared/log.ts";
+import { AdminTable, answerAdmin } from "../admin_routes.ts";
+import type { AdminCall, AdminMethod } from "../admin_routes.ts";
+import type { Admin } from "../admin_scope.ts";
 import type { Settings } from "../settings.ts";
 import {
   changeSchema,
@@ -38,95 +41,63 @@ export interface SchemaAdminContext {
 }
 
 /** One request, taken apart. */
-export interface Call {
-  readonly request: Request;
-  readonly url: URL;
+export interface Call extends AdminCall {
   /** The schema or the tenant of the path; "" for a listing. */
   readonly name: string;
   /** What of the path follows its kind: a version. */
   readonly rest: string;
-  /** User id of the admin. */
-  readonly by: string;
 }
 
 /** Answers one method of one path. */
 export type Handler = (context: SchemaAdminContext, call: Call) => Promise<Response>;
 
-const SCHEMA_PATH = /^\/v1\/schemas\/([^/]+)(?:\/(check|validate|versions)(?:\/([^/]+))?)?$/;
-const TENANT_PATH = /^\/v1\/tenants\/([^/]+)\/mappings$/;
+const of = (
+  scope: "bus" | "shared" | "own" | "tenant-in-path",
+  handler: Handler,
+): AdminMethod<SchemaAdminContext> => ({
+  scope,
+  handle(context, call) {
+    const { schema, tenant = "", version: rest = "" } = call.names;
+    if (schema !== undefined) requireSchemaId(schema);
+    return handler(context, { ...call, name: schema ?? tenant, rest });
+  },
+});
+
+/**
+ * Ids of schemas are the whole bus's: who registers under one decides for every tenant that is mapped
+ * to it. What stands under an id is no secret: any admin that knows it may read it and try data.
+ */
+export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>({
+  "/v1/schemas": { GET: of("own", listSchemas) },
+  "/v1/schemas/{schema}": { GET: of("shared", showSchema), PUT: of("bus", changeSchema) },
+  "/v1/schemas/{schema}/check": { POST: of("bus", checkSchema) },
+  "/v1/schemas/{schema}/validate": { POST: of("shared", validateData) },
+  "/v1/schemas/{schema}/versions/{version}": { GET: of("shared", showVersion) },
+  "/v1/tenants/{tenant}/mappings": {
+    GET: of("tenant-in-path", showMappings),
+    PUT: of("tenant-in-path", setMappings),
+    DELETE: of("tenant-in-path", removeMappings),
+  },
+});
 
 /** Whether a path is one for `handleSchemas`. */
 export function isSchemaPath(path: string): boolean {
-  return path === "/v1/schemas" || path.startsWith("/v1/schemas/") || TENANT_PATH.test(path);
+  return path.startsWith("/v1/schemas/") || SCHEMA_ROUTES.has(path);
 }
 
-const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
-  list: { GET: listSchemas },
-  schema: { GET: showSchema, PUT: changeSchema },
-  check: { POST: checkSchema },
-  validate: { POST: validateData },
-  versions: { GET: showVersion },
-  mappings: { GET: showMappings, PUT: setMappings, DELETE: removeMappings },
-};
-
-interface Target {
-  readonly route: string;
-  readonly name: string;
-  readonly rest: string;
-}
-
-/** Text with a malformed % escape stays as it is: no id has a `%`. */
-function decode(encoded: string): string {
-  try {
-    return decodeURIComponent(encoded);
-  } catch {
-    return encoded;
-  }
-}
-
-function targetOf(path: string): Target | undefined {
-  if (path === "/v1/schemas") return { route: "list", name: "", rest: "" };
-  const [, tenant] = TENANT_PATH.exec(path) ?? [];
-  if (tenant !== undefined) return { route: "mappings", name: decode(tenant), rest: "" };
-  const [, schema, route = "schema", rest] = SCHEMA_PATH.exec(path) ?? [];
-  if (schema === undefined || (route === "versions") !== (rest !== undefined)) return undefined;
-  return { route, name: decode(schema), rest: decode(rest ?? "") };
-}
-
-function requireName({ route, name }: Target): void {
-  if (route === "list") return;
-  if (route !== "mappings") return requireSchemaId(name);
-  if (!isId(name)) {
-    throw new ArqonError("invalid-settings", `${JSON.stringify(name)} is no tenant id`);
-  }
-}
-
-/** Answers one request of an admin, whose user id is `by`. Never rejects. */
-export async function handleSchemas(
+/** Answers one request of an admin. Never rejects. */
+export function handleSchemas(
   context: SchemaAdminContext,
   request: Request,
-  by: string,
+  admin: Admin,
 ): Promise<Response> {
-  const url = new URL(request.url);
-  const target = targetOf(url.pathname);
-  const methods = target === undefined ? {} : ROUTES[target.route] ?? {};
-  const handler = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined;
-  try {
-    if (target === undefined) throw new ArqonError("not-found", url.pathname);
-    if (handler === undefined) {
-      const refusal = new ArqonError("method-not-allowed", request.method);
-      return problemResponse(refusal, { allow: Object.keys(methods).join(", ") });
-    }
-    requireName(target);
-    return await handler(context, { request, url, name: target.name, rest: target.rest, by });
-  } catch (error) {
-    if (error instanceof IncompatibleError) return incompatible(error);
-    const known = error instanceof ArqonError ? error : undefined;
-    if (known === undefined || known.reason === "internal") {
-      context.log.error("admin request failed", { path: url.pathname, error });
-    }
-    return problemResponse(known ?? new ArqonError("internal"));
-  }
+  return answerAdmin(
+    SCHEMA_ROUTES,
+    context,
+    request,
+    admin,
+    (error) => error instanceof IncompatibleError ? incompatible(error) : undefined,
+  );
 }
 
 function incompatible({ message, check }: IncompatibleError): Response {

@@ -4,6 +4,7 @@ import { gunzipSync } from "node:zlib";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { roomSubject } from "../../shared/subject.ts";
 import { TENANTS_BUCKET } from "../../shared/tenant_settings.ts";
+import { operator, tenantAdmin } from "../test_admin.ts";
 import { testSpine } from "../test_spine.ts";
 import { testSchemas } from "./test_registry.ts";
 import type { TestSchemas } from "./test_registry.ts";
@@ -28,13 +29,14 @@ async function ask(
   path: string,
   body?: BodyInit,
   type = GZIP,
+  as = operator(),
 ): Promise<Answer> {
   const request = new Request(`http://admin/v1/${path}`, {
     method,
     headers: { "content-type": type },
     ...(body === undefined ? {} : { body }),
   });
-  const response = await schemas.admin?.(request, "root");
+  const response = await schemas.admin?.(request, as);
   assert.ok(response);
   const bytes = new Uint8Array(await response.arrayBuffer());
   const { status, headers } = response;
@@ -241,4 +243,39 @@ Deno.test("settings that cannot be read refuse the tenant's events, and are not 
   assert.equal(check("a", GOOD_PING), undefined);
   assert.equal(check("a", BAD_PING), "schema-violation");
   assert.equal(check("b", BAD_PING), undefined);
+});
+
+Deno.test("an admin of one tenant reads schemas, sees what its subjects are mapped to, and registers none", async () => {
+  await using engine = testSpine();
+  const mappings = [{ subject: "in.t.globex.r.*" }, {
+    subject: "in.t.*.r.all",
+    message: "t.Inner",
+  }];
+  using t = await testSchemas(engine.spine, { mappings });
+  await t.push("ping", ping());
+  await t.push("pong", pong());
+  const [acme, globex] = [tenantAdmin("acme"), tenantAdmin("globex")];
+  const get = async (path: string, as = acme) =>
+    (await ask(t, "GET", path, undefined, GZIP, as)).body;
+  const idsOf = async (as = acme) =>
+    (await get("schemas", as)).schemas.map(({ schema_id }: { schema_id: string }) => schema_id);
+  const messagesOf = async (as = acme) =>
+    (await get("schemas/ping", as)).here.messages.map(({ message }: { message: string }) =>
+      message
+    );
+  assert.deepEqual([await idsOf(), await idsOf(globex)], [["ping"], ["ping"]]);
+  assert.deepEqual(await messagesOf(), ["t.Inner"]);
+  assert.deepEqual((await messagesOf(globex)).toSorted(), ["t.Inner", "t.Ping"]);
+  assert.equal((await get("schemas/pong")).here, null);
+  const mapped = { subject: "in.t.acme.r.*", schema_id: "pong", message: "t.Pong" };
+  const path = "tenants/acme/mappings";
+  const set = await ask(t, "PUT", path, JSON.stringify(mapped), JSON_TYPE, acme);
+  assert.equal(set.status, 200, JSON.stringify(set.body));
+  assert.deepEqual([await idsOf(), await idsOf(globex)], [["ping", "pong"], ["ping"]]);
+  const data = await ask(t, "POST", "schemas/pong/validate?message=t.Pong", "{}", JSON_TYPE, acme);
+  assert.deepEqual([data.status, data.body.valid], [200, true]);
+  for (const [method, of] of [["PUT", "schemas/pong"], ["POST", "schemas/pong/check"]] as const) {
+    const refused = await ask(t, method, of, ping(), GZIP, acme);
+    assert.deepEqual([refused.status, refused.body.reason], [403, "role-forbidden"], method);
+  }
 });

@@ -11,6 +11,7 @@ import {
   isCompatibilityMode,
 } from "../../shared/schema/findings.ts";
 import { SchemaError } from "../../shared/schema/schema_error.ts";
+import { canMatchBelow } from "../../shared/subject_pattern.ts";
 import { readBytes } from "../policy/admin_body.ts";
 import type { Call, SchemaAdminContext } from "./admin_api.ts";
 import { latestOf } from "./head.ts";
@@ -38,15 +39,39 @@ export async function settled({ cache }: Pick<SchemaAdminContext, "cache">): Pro
   clearTimeout(timer);
 }
 
-/** What of a schema is in force in this process; null when nothing is mapped to it. */
-function here({ cache, now }: SchemaAdminContext, schema_id: string) {
+/** Messages that mappings about subjects of a tenant name, by their schema. */
+function mappedBy(
+  { mappings }: Pick<SchemaAdminContext, "mappings">,
+  tenant_id: string,
+): Map<string, Set<string>> {
+  const mapped = new Map<string, Set<string>>();
+  for (const { subject, schema_id, message } of mappings.all()) {
+    if (!canMatchBelow(subject, `in.t.${tenant_id}.`)) continue;
+    const messages = mapped.get(schema_id) ?? new Set();
+    mapped.set(schema_id, messages.add(message));
+  }
+  return mapped;
+}
+
+/**
+ * What of a schema is in force in this process; null when nothing is mapped to it. `own`: what the
+ * only tenant that is to be shown has mapped to it.
+ */
+function here(
+  { cache, now }: SchemaAdminContext,
+  schema_id: string,
+  own?: { readonly messages: ReadonlySet<string> | undefined },
+) {
   const schema = cache.schemas.get(schema_id);
-  if (schema === undefined) return null;
+  if (schema === undefined || (own !== undefined && own.messages === undefined)) return null;
   const { outcome, confirmed_ms } = schema;
+  const messages = [...schema.messages].filter(({ type_name }) =>
+    own === undefined || own.messages?.has(type_name) === true
+  );
   return {
     state: outcome ?? "loading",
     age_ms: confirmed_ms === 0 ? null : Math.max(now() - confirmed_ms, 0),
-    messages: [...schema.messages].map(({ type_name, compiled, problem }) => ({
+    messages: messages.map(({ type_name, compiled, problem }) => ({
       message: type_name,
       version: compiled?.version ?? null,
       problem: problem === "" ? null : problem,
@@ -54,16 +79,21 @@ function here({ cache, now }: SchemaAdminContext, schema_id: string) {
   };
 }
 
-/** `GET /v1/schemas`. */
-export async function listSchemas(context: SchemaAdminContext): Promise<Response> {
+/** `GET /v1/schemas`; to the admin of a tenant, those that its subjects are mapped to. */
+export async function listSchemas(
+  context: SchemaAdminContext,
+  { only_tenant }: Call,
+): Promise<Response> {
+  const mapped = only_tenant === undefined ? undefined : mappedBy(context, only_tenant);
   const listed = await context.store.list();
+  const shown = listed.filter(({ schema_id }) => mapped?.has(schema_id) ?? true);
   return answer({
-    schemas: listed.map(({ schema_id, head }) => ({
+    schemas: shown.map(({ schema_id, head }) => ({
       schema_id,
       compatibility: head.compatibility,
       versions: head.versions.length,
       latest: latestOf(head),
-      here: here(context, schema_id),
+      here: here(context, schema_id, mapped && { messages: mapped.get(schema_id) }),
     })),
   });
 }
@@ -71,11 +101,14 @@ export async function listSchemas(context: SchemaAdminContext): Promise<Response
 /** `GET /v1/schemas/{id}`. */
 export async function showSchema(
   context: SchemaAdminContext,
-  { name: schema_id }: Call,
+  { name: schema_id, only_tenant }: Call,
 ): Promise<Response> {
   const { head } = await context.store.require(schema_id);
   const { compatibility, versions } = head;
-  return answer({ schema_id, compatibility, versions, here: here(context, schema_id) });
+  const own = only_tenant === undefined
+    ? undefined
+    : { messages: mappedBy(context, only_tenant).get(schema_id) };
+  return answer({ schema_id, compatibility, versions, here: here(context, schema_id, own) });
 }
 
 function modeOf(url: URL): CompatibilityMode | undefined {

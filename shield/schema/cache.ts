@@ -8,6 +8,7 @@ import type { KvWatch } from "../../shared/spine/spine.ts";
 import { CachedSchema } from "./entry.ts";
 import type { LoadOutcome, MappedMessage } from "./entry.ts";
 import type { SchemaStore } from "./store.ts";
+import type { WorkingSet } from "./working_set.ts";
 
 /** How often ages are looked at. */
 const SWEEP_MS = 500;
@@ -17,6 +18,8 @@ const RETRY_MS = 2_000;
 const LOADS_MAX = 16;
 /** Messages of one schema whose trouble one look logs. */
 const LINES_MAX = 10;
+
+const NO_MESSAGES: ReadonlySet<string> = new Set();
 
 /** What the cache needs of the process. */
 export interface SchemaCacheOptions {
@@ -28,6 +31,8 @@ export interface SchemaCacheOptions {
   readonly ttl_ms: number;
   /** Schemas that are held at a time: `[platform.registry] schemas`. */
   readonly schemas_max: number;
+  /** Where their messages are compiled. */
+  readonly working: WorkingSet;
   readonly onLoaded: (outcome: LoadOutcome) => void;
 }
 
@@ -78,8 +83,10 @@ export class SchemaCache {
         mappings: left_out,
       });
     }
-    for (const schema_id of this.#schemas.keys()) {
-      if (!wanted.has(schema_id)) this.#schemas.delete(schema_id);
+    for (const [schema_id, schema] of this.#schemas) {
+      if (wanted.has(schema_id)) continue;
+      this.#schemas.delete(schema_id);
+      schema.want(NO_MESSAGES);
     }
     for (const [schema_id, messages] of wanted) this.#hold(schema_id, messages);
   }
@@ -112,7 +119,7 @@ export class SchemaCache {
 
   #hold(schema_id: string, messages: ReadonlySet<string>): void {
     const known = this.#schemas.get(schema_id);
-    const schema = known ?? new CachedSchema(schema_id);
+    const schema = known ?? new CachedSchema(schema_id, this.#options.working);
     this.#schemas.set(schema_id, schema);
     schema.want(messages);
     if (known === undefined) this.#hear(schema_id);

@@ -9,6 +9,7 @@ import { register } from "./register.ts";
 import { SchemaStore } from "./store.ts";
 import { until } from "./test_registry.ts";
 import { BAD_PING, ping, pong, ruledPing, UNKNOWN_PING } from "./test_schemas.ts";
+import { WorkingSet } from "./working_set.ts";
 
 const BUCKET = "ARQON_SCHEMAS";
 const PING = { schema_id: "ping", message: "t.Ping" };
@@ -35,7 +36,8 @@ async function testCache(
   const loads: LoadOutcome[] = [];
   const { schemas_max = 100, ttl_ms = 300_000 } = options;
   const onLoaded = (outcome: LoadOutcome) => void loads.push(outcome);
-  const cache = new SchemaCache({ store, log, now, ttl_ms, schemas_max, onLoaded });
+  const working = new WorkingSet({ compiled_bytes: 1_073_741_824, restore_ms: 1_000, now });
+  const cache = new SchemaCache({ store, log, now, ttl_ms, schemas_max, working, onLoaded });
   const push = async (schema_id: string, bytes: Uint8Array) => {
     const request = { schema_id, bytes, by: "ops", now_ms: 1, versions_max: 1_000 };
     await register(store, { ...request, compatibility: "NONE" });
@@ -65,7 +67,7 @@ Deno.test("what is wanted is loaded, and a new version takes the place of the ol
   await t.push("ping", ping(["extra", 99, "int32"]));
   await until(() => t.version() === 2, "version 2");
   assert.equal(
-    t.cache.get("ping", "t.Ping")?.compiled?.message.validate(UNKNOWN_PING, REFUSE).total,
+    t.cache.get("ping", "t.Ping")?.compiled?.message?.validate(UNKNOWN_PING, REFUSE).total,
     0,
   );
   assert.equal(old?.validate(UNKNOWN_PING, REFUSE).total, 1, "the old one is as it was");
@@ -180,13 +182,13 @@ Deno.test("versions are told apart by their bytes, also when a schema begins ane
   t.cache.want([PING]);
   await t.cache.settled();
   assert.equal(
-    t.cache.get("ping", "t.Ping")?.compiled?.message.validate(BAD_PING, REFUSE).total,
+    t.cache.get("ping", "t.Ping")?.compiled?.message?.validate(BAD_PING, REFUSE).total,
     1,
   );
   for (const key of await t.bucket.keys()) await t.bucket.delete(key);
   await t.push("ping", ruledPing());
   await until(
-    () => t.cache.get("ping", "t.Ping")?.compiled?.message.validate(BAD_PING, REFUSE).total === 0,
+    () => t.cache.get("ping", "t.Ping")?.compiled?.message?.validate(BAD_PING, REFUSE).total === 0,
     "the other version 1",
   );
 });

@@ -13,6 +13,8 @@ const figures = () => ({
   schemas: 1,
   messages: { current: 1, outdated: 0, missing: 0 },
   tenant_mappings: 2,
+  packed_bytes: 3,
+  working: { size: 1, heap_bytes: 4, totals: { put_away: 5, restored: 6, refused: 7 } },
 });
 
 Deno.test("tenants: the sum is right, names are bounded, and no series ever shrinks", () => {

@@ -1,16 +1,15 @@
 /**
- * One schema in memory: the newest version that could be used, compiled for every message that is
- * mapped to it. A new version is compiled beside the old one and takes its place in one step; what
- * does not compile leaves the old one in force. When to look is `cache.ts`.
+ * One schema in memory: the newest version that could be used, for every message that is mapped to
+ * it. A new version is compiled beside the old one and takes its place in one step; what does not
+ * compile leaves the old one in force. When to look is `cache.ts`; whether what is in force is compiled
+ * at the moment, or put away, is `working_set.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import { readDescriptorSet } from "../../shared/schema/descriptor_set.ts";
-import type { DescriptorSet } from "../../shared/schema/descriptor_set.ts";
 import { SchemaError } from "../../shared/schema/schema_error.ts";
 import { latestOf } from "./head.ts";
-import { compileMessage } from "./message_schema.ts";
-import type { MessageSchema } from "./message_schema.ts";
 import type { SchemaStore } from "./store.ts";
+import { SchemaSource } from "./working_set.ts";
+import type { CompiledSchema, WorkingSet } from "./working_set.ts";
 
 /**
  * How a look at the registry ended. `absent`: there is no such schema. `invalid`: the newest version
@@ -19,14 +18,6 @@ import type { SchemaStore } from "./store.ts";
 export const LOAD_OUTCOMES = ["loaded", "unchanged", "absent", "invalid", "failed"] as const;
 /** See `LOAD_OUTCOMES`. */
 export type LoadOutcome = typeof LOAD_OUTCOMES[number];
-
-/** What is in force for one message of a schema. */
-export interface CompiledSchema {
-  readonly version: number;
-  /** Of the descriptor set: a schema that was deleted begins at version 1 again. */
-  readonly sha256: string;
-  readonly message: MessageSchema;
-}
 
 /** One message of a schema, as the gate holds it; `compiled` is what counts at the moment. */
 export interface MappedMessage {
@@ -40,12 +31,6 @@ export interface MappedMessage {
 
 type Slot = { -readonly [Key in keyof MappedMessage]: MappedMessage[Key] };
 
-interface Unpacked {
-  readonly version: number;
-  readonly sha256: string;
-  readonly set: DescriptorSet;
-}
-
 /** One schema of the cache. */
 export class CachedSchema {
   readonly schema_id: string;
@@ -58,17 +43,20 @@ export class CachedSchema {
   /** The problems of its messages as they were last logged. */
   told = "";
   readonly #slots = new Map<string, Slot>();
-  #unpacked: Unpacked | undefined;
+  readonly #working: WorkingSet;
+  /** The newest version that could be unpacked. */
+  #newest: SchemaSource | undefined;
   /** The newest version that cannot even be unpacked. */
   #bad: { readonly sha256: string; readonly problem: string } | undefined;
 
-  constructor(schema_id: string) {
+  constructor(schema_id: string, working: WorkingSet) {
     this.schema_id = schema_id;
+    this.#working = working;
   }
 
   /** The newest version that could be unpacked; 0 when there is none. */
   get version(): number {
-    return this.#unpacked?.version ?? 0;
+    return this.#newest?.version ?? 0;
   }
 
   /** Whether messages are judged by what may be out of date. */
@@ -81,14 +69,28 @@ export class CachedSchema {
     return this.#slots.values();
   }
 
-  /** Keeps these messages and no others; what is unpacked is compiled for new ones at once. */
+  /** Bytes of the gzipped sets of what is in force. */
+  get packed_bytes(): number {
+    const sources = new Set(this.#newest === undefined ? [] : [this.#newest]);
+    for (const { compiled } of this.#slots.values()) {
+      if (compiled !== undefined) sources.add(compiled.source);
+    }
+    return [...sources].reduce((sum, source) => sum + source.packed_bytes, 0);
+  }
+
+  /** Keeps these messages and no others; new ones are compiled at once from what is here. */
   want(type_names: ReadonlySet<string>): void {
-    for (const name of this.#slots.keys()) if (!type_names.has(name)) this.#slots.delete(name);
+    for (const [name, slot] of this.#slots) {
+      if (type_names.has(name)) continue;
+      this.#slots.delete(name);
+      this.#working.drop(slot.compiled);
+      slot.compiled = undefined;
+    }
     for (const type_name of type_names) {
       if (this.#slots.has(type_name)) continue;
       const slot = { schema: this, type_name, compiled: undefined, problem: "not loaded yet" };
       this.#slots.set(type_name, slot);
-      if (this.#unpacked !== undefined) compile(slot, this.#unpacked);
+      if (this.#newest !== undefined) this.#compile(slot, this.#newest);
       else if (this.outcome === "absent") slot.problem = "it is not registered";
     }
   }
@@ -121,11 +123,13 @@ export class CachedSchema {
       this.#say(this.#bad.problem);
       return "invalid";
     }
-    const is_new = this.#unpacked?.sha256 !== sha256 || this.#unpacked.version !== version;
+    const is_new = this.#newest?.sha256 !== sha256 || this.#newest.version !== version;
     if (is_new) {
       const bytes = await store.bytes(this.schema_id, stored, latest);
+      const source = new SchemaSource(version, sha256, bytes);
       try {
-        this.#unpacked = { version, sha256, set: readDescriptorSet(bytes) };
+        source.open();
+        this.#newest = source;
         this.#bad = undefined;
       } catch (error) {
         if (!(error instanceof SchemaError)) throw error;
@@ -139,31 +143,35 @@ export class CachedSchema {
 
   /** Whether the newest version is in force for every message. */
   #compileAll(): boolean {
+    const newest = this.#newest;
+    if (newest === undefined) return true;
     let all = true;
-    for (const slot of this.#slots.values()) {
-      if (this.#unpacked !== undefined) all = compile(slot, this.#unpacked) && all;
-    }
+    for (const slot of this.#slots.values()) all = this.#compile(slot, newest) && all;
+    this.#working.closeUnused(newest);
     return all;
+  }
+
+  /** Swaps a version in, unless it is in force or cannot be. */
+  #compile(slot: Slot, source: SchemaSource): boolean {
+    const { version, sha256 } = source;
+    const before = slot.compiled;
+    if (before?.version !== version || before.sha256 !== sha256) {
+      try {
+        slot.compiled = this.#working.compile(source, slot.type_name);
+      } catch (error) {
+        if (!(error instanceof SchemaError)) throw error;
+        slot.problem = `version ${version}: ${error.message}`;
+        return false;
+      }
+      this.#working.drop(before);
+    }
+    slot.problem = "";
+    return true;
   }
 
   #say(problem: string): void {
     for (const slot of this.#slots.values()) slot.problem = problem;
   }
-}
-
-/** Swaps the newest version in, unless it is in force or cannot be. */
-function compile(slot: Slot, { version, sha256, set }: Unpacked): boolean {
-  if (slot.compiled?.version !== version || slot.compiled.sha256 !== sha256) {
-    try {
-      slot.compiled = { version, sha256, message: compileMessage(set.registry, slot.type_name) };
-    } catch (error) {
-      if (!(error instanceof SchemaError)) throw error;
-      slot.problem = `version ${version}: ${error.message}`;
-      return false;
-    }
-  }
-  slot.problem = "";
-  return true;
 }
 
 function reasonOf(error: unknown): string {

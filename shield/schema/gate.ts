@@ -11,16 +11,20 @@ import type { CandidateVerdicts } from "../mirror/diff.ts";
 import type { SchemaCache } from "./cache.ts";
 import { DLQ_PATH_HEADER, DLQ_REASON_HEADER } from "./dead_letters.ts";
 import type { DeadLetters } from "./dead_letters.ts";
-import type { CompiledSchema, MappedMessage } from "./entry.ts";
+import type { MappedMessage } from "./entry.ts";
 import { firstOf, judgeEvent, violationText } from "./judge.ts";
 import type { Mappings } from "./mappings.ts";
-import type { Validation } from "./message_schema.ts";
+import type { MessageSchema, Validation } from "./message_schema.ts";
 import type { SchemaTotals } from "./metrics.ts";
 import type { ViolationLog } from "./violation_log.ts";
+import type { CompiledSchema, WorkingSet } from "./working_set.ts";
 
 /** Subjects whose mapping is remembered; one more, and all are found anew. */
 const SUBJECTS_MAX = 65_536;
 const RETRY_AFTER_MS = 1_000;
+
+/** Why a schema that is held cannot be used. */
+const PUT_AWAY = "it was put away, and too many others are brought back at the moment";
 
 /** A refusal, and what the copy of the event says when one is kept. */
 export interface SchemaRefusal {
@@ -52,6 +56,7 @@ export const NO_SCHEMAS: SchemaGate = {
 export interface GateParts {
   readonly mappings: Mappings;
   readonly cache: SchemaCache;
+  readonly working: WorkingSet;
   readonly totals: SchemaTotals;
   readonly log: ViolationLog;
   readonly dead_letters: DeadLetters;
@@ -100,11 +105,16 @@ export class Gate implements SchemaGate {
     const { mapping, message } = rule;
     const compiled = message?.compiled;
     const question = { tenant_id, envelope };
-    if (compiled === undefined) return this.#missing(question, mapping, message);
+    if (compiled === undefined) {
+      const why = message?.problem ?? "this node holds no more schemas";
+      return this.#missing(question, mapping, why);
+    }
+    const schema = this.#parts.working.use(compiled);
+    if (schema === undefined) return this.#missing(question, mapping, PUT_AWAY);
     const { cache } = this.#parts.totals;
     if (message?.schema.isStale === true) cache.stale++;
     else cache.hit++;
-    return this.#judge(question, mapping, compiled);
+    return this.#judge(question, mapping, { compiled, schema });
   }
 
   keep(subject: Subject, routed: Uint8Array, { error }: SchemaRefusal): void {
@@ -134,14 +144,13 @@ export class Gate implements SchemaGate {
     return { error, dead_letter: undefined };
   }
 
-  /** A schema that was never loaded refuses everything, but for a mapping that never refuses. */
+  /** A schema that is not there refuses everything, but for a mapping that never refuses. */
   #missing(
     { tenant_id, envelope }: Question,
     mapping: SchemaMapping,
-    message: MappedMessage | undefined,
+    why: string,
   ): SchemaRefusal | undefined {
     const { schema_id, mode } = mapping;
-    const why = message?.problem ?? "this node holds no more schemas";
     const refusal = this.#unavailable(`${schema_id}: ${why}`);
     this.#parts.log("a mapped subject has no schema", why, tenant_id, {
       schema: schema_id,
@@ -155,12 +164,12 @@ export class Gate implements SchemaGate {
   #judge(
     question: Question,
     mapping: SchemaMapping,
-    compiled: CompiledSchema,
+    { compiled, schema }: { readonly compiled: CompiledSchema; readonly schema: MessageSchema },
   ): SchemaRefusal | undefined {
     const { tenant_id, envelope } = question;
     const { event } = envelope;
     if (event === undefined) return undefined;
-    const found = judgeEvent(mapping, compiled.message, event, envelope.bytes);
+    const found = judgeEvent(mapping, schema, event, envelope.bytes);
     const { schema_id, mode } = mapping;
     if (mode === "observe") {
       const candidate = `schema:${schema_id}`;

@@ -25,6 +25,8 @@ export interface MessageSchema {
   readonly type_name: string;
   /** Whether the message, or one inside it, has protovalidate rules. */
   readonly has_rules: boolean;
+  /** About what it takes in memory, without descriptors. */
+  readonly heap_bytes: number;
   /** Judges the binary form. */
   validate(data: Uint8Array, options: ValidateOptions): Validation;
   /** Judges the ProtoJSON form, UTF-8. */
@@ -34,6 +36,7 @@ export interface MessageSchema {
 class CompiledMessage implements MessageSchema {
   readonly type_name: string;
   readonly has_rules: boolean;
+  readonly heap_bytes: number;
   readonly #table: MessageTable;
   readonly #desc: DescMessage;
   readonly #registry: FileRegistry;
@@ -48,6 +51,7 @@ class CompiledMessage implements MessageSchema {
     this.#desc = this.#rules?.desc ?? desc;
     this.#registry = this.#rules?.registry ?? registry;
     this.has_rules = this.#rules !== undefined;
+    this.heap_bytes = this.#table.heap_bytes + (this.#rules?.heap_bytes ?? 0);
     this.#limits = limits;
     this.#walker = new WireWalker(limits);
   }

@@ -5,8 +5,10 @@
 import { Counter, Gauge } from "prom-client";
 import type { Registry } from "prom-client";
 import { scrapedGauge } from "../../shared/metrics.ts";
+import { sharedFiles } from "../../shared/schema/shared_files.ts";
 import type { LoadOutcome } from "./entry.ts";
 import { TopTenants } from "./top_tenants.ts";
+import type { WorkingSet } from "./working_set.ts";
 
 /** Label values of one schema; rules of protovalidate have any names. */
 const RULES_MAX = 64;
@@ -28,6 +30,9 @@ export interface SchemaFigures {
   /** Mapped messages by what serves them. */
   readonly messages: Readonly<Record<"current" | "outdated" | "missing", number>>;
   readonly tenant_mappings: number;
+  /** Of the gzipped sets of all that is held. */
+  readonly packed_bytes: number;
+  readonly working: Pick<WorkingSet, "size" | "heap_bytes" | "totals">;
 }
 
 /** Running totals since the start of the process. */
@@ -79,6 +84,7 @@ export function registerSchemaMetrics(
   const totals = new Totals();
   registerCounters(registry, totals);
   registerGauges(registry, figures);
+  registerWorkingSet(registry, figures);
   return totals;
 }
 
@@ -192,5 +198,48 @@ function registerGauges(registry: Registry, figures: () => SchemaFigures): void 
     "shield_schema_tenant_mappings",
     "Run-time mappings in force, of all tenants.",
     () => figures().tenant_mappings,
+  );
+}
+
+function registerWorkingSet(registry: Registry, figures: () => SchemaFigures): void {
+  const gauges: readonly (readonly [name: string, help: string, read: () => number])[] = [
+    [
+      "shield_schema_compiled_bytes",
+      "Memory that compiled schemas take, estimated.",
+      () => figures().working.heap_bytes,
+    ],
+    [
+      "shield_schema_compiled_messages",
+      "Mapped messages that are compiled; the others are put away.",
+      () => figures().working.size,
+    ],
+    [
+      "shield_schema_packed_bytes",
+      "Gzipped descriptor sets that are held.",
+      () => figures().packed_bytes,
+    ],
+    [
+      "shield_schema_shared_files",
+      "Files of the Protobuf compiler and protovalidate that all schemas share.",
+      () => sharedFiles().files,
+    ],
+  ];
+  for (const [name, help, read] of gauges) scrapedGauge(registry, name, help, read);
+  counter(
+    registry,
+    "shield_schema_put_away_total",
+    "Compiled messages that made room for others.",
+    [],
+    () => [[{}, figures().working.totals.put_away]],
+  );
+  counter(
+    registry,
+    "shield_schema_restores_total",
+    "Events whose message was put away: restored, or refused since too many others were restored.",
+    ["outcome"],
+    function* () {
+      const { restored, refused } = figures().working.totals;
+      yield* rowsOf("outcome", { restored, refused });
+    },
   );
 }

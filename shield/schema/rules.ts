@@ -26,6 +26,8 @@ export class MessageRules {
   /** To decode with; not the one of the registry that was given when rules had to be changed. */
   readonly desc: DescMessage;
   readonly registry: FileRegistry;
+  /** About what they take in memory, without descriptors. */
+  readonly heap_bytes: number;
   readonly #validator: Validator;
   readonly #steps: RuleSteps;
   readonly #counted: RuleInventory["counted"];
@@ -42,6 +44,7 @@ export class MessageRules {
     this.desc = desc;
     this.registry = registry;
     this.#counted = inventory.counted;
+    this.heap_bytes = inventory.heap_bytes;
     this.#limits = limits;
     this.#steps = new RuleSteps(limits, now);
     this.#validator = createValidator({ registry, regexMatch: this.#steps.matches });

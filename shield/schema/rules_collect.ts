@@ -5,8 +5,6 @@
 import { parse } from "@bufbuild/cel";
 import {
   clone,
-  create,
-  createFileRegistry,
   type DescExtension,
   type DescField,
   type DescFile,
@@ -22,8 +20,8 @@ import {
   type DescriptorProto,
   type FieldDescriptorProto,
   type FieldOptions,
+  type FileDescriptorProto,
   FileDescriptorProtoSchema,
-  FileDescriptorSetSchema,
   type MessageOptions,
 } from "@bufbuild/protobuf/wkt";
 import {
@@ -34,7 +32,9 @@ import {
   predefined as predefined_option,
   type Rule,
 } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import { linkFiles } from "../../shared/schema/descriptor_link.ts";
 import { quoteName, SchemaError } from "../../shared/schema/schema_error.ts";
+import { isShared, markShared } from "../../shared/schema/shared_files.ts";
 import { countTurns, patternProblem } from "./rules_steps.ts";
 import type { SchemaLimits } from "./validate_types.ts";
 
@@ -44,7 +44,15 @@ export interface RuleInventory {
   readonly any: boolean;
   /** Expressions as counted, to how the schema has them; only those that differ. */
   readonly counted: ReadonlyMap<string, string>;
+  /** About what the compiled rules take in memory. */
+  readonly heap_bytes: number;
 }
+
+/** Measured: of a validator, of the standard rules of one type, of an expression or pattern. */
+const VALIDATOR_BYTES = 32_768;
+const STANDARD_BYTES = 163_840;
+const EXPRESSION_BYTES = 2_048;
+const EXPRESSION_CHAR_BYTES = 40;
 
 /** Where CEL stands: in a message, a field, or a predefined rule. */
 interface CelHolder {
@@ -73,10 +81,19 @@ class Collector {
   any = false;
   readonly counted = new Map<string, string>();
   readonly #limits: SchemaLimits;
+  /** Types of which there are standard rules: protovalidate compiles all of a type's. */
+  readonly #standard = new Set<string>();
   #count = 0;
+  #chars = 0;
 
   constructor(limits: SchemaLimits) {
     this.#limits = limits;
+  }
+
+  get heap_bytes(): number {
+    const standard = this.#standard.size * STANDARD_BYTES;
+    return VALIDATOR_BYTES + standard + this.#count * EXPRESSION_BYTES +
+      this.#chars * EXPRESSION_CHAR_BYTES;
   }
 
   message(desc: DescMessage): void {
@@ -95,6 +112,7 @@ class Collector {
     for (const rules of withInner(getOption(field, field_option))) {
       this.holder(rules, where);
       const { type } = rules;
+      if (type.case !== undefined) this.#standard.add(type.case);
       if ((type.case === "string" || type.case === "bytes") && type.value.pattern !== "") {
         this.#pattern(type.value.pattern, where);
       }
@@ -119,7 +137,7 @@ class Collector {
   }
 
   #expression(expression: string, where: string): void {
-    this.#addOne();
+    this.#addOne(expression);
     const most = this.#limits.expression_chars;
     if (expression.length > most) {
       const size = `has ${expression.length} characters, at most ${most}`;
@@ -137,14 +155,15 @@ class Collector {
   }
 
   #pattern(pattern: string, where: string): void {
-    this.#addOne();
+    this.#addOne(pattern);
     const problem = patternProblem(pattern, this.#limits);
     if (problem === undefined) return;
     const text = `the pattern ${quoteName(pattern)} of ${quoteName(where)}`;
     throw new SchemaError(`${text} cannot be used: ${problem}`);
   }
 
-  #addOne(): void {
+  #addOne(text: string): void {
+    this.#chars += text.length;
     if (++this.#count <= this.#limits.expressions) return;
     const most = this.#limits.expressions;
     throw new SchemaError(`the message has more than ${most} CEL expressions and patterns`);
@@ -209,13 +228,23 @@ function countInMessage(message: DescriptorProto): void {
   message.nestedType.forEach(countInMessage);
 }
 
+/** Of the files that many schemas have in common: what was made of them. */
+const counted_files = new WeakMap<FileDescriptorProto, FileDescriptorProto>();
+
+function countedFile({ proto }: DescFile): FileDescriptorProto {
+  const known = counted_files.get(proto);
+  if (known !== undefined) return known;
+  const copy = clone(FileDescriptorProtoSchema, proto);
+  copy.messageType.forEach(countInMessage);
+  copy.extension.forEach(countInField);
+  if (isShared(proto)) {
+    markShared(copy);
+    counted_files.set(proto, copy);
+  }
+  return copy;
+}
+
 /** A registry of the same files, in which every loop of a rule is counted. */
 export function countedRegistry(registry: FileRegistry): FileRegistry {
-  const file = Array.from(registry.files, ({ proto }: DescFile) => {
-    const copy = clone(FileDescriptorProtoSchema, proto);
-    copy.messageType.forEach(countInMessage);
-    copy.extension.forEach(countInField);
-    return copy;
-  });
-  return createFileRegistry(create(FileDescriptorSetSchema, { file }));
+  return linkFiles(Array.from(registry.files, countedFile));
 }

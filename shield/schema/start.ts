@@ -8,6 +8,7 @@ import type { Logger } from "../../shared/log.ts";
 import type { Registry } from "../../shared/metrics.ts";
 import type { HealthCheck } from "../../shared/ops.ts";
 import type { Spine } from "../../shared/spine/spine.ts";
+import type { Admin } from "../admin_scope.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
 import type { Settings } from "../settings.ts";
 import { handleSchemas } from "./admin_api.ts";
@@ -17,9 +18,11 @@ import { Gate, NO_SCHEMAS } from "./gate.ts";
 import type { SchemaGate } from "./gate.ts";
 import { Mappings } from "./mappings.ts";
 import { registerSchemaMetrics } from "./metrics.ts";
-import type { SchemaFigures } from "./metrics.ts";
+import type { SchemaFigures, SchemaTotals } from "./metrics.ts";
 import { openSchemaStore } from "./store.ts";
+import type { SchemaStore } from "./store.ts";
 import { createViolationLog } from "./violation_log.ts";
+import { WorkingSet } from "./working_set.ts";
 
 /** What the schema check needs of the process. */
 export interface SchemaStart {
@@ -39,7 +42,7 @@ export interface SchemaStart {
 export interface StartedSchemas {
   readonly gate: SchemaGate;
   /** Answers the paths of `isSchemaPath`; undefined when it is disabled. */
-  readonly admin: ((request: Request, by: string) => Promise<Response>) | undefined;
+  readonly admin: ((request: Request, admin: Admin) => Promise<Response>) | undefined;
   checks(): Record<string, HealthCheck>;
   status(): Record<string, unknown>;
   close(): void;
@@ -53,19 +56,49 @@ const DISABLED: StartedSchemas = {
   close: () => {},
 };
 
+/** What is put together, but for what follows the settings. */
+interface Parts {
+  readonly mappings: Mappings;
+  readonly cache: SchemaCache;
+  readonly working: WorkingSet;
+  readonly totals: SchemaTotals;
+}
+
 /** What holds of the cache and the mappings, for metrics and status. */
-function figuresOf(cache: SchemaCache, mappings: Mappings, now: () => number): SchemaFigures {
+function figuresOf({ cache, mappings, working }: Parts, now: () => number): SchemaFigures {
+  let packed_bytes = 0;
   const messages = { current: 0, outdated: 0, missing: 0 };
   const ages_seconds: [string, number][] = [];
   for (const schema of cache.schemas.values()) {
     const age_ms = now() - schema.confirmed_ms;
+    packed_bytes += schema.packed_bytes;
     if (schema.confirmed_ms > 0) ages_seconds.push([schema.schema_id, Math.max(age_ms, 0) / 1_000]);
     for (const { compiled, problem } of schema.messages) {
       messages[compiled === undefined ? "missing" : problem === "" ? "current" : "outdated"]++;
     }
   }
   const { tenant_mappings } = mappings;
-  return { ages_seconds, schemas: cache.schemas.size, messages, tenant_mappings };
+  const schemas = cache.schemas.size;
+  return { ages_seconds, schemas, messages, tenant_mappings, packed_bytes, working };
+}
+
+function openParts({ config, log, registry, now }: SchemaStart, store: SchemaStore): Parts {
+  const options = config.platform.registry;
+  const { compiled_bytes, restore_ms } = options;
+  const working = new WorkingSet({ compiled_bytes, restore_ms, now });
+  const mappings = new Mappings(options.mappings, options);
+  const totals = registerSchemaMetrics(registry, () => figuresOf(parts, now));
+  const cache = new SchemaCache({
+    store,
+    log,
+    now,
+    ttl_ms: options.cache_ttl_seconds * 1_000,
+    schemas_max: options.schemas,
+    working,
+    onLoaded: (outcome) => void totals.loads[outcome]++,
+  });
+  const parts = { mappings, cache, working, totals };
+  return parts;
 }
 
 function* wantedBy(mappings: Mappings): Iterable<Pick<SchemaMapping, "schema_id" | "message">> {
@@ -77,25 +110,15 @@ function* wantedBy(mappings: Mappings): Iterable<Pick<SchemaMapping, "schema_id"
  * the bucket cannot be opened; a schema that cannot be loaded is no reason not to start.
  */
 export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> {
-  const { config, spine, settings, log, registry, now } = start;
+  const { config, spine, settings, log, now } = start;
   const options = config.platform.registry;
   if (!options.enabled) return DISABLED;
   const store = await openSchemaStore(spine, options.kv_bucket);
-  const mappings = new Mappings(options.mappings, options);
-  const totals = registerSchemaMetrics(registry, () => figuresOf(cache, mappings, now));
-  const cache = new SchemaCache({
-    store,
-    log,
-    now,
-    ttl_ms: options.cache_ttl_seconds * 1_000,
-    schemas_max: options.schemas,
-    onLoaded: (outcome) => void totals.loads[outcome]++,
-  });
+  const parts = openParts(start, store);
+  const { mappings, cache, totals } = parts;
   const bytes_max = options.dead_letter_bytes;
   const gate = new Gate({
-    mappings,
-    cache,
-    totals,
+    ...parts,
     log: createViolationLog(log, now),
     dead_letters: new DeadLetters({ spine, totals, bytes_max }),
     candidates: start.candidates,
@@ -108,10 +131,10 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
   const stop = followSettings({ settings, mappings, log, apply });
   await cache.settled();
   const context = { store, cache, settings, mappings, log, now, versions_max: options.versions };
-  const figures = () => figuresOf(cache, mappings, now);
+  const figures = () => figuresOf(parts, now);
   return {
     gate,
-    admin: (request, by) => handleSchemas(context, request, by),
+    admin: (request, admin) => handleSchemas(context, request, admin),
     checks: () => ({ schemas: { ok: true, since_ms, detail: detailOf(figures()) } }),
     status: () => {
       const { schemas, messages, tenant_mappings } = figures();

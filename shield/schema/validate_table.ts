@@ -18,6 +18,10 @@ const DENSE_NUMBERS = 128;
 /** Required fields of one message whose bits fit a small integer. */
 const REQUIRED_BITS = 30;
 
+/** Measured: of a table with its dense part, of an entry in it. */
+const TABLE_BYTES = 1_280;
+const ENTRY_BYTES = 176;
+
 /** What is behind the wire type of a field. */
 export type Shape = "plain" | "text" | "message" | "closed-enum";
 
@@ -81,6 +85,8 @@ export class MessageTable {
   late_required: FieldEntry[] = [];
   /** Of the outermost table: some type that it reaches has required fields. */
   reaches_required = false;
+  /** Of the outermost table: about what all that it reaches takes in memory. */
+  heap_bytes = 0;
 
   constructor(type_name: string, is_entry: boolean) {
     this.type_name = type_name;
@@ -156,6 +162,7 @@ class TableCompiler {
   readonly #waiting: DescMessage[] = [];
   readonly #entries: FieldEntry[] = [];
   readonly #limit: number;
+  #heap_bytes = 0;
 
   constructor(registry: Registry, limit: number) {
     this.#limit = limit;
@@ -182,6 +189,7 @@ class TableCompiler {
     for (const { required } of this.#tables.values()) {
       if (required.length > 0) table.reaches_required = true;
     }
+    table.heap_bytes = this.#heap_bytes + this.#tables.size * TABLE_BYTES;
     return table;
   }
 
@@ -210,6 +218,7 @@ class TableCompiler {
 
   #field(field: Any, name: string): FieldEntry {
     const { number } = field;
+    this.#heap_bytes += ENTRY_BYTES;
     if (field.fieldKind === "map") return this.#map(field, name);
     const repeated = field.fieldKind === "list";
     const entry = new FieldEntry({ number, name, repeated, ...fieldValue(field) });
@@ -222,6 +231,7 @@ class TableCompiler {
     const type = `map<${ScalarType[map_key].toLowerCase()}, …>`;
     const parts = { number, name, repeated: true, type, wire: WIRE_BYTES, map_key };
     const entry = new FieldEntry({ ...parts, shape: "message" });
+    this.#heap_bytes += TABLE_BYTES + 2 * ENTRY_BYTES;
     entry.table = new MessageTable(`an entry of ${field.parent?.typeName}.${name}`, true);
     const key = scalarValue(map_key, field.utf8Validation);
     entry.table.add(new FieldEntry({ number: 1, name: "key", repeated: false, ...key }));

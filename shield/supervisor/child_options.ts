@@ -58,6 +58,6 @@ export function childConfig(config: Config, { node_id, port }: ChildOptions): Co
     ...config,
     server: { ...config.server, node_id, port },
     ops: { host: LOOPBACK, port: 0 },
-    admin: { host: LOOPBACK, port: 0 },
+    admin: { ...config.admin, host: LOOPBACK, port: 0 },
   };
 }

@@ -22,9 +22,15 @@ Deno.test("ports are read from a line of stdout, and other lines are passed over
 });
 
 Deno.test("a child has the node's configuration, its own id, and operators' ports on loopback", () => {
-  const config = configFrom({ server: { host: "0.0.0.0", port: 0 }, ops: { port: 4001 } });
+  const config = configFrom({
+    server: { host: "0.0.0.0", port: 0 },
+    ops: { port: 4001 },
+    admin: { host: "0.0.0.0", port: 4002, operator_tenants: ["ops"] },
+  });
   const { server, ops, admin, limits } = childConfig(config, CHILD);
   assert.deepEqual([server.host, server.port, server.node_id], ["0.0.0.0", 4000, "edge-1"]);
-  assert.deepEqual([ops, admin], Array(2).fill({ host: "127.0.0.1", port: 0 }));
+  const own = { host: "127.0.0.1", port: 0 };
+  assert.deepEqual(ops, own);
+  assert.deepEqual(admin, { ...own, operator_tenants: ["ops"] }, "who operates stays as it is");
   assert.deepEqual(limits, config.limits);
 });

@@ -1,6 +1,7 @@
 /** Scenarios of signing in and out, of what a stranger gets, and of requests from other sites. */
 import assert from "node:assert/strict";
-import { DEADLINE_MS, openConsole, until } from "./world.ts";
+import { startBusWith } from "../bus.ts";
+import { client, columnTexts, DEADLINE_MS, openConsole, until } from "./world.ts";
 import type { Scenario } from "./world.ts";
 
 const REFUSED = /the server responded with a status of 40[13]/;
@@ -139,11 +140,52 @@ const noAnswer: Scenario = {
   },
 };
 
+const oneTenant: Scenario = {
+  name: "an admin of one tenant sees its tenant, and is told what is for operators",
+  async run(world) {
+    await using bus = await startBusWith('[admin]\noperator_tenants = ["ops"]\n');
+    const token = await bus.tokenFor({ role: "admin", tenant: "acme", user: "chief" });
+    const there = { ...world, bus };
+    using _ann = await client(there, { tenant: "acme", user: "ann" });
+    using _gus = await client(there, { tenant: "globex", user: "gus" });
+    await using console = await openConsole(there, { token: "", expected: REFUSED });
+    const { page } = console;
+    await page.getByLabel("Admin token").fill(token);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "acme" }).waitFor();
+    assert.equal(await page.locator("[data-part=cluster]").innerText(), "tenant acme");
+    const links = await page.locator("nav a").allInnerTexts();
+    const seen = ["Tenant", "Connections", "Rooms", "Tenants", "Policies", "Schemas"];
+    assert.deepEqual(links, [...seen, "Mirror rules", "Revocations"]);
+    for (const view of seen.slice(1)) {
+      await page.getByRole("link", { name: view, exact: true }).click();
+      await page.getByRole("heading", { name: view, exact: true }).waitFor();
+      await page.getByRole("status").filter({ hasText: /Read at/ }).waitFor();
+      assert.equal(await page.getByRole("alert").count(), 0, view);
+    }
+    await page.goto(`${bus.admin_url}/console/#/connections`);
+    await page.getByText("1 connection.").waitFor();
+    assert.deepEqual(await columnTexts(page, 3), ["ann"]);
+    await page.goto(`${bus.admin_url}/console/#/connections?tenant=globex`);
+    const words = page.getByRole("alert").filter({ hasText: "may act on tenant acme only" });
+    await words.waitFor();
+    for (const address of ["nodes", "limits", "log"]) {
+      await page.goto(`${bus.admin_url}/console/#/${address}`);
+      await page.getByText("[admin] operator_tenants").waitFor();
+    }
+    await page.goto(`${bus.admin_url}/console/#/revocations`);
+    assert.equal(await page.locator("form.form input[name=tenant]").inputValue(), "acme");
+    await page.reload();
+    await page.getByText("tenant acme").waitFor();
+  },
+};
+
 /** In the order in which they run. */
 export const SESSION_SCENARIOS: readonly Scenario[] = [
   signsIn,
   framed,
   crossSite,
   noAnswer,
+  oneTenant,
   sessionEnds,
 ];

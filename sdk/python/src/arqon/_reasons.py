@@ -276,7 +276,7 @@ class TokenRevoked(ArqonError):
 
 
 class TenantMismatch(ArqonError):
-    """403: Tenant mismatch."""
+    """403: Tenant mismatch: …."""
 
     reason = "tenant-mismatch"
 

@@ -359,7 +359,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "never-retry",
         0,
-        "Tenant mismatch",
+        "Tenant mismatch: {detail}",
     ),
     "not-granted": ErrorEntry(
         41,

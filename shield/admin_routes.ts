@@ -1,0 +1,204 @@
+/**
+ * Routes of the admin API as tables, and how one request is answered by them: which method of which
+ * path, for whom, and what a refusal looks like. Each part has a table of its own, which also says what
+ * a route is about (`RouteScope`): here it is held to that, before the handler does anything.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../shared/log.ts";
+import { problemResponse } from "../shared/problem.ts";
+import { parseRoomSubject } from "../shared/subject.ts";
+import { requireScope } from "./admin_scope.ts";
+import type { Admin, RouteScope } from "./admin_scope.ts";
+import { requireId } from "./inspect/query.ts";
+
+/** One request of an admin, taken apart. */
+export interface AdminCall extends Admin {
+  readonly request: Request;
+  readonly url: URL;
+  /** Parts of the path by their names in the template, decoded; only `tenant` is checked. */
+  readonly names: Readonly<Record<string, string>>;
+  /** The tenant of the path, else "". */
+  readonly tenant: string;
+}
+
+/** Answers one method of one path. */
+export type AdminHandler<C> = (context: C, call: AdminCall) => Response | Promise<Response>;
+
+/** A body that has been read, the tenant that it names, and what answers once that is allowed. */
+interface NamedInBody {
+  readonly tenant: string;
+  readonly answer: () => Promise<Response>;
+}
+
+/** One method of one path, and what it is about; without a scope it is for operators. */
+export type AdminMethod<C> =
+  | {
+    readonly scope?: Exclude<RouteScope, "tenant-in-body">;
+    readonly handle: AdminHandler<C>;
+  }
+  | {
+    readonly scope: "tenant-in-body";
+    readonly read: (context: C, call: AdminCall) => Promise<NamedInBody>;
+  };
+
+/** By template, for example `/v1/rooms/{tenant}/{room}`; then by method. */
+export type AdminRoutes<C> = Readonly<
+  Record<string, Readonly<Record<string, AdminMethod<C>>>>
+>;
+
+/** A method whose body names the tenant. `read` must change nothing. */
+export function tenantInBody<C, B extends { readonly tenant: string }>(
+  read: (request: Request) => Promise<B>,
+  handle: (context: C, call: AdminCall, body: B) => Promise<Response>,
+): AdminMethod<C> {
+  return {
+    scope: "tenant-in-body",
+    async read(context, call) {
+      const body = await read(call.request);
+      return { tenant: body.tenant, answer: () => handle(context, call, body) };
+    },
+  };
+}
+
+interface CompiledRoute<C> {
+  readonly template: string;
+  readonly shape: RegExp;
+  readonly names: readonly string[];
+  readonly methods: Readonly<Record<string, AdminMethod<C>>>;
+}
+
+/** What a table has for one path. */
+interface FoundRoute<C> {
+  readonly methods: Readonly<Record<string, AdminMethod<C>>>;
+  readonly names: Readonly<Record<string, string>>;
+}
+
+/** One method of one route, as descriptions and tests want it. */
+export interface ListedRoute {
+  readonly template: string;
+  readonly method: string;
+  readonly scope: RouteScope;
+}
+
+const NAME = /\{([a-z]+)\}/g;
+
+/** Text with a malformed % escape stays as it is: no id has a `%`. */
+function decoded(encoded: string): string {
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    return encoded;
+  }
+}
+
+/** The routes of one part, looked up by path. */
+export class AdminTable<C> {
+  readonly #routes: readonly CompiledRoute<C>[];
+
+  constructor(routes: AdminRoutes<C>) {
+    const all = Object.entries(routes).map(([template, methods]) => ({
+      template,
+      shape: new RegExp(`^${template.replaceAll(NAME, "([^/]+)")}$`),
+      names: [...template.matchAll(NAME)].map(([, name = ""]) => name),
+      methods,
+    }));
+    // What is named in full comes last, and so wins where both take a method.
+    this.#routes = all.sort((a, b) => b.names.length - a.names.length);
+  }
+
+  /** Whether a path is one of these. */
+  has(path: string): boolean {
+    return this.#routes.some(({ shape }) => shape.test(path));
+  }
+
+  /** Methods of every template that fits: a policy may be called as another path here is. */
+  find(path: string): FoundRoute<C> {
+    let methods: FoundRoute<C>["methods"] = {};
+    const names: Record<string, string> = {};
+    for (const route of this.#routes) {
+      const match = route.shape.exec(path);
+      if (match === null) continue;
+      for (const [at, name] of route.names.entries()) names[name] = decoded(match[at + 1] ?? "");
+      methods = { ...methods, ...route.methods };
+    }
+    return { methods, names };
+  }
+
+  /** All of them. */
+  *list(): Iterable<ListedRoute> {
+    for (const { template, methods } of this.#routes) {
+      for (const [method, { scope = "bus" }] of Object.entries(methods)) {
+        yield { template, method, scope };
+      }
+    }
+  }
+}
+
+/** The tenants that a request names where its route's scope says, whatever else is wrong with it. */
+function namedTenants(
+  scope: RouteScope | undefined,
+  { url: { searchParams }, names }: Pick<AdminCall, "url" | "names">,
+): readonly string[] {
+  switch (scope) {
+    case "tenant-in-path":
+      return names.tenant === undefined ? [] : [names.tenant];
+    case "own":
+    case "tenant-in-query":
+      return searchParams.getAll("tenant");
+    case "tenant-in-subject":
+      // What is no subject is nobody's.
+      return searchParams.getAll("subject").map((one) => parseRoomSubject(one)?.tenantId ?? "");
+    default:
+      return [];
+  }
+}
+
+async function answerFound<C>(
+  { methods, names }: FoundRoute<C>,
+  context: C,
+  request: Request,
+  admin: Admin,
+): Promise<Response> {
+  const url = new URL(request.url);
+  const allowed = Object.keys(methods);
+  if (allowed.length === 0) throw new ArqonError("not-found", url.pathname);
+  const method = Object.hasOwn(methods, request.method) ? methods[request.method] : undefined;
+  if (method === undefined) {
+    const refusal = new ArqonError("method-not-allowed", request.method);
+    return problemResponse(refusal, { allow: allowed.join(", ") });
+  }
+  const call = { ...admin, request, url, names, tenant: names.tenant ?? "" };
+  if (method.scope === "tenant-in-body") {
+    const { tenant, answer } = await method.read(context, call);
+    requireScope(method.scope, admin, [tenant]);
+    return await answer();
+  }
+  requireScope(method.scope, admin, namedTenants(method.scope, call));
+  if (names.tenant !== undefined) requireId(names.tenant, "tenant");
+  return await method.handle(context, call);
+}
+
+/**
+ * Answers one request of an admin by a part's table. `special` answers errors that only the part knows;
+ * anything else that is no ArqonError is a bug, which is logged. Never rejects.
+ */
+export async function answerAdmin<C extends { readonly log: Logger }>(
+  table: AdminTable<C>,
+  context: C,
+  request: Request,
+  admin: Admin,
+  special: (error: unknown) => Response | undefined = () => undefined,
+): Promise<Response> {
+  const { pathname: path } = new URL(request.url);
+  try {
+    return await answerFound(table.find(path), context, request, admin);
+  } catch (error) {
+    const known = error instanceof ArqonError ? error : undefined;
+    const answer = known === undefined ? special(error) : undefined;
+    if (answer !== undefined) return answer;
+    if (known === undefined || known.reason === "internal") {
+      context.log.error("admin request failed", { path, error });
+    }
+    return problemResponse(known ?? new ArqonError("internal"));
+  }
+}

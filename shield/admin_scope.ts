@@ -1,0 +1,78 @@
+/**
+ * How far an admin reaches: over the whole bus, or over one tenant only. Pure decisions; which route is
+ * about what stands in the route tables, and where its tenant is read in `admin_routes.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Identity } from "./identity.ts";
+
+/**
+ * What a route of the admin API is about. A route that says nothing is `bus`.
+ * - `bus`: more than one tenant, or processes: for operators of the whole bus only.
+ * - `shared`: what belongs to no tenant: for every admin.
+ * - `own`: lists and lookups that span tenants, for every admin; whoever answers shows the admin of a
+ *   tenant that tenant only. `?tenant=` may name no other.
+ * - `tenant-in-…`: one tenant, which is named there; for its admins and for operators.
+ */
+export type RouteScope =
+  | "bus"
+  | "shared"
+  | "own"
+  | "tenant-in-path"
+  | "tenant-in-query"
+  | "tenant-in-subject"
+  | "tenant-in-body";
+
+/** Who asks, when role and token have been checked. */
+export interface Admin {
+  /** User id. */
+  readonly by: string;
+  /** Of the token. */
+  readonly tenant_id: string;
+  /** Unix ms: the end of the token. */
+  readonly expires_ms: number;
+  /** The one tenant that it may act on; undefined: it operates the whole bus. */
+  readonly only_tenant: string | undefined;
+}
+
+/** The admin behind an identity; `operator_tenants` is `[admin] operator_tenants`. */
+export function adminOf(
+  { user_id, tenant_id, expires_ms }: Pick<Identity, "user_id" | "tenant_id" | "expires_ms">,
+  operator_tenants: readonly string[],
+): Admin {
+  const is_operator = operator_tenants.includes("*") || operator_tenants.includes(tenant_id);
+  return { by: user_id, tenant_id, expires_ms, only_tenant: is_operator ? undefined : tenant_id };
+}
+
+/**
+ * Whether that admin may use a route of that scope for the tenants that the request names. Throws
+ * `role-forbidden` (403) when it takes an operator, `tenant-mismatch` (403) when another tenant is
+ * named, or none where one has to be.
+ */
+export function requireScope(
+  scope: RouteScope | undefined,
+  { only_tenant }: Pick<Admin, "only_tenant">,
+  named: readonly string[],
+): void {
+  if (only_tenant === undefined) return;
+  const is_own = named.every((tenant) => tenant === only_tenant);
+  switch (scope) {
+    case "shared":
+      return;
+    case "own":
+      if (is_own) return;
+      break;
+    case "tenant-in-path":
+    case "tenant-in-query":
+    case "tenant-in-subject":
+    case "tenant-in-body":
+      if (is_own && named.length > 0) return;
+      break;
+    default:
+      throw new ArqonError(
+        "role-forbidden",
+        `this is for operators of the whole bus, and admins of tenant ${only_tenant} are none ` +
+          "([admin] operator_tenants)",
+      );
+  }
+  throw new ArqonError("tenant-mismatch", `this admin may act on tenant ${only_tenant} only`);
+}

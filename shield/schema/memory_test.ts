@@ -1,0 +1,99 @@
+/**
+ * What many schemas take in memory: of each only what is its own, and of compiled ones no more than
+ * the bound; what was put away judges as before.
+ */
+import assert from "node:assert/strict";
+import { scanEnvelope, writeEnvelope } from "@arqon/proto";
+import { roomSubject } from "../../shared/subject.ts";
+import { SPINE_NOW_MS, testSpine } from "../test_spine.ts";
+import { registerMany } from "./test_many.ts";
+import { testSchemas } from "./test_registry.ts";
+import type { TestSchemas } from "./test_registry.ts";
+
+const MIB = 1_048_576;
+const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
+/** `t.Ping` with n = 7, and with n = 1,000. */
+const GOOD = new Uint8Array([0x08, 7]);
+const BAD = new Uint8Array([0x08, 0xe8, 7]);
+
+/** Bytes of heap in use after each forty schemas, in a process of its own. */
+async function heapOf(compiled_bytes: number): Promise<{ used_bytes: number[]; held: number }> {
+  const script = new URL("test_memory_child.ts", import.meta.url).pathname;
+  const { stdout, stderr, success } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", "-A", "--v8-flags=--expose-gc", script, String(compiled_bytes)],
+  }).output();
+  assert.ok(success, new TextDecoder().decode(stderr));
+  return JSON.parse(new TextDecoder().decode(stdout));
+}
+
+/** The refusal's reason and text; undefined: it may pass. */
+function check({ schemas }: TestSchemas, at: number, data: Uint8Array) {
+  const envelope = writeEnvelope({ room_id: "lobby", event: { type: "ping", data } });
+  const subject = roomSubject("in", `t-${at}`, "lobby");
+  const scanned = scanEnvelope(envelope, LIMITS);
+  return schemas.gate.check(subject, `t-${at}`, scanned)?.error;
+}
+
+/** What each of the last eighty schemas has added. */
+async function eachBytes(compiled_bytes: number): Promise<number> {
+  const { used_bytes, held } = await heapOf(compiled_bytes);
+  assert.equal(held, 120);
+  const [first = 0, , last = 0] = used_bytes;
+  return (last - first) / 80;
+}
+
+Deno.test("a schema that is compiled takes what is its own: not the half megabyte that all import", async () => {
+  // Of which the standard rules of one type, which its validator compiles, are about 160 KB.
+  const each_bytes = await eachBytes(1_024 * MIB);
+  assert.ok(each_bytes < 400_000, `${Math.round(each_bytes)} bytes a schema`);
+});
+
+Deno.test("beyond the bound a schema takes little more than its gzipped set", async () => {
+  // Some twenty of them are compiled.
+  const each_bytes = await eachBytes(4 * MIB);
+  assert.ok(each_bytes < 60_000, `${Math.round(each_bytes)} bytes a schema`);
+});
+
+Deno.test("schemas beyond the bound are put away, and judge their next event as before", async () => {
+  await using engine = testSpine();
+  const more = { compiled_bytes: MIB, restore_ms: 1_000 };
+  // Stands still, so that bringing back takes no time of its share.
+  using t = await testSchemas(engine.spine, { mappings: [], more, now: () => SPINE_NOW_MS });
+  await registerMany(t, 0, 12);
+  assert.equal(await t.metric("shield_schema_cache_schemas"), 12);
+  const compiled = await t.metric("shield_schema_compiled_messages") ?? 0;
+  assert.ok(compiled > 1 && compiled < 12, `${compiled} compiled`);
+  for (let round = 0; round < 2; round++) {
+    for (let at = 0; at < 12; at++) {
+      assert.equal(check(t, at, GOOD), undefined);
+      assert.match(check(t, at, BAD)?.message ?? "", /^Schema violation: n: int32\.lt/);
+    }
+  }
+  assert.ok((await t.metric("shield_schema_compiled_bytes") ?? 0) <= MIB);
+  assert.ok((await t.metric("shield_schema_packed_bytes") ?? 0) > 12 * 1_000);
+  assert.ok((await t.metric("shield_schema_put_away_total") ?? 0) >= 24);
+  const restored = 'shield_schema_restores_total{outcome="restored"}';
+  assert.ok((await t.metric(restored) ?? 0) >= 24 - compiled);
+  assert.equal(await t.metric('shield_schema_cache_total{outcome="miss"}'), 0);
+});
+
+Deno.test("beyond its share of time bringing back is refused, by name, and what is here is not", async () => {
+  await using engine = testSpine();
+  const clock = { now_ms: SPINE_NOW_MS, step_ms: 0 };
+  const now = () => clock.now_ms += clock.step_ms;
+  const more = { compiled_bytes: MIB, restore_ms: 10 };
+  using t = await testSchemas(engine.spine, { mappings: [], more, now });
+  await registerMany(t, 0, 12);
+  await registerMany(t, 12, 24, "observe");
+  clock.step_ms = 100;
+  assert.equal(check(t, 0, GOOD), undefined, "the share is not used up");
+  const refused = check(t, 1, GOOD);
+  assert.equal(refused?.reason, "schema-unavailable");
+  assert.equal(refused.retry_after_ms, 1_000);
+  assert.match(refused.message, /s-1: it was put away, and too many others/);
+  assert.equal(check(t, 0, GOOD), undefined, "what is here");
+  assert.equal(check(t, 12, BAD), undefined, "a mapping that never refuses");
+  assert.equal(await t.metric('shield_schema_restores_total{outcome="refused"}'), 2);
+  clock.now_ms += 60_000;
+  assert.equal(check(t, 1, BAD)?.reason, "schema-violation");
+});

@@ -1,0 +1,172 @@
+/**
+ * One request to every route of the admin API about a tenant that is chosen, for tests of who may do
+ * what: in an order in which each finds what it is about. `admin_tenants_test.ts` holds the list to the
+ * route tables.
+ */
+import type { AdminRoute } from "./admin_routes.ts";
+import { ping } from "../shield/schema/test_schemas.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+
+/** What is sent for one tenant. */
+export interface AdminRequest {
+  /** With its query. */
+  readonly path: string;
+  /** JSON, or bytes as they are. */
+  readonly body?: object | Uint8Array<ArrayBuffer>;
+  /** Of bytes. */
+  readonly type?: string;
+}
+
+/** A route with what is sent to it. */
+export interface RequestOf {
+  readonly method: AdminRoute["method"];
+  /** As the route tables have it. */
+  readonly template: string;
+  readonly about: (tenant: string) => AdminRequest;
+  /** What who may do it is answered; 200 unless it says otherwise. */
+  readonly status: number;
+}
+
+/** SHA-256 of the module that is uploaded, in hex. */
+export async function moduleHash(): Promise<string> {
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", await moduleBytes()));
+  return hash.toHex();
+}
+
+function moduleBytes(): Promise<Uint8Array<ArrayBuffer>> {
+  return Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`);
+}
+
+const rule = (tenant: string) => `in.t.${tenant}.r.mirrored*`;
+const at = (path: string) => (tenant: string): AdminRequest => ({
+  path: path.replaceAll("TENANT", tenant),
+});
+const sending =
+  (path: string, body: (tenant: string) => object) => (tenant: string): AdminRequest => ({
+    ...at(path)(tenant),
+    body: body(tenant),
+  });
+
+type Row = readonly [
+  method: AdminRoute["method"],
+  template: string,
+  about: (tenant: string) => AdminRequest,
+  status?: number,
+];
+
+function policies(module: Uint8Array<ArrayBuffer>, sha256: string): Row[] {
+  const named = (tenant: string) => ({ tenant });
+  const upload = { path: "/v1/policies/modules", body: module, type: "application/wasm" };
+  const words = (tenant: string) => ({ tenant, name: "words", sha256, room: "worded" });
+  return [
+    ["PUT", "/v1/policies/modules", () => upload],
+    ["POST", "/v1/policies/deploy", sending("/v1/policies/deploy", words)],
+    ["GET", "/v1/policies", at("/v1/policies?tenant=TENANT")],
+    ["GET", "/v1/policies/stats", at("/v1/policies/stats?tenant=TENANT")],
+    ["GET", "/v1/policies/logs", at("/v1/policies/logs?tenant=TENANT")],
+    ["DELETE", "/v1/policies/{policy}", at("/v1/policies/words?tenant=TENANT")],
+    ["DELETE", "/v1/policies/stats", at("/v1/policies/stats?tenant=TENANT"), 404],
+    ["POST", "/v1/policies/rollback", sending("/v1/policies/rollback", named)],
+    // Only what cannot be read is begun anew.
+    ["POST", "/v1/policies/reset", sending("/v1/policies/reset", named), 409],
+  ];
+}
+
+function schemas(): Row[] {
+  const set = { body: ping(), type: "application/gzip" };
+  const mapping = (tenant: string) => ({
+    subject: `in.t.${tenant}.r.mapped*`,
+    schema_id: "everyones",
+    message: "t.Ping",
+  });
+  const mappings = "/v1/tenants/{tenant}/mappings";
+  return [
+    ["PUT", "/v1/schemas/{schema}", () => ({ path: "/v1/schemas/everyones", ...set })],
+    ["GET", "/v1/schemas", at("/v1/schemas?tenant=TENANT")],
+    ["GET", "/v1/schemas/{schema}", at("/v1/schemas/everyones")],
+    [
+      "POST",
+      "/v1/schemas/{schema}/check",
+      () => ({ path: "/v1/schemas/everyones/check", ...set }),
+    ],
+    [
+      "POST",
+      "/v1/schemas/{schema}/validate",
+      sending("/v1/schemas/everyones/validate?message=t.Ping", () => ({ n: 1 })),
+    ],
+    ["GET", "/v1/schemas/{schema}/versions/{version}", at("/v1/schemas/everyones/versions/1")],
+    ["PUT", mappings, sending("/v1/tenants/TENANT/mappings", mapping)],
+    ["GET", mappings, at("/v1/tenants/TENANT/mappings")],
+    ["DELETE", mappings, at("/v1/tenants/TENANT/mappings")],
+  ];
+}
+
+function settings(): Row[] {
+  const mirror = "/v1/tenants/{tenant}/mirror";
+  const rooms = "/v1/tenants/{tenant}/rooms";
+  const prefix = (tenant: string) => ({ prefix: rule(tenant), percent: 0.5 });
+  const unset = (tenant: string) => ({
+    path: `/v1/tenants/${tenant}/mirror?prefix=${encodeURIComponent(rule(tenant))}`,
+  });
+  const room = () => ({ room: "vip-*", max_members: 3 });
+  return [
+    ["PUT", mirror, sending("/v1/tenants/TENANT/mirror", prefix)],
+    ["GET", mirror, at("/v1/tenants/TENANT/mirror")],
+    ["DELETE", mirror, unset],
+    ["GET", "/v1/mirror", at("/v1/mirror?tenant=TENANT")],
+    ["GET", "/v1/mirror/explain", at("/v1/mirror/explain?subject=in.t.TENANT.r.lobby")],
+    ["GET", "/v1/mirror/diff", at("/v1/mirror/diff?tenant=TENANT")],
+    ["DELETE", "/v1/mirror/diff", at("/v1/mirror/diff?tenant=TENANT")],
+    ["PUT", rooms, sending("/v1/tenants/TENANT/rooms", room)],
+    ["GET", rooms, at("/v1/tenants/TENANT/rooms")],
+    ["DELETE", rooms, at("/v1/tenants/TENANT/rooms?room=vip-*")],
+    ["GET", "/v1/rooms/classes", at("/v1/rooms/classes?tenant=TENANT")],
+    [
+      "GET",
+      "/v1/rooms/classes/explain",
+      at("/v1/rooms/classes/explain?tenant=TENANT&room=lobby"),
+    ],
+    ["POST", "/v1/tenants/{tenant}/reset", at("/v1/tenants/TENANT/reset"), 409],
+  ];
+}
+
+function cluster(): Row[] {
+  const level = () => ({ component: "shield", level: "warn" });
+  const gone = (tenant: string) => ({ tenant, user: "gone" });
+  return [
+    ["POST", "/v1/revocations", sending("/v1/revocations", gone)],
+    ["GET", "/v1/revocations", at("/v1/revocations?tenant=TENANT")],
+    ["DELETE", "/v1/revocations", at("/v1/revocations?tenant=TENANT&kind=user&id=gone")],
+    ["GET", "/v1/status", at("/v1/status")],
+    ["GET", "/v1/access", at("/v1/access")],
+    ["GET", "/v1/cluster", at("/v1/cluster")],
+    ["GET", "/v1/connections", at("/v1/connections?tenant=TENANT")],
+    ["GET", "/v1/connections/{connection}", at("/v1/connections/c-none"), 404],
+    ["DELETE", "/v1/connections/{connection}", at("/v1/connections/c-none"), 404],
+    ["GET", "/v1/rooms", at("/v1/rooms?tenant=TENANT")],
+    ["GET", "/v1/rooms/{tenant}/{room}", at("/v1/rooms/TENANT/lobby")],
+    ["GET", "/v1/rooms/{tenant}/{room}/tail", at("/v1/rooms/TENANT/lobby/tail")],
+    ["GET", "/v1/tenants", at("/v1/tenants")],
+    ["GET", "/v1/limits", at("/v1/limits")],
+    ["POST", "/v1/drain", sending("/v1/drain", () => ({ node_id: "nobody" })), 404],
+    ["GET", "/v1/log", at("/v1/log")],
+    ["PUT", "/v1/log", sending("/v1/log", level)],
+  ];
+}
+
+/** All of them. */
+export async function adminRequests(): Promise<RequestOf[]> {
+  const rows = [
+    ...policies(await moduleBytes(), await moduleHash()),
+    ...schemas(),
+    ...settings(),
+    ...cluster(),
+  ];
+  return rows.map(([method, template, about, status = 200]) => ({
+    method,
+    template,
+    about,
+    status,
+  }));
+}

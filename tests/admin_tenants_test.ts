@@ -1,0 +1,269 @@
+/**
+ * Who may use which route of the admin API, over all of them and on a real bus: with the default
+ * configuration every admin all of it, with `[admin] operator_tenants` admins of other tenants only what
+ * is their tenant's. Which scope decides what: `shield/admin_scope_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { listedRoutes } from "../shield/inspect/openapi_scopes.ts";
+import { adminRequests, moduleHash } from "./admin_requests.ts";
+import type { AdminRequest, RequestOf } from "./admin_requests.ts";
+import { AdminClient } from "./admin_client.ts";
+import type { AdminAnswer } from "./admin_client.ts";
+import { startBus, startBusWith } from "./bus.ts";
+import type { TestBus } from "./bus.ts";
+import { openText } from "./raw_client.ts";
+import type { RawClient } from "./raw_client.ts";
+
+const OPERATORS = '[admin]\noperator_tenants = ["ops"]\n';
+
+const nameOf = ({ method, template }: { method: string; template: string }) =>
+  `${method} ${template}`;
+const SCOPES = new Map(listedRoutes().map((route) => [nameOf(route), route.scope]));
+
+/** An admin of a tenant, who sends what the list of requests says. */
+class Asking {
+  readonly client: AdminClient;
+  readonly #url: string;
+  readonly #token: string;
+
+  constructor(bus: TestBus, token: string) {
+    this.client = new AdminClient(bus.admin_url, token);
+    this.#url = bus.admin_url;
+    this.#token = token;
+  }
+
+  static async of(bus: TestBus, tenant: string): Promise<Asking> {
+    return new Asking(bus, await bus.tokenFor({ role: "admin", tenant, user: `${tenant}-admin` }));
+  }
+
+  /** Status and reason; the content of an answer without an end is not waited for. */
+  async send(method: string, { path, body, type }: AdminRequest): Promise<[number, string]> {
+    const is_bytes = body instanceof Uint8Array;
+    const response = await fetch(`${this.#url}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.#token}`,
+        ...(body === undefined ? {} : { "content-type": type ?? "application/json" }),
+      },
+      body: body === undefined ? null : is_bytes ? body : JSON.stringify(body),
+    });
+    if (response.ok) {
+      await response.body?.cancel();
+      return [response.status, ""];
+    }
+    return [response.status, (await response.json()).reason];
+  }
+}
+
+/** Everything that the requests may change of a tenant, and of the bus. */
+async function stateOf(operator: Asking, tenant: string): Promise<unknown[]> {
+  const paths = [
+    `/v1/policies?tenant=${tenant}`,
+    `/v1/tenants/${tenant}/mirror`,
+    `/v1/tenants/${tenant}/mappings`,
+    `/v1/tenants/${tenant}/rooms`,
+    `/v1/mirror/diff?tenant=${tenant}`,
+    `/v1/revocations?tenant=${tenant}`,
+    "/v1/schemas",
+    "/v1/log",
+  ];
+  const { total } = await operator.client.read(`/v1/connections?tenant=${tenant}`);
+  const read = await Promise.all(paths.map((path) => operator.client.read(path)));
+  const schemas = read[6].schemas.map(({ here: _, ...schema }: { here: unknown }) => schema);
+  return [total, ...read.slice(0, 6), schemas, read[7]];
+}
+
+async function clientOf(bus: TestBus, tenant: string): Promise<RawClient> {
+  const client = await openText(bus.url, await bus.tokenFor({ tenant, user: `${tenant}-user` }));
+  client.send({ op: "sub", room: `${tenant}-lobby`, id: 1 });
+  client.send({ op: "pub", room: `${tenant}-lobby`, type: "chat", data: 1, id: 2 });
+  for (let frames = 0; frames < 3; frames++) await client.json();
+  return client;
+}
+
+/** Puts something of each kind into a tenant, for others not to reach. */
+async function furnish(operator: Asking, all: readonly RequestOf[], tenant: string) {
+  for (const request of all) {
+    if (!["PUT", "POST"].includes(request.method)) continue;
+    if (/reset|rollback|drain|log|check|validate/.test(request.template)) continue;
+    const [status] = await operator.send(request.method, request.about(tenant));
+    assert.equal(status, 200, nameOf(request));
+  }
+  const { sha256, name } = { sha256: await moduleHash(), name: "all" };
+  const path = "/v1/policies/deploy";
+  const [status] = await operator.send("POST", { path, body: { tenant, name, sha256 } });
+  assert.equal(status, 200);
+}
+
+Deno.test("the list of requests has every route of the tables, and nothing else", async () => {
+  const asked = (await adminRequests()).map(nameOf);
+  assert.deepEqual(asked.toSorted(), [...SCOPES.keys()].sort());
+  assert.equal(new Set(asked).size, asked.length);
+});
+
+Deno.test("by default an admin of any tenant operates the whole bus", async () => {
+  await using bus = await startBus();
+  const acme = await Asking.of(bus, "acme");
+  for (const request of await adminRequests()) {
+    // Lists without a filter refuse a parameter that they do not know.
+    const about = request.about("globex");
+    const [status, reason] = await acme.send(request.method, withoutUnknown(request, about));
+    assert.equal(status, request.status, `${nameOf(request)}: ${reason}`);
+  }
+  assert.equal((await acme.client.read("/v1/access")).operator, true);
+});
+
+/** Some lists have no `?tenant=`; they are asked with one only by who is refused for it. */
+function withoutUnknown({ template }: RequestOf, request: AdminRequest): AdminRequest {
+  const has_none = ["/v1/schemas", "/v1/mirror", "/v1/rooms/classes"].includes(template);
+  return has_none ? { ...request, path: template } : request;
+}
+
+/** What an admin of acme is answered who asks about `tenant`. */
+function expected(request: RequestOf, tenant: "acme" | "globex"): [number, string] | number {
+  const scope = SCOPES.get(nameOf(request));
+  if (scope === "bus") return [403, "role-forbidden"];
+  const names_none = ["/v1/tenants", "/v1/connections/{connection}"].includes(request.template);
+  if (tenant === "acme" || scope === "shared" || names_none) return request.status;
+  return [403, "tenant-mismatch"];
+}
+
+Deno.test("an admin of another tenant is refused everything that is not its own, and changes nothing", async () => {
+  await using bus = await startBusWith(OPERATORS);
+  const all = await adminRequests();
+  const [operator, acme] = [await Asking.of(bus, "ops"), await Asking.of(bus, "acme")];
+  await furnish(operator, all, "globex");
+  using globex = await clientOf(bus, "globex");
+  const before = await stateOf(operator, "globex");
+  const wrong: string[] = [];
+  for (const request of all) {
+    const [status, reason] = await acme.send(request.method, request.about("globex"));
+    const wanted = expected(request, "globex");
+    const got = typeof wanted === "number" ? status : [status, reason];
+    if (String(got) !== String(wanted)) wrong.push(`${nameOf(request)}: ${status} ${reason}`);
+  }
+  assert.deepEqual(wrong, []);
+  assert.deepEqual(await stateOf(operator, "globex"), before);
+  globex.send({ op: "pub", room: "globex-lobby", type: "chat", data: 2, id: 9 });
+  assert.ok((await globex.json()).op !== "err", "its client is still there");
+});
+
+Deno.test("an admin of one tenant does all that is its own, and no more", async () => {
+  await using bus = await startBusWith(OPERATORS);
+  const all = await adminRequests();
+  const [operator, acme] = [await Asking.of(bus, "ops"), await Asking.of(bus, "acme")];
+  const register = all.find(({ method, template }) =>
+    nameOf({ method, template }) === "PUT /v1/schemas/{schema}"
+  )!;
+  assert.equal((await operator.send("PUT", register.about("acme")))[0], 200);
+  const wrong: string[] = [];
+  for (const request of all) {
+    const about = withoutUnknown(request, request.about("acme"));
+    const [status, reason] = await acme.send(request.method, about);
+    const wanted = expected(request, "acme");
+    const got = typeof wanted === "number" ? status : [status, reason];
+    if (String(got) !== String(wanted)) wrong.push(`${nameOf(request)}: ${status} ${reason}`);
+  }
+  assert.deepEqual(wrong, []);
+  assert.deepEqual((await acme.client.read("/v1/access")).operator, false);
+  assert.deepEqual((await operator.client.read("/v1/access")).operator, true);
+});
+
+Deno.test("lists show an admin of one tenant that tenant only, counts included", async () => {
+  await using bus = await startBusWith(OPERATORS);
+  const all = await adminRequests();
+  const [operator, acme] = [await Asking.of(bus, "ops"), await Asking.of(bus, "acme")];
+  for (const tenant of ["globex", "acme"]) await furnish(operator, all, tenant);
+  using _acme = await clientOf(bus, "acme");
+  using _globex = await clientOf(bus, "globex");
+  const paths = all.filter((one) => SCOPES.get(nameOf(one)) === "own" && one.method === "GET")
+    .map(({ template }) => template).filter((template) => !template.includes("{"));
+  assert.equal(paths.length, 9);
+  const shown = new Map<string, AdminAnswer["body"]>();
+  for (const path of paths) {
+    const body = await acme.client.read(path);
+    assert.doesNotMatch(JSON.stringify(body), /globex/, path);
+    assert.match(JSON.stringify(await operator.client.read(path)), /globex|everyones/, path);
+    shown.set(path, body);
+  }
+  const [row] = shown.get("/v1/tenants").tenants;
+  assert.equal(shown.get("/v1/tenants").tenants.length, 1);
+  assert.deepEqual([row.tenant_id, row.connections, row.rooms, row.ingress_messages], [
+    ...["acme", 1, 1, 1],
+  ]);
+  assert.equal(shown.get("/v1/connections").total, 1);
+  assert.equal(shown.get("/v1/rooms").rooms.length, 1);
+  const { tenants, modules } = shown.get("/v1/policies");
+  assert.deepEqual([tenants.length, modules], [1, undefined], "modules are everybody's");
+  assert.deepEqual(shown.get("/v1/schemas").schemas.length, 1, "it is mapped to it");
+  await operator.send("DELETE", { path: "/v1/tenants/acme/mappings" });
+  assert.deepEqual((await acme.client.read("/v1/schemas")).schemas, [], "globex still is");
+  const { here } = await acme.client.read("/v1/schemas/everyones");
+  assert.equal(here, null, "what others have mapped is theirs");
+});
+
+Deno.test("another tenant's connection is not found, and not ended", async () => {
+  await using bus = await startBusWith(OPERATORS);
+  const [operator, acme] = [await Asking.of(bus, "ops"), await Asking.of(bus, "acme")];
+  using globex = await clientOf(bus, "globex");
+  using own = await clientOf(bus, "acme");
+  const idOf = async (tenant: string): Promise<string> =>
+    (await operator.client.read(`/v1/connections?tenant=${tenant}`)).connections[0].connection_id;
+  const foreign = await idOf("globex");
+  for (const method of ["GET", "DELETE"]) {
+    const there = await acme.client.ask(method, `/v1/connections/${foreign}`);
+    const nowhere = await acme.client.ask(method, "/v1/connections/c-none");
+    assert.equal(there.status, 404);
+    const said = JSON.stringify(there.body).replaceAll(foreign, "c-none");
+    assert.deepEqual(JSON.parse(said), nowhere.body, "as if there were none");
+  }
+  const path = `/v1/connections/${await idOf("acme")}`;
+  assert.equal((await acme.client.read(path)).tenant_id, "acme");
+  assert.equal((await acme.client.ask("DELETE", path)).status, 204);
+  assert.equal((await own.closed()).code, 1008);
+  assert.equal((await operator.client.read("/v1/connections?tenant=globex")).total, 1);
+  globex.send({ op: "pub", room: "globex-lobby", type: "chat", data: 2, id: 9 });
+  assert.ok((await globex.json()).op !== "err");
+});
+
+Deno.test("no other way of writing another tenant's name gets through", async () => {
+  await using bus = await startBusWith(OPERATORS);
+  const acme = await Asking.of(bus, "acme");
+  const rule = '{"prefix":"in.t.globex.r.*","percent":1}';
+  const user = (text: string) => `{${text},"user":"ann"}`;
+  const table: [method: string, path: string, body: string | undefined, status: number][] = [
+    ["PUT", "/v1/tenants/%67lobex/mirror", rule, 403],
+    ["PUT", "/v1/tenants/%2567lobex/mirror", rule, 403],
+    ["PUT", "/v1/tenants/acme%2F..%2Fglobex/mirror", rule, 403],
+    ["PUT", "/v1/tenants/acme/../globex/mirror", rule, 403],
+    ["PUT", "/v1/tenants/acme%00/mirror", rule, 403],
+    ["PUT", "/v1/tenants/ACME/mirror", rule, 403],
+    ["PUT", "/v1/tenants/*/mirror", rule, 403],
+    // Its own tenant, with a rule about another: what stands in a rule is checked, too.
+    ["PUT", "/v1/tenants/%61cme/mirror", rule, 400],
+    ["GET", "/v1/policies/logs", undefined, 403],
+    ["GET", "/v1/policies/logs?tenant=", undefined, 403],
+    ["GET", "/v1/policies?tenant=acme&tenant=globex", undefined, 403],
+    ["GET", "/v1/policies?tenant=globex&tenant=acme", undefined, 403],
+    ["GET", "/v1/connections?t%65nant=globex", undefined, 403],
+    ["DELETE", "/v1/policies/words", undefined, 403],
+    ["GET", "/v1/mirror/explain", undefined, 403],
+    ["GET", "/v1/mirror/explain?subject=in.t.*.r.lobby", undefined, 403],
+    ["GET", "/v1/mirror/explain?subject=in.t.acme.r.a&subject=in.t.globex.r.a", undefined, 403],
+    ["GET", "/v1/rooms/globex/a/tail", undefined, 403],
+    ["GET", "/v1/rooms/%67lobex/a", undefined, 403],
+    ["POST", "/v1/revocations", user('"tenant":"acme","tenant":"globex"'), 403],
+    ["POST", "/v1/revocations", user('"tenant":"globex","tenant":"acme"'), 200],
+    ["POST", "/v1/revocations", user('"tenant":["globex"]'), 400],
+    ["POST", "/v1/policies/reset", '{"tenant":"globex"}', 403],
+    ["POST", "/v1/policies/reset", '{"tenant":"globex","__proto__":{"tenant":"acme"}}', 400],
+  ];
+  for (const [method, path, body, status] of table) {
+    const answer = await acme.client.ask(method, path, body);
+    assert.equal(answer.status, status, `${method} ${path} ${body}: ${answer.body.detail}`);
+  }
+  const operator = await Asking.of(bus, "ops");
+  const { revocations } = await operator.client.read("/v1/revocations");
+  assert.deepEqual(revocations.map(({ tenant }: { tenant: string }) => tenant), ["acme"]);
+  assert.deepEqual((await operator.client.read("/v1/tenants/globex/mirror")).version, 0);
+});
