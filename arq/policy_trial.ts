@@ -70,6 +70,7 @@ export type Trial = (operation: TrialOperation) => Promise<TrialOutcome>;
 
 const MODULE = 1;
 const NAME = "policy";
+const ENTRY = { module: MODULE, name: NAME, mode: "enforce" } as const;
 const CONNECTION = "trial";
 const REMOTE_IP = "127.0.0.1";
 
@@ -77,7 +78,7 @@ const REMOTE_IP = "127.0.0.1";
 function tooLarge(size_bytes: number, limit_bytes: number): WorkerReply {
   const fault = "payload-too-large";
   const detail = `${size_bytes} bytes; policies are given at most ${limit_bytes}`;
-  const about = { module: MODULE, name: NAME, mode: "enforce", reason: "", units: 0 } as const;
+  const about = { reason: "", units: 0 } as const;
   const code = faultCode(fault);
   const ran = { ...about, allowed: false, code, fault, detail, duration_ms: 0 } as const;
   return { outcomes: [ran], added_headers: [], logs: [] };
@@ -89,12 +90,11 @@ function createRunner(options: TrialOptions): (request: EvaluateRequest) => Work
   instances.load(MODULE, options.module);
   const { fuel_limit, monotonic_ms: now } = options;
   const runner = { instances, fuel_limit, now, onProgress() {} };
-  const chain = [{ module: MODULE, name: NAME, mode: "enforce" }] as const;
+  const chain = [ENTRY];
   const limit_bytes = options.config.policy.payload_bytes;
   return (request) => {
-    const { headers, claims, payload, hook, tenant_id } = request;
+    const { facts, payload, hook, tenant_id } = request;
     if (payload.length > limit_bytes) return tooLarge(payload.length, limit_bytes);
-    const facts = () => ({ headers, claims });
     const rest = { generation: 0, id: 0, deadline_ms: Infinity };
     return runChain(runner, { ...rest, hook, tenant_id, chain, facts, payload });
   };
@@ -157,7 +157,9 @@ export function createTrial(options: TrialOptions): Trial {
     chainFor: () => [binding],
     evaluate(request) {
       reply = run(request);
-      return Promise.resolve(verdictOf(reply.outcomes.map(outcomeOf), reply));
+      const outcomes = reply.outcomes.map((ran) => outcomeOf(ENTRY, ran));
+      const { added_headers } = reply;
+      return Promise.resolve(verdictOf(outcomes, { added_headers, logs: [] }));
     },
     now: options.now,
     onLogs() {},

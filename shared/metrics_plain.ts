@@ -5,7 +5,7 @@
 import { Counter } from "prom-client";
 import type { Histogram, Registry } from "prom-client";
 
-/** A histogram without labels: an observation is one addition to an array. Values are seconds. */
+/** A histogram: an observation is one addition to an array. Values are seconds. */
 export class PlainHistogram {
   /** Upper bounds, rising, in seconds; what is above them counts as well. */
   readonly bounds: readonly number[];
@@ -31,17 +31,21 @@ export class PlainHistogram {
   }
 }
 
+/** Values of labels by their names. */
+export type PlainLabels = Readonly<Record<string, string>>;
+
 /** The samples of a page: cumulative, as the text format has them. */
-function samplesOf(name: string, { bounds, counts, sum }: PlainHistogram) {
+function samplesOf(name: string, labels: PlainLabels, { bounds, counts, sum }: PlainHistogram) {
   let cumulative = 0;
-  const samples: { metricName: string; labels: { le?: number | string }; value: number }[] = [];
+  const samples: { metricName: string; labels: Record<string, number | string>; value: number }[] =
+    [];
   for (const [index, count] of counts.entries()) {
     cumulative += count;
     const le = bounds[index] ?? "+Inf";
-    samples.push({ metricName: `${name}_bucket`, labels: { le }, value: cumulative });
+    samples.push({ metricName: `${name}_bucket`, labels: { le, ...labels }, value: cumulative });
   }
-  samples.push({ metricName: `${name}_sum`, labels: {}, value: sum });
-  samples.push({ metricName: `${name}_count`, labels: {}, value: cumulative });
+  samples.push({ metricName: `${name}_sum`, labels: { ...labels }, value: sum });
+  samples.push({ metricName: `${name}_count`, labels: { ...labels }, value: cumulative });
   return samples;
 }
 
@@ -52,14 +56,20 @@ export function registerPlainHistogram(
   help: string,
   plain: PlainHistogram,
 ): void {
-  const get = () =>
-    Promise.resolve({
-      name,
-      help,
-      type: "histogram",
-      aggregator: "sum",
-      values: samplesOf(name, plain),
-    });
+  registerPlainHistograms(registry, name, help, () => [[{}, plain]]);
+}
+
+/** Publishes plain histograms that labels tell apart: those that `read` gives at a scrape. */
+export function registerPlainHistograms(
+  registry: Registry,
+  name: string,
+  help: string,
+  read: () => Iterable<readonly [PlainLabels, PlainHistogram]>,
+): void {
+  const get = () => {
+    const values = [...read()].flatMap(([labels, plain]) => samplesOf(name, labels, plain));
+    return Promise.resolve({ name, help, type: "histogram", aggregator: "sum", values });
+  };
   // All that a registry asks of its members; prom-client's types know only its own classes.
   registry.registerMetric({ name, help, type: "histogram", get } as unknown as Histogram);
 }
@@ -78,6 +88,26 @@ export function scrapedCounter(
     collect() {
       this.reset();
       this.inc(read());
+    },
+  });
+}
+
+/** The same for a counter with labels; `read` gives each of their combinations once. */
+export function scrapedCounters(
+  registry: Registry,
+  name: string,
+  help: string,
+  labelNames: readonly string[],
+  read: () => Iterable<readonly [PlainLabels, number]>,
+): void {
+  new Counter({
+    name,
+    help,
+    labelNames: [...labelNames],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [labels, total] of read()) this.inc({ ...labels }, total);
     },
   });
 }

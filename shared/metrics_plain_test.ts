@@ -1,8 +1,15 @@
 /** Plain numbers as a scrape shows them: exactly as prom-client shows its own. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { Counter } from "prom-client";
 import { createMetrics, Histogram, Registry } from "./metrics.ts";
-import { PlainHistogram, registerPlainHistogram, scrapedCounter } from "./metrics_plain.ts";
+import {
+  PlainHistogram,
+  registerPlainHistogram,
+  registerPlainHistograms,
+  scrapedCounter,
+  scrapedCounters,
+} from "./metrics_plain.ts";
 
 const HELP = "Time it took.";
 
@@ -29,6 +36,41 @@ Deno.test("a plain histogram reads as prom-client's own with the same observatio
     const values = (json: typeof expected) =>
       json[0]?.values.map(({ labels, value }) => ({ labels, value }));
     assert.deepEqual(values(actual), values(expected));
+  }));
+});
+
+Deno.test("plain histograms and counters with labels read as prom-client's own", async () => {
+  const bounds = [0.01, 1];
+  const observation = fc.tuple(fc.constantFrom("a", "b"), fc.constantFrom(0, 0.01, 0.5, 7));
+  await fc.assert(fc.asyncProperty(fc.array(observation), async (observations) => {
+    const [one, other] = [new Registry(), new Registry()];
+    const about = { labelNames: ["module"], help: HELP, registers: [one] };
+    const own = new Histogram({ ...about, name: "took_seconds", buckets: bounds });
+    const count = new Counter({ ...about, name: "things_total" });
+    const plain = new Map<string, PlainHistogram>();
+    const totals = new Map<string, number>();
+    registerPlainHistograms(
+      other,
+      "took_seconds",
+      HELP,
+      () => [...plain].map(([module, one]) => [{ module }, one]),
+    );
+    scrapedCounters(
+      other,
+      "things_total",
+      HELP,
+      ["module"],
+      () => [...totals].map(([module, total]) => [{ module }, total]),
+    );
+    for (const [module, value] of observations) {
+      own.observe({ module }, value);
+      count.inc({ module }, value);
+      const histogram = plain.get(module) ?? new PlainHistogram(bounds);
+      plain.set(module, histogram);
+      histogram.observe(value);
+      totals.set(module, (totals.get(module) ?? 0) + value);
+    }
+    assert.equal(await other.metrics(), await one.metrics());
   }));
 });
 

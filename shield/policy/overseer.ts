@@ -78,13 +78,15 @@ export const NO_OVERSEER: Overseer = {
 };
 
 const EMPTY = new Uint8Array(0);
+const noHeaders = (): readonly HeaderPair[] => [];
 const decoder = new TextDecoder();
 
 /** What of an operation a policy may ask for, besides the caller. */
 interface Subject {
   readonly hook: Hook;
   readonly room_id: string;
-  readonly headers: readonly HeaderPair[];
+  /** Of the envelope; read when a policy can ask for them. */
+  readonly headers: () => readonly HeaderPair[];
   readonly type: string;
   readonly content_type: string;
   readonly payload: Uint8Array;
@@ -113,7 +115,14 @@ export function createOverseer(options: OverseerOptions): Overseer {
   const bare = (caller: Caller, hook: Hook, room_id: string): Promise<void> | undefined => {
     const chain = chainFor(caller.identity.tenant_id, hook, room_id, caller.connection_id);
     if (chain.length === 0) return undefined;
-    const subject = { hook, room_id, headers: [], type: "", content_type: "", payload: EMPTY };
+    const subject = {
+      hook,
+      room_id,
+      headers: noHeaders,
+      type: "",
+      content_type: "",
+      payload: EMPTY,
+    };
     return ask(caller, chain, subject).then(() => {});
   };
   return {
@@ -147,18 +156,22 @@ function tellCandidates(
   }
 }
 
-function messageSubject(envelope: ScannedEnvelope): Subject {
-  const { bytes, header_spans: spans, event, command, room_id } = envelope;
+function envelopeHeaders({ bytes, header_spans: spans }: ScannedEnvelope): HeaderPair[] {
   const headers: HeaderPair[] = [];
   for (let at = 0; at < spans.length; at += 4) {
     const name = decoder.decode(bytes.subarray(spans[at], spans[at + 1]));
     headers.push([name, decoder.decode(bytes.subarray(spans[at + 2], spans[at + 3]))]);
   }
+  return headers;
+}
+
+function messageSubject(envelope: ScannedEnvelope): Subject {
+  const { bytes, event, command, room_id } = envelope;
   const body = event ?? command;
   return {
     hook: "on_message",
     room_id,
-    headers,
+    headers: () => envelopeHeaders(envelope),
     type: event?.type ?? command?.name ?? "",
     content_type: body?.content_type ?? "",
     payload: body === undefined ? EMPTY : bytes.subarray(body.data_start, body.data_end),
@@ -176,6 +189,18 @@ function requestOf(
   subject: Subject,
   now_ms: number,
 ): EvaluateRequest {
+  const { identity } = caller;
+  return {
+    hook: subject.hook,
+    tenant_id: identity.tenant_id,
+    connection_id: caller.connection_id,
+    chain,
+    facts: () => ({ headers: headersOf(caller, subject, now_ms), claims: identity.claims }),
+    payload: subject.payload,
+  };
+}
+
+function headersOf(caller: Caller, subject: Subject, now_ms: number): readonly HeaderPair[] {
   const { identity, request_headers } = caller;
   const reserved: HeaderPair[] = [
     ["x-arqon-hook", subject.hook],
@@ -187,16 +212,8 @@ function requestOf(
     ["x-arqon-remote-ip", caller.remote_ip],
     ["x-arqon-now-ms", String(now_ms)],
   ];
-  const sent = [...subject.headers, ...request_headers].filter((header) => !isReserved(header));
-  return {
-    hook: subject.hook,
-    tenant_id: identity.tenant_id,
-    connection_id: caller.connection_id,
-    chain,
-    headers: [...sent, ...reserved],
-    claims: identity.claims,
-    payload: subject.payload,
-  };
+  const sent = [...subject.headers(), ...request_headers].filter((header) => !isReserved(header));
+  return [...sent, ...reserved];
 }
 
 /** The policy's own words and code; 503 when it could not decide. */

@@ -91,7 +91,7 @@ function envelope(room_id: string, trace_id = "") {
 
 /** First match without regard to case, as `host_get_header` looks it up. */
 function header(request: EvaluateRequest | undefined, name: string): string | undefined {
-  return request?.headers.find(([key]) => key.toLowerCase() === name)?.[1];
+  return request?.facts().headers.find(([key]) => key.toLowerCase() === name)?.[1];
 }
 
 Deno.test("where no policy applies the answer is there at once", () => {
@@ -106,7 +106,7 @@ Deno.test("a policy sees the message, the caller, and reserved headers that nobo
   assert.deepEqual(await overseer.onMessage(caller, envelope("lobby")), [["X-Lang", "en"]]);
   const [request] = asked;
   assert.equal(new TextDecoder().decode(request?.payload), "hello");
-  assert.deepEqual(request?.claims, { plan: "free" });
+  assert.deepEqual(request?.facts().claims, { plan: "free" });
   const expected: [string, string][] = [
     ["x-own", "1"],
     ["user-agent", "test"],

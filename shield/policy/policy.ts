@@ -27,6 +27,14 @@ export interface PolicyBinding {
   readonly percent: number;
 }
 
+/** What a policy can ask for besides the payload. */
+export interface PolicyFacts {
+  /** Looked up by `host_get_header` without regard to case, first match: envelope, upgrade request, reserved. */
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  /** The token's claims, for `host_get_claim`; a value that is no string is handed over as JSON. */
+  readonly claims: Readonly<Record<string, unknown>>;
+}
+
 /** What the pool needs to evaluate one hook of one operation. */
 export interface EvaluateRequest {
   readonly hook: Hook;
@@ -35,10 +43,8 @@ export interface EvaluateRequest {
   readonly connection_id: string;
   /** In order; what does not apply (room, hook, percent) has been left out already. Never empty. */
   readonly chain: readonly PolicyBinding[];
-  /** Looked up by `host_get_header` without regard to case, first match: envelope, upgrade request, reserved. */
-  readonly headers: readonly (readonly [name: string, value: string])[];
-  /** The token's claims, for `host_get_claim`; a value that is no string is handed over as JSON. */
-  readonly claims: Readonly<Record<string, unknown>>;
+  /** Called only when a policy of the chain can ask. */
+  readonly facts: () => PolicyFacts;
   /** `Event.data` or `Command.data`; empty for the other hooks. */
   readonly payload: Uint8Array;
 }

@@ -5,7 +5,14 @@
 import { Counter, Histogram } from "prom-client";
 import type { Registry } from "prom-client";
 import { scrapedGauge } from "../../shared/metrics.ts";
-import { scrapedCounter } from "../../shared/metrics_plain.ts";
+import {
+  PlainHistogram,
+  registerPlainHistogram,
+  registerPlainHistograms,
+  scrapedCounter,
+  scrapedCounters,
+} from "../../shared/metrics_plain.ts";
+import type { PlainLabels } from "../../shared/metrics_plain.ts";
 import type { PolicyOutcome } from "./policy.ts";
 
 /** What the pool counts. */
@@ -44,12 +51,15 @@ const EXECUTION_SECONDS = [
 ];
 const COMPILE_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** The handles of one policy's series, so that a message looks them up once. */
+/** What one policy's series have come to. */
 interface Series {
-  readonly duration: { observe(seconds: number): void };
-  readonly fuel: { inc(fuel: number): void };
-  readonly verdicts: Map<string, { inc(): void }>;
+  readonly duration: PlainHistogram;
+  fuel: number;
+  /** Counts by reason. */
+  readonly verdicts: Readonly<Record<VerdictName, Map<string, number>>>;
 }
+
+type VerdictName = "allowed" | "observed" | "refused";
 
 /** The pool's numbers of the moment, read when somebody scrapes. */
 export interface PolicyGauges {
@@ -58,67 +68,76 @@ export interface PolicyGauges {
   readonly workers: () => number;
 }
 
-/** What a policy's series are made of. */
-function policyFamilies(registry: Registry) {
-  const registers = [registry];
-  const duration = new Histogram({
-    name: "shield_wasm_execution_duration_seconds",
-    help: "Time in one policy, in seconds.",
-    labelNames: ["module"],
-    buckets: EXECUTION_SECONDS,
-    registers,
-  });
-  const fuel = new Counter({
-    name: "shield_wasm_fuel_consumed_total",
-    help: "Fuel burnt by policies.",
-    labelNames: ["module"],
-    registers,
-  });
-  const verdicts = new Counter({
-    name: "shield_policy_verdicts_total",
-    help: "Verdicts of policies; an observing policy's refusal is `observed`.",
-    labelNames: ["module", "verdict", "reason"],
-    registers,
-  });
-  return { duration, fuel, verdicts };
+function newSeries(): Series {
+  const verdicts = { allowed: new Map(), observed: new Map(), refused: new Map() };
+  return { duration: new PlainHistogram(EXECUTION_SECONDS), fuel: 0, verdicts };
 }
 
-/** Counts what policies did. */
+/** Of those that have run. */
+function* durations(known: ReadonlyMap<string, Series>): Generator<[PlainLabels, PlainHistogram]> {
+  for (const [module, { duration }] of known) {
+    if (duration.count > 0) yield [{ module }, duration];
+  }
+}
+
+function* verdictCounts(known: ReadonlyMap<string, Series>): Generator<[PlainLabels, number]> {
+  for (const [module, { verdicts }] of known) {
+    for (const [verdict, by_reason] of Object.entries(verdicts)) {
+      for (const [reason, total] of by_reason) yield [{ module, verdict, reason }, total];
+    }
+  }
+}
+
+/** Counts what policies did: plain numbers, since a label lookup for each costs more than a policy. */
 function createOutcomes(registry: Registry): PolicyMetrics["outcome"] {
-  const { duration, fuel, verdicts } = policyFamilies(registry);
   const known = new Map<string, Series>();
-  const seriesOf = (module: string): Series => {
-    const labels = { module };
-    const made = known.get(module) ??
-      { duration: duration.labels(labels), fuel: fuel.labels(labels), verdicts: new Map() };
+  registerPlainHistograms(
+    registry,
+    "shield_wasm_execution_duration_seconds",
+    "Time in one policy, in seconds.",
+    () => durations(known),
+  );
+  scrapedCounters(
+    registry,
+    "shield_wasm_fuel_consumed_total",
+    "Fuel burnt by policies.",
+    ["module"],
+    () => [...known].map(([module, { fuel }]) => [{ module }, fuel]),
+  );
+  scrapedCounters(
+    registry,
+    "shield_policy_verdicts_total",
+    "Verdicts of policies; an observing policy's refusal is `observed`.",
+    ["module", "verdict", "reason"],
+    () => verdictCounts(known),
+  );
+  const seriesOf = (name: string): Series => {
+    const module = known.size < NAMES ? name : OTHER;
+    const made = known.get(module) ?? newSeries();
     known.set(module, made);
     return made;
   };
   return (outcome) => {
-    const { name } = outcome;
-    const module = known.has(name) || known.size < NAMES ? name : OTHER;
-    const series = seriesOf(module);
+    const series = known.get(outcome.name) ?? seriesOf(outcome.name);
     // What did not run would only pull the histogram down.
     if (outcome.duration_ms > 0) series.duration.observe(outcome.duration_ms / 1_000);
-    series.fuel.inc(outcome.fuel);
-    const verdict = verdictOf(outcome);
+    series.fuel += outcome.fuel;
+    const by_reason = series.verdicts[verdictOf(outcome)];
     const reason = outcome.fault ?? (outcome.allowed ? "none" : "policy");
-    const key = `${verdict} ${reason}`;
-    const counter = series.verdicts.get(key) ?? verdicts.labels({ module, verdict, reason });
-    series.verdicts.set(key, counter);
-    counter.inc();
+    by_reason.set(reason, (by_reason.get(reason) ?? 0) + 1);
   };
 }
 
 /** Makes the metrics on the registry. */
 export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): PolicyMetrics {
   const registers = [registry];
-  const execution = new Histogram({
-    name: "policy_execution_duration",
-    help: "From asking for a chain's verdict to having it, in seconds.",
-    buckets: EXECUTION_SECONDS,
-    registers,
-  });
+  const execution = new PlainHistogram(EXECUTION_SECONDS);
+  registerPlainHistogram(
+    registry,
+    "policy_execution_duration",
+    "From asking for a chain's verdict to having it, in seconds.",
+    execution,
+  );
   const late = new Counter({
     name: "shield_policy_late_verdicts_total",
     help: "Verdicts that came later than policy.timeout_ms and stood.",
@@ -166,7 +185,7 @@ export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): P
   };
 }
 
-function verdictOf({ allowed, mode }: PolicyOutcome): "allowed" | "observed" | "refused" {
+function verdictOf({ allowed, mode }: PolicyOutcome): VerdictName {
   if (allowed) return "allowed";
   return mode === "observe" ? "observed" : "refused";
 }

@@ -14,7 +14,7 @@ import { createJudge, type Judge } from "./pool_judge.ts";
 import type { Job } from "./pool_lane.ts";
 import { createLanes, type Lanes } from "./pool_lanes.ts";
 import { createModules, type Modules } from "./pool_modules.ts";
-import { faultVerdict, verdictOf } from "./pool_verdict.ts";
+import { faultVerdict, namedLogs, verdictOf } from "./pool_verdict.ts";
 import type { ChainEntry, WorkerReply } from "./ring_message.ts";
 
 /** What the pool needs of the process. */
@@ -79,6 +79,7 @@ const WEDGE_MS = 1_000;
 const WEDGES = 2;
 const CRASHES = 8;
 const NO_OUTCOMES: readonly PolicyOutcome[] = [];
+const NO_CHAIN: readonly ChainEntry[] = [];
 
 /** The parts of a running pool and what it keeps in mind. */
 interface State {
@@ -178,6 +179,7 @@ function evaluate(state: State, request: EvaluateRequest): Promise<Verdict> {
       began_ms,
       deadline_ms,
       done: false,
+      chain: NO_CHAIN,
       skipped: NO_OUTCOMES,
       number: 0,
     };
@@ -221,10 +223,16 @@ function admit(state: State, job: Job): readonly ChainEntry[] | undefined {
 
 /** What a late reply cost is charged too; only its verdict is void. */
 function onReply(state: State, job: Job, reply: WorkerReply): void {
-  const outcomes = state.judge.learn(job.request.tenant_id, reply);
+  const outcomes = state.judge.learn(job.request.tenant_id, job.chain, reply);
   for (const { duration_ms } of outcomes) state.metrics.busy(duration_ms);
   if (reply.expired === true) return refuse(state, job, "stall");
-  settle(state, job, verdictOf([...outcomes, ...job.skipped], reply));
+  outcomes.push(...job.skipped);
+  const { added_headers } = reply;
+  settle(
+    state,
+    job,
+    verdictOf(outcomes, { added_headers, logs: namedLogs(job.chain, reply.logs) }),
+  );
 }
 
 /** Looks for stalls and wedges while anything is under way. */

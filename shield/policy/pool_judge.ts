@@ -14,7 +14,7 @@ import type { ChainEntry, ChainOutcome, WorkerReply } from "./ring_message.ts";
 /** What a judge needs. */
 export interface JudgeOptions {
   readonly policy: Config["policy"];
-  readonly modules: Pick<Modules, "number" | "sha256" | "isQuarantined">;
+  readonly modules: Pick<Modules, "number" | "sha256" | "asks" | "isQuarantined">;
   readonly log: Logger;
   /** Monotonic ms. */
   readonly now: () => number;
@@ -29,7 +29,7 @@ export type Admission =
 export interface Judge {
   admit(request: EvaluateRequest): Admission;
   /** The outcomes of a reply, which also count for breakers and fuel. */
-  learn(tenant_id: string, reply: WorkerReply): PolicyOutcome[];
+  learn(tenant_id: string, chain: readonly ChainEntry[], reply: WorkerReply): PolicyOutcome[];
   forget(sha256: string): void;
   openBreakers(): { tenant_id: string; sha256: string }[];
 }
@@ -44,7 +44,7 @@ const FAULT_LINES = 10;
 function createFaultLog(log: Logger) {
   let lines = 0;
   let lines_from_ms = -Infinity;
-  return (tenant_id: string, { name, fault, detail }: ChainOutcome, now_ms: number) => {
+  return (tenant_id: string, name: string, { fault, detail }: ChainOutcome, now_ms: number) => {
     if (now_ms - lines_from_ms >= 1_000) {
       lines_from_ms = now_ms;
       lines = 0;
@@ -63,11 +63,15 @@ export function createJudge({ policy, modules, log, now }: JudgeOptions): Judge 
   const buckets = createFuelBuckets(policy.fuel_per_second);
   const logFault = createFaultLog(log);
 
-  function failure(tenant_id: string, sha256: string, ran: ChainOutcome, now_ms: number): void {
-    logFault(tenant_id, ran, now_ms);
+  function failure(
+    { tenant_id, sha256, name }: Readonly<Record<"tenant_id" | "sha256" | "name", string>>,
+    ran: ChainOutcome,
+    now_ms: number,
+  ): void {
+    logFault(tenant_id, name, ran, now_ms);
     if (!breakers.failure(tenant_id, sha256, now_ms)) return;
     log.error("policy cut off: it keeps failing, and its messages are refused", {
-      module: ran.name,
+      module: name,
       tenant: tenant_id,
       sha256,
       seconds: policy.breaker_seconds,
@@ -89,7 +93,7 @@ export function createJudge({ policy, modules, log, now }: JudgeOptions): Judge 
         const { sha256, name, mode } = binding;
         const module = modules.number(sha256);
         if (module !== undefined && breakers.allows(tenant_id, sha256, now_ms)) {
-          chain.push({ module, name, mode });
+          chain.push({ module, name, mode, asks: modules.asks(module) });
           continue;
         }
         const why = module === undefined ? whyMissing(sha256) : "breaker-open";
@@ -98,16 +102,19 @@ export function createJudge({ policy, modules, log, now }: JudgeOptions): Judge 
       }
       return chain.length > 0 ? { chain, skipped } : { verdict: verdictOf(skipped, NOTHING) };
     },
-    learn(tenant_id, reply) {
+    learn(tenant_id, chain, reply) {
       const now_ms = now();
-      const outcomes = reply.outcomes.map(outcomeOf);
+      const outcomes: PolicyOutcome[] = [];
       let fuel = 0;
-      for (const [index, ran] of reply.outcomes.entries()) {
-        fuel += outcomes[index]!.fuel;
-        const sha256 = modules.sha256(ran.module);
+      for (const [place, ran] of reply.outcomes.entries()) {
+        const entry = chain[place]!;
+        const outcome = outcomeOf(entry, ran);
+        outcomes.push(outcome);
+        fuel += outcome.fuel;
+        const sha256 = modules.sha256(entry.module);
         if (sha256 === undefined || ran.fault === "missing-module") continue;
         if (ran.fault !== undefined && FAILURES.has(ran.fault)) {
-          failure(tenant_id, sha256, ran, now_ms);
+          failure({ tenant_id, sha256, name: entry.name }, ran, now_ms);
         } else breakers.success(tenant_id, sha256);
       }
       if (fuel > 0) buckets.spend(tenant_id, fuel, now_ms);

@@ -33,7 +33,7 @@ async function startLane(ring_bytes = 65_536) {
       return worker;
     },
     queue_messages: 1_000,
-    admit: () => [{ module: 1, name: "p", mode: "enforce" }],
+    admit: () => [{ module: 1, name: "p", mode: "enforce", asks: false }],
     refuse: settle,
     onReply: (job) => settle(job, "reply"),
     onCrash(_module, detail) {
@@ -48,6 +48,7 @@ async function startLane(ring_bytes = 65_536) {
       began_ms: 0,
       deadline_ms: Infinity,
       done: false,
+      chain: [],
       skipped: [],
       number: 0,
     };

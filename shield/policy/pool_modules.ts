@@ -25,12 +25,16 @@ export interface Modules {
   number(sha256: string): number | undefined;
   isQuarantined(sha256: string): boolean;
   sha256(number: number): string | undefined;
+  /** Whether a loaded one can ask for headers or claims. */
+  asks(number: number): boolean;
   /** Loaded ones by number; live. */
   readonly compiled: ReadonlyMap<number, WebAssembly.Module>;
   loaded(): readonly string[];
   quarantined(): readonly string[];
 }
 
+/** Host functions whose answers are `PolicyFacts`. */
+const ASKING: ReadonlySet<string> = new Set(["host_get_header", "host_get_claim"]);
 const QUARANTINED =
   "the module has kept a worker busy without end and stays refused until the process restarts";
 
@@ -39,6 +43,7 @@ export function createModules(options: ModulesOptions): Modules {
   const numbers = new Map<string, number>();
   const names = new Map<number, string>();
   const compiled = new Map<number, WebAssembly.Module>();
+  const asking = new Set<number>();
   const loading = new Map<string, Promise<void>>();
   const quarantined = new Set<string>();
   let last_number = 0;
@@ -58,6 +63,7 @@ export function createModules(options: ModulesOptions): Modules {
     numbers.set(sha256, number);
     names.set(number, sha256);
     compiled.set(number, module);
+    if (WebAssembly.Module.imports(module).some(({ name }) => ASKING.has(name))) asking.add(number);
     options.onLoad(number, module);
   }
 
@@ -68,6 +74,7 @@ export function createModules(options: ModulesOptions): Modules {
     numbers.delete(sha256);
     names.delete(number);
     compiled.delete(number);
+    asking.delete(number);
     options.onUnload(number);
     return true;
   }
@@ -97,6 +104,7 @@ export function createModules(options: ModulesOptions): Modules {
     number: (sha256) => numbers.get(sha256),
     isQuarantined: (sha256) => quarantined.has(sha256),
     sha256: (number) => names.get(number),
+    asks: (number) => asking.has(number),
     compiled,
     loaded: () => [...numbers.keys()],
     quarantined: () => [...quarantined],

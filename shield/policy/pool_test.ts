@@ -56,10 +56,11 @@ Deno.test("an added header is seen by the next policy and is in the verdict", as
   await test.load("second", adds("x-mood", "merry"));
   await test.load("show", shows("X-MOOD"));
   const headers = [["x-Mood", "sent"], ["x-mood", "later"]] as const;
-  const alone = await test.pool.evaluate(message([policy("show")], { headers }));
+  const facts = () => ({ headers, claims: {} });
+  const alone = await test.pool.evaluate(message([policy("show")], { facts }));
   assert.deepEqual(alone.logs, [{ name: "show", level: 1, message: "sent" }]);
   const verdict = await test.pool.evaluate(
-    message([policy("first"), policy("show"), policy("second")], { headers }),
+    message([policy("first"), policy("show"), policy("second")], { facts }),
   );
   assert.deepEqual(verdict.logs, [{ name: "show", level: 1, message: "calm" }]);
   assert.deepEqual(verdict.added_headers, [["x-mood", "merry"]]);

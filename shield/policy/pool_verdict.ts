@@ -7,10 +7,11 @@ import type {
   EvaluateRequest,
   PolicyBinding,
   PolicyFault,
+  PolicyLog,
   PolicyOutcome,
   Verdict,
 } from "./policy.ts";
-import type { ChainOutcome, WorkerReply } from "./ring_message.ts";
+import type { ChainOutcome, WorkerEntry, WorkerLog, WorkerReply } from "./ring_message.ts";
 
 /** Code of a refusal because of a fault: the policy's, or the tenant's own doing. */
 export function faultCode(fault: PolicyFault): number {
@@ -34,9 +35,21 @@ export function faultVerdict(request: EvaluateRequest, fault: PolicyFault): Verd
   return verdictOf(outcomes, { added_headers: [], logs: [] });
 }
 
+/** A policy that a worker runs, by its name. */
+type NamedEntry = Pick<WorkerEntry, "mode"> & Pick<PolicyBinding, "name">;
+
+/** A worker's log lines with the names of the policies of its chain. */
+export function namedLogs(
+  chain: readonly NamedEntry[],
+  logs: readonly WorkerLog[],
+): readonly PolicyLog[] {
+  return logs.map(({ place, level, message }) => ({ name: chain[place]!.name, level, message }));
+}
+
 /** What a worker said of one policy. */
-export function outcomeOf(ran: ChainOutcome): PolicyOutcome {
-  const { name, mode, allowed, code, reason, fault, duration_ms } = ran;
+export function outcomeOf(entry: NamedEntry, ran: ChainOutcome): PolicyOutcome {
+  const { name, mode } = entry;
+  const { allowed, code, reason, fault, duration_ms } = ran;
   const fuel = ran.units / UNITS_PER_FUEL;
   return { name, mode, allowed, code, reason, fault, fuel, duration_ms };
 }
@@ -44,7 +57,7 @@ export function outcomeOf(ran: ChainOutcome): PolicyOutcome {
 /** That of the first policy that enforces and refuses, else allowed. */
 export function verdictOf(
   outcomes: readonly PolicyOutcome[],
-  { added_headers, logs }: Pick<WorkerReply, "added_headers" | "logs">,
+  { added_headers, logs }: Pick<WorkerReply, "added_headers"> & Pick<Verdict, "logs">,
 ): Verdict {
   const refused = outcomes.find(({ mode, allowed }) => mode === "enforce" && !allowed);
   if (refused === undefined) {

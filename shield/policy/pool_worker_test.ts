@@ -7,7 +7,7 @@ import { type ChainEntry, encodeRequest, type WorkerReply } from "./ring_message
 import { meteredGuest, SPIN, unmeteredGuest } from "./test_guests.ts";
 import { message } from "./test_pool.ts";
 
-const ENTRY: ChainEntry = { module: 1, name: "p", mode: "enforce" };
+const ENTRY: ChainEntry = { module: 1, name: "p", mode: "enforce", asks: false };
 
 /** A worker of generation 7 with one module, and what it answers. */
 async function startWorker(bytes: Uint8Array<ArrayBuffer>) {

@@ -16,6 +16,8 @@ export interface Ring {
   readonly memory: SharedArrayBuffer;
   readonly control: Int32Array<SharedArrayBuffer>;
   readonly data: Uint8Array<SharedArrayBuffer>;
+  /** The same bytes; records begin at a word, and both ends are on one machine. */
+  readonly words: Uint32Array<SharedArrayBuffer>;
 }
 
 /** The memory of a ring that holds at least `capacity_bytes` of records and their lengths. */
@@ -30,6 +32,7 @@ export function openRing(memory: SharedArrayBuffer): Ring {
     memory,
     control: new Int32Array(memory, 0, CONTROL_BYTES / 4),
     data: new Uint8Array(memory, CONTROL_BYTES),
+    words: new Uint32Array(memory, CONTROL_BYTES),
   };
 }
 
@@ -61,8 +64,10 @@ function get(ring: Ring, at: number, size_bytes: number): Uint8Array<ArrayBuffer
   return bytes;
 }
 
-const word = new Uint8Array(4);
-const word_view = new DataView(word.buffer);
+/** Where the length of the record at a position is. */
+function lengthIndex(ring: Ring, position: number): number {
+  return (position & (ring.data.length - 1)) >>> 2;
+}
 
 /** Writes one record made of `parts` and wakes the reader; false when there is no room now. */
 export function ringWrite(ring: Ring, parts: readonly Uint8Array[]): boolean {
@@ -71,8 +76,7 @@ export function ringWrite(ring: Ring, parts: readonly Uint8Array[]): boolean {
   const needed = recordBytes(size_bytes);
   if (needed > ring.data.length - used(ring)) return false;
   const written = Atomics.load(ring.control, WRITTEN);
-  word_view.setUint32(0, size_bytes, true);
-  put(ring, written >>> 0, word);
+  ring.words[lengthIndex(ring, written)] = size_bytes;
   let at = (written >>> 0) + 4;
   for (const part of parts) {
     put(ring, at, part);
@@ -91,7 +95,7 @@ export function ringRead(ring: Ring): Uint8Array<ArrayBuffer> | undefined {
   const available = used(ring);
   if (available === 0) return undefined;
   const read = Atomics.load(ring.control, READ) >>> 0;
-  const size_bytes = new DataView(get(ring, read, 4).buffer).getUint32(0, true);
+  const size_bytes = ring.words[lengthIndex(ring, read)]!;
   const taken = recordBytes(size_bytes);
   if (available > ring.data.length || size_bytes > available || taken > available) {
     throw new RangeError(`ring: a record of ${size_bytes} bytes, ${available} are there`);

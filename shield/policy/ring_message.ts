@@ -1,18 +1,25 @@
 /**
  * What travels through the rings between the process and a policy worker: requests there, replies
- * back. A request's routing part is small and read at once; headers and claims are parsed only when
- * a guest asks for one; the payload is bytes. Every message carries the generation of its worker.
+ * back, as bytes at fixed places. What only some policies want is left out for the others: headers and
+ * claims, words of a refusal, log lines. A worker knows the policies of a chain by their place in it;
+ * their names stay in the process. Every message carries the generation of its worker.
  */
-import type { EvaluateRequest, Hook, PolicyFault, PolicyLog, PolicyMode } from "./policy.ts";
+import type { EvaluateRequest, Hook, PolicyFacts, PolicyFault, PolicyMode } from "./policy.ts";
 import { HOOKS } from "./policy.ts";
 
 /** One policy to run, as the worker knows it. */
-export interface ChainEntry {
+export interface WorkerEntry {
   /** Number that the pool gave the module in this process. */
   readonly module: number;
+  readonly mode: PolicyMode;
+}
+
+/** One policy to run. */
+export interface ChainEntry extends WorkerEntry {
   /** Name of the policy. */
   readonly name: string;
-  readonly mode: PolicyMode;
+  /** Its module can ask for headers or claims. */
+  readonly asks: boolean;
 }
 
 /** A request as the worker reads it. */
@@ -23,23 +30,14 @@ export interface WorkerRequest {
   readonly deadline_ms: number;
   readonly hook: Hook;
   readonly tenant_id: string;
-  readonly chain: readonly ChainEntry[];
-  /** Parsed on the first call, then kept. */
-  readonly facts: () => Facts;
+  readonly chain: readonly WorkerEntry[];
+  /** Parsed on the first call, then kept; empty when no policy of the chain can ask. */
+  readonly facts: () => PolicyFacts;
   readonly payload: Uint8Array;
-}
-
-/** What guests can ask for besides the payload. */
-export interface Facts {
-  readonly headers: EvaluateRequest["headers"];
-  readonly claims: EvaluateRequest["claims"];
 }
 
 /** What one policy of a chain did. */
 export interface ChainOutcome {
-  readonly module: number;
-  readonly name: string;
-  readonly mode: PolicyMode;
   readonly allowed: boolean;
   readonly code: number;
   readonly reason: string;
@@ -51,78 +49,153 @@ export interface ChainOutcome {
   readonly duration_ms: number;
 }
 
+/** One `host_log` line. */
+export interface WorkerLog {
+  /** Of the policy in its chain, from 0. */
+  readonly place: number;
+  /** 0 debug, 1 info, 2 warn, 3 error. */
+  readonly level: number;
+  readonly message: string;
+}
+
 /** What a worker answers. */
 export interface WorkerReply {
   /** Nothing was run because `deadline_ms` had passed. */
   readonly expired?: boolean;
+  /** Of the chain's policies in order, as far as they were run. */
   readonly outcomes: readonly ChainOutcome[];
   readonly added_headers: readonly (readonly [name: string, value: string])[];
-  readonly logs: readonly PolicyLog[];
+  readonly logs: readonly WorkerLog[];
+}
+
+/** What of a reply has words; as JSON behind the rest, and mostly not there. */
+interface Words {
+  readonly texts: readonly (readonly [reason: string, detail: string])[];
+  readonly added_headers: WorkerReply["added_headers"];
+  readonly logs: WorkerReply["logs"];
 }
 
 const REQUEST_HEAD_BYTES = 28;
-const REPLY_HEAD_BYTES = 8;
+const ENTRY_BYTES = 5;
+const REPLY_HEAD_BYTES = 12;
+const OUTCOME_BYTES = 20;
+/** A UTF-16 code unit takes at most so many bytes of UTF-8. */
+const UNIT_BYTES = 3;
+const FAULT_NUMBERS: Readonly<Record<PolicyFault, number>> = {
+  "fuel": 1,
+  "trap": 2,
+  "memory": 3,
+  "stall": 4,
+  "wedge": 5,
+  "queue-full": 6,
+  "missing-module": 7,
+  "breaker-open": 8,
+  "rate": 9,
+  "payload-too-large": 10,
+  "abi": 11,
+};
+const FAULTS = new Map(
+  Object.entries(FAULT_NUMBERS).map(([fault, number]) => [number, fault as PolicyFault]),
+);
+const NO_FACTS: PolicyFacts = { headers: [], claims: {} };
+const NO_WORDS: Words = { texts: [], added_headers: [], logs: [] };
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** The parts of a request's record; their lengths add up to its size. */
+/** Where the next head is written; grows, and never leaves this thread. */
+let scratch = new DataView(new ArrayBuffer(512));
+
+function room(size_bytes: number): DataView<ArrayBuffer> {
+  if (scratch.byteLength < size_bytes) scratch = new DataView(new ArrayBuffer(size_bytes * 2));
+  return scratch;
+}
+
+/**
+ * The parts of a request's record; their lengths add up to its size. They are to be copied before the
+ * next call of this module, which writes over them.
+ */
 export function encodeRequest(
   head: { generation: number; id: number; deadline_ms: number },
-  request: Pick<EvaluateRequest, "hook" | "tenant_id" | "headers" | "claims" | "payload">,
+  request: Pick<EvaluateRequest, "hook" | "tenant_id" | "facts" | "payload">,
   chain: readonly ChainEntry[],
 ): Uint8Array[] {
-  const routing = encoder.encode(JSON.stringify([
-    HOOKS.indexOf(request.hook),
-    request.tenant_id,
-    chain.map(({ module, name, mode }) => [module, name, mode === "enforce" ? 1 : 0]),
-  ]));
-  const facts = encoder.encode(JSON.stringify([request.headers, request.claims]));
-  const view = new DataView(new ArrayBuffer(REQUEST_HEAD_BYTES));
+  const { hook, tenant_id, payload } = request;
+  const entries_bytes = chain.length * ENTRY_BYTES;
+  const view = room(REQUEST_HEAD_BYTES + entries_bytes + tenant_id.length * UNIT_BYTES);
+  const tenant_start = REQUEST_HEAD_BYTES + entries_bytes;
+  const tenant = new Uint8Array(view.buffer, tenant_start);
+  const tenant_bytes = encoder.encodeInto(tenant_id, tenant).written;
+  const asks = chain.some((entry) => entry.asks);
+  const facts = asks ? encoder.encode(JSON.stringify(request.facts())) : undefined;
   view.setUint32(0, head.generation, true);
   view.setUint32(4, head.id, true);
   view.setFloat64(8, head.deadline_ms, true);
-  view.setUint32(16, routing.length, true);
-  view.setUint32(20, facts.length, true);
-  view.setUint32(24, request.payload.length, true);
-  return [new Uint8Array(view.buffer), routing, facts, request.payload];
+  view.setUint8(16, HOOKS.indexOf(hook));
+  view.setUint8(17, chain.length);
+  view.setUint16(18, tenant_bytes, true);
+  view.setUint32(20, facts?.length ?? 0, true);
+  view.setUint32(24, payload.length, true);
+  for (const [place, { module, mode }] of chain.entries()) {
+    const at = REQUEST_HEAD_BYTES + place * ENTRY_BYTES;
+    view.setUint32(at, module, true);
+    view.setUint8(at + 4, mode === "enforce" ? 1 : 0);
+  }
+  const fixed = new Uint8Array(view.buffer, 0, tenant_start + tenant_bytes);
+  return facts === undefined ? [fixed, payload] : [fixed, facts, payload];
 }
 
 /** Reads what `encodeRequest` wrote. */
 export function decodeRequest(record: Uint8Array<ArrayBuffer>): WorkerRequest {
   const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
-  const routing_end = REQUEST_HEAD_BYTES + view.getUint32(16, true);
-  const facts_end = routing_end + view.getUint32(20, true);
-  const [hook, tenant_id, chain] = JSON.parse(
-    decoder.decode(record.subarray(REQUEST_HEAD_BYTES, routing_end)),
-  ) as [number, string, [number, string, number][]];
-  let facts: Facts | undefined;
+  const chain: WorkerEntry[] = [];
+  let at = REQUEST_HEAD_BYTES;
+  for (let left = view.getUint8(17); left > 0; left--, at += ENTRY_BYTES) {
+    const mode = view.getUint8(at + 4) === 1 ? "enforce" : "observe";
+    chain.push({ module: view.getUint32(at, true), mode });
+  }
+  const tenant_end = at + view.getUint16(18, true);
+  const facts_end = tenant_end + view.getUint32(20, true);
+  let facts = facts_end === tenant_end ? NO_FACTS : undefined;
   return {
     generation: view.getUint32(0, true),
     id: view.getUint32(4, true),
     deadline_ms: view.getFloat64(8, true),
-    hook: HOOKS[hook]!,
-    tenant_id,
-    chain: chain.map(([module, name, enforce]) => ({
-      module,
-      name,
-      mode: enforce === 1 ? "enforce" : "observe",
-    })),
-    facts: () => facts ??= readFacts(record.subarray(routing_end, facts_end)),
+    hook: HOOKS[view.getUint8(16)]!,
+    tenant_id: decoder.decode(record.subarray(at, tenant_end)),
+    chain,
+    facts: () => facts ??= JSON.parse(decoder.decode(record.subarray(tenant_end, facts_end))),
     payload: record.subarray(facts_end, facts_end + view.getUint32(24, true)),
   };
 }
 
-function readFacts(bytes: Uint8Array): Facts {
-  const [headers, claims] = JSON.parse(decoder.decode(bytes));
-  return { headers, claims };
+function wordsOf({ outcomes, added_headers, logs }: WorkerReply): Words | undefined {
+  const wordless = added_headers.length === 0 && logs.length === 0 &&
+    outcomes.every(({ reason, fault }) => reason === "" && fault === undefined);
+  if (wordless) return undefined;
+  const texts = outcomes.map(({ reason, detail = "" }) => [reason, detail] as const);
+  return { texts, added_headers, logs };
 }
 
-/** The parts of a reply's record. */
+/** The parts of a reply's record; to be copied like those of a request. */
 export function encodeReply(generation: number, id: number, reply: WorkerReply): Uint8Array[] {
-  const view = new DataView(new ArrayBuffer(REPLY_HEAD_BYTES));
+  const { outcomes, expired = false } = reply;
+  const size_bytes = REPLY_HEAD_BYTES + outcomes.length * OUTCOME_BYTES;
+  const view = room(size_bytes);
   view.setUint32(0, generation, true);
   view.setUint32(4, id, true);
-  return [new Uint8Array(view.buffer), encoder.encode(JSON.stringify(reply))];
+  view.setUint8(8, expired ? 1 : 0);
+  view.setUint8(9, outcomes.length);
+  for (const [place, { allowed, fault, code, units, duration_ms }] of outcomes.entries()) {
+    const at = REPLY_HEAD_BYTES + place * OUTCOME_BYTES;
+    view.setUint8(at, allowed ? 1 : 0);
+    view.setUint8(at + 1, fault === undefined ? 0 : FAULT_NUMBERS[fault]);
+    view.setUint16(at + 2, code, true);
+    view.setFloat64(at + 4, units, true);
+    view.setFloat64(at + 12, duration_ms, true);
+  }
+  const fixed = new Uint8Array(view.buffer, 0, size_bytes);
+  const words = wordsOf(reply);
+  return words === undefined ? [fixed] : [fixed, encoder.encode(JSON.stringify(words))];
 }
 
 /** Reads what `encodeReply` wrote. */
@@ -130,9 +203,26 @@ export function decodeReply(
   record: Uint8Array<ArrayBuffer>,
 ): { generation: number; id: number; reply: WorkerReply } {
   const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
-  return {
-    generation: view.getUint32(0, true),
-    id: view.getUint32(4, true),
-    reply: JSON.parse(decoder.decode(record.subarray(REPLY_HEAD_BYTES))),
-  };
+  const count = view.getUint8(9);
+  const words_start = REPLY_HEAD_BYTES + count * OUTCOME_BYTES;
+  const { texts, added_headers, logs }: Words = words_start === record.length
+    ? NO_WORDS
+    : JSON.parse(decoder.decode(record.subarray(words_start)));
+  const outcomes: ChainOutcome[] = [];
+  for (let place = 0; place < count; place++) {
+    const at = REPLY_HEAD_BYTES + place * OUTCOME_BYTES;
+    const fault = FAULTS.get(view.getUint8(at + 1));
+    const [reason, detail] = texts[place] ?? ["", ""];
+    outcomes.push({
+      allowed: view.getUint8(at) === 1,
+      code: view.getUint16(at + 2, true),
+      reason,
+      ...(fault === undefined ? {} : { fault, detail }),
+      units: view.getFloat64(at + 4, true),
+      duration_ms: view.getFloat64(at + 12, true),
+    });
+  }
+  const expired = view.getUint8(8) === 1 ? { expired: true } : {};
+  const reply = { ...expired, outcomes, added_headers, logs };
+  return { generation: view.getUint32(0, true), id: view.getUint32(4, true), reply };
 }

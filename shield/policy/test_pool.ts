@@ -89,8 +89,7 @@ export function message(
     tenant_id: "acme",
     connection_id: "c1",
     chain,
-    headers: [],
-    claims: {},
+    facts: () => ({ headers: [], claims: {} }),
     payload: new TextEncoder().encode("hello"),
     ...more,
   };

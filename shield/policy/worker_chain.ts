@@ -5,8 +5,13 @@
 import type { GuestOutcome, GuestRequest } from "./host_abi.ts";
 import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower } from "./host_headers.ts";
 import { UNITS_PER_FUEL } from "./meter_costs.ts";
-import type { PolicyLog } from "./policy.ts";
-import type { ChainEntry, ChainOutcome, WorkerReply, WorkerRequest } from "./ring_message.ts";
+import type {
+  ChainOutcome,
+  WorkerEntry,
+  WorkerLog,
+  WorkerReply,
+  WorkerRequest,
+} from "./ring_message.ts";
 import type { Instances } from "./worker_instances.ts";
 
 /** What running a chain needs of its worker. */
@@ -34,18 +39,18 @@ export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerRep
   const added: Added = { by_name: new Map(), size_bytes: 0 };
   const guest_request = guestRequest(request, added);
   const outcomes: ChainOutcome[] = [];
-  const logs: PolicyLog[] = [];
+  const logs: WorkerLog[] = [];
   let characters = 0;
-  for (const entry of request.chain) {
+  for (const [place, entry] of request.chain.entries()) {
     const began_ms = runner.now();
     runner.onProgress(entry.module);
     const ran = merge(runEntry(runner, request, entry, guest_request), entry, added);
     runner.onProgress(0);
     for (const { level, message } of ran.logs) {
       characters += message.length;
-      if (characters <= LOG_CHARACTERS) logs.push({ name: entry.name, level, message });
+      if (characters <= LOG_CHARACTERS) logs.push({ place, level, message });
     }
-    outcomes.push(outcome(entry, ran, runner.now() - began_ms));
+    outcomes.push(outcome(ran, runner.now() - began_ms));
     if (!ran.allowed && entry.mode === "enforce") {
       return { outcomes, added_headers: [], logs };
     }
@@ -58,7 +63,7 @@ const NOTHING = { allowed: false, code: 503, reason: "", units: 0, added_headers
 function runEntry(
   { instances, fuel_limit }: ChainRunner,
   request: WorkerRequest,
-  { module }: ChainEntry,
+  { module }: WorkerEntry,
   guest_request: GuestRequest,
 ): GuestOutcome {
   const { tenant_id, hook } = request;
@@ -80,7 +85,7 @@ function runEntry(
 }
 
 /** Takes over the headers of a policy that enforces; too many of all together is its fault. */
-function merge(ran: GuestOutcome, { mode }: ChainEntry, added: Added): GuestOutcome {
+function merge(ran: GuestOutcome, { mode }: WorkerEntry, added: Added): GuestOutcome {
   if (!ran.allowed || mode === "observe") return ran;
   for (const pair of ran.added_headers) {
     const lower_name = asciiLower(pair[0]);
@@ -94,13 +99,9 @@ function merge(ran: GuestOutcome, { mode }: ChainEntry, added: Added): GuestOutc
   return { ...ran, allowed: false, code: 503, fault: "abi", detail, added_headers: [] };
 }
 
-function outcome(entry: ChainEntry, ran: GuestOutcome, duration_ms: number): ChainOutcome {
-  const { module, name, mode } = entry;
+function outcome(ran: GuestOutcome, duration_ms: number): ChainOutcome {
   const { allowed, code, reason, fault, detail } = ran;
   return {
-    module,
-    name,
-    mode,
     allowed,
     code,
     reason,

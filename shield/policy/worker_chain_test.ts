@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { HOOKS } from "./policy.ts";
-import type { ChainEntry, WorkerRequest } from "./ring_message.ts";
+import type { WorkerEntry, WorkerRequest } from "./ring_message.ts";
 import { meteredGuest } from "./test_guests.ts";
 import { runChain } from "./worker_chain.ts";
 import { createInstances } from "./worker_instances.ts";
@@ -26,7 +26,7 @@ async function runnerOf(guests: readonly Parameters<typeof meteredGuest>[0][]) {
   return { runner, steps };
 }
 
-function requestOf(chain: ChainEntry[], more: Partial<WorkerRequest> = {}): WorkerRequest {
+function requestOf(chain: WorkerEntry[], more: Partial<WorkerRequest> = {}): WorkerRequest {
   return {
     generation: 1,
     id: 1,
@@ -40,7 +40,7 @@ function requestOf(chain: ChainEntry[], more: Partial<WorkerRequest> = {}): Work
   };
 }
 
-const entry = (module: number): ChainEntry => ({ module, name: `p${module}`, mode: "enforce" });
+const entry = (module: number): WorkerEntry => ({ module, mode: "enforce" });
 const show = (fetched: string, name: string) => ({
   more: `(data (i32.const 0) "${name}")`,
   body: `(call $show (call $${fetched} (i32.const 0) (i32.const ${name.length}))) i32.const 0`,
@@ -54,10 +54,10 @@ Deno.test("claims are the token's own: text as it is, the rest as JSON", async (
     facts: () => ({ headers: [], claims }),
   });
   const { logs } = runChain(runner, request);
-  assert.deepEqual(logs.map(({ name, message }) => [name, message]), [
-    ["p1", 'al"ice'],
-    ["p2", '["a",1]'],
-    ["p5", "null"],
+  assert.deepEqual(logs.map(({ place, message }) => [place, message]), [
+    [0, 'al"ice'],
+    [1, '["a",1]'],
+    [4, "null"],
   ]);
 });
 
@@ -94,8 +94,8 @@ Deno.test("progress is shown around each policy, and time is told of each", asyn
   const reply = runChain(runner, requestOf([entry(1), entry(2), entry(1)]));
   assert.deepEqual(steps, [1, 0, 2, 0]);
   assert.deepEqual(
-    reply.outcomes.map(({ name, code, duration_ms }) => [name, code, duration_ms]),
-    [["p1", 0, 1], ["p2", 403, 1]],
+    reply.outcomes.map(({ code, duration_ms }) => [code, duration_ms]),
+    [[0, 1], [403, 1]],
   );
 });
 

@@ -5,7 +5,8 @@
 import { say, words } from "../load/crew.ts";
 import { Histogram } from "../load/histogram.ts";
 import { Member } from "./member.ts";
-import type { ClientPlan, Done, Ready, Report, Word } from "./plan.ts";
+import { byKind } from "./plan.ts";
+import type { ClientPlan, Done, Ready, Report, RoomKind, Word } from "./plan.ts";
 import { addFaults, noFaults, RoomCheck } from "./room_check.ts";
 
 /** Connections that are opened at a time. */
@@ -26,7 +27,7 @@ class Clients {
   readonly #senders: Member[] = [];
   readonly #people: { readonly member: Member; readonly check: RoomCheck; size: number }[] = [];
   readonly #findings: string[] = [];
-  #latencies = new Histogram();
+  #latencies = byKind(() => new Histogram());
   #reported = { sent: 0, received: 0 };
   #visits = 0;
   #visiting = 0;
@@ -68,12 +69,12 @@ class Clients {
 
   report(): Report {
     const [sent, received] = [this.#sum("sent"), this.#sum("received")];
-    const latencies = this.#latencies.pack();
+    const latencies = byKind((kind) => this.#latencies[kind].pack());
     const since = {
       sent: sent - this.#reported.sent,
       received: received - this.#reported.received,
     };
-    this.#latencies = new Histogram();
+    this.#latencies = byKind(() => new Histogram());
     this.#reported = { sent, received };
     return { kind: "report", ...since, latencies };
   }
@@ -139,8 +140,8 @@ class Clients {
   #member(
     check: RoomCheck,
     hearer: number,
-    kind: ClientPlan["rooms"][number]["kind"],
-    onLatency = (latency_ms: number) => this.#latencies.add(latency_ms),
+    kind: RoomKind,
+    onLatency = (latency_ms: number) => this.#latencies[kind].add(latency_ms),
   ): Member {
     const { hostname, port, tokens, local_address } = this.#plan;
     const own = tokens[check.tenant_id] ?? [];

@@ -11,6 +11,16 @@ export type RoomKind = "plain" | "feed" | "log" | "people";
 /** The rooms of a run in turns; each kind begins with its own prefix, `log-7`. */
 export const KINDS: readonly RoomKind[] = ["plain", "feed", "log", "people"];
 
+/** One of something for each kind. */
+export function byKind<T>(make: (kind: RoomKind) => T): Record<RoomKind, T> {
+  return {
+    plain: make("plain"),
+    feed: make("feed"),
+    log: make("log"),
+    people: make("people"),
+  };
+}
+
 /** A room of a client process, with a sender and so many hearers, itself among them. */
 export interface RoomPlan {
   readonly tenant_id: string;
@@ -50,7 +60,8 @@ export interface Report {
   readonly kind: "report";
   readonly sent: number;
   readonly received: number;
-  readonly latencies: PackedHistogram;
+  /** From publish to receive, in ms, by the kind of room. */
+  readonly latencies: Readonly<Record<RoomKind, PackedHistogram>>;
 }
 
 /** Everything is over; of the whole run. */

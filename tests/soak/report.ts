@@ -1,7 +1,8 @@
 /** A soak run as tables for people. Judges nothing. */
 import { renderRows } from "../../bench/table.ts";
+import { KINDS } from "./plan.ts";
 import type { SoakOutcome } from "./run.ts";
-import { allLatencies, memoryLine, p99Ends, PROCESSES } from "./verdict.ts";
+import { latenciesOf, memoryLine, p99Ends, PROCESSES, warmLatencies } from "./verdict.ts";
 
 const HOUR_MS = 3_600_000;
 const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
@@ -19,14 +20,16 @@ function byTime({ rows, memory }: SoakOutcome): string {
   ];
   return renderRows(
     head,
-    rows.map(({ at_ms, sent, received, latencies }) => {
+    rows.map((row) => {
+      const { at_ms, sent, received } = row;
+      const all = latenciesOf([row]);
       const last = memory.findLast((reading) => reading.at_ms <= at_ms) ?? memory[0];
       return [
         (at_ms / 60_000).toFixed(1),
         String(sent),
         String(received),
-        latencies.quantile(0.5).toFixed(2),
-        latencies.quantile(0.99).toFixed(2),
+        all.quantile(0.5).toFixed(2),
+        all.quantile(0.99).toFixed(2),
         ...PROCESSES.map((name) => megabytes(last?.[name] ?? NaN)),
       ];
     }),
@@ -46,10 +49,21 @@ function byProcess({ memory, connections }: SoakOutcome): string {
   );
 }
 
+function byRoom({ rows }: SoakOutcome): string {
+  return renderRows(
+    ["rooms", "received", "p50 ms", "p99 ms", "p99.9 ms"],
+    KINDS.map((kind) => {
+      const latencies = warmLatencies(rows, [kind]);
+      const quantiles = [0.5, 0.99, 0.999].map((share) => latencies.quantile(share).toFixed(2));
+      return [kind, String(latencies.count), ...quantiles];
+    }),
+  );
+}
+
 /** Everything that was measured. */
 export function renderSoak(outcome: SoakOutcome): string {
   const { rows, done } = outcome;
-  const all = allLatencies(rows);
+  const all = warmLatencies(rows);
   const [first, last] = p99Ends(rows).map((p99) => p99.toFixed(1));
   const total = (of: "sent" | "received" | "presence" | "visits") =>
     done.reduce((sum, one) => sum + one[of], 0);
@@ -60,6 +74,8 @@ export function renderSoak(outcome: SoakOutcome): string {
     byTime(outcome),
     "",
     byProcess(outcome),
+    "",
+    byRoom(outcome),
     "",
     `messages    ${total("sent")} sent, ${total("received")} received, ` +
     `${total("presence")} presence events, ${total("visits")} visitors`,

@@ -6,9 +6,9 @@ import { Hand } from "../load/crew.ts";
 import type { Said } from "../load/crew.ts";
 import { startDeployment, TENANTS } from "./deployment.ts";
 import type { Deployment } from "./deployment.ts";
-import { dealRooms } from "./plan.ts";
+import { dealRooms, KINDS } from "./plan.ts";
 import type { ClientPlan, Done, Ready, Report, Word } from "./plan.ts";
-import { rowOf } from "./verdict.ts";
+import { latenciesOf, rowOf } from "./verdict.ts";
 import type { Measured, MemoryReading, Row } from "./verdict.ts";
 
 /** What to do. */
@@ -99,10 +99,13 @@ class Rows {
   }
 }
 
-function describeRow({ at_ms, sent, received, latencies }: Row): string {
-  const [p50, p99] = [0.5, 0.99].map((share) => latencies.quantile(share).toFixed(1));
+function describeRow(row: Row): string {
+  const { at_ms, sent, received, latencies } = row;
+  const all = latenciesOf([row]);
+  const [p50, p99] = [0.5, 0.99].map((share) => all.quantile(share).toFixed(1));
+  const kinds = KINDS.map((kind) => `${kind} ${latencies[kind].quantile(0.99).toFixed(1)}`);
   return `${(at_ms / 60_000).toFixed(1)} min: ${sent} sent, ${received} received, ` +
-    `p50 ${p50} ms, p99 ${p99} ms`;
+    `p50 ${p50} ms, p99 ${p99} ms (${kinds.join(", ")})`;
 }
 
 function plansOf(
