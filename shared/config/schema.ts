@@ -268,7 +268,11 @@ const PolicyLimits = z.strictObject({
     1_024,
     "messages of one connection that are evaluated side by side; they are published in order",
   ),
-  queue_messages: count(1_024, 1_000_000, "messages of one tenant that wait for one thread"),
+  queue_messages: count(
+    1_024,
+    1_000_000,
+    "messages of one tenant that wait for one thread, besides as many, at most 256, that it has",
+  ),
   payload_bytes: z.int().min(1_024).max(16_777_216).default(262_144).describe(
     "largest payload that a policy is given; a larger one is refused",
   ),
