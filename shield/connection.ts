@@ -17,7 +17,7 @@ import {
 } from "@arqon/proto";
 import type { Ack, ClientOperation, CloseCode, Reason, Welcome } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
-import type { ConnectionOptions } from "./connection_options.ts";
+import type { ConnectionOptions, ConnectionProcess } from "./connection_options.ts";
 import type { Identity } from "./identity.ts";
 import type { RoomMessage } from "./backlog.ts";
 import { decodeOperation } from "./decode_operation.ts";
@@ -26,44 +26,38 @@ import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { Subscriber } from "./hub.ts";
 import { Liveness } from "./liveness.ts";
+import type { Queued } from "./operation_fifo.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Caller, HeaderPair } from "./policy/overseer.ts";
 import type { Attendance } from "./presence/attendance.ts";
 import type { Rates } from "./rates.ts";
 import { EMPTY_ACK, NO_REQUEST, requestOf } from "./request_ref.ts";
 import type { RequestRef } from "./request_ref.ts";
+import type { ClientSocket } from "./socket/client_socket.ts";
 import { bump, countClose } from "./stats.ts";
+import type { TenantTotals } from "./tenant_stats.ts";
 
 /** `[limits]` of the config; each name ends with its unit. */
 export type Limits = Config["limits"];
 
 const EMPTY_BODY = new Uint8Array(0);
 
-interface Queued {
-  readonly operation: ClientOperation;
-  readonly size_bytes: number;
-}
-
-/** Events and signals only wait for their own checks; all else may change what those are about. */
-function isPlainPublish(operation: ClientOperation): boolean {
-  return operation.kind === "publish" && operation.envelope.command === undefined;
-}
-
 /** State of one client. Born at the upgrade, opened by WELCOME, ended once; frees all it held. */
 export class Connection {
   readonly id: string;
   readonly text: boolean;
-  readonly created_ms: number;
+  readonly socket: ClientSocket;
+  /** Its tenant's. */
+  readonly tenant: TenantTotals;
   /** The room ids this connection hears. */
   readonly subscriptions = new Map<string, Subscriber>();
   /** Another one after each REFRESH. */
   caller: Caller;
-  /** When something was sent last; may be as much too early as is between two calls of `noteSent`. */
-  sent_ms: number;
   readonly liveness: Liveness;
 
-  readonly #options: ConnectionOptions;
+  readonly #process: ConnectionProcess;
   readonly #rates: Rates;
+  readonly #freePlace: () => void;
   #outbox: Outbox | undefined;
   // Most connections need none of these, and an empty Map takes 220 bytes.
   #attendances: Map<string, Attendance> | undefined;
@@ -72,32 +66,50 @@ export class Connection {
   #pending = 0;
   #pending_bytes = 0;
   #ended = false;
+  /** See `sent_ms`; whole ms, as in `Liveness`. */
+  #sent_after_ms = 0;
   #protocol_errors = 0;
   /** When the frame came that is being taken in; undefined between frames. */
   #received_ms: number | undefined;
 
-  constructor(options: ConnectionOptions) {
-    this.#options = options;
+  constructor(process: ConnectionProcess, options: ConnectionOptions) {
+    this.#process = process;
     this.id = options.caller.connection_id;
     this.text = options.text;
     this.caller = options.caller;
-    this.created_ms = this.sent_ms = options.now();
-    this.liveness = new Liveness(this.created_ms);
-    this.#rates = options.rates.open(this.identity, this.created_ms);
+    this.socket = options.socket;
+    this.tenant = options.tenant;
+    this.#freePlace = options.release;
+    this.liveness = new Liveness(process.now());
+    this.#rates = process.rates.open(this.identity, this.created_ms);
   }
 
   get identity(): Identity {
     return this.caller.identity;
   }
 
+  get created_ms(): number {
+    return this.liveness.began_ms;
+  }
+
+  /** When something was sent last; may be as much too early as is between two calls of `noteSent`. */
+  get sent_ms(): number {
+    return this.created_ms + this.#sent_after_ms;
+  }
+
   /** Unix ms. One look at the clock serves all that a frame does at once. */
   get now_ms(): number {
-    return this.#received_ms ?? this.#options.now();
+    return this.#received_ms ?? this.#process.now();
   }
 
   /** Its presence, by the room ids in which it has one. */
   get attendances(): Map<string, Attendance> {
     return this.#attendances ??= new Map();
+  }
+
+  /** Its presence in one room, if it has any there. */
+  attendance(room_id: string): Attendance | undefined {
+    return this.#attendances?.get(room_id);
   }
 
   /** The last command under way by room: one at a time. */
@@ -137,7 +149,8 @@ export class Connection {
 
   /** Brings `sent_ms` up to date: what was sent since the call before, which was at `before_ms`. */
   noteSent(before_ms: number): void {
-    if (this.#outbox?.takeSent() === true) this.sent_ms = Math.max(this.sent_ms, before_ms);
+    if (this.#outbox?.takeSent() !== true) return;
+    this.#sent_after_ms = Math.max(this.#sent_after_ms, Math.trunc(before_ms - this.created_ms));
   }
 
   /** From now on messages of one turn may share a frame; a text connection has none for that. */
@@ -154,25 +167,26 @@ export class Connection {
   hold(size_bytes: number): void {
     this.#pending++;
     this.#pending_bytes += size_bytes;
-    this.#options.stats.pending_operations++;
+    this.#process.stats.pending_operations++;
   }
 
   /** Undoes one `hold` of the same size. */
   release(size_bytes: number): void {
     this.#pending--;
     this.#pending_bytes -= size_bytes;
-    this.#options.stats.pending_operations--;
+    this.#process.stats.pending_operations--;
   }
 
   ping(): void {
-    this.liveness.asked(this.#options.now());
+    this.liveness.asked(this.#process.now());
     this.send(this.text ? encodeTextPing(EMPTY_BODY) : encodePing(EMPTY_BODY));
   }
 
   /** One frame from the socket. Never throws. */
   receive(data: string | ArrayBuffer): void {
     if (this.#ended) return;
-    const { stats, tenant, limits, now } = this.#options;
+    const { stats, limits, now } = this.#process;
+    const { tenant } = this;
     const now_ms = now();
     this.liveness.heard(now_ms);
     const size_bytes = typeof data === "string" ? frameBytes(data) : data.byteLength;
@@ -236,7 +250,7 @@ export class Connection {
   close(code: CloseCode, reason: string): void {
     if (this.#ended) return;
     this.#outbox?.flush();
-    this.#options.socket.close(code, reason);
+    this.socket.close(code, reason);
     this.end(code);
   }
 
@@ -249,8 +263,8 @@ export class Connection {
   overflow(): void {
     if (this.#ended) return;
     this.#countReject("slow-consumer");
-    this.#options.stats.slow_reader.disconnected++;
-    this.#options.socket.close(4429, "slow-consumer");
+    this.#process.stats.slow_reader.disconnected++;
+    this.socket.close(4429, "slow-consumer");
     this.end(4429);
   }
 
@@ -258,20 +272,21 @@ export class Connection {
   end(code: number): void {
     if (this.#ended) return;
     this.#ended = true;
-    countClose(this.#options.stats, code);
+    countClose(this.#process.stats, code);
     this.#fifo?.end();
-    this.#rates.close(this.#options.now());
+    this.#rates.close(this.#process.now());
     this.#outbox?.end();
-    this.#options.onEnd(this, code);
+    this.#process.onEnd(this, code);
+    this.#freePlace();
   }
 
   #countReject(reason: Reason): void {
-    bump(this.#options.stats.rejects, reason);
-    this.#options.tenant.rejects++;
+    bump(this.#process.stats.rejects, reason);
+    this.tenant.rejects++;
   }
 
   #onLargeFrame(size_bytes: number): void {
-    const { max_frame_bytes, close_frame_bytes } = this.#options.limits;
+    const { max_frame_bytes, close_frame_bytes } = this.#process.limits;
     const detail = `a frame of ${size_bytes} bytes; at most ${max_frame_bytes}`;
     const fatal = size_bytes > close_frame_bytes;
     this.#onDecodeError(new ArqonError(fatal ? "frame-too-large" : "too-large", detail));
@@ -283,13 +298,13 @@ export class Connection {
       : NO_REQUEST;
     this.refuse(request, error);
     const counted = error instanceof ArqonError && ERRORS[error.reason].counted;
-    if (counted && ++this.#protocol_errors >= this.#options.limits.protocol_errors) {
+    if (counted && ++this.#protocol_errors >= this.#process.limits.protocol_errors) {
       this.fail(new ArqonError("too-many-protocol-errors"));
     }
   }
 
   #enqueue(operation: ClientOperation, size_bytes: number, now_ms: number): void {
-    const { limits } = this.#options;
+    const { limits, fifo } = this.#process;
     const full = this.#pending >= limits.pending_operations ||
       this.#pending_bytes + size_bytes > limits.pending_bytes;
     if (full) {
@@ -300,29 +315,16 @@ export class Connection {
     }
     this.#received_ms = now_ms;
     try {
-      (this.#fifo ??= this.#openFifo()).push({ operation, size_bytes });
+      // With the first operation: who only waits needs no memory for it.
+      (this.#fifo ??= new Fifo(fifo)).push({ connection: this, operation, size_bytes });
     } finally {
       this.#received_ms = undefined;
     }
   }
 
-  /** With the first operation: who only waits needs no memory for it. */
-  #openFifo(): Fifo<Queued, readonly HeaderPair[]> {
-    const { window, prepare, commit } = this.#options;
-    return new Fifo({
-      window,
-      isPipelined: ({ operation }) => isPlainPublish(operation),
-      prepare: ({ operation }) => prepare(this, operation),
-      commit: ({ operation }, added) => commit(this, operation, added),
-      onError: ({ operation }, error) => this.refuse(requestOf(operation), error),
-      onQueued: ({ size_bytes }) => this.hold(size_bytes),
-      onLeft: ({ size_bytes }) => this.release(size_bytes),
-    });
-  }
-
   #refusal(error: unknown): ArqonError {
     if (error instanceof ArqonError) return error;
-    this.#options.onBug(this, error);
+    this.#process.onBug(this, error);
     return new ArqonError("internal");
   }
 }

@@ -179,14 +179,14 @@ export class Hub {
       room_class: this.#options.durable?.classes.of(tenant_id, room_id),
       durable: undefined,
     };
+    const { spine } = this.#options;
     const deliver = (message: SpineMessage) => this.#deliver(channel, message);
+    const inward = spine.subscribe(roomSubject("in", tenant_id, room_id), deliver);
     try {
-      for (const plane of ["in", "out"] as const) {
-        const subject = roomSubject(plane, tenant_id, room_id);
-        channel.spine.push(this.#options.spine.subscribe(subject, deliver));
-      }
+      // Not pushed: an array that grows has room for seventeen.
+      channel.spine = [inward, spine.subscribe(roomSubject("out", tenant_id, room_id), deliver)];
     } catch (error) {
-      for (const subscription of channel.spine) subscription.unsubscribe();
+      inward.unsubscribe();
       throw error;
     }
     this.#channels.set(key, channel);

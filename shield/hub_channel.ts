@@ -19,7 +19,8 @@ export interface Channel {
   /** Of its tenant: what is handed over is counted there too. */
   readonly tenant: TenantTotals;
   readonly subscribers: Set<Subscriber>;
-  readonly spine: Subscription[];
+  /** Its subscriptions. */
+  spine: readonly Subscription[];
   /** What has come from the Spine since it was opened. */
   messages: number;
   /** Subscribers to be, for whom it stays open. */

@@ -12,13 +12,15 @@ type ConnectionLimits = Pick<
   "connections_per_user" | "connections_per_tenant" | "connections_per_process"
 >;
 
+type Counted = Pick<Identity, "tenant_id" | "user_key">;
+
 /** Open connections of this process. */
 export interface ConnectionCounters {
   /**
    * Counts one more connection and returns its release (idempotent). Throws `at-capacity` (503)
    * for the process, `too-many-connections` (429) for the tenant or the user.
    */
-  acquire(identity: Pick<Identity, "tenant_id" | "user_key">): () => void;
+  acquire(identity: Counted): () => void;
   /** Throws `at-capacity` early, before a token is looked at. */
   requireRoom(): void;
   /** Open connections; with a tenant, of that tenant. */
@@ -64,20 +66,20 @@ export function createConnectionCounters(
     });
   }
 
-  function acquire(identity: Pick<Identity, "tenant_id" | "user_key">): () => void {
-    const { tenant_id, user_key } = identity;
+  function change({ tenant_id, user_key }: Counted, by: 1 | -1): void {
+    total += by;
+    bump(tenants, tenant_id, by);
+    bump(users, user_key, by);
+  }
+
+  function acquire(identity: Counted): () => void {
     requireRoom();
-    requireBelow(tenants, tenant_id, limits.connections_per_tenant, "tenant");
-    requireBelow(users, user_key, limits.connections_per_user, "user");
-    const change = (by: 1 | -1) => {
-      total += by;
-      bump(tenants, tenant_id, by);
-      bump(users, user_key, by);
-    };
-    change(1);
+    requireBelow(tenants, identity.tenant_id, limits.connections_per_tenant, "tenant");
+    requireBelow(users, identity.user_key, limits.connections_per_user, "user");
+    change(identity, 1);
     let held = true;
     return () => {
-      if (held) change(-1);
+      if (held) change(identity, -1);
       held = false;
     };
   }

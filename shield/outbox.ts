@@ -43,26 +43,24 @@ export class Pump {
   }
 }
 
-/** One client's socket and bounds. */
+/** One client's socket and bounds; kept as long as the client. */
 export interface OutboxOptions extends BacklogOptions {
-  socket: Pick<ClientSocket, "send" | "bufferedAmount">;
-  pump: Pump;
-  stats: ShieldStats;
+  readonly socket: Pick<ClientSocket, "send" | "bufferedAmount">;
+  readonly pump: Pump;
+  readonly stats: ShieldStats;
   /** Called once, when a frame would exceed `unsent_bytes_max`; the frame is not sent. */
-  onOverflow: () => void;
+  onOverflow(): void;
 }
 
 /** Frames leave in the order of `send`. */
 export class Outbox {
-  // Not the options as they are: each object on the way to a socket is one more miss of the cache,
-  // with thousands of receivers, and memory of each of them.
+  // Here too, and not only in the options: each object on the way to a socket is one more miss of the
+  // cache, with thousands of receivers.
   readonly #socket: OutboxOptions["socket"];
   readonly #pump: Pump;
   readonly #stats: ShieldStats;
-  readonly #onOverflow: () => void;
-  readonly #text: boolean;
-  readonly #unsent_bytes_max: number;
-  readonly #room_bytes_max: number;
+  /** For what happens to few. */
+  readonly #options: OutboxOptions;
   /** Both are made when something first has to wait: for most clients nothing ever does. */
   #backlog: Backlog | undefined;
   /** Where frames come from that wait until nothing else does. */
@@ -83,10 +81,7 @@ export class Outbox {
     this.#socket = options.socket;
     this.#pump = options.pump;
     this.#stats = options.stats;
-    this.#onOverflow = options.onOverflow;
-    this.#text = options.text;
-    this.#unsent_bytes_max = options.unsent_bytes_max;
-    this.#room_bytes_max = options.room_bytes_max;
+    this.#options = options;
   }
 
   /** Bytes that wait here, or that the kernel has not taken yet. */
@@ -119,10 +114,10 @@ export class Outbox {
       this.#awaits_turn = true;
       return this.#pump.turn_end.add(this);
     }
-    const backlog = this.#backlog ??= this.#openBacklog();
+    const backlog = this.#backlog ??= new Backlog(this.#options);
     if (!backlog.push(frame, message, this.#socket.bufferedAmount)) {
       this.end();
-      return this.#onOverflow();
+      return this.#options.onOverflow();
     }
     this.#pump.add(this);
   }
@@ -183,15 +178,6 @@ export class Outbox {
   endTurn(): void {
     this.#awaits_turn = false;
     this.#endRun();
-  }
-
-  #openBacklog(): Backlog {
-    return new Backlog({
-      stats: this.#stats,
-      text: this.#text,
-      unsent_bytes_max: this.#unsent_bytes_max,
-      room_bytes_max: this.#room_bytes_max,
-    });
   }
 
   /** Whether nothing waits; then its queues need no memory. */

@@ -64,6 +64,7 @@ function longerOf(scope: RateScope, { messages, bytes }: BucketPair, size_bytes:
 
 /** Counted by those who hold it; kept for a moment longer, so that nobody wins by coming back. */
 interface Held {
+  readonly key: string;
   readonly pair: BucketPair;
   holders: number;
 }
@@ -75,13 +76,13 @@ interface HeldTenant extends Held {
 
 /** Those of one scope, by key. */
 class Holders<Item extends Held> {
-  readonly #create: (now_ms: number) => Item;
+  readonly #create: (key: string, now_ms: number) => Item;
   readonly #idle_max: number;
   readonly #items = new Map<string, Item>();
   /** Held by nobody, in the order in which they were left. */
   readonly #idle = new Map<string, Item>();
 
-  constructor(create: (now_ms: number) => Item, idle_max: number) {
+  constructor(create: (key: string, now_ms: number) => Item, idle_max: number) {
     this.#create = create;
     this.#idle_max = idle_max;
   }
@@ -92,14 +93,14 @@ class Holders<Item extends Held> {
 
   hold(key: string, now_ms: number): Item {
     let item = this.#items.get(key);
-    if (item === undefined) this.#items.set(key, item = this.#create(now_ms));
+    if (item === undefined) this.#items.set(key, item = this.#create(key, now_ms));
     if (item.holders++ === 0) this.#idle.delete(key);
     this.#forget(now_ms);
     return item;
   }
 
-  leave(key: string, item: Item, now_ms: number): void {
-    if (--item.holders === 0) this.#idle.set(key, item);
+  leave(item: Item, now_ms: number): void {
+    if (--item.holders === 0) this.#idle.set(item.key, item);
     this.#forget(now_ms);
   }
 
@@ -119,6 +120,10 @@ export class RateTable {
   /** Of the process: each operation, and its bytes. */
   readonly messages: SharedRate;
   readonly bytes: SharedRate;
+  /** When it was made, in Unix ms: times of connections are kept as whole ms since then. */
+  readonly began_ms: number;
+  /** Full buckets of one connection; they serve all in turn, each with its own levels. */
+  readonly connection: BucketPair;
   /** Operations refused, by whose rate it was. */
   readonly refusals: Record<RateScope, number> = { connection: 0, user: 0, tenant: 0, process: 0 };
   readonly #users: Holders<Held>;
@@ -127,16 +132,20 @@ export class RateTable {
   /** Metrics `shield_rate_refusals_total{scope}` and `shield_rates{scope}`. */
   constructor(limits: RateLimits, registry: Registry, now_ms: number) {
     this.limits = limits;
+    this.began_ms = now_ms;
+    this.connection = createPair(limits.messages_per_second, limits.bytes_per_second, 0);
     this.messages = createSharedRate(limits.process_messages_per_second, now_ms);
     this.bytes = createSharedRate(limits.process_bytes_per_second, now_ms);
     const { connections_per_process } = limits;
     const { user_messages_per_second, user_bytes_per_second } = limits;
-    this.#users = new Holders((at_ms) => ({
+    this.#users = new Holders((key, at_ms) => ({
+      key,
       pair: createPair(user_messages_per_second, user_bytes_per_second, at_ms),
       holders: 0,
     }), connections_per_process);
     const { tenant_messages_per_second, tenant_bytes_per_second } = limits;
-    this.#tenants = new Holders((at_ms) => ({
+    this.#tenants = new Holders((key, at_ms) => ({
+      key,
       pair: createPair(tenant_messages_per_second, tenant_bytes_per_second, at_ms),
       messages: createPortion(at_ms),
       bytes: createPortion(at_ms),
@@ -147,13 +156,15 @@ export class RateTable {
 
   /** The rates of a new connection, or of a user's HTTP requests, to be closed once. */
   open(identity: Pick<Identity, "tenant_id" | "user_key">, now_ms: number): Rates {
-    const { tenant_id, user_key } = identity;
-    const user = this.#users.hold(user_key, now_ms);
-    const tenant = this.#tenants.hold(tenant_id, now_ms);
-    return new Rates(this, user.pair, tenant, now_ms, (at_ms) => {
-      this.#users.leave(user_key, user, at_ms);
-      this.#tenants.leave(tenant_id, tenant, at_ms);
-    });
+    const user = this.#users.hold(identity.user_key, now_ms);
+    const tenant = this.#tenants.hold(identity.tenant_id, now_ms);
+    return new Rates(this, user, tenant, now_ms);
+  }
+
+  /** Gives up what `open` has held; once. */
+  leave(user: Held, tenant: HeldTenant, now_ms: number): void {
+    this.#users.leave(user, now_ms);
+    this.#tenants.leave(tenant, now_ms);
   }
 
   /** Users and tenants whose rates are kept. */
@@ -188,13 +199,19 @@ export class RateTable {
   }
 }
 
-/** What one connection takes from: its own rates, and those it shares. */
+/**
+ * What one connection takes from: its own rates, and those it shares. Of its own buckets it has the
+ * levels only, as plain numbers: with thousands of connections, every object more is work for the
+ * garbage collector.
+ */
 export class Rates {
   readonly #table: RateTable;
-  readonly #own: BucketPair;
-  readonly #user: BucketPair;
+  readonly #user: Held;
   readonly #tenant: HeldTenant;
-  readonly #leave: (now_ms: number) => void;
+  /** Levels of its own buckets, and when they were brought up to date. Times: see `began_ms`. */
+  #messages_thousandths: number;
+  #bytes_thousandths: number;
+  #updated_ms: number;
   #closed = false;
   /** Operations refused beyond those taken, since its last pause. */
   #excess = 0;
@@ -202,19 +219,14 @@ export class Rates {
   #advised_ms = 0;
 
   /** Only `RateTable` makes them. */
-  constructor(
-    table: RateTable,
-    user: BucketPair,
-    tenant: HeldTenant,
-    now_ms: number,
-    leave: (now_ms: number) => void,
-  ) {
-    const { messages_per_second, bytes_per_second } = table.limits;
+  constructor(table: RateTable, user: Held, tenant: HeldTenant, now_ms: number) {
+    const { messages, bytes } = table.connection;
     this.#table = table;
-    this.#own = createPair(messages_per_second, bytes_per_second, now_ms);
     this.#user = user;
     this.#tenant = tenant;
-    this.#leave = leave;
+    this.#messages_thousandths = messages.burst * 1_000;
+    this.#bytes_thousandths = bytes.burst * 1_000;
+    this.#updated_ms = Math.trunc(now_ms - table.began_ms);
   }
 
   /** Refused more than `[limits] rate_refusals` operations beyond those taken, without a pause. */
@@ -224,17 +236,23 @@ export class Rates {
 
   /** Takes one operation of `size_bytes`, or takes nothing and returns the refusal. */
   take(size_bytes: number, now_ms: number): ArqonError | undefined {
-    if (this.#excess > 0) this.#notePause(now_ms);
-    const { messages, bytes } = this.#table;
+    const { messages, bytes, began_ms } = this.#table;
+    const at_ms = Math.trunc(now_ms - began_ms);
+    if (this.#excess > 0) this.#notePause(at_ms);
+    const user = this.#user.pair;
     const tenant = this.#tenant;
-    const wait_ms = waitForPair(this.#own, size_bytes, now_ms) +
-      waitForPair(this.#user, size_bytes, now_ms) +
+    const own = this.#own();
+    const wait_ms = waitForPair(own, size_bytes, at_ms) +
+      waitForPair(user, size_bytes, now_ms) +
       waitForPair(tenant.pair, size_bytes, now_ms) +
       waitForShare(messages, tenant.messages, 1, now_ms) +
       waitForShare(bytes, tenant.bytes, size_bytes, now_ms);
-    if (wait_ms > 0) return this.#refuse(size_bytes, now_ms);
-    withdrawPair(this.#own, size_bytes);
-    withdrawPair(this.#user, size_bytes);
+    if (wait_ms === 0) withdrawPair(own, size_bytes);
+    this.#messages_thousandths = own.messages.thousandths;
+    this.#bytes_thousandths = own.bytes.thousandths;
+    this.#updated_ms = at_ms;
+    if (wait_ms > 0) return this.#refuse(own, size_bytes, now_ms);
+    withdrawPair(user, size_bytes);
     withdrawPair(tenant.pair, size_bytes);
     withdrawShare(messages, tenant.messages, 1);
     withdrawShare(bytes, tenant.bytes, size_bytes);
@@ -244,23 +262,32 @@ export class Rates {
 
   /** Gives up what it shares. May be called again. */
   close(now_ms: number): void {
-    if (!this.#closed) this.#leave(now_ms);
+    if (!this.#closed) this.#table.leave(this.#user, this.#tenant, now_ms);
     this.#closed = true;
   }
 
+  /** Its own buckets, to be read and changed before another connection's turn. */
+  #own(): BucketPair {
+    const own = this.#table.connection;
+    own.messages.thousandths = this.#messages_thousandths;
+    own.bytes.thousandths = this.#bytes_thousandths;
+    own.messages.updated_ms = own.bytes.updated_ms = this.#updated_ms;
+    return own;
+  }
+
   /** Silence for as long as was advised, and long enough to be one, is forgiveness. */
-  #notePause(now_ms: number): void {
-    if (now_ms >= this.#paused_ms) this.#excess = 0;
-    this.#paused_ms = now_ms + Math.max(PAUSE_MS, this.#advised_ms);
+  #notePause(at_ms: number): void {
+    if (at_ms >= this.#paused_ms) this.#excess = 0;
+    this.#paused_ms = at_ms + Math.max(PAUSE_MS, this.#advised_ms);
   }
 
   /** Names the rate that makes it wait longest. */
-  #refuse(size_bytes: number, now_ms: number): ArqonError {
+  #refuse(own: BucketPair, size_bytes: number, now_ms: number): ArqonError {
     const { messages, bytes, refusals } = this.#table;
     const tenant = this.#tenant;
     const waits: Wait[] = [
-      longerOf("connection", this.#own, size_bytes),
-      longerOf("user", this.#user, size_bytes),
+      longerOf("connection", own, size_bytes),
+      longerOf("user", this.#user.pair, size_bytes),
       longerOf("tenant", tenant.pair, size_bytes),
       waitOf("process", "messages", waitForShare(messages, tenant.messages, 1, now_ms), messages),
       waitOf("process", "bytes", waitForShare(bytes, tenant.bytes, size_bytes, now_ms), bytes),
@@ -269,7 +296,7 @@ export class Rates {
     refusals[scope]++;
     this.#excess++;
     this.#advised_ms = retry_after_ms;
-    this.#paused_ms = now_ms + Math.max(PAUSE_MS, retry_after_ms);
+    this.#paused_ms = this.#updated_ms + Math.max(PAUSE_MS, retry_after_ms);
     const shared = scope === "process" ? ", which its tenants share" : "";
     const detail = `this ${scope} has ${per_second} ${unit} a second${shared}; ` +
       `retry after ${retry_after_ms} ms`;

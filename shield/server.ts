@@ -62,7 +62,7 @@ import { TenantTable } from "./tenant_stats.ts";
 import { leave, leaveAll } from "./subscribe.ts";
 import type { Traces } from "./traces.ts";
 import { SWEEP_MS, Sweeper } from "./sweep.ts";
-import { upgrade } from "./upgrade.ts";
+import { createUpgrade } from "./upgrade.ts";
 import type { UpgradeContext } from "./upgrade.ts";
 
 /** A node without an issuer's keys is not ready, so no token will make it ask: it asks itself. */
@@ -216,7 +216,6 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
 function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
   const { config, log } = options;
   const { authenticator, stats, tenants, counters, operations, rates } = parts;
-  const upgrades = upgradeContext(options, parts);
   return {
     authenticator,
     allowed_origins: config.server.allowed_origins,
@@ -224,7 +223,7 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     stats,
     tenants,
     log,
-    upgrade: (request, identity) => upgrade(upgrades, request, identity),
+    upgrade: createUpgrade(upgradeContext(options, parts)),
     publish: createHttpPublish({ ...operations, stats, tenants, rates }),
     history: createHttpHistory({
       history: parts.history,

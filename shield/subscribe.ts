@@ -102,7 +102,7 @@ function join(
   if (allowed.wish !== undefined) {
     return attend(context, connection, allowed, { subscriber, before, onFailure });
   }
-  connection.attendances.get(room_id)?.end(true);
+  connection.attendance(room_id)?.end(true);
   return ackAfterFlush(context, connection, allowed.request, onFailure);
 }
 
@@ -140,7 +140,7 @@ function attend(
   };
   const asked = { request, wish, subscriber, before, restore, leave: onFailure };
   try {
-    const attendance = connection.attendances.get(room_id) ??
+    const attendance = connection.attendance(room_id) ??
       new Attendance(context.attendance, connection, room_id);
     attendance.ask(log === undefined ? asked : { ...asked, log });
   } catch (error) {
@@ -179,7 +179,7 @@ function joinDurable(
       };
       return attend(context, connection, allowed, { subscriber, before, onFailure, log });
     }
-    connection.attendances.get(room_id)?.end(true);
+    connection.attendance(room_id)?.end(true);
     if (wantsAck(allowed.request)) {
       const { offset, members } = log.position();
       const result = new TextEncoder().encode(`{${members}}`);
@@ -263,7 +263,7 @@ export function leave(
   room_id: string,
   deliberate = true,
 ): void {
-  connection.attendances.get(room_id)?.end(deliberate);
+  connection.attendance(room_id)?.end(deliberate);
   if (connection.subscriptions.has(room_id)) put(context, connection, room_id, undefined);
 }
 

@@ -3,22 +3,26 @@
  * socket events, WELCOME. Where sockets come from is `socket/`.
  */
 import { ArqonError } from "@arqon/proto";
+import type { Welcome } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
 import { connectionId } from "../shared/ids.ts";
 import type { Random } from "../shared/ids.ts";
 import type { Logger } from "../shared/log.ts";
 import { Connection } from "./connection.ts";
-import type { ConnectionOptions } from "./connection_options.ts";
+import type { ConnectionProcess } from "./connection_options.ts";
 import type { ConnectionTable } from "./connection_table.ts";
+import { HeaderPairs } from "./header_pairs.ts";
 import type { Identity } from "./identity.ts";
 import type { ConnectionCounters } from "./limits.ts";
+import { fifoOptions } from "./operation_fifo.ts";
+import type { OperationSteps } from "./operation_fifo.ts";
 import { Outbox } from "./outbox.ts";
-import type { Pump } from "./outbox.ts";
+import type { OutboxOptions, Pump } from "./outbox.ts";
 import type { Caller, Client, Overseer } from "./policy/overseer.ts";
 import type { RateTable } from "./rates.ts";
 import { policyHeaders } from "./request_headers.ts";
 import { originalOf } from "./request_heir.ts";
-import type { ClientSocket, SocketServer, Upgraded } from "./socket/client_socket.ts";
+import type { ClientSocket, SocketEvents, SocketServer, Upgraded } from "./socket/client_socket.ts";
 import type { ShieldStats } from "./stats.ts";
 import type { TenantTable } from "./tenant_stats.ts";
 import { offeredSubprotocols } from "./token.ts";
@@ -46,8 +50,8 @@ export interface UpgradeContext {
   readonly log: Logger;
   readonly now: () => number;
   readonly random: Random;
-  readonly prepare: ConnectionOptions["prepare"];
-  readonly commit: ConnectionOptions["commit"];
+  readonly prepare: OperationSteps["prepare"];
+  readonly commit: OperationSteps["commit"];
   /** Throws when the user is banned from the tenant, or nobody can say. */
   readonly requireNotBanned: (identity: Identity) => void;
   /** The process has told its connections to go; a late one is told at once. */
@@ -61,35 +65,54 @@ export interface UpgradeContext {
 }
 
 /** Rejects with a refusal (an HTTP status) or resolves with the 101 response; the rest happens in events. */
-export async function upgrade(
+export type Upgrade = (request: Request, client: Client) => Promise<Response>;
+
+/** The upgrades of one process. */
+export function createUpgrade(context: UpgradeContext): Upgrade {
+  const shared = { process: connectionProcess(context), pairs: new HeaderPairs() };
+  return (request, client) => upgrade(context, shared, request, client);
+}
+
+/** What all connections have together. */
+interface Shared {
+  readonly process: ConnectionProcess;
+  readonly pairs: HeaderPairs;
+}
+
+async function upgrade(
   context: UpgradeContext,
+  { process, pairs }: Shared,
   request: Request,
-  client: Client,
+  { identity, remote_ip }: Client,
 ): Promise<Response> {
   if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
     throw new ArqonError("not-a-websocket", "the Upgrade header is missing");
   }
   const protocol = chooseSubprotocol(offeredSubprotocols(request));
   const caller: Caller = {
-    ...client,
+    identity,
     connection_id: connectionId(context.random),
-    request_headers: policyHeaders(request.headers),
+    request_headers: pairs.shared(policyHeaders(request.headers)),
+    remote_ip,
   };
   context.traces?.carry(request, caller);
-  const release = context.counters.acquire(caller.identity);
+  const release = context.counters.acquire(identity);
   let upgraded: Upgraded;
   try {
     await context.overseer.onConnect(caller);
     // A ban may have come meanwhile; from here on it finds the connection.
-    context.requireNotBanned(caller.identity);
+    context.requireNotBanned(identity);
     upgraded = context.socket_server.upgrade(originalOf(request), protocol);
   } catch (cause) {
     release();
     if (cause instanceof ArqonError) throw cause;
     throw new ArqonError("not-a-websocket", "the handshake headers are not valid", { cause });
   }
-  attach(context, upgraded, caller, protocol === TEXT, release);
-  return upgraded.response;
+  const { socket, response, listen } = upgraded;
+  const tenant = context.tenants.of(identity.tenant_id);
+  const text = protocol === TEXT;
+  listen(attach(context, new Connection(process, { text, caller, socket, tenant, release })));
+  return response;
 }
 
 /** The first offered one that we speak; offering none means `arqon.v1`, unconfirmed. */
@@ -100,81 +123,111 @@ function chooseSubprotocol(offered: string[]): string | undefined {
   throw new ArqonError("unsupported-subprotocol", JSON.stringify(offered.join(", ").slice(0, 100)));
 }
 
-function attach(
-  context: UpgradeContext,
-  { socket, listen }: Upgraded,
-  caller: Caller,
-  text: boolean,
-  release: () => void,
-): void {
-  const { config, stats, log } = context;
-  const tenant = context.tenants.of(caller.identity.tenant_id);
-  const connection = new Connection({
-    text,
-    caller,
-    socket,
+function connectionProcess(context: UpgradeContext): ConnectionProcess {
+  const { config, stats, log, prepare, commit } = context;
+  return {
     limits: config.limits,
     rates: context.rates,
     stats,
-    tenant,
     now: context.now,
-    window: config.policy.connection_window,
-    prepare: context.prepare,
-    commit: context.commit,
-    onEnd(ended, code) {
-      context.leaveAll(ended, code);
-      if (context.connections.delete(ended)) {
-        stats.active_connections--;
-        tenant.connections--;
-      }
-      release();
+    fifo: fifoOptions({ window: config.policy.connection_window, prepare, commit }),
+    onEnd(connection, code) {
+      context.leaveAll(connection, code);
+      if (!context.connections.delete(connection)) return;
+      stats.active_connections--;
+      connection.tenant.connections--;
     },
-    onBug(failed, error) {
+    onBug(connection, error) {
       log.error("operation failed", {
-        connection: failed.id,
-        tenant: failed.identity.tenant_id,
+        connection: connection.id,
+        tenant: connection.identity.tenant_id,
         error: error instanceof Error ? error.stack : String(error),
       });
     },
-  });
-  context.connections.add(connection);
-  stats.active_connections++;
-  tenant.connections++;
-  context.sockets.set(socket, connection);
-  listen({
-    opened: () => greet(context, connection, socket),
-    message: (data) => connection.receive(data),
-    closed(code) {
-      context.sockets.delete(socket);
-      connection.end(code);
-      context.onClosed(socket, connection);
-    },
-  });
+  };
 }
 
-function greet(context: UpgradeContext, connection: Connection, socket: ClientSocket): void {
-  const { config, pump, stats } = context;
-  if (connection.ended) return socket.close(1012, "restart");
-  const outbox = new Outbox({
-    socket,
-    pump,
-    stats,
-    text: connection.text,
-    unsent_bytes_max: config.limits.unsent_bytes,
-    room_bytes_max: config.limits.slow_reader_bytes,
-    onOverflow: () => connection.overflow(),
-  });
-  connection.open(outbox, {
-    connection_id: connection.id,
-    user_id: connection.identity.user_id,
-    tenant_id: connection.identity.tenant_id,
+function attach(context: UpgradeContext, connection: Connection): SocketEvents {
+  context.connections.add(connection);
+  context.stats.active_connections++;
+  connection.tenant.connections++;
+  context.sockets.set(connection.socket, connection);
+  return new Attachment(context, connection);
+}
+
+/**
+ * What a connection hears of its socket, and what its way out is told: one object, where functions
+ * would be a dozen for each of thousands of connections.
+ */
+class Attachment implements SocketEvents, OutboxOptions {
+  readonly #context: UpgradeContext;
+  readonly #connection: Connection;
+
+  constructor(context: UpgradeContext, connection: Connection) {
+    this.#context = context;
+    this.#connection = connection;
+  }
+
+  opened(): void {
+    const context = this.#context;
+    const connection = this.#connection;
+    if (connection.ended) return this.socket.close(1012, "restart");
+    connection.open(new Outbox(this), welcome(context, connection));
+    // Its policies or its network took so long that the process has begun to stop meanwhile.
+    if (context.isDraining()) connection.sendAway(context.config.server.drain_ms);
+  }
+
+  message(data: string | ArrayBuffer): void {
+    this.#connection.receive(data);
+  }
+
+  closed(code: number): void {
+    const { socket } = this;
+    this.#context.sockets.delete(socket);
+    this.#connection.end(code);
+    this.#context.onClosed(socket, this.#connection);
+  }
+
+  onOverflow(): void {
+    this.#connection.overflow();
+  }
+
+  get socket(): ClientSocket {
+    return this.#connection.socket;
+  }
+
+  get pump(): Pump {
+    return this.#context.pump;
+  }
+
+  get stats(): ShieldStats {
+    return this.#context.stats;
+  }
+
+  get text(): boolean {
+    return this.#connection.text;
+  }
+
+  get unsent_bytes_max(): number {
+    return this.#context.config.limits.unsent_bytes;
+  }
+
+  get room_bytes_max(): number {
+    return this.#context.config.limits.slow_reader_bytes;
+  }
+}
+
+function welcome(context: UpgradeContext, { id, identity }: Connection): Welcome {
+  const { config } = context;
+  return {
+    connection_id: id,
+    user_id: identity.user_id,
+    tenant_id: identity.tenant_id,
     server_time_ms: context.now(),
     heartbeat_ms: config.server.heartbeat_ms,
     max_frame_bytes: config.limits.max_frame_bytes,
-    token_expires_ms: connection.identity.expires_ms,
+    token_expires_ms: identity.expires_ms,
     node_id: context.node_id,
     protocol_version: PROTOCOL_VERSION,
-  });
-  // Its policies or its network took so long that the process has begun to stop meanwhile.
-  if (context.isDraining()) connection.sendAway(config.server.drain_ms);
+  };
 }

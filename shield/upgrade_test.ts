@@ -17,7 +17,7 @@ import { banOf, putBan, testBans } from "./test_bans.ts";
 import { random } from "./test_hub.ts";
 import { ann } from "./test_identity.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "./test_spine.ts";
-import { upgrade } from "./upgrade.ts";
+import { createUpgrade } from "./upgrade.ts";
 import type { UpgradeContext } from "./upgrade.ts";
 
 const URL_TEXT = "http://shield/v1/socket";
@@ -55,11 +55,12 @@ async function testUpgrade(onConnect: UpgradeContext["overseer"]["onConnect"]) {
     isDraining: () => false,
     leaveAll: () => {},
   };
+  const upgrade = createUpgrade(context);
   return {
     ...test,
     connections,
     counters,
-    upgrade: () => upgrade(context, handshake(), { identity: ann, remote_ip: "127.0.0.1" }),
+    upgrade: () => upgrade(handshake(), { identity: ann, remote_ip: "127.0.0.1" }),
     async [Symbol.asyncDispose]() {
       test[Symbol.dispose]();
       await engine[Symbol.asyncDispose]();

@@ -16,16 +16,49 @@ export interface StoredMessage {
   readonly origin: string;
 }
 
-/** One message of the list. */
-export interface Entry extends StoredMessage {
+/** One message of the list. There are as many as the log's cache holds, so that every object counts. */
+export class Entry implements StoredMessage {
+  readonly offset: number;
+  readonly time_ms: number;
+  readonly origin: string;
   /** Running count: of two entries, the difference is how many messages lie between. May be negative. */
   readonly index: number;
   /** Running bytes of the envelopes before this one; only differences mean something. */
   readonly bytes_before: number;
+  /** Of the envelope as stored. */
+  readonly size_bytes: number;
   next: Entry | undefined;
-  /** The frames, made for the first receiver. */
-  binary?: Uint8Array<ArrayBuffer>;
-  text?: string;
+  #envelope: Uint8Array;
+  #binary: Uint8Array<ArrayBuffer> | undefined = undefined;
+  /** The text frame, made for the first receiver. */
+  text: string | undefined = undefined;
+
+  constructor(message: StoredMessage, index: number, bytes_before: number, next?: Entry) {
+    this.offset = message.offset;
+    this.time_ms = message.time_ms;
+    this.origin = message.origin;
+    this.index = index;
+    this.bytes_before = bytes_before;
+    this.size_bytes = message.envelope.length;
+    this.next = next;
+    this.#envelope = message.envelope;
+  }
+
+  /** As stored, or as in `binary`, which adds the offset. */
+  get envelope(): Uint8Array {
+    return this.#envelope;
+  }
+
+  /** The binary frame, made for the first receiver. */
+  get binary(): Uint8Array<ArrayBuffer> | undefined {
+    return this.#binary;
+  }
+
+  /** `frame` is an opcode and the envelope: that is kept once from now on. */
+  set binary(frame: Uint8Array<ArrayBuffer>) {
+    this.#binary = frame;
+    this.#envelope = frame.subarray(1);
+  }
 }
 
 /** A reader's place. Following it never skips: what is trimmed meanwhile stays reachable for it. */
@@ -47,12 +80,13 @@ const SLACK = 64;
 
 /** Running bytes up to the end of this entry. */
 function bytesThrough(entry: Entry): number {
-  return entry.bytes_before + entry.envelope.length;
+  return entry.bytes_before + entry.size_bytes;
 }
 
 /** An entry that stands before all others and is never given to anybody. */
 function mark(offset: number, index: number, bytes_before: number, next?: Entry): Entry {
-  return { offset, time_ms: 0, envelope: NOTHING, origin: "", index, bytes_before, next };
+  const nothing = { offset, time_ms: 0, envelope: NOTHING, origin: "" };
+  return new Entry(nothing, index, bytes_before, next);
 }
 
 /** Where `mark` must stand to come right before `entry`. */
@@ -117,13 +151,10 @@ export class Timeline {
   offer(message: StoredMessage, previous: number): Offer {
     if (message.offset <= this.#last) return "repeated";
     if (previous > this.#last) return "gap";
-    const { offset, time_ms, envelope, origin } = message;
-    const index = this.#tail.index + 1;
-    const bytes_before = bytesThrough(this.#tail);
-    const entry = { offset, time_ms, envelope, origin, index, bytes_before, next: undefined };
+    const entry = new Entry(message, this.#tail.index + 1, bytesThrough(this.#tail));
     this.#tail.next = entry;
     this.#tail = entry;
-    this.#last = offset;
+    this.#last = entry.offset;
     this.#entries.push(entry);
     return "appended";
   }
@@ -158,13 +189,8 @@ export class Timeline {
     for (const message of messages.toReversed()) {
       if (message.offset >= above || message.offset <= floor) throw new TypeError("not in order");
       above = message.offset;
-      const { offset, time_ms, envelope, origin } = message;
       const { index, bytes_before } = next as Entry;
-      next = {
-        ...{ offset, time_ms, envelope, origin, next },
-        index: index - 1,
-        bytes_before: bytes_before - envelope.length,
-      };
+      next = new Entry(message, index - 1, bytes_before - message.envelope.length, next);
       older.push(next);
     }
     this.#floor = floor;

@@ -83,8 +83,7 @@ export function createModules(options: ModulesOptions): Modules {
     async load(sha256, bytes) {
       refuseQuarantined(sha256);
       if (numbers.has(sha256)) return;
-      const begun = loading.get(sha256);
-      if (begun !== undefined) return await begun;
+      if (loading.has(sha256)) return await loading.get(sha256);
       const promise = make(sha256, bytes);
       loading.set(sha256, promise);
       try {

@@ -212,6 +212,16 @@ const CLOSES: readonly Case[] = [
     },
   },
   {
+    behaviour: "a peer that goes as one would that is given up has gone by itself",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      const reason = bytes("No response from ping frame.");
+      await peer.write(rawFrame(CLOSE, new Uint8Array([0x03, 0xe9, ...reason])));
+      assert.deepEqual(await seen.count(2), ["open", 1001]);
+    },
+  },
+  {
     behaviour: "a peer that vanishes is 1006, and sending and closing then do nothing",
     async run(host) {
       const { peer, seen } = await open(host);

@@ -40,17 +40,23 @@ export function nativeSockets(options: Pick<SocketOptions, "heartbeat_ms">): Soc
   };
 }
 
-const TYPES = ["open", "message", "error", "close"] as const;
+const ONCE: AddEventListenerOptions = { once: true };
 
-/** Its own listener: a function for each event would be memory of every connection. */
+/**
+ * Its own listener: a function for each event would be memory of every connection, and so is each
+ * type of event that is listened to (some 300 bytes in the runtime). So "open" goes when it has come,
+ * and what "error" says is heard with "close", which follows it.
+ */
 class NativeSocket implements ClientSocket, EventListenerObject {
-  readonly unfinished_bytes: undefined;
   readonly #socket: WebSocket;
   #events: SocketEvents | undefined;
-  #silent = false;
 
   constructor(socket: WebSocket) {
     this.#socket = socket;
+  }
+
+  get unfinished_bytes(): undefined {
+    return undefined;
   }
 
   get bufferedAmount(): number {
@@ -75,7 +81,9 @@ class NativeSocket implements ClientSocket, EventListenerObject {
 
   listen(events: SocketEvents): void {
     this.#events = events;
-    for (const type of TYPES) this.#socket.addEventListener(type, this);
+    this.#socket.addEventListener("open", this, ONCE);
+    this.#socket.addEventListener("message", this);
+    this.#socket.addEventListener("close", this);
   }
 
   handleEvent(event: Event): void {
@@ -84,14 +92,18 @@ class NativeSocket implements ClientSocket, EventListenerObject {
     if (events === undefined) return;
     if (event.type === "message") events.message((event as MessageEvent).data);
     else if (event.type === "open") events.opened();
-    else if (event.type === "error") {
-      // The runtime reports a ping without an answer as an error, then closes with its own code.
-      this.#silent = event instanceof ErrorEvent && event.message.includes("ping");
-    } else {
+    else {
       this.#events = undefined;
-      const { code } = event as CloseEvent;
-      // The runtime says 0 when no close frame came.
-      events.closed(this.#silent ? PING_LOST : code === 0 ? BROKEN : code);
+      events.closed(codeOf(event as CloseEvent));
     }
   }
+}
+
+/**
+ * The runtime says 0 when no close frame came. A code that no close frame brought is its own: it has
+ * given up a peer that answered no ping.
+ */
+function codeOf({ code, wasClean }: CloseEvent): number {
+  if (code === 0) return BROKEN;
+  return wasClean ? code : PING_LOST;
 }
