@@ -52,7 +52,7 @@ EXPOSE 4000 4001 4002
 STOPSIGNAL SIGTERM
 # The flags are those of `deno task arq`, so that `arq serve` runs as the servers do.
 ENTRYPOINT ["/usr/local/bin/deno", "run", "--no-prompt", "--cached-only", "--frozen", \
-  "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4,--no-allocation-site-pretenuring,--heap-growing-percent=200", \
+  "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4,--no-allocation-site-pretenuring,--heap-growing-percent=300", \
   "--unstable-worker-options", "--unstable-net", "--unstable-no-legacy-abort", \
   "--ignore-env", "--allow-run=deno", "--allow-net", "--allow-read", \
   "--allow-write=/data,/keys,/tmp", \

@@ -46,7 +46,7 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   "deploy/docker/health.ts", "http://127.0.0.1:4001/health/live"]
 # The flags are those of `deno task shield`; the permissions are narrower.
 ENTRYPOINT ["/usr/local/bin/deno", "run", "--no-prompt", "--cached-only", "--frozen", \
-  "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4,--no-allocation-site-pretenuring,--heap-growing-percent=200", \
+  "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4,--no-allocation-site-pretenuring,--heap-growing-percent=300", \
   "--unstable-worker-options", "--unstable-net", "--unstable-no-legacy-abort", "--ignore-env", \
   "--allow-run=deno", "--allow-net", "--allow-read=/app,/etc/arqon", "shield/main.ts"]
 CMD ["--config", "/etc/arqon/shield.toml"]
