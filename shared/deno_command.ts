@@ -21,9 +21,9 @@ export function denoCommand(is_granted: IsGranted = isGranted): string {
  * What `deno run` needs for a program with a Shield in it: a policy's first call must not wait for the
  * compiler; nothing waits long for a collector: the young's works in small steps, no place in the code
  * whose objects once outlived a busy moment makes old ones ever after (a full collection every 20 s
- * instead of every minute), and the old's waits until there is four times what there was; policies run in
- * workers without permissions; an upgrade is answered with success, without an AbortError with a stack
- * for each.
+ * instead of every minute), and the old's waits until there is four times what there was; policies run
+ * in workers without permissions; an upgrade is answered with success, without an AbortError with a
+ * stack for each.
  */
 export const SERVER_FLAGS: readonly string[] = [
   "--no-prompt",
