@@ -4,8 +4,8 @@
  */
 import { createLogger, SEVERITY } from "./log.ts";
 import type { Logger, LoggerOptions, LogLevel } from "./log.ts";
-import { Counter } from "./metrics.ts";
 import type { Registry } from "./metrics.ts";
+import { scrapedCounter, scrapedFamily } from "./metrics_plain.ts";
 
 /** What `[log]` says. */
 export interface LoggingOptions extends Pick<LoggerOptions, "level" | "format" | "now" | "write"> {
@@ -157,23 +157,11 @@ function registerLines(
   lines: () => Readonly<Record<LogLevel, number>>,
   left_out: () => number,
 ): void {
-  new Counter({
-    name: "arqon_log_lines_total",
-    help: "Log lines written, by level.",
-    labelNames: ["level"],
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const [level, count] of Object.entries(lines())) this.inc({ level }, count);
-    },
-  });
-  new Counter({
-    name: "arqon_log_left_out_total",
-    help: "Log lines left out because too many with their text came in one second.",
-    registers: [registry],
-    collect() {
-      this.reset();
-      this.inc(left_out());
-    },
-  });
+  scrapedFamily(registry, "arqon_log_lines_total", "Log lines written, by level.", "level", lines);
+  scrapedCounter(
+    registry,
+    "arqon_log_left_out_total",
+    "Log lines left out because too many with their text came in one second.",
+    left_out,
+  );
 }

@@ -92,6 +92,19 @@ export function scrapedCounter(
   });
 }
 
+/** The same for a counter with one label; `read` gives a total for each of its values. */
+export function scrapedFamily(
+  registry: Registry,
+  name: string,
+  help: string,
+  label: string,
+  read: () => Readonly<Record<string, number>>,
+): void {
+  scrapedCounters(registry, name, help, [label], function* () {
+    for (const [value, total] of Object.entries(read())) yield [{ [label]: value }, total];
+  });
+}
+
 /** The same for a counter with labels; `read` gives each of their combinations once. */
 export function scrapedCounters(
   registry: Registry,

@@ -3,12 +3,12 @@
  * be done when is `memory_guard.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
 import { banKey, decodeBan, encodeBan, EVERY_ROOM } from "../shared/bans.ts";
 import type { Config } from "../shared/config/schema.ts";
 import type { Logger } from "../shared/log.ts";
 import { scrapedGauge } from "../shared/metrics.ts";
+import { scrapedFamily } from "../shared/metrics_plain.ts";
 import type { KeyValue } from "../shared/spine/spine.ts";
 import type { Connection } from "./connection.ts";
 import type { Identity } from "./identity.ts";
@@ -284,14 +284,11 @@ function registerMetrics(
     "Sockets whose connection has ended and whose peer has not closed yet.",
     () => [...sockets.values()].filter(({ ended }) => ended).length,
   );
-  new Counter({
-    name: "shield_memory_guard_total",
-    help: "What the memory guard did.",
-    labelNames: ["action"],
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const [action, total] of Object.entries(actions)) this.inc({ action }, total);
-    },
-  });
+  scrapedFamily(
+    registry,
+    "shield_memory_guard_total",
+    "What the memory guard did.",
+    "action",
+    () => actions,
+  );
 }

@@ -4,9 +4,10 @@
  * `token_bucket.ts` and `fair_share.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import { Counter, Gauge } from "prom-client";
+import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
 import type { Config } from "../shared/config/schema.ts";
+import { scrapedFamily } from "../shared/metrics_plain.ts";
 import { createPortion, createSharedRate, waitForShare, withdrawShare } from "./fair_share.ts";
 import type { Portion, SharedRate } from "./fair_share.ts";
 import type { Identity } from "./identity.ts";
@@ -18,7 +19,6 @@ const PAUSE_MS = 100;
 
 /** Whose rate it is. */
 export type RateScope = "connection" | "user" | "tenant" | "process";
-const SCOPES: readonly RateScope[] = ["connection", "user", "tenant", "process"];
 
 type RateLimits = Pick<
   Config["limits"],
@@ -175,16 +175,13 @@ export class RateTable {
   #register(registry: Registry): void {
     const { refusals } = this;
     const tracked = () => this.tracked();
-    new Counter({
-      name: "shield_rate_refusals_total",
-      help: "Operations refused with rate-limited, by whose rate it was.",
-      labelNames: ["scope"],
-      registers: [registry],
-      collect() {
-        this.reset();
-        for (const scope of SCOPES) this.inc({ scope }, refusals[scope]);
-      },
-    });
+    scrapedFamily(
+      registry,
+      "shield_rate_refusals_total",
+      "Operations refused with rate-limited, by whose rate it was.",
+      "scope",
+      () => refusals,
+    );
     new Gauge({
       name: "shield_rates",
       help: "Users and tenants whose rates are kept.",

@@ -2,10 +2,9 @@
  * The Shield's counters. The message path adds to plain numbers; prom-client reads them only when
  * somebody scrapes, so a label lookup never costs a message anything.
  */
-import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
 import { scrapedGauge } from "../shared/metrics.ts";
-import { registerPlainHistogram, scrapedCounter } from "../shared/metrics_plain.ts";
+import { registerPlainHistogram, scrapedCounter, scrapedFamily } from "../shared/metrics_plain.ts";
 import type { PlainHistogram } from "../shared/metrics_plain.ts";
 import { CLOSES } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
@@ -176,19 +175,13 @@ export function registerStats(stats: ShieldStats, registry: Registry): void {
   for (const [key, [name, help]] of Object.entries(LEVELS) as [Level, [string, string]][]) {
     scrapedGauge(registry, name, help, () => stats[key]);
   }
-  for (const [key, [name, label, help]] of Object.entries(FAMILIES) as [Family, string[]][]) {
-    new Counter({
-      name: name ?? "",
-      help: help ?? "",
-      labelNames: [label ?? ""],
-      registers: [registry],
-      collect() {
-        this.reset();
-        for (const [value, total] of Object.entries(stats[key])) {
-          this.inc({ [label ?? ""]: value }, total);
-        }
-      },
-    });
+  for (
+    const [key, [name, label, help]] of Object.entries(FAMILIES) as [
+      Family,
+      [string, string, string],
+    ][]
+  ) {
+    scrapedFamily(registry, name, help, label, () => stats[key]);
   }
   registerPlainHistogram(
     registry,

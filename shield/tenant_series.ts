@@ -7,8 +7,9 @@
  * loses it ends as a counter, and what it does from then on is in `_other`. So no counter ever falls,
  * and every message is counted in one series.
  */
-import { Counter, Gauge } from "prom-client";
+import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
+import { scrapedCounters } from "../shared/metrics_plain.ts";
 import { OTHER_TENANTS } from "./tenant_stats.ts";
 import type { TenantTable, TenantTotals } from "./tenant_stats.ts";
 
@@ -206,15 +207,12 @@ export function registerTenantSeries(
   });
   for (const key of COUNTED) {
     const [name, help] = COUNTERS[key];
-    new Counter({
+    scrapedCounters(
+      registry,
       name,
       help,
       labelNames,
-      registers,
-      collect() {
-        this.reset();
-        for (const [tenant, sample] of samples) this.inc({ tenant }, sample[key]);
-      },
-    });
+      () => [...samples].map(([tenant, sample]) => [{ tenant }, sample[key]]),
+    );
   }
 }

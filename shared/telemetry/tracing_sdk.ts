@@ -17,6 +17,7 @@ import {
 import type { ReadableSpan, SpanExporter, SpanProcessor } from "@opentelemetry/sdk-trace";
 import { Counter, scrapedGauge } from "../metrics.ts";
 import type { Registry } from "../metrics.ts";
+import { scrapedCounter } from "../metrics_plain.ts";
 import type { Logger } from "../log.ts";
 import { exportCounter } from "./export_stats.ts";
 import type { OtlpTarget } from "./resource.ts";
@@ -118,15 +119,12 @@ class SpanQueue implements SpanProcessor, SpanExporter {
 }
 
 function registerDropped(registry: Registry, dropped: () => number, waiting: () => number): void {
-  new Counter({
-    name: "arqon_spans_dropped_total",
-    help: "Spans not exported: the queue was full, or the collector did not take them.",
-    registers: [registry],
-    collect() {
-      this.reset();
-      this.inc(dropped());
-    },
-  });
+  scrapedCounter(
+    registry,
+    "arqon_spans_dropped_total",
+    "Spans not exported: the queue was full, or the collector did not take them.",
+    dropped,
+  );
   scrapedGauge(
     registry,
     "arqon_spans_waiting",

@@ -2,9 +2,10 @@
  * What durable rooms count on this Shield. The message path adds to plain numbers; prom-client reads
  * them when somebody scrapes. Labels come from closed sets, or are bounded here.
  */
-import { Counter, Gauge, Histogram } from "prom-client";
+import { Gauge, Histogram } from "prom-client";
 import type { Registry } from "prom-client";
 import { scrapedGauge } from "../../shared/metrics.ts";
+import { scrapedCounter, scrapedCounters, scrapedFamily } from "../../shared/metrics_plain.ts";
 import { bump } from "../stats.ts";
 
 /** Room classes that have series of their own; the others share one. */
@@ -122,46 +123,22 @@ class Totals {
   }
 }
 
-type Rows = Iterable<readonly [label: string, value: number]>;
-
-function counter(
-  registry: Registry,
-  name: string,
-  help: string,
-  label: string | undefined,
-  rows: () => Rows,
-): void {
-  new Counter({
-    name,
-    help,
-    labelNames: label === undefined ? [] : [label],
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const [value, total] of rows()) {
-        if (label === undefined) this.inc(total);
-        else this.inc({ [label]: value }, total);
-      }
-    },
-  });
-}
-
 function registerTotals(registry: Registry, totals: Totals): void {
   const sum = (name: string, help: string, read: () => number) =>
-    counter(registry, name, help, undefined, () => [["", read()]]);
+    scrapedCounter(registry, name, help, read);
   const family = (name: string, help: string, label: string, values: Record<string, number>) =>
-    counter(registry, name, help, label, () => Object.entries(values));
+    scrapedFamily(registry, name, help, label, () => values);
   sum(
     "shield_log_stored_total",
     "Publishes to durable rooms that the log has acknowledged.",
     () => totals.stored_messages,
   );
-  counter(
+  scrapedCounters(
     registry,
     "shield_log_stored_bytes_total",
     "Bytes of them, by the pattern of the room class.",
-    "class",
-    () => totals.classes,
+    ["class"],
+    () => [...totals.classes].map(([name, bytes]) => [{ class: name }, bytes]),
   );
   sum(
     "shield_log_deduplicated_total",

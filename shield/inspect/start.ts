@@ -6,8 +6,9 @@ import { HELLO, startAnswerer } from "../../shared/cluster_answerer.ts";
 import type { AnswerHandlers } from "../../shared/cluster_answerer.ts";
 import { ClusterAsker } from "../../shared/cluster_asker.ts";
 import { controlAnswers } from "../../shared/cluster_control.ts";
-import { Counter, scrapedGauge } from "../../shared/metrics.ts";
+import { scrapedGauge } from "../../shared/metrics.ts";
 import type { Registry } from "../../shared/metrics.ts";
+import { scrapedFamily } from "../../shared/metrics_plain.ts";
 import type { HealthReport } from "../../shared/ops.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Random } from "../../shared/ids.ts";
@@ -125,16 +126,7 @@ function registerInspect(registry: Registry, { answerer, asker, tails }: Inspect
   const gauge = (name: string, help: string, read: () => number) =>
     scrapedGauge(registry, name, help, read);
   const counter = (name: string, help: string, read: () => Readonly<Record<string, number>>) =>
-    new Counter({
-      name,
-      help,
-      labelNames: ["outcome"],
-      registers: [registry],
-      collect() {
-        this.reset();
-        for (const [outcome, total] of Object.entries(read())) this.inc({ outcome }, total);
-      },
-    });
+    scrapedFamily(registry, name, help, "outcome", read);
   gauge("shield_admin_questions", "Questions to the cluster under way.", () => asker.pending);
   gauge("shield_admin_answers", "Questions of others being answered.", () => answerer.pending);
   gauge("shield_admin_tails", "Rooms that operators read.", () => tails.size);

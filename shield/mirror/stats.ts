@@ -2,8 +2,9 @@
  * What the mirror counts: plain numbers by rule, which prom-client reads only when somebody scrapes.
  * A rule's prefix is a label, so their number is bounded: the rules that come later are `other`.
  */
-import { Counter, scrapedGauge } from "../../shared/metrics.ts";
+import { scrapedGauge } from "../../shared/metrics.ts";
 import type { Registry } from "../../shared/metrics.ts";
+import { scrapedCounters, scrapedFamily } from "../../shared/metrics_plain.ts";
 import type { DiffOutcome } from "./diff.ts";
 
 /** Prefixes that are told apart. */
@@ -68,31 +69,26 @@ export class MirrorStats {
 
   /** Publishes the totals under the contract's names. */
   register(registry: Registry, levels: () => MirrorLevels): void {
-    const registers = [registry];
     const rules = this.#rules;
     const verdicts = this.#verdicts;
-    new Counter({
-      name: "shield_mirror_traffic_total",
-      help: "Messages that a mirror rule was about, by rule and what became of the copy.",
-      labelNames: ["rule", "outcome"],
-      registers,
-      collect() {
-        this.reset();
+    scrapedCounters(
+      registry,
+      "shield_mirror_traffic_total",
+      "Messages that a mirror rule was about, by rule and what became of the copy.",
+      ["rule", "outcome"],
+      function* () {
         for (const [rule, totals] of rules) {
-          for (const [key, outcome] of OUTCOMES) this.inc({ rule, outcome }, totals[key]);
+          for (const [key, outcome] of OUTCOMES) yield [{ rule, outcome }, totals[key]];
         }
       },
-    });
-    new Counter({
-      name: "shield_mirror_verdicts_total",
-      help: "Verdicts of candidates on mirrored traffic, compared with production.",
-      labelNames: ["outcome"],
-      registers,
-      collect() {
-        this.reset();
-        for (const [outcome, total] of Object.entries(verdicts)) this.inc({ outcome }, total);
-      },
-    });
+    );
+    scrapedFamily(
+      registry,
+      "shield_mirror_verdicts_total",
+      "Verdicts of candidates on mirrored traffic, compared with production.",
+      "outcome",
+      () => verdicts,
+    );
     for (const [key, [name, help]] of Object.entries(LEVELS)) {
       scrapedGauge(registry, name, help, () => levels()[key as keyof MirrorLevels]);
     }

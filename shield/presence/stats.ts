@@ -2,8 +2,9 @@
  * The counters of presence on this Shield: plain numbers that prom-client reads when somebody
  * scrapes. Labels come from closed sets, never from a client or another process.
  */
-import { Counter, scrapedGauge } from "../../shared/metrics.ts";
+import { scrapedGauge } from "../../shared/metrics.ts";
 import type { Registry } from "../../shared/metrics.ts";
+import { scrapedCounter, scrapedFamily } from "../../shared/metrics_plain.ts";
 import { bump } from "../stats.ts";
 
 /** Running totals since the start of the process, and levels of the moment. */
@@ -144,20 +145,11 @@ const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
 
 /** Publishes the numbers; once a registry. */
 export function registerPresenceStats(stats: PresenceStats, registry: Registry): void {
-  const registers = [registry];
   for (const [key, [name, help]] of Object.entries(LEVELS) as [Level, [string, string]][]) {
     scrapedGauge(registry, name, help, () => stats[key]);
   }
   for (const [key, [name, help]] of Object.entries(TOTALS) as [Total, [string, string]][]) {
-    new Counter({
-      name,
-      help,
-      registers,
-      collect() {
-        this.reset();
-        this.inc(stats[key]);
-      },
-    });
+    scrapedCounter(registry, name, help, () => stats[key]);
   }
   for (
     const [key, [name, label, help]] of Object.entries(FAMILIES) as [
@@ -165,17 +157,6 @@ export function registerPresenceStats(stats: PresenceStats, registry: Registry):
       [string, string, string],
     ][]
   ) {
-    new Counter({
-      name,
-      help,
-      labelNames: [label],
-      registers,
-      collect() {
-        this.reset();
-        for (const [value, total] of Object.entries(stats[key])) {
-          this.inc({ [label]: value }, total);
-        }
-      },
-    });
+    scrapedFamily(registry, name, help, label, () => stats[key]);
   }
 }

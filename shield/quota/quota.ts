@@ -9,6 +9,7 @@ import type { Registry } from "prom-client";
 import type { Quota as QuotaConfig } from "../../shared/config/schema_quota.ts";
 import type { Logger } from "../../shared/log.ts";
 import { scrapedGauge } from "../../shared/metrics.ts";
+import { scrapedCounter } from "../../shared/metrics_plain.ts";
 import { fullBucket, reserve } from "./bucket.ts";
 import type { Amounts, Bucket, Grant, Reservation } from "./bucket.ts";
 import { Slices } from "./slices.ts";
@@ -127,12 +128,12 @@ export class ClusterQuota implements StartedQuota {
       "Tenants whose slices this Shield holds",
       () => this.#slices.size,
     );
-    new Counter({
-      name: "shield_quota_untracked_total",
-      help: "Messages let through because more tenants were active than slices are held",
-      registers,
-      collect: untrackedReader(this.#slices),
-    });
+    scrapedCounter(
+      registry,
+      "shield_quota_untracked_total",
+      "Messages let through because more tenants were active than slices are held",
+      () => this.#slices.untracked,
+    );
   }
 
   get degraded(): boolean {
@@ -241,13 +242,6 @@ export class ClusterQuota implements StartedQuota {
       server: serverOf(this.#options.config.url),
     });
   }
-}
-
-function untrackedReader(slices: Slices): (this: Counter) => void {
-  return function () {
-    this.reset();
-    this.inc(slices.untracked);
-  };
 }
 
 /** Looks up a tenant's quota; those of its own first. */

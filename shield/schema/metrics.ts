@@ -2,9 +2,10 @@
  * What the schema check counts. The message path adds to plain numbers; prom-client reads them when
  * somebody scrapes. Labels are bounded: schemas by the configuration, rules and tenants here.
  */
-import { Counter, Gauge } from "prom-client";
+import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
 import { scrapedGauge } from "../../shared/metrics.ts";
+import { scrapedCounter, scrapedCounters, scrapedFamily } from "../../shared/metrics_plain.ts";
 import { sharedFiles } from "../../shared/schema/shared_files.ts";
 import type { LoadOutcome } from "./entry.ts";
 import { TopTenants } from "./top_tenants.ts";
@@ -88,33 +89,8 @@ export function registerSchemaMetrics(
   return totals;
 }
 
-type Rows = Iterable<readonly [labels: Record<string, string>, value: number]>;
-
-function counter(
-  registry: Registry,
-  name: string,
-  help: string,
-  labelNames: string[],
-  rows: () => Rows,
-): void {
-  new Counter({
-    name,
-    help,
-    labelNames,
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const [labels, value] of rows()) this.inc(labels, value);
-    },
-  });
-}
-
-function rowsOf(label: string, values: Readonly<Record<string, number>>): Rows {
-  return Object.entries(values).map(([name, value]) => [{ [label]: name }, value] as const);
-}
-
 function registerCounters(registry: Registry, totals: Totals): void {
-  counter(
+  scrapedCounters(
     registry,
     "shield_schema_violation_total",
     "Events that do not fit the schema of their subject, by schema and first rule.",
@@ -125,7 +101,7 @@ function registerCounters(registry: Registry, totals: Totals): void {
       }
     },
   );
-  counter(
+  scrapedCounters(
     registry,
     "shield_schema_violation_tenant_total",
     "The same by tenant: those with the most by name, all others together.",
@@ -134,7 +110,7 @@ function registerCounters(registry: Registry, totals: Totals): void {
       for (const [tenant, value] of totals.tenants.rows()) yield [{ tenant }, value];
     },
   );
-  counter(
+  scrapedCounters(
     registry,
     "shield_schema_unknown_fields_total",
     "Fields outside the schema in events of mappings that warn of them.",
@@ -143,26 +119,26 @@ function registerCounters(registry: Registry, totals: Totals): void {
       for (const [schema, value] of totals.unknown_fields) yield [{ schema }, value];
     },
   );
-  counter(
+  scrapedFamily(
     registry,
     "shield_schema_cache_total",
     "Events of mapped subjects by what the cache had: hit, stale (not confirmed), miss (refused).",
-    ["outcome"],
-    () => rowsOf("outcome", totals.cache),
+    "outcome",
+    () => totals.cache,
   );
-  counter(
+  scrapedFamily(
     registry,
     "shield_schema_loads_total",
     "Looks at the schema registry, by outcome.",
-    ["outcome"],
-    () => rowsOf("outcome", totals.loads),
+    "outcome",
+    () => totals.loads,
   );
-  counter(
+  scrapedFamily(
     registry,
     "shield_schema_dead_letters_total",
     "Copies of refused events for dlq subjects, by outcome.",
-    ["outcome"],
-    () => rowsOf("outcome", totals.dead_letters),
+    "outcome",
+    () => totals.dead_letters,
   );
 }
 
@@ -225,21 +201,20 @@ function registerWorkingSet(registry: Registry, figures: () => SchemaFigures): v
     ],
   ];
   for (const [name, help, read] of gauges) scrapedGauge(registry, name, help, read);
-  counter(
+  scrapedCounter(
     registry,
     "shield_schema_put_away_total",
     "Compiled messages that made room for others.",
-    [],
-    () => [[{}, figures().working.totals.put_away]],
+    () => figures().working.totals.put_away,
   );
-  counter(
+  scrapedFamily(
     registry,
     "shield_schema_restores_total",
     "Events whose message was put away: restored, or refused since too many others were restored.",
-    ["outcome"],
-    function* () {
+    "outcome",
+    () => {
       const { restored, refused } = figures().working.totals;
-      yield* rowsOf("outcome", { restored, refused });
+      return { restored, refused };
     },
   );
 }

@@ -2,9 +2,10 @@
  * `shield --processes N`: N Shields on one client port, started again when they die, stopped
  * together. What operators ask is `operators.ts`.
  */
-import { Counter, Gauge } from "prom-client";
+import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
 import type { Logger } from "../../shared/log.ts";
+import { scrapedCounters } from "../../shared/metrics_plain.ts";
 import { BACKOFF } from "./backoff.ts";
 import type { BackoffOptions } from "./backoff.ts";
 import type { ChildOptions } from "./child_options.ts";
@@ -107,14 +108,11 @@ function registerMetrics(registry: Registry, slots: readonly Slot[]): void {
       for (const { index, state } of slots) this.set({ index }, Number(state === "serving"));
     },
   });
-  new Counter({
-    name: "shield_process_restarts_total",
-    help: "Starts of this process of the node after its first.",
-    labelNames: ["index"],
-    registers,
-    collect() {
-      this.reset();
-      for (const { index, restarts } of slots) this.inc({ index }, restarts);
-    },
-  });
+  scrapedCounters(
+    registry,
+    "shield_process_restarts_total",
+    "Starts of this process of the node after its first.",
+    ["index"],
+    () => slots.map(({ index, restarts }) => [{ index: String(index) }, restarts]),
+  );
 }
