@@ -50,18 +50,22 @@ export interface EvaluateRequest {
 }
 
 /** Why a policy could not decide; the message is refused (fail closed), with 503 or 403. */
-export type PolicyFault =
-  | "fuel"
-  | "trap"
-  | "memory"
-  | "stall"
-  | "wedge"
-  | "queue-full"
-  | "missing-module"
-  | "breaker-open"
-  | "rate"
-  | "payload-too-large"
-  | "abi";
+export const POLICY_FAULTS = [
+  "fuel",
+  "trap",
+  "memory",
+  "stall",
+  "wedge",
+  "queue-full",
+  "missing-module",
+  "breaker-open",
+  "rate",
+  "payload-too-large",
+  "abi",
+] as const;
+
+/** One of them. */
+export type PolicyFault = typeof POLICY_FAULTS[number];
 
 /** One `host_log` line. */
 export interface PolicyLog {

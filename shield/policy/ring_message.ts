@@ -5,7 +5,7 @@
  * their names stay in the process. Every message carries the generation of its worker.
  */
 import type { EvaluateRequest, Hook, PolicyFacts, PolicyFault, PolicyMode } from "./policy.ts";
-import { HOOKS } from "./policy.ts";
+import { HOOKS, POLICY_FAULTS } from "./policy.ts";
 
 /** One policy to run, as the worker knows it. */
 export interface WorkerEntry {
@@ -81,22 +81,6 @@ const REPLY_HEAD_BYTES = 12;
 const OUTCOME_BYTES = 20;
 /** A UTF-16 code unit takes at most so many bytes of UTF-8. */
 const UNIT_BYTES = 3;
-const FAULT_NUMBERS: Readonly<Record<PolicyFault, number>> = {
-  "fuel": 1,
-  "trap": 2,
-  "memory": 3,
-  "stall": 4,
-  "wedge": 5,
-  "queue-full": 6,
-  "missing-module": 7,
-  "breaker-open": 8,
-  "rate": 9,
-  "payload-too-large": 10,
-  "abi": 11,
-};
-const FAULTS = new Map(
-  Object.entries(FAULT_NUMBERS).map(([fault, number]) => [number, fault as PolicyFault]),
-);
 const NO_FACTS: PolicyFacts = { headers: [], claims: {} };
 const NO_WORDS: Words = { texts: [], added_headers: [], logs: [] };
 const encoder = new TextEncoder();
@@ -188,7 +172,8 @@ export function encodeReply(generation: number, id: number, reply: WorkerReply):
   for (const [place, { allowed, fault, code, units, duration_ms }] of outcomes.entries()) {
     const at = REPLY_HEAD_BYTES + place * OUTCOME_BYTES;
     view.setUint8(at, allowed ? 1 : 0);
-    view.setUint8(at + 1, fault === undefined ? 0 : FAULT_NUMBERS[fault]);
+    // 0: none.
+    view.setUint8(at + 1, fault === undefined ? 0 : POLICY_FAULTS.indexOf(fault) + 1);
     view.setUint16(at + 2, code, true);
     view.setFloat64(at + 4, units, true);
     view.setFloat64(at + 12, duration_ms, true);
@@ -211,7 +196,7 @@ export function decodeReply(
   const outcomes: ChainOutcome[] = [];
   for (let place = 0; place < count; place++) {
     const at = REPLY_HEAD_BYTES + place * OUTCOME_BYTES;
-    const fault = FAULTS.get(view.getUint8(at + 1));
+    const fault = POLICY_FAULTS[view.getUint8(at + 1) - 1];
     const [reason, detail] = texts[place] ?? ["", ""];
     outcomes.push({
       allowed: view.getUint8(at) === 1,

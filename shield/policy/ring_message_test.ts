@@ -3,8 +3,7 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { HOOKS } from "./policy.ts";
-import type { PolicyFault } from "./policy.ts";
+import { HOOKS, POLICY_FAULTS } from "./policy.ts";
 import { decodeReply, decodeRequest, encodeReply, encodeRequest } from "./ring_message.ts";
 
 const text = fc.string({ unit: "binary", maxLength: 40 });
@@ -59,20 +58,7 @@ const ran = fc.record({
   units: fc.nat({ max: 2 ** 52 }),
   duration_ms: fc.double({ noNaN: true, min: 0 }),
 }, PLAIN);
-const FAULTS: readonly PolicyFault[] = [
-  "fuel",
-  "trap",
-  "memory",
-  "stall",
-  "wedge",
-  "queue-full",
-  "missing-module",
-  "breaker-open",
-  "rate",
-  "payload-too-large",
-  "abi",
-];
-const fault = fc.record({ fault: fc.constantFrom(...FAULTS), detail: text }, PLAIN);
+const fault = fc.record({ fault: fc.constantFrom(...POLICY_FAULTS), detail: text }, PLAIN);
 const outcome = fc.tuple(ran, fc.option(fault, { nil: {} }))
   .map(([ran, fault]) => ({ ...ran, ...fault }));
 const reply = fc.record({
