@@ -119,6 +119,26 @@ Deno.test("an answer of the Shield that is left puts nobody out whom the next on
   assert.deepEqual([joined, left], [["a", "b", "c"], []]);
 });
 
+Deno.test("who has joined before the next Shield knows it does not seem to leave", async () => {
+  await using cluster = startCluster([["a"], ["a"]]);
+  const { sockets, subs } = cluster;
+  await using connection = await connect({ ...quick(cluster.peer.url).options, random: () => 0 });
+  using lobby = connection.room(ROOM).subscribe({ presence: true, observer: true });
+  const { joined, left } = follow(lobby.presence);
+  await lobby.ready;
+  sayJoin(sockets[0] as WebSocket, "b");
+  await until(() => joined.includes("b"));
+  drain(sockets[0] as WebSocket);
+  await until(() => subs[1] === 1);
+  cluster.release();
+  await until(() => sockets[0]?.readyState === WebSocket.CLOSED);
+  assert.deepEqual([...lobby.presence.members.keys()], ["a", "b"]);
+  sayJoin(sockets[1] as WebSocket, "b");
+  sayJoin(sockets[1] as WebSocket, "c");
+  await until(() => joined.includes("c"));
+  assert.deepEqual([joined, left], [["a", "b", "c"], []]);
+});
+
 Deno.test("a first SUB that the old Shield answers after the next one has does not replace the list", async () => {
   const answering = Promise.withResolvers<void>();
   await using cluster = startCluster([["a"], ["a", "b"]], answering.promise);

@@ -2,6 +2,10 @@
  * Who is in a room as one client knows it: takes the answer to SUB, its pages, and the changes after
  * it, and tells which connections they touch. Every SUB begins a new list, which replaces the old one
  * when it is whole. Knows no socket; `presence.ts` is what the program sees.
+ *
+ * While the client moves, the list of the next Shield may lack who has joined just now: the old Shield
+ * has told it, and the next one hears of it a moment later. So whoever is missing there stays for
+ * `HOLD_MS`, and leaves when nobody has named it until then.
  */
 import { readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
 import type { PresenceChange, PresentMember } from "@arqon/proto";
@@ -25,12 +29,17 @@ export interface MemberCount {
   readonly users: number;
 }
 
+/** Longer than the longest time that a Shield gathers changes of a room before it tells them (1,000 ms). */
+const HOLD_MS = 2_000;
+
 /** A list on its way: the answer to SUB has come, but not all of its pages. */
 interface Filling {
   readonly members: Map<string, Member>;
   /** Connections that changed meanwhile: what a later page says of them is old. */
   readonly changed: Set<string>;
   pages_left: number;
+  /** Another source than that of what was told so far, without a break between the two. */
+  readonly is_elsewhere: boolean;
 }
 
 /** Hears which connections may be different now. */
@@ -75,8 +84,18 @@ export class MemberTable {
   users = 0;
   #filling: Filling | undefined;
   #following = false;
+  /** Whose list is followed. */
+  #source: unknown;
+  /** Members that the last list lacks and that may come in a moment. */
+  readonly #held = new Set<string>();
+  #hold: ReturnType<typeof setTimeout> | undefined;
+  readonly #hold_ms: number;
   /** True once a whole list has come, on whichever connection. */
   complete = false;
+
+  constructor(hold_ms = HOLD_MS) {
+    this.#hold_ms = hold_ms;
+  }
 
   /** Calls back after every change until the returned function is called. */
   listen(listener: TableListener): () => void {
@@ -84,16 +103,21 @@ export class MemberTable {
     return () => this.#listeners.delete(listener);
   }
 
-  /** The JSON of a SUB's ACK: a new list begins. Throws `malformed-frame` when it has none. */
-  begin(value: unknown): void {
+  /**
+   * The JSON of a SUB's ACK: a new list begins. Throws `malformed-frame` when it has none. `source` is
+   * the session that it came on.
+   */
+  begin(value: unknown, source?: unknown): void {
     const { members, users } = readMembers(value);
     const { pages } = value as { pages?: unknown };
     const filling: Filling = {
       members: new Map(members.map((member) => [member.connection_id, member])),
       changed: new Set(),
       pages_left: (typeof pages === "number" ? pages : 1) - 1,
+      is_elsewhere: this.#following && source !== this.#source,
     };
     this.#following = true;
+    this.#source = source;
     this.users = users;
     this.#filling = filling;
     if (filling.pages_left <= 0) this.#replace(filling);
@@ -133,20 +157,34 @@ export class MemberTable {
   lost(): void {
     this.#following = false;
     this.#filling = undefined;
+    this.#held.clear();
+    clearTimeout(this.#hold);
   }
 
   #apply(members: readonly Member[], gone: readonly string[]): void {
     for (const member of members) this.members.set(member.connection_id, member);
     for (const id of gone) this.members.delete(id);
     const different = [...members.map(({ connection_id }) => connection_id), ...gone];
+    for (const id of different) this.#held.delete(id);
     for (const listener of [...this.#listeners]) listener(different);
   }
 
+  #release(): void {
+    if (this.#held.size > 0) this.#apply([], [...this.#held]);
+  }
+
   /** The map stays the same object: the program may hold it. */
-  #replace({ members }: Filling): void {
+  #replace({ members, changed, is_elsewhere }: Filling): void {
     this.#filling = undefined;
     this.complete = true;
-    const gone = [...this.members.keys()].filter((id) => !members.has(id));
-    this.#apply([...members.values()], gone);
+    const missing = [...this.members.keys()].filter((id) => !members.has(id));
+    // Who is in `changed` was told to have left.
+    const held = missing.filter((id) => !changed.has(id) && (is_elsewhere || this.#held.has(id)));
+    const kept = new Set(held);
+    this.#apply([...members.values()], missing.filter((id) => !kept.has(id)));
+    if (!is_elsewhere || held.length === 0) return;
+    for (const id of held) this.#held.add(id);
+    clearTimeout(this.#hold);
+    this.#hold = setTimeout(() => this.#release(), this.#hold_ms);
   }
 }

@@ -3,6 +3,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { PlainEnvelope, PlainEvent } from "@arqon/proto";
+import { MemberMeta } from "./member_meta.ts";
 import { MemberTable } from "./member_table.ts";
 import { gapMessage } from "./message.ts";
 import type { Message } from "./message.ts";
@@ -15,13 +16,6 @@ import { Presence } from "./presence.ts";
 import { onAbort } from "./sleep.ts";
 import type { Reader, SubscribeOptions } from "./subscription.ts";
 import type { Wish } from "./wish.ts";
-
-/** Metadata that no Shield has acknowledged yet. */
-export interface MetaUpdate extends PromiseWithResolvers<void> {
-  /** Grows: the last one wins. */
-  readonly number: number;
-  readonly meta: Uint8Array;
-}
 
 /** A room on its way from one session to the next. */
 export interface Move {
@@ -40,9 +34,7 @@ export interface RoomEntry {
   /** With `presence` only. */
   readonly table: MemberTable | undefined;
   readonly place: Place;
-  /** JSON of the metadata that a Shield took last, or the first; empty: none. */
-  meta: Uint8Array;
-  updates: MetaUpdate[];
+  readonly meta: MemberMeta;
   /** An ACK has come on some session: from now on a new SUB means that something may be lost. */
   heard: boolean;
   /** An ACK has come on the present session. */
@@ -69,8 +61,7 @@ export function newEntry(
     readers: new Set(),
     table: wish.presence ? new MemberTable() : undefined,
     place: new Place(position, wish.no_echo),
-    meta,
-    updates: [],
+    meta: new MemberMeta(meta),
     heard: false,
     active: false,
     told: false,
@@ -135,7 +126,8 @@ export function tellReady(entry: RoomEntry): void {
 /** Ends the loops: orderly without `error`, else by throwing it. */
 export function endReaders(entry: RoomEntry, error: ArqonError | undefined): void {
   clearTimeout(entry.retry);
-  for (const update of entry.updates.splice(0)) update.reject(error ?? ended());
+  entry.table?.lost();
+  entry.meta.end(error ?? ended());
   for (const reader of [...entry.readers]) {
     entry.readers.delete(reader);
     if (error) reader.ready.reject(error);
@@ -181,23 +173,21 @@ export interface Crossing {
   readonly held: readonly PlainEnvelope[];
   /** Why messages are missing before that. */
   readonly gap: string | undefined;
-  /** Metadata has changed since the SUB on this session. */
-  readonly old_meta: boolean;
 }
 
 /** `lossless`: the old session has delivered everything that was published before this. */
 export function crossOver(entry: RoomEntry, lossless: boolean): Crossing {
-  const { move, place, updates } = entry;
+  const { move, place } = entry;
   const stands = move?.accepted === true;
   const held = !move ? [] : move.overlap.cross();
   entry.active = stands;
   entry.lost = false;
-  if (!stands) entry.table?.lost();
+  if (stands) entry.meta.crossed(move.meta);
+  else entry.table?.lost();
   const missing = entry.heard && place.position === undefined && !(stands && lossless);
   const too_many = held === undefined ? "too many messages while moving" : undefined;
   return {
     held: held ?? [],
     gap: missing ? "reconnect" : too_many,
-    old_meta: stands && (updates.length > 0 || move.meta !== entry.meta),
   };
 }

@@ -6,7 +6,8 @@ import { ruleOf } from "@arqon/proto";
 import type { ArqonError } from "@arqon/proto";
 import { backoffDelay } from "./backoff.ts";
 import type { Backoff } from "./backoff.ts";
-import type { MetaUpdate, RoomEntry } from "./room_entry.ts";
+import type { MetaUpdate } from "./member_meta.ts";
+import type { RoomEntry } from "./room_entry.ts";
 
 /** A SUB that was refused, or lost with its session. */
 export interface Refusal {
@@ -45,8 +46,10 @@ export function afterRefusal(
   const as_before = stands && !lost && !demoted;
   if (demoted) entry.place.forget();
   if (as_before) { for (const update of updates) update.reject(error); }
-  else entry.updates = [...entry.updates, ...updates].sort((a, b) => a.number - b.number);
-  const again = as_before ? entry.lost && !never : demoted || !(lost || never);
+  else entry.meta.keep(updates);
+  // The place, or metadata that another Shield has taken before, is still to be told to this one.
+  const due = entry.lost || entry.meta.is_due;
+  const again = as_before ? due && !never : demoted || !(lost || never);
   return {
     gap,
     fail: never && !lost && !demoted && !as_before,

@@ -7,6 +7,7 @@ import { ArqonError, encodeSub, encodeUnsub } from "@arqon/proto";
 import type { Ack, PlainEnvelope, PlainEvent, Uint64 } from "@arqon/proto";
 import type { Backoff } from "./backoff.ts";
 import type { Json } from "./json.ts";
+import type { MetaUpdate } from "./member_meta.ts";
 import { Message } from "./message.ts";
 import { Overlap } from "./overlap.ts";
 import { readAnswer } from "./position.ts";
@@ -42,9 +43,6 @@ export interface SubscriptionsOptions {
   readonly backoff: Backoff;
 }
 
-/** Changes of one room's metadata that may wait. */
-const UPDATES_MAX = 256;
-
 /**
  * All rooms that one connection hears. `attach` and `detach` bracket a session; in between and after
  * it, loops just wait. Instead of both, `begin`, `cross` and `settle` lead from one session to the next.
@@ -56,7 +54,6 @@ export class Subscriptions {
   /** To which the client moves. */
   #next: Session | undefined;
   #moved: (() => void) | undefined;
-  #update_number = 0;
 
   constructor(options: SubscriptionsOptions) {
     this.#options = options;
@@ -139,10 +136,11 @@ export class Subscriptions {
     if (!next) return;
     [this.#session, this.#next] = [next, undefined];
     for (const entry of [...this.#rooms.values()]) {
-      const { held, gap, old_meta } = crossOver(entry, lossless);
+      const { held, gap } = crossOver(entry, lossless);
       if (gap !== undefined) this.#gap(entry, gap);
       for (const envelope of held) this.#hear(entry, envelope);
-      if (old_meta && this.#rooms.get(entry.room) === entry) this.#send(entry, next, 0);
+      const stays = entry.active && this.#rooms.get(entry.room) === entry;
+      if (stays && entry.meta.is_due) this.#send(entry, next, 0);
     }
   }
 
@@ -221,7 +219,7 @@ export class Subscriptions {
   }
 
   #move(entry: RoomEntry, next: Session): void {
-    entry.move = { overlap: new Overlap(), meta: entry.meta, accepted: false };
+    entry.move = { overlap: new Overlap(), meta: entry.meta.taken, accepted: false };
     this.#send(entry, next, 0);
   }
 
@@ -236,25 +234,17 @@ export class Subscriptions {
       throw new TypeError(`room ${entry.room}: update needs presence: true and no observer`);
     }
     if (!entry.readers.has(reader)) throw ended();
-    if (entry.updates.length >= UPDATES_MAX) {
-      throw new ArqonError("too-many-pending", `${UPDATES_MAX} changes of metadata wait`);
-    }
-    const update = {
-      ...Promise.withResolvers<void>(),
-      number: ++this.#update_number,
-      meta: encodeMeta(member_meta),
-    };
-    entry.updates.push(update);
+    const taken = entry.meta.change(encodeMeta(member_meta));
     if (entry.active && this.#session) this.#send(entry, this.#session, 0);
-    await update.promise;
+    await taken;
   }
 
   /** Sends SUB, with the newest metadata of those that wait and the position if there is one. */
   #send(entry: RoomEntry, session: Session, attempt: number): void {
     const request_id = this.#options.nextId();
     const is_next = () => session === this.#next;
-    const updates = is_next() ? [] : entry.updates.splice(0);
-    const member_meta = updates.at(-1)?.meta ?? entry.meta;
+    const carried = entry.meta.carry(is_next());
+    const { meta: member_meta, updates } = carried;
     const { room: room_id, wish } = entry;
     // Where messages come already a SUB without a position goes on with them.
     const asked = entry.active && !entry.lost && !is_next() ? undefined : entry.place.asked;
@@ -264,21 +254,23 @@ export class Subscriptions {
       (this.#session === session || is_next()) && this.#rooms.get(entry.room) === entry;
     session.ask(request_id, frame, {
       resolve: (ack) => {
-        if (!current()) return updates.forEach((update) => update.reject(ended()));
+        if (!current()) return this.#keep(entry, updates);
         if (is_next() && entry.move) {
           entry.move.meta = member_meta;
           entry.move.accepted = true;
         } else {
-          entry.meta = member_meta;
+          entry.meta.take(carried);
           entry.active = true;
           if (asked) entry.lost = false;
         }
-        for (const update of updates) update.resolve();
-        this.#accepted(entry, ack, asked, is_next());
-        if (entry.updates.length > 0 && !is_next() && current()) this.#send(entry, session, 0);
+        this.#accepted(entry, ack, asked, session);
+        if (entry.meta.is_due && !is_next() && current()) this.#send(entry, session, 0);
       },
       reject: (error) => {
-        if (!current()) return updates.forEach((update) => update.reject(ended()));
+        if (!current()) {
+          if (error.reason === "connection-lost") return this.#keep(entry, updates);
+          return updates.forEach((update) => update.reject(error));
+        }
         const refusal = { error, updates, attempt, stands: entry.active && !is_next() };
         const { gap, fail, delay_ms } = afterRefusal(entry, refusal, this.#options);
         if (gap) this.#gap(entry, "reconnect");
@@ -292,13 +284,24 @@ export class Subscriptions {
     });
   }
 
-  #accepted(entry: RoomEntry, ack: Ack, asked: Position | undefined, is_next: boolean): void {
+  /** Their session is none any more: another Shield has yet to take them. */
+  #keep(entry: RoomEntry, updates: readonly MetaUpdate[]): void {
+    if (updates.length === 0) return;
+    entry.meta.keep(updates);
+    if (this.#rooms.get(entry.room) !== entry) entry.meta.end(ended());
+    else if (entry.active && this.#session) this.#send(entry, this.#session, 0);
+  }
+
+  #accepted(entry: RoomEntry, ack: Ack, asked: Position | undefined, session: Session): void {
+    const is_next = session === this.#next;
     entry.heard = true;
     this.#orFail(entry, () => {
       const answer = readAnswer(ack);
       const missing = entry.place.accepted(asked, ack, answer);
       if (missing !== undefined && !entry.told) this.#gap(entry, missing);
-      if (isLastList(entry, is_next, this.#next !== undefined)) entry.table?.begin(answer);
+      if (isLastList(entry, is_next, this.#next !== undefined)) {
+        entry.table?.begin(answer, session);
+      }
     });
     this.#tellMoved();
   }

@@ -1,6 +1,7 @@
 /**
  * How a room is heard, as far as all loops of one connection on it must agree: there is one SUB.
  */
+import type { MemberMeta } from "./member_meta.ts";
 import { checkPosition } from "./position.ts";
 import type { SubscribeOptions } from "./subscription.ts";
 
@@ -24,12 +25,19 @@ export function wishOf(room: string, options: SubscribeOptions): Wish {
   return { no_echo, presence, observer };
 }
 
+/** A room that has loops. */
+interface Known {
+  readonly room: string;
+  readonly wish: Wish;
+  readonly meta: Pick<MemberMeta, "taken">;
+}
+
 /**
- * Throws TypeError when another loop on a room, whose metadata is `meta` now, wants something that
- * the first one's SUB does not say. `member_meta` is its metadata as JSON, empty for none.
+ * Throws TypeError when another loop on a room wants something that the first one's SUB does not say.
+ * `member_meta` is its metadata as JSON, empty for none.
  */
 export function assertAgreed(
-  { room, wish, meta }: { readonly room: string; readonly wish: Wish; readonly meta: Uint8Array },
+  { room, wish, meta }: Known,
   wanted: Wish,
   member_meta: Uint8Array,
   { position }: SubscribeOptions,
@@ -40,7 +48,7 @@ export function assertAgreed(
   for (const name of ["no_echo", "presence", "observer"] as const) {
     if (wish[name] !== wanted[name]) refuse(` with ${name} = ${wish[name]}`);
   }
-  if (member_meta.length > 0 && member_meta.join() !== meta.join()) {
+  if (member_meta.length > 0 && member_meta.join() !== meta.taken.join()) {
     refuse(" with other member_meta; update() changes it");
   }
   if (position) refuse("; position is for the first loop");

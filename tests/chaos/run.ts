@@ -183,6 +183,11 @@ class Run {
   }
 }
 
+function verdictOn(brains: readonly string[] | undefined): string {
+  if (brains === undefined) return "not asked";
+  return brains.length === 0 ? "every list that was asked for right" : "WRONG";
+}
+
 async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome, "dir">> {
   const { plan: { say, variant }, crowd, traffic, registry, fleet, surprises } = run;
   await crowd.open();
@@ -195,7 +200,8 @@ async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome
   say(`${run.standing()}; the faults begin`);
   const settled = await run.suffer(faults);
   say(run.standing());
-  const brains = settled.after_ms === undefined ? [] : await run.askBrains();
+  // While lists are wrong, nothing that a Brain says could be judged.
+  const brains = settled.after_ms === undefined ? undefined : await run.askBrains();
   await run.collectEvents();
   const messages = await traffic.judge();
   registry.settle(true);
@@ -215,7 +221,7 @@ async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome
   return {
     violations: [
       ...settled.problems,
-      ...brains.slice(0, LINES_MAX),
+      ...(brains ?? []).slice(0, LINES_MAX),
       ...judgements.flatMap(({ violations }) => violations.slice(0, LINES_MAX)),
       ...registry.violations.slice(0, LINES_MAX),
       ...messages.violations,
@@ -228,7 +234,7 @@ async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome
       `clients  ${crowd.clients.length} on ${registry.size} connections, ` +
       `told of changes ${registry.changes} times`,
       `lists    ${lists} ${converged}`,
-      `brains   ${brains.length === 0 ? "every list that was asked for right" : "WRONG"}`,
+      `brains   ${verdictOn(brains)}`,
       `locks    ${total(({ locks }) => locks)} in ${judgements.length} rooms: ${countBy(ends)}; ` +
       `${total(({ writes }) => writes)} writes, ${total(({ refused }) => refused)} refused`,
       ...messages.report,
