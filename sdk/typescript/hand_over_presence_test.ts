@@ -30,10 +30,10 @@ interface Cluster extends AsyncDisposable {
   release(): void;
 }
 
-/** `lists`: who is in the room, by socket. The old Shield answers SUBs when `answering` has resolved. */
+/** Both by socket: who is in the room, and when SUBs are answered, unless at once. */
 function startCluster(
   lists: readonly (readonly string[])[],
-  answering = Promise.resolve(),
+  answering: readonly Promise<void>[] = [],
 ): Cluster {
   const sockets: WebSocket[] = [];
   const subs: number[] = [];
@@ -44,7 +44,7 @@ function startCluster(
       return socket.send(bytes(encodePong(operation.body)));
     }
     if (operation.kind !== "subscribe") return;
-    if (index === 0) await answering;
+    await answering[index];
     const members = (lists[index] ?? []).map((id) => ({ ...member(id), meta: null }));
     const { length } = members;
     const result = JSON.stringify({ members, connections: length, users: length, pages: 1 });
@@ -139,9 +139,32 @@ Deno.test("who has joined before the next Shield knows it does not seem to leave
   assert.deepEqual([joined, left], [["a", "b", "c"], []]);
 });
 
+Deno.test("who has joined does not seem to leave when the old Shield ends before the next one answers", async () => {
+  const answering = Promise.withResolvers<void>();
+  await using cluster = startCluster([["a"], ["a"]], [Promise.resolve(), answering.promise]);
+  const { sockets } = cluster;
+  await using connection = await connect({ ...quick(cluster.peer.url).options, random: () => 0 });
+  using lobby = connection.room(ROOM).subscribe({ presence: true, observer: true });
+  const { joined, left } = follow(lobby.presence);
+  await lobby.ready;
+  drain(sockets[0] as WebSocket);
+  await until(() => sockets.length === 2);
+  sayJoin(sockets[0] as WebSocket, "b");
+  await until(() => joined.includes("b"));
+  sockets[0]?.close(1012, "restart");
+  await until(() => sockets[0]?.readyState === WebSocket.CLOSED);
+  answering.resolve();
+  // What was not heard meanwhile is a GAP.
+  await lobby.next();
+  sayJoin(sockets[1] as WebSocket, "b");
+  sayJoin(sockets[1] as WebSocket, "c");
+  await until(() => joined.includes("c"));
+  assert.deepEqual([joined, left], [["a", "b", "c"], []]);
+});
+
 Deno.test("a first SUB that the old Shield answers after the next one has does not replace the list", async () => {
   const answering = Promise.withResolvers<void>();
-  await using cluster = startCluster([["a"], ["a", "b"]], answering.promise);
+  await using cluster = startCluster([["a"], ["a", "b"]], [answering.promise]);
   const { sockets, subs } = cluster;
   await using connection = await connect({ ...quick(cluster.peer.url).options, random: () => 0 });
   using lobby = connection.room(ROOM).subscribe({ presence: true, member_meta: 1 });

@@ -8,7 +8,7 @@
  * `HOLD_MS`, and leaves when nobody has named it until then.
  */
 import { readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
-import type { PresenceChange, PresentMember } from "@arqon/proto";
+import type { PlainEvent, PresenceChange, PresentMember } from "@arqon/proto";
 import type { Json } from "./json.ts";
 import { malformed } from "./wire_error.ts";
 
@@ -32,14 +32,16 @@ export interface MemberCount {
 /** Longer than the longest time that a Shield gathers changes of a room before it tells them (1,000 ms). */
 const HOLD_MS = 2_000;
 
+/** There was no list yet, or what came after it was not heard. */
+const NOBODY = Symbol("nobody");
+
 /** A list on its way: the answer to SUB has come, but not all of its pages. */
 interface Filling {
   readonly members: Map<string, Member>;
   /** Connections that changed meanwhile: what a later page says of them is old. */
   readonly changed: Set<string>;
   pages_left: number;
-  /** Another source than that of what was told so far, without a break between the two. */
-  readonly is_elsewhere: boolean;
+  readonly source: unknown;
 }
 
 /** Hears which connections may be different now. */
@@ -84,8 +86,8 @@ export class MemberTable {
   users = 0;
   #filling: Filling | undefined;
   #following = false;
-  /** Whose list is followed. */
-  #source: unknown;
+  /** Whose the last whole list was. */
+  #source: unknown = NOBODY;
   /** Members that the last list lacks and that may come in a moment. */
   readonly #held = new Set<string>();
   #hold: ReturnType<typeof setTimeout> | undefined;
@@ -114,13 +116,19 @@ export class MemberTable {
       members: new Map(members.map((member) => [member.connection_id, member])),
       changed: new Set(),
       pages_left: (typeof pages === "number" ? pages : 1) - 1,
-      is_elsewhere: this.#following && source !== this.#source,
+      source,
     };
+    for (const id of filling.members.keys()) this.#held.delete(id);
     this.#following = true;
-    this.#source = source;
     this.users = users;
     this.#filling = filling;
     if (filling.pages_left <= 0) this.#replace(filling);
+  }
+
+  /** A PRESENCE_UPDATE or PRESENCE_LEAVE. Throws what `update` and `leave` throw. */
+  hear({ type, data }: Pick<PlainEvent, "type" | "data">): void {
+    if (type === "PRESENCE_LEAVE") this.leave(data);
+    else this.update(data);
   }
 
   /** Data of a PRESENCE_UPDATE. Throws `DecodeError` or SyntaxError for what is none. */
@@ -133,6 +141,7 @@ export class MemberTable {
     const { members: list, changed } = this.#filling;
     for (const member of members) {
       const id = member.connection_id;
+      this.#held.delete(id);
       if (change.snapshot === true && changed.has(id)) continue;
       list.set(id, member);
       if (change.snapshot !== true) changed.add(id);
@@ -151,11 +160,20 @@ export class MemberTable {
       this.#filling.members.delete(id);
       this.#filling.changed.add(id);
     }
+    const known = ids.filter((id) => this.#held.has(id));
+    if (known.length > 0) this.#apply([], known);
+  }
+
+  /** The client has moved, and its SUB there is not answered yet: the list stands still until then. */
+  moved(): void {
+    this.#following = false;
+    this.#filling = undefined;
   }
 
   /** The connection is gone: the list stands still until the next SUB is answered. */
   lost(): void {
     this.#following = false;
+    this.#source = NOBODY;
     this.#filling = undefined;
     this.#held.clear();
     clearTimeout(this.#hold);
@@ -174,8 +192,10 @@ export class MemberTable {
   }
 
   /** The map stays the same object: the program may hold it. */
-  #replace({ members, changed, is_elsewhere }: Filling): void {
+  #replace({ members, changed, source }: Filling): void {
+    const is_elsewhere = this.#source !== NOBODY && this.#source !== source;
     this.#filling = undefined;
+    this.#source = source;
     this.complete = true;
     const missing = [...this.members.keys()].filter((id) => !members.has(id));
     // Who is in `changed` was told to have left.

@@ -81,6 +81,37 @@ Deno.test("a list of the same Shield is believed at once, and ends no hold", () 
   table.lost();
 });
 
+Deno.test("who is named while pages come is not held any more, and who is told to leave has left", () => {
+  const { table, left } = follow(0);
+  table.begin(list(["a", "b", "c", "d", "e"]), OLD);
+  table.begin(list(["a"]), NEXT);
+  table.begin(list(["a", "b"], 2), NEXT);
+  table.update(join("c"));
+  table.leave(leave("d"));
+  assert.deepEqual([[...table.members.keys()], left], [["a", "b", "c", "e"], ["d"]]);
+  table.lost();
+});
+
+Deno.test("a list that is begun anew before it was whole is still that of the next Shield", () => {
+  const { table, left } = follow(LONG_MS);
+  table.begin(list(["a", "b"]), OLD);
+  table.begin(list(["a"], 2), NEXT);
+  table.begin(list(["a"]), NEXT);
+  assert.deepEqual([[...table.members.keys()], left], [["a", "b"], []]);
+  table.lost();
+});
+
+Deno.test("the next Shield's list may come after the end of the old one", () => {
+  const { table, left } = follow(LONG_MS);
+  table.begin(list(["a"]), OLD);
+  table.update(join("b"));
+  table.moved();
+  table.update(join("c"));
+  table.begin(list(["a"]), NEXT);
+  assert.deepEqual([[...table.members.keys()], left], [["a", "b"], []]);
+  table.lost();
+});
+
 Deno.test("after a break the list is believed at once, whoever was held", () => {
   const { table, left } = follow(LONG_MS);
   table.begin(list(["a", "b", "c"]), OLD);
@@ -97,6 +128,7 @@ const step = fc.oneof(
   fc.record({ kind: fc.constant("join" as const), ids: someIds }),
   fc.record({ kind: fc.constant("leave" as const), ids: someIds }),
   fc.record({ kind: fc.constant("lost" as const) }),
+  fc.record({ kind: fc.constant("moved" as const) }),
 );
 
 Deno.test("when every hold is over, the list is the last one and what came after it", async () => {
@@ -109,8 +141,8 @@ Deno.test("when every hold is over, the list is the last one and what came after
         table.begin(list(it.ids), it.source);
         truth = new Set(it.ids);
         following = true;
-      } else if (it.kind === "lost") {
-        table.lost();
+      } else if (it.kind === "lost" || it.kind === "moved") {
+        table[it.kind]();
         following = false;
       } else {
         if (it.kind === "join") table.update(join(...it.ids));

@@ -24,6 +24,8 @@ export interface Move {
   meta: Uint8Array;
   /** An ACK has come on the next session. */
   accepted: boolean;
+  /** When the SUB there is sent again. */
+  retry: ReturnType<typeof setTimeout> | undefined;
 }
 
 /** One room that this connection hears. */
@@ -43,6 +45,7 @@ export interface RoomEntry {
   told: boolean;
   /** After such a loss: a SUB has yet to tell where the room stands. */
   lost: boolean;
+  /** When the SUB on the present session is sent again. */
   retry: ReturnType<typeof setTimeout> | undefined;
   /** Until everything that two sessions deliver has come on both. */
   move: Move | undefined;
@@ -123,9 +126,15 @@ export function tellReady(entry: RoomEntry): void {
   for (const reader of entry.readers) reader.ready.resolve();
 }
 
+/** No SUB is sent again by itself. */
+export function stopRetries({ retry, move }: RoomEntry): void {
+  clearTimeout(retry);
+  clearTimeout(move?.retry);
+}
+
 /** Ends the loops: orderly without `error`, else by throwing it. */
 export function endReaders(entry: RoomEntry, error: ArqonError | undefined): void {
-  clearTimeout(entry.retry);
+  stopRetries(entry);
   entry.table?.lost();
   entry.meta.end(error ?? ended());
   for (const reader of [...entry.readers]) {
@@ -182,8 +191,10 @@ export function crossOver(entry: RoomEntry, lossless: boolean): Crossing {
   const held = !move ? [] : move.overlap.cross();
   entry.active = stands;
   entry.lost = false;
+  clearTimeout(entry.retry);
+  entry.retry = move?.retry;
   if (stands) entry.meta.crossed(move.meta);
-  else entry.table?.lost();
+  else entry.table?.moved();
   const missing = entry.heard && place.position === undefined && !(stands && lossless);
   const too_many = held === undefined ? "too many messages while moving" : undefined;
   return {

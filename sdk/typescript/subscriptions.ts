@@ -4,7 +4,7 @@
  * to the next. Knows sessions but no reconnecting.
  */
 import { ArqonError, encodeSub, encodeUnsub } from "@arqon/proto";
-import type { Ack, PlainEnvelope, PlainEvent, Uint64 } from "@arqon/proto";
+import type { Ack, PlainEnvelope, Uint64 } from "@arqon/proto";
 import type { Backoff } from "./backoff.ts";
 import type { Json } from "./json.ts";
 import type { MetaUpdate } from "./member_meta.ts";
@@ -21,6 +21,7 @@ import {
   isPresence,
   newEntry,
   newReader,
+  stopRetries,
   tellGap,
   tellReady,
 } from "./room_entry.ts";
@@ -96,9 +97,9 @@ export class Subscriptions {
     for (const entry of this.#rooms.values()) {
       entry.active = false;
       entry.lost = false;
+      stopRetries(entry);
       entry.move = undefined;
       entry.table?.lost();
-      clearTimeout(entry.retry);
     }
   }
 
@@ -120,6 +121,7 @@ export class Subscriptions {
     this.#next = undefined;
     for (const entry of this.#rooms.values()) {
       const { move } = entry;
+      clearTimeout(move?.retry);
       entry.move = undefined;
       // Its list is that of the next session, and what has changed since was not heard.
       if (move?.accepted !== true || !entry.table) continue;
@@ -169,7 +171,7 @@ export class Subscriptions {
     // Services may publish events and signals of these kinds too; only the bus itself has no name.
     const from_bus = envelope.sender_id === "";
     if (from_bus && isPresence(event) && entry.table) {
-      return this.#hearPresence(entry, event);
+      return this.#orFail(entry, () => entry.table?.hear(event));
     }
     if (envelope.offset !== 0 && !entry.place.deliver(envelope.offset)) return;
     entry.told = false;
@@ -219,7 +221,12 @@ export class Subscriptions {
   }
 
   #move(entry: RoomEntry, next: Session): void {
-    entry.move = { overlap: new Overlap(), meta: entry.meta.taken, accepted: false };
+    entry.move = {
+      overlap: new Overlap(),
+      meta: entry.meta.taken,
+      accepted: false,
+      retry: undefined,
+    };
     this.#send(entry, next, 0);
   }
 
@@ -276,8 +283,9 @@ export class Subscriptions {
         if (gap) this.#gap(entry, "reconnect");
         if (fail) return this.#fail(entry, error, is_next());
         if (delay_ms === undefined) return;
-        clearTimeout(entry.retry);
-        entry.retry = setTimeout(() => {
+        const waiting = is_next() && entry.move ? entry.move : entry;
+        clearTimeout(waiting.retry);
+        waiting.retry = setTimeout(() => {
           if (current()) this.#send(entry, session, attempt + 1);
         }, delay_ms);
       },
@@ -319,13 +327,6 @@ export class Subscriptions {
     if (!entry.active || entry.lost || !this.#session) return;
     entry.lost = true;
     this.#send(entry, this.#session, 0);
-  }
-
-  #hearPresence(entry: RoomEntry, { type, data }: PlainEvent): void {
-    this.#orFail(entry, () => {
-      if (type === "PRESENCE_LEAVE") entry.table?.leave(data);
-      else entry.table?.update(data);
-    });
   }
 
   /** What cannot be read leaves list or position wrong from here on: the subscription ends. */

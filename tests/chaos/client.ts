@@ -150,14 +150,18 @@ export class Client {
     if (stay === undefined || stay.observer || stay.changing) return;
     const meta = this.#nextMeta();
     stay.changing = true;
+    let may_stand = false;
     while (this.stays.get(room_id) === stay) {
       try {
         await stay.subscription.update(meta);
         stay.meta = meta;
         break;
       } catch (error) {
-        // A refusal leaves the old metadata. Not answered in time: either may stand, so it is sent again.
-        if (!(error instanceof ArqonError) || error.reason !== "answer-timeout") break;
+        if (!(error instanceof ArqonError)) break;
+        // A refusal leaves the old metadata. After one that was not answered in time either may stand,
+        // so it is sent until a Shield has taken it.
+        may_stand ||= error.reason === "answer-timeout";
+        if (!may_stand) break;
         await pause(RETRY_MS);
       }
     }

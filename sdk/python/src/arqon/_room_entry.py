@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from arqon._buffer import OVERFLOWS, MessageBuffer, Overflow
 from arqon._gen.control_pb2 import Ack, Subscribe
 from arqon._gen.envelope_pb2 import Envelope
+from arqon._member_meta import CarriedMeta, MemberMeta
 from arqon._position import Place, Position
 from arqon.errors import ArqonError, error_of
 from arqon.message import gap_message
@@ -19,8 +21,6 @@ from arqon.presence import LEAVE, UPDATE, MemberTable
 
 # Messages of one room that may wait while the client moves; above, the room gets a GAP instead.
 _HELD_MAX: Final = 8_192
-# Changes of one room's metadata that may wait.
-_UPDATES_MAX: Final = 256
 # Messages of one room that are remembered while it is heard twice; the oldest go first.
 _SEEN_MAX: Final = 65_536
 # How long the connection stops reading for a full buffer with policy "error".
@@ -77,6 +77,8 @@ class Move:
     seen: dict[tuple[str, str], None] = field(default_factory=dict[tuple[str, str], None])
     answer: tuple[Position | None, Ack] | None = None
     """What the SUB on the next session asked for, and its ACK."""
+    meta: int = 0
+    """The number of the metadata in that SUB."""
 
     def hold(self, envelope: Envelope) -> None:
         """Keeps what the next session delivers, until it counts."""
@@ -111,10 +113,7 @@ class RoomEntry:
         self.readers: set[Reader] = set()
         self.table = MemberTable() if options.presence else None
         self.place = Place(options.position, options.no_echo)
-        self.meta = encode_meta(options.member_meta)
-        self.acked_meta = self.meta
-        self.updates: list[asyncio.Future[None]] = []
-        """Changes of metadata that no SUB has carried yet."""
+        self.meta = MemberMeta(encode_meta(options.member_meta))
         self.heard = False
         """An ACK has come on some session: a new SUB means that something may be lost."""
         self.active = False
@@ -123,8 +122,16 @@ class RoomEntry:
         """The bus has told a loss: a SUB that confirms it says nothing new."""
         self.lost = False
         """After such a loss: a SUB has yet to tell where the room stands."""
-        self.retry: asyncio.TimerHandle | None = None
+        self.asking: list[object] = []
+        """The sessions of the SUBs that are not answered yet, one for each."""
+        self.retries: dict[object, asyncio.TimerHandle] = {}
+        """By session."""
         self.move: Move | None = None
+
+    @property
+    def lacking(self) -> bool:
+        """The present session's Shield has yet to hear something, if it has answered at all."""
+        return self.lost or self.meta.lacking
 
     def agree(self, options: SubscribeOptions) -> None:
         """Raises ValueError when another loop wants what the present SUB does not say."""
@@ -132,8 +139,16 @@ class RoomEntry:
             raise ValueError(f"room {self.room} is subscribed with other options already")
         if options.position is not None:
             raise ValueError(f"room {self.room}: a position is for the first loop only")
-        if options.member_meta is not None and encode_meta(options.member_meta) != self.meta:
+        if options.member_meta is not None and encode_meta(options.member_meta) != self.meta.newest:
             raise ValueError(f"room {self.room}: use update_meta to change the metadata")
+
+    def blocked(self, size_bytes: int) -> bool:
+        """Whether some loop has no space for such a message."""
+        # Asked for every message: a generator would cost more.
+        for reader in self.readers:  # noqa: SIM110
+            if reader.buffer.blocked(size_bytes):
+                return True
+        return False
 
     async def space(self, size_bytes: int) -> None:
         """Returns when every loop has space for such a message, or has had time to make some."""
@@ -147,16 +162,10 @@ class RoomEntry:
         presence, observer, _ = self.wish
         if not presence or observer:
             raise ValueError("only a subscription with presence and without observer is a member")
-        if len(self.updates) >= _UPDATES_MAX:
-            text = f"{_UPDATES_MAX} changes of metadata wait for room {self.room}"
-            raise error_of("too-many-pending", text)
-        self.meta = encode_meta(member_meta)
-        update: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.updates.append(update)
-        return update
+        return self.meta.change(encode_meta(member_meta))
 
-    def sub(self, request_id: int, asked: Position | None) -> Subscribe:
-        """The SUB with the newest metadata, from `asked` on if that is not None."""
+    def sub(self, request_id: int, asked: Position | None, meta: bytes) -> Subscribe:
+        """The SUB with this metadata, from `asked` on if that is not None."""
         presence, observer, no_echo = self.wish
         return Subscribe(
             room_id=self.room,
@@ -165,35 +174,45 @@ class RoomEntry:
             observer=observer,
             no_echo=no_echo,
             batch=True,
-            member_meta=self.meta,
+            member_meta=meta,
             after_offset=0 if asked is None else asked.offset,
             epoch="" if asked is None else asked.epoch,
         )
 
+    def accepted(self, asked: Position | None, carried: CarriedMeta) -> None:
+        """A SUB was accepted on the present session."""
+        self.active = True
+        self.meta.take(carried)
+        self.meta.standing = carried.number
+        if asked is not None:
+            self.lost = False
+
     def refused(
-        self, error: ArqonError, updates: list[asyncio.Future[None]], is_next: bool
+        self, error: ArqonError, carried: CarriedMeta, is_next: bool
     ) -> Literal["stand", "now", "later", "fail"]:
         """What follows when a SUB was refused or lost: it stands as it was, goes again, or ends."""
         if error.reason == "connection-lost":
-            self.updates = [*updates, *self.updates]
+            self.meta.keep(carried)
             return "stand"
         if error.reason == "not-durable" and self.place.position is not None:
             # The room was durable and is not any more: from here on as any other.
             if not self.active:
                 self.gap("reconnect")
             self.place.forget()
-            self.updates = [*updates, *self.updates]
+            self.meta.keep(carried)
             return "now"
-        if self.active and not is_next:
-            # The subscription stands: only the new metadata was refused, or the position.
-            self.meta = self.acked_meta
-            settle(updates, error)
-            return "later" if self.lost and error.retryable else "stand"
-        if error.retryable:
-            self.updates = [*updates, *self.updates]
+        stands = self.active and not is_next
+        if error.retryable and not stands:
+            self.meta.keep(carried)
             return "later"
-        settle(updates, error)
-        return "fail"
+        # With what was taken before, the same SUB may be accepted.
+        again = error.retryable or self.meta.is_new(carried)
+        self.meta.refuse(carried, error)
+        if not stands:
+            return "later" if again else "fail"
+        # The subscription stands: only the new metadata was refused, or the position. What another
+        # Shield has taken before is still to be told to this one.
+        return "later" if self.lacking and (again or self.meta.waits) else "stand"
 
     def cross(
         self, lossless: bool
@@ -206,10 +225,11 @@ class RoomEntry:
         if move is None or move.answer is None:
             self.move = None
             if self.table is not None:
-                self.table.lost()
+                self.table.moved()
             missing = self.heard and self.place.position is None
             return "reconnect" if missing else None, None, []
         self.active = True
+        self.meta.standing = move.meta
         gap = "too many messages while moving" if move.overflowed else None
         if not lossless and self.place.position is None:
             gap = "reconnect"
@@ -232,9 +252,10 @@ class RoomEntry:
 
     def end(self, error: ArqonError | None) -> None:
         """Ends the loops: orderly without `error`, else by raising it there."""
-        self.cancel_retry()
-        settle(self.updates, error or ended())
-        self.updates.clear()
+        self.cancel_retries()
+        self.meta.end(error or ended())
+        if self.table is not None:
+            self.table.lost()
         readers, self.readers = self.readers, set()
         for reader in readers:
             if not reader.ready.done():
@@ -242,11 +263,21 @@ class RoomEntry:
                 reader.ready.exception()  # Who waits gets it; nobody may.
             reader.buffer.end(error)
 
-    def cancel_retry(self) -> None:
+    def retry(self, session: object, delay_ms: float, send: Callable[[], None]) -> None:
+        """Sends SUB again after this time."""
+        self.cancel_retry(session)
+        self.retries[session] = asyncio.get_running_loop().call_later(delay_ms / 1_000, send)
+
+    def cancel_retry(self, session: object) -> None:
+        """No SUB is sent again by itself on this session."""
+        timer = self.retries.pop(session, None)
+        if timer is not None:
+            timer.cancel()
+
+    def cancel_retries(self) -> None:
         """No SUB is sent again by itself."""
-        if self.retry is not None:
-            self.retry.cancel()
-            self.retry = None
+        for session in list(self.retries):
+            self.cancel_retry(session)
 
 
 def ended() -> ArqonError:
@@ -263,14 +294,3 @@ def is_presence(envelope: Envelope) -> bool:
     """An event with which the bus tells who is in a room."""
     from_bus = envelope.sender_id == "" and envelope.WhichOneof("payload") == "event"
     return from_bus and envelope.event.type in (UPDATE, LEAVE)
-
-
-def settle(updates: list[asyncio.Future[None]], error: ArqonError | None) -> None:
-    """Tells those who wait for a change of metadata."""
-    for update in updates:
-        if update.done():
-            continue
-        if error is None:
-            update.set_result(None)
-        else:
-            update.set_exception(error.again())

@@ -15,16 +15,9 @@ from arqon._buffer import MessageBuffer
 from arqon._frames import encode_sub, encode_unsub
 from arqon._gen.control_pb2 import Ack
 from arqon._gen.envelope_pb2 import Envelope
+from arqon._member_meta import CarriedMeta
 from arqon._position import Position, read_answer
-from arqon._room_entry import (
-    Move,
-    Reader,
-    RoomEntry,
-    SubscribeOptions,
-    ended,
-    is_presence,
-    settle,
-)
+from arqon._room_entry import Move, Reader, RoomEntry, SubscribeOptions, ended, is_presence
 from arqon._session import Answer, Session
 from arqon.errors import ArqonError, error_of
 from arqon.message import message_of
@@ -100,7 +93,7 @@ class Subscriptions:
         for entry in self._rooms.values():
             entry.active = entry.lost = False
             entry.move = None
-            entry.cancel_retry()
+            entry.cancel_retries()
             if entry.table is not None:
                 entry.table.lost()
 
@@ -119,9 +112,10 @@ class Subscriptions:
 
     def abandon(self) -> None:
         """The next session is of no use: everything is as before `begin`."""
-        self._next = None
+        left, self._next = self._next, None
         for entry in self._rooms.values():
             entry.move = None
+            entry.cancel_retry(left)
 
     def cross(self, lossless: bool) -> None:
         """From here on the next session is the present one. `lossless`: the old delivered all."""
@@ -135,6 +129,7 @@ class Subscriptions:
                 self._accepted(entry, *answer)
             for envelope in held:
                 self._hear(entry, envelope, at_once=False)
+            self._complete(entry)
 
     def settle(self) -> None:
         """What the old session had delivered has come on the present one, too."""
@@ -192,11 +187,7 @@ class Subscriptions:
         update = entry.new_meta(member_meta)
         if entry.active and self._session is not None:
             self._send(entry, self._session, 0)
-        try:
-            await update
-        finally:
-            if update in entry.updates:
-                entry.updates.remove(update)
+        await update
 
     def close(self, error: ArqonError | None) -> None:
         """Ends all loops: orderly without `error`, else by raising it there."""
@@ -211,16 +202,12 @@ class Subscriptions:
             return True
         offset = envelope.offset
         message = message_of(envelope, entry.place.epoch if offset else "")
-        readers = tuple(entry.readers)
-        if at_once:
-            size_bytes = len(message.raw)
-            for reader in readers:
-                if reader.buffer.blocked(size_bytes):
-                    return False
+        if at_once and entry.blocked(len(message.raw)):
+            return False
         if offset and not entry.place.deliver(offset):
             return True
         entry.told = False
-        for reader in readers:
+        for reader in tuple(entry.readers):
             reader.buffer.push(message)
         signal = message.signal
         if signal is not None and message.sender == "":
@@ -256,45 +243,43 @@ class Subscriptions:
     def _send(self, entry: RoomEntry, session: Session, attempt: int) -> None:
         """Sends SUB, with the newest metadata, and the position if there is one."""
         request_id = self._next_id()
-        updates: list[asyncio.Future[None]] = []
-        if session is not self._next:
-            updates, entry.updates = entry.updates, []
+        is_next = session is self._next
+        carried = entry.meta.carry(is_next)
         # Where messages come already a SUB without a position goes on with them.
-        stands = entry.active and not entry.lost and session is not self._next
+        stands = entry.active and not entry.lost and not is_next
         asked = None if stands else entry.place.asked
-        meta = entry.meta
+        entry.asking.append(session)
 
         def answered(answer: Answer) -> None:
-            current = session in (self._session, self._next)
+            entry.asking.remove(session)
+            refusal = answer if isinstance(answer, ArqonError) else None
             if self._rooms.get(entry.room) is not entry:
-                settle(updates, ended())
-            elif not current:
-                entry.updates = [*updates, *entry.updates]
+                return
+            if session not in (self._session, self._next):
+                entry.meta.answered_late(carried, refusal)
             elif isinstance(answer, ArqonError):
-                self._refused(entry, session, answer, updates, attempt)
+                self._refused(entry, session, answer, carried, attempt)
+                return
             elif session is self._next:
                 if entry.move is not None:
-                    entry.move.answer = (asked, answer)
+                    entry.move.answer, entry.move.meta = (asked, answer), carried.number
                 self._tell_moved()
             else:
-                entry.active = True
-                entry.acked_meta = meta
-                if asked is not None:
-                    entry.lost = False
-                settle(updates, None)
+                entry.accepted(asked, carried)
                 self._accepted(entry, asked, answer)
+            self._complete(entry)
 
-        session.ask(request_id, encode_sub(entry.sub(request_id, asked)), answered)
+        session.ask(request_id, encode_sub(entry.sub(request_id, asked, carried.meta)), answered)
 
     def _refused(
         self,
         entry: RoomEntry,
         session: Session,
         error: ArqonError,
-        updates: list[asyncio.Future[None]],
+        carried: CarriedMeta,
         attempt: int,
     ) -> None:
-        verdict = entry.refused(error, updates, session is self._next)
+        verdict = entry.refused(error, carried, session is self._next)
         if verdict == "fail":
             self._fail(entry, error)
         if verdict not in ("now", "later"):
@@ -302,14 +287,26 @@ class Subscriptions:
         delay_ms = error.retry_after_ms if verdict == "later" else 0
         if verdict == "later":
             delay_ms += backoff_delay_ms(attempt, self._backoff, self._random)
-        entry.cancel_retry()
-        loop = asyncio.get_running_loop()
-        entry.retry = loop.call_later(delay_ms / 1_000, self._resend, entry, session, attempt + 1)
+        entry.retry(session, delay_ms, lambda: self._resend(entry, session, attempt + 1))
 
     def _resend(self, entry: RoomEntry, session: Session, attempt: int) -> None:
+        entry.cancel_retry(session)
+        # Another SUB may have brought everything meanwhile.
+        due = entry.lacking or not entry.active or session is self._next
         known = self._rooms.get(entry.room) is entry
-        if known and session in (self._session, self._next):
+        if known and due and session in (self._session, self._next):
             self._send(entry, session, attempt)
+
+    def _complete(self, entry: RoomEntry) -> None:
+        """Sends the present session's Shield what it lacks of the metadata, if no SUB is on its way
+        already: its answer comes here too.
+        """
+        session = self._session
+        if session is None or not entry.active or self._rooms.get(entry.room) is not entry:
+            return
+        busy = session in entry.asking or session in entry.retries
+        if entry.meta.lacking and not busy:
+            self._send(entry, session, 0)
 
     def _accepted(self, entry: RoomEntry, asked: Position | None, ack: Ack) -> None:
         entry.heard = True
@@ -322,7 +319,7 @@ class Subscriptions:
             return
         if missing is not None and not entry.told:
             entry.gap(missing)
-        self._or_fail(entry, lambda table: table.begin(answer))
+        self._or_fail(entry, lambda table: table.begin(answer, self._session))
         entry.tell_ready()
 
     def _or_fail(self, entry: RoomEntry, change: Callable[[Any], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
@@ -13,6 +14,11 @@ from arqon.message import json_of
 
 UPDATE: Final = "PRESENCE_UPDATE"
 LEAVE: Final = "PRESENCE_LEAVE"
+# How long somebody stays whom the list of the next Shield lacks. Longer than the longest time
+# between two batches of presence changes of a Shield (1,000 ms): by then it has told of everybody.
+HOLD_MS: Final = 2_000
+# Of no list: there was none yet, or what came after it was not heard.
+_NOBODY: Final = object()
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,14 @@ def _member_of(member: PresenceMember) -> Member:
 
 
 class MemberTable:
-    """The members of one room, right over reconnects: listeners hear only what is different."""
+    """The members of one room, right over reconnects: listeners hear only what is different.
 
-    def __init__(self) -> None:
+    While the client moves, the list of the next Shield may lack who has joined just now: the old
+    Shield has told it, and the next one hears of it a moment later. So whoever is missing there is
+    held, and leaves when nobody has named it for `hold_ms`.
+    """
+
+    def __init__(self, hold_ms: int = HOLD_MS) -> None:
         """Empty, and not following anything yet."""
         self.members: dict[str, Member] = {}
         self.users = 0
@@ -75,16 +86,29 @@ class MemberTable:
         self._touched: set[str] = set()
         self._pages_left = 0
         self._following = False
+        self._hold_seconds = hold_ms / 1_000
+        self._source = _NOBODY
+        """Whose the last whole list was."""
+        self._next_source: object = None
+        self._held: dict[str, float] = {}
+        """Until when, by the loop's clock; they are members."""
+        self._timer: asyncio.TimerHandle | None = None
 
     def listen(self, listener: Callable[[PresenceChange], None]) -> Callable[[], None]:
         """Hears every change until the returned function is called."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
-    def begin(self, answer: dict[str, Any]) -> None:
-        """The JSON of a SUB's ACK: a new list begins. Raises `MalformedFrame`."""
+    def begin(self, answer: dict[str, Any], source: object = None) -> None:
+        """The JSON of a SUB's ACK: a new list begins. Raises `MalformedFrame`.
+
+        `source`: the session that it came on. After that of another one members may be held.
+        """
         members = read_members(answer)
         self._filling = {member.connection_id: member for member in members}
+        for connection_id in self._filling:
+            self._held.pop(connection_id, None)
+        self._next_source = source
         self._touched = set()
         self._following = True
         self.users = int(answer.get("users", 0))
@@ -104,6 +128,7 @@ class MemberTable:
         members = [_member_of(member) for member in update.members]
         self.users = update.users
         for member in members:
+            self._held.pop(member.connection_id, None)
             if self._filling is None:
                 self._put(member)
             elif not update.snapshot or member.connection_id not in self._touched:
@@ -114,17 +139,27 @@ class MemberTable:
             self._pages_left -= 1
             self._maybe_replace()
 
+    def moved(self) -> None:
+        """The client has moved, and its SUB there is not answered yet: the list stands still."""
+        self._following = False
+        self._filling = None
+
     def lost(self) -> None:
         """The connection is gone: the list stands still until the next SUB is answered."""
         self._following = False
         self._filling = None
+        self._source, self._next_source = _NOBODY, None
+        self._held.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _leave(self, connection_ids: Iterable[str]) -> None:
         for connection_id in connection_ids:
             if self._filling is not None:
                 self._filling.pop(connection_id, None)
                 self._touched.add(connection_id)
-            else:
+            if self._filling is None or connection_id in self._held:
                 self._drop(connection_id)
 
     def _maybe_replace(self) -> None:
@@ -132,10 +167,37 @@ class MemberTable:
             return
         new, self._filling = self._filling, None
         self.complete = True
+        elsewhere = self._source not in (_NOBODY, self._next_source)
+        self._source = self._next_source
+        missing: list[str] = []
         for connection_id in [known for known in self.members if known not in new]:
-            self._drop(connection_id)
+            # Who is in `_touched` was told to have left.
+            if elsewhere and connection_id not in self._touched:
+                missing.append(connection_id)
+            elif connection_id not in self._held:
+                self._drop(connection_id)
+        self._hold(missing)
         for member in new.values():
             self._put(member)
+
+    def _hold(self, connection_ids: list[str]) -> None:
+        if not connection_ids:
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._hold_seconds
+        for connection_id in connection_ids:
+            self._held.setdefault(connection_id, until)
+        if self._timer is None:
+            self._timer = loop.call_at(until, self._time_over, until)
+
+    def _time_over(self, now: float) -> None:
+        self._timer = None
+        for connection_id in [held for held, until in self._held.items() if until <= now]:
+            self._drop(connection_id)
+        if self._held:
+            following = min(self._held.values())
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_at(following, self._time_over, following)
 
     def _put(self, member: Member) -> None:
         before = self.members.get(member.connection_id)
@@ -144,6 +206,7 @@ class MemberTable:
             self._tell(PresenceChange("join" if before is None else "update", member))
 
     def _drop(self, connection_id: str) -> None:
+        self._held.pop(connection_id, None)
         member = self.members.pop(connection_id, None)
         if member is not None:
             self._tell(PresenceChange("leave", member))

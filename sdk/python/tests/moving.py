@@ -1,0 +1,127 @@
+"""Scripted Shields between which a client moves, for one room: the first is left, others follow."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from peer import Peer, ack, command_answer
+from websockets.asyncio.server import ServerConnection
+
+import arqon
+from arqon._gen.control_pb2 import Subscribe, Unsubscribe
+from arqon._gen.envelope_pb2 import Envelope, SystemSignal
+from arqon._gen.presence_pb2 import PresenceLeave, PresenceMember, PresenceUpdate
+
+# No client waits between attempts, or before it moves.
+AT_ONCE: dict[str, Any] = {"random": lambda: 0.0, "backoff": arqon.Backoff(base_ms=1, max_ms=1)}
+PATIENCE_SECONDS = 20.0
+
+
+@dataclass
+class Sub:
+    """A SUB as a Shield sees it."""
+
+    shield: int
+    meta: object
+    request_id: int
+    socket: ServerConnection
+
+    async def accept(self, *connection_ids: str) -> None:
+        """These are in the room."""
+        members = [{"connection_id": id, "user_id": id, "joined_ms": 1} for id in connection_ids]
+        count = len(members)
+        answer = {"members": members, "connections": count, "users": count, "pages": 1}
+        await self.socket.send(ack(self.request_id, result=json.dumps(answer).encode()))
+
+    async def refuse(self, code: int = 503, reason: str = "spine-unavailable") -> None:
+        """With 503: for now."""
+        wait_ms = 1 if code == 503 else 0
+        refusal = ack(self.request_id, code=code, reason=reason, retry_after_ms=wait_ms)
+        await self.socket.send(refusal)
+
+
+async def nothing(_: int) -> None:
+    """What a Shield does before it answers a command."""
+
+
+class Shields(Peer):
+    """`answer` hears every SUB; the first Shield keeps its PONGs back until `release`."""
+
+    def __init__(
+        self,
+        answer: Callable[[Sub], Awaitable[None]],
+        before_command: Callable[[int], Awaitable[None]] = nothing,
+    ) -> None:
+        super().__init__(self._play)
+        self._answer = answer
+        self._before_command = before_command
+        self._pings: list[bytes] = []
+        self._released = False
+        self.sockets: list[ServerConnection] = []
+        self.subs: list[Sub] = []
+
+    async def __aenter__(self) -> Shields:
+        await super().__aenter__()
+        return self
+
+    def metas(self, shield: int) -> list[object]:
+        """What the SUBs to one Shield said, in order."""
+        return [sub.meta for sub in self.subs if sub.shield == shield]
+
+    async def drain(self) -> None:
+        """The first Shield is about to stop."""
+        drain = Envelope()
+        drain.signal.kind = SystemSignal.KIND_DRAIN
+        # The scripted Shield's clock stands at 0 when it says WELCOME.
+        drain.signal.until_ms = 60_000
+        await self.sockets[0].send(b"\x04" + drain.SerializeToString())
+
+    async def release(self) -> None:
+        """From here on the client may leave the first Shield."""
+        self._released = True
+        for body in self._pings:
+            await self.sockets[0].send(b"\x08" + body)
+
+    async def tell(self, shield: int, came: str = "", left: str = "") -> None:
+        """Somebody has come to the room, or has left it."""
+        member = PresenceMember(connection_id=came or left, user_id=came or left, joined_ms=1)
+        change = (PresenceUpdate if came else PresenceLeave)(members=[member], users=2)
+        envelope = Envelope(room_id="lobby")
+        envelope.event.type = "PRESENCE_UPDATE" if came else "PRESENCE_LEAVE"
+        envelope.event.data = change.SerializeToString()
+        await self.sockets[shield].send(b"\x04" + envelope.SerializeToString())
+
+    async def _play(self, _: Peer, socket: ServerConnection) -> None:
+        shield = len(self.sockets)
+        self.sockets.append(socket)
+        async for frame in socket:
+            assert isinstance(frame, bytes)
+            if frame[0] == 0x01:
+                await self._before_command(shield)
+                await socket.send(command_answer(Envelope.FromString(frame[1:])))
+            elif frame[0] == 0x02:
+                said = Subscribe.FromString(frame[1:])
+                meta = json.loads(said.member_meta) if said.member_meta else None
+                sub = Sub(shield, meta, said.request_id, socket)
+                self.subs.append(sub)
+                await self._answer(sub)
+            elif frame[0] == 0x03:
+                await socket.send(ack(Unsubscribe.FromString(frame[1:]).request_id))
+            elif frame[0] == 0x07 and (shield > 0 or self._released):
+                await socket.send(b"\x08" + frame[1:])
+            elif frame[0] == 0x07:
+                self._pings.append(frame[1:])
+
+
+async def until(done: Callable[[], bool]) -> None:
+    """Returns when it is so."""
+
+    async def poll() -> None:
+        while not done():
+            await asyncio.sleep(0.005)
+
+    await asyncio.wait_for(poll(), PATIENCE_SECONDS)

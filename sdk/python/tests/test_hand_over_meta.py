@@ -1,0 +1,268 @@
+"""A member's metadata while the client moves to another Shield, or changes it at a bad moment: the
+Shield on which it ends up must have what the program was told to be taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from moving import AT_ONCE, Shields, Sub, until
+from peer import TOKEN, reset
+
+import arqon
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+@asynccontextmanager
+async def member(shields: Shields) -> AsyncIterator[arqon.Room]:
+    """A member of the room with metadata 1."""
+    async with (
+        shields,
+        arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client,
+        client.room("lobby", presence=True, member_meta=1) as room,
+    ):
+        yield room
+
+
+async def accept(sub: Sub) -> None:
+    await sub.accept()
+
+
+def moved(room: arqon.Room) -> bool:
+    """The first session has ended, and the next is the present one."""
+    return room.bus.welcomed.connection_id == "c2"
+
+
+async def begun(shields: Shields) -> None:
+    """The client moves, and its first SUB is on its way to the next Shield."""
+    await shields.drain()
+    await until(lambda: len(shields.metas(1)) == 1)
+
+
+async def test_what_only_the_old_shield_was_told_the_next_one_is_told_too() -> None:
+    shields = Shields(accept)
+    async with member(shields) as room:
+        await begun(shields)
+        await room.update_meta(2)
+        await shields.release()
+        await until(lambda: len(shields.metas(1)) == 2)
+    assert (shields.metas(0), shields.metas(1)) == ([1, 2], [1, 2])
+
+
+async def test_without_a_change_the_next_shield_is_asked_once() -> None:
+    shields = Shields(accept)
+    async with member(shields) as room:
+        await room.update_meta(2)
+        await begun(shields)
+        await shields.release()
+        await until(lambda: moved(room))
+        await room.publish("x")
+    assert (shields.metas(0), shields.metas(1)) == ([1, 2], [2])
+
+
+async def test_the_next_shield_is_told_again_what_it_could_not_take_for_now() -> None:
+    refusals = 0
+
+    async def answer(sub: Sub) -> None:
+        nonlocal refusals
+        if sub.shield == 0 or sub.meta == 1 or refusals == 2:
+            await sub.accept()
+            return
+        refusals += 1
+        await sub.refuse()
+
+    shields = Shields(answer)
+    async with member(shields) as room:
+        await begun(shields)
+        await room.update_meta(2)
+        await shields.release()
+        await until(lambda: len(shields.metas(1)) == 4)
+        await until(lambda: moved(room))
+        await room.publish("x")
+    assert (shields.metas(0), shields.metas(1)) == ([1, 2], [1, 2, 2, 2])
+
+
+async def test_what_the_next_shield_never_takes_it_is_told_once() -> None:
+    async def answer(sub: Sub) -> None:
+        if sub.shield == 0 or sub.meta == 1:
+            await sub.accept()
+        else:
+            await sub.refuse(413, "message-too-large")
+
+    shields = Shields(answer)
+    async with member(shields) as room:
+        await begun(shields)
+        await room.update_meta(2)
+        await shields.release()
+        await until(lambda: len(shields.metas(1)) == 2 and moved(room))
+        await room.publish("x")
+        await room.publish("the subscription stands")
+    assert shields.metas(1) == [1, 2]
+
+
+async def test_an_answer_after_the_move_to_a_sub_from_before_it_is_not_the_last_word() -> None:
+    late: list[Sub] = []
+
+    async def answer(sub: Sub) -> None:
+        if sub.shield == 1 and not late:
+            late.append(sub)
+        else:
+            await sub.accept()
+
+    shields = Shields(answer)
+    async with member(shields) as room:
+        await begun(shields)
+        await room.update_meta(2)
+        # The old Shield dies: the client is on the next one, whose answer is still to come.
+        reset(shields.sockets[0])
+        await until(lambda: moved(room))
+        await late[0].accept()
+        await until(lambda: len(shields.metas(1)) == 2)
+    assert shields.metas(1) == [1, 2]
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_change_that_the_old_shield_answers_late_or_never(answered: bool) -> None:
+    late: list[Sub] = []
+
+    async def answer(sub: Sub) -> None:
+        if sub.shield == 0 and sub.meta == 2:
+            late.append(sub)
+        else:
+            await sub.accept()
+
+    async def before_command(shield: int) -> None:
+        # The renewal of the lock: the client has crossed, and the old session is still open.
+        if shield == 1 and answered:
+            await late[0].accept()
+            await until(update.done)
+
+    shields = Shields(answer, before_command)
+    async with member(shields) as room, room.state.lock(ttl_ms=60_000):
+        await begun(shields)
+        update = asyncio.ensure_future(room.update_meta(2))
+        await until(lambda: len(late) == 1)
+        await shields.release()
+        await asyncio.wait_for(update, 10)
+        await until(lambda: len(shields.metas(1)) == 2)
+        await until(lambda: moved(room))
+    assert (shields.metas(0), shields.metas(1)) == ([1, 2], [1, 2])
+
+
+async def test_a_change_that_the_next_shield_refuses_leaves_what_the_old_one_took() -> None:
+    async def answer(sub: Sub) -> None:
+        if sub.shield == 1 and sub.meta == 3:
+            await sub.refuse(413, "message-too-large")
+        elif sub.shield == 1 and sub.meta == 2 and 3 not in shields.metas(1):
+            await sub.refuse()
+        else:
+            await sub.accept()
+
+    shields = Shields(answer)
+    async with member(shields) as room:
+        await begun(shields)
+        await room.update_meta(2)
+        await shields.release()
+        await until(lambda: 2 in shields.metas(1))
+        with pytest.raises(arqon.MessageTooLarge):
+            await room.update_meta(3)
+        await until(lambda: shields.metas(1)[-1] == 2)
+        await until(lambda: moved(room))
+        await room.publish("x")
+    assert shields.metas(1)[-1] == 2
+
+
+async def test_two_quick_changes_are_two_subs() -> None:
+    shields = Shields(accept)
+    async with member(shields) as room:
+        await asyncio.gather(room.update_meta(2), room.update_meta(3))
+        await room.publish("x")
+    assert shields.metas(0) == [1, 2, 3]
+
+
+async def test_the_refusal_of_a_change_does_not_undo_a_newer_one() -> None:
+    async def answer(sub: Sub) -> None:
+        if sub.meta == 2:
+            await sub.refuse(413, "message-too-large")
+        else:
+            await sub.accept()
+
+    shields = Shields(answer)
+    async with member(shields) as room:
+        first, second = await asyncio.gather(
+            room.update_meta(2), room.update_meta(3), return_exceptions=True
+        )
+        assert isinstance(first, arqon.MessageTooLarge)
+        assert second is None
+        reset(shields.sockets[0])
+        await until(lambda: len(shields.metas(1)) == 1)
+    assert (shields.metas(0), shields.metas(1)) == ([1, 2, 3], [3])
+
+
+async def test_a_change_while_the_first_sub_of_a_session_is_on_its_way() -> None:
+    late: list[Sub] = []
+
+    async def answer(sub: Sub) -> None:
+        if sub.shield == 1 and not late:
+            late.append(sub)
+        else:
+            await sub.accept()
+
+    shields = Shields(answer)
+    async with member(shields) as room:
+        reset(shields.sockets[0])
+        await until(lambda: len(late) == 1)
+        update = asyncio.ensure_future(room.update_meta(2))
+        await asyncio.sleep(0)
+        await late[0].accept()
+        await asyncio.wait_for(update, 10)
+    assert shields.metas(1) == [1, 2]
+
+
+async def test_a_change_that_a_new_session_refuses_does_not_end_the_subscription() -> None:
+    async def answer(sub: Sub) -> None:
+        if sub.shield == 0 and sub.meta == 2:
+            reset(sub.socket)
+        elif sub.meta == 2:
+            await sub.refuse(413, "message-too-large")
+        else:
+            await sub.accept()
+
+    shields = Shields(answer)
+    async with member(shields) as room:
+        with pytest.raises(arqon.MessageTooLarge):
+            await room.update_meta(2)
+        await until(lambda: len(shields.metas(1)) == 2)
+        await room.publish("x")
+    assert (shields.metas(0), shields.metas(1)) == ([1, 2], [2, 1])
+
+
+async def test_changes_that_nobody_waits_for_any_more_do_not_count_and_the_newest_goes() -> None:
+    late: list[Sub] = []
+
+    async def answer(sub: Sub) -> None:
+        if sub.shield == 1 and not late:
+            late.append(sub)
+        else:
+            await sub.accept()
+
+    shields = Shields(answer)
+    async with member(shields) as room:
+        reset(shields.sockets[0])
+        await until(lambda: len(late) == 1)
+        for n in range(300):
+            given_up = asyncio.ensure_future(room.update_meta(n))
+            await asyncio.sleep(0)
+            given_up.cancel()
+            await asyncio.gather(given_up, return_exceptions=True)
+        waiting = [asyncio.ensure_future(room.update_meta(n)) for n in range(256)]
+        await asyncio.sleep(0)
+        with pytest.raises(arqon.TooManyPending):
+            await room.update_meta(256)
+        await late[0].accept()
+        await asyncio.wait_for(asyncio.gather(*waiting), 10)
+    assert shields.metas(1) == [1, 255]

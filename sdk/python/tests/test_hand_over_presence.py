@@ -1,0 +1,311 @@
+"""Who is in a room while the client moves: the next Shield hears a moment late of who has joined,
+and nobody may seem to leave for that. The table by itself, then a client between two Shields.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import Any
+
+import pytest
+from moving import AT_ONCE, Shields, Sub, until
+from peer import TOKEN, reset
+
+import arqon
+from arqon._gen.presence_pb2 import PresenceLeave, PresenceMember, PresenceUpdate
+from arqon.presence import HOLD_MS, MemberTable
+
+OLD, NEXT = object(), object()
+# Nothing that is held for this long is given up within a test.
+LONG_MS = 600_000
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+
+def list_of(*ids: str, pages: int = 1) -> dict[str, Any]:
+    members = [{"connection_id": id, "user_id": "u", "joined_ms": 1} for id in ids]
+    return {"members": members, "users": 1, "connections": len(ids), "pages": pages}
+
+
+def join(table: MemberTable, *ids: str, snapshot: bool = False) -> None:
+    members = [PresenceMember(connection_id=id, user_id="u", joined_ms=1) for id in ids]
+    update = PresenceUpdate(members=members, users=1, snapshot=snapshot)
+    table.hear("PRESENCE_UPDATE", update.SerializeToString())
+
+
+def leave(table: MemberTable, *ids: str) -> None:
+    members = [PresenceMember(connection_id=id, user_id="u", joined_ms=1) for id in ids]
+    table.hear("PRESENCE_LEAVE", PresenceLeave(members=members, users=1).SerializeToString())
+
+
+def followed(hold_ms: int) -> tuple[MemberTable, list[str]]:
+    """A table and what it tells: "+a", "~a", "-a"."""
+    table, told = MemberTable(hold_ms=hold_ms), list[str]()
+    signs = {"join": "+", "update": "~", "leave": "-"}
+    table.listen(lambda change: told.append(signs[change.kind] + change.member.connection_id))
+    return table, told
+
+
+async def test_who_is_missing_in_the_next_list_leaves_when_the_hold_is_over() -> None:
+    table, told = followed(20)
+    table.begin(list_of("a", "b", "c"), OLD)
+    table.begin(list_of("a"), NEXT)
+    assert list(table.members) == ["a", "b", "c"]
+    join(table, "c")
+    await until(lambda: "b" not in table.members)
+    assert (told, list(table.members)) == (["+a", "+b", "+c", "-b"], ["a", "c"])
+
+
+async def test_each_is_held_for_its_own_time() -> None:
+    table, told = followed(20)
+    table.begin(list_of("a", "b"), OLD)
+    table.begin(list_of("a"), NEXT)
+    table._hold_seconds = LONG_MS
+    table.begin(list_of(), object())
+    await until(lambda: "b" not in table.members)
+    assert (told, list(table.members)) == (["+a", "+b", "-b"], ["a"])
+    table.lost()
+
+
+async def test_a_leave_that_the_next_shield_tells_is_told_at_once() -> None:
+    table, told = followed(LONG_MS)
+    table.begin(list_of("a", "b", "c"), OLD)
+    # "b" leaves while the pages are on their way, "c" after them.
+    table.begin(list_of("a", pages=2), NEXT)
+    leave(table, "b")
+    join(table, "d", snapshot=True)
+    assert told[3:] == ["-b", "+d"]
+    leave(table, "c")
+    assert (told[5:], list(table.members)) == (["-c"], ["a", "d"])
+    table.lost()
+
+
+async def test_a_list_of_the_same_shield_drops_others_and_ends_no_hold() -> None:
+    table, told = followed(LONG_MS)
+    table.begin(list_of("a", "b", "c"), OLD)
+    table.begin(list_of("a", "b"), NEXT)
+    table.begin(list_of("a"), NEXT)
+    assert (told[3:], list(table.members)) == (["-b"], ["a", "c"])
+    table.begin(list_of("a", "c"), NEXT)
+    table.begin(list_of("a"), NEXT)
+    assert told[3:] == ["-b", "-c"], "a list that has the member ends its hold"
+    table.lost()
+
+
+async def test_a_new_list_of_the_next_shield_before_the_first_is_whole() -> None:
+    table, told = followed(LONG_MS)
+    table.begin(list_of("a", "b"), OLD)
+    table.begin(list_of("a", pages=2), NEXT)
+    table.begin(list_of("a"), NEXT)
+    assert (told, list(table.members)) == (["+a", "+b"], ["a", "b"])
+    table.lost()
+
+
+async def test_who_is_named_while_pages_come_is_not_held_any_more() -> None:
+    table, told = followed(20)
+    table.begin(list_of("a", "b", "c", "d"), OLD)
+    table.begin(list_of("a"), NEXT)
+    table.begin(list_of("a", pages=3), NEXT)
+    join(table, "b")
+    join(table, "c", snapshot=True)
+    await until(lambda: "d" not in table.members)
+    join(table, snapshot=True)
+    assert (told[4:], list(table.members)) == (["-d"], ["a", "b", "c"])
+
+
+async def test_after_a_loss_the_next_list_decides_at_once() -> None:
+    table, told = followed(LONG_MS)
+    table.begin(list_of("a", "b", "c"), OLD)
+    table.begin(list_of("a", "c"), NEXT)
+    table.lost()
+    assert (told[3:], list(table.members)) == ([], ["a", "b", "c"])
+    table.begin(list_of("a"), OLD)
+    assert (told[3:], list(table.members)) == (["-b", "-c"], ["a"])
+
+
+def test_one_source_needs_no_loop() -> None:
+    table, told = followed(LONG_MS)
+    table.begin(list_of("a", "b"))
+    table.begin(list_of("b"))
+    assert (told, list(table.members)) == (["+a", "+b", "-a"], ["b"])
+
+
+async def lives(choose: random.Random) -> None:
+    """Lists, changes and losses as they may come, and that nobody is lost or left over."""
+    table, _ = followed(0)
+    truth, following = set[str](), False
+    for _ in range(20):
+        ids = choose.sample("abcd", choose.randrange(5))
+        step = choose.choice(("list", "join", "leave", "lost"))
+        if step == "list":
+            table.begin(list_of(*ids), choose.choice((OLD, NEXT)))
+            truth, following = set(ids), True
+        elif step == "lost":
+            table.lost()
+            following = False
+        else:
+            (join if step == "join" else leave)(table, *ids)
+            if following:
+                truth = truth | set(ids) if step == "join" else truth - set(ids)
+        assert not following or truth <= set(table.members)
+    table.begin(list_of(*truth), object())
+    await until(lambda: table._timer is None)
+    assert set(table.members) == truth
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_when_every_hold_is_over_the_list_is_the_last_and_what_came_after(seed: int) -> None:
+    choose = random.Random(seed)
+    for _ in range(50):
+        await lives(choose)
+
+
+class Heard:
+    """What a program is told of a room: "+a", "-a"."""
+
+    def __init__(self, room: arqon.Room) -> None:
+        self.told: list[str] = []
+        self._task = asyncio.ensure_future(self._hear(room))
+
+    async def _hear(self, room: arqon.Room) -> None:
+        async for change in room.presence():
+            sign = {"join": "+", "update": "~", "leave": "-"}[change.kind]
+            self.told.append(sign + change.member.connection_id)
+
+    async def all(self) -> list[str]:
+        """To the end of the subscription."""
+        await asyncio.wait_for(self._task, 10)
+        return self.told
+
+
+def moved(room: arqon.Room, to: str = "c2") -> bool:
+    return room.bus.welcomed.connection_id == to
+
+
+async def test_who_joined_while_the_client_moves_does_not_seem_to_leave() -> None:
+    async def answer(sub: Sub) -> None:
+        # The next Shield has not heard of "b" yet.
+        await sub.accept("a")
+
+    async with (
+        Shields(answer) as shields,
+        arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client,
+        client.room("lobby", presence=True, observer=True) as room,
+    ):
+        heard = Heard(room)
+        await shields.tell(0, came="b")
+        await until(lambda: "+b" in heard.told)
+        await shields.drain()
+        await shields.release()
+        await until(lambda: moved(room))
+        await shields.tell(1, came="c")
+        await until(lambda: "+c" in heard.told)
+        assert [member.connection_id for member in room.members()] == ["a", "b", "c"]
+        await shields.tell(1, came="b")
+        await shields.tell(1, left="c")
+        await until(lambda: "-c" in heard.told)
+        table = room._table_entry().table
+        assert table is not None
+        # The timer finds that nobody is held any more.
+        await until(lambda: table._timer is None)
+    assert await heard.all() == ["+a", "+b", "+c", "-c"]
+
+
+async def test_nor_does_it_when_the_old_shield_ends_before_the_next_one_answers() -> None:
+    late: list[Sub] = []
+
+    async def answer(sub: Sub) -> None:
+        if sub.shield == 0:
+            await sub.accept("a")
+        else:
+            late.append(sub)
+
+    async with (
+        Shields(answer) as shields,
+        arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client,
+        client.room("lobby", presence=True, observer=True) as room,
+    ):
+        heard = Heard(room)
+        await shields.drain()
+        await until(lambda: len(late) == 1)
+        await shields.tell(0, came="b")
+        await until(lambda: "+b" in heard.told)
+        reset(shields.sockets[0])
+        await until(lambda: moved(room))
+        await late[0].accept("a")
+        await shields.tell(1, came="c")
+        await until(lambda: "+c" in heard.told)
+        await shields.tell(1, came="b")
+        await shields.tell(1, came="d")
+        await until(lambda: "+d" in heard.told)
+    assert await heard.all() == ["+a", "+b", "+c", "+d"]
+
+
+async def test_who_left_while_the_client_moves_leaves_after_the_hold() -> None:
+    async def answer(sub: Sub) -> None:
+        await sub.accept(*("ab" if sub.shield == 0 else "b"))
+
+    async with (
+        Shields(answer) as shields,
+        arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client,
+        client.room("lobby", presence=True, observer=True) as room,
+    ):
+        heard = Heard(room)
+        await shields.drain()
+        before = time.monotonic()
+        await shields.release()
+        await until(lambda: "-a" in heard.told)
+        assert time.monotonic() - before >= HOLD_MS / 1_000
+    assert await heard.all() == ["+a", "+b", "-a"]
+
+
+async def test_the_list_of_a_shield_that_is_lost_before_the_move_changes_nothing() -> None:
+    async def answer(sub: Sub) -> None:
+        await sub.accept(*("a" if sub.shield == 1 else "ab"))
+
+    async with (
+        Shields(answer) as shields,
+        arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client,
+        client.room("lobby", presence=True, observer=True) as room,
+    ):
+        heard = Heard(room)
+        await shields.drain()
+        await until(lambda: len(shields.subs) == 2)
+        await shields.tell(1, left="b")
+        reset(shields.sockets[1])
+        await until(lambda: len(shields.subs) == 3)
+        await shields.tell(0, came="c")
+        await until(lambda: "+c" in heard.told)
+        await shields.release()
+        await until(lambda: moved(room, "c3"))
+    assert await heard.all() == ["+a", "+b", "+c"]
+
+
+@pytest.mark.parametrize("end", ["leave", "close", "banned"])
+async def test_nothing_is_left_of_a_hold_when_the_subscription_ends(end: str) -> None:
+    async def answer(sub: Sub) -> None:
+        await sub.accept(*("ab" if sub.shield == 0 else "b"))
+
+    async with (
+        Shields(answer) as shields,
+        arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client,
+        client.room("lobby", presence=True, observer=True) as room,
+    ):
+        heard = Heard(room)
+        table = room._table_entry().table
+        assert table is not None
+        await shields.drain()
+        await shields.release()
+        await until(lambda: table._timer is not None)
+        if end == "leave":
+            await room.__aexit__(None, None, None)
+        elif end == "close":
+            await client.close()
+        else:
+            await shields.sockets[1].close(4403, "banned")
+            with pytest.raises(arqon.Banned):
+                await client.wait_closed()
+        assert (table._timer, table._held) == (None, {})
+        assert (await heard.all())[:2] == ["+a", "+b"]
