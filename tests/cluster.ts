@@ -8,9 +8,13 @@ import { SERVER_FLAGS } from "../shared/deno_command.ts";
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 /** What the tasks in deno.json give both. */
 const FLAGS = ["--ignore-env", "--allow-net", "--allow-read"];
-/** What they give a Shield beside that, and what a Brain has of it. */
+/** What they give a Shield beside that. */
 const SHIELD_FLAGS = [...SERVER_FLAGS, `--allow-run=${Deno.execPath()}`];
-const BRAIN_FLAGS = ["--no-prompt"];
+/** And a Brain: its young generation stays small, as it would else grow with the load of a busy moment. */
+const BRAIN_FLAGS = [
+  "--no-prompt",
+  "--v8-flags=--max-semi-space-size=4,--no-allocation-site-pretenuring",
+];
 const READY_MS = 60_000;
 
 /** A Shield or Brain that has said that it is ready; SIGTERM when the scope ends. */
