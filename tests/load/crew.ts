@@ -11,6 +11,13 @@ export interface Said {
   readonly kind: string;
 }
 
+/** How a client process runs. */
+export interface HandOptions {
+  readonly onSaid?: (said: Said) => void;
+  /** 0 to 19. */
+  readonly nice?: number;
+}
+
 /** One client process. */
 export class Hand implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
@@ -22,9 +29,13 @@ export class Hand implements AsyncDisposable {
   #over = false;
 
   /** `program` is a path below the root of the checkout; `onSaid` hears every line first. */
-  constructor(program: string, plan: object, onSaid: (said: Said) => void = () => {}) {
-    this.#child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "--no-prompt", "--allow-net", "--allow-read", `${ROOT}/${program}`],
+  constructor(program: string, plan: object, { onSaid = () => {}, nice = 0 }: HandOptions = {}) {
+    const run = ["run", "--no-prompt", "--allow-net", "--allow-read", `${ROOT}/${program}`];
+    const [command, args] = nice === 0
+      ? [Deno.execPath(), run]
+      : ["nice", ["-n", String(nice), Deno.execPath(), ...run]];
+    this.#child = new Deno.Command(command, {
+      args,
       cwd: ROOT,
       stdin: "piped",
       stdout: "piped",

@@ -1,5 +1,6 @@
 /**
- * `deno task soak [--minutes 30] [--connections 10000] [--rate 5000] [--processes 4] [--room-size 2]`:
+ * `deno task soak [--minutes 30] [--connections 10000] [--rate 5000] [--processes 4] [--room-size 2]
+ * [--visits 5] [--nice 19]`:
  * a steady load on one Shield with policies, presence, a schema and durable rooms. Exits 0 when no
  * message is lost, repeated or out of order and memory and latency stay flat, 1 with what is wrong.
  */
@@ -21,6 +22,14 @@ function positive(name: string, text: string): number {
   Deno.exit(2);
 }
 
+/** 0 to 19: less than none is for who may. */
+function nice(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 0 && value <= 19) return value;
+  console.error(`--nice is ${JSON.stringify(text)}; expected a whole number from 0 to 19`);
+  Deno.exit(2);
+}
+
 if (import.meta.main) {
   endOnSignal();
   const { values } = parseArgs({
@@ -32,6 +41,7 @@ if (import.meta.main) {
       "processes": { type: "string", default: "4" },
       "room-size": { type: "string", default: "2" },
       "visits": { type: "string", default: "5" },
+      "nice": { type: "string", default: "19" },
       "counts-only": { type: "boolean", default: false },
     },
   });
@@ -46,6 +56,7 @@ if (import.meta.main) {
     visits: positive("visits", values.visits),
     report_ms: Math.min(MINUTE_MS, minutes * MINUTE_MS / ROWS),
     counts_only: values["counts-only"],
+    nice: nice(values.nice),
     say: (line) =>
       console.log(`${((performance.now() - began_ms) / 1_000).toFixed(1).padStart(7)} s  ${line}`),
   });

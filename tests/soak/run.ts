@@ -26,6 +26,8 @@ export interface SoakPlan {
   readonly report_ms: number;
   /** Judge no times and no memory. */
   readonly counts_only: boolean;
+  /** Added to the niceness of the clients, which are other machines in reality. */
+  readonly nice: number;
   /** Hears the progress, line by line. */
   readonly say: (line: string) => void;
 }
@@ -159,7 +161,12 @@ export async function runSoak(plan: SoakPlan): Promise<SoakOutcome> {
   const began_ms = performance.now();
   const tokens = await tokensOf(deployment);
   const hands = plansOf(plan, deployment, tokens).map((one) => (
-    owned.use(new Hand("tests/soak/client_main.ts", one, (said) => rows.hear(said)))
+    owned.use(
+      new Hand("tests/soak/client_main.ts", one, {
+        onSaid: (said) => rows.hear(said),
+        nice: plan.nice,
+      }),
+    )
   ));
   await Promise.all(hands.map((hand) => hand.said<Ready>("ready")));
   const connecting_ms = performance.now() - began_ms;

@@ -17,6 +17,7 @@ Deno.test("a steady load with policies, presence, a schema and durable rooms los
     visits: 4,
     report_ms: 1_000,
     counts_only: true,
+    nice: 0,
     say: (line) => void lines.push(line),
   });
   const { rows, memory, done } = outcome;

@@ -44,6 +44,11 @@ const P99_MS = 30;
 const SHIELD_BYTES = 1_000_000_000;
 /** The first part of a run is for caches to fill and code to be compiled. */
 const WARM_UP = 0.25;
+/**
+ * A heap climbs to its limit and falls back for the first time in about that, under the load of a soak;
+ * a run that is shorter than twice as long counts its second half.
+ */
+const CLIMB_MS = 300_000;
 /** What the line through a process's memory may grow by within the run: a share of it, or this. */
 const GROWTH = 0.05;
 const GROWTH_BYTES = 24_000_000;
@@ -73,8 +78,11 @@ const warm = <T>(all: readonly T[]) => all.slice(Math.floor(all.length * WARM_UP
 
 /** The line through a process's memory without the warm-up. */
 export function memoryLine(memory: readonly MemoryReading[], name: keyof Memory): Line {
+  const whole_ms = memory.at(-1)?.at_ms ?? 0;
+  const from_ms = Math.max(whole_ms * WARM_UP, Math.min(CLIMB_MS, whole_ms / 2));
   return lineThrough(
-    warm(memory).map((reading) => ({ at_ms: reading.at_ms, value: reading[name] })),
+    memory.filter(({ at_ms }) => at_ms >= from_ms)
+      .map((reading) => ({ at_ms: reading.at_ms, value: reading[name] })),
   );
 }
 

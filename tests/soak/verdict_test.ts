@@ -23,9 +23,10 @@ function run(options: {
   readonly latency_ms?: (at: number) => number;
   readonly done?: Partial<Done>;
   readonly counts_only?: boolean;
+  readonly minutes?: number;
 }): string[] {
   const { shield = () => 300 * MB, latency_ms = () => 5, done = {}, counts_only = false } = options;
-  const minutes = Array.from({ length: 30 }, (_, at) => at);
+  const minutes = Array.from({ length: options.minutes ?? 30 }, (_, at) => at);
   const base: Done = {
     kind: "done",
     sent: 1,
@@ -60,6 +61,16 @@ Deno.test("memory and latency that grow, or are too much, fail the run", () => {
   assert.match(run({ latency_ms: (at) => 2 + at }).join(), /p99 is not flat/);
   assert.match(run({ latency_ms: () => 40 }).join(), /promised: 30 ms/);
   assert.deepEqual(run({ latency_ms: () => 40, counts_only: true }), []);
+});
+
+Deno.test("the first climb of a heap is no growth, and what grows after it fails a short run, too", () => {
+  // Of the soak of 2026-11-21, ten minutes.
+  const climb = [590, 593, 681, 822, 812, 772, 758, 763, 770, 777, 783];
+  const shield = (at: number) => (climb[at] ?? 0) * MB;
+  assert.deepEqual(run({ minutes: climb.length, shield }), []);
+  const leak = (at: number) => (600 + 20 * at) * MB;
+  assert.match(run({ minutes: climb.length, shield: leak }).join(), /memory of the shield/);
+  assert.match(run({ minutes: 5, shield: leak }).join(), /memory of the shield/);
 });
 
 Deno.test("one lost message, one refusal, or silence fails the run whatever the time is", () => {
