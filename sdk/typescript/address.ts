@@ -29,7 +29,7 @@ export function parseAddress(url: string | URL): Address {
   const { protocol, host, username, password } = parsed;
   const [scheme, secure] = /^(?:ws|http)(s?):$/.exec(protocol) ?? [];
   if (scheme === undefined) throw wrong(`scheme "${protocol}" is not supported`);
-  if (username || password) throw wrong("a URL with a user name or password: use a token");
+  if (username || password) throw wrong("a URL with a password: use a token");
   let path = parsed.pathname.replace(/\/+$/, "");
   if (path.endsWith(SOCKET_PATH)) path = path.slice(0, -SOCKET_PATH.length);
   const rest = `${secure}://${host}${path}`;

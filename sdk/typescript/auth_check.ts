@@ -53,13 +53,8 @@ function refusalOf(text: string, { status, headers }: Response): ArqonError | un
 
 /** The innermost cause's text: fetch wraps what really happened. */
 function rootMessage(error: unknown): string {
-  let current = error;
-  while (current instanceof Error && current.cause instanceof Error) current = current.cause;
-  // Deno puts the URL and the layers it went through in front, which say nothing here.
-  return textOf(current).replace(
-    /^error sending request for url \([^)]*\): (?:client error \(\w+\): )?/,
-    "",
-  );
+  const { cause } = error as { cause?: unknown };
+  return cause === undefined ? textOf(error) : rootMessage(cause);
 }
 
 /** A wait that can be meant; a longer one than this is taken for a mistake. */
@@ -91,7 +86,7 @@ export async function explainRefusal(check: AuthCheck): Promise<ArqonError> {
     const text = await boundedText(response);
     if (response.ok) return unreachable(`the WebSocket did not open${detail && ` (${detail})`}`);
     return refusalOf(text, response) ??
-      unreachable(`HTTP ${response.status}, and not from an ArqonBus`);
+      unreachable(`HTTP ${response.status}, not from an ArqonBus`);
   } catch (error) {
     if (signal.aborted) return new ArqonError("connection-closed");
     return unreachable(rootMessage(error), error);

@@ -8,7 +8,7 @@
  * `HOLD_MS`, and leaves when nobody has named it until then.
  */
 import { readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
-import type { PlainEvent, PresenceChange, PresentMember } from "@arqon/proto";
+import type { PresenceChange, PresentMember } from "@arqon/proto";
 import type { Json } from "./json.ts";
 import { malformed } from "./wire_error.ts";
 
@@ -32,16 +32,13 @@ export interface MemberCount {
 /** Longer than the longest time that a Shield gathers changes of a room before it tells them (1,000 ms). */
 const HOLD_MS = 2_000;
 
-/** There was no list yet, or what came after it was not heard. */
-const NOBODY = Symbol("nobody");
-
 /** A list on its way: the answer to SUB has come, but not all of its pages. */
 interface Filling {
   readonly members: Map<string, Member>;
   /** Connections that changed meanwhile: what a later page says of them is old. */
   readonly changed: Set<string>;
   pages_left: number;
-  readonly source: unknown;
+  readonly source: object;
 }
 
 /** Hears which connections may be different now. */
@@ -86,18 +83,16 @@ export class MemberTable {
   users = 0;
   #filling: Filling | undefined;
   #following = false;
-  /** Whose the last whole list was. */
-  #source: unknown = NOBODY;
-  /** Members that the last list lacks and that may come in a moment. */
-  readonly #held = new Set<string>();
+  /**
+   * Whose the list is; undefined: there was none, or what came after it was not heard. It stays the
+   * former one until those that the next one lacks have had their time.
+   */
+  #source: object | undefined;
   #hold: ReturnType<typeof setTimeout> | undefined;
-  readonly #hold_ms: number;
+  /** How long those may stay. */
+  hold_ms = HOLD_MS;
   /** True once a whole list has come, on whichever connection. */
   complete = false;
-
-  constructor(hold_ms = HOLD_MS) {
-    this.#hold_ms = hold_ms;
-  }
 
   /** Calls back after every change until the returned function is called. */
   listen(listener: TableListener): () => void {
@@ -109,7 +104,7 @@ export class MemberTable {
    * The JSON of a SUB's ACK: a new list begins. Throws `malformed-frame` when it has none. `source` is
    * the session that it came on.
    */
-  begin(value: unknown, source?: unknown): void {
+  begin(value: unknown, source: object = this): void {
     const { members, users } = readMembers(value);
     const { pages } = value as { pages?: unknown };
     const filling: Filling = {
@@ -118,17 +113,10 @@ export class MemberTable {
       pages_left: (typeof pages === "number" ? pages : 1) - 1,
       source,
     };
-    for (const id of filling.members.keys()) this.#held.delete(id);
     this.#following = true;
     this.users = users;
     this.#filling = filling;
     if (filling.pages_left <= 0) this.#replace(filling);
-  }
-
-  /** A PRESENCE_UPDATE or PRESENCE_LEAVE. Throws what `update` and `leave` throw. */
-  hear({ type, data }: Pick<PlainEvent, "type" | "data">): void {
-    if (type === "PRESENCE_LEAVE") this.leave(data);
-    else this.update(data);
   }
 
   /** Data of a PRESENCE_UPDATE. Throws `DecodeError` or SyntaxError for what is none. */
@@ -141,7 +129,6 @@ export class MemberTable {
     const { members: list, changed } = this.#filling;
     for (const member of members) {
       const id = member.connection_id;
-      this.#held.delete(id);
       if (change.snapshot === true && changed.has(id)) continue;
       list.set(id, member);
       if (change.snapshot !== true) changed.add(id);
@@ -155,13 +142,11 @@ export class MemberTable {
     if (!this.#following) return;
     const ids = change.members.map(({ connection_id }) => connection_id);
     this.users = change.users;
-    if (!this.#filling) return this.#apply([], ids);
     for (const id of ids) {
-      this.#filling.members.delete(id);
-      this.#filling.changed.add(id);
+      this.#filling?.members.delete(id);
+      this.#filling?.changed.add(id);
     }
-    const known = ids.filter((id) => this.#held.has(id));
-    if (known.length > 0) this.#apply([], known);
+    this.#apply([], ids);
   }
 
   /** The client has moved, and its SUB there is not answered yet: the list stands still until then. */
@@ -172,10 +157,8 @@ export class MemberTable {
 
   /** The connection is gone: the list stands still until the next SUB is answered. */
   lost(): void {
-    this.#following = false;
-    this.#source = NOBODY;
-    this.#filling = undefined;
-    this.#held.clear();
+    this.moved();
+    this.#source = undefined;
     clearTimeout(this.#hold);
   }
 
@@ -183,28 +166,24 @@ export class MemberTable {
     for (const member of members) this.members.set(member.connection_id, member);
     for (const id of gone) this.members.delete(id);
     const different = [...members.map(({ connection_id }) => connection_id), ...gone];
-    for (const id of different) this.#held.delete(id);
     for (const listener of [...this.#listeners]) listener(different);
   }
 
-  #release(): void {
-    if (this.#held.size > 0) this.#apply([], [...this.#held]);
-  }
-
   /** The map stays the same object: the program may hold it. */
-  #replace({ members, changed, source }: Filling): void {
-    const is_elsewhere = this.#source !== NOBODY && this.#source !== source;
+  #replace({ members, source }: Filling): void {
+    const missing = [...this.members].filter(([id]) => !members.has(id));
+    const finish = (joined: readonly Member[]) => {
+      this.#source = source;
+      // Who was named again meanwhile is another object.
+      const gone = missing.filter(([id, member]) => this.members.get(id) === member);
+      this.#apply(joined, gone.map(([id]) => id));
+    };
     this.#filling = undefined;
-    this.#source = source;
     this.complete = true;
-    const missing = [...this.members.keys()].filter((id) => !members.has(id));
-    // Who is in `changed` was told to have left.
-    const held = missing.filter((id) => !changed.has(id) && (is_elsewhere || this.#held.has(id)));
-    const kept = new Set(held);
-    this.#apply([...members.values()], missing.filter((id) => !kept.has(id)));
-    if (!is_elsewhere || held.length === 0) return;
-    for (const id of held) this.#held.add(id);
     clearTimeout(this.#hold);
-    this.#hold = setTimeout(() => this.#release(), this.#hold_ms);
+    const joined = [...members.values()];
+    if ((this.#source ?? source) === source) return finish(joined);
+    this.#apply(joined, []);
+    this.#hold = setTimeout(() => finish([]), this.hold_ms);
   }
 }

@@ -21,11 +21,9 @@ export const AHEAD_MAX = 65_536;
  */
 export function copyKey(envelope: PlainEnvelope): string {
   const { headers, sender_id, event, command, signal, timestamp_ms, message_id } = envelope;
-  const twist = headers["X-Twist-ID"];
-  if (twist !== undefined) return `${twist}\n${sender_id}`;
-  const type = event?.type ?? command?.name ?? signal?.kind;
-  const data = (event ?? command)?.data.join();
-  return [timestamp_ms, message_id, sender_id, type, data].join("\n");
+  const what = event?.type ?? command?.name ?? signal?.kind;
+  const own = [timestamp_ms, message_id, what, (event ?? command)?.data];
+  return [sender_id, headers["X-Twist-ID"] ?? own].join("\n");
 }
 
 /** From the SUB on the new connection until everything that both deliver has come on both. */

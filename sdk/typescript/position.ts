@@ -41,7 +41,7 @@ export function checkPosition({ offset, epoch = "" }: Position): void {
     throw new TypeError(`position.offset is ${offset}; expected an integer of at least 0`);
   }
   if (Number(offset) === 0 && epoch === "") {
-    throw new TypeError("a position with offset 0 needs its epoch");
+    throw new TypeError("position.offset 0 needs its epoch");
   }
 }
 
@@ -51,7 +51,7 @@ export function readAnswer({ result }: Ack): unknown {
   try {
     return JSON.parse(strictText(result));
   } catch {
-    throw malformed("the answer to SUB is not JSON");
+    throw malformed("an answer without JSON");
   }
 }
 

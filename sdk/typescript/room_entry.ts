@@ -3,7 +3,6 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { PlainEnvelope, PlainEvent } from "@arqon/proto";
-import { MemberMeta } from "./member_meta.ts";
 import { MemberTable } from "./member_table.ts";
 import { gapMessage } from "./message.ts";
 import type { Message } from "./message.ts";
@@ -17,6 +16,13 @@ import { onAbort } from "./sleep.ts";
 import type { Reader, SubscribeOptions } from "./subscription.ts";
 import type { Wish } from "./wish.ts";
 
+/** Metadata that no Shield has acknowledged yet. */
+export interface MetaUpdate extends PromiseWithResolvers<void> {
+  /** Grows: the last one wins. */
+  readonly number: number;
+  readonly meta: Uint8Array;
+}
+
 /** A room on its way from one session to the next. */
 export interface Move {
   readonly overlap: Overlap;
@@ -24,8 +30,6 @@ export interface Move {
   meta: Uint8Array;
   /** An ACK has come on the next session. */
   accepted: boolean;
-  /** When the SUB there is sent again. */
-  retry: ReturnType<typeof setTimeout> | undefined;
 }
 
 /** One room that this connection hears. */
@@ -36,7 +40,11 @@ export interface RoomEntry {
   /** With `presence` only. */
   readonly table: MemberTable | undefined;
   readonly place: Place;
-  readonly meta: MemberMeta;
+  /** JSON of the metadata that a Shield took last, or the first; empty: none. */
+  meta: Uint8Array;
+  /** What the Shield of the present session has of it, if it has answered at all. */
+  standing: Uint8Array;
+  updates: MetaUpdate[];
   /** An ACK has come on some session: from now on a new SUB means that something may be lost. */
   heard: boolean;
   /** An ACK has come on the present session. */
@@ -45,7 +53,6 @@ export interface RoomEntry {
   told: boolean;
   /** After such a loss: a SUB has yet to tell where the room stands. */
   lost: boolean;
-  /** When the SUB on the present session is sent again. */
   retry: ReturnType<typeof setTimeout> | undefined;
   /** Until everything that two sessions deliver has come on both. */
   move: Move | undefined;
@@ -64,7 +71,9 @@ export function newEntry(
     readers: new Set(),
     table: wish.presence ? new MemberTable() : undefined,
     place: new Place(position, wish.no_echo),
-    meta: new MemberMeta(meta),
+    meta,
+    standing: meta,
+    updates: [],
     heard: false,
     active: false,
     told: false,
@@ -72,6 +81,11 @@ export function newEntry(
     retry: undefined,
     move: undefined,
   };
+}
+
+/** The Shield of the present session lacks metadata that another one has taken, or that is new. */
+export function isMetaDue({ meta, standing, updates }: RoomEntry): boolean {
+  return updates.length > 0 || standing !== meta;
 }
 
 /** How a subscription ended that nobody can go on with. */
@@ -126,17 +140,11 @@ export function tellReady(entry: RoomEntry): void {
   for (const reader of entry.readers) reader.ready.resolve();
 }
 
-/** No SUB is sent again by itself. */
-export function stopRetries({ retry, move }: RoomEntry): void {
-  clearTimeout(retry);
-  clearTimeout(move?.retry);
-}
-
 /** Ends the loops: orderly without `error`, else by throwing it. */
 export function endReaders(entry: RoomEntry, error: ArqonError | undefined): void {
-  stopRetries(entry);
+  clearTimeout(entry.retry);
   entry.table?.lost();
-  entry.meta.end(error ?? ended());
+  for (const update of entry.updates.splice(0)) update.reject(error ?? ended());
   for (const reader of [...entry.readers]) {
     entry.readers.delete(reader);
     if (error) reader.ready.reject(error);
@@ -182,6 +190,8 @@ export interface Crossing {
   readonly held: readonly PlainEnvelope[];
   /** Why messages are missing before that. */
   readonly gap: string | undefined;
+  /** Metadata has changed since the SUB on this session. */
+  readonly old_meta: boolean;
 }
 
 /** `lossless`: the old session has delivered everything that was published before this. */
@@ -191,14 +201,13 @@ export function crossOver(entry: RoomEntry, lossless: boolean): Crossing {
   const held = !move ? [] : move.overlap.cross();
   entry.active = stands;
   entry.lost = false;
-  clearTimeout(entry.retry);
-  entry.retry = move?.retry;
-  if (stands) entry.meta.crossed(move.meta);
+  if (stands) entry.standing = move.meta;
   else entry.table?.moved();
   const missing = entry.heard && place.position === undefined && !(stands && lossless);
-  const too_many = held === undefined ? "too many messages while moving" : undefined;
+  const too_many = held === undefined ? "too many messages" : undefined;
   return {
     held: held ?? [],
     gap: missing ? "reconnect" : too_many,
+    old_meta: stands && isMetaDue(entry),
   };
 }

@@ -6,8 +6,8 @@ import { ruleOf } from "@arqon/proto";
 import type { ArqonError } from "@arqon/proto";
 import { backoffDelay } from "./backoff.ts";
 import type { Backoff } from "./backoff.ts";
-import type { MetaUpdate } from "./member_meta.ts";
-import type { RoomEntry } from "./room_entry.ts";
+import { isMetaDue } from "./room_entry.ts";
+import type { MetaUpdate, RoomEntry } from "./room_entry.ts";
 
 /** A SUB that was refused, or lost with its session. */
 export interface Refusal {
@@ -44,18 +44,15 @@ export function afterRefusal(
   const gap = demoted && !entry.active;
   // The subscription stands as it was: only the new metadata was refused, or the position.
   const as_before = stands && !lost && !demoted;
-  // It may be for the new metadata: without it the subscription may go on.
-  const without = never && !lost && !demoted && !as_before && updates.length > 0;
   if (demoted) entry.place.forget();
-  if (as_before || without) { for (const update of updates) update.reject(error); }
-  else entry.meta.keep(updates);
+  if (as_before) { for (const update of updates) update.reject(error); }
+  else entry.updates = [...entry.updates, ...updates].sort((a, b) => a.number - b.number);
   // The place, or metadata that another Shield has taken before, is still to be told to this one.
-  const due = entry.lost || entry.meta.is_due;
-  const at_once = demoted || without;
-  const again = as_before ? due && !never : at_once || !(lost || never);
+  const due = entry.lost || isMetaDue(entry);
+  const again = as_before ? due && !never : demoted || !(lost || never);
   return {
     gap,
-    fail: never && !lost && !as_before && !at_once,
-    delay_ms: again ? at_once ? 0 : wait_ms : undefined,
+    fail: never && !lost && !as_before && !demoted,
+    delay_ms: again ? demoted ? 0 : wait_ms : undefined,
   };
 }

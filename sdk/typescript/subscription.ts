@@ -94,7 +94,7 @@ export interface Reader {
 /** JSON bytes of metadata. Throws TypeError for what JSON cannot say. */
 export function encodeMeta(member_meta: Json): Uint8Array {
   const text = JSON.stringify(member_meta) as string | undefined;
-  if (text === undefined) throw new TypeError("member_meta is nothing that JSON can say");
+  if (text === undefined) throw new TypeError("member_meta is no JSON");
   return new TextEncoder().encode(text);
 }
 

@@ -7,7 +7,6 @@ import { ArqonError, encodeSub, encodeUnsub } from "@arqon/proto";
 import type { Ack, PlainEnvelope, Uint64 } from "@arqon/proto";
 import type { Backoff } from "./backoff.ts";
 import type { Json } from "./json.ts";
-import type { MetaUpdate } from "./member_meta.ts";
 import { Message } from "./message.ts";
 import { Overlap } from "./overlap.ts";
 import { readAnswer } from "./position.ts";
@@ -18,10 +17,10 @@ import {
   endReaders,
   isDue,
   isLastList,
+  isMetaDue,
   isPresence,
   newEntry,
   newReader,
-  stopRetries,
   tellGap,
   tellReady,
 } from "./room_entry.ts";
@@ -44,6 +43,9 @@ export interface SubscriptionsOptions {
   readonly backoff: Backoff;
 }
 
+/** Changes of one room's metadata that may wait. */
+const UPDATES_MAX = 256;
+
 /**
  * All rooms that one connection hears. `attach` and `detach` bracket a session; in between and after
  * it, loops just wait. Instead of both, `begin`, `cross` and `settle` lead from one session to the next.
@@ -55,6 +57,7 @@ export class Subscriptions {
   /** To which the client moves. */
   #next: Session | undefined;
   #moved: (() => void) | undefined;
+  #update_number = 0;
 
   constructor(options: SubscriptionsOptions) {
     this.#options = options;
@@ -97,9 +100,9 @@ export class Subscriptions {
     for (const entry of this.#rooms.values()) {
       entry.active = false;
       entry.lost = false;
-      stopRetries(entry);
       entry.move = undefined;
       entry.table?.lost();
+      clearTimeout(entry.retry);
     }
   }
 
@@ -120,12 +123,9 @@ export class Subscriptions {
   abandon(): void {
     this.#next = undefined;
     for (const entry of this.#rooms.values()) {
-      const { move } = entry;
-      clearTimeout(move?.retry);
       entry.move = undefined;
-      // Its list is that of the next session, and what has changed since was not heard.
-      if (move?.accepted !== true || !entry.table) continue;
-      if (this.#session) this.#send(entry, this.#session, 0);
+      // Its list may be that of the next session, and what has changed since was not heard.
+      if (entry.table && this.#session) this.#send(entry, this.#session, 0);
     }
   }
 
@@ -138,11 +138,10 @@ export class Subscriptions {
     if (!next) return;
     [this.#session, this.#next] = [next, undefined];
     for (const entry of [...this.#rooms.values()]) {
-      const { held, gap } = crossOver(entry, lossless);
+      const { held, gap, old_meta } = crossOver(entry, lossless);
       if (gap !== undefined) this.#gap(entry, gap);
       for (const envelope of held) this.#hear(entry, envelope);
-      const stays = entry.active && this.#rooms.get(entry.room) === entry;
-      if (stays && entry.meta.is_due) this.#send(entry, next, 0);
+      if (old_meta && this.#rooms.get(entry.room) === entry) this.#send(entry, next, 0);
     }
   }
 
@@ -171,7 +170,8 @@ export class Subscriptions {
     // Services may publish events and signals of these kinds too; only the bus itself has no name.
     const from_bus = envelope.sender_id === "";
     if (from_bus && isPresence(event) && entry.table) {
-      return this.#orFail(entry, () => entry.table?.hear(event));
+      const hear = event.type === "PRESENCE_LEAVE" ? "leave" : "update";
+      return this.#orFail(entry, () => entry.table?.[hear](event.data));
     }
     if (envelope.offset !== 0 && !entry.place.deliver(envelope.offset)) return;
     entry.told = false;
@@ -221,12 +221,7 @@ export class Subscriptions {
   }
 
   #move(entry: RoomEntry, next: Session): void {
-    entry.move = {
-      overlap: new Overlap(),
-      meta: entry.meta.taken,
-      accepted: false,
-      retry: undefined,
-    };
+    entry.move = { overlap: new Overlap(), meta: entry.meta, accepted: false };
     this.#send(entry, next, 0);
   }
 
@@ -241,17 +236,25 @@ export class Subscriptions {
       throw new TypeError(`room ${entry.room}: update needs presence: true and no observer`);
     }
     if (!entry.readers.has(reader)) throw ended();
-    const taken = entry.meta.change(encodeMeta(member_meta));
+    if (entry.updates.length >= UPDATES_MAX) {
+      throw new ArqonError("too-many-pending", `${UPDATES_MAX} changes wait`);
+    }
+    const update = {
+      ...Promise.withResolvers<void>(),
+      number: ++this.#update_number,
+      meta: encodeMeta(member_meta),
+    };
+    entry.updates.push(update);
     if (entry.active && this.#session) this.#send(entry, this.#session, 0);
-    await taken;
+    await update.promise;
   }
 
   /** Sends SUB, with the newest metadata of those that wait and the position if there is one. */
   #send(entry: RoomEntry, session: Session, attempt: number): void {
     const request_id = this.#options.nextId();
     const is_next = () => session === this.#next;
-    const carried = entry.meta.carry(is_next());
-    const { meta: member_meta, updates } = carried;
+    const updates = is_next() ? [] : entry.updates.splice(0);
+    const member_meta = updates.at(-1)?.meta ?? entry.meta;
     const { room: room_id, wish } = entry;
     // Where messages come already a SUB without a position goes on with them.
     const asked = entry.active && !entry.lost && !is_next() ? undefined : entry.place.asked;
@@ -261,43 +264,33 @@ export class Subscriptions {
       (this.#session === session || is_next()) && this.#rooms.get(entry.room) === entry;
     session.ask(request_id, frame, {
       resolve: (ack) => {
-        if (!current()) return this.#keep(entry, updates);
+        if (!current()) return updates.forEach((update) => update.reject(ended()));
         if (is_next() && entry.move) {
           entry.move.meta = member_meta;
           entry.move.accepted = true;
         } else {
-          entry.meta.take(carried);
+          if (updates.length > 0) entry.meta = member_meta;
+          entry.standing = member_meta;
           entry.active = true;
           if (asked) entry.lost = false;
         }
+        for (const update of updates) update.resolve();
         this.#accepted(entry, ack, asked, session);
-        if (entry.meta.is_due && !is_next() && current()) this.#send(entry, session, 0);
+        if (isMetaDue(entry) && !is_next() && current()) this.#send(entry, session, 0);
       },
       reject: (error) => {
-        if (!current()) {
-          if (error.reason === "connection-lost") return this.#keep(entry, updates);
-          return updates.forEach((update) => update.reject(error));
-        }
+        if (!current()) return updates.forEach((update) => update.reject(ended()));
         const refusal = { error, updates, attempt, stands: entry.active && !is_next() };
         const { gap, fail, delay_ms } = afterRefusal(entry, refusal, this.#options);
         if (gap) this.#gap(entry, "reconnect");
         if (fail) return this.#fail(entry, error, is_next());
         if (delay_ms === undefined) return;
-        const waiting = is_next() && entry.move ? entry.move : entry;
-        clearTimeout(waiting.retry);
-        waiting.retry = setTimeout(() => {
+        clearTimeout(entry.retry);
+        entry.retry = setTimeout(() => {
           if (current()) this.#send(entry, session, attempt + 1);
         }, delay_ms);
       },
     });
-  }
-
-  /** Their session is none any more: another Shield has yet to take them. */
-  #keep(entry: RoomEntry, updates: readonly MetaUpdate[]): void {
-    if (updates.length === 0) return;
-    entry.meta.keep(updates);
-    if (this.#rooms.get(entry.room) !== entry) entry.meta.end(ended());
-    else if (entry.active && this.#session) this.#send(entry, this.#session, 0);
   }
 
   #accepted(entry: RoomEntry, ack: Ack, asked: Position | undefined, session: Session): void {

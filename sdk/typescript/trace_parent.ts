@@ -40,7 +40,7 @@ export function tracedBy(
     const shown = JSON.stringify(traceparent.slice(0, 100));
     const expected = "00-<32>-<16>-<2 hex digits>";
     throw new TypeError(
-      `traceparent is ${shown}; expected ${expected}, of trace_id if that is given`,
+      `traceparent is ${shown}; expected ${expected} of trace_id`,
     );
   }
   return { trace_id: given, headers: { ...headers, traceparent } };

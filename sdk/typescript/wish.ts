@@ -1,7 +1,6 @@
 /**
  * How a room is heard, as far as all loops of one connection on it must agree: there is one SUB.
  */
-import type { MemberMeta } from "./member_meta.ts";
 import { checkPosition } from "./position.ts";
 import type { SubscribeOptions } from "./subscription.ts";
 
@@ -25,19 +24,12 @@ export function wishOf(room: string, options: SubscribeOptions): Wish {
   return { no_echo, presence, observer };
 }
 
-/** A room that has loops. */
-interface Known {
-  readonly room: string;
-  readonly wish: Wish;
-  readonly meta: Pick<MemberMeta, "taken">;
-}
-
 /**
- * Throws TypeError when another loop on a room wants something that the first one's SUB does not say.
- * `member_meta` is its metadata as JSON, empty for none.
+ * Throws TypeError when another loop on a room, whose metadata is `meta` now, wants something that
+ * the first one's SUB does not say. `member_meta` is its metadata as JSON, empty for none.
  */
 export function assertAgreed(
-  { room, wish, meta }: Known,
+  { room, wish, meta }: { readonly room: string; readonly wish: Wish; readonly meta: Uint8Array },
   wanted: Wish,
   member_meta: Uint8Array,
   { position }: SubscribeOptions,
@@ -48,8 +40,8 @@ export function assertAgreed(
   for (const name of ["no_echo", "presence", "observer"] as const) {
     if (wish[name] !== wanted[name]) refuse(` with ${name} = ${wish[name]}`);
   }
-  if (member_meta.length > 0 && member_meta.join() !== meta.taken.join()) {
-    refuse(" with other member_meta; update() changes it");
+  if (member_meta.length > 0 && member_meta.join() !== meta.join()) {
+    refuse(" with other member_meta");
   }
   if (position) refuse("; position is for the first loop");
 }
