@@ -39,7 +39,7 @@ const Server = z.strictObject({
   ),
   tls_key: z.string().min(1).optional().describe("file with the PEM private key"),
   heartbeat_ms: z.int().min(1_000).max(600_000).default(25_000).describe(
-    "the Shield pings this often; a client silent for two of them is closed with 4408",
+    "the Shield pings this often; a client silent for three of them is closed with 4408",
   ),
   drain_ms: z.int().min(0).max(600_000).default(5_000).describe(
     "window in which clients may move to another node while this one, told to stop, serves on; also that over which those cut off then reconnect",

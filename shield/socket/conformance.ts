@@ -283,9 +283,10 @@ const CLOSES: readonly Case[] = [
 
 const HEARTBEAT: readonly Case[] = [
   {
-    behaviour: "pings a silent peer, keeps one that answers and gives up one that does not",
+    behaviour: "pings a silent peer, keeps one that answers, gives up one silent for three heartbeats",
     options: { heartbeat_ms: 1_000 },
     async run(host) {
+      const began_ms = performance.now();
       const [alive, dead] = [await open(host), await open(host)];
       using peer = alive.peer;
       using _dead = dead.peer;
@@ -297,6 +298,8 @@ const HEARTBEAT: readonly Case[] = [
         await peer.write(rawFrame(PONG, frame?.body ?? new Uint8Array(0)));
       }
       assert.deepEqual(dead.seen.events, ["open", 4408]);
+      const silent_ms = performance.now() - began_ms;
+      assert(silent_ms >= 3_000, `given up after ${silent_ms} ms`);
       assert.deepEqual(alive.seen.events, ["open"]);
     },
   },

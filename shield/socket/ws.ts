@@ -21,8 +21,11 @@ const CLOSE_MS = 5_000;
 const BEAT_MS = 1_000;
 /** Header and mask of a client's control frame. */
 const CONTROL_HEAD_BYTES = 6;
-/** Two heartbeats before a peer is given up are one ping apart. */
 const GOING_AWAY = 1001;
+/** A silent peer gets a ping after so many heartbeats, clearly after our own PING. */
+const PING_HEARTBEATS = 1.5;
+/** A peer of which nothing at all came for so many heartbeats is gone, as on native sockets. */
+const LOST_HEARTBEATS = 3;
 
 /** As much of the package's WebSocket as is used here; it brings no types of its own. */
 interface WsWebSocket {
@@ -166,14 +169,14 @@ class WsSocket implements ClientSocket {
     });
   }
 
-  /** Pings who has been silent for a heartbeat; gives up who has not answered for another. */
+  /** Pings who has been silent; gives up who has not answered for as long again. */
   beat(now_ms: number, heartbeat_ms: number): void {
     const silent_ms = now_ms - this.#heard_ms;
-    if (silent_ms < heartbeat_ms || this.#socket.readyState !== OPEN) return;
+    if (silent_ms < PING_HEARTBEATS * heartbeat_ms || this.#socket.readyState !== OPEN) return;
     if (!this.#pinged) {
       this.#pinged = true;
       this.#socket.ping();
-    } else if (silent_ms >= 2 * heartbeat_ms) {
+    } else if (silent_ms >= LOST_HEARTBEATS * heartbeat_ms) {
       this.#given_up = true;
       this.#socket.close(GOING_AWAY, "No response from ping frame.");
       // After what the close frame needs to leave; a peer that is gone answers no close.

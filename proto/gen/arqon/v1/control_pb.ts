@@ -41,7 +41,7 @@ export type Welcome = Message<"arqon.v1.Welcome"> & {
   serverTimeMs: bigint;
 
   /**
-   * The Shield pings this often; a peer that answers nothing for two of these is gone (4408).
+   * The Shield pings this often; a peer that is silent for three of these is gone (4408).
    *
    * @generated from field: uint32 heartbeat_ms = 5;
    */
