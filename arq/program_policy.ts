@@ -57,8 +57,8 @@ function addDeploy(policy: Command, run: Run): void {
     .addHelpText(
       "after",
       examples(
-        "arq policy deploy policies/build/bad-words.wasm --room 'chat-*' --hook on_message",
-        "arq policy deploy new.wasm --name bad-words --observe --percent 10%",
+        "arq policy deploy policies/build/bad_words.wasm --room 'chat-*' --hook on_message",
+        "arq policy deploy new.wasm --name bad_words --observe --percent 10%",
       ),
     )
     .action(run((io, flags, [file]) => policyDeploy(io, file as string, flags)));
@@ -73,7 +73,7 @@ function addChanges(policy: Command, run: Run): void {
   withTenant(policy.command("remove"))
     .description("take a policy out of a tenant's chain")
     .argument("<name>", "its name", id("policy name"))
-    .addHelpText("after", examples("arq policy remove bad-words --tenant acme"))
+    .addHelpText("after", examples("arq policy remove bad_words --tenant acme"))
     .action(run((io, flags, [name]) => policyRemove(io, name as string, flags)));
   withTenant(policy.command("reset"))
     .description("start a tenant's policies anew when the bus cannot read what is stored")
