@@ -283,7 +283,8 @@ const CLOSES: readonly Case[] = [
 
 const HEARTBEAT: readonly Case[] = [
   {
-    behaviour: "pings a silent peer, keeps one that answers, gives up one silent for three heartbeats",
+    behaviour:
+      "pings a silent peer, keeps one that answers, gives up one silent for three heartbeats",
     options: { heartbeat_ms: 1_000 },
     async run(host) {
       const began_ms = performance.now();
