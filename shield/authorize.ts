@@ -49,8 +49,8 @@ export function requireSignalRole(role: Role): void {
   if (role === "user") throw new ArqonError("signal-forbidden", "no SystemSignal with role user");
 }
 
-/** Commands that act on other people; with or without `room.` before the name. */
-const MODERATION = /^(?:room\.)?(?:kick|ban|unban)$/;
+/** Commands that act on other people or say who is kept out; with or without `room.` before the name. */
+const MODERATION = /^(?:room\.)?(?:kick|ban|unban|bans)$/;
 
 /** Throws `command-forbidden` (403) when the role may not send a command of that name. */
 export function requireCommandRole(role: Role, name: string): void {

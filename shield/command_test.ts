@@ -85,9 +85,10 @@ Deno.test("a command tells the Brain its connection; one without a connection te
   assert.deepEqual(origins, ["c1", undefined]);
 });
 
-Deno.test("kick, ban and unban are for services and admins, with and without their prefix", async () => {
+Deno.test("kick, ban, unban and the list of bans are for services and admins, with and without their prefix", async () => {
   await using path = await testPath();
-  for (const name of ["kick", "ban", "unban", "room.kick", "room.ban", "room.unban"]) {
+  const names = ["kick", "ban", "unban", "bans"];
+  for (const name of names.flatMap((name) => [name, `room.${name}`])) {
     await assert.rejects(path.run(name), {
       reason: "command-forbidden",
       code: 403,
@@ -97,7 +98,7 @@ Deno.test("kick, ban and unban are for services and admins, with and without the
       await path.run(name, { ...ann, role });
     }
   }
-  assert.equal(path.commands().length, 12);
+  assert.equal(path.commands().length, 16);
   for (const name of ["room.get", "lock", "kicks", "presence.kick"]) await path.run(name);
 });
 

@@ -228,6 +228,11 @@ async function bans(bus: TestBus): Promise<void> {
   const told = await nextSignal(bob);
   assert.deepEqual([told.room, told.signal?.kind, told.signal?.target], [room, "BAN", room]);
   refused(await bob.sub(room), 403, "room-banned");
+  const { bans: [row], count } = done(await moderator.command(room, "room.bans"));
+  const { created_ms, ...kept_out } = row;
+  assert.ok(Math.abs(created_ms - Date.now()) < LONG_MS);
+  const why = { until_ms: 0, reason: "", by: "mod" };
+  assert.deepEqual([kept_out, count], [{ user_id: "bob", scope: "room", ...why }, 1]);
   refused(await bob.command(room, "room.get"), 403, "room-banned");
   done(await bob.sub("other"));
   done(await moderator.sub(room, { presence: true, observer: true }));

@@ -27,9 +27,12 @@ export interface BanBookOptions {
   readonly log: Logger;
 }
 
-interface Standing {
+/** A ban as the book knows it. */
+export interface Standing {
   readonly key: KvKey;
+  /** Unix ms; 0: without end. */
   readonly until_ms: number;
+  /** 0: on its way into the bucket. */
   readonly revision: number;
 }
 
@@ -60,6 +63,16 @@ export class BanBook {
     let size = 0;
     for (const bans of this.#tenants.values()) size += bans.size;
     return size;
+  }
+
+  /** A tenant's, in no order. */
+  standing(tenant_id: string): Iterable<Standing> {
+    return this.#tenants.get(tenant_id)?.values() ?? [];
+  }
+
+  /** Where what they say is read. */
+  get bucket(): Pick<KeyValue, "get"> {
+    return this.#options.bucket;
   }
 
   stop(): void {

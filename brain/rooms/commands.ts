@@ -11,6 +11,8 @@ import type { Span, Tracing } from "../../shared/telemetry/tracing.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import { messageSpan } from "../message_span.ts";
 import type { BrainMetrics } from "../metrics.ts";
+import { answerBans } from "./ban_query.ts";
+import type { BansQuery, BansSource } from "./ban_query.ts";
 import type { RoomAddress, RoomCommand } from "./command.ts";
 import { forwardCommand, ORIGIN_HEADER, SUBJECT_HEADER } from "./forward.ts";
 import type { ForwardOptions } from "./forward.ts";
@@ -34,6 +36,7 @@ export interface DeskLimits extends RequestLimits, TableLimits {
 export interface CommandDeskOptions extends ForwardOptions {
   readonly view: ClusterView;
   readonly table: RoomTable;
+  readonly bans: BansSource;
   readonly limits: DeskLimits;
   readonly metrics: BrainMetrics;
   readonly log: Logger;
@@ -69,7 +72,8 @@ interface Errand {
 
 interface Desk {
   readonly options: CommandDeskOptions;
-  readonly forwards: Set<Promise<void>>;
+  /** What is forwarded, and lists that are being read. */
+  readonly running: Set<Promise<void>>;
   pending_bytes: number;
 }
 
@@ -157,11 +161,24 @@ function serve(desk: Desk, errand: Errand, at: RoomAddress, command: RoomCommand
   }
 }
 
+/** Reads the bans here. Never rejects: a refusal is the reply. */
+async function list(
+  desk: Desk,
+  errand: Errand,
+  at: RoomAddress,
+  query: BansQuery,
+): Promise<void> {
+  const { bans, limits: { page_bytes_max }, now } = desk.options;
+  const answered = answerBans(at, query, bans, { now_ms: now(), page_bytes_max });
+  reply(desk, errand, await answered.catch(asRefusal));
+}
+
+/** To the owner of the room; `here` serves it when nobody else is that. */
 async function forward(
   desk: Desk,
   errand: Errand,
   at: RoomAddress,
-  command: RoomCommand,
+  here: () => void | Promise<void>,
 ): Promise<void> {
   const { options } = desk;
   const deadline_ms = errand.received_ms + options.limits.command_timeout_ms;
@@ -173,7 +190,7 @@ async function forward(
       options,
       (outcome) => options.metrics.forwarded.inc({ outcome }),
     );
-    if (forwarded === "mine") return serve(desk, errand, at, command);
+    if (forwarded === "mine") return await here();
     close(desk, errand);
     errand.span?.set({ "arqon.forwarded": true });
     errand.span?.end();
@@ -193,19 +210,21 @@ function take(desk: Desk, errand: Errand, subject: string, forwarded: boolean): 
     const answer = answerPresence(at, request.query, view, limits.page_bytes_max);
     return reply(desk, errand, answer);
   }
-  const { command } = request;
-  if (forwarded || view.ownerOf(at.tenant_id, at.room_id) === view.brain_id) {
-    return serve(desk, errand, at, command);
-  }
-  const running = forward(desk, errand, at, command);
-  desk.forwards.add(running);
-  running.finally(() => desk.forwards.delete(running));
+  // The owner lists bans too: it knows at once of those that were made through its room.
+  const here = request.about === "bans"
+    ? () => list(desk, errand, at, request.query)
+    : () => serve(desk, errand, at, request.command);
+  const mine = forwarded || view.ownerOf(at.tenant_id, at.room_id) === view.brain_id;
+  const running = mine ? here() : forward(desk, errand, at, here);
+  if (running === undefined) return;
+  desk.running.add(running);
+  running.finally(() => desk.running.delete(running));
 }
 
 /** One desk per process. */
 export function createCommandDesk(options: CommandDeskOptions): CommandDesk {
   const { metrics, now, table } = options;
-  const desk: Desk = { options, forwards: new Set(), pending_bytes: 0 };
+  const desk: Desk = { options, running: new Set(), pending_bytes: 0 };
   const accept = (message: SpineMessage, subject: string, forwarded: boolean) => {
     if (message.reply === undefined) return;
     const size_bytes = message.payload.length;
@@ -225,9 +244,9 @@ export function createCommandDesk(options: CommandDeskOptions): CommandDesk {
     handleForwarded: (message) => accept(message, message.headers[SUBJECT_HEADER] ?? "", true),
     settled: async () => {
       do {
-        await Promise.all(desk.forwards);
+        await Promise.all(desk.running);
         await table.settled();
-      } while (desk.forwards.size > 0);
+      } while (desk.running.size > 0);
     },
   };
 }

@@ -7,6 +7,7 @@ import type { Entry } from "../../shared/presence/types.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import type { RoomAddress } from "./command.ts";
 import { invalidCommand } from "./command_data.ts";
+import { pageOf } from "./page.ts";
 import type { PresenceQuery } from "./request.ts";
 
 /** Bytes of a member's JSON beside what it says, at most. */
@@ -36,24 +37,6 @@ function readCursor(after: string): Position {
   return { joined_ms: Number(parts[1]), connection_id: parts[2] ?? "" };
 }
 
-/** The first `limit` entries after the cursor in order, without sorting the whole room. */
-function page(entries: Iterable<Entry>, after: Position | undefined, limit: number): Entry[] {
-  let best: Entry[] = [];
-  let last: Entry | undefined;
-  const cut = () => {
-    best = best.sort(compare).slice(0, limit);
-    if (best.length === limit) last = best[limit - 1];
-  };
-  for (const entry of entries) {
-    if (after !== undefined && compare(entry, after) <= 0) continue;
-    if (last !== undefined && compare(entry, last) > 0) continue;
-    best.push(entry);
-    if (best.length >= 2 * limit) cut();
-  }
-  cut();
-  return best;
-}
-
 /** As many as fit into one answer, at least one. */
 function fitting(entries: readonly Entry[], page_bytes_max: number): readonly Entry[] {
   let bytes = 0;
@@ -78,7 +61,7 @@ export function answerPresence(
   const { connections, users } = counted;
   if (query.kind === "count") return JSON.stringify({ connections, users });
   const after = query.after === undefined ? undefined : readCursor(query.after);
-  const found = page(view.members(at.tenant_id, at.room_id), after, query.limit + 1);
+  const found = pageOf(view.members(at.tenant_id, at.room_id), compare, after, query.limit + 1);
   const members = fitting(found.slice(0, query.limit), page_bytes_max);
   const json = presenceUpdateJson({ members, connections, users });
   const last = members.at(-1);

@@ -5,6 +5,7 @@
 import { createHash } from "node:crypto";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import type { PlainCommand, PlainEnvelope } from "@arqon/proto";
+import type { BansQuery } from "./ban_query.ts";
 import type { Conditions, RoomAddress, RoomCommand, Sender } from "./command.ts";
 import {
   dataMembers,
@@ -30,6 +31,7 @@ const MEMBERS = {
   "room.kick": ["user_id", "connection_id", "reason"],
   "room.ban": ["user_id", "reason", "ttl_ms", "scope"],
   "room.unban": ["user_id", "scope"],
+  "room.bans": ["scope", "limit", "after"],
   "presence.list": ["limit", "after"],
   "presence.count": [],
 } as const satisfies Record<string, readonly string[]>;
@@ -45,7 +47,8 @@ export type PresenceQuery =
 /** What a request asks for. */
 export type Request =
   | { readonly about: "room"; readonly command: RoomCommand }
-  | { readonly about: "presence"; readonly query: PresenceQuery };
+  | { readonly about: "presence"; readonly query: PresenceQuery }
+  | { readonly about: "bans"; readonly query: BansQuery };
 
 /** What the Brain reads of an envelope. */
 export interface CommandEnvelope {
@@ -68,6 +71,11 @@ export interface RequestLimits {
 /** Ten years: longer is for ever, which is no `ttl_ms` at all. */
 const BAN_TTL_MAX_MS = 315_360_000_000;
 const CURSOR_BYTES_MAX = 128;
+/** Bans in one page, and in one that asks for no number. */
+const PAGE_BANS_MAX = 1_000;
+const PAGE_BANS = 100;
+/** A room, a slash, a user. */
+const BANS_CURSOR_BYTES_MAX = 256;
 
 /** Throws a DecodeError (400), or `invalid-field` when the envelope is for another room than its subject. */
 export function readCommandEnvelope(payload: Uint8Array, at: RoomAddress): CommandEnvelope {
@@ -114,16 +122,29 @@ function readBan(members: Members, conditions: Conditions): RoomCommand {
   };
 }
 
+/** Throws for conditions where there is nothing that could meet them. */
+function requireUnconditional(name: CommandName, command: PlainCommand, what: string): void {
+  const { expect_version, after_version, fence } = command;
+  if (expect_version === 0 && after_version === 0 && fence === 0) return;
+  throw invalidCommand(`${name} takes neither versions nor a fence: ${what} none`);
+}
+
+function readBans(members: Members, command: PlainCommand): BansQuery {
+  requireUnconditional("room.bans", command, "a list of bans has");
+  return {
+    scope: members.has("scope") ? readScope(members) : undefined,
+    limit: optionalInteger(members, "limit", 1, PAGE_BANS_MAX) ?? PAGE_BANS,
+    after: optionalText(members, "after", BANS_CURSOR_BYTES_MAX),
+  };
+}
+
 function readPresence(
   name: "presence.list" | "presence.count",
   members: Members,
   command: PlainCommand,
   { page_members }: RequestLimits,
 ): PresenceQuery {
-  const { expect_version, after_version, fence } = command;
-  if (expect_version !== 0 || after_version !== 0 || fence !== 0) {
-    throw invalidCommand(`${name} takes neither versions nor a fence: presence has none`);
-  }
+  requireUnconditional(name, command, "presence has");
   if (name === "presence.count") return { kind: "count" };
   return {
     kind: "list",
@@ -139,7 +160,7 @@ function needKey(name: CommandName, members: Members, key_bytes: number): string
 }
 
 function readRoomCommand(
-  name: Exclude<CommandName, `presence.${string}`>,
+  name: Exclude<CommandName, `presence.${string}` | "room.bans">,
   members: Members,
   conditions: Conditions,
   limits: RequestLimits,
@@ -196,6 +217,7 @@ export function readRequest(
   if (name === "presence.list" || name === "presence.count") {
     return { about: "presence", query: readPresence(name, members, command, limits) };
   }
+  if (name === "room.bans") return { about: "bans", query: readBans(members, command) };
   const from: Sender = { user_id: sender_id, connection_id, trace_id };
   const { expect_version, after_version, fence, epoch, command_id } = command;
   const command_key = commandKey(sender_id, command_id);

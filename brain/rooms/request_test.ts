@@ -87,6 +87,15 @@ Deno.test("presence is asked with a limit and a cursor", () => {
   assert.equal(commandName("list"), undefined, "room.list is no command");
 });
 
+Deno.test("bans are asked with a scope, a limit and a cursor", () => {
+  assert.deepEqual(read({ name: "bans" }), {
+    about: "bans",
+    query: { scope: undefined, limit: 100, after: undefined },
+  });
+  const query = { scope: "room", limit: 5, after: "lobby/ann" };
+  assert.deepEqual(read({ name: "room.bans", data: query }), { about: "bans", query });
+});
+
 Deno.test("a lock that asks for no lease gets no longer one than is allowed", () => {
   const request = read({ name: "lock" }, { ...LIMITS, lock_ttl_max_ms: 10_000 });
   assert.ok(request.about === "room" && request.command.kind === "lock");
@@ -139,6 +148,10 @@ Deno.test("a command that makes no sense is refused with what is wrong", () => {
     '"limit" must be a whole number from 1 to 1000': list({ limit: 0 }),
     '"after" must be a string of 1 to 128 bytes': list({ after: 5 }),
     "presence.list takes neither versions nor a fence": list({}, { after_version: 3 }),
+    "room.bans takes neither versions nor a fence": { name: "bans", fence: 3 },
+    'data has "user_id"; room.bans knows': { name: "bans", data: { user_id: "u" } },
+    '"limit" must be a whole number from 1 to': { name: "bans", data: { limit: 1_001 } },
+    '"scope" must be "tenant" or': { name: "bans", data: { scope: "all" } },
   };
   for (const [text, command] of Object.entries(bad)) {
     assert.throws(() => read(command), (error) => {

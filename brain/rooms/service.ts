@@ -195,7 +195,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const table = new RoomTable(limits.desk, context);
   const care = caretaker(options, standing, { context, table, tally, bans, locks, last_use });
   const onUsed = (at: RoomAddress) => last_use.note(at, now());
-  const parts = { spine, view, table, metrics, log, now, command_timeout_ms, onUsed };
+  const parts = { spine, view, table, bans, metrics, log, now, command_timeout_ms, onUsed };
   const { tracing } = options;
   const desk = createCommandDesk({ ...parts, limits: limits.desk, tracing });
   const direct = processSubject("commands", view.brain_id);
