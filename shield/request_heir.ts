@@ -14,6 +14,11 @@ export function heirOf(request: Request): Request {
   return heir;
 }
 
+/** The same request to the runtime, with other headers for whoever asks for them. */
+export function heirWith(request: Request, headers: Headers): Request {
+  return Object.defineProperty(heirOf(request), "headers", { value: headers });
+}
+
 /** Whose heir it is, for the runtime to upgrade; else the request itself. */
 export function originalOf(request: Request): Request {
   return ORIGINALS.get(request) ?? request;

@@ -3,6 +3,8 @@
  * (`authenticate.ts`), and a token never goes to a log or an error.
  */
 
+import { headerItems } from "./header_list.ts";
+
 /** Subprotocol item by which browsers, which cannot set headers, carry a token. */
 export const TOKEN_SUBPROTOCOL = "arqon.token.";
 
@@ -15,10 +17,8 @@ export interface PresentedToken {
   readonly source: TokenSource;
 }
 
-function items(request: Request): string[] {
-  const header = request.headers.get("sec-websocket-protocol");
-  if (header === null) return [];
-  return header.split(",").map((item) => item.trim()).filter((item) => item !== "");
+function items({ headers }: Request): string[] {
+  return headerItems(headers.get("sec-websocket-protocol"));
 }
 
 /** The subprotocols that a request offers, in its order, without the token item. */

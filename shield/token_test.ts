@@ -29,6 +29,28 @@ Deno.test("a token comes as a subprotocol item beside the real subprotocols", ()
   assert.deepEqual(offeredSubprotocols(request({})), []);
 });
 
+Deno.test("white space and empty items make no difference to a list of subprotocols", () => {
+  for (
+    const list of [
+      "arqon.v1,arqon.token.a.b.c",
+      "arqon.token.a.b.c,arqon.v1",
+      "\tarqon.v1\t,\t arqon.token.a.b.c ",
+      ",, arqon.v1,,arqon.token.a.b.c,",
+    ]
+  ) {
+    const socket = request({ "sec-websocket-protocol": list });
+    assert.deepEqual(offeredSubprotocols(socket), ["arqon.v1"], list);
+    assert.equal(tokenFrom(socket, { query_token: false })?.token, "a.b.c", list);
+  }
+  const lines = new Headers([
+    ["Sec-WebSocket-Protocol", "arqon.token.a.b.c"],
+    ["sec-websocket-protocol", "arqon.v1.json"],
+  ]);
+  const socket = new Request("http://shield/v1/socket", { headers: lines });
+  assert.deepEqual(offeredSubprotocols(socket), ["arqon.v1.json"]);
+  assert.equal(tokenFrom(socket, { query_token: false })?.token, "a.b.c");
+});
+
 Deno.test("a token in the URL counts only where the config allows it", () => {
   assert.equal(tokenFrom(request({}, URL_TOKEN), { query_token: false }), undefined);
   assert.deepEqual(tokenFrom(request({}, URL_TOKEN), { query_token: true }), {

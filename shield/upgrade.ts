@@ -11,6 +11,7 @@ import type { Logger } from "../shared/log.ts";
 import { Connection } from "./connection.ts";
 import type { ConnectionProcess } from "./connection_options.ts";
 import type { ConnectionTable } from "./connection_table.ts";
+import { hasItem, isToken } from "./header_list.ts";
 import { HeaderPairs } from "./header_pairs.ts";
 import type { Identity } from "./identity.ts";
 import type { ConnectionCounters } from "./limits.ts";
@@ -85,8 +86,8 @@ async function upgrade(
   request: Request,
   { identity, remote_ip }: Client,
 ): Promise<Response> {
-  if (request.headers.get("upgrade")?.toLowerCase() !== "websocket") {
-    throw new ArqonError("not-a-websocket", "the Upgrade header is missing");
+  if (!hasItem(request.headers.get("upgrade"), "websocket")) {
+    throw new ArqonError("not-a-websocket", "there is no Upgrade: websocket");
   }
   const protocol = chooseSubprotocol(offeredSubprotocols(request));
   const caller: Caller = {
@@ -106,7 +107,8 @@ async function upgrade(
   } catch (cause) {
     release();
     if (cause instanceof ArqonError) throw cause;
-    throw new ArqonError("not-a-websocket", "the handshake headers are not valid", { cause });
+    const detail = cause instanceof TypeError ? cause.message : "the handshake came to no end";
+    throw new ArqonError("not-a-websocket", detail, { cause });
   }
   const { socket, response, listen } = upgraded;
   const tenant = context.tenants.of(identity.tenant_id);
@@ -118,10 +120,18 @@ async function upgrade(
 /** The first offered one that we speak; offering none means `arqon.v1`, unconfirmed. */
 function chooseSubprotocol(offered: string[]): string | undefined {
   if (offered.length === 0) return undefined;
+  const odd = offered.find((item) => !isToken(item));
+  if (odd !== undefined) {
+    const detail = `${shown(odd)} is no token: items stand bare, without quotes or spaces`;
+    throw new ArqonError("unsupported-subprotocol", detail);
+  }
   const chosen = offered.find((item) => item === BINARY || item === TEXT);
   if (chosen !== undefined) return chosen;
-  throw new ArqonError("unsupported-subprotocol", JSON.stringify(offered.join(", ").slice(0, 100)));
+  const detail = `${shown(offered.join(", "))}; expected ${BINARY} or ${TEXT}`;
+  throw new ArqonError("unsupported-subprotocol", detail);
 }
+
+const shown = (text: string): string => JSON.stringify(text.slice(0, 100));
 
 function connectionProcess(context: UpgradeContext): ConnectionProcess {
   const { config, stats, log, prepare, commit } = context;

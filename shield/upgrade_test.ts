@@ -21,7 +21,8 @@ import { createUpgrade } from "./upgrade.ts";
 import type { UpgradeContext } from "./upgrade.ts";
 
 const URL_TEXT = "http://shield/v1/socket";
-const handshake = () => new Request(URL_TEXT, { headers: { upgrade: "websocket" } });
+const UPGRADE = { upgrade: "websocket" };
+const handshake = (headers: Record<string, string> = UPGRADE) => new Request(URL_TEXT, { headers });
 
 async function testUpgrade(onConnect: UpgradeContext["overseer"]["onConnect"]) {
   const engine = testSpine();
@@ -60,7 +61,8 @@ async function testUpgrade(onConnect: UpgradeContext["overseer"]["onConnect"]) {
     ...test,
     connections,
     counters,
-    upgrade: () => upgrade(handshake(), { identity: ann, remote_ip: "127.0.0.1" }),
+    upgrade: (headers?: Record<string, string>) =>
+      upgrade(handshake(headers), { identity: ann, remote_ip: "127.0.0.1" }),
     async [Symbol.asyncDispose]() {
       test[Symbol.dispose]();
       await engine[Symbol.asyncDispose]();
@@ -90,4 +92,31 @@ Deno.test("a handshake without its headers is refused, and its place is free aga
   await using test = await testUpgrade(() => undefined);
   await assert.rejects(test.upgrade(), { reason: "not-a-websocket", code: 400 });
   assert.equal(test.counters.distinct().users, 0);
+});
+
+Deno.test("a refused handshake says which header is wrong, and what would be right", async () => {
+  await using test = await testUpgrade(() => undefined);
+  const key = { "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==" };
+  const good = { ...UPGRADE, ...key, connection: "Upgrade", "sec-websocket-version": "13" };
+  const wrong: [change: Record<string, string>, says: RegExp][] = [
+    [{ upgrade: "h2c" }, /^Not a websocket: there is no Upgrade: websocket$/],
+    [{ connection: "keep-alive" }, /^Not a websocket: there is no Connection: Upgrade$/],
+    [{ "sec-websocket-version": "8" }, /^Not a websocket: Sec-WebSocket-Version must be 13$/],
+    [{ "sec-websocket-key": "short" }, /^Not a websocket: Sec-WebSocket-Key is missing or/],
+  ];
+  for (const [change, says] of wrong) {
+    const refusal = { reason: "not-a-websocket", code: 400, message: says };
+    await assert.rejects(test.upgrade({ ...good, ...change }), refusal);
+  }
+  const offers: [offer: string, says: RegExp][] = [
+    ["mqtt,arqon.v2", /: "mqtt, arqon.v2"; expected arqon.v1 or arqon.v1.json$/],
+    ['"arqon.v1"', /: "\\"arqon.v1\\"" is no token: items stand bare, without quotes or spaces$/],
+    ['"x,arqon.v1,y"', /: "\\"x" is no token/],
+    ["arqon.v1 arqon.v1.json", /: "arqon.v1 arqon.v1.json" is no token/],
+  ];
+  for (const [offer, says] of offers) {
+    const headers = { ...good, "sec-websocket-protocol": offer };
+    const refusal = { reason: "unsupported-subprotocol", code: 400, message: says };
+    await assert.rejects(test.upgrade(headers), refusal);
+  }
 });

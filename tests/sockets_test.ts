@@ -54,6 +54,30 @@ async function refuses(bus: TestBus): Promise<void> {
   assert.equal(check.headers.get("www-authenticate")?.startsWith("Bearer"), true);
 }
 
+/** How clients and proxies write one and the same offer; the first that we speak is confirmed. */
+async function readsLists(bus: TestBus): Promise<void> {
+  const { token } = bus;
+  const offers: [offer: string[], confirmed: string | undefined][] = [
+    [[`arqon.v1,arqon.token.${token}`], "arqon.v1"],
+    [[`arqon.token.${token},arqon.v1.json`], "arqon.v1.json"],
+    [[`arqon.v1.json,arqon.v1,arqon.token.${token}`], "arqon.v1.json"],
+    [[`arqon.v1,arqon.v1.json,arqon.token.${token}`], "arqon.v1"],
+    [[`,\tarqon.v1\t,,arqon.token.${token},`], "arqon.v1"],
+    [[`arqon.token.${token}`, "mqtt", "arqon.v1.json"], "arqon.v1.json"],
+    [[`arqon.token.${token}`], undefined],
+  ];
+  for (const [lines, confirmed] of offers) {
+    const headers = lines.map((line) => `sec-websocket-protocol:${line}`);
+    using peer = await RawPeer.connect(`${bus.http_url}/v1/socket`, headers);
+    assert.match(peer.head, /^HTTP\/1\.1 101 /, peer.head);
+    const said = [...peer.head.matchAll(/^sec-websocket-protocol: (.*)$/gim)].map(([, is]) => is);
+    assert.deepEqual(said, confirmed === undefined ? [] : [confirmed]);
+    assert.equal((await peer.frame())?.opcode, confirmed === "arqon.v1.json" ? TEXT : BINARY);
+  }
+  const odd = { token, headers: ['Sec-WebSocket-Protocol: "arqon.v1"'] };
+  assert.deepEqual(await refusedUpgrade(bus.http_url, odd), ["400", "unsupported-subprotocol"]);
+}
+
 async function bounds(bus: TestBus, websocket: string): Promise<void> {
   const client = await openText(bus.url, bus.token);
   client.send("x".repeat(300_000));
@@ -112,6 +136,7 @@ for (const websocket of ["native", "ws"]) {
     await using bus = await startBusWith(configOf(websocket));
     await t.step("speak both forms, and HTTP beside them", () => speaks(bus));
     await t.step("are refused with status and reason", () => refuses(bus));
+    await t.step("may write the list of subprotocols in any way", () => readsLists(bus));
     await t.step(
       "get ERR 413 below the bound, and are closed above it",
       () => bounds(bus, websocket),

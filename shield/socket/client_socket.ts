@@ -4,6 +4,8 @@
  * must do.
  */
 
+import { hasItem } from "../header_list.ts";
+
 /** What the closing of a socket without a close frame is called. */
 export const BROKEN = 1006;
 /** The peer answered no WebSocket ping. */
@@ -73,6 +75,9 @@ const KEY = /^[+/0-9A-Za-z]{22}==$/;
 /** Throws TypeError, with what is wrong, unless this is a handshake of RFC 6455, 4.2.1. */
 export function requireHandshake({ method, headers }: Request): void {
   if (method !== "GET") throw new TypeError("a handshake is a GET");
+  if (!hasItem(headers.get("connection"), "upgrade")) {
+    throw new TypeError("there is no Connection: Upgrade");
+  }
   if (headers.get("sec-websocket-version") !== "13") {
     throw new TypeError("Sec-WebSocket-Version must be 13");
   }

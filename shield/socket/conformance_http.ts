@@ -23,6 +23,31 @@ async function echo(request: Request): Promise<Response> {
   return Response.json({ method, path: pathname + search, length, x: request.headers.get("x-a") });
 }
 
+const TOKEN_ITEM = "arqon.token.e30.e30.sig";
+
+/** The same offer, as clients and proxies write it. */
+const OFFERS: readonly (readonly string[])[] = [
+  [`Sec-WebSocket-Protocol: arqon.v1,${TOKEN_ITEM}`],
+  [`Sec-WebSocket-Protocol:arqon.v1,${TOKEN_ITEM}`],
+  [`sec-websocket-protocol: ${TOKEN_ITEM},arqon.v1`],
+  [`SEC-WEBSOCKET-PROTOCOL: ${TOKEN_ITEM} ,\tarqon.v1\t`],
+  [`Sec-WebSocket-Protocol: ,, ${TOKEN_ITEM},,arqon.v1,\t,`],
+  ["Sec-WebSocket-Protocol: arqon.v1", `Sec-WebSocket-Protocol: ${TOKEN_ITEM}`],
+  [`Sec-WebSocket-Protocol: other,${TOKEN_ITEM}`, "sec-websocket-protocol: x,arqon.v1,y"],
+  ["Sec-WebSocket-Protocol: arqon.v1,arqon.v1"],
+];
+
+/** Ways to ask for a WebSocket that all say the same. */
+const UPGRADES: readonly (readonly string[])[] = [
+  ["Connection: keep-alive, Upgrade"],
+  ["connection: keep-alive,upgrade"],
+  ["CONNECTION: keep-alive\t,\tUPGRADE"],
+  ["Connection: keep-alive", "Connection: Upgrade"],
+  ["UPGRADE: WebSocket"],
+  ["Upgrade: h2c, websocket"],
+  ["Upgrade: h2c,websocket"],
+];
+
 /** Through a listener of the host's kind. */
 export const HTTP_CASES: readonly Case[] = [
   {
@@ -32,6 +57,28 @@ export const HTTP_CASES: readonly Case[] = [
       const { peer } = await open(host, [offered]);
       using _peer = peer;
       assert.match(peer.head, /^sec-websocket-protocol: arqon\.v1$/im);
+    },
+  },
+  {
+    behaviour: "confirms it however the list is written",
+    async run(host) {
+      for (const lines of OFFERS) {
+        const { peer } = await open(host, lines);
+        using _peer = peer;
+        const said = peer.head.match(/^sec-websocket-protocol:.*$/gim);
+        const names = said?.map((line) => line.toLowerCase());
+        assert.deepEqual(names, ["sec-websocket-protocol: arqon.v1"], lines.join(" | "));
+      }
+    },
+  },
+  {
+    behaviour: "takes Connection and Upgrade as lists, whatever their case",
+    async run(host) {
+      for (const lines of UPGRADES) {
+        const { peer } = await open(host, [...lines, "Sec-WebSocket-Protocol: arqon.v1"]);
+        using _peer = peer;
+        assert.match(peer.head, /^sec-websocket-protocol: arqon\.v1$/im, lines.join(" | "));
+      }
     },
   },
   {
@@ -45,7 +92,6 @@ export const HTTP_CASES: readonly Case[] = [
   {
     behaviour: "a handshake with a malformed key is a TypeError, and the answer the handler's",
     async run(host) {
-      // A second one makes it no single key.
       using peer = await RawPeer.connect(host.url, ["Sec-WebSocket-Key: short"], host.ca);
       assert.match(peer.head, /^HTTP\/1\.1 400 /);
     },

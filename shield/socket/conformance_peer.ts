@@ -38,7 +38,10 @@ export class RawPeer implements Disposable {
     this.#connection = connection;
   }
 
-  /** Sends the handshake and reads the head of the answer, whatever it is. `url` is http(s). */
+  /**
+   * Sends the handshake and reads the head of the answer, whatever it is. `url` is http(s). Headers
+   * stand in place of the handshake's own of the same name.
+   */
   static async connect(
     url: string,
     headers: readonly string[] = [],
@@ -50,16 +53,17 @@ export class RawPeer implements Disposable {
       ? await Deno.connect(address)
       : await Deno.connectTls({ ...address, hostname: "localhost", caCerts: [ca] });
     const peer = new RawPeer(connection);
-    const handshake = [
-      `GET ${pathname} HTTP/1.1`,
+    const nameOf = (line: string) => line.slice(0, line.indexOf(":")).toLowerCase();
+    const given = headers.map(nameOf);
+    const own = [
       `Host: ${hostname}:${port}`,
       "Upgrade: websocket",
       "Connection: Upgrade",
       "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
       "Sec-WebSocket-Version: 13",
-      ...headers,
-    ];
-    await peer.write(new TextEncoder().encode(`${handshake.join("\r\n")}\r\n\r\n`));
+    ].filter((line) => !given.includes(nameOf(line)));
+    const lines = [`GET ${pathname} HTTP/1.1`, ...own, ...headers];
+    await peer.write(new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`));
     await peer.#readHead();
     return peer;
   }

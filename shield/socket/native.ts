@@ -2,6 +2,7 @@
  * Client sockets of Deno's own. They put a fragmented message together without bound, do not show
  * how much there is of it, and end only when the peer closes too: `memory_guard.ts` lives with that.
  */
+import { heirWith } from "../request_heir.ts";
 import { BROKEN, PING_LOST, requireHandshake } from "./client_socket.ts";
 import type {
   ClientSocket,
@@ -28,7 +29,7 @@ export function nativeSockets(options: Pick<SocketOptions, "heartbeat_ms">): Soc
     implementation: "native",
     upgrade(request, protocol): Upgraded {
       requireHandshake(request);
-      const { socket, response } = Deno.upgradeWebSocket(request, {
+      const { socket, response } = Deno.upgradeWebSocket(offering(request, protocol), {
         ...(protocol === undefined ? {} : { protocol }),
         idleTimeout,
       });
@@ -38,6 +39,20 @@ export function nativeSockets(options: Pick<SocketOptions, "heartbeat_ms">): Soc
     },
     close() {},
   };
+}
+
+/**
+ * The runtime looks for the chosen protocol among what ", " separates, where the space is optional. A
+ * request that is written otherwise is shown to it with the choice as the only offer.
+ */
+function offering(request: Request, protocol: string | undefined): Request {
+  const { headers } = request;
+  const offered = headers.get("sec-websocket-protocol") ?? "";
+  if (protocol === undefined || offered.split(", ").includes(protocol)) return request;
+  // No more than is asked for: these headers stay as long as the socket.
+  const needed = ["connection", "sec-websocket-key", "upgrade"];
+  const pairs = needed.map((name): [string, string] => [name, headers.get(name) ?? ""]);
+  return heirWith(request, new Headers([...pairs, ["sec-websocket-protocol", protocol]]));
 }
 
 const ONCE: AddEventListenerOptions = { once: true };

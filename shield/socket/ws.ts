@@ -88,6 +88,8 @@ function accept(
   protocol: string | undefined,
 ): WsWebSocket {
   const { headers } = request;
+  // The package wants it alone, and it has been found in the list.
+  headers.upgrade = "websocket";
   // The choice is made: of a single one offered, the package confirms that one.
   if (protocol === undefined) delete headers["sec-websocket-protocol"];
   else headers["sec-websocket-protocol"] = protocol;
