@@ -8,6 +8,8 @@ import { printable } from "./exit.ts";
 export interface NodeReading {
   readonly kind: string;
   readonly node_id: string;
+  /** Nodes with the same one share a process, its memory and CPU. Of an older bus: the node alone. */
+  readonly process_id: string;
   readonly version: string;
   /** Unix ms; another one is another process. */
   readonly started_ms: number;
@@ -73,6 +75,7 @@ function readNode(value: unknown): NodeReading {
   return {
     kind: String(node["kind"] ?? "?"),
     node_id: String(node["node_id"] ?? "?"),
+    process_id: String(node["process_id"] ?? `${node["kind"]} ${node["node_id"]}`),
     version: String(node["version"] ?? "?"),
     started_ms: number(node["started_ms"]),
     ready: node["ready"] === true,
@@ -143,11 +146,57 @@ export function aligned(rows: readonly (readonly string[])[]): string {
   ).join("");
 }
 
-/** A line a node; with rates where they are known. What fails stands below. */
+/** The first node of each process, as they are listed: what a process uses is said by that one. */
+function firstOfProcess(nodes: readonly NodeReading[]): Map<string, NodeReading> {
+  const first = new Map<string, NodeReading>();
+  for (const node of nodes) if (!first.has(node.process_id)) first.set(node.process_id, node);
+  return first;
+}
+
+const cpuText = (cpu: number | undefined) => cpu === undefined ? "" : `${Math.round(cpu * 100)}%`;
+const lagText = (lag_ms: number) => `${lag_ms.toFixed(1)} ms`;
+
+/** All processes together, each of them once; none where there is one node. */
+function totalRow(
+  nodes: readonly NodeReading[],
+  rates: readonly NodeRates[] | undefined,
+): string[][] {
+  if (nodes.length < 2) return [];
+  const first = [...firstOfProcess(nodes).values()];
+  const sum = (values: readonly (number | undefined)[]): number | undefined => {
+    const known = values.filter((value) => value !== undefined);
+    return known.length === 0 ? undefined : known.reduce((all, value) => all + value, 0);
+  };
+  const shields = nodes.filter(({ kind }) => kind === "shield");
+  const rate = (name: "ingress_per_second" | "egress_per_second" | "rejects_per_second") =>
+    sum((rates ?? []).filter(({ node }) => shields.includes(node)).map((it) => it.rates?.[name]));
+  const shown = (value: number | undefined) => value === undefined ? "" : whole(value);
+  const cpu = sum(first.map((node) => rates?.find((it) => it.node === node)?.rates?.cpu));
+  return [[
+    "total",
+    first.length === 1 ? "1 process" : `${first.length} processes`,
+    shown(sum(shields.map(({ gauges }) => number(gauges["connections"])))),
+    "",
+    "",
+    shown(rate("ingress_per_second")),
+    shown(rate("egress_per_second")),
+    shown(rate("rejects_per_second")),
+    cpuText(cpu),
+    "",
+    megabytes(sum(first.map(({ rss_bytes }) => rss_bytes)) ?? 0),
+    "",
+  ]];
+}
+
+/**
+ * A line a node; with rates where they are known. Nodes of one process share its CPU, lag and memory:
+ * they stand in the line of the first. What fails stands below.
+ */
 export function clusterTable(
   { nodes, silent }: ClusterReading,
   rates?: readonly NodeRates[],
 ): string {
+  const first = firstOfProcess(nodes);
   const head = ["node", "state", "conns", "rooms", "members", "in/s", "out/s", "rejects/s"];
   const rows = [[...head, "cpu", "lag", "memory", "version"]];
   for (const node of nodes) {
@@ -163,15 +212,22 @@ export function clusterTable(
       shown(own?.ingress_per_second),
       node.kind === "shield" ? shown(own?.egress_per_second) : "",
       node.kind === "shield" ? shown(own?.rejects_per_second) : "",
-      own === undefined ? "" : `${Math.round(own.cpu * 100)}%`,
-      `${node.event_loop_lag_ms.toFixed(1)} ms`,
-      megabytes(node.rss_bytes),
+      ...(first.get(node.process_id) === node
+        ? [cpuText(own?.cpu), lagText(node.event_loop_lag_ms), megabytes(node.rss_bytes)]
+        : ["shared", "shared", "shared"]),
       node.version,
     ]);
   }
+  rows.push(...totalRow(nodes, rates));
+  const shared = nodes.flatMap((node) => {
+    const host = first.get(node.process_id);
+    if (host === undefined || host === node) return [];
+    return [`${node.kind} ${node.node_id}: one process with ${host.kind} ${host.node_id}`];
+  });
   const problems = nodes.flatMap(({ kind, node_id, failing }) =>
     failing.map(([name, detail]) => `${kind} ${node_id}: ${name}: ${detail}`)
   );
   const missing = silent.map((node_id) => `${node_id}: no answer`);
-  return aligned(rows) + [...problems, ...missing].map((line) => `${printable(line)}\n`).join("");
+  return aligned(rows) +
+    [...shared, ...problems, ...missing].map((line) => `${printable(line)}\n`).join("");
 }

@@ -61,9 +61,31 @@ Deno.test("the table has a line a node, and says what fails and who is silent", 
   assert.match(lines[1] ?? "", /^shield s-1 +ready +12,345 +7 /);
   assert.match(lines[2] ?? "", /^shield s-2 +draining /);
   assert.match(lines[3] ?? "", /^brain b-1 +NOT READY /);
-  assert.match(lines[4] ?? "", /^brain b-1: keys: no keys yet for x/);
-  assert.equal(lines[5], "b-9: no answer");
+  assert.match(lines[4] ?? "", /^total +3 processes /);
+  assert.match(lines[5] ?? "", /^brain b-1: keys: no keys yet for x/);
+  assert.equal(lines[6], "b-9: no answer");
   assert.ok(!text.includes("\u001b"), "no answer can drive the terminal");
+});
+
+Deno.test("nodes of one process share its figures, which are counted once; others are summed", () => {
+  const MB = 1_048_576;
+  const dev = { process_id: "p-1", rss_bytes: 300 * MB };
+  const nodes = [
+    { ...shield({ ...dev, node_id: "b-1" }), kind: "brain" },
+    shield(dev),
+    // Of an older bus, which names no process: each is one by itself.
+    shield({ node_id: "s-2" }),
+  ];
+  const text = clusterTable(reading(1, ...nodes));
+  assert.match(text, /^shield s-1 .* 1\.3 ms +300 MB/m);
+  assert.match(text, /^shield s-2 .* 1\.3 ms +100 MB/m);
+  assert.match(text, /^brain b-1 .* shared +shared +shared /m);
+  assert.match(text, /^total +2 processes +24,690 .* 400 MB$/m);
+  assert.match(text, /^brain b-1: one process with shield s-1$/m);
+  const before = reading(0, ...nodes);
+  const now = reading(1_000, ...nodes.map((node) => ({ ...node, cpu_seconds: 10.5 })));
+  assert.match(clusterTable(now, ratesOf(before, now)), /^total .* 100% +400 MB$/m);
+  assert.ok(!clusterTable(reading(1, shield())).includes("total"), "one node has no sum");
 });
 
 Deno.test("members of another shape read as nothing", () => {

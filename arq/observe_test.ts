@@ -25,6 +25,19 @@ async function tailed(bus: TestBus, admin: string): Promise<void> {
   await client.close();
 }
 
+/** Shield and Brain of a development bus: its memory stands there once, and in the sum. */
+function assertOneProcess(text: string): void {
+  const lines = text.split("\n").map((line) => line.trim());
+  const memory = lines.flatMap((line) =>
+    /^(shield|brain|total) .* (\d+) MB(?: |$)/.exec(line)?.slice(1) ?? []
+  );
+  assert.deepEqual([memory[0], memory[2], memory.length], ["shield", "total", 4], text);
+  assert.equal(memory[1], memory[3], text);
+  assert.match(text, /^ *brain \S+ +ready .* shared +shared +shared /m);
+  assert.match(text, /^ *total +1 process /m);
+  assert.match(text, /^ *brain (\S+): one process with shield \S+$/m);
+}
+
 async function topped(bus: TestBus, admin: string): Promise<void> {
   const options = ["--count", "1", "--interval", "0.2", ...at(bus, admin)];
   const people = await runArq(["top", ...options]);
@@ -32,11 +45,14 @@ async function topped(bus: TestBus, admin: string): Promise<void> {
   assert.match(people.stdout, /^node +state +conns/m);
   assert.match(people.stdout, /^shield \S+ +ready /m);
   assert.match(people.stdout, /^brain \S+ +ready /m);
+  assertOneProcess(people.stdout);
   assert.match(people.stdout, /^tenant +conns +rooms/m);
   assert.match(people.stdout, /^default /m);
   assert.ok(!people.stdout.includes("\u001b"), "a pipe gets text only");
   const { nodes, tenants } = JSON.parse((await runArq(["top", "--json", ...options])).stdout);
   assert.deepEqual(nodes.map(({ kind }: { kind: string }) => kind), ["shield", "brain"]);
+  assert.match(nodes[0].process_id, /^[0-9a-f-]{36}$/);
+  assert.equal(nodes[0].process_id, nodes[1].process_id);
   assert.equal(tenants[0].tenant_id, "default");
   assert.equal(typeof nodes[0].rates.cpu, "number");
 }
@@ -47,6 +63,7 @@ async function watched(bus: TestBus, admin: string): Promise<void> {
   assert.equal(code, 0);
   assert.match(stdout, /^cluster {2}http/m);
   assert.match(stdout, /^ {2}shield \S+ +ready /m);
+  assertOneProcess(stdout);
   const watch = await startArq(["status", "--watch", "0.1", "--json", ...source]);
   const reader = watch.child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";

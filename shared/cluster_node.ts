@@ -24,6 +24,8 @@ const Figure = z.union([
 export const ClusterNode = z.strictObject({
   kind: z.enum(["shield", "brain"]),
   node_id: z.string().refine(isId),
+  /** The same for all nodes of one process, and only for them: its memory and CPU are theirs together. */
+  process_id: z.string().refine(isId),
   version: z.string().max(100),
   /** Unix ms. */
   started_ms: z.number(),
@@ -60,6 +62,8 @@ export interface NodeReading extends Pick<ClusterNode, "kind" | "node_id" | "ver
 }
 
 const MICROSECONDS = 1_000_000;
+/** Of this start of this process. Not its pid: processes in two containers may have the same. */
+const PROCESS_ID = crypto.randomUUID();
 const CHECK_UNITS = 2_000;
 /** How late timers fire: what `watchEventLoop` measures. */
 export const LAG_METRIC = "arqon_event_loop_lag_seconds";
@@ -156,6 +160,7 @@ export async function nodeOf(
   ]);
   return {
     ...rest,
+    process_id: PROCESS_ID,
     started_ms,
     uptime_ms: Math.max(0, now_ms - started_ms),
     ready: isReady({ checks }),

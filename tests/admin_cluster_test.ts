@@ -67,6 +67,8 @@ async function nodes({ admin, one, two, brain }: Cluster): Promise<void> {
     assert.ok(node.rss_bytes > 1e7 && node.cpu_seconds > 0 && node.started_ms > 1e12, node.node_id);
     assert.equal(node.checks.spine.ok, true);
   }
+  const processes = new Set(all.nodes.map((node: { process_id: string }) => node.process_id));
+  assert.equal(processes.size, 3, "three processes");
   const only = await admin.read(`/v1/cluster?node=${two.ready.node_id}`);
   assert.deepEqual(only.nodes.map(({ node_id }: { node_id: string }) => node_id), [ids[2]]);
 }

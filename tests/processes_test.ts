@@ -120,6 +120,8 @@ async function oneAdmin({ node, issuer }: Node): Promise<void> {
   );
   const ids = known.map(({ node_id }: { node_id: string }) => node_id);
   assert.deepEqual(ids, ["edge-0", "edge-1", "edge-2"]);
+  const processes = known.map(({ process_id }: { process_id: string }) => process_id);
+  assert.equal(new Set(processes).size, COUNT, "each is a process of its own");
   await using _tail = await admin.tail("acme", "lobby");
   assert.equal((await admin.ask("GET", "/")).headers.get("location"), "/console/");
   assert.equal((await admin.ask("GET", "/console/")).status, 200);

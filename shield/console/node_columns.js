@@ -1,5 +1,6 @@
 // How a node stands in a table: on the overview and among the nodes.
 import { bytes, count, duration, milliseconds, percent, rate } from "./format.js";
+import { processesOf } from "./rates.js";
 
 /** `{text, tone}` of a node: what it does, and whether that is good. */
 export function nodeState(node) {
@@ -29,7 +30,21 @@ const numeric = (id, label, value, format, about) => ({
   cell: (row) => ({ text: format(value(row)), dim: value(row) === undefined }),
 });
 
-/** Columns for rows `{node, rates}`; `rates` are the node's of the last point, if any. */
+/** A figure of the process, in the row of its first node only. */
+const ofProcess = (id, label, value, format, about) => {
+  const column = numeric(id, label, (row) => row.first ? undefined : value(row), format, about);
+  const shared = ({ first }) => ({
+    text: "shared",
+    dim: true,
+    title: `One process with ${first}, whose row has its figures`,
+  });
+  return { ...column, cell: (row) => (row.first ? shared(row) : column.cell(row)) };
+};
+
+/**
+ * Columns for rows `{node, rates, first}`; `rates` are the node's of the last point, if any, and
+ * `first` is the node that speaks for the process, if that is another one.
+ */
 export const NODE_COLUMNS = [
   {
     id: "node",
@@ -61,9 +76,9 @@ export const NODE_COLUMNS = [
   numeric("connections", "Connections", ({ node }) => node.gauges?.connections, count),
   numeric("ingress", "In", ({ rates }) => rates?.ingress, rate, "Messages a second from clients"),
   numeric("egress", "Out", ({ rates }) => rates?.egress, rate, "Messages a second to clients"),
-  numeric("lag", "Loop lag", ({ node }) => node.event_loop_lag_ms, milliseconds),
-  numeric("cpu", "CPU", ({ rates }) => rates?.cpu, percent, "Of one core"),
-  numeric("rss", "Memory", ({ node }) => node.rss_bytes, bytes, "Resident set"),
+  ofProcess("lag", "Loop lag", ({ node }) => node.event_loop_lag_ms, milliseconds),
+  ofProcess("cpu", "CPU", ({ rates }) => rates?.cpu, percent, "Of one core"),
+  ofProcess("rss", "Memory", ({ node }) => node.rss_bytes, bytes, "Resident set"),
   numeric("uptime", "Uptime", ({ node }) => node.uptime_ms, duration),
   {
     id: "version",
@@ -76,5 +91,8 @@ export const NODE_COLUMNS = [
 /** Rows for the nodes of a reading. */
 export function nodeRows({ nodes }, history) {
   const rates = history.points.at(-1)?.nodes ?? new Map();
-  return nodes.map((node) => ({ node, rates: rates.get(node.node_id) }));
+  return processesOf(nodes).flatMap(([first, ...others]) => [
+    { node: first, rates: rates.get(first.node_id) },
+    ...others.map((node) => ({ node, rates: rates.get(node.node_id), first: first.node_id })),
+  ]);
 }

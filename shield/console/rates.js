@@ -33,6 +33,20 @@ function rejectRates(shields) {
   return rates;
 }
 
+/**
+ * The nodes of each process, Shields first: what a process uses is said by the first of them. A node
+ * that names no process is one by itself.
+ */
+export function processesOf(nodes) {
+  const order = ({ kind, node_id }) => `${kind === "shield" ? 0 : 1} ${node_id}`;
+  const processes = new Map();
+  for (const node of [...nodes].sort((a, b) => (order(a) < order(b) ? -1 : 1))) {
+    const id = node.process_id ?? `${node.kind} ${node.node_id}`;
+    processes.set(id, [...(processes.get(id) ?? []), node]);
+  }
+  return [...processes.values()];
+}
+
 function pointOf(nodes, before, at_ms) {
   const all = nodes.map((node) => ({ node, grown: growth(before.get(node.node_id), node) }));
   const shields = all.filter(({ node }) => node.kind === "shield");
@@ -48,9 +62,17 @@ function pointOf(nodes, before, at_ms) {
     rejects_total: shields.some(({ grown }) => grown !== undefined)
       ? total([0, ...rejects.values()])
       : undefined,
+    processes: new Map(
+      processesOf(nodes).map((sharing) => [
+        sharing.map(({ node_id }) => node_id).join(" + "),
+        {
+          lag: sharing[0].event_loop_lag_ms,
+          rss: sharing[0].rss_bytes,
+          cpu: growth(before.get(sharing[0].node_id), sharing[0])?.((it) => it.cpu_seconds),
+        },
+      ]),
+    ),
     nodes: new Map(all.map(({ node, grown }) => [node.node_id, {
-      lag: node.event_loop_lag_ms,
-      rss: node.rss_bytes,
       cpu: grown?.((it) => it.cpu_seconds),
       ingress: grown?.((it) => it.totals?.ingress_messages),
       egress: grown?.((it) => it.totals?.egress_messages),
@@ -81,7 +103,7 @@ export function createHistory({ span_ms, points_max }) {
     gap(at_ms) {
       before = new Map();
       if (points.length === 0 || points.at(-1).is_gap) return;
-      keep({ at_ms, is_gap: true, rejects: new Map(), nodes: new Map() });
+      keep({ at_ms, is_gap: true, rejects: new Map(), processes: new Map(), nodes: new Map() });
     },
   };
 }

@@ -1,9 +1,11 @@
 /** Rates between readings of the cluster, and scales of charts. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { nodeRows } from "./node_columns.js";
 import { createHistory, largestSeries, roundUp } from "./rates.js";
 
 interface Reading {
+  process?: string;
   id?: string;
   kind?: "shield" | "brain";
   started_ms?: number;
@@ -14,9 +16,10 @@ interface Reading {
 }
 
 const node = (
-  { id = "a", kind = "shield", started_ms = 1, uptime_ms, ...figures }: Reading,
+  { id = "a", kind = "shield", started_ms = 1, uptime_ms, process, ...figures }: Reading,
 ) => ({
   kind,
+  ...(process === undefined ? {} : { process_id: process }),
   node_id: id,
   started_ms,
   uptime_ms,
@@ -49,6 +52,33 @@ Deno.test("rates and gauges add up over the Shields and leave Brains out", () =>
   const point = past.add(reading(2_000, 10), 1_000);
   assert.equal(point.connections, 7);
   assert.equal(point.ingress, 30);
+});
+
+Deno.test("a process that is Shield and Brain counts once", () => {
+  const past = history();
+  const reading = (uptime_ms: number) => [
+    node({ id: "b", kind: "brain", process: "p", uptime_ms }),
+    node({ id: "a", process: "p", uptime_ms }),
+    node({ id: "c", process: "q", uptime_ms }),
+    // Of an older release, which names no process.
+    node({ id: "d", uptime_ms }),
+  ];
+  past.add(reading(1_000), 0);
+  const { processes } = past.add(reading(2_000), 1_000);
+  assert.deepEqual([...processes.keys()], ["a + b", "c", "d"]);
+  const memory = [...processes.values()].reduce((sum, { rss }: { rss: number }) => sum + rss, 0);
+  assert.equal(memory, 300);
+  assert.equal(processes.get("a + b")?.cpu, 0.5);
+  const rows: { node: { node_id: string }; first?: string }[] = nodeRows(
+    { nodes: reading(2_000) },
+    past,
+  );
+  assert.deepEqual(rows.map(({ node, first }) => [node.node_id, first]), [
+    ["a", undefined],
+    ["b", "a"],
+    ["c", undefined],
+    ["d", undefined],
+  ]);
 });
 
 Deno.test("a node that has started anew has no rate until its second reading", () => {

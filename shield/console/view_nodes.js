@@ -4,6 +4,7 @@ import { el } from "./element.js";
 import { ago, bytes, count, duration, milliseconds, moment, plural } from "./format.js";
 import { NODE_COLUMNS, nodeRows, nodeState } from "./node_columns.js";
 import { badge, card, errorNotice, facts, pageHead, silentNotice, slot } from "./page.js";
+import { processesOf } from "./rates.js";
 import { createTable } from "./table.js";
 
 async function drain({ api }, { node_id, kind, gauges }) {
@@ -101,24 +102,33 @@ function figureFacts(figures) {
   return pairs.length === 0 ? el("p", { class: "hint" }, "No figures.") : facts(pairs);
 }
 
-function nodeCards(node) {
+/** The process with the names of those that share it: its figures are theirs together. */
+function processCard(node, sharing) {
+  const others = sharing.filter(({ node_id }) => node_id !== node.node_id);
+  return card(
+    "Process",
+    {},
+    facts([
+      ["Kind", node.kind === "brain" ? "Brain" : "Shield"],
+      ...(others.length === 0
+        ? []
+        : [["Shared with", others.map(({ node_id }) => node_id).join(", ")]]),
+      ["Version", node.version],
+      ["Started", moment(node.started_ms)],
+      ["Uptime", duration(node.uptime_ms)],
+      ["CPU used", duration(node.cpu_seconds * 1_000)],
+      ["Resident memory", bytes(node.rss_bytes)],
+      ["Heap used", bytes(node.heap_used_bytes)],
+      ["Event loop lag", milliseconds(node.event_loop_lag_ms)],
+    ]),
+  );
+}
+
+function nodeCards(node, sharing) {
   return el(
     "div",
     { class: "columns" },
-    card(
-      "Process",
-      {},
-      facts([
-        ["Kind", node.kind === "brain" ? "Brain" : "Shield"],
-        ["Version", node.version],
-        ["Started", moment(node.started_ms)],
-        ["Uptime", duration(node.uptime_ms)],
-        ["CPU used", duration(node.cpu_seconds * 1_000)],
-        ["Resident memory", bytes(node.rss_bytes)],
-        ["Heap used", bytes(node.heap_used_bytes)],
-        ["Event loop lag", milliseconds(node.event_loop_lag_ms)],
-      ]),
-    ),
+    processCard(node, sharing),
     card("Spine", {}, figureFacts(node.spine)),
     card("Now", {}, figureFacts(node.gauges)),
     card("Since start", {}, figureFacts(node.totals)),
@@ -183,6 +193,8 @@ export function showNode(ctx, place, { node_id }) {
         now_ms,
       })),
     );
-    cards.show(nodeCards(latest));
+    const sharing = processesOf(cluster?.nodes ?? [])
+      .find((nodes) => nodes.some((node) => node.node_id === node_id)) ?? [];
+    cards.show(nodeCards(latest, sharing));
   });
 }

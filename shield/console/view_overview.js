@@ -21,9 +21,14 @@ function createCharts() {
     connections: make({ title: "Connections", format: count, axis: whole, floor: 10 }),
     messages: make({ title: "Messages per second", format: compact, floor: 10 }),
     rejects: make({ title: "Rejects per second, by reason", format: compact, floor: 1 }),
-    lag: make({ title: "Event loop lag, by node", format: milliseconds, floor: 10 }),
-    cpu: make({ title: "CPU, by node (share of one core)", format: percent, floor: 0.1 }),
-    rss: make({ title: "Resident memory, by node", format: bytes, floor: 1_048_576, base: 1_024 }),
+    lag: make({ title: "Event loop lag, by process", format: milliseconds, floor: 10 }),
+    cpu: make({ title: "CPU, by process (share of one core)", format: percent, floor: 0.1 }),
+    rss: make({
+      title: "Resident memory, by process",
+      format: bytes,
+      floor: 1_048_576,
+      base: 1_024,
+    }),
   };
 }
 
@@ -55,26 +60,27 @@ function showTraffic(charts, points, cluster, common) {
   });
 }
 
-function showNodes(charts, points, cluster, common) {
-  const byNode = (name) => largestSeries(points, (it) => it.nodes, (it) => it?.[name], 3);
-  const now = (name) => [...points.at(-1).nodes.values()].map((it) => it[name]);
+function showProcesses(charts, points, common) {
+  const byProcess = (name) => largestSeries(points, (it) => it.processes, (it) => it?.[name], 3);
+  const { processes } = points.at(-1);
+  const now = (name) => [...processes.values()].map((it) => it[name]);
   charts.lag.show({
     ...common,
-    ...byNode("lag"),
+    ...byProcess("lag"),
     figure: milliseconds(largest(now("lag"))),
     about: "largest",
   });
   charts.cpu.show({
     ...common,
-    ...byNode("cpu"),
+    ...byProcess("cpu"),
     figure: percent(largest(now("cpu"))),
     about: "largest",
   });
   charts.rss.show({
     ...common,
-    ...byNode("rss"),
+    ...byProcess("rss"),
     figure: bytes(total(now("rss"))),
-    about: `${plural(cluster.nodes.length, "node")} together`,
+    about: `${count(processes.size)} ${processes.size === 1 ? "process" : "processes together"}`,
   });
 }
 
@@ -130,7 +136,7 @@ export function showOverview({ feed }, place) {
     if (point.is_gap) return;
     const common = { times: points.map(({ at_ms }) => at_ms), at_ms: point.at_ms };
     showTraffic(charts, points, cluster, common);
-    showNodes(charts, points, cluster, common);
+    showProcesses(charts, points, common);
     table.show(nodeRows(cluster, feed.history));
   });
   return () => {

@@ -46,6 +46,28 @@ const overview: Scenario = {
   },
 };
 
+const oneProcess: Scenario = {
+  name: "Shield and Brain of one process: its memory stands there once, and so does the sum",
+  async run(world) {
+    await using console = await openConsole(world);
+    const { page } = console;
+    const card = page.getByRole("region", { name: "Resident memory, by process" });
+    const figure = () => card.locator(".figure").innerText();
+    await until("a sum", async () => /\d/.test(await figure()));
+    assert.equal(await card.locator(".figure-note").innerText(), "1 process");
+    const rows = page.locator("main tbody tr");
+    await until("both nodes", async () => await rows.count() === 2);
+    const brain = rows.filter({ hasText: "Brain" });
+    assert.equal(await brain.getByText("shared", { exact: true }).count(), 3);
+    const shield = rows.filter({ hasNotText: "Brain" });
+    await until("the row has the sum", async () => {
+      return (await shield.innerText()).includes(await figure());
+    });
+    await brain.getByRole("link").click();
+    await page.getByText("Shared with").waitFor();
+  },
+};
+
 const sortsAndFilters: Scenario = {
   name: "connections are filtered by the server and found and sorted here",
   async run(world) {
@@ -197,6 +219,7 @@ const pages: Scenario = {
 /** In the order in which they run. */
 export const LIVE_SCENARIOS: readonly Scenario[] = [
   overview,
+  oneProcess,
   sortsAndFilters,
   disconnects,
   tails,
