@@ -1,5 +1,5 @@
 /**
- * Coherent sampling (design.md 6): the same key is always in or always out, on every node, and a
+ * Coherent sampling: the same key is always in or always out, on every node, and a
  * smaller fraction picks a subset of what a larger one picks. Pure. Not for anything that somebody
  * gains by being in or out of: whoever chooses the key can choose its side.
  */

@@ -26,7 +26,7 @@ import type { BanCheck } from "./bans.ts";
 import type { TenantLogs } from "./durable/logs.ts";
 import { ORIGIN_HEADER } from "./hub.ts";
 import type { Identity } from "./identity.ts";
-import { isCompared, mirrorKey } from "./mirror/mirror.ts";
+import { isCompared } from "./mirror/mirror.ts";
 import type { Mirror } from "./mirror/mirror.ts";
 import type { Caller, HeaderPair, Overseer } from "./policy/overseer.ts";
 import type { TenantQuota } from "./quota/quota.ts";
@@ -306,7 +306,6 @@ function mirror(
   routed: Uint8Array,
   headers: SpineHeaders | undefined,
 ): void {
-  const { tenant_id } = caller.identity;
-  mirror.copy(subject, tenant_id, routed, mirrorKey(envelope, caller), headers);
+  mirror.copy(subject, envelope, caller, routed, headers);
   mirror.passed(envelope, caller, routed);
 }

@@ -4,71 +4,17 @@
  */
 import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
-import { configFrom } from "../shared/config/load.ts";
-import { createLogger } from "../shared/log.ts";
-import { openNats } from "../shared/spine/nats.ts";
-import type { Spine, SpineMessage } from "../shared/spine/spine.ts";
-import { shadowVerdictsSubject, subjectPattern } from "../shared/subject.ts";
+import { shadowVerdictsSubject } from "../shared/subject.ts";
 import { createIssuer, startServer } from "./cluster.ts";
 import type { Issuer, ServerProcess } from "./cluster.ts";
+import { admin, connect, decidedBy, listenOn, setRule, until } from "./mirror_cluster.ts";
+import type { MirrorCluster as Cluster } from "./mirror_cluster.ts";
 import { startNats } from "./nats_server.ts";
 import type { NatsServer } from "./nats_server.ts";
 import { policyAdmin } from "./policy_admin.ts";
-import { openText } from "./raw_client.ts";
-import type { RawClient } from "./raw_client.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
-const DEADLINE_MS = 60_000;
 const SHADOW = "x-arqon-shadow";
-
-async function until(condition: () => boolean | Promise<boolean>, what: () => string) {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await condition()) {
-    assert(Date.now() < deadline_ms, what());
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
-/** What a shadow consumer, and a consumer of the primary traffic, hear on NATS. */
-interface Listener extends AsyncDisposable {
-  readonly spine: Spine;
-  /** Messages in that room, by the subject before it. */
-  inRoom(plane: "in" | "shadow.in", room: string): SpineMessage[];
-}
-
-async function listenOn(url: string): Promise<Listener> {
-  const config = configFrom({ nats: { urls: [url] } }).nats!;
-  const write = () => {};
-  const log = createLogger({
-    level: "error",
-    format: "json",
-    component: "t",
-    now: Date.now,
-    write,
-  });
-  const spine = await openNats({ config, log, now: Date.now });
-  const messages: SpineMessage[] = [];
-  for (const pattern of ["in.>", "shadow.in.>"]) {
-    spine.subscribe(subjectPattern(pattern), (message) => void messages.push(message));
-  }
-  await spine.flush();
-  return {
-    spine,
-    inRoom: (plane, room) =>
-      messages.filter(({ subject }) => subject === `${plane}.t.acme.r.${room}`),
-    [Symbol.asyncDispose]: () => spine.drain(),
-  };
-}
-
-interface Cluster {
-  readonly issuer: Issuer;
-  readonly shields: readonly ServerProcess[];
-  readonly listener: Listener;
-}
-
-async function connect({ ready }: ServerProcess, issuer: Issuer): Promise<RawClient> {
-  return await openText(`${ready.url?.replace(/^http/, "ws")}/v1/socket`, await issuer.tokenFor());
-}
 
 async function post({ ready }: ServerProcess, issuer: Issuer, room: string, body: object) {
   const response = await fetch(`${ready.url}/v1/rooms/${room}/messages`, {
@@ -81,38 +27,6 @@ async function post({ ready }: ServerProcess, issuer: Issuer, room: string, body
   });
   assert.equal(response.status, 200, await response.clone().text());
   await response.body?.cancel();
-}
-
-// deno-lint-ignore no-explicit-any -- the tests say what is in it
-type Answer = { readonly status: number; readonly body: any };
-
-async function admin(
-  { ready }: ServerProcess,
-  issuer: Issuer,
-  method: string,
-  path: string,
-  body?: object,
-): Promise<Answer> {
-  const token = await issuer.tokenFor({ role: "admin", sub: "root" });
-  const response = await fetch(`${ready.admin_url}/v1/${path}`, {
-    method,
-    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  return { status: response.status, body: await response.json() };
-}
-
-/** Sets a rule by the first Shield and waits until every one has it in force. */
-async function setRule({ shields, issuer }: Cluster, prefix: string, percent: number) {
-  const [one] = shields;
-  const set = await admin(one!, issuer, "PUT", "tenants/acme/mirror", { prefix, percent });
-  assert.equal(set.status, 200, JSON.stringify(set.body));
-  assert.equal(set.body.here.in_force, true);
-  for (const shield of shields) {
-    const here = async () =>
-      (await admin(shield, issuer, "GET", "tenants/acme/mirror")).body.here.version;
-    await until(async () => await here() >= set.body.version, () => "the rule did not arrive");
-  }
 }
 
 async function onceOnBoth(cluster: Cluster): Promise<void> {
@@ -168,7 +82,10 @@ async function coherent(cluster: Cluster): Promise<void> {
       }
       for (const _ of TRACE_IDS) assert.equal((await client.json()).code, 0);
       const expected = round === "a" ? 100 : 200;
-      await until(async () => await decidedBy(shield) === expected, () => "copies still wait");
+      await until(
+        async () => await decidedBy(shield, "in.t.acme.r.hundred-*") === expected,
+        () => "copies still wait",
+      );
       await listener.spine.flush();
       const shadows = listener.inRoom("shadow.in", room);
       decided.push(shadows.map(({ payload }) => readEnvelope(payload).trace_id));
@@ -179,13 +96,6 @@ async function coherent(cluster: Cluster): Promise<void> {
   const [first, ...others] = decided;
   assert.ok(first!.length > 30 && first!.length < 70, `${first!.length} of 100`);
   for (const other of others) assert.deepEqual(other, first, "the same on each Shield, twice");
-}
-
-/** Messages that the rule of `coherent` was about and of which it is known what became of them. */
-async function decidedBy({ ready }: ServerProcess): Promise<number> {
-  const text = await (await fetch(`${ready.ops_url}/metrics`)).text();
-  const series = /shield_mirror_traffic_total\{rule="in\.t\.acme\.r\.hundred-\*".*\} (\d+)/g;
-  return [...text.matchAll(series)].reduce((total, [, count]) => total + Number(count), 0);
 }
 
 async function compared({ shields, issuer, listener }: Cluster): Promise<void> {

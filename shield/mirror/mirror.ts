@@ -1,5 +1,5 @@
 /**
- * The mirror step of the message path (design.md 6): a message that a rule picks goes to its shadow
+ * The mirror step of the message path: a message that a rule picks goes to its shadow
  * subject as well. Best effort and off the path: here it is only put into the buffer of `sender.ts`;
  * nothing waits, nothing throws, and the primary's acknowledgement never depends on it.
  */
@@ -10,6 +10,7 @@ import type { SpineHeaders } from "../../shared/spine/spine.ts";
 import { roomSubject } from "../../shared/subject.ts";
 import type { Subject } from "../../shared/subject.ts";
 import type { Caller } from "../policy/overseer.ts";
+import { clientTraceId } from "../trace_parent.ts";
 import type { CandidateVerdict, CandidateVerdicts, DiffBook } from "./diff.ts";
 import type { MirrorRules } from "./rules.ts";
 import type { ShadowSender } from "./sender.ts";
@@ -20,15 +21,15 @@ import type { Decisions, ShadowVerdicts } from "./verdicts.ts";
 /** What the message path asks. Best effort: never throws, never waits. */
 export interface Mirror {
   /**
-   * `envelope` is the routed form, which must not change any more; `key` the client's trace id, else
-   * the connection id; `headers` what the primary had beside it.
+   * The caller's message is with the Spine under that subject. `routed` must not change any more;
+   * `headers` is what it had beside it.
    */
   copy(
     subject: Subject,
-    tenant_id: string,
-    envelope: Uint8Array,
-    key: string,
-    headers?: SpineHeaders,
+    envelope: ScannedEnvelope,
+    caller: Caller,
+    routed: Uint8Array,
+    headers: SpineHeaders | undefined,
   ): void;
   /** Production let the event or signal through: its routed form is published. */
   passed(envelope: ScannedEnvelope, caller: Caller, routed: Uint8Array): void;
@@ -50,9 +51,19 @@ export interface MirrorParts {
   readonly now: () => number;
 }
 
-/** By what a message is in or out: the same for one that was mirrored and one that was refused. */
-export function mirrorKey(envelope: Pick<ScannedEnvelope, "trace_id">, caller: Caller): string {
-  return envelope.trace_id === "" ? caller.connection_id : envelope.trace_id;
+type Traced = Pick<ScannedEnvelope, "trace_id" | "bytes" | "header_spans">;
+
+/** The trace that the client named, by field or by `traceparent`; "" for none. */
+function givenTraceId(envelope: Traced): string {
+  return envelope.trace_id === "" ? clientTraceId(envelope) ?? "" : envelope.trace_id;
+}
+
+/**
+ * By what a message is in or out: the same for one that was mirrored and one that was refused. A trace
+ * that the Shield begins, recorded or not, is of one message alone and would cut its session in two.
+ */
+export function mirrorKey(envelope: Traced, caller: Pick<Caller, "connection_id">): string {
+  return givenTraceId(envelope) || caller.connection_id;
 }
 
 /** Refusals by schema or policy: what candidates are compared with. */
@@ -89,11 +100,12 @@ export function createMirror(parts: MirrorParts): Mirror & CandidateVerdicts {
   }
 
   return {
-    copy(subject, tenant_id, envelope, key, headers) {
+    copy(subject, envelope, caller, routed, headers) {
+      const { tenant_id } = caller.identity;
       const rule = rules.match(subject, tenant_id);
       if (rule === undefined) return;
-      if (!rules.picks(rule, key)) rule.totals.sampled_out++;
-      else sender.push({ rule, subject, tenant_id, envelope: owned(envelope), headers });
+      if (!rules.picks(rule, mirrorKey(envelope, caller))) rule.totals.sampled_out++;
+      else sender.push({ rule, subject, tenant_id, envelope: owned(routed), headers });
     },
     passed(envelope, caller, routed) {
       const { event } = envelope;
@@ -106,7 +118,8 @@ export function createMirror(parts: MirrorParts): Mirror & CandidateVerdicts {
     },
     refused(envelope, caller) {
       if (envelope.command !== undefined || !isPicked(envelope, caller)) return;
-      const { trace_id, room_id: room } = envelope;
+      const { room_id: room } = envelope;
+      const trace_id = givenTraceId(envelope);
       if (trace_id !== "") {
         const { tenant_id } = caller.identity;
         decisions.remember(tenant_id, trace_id, { refused: true, room });

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { roomSubject, shadowVerdictsSubject } from "../../shared/subject.ts";
+import { ann } from "../test_identity.ts";
 import { SPINE_NOW_MS } from "../test_spine.ts";
 import { testMirror } from "./test_mirror.ts";
 import type { TestMirror } from "./test_mirror.ts";
@@ -15,7 +16,14 @@ const encoder = new TextEncoder();
 function mirrorOne(test: TestMirror): void {
   const subject = roomSubject("in", "acme", "lobby");
   const routed = writeEnvelope({ trace_id: TRACE_ID, room_id: "lobby", event: { type: "chat" } });
-  test.started.mirror.copy(subject, "acme", routed, TRACE_ID);
+  const envelope = scanEnvelope(routed, { headers: 64, header_bytes: 16_384, field_bytes: 256 });
+  const caller = {
+    identity: ann,
+    connection_id: "c1",
+    request_headers: [],
+    remote_ip: "127.0.0.1",
+  };
+  test.started.mirror.copy(subject, envelope, caller, routed, undefined);
 }
 
 function say(test: TestMirror, verdict: unknown, tenant_id = "acme"): void {

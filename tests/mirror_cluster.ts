@@ -1,0 +1,114 @@
+/**
+ * What the tests of mirroring share: a consumer that hears primary and shadow traffic on NATS, rules
+ * that are set and awaited on every Shield, and counts of what was decided. Not the tests.
+ */
+import assert from "node:assert/strict";
+import { configFrom } from "../shared/config/load.ts";
+import { createLogger } from "../shared/log.ts";
+import { openNats } from "../shared/spine/nats.ts";
+import type { Spine, SpineMessage } from "../shared/spine/spine.ts";
+import { subjectPattern } from "../shared/subject.ts";
+import type { Issuer, ServerProcess } from "./cluster.ts";
+import { openText } from "./raw_client.ts";
+import type { RawClient } from "./raw_client.ts";
+
+const DEADLINE_MS = 60_000;
+
+/** Polls. Rejects after a minute with `what`. */
+export async function until(condition: () => boolean | Promise<boolean>, what: () => string) {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  while (!await condition()) {
+    assert(Date.now() < deadline_ms, what());
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** What a shadow consumer, and a consumer of the primary traffic, hear on NATS. */
+export interface Listener extends AsyncDisposable {
+  readonly spine: Spine;
+  /** Messages in that room, by the subject before it. */
+  inRoom(plane: "in" | "shadow.in", room: string): SpineMessage[];
+}
+
+/** A process of its own kind on NATS, with what it hears from now on. */
+export async function listenOn(url: string): Promise<Listener> {
+  const config = configFrom({ nats: { urls: [url] } }).nats!;
+  const write = () => {};
+  const log = createLogger({
+    level: "error",
+    format: "json",
+    component: "t",
+    now: Date.now,
+    write,
+  });
+  const spine = await openNats({ config, log, now: Date.now });
+  const messages: SpineMessage[] = [];
+  for (const pattern of ["in.>", "shadow.in.>"]) {
+    spine.subscribe(subjectPattern(pattern), (message) => void messages.push(message));
+  }
+  await spine.flush();
+  return {
+    spine,
+    inRoom: (plane, room) =>
+      messages.filter(({ subject }) => subject === `${plane}.t.acme.r.${room}`),
+    [Symbol.asyncDispose]: () => spine.drain(),
+  };
+}
+
+/** Shields on one NATS, and a listener beside them. */
+export interface MirrorCluster {
+  readonly issuer: Issuer;
+  readonly shields: readonly ServerProcess[];
+  readonly listener: Listener;
+}
+
+/** A text client of one Shield. */
+export async function connect({ ready }: ServerProcess, issuer: Issuer): Promise<RawClient> {
+  return await openText(`${ready.url?.replace(/^http/, "ws")}/v1/socket`, await issuer.tokenFor());
+}
+
+/** Status and JSON of an answer. */
+// deno-lint-ignore no-explicit-any -- the tests say what is in it
+export type Answer = { readonly status: number; readonly body: any };
+
+/** One request of an operator to one Shield. */
+export async function admin(
+  { ready }: ServerProcess,
+  issuer: Issuer,
+  method: string,
+  path: string,
+  body?: object,
+): Promise<Answer> {
+  const token = await issuer.tokenFor({ role: "admin", sub: "root" });
+  const response = await fetch(`${ready.admin_url}/v1/${path}`, {
+    method,
+    headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  return { status: response.status, body: await response.json() };
+}
+
+/** Sets a rule by the first Shield and waits until every one has it in force. */
+export async function setRule(
+  { shields, issuer }: Pick<MirrorCluster, "shields" | "issuer">,
+  prefix: string,
+  percent: number,
+) {
+  const [one] = shields;
+  const set = await admin(one!, issuer, "PUT", "tenants/acme/mirror", { prefix, percent });
+  assert.equal(set.status, 200, JSON.stringify(set.body));
+  assert.equal(set.body.here.in_force, true);
+  for (const shield of shields) {
+    const here = async () =>
+      (await admin(shield, issuer, "GET", "tenants/acme/mirror")).body.here.version;
+    await until(async () => await here() >= set.body.version, () => "the rule did not arrive");
+  }
+}
+
+/** Messages that this rule was about and of which it is known what became of them. */
+export async function decidedBy({ ready }: ServerProcess, rule: string): Promise<number> {
+  const text = await (await fetch(`${ready.ops_url}/metrics`)).text();
+  const series = `shield_mirror_traffic_total{rule="${rule}",`;
+  const counts = text.split("\n").filter((line) => line.startsWith(series));
+  return counts.reduce((total, line) => total + Number(line.slice(line.lastIndexOf(" "))), 0);
+}
