@@ -95,8 +95,14 @@ export function exitCodeOf(error: unknown): number {
   return error.code === 503 || lost.includes(error.reason) ? EXIT.unreachable : EXIT.failure;
 }
 
+/** What helps against a bus that does not know a token's issuer. */
+export const WHICH_ISSUER =
+  "arq context show says which bus, key and issuer count here, and why; " +
+  "--context dev names the running development bus";
+
 const HINTS: Readonly<Record<string, string>> = {
   "unreachable": "is the bus running? `arq dev up` starts one; --url names another",
+  "token-issuer": WHICH_ISSUER,
   "not-granted": "make a token with other grants: arq auth gen --grant 'ROOM:publish,subscribe'",
   "message-too-large": "[limits] max_frame_bytes of the bus bounds a message",
   "role-forbidden": "make one: arq auth gen --role admin, for a tenant of [admin] operator_tenants",
@@ -107,15 +113,16 @@ const HINTS: Readonly<Record<string, string>> = {
   "banned": "arq room unban ROOM USER lifts it, with a token of role service or admin",
 };
 
+const HINT_401 = "make a token: arq auth gen --role user (see arq auth gen --help)";
+
 function hintFor(error: unknown): string | undefined {
   if (error instanceof CommandError) return error.hint;
   if (!(error instanceof ArqonError)) return undefined;
-  if (error.code === 401) return "make a token: arq auth gen --role user (see arq auth gen --help)";
   if (error.reason === "locked") {
     const seconds = Math.ceil(error.retry_after_ms / 1_000);
     return `its lease ends in ${seconds} s unless it is renewed; --fence is for who holds it`;
   }
-  return HINTS[error.reason];
+  return HINTS[error.reason] ?? (error.code === 401 ? HINT_401 : undefined);
 }
 
 // deno-lint-ignore no-control-regex

@@ -7,7 +7,7 @@ import { InvalidArgumentError, Option } from "commander";
 import { idProblem } from "@arqon/proto";
 import { CommandError } from "./exit.ts";
 import type { Io } from "./io.ts";
-import { contextHere } from "./target.ts";
+import { contextBus } from "./target.ts";
 
 /** Commander wants its own error for a bad value, so that it can name the option. */
 export function value<T>(parse: (text: string) => T): (text: string) => T {
@@ -147,7 +147,7 @@ export async function flagsOf(io: Io, command: Command): Promise<Record<string, 
   };
   const wanted = takes_context ? tenantWanted(command) : undefined;
   if (wanted === undefined) return flags;
-  const tenant = (await contextHere(io, flags))?.context.tenant;
+  const tenant = (await contextBus(io, flags))?.tenant;
   if (tenant === undefined) return flags;
   return wanted === "always" ? { ...flags, tenant } : { ...flags, ownTenant: tenant };
 }

@@ -10,7 +10,7 @@ import type { Context } from "./contexts.ts";
 import { contextToken, renewal } from "./context_token.ts";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, findDevBus } from "./dev_bus.ts";
 import type { DevBus } from "./dev_bus.ts";
-import { CommandError, EXIT, usageError } from "./exit.ts";
+import { CommandError, EXIT, usageError, WHICH_ISSUER } from "./exit.ts";
 import { isWithin } from "./folders.ts";
 import { print, resolvePath } from "./io.ts";
 import type { Io } from "./io.ts";
@@ -27,6 +27,14 @@ export interface ConnectionFlags {
   readonly tokenFile?: string;
 }
 
+/** What tokens are signed with. */
+export interface Signing {
+  /** File of the private JWK. */
+  readonly key: string;
+  readonly issuer: string;
+  readonly audience: string;
+}
+
 /** A bus that was found, and how to get tokens for it. */
 export interface Target {
   /** "context prod" or "the development bus". */
@@ -41,6 +49,8 @@ export interface Target {
   readonly tenant: string | undefined;
   /** False for a context with addresses only. */
   readonly has_token: boolean;
+  /** Undefined: its tokens are made elsewhere. */
+  readonly signing: Signing | undefined;
   /** `--context` named it: its tokens go to whatever address the other options name. */
   readonly is_named: boolean;
   /** A token of this role; throws when there is no way to get one. */
@@ -79,19 +89,26 @@ export async function givenToken(io: Io, flags: ConnectionFlags): Promise<string
   }
 }
 
+const devSigning = ({ key_file, issuer, audience }: DevBus): Signing => ({
+  key: key_file,
+  issuer: issuer === "" ? DEV_ISSUER : issuer,
+  audience: audience === "" ? DEV_AUDIENCE : audience,
+});
+
 /** A short-lived token of the development bus, made with its key. */
 async function devToken(io: Io, bus: DevBus, role: Role): Promise<string> {
-  const text = new TextDecoder().decode(await io.files.read(bus.key_file));
+  const { key, issuer, audience } = devSigning(bus);
+  const text = new TextDecoder().decode(await io.files.read(key));
   const claims = {
-    issuer: bus.issuer === "" ? DEV_ISSUER : bus.issuer,
-    audience: bus.audience === "" ? DEV_AUDIENCE : bus.audience,
+    issuer,
+    audience,
     tenant: bus.tenant,
     user: devUser(role),
     role,
     grants: undefined,
     ttl_seconds: DEV_TOKEN_SECONDS,
   };
-  return await signToken(parsePrivateKey(text, bus.key_file), claims, io.now());
+  return await signToken(parsePrivateKey(text, key), claims, io.now());
 }
 
 function devTarget(io: Io, bus: DevBus, why: string, is_named = false): Target {
@@ -104,6 +121,7 @@ function devTarget(io: Io, bus: DevBus, why: string, is_named = false): Target {
     ops_url: bus.ops_url,
     tenant: bus.tenant,
     has_token: true,
+    signing: devSigning(bus),
     is_named,
     token: (role) => devToken(io, bus, role),
     renewal: () => undefined,
@@ -112,6 +130,7 @@ function devTarget(io: Io, bus: DevBus, why: string, is_named = false): Target {
 
 function contextTarget(io: Io, context: Context, why: string, is_named = false): Target {
   const { name, url, admin_url, ops_url, key, token_file, tenant } = context;
+  const { issuer = "", audience = "" } = context;
   return {
     title: `context ${name}`,
     why,
@@ -121,6 +140,7 @@ function contextTarget(io: Io, context: Context, why: string, is_named = false):
     ops_url,
     tenant: key === undefined ? tenant : tenant ?? DEV_TENANT,
     has_token: key !== undefined || token_file !== undefined,
+    signing: key === undefined ? undefined : { key, issuer, audience },
     is_named,
     token: (role) => contextToken(io, context, role),
     renewal: (role) => renewal(context, role),
@@ -128,7 +148,7 @@ function contextTarget(io: Io, context: Context, why: string, is_named = false):
 }
 
 /** A context, and what made it count. */
-export interface ContextHere {
+interface ContextHere {
   readonly context: Context;
   readonly by: "option" | "folder" | "use";
 }
@@ -141,7 +161,7 @@ const whyText = ({ context, by }: ContextHere) =>
   })[by];
 
 /** The context that counts here, by the options, the folder or `arq context use`; no bus is asked. */
-export async function contextHere(
+async function contextHere(
   io: Io,
   flags: Pick<ConnectionFlags, "context" | "url">,
 ): Promise<ContextHere | undefined> {
@@ -156,21 +176,32 @@ export async function contextHere(
 }
 
 /**
+ * The bus of the context that counts here; in that context's folder it is the development bus while one
+ * runs there. Undefined when no context counts.
+ */
+export async function contextBus(
+  io: Io,
+  flags: Pick<ConnectionFlags, "context" | "url">,
+): Promise<Target | undefined> {
+  const here = await contextHere(io, flags);
+  if (here === undefined) return undefined;
+  const { folder = "" } = here.context;
+  const state_dirs = io.state_dirs.filter((dir) => isWithin(dir, folder));
+  const bus = here.by === "folder" ? await findDevBus({ ...io, state_dirs }) : undefined;
+  return bus === undefined
+    ? contextTarget(io, here.context, whyText(here), flags.context !== undefined)
+    : devTarget(io, bus, `it runs in the folder ${folder}`);
+}
+
+/**
  * The bus that the options name: by `--context`, by the `--url` of a running development bus; without
  * both the context of this folder (or the development bus that runs in it), the context in use, any
- * running development bus.
+ * running development bus. Every command takes this one, and signs with its key.
  */
 export async function findTarget(io: Io, flags: ConnectionFlags): Promise<Target | undefined> {
+  const own = await contextBus(io, flags);
+  if (own !== undefined) return own;
   const is_named = flags.context !== undefined;
-  const here = await contextHere(io, flags);
-  if (here !== undefined) {
-    const { folder = "" } = here.context;
-    const state_dirs = io.state_dirs.filter((dir) => isWithin(dir, folder));
-    const bus = here.by === "folder" ? await findDevBus({ ...io, state_dirs }) : undefined;
-    return bus === undefined
-      ? contextTarget(io, here.context, whyText(here), is_named)
-      : devTarget(io, bus, `it runs in the folder ${folder}`);
-  }
   const wanted = is_named || flags.url === undefined ? undefined : socketUrl(flags.url);
   const fits = (bus: DevBus) => wanted === undefined || socketUrl(bus.url) === wanted;
   const bus = await findDevBus(io, fits);
@@ -195,7 +226,8 @@ export function noBus(io: Io): CommandError {
 export function refusedToken(error: unknown, hint: string | undefined): unknown {
   if (!(error instanceof ArqonError) || hint === undefined) return error;
   if (error.code !== 401 && error.reason !== "role-forbidden") return error;
-  return new CommandError(error.message, EXIT.refused, hint, { cause: error });
+  const more = error.reason === "token-issuer" ? `; ${WHICH_ISSUER}` : "";
+  return new CommandError(error.message, EXIT.refused, `${hint}${more}`, { cause: error });
 }
 
 /** What to do when the token that the options and the target give is refused. */

@@ -21,7 +21,7 @@ import type { KeySource, KeyStatus } from "./key_source.ts";
 import type { Algorithm } from "./keys.ts";
 import { TokenCache } from "./token_cache.ts";
 import type { Verified } from "./token_cache.ts";
-import { tokenRefusal } from "./token_refusal.ts";
+import { issuerRefusal, tokenRefusal } from "./token_refusal.ts";
 import { WorkQueue } from "./work_queue.ts";
 
 export type { Action, Grant, Identity, Role } from "./identity.ts";
@@ -134,7 +134,7 @@ async function verify(
   const { auth, now, limits } = process.options;
   const { alg, kid, iss } = inspect(token, limits.token_bytes);
   const source = process.sources.get(iss);
-  if (source === undefined) throw new ArqonError("token-issuer", "it is not trusted");
+  if (source === undefined) throw issuerRefusal(iss);
   const { issuer } = source;
   if (!issuer.algorithms.includes(alg)) {
     throw new ArqonError("token-algorithm", `${alg} is not accepted`);

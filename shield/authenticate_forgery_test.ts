@@ -282,6 +282,14 @@ Deno.test("every forged token is refused with 401 and its exact reason", async (
   assert.deepEqual(authenticator.lines, [], "a bad token writes nothing to the log");
 });
 
+Deno.test("an issuer that is not trusted is named, bounded and in ASCII", async () => {
+  const authenticator = await testAuthenticator(authConfig(), files);
+  const iss = `a"b\u202e\u0007${"x".repeat(1_000)}`;
+  const { message } = await refusal(authenticator.authenticate(await mint(rsa, { iss })));
+  const shown = `${String.raw`"a\"b\u202e\u0007`}${"x".repeat(95)}"...`;
+  assert.equal(message, `Token issuer: ${shown} is not trusted`);
+});
+
 Deno.test("whatever the bytes, a token is an identity, a 401 or a 503", async () => {
   const authenticator = await testAuthenticator(authConfig(), files);
   const segment = fc.oneof(

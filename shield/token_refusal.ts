@@ -11,13 +11,29 @@ type ClaimError = InstanceType<
   typeof errors.JWTClaimValidationFailed | typeof errors.JWTExpired
 >;
 
+/** Units of `iss` that a refusal repeats. */
+const ISS_UNITS_MAX = 100;
+
+/**
+ * The refusal of an issuer that no entry has. It names what came, so that whoever made the token sees
+ * which of their keys that was: their own claim, no longer than that, and in ASCII alone.
+ */
+export function issuerRefusal(iss: string): ArqonError {
+  const text = JSON.stringify(iss.slice(0, ISS_UNITS_MAX)).replace(
+    /[^ -~]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  const rest = iss.length > ISS_UNITS_MAX ? "..." : "";
+  return new ArqonError("token-issuer", `${text}${rest} is not trusted`);
+}
+
 /** jose's claim failures; it says `check_failed` also for an `aud` of a wrong type. */
 function claimRefusal(error: ClaimError): ArqonError {
   const { claim, reason } = error;
   if (reason === "missing") return new ArqonError("token-claim", `${claim} is missing`);
   if (reason === "check_failed" && claim === "nbf") return new ArqonError("token-not-yet-valid");
   if (reason === "check_failed" && claim === "iss") {
-    return new ArqonError("token-issuer", "it is not trusted");
+    return issuerRefusal(String(error.payload.iss));
   }
   if (reason === "check_failed" && claim === "aud" && isAudienceClaim(error.payload.aud)) {
     return new ArqonError("token-audience", "it is for another one");

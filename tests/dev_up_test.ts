@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { decodeJwt } from "@panva/jose";
 import { runArq, startArq } from "../arq/testing/run_arq.ts";
 import type { ArqResult } from "../arq/testing/run_arq.ts";
 import { dockerProblem } from "../arq/serve/compose.ts";
@@ -13,12 +14,14 @@ const FREE = ["--port", "0", "--ops-port", "0", "--admin-port", "0"];
 
 async function place() {
   const path = await Deno.makeTempDir({ prefix: "arq dev-" });
-  const run = (...args: string[]) => runArq(["dev", ...args], { cwd: path });
+  const config_home = join(path, "home");
+  const arq = (...args: string[]) => runArq(args, { cwd: path, config_home });
+  const run = (...args: string[]) => arq("dev", ...args);
   return {
     path,
     run,
     dev: join(path, ".arqon", "dev"),
-    arq: (...args: string[]) => runArq(args, { cwd: path }),
+    arq,
     [Symbol.asyncDispose]: async () => {
       await run("down");
       await Deno.remove(path, { recursive: true });
@@ -69,6 +72,53 @@ Deno.test("up starts the bus once, commands find it, down drains it, its state s
   assert.match((await run("reset", "--yes")).stderr, /has ended and its state is gone/);
   const names = (await Array.fromAsync(Deno.readDir(here.dev))).map(({ name }) => name);
   assert.deepEqual(names, []);
+});
+
+async function statusOf(url: string, token: string): Promise<[number, string]> {
+  const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+  const response = await fetch(url, {
+    method: "POST",
+    headers,
+    body: '{"type":"chat","data":"hello"}',
+  });
+  const { detail = "" } = await response.json();
+  return [response.status, detail];
+}
+
+Deno.test("in a folder of arq init, auth gen takes the key of the bus that every other command takes", async () => {
+  await using here = await place();
+  const { run, arq } = here;
+  succeeds(await arq("init"));
+  const issuerOf = (token: string) => decodeJwt(token.trim()).iss;
+  // Before one runs, the folder's own bus counts.
+  const local = succeeds(await arq("auth", "gen"));
+  assert.equal(issuerOf(local), "arqon-local");
+  const up = JSON.parse(succeeds(await run("up", "--embedded", ...FREE, "--json")));
+  const shown = JSON.parse(succeeds(await arq("context", "show", "--json")));
+  assert.equal(shown.url, up.url);
+  assert.equal(shown.issuer, "arqon-dev");
+  assert.equal(shown.key, join(here.path, ".arqon", "dev-key.json"));
+  assert.match(shown.why, /it runs in the folder/);
+  const token = succeeds(await arq("auth", "gen"));
+  assert.equal(issuerOf(token), shown.issuer);
+  const messages = `${up.url.replace("ws", "http").replace(/\/v1.*/, "")}/v1/rooms/lobby/messages`;
+  assert.equal((await statusOf(messages, token.trim()))[0], 200);
+  const admin = succeeds(await arq("auth", "gen", "--role", "admin"));
+  const headers = { authorization: `Bearer ${admin.trim()}` };
+  const answer = await fetch(`${up.admin_url}/v1/status`, { headers });
+  await answer.body?.cancel();
+  assert.equal(answer.status, 200);
+
+  // The other key's token: the refusal names whose it is, and what to ask.
+  const [status, detail] = await statusOf(messages, local.trim());
+  assert.equal(status, 401);
+  assert.match(detail, /"arqon-local" is not trusted/);
+  const refused = await arq("pub", "lobby", "hello", "--url", up.url, "--token", local);
+  assert.equal(refused.code, 3);
+  assert.match(refused.stderr, /"arqon-local" is not trusted.*401 token-issuer/);
+  assert.match(refused.stderr, /arq context show says which bus, key and issuer count here/);
+  const named = await arq("pub", "lobby", "hello", "--context", "local", "--url", up.url);
+  assert.match(named.stderr, /"arqon-local".*\n.*context local signed it with .*arq context show/);
 });
 
 Deno.test("what a killed bus left is no bus, and a stranger's process is not ended for it", async () => {

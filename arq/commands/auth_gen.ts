@@ -1,13 +1,13 @@
 /**
- * `arq auth gen`: signs a token: with the key that `--key` names, else with that of the context that
- * counts here, else with the development key.
+ * `arq auth gen`: signs a token: with the key that `--key` names, else with that of the bus that every
+ * other command takes here, else with the development key.
  */
 import { idProblem } from "@arqon/proto";
-import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, findDevBus, findDevKey } from "../dev_bus.ts";
+import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, findDevKey } from "../dev_bus.ts";
 import { CommandError, EXIT, usageError } from "../exit.ts";
 import { print, resolvePath } from "../io.ts";
 import type { Io } from "../io.ts";
-import { contextHere } from "../target.ts";
+import { findTarget } from "../target.ts";
 import { parsePrivateKey, signToken } from "../token.ts";
 import type { Grant, Role } from "../token.ts";
 
@@ -53,40 +53,39 @@ async function givenKey(io: Io, path: string, flags: AuthGenFlags): Promise<Sign
   }
 }
 
-/** The key of the context that counts here; undefined without one that has a key. */
-async function contextSigner(io: Io, flags: AuthGenFlags): Promise<Signer | undefined> {
-  const found = await contextHere(io, flags);
-  if (found === undefined) return undefined;
-  const { name, key, tenant } = found.context;
-  if (key !== undefined) {
-    const { issuer = found.context.issuer ?? "", audience = found.context.audience ?? "" } = flags;
-    return { ...await givenKey(io, key, { ...flags, issuer, audience }), tenant };
+/** The key of the bus that commands take here, else the one that the next development bus will use. */
+async function ownSigner(io: Io, flags: AuthGenFlags): Promise<Signer> {
+  const target = await findTarget(io, flags);
+  if (target !== undefined) {
+    const { signing, tenant, context } = target;
+    if (signing === undefined) throw noKey(context?.name ?? "");
+    const { issuer = signing.issuer, audience = signing.audience } = flags;
+    return { ...await givenKey(io, signing.key, { ...flags, issuer, audience }), tenant };
   }
-  if (flags.context === undefined) return undefined;
-  const hint = `arq context add ${name} --update --key FILE --issuer … --audience …`;
-  throw new CommandError(`context ${name} has no key to sign with`, EXIT.failure, hint);
-}
-
-/** The key of the running development bus, else the one that the next one here will use. */
-async function devSigner(io: Io, flags: AuthGenFlags): Promise<Signer> {
-  const bus = await findDevBus(io);
-  const found = bus === undefined ? await findDevKey(io) : {
-    path: bus.key_file,
-    text: new TextDecoder().decode(await io.files.read(bus.key_file)),
-  };
+  const found = await findDevKey(io);
   if (found === undefined) {
     throw new CommandError(
       `no key: no --key is given and there is no development key in ${io.state_dirs.join(", ")}`,
       EXIT.failure,
-      "start `deno task dev` once, or make a key with `arq auth keys` and give it with --key",
+      "start a bus once with `arq dev up`, or make a key with `arq auth keys` and give it with --key",
     );
   }
   return {
     text: found.text,
     where: found.path,
-    issuer: flags.issuer ?? bus?.issuer ?? DEV_ISSUER,
-    audience: flags.audience ?? bus?.audience ?? DEV_AUDIENCE,
+    issuer: flags.issuer ?? DEV_ISSUER,
+    audience: flags.audience ?? DEV_AUDIENCE,
   };
+}
+
+/** Another bus's key would make a token that this one refuses. */
+function noKey(name: string): CommandError {
+  return new CommandError(
+    `context ${name} has no key to sign with`,
+    EXIT.failure,
+    `arq context add ${name} --update --key FILE --issuer … --audience …; ` +
+      "--context dev takes the key of the running development bus",
+  );
 }
 
 /** Prints the token, and nothing else, on stdout. */
@@ -98,7 +97,7 @@ export async function authGen(io: Io, flags: AuthGenFlags): Promise<number> {
     throw usageError("--user: expected 1 to 128 bytes");
   }
   const signer = flags.key === undefined
-    ? await contextSigner(io, flags) ?? await devSigner(io, flags)
+    ? await ownSigner(io, flags)
     : await givenKey(io, flags.key, flags);
   const tenant = flags.tenant || signer.tenant || DEV_TENANT;
   const claims = {

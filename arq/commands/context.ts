@@ -155,7 +155,7 @@ export async function contextShow(
 ): Promise<number> {
   const target = await findTarget(io, flags);
   if (target === undefined) throw noBus(io);
-  const { title, why, context, url, admin_url, ops_url, tenant } = target;
+  const { title, why, context, url, admin_url, ops_url, tenant, signing } = target;
   const members = {
     name: context?.name ?? DEV_CONTEXT,
     why,
@@ -164,8 +164,9 @@ export async function contextShow(
     ops_url: ops_url ?? null,
     tenant: tenant ?? null,
     tokens: context === undefined ? "signed with the development key" : tokenText(context),
-    issuer: context?.issuer ?? null,
-    audience: context?.audience ?? null,
+    key: signing?.key ?? null,
+    issuer: signing?.issuer ?? null,
+    audience: signing?.audience ?? null,
   };
   const shown = Object.entries(members).filter(([key, value]) =>
     value !== null && key !== "name" && key !== "why"

@@ -2,6 +2,13 @@
 import { el, setText } from "./element.js";
 import { cleanToken } from "./session.js";
 
+/** What the server said, and what to do about a token of another bus. */
+function refusalText({ message, reason }) {
+  if (reason !== "token-issuer") return message;
+  return `${message}. It is a token for another bus; arq context show says which bus, key and ` +
+    "issuer arq takes.";
+}
+
 /**
  * Shows the form. `signIn(token)` resolves when the token is good and rejects with the reason when it
  * is not; `problem` is why the last session ended.
@@ -26,7 +33,7 @@ export function showSignIn(place, { signIn, problem = "" }) {
     try {
       await signIn(cleanToken(token.value));
     } catch (error) {
-      setText(words, error.message);
+      setText(words, refusalText(error));
       token.select();
     } finally {
       button.disabled = false;

@@ -17,6 +17,10 @@ const signsIn: Scenario = {
     await page.keyboard.press("Enter");
     await words.filter({ hasText: /token/i }).waitFor();
     const first = await words.innerText();
+    await field.fill(await world.bus.tokenFor({ role: "admin", claims: { iss: "arqon-local" } }));
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await words.filter({ hasText: '"arqon-local" is not trusted' }).waitFor();
+    await words.filter({ hasText: "arq context show" }).waitFor();
     await field.fill(await world.bus.tokenFor({ role: "user" }));
     await page.getByRole("button", { name: "Sign in" }).click();
     await words.filter({ hasText: /role/i }).waitFor();
