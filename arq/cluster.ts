@@ -168,6 +168,8 @@ function totalRow(
     return known.length === 0 ? undefined : known.reduce((all, value) => all + value, 0);
   };
   const shields = nodes.filter(({ kind }) => kind === "shield");
+  // A Shield's are those with a subscriber there; each room lives with one Brain.
+  const brains = nodes.filter(({ kind }) => kind === "brain");
   const rate = (name: "ingress_per_second" | "egress_per_second" | "rejects_per_second") =>
     sum((rates ?? []).filter(({ node }) => shields.includes(node)).map((it) => it.rates?.[name]));
   const shown = (value: number | undefined) => value === undefined ? "" : whole(value);
@@ -176,7 +178,7 @@ function totalRow(
     "total",
     first.length === 1 ? "1 process" : `${first.length} processes`,
     shown(sum(shields.map(({ gauges }) => number(gauges["connections"])))),
-    "",
+    shown(sum(brains.map(({ gauges }) => number(gauges["rooms"])))),
     "",
     shown(rate("ingress_per_second")),
     shown(rate("egress_per_second")),

@@ -80,7 +80,7 @@ Deno.test("nodes of one process share its figures, which are counted once; other
   assert.match(text, /^shield s-1 .* 1\.3 ms +300 MB/m);
   assert.match(text, /^shield s-2 .* 1\.3 ms +100 MB/m);
   assert.match(text, /^brain b-1 .* shared +shared +shared /m);
-  assert.match(text, /^total +2 processes +24,690 .* 400 MB$/m);
+  assert.match(text, /^total +2 processes +24,690 +7 .* 400 MB$/m);
   assert.match(text, /^brain b-1: one process with shield s-1$/m);
   const before = reading(0, ...nodes);
   const now = reading(1_000, ...nodes.map((node) => ({ ...node, cpu_seconds: 10.5 })));

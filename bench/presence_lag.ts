@@ -28,7 +28,7 @@ export interface LagReport extends LagPlan {
   readonly p50_ms: number;
   readonly p99_ms: number;
   readonly max_ms: number;
-  /** The Brains' own `consistency_convergence_lag`, all three: joins and updates merged within. */
+  /** The Brains' own `consistency_convergence_seconds`, all three: joins and updates merged within. */
   readonly merged_within: Readonly<Record<string, number>>;
   /** How late this load was at worst; a change is stamped when it is made. */
   readonly late_ms: number;
@@ -37,7 +37,7 @@ export interface LagReport extends LagPlan {
 /** Rooms, of one member each, that the changes take turns in: two seconds at 1,000 a second. */
 const ROOMS = 2_000;
 const TICK_MS = 1;
-const METRIC = "consistency_convergence_lag";
+const METRIC = "consistency_convergence_seconds";
 /** Buckets of that metric to show, in seconds. */
 const WITHIN_SECONDS = ["0.05", "0.1", "0.25"];
 

@@ -70,12 +70,13 @@ async function room({ view, versionOf }: InspectOptions, params: unknown): Promi
 function createNode(options: InspectOptions): () => Promise<ClusterNode> {
   const { registry, view, spine, metrics, now } = options;
   const lag = new QuantileReader(registry, LAG_METRIC, now);
-  const convergence = new QuantileReader(registry, "consistency_convergence_lag", now);
+  const convergence = new QuantileReader(registry, "consistency_convergence_seconds", now);
   return async () => {
     const convergence_lag_ms = await convergence.read_ms();
-    const [commands, rooms, members, shields] = await Promise.all([
+    const [commands, rooms, rooms_in_memory, members, shields] = await Promise.all([
       totalOf(registry, "brain_commands_total"),
       totalOf(registry, "brain_room_count"),
+      totalOf(registry, "brain_rooms_in_memory"),
       totalOf(registry, "brain_presence_members"),
       totalOf(registry, "brain_presence_writers", { state: "up" }),
     ]);
@@ -91,6 +92,7 @@ function createNode(options: InspectOptions): () => Promise<ClusterNode> {
       totals: { commands, tap_messages: sum(metrics.tapped) },
       gauges: {
         rooms,
+        rooms_in_memory,
         members,
         shields,
         ...(convergence_lag_ms === undefined ? {} : { convergence_lag_ms }),

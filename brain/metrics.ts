@@ -1,5 +1,5 @@
 /**
- * The Brain's own metrics (names: design.md 6), made on the registry of the process. Labels come
+ * The Brain's own metrics, made on the registry of the process. Labels come
  * from closed sets, never from a client. Those of presence: `presence/metrics.ts`.
  */
 import { Counter, Gauge, Histogram } from "../shared/metrics.ts";
@@ -7,7 +7,9 @@ import type { Registry } from "../shared/metrics.ts";
 
 /** The metrics, by what they measure. */
 export interface BrainMetrics {
+  /** Rooms that live and that this Brain owns. */
   readonly rooms: Gauge;
+  readonly rooms_in_memory: Gauge;
   readonly pending_commands: Gauge;
   readonly pending_bytes: Gauge;
   /** `name`: that of a command that the Brain serves, or unknown; `code`: 0 accepted, else as in the ACK. */
@@ -84,7 +86,13 @@ function roomMetrics(registers: Registry[]) {
   return {
     rooms: new Gauge({
       name: "brain_room_count",
-      help: "Rooms that this Brain holds in memory; [brain] rooms_in_memory bounds it.",
+      help:
+        "Rooms that live and belong to this Brain: born and not ended. No room is at two Brains.",
+      registers,
+    }),
+    rooms_in_memory: new Gauge({
+      name: "brain_rooms_in_memory",
+      help: "Rooms whose document this Brain has at hand; [brain] rooms_in_memory bounds it.",
       registers,
     }),
     room_restarts: new Counter({

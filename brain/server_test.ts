@@ -58,7 +58,6 @@ Deno.test("a Brain serves commands, and taps what it is told to", async () => {
     assert.equal(version, 1);
     assert.equal(lines.filter((line) => line.includes("module=tap")).length, 1);
     const text = await metrics();
-    assert.match(text, /^brain_room_count 1$/m);
     assert.match(text, /^brain_tap_messages_total\{outcome="logged"\} 1$/m);
     assert.match(text, /^brain_command_duration_seconds_count\{name="room.set"\} 1$/m);
   });

@@ -191,7 +191,8 @@ const PRESENCE: readonly PanelSpec[] = [
     ["sum by (instance) (brain_presence_members{@})", "held by {{instance}}"],
   ]),
   panel("Convergence lag", "s", "From a change at its Shield to its merge at a Brain.", [
-    ...quantiles("consistency_convergence_lag"),
+    ...quantiles("consistency_convergence_seconds"),
+    ["max(consistency_convergence_lag{@})", "latest"],
     ["max(consistency_convergence_lag_max{@})", "max since the last scrape"],
   ]),
   panel("Nodes as seen", "short", "Shields as Brains see them, and Brains as Shields see them.", [
@@ -210,8 +211,9 @@ const PRESENCE: readonly PanelSpec[] = [
       "{{name}}",
     ],
   ]),
-  panel("Rooms of Brains", "short", "Rooms in memory, locks and bans.", [
+  panel("Rooms of Brains", "short", "Rooms that live, those at hand in memory, locks and bans.", [
     ["sum(brain_room_count{@})", "rooms"],
+    ["sum(brain_rooms_in_memory{@})", "in memory"],
     ["sum(brain_locks{@})", "locks"],
     ["max(brain_bans{@})", "bans"],
   ]),

@@ -19,7 +19,7 @@ export interface Family {
   readonly samples: readonly Sample[];
 }
 
-/** Names of design.md 6, which stay as they are, with their types. */
+/** Names that are older than the rules, which stay as they are, with their types. */
 export const CONTRACT: Readonly<Record<string, string>> = {
   shield_active_connections: "gauge",
   shield_ingress_ops: "counter",
@@ -29,10 +29,10 @@ export const CONTRACT: Readonly<Record<string, string>> = {
   shield_mirror_traffic_total: "counter",
   shield_schema_violation_total: "counter",
   brain_room_count: "gauge",
-  consistency_convergence_lag: "histogram",
+  consistency_convergence_lag: "gauge",
 };
 /** Named after a name of the contract. */
-const LIKE_CONTRACT = ["consistency_convergence_lag_max"];
+const LIKE_CONTRACT = ["consistency_convergence_lag_max", "consistency_convergence_seconds"];
 
 const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)$/;
 const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g;

@@ -40,9 +40,8 @@ export type PullOutcome = "answered" | "timeout" | "unknown" | "refused" | "late
 
 /** The metrics, by what they measure. */
 export interface BrainPresenceMetrics {
-  readonly convergence_lag_seconds: Histogram;
-  /** Takes one lag into the histogram and the maximum; negative ones (clock skew) as 0. */
-  observeLag(lag_ms: number): void;
+  /** Takes one lag, of a change merged at `now_ms`; negative ones (clock skew) as 0. */
+  observeLag(lag_ms: number, now_ms: number): void;
   readonly members: Gauge;
   readonly writers: Gauge<"state">;
   readonly deltas: Counter<"source">;
@@ -61,6 +60,8 @@ export interface BrainPresenceMetrics {
   readonly term: Gauge;
 }
 
+/** Nothing that was merged longer ago says how fast presence converges now. */
+const LATEST_MS = 60_000;
 const WRITER_STATES: readonly WriterState[] = ["up", "down", "forgotten"];
 const LAG_BUCKETS_SECONDS = [
   0.001,
@@ -87,18 +88,31 @@ export function showWriters(
   for (const state of WRITER_STATES) metrics.writers.set({ state }, count[state]);
 }
 
-function lagMetrics(registers: Registry[]) {
-  const convergence_lag_seconds = new Histogram({
-    name: "consistency_convergence_lag",
+/** `now` is the clock of those who observe, in ms. */
+function lagMetrics(registers: Registry[], now: () => number) {
+  const convergence_seconds = new Histogram({
+    name: "consistency_convergence_seconds",
     help: "From the stamp of a change at its Shield to its merge here, in seconds. Changes older " +
       "than this Brain are not counted.",
     buckets: LAG_BUCKETS_SECONDS,
     registers,
   });
   let max_seconds = 0;
+  let latest_seconds = 0;
+  let latest_ms = -Infinity;
+  new Gauge({
+    name: "consistency_convergence_lag",
+    help:
+      "What the latest convergence took, in seconds: the oldest of the changes that were merged " +
+      "last. 0 when none was merged for a minute.",
+    registers,
+    collect() {
+      this.set(now() - latest_ms > LATEST_MS ? 0 : latest_seconds);
+    },
+  });
   new Gauge({
     name: "consistency_convergence_lag_max",
-    help: "The largest consistency_convergence_lag since the last scrape, in seconds.",
+    help: "The largest of consistency_convergence_seconds since the last scrape, in seconds.",
     registers,
     collect() {
       this.set(max_seconds);
@@ -106,24 +120,29 @@ function lagMetrics(registers: Registry[]) {
     },
   });
   return {
-    convergence_lag_seconds,
-    observeLag: (lag_ms: number) => {
+    observeLag: (lag_ms: number, now_ms: number) => {
       const seconds = Math.max(lag_ms, 0) / 1_000;
       if (seconds > max_seconds) max_seconds = seconds;
-      convergence_lag_seconds.observe(seconds);
+      // What one announcement brings is merged in one moment.
+      if (now_ms !== latest_ms || seconds > latest_seconds) latest_seconds = seconds;
+      latest_ms = now_ms;
+      convergence_seconds.observe(seconds);
     },
   };
 }
 
-/** Registers them all; once per registry. */
-export function createBrainPresenceMetrics(registry: Registry): BrainPresenceMetrics {
+/** Registers them all; once per registry. `now` is the clock of the presence that they are of, in ms. */
+export function createBrainPresenceMetrics(
+  registry: Registry,
+  now: () => number,
+): BrainPresenceMetrics {
   const registers = [registry];
   const gauge = (name: string, help: string) => new Gauge({ name, help, registers });
   const counter = (name: string, help: string) => new Counter({ name, help, registers });
   const labelled = <Label extends string>(name: string, help: string, label: Label) =>
     new Counter({ name, help, labelNames: [label], registers });
   return {
-    ...lagMetrics(registers),
+    ...lagMetrics(registers, now),
     members: gauge(
       "brain_presence_members",
       "Members held, those of Shields that are down too; [presence] members_per_brain bounds it.",

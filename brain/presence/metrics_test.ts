@@ -6,6 +6,8 @@ import { createBrainPresenceMetrics } from "./metrics.ts";
 import { TestCluster } from "./test_cluster.ts";
 import { member } from "./test_shield.ts";
 
+const NAME = "consistency_convergence_seconds";
+
 Deno.test("lag goes from the stamp of a change to its merge; clock skew makes none of it negative", async () => {
   const cluster = new TestCluster();
   const [brain] = cluster.brains("b1");
@@ -15,10 +17,11 @@ Deno.test("lag goes from the stamp of a change to its merge; clock skew makes no
   shield.announce();
   cluster.run(10);
   const lag = async () => {
-    const histogram = await brain!.registry.getSingleMetric("consistency_convergence_lag")!.get();
+    const histogram = await brain!.registry.getSingleMetric("consistency_convergence_seconds")!
+      .get();
     const value = (name: string) =>
       histogram.values.find((line) => "metricName" in line && line.metricName === name)!.value;
-    return [value("consistency_convergence_lag_count"), value("consistency_convergence_lag_sum")];
+    return [value(`${NAME}_count`), value(`${NAME}_sum`)];
   };
   assert.deepEqual(await lag(), [1, 0.4]);
   const now_ms = cluster.now_ms;
@@ -36,15 +39,33 @@ Deno.test("what is older than the Brain says nothing of how fast it converges", 
   cluster.run(60_000);
   const [brain] = cluster.brains("b1");
   assert.equal(brain!.presence.count("acme", "lobby").connections, 1);
-  assert.match(await brain!.registry.metrics(), /^consistency_convergence_lag_count 0$/m);
+  assert.match(await brain!.registry.metrics(), /^consistency_convergence_seconds_count 0$/m);
   assert.equal(await brain!.metric("brain_presence_deltas_total", { source: "pulled" }), 1);
+});
+
+Deno.test("the gauge is what the latest convergence took, and nothing once that is a minute ago", async () => {
+  let now_ms = 0;
+  const registry = new Registry();
+  const metrics = createBrainPresenceMetrics(registry, () => now_ms);
+  const gauge = async () =>
+    Number(/^consistency_convergence_lag (\S+)$/m.exec(await registry.metrics())?.[1]);
+  assert.equal(await gauge(), 0, "nothing was merged yet");
+  for (const lag_ms of [20, 2_500, 10]) metrics.observeLag(lag_ms, now_ms);
+  assert.equal(await gauge(), 2.5, "the oldest of those that came together");
+  assert.equal(await gauge(), 2.5, "a scrape changes nothing: there may be two Prometheus");
+  now_ms = 60_000;
+  assert.equal(await gauge(), 2.5);
+  metrics.observeLag(40, now_ms);
+  assert.equal(await gauge(), 0.04, "the next says more of now");
+  now_ms += 60_001;
+  assert.equal(await gauge(), 0);
 });
 
 Deno.test("the maximum is that since the last scrape", async () => {
   const registry = new Registry();
-  const metrics = createBrainPresenceMetrics(registry);
-  metrics.observeLag(2_500);
-  metrics.observeLag(10);
+  const metrics = createBrainPresenceMetrics(registry, () => 0);
+  metrics.observeLag(2_500, 0);
+  metrics.observeLag(10, 1);
   const line = async () =>
     (await registry.metrics()).split("\n").find((text) =>
       text.startsWith("consistency_convergence_lag_max ")

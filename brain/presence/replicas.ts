@@ -321,7 +321,7 @@ export class Replicas {
       return result;
     }
     for (const { entry } of result.joins) {
-      if (entry.changed_ms >= boot) metrics.observeLag(now_ms - entry.changed_ms);
+      if (entry.changed_ms >= boot) metrics.observeLag(now_ms - entry.changed_ms, now_ms);
     }
     if (result.joins.length > 0 || result.leaves.length > 0) onChanges(result, "reported");
     return result;

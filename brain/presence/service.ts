@@ -71,14 +71,15 @@ function sender(options: BrainPresenceOptions, metrics: BrainPresenceMetrics) {
 /** The port of a machine, and an end to its timers and subscriptions. */
 function openPort(
   options: BrainPresenceOptions,
+  now: () => number,
   send: PresencePort["send"],
   handle: (message: SpineMessage) => void,
 ): { port: PresencePort; close: () => void } {
-  const { spine, now, random } = options;
+  const { spine, random } = options;
   const timers = new Set<ReturnType<typeof setTimeout>>();
   const subscriptions = new Set<Subscription>();
   const port: PresencePort = {
-    now: steadyClock(now),
+    now,
     random,
     send,
     after: (delay_ms, run) => {
@@ -118,7 +119,8 @@ function followSpine(spine: Spine, presence: BrainPresence): () => void {
 
 function machine(options: BrainPresenceOptions) {
   const { config, spine, log, registry, now, random } = options;
-  const metrics = createBrainPresenceMetrics(registry);
+  const clock = steadyClock(now);
+  const metrics = createBrainPresenceMetrics(registry, clock);
   const refuse = createRefusals({ metrics, log, now });
   const generated = `brain-${Math.floor(random() * 2 ** 32).toString(16).padStart(8, "0")}`;
   const { node_id } = config.server;
@@ -134,7 +136,7 @@ function machine(options: BrainPresenceOptions) {
     }
     presence.receive(subject, message);
   };
-  const { port, close } = openPort(options, sender(options, metrics), handle);
+  const { port, close } = openPort(options, clock, sender(options, metrics), handle);
   const presence = createBrainPresence({
     ...{ brain_id, port, metrics, log },
     boot: now(),

@@ -100,7 +100,8 @@ Deno.test("every metric has its name, and lag is counted from a Shield's stamp",
     await until(() => listed(brain).length === 1, "it is merged");
     await until(() => brain.service.isFresh(), "a heartbeat");
     const text = await brain.registry.metrics();
-    assert.match(text, /^consistency_convergence_lag_count 1$/m);
+    assert.match(text, /^consistency_convergence_seconds_count 1$/m);
+    assert.match(text, /^consistency_convergence_lag \d/m);
     assert.match(text, /^consistency_convergence_lag_max \d/m);
     assert.match(text, /^brain_presence_deltas_total\{source="announced"\} 1$/m);
     assert.match(text, /^brain_cluster_brains 1$/m);

@@ -175,7 +175,7 @@ export class TestCluster {
     const now = () => this.#now_ms;
     const log = createLogger({ level: "info", format: "logfmt", component: "brain", now, write });
     const registry = new Registry();
-    const metrics = createBrainPresenceMetrics(registry);
+    const metrics = createBrainPresenceMetrics(registry, () => this.#now_ms);
     const port = this.port(id);
     const { config } = this;
     const boot = this.#now_ms;

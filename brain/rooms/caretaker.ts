@@ -12,6 +12,7 @@ import { UNCONDITIONAL } from "./command.ts";
 import type { FallCause, RoomAddress } from "./command.ts";
 import type { LastUse } from "./last_use.ts";
 import type { LiveLocks } from "./live_locks.ts";
+import type { LiveRooms } from "./live_rooms.ts";
 import type { RoomContext } from "./room.ts";
 import type { RoomTable } from "./room_table.ts";
 import { sweepRooms } from "./sweep.ts";
@@ -24,6 +25,7 @@ export interface CaretakerOptions {
   readonly table: RoomTable;
   readonly births: BirthQueue;
   readonly locks: LiveLocks;
+  readonly live: LiveRooms;
   readonly bans: BanBook;
   readonly last_use: LastUse;
   readonly sweep: SweepOptions;
@@ -67,6 +69,7 @@ export class Caretaker {
       view.onMembers((change) => this.#onMembers(change)),
       view.onOwnership(() => this.#onOwnership()),
     );
+    options.live.survey();
     this.#sweepIn(0);
   }
 
@@ -75,15 +78,19 @@ export class Caretaker {
     this.#stopped = true;
     clearTimeout(this.#sweep_timer);
     for (const end of this.#ends.splice(0)) end();
-    await Promise.all([this.#options.births.stop(), this.#sweeping, this.#sweeping_bans]);
+    const { births, live } = this.#options;
+    await Promise.all([births.stop(), this.#sweeping, this.#sweeping_bans, live.settled()]);
+    // Its rooms are others' by now, who count them.
+    this.#show();
   }
 
   #onMembers(change: MemberChange): void {
-    const { view, context, births, last_use } = this.#options;
+    const { view, context, births, last_use, live } = this.#options;
     const { tenant_id, room_id, joins, leaves, cause } = change;
     const at = { tenant_id, room_id };
     if (cause === "reported" && leaves.length > 0) this.#onLeaves(at, change);
     if (!context.isOwner(at)) return;
+    live.look(at);
     const { connections } = view.count(tenant_id, room_id);
     if (connections === 0) last_use.note(at, context.now());
     // The first of them; whoever comes to a room with members finds it made.
@@ -103,20 +110,27 @@ export class Caretaker {
   }
 
   #onOwnership(): void {
-    const { table, context, onTerm } = this.#options;
+    const { table, context, live, onTerm } = this.#options;
     onTerm();
     table.keepOnly(context.isOwner);
+    live.survey();
     this.#sweepIn(NEW_TERM_REST_MS);
   }
 
   #tick(): void {
-    const { locks, births, context, table, bans, metrics } = this.#options;
+    const { locks, births, context } = this.#options;
     for (const { at, cause, connection_id } of [...locks.due(context.now())]) {
       if (context.isOwner(at)) this.#release(at, cause, connection_id);
       else locks.see(at, undefined);
     }
     if (births.size === 0 && births.takeOverflow()) this.#sweepIn(0);
-    metrics.rooms.set(table.size);
+    this.#show();
+  }
+
+  #show(): void {
+    const { locks, births, table, bans, live, metrics } = this.#options;
+    metrics.rooms.set(live.size);
+    metrics.rooms_in_memory.set(table.size);
     metrics.births_waiting.set(births.size);
     metrics.locks.set(locks.size);
     metrics.bans.set(bans.size);

@@ -154,7 +154,7 @@ function serve(desk: Desk, errand: Errand, at: RoomAddress, command: RoomCommand
       reply(desk, errand, outcome);
     },
   });
-  metrics.rooms.set(table.size);
+  metrics.rooms_in_memory.set(table.size);
   const { connection_id } = command.from;
   if (command.kind === "lock" && connection_id !== "") {
     unlock = table.noteLocking(at, connection_id);

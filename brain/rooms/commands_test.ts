@@ -11,7 +11,7 @@ import {
   sendBytes,
   sendCommand,
 } from "./command_probe.ts";
-import { withRooms } from "./room_stand.ts";
+import { until, withRooms } from "./room_stand.ts";
 
 const set = (key: string, value: unknown, more = {}) => ({
   name: "room.set",
@@ -37,7 +37,7 @@ Deno.test("what was set is read back, with a version that counts and an epoch th
     assert.deepEqual(await accepted(spine, { name: "room.get" }), { version: 2, epoch, state });
     assert.equal(await metric('brain_commands_total{name="room.set",code="0"}'), 2);
     assert.equal(await metric("brain_pending_commands"), 0);
-    assert.equal(await metric("brain_room_count"), 1);
+    await until("it is shown", async () => await metric("brain_room_count") === 1);
   });
 });
 
@@ -196,7 +196,8 @@ Deno.test("memory holds as many rooms as it may: idle ones make place, busy ones
     const together = rooms.map((room) => set("k", 1, { room }));
     assert.deepEqual(await sendAtOnce(handle, together), [0, 0, 429]);
     for (const room of rooms) await accepted(spine, set("k", 2, { room }));
-    assert.equal(await metric("brain_room_count"), 2);
+    await until("they are shown", async () => await metric("brain_room_count") === 3);
+    assert.equal(await metric("brain_rooms_in_memory"), 2);
     assert.equal((await accepted(spine, { name: "get", room: "a" })).version, 2);
   });
 });

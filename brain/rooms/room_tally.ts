@@ -1,5 +1,5 @@
 /**
- * Which rooms each tenant has, for `[brain] rooms_per_tenant`: listed from the bucket from time to
+ * Which rooms each tenant has, for `[brain] rooms_per_tenant` and for counting them: listed from the bucket from time to
  * time, and in between from the births and ends that the Brains tell each other. So it may be off by
  * what is under way; it is a bound on growth, not a ledger.
  */
@@ -15,9 +15,28 @@ export class RoomTally {
   readonly #rooms_per_tenant: number;
   /** What happened while the bucket is being listed: the listing may or may not have it. */
   #meanwhile: [at: RoomAddress, exists: boolean][] | undefined;
+  #onNoted: (at: RoomAddress) => void = () => {};
+  #onRecounted: () => void = () => {};
 
   constructor(rooms_per_tenant: number) {
     this.#rooms_per_tenant = rooms_per_tenant;
+  }
+
+  /** Calls back, from now on, after each birth or end, and after each new listing. One listener. */
+  follow(onNoted: (at: RoomAddress) => void, onRecounted: () => void): void {
+    this.#onNoted = onNoted;
+    this.#onRecounted = onRecounted;
+  }
+
+  has({ tenant_id, room_id }: RoomAddress): boolean {
+    return this.#tenants.get(tenant_id)?.has(room_id) === true;
+  }
+
+  /** Of all tenants. What comes or goes while they are read may be among them or not. */
+  *rooms(): Generator<RoomAddress> {
+    for (const [tenant_id, rooms] of this.#tenants) {
+      for (const room_id of rooms) yield { tenant_id, room_id };
+    }
   }
 
   /** Starts anew from the bucket; resolves with all keys. Rejects as `list` does, and changes nothing. */
@@ -28,18 +47,23 @@ export class RoomTally {
       const keys = await list();
       this.#meanwhile = undefined;
       this.#tenants = new Map();
-      for (const [tenant_id = "", room_id = ""] of keys) this.note({ tenant_id, room_id }, true);
+      for (const [tenant_id = "", room_id = ""] of keys) this.#set({ tenant_id, room_id }, true);
+      for (const [at, exists] of meanwhile) this.#set(at, exists);
+      this.#onRecounted();
       return keys;
     } finally {
       this.#meanwhile = undefined;
-      for (const [at, exists] of meanwhile) this.note(at, exists);
     }
   }
 
   /** Takes note of a birth or an end; also twice. */
   note(at: RoomAddress, exists: boolean): void {
     this.#meanwhile?.push([at, exists]);
-    const { tenant_id, room_id } = at;
+    this.#set(at, exists);
+    this.#onNoted(at);
+  }
+
+  #set({ tenant_id, room_id }: RoomAddress, exists: boolean): void {
     const rooms = this.#tenants.get(tenant_id) ?? new Set<string>();
     if (exists) rooms.add(room_id);
     else rooms.delete(room_id);

@@ -21,6 +21,7 @@ import { applyCommands } from "./apply.ts";
 import { Hearings } from "./hearings.ts";
 import { LastUse } from "./last_use.ts";
 import { LiveLocks } from "./live_locks.ts";
+import { LiveRooms } from "./live_rooms.ts";
 import type { RoomContext, RoomObserver } from "./room.ts";
 import { roomLimits } from "./room_limits.ts";
 import { roomKey } from "./room_store.ts";
@@ -108,6 +109,7 @@ function caretaker(
     tally: RoomTally;
     bans: BanBook;
     locks: LiveLocks;
+    live: LiveRooms;
     last_use: LastUse;
   },
 ): Caretaker {
@@ -176,6 +178,8 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const { rooms, tally, bans } = await openBuckets(options);
   const announcer = createAnnouncer({ spine, brain_id: view.brain_id, now, random, log });
   const locks = new LiveLocks(rooms_in_memory);
+  const live = new LiveRooms({ view, tally });
+  tally.follow((at) => live.look(at), () => live.survey());
   const last_use = new LastUse(rooms_in_memory);
   const standing: Standing = { term: { number: 1, started_ms: now() }, stopping: false };
   const { command_timeout_ms } = limits.desk;
@@ -193,7 +197,8 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     isStopping: () => standing.stopping,
   };
   const table = new RoomTable(limits.desk, context);
-  const care = caretaker(options, standing, { context, table, tally, bans, locks, last_use });
+  const looked_after = { context, table, tally, bans, locks, live, last_use };
+  const care = caretaker(options, standing, looked_after);
   const onUsed = (at: RoomAddress) => last_use.note(at, now());
   const parts = { spine, view, table, bans, metrics, log, now, command_timeout_ms, onUsed };
   const { tracing } = options;

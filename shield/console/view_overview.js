@@ -36,12 +36,16 @@ function showTraffic(charts, points, cluster, common) {
   const point = points.at(-1);
   const shields = cluster.nodes.filter(({ kind }) => kind === "shield");
   const gauge = (name) => total(shields.map(({ gauges }) => gauges?.[name]));
+  // A Brain counts the rooms that live with it: each of them once in the cluster.
+  const live = total(
+    cluster.nodes.map(({ kind, gauges }) => kind === "brain" ? gauges?.rooms : undefined),
+  );
   const all = (name, pick) => ({ name, values: points.map(pick) });
   charts.connections.show({
     ...common,
     series: [all("open", (it) => it.connections)],
     figure: count(point.connections),
-    about: plural(gauge("subscriptions") ?? 0, "subscription"),
+    about: `${plural(gauge("subscriptions") ?? 0, "subscription")}, ${plural(live ?? 0, "room")}`,
   });
   charts.messages.show({
     ...common,

@@ -26,6 +26,9 @@ const overview: Scenario = {
     await until("one more connection", async () => await figure("Connections") === more);
 
     const room = alice.room("pulse");
+    await room.set("topic", "rooms that live");
+    const note = page.getByRole("region", { name: "Connections" }).locator(".figure-note");
+    await until("its room lives", async () => /, [1-9]\d* rooms?$/.test(await note.innerText()));
     let is_over = false;
     const talk = (async () => {
       while (!is_over) await room.publish("tick", { at: 1 });

@@ -10,7 +10,7 @@ import { createPresenceStats } from "../../shield/presence/stats.ts";
 const registry = new Registry();
 
 /** For every simulated Brain. */
-export const BRAIN_METRICS = createBrainPresenceMetrics(registry);
+export const BRAIN_METRICS = createBrainPresenceMetrics(registry, () => 0);
 /** For every simulated Shield. */
 export const SHIELD_STATS = createPresenceStats();
 
