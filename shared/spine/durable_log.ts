@@ -137,6 +137,8 @@ export interface DurableLog {
   /** May be behind `head`: then it ends early, with `more` false. */
   read(room_id: string, options: LogRead): Promise<LogPage>;
   readBack(room_id: string, options: LogReadBack): Promise<LogPage>;
+  /** How many messages of a room there are from this offset on; may be behind `head`. */
+  count(room_id: string, from: number): Promise<number>;
   /** Removes all but the newest `keep` messages of a room. */
   trim(room_id: string, keep: number): Promise<void>;
   /** Grows what is kept; with `shrink` makes it exactly that. */

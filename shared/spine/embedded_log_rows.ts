@@ -79,6 +79,7 @@ function prepare(database: DatabaseSync) {
     oldest: database.prepare(
       `SELECT offset, time_ms, length(payload) AS bytes ${messages} ORDER BY offset LIMIT ?`,
     ),
+    count: database.prepare(`SELECT count(*) AS messages ${messages} AND offset >= ?`),
     remove: database.prepare("DELETE FROM message WHERE room = ? AND offset <= ?"),
     repeat: database.prepare("SELECT offset, time_ms FROM repeat WHERE key = ?"),
     add_repeat: database.prepare(
@@ -236,6 +237,11 @@ export class LogRows {
       time_ms: number(row, "time_ms"),
       bytes: number(row, "bytes"),
     }));
+  }
+
+  /** How many messages a room has from this offset on. */
+  count(room: number, offset: number): number {
+    return number(this.#sql.count.get(room, offset), "messages");
   }
 
   /** Removes a room's messages up to this offset. */

@@ -99,6 +99,11 @@ export class EmbeddedLog implements DurableLog {
     });
   }
 
+  // deno-lint-ignore require-await
+  async count(room_id: string, from: number): Promise<number> {
+    return this.#reading(room_id, (room) => room ? this.#logs.rows.count(room.id, from) : 0);
+  }
+
   async trim(room_id: string, keep: number): Promise<void> {
     const { options, rows } = this.#logs;
     roomSubject("in", this.tenant_id, room_id);

@@ -28,7 +28,7 @@ import { largerRetention, retentionOf } from "./nats_log_config.ts";
 import type { StreamWish } from "./nats_log_config.ts";
 import type { Inbox } from "./nats_log_inbox.ts";
 import { fromStored, messageId } from "./nats_log_message.ts";
-import { readBackward, readForward, readHeads } from "./nats_log_read.ts";
+import { countFrom, readBackward, readForward, readHeads } from "./nats_log_read.ts";
 import type { Reading } from "./nats_log_read.ts";
 import { Samples } from "./nats_log_samples.ts";
 import { changeStream, openStream, trimStream } from "./nats_log_stream.ts";
@@ -132,6 +132,11 @@ export class NatsLog implements DurableLog, AppendLog {
   async readBack(room_id: string, options: LogReadBack): Promise<LogPage> {
     const subject = logSubject(this.tenant_id, room_id);
     return await this.#ask((reading) => readBackward(reading, subject, options));
+  }
+
+  async count(room_id: string, from: number): Promise<number> {
+    const subject = logSubject(this.tenant_id, room_id);
+    return await this.#ask(async (reading) => (await countFrom(reading, subject, from)).count);
   }
 
   async trim(room_id: string, keep: number): Promise<void> {

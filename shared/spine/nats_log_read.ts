@@ -98,8 +98,8 @@ export async function readBackward(
   const end = Math.min(before === 0 ? Infinity : before, newest.seq + 1);
   const found = await newestBelow({
     count: async (from) => {
-      const { messages: [first], pending } = await direct(reading, probe(subject, from));
-      return first === undefined ? undefined : { first: offsetOf(first), count: pending + 1 };
+      const { first, count } = await countFrom(reading, subject, from);
+      return first === undefined ? undefined : { first, count };
     },
     read: async (from) => {
       const answer = await direct(reading, {
@@ -121,6 +121,17 @@ export async function readBackward(
     if (!removed) throw new Error("the replicas of the log are behind");
   }
   return { stream, ...found, complete: false };
+}
+
+/** How many messages of the subject there are from this offset on, and the first one's offset. */
+export async function countFrom(
+  reading: Reading,
+  subject: string,
+  from: number,
+): Promise<{ first: number | undefined; count: number }> {
+  const { messages: [first], pending } = await direct(reading, probe(subject, Math.max(1, from)));
+  if (first === undefined) return { first, count: 0 };
+  return { first: offsetOf(first), count: pending + 1 };
 }
 
 const probe = (subject: string, seq: number): DirectQuestion => ({

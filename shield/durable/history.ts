@@ -18,6 +18,7 @@ import { HistoryAnswer } from "./history_answer.ts";
 import { isProtobufType, rangeOfData } from "./history_query.ts";
 import type { HistoryRange } from "./history_query.ts";
 import { readHistory, TrimMemory } from "./history_window.ts";
+import type { HistoryRoom } from "./history_window.ts";
 import { SharedReads } from "./shared_reads.ts";
 import type { DurableStats } from "./stats.ts";
 
@@ -31,6 +32,17 @@ export interface HistoryContext {
   readonly stats: Pick<DurableStats, "read">;
 }
 
+/** Where a durable room stands: what its class keeps of it. */
+export interface RoomStand {
+  /** Messages that history can show. */
+  readonly messages: number;
+  /** Of the oldest of them; undefined: there is none. */
+  readonly first_offset: number | undefined;
+  /** Of the newest that the log has; 0: there is none. */
+  readonly last_offset: number;
+  readonly epoch: string;
+}
+
 /** Answers questions about the history of rooms; one for each process. */
 export interface History {
   /**
@@ -40,6 +52,13 @@ export interface History {
   answer(caller: Caller, room_id: string, ask: () => HistoryRange): Promise<HistoryAnswer>;
   /** The command `history.get`; rejects as `answer` does. */
   command(caller: Caller, envelope: ScannedEnvelope): Promise<Ack>;
+  /**
+   * As `answer`, for an operator: neither grants nor policies nor bans are asked. Rejects with
+   * `not-durable`, or with what the log rejects with.
+   */
+  read(tenant_id: string, room_id: string, range: HistoryRange): Promise<HistoryAnswer>;
+  /** Rejects as `read` does. */
+  stand(tenant_id: string, room_id: string): Promise<RoomStand>;
   readonly limits: HistoryContext["limits"];
 }
 
@@ -56,22 +75,36 @@ export function createHistory(context: HistoryContext): History {
     waiting_max: READS_WAITING_MAX,
   });
   const trims = new TrimMemory();
+  const shared = (room: ClassedRoom, range: HistoryRange) => {
+    const { tenant_id, room_id, room_class: { history_size, history_ttl_seconds } } = room;
+    const key = JSON.stringify([tenant_id, room_id, history_size, history_ttl_seconds, range]);
+    return reads.run(key, () => readRoom(context, trims, room, range));
+  };
   const answer: History["answer"] = async (caller, room_id, ask) => {
     const room_class = await admitHistory(context, caller, room_id);
-    const range = ask();
     const { tenant_id } = caller.identity;
-    const { history_size, history_ttl_seconds } = room_class;
-    const key = JSON.stringify([tenant_id, room_id, history_size, history_ttl_seconds, range]);
-    return await reads.run(
-      key,
-      () => readRoom(context, trims, { tenant_id, room_id, room_class }, range),
-    );
+    return await shared({ tenant_id, room_id, room_class }, ask());
   };
   return {
     answer,
     limits,
     command: (caller, envelope) => historyCommand(answer, limits, caller, envelope),
+    read: async (tenant_id, room_id, range) =>
+      await shared(durableRoom(context, tenant_id, room_id), range),
+    stand: async (tenant_id, room_id) =>
+      await readStand(context, trims, durableRoom(context, tenant_id, room_id)),
   };
+}
+
+/** Throws `not-durable`. */
+function durableRoom(
+  { classes }: Pick<HistoryContext, "classes">,
+  tenant_id: string,
+  room_id: string,
+): ClassedRoom {
+  const room_class = classes.of(tenant_id, room_id);
+  if (!room_class.durable) throw new ArqonError("not-durable", room_id);
+  return { tenant_id, room_id, room_class };
 }
 
 /** Everything that can refuse before the question itself is looked at, in the contract's order. */
@@ -87,9 +120,7 @@ async function admitHistory(
   await overseer.onSubscribe(caller, room_id);
   // A ban may have come while policies looked at it.
   bans.requireRoom(identity, room_id);
-  const room_class = classes.of(identity.tenant_id, room_id);
-  if (!room_class.durable) throw new ArqonError("not-durable", room_id);
-  return room_class;
+  return durableRoom({ classes }, identity.tenant_id, room_id).room_class;
 }
 
 interface ClassedRoom {
@@ -98,19 +129,43 @@ interface ClassedRoom {
   readonly room_class: RoomClass;
 }
 
-async function readRoom(
+async function openRoom(
   { logs, limits, stats }: HistoryContext,
   trims: TrimMemory,
   { tenant_id, room_id, room_class }: ClassedRoom,
-  range: HistoryRange,
-): Promise<HistoryAnswer> {
+): Promise<HistoryRoom> {
   const log = await logs.of(tenant_id);
   const page_bytes = Math.min(ANSWER_BYTES, Math.floor(limits.unsent_bytes / 2));
   const { history_size, history_ttl_seconds } = room_class;
   const onRead = () => stats.read("history");
-  const room = { log, room_id, history_size, history_ttl_seconds, page_bytes, trims, onRead };
+  return { log, room_id, history_size, history_ttl_seconds, page_bytes, trims, onRead };
+}
+
+async function readRoom(
+  context: HistoryContext,
+  trims: TrimMemory,
+  classed: ClassedRoom,
+  range: HistoryRange,
+): Promise<HistoryAnswer> {
+  const room = await openRoom(context, trims, classed);
   const page = await readHistory(room, range);
-  return new HistoryAnswer(page, roomEpoch(page.stream, room_id), page_bytes);
+  return new HistoryAnswer(page, roomEpoch(page.stream, room.room_id), room.page_bytes);
+}
+
+const OLDEST: HistoryRange = { after: 0, before: 0, limit: 1, reverse: false };
+
+async function readStand(
+  context: HistoryContext,
+  trims: TrimMemory,
+  classed: ClassedRoom,
+): Promise<RoomStand> {
+  const room = await openRoom(context, trims, classed);
+  const { log, room_id } = room;
+  const { entries: [first], offset, stream } = await readHistory(room, OLDEST);
+  // What came since the oldest one was found is counted, too.
+  const messages = first === undefined ? 0 : await log.count(room_id, first.offset);
+  const epoch = roomEpoch(stream, room_id);
+  return { messages, first_offset: first?.offset, last_offset: offset, epoch };
 }
 
 async function historyCommand(

@@ -73,6 +73,11 @@ export class ModelLog implements DurableLog {
     return { stream, messages, complete: false, more: messages.length < all.length };
   }
 
+  async count(room_id: string, from: number): Promise<number> {
+    await undefined;
+    return this.#visible(room_id).filter(({ offset }) => offset >= from).length;
+  }
+
   async trim(room_id: string, keep: number): Promise<void> {
     this.trimmed++;
     await undefined;

@@ -249,6 +249,10 @@ export class SimLog implements DurableLog {
     });
   }
 
+  count(_room_id: string, from: number): Promise<number> {
+    return Promise.resolve(this.#messages.filter(({ offset }) => offset >= from).length);
+  }
+
   trim(_room_id: string, keep: number): Promise<void> {
     this.remove(keep);
     return Promise.resolve();
