@@ -3,19 +3,27 @@
  * of rooms that it owns, its logs, its drain. The admin API itself is the Shields'.
  */
 import { startAnswerer } from "../shared/cluster_answerer.ts";
-import type { Answerer, AnswerHandlers } from "../shared/cluster_answerer.ts";
+import type { AnswerHandlers } from "../shared/cluster_answerer.ts";
 import { controlAnswers } from "../shared/cluster_control.ts";
 import type { ControlOptions } from "../shared/cluster_control.ts";
 import { LAG_METRIC, nodeOf, QuantileReader, totalOf } from "../shared/cluster_node.ts";
 import type { ClusterNode } from "../shared/cluster_node.ts";
-import { ROOM_MEMBERS_MAX, ROOM_META_BYTES, RoomQuestion } from "../shared/cluster_room.ts";
-import type { RoomAnswer, RoomMember } from "../shared/cluster_room.ts";
+import {
+  ROOM_MEMBERS_MAX,
+  ROOM_META_BYTES,
+  RoomQuestion,
+  StateQuestion,
+} from "../shared/cluster_room.ts";
+import type { RoomAnswer, RoomMember, StateAnswer } from "../shared/cluster_room.ts";
+import { Sampler, startSampler } from "../shared/cluster_samples.ts";
 import type { Registry } from "../shared/metrics.ts";
 import type { HealthReport } from "../shared/ops.ts";
 import type { Entry } from "../shared/presence/types.ts";
 import type { Spine } from "../shared/spine/spine.ts";
 import type { ClusterView } from "./cluster_view.ts";
 import type { BrainMetrics } from "./metrics.ts";
+import type { RoomService } from "./rooms/service.ts";
+import { stateReport } from "./rooms/state_report.ts";
 
 /** What the answers need of the Brain. */
 export interface InspectOptions extends ControlOptions {
@@ -28,8 +36,7 @@ export interface InspectOptions extends ControlOptions {
   readonly started_ms: number;
   readonly checks: () => HealthReport["checks"];
   readonly isDraining: () => boolean;
-  /** Of a room's state; undefined: it has none. */
-  readonly versionOf: (tenant_id: string, room_id: string) => Promise<number | undefined>;
+  readonly documentOf: RoomService["documentOf"];
   /** Unix ms. */
   readonly now: () => number;
 }
@@ -57,14 +64,25 @@ function shownMembers(entries: Iterable<Entry>): RoomMember[] {
   return members;
 }
 
-async function room({ view, versionOf }: InspectOptions, params: unknown): Promise<RoomAnswer> {
+async function room({ view, documentOf }: InspectOptions, params: unknown): Promise<RoomAnswer> {
   const { tenant, room } = RoomQuestion.parse(params);
   if (view.ownerOf(tenant, room) !== view.brain_id) return null;
   const { connections, users } = view.count(tenant, room);
   const members = shownMembers(view.members(tenant, room));
-  const version = await versionOf(tenant, room);
+  // Who is there can be said of a room whose document cannot be read, too.
+  const version = (await documentOf(tenant, room).catch(() => undefined))?.version;
   const counted = { member_count: connections, user_count: users };
   return { kind: "brain", members, ...counted, ...(version === undefined ? {} : { version }) };
+}
+
+async function roomState(
+  { view, documentOf, now }: InspectOptions,
+  params: unknown,
+): Promise<StateAnswer> {
+  const { tenant, room, key } = StateQuestion.parse(params);
+  if (view.ownerOf(tenant, room) !== view.brain_id) return null;
+  const document = await documentOf(tenant, room);
+  return document === undefined ? {} : { document: stateReport(document, key, now()) };
 }
 
 function createNode(options: InspectOptions): () => Promise<ClusterNode> {
@@ -103,14 +121,25 @@ function createNode(options: InspectOptions): () => Promise<ClusterNode> {
 }
 
 /** Begins to answer; takes effect with the next flush. Throws `spine-unavailable`. */
-export function startInspect(options: InspectOptions): Answerer {
-  const { spine, view } = options;
+export function startInspect(options: InspectOptions): { close(): void } {
+  const { spine, view, now } = options;
   const log = options.log.child({ part: "admin" });
+  // With a reader of its own: what operators read is since their own reading before.
+  const sampler = new Sampler({ node: createNode(options), monotonic_ms: now });
   const handlers: AnswerHandlers = {
     node: createNode(options),
     room: (params) => room(options, params),
+    room_state: (params) => roomState(options, params),
+    samples: () => sampler.tell() ?? null,
     ...controlAnswers({ ...options, log }),
   };
-  const { now } = options;
-  return startAnswerer({ spine, node_id: view.brain_id, kind: "brain", handlers, log, now });
+  const named = { node_id: view.brain_id, kind: "brain" as const };
+  const answerer = startAnswerer({ spine, ...named, handlers, log, now });
+  const stop = startSampler(sampler, (error) => log.warn("no sample was taken", { error }));
+  return {
+    close() {
+      stop();
+      answerer.close();
+    },
+  };
 }

@@ -110,7 +110,7 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
     started_ms,
     checks: () => health().checks,
     isDraining: () => drained !== undefined,
-    versionOf: rooms.versionOf,
+    documentOf: rooms.documentOf,
   });
   return {
     brain_id: presence.brain_id,

@@ -17,7 +17,8 @@ const USER_BYTES_MAX = 128;
 /** The latest moment that a Date can hold. */
 const TIME_MS_MAX = 8_640_000_000_000_000;
 
-const isUserId = (text: string): boolean =>
+/** Whether a token can have that `sub`. */
+export const isUserId = (text: string): boolean =>
   text !== "" && text.isWellFormed() && new TextEncoder().encode(text).length <= USER_BYTES_MAX;
 
 const Stored = z.strictObject({

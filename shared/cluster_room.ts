@@ -21,7 +21,7 @@ export const RoomMember = z.strictObject({
 /** One member. */
 export type RoomMember = z.output<typeof RoomMember>;
 
-/** Who may ask about a room. */
+/** Which room is asked about. */
 export const RoomQuestion = z.strictObject({ tenant: Id, room: Id });
 
 /** A Shield's subscribers, the owning Brain's members; null from Brains that do not own the room. */
@@ -38,3 +38,57 @@ export const RoomAnswer = z.discriminatedUnion("kind", [
 ]).nullable();
 /** What one process tells of a room. */
 export type RoomAnswer = z.output<typeof RoomAnswer>;
+
+/** Keys of a room's state that are told. */
+export const ROOM_KEYS_MAX = 1_000;
+/** Longest key, in UTF-16 units; `[limits] field_bytes` may be so large. */
+const KEY_UNITS_MAX = 65_536;
+/** Longest value as JSON, in UTF-16 units; `[brain] state_bytes` may be so large. */
+const VALUE_UNITS_MAX = 786_432;
+
+const Key = z.string().max(KEY_UNITS_MAX);
+
+/** Asks for the state of a room: all keys without their values, or one with its value. */
+export const StateQuestion = RoomQuestion.extend({ key: Key.optional() });
+
+/** The lease that stands. */
+export const RoomLock = z.strictObject({
+  user_id: z.string().max(256),
+  /** "" when the holder has no connection of its own. */
+  connection_id: z.string().max(64),
+  /** Unix ms of the grant, or of its last extension. */
+  since_ms: z.number(),
+  /** Unix ms: the lease ends. */
+  until_ms: z.number(),
+  fence: Count,
+});
+
+/** A key of a room's state. */
+export const RoomStateKey = z.strictObject({
+  key: Key,
+  /** Of its value as JSON. */
+  size_bytes: Count,
+  /** Of the room when it was last written; absent: longer ago than the room remembers. */
+  version: Count.optional(),
+});
+
+/** What the owning Brain tells of a room's state; null from the others. */
+export const StateAnswer = z.strictObject({
+  /** Absent: the room has no state. */
+  document: z.strictObject({
+    version: Count,
+    epoch: z.string().max(64),
+    /** Unix ms; 0: unknown. */
+    created_ms: z.number(),
+    lock: RoomLock.optional(),
+    /** In the order of their first write; none when one was asked for. */
+    keys: z.array(RoomStateKey).max(ROOM_KEYS_MAX),
+    key_count: Count,
+    /** Of the entries, keys and values together. */
+    size_bytes: Count,
+    /** Of the key that was asked for, as JSON; absent: there is none, or none was asked for. */
+    value: z.string().max(VALUE_UNITS_MAX).optional(),
+  }).optional(),
+}).nullable();
+/** What one Brain tells of a room's state. */
+export type StateAnswer = z.output<typeof StateAnswer>;

@@ -33,11 +33,16 @@ export interface AdminContext extends Pick<HttpContext, "authenticator">, Status
 }
 
 /** Answers one request of the admin listener. Never rejects. */
-export async function handleAdmin(context: AdminContext, request: Request): Promise<Response> {
+export async function handleAdmin(
+  context: AdminContext,
+  request: Request,
+  remote_ip: string,
+): Promise<Response> {
   const path = new URL(request.url).pathname;
   try {
     requireOwnSite(request, path);
-    const response = openAnswer(request, path) ?? await answer(context, request, path);
+    const response = openAnswer(request, path) ??
+      await answer(context, request, path, remote_ip);
     return withSafety(response, path);
   } catch (error) {
     return withSafety(refusal(context, path, error), path);
@@ -66,13 +71,21 @@ function requireReading(request: Request): void {
   if (request.method !== "HEAD") requireMethod(request, "GET");
 }
 
-async function answer(context: AdminContext, request: Request, path: string): Promise<Response> {
+async function answer(
+  context: AdminContext,
+  request: Request,
+  path: string,
+  remote_ip: string,
+): Promise<Response> {
   const part = partOf(context, path);
   if (part?.answer === undefined) throw new ArqonError("not-found", path);
   // Never by query: an admin's URL must not end up in a log with the token in it.
   const identity = await authenticate({ ...context, query_token: false }, request);
   requireRole(identity, "admin");
-  return await part.answer(request, adminOf(identity, context.admin.operator_tenants));
+  return await part.answer(
+    request,
+    adminOf({ identity, remote_ip }, context.admin.operator_tenants),
+  );
 }
 
 function partOf(context: AdminContext, path: string): AdminPart | undefined {

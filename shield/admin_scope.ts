@@ -3,7 +3,7 @@
  * about what stands in the route tables, and where its tenant is read in `admin_routes.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Identity } from "./identity.ts";
+import type { Client } from "./policy/overseer.ts";
 
 /**
  * What a route of the admin API is about. A route that says nothing is `bus`.
@@ -32,15 +32,15 @@ export interface Admin {
   readonly expires_ms: number;
   /** The one tenant that it may act on; undefined: it operates the whole bus. */
   readonly only_tenant: string | undefined;
+  /** As its token and its connection have it. */
+  readonly client: Client;
 }
 
-/** The admin behind an identity; `operator_tenants` is `[admin] operator_tenants`. */
-export function adminOf(
-  { user_id, tenant_id, expires_ms }: Pick<Identity, "user_id" | "tenant_id" | "expires_ms">,
-  operator_tenants: readonly string[],
-): Admin {
+/** The admin behind a token; `operator_tenants` is `[admin] operator_tenants`. */
+export function adminOf(client: Client, operator_tenants: readonly string[]): Admin {
+  const { user_id: by, tenant_id, expires_ms } = client.identity;
   const is_operator = operator_tenants.includes("*") || operator_tenants.includes(tenant_id);
-  return { by: user_id, tenant_id, expires_ms, only_tenant: is_operator ? undefined : tenant_id };
+  return { by, tenant_id, expires_ms, only_tenant: is_operator ? undefined : tenant_id, client };
 }
 
 /**

@@ -6,6 +6,7 @@ import { configFrom } from "../shared/config/load.ts";
 import { adminOf, requireScope } from "./admin_scope.ts";
 import type { RouteScope } from "./admin_scope.ts";
 import { operator, tenantAdmin } from "./test_admin.ts";
+import { ann } from "./test_identity.ts";
 
 const SCOPES: readonly (RouteScope | undefined)[] = [
   undefined,
@@ -38,7 +39,10 @@ Deno.test("without a word every tenant's admins operate; an empty or a wrong lis
   }
 });
 
-const identity = (tenant_id: string) => ({ user_id: "ann", tenant_id, expires_ms: 7 });
+const client = (tenant_id: string) => ({
+  identity: { ...ann, tenant_id, expires_ms: 7 },
+  remote_ip: "127.0.0.1",
+});
 
 Deno.test("an admin of acme reaches what is acme's, and says so when it is something else", () => {
   const table: [scope: RouteScope | undefined, named: string[], reason: string][] = [
@@ -89,7 +93,7 @@ Deno.test("who operates is who is listed, and with * everybody", () => {
     [[], false],
   ];
   for (const [operator_tenants, is_operator] of table) {
-    const admin = adminOf(identity("acme"), operator_tenants);
+    const admin = adminOf(client("acme"), operator_tenants);
     assert.deepEqual(
       admin,
       {
@@ -97,6 +101,7 @@ Deno.test("who operates is who is listed, and with * everybody", () => {
         tenant_id: "acme",
         expires_ms: 7,
         only_tenant: is_operator ? undefined : "acme",
+        client: client("acme"),
       },
       operator_tenants.join(),
     );
@@ -112,7 +117,7 @@ Deno.test("no request of a tenant's admin passes that names anybody else, in any
     named: fc.array(tenant, { maxLength: 3 }),
   };
   fc.assert(fc.property(fc.record(given), ({ scope, own, operators, named }) => {
-    const admin = adminOf(identity(own), operators);
+    const admin = adminOf(client(own), operators);
     const reason = reasonOf(scope, admin, named);
     const may_all = operators.includes("*") || operators.includes(own);
     assert.equal(admin.only_tenant === undefined, may_all);

@@ -145,6 +145,27 @@ export class Bans implements BanCheck {
     }
   }
 
+  /** Those in force that are held, of one tenant or of all, in no order. */
+  *list(tenant_id?: string): Iterable<ArrivedBan> {
+    const now_ms = this.#options.now();
+    for (const [tenant, rooms] of this.#tenants) {
+      if (tenant_id !== undefined && tenant !== tenant_id) continue;
+      for (const [room_id, users] of rooms) {
+        for (const [user_id, ban] of users) {
+          if (isActive(ban, now_ms)) yield { tenant_id: tenant, room_id, user_id, ...ban };
+        }
+      }
+    }
+  }
+
+  /** Whether there may be more of that tenant, or of any, than are held. */
+  isIncomplete(tenant_id?: string): boolean {
+    if (tenant_id === undefined || this.#incomplete.has(EVERY_TENANT)) {
+      return this.#incomplete.size > 0;
+    }
+    return this.#incomplete.has(tenant_id);
+  }
+
   check(): HealthCheck {
     const incomplete = this.#incomplete.size;
     const detail = !this.#known

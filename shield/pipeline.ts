@@ -172,7 +172,7 @@ const kept = new OwnBuffers();
  */
 export function stamp(
   path: MessagePath,
-  identity: Identity,
+  identity: Pick<Identity, "tenant_id" | "user_id">,
   envelope: ScannedEnvelope,
   added_headers: readonly HeaderPair[] = NONE_ADDED,
   now_ms: number = path.now(),

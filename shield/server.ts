@@ -19,6 +19,7 @@ import type { ShieldStatus } from "./admin_status.ts";
 import { createAuthenticator } from "./authenticate.ts";
 import type { Authenticator } from "./authenticate.ts";
 import { Bans } from "./bans.ts";
+import { bansPart } from "./bans_api.ts";
 import { ConnectionTable } from "./connection_table.ts";
 import { drain, reconnectAll, requireHarmless } from "./drain.ts";
 import { createHistory } from "./durable/history.ts";
@@ -109,7 +110,7 @@ export interface Shield {
   /** Handler of the client listener. */
   client(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Promise<Response>;
   /** Handler of the admin listener. */
-  admin(request: Request): Promise<Response>;
+  admin(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Promise<Response>;
   checks(): Record<string, HealthCheck>;
   status(): ShieldStatus;
   /**
@@ -309,7 +310,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const inspect = startInspect({ ...options, checks }, parts);
   // Before the others: policies have a path below theirs.
   const operators = { authenticator, admin: config.admin, log, status };
-  const admin = { ...operators, parts: [inspect.part, ...adminParts(parts)] };
+  const banned = bansPart({ bans: parts.bans, bucket: bans, node_id: parts.node_id, log });
+  const admin = { ...operators, parts: [inspect.part, banned, ...adminParts(parts)] };
   await Promise.all([authenticator.warm(), parts.bans.ready, revocations.ready, spine.flush()]);
   inspect.begin();
   parts.memory = startMemoryWatch(options, parts, bans);
@@ -321,7 +323,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   return {
     node_id: parts.node_id,
     client: (request, info) => handleRequest(http, request, info.remoteAddr.hostname),
-    admin: (request) => handleAdmin(admin, request),
+    admin: (request, info) => handleAdmin(admin, request, info.remoteAddr.hostname),
     checks,
     status,
     reconnectAll: () => reconnectAll(options, parts),

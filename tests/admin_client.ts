@@ -10,6 +10,8 @@ export interface AdminAnswer {
   readonly headers: Headers;
   // deno-lint-ignore no-explicit-any -- whatever JSON there is; tests say what they expect
   readonly body: any;
+  /** As it came. */
+  readonly text: string;
 }
 
 /** One event of a tail. */
@@ -55,7 +57,7 @@ export class AdminClient {
     const text = await response.text();
     const is_json = /json/.test(response.headers.get("content-type") ?? "");
     const { status } = response;
-    return { status, headers: response.headers, body: is_json ? JSON.parse(text) : text };
+    return { status, headers: response.headers, body: is_json ? JSON.parse(text) : text, text };
   }
 
   get(path: string): Promise<AdminAnswer> {

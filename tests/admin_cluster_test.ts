@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { AdminClient } from "./admin_client.ts";
 import { createIssuer, startServer } from "./cluster.ts";
 import type { Issuer, ServerProcess } from "./cluster.ts";
+import { documentedAccounts } from "./documented_accounts.ts";
 import { startNats } from "./nats_server.ts";
 import { openText } from "./raw_client.ts";
 import type { RawClient } from "./raw_client.ts";
@@ -17,14 +18,6 @@ interface Cluster {
   readonly brain: ServerProcess;
   /** Of the first Shield. */
   readonly admin: AdminClient;
-}
-
-/** The accounts as the documentation has them. */
-async function accounts(): Promise<string> {
-  const text = await Deno.readTextFile(new URL("../docs/operations.md", import.meta.url));
-  const block = /^authorization \{$[^]*?^\}$/m.exec(text)?.[0];
-  assert.ok(block !== undefined, "docs/operations.md has no accounts");
-  return block.replaceAll("…", "secret");
 }
 
 async function connect(
@@ -261,7 +254,7 @@ async function drain(cluster: Cluster): Promise<void> {
 }
 
 Deno.test("one Shield's admin API is about the whole cluster", async (t) => {
-  await using nats = await startNats({ jetstream: true, config: await accounts() });
+  await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
   const issuer = await createIssuer();
   const spine = (user: string) =>
     `[nats]\nurls = ["nats://${user}:secret@127.0.0.1:${nats.port}"]\n`;

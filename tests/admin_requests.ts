@@ -48,6 +48,9 @@ const sending =
     body: body(tenant),
   });
 
+/** Of a room that `startBusWith` makes durable. */
+const inRoom = (what: string) => `/v1/rooms/TENANT/logged-1/${what}`;
+
 type Row = readonly [
   method: AdminRoute["method"],
   template: string,
@@ -133,6 +136,9 @@ function settings(): Row[] {
 
 function cluster(): Row[] {
   const level = () => ({ component: "shield", level: "warn" });
+  const message = () => ({ type: "chat", data: { text: "by an admin" } });
+  const nobody = () => ({ user_id: "nobody" });
+  const banned = () => ({ user_id: "nobody", scope: "room", ttl_ms: 60_000 });
   const gone = (tenant: string) => ({ tenant, user: "gone" });
   return [
     ["POST", "/v1/revocations", sending("/v1/revocations", gone)],
@@ -141,12 +147,20 @@ function cluster(): Row[] {
     ["GET", "/v1/status", at("/v1/status")],
     ["GET", "/v1/access", at("/v1/access")],
     ["GET", "/v1/cluster", at("/v1/cluster")],
+    ["GET", "/v1/cluster/history", at("/v1/cluster/history")],
     ["GET", "/v1/connections", at("/v1/connections?tenant=TENANT")],
     ["GET", "/v1/connections/{connection}", at("/v1/connections/c-none"), 404],
     ["DELETE", "/v1/connections/{connection}", at("/v1/connections/c-none"), 404],
     ["GET", "/v1/rooms", at("/v1/rooms?tenant=TENANT")],
     ["GET", "/v1/rooms/{tenant}/{room}", at("/v1/rooms/TENANT/lobby")],
     ["GET", "/v1/rooms/{tenant}/{room}/tail", at("/v1/rooms/TENANT/lobby/tail")],
+    ["POST", "/v1/rooms/{tenant}/{room}/messages", sending(inRoom("messages"), message)],
+    ["GET", "/v1/rooms/{tenant}/{room}/messages", at(inRoom("messages"))],
+    ["GET", "/v1/rooms/{tenant}/{room}/state", at(inRoom("state"))],
+    ["POST", "/v1/rooms/{tenant}/{room}/kick", sending(inRoom("kick"), nobody)],
+    ["POST", "/v1/rooms/{tenant}/{room}/ban", sending(inRoom("ban"), banned)],
+    ["GET", "/v1/bans", at("/v1/bans?tenant=TENANT")],
+    ["DELETE", "/v1/bans", at("/v1/bans?tenant=TENANT&room=logged-1&user=nobody")],
     ["GET", "/v1/tenants", at("/v1/tenants")],
     ["GET", "/v1/limits", at("/v1/limits")],
     ["POST", "/v1/drain", sending("/v1/drain", () => ({ node_id: "nobody" })), 404],

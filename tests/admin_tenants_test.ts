@@ -9,12 +9,13 @@ import { adminRequests, moduleHash } from "./admin_requests.ts";
 import type { AdminRequest, RequestOf } from "./admin_requests.ts";
 import { AdminClient } from "./admin_client.ts";
 import type { AdminAnswer } from "./admin_client.ts";
-import { startBus, startBusWith } from "./bus.ts";
+import { startBusWith } from "./bus.ts";
 import type { TestBus } from "./bus.ts";
 import { openText } from "./raw_client.ts";
 import type { RawClient } from "./raw_client.ts";
 
-const OPERATORS = '[admin]\noperator_tenants = ["ops"]\n';
+const DURABLE = '[[rooms]]\nroom = "logged-*"\ndurable = true\n';
+const OPERATORS = `[admin]\noperator_tenants = ["ops"]\n${DURABLE}`;
 
 const nameOf = ({ method, template }: { method: string; template: string }) =>
   `${method} ${template}`;
@@ -64,13 +65,17 @@ async function stateOf(operator: Asking, tenant: string): Promise<unknown[]> {
     `/v1/tenants/${tenant}/rooms`,
     `/v1/mirror/diff?tenant=${tenant}`,
     `/v1/revocations?tenant=${tenant}`,
+    `/v1/bans?tenant=${tenant}`,
+    `/v1/rooms/${tenant}/logged-1/messages`,
+    `/v1/rooms/${tenant}/logged-1/state`,
     "/v1/schemas",
     "/v1/log",
   ];
   const { total } = await operator.client.read(`/v1/connections?tenant=${tenant}`);
   const read = await Promise.all(paths.map((path) => operator.client.read(path)));
-  const schemas = read[6].schemas.map(({ here: _, ...schema }: { here: unknown }) => schema);
-  return [total, ...read.slice(0, 6), schemas, read[7]];
+  const [registered, levels] = read.splice(-2);
+  const schemas = registered.schemas.map(({ here: _, ...schema }: { here: unknown }) => schema);
+  return [total, ...read, schemas, levels];
 }
 
 async function clientOf(bus: TestBus, tenant: string): Promise<RawClient> {
@@ -102,7 +107,7 @@ Deno.test("the list of requests has every route of the tables, and nothing else"
 });
 
 Deno.test("by default an admin of any tenant operates the whole bus", async () => {
-  await using bus = await startBus();
+  await using bus = await startBusWith(DURABLE);
   const acme = await Asking.of(bus, "acme");
   for (const request of await adminRequests()) {
     // Lists without a filter refuse a parameter that they do not know.
@@ -178,7 +183,7 @@ Deno.test("lists show an admin of one tenant that tenant only, counts included",
   using _globex = await clientOf(bus, "globex");
   const paths = all.filter((one) => SCOPES.get(nameOf(one)) === "own" && one.method === "GET")
     .map(({ template }) => template).filter((template) => !template.includes("{"));
-  assert.equal(paths.length, 9);
+  assert.equal(paths.length, 10);
   const shown = new Map<string, AdminAnswer["body"]>();
   for (const path of paths) {
     const body = await acme.client.read(path);
@@ -189,7 +194,8 @@ Deno.test("lists show an admin of one tenant that tenant only, counts included",
   const [row] = shown.get("/v1/tenants").tenants;
   assert.equal(shown.get("/v1/tenants").tenants.length, 1);
   assert.deepEqual([row.tenant_id, row.connections, row.rooms, row.ingress_messages], [
-    ...["acme", 1, 1, 1],
+    // What its client sent, and what the operator published there.
+    ...["acme", 1, 1, 2],
   ]);
   assert.equal(shown.get("/v1/connections").total, 1);
   assert.equal(shown.get("/v1/rooms").rooms.length, 1);
@@ -252,6 +258,14 @@ Deno.test("no other way of writing another tenant's name gets through", async ()
     ["GET", "/v1/mirror/explain?subject=in.t.acme.r.a&subject=in.t.globex.r.a", undefined, 403],
     ["GET", "/v1/rooms/globex/a/tail", undefined, 403],
     ["GET", "/v1/rooms/%67lobex/a", undefined, 403],
+    ["GET", "/v1/rooms/globex/logged-1/messages", undefined, 403],
+    ["GET", "/v1/rooms/globex/a/state?key=x", undefined, 403],
+    ["POST", "/v1/rooms/globex/a/messages", '{"type":"chat"}', 403],
+    ["POST", "/v1/rooms/globex/a/ban?tenant=acme", '{"user_id":"ann","scope":"tenant"}', 403],
+    ["POST", "/v1/rooms/globex/a/kick", '{"user_id":"ann"}', 403],
+    ["GET", "/v1/bans?tenant=globex", undefined, 403],
+    ["DELETE", "/v1/bans?user=ann", undefined, 403],
+    ["DELETE", "/v1/bans?tenant=acme&tenant=globex&user=ann", undefined, 403],
     ["POST", "/v1/revocations", user('"tenant":"acme","tenant":"globex"'), 403],
     ["POST", "/v1/revocations", user('"tenant":"globex","tenant":"acme"'), 200],
     ["POST", "/v1/revocations", user('"tenant":["globex"]'), 400],

@@ -18,6 +18,7 @@ import { Caretaker } from "./caretaker.ts";
 import type { EffectCommand, RoomAddress } from "./command.ts";
 import { createCommandDesk } from "./commands.ts";
 import { applyCommands } from "./apply.ts";
+import type { RoomDocument } from "./document.ts";
 import { Hearings } from "./hearings.ts";
 import { LastUse } from "./last_use.ts";
 import { LiveLocks } from "./live_locks.ts";
@@ -53,8 +54,11 @@ export interface RoomService {
    * still send here. Call it when the others have been told. Leaves the Spine open. Idempotent.
    */
   drain(): Promise<void>;
-  /** The version of a room's state, for operators; undefined: it has none, or it cannot be read. */
-  versionOf(tenant_id: string, room_id: string): Promise<number | undefined>;
+  /**
+   * A room's document as it is stored, for operators; undefined: it has none. Rejects with
+   * `spine-unavailable`, or `internal` for one that is damaged.
+   */
+  documentOf(tenant_id: string, room_id: string): Promise<RoomDocument | undefined>;
 }
 
 /** All Brains share the work: each command comes to one of them first. */
@@ -155,15 +159,10 @@ async function openBuckets(options: RoomServiceOptions) {
   return { rooms, tally, bans };
 }
 
-function versionReader(rooms: KeyValue): RoomService["versionOf"] {
+function documentReader(rooms: KeyValue): RoomService["documentOf"] {
   return async (tenant_id, room_id) => {
     const entry = await rooms.get(roomKey({ tenant_id, room_id }));
-    if (entry === undefined) return undefined;
-    try {
-      return decodeDocument(entry.value, entry.revision).version;
-    } catch {
-      return undefined;
-    }
+    return entry && decodeDocument(entry.value, entry.revision);
   };
 }
 
@@ -235,5 +234,5 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     await drain();
     throw error;
   }
-  return { drain: () => drained ??= drain(), versionOf: versionReader(rooms) };
+  return { drain: () => drained ??= drain(), documentOf: documentReader(rooms) };
 }

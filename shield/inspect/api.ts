@@ -11,7 +11,11 @@ import type { Admin } from "../admin_scope.ts";
 import { readValue } from "../policy/admin_body.ts";
 import { connection, disconnect, drain, limits, log, room, setLog } from "./details.ts";
 import type { DetailContext } from "./details.ts";
-import { cluster, connections, policyStats, rooms, tenants } from "./lists.ts";
+import { roomHistory, roomState } from "./room_contents.ts";
+import type { ContentsContext } from "./room_contents.ts";
+import { ban, kick, publishTest } from "./room_orders.ts";
+import type { OrderContext } from "./room_orders.ts";
+import { cluster, clusterHistory, connections, policyStats, rooms, tenants } from "./lists.ts";
 import type { Answer } from "./lists.ts";
 import { readQuery, requireId } from "./query.ts";
 import type { Tails } from "./tail.ts";
@@ -20,12 +24,12 @@ import type { Tails } from "./tail.ts";
 const BODY_BYTES = 4_096;
 
 /** What these paths need of the process. */
-export interface InspectContext extends DetailContext {
+export type InspectContext = DetailContext & ContentsContext & OrderContext & {
   readonly tails: Pick<Tails, "open">;
   readonly log: Logger;
   /** Removes the policy of that name: a policy may be called as a path here is. */
   readonly policies: ((request: Request, admin: Admin) => Promise<Response>) | undefined;
-}
+};
 
 type Handler = AdminHandler<InspectContext>;
 
@@ -38,6 +42,7 @@ const reading =
 /** The routes of this part. */
 export const INSPECT_ROUTES = new AdminTable<InspectContext>({
   "/v1/cluster": { GET: { scope: "bus", handle: reading(cluster) } },
+  "/v1/cluster/history": { GET: { scope: "bus", handle: reading(clusterHistory) } },
   "/v1/connections": { GET: { scope: "own", handle: reading(connections) } },
   // An id says nothing of its tenant: connections of others are not found.
   "/v1/connections/{connection}": {
@@ -53,6 +58,13 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>({
   "/v1/rooms": { GET: { scope: "own", handle: reading(rooms) } },
   "/v1/rooms/{tenant}/{room}": { GET: { scope: "tenant-in-path", handle: reading(room) } },
   "/v1/rooms/{tenant}/{room}/tail": { GET: { scope: "tenant-in-path", handle: tail } },
+  "/v1/rooms/{tenant}/{room}/state": { GET: { scope: "tenant-in-path", handle: roomState } },
+  "/v1/rooms/{tenant}/{room}/messages": {
+    GET: { scope: "tenant-in-path", handle: roomHistory },
+    POST: { scope: "tenant-in-path", handle: publishTest },
+  },
+  "/v1/rooms/{tenant}/{room}/kick": { POST: { scope: "tenant-in-path", handle: kick } },
+  "/v1/rooms/{tenant}/{room}/ban": { POST: { scope: "tenant-in-path", handle: ban } },
   "/v1/tenants": { GET: { scope: "own", handle: reading(tenants) } },
   "/v1/limits": { GET: { scope: "bus", handle: reading(limits) } },
   "/v1/policies/stats": {

@@ -8,17 +8,20 @@ import { Draining, LevelChange, NodeLevels } from "../../shared/cluster_control.
 import type { AskedNodes } from "../../shared/cluster_asker.ts";
 import { RoomAnswer } from "../../shared/cluster_room.ts";
 import type { Config } from "../../shared/config/schema.ts";
+import type { History } from "../durable/history.ts";
 import type { RoomClasses } from "../rooms/classes.ts";
 import type { AdminCall } from "../admin_routes.ts";
 import { ownOf, requireNode } from "./lists.ts";
 import type { Answer, ListContext } from "./lists.ts";
 import { checked, Id, readQuery, requireId } from "./query.ts";
+import { askState } from "./room_contents.ts";
 import { ConnectionDetail, Done } from "./rows.ts";
 
 /** What details need of the process. */
 export interface DetailContext extends ListContext {
   readonly node_id: string;
   readonly classes: Pick<RoomClasses, "explain">;
+  readonly history: Pick<History, "stand">;
   readonly config: Pick<
     Config,
     "limits" | "presence" | "policy" | "durable" | "quota" | "brain" | "platform"
@@ -59,14 +62,34 @@ export async function disconnect(
   if (!answers.some(({ value }) => value.done)) throw noConnection(connection_id, nodes);
 }
 
+/** What the log of a durable room has of it, or why nobody can say; nothing for other rooms. */
+async function storedOf(
+  { classes, history }: DetailContext,
+  tenant: string,
+  room: string,
+): Promise<Answer> {
+  if (classes.explain(tenant, room)[0]?.durable !== true) return {};
+  try {
+    return { stored: await history.stand(tenant, room) };
+  } catch (error) {
+    if (!(error instanceof ArqonError)) throw error;
+    return { stored_problem: error.message };
+  }
+}
+
 /** `GET /v1/rooms/{tenant}/{room}`; a room that nobody is in has zeros. */
 export async function room(
-  { asker, classes }: DetailContext,
+  context: DetailContext,
   { url, tenant, names }: AdminCall,
 ): Promise<Answer> {
+  const { asker, classes } = context;
   const room = requireId(names.room ?? "", "room");
   readQuery(url, {});
-  const { answers, nodes } = await asker.ask("room", RoomAnswer, { params: { tenant, room } });
+  const [{ answers, nodes }, state, stored] = await Promise.all([
+    asker.ask("room", RoomAnswer, { params: { tenant, room } }),
+    askState(context, { tenant, room }),
+    storedOf(context, tenant, room),
+  ]);
   const shields = answers.flatMap(({ node_id, value }) =>
     value?.kind === "shield" ? [{ node_id, ...value }] : []
   );
@@ -91,6 +114,9 @@ export async function room(
     truncated: member_count > members.length,
     ...(version === undefined ? {} : { version }),
     ...(owner === undefined ? {} : { brain_id: owner.node_id }),
+    // Null: it has none; absent: no Brain can say.
+    ...(state === undefined ? {} : { lock: state.document?.lock ?? null }),
+    ...stored,
     shields: here.map(({ node_id }) => node_id),
     nodes,
   };

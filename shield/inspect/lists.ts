@@ -5,6 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import { ClusterNode } from "../../shared/cluster_node.ts";
 import type { AskedNodes, ClusterAsker, Gathered } from "../../shared/cluster_asker.ts";
+import { NodeSamples, SAMPLE_MS } from "../../shared/cluster_samples.ts";
 import type { AdminCall } from "../admin_routes.ts";
 import { PolicyAnswer, quantileOf_us } from "./policy_table.ts";
 import type { PolicyRow } from "./policy_table.ts";
@@ -51,6 +52,18 @@ export async function cluster(context: ListContext, { url }: AdminCall): Promise
   // One node speaks for itself only.
   const shown = answers.map(({ node_id, kind, value }) => ({ ...value, node_id, kind }));
   return { now_ms: context.now(), nodes: shown, silent: nodes.silent };
+}
+
+/** `GET /v1/cluster/history`. */
+export async function clusterHistory(context: ListContext, { url }: AdminCall): Promise<Answer> {
+  const { node } = readQuery(url, Node);
+  const schema = NodeSamples.nullable();
+  const { answers, nodes } = await context.asker.ask("samples", schema, { to: node });
+  requireNode(context, node, nodes);
+  const shown = answers.flatMap(({ node_id, kind, value }) =>
+    value === null ? [] : [{ ...value, node_id, kind }]
+  );
+  return { now_ms: context.now(), every_ms: SAMPLE_MS, nodes: shown, silent: nodes.silent };
 }
 
 const CONNECTION_SCORES: Record<"unsent" | "age" | "messages", (one: ConnectionRow) => number> = {

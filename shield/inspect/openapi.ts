@@ -7,6 +7,7 @@ import { COUNT, object, TEXT } from "./openapi_parts.ts";
 import type { Schema } from "./openapi_parts.ts";
 import { POLICY_PATHS, POLICY_SCHEMAS } from "./openapi_policies.ts";
 import { withScopes } from "./openapi_scopes.ts";
+import { ROOM_PATHS } from "./openapi_rooms.ts";
 import { SETTINGS_PATHS, SETTINGS_SCHEMAS } from "./openapi_settings.ts";
 
 const PROBLEM = object({
@@ -26,6 +27,7 @@ const TAGS: Readonly<Record<string, string>> = {
   mirror: "copies of traffic",
   "room classes": "options of rooms",
   revocations: "withdrawn tokens",
+  bans: "users who are kept out",
 };
 
 /** The whole document. */
@@ -43,7 +45,7 @@ export const OPENAPI: Schema = {
   servers: [{ url: "/", description: "the Shield that gave this description" }],
   security: [{ admin: [] }],
   tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
-  paths: withScopes({ ...CLUSTER_PATHS, ...POLICY_PATHS, ...SETTINGS_PATHS }),
+  paths: withScopes({ ...CLUSTER_PATHS, ...ROOM_PATHS, ...POLICY_PATHS, ...SETTINGS_PATHS }),
   components: {
     securitySchemes: {
       admin: {

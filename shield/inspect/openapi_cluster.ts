@@ -1,7 +1,7 @@
 /** The paths of the admin API that are about the whole cluster, as OpenAPI describes them. */
 import { LevelChange, NodeLevels } from "../../shared/cluster_control.ts";
 import { ClusterNode } from "../../shared/cluster_node.ts";
-import { RoomMember } from "../../shared/cluster_room.ts";
+import { NodeSamples } from "../../shared/cluster_samples.ts";
 import {
   answerOf,
   bodyOf,
@@ -43,15 +43,6 @@ function propertiesOf({ properties }: Schema, left_out: string): Record<string, 
   delete all[left_out];
   return all;
 }
-
-const ROOM = {
-  tenant_id: ID,
-  room_id: ID,
-  subscribers: COUNT,
-  durable: BOOLEAN,
-  messages: COUNT,
-  nodes: list(ID),
-};
 
 const CONNECTION_ID = inPath("connection", "a connection's id");
 
@@ -103,62 +94,6 @@ const connections = {
   },
 };
 
-const ROOM_PATH = [inPath("tenant", "the tenant"), inPath("room", "the room")];
-
-const rooms = {
-  "/v1/rooms": {
-    get: operation({
-      id: "listRooms",
-      tag,
-      summary: "rooms with subscribers, over all Shields",
-      parameters: [
-        inQuery("tenant", "only of this tenant"),
-        inQuery("prefix", "only rooms whose id begins with this"),
-        sortBy("subscribers", "messages"),
-        NODE,
-        LIMIT,
-      ],
-      answer: object({ rooms: list(object(ROOM)), truncated: BOOLEAN, nodes: NODES }),
-      refusals: [404, 429],
-    }),
-  },
-  "/v1/rooms/{tenant}/{room}": {
-    get: operation({
-      id: "getRoom",
-      tag,
-      summary: "one room: its class, its subscribers and its members",
-      parameters: ROOM_PATH,
-      answer: object({
-        tenant_id: ID,
-        room_id: ID,
-        subscribers: COUNT,
-        messages: COUNT,
-        class: { type: "object" },
-        members: list(answerOf(RoomMember)),
-        member_count: COUNT,
-        user_count: COUNT,
-        truncated: BOOLEAN,
-        version: COUNT,
-        brain_id: ID,
-        shields: list(ID),
-        nodes: NODES,
-      }, ["version", "brain_id"]),
-      refusals: [429],
-    }),
-  },
-  "/v1/rooms/{tenant}/{room}/tail": {
-    get: operation({
-      id: "tailRoom",
-      tag,
-      summary: "messages of a room as they come: server-sent events, without end",
-      parameters: ROOM_PATH,
-      answer: TEXT,
-      type: "text/event-stream",
-      refusals: [429],
-    }),
-  },
-};
-
 const TENANT_FIGURES = {
   tenant_id: TEXT,
   connections: COUNT,
@@ -178,6 +113,21 @@ const nodes = {
       summary: "every Shield and Brain: its health, totals since its start, gauges",
       parameters: [NODE],
       answer: object({ now_ms: UNIX_MS, nodes: list(ref("Node")), silent: list(ID) }),
+      refusals: [404, 429],
+    }),
+  },
+  "/v1/cluster/history": {
+    get: operation({
+      id: "getClusterHistory",
+      tag,
+      summary: "the last five minutes of every Shield and Brain, from its memory",
+      parameters: [NODE],
+      answer: object({
+        now_ms: UNIX_MS,
+        every_ms: COUNT,
+        nodes: list(answerOf(NodeSamples)),
+        silent: list(ID),
+      }),
       refusals: [404, 429],
     }),
   },
@@ -243,5 +193,4 @@ const nodes = {
 export const CLUSTER_PATHS: Readonly<Record<string, Schema>> = {
   ...nodes,
   ...connections,
-  ...rooms,
 };

@@ -113,6 +113,7 @@ const REFUSALS: Readonly<Record<number, string>> = {
     "page of another site asks",
   404: "there is no such thing",
   405: "the path does not take this method",
+  408: "no answer in time; it may have been done",
   409: "it does not fit what is there",
   413: "the body is too large",
   415: "the body has another content type",

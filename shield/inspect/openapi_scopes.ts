@@ -5,6 +5,7 @@
 import { STATUS_ROUTES } from "../admin_status.ts";
 import type { ListedRoute } from "../admin_routes.ts";
 import type { RouteScope } from "../admin_scope.ts";
+import { BAN_ROUTES } from "../bans_api.ts";
 import { MIRROR_ROUTES } from "../mirror/admin_api.ts";
 import { POLICY_ROUTES } from "../policy/admin_api.ts";
 import { REVOCATION_ROUTES } from "../revocations_api.ts";
@@ -23,6 +24,7 @@ export function listedRoutes(): ListedRoute[] {
     SCHEMA_ROUTES,
     ROOM_ROUTES,
     REVOCATION_ROUTES,
+    BAN_ROUTES,
   ].flatMap((table) => [...table.list()]);
 }
 

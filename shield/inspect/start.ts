@@ -6,6 +6,7 @@ import { HELLO, startAnswerer } from "../../shared/cluster_answerer.ts";
 import type { AnswerHandlers } from "../../shared/cluster_answerer.ts";
 import { ClusterAsker } from "../../shared/cluster_asker.ts";
 import { controlAnswers } from "../../shared/cluster_control.ts";
+import { Sampler, startSampler } from "../../shared/cluster_samples.ts";
 import { scrapedGauge } from "../../shared/metrics.ts";
 import type { Registry } from "../../shared/metrics.ts";
 import { scrapedFamily } from "../../shared/metrics_plain.ts";
@@ -18,6 +19,7 @@ import type { Spine } from "../../shared/spine/spine.ts";
 import { z } from "zod";
 import type { AdminPart } from "../admin.ts";
 import type { Admin } from "../admin_scope.ts";
+import { HttpRates } from "../http_rates.ts";
 import type { Parts } from "../parts.ts";
 import { shieldAnswers } from "./answers.ts";
 import { handleInspect, isInspectPath } from "./api.ts";
@@ -84,8 +86,11 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const { node_id } = parts;
   const log = start.log.child({ part: "admin" });
   const node = createShieldNode({ ...start, parts });
+  // With a reader of its own: what operators read is since their own reading before.
+  const sampler = new Sampler({ ...start, node: createShieldNode({ ...start, parts }) });
   const handlers = {
     node,
+    samples: () => sampler.tell() ?? null,
     ...shieldAnswers(parts),
     ...controlAnswers({ ...start, log }),
     ...disconnectAnswer(parts, log),
@@ -96,18 +101,23 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const tails = new Tails({ spine, log, now });
   const { classes } = parts.rooms;
   const policies = parts.policies.admin;
-  const context = { asker, now, node_id, classes, config, tails, log, policies };
+  const { stats, tenants, history, operations: { path, flushes } } = parts;
+  const rates = new HttpRates(parts.rates, now);
+  const publishing = { path, flushes, rates, stats, tenants, history };
+  const context = { asker, now, node_id, classes, config, tails, log, policies, ...publishing };
   const hello = () => void asker.ask(HELLO, z.strictObject({})).catch(() => {});
   const stopEvents = spine.onEvent((event) => {
     if (event.type === "state" && event.status.state === "connected") hello();
   });
   const answer = (request: Request, admin: Admin) => handleInspect(context, request, admin);
   registerInspect(registry, { answerer, asker, tails });
+  const stopSamples = startSampler(sampler, (error) => log.warn("no sample was taken", { error }));
   return {
     part: { isPath: isInspectPath, answer },
     begin: hello,
     drain: () => tails.close(),
     close() {
+      stopSamples();
       stopEvents();
       tails.close();
       answerer.close();

@@ -100,10 +100,24 @@ export function parameterOf(url: URL, name: string): string {
 
 /** The JSON value of a body. Rejects with `invalid-settings` when it is not JSON. */
 export async function readValue(request: Request, max_bytes: number): Promise<unknown> {
+  return parsedJson(await readText(request, max_bytes));
+}
+
+/** The text of a body that says that it is JSON. Rejects with `invalid-settings` when it is not UTF-8. */
+export async function readText(request: Request, max_bytes: number): Promise<string> {
   requireType(request, "application/json");
   const bytes = await readBytes(request, max_bytes);
+  return orRefused(() => new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+}
+
+/** Throws `invalid-settings` when the text is not JSON. */
+export function parsedJson(text: string): unknown {
+  return orRefused(() => JSON.parse(text));
+}
+
+function orRefused<T>(read: () => T): T {
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    return read();
   } catch (cause) {
     const detail = cause instanceof Error ? cause.message : "it is not JSON";
     throw new ArqonError("invalid-settings", detail, { cause });

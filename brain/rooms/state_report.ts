@@ -1,0 +1,60 @@
+/**
+ * A room's document as operators are told of it: what has which version, who holds the lock, and one
+ * value when it is asked for. Pure.
+ */
+import { ROOM_KEYS_MAX } from "../../shared/cluster_room.ts";
+import type { StateAnswer } from "../../shared/cluster_room.ts";
+import type { RoomDocument } from "./document.ts";
+import { liveLock } from "./lock.ts";
+import { utf8Bytes } from "./room_event.ts";
+import type { RoomEvent } from "./room_event.ts";
+
+/** Bytes of the keys that are told together: an answer has to fit. */
+const KEYS_BYTES = 1_048_576;
+
+type Report = NonNullable<NonNullable<StateAnswer>["document"]>;
+
+/** The version at which each key was last set, of those that the room remembers. */
+function versionsOf(events: readonly RoomEvent[]): Map<string, number> {
+  const versions = new Map<string, number>();
+  for (const { version, body } of events) {
+    const { op, key } = JSON.parse(`{${body}}`);
+    if (op === "set" && typeof key === "string") versions.set(key, version);
+  }
+  return versions;
+}
+
+function shownKeys({ entries, events }: RoomDocument): Report["keys"] {
+  const versions = versionsOf(events);
+  const keys: Report["keys"] = [];
+  let bytes = 0;
+  for (const [key, value] of entries) {
+    bytes += utf8Bytes(key);
+    if (keys.length === ROOM_KEYS_MAX || bytes > KEYS_BYTES) break;
+    const version = versions.get(key);
+    const size_bytes = utf8Bytes(value);
+    keys.push({ key, size_bytes, ...(version === undefined ? {} : { version }) });
+  }
+  return keys;
+}
+
+/** All keys, or with `key` only its value. `now_ms` is Unix ms: a lease that is over is no lock. */
+export function stateReport(
+  document: RoomDocument,
+  key: string | undefined,
+  now_ms: number,
+): Report {
+  const { version, epoch, created_ms, entries, entries_bytes } = document;
+  const lock = liveLock(document.lock, now_ms);
+  const value = key === undefined ? undefined : entries.get(key);
+  return {
+    version,
+    epoch,
+    created_ms,
+    ...(lock === undefined ? {} : { lock }),
+    keys: key === undefined ? shownKeys(document) : [],
+    key_count: entries.size,
+    size_bytes: entries_bytes,
+    ...(value === undefined ? {} : { value }),
+  };
+}

@@ -1,0 +1,66 @@
+/** What the steps of `admin_rooms_test.ts` share: a cluster, its admin, and clients that pass frames over. */
+import assert from "node:assert/strict";
+import type { AdminClient } from "./admin_client.ts";
+import type { Issuer, ServerProcess } from "./cluster.ts";
+import { openText } from "./raw_client.ts";
+import type { RawClient } from "./raw_client.ts";
+
+/** Two Shields. */
+export interface World {
+  readonly issuer: Issuer;
+  readonly one: ServerProcess;
+  readonly two: ServerProcess;
+  /** Of the first Shield; an operator. */
+  readonly admin: AdminClient;
+}
+
+/** A client of the second Shield, in these rooms with presence. */
+export async function join(
+  { issuer, two }: World,
+  sub: string,
+  rooms: readonly string[] = [],
+): Promise<RawClient> {
+  const url = `${two.ready.url?.replace(/^http/, "ws")}/v1/socket`;
+  const client = await openText(url, await issuer.tokenFor({ sub }));
+  for (const room of rooms) {
+    client.send({ op: "sub", room, id: 1, presence: true });
+    await next(client, ({ op }) => op === "ack");
+  }
+  return client;
+}
+
+/** The next frame that is meant; others are passed over. */
+// deno-lint-ignore no-explicit-any -- whatever JSON there is; the test says what it expects
+export async function next(client: RawClient, isMeant: (frame: any) => boolean): Promise<any> {
+  for (;;) {
+    const frame = await client.json();
+    if (isMeant(frame)) return frame;
+  }
+}
+
+/** Sends it and waits for its acknowledgement, which must be one. */
+export async function done(client: RawClient, frame: object) {
+  client.send({ ...frame, id: 77 });
+  const ack = await next(client, ({ id }) => id === 77);
+  assert.equal(ack.code, 0, JSON.stringify(ack));
+  return ack;
+}
+
+/** As soon as this Shield has heard that the ban is lifted. */
+export async function joinSoon(world: World, sub: string): Promise<RawClient> {
+  let joined: RawClient | undefined;
+  await until("bob gets in", async () => {
+    joined = await join(world, sub).catch(() => undefined);
+    return joined !== undefined;
+  });
+  return joined!;
+}
+
+/** Looks again and again. */
+export async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  const deadline_ms = Date.now() + 60_000;
+  while (!await isSo()) {
+    assert.ok(Date.now() < deadline_ms, what);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
