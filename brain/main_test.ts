@@ -146,7 +146,7 @@ Deno.test("the process serves rooms, taps, reports its health, and SIGTERM ends 
       const tapped = await brain.line("module=tap", `trace_id=${TRACE_ID}`);
       assert.match(
         tapped,
-        /^level=info component=brain module=tap tenant=acme room=lobby type=chat /,
+        /^level=info component=brain module=tap tenant_id=acme room=lobby type=chat /,
       );
     } finally {
       await spine.drain();

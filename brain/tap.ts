@@ -64,7 +64,7 @@ function logMessage(message: SpineMessage, log: Logger): void {
   const envelope = readEnvelope(message.payload);
   const at = parseRoomSubject(message.subject);
   log.info("message", {
-    tenant: at?.tenantId,
+    tenant_id: at?.tenantId,
     room: at?.roomId,
     type: typeOf(envelope),
     trace_id: envelope.trace_id,

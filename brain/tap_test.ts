@@ -60,7 +60,7 @@ Deno.test("a sampled message is one line that names it and never shows its paylo
   const payload = envelope();
   const { lines, outcomes } = await tapped(1, [[payload]]);
   assert.deepEqual(lines, [
-    `level=info component=brain module=tap tenant=acme room=lobby type=chat trace_id=${TRACE_ID} ` +
+    `level=info component=brain module=tap tenant_id=acme room=lobby type=chat trace_id=${TRACE_ID} ` +
     `bytes=${payload.length} msg="message" ts=2023-11-14T22:13:20.000Z`,
   ]);
   assert.deepEqual(outcomes, { logged: 1 });

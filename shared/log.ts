@@ -7,8 +7,14 @@
 export type LogLevel = "debug" | "info" | "warn" | "error";
 /** Form of a line; JSON for collectors, logfmt for people. */
 export type LogFormat = "logfmt" | "json";
-/** Values of any type; `undefined` leaves the field out. */
-export type LogFields = Readonly<Record<string, unknown>>;
+/**
+ * Values of any type; `undefined` leaves the field out. The tenant's id is `tenant_id` in every line of
+ * every component: who looks for a tenant's lines must not have to know two names.
+ */
+export interface LogFields {
+  readonly [name: string]: unknown;
+  readonly tenant?: never;
+}
 
 /** Writes one line a call, if the level says so. Takes values of any type without throwing. */
 export interface Logger {

@@ -85,16 +85,28 @@ Deno.test("lines below the level are not written, and cost no clock", () => {
 
 Deno.test("a child adds its fields to every line, and a field of the line itself wins", () => {
   const { log, lines } = capture();
-  const child = log.child({ module: "hub", room: "a" }).child({ tenant: "acme" });
+  const child = log.child({ module: "hub", room: "a" }).child({ tenant_id: "acme" });
   child.info("x", { room: "b" });
   child.info("y");
   log.info("z");
   const found = lines.map((line) => Object.fromEntries(parseLogfmt(line)));
-  assert.deepEqual(found.map((line) => [line.module, line.room, line.tenant]), [
+  assert.deepEqual(found.map((line) => [line.module, line.room, line.tenant_id]), [
     ["hub", "b", "acme"],
     ["hub", "a", "acme"],
     [undefined, undefined, undefined],
   ]);
+});
+
+Deno.test("the types hold that a tenant is tenant_id, in a line and in a child", () => {
+  const { log } = capture();
+  // @ts-expect-error one name for one thing
+  log.info("x", { tenant: "acme" });
+  // @ts-expect-error a child's too
+  log.child({ tenant: "acme" });
+  const fields = { tenant: "acme", room: "a" };
+  // @ts-expect-error nor by a detour
+  log.warn("x", fields);
+  log.info("x", { tenant_id: "acme" });
 });
 
 Deno.test("a field cannot pose as level, component, msg or ts", () => {

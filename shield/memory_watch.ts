@@ -232,14 +232,14 @@ async function banAll(
   const { promise: late, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, BAN_MS);
   const banned = chosen.map(async ({ identity, sockets }) => {
-    const { tenant_id: tenant, user_id: user } = identity;
+    const { tenant_id, user_id: user } = identity;
     try {
       await ban(options, identity);
       bump(actions, "banned");
-      log.warn("a user was banned", { tenant, user, sockets, reason: REASON });
+      log.warn("a user was banned", { tenant_id, user, sockets, reason: REASON });
     } catch (error) {
       bump(actions, "ban_failed");
-      log.error("a user could not be banned", { tenant, user, error });
+      log.error("a user could not be banned", { tenant_id, user, error });
     }
   });
   await Promise.race([Promise.all(banned), late]);

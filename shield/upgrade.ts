@@ -150,7 +150,7 @@ function connectionProcess(context: UpgradeContext): ConnectionProcess {
     onBug(connection, error) {
       log.error("operation failed", {
         connection: connection.id,
-        tenant: connection.identity.tenant_id,
+        tenant_id: connection.identity.tenant_id,
         error: error instanceof Error ? error.stack : String(error),
       });
     },

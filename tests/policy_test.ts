@@ -109,7 +109,7 @@ async function logging(bus: TestBus): Promise<void> {
   await reader?.cancel();
   assert.match(
     bus.log(),
-    /level=info component=overseer module=auth_policy tenant=logging msg="all is ok"/,
+    /level=info component=overseer module=auth_policy tenant_id=logging msg="all is ok"/,
   );
   client[Symbol.dispose]();
 }

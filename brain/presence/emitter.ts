@@ -180,7 +180,7 @@ export class RoomEmitter {
       clocks: page === 0 ? clocks : [],
     }));
     if (sender.send(processSubject("direct", from), pages)) metrics.room_snapshots.inc();
-    else refuse("busy", { from, tenant: tenant_id, room: room_id });
+    else refuse("busy", { from, tenant_id, room: room_id });
   }
 
   /** Answers with the rooms in which who asks stands elsewhere, and those that are not ours. */

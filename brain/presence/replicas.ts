@@ -278,7 +278,7 @@ export class Replicas {
       if (meta.length * 3 <= limit || utf8Bytes(meta) <= limit) continue;
       return this.#options.refuse("meta-too-large", {
         writer: writerKey(writer),
-        tenant: tenant_id,
+        tenant_id,
         connection: connection_id,
         limit,
       });

@@ -103,7 +103,7 @@ export class BirthQueue {
       hearing.doubt = !context.announcer.created(at, stored.document);
     } catch (error) {
       onRefused("failed");
-      log.warn("a room could not be made", { tenant: at.tenant_id, room: at.room_id, error });
+      log.warn("a room could not be made", { tenant_id: at.tenant_id, room: at.room_id, error });
     }
   }
 }

@@ -78,7 +78,7 @@ function observerOf(options: RoomServiceOptions, tally: RoomTally): RoomObserver
     onRetry: (commands) => metrics.command_retries.inc(commands),
     onRestart: ({ tenant_id, room_id }, error) => {
       metrics.room_restarts.inc();
-      log.error("room restarted", { tenant: tenant_id, room: room_id, error });
+      log.error("room restarted", { tenant_id, room: room_id, error });
     },
     onCreated: (at) => {
       metrics.rooms_created.inc();

@@ -104,7 +104,7 @@ async function visitAll(
         await visit(at, options);
       } catch (error) {
         onRefused("failed");
-        log.warn("a room was not swept", { tenant: at.tenant_id, room: at.room_id, error });
+        log.warn("a room was not swept", { tenant_id: at.tenant_id, room: at.room_id, error });
       }
     }
   };

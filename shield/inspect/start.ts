@@ -72,7 +72,7 @@ function disconnectAnswer(parts: Parts, log: Logger): AnswerHandlers {
       const done = parts.signals.disconnect(connection_id);
       if (done) {
         const { tenant_id, user_id } = identity ?? {};
-        const whose = { connection: connection_id, tenant: tenant_id, user: user_id };
+        const whose = { connection: connection_id, tenant_id, user: user_id };
         log.info("an operator ended a connection", { ...whose, by });
       }
       return { done };

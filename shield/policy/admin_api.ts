@@ -175,7 +175,7 @@ async function changed(
 ): Promise<Response> {
   const { registry, log, now } = context;
   const { version, change } = document.current;
-  log.info("a tenant's policies were changed", { tenant, version, change, by });
+  log.info("a tenant's policies were changed", { tenant_id: tenant, version, change, by });
   const began_ms = now();
   const settled = await registry.reached(tenant, revision, ENFORCED_MS);
   const here = registry.tenant(tenant);

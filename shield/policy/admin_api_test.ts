@@ -165,7 +165,7 @@ Deno.test("a deployment says what is in force, here and stored", async () => {
   assert.deepEqual(second.body.policies, [full, policy]);
   const again = await api.ask("POST", DEPLOY, { tenant: "acme", ...full });
   assert.deepEqual([again.body.version, again.body.revision], [2, second.body.revision]);
-  assert.ok(api.lines.some((line) => /tenant=acme version=1 .*by=ops/.test(line)));
+  assert.ok(api.lines.some((line) => /tenant_id=acme version=1 .*by=ops/.test(line)));
 });
 
 Deno.test("what cannot be deployed is refused before anything is written", async () => {

@@ -29,10 +29,10 @@ export function createPolicyLogWriter(log: Logger, now: () => number): PolicyLog
     for (const { name, level, message } of logs) {
       if (rate.lines > LINES_PER_SECOND) return;
       if (++rate.lines > LINES_PER_SECOND) {
-        log.warn("a tenant's policies log too much; lines are left out", { tenant: tenant_id });
+        log.warn("a tenant's policies log too much; lines are left out", { tenant_id });
         return;
       }
-      log.child({ module: name, tenant: tenant_id })[LEVELS[level] ?? "info"](message);
+      log.child({ module: name, tenant_id })[LEVELS[level] ?? "info"](message);
     }
   };
 }

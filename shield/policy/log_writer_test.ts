@@ -19,7 +19,7 @@ Deno.test("a line names the policy and has its level", () => {
   write("acme", [line("fine", 0), line("hm", 2), line("odd", 9)]);
   assert.match(
     lines[0] ?? "",
-    /^level=debug component=overseer module=auth_policy tenant=acme msg="fine"/,
+    /^level=debug component=overseer module=auth_policy tenant_id=acme msg="fine"/,
   );
   assert.match(lines[1] ?? "", /^level=warn /);
   assert.match(lines[2] ?? "", /^level=info /);
@@ -34,7 +34,7 @@ Deno.test("over the limit one line a second says so, however the lines come", ()
     assert.equal(lines.length, LINES_PER_SECOND + 1, `batches of ${batch}`);
     assert.match(lines.at(-1) ?? "", /^level=warn .*log too much/);
     write("other", [line("heard")]);
-    assert.match(lines.at(-1) ?? "", /tenant=other msg="heard"/, "each tenant has its own rate");
+    assert.match(lines.at(-1) ?? "", /tenant_id=other msg="heard"/, "each tenant has its own rate");
     clock.now_ms += 1_000;
     write("acme", [line("again")]);
     assert.match(lines.at(-1) ?? "", /msg="again"/);

@@ -50,7 +50,7 @@ function createFaultLog(log: Logger) {
       lines = 0;
     }
     if (++lines > FAULT_LINES) return;
-    log.warn("policy failed", { module: name, tenant: tenant_id, fault, detail });
+    log.warn("policy failed", { module: name, tenant_id, fault, detail });
   };
 }
 
@@ -72,7 +72,7 @@ export function createJudge({ policy, modules, log, now }: JudgeOptions): Judge 
     if (!breakers.failure(tenant_id, sha256, now_ms)) return;
     log.error("policy cut off: it keeps failing, and its messages are refused", {
       module: name,
-      tenant: tenant_id,
+      tenant_id,
       sha256,
       seconds: policy.breaker_seconds,
     });

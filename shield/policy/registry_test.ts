@@ -44,7 +44,7 @@ Deno.test("a deployment is enforced, a rollback restores what was before", async
   assert.deepEqual(running(one), []);
   const status = one.registry.tenant("acme");
   assert.deepEqual([status?.state, status?.enforced_version, status?.policies], ["active", 4, 0]);
-  assert.ok(one.lines.some((line) => /component=overseer .*tenant=acme .*in force/.test(line)));
+  assert.ok(one.lines.some((line) => /component=overseer .*tenant_id=acme .*in force/.test(line)));
 });
 
 Deno.test("before everything stored is in force nothing passes, and the process is not ready", async () => {
@@ -78,7 +78,7 @@ Deno.test("a module that does not load keeps the old chain and says so", async (
   assert.equal(status?.state, "failed");
   assert.equal(status?.enforced_version, 1);
   assert.match(status?.detail ?? "", /version 2 does not load \(version 1 stays\): .*not a WebAss/);
-  assert.ok(one.lines.some((line) => /level=error .*tenant=acme.* version 1 stays"/.test(line)));
+  assert.ok(one.lines.some((line) => /level=error .*tenant_id=acme.* version 1 stays"/.test(line)));
   const exposed = await one.metrics.metrics();
   assert.match(exposed, /shield_policy_changes_total\{state="failed"\} 1/);
   assert.match(exposed, /shield_policy_tenants\{state="failed"\} 1/);

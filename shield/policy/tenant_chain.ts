@@ -116,7 +116,7 @@ export class TenantChain {
     clearTimeout(this.#retry);
     this.#wanted = undefined;
     this.#context.log.error("a tenant's policy document is gone; what was in force stays", {
-      tenant: this.#tenant_id,
+      tenant_id: this.#tenant_id,
     });
     const detail = "the document was deleted; what was in force stays until the next deployment";
     this.#settle("gone", detail, revision, this.#context.now());
@@ -164,7 +164,7 @@ export class TenantChain {
 
   async #apply(stored: Stored): Promise<void> {
     const { modules, log } = this.#context;
-    const fields = { tenant: this.#tenant_id, revision: stored.revision };
+    const fields = { tenant_id: this.#tenant_id, revision: stored.revision };
     const parsed = parseDocument(stored.value);
     if ("problem" in parsed) {
       this.#refused = true;
@@ -201,7 +201,7 @@ export class TenantChain {
     // A retry that fails again is one failure, told once.
     if (this.#attempt === 0) {
       this.#context.log.error(`a tenant's new policies do not load; ${stays}`, {
-        tenant: this.#tenant_id,
+        tenant_id: this.#tenant_id,
         revision,
         version,
         error,
