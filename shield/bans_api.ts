@@ -112,7 +112,7 @@ async function lift(context: BansAdminContext, { url, by }: AdminCall): Promise<
   if (stood) {
     await bucket.delete(key);
     const where = room === undefined ? {} : { room };
-    log.info("an operator lifted a ban", { tenant, ...where, user, by });
+    log.info("an operator lifted a ban", { tenant_id: tenant, ...where, user, by });
   }
   return Response.json({ node_id, tenant, lifted: stood }, { headers: NO_STORE });
 }

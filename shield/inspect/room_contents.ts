@@ -47,7 +47,7 @@ export async function roomHistory(
 ): Promise<Response> {
   const room = requireId(names.room ?? "", "room");
   const page = await history.read(tenant, room, rangeOfParams(url.searchParams, history.limits));
-  log.info("an operator reads the history of a room", { tenant, room, by });
+  log.info("an operator reads the history of a room", { tenant_id: tenant, room, by });
   const headers = { ...NO_STORE, "content-type": "application/json" };
   return new Response(new Uint8Array(page.json()), { headers });
 }
@@ -76,7 +76,7 @@ export async function roomState(
       retry_after_ms: 1_000,
     });
   }
-  context.log.info("an operator reads the state of a room", { tenant, room, by });
+  context.log.info("an operator reads the state of a room", { tenant_id: tenant, room, by });
   const { value, lock = null, ...document } = answer.document ?? NO_STATE;
   const about = { tenant_id: tenant, room_id: room, version: document.version };
   if (key !== undefined) {

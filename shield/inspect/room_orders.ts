@@ -105,7 +105,7 @@ async function order(
   const reply = await path.spine.request(subject, request, { timeout_ms });
   const ack = readAck(reply.payload);
   if (ack.code !== 0) throw refusalOf(ack);
-  log.info(`an operator's ${name}`, { tenant: tenant_id, room: room_id, ...data, by: user_id });
+  log.info(`an operator's ${name}`, { tenant_id, room: room_id, ...data, by: user_id });
   const { version } = JSON.parse(new TextDecoder().decode(ack.result));
   return json({ tenant_id, room_id, version, ...data });
 }
@@ -152,7 +152,7 @@ export async function publishTest(context: OrderContext, call: AdminCall): Promi
   const marked = [...added, [ADMIN_HEADER, client.identity.tenant_id]] as const;
   const stored = await send(path, publisher, envelope, marked, path.now());
   if (stored === undefined) await flushed(flushes);
-  log.info("an operator published in a room", { tenant: tenant_id, room: room_id, by });
+  log.info("an operator published in a room", { tenant_id, room: room_id, by });
   const at = stored === undefined
     ? {}
     : { offset: stored.offset, epoch: roomEpoch(stored.stream, room_id) };
