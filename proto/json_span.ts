@@ -70,6 +70,28 @@ function decodeKey(text: string, start: number, end: number): string {
   return raw.includes("\\") ? JSON.parse(`"${raw}"`) : raw;
 }
 
+/** Where a value lies in its text. */
+export type Span = Pick<Member, "start" | "end">;
+
+/** The items of the array whose text begins at `start`; throws `tooMany()`'s beyond `limit`. */
+export function arrayItems(
+  text: string,
+  start: number,
+  limit: number,
+  tooMany: () => Error,
+): Span[] {
+  const items: Span[] = [];
+  let at = afterSpace(text, start + 1);
+  while (at < text.length && text.charCodeAt(at) !== CLOSE_BRACKET) {
+    if (items.length >= limit) throw tooMany();
+    const end = afterValue(text, at);
+    items.push({ start: at, end });
+    at = afterSpace(text, end);
+    if (text.charCodeAt(at) === COMMA) at = afterSpace(text, at + 1);
+  }
+  return items;
+}
+
 /**
  * The members of the object whose text begins at or after `start`, by name. Throws `DecodeError`:
  * `repeated-field` for a name that comes twice (`JSON.parse` would take the last), and

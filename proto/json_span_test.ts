@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { DecodeError } from "./decode_error.ts";
-import { objectMembers } from "./json_span.ts";
+import { arrayItems, objectMembers } from "./json_span.ts";
 
 const never = () => new DecodeError("malformed-frame", "too many");
 
@@ -36,4 +36,17 @@ Deno.test("more members than the limit are refused as soon as the limit is passe
   const text = `{${Array.from({ length: 1_000 }, (_, n) => `"${n}":${n}`)}}`;
   assert.throws(() => objectMembers(text, 0, 999, never), { reason: "malformed-frame" });
   assert.equal(objectMembers(text, 0, 1_000, never).size, 1_000);
+});
+
+Deno.test("each item's span is its own text, and there are no more of them than may be", () => {
+  const space = fc.string({ unit: fc.constantFrom(" ", "\n", "\t", "\r"), maxLength: 3 });
+  const item = fc.tuple(space, fc.json({ maxDepth: 3 }), space);
+  fc.assert(fc.property(fc.array(item, { maxLength: 6 }), space, (list, inside) => {
+    const body = list.map((parts) => parts.join("")).join(",");
+    const text = `{"a":[${list.length === 0 ? inside : body}],"b":[1]}`;
+    JSON.parse(text);
+    const found = arrayItems(text, text.indexOf("["), 6, never);
+    assert.deepEqual(found.map(({ start, end }) => text.slice(start, end)), list.map(([, v]) => v));
+  }));
+  assert.throws(() => arrayItems("[1,2,3]", 0, 2, never), { reason: "malformed-frame" });
 });

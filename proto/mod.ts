@@ -21,6 +21,12 @@ export * from "./control.ts";
 export * from "./presence.ts";
 export * from "./frame.ts";
 export * from "./history.ts";
+export {
+  arrayItems as jsonItems,
+  type Member as JsonMember,
+  objectMembers as jsonMembers,
+  type Span as JsonSpan,
+} from "./json_span.ts";
 export * from "./text.ts";
 export * from "./text_encode.ts";
 export * from "./signing.ts";

@@ -1,8 +1,13 @@
 /**
  * RFC 9457 problem bodies for refusals over HTTP, with the headers that RFC 6750 (401) and RFC 9110
- * (429, 503) ask for. Not for WebSocket refusals: those are ACK and ERR frames.
+ * (409, 429, 503) ask for. Not for WebSocket refusals: those are ACK and ERR frames.
  */
 import type { ArqonError } from "@arqon/proto";
+
+/** What a refusal says: an `ArqonError`, or an ACK that is none. */
+export type Refusal =
+  & Pick<ArqonError, "code" | "message" | "retry_after_ms">
+  & { readonly reason: string };
 
 const INVALID_IN_QUOTED = /[^\x20-\x21\x23-\x5b\x5d-\x7e]/g;
 
@@ -19,7 +24,7 @@ export interface Problem {
 }
 
 /** The problem body of a refusal; `title` depends on the reason only, `detail` on the occurrence. */
-export function problemOf(error: ArqonError): Problem {
+export function problemOf(error: Refusal): Problem {
   const title = error.reason.replaceAll("-", " ");
   return {
     type: `urn:arqon:error:${error.reason}`,
@@ -32,7 +37,7 @@ export function problemOf(error: ArqonError): Problem {
   };
 }
 
-function challenge(error: ArqonError): string {
+function challenge(error: Refusal): string {
   // RFC 6750, 3.1: without any token the challenge carries no error code.
   if (error.reason === "token-missing") return 'Bearer realm="arqon"';
   const description = error.message.replaceAll('"', "'").replace(INVALID_IN_QUOTED, "?");
@@ -40,16 +45,16 @@ function challenge(error: ArqonError): string {
 }
 
 /**
- * The HTTP answer to a refusal. 401 carries `WWW-Authenticate`, and 429 and 503 carry `Retry-After`
- * (whole seconds, rounded up) when the error says how long to wait. `extra_headers` are added last.
+ * The HTTP answer to a refusal. 401 carries `WWW-Authenticate`, and 409, 429 and 503 carry
+ * `Retry-After` (whole seconds, rounded up) when the error says how long to wait. `extra_headers` are added last.
  */
-export function problemResponse(error: ArqonError, extra_headers?: HeadersInit): Response {
+export function problemResponse(error: Refusal, extra_headers?: HeadersInit): Response {
   const headers = new Headers({
     "content-type": "application/problem+json",
     "cache-control": "no-store",
   });
   if (error.code === 401) headers.set("www-authenticate", challenge(error));
-  if (error.retry_after_ms > 0 && (error.code === 429 || error.code === 503)) {
+  if (error.retry_after_ms > 0 && [409, 429, 503].includes(error.code)) {
     headers.set("retry-after", String(Math.ceil(error.retry_after_ms / 1_000)));
   }
   new Headers(extra_headers).forEach((value, name) => headers.set(name, value));

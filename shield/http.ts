@@ -7,6 +7,9 @@ import type { Logger } from "../shared/log.ts";
 import { problemResponse } from "../shared/problem.ts";
 import type { Admission } from "./admission_gate.ts";
 import type { Authenticator } from "./authenticate.ts";
+import { CLIENT_OPENAPI, OPENAPI_PATH } from "./client_api/openapi.ts";
+import type { PendingRequests } from "./client_api/pending.ts";
+import type { ClientTable } from "./client_api/route.ts";
 import type { Identity } from "./identity.ts";
 import { isOriginAllowed, requireOrigin } from "./origin.ts";
 import type { Client } from "./policy/overseer.ts";
@@ -27,10 +30,10 @@ export interface HttpContext {
   readonly log: Logger;
   /** GET /v1/socket, after Origin and token have been checked. */
   readonly upgrade: (request: Request, client: Client) => Promise<Response>;
-  /** POST /v1/rooms/{room}/messages. */
-  readonly publish: (request: Request, client: Client, room: string) => Promise<Response>;
-  /** GET /v1/rooms/{room}/messages. */
-  readonly history: (request: Request, client: Client, room: string) => Promise<Response>;
+  /** Everything else that takes a token. */
+  readonly api: ClientTable;
+  /** Throws when too many requests of the user are under way; disposed of when this one is answered. */
+  readonly pending: Pick<PendingRequests, "enter">;
   /** Throws while the process drains. */
   readonly requireOpen: () => void;
   /** Throws when the process can hold no further connection: before any work on a token. */
@@ -42,8 +45,6 @@ export interface HttpContext {
   /** Absent: nothing is traced. */
   readonly traces?: Traces | undefined;
 }
-
-const MESSAGES_PATH = /^\/v1\/rooms\/([^/]*)\/messages$/;
 
 /** Answers one request. Never rejects. */
 export async function handleRequest(
@@ -58,7 +59,7 @@ export async function handleRequest(
   try {
     requireOrigin(request, context.allowed_origins);
     const response = request.method === "OPTIONS"
-      ? preflight(request)
+      ? preflight(request, methodsOf(context, url.pathname))
       : await route(context, request, url, remote_ip);
     if (upgrade) {
       bump(context.stats.handshakes, "accepted");
@@ -76,7 +77,7 @@ export async function handleRequest(
     return withCors(
       context,
       request,
-      problemResponse(refusal, extraHeaders(refusal, url.pathname)),
+      problemResponse(refusal, extraHeaders(refusal, methodsOf(context, url.pathname))),
     );
   }
 }
@@ -110,15 +111,19 @@ async function route(
     context.admission.requireOpen();
     return describe(await admitted(context, request));
   }
-  const room = MESSAGES_PATH.exec(url.pathname)?.[1];
-  if (room !== undefined) {
-    const answer = request.method === "GET" ? context.history : context.publish;
-    if (request.method !== "GET") requireMethod(request, "POST");
-    context.requireOpen();
-    const client = { identity: await admitted(context, request), remote_ip };
-    return await counted(context, client.identity, answer(request, client, decodeRoom(room)));
+  if (url.pathname === OPENAPI_PATH) {
+    requireMethod(request, "GET");
+    return Response.json(CLIENT_OPENAPI);
   }
-  throw new ArqonError("not-found", url.pathname);
+  const found = context.api.find(url.pathname);
+  if (found === undefined) throw new ArqonError("not-found", url.pathname);
+  const answer = found.methods.get(request.method);
+  if (answer === undefined) throw new ArqonError("method-not-allowed", request.method);
+  context.requireOpen();
+  const client = { identity: await admitted(context, request), remote_ip };
+  using _under_way = context.pending.enter(client.identity);
+  const call = { request, client, url, names: found.names() };
+  return await counted(context, client.identity, answer(call));
 }
 
 /** An answer for somebody who is known: a refusal counts for the tenant. */
@@ -158,23 +163,18 @@ function describe(identity: Identity): Response {
   return Response.json(body, { headers: { "cache-control": "no-store" } });
 }
 
-function decodeRoom(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    throw new ArqonError("invalid-room", "the path has a malformed % escape");
-  }
-}
-
 /** Throws `method-not-allowed` (405); the caller adds the `Allow` header. */
 export function requireMethod(request: Request, method: string): void {
   if (request.method !== method) throw new ArqonError("method-not-allowed", request.method);
 }
 
-function extraHeaders(refusal: ArqonError, path: string): Record<string, string> {
-  if (refusal.reason === "method-not-allowed") {
-    return { allow: MESSAGES_PATH.test(path) ? "GET, POST, OPTIONS" : "GET, OPTIONS" };
-  }
+/** Of a path that there is not, too: one of its preflights is allowed, so that a page sees the 404. */
+function methodsOf({ api }: Pick<HttpContext, "api">, path: string): readonly string[] {
+  return [...api.find(path)?.methods.keys() ?? ["GET"]];
+}
+
+function extraHeaders(refusal: ArqonError, methods: readonly string[]): Record<string, string> {
+  if (refusal.reason === "method-not-allowed") return { allow: [...methods, "OPTIONS"].join(", ") };
   // RFC 9110, 15.5.22: what to upgrade to.
   return refusal.reason === "not-a-websocket" ? { upgrade: "websocket" } : {};
 }
@@ -189,12 +189,12 @@ function refusalOf(context: HttpContext, error: unknown, path: string): ArqonErr
   return new ArqonError("internal");
 }
 
-function preflight(request: Request): Response {
+function preflight(request: Request, methods: readonly string[]): Response {
   if (request.headers.get("origin") === null) throw new ArqonError("method-not-allowed", "OPTIONS");
   return new Response(null, {
     status: 204,
     headers: {
-      "access-control-allow-methods": "GET, POST",
+      "access-control-allow-methods": methods.join(", "),
       "access-control-allow-headers": "authorization, content-type",
       "access-control-max-age": "600",
     },

@@ -11,6 +11,7 @@ import { NO_BANS } from "./bans.ts";
 import { NO_SCHEMAS } from "./schema/gate.ts";
 import { FlushQueue } from "./flush_queue.ts";
 import { createHttpPublish } from "./http_publish.ts";
+import { HttpRates } from "./http_rates.ts";
 import type { Identity } from "./identity.ts";
 import { PLAIN_ROOMS } from "./durable/logs.ts";
 import { NO_MIRROR } from "./mirror/mirror.ts";
@@ -41,6 +42,7 @@ function testPublish(limits: Record<string, number> = {}) {
   const clock = { now_ms: SPINE_NOW_MS };
   const stats = createStats();
   const config = configFrom({ limits });
+  const table = new RateTable(config.limits, new Registry(), SPINE_NOW_MS);
   const publish = createHttpPublish({
     path: {
       spine,
@@ -55,7 +57,7 @@ function testPublish(limits: Record<string, number> = {}) {
     },
     flushes: new FlushQueue(spine),
     limits: config.limits,
-    rates: new RateTable(config.limits, new Registry(), SPINE_NOW_MS),
+    rates: new HttpRates(table, () => clock.now_ms),
     stats,
     tenants: new TenantTable(),
     history: () => Promise.reject(new ArqonError("not-durable", "lobby")),
@@ -63,7 +65,8 @@ function testPublish(limits: Record<string, number> = {}) {
   const post = (body: BodyInit, content_type = "application/json", identity = ann) => {
     const headers = { "content-type": content_type };
     const request = new Request(URL_TEXT, { method: "POST", headers, body });
-    return publish(request, { identity, remote_ip: "127.0.0.1" }, "lobby");
+    const client = { identity, remote_ip: "127.0.0.1" };
+    return publish({ request, client, url: new URL(URL_TEXT), names: { room: "lobby" } });
   };
   return { ...engine, published, clock, stats, post };
 }

@@ -20,16 +20,15 @@ import { createAuthenticator } from "./authenticate.ts";
 import type { Authenticator } from "./authenticate.ts";
 import { Bans } from "./bans.ts";
 import { bansPart } from "./bans_api.ts";
+import { PendingRequests } from "./client_api/pending.ts";
+import { startClientApi } from "./client_api/start.ts";
 import { ConnectionTable } from "./connection_table.ts";
 import { drain, reconnectAll, requireHarmless } from "./drain.ts";
 import { createHistory } from "./durable/history.ts";
-import { createHttpHistory } from "./durable/http_history.ts";
 import { startDurable } from "./durable/start.ts";
 import { FlushQueue } from "./flush_queue.ts";
-import { createHttpPublish } from "./http_publish.ts";
 import { handleRequest } from "./http.ts";
 import type { HttpContext } from "./http.ts";
-import { HttpRates } from "./http_rates.ts";
 import { Hub } from "./hub.ts";
 import type { Identity } from "./identity.ts";
 import { startInspect } from "./inspect/start.ts";
@@ -216,7 +215,7 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
 
 function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
   const { config, log } = options;
-  const { authenticator, stats, tenants, counters, operations, rates } = parts;
+  const { authenticator, stats, tenants, counters } = parts;
   return {
     authenticator,
     allowed_origins: config.server.allowed_origins,
@@ -225,13 +224,8 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     tenants,
     log,
     upgrade: createUpgrade(upgradeContext(options, parts)),
-    publish: createHttpPublish({ ...operations, stats, tenants, rates }),
-    history: createHttpHistory({
-      history: parts.history,
-      stats,
-      rates: new HttpRates(rates, options.now),
-      query_token: config.auth.query_token,
-    }),
+    api: startClientApi(options, parts),
+    pending: new PendingRequests(config.limits, stats),
     requireOpen() {
       if (parts.draining_ms > 0) throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
     },

@@ -229,6 +229,10 @@ const Limits = z.strictObject({
     "revocations of all tenants that a Shield holds; one more is refused with 429",
   ),
   member_meta_bytes: count(4_096, 65_536, "bytes of one member's metadata (JSON)"),
+  batch_messages: count(1_000, 100_000, "messages of one POST /v1/messages; more: 413"),
+  batch_bytes: z.int().min(1_024).max(67_108_864).default(1_048_576).describe(
+    "largest body of POST /v1/messages; above: 413",
+  ),
   history_messages: count(1_000, 100_000, "messages that one history.get may ask for"),
   recovery_messages: count(
     10_000,

@@ -2,9 +2,9 @@
  * `GET /v1/rooms/{room}/messages`: the HTTP twin of `history.get`, with the same refusals. JSON, or a
  * Protobuf `History` for who accepts that.
  */
-import type { HttpContext } from "../http.ts";
+import { httpCaller } from "../client_api/route.ts";
+import type { ClientHandler } from "../client_api/route.ts";
 import type { HttpRates } from "../http_rates.ts";
-import { policyHeaders } from "../request_headers.ts";
 import { bump } from "../stats.ts";
 import type { ShieldStats } from "../stats.ts";
 import type { History } from "./history.ts";
@@ -20,20 +20,14 @@ export interface HttpHistoryContext {
 }
 
 /** Answers 200 with the page. Rejects with a refusal. */
-export function createHttpHistory(context: HttpHistoryContext): HttpContext["history"] {
+export function createHttpHistory(context: HttpHistoryContext): ClientHandler {
   const { history, stats, rates, query_token } = context;
   const others = query_token ? ["access_token"] : [];
-  return async (request, client, room) => {
+  return async ({ request, client, url: { searchParams }, names: { room = "" } }) => {
     const { identity } = client;
     bump(stats.ingress_ops, "http_history");
     rates.take(identity, request.url.length);
-    const caller = {
-      ...client,
-      // Policies see one user's requests as those of one connection.
-      connection_id: `http:${identity.user_key}`,
-      request_headers: policyHeaders(request.headers),
-    };
-    const { searchParams } = new URL(request.url);
+    const caller = httpCaller(client, request.headers);
     const ask = () => rangeOfParams(searchParams, history.limits, others);
     const answer = await history.answer(caller, room, ask);
     const protobuf = acceptsProtobuf(request);

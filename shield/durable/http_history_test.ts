@@ -18,7 +18,8 @@ function testHttp(limits: Record<string, number> = {}) {
   const answer = createHttpHistory({ history: test.history, stats, rates, query_token: true });
   const get = (query: string, headers: Record<string, string> = {}, room = "kept-1") => {
     const request = new Request(`http://shield/v1/rooms/${room}/messages${query}`, { headers });
-    return answer(request, { identity: ann, remote_ip: "127.0.0.1" }, room);
+    const client = { identity: ann, remote_ip: "127.0.0.1" };
+    return answer({ request, client, url: new URL(request.url), names: { room } });
   };
   return { ...test, stats, request: get };
 }

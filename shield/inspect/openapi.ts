@@ -3,22 +3,12 @@
  * the admin listener answers, apart from the console's files. `tests/openapi_test.ts` holds it to that.
  */
 import { CLUSTER_PATHS, CLUSTER_SCHEMAS } from "./openapi_cluster.ts";
-import { COUNT, object, TEXT } from "./openapi_parts.ts";
+import { PROBLEM } from "./openapi_parts.ts";
 import type { Schema } from "./openapi_parts.ts";
 import { POLICY_PATHS, POLICY_SCHEMAS } from "./openapi_policies.ts";
 import { withScopes } from "./openapi_scopes.ts";
 import { ROOM_PATHS } from "./openapi_rooms.ts";
 import { SETTINGS_PATHS, SETTINGS_SCHEMAS } from "./openapi_settings.ts";
-
-const PROBLEM = object({
-  type: TEXT,
-  title: TEXT,
-  status: COUNT,
-  detail: TEXT,
-  reason: TEXT,
-  code: COUNT,
-  retry_after_ms: COUNT,
-}, ["retry_after_ms"]);
 
 const TAGS: Readonly<Record<string, string>> = {
   cluster: "all Shields and Brains together",

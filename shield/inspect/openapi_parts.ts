@@ -1,5 +1,5 @@
 /**
- * The words that the description of the admin API is written with: parameters, bodies, answers and
+ * The words that the descriptions of the HTTP APIs are written with: parameters, bodies, answers and
  * refusals of OpenAPI 3.1. What there is to describe is in the other `openapi_*.ts`.
  */
 import { z } from "zod";
@@ -33,6 +33,16 @@ export interface OperationOptions {
   readonly refusals?: readonly number[];
   /** Needs no token. */
   readonly open?: true;
+  /** What refusals mean, and which every path has; absent: as on the admin listener. */
+  readonly words?: RefusalWords;
+}
+
+/** The refusals of an API. */
+export interface RefusalWords {
+  /** By status. */
+  readonly texts: Readonly<Record<number, string>>;
+  /** Statuses of every path with a token. */
+  readonly usual: readonly number[];
 }
 
 /** 1 to 64 of `[A-Za-z0-9_~:=-]`: tenants, rooms, connections, nodes. */
@@ -105,7 +115,18 @@ export const sortBy = (...names: string[]) =>
 /** `?tenant=`, where it must be. */
 export const TENANT = inQuery("tenant", "the tenant", ID, true);
 
-const REFUSALS: Readonly<Record<number, string>> = {
+/** A refusal's body. */
+export const PROBLEM: Schema = object({
+  type: TEXT,
+  title: TEXT,
+  status: COUNT,
+  detail: TEXT,
+  reason: TEXT,
+  code: COUNT,
+  retry_after_ms: COUNT,
+}, ["retry_after_ms"]);
+
+const REFUSALS: RefusalWords["texts"] = {
   400: "something asked for is not as it should be: the text says what is right",
   401: "no token, or one that is not good",
   403:
@@ -121,13 +142,12 @@ const REFUSALS: Readonly<Record<number, string>> = {
   500: "an error of the Shield, which has logged it",
   503: "what is needed is not available; see Retry-After",
 };
-/** Of every path with a token. */
-const USUAL = [400, 401, 403, 500, 503];
+const ADMIN_WORDS: RefusalWords = { texts: REFUSALS, usual: [400, 401, 403, 500, 503] };
 const OPEN = [403];
 
-function refusal(status: number): Schema {
+function refusal(status: number, { texts }: RefusalWords): Schema {
   return {
-    description: REFUSALS[status],
+    description: texts[status],
     content: { "application/problem+json": { schema: ref("Problem") } },
   };
 }
@@ -135,8 +155,8 @@ function refusal(status: number): Schema {
 /** The operation as OpenAPI writes it. */
 export function operation(options: OperationOptions): Schema {
   const { id, tag, summary, parameters = [], body, answer, status = 200 } = options;
-  const { type = "application/json", refusals = [], open } = options;
-  const statuses = [...new Set([...(open === true ? OPEN : USUAL), ...refusals])];
+  const { type = "application/json", refusals = [], open, words = ADMIN_WORDS } = options;
+  const statuses = [...new Set([...(open === true ? OPEN : words.usual), ...refusals])];
   if (body !== undefined) statuses.push(413, 415);
   const content = answer === undefined ? {} : { content: { [type]: { schema: answer } } };
   const { type: body_type = "application/json", schema, optional } = body ?? {};
@@ -151,7 +171,7 @@ export function operation(options: OperationOptions): Schema {
     ...request,
     responses: {
       [status]: { description: summary, ...content },
-      ...Object.fromEntries(statuses.map((one) => [one, refusal(one)])),
+      ...Object.fromEntries(statuses.map((one) => [one, refusal(one, words)])),
     },
     ...(open === true ? { security: [] } : {}),
   };

@@ -1,0 +1,85 @@
+/**
+ * The HTTP API of the client listener as a table: which methods a path has, and who answers. Tokens,
+ * Origin and refusals are `shield/http.ts`; the routes themselves are the other files here.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Caller, Client } from "../policy/overseer.ts";
+import { policyHeaders } from "../request_headers.ts";
+
+/** One request of a client whose token was good. */
+export interface ClientCall {
+  readonly request: Request;
+  readonly client: Client;
+  readonly url: URL;
+  /** Parts of the path by their names in the template, decoded and otherwise unchecked. */
+  readonly names: Readonly<Record<string, string>>;
+}
+
+/** Answers one method of one path. Rejects with a refusal. */
+export type ClientHandler = (call: ClientCall) => Promise<Response>;
+
+/** One method of one path. */
+export interface ClientRoute {
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  /** For example `/v1/rooms/{room}/state/{key}`. */
+  readonly template: string;
+  readonly answer: ClientHandler;
+}
+
+/** What the table has for one path. */
+export interface FoundPath {
+  /** At least one. */
+  readonly methods: ReadonlyMap<string, ClientHandler>;
+  /** The path's parts. Throws `invalid-room` or `invalid-field` for a malformed % escape. */
+  readonly names: () => Readonly<Record<string, string>>;
+}
+
+interface CompiledPath {
+  readonly shape: RegExp;
+  readonly names: readonly string[];
+  readonly methods: Map<string, ClientHandler>;
+}
+
+const NAME = /\{([a-z_]+)\}/g;
+
+/** The routes, looked up by path. */
+export class ClientTable {
+  readonly #paths = new Map<string, CompiledPath>();
+
+  constructor(routes: Iterable<ClientRoute>) {
+    for (const { method, template, answer } of routes) {
+      const path = this.#paths.get(template) ?? {
+        shape: new RegExp(`^${template.replaceAll(NAME, "([^/]*)")}$`),
+        names: [...template.matchAll(NAME)].map(([, name = ""]) => name),
+        methods: new Map(),
+      };
+      this.#paths.set(template, path);
+      path.methods.set(method, answer);
+    }
+  }
+
+  find(pathname: string): FoundPath | undefined {
+    for (const { shape, names, methods } of this.#paths.values()) {
+      const match = shape.exec(pathname);
+      if (match === null) continue;
+      const part = (name: string, at: number) => [name, decoded(name, match[at + 1] ?? "")];
+      return { methods, names: () => Object.fromEntries(names.map(part)) };
+    }
+    return undefined;
+  }
+}
+
+function decoded(name: string, encoded: string): string {
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    const reason = name === "room" ? "invalid-room" : "invalid-field";
+    throw new ArqonError(reason, "the path has a malformed % escape");
+  }
+}
+
+/** As whom policies see it: the requests of one user as those of one connection. */
+export function httpCaller(client: Client, headers: Headers): Caller {
+  const connection_id = `http:${client.identity.user_key}`;
+  return { ...client, connection_id, request_headers: policyHeaders(headers) };
+}

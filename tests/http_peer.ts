@@ -1,0 +1,63 @@
+/** One caller of the client listener's HTTP API, for tests: real requests, plain answers. */
+
+/** What came back. */
+export interface HttpAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  /** The JSON: an ACK, a problem, or the answer of a batch. */
+  // deno-lint-ignore no-explicit-any -- the shape depends on the path
+  readonly body: any;
+}
+
+/** Somebody with a token, at one Shield. */
+export class HttpPeer {
+  readonly #url: string;
+  readonly #token: string;
+
+  constructor(url: string, token: string) {
+    this.#url = url;
+    this.#token = token;
+  }
+
+  /** `body` is made JSON unless it is text already; `path` is behind `/v1/`. */
+  async call(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<HttpAnswer> {
+    const response = await fetch(`${this.#url}/v1/${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${this.#token}`,
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+        ...headers,
+      },
+      ...(body === undefined ? {} : {
+        body: typeof body === "string" ? body : JSON.stringify(body),
+      }),
+    });
+    const text = await response.text();
+    const answer = text === "" ? undefined : JSON.parse(text);
+    return { status: response.status, headers: response.headers, body: answer };
+  }
+
+  /** The result of a call that must be accepted. */
+  // deno-lint-ignore no-explicit-any -- the shape depends on the path
+  async done(method: string, path: string, body?: unknown): Promise<any> {
+    const answer = await this.call(method, path, body);
+    if (answer.status !== 200 || answer.body.code !== 0) {
+      throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    }
+    return answer.body.result;
+  }
+
+  /** `status reason` of a call that must be refused, with a problem body that says the same. */
+  async refused(method: string, path: string, body?: unknown): Promise<string> {
+    const { status, headers, body: problem } = await this.call(method, path, body);
+    const right = headers.get("content-type") === "application/problem+json" &&
+      problem?.status === status && problem.type === `urn:arqon:error:${problem.reason}`;
+    if (!right) throw new Error(`${method} ${path}: ${status} ${JSON.stringify(problem)}`);
+    return `${status} ${problem.reason}`;
+  }
+}
