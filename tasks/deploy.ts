@@ -20,7 +20,9 @@ import {
 import { isTestCode, listFiles, ROOT } from "./source_files.ts";
 
 const PARTS = ["shield", "brain", "arq"];
-const RULES = ["deploy/prometheus/rules.yml", "deploy/prometheus/alerts.yml"];
+/** Images that only add files to somebody else's program. */
+const OTHERS = ["grafana"];
+const RULES = ["rules", "alerts", "store_alerts"].map((name) => `deploy/prometheus/${name}.yml`);
 
 const read = (path: string) => Deno.readTextFile(`${ROOT}${path}`);
 
@@ -52,7 +54,10 @@ async function dockerfiles(tools: DeployTools): Promise<string[]> {
   const ours = (await listFiles([".ts"])).filter((path) => !isTestCode(path));
   const left_out = texts.map((text, index) => notCopied(PARTS[index] ?? "", text, ours));
   return [
-    ...await validateDockerfiles(tools, files),
+    ...await validateDockerfiles(tools, [
+      ...files,
+      ...OTHERS.map((name) => `deploy/docker/${name}.Dockerfile`),
+    ]),
     ...(await Promise.all(left_out)).flat(),
     ...texts.flatMap((text, index) =>
       dockerfileProblems(PARTS[index] ?? "", text, deno_json, deno_version)

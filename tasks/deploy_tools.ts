@@ -85,7 +85,7 @@ async function installGo(name: string, source: string, built: string): Promise<v
   if (await isThere(`${CACHE}/${name}`)) return;
   const bin = await Deno.makeTempDir({ dir: CACHE, prefix: "go-" });
   try {
-    const advice = "It needs Go 1.24 or newer (https://go.dev/dl) and Go's module proxy.";
+    const advice = "It needs Go 1.26 or newer (https://go.dev/dl) and Go's module proxy.";
     await must(name, advice, ["go", "install", source], { GOBIN: bin });
     await Deno.rename(`${bin}/${built}`, `${CACHE}/${name}`);
   } finally {

@@ -6,7 +6,7 @@ import { ROOT } from "./source_files.ts";
 
 /** What is installed. */
 const VERSION = "2.15.2";
-/** Earlier servers accept concurrent compare-and-set winners (design.md 3). */
+/** Earlier servers accept concurrent compare-and-set winners. */
 const OLDEST = [2, 11] as const;
 const IS_WINDOWS = Deno.build.os === "windows";
 const EXE = IS_WINDOWS ? ".exe" : "";
@@ -102,7 +102,7 @@ async function install(): Promise<void> {
   throw new Error(
     `nats-server ${OLDEST.join(".")} or newer is needed and could not be installed:\n` +
       problems.map((problem) => `  - ${problem}\n`).join("") +
-      `Install Go 1.24 or newer, or put nats-server (https://nats.io/download) on the PATH.`,
+      `Install Go 1.26 or newer, or put nats-server (https://nats.io/download) on the PATH.`,
   );
 }
 

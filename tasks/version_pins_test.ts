@@ -1,6 +1,6 @@
 /** Versions of tools that stand in several places are the same in all of them. */
 import assert from "node:assert/strict";
-import { ROOT } from "./source_files.ts";
+import { listFiles, ROOT } from "./source_files.ts";
 
 const read = (path: string) => Deno.readTextFile(ROOT + path);
 
@@ -28,14 +28,61 @@ Deno.test("Deno is the same in CI, in the dev container and in the Python tests"
   assert.deepEqual([...new Set(found.flat())], [wanted]);
 });
 
-Deno.test("the dev container has the nats-server of the tests, and forwards what they listen on", async () => {
+/** Markdown that people read, generated pages too; measurements keep the version that was measured. */
+async function documents(): Promise<string[]> {
+  const files = await listFiles([".md"]);
+  return files.filter((path) =>
+    !/^(?:CHANGELOG|bench\/|docs\/(?:performance|reliability))/.test(path)
+  );
+}
+
+Deno.test("NATS is the same in tests, containers, dev container and documents", async () => {
   const [wanted] = await pins("tasks/nats_server.ts", /^const VERSION = "(\S+)";$/gm);
-  assert.deepEqual(await pins(".devcontainer/Dockerfile", /NATS_VERSION=(\S+)/g), [wanted]);
-  const { build, forwardPorts, portsAttributes } = JSON.parse(
+  assert(wanted !== undefined);
+  const image = /\bnats:(\d[\w.]*)-alpine\b/g;
+  const places: [string, RegExp][] = [
+    ["compose.yaml", image],
+    ["deploy/kubernetes/nats.yaml", image],
+    [".devcontainer/Dockerfile", /NATS_VERSION=(\S+)/g],
+  ];
+  for (const [path, pattern] of places) assert.deepEqual(await pins(path, pattern), [wanted], path);
+  // As a server says it ("127.0.0.1:4222 2.15.2"), as an image, or as "nats-server 2.15.2".
+  const named = /(?::4222 |\bnats:|nats-server v?)(\d+\.\d+\.\d+)/g;
+  for (const path of await documents()) {
+    for (const version of await pins(path, named)) assert.equal(version, wanted, path);
+  }
+});
+
+Deno.test("the oldest NATS and Go are the same wherever they are named", async () => {
+  const [oldest = ""] = await pins("tasks/nats_server.ts", /^const OLDEST = \[(\d+, \d+)\]/gm);
+  const [go] = await pins(".devcontainer/Dockerfile", /golang:(\d+\.\d+)-/g);
+  const sources = ["tasks/nats_server.ts", "tasks/deploy_tools.ts", "tasks/workflows.ts"];
+  const texts = ["arq/program_dev.ts", "arq/init/templates.ts", "shared/spine/nats_connect.ts"];
+  const found = { nats: new Set<string>(), go: new Set<string>() };
+  for (const path of [...await documents(), ...sources, ...texts]) {
+    const text = (await read(path)).replaceAll(/[\n*`]+/g, " ");
+    for (const [, version = ""] of text.matchAll(/(\d\.\d+) +or +newer +with +JetStream/g)) {
+      found.nats.add(version);
+    }
+    for (const [, version = ""] of text.matchAll(/\bGo (1\.\d+)\b/g)) found.go.add(version);
+  }
+  assert.deepEqual([...found.nats], [oldest.replace(", ", ".")]);
+  assert.deepEqual([...found.go], [go]);
+});
+
+Deno.test("the dev container forwards what the servers and the compose stack listen on", async () => {
+  const { build, features, forwardPorts, portsAttributes } = JSON.parse(
     await read(".devcontainer/devcontainer.json"),
   );
   await read(`.devcontainer/${build.dockerfile}`);
-  assert.deepEqual(forwardPorts, [4000, 4001, 4002, 4101, 4102, 3000, 9090]);
+  const own = (await pins("compose.yaml", /"(?:127\.0\.0\.1:)?\$\{ARQON_\w+:-(\d+)\}:\d+"/g)).map(
+    Number,
+  );
+  assert.equal(own.length, 6);
+  for (const port of [...own, 4101, 4102]) assert(forwardPorts.includes(port), String(port));
+  // The folders that compose.yaml mounts are the container's, so the daemon has to be in it as well.
+  const docker = Object.keys(features).filter((name) => name.includes("/docker-"));
+  assert.match(docker.join(), /^[^,]*\/docker-in-docker:\d+\.\d+\.\d+$/);
   assert.deepEqual(Object.keys(portsAttributes).sort(), forwardPorts.map(String).sort());
 });
 
@@ -50,4 +97,20 @@ Deno.test("an action has one commit in all workflows", async () => {
     }
   }
   assert(commits.size >= 8);
+});
+
+Deno.test("the repository has one address, and images are named as a registry wants it", async () => {
+  const found = new Set<string>();
+  const files = await listFiles([".md", ".ts", ".json", ".toml", ".yml", ".yaml", ".mjs"]);
+  for (const path of [...files, ...await workflows(), "compose.yaml"]) {
+    const text = await read(path);
+    for (const [, name = ""] of text.matchAll(/github\.com\/(novelbytelabs\/[\w-]+)/gi)) {
+      found.add(name);
+    }
+    for (const [, name = ""] of text.matchAll(/--repo (novelbytelabs\/[\w-]+)/gi)) found.add(name);
+    for (const [image] of text.matchAll(/ghcr\.io\/novelbytelabs\/[\w-]+/gi)) {
+      assert.equal(image, image.toLowerCase(), path);
+    }
+  }
+  assert.deepEqual([...found], ["novelbytelabs/arqonbus"]);
 });

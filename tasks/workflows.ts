@@ -38,7 +38,7 @@ async function tools(): Promise<Tools | undefined> {
     return await workflowTools();
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    const help = "they need Python 3.10 with venv and Go 1.24";
+    const help = "they need Python 3.10 with venv and Go 1.26";
     if (Deno.env.get("CI") === undefined) {
       console.log(`NOTE actionlint and zizmor cannot be installed, ${help}: ${why}`);
       return undefined;

@@ -82,7 +82,7 @@ Deno.test("the configurations of compose.yaml start, serve and stop", async () =
     await using nats = await startNats({
       config: moved("nats/nats.conf", [
         ['listen: "0.0.0.0:4222"\n', ""],
-        ["127.0.0.1:8222", "127.0.0.1:-1"],
+        ["0.0.0.0:8222", "127.0.0.1:-1"],
         ['"/data"', `"${dir}/js"`],
       ]),
     });

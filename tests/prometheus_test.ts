@@ -138,13 +138,19 @@ async function promtool(...args: string[]): Promise<void> {
 
 Deno.test("promtool accepts the configuration, and each alert fires when it should", async () => {
   await promtool("check", "config", "prometheus.yml");
-  await promtool("check", "rules", "rules.yml", "alerts.yml");
-  await promtool("test", "rules", "alerts.test.yml");
-  const alerts = await Deno.readTextFile(`${PROMETHEUS}/alerts.yml`);
-  const cases = await Deno.readTextFile(`${PROMETHEUS}/alerts.test.yml`);
-  const names = [...alerts.matchAll(/- alert: (\w+)/g)].map(([, name]) => name);
-  assert.ok(names.length > 20);
-  for (const name of names) assert.match(cases, new RegExp(`alertname="${name}"`));
+  await promtool("check", "rules", "rules.yml", "alerts.yml", "store_alerts.yml");
+  const runbooks = anchors(await Deno.readTextFile(`${ROOT}/docs/operations.md`));
+  for (const [file, fewest] of [["alerts", 20], ["store_alerts", 4]] as const) {
+    await promtool("test", "rules", `${file}.test.yml`);
+    const alerts = await Deno.readTextFile(`${PROMETHEUS}/${file}.yml`);
+    const cases = await Deno.readTextFile(`${PROMETHEUS}/${file}.test.yml`);
+    const names = [...alerts.matchAll(/- alert: (\w+)/g)].map(([, name = ""]) => name);
+    assert.ok(names.length >= fewest);
+    for (const name of names) {
+      assert.match(cases, new RegExp(`alertname="${name}"`));
+      assert.ok(runbooks.has(name.toLowerCase()), name);
+    }
+  }
 });
 
 Deno.test("the failures of the bus are the reasons of code 500 and above", async () => {
