@@ -4,7 +4,8 @@
  * Shield says may grow, so clients pass over fields that they do not know.
  */
 import type { Given } from "./envelope.ts";
-import { type FieldNames, refuseField, seenOnce, skipField } from "./fields.ts";
+import { type FieldNames, readShape, refuseField, seenOnce, skipField } from "./fields.ts";
+import { type Shape, shapeOf } from "./fields.ts";
 import { type Uint64, WireReader } from "./wire.ts";
 import { WireWriter } from "./wire_writer.ts";
 
@@ -68,18 +69,17 @@ export interface Ack {
 
 const EMPTY = new Uint8Array();
 
-const WELCOME: FieldNames = [
-  "Welcome",
-  "connection_id",
-  "user_id",
-  "tenant_id",
-  "server_time_ms",
-  "heartbeat_ms",
-  "max_frame_bytes",
-  "token_expires_ms",
-  "node_id",
-  "protocol_version",
-];
+const WELCOME: Shape = /* @__PURE__ */ shapeOf<Welcome>("Welcome", {
+  connection_id: "text",
+  user_id: "text",
+  tenant_id: "text",
+  server_time_ms: "int64",
+  heartbeat_ms: "uint32",
+  max_frame_bytes: "uint32",
+  token_expires_ms: "int64",
+  node_id: "text",
+  protocol_version: "uint32",
+});
 const SUBSCRIBE: FieldNames = [
   "Subscribe",
   "room_id",
@@ -105,39 +105,12 @@ const ACK: FieldNames = [
   "retry_after_ms",
 ];
 
-/** Throws `DecodeError`, as every reader here does. Each case is `field << 3 | wire type`. */
+/** Throws `DecodeError`, as every reader here does. */
 export function readWelcome(bytes: Uint8Array): Welcome {
-  const reader = new WireReader(bytes);
-  const welcome: Welcome = {
-    connection_id: "",
-    user_id: "",
-    tenant_id: "",
-    server_time_ms: 0,
-    heartbeat_ms: 0,
-    max_frame_bytes: 0,
-    token_expires_ms: 0,
-    node_id: "",
-    protocol_version: 0,
-  };
-  let seen = 0;
-  while (reader.pos < reader.end) {
-    const tag = reader.tag();
-    seen = seenOnce(seen, tag, WELCOME);
-    if (tag === 0x0a) welcome.connection_id = reader.text();
-    else if (tag === 0x12) welcome.user_id = reader.text();
-    else if (tag === 0x1a) welcome.tenant_id = reader.text();
-    else if (tag === 0x20) welcome.server_time_ms = reader.int64();
-    else if (tag === 0x28) welcome.heartbeat_ms = reader.uint32();
-    else if (tag === 0x30) welcome.max_frame_bytes = reader.uint32();
-    else if (tag === 0x38) welcome.token_expires_ms = reader.int64();
-    else if (tag === 0x42) welcome.node_id = reader.text();
-    else if (tag === 0x48) welcome.protocol_version = reader.uint32();
-    else skipField(reader, tag, WELCOME);
-  }
-  return welcome;
+  return readShape(new WireReader(bytes), WELCOME);
 }
 
-/** `member_meta` is a view into `bytes`. */
+/** `member_meta` is a view into `bytes`. Here and below each case is `field << 3 | wire type`. */
 export function readSubscribe(bytes: Uint8Array): Subscribe {
   const reader = new WireReader(bytes);
   const subscribe: Subscribe = {

@@ -3,7 +3,7 @@
  * field. A message's names are an array: its own name first, then each field's at its number.
  */
 import { DecodeError } from "./decode_error.ts";
-import { WIRE_VARINT, type WireReader } from "./wire.ts";
+import { WIRE_BYTES, WIRE_VARINT, type WireReader } from "./wire.ts";
 
 /** A message's name at 0 and each field's name at its number; a hole is an unknown field. */
 export type FieldNames = readonly string[];
@@ -43,4 +43,52 @@ export function refuseField(tag: number, names: FieldNames): never {
 export function skipField(reader: WireReader, tag: number, names: FieldNames): void {
   if (names[tag >>> 3] !== undefined) throw wrongType(tag, names);
   reader.skip(tag);
+}
+
+/** How a field is read: by that method of the reader, or, one of many, by a function. */
+type Kind = "text" | "uint32" | "uint64" | "int64" | "bool" | ((reader: WireReader) => unknown);
+
+/** A message that only clients read, and of which one more or less costs nothing. Else: by hand. */
+export interface Shape {
+  readonly names: FieldNames;
+  /** At each field's number. */
+  readonly kinds: readonly Kind[];
+}
+
+/** `fields` in the order of their numbers, from 1 and without a hole. */
+export function shapeOf<Message>(
+  name: string,
+  fields: Readonly<Record<keyof Message, Kind>>,
+): Shape {
+  const kinds = Object.entries<Kind>(fields);
+  return {
+    names: [name, ...Object.keys(fields)],
+    kinds: ["text", ...kinds.map(([, kind]) => kind)],
+  };
+}
+
+/** Reads to the reader's end. Throws `DecodeError`; a field that is not known is passed over. */
+export function readShape<Message>(reader: WireReader, { names, kinds }: Shape): Message {
+  const message: Record<string, unknown> = {};
+  for (let field = 1; field < names.length; field++) {
+    const kind = kinds[field];
+    const empty = kind === "text" ? "" : kind === "bool" ? false : 0;
+    message[names[field]!] = typeof kind === "function" ? [] : empty;
+  }
+  let seen = 0;
+  while (reader.pos < reader.end) {
+    const tag = reader.tag();
+    const field = tag >>> 3;
+    const kind = kinds[field];
+    const name = names[field]!;
+    const is_bytes = (tag & 7) === WIRE_BYTES;
+    if (typeof kind === "function" && is_bytes) {
+      (message[name] as unknown[]).push(kind(reader));
+      continue;
+    }
+    seen = seenOnce(seen, tag, names);
+    if (typeof kind !== "string" || is_bytes !== (kind === "text")) skipField(reader, tag, names);
+    else message[name] = reader[kind]();
+  }
+  return message as Message;
 }

@@ -3,7 +3,14 @@
  * has the same names; the Shield writes it. Envelopes stay bytes here.
  */
 import { msgFrame } from "./frame.ts";
-import { type FieldNames, refuseField, seenOnce, skipField } from "./fields.ts";
+import {
+  type FieldNames,
+  readShape,
+  refuseField,
+  seenOnce,
+  type Shape,
+  shapeOf,
+} from "./fields.ts";
 import { Opcode } from "./opcode.ts";
 import { type Uint64, WireReader } from "./wire.ts";
 import { putVarint, varintSize, WireWriter } from "./wire_writer.ts";
@@ -32,7 +39,12 @@ export interface History {
 }
 
 const QUERY: FieldNames = ["HistoryQuery", "after", "before", "limit", "reverse"];
-const HISTORY: FieldNames = ["History", "messages", "offset", "epoch", "more"];
+const HISTORY: Shape = /* @__PURE__ */ shapeOf<History>("History", {
+  messages: (reader) => reader.view(),
+  offset: "uint64",
+  epoch: "text",
+  more: "bool",
+});
 /** `offset` of an Envelope: number 9, a varint. */
 const TAG_OFFSET = 0x48;
 
@@ -65,22 +77,7 @@ export function writeHistoryQuery(query: Partial<HistoryQuery>): Uint8Array<Arra
 
 /** Throws `DecodeError`. The messages are views into `bytes`. */
 export function readHistory(bytes: Uint8Array): History {
-  const reader = new WireReader(bytes);
-  const history: History = { messages: [], offset: 0, epoch: "", more: false };
-  let seen = 0;
-  while (reader.pos < reader.end) {
-    const tag = reader.tag();
-    if (tag === 0x0a) {
-      history.messages.push(reader.view());
-      continue;
-    }
-    seen = seenOnce(seen, tag, HISTORY);
-    if (tag === 0x10) history.offset = reader.uint64();
-    else if (tag === 0x1a) history.epoch = reader.text();
-    else if (tag === 0x20) history.more = reader.bool();
-    else skipField(reader, tag, HISTORY);
-  }
-  return history;
+  return readShape(new WireReader(bytes), HISTORY);
 }
 
 /** Throws TypeError for a number that its field cannot hold. */

@@ -3,7 +3,7 @@
  * Protobuf form for `arqon.v1`, the JSON form for `arqon.v1.json`. Keeps no list of members; the
  * Shield's tables and the SDK do.
  */
-import { type FieldNames, seenOnce, skipField } from "./fields.ts";
+import { readShape, type Shape, shapeOf } from "./fields.ts";
 import { WireReader } from "./wire.ts";
 import { WireWriter } from "./wire_writer.ts";
 
@@ -27,9 +27,19 @@ export interface PresenceChange {
   readonly snapshot?: boolean;
 }
 
-const MEMBER: FieldNames = ["PresenceMember", "connection_id", "user_id", "meta", "joined_ms"];
-const UPDATE: FieldNames = ["PresenceUpdate", "members", "connections", "users", "snapshot"];
-const LEAVE: FieldNames = ["PresenceLeave", "members", "connections", "users"];
+const MEMBER: Shape = /* @__PURE__ */ shapeOf<PresentMember>("PresenceMember", {
+  connection_id: "text",
+  user_id: "text",
+  meta: "text",
+  joined_ms: "int64",
+});
+const readMember = (reader: WireReader) => reader.embedded(readShape<PresentMember>, MEMBER);
+const LEAVE_FIELDS = { members: readMember, connections: "uint32", users: "uint32" } as const;
+const UPDATE: Shape = /* @__PURE__ */ shapeOf<PresenceChange>("PresenceUpdate", {
+  ...LEAVE_FIELDS,
+  snapshot: "bool",
+});
+const LEAVE: Shape = /* @__PURE__ */ shapeOf<typeof LEAVE_FIELDS>("PresenceLeave", LEAVE_FIELDS);
 
 const quote: (text: string) => string = JSON.stringify;
 
@@ -92,50 +102,10 @@ function countsJson({ connections, users }: PresenceChange): string {
 
 /** Reads Protobuf. Throws `DecodeError`; a field that is not known is passed over. */
 export function readPresenceUpdate(bytes: Uint8Array): PresenceChange {
-  return readChange(bytes, { members: [], connections: 0, users: 0, snapshot: false }, UPDATE);
+  return readShape(new WireReader(bytes), UPDATE);
 }
 
 /** Reads Protobuf. Throws `DecodeError`; a field that is not known is passed over. */
 export function readPresenceLeave(bytes: Uint8Array): PresenceChange {
-  return readChange(bytes, { members: [], connections: 0, users: 0 }, LEAVE);
-}
-
-/** `change` as it is filled in; where it has a `snapshot`, the message has that field. */
-type Draft = Omit<PresenceChange, "members"> & { members: PresentMember[] };
-
-function readChange(
-  bytes: Uint8Array,
-  change: { -readonly [Field in keyof Draft]: Draft[Field] },
-  names: FieldNames,
-): PresenceChange {
-  const reader = new WireReader(bytes);
-  let seen = 0;
-  while (reader.pos < reader.end) {
-    const tag = reader.tag();
-    if (tag === 0x0a) {
-      change.members.push(reader.embedded(readMember));
-      continue;
-    }
-    seen = seenOnce(seen, tag, names);
-    if (tag === 0x10) change.connections = reader.uint32();
-    else if (tag === 0x18) change.users = reader.uint32();
-    else if (tag === 0x20 && change.snapshot !== undefined) change.snapshot = reader.bool();
-    else skipField(reader, tag, names);
-  }
-  return change;
-}
-
-function readMember(reader: WireReader): PresentMember {
-  const member = { connection_id: "", user_id: "", meta: "", joined_ms: 0 };
-  let seen = 0;
-  while (reader.pos < reader.end) {
-    const tag = reader.tag();
-    seen = seenOnce(seen, tag, MEMBER);
-    if (tag === 0x0a) member.connection_id = reader.text();
-    else if (tag === 0x12) member.user_id = reader.text();
-    else if (tag === 0x1a) member.meta = reader.text();
-    else if (tag === 0x20) member.joined_ms = reader.int64();
-    else skipField(reader, tag, MEMBER);
-  }
-  return member;
+  return readShape(new WireReader(bytes), LEAVE);
 }

@@ -7,6 +7,21 @@ export type Json = string | number | boolean | null | readonly Json[] | {
   readonly [key: string]: Json;
 };
 
+/**
+ * What is written as JSON: interfaces, classes and anything that `JSON.stringify` takes. What it makes
+ * nothing of at the top is left out: functions, promises, maps, sets and buffers.
+ */
+export type JsonInput =
+  | string
+  | number
+  | boolean
+  | null
+  | { readonly [key: string]: unknown }
+  | object & {
+    readonly [Symbol.hasInstance]?: never;
+    readonly [Symbol.toStringTag]?: never;
+  };
+
 /** Throws TypeError for what is not UTF-8. A byte order mark stays. */
 export function strictText(bytes: Uint8Array): string {
   return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);

@@ -67,8 +67,11 @@ export class Message {
     return strictText(this.data);
   }
 
-  /** The data as JSON. Throws SyntaxError or TypeError when it is not. */
-  json(): unknown {
+  /**
+   * The data as JSON. Throws SyntaxError or TypeError when it is not. Nothing checks that it is a
+   * `Value`: that is for data that the program trusts, `typedRoom` for everything else.
+   */
+  json<Value = unknown>(): Value {
     return JSON.parse(this.text());
   }
 }

@@ -49,7 +49,7 @@ export type {
 } from "./room_state.ts";
 export type { HistoryOptions, RoomHistory } from "./history.ts";
 export type { Position } from "./position.ts";
-export type { Json } from "./json.ts";
+export type { Json, JsonInput } from "./json.ts";
 export type { PresenceSubscription, SubscribeOptions, Subscription } from "./subscription.ts";
 export { Presence } from "./presence.ts";
 export type { PresenceChanges } from "./presence.ts";

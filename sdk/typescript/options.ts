@@ -11,13 +11,20 @@ import type { PlatformEvents } from "./platform_events.ts";
 import type { Signer } from "./signing.ts";
 import { assertToken } from "./token.ts";
 
-/** The part of the platform's WebSocket that the SDK uses. */
+/** Hears events that are `Event` or more. As a method, for methods take classes of their own, too. */
+type Handler<Event> = { hear(event: Event): void }["hear"] | null;
+
+/**
+ * The part of a WebSocket that the SDK uses: of the platform's, and of the one of the npm package
+ * `ws`, whose events are classes of its own.
+ */
 export interface SocketLike {
   binaryType: string;
   readonly bufferedAmount: number;
-  onmessage: ((event: { readonly data: unknown }) => void) | null;
-  onerror: ((event: unknown) => void) | null;
-  onclose: ((event: { readonly code: number; readonly reason: string }) => void) | null;
+  onmessage: Handler<{ readonly data: unknown }>;
+  /** Its `message` is told, if there is one. */
+  onerror: Handler<unknown>;
+  onclose: Handler<{ readonly code: number; readonly reason: string }>;
   send(data: Uint8Array<ArrayBuffer>): void;
   close(code?: number, reason?: string): void;
 }
@@ -152,11 +159,16 @@ export function settingsFrom(options: ConnectOptions): Settings {
     throw new TypeError("connect needs `token` or `getToken`");
   }
   if (token !== undefined) assertToken(token);
+  const { webSocket = globalThis.WebSocket } = options;
+  // Browsers of 2024 have both, too.
+  if (!webSocket || !Promise.withResolvers) {
+    throw new TypeError("@arqon/sdk needs Node 22 or newer");
+  }
   return {
     ...options,
     ...atLeastOne(options, NUMBERS),
     address: parseAddress(options.url),
-    webSocket: options.webSocket ?? (WebSocket as unknown as WebSocketConstructor),
+    webSocket,
     backoff: { ...DEFAULT_BACKOFF, ...options.backoff },
     events: events === true ? browserEvents() : events || undefined,
     watch_clock: events !== false,

@@ -217,3 +217,51 @@ Deno.test(
     assert.equal(sent.length, 2);
   },
 );
+
+/** Node 22's: it says `error` when it does not get through, and never `close`. */
+class SilentSocket implements SocketLike {
+  binaryType = "";
+  bufferedAmount = 0;
+  onmessage: SocketLike["onmessage"] = null;
+  onerror: SocketLike["onerror"] = null;
+  onclose: SocketLike["onclose"] = null;
+  constructor() {
+    queueMicrotask(() => this.onerror?.({ message: "refused" }));
+  }
+  send() {}
+  close() {}
+}
+
+Deno.test(
+  "an error before the WELCOME ends the attempt, whatever the socket says after it",
+  CLEAN,
+  async () => {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const url = `ws://127.0.0.1:${listener.addr.port}`;
+    listener.close();
+    const { promise: late, resolve } = Promise.withResolvers<"late">();
+    const timer = setTimeout(() => resolve("late"), 30_000);
+    const attempt = connect({
+      url,
+      token: "e30.e30.c2ln",
+      webSocket: SilentSocket,
+      handshake_timeout_ms: 3_600_000,
+    });
+    const error = await Promise.race([late, attempt.catch((error) => error)]);
+    clearTimeout(timer);
+    assert.ok(refusedWith("unreachable")(error), String(error));
+  },
+);
+
+Deno.test("a platform without a WebSocket is told which one it needs", async () => {
+  const { WebSocket: kept } = globalThis;
+  Reflect.deleteProperty(globalThis, "WebSocket");
+  try {
+    await assert.rejects(
+      connect({ url: "localhost:1", token: "e30.e30.c2ln" }),
+      { name: "TypeError", message: "@arqon/sdk needs Node 22 or newer" },
+    );
+  } finally {
+    globalThis.WebSocket = kept;
+  }
+});

@@ -7,7 +7,7 @@ import type { Ack, Uint64 } from "@arqon/proto";
 import type { LockKeeping } from "./held_lock.ts";
 import { historyOf } from "./history.ts";
 import type { HistoryOptions, RoomHistory } from "./history.ts";
-import type { Json } from "./json.ts";
+import type { Json, JsonInput } from "./json.ts";
 import { listenTo } from "./listener.ts";
 import type { Listener, MessageHandler } from "./listener.ts";
 import { readMembers } from "./member_table.ts";
@@ -142,7 +142,7 @@ export class Room {
   }
 
   /** Writes one key. With `expect_version` only if nobody else has changed the room since. */
-  set(key: string, value: Json, options: CommandOptions = {}): Promise<RoomPosition> {
+  set(key: string, value: JsonInput, options: CommandOptions = {}): Promise<RoomPosition> {
     return this.#ask("room.set", { key, value }, options);
   }
 
@@ -207,7 +207,7 @@ export class Room {
   /** The shape of the answer is the Brain's promise. */
   async #ask<Answer>(
     name: string,
-    data: Readonly<Record<string, Json | undefined>>,
+    data: Readonly<Record<string, JsonInput | undefined>>,
     options: CommandOptions,
   ): Promise<Answer> {
     const text = JSON.stringify(data);

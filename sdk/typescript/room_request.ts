@@ -3,7 +3,7 @@
  * bytes, and the envelope. Signing, sending, waiting and repeating is the connection's.
  */
 import type { Ack, EnvelopeInput, Uint64 } from "@arqon/proto";
-import type { Json } from "./json.ts";
+import type { JsonInput } from "./json.ts";
 import { tracedBy } from "./trace_parent.ts";
 import type { TraceOptions } from "./trace_parent.ts";
 
@@ -11,7 +11,7 @@ import type { TraceOptions } from "./trace_parent.ts";
  * Bytes travel as they are, a string as text, anything else as JSON. With a JSON `content_type` a
  * string is taken for JSON text and travels as it is.
  */
-export type Data = Uint8Array | Json;
+export type Data = Uint8Array | JsonInput;
 
 /** What `Room.publish` takes besides type and data; nothing of it is needed. */
 export interface PublishOptions extends TraceOptions {
@@ -51,7 +51,7 @@ export interface CommandResult {
   /** The bytes as the Brain sent them. */
   readonly bytes: Uint8Array;
   /** The result as JSON; undefined when it is empty. Throws SyntaxError when it is not JSON. */
-  json(): unknown;
+  json<Value = unknown>(): Value;
 }
 
 /**

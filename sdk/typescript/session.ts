@@ -120,6 +120,8 @@ export class Session {
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onerror = (event) => {
       this.#detail = (event as { message?: string }).message ?? "";
+      // Not every platform closes what never opened: Node 22 says this and no more.
+      if (!this.welcome) this.#finish(1006, "");
     };
     socket.onclose = (event) => this.#finish(event.code, event.reason);
     this.#handshake = setTimeout(() => {

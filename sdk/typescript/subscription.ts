@@ -3,7 +3,7 @@
  * that keep it fed are `subscriptions.ts`.
  */
 import type { Uint64 } from "@arqon/proto";
-import type { Json } from "./json.ts";
+import type { JsonInput } from "./json.ts";
 import type { Message } from "./message.ts";
 import type { MessageBuffer, Overflow } from "./message_buffer.ts";
 import type { Place, Position } from "./position.ts";
@@ -22,7 +22,7 @@ export interface SubscribeOptions {
    */
   readonly presence?: boolean;
   /** With `presence`: what others see of this member; `Subscription.update` changes it. */
-  readonly member_meta?: Json;
+  readonly member_meta?: JsonInput;
   /** With `presence`: know who is there without being a member; default false. */
   readonly observer?: boolean;
   /**
@@ -74,7 +74,7 @@ export interface Subscription extends AsyncIterableIterator<Message, undefined> 
    * taken it, also after a reconnect; later SUBs carry it too. Rejects with the refusal, and then the
    * old metadata stands. TypeError when this is no member.
    */
-  update(member_meta: Json): Promise<void>;
+  update(member_meta: JsonInput): Promise<void>;
   close(): void;
   [Symbol.dispose](): void;
 }
@@ -92,7 +92,7 @@ export interface Reader {
 }
 
 /** JSON bytes of metadata. Throws TypeError for what JSON cannot say. */
-export function encodeMeta(member_meta: Json): Uint8Array {
+export function encodeMeta(member_meta: JsonInput): Uint8Array {
   const text = JSON.stringify(member_meta) as string | undefined;
   if (text === undefined) throw new TypeError("member_meta is no JSON");
   return new TextEncoder().encode(text);
@@ -103,7 +103,7 @@ export function asSubscription(
   room: string,
   { buffer, ready, presence }: Reader,
   place: Place,
-  update: (member_meta: Json) => Promise<void>,
+  update: (member_meta: JsonInput) => Promise<void>,
 ): Subscription {
   const close = () => void buffer.return();
   return {

@@ -6,7 +6,7 @@
 import { ArqonError, encodeSub, encodeUnsub } from "@arqon/proto";
 import type { Ack, PlainEnvelope, Uint64 } from "@arqon/proto";
 import type { Backoff } from "./backoff.ts";
-import type { Json } from "./json.ts";
+import type { JsonInput } from "./json.ts";
 import { Message } from "./message.ts";
 import { Overlap } from "./overlap.ts";
 import { readAnswer } from "./position.ts";
@@ -78,7 +78,7 @@ export class Subscriptions {
       if (this.#session) this.#send(entry, this.#session, 0);
       if (this.#next) this.#move(entry, this.#next);
     }
-    const update = (changed: Json) => this.#update(entry, reader, changed);
+    const update = (changed: JsonInput) => this.#update(entry, reader, changed);
     return asSubscription(room, reader, entry.place, update);
   }
 
@@ -231,7 +231,7 @@ export class Subscriptions {
     this.#moved = undefined;
   }
 
-  async #update(entry: RoomEntry, reader: Reader, member_meta: Json): Promise<void> {
+  async #update(entry: RoomEntry, reader: Reader, member_meta: JsonInput): Promise<void> {
     if (!entry.wish.presence || entry.wish.observer) {
       throw new TypeError(`room ${entry.room}: update needs presence: true and no observer`);
     }

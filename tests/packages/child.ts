@@ -8,11 +8,12 @@ import { announce, runAll, wanted } from "../child_scenarios.ts";
 import { startChromium } from "../console/world.ts";
 import { makeProject } from "./project.ts";
 import { BROWSER_SCENARIOS } from "./scenarios_browser.ts";
+import { REFUSAL_SCENARIOS } from "./scenarios_refusals.ts";
 import { RUNTIME_SCENARIOS } from "./scenarios_runtimes.ts";
 import { TYPES_SCENARIOS } from "./scenarios_types.ts";
 
 const scenarios = wanted(
-  [...TYPES_SCENARIOS, ...RUNTIME_SCENARIOS, ...BROWSER_SCENARIOS],
+  [...TYPES_SCENARIOS, ...RUNTIME_SCENARIOS, ...REFUSAL_SCENARIOS, ...BROWSER_SCENARIOS],
   Deno.args,
 );
 announce(scenarios);

@@ -7,7 +7,11 @@ import { pack } from "../../tasks/pack.ts";
 import type { Tarball } from "../../tasks/pack_tarball.ts";
 
 /** Programs that a project has, out of `programs/`. */
-const PROGRAMS = ["tour", "main", "worker", "worker_main", "thread_main", "typed", "page"];
+const PROGRAMS = [
+  ...["tour", "main", "worker", "worker_main", "thread_main", "typed", "page", "refusals"],
+];
+/** Declarations of the npm package `ws`, which people hand to `webSocket`. */
+const WS_TYPES = "@types/ws@8.18.2";
 
 /** A project; gone at the end of its scope. */
 export interface Project extends AsyncDisposable {
@@ -29,7 +33,7 @@ export async function makeProject(): Promise<Project> {
   try {
     const tarballs = await pack(`${folder}/npm`);
     await Deno.writeTextFile(`${folder}/package.json`, '{ "type": "module", "private": true }\n');
-    const wanted = [...tarballs.map(({ path }) => path), await protobuf()];
+    const wanted = [...tarballs.map(({ path }) => path), await protobuf(), WS_TYPES];
     const args = ["install", "--prefix", folder, "--no-audit", "--no-fund", ...wanted];
     const done = await run("npm", args);
     if (done?.ok !== true) throw new Error(`npm install: ${lastLine(done?.text ?? "no npm")}`);

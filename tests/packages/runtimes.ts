@@ -4,8 +4,10 @@
  */
 import { installed, lastLine, run } from "../../bench/peers/installed.ts";
 
-/** The oldest line that `engines` promises, in its last release, and the newest. */
-export const NODE_VERSIONS = ["22.23.3", "26.10.0"] as const;
+/** Of each line that is supported the last release; the first is the oldest that `engines` promises. */
+export const NODE_VERSIONS = ["22.23.3", "24.21.0", "26.10.0"] as const;
+/** One that is too old for the SDK, not for `arq`. */
+export const OLD_NODE_VERSION = "20.20.2";
 /** Bun's last release. */
 export const BUN_VERSION = "1.4.5";
 
@@ -35,7 +37,9 @@ async function fromNpm(name: string, version: string, program: string): Promise<
 }
 
 /** The path of that version of Node. Rejects when npm cannot bring it. */
-export async function ensureNode(version: typeof NODE_VERSIONS[number]): Promise<string> {
+export async function ensureNode(
+  version: typeof NODE_VERSIONS[number] | typeof OLD_NODE_VERSION,
+): Promise<string> {
   return await fromNpm(nodePackage(), version, os === "windows" ? "node.exe" : "node");
 }
 

@@ -7,7 +7,7 @@ import { BUN_VERSION, ensureBun, ensureNode, NODE_VERSIONS } from "./runtimes.ts
 import { DEADLINE_MS, type Scenario, type World } from "./world.ts";
 
 /** Runs a command in the project to its end, without the environment of this process. */
-async function runInProject(
+export async function runInProject(
   { project }: World,
   program: string,
   args: readonly string[],

@@ -2,11 +2,61 @@
  * A program whose types are checked against the packed declarations and never run: what people write,
  * with what the compiler must refuse.
  */
-import { ArqonError, connect, typedRoom } from "@arqon/sdk";
+import { ArqonError, connect, standardCodec, typedRoom } from "@arqon/sdk";
 import type { Ack, ConnectOptions, Message, PresenceSubscription, Status } from "@arqon/sdk";
+import type { Room, StandardSchema } from "@arqon/sdk";
 import { protobufCodec } from "@arqon/sdk/protobuf";
 import { decodeServerFrame, ERRORS, type Reason } from "@arqon/proto";
 import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+
+/** What people have: no index signature, optional members, others inside. */
+interface Place {
+  readonly x: number;
+  readonly y: number;
+}
+
+interface Cursor {
+  readonly user: string;
+  readonly at?: Place;
+  readonly trail: readonly Place[];
+}
+
+class Shape implements Place {
+  readonly x = 1;
+  readonly y = 2;
+}
+
+/** Interfaces, classes and what is made of them are data; what JSON makes nothing of is none. */
+export async function data<Value extends object>(room: Room, value: Value): Promise<Cursor> {
+  const cursor: Cursor = { user: "ann", trail: [{ x: 1, y: 2 }] };
+  const places: Place[] = [new Shape()];
+  await room.publish("cursor", cursor);
+  await room.publish("cursor", { cursor, places, at: new Date() });
+  await room.publish("value", value);
+  await room.set("cursor", cursor);
+  await room.set("places", places);
+  await room.command("draw", cursor);
+  const loop = room.subscribe({ presence: true, member_meta: cursor });
+  await loop.update(cursor);
+  await typedRoom(room, "cursor", standardCodec(schema)).publish(cursor);
+  // @ts-expect-error: a function is no data.
+  await room.publish("cursor", () => cursor);
+  // @ts-expect-error: nor is what nobody waited for.
+  await room.publish("cursor", Promise.resolve(cursor));
+  // @ts-expect-error: a map is {} in JSON.
+  await room.set("cursor", new Map([["user", "ann"]]));
+  // @ts-expect-error: JSON has no such numbers.
+  await room.set("cursor", 1n);
+  for await (const message of room.subscribe()) {
+    const { user } = message.json<Cursor>();
+    // @ts-expect-error: without a type it is unknown.
+    console.log(user, message.json().user);
+    return message.json();
+  }
+  return (await room.command("draw")).json<Cursor>();
+}
+
+declare const schema: StandardSchema<Cursor, Cursor>;
 
 const options: ConnectOptions = { url: new URL("wss://bus.example.com"), getToken: () => "…" };
 

@@ -1,0 +1,133 @@
+/**
+ * Attempts that do not get through, in every runtime: platforms tell of them in different ways, and
+ * one that nobody hears of costs the whole `handshake_timeout_ms`. And a Node that is too old.
+ */
+import assert from "node:assert/strict";
+import { startBus } from "../bus.ts";
+import { BUN_VERSION, ensureBun, ensureNode, NODE_VERSIONS, OLD_NODE_VERSION } from "./runtimes.ts";
+import { runInProject } from "./scenarios_runtimes.ts";
+import { DEADLINE_MS, type Scenario, type World } from "./world.ts";
+
+/**
+ * A machine with nothing else to do takes some ms, a busy one may take a second or two; an attempt
+ * that has failed unheard ends after 10,000 ms, the default of `handshake_timeout_ms`.
+ */
+const SETTLED_MS = 4_000;
+
+interface Runtime {
+  readonly name: string;
+  ensure(): Promise<string>;
+}
+
+const RUNTIMES: readonly Runtime[] = [
+  ...NODE_VERSIONS.map((version) => ({
+    name: `Node ${version}`,
+    ensure: () => ensureNode(version),
+  })),
+  { name: `Bun ${BUN_VERSION}`, ensure: ensureBun },
+];
+
+/** A port on which nobody listens. */
+function deadUrl(): string {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  return `ws://127.0.0.1:${port}`;
+}
+
+/** What an attempt must come to. */
+async function assertSettled(
+  world: World,
+  program: string,
+  args: readonly string[],
+  reason: string,
+): Promise<void> {
+  const seen = JSON.parse(await runInProject(world, program, ["refusals.ts", ...args]));
+  assert.equal(seen.reason, reason);
+  assert.ok(seen.took_ms < SETTLED_MS, `${reason} after ${seen.took_ms} ms`);
+}
+
+async function refusals(world: World, { name, ensure }: Runtime): Promise<void> {
+  const program = await ensure();
+  const { bus } = world;
+  const { url } = bus;
+  const user = name.replaceAll(/\W/g, "-");
+  const token = await bus.tokenFor({ user });
+  const forged = token.replace(/\.[^.]*$/, `.${"A".repeat(86)}`);
+  const admin = await bus.tokenFor({ role: "admin", user: "moderator" });
+  await assertSettled(world, program, ["connect", deadUrl(), token], "unreachable");
+  await assertSettled(world, program, ["connect", url, forged], "token-signature");
+  await assertSettled(world, program, ["banned", url, token, admin], "banned");
+}
+
+/** A program of the project, line by line; it is gone at the end of its scope. */
+function startInProject({ project }: World, program: string, args: readonly string[]) {
+  const child = new Deno.Command(program, {
+    args: [...args],
+    cwd: project.folder,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "inherit",
+    signal: AbortSignal.timeout(DEADLINE_MS),
+  }).spawn();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  return {
+    async line(): Promise<unknown> {
+      while (!text.includes("\n")) {
+        const { value, done } = await reader.read();
+        if (done) throw new Error(`${program} has ended, after ${JSON.stringify(text)}`);
+        text += value;
+      }
+      const end = text.indexOf("\n");
+      const line = JSON.parse(text.slice(0, end));
+      text = text.slice(end + 1);
+      return line;
+    },
+    async [Symbol.asyncDispose]() {
+      await reader.cancel();
+      await child.status;
+    },
+  };
+}
+
+async function restart(world: World): Promise<void> {
+  await using programs = new AsyncDisposableStack();
+  const first = programs.use(await startBus());
+  const { url, token } = first;
+  const running = await Promise.all(RUNTIMES.map(async ({ name, ensure }) => {
+    const program = startInProject(world, await ensure(), ["refusals.ts", "restart", url, token]);
+    return { name, ...programs.use(program) };
+  }));
+  for (const { line } of running) assert.equal(await line(), "open");
+  await first.stop("SIGKILL");
+  programs.use(await startBus(["--port", new URL(url).port]));
+  for (const { name, line } of running) {
+    const took_ms = await line() as number[];
+    const slowest_ms = Math.max(...took_ms);
+    assert.ok(slowest_ms < SETTLED_MS, `${name}: an attempt took ${slowest_ms} ms`);
+  }
+}
+
+const OLD_NODE = `
+  import { connect } from "@arqon/sdk";
+  const error = await connect({ url: "localhost:1", token: "a.b.c" }).catch((error) => error);
+  console.log(JSON.stringify([error.name, error.message]));
+`;
+
+/** Every attempt ends when it has failed, and says why. */
+export const REFUSAL_SCENARIOS: readonly Scenario[] = [
+  ...RUNTIMES.map((runtime): Scenario => ({
+    name: `a dead port, a bad signature and a ban of 5 s are told at once in ${runtime.name}`,
+    run: (world) => refusals(world, runtime),
+  })),
+  { name: "no attempt hangs while the bus restarts, in Node and Bun", run: restart },
+  {
+    name: `Node ${OLD_NODE_VERSION} is told in a sentence that the SDK needs Node 22`,
+    async run(world) {
+      const node = await ensureNode(OLD_NODE_VERSION);
+      const out = await runInProject(world, node, ["--input-type=module", "-e", OLD_NODE]);
+      assert.deepEqual(JSON.parse(out), ["TypeError", "@arqon/sdk needs Node 22 or newer"]);
+    },
+  },
+];
