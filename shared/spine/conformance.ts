@@ -8,7 +8,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
 import { exactSubject, subjectPattern } from "../subject.ts";
 import type { Subject, SubjectPattern } from "../subject.ts";
-import type { Spine, SpineMessage, SubscribeOptions } from "./spine.ts";
+import type { KeyValueOptions, Spine, SpineMessage, SubscribeOptions } from "./spine.ts";
 
 /** How long a test waits for what must happen; reached only when it never does. */
 const DEADLINE_MS = 20_000;
@@ -19,6 +19,8 @@ export interface Bus {
   readonly other: Spine;
   /** A name that no other test on this bus uses. */
   readonly name: string;
+  /** How its buckets are opened. */
+  readonly view?: KeyValueOptions;
 }
 
 /** One thing that every engine does. */

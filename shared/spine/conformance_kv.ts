@@ -19,9 +19,10 @@ const ODD_KEYS: readonly KvKey[] = [
 /** One bucket per test, named after it. */
 const bucketName = (name: string) => name.toUpperCase().replaceAll("-", "_");
 
-const open = ({ spine, name }: Bus): Promise<KeyValue> => spine.keyValue(bucketName(name));
-const openBoth = ({ spine, other, name }: Bus): Promise<[KeyValue, KeyValue]> =>
-  Promise.all([spine.keyValue(bucketName(name)), other.keyValue(bucketName(name))]);
+const open = ({ spine, name, view }: Bus): Promise<KeyValue> =>
+  spine.keyValue(bucketName(name), view);
+const openBoth = ({ spine, other, name, view }: Bus): Promise<[KeyValue, KeyValue]> =>
+  Promise.all([spine.keyValue(bucketName(name), view), other.keyValue(bucketName(name), view)]);
 const sorted = (keys: readonly KvKey[]) => keys.map((key) => JSON.stringify(key)).sort();
 
 async function storesAndReads(bus: Bus): Promise<void> {
@@ -41,7 +42,7 @@ async function storesAndReads(bus: Bus): Promise<void> {
   const third = await theirs.put(["a"], bytes("again"));
   assert.ok(third > second);
   assert.equal((await mine.get(["a"]))?.revision, third);
-  const elsewhere = await bus.spine.keyValue(`${bucketName(bus.name)}_2`);
+  const elsewhere = await bus.spine.keyValue(`${bucketName(bus.name)}_2`, bus.view);
   assert.equal(await elsewhere.get(["a"]), undefined);
 }
 
@@ -107,16 +108,57 @@ async function keepsKeysApart(bus: Bus): Promise<void> {
   const below = [["plain"], ["plain", "below"], ["plain", "below", "deeper"]];
   assert.deepEqual(sorted(await bucket.keys(["plain"])), sorted(below));
   assert.deepEqual(await bucket.keys(["absent"]), []);
-  const bad: KvKey[] = [[], [""], ["a", ""], ["\ud800"], ["x".repeat(2_000)], Array(20).fill("a")];
+  const bad = [[], [""], ["a", ""], ["\ud800"], ["x".repeat(2_000)], Array<string>(20).fill("a")];
+  await refusesKeys(bucket, bad);
+  for (const name of ["", "lower", "A.B", "A B", "A>"]) {
+    await assert.rejects(bus.spine.keyValue(name), TypeError);
+  }
+}
+
+async function refusesKeys(bucket: KeyValue, bad: readonly KvKey[]): Promise<void> {
   for (const key of bad) {
     await assert.rejects(bucket.get(key), TypeError);
     await assert.rejects(bucket.put(key, bytes("")), TypeError);
     await assert.rejects(bucket.update(key, bytes(""), 0), TypeError);
     await assert.rejects(bucket.delete(key), TypeError);
   }
-  for (const name of ["", "lower", "A.B", "A B", "A>"]) {
-    await assert.rejects(bus.spine.keyValue(name), TypeError);
+}
+
+async function keepsPlainKeysApart(bus: Bus): Promise<void> {
+  const bucket = await open(bus);
+  const keys = [["v1", "events", "made"], ["v1"], ["v1", "events"], ["v10"], ["a_b-c/d=e"], [
+    "~$!",
+  ]];
+  for (const key of keys) await bucket.put(key, bytes(key.join(".")));
+  for (const key of keys) {
+    const entry = await bucket.get(key);
+    assert.deepEqual([entry?.key, text(entry?.value ?? bytes(""))], [key, key.join(".")]);
   }
+  assert.deepEqual(sorted(await bucket.keys()), sorted(keys));
+  assert.deepEqual(
+    sorted(await bucket.keys(["v1"])),
+    sorted([["v1"], ["v1", "events"], ["v1", "events", "made"]]),
+  );
+  const odd = ["", "a.b", "a b", "*", ">", "é", "\n", "x".repeat(2_000)].map((token) => [token]);
+  await refusesKeys(bucket, [...odd, [], ["a", ""], Array<string>(65).fill("a")]);
+}
+
+/** Nothing is added to a plain value, so a bucket's other view sees what the plain one has put. */
+async function hasTwoViews(bus: Bus): Promise<void> {
+  const plain = await open(bus);
+  const encoded = await bus.other.keyValue(bucketName(bus.name));
+  const heard = new Collected<KvChange>();
+  const watch = plain.watch([], heard.add);
+  await within(watch.ready, "the state of an empty bucket");
+  await plain.put(["p", "q"], bytes("plain"));
+  await encoded.put(["kept"], bytes("encoded"));
+  const changes = await heard.count(2);
+  watch.stop();
+  const keys = changes.map((change) => change.type === "put" ? change.entry.key : change.key);
+  assert.deepEqual(keys, [["p", "q"], ["a2VwdA"]], "base64url of the other view's key");
+  assert.equal(text((await encoded.get(["kept"]))?.value ?? bytes("")), "encoded");
+  assert.equal(await encoded.get(["p"]), undefined);
+  assert.deepEqual(sorted(await encoded.keys()), sorted([["kept"]]));
 }
 
 const told = (change: KvChange): string =>
@@ -253,16 +295,32 @@ async function agreesWithAMap(bus: Bus): Promise<void> {
   );
 }
 
-/** Every case of the key-value buckets. */
-export const KV_CASES: readonly Case[] = [
+const EVERY_VIEW: readonly Case[] = [
   { behaviour: "a value is stored and read with its revision", run: storesAndReads },
   { behaviour: "an update holds only at the expected revision", run: comparesAndSets },
   { behaviour: "of many updates at one revision exactly one wins", run: hasOneWinner },
   { behaviour: "a deleted key is gone and can be created anew", run: deletes },
-  { behaviour: "keys of any text stay apart, and prefixes end at tokens", run: keepsKeysApart },
   { behaviour: "a watch tells the present, then every change in order", run: watches },
   { behaviour: "a watch of nothing is ready, and one that throws goes on", run: watchesNothing },
   { behaviour: "a watch may stop at a depth", run: watchesToADepth },
   { behaviour: "a value that does not fit is message-too-large", run: limitsValues },
   { behaviour: "any sequence of writes agrees with a plain map", run: agreesWithAMap },
+];
+
+const PLAIN: readonly Case[] = [
+  ...EVERY_VIEW,
+  { behaviour: "plain keys stay apart, and prefixes end at tokens", run: keepsPlainKeysApart },
+  { behaviour: "what is put plainly is stored as it is", run: hasTwoViews },
+];
+
+const plainly = ({ behaviour, run }: Case): Case => ({
+  behaviour: `in a plain bucket: ${behaviour}`,
+  run: (bus) => run({ ...bus, name: `${bus.name}-plain`, view: { plain: true } }),
+});
+
+/** Every case of the key-value buckets. */
+export const KV_CASES: readonly Case[] = [
+  ...EVERY_VIEW,
+  { behaviour: "keys of any text stay apart, and prefixes end at tokens", run: keepsKeysApart },
+  ...PLAIN.map(plainly),
 ];

@@ -11,17 +11,18 @@ import type { DurableLog, LogLimits, Retention } from "./durable_log.ts";
 import { Deliveries, messageOf } from "./embedded_delivery.ts";
 import type { Reply, Row } from "./embedded_delivery.ts";
 import { EmbeddedKv, openStore } from "./embedded_kv.ts";
-import type { KvStore } from "./embedded_kv.ts";
+import type { KvStore, Watchers } from "./embedded_kv.ts";
 import { EmbeddedLogs } from "./embedded_log.ts";
 import { openLogFile } from "./embedded_log_file.ts";
 import type { LogFile } from "./embedded_log_file.ts";
 import { EmbeddedObjects } from "./embedded_objects.ts";
 import { LIMITS, PAYLOAD_BYTES } from "./embedded_options.ts";
 import type { EmbeddedOptions } from "./embedded_options.ts";
-import { assertBucket } from "./kv_key.ts";
+import { assertBucket, ENCODED_KEYS, PLAIN_KEYS } from "./kv_key.ts";
 import { Listeners } from "./listeners.ts";
 import type {
   KeyValue,
+  KeyValueOptions,
   ObjectStore,
   RequestOptions,
   Spine,
@@ -57,7 +58,7 @@ class EmbeddedSpine implements Spine {
   readonly #deliveries: Deliveries;
   readonly #listeners: Listeners;
   readonly #waiters = new Map<string, Waiter>();
-  readonly #buckets = new Map<string, EmbeddedKv>();
+  readonly #buckets = new Map<string, { plain: EmbeddedKv; encoded: EmbeddedKv }>();
   #state: SpineState = "connected";
   #since_ms: number;
   #requests = 0;
@@ -182,23 +183,29 @@ class EmbeddedSpine implements Spine {
     return promise;
   }
 
-  keyValue(bucket: string): Promise<KeyValue> {
-    try {
-      this.#assertConnected();
-      assertBucket(bucket);
-      const open = this.#buckets.get(bucket) ?? new EmbeddedKv({
-        bucket,
-        store: this.#store,
-        turns: this.#turns,
-        log: this.#options.log,
-        value_bytes_max: PAYLOAD_BYTES - 512,
-        assertOpen: () => this.#assertConnected(),
-      });
-      this.#buckets.set(bucket, open);
-      return Promise.resolve(open);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+  // deno-lint-ignore require-await -- answers with a promise, also when it throws
+  async keyValue(bucket: string, { plain = false }: KeyValueOptions = {}): Promise<KeyValue> {
+    this.#assertConnected();
+    assertBucket(bucket);
+    const views = this.#buckets.get(bucket) ?? this.#openBucket(bucket);
+    return plain ? views.plain : views.encoded;
+  }
+
+  #openBucket(bucket: string) {
+    const options = {
+      bucket,
+      watchers: new Set() as Watchers,
+      store: this.#store,
+      turns: this.#turns,
+      log: this.#options.log,
+      value_bytes_max: PAYLOAD_BYTES - 512,
+      assertOpen: () => this.#assertConnected(),
+    };
+    const plain = new EmbeddedKv({ ...options, keys: PLAIN_KEYS });
+    const encoded = new EmbeddedKv({ ...options, keys: ENCODED_KEYS });
+    const views = { plain, encoded };
+    this.#buckets.set(bucket, views);
+    return views;
   }
 
   // deno-lint-ignore require-await -- answers with a promise, also when it throws
@@ -226,7 +233,9 @@ class EmbeddedSpine implements Spine {
     this.#deliveries.close();
     this.#turnTo("closed");
     for (const waiter of [...this.#waiters.values()]) waiter.reject(this.#unavailable());
-    for (const bucket of this.#buckets.values()) bucket.close(this.#unavailable());
+    for (const { plain, encoded } of this.#buckets.values()) {
+      for (const view of [plain, encoded]) view.close(this.#unavailable());
+    }
     this.#logs.close();
     this.#store.close();
     this.#listeners.clear();

@@ -10,7 +10,8 @@ import type { Logger } from "../log.ts";
 import { assertSize } from "./check.ts";
 import { OBJECT_SCHEMA, objectTable } from "./embedded_objects.ts";
 import type { ObjectTable } from "./embedded_objects.ts";
-import { decodeKey, encodeKey, encodePrefix, isBelow } from "./kv_key.ts";
+import { isBelow } from "./kv_key.ts";
+import type { KeyForm } from "./kv_key.ts";
 import type { KeyValue, KvChange, KvEntry, KvKey, KvWatch, WatchOptions } from "./spine.ts";
 import type { Turns } from "./turns.ts";
 
@@ -162,6 +163,9 @@ export function openStore(data_dir: string | undefined): KvStore {
 }
 
 interface Watcher {
+  /** Of the view that it watches. */
+  readonly keys: KeyForm;
+  /** As stored. */
   readonly prefix: string;
   /** Of the keys that it hears of. */
   readonly tokens_max: number;
@@ -170,9 +174,14 @@ interface Watcher {
   stopped: boolean;
 }
 
+/** Whoever watches one bucket, by whichever view. */
+export type Watchers = Set<Watcher>;
+
 /** What a bucket needs of its engine. */
 export interface EmbeddedKvOptions {
   readonly bucket: string;
+  readonly keys: KeyForm;
+  readonly watchers: Watchers;
   readonly store: KvStore;
   readonly turns: Turns;
   readonly log: Logger;
@@ -185,43 +194,46 @@ function conflict(key: KvKey, revision: number): ArqonError {
   return new ArqonError("version-conflict", `${revision} (${JSON.stringify(key)})`);
 }
 
-/** One bucket of the embedded engine. */
+/** One bucket of the embedded engine, by one view. */
 export class EmbeddedKv implements KeyValue {
   readonly #options: EmbeddedKvOptions;
-  readonly #watchers = new Set<Watcher>();
+  readonly #keys: KeyForm;
+  readonly #watchers: Watchers;
 
   constructor(options: EmbeddedKvOptions) {
     this.#options = options;
+    this.#keys = options.keys;
+    this.#watchers = options.watchers;
   }
 
   // deno-lint-ignore require-await -- every method answers with a promise, also when it throws
   async get(key: KvKey): Promise<KvEntry | undefined> {
     this.#options.assertOpen();
-    const stored = this.#options.store.get(this.#options.bucket, encodeKey(key));
+    const stored = this.#options.store.get(this.#options.bucket, this.#keys.encode(key));
     return stored === undefined ? undefined : { ...stored, key: [...key] };
   }
 
   // deno-lint-ignore require-await
   async put(key: KvKey, value: Uint8Array): Promise<number> {
-    return this.#put(key, encodeKey(key), value);
+    return this.#put(this.#keys.encode(key), value);
   }
 
   // deno-lint-ignore require-await
   async update(key: KvKey, value: Uint8Array, expected_revision: number): Promise<number> {
-    const stored = encodeKey(key);
+    const stored = this.#keys.encode(key);
     this.#assertRevision(key, stored, expected_revision);
-    return this.#put(key, stored, value);
+    return this.#put(stored, value);
   }
 
   // deno-lint-ignore require-await
   async delete(key: KvKey, expected_revision?: number): Promise<void> {
-    const stored = encodeKey(key);
+    const stored = this.#keys.encode(key);
     if (expected_revision !== undefined) this.#assertRevision(key, stored, expected_revision);
     this.#options.assertOpen();
     const { store, bucket } = this.#options;
     if (store.get(bucket, stored) === undefined) return;
     const revision = store.remove(bucket, stored);
-    for (const watcher of this.#watchersOf(key, stored)) {
+    for (const [watcher, key] of this.#watchersOf(stored)) {
       this.#deliver(watcher, { type: "delete", key: [...key], revision });
     }
   }
@@ -229,8 +241,8 @@ export class EmbeddedKv implements KeyValue {
   // deno-lint-ignore require-await
   async keys(prefix: KvKey = []): Promise<KvKey[]> {
     this.#options.assertOpen();
-    return this.#options.store.keys(this.#options.bucket, encodePrefix(prefix))
-      .map(decodeKey).filter((key) => key !== undefined);
+    return this.#options.store.keys(this.#options.bucket, this.#keys.prefix(prefix))
+      .map(this.#keys.decode).filter((key) => key !== undefined);
   }
 
   watch(prefix: KvKey, onChange: (change: KvChange) => void, options: WatchOptions = {}): KvWatch {
@@ -239,7 +251,8 @@ export class EmbeddedKv implements KeyValue {
     // Whoever does not wait for it must not crash the process when the watch ends early.
     ready.catch(() => {});
     const watcher: Watcher = {
-      prefix: encodePrefix(prefix),
+      keys: this.#keys,
+      prefix: this.#keys.prefix(prefix),
       tokens_max: prefix.length + (options.depth ?? Infinity),
       onChange,
       abort: reject,
@@ -271,12 +284,12 @@ export class EmbeddedKv implements KeyValue {
     if (revision !== expected_revision) throw conflict(key, revision);
   }
 
-  #put(key: KvKey, stored: string, value: Uint8Array): number {
+  #put(stored: string, value: Uint8Array): number {
     this.#options.assertOpen();
     assertSize(value.length, this.#options.value_bytes_max);
     const copy = value.slice();
     const revision = this.#options.store.put(this.#options.bucket, stored, copy);
-    for (const watcher of this.#watchersOf(key, stored)) {
+    for (const [watcher, key] of this.#watchersOf(stored)) {
       // Each watcher owns what it gets, as if it had come over a wire.
       const entry = { key: [...key], value: copy.slice(), revision };
       this.#deliver(watcher, { type: "put", entry });
@@ -288,7 +301,7 @@ export class EmbeddedKv implements KeyValue {
   *#present({ prefix, tokens_max }: Watcher): Iterable<KvEntry> {
     const { store, bucket } = this.#options;
     for (const stored of store.keys(bucket, prefix)) {
-      const key = decodeKey(stored);
+      const key = this.#keys.decode(stored);
       const entry = key === undefined || key.length > tokens_max
         ? undefined
         : store.get(bucket, stored);
@@ -296,10 +309,13 @@ export class EmbeddedKv implements KeyValue {
     }
   }
 
-  #watchersOf(key: KvKey, stored: string): Watcher[] {
-    return [...this.#watchers].filter(({ prefix, tokens_max }) =>
-      key.length <= tokens_max && isBelow(stored, prefix)
-    );
+  /** Who hears of a stored key, and how the key reads in their view. */
+  #watchersOf(stored: string): [Watcher, KvKey][] {
+    return [...this.#watchers].flatMap((watcher): [Watcher, KvKey][] => {
+      if (!isBelow(stored, watcher.prefix)) return [];
+      const key = watcher.keys.decode(stored);
+      return key === undefined || key.length > watcher.tokens_max ? [] : [[watcher, key]];
+    });
   }
 
   #deliver(watcher: Watcher, change: KvChange): void {

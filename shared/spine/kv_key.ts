@@ -1,15 +1,30 @@
 /**
  * The stored form of key-value keys: each token in base64url, joined with dots, so that any text is
- * a valid NATS subject token and a prefix of tokens is a prefix of the text. Pure; both engines use it.
+ * a valid NATS subject token and a prefix of tokens is a prefix of the text. In a plain bucket, which
+ * other tools read and write too, tokens stand as they are. Pure; both engines use it.
  */
 import type { KvKey } from "./spine.ts";
 
 const TOKENS_MAX = 16;
 /** Longest encoded key in bytes; with `$KV.BUCKET.` it stays far below NATS' control line. */
 const KEY_BYTES = 1_024;
-const BUCKET = /^[A-Z0-9_]{1,64}$/;
+/** Tokens of a plain key: a text of 128 characters can have so many. */
+const PLAIN_TOKENS_MAX = 64;
+/** What a NATS subject token can be made of, but for `*` and `>`. */
+const PLAIN_TOKEN = /^[!-)+-\-/-=?-~]+$/;
+const BUCKET = /^[A-Z0-9_]{1,80}$/;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** How the keys of a bucket are stored. */
+export interface KeyForm {
+  /** The stored text of a prefix (which may have no token at all: ""). Throws TypeError. */
+  prefix(prefix: KvKey): string;
+  /** The stored text of a key. Throws TypeError for one that cannot be. */
+  encode(key: KvKey): string;
+  /** Back from the stored text; undefined for a text that `encode` cannot have made. */
+  decode(text: string): KvKey | undefined;
+}
 
 /** Throws TypeError unless `bucket` is a bucket name. */
 export function assertBucket(bucket: string): void {
@@ -47,6 +62,38 @@ export function decodeKey(text: string): KvKey | undefined {
     return undefined;
   }
 }
+
+function plainPrefix(prefix: KvKey): string {
+  if (prefix.length > PLAIN_TOKENS_MAX) {
+    throw new TypeError(`a plain key has at most ${PLAIN_TOKENS_MAX} tokens`);
+  }
+  const bad = prefix.find((token) => !PLAIN_TOKEN.test(token));
+  if (bad !== undefined) throw new TypeError(`not a plain key token: ${JSON.stringify(bad)}`);
+  const text = prefix.join(".");
+  if (text.length > KEY_BYTES) throw new TypeError(`a key has at most ${KEY_BYTES} bytes`);
+  return text;
+}
+
+function plainKey(key: KvKey): string {
+  if (key.length === 0) throw new TypeError("a key has at least one token");
+  return plainPrefix(key);
+}
+
+function plainTokens(text: string): KvKey | undefined {
+  const key = text.split(".");
+  const is_whole = text.length <= KEY_BYTES && key.length <= PLAIN_TOKENS_MAX;
+  return is_whole && key.every((token) => PLAIN_TOKEN.test(token)) ? key : undefined;
+}
+
+/** Tokens in base64url: any text is a token. */
+export const ENCODED_KEYS: KeyForm = {
+  prefix: encodePrefix,
+  encode: encodeKey,
+  decode: decodeKey,
+};
+
+/** Tokens as they are: printable ASCII without dots, white space, `*` and `>`. */
+export const PLAIN_KEYS: KeyForm = { prefix: plainPrefix, encode: plainKey, decode: plainTokens };
 
 /** True when the stored key is the stored prefix or below it. */
 export function isBelow(storedKey: string, storedPrefix: string): boolean {

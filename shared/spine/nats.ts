@@ -27,6 +27,7 @@ import { LOG_LIMITS } from "./durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "./durable_log.ts";
 import type {
   KeyValue,
+  KeyValueOptions,
   ObjectStore,
   RequestOptions,
   Spine,
@@ -205,16 +206,18 @@ class NatsSpine implements Spine {
     }
   }
 
-  async keyValue(bucket: string): Promise<KeyValue> {
+  async keyValue(bucket: string, { plain = false }: KeyValueOptions = {}): Promise<KeyValue> {
     this.#link.assertConnected();
     assertBucket(bucket);
-    const opening = this.#buckets.get(bucket) ??
-      openNatsKv(this.#link, bucket, this.payload_bytes_max);
-    this.#buckets.set(bucket, opening);
+    const { payload_bytes_max } = this;
+    const view = `${bucket}${plain ? " plain" : ""}`;
+    const opening = this.#buckets.get(view) ??
+      openNatsKv(this.#link, bucket, { payload_bytes_max, plain });
+    this.#buckets.set(view, opening);
     try {
       return await opening;
     } catch (error) {
-      this.#buckets.delete(bucket);
+      this.#buckets.delete(view);
       throw error;
     }
   }

@@ -2,7 +2,8 @@
  * One JetStream stream as a bucket: made, read and written, with what a dropped connection cuts short
  * tried again until the deadline. Every stored payload begins with the 16-byte nonce of its writer,
  * and the nonce is the message id too: a write whose acknowledgement was lost is recognised, never
- * guessed. Layout as `nats kv` has it (`KV_<bucket>`, `$KV.<bucket>.<key>`), apart from the nonce.
+ * guessed. Layout as `nats kv` has it (`KV_<bucket>`, `$KV.<bucket>.<key>`), apart from the nonce. A
+ * plain bucket has no nonces, and a lost acknowledgement is recognised by the value.
  */
 import { ArqonError } from "@arqon/proto";
 import {
@@ -17,6 +18,8 @@ import {
 import type { JetStreamClient, JetStreamManager, StreamConfig } from "@nats-io/jetstream";
 import { headers, nanos } from "@nats-io/transport-deno";
 import type { MsgHdrs } from "@nats-io/transport-deno";
+import { ENCODED_KEYS, PLAIN_KEYS } from "./kv_key.ts";
+import type { KeyForm } from "./kv_key.ts";
 import type { Link } from "./nats_link.ts";
 import { apiCode, isStreamMissing, isUnheard, persist } from "./nats_persist.ts";
 
@@ -32,9 +35,21 @@ const WRONG_LAST_MESSAGE_ID = 10070;
 export interface Stored {
   readonly revision: number;
   readonly deleted: boolean;
-  /** Of the writer; undefined for what was not written by ArqonBus. */
+  /** Of the writer; undefined for what was not written by ArqonBus, and in a plain bucket. */
   readonly nonce: Uint8Array | undefined;
-  readonly value: Uint8Array;
+  /** Undefined when it is none that ArqonBus can have written. */
+  readonly value: Uint8Array | undefined;
+}
+
+/** One write on its way. */
+interface Write {
+  readonly storedKey: string;
+  readonly nonce: Uint8Array;
+  /** As it is stored. */
+  readonly payload: Uint8Array;
+  readonly deletion: boolean;
+  /** Sequence that the key's last write must have; undefined: any. */
+  readonly expected: number | undefined;
 }
 
 /** What became of a write: its sequence, or what stood in its way. */
@@ -48,12 +63,8 @@ export function isDeletion(found: MsgHdrs | undefined): boolean {
     (["DEL", "PURGE"].includes(found.get(OPERATION)) || found.has("Nats-Marker-Reason"));
 }
 
-/** Parts a stored payload; `undefined` when it is too short to have a nonce. */
-export function unframe(payload: Uint8Array): { nonce: Uint8Array; value: Uint8Array } | undefined {
-  if (payload.length < NONCE_BYTES) return undefined;
-  const own = new Uint8Array(payload);
-  return { nonce: own.slice(0, NONCE_BYTES), value: own.slice(NONCE_BYTES) };
-}
+const isSame = (a: Uint8Array, b: Uint8Array) =>
+  a.length === b.length && a.every((byte, at) => byte === b[at]);
 
 function isWrongSequence(error: unknown): boolean {
   const code = apiCode(error);
@@ -71,12 +82,17 @@ export class Bucket {
   readonly link: Link;
   readonly stream: string;
   readonly what: string;
+  readonly keys: KeyForm;
+  /** Bytes before every stored value. */
+  readonly frame_bytes: number;
   readonly #name: string;
   readonly #js: JetStreamClient;
   readonly #manager: Promise<JetStreamManager>;
 
-  constructor(link: Link, name: string) {
+  constructor(link: Link, name: string, plain: boolean) {
     this.link = link;
+    this.keys = plain ? PLAIN_KEYS : ENCODED_KEYS;
+    this.frame_bytes = plain ? 0 : NONCE_BYTES;
     this.#name = name;
     this.stream = `KV_${name}`;
     this.what = `bucket ${name}`;
@@ -97,6 +113,12 @@ export class Bucket {
   /** The stored key of a subject of this bucket. */
   storedKey(subject: string): string {
     return subject.slice(this.subject("").length);
+  }
+
+  /** The value in a stored payload; undefined when it is too short to have a nonce. */
+  valueOf(payload: Uint8Array): Uint8Array | undefined {
+    if (payload.length < this.frame_bytes) return undefined;
+    return new Uint8Array(payload).slice(this.frame_bytes);
   }
 
   /** Makes the stream unless it is there, and corrects what reads depend on. */
@@ -129,25 +151,25 @@ export class Bucket {
     expected: number | undefined,
   ): Promise<Written> {
     const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
-    const payload = new Uint8Array(NONCE_BYTES + (value?.length ?? 0));
-    payload.set(nonce);
-    payload.set(value ?? [], NONCE_BYTES);
+    const payload = new Uint8Array(this.frame_bytes + (value?.length ?? 0));
+    payload.set(nonce.subarray(0, this.frame_bytes));
+    payload.set(value ?? [], this.frame_bytes);
+    const deletion = value === undefined;
+    const write: Write = { storedKey, nonce, payload, deletion, expected };
     // Tries that were sent and never answered: each may have been the write.
     let unanswered = 0;
     const written = await this.persist(async (timeout_ms): Promise<Written> => {
       unanswered++;
       try {
-        const deletion = value === undefined;
-        return {
-          revision: await this.#publish(storedKey, payload, deletion, expected, timeout_ms),
-        };
+        return { revision: await this.#publish(write, timeout_ms) };
       } catch (error) {
         if (isRefusal(error)) unanswered--;
         if (!isWrongSequence(error)) throw error;
       }
       const last = await this.#last(storedKey);
-      const mine = last?.nonce?.every((byte, at) => byte === nonce[at]) === true;
-      if (mine) return { revision: last.revision };
+      if (last !== undefined && this.#isMine(last, write, unanswered)) {
+        return { revision: last.revision };
+      }
       if (unanswered === 0) return { conflict: last };
       const revision = await this.#recall(storedKey, nonce, timeout_ms);
       return revision === undefined ? { conflict: last } : { revision };
@@ -168,20 +190,28 @@ export class Bucket {
       last_by_subj: this.subject(storedKey),
     });
     if (message === null) return undefined;
-    const framed = unframe(message.data);
+    const value = this.valueOf(message.data);
+    const has_nonce = this.frame_bytes > 0 && value !== undefined;
     return {
       revision: message.seq,
       deleted: isDeletion(message.header),
-      nonce: framed?.nonce,
-      value: framed?.value ?? new Uint8Array(0),
+      nonce: has_nonce ? new Uint8Array(message.data).slice(0, this.frame_bytes) : undefined,
+      value,
     };
   }
 
+  /**
+   * Whether the last write of the key is this one. Without a nonce its value says so, but only where
+   * a try of ours was never answered: else somebody else has written the same.
+   */
+  #isMine(last: Stored, { nonce, payload, deletion }: Write, unanswered: number): boolean {
+    if (last.nonce !== undefined) return isSame(last.nonce, nonce);
+    if (this.frame_bytes > 0 || unanswered === 0 || last.deleted !== deletion) return false;
+    return last.value !== undefined && isSame(last.value, payload);
+  }
+
   async #publish(
-    storedKey: string,
-    payload: Uint8Array,
-    deletion: boolean,
-    expected: number | undefined,
+    { storedKey, nonce, payload, deletion, expected }: Write,
     timeout: number,
   ): Promise<number> {
     const found = headers();
@@ -190,7 +220,7 @@ export class Bucket {
       found.set("Nats-TTL", MARKER_TTL);
     }
     const ack = await this.#js.publish(this.subject(storedKey), payload, {
-      msgID: payload.subarray(0, NONCE_BYTES).toHex(),
+      msgID: nonce.toHex(),
       headers: found,
       timeout,
       ...(expected === undefined ? {} : { expect: { lastSubjectSequence: expected } }),

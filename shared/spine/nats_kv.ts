@@ -1,8 +1,7 @@
 /** A key-value bucket on JetStream, in the terms of `spine.ts`; the stream itself is `nats_bucket.ts`. */
 import { ArqonError } from "@arqon/proto";
 import { assertSize } from "./check.ts";
-import { decodeKey, encodeKey, encodePrefix } from "./kv_key.ts";
-import { Bucket, NONCE_BYTES } from "./nats_bucket.ts";
+import { Bucket } from "./nats_bucket.ts";
 import type { Stored } from "./nats_bucket.ts";
 import type { Link } from "./nats_link.ts";
 import { openListing } from "./nats_listing.ts";
@@ -34,9 +33,9 @@ export class NatsKv implements KeyValue {
   }
 
   async get(key: KvKey): Promise<KvEntry | undefined> {
-    const last = await this.#bucket.read(encodeKey(key));
+    const last = await this.#bucket.read(this.#bucket.keys.encode(key));
     if (last === undefined || last.deleted) return undefined;
-    if (last.nonce === undefined) {
+    if (last.value === undefined) {
       const cause = new Error(`${this.#bucket.stream} holds what ArqonBus did not write`);
       throw new ArqonError("internal", "", { cause });
     }
@@ -44,16 +43,16 @@ export class NatsKv implements KeyValue {
   }
 
   async put(key: KvKey, value: Uint8Array): Promise<number> {
-    const stored = encodeKey(key);
-    assertSize(value.length + NONCE_BYTES, this.#value_bytes_max);
+    const stored = this.#bucket.keys.encode(key);
+    assertSize(value.length + this.#bucket.frame_bytes, this.#value_bytes_max);
     const written = await this.#bucket.write(stored, value, undefined);
     if ("revision" in written) return written.revision;
     throw conflict(key, liveRevision(written.conflict));
   }
 
   async update(key: KvKey, value: Uint8Array, expected_revision: number): Promise<number> {
-    const stored = encodeKey(key);
-    assertSize(value.length + NONCE_BYTES, this.#value_bytes_max);
+    const stored = this.#bucket.keys.encode(key);
+    assertSize(value.length + this.#bucket.frame_bytes, this.#value_bytes_max);
     let expected = expected_revision;
     for (let attempt = 1;; attempt++) {
       const written = await this.#bucket.write(stored, value, expected);
@@ -68,7 +67,7 @@ export class NatsKv implements KeyValue {
   }
 
   async delete(key: KvKey, expected_revision?: number): Promise<void> {
-    const stored = encodeKey(key);
+    const stored = this.#bucket.keys.encode(key);
     const revision = liveRevision(await this.#bucket.read(stored));
     if (expected_revision !== undefined && revision !== expected_revision) {
       throw conflict(key, revision);
@@ -79,14 +78,14 @@ export class NatsKv implements KeyValue {
   }
 
   keys(prefix: KvKey = []): Promise<KvKey[]> {
-    return this.#bucket.persist(() => this.#list(encodePrefix(prefix)));
+    return this.#bucket.persist(() => this.#list(this.#bucket.keys.prefix(prefix)));
   }
 
   watch(prefix: KvKey, onChange: (change: KvChange) => void, options: WatchOptions = {}): KvWatch {
     this.#bucket.link.assertConnected();
     const watch = new NatsWatch({
       bucket: this.#bucket,
-      prefix: encodePrefix(prefix),
+      prefix: this.#bucket.keys.prefix(prefix),
       depth: options.depth,
       onChange,
       onStop: (stopped) => void this.#watches.delete(stopped),
@@ -122,7 +121,7 @@ export class NatsKv implements KeyValue {
     } finally {
       listing?.stop();
     }
-    return [...found].map(decodeKey).filter((key) => key !== undefined);
+    return [...found].map(this.#bucket.keys.decode).filter((key) => key !== undefined);
   }
 }
 
@@ -130,9 +129,9 @@ export class NatsKv implements KeyValue {
 export async function openNatsKv(
   link: Link,
   name: string,
-  payload_bytes_max: number,
+  options: { readonly payload_bytes_max: number; readonly plain: boolean },
 ): Promise<NatsKv> {
-  const bucket = new Bucket(link, name);
+  const bucket = new Bucket(link, name, options.plain);
   await bucket.persist(() => bucket.ensure());
-  return new NatsKv(bucket, payload_bytes_max);
+  return new NatsKv(bucket, options.payload_bytes_max);
 }

@@ -9,7 +9,7 @@ import { bytes, Collected, refusedWith, text, within } from "./conformance.ts";
 import { encodeKey } from "./kv_key.ts";
 import { connectNats } from "./nats_connect.ts";
 import { natsConfig, watched } from "./nats_harness.ts";
-import type { KeyValue, KvChange } from "./spine.ts";
+import type { KeyValue, KeyValueOptions, KvChange } from "./spine.ts";
 
 const unavailable = refusedWith("spine-unavailable");
 
@@ -151,15 +151,16 @@ Deno.test("a write under way when the server dies takes place once it is back", 
 async function loseAcknowledgement(
   meanwhile: (bucket: KeyValue, revision: number, server: NatsServer) => Promise<void>,
   prepare: (server: NatsServer) => Promise<void> = () => Promise.resolve(),
+  view: KeyValueOptions = {},
 ): Promise<{ outcome: PromiseSettledResult<number>; written: number; value: string }> {
   await using server = await startNats({ jetstream: true });
   await prepare(server);
   await using proxy = startTcpProxy(server.port);
   await using away = await watched(proxy.port, { request_timeout_ms: 20_000 });
   await using here = await watched(server.port);
-  const bucket = await here.spine.keyValue("ROOMS");
+  const bucket = await here.spine.keyValue("ROOMS", view);
   const first = await bucket.put(["room"], bytes("1"));
-  const other = await away.spine.keyValue("ROOMS");
+  const other = await away.spine.keyValue("ROOMS", view);
   proxy.holdAnswers();
   const update = other.update(["room"], bytes("2"), first);
   const revision = await within(written(bucket, "room", "2"), "the write without answer");
@@ -216,6 +217,22 @@ Deno.test("the nonce tells a lost acknowledgement when the server has forgotten 
   );
   assert.deepEqual(outcome, { status: "fulfilled", value: written });
   assert.equal(value, "2");
+});
+
+Deno.test("in a plain bucket the value tells it, and who else has put the same was not us", async () => {
+  const view = { plain: true };
+  const { outcome, written, value } = await loseAcknowledgement(
+    (_bucket, _revision, server) => forgotten(server),
+    forgetful,
+    view,
+  );
+  assert.deepEqual([outcome, value], [{ status: "fulfilled", value: written }, "2"]);
+  await using server = await startNats({ jetstream: true });
+  await using one = await watched(server.port);
+  const bucket = await one.spine.keyValue("ROOMS", view);
+  await bucket.put(["room"], bytes("same"));
+  const conflict = refusedWith("version-conflict");
+  await assert.rejects(bucket.update(["room"], bytes("same"), 0), conflict);
 });
 
 Deno.test("when neither id nor nonce can tell, the write is refused and not guessed", async () => {

@@ -3,8 +3,6 @@
  * something, it lists anew, and what it knew and no longer finds is told as deleted.
  */
 import { ArqonError } from "@arqon/proto";
-import { decodeKey } from "./kv_key.ts";
-import { unframe } from "./nats_bucket.ts";
 import type { Bucket } from "./nats_bucket.ts";
 import { openListing } from "./nats_listing.ts";
 import type { Listed, Listing } from "./nats_listing.ts";
@@ -115,7 +113,7 @@ export class NatsWatch implements KvWatch {
   }
 
   #tell(listed: Listed, caughtUp: boolean): void {
-    const key = decodeKey(listed.storedKey);
+    const key = this.#options.bucket.keys.decode(listed.storedKey);
     if (key === undefined) return this.#foreign(listed);
     const { storedKey, revision } = listed;
     if (listed.deleted) {
@@ -123,10 +121,10 @@ export class NatsWatch implements KvWatch {
       if (this.#known.delete(storedKey) || caughtUp) this.#call({ type: "delete", key, revision });
       return;
     }
-    const framed = unframe(listed.payload);
-    if (framed === undefined) return this.#foreign(listed);
+    const value = this.#options.bucket.valueOf(listed.payload);
+    if (value === undefined) return this.#foreign(listed);
     this.#known.set(storedKey, revision);
-    this.#call({ type: "put", entry: { key, value: framed.value, revision } });
+    this.#call({ type: "put", entry: { key, value, revision } });
   }
 
   /** Tells as deleted what was known and is in the new listing no more. */
@@ -134,7 +132,7 @@ export class NatsWatch implements KvWatch {
     for (const [storedKey, revision] of [...this.#known]) {
       if (seen.has(storedKey)) continue;
       this.#known.delete(storedKey);
-      const key = decodeKey(storedKey);
+      const key = this.#options.bucket.keys.decode(storedKey);
       if (key !== undefined) this.#call({ type: "delete", key, revision });
     }
   }

@@ -116,7 +116,7 @@ export interface Spine {
   request(subject: Subject, payload: Uint8Array, options: RequestOptions): Promise<SpineMessage>;
 
   /** Opens, and if need be creates, a key-value bucket. Name: `[A-Z0-9_]+`. */
-  keyValue(bucket: string): Promise<KeyValue>;
+  keyValue(bucket: string, options?: KeyValueOptions): Promise<KeyValue>;
 
   /** Opens, and if need be creates, a store of larger objects. Name: `[A-Z0-9_]+`. */
   objects(bucket: string): Promise<ObjectStore>;
@@ -133,6 +133,16 @@ export interface Spine {
 
 /** A key is a list of tokens, each any non-empty text; engines encode each token (base64url). */
 export type KvKey = readonly string[];
+
+/** How to open a bucket. */
+export interface KeyValueOptions {
+  /**
+   * For a bucket that other tools read and write too: keys are stored as their tokens with dots
+   * between (printable ASCII without dots, white space, `*` and `>`), values as they are. Only the
+   * view is plain: a bucket opened both ways is one bucket, and each view shows the keys that it can read.
+   */
+  readonly plain?: boolean;
+}
 
 /** A value with its key and revision. */
 export interface KvEntry {
@@ -168,7 +178,8 @@ export interface KeyValue {
   /**
    * Compare-and-set: writes only if the key's revision is `expected_revision` (0: the key must not
    * exist). Returns the new revision; throws `version-conflict` (409) otherwise. A lost
-   * acknowledgement is resolved by a nonce in the stored value, so the answer is never a guess.
+   * acknowledgement is resolved by a nonce in the stored value (in a plain bucket, by the value
+   * itself), so the answer is never a guess.
    */
   update(key: KvKey, value: Uint8Array, expected_revision: number): Promise<number>;
   /** Deletes, if `expected_revision` is given only at that revision (else 409). Deleting nothing is fine. */
