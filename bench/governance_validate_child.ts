@@ -86,7 +86,17 @@ async function openGate(): Promise<SchemaGate> {
   const settings = await openSettings({ spine, log, registry, now });
   await settings.ready;
   const candidates = NO_CANDIDATES;
-  const { gate } = await startSchemas({ config, spine, settings, candidates, log, registry, now });
+  const random = (size_bytes: number) => crypto.getRandomValues(new Uint8Array(size_bytes));
+  const { gate } = await startSchemas({
+    config,
+    spine,
+    settings,
+    candidates,
+    log,
+    registry,
+    now,
+    random,
+  });
   const good = scanned("feed", feedMessage(200));
   const passes = (edition: Edition) =>
     gate.check(roomSubject("in", edition, "feed"), edition, good) === undefined;

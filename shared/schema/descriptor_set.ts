@@ -53,7 +53,14 @@ const heapBytes = (files: readonly ScannedFile[]): number =>
     REGISTRY_BYTES,
   );
 
-function inflate(gzipped: Uint8Array, limits: DescriptorLimits): Uint8Array {
+/**
+ * What is gzipped in `gzipped`: a FileDescriptorSet, or anything else. Throws SchemaError when it is
+ * no gzip or too large.
+ */
+export function unpackSet(
+  gzipped: Uint8Array,
+  limits: DescriptorLimits = DESCRIPTOR_LIMITS,
+): Uint8Array {
   if (gzipped.length > limits.gzipped_bytes) {
     throw new SchemaError(
       `the gzipped descriptor set has ${gzipped.length} bytes; at most ${limits.gzipped_bytes}`,
@@ -125,5 +132,5 @@ export function readDescriptorSet(
   gzipped: Uint8Array,
   limits: DescriptorLimits = DESCRIPTOR_LIMITS,
 ): DescriptorSet {
-  return readUnpackedSet(inflate(gzipped, limits), limits);
+  return readUnpackedSet(unpackSet(gzipped, limits), limits);
 }

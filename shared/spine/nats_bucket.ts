@@ -127,8 +127,11 @@ export class Bucket {
     const wanted = this.#config();
     try {
       const { config } = await streams.info(this.stream);
-      if (config.allow_direct === false && config.allow_msg_ttl === true) return;
-      await streams.update(this.stream, { allow_direct: false, allow_msg_ttl: true });
+      const is_read_right = config.allow_direct === false || this.frame_bytes === 0;
+      if (is_read_right && config.allow_msg_ttl === true) return;
+      // Another tool may hold the plain bucket open and read directly; our own reads never do.
+      const direct = is_read_right ? {} : { allow_direct: false };
+      await streams.update(this.stream, { ...direct, allow_msg_ttl: true });
     } catch (error) {
       if (!isStreamMissing(error)) throw error;
       await streams.add(wanted);

@@ -20,6 +20,7 @@ import {
 import { removeMappings, setMappings, showMappings } from "./admin_mappings.ts";
 import type { SchemaCache } from "./cache.ts";
 import type { Mappings } from "./mappings.ts";
+import type { PutTable } from "./put_table.ts";
 import { IncompatibleError } from "./register.ts";
 import { requireSchemaId } from "./store.ts";
 import type { SchemaStore } from "./store.ts";
@@ -31,6 +32,8 @@ const FINDINGS_SHOWN = 200;
 export interface SchemaAdminContext {
   readonly store: SchemaStore;
   readonly cache: SchemaCache;
+  /** What other tools have put. */
+  readonly puts: PutTable;
   readonly mappings: Mappings;
   readonly settings: Settings;
   readonly log: Logger;

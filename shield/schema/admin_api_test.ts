@@ -55,7 +55,7 @@ const map = (t: TestSchemas, mapping: object, tenant = "acme") =>
 Deno.test("a schema is registered, listed, shown and handed out as it was sent", async () => {
   await using engine = testSpine();
   using t = await testSchemas(engine.spine);
-  assert.deepEqual((await ask(t, "GET", "schemas")).body, { schemas: [] });
+  assert.deepEqual((await ask(t, "GET", "schemas")).body, { schemas: [], refused: [] });
   const pushed = await ask(t, "PUT", "schemas/ping", ping());
   assert.equal(pushed.status, 200, JSON.stringify(pushed.body));
   const { registered, version, compatibility, by, here } = pushed.body;
@@ -143,7 +143,7 @@ Deno.test("what cannot be a schema is refused with what is wrong", async () => {
   }
   const typed = await ask(t, "PUT", "schemas/ping", ping(), "text/plain");
   assert.deepEqual([typed.status, typed.body.reason], [415, "unsupported-media-type"]);
-  assert.deepEqual((await ask(t, "GET", "schemas")).body, { schemas: [] });
+  assert.deepEqual((await ask(t, "GET", "schemas")).body, { schemas: [], refused: [] });
 });
 
 Deno.test("paths that are none and methods that are not there say so", async () => {

@@ -79,7 +79,7 @@ async function requireMessages(
   }
   for (const [schema_id, names] of messages) {
     const stored = await store.require(schema_id);
-    const set = readUpload(await store.bytes(schema_id, stored, latestOf(stored.head)));
+    const set = readUpload(await store.bytes(schema_id, latestOf(stored.head)));
     for (const name of names) {
       try {
         compileMessage(set.registry, name);

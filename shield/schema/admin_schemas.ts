@@ -86,7 +86,8 @@ export async function listSchemas(
 ): Promise<Response> {
   const mapped = only_tenant === undefined ? undefined : mappedBy(context, only_tenant);
   const listed = await context.store.list();
-  const shown = listed.filter(({ schema_id }) => mapped?.has(schema_id) ?? true);
+  const isShown = ({ schema_id }: { readonly schema_id: string }) => mapped?.has(schema_id) ?? true;
+  const shown = listed.filter(isShown);
   return answer({
     schemas: shown.map(({ schema_id, head }) => ({
       schema_id,
@@ -95,6 +96,7 @@ export async function listSchemas(
       latest: latestOf(head),
       here: here(context, schema_id, mapped && { messages: mapped.get(schema_id) }),
     })),
+    refused: context.puts.refused().filter(isShown),
   });
 }
 
@@ -108,7 +110,9 @@ export async function showSchema(
   const own = only_tenant === undefined
     ? undefined
     : { messages: mappedBy(context, only_tenant).get(schema_id) };
-  return answer({ schema_id, compatibility, versions, here: here(context, schema_id, own) });
+  const refused = context.puts.refused().find((put) => put.schema_id === schema_id) ?? null;
+  const in_force = here(context, schema_id, own);
+  return answer({ schema_id, compatibility, versions, refused, here: in_force });
 }
 
 function modeOf(url: URL): CompatibilityMode | undefined {
@@ -185,7 +189,7 @@ export async function showVersion(
 ): Promise<Response> {
   const stored = await store.require(schema_id);
   const version = versionOf(schema_id, stored, rest);
-  const bytes = await store.bytes(schema_id, stored, version);
+  const bytes = await store.bytes(schema_id, version);
   return new Response(new Uint8Array(bytes), {
     headers: {
       ...NO_STORE,
@@ -216,7 +220,7 @@ export async function validateData(
   const data = await readBytes(request, PAYLOAD_BYTES);
   const stored = await store.require(schema_id);
   const version = versionOf(schema_id, stored, url.searchParams.get("version") ?? "latest");
-  const set = readUpload(await store.bytes(schema_id, stored, version));
+  const set = readUpload(await store.bytes(schema_id, version));
   const is_json = /^application\/json\b/i.test(request.headers.get("content-type") ?? "");
   try {
     const message = compileMessage(set.registry, type_name);

@@ -5,8 +5,9 @@ import type { Spine } from "../../shared/spine/spine.ts";
 import { testSpine } from "../test_spine.ts";
 import { SchemaCache } from "./cache.ts";
 import type { LoadOutcome } from "./entry.ts";
+import { encodeHead, sha256Of, versionKey } from "./head.ts";
 import { register } from "./register.ts";
-import { SchemaStore } from "./store.ts";
+import { SchemaStore, versionsBucket } from "./store.ts";
 import { until } from "./test_registry.ts";
 import { BAD_PING, ping, pong, ruledPing, UNKNOWN_PING } from "./test_schemas.ts";
 import { WorkingSet } from "./working_set.ts";
@@ -26,8 +27,9 @@ async function testCache(
   spine: Spine,
   options: { deaf?: boolean; schemas_max?: number; ttl_ms?: number } = {},
 ) {
-  const bucket = await spine.keyValue(BUCKET);
-  const store = options.deaf === true ? new DeafStore(bucket) : new SchemaStore(bucket);
+  const bucket = await spine.keyValue(versionsBucket(BUCKET));
+  const sets = await spine.keyValue(BUCKET, { plain: true });
+  const store = options.deaf === true ? new DeafStore(bucket, sets) : new SchemaStore(bucket, sets);
   const lines: string[] = [];
   const clock = { now_ms: 1_000_000 };
   const now = () => clock.now_ms;
@@ -121,7 +123,10 @@ Deno.test("bytes that cannot be read leave the old version in force and are look
   assert.equal(t.cache.schemas.get("ping")?.isStale, true);
   assert.ok(t.lines.some((line) => line.includes("version 9 is not there")));
   await t.bucket.put(["ping"], new TextEncoder().encode("neither"));
-  await until(() => t.lines.some((line) => line.includes("cannot be read: neither")), "the look");
+  await until(
+    () => t.lines.some((line) => line.includes("cannot be read: it is no JSON")),
+    "the look",
+  );
   await t.bucket.delete(["ping"]);
   await until(() => t.loads.includes("absent"), "the look");
   assert.equal(t.version(), 1, "also when it is gone: nothing that we do deletes a schema");
@@ -134,7 +139,12 @@ Deno.test("bytes that cannot be read leave the old version in force and are look
 Deno.test("a set that is stored but no descriptor set is not unpacked again and again", async () => {
   await using engine = testSpine();
   using t = await testCache(engine.spine);
-  await t.bucket.put(["ping"], new Uint8Array([0x1f, 0x8b, 1, 2, 3]));
+  const bytes = new Uint8Array([0x1f, 0x8b, 1, 2, 3]);
+  const sha256 = sha256Of(bytes);
+  const version = { version: 1, sha256, size_bytes: 5, registered_ms: 1, by: "x" };
+  const head = { format: 1 as const, compatibility: "NONE" as const, versions: [version] };
+  await t.bucket.put(versionKey("ping", version), bytes);
+  await t.bucket.put(["ping"], encodeHead(head));
   t.cache.want([PING]);
   await t.cache.settled();
   assert.deepEqual(t.loads, ["invalid"]);

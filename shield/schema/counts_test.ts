@@ -14,6 +14,7 @@ const figures = () => ({
   messages: { current: 1, outdated: 0, missing: 0 },
   tenant_mappings: 2,
   packed_bytes: 3,
+  refused: [],
   working: { size: 1, heap_bytes: 4, totals: { put_away: 5, restored: 6, refused: 7 } },
 });
 

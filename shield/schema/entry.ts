@@ -125,7 +125,7 @@ export class CachedSchema {
     }
     const is_new = this.#newest?.sha256 !== sha256 || this.#newest.version !== version;
     if (is_new) {
-      const bytes = await store.bytes(this.schema_id, stored, latest);
+      const bytes = await store.bytes(this.schema_id, latest);
       const source = new SchemaSource(version, sha256, bytes);
       try {
         source.open();

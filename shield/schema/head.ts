@@ -1,7 +1,7 @@
 /**
- * The history of one schema as it is stored under its id: which versions there are and how they are
- * held to each other. Pure; reading and writing is `store.ts`. The descriptors themselves stand beside
- * it, under keys that name their bytes.
+ * What is stored of a schema beside its current set: the history under its id, which says how many
+ * versions there are and how they are held to each other, and the last put that was refused. Pure;
+ * reading and writing is `store.ts`. The descriptors stand under keys that name their bytes.
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
@@ -12,40 +12,59 @@ import type { KvKey } from "../../shared/spine/spine.ts";
 /** How a schema is held to its past unless somebody says otherwise. */
 export const DEFAULT_COMPATIBILITY: CompatibilityMode = "BACKWARD";
 
-const SCHEMA_ID = /^[A-Za-z0-9_.-]{1,128}$/;
+// An id is the key of the current set, so it must be one that every NATS client takes.
+const SCHEMA_ID = /^(?=.{1,128}$)[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/;
 /** What is wrong with an id that does not pass. */
-export const SCHEMA_ID_RULE = "a schema id is 1 to 128 of [A-Za-z0-9_.-]";
+export const SCHEMA_ID_RULE =
+  "a schema id is 1 to 128 of [A-Za-z0-9_.-], without a dot at either end or two in a row";
 
 /** Whether a text can name a schema. */
 export function isSchemaId(text: string): boolean {
   return SCHEMA_ID.test(text);
 }
 
+const Sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const Version = z.looseObject({
   version: z.int().min(1),
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  sha256: Sha256,
   size_bytes: z.int().min(0),
   registered_ms: z.int().min(0),
   by: z.string(),
 });
+const Put = z.looseObject({ revision: z.int().min(0), sha256: z.string() });
 // Loose: what a later version has put beside it must survive a write of ours.
 const Head = z.looseObject({
   format: z.literal(1),
   compatibility: z.enum(COMPATIBILITY_MODES),
   versions: z.array(Version).min(1),
+  judged: Put.optional(),
+  migrated_version: z.int().min(1).optional(),
+});
+const Refusal = z.looseObject({
+  format: z.literal(1),
+  revision: z.int().min(0),
+  sha256: z.string(),
+  size_bytes: z.int().min(0),
+  refused_ms: z.int().min(0),
+  problem: z.string(),
+  serving: z.int().min(0),
 });
 
 /** One registered version; `sha256` and `size_bytes` are of the gzipped descriptor set. */
 export type SchemaVersion = z.output<typeof Version>;
-/** A schema's history, the oldest version first. */
+/**
+ * A schema's history, the oldest version first. `judged`: the put into the bucket of current sets that
+ * had been judged when this was written. `migrated_version`: the newest version that was taken over
+ * from the layout of earlier builds.
+ */
 export type SchemaHead = z.output<typeof Head>;
-
-/** A head, and the descriptor set itself when that is all that is stored. */
-export interface ReadHead {
-  readonly head: SchemaHead;
-  /** What another tool has put under the id: a gzipped descriptor set, which counts as version 1. */
-  readonly bare: Uint8Array | undefined;
-}
+/** A put by its revision and what it holds; "" for a deletion. */
+export type JudgedPut = Pick<z.output<typeof Put>, "revision" | "sha256">;
+/**
+ * A put that was refused; "" and 0 bytes for a deletion. `serving` is the version that it was held
+ * to, 0 for none: the refusal stands until there is another one.
+ */
+export type Refusal = z.output<typeof Refusal>;
 
 /** Hex sha256. */
 export function sha256Of(bytes: Uint8Array): string {
@@ -60,6 +79,14 @@ export function versionKey(
   return [schema_id, String(version), sha256];
 }
 
+/** What of a key below the id says that a refusal is there. */
+export const REFUSED = "refused";
+
+/** Where the last refusal is. */
+export function refusalKey(schema_id: string): KvKey {
+  return [schema_id, REFUSED];
+}
+
 /** The newest version. */
 export function latestOf({ versions }: SchemaHead): SchemaVersion {
   const latest = versions.at(-1);
@@ -68,27 +95,34 @@ export function latestOf({ versions }: SchemaHead): SchemaVersion {
 }
 
 /** The stored form. */
-export function encodeHead(head: SchemaHead): Uint8Array {
+export function encodeHead(head: SchemaHead | Refusal): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(head));
 }
 
-/** The history, or what is wrong with the bytes. */
-export function decodeHead(bytes: Uint8Array): ReadHead | { readonly problem: string } {
-  if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
-    const size_bytes = bytes.length;
-    const only = { version: 1, sha256: sha256Of(bytes), size_bytes, registered_ms: 0, by: "" };
-    const head = { format: 1 as const, compatibility: DEFAULT_COMPATIBILITY, versions: [only] };
-    return { head, bare: bytes };
-  }
+function parse(bytes: Uint8Array): unknown {
   try {
-    const parsed = Head.safeParse(JSON.parse(new TextDecoder().decode(bytes)));
-    if (!parsed.success) return { problem: z.prettifyError(parsed.error) };
-    const ascending = parsed.data.versions.every(({ version }, at, all) =>
-      at === 0 || version > (all[at - 1]?.version ?? 0)
-    );
-    if (!ascending) return { problem: "its versions do not ascend" };
-    return { head: parsed.data, bare: undefined };
+    return JSON.parse(new TextDecoder().decode(bytes));
   } catch {
-    return { problem: "neither a history nor a gzipped descriptor set" };
+    return undefined;
   }
+}
+
+/** The history, or what is wrong with the bytes. */
+export function decodeHead(
+  bytes: Uint8Array,
+): { readonly head: SchemaHead } | { readonly problem: string } {
+  const json = parse(bytes);
+  if (json === undefined) return { problem: "it is no JSON" };
+  const parsed = Head.safeParse(json);
+  if (!parsed.success) return { problem: z.prettifyError(parsed.error) };
+  const ascending = parsed.data.versions.every(({ version }, at, all) =>
+    at === 0 || version > (all[at - 1]?.version ?? 0)
+  );
+  return ascending ? { head: parsed.data } : { problem: "its versions do not ascend" };
+}
+
+/** The refusal; undefined when the bytes are none. */
+export function decodeRefusal(bytes: Uint8Array): Refusal | undefined {
+  const parsed = Refusal.safeParse(parse(bytes));
+  return parsed.success ? parsed.data : undefined;
 }

@@ -7,7 +7,9 @@ import type { Registry } from "prom-client";
 import { scrapedGauge } from "../../shared/metrics.ts";
 import { scrapedCounter, scrapedCounters, scrapedFamily } from "../../shared/metrics_plain.ts";
 import { sharedFiles } from "../../shared/schema/shared_files.ts";
+import type { PutOutcome } from "./adoption.ts";
 import type { LoadOutcome } from "./entry.ts";
+import type { RefusedPut } from "./put_table.ts";
 import { TopTenants } from "./top_tenants.ts";
 import type { WorkingSet } from "./working_set.ts";
 
@@ -34,6 +36,8 @@ export interface SchemaFigures {
   /** Of the gzipped sets of all that is held. */
   readonly packed_bytes: number;
   readonly working: Pick<WorkingSet, "size" | "heap_bytes" | "totals">;
+  /** Puts of other tools that are refused and were not replaced since. */
+  readonly refused: readonly RefusedPut[];
 }
 
 /** Running totals since the start of the process. */
@@ -41,6 +45,7 @@ export interface SchemaTotals {
   readonly cache: Record<CacheOutcome, number>;
   readonly loads: Record<LoadOutcome, number>;
   readonly dead_letters: Record<DeadLetterOutcome, number>;
+  readonly puts: Record<PutOutcome, number>;
   readonly tenants: TopTenants;
   /** One more violation of a schema. */
   violated(schema_id: string, rule: string): void;
@@ -52,6 +57,7 @@ class Totals implements SchemaTotals {
   readonly cache = { hit: 0, stale: 0, miss: 0 };
   readonly loads = { loaded: 0, unchanged: 0, absent: 0, invalid: 0, failed: 0 };
   readonly dead_letters = { sent: 0, full: 0, failed: 0 };
+  readonly puts = { registered: 0, refused: 0, restored: 0 };
   readonly tenants = new TopTenants();
   readonly violations = new Map<string, Map<string, number>>();
   readonly unknown_fields = new Map<string, number>();
@@ -140,6 +146,13 @@ function registerCounters(registry: Registry, totals: Totals): void {
     "outcome",
     () => totals.dead_letters,
   );
+  scrapedFamily(
+    registry,
+    "shield_schema_puts_total",
+    "What other tools did in the bucket of schemas, by what this process was first to make of it.",
+    "outcome",
+    () => totals.puts,
+  );
 }
 
 function registerGauges(registry: Registry, figures: () => SchemaFigures): void {
@@ -174,6 +187,12 @@ function registerGauges(registry: Registry, figures: () => SchemaFigures): void 
     "shield_schema_tenant_mappings",
     "Run-time mappings in force, of all tenants.",
     () => figures().tenant_mappings,
+  );
+  scrapedGauge(
+    registry,
+    "shield_schema_refused",
+    "Keys of the bucket of schemas whose last put is refused; the last known good serves.",
+    () => figures().refused.length,
   );
 }
 

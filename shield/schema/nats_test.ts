@@ -54,12 +54,13 @@ Deno.test("without its server the last known good serves and says so; then it is
 Deno.test("a Shield that starts while a schema cannot be read refuses its subjects until it can", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await watched(server.port);
-  const bucket = await one.spine.keyValue("ARQON_SCHEMAS");
+  const bucket = await one.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
   await bucket.put(["ping"], new TextEncoder().encode("damaged"));
   using t = await testSchemas(one.spine);
   assert.equal(check(t, GOOD_PING), "schema-unavailable");
   assert.equal(await t.metric('shield_schema_cache_total{outcome="miss"}'), 1);
-  await bucket.put(["ping"], ping());
+  await bucket.delete(["ping"]);
+  await t.push("ping", ping());
   await until(() => check(t, GOOD_PING) === undefined, "the repair");
 });
 

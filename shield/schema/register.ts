@@ -5,7 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { checkHistory } from "../../shared/schema/compat.ts";
-import { readDescriptorSet } from "../../shared/schema/descriptor_set.ts";
+import { readDescriptorSet, unpackSet } from "../../shared/schema/descriptor_set.ts";
 import type { DescriptorSet } from "../../shared/schema/descriptor_set.ts";
 import {
   errorsOf,
@@ -18,7 +18,8 @@ import type { CompatibilityMode } from "../../shared/schema/findings.ts";
 import { SchemaError } from "../../shared/schema/schema_error.ts";
 import { DEFAULT_COMPATIBILITY, latestOf, sha256Of } from "./head.ts";
 import type { SchemaHead, SchemaVersion } from "./head.ts";
-import type { SchemaStore, StoredHead } from "./store.ts";
+import { isJudged } from "./store.ts";
+import type { SchemaStore, Standing, StoredHead } from "./store.ts";
 
 /** How findings name a version that has no number yet. */
 const CANDIDATE = "candidate";
@@ -35,7 +36,7 @@ export interface CompatibilityCheck {
 /** A version that was registered, or was there. */
 export interface Registration extends CompatibilityCheck {
   readonly head: SchemaHead;
-  /** False when the newest version had these bytes already. */
+  /** False when the newest version was this set already. */
   readonly is_new: boolean;
 }
 
@@ -64,6 +65,13 @@ export interface RegisterRequest {
   readonly now_ms: number;
   /** Versions that are kept. */
   readonly versions_max: number;
+  /**
+   * The bytes are what another tool has put into the bucket of current sets at this revision: nothing
+   * is registered any more when something else is there, or when this put has been judged.
+   */
+  readonly put_revision?: number;
+  /** The bytes are this version of the layout of earlier builds. */
+  readonly migrated_version?: number;
 }
 
 /** The set in `bytes`. Throws `invalid-schema` with what is wrong. */
@@ -109,7 +117,7 @@ async function compareWith(
   candidate: DescriptorSet,
   mode = stored.head.compatibility,
 ): Promise<Finding[]> {
-  const bytes = await store.bytes(schema_id, stored, version);
+  const bytes = await store.bytes(schema_id, version);
   const earlier = { version: String(version.version), schema: readStored(version, bytes).registry };
   return checkHistory([earlier], { version: CANDIDATE, schema: candidate.registry }, mode);
 }
@@ -129,42 +137,125 @@ function readStored({ version }: SchemaVersion, bytes: Uint8Array): DescriptorSe
   }
 }
 
+/** Whether two gzipped sets are one: compressors differ, and write names and times. */
+async function isSameSet(
+  store: SchemaStore,
+  schema_id: string,
+  latest: SchemaVersion,
+  { sha256, bytes }: { readonly sha256: string; readonly bytes: Uint8Array },
+): Promise<boolean> {
+  if (latest.sha256 === sha256) return true;
+  try {
+    const unpacked = sha256Of(unpackSet(await store.bytes(schema_id, latest)));
+    return unpacked === sha256Of(unpackSet(bytes));
+  } catch (error) {
+    if (error instanceof SchemaError) return false;
+    // What is damaged is not the same as anything.
+    if (error instanceof ArqonError && error.reason === "schema-unavailable") return false;
+    throw error;
+  }
+}
+
+/** What a version makes of a history. */
+function appended(
+  { stored, request, check }: {
+    readonly stored: StoredHead | undefined;
+    readonly request: RegisterRequest;
+    readonly check: CompatibilityCheck;
+  },
+  sha256: string,
+): { readonly head: SchemaHead; readonly dropped: readonly SchemaVersion[] } {
+  const { bytes, by, now_ms, versions_max } = request;
+  const version = (stored === undefined ? 0 : latestOf(stored.head).version) + 1;
+  const entry = { version, sha256, size_bytes: bytes.length, registered_ms: now_ms, by };
+  const all = [...stored?.head.versions ?? [], entry];
+  const { compatibility } = check;
+  const versions = all.slice(-versions_max);
+  const head = { ...stored?.head, ...migrationOf(request), format: 1 as const };
+  return { head: { ...head, compatibility, versions }, dropped: all.slice(0, -versions_max) };
+}
+
+function migrationOf({ migrated_version }: RegisterRequest) {
+  return migrated_version === undefined ? {} : { migrated_version };
+}
+
+/** Whether another tool's put is still what it was when it was read. */
+function isPending({ put_revision }: RegisterRequest, standing: Standing): boolean {
+  if (put_revision === undefined) return true;
+  return standing.set?.revision === put_revision && !isJudged(standing);
+}
+
 /**
- * Registers a version, or finds that the newest one has these bytes. Rejects with `invalid-schema`,
+ * Registers a version, or finds that the newest one is this set. Resolves with undefined when
+ * `put_revision` says that there is nothing to do any more. Rejects with `invalid-schema`,
  * `IncompatibleError`, and what the store says.
  */
-export async function register(
+export async function registerPut(
   store: SchemaStore,
   request: RegisterRequest,
-): Promise<Registration> {
-  const { schema_id, bytes, by, now_ms, versions_max } = request;
+): Promise<Registration | undefined> {
+  const { schema_id, bytes } = request;
   const candidate = readUpload(bytes);
   const sha256 = sha256Of(bytes);
   let check: CompatibilityCheck = { compatibility: "NONE", against: [], findings: [] };
-  let is_new = true;
+  let outcome: "new" | "same" | "over" = "new";
   let dropped: readonly SchemaVersion[] = [];
-  const head = await store.change(schema_id, async (stored) => {
-    const latest = stored === undefined ? undefined : latestOf(stored.head);
-    is_new = latest?.sha256 !== sha256;
-    if (!is_new && stored !== undefined) {
+  const head = await store.change(schema_id, async (standing) => {
+    const { stored } = standing;
+    outcome = "over";
+    dropped = [];
+    if (!isPending(request, standing)) return undefined;
+    if (
+      stored !== undefined &&
+      await isSameSet(store, schema_id, latestOf(stored.head), { sha256, bytes })
+    ) {
+      outcome = "same";
       const compatibility = request.compatibility ?? stored.head.compatibility;
       check = { compatibility, against: [], findings: [] };
-      if (compatibility === stored.head.compatibility) return undefined;
-      return { head: { ...stored.head, compatibility } };
+      const changed = { ...stored.head, ...migrationOf(request), compatibility };
+      return JSON.stringify(changed) === JSON.stringify(stored.head)
+        ? undefined
+        : { head: changed };
     }
+    outcome = "new";
     check = await checkCandidate(store, schema_id, stored, candidate, request.compatibility);
     if (errorsOf(check.findings).length > 0) throw new IncompatibleError(check);
-    const version = (latest?.version ?? 0) + 1;
-    const entry = { version, sha256, size_bytes: bytes.length, registered_ms: now_ms, by };
-    const all = [...stored?.head.versions ?? [], entry];
-    dropped = all.slice(0, -versions_max);
-    const { compatibility } = check;
-    const versions = all.slice(-versions_max);
-    return { head: { ...stored?.head, format: 1, compatibility, versions }, bytes };
+    const next = appended({ stored, request, check }, sha256);
+    dropped = next.dropped;
+    return { head: next.head, bytes };
   });
-  if (head === undefined) throw new TypeError("a registered schema without a history");
   for (const version of dropped) await store.forget(schema_id, version);
-  return { ...check, head, is_new };
+  if (head === undefined || outcome as string === "over") return undefined;
+  return { ...check, head, is_new: outcome === "new" };
+}
+
+/**
+ * Registers a version as an operator asks for it, or finds that the newest one is this set. Either
+ * way what was refused before is settled. Rejects as `registerPut` does.
+ */
+export async function register(
+  store: SchemaStore,
+  request: Omit<RegisterRequest, "put_revision">,
+): Promise<Registration> {
+  const done = await registerPut(store, request);
+  if (done === undefined) throw new TypeError("a registered schema without a history");
+  const { schema_id } = request;
+  if (!done.is_new) await restore(store, schema_id);
+  await store.pardon(schema_id);
+  return done;
+}
+
+/**
+ * Puts the current version where other tools read it, unless it is there, or what is there has yet to
+ * be judged. Resolves with whether it was missing.
+ */
+export async function restore(store: SchemaStore, schema_id: string): Promise<boolean> {
+  const standing = await store.standing(schema_id);
+  const { stored, set } = standing;
+  if (stored === undefined || !isJudged(standing)) return false;
+  const latest = latestOf(stored.head);
+  if (set?.sha256 === latest.sha256) return false;
+  return await store.putBack(schema_id, set, await store.bytes(schema_id, latest));
 }
 
 /** Changes how a schema is held to its past, and compares nothing. Rejects with `schema-unknown`. */
@@ -173,7 +264,7 @@ export async function setCompatibility(
   schema_id: string,
   compatibility: CompatibilityMode,
 ): Promise<SchemaHead> {
-  const head = await store.change(schema_id, (stored) => {
+  const head = await store.change(schema_id, ({ stored }) => {
     if (stored === undefined) throw new ArqonError("schema-unknown", JSON.stringify(schema_id));
     if (stored.head.compatibility === compatibility) return Promise.resolve(undefined);
     return Promise.resolve({ head: { ...stored.head, compatibility } });

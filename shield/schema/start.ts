@@ -7,10 +7,12 @@ import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
 import type { Logger } from "../../shared/log.ts";
 import type { Registry } from "../../shared/metrics.ts";
 import type { HealthCheck } from "../../shared/ops.ts";
+import type { Random } from "../../shared/ids.ts";
 import type { Spine } from "../../shared/spine/spine.ts";
 import type { Admin } from "../admin_scope.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
 import type { Settings } from "../settings.ts";
+import { Adoption } from "./adoption.ts";
 import { handleSchemas } from "./admin_api.ts";
 import { SchemaCache } from "./cache.ts";
 import { DeadLetters } from "./dead_letters.ts";
@@ -19,6 +21,9 @@ import type { SchemaGate } from "./gate.ts";
 import { Mappings } from "./mappings.ts";
 import { registerSchemaMetrics } from "./metrics.ts";
 import type { SchemaFigures, SchemaTotals } from "./metrics.ts";
+import { openOldLayout } from "./old_layout.ts";
+import { PutTable } from "./put_table.ts";
+import type { RefusedPut } from "./put_table.ts";
 import { openSchemaStore } from "./store.ts";
 import type { SchemaStore } from "./store.ts";
 import { createViolationLog } from "./violation_log.ts";
@@ -36,6 +41,7 @@ export interface SchemaStart {
   readonly registry: Registry;
   /** Unix ms. */
   readonly now: () => number;
+  readonly random: Random;
 }
 
 /** A running schema check and its operators' side. */
@@ -62,10 +68,11 @@ interface Parts {
   readonly cache: SchemaCache;
   readonly working: WorkingSet;
   readonly totals: SchemaTotals;
+  readonly puts: PutTable;
 }
 
 /** What holds of the cache and the mappings, for metrics and status. */
-function figuresOf({ cache, mappings, working }: Parts, now: () => number): SchemaFigures {
+function figuresOf({ cache, mappings, working, puts }: Parts, now: () => number): SchemaFigures {
   let packed_bytes = 0;
   const messages = { current: 0, outdated: 0, missing: 0 };
   const ages_seconds: [string, number][] = [];
@@ -79,7 +86,8 @@ function figuresOf({ cache, mappings, working }: Parts, now: () => number): Sche
   }
   const { tenant_mappings } = mappings;
   const schemas = cache.schemas.size;
-  return { ages_seconds, schemas, messages, tenant_mappings, packed_bytes, working };
+  const refused = puts.refused();
+  return { ages_seconds, schemas, messages, tenant_mappings, packed_bytes, working, refused };
 }
 
 function openParts({ config, log, registry, now }: SchemaStart, store: SchemaStore): Parts {
@@ -97,8 +105,31 @@ function openParts({ config, log, registry, now }: SchemaStart, store: SchemaSto
     working,
     onLoaded: (outcome) => void totals.loads[outcome]++,
   });
-  const parts = { mappings, cache, working, totals };
+  const puts = new PutTable({ log, kv_bucket: options.kv_bucket });
+  const parts = { mappings, cache, working, totals, puts };
   return parts;
+}
+
+/** Judges what other tools put, from now on; all that was there is judged when this resolves. */
+async function startAdoption(
+  { config, spine, log, now, random }: SchemaStart,
+  store: SchemaStore,
+  { puts: table, totals }: Parts,
+): Promise<Adoption> {
+  const { kv_bucket, versions: versions_max, cache_ttl_seconds } = config.platform.registry;
+  const common = { store, log, now, versions_max };
+  const old = await openOldLayout(spine, kv_bucket, common);
+  const adoption = new Adoption({
+    ...common,
+    table,
+    old,
+    random: () => (random(1)[0] ?? 0) / 256,
+    kv_bucket,
+    listed_ms: cache_ttl_seconds * 1_000,
+    onPut: (outcome) => void totals.puts[outcome]++,
+  });
+  await adoption.ready;
+  return adoption;
 }
 
 function* wantedBy(mappings: Mappings): Iterable<Pick<SchemaMapping, "schema_id" | "message">> {
@@ -115,7 +146,7 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
   if (!options.enabled) return DISABLED;
   const store = await openSchemaStore(spine, options.kv_bucket);
   const parts = openParts(start, store);
-  const { mappings, cache, totals } = parts;
+  const { mappings, cache, totals, puts } = parts;
   const bytes_max = options.dead_letter_bytes;
   const gate = new Gate({
     ...parts,
@@ -128,32 +159,48 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
     gate.forget();
   };
   const since_ms = now();
+  const adoption = await startAdoption(start, store, parts);
   const stop = followSettings({ settings, mappings, log, apply });
   await cache.settled();
-  const context = { store, cache, settings, mappings, log, now, versions_max: options.versions };
+  const versions_max = options.versions;
+  const context = { store, cache, puts, settings, mappings, log, now, versions_max };
   const figures = () => figuresOf(parts, now);
   return {
     gate,
     admin: (request, admin) => handleSchemas(context, request, admin),
     checks: () => ({ schemas: { ok: true, since_ms, detail: detailOf(figures()) } }),
     status: () => {
-      const { schemas, messages, tenant_mappings } = figures();
-      return { schemas, messages, tenant_mappings, config_mappings: options.mappings.length };
+      const { schemas, messages, tenant_mappings, refused } = figures();
+      const config_mappings = options.mappings.length;
+      return { schemas, messages, tenant_mappings, config_mappings, refused: refused.length };
     },
     close() {
       stop();
+      adoption.close();
       cache.close();
     },
   };
 }
 
 /** A schema that is missing refuses its own subjects; that is no reason to refuse all others. */
-function detailOf({ schemas, messages: { outdated, missing } }: SchemaFigures): string {
+function detailOf({ schemas, messages: { outdated, missing }, refused }: SchemaFigures): string {
   const trouble = [
     ...(missing === 0 ? [] : [`${missing} messages without a schema`]),
     ...(outdated === 0 ? [] : [`${outdated} out of date`]),
+    ...(refused.length === 0 ? [] : [refusedText(refused)]),
   ];
   return [`${schemas} schemas`, ...trouble].join(", ");
+}
+
+/** Names and reasons of puts that a detail has room for. */
+const SHOWN_MAX = 3;
+
+function refusedText(refused: readonly RefusedPut[]): string {
+  const shown = refused.slice(0, SHOWN_MAX).map(({ schema_id, problem }) =>
+    `${schema_id}: ${problem.slice(0, 200)}`
+  );
+  const more = refused.length > SHOWN_MAX ? "; …" : "";
+  return `${refused.length} refused in the bucket (${shown.join("; ")}${more})`;
 }
 
 interface Following {

@@ -1,27 +1,55 @@
 /**
- * Where schemas live (design.md 6): in one bucket, under `[schema_id]` the history and beside it the
- * gzipped descriptor sets, under keys that name their bytes. The history is written last and by
- * compare-and-set, so it never names bytes that are not there and no registration is lost.
+ * Where schemas live, in two buckets. `kv_bucket` has the current gzipped set under each schema id,
+ * plain, for any tool to read and put. `kv_bucket` with `_VERSIONS` behind it is ours: under `[id]` the
+ * history, beside it the set of each version under a key that names its bytes. The history decides
+ * what is in force. It is written after the bytes that it names and before the current set, by
+ * compare-and-set, and says which put it knew: so nobody takes our own put for another tool's, and
+ * what a crash leaves in between is told from a put that nobody has judged. Who judges is
+ * `adoption.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import type { KeyValue, KvChange, KvEntry, KvWatch, Spine } from "../../shared/spine/spine.ts";
+import type {
+  KeyValue,
+  KvChange,
+  KvEntry,
+  KvKey,
+  KvWatch,
+  Spine,
+} from "../../shared/spine/spine.ts";
 import {
   decodeHead,
+  decodeRefusal,
   encodeHead,
   isSchemaId,
   latestOf,
+  refusalKey,
   SCHEMA_ID_RULE,
   sha256Of,
   versionKey,
 } from "./head.ts";
-import type { ReadHead, SchemaHead, SchemaVersion } from "./head.ts";
+import type { JudgedPut, Refusal, SchemaHead, SchemaVersion } from "./head.ts";
 
 /** With n writers at once the last one succeeds at its n-th attempt, so this is how many there may be. */
 const ATTEMPTS = 64;
+/** What the name of the bucket of histories adds to `kv_bucket`. */
+const VERSIONS_SUFFIX = "_VERSIONS";
 
 /** A history and the revision at which it is stored. */
-export interface StoredHead extends ReadHead {
+export interface StoredHead {
+  readonly head: SchemaHead;
   readonly revision: number;
+}
+
+/** What is in the bucket of current sets under an id, whoever has put it there. */
+export interface StoredSet extends JudgedPut {
+  readonly bytes: Uint8Array;
+}
+
+/** All that is stored of a schema, but for the versions' bytes. */
+export interface Standing {
+  readonly stored: StoredHead | undefined;
+  readonly set: StoredSet | undefined;
+  readonly refusal: Refusal | undefined;
 }
 
 /** A schema in a listing. */
@@ -40,28 +68,43 @@ export interface HeadChange {
 export function requireSchemaId(schema_id: string): void {
   if (isSchemaId(schema_id)) return;
   const shown = JSON.stringify(schema_id.slice(0, 64));
-  throw new ArqonError("invalid-schema", `the id ${shown} has other characters; ${SCHEMA_ID_RULE}`);
+  throw new ArqonError("invalid-schema", `the id ${shown} cannot be one; ${SCHEMA_ID_RULE}`);
+}
+
+const isConflict = (error: unknown) =>
+  error instanceof ArqonError && error.reason === "version-conflict";
+const isPut = (set: JudgedPut, put: JudgedPut | undefined) =>
+  put?.revision === set.revision && put.sha256 === set.sha256;
+
+/** Whether the set is the current version, or somebody has judged that it is not to be. */
+export function isJudged({ stored, set, refusal }: Standing): boolean {
+  if (set === undefined) return true;
+  if (stored !== undefined && set.sha256 === latestOf(stored.head).sha256) return true;
+  return isPut(set, stored?.head.judged) || isPut(set, refusal);
 }
 
 /** Every method rejects with `spine-unavailable` while the Spine does not answer. */
 export class SchemaStore {
-  readonly #bucket: KeyValue;
+  readonly #versions: KeyValue;
+  readonly #sets: KeyValue;
 
-  constructor(bucket: KeyValue) {
-    this.#bucket = bucket;
+  /** `sets` is plain. */
+  constructor(versions: KeyValue, sets: KeyValue) {
+    this.#versions = versions;
+    this.#sets = sets;
   }
 
   /**
    * The schema's history; undefined when there is no such schema. Rejects with `invalid-schema` for
-   * an id that cannot be one, and with `internal` when what is stored cannot be read.
+   * an id that cannot be one, and with `schema-unavailable` when what is stored cannot be read.
    */
   async read(schema_id: string): Promise<StoredHead | undefined> {
     requireSchemaId(schema_id);
-    const entry = await this.#bucket.get([schema_id]);
+    const entry = await this.#versions.get([schema_id]);
     if (entry === undefined) return undefined;
     const read = decodeHead(entry.value);
     if ("head" in read) return { ...read, revision: entry.revision };
-    throw unreadable(schema_id, read.problem);
+    throw unreadable(schema_id, `its history cannot be read: ${read.problem}`);
   }
 
   /** As `read`, but rejects with `schema-unknown` when there is none. */
@@ -71,16 +114,31 @@ export class SchemaStore {
     throw new ArqonError("schema-unknown", JSON.stringify(schema_id));
   }
 
-  /** The gzipped descriptor set of a version of `stored`. Rejects with `internal` when it is damaged. */
-  async bytes(
-    schema_id: string,
-    { bare }: Pick<ReadHead, "bare">,
-    version: SchemaVersion,
-  ): Promise<Uint8Array> {
-    const bytes = bare ?? (await this.#bucket.get(versionKey(schema_id, version)))?.value;
+  /** All that is stored of a schema. Rejects as `read` does. */
+  async standing(schema_id: string): Promise<Standing> {
+    // The history first: a put that it does not know yet must not look as if it did.
+    const stored = await this.read(schema_id);
+    const set = await this.set(schema_id);
+    const refused = await this.#versions.get(refusalKey(schema_id));
+    return { stored, set, refusal: refused && decodeRefusal(refused.value) };
+  }
+
+  /** What is in the bucket of current sets. */
+  async set(schema_id: string): Promise<StoredSet | undefined> {
+    const entry = await this.#sets.get(setKey(schema_id));
+    if (entry === undefined) return undefined;
+    const { value: bytes, revision } = entry;
+    return { bytes, revision, sha256: sha256Of(bytes) };
+  }
+
+  /** The gzipped descriptor set of a version. Rejects with `schema-unavailable` when it is damaged. */
+  async bytes(schema_id: string, version: SchemaVersion): Promise<Uint8Array> {
+    const bytes = (await this.#versions.get(versionKey(schema_id, version)))?.value;
     if (bytes !== undefined && sha256Of(bytes) === version.sha256) return bytes;
+    const set = await this.set(schema_id);
+    if (set?.sha256 === version.sha256) return set.bytes;
     const what = bytes === undefined ? "is not there" : "is not what was registered";
-    throw unreadable(schema_id, `version ${version.version} ${what}`);
+    throw unreadable(schema_id, `its version ${version.version} ${what}`);
   }
 
   /**
@@ -90,36 +148,79 @@ export class SchemaStore {
    */
   async change(
     schema_id: string,
-    change: (stored: StoredHead | undefined) => Promise<HeadChange | undefined>,
+    change: (standing: Standing) => Promise<HeadChange | undefined>,
   ): Promise<SchemaHead | undefined> {
     for (let attempt = 1;; attempt++) {
-      const stored = await this.read(schema_id);
-      const changed = await change(stored);
+      const standing = await this.standing(schema_id);
+      const { stored, set } = standing;
+      const changed = await change(standing);
       if (changed === undefined) return stored?.head;
-      if (stored?.bare !== undefined) {
-        await this.#putVersion(schema_id, latestOf(stored.head), stored.bare);
-      }
-      const { head, bytes } = changed;
-      if (bytes !== undefined) await this.#putVersion(schema_id, latestOf(head), bytes);
+      const { bytes } = changed;
+      if (bytes !== undefined) await this.#putVersion(schema_id, latestOf(changed.head), bytes);
+      // What nobody has judged stays so, and stays where it is.
+      const knows = isJudged(standing) || set?.sha256 === latestOf(changed.head).sha256;
+      const judged = { revision: set?.revision ?? 0, sha256: set?.sha256 ?? "" };
+      const head = knows ? { ...changed.head, judged } : changed.head;
       try {
-        await this.#bucket.update([schema_id], encodeHead(head), stored?.revision ?? 0);
-        return head;
+        await this.#versions.update([schema_id], encodeHead(head), stored?.revision ?? 0);
       } catch (error) {
-        const lost = error instanceof ArqonError && error.reason === "version-conflict";
-        if (!lost || attempt === ATTEMPTS) throw error;
+        if (!isConflict(error) || attempt === ATTEMPTS) throw error;
+        continue;
+      }
+      if (bytes !== undefined && knows) await this.putBack(schema_id, set, bytes);
+      return head;
+    }
+  }
+
+  /**
+   * Makes the bytes of the newest version the current set, in the place of `set`. Resolves with false
+   * when somebody has put something else meanwhile.
+   */
+  async putBack(
+    schema_id: string,
+    set: JudgedPut | undefined,
+    bytes: Uint8Array,
+  ): Promise<boolean> {
+    if (set?.sha256 === sha256Of(bytes)) return true;
+    try {
+      await this.#sets.update(setKey(schema_id), bytes, set?.revision ?? 0);
+      return true;
+    } catch (error) {
+      if (isConflict(error)) return false;
+      throw error;
+    }
+  }
+
+  /** Keeps a refusal. Resolves with false when it is there: somebody else was faster. */
+  async refuse(schema_id: string, refusal: Refusal): Promise<boolean> {
+    const key = refusalKey(schema_id);
+    for (let attempt = 1;; attempt++) {
+      const entry = await this.#versions.get(key);
+      const before = entry && decodeRefusal(entry.value);
+      if (isPut(refusal, before) && before?.serving === refusal.serving) return false;
+      try {
+        await this.#versions.update(key, encodeHead(refusal), entry?.revision ?? 0);
+        return true;
+      } catch (error) {
+        if (!isConflict(error) || attempt === ATTEMPTS) throw error;
       }
     }
   }
 
+  /** Forgets the last refusal. */
+  async pardon(schema_id: string): Promise<void> {
+    await this.#versions.delete(refusalKey(schema_id));
+  }
+
   /** Deletes the bytes of a version that no history names any more. */
   async forget(schema_id: string, version: SchemaVersion): Promise<void> {
-    await this.#bucket.delete(versionKey(schema_id, version));
+    await this.#versions.delete(versionKey(schema_id, version));
   }
 
   /** Every schema with a readable history, by id. */
   async list(): Promise<ListedSchema[]> {
     const found: ListedSchema[] = [];
-    const watch = this.#bucket.watch([], (change) => {
+    const watch = this.#versions.watch([], (change) => {
       const read = change.type === "put" ? readEntry(change.entry) : undefined;
       if (read !== undefined) found.push(read);
     }, { depth: 1 });
@@ -133,20 +234,44 @@ export class SchemaStore {
 
   /** Tells the id of each schema that is there, then of each that changes or goes. */
   watch(onChange: (schema_id: string) => void): KvWatch {
-    const idOf = (change: KvChange) => (change.type === "put" ? change.entry.key : change.key)[0];
-    return this.#bucket.watch([], (change) => {
-      const schema_id = idOf(change) ?? "";
+    return this.#versions.watch([], (change) => {
+      const [schema_id = ""] = keyOf(change);
       if (isSchemaId(schema_id)) onChange(schema_id);
     }, { depth: 1 });
   }
 
+  /** Tells histories and refusals: what is there, then each change. */
+  watchHistories(onChange: (change: KvChange) => void): KvWatch {
+    return this.#versions.watch([], onChange, { depth: 2 });
+  }
+
+  /** Tells what is in the bucket of current sets, then each change, whoever makes it. */
+  watchSets(onChange: (change: KvChange) => void): KvWatch {
+    return this.#sets.watch([], onChange);
+  }
+
+  /** The keys of the bucket of current sets. */
+  async setKeys(): Promise<string[]> {
+    return (await this.#sets.keys()).map((key) => key.join("."));
+  }
+
   async #putVersion(schema_id: string, version: SchemaVersion, bytes: Uint8Array): Promise<void> {
     const key = versionKey(schema_id, version);
-    const there = await this.#bucket.get(key);
+    const there = await this.#versions.get(key);
     // What is damaged is written anew: that is how it is repaired.
     if (there !== undefined && sha256Of(there.value) === version.sha256) return;
-    await this.#bucket.put(key, bytes);
+    await this.#versions.put(key, bytes);
   }
+}
+
+/** The key that a change is about. */
+export function keyOf(change: KvChange): KvKey {
+  return change.type === "put" ? change.entry.key : change.key;
+}
+
+function setKey(schema_id: string): KvKey {
+  requireSchemaId(schema_id);
+  return schema_id.split(".");
 }
 
 function readEntry({ key, value }: KvEntry): ListedSchema | undefined {
@@ -156,11 +281,17 @@ function readEntry({ key, value }: KvEntry): ListedSchema | undefined {
 }
 
 function unreadable(schema_id: string, problem: string): ArqonError {
-  const cause = new Error(`the stored schema ${schema_id} cannot be read: ${problem}`);
-  return new ArqonError("internal", "", { cause });
+  const detail = `${schema_id}: ${problem}`;
+  return new ArqonError("schema-unavailable", detail, { cause: new Error(problem) });
 }
 
-/** Opens, and if need be makes, the bucket. Rejects with `spine-unavailable`. */
-export async function openSchemaStore(spine: Spine, bucket: string): Promise<SchemaStore> {
-  return new SchemaStore(await spine.keyValue(bucket));
+/** The bucket of histories that belongs to a `kv_bucket`. */
+export const versionsBucket = (kv_bucket: string) => `${kv_bucket}${VERSIONS_SUFFIX}`;
+
+/** Opens, and if need be makes, both buckets. Rejects with `spine-unavailable`. */
+export async function openSchemaStore(spine: Spine, kv_bucket: string): Promise<SchemaStore> {
+  const sets = spine.keyValue(kv_bucket, { plain: true });
+  // Handled when the other one fails first.
+  sets.catch(() => {});
+  return new SchemaStore(await spine.keyValue(versionsBucket(kv_bucket)), await sets);
 }

@@ -55,11 +55,21 @@ export async function testSchemas(
   const base = { subject: "in.t.acme.r.*", schema_id: "ping", message: "t.Ping" };
   const mappings = (options.mappings ?? [{}]).map((mapping) => ({ ...base, ...mapping }));
   const config = configFrom({ platform: { registry: { mappings, ...options.more } } });
+  const random = (size_bytes: number) => crypto.getRandomValues(new Uint8Array(size_bytes));
   const verdicts: CandidateVerdict[] = [];
   const candidates = {
     record: (_: unknown, verdict: CandidateVerdict) => void verdicts.push(verdict),
   };
-  const schemas = await startSchemas({ config, spine, settings, candidates, log, registry, now });
+  const schemas = await startSchemas({
+    config,
+    spine,
+    settings,
+    candidates,
+    log,
+    registry,
+    now,
+    random,
+  });
   const store = await openSchemaStore(spine, config.platform.registry.kv_bucket);
   return {
     schemas,

@@ -1,0 +1,133 @@
+/** Puts of other tools when several Shields hear of them, one dies in between, or one puts as well. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import type { KeyValue, KvKey } from "../../shared/spine/spine.ts";
+import { register } from "./register.ts";
+import { SchemaStore } from "./store.ts";
+import { embeddedStage, natsStage } from "./test_bucket_tool.ts";
+import type { ToolStage } from "./test_bucket_tool.ts";
+import { testSchemas, until } from "./test_registry.ts";
+import type { TestSchemas } from "./test_registry.ts";
+import { incompatiblePing, ping } from "./test_schemas.ts";
+
+const ID = "v1.events.user_created";
+const MAPPED = { mappings: [{ schema_id: ID }] };
+const OUTCOMES = ["registered", "refused", "restored"] as const;
+
+const numbers = async ({ store }: TestSchemas): Promise<number[]> =>
+  (await store.read(ID))?.head.versions.map(({ version }) => version) ?? [];
+
+/** What all of them together were first to make of puts. */
+async function counted(all: readonly TestSchemas[], outcome: typeof OUTCOMES[number]) {
+  const counts = await Promise.all(
+    all.map((t) => t.metric(`shield_schema_puts_total{outcome="${outcome}"}`)),
+  );
+  return counts.reduce<number>((sum, count) => sum + (count ?? 0), 0);
+}
+
+async function inAll(
+  stage: ToolStage,
+  count: number,
+  run: (all: readonly TestSchemas[]) => Promise<void>,
+): Promise<void> {
+  using stack = new DisposableStack();
+  const all: TestSchemas[] = [];
+  for (let at = 0; at < count; at++) {
+    const spine = at === 0 ? stage.spine : await stage.connect();
+    all.push(stack.use(await testSchemas(spine, MAPPED)));
+  }
+  await run(all);
+}
+
+Deno.test("of five Shields one makes a put a version, one refuses it, and all know", async () => {
+  await using stage = await natsStage();
+  const tool = await stage.tool();
+  await inAll(stage, 5, async (all) => {
+    const [first] = all;
+    assert.ok(first);
+    const sets = Array.from({ length: 6 }, (_, at) => ping([`f${at}`, 50 + at, "int32"]));
+    for (const [at, set] of sets.entries()) {
+      // Together with the one before: a field that goes may not be missed by any check.
+      await first.store.change(
+        ID,
+        ({ stored }) =>
+          Promise.resolve(stored && { head: { ...stored.head, compatibility: "NONE" } }),
+      );
+      await tool.put(ID, set);
+      await until(async () => (await numbers(first)).at(-1) === at + 1, `version ${at + 1}`);
+    }
+    assert.deepEqual(await numbers(first), [1, 2, 3, 4, 5, 6], "each once");
+    await first.store.change(ID, ({ stored }) => {
+      assert.ok(stored);
+      return Promise.resolve({ head: { ...stored.head, compatibility: "BACKWARD" } });
+    });
+    await tool.put(ID, incompatiblePing());
+    for (const t of all) {
+      await until(async () => await t.metric("shield_schema_refused") === 1, "the refusal");
+      assert.equal(t.lines.filter((line) => line.includes("is refused")).length, 1, "told once");
+    }
+    await until(async () => await counted(all, "restored") === 1, "the last known good");
+    assert.equal(await counted(all, "refused"), 1);
+    assert.equal(await counted(all, "registered"), 6);
+    assert.deepEqual(await numbers(first), [1, 2, 3, 4, 5, 6]);
+  });
+});
+
+/** A bucket whose process ends just before it writes. */
+function dying(bucket: KeyValue): KeyValue {
+  return {
+    get: (key: KvKey) => bucket.get(key),
+    put: () => Promise.reject(new ArqonError("spine-unavailable", "killed")),
+    update: () => Promise.reject(new ArqonError("spine-unavailable", "killed")),
+    delete: () => Promise.reject(new ArqonError("spine-unavailable", "killed")),
+    keys: (prefix) => bucket.keys(prefix),
+    watch: (...watch) => bucket.watch(...watch),
+  };
+}
+
+for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] as const) {
+  Deno.test(`${engine}: a registration that ends halfway is whole after the next start, and at once elsewhere`, async () => {
+    await using stage = await open();
+    const tool = await stage.tool();
+    const versions = await stage.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
+    const sets = await stage.spine.keyValue("ARQON_SCHEMAS", { plain: true });
+    const halfway = new SchemaStore(versions, dying(sets));
+    const base = { schema_id: ID, by: "ops", now_ms: 1, versions_max: 10 };
+    await assert.rejects(register(halfway, { ...base, bytes: ping() }), /killed/);
+    assert.equal(await tool.get(ID), undefined);
+    using t = await testSchemas(stage.spine, MAPPED);
+    assert.deepEqual(await tool.get(ID), new Uint8Array(ping()), "before it is ready");
+    const second = ping(["extra", 9, "int32"]);
+    await assert.rejects(register(halfway, { ...base, bytes: second }), /killed/);
+    await until(async () => (await tool.get(ID))?.length === second.length, "the repair");
+    assert.deepEqual(await tool.get(ID), new Uint8Array(second));
+    assert.deepEqual(await numbers(t), [1, 2], "nobody took it for another tool's");
+    assert.equal(await counted([t], "registered") + await counted([t], "refused"), 0);
+    assert.equal(await counted([t], "restored"), 2);
+  });
+
+  Deno.test(`${engine}: a put and a registration at once are both kept, whichever is first`, async () => {
+    await using stage = await open();
+    const tool = await stage.tool();
+    await inAll(stage, 2, async (all) => {
+      const [one, other] = all;
+      assert.ok(one && other);
+      await one.push(ID, ping());
+      for (let round = 0; round < 5; round++) {
+        const before = (await numbers(one)).length;
+        const theirs = ping([`theirs${round}`, 100 + round, "int32"]);
+        const ours = ping([`ours${round}`, 200 + round, "int32"]);
+        await Promise.all([tool.put(ID, theirs), other.push(ID, ours)]);
+        await until(async () => (await numbers(one)).length === before + 2, "both");
+        const last = (await one.store.require(ID)).head.versions.at(-1);
+        assert.ok(last);
+        const bytes = await one.store.bytes(ID, last);
+        await until(
+          async () => Buffer.from(await tool.get(ID) ?? []).equals(bytes),
+          "the key to be the current set",
+        );
+      }
+      assert.deepEqual(await numbers(one), Array.from({ length: 11 }, (_, at) => at + 1));
+    });
+  });
+}
