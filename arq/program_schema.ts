@@ -5,6 +5,7 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { COMPATIBILITY_MODES } from "../shared/schema/findings.ts";
+import { isSchemaId, SCHEMA_ID_RULE } from "../shared/schema/schema_id.ts";
 import { examples, id, positive, subjectTenant, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 
@@ -13,8 +14,8 @@ const UNKNOWN_FIELDS = ["allow", "warn", "refuse"];
 const SOURCE = "a folder with .proto files, one .proto file, or a set that was built";
 
 function schemaId(text: string): string {
-  if (/^[A-Za-z0-9_.-]{1,128}$/.test(text)) return text;
-  throw new InvalidArgumentError("Expected a schema id: 1 to 128 of [A-Za-z0-9_.-].");
+  if (isSchemaId(text)) return text;
+  throw new InvalidArgumentError(`That cannot be one; ${SCHEMA_ID_RULE}.`);
 }
 
 function messageName(text: string): string {

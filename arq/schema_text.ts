@@ -111,6 +111,16 @@ export function schemaTable(schemas: unknown): string {
   return table(head, rows);
 }
 
+/** What other tools have put into the bucket and is refused, a line each; "" for nothing. */
+export function refusedText(refused: unknown, paint: Paint): string {
+  return listOf(refused).map(membersOf).map((put) => {
+    const at = when(put["refused_ms"]);
+    const serving = typeof put["serving"] === "number" ? `version ${put["serving"]}` : "nothing";
+    const what = `${cell(put["schema_id"])}${at === "" ? "" : ` (${at})`}`;
+    return `${paint("red", "refused")} ${what}: ${cell(put["problem"])}; ${serving} serves\n`;
+  }).join("");
+}
+
 /** The versions of a schema, newest first. */
 export function versionTable(versions: unknown): string {
   const rows = listOf(versions).map(membersOf).reverse().map((version) => [
@@ -124,11 +134,12 @@ export function versionTable(versions: unknown): string {
 }
 
 /** One line on a schema above its versions. */
-export function historyText(answer: Readonly<Record<string, unknown>>): string {
-  const { schema_id, compatibility, versions, here } = answer;
+export function historyText(answer: Readonly<Record<string, unknown>>, paint: Paint): string {
+  const { schema_id, compatibility, versions, here, refused } = answer;
   const count = counted(listOf(versions).length, "version");
   const head = `${cell(schema_id)}, ${cell(compatibility)}, ${count}, this node: ${hereText(here)}`;
-  return `${head}\n${versionTable(versions)}`;
+  const put = refused === null || refused === undefined ? "" : refusedText([refused], paint);
+  return `${head}\n${versionTable(versions)}${put}`;
 }
 
 /** The mappings of a tenant. */

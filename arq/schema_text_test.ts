@@ -8,6 +8,7 @@ import {
   historyText,
   mappingTable,
   painter,
+  refusedText,
   schemaTable,
   validationText,
 } from "./schema_text.ts";
@@ -85,8 +86,18 @@ Deno.test("a table says where the node stands with each schema", () => {
   const row = { schema_id: "s", compatibility: "FULL", versions: 3, latest };
   assert.match(schemaTable([{ ...row, here: null }]), /\ns +4 +3 +FULL +99 +not mapped\n$/);
   assert.match(schemaTable([{ ...row, here: broken }]), /invalid: m\.M: no such message\n$/);
-  const history = historyText({ ...row, versions: [latest], here: { state: "loaded" } });
+  const history = historyText({ ...row, versions: [latest], here: { state: "loaded" } }, plain);
   assert.match(history, /^s, FULL, 1 version, this node: loaded\nVERSION/);
+  const put = { schema_id: "s", refused_ms: 1, problem: "is not gzip", serving: 4 };
+  const line = "refused s (1970-01-01T00:00:00.001Z): is not gzip; version 4 serves\n";
+  assert.ok(historyText({ ...row, refused: put }, plain).endsWith(line));
+  assert.equal(
+    refusedText(
+      [put, { schema_id: "a/b", refused_ms: null, problem: "no id", serving: null }],
+      plain,
+    ),
+    `${line}refused a/b: no id; nothing serves\n`,
+  );
 });
 
 Deno.test("answers of another shape, and hostile ones, still give printable lines", () => {
@@ -100,7 +111,8 @@ Deno.test("answers of another shape, and hostile ones, still give printable line
       mappingTable(value),
       ruleTable(value),
       diffText(value),
-      historyText({ versions: value, here: value }),
+      historyText({ versions: value, here: value, refused: value }, plain),
+      refusedText(value, plain),
       explainText({ rule: value, others: value }),
       validationText("f", { violations: value }, plain),
     ];
@@ -110,6 +122,7 @@ Deno.test("answers of another shape, and hostile ones, still give printable line
   const shown = [
     findingsText([{ file: evil, message: evil, field: evil, rule: evil, detail: evil }], plain),
     schemaTable([{ schema_id: evil, here: { state: evil } }]),
+    refusedText([{ schema_id: evil, problem: evil }], plain),
     mappingTable([{ subject: evil, schema_id: evil }]),
     ruleTable([{ prefix: evil, source: evil }]),
     diffText([{ candidate: evil, examples: [{ reason: evil, room: evil }] }]),

@@ -174,6 +174,9 @@ const GOVERNANCE: readonly PanelSpec[] = [
       [rate("shield_schema_cache_total", "outcome"), "{{outcome}}"],
     ],
   ),
+  panel("Refused schemas", "short", "Keys of the bucket of schemas whose last put is refused.", [
+    ["max(shield_schema_refused{@})", "refused"],
+  ]),
   panel("Mirrored", "cps", "Messages under a mirror rule, by what became of the copy.", [
     [rate("shield_mirror_traffic_total", "outcome"), "{{outcome}}"],
   ]),

@@ -5,7 +5,7 @@ import { print, resolvePath } from "../io.ts";
 import type { Io } from "../io.ts";
 import { readDescriptorSet, SchemaError } from "../../shared/schema/descriptor_set.ts";
 import { protoText } from "../proto_text.ts";
-import { counted, historyText, schemaTable } from "../schema_text.ts";
+import { counted, historyText, painter, refusedText, schemaTable } from "../schema_text.ts";
 import type { ConnectionFlags } from "../target.ts";
 import { writeOutput } from "./schema_build.ts";
 import { schemaPath } from "./schema_push.ts";
@@ -33,7 +33,8 @@ export async function schemaList(io: Io, flags: ShowFlags): Promise<number> {
     method: "GET",
     path: "/v1/schemas",
   });
-  const text = schemaTable(answer["schemas"]) || "no schema is registered\n";
+  const table = schemaTable(answer["schemas"]) || "no schema is registered\n";
+  const text = table + refusedText(answer["refused"], painter(io.stdout.has_color));
   await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : text);
   return EXIT.ok;
 }
@@ -44,7 +45,8 @@ export async function schemaHistory(io: Io, id: string, flags: ShowFlags): Promi
     method: "GET",
     path: schemaPath(id),
   });
-  await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : historyText(answer));
+  const text = historyText(answer, painter(io.stdout.has_color));
+  await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : text);
   return EXIT.ok;
 }
 

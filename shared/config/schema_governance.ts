@@ -1,6 +1,7 @@
 /** Mirror rules and schema mappings, as `config.toml` and the tenants' run-time settings have them. */
 import { z } from "zod";
 import { canMatchBelow, patternProblem } from "../subject_pattern.ts";
+import { isSchemaId, SCHEMA_ID_RULE } from "../schema/schema_id.ts";
 import { always, count, fraction, refuseRepeated } from "./schema_values.ts";
 
 /** All that clients publish is on subjects that begin so. */
@@ -15,6 +16,8 @@ function roomPatternProblem(text: string): string | undefined {
   return exact ? 'no room has this subject; a trailing "*" matches any remainder' : undefined;
 }
 
+const SCHEMA_CHARACTERS = /^[A-Za-z0-9_.-]{1,128}$/;
+
 /** A subject pattern that clients' messages can match. */
 const messagePattern = z.string().min(1).max(256).superRefine((text, context) => {
   const problem = roomPatternProblem(text);
@@ -24,6 +27,18 @@ const messagePattern = z.string().min(1).max(256).superRefine((text, context) =>
     'such as "in.t.default.*"';
   context.addIssue({ code: "custom", message });
 });
+
+/** For `config.toml`: a tenant's stored mapping to an impossible id refuses its own subject only. */
+function refuseImpossibleIds(given: unknown, context: z.core.$RefinementCtx): void {
+  for (const [index, mapping] of (Array.isArray(given) ? given : []).entries()) {
+    const schema_id: unknown = mapping?.schema_id;
+    // Other characters are refused already.
+    if (typeof schema_id !== "string" || !SCHEMA_CHARACTERS.test(schema_id)) continue;
+    if (isSchemaId(schema_id)) continue;
+    const message = `${JSON.stringify(schema_id)}: ${SCHEMA_ID_RULE}`;
+    context.addIssue({ code: "custom", path: [index, "schema_id"], message });
+  }
+}
 
 /** What share of the traffic below a subject prefix is copied. */
 export const MirrorRule = z.strictObject({
@@ -38,7 +53,7 @@ export type MirrorRule = z.output<typeof MirrorRule>;
 /** Which message the events of a subject must be. */
 export const SchemaMapping = z.strictObject({
   subject: messagePattern.describe("subject or pattern"),
-  schema_id: z.string().regex(/^[A-Za-z0-9_.-]{1,128}$/, {
+  schema_id: z.string().regex(SCHEMA_CHARACTERS, {
     error: "expected a schema id: 1 to 128 of [A-Za-z0-9_.-]",
   }).describe("key of the schema in the bucket"),
   message: z.string().max(512).regex(/^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$/, {
@@ -90,11 +105,14 @@ export const Mirroring = z.strictObject({
 export const SchemaRegistry = z.strictObject({
   enabled: z.boolean().default(true).describe("check events against Protobuf schemas"),
   kv_bucket: z.string().regex(/^[A-Z0-9_]{1,64}$/, { error: "expected a bucket name of [A-Z0-9_]" })
-    .default("ARQON_SCHEMAS").describe("bucket of the schemas"),
+    .default("ARQON_SCHEMAS").describe(
+      "bucket of the current schemas, which other tools may read and put; their versions are in the bucket of this name with _VERSIONS behind it",
+    ),
   cache_ttl_seconds: count(300, 86_400, "age at which a schema is looked at again"),
-  mappings: z.array(SchemaMapping).superRefine(refuseSubjectTwice, always).default([]).describe(
-    "which subjects carry which message; the most specific subject that matches counts",
-  ),
+  mappings: z.array(SchemaMapping).superRefine(refuseSubjectTwice, always)
+    .superRefine(refuseImpossibleIds, always).default([]).describe(
+      "which subjects carry which message; the most specific subject that matches counts",
+    ),
   schemas: count(1_000, 100_000, "schemas that are held; events of one more are refused with 503"),
   compiled_bytes: z.int().min(1_048_576).max(68_719_476_736).default(268_435_456).describe(
     "memory of compiled schemas, estimated; above, those unused for longest are put away until their next event",

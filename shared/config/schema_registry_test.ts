@@ -24,6 +24,8 @@ Deno.test("a mapping that can never hold stops the start with its line and its k
     [{ subject: "in.t.ac*e.r.a" }, /subject: .*stands alone between dots/],
     [{ schema_id: "a b" }, /^config\.toml:3:\d+ .*schema_id: .*1 to 128 of \[A-Za-z0-9_\.-\]/],
     [{ schema_id: "x".repeat(129) }, /schema_id/],
+    [{ schema_id: "v1..made" }, /^config\.toml:3:\d+ .*schema_id: "v1\.\.made": .*two in a row/],
+    [{ schema_id: "v1." }, /schema_id: .*without a dot at either end/],
     [{ message: ".chat.Message" }, /^config\.toml:4:\d+ .*message: .*full name of a message/],
     [{ mode: "sometimes" }, /mode: .*"enforce"/],
     [{ unknown_fields: "keep" }, /unknown_fields: .*"allow"/],

@@ -1,5 +1,6 @@
 /** The paths of the admin API about policies and schemas, as OpenAPI describes them. */
 import { SchemaMapping } from "../../shared/config/schema_governance.ts";
+import { SCHEMA_ID_PATTERN } from "../../shared/schema/schema_id.ts";
 import { COMPATIBILITY_MODES } from "../../shared/schema/findings.ts";
 import { Deployment, Reset, Rollback } from "../policy/admin_body.ts";
 import {
@@ -121,7 +122,7 @@ const policies = {
   },
 };
 
-const SCHEMA_ID: Schema = { type: "string", pattern: "^[A-Za-z0-9_.-]{1,128}$" };
+const SCHEMA_ID: Schema = { type: "string", pattern: SCHEMA_ID_PATTERN };
 const SCHEMA = inPath("schema", "the schema's id", SCHEMA_ID);
 const COMPATIBILITY = inQuery("compatibility", "what a new version is checked for", {
   type: "string",
@@ -139,7 +140,7 @@ const schemas = {
       id: "listSchemas",
       tag: "schemas",
       summary: "every schema and what of it is in force here",
-      answer: object({ schemas: list(OBJECT) }),
+      answer: object({ schemas: list(OBJECT), refused: list(OBJECT) }),
     }),
   },
   "/v1/schemas/{schema}": {

@@ -12,17 +12,6 @@ import type { KvKey } from "../../shared/spine/spine.ts";
 /** How a schema is held to its past unless somebody says otherwise. */
 export const DEFAULT_COMPATIBILITY: CompatibilityMode = "BACKWARD";
 
-// An id is the key of the current set, so it must be one that every NATS client takes.
-const SCHEMA_ID = /^(?=.{1,128}$)[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/;
-/** What is wrong with an id that does not pass. */
-export const SCHEMA_ID_RULE =
-  "a schema id is 1 to 128 of [A-Za-z0-9_.-], without a dot at either end or two in a row";
-
-/** Whether a text can name a schema. */
-export function isSchemaId(text: string): boolean {
-  return SCHEMA_ID.test(text);
-}
-
 const Sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const Version = z.looseObject({
   version: z.int().min(1),

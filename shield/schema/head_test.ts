@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { COMPATIBILITY_MODES } from "../../shared/schema/findings.ts";
 import { PLAIN_KEYS } from "../../shared/spine/kv_key.ts";
-import { decodeHead, encodeHead, isSchemaId, latestOf, sha256Of } from "./head.ts";
+import { isSchemaId } from "../../shared/schema/schema_id.ts";
+import { decodeHead, encodeHead, latestOf, sha256Of } from "./head.ts";
 import type { SchemaHead } from "./head.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);

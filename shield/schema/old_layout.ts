@@ -7,15 +7,8 @@
 import type { Logger } from "../../shared/log.ts";
 import { ENCODED_KEYS } from "../../shared/spine/kv_key.ts";
 import type { KeyValue, KvKey, Spine } from "../../shared/spine/spine.ts";
-import {
-  decodeHead,
-  DEFAULT_COMPATIBILITY,
-  isSchemaId,
-  latestOf,
-  SCHEMA_ID_RULE,
-  sha256Of,
-  versionKey,
-} from "./head.ts";
+import { isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema/schema_id.ts";
+import { decodeHead, DEFAULT_COMPATIBILITY, latestOf, sha256Of, versionKey } from "./head.ts";
 import type { SchemaHead, SchemaVersion } from "./head.ts";
 import { IncompatibleError, register, restore } from "./register.ts";
 import { versionsBucket } from "./store.ts";

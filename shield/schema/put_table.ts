@@ -5,15 +5,8 @@
  */
 import type { Logger } from "../../shared/log.ts";
 import type { KvChange } from "../../shared/spine/spine.ts";
-import {
-  decodeHead,
-  decodeRefusal,
-  isSchemaId,
-  latestOf,
-  REFUSED,
-  SCHEMA_ID_RULE,
-  sha256Of,
-} from "./head.ts";
+import { isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema/schema_id.ts";
+import { decodeHead, decodeRefusal, latestOf, REFUSED, sha256Of } from "./head.ts";
 import type { JudgedPut, Refusal, SchemaVersion } from "./head.ts";
 import { oldSchemaId } from "./old_layout.ts";
 import { keyOf } from "./store.ts";

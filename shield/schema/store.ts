@@ -16,14 +16,13 @@ import type {
   KvWatch,
   Spine,
 } from "../../shared/spine/spine.ts";
+import { isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema/schema_id.ts";
 import {
   decodeHead,
   decodeRefusal,
   encodeHead,
-  isSchemaId,
   latestOf,
   refusalKey,
-  SCHEMA_ID_RULE,
   sha256Of,
   versionKey,
 } from "./head.ts";
