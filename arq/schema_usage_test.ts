@@ -12,7 +12,7 @@ Deno.test("wrong command lines of schema and a bus that is not there are told ap
     [["build"], 2, /missing required argument 'source'/],
     [["build", "/nowhere"], 1, /\/nowhere: no folder with \.proto files/],
     [["push", "x", ...NOWHERE], 2, /required option '--id <id>' not specified/],
-    [["push", "x", "--id", "a/b"], 2, /Expected a schema id: 1 to 128 of \[A-Za-z0-9_\.-\]/],
+    [["push", "x", "--id", "a/b"], 2, /a schema id is 1 to 128 of \[A-Za-z0-9_\.-\]/],
     [["push", "x", "--id", "a", "--compat", "SIDEWARDS"], 2, /BACKWARD, BACKWARD_TRANSITIVE/],
     [["push", "--id", "a", ...NOWHERE], 2, /give a folder or file.*--compat/],
     [["push", "/nowhere.gz", "--id", "a", ...NOWHERE], 1, /cannot read \/nowhere\.gz/],
