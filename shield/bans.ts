@@ -6,7 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { BANS_BUCKET, decodeBan, EVERY_ROOM, isActive, parseBanKey } from "../shared/bans.ts";
 import type { Logger } from "../shared/log.ts";
 import type { HealthCheck } from "../shared/ops.ts";
-import type { KeyValue, KvChange, KvWatch, Spine } from "../shared/spine/spine.ts";
+import type { KeyValue, KvChange, KvEntry, KvWatch, Spine } from "../shared/spine/spine.ts";
 import type { Identity } from "./identity.ts";
 import { bump } from "./stats.ts";
 import type { ShieldStats } from "./stats.ts";
@@ -166,6 +166,21 @@ export class Bans implements BanCheck {
     return this.#incomplete.has(tenant_id);
   }
 
+  /** Whether this is held, or one more of the tenant can be, which may have so many. */
+  hasRoom({ tenant_id, room_id, user_id }: Omit<ArrivedBan, keyof HeldBan>, most: number): boolean {
+    if (this.#tenants.get(tenant_id)?.get(room_id)?.has(user_id) === true) return true;
+    const now_ms = this.#options.now();
+    const room = () => this.#held < this.#options.bans_max && this.#count(tenant_id) < most;
+    if (room()) return true;
+    this.#sweep((held) => isActive(held, now_ms));
+    return room();
+  }
+
+  /** Takes up a stored one that the watch will tell, too: it holds here when this returns. */
+  take(entry: KvEntry): void {
+    this.#hear({ type: "put", entry });
+  }
+
   check(): HealthCheck {
     const incomplete = this.#incomplete.size;
     const detail = !this.#known
@@ -181,6 +196,12 @@ export class Bans implements BanCheck {
     this.#turnTo(false);
     this.#watch?.stop();
     this.#ready.reject(new ArqonError("spine-unavailable", "closed"));
+  }
+
+  #count(tenant_id: string): number {
+    let count = 0;
+    for (const users of this.#tenants.get(tenant_id)?.values() ?? []) count += users.size;
+    return count;
   }
 
   #refuse(rooms: Map<string, Map<string, HeldBan>>, room_id: string, user_id: string): void {

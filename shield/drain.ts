@@ -135,7 +135,7 @@ async function closeAll(
 
 async function release(parts: Parts): Promise<void> {
   parts.presence.presence.drain();
-  parts.signals.close();
+  await parts.signals.close();
   parts.bans.close();
   parts.revocations.held.close();
   parts.hub.close();

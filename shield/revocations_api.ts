@@ -7,31 +7,27 @@ import { z } from "zod";
 import type { Config } from "../shared/config/schema.ts";
 import type { Logger } from "../shared/log.ts";
 import {
-  decodeRevocation,
-  encodeRevocation,
   EVERY_TOKEN,
   REVOCATION_KINDS,
   REVOCATION_REASON_UNITS_MAX,
   revocationIdProblem,
   revocationKey,
-  widest,
 } from "../shared/revocations.ts";
 import type { Revocation } from "../shared/revocations.ts";
-import type { KeyValue, KvEntry } from "../shared/spine/spine.ts";
+import type { KeyValue } from "../shared/spine/spine.ts";
 import { AdminTable, answerAdmin, tenantInBody } from "./admin_routes.ts";
 import type { AdminCall } from "./admin_routes.ts";
 import type { Admin } from "./admin_scope.ts";
 import { parameterOf, readValue } from "./policy/admin_body.ts";
 import { problemText } from "./policy/chain.ts";
 import type { Revocations } from "./revocations.ts";
+import { revokeTokens } from "./revoke.ts";
 
 const PATH = "/v1/revocations";
 /** Largest body, in bytes. */
 const BODY_BYTES = 4_096;
 /** Revocations that one listing shows. */
 const SHOWN = 2_000;
-/** With n writers at once the last one succeeds at its n-th attempt. */
-const ATTEMPTS = 16;
 /** A moment later than this from now is taken for a mistake, as is one in seconds. */
 const AHEAD_MS = 86_400_000;
 const EARLIEST_MS = 1_000_000_000_000;
@@ -125,34 +121,6 @@ function revocationFrom(
 
 const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
 
-/** Stored together with what stood there before, never in its place. */
-async function store(
-  { bucket }: RevocationsAdminContext,
-  tenant_id: string,
-  wanted: Revocation,
-): Promise<KvEntry> {
-  const key = revocationKey(tenant_id, wanted);
-  for (let attempt = 1;; attempt++) {
-    const before = await bucket.get(key);
-    const value = encodeRevocation(before === undefined ? wanted : merged(before, wanted));
-    try {
-      return { key, value, revision: await bucket.update(key, value, before?.revision ?? 0) };
-    } catch (error) {
-      const overtaken = error instanceof ArqonError && error.reason === "version-conflict";
-      if (!overtaken || attempt === ATTEMPTS) throw error;
-    }
-  }
-}
-
-/** What cannot be read is replaced: until then it hits everything that it can be about. */
-function merged({ value }: KvEntry, wanted: Revocation): Revocation {
-  try {
-    return widest(decodeRevocation(value), wanted);
-  } catch {
-    return wanted;
-  }
-}
-
 /** Throws `revocation-limit` for one more than the admins of a tenant may make; operators may make all. */
 function requireShare(
   { revocations, limits }: RevocationsAdminContext,
@@ -174,16 +142,11 @@ async function revoke(
   { by, only_tenant }: AdminCall,
   body: Body,
 ): Promise<Response> {
-  const { revocations, auth, limits, log, now, node_id } = context;
+  const { auth, log, now, node_id } = context;
   const asked = revocationFrom(body, by, now(), auth.revocation_seconds * 1_000);
   const { tenant_id } = asked;
-  if (!revocations.hasRoom(tenant_id, asked.revocation)) {
-    throw new ArqonError("revocation-limit", String(limits.revocations));
-  }
   requireShare(context, only_tenant, asked.revocation);
-  const entry = await store(context, tenant_id, asked.revocation);
-  revocations.take(entry);
-  const revocation = decodeRevocation(entry.value);
+  const revocation = await revokeTokens(context, tenant_id, asked.revocation);
   // Token ids stay out of the log.
   log.info("tokens were revoked", { tenant_id, kind: revocation.kind, by });
   return answer({ node_id, tenant: tenant_id, revocation });

@@ -3,10 +3,12 @@ import type { Config } from "../shared/config/schema.ts";
 import type { Logger } from "../shared/log.ts";
 import type { Registry } from "../shared/metrics.ts";
 import { REVOCATIONS_BUCKET } from "../shared/revocations.ts";
+import type { Revocation } from "../shared/revocations.ts";
 import type { Spine } from "../shared/spine/spine.ts";
 import type { Admin } from "./admin_scope.ts";
 import { handleRevocations, isRevocationsPath } from "./revocations_api.ts";
 import { Revocations } from "./revocations.ts";
+import { revokeTokens } from "./revoke.ts";
 
 /** What revocations need of the process. */
 export interface RevocationsStart {
@@ -25,6 +27,8 @@ export interface StartedRevocations {
   readonly held: Revocations;
   /** Answers the paths of `isRevocationsPath`. */
   readonly admin: (request: Request, admin: Admin) => Promise<Response>;
+  /** Rejects as `revokeTokens` does. */
+  readonly revoke: (tenant_id: string, wanted: Revocation) => Promise<Revocation>;
 }
 
 export { isRevocationsPath };
@@ -38,5 +42,9 @@ export async function startRevocations(start: RevocationsStart): Promise<Started
   const revocations_max = limits.revocations;
   const held = new Revocations({ bucket, spine, registry, log, now, revocations_max });
   const context = { revocations: held, bucket, auth, limits, log, now, node_id };
-  return { held, admin: (request, admin) => handleRevocations(context, request, admin) };
+  return {
+    held,
+    admin: (request, admin) => handleRevocations(context, request, admin),
+    revoke: (tenant_id, wanted) => revokeTokens(context, tenant_id, wanted),
+  };
 }

@@ -53,6 +53,7 @@ import { startSchemas } from "./schema/start.ts";
 import { startQuota } from "./quota/quota.ts";
 import { isRoomsPath, startRoomClasses } from "./rooms/start.ts";
 import { openSettings } from "./settings.ts";
+import { SignalWrites } from "./signal_writes.ts";
 import { startSignals } from "./signals.ts";
 import { startMemoryWatch } from "./memory_start.ts";
 import type { SocketServer } from "./socket/client_socket.ts";
@@ -166,6 +167,8 @@ function assemble(
     requireNotRevoked: (identity: Identity) => foundation.revocations.held.requireValid(identity),
   };
   const connections = new ConnectionTable();
+  const { revoke } = foundation.revocations;
+  const writes = new SignalWrites({ ...options, bans_bucket, bans, revoke, stats });
   return {
     ...foundation,
     authenticator,
@@ -180,6 +183,7 @@ function assemble(
     signals: startSignals({
       ...options,
       connections,
+      writes,
       stats,
       leave: (connection, room_id) => leave(operations, connection, room_id),
     }),

@@ -1,23 +1,16 @@
 /**
- * What the Brain does to connections that are open: kicks from `sys.t.{tenant}.signals`, and bans as
- * they arrive. Who is kept out from then on is `bans.ts`; signals that clients publish to a room are
- * messages like others and do nothing here.
+ * What others do to connections that are open: the Brain and backends by `sys.t.{tenant}.signals`, bans
+ * and revocations as they arrive, operators. Who is kept out from then on is `bans.ts`, what signals
+ * write `signal_writes.ts`; signals that clients publish to a room are messages and do nothing here.
  */
-import {
-  ArqonError,
-  DecodeError,
-  encodeMsg,
-  encodeTextMessage,
-  isId,
-  readEnvelope,
-} from "@arqon/proto";
-import type { PlainEnvelope, PlainSignal } from "@arqon/proto";
+import { ArqonError, encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
+import type { PlainSignal } from "@arqon/proto";
 import { EVERY_ROOM } from "../shared/bans.ts";
 import type { Random } from "../shared/ids.ts";
 import type { Revocation } from "../shared/revocations.ts";
 import type { Logger } from "../shared/log.ts";
-import type { Spine, SpineMessage, Subscription } from "../shared/spine/spine.ts";
-import { everyTenant, parseTenantSubject } from "../shared/subject.ts";
+import type { Spine, SpineMessage } from "../shared/spine/spine.ts";
+import { everyTenant } from "../shared/subject.ts";
 import { systemEnvelope } from "../shared/system_envelope.ts";
 import { banRefusal } from "./bans.ts";
 import type { ArrivedBan } from "./bans.ts";
@@ -26,8 +19,14 @@ import type { ConnectionTable } from "./connection_table.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { Identity } from "./identity.ts";
 import { revokedRefusal } from "./revocations.ts";
+import { readOrder } from "./signal_order.ts";
+import type { Order } from "./signal_order.ts";
+import type { SignalWrites } from "./signal_writes.ts";
 import { bump } from "./stats.ts";
 import type { ShieldStats } from "./stats.ts";
+
+/** Of the Shields that share what is written: one of them takes each signal. */
+const QUEUE = "shield";
 
 /** What signals need of a connection. */
 export type Signalled = Pick<
@@ -42,6 +41,7 @@ export interface SignalsOptions<C extends Signalled = Connection> {
   /** Ends the connection's subscription to that room, and its membership. */
   readonly leave: (connection: C, room_id: string) => void;
   readonly stats: Pick<ShieldStats, "kicks" | "dropped_signals">;
+  readonly writes: Pick<SignalWrites, "hear" | "take" | "close">;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -56,63 +56,32 @@ export interface Signals {
   disconnect(connection_id: string): boolean;
   /** Ends the connections whose token `find` says is revoked. Costs one look at each. */
   onRevocations(find: (identity: Identity) => Revocation | undefined): void;
-  close(): void;
-}
-
-interface Kick {
-  readonly tenant_id: string;
-  readonly room_id: string;
-  readonly target: string;
-  readonly target_kind: "user" | "connection";
-  readonly reason: string;
-}
-
-/** A signal that cannot be acted on; `problem` is a label of a metric. */
-interface Dropped {
-  readonly problem: "malformed" | "foreign" | "unknown-kind";
-}
-
-/** The kick in a message on a tenant's control subject, or why there is none. */
-export function readKick({ subject, payload }: SpineMessage): Kick | Dropped {
-  const tenant_id = parseTenantSubject(subject);
-  let envelope: PlainEnvelope;
-  try {
-    envelope = readEnvelope(payload);
-  } catch (error) {
-    if (!(error instanceof DecodeError)) throw error;
-    return { problem: "malformed" };
-  }
-  const { signal, room_id, headers } = envelope;
-  if (tenant_id === undefined || envelope.tenant_id !== tenant_id) return { problem: "foreign" };
-  if (signal === undefined) return { problem: "malformed" };
-  if (signal.kind !== "DISCONNECT") return { problem: "unknown-kind" };
-  const { target, reason } = signal;
-  const { target_kind } = headers;
-  const known = target_kind === "user" || target_kind === "connection";
-  if (!known || target === "" || !isId(room_id)) return { problem: "malformed" };
-  return { tenant_id, room_id, target, target_kind, reason };
+  /** Resolves when what this Shield has taken is written, or after some seconds. */
+  close(): Promise<void>;
 }
 
 /** Begins to listen; takes effect at the server with the next flush. Throws what the Spine throws. */
 export function startSignals<C extends Signalled>(options: SignalsOptions<C>): Signals {
   const { connections, stats, log } = options;
 
-  function onMessage(message: SpineMessage): void {
-    const kick = readKick(message);
-    if ("problem" in kick) {
-      bump(stats.dropped_signals, kick.problem);
-      log.warn("a control signal was dropped", { subject: message.subject, ...kick });
-      return;
-    }
-    const { tenant_id, room_id, target, target_kind, reason } = kick;
-    const hit = target_kind === "user"
-      ? connections.ofUser(tenant_id, target)
-      : [connections.ofTenant(tenant_id, target)].filter((one) => one !== undefined);
-    const signal: PlainSignal = { kind: "DISCONNECT", target: room_id, reason, until_ms: 0 };
-    putOut(options, hit, tenant_id, room_id, signal, "kick");
+  /** Every Shield: whom it is about may be here. What is wrong says who takes it. */
+  function hear(message: SpineMessage): void {
+    const order = readOrder(message, options.now());
+    if ("problem" in order) return;
+    if (order.kind === "DISCONNECT") disconnectAll(options, order);
+    else options.writes.hear(order);
   }
 
-  const subscription: Subscription = options.spine.subscribe(everyTenant("signals"), onMessage);
+  /** One Shield of all. */
+  function take(message: SpineMessage): void {
+    const order = readOrder(message, options.now());
+    if (!("problem" in order)) return options.writes.take(order);
+    bump(stats.dropped_signals, order.problem);
+    log.warn("a control signal was dropped", { subject: message.subject, ...order });
+  }
+
+  const heard = options.spine.subscribe(everyTenant("signals"), hear);
+  const taken = options.spine.subscribe(everyTenant("signals"), take, { queue: QUEUE });
   return {
     onBan(ban) {
       const { tenant_id, room_id, user_id, reason, until_ms } = ban;
@@ -134,16 +103,8 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
     disconnect(connection_id) {
       const connection = connections.get(connection_id);
       if (connection === undefined || connection.ended) return false;
-      const { tenant_id } = connection.identity;
-      const signal: PlainSignal = {
-        kind: "DISCONNECT",
-        target: connection_id,
-        reason: "an operator ended the connection",
-        until_ms: 0,
-      };
-      bump(stats.kicks, "operator");
-      connection.send(framesOf(options, tenant_id, "", signal)(connection.text));
-      connection.fail(new ArqonError("disconnected", "by an operator"));
+      const refusal = new ArqonError("disconnected", "by an operator");
+      endOne(options, connection, "operator", "an operator ended the connection", refusal);
       return true;
     },
     onRevocations(find) {
@@ -152,8 +113,47 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
         if (revocation !== undefined) endRevoked(options, connection, revocation);
       }
     },
-    close: () => subscription.unsubscribe(),
+    async close() {
+      heard.unsubscribe();
+      await taken.drain().catch((error) => log.warn("signals may be lost in a drain", { error }));
+      await options.writes.close();
+    },
   };
+}
+
+/** Ends the target's connections, or in a room their part in it. */
+function disconnectAll<C extends Signalled>(options: SignalsOptions<C>, order: Order): void {
+  const { tenant_id, room_id, target, target_kinds, reason } = order;
+  const hit = new Set(
+    target_kinds.includes("user") ? options.connections.ofUser(tenant_id, target) : [],
+  );
+  const named = target_kinds.includes("connection")
+    ? options.connections.ofTenant(tenant_id, target)
+    : undefined;
+  if (named !== undefined) hit.add(named);
+  if (room_id !== undefined) {
+    const signal: PlainSignal = { kind: "DISCONNECT", target: room_id, reason, until_ms: 0 };
+    return putOut(options, [...hit], tenant_id, room_id, signal, "kick");
+  }
+  for (const connection of hit) {
+    if (connection.ended) continue;
+    const detail = reason === "" ? "by a backend" : `by a backend: ${reason}`;
+    endOne(options, connection, "signal", reason, new ArqonError("disconnected", detail));
+  }
+}
+
+function endOne<C extends Signalled>(
+  options: SignalsOptions<C>,
+  connection: C,
+  cause: "operator" | "signal",
+  reason: string,
+  refusal: ArqonError,
+): void {
+  const { tenant_id } = connection.identity;
+  const signal: PlainSignal = { kind: "DISCONNECT", target: connection.id, reason, until_ms: 0 };
+  bump(options.stats.kicks, cause);
+  connection.send(framesOf(options, tenant_id, "", signal)(connection.text));
+  connection.fail(refusal);
 }
 
 /** The signal says why to people, the refusal after it what to do: get another token. */

@@ -4,98 +4,32 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ArqonError, decodeServerFrame, ERRORS, writeEnvelope } from "@arqon/proto";
+import { writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
 import { EVERY_ROOM } from "../shared/bans.ts";
 import { exactSubject, roomSubject, tenantSubject } from "../shared/subject.ts";
 import { ConnectionTable } from "./connection_table.ts";
-import type { Frame } from "./frame_bytes.ts";
-import { readKick, startSignals } from "./signals.ts";
-import type { Signalled } from "./signals.ts";
-import { createStats } from "./stats.ts";
-import { random } from "./test_hub.ts";
-import { keptLog, SPINE_NOW_MS, testSpine } from "./test_spine.ts";
+import { readOrder } from "./signal_order.ts";
+import { Kept, signalled } from "./test_signals.ts";
+import { SPINE_NOW_MS, testSpine } from "./test_spine.ts";
 
-/** A connection as far as signals see it. */
-class Kept implements Signalled {
-  readonly subscriptions: Signalled["subscriptions"] = new Map();
-  readonly frames: Frame[] = [];
-  readonly failed: string[] = [];
-  readonly identity: Signalled["identity"];
-  ended = false;
-
-  constructor(
-    readonly id: string,
-    user_id: string,
-    rooms: readonly string[],
-    readonly text = false,
-    tenant_id = "acme",
-  ) {
-    const send = () => {};
-    this.identity = {
-      tenant_id,
-      user_id,
-      user_key: `issuer\n${user_id}`,
-      role: "user",
-      issuer: "issuer",
-      expires_ms: SPINE_NOW_MS + 60_000,
-      token_id: undefined,
-      grants: undefined,
-      signing_key: undefined,
-      claims: {},
-    };
-    for (const room of rooms) {
-      this.subscriptions.set(room, { connection_id: id, text, no_echo: false, send });
-    }
-  }
-
-  readonly send = (frame: Frame): void => void this.frames.push(frame);
-
-  fail(error: unknown): void {
-    assert.ok(error instanceof ArqonError);
-    this.failed.push(error.reason);
-    if (ERRORS[error.reason].close !== 0) this.ended = true;
-  }
-
-  /** The signals that it was sent, as a client reads them. */
-  get signals(): unknown[] {
-    return this.frames.map((frame) => {
-      if (typeof frame === "string") {
-        const { room, signal } = JSON.parse(frame);
-        return { room, ...signal };
-      }
-      const decoded = decodeServerFrame(frame);
-      assert.ok(decoded.kind === "msg");
-      const { room_id, signal, headers, timestamp_ms } = decoded.envelope;
-      assert.equal(headers["X-Timestamp"], String(SPINE_NOW_MS));
-      assert.match(headers["X-Twist-ID"] ?? "", /^[0-9a-f-]{36}$/);
-      assert.equal(timestamp_ms, SPINE_NOW_MS);
-      return { room: room_id, ...signal };
-    });
-  }
-}
-
-function testSignals(connections: readonly Kept[]) {
+async function testSignals(connections: readonly Kept[]) {
   const engine = testSpine();
-  const { log, lines } = keptLog();
-  const stats = createStats();
-  const table = new ConnectionTable<Kept>();
-  for (const connection of connections) table.add(connection);
-  const signals = startSignals<Kept>({
-    spine: engine.spine,
-    connections: table,
-    leave: (connection, room_id) => void connection.subscriptions.delete(room_id),
-    stats,
-    log,
-    now: () => SPINE_NOW_MS,
-    random,
-  });
+  const shield = await signalled(engine.spine, connections);
   const say = async (envelope: EnvelopeInput | Uint8Array, tenant = "acme") => {
     const payload = envelope instanceof Uint8Array ? envelope : writeEnvelope(envelope);
     engine.spine.publish(tenantSubject("signals", tenant), payload);
     await engine.spine.flush();
   };
-  return { ...engine, lines, stats, signals, table, say };
+  return {
+    ...shield,
+    spine: engine.spine,
+    say,
+    async [Symbol.asyncDispose]() {
+      await shield[Symbol.asyncDispose]();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
 }
 
 function kick(target: string, target_kind: string, change: EnvelopeInput = {}): EnvelopeInput {
@@ -116,7 +50,7 @@ Deno.test("a kick ends the user's subscriptions to that room, with the reason, a
   const elsewhere = new Kept("c3", "ann", ["other"]);
   const bob = new Kept("c4", "bob", ["lobby"]);
   const foreign = new Kept("c5", "ann", ["lobby"], false, "globex");
-  await using test = testSignals([binary, text, elsewhere, bob, foreign]);
+  await using test = await testSignals([binary, text, elsewhere, bob, foreign]);
   await test.say(kick("ann", "user"));
   assert.deepEqual(binary.signals, [{ ...KICKED, until_ms: 0 }]);
   assert.deepEqual(text.signals, [KICKED]);
@@ -132,7 +66,7 @@ Deno.test("one connection can be kicked by its id, in its own tenant only", asyn
   const one = new Kept("c1", "ann", ["lobby"]);
   const two = new Kept("c2", "ann", ["lobby"]);
   const foreign = new Kept("c3", "ann", ["lobby"], false, "globex");
-  await using test = testSignals([one, two, foreign]);
+  await using test = await testSignals([one, two, foreign]);
   await test.say(kick("c1", "connection"));
   await test.say(kick("c3", "connection"));
   await test.say(kick("nobody", "connection"));
@@ -142,17 +76,17 @@ Deno.test("one connection can be kicked by its id, in its own tenant only", asyn
   assert.deepEqual(test.stats.dropped_signals, {});
 });
 
-Deno.test("what is no kick of the subject's tenant does nothing, and is counted", async () => {
+Deno.test("what is no order of the subject's tenant does nothing, and is counted", async () => {
   const ann = new Kept("c1", "ann", ["lobby"]);
-  await using test = testSignals([ann]);
-  const ban = { kind: "BAN" as const, target: "ann", reason: "", until_ms: 0 };
+  await using test = await testSignals([ann]);
+  const drain = { kind: "DRAIN" as const, target: "ann", reason: "", until_ms: 0 };
   await test.say(new Uint8Array([255, 255]));
   await test.say({ ...kick("ann", "user"), tenant_id: "globex" });
   await test.say(kick("ann", "user"), "globex");
   await test.say(kick("ann", "everybody"));
   await test.say(kick("", "user"));
   await test.say(kick("ann", "user", { room_id: "*" }));
-  await test.say(kick("ann", "user", { signal: ban }));
+  await test.say(kick("ann", "user", { signal: drain }));
   await test.say({ tenant_id: "acme", room_id: "lobby", event: { type: "chat" } });
   assert.deepEqual([ann.frames.length, ann.subscriptions.size], [0, 1]);
   assert.deepEqual(test.stats.dropped_signals, { malformed: 5, foreign: 2, "unknown-kind": 1 });
@@ -160,9 +94,32 @@ Deno.test("what is no kick of the subject's tenant does nothing, and is counted"
   assert.equal(test.lines.length, 8);
 });
 
+Deno.test("without a room, a DISCONNECT ends the connections of the user, or the one", async () => {
+  const [one, two] = [new Kept("c1", "ann", ["lobby"]), new Kept("c2", "ann", [], true)];
+  const [bob, foreign] = [new Kept("c3", "bob", []), new Kept("c4", "ann", [], false, "globex")];
+  await using test = await testSignals([one, two, bob, foreign]);
+  const order = (target: string) => ({
+    signal: { kind: "DISCONNECT" as const, target, reason: "rude", until_ms: 0 },
+  });
+  await test.say(order("ann"));
+  for (const ended of [one, two]) {
+    assert.deepEqual(ended.failed, ["disconnected"]);
+    const [{ kind, target, reason }] = ended.signals as [Record<string, unknown>];
+    assert.deepEqual([kind, target, reason], ["DISCONNECT", ended.id, "rude"]);
+  }
+  assert.deepEqual([bob.failed, foreign.failed], [[], []]);
+  await test.say(order("c4"));
+  assert.deepEqual(foreign.failed, [], "of another tenant");
+  await test.say({ ...order("c3"), headers: { target_kind: "user" } });
+  assert.deepEqual(bob.failed, [], "no user has this id");
+  await test.say(order("c3"));
+  assert.deepEqual(bob.failed, ["disconnected"]);
+  assert.deepEqual(test.stats.kicks, { signal: 3 });
+});
+
 Deno.test("the signals that clients publish to a room put nobody out", async () => {
   const ann = new Kept("c1", "ann", ["signals"]);
-  await using test = testSignals([ann]);
+  await using test = await testSignals([ann]);
   const { spine } = test;
   const room = roomSubject("in", "acme", "signals");
   for (const subject of [room, exactSubject("in.sys.t.acme.signals")]) {
@@ -177,7 +134,7 @@ Deno.test("a ban of the tenant ends its user's connections, a ban of a room thei
   const two = new Kept("c2", "ann", [], true);
   const bob = new Kept("c3", "bob", ["lobby", "other"]);
   const idle = new Kept("c4", "bob", ["other"]);
-  await using test = testSignals([one, two, bob, idle]);
+  await using test = await testSignals([one, two, bob, idle]);
   const until_ms = SPINE_NOW_MS + 1_000;
   const ban = { tenant_id: "acme", reason: "spam", until_ms };
   test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: "ann" });
@@ -202,7 +159,7 @@ Deno.test("a revocation ends the connections whose token it hits, told why, and 
   const [old, text] = [new Kept("c1", "ann", ["lobby"]), new Kept("c2", "ann", [], true)];
   const [bob, gone] = [new Kept("c3", "bob", ["lobby"]), new Kept("c4", "ann", [])];
   gone.ended = true;
-  await using test = testSignals([old, text, bob, gone]);
+  await using test = await testSignals([old, text, bob, gone]);
   const revocation = { kind: "user", id: "ann", issued_before_ms: 1, until_ms: 9 } as const;
   const rest = { reason: "lost phone", by: "root", created_ms: 1 };
   test.signals.onRevocations(({ user_id }) =>
@@ -220,18 +177,17 @@ Deno.test("a revocation ends the connections whose token it hits, told why, and 
 
 Deno.test("after the end nothing is listened to", async () => {
   const ann = new Kept("c1", "ann", ["lobby"]);
-  await using test = testSignals([ann]);
-  test.signals.close();
+  await using test = await testSignals([ann]);
+  await test.signals.close();
   await test.say(kick("ann", "user"));
   assert.deepEqual([ann.frames.length, ann.subscriptions.size], [0, 1]);
 });
 
-Deno.test("any bytes on a control subject are a kick or a reason why not", () => {
+Deno.test("any bytes on a control subject are an order or a reason why not", () => {
   const subject = tenantSubject("signals", "acme");
   fc.assert(fc.property(fc.uint8Array(), (bytes) => {
     const payload = new Uint8Array(bytes);
-    const read = readKick({ subject, payload, headers: {}, respond: () => {} });
-    assert.ok("problem" in read);
+    assert.ok("problem" in readOrder({ subject, payload }, SPINE_NOW_MS));
   }));
 });
 

@@ -36,7 +36,7 @@ export interface ShieldStats {
   pending_operations: number;
   /** Bans that are held, of all tenants. */
   bans: number;
-  /** Connections put out of a room or the process by others, by why: `kick`, `room-ban`, `ban`. */
+  /** Connections put out of a room or the process by others, by why: `kick`, `ban`, `signal`, … */
   readonly kicks: Record<string, number>;
   /** Control signals that nobody acted on, by what is wrong with them. */
   readonly dropped_signals: Record<string, number>;

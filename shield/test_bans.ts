@@ -40,14 +40,21 @@ export async function putBan(bucket: KeyValue, tenant_id: string, ban: Ban): Pro
 }
 
 /** Opens the bucket and begins to watch; `bans.ready` is for the test to wait for. */
-export async function testBans(spine: Spine, bans_max = 1_000): Promise<TestBans> {
+export async function testBans(
+  spine: Spine,
+  bans_max = 1_000,
+  onBan: (ban: ArrivedBan) => void = () => {},
+): Promise<TestBans> {
   const { log, lines } = keptLog();
   const clock = { now_ms: SPINE_NOW_MS };
   const stats = createStats();
   const bucket = await spine.keyValue(BANS_BUCKET);
   const bans = new Bans({ bucket, spine, stats, log, now: () => clock.now_ms, bans_max });
   const arrived = new Collected<ArrivedBan>();
-  bans.start(arrived.add);
+  bans.start((ban) => {
+    arrived.add(ban);
+    onBan(ban);
+  });
   return {
     bans,
     bucket,

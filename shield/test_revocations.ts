@@ -8,12 +8,14 @@ import type { Admin } from "./admin_scope.ts";
 import type { Holder } from "./revocation_table.ts";
 import type { Revocations } from "./revocations.ts";
 import { startRevocations } from "./revocations_start.ts";
+import type { StartedRevocations } from "./revocations_start.ts";
 import { operator } from "./test_admin.ts";
 import { keptLog, SPINE_NOW_MS } from "./test_spine.ts";
 
 /** Watching from the start; closed when the scope ends. */
 export interface TestRevocations extends Disposable {
   readonly held: Revocations;
+  readonly revoke: StartedRevocations["revoke"];
   readonly bucket: KeyValue;
   readonly lines: readonly string[];
   /** Unix ms; a test moves it. */
@@ -60,7 +62,7 @@ export async function testRevocations(spine: Spine, most = 1_000): Promise<TestR
   const { log, lines } = keptLog();
   const clock = { now_ms: SPINE_NOW_MS };
   const registry = createMetrics({ node_id: "s1", version: "0" });
-  const { held, admin } = await startRevocations({
+  const { held, admin, revoke } = await startRevocations({
     config: configFrom({ limits: { revocations: most } }),
     spine,
     registry,
@@ -72,6 +74,7 @@ export async function testRevocations(spine: Spine, most = 1_000): Promise<TestR
   held.start(() => changes++);
   return {
     held,
+    revoke,
     bucket: await spine.keyValue(REVOCATIONS_BUCKET),
     lines,
     clock,

@@ -1,0 +1,326 @@
+/**
+ * What backends do with `sys.t.{tenant}.signals`: two Shields and a Brain as processes on a NATS with
+ * the accounts of docs/operations.md, and a backend with a NATS client of its own. What the Brain's
+ * commands do is `rooms_test.ts`, how bans are enforced `bans_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { connect } from "@nats-io/transport-deno";
+import type { NatsConnection } from "@nats-io/transport-deno";
+import { EnvelopeSchema, SystemSignal_Kind } from "../proto/gen/arqon/v1/envelope_pb.ts";
+import { createIssuer, startServer } from "./cluster.ts";
+import type { Issuer, ServerProcess } from "./cluster.ts";
+import { startNats } from "./nats_server.ts";
+import type { NatsServer } from "./nats_server.ts";
+import { openText, RawClient } from "./raw_client.ts";
+
+const DEADLINE_MS = 60_000;
+/** Of which all are in the logs: those keep 50 of the same lines at once. */
+const ORDERS = 20;
+const ACME = "sys.t.acme.signals";
+
+interface Cluster {
+  readonly nats: NatsServer;
+  readonly issuer: Issuer;
+  shields: ServerProcess[];
+  readonly backend: NatsConnection;
+}
+
+async function until(holds: () => Promise<boolean> | boolean, what: string): Promise<void> {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  while (!await holds()) {
+    assert.ok(Date.now() < deadline_ms, what);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+const socketUrl = ({ ready }: ServerProcess) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
+
+/** What the backend types; returns once NATS has it. */
+async function signal({ backend }: Cluster, value: unknown, subject = ACME): Promise<void> {
+  const raw = typeof value === "string" || value instanceof Uint8Array;
+  backend.publish(subject, raw ? value : JSON.stringify(value));
+  await backend.flush();
+}
+
+/** One text client on each Shield, subscribed to that room. */
+async function everywhere(
+  { issuer, shields }: Cluster,
+  claims: Record<string, unknown>,
+  room = "lobby",
+): Promise<RawClient[]> {
+  return await Promise.all(shields.map(async (shield) => {
+    const client = await openText(socketUrl(shield), await issuer.tokenFor(claims));
+    client.send({ op: "sub", room, id: 1 });
+    assert.equal((await client.json()).code, 0);
+    return client;
+  }));
+}
+
+/** How a request with such a token ends at each Shield. */
+async function checks(
+  { issuer, shields }: Cluster,
+  claims: Record<string, unknown>,
+): Promise<string[]> {
+  const headers = { authorization: `Bearer ${await issuer.tokenFor(claims)}` };
+  return await Promise.all(shields.map(async ({ ready }) => {
+    const response = await fetch(`${ready.url}/v1/auth/check`, { headers });
+    const { reason } = await response.json();
+    return reason ?? "ok";
+  }));
+}
+
+const both = (what: string) => [what, what];
+
+/** A command of role service, to the Brain. */
+async function command(cluster: Cluster, name: string, data: unknown, room = "lobby") {
+  const token = await cluster.issuer.tokenFor({ sub: "moderator", role: "service" });
+  using client = await openText(socketUrl(cluster.shields[0]!), token);
+  client.send({ op: "cmd", room, name, data, id: 1 });
+  return await client.json();
+}
+
+async function banned(cluster: Cluster): Promise<void> {
+  const clients = await everywhere(cluster, { sub: "mallory" });
+  const [stranger] = await everywhere(cluster, { sub: "mallory", tenant_id: "globex" });
+  await signal(cluster, {
+    sender: "anti-spam",
+    signal: { kind: "BAN", target: "mallory", reason: "spam", until_ms: 0 },
+  });
+  for (const client of clients) {
+    const told = await client.json();
+    assert.deepEqual(told.signal, { kind: "BAN", target: "mallory", reason: "spam" });
+    assert.equal((await client.json()).reason, "banned");
+    assert.equal((await client.closed()).code, 4403);
+  }
+  assert.deepEqual(await checks(cluster, { sub: "mallory" }), both("banned"));
+  assert.deepEqual(await checks(cluster, { sub: "mallory", tenant_id: "globex" }), both("ok"));
+  stranger!.send({ op: "ping" });
+  assert.equal((await stranger!.json()).op, "pong");
+  stranger![Symbol.dispose]();
+  const listed = await command(cluster, "room.bans", {});
+  assert.equal(listed.code, 0, JSON.stringify(listed));
+  assert.match(JSON.stringify(listed.result), /"user_id":"mallory".*"by":"anti-spam"/);
+}
+
+async function outlives(cluster: Cluster, start: () => Promise<ServerProcess>): Promise<void> {
+  for (const shield of cluster.shields) await shield.stop();
+  cluster.shields = [await start(), await start()];
+  assert.deepEqual(await checks(cluster, { sub: "mallory" }), both("banned"));
+  await signal(cluster, { signal: { kind: "UNBAN", target: "mallory" } });
+  const back = async () => (await checks(cluster, { sub: "mallory" })).join() === "ok,ok";
+  await until(back, "mallory stays out");
+}
+
+/** As any tool for Protobuf makes it, and lifted by the command. */
+async function binary(cluster: Cluster): Promise<void> {
+  const clients = await everywhere(cluster, { sub: "carl" });
+  const envelope = create(EnvelopeSchema, {
+    roomId: "lobby",
+    payload: {
+      case: "signal",
+      value: {
+        kind: SystemSignal_Kind.BAN,
+        target: "carl",
+        reason: "rude",
+        untilMs: 4_102_444_800_000n,
+      },
+    },
+  });
+  await signal(cluster, toBinary(EnvelopeSchema, envelope));
+  for (const client of clients) {
+    const { room, signal } = await client.json();
+    assert.deepEqual([room, signal.kind, signal.target, signal.until_ms], [
+      "lobby",
+      "BAN",
+      "lobby",
+      4_102_444_800_000,
+    ]);
+    client.send({ op: "pub", room: "lobby", type: "t", id: 2 });
+    assert.equal((await client.json()).reason, "room-banned");
+    client.send({ op: "pub", room: "other", type: "t", id: 3 });
+    assert.equal((await client.json()).code, 0, "of that room only");
+    client[Symbol.dispose]();
+  }
+  const lifted = await command(cluster, "room.unban", { user_id: "carl", scope: "room" });
+  assert.equal(lifted.code, 0, JSON.stringify(lifted));
+  await until(async () => {
+    const [client] = await everywhere(cluster, { sub: "carl" }, "elsewhere");
+    client!.send({ op: "sub", room: "lobby", id: 2 });
+    const { code } = await client!.json();
+    client![Symbol.dispose]();
+    return code === 0;
+  }, "carl stays out");
+}
+
+async function disconnected(cluster: Cluster): Promise<void> {
+  const clients = await everywhere(cluster, { sub: "dora" });
+  await signal(cluster, {
+    signal: { kind: "DISCONNECT", target: "dora", reason: "maintenance" },
+  });
+  for (const client of clients) {
+    const { kind, reason } = (await client.json()).signal;
+    assert.deepEqual([kind, reason], ["DISCONNECT", "maintenance"]);
+    const refusal = await client.json();
+    assert.deepEqual([refusal.reason, refusal.message], [
+      "disconnected",
+      "Disconnected: by a backend: maintenance",
+    ]);
+    assert.equal((await client.closed()).code, 1008);
+  }
+  const token = await cluster.issuer.tokenFor({ sub: "dora" });
+  const again = new RawClient(socketUrl(cluster.shields[0]!), {
+    token,
+    subprotocols: ["arqon.v1.json"],
+  });
+  const { connection: connection_id } = await again.json();
+  const [kicked] = await everywhere(cluster, { sub: "dora" });
+  await signal(cluster, { signal: { kind: "DISCONNECT", target: connection_id } });
+  assert.equal((await again.json()).signal.target, connection_id);
+  assert.equal((await again.json()).reason, "disconnected");
+  await signal(cluster, { room: "lobby", signal: { kind: "DISCONNECT", target: "dora" } });
+  assert.equal((await kicked!.json()).signal.target, "lobby", "a kick, and the other goes on");
+  kicked!.send({ op: "ping" });
+  assert.equal((await kicked!.json()).op, "pong");
+  kicked![Symbol.dispose]();
+}
+
+async function revoked(cluster: Cluster): Promise<void> {
+  const iat = Math.floor(Date.now() / 1_000) - 60;
+  const [stolen, other] = [{ sub: "eve", jti: "t-1", iat }, { sub: "eve", jti: "t-2", iat }];
+  const clients = await everywhere(cluster, stolen);
+  await signal(cluster, { signal: { kind: "REVOKE", target: "t-1", reason: "stolen" } });
+  for (const client of clients) {
+    assert.equal((await client.json()).signal.kind, "REVOKE");
+    assert.equal((await client.json()).reason, "token-revoked");
+    assert.equal((await client.closed()).code, 4401);
+  }
+  assert.deepEqual(await checks(cluster, stolen), both("token-revoked"));
+  assert.deepEqual(await checks(cluster, other), both("ok"));
+  await signal(cluster, { signal: { kind: "REVOKE", target: "eve" } });
+  const hit = async () => (await checks(cluster, other)).join() === "token-revoked,token-revoked";
+  await until(hit, "the user's tokens are good still");
+  const [{ ready }] = cluster.shields as [ServerProcess];
+  const admin = await cluster.issuer.tokenFor({ sub: "root", role: "admin" });
+  const headers = { authorization: `Bearer ${admin}` };
+  const listed = await fetch(`${ready.admin_url}/v1/revocations?tenant=acme`, { headers });
+  const { revocations } = await listed.json();
+  const [one] = revocations.filter(({ id }: { id: string }) => id === "t-1" && id);
+  assert.equal(one.reason, "stolen");
+}
+
+/**
+ * Alternating, so that each is taken by whichever Shield NATS picks. Both have written then, and whoever
+ * has written writes the last one, too.
+ */
+async function ordered(cluster: Cluster): Promise<void> {
+  for (const last of ["BAN", "UNBAN"]) {
+    for (let n = 0; n < ORDERS; n++) {
+      const kind = (n % 2 === 1) === (last === "BAN") ? "BAN" : "UNBAN";
+      const sender = `${last}-${n}`;
+      cluster.backend.publish(ACME, JSON.stringify({ sender, signal: { kind, target: "zoe" } }));
+    }
+    await cluster.backend.flush();
+    for (const shield of cluster.shields) {
+      await until(
+        () => shield.log().includes(`by=${last}-${ORDERS - 1} `),
+        `not the last word: ${last}`,
+      );
+    }
+    const all = async () => (await checks(cluster, { sub: "zoe" })).join();
+    const expected = last === "BAN" ? "banned,banned" : "ok,ok";
+    await until(async () => await all() === expected, `not all say ${expected}`);
+  }
+}
+
+async function bad(cluster: Cluster): Promise<void> {
+  const dropped = async (problem: string) => {
+    const texts = await Promise.all(
+      cluster.shields.map(async ({ ready }) =>
+        await (await fetch(`${ready.ops_url}/metrics`)).text()
+      ),
+    );
+    const series = new RegExp(
+      `^shield_dropped_signals_total\\{problem="${problem}"\\} (\\d+)$`,
+      "m",
+    );
+    return texts.reduce((sum, text) => sum + Number(series.exec(text)?.[1] ?? 0), 0);
+  };
+  await signal(cluster, { signal: { kind: "BAN", target: "zoe", until_ms: 1_767_323_045 } });
+  await signal(cluster, { tenant_id: "globex", signal: { kind: "BAN", target: "zoe" } });
+  await signal(cluster, { signal: { kind: "FORBID", target: "zoe" } });
+  for (const problem of ["malformed", "foreign", "unknown-kind"]) {
+    await until(async () => await dropped(problem) > 0, `${problem} is not counted`);
+    assert.equal(await dropped(problem), 1, "counted once, not by each Shield");
+  }
+  const log = cluster.shields.map((shield) => shield.log()).join("");
+  assert.match(log, /level=warn .*problem=malformed detail="until_ms: expected a time to come in/);
+  assert.deepEqual(await checks(cluster, { sub: "zoe" }), both("ok"));
+}
+
+/** NATS lets the backend into its tenant's subject alone; clients get nowhere near it. */
+async function permitted(cluster: Cluster): Promise<void> {
+  const ban = { signal: { kind: "BAN", target: "ann" } };
+  const denials: string[] = [];
+  const watching = (async () => {
+    for await (
+      const { type, error } of cluster.backend.status() as AsyncIterable<
+        { type: string; error?: Error }
+      >
+    ) {
+      if (type === "error") denials.push(String(error));
+    }
+  })();
+  await signal(cluster, ban, "sys.t.globex.signals");
+  await until(() => denials.length > 0, "NATS denies nothing");
+  assert.deepEqual(await checks(cluster, { sub: "ann", tenant_id: "globex" }), both("ok"));
+  const [ann] = await everywhere(cluster, { sub: "ann" }, "signals");
+  const service = await openText(
+    socketUrl(cluster.shields[1]!),
+    await cluster.issuer.tokenFor({ sub: "svc", role: "service" }),
+  );
+  service.send({ op: "pub", room: "signals", signal: ban.signal, id: 1 });
+  assert.equal((await service.json()).code, 0);
+  assert.deepEqual((await ann!.json()).signal, { kind: "BAN", target: "ann" }, "a message");
+  ann!.send({ op: "pub", room: "signals", signal: ban.signal, id: 2 });
+  assert.equal((await ann!.json()).reason, "signal-forbidden");
+  assert.deepEqual(await checks(cluster, { sub: "ann" }), both("ok"));
+  for (const client of [ann!, service]) client[Symbol.dispose]();
+  await cluster.backend.close();
+  await watching;
+}
+
+/** The accounts as the page has them. */
+async function accounts(): Promise<string> {
+  const page = await Deno.readTextFile(new URL("../docs/operations.md", import.meta.url));
+  const servers = /^authorization \{\n[^]*?^\}$/m.exec(page)?.[0];
+  const backend = /^\{ user: "moderation".*$/m.exec(page)?.[0];
+  assert(servers !== undefined && backend !== undefined, "the page has no accounts");
+  const at = servers.lastIndexOf("]");
+  return `${servers.slice(0, at)}    ${backend}\n  ${servers.slice(at)}`;
+}
+
+Deno.test("signals of backends", async (t) => {
+  await using nats = await startNats({ jetstream: true, config: await accounts() });
+  const issuer = await createIssuer();
+  const configOf = (user: string) =>
+    `[nats]\nurls = ["${nats.url.replace("nats://", `nats://${user}:…@`)}"]\n${issuer.config}`;
+  await using _brain = await startServer("brain", configOf("brain"), issuer.dir);
+  const start = () => startServer("shield", configOf("shield"), issuer.dir);
+  const backend = await connect({ servers: nats.url, user: "moderation", pass: "…" });
+  const cluster: Cluster = { nats, issuer, backend, shields: [await start(), await start()] };
+  try {
+    await t.step("BAN as JSON acts on every Shield, in its tenant", () => banned(cluster));
+    await t.step("it outlives a restart, and UNBAN lifts it", () => outlives(cluster, start));
+    await t.step("a ban of a room in Protobuf; a command lifts it", () => binary(cluster));
+    await t.step("DISCONNECT of a user, a connection, from a room", () => disconnected(cluster));
+    await t.step("REVOKE of a token and of a user's tokens", () => revoked(cluster));
+    await t.step("many in quick succession end as the last says", () => ordered(cluster));
+    await t.step("a bad one is counted and logged once", () => bad(cluster));
+    await t.step("who may not publish there bans nobody", () => permitted(cluster));
+  } finally {
+    await backend.close();
+    for (const shield of cluster.shields) await shield.stop();
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+});
