@@ -1,7 +1,7 @@
 /**
  * Does what a page tells its reader, in an empty folder and with a real bus: the `arq` of this
  * checkout, a shell, real files. The bus gets free ports, which is all that differs from what the
- * page shows.
+ * page shows: where a command names the usual one of clients, it gets the one that it is.
  */
 import assert from "node:assert/strict";
 import { dirname } from "node:path";
@@ -9,6 +9,8 @@ import { checkoutArq } from "../tasks/record_session.ts";
 import { StreamedCommand } from "../tasks/streamed_command.ts";
 import { readSteps, shows, type Step } from "./tutorial_blocks.ts";
 
+/** Where pages say that a bus listens to clients. */
+const USUAL = "127.0.0.1:4000";
 const FREE_PORTS = ["--port", "0", "--ops-port", "0", "--admin-port", "0"];
 
 /** A reader of one page. */
@@ -19,6 +21,8 @@ class Reader implements AsyncDisposable {
   #background: StreamedCommand | undefined;
   /** What the last commands printed. */
   #output = "";
+  /** Where the bus listens to clients. */
+  #clients = USUAL;
 
   constructor(folder: string, arq: readonly string[]) {
     this.#folder = folder;
@@ -47,7 +51,8 @@ class Reader implements AsyncDisposable {
 
   #shell(script: string): StreamedCommand {
     const quoted = [Deno.execPath(), ...this.#arq].map((word) => `'${word}'`).join(" ");
-    return this.#start("sh", ["-ec", `exec 2>&1\narq() { ${quoted} "$@"; }\n${script}`]);
+    const here = script.replaceAll(USUAL, this.#clients);
+    return this.#start("sh", ["-ec", `exec 2>&1\narq() { ${quoted} "$@"; }\n${here}`]);
   }
 
   async #run(script: string, fails: boolean): Promise<void> {
@@ -65,8 +70,9 @@ class Reader implements AsyncDisposable {
     } else if (step.kind === "bus") {
       const words = step.text.trim().split(" ");
       assert.equal(words.shift(), "arq");
-      await this.#start(Deno.execPath(), [...this.#arq, ...words, ...FREE_PORTS])
-        .until("ArqonBus is ready");
+      const bus = this.#start(Deno.execPath(), [...this.#arq, ...words, ...FREE_PORTS]);
+      await bus.until("ArqonBus is ready");
+      this.#clients = /\bws:\/\/([^/\s]+)/.exec(bus.text)?.[1] ?? USUAL;
     } else if (step.kind === "background") {
       this.#background = this.#shell(step.text);
       await this.#background.until("Subscribed");

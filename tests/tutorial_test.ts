@@ -1,11 +1,11 @@
-/** The quick start and the tutorials do what they show, on a real bus, line by line. */
+/** The quick start, the tutorials and the page of HTTP do what they show, on a real bus, line by line. */
 import assert from "node:assert/strict";
 import { readSteps, shows } from "./tutorial_blocks.ts";
 import { follow } from "./tutorial_shell.ts";
 
 const DOCS = new URL("../docs/", import.meta.url);
 
-for (const name of ["quick_start", "tutorial_policies", "tutorial_schemas"]) {
+for (const name of ["quick_start", "tutorial_policies", "tutorial_schemas", "http-api"]) {
   Deno.test(`docs/${name}.md: every command does and prints what the page says`, async () => {
     await follow(await Deno.readTextFile(new URL(`${name}.md`, DOCS)));
   });

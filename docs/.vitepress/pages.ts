@@ -67,6 +67,7 @@ export const SECTIONS: readonly SiteSection[] = [
     text: "Reference",
     pages: [
       { text: "Protocol", file: "docs/protocol.md" },
+      { text: "Commands over HTTP", file: "docs/http-api.md" },
       { text: "Errors and close codes", file: "docs/errors.md" },
       { text: "Configuration", file: "docs/configuration.md" },
       { text: "The command line", file: "docs/arq.md" },

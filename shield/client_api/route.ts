@@ -58,6 +58,13 @@ export class ClientTable {
     }
   }
 
+  /** Each route as `METHOD template`. */
+  *list(): Iterable<string> {
+    for (const [template, { methods }] of this.#paths) {
+      for (const method of methods.keys()) yield `${method} ${template}`;
+    }
+  }
+
   find(pathname: string): FoundPath | undefined {
     for (const { shape, names, methods } of this.#paths.values()) {
       const match = shape.exec(pathname);

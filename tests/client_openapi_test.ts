@@ -1,0 +1,169 @@
+/**
+ * The description of the client listener's HTTP API is valid OpenAPI, has every route and no other, and
+ * says of each what a real Shield answers.
+ */
+import assert from "node:assert/strict";
+import { Validator } from "@seriousme/openapi-schema-validator";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { configFrom } from "../shared/config/load.ts";
+import { startClientApi } from "../shield/client_api/start.ts";
+import { startBusWith } from "./bus.ts";
+import type { TestBus } from "./bus.ts";
+import { HttpPeer } from "./http_peer.ts";
+import { openText } from "./raw_client.ts";
+
+interface Operation {
+  operationId: string;
+  parameters?: { name: string; in: string }[];
+  requestBody?: { content: Record<string, { schema: object }> };
+  responses: Record<string, { content?: Record<string, { schema: object }> }>;
+}
+
+interface Document {
+  paths: Record<string, Record<string, Operation>>;
+  components: { schemas: Record<string, object> };
+}
+
+const CONFIG = `
+[server]
+host = "127.0.0.1"
+[ops]
+host = "127.0.0.1"
+[[rooms]]
+room = "kept"
+durable = true
+history_size = 100
+`;
+
+/** A call of each operation that is accepted, in an order in which all are; then one that is refused. */
+const CALLS: readonly (readonly [id: string, path: string, body: unknown, bad: string])[] = [
+  ["publish", "rooms/kept/messages", { type: "t", data: 1 }, "rooms/a.b/messages"],
+  ["history", "rooms/kept/messages?limit=1", undefined, "rooms/kept/messages?limit=0"],
+  [
+    "publishMany",
+    "messages",
+    { messages: [{ room: "kept" }, { room: "a", tenant_id: "x" }] },
+    "messages?x=1",
+  ],
+  ["publishMany", "messages", { rooms: ["a", "kept"], data: 1 }, "messages?x=1"],
+  ["setKey", "rooms/r/state/k", { value: { a: [1] } }, "rooms/a.b/state/k"],
+  ["getKey", "rooms/r/state/k?events_after=0", undefined, "rooms/r/state/k?x=1"],
+  ["lock", "rooms/r/lock", { holder_id: "w", ttl_ms: 600_000 }, "rooms/a.b/lock"],
+  ["getState", "rooms/r/state?events_after=0", undefined, "rooms/r/state?x=1"],
+  ["lock", "rooms/r/lock", { holder_id: "w" }, "rooms/a.b/lock"],
+  ["deleteKey", "rooms/r/state/k?holder_id=w", undefined, "rooms/r/state/k"],
+  ["unlock", "rooms/r/lock?holder_id=w", undefined, "rooms/r/lock"],
+  ["listMembers", "rooms/here/presence", undefined, "rooms/here/presence?after=x"],
+  ["countMembers", "rooms/here/presence/count", undefined, "rooms/here/presence/count?x=1"],
+  ["kick", "rooms/r/kick", { user_id: "zoe" }, "rooms/a.b/kick"],
+  ["banFromRoom", "rooms/r/bans", { user_id: "zoe", ttl_ms: 600_000 }, "rooms/a.b/bans"],
+  ["ban", "bans", { user_id: "eve", reason: "spam" }, "bans?x=1"],
+  ["listRoomBans", "rooms/r/bans?limit=1", undefined, "rooms/r/bans?scope=x"],
+  ["listBans", "bans", undefined, "bans?limit=x"],
+  ["unbanFromRoom", "rooms/r/bans/zoe", undefined, "rooms/r/bans/zoe?x=1"],
+  ["unban", "bans/eve", undefined, "bans/eve?x=1"],
+  ["command", "rooms/r/commands", { name: "room.get", data: { key: "k" } }, "rooms/a.b/commands"],
+  ["authCheck", "auth/check", undefined, ""],
+  ["openapi", "openapi.json", undefined, ""],
+];
+
+async function documentOf(bus: TestBus): Promise<Document> {
+  const response = await fetch(`${bus.http_url}/v1/openapi.json`);
+  assert.equal(response.status, 200, "it needs no token");
+  return await response.json();
+}
+
+function operationsOf({ paths }: Document) {
+  return Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => (
+      { path, method: method.toUpperCase(), operation }
+    ))
+  );
+}
+
+Deno.test("the client API: the description is valid, and has every route and no other", async () => {
+  await using bus = await startBusWith(CONFIG);
+  const document = await documentOf(bus);
+  assert.deepEqual(await new Validator().validate({ ...document }), { valid: true });
+  const operations = operationsOf(document);
+  const ids = operations.map(({ operation }) => operation.operationId);
+  assert.equal(new Set(ids).size, ids.length);
+  for (const { path, operation } of operations) {
+    const named = [...path.matchAll(/\{([^}]+)\}/g)].map(([, name]) => name);
+    const described = (operation.parameters ?? []).filter((one) => one.in === "path");
+    assert.deepEqual(described.map(({ name }) => name), named, path);
+  }
+  // The table only lists itself: nothing of the process is asked for that.
+  const options = { config: configFrom({}), log: undefined, now: Date.now };
+  const table = startClientApi(options as never, { operations: {} } as never);
+  const own = ["GET /v1/auth/check", "GET /v1/openapi.json"];
+  assert.deepEqual(
+    operations.map(({ method, path }) => `${method} ${path}`).toSorted(),
+    [...table.list(), ...own].toSorted(),
+  );
+});
+
+/** Checks one answer against what is described for its status. */
+async function conforms(
+  ajv: Ajv2020,
+  operation: Operation,
+  response: Response,
+): Promise<void> {
+  const text = await response.text();
+  const what = `${operation.operationId}: ${response.status} ${text.slice(0, 200)}`;
+  const described = operation.responses[response.status];
+  assert.ok(described !== undefined, `${what} is not described`);
+  const type = (response.headers.get("content-type") ?? "").split(";")[0]!;
+  const content = described.content?.[type];
+  assert.ok(content !== undefined, `${what} with ${type}`);
+  const isRight = ajv.compile({ ...content.schema, $defs: {} });
+  assert.ok(isRight(JSON.parse(text)), `${what}: ${JSON.stringify(isRight.errors)}`);
+}
+
+Deno.test("the client API: every operation answers as it is described", async () => {
+  await using bus = await startBusWith(CONFIG);
+  using member = await openText(bus.url, await bus.tokenFor({ user: "zoe" }));
+  member.send({ op: "sub", room: "here", id: 1, presence: true, member_meta: { a: 1 } });
+  assert.equal((await member.json()).code, 0);
+  const token = await bus.tokenFor({ user: "mod", role: "service" });
+  const peer = new HttpPeer(bus.http_url, token);
+  const deadline_ms = Date.now() + 60_000;
+  while ((await peer.done("GET", "rooms/here/presence/count")).connections === 0) {
+    assert.ok(Date.now() < deadline_ms, "nobody is here");
+  }
+  const document = await documentOf(bus);
+  const text = JSON.stringify(document).replaceAll("#/components/schemas/", "api#/$defs/");
+  const resolved: Document = JSON.parse(text);
+  const ajv = new Ajv2020({ strict: false, validateFormats: false });
+  ajv.addSchema({ $id: "api", $defs: resolved.components.schemas });
+  const operations = operationsOf(resolved);
+  assert.deepEqual(
+    new Set(CALLS.map(([id]) => id)),
+    new Set(operations.map(({ operation }) => operation.operationId)),
+  );
+  for (const [id, path, body, bad] of CALLS) {
+    const found = operations.find(({ operation }) => operation.operationId === id);
+    assert.ok(found !== undefined);
+    const { method, operation } = found;
+    const call = (to: string, authorization = `Bearer ${token}`) =>
+      fetch(`${bus.http_url}/v1/${to}`, {
+        method,
+        headers: { authorization, "content-type": "application/json" },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+    if (body !== undefined) {
+      const schema = operation.requestBody?.content["application/json"]?.schema;
+      assert.ok(schema !== undefined, id);
+      const isRight = ajv.compile({ ...schema, $defs: {} });
+      assert.ok(isRight(body), `${id}: ${JSON.stringify(isRight.errors)}`);
+    }
+    const good = await call(path);
+    assert.equal(good.status, 200, id);
+    await conforms(ajv, operation, good);
+    if (bad === "") continue;
+    const refused = await call(bad);
+    assert.ok(refused.status >= 400, id);
+    await conforms(ajv, operation, refused);
+    await conforms(ajv, operation, await call(path, "Bearer x.y.z"));
+  }
+});
