@@ -1,0 +1,126 @@
+/**
+ * The body of an HTTP/1.1 request out of chunks of bytes, cut anywhere: by its length or chunked (RFC
+ * 9112, 6 and 7). Pure; strict, and bounded in what is not data.
+ */
+import { MalformedRequest } from "./head.ts";
+import type { Framing } from "./head.ts";
+
+/** Extensions of one chunk, and all trailers together; nobody reads them. */
+const EXTRA_BYTES_MAX = 4_096;
+/** Seven hexadecimal digits: 256 MiB. */
+const SIZE_DIGITS_MAX = 7;
+const CR = 13, LF = 10, SEMICOLON = 59;
+
+type Place =
+  | "size"
+  | "extension"
+  | "size-end"
+  | "data"
+  | "data-cr"
+  | "data-lf"
+  | "trailer"
+  | "done";
+
+/** Reads one body; `data` gets its parts, which are views of what `read` was given. */
+export class BodyReader {
+  #place: Place;
+  #left_bytes = 0;
+  #digits = 0;
+  #extra_bytes = 0;
+  /** Bytes of the trailer line so far, and whether its last one is CR. */
+  #line_bytes = 0;
+  #after_cr = false;
+
+  constructor(framing: Framing) {
+    if (framing.kind === "length") this.#left_bytes = framing.size_bytes;
+    this.#place = framing.kind === "chunked" ? "size" : framing.size_bytes > 0 ? "data" : "done";
+    this.#chunked = framing.kind === "chunked";
+  }
+
+  readonly #chunked: boolean;
+
+  /** The body is complete. */
+  get done(): boolean {
+    return this.#place === "done";
+  }
+
+  /** Reads until the chunk or the body ends; returns where it stopped. Throws MalformedRequest. */
+  read(chunk: Uint8Array, start: number, data: (part: Uint8Array) => void): number {
+    let at = start;
+    while (at < chunk.length && this.#place !== "done") {
+      if (this.#place === "data") {
+        const end = Math.min(chunk.length, at + this.#left_bytes);
+        this.#left_bytes -= end - at;
+        data(chunk.subarray(at, end));
+        at = end;
+        if (this.#left_bytes === 0) this.#place = this.#chunked ? "data-cr" : "done";
+      } else this.#step(chunk[at++] as number);
+    }
+    return at;
+  }
+
+  /** One byte of what stands around the data of chunks. */
+  #step(byte: number): void {
+    if (this.#place === "trailer") return this.#trailer(byte);
+    if (this.#place === "size") return this.#size(byte);
+    if (this.#place === "extension") {
+      if (byte === CR) this.#place = "size-end";
+      else this.#extra(byte);
+      return;
+    }
+    const expected = this.#place === "data-cr" ? CR : LF;
+    if (byte !== expected) throw malformed("a chunk does not end where its size says");
+    if (this.#place === "data-cr") this.#place = "data-lf";
+    else if (this.#place === "data-lf") this.#next();
+    else this.#place = this.#left_bytes > 0 ? "data" : "trailer";
+  }
+
+  #size(byte: number): void {
+    const digit = hexOf(byte);
+    if (digit !== undefined) {
+      if (++this.#digits > SIZE_DIGITS_MAX) throw malformed("the size of a chunk is too long");
+      this.#left_bytes = this.#left_bytes * 16 + digit;
+      return;
+    }
+    if (this.#digits === 0) throw malformed("the size of a chunk is missing");
+    if (byte === CR) this.#place = "size-end";
+    else if (byte === SEMICOLON) this.#place = "extension";
+    else throw malformed("the size of a chunk is no hexadecimal number");
+  }
+
+  #next(): void {
+    this.#place = "size";
+    this.#digits = this.#left_bytes = 0;
+  }
+
+  /** Lines that nobody reads, up to the empty one. */
+  #trailer(byte: number): void {
+    if (this.#after_cr) {
+      if (byte !== LF) throw malformed("a trailer with a bare CR");
+      this.#after_cr = false;
+      if (this.#line_bytes === 0) this.#place = "done";
+      this.#line_bytes = 0;
+    } else if (byte === CR) this.#after_cr = true;
+    else {
+      this.#extra(byte);
+      this.#line_bytes++;
+    }
+  }
+
+  #extra(byte: number): void {
+    if (byte === LF || byte === 0) throw malformed("a bare LF or NUL in a chunked body");
+    if (++this.#extra_bytes > EXTRA_BYTES_MAX) {
+      throw malformed(`chunk extensions and trailers of more than ${EXTRA_BYTES_MAX} bytes`);
+    }
+  }
+}
+
+function hexOf(byte: number): number | undefined {
+  if (byte >= 48 && byte <= 57) return byte - 48;
+  const lower = byte | 32;
+  return lower >= 97 && lower <= 102 ? lower - 87 : undefined;
+}
+
+function malformed(problem: string): MalformedRequest {
+  return new MalformedRequest(400, problem);
+}

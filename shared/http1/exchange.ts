@@ -1,0 +1,304 @@
+/**
+ * Requests and answers on one connection, one after the other, until it ends or becomes something
+ * else: the shell around `head.ts` and `body.ts`. How long anything may take is `arrivals.ts`, where
+ * connections come from `listener.ts`.
+ */
+import { STATUS_CODES } from "node:http";
+import type { Arrival, Arrivals } from "./arrivals.ts";
+import { BodyReader } from "./body.ts";
+import { closeQuietly, writeAll } from "./byte_stream.ts";
+import type { ByteStream } from "./byte_stream.ts";
+import { Inbound } from "./inbound.ts";
+import { endOfHead, MalformedRequest, parseHead } from "./head.ts";
+import type { RequestHead } from "./head.ts";
+
+/** Above what the largest token takes; a longer head is answered 431. */
+export const HEAD_BYTES_MAX = 131_072;
+/** What is read of a body that the handler did not want, so that the next request can follow. */
+const DISCARDED_BYTES_MAX = 65_536;
+/** What is read and thrown away after a refusal: a reset would take the answer from the peer. */
+const LINGER_BYTES_MAX = 1_048_576;
+const CR = 13, LF = 10;
+const encoder = new TextEncoder();
+
+/** Answers one request; must not reject. */
+export type HttpHandler = (
+  request: Request,
+  info: Deno.ServeHandlerInfo<Deno.NetAddr>,
+) => Response | Promise<Response>;
+
+/** An upgrade request's connection, for whoever takes it over. */
+export interface BareUpgrade {
+  /** What the handler then returns: nothing of it is sent. */
+  readonly response: Response;
+  /** Once, before the handler returns: `handshake` is sent, then the taker has the stream. */
+  take(handshake: Uint8Array<ArrayBuffer>, taker: UpgradeTaker): void;
+}
+
+/** Whoever speaks on an upgraded connection. */
+export interface UpgradeTaker {
+  /** `early` has arrived behind the request. Never rejects; the stream is closed when it resolves. */
+  run(stream: ByteStream, early: Uint8Array<ArrayBuffer>): Promise<void>;
+}
+
+/** A connection that is no longer HTTP's. Nothing of its request is kept: there may be many of them. */
+export interface TakenConnection {
+  readonly taker: UpgradeTaker;
+  readonly stream: ByteStream;
+  readonly early: Uint8Array<ArrayBuffer>;
+}
+
+const offered = new WeakMap<Request, BareUpgrade>();
+
+/** The upgrade that a request of such a listener is, once; undefined for any other request. */
+export function takeBareUpgrade(request: Request): BareUpgrade | undefined {
+  const upgrade = offered.get(request);
+  offered.delete(request);
+  return upgrade;
+}
+
+/** What all connections of a listener have together. */
+export interface ExchangeContext {
+  readonly handler: HttpHandler;
+  readonly secure: boolean;
+  readonly arrivals: Arrivals;
+  /** No further request is served on a connection once this is true. */
+  readonly isClosing: () => boolean;
+  /** The HTTP date, as it goes into answers. */
+  readonly date: () => string;
+}
+
+/** One accepted connection. */
+export interface ExchangeConnection {
+  readonly arrival: Arrival;
+  readonly stream: ByteStream;
+  readonly remoteAddr: Deno.NetAddr;
+  /** What has been read of it already. */
+  readonly early: Uint8Array<ArrayBuffer>;
+}
+
+/**
+ * Serves one connection to its end, or until it is upgraded. Never rejects; unless it was upgraded,
+ * the stream is closed when it resolves.
+ */
+export async function serveConnection(
+  context: ExchangeContext,
+  connection: ExchangeConnection,
+): Promise<TakenConnection | undefined> {
+  const { arrival, stream } = connection;
+  const exchange = new Exchange(context, connection);
+  try {
+    while (await exchange.next());
+    if (exchange.taken !== undefined) return exchange.taken;
+  } catch {
+    // The peer is gone, or was late and is ended.
+  } finally {
+    context.arrivals.remove(arrival);
+  }
+  closeQuietly(stream);
+}
+
+class Exchange {
+  readonly #context: ExchangeContext;
+  readonly #arrival: Arrival;
+  readonly #stream: ByteStream;
+  readonly #remoteAddr: Deno.NetAddr;
+  readonly #inbound: Inbound;
+  #first = true;
+  /** The connection is somebody else's. */
+  taken: TakenConnection | undefined;
+
+  constructor(context: ExchangeContext, connection: ExchangeConnection) {
+    this.#context = context;
+    this.#arrival = connection.arrival;
+    this.#stream = connection.stream;
+    this.#remoteAddr = connection.remoteAddr;
+    this.#inbound = new Inbound(connection.stream, connection.early);
+  }
+
+  /** One request and its answer; false when the connection is done. Rejects when it breaks. */
+  async next(): Promise<boolean> {
+    const { arrivals } = this.#context;
+    try {
+      const head = await this.#readHead();
+      if (head === undefined) return false;
+      return await this.#answer(head);
+    } catch (error) {
+      if (!(error instanceof MalformedRequest)) throw error;
+      arrivals.enter(this.#arrival, "answer");
+      const response = new Response(`${error.message}\n`, { status: error.status });
+      await this.#respond(response, { method: "GET", keep_alive: false });
+      await this.#linger();
+      return false;
+    }
+  }
+
+  async #readHead(): Promise<RequestHead | undefined> {
+    const { arrivals, isClosing } = this.#context;
+    const inbound = this.#inbound;
+    if (!this.#first && isClosing()) return undefined;
+    if (inbound.bytes.length === 0) {
+      arrivals.enter(this.#arrival, this.#first ? "head" : "idle");
+      if (!await inbound.more()) return undefined;
+    }
+    this.#first = false;
+    arrivals.enter(this.#arrival, "head");
+    for (let looked = 0;;) {
+      // RFC 9112, 2.2: an empty line before a request is passed over.
+      if (inbound.bytes[0] === CR && inbound.bytes[1] === LF) inbound.take(2);
+      const end = endOfHead(inbound.bytes, Math.max(0, looked - 3));
+      if (end > HEAD_BYTES_MAX || end < 0 && inbound.bytes.length > HEAD_BYTES_MAX) {
+        throw new MalformedRequest(431, `a head of more than ${HEAD_BYTES_MAX} bytes`);
+      }
+      if (end >= 0) return parseHead(inbound.take(end));
+      looked = inbound.bytes.length;
+      if (!await inbound.more()) return undefined;
+    }
+  }
+
+  async #answer(head: RequestHead): Promise<boolean> {
+    const { arrivals, handler, secure } = this.#context;
+    const body = new BodyReader(head.framing);
+    const expects = { now: head.expects_continue && !body.done };
+    const request = toRequest(head, secure, body.done ? null : this.#bodyStream(body, expects));
+    let taken: { handshake: Uint8Array<ArrayBuffer>; taker: UpgradeTaker } | undefined;
+    const marker = new Response(null);
+    if (body.done && head.headers.some(([name]) => name.toLowerCase() === "upgrade")) {
+      offered.set(request, {
+        response: marker,
+        take: (handshake, taker) => void (taken = { handshake, taker }),
+      });
+    }
+    arrivals.enter(this.#arrival, "handler");
+    const { promise: completed, resolve: complete } = Promise.withResolvers<void>();
+    let response: Response;
+    try {
+      response = await handler(request, { remoteAddr: this.#remoteAddr, completed });
+    } catch {
+      response = new Response(null, { status: 500 });
+    }
+    try {
+      if (response === marker && taken !== undefined) {
+        const { handshake, taker } = taken;
+        // It has shown a token; what it may do from here on is the taker's.
+        this.#context.arrivals.remove(this.#arrival);
+        await writeAll(this.#stream, handshake);
+        this.taken = { taker, stream: this.#stream, early: this.#inbound.release() };
+        return false;
+      }
+      if (response.status < 400) arrivals.know(this.#arrival);
+      arrivals.enter(this.#arrival, "answer");
+      // A body that nobody asked for is not waited for.
+      const keep_alive = head.keep_alive && !expects.now && !this.#context.isClosing();
+      await this.#respond(response, { method: head.method, keep_alive });
+      if (!keep_alive) {
+        if (!body.done) await this.#linger();
+        return false;
+      }
+      return await this.#discard(body);
+    } finally {
+      complete();
+    }
+  }
+
+  #bodyStream(
+    body: BodyReader,
+    expects: { now: boolean },
+  ): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const { arrivals } = this.#context;
+    let begun = false;
+    return new ReadableStream<Uint8Array<ArrayBuffer>>({
+      pull: async (controller) => {
+        if (!begun) arrivals.enter(this.#arrival, "body");
+        begun = true;
+        if (expects.now) {
+          expects.now = false;
+          await writeAll(this.#stream, encoder.encode("HTTP/1.1 100 Continue\r\n\r\n"));
+        }
+        const parts: Uint8Array<ArrayBuffer>[] = [];
+        while (parts.length === 0 && !body.done) {
+          if (this.#inbound.bytes.length === 0 && !await this.#inbound.more()) {
+            throw new TypeError("the connection ended in the middle of a body");
+          }
+          // A copy: the next read writes over it.
+          const keep = (part: Uint8Array) => void parts.push(new Uint8Array(part));
+          this.#inbound.take(body.read(this.#inbound.bytes, 0, keep));
+        }
+        for (const part of parts) controller.enqueue(part);
+        if (!body.done) return;
+        arrivals.enter(this.#arrival, "handler");
+        controller.close();
+      },
+    }, { highWaterMark: 0 });
+  }
+
+  /** Reads on to the next request. False when that is more than it is worth. */
+  async #discard(body: BodyReader): Promise<boolean> {
+    let bytes = 0;
+    while (!body.done) {
+      if (this.#inbound.bytes.length === 0 && !await this.#inbound.more()) return false;
+      bytes += this.#inbound.bytes.length;
+      if (bytes > DISCARDED_BYTES_MAX) {
+        await this.#linger();
+        return false;
+      }
+      this.#inbound.take(body.read(this.#inbound.bytes, 0, () => {}));
+    }
+    return true;
+  }
+
+  async #respond(
+    response: Response,
+    { method, keep_alive }: Pick<RequestHead, "method" | "keep_alive">,
+  ): Promise<void> {
+    const { status } = response;
+    const bodiless = method === "HEAD" || status === 204 || status === 304;
+    const lines = [`HTTP/1.1 ${status} ${response.statusText || (STATUS_CODES[status] ?? "")}`];
+    for (const [name, value] of response.headers) {
+      if (!OWN_HEADERS.test(name)) lines.push(`${name}: ${value}`);
+    }
+    lines.push(`date: ${this.#context.date()}`);
+    if (!keep_alive) lines.push("connection: close");
+    // The bus answers with what it has in memory: all of it is there, or about to be.
+    const body = new Uint8Array(await response.arrayBuffer());
+    if (status !== 204 && status !== 304) lines.push(`content-length: ${body.length}`);
+    const head = encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
+    if (bodiless || body.length === 0) return await writeAll(this.#stream, head);
+    const whole = new Uint8Array(head.length + body.length);
+    whole.set(head);
+    whole.set(body, head.length);
+    await writeAll(this.#stream, whole);
+  }
+
+  /** Lets the peer read the answer before the end: it may be in the middle of sending. */
+  async #linger(): Promise<void> {
+    this.#context.arrivals.enter(this.#arrival, "closing");
+    await this.#stream.closeWrite();
+    for (let bytes = 0; bytes < LINGER_BYTES_MAX;) {
+      bytes += this.#inbound.bytes.length;
+      this.#inbound.take(this.#inbound.bytes.length);
+      if (!await this.#inbound.more()) return;
+    }
+  }
+}
+
+/** Written here, whatever the handler says. */
+const OWN_HEADERS = /^(connection|content-length|transfer-encoding|date|keep-alive)$/i;
+
+function toRequest(
+  { method, target, host, headers }: RequestHead,
+  secure: boolean,
+  body: ReadableStream<Uint8Array<ArrayBuffer>> | null,
+): Request {
+  const origin = `${secure ? "https" : "http"}://${host === "" ? "localhost" : host}`;
+  const url = target === "*" ? origin : target.startsWith("/") ? origin + target : target;
+  try {
+    const wanted = new Headers();
+    for (const [name, value] of headers) wanted.append(name, value);
+    // A GET with a body is answered as one without; its body is passed over.
+    const bare = body === null || method === "GET" || method === "HEAD";
+    return new Request(url, { method, headers: wanted, ...(bare ? {} : { body }) });
+  } catch {
+    throw new MalformedRequest(400, "the request is malformed");
+  }
+}

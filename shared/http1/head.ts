@@ -1,0 +1,174 @@
+/**
+ * The head of an HTTP/1.1 request (RFC 9112), read as strictly as the RFC allows: what two parsers
+ * could read in two ways is refused. Pure; bodies are `body.ts`, sockets `exchange.ts`.
+ */
+import { Buffer } from "node:buffer";
+
+/** A request that is refused as a whole; its connection ends after the answer. */
+export class MalformedRequest extends Error {
+  override readonly name = "MalformedRequest";
+  readonly status: number;
+
+  /** `message` is for the client: what is wrong, and where. */
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** How the body ends. */
+export type Framing =
+  | { readonly kind: "length"; readonly size_bytes: number }
+  | { readonly kind: "chunked" };
+
+/** The head of one request. */
+export interface RequestHead {
+  readonly method: string;
+  /** As it stands in the request line. */
+  readonly target: string;
+  /** In their order; values without the white space around them. */
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  /** The value of Host; empty only in HTTP/1.0. */
+  readonly host: string;
+  readonly framing: Framing;
+  /** The connection may serve another request. */
+  readonly keep_alive: boolean;
+  /** The client waits for 100 before it sends the body. */
+  readonly expects_continue: boolean;
+}
+
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP\/(\d)\.(\d)$/;
+/** What a value may consist of (RFC 9110, 5.5). */
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+/** Host and port, loosely: what matters is that it is one authority, without user or path. */
+const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::\d{0,5})?$/;
+const DIGITS = /^\d{1,15}$/;
+/** More lines than any client sends. */
+const HEADERS_MAX = 200;
+const CR = 13, LF = 10;
+
+/**
+ * Where the head ends: the index behind its empty line; -1 when that has not come. `from` is where
+ * to look, at least three bytes before what is new.
+ */
+export function endOfHead(bytes: Uint8Array, from: number): number {
+  for (let at = bytes.indexOf(LF, from); at >= 0; at = bytes.indexOf(LF, at + 1)) {
+    if (at >= 3 && bytes[at - 1] === CR && bytes[at - 2] === LF && bytes[at - 3] === CR) {
+      return at + 1;
+    }
+  }
+  return -1;
+}
+
+/** Reads a head with its empty line. Throws MalformedRequest. */
+export function parseHead(bytes: Uint8Array): RequestHead {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+  const lines = text.slice(0, -4).split("\r\n");
+  const line = REQUEST_LINE.exec(lines[0] ?? "");
+  if (line === null) throw new MalformedRequest(400, "the request line is malformed");
+  const [, method, target, major, minor] = line as unknown as string[] & { length: 5 };
+  if (major !== "1") throw new MalformedRequest(505, `HTTP/${major}.${minor}; HTTP/1.1 is spoken`);
+  if (lines.length > HEADERS_MAX) {
+    throw new MalformedRequest(431, `more than ${HEADERS_MAX} headers`);
+  }
+  const headers: [string, string][] = [];
+  for (let index = 1; index < lines.length; index++) {
+    headers.push(parseField(lines[index] as string));
+  }
+  const old = minor === "0";
+  return {
+    method: method as string,
+    target: requireTarget(method as string, target as string),
+    headers,
+    host: hostOf(headers, old),
+    framing: framingOf(headers, old),
+    keep_alive: keepsAlive(headers, old),
+    expects_continue: expectsContinue(headers, old),
+  };
+}
+
+function parseField(line: string): [string, string] {
+  if (line.startsWith(" ") || line.startsWith("\t")) {
+    throw new MalformedRequest(400, "a header over several lines");
+  }
+  const colon = line.indexOf(":");
+  const name = line.slice(0, Math.max(colon, 0));
+  if (!TOKEN.test(name)) throw new MalformedRequest(400, "the name of a header is malformed");
+  const value = trimmed(line, colon + 1);
+  if (!VALUE.test(value)) throw new MalformedRequest(400, `a control character in header ${name}`);
+  return [name, value];
+}
+
+/** What follows `from`, without blanks and tabs around it. */
+function trimmed(line: string, from: number): string {
+  let [start, end] = [from, line.length];
+  while (start < end && isBlank(line.charCodeAt(start))) start++;
+  while (end > start && isBlank(line.charCodeAt(end - 1))) end--;
+  return line.slice(start, end);
+}
+
+function isBlank(unit: number): boolean {
+  return unit === 32 || unit === 9;
+}
+
+function requireTarget(method: string, target: string): string {
+  if (target.startsWith("/") || /^https?:\/\//i.test(target)) return target;
+  if (target === "*" && method === "OPTIONS") return target;
+  throw new MalformedRequest(400, "the target of the request is neither a path nor a URL");
+}
+
+/** All values of a header, those of lists apart, in lower case. */
+function itemsOf(headers: readonly (readonly [string, string])[], name: string): string[] {
+  return headers.filter(([key]) => key.toLowerCase() === name)
+    .flatMap(([, value]) => value.split(","))
+    .map((item) => trimmed(item, 0).toLowerCase());
+}
+
+function valuesOf(headers: readonly (readonly [string, string])[], name: string): string[] {
+  return headers.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value);
+}
+
+function hostOf(headers: readonly (readonly [string, string])[], old: boolean): string {
+  const hosts = valuesOf(headers, "host");
+  if (hosts.length > 1) throw new MalformedRequest(400, "several Host headers");
+  const host = hosts[0];
+  if (host === undefined) {
+    if (old) return "";
+    throw new MalformedRequest(400, "the Host header is missing");
+  }
+  if (!HOST.test(host)) throw new MalformedRequest(400, "the Host header is malformed");
+  return host;
+}
+
+function framingOf(headers: readonly (readonly [string, string])[], old: boolean): Framing {
+  const lengths = valuesOf(headers, "content-length");
+  const codings = itemsOf(headers, "transfer-encoding");
+  if (codings.length > 0) {
+    if (lengths.length > 0) {
+      throw new MalformedRequest(400, "both Content-Length and Transfer-Encoding");
+    }
+    if (old) throw new MalformedRequest(400, "Transfer-Encoding in HTTP/1.0");
+    if (codings.length > 1 || codings[0] !== "chunked") {
+      throw new MalformedRequest(501, "a Transfer-Encoding other than chunked");
+    }
+    return { kind: "chunked" };
+  }
+  if (lengths.length > 1) throw new MalformedRequest(400, "several Content-Length headers");
+  const length = lengths[0] ?? "0";
+  if (!DIGITS.test(length)) throw new MalformedRequest(400, "Content-Length is no number of bytes");
+  return { kind: "length", size_bytes: Number(length) };
+}
+
+function keepsAlive(headers: readonly (readonly [string, string])[], old: boolean): boolean {
+  const options = itemsOf(headers, "connection");
+  if (options.includes("close")) return false;
+  return !old || options.includes("keep-alive");
+}
+
+function expectsContinue(headers: readonly (readonly [string, string])[], old: boolean): boolean {
+  const expectations = itemsOf(headers, "expect");
+  if (expectations.length === 0 || old) return false;
+  if (expectations.length === 1 && expectations[0] === "100-continue") return true;
+  throw new MalformedRequest(417, "an expectation other than 100-continue");
+}

@@ -1,0 +1,63 @@
+/** What has come on a connection and was not read yet, in one buffer that is used again. */
+import type { ByteStream } from "./byte_stream.ts";
+
+/** As much as most requests take. */
+const READ_BYTES = 4_096;
+const NOTHING = new Uint8Array(0);
+
+/** Of one connection. */
+export class Inbound {
+  readonly #stream: ByteStream;
+  #buffer: Uint8Array<ArrayBuffer> = NOTHING;
+  #start = 0;
+  #end = 0;
+
+  constructor(stream: ByteStream, early: Uint8Array<ArrayBuffer>) {
+    this.#stream = stream;
+    this.#buffer = early;
+    this.#end = early.length;
+  }
+
+  /** What waits to be read; a view that holds until the next call of `more`. */
+  get bytes(): Uint8Array<ArrayBuffer> {
+    return this.#buffer.subarray(this.#start, this.#end);
+  }
+
+  /** The first so many bytes, which wait no longer; a view as `bytes` is. */
+  take(count: number): Uint8Array<ArrayBuffer> {
+    const taken = this.#buffer.subarray(this.#start, this.#start + count);
+    this.#start += count;
+    return taken;
+  }
+
+  /** Everything that waits, as the caller's own; the buffer is let go. */
+  release(): Uint8Array<ArrayBuffer> {
+    const rest = this.bytes.slice();
+    this.#buffer = NOTHING;
+    this.#start = this.#end = 0;
+    return rest;
+  }
+
+  /** Reads more behind what waits; false at the end. */
+  async more(): Promise<boolean> {
+    if (this.#start === this.#end) this.#start = this.#end = 0;
+    if (this.#end === this.#buffer.length) this.#makeRoom();
+    const count = await this.#stream.read(this.#buffer.subarray(this.#end));
+    if (count === null) return false;
+    this.#end += count;
+    return true;
+  }
+
+  /** To the front when half of it is read, else twice as large: a byte is moved a few times at most. */
+  #makeRoom(): void {
+    const waiting = this.bytes;
+    const larger = waiting.length > this.#buffer.length / 2;
+    const buffer = larger || this.#buffer.length === 0
+      ? new Uint8Array(Math.max(READ_BYTES, 2 * this.#buffer.length))
+      : this.#buffer;
+    buffer.set(waiting);
+    this.#buffer = buffer;
+    this.#end = waiting.length;
+    this.#start = 0;
+  }
+}

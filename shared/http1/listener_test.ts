@@ -1,0 +1,241 @@
+/** The listener on the runtime's TCP, with real connections, some of which behave badly. */
+import assert from "node:assert/strict";
+import { request as nodeRequest } from "node:http";
+import { groupOf } from "./arrivals.ts";
+import { listenBare } from "./listener.ts";
+import type { BareListener, BareListenOptions } from "./listener.ts";
+
+const LIMITS = {
+  strangers: 100,
+  strangers_per_address: 100,
+  head_ms: 60_000,
+  body_ms: 60_000,
+  idle_ms: 60_000,
+  answer_ms: 60_000,
+  descriptors: 1_000,
+};
+
+type Changes = Partial<Omit<BareListenOptions, "limits">> & {
+  readonly limits?: Partial<BareListenOptions["limits"]>;
+};
+
+/** Answers with method, path, who asks and what came. */
+async function tell(request: Request, { remoteAddr }: Deno.ServeHandlerInfo<Deno.NetAddr>) {
+  const { pathname } = new URL(request.url);
+  if (pathname === "/unread") return new Response("unread");
+  if (pathname === "/no") return new Response("no", { status: 403 });
+  const body = await request.text();
+  return Response.json({ method: request.method, pathname, body, from: remoteAddr.hostname });
+}
+
+class Served implements AsyncDisposable {
+  readonly listener: BareListener;
+
+  constructor({ limits, ...changes }: Changes = {}) {
+    this.listener = listenBare({
+      host: "127.0.0.1",
+      port: 0,
+      handler: tell,
+      onGone() {},
+      ...changes,
+      limits: { ...LIMITS, ...limits },
+    });
+  }
+
+  connect(): Promise<Deno.TcpConn> {
+    return Deno.connect({ port: this.listener.port, hostname: "127.0.0.1" });
+  }
+
+  /** All that is answered to these bytes until the server ends the connection. */
+  async ask(text: string): Promise<string> {
+    using conn = await this.connect();
+    await conn.write(new TextEncoder().encode(text));
+    return await readToEnd(conn);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const ended = this.listener.shutdown();
+    this.listener.abandon();
+    await ended;
+  }
+}
+
+async function readToEnd(conn: Deno.TcpConn): Promise<string> {
+  let text = "";
+  const buffer = new Uint8Array(65_536);
+  for (;;) {
+    const count = await conn.read(buffer).catch(() => null);
+    if (count === null) return text;
+    text += new TextDecoder().decode(buffer.subarray(0, count));
+  }
+}
+
+/** Until a condition holds; rejects after 20 s. */
+async function until(what: string, condition: () => boolean): Promise<void> {
+  const deadline_ms = Date.now() + 20_000;
+  while (!condition()) {
+    if (Date.now() > deadline_ms) throw new Error(`waited in vain: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+Deno.test("requests in one packet are answered in their order, and close ends the connection", async () => {
+  await using served = new Served();
+  const text = await served.ask(
+    "GET /a HTTP/1.1\r\nHost: x\r\n\r\n" +
+      "POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi" +
+      "POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nho\r\n0\r\n\r\n" +
+      "POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nbye" +
+      "HEAD /d HTTP/1.1\r\nHost: x\r\n\r\n" +
+      "GET /e HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" +
+      "GET /never HTTP/1.1\r\nHost: x\r\n\r\n",
+  );
+  const answers = text.split("HTTP/1.1 200 OK\r\n").slice(1);
+  assert.equal(answers.length, 6, text);
+  assert.match(answers[1] as string, /"body":"hi"/);
+  assert.match(answers[2] as string, /"body":"ho"/);
+  assert.match(answers[3] as string, /unread$/);
+  // The length of what GET would be answered, and nothing behind it.
+  assert.match(answers[4] as string, /content-length: \d\d\r\n\r\n$/);
+  assert.match(answers[5] as string, /connection: close\r\n/);
+  assert.match(answers[0] as string, /^date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r$/m);
+});
+
+Deno.test("100 Continue is sent when the body is wanted, and not when it is not", async () => {
+  await using served = new Served();
+  const head = (path: string) =>
+    `POST ${path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n`;
+  using conn = await served.connect();
+  await conn.write(new TextEncoder().encode(head("/a")));
+  const buffer = new Uint8Array(1_000);
+  const count = await conn.read(buffer) ?? 0;
+  assert.equal(
+    new TextDecoder().decode(buffer.subarray(0, count)),
+    "HTTP/1.1 100 Continue\r\n\r\n",
+  );
+  assert.match(await served.ask(head("/unread")), /^HTTP\/1\.1 200 OK\r\n[^]*connection: close/);
+});
+
+Deno.test("what is malformed is answered with what is wrong, and nothing behind it is read", async () => {
+  await using served = new Served();
+  const text = await served.ask("GET /a HTTP/1.1\r\nHost: x\r\n folded\r\n\r\nGET /b HTTP/1.1\r\n");
+  assert.match(text, /^HTTP\/1\.1 400 Bad Request\r\n[^]*a header over several lines\n$/);
+  const long = `GET / HTTP/1.1\r\nHost: x\r\nX: ${"y".repeat(140_000)}\r\n\r\n`;
+  assert.match(await served.ask(long), /^HTTP\/1\.1 431 /);
+});
+
+Deno.test("Node's own client is served, with keep-alive and a large body", async () => {
+  await using served = new Served();
+  const answer = await new Promise<string>((resolve, reject) => {
+    const { port } = served.listener;
+    const asked = nodeRequest({ port, host: "127.0.0.1", method: "PUT", path: "/n" }, (reply) => {
+      let text = "";
+      reply.on("data", (data) => text += data);
+      reply.on("end", () => resolve(text));
+    });
+    asked.on("error", reject);
+    asked.write("x".repeat(200_000));
+    asked.end("y");
+  });
+  assert.equal(JSON.parse(answer).body.length, 200_001);
+});
+
+Deno.test("who is slow with a head, or silent, is ended in time and counted", async () => {
+  await using served = new Served({ limits: { head_ms: 300, idle_ms: 400 } });
+  const { stats } = served.listener;
+  assert.equal(await served.ask(""), "");
+  assert.equal(await served.ask("GET / HTTP/1.1\r\nHost: x\r\nX: "), "");
+  assert.equal(stats.timeouts.head, 2);
+  assert.match(await served.ask("GET /a HTTP/1.1\r\nHost: x\r\n\r\n"), /^HTTP\/1\.1 200 OK/);
+  assert.equal(stats.timeouts.idle, 1);
+});
+
+Deno.test("a body that does not come is not waited for without end", async () => {
+  await using served = new Served({ limits: { body_ms: 300 } });
+  assert.equal(await served.ask("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nh"), "");
+  assert.equal(served.listener.stats.timeouts.body, 1);
+});
+
+Deno.test("one stranger too many costs the oldest its place, and nobody who is known", async () => {
+  await using served = new Served({ limits: { strangers: 50, strangers_per_address: 3 } });
+  const { stats } = served.listener;
+  using known = await served.connect();
+  await known.write(new TextEncoder().encode("GET /a HTTP/1.1\r\nHost: x\r\n\r\n"));
+  await known.read(new Uint8Array(1_000));
+  const strangers: Deno.TcpConn[] = [];
+  for (let count = 1; count <= 5; count++) {
+    strangers.push(await served.connect());
+    await until("it is accepted", () => served.listener.stats.open === 1 + Math.min(count, 3));
+    await until(
+      "the bound holds",
+      () => served.listener.stats.evicted.address === Math.max(0, count - 3),
+    );
+  }
+  for (const ended of strangers.slice(0, 2)) assert.equal(await readToEnd(ended), "");
+  assert.equal(served.listener.stats.strangers, 3);
+  assert.equal(stats.evicted.total, 0);
+  await known.write(new TextEncoder().encode("GET /b HTTP/1.1\r\nHost: x\r\n\r\n"));
+  assert.equal(await known.read(new Uint8Array(1_000)) !== null, true);
+  for (const conn of strangers) conn.close();
+});
+
+Deno.test("a refused request leaves its sender a stranger", async () => {
+  await using served = new Served();
+  using conn = await served.connect();
+  await conn.write(new TextEncoder().encode("GET /no HTTP/1.1\r\nHost: x\r\n\r\n"));
+  await conn.read(new Uint8Array(1_000));
+  assert.equal(served.listener.stats.strangers, 1);
+});
+
+/** A PROXY header of version 2 for a client over IPv4. */
+function proxyHeader(command: number, address: readonly number[]): Uint8Array<ArrayBuffer> {
+  const signature = [13, 10, 13, 10, 0, 13, 10, 81, 85, 73, 84, 10];
+  const addresses = [...address, 127, 0, 0, 1, 0x30, 0x39, 0x0f, 0xa0];
+  return new Uint8Array([...signature, command, 0x11, 0, addresses.length, ...addresses]);
+}
+
+Deno.test("a trusted proxy says whose its connections are, and has to", async () => {
+  await using served = new Served({ proxies: { isProxy: (address) => address === "127.0.0.1" } });
+  const request = new TextEncoder().encode(
+    "GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+  );
+  const askWith = async (header: Uint8Array) => {
+    using conn = await served.connect();
+    await conn.write(new Uint8Array([...header, ...request]));
+    return await readToEnd(conn);
+  };
+  assert.match(await askWith(proxyHeader(0x21, [10, 1, 2, 3])), /"from":"10\.1\.2\.3"/);
+  assert.match(await askWith(proxyHeader(0x20, [10, 1, 2, 3])), /"from":"127\.0\.0\.1"/);
+  assert.equal(await askWith(new Uint8Array(0)), "");
+  assert.equal(await askWith(proxyHeader(0x22, [10, 1, 2, 3])), "");
+});
+
+Deno.test("shutting down ends who waits, answers who has asked, and takes nobody new", async () => {
+  const { promise: answer, resolve } = Promise.withResolvers<Response>();
+  const asked = Promise.withResolvers<void>();
+  const served = new Served({
+    handler() {
+      asked.resolve();
+      return answer;
+    },
+  });
+  using idle = await served.connect();
+  using asking = await served.connect();
+  await asking.write(new TextEncoder().encode("GET /a HTTP/1.1\r\nHost: x\r\n\r\n"));
+  await until("both are there", () => served.listener.stats.open === 2);
+  await asked.promise;
+  const ended = served.listener.shutdown();
+  assert.equal(await readToEnd(idle), "");
+  await assert.rejects(served.connect());
+  resolve(new Response("late"));
+  assert.match(await readToEnd(asking), /connection: close[^]*late$/);
+  await ended;
+});
+
+Deno.test("an address of IPv6 counts as its /64, one of IPv4 as itself", () => {
+  assert.equal(groupOf("10.0.0.1"), "10.0.0.1");
+  assert.equal(groupOf("::ffff:10.0.0.1"), "10.0.0.1");
+  assert.equal(groupOf("2001:db8:0:1:aaaa::1"), groupOf("2001:0db8::1:0:0:0:2"));
+  assert.notEqual(groupOf("2001:db8:0:1::1"), groupOf("2001:db8:0:2::1"));
+  assert.equal(groupOf("::1"), "0:0:0:0");
+});

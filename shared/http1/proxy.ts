@@ -1,0 +1,76 @@
+/**
+ * What a trusted proxy says of its client before the client's first byte: the PROXY protocol, version
+ * 2 (HAProxy, "The PROXY protocol", 2.2). Who may say it is a list of addresses.
+ */
+import type { ByteStream } from "./byte_stream.ts";
+
+const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
+const HEAD_BYTES = 16;
+/** Addresses and what else a proxy adds; the longest that is read. */
+const BODY_BYTES_MAX = 4_096;
+const LOCAL = 0x20, PROXY = 0x21;
+const TCP4 = 0x11, TCP6 = 0x21;
+
+/** Where a client really comes from. */
+export interface ProxySource {
+  readonly hostname: string;
+  readonly port: number;
+}
+
+/** What a header says; no source for the proxy's own connections (health checks) and other families. */
+export interface ProxyHeader {
+  readonly source?: ProxySource;
+  /** What came behind it. */
+  readonly rest: Uint8Array<ArrayBuffer>;
+}
+
+/** Who may say where a client comes from. */
+export interface ProxyRule {
+  /** Whether connections of this address begin with a header, always. */
+  isProxy(address: string): boolean;
+}
+
+/** Reads a header. Rejects with TypeError when it is none: a trusted proxy sends one, always. */
+export async function readProxyHeader(stream: ByteStream): Promise<ProxyHeader> {
+  const buffer = new Uint8Array(HEAD_BYTES + BODY_BYTES_MAX);
+  let have = 0;
+  const readTo = async (wanted: number) => {
+    while (have < wanted) {
+      const count = await stream.read(buffer.subarray(have));
+      if (count === null) throw new TypeError("the connection ended within the PROXY header");
+      have += count;
+      const looked = Math.min(have, SIGNATURE.length);
+      for (let at = 0; at < looked; at++) {
+        if (buffer[at] !== SIGNATURE[at]) throw new TypeError("no PROXY header of version 2");
+      }
+    }
+  };
+  await readTo(HEAD_BYTES);
+  const body_bytes = (buffer[14] as number) * 256 + (buffer[15] as number);
+  if (body_bytes > BODY_BYTES_MAX) throw new TypeError("a PROXY header of more than 4 KiB");
+  const end = HEAD_BYTES + body_bytes;
+  await readTo(end);
+  const source = sourceOf(buffer.subarray(12, end));
+  return { ...(source === undefined ? {} : { source }), rest: buffer.slice(end, have) };
+}
+
+function sourceOf(header: Uint8Array): ProxySource | undefined {
+  const [command, family] = header;
+  const addresses = header.subarray(4);
+  if (command === LOCAL) return undefined;
+  if (command !== PROXY) throw new TypeError("a PROXY command that is neither LOCAL nor PROXY");
+  if (family === TCP4) {
+    if (addresses.length < 12) throw new TypeError("a PROXY header without its addresses");
+    return { hostname: addresses.subarray(0, 4).join("."), port: portAt(addresses, 8) };
+  }
+  if (family === TCP6) {
+    if (addresses.length < 36) throw new TypeError("a PROXY header without its addresses");
+    const groups = Array.from({ length: 8 }, (_, at) => portAt(addresses, 2 * at).toString(16));
+    return { hostname: groups.join(":"), port: portAt(addresses, 32) };
+  }
+  return undefined;
+}
+
+function portAt(bytes: Uint8Array, at: number): number {
+  return (bytes[at] as number) * 256 + (bytes[at + 1] as number);
+}
