@@ -3,7 +3,7 @@
  * how much there is of it, and end only when the peer closes too: `memory_guard.ts` lives with that.
  */
 import { heirWith } from "../request_heir.ts";
-import { BROKEN, PING_LOST, requireHandshake } from "./client_socket.ts";
+import { BROKEN, PING_LOST } from "./client_socket.ts";
 import type {
   ClientSocket,
   SocketEvents,
@@ -11,6 +11,7 @@ import type {
   SocketServer,
   Upgraded,
 } from "./client_socket.ts";
+import { requireHandshake } from "./handshake.ts";
 
 /**
  * The runtime pings after half of this and ends what stays silent for the other half. A message that
@@ -89,6 +90,8 @@ class NativeSocket implements ClientSocket, EventListenerObject {
       // Closing a socket whose peer has just gone throws; gone is what was asked for.
     }
   }
+
+  rest(): void {}
 
   terminate(): boolean {
     return false;

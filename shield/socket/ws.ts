@@ -1,12 +1,12 @@
 /**
  * Client sockets of the npm package `ws`, on the upgrades of `shared/node_listen.ts`. They bound a
  * message while it arrives, show how much there is of it, and can be cut off. The package knows no
- * heartbeat; the one here does what Deno's runtime does for its own sockets.
+ * heartbeat: it gets ours.
  */
 import { WebSocketServer } from "ws";
 import { takeUpgrade } from "../../shared/node_listen.ts";
 import type { NodeUpgrade } from "../../shared/node_listen.ts";
-import { PING_LOST, requireHandshake, TOO_LONG } from "./client_socket.ts";
+import { PING_LOST, TOO_LONG } from "./client_socket.ts";
 import type {
   ClientSocket,
   SocketEvents,
@@ -14,18 +14,15 @@ import type {
   SocketServer,
   Upgraded,
 } from "./client_socket.ts";
+import { requireHandshake } from "./handshake.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import type { Beating } from "./heartbeat.ts";
 
 /** How long a peer may take to answer a close frame; then it is cut off. The guard judges earlier. */
 const CLOSE_MS = 5_000;
-/** The heartbeat is looked at this often, at least. */
-const BEAT_MS = 1_000;
 /** Header and mask of a client's control frame. */
 const CONTROL_HEAD_BYTES = 6;
 const GOING_AWAY = 1001;
-/** A silent peer gets a ping after so many heartbeats, clearly after our own PING. */
-const PING_HEARTBEATS = 1.5;
-/** A peer of which nothing at all came for so many heartbeats is gone, as on native sockets. */
-const LOST_HEARTBEATS = 3;
 
 /** As much of the package's WebSocket as is used here; it brings no types of its own. */
 interface WsWebSocket {
@@ -53,13 +50,7 @@ export function wsSockets(options: SocketOptions): SocketServer {
     maxPayload: options.max_message_bytes,
     closeTimeout: CLOSE_MS,
   });
-  const sockets = new Set<WsSocket>();
-  const every_ms = Math.min(BEAT_MS, options.heartbeat_ms / 2);
-  const timer = setInterval(() => {
-    const now_ms = performance.now();
-    for (const socket of sockets) socket.beat(now_ms, options.heartbeat_ms);
-  }, every_ms);
-  Deno.unrefTimer(timer);
+  const heartbeat = new Heartbeat(options.heartbeat_ms);
   return {
     implementation: "ws",
     upgrade(request, protocol): Upgraded {
@@ -72,12 +63,12 @@ export function wsSockets(options: SocketOptions): SocketServer {
         socket,
         response: upgrade.response,
         listen(events) {
-          sockets.add(socket);
-          socket.listen(events, () => sockets.delete(socket));
+          heartbeat.add(socket);
+          socket.listen(events, () => heartbeat.delete(socket));
         },
       };
     },
-    close: () => clearInterval(timer),
+    close: () => heartbeat.close(),
   };
 }
 
@@ -100,12 +91,12 @@ function accept(
   return accepted;
 }
 
-class WsSocket implements ClientSocket {
+class WsSocket implements ClientSocket, Beating {
   readonly #socket: WsWebSocket;
   readonly #stream: NodeUpgrade["socket"];
   /** Bytes of everything that has arrived whole. */
   #whole_bytes: number;
-  #heard_ms = performance.now();
+  heard_ms = performance.now();
   #pinged = false;
   #given_up = false;
 
@@ -131,6 +122,8 @@ class WsSocket implements ClientSocket {
   close(code: number, reason: string): void {
     this.#socket.close(code, reason);
   }
+
+  rest(): void {}
 
   terminate(): boolean {
     this.#socket.terminate();
@@ -171,23 +164,22 @@ class WsSocket implements ClientSocket {
     });
   }
 
-  /** Pings who has been silent; gives up who has not answered for as long again. */
-  beat(now_ms: number, heartbeat_ms: number): void {
-    const silent_ms = now_ms - this.#heard_ms;
-    if (silent_ms < PING_HEARTBEATS * heartbeat_ms || this.#socket.readyState !== OPEN) return;
-    if (!this.#pinged) {
-      this.#pinged = true;
-      this.#socket.ping();
-    } else if (silent_ms >= LOST_HEARTBEATS * heartbeat_ms) {
-      this.#given_up = true;
-      this.#socket.close(GOING_AWAY, "No response from ping frame.");
-      // After what the close frame needs to leave; a peer that is gone answers no close.
-      setTimeout(() => this.#socket.terminate(), 0);
-    }
+  sendPing(): void {
+    if (this.#pinged || this.#socket.readyState !== OPEN) return;
+    this.#pinged = true;
+    this.#socket.ping();
+  }
+
+  giveUp(): void {
+    if (this.#socket.readyState !== OPEN) return;
+    this.#given_up = true;
+    this.#socket.close(GOING_AWAY, "No response from ping frame.");
+    // After what the close frame needs to leave; a peer that is gone answers no close.
+    setTimeout(() => this.#socket.terminate(), 0);
   }
 
   #heard(): void {
-    this.#heard_ms = performance.now();
+    this.heard_ms = performance.now();
     this.#pinged = false;
   }
 }

@@ -1,0 +1,38 @@
+/** The opening handshake of RFC 6455, 4.2: what a request must be, and what it is answered. */
+import { createHash } from "node:crypto";
+import { hasItem } from "../header_list.ts";
+
+/** RFC 6455, 1.3. */
+const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+/** Sixteen bytes in base64. */
+const KEY = /^[+/0-9A-Za-z]{22}==$/;
+
+/** Throws TypeError, with what is wrong, unless this is a handshake of RFC 6455, 4.2.1. */
+export function requireHandshake({ method, headers }: Request): void {
+  if (method !== "GET") throw new TypeError("a handshake is a GET");
+  if (!hasItem(headers.get("connection"), "upgrade")) {
+    throw new TypeError("there is no Connection: Upgrade");
+  }
+  if (headers.get("sec-websocket-version") !== "13") {
+    throw new TypeError("Sec-WebSocket-Version must be 13");
+  }
+  if (!KEY.test(headers.get("sec-websocket-key") ?? "")) {
+    throw new TypeError("Sec-WebSocket-Key is missing or malformed");
+  }
+}
+
+/** What is sent for a handshake that is taken; `protocol` is the chosen one. */
+export function handshakeAnswer(
+  { headers }: Request,
+  protocol: string | undefined,
+): Uint8Array<ArrayBuffer> {
+  const key = headers.get("sec-websocket-key") + GUID;
+  const lines = [
+    "HTTP/1.1 101 Switching Protocols",
+    "upgrade: websocket",
+    "connection: Upgrade",
+    `sec-websocket-accept: ${createHash("sha1").update(key).digest("base64")}`,
+  ];
+  if (protocol !== undefined) lines.push(`sec-websocket-protocol: ${protocol}`);
+  return new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`);
+}
