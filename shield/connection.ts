@@ -205,6 +205,8 @@ export class Connection {
     else if (operation.kind === "pong") this.liveness.answered();
     if (too_fast === undefined) return this.#enqueue(operation, size_bytes, now_ms);
     this.refuse(requestOf(operation), too_fast);
+    // What it sends next waits at its own end, where the socket can do that.
+    this.socket.rest(too_fast.retry_after_ms);
     if (this.#rates.floods) {
       const detail = `${limits.rate_refusals} more operations refused than taken, without a pause`;
       this.fail(new ArqonError("flooding", detail));

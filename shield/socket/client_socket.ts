@@ -1,10 +1,8 @@
 /**
  * A client's WebSocket as narrow as the Shield needs it, and where such sockets come from. Nothing
- * that works here: `native.ts` and `ws.ts` are the two implementations, `conformance.ts` is what both
- * must do.
+ * that works here: `native.ts`, `ws.ts` and `own.ts` are the implementations, `conformance.ts` is what
+ * all must do.
  */
-
-import { hasItem } from "../header_list.ts";
 
 /** What the closing of a socket without a close frame is called. */
 export const BROKEN = 1006;
@@ -26,6 +24,11 @@ export interface ClientSocket {
   send(frame: string | Uint8Array<ArrayBuffer>): void;
   /** Asks the peer to close; `closed` comes when it has answered, or is gone. Never throws. */
   close(code: number, reason: string): void;
+  /**
+   * Nothing more is read for so many ms, at most: what the peer sends waits at the peer. Where the
+   * implementation cannot, it reads on.
+   */
+  rest(wait_ms: number): void;
   /** Cuts the connection off, without a close frame. False where the implementation cannot. */
   terminate(): boolean;
 }
@@ -62,26 +65,9 @@ export interface SocketOptions {
 
 /** One implementation, as `[server] websocket` names it. */
 export interface SocketServer {
-  readonly implementation: "native" | "ws";
+  readonly implementation: "native" | "ws" | "own";
   /** Throws TypeError when the handshake headers are not valid. `protocol` is the chosen one. */
   upgrade(request: Request, protocol: string | undefined): Upgraded;
   /** Frees its timers; sockets stay. */
   close(): void;
-}
-
-/** Sixteen bytes in base64. */
-const KEY = /^[+/0-9A-Za-z]{22}==$/;
-
-/** Throws TypeError, with what is wrong, unless this is a handshake of RFC 6455, 4.2.1. */
-export function requireHandshake({ method, headers }: Request): void {
-  if (method !== "GET") throw new TypeError("a handshake is a GET");
-  if (!hasItem(headers.get("connection"), "upgrade")) {
-    throw new TypeError("there is no Connection: Upgrade");
-  }
-  if (headers.get("sec-websocket-version") !== "13") {
-    throw new TypeError("Sec-WebSocket-Version must be 13");
-  }
-  if (!KEY.test(headers.get("sec-websocket-key") ?? "")) {
-    throw new TypeError("Sec-WebSocket-Key is missing or malformed");
-  }
 }

@@ -6,19 +6,31 @@ import { MESSAGE_BYTES_MAX, Seen, SOCKET_CASES } from "./conformance.ts";
 import type { Host, HostOptions } from "./conformance.ts";
 import { HTTP_CASES } from "./conformance_http.ts";
 import { nativeSockets } from "./native.ts";
+import { ownSockets } from "./own.ts";
 import { wsSockets } from "./ws.ts";
 
-async function start(websocket: "native" | "ws", options: HostOptions): Promise<Host> {
+const OPEN = { native: nativeSockets, ws: wsSockets, own: ownSockets };
+const LIMITS = {
+  strangers: 100,
+  strangers_per_address: 100,
+  head_ms: 10_000,
+  body_ms: 10_000,
+  idle_ms: 10_000,
+  answer_ms: 10_000,
+  descriptors: 1_000,
+};
+
+async function start(websocket: keyof typeof OPEN, options: HostOptions): Promise<Host> {
   const { heartbeat_ms = 60_000, handler } = options;
   const bounds = { heartbeat_ms, max_message_bytes: MESSAGE_BYTES_MAX };
-  const server: SocketServer = websocket === "ws" ? wsSockets(bounds) : nativeSockets(bounds);
+  const server: SocketServer = OPEN[websocket](bounds);
   const waiting: ((seen: Seen) => void)[] = [];
   const tls = options.tls === true ? await testCertificate() : undefined;
   const listener = await listenClient({
     name: "client",
     host: "127.0.0.1",
     port: 0,
-    websocket,
+    ...(websocket === "own" ? { websocket, limits: LIMITS, onGone() {} } : { websocket }),
     tls,
     handler(request) {
       if (handler !== undefined) return handler(request);
@@ -48,7 +60,7 @@ async function start(websocket: "native" | "ws", options: HostOptions): Promise<
   };
 }
 
-for (const websocket of ["native", "ws"] as const) {
+for (const websocket of ["native", "ws", "own"] as const) {
   for (const { behaviour, options = {}, run } of [...SOCKET_CASES, ...HTTP_CASES]) {
     // Sockets of peers that were disposed of end after the test.
     const settings = { sanitizeOps: false, sanitizeResources: false };

@@ -4,6 +4,7 @@ import type { Registry } from "prom-client";
 import type { Config } from "../../shared/config/schema.ts";
 import type { SocketServer } from "./client_socket.ts";
 import { nativeSockets } from "./native.ts";
+import { ownSockets } from "./own.ts";
 
 /** `ws` needs a client listener of the same kind: `listenClient`. */
 export async function openSockets(
@@ -19,6 +20,7 @@ export async function openSockets(
   }).set({ implementation: server.websocket }, 1);
   const max_message_bytes = limits.close_frame_bytes;
   if (server.websocket === "native") return nativeSockets({ heartbeat_ms });
+  if (server.websocket === "own") return ownSockets({ heartbeat_ms, max_message_bytes });
   // The package reads two environment variables as it loads, which takes a permission.
   const { wsSockets } = await import("./ws.ts");
   return wsSockets({ heartbeat_ms, max_message_bytes });

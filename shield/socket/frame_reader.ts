@@ -1,0 +1,343 @@
+/**
+ * A client's WebSocket frames (RFC 6455, 5) out of chunks of bytes, cut anywhere: a state machine
+ * without a socket, a clock or a queue. It checks all that the RFC asks of a server, bounds a message
+ * while it arrives, and stops wherever its sink wants a pause. What messages mean is the sink's.
+ */
+import {
+  BINARY,
+  CLOSE,
+  CONTINUATION,
+  CONTROL_BYTES_MAX,
+  isCloseCode,
+  PING,
+  PONG,
+  TEXT,
+} from "./frame_head.ts";
+
+/** What the frames bring. Must not throw. */
+export interface FrameSink {
+  /** A complete message; the buffer is the sink's own. `compressed`: as RFC 7692 has it. */
+  message(
+    opcode: typeof TEXT | typeof BINARY,
+    body: Uint8Array<ArrayBuffer>,
+    compressed: boolean,
+  ): void;
+  /** The body is the sink's own. */
+  ping(body: Uint8Array<ArrayBuffer>): void;
+  pong(): void;
+  /** The peer's close frame; 1005 when it names no code. Nothing comes after it. */
+  closed(code: number): void;
+  /** The peer broke the protocol: the close code that tells it so. Nothing comes after it. */
+  failed(code: number, problem: string): void;
+  /** Asked after each frame: whether the rest has to wait for the next call of `read`. */
+  readonly pauses: boolean;
+}
+
+/** What a reader is told. */
+export interface FrameBounds {
+  /** A longer message fails with 1009 as soon as its length is known. */
+  readonly max_message_bytes: number;
+  /** Compressed messages were agreed on. */
+  readonly deflate: boolean;
+}
+
+const PROTOCOL_ERROR = 1002, INVALID_DATA = 1007, TOO_BIG = 1009;
+/** No code in the close frame. */
+const NO_CODE = 1005;
+const FIN = 0x80, RSV1 = 0x40, RSV = 0x70, MASKED = 0x80;
+/** Opcode, lengths of 64 bits, mask. */
+const HEAD_BYTES_MAX = 14;
+/** A body is given so much room before there is more of it: a promised length costs nothing. */
+const ROOM_BYTES = 65_536;
+/** Below this a loop over bytes is faster than one over words. */
+const WORDS_FROM_BYTES = 48;
+/** Frames of no bytes in one message: a message of nothing else would never end. */
+const EMPTY_FRAGMENTS_MAX = 1_000;
+const NOTHING = new Uint8Array(0);
+
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Text of UTF-8, byte order mark and all; undefined when it is none. */
+export function decodeText(body: Uint8Array): string | undefined {
+  try {
+    return utf8.decode(body);
+  } catch {
+    return undefined;
+  }
+}
+
+/** One connection's. Not to be called again by its own sink. */
+export class FrameReader {
+  readonly #sink: FrameSink;
+  readonly #bounds: FrameBounds;
+  /** The beginning of a head that a chunk ended in. */
+  #head: Uint8Array<ArrayBuffer> | undefined;
+  #head_bytes = 0;
+  /** The frame whose body is being read; -1 between frames. */
+  #opcode = -1;
+  #fin = false;
+  #left_bytes = 0;
+  #mask = 0;
+  /** The message of which frames have come: TEXT, BINARY, or CONTINUATION for none. */
+  #message = CONTINUATION;
+  #compressed = false;
+  #empty_fragments = 0;
+  /** The body so far, of the message or of a control frame, in a buffer with room to grow. */
+  #body: Uint8Array<ArrayBuffer> | undefined;
+  #body_bytes = 0;
+  #control: Uint8Array<ArrayBuffer> | undefined;
+  #ended = false;
+
+  constructor(sink: FrameSink, bounds: FrameBounds) {
+    this.#sink = sink;
+    this.#bounds = bounds;
+  }
+
+  /** The peer has closed or failed: whatever else comes is not looked at. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Bytes that have come of a message or a head that has no end yet. */
+  get unfinished_bytes(): number {
+    return this.#body_bytes + this.#head_bytes;
+  }
+
+  /**
+   * Reads from `start` to the end of the chunk, or until the sink pauses or nothing more counts.
+   * Returns where it stopped. The chunk is the caller's again, but for its bytes, which are changed.
+   */
+  read(chunk: Uint8Array<ArrayBuffer>, start = 0): number {
+    let at = start;
+    while (at < chunk.length && !this.#ended) {
+      if (this.#opcode < 0) {
+        at = this.#readHead(chunk, at);
+        if (this.#opcode < 0 || this.#ended) continue;
+        if (this.#left_bytes > 0 && at === chunk.length) break;
+      }
+      at = this.#opcode < CLOSE ? this.#readData(chunk, at) : this.#readControl(chunk, at);
+      if (this.#opcode < 0 && this.#sink.pauses) return at;
+    }
+    return this.#ended ? chunk.length : at;
+  }
+
+  /** Reads what there is of a head; then `#opcode` is set, or the head is kept for the next chunk. */
+  #readHead(chunk: Uint8Array<ArrayBuffer>, start: number): number {
+    let at = start;
+    let head: Uint8Array = chunk;
+    let from = start;
+    if (this.#head_bytes > 0 || chunk.length - start < HEAD_BYTES_MAX) {
+      // Cut by the chunk's end, perhaps: byte by byte until it is whole.
+      const kept = this.#head ??= new Uint8Array(HEAD_BYTES_MAX);
+      while (this.#head_bytes < 2 || this.#head_bytes < lengthOfHead(kept[1] as number)) {
+        if (at === chunk.length) return at;
+        kept[this.#head_bytes++] = chunk[at++] as number;
+      }
+      head = kept;
+      from = 0;
+      this.#head_bytes = 0;
+    } else {
+      at += lengthOfHead(chunk[start + 1] as number);
+    }
+    this.#begin(head, from);
+    this.#head = undefined;
+    return at;
+  }
+
+  #begin(head: Uint8Array, from: number): void {
+    const first = head[from] as number;
+    const second = head[from + 1] as number;
+    const opcode = first & 0xf;
+    const fin = (first & FIN) !== 0;
+    const problem = this.#problemOf(opcode, fin, first & RSV, (second & MASKED) !== 0);
+    if (problem !== undefined) return this.#fail(PROTOCOL_ERROR, problem);
+    const short = second & 0x7f;
+    let length = short;
+    let at = from + 2;
+    if (short === 126) {
+      length = (head[at] as number) * 256 + (head[at + 1] as number);
+      at += 2;
+      if (length < 126) return this.#fail(PROTOCOL_ERROR, "a length in more bytes than it needs");
+    } else if (short === 127) {
+      const upper = wordAt(head, at);
+      length = upper * 2 ** 32 + wordAt(head, at + 4);
+      at += 8;
+      if (upper >= 2 ** 31) return this.#fail(PROTOCOL_ERROR, "a length of more than 63 bits");
+      if (length <= 0xffff) {
+        return this.#fail(PROTOCOL_ERROR, "a length in more bytes than it needs");
+      }
+    }
+    if (opcode >= CLOSE && length > CONTROL_BYTES_MAX) {
+      return this.#fail(PROTOCOL_ERROR, "a control frame of more than 125 bytes");
+    }
+    if (opcode < CLOSE) {
+      if (this.#body_bytes + length > this.#bounds.max_message_bytes) {
+        return this.#fail(
+          TOO_BIG,
+          `a message of more than ${this.#bounds.max_message_bytes} bytes`,
+        );
+      }
+      if (opcode !== CONTINUATION) {
+        this.#message = opcode;
+        this.#compressed = (first & RSV1) !== 0;
+      }
+      if (length === 0 && !fin && ++this.#empty_fragments > EMPTY_FRAGMENTS_MAX) {
+        return this.#fail(PROTOCOL_ERROR, "a message of empty frames");
+      }
+    }
+    this.#mask = wordAt(head, at);
+    this.#opcode = opcode;
+    this.#fin = fin;
+    this.#left_bytes = length;
+  }
+
+  #problemOf(opcode: number, fin: boolean, reserved: number, masked: boolean): string | undefined {
+    if (!masked) return "a frame that is not masked";
+    const compressed = reserved === RSV1 && this.#bounds.deflate &&
+      (opcode === TEXT || opcode === BINARY);
+    if (reserved !== 0 && !compressed) return "a reserved bit is set";
+    if (opcode === TEXT || opcode === BINARY) {
+      return this.#message === CONTINUATION ? undefined : "a new message within a message";
+    }
+    if (opcode === CONTINUATION) {
+      return this.#message === CONTINUATION ? "a continuation of nothing" : undefined;
+    }
+    if (opcode !== CLOSE && opcode !== PING && opcode !== PONG) return `opcode ${opcode}`;
+    return fin ? undefined : "a control frame in fragments";
+  }
+
+  #readData(chunk: Uint8Array<ArrayBuffer>, start: number): number {
+    const take = Math.min(this.#left_bytes, chunk.length - start);
+    const end = start + take;
+    const body = this.#roomFor(take);
+    body.set(chunk.subarray(start, end), this.#body_bytes);
+    this.#mask = unmask(body, this.#body_bytes, this.#body_bytes + take, this.#mask);
+    this.#body_bytes += take;
+    this.#left_bytes -= take;
+    if (this.#left_bytes > 0) return end;
+    this.#opcode = -1;
+    if (this.#fin) this.#endMessage();
+    return end;
+  }
+
+  #endMessage(): void {
+    const opcode = this.#message as typeof TEXT | typeof BINARY;
+    const compressed = this.#compressed;
+    const body = this.#body ?? NOTHING;
+    const whole = body.length === this.#body_bytes && body !== NOTHING
+      ? body
+      : body.slice(0, this.#body_bytes);
+    this.#message = CONTINUATION;
+    this.#empty_fragments = 0;
+    this.#body = undefined;
+    this.#body_bytes = 0;
+    this.#sink.message(opcode, whole, compressed);
+  }
+
+  /** The body with room for so many more bytes: exactly those of the last frame, when all are there. */
+  #roomFor(more_bytes: number): Uint8Array<ArrayBuffer> {
+    const body = this.#body;
+    const needed = this.#body_bytes + more_bytes;
+    if (body !== undefined && body.length >= needed) return body;
+    const whole = this.#body_bytes + this.#left_bytes;
+    const grown = more_bytes === this.#left_bytes && this.#fin
+      ? needed
+      : Math.min(whole, Math.max(ROOM_BYTES, 2 * needed));
+    const larger = new Uint8Array(Math.max(needed, grown));
+    if (body !== undefined) larger.set(body.subarray(0, this.#body_bytes));
+    return this.#body = larger;
+  }
+
+  #readControl(chunk: Uint8Array<ArrayBuffer>, start: number): number {
+    const have = this.#control?.length ?? 0;
+    const take = Math.min(this.#left_bytes, chunk.length - start);
+    const end = start + take;
+    const control = new Uint8Array(have + take);
+    if (this.#control !== undefined) control.set(this.#control);
+    control.set(chunk.subarray(start, end), have);
+    this.#mask = unmask(control, have, have + take, this.#mask);
+    this.#left_bytes -= take;
+    if (this.#left_bytes > 0) {
+      this.#control = control;
+      return end;
+    }
+    const opcode = this.#opcode;
+    this.#opcode = -1;
+    this.#control = undefined;
+    if (opcode === PING) this.#sink.ping(control);
+    else if (opcode === PONG) this.#sink.pong();
+    else this.#close(control);
+    return end;
+  }
+
+  #close(body: Uint8Array): void {
+    if (body.length === 1) return this.#fail(PROTOCOL_ERROR, "a close code of one byte");
+    const code = body.length === 0 ? NO_CODE : (body[0] as number) * 256 + (body[1] as number);
+    if (code !== NO_CODE && !isCloseCode(code) || body.length > 0 && code === NO_CODE) {
+      return this.#fail(PROTOCOL_ERROR, `close code ${code}`);
+    }
+    if (decodeText(body.subarray(2)) === undefined) {
+      return this.#fail(INVALID_DATA, "a close reason that is no UTF-8");
+    }
+    this.#end();
+    this.#sink.closed(code);
+  }
+
+  #fail(code: number, problem: string): void {
+    this.#end();
+    this.#sink.failed(code, problem);
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#body = this.#control = this.#head = undefined;
+    this.#body_bytes = this.#head_bytes = 0;
+  }
+}
+
+/** Bytes of a head whose second byte is this one; without a mask it is refused for what has come. */
+function lengthOfHead(second: number): number {
+  if ((second & MASKED) === 0) return 2;
+  const short = second & 0x7f;
+  return 6 + (short === 126 ? 2 : short === 127 ? 8 : 0);
+}
+
+function wordAt(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] as number) << 24 | (bytes[at + 1] as number) << 16 |
+    (bytes[at + 2] as number) << 8 | (bytes[at + 3] as number)) >>> 0;
+}
+
+/** Undoes the mask from `start` to `end`; returns the mask for the byte that follows. */
+export function unmask(
+  bytes: Uint8Array<ArrayBuffer>,
+  start: number,
+  end: number,
+  mask: number,
+): number {
+  let at = start;
+  let turned = mask;
+  if (end - start >= WORDS_FROM_BYTES) {
+    // Words are read at multiples of four of the buffer, in the machine's order: little-endian.
+    while ((bytes.byteOffset + at) % 4 !== 0) {
+      bytes[at] = (bytes[at] as number) ^ (turned >>> 24);
+      turned = turned << 8 | turned >>> 24;
+      at++;
+    }
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset + at, (end - at) >>> 2);
+    const word = swapped(turned);
+    for (let index = 0; index < words.length; index++) {
+      words[index] = (words[index] as number) ^ word;
+    }
+    at += 4 * words.length;
+  }
+  for (; at < end; at++) {
+    bytes[at] = (bytes[at] as number) ^ (turned >>> 24);
+    turned = turned << 8 | turned >>> 24;
+  }
+  return turned >>> 0;
+}
+
+/** The bytes of a word in the opposite order. */
+function swapped(word: number): number {
+  return (word >>> 24 | (word >>> 8 & 0xff00) | (word & 0xff00) << 8 | word << 24) >>> 0;
+}

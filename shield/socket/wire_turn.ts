@@ -1,0 +1,97 @@
+/**
+ * Frames of one turn as the bytes of one write. A message goes to all its receivers as the same bytes,
+ * and who hears the same in a turn gets the same write, made once. No sockets here.
+ */
+import { BINARY, encodeFrame, TEXT } from "./frame_head.ts";
+
+/** Frames that leave together, by the last of them. */
+export class WireRun {
+  /** Of all its frames. */
+  readonly bytes: number;
+  readonly #frame: Uint8Array<ArrayBuffer>;
+  readonly #before: WireRun | undefined;
+  #next: WireRun | undefined;
+  #whole: Uint8Array<ArrayBuffer> | undefined;
+
+  constructor(frame: Uint8Array<ArrayBuffer>, before?: WireRun) {
+    this.#frame = frame;
+    this.#before = before;
+    this.bytes = (before?.bytes ?? 0) + frame.length;
+  }
+
+  /** Whether it is this frame and no other. */
+  isOnly(frame: Uint8Array<ArrayBuffer>): boolean {
+    return this.#before === undefined && this.#frame === frame;
+  }
+
+  /** This run with one more frame. */
+  extend(frame: Uint8Array<ArrayBuffer>): WireRun {
+    const next = this.#next;
+    if (next !== undefined && next.#frame === frame) return next;
+    return this.#next = new WireRun(frame, this);
+  }
+
+  /** All frames in their order. Nobody may change it. */
+  whole(): Uint8Array<ArrayBuffer> {
+    if (this.#before === undefined) return this.#frame;
+    return this.#whole ??= WireRun.#joined(this);
+  }
+
+  static #joined(last: WireRun): Uint8Array<ArrayBuffer> {
+    const whole = new Uint8Array(last.bytes);
+    let end = last.bytes;
+    for (let run: WireRun | undefined = last; run !== undefined; run = run.#before) {
+      end -= run.#frame.length;
+      whole.set(run.#frame, end);
+    }
+    return whole;
+  }
+}
+
+/** Who has frames of this turn. */
+export interface WireMember {
+  /** The turn is over: what it has goes out. Must not throw. */
+  endTurn(): void;
+}
+
+/** The present turn, for all sockets of the process. */
+export class WireTurn {
+  #members: WireMember[] = [];
+  /** The last one that was begun: until the turn ends, others begin with the same. */
+  #begun: WireRun | undefined;
+  /** The last frame that was made, and what of. */
+  #message: string | Uint8Array<ArrayBuffer> | undefined;
+  #frame: Uint8Array<ArrayBuffer> | undefined;
+  readonly #onEnd = () => this.#end();
+
+  /** A message as one frame. A message that is the same object, or text, is made once in a row. */
+  frameOf(message: string | Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+    if (this.#frame !== undefined && this.#message === message) return this.#frame;
+    this.#message = message;
+    return this.#frame = typeof message === "string"
+      ? encodeFrame(TEXT, encoder.encode(message))
+      : encodeFrame(BINARY, message);
+  }
+
+  /** `run` with one more frame, or one that begins with it. */
+  extend(run: WireRun | undefined, frame: Uint8Array<ArrayBuffer>): WireRun {
+    if (run !== undefined) return run.extend(frame);
+    if (this.#begun?.isOnly(frame) === true) return this.#begun;
+    return this.#begun = new WireRun(frame);
+  }
+
+  /** Calls its `endTurn` once, when this turn's jobs have run. */
+  add(member: WireMember): void {
+    if (this.#members.push(member) === 1) queueMicrotask(this.#onEnd);
+  }
+
+  #end(): void {
+    const members = this.#members;
+    this.#members = [];
+    for (const member of members) member.endTurn();
+    // What the turn made is garbage with it.
+    this.#begun = this.#message = this.#frame = undefined;
+  }
+}
+
+const encoder = new TextEncoder();
