@@ -3,6 +3,8 @@
  * was chosen, and a close that does not wait for ever. What is served is the caller's.
  */
 import { ArqonError } from "@arqon/proto";
+import { listenBare } from "./http1/listener.ts";
+import type { BareListener, BareListenOptions, BareListenStats } from "./http1/listener.ts";
 import { listenNode } from "./node_listen.ts";
 import { problemResponse } from "./problem.ts";
 import type { TlsPair } from "./tls_reload.ts";
@@ -51,6 +53,8 @@ export interface Listener {
    * WebSockets that are open then end with 1001. Rejects with ListenError when the port is lost.
    */
   renew(pair: TlsPair): Promise<void>;
+  /** What happens at its door; absent where the runtime does not tell. */
+  readonly stats?: () => BareListenStats;
 }
 
 /** A listener could not be opened; `message` says which and what to do. */
@@ -96,23 +100,34 @@ export function listen(options: ListenOptions): Listener {
   };
 }
 
+/** What serves clients, by what speaks WebSocket there. */
+export type ClientListenOptions =
+  & ListenOptions
+  & (
+    | { readonly websocket: "native" | "ws" }
+    | ({ readonly websocket: "own" } & Pick<BareListenOptions, "limits" | "proxies" | "onGone">)
+  );
+
 /**
- * The listener of clients: with "ws" on `node:http(s)`, whose upgrades that package can take. Rejects
- * as `listen` throws.
+ * The listener of clients: with "ws" on `node:http(s)`, whose upgrades that package can take, with
+ * "own" on the runtime's TCP. Rejects as `listen` throws.
  */
-export async function listenClient(
-  options: ListenOptions & { readonly websocket: "native" | "ws" },
-): Promise<Listener> {
+export async function listenClient(options: ClientListenOptions): Promise<Listener> {
   if (options.websocket === "native") return listen(options);
   const { name, host, port } = options;
   const { handle, answerAll } = interruptible(options.handler);
-  const server = await listenNode({ ...options, handler: handle }).catch((cause) => {
+  const opening = options.websocket === "own"
+    ? Promise.try(() => listenBare({ ...options, handler: handle }))
+    : listenNode({ ...options, handler: handle });
+  const server = await opening.catch((cause) => {
     throw new ListenError(`${name} listener: ${reasonOf(cause, host, port)}`, { cause });
   });
+  const door = "stats" in server ? server as BareListener : undefined;
   return {
     url: urlOf(options, server.port),
     port: server.port,
     renews_in_place: true,
+    ...(door === undefined ? {} : { stats: () => door.stats }),
     renew: (pair) => Promise.resolve(server.renew(pair)),
     async close(grace_ms = GRACE_MS) {
       const ended = server.shutdown();

@@ -6,7 +6,8 @@ import { ConfigError } from "../shared/config/load.ts";
 import type { Config } from "../shared/config/schema.ts";
 import { connectionId, randomPool } from "../shared/ids.ts";
 import type { Random } from "../shared/ids.ts";
-import { listen, listenClient } from "../shared/listen.ts";
+import { openClientListener, openFilesMax } from "../shared/client_listener.ts";
+import { listen } from "../shared/listen.ts";
 import type { Logger } from "../shared/log.ts";
 import { createLogging } from "../shared/logging.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics.ts";
@@ -158,8 +159,15 @@ interface Running {
 async function serve(running: Running): Promise<void> {
   const { config, child, shield, spine, registry, log, tls, stopping, fatal, exhausted } = running;
   const health = () => ({ checks: shield.checks() });
-  const shared = { ...config.server, reuse_port: child !== undefined };
-  const client = await listenClient({ name: "client", ...shared, handler: shield.client, tls });
+  const client = await openClientListener({
+    config,
+    handler: shield.client,
+    registry,
+    tls,
+    reuse_port: child !== undefined,
+    files_max: openFilesMax((path) => Deno.readTextFileSync(path)),
+    onGone: fatal.resolve,
+  });
   const handler = opsHandler({ registry, health, now: Date.now, log });
   const ops = listen({ name: "ops", ...config.ops, handler });
   const admin = listen({ name: "admin", ...config.admin, handler: shield.admin });

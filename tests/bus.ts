@@ -35,11 +35,14 @@ export interface TestBus extends AsyncDisposable {
   stop(signal?: Deno.Signal): Promise<Deno.CommandStatus>;
 }
 
-/** A bus with this text as its `--config`, which is gone with the bus. */
-export async function startBusWith(config: string): Promise<TestBus> {
+/** A bus with this text as its `--config`, which is gone with the bus; `wrapper` as in `startBus`. */
+export async function startBusWith(
+  config: string,
+  wrapper: readonly string[] = [],
+): Promise<TestBus> {
   const file = await Deno.makeTempFile({ suffix: ".toml" });
   await Deno.writeTextFile(file, config);
-  const bus = await startBus(["--config", file]);
+  const bus = await startBus(["--config", file], false, wrapper);
   // The bus has read it when it is ready.
   await Deno.remove(file);
   return bus;

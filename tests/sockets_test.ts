@@ -84,7 +84,7 @@ async function bounds(bus: TestBus, websocket: string): Promise<void> {
   const { op, code, reason } = await notPing(client);
   assert.deepEqual({ op, code, reason }, { op: "err", code: 413, reason: "too-large" });
   client.send("x".repeat(CLOSE_BYTES + 1));
-  assert.equal((await client.closed()).code, websocket === "ws" ? 1009 : 4413);
+  assert.equal((await client.closed()).code, websocket === "native" ? 4413 : 1009);
 }
 
 /** Answers WebSocket's pings in the middle of a message that never ends: alive to every socket. */
@@ -131,7 +131,7 @@ async function assembles(bus: TestBus): Promise<void> {
   assert.deepEqual((await peer.frame())?.body, new Uint8Array([0x08, 1, 2, 3]));
 }
 
-for (const websocket of ["native", "ws"]) {
+for (const websocket of ["native", "ws", "own"]) {
   Deno.test(`clients of ${websocket} sockets`, async (t) => {
     await using bus = await startBusWith(configOf(websocket));
     await t.step("speak both forms, and HTTP beside them", () => speaks(bus));

@@ -57,7 +57,7 @@ async function open({ ready }: ServerProcess, issuer: Issuer, cert: string): Pro
   };
 }
 
-for (const websocket of ["native", "ws"] as const) {
+for (const websocket of ["native", "ws", "own"] as const) {
   Deno.test(`a Shield serves another certificate without a restart (${websocket})`, async () => {
     const issuer = await createIssuer();
     const [first, second] = [await testCertificate(), await testCertificate()];

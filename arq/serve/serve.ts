@@ -4,7 +4,8 @@
  * theirs.
  */
 import type { Config } from "../../shared/config/schema.ts";
-import { listen, listenClient } from "../../shared/listen.ts";
+import { openClientListener, openFilesMax } from "../../shared/client_listener.ts";
+import { listen } from "../../shared/listen.ts";
 import type { Listener } from "../../shared/listen.ts";
 import type { Logger } from "../../shared/log.ts";
 import { EXIT_FAILED, EXIT_RESTART } from "../../shared/process.ts";
@@ -40,13 +41,15 @@ interface Listeners {
 }
 
 async function openListeners(
-  { config }: ServeOptions,
-  { shield, ops }: Servers,
+  { config, process }: ServeOptions,
+  { shield, ops, registry, fatal }: Servers,
   tls: TlsPair | undefined,
 ): Promise<Listeners> {
   const { client: handler, admin } = shield;
+  const files_max = openFilesMax(process.readTextFile);
+  const served = { config, handler, registry, tls, files_max, onGone: fatal.resolve };
   return {
-    client: await listenClient({ name: "client", ...config.server, handler, tls }),
+    client: await openClientListener(served),
     ops: listen({ name: "ops", ...config.ops, handler: ops }),
     admin: listen({ name: "admin", ...config.admin, handler: admin }),
   };

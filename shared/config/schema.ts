@@ -5,13 +5,15 @@
  */
 import { z } from "zod";
 import { Admission } from "./schema_admission.ts";
+import { Arrivals } from "./schema_arrivals.ts";
 import { Durable, Rooms } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
 import { Rates } from "./schema_rates.ts";
 import { Quota } from "./schema_quota.ts";
 import { Brain, Presence } from "./schema_state.ts";
 import { Telemetry } from "./schema_telemetry.ts";
-import { always, count, id, idOrAny, port, refuseRepeated, roomPattern } from "./schema_values.ts";
+import { Server } from "./schema_server.ts";
+import { always, count, idOrAny, port, refuseRepeated, roomPattern } from "./schema_values.ts";
 
 function isFetchable(url: string): boolean {
   if (!URL.canParse(url)) return false;
@@ -24,51 +26,6 @@ function isFetchable(url: string): boolean {
 export const Role = z.enum(["user", "service", "admin"]);
 /** JWS algorithms that an issuer may list. */
 export const Algorithm = z.enum(["RS256", "ES256", "EdDSA"]);
-
-const Server = z.strictObject({
-  host: z.string().min(1).default("0.0.0.0").describe("address of the client listener"),
-  port: port(4000),
-  node_id: id.optional().describe(
-    "name of this process in WELCOME, logs and metrics; absent: a random one",
-  ),
-  allowed_origins: z.array(z.string().min(1)).default([]).describe(
-    'browser origins that may connect, for example "https://app.example.com"; a trailing "*" matches any remainder; requests without Origin are not browsers and always pass',
-  ),
-  tls_cert: z.string().min(1).optional().describe(
-    "file with the PEM certificate chain; with tls_key the listener speaks TLS",
-  ),
-  tls_key: z.string().min(1).optional().describe("file with the PEM private key"),
-  heartbeat_ms: z.int().min(1_000).max(600_000).default(25_000).describe(
-    "the Shield pings this often; a client silent for three of them is closed with 4408",
-  ),
-  drain_ms: z.int().min(0).max(600_000).default(5_000).describe(
-    "window in which clients may move to another node while this one, told to stop, serves on; also that over which those cut off then reconnect",
-  ),
-  drain_timeout_ms: z.int().min(1_000).max(3_600_000).default(30_000).describe(
-    "a process that was told to stop has ended after this, whatever is not done",
-  ),
-  websocket: z.enum(["native", "ws"]).default("native").describe(
-    "what speaks WebSocket: Deno's own sockets, or the package ws, which can cut a client off (docs/security.md compares)",
-  ),
-  require_pong: z.boolean().default(false).describe(
-    "every client must answer PING frames, not only one that has answered one before",
-  ),
-  data_dir: z.string().min(1).optional().describe(
-    "folder of the embedded Spine's key-value data; absent: in memory",
-  ),
-}).refine((server) => server.tls_cert === undefined || server.tls_key !== undefined, {
-  error: "tls_cert is set without tls_key; expected both or neither",
-  path: ["tls_cert"],
-  ...always,
-}).refine((server) => server.tls_key === undefined || server.tls_cert !== undefined, {
-  error: "tls_key is set without tls_cert; expected both or neither",
-  path: ["tls_key"],
-  ...always,
-}).refine(({ drain_ms, drain_timeout_ms }) => drain_timeout_ms >= 2 * drain_ms, {
-  error: "expected at least twice drain_ms",
-  path: ["drain_timeout_ms"],
-  ...always,
-});
 
 const listener = (host: string, defaultPort: number, what: string) => ({
   host: z.string().min(1).default(host).describe(`address of the ${what} listener`),
@@ -163,6 +120,7 @@ const Limits = z.strictObject({
   protocol_errors: count(64, 1_000_000, "undecodable frames before the connection ends with 1008"),
   ...Rates,
   ...Admission,
+  ...Arrivals,
   rooms_per_connection: count(1_024, 1_000_000, "subscriptions of one connection"),
   connections_per_user: count(
     12_000,

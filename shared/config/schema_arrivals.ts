@@ -1,0 +1,32 @@
+/** The limits of connections that have shown no token yet, and of plain HTTP: how many, how long. */
+import { z } from "zod";
+import { count } from "./schema_values.ts";
+
+const ms = (preset: number, what: string) =>
+  z.int().min(100).max(600_000).default(preset).describe(what);
+
+/** Keys of `[limits]`, for `[server] websocket = "own"`. */
+export const Arrivals = {
+  strangers: count(
+    1_024,
+    100_000,
+    "connections of this process without a token so far; one more ends the oldest of them (own sockets)",
+  ),
+  strangers_per_address: count(
+    256,
+    100_000,
+    "the same of one address, or one /64 of IPv6; one more ends its oldest (own sockets)",
+  ),
+  request_head_ms: ms(
+    10_000,
+    "how long a TLS handshake, and how long the head of a request may take (own sockets)",
+  ),
+  request_body_ms: ms(30_000, "how long the body of a request may take (own sockets)"),
+  keep_alive_ms: ms(60_000, "how long a connection waits for its next request (own sockets)"),
+  answer_ms: ms(10_000, "how long a peer may take to read an answer (own sockets)"),
+  descriptors_reserved: count(
+    256,
+    100_000,
+    "files that are kept for the other listeners, the Spine and policies, of those that the system allows (own sockets)",
+  ),
+};

@@ -1,0 +1,84 @@
+/** The listener of clients: addresses, TLS, what speaks WebSocket there, drains. */
+import { BlockList, isIP } from "node:net";
+import { z } from "zod";
+import { always, id, port } from "./schema_values.ts";
+
+/** Whether a text is an address or a network in CIDR form. */
+export function isNetwork(text: string): boolean {
+  const [address = "", bits, ...more] = text.split("/");
+  const family = isIP(address);
+  if (family === 0 || more.length > 0) return false;
+  return bits === undefined ||
+    /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
+}
+
+/** Addresses and networks as a list that knows who is in it. The texts are `isNetwork`. */
+export function networksOf(texts: readonly string[]): (address: string) => boolean {
+  const list = new BlockList();
+  for (const text of texts) {
+    const [address = "", bits] = text.split("/");
+    const family = isIP(address) === 4 ? "ipv4" : "ipv6";
+    if (bits === undefined) list.addAddress(address, family);
+    else list.addSubnet(address, Number(bits), family);
+  }
+  return (address) => {
+    const family = isIP(address);
+    return family !== 0 && list.check(address, family === 4 ? "ipv4" : "ipv6");
+  };
+}
+
+/** `[server]`. */
+export const Server = z.strictObject({
+  host: z.string().min(1).default("0.0.0.0").describe("address of the client listener"),
+  port: port(4000),
+  node_id: id.optional().describe(
+    "name of this process in WELCOME, logs and metrics; absent: a random one",
+  ),
+  allowed_origins: z.array(z.string().min(1)).default([]).describe(
+    'browser origins that may connect, for example "https://app.example.com"; a trailing "*" matches any remainder; requests without Origin are not browsers and always pass',
+  ),
+  tls_cert: z.string().min(1).optional().describe(
+    "file with the PEM certificate chain; with tls_key the listener speaks TLS",
+  ),
+  tls_key: z.string().min(1).optional().describe("file with the PEM private key"),
+  heartbeat_ms: z.int().min(1_000).max(600_000).default(25_000).describe(
+    "the Shield pings this often; a client silent for three of them is closed with 4408",
+  ),
+  drain_ms: z.int().min(0).max(600_000).default(5_000).describe(
+    "window in which clients may move to another node while this one, told to stop, serves on; also that over which those cut off then reconnect",
+  ),
+  drain_timeout_ms: z.int().min(1_000).max(3_600_000).default(30_000).describe(
+    "a process that was told to stop has ended after this, whatever is not done",
+  ),
+  websocket: z.enum(["native", "ws", "own"]).default("native").describe(
+    "what speaks WebSocket: Deno's sockets; the package ws, which can cut a client off; or our own frames on TCP, which also bound strangers and serve crowds cheaper (docs/security.md compares)",
+  ),
+  trusted_proxies: z.array(
+    z.string().refine(isNetwork, {
+      error: 'expected an address or a network, for example "10.0.0.0/8"',
+    }),
+  ).default([]).describe(
+    "addresses of proxies; with proxy_protocol their connections begin with a PROXY header (own sockets)",
+  ),
+  proxy_protocol: z.boolean().default(false).describe(
+    "every connection of a trusted proxy begins with a PROXY protocol header, version 2, which says whose it is (own sockets)",
+  ),
+  require_pong: z.boolean().default(false).describe(
+    "every client must answer PING frames, not only one that has answered one before",
+  ),
+  data_dir: z.string().min(1).optional().describe(
+    "folder of the embedded Spine's key-value data; absent: in memory",
+  ),
+}).refine((server) => server.tls_cert === undefined || server.tls_key !== undefined, {
+  error: "tls_cert is set without tls_key; expected both or neither",
+  path: ["tls_cert"],
+  ...always,
+}).refine((server) => server.tls_key === undefined || server.tls_cert !== undefined, {
+  error: "tls_key is set without tls_cert; expected both or neither",
+  path: ["tls_key"],
+  ...always,
+}).refine(({ drain_ms, drain_timeout_ms }) => drain_timeout_ms >= 2 * drain_ms, {
+  error: "expected at least twice drain_ms",
+  path: ["drain_timeout_ms"],
+  ...always,
+});
