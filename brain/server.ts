@@ -59,8 +59,9 @@ const QUEUE = "brain";
 function startTap(options: BrainOptions, metrics: BrainMetrics): Subscription | undefined {
   const fraction = Number(options.config.brain.tap);
   if (fraction === 0) return undefined;
-  const tap = createTap({ fraction, log: options.log, metrics, tracing: options.tracing });
-  return options.spine.subscribe(ALL_PUBLISHED, tap, { queue: QUEUE, reads_only: true });
+  const { spine, log, tracing } = options;
+  const tap = createTap({ fraction, log, metrics, tracing, spine });
+  return spine.subscribe(ALL_PUBLISHED, tap, { queue: QUEUE, reads_only: true });
 }
 
 function spineCheck({ status }: Spine): HealthCheck {

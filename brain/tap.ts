@@ -5,7 +5,7 @@
 import { readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import type { Logger } from "../shared/log.ts";
-import type { SpineMessage } from "../shared/spine/spine.ts";
+import type { Spine, SpineMessage } from "../shared/spine/spine.ts";
 import { parseRoomSubject } from "../shared/subject.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
 import { messageSpan } from "./message_span.ts";
@@ -19,6 +19,8 @@ export interface TapOptions {
   readonly metrics: BrainMetrics;
   /** Absent: nothing is traced. */
   readonly tracing?: Tracing | undefined;
+  /** What brings the messages. */
+  readonly spine: Pick<Spine, "status">;
 }
 
 const utf8 = new TextEncoder();
@@ -74,7 +76,7 @@ function logMessage(message: SpineMessage, log: Logger): void {
 
 /** The handler for `in.t.>`; it only reads. Never throws: what it cannot read it counts. */
 export function createTap(options: TapOptions): (message: SpineMessage) => void {
-  const { fraction, metrics, tracing } = options;
+  const { fraction, metrics, tracing, spine } = options;
   const log = options.log.child({ module: "tap" });
   const outcomeOf = (message: SpineMessage): TapOutcome => {
     if (message.headers["x-arqon-shadow"] !== undefined) return "shadow";
@@ -88,7 +90,7 @@ export function createTap(options: TapOptions): (message: SpineMessage) => void 
     }
   };
   return (message) => {
-    if (tracing !== undefined) messageSpan(tracing, "tap", message, message.subject)?.end();
+    if (tracing !== undefined) messageSpan(tracing, spine, "tap", message, message.subject)?.end();
     metrics.tapped[outcomeOf(message)]++;
   };
 }

@@ -33,7 +33,7 @@ async function tapped(
   const log = createLogger({ level: "info", format: "logfmt", component: "brain", now, write });
   const spine = openEmbedded({ log, now });
   const metrics = createBrainMetrics(createMetrics({ node_id: "b1", version: "0" }));
-  spine.subscribe(ALL_PUBLISHED, createTap({ fraction, log, metrics }), { queue: "brain" });
+  spine.subscribe(ALL_PUBLISHED, createTap({ fraction, log, metrics, spine }), { queue: "brain" });
   for (const [payload, headers] of messages) {
     spine.publish(roomSubject("in", "acme", "lobby"), payload, headers);
   }

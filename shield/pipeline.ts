@@ -10,7 +10,7 @@ import { putTraceId, putUuidv7, TRACE_ID_BYTES, UUID_BYTES } from "../shared/ids
 import type { Random } from "../shared/ids.ts";
 import type { Appended } from "../shared/spine/durable_log.ts";
 import { Slab } from "../shared/slab.ts";
-import type { Spine, SpineHeaders } from "../shared/spine/spine.ts";
+import type { SpineHeaders } from "../shared/spine/spine.ts";
 import { roomSubject } from "../shared/subject.ts";
 import type { Subject } from "../shared/subject.ts";
 import { TRACEPARENT } from "../shared/telemetry/trace_context.ts";
@@ -23,7 +23,6 @@ import {
   requireTenant,
 } from "./authorize.ts";
 import type { BanCheck } from "./bans.ts";
-import type { TenantLogs } from "./durable/logs.ts";
 import { ORIGIN_HEADER } from "./hub.ts";
 import type { Identity } from "./identity.ts";
 import { isCompared } from "./mirror/mirror.ts";
@@ -34,18 +33,19 @@ import type { RoomClasses } from "./rooms/classes.ts";
 import type { SchemaGate } from "./schema/gate.ts";
 import { verifySignature } from "./signature.ts";
 import { clientTraceId } from "./trace_parent.ts";
+import type { SendingSpine, StoringLogs } from "./traced_sends.ts";
 import type { Traces } from "./traces.ts";
 
 /** What the path needs of the process. */
 export interface MessagePath {
-  readonly spine: Spine;
+  readonly spine: SendingSpine;
   readonly require_signature: Config["auth"]["require_signature"];
   readonly overseer: Pick<Overseer, "onMessage">;
   readonly bans: BanCheck;
   readonly schemas: SchemaGate;
   readonly mirror: Mirror;
   readonly classes: Pick<RoomClasses, "of">;
-  readonly logs: Pick<TenantLogs, "append">;
+  readonly logs: StoringLogs;
   /** What the tenant may send on all Shields together; absent: no limit but those of `[limits]`. */
   readonly quota?: TenantQuota | undefined;
   /** Absent: nothing is traced. */

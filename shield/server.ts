@@ -135,10 +135,9 @@ function assemble(
   socket_server: SocketServer,
 ): Parts {
   const { config, spine, log, now, random, traces } = options;
-  const { limits, auth: { require_signature } } = config;
+  const { limits, limits: { deduplication_entries }, auth: { require_signature } } = config;
   const stats = createStats();
   registerStats(stats, options.registry);
-  const { deduplication_entries } = limits;
   const flushes = new FlushQueue(spine);
   const { tenants, rooms: { classes } } = foundation;
   const durable = startDurable({ ...options, classes, flushes });
@@ -149,7 +148,8 @@ function assemble(
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const { mirroring: { mirror }, schemas: { gate: schemas } } = foundation;
   const checks = { require_signature, overseer, bans, schemas, mirror };
-  const path = { spine, ...checks, classes, logs, quota: foundation.quota, traces, now, random };
+  const sends = traces?.sending(spine, logs, flushes) ?? { spine, logs };
+  const path = { ...sends, ...checks, classes, quota: foundation.quota, traces, now, random };
   const history = createHistory({ ...durable, classes, overseer, bans, limits });
   const service = startPresence({ ...options, classes, node_id: foundation.node_id });
   const frames = new PresenceFrames({ now, random, page_members: config.presence.page_members });

@@ -3,8 +3,7 @@
  * trace. For fan-out only; the way in is `traces.ts`. Without tracing nobody has such a Spine.
  */
 import type { Spine, SpineMessage } from "../shared/spine/spine.ts";
-import { parseRoomSubject } from "../shared/subject.ts";
-import { parseTraceparent, TRACEPARENT } from "../shared/telemetry/trace_context.ts";
+import { messagingSystem, recordedIn, roomAttributes } from "../shared/telemetry/spine_span.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
 import type { ShieldStats } from "./stats.ts";
 
@@ -13,25 +12,24 @@ export type HeardSpine = Pick<Spine, "subscribe" | "onEvent">;
 
 /** `spine`, but that its handlers are traced. `stats` tells how many receivers a message had. */
 export function tracedDeliveries(
-  spine: HeardSpine,
+  spine: HeardSpine & Pick<Spine, "status">,
   tracing: Tracing,
   stats: Pick<ShieldStats, "egress_messages">,
 ): HeardSpine {
   const deliver = (message: SpineMessage, handler: (message: SpineMessage) => void): void => {
-    const header = message.headers[TRACEPARENT];
-    const parent = header === undefined ? undefined : parseTraceparent(header);
-    if (parent === undefined || !parent.sampled) return handler(message);
-    const room = parseRoomSubject(message.subject);
+    const parent = recordedIn(message.headers);
+    if (parent === undefined) return handler(message);
     const before = stats.egress_messages;
     const span = tracing.start({
       name: "deliver",
       kind: "consumer",
       parent,
       attributes: {
-        "messaging.system": "arqon",
+        "messaging.system": messagingSystem(spine),
         "messaging.operation.name": "deliver",
-        "arqon.tenant": room?.tenantId ?? "",
-        "arqon.room": room?.roomId ?? "",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": message.subject,
+        ...roomAttributes(message.subject),
         "messaging.message.envelope.size": message.payload.length,
       },
     });

@@ -1,22 +1,45 @@
 /**
- * The spans of what comes into a Shield: handshakes, messages and commands. On the way out it is
- * `traced_deliveries.ts`. Decides with the sampler which are recorded, and keeps a recorded one beside the
- * object that it is about. Without tracing there is none of this, and callers look for `undefined`.
+ * The spans of what comes into a Shield: handshakes, messages and commands. On the Spine it is
+ * `traced_sends.ts`, on the way out `traced_deliveries.ts`. Decides with the sampler which are
+ * recorded, and keeps a recorded one beside the object that it is about. Without tracing there is none
+ * of this, and callers look for `undefined`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import type { Random } from "../shared/ids.ts";
 import { traceId } from "../shared/ids.ts";
+import type { Spine } from "../shared/spine/spine.ts";
 import { parseTraceparent, TRACEPARENT } from "../shared/telemetry/trace_context.ts";
 import type { SpanParent, TraceContext } from "../shared/telemetry/trace_context.ts";
 import type { Span, SpanAttributes, Tracing } from "../shared/telemetry/tracing.ts";
+import type { FlushQueue } from "./flush_queue.ts";
 import type { Caller } from "./policy/overseer.ts";
-import type { Verdict } from "./policy/policy.ts";
+import type { PolicyLog, Verdict } from "./policy/policy.ts";
 import type { ShieldStats } from "./stats.ts";
 import { clientContext } from "./trace_parent.ts";
 import type { ClientContext } from "./trace_parent.ts";
 import { tracedDeliveries } from "./traced_deliveries.ts";
 import type { HeardSpine } from "./traced_deliveries.ts";
+import { tracedLogs, tracedSends } from "./traced_sends.ts";
+import type { SendingSpine, StoringLogs } from "./traced_sends.ts";
+
+/** Lines of `host_log` that a span keeps, and the longest of them in UTF-16 units. */
+const LOG_EVENTS_MAX = 16;
+const LOG_UNITS_MAX = 512;
+const LOG_LEVELS = ["debug", "info", "warn", "error"];
+
+/** What policies said, as events of the message's span; what is too much is only counted. */
+function tellLogs(span: Span, logs: readonly PolicyLog[]): void {
+  for (const { name, level, message } of logs.slice(0, LOG_EVENTS_MAX)) {
+    span.event("arqon.policy.log", {
+      "arqon.policy.module": name,
+      "arqon.policy.log.level": LOG_LEVELS[level] ?? "info",
+      "arqon.policy.log.message": message.slice(0, LOG_UNITS_MAX).toWellFormed(),
+    });
+  }
+  const left_out = logs.length - LOG_EVENTS_MAX;
+  if (left_out > 0) span.set({ "arqon.policy.log.left_out": left_out });
+}
 
 function attributesOf(caller: Caller, envelope: ScannedEnvelope): SpanAttributes {
   const { event, command, room_id, message_id, size_bytes, payload } = envelope;
@@ -78,8 +101,23 @@ export class Traces {
   }
 
   /** What fan-out hears messages by. */
-  hearing(spine: HeardSpine, stats: Pick<ShieldStats, "egress_messages">): HeardSpine {
+  hearing(
+    spine: HeardSpine & Pick<Spine, "status">,
+    stats: Pick<ShieldStats, "egress_messages">,
+  ): HeardSpine {
     return tracedDeliveries(spine, this.#tracing, stats);
+  }
+
+  /** What the message path sends and stores by; `flushes` says when the Spine has what was sent. */
+  sending(
+    spine: SendingSpine & Pick<Spine, "status">,
+    logs: StoringLogs,
+    flushes: Pick<FlushQueue, "push">,
+  ): { spine: SendingSpine; logs: StoringLogs } {
+    return {
+      spine: tracedSends(spine, flushes, this.#tracing),
+      logs: tracedLogs(logs, spine, this.#tracing),
+    };
   }
 
   /** It is done. */
@@ -106,7 +144,7 @@ export class Traces {
   }
 
   /** What the policies of a chain said about a message, or about a caller that connects. */
-  judged(about: object, { outcomes }: Verdict): void {
+  judged(about: object, { outcomes, logs }: Verdict): void {
     const span = this.#spans.get(about);
     // A caller's next policies, of its subscriptions, are no part of its handshake.
     if (span === undefined || span.ended) return;
@@ -125,6 +163,7 @@ export class Traces {
       if (!allowed) policy.fail(fault === undefined ? "policy-rejected" : "policy-fault");
       policy.end(start_ms += duration_ms);
     }
+    tellLogs(span, logs);
   }
 
   /** Begins the span of a handshake, if it is sampled. */

@@ -4,74 +4,29 @@
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
-import type { Connection, Message } from "@arqon/sdk";
-import { GOOD_PING, ping } from "../shield/schema/test_schemas.ts";
+import type { Message } from "@arqon/sdk";
+import { GOOD_PING } from "../shield/schema/test_schemas.ts";
 import { startBusWith } from "./bus.ts";
 import { createIssuer, startServer } from "./cluster.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
+import type { ServerProcess } from "./cluster.ts";
 import { startNats } from "./nats_server.ts";
 import { startOtlpReceiver } from "./otlp_receiver.ts";
-import type { OtlpReceiver, OtlpSpan } from "./otlp_receiver.ts";
-import { policyAdmin } from "./policy_admin.ts";
-import { schemaAdmin } from "./schema_admin.ts";
+import {
+  assertConnected,
+  assertSpine,
+  CHATTY_LINES,
+  CLIENT_SPAN,
+  hear,
+  one,
+  parentOf,
+  prepare,
+  spansOf,
+  traceOf,
+  until,
+} from "./tracing_cluster.ts";
+import type { Cluster } from "./tracing_cluster.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
-const DEADLINE_MS = 60_000;
-const CLIENT_SPAN = "b7ad6b7169203331";
 const OK = 0;
-
-const traceOf = (n: number) => n.toString(16).padStart(2, "0").repeat(16);
-const parentOf = (n: number, flags = "01") => `00-${traceOf(n)}-${CLIENT_SPAN}-${flags}`;
-
-async function until(condition: () => boolean | Promise<boolean>, what: () => string) {
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!await condition()) {
-    assert(Date.now() < deadline_ms, what());
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
-
-interface Cluster {
-  readonly collector: OtlpReceiver;
-  readonly issuer: Issuer;
-  readonly shields: readonly [ServerProcess, ServerProcess];
-  /** On the first Shield. */
-  readonly sender: Connection;
-  /** On the second. */
-  readonly listener: Connection;
-}
-
-/** Spans of one trace, once as many have come as there must be. */
-async function spansOf({ collector }: Cluster, trace_id: string, names: readonly string[]) {
-  const found = () => collector.spans().filter((span) => span.trace_id === trace_id);
-  const shown = () => found().map(({ name }) => name).sort().join();
-  const expected = [...names].sort().join();
-  await until(() => shown() === expected, () => `expected ${expected}, got ${shown()}`);
-  return found();
-}
-
-function one(spans: readonly OtlpSpan[], name: string, service?: string): OtlpSpan {
-  const found = spans.filter((span) =>
-    span.name === name && (service === undefined || span.resource["service.name"] === service)
-  );
-  assert.equal(found.length, 1, `${found.length} spans ${name}`);
-  return found[0]!;
-}
-
-/** The root is the client's span, and every other parent is a span of the trace. */
-function assertConnected(spans: readonly OtlpSpan[]): void {
-  const ids = new Set(spans.map(({ span_id }) => span_id));
-  assert.equal(ids.size, spans.length);
-  const roots = spans.filter(({ parent_span_id }) => !ids.has(parent_span_id));
-  assert.deepEqual(roots.map(({ parent_span_id }) => parent_span_id), [CLIENT_SPAN]);
-  for (const { name, start_ns, end_ns } of spans) assert.ok(end_ns >= start_ns, name);
-}
-
-async function hear(listener: Connection, room: string): Promise<AsyncIterator<Message>> {
-  const heard = listener.room(room).subscribe();
-  await heard.ready;
-  return heard[Symbol.asyncIterator]();
-}
 
 async function oneTrace(cluster: Cluster): Promise<void> {
   const { sender, listener } = cluster;
@@ -83,7 +38,7 @@ async function oneTrace(cluster: Cluster): Promise<void> {
   const { value } = await heard.next();
   assert.equal(value.trace_id, traceOf(1));
   assert.equal(value.headers["traceparent"], traceparent, "the sender's own, as it was");
-  const names = ["publish", "schema", "policy", "deliver", "tap"];
+  const names = ["publish", "schema", "policy", "send", "deliver", "tap"];
   const spans = await spansOf(cluster, traceOf(1), names);
   assertConnected(spans);
   const publish = one(spans, "publish");
@@ -99,8 +54,9 @@ async function oneTrace(cluster: Cluster): Promise<void> {
   assert.equal(one(spans, "schema").parent_span_id, publish.span_id);
   const deliver = one(spans, "deliver");
   assert.equal(deliver.attributes["arqon.receivers"], 1);
-  assert.equal(deliver.parent_span_id, publish.span_id);
-  const services = [publish, deliver, one(spans, "tap")].map(({ resource }) => resource);
+  const tap = one(spans, "tap");
+  assertSpine(cluster, one(spans, "send"), publish, "in.t.acme.r.pings-1", [deliver, tap]);
+  const services = [publish, deliver, tap].map(({ resource }) => resource);
   const instances = new Set(services.map((resource) => resource["service.instance.id"]));
   assert.deepEqual([...instances].sort(), ["brain:brain-0", "shield-0", "shield-1"]);
 }
@@ -114,21 +70,25 @@ async function durable(cluster: Cluster): Promise<void> {
     "schema",
     "publish",
     "policy",
+    "send",
     "deliver",
     "tap",
   ]);
   assertConnected(spans);
-  assert.equal(one(spans, "deliver").attributes["arqon.receivers"], 1);
+  const deliver = one(spans, "deliver");
+  assert.equal(deliver.attributes["arqon.receivers"], 1);
+  const [send, publish] = [one(spans, "send"), one(spans, "publish")];
+  assertSpine(cluster, send, publish, "log.t.acme.r.durable-1", [deliver, one(spans, "tap")]);
 }
 
 async function commands(cluster: Cluster): Promise<void> {
   const room = cluster.sender.room("state-1");
   await room.set("colour", "green", { traceparent: parentOf(3) });
-  const spans = await spansOf(cluster, traceOf(3), ["command", "policy", "command"]);
+  const spans = await spansOf(cluster, traceOf(3), ["command", "policy", "request", "command"]);
   assertConnected(spans);
   const asked = one(spans, "command", "arqon-shield");
   const served = one(spans, "command", "arqon-brain");
-  assert.equal(served.parent_span_id, asked.span_id);
+  assertSpine(cluster, one(spans, "request"), asked, "t.acme.r.state-1.cmds", [served]);
   assert.equal(served.attributes["arqon.type"], "room.set");
 }
 
@@ -144,7 +104,35 @@ async function overHttp(cluster: Cluster): Promise<void> {
     body: '{"type":"note","data":1}',
   });
   assert.equal(response.status, 200, await response.text());
-  assertConnected(await spansOf(cluster, traceOf(4), ["publish", "schema", "policy", "tap"]));
+  assertConnected(
+    await spansOf(cluster, traceOf(4), ["publish", "schema", "policy", "send", "tap"]),
+  );
+}
+
+/** Each Brain passes on what another one owns: the same trace goes on, over the Spine once more. */
+async function forwarded(cluster: Cluster): Promise<void> {
+  const { sender, collector } = cluster;
+  const first = 100;
+  const rooms = Array.from({ length: 32 }, (_, index) => index + first);
+  await Promise.all(
+    rooms.map((n) =>
+      sender.room(`state-${n}`).set("colour", "green", { traceparent: parentOf(n) })
+    ),
+  );
+  const passed = () => collector.spans().find((span) => span.attributes["arqon.forwarded"]);
+  await until(() => passed() !== undefined, () => "no Brain has forwarded anything");
+  const { trace_id, span_id } = passed()!;
+  const names = ["command", "policy", "request", "command", "request", "command"];
+  const spans = await spansOf(cluster, trace_id, names);
+  assertConnected(spans);
+  const [asked] = spans.filter(({ parent_span_id }) => parent_span_id === span_id);
+  assert.equal(asked?.name, "request");
+  assert.equal(asked?.resource["service.name"], "arqon-brain");
+  const destination = String(asked?.attributes["messaging.destination.name"]);
+  assert.match(destination, /^sys\.cluster\.cmds\.brain:brain-[01]$/);
+  const [served] = spans.filter(({ parent_span_id }) => parent_span_id === asked?.span_id);
+  assert.equal(served?.name, "command");
+  assert.ok(destination.endsWith(String(served?.resource["service.instance.id"])));
 }
 
 /** Publishes by POST with these members; resolves with the message as the listener gets it. */
@@ -171,6 +159,7 @@ async function traceIds(cluster: Cluster): Promise<void> {
     "publish",
     "schema",
     "policy",
+    "send",
     "deliver",
     "tap",
   ]);
@@ -195,7 +184,7 @@ async function notSampled(cluster: Cluster): Promise<void> {
   const before = collector.spans().length;
   // What comes after it is there, so that it would be, too.
   await room.publish("note", "loud", { traceparent: parentOf(6) });
-  await spansOf(cluster, traceOf(6), ["publish", "schema", "policy", "tap"]);
+  await spansOf(cluster, traceOf(6), ["publish", "schema", "policy", "send", "tap"]);
   const others = collector.spans().slice(before).filter(({ trace_id }) => trace_id !== traceOf(6));
   assert.deepEqual(others.map(({ name }) => name), []);
   assert.ok(!collector.spans().some(({ trace_id }) => trace_id === traceOf(5)));
@@ -216,6 +205,27 @@ async function refusals(cluster: Cluster): Promise<void> {
     collector.spans().filter(({ name, status }) => name === "handshake" && status.code === 2);
   await until(() => outcomes().length === 1, () => `${outcomes().length} refused handshakes`);
   assert.equal(outcomes()[0]?.attributes["error.type"], "token-missing");
+}
+
+/** What a policy says by host_log is an event of the message's span, as much of it as is bounded. */
+async function policyLogs(cluster: Cluster): Promise<void> {
+  const { sender } = cluster;
+  await sender.room("chatty-1").publish("note", 1, { traceparent: parentOf(13) });
+  const names = ["publish", "schema", "policy", "policy", "send", "tap"];
+  const publish = one(await spansOf(cluster, traceOf(13), names), "publish");
+  assert.equal(publish.events.length, 16);
+  assert.equal(publish.attributes["arqon.policy.log.left_out"], CHATTY_LINES - 16);
+  const [first, second] = publish.events;
+  assert.deepEqual(first, {
+    name: "arqon.policy.log",
+    attributes: {
+      "arqon.policy.module": "chatty",
+      "arqon.policy.log.level": "info",
+      "arqon.policy.log.message": "all is ok",
+    },
+  });
+  assert.equal(second?.attributes["arqon.policy.log.level"], "error");
+  assert.equal(second?.attributes["arqon.policy.log.message"], `all is ok${"x".repeat(503)}`);
 }
 
 async function handshakes(cluster: Cluster): Promise<void> {
@@ -248,21 +258,6 @@ async function nothingSecret({ collector, issuer }: Cluster): Promise<void> {
   }
 }
 
-async function prepare({ issuer, shields: [shield] }: Omit<Cluster, "sender" | "listener">) {
-  const admin_url = shield.ready.admin_url ?? "";
-  const tokenFor = () => issuer.tokenFor({ role: "admin", sub: "root" });
-  const policies = await policyAdmin({ admin_url, tokenFor });
-  const module = await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`);
-  const { body: { sha256 } } = await policies.upload(module);
-  const deployed = await policies.post("deploy", { sha256, tenant: "acme", name: "words" });
-  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
-  const schemas = await schemaAdmin({ admin_url, tokenFor });
-  assert.equal((await schemas.push("ping", ping())).status, 200);
-  const mapping = { subject: "in.t.acme.r.pings-*", schema_id: "ping", message: "t.Ping" };
-  const mapped = await schemas.map("acme", mapping);
-  assert.equal(mapped.status, 200, JSON.stringify(mapped.body));
-}
-
 Deno.test("a trace is one over client, Shields, policies, schemas and Brain", async (t) => {
   await using collector = await startOtlpReceiver();
   await using nats = await startNats({ jetstream: true });
@@ -287,7 +282,8 @@ metrics = false
     await using first = await start("shield", "shield-0");
     await using second = await start("shield", "shield-1");
     assert.ok(brain.pid > 0);
-    const ready = { collector, issuer, shields: [first, second] as const };
+    const nats_port = Number(new URL(nats.url).port);
+    const ready = { collector, issuer, nats_port, shields: [first, second] as const };
     await prepare(ready);
     const open = async ({ ready: { url } }: ServerProcess, sub: string) =>
       await connect({ url: url ?? "", token: await issuer.tokenFor({ sub }) });
@@ -299,9 +295,17 @@ metrics = false
     await t.step("a command reaches the Brain within its trace", () => commands(cluster));
     await t.step("a POST has its trace in its header", () => overHttp(cluster));
     await t.step("the trace id is the client's, whichever way it came", () => traceIds(cluster));
+    await t.step("what policies say is in the trace, too", () => policyLogs(cluster));
     await t.step("what is not sampled is not exported", () => notSampled(cluster));
     await t.step("a handshake is part of its client's trace", () => handshakes(cluster));
     await t.step("refusals are exported although not sampled", () => refusals(cluster));
+    {
+      await using _other = await start("brain", "brain-1");
+      await t.step(
+        "a Brain that forwards a command is a hop of the trace",
+        () => forwarded(cluster),
+      );
+    }
     await t.step("no span has a token or a payload", () => nothingSecret(cluster));
   } finally {
     await Deno.remove(issuer.dir, { recursive: true });

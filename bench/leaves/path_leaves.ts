@@ -10,6 +10,7 @@ import type { Spine } from "../../shared/spine/spine.ts";
 import { roomSubject, type Subject } from "../../shared/subject.ts";
 import { NO_BANS } from "../../shield/bans.ts";
 import { PLAIN_ROOMS } from "../../shield/durable/logs.ts";
+import { FlushQueue } from "../../shield/flush_queue.ts";
 import { Hub, type Subscriber } from "../../shield/hub.ts";
 import type { Identity } from "../../shield/identity.ts";
 import { NO_MIRROR } from "../../shield/mirror/mirror.ts";
@@ -139,14 +140,15 @@ export function wholePath(traces?: Traces): LeafRun {
   const spine = openSpine();
   const hub = openHub(spine);
   for (const room_id of ROOMS) hub.subscribe(TENANT, room_id, subscriber("c1", false));
+  const { classes, logs } = PLAIN_ROOMS;
   const path: MessagePath = {
-    spine,
     require_signature: [],
     overseer: NO_OVERSEER,
     bans: NO_BANS,
     schemas: NO_SCHEMAS,
     mirror: NO_MIRROR,
-    ...PLAIN_ROOMS,
+    classes,
+    ...(traces?.sending(spine, logs, new FlushQueue(spine)) ?? { spine, logs }),
     traces,
     now,
     random,

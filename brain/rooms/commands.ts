@@ -5,8 +5,9 @@
  */
 import { ArqonError, writeAck } from "@arqon/proto";
 import type { Logger } from "../../shared/log.ts";
-import type { SpineMessage } from "../../shared/spine/spine.ts";
+import type { Spine, SpineMessage } from "../../shared/spine/spine.ts";
 import { parseRoomSubject } from "../../shared/subject.ts";
+import { tracedRequests } from "../../shared/telemetry/spine_span.ts";
 import type { Span, Tracing } from "../../shared/telemetry/tracing.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import { messageSpan } from "../message_span.ts";
@@ -34,6 +35,7 @@ export interface DeskLimits extends RequestLimits, TableLimits {
 
 /** What the desk needs. */
 export interface CommandDeskOptions extends ForwardOptions {
+  readonly spine: Pick<Spine, "request" | "status">;
   readonly view: ClusterView;
   readonly table: RoomTable;
   readonly bans: BansSource;
@@ -72,6 +74,8 @@ interface Errand {
 
 interface Desk {
   readonly options: CommandDeskOptions;
+  /** How commands go on to their owners. */
+  readonly forwards: ForwardOptions;
   /** What is forwarded, and lists that are being read. */
   readonly running: Set<Promise<void>>;
   pending_bytes: number;
@@ -187,7 +191,7 @@ async function forward(
       at,
       { message: errand.message, traceparent: errand.span?.traceparent },
       deadline_ms,
-      options,
+      desk.forwards,
       (outcome) => options.metrics.forwarded.inc({ outcome }),
     );
     if (forwarded === "mine") return await here();
@@ -223,15 +227,18 @@ function take(desk: Desk, errand: Errand, subject: string, forwarded: boolean): 
 
 /** One desk per process. */
 export function createCommandDesk(options: CommandDeskOptions): CommandDesk {
-  const { metrics, now, table } = options;
-  const desk: Desk = { options, running: new Set(), pending_bytes: 0 };
+  const { metrics, now, table, tracing } = options;
+  const forwards = tracing === undefined
+    ? options
+    : { ...options, spine: tracedRequests(options.spine, tracing) };
+  const desk: Desk = { options, forwards, running: new Set(), pending_bytes: 0 };
   const accept = (message: SpineMessage, subject: string, forwarded: boolean) => {
     if (message.reply === undefined) return;
     const size_bytes = message.payload.length;
     metrics.pending_commands.inc();
     metrics.pending_bytes.inc(size_bytes);
     desk.pending_bytes += size_bytes;
-    const span = options.tracing && messageSpan(options.tracing, "command", message, subject);
+    const span = tracing && messageSpan(tracing, options.spine, "command", message, subject);
     const errand: Errand = { message, received_ms: now(), name: "unknown", trace_id: "", span };
     try {
       take(desk, errand, subject, forwarded);

@@ -19,7 +19,7 @@ const OWNERS_MAX = 4;
 
 /** What forwarding needs. */
 export interface ForwardOptions {
-  readonly spine: Spine;
+  readonly spine: Pick<Spine, "request">;
   readonly view: Pick<ClusterView, "brain_id" | "ownerOf" | "suspect">;
   /** Unix ms. */
   readonly now: () => number;

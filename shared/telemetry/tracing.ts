@@ -14,7 +14,7 @@ import type { TraceSampler } from "./trace_sampler.ts";
 /** What a span is to its parent, as OpenTelemetry has it. */
 export type SpanKind = "internal" | "server" | "client" | "producer" | "consumer";
 
-/** What is known of a span. Never a token, a payload or a header of a client's. */
+/** What is known of a span. Never a token, and of a payload or headers only what policies log of them. */
 export type SpanAttributes = Readonly<Record<string, string | number | boolean>>;
 
 /** A span under way, recorded. It reaches the collector after `end`. */
@@ -26,6 +26,8 @@ export interface Span {
   /** Begins a span below this one; at `start_ms`, else now. */
   child(name: string, kind: SpanKind, attributes?: SpanAttributes, start_ms?: number): Span;
   set(attributes: SpanAttributes): void;
+  /** Something that happened now. The caller bounds how many there are, and their texts. */
+  event(name: string, attributes: SpanAttributes): void;
   /** Marks it as failed, with a reason of proto/errors.json. */
   fail(reason: string): void;
   /** Calls after the first do nothing. `end_ms` as in `Tracing.now_ms`. */

@@ -176,6 +176,10 @@ class SdkSpan implements Span {
     this.#span.setAttributes(attributes);
   }
 
+  event(name: string, attributes: SpanAttributes): void {
+    this.#span.addEvent(name, attributes, this.#now_ms());
+  }
+
   fail(reason: string): void {
     this.#span.setStatus({ code: SpanStatusCode.ERROR, message: reason });
     this.#span.setAttribute("error.type", reason);

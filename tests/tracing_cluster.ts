@@ -1,0 +1,135 @@
+/**
+ * For the tests of traces: a cluster whose spans a collector takes, and what is looked at in spans. The
+ * scenarios are `tracing_test.ts`.
+ */
+import assert from "node:assert/strict";
+import type { Connection, Message } from "@arqon/sdk";
+import { binary, guestText } from "../shield/policy/test_guests.ts";
+import { ping } from "../shield/schema/test_schemas.ts";
+import type { Issuer, ServerProcess } from "./cluster.ts";
+import type { OtlpReceiver, OtlpSpan } from "./otlp_receiver.ts";
+import { policyAdmin } from "./policy_admin.ts";
+import { schemaAdmin } from "./schema_admin.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const DEADLINE_MS = 60_000;
+/** The span of the client that every trace of these tests hangs on. */
+export const CLIENT_SPAN = "b7ad6b7169203331";
+
+/** A trace id for each number. */
+export const traceOf = (n: number) => n.toString(16).padStart(2, "0").repeat(16);
+/** Its `traceparent`, with the client's span. */
+export const parentOf = (n: number, flags = "01") => `00-${traceOf(n)}-${CLIENT_SPAN}-${flags}`;
+
+/** Resolves when it is so; rejects with `what` after a minute. */
+export async function until(condition: () => boolean | Promise<boolean>, what: () => string) {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  while (!await condition()) {
+    assert(Date.now() < deadline_ms, what());
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** What a scenario has. */
+export interface Cluster {
+  readonly collector: OtlpReceiver;
+  readonly issuer: Issuer;
+  readonly nats_port: number;
+  readonly shields: readonly [ServerProcess, ServerProcess];
+  /** On the first Shield. */
+  readonly sender: Connection;
+  /** On the second. */
+  readonly listener: Connection;
+}
+
+/** Spans of one trace, once as many have come as there must be. */
+export async function spansOf({ collector }: Cluster, trace_id: string, names: readonly string[]) {
+  const found = () => collector.spans().filter((span) => span.trace_id === trace_id);
+  const shown = () => found().map(({ name }) => name).sort().join();
+  const expected = [...names].sort().join();
+  await until(() => shown() === expected, () => `expected ${expected}, got ${shown()}`);
+  return found();
+}
+
+/** The only span of that name, of that service if one is given. */
+export function one(spans: readonly OtlpSpan[], name: string, service?: string): OtlpSpan {
+  const found = spans.filter((span) =>
+    span.name === name && (service === undefined || span.resource["service.name"] === service)
+  );
+  assert.equal(found.length, 1, `${found.length} spans ${name}`);
+  return found[0]!;
+}
+
+/** The root is the client's span, and every other parent is a span of the trace. */
+export function assertConnected(spans: readonly OtlpSpan[]): void {
+  const ids = new Set(spans.map(({ span_id }) => span_id));
+  assert.equal(ids.size, spans.length);
+  const roots = spans.filter(({ parent_span_id }) => !ids.has(parent_span_id));
+  assert.deepEqual(roots.map(({ parent_span_id }) => parent_span_id), [CLIENT_SPAN]);
+  for (const { name, start_ns, end_ns } of spans) assert.ok(end_ns >= start_ns, name);
+}
+
+/** The messages of a room from now on. */
+export async function hear(listener: Connection, room: string): Promise<AsyncIterator<Message>> {
+  const heard = listener.room(room).subscribe();
+  await heard.ready;
+  return heard[Symbol.asyncIterator]();
+}
+
+const KINDS = { server: 2, client: 3, producer: 4, consumer: 5 };
+
+/** The Spine's part: below who sent it, above those who got it, and named as OpenTelemetry has it. */
+export function assertSpine(
+  { nats_port }: Cluster,
+  sent: OtlpSpan,
+  below: OtlpSpan,
+  destination: string,
+  above: readonly OtlpSpan[],
+): void {
+  assert.equal(sent.parent_span_id, below.span_id);
+  assert.equal(sent.kind, sent.name === "request" ? KINDS.client : KINDS.producer);
+  assert.equal(sent.attributes["messaging.system"], "nats");
+  assert.equal(sent.attributes["messaging.operation.type"], "send");
+  assert.equal(sent.attributes["messaging.destination.name"], destination);
+  assert.equal(sent.attributes["server.address"], "127.0.0.1");
+  assert.equal(sent.attributes["server.port"], nats_port);
+  assert.equal(sent.attributes["arqon.tenant"], "acme");
+  for (const { name, kind, parent_span_id, attributes } of above) {
+    assert.equal(parent_span_id, sent.span_id, name);
+    assert.equal(kind, name === "command" ? KINDS.server : KINDS.consumer, name);
+    assert.equal(attributes["messaging.system"], "nats");
+    assert.equal(attributes["messaging.operation.type"], "process");
+    // The log's own subject is not the one on which its subscribers hear it.
+    assert.equal(attributes["messaging.destination.name"], destination.replace(/^log/, "in"));
+  }
+}
+
+/** Lines of one call, of which the first is short and the others long. */
+export const CHATTY_LINES = 20;
+
+function chattyPolicy(): Uint8Array<ArrayBuffer> {
+  const line = (level: number, size: number) =>
+    `(call $log (i32.const ${level}) (i32.const 16) (i32.const ${size}))`;
+  const lines = [line(1, 9), ...Array(CHATTY_LINES - 1).fill(line(3, 1_000))];
+  const more = `(data (i32.const 16) "all is ok${"x".repeat(991)}")`;
+  return binary(guestText({ body: `${lines.join(" ")} (i32.const 0)`, more }));
+}
+
+/** Deploys the policies and the schema that the scenarios count on. */
+export async function prepare({ issuer, shields: [shield] }: Omit<Cluster, "sender" | "listener">) {
+  const admin_url = shield.ready.admin_url ?? "";
+  const tokenFor = () => issuer.tokenFor({ role: "admin", sub: "root" });
+  const policies = await policyAdmin({ admin_url, tokenFor });
+  const module = await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`);
+  const { body: { sha256 } } = await policies.upload(module);
+  const deployed = await policies.post("deploy", { sha256, tenant: "acme", name: "words" });
+  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  const chatty = await policies.upload(chattyPolicy());
+  const bound = { sha256: chatty.body.sha256, tenant: "acme", name: "chatty", room: "chatty-*" };
+  assert.equal((await policies.post("deploy", bound)).status, 200);
+  const schemas = await schemaAdmin({ admin_url, tokenFor });
+  assert.equal((await schemas.push("ping", ping())).status, 200);
+  const mapping = { subject: "in.t.acme.r.pings-*", schema_id: "ping", message: "t.Ping" };
+  const mapped = await schemas.map("acme", mapping);
+  assert.equal(mapped.status, 200, JSON.stringify(mapped.body));
+}
