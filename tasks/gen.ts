@@ -9,6 +9,7 @@ import { renderErrorsMarkdown, renderErrorsPython, renderErrorsTypescript } from
 import type { Registry } from "./gen_errors.ts";
 import { renderSdksMarkdown } from "./gen_sdks.ts";
 import { renderInitBinaries } from "./gen_init.ts";
+import { renderWebsocketMarkdown } from "./gen_websocket.ts";
 import { readVersion, renderVersionModule, versionedFiles, withVersion } from "./gen_version.ts";
 import { ROOT } from "./source_files.ts";
 
@@ -72,6 +73,7 @@ async function generate(): Promise<Map<string, string>> {
     ["docs/config.schema.json", renderConfigSchema()],
     ["deploy/grafana/dashboards/arqonbus-overview.json", renderDashboard()],
     ["docs/configuration.md", renderConfigMarkdown()],
+    ["docs/websocket.md", renderWebsocketMarkdown()],
     ["docs/sdks.md", await renderSdksMarkdown(ROOT)],
     ...await renderArq(ROOT, readVersion(await Deno.readTextFile(`${ROOT}deno.json`))),
   ]);

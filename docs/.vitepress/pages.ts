@@ -57,6 +57,7 @@ export const SECTIONS: readonly SiteSection[] = [
       { text: "Operations", file: "docs/operations.md" },
       { text: "Security", file: "docs/security.md" },
       { text: "Reliability", file: "docs/reliability.md" },
+      { text: "WebSocket, case by case", file: "docs/websocket.md" },
       { text: "Performance", file: "docs/performance.md" },
       { text: "Web console", file: "docs/console.md" },
       { text: "Metrics", file: "docs/metrics.md" },

@@ -1,64 +1,7 @@
-/** Both implementations of client sockets, one suite. */
-import { listenClient } from "../../shared/listen.ts";
-import { testCertificate } from "../../shared/test_certificate.ts";
-import type { SocketServer } from "./client_socket.ts";
-import { MESSAGE_BYTES_MAX, Seen, SOCKET_CASES } from "./conformance.ts";
-import type { Host, HostOptions } from "./conformance.ts";
+/** All implementations of client sockets, one suite. */
+import { SOCKET_CASES } from "./conformance.ts";
+import { startHost } from "./test_host.ts";
 import { HTTP_CASES } from "./conformance_http.ts";
-import { nativeSockets } from "./native.ts";
-import { ownSockets } from "./own.ts";
-import { wsSockets } from "./ws.ts";
-
-const OPEN = { native: nativeSockets, ws: wsSockets, own: ownSockets };
-const LIMITS = {
-  strangers: 100,
-  strangers_per_address: 100,
-  head_ms: 10_000,
-  body_ms: 10_000,
-  idle_ms: 10_000,
-  answer_ms: 10_000,
-  descriptors: 1_000,
-};
-
-async function start(websocket: keyof typeof OPEN, options: HostOptions): Promise<Host> {
-  const { heartbeat_ms = 60_000, handler } = options;
-  const bounds = { heartbeat_ms, max_message_bytes: MESSAGE_BYTES_MAX };
-  const server: SocketServer = OPEN[websocket](bounds);
-  const waiting: ((seen: Seen) => void)[] = [];
-  const tls = options.tls === true ? await testCertificate() : undefined;
-  const listener = await listenClient({
-    name: "client",
-    host: "127.0.0.1",
-    port: 0,
-    ...(websocket === "own" ? { websocket, limits: LIMITS, onGone() {} } : { websocket }),
-    tls,
-    handler(request) {
-      if (handler !== undefined) return handler(request);
-      const offered = request.headers.get("sec-websocket-protocol") ?? "";
-      try {
-        const upgraded = server.upgrade(
-          request,
-          offered.includes("arqon.v1") ? "arqon.v1" : undefined,
-        );
-        waiting.shift()?.(new Seen(upgraded));
-        return upgraded.response;
-      } catch (error) {
-        if (error instanceof TypeError) return new Response(error.message, { status: 400 });
-        throw error;
-      }
-    },
-  });
-  return {
-    implementation: websocket,
-    url: `${listener.url}/`,
-    ...(tls === undefined ? {} : { ca: tls.cert }),
-    next: () => new Promise((resolve) => void waiting.push(resolve)),
-    async [Symbol.asyncDispose]() {
-      server.close();
-      await listener.close(100);
-    },
-  };
-}
 
 for (const websocket of ["native", "ws", "own"] as const) {
   for (const { behaviour, options = {}, run } of [...SOCKET_CASES, ...HTTP_CASES]) {
@@ -68,7 +11,7 @@ for (const websocket of ["native", "ws", "own"] as const) {
       name: `${websocket}: ${behaviour}`,
       ...settings,
       async fn() {
-        await using host = await start(websocket, options);
+        await using host = await startHost(websocket, options);
         await run(host);
       },
     });
