@@ -115,6 +115,12 @@ function chattyPolicy(): Uint8Array<ArrayBuffer> {
   return binary(guestText({ body: `${lines.join(" ")} (i32.const 0)`, more }));
 }
 
+/** Says hello to whoever connects. */
+function greeterPolicy(): Uint8Array<ArrayBuffer> {
+  const body = "(call $log (i32.const 2) (i32.const 16) (i32.const 5)) (i32.const 0)";
+  return binary(guestText({ hook: "on_connect", body, more: '(data (i32.const 16) "hello")' }));
+}
+
 /** Deploys the policies and the schema that the scenarios count on. */
 export async function prepare({ issuer, shields: [shield] }: Omit<Cluster, "sender" | "listener">) {
   const admin_url = shield.ready.admin_url ?? "";
@@ -127,6 +133,9 @@ export async function prepare({ issuer, shields: [shield] }: Omit<Cluster, "send
   const chatty = await policies.upload(chattyPolicy());
   const bound = { sha256: chatty.body.sha256, tenant: "acme", name: "chatty", room: "chatty-*" };
   assert.equal((await policies.post("deploy", bound)).status, 200);
+  const greeter = await policies.upload(greeterPolicy());
+  const greeting = { sha256: greeter.body.sha256, tenant: "acme", name: "greeter" };
+  assert.equal((await policies.post("deploy", greeting)).status, 200);
   const schemas = await schemaAdmin({ admin_url, tokenFor });
   assert.equal((await schemas.push("ping", ping())).status, 200);
   const mapping = { subject: "in.t.acme.r.pings-*", schema_id: "ping", message: "t.Ping" };

@@ -238,10 +238,15 @@ async function handshakes(cluster: Cluster): Promise<void> {
     },
   });
   const closed = new Promise((resolve) => socket.onclose = resolve);
-  const [handshake] = await spansOf(cluster, traceOf(12), ["handshake"]);
-  assert.equal(handshake?.parent_span_id, CLIENT_SPAN);
-  assert.equal(handshake?.attributes["arqon.outcome"], "accepted");
-  assert.equal(handshake?.attributes["arqon.tenant"], "acme");
+  const handshake = one(
+    await spansOf(cluster, traceOf(12), ["handshake", "policy"]),
+    "handshake",
+  );
+  assert.equal(handshake.parent_span_id, CLIENT_SPAN);
+  assert.equal(handshake.attributes["arqon.outcome"], "accepted");
+  assert.equal(handshake.attributes["arqon.tenant"], "acme");
+  const said = handshake.events.map(({ attributes }) => attributes["arqon.policy.log.message"]);
+  assert.deepEqual(said, ["hello"]);
   socket.close();
   await closed;
 }
