@@ -26,6 +26,8 @@ export interface Context {
   readonly token_file?: string | undefined;
   /** The context counts in this folder and below it, before the one in use. */
   readonly folder?: string | undefined;
+  /** The compose file of a stack that `arq dev up` has started; the context goes with it. */
+  readonly compose?: string | undefined;
 }
 
 /** The whole file. */
@@ -36,7 +38,7 @@ export interface Contexts {
   readonly contexts: readonly Context[];
 }
 
-/** Names the running development bus where a context is named; no context can have it. */
+/** Names the running development bus, or a compose stack, where a context is named; none can have it. */
 export const DEV_CONTEXT = "dev";
 /** Contexts in one file. */
 const CONTEXTS_MAX = 1_000;
@@ -51,6 +53,7 @@ const OPTIONAL = [
   "audience",
   "token_file",
   "folder",
+  "compose",
 ] as const;
 
 const NONE: Contexts = { current: undefined, contexts: [] };
@@ -201,11 +204,14 @@ export function contextNamed({ contexts }: Contexts, name: string): Context {
   );
 }
 
-/** The context of the nearest folder around `cwd` that has one. */
+/** The context of the nearest folder around `cwd` that has one; a stack that runs there comes first. */
 export function contextOfFolder({ contexts }: Contexts, cwd: string): Context | undefined {
+  const isStack = ({ compose }: Context) => compose === undefined ? 0 : 1;
   return contexts
     .filter(({ folder }) => folder !== undefined && isWithin(cwd, folder))
-    .toSorted((one, other) => (other.folder?.length ?? 0) - (one.folder?.length ?? 0))[0];
+    .toSorted((one, other) =>
+      (other.folder?.length ?? 0) - (one.folder?.length ?? 0) || isStack(other) - isStack(one)
+    )[0];
 }
 
 /** The file with a context added; one of the same name is replaced. */

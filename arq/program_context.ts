@@ -13,8 +13,9 @@ import type { Run } from "./program_options.ts";
 const ORDER = `
 Which bus a command takes, the first that there is:
   1. --url, --admin-url, --ops-url, --token and --token-file
-  2. --context NAME; NAME dev is the running development bus
-  3. in a folder of arq init and below: the development bus that runs there, else its context
+  2. --context NAME; NAME dev is the running development bus, else a compose stack of arq dev up
+  3. in a folder of arq init or of such a stack, and below: the development bus that runs there, else
+     the stack, else the folder's own context
   4. the context in use: arq context use NAME
   5. a running development bus: of this folder, the ones above it, then of arq's own checkout
 arq context show says which one it is here, and why. With --context, tokens of that context also go

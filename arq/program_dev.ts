@@ -28,13 +28,17 @@ function addUp(dev: Command, run: Run): void {
     .description(
       "start a bus in the background: the compose stack, or without Docker the embedded bus",
     )
-    .option("--compose <file>", "another compose file than that of the checkout")
+    .option("--compose <file>", "another compose file than the one that comes with arq")
     .option("--embedded", "the embedded bus, also where Docker works")
     .option("--data-dir <dir>", "where the embedded bus keeps its state (default: .arqon/dev/data)")
     .addHelpText(
       "after",
-      "\nThe ports and what follows them are the embedded bus's. Where it runs, what it says and what it" +
-        "\nkeeps is in .arqon/dev of this folder.\n" +
+      "\nThe stack has NATS, Valkey, Jaeger, Prometheus and Grafana beside Shield and Brain. It gets the" +
+        "\npublic part of a key that is made here (.arqon/dev-key.json), and a context with its addresses" +
+        "\nand that key: in this folder every command takes it, until arq dev down. --config, --nats and" +
+        "\n--data-dir are the embedded bus's. ARQON_GRAFANA_PORT, ARQON_PROMETHEUS_PORT and" +
+        "\nARQON_JAEGER_PORT in the environment choose the other ports of the stack, ARQON_VERSION its" +
+        "\nimages. Where it runs, what it says and what it keeps is in .arqon/dev of this folder.\n" +
         examples("arq dev up", "arq dev up --embedded --port 4100 --ops-port 0 --admin-port 0"),
     )
     .action(run(async (io, flags) => {

@@ -205,11 +205,21 @@ export async function findTarget(io: Io, flags: ConnectionFlags): Promise<Target
   const wanted = is_named || flags.url === undefined ? undefined : socketUrl(flags.url);
   const fits = (bus: DevBus) => wanted === undefined || socketUrl(bus.url) === wanted;
   const bus = await findDevBus(io, fits);
-  if (bus === undefined) return undefined;
   const why = wanted === undefined && !is_named
     ? "no context is in use, and it runs"
     : "the options name it";
-  return devTarget(io, bus, why, is_named);
+  if (bus !== undefined) return devTarget(io, bus, why, is_named);
+  const stack = wanted === undefined && !is_named ? undefined : await stackContext(io, wanted);
+  return stack === undefined ? undefined : contextTarget(io, stack, why, is_named);
+}
+
+/** The context of a compose stack that `arq dev up` has started, at this address or at any. */
+async function stackContext(io: Io, wanted: string | undefined): Promise<Context | undefined> {
+  const all = await readContexts(io);
+  const stacks = all.contexts.filter(({ compose, url }) =>
+    compose !== undefined && (wanted === undefined || socketUrl(url) === wanted)
+  );
+  return contextOfFolder({ ...all, contexts: stacks }, io.cwd) ?? stacks[0];
 }
 
 /** Nothing was named and nothing was found. */

@@ -59,7 +59,11 @@ function manifest(version: string, modules: readonly PackedModule[]): Record<str
     type: "module",
     engines: { node: NODE_RANGE },
     bin: { arq: "bin/arq.mjs", arqon: "bin/arq.mjs" },
-    files: ["bin", "arq", "brain", "policies", "proto", "sdk", "shared", "shield"],
+    files: [
+      ...["bin", "arq", "brain", "policies", "proto", "sdk", "shared", "shield"],
+      // The stack of `arq dev up`.
+      ...["compose.yaml", "deploy"],
+    ],
     dependencies: Object.fromEntries(modules.map(({ name, version }) => [name, version])),
     bundleDependencies: modules.map(({ name }) => name),
     optionalDependencies: Object.fromEntries(

@@ -1,5 +1,5 @@
 /** `arq dev down` and `arq dev reset`: end what `arq dev up` has started here, and forget its state. */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "../dev_bus.ts";
 import { runShell } from "../doctor/shell.ts";
 import { CommandError, EXIT, usageError } from "../exit.ts";
@@ -19,6 +19,7 @@ import type { ComposeAction } from "../serve/compose.ts";
 import type { DevBusReady } from "../serve/dev_bus.ts";
 import { olderLog } from "../serve/dev_log.ts";
 import { parsePrivateKey, signToken } from "../token.ts";
+import { removeContext } from "../stack_context.ts";
 import { busHere } from "./dev.ts";
 
 /** The options of `arq dev down`. */
@@ -121,6 +122,7 @@ async function stop(
   if (record.kind === "compose") {
     await runCompose(io, record.file, action);
     await removeIfThere(files.record);
+    await removeContext(io, io.cwd);
     return `the compose stack of ${record.file}`;
   }
   const was_alive = await stopEmbedded(io, files, record.pid);
@@ -172,9 +174,30 @@ async function confirmed(io: Io, question: string): Promise<boolean> {
 }
 
 /** The files of a data folder, and then the folder; nothing below another folder is touched. */
-async function removeState(io: Io, { data_dir, log, lock }: DevFiles): Promise<void> {
-  for (const name of await io.files.list(data_dir)) await removeIfThere(join(data_dir, name));
-  for (const path of [data_dir, log, olderLog(log), lock]) await removeIfThere(path);
+async function removeState(io: Io, files: DevFiles): Promise<void> {
+  const { data_dir, issuer_dir, stack_dir, log, lock } = files;
+  for (const folder of [data_dir, issuer_dir]) {
+    for (const name of await io.files.list(folder)) await removeIfThere(join(folder, name));
+    await removeIfThere(folder);
+  }
+  for (const path of [log, olderLog(log), lock]) await removeIfThere(path);
+  if (await io.files.state(stack_dir) !== undefined) {
+    const { stackFiles } = await import("../serve/stack_files.ts");
+    await removeTree(stack_dir, [...stackFiles("").keys()]);
+  }
+}
+
+/** Files below a folder, and the folders that are empty then. */
+async function removeTree(folder: string, paths: readonly string[]): Promise<void> {
+  const folders = new Set([folder]);
+  for (const path of paths) {
+    await removeIfThere(join(folder, path));
+    for (let at = dirname(path); at !== "."; at = dirname(at)) folders.add(join(folder, at));
+  }
+  // The deepest first.
+  for (const path of [...folders].toSorted((one, other) => other.length - one.length)) {
+    await removeIfThere(path);
+  }
 }
 
 /** Ends what runs and forgets its rooms, policies, bans and log. */

@@ -5,8 +5,11 @@ import { print } from "../io.ts";
 import type { Io } from "../io.ts";
 import { announcementOf, devFiles, isAlive, readRecord } from "../serve/background.ts";
 import type { DevFiles, DevRecord } from "../serve/background.ts";
-import { composeArguments, dockerProblem, readDocker, runDocker } from "../serve/compose.ts";
+import { composeArguments, dockerProblem, runDocker } from "../serve/compose.ts";
 import { readLog } from "../serve/dev_log.ts";
+import { readStack, stackText } from "../serve/stack.ts";
+import type { StackService } from "../serve/stack.ts";
+import { readContexts } from "../contexts.ts";
 import { busHere } from "./dev.ts";
 
 /** The options of `arq dev logs`. */
@@ -80,9 +83,11 @@ interface DevState {
   /** Unix ms. */
   readonly started_ms?: number;
   readonly url?: string;
-  readonly ops_url?: string;
-  readonly admin_url?: string;
+  readonly ops_url?: string | undefined;
+  readonly admin_url?: string | undefined;
   readonly log_file?: string;
+  /** Of a compose stack. */
+  readonly services?: readonly StackService[];
 }
 
 async function stateOf(
@@ -92,9 +97,14 @@ async function stateOf(
 ): Promise<DevState> {
   if (record?.kind === "compose") {
     await requireDocker(io);
-    const [code, text] = await readDocker(composeArguments(record.file, "status"));
-    const is_running = code === 0 && text.trim().replace(/^\[\]$/, "") !== "";
-    return { running: is_running, ...record };
+    const services = await readStack(record.file, io.signal) ?? [];
+    const running = services.some(({ state }) => state === "running");
+    const context = (await readContexts(io)).contexts.find(({ compose, folder }) =>
+      compose === record.file && folder === io.cwd
+    );
+    const { url, ops_url, admin_url } = context ?? {};
+    const where = url === undefined ? {} : { url, ops_url, admin_url };
+    return { running, ...record, ...where, services };
   }
   const is_ours = record !== undefined && await isAlive(files);
   const bus = is_ours ? await announcementOf(files, record.pid) : await busHere(io, files);
@@ -110,7 +120,9 @@ async function stateOf(
 
 function sentence({ running, kind, file, url, pid, started_ms = 0 }: DevState): string {
   if (!running) return "nothing runs here";
-  if (kind === "compose") return `the compose stack of ${file} runs`;
+  if (kind === "compose") {
+    return `the compose stack of ${file} runs${url === undefined ? "" : ` on ${url}`}`;
+  }
   const title = kind === "foreground" ? "a bus in the foreground" : "the embedded bus";
   const where = url === undefined ? "starts or drains" : `runs on ${url}`;
   return `${title} ${where} (pid ${pid}, since ${new Date(started_ms).toISOString()})`;
@@ -120,6 +132,7 @@ function sentence({ running, kind, file, url, pid, started_ms = 0 }: DevState): 
 export async function devStatus(io: Io, { json = false }: StatusFlags): Promise<number> {
   const files = devFiles(io.cwd);
   const state = await stateOf(io, files, await readRecord(files));
-  await print(io.stdout, json ? `${JSON.stringify(state)}\n` : `${sentence(state)}\n`);
+  const services = state.services === undefined ? "" : stackText(state.services);
+  await print(io.stdout, json ? `${JSON.stringify(state)}\n` : `${sentence(state)}\n${services}`);
   return state.running ? EXIT.ok : EXIT.failure;
 }

@@ -1,8 +1,8 @@
 /**
- * `arq dev up`: a development bus that goes on in the background: the compose stack where Docker works,
- * else the embedded bus, which is this program again.
+ * `arq dev up`: a development bus that goes on in the background: the compose stack where Docker works
+ * (`dev_stack.ts`), else the embedded bus, which is this program again.
  */
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { denoCommand } from "../../shared/deno_command.ts";
 import { CommandError, EXIT } from "../exit.ts";
@@ -14,15 +14,14 @@ import {
   isAlive,
   readRecord,
   removeIfThere,
-  writeRecord,
 } from "../serve/background.ts";
 import type { DevFiles, DevRecord } from "../serve/background.ts";
 import { busFlags } from "../serve/bus_command.ts";
-import { composeArguments, dockerProblem, ownComposeFile, runDocker } from "../serve/compose.ts";
 import type { DevBusReady } from "../serve/dev_bus.ts";
 import { readyLine, readyText } from "../serve/ready_text.ts";
 import { busHere, busOptions, makeStateFolder } from "./dev.ts";
 import type { BusFlags } from "./dev.ts";
+import { stackFile, startStack } from "./dev_stack.ts";
 
 /** The command's options. */
 export interface UpFlags extends BusFlags {
@@ -135,51 +134,6 @@ async function runningBus(
   return await busHere(io, files);
 }
 
-const COMPOSE_READY = `
-ArqonBus runs in Docker.
-
-  URL         ws://127.0.0.1:4000/v1/socket
-  ops         http://127.0.0.1:4001/health/ready
-  admin       http://127.0.0.1:4002
-  Grafana     http://127.0.0.1:3000
-  Prometheus  http://127.0.0.1:9090
-  Jaeger      http://127.0.0.1:16686
-
-docs/deploy.md says how to get a token. arq dev logs shows what it says, arq dev down ends it.
-`;
-
-async function startCompose(io: Io, file: string, files: DevFiles, json: boolean): Promise<number> {
-  // Before: what came up halfway is to be taken down too.
-  await writeRecord(files, { kind: "compose", file, started_ms: io.now() });
-  const code = await runDocker(composeArguments(file, "up"));
-  io.signal.throwIfAborted();
-  if (code !== 0) {
-    const hint = "arq dev logs shows what it says, arq dev down ends what runs of it";
-    throw new CommandError(`docker compose ended with ${code}`, EXIT.failure, hint);
-  }
-  const line = `${
-    JSON.stringify({ kind: "compose", file, url: "ws://127.0.0.1:4000/v1/socket" })
-  }\n`;
-  await print(io.stdout, json ? line : COMPOSE_READY);
-  return EXIT.ok;
-}
-
-/** The compose file to start, or why there is none. */
-async function composeFile(io: Io, flags: UpFlags): Promise<{ file: string } | { why: string }> {
-  if (flags.compose === undefined) {
-    const file = await ownComposeFile();
-    if (file === undefined) return { why: "this arq has no compose.yaml beside it" };
-    const why = await dockerProblem(io.signal);
-    return why === undefined ? { file } : { why };
-  }
-  const file = resolve(io.cwd, flags.compose);
-  if (await io.files.state(file) === undefined) throw new CommandError(`there is no ${file}`);
-  const why = await dockerProblem(io.signal);
-  if (why === undefined) return { file };
-  const hint = "start or install Docker, or take the embedded bus: arq dev up --embedded";
-  throw new CommandError(why, EXIT.failure, hint);
-}
-
 /** One record holds one bus: a stack that would be forgotten goes on for ever. */
 function refuseSecond(record: DevRecord | undefined, files: DevFiles, why: string): void {
   if (record?.kind !== "compose") return;
@@ -202,8 +156,8 @@ export async function devUp(io: Io, flags: UpFlags): Promise<number> {
     return EXIT.ok;
   }
   if (flags.embedded !== true) {
-    const found = await composeFile(io, flags);
-    if ("file" in found) return await startCompose(io, found.file, files, flags.json === true);
+    const found = await stackFile(io, flags, files);
+    if ("file" in found) return await startStack(io, found, flags, files);
     refuseSecond(record, files, `, and ${found.why}`);
     await print(io.stderr, `arq: ${found.why}: this is the embedded bus, in one process\n`);
   }

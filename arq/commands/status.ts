@@ -10,6 +10,8 @@ import { pause } from "../flow.ts";
 import { print } from "../io.ts";
 import type { Io } from "../io.ts";
 import { openScreen, problemText } from "../screen.ts";
+import { readStack, stackText } from "../serve/stack.ts";
+import type { StackService } from "../serve/stack.ts";
 import { findTarget, givenToken, noBus, refusedToken, tokenRenewal } from "../target.ts";
 import type { ConnectionFlags } from "../target.ts";
 
@@ -76,12 +78,34 @@ function healthLines(ops_url: string, health: Health): string {
     .map(printable).join("\n") + "\n";
 }
 
+function servicesText(file: string, services: readonly StackService[] | undefined): string {
+  const text = services === undefined ? "  Docker does not say\n" : stackText(services);
+  return `services  ${file}\n${text}`;
+}
+
+/** A Shield that does not answer is no reason to say nothing of the services around it. */
+async function tellServices(io: Io, { compose }: Source, is_json: boolean): Promise<void> {
+  io.signal.throwIfAborted();
+  if (compose === undefined) return;
+  const services = await readStack(compose, io.signal);
+  const all = {
+    ready: false,
+    health: null,
+    status: null,
+    cluster: null,
+    services: services ?? null,
+  };
+  await print(io.stdout, is_json ? `${JSON.stringify(all)}\n` : servicesText(compose, services));
+}
+
 /** Where a status comes from. */
 interface Source {
   readonly ops_url: string;
   readonly admin: { readonly url: string; readonly token: string } | undefined;
   /** What to do when the token is refused. */
   readonly renewal: string | undefined;
+  /** The compose file of the stack that the bus is in, if it is in one. */
+  readonly compose: string | undefined;
 }
 
 async function findSource(io: Io, flags: StatusFlags): Promise<Source> {
@@ -104,7 +128,7 @@ async function findSource(io: Io, flags: StatusFlags): Promise<Source> {
     (own?.has_token === true ? await own.token("admin") : undefined);
   const renewal = tokenRenewal(io, flags, own, "admin");
   const admin = url === undefined || token === undefined ? undefined : { url, token };
-  return { ops_url, admin, renewal };
+  return { ops_url, admin, renewal, compose: own?.context?.compose };
 }
 
 /** One look at the bus. */
@@ -115,9 +139,11 @@ interface Look {
 
 async function look(
   io: Io,
-  { ops_url, admin, renewal }: Source,
+  { ops_url, admin, renewal, compose }: Source,
   is_json: boolean,
 ): Promise<Look> {
+  const stack = compose === undefined ? undefined : readStack(compose, io.signal);
+  stack?.catch(() => {});
   const health = await getJson(io, `${ops_url}/health/ready`) as Health;
   const ask = async (path: string) =>
     admin === undefined ? undefined : await getJson(io, `${admin.url}${path}`, admin.token);
@@ -130,14 +156,21 @@ async function look(
     cluster.silent.length === 0 && cluster.nodes.every((node) => node.ready);
   const ready = health.status === "ok" && is_whole;
   if (is_json) {
-    const all = { ready, health, status: figures ?? null, cluster: answer ?? null };
+    const all = {
+      ready,
+      health,
+      status: figures ?? null,
+      cluster: answer ?? null,
+      ...(stack === undefined ? {} : { services: await stack ?? null }),
+    };
     return { ready, text: `${JSON.stringify(all)}\n` };
   }
   const more = admin === undefined || cluster === undefined
     ? "For the cluster and figures give --admin-url and a token of role admin.\n"
     : `cluster  ${admin.url}\n${clusterTable(cluster).replace(/^/gm, "  ").trimEnd()}\n` +
       `figures  ${admin.url}\n${figureLines(figures)}`;
-  return { ready, text: healthLines(ops_url, health) + more };
+  const services = stack === undefined ? "" : servicesText(compose ?? "", await stack);
+  return { ready, text: healthLines(ops_url, health) + services + more };
 }
 
 /** Prints health, nodes and figures; 0 when every node of the bus is ready, 1 when one is not. */
@@ -145,7 +178,10 @@ export async function status(io: Io, flags: StatusFlags): Promise<number> {
   const source = await findSource(io, flags);
   const is_json = flags.json === true;
   if (flags.watch === undefined) {
-    const { ready, text } = await look(io, source, is_json);
+    const { ready, text } = await look(io, source, is_json).catch(async (error: unknown) => {
+      await tellServices(io, source, is_json);
+      throw error;
+    });
     await print(io.stdout, text);
     return ready ? EXIT.ok : EXIT.failure;
   }

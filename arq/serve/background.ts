@@ -15,13 +15,24 @@ export interface DevFiles {
   readonly log: string;
   /** Room state and durable rooms. */
   readonly data_dir: string;
+  /** With the public keys of a compose stack. */
+  readonly issuer_dir: string;
+  /** Of the compose file where no checkout has one. */
+  readonly stack_dir: string;
 }
 
 /** What `arq dev up` has started here. */
 export type DevRecord =
   | { readonly kind: "embedded"; readonly pid: number; readonly started_ms: number }
-  /** `file` is the compose file. */
-  | { readonly kind: "compose"; readonly file: string; readonly started_ms: number };
+  | ComposeRecord;
+
+/** Of a compose stack. */
+export interface ComposeRecord {
+  readonly kind: "compose";
+  /** The compose file. */
+  readonly file: string;
+  readonly started_ms: number;
+}
 
 /** The state folder of a working folder, and the files in it. */
 export function devFiles(cwd: string): DevFiles {
@@ -34,6 +45,8 @@ export function devFiles(cwd: string): DevFiles {
     record: join(folder, "up.json"),
     log: join(folder, "up.log"),
     data_dir: join(folder, "data"),
+    issuer_dir: join(folder, "issuer"),
+    stack_dir: join(folder, "stack"),
   };
 }
 

@@ -5,7 +5,7 @@
 import { fileURLToPath } from "node:url";
 
 /** What is done to the stack. */
-export type ComposeAction = "up" | "down" | "reset" | "logs" | "follow" | "status";
+export type ComposeAction = "up" | "down" | "reset" | "logs" | "follow" | "status" | "services";
 
 const ACTIONS: Readonly<Record<ComposeAction, readonly string[]>> = {
   up: ["up", "--detach", "--wait"],
@@ -13,7 +13,9 @@ const ACTIONS: Readonly<Record<ComposeAction, readonly string[]>> = {
   reset: ["down", "--volumes", "--remove-orphans"],
   logs: ["logs"],
   follow: ["logs", "--follow"],
-  status: ["ps", "--format", "json"],
+  // Those that ended, too.
+  status: ["ps", "--all", "--format", "json"],
+  services: ["config", "--services"],
 };
 /** A daemon that does not answer must not hold a command up. */
 const PROBE_MS = 15_000;
@@ -61,27 +63,45 @@ export async function dockerProblem(signal: AbortSignal): Promise<string | undef
   }
 }
 
-/** Runs `docker` in the foreground with our streams; its exit code. */
-export async function runDocker(args: readonly string[]): Promise<number> {
+/** Variables of the compose file, on top of the environment that `docker` has anyway. */
+export type ComposeVariables = Readonly<Record<string, string>>;
+
+/**
+ * Runs `docker` in the foreground with our streams; its exit code. With `is_quiet` what it prints goes to
+ * stderr, so that stdout is ours.
+ */
+export async function runDocker(
+  args: readonly string[],
+  { env = {}, is_quiet = false }: { env?: ComposeVariables; is_quiet?: boolean } = {},
+): Promise<number> {
   const [program, list] = dockerCommand(args);
+  const stdout = is_quiet ? "piped" : "inherit";
   // It gets the terminal's Ctrl-C itself, and ends by it.
-  const { code } = await new Deno.Command(program, { args: list }).spawn().status;
-  return code;
+  const child = new Deno.Command(program, { args: list, env, stdout }).spawn();
+  if (is_quiet) await child.stdout.pipeTo(Deno.stderr.writable, { preventClose: true });
+  return (await child.status).code;
 }
 
 /** What `docker` prints with these arguments, and its exit code. */
-export async function readDocker(args: readonly string[]): Promise<[code: number, text: string]> {
+export async function readDocker(
+  args: readonly string[],
+  env: ComposeVariables,
+  signal: AbortSignal,
+): Promise<[code: number, text: string]> {
   const [program, list] = dockerCommand(args);
-  const command = new Deno.Command(program, { args: list, stdin: "null", stderr: "inherit" });
-  const { code, stdout } = await command.output();
+  const options = { args: list, env, stdin: "null", stderr: "inherit", signal } as const;
+  const { code, stdout } = await new Deno.Command(program, options).output();
   return [code, new TextDecoder().decode(stdout)];
 }
 
-/** The compose file beside our sources; undefined where there is none. */
+/** The compose file of the checkout that our sources are in; undefined where they are in none. */
 export async function ownComposeFile(): Promise<string | undefined> {
   if (!import.meta.url.startsWith("file:")) return undefined;
-  const file = fileURLToPath(new URL("../../compose.yaml", import.meta.url));
+  const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
   try {
+    // A package has the compose file too, but nothing that its images could be built of.
+    await Deno.stat(at("deploy/docker/shield.Dockerfile"));
+    const file = at("compose.yaml");
     return (await Deno.stat(file)).isFile ? file : undefined;
   } catch {
     return undefined;

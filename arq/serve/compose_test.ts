@@ -12,7 +12,7 @@ Deno.test("up waits for health in the background; reset forgets volumes, down ke
   assert.equal(of("reset"), `compose --file ${FILE} down --volumes --remove-orphans`);
   assert.equal(of("logs"), `compose --file ${FILE} logs`);
   assert.equal(of("follow"), `compose --file ${FILE} logs --follow`);
-  assert.equal(of("status"), `compose --file ${FILE} ps --format json`);
+  assert.equal(of("status"), `compose --file ${FILE} ps --all --format json`);
 });
 
 Deno.test("a path with spaces stays one argument, also by way of the shell", async () => {

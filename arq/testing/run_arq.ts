@@ -41,6 +41,8 @@ export interface ArqOptions {
   /** In which `arqon/contexts.json` is; absent: there is none. */
   config_home?: string;
   stdin?: string | Uint8Array;
+  /** More variables than it has from us. */
+  env?: Readonly<Record<string, string>>;
   /** Leave stdin open for the test to write to. */
   keep_stdin?: boolean;
 }
@@ -56,6 +58,7 @@ export async function startArq(args: string[], options: ArqOptions = {}): Promis
       // The contexts of whoever runs the tests must not count.
       XDG_CONFIG_HOME: options.config_home ?? NO_CONFIG,
       APPDATA: options.config_home ?? NO_CONFIG,
+      ...options.env,
     },
     stdin: options.stdin === undefined && !options.keep_stdin ? "null" : "piped",
     stdout: "piped",

@@ -20,6 +20,12 @@ COPY policies/compiler/ policies/compiler/
 COPY policies/examples/ policies/examples/
 COPY arq/ arq/
 COPY deploy/docker/*.ts deploy/docker/
+# The stack of `arq dev up` comes with every arq.
+COPY compose.yaml ./
+COPY deploy/compose/ deploy/compose/
+COPY deploy/grafana/ deploy/grafana/
+COPY deploy/nats/ deploy/nats/
+COPY deploy/prometheus/ deploy/prometheus/
 # Commands are loaded by name; threads and the compile child are started by URL.
 RUN deno cache --frozen arq/*.ts arq/*/*.ts shield/policy/worker.ts shield/policy/meter_thread.ts \
   shield/policy/compile_child.ts policies/compiler/*.ts deploy/docker/*.ts \

@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import { packArqon } from "../../tasks/pack_arqon.ts";
 import { VERSION } from "../../shared/version.ts";
 import { ensureNode } from "../packages/runtimes.ts";
+import { standInFor } from "../compose_stand_in/place.ts";
 import { smoke } from "./smoke_steps.ts";
 import { installedTool, offline, run } from "./tool.ts";
 import type { Tool } from "./tool.ts";
@@ -32,6 +33,36 @@ async function developmentBus(tool: Tool, cwd: string, node: string): Promise<vo
     break;
   }
   assert.equal((await child.status).code, 0, "the end of arq dev");
+}
+
+/** `arq dev up` in an empty folder: the compose file and all that it mounts come with the package. */
+async function composeStack(tool: Tool): Promise<void> {
+  const base = await Deno.makeTempDir({ prefix: "arqon-npm-stack-" });
+  const cwd = join(base, "work");
+  await Deno.mkdir(cwd);
+  const env = { ...offline(base), ...await standInFor(base) };
+  const arq = (...args: string[]) => run([...tool.command, ...args], { cwd, env });
+  const ports = ["--port", "--ops-port", "--admin-port"].flatMap((flag) => [flag, "0"]);
+  try {
+    const up = await arq("dev", "up", "--json", ...ports);
+    assert.equal(up.code, 0, up.stderr);
+    const file = join(cwd, ".arqon", "dev", "stack", "compose.yaml");
+    assert.equal(JSON.parse(up.stdout).file, file);
+    const text = await Deno.readTextFile(file);
+    assert.match(text, new RegExp(`arqon-shield:\\$\\{ARQON_VERSION:-${VERSION}\\}`));
+    assert.doesNotMatch(text, /build/);
+    const pub = await arq("pub", "lobby", "hello");
+    assert.equal(pub.code, 0, pub.stderr);
+    const status = await arq("status");
+    assert.match(status.stdout, /nats +running +healthy/);
+    const reset = await arq("dev", "reset", "--yes");
+    assert.equal(reset.code, 0, reset.stderr);
+    const left = await Array.fromAsync(Deno.readDir(join(cwd, ".arqon", "dev")));
+    assert.deepEqual(left, []);
+  } finally {
+    await arq("dev", "down");
+    await Deno.remove(base, { recursive: true });
+  }
 }
 
 /** What the launcher says where Deno did not get installed. */
@@ -73,6 +104,7 @@ Deno.test("the npm package arqon", async (t) => {
       () => developmentBus(tool, cwd, node),
     );
   }
+  await t.step("arq dev up with the stack that came along", () => composeStack(tool));
   await t.step("without Deno it says which package is missing", () => withoutDeno(tool, cwd));
   await Deno.remove(cwd, { recursive: true });
 });

@@ -1,0 +1,156 @@
+/**
+ * The services of a compose stack as `docker compose` tells them, and where they listen. What Docker has
+ * no health check for is asked over HTTP. Starts and stops nothing.
+ */
+import { composeArguments, readDocker } from "./compose.ts";
+import type { ComposeVariables } from "./compose.ts";
+
+/** One service of the stack. */
+export interface StackService {
+  readonly service: string;
+  /** Docker's word (`running`, `exited`, `created`, …), or `missing`: it has no container. */
+  readonly state: string;
+  /** Of a service that has ended. */
+  readonly exit_code?: number;
+  /** `healthy`, `unhealthy`, `starting`; `unreachable`: it runs and does not answer; `none`: nobody knows. */
+  readonly health: string;
+  /** Who said so: Docker's health check, or a request of ours to its port. */
+  readonly by?: "docker" | "http";
+  /** Its published ports on this machine, by the port in the container. */
+  readonly ports: Readonly<Record<string, number>>;
+}
+
+/** Services of one stack; more is no stack of ours. */
+const SERVICES_MAX = 100;
+const DOCKER_MS = 15_000;
+const PROBE_MS = 1_500;
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function portsOf(publishers: unknown): Record<string, number> {
+  const found: Record<string, number> = {};
+  for (const one of Array.isArray(publishers) ? publishers as Fields[] : []) {
+    const { TargetPort: target, PublishedPort: published, Protocol: protocol = "tcp" } = one ?? {};
+    const is_port = Number.isSafeInteger(published) && Number(published) > 0;
+    if (is_port && protocol === "tcp") found[String(target)] = Number(published);
+  }
+  return found;
+}
+
+function parseService(value: unknown): StackService | undefined {
+  const { Service, State, Health, ExitCode, Publishers } = (value ?? {}) as Fields;
+  if (typeof Service !== "string" || typeof State !== "string") return undefined;
+  const has_health = typeof Health === "string" && Health !== "";
+  const is_over = State === "exited" && Number.isSafeInteger(ExitCode);
+  return {
+    service: Service,
+    state: State,
+    ...(is_over ? { exit_code: Number(ExitCode) } : {}),
+    health: has_health ? Health : "none",
+    ...(has_health ? { by: "docker" as const } : {}),
+    ports: portsOf(Publishers),
+  };
+}
+
+function parsedOrNothing(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What `docker compose ps --format json` prints: one list, or (since 2.21) one object a line. */
+export function parseServices(text: string): StackService[] {
+  const whole = parsedOrNothing(text);
+  const values = Array.isArray(whole) ? whole : text.split("\n").map(parsedOrNothing);
+  const found = values.map(parseService).filter((service) => service !== undefined);
+  return found.slice(0, SERVICES_MAX);
+}
+
+/** The services that are named, and those that have a container, sorted by name. */
+export function withMissing(
+  services: readonly StackService[],
+  names: readonly string[],
+): StackService[] {
+  const there = new Set(services.map(({ service }) => service));
+  const missing = names.filter((name) => name !== "" && !there.has(name))
+    .map((service) => ({ service, state: "missing", health: "none", ports: {} }));
+  return [...services, ...missing].toSorted((one, other) => one.service < other.service ? -1 : 1);
+}
+
+/** A service with a port and no health check of Docker's: does it answer? */
+async function probed(service: StackService, signal: AbortSignal): Promise<StackService> {
+  const [port] = Object.values(service.ports);
+  if (service.state !== "running" || service.health !== "none" || port === undefined) {
+    return service;
+  }
+  let health = "unreachable";
+  try {
+    const response = await fetch(`http://127.0.0.1:${port}/`, {
+      redirect: "manual",
+      signal: AbortSignal.any([signal, AbortSignal.timeout(PROBE_MS)]),
+    });
+    await response.body?.cancel();
+    health = response.status < 500 ? "healthy" : "unhealthy";
+  } catch {
+    signal.throwIfAborted();
+  }
+  return { ...service, health, by: "http" };
+}
+
+/** All services of the stack of a compose file; undefined when Docker does not say. */
+export async function readStack(
+  file: string,
+  signal: AbortSignal,
+  env: ComposeVariables = {},
+): Promise<StackService[] | undefined> {
+  const late = AbortSignal.any([signal, AbortSignal.timeout(DOCKER_MS)]);
+  const ask = async (action: "status" | "services") => {
+    const [code, text] = await readDocker(composeArguments(file, action), env, late);
+    return code === 0 ? text : undefined;
+  };
+  try {
+    const [services, names = ""] = await Promise.all([ask("status"), ask("services")]);
+    if (services === undefined) return undefined;
+    const all = withMissing(parseServices(services), names.split(/\s+/).slice(0, SERVICES_MAX));
+    return await Promise.all(all.map((service) => probed(service, signal)));
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotCapable) {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+/** Where the bus and what watches it listen; 0: not published. */
+export interface StackPorts {
+  readonly port: number;
+  readonly ops_port: number;
+  readonly admin_port: number;
+}
+
+/** The published ports of the Shield; what Docker does not tell is as `wanted`. */
+export function shieldPorts(services: readonly StackService[], wanted: StackPorts): StackPorts {
+  const ports = services.find(({ service }) => service === "shield")?.ports ?? {};
+  return {
+    port: ports["4000"] ?? wanted.port,
+    ops_port: ports["4001"] ?? wanted.ops_port,
+    admin_port: ports["4002"] ?? wanted.admin_port,
+  };
+}
+
+/** A table for people, two characters in. */
+export function stackText(services: readonly StackService[]): string {
+  const rows = services.map(({ service, state, exit_code, health, ports }) => [
+    service,
+    exit_code === undefined ? state : `${state} (${exit_code})`,
+    health === "none" ? "" : health,
+    Object.values(ports).map((port) => `127.0.0.1:${port}`).join(" "),
+  ]);
+  const all = [["service", "state", "health", "address"], ...rows];
+  const widths = [0, 1, 2].map((column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
+  return all.map((row) => `  ${row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join("  ")}`)
+    .map((line) => `${line.trimEnd()}\n`).join("");
+}

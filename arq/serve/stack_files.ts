@@ -1,0 +1,57 @@
+/**
+ * The compose stack as it comes with `arq` where there is no checkout beside it: compose.yaml and all
+ * that it mounts, with the published images in the place of those that a checkout builds. Texts only;
+ * who writes them is `commands/dev_stack.ts`.
+ */
+import compose from "../../compose.yaml" with { type: "text" };
+import brain from "../../deploy/compose/brain.toml" with { type: "text" };
+import sources from "../../deploy/compose/grafana_sources.yml" with { type: "text" };
+import prometheus from "../../deploy/compose/prometheus.yml" with { type: "text" };
+import shield from "../../deploy/compose/shield.toml" with { type: "text" };
+// Below node_modules Deno takes a file of this name as JSON only.
+import dashboard from "../../deploy/grafana/dashboards/arqonbus-overview.json" with {
+  type: "json",
+};
+import provider from "../../deploy/grafana/provisioning/dashboards/arqonbus.yml" with {
+  type: "text",
+};
+import nats from "../../deploy/nats/nats.conf" with { type: "text" };
+import alerts from "../../deploy/prometheus/alerts.yml" with { type: "text" };
+import rules from "../../deploy/prometheus/rules.yml" with { type: "text" };
+import store_alerts from "../../deploy/prometheus/store_alerts.yml" with { type: "text" };
+
+/** Name of the compose file in the folder of the stack. */
+export const STACK_FILE = "compose.yaml";
+
+/** A compose file that builds nothing: its images are pulled, in the version of this `arq`. */
+export function pulledCompose(text: string, version: string): string {
+  const lines: string[] = [];
+  let is_build = false;
+  for (const line of text.split("\n")) {
+    const indent = line.search(/\S/);
+    // What belongs to `build:` is indented further.
+    is_build = indent === 4 ? /^ {4}build:/.test(line) : is_build && indent > 4;
+    if (!is_build && !/^ {4}pull_policy: build$/.test(line)) lines.push(line);
+  }
+  return lines.join("\n").replaceAll("${ARQON_VERSION:-dev}", `\${ARQON_VERSION:-${version}}`);
+}
+
+/** What is in the folder of the stack, by path below it. */
+export function stackFiles(version: string): ReadonlyMap<string, string> {
+  return new Map([
+    [STACK_FILE, pulledCompose(compose, version)],
+    ["deploy/compose/brain.toml", brain],
+    ["deploy/compose/grafana_sources.yml", sources],
+    ["deploy/compose/prometheus.yml", prometheus],
+    ["deploy/compose/shield.toml", shield],
+    [
+      "deploy/grafana/dashboards/arqonbus-overview.json",
+      `${JSON.stringify(dashboard, undefined, 2)}\n`,
+    ],
+    ["deploy/grafana/provisioning/dashboards/arqonbus.yml", provider],
+    ["deploy/nats/nats.conf", nats],
+    ["deploy/prometheus/alerts.yml", alerts],
+    ["deploy/prometheus/rules.yml", rules],
+    ["deploy/prometheus/store_alerts.yml", store_alerts],
+  ]);
+}

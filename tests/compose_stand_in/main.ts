@@ -1,0 +1,163 @@
+/**
+ * Stands in for the program `docker` where there is no Docker: `compose up, ps, logs, down, config` on
+ * real processes (`programs.ts`), with the words and exit codes of Docker Compose 2. A service that this
+ * machine has no program for stays `created`; nothing is called healthy that was not asked.
+ */
+import { connect } from "node:net";
+import { ensureDevKeys } from "../../deploy/docker/dev_keys.ts";
+import { readModel } from "./model.ts";
+import type { Service } from "./model.ts";
+import { PROGRAMS } from "./programs.ts";
+import type { Started } from "./programs.ts";
+
+const HEALTHY_MS = 90_000;
+const ENDED_MS = 60_000;
+const LOOK_MS = 100;
+
+const dir = Deno.env.get("STAND_IN_DIR") ?? "";
+const state_file = `${dir}/state.json`;
+const volumes_dir = `${dir}/volumes`;
+
+/** With the ports that `up` has published; later calls may have other variables. */
+type State = Record<string, Started & { readonly ports: [target: number, published: number][] }>;
+
+function readState(): State | undefined {
+  try {
+    return JSON.parse(Deno.readTextFileSync(state_file));
+  } catch {
+    return undefined;
+  }
+}
+
+const pause = () => new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+
+/** A process that has ended and that nobody has waited for is no process any more. */
+function lives(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) [ZX]/s.test(Deno.readTextFileSync(`/proc/${pid}/stat`));
+  } catch {
+    return false;
+  }
+}
+
+function ping(url: URL): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(Number(url.port), url.hostname, () => socket.write("PING\r\n"));
+    socket.once("data", (data) => (socket.destroy(), resolve(String(data).startsWith("+PONG"))));
+    socket.once("error", () => resolve(false));
+  });
+}
+
+async function isHealthy({ health_url }: Started): Promise<boolean> {
+  const url = new URL(health_url);
+  if (url.protocol === "tcp:") return await ping(url);
+  try {
+    const response = await fetch(url);
+    await response.body?.cancel();
+    return response.ok;
+  } catch {
+    return false;
+  }
+}
+
+/** 0 when everything that was started is healthy. */
+async function up(services: readonly Service[]): Promise<number> {
+  Deno.mkdirSync(volumes_dir, { recursive: true });
+  const [keys, issuer] = ["keys", "issuer"].map((name) => `${volumes_dir}/${name}`);
+  for (const path of [keys, issuer]) Deno.mkdirSync(path ?? "", { recursive: true });
+  await ensureDevKeys(keys ?? "", issuer ?? "");
+  const state: State = readState() ?? {};
+  for (const [name, program] of Object.entries(PROGRAMS)) {
+    const service = services.find((one) => one.name === name);
+    const before = state[name];
+    if (service === undefined || (before !== undefined && lives(before.pid))) continue;
+    const names = Object.values(state).flatMap((one) => one.names);
+    const started = await program(service, { dir, names });
+    state[name] = { ...started, ports: [...service.ports] };
+    Deno.writeTextFileSync(state_file, JSON.stringify(state));
+    const deadline_ms = Date.now() + HEALTHY_MS;
+    while (!await isHealthy(started)) {
+      if (!lives(started.pid) || Date.now() > deadline_ms) {
+        console.error(`container arqon-${name}-1 is unhealthy`);
+        console.error(Deno.readTextFileSync(`${dir}/${name}.log`));
+        return 1;
+      }
+      await pause();
+    }
+  }
+  return 0;
+}
+
+/** One line a container, as Docker Compose prints them. */
+async function ps(services: readonly Service[]): Promise<void> {
+  const state = readState();
+  if (state === undefined) return;
+  for (const { name, is_checked } of services) {
+    const started = state[name];
+    const is_running = started !== undefined && lives(started.pid);
+    const is_over = name === "keys" || (started !== undefined && !is_running);
+    const Health = is_running && is_checked
+      ? await isHealthy(started) ? "healthy" : "unhealthy"
+      : "";
+    const publishers = (started?.ports ?? []).map(([TargetPort, PublishedPort]) => ({
+      URL: "127.0.0.1",
+      TargetPort,
+      PublishedPort,
+      Protocol: "tcp",
+    }));
+    console.log(JSON.stringify({
+      Name: `arqon-${name}-1`,
+      Service: name,
+      Project: "arqon",
+      State: is_running ? "running" : is_over ? "exited" : "created",
+      Health,
+      ExitCode: is_over && name !== "keys" ? 137 : 0,
+      Publishers: is_running ? publishers : [],
+    }));
+  }
+}
+
+async function down(has_volumes: boolean): Promise<void> {
+  const started = Object.values(readState() ?? {}).toReversed();
+  for (const { pid } of started) {
+    if (!lives(pid)) continue;
+    Deno.kill(pid, "SIGTERM");
+    const deadline_ms = Date.now() + ENDED_MS;
+    while (lives(pid)) {
+      if (Date.now() > deadline_ms) Deno.kill(pid, "SIGKILL");
+      await pause();
+    }
+  }
+  if (started.length > 0) Deno.removeSync(state_file);
+  if (has_volumes) Deno.removeSync(volumes_dir, { recursive: true });
+}
+
+function logs(services: readonly Service[]): void {
+  for (const { name } of services) {
+    try {
+      const text = Deno.readTextFileSync(`${dir}/${name}.log`);
+      for (const line of text.trimEnd().split("\n")) console.log(`${name}-1  | ${line}`);
+    } catch {
+      // It has said nothing.
+    }
+  }
+}
+
+async function compose(args: readonly string[]): Promise<number> {
+  const [flag, file = "", action, ...options] = args;
+  if (args[0] === "version") return 0;
+  if (flag !== "--file") throw new Error(`docker compose ${args.join(" ")}: not in this stand-in`);
+  const services = readModel(file, Deno.env.toObject(), volumes_dir);
+  if (action === "up") return await up(services);
+  if (action === "ps") await ps(services);
+  else if (action === "down") await down(options.includes("--volumes"));
+  else if (action === "logs") logs(services);
+  else if (action === "config") console.log(services.map(({ name }) => name).join("\n"));
+  else throw new Error(`docker compose ${action}: not in this stand-in`);
+  return 0;
+}
+
+const [first, ...rest] = Deno.args;
+if (first === "compose") Deno.exit(await compose(rest));
+if (first === "--version") console.log("Docker version 28.0.0, a stand-in");
+if (first === "info") console.log("28.0.0");

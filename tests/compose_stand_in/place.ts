@@ -1,0 +1,37 @@
+/** Puts the stand-in for `docker` (`main.ts`) into a folder, and says what finds it there. */
+import { join } from "node:path";
+import { ROOT } from "../../tasks/source_files.ts";
+import { freePorts } from "../free_ports.ts";
+
+async function outputOf(command: string, args: string[]): Promise<string> {
+  const { stdout } = await new Deno.Command(command, { args }).output();
+  return new TextDecoder().decode(stdout);
+}
+
+/**
+ * The environment in which `docker` is the stand-in, which keeps its state below `base`, and what the
+ * stack publishes beside the bus is on free ports.
+ */
+export async function standInFor(base: string): Promise<Readonly<Record<string, string>>> {
+  const bin = join(base, "bin");
+  await Deno.mkdir(bin);
+  const { denoDir } = JSON.parse(await outputOf(Deno.execPath(), ["info", "--json"]));
+  const main = `${ROOT}tests/compose_stand_in/main.ts`;
+  // Who calls it may be without a cache and a network; its programs are this checkout's.
+  const script = `#!/bin/sh
+export DENO_DIR="${denoDir}"
+unset HTTP_PROXY HTTPS_PROXY
+exec "${Deno.execPath()}" run -A --quiet --config "${ROOT}deno.json" "${main}" "$@"
+`;
+  await Deno.writeTextFile(join(bin, "docker"), script, { mode: 0o755 });
+  const [grafana = 0, prometheus = 0, jaeger = 0] = freePorts(3);
+  // Tests do not see the environment, their children do.
+  const path = await outputOf("sh", ["-c", 'printf %s "$PATH"']);
+  return {
+    PATH: `${bin}:${path}`,
+    STAND_IN_DIR: join(base, "stand-in"),
+    ARQON_GRAFANA_PORT: String(grafana),
+    ARQON_PROMETHEUS_PORT: String(prometheus),
+    ARQON_JAEGER_PORT: String(jaeger),
+  };
+}

@@ -1,0 +1,175 @@
+/**
+ * `arq dev up` with the compose stack, and everything after it without a further word: a stand-in for the
+ * command `docker` starts the real servers with the files of compose.yaml (`compose_stand_in/`), since no
+ * Docker daemon runs where this does. Jaeger, Grafana and the exporters are not there, and are said not to be.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { decodeJwt } from "@panva/jose";
+import { runArq } from "../arq/testing/run_arq.ts";
+import type { ArqResult } from "../arq/testing/run_arq.ts";
+import { standInFor } from "./compose_stand_in/place.ts";
+
+interface Stack extends AsyncDisposable {
+  readonly path: string;
+  readonly env: Readonly<Record<string, string>>;
+  arq(...args: string[]): Promise<ArqResult>;
+  /** JSON of a command that must succeed. */
+  // deno-lint-ignore no-explicit-any
+  json(...args: string[]): Promise<any>;
+}
+
+function succeeds({ code, stdout, stderr }: ArqResult): string {
+  assert.equal(code, 0, stderr);
+  return stdout;
+}
+
+/** An empty folder, a home without contexts, and the stand-in for `docker`. */
+async function place(): Promise<Stack> {
+  const base = await Deno.makeTempDir({ prefix: "arqon stack-" });
+  const path = join(base, "work");
+  await Deno.mkdir(path);
+  const env = await standInFor(base);
+  const arq = (...args: string[]) =>
+    runArq(args, { cwd: path, config_home: join(base, "config"), env });
+  return {
+    path,
+    env,
+    arq,
+    json: async (...args) => JSON.parse(succeeds(await arq(...args))),
+    async [Symbol.asyncDispose]() {
+      await arq("dev", "reset", "--yes");
+      await Deno.remove(base, { recursive: true });
+    },
+  };
+}
+
+const PORTS = ["--port", "0", "--ops-port", "0", "--admin-port", "0"];
+
+// deno-lint-ignore no-explicit-any
+async function isUp({ path, json }: Stack, up: any): Promise<void> {
+  assert.deepEqual([up.kind, up.context, up.tenant], ["compose", "compose", "default"]);
+  const context = await json("context", "show", "--json");
+  assert.deepEqual([context.name, context.url, context.issuer], ["compose", up.url, "arqon-dev"]);
+  assert.equal(context.key, join(path, ".arqon", "dev-key.json"));
+  assert.equal((await Deno.stat(context.key)).mode! & 0o777, 0o600);
+  // What the containers see of it is the public part.
+  const jwks = await Deno.readTextFile(join(path, ".arqon/dev/issuer/arqon-jwks.json"));
+  assert.equal(JSON.parse(jwks).keys[0].d, undefined);
+}
+
+// deno-lint-ignore no-explicit-any
+async function talks({ arq, json }: Stack, up: any): Promise<void> {
+  succeeds(await arq("pub", "orders", '{"item":"tea"}'));
+  const got = await json("sub", "orders", "--from", "0", "--count", "1", "--json");
+  assert.deepEqual(got.data, { item: "tea" });
+  succeeds(await arq("pub", "--context", "dev", "orders", "again"));
+  succeeds(await arq("pub", "--url", up.url, "orders", "again"));
+  const token = succeeds(await arq("auth", "gen", "--role", "admin")).trim();
+  assert.equal(decodeJwt(token).iss, "arqon-dev");
+  const headers = { authorization: `Bearer ${token}` };
+  const access = await fetch(`${up.admin_url}/v1/access`, { headers });
+  assert.equal(access.status, 200, await access.text());
+  const page = await fetch(`${up.admin_url}/console/`);
+  assert.match(await page.text(), /ArqonBus/);
+}
+
+async function isSeen({ arq, json, env }: Stack): Promise<void> {
+  const status = await json("status", "--json");
+  assert.equal(status.ready, true);
+  assert.equal(status.cluster.nodes.length, 2);
+  assert.equal(typeof status.status.connections, "number");
+  const found = Object.fromEntries(
+    status.services.map((
+      one: { service: string; state: string; health: string },
+    ) => [one.service, `${one.state} ${one.health}`]),
+  );
+  assert.deepEqual(found, {
+    brain: "running healthy",
+    grafana: "created none",
+    jaeger: "created none",
+    keys: "exited none",
+    nats: "running healthy",
+    "nats-exporter": "created none",
+    prometheus: "running healthy",
+    shield: "running healthy",
+    valkey: "running healthy",
+    "valkey-exporter": "created none",
+  });
+  const text = succeeds(await arq("status"));
+  assert.match(
+    text,
+    new RegExp(`prometheus +running +healthy +127.0.0.1:${env["ARQON_PROMETHEUS_PORT"]}`),
+  );
+  assert.match(text, /grafana +created\n/);
+  assert.match(text, /shield shield +ready +\d+/);
+  const doctor = await json("doctor", "--json");
+  const checks = doctor.findings.map((one: { check: string; status: string }) =>
+    `${one.check} ${one.status}`
+  );
+  for (const check of ["bus ok", "user token ok", "admin token ok", "context key ok"]) {
+    assert.ok(checks.includes(check), JSON.stringify(doctor.findings));
+  }
+  const dev = await json("dev", "status", "--json");
+  assert.deepEqual([dev.running, dev.kind, dev.services.length], [true, "compose", 10]);
+  assert.match(succeeds(await arq("dev", "logs")), /shield-1 +\| .*msg="?ready/);
+}
+
+Deno.test("after arq dev up with the compose stack, every command takes it, until down", async (t) => {
+  await using stack = await place();
+  const { arq, json } = stack;
+  const up = await json("dev", "up", ...PORTS, "--json");
+  await t.step("a context with addresses and key", () => isUp(stack, up));
+  await t.step("pub, sub, auth gen and the console work", () => talks(stack, up));
+  await t.step("status, doctor, dev status and logs show it", () => isSeen(stack));
+  await t.step("up again leaves it as it is", async () => {
+    const ports = [up.url, up.ops_url, up.admin_url].map((url) => new URL(url).port);
+    const again = await json(
+      ...[
+        "dev",
+        "up",
+        "--port",
+        ports[0],
+        "--ops-port",
+        ports[1],
+        "--admin-port",
+        ports[2],
+        "--json",
+      ] as string[],
+    );
+    assert.deepEqual([again.url, again.context], [up.url, up.context]);
+    assert.equal((await json("context", "list", "--json")).contexts.length, 1);
+  });
+  await t.step("a service that ends is told", async () => {
+    const state = JSON.parse(await Deno.readTextFile(`${stack.env["STAND_IN_DIR"]}/state.json`));
+    Deno.kill(state.prometheus.pid, "SIGKILL");
+    const deadline_ms = Date.now() + 30_000;
+    while (true) {
+      const { services } = await json("status", "--json");
+      const one = services.find(({ service }: { service: string }) => service === "prometheus");
+      if (one.state === "exited" && one.exit_code === 137) break;
+      assert.ok(Date.now() < deadline_ms, JSON.stringify(services));
+    }
+  });
+  await t.step("down takes the context away", async () => {
+    assert.match(
+      (await arq("dev", "down")).stderr,
+      /the compose stack of .*compose\.yaml has ended/,
+    );
+    assert.deepEqual((await json("context", "list", "--json")).contexts, []);
+    const status = await arq("status");
+    assert.equal(status.code, 4, status.stdout);
+    assert.match(status.stderr, /no bus/);
+  });
+});
+
+Deno.test("in a folder of arq init the stack counts while it runs, then the folder's own bus again", async () => {
+  await using stack = await place();
+  const { arq, json } = stack;
+  succeeds(await arq("init"));
+  await json("dev", "up", ...PORTS, "--json");
+  assert.equal((await json("context", "show", "--json")).name, "compose");
+  succeeds(await arq("pub", "lobby", "hello"));
+  succeeds(await arq("dev", "down"));
+  assert.equal((await json("context", "show", "--json")).name, "local");
+});
