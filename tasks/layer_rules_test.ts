@@ -58,6 +58,15 @@ Deno.test("the SDK's Protobuf entry alone may import that package, and nothing o
   );
 });
 
+Deno.test("arq carries texts of a deployment along, and no module of it; nobody else does", () => {
+  const text = "deploy/compose/shield.toml";
+  assert.deepEqual(check("arq/serve/a.ts", `../../${text}`, text), []);
+  assert.deepEqual(check("arq/serve/a.ts", "../../compose.yaml", "compose.yaml"), []);
+  assert.equal(check("shield/a.ts", `../${text}`, text).length, 1);
+  const code = "deploy/docker/health.ts";
+  assert.match(check("arq/a.ts", `../${code}`, code).join(), /arq must not import deploy/);
+});
+
 Deno.test("nothing imports a test file", () => {
   assert.match(
     check("shield/server.ts", "./limits_test.ts", "shield/limits_test.ts").join(),
