@@ -97,6 +97,8 @@ export async function answerBans(
   const found = pageOf(all, compare, after, query.limit + 1);
   const asked = found.slice(0, query.limit);
   const bans = await Promise.all(asked.map((one) => read(source.bucket, one)));
+  // What was lifted a moment ago may still be known here.
+  const lifted = bans.filter((ban) => ban === undefined).length;
   const texts: string[] = [];
   let bytes = 0;
   let last: Place | undefined;
@@ -111,5 +113,5 @@ export async function answerBans(
   }
   const more = last !== undefined && last !== found.at(-1);
   const next = more && last !== undefined ? `,"next":${JSON.stringify(cursorOf(last))}` : "";
-  return `{"bans":[${texts.join(",")}],"count":${all.length}${next}}`;
+  return `{"bans":[${texts.join(",")}],"count":${all.length - lifted}${next}}`;
 }

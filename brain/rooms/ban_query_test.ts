@@ -1,6 +1,7 @@
 /** Who is kept out, asked by command: scopes, pages, cursors, and what is no longer so. */
 import assert from "node:assert/strict";
 import { banKey, BANS_BUCKET, encodeBan, EVERY_ROOM } from "../../shared/bans.ts";
+import { answerBans } from "./ban_query.ts";
 import { accepted, refused } from "./command_probe.ts";
 import { until, withRooms, withStand } from "./room_stand.ts";
 
@@ -105,5 +106,17 @@ Deno.test("whoever made a ban through a room sees it in that room's list at once
       const { bans: rows } = await accepted(spine, bans({ limit: 1_000 }));
       assert.ok(rows.some(({ user_id }: Row) => user_id === `u${index}`), `u${index}`);
     }
+  });
+});
+
+Deno.test("a ban that was lifted is neither listed nor counted, before the Brain has heard of it", async () => {
+  await withRooms({}, async ({ spine }) => {
+    const bucket = await spine.keyValue(BANS_BUCKET);
+    const key = banKey("acme", EVERY_ROOM, "ann");
+    const source = { bucket, standing: () => [{ key, until_ms: 0, revision: 1 }] };
+    const at = { tenant_id: "acme", room_id: "lobby" };
+    const query = { scope: undefined, limit: 100, after: undefined };
+    const now = { now_ms: 1, page_bytes_max: 1_000 };
+    assert.equal(await answerBans(at, query, source, now), '{"bans":[],"count":0}');
   });
 });

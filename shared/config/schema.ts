@@ -146,7 +146,7 @@ const Limits = z.strictObject({
   pending_operations: count(
     1_024,
     1_000_000,
-    "operations of one connection waiting in its queue or for an ACK",
+    "operations of one connection waiting in its queue or for an ACK; also HTTP requests of one user under way",
   ),
   pending_bytes: z.int().min(65_536).max(1_073_741_824).default(4_194_304).describe(
     "bytes of the operations of one connection that wait in its queue",

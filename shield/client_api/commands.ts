@@ -19,6 +19,8 @@ export interface CommandRoute extends Pick<ClientRoute, "method" | "template"> {
   readonly fixed?: Readonly<Record<string, string>>;
   /** In the query of GET and DELETE, in the body of the others. */
   readonly members: readonly CommandMember[];
+  /** Of these members it needs exactly one. */
+  readonly either?: readonly string[];
   /** Name of the result's schema. */
   readonly result: string;
 }
@@ -71,7 +73,7 @@ const LOCKS: readonly CommandRoute[] = [
     ...{ method: "POST", template: `${ROOM}/lock`, id: "lock", tag: "locks" },
     summary: "Takes a room's lock, or extends the lease of the one that you hold",
     command: "room.lock",
-    members: [DATA.ttl_ms, HOLDER, ...WRITE],
+    members: [DATA.lease_ms, HOLDER, ...WRITE],
     result: "Locked",
   },
   {
@@ -106,6 +108,7 @@ const MODERATION: readonly CommandRoute[] = [
     summary: "Ends the subscriptions of a user, or of one connection, to a room",
     command: "room.kick",
     members: [DATA.user_id, DATA.connection_id, DATA.reason, ...WRITE],
+    either: ["user_id", "connection_id"],
     result: "Written",
   },
   {
@@ -120,7 +123,7 @@ const MODERATION: readonly CommandRoute[] = [
     summary: "Keeps a user out of a room",
     command: "room.ban",
     fixed: { scope: "room" },
-    members: [needed(DATA.user_id), DATA.ttl_ms, DATA.reason, ...WRITE],
+    members: [needed(DATA.user_id), DATA.ban_ms, DATA.reason, ...WRITE],
     result: "Written",
   },
   {
@@ -146,7 +149,7 @@ const MODERATION: readonly CommandRoute[] = [
     summary: "Keeps a user out of the whole tenant",
     command: "room.ban",
     fixed: { scope: "tenant" },
-    members: [needed(DATA.user_id), DATA.ttl_ms, DATA.reason, ...WRITE],
+    members: [needed(DATA.user_id), DATA.ban_ms, DATA.reason, ...WRITE],
     result: "Written",
   },
   {

@@ -21,9 +21,17 @@ export interface CommandMember {
 /** By name, as JSON text. */
 export type GivenMembers = ReadonlyMap<string, string>;
 
-const POSITION: Schema = {
-  oneOf: [{ type: "integer", minimum: 0 }, { type: "string", pattern: "^[0-9]{1,20}$" }],
+/** A version, a fence or an id, as it is sent: beyond 2^53 a string of digits. */
+export const POSITION: Schema = {
+  oneOf: [
+    { type: "integer", minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
+    { type: "string", pattern: "^[0-9]{1,19}$" },
+  ],
 };
+/** Small text, up to `[limits] field_bytes`. */
+export const FIELD: Schema = { type: "string", maxLength: 256 };
+/** A user of the tenant. */
+export const USER: Schema = { type: "string", minLength: 1, maxLength: 128 };
 const of = (
   where: CommandMember["of"],
   name: string,
@@ -38,7 +46,7 @@ const AFTER_VERSION = of(
   "a version that you have seen: the answer is no older",
   POSITION,
 );
-const EPOCH = of("command", "epoch", "the epoch that the versions belong to");
+const EPOCH = of("command", "epoch", "the epoch that the versions belong to", FIELD);
 const FENCE = of("command", "fence", "the fence of the lock that you hold", POSITION);
 const EXPECT_VERSION = of(
   "command",
@@ -46,7 +54,7 @@ const EXPECT_VERSION = of(
   "the version that the room must be at",
   POSITION,
 );
-const COMMAND_ID = of("command", "command_id", "makes a repetition harmless");
+const COMMAND_ID = of("command", "command_id", "makes a repetition harmless", FIELD);
 
 /** Who holds, or takes, the lock. */
 export const HOLDER = of("holder", "holder_id", "your name for who holds the lock", {
@@ -58,6 +66,8 @@ export const READ = [AFTER_VERSION, EPOCH, FENCE];
 /** Of every change. */
 export const WRITE = [EXPECT_VERSION, AFTER_VERSION, EPOCH, FENCE, COMMAND_ID];
 
+const TEN_YEARS_MS = 315_360_000_000;
+
 /** Members of a command's data. */
 export const DATA = {
   value: { ...of("data", "value", "any JSON", {}), required: true },
@@ -67,16 +77,17 @@ export const DATA = {
     "also what happened after this version",
     whole(0, Number.MAX_SAFE_INTEGER),
   ),
-  ttl_ms: of("data", "ttl_ms", "for how long, in milliseconds", { type: "integer", minimum: 1 }),
-  reason: of("data", "reason", "for people; at most 256 characters"),
-  user_id: of("data", "user_id", "the user"),
+  lease_ms: of("data", "ttl_ms", "how long the lease is", whole(1, 86_400_000)),
+  ban_ms: of("data", "ttl_ms", "for how long; absent: without an end", whole(1, TEN_YEARS_MS)),
+  reason: of("data", "reason", "for people", { ...FIELD, type: ["string", "null"] }),
+  user_id: of("data", "user_id", "the user", USER),
   connection_id: of("data", "connection_id", "the connection", ID),
   scope: of("data", "scope", "only bans of the room, or of the tenant", {
     type: "string",
     enum: ["room", "tenant"],
   }),
   limit: of("data", "limit", "how many on a page", whole(1, 1_000)),
-  after: of("data", "after", "`next` of the page before"),
+  after: of("data", "after", "`next` of the page before", { ...FIELD, minLength: 1 }),
 } as const satisfies Readonly<Record<string, CommandMember>>;
 
 /** More members than any path knows. */

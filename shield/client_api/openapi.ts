@@ -11,7 +11,7 @@ import type {
 } from "../inspect/openapi_parts.ts";
 import { COMMAND_ROUTES } from "./commands.ts";
 import type { CommandRoute } from "./commands.ts";
-import type { CommandMember } from "./members.ts";
+import { FIELD, USER } from "./members.ts";
 import { ackOf, ANSWERS, BATCH, COMMAND, MESSAGE } from "./openapi_answers.ts";
 
 /** Where it is found; it needs no token. */
@@ -49,8 +49,8 @@ const WORDS: RefusalWords = {
 /** What a path's parts are. */
 const PARTS: Readonly<Record<string, Parameter>> = {
   room: inPath("room", "the room", ID),
-  key: inPath("key", "the key, percent-encoded; 1 to 256 bytes", { type: "string", minLength: 1 }),
-  user: inPath("user", "the user, percent-encoded", { type: "string", minLength: 1 }),
+  key: inPath("key", "the key, percent-encoded; 1 to 256 bytes", { ...FIELD, minLength: 1 }),
+  user: inPath("user", "the user, percent-encoded; 1 to 128 bytes", USER),
 };
 
 const HISTORY_QUERY = [
@@ -65,7 +65,7 @@ function partsOf(template: string): Parameter[] {
   return names.flatMap((name) => PARTS[name] ?? []);
 }
 
-function bodyOf(members: readonly CommandMember[]): OperationOptions["body"] {
+function bodyOf({ members, either }: CommandRoute): OperationOptions["body"] {
   const required = members.filter((member) => member.required === true).map(({ name }) => name);
   const schema = {
     type: "object",
@@ -73,9 +73,11 @@ function bodyOf(members: readonly CommandMember[]): OperationOptions["body"] {
       members.map(({ name, description, schema }) => [name, { description, ...schema }]),
     ),
     ...(required.length === 0 ? {} : { required }),
+    ...(either === undefined ? {} : { oneOf: either.map((name) => ({ required: [name] })) }),
     additionalProperties: false,
   };
-  return required.length === 0 ? { schema, optional: true } : { schema };
+  const optional = required.length === 0 && either === undefined;
+  return optional ? { schema, optional } : { schema };
 }
 
 function commandOperation(route: CommandRoute): Schema {
@@ -84,7 +86,7 @@ function commandOperation(route: CommandRoute): Schema {
   const query = in_body
     ? []
     : members.map(({ name, description, schema }) => inQuery(name, description, schema));
-  const body = in_body ? bodyOf(members) : undefined;
+  const body = in_body ? bodyOf(route) : undefined;
   return operation({
     ...{ id, tag, summary, words: WORDS },
     parameters: [...partsOf(template), ...query],

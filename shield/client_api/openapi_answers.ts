@@ -1,6 +1,7 @@
 /** Schemas of what the HTTP API of the client listener takes and answers. Paths are `openapi.ts`. */
 import { BOOLEAN, COUNT, ID, list, object, ref, TEXT, UNIX_MS } from "../inspect/openapi_parts.ts";
 import type { Schema } from "../inspect/openapi_parts.ts";
+import { FIELD, POSITION as SENT_POSITION } from "./members.ts";
 
 const VERSIONED = { version: COUNT, epoch: TEXT };
 const ANY: Schema = {};
@@ -23,19 +24,19 @@ const DATA: Schema = {
 };
 /** Members of every envelope in text form. */
 const ENVELOPE = {
-  id: { ...POSITION, description: "comes back in the answer" },
+  id: { ...SENT_POSITION, description: "comes back in the answer" },
   ack: BOOLEAN,
-  message_id: { ...TEXT, description: "makes a repetition harmless" },
+  message_id: { ...FIELD, description: "makes a repetition harmless" },
   headers: { type: "object", additionalProperties: TEXT },
   trace_id: { ...TEXT, pattern: "^[0-9a-f]{32}$" },
   tenant_id: TEXT,
   signature: { ...TEXT, contentEncoding: "base64" },
   data: DATA,
-  content_type: TEXT,
+  content_type: FIELD,
 };
 const EVENT = {
-  type: TEXT,
-  schema_id: TEXT,
+  type: FIELD,
+  schema_id: FIELD,
   ...ENVELOPE,
   signal: object({
     kind: { ...TEXT, enum: ["DISCONNECT", "BAN", "UNBAN", "REVOKE", "DRAIN", "GAP"] },
@@ -47,23 +48,28 @@ const EVENT = {
 const all = (properties: Readonly<Record<string, Schema>>): readonly string[] =>
   Object.keys(properties);
 
+/** The strict reading of what a client sends. */
+const only = (schema: Schema): Schema => ({ ...schema, additionalProperties: false });
+
 /** One message to the room of the path. */
-export const MESSAGE: Schema = object(EVENT, all(EVENT));
+export const MESSAGE: Schema = only(object(EVENT, all(EVENT)));
 /** Any command in text form. */
-export const COMMAND: Schema = object({
-  name: TEXT,
+export const COMMAND: Schema = only(object({
+  name: FIELD,
   ...ENVELOPE,
-  expect_version: POSITION,
-  after_version: POSITION,
-  fence: POSITION,
-  epoch: TEXT,
-  command_id: TEXT,
-}, [...all(ENVELOPE), "expect_version", "after_version", "fence", "epoch", "command_id"]);
+  expect_version: SENT_POSITION,
+  after_version: SENT_POSITION,
+  fence: SENT_POSITION,
+  epoch: FIELD,
+  command_id: FIELD,
+}, [...all(ENVELOPE), "expect_version", "after_version", "fence", "epoch", "command_id"]));
 /** Many messages, or one for many rooms. */
 export const BATCH: Schema = {
   oneOf: [
-    object({ messages: { ...list(object({ room: ID, ...EVENT }, all(EVENT))), minItems: 1 } }),
-    object({ rooms: { ...list(ID), minItems: 1, uniqueItems: true }, ...EVENT }, all(EVENT)),
+    only(
+      object({ messages: { ...list(object({ room: ID, ...EVENT }, all(EVENT))), minItems: 1 } }),
+    ),
+    only(object({ rooms: { ...list(ID), minItems: 1, uniqueItems: true }, ...EVENT }, all(EVENT))),
   ],
 };
 
