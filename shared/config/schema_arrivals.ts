@@ -24,6 +24,9 @@ export const Arrivals = {
   request_body_ms: ms(30_000, "how long the body of a request may take (own sockets)"),
   keep_alive_ms: ms(60_000, "how long a connection waits for its next request (own sockets)"),
   answer_ms: ms(10_000, "how long a peer may take to read an answer (own sockets)"),
+  deflate_from_bytes: z.int().min(0).max(1_048_576).default(512).describe(
+    "shorter messages are not compressed, where [server] permessage_deflate is on",
+  ),
   descriptors_reserved: count(
     256,
     100_000,

@@ -63,6 +63,9 @@ export const Server = z.strictObject({
   proxy_protocol: z.boolean().default(false).describe(
     "every connection of a trusted proxy begins with a PROXY protocol header, version 2, which says whose it is (own sockets)",
   ),
+  permessage_deflate: z.boolean().default(false).describe(
+    "messages are compressed with clients that offer it, at some 20 µs of CPU for each direction and message (own sockets)",
+  ),
   require_pong: z.boolean().default(false).describe(
     "every client must answer PING frames, not only one that has answered one before",
   ),

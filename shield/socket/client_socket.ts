@@ -61,6 +61,13 @@ export interface SocketOptions {
   readonly heartbeat_ms: number;
   /** Where the implementation can, a longer message ends the connection with 1009. */
   readonly max_message_bytes: number;
+  /** Where the implementation can, messages of clients that offer it are compressed; absent: none. */
+  readonly deflate?: {
+    /** Shorter messages are sent as they are. */
+    readonly from_bytes: number;
+    /** A message that is longer when it is whole again ends the connection with 1009. */
+    readonly inflated_bytes_max: number;
+  } | undefined;
 }
 
 /** One implementation, as `[server] websocket` names it. */

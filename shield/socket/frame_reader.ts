@@ -33,14 +33,6 @@ export interface FrameSink {
   readonly pauses: boolean;
 }
 
-/** What a reader is told. */
-export interface FrameBounds {
-  /** A longer message fails with 1009 as soon as its length is known. */
-  readonly max_message_bytes: number;
-  /** Compressed messages were agreed on. */
-  readonly deflate: boolean;
-}
-
 const PROTOCOL_ERROR = 1002, INVALID_DATA = 1007, TOO_BIG = 1009;
 /** No code in the close frame. */
 const NO_CODE = 1005;
@@ -69,7 +61,8 @@ export function decodeText(body: Uint8Array): string | undefined {
 /** One connection's. Not to be called again by its own sink. */
 export class FrameReader {
   readonly #sink: FrameSink;
-  readonly #bounds: FrameBounds;
+  readonly #max_message_bytes: number;
+  readonly #deflate: boolean;
   /** The beginning of a head that a chunk ended in. */
   #head: Uint8Array<ArrayBuffer> | undefined;
   #head_bytes = 0;
@@ -88,9 +81,14 @@ export class FrameReader {
   #control: Uint8Array<ArrayBuffer> | undefined;
   #ended = false;
 
-  constructor(sink: FrameSink, bounds: FrameBounds) {
+  /**
+   * A message of more than `max_message_bytes` fails with 1009 as soon as its length is known.
+   * `deflate`: compressed messages were agreed on; their bound is for what arrives.
+   */
+  constructor(sink: FrameSink, max_message_bytes: number, deflate: boolean) {
     this.#sink = sink;
-    this.#bounds = bounds;
+    this.#max_message_bytes = max_message_bytes;
+    this.#deflate = deflate;
   }
 
   /** The peer has closed or failed: whatever else comes is not looked at. */
@@ -171,10 +169,10 @@ export class FrameReader {
       return this.#fail(PROTOCOL_ERROR, "a control frame of more than 125 bytes");
     }
     if (opcode < CLOSE) {
-      if (this.#body_bytes + length > this.#bounds.max_message_bytes) {
+      if (this.#body_bytes + length > this.#max_message_bytes) {
         return this.#fail(
           TOO_BIG,
-          `a message of more than ${this.#bounds.max_message_bytes} bytes`,
+          `a message of more than ${this.#max_message_bytes} bytes`,
         );
       }
       if (opcode !== CONTINUATION) {
@@ -193,7 +191,7 @@ export class FrameReader {
 
   #problemOf(opcode: number, fin: boolean, reserved: number, masked: boolean): string | undefined {
     if (!masked) return "a frame that is not masked";
-    const compressed = reserved === RSV1 && this.#bounds.deflate &&
+    const compressed = reserved === RSV1 && this.#deflate &&
       (opcode === TEXT || opcode === BINARY);
     if (reserved !== 0 && !compressed) return "a reserved bit is set";
     if (opcode === TEXT || opcode === BINARY) {
@@ -279,16 +277,17 @@ export class FrameReader {
     if (decodeText(body.subarray(2)) === undefined) {
       return this.#fail(INVALID_DATA, "a close reason that is no UTF-8");
     }
-    this.#end();
+    this.end();
     this.#sink.closed(code);
   }
 
   #fail(code: number, problem: string): void {
-    this.#end();
+    this.end();
     this.#sink.failed(code, problem);
   }
 
-  #end(): void {
+  /** Nothing that comes counts any more. */
+  end(): void {
     this.#ended = true;
     this.#body = this.#control = this.#head = undefined;
     this.#body_bytes = this.#head_bytes = 0;

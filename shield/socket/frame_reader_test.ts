@@ -15,18 +15,22 @@ interface Seen {
 /** What the reader makes of chunks; `pauses` after each frame, and reads on. */
 function read(chunks: readonly Uint8Array[], pauses = false): Seen["events"] {
   const events: Seen["events"] = [];
-  const reader = new FrameReader({
-    message(opcode, body) {
-      if (opcode === BINARY) return void events.push(["binary", body]);
-      const text = decodeText(body);
-      events.push(text === undefined ? ["failed", 1007] : ["text", text]);
+  const reader = new FrameReader(
+    {
+      message(opcode, body) {
+        if (opcode === BINARY) return void events.push(["binary", body]);
+        const text = decodeText(body);
+        events.push(text === undefined ? ["failed", 1007] : ["text", text]);
+      },
+      ping: (body) => void events.push(["ping", body]),
+      pong: () => void events.push(["pong"]),
+      closed: (code) => void events.push(["closed", code]),
+      failed: (code) => void events.push(["failed", code]),
+      pauses,
     },
-    ping: (body) => void events.push(["ping", body]),
-    pong: () => void events.push(["pong"]),
-    closed: (code) => void events.push(["closed", code]),
-    failed: (code) => void events.push(["failed", code]),
-    pauses,
-  }, { max_message_bytes: MESSAGE_BYTES_MAX, deflate: false });
+    MESSAGE_BYTES_MAX,
+    false,
+  );
   for (const chunk of chunks) {
     const own = chunk.slice();
     for (let at = 0; at < own.length;) at = reader.read(own, at);

@@ -21,10 +21,11 @@ export function requireHandshake({ method, headers }: Request): void {
   }
 }
 
-/** What is sent for a handshake that is taken; `protocol` is the chosen one. */
+/** What is sent for a handshake that is taken; `protocol` and `extensions` are those chosen. */
 export function handshakeAnswer(
   { headers }: Request,
   protocol: string | undefined,
+  extensions: string | undefined,
 ): Uint8Array<ArrayBuffer> {
   const key = headers.get("sec-websocket-key") + GUID;
   const lines = [
@@ -34,5 +35,6 @@ export function handshakeAnswer(
     `sec-websocket-accept: ${createHash("sha1").update(key).digest("base64")}`,
   ];
   if (protocol !== undefined) lines.push(`sec-websocket-protocol: ${protocol}`);
+  if (extensions !== undefined) lines.push(`sec-websocket-extensions: ${extensions}`);
   return new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`);
 }

@@ -20,7 +20,12 @@ export async function openSockets(
   }).set({ implementation: server.websocket }, 1);
   const max_message_bytes = limits.close_frame_bytes;
   if (server.websocket === "native") return nativeSockets({ heartbeat_ms });
-  if (server.websocket === "own") return ownSockets({ heartbeat_ms, max_message_bytes });
+  if (server.websocket === "own") {
+    const deflate = server.permessage_deflate
+      ? { from_bytes: limits.deflate_from_bytes, inflated_bytes_max: limits.max_frame_bytes }
+      : undefined;
+    return ownSockets({ heartbeat_ms, max_message_bytes, deflate });
+  }
   // The package reads two environment variables as it loads, which takes a permission.
   const { wsSockets } = await import("./ws.ts");
   return wsSockets({ heartbeat_ms, max_message_bytes });

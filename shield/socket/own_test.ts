@@ -5,16 +5,7 @@ import { until } from "./conformance.ts";
 import { BINARY, rawFrame, RawPeer } from "./conformance_peer.ts";
 import type { ClientSocket } from "./client_socket.ts";
 import { ownSockets } from "./own.ts";
-
-const LIMITS = {
-  strangers: 100,
-  strangers_per_address: 100,
-  head_ms: 60_000,
-  body_ms: 60_000,
-  idle_ms: 60_000,
-  answer_ms: 60_000,
-  descriptors: 1_000,
-};
+import { OWN_LIMITS } from "./test_host.ts";
 
 /** What happens to the messages of one socket. */
 type OnMessage = (socket: ClientSocket, message: Uint8Array) => void;
@@ -26,7 +17,7 @@ async function serve(onMessage: OnMessage) {
     host: "127.0.0.1",
     port: 0,
     websocket: "own",
-    limits: LIMITS,
+    limits: OWN_LIMITS,
     onGone() {},
     handler(request) {
       const { socket, response, listen } = server.upgrade(request, undefined);

@@ -2,6 +2,7 @@
  * Frames of one turn as the bytes of one write. A message goes to all its receivers as the same bytes,
  * and who hears the same in a turn gets the same write, made once. No sockets here.
  */
+import { deflate } from "./deflate.ts";
 import { BINARY, encodeFrame, TEXT } from "./frame_head.ts";
 
 /** Frames that leave together, by the last of them. */
@@ -62,6 +63,9 @@ export class WireTurn {
   /** The last frame that was made, and what of. */
   #message: string | Uint8Array<ArrayBuffer> | undefined;
   #frame: Uint8Array<ArrayBuffer> | undefined;
+  /** The same for those who take it compressed, by their window. */
+  #compressed_message: string | Uint8Array<ArrayBuffer> | undefined;
+  readonly #compressed: (Uint8Array<ArrayBuffer> | undefined)[] = [];
   readonly #onEnd = () => this.#end();
 
   /** A message as one frame. A message that is the same object, or text, is made once in a row. */
@@ -71,6 +75,25 @@ export class WireTurn {
     return this.#frame = typeof message === "string"
       ? encodeFrame(TEXT, encoder.encode(message))
       : encodeFrame(BINARY, message);
+  }
+
+  /** The same, compressed where that makes it shorter. */
+  compressedFrameOf(
+    message: string | Uint8Array<ArrayBuffer>,
+    window_bits: number,
+  ): Uint8Array<ArrayBuffer> {
+    if (this.#compressed_message !== message) {
+      this.#compressed_message = message;
+      this.#compressed.length = 0;
+    }
+    return this.#compressed[window_bits] ??= this.#compress(message, window_bits);
+  }
+
+  #compress(message: string | Uint8Array<ArrayBuffer>, bits: number): Uint8Array<ArrayBuffer> {
+    const text = typeof message === "string";
+    const body = deflate(text ? encoder.encode(message) : message, bits);
+    if (body === undefined) return this.frameOf(message);
+    return encodeFrame(text ? TEXT : BINARY, body, true);
   }
 
   /** `run` with one more frame, or one that begins with it. */
@@ -90,7 +113,12 @@ export class WireTurn {
     this.#members = [];
     for (const member of members) member.endTurn();
     // What the turn made is garbage with it.
-    this.#begun = this.#message = this.#frame = undefined;
+    this.#begun =
+      this.#message =
+      this.#frame =
+      this.#compressed_message =
+        undefined;
+    this.#compressed.length = 0;
   }
 }
 

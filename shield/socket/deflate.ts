@@ -1,0 +1,93 @@
+/**
+ * Compressed messages (permessage-deflate, RFC 7692), each on its own: neither side keeps a window
+ * from one to the next, so that a connection needs no memory for it and one compressed message serves
+ * all its receivers. `node:zlib` does the work; what is compressed, and for whom, is `own.ts`.
+ */
+import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
+
+/** What was agreed on with one client. */
+export interface DeflateAgreement {
+  /** The value of Sec-WebSocket-Extensions in the answer. */
+  readonly answer: string;
+  /** The largest window that the client takes, as a power of two: 9 to 15. */
+  readonly window_bits: number;
+}
+
+const NAME = "permessage-deflate";
+const WINDOW_BITS_MAX = 15;
+/** zlib has no raw window of 2^8. */
+const WINDOW_BITS_MIN = 9;
+/** Half of the bytes for a fifth of the time that the usual level takes. */
+const LEVEL = 1;
+/** What ends each message, and is not sent (RFC 7692, 7.2.1). */
+const TAIL = new Uint8Array([0, 0, 0xff, 0xff]);
+/** More than any client offers. */
+const OFFERS_MAX = 16;
+
+/** The first offer that can be taken, of a Sec-WebSocket-Extensions header; undefined for none. */
+export function agreeOnDeflate(offered: string | null): DeflateAgreement | undefined {
+  for (const offer of (offered ?? "").split(",").slice(0, OFFERS_MAX)) {
+    const [name = "", ...parameters] = offer.split(";").map((part) => part.trim());
+    if (name.toLowerCase() !== NAME) continue;
+    const agreement = agree(parameters);
+    if (agreement !== undefined) return agreement;
+  }
+  return undefined;
+}
+
+function agree(parameters: readonly string[]): DeflateAgreement | undefined {
+  const seen = new Set<string>();
+  let window_bits = WINDOW_BITS_MAX;
+  let limited = "";
+  for (const parameter of parameters) {
+    const [key = "", ...values] = parameter.split("=").map((part) => part.trim());
+    const value = values.length === 0 ? undefined : values.join("=").replace(/^"(.*)"$/, "$1");
+    if (seen.has(key)) return undefined;
+    seen.add(key);
+    if (key === "server_no_context_takeover" || key === "client_no_context_takeover") {
+      if (value !== undefined) return undefined;
+    } else if (key === "server_max_window_bits") {
+      if (value === undefined || !isWindow(value) || Number(value) < WINDOW_BITS_MIN) {
+        return undefined;
+      }
+      window_bits = Number(value);
+      limited = `; server_max_window_bits=${window_bits}`;
+    } else if (key === "client_max_window_bits") {
+      if (value !== undefined && !isWindow(value)) return undefined;
+    } else return undefined;
+  }
+  const answer = `${NAME}; server_no_context_takeover; client_no_context_takeover${limited}`;
+  return { answer, window_bits };
+}
+
+function isWindow(text: string): boolean {
+  return /^([89]|1[0-5])$/.test(text);
+}
+
+/** A message's bytes, compressed; undefined when that is no shorter. */
+export function deflate(
+  body: Uint8Array,
+  window_bits: number,
+): Uint8Array<ArrayBuffer> | undefined {
+  const finishFlush = constants.Z_SYNC_FLUSH;
+  const whole = deflateRawSync(body, { finishFlush, windowBits: window_bits, level: LEVEL });
+  const length = whole.length - TAIL.length;
+  return length < body.length ? new Uint8Array(whole.subarray(0, length)) : undefined;
+}
+
+/** What a compressed message says: its bytes, or why it cannot be had. */
+export type Inflated = Uint8Array<ArrayBuffer> | "too-large" | "malformed";
+
+/** Never more than `bytes_max` bytes, however small the message was. */
+export function inflate(body: Uint8Array, bytes_max: number): Inflated {
+  const whole = new Uint8Array(body.length + TAIL.length);
+  whole.set(body);
+  whole.set(TAIL, body.length);
+  try {
+    const finishFlush = constants.Z_SYNC_FLUSH;
+    return new Uint8Array(inflateRawSync(whole, { finishFlush, maxOutputLength: bytes_max }));
+  } catch (error) {
+    const { code } = error as Error & { code?: string };
+    return code === "ERR_BUFFER_TOO_LARGE" ? "too-large" : "malformed";
+  }
+}

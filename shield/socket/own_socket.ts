@@ -1,0 +1,342 @@
+/**
+ * One WebSocket of our own, on a connection whose handshake was taken. Many frames come by one read and
+ * leave by one write; reading pauses for who is to wait, and takes turns. Frames are
+ * `frame_reader.ts` and `frame_head.ts`.
+ */
+import { closeQuietly } from "../../shared/http1/byte_stream.ts";
+import type { ByteStream } from "../../shared/http1/byte_stream.ts";
+import type { UpgradeTaker } from "../../shared/http1/exchange.ts";
+import { BROKEN, PING_LOST, TOO_LONG } from "./client_socket.ts";
+import type { ClientSocket, SocketEvents, SocketOptions } from "./client_socket.ts";
+import { inflate } from "./deflate.ts";
+import { BINARY, CLOSE, encodeClose, encodeFrame, PING, PONG } from "./frame_head.ts";
+import { decodeText, FrameReader } from "./frame_reader.ts";
+import type { FrameSink } from "./frame_reader.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import type { Beating } from "./heartbeat.ts";
+import { WireTurn } from "./wire_turn.ts";
+import type { WireMember, WireRun } from "./wire_turn.ts";
+
+/** How long a peer may take to answer a close frame, or to take what was written before it. */
+const CLOSE_MS = 5_000;
+/** The same for a peer that broke the protocol: it may only read that it did. */
+const FAILED_MS = 1_000;
+/** Who sends little needs little; nearly all memory of an idle connection is this. */
+const SMALL_READ_BYTES = 2_048;
+const LARGE_READ_BYTES = 65_536;
+/** Large buffers that wait for a use. */
+const SPARE_BUFFERS_MAX = 16;
+/** A connection gives way after so much of one turn of the event loop. */
+const TURN_BYTES = 65_536;
+const TURN_FRAMES = 128;
+/** Whoever rests is deaf: also to what keeps a connection alive. */
+const REST_MS_MAX = 5_000;
+/** A peer that does not read gets no answers to its pings either. */
+const PONG_BACKLOG_BYTES = 65_536;
+const NO_CODE = 1005, GOING_AWAY = 1001, INVALID_DATA = 1007, TOO_BIG = 1009;
+const NOTHING = new Uint8Array(0);
+
+/** What all sockets of one process have together. */
+export class OwnShared {
+  readonly turn = new WireTurn();
+  readonly heartbeat: Heartbeat;
+  readonly options: SocketOptions;
+  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
+
+  constructor(options: SocketOptions) {
+    this.heartbeat = new Heartbeat(options.heartbeat_ms);
+    this.options = options;
+  }
+
+  takeLarge(): Uint8Array<ArrayBuffer> {
+    return this.#spare.pop() ?? new Uint8Array(LARGE_READ_BYTES);
+  }
+
+  giveLarge(buffer: Uint8Array<ArrayBuffer>): void {
+    if (this.#spare.length < SPARE_BUFFERS_MAX) this.#spare.push(buffer);
+  }
+}
+
+/** A client. Its events begin when it `run`s. */
+export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, UpgradeTaker {
+  readonly #shared: OwnShared;
+  readonly #reader: FrameReader;
+  /** Of the client's decompressor; 0: nothing is compressed. */
+  readonly #window_bits: number;
+  #events: SocketEvents | undefined;
+  /** Undefined before the handshake was sent, and after the end. */
+  #stream: ByteStream | undefined;
+  /** Frames that no write has taken yet. */
+  #run: WireRun | undefined;
+  #writing_bytes = 0;
+  #awaits_turn = false;
+  /** A close frame is sent, or was to be: nothing follows it. */
+  #closing = false;
+  /** The peer's close frame has come, or it broke the protocol. */
+  #peer_done = false;
+  /** Both sides have said that they close: nothing more comes. */
+  #orderly = false;
+  /** What `closed` will say, when something was decided. */
+  #code: number | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #frames_of_turn = 0;
+  #bytes_of_turn = 0;
+  #resting_until_ms = 0;
+  #pinged = false;
+  heard_ms = 0;
+
+  constructor(shared: OwnShared, window_bits: number) {
+    this.#shared = shared;
+    this.#window_bits = window_bits;
+    const { max_message_bytes } = shared.options;
+    this.#reader = new FrameReader(this, max_message_bytes, window_bits > 0);
+  }
+
+  get bufferedAmount(): number {
+    return this.#writing_bytes + (this.#run?.bytes ?? 0);
+  }
+
+  get unfinished_bytes(): number {
+    return this.#reader.unfinished_bytes;
+  }
+
+  listen(events: SocketEvents): void {
+    this.#events = events;
+  }
+
+  send(frame: string | Uint8Array<ArrayBuffer>): void {
+    if (this.#closing || this.#stream === undefined) return;
+    const { turn, options: { deflate } } = this.#shared;
+    const compresses = this.#window_bits > 0 && frame.length >= (deflate?.from_bytes ?? 0);
+    this.#push(
+      compresses ? turn.compressedFrameOf(frame, this.#window_bits) : turn.frameOf(frame),
+    );
+  }
+
+  close(code: number, reason: string): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#push(encodeClose(code, reason));
+    this.#endWithin(CLOSE_MS);
+  }
+
+  terminate(): boolean {
+    this.#destroy();
+    return true;
+  }
+
+  rest(wait_ms: number): void {
+    this.#resting_until_ms = performance.now() + Math.min(wait_ms, REST_MS_MAX);
+  }
+
+  /** The life of the socket, from its handshake to its end. Never rejects. */
+  async run(stream: ByteStream, early: Uint8Array<ArrayBuffer>): Promise<void> {
+    const events = this.#events as SocketEvents;
+    this.#stream = stream;
+    this.heard_ms = performance.now();
+    this.#shared.heartbeat.add(this);
+    try {
+      events.opened();
+      if (this.#run !== undefined && this.#writing_bytes === 0) this.#flush();
+      if (early.length > 0) await this.#take(early);
+      await this.#readAll(stream);
+    } catch {
+      // Cut off, by either side.
+    } finally {
+      this.#shared.heartbeat.delete(this);
+      clearTimeout(this.#timer);
+      this.#stream = undefined;
+      this.#run = undefined;
+      closeQuietly(stream);
+      events.closed(this.#code ?? BROKEN);
+    }
+  }
+
+  async #readAll(stream: ByteStream): Promise<void> {
+    const small = new Uint8Array(SMALL_READ_BYTES);
+    let buffer: Uint8Array<ArrayBuffer> = small;
+    try {
+      for (;;) {
+        const count = await stream.read(buffer);
+        if (count === null) return;
+        this.heard_ms = performance.now();
+        this.#pinged = false;
+        await this.#take(buffer.subarray(0, count));
+        const full = count === buffer.length;
+        if (full && buffer === small) buffer = this.#shared.takeLarge();
+        else if (!full && buffer !== small) {
+          this.#shared.giveLarge(buffer);
+          buffer = small;
+        }
+      }
+    } finally {
+      if (buffer !== small) this.#shared.giveLarge(buffer);
+    }
+  }
+
+  /** Reads what has come; waits where others are to have their turn, or this one is to rest. */
+  async #take(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    this.#bytes_of_turn += bytes.length;
+    for (let at = 0; at < bytes.length && !this.#reader.ended;) {
+      at = this.#reader.read(bytes, at);
+      if (this.#rests()) await this.#sleep();
+      else if (this.#isOverTurn()) await this.#giveWay();
+    }
+    if (this.#isOverTurn()) await this.#giveWay();
+  }
+
+  get pauses(): boolean {
+    return this.#isOverTurn() || this.#rests();
+  }
+
+  #isOverTurn(): boolean {
+    return this.#frames_of_turn >= TURN_FRAMES || this.#bytes_of_turn >= TURN_BYTES;
+  }
+
+  #rests(): boolean {
+    return this.#resting_until_ms > 0 && this.#resting_until_ms > performance.now();
+  }
+
+  async #giveWay(): Promise<void> {
+    this.#frames_of_turn = this.#bytes_of_turn = 0;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+
+  async #sleep(): Promise<void> {
+    const wait_ms = this.#resting_until_ms - performance.now();
+    this.#resting_until_ms = 0;
+    this.#frames_of_turn = this.#bytes_of_turn = 0;
+    await new Promise<void>((resolve) => setTimeout(resolve, wait_ms));
+  }
+
+  message(opcode: number, received: Uint8Array<ArrayBuffer>, compressed: boolean): void {
+    this.#frames_of_turn++;
+    // After our own close frame, nobody hears it any more.
+    if (this.#closing) return;
+    const body = compressed ? this.#inflate(received) : received;
+    if (body === undefined) return;
+    if (opcode === BINARY) return this.#events?.message(body.buffer);
+    const text = decodeText(body);
+    if (text === undefined) {
+      this.#reader.end();
+      return this.failed(INVALID_DATA, "text that is no UTF-8");
+    }
+    this.#events?.message(text);
+  }
+
+  #inflate(received: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | undefined {
+    const bytes_max = this.#shared.options.deflate?.inflated_bytes_max ?? 0;
+    const body = inflate(received, bytes_max);
+    if (typeof body !== "string") {
+      this.#bytes_of_turn += body.length;
+      return body;
+    }
+    const too_large = body === "too-large";
+    this.#reader.end();
+    this.failed(
+      too_large ? TOO_BIG : INVALID_DATA,
+      too_large ? `a message of more than ${bytes_max} bytes` : "a message that does not inflate",
+    );
+    return undefined;
+  }
+
+  ping(body: Uint8Array<ArrayBuffer>): void {
+    this.#frames_of_turn++;
+    if (this.#closing || this.bufferedAmount > PONG_BACKLOG_BYTES) return;
+    this.#push(encodeFrame(PONG, body));
+  }
+
+  pong(): void {
+    this.#frames_of_turn++;
+  }
+
+  closed(code: number): void {
+    this.#peer_done = true;
+    this.#code ??= code;
+    if (!this.#closing) {
+      this.#closing = true;
+      // The same code back (RFC 6455, 5.5.1); 1005 is the absence of one.
+      this.#push(code === NO_CODE ? encodeFrame(CLOSE, NOTHING) : encodeClose(code, ""));
+    }
+    this.#orderly = true;
+    this.#endWithin(CLOSE_MS);
+    this.#finish();
+  }
+
+  failed(code: number, problem: string): void {
+    this.#peer_done = true;
+    this.#code = code === TOO_BIG ? TOO_LONG : code;
+    if (!this.#closing) {
+      this.#closing = true;
+      this.#push(encodeClose(code, problem));
+    }
+    this.#endWithin(FAILED_MS);
+  }
+
+  /** Called by the heartbeat. */
+  sendPing(): void {
+    if (this.#pinged || this.#closing) return;
+    this.#pinged = true;
+    this.#push(encodeFrame(PING, NOTHING));
+  }
+
+  giveUp(): void {
+    this.#code ??= PING_LOST;
+    this.close(GOING_AWAY, "No response from ping frame.");
+    // After what the close frame needs to leave; a peer that is gone answers no close.
+    setTimeout(() => this.#destroy(), 0);
+  }
+
+  #push(frame: Uint8Array<ArrayBuffer>): void {
+    const { turn } = this.#shared;
+    this.#run = turn.extend(this.#run, frame);
+    if (this.#awaits_turn || this.#writing_bytes > 0) return;
+    this.#awaits_turn = true;
+    turn.add(this);
+  }
+
+  endTurn(): void {
+    this.#awaits_turn = false;
+    if (this.#writing_bytes === 0) this.#flush();
+  }
+
+  /** Writes what waits; then what has come to wait meanwhile. */
+  #flush(): void {
+    const run = this.#run;
+    const stream = this.#stream;
+    if (run === undefined || stream === undefined) return;
+    this.#run = undefined;
+    const bytes = run.whole();
+    this.#writing_bytes = bytes.length;
+    this.#write(stream, bytes);
+  }
+
+  #write(stream: ByteStream, bytes: Uint8Array<ArrayBuffer>): void {
+    stream.write(bytes).then((count) => {
+      this.#writing_bytes -= count;
+      if (count < bytes.length) return this.#write(stream, bytes.subarray(count));
+      if (this.#run !== undefined) this.#flush();
+      else if (this.#peer_done) this.#finish();
+    }, () => this.#destroy());
+  }
+
+  /** Our close frame has left: the server ends the connection (RFC 6455, 7.1.1). */
+  #finish(): void {
+    const stream = this.#stream;
+    if (stream === undefined || this.bufferedAmount > 0) return;
+    if (this.#orderly) return this.#destroy();
+    // Whoever broke the protocol may still be sending: a reset would take our close frame from it.
+    stream.closeWrite().catch(() => {});
+  }
+
+  #endWithin(wait_ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#destroy(), wait_ms);
+  }
+
+  #destroy(): void {
+    const stream = this.#stream;
+    this.#stream = undefined;
+    if (stream !== undefined) closeQuietly(stream);
+  }
+}
