@@ -114,3 +114,22 @@ Deno.test("the repository has one address, and images are named as a registry wa
   }
   assert.deepEqual([...found], ["novelbytelabs/arqonbus"]);
 });
+
+Deno.test("the documents list the images that the workflow pushes, and no other", async () => {
+  const path = ".github/workflows/images.yml";
+  const pushed = await pins(path, /- \{ image: ([\w-]+), dockerfile: \w+/g);
+  const built = await pins(path, /- \{ image: [\w-]+, dockerfile: (\w+)/g);
+  assert.equal(pushed.length, 4);
+  for (const name of built) await read(`deploy/docker/${name}.Dockerfile`);
+  const text = await read("docs/deploy.md");
+  const section = /^## Images\n([^]*?)^## /m.exec(text)?.[1] ?? "";
+  const listed = [...section.matchAll(/^\| `([\w-]+)` +\|/gm)].map(([, name = ""]) => name);
+  assert.deepEqual(listed.toSorted(), pushed.toSorted());
+  // What compose.yaml and the manifests take from there is among them.
+  const places = ["compose.yaml", "deploy/kubernetes/shield.yaml", "deploy/kubernetes/brain.yaml"];
+  for (const place of places) {
+    for (const name of await pins(place, /ghcr\.io\/novelbytelabs\/([\w-]+)/g)) {
+      assert(pushed.includes(name), `${place}: ${name}`);
+    }
+  }
+});

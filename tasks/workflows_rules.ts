@@ -27,6 +27,9 @@ function lineProblems(line: string, { deno_version, tasks }: Expected): string[]
   if (version !== undefined && version !== deno_version) {
     problems.push(`Deno ${version} is not ${deno_version} of .ci/run`);
   }
+  if (/registry-url:|\bregistry\.npmjs\.org\b/.test(line)) {
+    problems.push("name no registry of npm: its default is the one that is meant");
+  }
   for (const [, name = ""] of line.matchAll(/\bdeno task ([\w:-]+)/g)) {
     if (!tasks.has(name)) problems.push(`deno.json has no task "${name}"`);
   }

@@ -41,6 +41,11 @@ Deno.test("our rules name an action without commit or version, and a job without
   assert.deepEqual(said(workflow(steps, "    uses: ./a.yml\n").replace(/ +runs-on.*\n/, "")), []);
 });
 
+Deno.test("our rules name a registry of npm", () => {
+  const steps = "      - run: deno task ok\n        registry-url: https://registry.example\n";
+  assert.match(said(workflow(steps)).join(), /name no registry of npm/);
+});
+
 Deno.test("our rules name another Deno and a task that is not there", () => {
   const other = workflow("      - run: deno task gone\n        deno-version: 2.8.0\n");
   assert.deepEqual(said(other), [
