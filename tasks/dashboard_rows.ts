@@ -196,7 +196,7 @@ const PRESENCE: readonly PanelSpec[] = [
   panel("Convergence lag", "s", "From a change at its Shield to its merge at a Brain.", [
     ...quantiles("consistency_convergence_seconds"),
     ["max(consistency_convergence_lag{@})", "latest"],
-    ["max(consistency_convergence_lag_max{@})", "max since the last scrape"],
+    ["max(consistency_convergence_lag_max{@})", "max of the last minute"],
   ]),
   panel("Nodes as seen", "short", "Shields as Brains see them, and Brains as Shields see them.", [
     ["max by (state) (brain_presence_writers{@})", "Shields {{state}}"],

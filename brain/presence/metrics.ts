@@ -88,6 +88,34 @@ export function showWriters(
   for (const state of WRITER_STATES) metrics.writers.set({ state }, count[state]);
 }
 
+/**
+ * The largest value of the last half to whole minute, in two halves of which the older one is forgotten.
+ * Reading it changes nothing: a scrape takes nothing from another one. Times in ms.
+ */
+class RecentMax {
+  #half = -Infinity;
+  #current = 0;
+  #before = 0;
+
+  observe(value: number, now_ms: number): void {
+    this.#turn(now_ms);
+    if (value > this.#current) this.#current = value;
+  }
+
+  read(now_ms: number): number {
+    this.#turn(now_ms);
+    return Math.max(this.#current, this.#before);
+  }
+
+  #turn(now_ms: number): void {
+    const half = Math.floor(now_ms / (LATEST_MS / 2));
+    if (half === this.#half) return;
+    this.#before = half === this.#half + 1 ? this.#current : 0;
+    this.#current = 0;
+    this.#half = half;
+  }
+}
+
 /** `now` is the clock of those who observe, in ms. */
 function lagMetrics(registers: Registry[], now: () => number) {
   const convergence_seconds = new Histogram({
@@ -97,7 +125,7 @@ function lagMetrics(registers: Registry[], now: () => number) {
     buckets: LAG_BUCKETS_SECONDS,
     registers,
   });
-  let max_seconds = 0;
+  const recent = new RecentMax();
   let latest_seconds = 0;
   let latest_ms = -Infinity;
   new Gauge({
@@ -112,17 +140,17 @@ function lagMetrics(registers: Registry[], now: () => number) {
   });
   new Gauge({
     name: "consistency_convergence_lag_max",
-    help: "The largest of consistency_convergence_seconds since the last scrape, in seconds.",
+    help:
+      "The largest of consistency_convergence_seconds in the last 30 to 60 seconds, in seconds.",
     registers,
     collect() {
-      this.set(max_seconds);
-      max_seconds = 0;
+      this.set(recent.read(now()));
     },
   });
   return {
     observeLag: (lag_ms: number, now_ms: number) => {
       const seconds = Math.max(lag_ms, 0) / 1_000;
-      if (seconds > max_seconds) max_seconds = seconds;
+      recent.observe(seconds, now_ms);
       // What one announcement brings is merged in one moment.
       if (now_ms !== latest_ms || seconds > latest_seconds) latest_seconds = seconds;
       latest_ms = now_ms;

@@ -61,15 +61,21 @@ Deno.test("the gauge is what the latest convergence took, and nothing once that 
   assert.equal(await gauge(), 0);
 });
 
-Deno.test("the maximum is that since the last scrape", async () => {
+Deno.test("the maximum is that of the last minute, for everybody who scrapes", async () => {
+  let now_ms = 90_000;
   const registry = new Registry();
-  const metrics = createBrainPresenceMetrics(registry, () => 0);
-  metrics.observeLag(2_500, 0);
-  metrics.observeLag(10, 1);
-  const line = async () =>
-    (await registry.metrics()).split("\n").find((text) =>
-      text.startsWith("consistency_convergence_lag_max ")
-    );
-  assert.equal(await line(), "consistency_convergence_lag_max 2.5");
-  assert.equal(await line(), "consistency_convergence_lag_max 0");
+  const metrics = createBrainPresenceMetrics(registry, () => now_ms);
+  const max = async () =>
+    Number(/^consistency_convergence_lag_max (\S+)$/m.exec(await registry.metrics())?.[1]);
+  assert.equal(await max(), 0);
+  metrics.observeLag(2_500, now_ms);
+  metrics.observeLag(10, now_ms);
+  assert.deepEqual([await max(), await max()], [2.5, 2.5]);
+  now_ms += 30_000;
+  metrics.observeLag(40, now_ms);
+  assert.equal(await max(), 2.5);
+  now_ms += 30_000;
+  assert.equal(await max(), 0.04);
+  now_ms += 60_000;
+  assert.equal(await max(), 0);
 });
