@@ -1,7 +1,7 @@
 /** Commands over plain HTTP, on the embedded bus and on two Shields with NATS between them. */
 import { startBus } from "./bus.ts";
 import { createIssuer, startServer } from "./cluster.ts";
-import { locks, moderation, presence, state, tenants } from "./http_commands.ts";
+import { batches, locks, moderation, presence, state, tenants } from "./http_commands.ts";
 import type { TwoWays } from "./http_commands.ts";
 import { startNats } from "./nats_server.ts";
 
@@ -10,6 +10,7 @@ async function all(t: Deno.TestContext, bus: TwoWays): Promise<void> {
   await t.step("a lock falls by its holder's word or its lease, nothing else", () => locks(bus));
   await t.step("members are listed and counted", () => presence(bus));
   await t.step("users are kicked, banned, let in again and listed", () => moderation(bus));
+  await t.step("a batch is heard in its order", () => batches(bus));
   await t.step("tenants have nothing in common", () => tenants(bus));
 }
 

@@ -27,6 +27,9 @@ export interface BansSource {
   standing(tenant_id: string): Iterable<Standing>;
 }
 
+/** Bans that are read from the bucket side by side. */
+const READS_AT_ONCE = 64;
+
 /** Where a ban stands in the list. */
 interface Place {
   readonly room_id: string;
@@ -81,6 +84,15 @@ async function read(bucket: BansSource["bucket"], { key, room_id, user_id }: Can
   return { user_id, scope, until_ms, reason, by, created_ms };
 }
 
+/** Each with what stands there, some at a time: a page is no burst for the bucket. */
+async function* bansOf(bucket: BansSource["bucket"], asked: readonly Candidate[]) {
+  for (let at = 0; at < asked.length; at += READS_AT_ONCE) {
+    const some = asked.slice(at, at + READS_AT_ONCE);
+    const bans = await Promise.all(some.map((one) => read(bucket, one)));
+    for (const [index, candidate] of some.entries()) yield [candidate, bans[index]] as const;
+  }
+}
+
 /**
  * Resolves with the result JSON. A page ends early at `page_bytes_max`, and has fewer bans than asked
  * for when some were lifted meanwhile. Rejects with `invalid-command` (400) for a cursor that is none,
@@ -96,20 +108,19 @@ export async function answerBans(
   const all = [...candidates(at, query, source, now_ms)];
   const found = pageOf(all, compare, after, query.limit + 1);
   const asked = found.slice(0, query.limit);
-  const bans = await Promise.all(asked.map((one) => read(source.bucket, one)));
-  // What was lifted a moment ago may still be known here.
-  const lifted = bans.filter((ban) => ban === undefined).length;
   const texts: string[] = [];
-  let bytes = 0;
-  let last: Place | undefined;
-  for (const [index, ban] of bans.entries()) {
-    if (ban !== undefined && isActive(ban, now_ms)) {
+  let [bytes, lifted] = [0, 0];
+  let last: Candidate | undefined;
+  for await (const [candidate, ban] of bansOf(source.bucket, asked)) {
+    // What was lifted a moment ago may still be known here.
+    if (ban === undefined) lifted++;
+    else if (isActive(ban, now_ms)) {
       const text = JSON.stringify(ban);
       bytes += utf8Bytes(text);
       if (bytes > page_bytes_max && texts.length > 0) break;
       texts.push(text);
     }
-    last = asked[index];
+    last = candidate;
   }
   const more = last !== undefined && last !== found.at(-1);
   const next = more && last !== undefined ? `,"next":${JSON.stringify(cursorOf(last))}` : "";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { banKey, BANS_BUCKET, encodeBan, EVERY_ROOM } from "../../shared/bans.ts";
 import { answerBans } from "./ban_query.ts";
-import { accepted, refused } from "./command_probe.ts";
+import { accepted, refused, sendAtOnce } from "./command_probe.ts";
 import { until, withRooms, withStand } from "./room_stand.ts";
 
 interface Row {
@@ -118,5 +118,15 @@ Deno.test("a ban that was lifted is neither listed nor counted, before the Brain
     const query = { scope: undefined, limit: 100, after: undefined };
     const now = { now_ms: 1, page_bytes_max: 1_000 };
     assert.equal(await answerBans(at, query, source, now), '{"bans":[],"count":0}');
+  });
+});
+
+Deno.test("a Brain reads so many lists at once, and the next ones are to come again", async () => {
+  await withRooms({}, async ({ spine, handle }) => {
+    await accepted(spine, ban("ann"));
+    const codes = await sendAtOnce(handle, Array.from({ length: 70 }, () => bans()));
+    assert.deepEqual(codes.filter((code) => code === 0).length, 64);
+    assert.deepEqual(codes.filter((code) => code === 429).length, 6);
+    assert.equal((await accepted(spine, bans())).count, 1);
   });
 });

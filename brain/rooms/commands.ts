@@ -78,8 +78,13 @@ interface Desk {
   readonly forwards: ForwardOptions;
   /** What is forwarded, and lists that are being read. */
   readonly running: Set<Promise<void>>;
+  /** Lists of bans that are being read. */
+  lists: number;
   pending_bytes: number;
 }
+
+/** Each reads many keys of a bucket. */
+const LISTS_MAX = 64;
 
 const utf8 = new TextEncoder();
 
@@ -173,8 +178,14 @@ async function list(
   query: BansQuery,
 ): Promise<void> {
   const { bans, limits: { page_bytes_max }, now } = desk.options;
+  if (desk.lists >= LISTS_MAX) {
+    return reply(desk, errand, tooManyPending(`${LISTS_MAX} lists of bans are being read`));
+  }
+  desk.lists++;
   const answered = answerBans(at, query, bans, { now_ms: now(), page_bytes_max });
-  reply(desk, errand, await answered.catch(asRefusal));
+  const outcome = await answered.catch(asRefusal);
+  desk.lists--;
+  reply(desk, errand, outcome);
 }
 
 /** To the owner of the room; `here` serves it when nobody else is that. */
@@ -231,7 +242,7 @@ export function createCommandDesk(options: CommandDeskOptions): CommandDesk {
   const forwards = tracing === undefined
     ? options
     : { ...options, spine: tracedRequests(options.spine, tracing) };
-  const desk: Desk = { options, forwards, running: new Set(), pending_bytes: 0 };
+  const desk: Desk = { options, forwards, running: new Set(), lists: 0, pending_bytes: 0 };
   const accept = (message: SpineMessage, subject: string, forwarded: boolean) => {
     if (message.reply === undefined) return;
     const size_bytes = message.payload.length;

@@ -76,13 +76,13 @@ export function commandRoutes(context: CommandContext): ClientRoute[] {
   return [
     ...COMMAND_ROUTES.map((route): ClientRoute => ({
       ...route,
-      answer: (call) => answer(context, route, call),
+      answer: (call) => answerRoute(context, route, call),
     })),
     { method: "POST", template: "/v1/rooms/{room}/commands", answer: any },
   ];
 }
 
-async function answer(
+async function answerRoute(
   context: CommandContext,
   route: CommandRoute,
   call: ClientCall,

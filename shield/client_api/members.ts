@@ -1,6 +1,6 @@
 /**
  * What a command over HTTP may be given beside its path: members of a JSON body, or parameters of the
- * query under the same names. Reads them strictly; what they become is `command_route.ts`, and the
+ * query under the same names. Reads them strictly; what they become is `command_call.ts`, and the
  * description that others read is made from them, too.
  */
 import { ArqonError, DecodeError, jsonMembers } from "@arqon/proto";
