@@ -1,118 +1,48 @@
 """The platform's definition of done, as a client of the Python SDK sees it on a real bus and NATS.
 
-Two buses (each Shield and Brain) share one `nats-server`. It checks: a policy that refuses upgrades
-with `X-Block-Me` (403); 100 fixed trace ids, sampled alike on both Shields, whose copies on the
-shadow carry the header and are otherwise the primary's bytes; refusal of invalid structures; the
-metrics. Run with pytest from the root: `python -m pytest -c sdk/python/pyproject.toml
+Two buses (each Shield and Brain) share one `nats-server`. It checks: an uploaded policy that
+refuses upgrades with `X-Block-Me` (403); 100 requests with fixed trace ids, sampled alike on both
+Shields, whose copies on the shadow carry the header and are otherwise the primary's bytes; a schema
+that is registered, mapped and refuses what does not fit it (400), that stands in its place in the
+bucket, and whose next version another tool puts there; refusal of invalid frames; the metrics by
+their names. Run with pytest from the root: `python -m pytest -c sdk/python/pyproject.toml
 tests/verification/epoch2_suite.py`. It is not a load test, and measures nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import json
-import subprocess
 import sys
-import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import nats
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from nats.aio.msg import Msg
 from websockets.asyncio.client import connect as connect_websocket
+from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 import arqon
 from arqon._frames import decode_server_frame, encode_pub, payload_field
 from arqon._gen.envelope_pb2 import Envelope, Event
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "sdk/python/tests"))
+sys.path.insert(0, str(Path(__file__).parent))
 
-from bus import Bus, deno  # noqa: E402
+from two_buses import Bus, Cluster, cluster
+from user_created import MESSAGE, SCHEMA_ID, encoded, user_created
+
+__all__ = ["cluster"]
 
 TRACE_IDS = [hashlib.sha256(b"epoch2 %d" % n).hexdigest()[:32] for n in range(100)]
 SHARE = 0.3
 SHADOW_HEADER = "x-arqon-shadow"
-PORTS_SECONDS = 30
-
-
-class Cluster:
-    """Two buses on one NATS."""
-
-    def __init__(self, nats_url: str) -> None:
-        self.nats_url = nats_url
-        self.buses = [Bus("--nats", nats_url) for _ in range(2)]
-
-    def admin(self, method: str, path: str, body: bytes, kind: str = "application/json") -> Any:
-        """A call of the admin API of the first bus; its JSON."""
-        bus = self.buses[0]
-        request = urllib.request.Request(
-            f"{bus.admin_url}/v1/{path}",
-            data=body,
-            method=method,
-            headers={
-                "Authorization": f"Bearer {bus.token('root', role='admin')}",
-                "Content-Type": kind,
-            },
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
-
-    def deploy(self, module: str, **binding: object) -> None:
-        """Uploads a built policy and deploys it for tenant `default`."""
-        wasm = (ROOT / "policies/build" / module).read_bytes()
-        digest = self.admin("PUT", "policies/modules", wasm, "application/wasm")["sha256"]
-        body = {"sha256": digest, "tenant": "default", **binding}
-        answer = self.admin("POST", "policies/deploy", json.dumps(body).encode())
-        assert answer["here"]["state"] == "active", answer
-
-    def stop(self) -> None:
-        """Ends the buses."""
-        for bus in self.buses:
-            bus.stop()
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    folder = tmp_path_factory.mktemp("nats")
-    found = subprocess.run(
-        [*deno(), "run", "-A", str(ROOT / "tasks/nats_server.ts")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=True,
-    )
-    program = found.stdout.strip().splitlines()[-1]
-    flags = ["-a", "127.0.0.1", "-p", "-1", "-js", "-sd", str(folder / "store")]
-    server = subprocess.Popen(
-        [program, *flags, "--ports_file_dir", str(folder)], stderr=subprocess.DEVNULL
-    )
-    try:
-        started = Cluster(_nats_url(folder))
-        try:
-            yield started
-        finally:
-            started.stop()
-    finally:
-        server.terminate()
-        server.wait(PORTS_SECONDS)
-
-
-def _nats_url(folder: Path) -> str:
-    end = time.monotonic() + PORTS_SECONDS
-    while time.monotonic() < end:
-        for ports in folder.glob("*.ports"):
-            text = ports.read_text()
-            if text:
-                return str(json.loads(text)["nats"][0])
-        time.sleep(0.05)
-    raise RuntimeError("nats-server wrote no ports file")
 
 
 async def test_policy_denies_x_block_me(cluster: Cluster) -> None:
@@ -129,6 +59,10 @@ async def test_policy_denies_x_block_me(cluster: Cluster) -> None:
                 break
         assert refused is not None, "the policy is not in force"
         assert refused.code == 403
+        blocked = {"Authorization": f"Bearer {bus.token()}", "X-Block-Me": "1"}
+        with pytest.raises(InvalidStatus) as upgrade:
+            await connect_websocket(bus.url, additional_headers=blocked)
+        assert upgrade.value.response.status_code == 403
         async with arqon.connect(bus.url, token=bus.token()) as client:
             await client.room("lobby").publish("chat", "without the header")
 
@@ -208,7 +142,115 @@ def _check_copies(heard: dict[str, list[Msg]]) -> None:
 EXPECTED = "0b8193b8689e0c54"
 
 
-async def test_invalid_structure_is_refused(cluster: Cluster) -> None:
+async def refusal_of(bus: Bus, data: Any, kind: str | None = None) -> arqon.ArqonError | None:
+    """Why an event is refused in the mapped room; None when it is taken."""
+    async with arqon.connect(bus.url, token=bus.token()) as client:
+        try:
+            await client.room("users").publish("user", data, content_type=kind)
+        except arqon.ArqonError as error:
+            return error
+    return None
+
+
+async def _until_judged(bus: Bus, data: Any, reason: str | None, kind: str | None = None) -> None:
+    """Returns when events with that data are refused for that reason, None: are taken."""
+    for _ in range(200):
+        refused = await refusal_of(bus, data, kind)
+        if (None if refused is None else refused.reason) == reason:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{data!r} is not judged as {reason}, but {refused}")
+
+
+async def test_schema_is_registered_mapped_and_enforced(cluster: Cluster) -> None:
+    first = user_created("email")
+    packed = gzip.compress(first.SerializeToString())
+    answer = cluster.admin("PUT", f"schemas/{SCHEMA_ID}", packed, "application/gzip")
+    assert (answer["registered"], answer["version"]) == (True, 1)
+    mapping = {
+        "subject": "in.t.default.r.users",
+        "schema_id": SCHEMA_ID,
+        "message": MESSAGE,
+        "unknown_fields": "refuse",
+    }
+    cluster.admin("PUT", "tenants/default/mappings", json.dumps(mapping).encode())
+    protobuf = "application/protobuf"
+    good = encoded(first, user_id="u1", email="e")
+    for bus in cluster.buses:
+        await _until_judged(bus, {"email": "e"}, "schema-violation")
+        assert await refusal_of(bus, {"user_id": "u1"}) is None
+        assert await refusal_of(bus, good, protobuf) is None
+        for data, kind, why in (
+            ({"email": "e"}, None, "user_id: required"),
+            (encoded(first, email="e"), protobuf, "user_id: required"),
+            ({"user_id": 7}, None, "user_id"),
+            (good[:-1], protobuf, "truncated"),
+            ({"user_id": "u1", "more": 1}, None, "more"),
+        ):
+            refused = await refusal_of(bus, data, kind)
+            assert isinstance(refused, arqon.SchemaViolation), (data, refused)
+            assert refused.code == 400
+            assert why in str(refused), (data, refused)
+        status, problem = _publish_by_http(bus, {"email": "e"})
+        assert (status, problem["reason"]) == (400, "schema-violation")
+        assert problem["detail"] == "Schema violation: user_id: required"
+
+
+def _publish_by_http(bus: Bus, data: Any) -> tuple[int, dict[str, Any]]:
+    request = urllib.request.Request(
+        f"{bus.http_url}/v1/rooms/users/messages",
+        data=json.dumps({"type": "user", "data": data}).encode(),
+        headers={
+            "Authorization": f"Bearer {bus.token()}",
+            "Content-Type": "application/json",
+        },
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+async def test_bucket_holds_the_gzipped_set_under_the_schema_id(cluster: Cluster) -> None:
+    connection = await nats.connect(cluster.nats_url)
+    try:
+        bucket = await connection.jetstream().key_value("ARQON_SCHEMAS")
+        assert await bucket.keys() == [SCHEMA_ID]
+        entry = await bucket.get(SCHEMA_ID)
+        found = FileDescriptorSet.FromString(gzip.decompress(entry.value or b""))
+        assert found == user_created("email")
+        second = gzip.compress(user_created("email", "more").SerializeToString())
+        await bucket.put(SCHEMA_ID, second)
+        for bus in cluster.buses:
+            await _until_judged(bus, {"user_id": "u1", "more": "m"}, None)
+        await bucket.put(SCHEMA_ID, gzip.compress(b""))
+        refused = await _refused_put(cluster)
+        assert (refused["schema_id"], refused["serving"]) == (SCHEMA_ID, 2)
+        for bus in cluster.buses:
+            assert await refusal_of(bus, {"user_id": "u1", "more": "m"}) is None
+        for _ in range(200):
+            if (await bucket.get(SCHEMA_ID)).value == second:
+                break
+            await asyncio.sleep(0.05)
+        else:
+            raise AssertionError("the last known good set is not back in the bucket")
+    finally:
+        await connection.close()
+        await asyncio.sleep(0.2)
+
+
+async def _refused_put(cluster: Cluster) -> dict[str, Any]:
+    for _ in range(200):
+        refused: list[dict[str, Any]] = cluster.admin("GET", "schemas")["refused"]
+        if refused:
+            return refused[0]
+        await asyncio.sleep(0.05)
+    raise AssertionError("nothing is refused")
+
+
+async def test_invalid_frames_are_refused(cluster: Cluster) -> None:
     bus = cluster.buses[0]
     async with arqon.connect(bus.url, token=bus.token()) as client:
         with pytest.raises(arqon.InvalidField):
@@ -252,6 +294,14 @@ def test_metrics_are_there(cluster: Cluster) -> None:
             if key.partition("{")[0] == name and all(label in key for label in labels)
         )
 
+    # Each by the name that dashboards know, and with something counted.
+    assert total("shield_wasm_execution_duration_seconds_count", 'module="block-me"') >= 2
+    assert total("shield_wasm_execution_duration_seconds_sum") > 0
+    assert "# TYPE shield_wasm_execution_duration_seconds histogram" in lines
+    assert total("shield_wasm_fuel_consumed_total") > 0
+    schema = f'schema="{SCHEMA_ID}"'
+    assert total("shield_schema_violation_total", schema, 'rule="required"') >= 3
+    assert total("shield_schema_refused") == 1
     assert total("shield_policy_verdicts_total", 'verdict="refused"') >= 1
     assert total("shield_mirror_traffic_total", 'outcome="published"') >= 10
     assert total("shield_mirror_traffic_total", 'outcome="sampled-out"') >= 50
