@@ -14,7 +14,7 @@ import type { OldLayout } from "./old_layout.ts";
 import type { PutTable, Trouble } from "./put_table.ts";
 import { IncompatibleError, registerPut, restore } from "./register.ts";
 import { isJudged } from "./store.ts";
-import type { SchemaStore, Standing, StoredSet } from "./store.ts";
+import type { SchemaStore, StoredSet } from "./store.ts";
 
 /** Longest wait before a put is judged: the first Shield spares the others the work. */
 const JITTER_MS = 250;
@@ -56,8 +56,12 @@ export class Adoption {
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #watches: readonly KvWatch[];
   readonly #intervals: readonly ReturnType<typeof setInterval>[];
-  /** Resolves when all that was there at the start has been judged; never rejects. */
+  /**
+   * Resolves when all that was there at the start has been judged, or something could not be: that is
+   * tried again, and no reason not to start. Never rejects.
+   */
   readonly ready: Promise<void>;
+  readonly #failure = Promise.withResolvers<void>();
   #work: Promise<void> | undefined;
   #started = false;
   #closed = false;
@@ -96,7 +100,7 @@ export class Adoption {
     }
     this.#started = true;
     for (const trouble of this.#options.table.troubles()) this.#due.set(trouble.key, trouble);
-    await this.#begin();
+    await Promise.race([this.#begin(), this.#failure.promise]);
     this.#tidy();
   }
 
@@ -139,6 +143,7 @@ export class Adoption {
     for (const [key, trouble] of this.#due) {
       this.#due.delete(key);
       await this.#look(trouble).catch((error: unknown) => {
+        this.#failure.resolve();
         if (this.#closed) return;
         const { log } = this.#options;
         log.warn("a put into the bucket of schemas cannot be judged yet", {
@@ -160,23 +165,23 @@ export class Adoption {
     const standing = await store.standing(key);
     const { stored, set, refusal } = standing;
     if (set === undefined) {
-      if (stored !== undefined) await this.#replace(key, standing);
+      if (stored !== undefined) await this.#replace(key);
       else if (refusal !== undefined) await this.#pardon(key);
     } else if (isJudged(standing)) {
       await this.#restore(key);
     } else {
-      await this.#judge(key, standing, set);
+      await this.#judge(key, set);
     }
   }
 
-  async #judge(key: string, standing: Standing, set: StoredSet): Promise<void> {
+  async #judge(key: string, set: StoredSet): Promise<void> {
     const { store, log, now, kv_bucket, versions_max, onPut } = this.#options;
     const { bytes, revision: put_revision } = set;
     const request = { schema_id: key, bytes, by: kv_bucket, now_ms: now(), versions_max };
     try {
       const done = await registerPut(store, { ...request, put_revision });
       if (done === undefined) return;
-      if (!done.is_new) return await this.#putBack(key, standing, set);
+      if (!done.is_new) return await this.#restore(key, set);
       const { version } = latestOf(done.head);
       log.info("a schema was registered", { schema: key, version, by: kv_bucket });
       onPut("registered");
@@ -185,17 +190,18 @@ export class Adoption {
       const problem = problemOf(error);
       if (problem === undefined) throw error;
       const { revision, sha256 } = set;
-      await this.#refuse(key, standing, { revision, sha256, size_bytes: bytes.length, problem });
-      await this.#putBack(key, standing, set);
+      await this.#refuse(key, { revision, sha256, size_bytes: bytes.length, problem });
+      await this.#restore(key, set);
     }
   }
 
   async #refuse(
     key: string,
-    { stored }: Standing,
     put: Pick<Refusal, "revision" | "sha256" | "size_bytes" | "problem">,
   ): Promise<void> {
     const { store, table, now, onPut } = this.#options;
+    // As it is by now: a refusal stands until there is another version.
+    const stored = await store.read(key);
     const serving = stored === undefined ? 0 : latestOf(stored.head).version;
     const problem = put.problem.slice(0, PROBLEM_UNITS);
     const refusal: Refusal = { format: 1, ...put, problem, refused_ms: now(), serving };
@@ -205,20 +211,13 @@ export class Adoption {
   }
 
   /** The key has no set: somebody has deleted it, or it was never put there. */
-  async #replace(key: string, standing: Standing): Promise<void> {
+  async #replace(key: string): Promise<void> {
     const revision = this.#options.table.deletedAt(key);
     if (revision !== undefined) {
       const problem = "the key was deleted; a schema that is registered stays";
-      await this.#refuse(key, standing, { revision, sha256: "", size_bytes: 0, problem });
+      await this.#refuse(key, { revision, sha256: "", size_bytes: 0, problem });
     }
     await this.#restore(key);
-  }
-
-  async #putBack(key: string, { stored }: Standing, set: StoredSet): Promise<void> {
-    if (stored === undefined) return;
-    const { store } = this.#options;
-    const bytes = await store.bytes(key, latestOf(stored.head));
-    if (await store.putBack(key, set, bytes)) this.#told(key);
   }
 
   async #pardon(key: string): Promise<void> {
@@ -226,13 +225,10 @@ export class Adoption {
     this.#options.table.pardon(key);
   }
 
-  async #restore(key: string): Promise<void> {
-    if (await restore(this.#options.store, key)) this.#told(key);
-  }
-
-  #told(schema: string): void {
-    const { log, kv_bucket, onPut } = this.#options;
-    log.warn("the newest version of a schema was put back", { schema, bucket: kv_bucket });
+  async #restore(key: string, judged?: StoredSet): Promise<void> {
+    const { store, log, kv_bucket, onPut } = this.#options;
+    if (!await restore(store, key, judged)) return;
+    log.warn("the newest version of a schema was put back", { schema: key, bucket: kv_bucket });
     onPut("restored");
   }
 

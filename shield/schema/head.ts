@@ -20,13 +20,17 @@ const Version = z.looseObject({
   registered_ms: z.int().min(0),
   by: z.string(),
 });
-const Put = z.looseObject({ revision: z.int().min(0), sha256: z.string() });
+const Judged = z.looseObject({
+  revision: z.int().min(0),
+  sha256: z.string(),
+  floor: z.int().min(1).optional(),
+});
 // Loose: what a later version has put beside it must survive a write of ours.
 const Head = z.looseObject({
   format: z.literal(1),
   compatibility: z.enum(COMPATIBILITY_MODES),
   versions: z.array(Version).min(1),
-  judged: Put.optional(),
+  judged: Judged.optional(),
   migrated_version: z.int().min(1).optional(),
 });
 const Refusal = z.looseObject({
@@ -43,12 +47,13 @@ const Refusal = z.looseObject({
 export type SchemaVersion = z.output<typeof Version>;
 /**
  * A schema's history, the oldest version first. `judged`: the put into the bucket of current sets that
- * had been judged when this was written. `migrated_version`: the newest version that was taken over
- * from the layout of earlier builds.
+ * had been judged when this was written; Shields may still be about to replace it by versions from
+ * `floor` on, and by none before. `migrated_version`: the newest version that was taken over from the
+ * layout of earlier builds.
  */
 export type SchemaHead = z.output<typeof Head>;
 /** A put by its revision and what it holds; "" for a deletion. */
-export type JudgedPut = Pick<z.output<typeof Put>, "revision" | "sha256">;
+export type JudgedPut = Pick<z.output<typeof Judged>, "revision" | "sha256">;
 /**
  * A put that was refused; "" and 0 bytes for a deletion. `serving` is the version that it was held
  * to, 0 for none: the refusal stands until there is another one.

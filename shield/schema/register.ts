@@ -17,7 +17,7 @@ import {
 import type { CompatibilityMode } from "../../shared/schema/findings.ts";
 import { SchemaError } from "../../shared/schema/schema_error.ts";
 import { DEFAULT_COMPATIBILITY, latestOf, sha256Of } from "./head.ts";
-import type { SchemaHead, SchemaVersion } from "./head.ts";
+import type { JudgedPut, SchemaHead, SchemaVersion } from "./head.ts";
 import { isJudged } from "./store.ts";
 import type { SchemaStore, Standing, StoredHead } from "./store.ts";
 
@@ -247,15 +247,23 @@ export async function register(
 
 /**
  * Puts the current version where other tools read it, unless it is there, or what is there has yet to
- * be judged. Resolves with whether it was missing.
+ * be judged: any other put than `judged`. Resolves with whether it was missing.
  */
-export async function restore(store: SchemaStore, schema_id: string): Promise<boolean> {
+export async function restore(
+  store: SchemaStore,
+  schema_id: string,
+  judged?: JudgedPut,
+): Promise<boolean> {
   const standing = await store.standing(schema_id);
+  if (!isJudged(standing) && standing.set?.revision !== judged?.revision) return false;
   const { stored, set } = standing;
-  if (stored === undefined || !isJudged(standing)) return false;
+  if (stored === undefined) return false;
   const latest = latestOf(stored.head);
   if (set?.sha256 === latest.sha256) return false;
-  return await store.putBack(schema_id, set, await store.bytes(schema_id, latest));
+  const bytes = await store.bytes(schema_id, latest);
+  if (await store.putBack(schema_id, set, bytes) === undefined) return false;
+  await store.settle(schema_id);
+  return true;
 }
 
 /** Changes how a schema is held to its past, and compares nothing. Rejects with `schema-unknown`. */

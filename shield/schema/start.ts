@@ -189,7 +189,7 @@ function detailOf({ schemas, messages: { outdated, missing }, refused }: SchemaF
     ...(outdated === 0 ? [] : [`${outdated} out of date`]),
     ...(refused.length === 0 ? [] : [refusedText(refused)]),
   ];
-  return [`${schemas} schemas`, ...trouble].join(", ");
+  return [`${schemas} ${schemas === 1 ? "schema" : "schemas"}`, ...trouble].join(", ");
 }
 
 /** Names and reasons of puts that a detail has room for. */

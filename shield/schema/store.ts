@@ -75,11 +75,28 @@ const isConflict = (error: unknown) =>
 const isPut = (set: JudgedPut, put: JudgedPut | undefined) =>
   put?.revision === set.revision && put.sha256 === set.sha256;
 
-/** Whether the set is the current version, or somebody has judged that it is not to be. */
+/**
+ * Whether the set is the current version, or one that a Shield has put late, or somebody has judged
+ * that it is not to be.
+ */
 export function isJudged({ stored, set, refusal }: Standing): boolean {
-  if (set === undefined) return true;
-  if (stored !== undefined && set.sha256 === latestOf(stored.head).sha256) return true;
-  return isPut(set, stored?.head.judged) || isPut(set, refusal);
+  if (set === undefined || isPut(set, refusal)) return true;
+  if (stored === undefined) return false;
+  const { versions, judged } = stored.head;
+  const floor = judged?.floor ?? Infinity;
+  const is_late = versions.some(({ version, sha256 }) => version >= floor && sha256 === set.sha256);
+  return is_late || set.sha256 === latestOf(stored.head).sha256 || isPut(set, judged);
+}
+
+/** The first version that a Shield may yet put, once `head` is written beside what stands. */
+function floorOf({ stored, set }: Standing, head: SchemaHead): number {
+  const { version, sha256 } = latestOf(head);
+  // Whoever wants to replace an older put comes too late: this one has another revision.
+  if (set?.sha256 === sha256) return version + 1;
+  if (stored === undefined) return version;
+  const before = latestOf(stored.head);
+  if (set?.sha256 === before.sha256) return before.version + 1;
+  return stored.head.judged?.floor ?? before.version;
 }
 
 /** Every method rejects with `spine-unavailable` while the Spine does not answer. */
@@ -158,7 +175,8 @@ export class SchemaStore {
       if (bytes !== undefined) await this.#putVersion(schema_id, latestOf(changed.head), bytes);
       // What nobody has judged stays so, and stays where it is.
       const knows = isJudged(standing) || set?.sha256 === latestOf(changed.head).sha256;
-      const judged = { revision: set?.revision ?? 0, sha256: set?.sha256 ?? "" };
+      const put = { revision: set?.revision ?? 0, sha256: set?.sha256 ?? "" };
+      const judged = { ...put, floor: floorOf(standing, changed.head) };
       const head = knows ? { ...changed.head, judged } : changed.head;
       try {
         await this.#versions.update([schema_id], encodeHead(head), stored?.revision ?? 0);
@@ -166,27 +184,49 @@ export class SchemaStore {
         if (!isConflict(error) || attempt === ATTEMPTS) throw error;
         continue;
       }
-      if (bytes !== undefined && knows) await this.putBack(schema_id, set, bytes);
+      const is_there = set?.sha256 === latestOf(head).sha256;
+      // Who finds another put there leaves it to those who watch.
+      if (bytes !== undefined && knows && !is_there) {
+        await this.putBack(schema_id, set, bytes);
+        if (judged.floor < latestOf(head).version) await this.settle(schema_id);
+      }
       return head;
     }
   }
 
   /**
-   * Makes the bytes of the newest version the current set, in the place of `set`. Resolves with false
-   * when somebody has put something else meanwhile.
+   * Makes the bytes of the newest version the current set, in the place of `set`. Resolves with its
+   * revision, undefined when somebody has put something else meanwhile.
    */
   async putBack(
     schema_id: string,
     set: JudgedPut | undefined,
     bytes: Uint8Array,
-  ): Promise<boolean> {
-    if (set?.sha256 === sha256Of(bytes)) return true;
+  ): Promise<number | undefined> {
     try {
-      await this.#sets.update(setKey(schema_id), bytes, set?.revision ?? 0);
-      return true;
+      return await this.#sets.update(setKey(schema_id), bytes, set?.revision ?? 0);
     } catch (error) {
-      if (isConflict(error)) return false;
+      if (isConflict(error)) return undefined;
       throw error;
+    }
+  }
+
+  /**
+   * Several registrations at once leave a history in which other versions than the newest may yet be
+   * put. Once the newest is in its place none can be, and whoever puts one of them means it.
+   */
+  async settle(schema_id: string): Promise<void> {
+    const { stored, set } = await this.standing(schema_id);
+    if (stored === undefined || set === undefined) return;
+    const { head, revision } = stored;
+    const { version, sha256 } = latestOf(head);
+    if ((head.judged?.floor ?? version) >= version || set.sha256 !== sha256) return;
+    const judged = { revision: set.revision, sha256, floor: version + 1 };
+    try {
+      await this.#versions.update([schema_id], encodeHead({ ...head, judged }), revision);
+    } catch (error) {
+      // Whoever was faster has put a version, and settles it.
+      if (!isConflict(error)) throw error;
     }
   }
 

@@ -2,6 +2,7 @@
  * The bucket of schemas as another tool sees it: on NATS by the client library alone, on the embedded
  * engine by a plain view. Tests only.
  */
+import { jetstreamManager } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import { connect } from "@nats-io/transport-deno";
 import { watched } from "../../shared/spine/nats_harness.ts";
@@ -24,6 +25,8 @@ export interface ToolStage extends AsyncDisposable {
   /** A further connection; the embedded engine has only the one. */
   connect(): Promise<Spine>;
   tool(bucket?: string): Promise<BucketTool>;
+  /** Takes everything out of a stream, of which watches hear nothing. NATS only. */
+  purgeStream?(stream: string): Promise<void>;
 }
 
 async function embeddedTool(spine: Spine, bucket: string): Promise<BucketTool> {
@@ -70,7 +73,19 @@ export async function natsStage(): Promise<ToolStage> {
         keys: async () => (await Array.fromAsync(await kv.keys())).sort(),
       };
     };
-    return { spine, connect: open, tool, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+    const purgeStream = async (stream: string) => {
+      const connection = await connect({ servers: server.url });
+      const { streams } = await jetstreamManager(connection);
+      await streams.purge(stream);
+      await connection.close();
+    };
+    return {
+      spine,
+      connect: open,
+      tool,
+      purgeStream,
+      [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    };
   } catch (error) {
     await stack.disposeAsync();
     throw error;
