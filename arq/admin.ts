@@ -3,6 +3,7 @@
  * HTTP only; what the paths mean is in `commands/`.
  */
 import { ArqonError, errorFromWire } from "@arqon/sdk";
+import { endedBy, textOf } from "../shared/answer_body.ts";
 import { CommandError, EXIT } from "./exit.ts";
 import type { Io } from "./io.ts";
 import { findTarget, givenToken, noBus, refusedToken, tokenRenewal } from "./target.ts";
@@ -121,7 +122,7 @@ export async function askAdmin(
 ): Promise<Record<string, unknown>> {
   const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
   const response = await send(io, admin, request, signal);
-  const text = await response.text();
+  const text = await textOf(response, signal);
   const body = response.ok ? parsed(text) : undefined;
   if (body === undefined) throw refusal(admin, response.status, text);
   return body;
@@ -157,7 +158,7 @@ export async function askAdminOr(
 ): Promise<AnswerOrProblem> {
   const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
   const response = await send(io, admin, request, signal);
-  const text = await response.text();
+  const text = await textOf(response, signal);
   const body = parsed(text);
   if (body === undefined || (!response.ok && body["reason"] !== reason)) {
     throw refusal(admin, response.status, text);
@@ -172,6 +173,6 @@ export async function streamAdmin(
   path: string,
 ): Promise<ReadableStream<Uint8Array>> {
   const response = await send(io, admin, { method: "GET", path }, io.signal);
-  if (response.ok && response.body !== null) return response.body;
-  throw refusal(admin, response.status, await response.text());
+  if (response.ok && response.body !== null) return endedBy(response.body, io.signal);
+  throw refusal(admin, response.status, await textOf(response, io.signal));
 }

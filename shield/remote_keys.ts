@@ -5,6 +5,7 @@
  * endpoint once per token, and drops good keys as soon as a refresh fails.
  */
 import { ArqonError } from "@arqon/proto";
+import { endedBy } from "../shared/answer_body.ts";
 import type { Logger } from "../shared/log.ts";
 import { keysFromJwks } from "./keys.ts";
 import type { Algorithm, KeyIndex } from "./keys.ts";
@@ -69,11 +70,11 @@ function failureText(error: unknown, url: URL): string {
 }
 
 /** The body as text. Throws TypeError above `BODY_BYTES_MAX`, before the rest is read. */
-async function boundedText(response: Response): Promise<string> {
+async function boundedText(response: Response, signal: AbortSignal): Promise<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let text = "";
   let size_bytes = 0;
-  for await (const chunk of response.body ?? []) {
+  for await (const chunk of response.body === null ? [] : endedBy(response.body, signal)) {
     size_bytes += chunk.length;
     if (size_bytes > BODY_BYTES_MAX) throw new TypeError(`more than ${BODY_BYTES_MAX} bytes`);
     text += decoder.decode(chunk, { stream: true });
@@ -92,7 +93,7 @@ async function fetchText(options: RemoteKeysOptions, signal: AbortSignal): Promi
     await response.body?.cancel();
     throw new TypeError(`HTTP ${response.status}; expected 200`);
   }
-  return await boundedText(response);
+  return await boundedText(response, signal);
 }
 
 /** Runs `work` with a signal that aborts after `timeout_ms` or when `closed` does. */

@@ -53,7 +53,8 @@ export async function devLogs(
   if (record?.kind === "compose") {
     if (json) throw usageError("--json is not for the compose stack: Docker prints its logs");
     await requireDocker(io);
-    const code = await runDocker(composeArguments(record.file, follow ? "follow" : "logs"));
+    const task = composeArguments(record.file, follow ? "follow" : "logs");
+    const code = await runDocker(task, { signal: io.signal });
     io.signal.throwIfAborted();
     return code === 0 ? EXIT.ok : EXIT.failure;
   }

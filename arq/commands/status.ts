@@ -3,6 +3,7 @@
  * token of role admin, every node of the cluster and the figures of the one that answers.
  */
 import { ArqonError, errorFromWire } from "@arqon/sdk";
+import { textOf } from "../../shared/answer_body.ts";
 import { CommandError, EXIT, printable } from "../exit.ts";
 import { clusterTable, readCluster } from "../cluster.ts";
 import { figureLines } from "../figures.ts";
@@ -37,13 +38,16 @@ const REQUEST_MS = 5_000;
 const WATCH_SECONDS = 2;
 
 async function getJson(io: Io, url: string, token?: string): Promise<unknown> {
+  const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
   let response: Response;
+  let text: string;
   try {
     response = await fetch(url, {
       ...(token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } }),
       redirect: "manual",
-      signal: AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]),
+      signal,
     });
+    text = await textOf(response, signal);
   } catch (error) {
     io.signal.throwIfAborted();
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
@@ -52,7 +56,6 @@ async function getJson(io: Io, url: string, token?: string): Promise<unknown> {
       `${url}: ${cause instanceof Error ? cause.message : cause}`,
     );
   }
-  const text = await response.text();
   try {
     const body: unknown = JSON.parse(text);
     if (response.ok || response.status === 503) return body;

@@ -3,6 +3,7 @@
  * bus: the bus sends its spans away and keeps none.
  */
 import { ArqonError } from "@arqon/sdk";
+import { endedBy } from "../../shared/answer_body.ts";
 import { CommandError, EXIT, usageError } from "../exit.ts";
 import { print } from "../io.ts";
 import type { Io } from "../io.ts";
@@ -25,11 +26,11 @@ function reason(error: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
 
-async function readText(response: Response, url: string): Promise<string> {
+async function readText(response: Response, url: string, signal: AbortSignal): Promise<string> {
   const decoder = new TextDecoder();
   let text = "";
   let size_bytes = 0;
-  for await (const chunk of response.body ?? []) {
+  for await (const chunk of response.body === null ? [] : endedBy(response.body, signal)) {
     size_bytes += chunk.length;
     if (size_bytes > ANSWER_BYTES_MAX) {
       throw new CommandError(`${url}: the answer is over ${ANSWER_BYTES_MAX} bytes`);
@@ -43,7 +44,7 @@ async function ask(io: Io, url: string): Promise<{ status: number; text: string 
   try {
     const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
     const response = await fetch(url, { redirect: "manual", signal });
-    return { status: response.status, text: await readText(response, url) };
+    return { status: response.status, text: await readText(response, url, signal) };
   } catch (error) {
     io.signal.throwIfAborted();
     if (error instanceof CommandError) throw error;

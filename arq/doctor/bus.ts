@@ -1,4 +1,5 @@
 /** The bus that commands take here: does it live, is it ready, are its tokens good? */
+import { textOf } from "../../shared/answer_body.ts";
 import { parseAddress } from "@arqon/sdk";
 import { printable } from "../exit.ts";
 import type { Io } from "../io.ts";
@@ -26,13 +27,14 @@ const CHECK = "bus";
 
 async function ask(io: Io, url: string, token?: string): Promise<Answer> {
   const sent_ms = io.now();
+  const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
   const response = await fetch(url, {
     ...(token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } }),
     redirect: "manual",
-    signal: AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]),
+    signal,
   });
   const received_ms = io.now();
-  const body: unknown = await response.json().catch(() => ({}));
+  const body: unknown = await textOf(response, signal).then(JSON.parse).catch(() => ({}));
   const date_ms = Date.parse(response.headers.get("date") ?? "");
   const server = new URL(url).host;
   return {

@@ -1,4 +1,5 @@
 /** The keys of a configuration's issuers: files and URLs that can be read, of the right kind and strength. */
+import { textOf } from "../../shared/answer_body.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { keyFromPem, keysFromJwks } from "../../shield/keys.ts";
 import type { LoadedKeys } from "../../shield/keys.ts";
@@ -44,18 +45,16 @@ async function urlFinding(io: Io, issuer: Issuer, timeout_ms: number): Promise<F
   const url = new URL(issuer.jwks_url ?? "");
   const where = `${url.origin}${url.pathname}`;
   const fix = "look at [[auth.issuers]] jwks_url, and whether this machine may reach it";
+  const signal = AbortSignal.any([io.signal, AbortSignal.timeout(timeout_ms)]);
   try {
-    const response = await fetch(url, {
-      redirect: "error",
-      signal: AbortSignal.any([io.signal, AbortSignal.timeout(timeout_ms)]),
-    });
+    const response = await fetch(url, { redirect: "error", signal });
     if (!response.ok) {
       await response.body?.cancel();
       throw new TypeError(`it answers HTTP ${response.status}`);
     }
     const length = Number(response.headers.get("content-length") ?? 0);
     if (length > BODY_BYTES_MAX) throw new TypeError(`more than ${BODY_BYTES_MAX} bytes`);
-    const keys = await keysFromJwks(await response.text(), issuer.algorithms);
+    const keys = await keysFromJwks(await textOf(response, signal), issuer.algorithms);
     return loadedFinding(issuer, where, keys);
   } catch (error) {
     io.signal.throwIfAborted();

@@ -1,4 +1,5 @@
 /** Whether the ports of a configuration are free, and who has them when they are not. */
+import { textOf } from "../../shared/answer_body.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { fail, ok, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";
@@ -57,12 +58,10 @@ const shownHost = (host: string) => host === "0.0.0.0" || host === "::" ? "127.0
 async function isArqon({ table, host, port, tls }: Place, signal: AbortSignal): Promise<boolean> {
   // A certificate need not be for this address; that it speaks TLS there is told by the TLS check.
   const base = `${tls ? "https" : "http"}://${shownHost(host)}:${port}`;
+  const late = AbortSignal.any([signal, AbortSignal.timeout(PROBE_MS)]);
   try {
-    const response = await fetch(`${base}${PATHS[table]}`, {
-      redirect: "manual",
-      signal: AbortSignal.any([signal, AbortSignal.timeout(PROBE_MS)]),
-    });
-    const body: unknown = await response.json();
+    const response = await fetch(`${base}${PATHS[table]}`, { redirect: "manual", signal: late });
+    const body: unknown = JSON.parse(await textOf(response, late));
     if (typeof body !== "object" || body === null) return false;
     return table === "ops" ? "uptime_ms" in body : "reason" in body && response.status === 401;
   } catch {

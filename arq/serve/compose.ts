@@ -68,18 +68,26 @@ export type ComposeVariables = Readonly<Record<string, string>>;
 
 /**
  * Runs `docker` in the foreground with our streams; its exit code. With `is_quiet` what it prints goes to
- * stderr, so that stdout is ours.
+ * stderr, so that stdout is ours; `signal` ends what follows.
  */
 export async function runDocker(
   args: readonly string[],
-  { env = {}, is_quiet = false }: { env?: ComposeVariables; is_quiet?: boolean } = {},
+  { env = {}, is_quiet = false, signal }: {
+    env?: ComposeVariables;
+    is_quiet?: boolean;
+    signal?: AbortSignal;
+  } = {},
 ): Promise<number> {
   const [program, list] = dockerCommand(args);
   const stdout = is_quiet ? "piped" : "inherit";
-  // It gets the terminal's Ctrl-C itself, and ends by it.
+  // It gets the terminal's Ctrl-C itself, and ends by it; a SIGTERM is for us alone.
   const child = new Deno.Command(program, { args: list, env, stdout }).spawn();
+  const end = () => child.kill("SIGTERM");
+  signal?.addEventListener("abort", end, { once: true });
   if (is_quiet) await child.stdout.pipeTo(Deno.stderr.writable, { preventClose: true });
-  return (await child.status).code;
+  const { code } = await child.status;
+  signal?.removeEventListener("abort", end);
+  return code;
 }
 
 /** What `docker` prints with these arguments, and its exit code. */
