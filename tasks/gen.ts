@@ -4,7 +4,7 @@
  */
 import { renderArq } from "./gen_arq.ts";
 import { renderConfigMarkdown, renderConfigSchema } from "./gen_config.ts";
-import { renderDashboard } from "./gen_dashboard.ts";
+import { renderDashboard, renderStoresDashboard } from "./gen_dashboard.ts";
 import { renderErrorsMarkdown, renderErrorsPython, renderErrorsTypescript } from "./gen_errors.ts";
 import type { Registry } from "./gen_errors.ts";
 import { renderSdksMarkdown } from "./gen_sdks.ts";
@@ -72,6 +72,7 @@ async function generate(): Promise<Map<string, string>> {
     ["arq/init/binaries.ts", await renderInitBinaries()],
     ["docs/config.schema.json", renderConfigSchema()],
     ["deploy/grafana/dashboards/arqonbus-overview.json", renderDashboard()],
+    ["deploy/grafana/dashboards/arqonbus-stores.json", renderStoresDashboard()],
     ["docs/configuration.md", renderConfigMarkdown()],
     ["docs/websocket.md", renderWebsocketMarkdown()],
     ["docs/sdks.md", await renderSdksMarkdown(ROOT)],

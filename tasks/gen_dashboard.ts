@@ -1,8 +1,9 @@
 /**
- * Renders the rows of `dashboard_rows.ts` as a dashboard of Grafana 10 or newer. Pure text; `gen.ts`
+ * Renders the rows of `dashboard_rows.ts` and `dashboard_stores.ts` as dashboards of Grafana 10 or newer. Pure text; `gen.ts`
  * writes the file. A dashboard edited in Grafana is not read back.
  */
 import { ROWS } from "./dashboard_rows.ts";
+import { STORE_ROWS } from "./dashboard_stores.ts";
 import type { PanelSpec, RowSpec } from "./dashboard_rows.ts";
 
 /** Of Grafana 10.2: newer ones migrate it by themselves. */
@@ -118,12 +119,41 @@ function labelVariable(name: string, label: string, query: string): object {
   };
 }
 
-/** The dashboard as it is committed. */
-export function renderDashboard(): string {
+/** One dashboard: what it shows, and a query whose series say which jobs and instances there are. */
+interface DashboardSpec {
+  readonly uid: string;
+  readonly title: string;
+  /** The file that it is generated from. */
+  readonly source: string;
+  readonly rows: readonly RowSpec[];
+  /** A metric, perhaps with a matcher. */
+  readonly series: readonly [metric: string, matcher: string];
+}
+
+const OVERVIEW: DashboardSpec = {
+  uid: "arqonbus-overview",
+  title: "ArqonBus Overview",
+  source: "tasks/dashboard_rows.ts",
+  rows: ROWS,
+  series: ["arqon_build_info", ""],
+};
+const STORES: DashboardSpec = {
+  uid: "arqonbus-stores",
+  title: "ArqonBus Stores",
+  source: "tasks/dashboard_stores.ts",
+  rows: STORE_ROWS,
+  series: ["up", 'job=~"arqon-(nats|valkey)"'],
+};
+
+function render({ uid, title, source, rows, series: [metric, matcher] }: DashboardSpec): string {
+  const of = (...matchers: string[]) => {
+    const all = matchers.filter((one) => one !== "").join(", ");
+    return all === "" ? metric : `${metric}{${all}}`;
+  };
   const dashboard = {
-    uid: "arqonbus-overview",
-    title: "ArqonBus Overview",
-    description: "Generated from tasks/dashboard_rows.ts by `deno task gen`. Do not edit.",
+    uid,
+    title,
+    description: `Generated from ${source} by \`deno task gen\`. Do not edit.`,
     tags: ["arqonbus"],
     schemaVersion: SCHEMA_VERSION,
     version: 1,
@@ -135,17 +165,27 @@ export function renderDashboard(): string {
     templating: {
       list: [
         { name: "datasource", label: "Data source", type: "datasource", query: "prometheus" },
-        labelVariable("job", "Job", "label_values(arqon_build_info, job)"),
+        labelVariable("job", "Job", `label_values(${of(matcher)}, job)`),
         labelVariable(
           "instance",
           "Instance",
-          'label_values(arqon_build_info{job=~"$job"}, instance)',
+          `label_values(${of(matcher, 'job=~"$job"')}, instance)`,
         ),
       ],
     },
     annotations: { list: [] },
     links: [],
-    panels: renderRows(ROWS),
+    panels: renderRows(rows),
   };
   return JSON.stringify(dashboard, null, 2) + "\n";
+}
+
+/** The dashboard of Shields and Brains as it is committed. */
+export function renderDashboard(): string {
+  return render(OVERVIEW);
+}
+
+/** The dashboard of NATS and Valkey as it is committed. */
+export function renderStoresDashboard(): string {
+  return render(STORES);
 }

@@ -1,6 +1,6 @@
 /** Tests of the Grafana dashboard as Grafana reads it. That its queries give data is shown in `tests/`. */
 import assert from "node:assert/strict";
-import { renderDashboard } from "./gen_dashboard.ts";
+import { renderDashboard, renderStoresDashboard } from "./gen_dashboard.ts";
 
 interface Panel {
   readonly id: number;
@@ -18,40 +18,48 @@ interface Panel {
 }
 
 const dashboard = JSON.parse(renderDashboard());
-const panels: readonly Panel[] = dashboard.panels;
-const charts = panels.filter(({ type }) => type !== "row");
+const stores = JSON.parse(renderStoresDashboard());
+const BOTH: readonly (readonly Panel[])[] = [dashboard.panels, stores.panels];
 
 Deno.test("the dashboard begins with the golden signals and has its three variables", () => {
   assert.equal(dashboard.title, "ArqonBus Overview");
-  assert.equal(panels[0]?.title, "Golden signals");
-  const names = dashboard.templating.list.map(({ name }: { name: string }) => name);
-  assert.deepEqual(names, ["datasource", "job", "instance"]);
+  assert.equal(dashboard.panels[0]?.title, "Golden signals");
+  for (const { templating } of [dashboard, stores]) {
+    const names = templating.list.map(({ name }: { name: string }) => name);
+    assert.deepEqual(names, ["datasource", "job", "instance"]);
+  }
+  assert.notEqual(dashboard.uid, stores.uid);
 });
 
 Deno.test("each panel has a number of its own, a description, a unit and filtered queries", () => {
-  assert.equal(new Set(panels.map(({ id }) => id)).size, panels.length);
-  assert.equal(new Set(charts.map(({ title }) => title)).size, charts.length);
-  for (const { title, description = "", fieldConfig, targets = [] } of charts) {
-    assert.match(description, /\.$/, title);
-    assert.ok(fieldConfig?.defaults.unit, title);
-    assert.ok(targets.length > 0, title);
-    assert.equal(new Set(targets.map(({ refId }) => refId)).size, targets.length, title);
-    for (const { expr } of targets) {
-      assert.match(expr, /\{job=~"\$job", instance=~"\$instance"/, title);
-      assert.ok(!expr.includes("@"), title);
+  for (const panels of BOTH) {
+    const charts = panels.filter(({ type }) => type !== "row");
+    assert.equal(new Set(panels.map(({ id }) => id)).size, panels.length);
+    assert.equal(new Set(charts.map(({ title }) => title)).size, charts.length);
+    for (const { title, description = "", fieldConfig, targets = [] } of charts) {
+      assert.match(description, /\.$/, title);
+      assert.ok(fieldConfig?.defaults.unit, title);
+      assert.ok(targets.length > 0, title);
+      assert.equal(new Set(targets.map(({ refId }) => refId)).size, targets.length, title);
+      for (const { expr } of targets) {
+        assert.match(expr, /\{job=~"\$job", instance=~"\$instance"/, title);
+        assert.ok(!expr.includes("@"), title);
+      }
     }
   }
 });
 
 Deno.test("no two panels lie on each other, and none beyond the grid", () => {
-  const taken = new Map<string, string>();
-  for (const { title, gridPos: { x, y, w, h } } of panels) {
-    assert.ok(x + w <= 24, title);
-    for (let column = x; column < x + w; column++) {
-      for (let line = y; line < y + h; line++) {
-        const cell = `${column},${line}`;
-        assert.equal(taken.get(cell), undefined, `${title} lies on ${taken.get(cell)}`);
-        taken.set(cell, title);
+  for (const panels of BOTH) {
+    const taken = new Map<string, string>();
+    for (const { title, gridPos: { x, y, w, h } } of panels) {
+      assert.ok(x + w <= 24, title);
+      for (let column = x; column < x + w; column++) {
+        for (let line = y; line < y + h; line++) {
+          const cell = `${column},${line}`;
+          assert.equal(taken.get(cell), undefined, `${title} lies on ${taken.get(cell)}`);
+          taken.set(cell, title);
+        }
       }
     }
   }

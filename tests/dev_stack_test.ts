@@ -8,12 +8,14 @@ import { join } from "node:path";
 import { decodeJwt } from "@panva/jose";
 import { runArq } from "../arq/testing/run_arq.ts";
 import type { ArqResult } from "../arq/testing/run_arq.ts";
+import { ROOT } from "../tasks/source_files.ts";
 import { standInFor } from "./compose_stand_in/place.ts";
 
 interface Stack extends AsyncDisposable {
   readonly path: string;
   readonly env: Readonly<Record<string, string>>;
   arq(...args: string[]): Promise<ArqResult>;
+  arqIn(cwd: string, ...args: string[]): Promise<ArqResult>;
   /** JSON of a command that must succeed. */
   // deno-lint-ignore no-explicit-any
   json(...args: string[]): Promise<any>;
@@ -30,12 +32,14 @@ async function place(): Promise<Stack> {
   const path = join(base, "work");
   await Deno.mkdir(path);
   const env = await standInFor(base);
-  const arq = (...args: string[]) =>
-    runArq(args, { cwd: path, config_home: join(base, "config"), env });
+  const arqIn = (cwd: string, ...args: string[]) =>
+    runArq(args, { cwd, config_home: join(base, "config"), env });
+  const arq = (...args: string[]) => arqIn(path, ...args);
   return {
     path,
     env,
     arq,
+    arqIn,
     json: async (...args) => JSON.parse(succeeds(await arq(...args))),
     async [Symbol.asyncDispose]() {
       await arq("dev", "reset", "--yes");
@@ -172,4 +176,49 @@ Deno.test("in a folder of arq init the stack counts while it runs, then the fold
   succeeds(await arq("pub", "lobby", "hello"));
   succeeds(await arq("dev", "down"));
   assert.equal((await json("context", "show", "--json")).name, "local");
+});
+
+Deno.test("another compose file is started; without our key in its Shield the context has none", async () => {
+  await using stack = await place();
+  const { arq, json, path } = stack;
+  const text = await Deno.readTextFile(`${ROOT}compose.yaml`);
+  // As somebody's own file: what it mounts is elsewhere, and its Shield has the key of the volume.
+  const own = text.replaceAll("- ./deploy/", `- ${ROOT}deploy/`)
+    .replace("${ARQON_ISSUER_DIR:-issuer}", "issuer");
+  await Deno.writeTextFile(join(path, "own.yaml"), own);
+  const up = await arq("dev", "up", "--compose", "own.yaml", ...PORTS);
+  assert.match(succeeds(up), /tokens +none: the context has no key/);
+  assert.match(up.stderr, /its Shield refuses the key of this folder: .*\n.*ARQON_ISSUER_DIR/);
+  assert.equal((await json("context", "show", "--json")).key, null);
+  const pub = await arq("pub", "lobby", "hello");
+  assert.equal(pub.code, 3);
+  assert.match(pub.stderr, /context compose has neither a key nor a token file\n.*--token-file/);
+  const gen = await arq("auth", "gen");
+  assert.equal(gen.code, 1);
+  assert.match(gen.stderr, /context compose has no key to sign with/);
+  assert.equal((await json("status", "--json")).services.length, 10);
+
+  // Ours would take the other's place: a second folder is told whose runs.
+  const second = join(path, "..", "second");
+  await Deno.mkdir(second);
+  const refused = await stack.arqIn(second, "dev", "up");
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /the compose stack of .*work runs: ws:.*\n.*arq dev down in .*work/);
+});
+
+Deno.test("a stack of which a part does not start is an error that names it, and what runs can be asked", async () => {
+  await using stack = await place();
+  const { arq, json, path } = stack;
+  const text = await Deno.readTextFile(`${ROOT}compose.yaml`);
+  const own = text.replaceAll("- ./deploy/", `- ${ROOT}deploy/`)
+    .replace(`${ROOT}deploy/compose/prometheus.yml`, "./broken.yml");
+  await Deno.writeTextFile(join(path, "own.yaml"), own);
+  await Deno.writeTextFile(join(path, "broken.yml"), "scrape_intervall: 5s\n");
+  const up = await arq("dev", "up", "--compose", "own.yaml", ...PORTS);
+  assert.equal(up.code, 1);
+  assert.match(up.stderr, /prometheus +exited \(137\)/);
+  assert.match(up.stderr, /docker compose ended with 1\n.*arq dev logs/);
+  succeeds(await arq("pub", "lobby", "hello"));
+  assert.equal((await json("dev", "status", "--json")).running, true);
+  assert.match((await arq("dev", "down")).stderr, /has ended/);
 });

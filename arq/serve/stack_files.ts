@@ -8,10 +8,11 @@ import brain from "../../deploy/compose/brain.toml" with { type: "text" };
 import sources from "../../deploy/compose/grafana_sources.yml" with { type: "text" };
 import prometheus from "../../deploy/compose/prometheus.yml" with { type: "text" };
 import shield from "../../deploy/compose/shield.toml" with { type: "text" };
-// Below node_modules Deno takes a file of this name as JSON only.
-import dashboard from "../../deploy/grafana/dashboards/arqonbus-overview.json" with {
+// Below node_modules Deno takes files of this kind as JSON only.
+import overview from "../../deploy/grafana/dashboards/arqonbus-overview.json" with {
   type: "json",
 };
+import stores from "../../deploy/grafana/dashboards/arqonbus-stores.json" with { type: "json" };
 import provider from "../../deploy/grafana/provisioning/dashboards/arqonbus.yml" with {
   type: "text",
 };
@@ -36,6 +37,8 @@ export function pulledCompose(text: string, version: string): string {
   return lines.join("\n").replaceAll("${ARQON_VERSION:-dev}", `\${ARQON_VERSION:-${version}}`);
 }
 
+const jsonText = (value: unknown) => `${JSON.stringify(value, undefined, 2)}\n`;
+
 /** What is in the folder of the stack, by path below it. */
 export function stackFiles(version: string): ReadonlyMap<string, string> {
   return new Map([
@@ -44,10 +47,8 @@ export function stackFiles(version: string): ReadonlyMap<string, string> {
     ["deploy/compose/grafana_sources.yml", sources],
     ["deploy/compose/prometheus.yml", prometheus],
     ["deploy/compose/shield.toml", shield],
-    [
-      "deploy/grafana/dashboards/arqonbus-overview.json",
-      `${JSON.stringify(dashboard, undefined, 2)}\n`,
-    ],
+    ["deploy/grafana/dashboards/arqonbus-overview.json", jsonText(overview)],
+    ["deploy/grafana/dashboards/arqonbus-stores.json", jsonText(stores)],
     ["deploy/grafana/provisioning/dashboards/arqonbus.yml", provider],
     ["deploy/nats/nats.conf", nats],
     ["deploy/prometheus/alerts.yml", alerts],
