@@ -61,7 +61,7 @@ export function createApi({ token, onRefused }) {
         authorization: `Bearer ${token}`,
         ...(body === undefined ? {} : { "content-type": "application/json" }),
       },
-      body: body === undefined ? null : JSON.stringify(body),
+      body: body === undefined ? null : typeof body === "string" ? body : JSON.stringify(body),
       cache: "no-store",
       credentials: "omit",
       redirect: "error",
@@ -83,6 +83,7 @@ export function createApi({ token, onRefused }) {
 
   return {
     get: (path, query, signal) => json("GET", path, { query, signal }),
+    /** `body` is a value, or text that is JSON already. */
     post: (path, body) => json("POST", path, { body }),
     put: (path, body) => json("PUT", path, { body }),
     remove: (path, query) => json("DELETE", path, { query }),

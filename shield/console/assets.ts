@@ -13,9 +13,15 @@ import element from "./element.js" with { type: "text" };
 import format from "./format.js" with { type: "text" };
 import list_view from "./list_view.js" with { type: "text" };
 import main from "./main.js" with { type: "text" };
+import message_row from "./message_row.js" with { type: "text" };
+import moderation from "./moderation.js" with { type: "text" };
 import node_columns from "./node_columns.js" with { type: "text" };
+import past from "./past.js" with { type: "text" };
 import page from "./page.js" with { type: "text" };
 import rates from "./rates.js" with { type: "text" };
+import room_history from "./room_history.js" with { type: "text" };
+import room_publish from "./room_publish.js" with { type: "text" };
+import room_state from "./room_state.js" with { type: "text" };
 import router from "./router.js" with { type: "text" };
 import session from "./session.js" with { type: "text" };
 import shell from "./shell.js" with { type: "text" };
@@ -24,6 +30,7 @@ import sse from "./sse.js" with { type: "text" };
 import table from "./table.js" with { type: "text" };
 import tail from "./tail.js" with { type: "text" };
 import theme from "./theme.js" with { type: "text" };
+import view_bans from "./view_bans.js" with { type: "text" };
 import view_connections from "./view_connections.js" with { type: "text" };
 import view_governance from "./view_governance.js" with { type: "text" };
 import view_log from "./view_log.js" with { type: "text" };
@@ -31,6 +38,7 @@ import view_nodes from "./view_nodes.js" with { type: "text" };
 import view_overview from "./view_overview.js" with { type: "text" };
 import view_policies from "./view_policies.js" with { type: "text" };
 import view_revocations from "./view_revocations.js" with { type: "text" };
+import view_room from "./view_room.js" with { type: "text" };
 import view_rooms from "./view_rooms.js" with { type: "text" };
 import view_tenants from "./view_tenants.js" with { type: "text" };
 
@@ -50,9 +58,15 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "format.js": format,
   "list_view.js": list_view,
   "main.js": main,
+  "message_row.js": message_row,
+  "moderation.js": moderation,
   "node_columns.js": node_columns,
   "page.js": page,
+  "past.js": past,
   "rates.js": rates,
+  "room_history.js": room_history,
+  "room_publish.js": room_publish,
+  "room_state.js": room_state,
   "router.js": router,
   "session.js": session,
   "shell.js": shell,
@@ -61,6 +75,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "table.js": table,
   "tail.js": tail,
   "theme.js": theme,
+  "view_bans.js": view_bans,
   "view_connections.js": view_connections,
   "view_governance.js": view_governance,
   "view_log.js": view_log,
@@ -68,6 +83,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "view_overview.js": view_overview,
   "view_policies.js": view_policies,
   "view_revocations.js": view_revocations,
+  "view_room.js": view_room,
   "view_rooms.js": view_rooms,
   "view_tenants.js": view_tenants,
 };

@@ -1,5 +1,7 @@
 // Reads `GET /v1/cluster` again and again while somebody looks, and keeps the last minutes of it for
-// every view. It stands still while the page is hidden or paused.
+// every view. It stands still while the page is hidden or paused. Whenever it begins, the minutes before
+// come from the memory of the processes themselves.
+import { readingsOf } from "./past.js";
 import { createHistory } from "./rates.js";
 
 const EVERY_MS = 2_000;
@@ -14,24 +16,44 @@ export function createFeed({ api, now, isVisible }) {
   let latest = { cluster: undefined, error: undefined };
   let is_paused = false;
   let is_closed = false;
+  /** The minutes before the next reading are not known here. */
+  let is_behind = true;
   let timer;
   let reading;
 
   const mayRead = () => !is_closed && !is_paused && isVisible();
 
+  async function catchUp(signal) {
+    try {
+      const past = await api.get("/v1/cluster/history", {}, signal);
+      const now_ms = now();
+      history.restore(readingsOf(past, now_ms, SPAN_MS), now_ms);
+    } catch (error) {
+      // A Shield of an earlier release has no such path: then the charts begin here.
+      if (signal.aborted || error.status !== 404) throw error;
+    }
+    is_behind = false;
+  }
+
   async function read() {
     const mine = reading = new AbortController();
     try {
+      if (is_behind) await catchUp(mine.signal);
       const cluster = await api.get("/v1/cluster", {}, mine.signal);
       history.add(cluster.nodes, now());
       latest = { cluster, error: undefined };
     } catch (error) {
       if (mine.signal.aborted) return;
-      history.gap(now());
+      breakOff();
       latest = { ...latest, error };
     }
     for (const listener of listeners) listener(latest);
     schedule(EVERY_MS);
+  }
+
+  function breakOff() {
+    history.gap(now());
+    is_behind = true;
   }
 
   function schedule(after_ms) {
@@ -42,7 +64,7 @@ export function createFeed({ api, now, isVisible }) {
   function stop() {
     clearTimeout(timer);
     reading?.abort();
-    history.gap(now());
+    breakOff();
   }
 
   return {

@@ -16,9 +16,10 @@ export function toast(text, tone) {
 
 /**
  * Asks; `act` does it while the dialog stays, and what it rejects with is shown in the dialog. With
- * `typed`, that text has to be typed first. Resolves with whether it was done.
+ * `typed`, that text has to be typed first; `fields` are elements to fill in, for `act` to read.
+ * Resolves with whether it was done.
  */
-export function confirmed({ title, text, confirm, typed, act }) {
+export function confirmed({ title, text, confirm, typed, fields = [], act }) {
   const { promise, resolve } = Promise.withResolvers();
   const problem = el("p", { class: "problem", role: "alert" });
   const input = typed === undefined ? undefined : el("input", {
@@ -35,6 +36,7 @@ export function confirmed({ title, text, confirm, typed, act }) {
     {},
     el("h2", { id: "dialog-title" }, title),
     el("p", { id: "dialog-text" }, text),
+    fields,
     input && el("label", {}, `Type ${typed} to confirm`, input),
     problem,
     el("div", { class: "actions" }, no, yes),

@@ -9,6 +9,7 @@ import { findRoute, parseAddress, withQuery } from "./router.js";
 import { describeToken, storedToken, storeToken } from "./session.js";
 import { showShell } from "./shell.js";
 import { showSignIn } from "./sign_in.js";
+import { showBans } from "./view_bans.js";
 import { showConnection, showConnections } from "./view_connections.js";
 import {
   showLimits,
@@ -23,7 +24,8 @@ import { showNode, showNodes } from "./view_nodes.js";
 import { showOverview } from "./view_overview.js";
 import { showPolicies, showTenantPolicies } from "./view_policies.js";
 import { showRevocations } from "./view_revocations.js";
-import { showRoom, showRooms } from "./view_rooms.js";
+import { showRoom } from "./view_room.js";
+import { showRooms } from "./view_rooms.js";
 import { showTenant, showTenants } from "./view_tenants.js";
 
 /** `is_bus_wide`: what it shows takes an operator of the whole bus. */
@@ -44,6 +46,7 @@ const ROUTES = [
   { pattern: ["mirror"], title: "Mirror rules", show: showMirror },
   { pattern: ["limits"], title: "Limits", show: showLimits, is_bus_wide: true },
   { pattern: ["log"], title: "Log levels", show: showLog, is_bus_wide: true },
+  { pattern: ["bans"], title: "Bans", show: showBans },
   { pattern: ["revocations"], title: "Revocations", show: showRevocations },
 ];
 const NOWHERE = { title: "No such page", show: showUnknown };
@@ -128,6 +131,7 @@ function openSession(token, only_tenant) {
       now,
       query,
       only_tenant,
+      user_id: who.user_id,
       signal: ended.signal,
       go: (hash) => void (location.hash = hash),
       setQuery: (next) => history.replaceState(null, "", withQuery(location.hash, next)),

@@ -1,6 +1,9 @@
 // Turns readings of `GET /v1/cluster` into what charts show: sums over the cluster and rates between
 // two readings of a node, by that node's own clock. Pure; it keeps a bounded past.
 
+/** Two readings so far apart are still neighbours. */
+const CLOSED_MS = 12_000;
+
 const isReading = (value) => typeof value === "number" && Number.isFinite(value);
 
 /** Growth a second of each figure of a node since its reading before; undefined without one. */
@@ -83,6 +86,8 @@ function pointOf(nodes, before, at_ms) {
 /** The points of the last `span_ms`, at most `points_max` of them. */
 export function createHistory({ span_ms, points_max }) {
   let before = new Map();
+  /** The nodes of the reading before the last gap. */
+  let before_gap = new Map();
   const points = [];
 
   function keep(point) {
@@ -90,19 +95,36 @@ export function createHistory({ span_ms, points_max }) {
     while (points.length > points_max || points[0].at_ms < point.at_ms - span_ms) points.shift();
   }
 
+  function add(nodes, at_ms) {
+    const point = pointOf(nodes, before, at_ms);
+    before = new Map(nodes.map((node) => [node.node_id, node]));
+    keep(point);
+    return point;
+  }
+
   return {
     points,
     /** Takes the nodes of a reading that came at that moment; returns its point. */
-    add(nodes, at_ms) {
-      const point = pointOf(nodes, before, at_ms);
-      before = new Map(nodes.map((node) => [node.node_id, node]));
-      keep(point);
-      return point;
+    add,
+    /**
+     * Fills what is missing up to `now_ms` with readings `{at_ms, nodes}` that others have kept, the
+     * oldest first. A gap that they do not close stays one.
+     */
+    restore(readings, now_ms) {
+      const known_ms = points.findLast((point) => !point.is_gap)?.at_ms ?? -Infinity;
+      const missing = readings.filter(({ at_ms }) => at_ms > known_ms);
+      const is_closed = (missing[0]?.at_ms ?? now_ms) - known_ms <= CLOSED_MS;
+      if (is_closed && points.at(-1)?.is_gap) {
+        points.pop();
+        before = before_gap;
+      }
+      for (const { nodes, at_ms } of missing) add(nodes, at_ms);
     },
     /** Marks that nothing is known of a while: lines break there, and rates begin anew. */
     gap(at_ms) {
-      before = new Map();
       if (points.length === 0 || points.at(-1).is_gap) return;
+      before_gap = before;
+      before = new Map();
       keep({ at_ms, is_gap: true, rejects: new Map(), processes: new Map(), nodes: new Map() });
     },
   };

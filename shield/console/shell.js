@@ -17,6 +17,7 @@ const NAV = [
   ["Operations", [
     ["limits", "Limits", "operators"],
     ["log", "Log levels", "operators"],
+    ["bans", "Bans"],
     ["revocations", "Revocations"],
   ]],
 ];
@@ -129,7 +130,7 @@ export function showShell(place, { feed, who, only_tenant, signOut }) {
       el(
         "header",
         { class: "bar" },
-        el("span", { class: "brand" }, logo(), "ArqonBus"),
+        el("span", { class: "brand" }, logo(), el("span", { class: "word" }, "ArqonBus")),
         state,
         el("span", { class: "push" }),
         el("span", { class: "who", title: `The token ${expires}.` }, who.user_id),

@@ -134,7 +134,8 @@ class Table {
   #head(column) {
     const th = el("th", { scope: "col", class: column.numeric ? "numeric" : "" });
     const props = { type: "button", title: column.about, onclick: () => this.#sortBy(column) };
-    replace(th, column.sortable === false ? column.label : el("button", props, column.label));
+    const label = column.is_hidden ? el("span", { class: "hidden" }, column.label) : column.label;
+    replace(th, column.sortable === false ? label : el("button", props, label));
     return th;
   }
 
@@ -193,7 +194,7 @@ class Table {
 
 /**
  * Options: `caption`; `columns` of `{id, label, value(row), cell(row), numeric?, wide?, sortable?,
- * about?}`, where a cell is text or `{text, href?, tone?, action?, label?, title?, mono?, dim?}`;
+ * is_hidden?, about?}` (`is_hidden`: the head's text is for screen readers only), where a cell is text or `{text, href?, tone?, action?, label?, title?, mono?, dim?}`;
  * `key(row)`; `sort` `{id, direction}`; `onSort({id, direction})`; `empty`, what it says without rows.
  */
 export function createTable(options) {

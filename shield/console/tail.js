@@ -2,42 +2,12 @@
 // happens at most once a frame, whatever the rate.
 import { segment } from "./api.js";
 import { el, setText } from "./element.js";
-import { bytes, clock, count, textOf } from "./format.js";
+import { bytes, clock, count } from "./format.js";
+import { messageRow } from "./message_row.js";
 import { createSseReader } from "./sse.js";
 
 /** Messages that are kept; older ones go. */
 export const TAIL_ROWS = 500;
-const SUMMARY_UNITS = 300;
-const BODY_UNITS = 20_000;
-
-function momentOf(message) {
-  const ms = typeof message.ts === "number" ? message.ts : Date.parse(message.ts);
-  return Number.isFinite(ms) ? clock(ms) : "";
-}
-
-function messageRow(message) {
-  const body = el("pre");
-  const details = el(
-    "details",
-    {
-      ontoggle: () => {
-        // Made when it is looked at: most of 500 never are.
-        if (details.open) setText(body, textOf(message, BODY_UNITS, 2));
-      },
-    },
-    el(
-      "summary",
-      {},
-      el("span", { class: "numeric" }, momentOf(message)),
-      el("span", { class: "badge" }, message.type ?? "event"),
-      el("span", { class: "dim", title: message.sender }, message.sender ?? ""),
-      el("span", { class: "mono" }, textOf(message.data, SUMMARY_UNITS)),
-      el("span", { class: "numeric dim" }, bytes(message.size_bytes)),
-    ),
-    body,
-  );
-  return el("li", {}, details);
-}
 
 function gapRow(text, at_ms) {
   return el(
@@ -80,7 +50,11 @@ function createRows(list, now) {
       const value = parsed(data);
       if (value === undefined) return;
       const at_ms = now();
-      waiting.push(event === "gap" ? () => gapRow(gapText(value), at_ms) : () => messageRow(value));
+      waiting.push(
+        event === "gap"
+          ? () => gapRow(gapText(value), at_ms)
+          : () => messageRow(value, bytes(value.size_bytes)),
+      );
       if (waiting.length > TAIL_ROWS) waiting.shift();
       if (frame === 0) frame = requestAnimationFrame(draw);
     },
@@ -102,7 +76,8 @@ class Tail {
   #api;
   #now;
   #path;
-  #list = el("ol", { class: "tail", role: "log", "aria-live": "off", tabindex: 0 });
+  #list = el("ol", { class: "messages" });
+  #log = el("div", { class: "tail", role: "log", "aria-live": "off", tabindex: 0 }, this.#list);
   #status = el("p", { class: "hint", role: "status" }, "Not started.");
   #start = el("button", { type: "button", onclick: () => this.#toggle() });
   #pause = el("button", { type: "button", onclick: () => this.#hold() }, "Pause");
@@ -116,14 +91,14 @@ class Tail {
     this.#now = now;
     this.#path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}/tail`;
     this.#rows = createRows(this.#list, now);
-    this.#list.setAttribute("aria-label", `Messages of ${room_id}, newest first`);
+    this.#log.setAttribute("aria-label", `Messages of ${room_id}, newest first`);
     const clear = el("button", { type: "button", onclick: () => this.#rows.clear() }, "Clear");
     const title = el("h2", {}, "Live tail");
     this.element = el(
       "section",
       { class: "card flush", "aria-label": "Live tail" },
       el("div", { class: "card-head" }, title, this.#status, this.#pause, clear, this.#start),
-      this.#list,
+      this.#log,
     );
     this.#say("Not started.");
   }

@@ -27,7 +27,8 @@ export function showNodes(ctx, place) {
   const trouble = slot();
   const drainColumn = {
     id: "drain",
-    label: "",
+    label: "Drain",
+    is_hidden: true,
     sortable: false,
     cell: ({ node }) => ({
       text: "Drain…",

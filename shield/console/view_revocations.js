@@ -146,7 +146,8 @@ function columns(lift) {
     { ...optional("reason", "Reason"), wide: true },
     {
       id: "lift",
-      label: "",
+      label: "Lift",
+      is_hidden: true,
       sortable: false,
       cell: (row) => ({
         text: "Lift…",

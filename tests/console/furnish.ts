@@ -1,0 +1,97 @@
+/**
+ * A tenant with something of everything, under names as long as names may be, and the address of every
+ * view of the console that shows some of it.
+ */
+import assert from "node:assert/strict";
+import { connect } from "@arqon/sdk";
+import type { Connection } from "@arqon/sdk";
+import { adminRequests } from "../admin_requests.ts";
+import { ask } from "./world.ts";
+import type { World } from "./world.ts";
+
+/** Ids have at most 64 characters, users at most 128. */
+const long = (beginning: string, length: number) => beginning.padEnd(length, "x");
+const TENANT = long("tenant-", 64);
+/** Durable in the scenarios' bus. */
+const ROOM = long("kept-", 64);
+const USER = long("user-", 128);
+const SKIPPED = /reset|rollback|drain|\/log$|check|validate|\/kick|stats/;
+
+/** What there is, while the scope lasts. */
+export interface Furnished extends AsyncDisposable {
+  /** What follows `/console/`, by what it is. */
+  readonly views: Readonly<Record<string, string>>;
+  readonly connection: Connection;
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly user_id: string;
+}
+
+/** Sends everything that changes a tenant to it. */
+async function fill({ bus, admin }: World): Promise<void> {
+  for (const { method, template, about } of await adminRequests()) {
+    if (!["PUT", "POST"].includes(method) || SKIPPED.test(template)) continue;
+    const { path, body, type } = about(TENANT);
+    const is_bytes = body instanceof Uint8Array;
+    const response = await fetch(`${bus.admin_url}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${admin}`,
+        ...(body === undefined ? {} : { "content-type": type ?? "application/json" }),
+      },
+      body: body === undefined ? null : is_bytes ? body : JSON.stringify(body),
+    });
+    const said = await response.text();
+    assert.ok(response.ok, `${method} ${path}: ${said}`);
+  }
+}
+
+async function inhabit(world: World): Promise<Connection> {
+  const token = await world.bus.tokenFor({ tenant: TENANT, user: USER });
+  const connection = await connect({ url: world.bus.url, token });
+  const room = connection.room(ROOM);
+  await room.subscribe({ presence: true, member_meta: { name: USER } }).ready;
+  for (let n = 0; n < 60; n++) await room.publish(long(`type-${n % 2}-`, 120), { n, text: USER });
+  await room.set(long("key-", 200), { text: USER });
+  await room.set("topic", { text: "short" });
+  await room.lock({ ttl_ms: 600_000 });
+  const ban = { user_id: USER.replace("user", "gone"), scope: "room", reason: long("spam ", 256) };
+  await ask(world, `/v1/rooms/${TENANT}/${ROOM}/ban`, ban);
+  return connection;
+}
+
+/** Resolves when all of it is there. */
+export async function furnish(world: World): Promise<Furnished> {
+  await fill(world);
+  const connection = await inhabit(world);
+  const { connections } = await ask(world, `/v1/connections?tenant=${TENANT}`);
+  const { nodes } = await ask(world, "/v1/cluster");
+  return {
+    views: {
+      overview: "#/",
+      nodes: "#/nodes",
+      node: `#/nodes/${nodes[0].node_id}`,
+      connections: "#/connections",
+      connection: `#/connections/${connections[0].connection_id}`,
+      rooms: "#/rooms",
+      room: `#/rooms/${TENANT}/${ROOM}`,
+      tenants: "#/tenants",
+      tenant: `#/tenants/${TENANT}`,
+      policies: "#/policies",
+      "a tenant's policies": `#/policies/${TENANT}`,
+      schemas: "#/schemas",
+      schema: "#/schemas/everyones",
+      mirror: "#/mirror",
+      limits: "#/limits",
+      log: "#/log",
+      bans: "#/bans",
+      revocations: "#/revocations",
+      nothing: "#/no/such/page",
+    },
+    connection,
+    tenant_id: TENANT,
+    room_id: ROOM,
+    user_id: USER,
+    [Symbol.asyncDispose]: () => connection.close(),
+  };
+}
