@@ -77,7 +77,11 @@ export async function handleRequest(
     return withCors(
       context,
       request,
-      problemResponse(refusal, extraHeaders(refusal, methodsOf(context, url.pathname))),
+      problemResponse(refusal, {
+        ...extraHeaders(refusal, methodsOf(context, url.pathname)),
+        // Who got no socket has no use for the connection: some clients would keep it.
+        ...(upgrade ? { connection: "close" } : {}),
+      }),
     );
   }
 }

@@ -49,6 +49,8 @@ async function refuses(bus: TestBus): Promise<void> {
   assert.deepEqual(await refusedUpgrade(bus.http_url, { token: "x" }), ["401", "token-malformed"]);
   const token = await bus.tokenFor({ ttl_seconds: -100 });
   assert.deepEqual(await refusedUpgrade(bus.http_url, { token }), ["401", "token-expired"]);
+  using peer = await RawPeer.connect(`${bus.http_url}/v1/socket`);
+  assert.match(peer.head, /^HTTP\/1\.1 401 [^]*^connection: close\r?$/im);
   const check = await fetch(`${bus.http_url}/v1/auth/check`);
   assert.deepEqual([check.status, (await check.json()).reason], [401, "token-missing"]);
   assert.equal(check.headers.get("www-authenticate")?.startsWith("Bearer"), true);

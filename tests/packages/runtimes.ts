@@ -1,5 +1,5 @@
 /**
- * Node and Bun in pinned versions, from npm, below `.arqon/cache`: the machine's own Node may be too
+ * Node and Bun in pinned versions, and the package `ws`, from npm, below `.arqon/cache`: the machine's own Node may be too
  * old, and another one tomorrow. Deno is the one that runs this.
  */
 import { installed, lastLine, run } from "../../bench/peers/installed.ts";
@@ -10,6 +10,8 @@ export const NODE_VERSIONS = ["22.23.3", "24.21.0", "26.10.0"] as const;
 export const OLD_NODE_VERSION = "20.20.2";
 /** Bun's last release. */
 export const BUN_VERSION = "1.4.5";
+/** Of the package `ws`. */
+export const WS_VERSION = "8.23.0";
 
 const { arch, os } = Deno.build;
 const X64 = arch === "x86_64";
@@ -19,8 +21,8 @@ function nodePackage(): string {
   return `node-${os === "windows" ? "win" : os}-${X64 ? "x64" : "arm64"}`;
 }
 
-/** One program out of one npm package; install scripts do not run. */
-async function fromNpm(name: string, version: string, program: string): Promise<string> {
+/** One part of one npm package, as `path` below it; install scripts do not run. */
+async function fromNpm(name: string, version: string, path: string): Promise<string> {
   const kept = `${name.replaceAll(/[@/]/g, "")}-${version}`;
   return await installed(kept, async (folder) => {
     await Deno.writeTextFile(`${folder}/package.json`, "{}\n");
@@ -28,11 +30,10 @@ async function fromNpm(name: string, version: string, program: string): Promise<
     const args = ["install", "--prefix", folder, "--ignore-scripts", "--no-audit", spec];
     const done = await run("npm", args);
     if (done?.ok !== true) throw new Error(`npm install ${spec}: ${lastLine(done?.text ?? "")}`);
-    // The program alone: Node's package has headers and an npm beside it.
-    const found = `${folder}/node_modules/${name}/bin/${program}`;
-    await Deno.rename(found, `${folder}/${program}`);
-    await Deno.chmod(`${folder}/${program}`, 0o755);
-    return `${folder}/${program}`;
+    // That part alone: Node's package has headers and an npm beside the program.
+    await Deno.rename(`${folder}/node_modules/${name}/${path}`, `${folder}/part`);
+    await Deno.chmod(`${folder}/part`, 0o755);
+    return `${folder}/part`;
   });
 }
 
@@ -40,11 +41,17 @@ async function fromNpm(name: string, version: string, program: string): Promise<
 export async function ensureNode(
   version: typeof NODE_VERSIONS[number] | typeof OLD_NODE_VERSION,
 ): Promise<string> {
-  return await fromNpm(nodePackage(), version, os === "windows" ? "node.exe" : "node");
+  return await fromNpm(nodePackage(), version, os === "windows" ? "bin/node.exe" : "bin/node");
 }
 
 /** The path of Bun. Rejects when npm cannot bring it. */
 export async function ensureBun(): Promise<string> {
   const system = `${os}-${X64 ? "x64" : "aarch64"}`;
-  return await fromNpm(`@oven/bun-${system}`, BUN_VERSION, os === "windows" ? "bun.exe" : "bun");
+  const program = os === "windows" ? "bin/bun.exe" : "bin/bun";
+  return await fromNpm(`@oven/bun-${system}`, BUN_VERSION, program);
+}
+
+/** The folder of the package `ws`, which needs no other. Rejects when npm cannot bring it. */
+export async function ensureWs(): Promise<string> {
+  return await fromNpm("ws", WS_VERSION, "");
 }
