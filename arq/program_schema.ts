@@ -110,7 +110,9 @@ function addChanges(schema: Command, run: Run): void {
 
 function addShow(schema: Command, run: Run): void {
   withJson(schema.command("list"))
-    .description("all schemas with their latest version, and where the node that answers stands")
+    .description(
+      "all schemas with their latest version, where the node that answers stands, and what other tools put and is refused",
+    )
     .addHelpText("after", examples("arq schema list", "arq schema list --json"))
     .action(run(async (io, flags) => {
       const { schemaList } = await import("./commands/schema_show.ts");
