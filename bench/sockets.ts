@@ -1,6 +1,6 @@
 /**
- * The scenario `sockets`: both implementations of client sockets under the same load in one run,
- * interleaved in rounds: echo latency at a constant rate, echo throughput, fan-out, and memory of an
+ * The scenario `sockets`: all kinds of client sockets under the same load in one run, interleaved in
+ * rounds: echo one by one and with many under way, fan-out one by one and in bursts, and memory of an
  * idle connection, each through a whole bus on the embedded Spine.
  */
 import { decodeServerFrame, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
@@ -13,7 +13,8 @@ import { renderRows } from "./table.ts";
 import { openOnBus, startBus } from "./targets.ts";
 import type { BusProcess } from "./targets.ts";
 
-const HELP = `sockets: Deno's own sockets beside those of the package ws, through the whole bus.
+const HELP =
+  `sockets: Deno's sockets beside those of the package ws and our own, through the whole bus.
 
   --rounds N        each implementation in turn, so many times; medians count (3)
   --rate N          messages a second of the echo at a constant rate (5000)
@@ -22,12 +23,13 @@ const HELP = `sockets: Deno's own sockets beside those of the package ws, throug
   --bytes N         size of a body (256)
   --window N        messages of a connection under way when throughput is measured (64)
   --subscribers N   of the fan-out (500)
-  --messages N      of the fan-out, one every 20 ms (100)
+  --messages N      of the fan-out, one every 20 ms (100), and as many in bursts of ten
   --idle N          connections that do nothing (2000)
 `;
 
-const IMPLEMENTATIONS = ["native", "ws"] as const;
+const IMPLEMENTATIONS = ["native", "ws", "own"] as const;
 const FANOUT_MS = 20;
+const BURST = 10;
 const BATCH = 100;
 const SETTLE_MS = 1_500;
 
@@ -38,6 +40,10 @@ interface Figures {
   /** CPU of the whole bus for one message of the echo, its delivery included. */
   readonly echo_cpu_us: number;
   readonly echo_per_second: number;
+  /** The same with `window` messages of each connection under way. */
+  readonly crowd_cpu_us: number;
+  /** CPU of the whole bus for one delivery in bursts of ten messages. */
+  readonly burst_cpu_us: number;
   /** CPU of the whole bus for one delivery of the fan-out. */
   readonly fanout_cpu_us: number;
   readonly fanout_per_second: number;
@@ -108,14 +114,17 @@ async function throughput(bus: BusProcess, load: Load) {
     for (let sent = 0; sent < load.window; sent++) connection.send(body);
   }
   await pause(500);
+  const before = await readingOf(bus);
   const from = echoed;
   const from_ms = performance.now();
   await pause(load.seconds * 1_000);
-  const per_second = (echoed - from) * 1_000 / (performance.now() - from_ms);
+  const messages = echoed - from;
+  const per_second = messages * 1_000 / (performance.now() - from_ms);
+  const cpu_seconds = (await readingOf(bus)).cpu_seconds - before.cpu_seconds;
   open = false;
   await pause(300);
   for (const connection of connections) connection.close();
-  return { echo_per_second: per_second };
+  return { echo_per_second: per_second, crowd_cpu_us: cpu_seconds * 1e6 / messages };
 }
 
 async function subscribe(bus: BusProcess, onMessage: () => void): Promise<LoadSocket> {
@@ -143,18 +152,28 @@ async function fanout(bus: BusProcess, load: Load) {
   const content_type = "application/octet-stream";
   const event = { type: "bench", data: new Uint8Array(load.bytes), content_type, schema_id: "" };
   const frame = encodePub(writeEnvelope({ room_id: "fanout", event }));
-  const before = await readingOf(bus);
-  const from_ms = performance.now();
-  for (let sent = 0; sent < load.messages; sent++) {
-    sockets[0]?.send(frame);
-    await pause(FANOUT_MS);
-  }
   const expected = load.messages * load.subscribers;
-  while (delivered < expected) await pause(5);
-  const seconds = (performance.now() - from_ms) / 1_000;
-  const cpu_seconds = (await readingOf(bus)).cpu_seconds - before.cpu_seconds;
+  const deliver = async (at_once: number) => {
+    delivered = 0;
+    const before = await readingOf(bus);
+    const from_ms = performance.now();
+    for (let sent = 0; sent < load.messages; sent += at_once) {
+      for (let one = 0; one < at_once; one++) sockets[0]?.send(frame);
+      await pause(FANOUT_MS * at_once);
+    }
+    while (delivered < expected) await pause(5);
+    const seconds = (performance.now() - from_ms) / 1_000;
+    const cpu_seconds = (await readingOf(bus)).cpu_seconds - before.cpu_seconds;
+    return { cpu_us: cpu_seconds * 1e6 / expected, per_second: expected / seconds };
+  };
+  const single = await deliver(1);
+  const burst = await deliver(BURST);
   for (const socket of sockets) socket.close();
-  return { fanout_cpu_us: cpu_seconds * 1e6 / expected, fanout_per_second: expected / seconds };
+  return {
+    fanout_cpu_us: single.cpu_us,
+    fanout_per_second: single.per_second,
+    burst_cpu_us: burst.cpu_us,
+  };
 }
 
 async function idle(bus: BusProcess, load: Load) {
@@ -204,6 +223,8 @@ const ROWS: readonly [key: keyof Figures, text: string, digits: number, divisor:
   ["echo_p99_ms", "echo at a constant rate, p99 ms", 2, 1],
   ["echo_cpu_us", "CPU a message, whole bus, µs", 1, 1],
   ["echo_per_second", "echo as fast as it goes, messages/s", 0, 1],
+  ["crowd_cpu_us", "CPU a message, many under way, µs", 1, 1],
+  ["burst_cpu_us", "CPU a delivery in bursts of ten, µs", 2, 1],
   ["fanout_cpu_us", "CPU a fan-out delivery, µs", 2, 1],
   ["fanout_per_second", "fan-out deliveries/s (as sent)", 0, 1],
   ["idle_connection_bytes", "memory of an idle connection, KB", 1, 1_000],
@@ -220,7 +241,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
     messages: positive(values, "messages"),
     idle: positive(values, "idle"),
   };
-  const rounds: Record<string, Figures[]> = { native: [], ws: [] };
+  const rounds: Record<string, Figures[]> = { native: [], ws: [], own: [] };
   for (let count = positive(values, "rounds"); count > 0; count--) {
     for (const implementation of IMPLEMENTATIONS) {
       console.error(`${implementation} ...`);
@@ -230,9 +251,13 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   const figure = (implementation: string, key: keyof Figures) =>
     median((rounds[implementation] ?? []).map((figures) => figures[key]));
   const rows = ROWS.map(([key, name, digits, divisor]) => {
-    const [native, ws] = [figure("native", key), figure("ws", key)];
-    const shown = [native, ws].map((value) => (value / divisor).toFixed(digits));
-    return [name, ...shown, `${(ws / native).toFixed(2)}x`];
+    const [native, ws, own] = IMPLEMENTATIONS.map((kind) => figure(kind, key)) as [
+      number,
+      number,
+      number,
+    ];
+    const shown = [native, ws, own].map((value) => (value / divisor).toFixed(digits));
+    return [name, ...shown, `${(ws / native).toFixed(2)}x`, `${(own / native).toFixed(2)}x`];
   });
   const medians = Object.fromEntries(IMPLEMENTATIONS.map((name) => [
     name,
@@ -240,7 +265,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
   ]));
   return {
     report: { options: load, rounds, medians },
-    table: renderRows(["medians", "native", "ws", "ws / native"], rows),
+    table: renderRows(["medians", "native", "ws", "own", "ws / native", "own / native"], rows),
   };
 }
 
