@@ -63,7 +63,8 @@ export function endOfHead(bytes: Uint8Array, from: number): number {
 
 /** Reads a head with its empty line. Throws MalformedRequest. */
 export function parseHead(bytes: Uint8Array): RequestHead {
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1");
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const text = buffer.toString("latin1");
   const lines = text.slice(0, -4).split("\r\n");
   const line = REQUEST_LINE.exec(lines[0] ?? "");
   if (line === null) throw new MalformedRequest(400, "the request line is malformed");
@@ -73,8 +74,11 @@ export function parseHead(bytes: Uint8Array): RequestHead {
     throw new MalformedRequest(431, `more than ${HEADERS_MAX} headers`);
   }
   const headers: [string, string][] = [];
+  let at = (lines[0] as string).length + 2;
   for (let index = 1; index < lines.length; index++) {
-    headers.push(parseField(lines[index] as string));
+    const line = lines[index] as string;
+    headers.push(parseField(line, buffer, at));
+    at += line.length + 2;
   }
   const old = minor === "0";
   return {
@@ -88,24 +92,33 @@ export function parseHead(bytes: Uint8Array): RequestHead {
   };
 }
 
-function parseField(line: string): [string, string] {
+/**
+ * A field and its value, as strings of their own: a part of a string keeps the whole, here all
+ * headers and the token, for as long as a connection remembers one of them. `start` is the line's.
+ */
+function parseField(line: string, buffer: Buffer, start: number): [string, string] {
   if (line.startsWith(" ") || line.startsWith("\t")) {
     throw new MalformedRequest(400, "a header over several lines");
   }
   const colon = line.indexOf(":");
   const name = line.slice(0, Math.max(colon, 0));
   if (!TOKEN.test(name)) throw new MalformedRequest(400, "the name of a header is malformed");
-  const value = trimmed(line, colon + 1);
-  if (!VALUE.test(value)) throw new MalformedRequest(400, `a control character in header ${name}`);
-  return [name, value];
+  const [from, to] = trimmed(line, colon + 1);
+  if (!VALUE.test(line.slice(from, to))) {
+    throw new MalformedRequest(400, `a control character in header ${name}`);
+  }
+  return [
+    buffer.toString("latin1", start, start + colon),
+    buffer.toString("latin1", start + from, start + to),
+  ];
 }
 
-/** What follows `from`, without blanks and tabs around it. */
-function trimmed(line: string, from: number): string {
-  let [start, end] = [from, line.length];
+/** Where what follows `begin` starts and ends, without blanks and tabs around it. */
+function trimmed(line: string, begin: number): [start: number, end: number] {
+  let [start, end] = [begin, line.length];
   while (start < end && isBlank(line.charCodeAt(start))) start++;
   while (end > start && isBlank(line.charCodeAt(end - 1))) end--;
-  return line.slice(start, end);
+  return [start, end];
 }
 
 function isBlank(unit: number): boolean {
@@ -122,7 +135,7 @@ function requireTarget(method: string, target: string): string {
 function itemsOf(headers: readonly (readonly [string, string])[], name: string): string[] {
   return headers.filter(([key]) => key.toLowerCase() === name)
     .flatMap(([, value]) => value.split(","))
-    .map((item) => trimmed(item, 0).toLowerCase());
+    .map((item) => item.slice(...trimmed(item, 0)).toLowerCase());
 }
 
 function valuesOf(headers: readonly (readonly [string, string])[], name: string): string[] {

@@ -154,11 +154,14 @@ class Listening implements BareListener {
     }
     this.#open++;
     // Not within `#serve`: all that it knows of the request would stay as long as the WebSocket does.
-    this.#serve(conn).then(run).catch(() => {}).finally(() => {
-      this.#open--;
-      this.#settle();
-    });
+    this.#serve(conn).then(run).then(this.#onEnded, this.#onEnded);
   }
+
+  /** One function for all: there are thousands of connections. */
+  readonly #onEnded = () => {
+    this.#open--;
+    this.#settle();
+  };
 
   async #serve(conn: Deno.TcpConn): Promise<TakenConnection | undefined> {
     const remote = conn.remoteAddr as Deno.NetAddr;

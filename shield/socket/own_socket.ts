@@ -22,7 +22,7 @@ const CLOSE_MS = 5_000;
 /** The same for a peer that broke the protocol: it may only read that it did. */
 const FAILED_MS = 1_000;
 /** Who sends little needs little; nearly all memory of an idle connection is this. */
-const SMALL_READ_BYTES = 2_048;
+const SMALL_READ_BYTES = 1_024;
 const LARGE_READ_BYTES = 65_536;
 /** Large buffers that wait for a use. */
 const SPARE_BUFFERS_MAX = 16;
@@ -53,7 +53,8 @@ export class OwnShared {
   }
 
   giveLarge(buffer: Uint8Array<ArrayBuffer>): void {
-    if (this.#spare.length < SPARE_BUFFERS_MAX) this.#spare.push(buffer);
+    if (buffer.length < LARGE_READ_BYTES || this.#spare.length >= SPARE_BUFFERS_MAX) return;
+    this.#spare.push(buffer);
   }
 }
 
@@ -132,46 +133,45 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
   /** The life of the socket, from its handshake to its end. Never rejects. */
   async run(stream: ByteStream, early: Uint8Array<ArrayBuffer>): Promise<void> {
     const events = this.#events as SocketEvents;
+    const { heartbeat } = this.#shared;
     this.#stream = stream;
     this.heard_ms = performance.now();
-    this.#shared.heartbeat.add(this);
+    heartbeat.add(this);
+    let buffer: Uint8Array<ArrayBuffer> | undefined;
     try {
       events.opened();
       if (this.#run !== undefined && this.#writing_bytes === 0) this.#flush();
       if (early.length > 0) await this.#take(early);
-      await this.#readAll(stream);
-    } catch {
-      // Cut off, by either side.
-    } finally {
-      this.#shared.heartbeat.delete(this);
-      clearTimeout(this.#timer);
-      this.#stream = undefined;
-      this.#run = undefined;
-      closeQuietly(stream);
-      events.closed(this.#code ?? BROKEN);
-    }
-  }
-
-  async #readAll(stream: ByteStream): Promise<void> {
-    const small = new Uint8Array(SMALL_READ_BYTES);
-    let buffer: Uint8Array<ArrayBuffer> = small;
-    try {
+      const small = new Uint8Array(SMALL_READ_BYTES);
+      buffer = small;
       for (;;) {
         const count = await stream.read(buffer);
-        if (count === null) return;
+        if (count === null) break;
         this.heard_ms = performance.now();
         this.#pinged = false;
         await this.#take(buffer.subarray(0, count));
-        const full = count === buffer.length;
-        if (full && buffer === small) buffer = this.#shared.takeLarge();
-        else if (!full && buffer !== small) {
-          this.#shared.giveLarge(buffer);
-          buffer = small;
-        }
+        buffer = this.#bufferAfter(buffer, count === buffer.length, small);
       }
-    } finally {
-      if (buffer !== small) this.#shared.giveLarge(buffer);
+    } catch {
+      // Cut off, by either side.
     }
+    if (buffer !== undefined) this.#shared.giveLarge(buffer);
+    heartbeat.delete(this);
+    clearTimeout(this.#timer);
+    this.#stream = this.#run = undefined;
+    closeQuietly(stream);
+    events.closed(this.#code ?? BROKEN);
+  }
+
+  /** A large one while reads fill it, for as long as they do; who is idle has a small one. */
+  #bufferAfter(
+    buffer: Uint8Array<ArrayBuffer>,
+    full: boolean,
+    small: Uint8Array<ArrayBuffer>,
+  ): Uint8Array<ArrayBuffer> {
+    if (full) return buffer === small ? this.#shared.takeLarge() : buffer;
+    this.#shared.giveLarge(buffer);
+    return small;
   }
 
   /** Reads what has come; waits where others are to have their turn, or this one is to rest. */
