@@ -240,13 +240,6 @@ export async function batches(bus: TwoWays): Promise<void> {
     const told = await bob.raw.json();
     assert.deepEqual([told.data, told.trace_id], [data, trace_id]);
   }
-  // Together they are more than one message may be.
-  const large = Array.from(
-    { length: 10 },
-    (_, n) => ({ room: "batch", data: `${n}`.repeat(90_000) }),
-  );
-  assert.equal((await ann.call("POST", "messages", { messages: large })).body.refused, 0);
-  for (const { data } of large) assert.equal((await bob.raw.json()).data, data);
 }
 
 /** What one tenant does another never sees. */

@@ -1,7 +1,4 @@
-/**
- * Commands over plain HTTP, on the embedded bus and on two Shields with NATS between them; each of the
- * three has another kind of listener.
- */
+/** Commands over plain HTTP, on the embedded bus and on two Shields with NATS between them. */
 import { startBus } from "./bus.ts";
 import { createIssuer, startServer } from "./cluster.ts";
 import { batches, locks, moderation, presence, state, tenants } from "./http_commands.ts";
@@ -29,7 +26,8 @@ Deno.test("commands over HTTP, on two Shields", async (t) => {
   try {
     const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
     await using _brain = await startServer("brain", config, issuer.dir);
-    await using one = await startServer("shield", config, issuer.dir, 'websocket = "own"');
+    await using one = await startServer("shield", config, issuer.dir);
+    // Each has the other kind of listener.
     await using two = await startServer("shield", config, issuer.dir, 'websocket = "ws"');
     const url = (text: string | undefined) => new URL(text ?? "").origin.replace(/^ws/, "http");
     await all(t, {

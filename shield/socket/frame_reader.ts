@@ -13,6 +13,7 @@ import {
   PONG,
   TEXT,
 } from "./frame_head.ts";
+import { unmask } from "./unmask.ts";
 
 /** What the frames bring. Must not throw. */
 export interface FrameSink {
@@ -41,8 +42,6 @@ const FIN = 0x80, RSV1 = 0x40, RSV = 0x70, MASKED = 0x80;
 const HEAD_BYTES_MAX = 14;
 /** A body is given so much room before there is more of it: a promised length costs nothing. */
 const ROOM_BYTES = 65_536;
-/** Below this a loop over bytes is faster than one over words. */
-const WORDS_FROM_BYTES = 48;
 /** Frames of no bytes in one message: a message of nothing else would never end. */
 const EMPTY_FRAGMENTS_MAX = 1_000;
 const NOTHING = new Uint8Array(0);
@@ -75,6 +74,9 @@ export class FrameReader {
   #message = CONTINUATION;
   #compressed = false;
   #empty_fragments = 0;
+  /** Reads on through the fragments of a text: the first wrong one ends it. */
+  #text: TextDecoder | undefined;
+  #checked_bytes = 0;
   /** The body so far, of the message or of a control frame, in a buffer with room to grow. */
   #body: Uint8Array<ArrayBuffer> | undefined;
   #body_bytes = 0;
@@ -215,7 +217,20 @@ export class FrameReader {
     if (this.#left_bytes > 0) return end;
     this.#opcode = -1;
     if (this.#fin) this.#endMessage();
+    else if (this.#message === TEXT && !this.#compressed) this.#checkFragment();
     return end;
+  }
+
+  /** RFC 6455, 8.1: what cannot become text any more fails at once. */
+  #checkFragment(): void {
+    this.#text ??= new TextDecoder("utf-8", { fatal: true });
+    const more = this.#body?.subarray(this.#checked_bytes, this.#body_bytes) ?? NOTHING;
+    this.#checked_bytes = this.#body_bytes;
+    try {
+      this.#text.decode(more, { stream: true });
+    } catch {
+      this.#fail(INVALID_DATA, "text that is no UTF-8");
+    }
   }
 
   #endMessage(): void {
@@ -226,7 +241,8 @@ export class FrameReader {
       ? body
       : body.slice(0, this.#body_bytes);
     this.#message = CONTINUATION;
-    this.#empty_fragments = 0;
+    this.#empty_fragments = this.#checked_bytes = 0;
+    this.#text = undefined;
     this.#body = undefined;
     this.#body_bytes = 0;
     this.#sink.message(opcode, whole, compressed);
@@ -304,39 +320,4 @@ function lengthOfHead(second: number): number {
 function wordAt(bytes: Uint8Array, at: number): number {
   return ((bytes[at] as number) << 24 | (bytes[at + 1] as number) << 16 |
     (bytes[at + 2] as number) << 8 | (bytes[at + 3] as number)) >>> 0;
-}
-
-/** Undoes the mask from `start` to `end`; returns the mask for the byte that follows. */
-export function unmask(
-  bytes: Uint8Array<ArrayBuffer>,
-  start: number,
-  end: number,
-  mask: number,
-): number {
-  let at = start;
-  let turned = mask;
-  if (end - start >= WORDS_FROM_BYTES) {
-    // Words are read at multiples of four of the buffer, in the machine's order: little-endian.
-    while ((bytes.byteOffset + at) % 4 !== 0) {
-      bytes[at] = (bytes[at] as number) ^ (turned >>> 24);
-      turned = turned << 8 | turned >>> 24;
-      at++;
-    }
-    const words = new Uint32Array(bytes.buffer, bytes.byteOffset + at, (end - at) >>> 2);
-    const word = swapped(turned);
-    for (let index = 0; index < words.length; index++) {
-      words[index] = (words[index] as number) ^ word;
-    }
-    at += 4 * words.length;
-  }
-  for (; at < end; at++) {
-    bytes[at] = (bytes[at] as number) ^ (turned >>> 24);
-    turned = turned << 8 | turned >>> 24;
-  }
-  return turned >>> 0;
-}
-
-/** The bytes of a word in the opposite order. */
-function swapped(word: number): number {
-  return (word >>> 24 | (word >>> 8 & 0xff00) | (word & 0xff00) << 8 | word << 24) >>> 0;
 }

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import { Receiver } from "ws";
-import { decodeText, FrameReader, unmask } from "./frame_reader.ts";
+import { decodeText, FrameReader } from "./frame_reader.ts";
+import { unmask } from "./unmask.ts";
 import { BINARY, CLOSE, CONTINUATION, encodeFrame, PING, PONG, TEXT } from "./frame_head.ts";
 
 const MESSAGE_BYTES_MAX = 1_000;
@@ -135,7 +136,14 @@ Deno.test("reads what ws reads of random frames, to the same end", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(drawn, { maxLength: 12 }), async (frames) => {
       const bytes = new Uint8Array(frames.flatMap(bytesOf));
-      assert.deepEqual(read([bytes]), await readByWs(bytes));
+      const [ours, theirs] = [read([bytes]), await readByWs(bytes)];
+      const end = ours.at(-1);
+      // ws looks at a text when it is whole, we at each fragment.
+      const early = end?.[0] === "failed" && end[1] === 1007;
+      assert.deepEqual(
+        early ? ours.slice(0, -1) : ours,
+        early ? theirs.slice(0, ours.length - 1) : theirs,
+      );
     }),
     { numRuns: 400 },
   );
