@@ -113,6 +113,7 @@ Deno.test("the repository has one address, and images are named as a registry wa
     }
   }
   assert.deepEqual([...found], ["novelbytelabs/arqonbus"]);
+  assert.match(await read("sdk/python/pyproject.toml"), /^\[project\.urls\]\nHomepage = /m);
 });
 
 Deno.test("the documents list the images that the workflow pushes, and no other", async () => {

@@ -179,3 +179,25 @@ Deno.test("our rules hold the images to deno.json", () => {
   assert.deepEqual(cachedModules(text, modules), modules.slice(0, 2));
   assert.match(modulesNotCopied("shield", text, modules).join(), /^[^,]* brain\/main.ts [^,]*$/);
 });
+
+Deno.test("the image of Grafana has the dashboards that compose.yaml mounts", () => {
+  const text = read("deploy/docker/grafana.Dockerfile");
+  const copies = [...text.matchAll(/^COPY (\S+) (\S+)$/gm)].map((
+    [, from = "", to = ""],
+  ) => [from, to]);
+  const [, dashboards] = copies.find(([from]) => from === "deploy/grafana/dashboards/") ?? [];
+  assert.ok(dashboards !== undefined);
+  assert.ok(text.includes(`${dashboards}arqonbus-overview.json`));
+  assert.equal(
+    /path: (\S+)/.exec(read("deploy/docker/grafana_dashboards.yml"))?.[1],
+    dashboards.replace(/\/$/, ""),
+  );
+  // In the place of the image's own data source, not beside it: Grafana takes one default.
+  const source = copies.find(([from]) => from === "deploy/docker/grafana_sources.yml")?.[1];
+  assert.ok(read("compose.yaml").includes(`grafana_sources.yml:${source}:ro`));
+  const ignored = read(".dockerignore").split("\n");
+  for (const [from = ""] of copies) {
+    Deno.statSync(`${ROOT}${from}`);
+    assert.ok(ignored.some((line) => line.startsWith("!") && from.startsWith(line.slice(1))), from);
+  }
+});

@@ -5,6 +5,7 @@
 import { dirname, join, resolve } from "node:path";
 import { VERSION } from "../../shared/version.ts";
 import { contextToken } from "../context_token.ts";
+import { readContexts } from "../contexts.ts";
 import type { Context } from "../contexts.ts";
 import { DEV_TENANT } from "../dev_bus.ts";
 import { CommandError, EXIT } from "../exit.ts";
@@ -68,7 +69,20 @@ function freePort(): number {
   return listener.addr.port;
 }
 
-const chosen = (port: number | undefined, usual: number) => port === 0 ? freePort() : port ?? usual;
+/** Where the folder's stack is already, a second `up` leaves it. */
+async function wantedPorts(io: Io, flags: StackFlags, file: string): Promise<StackPorts> {
+  const all = await readContexts(io).catch(() => undefined);
+  const before = all?.contexts.find(({ compose, folder }) => compose === file && folder === io.cwd);
+  const chosen = (port: number | undefined, address: string | undefined, usual: number) => {
+    if (port === 0) return freePort();
+    return port ?? (address === undefined ? usual : Number(new URL(address).port));
+  };
+  return {
+    port: chosen(flags.port, before?.url, 4000),
+    ops_port: chosen(flags.opsPort, before?.ops_url, 4001),
+    admin_port: chosen(flags.adminPort, before?.admin_url, 4002),
+  };
+}
 
 /**
  * The development key of this folder, whose private part stays here. The Shield gets a folder with the
@@ -158,11 +172,7 @@ export async function startStack(
   files: DevFiles,
 ): Promise<number> {
   if (is_ours) await refuseOtherStack(io, io.cwd);
-  const wanted = {
-    port: chosen(flags.port, 4000),
-    ops_port: chosen(flags.opsPort, 4001),
-    admin_port: chosen(flags.adminPort, 4002),
-  };
+  const wanted = await wantedPorts(io, flags, file);
   const key = await issuerOf(files);
   // Before: what came up halfway is to be taken down too.
   await writeRecord(files, { kind: "compose", file, started_ms: io.now() });

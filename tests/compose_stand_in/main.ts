@@ -60,6 +60,16 @@ async function isHealthy({ health_url }: Started): Promise<boolean> {
   }
 }
 
+async function end(pid: number): Promise<void> {
+  if (!lives(pid)) return;
+  Deno.kill(pid, "SIGTERM");
+  const deadline_ms = Date.now() + ENDED_MS;
+  while (lives(pid)) {
+    if (Date.now() > deadline_ms) Deno.kill(pid, "SIGKILL");
+    await pause();
+  }
+}
+
 /** 0 when everything that was started is healthy. */
 async function up(services: readonly Service[]): Promise<number> {
   Deno.mkdirSync(volumes_dir, { recursive: true });
@@ -70,7 +80,12 @@ async function up(services: readonly Service[]): Promise<number> {
   for (const [name, program] of Object.entries(PROGRAMS)) {
     const service = services.find((one) => one.name === name);
     const before = state[name];
-    if (service === undefined || (before !== undefined && lives(before.pid))) continue;
+    if (service === undefined) continue;
+    if (before !== undefined && lives(before.pid)) {
+      if (String(before.ports) === String([...service.ports])) continue;
+      // Another port is another container.
+      await end(before.pid);
+    }
     const names = Object.values(state).flatMap((one) => one.names);
     const started = await program(service, { dir, names });
     state[name] = { ...started, ports: [...service.ports] };
@@ -119,15 +134,7 @@ async function ps(services: readonly Service[]): Promise<void> {
 
 async function down(has_volumes: boolean): Promise<void> {
   const started = Object.values(readState() ?? {}).toReversed();
-  for (const { pid } of started) {
-    if (!lives(pid)) continue;
-    Deno.kill(pid, "SIGTERM");
-    const deadline_ms = Date.now() + ENDED_MS;
-    while (lives(pid)) {
-      if (Date.now() > deadline_ms) Deno.kill(pid, "SIGKILL");
-      await pause();
-    }
-  }
+  for (const { pid } of started) await end(pid);
   if (started.length > 0) Deno.removeSync(state_file);
   if (has_volumes) Deno.removeSync(volumes_dir, { recursive: true });
 }
