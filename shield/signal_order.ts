@@ -17,6 +17,7 @@ export const TARGET_KIND = "target_kind";
 /** The latest moment that a Date can hold. */
 const TIME_MS_MAX = 8_640_000_000_000_000;
 const BRACE = 0x7b;
+const EXAMPLE = '{"signal":{"kind":"BAN","target":"ID"}}';
 /** Where a signal says nobody. */
 const UNNAMED = "signal";
 
@@ -92,7 +93,7 @@ function readText(payload: Uint8Array): Said | Unusable {
     return malformed("it begins as JSON and is none");
   }
   const parsed = TextSignal.safeParse(value);
-  if (!parsed.success) return malformed(problemText(parsed.error));
+  if (!parsed.success) return malformed(`${problemText(parsed.error)}; expected ${EXAMPLE}`);
   const { room: room_id, sender: sender_id, ...rest } = parsed.data;
   return { ...rest, room_id, sender_id };
 }
@@ -104,9 +105,7 @@ function readBinary(payload: Uint8Array): Said | Unusable {
     return { ...rest, signal };
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
-    return malformed(
-      'neither an Envelope nor JSON such as {"signal":{"kind":"BAN","target":"ID"}}',
-    );
+    return malformed(`neither an Envelope nor JSON such as ${EXAMPLE}`);
   }
 }
 

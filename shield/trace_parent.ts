@@ -6,6 +6,7 @@
 import type { ScannedEnvelope } from "@arqon/proto";
 import { parseTraceparent, TRACEPARENT } from "../shared/telemetry/trace_context.ts";
 import type { TraceContext } from "../shared/telemetry/trace_context.ts";
+import type { Caller } from "./policy/overseer.ts";
 
 const NAME = new TextEncoder().encode(TRACEPARENT);
 const CASE_BIT = 0x20;
@@ -39,4 +40,22 @@ export function clientContext({ bytes, header_spans: spans }: Headers): ClientCo
 export function clientTraceId(envelope: Headers): string | undefined {
   const context = clientContext(envelope);
   return context === undefined || context === "invalid" ? undefined : context.trace_id;
+}
+
+type Traced = Headers & Pick<ScannedEnvelope, "trace_id">;
+
+/** The trace that the client named, by field or by `traceparent`; "" for none. */
+export function givenTraceId(envelope: Traced): string {
+  return envelope.trace_id === "" ? clientTraceId(envelope) ?? "" : envelope.trace_id;
+}
+
+/**
+ * By what a message is in or out of a share: of what is mirrored, of a policy's rollout. A trace that
+ * the Shield begins, recorded or not, is of one message alone and would cut its session in two.
+ */
+export function shareKey(
+  envelope: Traced,
+  { connection_id }: Pick<Caller, "connection_id">,
+): string {
+  return givenTraceId(envelope) || connection_id;
 }

@@ -10,7 +10,7 @@ import type { SpineHeaders } from "../../shared/spine/spine.ts";
 import { roomSubject } from "../../shared/subject.ts";
 import type { Subject } from "../../shared/subject.ts";
 import type { Caller } from "../policy/overseer.ts";
-import { clientTraceId } from "../trace_parent.ts";
+import { givenTraceId, shareKey } from "../trace_parent.ts";
 import type { CandidateVerdict, CandidateVerdicts, DiffBook } from "./diff.ts";
 import type { MirrorRules } from "./rules.ts";
 import type { ShadowSender } from "./sender.ts";
@@ -51,21 +51,6 @@ export interface MirrorParts {
   readonly now: () => number;
 }
 
-type Traced = Pick<ScannedEnvelope, "trace_id" | "bytes" | "header_spans">;
-
-/** The trace that the client named, by field or by `traceparent`; "" for none. */
-function givenTraceId(envelope: Traced): string {
-  return envelope.trace_id === "" ? clientTraceId(envelope) ?? "" : envelope.trace_id;
-}
-
-/**
- * By what a message is in or out: the same for one that was mirrored and one that was refused. A trace
- * that the Shield begins, recorded or not, is of one message alone and would cut its session in two.
- */
-export function mirrorKey(envelope: Traced, caller: Pick<Caller, "connection_id">): string {
-  return givenTraceId(envelope) || caller.connection_id;
-}
-
 /** Refusals by schema or policy: what candidates are compared with. */
 const COMPARED: ReadonlySet<string> = new Set([
   "schema-violation",
@@ -88,7 +73,7 @@ export function createMirror(parts: MirrorParts): Mirror & CandidateVerdicts {
   function isPicked(envelope: ScannedEnvelope, caller: Caller): boolean {
     const { tenant_id } = caller.identity;
     const rule = rules.match(roomSubject("in", tenant_id, envelope.room_id), tenant_id);
-    return rule !== undefined && rules.picks(rule, mirrorKey(envelope, caller));
+    return rule !== undefined && rules.picks(rule, shareKey(envelope, caller));
   }
 
   function settle(envelope: ScannedEnvelope, refused: boolean, trace_id: string): void {
@@ -104,7 +89,7 @@ export function createMirror(parts: MirrorParts): Mirror & CandidateVerdicts {
       const { tenant_id } = caller.identity;
       const rule = rules.match(subject, tenant_id);
       if (rule === undefined) return;
-      if (!rules.picks(rule, mirrorKey(envelope, caller))) rule.totals.sampled_out++;
+      if (!rules.picks(rule, shareKey(envelope, caller))) rule.totals.sampled_out++;
       else sender.push({ rule, subject, tenant_id, envelope: owned(routed), headers });
     },
     passed(envelope, caller, routed) {

@@ -7,6 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { Identity } from "../identity.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
+import { shareKey } from "../trace_parent.ts";
 import type {
   EvaluateRequest,
   Hook,
@@ -129,8 +130,8 @@ export function createOverseer(options: OverseerOptions): Overseer {
     onConnect: (caller) => bare(caller, "on_connect", ""),
     onSubscribe: (caller, room_id) => bare(caller, "on_subscribe", room_id),
     onMessage(caller, envelope) {
-      const key = envelope.trace_id === "" ? caller.connection_id : envelope.trace_id;
       const { tenant_id } = caller.identity;
+      const key = shareKey(envelope, caller);
       const chain = chainFor(tenant_id, "on_message", envelope.room_id, key);
       if (chain.length === 0) return undefined;
       return ask(caller, chain, messageSubject(envelope), envelope);

@@ -126,9 +126,12 @@ Deno.test("the rollout key is the client's trace id, else the connection", async
   const { overseer, keys } = overseerWith(ALLOWED);
   const trace_id = "ab".repeat(16);
   await overseer.onMessage(caller, envelope("lobby", trace_id));
+  const traceparent = `00-${trace_id}-b7ad6b7169203331-00`;
+  const bytes = writeEnvelope({ room_id: "lobby", headers: { traceparent }, event: {} });
+  await overseer.onMessage(caller, scanEnvelope(bytes, LIMITS));
   await overseer.onMessage(caller, envelope("lobby"));
   await overseer.onConnect(caller);
-  assert.deepEqual(keys, [trace_id, "c1", "c1"]);
+  assert.deepEqual(keys, [trace_id, trace_id, "c1", "c1"]);
 });
 
 Deno.test("a refusal has the policy's code and words; a fault is 503 without any", async () => {
