@@ -107,6 +107,36 @@ for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] 
     await until(async () => await counted([t], "restored") === 2, "both repairs");
   });
 
+  Deno.test(`${engine}: a Shield that puts the version before back too late is not taken for a tool`, async () => {
+    await using stage = await open();
+    const tool = await stage.tool();
+    const versions = await stage.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
+    const sets = await stage.spine.keyValue("ARQON_SCHEMAS", { plain: true });
+    {
+      using t = await testSchemas(stage.spine, MAPPED);
+      await tool.put(ID, ping());
+      await until(async () => (await numbers(t)).length === 1, "version 1");
+    }
+    await tool.put(ID, new TextEncoder().encode("garbage"));
+    const halfway = new SchemaStore(versions, dying(sets));
+    const { set } = await halfway.standing(ID);
+    assert.ok(set);
+    const { revision, sha256 } = set;
+    const refused = { revision, sha256, size_bytes: 7, refused_ms: 1, problem: "no set" };
+    await halfway.refuse(ID, { format: 1, ...refused, serving: 1 });
+    const second = ping(["extra", 9, "int32"]);
+    const base = { schema_id: ID, by: "ops", now_ms: 1, versions_max: 10 };
+    const forced = { ...base, bytes: second, compatibility: "NONE" as const };
+    await assert.rejects(register(halfway, forced), /killed/);
+    // What a Shield does that has read the history before that registration.
+    await tool.put(ID, ping());
+    using t = await testSchemas(stage.spine, MAPPED);
+    assert.deepEqual(await tool.get(ID), new Uint8Array(second));
+    assert.deepEqual(await numbers(t), [1, 2]);
+    await tool.put(ID, ping());
+    await until(async () => (await numbers(t)).length === 3, "a tool that means it");
+  });
+
   Deno.test(`${engine}: a put and a registration at once are both kept, whichever is first`, async () => {
     await using stage = await open();
     const tool = await stage.tool();

@@ -96,7 +96,8 @@ function floorOf({ stored, set }: Standing, head: SchemaHead): number {
   if (stored === undefined) return version;
   const before = latestOf(stored.head);
   if (set?.sha256 === before.sha256) return before.version + 1;
-  return stored.head.judged?.floor ?? before.version;
+  // Somebody may be about to put the version back that was the newest until now.
+  return Math.min(stored.head.judged?.floor ?? before.version, before.version);
 }
 
 /** Every method rejects with `spine-unavailable` while the Spine does not answer. */
