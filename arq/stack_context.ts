@@ -36,14 +36,6 @@ function freeName({ contexts }: Contexts): string {
   return name;
 }
 
-async function without(io: Io, folder: string): Promise<[Contexts, Context | undefined]> {
-  const all = await readContexts(io);
-  const gone = all.contexts.find(isOf(folder));
-  const contexts = all.contexts.filter((one) => one !== gone);
-  const is_current = gone !== undefined && gone.name === all.current;
-  return [{ current: is_current ? undefined : all.current, contexts }, gone];
-}
-
 /** Why the bus does not take a token of this key; undefined: it does, or nobody could be asked. */
 async function refusalOf(io: Io, context: Context): Promise<string | undefined> {
   try {
@@ -68,9 +60,10 @@ async function refusalOf(io: Io, context: Context): Promise<string | undefined> 
 export async function leaveContext(io: Io, stack: StartedStack): Promise<Context | undefined> {
   const { folder, file, key, ports } = stack;
   try {
-    const [others, before] = await without(io, folder);
+    const all = await readContexts(io);
     const addresses = {
-      name: before?.name ?? freeName(others),
+      // That of the last time is replaced.
+      name: all.contexts.find(isOf(folder))?.name ?? freeName(all),
       url: `ws://127.0.0.1:${ports.port}/v1/socket`,
       admin_url: `http://127.0.0.1:${ports.admin_port}`,
       ops_url: `http://127.0.0.1:${ports.ops_port}`,
@@ -89,11 +82,7 @@ export async function leaveContext(io: Io, stack: StartedStack): Promise<Context
         `your own: arq context add ${context.name} --update --key …`;
       await print(io.stderr, `arq: ${why}\n     ${hint}\n`);
     }
-    const { contexts } = withContext(others, context);
-    const current = before !== undefined && (await readContexts(io)).current === before.name
-      ? before.name
-      : others.current;
-    await writeContexts(io, { current, contexts });
+    await writeContexts(io, withContext(all, context));
     return context;
   } catch (error) {
     io.signal.throwIfAborted();
@@ -105,9 +94,13 @@ export async function leaveContext(io: Io, stack: StartedStack): Promise<Context
 
 /** Takes the context of the folder's stack away; its name, when there was one. */
 export async function removeContext(io: Io, folder: string): Promise<string | undefined> {
-  const [others, gone] = await without(io, folder);
+  const { current, contexts } = await readContexts(io);
+  const gone = contexts.find(isOf(folder));
   if (gone === undefined) return undefined;
-  await writeContexts(io, others);
+  await writeContexts(io, {
+    current: current === gone.name ? undefined : current,
+    contexts: contexts.filter((one) => one !== gone),
+  });
   return gone.name;
 }
 

@@ -6,8 +6,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { decodeJwt } from "@panva/jose";
-import { runArq } from "../arq/testing/run_arq.ts";
-import type { ArqResult } from "../arq/testing/run_arq.ts";
+import { runArq, startArq } from "../arq/testing/run_arq.ts";
+import type { ArqProcess, ArqResult } from "../arq/testing/run_arq.ts";
 import { ROOT } from "../tasks/source_files.ts";
 import { standInFor } from "./compose_stand_in/place.ts";
 
@@ -16,6 +16,7 @@ interface Stack extends AsyncDisposable {
   readonly env: Readonly<Record<string, string>>;
   arq(...args: string[]): Promise<ArqResult>;
   arqIn(cwd: string, ...args: string[]): Promise<ArqResult>;
+  start(...args: string[]): Promise<ArqProcess>;
   /** JSON of a command that must succeed. */
   // deno-lint-ignore no-explicit-any
   json(...args: string[]): Promise<any>;
@@ -40,6 +41,7 @@ async function place(): Promise<Stack> {
     env,
     arq,
     arqIn,
+    start: (...args) => startArq(args, { cwd: path, config_home: join(base, "config"), env }),
     json: async (...args) => JSON.parse(succeeds(await arq(...args))),
     async [Symbol.asyncDispose]() {
       await arq("dev", "reset", "--yes");
@@ -76,6 +78,21 @@ async function talks({ arq, json }: Stack, up: any): Promise<void> {
   assert.equal(access.status, 200, await access.text());
   const page = await fetch(`${up.admin_url}/console/`);
   assert.match(await page.text(), /ArqonBus/);
+}
+
+async function isTailed({ arq, start }: Stack): Promise<void> {
+  const { child } = await start("tail", "lobby", "--json");
+  let said = "";
+  const reading = child.stdout.pipeThrough(new TextDecoderStream()).pipeTo(
+    new WritableStream({ write: (text) => void (said += text) }),
+  );
+  const deadline_ms = Date.now() + 30_000;
+  while (!said.includes("to be tailed")) {
+    assert.ok(Date.now() < deadline_ms, said);
+    succeeds(await arq("pub", "lobby", "to be tailed"));
+  }
+  child.kill("SIGINT");
+  await Promise.all([reading, child.status]);
 }
 
 async function isSeen({ arq, json, env }: Stack): Promise<void> {
@@ -125,6 +142,7 @@ Deno.test("after arq dev up with the compose stack, every command takes it, unti
   const up = await json("dev", "up", ...PORTS, "--json");
   await t.step("a context with addresses and key", () => isUp(stack, up));
   await t.step("pub, sub, auth gen and the console work", () => talks(stack, up));
+  await t.step("tail follows a room", () => isTailed(stack));
   await t.step("status, doctor, dev status and logs show it", () => isSeen(stack));
   await t.step("up again leaves it as it is", async () => {
     const again = await json("dev", "up", "--json");

@@ -64,18 +64,24 @@ export async function stackFile(
   throw new CommandError(why, EXIT.failure, hint);
 }
 
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
+/** A port that nobody listens on and that is none of those. */
+function freePort(taken: ReadonlySet<number>): number {
+  while (true) {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    if (!taken.has(listener.addr.port)) return listener.addr.port;
+  }
 }
 
 /** Where the folder's stack is already, a second `up` leaves it. */
 async function wantedPorts(io: Io, flags: StackFlags, file: string): Promise<StackPorts> {
   const all = await readContexts(io).catch(() => undefined);
   const before = all?.contexts.find(({ compose, folder }) => compose === file && folder === io.cwd);
+  const taken = new Set<number>();
   const chosen = (port: number | undefined, address: string | undefined, usual: number) => {
-    if (port === 0) return freePort();
-    return port ?? (address === undefined ? usual : Number(new URL(address).port));
+    const known = port ?? (address === undefined ? usual : Number(new URL(address).port));
+    const found = known === 0 ? freePort(taken) : known;
+    taken.add(found);
+    return found;
   };
   return {
     port: chosen(flags.port, before?.url, 4000),
