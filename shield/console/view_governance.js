@@ -104,7 +104,7 @@ const MESSAGE_COLUMNS = [
   { ...plain("problem", "Problem", ({ problem }) => problem ?? "none"), wide: true },
 ];
 
-function schemaCards({ compatibility, versions, here }) {
+function schemaCards({ compatibility, versions, refused, here }) {
   const versionTable = createTable({
     caption: "Versions",
     columns: VERSION_COLUMNS,
@@ -128,6 +128,7 @@ function schemaCards({ compatibility, versions, here }) {
         ["Compatibility", compatibility],
         ["On this Shield", badge(text, tone)],
         ["Confirmed", here?.age_ms === undefined ? "–" : `${duration(here.age_ms)} ago`],
+        ["Refused put", refused?.problem ?? "none"],
       ]),
     ),
     card("Versions", { flush: true }, versionTable.element),
