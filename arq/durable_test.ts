@@ -41,6 +41,30 @@ async function done(bus: TestBus, ...args: string[]): Promise<string> {
   return stdout;
 }
 
+/** What `pub --json` prints is a place to go on from. */
+async function placeOfPub(bus: TestBus): Promise<void> {
+  const room = "durable-pub";
+  const one = JSON.parse(await done(bus, "pub", room, "1", "--json"));
+  assert.deepEqual([one.room, one.published], [room, 1]);
+  assert.ok(one.offset > 0 && one.epoch !== "");
+  const many = await runArq(["pub", room, "--ndjson", "-", "--json", ...at(bus)], {
+    stdin: lines(range(2, 4)),
+  });
+  const { published, offset, epoch } = JSON.parse(many.stdout);
+  assert.deepEqual([published, offset - one.offset, epoch], [3, 3, one.epoch]);
+  await publish(bus, room, [5]);
+  const from = ["--from", String(offset), "--epoch", epoch, "--count", "1"];
+  assert.equal(await done(bus, "sub", room, ...from), "5\n");
+  const short = JSON.parse(await done(bus, "pub", "not-kept", "1", "--json"));
+  assert.deepEqual(Object.keys(short), ["room", "published", "duration_ms"]);
+  const claims = { grants: [{ room, actions: ["publish"] }] };
+  const token = ["--token", await bus.tokenFor({ claims })];
+  const blind = await runArq(["pub", room, "6", "--json", ...at(bus), ...token]);
+  assert.equal(blind.code, 0, blind.stderr);
+  const placed = JSON.parse(blind.stdout);
+  assert.ok(placed.offset > offset && !("epoch" in placed), blind.stdout);
+}
+
 async function places(bus: TestBus): Promise<void> {
   const room = "durable-places";
   await publish(bus, room, range(1, 5));
@@ -189,6 +213,7 @@ async function notDurable(bus: TestBus): Promise<void> {
 Deno.test("arq in durable rooms", async (t) => {
   await using bus = await startBusWith(CONFIG);
   await t.step("sub begins where it is told to", () => places(bus));
+  await t.step("pub --json prints the place", () => placeOfPub(bus));
   await t.step("from history to live without a hole", () => fromHistoryToLive(bus));
   await t.step("what is gone is told", () => trimmed(bus));
   await t.step("room history prints and pages", () => history(bus));

@@ -52,6 +52,8 @@ export interface Io {
   readonly stdout: Output;
   readonly stderr: Output;
   stdin(): ReadableStream<Uint8Array>;
+  /** Whoever reads it waits for a person who types. */
+  readonly is_stdin_tty: boolean;
   readonly files: Files;
   /** Where relative paths begin. */
   readonly cwd: string;

@@ -65,6 +65,7 @@ async function main(): Promise<number> {
     stderr: createOutput(Deno.stderr, Deno.stderr.isTerminal(), stopOn),
     // A read from a terminal may never end by itself.
     stdin: () => Deno.stdin.readable.pipeThrough(new TransformStream(), { signal: stop.signal }),
+    is_stdin_tty: Deno.stdin.isTerminal(),
     files: diskFiles,
     cwd,
     state_dirs: allStateFolders(cwd),

@@ -54,6 +54,26 @@ async function jsonLines(bus: TestBus): Promise<void> {
   assert.ok(lines[2]?.endsWith(',"data":[1,  2]}'), lines[2]);
 }
 
+/** Without DATA all of stdin is one event: JSON, text without the line end of echo, or bytes. */
+async function fromStdin(bus: TestBus): Promise<void> {
+  const sub = await startArq(["sub", "stdin", "--json", "--count", "3", ...at(bus)]);
+  await sub.says("Subscribed to stdin");
+  const bytes = new Uint8Array([0xff, 0xfe, 10]);
+  for (const stdin of ['{ "two":\n"lines" }\n', "plain text\n", bytes]) {
+    const pub = await runArq(["pub", "stdin", ...at(bus)], { stdin });
+    assert.equal(pub.code, 0, pub.stderr);
+  }
+  const lines = (await sub.result()).stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(lines.map(({ content_type, data }) => [content_type, data]), [
+    ["application/json", { two: "lines" }],
+    ["text/plain", "plain text"],
+    ["application/octet-stream", { base64: "//4K" }],
+  ]);
+  const big = await runArq(["pub", "stdin", ...at(bus)], { stdin: new Uint8Array(16_777_217) });
+  assert.equal(big.code, 1);
+  assert.match(big.stderr, /stdin has more than 16777216 bytes.*\n {5}--ndjson - publishes/);
+}
+
 async function otherTenant(bus: TestBus): Promise<void> {
   const acme = await bus.tokenFor({ tenant: "acme" });
   const other = await startArq(["sub", "lobby", ...at(bus), "--token", acme]);
@@ -192,6 +212,7 @@ Deno.test("arq on a running bus", async (t) => {
     () => byteForByte(bus, folder),
   );
   await t.step("--json gives one object a line with the data as it was", () => jsonLines(bus));
+  await t.step("without DATA stdin is the event", () => fromStdin(bus));
   await t.step("another tenant's subscriber hears nothing", () => otherTenant(bus));
   await t.step("Ctrl-C ends cleanly, also while nothing comes from stdin", () => interrupted(bus));
   await t.step("a reader that goes away ends it without a word", () => brokenPipe(bus));

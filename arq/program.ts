@@ -8,7 +8,7 @@ import { authGen } from "./commands/auth_gen.ts";
 import { authKeys } from "./commands/auth_keys.ts";
 import { pub } from "./commands/pub.ts";
 import { sub } from "./commands/sub.ts";
-import { asksForJson, EXIT, EXIT_HELP, usageError } from "./exit.ts";
+import { asksForJson, EXIT, EXIT_HELP } from "./exit.ts";
 import { reflow } from "./help_text.ts";
 import { print } from "./io.ts";
 import type { Io } from "./io.ts";
@@ -31,6 +31,7 @@ import { addServe } from "./program_serve.ts";
 import { addTrace } from "./program_trace.ts";
 import { ALGORITHMS, parseGrant, parseSeconds, parseTtl, ROLES } from "./token.ts";
 import type { Grant } from "./token.ts";
+import { wrongCommandLine } from "./wrong_command_line.ts";
 
 function addAuth(program: Command, run: Run): void {
   const auth = program.command("auth").description("make keys and tokens, and revoke tokens");
@@ -76,7 +77,10 @@ function addPub(program: Command, run: Run): void {
   withConnection(program.command("pub"))
     .description("publish to a room: one event, or one per line of NDJSON")
     .argument("<room>", "the room", room)
-    .argument("[data]", "the event's data: JSON, or else text")
+    .argument(
+      "[data]",
+      "the event's data: JSON, or else text; without it, all of stdin is one event",
+    )
     .option("--ndjson <file>", "one event a line, its bytes as they are; - is stdin")
     .option("--type <type>", "type of the events", "message")
     .option("--rate <n[/s]>", "at most n messages a second", rate)
@@ -86,14 +90,16 @@ function addPub(program: Command, run: Run): void {
       positive("a whole number from 1 to 1000", true, 1_000),
       256,
     )
-    .option("--json", "print the result as JSON")
+    .option("--json", "print the result as JSON, of a durable room with offset and epoch")
     .addHelpText(
       "after",
-      "\nA file with a line that is not JSON is refused before anything of it is sent; stdin up to that line." +
+      "\nText from stdin loses the line end at its end, and what is not UTF-8 is published as bytes." +
+        "\nA file with a line that is not JSON is refused before anything of it is sent; stdin up to that line." +
         "\nEvery event has a message_id, so that one repeated after a reconnect arrives once.\n" +
         examples(
           `arq pub lobby '{"hello":"world"}'`,
           "arq pub lobby 'hello' --type chat",
+          "jq -n '{at: now}' | arq pub lobby",
           "arq pub github --ndjson events.ndjson --rate 500",
           "tail -f log.ndjson | arq pub logs --ndjson -",
         ),
@@ -190,31 +196,6 @@ const everyOne = (command: Command): Command[] => [
 
 /** Without a terminal, and on a wide one, help is as wide as this. */
 const HELP_COLUMNS = 100;
-
-/** Commander says what is wrong with a command line in one text; its later lines are what to do. */
-function wrongCommandLine(error: CommanderError, program: Command, args: readonly string[]) {
-  const [first = "", ...more] = error.message.replace(/^error: /, "").split("\n")
-    .map((line) => line.trim().replace(/^\((Did you mean .*)\)$/, "$1"))
-    .filter((line) => line !== "");
-  const help = `${commandOf(program, args)} --help says how it is used`;
-  const hints = [...more, help].map((hint, index, { length }) =>
-    index + 1 === length || /[.?!]$/.test(hint) ? hint : `${hint};`
-  );
-  return usageError(first, hints.join(" "));
-}
-
-/** The words of the command that a command line names, as far as they are right. */
-function commandOf(program: Command, args: readonly string[]): string {
-  let [command, words] = [program, program.name()];
-  for (const [index, word] of args.entries()) {
-    const next = command.commands.find((one) => one.name() === word);
-    const is_value = args[index - 1]?.startsWith("-") === true;
-    if (next === undefined && !word.startsWith("-") && !is_value) break;
-    if (next === undefined) continue;
-    [command, words] = [next, `${words} ${word}`];
-  }
-  return words;
-}
 
 /** Runs one command line and returns its exit code. Rejects with what the command throws. */
 export async function runProgram(io: Io, args: readonly string[]): Promise<number> {

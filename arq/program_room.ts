@@ -2,6 +2,7 @@
 import { InvalidArgumentError } from "commander";
 import type { Command } from "commander";
 import type { Uint64 } from "@arqon/sdk";
+import { roomBans } from "./commands/room_bans.ts";
 import { roomLock, roomUnlock } from "./commands/room_lock.ts";
 import { roomLockRun } from "./commands/room_lock_run.ts";
 import { roomMembers } from "./commands/room_members.ts";
@@ -9,7 +10,7 @@ import { roomBan, roomKick, roomUnban } from "./commands/room_moderate.ts";
 import { roomDelete, roomGet, roomSet } from "./commands/room_state.ts";
 import { roomWatch } from "./commands/room_watch.ts";
 import { addRoomHistory } from "./program_room_history.ts";
-import { examples, positive, room, value, withConnection } from "./program_options.ts";
+import { examples, id, positive, room, value, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 import { addRoomClass } from "./program_room_class.ts";
 import { parseSeconds, parseTtl } from "./token.ts";
@@ -178,6 +179,23 @@ function addModeration(group: Command, run: Run): void {
     .option("--json", "print the bus's answer as JSON")
     .addHelpText("after", role + examples("arq room unban lobby mallory"))
     .action(run((io, flags, [name, user]) => roomUnban(io, name as string, user as string, flags)));
+  withConnection(group.command("bans"))
+    .argument("[room]", "the room", room)
+    .description("print who is kept out: user, scope, until when, by whom, why")
+    .option("--tenant <id>", "without ROOM: all bans of this tenant", id("tenant"))
+    .option("--json", "one JSON object a line")
+    .addHelpText(
+      "after",
+      "\nWith ROOM: the bans of that room and those of its whole tenant, with a token of role service." +
+        "\nWithout it: those of the tenant and of all its rooms, at most 1,000, by the admin API with a" +
+        "\ntoken of role admin.\n" +
+        examples(
+          "arq room bans",
+          "arq room bans lobby",
+          "arq room bans lobby --json | jq .user_id",
+        ),
+    )
+    .action(run((io, flags, [name]) => roomBans(io, name as string | undefined, flags)));
 }
 
 function addPresence(group: Command, run: Run): void {

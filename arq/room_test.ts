@@ -182,8 +182,41 @@ async function bans(bus: TestBus): Promise<void> {
     assert.ok(Date.now() < deadline_ms, stderr);
   }
   await untilPasses(bus, ["pub", "elsewhere", "1", ...token]);
+  await listed(bus);
   await done(bus, "unban", "lobby", "mallory", "--room-only");
   await untilPasses(bus, ["pub", "lobby", "1", ...token]);
+}
+
+/** Of a room with those of its tenant, and of a tenant with those of its rooms. */
+async function listed(bus: TestBus): Promise<void> {
+  await done(bus, "ban", "elsewhere", "eve", "--ttl", "1h", "--reason", "\u001b[31mspam");
+  const text = await done(bus, "bans", "lobby");
+  const [eve = "", mallory, ...more] = text.trimEnd().split("\n");
+  assert.match(eve, /^eve tenant until 20\S+Z by dev-service: \\u001b\[31mspam$/);
+  assert.equal(mallory, "mallory room lobby without end by dev-service: noise");
+  assert.deepEqual(more, []);
+  const json = (await done(bus, "bans", "lobby", "--json")).trimEnd().split("\n");
+  const [, only] = json.map((line) => JSON.parse(line));
+  const { user_id, scope, room_id, until_ms, reason } = only;
+  assert.deepEqual([user_id, scope, room_id, until_ms, reason], [
+    "mallory",
+    "room",
+    "lobby",
+    0,
+    "noise",
+  ]);
+  assert.match(await done(bus, "bans", "elsewhere"), /^eve tenant .*\n$/);
+  const admin = await bus.tokenFor({ role: "admin" });
+  const all = await runArq(["room", "bans", "--admin-url", bus.admin_url, "--token", admin]);
+  assert.equal(all.stdout, text);
+  assert.equal(all.stderr, "tenant default: 2 bans\n");
+  const other = await runArq(
+    ["room", "bans", "--tenant", "other", "--admin-url", bus.admin_url, "--token", admin],
+  );
+  assert.deepEqual([other.stdout, other.stderr], ["", "tenant other: 0 bans\n"]);
+  const user = await runArq(["room", "bans", "lobby", ...at(bus), "--token", bus.token]);
+  assert.equal(user.code, 3, user.stderr);
+  await done(bus, "unban", "elsewhere", "eve");
 }
 
 /** A ban and its end reach the Shield a moment after the command is answered. */

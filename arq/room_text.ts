@@ -2,6 +2,7 @@
  * Members, locks and changes of a room as text for people. Pure. Nothing in it can drive the
  * terminal, whatever a member calls itself.
  */
+import { plural } from "../shared/plural.ts";
 import { printable } from "./exit.ts";
 import { membersOf } from "./policy_text.ts";
 
@@ -27,9 +28,7 @@ export function whenText(value: unknown): string {
 
 /** `3 connections of 2 users`. */
 export function countText({ connections, users }: Members): string {
-  const some = (count: unknown, name: string) =>
-    `${shown(count)} ${count === 1 ? name : `${name}s`}`;
-  return `${some(connections, "connection")} of ${some(users, "user")}`;
+  return `${plural(Number(connections), "connection")} of ${plural(Number(users), "user")}`;
 }
 
 /** `user connection since metadata`; a member that leaves has only the first two. */
@@ -48,6 +47,18 @@ export function lockText(lock: unknown): string {
   const by = holder === undefined ? "" : ` by ${shown(holder)}`;
   return `locked${by}, fence ${shown(fence)}, lease until ${whenText(until_ms)}`;
 }
+
+/** `mallory tenant until 2026-… by mod: spam`: a user, from where, for how long, and why. */
+export function banLine(ban: Members): string {
+  const { user_id, scope, room_id, until_ms, reason, by } = ban;
+  const place = scope === "room" && room_id !== undefined ? `room ${shown(room_id)}` : shown(scope);
+  const end = until_ms === 0 ? "without end" : `until ${whenText(until_ms)}`;
+  const who = isGiven(by) ? ` by ${shown(by)}` : "";
+  const why = isGiven(reason) ? `: ${shown(reason)}` : "";
+  return `${shown(user_id)} ${place} ${end}${who}${why}\n`;
+}
+
+const isGiven = (text: unknown) => text !== undefined && text !== "";
 
 /** `1h`, `90s`: seconds as `--ttl` takes them. */
 export function ttlText(seconds: number): string {

@@ -65,6 +65,7 @@ Deno.test("help of every room command goes to stdout and exits with 0", async ()
     "kick",
     "ban",
     "unban",
+    "bans",
     "members",
     "watch",
     "history",

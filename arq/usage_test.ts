@@ -15,7 +15,7 @@ Deno.test("without a bus it says so: exit codes 2, 3 and 4", async () => {
     [["status", "--ops-url", "http://127.0.0.1:1"], 4, /503 unreachable/],
     [["sub"], 2, /missing required argument/],
     [["sub", "a b"], 2, /Not a room: character " "/],
-    [["pub", "lobby"], 2, /nothing to publish: give DATA, or --ndjson/],
+    [["pub", "lobby"], 2, /nothing to publish: stdin is empty\n {5}give DATA, or --ndjson/],
     [["pub", "lobby", "1", "--ndjson", "x"], 2, /not both/],
     [["pub", "lobby", "--ndjson", "/nowhere", "--url", "ws://x"], 1, /cannot read \/nowhere/],
     [["pub", "lobby", "1", "--rate", "0"], 2, /a number above 0/],
@@ -34,6 +34,16 @@ Deno.test("without a bus it says so: exit codes 2, 3 and 4", async () => {
     [["auth", "gen", "--tenant", "a.b", "--key", "x"], 2, /--tenant: character "\."/],
     [["auth", "gen", "--key", "x"], 2, /--key needs --issuer and --audience/],
     [["nonsense"], 2, /unknown command/],
+    [["dwon"], 2, /unknown command 'dwon'\n {5}Did you mean arq dev down\? arq --help/],
+    [["dev", "dwon"], 2, /unknown command 'dwon'\n {5}Did you mean arq dev down\? arq dev --help/],
+    [["publish", "lobby", "1"], 2, /Did you mean arq pub\?/],
+    [["login"], 2, /Did you mean one of arq auth gen, arq context add\?/],
+    [["room", "lits"], 2, /Did you mean arq room class list\?/],
+    [["policy", "ls"], 2, /Did you mean arq policy list\?/],
+    [["pub", "lobby", "1", "--jsno"], 2, /unknown option '--jsno'\n {5}Did you mean --json\?/],
+    [["policy", "check", "x.ts"], 2, /x\.ts is a policy's source.*\n {5}arq policy build x\.ts/],
+    [["policy", "deploy", "x.ts"], 2, /arq policy build x\.ts/],
+    [["room", "bans", "lobby", "--tenant", "acme"], 2, /give either ROOM or --tenant/],
   ];
   for (const [args, code, expected] of cases) {
     const result = await runArq(args);

@@ -19,11 +19,11 @@ import { PolicyModuleError, WasmError } from "../../shield/policy/wasm/errors.ts
 import type { WasmModule } from "../../shield/policy/wasm/module.ts";
 import { POLICY_LIMITS } from "../../shield/policy/wasm/module.ts";
 import { CommandError, EXIT } from "../exit.ts";
-import { readInput } from "../input.ts";
 import { print } from "../io.ts";
 import type { Io } from "../io.ts";
 import { usedFeatures } from "../module_features.ts";
 import type { Feature } from "../module_features.ts";
+import { readModuleFile } from "../module_file.ts";
 import { checkText } from "../policy_report.ts";
 
 /** The command's options. */
@@ -149,7 +149,7 @@ async function check(
 /** Prints the answer; 1 when the module is refused. */
 export async function policyCheck(io: Io, file: string, flags: CheckFlags): Promise<number> {
   const { overseer } = configFrom({}).platform;
-  const bytes = await readInput(io, file);
+  const bytes = await readModuleFile(io, file);
   const pages = flags.memoryLimitPages ?? overseer.memory_limit_pages;
   const answer = await check(io, file, bytes, pages);
   await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : checkText(answer));

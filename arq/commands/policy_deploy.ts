@@ -5,7 +5,7 @@
 import { idProblem } from "@arqon/proto";
 import { askAdmin, findAdmin } from "../admin.ts";
 import { CommandError, EXIT, usageError } from "../exit.ts";
-import { readInput } from "../input.ts";
+import { readModuleFile } from "../module_file.ts";
 import { print, resolvePath } from "../io.ts";
 import type { Io } from "../io.ts";
 import { membersOf, nodeTrouble } from "../policy_text.ts";
@@ -43,7 +43,7 @@ export function policyName(file: string, given: string | undefined): string {
 }
 
 async function readModule(io: Io, file: string): Promise<Uint8Array> {
-  const bytes = await readInput(io, file);
+  const bytes = await readModuleFile(io, file);
   if (bytes.length <= MODULE_BYTES_MAX) return bytes;
   throw new CommandError(
     `${resolvePath(io.cwd, file)} has ${bytes.length} bytes; a module has at most 1 MiB`,
@@ -52,8 +52,8 @@ async function readModule(io: Io, file: string): Promise<Uint8Array> {
 
 /** Prints what is in force; 1 when it is stored but this node does not enforce it. */
 export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Promise<number> {
-  const name = policyName(file, flags.name);
   const body = await readModule(io, file);
+  const name = policyName(file, flags.name);
   const admin = await findAdmin(io, flags);
   const began_ms = io.now();
   const module = await askAdmin(io, admin, {

@@ -12,6 +12,7 @@ import type { Hook } from "../../shield/policy/policy.ts";
 import { PolicyModuleError } from "../../shield/policy/wasm/errors.ts";
 import { CommandError, EXIT, usageError } from "../exit.ts";
 import { readInput } from "../input.ts";
+import { readModuleFile } from "../module_file.ts";
 import { print } from "../io.ts";
 import type { Io } from "../io.ts";
 import { testText } from "../policy_report.ts";
@@ -198,7 +199,7 @@ export async function policyTry(io: Io, file: string, flags: TryFlags): Promise<
     memory_limit_pages: flags.memoryLimitPages ?? overseer.memory_limit_pages,
   };
   const { hook } = flags;
-  const metered = meterFor(file, await readInput(io, file), limits.memory_limit_pages);
+  const metered = meterFor(file, await readModuleFile(io, file), limits.memory_limit_pages);
   if (!metered.hooks.includes(hook)) {
     throw usageError(
       `${file} has no hook ${hook}; it has ${metered.hooks.join(", ")}`,

@@ -30,6 +30,7 @@ export function diskIo(
     stdout: keep(is_tty),
     stderr: keep(is_tty),
     stdin: () => new Blob([]).stream(),
+    is_stdin_tty: false,
     files: diskFiles,
     cwd,
     state_dirs: [],

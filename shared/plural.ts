@@ -1,0 +1,6 @@
+/** A number with its noun, as every text for people says it. No grammar beyond that. */
+
+/** `1 schema`, `0 schemas`, `2 policies`; `many` where an s is not all that changes. */
+export function plural(count: number | bigint, one: string, many: string = `${one}s`): string {
+  return `${count} ${Number(count) === 1 ? one : many}`;
+}
