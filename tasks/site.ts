@@ -72,7 +72,7 @@ async function prepare(files: readonly string[]): Promise<void> {
     await copy(ROOT + file, `${CACHE}/pages/public/${file.slice("docs/".length)}`);
     await copy(ROOT + file, `${CACHE}/pages/${file.slice("docs/".length)}`);
   }
-  for (const name of ["config.ts", "pages.ts"]) {
+  for (const name of ["config.ts", "pages.ts", "theme/index.js", "theme/style.css"]) {
     await copy(`${ROOT}docs/.vitepress/${name}`, `${CACHE}/.vitepress/${name}`);
   }
   // Under other names in the checkout, where deno would take the folder for a project of its own.

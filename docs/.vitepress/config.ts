@@ -10,6 +10,31 @@ const sidebar = SECTIONS.map(({ text, pages }) => ({
   items: pages.map((page) => ({ text: page.text, link: `/${placeOf(page)}` })),
 }));
 
+/** What is used of a token of markdown-it. */
+interface Token {
+  tag: string;
+  readonly content: string;
+}
+
+/** What is used of markdown-it, which VitePress brings along. */
+interface Markdown {
+  readonly renderer: {
+    readonly rules: Record<string, (tokens: Token[], at: number, options: unknown) => string>;
+    renderToken(tokens: Token[], at: number, options: unknown): string;
+  };
+}
+
+/** A column without a heading has a cell there that says nothing, not a heading that says nothing. */
+function plainCorners({ renderer }: Markdown): void {
+  renderer.rules.th_open = (tokens, at, options) => {
+    const [open, inline, close] = tokens.slice(at, at + 3);
+    if (open !== undefined && close !== undefined && inline?.content === "") {
+      open.tag = close.tag = "td";
+    }
+    return renderer.renderToken(tokens, at, options);
+  };
+}
+
 /** Read by VitePress. */
 export default {
   srcDir: "pages",
@@ -18,6 +43,11 @@ export default {
   lang: "en",
   // No icon yet, and no request for one.
   head: [["link", { rel: "icon", href: "data:," }]],
+  markdown: {
+    config: plainCorners,
+    // Of those that come along, the ones whose every colour can be read.
+    theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
+  },
   ignoreDeadLinks: "localhostLinks",
   themeConfig: {
     search: { provider: "local" },
