@@ -37,7 +37,7 @@ interface Place extends Issuer {
 
 async function start(
   issuer: Place,
-  websocket: "native" | "ws",
+  websocket: "native" | "ws" | "own",
   port = 0,
 ): Promise<ServerProcess> {
   const lines = [
@@ -197,8 +197,8 @@ async function left(issuer: Place, offenders = 1): Promise<void> {
   }
 }
 
-async function refused(issuer: Place): Promise<void> {
-  await using shield = await start(issuer, "ws");
+async function refused(issuer: Place, kind: "ws" | "own"): Promise<void> {
+  await using shield = await start(issuer, kind);
   const url = shield.ready["url"] ?? "";
   const others = await openOthers(url, issuer);
   const before = await peakBytes(shield);
@@ -211,13 +211,13 @@ async function refused(issuer: Place): Promise<void> {
   for (const client of others) client[Symbol.dispose]();
   const metrics = await (await fetch(`${shield.ready["ops_url"]}/metrics`)).text();
   assert.match(metrics, /shield_closes_total\{code="4413"\} 1/);
-  assert.match(metrics, /shield_socket_implementation\{implementation="ws"\} 1/);
+  assert.ok(metrics.includes(`shield_socket_implementation{implementation="${kind}"} 1`));
   assert.match(metrics, /^shield_memory_limit_bytes 600000000$/m);
 }
 
 /** Each holds a message just below the bound, and leaves it so. */
-async function cutOff(issuer: Place): Promise<void> {
-  await using shield = await start(issuer, "ws");
+async function cutOff(issuer: Place, kind: "ws" | "own"): Promise<void> {
+  await using shield = await start(issuer, kind);
   const url = shield.ready["url"] ?? "";
   const others = await openOthers(url, issuer);
   const token = await issuer.tokenFor({ sub: "legion" });
@@ -260,8 +260,10 @@ Deno.test("native: several who leave with the memory when told are all banned, a
 Deno.test("native: who leaves with the memory when told is banned, the process goes on", () =>
   withNats((place) => left(place)));
 
-Deno.test("ws: a message without end is refused at the bound, and nobody else notices", () =>
-  withNats(refused));
+for (const kind of ["ws", "own"] as const) {
+  Deno.test(`${kind}: a message without end is refused at the bound, and nobody else notices`, () =>
+    withNats((place) => refused(place, kind)));
 
-Deno.test("ws: many below the bound are cut off and banned, and nobody else notices", () =>
-  withNats(cutOff));
+  Deno.test(`${kind}: many below the bound are cut off and banned, and nobody else notices`, () =>
+    withNats((place) => cutOff(place, kind)));
+}

@@ -189,7 +189,8 @@ class Exchange {
       if (response.status < 400) arrivals.know(this.#arrival);
       arrivals.enter(this.#arrival, "answer");
       // A body that nobody asked for is not waited for.
-      const keep_alive = head.keep_alive && !expects.now && !this.#context.isClosing();
+      const closes = response.headers.get("connection")?.toLowerCase() === "close";
+      const keep_alive = head.keep_alive && !closes && !expects.now && !this.#context.isClosing();
       await this.#respond(response, { method: head.method, keep_alive });
       if (!keep_alive) {
         if (!body.done) await this.#linger();

@@ -116,6 +116,13 @@ Deno.test("100 Continue is sent when the body is wanted, and not when it is not"
   assert.match(await served.ask(head("/unread")), /^HTTP\/1\.1 200 OK\r\n[^]*connection: close/);
 });
 
+Deno.test("an answer that says close ends the connection", async () => {
+  const headers = { connection: "close" };
+  await using served = new Served({ handler: () => new Response("bye", { headers }) });
+  const text = await served.ask("GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\n");
+  assert.match(text, /^HTTP\/1\.1 200 OK\r\n[^]*connection: close\r\n[^]*bye$/);
+});
+
 Deno.test("what is malformed is answered with what is wrong, and nothing behind it is read", async () => {
   await using served = new Served();
   const text = await served.ask("GET /a HTTP/1.1\r\nHost: x\r\n folded\r\n\r\nGET /b HTTP/1.1\r\n");

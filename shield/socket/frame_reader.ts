@@ -40,8 +40,8 @@ const NO_CODE = 1005;
 const FIN = 0x80, RSV1 = 0x40, RSV = 0x70, MASKED = 0x80;
 /** Opcode, lengths of 64 bits, mask. */
 const HEAD_BYTES_MAX = 14;
-/** A body is given so much room before there is more of it: a promised length costs nothing. */
-const ROOM_BYTES = 65_536;
+/** Long messages are kept in blocks of so many bytes until they are whole. */
+const BLOCK_BYTES = 65_536;
 /** Frames of no bytes in one message: a message of nothing else would never end. */
 const EMPTY_FRAGMENTS_MAX = 1_000;
 const NOTHING = new Uint8Array(0);
@@ -76,9 +76,13 @@ export class FrameReader {
   #empty_fragments = 0;
   /** Reads on through the fragments of a text: the first wrong one ends it. */
   #text: TextDecoder | undefined;
+  /** What it has read: whole blocks, and bytes of the one behind them. */
+  #checked_blocks = 0;
   #checked_bytes = 0;
-  /** The body so far, of the message or of a control frame, in a buffer with room to grow. */
-  #body: Uint8Array<ArrayBuffer> | undefined;
+  /** The body of the message so far: blocks that are full, and the one that is being filled. */
+  #full: Uint8Array<ArrayBuffer>[] | undefined;
+  #block: Uint8Array<ArrayBuffer> | undefined;
+  #block_bytes = 0;
   #body_bytes = 0;
   #control: Uint8Array<ArrayBuffer> | undefined;
   #ended = false;
@@ -207,13 +211,17 @@ export class FrameReader {
   }
 
   #readData(chunk: Uint8Array<ArrayBuffer>, start: number): number {
-    const take = Math.min(this.#left_bytes, chunk.length - start);
-    const end = start + take;
-    const body = this.#roomFor(take);
-    body.set(chunk.subarray(start, end), this.#body_bytes);
-    this.#mask = unmask(body, this.#body_bytes, this.#body_bytes + take, this.#mask);
-    this.#body_bytes += take;
-    this.#left_bytes -= take;
+    const end = Math.min(chunk.length, start + this.#left_bytes);
+    for (let at = start; at < end;) {
+      const block = this.#blockWithRoom();
+      const take = Math.min(end - at, block.length - this.#block_bytes);
+      block.set(chunk.subarray(at, at + take), this.#block_bytes);
+      this.#mask = unmask(block, this.#block_bytes, this.#block_bytes + take, this.#mask);
+      this.#block_bytes += take;
+      this.#body_bytes += take;
+      this.#left_bytes -= take;
+      at += take;
+    }
     if (this.#left_bytes > 0) return end;
     this.#opcode = -1;
     if (this.#fin) this.#endMessage();
@@ -221,13 +229,44 @@ export class FrameReader {
     return end;
   }
 
+  /** Never more room than has come and one block: a promised length costs nothing. */
+  #blockWithRoom(): Uint8Array<ArrayBuffer> {
+    const block = this.#block;
+    if (block !== undefined && this.#block_bytes < block.length) return block;
+    if (block !== undefined) (this.#full ??= []).push(block);
+    this.#block_bytes = 0;
+    // Most messages are one short frame, which then is the message.
+    const rest = this.#fin ? this.#left_bytes : BLOCK_BYTES;
+    return this.#block = new Uint8Array(Math.min(rest, BLOCK_BYTES));
+  }
+
+  #wholeBody(): Uint8Array<ArrayBuffer> {
+    const last = this.#block ?? NOTHING;
+    if (this.#full === undefined && last.length === this.#body_bytes && last !== NOTHING) {
+      return last;
+    }
+    const whole = new Uint8Array(this.#body_bytes);
+    let at = 0;
+    for (const block of this.#full ?? []) {
+      whole.set(block, at);
+      at += block.length;
+    }
+    whole.set(last.subarray(0, this.#block_bytes), at);
+    return whole;
+  }
+
   /** RFC 6455, 8.1: what cannot become text any more fails at once. */
   #checkFragment(): void {
     this.#text ??= new TextDecoder("utf-8", { fatal: true });
-    const more = this.#body?.subarray(this.#checked_bytes, this.#body_bytes) ?? NOTHING;
-    this.#checked_bytes = this.#body_bytes;
     try {
-      this.#text.decode(more, { stream: true });
+      for (const block of this.#full?.slice(this.#checked_blocks) ?? []) {
+        this.#text.decode(block.subarray(this.#checked_bytes), { stream: true });
+        this.#checked_bytes = 0;
+      }
+      const last = this.#block?.subarray(this.#checked_bytes, this.#block_bytes) ?? NOTHING;
+      this.#text.decode(last, { stream: true });
+      this.#checked_blocks = this.#full?.length ?? 0;
+      this.#checked_bytes = this.#block_bytes;
     } catch {
       this.#fail(INVALID_DATA, "text that is no UTF-8");
     }
@@ -236,30 +275,13 @@ export class FrameReader {
   #endMessage(): void {
     const opcode = this.#message as typeof TEXT | typeof BINARY;
     const compressed = this.#compressed;
-    const body = this.#body ?? NOTHING;
-    const whole = body.length === this.#body_bytes && body !== NOTHING
-      ? body
-      : body.slice(0, this.#body_bytes);
+    const whole = this.#wholeBody();
     this.#message = CONTINUATION;
-    this.#empty_fragments = this.#checked_bytes = 0;
+    this.#empty_fragments = this.#checked_blocks = this.#checked_bytes = 0;
     this.#text = undefined;
-    this.#body = undefined;
-    this.#body_bytes = 0;
+    this.#block = this.#full = undefined;
+    this.#body_bytes = this.#block_bytes = 0;
     this.#sink.message(opcode, whole, compressed);
-  }
-
-  /** The body with room for so many more bytes: exactly those of the last frame, when all are there. */
-  #roomFor(more_bytes: number): Uint8Array<ArrayBuffer> {
-    const body = this.#body;
-    const needed = this.#body_bytes + more_bytes;
-    if (body !== undefined && body.length >= needed) return body;
-    const whole = this.#body_bytes + this.#left_bytes;
-    const grown = more_bytes === this.#left_bytes && this.#fin
-      ? needed
-      : Math.min(whole, Math.max(ROOM_BYTES, 2 * needed));
-    const larger = new Uint8Array(Math.max(needed, grown));
-    if (body !== undefined) larger.set(body.subarray(0, this.#body_bytes));
-    return this.#body = larger;
   }
 
   #readControl(chunk: Uint8Array<ArrayBuffer>, start: number): number {
@@ -305,8 +327,12 @@ export class FrameReader {
   /** Nothing that comes counts any more. */
   end(): void {
     this.#ended = true;
-    this.#body = this.#control = this.#head = undefined;
-    this.#body_bytes = this.#head_bytes = 0;
+    this.#block =
+      this.#full =
+      this.#control =
+      this.#head =
+        undefined;
+    this.#body_bytes = this.#block_bytes = this.#head_bytes = 0;
   }
 }
 

@@ -150,12 +150,28 @@ const NO_UTF8: readonly (readonly [string, Uint8Array])[] = [
 ];
 const GREEK = "κόσμε";
 
+const LONG = "κ".repeat(100_000);
+
+function inParts(body: string): CaseFrame[] {
+  const bytes = utf8(body);
+  const frames: CaseFrame[] = [];
+  for (let at = 0; at < bytes.length; at += 40_001) {
+    const part = bytes.subarray(at, at + 40_001);
+    const fin = at + 40_001 >= bytes.length;
+    frames.push({ opcode: at === 0 ? TEXT : CONTINUATION, body: part, fin });
+  }
+  return frames;
+}
+
 const UTF8: readonly RfcCase[] = [
   taken("6 UTF-8", "text beyond ASCII", [text(`${GREEK} 😀`)], { messages: [`${GREEK} 😀`] }),
   taken("6 UTF-8", "cut within characters", [
     { opcode: TEXT, body: utf8(GREEK).subarray(0, 3), fin: false },
     more(utf8(GREEK).subarray(3), true),
   ], { messages: [GREEK] }),
+  taken("6 UTF-8", "200,000 bytes in fragments of 40,001, cut within characters", inParts(LONG), {
+    messages: [LONG],
+  }),
   taken("6 UTF-8", "a byte order mark and non-characters", [text("\ufeff\uffff\u{10fffe}")], {
     messages: ["\ufeff\uffff\u{10fffe}"],
   }),

@@ -18,11 +18,12 @@ const scenarios = wanted(SCENARIOS, Deno.args);
 announce(scenarios);
 await using native = await startBusWith(configOf("native"));
 await using ws = await startBusWith(configOf("ws"));
+await using own = await startBusWith(configOf("own"));
 const browser = await startChromium();
 const folder = await Deno.makeTempDir({ prefix: "arqon-clients-" });
 try {
   const programs = await bundlePrograms(folder);
-  await runAll(scenarios, { buses: { native, ws }, browser, programs });
+  await runAll(scenarios, { buses: { native, ws, own }, browser, programs });
 } finally {
   await browser.close();
   await stop();
