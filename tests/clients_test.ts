@@ -1,4 +1,4 @@
-/** WebSocket clients that are not ours, each against both socket implementations. Run by `clients/child.ts`. */
+/** WebSocket clients that are not ours, each against every socket implementation. Run by `clients/child.ts`. */
 import { runInChild } from "./child_scenarios.ts";
 
 Deno.test("WebSocket clients of others", (t) => runInChild(t, "tests/clients/child.ts"));
