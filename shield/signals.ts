@@ -114,9 +114,10 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
       }
     },
     async close() {
-      heard.unsubscribe();
       await taken.drain().catch((error) => log.warn("signals may be lost in a drain", { error }));
       await options.writes.close();
+      // To the end: what lifts a ban that is being written must not be missed.
+      heard.unsubscribe();
     },
   };
 }
