@@ -4,8 +4,14 @@
  * Shield says may grow, so clients pass over fields that they do not know.
  */
 import type { Given } from "./envelope.ts";
-import { type FieldNames, readShape, refuseField, seenOnce, skipField } from "./fields.ts";
-import { type Shape, shapeOf } from "./fields.ts";
+import {
+  type FieldNames,
+  readShape,
+  refuseField,
+  seenOnce,
+  type Shape,
+  shapeOf,
+} from "./fields.ts";
 import { type Uint64, WireReader } from "./wire.ts";
 import { WireWriter } from "./wire_writer.ts";
 
@@ -94,16 +100,15 @@ const SUBSCRIBE: FieldNames = [
 ];
 const UNSUBSCRIBE: FieldNames = ["Unsubscribe", "room_id", "request_id"];
 const REFRESH: FieldNames = ["Refresh", "token", "request_id"];
-const ACK: FieldNames = [
-  "Ack",
-  "request_id",
-  "code",
-  "reason",
-  "message",
-  "result",
-  "offset",
-  "retry_after_ms",
-];
+const ACK: Shape = /* @__PURE__ */ shapeOf<Ack>("Ack", {
+  request_id: "uint64",
+  code: "uint32",
+  reason: "text",
+  message: "text",
+  result: "view",
+  offset: "uint64",
+  retry_after_ms: "uint32",
+});
 
 /** Throws `DecodeError`, as every reader here does. */
 export function readWelcome(bytes: Uint8Array): Welcome {
@@ -174,30 +179,7 @@ export function readRefresh(bytes: Uint8Array): Refresh {
 
 /** `result` is a view into `bytes`. */
 export function readAck(bytes: Uint8Array): Ack {
-  const reader = new WireReader(bytes);
-  const ack: Ack = {
-    request_id: 0,
-    code: 0,
-    reason: "",
-    message: "",
-    result: EMPTY,
-    offset: 0,
-    retry_after_ms: 0,
-  };
-  let seen = 0;
-  while (reader.pos < reader.end) {
-    const tag = reader.tag();
-    seen = seenOnce(seen, tag, ACK);
-    if (tag === 0x08) ack.request_id = reader.uint64();
-    else if (tag === 0x10) ack.code = reader.uint32();
-    else if (tag === 0x1a) ack.reason = reader.text();
-    else if (tag === 0x22) ack.message = reader.text();
-    else if (tag === 0x2a) ack.result = reader.view();
-    else if (tag === 0x30) ack.offset = reader.uint64();
-    else if (tag === 0x38) ack.retry_after_ms = reader.uint32();
-    else skipField(reader, tag, ACK);
-  }
-  return ack;
+  return readShape(new WireReader(bytes), ACK);
 }
 
 /** A writer that begins with the opcode byte when there is one: then the result is a whole frame. */
@@ -253,10 +235,8 @@ export function writeUnsubscribe(
 
 /** The body alone, or with `opcode` the whole frame. */
 export function writeRefresh(refresh: Partial<Refresh>, opcode?: number): Uint8Array<ArrayBuffer> {
-  const writer = begin(opcode);
-  writer.text(1, refresh.token);
-  writer.uint64(2, refresh.request_id);
-  return writer.finish();
+  // The same two fields under another name.
+  return writeUnsubscribe({ ...refresh, room_id: refresh.token ?? "" }, opcode);
 }
 
 /**

@@ -199,6 +199,21 @@ export function writeEnvelope(envelope: EnvelopeInput, opcode?: number): Uint8Ar
   const { command, event, signal } = envelope;
   const payloads = [command, event, signal].filter((payload) => payload !== undefined);
   if (payloads.length > 1) throw new TypeError("an envelope has at most one payload");
+  const writer = writeFields(envelope, opcode);
+  if (signal !== undefined) writeSignal(writer, signal);
+  return writer.finish();
+}
+
+/** As `writeEnvelope`, for who sends no signals and only one payload: a page need not load the rest. */
+export function writeRequest(
+  request: Omit<EnvelopeInput, "signal">,
+  opcode?: number,
+): Uint8Array<ArrayBuffer> {
+  return writeFields(request, opcode).finish();
+}
+
+function writeFields(envelope: EnvelopeInput, opcode: number | undefined): WireWriter {
+  const { command, event } = envelope;
   const writer = new WireWriter();
   if (opcode !== undefined) writer.byte(opcode);
   writer.text(1, envelope.trace_id);
@@ -219,8 +234,7 @@ export function writeEnvelope(envelope: EnvelopeInput, opcode?: number): Uint8Ar
   writer.text(11, envelope.message_id);
   if (command !== undefined) writeCommand(writer, command);
   if (event !== undefined) writeEvent(writer, event);
-  if (signal !== undefined) writeSignal(writer, signal);
-  return writer.finish();
+  return writer;
 }
 
 function writeEvent(writer: WireWriter, event: Given<PlainEvent>): void {

@@ -3,13 +3,11 @@
  * field. A message's names are an array: its own name first, then each field's at its number.
  */
 import { DecodeError } from "./decode_error.ts";
-import { WIRE_BYTES, WIRE_VARINT, type WireReader } from "./wire.ts";
+import type { WireReader } from "./wire.ts";
+import { MASK_BITS, WIRE_BYTES, WIRE_VARINT } from "./wire_numbers.ts";
 
 /** A message's name at 0 and each field's name at its number; a hole is an unknown field. */
 export type FieldNames = readonly string[];
-
-/** The highest known field number that `seenOnce` can keep in one 32-bit mask. */
-const MASK_BITS = 31;
 
 /** Marks the tag's field as seen; throws `repeated-field` when it already was. */
 export function seenOnce(seen: number, tag: number, names: FieldNames): number {
@@ -46,13 +44,17 @@ export function skipField(reader: WireReader, tag: number, names: FieldNames): v
 }
 
 /** How a field is read: by that method of the reader, or, one of many, by a function. */
-type Kind = "text" | "uint32" | "uint64" | "int64" | "bool" | ((reader: WireReader) => unknown);
+type Kind = keyof typeof EMPTY | ((reader: WireReader) => unknown);
 
-/** A message that only clients read, and of which one more or less costs nothing. Else: by hand. */
+/** What a field is that did not come. */
+const EMPTY = { text: "", view: new Uint8Array(), uint32: 0, uint64: 0, int64: 0, bool: false };
+
+/** A message that only clients read: in a few bytes of code, where `Envelope` is read by hand. */
 export interface Shape {
   readonly names: FieldNames;
   /** At each field's number. */
   readonly kinds: readonly Kind[];
+  readonly empty: Readonly<Record<string, unknown>>;
 }
 
 /** `fields` in the order of their numbers, from 1 and without a hole. */
@@ -60,35 +62,40 @@ export function shapeOf<Message>(
   name: string,
   fields: Readonly<Record<keyof Message, Kind>>,
 ): Shape {
-  const kinds = Object.entries<Kind>(fields);
+  const names = Object.keys(fields);
+  const kinds = Object.values<Kind>(fields);
+  const empty = names.map((name, at) => [name, EMPTY[kinds[at] as keyof typeof EMPTY]]);
   return {
-    names: [name, ...Object.keys(fields)],
-    kinds: ["text", ...kinds.map(([, kind]) => kind)],
+    names: [name, ...names],
+    kinds: ["text", ...kinds],
+    empty: Object.fromEntries(empty),
   };
 }
 
-/** Reads to the reader's end. Throws `DecodeError`; a field that is not known is passed over. */
-export function readShape<Message>(reader: WireReader, { names, kinds }: Shape): Message {
-  const message: Record<string, unknown> = {};
-  for (let field = 1; field < names.length; field++) {
-    const kind = kinds[field];
-    const empty = kind === "text" ? "" : kind === "bool" ? false : 0;
-    message[names[field]!] = typeof kind === "function" ? [] : empty;
-  }
+/**
+ * Reads to the reader's end; `many` has an empty list for the fields of which there are many. Throws
+ * `DecodeError`; a field that is not known is passed over.
+ */
+export function readShape<Message>(
+  reader: WireReader,
+  { names, kinds, empty }: Shape,
+  many?: Partial<Message>,
+): Message {
+  const message: Record<string, unknown> = { ...empty, ...many };
   let seen = 0;
   while (reader.pos < reader.end) {
     const tag = reader.tag();
-    const field = tag >>> 3;
-    const kind = kinds[field];
-    const name = names[field]!;
+    const kind = kinds[tag >>> 3];
+    const name = names[tag >>> 3]!;
     const is_bytes = (tag & 7) === WIRE_BYTES;
     if (typeof kind === "function" && is_bytes) {
       (message[name] as unknown[]).push(kind(reader));
       continue;
     }
     seen = seenOnce(seen, tag, names);
-    if (typeof kind !== "string" || is_bytes !== (kind === "text")) skipField(reader, tag, names);
-    else message[name] = reader[kind]();
+    if (typeof kind !== "string" || is_bytes !== (kind === "text" || kind === "view")) {
+      skipField(reader, tag, names);
+    } else message[name] = reader[kind]();
   }
   return message as Message;
 }

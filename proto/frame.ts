@@ -27,9 +27,7 @@ import type { ScanLimits } from "./scan_payload.ts";
 import { decodeUtf8, putUtf8, utf8Size } from "./utf8.ts";
 import { WireReader } from "./wire.ts";
 import { putVarint, varintSize } from "./wire_writer.ts";
-
-/** Most bytes of a PING or PONG body, as in WebSocket. */
-export const PING_BYTES = 125;
+import { PING_BYTES } from "./wire_numbers.ts";
 
 /** What a client asks for, the same from binary and text frames. Byte fields are views. */
 export type ClientOperation =

@@ -129,7 +129,9 @@ Deno.test("an empty frame, a long ping, a short ERR and a cut BATCH are malforme
 });
 
 Deno.test("any frame in either direction gives a value or DecodeError", () => {
-  const opcode = fc.constantFrom(...Object.values(Opcode));
+  const opcode = fc.constantFrom(
+    ...Object.values(Opcode).filter((value) => typeof value === "number"),
+  );
   fc.assert(
     fc.property(opcode, fc.oneof(anyBytes, bytes(20)), (first, body) => {
       const frame = new Uint8Array([first, ...body]);

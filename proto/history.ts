@@ -77,7 +77,7 @@ export function writeHistoryQuery(query: Partial<HistoryQuery>): Uint8Array<Arra
 
 /** Throws `DecodeError`. The messages are views into `bytes`. */
 export function readHistory(bytes: Uint8Array): History {
-  return readShape(new WireReader(bytes), HISTORY);
+  return readShape<History>(new WireReader(bytes), HISTORY, { messages: [] });
 }
 
 /** Throws TypeError for a number that its field cannot hold. */

@@ -1,18 +1,16 @@
 /**
  * Byte 0 of every binary frame (docs/protocol.md). The text form has an `op` member instead.
  */
-export const Opcode = {
-  WELCOME: 0x00,
-  PUB: 0x01,
-  SUB: 0x02,
-  UNSUB: 0x03,
-  MSG: 0x04,
-  BATCH: 0x05,
-  REFRESH: 0x06,
-  PING: 0x07,
-  PONG: 0x08,
-  ACK: 0x09,
-  ERR: 0x99,
-} as const;
-
-export type Opcode = typeof Opcode[keyof typeof Opcode];
+export enum Opcode {
+  WELCOME = 0x00,
+  PUB = 0x01,
+  SUB = 0x02,
+  UNSUB = 0x03,
+  MSG = 0x04,
+  BATCH = 0x05,
+  REFRESH = 0x06,
+  PING = 0x07,
+  PONG = 0x08,
+  ACK = 0x09,
+  ERR = 0x99,
+}

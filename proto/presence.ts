@@ -33,7 +33,8 @@ const MEMBER: Shape = /* @__PURE__ */ shapeOf<PresentMember>("PresenceMember", {
   meta: "text",
   joined_ms: "int64",
 });
-const readMember = (reader: WireReader) => reader.embedded(readShape<PresentMember>, MEMBER);
+const readMember = (reader: WireReader) =>
+  reader.embedded((inner) => readShape<PresentMember>(inner, MEMBER));
 const LEAVE_FIELDS = { members: readMember, connections: "uint32", users: "uint32" } as const;
 const UPDATE: Shape = /* @__PURE__ */ shapeOf<PresenceChange>("PresenceUpdate", {
   ...LEAVE_FIELDS,
@@ -102,10 +103,10 @@ function countsJson({ connections, users }: PresenceChange): string {
 
 /** Reads Protobuf. Throws `DecodeError`; a field that is not known is passed over. */
 export function readPresenceUpdate(bytes: Uint8Array): PresenceChange {
-  return readShape(new WireReader(bytes), UPDATE);
+  return readShape<PresenceChange>(new WireReader(bytes), UPDATE, { members: [] });
 }
 
 /** Reads Protobuf. Throws `DecodeError`; a field that is not known is passed over. */
 export function readPresenceLeave(bytes: Uint8Array): PresenceChange {
-  return readShape(new WireReader(bytes), LEAVE);
+  return readShape<PresenceChange>(new WireReader(bytes), LEAVE, { members: [] });
 }

@@ -21,9 +21,11 @@ export const REASONS: ReadonlyMap<string, ReasonRule> = /* @__PURE__ */ ruleMap(
 
 function ruleMap(): Map<string, ReasonRule> {
   const rules = new Map<string, ReasonRule>();
-  for (const [group, texts] of Object.entries(REASON_GROUPS)) {
+  for (const line of REASON_GROUPS.trim().split("\n")) {
+    const [group = "", ...members] = line.split("|");
     const [code, client, close = 0] = group.split(" ");
-    for (const [reason, text] of Object.entries(texts)) {
+    for (const member of members) {
+      const [reason = "", text] = member.split("=");
       const plain = () => `${reason[0]?.toUpperCase()}${reason.slice(1).replaceAll("-", " ")}`;
       rules.set(reason, {
         code: Number(code),

@@ -5,12 +5,13 @@
  */
 import { DecodeError } from "./decode_error.ts";
 import { type EnvelopeInput, type PlainSignal, writeEnvelope } from "./envelope.ts";
-import { type ClientOperation, PING_BYTES } from "./frame.ts";
+import type { ClientOperation } from "./frame.ts";
 import { scanEnvelope } from "./scan.ts";
 import type { ScanLimits } from "./scan_payload.ts";
 import { isSignalKind } from "./signal_kind.ts";
 import { TextMembers } from "./text_members.ts";
 import type { Uint64 } from "./wire.ts";
+import { PING_BYTES } from "./wire_numbers.ts";
 
 const ENVELOPE = [
   "op",

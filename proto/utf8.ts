@@ -3,9 +3,7 @@
  * ASCII, which nearly all routing fields are, never reaches TextDecoder.
  */
 import { DecodeError } from "./decode_error.ts";
-
-/** Up to this many bytes, ASCII text is decoded here: one call of TextDecoder costs about 400 ns. */
-const SHORT_TEXT_BYTES = 64;
+import { SHORT_TEXT_BYTES } from "./wire_numbers.ts";
 
 /** For each short length an array that is filled and read again at once; there is no other use. */
 const CODES: readonly number[][] = /* @__PURE__ */ Array.from(

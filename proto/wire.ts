@@ -4,21 +4,16 @@
  */
 import { DecodeError } from "./decode_error.ts";
 import { decodeUtf8 } from "./utf8.ts";
+import {
+  TAG_BYTES_MAX,
+  WIRE_BYTES,
+  WIRE_FIXED32,
+  WIRE_FIXED64,
+  WIRE_VARINT,
+} from "./wire_numbers.ts";
 
 /** A uint64: `number` up to 2^53-1, `bigint` beyond. */
 export type Uint64 = number | bigint;
-
-/** Wire types, the low three bits of a tag. Groups (3 and 4) are refused everywhere. */
-export const WIRE_VARINT = 0;
-/** Eight bytes; no field of ours has it, so it is only passed over. */
-export const WIRE_FIXED64 = 1;
-/** A length and that many bytes: text, bytes, embedded messages, map entries. */
-export const WIRE_BYTES = 2;
-/** Four bytes; no field of ours has it, so it is only passed over. */
-export const WIRE_FIXED32 = 5;
-
-/** A field number of 29 bits and the wire type. */
-const TAG_BYTES_MAX = 5;
 
 /** A cursor over `bytes[pos..end)`. A caller narrows `end` to read an embedded message. */
 export class WireReader {

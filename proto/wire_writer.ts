@@ -4,7 +4,7 @@
  */
 import { putUtf8, utf8Size } from "./utf8.ts";
 import type { Uint64 } from "./wire.ts";
-import { WIRE_BYTES } from "./wire.ts";
+import { SPARE_BYTES, SPARE_LIMIT_BYTES, WIRE_BYTES } from "./wire_numbers.ts";
 
 /** Bytes of a varint; `value` is an integer from 0 to 2^53-1. */
 export function varintSize(value: number): number {
@@ -56,9 +56,6 @@ export function putBytes(
   return at + size;
 }
 
-/** A writer's first buffer; most envelopes and every control message fit. */
-const SPARE_BYTES = 4_096;
-const SPARE_LIMIT_BYTES = 65_536;
 const EMPTY = new Uint8Array();
 
 /** The buffer of the writer that finished last, for the next one: allocating costs the most here. */

@@ -45,17 +45,18 @@ function isPlain({ name, message }: ErrorEntry): boolean {
 }
 
 /**
- * The entries as clients have them, in few bytes: by code, action and close code, then by name; the
- * text is empty where it is plain. The nearest reason of a code is the first one of it.
+ * The entries as clients have them, in few bytes: a line for each code, action and close code, with
+ * the names behind it, and a text where it is not plain. The nearest reason of a code is the first.
  */
-function groupsOf(errors: readonly ErrorEntry[]): Record<string, Record<string, string>> {
-  const groups: Record<string, Record<string, string>> = {};
+function groupsOf(errors: readonly ErrorEntry[]): string[] {
+  const groups: Record<string, string> = {};
   const nearest = errors.filter((e) => e.nearest);
   for (const e of [...nearest, ...errors.filter((e) => !e.nearest)]) {
-    const group = groups[[e.code, e.client, e.close ?? ""].join(" ").trimEnd()] ??= {};
-    group[e.name] = isPlain(e) ? "" : e.message;
+    const group = [e.code, e.client, e.close ?? ""].join(" ").trimEnd();
+    if (/[|=`$\\\n]/.test(e.message)) throw new TypeError(`${e.name}: the text has a separator`);
+    groups[group] = `${groups[group] ?? group}|${e.name}${isPlain(e) ? "" : `=${e.message}`}`;
   }
-  return groups;
+  return Object.values(groups);
 }
 
 /** `proto/gen/errors.ts`, unformatted: its folder is not under `deno fmt`. */
@@ -81,11 +82,9 @@ export function renderErrorsTypescript({ errors, closes }: Registry): string {
     "} as const;",
     "",
     "/** The same for clients, which do without the rest of it: see `reasons.ts`. */",
-    "export const REASON_GROUPS: Readonly<Record<string, Readonly<Record<string, string>>>> = {",
-    ...Object.entries(groupsOf(errors)).map(([key, texts]) =>
-      `  ${JSON.stringify(key)}: ${JSON.stringify(texts)},`
-    ),
-    "};",
+    "export const REASON_GROUPS: string = `",
+    ...groupsOf(errors),
+    "`;",
     "",
     "/** The closed union of refusal reasons. */",
     "export type Reason = keyof typeof ERRORS;",

@@ -11,18 +11,14 @@ export interface Address {
   readonly check_url: string;
 }
 
-const SOCKET_PATH = "/v1/socket";
-
 /** Throws TypeError that says what is wrong with `url` and what would be right. */
 export function parseAddress(url: string | URL): Address {
   const text = String(url).trim();
   const wrong = (what: string) =>
-    new TypeError(
-      `${what}; expected something like "ws://127.0.0.1:4000" or "wss://bus.example.com"`,
-    );
+    new TypeError(`${what}; expected something like "ws://127.0.0.1:4000"`);
   let parsed: URL;
   try {
-    parsed = new URL(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `ws://${text}`);
+    parsed = new URL(text.includes("://") ? text : `ws://${text}`);
   } catch {
     throw wrong(`not a URL: ${JSON.stringify(text)}`);
   }
@@ -30,8 +26,7 @@ export function parseAddress(url: string | URL): Address {
   const [scheme, secure] = /^(?:ws|http)(s?):$/.exec(protocol) ?? [];
   if (scheme === undefined) throw wrong(`scheme "${protocol}" is not supported`);
   if (username || password) throw wrong("a URL with a password: use a token");
-  let path = parsed.pathname.replace(/\/+$/, "");
-  if (path.endsWith(SOCKET_PATH)) path = path.slice(0, -SOCKET_PATH.length);
+  const path = parsed.pathname.replace(/(\/v1\/socket)?\/*$/, "");
   const rest = `${secure}://${host}${path}`;
-  return { socket_url: `ws${rest}${SOCKET_PATH}`, check_url: `http${rest}/v1/auth/check` };
+  return { socket_url: `ws${rest}/v1/socket`, check_url: `http${rest}/v1/auth/check` };
 }

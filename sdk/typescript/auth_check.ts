@@ -3,6 +3,7 @@
  * `GET /v1/auth/check`, which answers the same 401, 403 or 503. Always returns an error.
  */
 import { ArqonError } from "@arqon/proto";
+import { BODY_BYTES_MAX, WAIT_MS_MAX } from "./bounds.ts";
 import { errorFromWire, textOf } from "./wire_error.ts";
 
 /** One question to `/v1/auth/check`. The token goes into the header only, never into an error. */
@@ -14,9 +15,6 @@ export interface AuthCheck {
   readonly timeout_ms: number;
   readonly signal: AbortSignal;
 }
-
-/** A problem body is a few hundred bytes; more is not one. */
-const BODY_BYTES_MAX = 65_536;
 
 async function boundedText(response: Response): Promise<string> {
   const decoder = new TextDecoder();
@@ -56,9 +54,6 @@ function rootMessage(error: unknown): string {
   const { cause } = error as { cause?: unknown };
   return cause === undefined ? textOf(error) : rootMessage(cause);
 }
-
-/** A wait that can be meant; a longer one than this is taken for a mistake. */
-const WAIT_MS_MAX = 600_000;
 
 function boundedWait(wait_ms: unknown): number {
   if (typeof wait_ms !== "number" || !(wait_ms > 0)) return 0;

@@ -5,6 +5,7 @@
  */
 import { ArqonError, isReason, ruleOf, ruleOfClose } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
+import { SPREAD_MS_MAX } from "./bounds.ts";
 
 /**
  * What `Connection` does next. `error` is what `onStatus` and, at the end, every waiting request hear.
@@ -25,14 +26,12 @@ export type Reaction =
   };
 
 /** Protocol disagreements that another attempt would only repeat. */
-const HOPELESS = new Set([1002, 1003, 1007, 1010]);
-/** A Shield may spread its clients over at most this; more is taken for a mistake. */
-const SPREAD_MS_MAX = 600_000;
+const HOPELESS: readonly number[] = [1002, 1003, 1007, 1010];
 
 /** N of the close reason `restart;spread_ms=N`; 0 when it says nothing of the kind. */
 export function spreadOf(reason: string): number {
-  const digits = /(?:^|;)\s*spread_ms=(\d{1,9})(?:;|$)/.exec(reason)?.[1];
-  return digits === undefined ? 0 : Math.min(Number(digits), SPREAD_MS_MAX);
+  const digits = /(?:^|;)\s*spread_ms=(\d{1,9})(?:;|$)/.exec(reason)?.[1] ?? 0;
+  return Math.min(Number(digits), SPREAD_MS_MAX);
 }
 
 /** A close in words. */
@@ -75,7 +74,7 @@ export function closeReaction(
     );
   if (code === 1000) return { action: "stop", error: undefined };
   const rule = ruleOfClose(code);
-  const hopeless = rule === undefined ? HOPELESS.has(code) : rule.client === "never-retry";
+  const hopeless = rule === undefined ? HOPELESS.includes(code) : rule.client === "never-retry";
   if (hopeless || (told && ruleOf(told.reason).client === "never-retry")) {
     return { action: "stop", error };
   }

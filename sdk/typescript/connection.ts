@@ -5,6 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Ack, Welcome } from "@arqon/proto";
+import { CLOSE_TIMEOUT_MS } from "./bounds.ts";
 import { settingsFrom } from "./options.ts";
 import type { ConnectOptions, Settings, Status } from "./options.ts";
 import { Requests } from "./requests.ts";
@@ -15,9 +16,6 @@ import { SessionLoop } from "./session_loop.ts";
 import { onAbort, sleep } from "./sleep.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import { asArqonError } from "./wire_error.ts";
-
-/** How long an orderly close waits for the peer, in ms. */
-const CLOSE_TIMEOUT_MS = 2_000;
 
 /**
  * Connects and resolves once the Shield has said WELCOME. Rejects with the refusal
@@ -65,7 +63,11 @@ export class Connection {
     const { elapsed, random, traceparent } = settings;
     this.#settings = settings;
     this.#requests = new Requests(settings, nextId);
-    this.#subscriptions = new Subscriptions({ nextId, ...settings });
+    this.#subscriptions = new Subscriptions({
+      nextId,
+      ...settings,
+      now: () => this.#loop.clock.now(),
+    });
     this.#loop = new SessionLoop({
       settings,
       requests: this.#requests,
@@ -82,9 +84,9 @@ export class Connection {
     });
     this.#port = {
       request: (request) => this.#request(request),
-      subscribe: (room, options) => {
+      subscribe: (...asked) => {
         if (this.#over) throw this.#closedError();
-        return this.#subscriptions.subscribe(room, options);
+        return this.#subscriptions.subscribe(...asked);
       },
       published: (room, offset) => this.#subscriptions.published(room, offset),
       report: (error) => this.#fail(error),
@@ -140,7 +142,8 @@ export class Connection {
 
   async #request(request: PortRequest): Promise<Ack | undefined> {
     if (this.#over) throw this.#closedError();
-    if (this.#settings.offline === "refuse" && this.#status.state !== "open") {
+    const may_wait = this.#settings.offline !== "refuse" || request.timeout_ms === Infinity;
+    if (!may_wait && this.#status.state !== "open") {
       throw new ArqonError("connection-lost", `${this.#status.state}, and offline is "refuse"`);
     }
     return await this.#requests.send(request, this.#loop.welcome);
@@ -187,7 +190,7 @@ export class Connection {
   }
 
   #closedError(): ArqonError {
-    const error = this.#status.state === "closed" ? this.#status.error : undefined;
+    const { error } = this.#status as { readonly error?: ArqonError };
     return new ArqonError("connection-closed", error?.message);
   }
 

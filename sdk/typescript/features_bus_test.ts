@@ -121,6 +121,15 @@ async function locks(bus: TestBus): Promise<void> {
     return await room.set("n", 1, { fence });
   });
   assert.equal(typeof result.version, "number");
+  // Who waits has it as soon as it is released, or is told who still holds it.
+  const held = await holdLock(room, { ttl_ms: 60_000 });
+  await assert.rejects(
+    withLock(his, { wait_ms: 120 }, () => assert.fail("two hold it")),
+    (error) => refusedWith("locked")(error) && /ann/.test(String(error)),
+  );
+  const waiting = withLock(his, { wait_ms: 60_000 }, ({ fence }) => fence);
+  await held.release();
+  assert.ok(await waiting > held.fence);
   // Released: another one may have it, also after `work` has thrown.
   await assert.rejects(withLock(his, {}, () => Promise.reject(new Error("mine"))), /mine/);
   // The shortest renewals: the lock outlives its lease.

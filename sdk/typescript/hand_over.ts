@@ -18,22 +18,11 @@
  */
 import { backoffDelay } from "./backoff.ts";
 import type { Backoff } from "./backoff.ts";
+import { BEGIN_MS, LINGER_MS, POLL_MS, RENEW_MS, SETTLE_MS, WINDOW_MS_MAX } from "./bounds.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Session } from "./session.ts";
 import { sleep } from "./sleep.ts";
 import type { Subscriptions } from "./subscriptions.ts";
-
-/** How long the answers to what was sent before are awaited, in ms; then only their rooms wait on. */
-const SETTLE_MS = 2_000;
-/** In how many ms every room must stand on the next session; else that is no better than the old one. */
-const BEGIN_MS = 5_000;
-const LINGER_MS = 200;
-/** How long the answers to the renewals of locks are awaited, in ms. */
-const RENEW_MS = 2_000;
-/** A longer window is taken for a mistake. */
-const WINDOW_MS_MAX = 600_000;
-/** A program that waits for answers is looked at this often, in ms. */
-const POLL_MS = 5;
 
 /** What a move needs of its connection. */
 export interface HandOverOptions {

@@ -14,9 +14,15 @@ import { onAbort, sleep } from "./sleep.ts";
 export interface HoldLockOptions {
   /** The lease; default 30,000 ms, at most 600,000. It is renewed at about a third of it. */
   readonly ttl_ms?: number;
-  /** Aborting ends the asking; a lock that is held is released by `release`. */
+  /**
+   * How long to wait while somebody else holds it, in ms; default 0. When that is over, it rejects with
+   * the last `locked`, which names the holder. Who waits asks again, in waits of up to a second; of several
+   * who wait anyone may be next, whoever came first.
+   */
+  readonly wait_ms?: number;
+  /** Aborting ends waiting and asking; a lock that is held is released by `release`. */
   readonly signal?: AbortSignal;
-  /** Of the asking; default `ConnectOptions.request_timeout_ms`. */
+  /** Of each asking; default `ConnectOptions.request_timeout_ms`. */
   readonly timeout_ms?: number;
 }
 
@@ -57,6 +63,9 @@ export interface LockKeeping {
 }
 
 const TTL_MS = 30_000;
+/** Waits between two questions for a lock that somebody else holds: doubled, between these two. */
+const ASK_MS = 50;
+const ASK_MAX_MS = 1_000;
 /** A renewal that failed for now is tried again after this part of the lease. */
 const RETRY_SHARE = 0.1;
 
@@ -73,7 +82,7 @@ function isPassing(error: unknown): boolean {
 
 /**
  * Locks the room and renews the lock until it is released or lost. Rejects with `locked` while
- * somebody else holds it.
+ * somebody else holds it, after `wait_ms`.
  */
 export function holdLock(room: Room, options: HoldLockOptions = {}): Promise<HeldLock> {
   return keepLock(room, options, portOf(room).keeping);
@@ -110,12 +119,35 @@ export async function withLock<Result>(
 /** As `holdLock`, with what the room's connection lends. */
 export async function keepLock(
   room: LockRoom,
-  { ttl_ms = TTL_MS, ...options }: HoldLockOptions,
+  { ttl_ms = TTL_MS, wait_ms = 0, ...options }: HoldLockOptions,
   keeping: LockKeeping,
 ): Promise<HeldLock> {
-  const begun_ms = keeping.elapsed();
-  const grant = await room.lock({ ...options, ttl_ms, command_id: newId() });
-  return new Lease(room, grant, { ttl_ms, end_ms: begun_ms + ttl_ms }, keeping);
+  if (!(wait_ms >= 0)) {
+    throw new TypeError(`wait_ms is ${wait_ms}; expected a number of at least 0`);
+  }
+  const { elapsed, random } = keeping;
+  const over_ms = elapsed() + wait_ms;
+  for (let pause_ms = ASK_MS;; pause_ms = Math.min(2 * pause_ms, ASK_MAX_MS)) {
+    const begun_ms = elapsed();
+    try {
+      // Another id each time: with the same one the Brain would give the same answer.
+      const grant = await room.lock({ ...options, ttl_ms, command_id: newId() });
+      return new Lease(room, grant, { ttl_ms, end_ms: begun_ms + ttl_ms }, keeping);
+    } catch (error) {
+      const left_ms = over_ms - elapsed();
+      if (!(error instanceof ArqonError) || error.reason !== "locked" || left_ms <= 0) throw error;
+      // At the end of the lease that is known it may be free, and at the end of the time it is asked once more.
+      const lease_ms = error.retry_after_ms || Infinity;
+      await pause(Math.min(left_ms, lease_ms, pause_ms * (0.5 + 0.5 * random())), options, keeping);
+    }
+  }
+}
+
+/** Rejects when it is cut short: with the signal's reason, or with why the connection has ended. */
+async function pause(ms: number, { signal }: HoldLockOptions, keeping: LockKeeping): Promise<void> {
+  await sleep(ms, keeping.signal, ...(signal ? [signal] : []));
+  signal?.throwIfAborted();
+  keeping.signal.throwIfAborted();
 }
 
 class Lease implements HeldLock {

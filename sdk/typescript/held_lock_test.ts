@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { keepLock } from "./held_lock.ts";
-import type { LockRoom } from "./held_lock.ts";
+import type { HoldLockOptions, LockRoom } from "./held_lock.ts";
 import type { LockOptions } from "./room_state.ts";
 import { CLEAN } from "./testing/counted.ts";
 
@@ -34,7 +34,8 @@ function bench(...answers: Answer[]) {
   const renewals = new Set<() => Promise<void>>();
   const elapsed = () => state.elapsed_ms;
   const keeping = { elapsed, random: () => 0.5, signal: life.signal, renewals };
-  const hold = () => keepLock(room, { ttl_ms: TTL_MS }, keeping);
+  const hold = (options: HoldLockOptions = {}) =>
+    keepLock(room, { ttl_ms: TTL_MS, ...options }, keeping);
   return { state, asked, unlocked, room, life, keeping, hold, last: last.promise };
 }
 
@@ -89,6 +90,54 @@ Deno.test("somebody else's lock is the refusal: 'locked'", CLEAN, async () => {
     hold(),
     (error) => error instanceof ArqonError && error.retry_after_ms === 5,
   );
+});
+
+Deno.test(
+  "who waits asks again, each time as a question of its own, until it is free",
+  CLEAN,
+  async () => {
+    const locked = new ArqonError("locked", "bob", { retry_after_ms: 5 });
+    const { hold, asked } = bench(locked, locked, locked, "ok");
+    const lock = await hold({ wait_ms: 60_000 });
+    const ids = asked.slice(0, 4).map(({ command_id }) => command_id);
+    assert.deepEqual([lock.fence, new Set(ids).size], [7, 4]);
+    await lock.release();
+  },
+);
+
+Deno.test(
+  "after the wait the refusal is the last one, which names who has it: 'locked'",
+  CLEAN,
+  async () => {
+    const { state, hold, room, asked } = bench();
+    room.lock = (options) => {
+      asked.push(options);
+      state.elapsed_ms += 40;
+      return Promise.reject(new ArqonError("locked", `holder ${asked.length}`));
+    };
+    await assert.rejects(hold({ wait_ms: 100 }), /locked by holder 3/);
+    assert.equal(asked.length, 3);
+    // Anything else is no lock that somebody holds.
+    room.lock = () => Promise.reject(new ArqonError("not-granted", "x"));
+    await assert.rejects(hold({ wait_ms: 60_000 }), { reason: "not-granted" });
+    await assert.rejects(hold({ wait_ms: -1 }), TypeError);
+  },
+);
+
+Deno.test("waiting ends at once when it is aborted, or with the connection", CLEAN, async () => {
+  const locked = new ArqonError("locked", "bob", { retry_after_ms: 3_600_000 });
+  for (const ending of ["signal", "life"] as const) {
+    const { hold, life, room } = bench();
+    const over = new AbortController();
+    const why = new ArqonError("banned");
+    room.lock = () => {
+      setTimeout(() => (ending === "life" ? life : over).abort(why), 5);
+      return Promise.reject(locked);
+    };
+    const holding = hold({ wait_ms: 3_600_000, signal: over.signal });
+    // The first pause is at least 25 ms long.
+    await assert.rejects(holding, (error) => error === why);
+  }
 });
 
 Deno.test("a renewal that is refused is the loss, and says why", CLEAN, async () => {

@@ -24,12 +24,10 @@ export interface RoomHistory {
 /** Reads an answer in Protobuf form. Throws `malformed-frame`. */
 export function historyOf(bytes: Uint8Array): RoomHistory {
   try {
-    const { messages, offset, epoch, more } = readHistory(bytes);
+    const { messages, ...rest } = readHistory(bytes);
     return {
-      messages: messages.map((envelope) => new Message(readEnvelope(envelope), epoch)),
-      offset,
-      epoch,
-      more,
+      ...rest,
+      messages: messages.map((envelope) => new Message(readEnvelope(envelope), rest.epoch)),
     };
   } catch (error) {
     throw malformed(`history: ${textOf(error)}`);

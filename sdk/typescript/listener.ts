@@ -57,18 +57,6 @@ export function listenTo(
   const ended = run();
   // Who does not look at `ended` has `onError`.
   ended.catch(() => {});
-  return {
-    room: subscription.room,
-    ready: subscription.ready,
-    presence: subscription.presence,
-    get position() {
-      return subscription.position;
-    },
-    get recovered() {
-      return subscription.recovered;
-    },
-    ended,
-    close: subscription.close,
-    [Symbol.dispose]: subscription.close,
-  };
+  // What it knows of the room is the subscription's, and stays so.
+  return Object.assign(Object.create(subscription), { ended });
 }

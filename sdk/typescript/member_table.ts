@@ -9,6 +9,7 @@
  */
 import { readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
 import type { PresenceChange, PresentMember } from "@arqon/proto";
+import { HOLD_MS } from "./bounds.ts";
 import type { Json } from "./json.ts";
 import { malformed } from "./wire_error.ts";
 
@@ -28,9 +29,6 @@ export interface MemberCount {
   /** Distinct users: who is there with two connections counts once. */
   readonly users: number;
 }
-
-/** Longer than the longest time that a Shield gathers changes of a room before it tells them (1,000 ms). */
-const HOLD_MS = 2_000;
 
 /** A list on its way: the answer to SUB has come, but not all of its pages. */
 interface Filling {

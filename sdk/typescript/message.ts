@@ -3,10 +3,8 @@
  */
 import { readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope, PlainSignal, Uint64 } from "@arqon/proto";
+import { OVERHEAD_BYTES } from "./bounds.ts";
 import { strictText } from "./json.ts";
-
-/** What a message costs besides its data (headers, strings, the frame it is a part of): measured. */
-const OVERHEAD_BYTES = 2_048;
 
 /**
  * One item of a subscription: an event, a command, or a word of the system (`signal`). Text fields

@@ -32,9 +32,8 @@ export interface MessageBufferOptions<T> {
 }
 
 /** The queue of one loop. `push` and `end` are the socket's side, iterating is the consumer's. */
-export class MessageBuffer<T> implements AsyncIterableIterator<T, undefined> {
+export class MessageBuffer<T> extends Pull<T> {
   readonly #options: MessageBufferOptions<T>;
-  readonly #pull: Pull<T>;
   #items: T[] = [];
   /** Index of the first item not yet taken: shifting an array of thousands would be quadratic. */
   #head = 0;
@@ -42,8 +41,8 @@ export class MessageBuffer<T> implements AsyncIterableIterator<T, undefined> {
   #lost = 0;
 
   constructor(options: MessageBufferOptions<T>) {
+    super(() => this.#next(), () => options.onEnd?.());
     this.#options = options;
-    this.#pull = new Pull(() => this.#next(), () => options.onEnd?.());
   }
 
   /** Items waiting for the consumer. */
@@ -51,9 +50,15 @@ export class MessageBuffer<T> implements AsyncIterableIterator<T, undefined> {
     return Math.max(0, this.#items.length - this.#head);
   }
 
+  /** Less than half of what may wait is waiting. */
+  get hasSpace(): boolean {
+    const { buffer, buffer_bytes } = this.#options;
+    return this.size < buffer / 2 && this.#bytes < buffer_bytes / 2;
+  }
+
   /** Adds an item. Returns false when it was dropped because the buffer is full or has ended. */
   push(item: T): boolean {
-    if (this.#pull.ended) return false;
+    if (this.ended) return false;
     const { on_overflow, sizeOf } = this.#options;
     const size_bytes = sizeOf(item);
     if (on_overflow === "drop-oldest") {
@@ -66,33 +71,14 @@ export class MessageBuffer<T> implements AsyncIterableIterator<T, undefined> {
       this.#append(this.#takeGap());
     }
     this.#append(item);
-    this.#pull.serve();
+    this.serve();
     return true;
   }
 
-  /** No more items. What is buffered is still delivered, then the iteration ends, or throws `error`. */
-  end(error?: unknown): void {
-    this.#pull.end(error);
-  }
-
-  next(): Promise<IteratorResult<T, undefined>> {
-    return this.#pull.next();
-  }
-
-  /** The consumer left the loop: what is buffered is dropped. */
-  return(): Promise<IteratorResult<T, undefined>> {
-    this.#items = [];
-    return this.#pull.return();
-  }
-
   /** As `end`, but what is buffered is dropped. */
-  drop(error?: unknown): void {
+  override drop(error?: unknown): void {
     this.#items = [];
-    this.#pull.drop(error);
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
+    super.drop(error);
   }
 
   /** Of those that wait, the lost ones were the newest or the oldest. */

@@ -5,6 +5,7 @@
  */
 import { ArqonError, ruleOf } from "@arqon/proto";
 import type { Ack } from "@arqon/proto";
+import { POLL_MS, RETRY_MAX_MS, RETRY_MS } from "./bounds.ts";
 import type { Settings } from "./options.ts";
 import { errorFromWire } from "./wire_error.ts";
 
@@ -57,12 +58,6 @@ interface InFlight {
   readonly request: OutboxRequest;
   readonly sink: OutboxSink;
 }
-
-/** A blocked socket tells nobody when it drains, so it is looked at again after this. */
-const BLOCKED_POLL_MS = 5;
-/** Wait before the first repeat after a 503 when the Shield names none; then doubled up to the other. */
-const RETRY_MS = 250;
-const RETRY_MAX_MS = 2_000;
 
 /**
  * Holds a request from `add` until it is settled. Requests go out in the order of their ids, also
@@ -240,7 +235,7 @@ export class Outbox {
     let wake_ms = this.#deadline_ms;
     if (this.#sink && this.#queue.length > 0) {
       if (this.#paused_until_ms > now_ms) wake_ms = Math.min(wake_ms, this.#paused_until_ms);
-      else if (!this.#sink.writable()) wake_ms = Math.min(wake_ms, now_ms + BLOCKED_POLL_MS);
+      else if (!this.#sink.writable()) wake_ms = Math.min(wake_ms, now_ms + POLL_MS);
       wake_ms = Math.min(wake_ms, ...this.#holds.values());
     }
     return wake_ms;

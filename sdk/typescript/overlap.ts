@@ -8,13 +8,9 @@
  * the new one alone counts. What came on the old one before it came on the new one is dropped there.
  */
 import type { PlainEnvelope } from "@arqon/proto";
+import { AHEAD_MAX, HELD_BYTES_MAX, HELD_MAX } from "./bounds.ts";
 import { Message } from "./message.ts";
 
-/** Messages that may be held, and their bytes; more: all are dropped and the loop gets a GAP. */
-export const HELD_MAX = 8_192;
-const HELD_BYTES_MAX = 33_554_432;
-/** Messages of the old connection that are remembered; more: the oldest are forgotten, and may repeat. */
-export const AHEAD_MAX = 65_536;
 /**
  * What two copies of one message have in common, and no other message. Every Shield stamps
  * `X-Twist-ID`; a backend that writes to the bus itself may not.

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { PlainEnvelope } from "@arqon/proto";
-import { AHEAD_MAX, copyKey, HELD_MAX, Overlap } from "./overlap.ts";
+import { AHEAD_MAX, HELD_MAX } from "./bounds.ts";
+import { copyKey, Overlap } from "./overlap.ts";
 
 function message(twist: string | undefined, more: Partial<PlainEnvelope> = {}): PlainEnvelope {
   return {

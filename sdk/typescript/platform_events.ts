@@ -2,6 +2,7 @@
  * What a platform tells about the device: whether it has a network, and that the page is looked at
  * again. Browsers and their workers do; Deno and Node do not. What follows is `session_loop.ts`.
  */
+import { OFFLINE_MS_MAX } from "./bounds.ts";
 
 /** What the SDK listens to; `ConnectOptions.platform_events` takes one of the program's own. */
 export interface PlatformEvents {
@@ -19,11 +20,7 @@ export interface PlatformScope {
   readonly navigator?: { readonly onLine?: boolean };
   readonly document?: EventTarget & { readonly visibilityState: string };
   readonly addEventListener?: EventTarget["addEventListener"];
-  readonly removeEventListener?: EventTarget["removeEventListener"];
 }
-
-/** No attempt is put off for longer than this, in ms: browsers err about networks. */
-const OFFLINE_MS_MAX = 30_000;
 
 /** How long an attempt waits for a network after a wait of `waited_ms`, in ms. */
 export function offlineWait(events: PlatformEvents | undefined, waited_ms: number): number {
@@ -41,16 +38,12 @@ export function browserEvents(
       return navigator.onLine !== false;
     },
     listen(hear) {
-      const online = () => hear("online");
-      const visible = () => {
-        if (document?.visibilityState === "visible") hear("visible");
-      };
-      scope.addEventListener?.("online", online);
-      document?.addEventListener("visibilitychange", visible);
-      return () => {
-        scope.removeEventListener?.("online", online);
-        document?.removeEventListener("visibilitychange", visible);
-      };
+      const over = new AbortController();
+      scope.addEventListener!("online", () => hear("online"), over);
+      document?.addEventListener("visibilitychange", () => {
+        if (document.visibilityState === "visible") hear("visible");
+      }, over);
+      return () => over.abort();
     },
   };
 }

@@ -16,6 +16,7 @@
  * offset is the ACK's own, is not taken for one that was heard.
  */
 import type { Ack, Uint64 } from "@arqon/proto";
+import { OWN_MAX } from "./bounds.ts";
 import { strictText } from "./json.ts";
 import { malformed } from "./wire_error.ts";
 
@@ -29,19 +30,14 @@ export interface Position {
   readonly epoch?: string;
 }
 
-/** Own messages of a room with `no_echo` that may still come back by a recovery. */
-const OWN_MAX = 4_096;
-
 /**
- * Throws TypeError for what no SUB can ask for. An empty epoch is none.
+ * Throws TypeError for what no SUB can ask for. An empty epoch is none, and offset 0 needs one.
  */
 export function checkPosition({ offset, epoch = "" }: Position): void {
   const whole = typeof offset === "bigint" || Number.isSafeInteger(offset);
-  if (!whole || offset < 0) {
-    throw new TypeError(`position.offset is ${offset}; expected an integer of at least 0`);
-  }
-  if (Number(offset) === 0 && epoch === "") {
-    throw new TypeError("position.offset 0 needs its epoch");
+  const least = epoch === "" ? 1 : 0;
+  if (!whole || offset < least) {
+    throw new TypeError(`offset is ${offset}; expected an integer of at least ${least}`);
   }
 }
 
@@ -131,6 +127,13 @@ export class Place {
     return typeof reason === "string" && reason !== "" ? reason : "reconnect";
   }
 
+  /** The client goes on from here, wherever it was. */
+  jump(offset: Uint64, epoch: string): void {
+    this.#changed = false;
+    this.#offset = this.#delivered = offset;
+    this.#epoch = epoch;
+  }
+
   /** A message with this offset has come; false: it is a repeat, and not for the program. */
   deliver(offset: Uint64): boolean {
     if (offset === 0) return true;
@@ -158,11 +161,9 @@ export class Place {
 
   /** The room is not durable, or not any more. */
   forget(): void {
-    this.#start = undefined;
-    this.#offset = undefined;
+    this.#start = this.#offset = undefined;
     this.#epoch = "";
-    this.#delivered = undefined;
+    this.changed();
     this.#changed = false;
-    this.#own?.clear();
   }
 }

@@ -3,8 +3,9 @@
  * abort, and the one timer that wakes the outbox. Knows no session; which frames leave when is
  * `outbox.ts`.
  */
-import { ArqonError, Opcode, signingInput, writeEnvelope } from "@arqon/proto";
+import { ArqonError, Opcode, signingInput, writeRequest } from "@arqon/proto";
 import type { Ack, Welcome } from "@arqon/proto";
+import { SIGNER_SHARE } from "./bounds.ts";
 import type { Settings } from "./options.ts";
 import { Outbox } from "./outbox.ts";
 import type { OutboxOptions, OutboxRequest } from "./outbox.ts";
@@ -16,9 +17,6 @@ import { textOf } from "./wire_error.ts";
 
 /** What requests need of the connection's settings. */
 export type RequestSettings = OutboxOptions & Pick<Settings, "request_timeout_ms" | "signer">;
-
-/** A signer may take this part of a request's time: what waits for it has the rest. */
-const SIGNER_SHARE = 0.5;
 
 /** All requests of one connection that are not settled. */
 export class Requests {
@@ -41,7 +39,7 @@ export class Requests {
     signal?.throwIfAborted();
     const id = this.#nextId();
     const asking = answered ? { ...envelope, request_id: id, ack_requested: true } : envelope;
-    const frame = writeEnvelope(asking, Opcode.PUB);
+    const frame = writeRequest(asking, Opcode.PUB);
     const { signer, elapsed, request_timeout_ms } = this.#settings;
     const size_bytes = frame.length + (!signer ? 0 : SIGNATURE_FIELD_BYTES);
     const max_bytes = welcome?.max_frame_bytes ?? Infinity;
@@ -98,7 +96,7 @@ export class Requests {
     this.outbox.add(waiting);
     const { event, command, message_id = "" } = request.envelope;
     // Alone in an envelope, the payload is its field as it is on the wire.
-    const payload = writeEnvelope({ event, command });
+    const payload = writeRequest({ event, command });
     const input = signingInput(tenant, request.room, message_id, payload);
     void this.#sign(waiting, signer, input, deadline_ms, timeout_ms);
   }

@@ -2,7 +2,7 @@
  * One room as the program uses it: publish, subscribe, command, state, locks, members. What each request
  * says is `room_request.ts`; sending, waiting and repeating them is the connection's.
  */
-import { ArqonError, idProblem, writeHistoryQuery } from "@arqon/proto";
+import { ArqonError, isId, writeHistoryQuery } from "@arqon/proto";
 import type { Ack, Uint64 } from "@arqon/proto";
 import type { LockKeeping } from "./held_lock.ts";
 import { historyOf } from "./history.ts";
@@ -12,6 +12,7 @@ import { listenTo } from "./listener.ts";
 import type { Listener, MessageHandler } from "./listener.ts";
 import { readMembers } from "./member_table.ts";
 import type { Member, MemberCount } from "./member_table.ts";
+import type { StoredRoom } from "./replay.ts";
 import { sendCommand, sendEvent } from "./room_request.ts";
 import type {
   CommandOptions,
@@ -36,7 +37,7 @@ import type { PresenceSubscription, SubscribeOptions, Subscription } from "./sub
 
 /** What a room needs of its connection. */
 export interface RoomPort extends RequestPort {
-  subscribe(room: string, options: SubscribeOptions): Subscription;
+  subscribe(room: StoredRoom, options: SubscribeOptions): Subscription;
   /** A publish was stored at this offset; 0 when the room is not durable. */
   published(room: string, offset: Uint64): void;
   /** Something failed that no promise tells of: `ConnectOptions.onError`. */
@@ -61,8 +62,10 @@ export class Room {
 
   /** Throws `invalid-room` for an id that no room can have. */
   constructor(id: string, port: RoomPort) {
-    const problem = idProblem(id);
-    if (problem) throw new ArqonError("invalid-room", problem);
+    if (!isId(id)) {
+      const shown = JSON.stringify(id).slice(0, 100);
+      throw new ArqonError("invalid-room", `${shown}; expected 1 to 64 of [A-Za-z0-9_~:=-]`);
+    }
     this.id = id;
     this.#port = port;
   }
@@ -91,7 +94,7 @@ export class Room {
   subscribe(options?: SubscribeOptions): Subscription;
   subscribe(options: SubscribeOptions = {}): Subscription {
     options.signal?.throwIfAborted();
-    return this.#port.subscribe(this.id, options);
+    return this.#port.subscribe(this, options);
   }
 
   /**
@@ -134,11 +137,8 @@ export class Room {
   /** One key of the room's state, or all of it. Any Brain answers that has seen `after_version`. */
   get(key: string, options?: GetOptions): Promise<RoomValue>;
   get(key?: undefined, options?: GetOptions): Promise<RoomState>;
-  get(
-    key?: string,
-    { events_after, ...options }: GetOptions = {},
-  ): Promise<RoomValue | RoomState> {
-    return this.#ask("room.get", { key, events_after }, options);
+  get(key?: string, options: GetOptions = {}): Promise<RoomValue | RoomState> {
+    return this.#ask("room.get", { key, events_after: options.events_after }, options);
   }
 
   /** Writes one key. With `expect_version` only if nobody else has changed the room since. */
@@ -155,8 +155,8 @@ export class Room {
    * Locks the room for a time, or with the `fence` of the lock that is held renews it. Rejects with
    * `locked` while somebody else holds it; `retry_after_ms` is what is left of that lease.
    */
-  lock({ ttl_ms, ...options }: LockOptions = {}): Promise<RoomLock> {
-    return this.#ask("room.lock", { ttl_ms }, options);
+  lock(options: LockOptions = {}): Promise<RoomLock> {
+    return this.#ask("room.lock", { ttl_ms: options.ttl_ms }, options);
   }
 
   /** Ends the lock with this fence; rejects with `fence-mismatch` when it has ended already. */
@@ -168,19 +168,19 @@ export class Room {
    * Ends the subscriptions of a user, or of one connection, to this room; both may come back. Needs
    * role service or admin, as `ban` and `unban` do.
    */
-  kick(target: KickTarget, { reason, ...options }: KickOptions = {}): Promise<RoomPosition> {
-    return this.#ask("room.kick", { ...target, reason }, options);
+  kick(target: KickTarget, options: KickOptions = {}): Promise<RoomPosition> {
+    return this.#ask("room.kick", { ...target, reason: options.reason }, options);
   }
 
   /** Keeps a user out of the tenant, or of this room, and ends what he has open there. */
   ban(user_id: string, options: BanOptions = {}): Promise<RoomPosition> {
-    const { reason, ttl_ms, scope, ...rest } = options;
-    return this.#ask("room.ban", { user_id, reason, ttl_ms, scope }, rest);
+    const { reason, ttl_ms, scope } = options;
+    return this.#ask("room.ban", { user_id, reason, ttl_ms, scope }, options);
   }
 
   /** Lifts the ban of that scope. */
-  unban(user_id: string, { scope, ...options }: UnbanOptions = {}): Promise<RoomPosition> {
-    return this.#ask("room.unban", { user_id, scope }, options);
+  unban(user_id: string, options: UnbanOptions = {}): Promise<RoomPosition> {
+    return this.#ask("room.unban", { user_id, scope: options.scope }, options);
   }
 
   /**

@@ -53,9 +53,16 @@ export interface RoomEntry {
   told: boolean;
   /** After such a loss: a SUB has yet to tell where the room stands. */
   lost: boolean;
-  retry: ReturnType<typeof setTimeout> | undefined;
+  retry?: ReturnType<typeof setTimeout> | undefined;
+  /**
+   * The loops get stored messages, and nothing stored that comes live: "find" as long as the first
+   * of them is looked for.
+   */
+  replay?: "find" | "read" | undefined;
+  /** Aborted when nobody hears the room any more. */
+  readonly over: AbortController;
   /** Until everything that two sessions deliver has come on both. */
-  move: Move | undefined;
+  move?: Move | undefined;
 }
 
 /** A room without loops, for which no SUB was sent. `meta` is JSON, empty for none. */
@@ -78,8 +85,7 @@ export function newEntry(
     active: false,
     told: false,
     lost: false,
-    retry: undefined,
-    move: undefined,
+    over: new AbortController(),
   };
 }
 
@@ -136,13 +142,14 @@ export function tellGap(entry: RoomEntry, reason: string, now_ms: number): void 
 
 /** Tells the loops when the subscription stands, with the whole list of members if there is one. */
 export function tellReady(entry: RoomEntry): void {
-  if (!entry.active || entry.table?.complete === false) return;
+  if (!entry.active || entry.replay === "find" || entry.table?.complete === false) return;
   for (const reader of entry.readers) reader.ready.resolve();
 }
 
 /** Ends the loops: orderly without `error`, else by throwing it. */
 export function endReaders(entry: RoomEntry, error: ArqonError | undefined): void {
   clearTimeout(entry.retry);
+  entry.over.abort();
   entry.table?.lost();
   for (const update of entry.updates.splice(0)) update.reject(error ?? ended());
   for (const reader of [...entry.readers]) {

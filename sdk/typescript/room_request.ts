@@ -85,6 +85,19 @@ function encodeData(data: Data | undefined, content_type: string | undefined) {
   return { data: new TextEncoder().encode(text), content_type: content_type ?? natural };
 }
 
+function send(
+  port: RequestPort,
+  room: string,
+  payload: Pick<EnvelopeInput, "event" | "command" | "message_id">,
+  options: Pick<PublishOptions, "headers" | "timeout_ms" | "signal" | "ack"> & TraceOptions,
+  key: string | undefined,
+): Promise<Ack | undefined> {
+  const { timeout_ms, signal, ack: answered = true } = options;
+  const envelope = { room_id: room, ...tracedBy(options, port.traceparent), ...payload };
+  const repeatable = key !== undefined;
+  return port.request({ room, envelope, answered, repeatable, timeout_ms, signal });
+}
+
 /** Publishes an event. */
 export function sendEvent(
   port: RequestPort,
@@ -93,12 +106,9 @@ export function sendEvent(
   data: Data | undefined,
   options: PublishOptions,
 ): Promise<Ack | undefined> {
-  const { message_id, schema_id, timeout_ms, signal, ack: answered = true } = options;
+  const { message_id, schema_id } = options;
   const event = { type, ...encodeData(data, options.content_type), schema_id };
-  const traced = tracedBy(options, port.traceparent);
-  const envelope = { room_id: room, ...traced, message_id, event };
-  const repeatable = message_id !== undefined;
-  return port.request({ room, envelope, answered, repeatable, timeout_ms, signal });
+  return send(port, room, { message_id, event }, options, message_id);
 }
 
 /** Sends a command. */
@@ -109,19 +119,9 @@ export async function sendCommand(
   data: Data | undefined,
   options: CommandOptions,
 ): Promise<CommandResult> {
-  const { expect_version, after_version, fence, epoch, command_id, timeout_ms, signal } = options;
-  const conditions = { expect_version, after_version, fence, epoch, command_id };
-  const command = { name, ...encodeData(data, options.content_type), ...conditions };
-  const envelope = { room_id: room, ...tracedBy(options, port.traceparent), command };
-  const repeatable = command_id !== undefined;
-  const ack = await port.request({
-    room,
-    envelope,
-    answered: true,
-    repeatable,
-    timeout_ms,
-    signal,
-  });
+  // Of the options, the envelope takes the conditions: what has the name of one of its fields.
+  const command = { ...options, name, ...encodeData(data, options.content_type) };
+  const ack = await send(port, room, { command }, options, options.command_id);
   const bytes = ack?.result ?? new Uint8Array();
   return {
     bytes,

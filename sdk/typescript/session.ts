@@ -6,6 +6,7 @@ import { ArqonError, decodeServerFrame, encodePing, encodePong } from "@arqon/pr
 import type { Ack, PlainEnvelope, ServerFrame, Welcome } from "@arqon/proto";
 import { explainRefusal } from "./auth_check.ts";
 import type { Address } from "./address.ts";
+import { CHECK_TIMEOUT_MS, PROBE_MS, PROTOCOL_VERSION, UNSENT_BYTES_MAX } from "./bounds.ts";
 import { closeText } from "./close_reaction.ts";
 import type { SocketLike, WebSocketConstructor } from "./options.ts";
 import { onAbort } from "./sleep.ts";
@@ -49,14 +50,6 @@ export interface Answered {
 interface Waiting extends Answered {
   readonly timer: ReturnType<typeof setTimeout>;
 }
-
-/** Above this the socket counts as full: what is handed over cannot be taken back. */
-const UNSENT_BYTES_MAX = 1_048_576;
-const PROTOCOL_VERSION = 1;
-/** How long the peer may take to answer after the device has slept, in ms. */
-const PROBE_MS = 3_000;
-/** The check after a refusal has at least this long, however short the handshake may be. */
-const CHECK_TIMEOUT_MS = 5_000;
 
 /** Opens a session; resolves with WELCOME, rejects with the reason why there is none. */
 export async function openSession(options: SessionOptions): Promise<Session> {

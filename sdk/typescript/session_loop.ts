@@ -6,6 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { PlainEnvelope, Welcome } from "@arqon/proto";
 import { backoffDelay } from "./backoff.ts";
+import { GOOD_SESSION_MS, REFUSALS_MAX } from "./bounds.ts";
 import { ServerClock } from "./clock.ts";
 import { closeReaction, closeText, refusalReaction } from "./close_reaction.ts";
 import type { Reaction } from "./close_reaction.ts";
@@ -18,11 +19,6 @@ import { sleep } from "./sleep.ts";
 import type { Subscriptions } from "./subscriptions.ts";
 import { TokenKeeper } from "./token_keeper.ts";
 import { asArqonError } from "./wire_error.ts";
-
-/** A session that lived this long was a good one: the backoff starts anew after it. */
-const GOOD_SESSION_MS = 5_000;
-/** New tokens that may be refused in a row before the connection gives up. */
-const REFUSALS_MAX = 5;
 
 /** What the loop needs of its connection, and tells it. */
 export interface SessionLoopOptions {
@@ -47,7 +43,8 @@ export interface SessionLoopOptions {
 export class SessionLoop {
   readonly #options: SessionLoopOptions;
   readonly #settings: Settings;
-  readonly #clock: ServerClock;
+  /** The bus's. */
+  readonly clock: ServerClock;
   readonly #tokens: TokenKeeper;
   /** The one that is open now. */
   session: Session | undefined;
@@ -62,8 +59,8 @@ export class SessionLoop {
     const { settings } = options;
     this.#options = options;
     this.#settings = settings;
-    this.#clock = new ServerClock(settings.now, settings.elapsed);
-    this.#tokens = new TokenKeeper({ ...settings, ...options, now: this.#clock.now });
+    this.clock = new ServerClock(settings.now, settings.elapsed);
+    this.#tokens = new TokenKeeper({ ...settings, ...options, now: this.clock.now });
   }
 
   /** Resolves with what ended it for good; with undefined when nobody wants it any more. */
@@ -135,7 +132,7 @@ export class SessionLoop {
         },
         onErr,
       });
-      this.#clock.set(session.welcome.server_time_ms);
+      this.clock.set(session.welcome.server_time_ms);
       return session;
     } catch (error) {
       return asArqonError(error);
@@ -172,7 +169,7 @@ export class SessionLoop {
     if (envelope.room_id !== "") return subscriptions.deliver(envelope, session);
     const { signal, sender_id } = envelope;
     if (signal?.kind !== "DRAIN" || sender_id !== "" || session !== this.session) return;
-    this.#moving ??= handOver(session, Number(signal.until_ms) - this.#clock.now(), {
+    this.#moving ??= handOver(session, Number(signal.until_ms) - this.clock.now(), {
       outbox: requests.outbox,
       subscriptions,
       renewals,

@@ -14,17 +14,15 @@ export interface Signer {
 
 /** Bytes of a signature. */
 export const SIGNATURE_BYTES = 64;
-/** Tag and length of `Envelope.signature`. */
-const FIELD = [0x52, SIGNATURE_BYTES];
-/** By how much a signature makes a frame longer. */
-export const SIGNATURE_FIELD_BYTES = SIGNATURE_BYTES + FIELD.length;
+/** By how much a signature makes a frame longer: with tag and length of `Envelope.signature`. */
+export const SIGNATURE_FIELD_BYTES = 66;
 
 /** A PUB frame with its signature; fields of an envelope may come in any order. */
 export function signedFrame(frame: Uint8Array, signature: Uint8Array): Uint8Array {
   const signed = new Uint8Array(frame.length + SIGNATURE_FIELD_BYTES);
   signed.set(frame);
-  signed.set(FIELD, frame.length);
-  signed.set(signature, frame.length + FIELD.length);
+  signed.set([0x52, SIGNATURE_BYTES], frame.length);
+  signed.set(signature, frame.length + 2);
   return signed;
 }
 

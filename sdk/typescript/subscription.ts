@@ -3,6 +3,7 @@
  * that keep it fed are `subscriptions.ts`.
  */
 import type { Uint64 } from "@arqon/proto";
+import type { Backoff } from "./backoff.ts";
 import type { JsonInput } from "./json.ts";
 import type { Message } from "./message.ts";
 import type { MessageBuffer, Overflow } from "./message_buffer.ts";
@@ -31,6 +32,20 @@ export interface SubscribeOptions {
    * durable is refused with `not-durable`.
    */
   readonly position?: Position;
+  /**
+   * Begin with what a durable room has stored, then go on with what comes, without a hole and without a
+   * repeat; for the first loop on the room only. At most one of `from`, `last`, `since` and `position`.
+   * "start": with the oldest message that is kept. A number: right after the message with this offset;
+   * 0 is "start". What is stored is read as the loop takes it, however much it is.
+   */
+  readonly from?: "start" | Uint64;
+  /** As `from`, with the newest so many of the stored messages; at least 1. */
+  readonly last?: number;
+  /**
+   * As `from`, with the messages behind the newest one that is older than this, by the bus's clock. Ms,
+   * or a whole number with its unit, s, m, h or d: "30s", "10m", "2h", "7d".
+   */
+  readonly since?: number | string;
   /** Messages that wait for the loop; default 8,192. What becomes of more, `on_overflow` says. */
   readonly buffer?: number;
   /** Their bytes; default 32 MiB. */
@@ -89,6 +104,17 @@ export interface Reader {
   readonly buffer: MessageBuffer<Message>;
   readonly ready: PromiseWithResolvers<void>;
   readonly presence: Presence | undefined;
+}
+
+/**
+ * What the connection lends: request ids (shared with publishes), the clock in Unix ms, and the waits
+ * between SUBs that are refused for now.
+ */
+export interface SubscriptionsOptions {
+  nextId(): number;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly backoff: Backoff;
 }
 
 /** JSON bytes of metadata. Throws TypeError for what JSON cannot say. */

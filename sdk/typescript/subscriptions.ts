@@ -3,14 +3,14 @@
  * reconnect and when the member's metadata changes, and on two sessions while the client moves from one
  * to the next. Knows sessions but no reconnecting.
  */
-import { ArqonError, encodeSub, encodeUnsub } from "@arqon/proto";
-import type { Ack, PlainEnvelope, Uint64 } from "@arqon/proto";
-import type { Backoff } from "./backoff.ts";
+import { type Ack, ArqonError, encodeSub, encodeUnsub } from "@arqon/proto";
+import type { PlainEnvelope, Uint64 } from "@arqon/proto";
+import { UPDATES_MAX } from "./bounds.ts";
 import type { JsonInput } from "./json.ts";
 import { Message } from "./message.ts";
 import { Overlap } from "./overlap.ts";
-import { readAnswer } from "./position.ts";
-import type { Position } from "./position.ts";
+import { type Position, readAnswer } from "./position.ts";
+import { replay, type Start, startOf, type StoredRoom } from "./replay.ts";
 import {
   crossOver,
   ended,
@@ -21,30 +21,16 @@ import {
   isPresence,
   newEntry,
   newReader,
+  type RoomEntry,
   tellGap,
   tellReady,
 } from "./room_entry.ts";
-import type { RoomEntry } from "./room_entry.ts";
 import { afterRefusal } from "./sub_refusal.ts";
 import type { Session } from "./session.ts";
-import { asSubscription, encodeMeta } from "./subscription.ts";
-import type { Reader, SubscribeOptions, Subscription } from "./subscription.ts";
+import { asSubscription, encodeMeta, type Reader } from "./subscription.ts";
+import type { SubscribeOptions, Subscription, SubscriptionsOptions } from "./subscription.ts";
 import { assertAgreed, wishOf } from "./wish.ts";
-import { malformed } from "./wire_error.ts";
-
-/**
- * What the connection lends: request ids (shared with publishes), the clock in Unix ms, and the waits
- * between SUBs that are refused for now.
- */
-export interface SubscriptionsOptions {
-  nextId(): number;
-  readonly now: () => number;
-  readonly random: () => number;
-  readonly backoff: Backoff;
-}
-
-/** Changes of one room's metadata that may wait. */
-const UPDATES_MAX = 256;
+import { asArqonError, malformed } from "./wire_error.ts";
 
 /**
  * All rooms that one connection hears. `attach` and `detach` bracket a session; in between and after
@@ -64,13 +50,16 @@ export class Subscriptions {
   }
 
   /** Throws TypeError for options that contradict each other or another loop's on this room. */
-  subscribe(room: string, options: SubscribeOptions): Subscription {
+  subscribe(stored: StoredRoom, options: SubscribeOptions): Subscription {
+    const { id: room } = stored;
     const wish = wishOf(room, options);
+    const start = startOf(options, this.#options.now());
     const { member_meta } = options;
     const meta = member_meta === undefined ? new Uint8Array() : encodeMeta(member_meta);
     const known = this.#rooms.get(room);
-    if (known) assertAgreed(known, wish, meta, options);
-    const entry = known ?? newEntry(room, wish, meta, options.position);
+    if (known) assertAgreed(known, wish, meta, start);
+    const entry = known ?? newEntry(room, wish, meta, start?.position);
+    if (start && !start.position) void this.#replay(entry, start, stored);
     const reader = newReader(entry, options, this.#options.now, (left) => this.#left(entry, left));
     tellReady(entry);
     if (!known) {
@@ -173,13 +162,26 @@ export class Subscriptions {
       const hear = event.type === "PRESENCE_LEAVE" ? "leave" : "update";
       return this.#orFail(entry, () => entry.table?.[hear](event.data));
     }
+    const is_gap = from_bus && signal?.kind === "GAP";
+    if (entry.replay && (is_gap || envelope.offset !== 0)) return;
     if (envelope.offset !== 0 && !entry.place.deliver(envelope.offset)) return;
     entry.told = false;
     const message = new Message(envelope, envelope.offset === 0 ? "" : entry.place.epoch);
     for (const reader of entry.readers) reader.buffer.push(message);
-    if (signal?.kind === "GAP" && from_bus) this.#lost(entry, signal.reason);
+    if (is_gap) this.#lost(entry, signal.reason);
     const put_out = signal?.kind === "DISCONNECT" || signal?.kind === "BAN";
     if (put_out && from_bus && signal.target === entry.room) this.#fail(entry, undefined);
+  }
+
+  /** Gives the loops what is stored; then a SUB from there on brings the rest. */
+  async #replay(entry: RoomEntry, start: Start, stored: StoredRoom): Promise<void> {
+    try {
+      await replay(entry, start, stored);
+      this.#askPlace(entry);
+      if (this.#next) this.#move(entry, this.#next);
+    } catch (error) {
+      if (!entry.over.signal.aborted) this.#fail(entry, asArqonError(error), true);
+    }
   }
 
   /** A publish of this client was stored at this offset; 0 when the room is not durable. */
@@ -276,7 +278,8 @@ export class Subscriptions {
         }
         for (const update of updates) update.resolve();
         this.#accepted(entry, ack, asked, session);
-        if (isMetaDue(entry) && !is_next() && current()) this.#send(entry, session, 0);
+        const due = entry.lost || isMetaDue(entry);
+        if (due && !is_next() && current()) this.#send(entry, session, 0);
       },
       reject: (error) => {
         if (!current()) return updates.forEach((update) => update.reject(ended()));
@@ -308,7 +311,7 @@ export class Subscriptions {
   }
 
   #gap(entry: RoomEntry, reason: string): void {
-    tellGap(entry, reason, this.#options.now());
+    if (!entry.replay) tellGap(entry, reason, this.#options.now());
   }
 
   /** The bus says that messages of a durable room are lost for good: asks where it stands now. */
@@ -317,9 +320,14 @@ export class Subscriptions {
     if (reason !== "epoch-changed" && reason !== "history-trimmed") return;
     if (reason === "epoch-changed") entry.place.changed();
     entry.told = true;
-    if (!entry.active || entry.lost || !this.#session) return;
+    this.#askPlace(entry);
+  }
+
+  /** Asks the Shield for what is behind the room's place. */
+  #askPlace(entry: RoomEntry): void {
+    const is_asked = entry.lost;
     entry.lost = true;
-    this.#send(entry, this.#session, 0);
+    if (entry.active && !is_asked && this.#session) this.#send(entry, this.#session, 0);
   }
 
   /** What cannot be read leaves list or position wrong from here on: the subscription ends. */

@@ -3,6 +3,7 @@
  * present one is refused or about to end, and then given to the Shield. Verifies nothing.
  */
 import { ArqonError, encodeRefresh } from "@arqon/proto";
+import { MARGIN_MS } from "./bounds.ts";
 import type { Settings } from "./options.ts";
 import type { Session } from "./session.ts";
 import { sleep } from "./sleep.ts";
@@ -19,9 +20,6 @@ export interface TokenKeeperOptions
   /** A refresh failed; it is tried again in what is left. */
   readonly onError: (error: ArqonError) => void;
 }
-
-/** A token that ends within this is not worth a handshake. */
-const MARGIN_MS = 2_000;
 
 /**
  * Keeps the token of one connection, used for every handshake and REFRESH. In memory only. Refreshes it

@@ -5,17 +5,14 @@
  */
 import { ArqonError, isReason, REASONS } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
-
-/** A refusal's text is shown to people and logged: no more than this. */
-const MESSAGE_CHARS_MAX = 1_024;
+import { MESSAGE_CHARS_MAX } from "./bounds.ts";
 
 function fits(template: string, message: string): boolean {
-  const [before = "", after] = template.split("{detail}");
-  const bare = before.replace(/: $/, "");
-  if (message === bare) return true;
-  if (after === undefined) return message.startsWith(`${bare}: `);
-  return message.length >= before.length + after.length && message.startsWith(before) &&
-    message.endsWith(after);
+  // A template has letters, spaces and apostrophes. Without a detail its colon is missing, too.
+  const pattern = template.includes("{")
+    ? template.replace(/(: )?{detail}/, "($1.*)?")
+    : `${template}(: .*)?`;
+  return RegExp(`^${pattern}$`, "s").test(message);
 }
 
 /**
@@ -36,8 +33,8 @@ export function reasonOfMessage(code: number, message: string): Reason | undefin
 
 /** What stands in for a reason that this version does not know. */
 function nearestReason(code: number): Reason {
-  for (const [reason, rule] of REASONS) if (rule.code === code) return reason as Reason;
-  return "internal";
+  const found = [...REASONS].find(([, rule]) => rule.code === code);
+  return found ? found[0] as Reason : "internal";
 }
 
 /**

@@ -1,7 +1,6 @@
 /**
  * How a room is heard, as far as all loops of one connection on it must agree: there is one SUB.
  */
-import { checkPosition } from "./position.ts";
 import type { SubscribeOptions } from "./subscription.ts";
 
 /** What all loops on a room must agree on, as SUB says it. */
@@ -11,28 +10,28 @@ export interface Wish {
   readonly observer: boolean;
 }
 
-/** Throws TypeError for options that contradict each other, and for a position that is none. */
+/** Throws TypeError for options that contradict each other. */
 export function wishOf(room: string, options: SubscribeOptions): Wish {
-  const { no_echo = false, presence = false, observer = false, member_meta, position } = options;
+  const { no_echo = false, presence = false, observer = false, member_meta } = options;
   if (!presence && (observer || member_meta !== undefined)) {
     throw new TypeError(`room ${room}: observer and member_meta need presence: true`);
   }
   if (observer && member_meta !== undefined) {
     throw new TypeError(`room ${room}: an observer has no member_meta`);
   }
-  if (position) checkPosition(position);
   return { no_echo, presence, observer };
 }
 
 /**
  * Throws TypeError when another loop on a room, whose metadata is `meta` now, wants something that
- * the first one's SUB does not say. `member_meta` is its metadata as JSON, empty for none.
+ * the first one's SUB does not say. `member_meta` is its metadata as JSON, empty for none; `start` is
+ * where it wants to begin, if that is not now.
  */
 export function assertAgreed(
   { room, wish, meta }: { readonly room: string; readonly wish: Wish; readonly meta: Uint8Array },
   wanted: Wish,
   member_meta: Uint8Array,
-  { position }: SubscribeOptions,
+  start: unknown,
 ): void {
   const refuse = (why: string) => {
     throw new TypeError(`room ${room} is already subscribed${why}`);
@@ -43,5 +42,5 @@ export function assertAgreed(
   if (member_meta.length > 0 && member_meta.join() !== meta.join()) {
     refuse(" with other member_meta");
   }
-  if (position) refuse("; position is for the first loop");
+  if (start) refuse("; where to begin is for the first loop");
 }
