@@ -129,9 +129,13 @@ function figureCards(ctx, room) {
   return el(
     "div",
     { class: "columns" },
-    card("Now", {}, nowFacts(ctx, room)),
-    isDurable(room) && card("Log", {}, storedFacts(room)),
-    card("Lock", {}, lockFacts(room, ctx.now())),
+    el(
+      "div",
+      { class: "stack" },
+      card("Now", {}, nowFacts(ctx, room)),
+      isDurable(room) && card("Log", {}, storedFacts(room)),
+      card("Lock", {}, lockFacts(room, ctx.now())),
+    ),
     card("Class", {}, classFacts(room.class)),
   );
 }

@@ -1,7 +1,7 @@
 /**
  * Makes the pictures of `docs/console.md`: two Shields and a Brain on a real NATS, a thousand real
  * clients that talk for five minutes, and Chromium that looks. Not a test.
- * `deno run -A --unstable-net tests/console/screenshots.ts [minutes]`
+ * `deno run -A --unstable-net tests/console/screenshots.ts [minutes] [room]`; `room`: only that one.
  */
 import { connect } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";
@@ -27,6 +27,8 @@ const ROOMS = [
 ];
 const NAMES = ["ada", "ben", "chloe", "dev", "elif", "finn", "grace", "hugo", "ines", "jonas"];
 const VIEWPORT = { width: 1_280, height: 800 };
+/** Of the room, whose page is long. */
+const TALL = { width: 1_280, height: 1_400 };
 const TOKEN_KEY = "arqon-admin-token";
 /** Each plays its part by its number, so that two runs look alike. */
 const pick = <T>(list: readonly T[], at: number): T => list[at % list.length]!;
@@ -94,13 +96,33 @@ async function save(page: Page, name: string): Promise<void> {
   console.log(`${name}.png: ${Math.round(size / 1_024)} KiB`);
 }
 
-async function look(admin_url: string, token: string, minutes: number): Promise<void> {
+async function lookAtRoom(page: Page, admin_url: string): Promise<void> {
+  await page.setViewportSize(TALL);
+  await open(page, admin_url, "#/rooms/acme/orders-eu", "orders-eu");
+  await page.getByRole("button", { name: "Start tail" }).click();
+  await page.locator(".tail li").nth(11).waitFor();
+  await page.getByRole("button", { name: "Read history" }).click();
+  await page.locator(".kept li").nth(11).waitFor();
+  const read = page.waitForResponse(/\/rooms\/acme\/orders-eu$/);
+  await page.getByRole("button", { name: "Refresh" }).click();
+  await (await read).finished();
+  await page.evaluate("scrollTo(0, 0)");
+  await save(page, "room");
+}
+
+async function look(
+  admin_url: string,
+  token: string,
+  minutes: number,
+  only_room: boolean,
+): Promise<void> {
   await Deno.mkdir(FOLDER, { recursive: true });
   await using browser = await startChromium();
   const context = await browser.newContext({ viewport: VIEWPORT, colorScheme: "light" });
   await context.addInitScript(`sessionStorage.setItem("${TOKEN_KEY}", ${JSON.stringify(token)})`);
   const page = await context.newPage();
   page.setDefaultTimeout(minutes * 60_000 + 60_000);
+  if (only_room) return await lookAtRoom(page, admin_url);
   await open(page, admin_url, "", "Overview");
   const began_ms = performance.now();
   await until("the charts are full", async () => {
@@ -114,13 +136,10 @@ async function look(admin_url: string, token: string, minutes: number): Promise<
   await open(page, admin_url, "#/connections", "Connections");
   await page.getByRole("button", { name: "Sent", exact: true }).click();
   await save(page, "connections");
-  await open(page, admin_url, "#/rooms/acme/lobby", "lobby");
-  await page.getByRole("button", { name: "Start tail" }).click();
-  await page.locator(".tail li").nth(11).waitFor();
-  await save(page, "room");
+  await lookAtRoom(page, admin_url);
 }
 
-async function main(minutes: number): Promise<void> {
+async function main(minutes: number, only_room: boolean): Promise<void> {
   await using nats = await startNats({ jetstream: true });
   const issuer = await createIssuer();
   const config = `${issuer.config}
@@ -148,11 +167,11 @@ durable = true
     if (turn * 7_919 % 101 < 9) knock(url, forged).catch(() => {});
   });
   const token = await issuer.tokenFor({ tenant_id: "default", sub: "root", role: "admin" });
-  await look(one.ready.admin_url!, token, minutes);
+  await look(one.ready.admin_url!, token, minutes, only_room);
   over.abort();
   await talking;
   await Promise.all(clients.map(({ connection }) => connection.close()));
   await Deno.remove(issuer.dir, { recursive: true });
 }
 
-await main(Number(Deno.args[0] ?? 5));
+await main(Number(Deno.args[0] ?? 5), Deno.args[1] === "room");

@@ -18,6 +18,8 @@ interface World {
 
 /** Where `deno task docs:site --check` builds it. */
 const SITE = new URL("../../.arqon/site/out/", import.meta.url).pathname;
+/** How long anything may take. */
+const DEADLINE_MS = 120_000;
 const NARROW = [320, 390];
 /** Pages with what others have not: the start, code and tables, nothing at all. */
 const SAMPLE = ["index.html", "protocol.html", "tutorial_schemas.html", "404.html"];
@@ -54,7 +56,9 @@ async function open(
 ): Promise<Page> {
   const viewport = { width, height: 800 };
   const context = await browser.newContext({ viewport, colorScheme: color_scheme });
-  return await context.newPage();
+  const page = await context.newPage();
+  page.setDefaultTimeout(DEADLINE_MS);
+  return page;
 }
 
 /** Opens each page, waits until VitePress has taken it over, and looks at it. */
