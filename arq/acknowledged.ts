@@ -2,6 +2,7 @@
  * How far a pipeline of publishes has come: up to where everything is acknowledged, and whether what
  * was sent in a row is stored in a row. Pure.
  */
+import { plural } from "../shared/plural.ts";
 
 /** Counts the acknowledgements of messages that are sent in the order of their numbers. */
 export class Acknowledged {
@@ -41,6 +42,6 @@ export class Acknowledged {
 /** For stderr; "" when the order held. */
 export function swappedText({ swapped }: Acknowledged): string {
   if (swapped === 0) return "";
-  const messages = swapped === 1 ? "1 message is" : `${swapped} messages are`;
+  const messages = plural(swapped, "message is", "messages are");
   return `arq: ${messages} stored out of order: the bus refused some for a while. --window 1 keeps the order\n`;
 }

@@ -2,6 +2,7 @@
  * The nodes of a cluster as `arq status` and `arq top` show them: read from `GET /v1/cluster`, and rates
  * between two readings. Pure; a node of another version may leave members out, which read as 0.
  */
+import { plural } from "../shared/plural.ts";
 import { printable } from "./exit.ts";
 
 /** One Shield or Brain at one moment. */
@@ -176,7 +177,7 @@ function totalRow(
   const cpu = sum(first.map((node) => rates?.find((it) => it.node === node)?.rates?.cpu));
   return [[
     "total",
-    first.length === 1 ? "1 process" : `${first.length} processes`,
+    plural(first.length, "process", "processes"),
     shown(sum(shields.map(({ gauges }) => number(gauges["connections"])))),
     shown(sum(brains.map(({ gauges }) => number(gauges["rooms"])))),
     "",

@@ -2,6 +2,7 @@
  * The figures of `arq status` for people: one line for each member of the admin API's answer. Pure.
  * A bus of another version may answer other members or shapes: every line has a plain form for that.
  */
+import { plural } from "../shared/plural.ts";
 import { printable } from "./exit.ts";
 
 type Members = Readonly<Record<string, unknown>>;
@@ -23,7 +24,7 @@ export function duration(duration_ms: number): string {
   return [...parts, `${seconds % 60}s`].filter((part) => part !== "").join(" ");
 }
 
-const count = (number: unknown, what: string) => `${number} ${what}${number === 1 ? "" : "s"}`;
+const count = (number: unknown, what: string) => plural(Number(number), what);
 
 const isTime = (value: unknown): value is number =>
   typeof value === "number" && value > YEAR_2000_MS && value <= DATE_MS_MAX;
@@ -56,7 +57,7 @@ function keyLine(key: unknown): string | undefined {
 function plain(name: string, value: unknown): string {
   if (Array.isArray(value)) return value.map((item) => plain("", item)).join("; ");
   if (isMembers(value)) {
-    return Object.entries(value).map(([inner, item]) => `${inner} ${plain(inner, item)}`)
+    return Object.entries(value).map(([inner, item]) => `${inner} ${plain(inner, item) || "none"}`)
       .join(", ");
   }
   return name.endsWith("_ms") && isTime(value) ? new Date(value).toISOString() : String(value);

@@ -74,3 +74,10 @@ Deno.test("whatever a server answers, each figure is one printable line", () => 
     assert.match(figureLines(figures), /^( {2}[^\u0000-\u001f\u007f]*\n)*$/);
   }));
 });
+
+Deno.test("an empty list is said to be empty, and one of something is singular", () => {
+  const text = figureLines({ platform: { modules: [], quarantined: [], workers: 2 } });
+  assert.equal(text, "  platform  modules none, quarantined none, workers 2\n");
+  const key = { issuer: "a", source: "jwks_file", keys: 1, healthy: true, loaded_ms: 0 };
+  assert.match(figureLines({ keys: [key] }), /a: 1 key from jwks_file/);
+});

@@ -61,6 +61,8 @@ export interface Io {
   readonly state_dirs: readonly string[];
   /** Folder of the contexts; undefined when nothing says where a person's files are. */
   readonly config_dir: string | undefined;
+  /** How a person starts this program, for what is suggested: `arq`, `npx arq`. */
+  readonly arq: string;
   /** Aborted by Ctrl-C, SIGTERM or a reader that is gone; the reason says which. */
   readonly signal: AbortSignal;
   /** Of the terminal, as it is now; undefined when there is none. */

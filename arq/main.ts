@@ -3,6 +3,7 @@
  * and files.
  */
 import { fileURLToPath } from "node:url";
+import { CALLED_BY_VARIABLES, calledAs } from "./called_as.ts";
 import { diskFiles } from "./disk_files.ts";
 import { asksForJson, EXIT, exitCodeOf, explain, explainJson } from "./exit.ts";
 import { Interrupted, isBrokenPipe } from "./exit.ts";
@@ -72,6 +73,10 @@ async function main(): Promise<number> {
     config_dir: configFolder(
       Deno.build.os,
       Object.fromEntries(FOLDER_VARIABLES.map((name) => [name, variable(name)])),
+    ),
+    arq: calledAs(
+      Object.fromEntries(CALLED_BY_VARIABLES.map((name) => [name, variable(name)])),
+      import.meta.url.endsWith("/arq/main.ts") && variable("INIT_CWD") !== undefined,
     ),
     signal: stop.signal,
     size: screenSize,

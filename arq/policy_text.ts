@@ -2,6 +2,7 @@
  * Answers of the admin API's `/v1/policies…` as text for people. Pure. Nothing in an answer is trusted
  * to have the expected shape or to be printable: a bus of another version still gives readable lines.
  */
+import { plural } from "../shared/plural.ts";
 import { printable } from "./exit.ts";
 
 type Members = Readonly<Record<string, unknown>>;
@@ -92,6 +93,8 @@ export function tenantTable(tenants: unknown): string {
 /** One followed line of `host_log`; `{"dropped": n}` says what was lost. */
 export function logLine(line: unknown): string {
   const { ts, policy, level, message, dropped } = membersOf(line);
-  if (dropped !== undefined) return `… ${text(dropped)} lines lost: the reader is too slow\n`;
+  if (dropped !== undefined) {
+    return `… ${plural(Number(dropped), "line")} lost: the reader is too slow\n`;
+  }
   return `${text(ts)} ${text(level).padEnd(5)} ${text(policy)}  ${text(message)}\n`;
 }

@@ -7,7 +7,7 @@ import type { Run } from "./program_options.ts";
 export function addServe(program: Command, run: Run): void {
   program.command("serve")
     .description("run Shield and Brain in one process, from a configuration")
-    .requiredOption("--config <file>", "the config.toml; arq init writes one")
+    .option("--config <file>", "the configuration (default: ./config.toml, as arq init writes it)")
     .option(
       "--json",
       'print one line {"node_id","url","ops_url","admin_url"} on stdout when ready',
@@ -19,6 +19,7 @@ export function addServe(program: Command, run: Run): void {
         "\nCtrl-C drains ([server] drain_ms) and ends with 0, a second one ends at once. Other exit codes: 1" +
         "\ncould not start or not stop in time, 2 wrong configuration, 75 out of memory: start it again.\n" +
         examples(
+          "arq serve",
           "arq serve --config config.toml",
           "arq serve --config /etc/arqon/config.toml --json",
         ),

@@ -2,6 +2,7 @@
  * Room classes of the admin API's answers as text for people. Pure. Nothing in an answer is trusted to
  * have the expected shape or to be printable.
  */
+import { plural } from "../shared/plural.ts";
 import { cell } from "./mirror_text.ts";
 import { listOf, membersOf, table } from "./policy_text.ts";
 
@@ -25,13 +26,13 @@ export function optionsText(one: unknown): string {
   const { durable, replicas, cache_last, presence, max_members, echo } = options;
   const words = [
     ...(durable === true
-      ? ["durable", `${cell(options["history_size"])} messages`]
+      ? ["durable", plural(Number(options["history_size"]), "message")]
         .concat(spanText(options["history_ttl_seconds"]))
       : []),
-    ...(durable === true && isGiven(replicas) ? [`${cell(replicas)} replicas`] : []),
+    ...(durable === true && isGiven(replicas) ? [plural(Number(replicas), "replica")] : []),
     ...(cache_last === true ? ["cache-last"] : []),
     ...(presence === false ? ["no presence"] : []),
-    ...(isGiven(max_members) ? [`at most ${cell(max_members)} members`] : []),
+    ...(isGiven(max_members) ? [`at most ${plural(Number(max_members), "member")}`] : []),
     ...(echo === false ? ["no echo"] : []),
   ];
   return words.length === 0 ? "defaults" : words.join(", ");

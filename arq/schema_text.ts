@@ -2,6 +2,7 @@
  * Answers of the admin API's `/v1/schemas…` as text for people. Pure. Nothing in an answer is trusted
  * to have the expected shape or to be printable.
  */
+import { plural } from "../shared/plural.ts";
 import { printable } from "./exit.ts";
 import { cell } from "./mirror_text.ts";
 import { listOf, membersOf, table } from "./policy_text.ts";
@@ -23,7 +24,7 @@ function when(value: unknown): string {
 
 /** `1 error`, `2 errors`. */
 export function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
+  return plural(count, what);
 }
 
 /** `version 3`, or the word that stands for one without a number. */

@@ -35,7 +35,7 @@ async function initialize(folder: string): Promise<Place> {
   assert.equal(made.code, 0, made.stderr);
   const { files, context, next } = JSON.parse(made.stdout);
   assert.equal(context, "local");
-  assert.deepEqual(next.slice(0, 2), [`cd ${cwd}`, "arq serve --config config.toml"]);
+  assert.deepEqual(next.slice(0, 2), [`cd ${cwd}`, "deno task -q arq serve --config config.toml"]);
   for (const file of files) assert.ok((await Deno.stat(`${cwd}/${file}`)).size > 0, file);
   if (Deno.build.os !== "windows") {
     const { mode } = await Deno.stat(`${cwd}/keys/arqon-private.jwk.json`);

@@ -25,6 +25,7 @@ import { telemetryResource } from "../shared/telemetry/resource.ts";
 import { spanClock } from "../shared/telemetry/span_clock.ts";
 import { startTracing } from "../shared/telemetry/tracing.ts";
 import { VERSION as version } from "../shared/version.ts";
+import { placesOf, requireFreePorts } from "../shared/port_check.ts";
 import { startListeners } from "./listeners.ts";
 import { startBrain } from "./server.ts";
 
@@ -64,6 +65,7 @@ async function run(config: Config): Promise<void> {
   using _loop = watchEventLoop(registry, now);
   const files = { read: (path: string) => Deno.readTextFileSync(path) };
 
+  await requireFreePorts(placesOf(config).filter(({ name }) => name !== "client"));
   const spine = await openSpine(config, { log: log.child({ part: "spine" }), now, files });
   registerSpineMetrics(spine, registry);
   using _round_trip = watchRoundTrip(spine, registry, () => performance.now());

@@ -11,6 +11,7 @@ import type { HealthCheck, HealthReport } from "../shared/ops.ts";
 import type { Spine, Subscription } from "../shared/spine/spine.ts";
 import { ALL_PUBLISHED } from "../shared/subject.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
+import { plural } from "../shared/plural.ts";
 import { startInspect } from "./inspect.ts";
 import { createBrainMetrics } from "./metrics.ts";
 import type { BrainMetrics } from "./metrics.ts";
@@ -69,7 +70,7 @@ function spineCheck({ status }: Spine): HealthCheck {
   return {
     ok: status.state === "connected",
     since_ms: status.since_ms,
-    detail: `${status.engine}${server} ${status.state}, ${status.reconnects} reconnects`,
+    detail: `${status.engine}${server} ${status.state}, ${plural(status.reconnects, "reconnect")}`,
   };
 }
 

@@ -7,6 +7,7 @@ import { BANS_BUCKET, decodeBan, EVERY_ROOM, isActive, parseBanKey } from "../sh
 import type { Logger } from "../shared/log.ts";
 import type { HealthCheck } from "../shared/ops.ts";
 import type { KeyValue, KvChange, KvEntry, KvWatch, Spine } from "../shared/spine/spine.ts";
+import { plural } from "../shared/plural.ts";
 import type { Identity } from "./identity.ts";
 import { bump } from "./stats.ts";
 import type { ShieldStats } from "./stats.ts";
@@ -185,7 +186,7 @@ export class Bans implements BanCheck {
     const incomplete = this.#incomplete.size;
     const detail = !this.#known
       ? "the bans cannot be read"
-      : `${this.#held} bans${incomplete === 0 ? "" : `; ${incomplete} tenants have more`}`;
+      : `${plural(this.#held, "ban")}${moreText(incomplete)}`;
     return { ok: this.#known, since_ms: this.#since_ms, detail };
   }
 
@@ -344,4 +345,9 @@ export class Bans implements BanCheck {
     bump(stats.ban_problems, what);
     log.error(text, { bucket: BANS_BUCKET, key: JSON.stringify(key).slice(0, 300) });
   }
+}
+
+/** Of how many tenants not everything is held. */
+function moreText(tenants: number): string {
+  return tenants === 0 ? "" : `; ${plural(tenants, "tenant has", "tenants have")} more`;
 }

@@ -56,7 +56,7 @@ Deno.test("nobody is let in before all bans are known; what stands then is in fo
     code: 403,
     message: "You are banned from this tenant until 2026-01-02T03:05:05.000Z: spam",
   });
-  assert.deepEqual(bans.check(), { ok: true, since_ms: SPINE_NOW_MS, detail: "1 bans" });
+  assert.deepEqual(bans.check(), { ok: true, since_ms: SPINE_NOW_MS, detail: "1 ban" });
 });
 
 Deno.test("a ban keeps out its user in its tenant, whoever vouches for the user, and nobody else", async () => {
@@ -143,7 +143,7 @@ Deno.test("a tenant with more bans than fit gets nobody in until there is space;
   assert.deepEqual(refusals(bans, spared), {});
   assert.equal(stats.bans, 2);
   assert.equal(stats.ban_problems["unheld"], 1);
-  assert.match(bans.check().detail, /2 bans; 1 tenants have more/);
+  assert.match(bans.check().detail, /2 bans; 1 tenant has more/);
 
   await bucket.delete(banKey("acme", EVERY_ROOM, "u1"));
   // Listed anew, so the others are told once more.

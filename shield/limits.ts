@@ -5,6 +5,7 @@ import { ArqonError } from "@arqon/proto";
 import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
 import type { Config } from "../shared/config/schema.ts";
+import { plural } from "../shared/plural.ts";
 import type { Identity } from "./identity.ts";
 
 type ConnectionLimits = Pick<
@@ -53,7 +54,7 @@ export function createConnectionCounters(
   function requireRoom(): void {
     if (total < limits.connections_per_process) return;
     refused.inc({ scope: "process" });
-    throw new ArqonError("at-capacity", `${limits.connections_per_process} connections`, {
+    throw new ArqonError("at-capacity", plural(limits.connections_per_process, "connection"), {
       retry_after_ms: 1_000,
     });
   }

@@ -13,6 +13,7 @@ import { createLogging } from "../shared/logging.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics.ts";
 import type { Registry } from "../shared/metrics.ts";
 import { opsHandler } from "../shared/ops.ts";
+import { placesOf, requireFreePorts } from "../shared/port_check.ts";
 import {
   childStopSignal,
   EXIT_FAILED,
@@ -99,6 +100,9 @@ async function run(given: Config, child: ChildOptions | undefined): Promise<void
   logging.register(registry);
   using _loop = watchEventLoop(registry, now);
   const tls = tlsFiles(config);
+  // Shields of a supervisor share the client port.
+  const own = placesOf(config).filter(({ name }) => child === undefined || name !== "client");
+  await requireFreePorts(own);
   const spine = await openSpine(config, {
     log: log.child({ part: "spine" }),
     now,
@@ -223,6 +227,7 @@ async function runSeveral(config: Config, config_file: string, processes: number
   const random = randomPool((bytes) => crypto.getRandomValues(bytes));
   const node_id = config.server.node_id ?? shieldId(random);
   const registry = createMetrics({ node_id, version });
+  await requireFreePorts(placesOf(config));
   // Opened alone first: among several that share a port, a stranger would go unnoticed.
   const claimed = { ...config.server, tls: tlsFiles(config), handler: () => new Response() };
   const claim = listen({ name: "client", ...claimed });

@@ -1,6 +1,7 @@
 /** What a Shield says of itself: its status for admins, its checks for probes. Reads, changes nothing. */
 import type { HealthCheck } from "../shared/ops.ts";
 import type { Spine } from "../shared/spine/spine.ts";
+import { plural } from "../shared/plural.ts";
 import type { ShieldStatus } from "./admin_status.ts";
 import type { Parts } from "./parts.ts";
 
@@ -59,7 +60,7 @@ export function checksOf(
       ok: missing.length === 0,
       since_ms: Math.max(started_ms, ...keys.map((key) => key.loaded_ms)),
       detail: missing.length === 0
-        ? `${keys.length} issuers`
+        ? plural(keys.length, "issuer")
         : `no keys yet for ${missing.join(", ")}`,
     },
     accepting: {

@@ -16,6 +16,7 @@ import {
 } from "../shared/revocations.ts";
 import type { Revocation } from "../shared/revocations.ts";
 import type { KeyValue, KvChange, KvEntry, KvKey, KvWatch, Spine } from "../shared/spine/spine.ts";
+import { plural } from "../shared/plural.ts";
 import type { Authenticator } from "./authenticate.ts";
 import { RevocationTable } from "./revocation_table.ts";
 import type { Held, Holder } from "./revocation_table.ts";
@@ -165,9 +166,7 @@ export class Revocations {
     const incomplete = this.#incomplete.size;
     const detail = !this.#known
       ? "the revocations cannot be read"
-      : `${this.#table.size} revocations${
-        incomplete === 0 ? "" : `; ${incomplete} tenants have more`
-      }`;
+      : `${plural(this.#table.size, "revocation")}${moreText(incomplete)}`;
     return { ok: this.#known, since_ms: this.#since_ms, detail };
   }
 
@@ -329,4 +328,9 @@ export function refusingRevoked<A extends Pick<Authenticator, "authenticate">>(
       return identity;
     },
   };
+}
+
+/** Of how many tenants not everything is held. */
+function moreText(tenants: number): string {
+  return tenants === 0 ? "" : `; ${plural(tenants, "tenant has", "tenants have")} more`;
 }

@@ -15,6 +15,7 @@ import {
   TENANTS_BUCKET,
 } from "../shared/tenant_settings.ts";
 import type { TenantSettings } from "../shared/tenant_settings.ts";
+import { plural } from "../shared/plural.ts";
 import { registerSettingsMetrics, SettingsWaiters } from "./settings_watch.ts";
 
 /** With n writers at once the last one succeeds at its n-th attempt, so this is how many there may be. */
@@ -174,7 +175,7 @@ export class Settings {
     const { documents, unreadable } = this.counts();
     const bad = unreadable === 0 ? "" : `, ${unreadable} of them with an unreadable document`;
     const detail = this.#state === "ready"
-      ? `${documents} tenants with settings${bad}`
+      ? `${plural(documents, "tenant")} with settings${bad}`
       : `the tenants' settings are ${this.#state}`;
     return { ok: this.#state === "ready", since_ms: this.#since_ms, detail };
   }

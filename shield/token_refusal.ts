@@ -62,6 +62,15 @@ const REASON_BY_CODE: Record<JoseCode, Reason> = {
   ERR_JWT_INVALID: "token-malformed",
 };
 
+/** What each of these says of a token, without a word of it; an expired one needs none. */
+const DETAILS: { readonly [R in Reason]?: string } = {
+  "token-algorithm": "it is signed by an algorithm that its issuer does not use",
+  "token-claim": "a claim is missing or wrong",
+  "token-malformed": "it is no signed JWT",
+  "token-signature": "the signature is not by this key",
+  "token-unknown-key": "its issuer has no key, or several, that may have signed it",
+};
+
 function isJoseCode(code: string): code is JoseCode {
   return Object.hasOwn(REASON_BY_CODE, code);
 }
@@ -75,7 +84,7 @@ export function tokenRefusal(error: unknown): ArqonError | undefined {
   if (error instanceof errors.JWTClaimValidationFailed) return claimRefusal(error);
   if (error instanceof errors.JOSEError && isJoseCode(error.code)) {
     const reason = REASON_BY_CODE[error.code];
-    return new ArqonError(reason, reason === "token-expired" ? "" : "jose cannot verify it");
+    return new ArqonError(reason, DETAILS[reason] ?? "");
   }
   return undefined;
 }

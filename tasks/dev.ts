@@ -145,7 +145,7 @@ async function heardReady(stdout: ReadableStream<Uint8Array>): Promise<DevBusRea
 
 /** `has_durable`: the bus has the classes of the dev defaults. */
 function announce(ready: DevBusReady, json: boolean, has_durable: boolean): void {
-  const text = { arq: "npx -y deno task arq", end: "", has_durable };
+  const text = { arq: "npx -y deno task -q arq", end: "", has_durable };
   out(json ? readyLine(ready) : readyText(ready, text));
 }
 

@@ -45,6 +45,8 @@ class Session implements AsyncDisposable {
           SHELL: "/bin/sh",
           XDG_CONFIG_HOME: config_home,
           INIT_CWD: folder,
+          // The checkout stands for the package, which says so itself.
+          ARQON_CALLED_AS: "npx arq",
           npm_config_audit: "false",
           npm_config_fund: "false",
           npm_config_loglevel: "error",

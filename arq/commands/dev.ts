@@ -4,6 +4,7 @@
  */
 import { resolve } from "node:path";
 import { findDevBus } from "../dev_bus.ts";
+import type { Place } from "../../shared/port_check.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import { print } from "../io.ts";
 import type { Io } from "../io.ts";
@@ -86,8 +87,12 @@ async function serveHere(
   try {
     await serveDev(options, process, onReady);
   } catch (error) {
-    const fix = ({ table }: { table: string }) =>
-      `stop it, or choose another: ${PORT_OPTIONS[table]} N (0 picks a free one)`;
+    const fix = (places: readonly Place[]) => {
+      const options = places.map(({ table }) => `${PORT_OPTIONS[table]} N`).join(" ");
+      return `stop it, or choose ${
+        places.length === 1 ? "another" : "others"
+      }: ${options} (0 picks a free one)`;
+    };
     throw await startProblem(error, fix, AbortSignal.timeout(ASK_MS));
   }
 }
@@ -125,7 +130,7 @@ export async function dev(io: Io, flags: DevFlags): Promise<number> {
   }
   await serveHere(io, busOptions(io, flags, files), undefined, async (ready) => {
     const has_durable = flags.config === undefined;
-    const text = { arq: "arq", end: "Ctrl-C ends it.", has_durable };
+    const text = { arq: io.arq, end: "Ctrl-C ends it.", has_durable };
     await print(io.stdout, flags.json === true ? readyLine(ready) : readyText(ready, text));
   });
   return EXIT.ok;

@@ -107,7 +107,7 @@ async function startEmbedded(io: Io, flags: UpFlags, files: DevFiles): Promise<D
 }
 
 async function tellReady(io: Io, ready: DevBusReady, flags: UpFlags): Promise<number> {
-  const text = { arq: "arq", end: HOW_TO_STOP, has_durable: flags.config === undefined };
+  const text = { arq: io.arq, end: HOW_TO_STOP, has_durable: flags.config === undefined };
   await print(io.stdout, flags.json === true ? readyLine(ready) : readyText(ready, text));
   return EXIT.ok;
 }

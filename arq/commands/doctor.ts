@@ -11,7 +11,9 @@ import type { Finding } from "../doctor/finding.ts";
 import { keyFindings } from "../doctor/keys.ts";
 import { natsFindings } from "../doctor/nats.ts";
 import { dataFinding, fileText, privateFinding } from "../doctor/paths.ts";
-import { placesOf, portFinding } from "../doctor/ports.ts";
+import { placesOf } from "../../shared/port_check.ts";
+import { plural } from "../../shared/plural.ts";
+import { portFinding } from "../doctor/ports.ts";
 import { clockFinding, denoFinding, fileLimit, fileLimitFinding } from "../doctor/system.ts";
 import { tlsFindings } from "../doctor/tls.ts";
 import { CommandError, EXIT, explain, printable } from "../exit.ts";
@@ -150,7 +152,9 @@ function findingText(io: Io, { check, status, text, fix }: Finding, width: numbe
 
 function summary(findings: readonly Finding[]): string {
   const count = (status: string) => findings.filter((one) => one.status === status).length;
-  return `${findings.length} checks: ${count("fail")} failed, ${count("warn")} warnings\n`;
+  return `${plural(findings.length, "check")}: ${count("fail")} failed, ${
+    plural(count("warn"), "warning")
+  }\n`;
 }
 
 /** Prints what it found; 1 when something does not work. */

@@ -163,14 +163,15 @@ async function addContext(
 
 function nextSteps(io: Io, folder: string, context: Context | undefined, ports: InitPorts) {
   const plain = (path: string) => path.replace(/[\\/]+$/, "");
-  const serve = `arq serve --config ${INIT_FILES.config}`;
-  const pub = `arq pub orders '{"item":"tea"}'`;
+  const { arq } = io;
+  const serve = `${arq} serve --config ${INIT_FILES.config}`;
+  const pub = `${arq} pub orders '{"item":"tea"}'`;
   const options = context === undefined
-    ? ` --url ws://127.0.0.1:${ports.port} --token "$(arq auth gen --key ${INIT_FILES.private_key}` +
+    ? ` --url ws://127.0.0.1:${ports.port} --token "$(${arq} auth gen --key ${INIT_FILES.private_key}` +
       ` --issuer ${INIT_ISSUER} --audience ${INIT_AUDIENCE})"`
     : "";
   const cd = plain(io.cwd) === plain(folder) ? [] : [`cd ${folder}`];
-  return [...cd, serve, `${pub}${options}`, `arq sub orders --from 0${options}`];
+  return [...cd, serve, `${pub}${options}`, `${arq} sub orders --from 0${options}`];
 }
 
 /** Writes the folder and prints what to do next. */

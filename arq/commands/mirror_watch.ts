@@ -1,4 +1,5 @@
 /** `arq mirror explain` and `diff`: which rule counts, and what candidates would have decided. */
+import { plural } from "../../shared/plural.ts";
 import { askAdmin, findAdmin } from "../admin.ts";
 import { EXIT, printable } from "../exit.ts";
 import { print } from "../io.ts";
@@ -54,7 +55,9 @@ export async function mirrorDiff(io: Io, flags: DiffFlags): Promise<number> {
 
 function forgotten(answer: Record<string, unknown>, { tenant, json }: DiffFlags): string {
   if (json === true) return `${JSON.stringify(answer)}\n`;
-  return printable(`forgot ${answer["forgotten"]} candidates of tenant ${tenant}`) + "\n";
+  return printable(
+    `forgot ${plural(Number(answer["forgotten"]), "candidate")} of tenant ${tenant}`,
+  ) + "\n";
 }
 
 function compared(answer: Record<string, unknown>, flags: DiffFlags): string {

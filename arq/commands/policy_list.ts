@@ -1,4 +1,5 @@
 /** `arq policy list`: a tenant's policies in order, or all tenants with policies. */
+import { plural } from "../../shared/plural.ts";
 import { askAdmin, findAdmin } from "../admin.ts";
 import { EXIT, printable } from "../exit.ts";
 import { print } from "../io.ts";
@@ -17,7 +18,7 @@ export interface ListFlags extends ConnectionFlags {
 function tenantText(answer: Record<string, unknown>, history: boolean): string {
   const { tenant, version, policies } = answer;
   const count = listOf(policies).length;
-  const some = count === 0 ? "no policies" : count === 1 ? "1 policy" : `${count} policies`;
+  const some = count === 0 ? "no policies" : plural(count, "policy", "policies");
   const trouble = nodeTrouble(answer["here"], version);
   const parts = [
     printable(`tenant ${tenant}, version ${version}: ${some}`) + "\n",

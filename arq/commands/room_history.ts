@@ -1,4 +1,5 @@
 /** `arq room history`: prints what a durable room keeps, and says where it stands. */
+import { plural } from "../../shared/plural.ts";
 import { EXIT, printable } from "../exit.ts";
 import { historyPages, patient } from "../history.ts";
 import type { HistoryPage } from "../history.ts";
@@ -53,7 +54,7 @@ export async function roomHistory(io: Io, room_id: string, flags: HistoryFlags):
   }
   if (first === undefined || last === undefined) return EXIT.ok;
   const { offset, epoch } = first;
-  const messages = `${count} ${count === 1 ? "message" : "messages"}`;
+  const messages = plural(count, "message");
   const more = moreText(last, flags);
   await print(
     io.stderr,

@@ -2,6 +2,7 @@
  * `arq room replay`: publishes again, into another room, what a durable room keeps: in order, each
  * acknowledged, and stored once however often it is run.
  */
+import { plural } from "../../shared/plural.ts";
 import type { Message, Room } from "@arqon/sdk";
 import { Acknowledged, swappedText } from "../acknowledged.ts";
 import { EXIT, printable, usageError } from "../exit.ts";
@@ -134,7 +135,7 @@ export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): P
     await print(io.stdout, `${JSON.stringify(result)}\n`);
   } else {
     const seconds = (duration_ms / 1_000).toFixed(1);
-    const messages = published === 1 ? "1 message" : `${published} messages`;
+    const messages = plural(published, "message");
     const what = `${messages} of ${room_id}, up to offset ${done.upTo},`;
     await print(io.stderr, `Replayed ${what} to ${to} in ${seconds} s\n`);
   }

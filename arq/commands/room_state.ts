@@ -1,4 +1,5 @@
 /** `arq room get`, `set` and `delete`: a room's state, key by key. */
+import { plural } from "../../shared/plural.ts";
 import { objectMembers } from "../../brain/rooms/json_text.ts";
 import { CommandError, EXIT, printable } from "../exit.ts";
 import { print } from "../io.ts";
@@ -56,7 +57,7 @@ async function tellState(
   const lines = entries.map(([key, value]) =>
     `${printable(key).padEnd(width)}  ${printable(value)}\n`
   );
-  const count = entries.length === 1 ? "1 key" : `${entries.length} keys`;
+  const count = plural(entries.length, "key");
   await print(io.stderr, printable(`${room_id}: ${count}${positionText(answer.members)}`) + "\n");
   const lock = lockText(answer.members["lock"]);
   if (lock !== "") await print(io.stderr, `${lock}\n`);

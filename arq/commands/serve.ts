@@ -1,26 +1,45 @@
 /** `arq serve`: Shield and Brain in this process, from a configuration. */
-import { EXIT } from "../exit.ts";
+import type { Place } from "../../shared/port_check.ts";
+import { EXIT, usageError } from "../exit.ts";
+import { INIT_FILES } from "../init/templates.ts";
 import { print, resolvePath } from "../io.ts";
 import type { Io } from "../io.ts";
 import { requireFiles, startProblem } from "../serve/start_problem.ts";
 
 /** The command's options. */
 export interface ServeFlags {
-  readonly config: string;
+  /** Absent: ./config.toml. */
+  readonly config?: string;
   readonly json?: boolean;
 }
 
 /** Asking the system who has a port. */
 const ASK_MS = 1_500;
 
+/** The file that `arq init` writes, when it is in this folder; which one is taken is said on stderr. */
+async function configHere(io: Io): Promise<string> {
+  const path = resolvePath(io.cwd, INIT_FILES.config);
+  try {
+    await io.files.read(path);
+  } catch {
+    throw usageError(
+      `which configuration? There is no ${INIT_FILES.config} in ${io.cwd}`,
+      "give --config FILE; arq init writes one",
+    );
+  }
+  await print(io.stderr, `arq: no --config, taking ${path}\n`);
+  return INIT_FILES.config;
+}
+
 /** Serves until the first signal, then drains; 0 when it has. Logs go to stderr. */
 export async function serveCommand(io: Io, flags: ServeFlags): Promise<number> {
   await requireFiles(io.signal);
+  const file = flags.config ?? await configHere(io);
   const { serveFile } = await import("../serve_main.ts");
   const { cwd, signal } = io;
   try {
     await serveFile({
-      file: resolvePath(cwd, flags.config),
+      file: resolvePath(cwd, file),
       folder: cwd,
       signal,
       async onReady(serving) {
@@ -28,8 +47,10 @@ export async function serveCommand(io: Io, flags: ServeFlags): Promise<number> {
       },
     });
   } catch (error) {
-    const fix = ({ table }: { table: string }) =>
-      `stop it, or set [${table}] port in ${flags.config}; 0 picks a free one`;
+    const fix = (places: readonly Place[]) =>
+      `stop it, or set ${
+        places.map(({ table }) => `[${table}] port`).join(", ")
+      } in ${file}; 0 picks a free one`;
     throw await startProblem(error, fix, AbortSignal.timeout(ASK_MS));
   }
   return EXIT.ok;

@@ -4,6 +4,7 @@
  */
 import { ArqonError } from "@arqon/sdk";
 import { endedBy } from "../../shared/answer_body.ts";
+import { plural } from "../../shared/plural.ts";
 import { CommandError, EXIT, usageError } from "../exit.ts";
 import { print } from "../io.ts";
 import type { Io } from "../io.ts";
@@ -87,7 +88,7 @@ export async function trace(io: Io, trace_id: string, flags: TraceFlags): Promis
   }
   const shown = flags.json === true
     ? `${JSON.stringify({ trace_id, spans })}\n`
-    : `trace ${trace_id}, ${spans.length} spans\n${traceTree(spans)}`;
+    : `trace ${trace_id}, ${plural(spans.length, "span")}\n${traceTree(spans)}`;
   await print(io.stdout, shown);
   return EXIT.ok;
 }

@@ -7,12 +7,16 @@ import { ConfigError } from "../../shared/config/load.ts";
 import { ListenError } from "../../shared/listen.ts";
 import { devFiles } from "./background.ts";
 import { busFlags } from "./bus_command.ts";
-import { startProblem, takenPlace } from "./start_problem.ts";
+import { startProblem, takenPlaces } from "./start_problem.ts";
 
 /** Where the system is slow to say who has the port, it is "another program". */
 const ASK_MS = 500;
 const told = (error: unknown) =>
-  startProblem(error, ({ table }) => `fix ${table}`, AbortSignal.timeout(ASK_MS));
+  startProblem(
+    error,
+    (places) => `fix ${places.map(({ table }) => table).join()}`,
+    AbortSignal.timeout(ASK_MS),
+  );
 
 Deno.test("a bus may read our sources and write its state, and all files only with a configuration", () => {
   const places = { root: "/src", state_dir: "/w/.arqon", data_dir: "/d" };
@@ -46,13 +50,14 @@ Deno.test("a taken port is told with its listener and how to choose another", as
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = taken.addr;
   const message = `ops listener: port ${port} on 127.0.0.1 is in use; stop the other process`;
-  assert.deepEqual(takenPlace(message), {
-    name: "ops",
-    table: "ops",
-    host: "127.0.0.1",
-    port,
-    tls: false,
-  });
+  assert.deepEqual(takenPlaces(message), [
+    { name: "ops", table: "ops", host: "127.0.0.1", port, tls: false },
+  ]);
+  const two = `${message}; admin listener: port ${port} on ::1 is in use ([admin] port)`;
+  assert.deepEqual(takenPlaces(two).map(({ table, host }) => [table, host]), [
+    ["ops", "127.0.0.1"],
+    ["admin", "::1"],
+  ]);
   const error = await told(new ListenError(message));
   assert.ok(error instanceof CommandError);
   assert.match(error.message, new RegExp(`^ops port: 127\\.0\\.0\\.1:${port} is in use by `));

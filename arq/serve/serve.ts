@@ -8,6 +8,7 @@ import { openClientListener, openFilesMax } from "../../shared/client_listener.t
 import { listen } from "../../shared/listen.ts";
 import type { Listener } from "../../shared/listen.ts";
 import type { Logger } from "../../shared/log.ts";
+import { placesOf, requireFreePorts } from "../../shared/port_check.ts";
 import { EXIT_FAILED, EXIT_RESTART } from "../../shared/process.ts";
 import type { TlsPair } from "../../shared/tls_reload.ts";
 import { followCertificate } from "../../shield/certificate.ts";
@@ -87,6 +88,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   const { config, process } = options;
   // Read before anything is opened: a missing certificate is no reason to join a cluster.
   const served = process.tls();
+  await requireFreePorts(placesOf(config));
   const servers = await startServers(config, process, options.service_name);
   const { shield, registry, log, fatal } = servers;
   const listeners = await openListeners(options, servers, served);

@@ -2,8 +2,9 @@
 import { ArqonError } from "@arqon/sdk";
 import { ConfigError } from "../../shared/config/load.ts";
 import { ListenError } from "../../shared/listen.ts";
+import type { Place } from "../../shared/port_check.ts";
 import { portFinding } from "../doctor/ports.ts";
-import type { Place } from "../doctor/ports.ts";
+
 import { fileLimit } from "../doctor/system.ts";
 import { CommandError, EXIT, usageError } from "../exit.ts";
 
@@ -16,12 +17,23 @@ const TABLES: Readonly<Record<string, Place["table"]>> = {
   admin: "admin",
 };
 
-/** The place that a ListenError found taken; undefined when that is not what it says. */
-export function takenPlace(message: string): Place | undefined {
-  const [, name = "", port = "", host = ""] =
-    /^(client|ops|admin) listener: port (\d+) on (\S+) is in use/.exec(message) ?? [];
-  const table = TABLES[name];
-  return table && { name, table, host, port: Number(port), tls: false };
+const TAKEN = /(client|ops|admin) listener: port (\d+) on (\S+) is in use/g;
+
+/** The places that a ListenError found taken; none when that is not what it says. */
+export function takenPlaces(message: string): Place[] {
+  return [...message.matchAll(TAKEN)].flatMap(([, name = "", port = "", host = ""]) => {
+    const table = TABLES[name];
+    return table === undefined ? [] : [{ name, table, host, port: Number(port), tls: false }];
+  });
+}
+
+/** Who has a place, in a few words. */
+async function holder(place: Place, signal: AbortSignal): Promise<string> {
+  const { status, text } = await portFinding(place, signal);
+  // By now it may be free again.
+  const who = / is free$/.test(text) ? `${place.host}:${place.port} was in use` : text;
+  const again = status === "ok" && who === text ? " already" : "";
+  return `${place.name} port: ${who}${again}`;
 }
 
 /** Throws when this process may not open enough files for any bus. */
@@ -35,21 +47,18 @@ export async function requireFiles(signal: AbortSignal): Promise<void> {
   );
 }
 
-/** The error of a start as it is told. `portFix` says how to choose another port. */
+/** The error of a start as it is told. `portFix` says how to choose other ports. */
 export async function startProblem(
   error: unknown,
-  portFix: (place: Place) => string,
+  portFix: (places: readonly Place[]) => string,
   signal: AbortSignal,
 ): Promise<unknown> {
   if (error instanceof ConfigError) return usageError(error.message.replaceAll("\n", "; "));
   if (error instanceof ListenError) {
-    const place = takenPlace(error.message);
-    if (place === undefined) return new CommandError(error.message);
-    const { status, text } = await portFinding(place, signal);
-    // By now it may be free again.
-    const who = / is free$/.test(text) ? `${place.host}:${place.port} was in use` : text;
-    const again = status === "ok" && who === text ? " already" : "";
-    return new CommandError(`${place.name} port: ${who}${again}`, EXIT.failure, portFix(place));
+    const places = takenPlaces(error.message);
+    if (places.length === 0) return new CommandError(error.message);
+    const holders = await Promise.all(places.map((place) => holder(place, signal)));
+    return new CommandError(holders.join("; "), EXIT.failure, portFix(places));
   }
   if (error instanceof Deno.errors.PermissionDenied || error instanceof Deno.errors.NotCapable) {
     return new CommandError(

@@ -35,6 +35,7 @@ export function diskIo(
     cwd,
     state_dirs: [],
     config_dir: undefined,
+    arq: "arq",
     signal: new AbortController().signal,
     size: () => undefined,
     now: () => Date.now(),

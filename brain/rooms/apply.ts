@@ -1,6 +1,7 @@
 /**
  * What commands do to a room document. Pure: no Spine, no clock, no queue; `room.ts` has those.
  */
+import { plural } from "../../shared/plural.ts";
 import { ArqonError } from "@arqon/proto";
 import type { RoomAnswer, WrittenAnswer } from "./answer.ts";
 import type {
@@ -150,7 +151,7 @@ function applySet(draft: Draft, command: SetCommand, { now_ms, limits }: ApplyCo
   }
   if (before === undefined && draft.entries.size >= limits.keys_per_room) {
     const most = `[brain] keys_per_room is ${limits.keys_per_room}`;
-    const detail = `the room's state would have ${draft.entries.size + 1} keys; ${most}`;
+    const detail = `the room's state would have ${plural(draft.entries.size + 1, "key")}; ${most}`;
     throw new ArqonError("message-too-large", detail);
   }
   lapse(draft, command, now_ms);

@@ -2,6 +2,7 @@
  * The rooms in memory: busy ones work, idle ones are only remembered. Bounded: the one that rested
  * longest goes first. What a room does with its commands is `room.ts`.
  */
+import { plural } from "../../shared/plural.ts";
 import { ArqonError } from "@arqon/proto";
 import type { RoomAddress } from "./command.ts";
 import { restingRoom, serveRoom } from "./room.ts";
@@ -57,7 +58,9 @@ export class RoomTable {
     // The Brain's own commands are few, and nobody repeats them.
     const own = waiting.command.kind === "release";
     if (!own && room.waiting.length + room.parked.length >= pending_commands) {
-      throw tooManyPending(`${pending_commands} commands wait for this room`);
+      throw tooManyPending(
+        `${plural(pending_commands, "command waits", "commands wait")} for this room`,
+      );
     }
     room.waiting.push(waiting);
     room.wake();
@@ -99,7 +102,9 @@ export class RoomTable {
     const { rooms_in_memory } = this.#limits;
     if (this.size >= rooms_in_memory) {
       const oldest = this.#idle.keys().next();
-      if (oldest.done) throw tooManyPending(`${rooms_in_memory} rooms are at work`);
+      if (oldest.done) {
+        throw tooManyPending(`${plural(rooms_in_memory, "room is", "rooms are")} at work`);
+      }
       this.#idle.delete(oldest.value);
     }
     this.#busy.set(id, room);

@@ -62,5 +62,5 @@ ENTRYPOINT ["/usr/local/bin/deno", "run", "--no-prompt", "--cached-only", "--fro
   "--unstable-worker-options", "--unstable-net", "--unstable-no-legacy-abort", \
   "--ignore-env", "--allow-run=deno", "--allow-net", "--allow-read", \
   "--allow-write=/data,/keys,/tmp", \
-  "--allow-env=INIT_CWD,CI,NO_COLOR,HOME,XDG_CONFIG_HOME,APPDATA", "arq/main.ts"]
+  "--allow-env=INIT_CWD,CI,NO_COLOR,HOME,XDG_CONFIG_HOME,APPDATA,ARQON_CALLED_AS,npm_command", "arq/main.ts"]
 CMD ["--help"]

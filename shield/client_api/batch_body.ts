@@ -2,6 +2,7 @@
  * What `POST /v1/messages` asks to publish: a list of messages, or one message for many rooms. Reads the
  * whole strictly; a message of a list that makes no sense is refused alone. Publishing is `batch.ts`.
  */
+import { plural } from "../../shared/plural.ts";
 import { ArqonError, decodeClientText, jsonItems } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { Limits } from "../connection.ts";
@@ -45,7 +46,10 @@ type BatchLimits = Parameters<typeof readBatch>[1];
 function itemsOf(name: string, text: string, { batch_messages }: BatchLimits): string[] {
   if (!text.startsWith("[")) throw malformed(`"${name}" must be a list`);
   const tooMany = () =>
-    new ArqonError("too-large", `more than ${batch_messages} messages ([limits] batch_messages)`);
+    new ArqonError(
+      "too-large",
+      `more than ${plural(batch_messages, "message")} ([limits] batch_messages)`,
+    );
   const spans = jsonItems(text, 0, batch_messages, tooMany);
   return spans.map(({ start, end }) => text.slice(start, end));
 }

@@ -8,6 +8,7 @@ import type { Registry } from "prom-client";
 import type { Logger } from "../../shared/log.ts";
 import type { HealthCheck } from "../../shared/ops.ts";
 import type { KvChange, KvKey, Spine } from "../../shared/spine/spine.ts";
+import { plural } from "../../shared/plural.ts";
 import { sampled } from "./chain.ts";
 import { ModuleSet } from "./module_set.ts";
 import type { ModuleLoader } from "./module_set.ts";
@@ -167,7 +168,9 @@ class WatchedRegistry implements PolicyRegistry {
     const bad = failed + malformed + gone;
     const detail = this.#state !== "ready"
       ? `the policies are ${this.#state}`
-      : `${active + bad} tenants with policies${bad === 0 ? "" : `, ${bad} with trouble`}`;
+      : `${plural(active + bad, "tenant")} with policies${
+        bad === 0 ? "" : `, ${bad} with trouble`
+      }`;
     return { ok: this.#state === "ready", since_ms: this.#since_ms, detail };
   }
 

@@ -57,7 +57,7 @@ Deno.test("before everything stored is in force nothing passes, and the process 
   assert.equal(second.registry.check().ok, false);
   await second.registry.ready;
   assert.equal(second.registry.check().ok, true);
-  assert.match(second.registry.check().detail, /^1 tenants with policies$/);
+  assert.match(second.registry.check().detail, /^1 tenant with policies$/);
   assert.deepEqual(running(second), [await tinyName(1)]);
   assert.deepEqual(running(second, "without-policies"), []);
 });

@@ -9,6 +9,7 @@ import type { Registry } from "../../shared/metrics.ts";
 import type { HealthCheck } from "../../shared/ops.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Spine } from "../../shared/spine/spine.ts";
+import { plural } from "../../shared/plural.ts";
 import type { Admin } from "../admin_scope.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
 import type { Settings } from "../settings.ts";
@@ -185,11 +186,11 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
 /** A schema that is missing refuses its own subjects; that is no reason to refuse all others. */
 function detailOf({ schemas, messages: { outdated, missing }, refused }: SchemaFigures): string {
   const trouble = [
-    ...(missing === 0 ? [] : [`${missing} messages without a schema`]),
+    ...(missing === 0 ? [] : [`${plural(missing, "message")} without a schema`]),
     ...(outdated === 0 ? [] : [`${outdated} out of date`]),
     ...(refused.length === 0 ? [] : [refusedText(refused)]),
   ];
-  return [`${schemas} ${schemas === 1 ? "schema" : "schemas"}`, ...trouble].join(", ");
+  return [plural(schemas, "schema"), ...trouble].join(", ");
 }
 
 /** Names and reasons of puts that a detail has room for. */

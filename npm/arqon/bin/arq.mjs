@@ -6,7 +6,7 @@ import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const { deno_version, flags } = JSON.parse(
@@ -46,9 +46,19 @@ function findDeno() {
   );
 }
 
+const RUNNERS = { bun: "bunx", pnpm: "pnpm exec", yarn: "yarn" };
+
+/** What the person typed to get here: `arq`, `npx arq`, `bunx arq`. */
+function calledAs() {
+  const name = basename(process.argv[1] ?? "arq").replace(/\.\w+$/, "");
+  const { npm_command, npm_config_user_agent: agent = "" } = process.env;
+  if (npm_command === undefined && agent === "") return name;
+  return `${RUNNERS[agent.split("/")[0]] ?? "npx"} ${name}`;
+}
+
 /** Deno's environment: no look for updates, and no folder but the one where we are. */
 function environment() {
-  const env = { ...process.env, DENO_NO_UPDATE_CHECK: "1" };
+  const env = { ...process.env, DENO_NO_UPDATE_CHECK: "1", ARQON_CALLED_AS: calledAs() };
   // npm leaves its own start folder here; the folder of a script is the package's.
   delete env.INIT_CWD;
   return env;
