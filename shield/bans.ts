@@ -186,7 +186,9 @@ export class Bans implements BanCheck {
     const incomplete = this.#incomplete.size;
     const detail = !this.#known
       ? "the bans cannot be read"
-      : `${plural(this.#held, "ban")}${moreText(incomplete)}`;
+      : `${plural(this.#held, "ban")}${
+        incomplete === 0 ? "" : `; ${plural(incomplete, "tenant has", "tenants have")} more`
+      }`;
     return { ok: this.#known, since_ms: this.#since_ms, detail };
   }
 
@@ -345,9 +347,4 @@ export class Bans implements BanCheck {
     bump(stats.ban_problems, what);
     log.error(text, { bucket: BANS_BUCKET, key: JSON.stringify(key).slice(0, 300) });
   }
-}
-
-/** Of how many tenants not everything is held. */
-function moreText(tenants: number): string {
-  return tenants === 0 ? "" : `; ${plural(tenants, "tenant has", "tenants have")} more`;
 }

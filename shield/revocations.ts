@@ -166,7 +166,9 @@ export class Revocations {
     const incomplete = this.#incomplete.size;
     const detail = !this.#known
       ? "the revocations cannot be read"
-      : `${plural(this.#table.size, "revocation")}${moreText(incomplete)}`;
+      : `${plural(this.#table.size, "revocation")}${
+        incomplete === 0 ? "" : `; ${plural(incomplete, "tenant has", "tenants have")} more`
+      }`;
     return { ok: this.#known, since_ms: this.#since_ms, detail };
   }
 
@@ -328,9 +330,4 @@ export function refusingRevoked<A extends Pick<Authenticator, "authenticate">>(
       return identity;
     },
   };
-}
-
-/** Of how many tenants not everything is held. */
-function moreText(tenants: number): string {
-  return tenants === 0 ? "" : `; ${plural(tenants, "tenant has", "tenants have")} more`;
 }

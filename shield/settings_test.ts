@@ -52,7 +52,7 @@ Deno.test("what is stored is in force when it is ready; a change is told, with i
   await until(engine.spine, () => settings.get("acme").version === 2);
   assert.deepEqual(told, [["acme", 0.1], ["acme", 0.2]], "nobody listens any more");
   assert.equal(await test.metric("shield_settings_documents"), 1);
-  assert.match(settings.check().detail, /^1 tenants with settings$/);
+  assert.match(settings.check().detail, /^1 tenant with settings$/);
 });
 
 Deno.test("a change that changes nothing writes nothing; one that throws neither", async () => {

@@ -261,7 +261,7 @@ message = "t.Ping"
   assert.equal((await post(stage, GOOD_PING)).status, 503);
   const ready = await fetch(`${bus.ops_url}/health/ready`);
   assert.equal(ready.status, 200, "other subjects are served");
-  assert.match(await ready.text(), /1 messages without a schema/);
+  assert.match(await ready.text(), /1 message without a schema/);
   await admin.push("ping", ping());
   assert.equal((await publish(client, GOOD_PING)).code, 0);
   assert.equal((await publish(client, BAD_PING)).reason, "schema-violation");
