@@ -285,6 +285,10 @@ class Driver:
         await asyncio.gather(*closing, return_exceptions=True)
         self._sessions.clear()
 
+    def now_ms(self) -> float:
+        """Unix ms by the bus's clock."""
+        return self._clock.now_ms()
+
     def spawn(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         """Runs something for as long as the connection lives: its end cancels it."""
         task = asyncio.get_running_loop().create_task(work)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from arqon.errors import ArqonError, error_of
 
 if TYPE_CHECKING:
     from arqon._driver import Driver
     from arqon.room_state import RoomState
+
+
+# Waits between two questions for a lock that somebody else holds: doubled, between these two.
+_ASK_SECONDS: Final = 0.05
+_ASK_SECONDS_MAX: Final = 1.0
 
 
 class Lock:
@@ -29,13 +34,15 @@ class Lock:
 
 
 @asynccontextmanager
-async def hold(state: RoomState, bus: Driver, ttl_ms: int) -> AsyncIterator[Lock]:
+async def hold(
+    state: RoomState, bus: Driver, ttl_ms: int, wait_seconds: float
+) -> AsyncIterator[Lock]:
     """Locks, renews while the block runs, unlocks."""
     held = HeldLock(state, bus, ttl_ms)
     # Before it is granted: what is granted on a session that is being left must move, too.
     bus.held_locks.add(held)
     try:
-        yield await held.begin()
+        yield await held.begin(wait_seconds)
     finally:
         bus.held_locks.discard(held)
         await held.end()
@@ -54,8 +61,29 @@ class HeldLock:
         self._ends = 0.0
         """When the lease does, by the clock of the event loop, in seconds."""
 
-    async def begin(self) -> Lock:
-        """The lock; when nobody waits for it any more it is given back, not left to its end."""
+    async def begin(self, wait_seconds: float) -> Lock:
+        """The lock, within the wait if somebody else has it."""
+        loop = asyncio.get_running_loop()
+        over, pause_seconds = loop.time() + wait_seconds, _ASK_SECONDS
+        while True:
+            try:
+                lock = await self._granted()
+                break
+            except ArqonError as error:
+                left_seconds = over - loop.time()
+                if error.reason != "locked" or left_seconds <= 0:
+                    raise
+                lease_seconds = error.retry_after_ms / 1_000 or left_seconds
+                jitter = 0.5 + 0.5 * self._bus.options.random()
+            await asyncio.sleep(min(left_seconds, lease_seconds, pause_seconds * jitter))
+            pause_seconds = min(2 * pause_seconds, _ASK_SECONDS_MAX)
+        self._keeping = self._bus.spawn(self._keep(lock))
+        # The end of the connection cancels it.
+        self._keeping.add_done_callback(lambda _: lock.lost.set() if self._bus.over else None)
+        return lock
+
+    async def _granted(self) -> Lock:
+        """Asks once; when nobody waits any more the lock is given back, not left to its end."""
         asking = self._asking = self._bus.spawn(self._ask())
 
         def give_back(done: asyncio.Task[Lock]) -> None:
@@ -69,11 +97,7 @@ class HeldLock:
             raise
         if asking.cancelled():
             raise self._bus.closed_error()
-        lock = asking.result()
-        self._keeping = self._bus.spawn(self._keep(lock))
-        # The end of the connection cancels it.
-        self._keeping.add_done_callback(lambda _: lock.lost.set() if self._bus.over else None)
-        return lock
+        return asking.result()
 
     async def end(self) -> None:
         """Unlocks, if it was granted and not lost."""

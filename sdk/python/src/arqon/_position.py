@@ -101,6 +101,12 @@ class Place:
         self._move(ack.offset)
         return reason if isinstance(reason, str) and reason else "reconnect"
 
+    def jump(self, offset: int, epoch: str) -> None:
+        """The client goes on from here, wherever it was."""
+        self._changed = False
+        self._epoch, self._delivered = epoch, offset
+        self._move(offset)
+
     def deliver(self, offset: int) -> bool:
         """A message with this offset has come; False: it is a repeat, and not for the program."""
         if offset == 0:

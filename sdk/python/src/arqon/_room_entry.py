@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from arqon._buffer import OVERFLOWS, MessageBuffer, Overflow
+from arqon._duration import Duration, seconds_of
 from arqon._gen.control_pb2 import Ack, Subscribe
 from arqon._gen.envelope_pb2 import Envelope
 from arqon._member_meta import CarriedMeta, MemberMeta
 from arqon._position import Place, Position
+from arqon._replay import Start
 from arqon.errors import ArqonError, error_of
 from arqon.message import gap_message
 from arqon.presence import LEAVE, UPDATE, MemberTable
@@ -36,12 +38,16 @@ class SubscribeOptions:
     member_meta: Any = None
     no_echo: bool = False
     position: Position | None = None
+    from_: Literal["start"] | int | None = None
+    last: int | None = None
+    since: Duration | None = None
     buffer: int = 1_024
     buffer_bytes: int = 33_554_432
     on_overflow: Overflow = "error"
 
     def __post_init__(self) -> None:
         """Checks."""
+        _ = self.start
         if not self.presence and (self.observer or self.member_meta is not None):
             raise ValueError("observer and member_meta need presence=True")
         if self.observer and self.member_meta is not None:
@@ -53,6 +59,28 @@ class SubscribeOptions:
         if self.on_overflow not in OVERFLOWS:
             known = ", ".join(repr(policy) for policy in OVERFLOWS)
             raise ValueError(f"on_overflow is {self.on_overflow!r}; expected one of {known}")
+
+    @property
+    def start(self) -> Start | None:
+        """Which of the stored messages come first; None: none."""
+        ways = (self.from_, self.last, self.since, self.position)
+        if sum(way is not None for way in ways) > 1:
+            raise ValueError("one of from_, last, since and position says where to begin")
+        if self.from_ is not None:
+            after = 0 if self.from_ == "start" else self.from_
+            if not isinstance(after, int) or after < 0:
+                raise ValueError(f'from_ is {after!r}; expected "start" or an offset of at least 0')
+            return Start(after=after)
+        if self.last is not None:
+            if self.last < 1:
+                raise ValueError(f"last is {self.last}; expected at least 1")
+            return Start(last=self.last)
+        if self.since is not None:
+            since_seconds = seconds_of("since", self.since)
+            if since_seconds <= 0:
+                raise ValueError(f"since is {self.since!r}; expected more than 0")
+            return Start(since_seconds=since_seconds)
+        return None
 
     @property
     def wish(self) -> tuple[bool, bool, bool]:
@@ -127,6 +155,9 @@ class RoomEntry:
         self.retries: dict[object, asyncio.TimerHandle] = {}
         """By session."""
         self.move: Move | None = None
+        self.replaying: Literal["find", "read"] | None = "find" if options.start else None
+        """The loops get stored messages, and none that come live; at first the place is found."""
+        self.replay: asyncio.Task[None] | None = None
 
     @property
     def lacking(self) -> bool:
@@ -137,8 +168,8 @@ class RoomEntry:
         """Raises ValueError when another loop wants what the present SUB does not say."""
         if options.wish != self.wish:
             raise ValueError(f"room {self.room} is subscribed with other options already")
-        if options.position is not None:
-            raise ValueError(f"room {self.room}: a position is for the first loop only")
+        if options.position is not None or options.start is not None:
+            raise ValueError(f"room {self.room}: where to begin is for the first loop only")
         if options.member_meta is not None and encode_meta(options.member_meta) != self.meta.newest:
             raise ValueError(f"room {self.room}: use update_meta to change the metadata")
 
@@ -238,13 +269,16 @@ class RoomEntry:
 
     def gap(self, reason: str) -> None:
         """Puts a GAP into every loop."""
+        if self.replaying is not None:
+            return
         message = gap_message(self.room, reason, int(time.time() * 1_000))
         for reader in list(self.readers):
             reader.buffer.push(message)
 
     def tell_ready(self) -> None:
         """Tells the loops when the subscription stands."""
-        if not self.active or (self.table is not None and not self.table.complete):
+        finding = self.replaying == "find"
+        if not self.active or finding or (self.table is not None and not self.table.complete):
             return
         for reader in self.readers:
             if not reader.ready.done():
@@ -253,6 +287,8 @@ class RoomEntry:
     def end(self, error: ArqonError | None) -> None:
         """Ends the loops: orderly without `error`, else by raising it there."""
         self.cancel_retries()
+        if self.replay is not None and self.replay is not asyncio.current_task():
+            self.replay.cancel()
         self.meta.end(error or ended())
         if self.table is not None:
             self.table.lost()

@@ -202,6 +202,8 @@ class Subscriptions:
             return True
         offset = envelope.offset
         message = message_of(envelope, entry.place.epoch if offset else "")
+        if entry.replaying is not None and (offset or (message.is_gap and message.sender == "")):
+            return True
         if at_once and entry.blocked(len(message.raw)):
             return False
         if offset and not entry.place.deliver(offset):
@@ -225,9 +227,25 @@ class Subscriptions:
         if reason == "epoch-changed":
             entry.place.changed()
         entry.told = True
-        if entry.active and not entry.lost and self._session is not None:
-            entry.lost = True
+        self._ask(entry)
+
+    def _ask(self, entry: RoomEntry) -> None:
+        asked, entry.lost = entry.lost, True
+        if entry.active and not asked and self._session is not None:
             self._send(entry, self._session, 0)
+
+    def ask_place(self, entry: RoomEntry) -> None:
+        """Asks the Shield for what is behind the room's place."""
+        if self._rooms.get(entry.room) is entry:
+            self._ask(entry)
+            if self._next is not None:
+                self._move(entry, self._next)
+
+    def refuse(self, entry: RoomEntry, error: ArqonError) -> None:
+        """Ends the loops of a room with this."""
+        if self._rooms.get(entry.room) is entry:
+            self._unsubscribe(entry)
+            self._fail(entry, error)
 
     def _move(self, entry: RoomEntry, following: Session) -> None:
         entry.move = Move()
@@ -305,7 +323,7 @@ class Subscriptions:
         if session is None or not entry.active or self._rooms.get(entry.room) is not entry:
             return
         busy = session in entry.asking or session in entry.retries
-        if entry.meta.lacking and not busy:
+        if entry.lacking and not busy:
             self._send(entry, session, 0)
 
     def _accepted(self, entry: RoomEntry, asked: Position | None, ack: Ack) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from arqon._buffer import Overflow
 from arqon._driver import Driver
+from arqon._duration import Duration
 from arqon._position import Position
 from arqon._room_entry import SubscribeOptions
 from arqon.options import Options, OptionsDict, Status
@@ -76,11 +77,20 @@ class Connection:
         member_meta: Any = None,
         no_echo: bool = False,
         position: Position | None = None,
+        from_: Literal["start"] | int | None = None,
+        last: int | None = None,
+        since: Duration | None = None,
         buffer: int = 1_024,
         buffer_bytes: int = 33_554_432,
         on_overflow: Overflow = "error",
     ) -> Room:
         """A room; the options are for `async with`, which subscribes (see `Room`).
+
+        A durable room can begin with what it has stored, then goes on with what comes, without a
+        hole and without a repeat: with one of `from_="start"` (the oldest message that is kept) or
+        an offset (right after that message; 0 is the start), `last` (the newest so many) or `since`
+        (those behind the newest one that is older: seconds, a timedelta, or `"30s"`, `"10m"`,
+        `"2h"`, `"7d"`). For the first loop on a room only. Another room is refused (`NotDurable`).
 
         `buffer` messages, with `buffer_bytes` of data, may wait for the loop; `on_overflow` says
         what becomes of more: `"error"`, `"drop-oldest"` or `"drop-newest"`.
@@ -96,6 +106,9 @@ class Connection:
                 member_meta,
                 no_echo,
                 position,
+                from_,
+                last,
+                since,
                 buffer,
                 buffer_bytes,
                 on_overflow,

@@ -20,6 +20,7 @@ from arqon._gen.envelope_pb2 import Command, Envelope, Event
 from arqon._gen.history_pb2 import History as WireHistory
 from arqon._gen.history_pb2 import HistoryQuery
 from arqon._position import Position
+from arqon._replay import replay
 from arqon._room_entry import Reader, RoomEntry, SubscribeOptions, ended
 from arqon._trace_parent import traced_by
 from arqon.codec import Codec
@@ -68,6 +69,10 @@ class Room:
         self._reader: Reader | None = None
         self.state = RoomState(self)
 
+    def subscribe(self, **options: Any) -> Room:
+        """The same room with these options, of `Connection.room`, in place of its own."""
+        return Room(self.id, self.bus, SubscribeOptions(**options))
+
     async def __aenter__(self) -> Room:
         """Subscribes. Raises the refusal (`NotGranted`, `RoomBanned`, `NotDurable`, …)."""
         if self._reader is not None:
@@ -76,6 +81,8 @@ class Room:
             raise self.bus.closed_error()
         entry, reader = self.bus.subscriptions.subscribe(self.id, self._options)
         self._entry, self._reader = entry, reader
+        if (start := self._options.start) is not None:
+            entry.replay = self.bus.spawn(replay(self, self.bus, entry, start))
         try:
             await asyncio.shield(reader.ready)
         except BaseException:

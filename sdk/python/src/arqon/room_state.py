@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from arqon._command_answer import fields
+from arqon._duration import Duration, seconds_of
 from arqon._held_lock import Lock, hold
 
 if TYPE_CHECKING:
@@ -167,14 +168,20 @@ class RoomState:
         )
         return StateVersion(found["version"], found["epoch"])
 
-    def lock(self, *, ttl_ms: int = 30_000) -> AbstractAsyncContextManager[Lock]:
+    def lock(
+        self, *, ttl_ms: int = 30_000, wait: Duration = 0
+    ) -> AbstractAsyncContextManager[Lock]:
         """`async with room.state.lock() as lock:` — locked while the block runs.
 
         Renewed after each third of `ttl_ms` (at most 600,000), somewhat earlier by chance. Raises
         `Locked` while somebody else holds it; `retry_after_ms` is what is left of that lease.
         Cancelled while it waits, it unlocks what it gets all the same.
+
+        With `wait` (seconds, a timedelta, or `"10s"`) it asks again for so long, in waits of up to
+        a second, before it raises `Locked`. Of several who wait anyone may be next, whoever came
+        first.
         """
-        return hold(self, self._room.bus, ttl_ms)
+        return hold(self, self._room.bus, ttl_ms, seconds_of("wait", wait))
 
     async def acquire_lock(
         self, *, ttl_ms: int = 30_000, fence: int = 0, timeout_ms: int | None = None

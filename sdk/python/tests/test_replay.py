@@ -1,0 +1,219 @@
+"""Loops that begin with what is stored, and locks that are waited for, on a real bus.
+
+Recovery by SUB is cut short by the configuration: only the history can bring what is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bus import Bus, CuttableProxy
+
+import arqon
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+NEW = -1
+CONFIG = """
+[limits]
+recovery_messages = 20
+messages_per_second = 100_000
+
+[[rooms]]
+room = "kept-*"
+durable = true
+history_size = 10_000
+
+[[rooms]]
+room = "short-*"
+durable = true
+history_size = 5
+"""
+
+
+@pytest.fixture(scope="module")
+def durable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bus]:
+    config: Path = tmp_path_factory.mktemp("durable") / "config.toml"
+    config.write_text(CONFIG)
+    started = Bus(config=config)
+    yield started
+    started.stop()
+
+
+async def store(room: arqon.Room, numbers: range) -> list[int]:
+    """Stores messages with these numbers as data; gives their offsets."""
+    return list(await asyncio.gather(*(room.publish("n", n) for n in numbers)))
+
+
+async def take(heard: AsyncIterator[arqon.Message], count: int) -> list[Any]:
+    """Numbers of messages, reasons of GAPs."""
+    items = [await anext(heard) for _ in range(count)]
+    return [m.data if m.signal is None else m.signal.reason for m in items]
+
+
+async def begins(bus: Bus, name: str, expected: list[Any], **options: Any) -> None:
+    """What a loop with these options gives, and then what is published."""
+    async with arqon.connect(bus.url, token=bus.token()) as client:
+        async with client.room(name).subscribe(**options) as heard:
+            assert await take(heard, len(expected)) == expected, options
+            await client.room(name).publish("n", NEW)
+            assert await take(heard, 1) == [NEW], options
+
+
+async def test_every_way_to_begin(durable: Bus) -> None:
+    async with arqon.connect(durable.url, token=durable.token()) as client:
+        offsets = await store(client.room("kept-places"), range(250))
+    stored: list[Any] = list(range(250))
+    for options, first in (
+        ({"from_": "start"}, 0),
+        ({"from_": 0}, 0),
+        ({"from_": offsets[9]}, 10),
+        ({"from_": offsets[239]}, 240),
+        ({"last": 1}, -1),
+        ({"last": 150}, -150),
+        ({"last": 10_000}, 0),
+        ({"since": "1h"}, 0),
+        ({"since": 3_600}, 0),
+        ({"since": timedelta(hours=1)}, 0),
+    ):
+        await begins(durable, "kept-places", stored[first:], **options)
+        stored.append(NEW)
+
+
+async def test_ages_and_edges(durable: Bus) -> None:
+    await begins(durable, "kept-empty", [], from_="start")
+    await begins(durable, "kept-empty", [NEW], last=5)
+    async with arqon.connect(durable.url, token=durable.token()) as client:
+        room = client.room("kept-ages")
+        first = (await store(room, range(3)))[0]
+        # By the clock that stamps them, a moment passes between the old ones and the others.
+        await asyncio.sleep(2)
+        await store(room, range(3, 5))
+    await begins(durable, "kept-ages", [3, 4], since=1.5)
+    # A place that is no message's own: the answer to the SUB says that nothing is missing.
+    await begins(durable, "kept-ages", [0, 1, 2, 3, 4, NEW], from_=first - 1)
+
+
+async def test_what_was_trimmed_is_told(durable: Bus) -> None:
+    async with arqon.connect(durable.url, token=durable.token()) as client:
+        offsets = await store(client.room("short-1"), range(20))
+        await begins(durable, "short-1", list(range(15, 20)), from_="start")
+        async with client.room("short-1", from_=offsets[3]) as heard:
+            assert await take(heard, 1) == ["history-trimmed"]
+            assert heard.recovered is False
+        async with client.room("short-2", from_=1_000_000) as heard:
+            assert await take(heard, 1) == ["offset-ahead"]
+
+
+async def test_what_is_refused(durable: Bus) -> None:
+    async with arqon.connect(durable.url, token=durable.token()) as client:
+        for options in ({"from_": "start"}, {"from_": 7}, {"last": 3}, {"since": "10m"}):
+            with pytest.raises(arqon.NotDurable):
+                async with client.room("plain", **options):
+                    pass
+        wrong: tuple[tuple[dict[str, Any], str], ...] = (
+            ({"from_": "start", "last": 1}, "one of from_, last, since and position"),
+            ({"since": "1h", "position": arqon.Position(1)}, "one of from_, last, since"),
+            ({"from_": -1}, "from_ is -1"),
+            ({"from_": "end"}, "from_ is 'end'; expected"),
+            ({"last": 0}, "last is 0"),
+            ({"since": 0}, "since is 0"),
+            ({"since": "10 minutes"}, "since is '10 minutes'; expected seconds"),
+        )
+        for options, said in wrong:
+            with pytest.raises(ValueError, match=said):
+                client.room("kept-refused", **options)
+        async with client.room("kept-refused"):
+            with pytest.raises(ValueError, match="where to begin is for the first loop only"):
+                async with client.room("kept-refused", last=1):
+                    pass
+
+
+async def test_slow_under_load_and_over_broken_connections(durable: Bus) -> None:
+    fast = arqon.Backoff(base_ms=5, max_ms=20)
+    async with (
+        CuttableProxy(durable.port) as proxy,
+        arqon.connect(durable.url, token=durable.token()) as writer,
+        arqon.connect(proxy.url, token=durable.token(), backoff=fast) as client,
+    ):
+        room, stored = writer.room("kept-unbroken"), 700
+        taken: list[Any] = []
+        await store(room, range(stored))
+        # So small that a moment's inattention would end the loop.
+        heard = client.room(room.id, from_="start", presence=True, buffer=16)
+        async with heard:
+            while len(taken) < 1_500:
+                taken += await take(heard, 1)
+                if len(taken) % 100 == 50 and len(taken) < 1_000:
+                    proxy.cut()
+                if len(taken) % 10 == 0 and stored < 1_500:
+                    await store(room, range(stored, stored + 20))
+                    stored += 20
+            assert taken == list(range(1_500))
+            assert heard.member_count().connections == 1
+
+
+async def test_leaving_in_the_middle(durable: Bus) -> None:
+    async with arqon.connect(durable.url, token=durable.token()) as client:
+        room = client.room("kept-left")
+        await store(room, range(400))
+        async with client.room(room.id, from_="start", buffer=4) as heard:
+            assert await take(heard, 2) == [0, 1]
+        async with client.room(room.id, last=300, buffer=4) as heard:
+            assert await take(heard, 2) == [100, 101]
+        got: list[Any] = []
+        done = asyncio.Event()
+
+        def hear(message: arqon.Message) -> None:
+            got.append(message.data)
+            if len(got) == 400:
+                done.set()
+
+        async with client.room(room.id, from_="start").listen(hear):
+            await done.wait()
+        assert got == list(range(400))
+
+
+async def test_the_facade_for_scripts_begins_so_too(durable: Bus) -> None:
+    def script() -> list[Any]:
+        with arqon.connect_sync(durable.url, token=durable.token()) as client:
+            for n in range(3):
+                client.publish("kept-script", "n", n)
+            with client.subscribe("kept-script", last=2) as heard:
+                return [next(heard).data for _ in range(2)]
+
+    assert await asyncio.to_thread(script) == [1, 2]
+
+
+async def test_a_lock_is_waited_for(bus: Bus, room_id: str) -> None:
+    async with (
+        arqon.connect(bus.url, token=bus.token("ann")) as ann,
+        arqon.connect(bus.url, token=bus.token("bob")) as bob,
+    ):
+        state, his = ann.room(room_id).state, bob.room(room_id).state
+        async with state.lock(ttl_ms=60_000) as held:
+            with pytest.raises(arqon.Locked, match="ann"):
+                async with his.lock(wait=0.12):
+                    pass
+
+            async def wait() -> int:
+                async with his.lock(wait="60s") as lock:
+                    return lock.fence
+
+            waiting = asyncio.create_task(wait())
+            cancelled = asyncio.create_task(wait())
+            await asyncio.sleep(0.1)
+            assert not waiting.done()
+            cancelled.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await cancelled
+        assert await asyncio.wait_for(waiting, 60) > held.fence
+        # Who was cancelled has left nothing behind.
+        async with state.lock(wait=timedelta(seconds=60)):
+            pass
+        with pytest.raises(ValueError, match="wait is -1; expected seconds"):
+            his.lock(wait=-1)
