@@ -13,8 +13,13 @@ from typing import Any
 
 import pytest
 from bus import Bus, CuttableProxy
+from peer import TOKEN, Peer, ack
+from websockets.asyncio.server import ServerConnection
 
 import arqon
+from arqon._gen.control_pb2 import Subscribe
+from arqon._gen.envelope_pb2 import Envelope, Event
+from arqon._gen.history_pb2 import History
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 NEW = -1
@@ -96,6 +101,46 @@ async def test_ages_and_edges(durable: Bus) -> None:
     await begins(durable, "kept-ages", [3, 4], since=1.5)
     # A place that is no message's own: the answer to the SUB says that nothing is missing.
     await begins(durable, "kept-ages", [0, 1, 2, 3, 4, NEW], from_=first - 1)
+
+
+def stored(offset: int) -> Envelope:
+    """A message of the room `r`."""
+    event = Event(type="n", data=str(offset).encode(), content_type="application/json")
+    return Envelope(room_id="r", sender_id="ann", offset=offset, event=event)
+
+
+async def test_a_sub_that_stands_after_the_history_hides_nothing() -> None:
+    subs: list[tuple[int, str]] = []
+    first: list[int] = []
+    rooms: list[arqon.Room] = []
+
+    async def script(_: Peer, socket: ServerConnection) -> None:
+        async for frame in socket:
+            assert isinstance(frame, bytes)
+            if frame[0] == 0x02:
+                sub = Subscribe.FromString(frame[1:])
+                subs.append((sub.after_offset, sub.epoch))
+                place = b'{"offset": 4, "epoch": "e1", "recovered": true}'
+                if len(subs) == 1:
+                    first.append(sub.request_id)
+                    continue
+                await socket.send(ack(sub.request_id, offset=4, result=place))
+                await socket.send(b"\x04" + stored(4).SerializeToString())
+            elif frame[0] == 0x01:
+                request_id = Envelope.FromString(frame[1:]).request_id
+                page = History(messages=[stored(3)], offset=3, epoch="e1")
+                await socket.send(ack(request_id, result=page.SerializeToString()))
+                # Message 4 came after the history was read, and before the subscription stands.
+                while rooms[0]._entry is None or rooms[0]._entry.replaying is not None:
+                    await asyncio.sleep(0.002)
+                place = b'{"offset": 4, "epoch": "e1"}'
+                await socket.send(ack(first[0], offset=4, result=place))
+
+    async with Peer(script) as peer, arqon.connect(peer.url, token=TOKEN) as client:
+        rooms.append(client.room("r", from_="start"))
+        async with rooms[0] as heard:
+            assert await asyncio.wait_for(take(heard, 2), 20) == [3, 4]
+    assert subs == [(0, ""), (3, "e1")]
 
 
 async def test_what_was_trimmed_is_told(durable: Bus) -> None:

@@ -267,6 +267,15 @@ class RoomEntry:
         held, move.held = move.held, []
         return gap, move.answer, [e for e in held if is_presence(e) or not move.repeats(e)]
 
+    def lose(self, reason: str) -> bool:
+        """The bus says that messages are lost for good: whether to ask where the room stands."""
+        if self.place.position is None or reason not in ("epoch-changed", "history-trimmed"):
+            return False
+        if reason == "epoch-changed":
+            self.place.changed()
+        self.told = True
+        return True
+
     def gap(self, reason: str) -> None:
         """Puts a GAP into every loop."""
         if self.replaying is not None:

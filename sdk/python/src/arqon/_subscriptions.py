@@ -74,10 +74,8 @@ class Subscriptions:
             return
         entry.readers.discard(reader)
         reader.buffer.end(None)
-        if entry.readers or self._rooms.get(entry.room) is not entry:
-            return
-        self._unsubscribe(entry)
-        self._fail(entry, None)
+        if not entry.readers:
+            self.refuse(entry, None)
 
     def attach(self, session: Session) -> None:
         """A new session is open: subscribes to everything again, and says where a loss may be."""
@@ -213,21 +211,11 @@ class Subscriptions:
             reader.buffer.push(message)
         signal = message.signal
         if signal is not None and message.sender == "":
-            if signal.kind == "GAP":
-                self._lost(entry, signal.reason)
+            if signal.kind == "GAP" and entry.lose(signal.reason):
+                self._ask(entry)
             if signal.kind in ("DISCONNECT", "BAN") and signal.target == entry.room:
                 self._fail(entry, None)
         return True
-
-    def _lost(self, entry: RoomEntry, reason: str) -> None:
-        """The bus says that messages of a durable room are lost for good: asks where it stands."""
-        known = reason in ("epoch-changed", "history-trimmed")
-        if entry.place.position is None or not known:
-            return
-        if reason == "epoch-changed":
-            entry.place.changed()
-        entry.told = True
-        self._ask(entry)
 
     def _ask(self, entry: RoomEntry) -> None:
         asked, entry.lost = entry.lost, True
@@ -241,8 +229,8 @@ class Subscriptions:
             if self._next is not None:
                 self._move(entry, self._next)
 
-    def refuse(self, entry: RoomEntry, error: ArqonError) -> None:
-        """Ends the loops of a room with this."""
+    def refuse(self, entry: RoomEntry, error: ArqonError | None) -> None:
+        """Ends a room's subscription and its loops: orderly without `error`."""
         if self._rooms.get(entry.room) is entry:
             self._unsubscribe(entry)
             self._fail(entry, error)
@@ -332,8 +320,7 @@ class Subscriptions:
             answer = read_answer(ack)
             missing = entry.place.accepted(asked, ack, answer)
         except ArqonError as error:
-            self._unsubscribe(entry)
-            self._fail(entry, error)
+            self.refuse(entry, error)
             return
         if missing is not None and not entry.told:
             entry.gap(missing)
@@ -348,8 +335,7 @@ class Subscriptions:
             change(entry.table)
         except (ArqonError, DecodeError, ValueError) as error:
             told = error if isinstance(error, ArqonError) else None
-            self._unsubscribe(entry)
-            self._fail(entry, told or error_of("malformed-frame", f"from the server: {error}"))
+            self.refuse(entry, told or error_of("malformed-frame", f"from the server: {error}"))
             return
         entry.tell_ready()
 
