@@ -1,6 +1,6 @@
 /**
- * Does what a page tells its reader, in an empty folder and with a real bus: the `arq` of this
- * checkout, a shell, real files. The bus gets free ports, which is all that differs from what the
+ * Does what a page tells its reader, in an empty folder and with a real bus: an `arq`, that of this
+ * checkout unless another is given, a shell, real files. The bus gets free ports, which is all that differs from what the
  * page shows: where a command names the usual one of clients, it gets the one that it is.
  */
 import assert from "node:assert/strict";
@@ -13,10 +13,23 @@ import { readSteps, shows, type Step } from "./tutorial_blocks.ts";
 const USUAL = "127.0.0.1:4000";
 const FREE_PORTS = ["--port", "0", "--ops-port", "0", "--admin-port", "0"];
 
+/** An `arq` as a reader has it. */
+export interface ReadersArq {
+  /** Program and first arguments. */
+  readonly command: readonly string[];
+  /** The same for the bus, which has to end by a signal to this very process; absent: `command`. */
+  readonly bus?: readonly string[];
+}
+
+/** Brings `arq` into a reader's empty folder, or only says where it is. */
+export type Install = (folder: string) => Promise<ReadersArq>;
+
+const checkout: Install = async () => ({ command: [Deno.execPath(), ...await checkoutArq()] });
+
 /** A reader of one page. */
 class Reader implements AsyncDisposable {
   readonly #folder: string;
-  readonly #arq: readonly string[];
+  readonly #arq: ReadersArq;
   readonly #running: StreamedCommand[] = [];
   #background: StreamedCommand | undefined;
   /** What the last commands printed. */
@@ -24,7 +37,7 @@ class Reader implements AsyncDisposable {
   /** Where the bus listens to clients. */
   #clients = USUAL;
 
-  constructor(folder: string, arq: readonly string[]) {
+  constructor(folder: string, arq: ReadersArq) {
     this.#folder = folder;
     this.#arq = arq;
   }
@@ -50,7 +63,7 @@ class Reader implements AsyncDisposable {
   }
 
   #shell(script: string): StreamedCommand {
-    const quoted = [Deno.execPath(), ...this.#arq].map((word) => `'${word}'`).join(" ");
+    const quoted = this.#arq.command.map((word) => `'${word}'`).join(" ");
     const here = script.replaceAll(USUAL, this.#clients);
     return this.#start("sh", ["-ec", `exec 2>&1\narq() { ${quoted} "$@"; }\n${here}`]);
   }
@@ -70,7 +83,8 @@ class Reader implements AsyncDisposable {
     } else if (step.kind === "bus") {
       const words = step.text.trim().split(" ");
       assert.equal(words.shift(), "arq");
-      const bus = this.#start(Deno.execPath(), [...this.#arq, ...words, ...FREE_PORTS]);
+      const [program = "", ...first] = this.#arq.bus ?? this.#arq.command;
+      const bus = this.#start(program, [...first, ...words, ...FREE_PORTS]);
       await bus.until("ArqonBus is ready");
       this.#clients = /\bws:\/\/([^/\s]+)/.exec(bus.text)?.[1] ?? USUAL;
     } else if (step.kind === "background") {
@@ -91,9 +105,9 @@ class Reader implements AsyncDisposable {
 }
 
 /** Does what a page says; rejects with the line of the page that is not so. */
-export async function follow(page: string): Promise<void> {
+export async function follow(page: string, install: Install = checkout): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "arqon_tutorial_" });
-  await using reader = new Reader(folder, await checkoutArq());
+  await using reader = new Reader(folder, await install(folder));
   for (const step of readSteps(page)) {
     await reader.do(step).catch((error) => {
       throw new Error(`line ${step.line}: ${error instanceof Error ? error.message : error}`);

@@ -52,6 +52,7 @@ const RUNNERS = { bun: "bunx", pnpm: "pnpm exec", yarn: "yarn" };
 function calledAs() {
   const name = basename(process.argv[1] ?? "arq").replace(/\.\w+$/, "");
   const { npm_command, npm_config_user_agent: agent = "" } = process.env;
+  if (process.versions.bun !== undefined) return `bunx ${name}`;
   if (npm_command === undefined && agent === "") return name;
   return `${RUNNERS[agent.split("/")[0]] ?? "npx"} ${name}`;
 }

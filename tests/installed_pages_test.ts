@@ -1,0 +1,120 @@
+/**
+ * The pages for newcomers with the npm package in place of the checkout: packed, installed into an
+ * empty folder by the package manager of the runtime, every command run by its runner (`npx`, `bunx`),
+ * on Node 22, Node 24 and Bun. All pages on the oldest of them, the quick start on each.
+ */
+import assert from "node:assert/strict";
+import { packArqon } from "../tasks/pack_arqon.ts";
+import { run } from "./binaries/tool.ts";
+import { BUN_VERSION, ensureBun, ensureNode, NODE_VERSIONS } from "./packages/runtimes.ts";
+import { follow } from "./tutorial_shell.ts";
+import type { Install } from "./tutorial_shell.ts";
+
+const DOCS = new URL("../docs/", import.meta.url);
+const PAGES = ["quick_start", "tutorial_policies", "tutorial_schemas"];
+
+/** The runtime: its programs, by the names under which its commands are found. */
+interface Runtime {
+  readonly name: string;
+  readonly programs: Readonly<Record<string, string>>;
+  readonly install: readonly string[];
+  readonly runner: readonly string[];
+  /** Runs the package's launcher by itself. */
+  readonly launcher: string;
+}
+
+async function nodeRuntime(version: typeof NODE_VERSIONS[number]): Promise<Runtime> {
+  return {
+    name: `Node ${version}`,
+    // npm is the machine's, which this Node runs.
+    programs: { node: await ensureNode(version) },
+    install: ["npm", "install", "--no-audit", "--no-fund"],
+    runner: ["npx", "--no-install"],
+    launcher: "node",
+  };
+}
+
+async function bunRuntime(): Promise<Runtime> {
+  const bun = await ensureBun();
+  return {
+    name: `Bun ${BUN_VERSION}`,
+    programs: { bun, bunx: bun },
+    install: ["bun", "install"],
+    // Bun itself is to run the launcher, not a Node that the machine may have.
+    runner: ["bunx", "--bun"],
+    launcher: "bun",
+  };
+}
+
+/** What the page of schemas tells its reader to install beside the package, in our version. */
+async function compilerOfSchemas(): Promise<string> {
+  const config = await Deno.readTextFile(new URL("../deno.json", import.meta.url));
+  return String(JSON.parse(config).imports["@bufbuild/buf"]).replace(/^npm:/, "");
+}
+
+/** Installs packages as a reader does. */
+function installer(runtime: Runtime, packages: readonly string[]): Install {
+  return async (folder) => {
+    const bin = `${folder}/.bin`;
+    await Deno.mkdir(bin);
+    for (const [name, program] of Object.entries(runtime.programs)) {
+      // Deno makes links only for who may write everywhere.
+      await run(["ln", "-s", program, `${bin}/${name}`], { cwd: folder });
+    }
+    const withPath = ["sh", "-c", `${OWN_ENVIRONMENT} PATH="$0:$PATH" exec "$@"`, bin];
+    await Deno.writeTextFile(`${folder}/package.json`, '{ "private": true }\n');
+    const { code, stderr } = await run([...withPath, ...runtime.install, ...packages], {
+      cwd: folder,
+    });
+    assert.equal(code, 0, stderr);
+    return {
+      command: [...withPath, ...runtime.runner, "arq"],
+      // A runner would keep the signal to itself that ends the bus.
+      bus: [...withPath, runtime.launcher, `${folder}/node_modules/arqon/bin/arq.mjs`],
+    };
+  };
+}
+
+/** Not that of the task which runs the tests, nor what npm thinks of this machine's settings. */
+const OWN_ENVIRONMENT =
+  "unset npm_command npm_config_user_agent npm_execpath; export npm_config_loglevel=error;";
+
+const pageOf = (name: string) => Deno.readTextFile(new URL(`${name}.md`, DOCS));
+
+/** What is suggested begins as the reader began. */
+async function suggests(install: Install, arq: string): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "arqon_installed_" });
+  try {
+    const { command } = await install(folder);
+    const env = { XDG_CONFIG_HOME: `${folder}/.config` };
+    const init = await run([...command, "init", "shop", "--json"], { cwd: folder, env });
+    assert.equal(init.code, 0, init.stderr);
+    assert.equal(JSON.parse(init.stdout).next[1], `${arq} serve --config config.toml`);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+Deno.test("the installed package does what the pages say", async (t) => {
+  const packed = await Deno.makeTempDir({ prefix: "arqon_packed_" });
+  try {
+    const { path } = await packArqon(packed);
+    const [oldest, newer] = NODE_VERSIONS;
+    const runtimes = [await nodeRuntime(oldest), await nodeRuntime(newer), await bunRuntime()];
+    for (const [index, runtime] of runtimes.entries()) {
+      const install = installer(runtime, [path]);
+      for (const name of index === 0 ? PAGES : ["quick_start"]) {
+        const beside = name === "tutorial_schemas" ? [await compilerOfSchemas()] : [];
+        await t.step(
+          `docs/${name}.md on ${runtime.name}`,
+          async () => await follow(await pageOf(name), installer(runtime, [path, ...beside])),
+        );
+      }
+      const arq = runtime.launcher === "bun" ? "bunx arq" : "npx arq";
+      if (runtime === runtimes[1]) continue;
+      await t.step(`${arq} init names ${arq}, on ${runtime.name}`, () => suggests(install, arq));
+    }
+  } finally {
+    await Deno.remove(packed, { recursive: true });
+  }
+});
