@@ -142,6 +142,7 @@ export class Connection {
 
   async #request(request: PortRequest): Promise<Ack | undefined> {
     if (this.#over) throw this.#closedError();
+    // Without a deadline only the SDK's own reading of the history asks: a loop outlives an outage.
     const may_wait = this.#settings.offline !== "refuse" || request.timeout_ms === Infinity;
     if (!may_wait && this.#status.state !== "open") {
       throw new ArqonError("connection-lost", `${this.#status.state}, and offline is "refuse"`);

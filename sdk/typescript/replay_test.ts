@@ -57,6 +57,14 @@ function storedRoom(
   return { room, asked };
 }
 
+async function secondSub({ subs }: { readonly subs: readonly unknown[] }): Promise<void> {
+  const deadline_ms = performance.now() + 20_000;
+  while (subs.length < 2) {
+    assert.ok(performance.now() < deadline_ms, "no second SUB came");
+    await new Promise((done) => setTimeout(done, 1));
+  }
+}
+
 async function taken(loop: Subscription, count: number): Promise<unknown[]> {
   const items: unknown[] = [];
   while (items.length < count) items.push(shown((await loop.next()).value as Message));
@@ -78,7 +86,7 @@ Deno.test(
     assert.deepEqual(await taken(loop, 5), [3, 4, 8, 9, 20]);
     // Each page begins with the last message of the one before: while that is kept, nothing has gone.
     assert.deepEqual(asked, ["after 0", "after 3", "after 7", "after 8"]);
-    while (peer.subs.length < 2) await new Promise((done) => setTimeout(done, 1));
+    await secondSub(peer);
     peer.line.message(20, "a repeat");
     peer.line.message(21, "new");
     assert.deepEqual(await taken(loop, 1), [21]);
@@ -100,7 +108,7 @@ Deno.test(
     assert.deepEqual(await taken(loop, 1), [3]);
     // Meanwhile 4 was stored, before the subscription stood: only a place brings it.
     peer.line.accept(peer.subs[0]!, { offset: 4, epoch: "e1" });
-    while (peer.subs.length < 2) await new Promise((done) => setTimeout(done, 1));
+    await secondSub(peer);
     assert.deepEqual(placesOf(peer.subs), [[0, ""], [3, "e1"]]);
     peer.line.message(4, "in between");
     assert.deepEqual(await taken(loop, 1), [4]);
