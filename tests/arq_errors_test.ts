@@ -27,8 +27,13 @@ const CASES: readonly Case[] = [
     says: /no context "prot"/,
     hint: /did you mean prod/,
   },
-  { args: ["room", "gte", "lobby"], code: 2, says: /unknown command 'gte'/, hint: /mean get\?/ },
-  { args: ["statsu"], code: 2, says: /unknown command 'statsu'/, hint: /mean status\?/ },
+  {
+    args: ["room", "gte", "lobby"],
+    code: 2,
+    says: /unknown command 'gte'/,
+    hint: /mean arq room get\?/,
+  },
+  { args: ["statsu"], code: 2, says: /unknown command 'statsu'/, hint: /mean arq status\?/ },
   {
     args: ["sub", "a", "--cuont", "1"],
     code: 2,
