@@ -62,6 +62,7 @@ const rooms: Story = [
   row("room watch lobby", { steps: stopAfter("Watching"), code: 130 }),
   row("room kick lobby mallory"),
   row("room ban lobby mallory --ttl 1m"),
+  row("room bans lobby", { shows: /mallory tenant until/ }),
   row("room unban lobby mallory"),
   row("room class set stage-* --no-echo"),
   row("room class list", { shows: /stage-\*/ }),
