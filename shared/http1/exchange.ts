@@ -39,6 +39,8 @@ export interface BareUpgrade {
 export interface UpgradeTaker {
   /** `early` has arrived behind the request. Never rejects; the stream is closed when it resolves. */
   run(stream: ByteStream, early: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** In place of `run`: the peer had gone before it could be told that it is taken. */
+  lost(): void;
 }
 
 /** A connection that is no longer HTTP's. Nothing of its request is kept: there may be many of them. */
@@ -182,7 +184,12 @@ class Exchange {
         const { handshake, taker } = taken;
         // It has shown a token; what it may do from here on is the taker's.
         this.#context.arrivals.remove(this.#arrival);
-        await writeAll(this.#stream, handshake);
+        try {
+          await writeAll(this.#stream, handshake);
+        } catch (error) {
+          taker.lost();
+          throw error;
+        }
         this.taken = { taker, stream: this.#stream, early: this.#inbound.release() };
         return false;
       }

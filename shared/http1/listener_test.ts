@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { request as nodeRequest } from "node:http";
 import { groupOf } from "./arrivals.ts";
+import { takeBareUpgrade } from "./exchange.ts";
+import type { BareUpgrade } from "./exchange.ts";
 import { listenBare } from "./listener.ts";
 import type { BareListener, BareListenOptions } from "./listener.ts";
 
@@ -145,6 +147,34 @@ Deno.test("Node's own client is served, with keep-alive and a large body", async
     asked.end("y");
   });
   assert.equal(JSON.parse(answer).body.length, 200_001);
+});
+
+Deno.test("a peer that goes before its upgrade is answered is lost, and nothing runs", async () => {
+  const told: string[] = [];
+  const going = Promise.withResolvers<void>();
+  const asked = Promise.withResolvers<void>();
+  await using served = new Served({
+    async handler(request) {
+      const upgrade = takeBareUpgrade(request) as BareUpgrade;
+      // More than the system's buffers take of a peer that reads nothing.
+      upgrade.take(new Uint8Array(50_000_000), {
+        run: () => Promise.resolve(void told.push("run")),
+        lost: () => void told.push("lost"),
+      });
+      asked.resolve();
+      await going.promise;
+      return upgrade.response;
+    },
+  });
+  const conn = await served.connect();
+  const head = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+  await conn.write(new TextEncoder().encode(head));
+  await asked.promise;
+  conn.close();
+  going.resolve();
+  await until("it is told", () => told.length > 0);
+  assert.deepEqual(told, ["lost"]);
+  await until("nobody is left", () => served.listener.stats.open === 0);
 });
 
 Deno.test("who is slow with a head, or silent, is ended in time and counted", async () => {

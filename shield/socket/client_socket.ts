@@ -35,7 +35,7 @@ export interface ClientSocket {
 
 /** What happens to a socket; each in its own turn of the event loop. Must not throw. */
 export interface SocketEvents {
-  /** Once, first of all: from now on `send` works. */
+  /** Once, first of all, unless the peer has gone before: from now on `send` works. */
   opened(): void;
   /** One complete message. The buffer is the receiver's own. */
   message(data: string | ArrayBuffer): void;

@@ -130,6 +130,11 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     this.#resting_until_ms = performance.now() + Math.min(wait_ms, REST_MS_MAX);
   }
 
+  lost(): void {
+    this.#closing = true;
+    this.#events?.closed(BROKEN);
+  }
+
   /** The life of the socket, from its handshake to its end. Never rejects. */
   async run(stream: ByteStream, early: Uint8Array<ArrayBuffer>): Promise<void> {
     const events = this.#events as SocketEvents;
