@@ -84,7 +84,7 @@ async function diff(bus: TestBus): Promise<void> {
     JSON.parse(await mirror(bus, "diff", "--tenant", "acme", "--json")).candidates.length,
     0,
   );
-  assert.equal(await mirror(bus, "diff", "--reset"), "forgot 1 candidates of tenant default\n");
+  assert.equal(await mirror(bus, "diff", "--reset"), "forgot 1 candidate of tenant default\n");
   assert.equal(await mirror(bus, "diff"), "tenant default: nothing was compared on this node\n");
 }
 

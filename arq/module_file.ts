@@ -12,9 +12,15 @@ const BUILDS: Readonly<Record<string, (file: string) => string>> = {
 
 /** The module's bytes. Throws a usage error for the source of one, also where there is no such file. */
 export async function readModuleFile(io: Io, file: string): Promise<Uint8Array> {
+  requireModule(file);
+  return await readInput(io, file);
+}
+
+/** Throws a usage error, with the command that builds it, when a file is a policy's source. */
+export function requireModule(file: string): void {
   const ending = /\.([a-z]+)$/i.exec(file)?.[1]?.toLowerCase() ?? "";
   const build = Object.hasOwn(BUILDS, ending) ? BUILDS[ending] : undefined;
-  if (build === undefined) return await readInput(io, file);
+  if (build === undefined) return;
   throw usageError(
     `${file} is a policy's source; expected the module that is built of it, a .wasm file`,
     build(file),

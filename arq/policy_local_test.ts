@@ -285,8 +285,12 @@ Deno.test("help names the options, and the compiler is not loaded for it", async
     }
   }
   assert.ok([...loaded].some((one) => one.endsWith("/arq/program_policy_local.ts")));
-  // Names, the version and the like for help texts; they import nothing themselves.
-  for (const light of ["schema/findings.ts", "version.ts", "config/suggest.ts"]) {
+  // Names, the version and the like for texts; they import nothing themselves.
+  const lights = [
+    ...["schema/findings.ts", "schema/schema_id.ts", "version.ts", "config/suggest.ts"],
+    ...["plural.ts", "answer_body.ts"],
+  ];
+  for (const light of lights) {
     const url = new URL(`../shared/${light}`, import.meta.url).href;
     assert.deepEqual(known.get(url)?.dependencies ?? [], []);
     loaded.delete(url);

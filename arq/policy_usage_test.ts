@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { runArq } from "./testing/run_arq.ts";
 
-const HERE = new URL("policy_usage_test.ts", import.meta.url).pathname;
-const NOWHERE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];
+const MODULE = new URL("../policies/build/bad_words.wasm", import.meta.url).pathname;
+const NOWMODULE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];
 
 Deno.test("wrong command lines and a bus that is not there are told apart", async () => {
   const cases: [string[], number, RegExp][] = [
@@ -16,14 +16,14 @@ Deno.test("wrong command lines and a bus that is not there are told apart", asyn
     [["deploy", "x.wasm", "--tenant", "a b"], 2, /Not a tenant: character " "/],
     [["deploy", "a b.wasm"], 2, /no name for a policy.*\n.*--name/],
     [["deploy", "/nowhere/p.wasm"], 1, /cannot read \/nowhere\/p\.wasm/],
-    [["deploy", HERE, "--name", "p", ...NOWHERE], 4, /127\.0\.0\.1:1.*503 unreachable/],
+    [["deploy", MODULE, "--name", "p", ...NOWMODULE], 4, /127\.0\.0\.1:1.*503 unreachable/],
     [["rollback", "--to", "v3"], 2, /Expected a version/],
     [["remove", "a.b"], 2, /Not a policy name/],
     [["logs"], 2, /keeps no lines.*\n.*-f follows/],
-    [["logs", "-f", ...NOWHERE], 4, /503 unreachable/],
+    [["logs", "-f", ...NOWMODULE], 4, /503 unreachable/],
     [["list", "--admin-url", "http://127.0.0.1:1"], 3, /no token for http:\/\/127\.0\.0\.1:1/],
     [["list", "--url", "ws://127.0.0.1:1"], 4, /not a running development bus.*\n.*--admin-url/],
-    [["list", ...NOWHERE], 4, /503 unreachable/],
+    [["list", ...NOWMODULE], 4, /503 unreachable/],
     [["nonsense"], 2, /unknown command/],
   ];
   for (const [args, code, expected] of cases) {
@@ -51,7 +51,7 @@ Deno.test("something that is no bus is told apart from a refusal", async () => {
 Deno.test("a module of more than 1 MiB is not even sent", async () => {
   const file = await Deno.makeTempFile({ suffix: ".wasm" });
   await Deno.writeFile(file, new Uint8Array(1_048_577));
-  const { code, stderr } = await runArq(["policy", "deploy", file, "--name", "p", ...NOWHERE]);
+  const { code, stderr } = await runArq(["policy", "deploy", file, "--name", "p", ...NOWMODULE]);
   assert.equal(code, 1);
   assert.match(stderr, /1048577 bytes; a module has at most 1 MiB/);
   await Deno.remove(file);

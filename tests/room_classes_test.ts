@@ -119,7 +119,7 @@ async function members(cluster: Cluster): Promise<void> {
   second.send({ op: "sub", room: "small", presence: true, id: 1 });
   const { code, reason, message } = await second.json();
   assert.deepEqual([code, reason], [429, "member-limit"]);
-  assert.match(String(message), /the room has 1 members/);
+  assert.match(String(message), /the room has 1 member$/);
   await set(cluster, { room: "small", max_members: 2 });
   second.send({ op: "sub", room: "small", presence: true, id: 2 });
   const later = await second.json();

@@ -5,7 +5,7 @@
 import { idProblem } from "@arqon/proto";
 import { askAdmin, findAdmin } from "../admin.ts";
 import { CommandError, EXIT, usageError } from "../exit.ts";
-import { readModuleFile } from "../module_file.ts";
+import { readModuleFile, requireModule } from "../module_file.ts";
 import { print, resolvePath } from "../io.ts";
 import type { Io } from "../io.ts";
 import { membersOf, nodeTrouble } from "../policy_text.ts";
@@ -52,8 +52,10 @@ async function readModule(io: Io, file: string): Promise<Uint8Array> {
 
 /** Prints what is in force; 1 when it is stored but this node does not enforce it. */
 export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Promise<number> {
-  const body = await readModule(io, file);
+  // Before its name: a source's is no name for a policy, and that is not what is wrong with it.
+  requireModule(file);
   const name = policyName(file, flags.name);
+  const body = await readModule(io, file);
   const admin = await findAdmin(io, flags);
   const began_ms = io.now();
   const module = await askAdmin(io, admin, {
