@@ -9,6 +9,7 @@ interface Answers {
   readonly ok?: string;
   readonly verify?: string;
   readonly test?: string;
+  readonly slow?: string;
   readonly external?: string;
   readonly install?: string;
   readonly policies?: string;
@@ -32,6 +33,7 @@ case "$*" in
 *" task verify") ${answers.verify ?? PASSES} ;;
 *" task policies --check --strict") ${answers.policies ?? PASSES} ;;
 *" task test") ${answers.test ?? "echo '5 passed, 0 failed'"} ;;
+*" task test:slow") ${answers.slow ?? "echo '0 passed, 0 failed'"} ;;
 *" task test:external ../shared/data") ${answers.external ?? "echo '2 passed, 0 failed'"} ;;
 *) echo "unexpected: $*"; exit 9 ;;
 esac
@@ -58,6 +60,7 @@ async function total(answers: Answers, with_data = false): Promise<string> {
 Deno.test("CI adds up the test runs when all is well", async () => {
   assert.equal(await total({}), "0: 5 passed, 0 failed");
   assert.equal(await total({}, true), "0: 7 passed, 0 failed");
+  assert.equal(await total({ slow: "echo '3 passed, 1 failed'; exit 1" }), "1: 8 passed, 1 failed");
 });
 
 Deno.test("CI counts failed tests and goes on to the next run", async () => {

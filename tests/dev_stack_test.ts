@@ -166,9 +166,10 @@ Deno.test("after arq dev up with the compose stack, every command takes it, unti
       /the compose stack of .*compose\.yaml has ended/,
     );
     assert.deepEqual((await json("context", "list", "--json")).contexts, []);
+    // Without it, the checkout's own development bus counts, if one runs just now.
     const status = await arq("status");
-    assert.equal(status.code, 4, status.stdout);
-    assert.match(status.stderr, /no bus/);
+    assert.ok(!status.stdout.includes(up.ops_url), status.stdout);
+    if (status.code !== 0) assert.match(status.stderr, /no bus/);
   });
 });
 

@@ -58,6 +58,8 @@ export async function startArq(args: string[], options: ArqOptions = {}): Promis
       // The contexts of whoever runs the tests must not count.
       XDG_CONFIG_HOME: options.config_home ?? NO_CONFIG,
       APPDATA: options.config_home ?? NO_CONFIG,
+      // However the tests were started, `arq` here was not started by npx.
+      npm_command: "",
       ...options.env,
     },
     stdin: options.stdin === undefined && !options.keep_stdin ? "null" : "piped",

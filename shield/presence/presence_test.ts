@@ -114,7 +114,7 @@ Deno.test("a room's own limit holds where it is lower, and as soon as it is anot
   presence.join(member("a"));
   assert.throws(() => presence.join(member("b")), {
     reason: "member-limit",
-    message: /the room has 1 members/,
+    message: /the room has 1 member$/,
   });
   assert.deepEqual(asked, ["acme/lobby", "acme/lobby"]);
   own = 100;
