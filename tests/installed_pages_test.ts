@@ -81,6 +81,30 @@ const OWN_ENVIRONMENT =
 
 const pageOf = (name: string) => Deno.readTextFile(new URL(`${name}.md`, DOCS));
 
+/**
+ * The session that the README shows, as a page: its commands in their order, and what comes in the
+ * second terminal. How each line looks is `record_test.ts`'s to compare.
+ */
+async function readmeSession(): Promise<string> {
+  const readme = await Deno.readTextFile(new URL("../README.md", import.meta.url));
+  const [, recorded = ""] = readme.split("<!-- recorded by");
+  const commands = [...recorded.matchAll(/^\$ npx (arq [^\n]*)$/gm)].map(([, command = ""]) =>
+    command
+  );
+  assert.ok(commands.length >= 6, `${commands}`);
+  const blocks = commands.map((command) => {
+    const kind = command.startsWith("arq dev ")
+      ? "test bus"
+      : command.startsWith("arq sub ")
+      ? "test background"
+      : "test";
+    return `~~~sh ${kind}\n${command.replace(/ 2>.*/, "")}\n~~~\n`;
+  });
+  // No terminal is there, so the data comes alone.
+  const heard = /^lobby message dev (.*)$/m.exec(recorded)?.[1] ?? "";
+  return [...blocks, `~~~text background\n…\n${heard}\n~~~\n`].join("\n");
+}
+
 /** What is suggested begins as the reader began. */
 async function suggests(install: Install, arq: string): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "arqon_installed_" });
@@ -110,6 +134,10 @@ Deno.test("the installed package does what the pages say", async (t) => {
           async () => await follow(await pageOf(name), installer(runtime, [path, ...beside])),
         );
       }
+      await t.step(
+        `README.md on ${runtime.name}`,
+        async () => await follow(await readmeSession(), install),
+      );
       const arq = runtime.launcher === "bun" ? "bunx arq" : "npx arq";
       if (runtime === runtimes[1]) continue;
       await t.step(`${arq} init names ${arq}, on ${runtime.name}`, () => suggests(install, arq));
