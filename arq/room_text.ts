@@ -28,7 +28,9 @@ export function whenText(value: unknown): string {
 
 /** `3 connections of 2 users`. */
 export function countText({ connections, users }: Members): string {
-  return `${plural(Number(connections), "connection")} of ${plural(Number(users), "user")}`;
+  // Whatever a bus answers: converting an object may throw.
+  const numberOf = (value: unknown) => typeof value === "number" ? value : NaN;
+  return `${plural(numberOf(connections), "connection")} of ${plural(numberOf(users), "user")}`;
 }
 
 /** `user connection since metadata`; a member that leaves has only the first two. */

@@ -75,6 +75,10 @@ Deno.test("a time that is none is left out", () => {
   }
 });
 
+Deno.test("a count that is none does not throw", () => {
+  assert.equal(countText({ connections: { toString: 0 }, users: 1 }), "NaN connections of 1 user");
+});
+
 Deno.test("whatever the bus answers, the text is one printable line", () => {
   fc.assert(fc.property(fc.jsonValue(), fc.jsonValue(), fc.string(), (one, other, text) => {
     const line = memberLine({ user_id: text, connection_id: other, joined_ms: one, meta: one });
