@@ -5,6 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import { listenBare } from "./http1/listener.ts";
 import type { BareListener, BareListenOptions, BareListenStats } from "./http1/listener.ts";
+import type { Handler } from "./http_handler.ts";
 import { listenNode } from "./node_listen.ts";
 import { problemResponse } from "./problem.ts";
 import type { TlsPair } from "./tls_reload.ts";
@@ -15,12 +16,6 @@ const GRACE_MS = 2_000;
 const LAST_ANSWER_MS = 500;
 /** A port that was let go is free at the next turn or two; longer means that somebody else took it. */
 const REBIND_MS = 10_000;
-
-/** Answers one request; must not reject, or the client gets a bare 500. */
-export type Handler = (
-  request: Request,
-  info: Deno.ServeHandlerInfo<Deno.NetAddr>,
-) => Response | Promise<Response>;
 
 /** Where to listen and what to serve there. */
 export interface ListenOptions {

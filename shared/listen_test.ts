@@ -1,7 +1,8 @@
 /** Listeners on loopback: their URLs, their errors for people, and how they end. */
 import assert from "node:assert/strict";
 import { listen, ListenError } from "./listen.ts";
-import type { Handler, Listener, ListenOptions } from "./listen.ts";
+import type { Handler } from "./http_handler.ts";
+import type { Listener, ListenOptions } from "./listen.ts";
 import { testCertificate } from "./test_certificate.ts";
 
 const hello: Handler = () => new Response("hello");

@@ -11,23 +11,18 @@ import type { Server as TlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import { Readable } from "node:stream";
 import type { ReadableStream as NodeReadableStream } from "node:stream/web";
+import type { Handler } from "./http_handler.ts";
 import type { TlsPair } from "./tls_reload.ts";
 
 /** Above what the largest token takes; a longer head is answered 431 by the runtime. */
 const HEAD_BYTES_MAX = 131_072;
-
-/** Answers one request; must not reject. */
-export type NodeHandler = (
-  request: Request,
-  info: Deno.ServeHandlerInfo<Deno.NetAddr>,
-) => Response | Promise<Response>;
 
 /** Where to listen. */
 export interface NodeListenOptions {
   readonly host: string;
   /** 0 picks a free port. */
   readonly port: number;
-  readonly handler: NodeHandler;
+  readonly handler: Handler;
   /** PEM texts; with them the listener speaks TLS. */
   readonly tls?: { cert: string; key: string } | undefined;
   /** Other processes serve the same port. */
@@ -129,7 +124,7 @@ function infoOf({ socket }: IncomingMessage, completed: Promise<void>) {
 }
 
 async function respond(
-  handler: NodeHandler,
+  handler: Handler,
   make: () => Request,
   info: Deno.ServeHandlerInfo<Deno.NetAddr>,
 ): Promise<[request: Request | undefined, response: Response]> {
@@ -147,7 +142,7 @@ async function respond(
 }
 
 async function answer(
-  handler: NodeHandler,
+  handler: Handler,
   secure: boolean,
   incoming: IncomingMessage,
   outgoing: ServerResponse,
@@ -164,7 +159,7 @@ async function answer(
 }
 
 async function offer(
-  handler: NodeHandler,
+  handler: Handler,
   secure: boolean,
   upgrade: NodeUpgrade,
 ): Promise<void> {

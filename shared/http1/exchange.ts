@@ -4,6 +4,7 @@
  * connections come from `listener.ts`.
  */
 import { STATUS_CODES } from "node:http";
+import type { Handler } from "../http_handler.ts";
 import type { Arrival, Arrivals } from "./arrivals.ts";
 import { BodyReader } from "./body.ts";
 import { closeQuietly, writeAll } from "./byte_stream.ts";
@@ -20,12 +21,6 @@ const DISCARDED_BYTES_MAX = 65_536;
 const LINGER_BYTES_MAX = 1_048_576;
 const CR = 13, LF = 10;
 const encoder = new TextEncoder();
-
-/** Answers one request; must not reject. */
-export type HttpHandler = (
-  request: Request,
-  info: Deno.ServeHandlerInfo<Deno.NetAddr>,
-) => Response | Promise<Response>;
 
 /** An upgrade request's connection, for whoever takes it over. */
 export interface BareUpgrade {
@@ -61,7 +56,7 @@ export function takeBareUpgrade(request: Request): BareUpgrade | undefined {
 
 /** What all connections of a listener have together. */
 export interface ExchangeContext {
-  readonly handler: HttpHandler;
+  readonly handler: Handler;
   readonly secure: boolean;
   readonly arrivals: Arrivals;
   /** No further request is served on a connection once this is true. */

@@ -1,7 +1,8 @@
 /** One page, one health and one admin API over real listeners, of which some fail. */
 import assert from "node:assert/strict";
 import { listen } from "../../shared/listen.ts";
-import type { Handler, Listener } from "../../shared/listen.ts";
+import type { Handler } from "../../shared/http_handler.ts";
+import type { Listener } from "../../shared/listen.ts";
 import { createLogger } from "../../shared/log.ts";
 import { createMetrics } from "../../shared/metrics.ts";
 import { supervisorAdmin, supervisorOps } from "./operators.ts";
