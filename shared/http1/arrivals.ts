@@ -77,10 +77,10 @@ export class Arrivals {
   add(arrival: Arrival): void {
     const { strangers, strangers_per_address } = this.#limits;
     const group = this.#by_group.get(arrival.group) ?? new Set();
-    this.#by_group.set(arrival.group, group);
     if (group.size >= strangers_per_address) this.#evict(group, "address");
     else if (this.#strangers.size >= strangers) this.#evict(this.#strangers, "total");
     group.add(arrival);
+    // Again, too: with its last member a group is gone.
     this.#by_group.set(arrival.group, group);
     this.#strangers.add(arrival);
     this.#all.add(arrival);

@@ -11,7 +11,8 @@ import type { ArrivalLimits, ArrivalStats } from "./arrivals.ts";
 import { acceptTls, closeQuietly } from "./byte_stream.ts";
 import type { ByteStream } from "./byte_stream.ts";
 import { serveConnection } from "./exchange.ts";
-import type { HttpHandler, TakenConnection } from "./exchange.ts";
+import type { ExchangeContext, TakenConnection } from "./exchange.ts";
+import type { Handler } from "../http_handler.ts";
 import { readProxyHeader } from "./proxy.ts";
 import type { ProxyRule } from "./proxy.ts";
 
@@ -20,7 +21,7 @@ export interface BareListenOptions {
   readonly host: string;
   /** 0 picks a free port. */
   readonly port: number;
-  readonly handler: HttpHandler;
+  readonly handler: Handler;
   /** PEM texts; with them the listener speaks TLS. */
   readonly tls?: TlsPair | undefined;
   /** Other processes serve the same port. */
@@ -73,6 +74,7 @@ class Listening implements BareListener {
   readonly #options: BareListenOptions;
   readonly #listener: Deno.TcpListener;
   readonly #arrivals: Arrivals;
+  readonly #context: ExchangeContext;
   readonly #ended = Promise.withResolvers<void>();
   #secure: SecureContext | undefined;
   #closing = false;
@@ -91,6 +93,13 @@ class Listening implements BareListener {
     this.#listener = Deno.listen({ hostname: host, port, ...shared });
     this.port = this.#listener.addr.port;
     this.#arrivals = new Arrivals(limits, options.now ?? (() => performance.now()));
+    this.#context = {
+      handler: options.handler,
+      secure: tls !== undefined,
+      arrivals: this.#arrivals,
+      isClosing: () => this.#closing,
+      date: () => this.#dateText(),
+    };
     void this.#acceptAll();
   }
 
@@ -188,7 +197,7 @@ class Listening implements BareListener {
     arrival: Arrival,
     address: Deno.NetAddr,
   ): Promise<TakenConnection | undefined> {
-    const { handler, proxies } = this.#options;
+    const { proxies } = this.#options;
     const arrivals = this.#arrivals;
     let early: Uint8Array<ArrayBuffer> = NOTHING;
     let remote = address;
@@ -206,14 +215,7 @@ class Listening implements BareListener {
       stream = await acceptTls(conn, secure, early);
       early = NOTHING;
     }
-    const context = {
-      handler,
-      secure: secure !== undefined,
-      arrivals,
-      isClosing: () => this.#closing,
-      date: () => this.#dateText(),
-    };
-    return await serveConnection(context, { arrival, stream, remoteAddr: remote, early });
+    return await serveConnection(this.#context, { arrival, stream, remoteAddr: remote, early });
   }
 
   /** One text a second. */
