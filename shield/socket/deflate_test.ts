@@ -2,12 +2,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { WebSocket as WsClient } from "ws";
-import { listenClient } from "../../shared/listen.ts";
 import { until } from "./conformance.ts";
 import { rawFrame, RawPeer } from "./conformance_peer.ts";
 import { agreeOnDeflate, deflate, inflate } from "./deflate.ts";
-import { ownSockets } from "./own.ts";
-import { OWN_LIMITS } from "./test_host.ts";
+import { serveOwn } from "./test_host.ts";
 
 const BOTH = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 
@@ -48,37 +46,12 @@ Deno.test("what is deflated inflates to itself, within its bound, with any windo
   assert.equal(inflate(new Uint8Array([1, 2, 3]), 100), "malformed");
 });
 
-async function serve() {
-  const server = ownSockets({
-    heartbeat_ms: 60_000,
-    max_message_bytes: 1_000_000,
-    deflate: { from_bytes: 100, inflated_bytes_max: 50_000 },
-  });
-  const listener = await listenClient({
-    name: "client",
-    host: "127.0.0.1",
-    port: 0,
-    websocket: "own",
-    limits: OWN_LIMITS,
-    onGone() {},
-    handler(request) {
-      const { socket, response, listen } = server.upgrade(request, undefined);
-      listen({
-        opened() {},
-        message: (data) => socket.send(typeof data === "string" ? data : new Uint8Array(data)),
-        closed() {},
-      });
-      return response;
-    },
-  });
-  return {
-    url: `${listener.url}/`,
-    async [Symbol.asyncDispose]() {
-      server.close();
-      await listener.close(100);
-    },
-  };
-}
+/** Sends back what comes. */
+const serve = () =>
+  serveOwn(
+    (socket, data) => socket.send(typeof data === "string" ? data : new Uint8Array(data)),
+    { deflate: { from_bytes: 100, inflated_bytes_max: 50_000 } },
+  );
 
 const settings = { sanitizeOps: false, sanitizeResources: false };
 

@@ -1,42 +1,15 @@
 /** What only our own sockets do: rests, turns, one write for many frames. */
 import assert from "node:assert/strict";
-import { listenClient } from "../../shared/listen.ts";
 import { until } from "./conformance.ts";
 import { BINARY, rawFrame, RawPeer } from "./conformance_peer.ts";
 import type { ClientSocket } from "./client_socket.ts";
-import { ownSockets } from "./own.ts";
-import { OWN_LIMITS } from "./test_host.ts";
+import { serveOwn } from "./test_host.ts";
 
-/** What happens to the messages of one socket. */
+/** What happens to the messages of one socket, which are all binary here. */
 type OnMessage = (socket: ClientSocket, message: Uint8Array) => void;
 
-async function serve(onMessage: OnMessage) {
-  const server = ownSockets({ heartbeat_ms: 60_000, max_message_bytes: 1_000_000 });
-  const listener = await listenClient({
-    name: "client",
-    host: "127.0.0.1",
-    port: 0,
-    websocket: "own",
-    limits: OWN_LIMITS,
-    onGone() {},
-    handler(request) {
-      const { socket, response, listen } = server.upgrade(request, undefined);
-      listen({
-        opened() {},
-        message: (data) => onMessage(socket, new Uint8Array(data as ArrayBuffer)),
-        closed() {},
-      });
-      return response;
-    },
-  });
-  return {
-    url: `${listener.url}/`,
-    async [Symbol.asyncDispose]() {
-      server.close();
-      await listener.close(100);
-    },
-  };
-}
+const serve = (onMessage: OnMessage) =>
+  serveOwn((socket, data) => onMessage(socket, new Uint8Array(data as ArrayBuffer)));
 
 const settings = { sanitizeOps: false, sanitizeResources: false };
 

@@ -1,7 +1,7 @@
-/** A real listener with one kind of client sockets, for the conformance suite. */
+/** Real listeners with one kind of client sockets, for the conformance suite and for our own. */
 import { listenClient } from "../../shared/listen.ts";
 import { testCertificate } from "../../shared/test_certificate.ts";
-import type { SocketServer } from "./client_socket.ts";
+import type { ClientSocket, SocketOptions, SocketServer } from "./client_socket.ts";
 import { MESSAGE_BYTES_MAX, Seen } from "./conformance.ts";
 import type { Host, HostOptions } from "./conformance.ts";
 import { nativeSockets } from "./native.ts";
@@ -10,7 +10,7 @@ import { wsSockets } from "./ws.ts";
 
 const OPEN = { native: nativeSockets, ws: wsSockets, own: ownSockets };
 /** Bounds of a listener that no test here is to reach. */
-export const OWN_LIMITS = {
+const OWN_LIMITS = {
   strangers: 100,
   strangers_per_address: 100,
   head_ms: 10_000,
@@ -57,6 +57,35 @@ export async function startHost(
     url: `${listener.url}/`,
     ...(tls === undefined ? {} : { ca: tls.cert }),
     next: () => new Promise((resolve) => void waiting.push(resolve)),
+    async [Symbol.asyncDispose]() {
+      server.close();
+      await listener.close(100);
+    },
+  };
+}
+
+/** Sockets of our own on a free port; each message goes to `onMessage`. */
+export async function serveOwn(
+  onMessage: (socket: ClientSocket, message: string | ArrayBuffer) => void,
+  options: Pick<SocketOptions, "deflate"> = {},
+): Promise<{ url: string } & AsyncDisposable> {
+  const bounds = { heartbeat_ms: 60_000, max_message_bytes: MESSAGE_BYTES_MAX };
+  const server = ownSockets({ ...bounds, ...options });
+  const listener = await listenClient({
+    name: "client",
+    host: "127.0.0.1",
+    port: 0,
+    websocket: "own",
+    limits: OWN_LIMITS,
+    onGone() {},
+    handler(request) {
+      const { socket, response, listen } = server.upgrade(request, undefined);
+      listen({ opened() {}, message: (data) => onMessage(socket, data), closed() {} });
+      return response;
+    },
+  });
+  return {
+    url: `${listener.url}/`,
     async [Symbol.asyncDispose]() {
       server.close();
       await listener.close(100);
