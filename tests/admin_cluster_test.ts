@@ -3,25 +3,15 @@
  * docs/operations.md gives: one Shield shows and does what concerns all of them.
  */
 import assert from "node:assert/strict";
+import { withAdminCluster } from "./admin_cluster.ts";
+import type { AdminCluster } from "./admin_cluster.ts";
 import { AdminClient } from "./admin_client.ts";
-import { createIssuer, startServer } from "./cluster.ts";
-import type { Issuer, ServerProcess } from "./cluster.ts";
-import { documentedAccounts } from "./documented_accounts.ts";
-import { startNats } from "./nats_server.ts";
+import type { ServerProcess } from "./cluster.ts";
 import { openText } from "./raw_client.ts";
 import type { RawClient } from "./raw_client.ts";
 
-interface Cluster {
-  readonly issuer: Issuer;
-  readonly one: ServerProcess;
-  readonly two: ServerProcess;
-  readonly brain: ServerProcess;
-  /** Of the first Shield. */
-  readonly admin: AdminClient;
-}
-
 async function connect(
-  { issuer }: Pick<Cluster, "issuer">,
+  { issuer }: Pick<AdminCluster, "issuer">,
   shield: ServerProcess,
   claims: Record<string, unknown> = {},
 ): Promise<RawClient> {
@@ -42,7 +32,7 @@ async function until(isSo: () => boolean, what: string): Promise<void> {
   }
 }
 
-async function nodes({ admin, one, two, brain }: Cluster): Promise<void> {
+async function nodes({ admin, one, two, brain }: AdminCluster): Promise<void> {
   const all = await admin.until(
     "/v1/cluster",
     "not all are known",
@@ -66,7 +56,7 @@ async function nodes({ admin, one, two, brain }: Cluster): Promise<void> {
   assert.deepEqual(only.nodes.map(({ node_id }: { node_id: string }) => node_id), [ids[2]]);
 }
 
-async function clients(cluster: Cluster): Promise<void> {
+async function clients(cluster: AdminCluster): Promise<void> {
   const { admin, one, two } = cluster;
   using ann = await connect(cluster, one);
   using bob = await connect(cluster, two, { sub: "bob" });
@@ -100,7 +90,7 @@ async function clients(cluster: Cluster): Promise<void> {
   );
 }
 
-async function disconnect(cluster: Cluster): Promise<void> {
+async function disconnect(cluster: AdminCluster): Promise<void> {
   const { admin, two } = cluster;
   using bob = await connect(cluster, two, { sub: "bob" });
   await subscribe(bob, "lobby");
@@ -122,7 +112,7 @@ async function disconnect(cluster: Cluster): Promise<void> {
 }
 
 /** What an admin of another tenant than the operators' sees and ends is its own, on both Shields. */
-async function oneTenant(cluster: Cluster): Promise<void> {
+async function oneTenant(cluster: AdminCluster): Promise<void> {
   const { issuer, admin, one, two } = cluster;
   const claims = { role: "admin", sub: "chief", tenant_id: "other" };
   const other = new AdminClient(one.ready.admin_url ?? "", await issuer.tokenFor(claims));
@@ -158,7 +148,7 @@ async function oneTenant(cluster: Cluster): Promise<void> {
   }
 }
 
-async function room(cluster: Cluster): Promise<void> {
+async function room(cluster: AdminCluster): Promise<void> {
   const { admin, two, brain } = cluster;
   using bob = await connect(cluster, two, { sub: "bob" });
   const meta = { name: "<img src=x onerror=alert(1)>" };
@@ -176,7 +166,7 @@ async function room(cluster: Cluster): Promise<void> {
   assert.equal(shown.class.durable, false);
 }
 
-async function tail(cluster: Cluster): Promise<void> {
+async function tail(cluster: AdminCluster): Promise<void> {
   const { admin, two } = cluster;
   await using open = await admin.tail("acme", "lobby");
   using bob = await connect(cluster, two, { sub: "bob" });
@@ -193,7 +183,7 @@ async function tail(cluster: Cluster): Promise<void> {
   assert.ok(data.size_bytes > 0 && data.ts > 1e12 && /^[0-9a-f]{32}$/.test(data.trace_id));
 }
 
-async function levels({ admin, two, brain }: Cluster): Promise<void> {
+async function levels({ admin, two, brain }: AdminCluster): Promise<void> {
   const { node_id } = two.ready;
   const set = await admin.ask("PUT", "/v1/log", { component: "shield", level: "debug", node_id });
   assert.deepEqual([set.status, set.body.levels[0].levels], [200, { shield: "debug" }]);
@@ -210,7 +200,7 @@ async function levels({ admin, two, brain }: Cluster): Promise<void> {
   await until(() => /target=brain to=warn by=root/.test(brain.log()), "the Brain says nothing");
 }
 
-async function silent(cluster: Cluster): Promise<void> {
+async function silent(cluster: AdminCluster): Promise<void> {
   const { admin, one, two } = cluster;
   const { node_id } = two.ready;
   two.signal("SIGSTOP");
@@ -233,7 +223,7 @@ async function silent(cluster: Cluster): Promise<void> {
   );
 }
 
-async function drain(cluster: Cluster): Promise<void> {
+async function drain(cluster: AdminCluster): Promise<void> {
   const { admin, one, two, brain } = cluster;
   assert.equal((await admin.ask("POST", "/v1/drain", { node_id: "nobody" })).status, 404);
   using bob = await connect(cluster, two, { sub: "bob" });
@@ -254,30 +244,8 @@ async function drain(cluster: Cluster): Promise<void> {
 }
 
 Deno.test("one Shield's admin API is about the whole cluster", async (t) => {
-  await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
-  const issuer = await createIssuer();
-  const spine = (user: string) =>
-    `[nats]\nurls = ["nats://${user}:secret@127.0.0.1:${nats.port}"]\n`;
-  const config = spine("shield") + issuer.config;
-  const start = () =>
-    startServer(
-      "shield",
-      config,
-      issuer.dir,
-      "drain_ms = 0\n",
-      0,
-      [],
-      'operator_tenants = ["acme"]',
-    );
-  await using one = await start();
-  await using two = await start();
-  await using brain = await startServer("brain", spine("brain"), issuer.dir);
-  const token = await issuer.tokenFor({ role: "admin", sub: "root" });
-  const admin = new AdminClient(one.ready.admin_url ?? "", token);
-  const cluster = { issuer, one, two, brain, admin };
   const steps = { nodes, clients, disconnect, oneTenant, room, tail, levels, silent, drain };
-  for (const [name, step] of Object.entries(steps)) await t.step(name, () => step(cluster));
-  const denied = /Permissions Violation|ended a subscription|denied/i;
-  for (const { log } of [one, two, brain]) assert.doesNotMatch(log(), denied);
-  await Deno.remove(issuer.dir, { recursive: true });
+  await withAdminCluster("", async (cluster) => {
+    for (const [name, step] of Object.entries(steps)) await t.step(name, () => step(cluster));
+  });
 });

@@ -1,0 +1,50 @@
+/**
+ * Two Shields and a Brain on a real NATS with the accounts that the documents show, and an operator at
+ * one of them, for tests of the admin API.
+ */
+import assert from "node:assert/strict";
+import { AdminClient } from "./admin_client.ts";
+import { createIssuer, startServer } from "./cluster.ts";
+import type { Issuer, ServerProcess } from "./cluster.ts";
+import { documentedAccounts } from "./documented_accounts.ts";
+import { startNats } from "./nats_server.ts";
+
+/** What runs; `admin` asks `one`. */
+export interface AdminCluster {
+  readonly issuer: Issuer;
+  readonly one: ServerProcess;
+  readonly two: ServerProcess;
+  readonly brain: ServerProcess;
+  readonly admin: AdminClient;
+}
+
+/** Starts it, with more configuration for the Shields; afterwards no account may have lacked a right. */
+export async function withAdminCluster(
+  more: string,
+  work: (cluster: AdminCluster) => Promise<void>,
+): Promise<void> {
+  await using nats = await startNats({ jetstream: true, config: await documentedAccounts() });
+  const issuer = await createIssuer();
+  const spine = (user: string) =>
+    `[nats]\nurls = ["nats://${user}:secret@127.0.0.1:${nats.port}"]\n`;
+  const config = spine("shield") + issuer.config + more;
+  const start = () =>
+    startServer(
+      "shield",
+      config,
+      issuer.dir,
+      "drain_ms = 0\n",
+      0,
+      [],
+      'operator_tenants = ["acme"]',
+    );
+  await using one = await start();
+  await using two = await start();
+  await using brain = await startServer("brain", spine("brain"), issuer.dir);
+  const token = await issuer.tokenFor({ role: "admin", sub: "root" });
+  const admin = new AdminClient(one.ready["admin_url"] ?? "", token);
+  await work({ issuer, one, two, brain, admin });
+  const denied = /Permissions Violation|ended a subscription|denied/i;
+  for (const { log } of [one, two, brain]) assert.doesNotMatch(log(), denied);
+  await Deno.remove(issuer.dir, { recursive: true });
+}
