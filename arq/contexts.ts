@@ -5,8 +5,9 @@
  */
 import { idProblem } from "@arqon/proto";
 import { parseAddress } from "@arqon/sdk";
-import { cannotWrite, CommandError, usageError } from "./exit.ts";
+import { cannotWrite, CommandError, printable, usageError } from "./exit.ts";
 import { isWithin } from "./folders.ts";
+import { print } from "./io.ts";
 import type { Io } from "./io.ts";
 import { nearest } from "../shared/config/suggest.ts";
 
@@ -218,4 +219,11 @@ export function contextOfFolder({ contexts }: Contexts, cwd: string): Context | 
 export function withContext(all: Contexts, context: Context): Contexts {
   const others = all.contexts.filter(({ name }) => name !== context.name);
   return { ...all, contexts: [...others, context] };
+}
+
+/** A command that has done its work without a context says why there is none. Throws when it was ended. */
+export async function tellNoContext(io: Io, error: unknown): Promise<void> {
+  io.signal.throwIfAborted();
+  const why = error instanceof Error ? error.message : String(error);
+  await print(io.stderr, `arq: no context was made: ${printable(why)}\n`);
 }

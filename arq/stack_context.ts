@@ -3,7 +3,13 @@
  * folder where the stack was started, so that every command there takes the stack, with its key.
  */
 import { CommandError, EXIT, printable } from "./exit.ts";
-import { checkedContext, readContexts, withContext, writeContexts } from "./contexts.ts";
+import {
+  checkedContext,
+  readContexts,
+  tellNoContext,
+  withContext,
+  writeContexts,
+} from "./contexts.ts";
 import type { Context, Contexts } from "./contexts.ts";
 import { contextToken } from "./context_token.ts";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "./dev_bus.ts";
@@ -85,9 +91,7 @@ export async function leaveContext(io: Io, stack: StartedStack): Promise<Context
     await writeContexts(io, withContext(all, context));
     return context;
   } catch (error) {
-    io.signal.throwIfAborted();
-    const why = error instanceof Error ? error.message : String(error);
-    await print(io.stderr, `arq: no context was made: ${printable(why)}\n`);
+    await tellNoContext(io, error);
     return undefined;
   }
 }

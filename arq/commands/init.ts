@@ -6,7 +6,7 @@ import { resolve } from "node:path";
 import { exportJWK, importJWK } from "@panva/jose";
 import type { JWK } from "@panva/jose";
 import { checkedContext, contextsFile, readContexts, withContext } from "../contexts.ts";
-import { writeContexts } from "../contexts.ts";
+import { tellNoContext, writeContexts } from "../contexts.ts";
 import type { Context } from "../contexts.ts";
 import { CommandError, EXIT, printable } from "../exit.ts";
 import { POLICY_WASM, SCHEMA_SET } from "../init/binaries.ts";
@@ -154,9 +154,7 @@ async function addContext(
     await writeContexts(io, withContext({ ...all, contexts: others }, context));
     return context;
   } catch (error) {
-    io.signal.throwIfAborted();
-    const why = error instanceof Error ? error.message : String(error);
-    await print(io.stderr, `arq: no context was made: ${printable(why)}\n`);
+    await tellNoContext(io, error);
     return undefined;
   }
 }
