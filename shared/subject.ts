@@ -154,6 +154,11 @@ export function parseTenantSubject(subject: string): string | undefined {
   return shaped && rest.length === 0 && isId(tenantId) ? tenantId : undefined;
 }
 
+/** What is appended to a ledger, by the name of its stream. Only its stream listens. */
+export function ledgerSubject(name: string): Subject {
+  return `ledger.${name}` as Subject;
+}
+
 /** Where refused messages of a subject are kept, if its mapping asks for it. */
 export function deadLetterSubject(subject: Subject): Subject {
   return `dlq.${subject}` as Subject;

@@ -174,6 +174,7 @@ export function faulty(
     },
     objects: (bucket) => spine.objects(bucket),
     log: (tenant_id, retention) => spine.log(tenant_id, retention),
+    ledger: (name, retention) => spine.ledger(name, retention),
     drain: () => spine.drain(),
   };
   return { spine: faults, handle: (message) => commands(message) };

@@ -2,6 +2,7 @@
 import { createLogger } from "../log.ts";
 import type { Case } from "./conformance.ts";
 import { KV_CASES } from "./conformance_kv.ts";
+import { LEDGER_CASES } from "./conformance_ledger.ts";
 import { LOG_CASES } from "./conformance_log.ts";
 import { LOG_READ_CASES } from "./conformance_log_read.ts";
 import { MESSAGE_CASES } from "./conformance_messages.ts";
@@ -36,7 +37,13 @@ function embedded(engine: string, cases: readonly Case[], data_dir?: string): vo
 const folder = Deno.makeTempDirSync({ prefix: "arqon-spine-" });
 Deno.test.afterAll(() => Deno.removeSync(folder, { recursive: true }));
 
-const STATE_CASES = [...KV_CASES, ...OBJECT_CASES, ...LOG_CASES, ...LOG_READ_CASES];
+const STATE_CASES = [
+  ...KV_CASES,
+  ...OBJECT_CASES,
+  ...LEDGER_CASES,
+  ...LOG_CASES,
+  ...LOG_READ_CASES,
+];
 embedded("embedded", [...MESSAGE_CASES, ...STATE_CASES]);
 embedded("embedded on disk", STATE_CASES, folder);
 

@@ -12,6 +12,7 @@ import { Deliveries, messageOf } from "./embedded_delivery.ts";
 import type { Reply, Row } from "./embedded_delivery.ts";
 import { EmbeddedKv, openStore } from "./embedded_kv.ts";
 import type { KvStore, Watchers } from "./embedded_kv.ts";
+import { EmbeddedLedger } from "./embedded_ledger.ts";
 import { EmbeddedLogs } from "./embedded_log.ts";
 import { openLogFile } from "./embedded_log_file.ts";
 import type { LogFile } from "./embedded_log_file.ts";
@@ -19,6 +20,7 @@ import { EmbeddedObjects } from "./embedded_objects.ts";
 import { LIMITS, PAYLOAD_BYTES } from "./embedded_options.ts";
 import type { EmbeddedOptions } from "./embedded_options.ts";
 import { assertBucket, ENCODED_KEYS, PLAIN_KEYS } from "./kv_key.ts";
+import type { Ledger, LedgerRetention } from "./ledger.ts";
 import { Listeners } from "./listeners.ts";
 import type {
   KeyValue,
@@ -219,6 +221,19 @@ class EmbeddedSpine implements Spine {
   async log(tenant_id: string, retention: Retention): Promise<DurableLog> {
     this.#assertConnected();
     return this.#logs.open(tenant_id, retention);
+  }
+
+  // deno-lint-ignore require-await
+  async ledger(name: string, retention: LedgerRetention): Promise<Ledger> {
+    this.#assertConnected();
+    assertBucket(name);
+    return new EmbeddedLedger({
+      name,
+      table: this.#store.ledgers,
+      now: this.#options.now,
+      payload_bytes_max: PAYLOAD_BYTES,
+      assertOpen: () => this.#assertConnected(),
+    }, retention);
   }
 
   drain(): Promise<void> {

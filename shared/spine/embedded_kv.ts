@@ -10,6 +10,8 @@ import type { Logger } from "../log.ts";
 import { assertSize } from "./check.ts";
 import { OBJECT_SCHEMA, objectTable } from "./embedded_objects.ts";
 import type { ObjectTable } from "./embedded_objects.ts";
+import { LEDGER_SCHEMA, ledgerTable } from "./embedded_ledger.ts";
+import type { LedgerTable } from "./embedded_ledger.ts";
 import { isBelow } from "./kv_key.ts";
 import type { KeyForm } from "./kv_key.ts";
 import type { KeyValue, KvChange, KvEntry, KvKey, KvWatch, WatchOptions } from "./spine.ts";
@@ -21,7 +23,8 @@ const SCHEMA = `
     bucket TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, revision INTEGER NOT NULL,
     PRIMARY KEY (bucket, key)
   ) STRICT, WITHOUT ROWID;
-  ${OBJECT_SCHEMA}`;
+  ${OBJECT_SCHEMA}
+  ${LEDGER_SCHEMA}`;
 
 interface StoredEntry {
   readonly key: string;
@@ -39,6 +42,8 @@ export interface KvStore {
   remove(bucket: string, key: string): number;
   /** The objects, in the same file. */
   readonly objects: ObjectTable;
+  /** The ledgers, in the same file. */
+  readonly ledgers: LedgerTable;
   close(): void;
 }
 
@@ -158,6 +163,7 @@ export function openStore(data_dir: string | undefined): KvStore {
       write(bucket, (revision) => void statements.put.run(bucket, key, value, revision)),
     remove: (bucket, key) => write(bucket, () => void statements.remove.run(bucket, key)),
     objects: guarded(objectTable(database), guard),
+    ledgers: ledgerTable(database, guard),
     close: () => database.close(),
   };
 }

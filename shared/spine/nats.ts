@@ -20,11 +20,14 @@ import { openNatsKv } from "./nats_kv.ts";
 import type { NatsKv } from "./nats_kv.ts";
 import { Link } from "./nats_link.ts";
 import { openNatsObjects } from "./nats_objects.ts";
+import { openNatsLedger } from "./nats_ledger.ts";
+import { Inbox } from "./nats_log_inbox.ts";
 import { LOGS_BUCKET } from "./nats_log_names.ts";
 import { NatsLogs } from "./nats_logs.ts";
 import { Wire } from "./nats_wire.ts";
 import { LOG_LIMITS } from "./durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "./durable_log.ts";
+import type { Ledger, LedgerRetention } from "./ledger.ts";
 import type {
   KeyValue,
   KeyValueOptions,
@@ -81,6 +84,8 @@ class NatsSpine implements Spine {
   readonly #flusher: Flusher;
   readonly #buckets = new Map<string, Promise<NatsKv>>();
   readonly #logs: NatsLogs;
+  readonly #ledger_inbox: Inbox;
+  readonly #monotonic: () => number;
   #drained: Promise<void> | undefined;
 
   constructor(link: Link, wire: Wire, options: NatsOptions) {
@@ -97,11 +102,14 @@ class NatsSpine implements Spine {
       monotonic,
       payload_bytes_max: () => this.payload_bytes_max,
     });
+    this.#ledger_inbox = new Inbox(link, wire);
+    this.#monotonic = monotonic;
     wire.ready(link.connection);
     link.onLost = () => {
       wire.lost();
       this.#flusher.forget();
       this.#logs.cut();
+      this.#ledger_inbox.cut();
     };
     link.onBack = () => wire.ready(link.connection);
     link.onState = () => link.listeners.emit({ type: "state", status: this.status });
@@ -230,6 +238,14 @@ class NatsSpine implements Spine {
 
   log(tenant_id: string, retention: Retention): Promise<DurableLog> {
     return this.#logs.open(tenant_id, retention);
+  }
+
+  async ledger(name: string, retention: LedgerRetention): Promise<Ledger> {
+    this.#link.assertConnected();
+    assertBucket(name);
+    const payload_bytes_max = () => this.payload_bytes_max;
+    const [link, inbox, monotonic] = [this.#link, this.#ledger_inbox, this.#monotonic];
+    return await openNatsLedger({ link, inbox, name, monotonic, payload_bytes_max }, retention);
   }
 
   drain(): Promise<void> {

@@ -5,6 +5,7 @@
  */
 import type { Subject, SubjectPattern } from "../subject.ts";
 import type { DurableLog, Retention } from "./durable_log.ts";
+import type { Ledger, LedgerRetention } from "./ledger.ts";
 
 /** Header names are case-sensitive here and lower case by convention. */
 export type SpineHeaders = Readonly<Record<string, string>>;
@@ -126,6 +127,12 @@ export interface Spine {
    * `retention`. One object a tenant. Rejects with `log-unavailable`.
    */
   log(tenant_id: string, retention: Retention): Promise<DurableLog>;
+
+  /**
+   * Opens, and if need be creates, a ledger, and makes what it keeps exactly that. Name: `[A-Z0-9_]+`;
+   * on NATS it is the stream's.
+   */
+  ledger(name: string, retention: LedgerRetention): Promise<Ledger>;
 
   /** Stops taking new work, delivers what is under way, then closes. Idempotent. */
   drain(): Promise<void>;
