@@ -57,6 +57,7 @@ const COMPARED: ReadonlySet<string> = new Set([
   "schema-unavailable",
   "policy-rejected",
   "policy-fault",
+  "policy-chain-fuel",
 ]);
 
 /** Whether a refusal is one that candidates could have decided otherwise. */

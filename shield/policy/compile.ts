@@ -1,11 +1,14 @@
 /**
  * Compiles metered modules for the process. A module that is new to it is first compiled completely,
  * by both compilers of the engine, in child processes with limits on time and memory: a module that
- * only compiles for minutes must not do that here. What passed is then compiled lazily, as usual.
+ * only compiles for minutes must not do that here. What passed is then compiled lazily, as usual, and
+ * remembered (`verdict_store.ts`), so that the same bytes are not tried again at the next start.
  */
 import { runChild } from "./child.ts";
 import { EXIT_MEMORY, EXIT_REFUSED, TRIAL_ARGUMENT } from "./compile_child.ts";
 import { METER_VERSION } from "./meter_costs.ts";
+import { sha256Hex } from "./store.ts";
+import type { Verdicts } from "./verdict_store.ts";
 import { PolicyModuleError } from "./wasm/errors.ts";
 
 /** Limits of one trial compilation. */
@@ -35,14 +38,33 @@ const TIERS = ["--liftoff-only", "--no-liftoff"];
  */
 const TRIALS = Deno.build.standalone ? TIERS.slice(0, 1) : TIERS;
 const CHILD = new URL("./compile_child.ts", import.meta.url).href;
+/**
+ * What a verdict depends on besides the bytes: the transform that made them, the compilers that were
+ * tried under which limits, and the engine on its machine.
+ */
+export function engineOf(limits: CompileLimits = COMPILE_LIMITS): string {
+  const { v8, deno } = Deno.version;
+  const { wall_ms, memory_bytes } = limits;
+  const of_limits = `${wall_ms} ms ${memory_bytes} bytes`;
+  return `transform ${METER_VERSION}; ${TRIALS.join(" ")}; ${of_limits}; v8 ${v8}; deno ${deno}; ` +
+    Deno.build.target;
+}
+
 /** The rest of the child, which has no use for it, is kept small too. */
 const CHILD_HEAP_MIB = 128;
 
-/** Compiles; remembers the last `max` modules by upload and version of the transform. */
-export function createCompiler(
-  options: { readonly limits?: CompileLimits; readonly max?: number } = {},
-): Compiler {
-  const { limits = COMPILE_LIMITS, max = 256 } = options;
+/** What a compiler may be told. */
+export interface CompilerOptions {
+  readonly limits?: CompileLimits;
+  /** Compiled modules that are kept. */
+  readonly max?: number;
+  /** Trials that have passed before; absent: every module that is not kept is tried. */
+  readonly verdicts?: Verdicts | undefined;
+}
+
+/** Compiles; keeps the last `max` modules by upload and version of the transform. */
+export function createCompiler(options: CompilerOptions = {}): Compiler {
+  const { limits = COMPILE_LIMITS, max = 256, verdicts } = options;
   const compiled = new Map<string, Promise<WebAssembly.Module>>();
   let last: Promise<unknown> = Promise.resolve();
 
@@ -53,11 +75,16 @@ export function createCompiler(
     return turn;
   }
 
-  async function make(bytes: Uint8Array): Promise<WebAssembly.Module> {
+  async function make(sha256: string, bytes: Uint8Array): Promise<WebAssembly.Module> {
     const copy = new Uint8Array(bytes);
-    await inTurn(async () => {
-      for (const flags of TRIALS) await tryCompile(copy, flags, limits);
-    });
+    // By what is about to be compiled: a verdict about other bytes, whoever wrote it, is none.
+    const metered_sha256 = await sha256Hex(copy);
+    if (await verdicts?.passed(sha256) !== metered_sha256) {
+      await inTurn(async () => {
+        for (const flags of TRIALS) await tryCompile(copy, flags, limits);
+      });
+      await verdicts?.remember(sha256, metered_sha256);
+    }
     return await WebAssembly.compile(copy);
   }
 
@@ -66,7 +93,7 @@ export function createCompiler(
       const key = `${sha256} ${METER_VERSION}`;
       const known = compiled.get(key);
       compiled.delete(key);
-      const module = known ?? make(bytes);
+      const module = known ?? make(sha256, bytes);
       compiled.set(key, module);
       if (compiled.size > max) {
         for (const oldest of compiled.keys()) {

@@ -4,10 +4,8 @@
  * loading means is the pool's business.
  */
 import { ArqonError } from "@arqon/proto";
+import { ModuleQueue } from "./module_queue.ts";
 import { PolicyModuleError } from "./wasm/errors.ts";
-
-/** Modules that are fetched and loaded at a time: each may be a compilation in a child process. */
-const LOADS_AT_ONCE = 4;
 
 /** Where loaded modules go; the pool, by way of the metering transform. */
 export interface ModuleLoader {
@@ -17,6 +15,11 @@ export interface ModuleLoader {
    */
   load(sha256: string, bytes: Uint8Array): Promise<void>;
   unload(sha256: string): void;
+  /**
+   * Whether its trial compilation has passed before, so that loading it takes little; absent: of all.
+   * Never rejects.
+   */
+  isKnown?(sha256: string): Promise<boolean>;
 }
 
 /** What a set is made from. */
@@ -33,6 +36,8 @@ export interface ModuleSetOptions {
 
 interface Entry {
   holders: number;
+  /** Tenants that wait for it. */
+  readonly wanted_by: Set<string>;
   readonly loading: Promise<void>;
   loaded: boolean;
   unloading: ReturnType<typeof setTimeout> | undefined;
@@ -47,12 +52,13 @@ export function isFinal(error: unknown): boolean {
 export class ModuleSet {
   readonly #options: ModuleSetOptions;
   readonly #entries = new Map<string, Entry>();
-  readonly #waiting: (() => void)[] = [];
-  #running = 0;
+  readonly #queue: ModuleQueue;
   #closed = false;
 
   constructor(options: ModuleSetOptions) {
+    const { loader } = options;
     this.#options = options;
+    this.#queue = new ModuleQueue((sha256) => loader.isKnown?.(sha256) ?? Promise.resolve(true));
   }
 
   /** Modules that are loaded now. */
@@ -62,13 +68,26 @@ export class ModuleSet {
     return loaded;
   }
 
+  /** Modules that wait or are being loaded. */
+  get pending(): number {
+    let pending = 0;
+    for (const entry of this.#entries.values()) pending += Number(!entry.loaded);
+    return pending;
+  }
+
+  /** What this tenant waits for is loaded before what others wait for. */
+  urge(tenant_id: string): void {
+    this.#queue.urge(tenant_id);
+  }
+
   /**
-   * Holds every module, or none: then it rejects with why the first of them cannot be loaded. Each
-   * success wants one `release` of the same modules.
+   * Holds every module for a tenant, or none: then it rejects with why the first of them cannot be
+   * loaded. Each success wants one `release` of the same modules.
    */
-  async hold(modules: ReadonlySet<string>): Promise<void> {
+  async hold(modules: ReadonlySet<string>, tenant_id: string): Promise<void> {
     const all = [...modules];
-    const outcomes = await Promise.allSettled(all.map((sha256) => this.#hold(sha256)));
+    const outcomes = await Promise.allSettled(all.map((sha256) => this.#hold(sha256, tenant_id)));
+    this.#queue.calm(tenant_id);
     const failed = outcomes.find((outcome) => outcome.status === "rejected");
     if (failed === undefined) return;
     this.release(new Set(all.filter((_, at) => outcomes[at]?.status === "fulfilled")));
@@ -90,25 +109,29 @@ export class ModuleSet {
     for (const sha256 of [...this.#entries.keys()]) this.#unload(sha256);
   }
 
-  async #hold(sha256: string): Promise<void> {
-    const entry = this.#entries.get(sha256) ?? this.#add(sha256);
+  async #hold(sha256: string, tenant_id: string): Promise<void> {
+    const entry = this.#entries.get(sha256) ?? this.#add(sha256, tenant_id);
     entry.holders++;
+    if (!entry.loaded) entry.wanted_by.add(tenant_id);
     clearTimeout(entry.unloading);
     entry.unloading = undefined;
     // When it fails the entry is gone already, and its count with it.
     await entry.loading;
   }
 
-  #add(sha256: string): Entry {
+  #add(sha256: string, tenant_id: string): Entry {
+    const wanted_by = new Set([tenant_id]);
     const entry: Entry = {
       holders: 0,
-      loading: this.#inTurn(() => this.#load(sha256)),
+      wanted_by,
+      loading: this.#queue.run(sha256, wanted_by, () => this.#load(sha256)),
       loaded: false,
       unloading: undefined,
     };
     this.#entries.set(sha256, entry);
     entry.loading.then(() => {
       entry.loaded = true;
+      wanted_by.clear();
     }, () => {
       if (this.#entries.get(sha256) === entry) this.#entries.delete(sha256);
     });
@@ -131,18 +154,5 @@ export class ModuleSet {
     clearTimeout(entry.unloading);
     this.#entries.delete(sha256);
     if (entry.loaded) this.#options.loader.unload(sha256);
-  }
-
-  async #inTurn<T>(job: () => Promise<T>): Promise<T> {
-    while (this.#running >= LOADS_AT_ONCE) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
-    this.#running++;
-    try {
-      return await job();
-    } finally {
-      this.#running--;
-      this.#waiting.shift()?.();
-    }
   }
 }

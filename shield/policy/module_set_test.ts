@@ -30,7 +30,7 @@ Deno.test("a module is fetched and loaded once, however many hold it", async () 
     fetch: (sha256) => (fetched++, Promise.resolve(bytes.get(sha256))),
     unload_delay_ms: 60_000,
   });
-  await Promise.all(Array.from({ length: 5 }, () => set.hold(new Set(names))));
+  await Promise.all(Array.from({ length: 5 }, () => set.hold(new Set(names), "acme")));
   assert.equal(fetched, 2);
   assert.deepEqual([loader.loads.length, set.size], [2, 2]);
   set.close();
@@ -46,18 +46,18 @@ Deno.test("a module is unloaded when the last has let go and the delay has passe
     unload_delay_ms: 1,
   });
   const modules = new Set(names);
-  await set.hold(modules);
-  await set.hold(modules);
+  await set.hold(modules, "acme");
+  await set.hold(modules, "acme");
   set.release(modules);
-  await set.hold(modules);
+  await set.hold(modules, "acme");
   set.release(modules);
   // Held again before its time is up: it stays, and is not loaded again.
   set.release(modules);
-  await set.hold(modules);
+  await set.hold(modules, "acme");
   assert.equal(loader.loads.length, 1);
   set.release(modules);
   await until(() => loader.loaded.size === 0, "the unloading");
-  await set.hold(modules);
+  await set.hold(modules, "acme");
   assert.equal(loader.loads.length, 2);
   set.close();
 });
@@ -70,13 +70,13 @@ Deno.test("of modules of which one fails none is held, and the failure says whet
     fetch: (sha256) => Promise.resolve(bytes.get(sha256)),
     unload_delay_ms: 1,
   });
-  await assert.rejects(set.hold(new Set(names)), (error) => {
+  await assert.rejects(set.hold(new Set(names), "acme"), (error) => {
     assert.ok(isFinal(error));
     return /not a WebAssembly module/.test(String(error));
   });
   await until(() => loader.loaded.size === 0, "the good one's unloading");
   const absent = new Set(["0".repeat(64)]);
-  await assert.rejects(set.hold(absent), (error) => {
+  await assert.rejects(set.hold(absent, "acme"), (error) => {
     assert.ok(error instanceof ArqonError && error.reason === "policy-unknown");
     return !isFinal(error);
   });
@@ -102,7 +102,7 @@ Deno.test("at most four modules are loaded at a time, and all in the end", async
     fetch: (sha256) => Promise.resolve(bytes.get(sha256)),
     unload_delay_ms: 60_000,
   });
-  await set.hold(new Set(names));
+  await set.hold(new Set(names), "acme");
   assert.equal(most, 4);
   assert.equal(set.size, 20);
   set.close();
@@ -111,16 +111,22 @@ Deno.test("at most four modules are loaded at a time, and all in the end", async
 Deno.test("a set that is closed while modules load unloads them when they are", async () => {
   const { bytes, names } = await stored(tinyModule(1));
   const loader = compilingLoader();
+  const begun = Promise.withResolvers<void>();
   const fetching = Promise.withResolvers<void>();
   const set = new ModuleSet({
     loader,
-    fetch: async (sha256) => (await fetching.promise, bytes.get(sha256)),
+    fetch: async (sha256) => {
+      begun.resolve();
+      await fetching.promise;
+      return bytes.get(sha256);
+    },
     unload_delay_ms: 60_000,
   });
-  const held = set.hold(new Set(names));
+  const held = set.hold(new Set(names), "acme");
+  await begun.promise;
   set.close();
   fetching.resolve();
   await held;
   assert.deepEqual([loader.loads.length, loader.loaded.size], [1, 0]);
-  await assert.rejects(set.hold(new Set(names)), /shutting down/);
+  await assert.rejects(set.hold(new Set(names), "acme"), /shutting down/);
 });

@@ -22,6 +22,8 @@ import type { TenantStatus } from "./tenant_chain.ts";
 
 /** Rooms of all tenants whose chains are remembered; one more, and all are found anew. */
 const CACHED_ROOMS = 65_536;
+/** How long a start waits for what is stored; what takes longer is loaded while messages pass. */
+const START_WAIT_MS = 1_000;
 /** Ten times what an evaluation may take before it is a wedge. */
 const UNLOAD_DELAY_MS = 10_000;
 
@@ -37,12 +39,18 @@ export interface PolicyRegistryOptions {
   readonly registry: Registry;
   /** How long a module stays loaded that no chain names any more, in ms. */
   readonly unload_delay_ms?: number;
+  /** Instead of `START_WAIT_MS`. */
+  readonly start_wait_ms?: number;
 }
 
 /** For `/v1/status` and the admin API. */
 export interface PolicyRegistryStatus {
   readonly ready: boolean;
   readonly modules: number;
+  /** Modules that wait to be made ready, or are being. */
+  readonly pending_modules: number;
+  /** Tenants whose operations are refused until their modules are ready. */
+  readonly pending_tenants: number;
   readonly tenants: Readonly<Record<ChainState, number>>;
 }
 
@@ -51,15 +59,16 @@ export interface PolicyRegistry {
   /** Documents and modules as they are stored; what the admin API changes. */
   readonly store: PolicyStore;
   /**
-   * Resolves when everything that was stored at the start is in force, or has failed. Rejects with
+   * Resolves when the stored policies are known and in force, have failed, or take longer than
+   * `start_wait_ms`: then their tenants are refused until they are, and no others. Rejects with
    * `spine-unavailable` when the registry is closed before.
    */
   readonly ready: Promise<void>;
   /**
    * The policies that apply, in order; empty when none does, and the same list for the same question
    * unless a rollout is under way. `key` decides for staged rollouts: trace id or connection id.
-   * Throws `policy-fault` when the tenant's chain is not known (fail closed), which includes every
-   * tenant before `ready`.
+   * Fails closed: throws `policy-loading` while the tenant's chain is not there yet, which is every
+   * tenant's before `ready`, and `policy-fault` when it cannot be.
    */
   chainFor(
     tenant_id: string,
@@ -83,6 +92,10 @@ export interface PolicyRegistry {
 function fault(cause: string): ArqonError {
   // The client learns no more than that: what is wrong with a tenant's policies is its admins' business.
   return new ArqonError("policy-fault", "", { retry_after_ms: 1_000, cause: new Error(cause) });
+}
+
+function loading(cause: string): ArqonError {
+  return new ArqonError("policy-loading", "", { retry_after_ms: 1_000, cause: new Error(cause) });
 }
 
 class WatchedRegistry implements PolicyRegistry {
@@ -125,15 +138,23 @@ class WatchedRegistry implements PolicyRegistry {
     room_id: string,
     key: string,
   ): readonly PolicyBinding[] {
-    if (this.#state !== "ready") throw fault(`the policies are ${this.#state}`);
+    if (this.#state === "starting") throw loading("the policies are not read yet");
+    if (this.#state === "closed") throw fault("the policies are closed");
     const tenant = this.#chains.get(tenant_id);
     if (tenant === undefined) return NONE;
     const { chain } = tenant;
-    if (chain === undefined) throw fault(tenant.status.detail);
+    if (chain === undefined) throw this.#refusal(tenant_id, tenant);
     const before = chain.cached_rooms;
     const list = chain.applicable(hook, room_id);
     if (chain.cached_rooms > before && ++this.#cached_rooms > CACHED_ROOMS) this.#forgetRooms();
     return sampled(list, key);
+  }
+
+  /** A tenant that somebody waits for comes before those that nobody asks for. */
+  #refusal(tenant_id: string, tenant: TenantChain): ArqonError {
+    if (!tenant.is_pending) return fault(tenant.status.detail);
+    this.#modules.urge(tenant_id);
+    return loading("its modules are not ready");
   }
 
   tenant(tenant_id: string): TenantStatus | undefined {
@@ -153,24 +174,33 @@ class WatchedRegistry implements PolicyRegistry {
   status(): PolicyRegistryStatus {
     const tenants: Record<string, number> = {};
     for (const state of CHAIN_STATES) tenants[state] = 0;
-    for (const { status } of this.#chains.values()) {
+    let pending_tenants = 0;
+    for (const { status, is_pending } of this.#chains.values()) {
       tenants[status.state] = (tenants[status.state] ?? 0) + 1;
+      pending_tenants += Number(is_pending);
     }
     return {
       ready: this.#state === "ready",
       modules: this.#modules.size,
+      pending_modules: this.#modules.pending,
+      pending_tenants,
       tenants: tenants as Record<ChainState, number>,
     };
   }
 
   check(): HealthCheck {
-    const { active, failed, malformed, gone } = this.status().tenants;
+    const { tenants, pending_tenants, pending_modules } = this.status();
+    const { active, failed, malformed, gone } = tenants;
     const bad = failed + malformed + gone;
+    const known = `${plural(active + bad + tenants.loading, "tenant")} with policies`;
+    const trouble = bad === 0 ? "" : `, ${bad} with trouble`;
+    const pending = pending_tenants === 0
+      ? ""
+      : `, ${pending_tenants} refused until ${plural(pending_modules, "module")} more ` +
+        `${pending_modules === 1 ? "is" : "are"} ready`;
     const detail = this.#state !== "ready"
       ? `the policies are ${this.#state}`
-      : `${plural(active + bad, "tenant")} with policies${
-        bad === 0 ? "" : `, ${bad} with trouble`
-      }`;
+      : `${known}${trouble}${pending}`;
     return { ok: this.#state === "ready", since_ms: this.#since_ms, detail };
   }
 
@@ -184,10 +214,20 @@ class WatchedRegistry implements PolicyRegistry {
 
   async #start(listed: Promise<void>): Promise<void> {
     await listed;
-    await Promise.all([...this.#chains.values()].map((chain) => chain.settled()));
+    // A start in good order has everything in force when it is ready; a slow module delays it no longer.
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, this.#options.start_wait_ms ?? START_WAIT_MS);
+    const settled = [...this.#chains.values()].map((chain) => chain.settled());
+    await Promise.race([Promise.all(settled), late]);
+    clearTimeout(timer);
     if (this.#state === "closed") throw new ArqonError("spine-unavailable", "closed");
     this.#turnTo("ready");
-    this.#options.log.info("the policies are ready", { ...this.status().tenants });
+    const { tenants, pending_modules, pending_tenants } = this.status();
+    this.#options.log.info("the policies are ready", {
+      ...tenants,
+      pending_modules,
+      pending_tenants,
+    });
   }
 
   #turnTo(state: "ready" | "closed"): void {

@@ -12,6 +12,8 @@ export type ChainState = typeof CHAIN_STATES[number];
 export interface RegistryFigures {
   readonly tenants: Readonly<Record<ChainState, number>>;
   readonly modules: number;
+  readonly pending_modules: number;
+  readonly pending_tenants: number;
   readonly cached_rooms: number;
 }
 
@@ -42,6 +44,16 @@ export function registerRegistryMetrics(
   const gauge = (name: string, help: string, value: (figures: RegistryFigures) => number) =>
     scrapedGauge(registry, name, help, () => value(read()));
   gauge("shield_policy_modules", "Policy modules loaded.", ({ modules }) => modules);
+  gauge(
+    "shield_policy_modules_pending",
+    "Policy modules that wait to be made ready, or are being.",
+    ({ pending_modules }) => pending_modules,
+  );
+  gauge(
+    "shield_policy_tenants_pending",
+    "Tenants whose operations are refused until their modules are ready.",
+    ({ pending_tenants }) => pending_tenants,
+  );
   gauge(
     "shield_policy_cached_rooms",
     "Rooms whose chains are remembered.",

@@ -1,5 +1,6 @@
 /** Policies in force: swaps, failures, damage. On the embedded Spine; several nodes: `registry_nats_test.ts`. */
 import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
 import fc from "fast-check";
 import { refusedWith } from "../../shared/spine/conformance.ts";
 import type { KeyValue, Spine } from "../../shared/spine/spine.ts";
@@ -7,9 +8,11 @@ import { testSpine } from "../test_spine.ts";
 import { documentBytes, emptyDocument, rolledBack, withoutPolicy, withPolicy } from "./chain.ts";
 import { DEADLINE_MS, deployTiny, testRegistry, tinyName, until } from "./test_registry.ts";
 import type { TestRegistry } from "./test_registry.ts";
-import { BAD_MODULE, binding, tinyModule } from "./test_modules.ts";
+import type { ModuleLoader } from "./module_set.ts";
+import { BAD_MODULE, binding, compilingLoader, tinyModule } from "./test_modules.ts";
 
 const fault = refusedWith("policy-fault");
+const loading = refusedWith("policy-loading");
 const author = { by: "ops", at_ms: 1_767_323_045_000 };
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -47,19 +50,62 @@ Deno.test("a deployment is enforced, a rollback restores what was before", async
   assert.ok(one.lines.some((line) => /component=overseer .*tenant_id=acme .*in force/.test(line)));
 });
 
-Deno.test("before everything stored is in force nothing passes, and the process is not ready", async () => {
+Deno.test("before the stored policies are known nothing passes, and the process is not ready", async () => {
   await using engine = testSpine();
   using first = await testRegistry(engine.spine);
   await deployTiny(first, "acme", 1);
   using second = await testRegistry(engine.spine, { wait: false });
-  assert.throws(() => running(second), fault);
-  assert.throws(() => running(second, "without-policies"), fault);
+  assert.throws(() => running(second), loading);
+  assert.throws(() => running(second, "without-policies"), loading);
   assert.equal(second.registry.check().ok, false);
   await second.registry.ready;
   assert.equal(second.registry.check().ok, true);
   assert.match(second.registry.check().detail, /^1 tenant with policies$/);
   assert.deepEqual(running(second), [await tinyName(1)]);
   assert.deepEqual(running(second, "without-policies"), []);
+});
+
+Deno.test("slow modules delay no start: their tenant is refused until they are ready, and no other", async () => {
+  await using engine = testSpine();
+  using first = await testRegistry(engine.spine);
+  await deployTiny(first, "fine", 1);
+  const slow = [2, 3, 4, 5, 6, 7];
+  for (const number of slow) await deployTiny(first, "slow", number, { name: `p${number}` });
+  const names = new Set(await Promise.all(slow.map(tinyName)));
+  const held = Promise.withResolvers<void>();
+  const loader = compilingLoader();
+  const slow_loader: ModuleLoader = {
+    unload: loader.unload,
+    isKnown: (sha256) => Promise.resolve(!names.has(sha256)),
+    async load(sha256, module) {
+      if (names.has(sha256)) await held.promise;
+      await loader.load(sha256, module);
+    },
+  };
+  using second = await testRegistry(engine.spine, { loader: slow_loader, start_wait_ms: 1 });
+  const { registry } = second;
+  assert.equal(registry.check().ok, true);
+  assert.throws(() => running(second, "slow"), (error) => {
+    assert.ok(error instanceof ArqonError);
+    assert.ok((error.retry_after_ms ?? 0) > 0, "it is worth trying again");
+    return loading(error);
+  });
+  await until(() => registry.tenant("fine")?.state === "active", "the one whose modules are known");
+  assert.deepEqual(running(second, "fine"), [await tinyName(1)]);
+  assert.deepEqual(running(second, "without-policies"), []);
+  const { pending_modules, pending_tenants } = registry.status();
+  assert.deepEqual([pending_modules, pending_tenants], [6, 1]);
+  assert.equal(
+    registry.check().detail,
+    "2 tenants with policies, 1 refused until 6 modules more are ready",
+  );
+  const exposed = await second.metrics.metrics();
+  assert.match(exposed, /shield_policy_modules_pending 6/);
+  assert.match(exposed, /shield_policy_tenants_pending 1/);
+  held.resolve();
+  await until(() => registry.status().pending_tenants === 0, "the slow tenant");
+  assert.equal(running(second, "slow").length, 6);
+  assert.equal(registry.check().detail, "2 tenants with policies");
 });
 
 Deno.test("a module that does not load keeps the old chain and says so", async () => {

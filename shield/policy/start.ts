@@ -13,7 +13,7 @@ import type { Traces } from "../traces.ts";
 import { PolicyTable } from "../inspect/policy_table.ts";
 import { handlePolicies } from "./admin_api.ts";
 import type { CheckedModule } from "./admin_api.ts";
-import { createCompiler } from "./compile.ts";
+import { createCompiler, engineOf } from "./compile.ts";
 import { LogFollowers } from "./log_followers.ts";
 import { createPolicyLogWriter } from "./log_writer.ts";
 import type { MeteredModule } from "./meter.ts";
@@ -24,6 +24,7 @@ import type { Overseer } from "./overseer.ts";
 import { createPolicyPool } from "./pool.ts";
 import { createPolicyRegistry } from "./registry.ts";
 import { sha256Hex } from "./store.ts";
+import { openVerdicts } from "./verdict_store.ts";
 
 /** Metered modules that are remembered; each is a few megabytes at most. */
 const METERED_MAX = 8;
@@ -45,6 +46,8 @@ export interface OverseerStart {
   readonly traces?: Pick<Traces, "judged"> | undefined;
   /** The pool has given up: drain and exit non-zero. */
   readonly onFatal: (detail: string) => void;
+  /** As in `PolicyRegistryOptions`; tests have less patience. */
+  readonly start_wait_ms?: number;
 }
 
 /** A running Overseer and its operators' side. */
@@ -59,14 +62,15 @@ export interface StartedOverseer {
   close(): Promise<void>;
 }
 
-/** Resolves when all stored policies are in force. Rejects with `spine-unavailable`. */
+/** Resolves when the stored policies are in force, but for those that take long (`PolicyRegistry.ready`). Rejects with `spine-unavailable`. */
 export async function startOverseer(start: OverseerStart): Promise<StartedOverseer> {
   const { config, spine, log, registry, now, traces } = start;
   if (!config.platform.overseer.enabled) {
     return noOverseer();
   }
   const { overseer: limits } = config.platform;
-  const compiler = createCompiler();
+  const verdicts = await openVerdicts(spine, { engine: engineOf(), log });
+  const compiler = createCompiler({ verdicts });
   const pool = await createPolicyPool({
     compiler,
     policy: config.policy,
@@ -85,10 +89,12 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     loader: {
       load: async (sha256, bytes) => pool.load(sha256, (await meter(sha256, bytes)).bytes),
       unload: (sha256) => pool.unload(sha256),
+      isKnown: async (sha256) => await verdicts?.passed(sha256) !== undefined,
     },
     log,
     now,
     registry,
+    ...(start.start_wait_ms === undefined ? {} : { start_wait_ms: start.start_wait_ms }),
   });
   const followers = new LogFollowers(now);
   const write = createPolicyLogWriter(log, now);

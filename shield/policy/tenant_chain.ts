@@ -88,6 +88,11 @@ export class TenantChain {
     return this.#refused ? undefined : this.#active;
   }
 
+  /** Operations are refused because modules are still being made ready, and for nothing else. */
+  get is_pending(): boolean {
+    return this.#refused && this.#active === undefined && this.#running !== undefined;
+  }
+
   get status(): TenantStatus {
     return {
       tenant: this.#tenant_id,
@@ -177,7 +182,7 @@ export class TenantChain {
     const { version, policies } = parsed.document.current;
     const next = new ActiveChain(version, policies);
     try {
-      await modules.hold(next.modules);
+      await modules.hold(next.modules, this.#tenant_id);
     } catch (error) {
       return this.#failed(stored, version, error);
     }

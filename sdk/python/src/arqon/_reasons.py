@@ -42,8 +42,10 @@ __all__ = [
     "NotSubscribed",
     "OriginNotAllowed",
     "PayloadCount",
+    "PolicyChainFuel",
     "PolicyConflict",
     "PolicyFault",
+    "PolicyLoading",
     "PolicyRejected",
     "PolicyUnknown",
     "PresenceDisabled",
@@ -345,6 +347,18 @@ class PolicyFault(ArqonError):
     """503: Message blocked by policy…."""
 
     reason = "policy-fault"
+
+
+class PolicyLoading(ArqonError):
+    """503: The policies are being loaded…."""
+
+    reason = "policy-loading"
+
+
+class PolicyChainFuel(ArqonError):
+    """503: Message blocked by policy…."""
+
+    reason = "policy-chain-fuel"
 
 
 class Banned(ArqonError):

@@ -1,0 +1,73 @@
+/** The Overseer of a process as it starts: real metering, real trial compilations, what is remembered of them. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { parseConfig } from "../../shared/config/load.ts";
+import { createMetrics } from "../../shared/metrics.ts";
+import type { Spine } from "../../shared/spine/spine.ts";
+import { keptLog, testSpine } from "../test_spine.ts";
+import { withPolicy } from "./chain.ts";
+import type { Caller } from "./overseer.ts";
+import { startOverseer } from "./start.ts";
+import { openPolicyStore } from "./store.ts";
+import { binary, guestText } from "./test_guests.ts";
+import { binding } from "./test_modules.ts";
+import { until } from "./test_registry.ts";
+
+async function started(spine: Spine) {
+  const { log, lines } = keptLog();
+  const overseer = await startOverseer({
+    config: parseConfig("[policy]\nworkers = 1\nstall_ms = 60_000\n", { file: "test" }),
+    spine,
+    log,
+    registry: createMetrics({ node_id: "test", version: "0" }),
+    now: Date.now,
+    monotonic_ms: () => performance.now(),
+    cores: 1,
+    candidates: { record() {} } as never,
+    onFatal: (detail) => assert.fail(detail),
+    start_wait_ms: 0,
+  });
+  return { ...overseer, lines, [Symbol.asyncDispose]: () => overseer.close() };
+}
+
+function caller(tenant_id: string): Caller {
+  return {
+    identity: { tenant_id, user_id: "u", claims: {} } as unknown as Caller["identity"],
+    connection_id: "c1",
+    request_headers: [],
+    remote_ip: "127.0.0.1",
+  };
+}
+
+/** Stores policies as if they had been deployed long ago, under another engine: no verdict is kept. */
+async function deployed(spine: Spine, tenant: string, count: number): Promise<void> {
+  const store = await openPolicyStore(spine);
+  for (let at = 0; at < count; at++) {
+    const more = `(data (i32.const 0) "${tenant} ${at}")`;
+    const text = guestText({ hook: "on_connect", body: "i32.const 0", more });
+    const sha256 = await store.putModule(binary(text));
+    const one = binding({ name: `p${at}`, sha256, hooks: ["on_connect"] });
+    await store.change(tenant, (document) => withPolicy(document, one, { by: "ops", at_ms: 0 }));
+  }
+}
+
+Deno.test("a node is ready while modules are tried; their tenant alone is refused until they are", async () => {
+  await using engine = testSpine();
+  await deployed(engine.spine, "slow", 8);
+  {
+    await using node = await started(engine.spine);
+    assert.equal(node.checks()["policies"]?.ok, true);
+    assert.match(node.checks()["policies"]!.detail, /1 refused until 8 modules more are ready/);
+    const { pending_modules, pending_tenants } = node.status();
+    assert.deepEqual([pending_modules, pending_tenants], [8, 1]);
+    assert.equal(node.overseer.onConnect(caller("other")), undefined, "no policy, no wait");
+    assert.throws(
+      () => node.overseer.onConnect(caller("slow")),
+      (error) => error instanceof ArqonError && error.reason === "policy-loading",
+    );
+    await until(() => node.status()["pending_modules"] === 0, "the trials");
+    await node.overseer.onConnect(caller("slow"));
+  }
+  const bucket = await engine.spine.keyValue("ARQON_POLICY_VERDICTS");
+  assert.equal((await bucket.keys()).length, 8);
+});
