@@ -21,13 +21,18 @@ import { createMetering } from "./metering.ts";
 import type { Metering } from "./metering.ts";
 import { createOverseer, NO_OVERSEER } from "./overseer.ts";
 import type { Overseer } from "./overseer.ts";
+import type { ModuleLoader } from "./module_set.ts";
 import { createPolicyPool } from "./pool.ts";
+import type { PolicyPool } from "./pool.ts";
 import { createPolicyRegistry } from "./registry.ts";
 import { sha256Hex } from "./store.ts";
 import { openVerdicts } from "./verdict_store.ts";
+import type { Verdicts } from "./verdict_store.ts";
 
 /** Metered modules that are remembered; each is a few megabytes at most. */
 const METERED_MAX = 8;
+
+type Meter = (sha256: string, bytes: Uint8Array) => Promise<MeteredModule>;
 
 /** What the Overseer needs of the process. */
 export interface OverseerStart {
@@ -86,11 +91,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   const meter = rememberMetered(metering);
   const policies = await createPolicyRegistry({
     spine,
-    loader: {
-      load: async (sha256, bytes) => pool.load(sha256, (await meter(sha256, bytes)).bytes),
-      unload: (sha256) => pool.unload(sha256),
-      isKnown: async (sha256) => await verdicts?.passed(sha256) !== undefined,
-    },
+    loader: loaderOf(pool, meter, verdicts),
     log,
     now,
     registry,
@@ -136,6 +137,14 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   };
 }
 
+function loaderOf(pool: PolicyPool, meter: Meter, verdicts: Verdicts | undefined): ModuleLoader {
+  return {
+    load: async (sha256, bytes) => pool.load(sha256, (await meter(sha256, bytes)).bytes),
+    unload: (sha256) => pool.unload(sha256),
+    isKnown: async (sha256) => await verdicts?.passed(sha256) !== undefined,
+  };
+}
+
 function noOverseer(): StartedOverseer {
   const nothing = () => ({});
   return {
@@ -152,9 +161,7 @@ function noOverseer(): StartedOverseer {
  * Meters by hash of the upload and remembers the last few: an upload is checked, its deployment checks
  * it again, and then it is loaded, all within seconds. A failure is not remembered.
  */
-function rememberMetered(
-  metering: Metering,
-): (sha256: string, bytes: Uint8Array) => Promise<MeteredModule> {
+function rememberMetered(metering: Metering): Meter {
   const last = new Map<string, Promise<MeteredModule>>();
   return (sha256, bytes) => {
     const metered = last.get(sha256) ?? metering.meter(bytes);
