@@ -4,7 +4,7 @@
  * claims never reach a log, a metric or an error: only our own words about them do.
  */
 import { hash } from "node:crypto";
-import { decodeJwt, decodeProtectedHeader, jwtVerify } from "@panva/jose";
+import { jwtVerify } from "@panva/jose";
 import type { JWTPayload } from "@panva/jose";
 import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
@@ -14,14 +14,13 @@ import type { Config } from "../shared/config/schema.ts";
 import type { Logger } from "../shared/log.ts";
 import { scrapedGauge } from "../shared/metrics.ts";
 import { identityFrom } from "./claims.ts";
-import type { Claims } from "./claims.ts";
 import type { Identity } from "./identity.ts";
 import { openKeySource } from "./key_source.ts";
 import type { KeySource, KeyStatus } from "./key_source.ts";
-import type { Algorithm } from "./keys.ts";
 import { TokenCache } from "./token_cache.ts";
 import type { Verified } from "./token_cache.ts";
 import { issuerRefusal, tokenRefusal } from "./token_refusal.ts";
+import { inspect, requireOneMeaning } from "./unverified_token.ts";
 import { WorkQueue } from "./work_queue.ts";
 
 export type { Action, Grant, Identity, Role } from "./identity.ts";
@@ -63,60 +62,9 @@ export interface Authenticator {
   close(): void;
 }
 
-/** Three base64url parts; the last is empty in an unsigned token, which its `alg` refuses. */
-const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/;
-const KID_UNITS_MAX = 256;
 /** Verifications take a fraction of a millisecond, so a full queue is soon empty; spread by token. */
 const WAIT_MS = 250;
 const WAIT_SPREAD_MS = 500;
-const ALGORITHMS: readonly string[] = ["RS256", "ES256", "EdDSA"] satisfies Algorithm[];
-
-function isAlgorithm(alg: string): alg is Algorithm {
-  return ALGORITHMS.includes(alg);
-}
-
-/** What an unverified token says of itself; used only to choose issuer and key. */
-interface Unverified {
-  readonly alg: Algorithm;
-  readonly kid: string | undefined;
-  readonly iss: string;
-}
-
-/** jose's parsers, with our refusal: their messages quote the token. */
-function parsed<T>(parse: () => T, part: string): T {
-  try {
-    return parse();
-  } catch {
-    throw new ArqonError("token-malformed", `its ${part} is not a JSON object in base64url`);
-  }
-}
-
-function inspect(token: string, token_bytes: number): Unverified {
-  if (token === "") throw new ArqonError("token-missing");
-  // Units are never more than bytes, and what is not ASCII is refused below.
-  if (token.length > token_bytes) {
-    throw new ArqonError("token-too-large", `at most ${token_bytes} bytes`);
-  }
-  if (!COMPACT.test(token)) {
-    throw new ArqonError("token-malformed", "expected three base64url parts with dots between");
-  }
-  const header = parsed(() => decodeProtectedHeader(token), "header");
-  const { alg, kid } = header;
-  if (typeof alg !== "string") throw new ArqonError("token-malformed", "alg is not a string");
-  if (!isAlgorithm(alg)) {
-    const name = /^[A-Za-z0-9-]{1,16}$/.test(alg) ? alg : "what it names";
-    throw new ArqonError("token-algorithm", `${name} is not accepted`);
-  }
-  // No extension is understood here, so whatever is critical cannot be honoured (RFC 7515 4.1.11).
-  if (header.crit !== undefined) throw new ArqonError("token-malformed", "crit is not supported");
-  if (kid !== undefined && (typeof kid !== "string" || kid.length > KID_UNITS_MAX)) {
-    throw new ArqonError("token-malformed", "kid is not a short string");
-  }
-  const { iss }: Claims = parsed(() => decodeJwt(token), "payload");
-  if (iss === undefined) throw new ArqonError("token-claim", "iss is missing");
-  if (typeof iss !== "string") throw new ArqonError("token-claim", "iss is not a string");
-  return { alg, kid, iss };
-}
 
 /** The digest is as good as random, and the same token waits for the same verification anyway. */
 function tooManyWait(digest: string): ArqonError {
@@ -155,6 +103,7 @@ async function verify(
       clockTolerance: auth.clock_skew_seconds,
       currentDate: new Date(now_ms),
     });
+    requireOneMeaning(token);
     const identity = await identityFrom(payload, issuer, now_ms, auth.clock_skew_seconds * 1_000);
     return { identity, source, alg, kid, key, verified_ms: now_ms };
   }, () => tooManyWait(digest));

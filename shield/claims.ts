@@ -5,8 +5,10 @@
  */
 import { ArqonError, isId, isRoomPattern } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
+import { ed25519KeyProblem } from "./ed25519_key.ts";
 import { ACTIONS } from "./identity.ts";
 import type { Action, Grant, Identity, Role } from "./identity.ts";
+import { isForSignatures } from "./keys.ts";
 
 type Issuer = Config["auth"]["issuers"][number];
 /** A claims set as parsed: nothing in it is trusted to have a type. */
@@ -18,6 +20,8 @@ const TOKEN_ID_UNITS_MAX = 256;
 const GRANTS_MAX = 64;
 /** Latest time that a Date can hold, in seconds. */
 const SECONDS_MAX = 8_640_000_000_000;
+/** 32 bytes in base64url: the last character has two bits that must be 0. */
+const ED25519_X = /^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/;
 const ROLES: readonly string[] = ["user", "service", "admin"] satisfies Role[];
 /** Controls, format characters, lone surrogates, unassigned; line and paragraph separators. */
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/u;
@@ -104,16 +108,34 @@ async function signingKey(claims: Claims): Promise<CryptoKey | undefined> {
   if (jwk === undefined) return undefined;
   if (!isRecord(jwk)) return refuse("cnf.jwk is not an object");
   if (jwk.d !== undefined) return refuse("cnf.jwk holds a private key");
-  const x = jwk.x;
-  if (jwk.kty !== "OKP" || jwk.crv !== "Ed25519" || typeof x !== "string") {
+  const { kty, crv, x, alg, use, key_ops } = jwk;
+  if (kty !== "OKP" || crv !== "Ed25519" || typeof x !== "string") {
     return refuse('cnf.jwk is not an Ed25519 key {"kty":"OKP","crv":"Ed25519","x":"…"}');
   }
-  try {
-    const raw = Uint8Array.fromBase64(x, { alphabet: "base64url" });
-    return await crypto.subtle.importKey("raw", raw, "Ed25519", true, ["verify"]);
-  } catch {
-    return refuse("cnf.jwk.x is not 32 bytes in base64url");
+  if (!isForSignatures({ alg, use, key_ops }, "EdDSA")) {
+    return refuse("cnf.jwk is not for signatures, as its alg, use or key_ops has it");
   }
+  if (!ED25519_X.test(x)) return refuse("cnf.jwk.x is not 32 bytes in base64url");
+  const raw = Uint8Array.fromBase64(x, { alphabet: "base64url" });
+  const problem = ed25519KeyProblem(raw);
+  if (problem !== undefined) return refuse(`cnf.jwk.x ${problem}`);
+  return await crypto.subtle.importKey("raw", raw, "Ed25519", true, ["verify"]);
+}
+
+/** `token-claim` unless the times that are there can be; `exp` is looked at apart. */
+function requireTimes(claims: Claims): void {
+  for (const name of ["nbf", "iat"]) {
+    const value = claims[name];
+    if (value === undefined) continue;
+    if (typeof value !== "number" || Math.abs(value) > SECONDS_MAX) {
+      refuse(`${name} is not a time in seconds since 1970`);
+    }
+  }
+}
+
+/** `token-claim` unless every audience is a string: the right one beside a number is no audience claim. */
+function requireAudience(claims: Claims): void {
+  if (!isAudienceClaim(claims.aud)) refuse("aud is not a string or an array of strings");
 }
 
 /** Unix ms at which a connection with this token ends; see `Identity.expires_ms`. */
@@ -149,6 +171,8 @@ export async function identityFrom(
   now_ms: number,
   skew_ms: number,
 ): Promise<Identity> {
+  requireAudience(claims);
+  requireTimes(claims);
   const user_id = subject(claims);
   const tenant_id = tenant(claims);
   const as = role(claims);

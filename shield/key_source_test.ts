@@ -114,7 +114,7 @@ const BAD_FILES:
         /10\d\d bits; expected 2048/,
       ],
       ["a broken key", "jwks_file", '{"keys":[{"kty":"RSA","n":"AQ"}]}', /not a valid RSA key/],
-      ["a kid twice", "jwks_file", jwksText(rsa, rsa), /key 2 \("r1"\) repeats a kid/],
+      ["a kid twice", "jwks_file", jwksText(rsa, rsa), /key 2 \("r1"\) repeats a kid of RS256/],
       [
         "a kid that is a number",
         "jwks_file",

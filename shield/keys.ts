@@ -5,6 +5,8 @@
 import { exportJWK, importJWK, importSPKI, importX509 } from "@panva/jose";
 import type { JWK } from "@panva/jose";
 import type { Config } from "../shared/config/schema.ts";
+import { AmbiguousJsonError, parseStrictJson } from "../shared/strict_json.ts";
+import { ed25519KeyProblem } from "./ed25519_key.ts";
 
 /** JWS `alg` values that a config may list: RS256, ES256, EdDSA. */
 export type Algorithm = Config["auth"]["issuers"][number]["algorithms"][number];
@@ -57,41 +59,78 @@ function indexOf(keys: readonly UsableKey[]): KeyIndex {
   };
 }
 
+/** The algorithm that keys of this kind are for, whatever they say of themselves. */
+function algorithmOfKind({ kty, crv }: JWK): Algorithm | undefined {
+  if (kty === "RSA") return "RS256";
+  if (kty === "EC" && crv === "P-256") return "ES256";
+  return kty === "OKP" && crv === "Ed25519" ? "EdDSA" : undefined;
+}
+
+/** What the `alg` of a JWK may be. RFC 9864 renamed EdDSA of such keys; tokens still say EdDSA. */
+const KEY_ALGS: Readonly<Record<Algorithm, readonly string[]>> = {
+  RS256: ["RS256"],
+  ES256: ["ES256"],
+  EdDSA: ["EdDSA", "Ed25519"],
+};
+
+/** Whether a JWK may verify signatures of this algorithm, as its own members have it. */
+export function isForSignatures(
+  jwk: Readonly<Record<"alg" | "use" | "key_ops", unknown>> | JWK,
+  algorithm: Algorithm,
+): boolean {
+  const { alg, use, key_ops } = jwk;
+  if (use !== undefined && use !== "sig") return false;
+  if (alg !== undefined && !(typeof alg === "string" && KEY_ALGS[algorithm].includes(alg))) {
+    return false;
+  }
+  return key_ops === undefined || (Array.isArray(key_ops) && key_ops.includes("verify"));
+}
+
 /** The one algorithm of ours that a JWK is for; undefined for encryption keys and other kinds. */
 function algorithmOf(jwk: JWK): Algorithm | undefined {
-  if (jwk.use !== undefined && jwk.use !== "sig") return undefined;
-  if (Array.isArray(jwk.key_ops) && !jwk.key_ops.includes("verify")) return undefined;
-  if (jwk.kty === "RSA") return (jwk.alg ?? "RS256") === "RS256" ? "RS256" : undefined;
-  if (jwk.kty === "EC") return jwk.crv === "P-256" ? "ES256" : undefined;
-  if (jwk.kty !== "OKP" || jwk.crv !== "Ed25519") return undefined;
-  // RFC 9864 renamed the key's algorithm to "Ed25519"; tokens still say EdDSA.
-  return ["EdDSA", "Ed25519"].includes(jwk.alg ?? "EdDSA") ? "EdDSA" : undefined;
+  const algorithm = algorithmOfKind(jwk);
+  return algorithm !== undefined && isForSignatures(jwk, algorithm) ? algorithm : undefined;
 }
 
-function rsaProblem(key: CryptoKey): string | undefined {
-  const bits = (key.algorithm as Partial<RsaHashedKeyAlgorithm>).modulusLength;
-  if (bits === undefined || (bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX)) return undefined;
-  return `is an RSA key of ${bits} bits; expected ${RSA_BITS_MIN} to ${RSA_BITS_MAX}`;
-}
-
-/** A key, `undefined` when the member is not for us, or what is wrong with it. */
-async function usableKey(
-  jwk: JWK,
-  algorithms: readonly Algorithm[],
-): Promise<UsableKey | string | undefined> {
-  if (jwk.kty === "oct") return "is symmetric; expected a public RSA, EC P-256 or Ed25519 key";
-  if (jwk.d !== undefined) return 'is a private key; remove "d" and the other private members';
-  const { kid } = jwk;
-  if (kid !== undefined && (typeof kid !== "string" || kid.length > KID_UNITS_MAX)) {
-    return `has a kid that is not a string of at most ${KID_UNITS_MAX} characters`;
+/** With an exponent of 1 every signature fits; an even number is no exponent and no modulus. */
+function rsaProblem({ n, e }: Pick<JWK, "n" | "e">, key: CryptoKey): string | undefined {
+  const { modulusLength: bits } = key.algorithm as RsaHashedKeyAlgorithm;
+  if (bits < RSA_BITS_MIN || bits > RSA_BITS_MAX) {
+    return `is an RSA key of ${bits} bits; expected ${RSA_BITS_MIN} to ${RSA_BITS_MAX}`;
   }
-  const alg = algorithmOf(jwk);
-  if (alg === undefined || !algorithms.includes(alg)) return undefined;
+  const [modulus, exponent] = [n, e].map((text = "") =>
+    BigInt(`0x0${Uint8Array.fromBase64(text, { alphabet: "base64url" }).toHex()}`)
+  );
+  if (modulus === undefined || modulus % 2n === 0n) return "is an RSA key with an even modulus";
+  if (exponent !== undefined && exponent % 2n === 1n && exponent > 1n) return undefined;
+  return "is an RSA key whose exponent is not an odd number of 3 or more";
+}
+
+/** What is wrong with a key that WebCrypto takes. */
+function materialProblem(jwk: JWK, alg: Algorithm, key: CryptoKey): string | undefined {
+  if (alg === "RS256") return rsaProblem(jwk, key);
+  if (alg === "ES256") return undefined;
+  return ed25519KeyProblem(Uint8Array.fromBase64(jwk.x ?? "", { alphabet: "base64url" }));
+}
+
+/** What is wrong with a member whatever it is for. */
+function memberProblem({ kty, d, kid }: JWK): string | undefined {
+  if (kty === "oct") return "is symmetric; expected a public RSA, EC P-256 or Ed25519 key";
+  if (d !== undefined) return 'is a private key; remove "d" and the other private members';
+  if (kid === undefined || (typeof kid === "string" && kid.length <= KID_UNITS_MAX)) {
+    return undefined;
+  }
+  return `has a kid that is not a string of at most ${KID_UNITS_MAX} characters`;
+}
+
+/** A key, or what is wrong with it. */
+async function usableKey(jwk: JWK, alg: Algorithm): Promise<UsableKey | string> {
+  const { kid } = jwk;
   try {
     const { alg: _alg, use: _use, key_ops: _ops, ext: _ext, ...material } = jwk;
     const key = await importJWK(material, alg);
     if (key instanceof Uint8Array) return "is symmetric; expected a public key";
-    return rsaProblem(key) ?? { alg, kid, key };
+    return materialProblem(jwk, alg, key) ?? { alg, kid, key };
   } catch {
     return `is not a valid ${jwk.kty} key`;
   }
@@ -103,41 +142,61 @@ function isJwkSet(value: unknown): value is { keys: JWK[] } {
     value.keys.every((key) => typeof key === "object" && key !== null && !Array.isArray(key));
 }
 
-/** Reads the text of a JWK set. Throws TypeError, with what would be right, when it is none. */
-export async function keysFromJwks(
-  text: string,
-  algorithms: readonly Algorithm[],
-): Promise<LoadedKeys> {
+/** A JWK set that is one, and that nobody should take keys from. */
+export class UnusableSetError extends TypeError {
+  override readonly name = "UnusableSetError";
+}
+
+/** A place in the set, as problems name it. */
+function named(position: number, { kid }: JWK): string {
+  const name = typeof kid === "string" ? JSON.stringify(kid.slice(0, 64)) : "without kid";
+  return `key ${position + 1} (${name})`;
+}
+
+function parsedSet(text: string): readonly JWK[] {
   const expected =
     'expected a JWK set: {"keys": [{"kty": "RSA", "kid": "…", "n": "…", "e": "AQAB"}]}';
   let set: unknown;
   try {
-    set = JSON.parse(text);
-  } catch {
-    throw new TypeError(`it is not JSON; ${expected}`);
+    set = parseStrictJson(text);
+  } catch (cause) {
+    const what = cause instanceof Error ? cause.message : "it is not JSON";
+    if (cause instanceof AmbiguousJsonError) throw new UnusableSetError(what);
+    throw new TypeError(`${what}; ${expected}`);
   }
   if (!isJwkSet(set)) throw new TypeError(`it is not a JWK set; ${expected}`);
+  const { keys } = set;
+  if (keys.length <= KEYS_MAX) return keys;
+  throw new UnusableSetError(`the set has ${keys.length} keys; at most ${KEYS_MAX} are allowed`);
+}
+
+/**
+ * Reads the text of a JWK set. Throws TypeError, with what would be right, when it is none, and
+ * UnusableSetError when it has too many keys or two of one `kid` and algorithm: of two nobody can say
+ * which is meant.
+ */
+export async function keysFromJwks(
+  text: string,
+  algorithms: readonly Algorithm[],
+): Promise<LoadedKeys> {
   const problems: string[] = [];
-  if (set.keys.length > KEYS_MAX) {
-    problems.push(`the set has ${set.keys.length} keys; at most ${KEYS_MAX} are read`);
-  }
   const usable: UsableKey[] = [];
   const seen = new Set<string>();
-  for (const [position, jwk] of set.keys.slice(0, KEYS_MAX).entries()) {
-    const name = typeof jwk.kid === "string" ? JSON.stringify(jwk.kid.slice(0, 64)) : "without kid";
-    const result = await usableKey(jwk, algorithms);
-    if (result === undefined) continue;
-    if (typeof result === "string") {
-      problems.push(`key ${position + 1} (${name}) ${result}`);
-      continue;
-    }
-    const id = `${result.alg} ${result.kid}`;
-    if (result.kid !== undefined && seen.has(id)) {
-      problems.push(`key ${position + 1} (${name}) repeats a kid; each key needs its own`);
-      continue;
+  for (const [position, jwk] of parsedSet(text).entries()) {
+    const wrong = memberProblem(jwk);
+    if (wrong !== undefined) problems.push(`${named(position, jwk)} ${wrong}`);
+    const alg = algorithmOf(jwk);
+    if (wrong !== undefined || alg === undefined || !algorithms.includes(alg)) continue;
+    const id = `${alg} ${jwk.kid}`;
+    if (jwk.kid !== undefined && seen.has(id)) {
+      throw new UnusableSetError(
+        `${named(position, jwk)} repeats a kid of ${alg}; each key needs its own`,
+      );
     }
     seen.add(id);
-    usable.push(result);
+    const result = await usableKey(jwk, alg);
+    if (typeof result !== "string") usable.push(result);
+    else problems.push(`${named(position, jwk)} ${result}`);
   }
   return { index: indexOf(usable), problems };
 }
@@ -174,10 +233,11 @@ export async function keyFromPem(
   for (const alg of algorithms) {
     const key = await read(pem, alg, { extractable: true }).catch(() => undefined);
     if (key === undefined) continue;
-    const problem = rsaProblem(key);
+    const jwk = await exportJWK(key);
+    const problem = materialProblem(jwk, alg, key);
     if (problem !== undefined) throw new TypeError(`it ${problem}`);
     // Through JWK once more: WebCrypto checks a JWK's point more strictly than some SPKI parsers.
-    const checked = await importJWK(await exportJWK(key), alg) as CryptoKey;
+    const checked = await importJWK(jwk, alg) as CryptoKey;
     const index: KeyIndex = { size: 1, find: (wanted) => wanted === alg ? checked : undefined };
     return { index, problems: [] };
   }

@@ -7,7 +7,7 @@
 import { ArqonError } from "@arqon/proto";
 import { endedBy } from "../shared/answer_body.ts";
 import type { Logger } from "../shared/log.ts";
-import { keysFromJwks } from "./keys.ts";
+import { keysFromJwks, UnusableSetError } from "./keys.ts";
 import type { Algorithm, KeyIndex } from "./keys.ts";
 
 /** A key set of a few kilobytes is usual; this is where reading stops. */
@@ -15,8 +15,9 @@ const BODY_BYTES_MAX = 262_144;
 /** First wait after a failed fetch; doubles up to the cooldown. */
 const RETRY_MS = 1_000;
 /**
- * While the endpoint fails, old keys serve for this many cache times (100 minutes by default):
- * long enough for an outage, short enough that a withdrawn key does not live on.
+ * While the endpoint fails, old keys serve for this many cache times (100 minutes by default), which
+ * bridges an outage. An endpoint that answers with a set that has nothing for us does not fail: then
+ * old keys serve for their cache time only, as those that a set no longer names.
  */
 const STALE_FACTOR = 10;
 /**
@@ -124,6 +125,8 @@ class RemoteKeySet implements RemoteKeys {
   #attempted_ms = 0;
   /** Failed fetches since the last good one. */
   #failures = 0;
+  /** The last set that came has no key for us: what the issuer had before, it has no more. */
+  #withdrawn = false;
   #pending: Promise<void> | undefined;
   /** Tokens that wait for `#pending`. */
   #waiting = 0;
@@ -150,7 +153,7 @@ class RemoteKeySet implements RemoteKeys {
 
   status(): { keys: number; healthy: boolean; loaded_ms: number } {
     return {
-      keys: this.#index?.size ?? 0,
+      keys: this.#usable()?.size ?? 0,
       healthy: this.#failures === 0,
       loaded_ms: this.#loaded_ms,
     };
@@ -187,8 +190,8 @@ class RemoteKeySet implements RemoteKeys {
     for (const problem of problems) {
       log.warn("a key of the JWK set is not usable", { url: shown(url), problem });
     }
-    if (index.size === 0) throw new TypeError(`no usable key for ${algorithms.join(", ")}`);
-    return index;
+    if (index.size > 0) return index;
+    throw new UnusableSetError(`no usable key for ${algorithms.join(", ")}`);
   }
 
   async #fetchOnce(): Promise<void> {
@@ -198,9 +201,12 @@ class RemoteKeySet implements RemoteKeys {
       this.#loaded_ms = now();
       if (this.#failures > 0) log.info("the JWK set is available again", { url: shown(url) });
       this.#failures = 0;
+      this.#withdrawn = false;
       onFetch("ok");
     } catch (error) {
       this.#failures += 1;
+      // Only another set takes that back, no failure.
+      this.#withdrawn ||= error instanceof UnusableSetError;
       onFetch("failed");
       log.warn("the JWK set cannot be fetched", {
         url: shown(url),
@@ -234,6 +240,9 @@ class RemoteKeySet implements RemoteKeys {
   /** The keys unless they are too old. */
   #usable(): KeyIndex | undefined {
     const { now, cache_ms } = this.#options;
+    if (this.#withdrawn) {
+      return this.#since_ms(this.#loaded_ms) < cache_ms ? this.#index : undefined;
+    }
     // Here a clock that went backwards counts as no time: it must not drop good keys.
     return now() - this.#loaded_ms < cache_ms * STALE_FACTOR ? this.#index : undefined;
   }

@@ -298,11 +298,10 @@ Deno.test("unusable keys of a set are left out with a warning, the others serve"
     { ...first.public_jwk, kid: "private", d: "AAAA" },
     { ...first.public_jwk, kid: "encryption", use: "enc" },
   ];
-  const text = JSON.stringify({ keys: [...odd, first.public_jwk, rogue.public_jwk] });
+  const text = JSON.stringify({ keys: [...odd, first.public_jwk] });
   await using server = serveKeys(() => new Response(text));
   const authenticator = await open(server.url, clock());
   assert.equal(await reasonOf(authenticator, await mint(first)), "ok");
-  assert.equal(await reasonOf(authenticator, await mint(rogue)), "token-signature");
   assert.equal(
     await reasonOf(authenticator, await mint({ ...first, kid: "short" })),
     "token-unknown-key",
@@ -315,7 +314,6 @@ Deno.test("unusable keys of a set are left out with a warning, the others serve"
       "1026 bits|1024 bits",
       "not a valid RSA",
       "private",
-      "repeats a kid",
     ]
   ) {
     assert.match(log, new RegExp(text));

@@ -44,7 +44,8 @@ export function checksOf(
   const { state, since_ms, engine, server } = spine.status;
   const { started_ms, draining_ms } = parts;
   const keys = parts.authenticator.keyStatus();
-  const missing = keys.filter((key) => key.keys === 0).map((key) => key.issuer);
+  // Only at the start: an issuer that takes its keys away later ends its own tokens, not this process.
+  const missing = keys.filter((key) => key.loaded_ms === 0).map((key) => key.issuer);
   return {
     ...parts.policies.checks(),
     settings: parts.settings.check(),

@@ -15,6 +15,8 @@ const CONFIG = "sdk/python/pyproject.toml";
 const SUITE = "tests/verification/epoch2_suite.py";
 /** Our reader of frames beside one in Python. */
 const FRAMES = "tests/verification/frames_by_wsproto.py";
+/** Our verdicts on tokens beside PyJWT's. */
+const TOKENS = "tests/verification/tokens_by_pyjwt.py";
 const EXAMPLES = ["examples", "tests/examples", "bench/sdk"];
 /** What the examples need beside the SDK; `tests/external/map_test.ts` uses this environment too. */
 const EXAMPLES_NEED = ["-r", "examples/map/python/requirements.txt"];
@@ -101,7 +103,7 @@ const CHECKS: readonly (readonly [string, string, readonly string[], string])[] 
   ["pyright", "pyright", ["-p", ".", "--pythonpath", `${BIN}/python`], "sdk/python"],
   ["generated code", "python", ["generate.py", "--check"], "sdk/python"],
   ["ruff, suite", "ruff", ["check", "--config", CONFIG, "tests/verification"], ""],
-  ["mypy, suite", "mypy", ["--config-file", CONFIG, SUITE, FRAMES], ""],
+  ["mypy, suite", "mypy", ["--config-file", CONFIG, SUITE, FRAMES, TOKENS], ""],
   ["ruff, examples", "ruff", ["check", "--config", CONFIG, ...EXAMPLES], ""],
   ["ruff format, examples", "ruff", ["format", "--check", "--config", CONFIG, ...EXAMPLES], ""],
   ["mypy, examples", "mypy", ["--config-file", CONFIG, ...EXAMPLES], ""],
@@ -124,7 +126,7 @@ export async function testPython(in_ci: boolean): Promise<TestTotals> {
     if (!(await run(`${BIN}/${command}`, args, folder)).success) failed++;
   }
   console.log("\n== pytest");
-  const paths = ["sdk/python/tests", SUITE, FRAMES, "tests/examples"];
+  const paths = ["sdk/python/tests", SUITE, FRAMES, TOKENS, "tests/examples"];
   const pytest = ["-m", "pytest", "-q", "-c", CONFIG, "--rootdir=.", ...paths];
   const { success, output } = await run(`${BIN}/python`, pytest);
   const totals = pytestTotals(output) ?? { passed: 0, failed: 0 };

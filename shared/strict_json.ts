@@ -1,0 +1,96 @@
+/**
+ * JSON whose meaning does not depend on who reads it: no member of an object twice (readers differ in
+ * which one counts), no number beyond what a double holds (it would be read as infinite). For small texts
+ * that decide something, such as claims, key sets and orders of operators; not for messages.
+ */
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+/** Names that a complaint repeats: short, and nothing that could change how a log reads. */
+const SHOWABLE = /^[ -~]{1,64}$/;
+/** Where a number ends. */
+const NUMBER = /-?[0-9][0-9.eE+-]*/y;
+const COLON = /[ \t\r\n]*:/y;
+
+function afterString(text: string, at: number): number {
+  for (at++; at < text.length; at++) {
+    const unit = text.charCodeAt(at);
+    if (unit === QUOTE) return at + 1;
+    if (unit === BACKSLASH) at++;
+  }
+  return text.length;
+}
+
+/** Where `shape` ends that begins at `at`; -1 when it does not begin there. */
+function afterMatch(shape: RegExp, text: string, at: number): number {
+  shape.lastIndex = at;
+  return shape.test(text) ? shape.lastIndex : -1;
+}
+
+function shown(name: string): string {
+  return SHOWABLE.test(name) ? JSON.stringify(name) : "a member";
+}
+
+/** What a text that `JSON.parse` accepts says in more than one way; undefined when nothing. */
+function ambiguity(text: string): string | undefined {
+  /** Names so far of each object that is open; arrays have none. */
+  const open: (Set<string> | undefined)[] = [];
+  for (let at = 0; at < text.length;) {
+    const unit = text[at] ?? "";
+    if (unit === '"') {
+      const end = afterString(text, at);
+      // Where the text is JSON, only the name of a member has a colon behind it.
+      if (afterMatch(COLON, text, end) >= 0) {
+        const name: string = JSON.parse(text.slice(at, end));
+        const names = open.at(-1);
+        if (names?.has(name)) return `${shown(name)} stands twice`;
+        names?.add(name);
+      }
+      at = end;
+      continue;
+    }
+    const number_end = afterMatch(NUMBER, text, at);
+    if (number_end >= 0) {
+      if (!Number.isFinite(Number(text.slice(at, number_end)))) {
+        return "a number in it is too large";
+      }
+      at = number_end;
+      continue;
+    }
+    if (unit === "{") open.push(new Set());
+    else if (unit === "[") open.push(undefined);
+    else if (unit === "}" || unit === "]") open.pop();
+    at++;
+  }
+  return undefined;
+}
+
+/** JSON, but it names a member twice or holds a number beyond a double. */
+export class AmbiguousJsonError extends SyntaxError {}
+
+/**
+ * The value of a JSON text. Throws SyntaxError for what is not JSON, AmbiguousJsonError for JSON that
+ * does not mean the same to everybody; the message completes "the text is wrong: …" and shows no value.
+ */
+export function parseStrictJson(text: string): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new SyntaxError("it is not JSON");
+  }
+  const problem = ambiguity(text);
+  if (problem !== undefined) throw new AmbiguousJsonError(problem);
+  return value;
+}
+
+/** The same for bytes, which have to be UTF-8 without a byte order mark. */
+export function parseStrictJsonBytes(bytes: Uint8Array): unknown {
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new SyntaxError("it is not UTF-8");
+  }
+  return parseStrictJson(text);
+}
