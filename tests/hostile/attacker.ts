@@ -1,0 +1,189 @@
+/**
+ * A program that attacks a bus in one way until its standard input ends. The first line of stdin is
+ * the order as JSON. Prints that it has begun, then one report. What it deploys was deployed by who
+ * started it.
+ */
+import { ownLines } from "../../bench/storm_process.ts";
+import { BINARY, PING, rawFrame, RawPeer, TEXT } from "../../shield/socket/conformance_peer.ts";
+
+/** What to do, and where. */
+export type Order =
+  /** Connections that say `says`, and nothing after it; so many at a time, the oldest closed first. */
+  | {
+    readonly kind: "strangers";
+    readonly url: string;
+    readonly at_once: number;
+    readonly says: string;
+  }
+  /** Messages through the policies of the tokens' tenants, so many a second of each. */
+  | {
+    readonly kind: "messages";
+    readonly url: string;
+    readonly tokens: readonly string[];
+    readonly rate: number;
+  }
+  /** One connection that sends as fast as it is taken, also after it was told to close; then the next. */
+  | {
+    readonly kind: "flood";
+    readonly url: string;
+    readonly token: string;
+    readonly frames: "publications" | "pings" | "garbage";
+  }
+  /** One file sent to a path of the admin API again and again. */
+  | {
+    readonly kind: "uploads";
+    readonly url: string;
+    readonly method: string;
+    readonly token: string;
+    readonly type: string;
+    readonly body_file: string;
+  };
+
+/** How often it did it, and what the bus answered: how often each code, status or end. */
+export interface AttackReport {
+  readonly times: number;
+  readonly answers: Readonly<Record<string, number>>;
+}
+
+const answers: Record<string, number> = {};
+let times = 0;
+let over = false;
+
+function count(answer: string | number): void {
+  answers[answer] = (answers[answer] ?? 0) + 1;
+}
+
+async function strangers({ url, at_once, says }: Order & { kind: "strangers" }): Promise<void> {
+  const { hostname, port } = new URL(url);
+  const open: Deno.Conn[] = [];
+  const close = (connection: Deno.Conn | undefined) => {
+    try {
+      connection?.close();
+    } catch {
+      // The bus has closed it.
+    }
+  };
+  while (!over) {
+    try {
+      const connection = await Deno.connect({ hostname, port: Number(port) });
+      open.push(connection);
+      times++;
+      if (says !== "") await connection.write(new TextEncoder().encode(says));
+    } catch (error) {
+      count((error as Error).name);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    if (open.length > at_once) close(open.shift());
+  }
+  for (const connection of open) close(connection);
+}
+
+async function sender(url: string, token: string): Promise<WebSocket> {
+  const socket = new WebSocket(url, ["arqon.v1.json", `arqon.token.${token}`]);
+  await new Promise<void>((resolve, reject) => {
+    socket.onmessage = () => resolve();
+    socket.onclose = ({ code }) => reject(new Error(`closed with ${code}`));
+  });
+  socket.onmessage = ({ data }) => {
+    const frame = JSON.parse(data);
+    if (frame.op === "ack" || frame.op === "err") count(frame.reason ?? frame.code);
+  };
+  socket.onclose = ({ code }) => count(`closed ${code}`);
+  return socket;
+}
+
+async function messages({ url, tokens, rate }: Order & { kind: "messages" }): Promise<void> {
+  const sockets = await Promise.all(tokens.map((token) => sender(url, token)));
+  const frame = JSON.stringify({ op: "pub", room: "r", data: "judged", id: 1 });
+  const began_ms = performance.now();
+  let rounds = 0;
+  while (!over) {
+    for (; rounds < (performance.now() - began_ms) * rate / 1_000; rounds++) {
+      for (const socket of sockets) {
+        if (socket.readyState !== WebSocket.OPEN) continue;
+        socket.send(frame);
+        times++;
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  for (const socket of sockets) socket.close();
+}
+
+const CHUNK_BYTES = 65_536;
+
+/** Many frames in one write. */
+function crowd(frame: Uint8Array): { readonly bytes: Uint8Array; readonly frames: number } {
+  const frames = Math.max(1, Math.floor(CHUNK_BYTES / frame.length));
+  const bytes = new Uint8Array(frames * frame.length);
+  for (let at = 0; at < frames; at++) bytes.set(frame, at * frame.length);
+  return { bytes, frames };
+}
+
+const FLOODS = {
+  publications: () =>
+    rawFrame(
+      TEXT,
+      new TextEncoder().encode(JSON.stringify({ op: "pub", room: "flood", data: "x", id: 1 })),
+    ),
+  pings: () => rawFrame(PING, new Uint8Array(8)),
+  garbage: () => rawFrame(BINARY, new Uint8Array(8)),
+};
+
+async function flood({ url, token, frames }: Order & { kind: "flood" }): Promise<void> {
+  const { bytes, frames: each } = crowd(FLOODS[frames]());
+  while (!over) {
+    const peer = await RawPeer.connect(url, [
+      `Authorization: Bearer ${token}`,
+      ...(frames === "publications" ? ["Sec-WebSocket-Protocol: arqon.v1.json"] : []),
+    ]).catch(() => undefined);
+    if (!peer?.head.startsWith("HTTP/1.1 101 ")) {
+      count(peer?.head.slice(9, 12) ?? "no answer");
+      peer?.[Symbol.dispose]();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      continue;
+    }
+    const reading = peer.closeCode().then((code) => count(`closed ${code ?? "hard"}`), () => {});
+    try {
+      while (!over) {
+        await peer.write(bytes);
+        times += each;
+      }
+    } catch {
+      // Nobody takes it any more.
+    }
+    peer[Symbol.dispose]();
+    await reading;
+  }
+}
+
+async function uploads(order: Order & { kind: "uploads" }): Promise<void> {
+  const body = await Deno.readFile(order.body_file);
+  const headers = { authorization: `Bearer ${order.token}`, "content-type": order.type };
+  while (!over) {
+    times++;
+    const { method } = order;
+    const response = await fetch(order.url, { method, headers, body }).catch(() => undefined);
+    count(response?.status ?? "no answer");
+    await response?.body?.cancel();
+  }
+}
+
+async function attack(order: Order): Promise<void> {
+  if (order.kind === "strangers") await strangers(order);
+  else if (order.kind === "messages") await messages(order);
+  else if (order.kind === "flood") await flood(order);
+  else await uploads(order);
+}
+
+if (import.meta.main) {
+  const lines = ownLines();
+  const order: Order = JSON.parse((await lines.next()).value ?? "");
+  const attacking = attack(order);
+  console.log(JSON.stringify({ ready: true }));
+  await Promise.race([lines.next(), attacking]);
+  over = true;
+  await attacking;
+  console.log(JSON.stringify({ times, answers } satisfies AttackReport));
+  Deno.exit(0);
+}

@@ -1,0 +1,136 @@
+/**
+ * A program that is the tenants who do nothing wrong: each publishes at a constant rate and hears
+ * itself. Its first line on stdin is a plan as JSON; each further one names the phase that begins, and
+ * the end of stdin ends it. Prints one report. It attacks nobody.
+ */
+import { ownLines } from "../../bench/storm_process.ts";
+
+/** Who they are. */
+export interface CleanPlan {
+  readonly url: string;
+  /** By tenant: a token. */
+  readonly tokens: Readonly<Record<string, string>>;
+  /** Messages a second of each. */
+  readonly rate: number;
+}
+
+/** What one tenant saw of the messages that it sent in one phase. */
+export interface CleanPhase {
+  readonly sent: number;
+  readonly received: number;
+  /** Answered with another code than 0, by reason. */
+  readonly refused: Readonly<Record<string, number>>;
+  readonly p50_ms: number;
+  readonly p99_ms: number;
+  /** The longest time in which a message was due and none came: the worst silence. */
+  readonly silence_ms: number;
+}
+
+/** By phase, then by tenant. Connections that ended are counted for all phases together. */
+export interface CleanReport {
+  readonly phases: Readonly<Record<string, Readonly<Record<string, CleanPhase>>>>;
+  readonly closed: number;
+}
+
+const ROOM = "clean";
+/** What is under way at the end gets so long to arrive. */
+const LAST_MS = 5_000;
+
+interface Phase {
+  sent: number;
+  readonly refused: Record<string, number>;
+  readonly latencies_ms: number[];
+}
+
+const phases: Record<string, Record<string, Phase>> = {};
+let now = "before";
+let closed = 0;
+let over = false;
+
+function phaseOf(name: string, tenant: string): Phase {
+  const tenants = phases[name] ??= {};
+  return tenants[tenant] ??= { sent: 0, refused: {}, latencies_ms: [] };
+}
+
+async function open(url: string, token: string): Promise<WebSocket> {
+  const socket = new WebSocket(url, ["arqon.v1.json", `arqon.token.${token}`]);
+  await new Promise<void>((resolve, reject) => {
+    socket.onmessage = () => resolve();
+    socket.onclose = ({ code }) => reject(new Error(`a clean client was closed with ${code}`));
+  });
+  socket.onclose = () => void (closed += over ? 0 : 1);
+  return socket;
+}
+
+/** A tenant at work; the answer sends what is due by then. */
+async function startTenant(plan: CleanPlan, tenant: string): Promise<(due: number) => void> {
+  const socket = await open(plan.url, plan.tokens[tenant]!);
+  const subscribed = Promise.withResolvers<void>();
+  const sent: { readonly phase: Phase; readonly due_ms: number }[] = [];
+  socket.onmessage = ({ data }) => {
+    const frame = JSON.parse(data);
+    if (frame.op === "ack" && frame.id === 1) return subscribed.resolve();
+    if (frame.op === "msg") {
+      const { phase, due_ms } = sent[frame.data]!;
+      phase.latencies_ms.push(performance.now() - due_ms);
+    } else if (frame.op === "ack" && frame.code !== 0) {
+      const { refused } = sent[frame.id - 2]!.phase;
+      refused[frame.reason] = (refused[frame.reason] ?? 0) + 1;
+    }
+  };
+  socket.send(JSON.stringify({ op: "sub", room: ROOM, id: 1 }));
+  await subscribed.promise;
+  const began_ms = performance.now();
+  return (due) => {
+    // Each counts from when it should have been sent: a late timer hides no wait.
+    while (sent.length < due) {
+      const at = sent.length;
+      const phase = phaseOf(now, tenant);
+      phase.sent++;
+      sent.push({ phase, due_ms: began_ms + (at + 1) * 1_000 / plan.rate });
+      socket.send(JSON.stringify({ op: "pub", room: ROOM, type: "n", data: at, id: at + 2 }));
+    }
+  };
+}
+
+function summary({ sent, refused, latencies_ms }: Phase): CleanPhase {
+  const sorted = latencies_ms.toSorted((a, b) => a - b);
+  const at = (share: number) =>
+    sorted[Math.min(sorted.length - 1, sorted.length * share | 0)] ?? NaN;
+  return {
+    sent,
+    received: sorted.length,
+    refused,
+    p50_ms: at(0.5),
+    p99_ms: at(0.99),
+    silence_ms: sorted.at(-1) ?? Infinity,
+  };
+}
+
+async function run(plan: CleanPlan, names: AsyncIterator<string>): Promise<CleanReport> {
+  const tenants = await Promise.all(
+    Object.keys(plan.tokens).map((tenant) => startTenant(plan, tenant)),
+  );
+  const began_ms = performance.now();
+  const timer = setInterval(() => {
+    const due = Math.floor((performance.now() - began_ms) * plan.rate / 1_000);
+    for (const send of tenants) send(due);
+  }, 1);
+  console.log(JSON.stringify({ ready: true }));
+  for (let next = await names.next(); !next.done; next = await names.next()) now = next.value;
+  clearInterval(timer);
+  await new Promise((resolve) => setTimeout(resolve, LAST_MS));
+  over = true;
+  const summaries = Object.entries(phases).map(([name, tenants]) => [
+    name,
+    Object.fromEntries(Object.entries(tenants).map(([tenant, phase]) => [tenant, summary(phase)])),
+  ]);
+  return { phases: Object.fromEntries(summaries), closed };
+}
+
+if (import.meta.main) {
+  const lines = ownLines();
+  const plan = JSON.parse((await lines.next()).value ?? "");
+  console.log(JSON.stringify(await run(plan, lines)));
+  Deno.exit(0);
+}

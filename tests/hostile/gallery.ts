@@ -1,0 +1,246 @@
+/**
+ * Runs the attacks one after another against a running bus, each beside tenants who do nothing wrong,
+ * and says what these saw before, during and after. `main.ts` and the test call it.
+ */
+import { startProcess } from "../../bench/storm_process.ts";
+import { startBusWith, type TestBus } from "../bus.ts";
+import { policyAdmin } from "../policy_admin.ts";
+import { openText } from "../raw_client.ts";
+import type { AttackReport } from "./attacker.ts";
+import { type Attack, ATTACKS } from "./attacks.ts";
+import type { CleanPhase, CleanReport } from "./clean_clients.ts";
+import { slowStart } from "./slow_start.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
+/** Of the bus, so that strangers can use them up. */
+const OPEN_FILES = 2_000;
+const WORKERS = 2;
+/** Both are judged by the same workers as the attackers' policies, the second by a policy of its own. */
+const TENANTS = ["plain", "guarded"] as const;
+/** The attackers and the clean are other machines in reality. */
+const ATTACKER_NICE = 19;
+/** A start may be later by so many of the longest silences. */
+const START_SILENCES = 4;
+/** Of a bus that has ended. */
+const LOG_CHARACTERS = 1_000;
+/** What works again has so long to be asked and to answer. */
+const AGAIN_MS = 20_000;
+
+/** What to run. */
+export interface GalleryPlan {
+  /** Names; empty: all. */
+  readonly only: readonly string[];
+  /** `[server] websocket`; undefined: the default. */
+  readonly websocket: string | undefined;
+  /** Of each phase. */
+  readonly seconds: number;
+  /** Messages a second of each clean tenant. */
+  readonly rate: number;
+  /** No clean message may take longer, as long as the machine has time for all: Infinity in tests. */
+  readonly silence_ms: number;
+  readonly say: (line: string) => void;
+}
+
+/** What one attack did to the others. */
+export interface AttackResult {
+  readonly name: string;
+  readonly says: string;
+  /** Why it did not come so far, or what else there is to say; then there are no figures. */
+  readonly note?: string;
+  readonly attack?: AttackReport;
+  /** By tenant. */
+  readonly before?: Readonly<Record<string, CleanPhase>>;
+  readonly during?: Readonly<Record<string, CleanPhase>>;
+  readonly memory_before_bytes?: number;
+  readonly memory_after_bytes?: number;
+  /** What did not hold; empty: all held. */
+  readonly broken: readonly string[];
+}
+
+/** Is carried out by a start of the bus in place of an attacker. */
+const SLOW_START = "slow-start";
+
+/** Throws RangeError for a name that there is not. */
+function expectKnown(only: readonly string[]): void {
+  const names = [...ATTACKS.map(({ name }) => name), SLOW_START];
+  for (const name of only) {
+    if (names.includes(name)) continue;
+    const text = `there is no attack ${JSON.stringify(name)}; there are ${names.join(", ")}`;
+    throw new RangeError(text);
+  }
+}
+
+function configOf(websocket: string | undefined): string {
+  const kind = websocket === undefined ? "" : `websocket = ${JSON.stringify(websocket)}`;
+  return `
+[server]
+host = "127.0.0.1"
+drain_ms = 0
+${kind}
+[ops]
+host = "127.0.0.1"
+[policy]
+workers = ${WORKERS}
+`;
+}
+
+async function startGuardedBus(websocket: string | undefined): Promise<TestBus> {
+  const wrapper = ["sh", "-c", `ulimit -n ${OPEN_FILES}; exec "$@"`, "sh"];
+  const bus = await startBusWith(configOf(websocket), wrapper);
+  const admin = await policyAdmin(bus);
+  const { body } = await admin.upload(await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`));
+  const deployed = await admin.post("deploy", {
+    tenant: "guarded",
+    name: "words",
+    sha256: body["sha256"],
+  });
+  if (deployed.status !== 200) {
+    throw new Error(`the clean policy: ${JSON.stringify(deployed.body)}`);
+  }
+  return bus;
+}
+
+async function memoryBytes(bus: TestBus): Promise<number> {
+  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+  return Number(/^process_resident_memory_bytes (\S+)$/m.exec(metrics)?.[1]);
+}
+
+/** Someone new gets in, is heard, and the other ports answer; what does not is said. */
+async function works(bus: TestBus): Promise<string[]> {
+  const broken: string[] = [];
+  const ask = async (what: string, work: () => Promise<void>) => {
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => reject(new Error("no answer")), AGAIN_MS);
+    await Promise.race([work(), late])
+      .catch((error) => broken.push(`afterwards, ${what}: ${error.message}`))
+      .finally(() => clearTimeout(timer));
+  };
+  for (const tenant of TENANTS) {
+    await ask(`a new client of tenant ${tenant}`, async () => {
+      using client = await openText(bus.url, await bus.tokenFor({ tenant }));
+      client.send({ op: "sub", room: "again", id: 1 });
+      await client.json();
+      client.send({ op: "pub", room: "again", data: "here" });
+      const frame = await client.json();
+      if (frame.data !== "here") throw new Error(JSON.stringify(frame));
+    });
+  }
+  await ask("the ops port", async () => {
+    const ready = await fetch(`${bus.ops_url}/health/ready`);
+    if (ready.status !== 200) throw new Error(`${ready.status} ${await ready.text()}`);
+    await ready.body?.cancel();
+  });
+  await ask("the admin port", async () => void await (await policyAdmin(bus)).status());
+  return broken;
+}
+
+function judged({ phases, closed }: CleanReport, longest_ms: number): string[] {
+  const broken = closed === 0 ? [] : [`${closed} clean connections were closed`];
+  const seen = ["attacked", "afterwards"].flatMap((name) => Object.entries(phases[name] ?? {}));
+  for (const [tenant, { sent, received, refused, silence_ms }] of seen) {
+    if (silence_ms > longest_ms) broken.push(`${tenant}: ${Math.round(silence_ms)} ms of silence`);
+    const refusals = Object.entries(refused);
+    for (const [reason, count] of refusals) broken.push(`${tenant}: ${count} refused, ${reason}`);
+    const answered = received + refusals.reduce((sum, [, count]) => sum + count, 0);
+    if (answered < sent) broken.push(`${tenant}: ${sent - answered} of ${sent} not answered`);
+  }
+  return broken;
+}
+
+const pause = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
+
+async function runAttack(
+  bus: TestBus,
+  attack: Attack,
+  plan: GalleryPlan,
+  dir: string,
+): Promise<AttackResult> {
+  const { name, says } = attack;
+  const begun = await attack.begin({ bus, dir });
+  if ("refused" in begun) {
+    return { name, says, note: `not let in: ${begun.refused}`, broken: await works(bus) };
+  }
+  const tokens = Object.fromEntries(
+    await Promise.all(TENANTS.map(async (tenant) => [tenant, await bus.tokenFor({ tenant })])),
+  );
+  await using clean = startProcess("tests/hostile/clean_clients.ts", ["--allow-net"]);
+  await clean.say(JSON.stringify({ url: bus.url, tokens, rate: plan.rate }));
+  await clean.hear();
+  // The first messages of a connection find nothing warm.
+  await pause(1);
+  await clean.say("alone");
+  await pause(plan.seconds);
+  const memory_before_bytes = await memoryBytes(bus);
+  await clean.say("attacked");
+  const attacker = startProcess(
+    "tests/hostile/attacker.ts",
+    ["--allow-net", "--allow-read"],
+    ATTACKER_NICE,
+  );
+  await attacker.say(JSON.stringify(begun.order));
+  await attacker.hear();
+  await pause(plan.seconds);
+  await clean.say("afterwards");
+  await attacker.finish();
+  const done = await attacker.hear<AttackReport>();
+  await attacker[Symbol.asyncDispose]();
+  await pause(1);
+  const broken = await works(bus);
+  const memory_after_bytes = await memoryBytes(bus).catch((error) => {
+    broken.push(`the bus does not answer: ${error.message}\n${bus.log().slice(-LOG_CHARACTERS)}`);
+    return NaN;
+  });
+  await clean.finish();
+  const report = await clean.hear<CleanReport>();
+  return {
+    name,
+    says,
+    attack: done,
+    before: report.phases["alone"] ?? {},
+    during: report.phases["attacked"] ?? {},
+    memory_before_bytes,
+    memory_after_bytes,
+    broken: [...judged(report, plan.silence_ms), ...broken],
+  };
+}
+
+async function runSlowStart(plan: GalleryPlan): Promise<AttackResult> {
+  const says = "modules that take long to compile, and a new start";
+  plan.say(`${SLOW_START}: ${says}`);
+  const { modules, without_ms, with_ms, answer } = await slowStart(plan.websocket);
+  const seconds = (time_ms: number) => `${(time_ms / 1_000).toFixed(1)} s`;
+  const note = `${modules} modules: others are served after ${seconds(with_ms)}, ` +
+    `without them after ${seconds(without_ms)}; the slow tenant's first answer: ${answer}`;
+  const late = with_ms - without_ms > plan.silence_ms * START_SILENCES;
+  return { name: SLOW_START, says, note, broken: late ? [note] : [] };
+}
+
+/** Runs what is chosen. A bus that an attack ended is replaced for the next one. */
+export async function runGallery(plan: GalleryPlan): Promise<AttackResult[]> {
+  const { only } = plan;
+  expectKnown(only);
+  const wanted = (name: string) => only.length === 0 || only.includes(name);
+  const results: AttackResult[] = [];
+  const dir = await Deno.makeTempDir();
+  let bus = await startGuardedBus(plan.websocket);
+  try {
+    for (const attack of ATTACKS.filter(({ name }) => wanted(name))) {
+      plan.say(`${attack.name}: ${attack.says}`);
+      const result = await runAttack(bus, attack, plan, dir).catch((error): AttackResult => ({
+        name: attack.name,
+        says: attack.says,
+        broken: [error.message],
+      }));
+      results.push(result);
+      if (result.broken.length === 0) continue;
+      plan.say(`  ${result.broken.join("\n  ")}`);
+      await bus.stop("SIGKILL");
+      bus = await startGuardedBus(plan.websocket);
+    }
+  } finally {
+    await bus.stop();
+    await Deno.remove(dir, { recursive: true });
+  }
+  if (wanted(SLOW_START)) results.push(await runSlowStart(plan));
+  return results;
+}

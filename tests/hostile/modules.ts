@@ -1,0 +1,95 @@
+/**
+ * Policies that try to cost more than they pay for, as WebAssembly text. They are what a tenant may
+ * upload; what becomes of them is for `gallery.ts` to see. Modules that are merely wrong are in
+ * `../hostile_modules.ts`.
+ */
+import { type Bytes, guest } from "../hostile_bytes.ts";
+
+const PAGE_BYTES = 65_536;
+/** As many pages as a policy may have. */
+const PAGES = 64;
+/** What is repeated, unrolled, in each round of a loop. */
+const UNROLLED = 100;
+
+/** Asks for a header whose name fills the memory with capitals and small letters in turn. */
+export function longHeaderName(): Bytes {
+  const [start, half_bytes] = [PAGE_BYTES, PAGES * PAGE_BYTES / 2];
+  const rest_bytes = half_bytes - 2 * PAGE_BYTES;
+  return guest({
+    memory: String(PAGES),
+    more: `(data (i32.const ${start}) "${"aB".repeat(128)}")`,
+    hook: `(local i32) (local.set 0 (i32.const 256))
+      (loop $double
+        (memory.copy (i32.add (i32.const ${start}) (local.get 0)) (i32.const ${start}) (local.get 0))
+        (local.set 0 (i32.shl (local.get 0) (i32.const 1)))
+        (br_if $double (i32.lt_u (local.get 0) (i32.const ${half_bytes}))))
+      (memory.copy (i32.const ${start + half_bytes}) (i32.const ${start}) (i32.const ${rest_bytes}))
+      (drop (call $get_header (i32.const ${start}) (i32.const ${half_bytes + rest_bytes})))
+      (i32.const 0)`,
+  });
+}
+
+/** A hook that does the same a hundred times in each round, then allows. Local 1 is for the work. */
+function repeated(rounds: number, type: string, first: string, step: string): Bytes {
+  return guest({
+    hook: `(local i32 ${type}) (local.set 1 ${first})
+      (loop $again ${step.repeat(UNROLLED)}
+        (local.set 0 (i32.add (local.get 0) (i32.const 1)))
+        (br_if $again (i32.lt_u (local.get 0) (i32.const ${rounds})))) (i32.const 0)`,
+  });
+}
+
+/** Multiplies numbers so small that a processor may take a hundred times longer for them. */
+export function subnormals(rounds: number): Bytes {
+  const number = "(f64.const 0x1p-1040)";
+  const product = "(f64.mul (local.get 1) (f64.const 0.75))";
+  return repeated(rounds, "f64", number, `(local.set 1 (f64.add ${product} ${number}))`);
+}
+
+/** Writes eight bytes across the border of two pages of the machine. */
+export function crossingStores(rounds: number): Bytes {
+  return repeated(rounds, "i64", "(i64.const 1)", "(i64.store (i32.const 8189) (local.get 1))");
+}
+
+/** Counts and allows: honest, and dear when many stand in one chain. */
+export function burner(rounds: number): Bytes {
+  const count = "(local.set 1 (i64.add (local.get 1) (i64.const 1)))";
+  return repeated(rounds, "i64", "(i64.const 0)", count);
+}
+
+/** Traps at once, so that the next message needs a new instance, which has that many exports. */
+export function trapWithExports(exports: number): Bytes {
+  // Short names, for the module's size is bounded.
+  const names = Array.from({ length: exports }, (_none, at) => `(export "${at.toString(36)}")`);
+  return guest({ more: `(func $none ${names.join("")})`, hook: "(unreachable)" });
+}
+
+/** Traps at once; its next instance fills a table that often. */
+export function trapWithTable(entries: number, times: number): Bytes {
+  const segment = `(elem (i32.const 0) func ${"$none ".repeat(entries)})`;
+  return guest({
+    more: `(func $none) (table ${entries} funcref) ${segment.repeat(times)}`,
+    hook: "(unreachable)",
+  });
+}
+
+/**
+ * Near every limit of what the compiler is asked to do: many values that live across many loops, and
+ * as much straight code as a module may have. `number` makes it another module each time.
+ */
+export function slowToCompile(number: number): Bytes {
+  const locals = 1_000;
+  const loops = "(loop (br_if 0 (i64.ne (local.get 0) (i64.const 0))))".repeat(300);
+  const sum = Array.from(
+    { length: locals },
+    (_none, at) => `(local.set 0 (i64.add (local.get 0) (local.get ${at})))`,
+  ).join("");
+  const crowded = `(func (local ${"i64 ".repeat(locals)}) ${loops} ${sum})`;
+  const straight = `(func (param i64) (result i64) (local.get 0)
+    ${"(i64.mul (local.get 0)) (i64.add (local.get 0))".repeat(8_000)})`;
+  return guest({
+    more: `${crowded.repeat(9)} ${straight.repeat(9)}
+      (func (result i32) (i32.const ${number}))`,
+    hook: "(i32.const 0)",
+  });
+}

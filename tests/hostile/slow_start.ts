@@ -1,0 +1,69 @@
+/**
+ * The attack that needs no message: one tenant deploys modules that take long to compile, and the bus
+ * is started again. Says how long others wait for it, beside a start without them.
+ */
+import { startBusWith, type TestBus } from "../bus.ts";
+import { type PolicyAdmin, policyAdmin } from "../policy_admin.ts";
+import { openText } from "../raw_client.ts";
+import { slowToCompile } from "./modules.ts";
+
+/** What was measured. */
+export interface SlowStart {
+  /** Modules that were let in. */
+  readonly modules: number;
+  /** From the start of the process to the first message that another tenant hears. */
+  readonly without_ms: number;
+  readonly with_ms: number;
+  /** Answers to the slow tenant's first message. */
+  readonly answer: string;
+}
+
+const MODULES = 6;
+/** Where a development bus may write. */
+const STATE = new URL("../../.arqon/", import.meta.url).pathname;
+
+async function deploy(admin: PolicyAdmin): Promise<number> {
+  let deployed = 0;
+  for (let number = 0; number < MODULES; number++) {
+    const { status, body } = await admin.upload(slowToCompile(number));
+    if (status !== 200) continue;
+    const policy = { tenant: "slow", name: `p${number}`, sha256: body["sha256"] };
+    if ((await admin.post("deploy", policy)).status === 200) deployed++;
+  }
+  return deployed;
+}
+
+/** The answer to a message: 0 or the reason of the refusal. */
+async function publish(bus: TestBus, tenant: string): Promise<string> {
+  using client = await openText(bus.url, await bus.tokenFor({ tenant }));
+  client.send({ op: "pub", room: "r", data: "first", id: 1 });
+  const { code, reason } = await client.json();
+  return String(reason ?? code);
+}
+
+/** A start, and how long it took until another tenant's message was taken. */
+async function start(config: string): Promise<{ bus: TestBus; took_ms: number }> {
+  const began_ms = performance.now();
+  const bus = await startBusWith(config);
+  const answer = await publish(bus, "other");
+  if (answer !== "0") throw new Error(`another tenant's first message: ${answer}`);
+  return { bus, took_ms: performance.now() - began_ms };
+}
+
+/** Starts a bus of its own three times. Rejects when another tenant is not served. */
+export async function slowStart(websocket: string | undefined): Promise<SlowStart> {
+  await Deno.mkdir(STATE, { recursive: true });
+  const dir = await Deno.makeTempDir({ dir: STATE });
+  const kind = websocket === undefined ? "" : `websocket = ${JSON.stringify(websocket)}`;
+  const config = `[server]\ndata_dir = ${JSON.stringify(dir)}\ndrain_ms = 0\n${kind}\n`;
+  try {
+    await (await start(config)).bus.stop();
+    const { bus, took_ms: without_ms } = await start(config);
+    const modules = await deploy(await policyAdmin(bus)).finally(() => bus.stop());
+    const again = await start(config);
+    const answer = await publish(again.bus, "slow").finally(() => again.bus.stop());
+    return { modules, without_ms, with_ms: again.took_ms, answer };
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
