@@ -217,6 +217,11 @@ Deno.test("a wrong wire type, a uint32 beyond its range and a time beyond 2^53 a
     reason: "malformed-frame",
     message: /uint32/,
   });
+  // Read as a varint, these eight bytes would be eight numbers.
+  assert.throws(() => readAck(new Uint8Array([0x11, 0x01, 0x1a, 0, 0x1a, 0, 0x1a, 0, 0])), {
+    reason: "malformed-frame",
+    message: /Ack\.code is a fixed number/,
+  });
   const far = new Uint8Array([0x20, ...new Array(8).fill(0xff), 0x7f]);
   assert.throws(() => readWelcome(far), { reason: "invalid-field", message: /2\^53/ });
 });

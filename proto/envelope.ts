@@ -5,6 +5,7 @@
  */
 import { SIGNAL_NUMBERS, type SignalKind, signalKind } from "./signal_kind.ts";
 import { type Uint64, WireReader } from "./wire.ts";
+import { TAG_OWNED, VARINT_BYTES_MAX } from "./wire_numbers.ts";
 import { WireWriter } from "./wire_writer.ts";
 
 /** Something that happened. `data` is a view into the bytes it was read from. */
@@ -71,9 +72,39 @@ export type Given<Message> = { [Field in keyof Message]?: Message[Field] | undef
 
 const EMPTY = new Uint8Array();
 
+/** The reason of a GAP in place of one message that came, but cannot be read. */
+export const UNREADABLE = "unreadable";
+
+/** Says that messages of a room are missing. */
+export function gapSignal(target: string, reason: string): PlainSignal {
+  return { kind: "GAP", target, reason, until_ms: 0 };
+}
+
+/**
+ * As `readEnvelope`, for what a Shield routed. What its sender wrote may be unreadable, when a Shield
+ * stored it that did not look closely: then there is a GAP with reason `unreadable` in place of the payload,
+ * beside what the Shield wrote, such as room and offset. Throws `DecodeError` when there is no room.
+ */
+export function readRouted(bytes: Uint8Array): PlainEnvelope {
+  try {
+    return readEnvelope(bytes);
+  } catch (error) {
+    const envelope = readFields(bytes, true);
+    if (envelope.room_id === "") throw error;
+    envelope.signal = gapSignal(envelope.room_id, UNREADABLE);
+    return envelope;
+  }
+}
+
 /** Throws `DecodeError`. Byte fields are views into `bytes`, not copies. */
 export function readEnvelope(bytes: Uint8Array): PlainEnvelope {
+  return readFields(bytes, false);
+}
+
+/** `torn`: only fields 1 to 9 are looked at, which the Shield writes. */
+function readFields(bytes: Uint8Array, torn: boolean): PlainEnvelope {
   const reader = new WireReader(bytes);
+  if (torn) reader.prefix_bytes_max = VARINT_BYTES_MAX;
   const envelope: PlainEnvelope = {
     trace_id: "",
     tenant_id: "",
@@ -88,8 +119,10 @@ export function readEnvelope(bytes: Uint8Array): PlainEnvelope {
   };
   while (reader.pos < reader.end) {
     const tag = reader.tag();
-    if (tag === 0xa2 || tag === 0xaa || tag === 0xb2) reader.embedded(readPayload, envelope, tag);
-    else readField(reader, envelope, tag);
+    if (torn && tag >= TAG_OWNED) reader.skip(tag);
+    else if (tag === 0xa2 || tag === 0xaa || tag === 0xb2) {
+      reader.embedded(readPayload, envelope, tag);
+    } else readField(reader, envelope, tag);
   }
   return envelope;
 }

@@ -87,13 +87,14 @@ export function readShape<Message>(
     const tag = reader.tag();
     const kind = kinds[tag >>> 3];
     const name = names[tag >>> 3]!;
-    const is_bytes = (tag & 7) === WIRE_BYTES;
-    if (typeof kind === "function" && is_bytes) {
+    const type = tag & 7;
+    if (typeof kind === "function" && type === WIRE_BYTES) {
       (message[name] as unknown[]).push(kind(reader));
       continue;
     }
     seen = seenOnce(seen, tag, names);
-    if (typeof kind !== "string" || is_bytes !== (kind === "text" || kind === "view")) {
+    const own_type = kind === "text" || kind === "view" ? WIRE_BYTES : WIRE_VARINT;
+    if (typeof kind !== "string" || type !== own_type) {
       skipField(reader, tag, names);
     } else message[name] = reader[kind]();
   }

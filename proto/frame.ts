@@ -20,7 +20,7 @@ import {
   writeWelcome,
 } from "./control.ts";
 import { DecodeError } from "./decode_error.ts";
-import { type Given, type PlainEnvelope, readEnvelope } from "./envelope.ts";
+import { type Given, type PlainEnvelope, readRouted } from "./envelope.ts";
 import { Opcode } from "./opcode.ts";
 import { scanEnvelope, type ScannedEnvelope } from "./scan.ts";
 import type { ScanLimits } from "./scan_payload.ts";
@@ -87,7 +87,7 @@ export function decodeClientFrame(bytes: Uint8Array, limits: ScanLimits): Client
   }
 }
 
-/** Reads a Shield's frame. Throws `DecodeError` and nothing else. */
+/** Reads a Shield's frame, envelopes by `readRouted`. Throws `DecodeError` and nothing else. */
 export function decodeServerFrame(bytes: Uint8Array): ServerFrame {
   if (bytes.length === 0) throw new DecodeError("malformed-frame", "no opcode byte");
   const opcode = bytes[0]!;
@@ -95,7 +95,7 @@ export function decodeServerFrame(bytes: Uint8Array): ServerFrame {
     case Opcode.WELCOME:
       return { kind: "welcome", welcome: readWelcome(bytes.subarray(1)) };
     case Opcode.MSG:
-      return { kind: "msg", envelope: readEnvelope(bytes.subarray(1)) };
+      return { kind: "msg", envelope: readRouted(bytes.subarray(1)) };
     case Opcode.BATCH:
       return { kind: "batch", envelopes: readBatch(bytes.subarray(1)) };
     case Opcode.ACK:
@@ -117,7 +117,7 @@ export function decodeServerFrame(bytes: Uint8Array): ServerFrame {
 function readBatch(bytes: Uint8Array): PlainEnvelope[] {
   const reader = new WireReader(bytes);
   const envelopes: PlainEnvelope[] = [];
-  while (reader.pos < reader.end) envelopes.push(readEnvelope(reader.view()));
+  while (reader.pos < reader.end) envelopes.push(readRouted(reader.view()));
   return envelopes;
 }
 

@@ -5,7 +5,8 @@
 import { DecodeError } from "./decode_error.ts";
 import { decodeUtf8 } from "./utf8.ts";
 import {
-  TAG_BYTES_MAX,
+  PREFIX_BYTES_MAX,
+  VARINT_BYTES_MAX,
   WIRE_BYTES,
   WIRE_FIXED32,
   WIRE_FIXED64,
@@ -20,6 +21,11 @@ export class WireReader {
   bytes: Uint8Array;
   pos: number;
   end: number;
+  /**
+   * Most bytes of a tag or a length, also with zeros at its end: other Protobuf runtimes refuse a longer
+   * one, and with it all that is in the same message. More only to look into what cannot be read.
+   */
+  prefix_bytes_max: number = PREFIX_BYTES_MAX;
 
   constructor(bytes: Uint8Array) {
     this.bytes = bytes;
@@ -30,9 +36,8 @@ export class WireReader {
   /** `field << 3 | wire type`, unsigned. The field number is 1 to 2^29-1, the type no group. */
   tag(): number {
     const start = this.pos;
-    const tag = this.uint64();
-    // No tag is longer than 5 bytes, also with zeros at its end: Protobuf runtimes refuse such a one.
-    if (tag > 0xffffffff || tag < 8 || this.pos - start > TAG_BYTES_MAX) {
+    const tag = this.uint64(this.prefix_bytes_max);
+    if (tag > 0xffffffff || tag < 8) {
       throw new DecodeError("malformed-frame", `field number out of range at byte ${start}`);
     }
     const type = Number(tag) & 7;
@@ -42,7 +47,8 @@ export class WireReader {
     return Number(tag);
   }
 
-  uint64(): Uint64 {
+  /** A varint of at most `bytes_max` bytes. */
+  uint64(bytes_max: number = VARINT_BYTES_MAX): Uint64 {
     const bytes = this.bytes;
     if (this.pos >= this.end) throw this.truncated();
     const first = bytes[this.pos]!;
@@ -50,15 +56,15 @@ export class WireReader {
       this.pos++;
       return first;
     }
-    return this.longVarint();
+    return this.longVarint(bytes_max);
   }
 
   /** 2 to 10 bytes; kept as three parts of 28, 28 and 8 bits, which are exact as numbers. */
-  private longVarint(): Uint64 {
+  private longVarint(bytes_max: number): Uint64 {
     const bytes = this.bytes;
     const start = this.pos;
     let low = 0, middle = 0, high = 0;
-    for (let index = 0; index < 10; index++) {
+    for (let index = 0; index < bytes_max; index++) {
       const at = start + index;
       if (at >= this.end) throw this.truncated();
       const byte = bytes[at]!;
@@ -73,7 +79,7 @@ export class WireReader {
         return BigInt(high) << 56n | BigInt(middle) << 28n | BigInt(low);
       }
     }
-    throw new DecodeError("malformed-frame", `varint beyond 64 bits at byte ${start}`);
+    throw new DecodeError("malformed-frame", `varint of too many bits at byte ${start}`);
   }
 
   uint32(): number {
@@ -115,7 +121,7 @@ export class WireReader {
 
   /** A length prefix; so many bytes are there. */
   length(): number {
-    const size = this.uint64();
+    const size = this.uint64(this.prefix_bytes_max);
     if (size > this.end - this.pos) throw this.truncated();
     return Number(size);
   }

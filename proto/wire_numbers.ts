@@ -11,8 +11,10 @@ export const WIRE_FIXED64 = 1;
 export const WIRE_BYTES = 2;
 /** Four bytes; no field of ours has it, so it is only passed over. */
 export const WIRE_FIXED32 = 5;
-/** A field number of 29 bits and the wire type. */
-export const TAG_BYTES_MAX = 5;
+/** Most bytes of a tag or a length, as in the readers of Google and Buf: 32 bits. */
+export const PREFIX_BYTES_MAX = 5;
+/** Most bytes of any varint: 64 bits. */
+export const VARINT_BYTES_MAX = 10;
 /** A writer's first buffer; most envelopes and every control message fit. */
 export const SPARE_BYTES = 4_096;
 /** A larger buffer is not kept for the next writer. */
@@ -23,3 +25,5 @@ export const MASK_BITS = 31;
 export const SHORT_TEXT_BYTES = 64;
 /** Most bytes of a PING or PONG body, as in WebSocket. */
 export const PING_BYTES = 125;
+/** Tags of an envelope from here on are its sender's; those before are the Shield's. */
+export const TAG_OWNED = 0x50;

@@ -2,7 +2,7 @@
  * Writes the Protobuf wire format: free functions that put into a sized buffer (for the message
  * path), and a writer that grows (for everything else). Knows no message.
  */
-import { putUtf8, utf8Size } from "./utf8.ts";
+import { encodeUtf8 } from "./utf8.ts";
 import type { Uint64 } from "./wire.ts";
 import { SPARE_BYTES, SPARE_LIMIT_BYTES, WIRE_BYTES } from "./wire_numbers.ts";
 
@@ -77,11 +77,19 @@ export class WireWriter {
   }
 
   text(field: number, value: string | undefined): void {
-    if (value === undefined || value === "") return;
-    const size = utf8Size(value);
-    this.reserve(size + 20);
-    this.prefix(field, size);
-    this.pos = putUtf8(this.out, this.pos, value, size);
+    if (!value) return;
+    const start = this.pos;
+    this.reserve(value.length + 20);
+    this.prefix(field, value.length);
+    for (let at = 0; at < value.length; at++) {
+      const unit = value.charCodeAt(at);
+      if (unit > 0x7f) {
+        // Not ASCII after all: begins anew.
+        this.pos = start;
+        return this.bytes(field, encodeUtf8(value));
+      }
+      this.out[this.pos++] = unit;
+    }
   }
 
   bytes(field: number, value: Uint8Array | undefined): void {

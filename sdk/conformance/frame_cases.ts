@@ -143,6 +143,56 @@ export const LENIENT: Readonly<Record<string, readonly [string, Plain]>> = {
   ],
 };
 
+/** What stands for a message of room "l" that cannot be read. */
+const unreadable = (rest: Plain = {}): Plain => ({
+  room_id: "l",
+  ...rest,
+  signal: { kind: "GAP", target: "l", reason: "unreadable" },
+});
+
+/**
+ * Messages that a Shield of before stored, or that are damaged inside: what the Shield wrote of them is
+ * there, a GAP in place of the payload, and the client goes on.
+ */
+export const TORN: Readonly<Record<string, readonly [string, Plain]>> = {
+  "MSG with an event of a length of 6 bytes": [
+    "041a016caa01838080808000" + "0a01744807",
+    { kind: "msg", message: unreadable({ offset: 7 }) },
+  ],
+  "MSG with an event whose data has a length of 6 bytes": [
+    "041a016c420161aa0109128280808080007b7d4807",
+    { kind: "msg", message: unreadable({ offset: 7, sender_id: "a" }) },
+  ],
+  "MSG with a message_id of a length of 10 bytes": [
+    "041a016c5a81808080808080808000" + "6daa01004807",
+    { kind: "msg", message: unreadable({ offset: 7 }) },
+  ],
+  "MSG with a signature of a length of 7 bytes": [
+    "041a016c52818080808080005aaa0100",
+    { kind: "msg", message: unreadable() },
+  ],
+  "MSG with a tag of 6 bytes": ["049a8080808000016c", { kind: "msg", message: unreadable() }],
+  "MSG whose event type is no UTF-8": [
+    "041a016caa01040a02c3284807",
+    { kind: "msg", message: unreadable({ offset: 7 }) },
+  ],
+  "MSG with an event that ends in the middle": [
+    "041a016caa01040a05c3284807",
+    { kind: "msg", message: unreadable({ offset: 7 }) },
+  ],
+  "MSG with a group in its event": [
+    "041a016caa010263644807",
+    { kind: "msg", message: unreadable({ offset: 7 }) },
+  ],
+  "BATCH with one that cannot be read between two": [
+    "05031a016c" + "0c1a016caa01040a02c3284807" + "031a016c",
+    {
+      kind: "batch",
+      messages: [{ room_id: "l" }, unreadable({ offset: 7 }), { room_id: "l" }],
+    },
+  ],
+};
+
 /** Bytes that are no frame for a client: it closes, and does not come back by itself. */
 export const REFUSED: Readonly<Record<string, string>> = {
   "an empty frame": "",
@@ -170,7 +220,6 @@ export const REFUSED: Readonly<Record<string, string>> = {
   "an ACK whose reason is no UTF-8": "091a01ff",
   "a MSG with wire type 6": "040e",
   "a MSG with a field number beyond 2^29": "04808080801001",
-  "a MSG with a tag of 6 bytes": "049a8080808000016c",
   "a MSG with an event whose tag has 6 bytes": "04aa01088a80808080000163",
   "a MSG with a group that nobody knows": "046364",
   "a MSG with a group in its event": "04aa01026364",

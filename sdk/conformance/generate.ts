@@ -6,7 +6,7 @@
  */
 import { encodePresenceLeave, encodePresenceUpdate, type PresentMember } from "@arqon/proto";
 import { encodeClient, encodeServer } from "./encode.ts";
-import { CLIENT, LENIENT, REFUSED, SERVER } from "./frame_cases.ts";
+import { CLIENT, LENIENT, REFUSED, SERVER, TORN } from "./frame_cases.ts";
 import { toHex } from "./plain.ts";
 import { type CaseMember, PRESENCE, type Step } from "./presence_cases.ts";
 
@@ -28,6 +28,9 @@ function frames(): unknown {
         { name, ...server, hex: toHex(encodeServer(expect)), expect }
       )),
       ...Object.entries(LENIENT).map(([name, [hex, expect]]) => (
+        { name, ...server, hex, canonical: false, expect }
+      )),
+      ...Object.entries(TORN).map(([name, [hex, expect]]) => (
         { name, ...server, hex, canonical: false, expect }
       )),
       ...Object.entries(REFUSED).map(([name, hex]) => (

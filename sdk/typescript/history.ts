@@ -2,7 +2,7 @@
  * Stored messages of a durable room: what `Room.history` takes and gives, and how its answer is read.
  * Asking is the room's.
  */
-import { readEnvelope, readHistory } from "@arqon/proto";
+import { readHistory, readRouted } from "@arqon/proto";
 import type { HistoryQuery, Uint64 } from "@arqon/proto";
 import { Message } from "./message.ts";
 import { malformed, textOf } from "./wire_error.ts";
@@ -27,7 +27,7 @@ export function historyOf(bytes: Uint8Array): RoomHistory {
     const { messages, ...rest } = readHistory(bytes);
     return {
       ...rest,
-      messages: messages.map((envelope) => new Message(readEnvelope(envelope), rest.epoch)),
+      messages: messages.map((envelope) => new Message(readRouted(envelope), rest.epoch)),
     };
   } catch (error) {
     throw malformed(`history: ${textOf(error)}`);

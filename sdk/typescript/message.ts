@@ -1,10 +1,11 @@
 /**
  * A message as a subscriber sees it. The bytes of `data` are exactly the publisher's.
  */
-import { readEnvelope } from "@arqon/proto";
-import type { PlainEnvelope, PlainSignal, Uint64 } from "@arqon/proto";
+import { gapSignal, readEnvelope, UNREADABLE } from "@arqon/proto";
+import type { ArqonError, PlainEnvelope, PlainSignal, Uint64 } from "@arqon/proto";
 import { OVERHEAD_BYTES } from "./bounds.ts";
 import { strictText } from "./json.ts";
+import { malformed } from "./wire_error.ts";
 
 /**
  * One item of a subscription: an event, a command, or a word of the system (`signal`). Text fields
@@ -36,7 +37,6 @@ export class Message {
    * in a durable room, because what this client missed is no longer kept; `reason` says which.
    */
   declare readonly signal: PlainSignal | undefined;
-
   constructor(envelope: PlainEnvelope, epoch = "") {
     const { event, command } = envelope;
     const payload = event ?? command;
@@ -53,6 +53,15 @@ export class Message {
     this.offset = envelope.offset;
     this.epoch = epoch;
     this.signal = envelope.signal;
+  }
+
+  /**
+   * Set when this is a publisher's message that came and cannot be read. `signal` is then a GAP with
+   * reason `unreadable`; `offset`, `sender` and what else the Shield wrote are there.
+   */
+  get error(): ArqonError | undefined {
+    if (this.signal?.reason !== UNREADABLE) return undefined;
+    return malformed(`message ${this.offset} of room ${this.room}`);
   }
 
   /** Size for buffer limits, in bytes. */
@@ -80,6 +89,6 @@ export function gapMessage(room_id: string, reason: string, timestamp_ms: number
     ...readEnvelope(new Uint8Array()),
     room_id,
     timestamp_ms,
-    signal: { kind: "GAP", target: room_id, reason, until_ms: 0 },
+    signal: gapSignal(room_id, reason),
   });
 }

@@ -319,11 +319,11 @@ Deno.test("loops on one room share the list and must agree on how it is heard", 
   assert.throws(() => room.subscribe(), /presence = true/);
   assert.throws(() => room.subscribe({ presence: true, observer: true }), /observer = false/);
   assert.throws(() => room.subscribe({ presence: true, member_meta: 2 }), /other member_meta/);
-  assert.throws(() => connection.room("x").subscribe({ observer: true }), /need presence/);
-  assert.throws(() => connection.room("x").subscribe({ member_meta: 1 }), /need presence/);
+  assert.throws(() => connection.room("x").subscribe({ observer: true }), /needs presence/);
+  assert.throws(() => connection.room("x").subscribe({ member_meta: 1 }), /needs presence/);
   assert.throws(
     () => connection.room("x").subscribe({ presence: true, observer: true, member_meta: 1 }),
-    /an observer has no member_meta/,
+    /member_meta needs presence: true and no observer/,
   );
   const changes = one.presence.changes();
   one.close();

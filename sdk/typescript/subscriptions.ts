@@ -29,7 +29,7 @@ import { afterRefusal } from "./sub_refusal.ts";
 import type { Session } from "./session.ts";
 import { asSubscription, encodeMeta, type Reader } from "./subscription.ts";
 import type { SubscribeOptions, Subscription, SubscriptionsOptions } from "./subscription.ts";
-import { assertAgreed, wishOf } from "./wish.ts";
+import { assertAgreed, assertMember, wishOf } from "./wish.ts";
 import { asArqonError, malformed } from "./wire_error.ts";
 
 /**
@@ -234,9 +234,7 @@ export class Subscriptions {
   }
 
   async #update(entry: RoomEntry, reader: Reader, member_meta: JsonInput): Promise<void> {
-    if (!entry.wish.presence || entry.wish.observer) {
-      throw new TypeError(`room ${entry.room}: update needs presence: true and no observer`);
-    }
+    assertMember(entry.room, entry.wish, "update");
     if (!entry.readers.has(reader)) throw ended();
     if (entry.updates.length >= UPDATES_MAX) {
       throw new ArqonError("too-many-pending", `${UPDATES_MAX} changes wait`);

@@ -16,25 +16,20 @@ function fits(template: string, message: string): boolean {
 }
 
 /**
- * An ERR frame carries a code and a text but no reason; the text was made from the reason's template,
- * so the template that fits tells it. The longest fitting template wins.
+ * The reason of a code and a text, which was made from the reason's template: that of the longest one
+ * that fits. Of a text that fits none, as a newer Shield's may be, the first of the code; `internal`
+ * when no reason has that code.
  */
-export function reasonOfMessage(code: number, message: string): Reason | undefined {
-  let best: string | undefined;
-  let best_chars = 0;
+export function reasonOfMessage(code: number, message: string): Reason {
+  let best = "internal";
+  let best_chars = -1;
   for (const [reason, rule] of REASONS) {
-    const chars = rule.message.length;
-    if (rule.code !== code || chars <= best_chars || !fits(rule.message, message)) continue;
+    const chars = fits(rule.message, message) ? rule.message.length : 0;
+    if (rule.code !== code || chars <= best_chars) continue;
     best = reason;
     best_chars = chars;
   }
-  return best as Reason | undefined;
-}
-
-/** What stands in for a reason that this version does not know. */
-function nearestReason(code: number): Reason {
-  const found = [...REASONS].find(([, rule]) => rule.code === code);
-  return found ? found[0] as Reason : "internal";
+  return best as Reason;
 }
 
 /**
@@ -45,15 +40,15 @@ export function errorFromWire(
   wire: { code: number; reason?: string; message: string; retry_after_ms?: number },
 ): ArqonError {
   const { code, reason = "", message, retry_after_ms = 0 } = wire;
-  const known = isReason(reason) ? reason : reasonOfMessage(code, message);
+  const is_known = isReason(reason);
   // A policy may choose a code of its own; what is no refusal's code says nothing.
   const is_code = Number.isInteger(code) && code >= 400 && code <= 599;
-  const error = new ArqonError(known ?? nearestReason(code), "", {
+  const error = new ArqonError(is_known ? reason : reasonOfMessage(code, message), "", {
     retry_after_ms,
     ...(is_code && { code }),
   });
   if (message !== "") error.message = message.slice(0, MESSAGE_CHARS_MAX);
-  if (known === undefined && reason) error.message += ` (${reason.slice(0, 64)})`;
+  if (!is_known && reason) error.message += ` (${reason.slice(0, 64)})`;
   return error;
 }
 

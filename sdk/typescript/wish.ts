@@ -13,13 +13,16 @@ export interface Wish {
 /** Throws TypeError for options that contradict each other. */
 export function wishOf(room: string, options: SubscribeOptions): Wish {
   const { no_echo = false, presence = false, observer = false, member_meta } = options;
-  if (!presence && (observer || member_meta !== undefined)) {
-    throw new TypeError(`room ${room}: observer and member_meta need presence: true`);
-  }
-  if (observer && member_meta !== undefined) {
-    throw new TypeError(`room ${room}: an observer has no member_meta`);
-  }
-  return { no_echo, presence, observer };
+  const wish = { no_echo, presence, observer };
+  if (member_meta !== undefined) assertMember(room, wish, "member_meta");
+  if (observer && !presence) throw new TypeError(`room ${room}: observer needs presence: true`);
+  return wish;
+}
+
+/** Throws TypeError unless who hears the room so is a member of it; `what` is for members only. */
+export function assertMember(room: string, { presence, observer }: Wish, what: string): void {
+  if (presence && !observer) return;
+  throw new TypeError(`room ${room}: ${what} needs presence: true and no observer`);
 }
 
 /**
