@@ -2,26 +2,18 @@
  * The check of the ProtoJSON form. A good text costs one decoding; only when that fails the value is
  * gone through field by field, to say where. Knows no rules: it hands the decoded message on.
  */
-import {
-  type DescMessage,
-  fromJsonString,
-  isFieldSet,
-  type Message,
-  type Registry,
-} from "@bufbuild/protobuf";
-import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
-import { reflect, type ReflectMessage } from "@bufbuild/protobuf/reflect";
+import { type DescMessage, fromJsonString, type Message, type Registry } from "@bufbuild/protobuf";
 import { errorText, JsonSearch } from "./json_search.ts";
+import type { RequiredFields } from "./required.ts";
 import { Findings } from "./validate_findings.ts";
-import { joinPath, quoteKey } from "./validate_path.ts";
-import type { MessageTable } from "./validate_table.ts";
 import type { SchemaLimits, UnknownFields, Validation } from "./validate_types.ts";
 
 /** What is known of the message that a text must be. */
 export interface JsonContext {
   readonly desc: DescMessage;
   readonly registry: Registry;
-  readonly table: MessageTable;
+  /** Undefined where no type that the message reaches has required fields. */
+  readonly required: RequiredFields | undefined;
   readonly limits: SchemaLimits;
 }
 
@@ -68,28 +60,6 @@ function decode(context: JsonContext, text: string, ignoreUnknownFields: boolean
   return fromJsonString(context.desc, text, options);
 }
 
-function reportMissing(message: ReflectMessage, path: string, findings: Findings): void {
-  for (const field of message.fields) {
-    const inner = joinPath(path, field.name);
-    if (!isFieldSet(message.message, field)) {
-      if (field.presence !== FeatureSet_FieldPresence.LEGACY_REQUIRED) continue;
-      const what = `the required field ${field.name} of ${message.desc.typeName} is missing`;
-      if (findings.count()) findings.describe(inner, "required", what);
-    } else if (field.fieldKind === "message") {
-      reportMissing(message.get(field), inner, findings);
-    } else if (field.fieldKind === "list" && field.listKind === "message") {
-      const elements = message.get(field) as Iterable<ReflectMessage>;
-      let index = 0;
-      for (const element of elements) reportMissing(element, `${inner}[${index++}]`, findings);
-    } else if (field.fieldKind === "map" && field.mapKind === "message") {
-      for (const [key, value] of message.get(field)) {
-        const shown = typeof key === "string" ? quoteKey(key) : String(key);
-        reportMissing(value as ReflectMessage, `${inner}[${shown}]`, findings);
-      }
-    }
-  }
-}
-
 /** Decodes leniently and finds what the strict decoding tripped over, with `tripped`. */
 function search(
   context: JsonContext,
@@ -123,7 +93,7 @@ export function validateJsonText(
   text: Uint8Array,
   mode: UnknownFields,
 ): JsonValidation {
-  const { limits, table } = context;
+  const { limits, required } = context;
   const findings = new Findings(limits.violations);
   findings.reset(mode);
   const refuse = (rule: string, what: string): JsonValidation => {
@@ -141,9 +111,7 @@ export function validateJsonText(
   } catch (error) {
     message = search(context, string, findings, errorText(error));
   }
-  if (message !== undefined && table.reaches_required) {
-    reportMissing(reflect(context.desc, message), "", findings);
-  }
+  if (message !== undefined) required?.report(context.desc, message, findings);
   const validation = findings.result();
   return { validation, message: validation.total === 0 ? message : undefined };
 }

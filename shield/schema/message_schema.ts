@@ -3,10 +3,12 @@
  * data. Binary data is walked on the wire first; rules of protovalidate run only where the message
  * has some. Fetches no schema and knows no subject: `gate.ts` and `cache.ts` do.
  */
-import type { DescMessage, FileRegistry } from "@bufbuild/protobuf";
+import { type DescMessage, type FileRegistry, fromBinary } from "@bufbuild/protobuf";
 import { quoteName, SchemaError } from "../../shared/schema/schema_error.ts";
 import { validateJsonText } from "./json.ts";
+import { RequiredFields } from "./required.ts";
 import { compileRules, type MessageRules } from "./rules.ts";
+import { Findings } from "./validate_findings.ts";
 import { compileTable, type MessageTable } from "./validate_table.ts";
 import {
   SCHEMA_LIMITS,
@@ -43,6 +45,7 @@ class CompiledMessage implements MessageSchema {
   readonly #rules: MessageRules | undefined;
   readonly #limits: SchemaLimits;
   readonly #walker: WireWalker;
+  readonly #required: RequiredFields | undefined;
 
   constructor(registry: FileRegistry, desc: DescMessage, limits: SchemaLimits) {
     this.type_name = desc.typeName;
@@ -54,18 +57,39 @@ class CompiledMessage implements MessageSchema {
     this.heap_bytes = this.#table.heap_bytes + (this.#rules?.heap_bytes ?? 0);
     this.#limits = limits;
     this.#walker = new WireWalker(limits);
+    if (this.#table.reaches_required) this.#required = new RequiredFields(this.#registry);
   }
 
   validate(data: Uint8Array, options: ValidateOptions): Validation {
-    const found = this.#walker.walk(this.#table, data, options.unknown_fields);
+    let found = this.#walker.walk(this.#table, data, options.unknown_fields);
+    if (this.#walker.lacks_in_pieces) found = this.#judgeWhole(data, found);
     if (this.#rules === undefined || found.total > 0) return found;
     const broken = this.#rules.judgeBinary(data);
     return broken === undefined ? found : { ...found, ...broken };
   }
 
+  /** What is missing when pieces of one message are put together, as every reader does. */
+  #judgeWhole(data: Uint8Array, found: Validation): Validation {
+    const { unknown, unknown_paths } = found;
+    const findings = new Findings(this.#limits.violations);
+    findings.reset("allow");
+    try {
+      const message = fromBinary(this.#desc, data, { recursionLimit: this.#limits.depth });
+      this.#required?.report(this.#desc, message, findings);
+    } catch {
+      return found;
+    }
+    return { ...findings.result(), unknown, unknown_paths };
+  }
+
   validateJson(text: Uint8Array, options: ValidateOptions): Validation {
     const { validation, message } = validateJsonText(
-      { desc: this.#desc, registry: this.#registry, table: this.#table, limits: this.#limits },
+      {
+        desc: this.#desc,
+        registry: this.#registry,
+        required: this.#required,
+        limits: this.#limits,
+      },
       text,
       options.unknown_fields,
     );
@@ -77,8 +101,8 @@ class CompiledMessage implements MessageSchema {
 
 /**
  * Compiles the message with this full name, and everything it reaches. Extensions in the registry are
- * part of the schema. A singular field that comes more than once is no violation, as in Protobuf; each
- * occurrence of a message field is judged by itself, so required fields must be in each.
+ * part of the schema. A singular field that comes more than once is no violation, as in Protobuf, and the
+ * pieces of a message are one: required fields may be in any of them.
  *
  * Throws `SchemaError` when there is no such message, or when it or its rules cannot be used.
  */

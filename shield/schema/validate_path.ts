@@ -91,11 +91,6 @@ export function countElements(
   return count;
 }
 
-/** Elements of a packed field before the one that begins at `to`. */
-export function countPacked(bytes: Uint8Array, from: number, to: number, wire: number): number {
-  return packedElements({ bytes, pos: from }, to, wire);
-}
-
 /** As in a path, in quotes, and not longer than a line. */
 export function quoteKey(key: string): string {
   return JSON.stringify(key.length > KEY_CHARS ? `${key.slice(0, KEY_CHARS)}…` : key);
@@ -133,7 +128,7 @@ function keyText(cursor: Cursor, type: ScalarType): string {
 }
 
 /** The key of the map entry whose record begins at `at`; `undefined` when it cannot be read. */
-export function mapKey(bytes: Uint8Array, at: number, type: ScalarType): string | undefined {
+function mapKey(bytes: Uint8Array, at: number, type: ScalarType): string | undefined {
   const cursor = { bytes, pos: at };
   varint(cursor);
   const end = varint(cursor) + cursor.pos;
@@ -155,6 +150,59 @@ export function mapKey(bytes: Uint8Array, at: number, type: ScalarType): string 
 /** `name` behind `path`. An extension, in brackets, gets no dot. */
 export function joinPath(path: string, name: string): string {
   return path === "" || name.startsWith("[") ? path + name : `${path}.${name}`;
+}
+
+/** The way of a walk, level by level: the field, where its record begins, where its message does. */
+export interface Levels {
+  readonly fields: (FieldEntry | undefined)[];
+  readonly records: number[];
+  readonly starts: number[];
+}
+
+/** Where packed elements begin, and where the one begins that is meant. */
+export interface PackedPlace {
+  readonly start: number;
+  readonly at: number;
+}
+
+/** The path to the field at `level`; `packed`: to one of its elements. */
+export function pathTo(
+  bytes: Uint8Array,
+  levels: Levels,
+  level: number,
+  packed?: PackedPlace,
+): string {
+  const { fields } = levels;
+  let path = "";
+  for (let at = 0; at <= level; at++) {
+    const field = fields[at];
+    // The levels below the last field are those of a walk before this one.
+    if (field === undefined) break;
+    // The key before it names the entry; what is inside belongs to the value.
+    const in_entry = at > 0 && fields[at - 1]?.map_key !== undefined;
+    if (!in_entry) path = joinPath(path, field.name);
+    if (!field.repeated) continue;
+    path += `[${element(bytes, levels, at, field, at === level ? packed : undefined)}]`;
+  }
+  return path;
+}
+
+function element(
+  bytes: Uint8Array,
+  { records, starts }: Levels,
+  level: number,
+  field: FieldEntry,
+  packed: PackedPlace | undefined,
+): string {
+  const record = records[level]!;
+  if (field.map_key !== undefined) {
+    const key = mapKey(bytes, record, field.map_key);
+    if (key !== undefined) return key;
+  }
+  const before = countElements(bytes, starts[level]!, record, field);
+  if (packed === undefined) return String(before);
+  const inside = { bytes, pos: packed.start };
+  return String(before + packedElements(inside, packed.at, field.wire));
 }
 
 /** Bounded, as names in a schema are not. */

@@ -17,6 +17,8 @@ export const WIRE_GROUP = 3, WIRE_END_GROUP = 4, WIRE_FIXED32 = 5;
 const DENSE_NUMBERS = 128;
 /** Required fields of one message whose bits fit a small integer. */
 const REQUIRED_BITS = 30;
+/** Messages of one message whose bits fit a small integer. */
+const PIECE_BITS = 30;
 
 /** Measured: of a table with its dense part, of an entry in it. */
 const TABLE_BYTES = 1_280;
@@ -46,6 +48,8 @@ export class FieldEntry {
   readonly map_key: ScalarType | undefined;
   /** In the required mask; 0: not required. */
   required_bit = 0;
+  /** Of a message that is not repeated: which one, as far as bits go; 0: something else. */
+  piece_bit = 0;
 
   constructor(parts: FieldParts) {
     this.number = parts.number;
@@ -87,6 +91,8 @@ export class MessageTable {
   reaches_required = false;
   /** Of the outermost table: about what all that it reaches takes in memory. */
   heap_bytes = 0;
+  /** Fields with a message that is not repeated. */
+  #singles = 0;
 
   constructor(type_name: string, is_entry: boolean) {
     this.type_name = type_name;
@@ -94,6 +100,10 @@ export class MessageTable {
   }
 
   add(field: FieldEntry): void {
+    if (field.shape === "message" && !field.repeated) {
+      // Those beyond the bits share the last one: two of them look like two pieces of one.
+      field.piece_bit = 1 << Math.min(this.#singles++, PIECE_BITS - 1);
+    }
     if (field.number < DENSE_NUMBERS) this.dense[field.number] = field;
     else this.sparse.set(field.number, field);
   }

@@ -5,7 +5,7 @@
 import { isUtf8 } from "node:buffer";
 import { Findings } from "./validate_findings.ts";
 import { endsEarly, unknownField, wrongWire } from "./validate_text.ts";
-import { countElements, countPacked, joinPath, mapKey } from "./validate_path.ts";
+import { countElements, joinPath, type Levels, type PackedPlace, pathTo } from "./validate_path.ts";
 import { type FieldEntry, type MessageTable, WIRE_BYTES } from "./validate_table.ts";
 import { WIRE_END_GROUP, WIRE_FIXED32, WIRE_FIXED64, WIRE_GROUP } from "./validate_table.ts";
 import { WIRE_VARINT } from "./validate_table.ts";
@@ -26,18 +26,22 @@ export class WireWalker {
   #pos = 0;
   /** The low 32 bits of the last varint. */
   #low = 0;
-  /** The path to here, level by level: the field, where its record begins, where its message does. */
+  /** The path to here. */
   #level = 0;
-  readonly #fields: (FieldEntry | undefined)[];
-  readonly #records: number[];
-  readonly #starts: number[];
+  readonly #levels: Levels;
+  /** Some message, which is not repeated, came more than once: readers merge the pieces. */
+  #in_pieces = false;
+  /** Violations that say no more than that a required field is missing. */
+  #lacking = 0;
 
   constructor(limits: SchemaLimits) {
     this.#depth = limits.depth;
     this.#findings = new Findings(limits.violations);
-    this.#fields = new Array(limits.depth).fill(undefined);
-    this.#records = new Array(limits.depth).fill(0);
-    this.#starts = new Array(limits.depth).fill(0);
+    this.#levels = {
+      fields: new Array(limits.depth).fill(undefined),
+      records: new Array(limits.depth).fill(0),
+      starts: new Array(limits.depth).fill(0),
+    };
   }
 
   /** Throws nothing, whatever the bytes are. */
@@ -46,6 +50,8 @@ export class WireWalker {
     this.#bytes = bytes;
     this.#pos = 0;
     this.#level = 0;
+    this.#in_pieces = false;
+    this.#lacking = 0;
     try {
       this.#message(table, bytes.length, 0);
     } catch (error) {
@@ -56,16 +62,23 @@ export class WireWalker {
     return this.#findings.result();
   }
 
+  /** Of the last walk: only required fields are missing, perhaps of one piece of a message. */
+  get lacks_in_pieces(): boolean {
+    return this.#in_pieces && this.#lacking > 0 && this.#lacking === this.#findings.total;
+  }
+
   /** `group`: the field number whose end closes the message; 0: it goes up to `end`. */
   #message(table: MessageTable, end: number, group: number): void {
     const level = this.#level;
     const bytes = this.#bytes;
-    this.#starts[level] = this.#pos;
+    const { fields, records } = this.#levels;
+    this.#levels.starts[level] = this.#pos;
     let seen = 0;
+    let pieces = 0;
     let open = group !== 0;
     while (this.#pos < end) {
-      this.#records[level] = this.#pos;
-      this.#fields[level] = undefined;
+      records[level] = this.#pos;
+      fields[level] = undefined;
       const first = bytes[this.#pos]!;
       let tag = first;
       if (first < 0x80) this.#pos++;
@@ -79,18 +92,18 @@ export class WireWalker {
         break;
       }
       const field = table.find(number);
-      this.#fields[level] = field;
+      fields[level] = field;
       if (field === undefined) {
         this.#unknown(table, number, wire);
         this.#skip(number, wire, end);
-      } else if (this.#value(table, field, wire, end)) {
-        seen |= field.required_bit;
+        continue;
       }
+      if ((pieces & field.piece_bit) !== 0) this.#in_pieces = true;
+      pieces |= field.piece_bit;
+      if (this.#value(table, field, wire, end)) seen |= field.required_bit;
     }
-    this.#fields[level] = undefined;
-    if (open) {
-      this.#fail("group", `the group has no end before byte ${end}`);
-    }
+    fields[level] = undefined;
+    if (open) this.#fail("group", `the group has no end before byte ${end}`);
     if (seen !== table.required_mask || table.late_required.length > 0) {
       this.#missing(table, seen, end);
     }
@@ -194,7 +207,7 @@ export class WireWalker {
   /** Passes over a value that the tables do not describe. */
   #skip(number: number, wire: number, end: number): void {
     if (wire > WIRE_FIXED32) {
-      const where = `at byte ${this.#records[this.#level]}`;
+      const where = `at byte ${this.#levels.records[this.#level]}`;
       this.#fail("wire-type", `wire type ${wire} of field ${number} ${where} does not exist`);
     }
     if (wire === WIRE_GROUP) this.#skipGroup(number, end, this.#level + 1);
@@ -220,10 +233,10 @@ export class WireWalker {
     this.#fail("group", `the group of field ${number} has no end before byte ${end}`);
   }
 
-  /** A tag of any length; the position is at it. */
+  /** A tag of any size; the position is at it. */
   #longTag(end: number): number {
     const start = this.#pos;
-    const tag = this.#varint(end);
+    const tag = this.#prefix(end);
     if (tag <= 0xffffffff) return tag;
     return this.#fail("field-number", `the field number at byte ${start} is beyond 2^29`);
   }
@@ -236,10 +249,18 @@ export class WireWalker {
       this.#pos++;
       size = first;
     } else {
-      size = this.#varint(end);
+      size = this.#prefix(end);
     }
     if (size > end - this.#pos) this.#cut(end, size - (end - this.#pos));
     return size;
+  }
+
+  /** A tag or a length. Other readers refuse one of more bytes, and with it the whole message. */
+  #prefix(end: number): number {
+    const start = this.#pos;
+    const value = this.#varint(end);
+    if (this.#pos - start <= 5) return value;
+    return this.#fail("varint", `the tag or length at byte ${start} has more than 5 bytes`);
   }
 
   /** The value, exact up to 2^53; not less than that beyond. */
@@ -274,7 +295,7 @@ export class WireWalker {
       else this.#reportMissing(table, field);
     }
     for (const field of table.late_required) {
-      const start = this.#starts[this.#level]!;
+      const start = this.#levels.starts[this.#level]!;
       if (end === 0 || countElements(this.#bytes, start, this.#pos, field) === 0) {
         this.#reportMissing(table, field);
       }
@@ -282,6 +303,7 @@ export class WireWalker {
   }
 
   #reportMissing(table: MessageTable, field: FieldEntry): void {
+    this.#lacking++;
     if (!this.#findings.count()) return;
     const path = joinPath(this.#path(), field.name);
     const message = `the required field ${field.name} of ${table.type_name} is missing`;
@@ -294,7 +316,7 @@ export class WireWalker {
     this.#findings.nameUnknown(path, unknownField(table, number, wire));
   }
 
-  #unknownValue(field: FieldEntry, packed: { start: number; at: number } | undefined): void {
+  #unknownValue(field: FieldEntry, packed: PackedPlace | undefined): void {
     if (!this.#findings.countUnknown()) return;
     this.#findings.nameUnknown(this.#path(packed), `${this.#low | 0} is not in ${field.type}`);
   }
@@ -304,7 +326,7 @@ export class WireWalker {
   }
 
   #refuseEnd(number: number): never {
-    this.#fields[this.#level] = undefined;
+    this.#levels.fields[this.#level] = undefined;
     return this.#fail("group", `the end of group ${number} has no beginning in this message`);
   }
 
@@ -322,28 +344,7 @@ export class WireWalker {
   }
 
   /** To the current field; `packed`: to one of its elements. */
-  #path(packed?: { start: number; at: number }): string {
-    let path = "";
-    for (let level = 0; level <= this.#level; level++) {
-      const field = this.#fields[level];
-      // The levels below the last field are those of a walk before this one.
-      if (field === undefined) break;
-      // The key before it names the entry; what is inside belongs to the value.
-      const in_entry = level > 0 && this.#fields[level - 1]?.map_key !== undefined;
-      if (!in_entry) path = joinPath(path, field.name);
-      if (field.repeated) path += `[${this.#element(level, field, packed)}]`;
-    }
-    return path;
-  }
-
-  #element(level: number, field: FieldEntry, packed?: { start: number; at: number }): string {
-    const record = this.#records[level]!;
-    if (field.map_key !== undefined) {
-      const key = mapKey(this.#bytes, record, field.map_key);
-      if (key !== undefined) return key;
-    }
-    const before = countElements(this.#bytes, this.#starts[level]!, record, field);
-    if (packed === undefined || level !== this.#level) return String(before);
-    return String(before + countPacked(this.#bytes, packed.start, packed.at, field.wire));
+  #path(packed?: PackedPlace): string {
+    return pathTo(this.#bytes, this.#levels, this.#level, packed);
   }
 }

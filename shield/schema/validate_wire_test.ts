@@ -32,14 +32,16 @@ function bytes(number: number, body: number[]): number[] {
   return [...tag(number, 2), ...varint(BigInt(body.length)), ...body];
 }
 
-Deno.test("a length beyond the end is truncated, however large it is", () => {
+Deno.test("a length beyond the end is refused, however large it is", () => {
   const sizes = [1n, 127n, 1n << 31n, 1n << 32n, 1n << 53n, 1n << 63n, (1n << 64n) - 1n];
   for (const size of sizes) {
-    assert.deepEqual(found(all, [...tag(9, 2), ...varint(size)]), ["truncated one_string"]);
-    assert.deepEqual(found(all, [...tag(777, 2), ...varint(size)]), ["truncated "]);
-    assert.deepEqual(found(all, [...tag(25, 2), ...varint(size)]), ["truncated many_int32[0]"]);
+    // In more than 5 bytes it is no length at all.
+    const rule = size < 1n << 35n ? "truncated" : "varint";
+    assert.deepEqual(found(all, [...tag(9, 2), ...varint(size)]), [`${rule} one_string`]);
+    assert.deepEqual(found(all, [...tag(777, 2), ...varint(size)]), [`${rule} `]);
+    assert.deepEqual(found(all, [...tag(25, 2), ...varint(size)]), [`${rule} many_int32[0]`]);
     const inner = [...tag(9, 2), ...varint(size)];
-    assert.deepEqual(found(all, bytes(43, inner)), ["truncated self.one_string"]);
+    assert.deepEqual(found(all, bytes(43, inner)), [`${rule} self.one_string`]);
   }
 });
 
@@ -59,6 +61,58 @@ Deno.test("a varint longer than 64 bits is refused, a long form of a small numbe
   assert.deepEqual(found(all, [...tag(5, 0), 0x81, 0x80, 0x00]), []);
   assert.deepEqual(found(all, [...tag(3, 0), ...varint((1n << 64n) - 1n)]), []);
   assert.deepEqual(found(all, [...tag(25, 2), 11, ...eleven, 0]), ["varint many_int32[0]"]);
+});
+
+Deno.test("a tag or a length of more than 5 bytes is refused wherever it stands", () => {
+  const padded = (value: number, bytes: number) => [
+    value | 0x80,
+    ...Array<number>(bytes - 2).fill(0x80),
+    0,
+  ];
+  const text = (bytes: number) => [...padded(0x4a, bytes), 1, 0x61];
+  const sized = (bytes: number) => [0x4a, ...padded(1, bytes), 0x61];
+  const group = (bytes: number) => [...tag(700, 3), ...padded(0x0a, bytes), 0, ...tag(700, 4)];
+  const packed = (bytes: number) => [...tag(25, 2), ...padded(1, bytes), 5];
+  const unknown = (bytes: number) => [...tag(777, 2), ...padded(1, bytes), 5];
+  for (const make of [text, sized, group, packed, unknown]) {
+    for (
+      const where of [
+        (body: number[]) => body,
+        (body: number[]) => [...tag(43, 2), body.length, ...body],
+      ]
+    ) {
+      assert.deepEqual(found(all, where(make(5))), []);
+      for (const bytes of [6, 7, 10]) {
+        assert.match(found(all, where(make(bytes)))[0] ?? "", /^varint /, `${make} ${bytes}`);
+      }
+    }
+  }
+  // Numbers may be longer: a negative one always is.
+  assert.deepEqual(found(all, [...tag(5, 0), ...padded(1, 10)]), []);
+});
+
+Deno.test("required fields may be in any piece of a message that comes in several", () => {
+  const leaf = (body: number[]) => bytes(1, body);
+  const id = bytes(1, [0x61]), note = bytes(2, [0x62]), version = [0x10, 0x01];
+  assert.deepEqual(found(node, [...leaf(note), ...version, ...leaf(id)]), []);
+  assert.deepEqual(found(node, [...leaf(id), ...version, ...leaf(note)]), []);
+  assert.deepEqual(found(node, [...leaf(note), ...version, ...leaf(note)]), ["required leaf.id"]);
+  assert.deepEqual(found(node, [...leaf(note), ...leaf(id)]), ["required version"]);
+  // Elements of a list are no pieces of one message.
+  const list = [...leaf(id), ...version, ...bytes(3, note), ...bytes(3, id)];
+  assert.deepEqual(found(node, list), ["required leaves[0].id"]);
+  // Pieces within pieces, and inside of an extension.
+  assert.deepEqual(found(loose, [...bytes(1, bytes(1, [])), ...bytes(1, bytes(1, []))]), []);
+  const extra = (body: number[]) => bytes(100, body);
+  assert.deepEqual(found(node, [...leaf(id), ...version, ...extra(note), ...extra(id)]), []);
+  assert.deepEqual(found(node, [...leaf(id), ...leaf(note), ...version, ...extra(note)]), [
+    "required [t.extra].id",
+  ]);
+  // Something else is wrong as well: that is what counts.
+  assert.deepEqual(found(node, [...leaf(note), ...version, ...leaf(id), 0x00]), [
+    "required leaf.id",
+    "field-number ",
+  ]);
 });
 
 Deno.test("field number 0, one beyond 2^29 and wire types 6 and 7 are refused", () => {
