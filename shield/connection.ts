@@ -208,9 +208,13 @@ export class Connection {
     // What it sends next waits at its own end, where the socket can do that.
     this.socket.rest(too_fast.retry_after_ms);
     if (this.#rates.floods) {
-      const detail = `${limits.rate_refusals} more operations refused than taken, without a pause`;
-      this.fail(new ArqonError("flooding", detail));
+      this.flooded(`${limits.rate_refusals} more operations refused than taken, without a pause`);
     }
+  }
+
+  /** It sends more than anybody could take: ends it. */
+  flooded(detail: string): void {
+    this.fail(new ArqonError("flooding", detail));
   }
 
   /** Answers a refusal; a reason whose outcome is `close` also ends the connection. */

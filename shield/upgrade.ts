@@ -191,6 +191,10 @@ class Attachment implements SocketEvents, OutboxOptions {
     this.#connection.receive(data);
   }
 
+  flooded(): void {
+    this.#connection.flooded("more messages wait than may; the sender cannot be paused");
+  }
+
   closed(code: number): void {
     const { socket } = this;
     this.#context.sockets.delete(socket);

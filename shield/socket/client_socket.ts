@@ -11,6 +11,17 @@ export const PING_LOST = 4408;
 /** A message was longer than `max_message_bytes`; the peer sees 1009. */
 export const TOO_LONG = 4413;
 
+/** How long a peer may take to answer a close frame, or to take what was written before it. */
+export const CLOSE_MS = 5_000;
+/** What goes on after our close frame is read slowly: one read in so many ms. */
+export const CLOSING_READ_MS = 20;
+
+/** A rest, at most: whoever rests is deaf, also to what keeps a connection alive. */
+export function restOf(wait_ms: number, heartbeat_ms: number): number {
+  return Math.min(wait_ms, REST_MS_MAX, heartbeat_ms / 2);
+}
+const REST_MS_MAX = 5_000;
+
 /** An upgraded connection. Frames of one socket arrive in the order of `send`. */
 export interface ClientSocket {
   /** Bytes given to `send` that the kernel has not taken yet. */
@@ -22,23 +33,32 @@ export interface ClientSocket {
   readonly unfinished_bytes: number | undefined;
   /** Nothing happens once the socket closes. */
   send(frame: string | Uint8Array<ArrayBuffer>): void;
-  /** Asks the peer to close; `closed` comes when it has answered, or is gone. Never throws. */
+  /**
+   * Asks the peer to close, after what was sent; nothing that comes afterwards is handed out. `closed`
+   * comes when the peer has answered or is gone, or has not answered in `CLOSE_MS`. A native socket waits
+   * for an answer without end, but the first message in place of one ends it. Never throws.
+   */
   close(code: number, reason: string): void;
   /**
    * Nothing more is read for so many ms, at most: what the peer sends waits at the peer. Where the
-   * implementation cannot, it reads on.
+   * implementation cannot (`native`), it reads on.
    */
   rest(wait_ms: number): void;
   /** Cuts the connection off, without a close frame. False where the implementation cannot. */
   terminate(): boolean;
 }
 
-/** What happens to a socket; each in its own turn of the event loop. Must not throw. */
+/** What happens to a socket. Must not throw. */
 export interface SocketEvents {
   /** Once, first of all, unless the peer has gone before: from now on `send` works. */
   opened(): void;
   /** One complete message. The buffer is the receiver's own. */
   message(data: string | ArrayBuffer): void;
+  /**
+   * More has come than may wait for its turn, of a peer whose sending the implementation cannot stop;
+   * what waits is lost. Never where it can.
+   */
+  flooded(): void;
   /**
    * Once, last of all. The close code of the peer, or `BROKEN` when there was none, `PING_LOST` when
    * it was given up, `TOO_LONG` when it sent too much.

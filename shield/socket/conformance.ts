@@ -31,6 +31,7 @@ export class Seen {
     listen({
       opened: () => this.events.push("open"),
       message: (data) => this.events.push(typeof data === "string" ? data : new Uint8Array(data)),
+      flooded: () => this.events.push("flooded"),
       closed: (code) => this.events.push(code),
     });
   }

@@ -1,6 +1,7 @@
 /**
  * Client sockets of Deno's own. They put a fragmented message together without bound, do not show
  * how much there is of it, and end only when the peer closes too: `memory_guard.ts` lives with that.
+ * Nor can they stop reading: what comes faster than in its turn waits here, up to a bound.
  */
 import { heirWith } from "../request_heir.ts";
 import { BROKEN, PING_LOST } from "./client_socket.ts";
@@ -12,6 +13,14 @@ import type {
   Upgraded,
 } from "./client_socket.ts";
 import { requireHandshake } from "./handshake.ts";
+import { InboundTurns } from "./inbound_turns.ts";
+import type { Inbound, InboundOwner } from "./inbound_turns.ts";
+import { Turns } from "./turns.ts";
+
+/** What may wait of one connection: a burst of two seconds by the default of `bytes_per_second`. */
+const WAITING_BYTES_MAX = 67_108_864;
+/** The same of all: who adds to it is told to go. */
+const ALL_WAITING_BYTES_MAX = 268_435_456;
 
 /**
  * The runtime pings after half of this and ends what stays silent for the other half. A message that
@@ -26,6 +35,7 @@ export function idleTimeout_seconds(heartbeat_ms: number): number {
 /** `Deno.upgradeWebSocket`, as a `SocketServer`. */
 export function nativeSockets(options: Pick<SocketOptions, "heartbeat_ms">): SocketServer {
   const idleTimeout = idleTimeout_seconds(options.heartbeat_ms);
+  const turns = new Turns();
   return {
     implementation: "native",
     upgrade(request, protocol): Upgraded {
@@ -35,7 +45,7 @@ export function nativeSockets(options: Pick<SocketOptions, "heartbeat_ms">): Soc
         idleTimeout,
       });
       socket.binaryType = "arraybuffer";
-      const client = new NativeSocket(socket);
+      const client = new NativeSocket(socket, turns);
       return { socket: client, response, listen: (events) => client.listen(events) };
     },
     close() {},
@@ -63,12 +73,17 @@ const ONCE: AddEventListenerOptions = { once: true };
  * type of event that is listened to (some 300 bytes in the runtime). So "open" goes when it has come,
  * and what "error" says is heard with "close", which follows it.
  */
-class NativeSocket implements ClientSocket, EventListenerObject {
+class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
   readonly #socket: WebSocket;
+  readonly #turns: Turns;
   #events: SocketEvents | undefined;
+  /** With the first message: who only hears needs none. */
+  #inbound: InboundTurns | undefined;
+  #closing = false;
 
-  constructor(socket: WebSocket) {
+  constructor(socket: WebSocket, turns: Turns) {
     this.#socket = socket;
+    this.#turns = turns;
   }
 
   get unfinished_bytes(): undefined {
@@ -84,6 +99,8 @@ class NativeSocket implements ClientSocket, EventListenerObject {
   }
 
   close(code: number, reason: string): void {
+    this.#closing = true;
+    this.#forget();
     try {
       this.#socket.close(code, reason);
     } catch {
@@ -108,12 +125,41 @@ class NativeSocket implements ClientSocket, EventListenerObject {
     const events = this.#events;
     // For a peer that answers no ping there are two closes.
     if (events === undefined) return;
-    if (event.type === "message") events.message((event as MessageEvent).data);
+    if (event.type === "message") this.#take((event as MessageEvent).data);
     else if (event.type === "open") events.opened();
     else {
-      this.#events = undefined;
-      events.closed(codeOf(event as CloseEvent));
+      const code = codeOf(event as CloseEvent);
+      const closed = () => {
+        this.#events = undefined;
+        events.closed(code);
+      };
+      // What came before it was sent before it.
+      if (this.#inbound === undefined) closed();
+      else this.#inbound.finish(closed);
     }
+  }
+
+  #take(message: Inbound): void {
+    if (this.#closing) return;
+    const turns = this.#turns;
+    const inbound = this.#inbound ??= new InboundTurns(turns, this);
+    inbound.take(message);
+    const { held_bytes } = inbound;
+    if (held_bytes === 0) return;
+    if (held_bytes <= WAITING_BYTES_MAX && turns.held_bytes <= ALL_WAITING_BYTES_MAX) return;
+    this.#forget();
+    this.#events?.flooded();
+  }
+
+  deliver(message: Inbound): void {
+    this.#events?.message(message);
+  }
+
+  /** The runtime reads on. */
+  hold(): void {}
+
+  #forget(): void {
+    this.#inbound?.clear();
   }
 }
 

@@ -6,57 +6,25 @@
 import { closeQuietly } from "../../shared/http1/byte_stream.ts";
 import type { ByteStream } from "../../shared/http1/byte_stream.ts";
 import type { UpgradeTaker } from "../../shared/http1/exchange.ts";
-import { BROKEN, PING_LOST, TOO_LONG } from "./client_socket.ts";
-import type { ClientSocket, SocketEvents, SocketOptions } from "./client_socket.ts";
+import { BROKEN, CLOSE_MS, CLOSING_READ_MS, PING_LOST, restOf, TOO_LONG } from "./client_socket.ts";
+import type { ClientSocket, SocketEvents } from "./client_socket.ts";
 import { inflate } from "./deflate.ts";
 import { BINARY, CLOSE, encodeClose, encodeFrame, PING, PONG } from "./frame_head.ts";
 import { decodeText, FrameReader } from "./frame_reader.ts";
 import type { FrameSink } from "./frame_reader.ts";
-import { Heartbeat } from "./heartbeat.ts";
 import type { Beating } from "./heartbeat.ts";
-import { WireTurn } from "./wire_turn.ts";
+import type { OwnShared } from "./own_shared.ts";
+import { TURN_BYTES, TURN_FRAMES } from "./turns.ts";
 import type { WireMember, WireRun } from "./wire_turn.ts";
 
-/** How long a peer may take to answer a close frame, or to take what was written before it. */
-const CLOSE_MS = 5_000;
-/** The same for a peer that broke the protocol: it may only read that it did. */
+/** As `CLOSE_MS`, for a peer that broke the protocol: it may only read that it did. */
 const FAILED_MS = 1_000;
 /** Who sends little needs little; nearly all memory of an idle connection is this. */
 const SMALL_READ_BYTES = 1_024;
-const LARGE_READ_BYTES = 65_536;
-/** Large buffers that wait for a use. */
-const SPARE_BUFFERS_MAX = 16;
-/** A connection gives way after so much of one turn of the event loop. */
-const TURN_BYTES = 65_536;
-const TURN_FRAMES = 128;
-/** Whoever rests is deaf: also to what keeps a connection alive. */
-const REST_MS_MAX = 5_000;
 /** A peer that does not read gets no answers to its pings either. */
 const PONG_BACKLOG_BYTES = 65_536;
 const NO_CODE = 1005, GOING_AWAY = 1001, INVALID_DATA = 1007, TOO_BIG = 1009;
 const NOTHING = new Uint8Array(0);
-
-/** What all sockets of one process have together. */
-export class OwnShared {
-  readonly turn = new WireTurn();
-  readonly heartbeat: Heartbeat;
-  readonly options: SocketOptions;
-  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
-
-  constructor(options: SocketOptions) {
-    this.heartbeat = new Heartbeat(options.heartbeat_ms);
-    this.options = options;
-  }
-
-  takeLarge(): Uint8Array<ArrayBuffer> {
-    return this.#spare.pop() ?? new Uint8Array(LARGE_READ_BYTES);
-  }
-
-  giveLarge(buffer: Uint8Array<ArrayBuffer>): void {
-    if (buffer.length < LARGE_READ_BYTES || this.#spare.length >= SPARE_BUFFERS_MAX) return;
-    this.#spare.push(buffer);
-  }
-}
 
 /** A client. Its events begin when it `run`s. */
 export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, UpgradeTaker {
@@ -83,6 +51,8 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
   #frames_of_turn = 0;
   #bytes_of_turn = 0;
   #resting_until_ms = 0;
+  /** Ends a pause. */
+  #wake: (() => void) | undefined;
   #pinged = false;
   heard_ms = 0;
 
@@ -119,6 +89,7 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     this.#closing = true;
     this.#push(encodeClose(code, reason));
     this.#endWithin(CLOSE_MS);
+    this.#wake?.();
   }
 
   terminate(): boolean {
@@ -127,7 +98,8 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
   }
 
   rest(wait_ms: number): void {
-    this.#resting_until_ms = performance.now() + Math.min(wait_ms, REST_MS_MAX);
+    const { heartbeat_ms } = this.#shared.options;
+    this.#resting_until_ms = performance.now() + restOf(wait_ms, heartbeat_ms);
   }
 
   lost(): void {
@@ -156,6 +128,8 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
         this.#pinged = false;
         await this.#take(buffer.subarray(0, count));
         buffer = this.#bufferAfter(buffer, count === buffer.length, small);
+        // For the answer to our close frame, or for reading it, whatever the peer sends meanwhile.
+        if (this.#closing && !this.#orderly) await this.#pause(CLOSING_READ_MS);
       }
     } catch {
       // Cut off, by either side.
@@ -199,19 +173,31 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
   }
 
   #rests(): boolean {
-    return this.#resting_until_ms > 0 && this.#resting_until_ms > performance.now();
+    return !this.#closing && this.#resting_until_ms > 0 &&
+      this.#resting_until_ms > performance.now();
   }
 
   async #giveWay(): Promise<void> {
     this.#frames_of_turn = this.#bytes_of_turn = 0;
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await new Promise<void>((resolve) => this.#shared.turns.wait(resolve));
   }
 
   async #sleep(): Promise<void> {
     const wait_ms = this.#resting_until_ms - performance.now();
     this.#resting_until_ms = 0;
     this.#frames_of_turn = this.#bytes_of_turn = 0;
-    await new Promise<void>((resolve) => setTimeout(resolve, wait_ms));
+    await this.#pause(wait_ms);
+  }
+
+  /** Ends early when the socket closes. */
+  async #pause(wait_ms: number): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      timer = setTimeout(resolve, wait_ms);
+    });
+    clearTimeout(timer);
+    this.#wake = undefined;
   }
 
   message(opcode: number, received: Uint8Array<ArrayBuffer>, compressed: boolean): void {
@@ -342,6 +328,7 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
   #destroy(): void {
     const stream = this.#stream;
     this.#stream = undefined;
+    this.#wake?.();
     if (stream !== undefined) closeQuietly(stream);
   }
 }

@@ -80,7 +80,8 @@ export async function serveOwn(
     onGone() {},
     handler(request) {
       const { socket, response, listen } = server.upgrade(request, undefined);
-      listen({ opened() {}, message: (data) => onMessage(socket, data), closed() {} });
+      const message = (data: string | ArrayBuffer) => onMessage(socket, data);
+      listen({ opened() {}, message, flooded() {}, closed() {} });
       return response;
     },
   });

@@ -6,7 +6,7 @@
 import { WebSocketServer } from "ws";
 import { takeUpgrade } from "../../shared/node_listen.ts";
 import type { NodeUpgrade } from "../../shared/node_listen.ts";
-import { PING_LOST, TOO_LONG } from "./client_socket.ts";
+import { CLOSE_MS, CLOSING_READ_MS, PING_LOST, restOf, TOO_LONG } from "./client_socket.ts";
 import type {
   ClientSocket,
   SocketEvents,
@@ -17,11 +17,16 @@ import type {
 import { requireHandshake } from "./handshake.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import type { Beating } from "./heartbeat.ts";
+import { InboundTurns } from "./inbound_turns.ts";
+import type { Inbound, InboundOwner } from "./inbound_turns.ts";
+import { TURN_BYTES, Turns } from "./turns.ts";
 
-/** How long a peer may take to answer a close frame; then it is cut off. The guard judges earlier. */
-const CLOSE_MS = 5_000;
 /** Header and mask of a client's control frame. */
 const CONTROL_HEAD_BYTES = 6;
+/** A peer that does not read gets no answers to its pings either. */
+const PONG_BACKLOG_BYTES = 65_536;
+/** Why a stream is not read: what came before waits, it had its turn, or it is closing. */
+const HELD = 1, TURN = 2, CLOSING = 4;
 const GOING_AWAY = 1001;
 
 /** As much of the package's WebSocket as is used here; it brings no types of its own. */
@@ -31,8 +36,11 @@ interface WsWebSocket {
   binaryType: string;
   send(data: string | Uint8Array): void;
   ping(): void;
+  pong(data: Uint8Array): void;
   close(code: number, reason: string): void;
   terminate(): void;
+  pause(): void;
+  resume(): void;
   on(event: "message", listener: (data: ArrayBuffer | Uint8Array, binary: boolean) => void): void;
   on(event: "ping" | "pong", listener: (data: Uint8Array) => void): void;
   on(event: "close", listener: (code: number) => void): void;
@@ -47,10 +55,12 @@ export function wsSockets(options: SocketOptions): SocketServer {
     noServer: true,
     clientTracking: false,
     perMessageDeflate: false,
+    autoPong: false,
     maxPayload: options.max_message_bytes,
     closeTimeout: CLOSE_MS,
   });
   const heartbeat = new Heartbeat(options.heartbeat_ms);
+  const shared = { heartbeat_ms: options.heartbeat_ms, turns: new Turns(), corks: new Corks() };
   return {
     implementation: "ws",
     upgrade(request, protocol): Upgraded {
@@ -58,7 +68,7 @@ export function wsSockets(options: SocketOptions): SocketServer {
       const upgrade = takeUpgrade(request);
       if (upgrade === undefined) throw new TypeError("not a request of a node:http listener");
       const web_socket = accept(server, upgrade, protocol);
-      const socket = new WsSocket(web_socket, upgrade.socket);
+      const socket = new WsSocket(web_socket, upgrade.socket, shared);
       return {
         socket,
         response: upgrade.response,
@@ -91,18 +101,55 @@ function accept(
   return accepted;
 }
 
-class WsSocket implements ClientSocket, Beating {
+type Stream = NodeUpgrade["socket"];
+
+/** Streams that hold back what the present turn writes, so that it leaves by one write each. */
+class Corks {
+  #streams: Stream[] = [];
+  readonly #onEnd = () => {
+    const streams = this.#streams;
+    this.#streams = [];
+    for (const stream of streams) stream.uncork();
+  };
+
+  add(stream: Stream): void {
+    if (stream.writableCorked > 0) return;
+    stream.cork();
+    if (this.#streams.push(stream) === 1) queueMicrotask(this.#onEnd);
+  }
+}
+
+/** What all sockets of one process have together. */
+interface WsShared {
+  readonly heartbeat_ms: number;
+  readonly turns: Turns;
+  readonly corks: Corks;
+}
+
+class WsSocket implements ClientSocket, Beating, InboundOwner {
   readonly #socket: WsWebSocket;
-  readonly #stream: NodeUpgrade["socket"];
+  readonly #stream: Stream;
+  readonly #shared: WsShared;
+  /** With the first frame: who only hears needs none. */
+  #inbound: InboundTurns | undefined;
+  #events: SocketEvents | undefined;
+  #closing = false;
+  /** Why it is not read, as bits. */
+  #pauses = 0;
+  #turn = -1;
+  #bytes_of_turn = 0;
+  /** A ping that came beyond its turn: the last one is answered (RFC 6455, 5.5.3). */
+  #late_ping: Uint8Array | undefined;
   /** Bytes of everything that has arrived whole. */
   #whole_bytes: number;
   heard_ms = performance.now();
   #pinged = false;
   #given_up = false;
 
-  constructor(socket: WsWebSocket, stream: NodeUpgrade["socket"]) {
+  constructor(socket: WsWebSocket, stream: Stream, shared: WsShared) {
     this.#socket = socket;
     this.#stream = stream;
+    this.#shared = shared;
     this.#whole_bytes = stream.bytesRead;
     socket.binaryType = "arraybuffer";
   }
@@ -112,18 +159,82 @@ class WsSocket implements ClientSocket, Beating {
   }
 
   get unfinished_bytes(): number {
-    return Math.max(0, this.#stream.bytesRead - this.#whole_bytes);
+    const { bytesRead, readableLength } = this.#stream;
+    return Math.max(0, bytesRead - readableLength - this.#whole_bytes);
   }
 
   send(frame: string | Uint8Array<ArrayBuffer>): void {
+    if (this.#closing) return;
+    this.#shared.corks.add(this.#stream);
     this.#socket.send(frame);
   }
 
   close(code: number, reason: string): void {
+    if (this.#closing) return;
+    this.#closing = true;
     this.#socket.close(code, reason);
+    this.#inbound?.clear();
   }
 
-  rest(): void {}
+  rest(wait_ms: number): void {
+    this.#inbound?.rest(restOf(wait_ms, this.#shared.heartbeat_ms));
+  }
+
+  deliver(message: Inbound): void {
+    this.#events?.message(message);
+  }
+
+  /** The rest of a chunk that was read waits in `#inbound`. */
+  hold(held: boolean): void {
+    if (held) return this.#pause(HELD);
+    this.#resume(HELD);
+    const ping = this.#late_ping;
+    this.#late_ping = undefined;
+    if (ping !== undefined) this.#pong(ping);
+  }
+
+  #pause(why: number): void {
+    if (this.#pauses === 0) this.#socket.pause();
+    this.#pauses |= why;
+  }
+
+  #resume(why: number): void {
+    if (this.#pauses === 0) return;
+    this.#pauses &= ~why;
+    if (this.#pauses === 0) this.#socket.resume();
+  }
+
+  /** A chunk has been read, whatever was in it. */
+  #onData(bytes: number): void {
+    if (this.#closing) {
+      // For the answer to our close frame: it is cut off when its time is over.
+      this.#pause(CLOSING);
+      return void setTimeout(() => this.#resume(CLOSING), CLOSING_READ_MS);
+    }
+    const { turns } = this.#shared;
+    const turn = turns.enter();
+    if (turn !== this.#turn) this.#bytes_of_turn = 0;
+    this.#turn = turn;
+    this.#bytes_of_turn += bytes;
+    if (this.#bytes_of_turn < TURN_BYTES || (this.#pauses & TURN) !== 0) return;
+    this.#pause(TURN);
+    turns.wait(() => this.#resume(TURN));
+  }
+
+  #onPing(body: Uint8Array): void {
+    this.#inbound ??= new InboundTurns(this.#shared.turns, this);
+    if (this.#inbound.takeControl()) this.#pong(body);
+    else {
+      this.#late_ping = body.slice();
+      this.#inbound.rest(0);
+    }
+  }
+
+  #pong(body: Uint8Array): void {
+    if (this.#closing || this.bufferedAmount > PONG_BACKLOG_BYTES) return;
+    this.#shared.corks.add(this.#stream);
+    this.#socket.pong(body);
+  }
 
   terminate(): boolean {
     this.#socket.terminate();
@@ -133,6 +244,7 @@ class WsSocket implements ClientSocket, Beating {
   /** `onClosed` comes before `closed`. */
   listen(events: SocketEvents, onClosed: () => void): void {
     const socket = this.#socket;
+    this.#events = events;
     let opened = false;
     const open = () => {
       if (opened) return;
@@ -145,22 +257,28 @@ class WsSocket implements ClientSocket, Beating {
       open();
       this.#heard();
       this.#whole_bytes = this.#stream.bytesRead;
-      if (binary) events.message(data as ArrayBuffer);
-      else events.message(decoder.decode(data));
+      if (this.#closing) return;
+      this.#inbound ??= new InboundTurns(this.#shared.turns, this);
+      this.#inbound.take(binary ? data as ArrayBuffer : decoder.decode(data));
     });
     for (const event of ["ping", "pong"] as const) {
-      socket.on(event, ({ length }) => {
+      socket.on(event, (body) => {
         this.#heard();
-        this.#whole_bytes += CONTROL_HEAD_BYTES + length;
+        this.#whole_bytes += CONTROL_HEAD_BYTES + body.length;
+        if (event === "ping") this.#onPing(body);
       });
     }
+    this.#stream.on("data", ({ length }: Uint8Array) => this.#onData(length));
     // A close follows each error, and says as much.
     let failed = 0;
     socket.on("error", ({ code }) => failed = code === TOO_LARGE ? TOO_LONG : 0);
     socket.on("close", (code) => {
       open();
       onClosed();
-      events.closed(this.#given_up ? PING_LOST : failed === 0 ? code : failed);
+      const closed = () => events.closed(this.#given_up ? PING_LOST : failed === 0 ? code : failed);
+      // What came before it was sent before it.
+      if (this.#inbound === undefined) closed();
+      else this.#inbound.finish(closed);
     });
   }
 

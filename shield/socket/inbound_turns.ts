@@ -1,0 +1,156 @@
+/**
+ * Messages of a connection whose reading is another's: as many as fit are handed out as they come, the
+ * others wait for later turns, in their order. What reads may be asked to pause meanwhile.
+ */
+import { TURN_BYTES, TURN_FRAMES } from "./turns.ts";
+import type { Turns } from "./turns.ts";
+
+/** One message as the implementations hand it over. */
+export type Inbound = string | ArrayBuffer;
+
+/** Whose messages they are. */
+export interface InboundOwner {
+  /** Handles one. Must not throw. */
+  deliver(message: Inbound): void;
+  /** Nothing more need be read from now on, or it is to be read again. */
+  hold(held: boolean): void;
+}
+
+/** What a message takes besides its bytes while it waits. */
+const OVERHEAD_BYTES = 256;
+
+const bytesOf = (message: Inbound) =>
+  typeof message === "string" ? 2 * message.length : message.byteLength;
+
+/** One connection's. */
+export class InboundTurns {
+  readonly #turns: Turns;
+  readonly #owner: InboundOwner;
+  #waiting: Inbound[] = [];
+  #next = 0;
+  #held_bytes = 0;
+  #turn = -1;
+  #frames = 0;
+  #bytes = 0;
+  /** Something waits, or it rests. */
+  #holds = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #onEmpty: (() => void) | undefined;
+  readonly #resume = () => this.#goOn();
+
+  constructor(turns: Turns, owner: InboundOwner) {
+    this.#turns = turns;
+    this.#owner = owner;
+  }
+
+  /** What waits takes so much, its bookkeeping included. */
+  get held_bytes(): number {
+    return this.#held_bytes;
+  }
+
+  take(message: Inbound): void {
+    if (this.#holds) return this.#keep(message);
+    const turn = this.#turns.enter();
+    if (turn !== this.#turn) this.#begin(turn);
+    else if (this.#isOver()) {
+      this.#keep(message);
+      this.#holdOn();
+      return this.#turns.wait(this.#resume);
+    }
+    this.#deliver(message);
+  }
+
+  /** Counts a frame that is no message. False when the turn has no place for it. */
+  takeControl(): boolean {
+    const turn = this.#turns.enter();
+    if (turn !== this.#turn) this.#begin(turn);
+    this.#frames++;
+    return !this.#holds && this.#frames <= TURN_FRAMES;
+  }
+
+  /** Nothing is handed out for so many ms. */
+  rest(wait_ms: number): void {
+    if (this.#timer !== undefined) return;
+    this.#holdOn();
+    this.#timer = setTimeout(this.#resume, wait_ms);
+  }
+
+  /** Forgets what waits. */
+  clear(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#forget();
+  }
+
+  /** Calls `then` when everything that came has been handed out, or forgotten; at once if it has. */
+  finish(then: () => void): void {
+    if (this.#held_bytes === 0) {
+      this.clear();
+      return then();
+    }
+    this.#onEmpty = then;
+  }
+
+  #holdOn(): void {
+    if (this.#holds) return;
+    this.#holds = true;
+    this.#owner.hold(true);
+  }
+
+  #keep(message: Inbound): void {
+    this.#waiting.push(message);
+    this.#count(OVERHEAD_BYTES + bytesOf(message));
+  }
+
+  #count(bytes: number): void {
+    this.#held_bytes += bytes;
+    this.#turns.held_bytes += bytes;
+  }
+
+  #begin(turn: number): void {
+    this.#turn = turn;
+    this.#frames = this.#bytes = 0;
+  }
+
+  #isOver(): boolean {
+    return this.#frames >= TURN_FRAMES || this.#bytes >= TURN_BYTES;
+  }
+
+  #deliver(message: Inbound): void {
+    this.#frames++;
+    this.#bytes += bytesOf(message);
+    this.#owner.deliver(message);
+  }
+
+  #goOn(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#begin(this.#turns.enter());
+    while (this.#next < this.#waiting.length && !this.#isOver()) {
+      const message = this.#waiting[this.#next] as Inbound;
+      this.#waiting[this.#next++] = "";
+      this.#count(-OVERHEAD_BYTES - bytesOf(message));
+      this.#deliver(message);
+      if (this.#timer !== undefined) return;
+    }
+    if (this.#next === this.#waiting.length) return this.#forget();
+    if (this.#next > this.#waiting.length / 2) {
+      this.#waiting = this.#waiting.slice(this.#next);
+      this.#next = 0;
+    }
+    this.#turns.wait(this.#resume);
+  }
+
+  #forget(): void {
+    this.#waiting = [];
+    this.#next = 0;
+    this.#count(-this.#held_bytes);
+    if (this.#holds) {
+      this.#holds = false;
+      this.#owner.hold(false);
+    }
+    const onEmpty = this.#onEmpty;
+    this.#onEmpty = undefined;
+    onEmpty?.();
+  }
+}

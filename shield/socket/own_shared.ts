@@ -1,0 +1,32 @@
+/** What all sockets of our own have together; one socket is `own_socket.ts`. */
+import type { SocketOptions } from "./client_socket.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { Turns } from "./turns.ts";
+import { WireTurn } from "./wire_turn.ts";
+
+const LARGE_READ_BYTES = 65_536;
+/** Large buffers that wait for a use. */
+const SPARE_BUFFERS_MAX = 16;
+
+/** What all sockets of one process have together. */
+export class OwnShared {
+  readonly turn = new WireTurn();
+  readonly turns = new Turns();
+  readonly heartbeat: Heartbeat;
+  readonly options: SocketOptions;
+  readonly #spare: Uint8Array<ArrayBuffer>[] = [];
+
+  constructor(options: SocketOptions) {
+    this.heartbeat = new Heartbeat(options.heartbeat_ms);
+    this.options = options;
+  }
+
+  takeLarge(): Uint8Array<ArrayBuffer> {
+    return this.#spare.pop() ?? new Uint8Array(LARGE_READ_BYTES);
+  }
+
+  giveLarge(buffer: Uint8Array<ArrayBuffer>): void {
+    if (buffer.length < LARGE_READ_BYTES || this.#spare.length >= SPARE_BUFFERS_MAX) return;
+    this.#spare.push(buffer);
+  }
+}
