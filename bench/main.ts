@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { endOnSignal } from "../tests/end_on_signal.ts";
 import { DURABLE } from "./durable.ts";
+import { FLOOD } from "./flood.ts";
 import { GARBAGE } from "./garbage/garbage.ts";
 import { GOVERNANCE } from "./governance.ts";
 import { HOSTILE } from "./hostile.ts";
@@ -39,6 +40,7 @@ const SCENARIOS: readonly Scenario[] = [
   PROCESSES,
   SLOW_READER,
   SOCKETS,
+  FLOOD,
   STORM,
   LEAF_GARBAGE,
   GARBAGE,

@@ -42,7 +42,10 @@ async function testUpgrade(onConnect: UpgradeContext["overseer"]["onConnect"]) {
     overseer: { onConnect },
     connections,
     sockets: new Map(),
-    socket_server: nativeSockets(config.server),
+    socket_server: nativeSockets({
+      ...config.server,
+      waiting_max: { messages: 1_000, bytes: 1_000_000 },
+    }),
     onClosed: () => {},
     pump: new Pump(),
     stats: createStats(),

@@ -2,6 +2,7 @@
  * Renders docs/websocket.md: what each kind of client sockets does with the cases of RFC 6455, from
  * the data that `shield/socket/rfc_cases_test.ts` plays against all of them. It plays nothing itself.
  */
+import { FAIR_CASES } from "../shield/socket/conformance_fair.ts";
 import { RFC_CASES } from "../shield/socket/rfc_cases.ts";
 import { DIFFERENCES } from "../shield/socket/rfc_outcomes.ts";
 
@@ -20,7 +21,24 @@ right, and the connection goes on. "closed 1002": the server sent that close cod
 connection ended without a close frame. ✓ is what the RFC asks for.
 `;
 
+const FAIR = `
+## Who sends too much, does not read, or does not go
+
+All kinds play these cases as well
+([conformance_fair.ts](../shield/socket/conformance_fair.ts)), counted in turns of the event loop: a
+connection has 128 frames or 64 KiB of one, then the others have theirs.
+`;
+
 const TAIL = `
+- What may wait of a native connection: two seconds of \`[limits] messages_per_second\` and as many
+  messages as \`rate_refusals\` says (50,000 by default), and two seconds of \`bytes_per_second\` (64 MiB;
+  no less than 16); 256 MiB of all. The runtime hands over whatever has come in one turn, so the first
+  50,000 small messages of a flood take some 100 ms of everybody's time.
+- The runtime answers WebSocket pings and joins fragments by itself, and nobody can see or slow down who
+  floods a native socket with those.
+- After a close of ours, \`ws\` and \`own\` read 64 KiB every 20 ms, for the peer's answer, and cut it off
+  after 5 s.
+
 Bounds are in [Security](security.md#before-the-token), compressed messages in
 [Protocol](protocol.md). HTTP/2 (RFC 8441) is not spoken: it would take a listener that reads HTTP/2
 frames, which neither our own nor, for WebSockets, the runtime's does; a proxy in front of the Shield
@@ -43,5 +61,15 @@ export function renderWebsocketMarkdown(): string {
     "| --- | --- | --- | --- | --- | --- |",
     ...rows,
   ];
-  return `${HEAD}\n${table.join("\n")}\n${TAIL}`;
+  return [HEAD, ...table, FAIR, ...fairTable(), TAIL].join("\n");
+}
+
+function fairTable(): string[] {
+  return [
+    `| case | ${KINDS.map((kind) => "`" + kind + "`").join(" | ")} |`,
+    "| --- | --- | --- | --- |",
+    ...FAIR_CASES.map(({ behaviour, except = {} }) =>
+      `| ${behaviour} | ${KINDS.map((kind) => except[kind] ?? "✓").join(" | ")} |`
+    ),
+  ];
 }

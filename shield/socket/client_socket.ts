@@ -81,6 +81,11 @@ export interface SocketOptions {
   readonly heartbeat_ms: number;
   /** Where the implementation can, a longer message ends the connection with 1009. */
   readonly max_message_bytes: number;
+  /** What may wait of one connection for its turn, where the implementation cannot stop reading. */
+  readonly waiting_max: {
+    readonly messages: number;
+    readonly bytes: number;
+  };
   /** Where the implementation can, messages of clients that offer it are compressed; absent: none. */
   readonly deflate?: {
     /** Shorter messages are sent as they are. */

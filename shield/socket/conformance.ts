@@ -1,7 +1,7 @@
 /**
  * What every implementation of client sockets does, on real listeners with real peers;
- * `conformance_test.ts` runs it against both. Here is what the cases share, and those of messages
- * and closing; the others are in `conformance_http.ts`.
+ * `conformance_test.ts` runs it against all. Here is what the cases share, and those of messages
+ * and closing; the others are in `conformance_fair.ts` and `conformance_http.ts`.
  */
 import assert from "node:assert/strict";
 import type { ClientSocket, SocketServer, Upgraded } from "./client_socket.ts";
@@ -25,12 +25,17 @@ export class Seen {
   readonly socket: ClientSocket;
   /** In order: "open", messages, and the close code. */
   readonly events: (string | Uint8Array | number)[] = [];
+  /** Called for each message when it has been noted. */
+  onmessage: () => void = () => {};
 
   constructor({ socket, listen }: Upgraded) {
     this.socket = socket;
     listen({
       opened: () => this.events.push("open"),
-      message: (data) => this.events.push(typeof data === "string" ? data : new Uint8Array(data)),
+      message: (data) => {
+        this.events.push(typeof data === "string" ? data : new Uint8Array(data));
+        this.onmessage();
+      },
       flooded: () => this.events.push("flooded"),
       closed: (code) => this.events.push(code),
     });
@@ -62,6 +67,8 @@ export interface Host extends AsyncDisposable {
 /** How a case wants its host. */
 export interface HostOptions {
   readonly heartbeat_ms?: number;
+  /** Messages of one connection that may wait; more than any case sends that does not say. */
+  readonly waiting_messages?: number;
   readonly tls?: boolean;
   /** Answers what is no upgrade, and upgrades to `/refused`. */
   readonly handler?: (request: Request) => Response | Promise<Response>;
@@ -70,6 +77,8 @@ export interface HostOptions {
 /** One thing that every implementation does. */
 export interface Case {
   readonly behaviour: string;
+  /** What a kind does instead that cannot do it; the case looks at that. */
+  readonly except?: Partial<Readonly<Record<SocketServer["implementation"], string>>>;
   readonly options?: HostOptions;
   run(host: Host): Promise<void>;
 }

@@ -1,10 +1,11 @@
 /** All implementations of client sockets, one suite. */
 import { SOCKET_CASES } from "./conformance.ts";
 import { startHost } from "./test_host.ts";
+import { FAIR_CASES } from "./conformance_fair.ts";
 import { HTTP_CASES } from "./conformance_http.ts";
 
 for (const websocket of ["native", "ws", "own"] as const) {
-  for (const { behaviour, options = {}, run } of [...SOCKET_CASES, ...HTTP_CASES]) {
+  for (const { behaviour, options = {}, run } of [...SOCKET_CASES, ...FAIR_CASES, ...HTTP_CASES]) {
     // Sockets of peers that were disposed of end after the test.
     const settings = { sanitizeOps: false, sanitizeResources: false };
     Deno.test({

@@ -43,6 +43,11 @@ export class InboundTurns {
     this.#owner = owner;
   }
 
+  /** Messages that wait. */
+  get length(): number {
+    return this.#waiting.length - this.#next;
+  }
+
   /** What waits takes so much, its bookkeeping included. */
   get held_bytes(): number {
     return this.#held_bytes;

@@ -17,10 +17,10 @@ import { InboundTurns } from "./inbound_turns.ts";
 import type { Inbound, InboundOwner } from "./inbound_turns.ts";
 import { Turns } from "./turns.ts";
 
-/** What may wait of one connection: a burst of two seconds by the default of `bytes_per_second`. */
-const WAITING_BYTES_MAX = 67_108_864;
-/** The same of all: who adds to it is told to go. */
+/** What may wait of all connections together: who adds to it is told to go. */
 const ALL_WAITING_BYTES_MAX = 268_435_456;
+
+type NativeOptions = Pick<SocketOptions, "heartbeat_ms" | "waiting_max">;
 
 /**
  * The runtime pings after half of this and ends what stays silent for the other half. A message that
@@ -33,7 +33,7 @@ export function idleTimeout_seconds(heartbeat_ms: number): number {
 }
 
 /** `Deno.upgradeWebSocket`, as a `SocketServer`. */
-export function nativeSockets(options: Pick<SocketOptions, "heartbeat_ms">): SocketServer {
+export function nativeSockets(options: NativeOptions): SocketServer {
   const idleTimeout = idleTimeout_seconds(options.heartbeat_ms);
   const turns = new Turns();
   return {
@@ -45,7 +45,7 @@ export function nativeSockets(options: Pick<SocketOptions, "heartbeat_ms">): Soc
         idleTimeout,
       });
       socket.binaryType = "arraybuffer";
-      const client = new NativeSocket(socket, turns);
+      const client = new NativeSocket(socket, turns, options.waiting_max);
       return { socket: client, response, listen: (events) => client.listen(events) };
     },
     close() {},
@@ -76,14 +76,16 @@ const ONCE: AddEventListenerOptions = { once: true };
 class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
   readonly #socket: WebSocket;
   readonly #turns: Turns;
+  readonly #waiting_max: NativeOptions["waiting_max"];
   #events: SocketEvents | undefined;
   /** With the first message: who only hears needs none. */
   #inbound: InboundTurns | undefined;
   #closing = false;
 
-  constructor(socket: WebSocket, turns: Turns) {
+  constructor(socket: WebSocket, turns: Turns, waiting_max: NativeOptions["waiting_max"]) {
     this.#socket = socket;
     this.#turns = turns;
+    this.#waiting_max = waiting_max;
   }
 
   get unfinished_bytes(): undefined {
@@ -144,9 +146,12 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
     const turns = this.#turns;
     const inbound = this.#inbound ??= new InboundTurns(turns, this);
     inbound.take(message);
-    const { held_bytes } = inbound;
-    if (held_bytes === 0) return;
-    if (held_bytes <= WAITING_BYTES_MAX && turns.held_bytes <= ALL_WAITING_BYTES_MAX) return;
+    const { length, held_bytes } = inbound;
+    if (length === 0) return;
+    const { messages, bytes } = this.#waiting_max;
+    const fits = length <= messages && (held_bytes <= bytes || length === 1) &&
+      turns.held_bytes <= ALL_WAITING_BYTES_MAX;
+    if (fits) return;
     this.#forget();
     this.#events?.flooded();
   }

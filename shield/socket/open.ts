@@ -6,6 +6,9 @@ import type { SocketServer } from "./client_socket.ts";
 import { nativeSockets } from "./native.ts";
 import { ownSockets } from "./own.ts";
 
+/** Messages take memory beside their bytes: what may wait must not fall far below what their number may. */
+const WAITING_BYTES_MIN = 16_777_216;
+
 /** `ws` needs a client listener of the same kind: `listenClient`. */
 export async function openSockets(
   { server, limits }: Pick<Config, "server" | "limits">,
@@ -19,14 +22,19 @@ export async function openSockets(
     registers: [registry],
   }).set({ implementation: server.websocket }, 1);
   const max_message_bytes = limits.close_frame_bytes;
-  if (server.websocket === "native") return nativeSockets({ heartbeat_ms });
+  // Whoever has more waiting would be closed anyhow, for its rate.
+  const waiting_max = {
+    messages: 2 * limits.messages_per_second + limits.rate_refusals,
+    bytes: Math.max(WAITING_BYTES_MIN, 2 * limits.bytes_per_second),
+  };
+  if (server.websocket === "native") return nativeSockets({ heartbeat_ms, waiting_max });
   if (server.websocket === "own") {
     const deflate = server.permessage_deflate
       ? { from_bytes: limits.deflate_from_bytes, inflated_bytes_max: limits.max_frame_bytes }
       : undefined;
-    return ownSockets({ heartbeat_ms, max_message_bytes, deflate });
+    return ownSockets({ heartbeat_ms, max_message_bytes, waiting_max, deflate });
   }
   // The package reads two environment variables as it loads, which takes a permission.
   const { wsSockets } = await import("./ws.ts");
-  return wsSockets({ heartbeat_ms, max_message_bytes });
+  return wsSockets({ heartbeat_ms, max_message_bytes, waiting_max });
 }

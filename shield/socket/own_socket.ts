@@ -64,7 +64,7 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
   }
 
   get bufferedAmount(): number {
-    return this.#writing_bytes + (this.#run?.bytes ?? 0);
+    return this.#stream === undefined ? 0 : this.#writing_bytes + (this.#run?.bytes ?? 0);
   }
 
   get unfinished_bytes(): number {

@@ -16,6 +16,8 @@ export interface CaseFrame {
   /** Reserved bits, 0 to 7. */
   readonly reserved?: number;
   readonly masked?: boolean;
+  /** Bytes of the extended length, 2 or 8; absent: as few as the body needs. */
+  readonly length_bytes?: 0 | 2 | 8;
 }
 
 /** One case. */
@@ -204,6 +206,18 @@ const MASKS: readonly RfcCase[] = [
   refused("5.1 masks", "a ping without a mask", [{ ...ping("x"), masked: false }]),
 ];
 
+const LENGTHS: readonly RfcCase[] = [
+  refused("5.2 lengths", "1 byte with a length of 16 bits", [{ ...text("x"), length_bytes: 2 }]),
+  refused("5.2 lengths", "1 byte with a length of 64 bits", [{ ...text("x"), length_bytes: 8 }]),
+  refused("5.2 lengths", "126 bytes with a length of 64 bits", [
+    { opcode: BINARY, body: fill(126), length_bytes: 8 },
+  ]),
+  refused("5.2 lengths", "65535 bytes with a length of 64 bits", [
+    { opcode: BINARY, body: fill(65_535), length_bytes: 8 },
+  ]),
+  refused("5.2 lengths", "a ping with a length of 16 bits", [{ ...ping("x"), length_bytes: 2 }]),
+];
+
 /** All of them. */
 export const RFC_CASES: readonly RfcCase[] = [
   ...FRAMING,
@@ -214,6 +228,7 @@ export const RFC_CASES: readonly RfcCase[] = [
   ...UTF8,
   ...CLOSES,
   ...MASKS,
+  ...LENGTHS,
 ];
 
 /** Frames as they go over the wire, with another mask each. */
@@ -230,7 +245,8 @@ export function bytesOfFrames(frames: readonly CaseFrame[]): Uint8Array<ArrayBuf
 
 function bytesOfFrame(frame: CaseFrame, mask: number): Uint8Array {
   const { opcode, body, fin = true, reserved = 0, masked = true } = frame;
-  const extra = body.length < 126 ? 0 : body.length < 0x1_0000 ? 2 : 8;
+  const least = body.length < 126 ? 0 : body.length < 0x1_0000 ? 2 : 8;
+  const extra = frame.length_bytes ?? least;
   const start = 2 + extra + (masked ? 4 : 0);
   const bytes = new Uint8Array(start + body.length);
   const view = new DataView(bytes.buffer);

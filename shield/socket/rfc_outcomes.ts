@@ -47,7 +47,17 @@ export const DIFFERENCES: Readonly<
     "7 closing: a reason that is too long": ["closed 1000"],
     "5.1 masks: text without a mask": ["taken"],
     "5.1 masks: a ping without a mask": ["taken"],
+    "5.2 lengths: 1 byte with a length of 16 bits": ["taken"],
+    "5.2 lengths: 1 byte with a length of 64 bits": ["taken"],
+    "5.2 lengths: 126 bytes with a length of 64 bits": ["taken"],
+    "5.2 lengths: 65535 bytes with a length of 64 bits": ["taken"],
+    "5.2 lengths: a ping with a length of 16 bits": ["taken"],
   },
-  ws: {},
+  ws: {
+    "5.2 lengths: 1 byte with a length of 16 bits": ["taken"],
+    "5.2 lengths: 1 byte with a length of 64 bits": ["taken"],
+    "5.2 lengths: 126 bytes with a length of 64 bits": ["taken"],
+    "5.2 lengths: 65535 bytes with a length of 64 bits": ["taken"],
+  },
   own: {},
 };

@@ -9,6 +9,7 @@ import { ownSockets } from "./own.ts";
 import { wsSockets } from "./ws.ts";
 
 const OPEN = { native: nativeSockets, ws: wsSockets, own: ownSockets };
+const WAITING_BYTES_MAX = 100_000_000;
 /** Bounds of a listener that no test here is to reach. */
 const OWN_LIMITS = {
   strangers: 100,
@@ -25,8 +26,9 @@ export async function startHost(
   websocket: keyof typeof OPEN,
   options: HostOptions = {},
 ): Promise<Host> {
-  const { heartbeat_ms = 60_000, handler } = options;
-  const bounds = { heartbeat_ms, max_message_bytes: MESSAGE_BYTES_MAX };
+  const { heartbeat_ms = 60_000, handler, waiting_messages = 100_000 } = options;
+  const waiting_max = { messages: waiting_messages, bytes: WAITING_BYTES_MAX };
+  const bounds = { heartbeat_ms, max_message_bytes: MESSAGE_BYTES_MAX, waiting_max };
   const server: SocketServer = OPEN[websocket](bounds);
   const waiting: ((seen: Seen) => void)[] = [];
   const tls = options.tls === true ? await testCertificate() : undefined;
@@ -69,7 +71,8 @@ export async function serveOwn(
   onMessage: (socket: ClientSocket, message: string | ArrayBuffer) => void,
   options: Pick<SocketOptions, "deflate"> = {},
 ): Promise<{ url: string } & AsyncDisposable> {
-  const bounds = { heartbeat_ms: 60_000, max_message_bytes: MESSAGE_BYTES_MAX };
+  const waiting_max = { messages: 1, bytes: 1 };
+  const bounds = { heartbeat_ms: 60_000, max_message_bytes: MESSAGE_BYTES_MAX, waiting_max };
   const server = ownSockets({ ...bounds, ...options });
   const listener = await listenClient({
     name: "client",

@@ -3,8 +3,9 @@
  * Knows no sockets: what a connection does in its turn is its own.
  */
 
-/** A connection gives way after so much of one turn. */
+/** A connection gives way after so many frames of one turn. */
 export const TURN_FRAMES = 128;
+/** The same in bytes. */
 export const TURN_BYTES = 65_536;
 /** So many go on in one turn: the next ones after everybody else had theirs. */
 const RESUMED_MAX = 8;
