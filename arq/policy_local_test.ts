@@ -142,6 +142,11 @@ Deno.test("check refuses with the gateway's reason and sentence, and shows what 
       "compile-cost",
       /too complex to compile/,
     ],
+    [
+      `${GOOD} ${"(global i32 (i32.const 0))".repeat(20_000)}`,
+      "instance-cost",
+      /costs [0-9]+ fuel, mostly for its 20000 globals; at most 5000/,
+    ],
     [`${GOOD} (func (drop (v128.const i32x4 0 0 0 0)))`, "module-unsupported", /SIMD/],
   ];
   const modules = await Promise.all(
@@ -176,7 +181,15 @@ Deno.test("check shows figures with their limits for programs", async () => {
   assert.equal(size_bytes.limit, 1_048_576);
   assert.deepEqual([facts.hooks, facts.start_function], [["on_message"], false]);
   assert.deepEqual(facts.features, ["bulk memory"]);
-  for (const name of ["functions", "table_entries", "compile_cost", "function_compile_cost"]) {
+  for (
+    const name of [
+      "functions",
+      "table_entries",
+      "compile_cost",
+      "function_compile_cost",
+      "instance_fuel",
+    ]
+  ) {
     assert.ok(facts[name].is <= facts[name].limit, name);
   }
   assert.ok(facts.function_compile_cost.is <= facts.compile_cost.is);

@@ -39,6 +39,10 @@ function factRows(
     ["start function", facts.start_function ? "yes, which a policy may not have" : "none"],
     ["compile cost", bounded(facts.compile_cost)],
     ["of one function", bounded(facts.function_compile_cost)],
+    [
+      "instance fuel",
+      `${bounded(facts.instance_fuel)}; with its memory ${count(facts.instance_fuel_with_memory)}`,
+    ],
   ];
 }
 

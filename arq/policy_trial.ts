@@ -78,7 +78,7 @@ const REMOTE_IP = "127.0.0.1";
 function tooLarge(size_bytes: number, limit_bytes: number): WorkerReply {
   const fault = "payload-too-large";
   const detail = `${size_bytes} bytes; policies are given at most ${limit_bytes}`;
-  const about = { reason: "", units: 0 } as const;
+  const about = { reason: "", units: 0, instance_units: 0 } as const;
   const code = faultCode(fault);
   const ran = { ...about, allowed: false, code, fault, detail, duration_ms: 0 } as const;
   return { outcomes: [ran], added_headers: [], logs: [] };
@@ -87,9 +87,10 @@ function tooLarge(size_bytes: number, limit_bytes: number): WorkerReply {
 /** Runs requests on one instance. */
 function createRunner(options: TrialOptions): (request: EvaluateRequest) => WorkerReply {
   const instances = createInstances(1);
-  instances.load(MODULE, options.module);
+  instances.load(MODULE, { compiled: options.module, instance_units: 0 });
   const { fuel_limit, monotonic_ms: now } = options;
-  const runner = { instances, fuel_limit, now, onProgress() {} };
+  // One policy alone: its own limit is the only one, and making its instance is no part of a call.
+  const runner = { instances, fuel_limit, chain_fuel_limit: Infinity, now, onProgress() {} };
   const chain = [ENTRY];
   const limit_bytes = options.config.policy.payload_bytes;
   return (request) => {

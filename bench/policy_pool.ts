@@ -105,7 +105,8 @@ async function start(): Promise<Bench> {
   });
   const { memory_limit_pages } = config.platform.overseer;
   for (const [name, bytes] of await readModules()) {
-    await pool.load(name, meterPolicy(bytes, { memory_limit_pages }).bytes);
+    const { bytes: metered, cost } = meterPolicy(bytes, { memory_limit_pages });
+    await pool.load(name, { bytes: metered, instance_fuel: cost.instance_fuel });
   }
   const chains = new Map(ROWS.map(({ name, chain }) => [name, bindings(chain)]));
   const bench: Bench = {

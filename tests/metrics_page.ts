@@ -78,7 +78,7 @@ function nameProblems({ name, type }: Family): string[] {
   if (type === "counter" && !name.endsWith("_total")) problems.push("a counter without _total");
   if (type !== "counter" && name.endsWith("_total")) problems.push("_total, and no counter");
   if (/_(count|sum|bucket)$/.test(name)) problems.push("an end that histograms have");
-  if (type === "histogram" && !/_(seconds|bytes)$/.test(name)) problems.push("no unit");
+  if (type === "histogram" && !/_(seconds|bytes|ratio)$/.test(name)) problems.push("no unit");
   if (type === "gauge" && /_(duration|age|lag|latency)$/.test(name)) problems.push("no unit");
   return problems;
 }

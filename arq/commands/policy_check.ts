@@ -5,6 +5,7 @@
 import { configFrom } from "../../shared/config/load.ts";
 import { meterPolicy } from "../../shield/policy/abi_check.ts";
 import { createCompiler } from "../../shield/policy/compile.ts";
+import { INSTANCE_FUEL_MAX, instanceCost } from "../../shield/policy/instance_cost.ts";
 import { decodePolicy } from "../../shield/policy/meter.ts";
 import { blockCharges } from "../../shield/policy/meter_blocks.ts";
 import {
@@ -55,6 +56,10 @@ export interface ModuleFacts {
   readonly compile_cost: Bounded;
   /** Of its costliest function. */
   readonly function_compile_cost: Bounded;
+  /** Fuel of making an instance, the memory not counted. */
+  readonly instance_fuel: Bounded;
+  /** The same with the memory: what each new instance is charged. */
+  readonly instance_fuel_with_memory: number;
 }
 
 /** The answer. */
@@ -82,6 +87,7 @@ function factsOf(module: WasmModule): ModuleFacts {
   );
   const exported = new Set(module.exports.map(({ name }) => name));
   const [memory] = module.memories;
+  const { fuel, fuel_without_memory } = instanceCost(module);
   const entries = module.tables.reduce((sum, { limits }) => sum + limits.minimum, 0);
   return {
     hooks: HOOKS.filter((hook) => exported.has(`arqon_${hook}`)),
@@ -98,6 +104,8 @@ function factsOf(module: WasmModule): ModuleFacts {
       is: costs.reduce((most, one) => Math.max(most, one), 0),
       limit: FUNCTION_COMPILE_COST,
     },
+    instance_fuel: { is: fuel_without_memory, limit: INSTANCE_FUEL_MAX },
+    instance_fuel_with_memory: fuel,
   };
 }
 

@@ -243,6 +243,9 @@ const PolicyLimits = z.strictObject({
     1_000_000_000_000,
     "fuel a second and tenant, burst: twice that; 1,000,000 is about half of a core",
   ),
+  chain_fuel_limit: z.int().min(1).max(64_000_000).optional().describe(
+    "fuel of all policies of one operation together and of the instances made for them; those that only observe have as much again; absent: twice fuel_limit",
+  ),
   breaker_failures: count(5, 1_000_000, "failures in a row that cut off a module for its tenant"),
   breaker_seconds: count(10, 86_400, "how long it stays cut off before one message may try it"),
   instances: count(4_096, 4_096, "instances of all modules and tenants; the least used go first"),

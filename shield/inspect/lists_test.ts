@@ -82,7 +82,7 @@ const binding = (name: string): PolicyBinding => ({
 function judged(table: PolicyTable, tenant_id: string, name: string): void {
   const outcome = { name, allowed: true, code: 0, reason: "", fault: undefined } as const;
   table.record({ tenant_id, hook: "on_message", chain: [binding(name)] }, [
-    { ...outcome, mode: "enforce", fuel: 1, duration_ms: 1 },
+    { ...outcome, mode: "enforce", fuel: 1, instance_fuel: 0, duration_ms: 1 },
   ]);
 }
 

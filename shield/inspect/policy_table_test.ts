@@ -23,6 +23,7 @@ const outcome = (name: string, more: Partial<PolicyOutcome> = {}): PolicyOutcome
   reason: "",
   fault: undefined,
   fuel: 10,
+  instance_fuel: 0,
   duration_ms: 0.05,
   ...more,
 });

@@ -89,6 +89,7 @@ function overseerSaying(test: TestMirror, production: boolean, candidate: boolea
     reason: allowed ? "" : `${name} says no`,
     fault: undefined,
     fuel: 0,
+    instance_fuel: 0,
     duration_ms: 0,
   });
   const outcomes = [outcome("new", "observe", candidate), outcome("old", "enforce", production)];

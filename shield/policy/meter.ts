@@ -14,6 +14,7 @@
  *    `arqon_height` left above that.
  */
 import { HEIGHT_LIMIT_SLOTS } from "./meter_costs.ts";
+import { checkedInstanceFuel } from "./instance_cost.ts";
 import { rewriteModule } from "./meter_module.ts";
 import { type Hook, HOOKS } from "./policy.ts";
 import { decodeModule } from "./wasm/decode.ts";
@@ -46,6 +47,8 @@ export interface ModuleCost {
   readonly functions: number;
   /** Sum over the functions of (locals + operand height) × control constructs. */
   readonly compile_cost: number;
+  /** Fuel that making an instance costs, each time. */
+  readonly instance_fuel: number;
 }
 
 /** A module that pays. */
@@ -75,6 +78,7 @@ export function decodePolicy(bytes: Uint8Array, limits: ModuleLimits = POLICY_LI
 
 /** Meters a decoded module. Throws as `meter` does. */
 export function meterModule(module: WasmModule, options: MeterOptions): MeteredModule {
+  const instance_fuel = checkedInstanceFuel(module);
   const { module: metered, compile_cost } = rewriteModule(module, {
     memory_limit_pages: options.memory_limit_pages,
     initial_fuel_units: options.initial_fuel_units ?? 0n,
@@ -94,14 +98,15 @@ export function meterModule(module: WasmModule, options: MeterOptions): MeteredM
       metered_bytes: bytes.length,
       functions: module.functions.length,
       compile_cost,
+      instance_fuel,
     },
   };
 }
 
 /**
  * Meters a module.
- * @throws {PolicyModuleError} what `decodePolicy` throws; `compile-cost`, `memory-limit`,
- * `table-limit`, `reserved-export`. Nothing else, whatever the bytes are.
+ * @throws {PolicyModuleError} what `decodePolicy` throws; `instance-cost`, `compile-cost`,
+ * `memory-limit`, `table-limit`, `reserved-export`. Nothing else, whatever the bytes are.
  */
 export function meter(bytes: Uint8Array, options: MeterOptions): MeteredModule {
   return meterModule(decodePolicy(bytes, options.limits), options);

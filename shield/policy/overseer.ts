@@ -226,6 +226,9 @@ function refusalOf(verdict: Verdict): ArqonError {
   if (refused?.fault === undefined) {
     return new ArqonError("policy-rejected", detail, { code: verdict.code });
   }
+  if (refused.fault === "chain-fuel") {
+    return new ArqonError("policy-chain-fuel", "", { retry_after_ms: 1_000 });
+  }
   // The code tells an overlong payload (413) and a tenant over its fuel rate (429) from a bad policy.
   return new ArqonError("policy-fault", "", { code: verdict.code, retry_after_ms: 1_000 });
 }

@@ -53,6 +53,7 @@ function refusal(more: Partial<Verdict>, fault?: "fuel"): Verdict {
     reason: "",
     fault,
     fuel: 1,
+    instance_fuel: 0,
     duration_ms: 1,
   } as const;
   return { ...ALLOWED, allowed: false, name: "words", code: 403, outcomes: [outcome], ...more };

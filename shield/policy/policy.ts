@@ -62,6 +62,7 @@ export const POLICY_FAULTS = [
   "rate",
   "payload-too-large",
   "abi",
+  "chain-fuel",
 ] as const;
 
 /** One of them. */
@@ -85,6 +86,8 @@ export interface PolicyOutcome {
   readonly fault: PolicyFault | undefined;
   /** Fuel used, in the units of `fuel_limit` (1 is 500 instruction units), with its fraction. */
   readonly fuel: number;
+  /** Fuel that making an instance for the call took, in the same units; 0 when there was one. */
+  readonly instance_fuel: number;
   readonly duration_ms: number;
 }
 

@@ -21,6 +21,8 @@ export interface PolicyMetrics {
   outcome(outcome: PolicyOutcome): void;
   /** A chain's verdict was given after this long. */
   verdict(duration_ms: number): void;
+  /** A chain has run and used this part of its budget, instances included. */
+  chain(used_ratio: number): void;
   /** A verdict stood, but came after `timeout_ms`. */
   late(): void;
   /** A module was compiled, trial included. */
@@ -49,12 +51,15 @@ const EXECUTION_SECONDS = [
   0.25,
   1,
 ];
+const CHAIN_RATIOS = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1];
 const COMPILE_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /** What one policy's series have come to. */
 interface Series {
   readonly duration: PlainHistogram;
   fuel: number;
+  instances: number;
+  instance_fuel: number;
   /** Counts by reason. */
   readonly verdicts: Readonly<Record<VerdictName, Map<string, number>>>;
 }
@@ -70,7 +75,8 @@ export interface PolicyGauges {
 
 function newSeries(): Series {
   const verdicts = { allowed: new Map(), observed: new Map(), refused: new Map() };
-  return { duration: new PlainHistogram(EXECUTION_SECONDS), fuel: 0, verdicts };
+  const duration = new PlainHistogram(EXECUTION_SECONDS);
+  return { duration, fuel: 0, instances: 0, instance_fuel: 0, verdicts };
 }
 
 /** Of those that have run. */
@@ -86,6 +92,23 @@ function* verdictCounts(known: ReadonlyMap<string, Series>): Generator<[PlainLab
       for (const [reason, total] of by_reason) yield [{ module, verdict, reason }, total];
     }
   }
+}
+
+function registerInstances(registry: Registry, known: ReadonlyMap<string, Series>): void {
+  scrapedCounters(
+    registry,
+    "shield_policy_instances_total",
+    "Instances made of policies; a policy that traps needs a new one each time.",
+    ["module"],
+    () => [...known].map(([module, { instances }]) => [{ module }, instances]),
+  );
+  scrapedCounters(
+    registry,
+    "shield_policy_instance_fuel_total",
+    "Fuel that making instances took, charged to the tenant beside what policies burn.",
+    ["module"],
+    () => [...known].map(([module, { instance_fuel }]) => [{ module }, instance_fuel]),
+  );
 }
 
 /** Counts what policies did: plain numbers, since a label lookup for each costs more than a policy. */
@@ -104,6 +127,7 @@ function createOutcomes(registry: Registry): PolicyMetrics["outcome"] {
     ["module"],
     () => [...known].map(([module, { fuel }]) => [{ module }, fuel]),
   );
+  registerInstances(registry, known);
   scrapedCounters(
     registry,
     "shield_policy_verdicts_total",
@@ -122,6 +146,8 @@ function createOutcomes(registry: Registry): PolicyMetrics["outcome"] {
     // What did not run would only pull the histogram down.
     if (outcome.duration_ms > 0) series.duration.observe(outcome.duration_ms / 1_000);
     series.fuel += outcome.fuel;
+    if (outcome.instance_fuel > 0) series.instances++;
+    series.instance_fuel += outcome.instance_fuel;
     const by_reason = series.verdicts[verdictOf(outcome)];
     const reason = outcome.fault ?? (outcome.allowed ? "none" : "policy");
     by_reason.set(reason, (by_reason.get(reason) ?? 0) + 1);
@@ -137,6 +163,13 @@ export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): P
     "policy_execution_duration",
     "From asking for a chain's verdict to having it, in seconds.",
     execution,
+  );
+  const chain = new PlainHistogram(CHAIN_RATIOS);
+  registerPlainHistogram(
+    registry,
+    "shield_policy_chain_used_ratio",
+    "Part of policy.chain_fuel_limit that the policies of one operation used together.",
+    chain,
   );
   const late = new Counter({
     name: "shield_policy_late_verdicts_total",
@@ -179,6 +212,7 @@ export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): P
     },
     outcome: createOutcomes(registry),
     verdict: (duration_ms) => execution.observe(duration_ms / 1_000),
+    chain: (used_ratio) => chain.observe(used_ratio),
     late: () => late.inc(),
     compiled: (duration_ms) => compile.observe(duration_ms / 1_000),
     replaced: () => replaced.inc(),

@@ -13,7 +13,7 @@ import { createPolicyMetrics, type PolicyMetrics } from "./policy_metrics.ts";
 import { createJudge, type Judge } from "./pool_judge.ts";
 import type { Job } from "./pool_lane.ts";
 import { createLanes, type Lanes } from "./pool_lanes.ts";
-import { createModules, type Modules } from "./pool_modules.ts";
+import { createModules, type LoadableModule, type Modules } from "./pool_modules.ts";
 import { faultVerdict, namedLogs, verdictOf } from "./pool_verdict.ts";
 import type { ChainEntry, WorkerReply } from "./ring_message.ts";
 
@@ -58,12 +58,11 @@ export interface PolicyPool {
    */
   evaluate(request: EvaluateRequest): Promise<Verdict>;
   /**
-   * Makes a module ready on every worker; `bytes` are what `meter` made of the upload that `sha256`
-   * names. Resolves when chains may name it; at once when it is loaded already. Rejects with
+   * Makes a module ready on every worker: what `meter` made of the upload that `sha256` names. Resolves when chains may name it; at once when it is loaded already. Rejects with
    * `PolicyModuleError`: it cannot be compiled within the limits, or it is quarantined; with another
    * Error when that cannot be found out here and now.
    */
-  load(sha256: string, bytes: Uint8Array): Promise<void>;
+  load(sha256: string, module: LoadableModule): Promise<void>;
   /** Forgets a module and its instances. Chains that still name it are refused (`missing-module`). */
   unload(sha256: string): void;
   status(): PoolStatus;
@@ -84,6 +83,7 @@ const NO_CHAIN: readonly ChainEntry[] = [];
 /** The parts of a running pool and what it keeps in mind. */
 interface State {
   readonly options: PolicyPoolOptions;
+  readonly chain_fuel_limit: number;
   /** Those that have no verdict yet; in the order of their deadlines, since all wait equally long. */
   readonly waiting: SequenceTable<Job>;
   readonly modules: Modules;
@@ -102,6 +102,8 @@ interface State {
 function createState(options: PolicyPoolOptions): State {
   const { policy, registry, log, now } = options;
   const waiting = new SequenceTable<Job>();
+  const { fuel_limit } = options.overseer;
+  const { chain_fuel_limit = 2 * fuel_limit } = policy;
   const metrics = createPolicyMetrics(registry, {
     pending: () => waiting.size,
     workers: () => state.lanes.size,
@@ -109,22 +111,24 @@ function createState(options: PolicyPoolOptions): State {
   const modules = createModules({
     compiler: options.compiler ?? createCompiler(),
     now,
-    onLoad: (number, compiled) => state.lanes.load(number, compiled),
+    onLoad: (number, runnable) => state.lanes.load(number, runnable),
     onUnload: (number) => state.lanes.unload(number),
     onCompiled: (duration_ms) => metrics.compiled(duration_ms),
   });
   const state: State = {
     options,
+    chain_fuel_limit,
     waiting,
     modules,
     metrics,
     judge: createJudge({ policy, modules, log, now }),
     lanes: createLanes({
       policy,
-      fuel_limit: options.overseer.fuel_limit,
+      fuel_limit,
+      chain_fuel_limit,
       cores: options.cores,
       now,
-      modules: modules.compiled,
+      modules: modules.runnable,
       admit: (job) => admit(state, job),
       refuse: (job, fault) => refuse(state, job, fault),
       onReply: (job, reply) => onReply(state, job, reply),
@@ -152,7 +156,7 @@ export async function createPolicyPool(options: PolicyPoolOptions): Promise<Poli
   }
   return {
     evaluate: (request) => evaluate(state, request),
-    load: (sha256, bytes) => modules.load(sha256, bytes),
+    load: (sha256, module) => modules.load(sha256, module),
     unload(sha256) {
       if (modules.unload(sha256)) judge.forget(sha256);
     },
@@ -224,7 +228,13 @@ function admit(state: State, job: Job): readonly ChainEntry[] | undefined {
 /** What a late reply cost is charged too; only its verdict is void. */
 function onReply(state: State, job: Job, reply: WorkerReply): void {
   const outcomes = state.judge.learn(job.request.tenant_id, job.chain, reply);
-  for (const { duration_ms } of outcomes) state.metrics.busy(duration_ms);
+  const used = { enforce: 0, observe: 0 };
+  for (const { mode, duration_ms, fuel, instance_fuel } of outcomes) {
+    state.metrics.busy(duration_ms);
+    used[mode] += fuel + instance_fuel;
+  }
+  const most = Math.max(used.enforce, used.observe);
+  if (outcomes.length > 0) state.metrics.chain(most / state.chain_fuel_limit);
   if (reply.expired === true) return refuse(state, job, "stall");
   outcomes.push(...job.skipped);
   const { added_headers } = reply;

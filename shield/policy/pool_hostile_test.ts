@@ -161,7 +161,7 @@ Deno.test("a wedged worker is replaced, its module quarantined, the rest goes on
   await using test = await startTestPool({ wedge_ms: 500, policy: { stall_ms: 20_000 } });
   await test.load("allow", ALLOW);
   const bytes = unmeteredGuest({ body: SPIN });
-  await test.pool.load("spins", bytes);
+  await test.pool.load("spins", { bytes, instance_fuel: 1 });
   const wedged = [fault(test, "spins"), fault(test, "allow")];
   assert.deepEqual(await Promise.all(wedged), ["wedge", "wedge"]);
   assert.deepEqual([test.pool.status().workers_replaced, test.pool.status().quarantined], [1, [
@@ -169,7 +169,7 @@ Deno.test("a wedged worker is replaced, its module quarantined, the rest goes on
   ]]);
   assert.equal(await fault(test, "allow"), "allowed");
   assert.equal(await fault(test, "spins"), "wedge");
-  await assert.rejects(test.pool.load("spins", bytes), (error) => {
+  await assert.rejects(test.pool.load("spins", { bytes, instance_fuel: 1 }), (error) => {
     return error instanceof PolicyModuleError && error.reason === "quarantined";
   });
   assert.ok(test.lines.some((line) => line.includes("in module spins, which is quarantined")));
@@ -179,7 +179,7 @@ Deno.test("a wedged worker is replaced, its module quarantined, the rest goes on
 Deno.test("the second wedged worker is fatal, once", async () => {
   await using test = await startTestPool({ wedge_ms: 100, policy: { stall_ms: 20_000 } });
   for (const name of ["one", "two", "three"]) {
-    await test.pool.load(name, unmeteredGuest({ body: SPIN }));
+    await test.pool.load(name, { bytes: unmeteredGuest({ body: SPIN }), instance_fuel: 1 });
     assert.equal(await fault(test, name), "wedge");
   }
   assert.deepEqual(test.fatal, ["2 policy workers wedged"]);

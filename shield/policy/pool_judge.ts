@@ -110,7 +110,7 @@ export function createJudge({ policy, modules, log, now }: JudgeOptions): Judge 
         const entry = chain[place]!;
         const outcome = outcomeOf(entry, ran);
         outcomes.push(outcome);
-        fuel += outcome.fuel;
+        fuel += outcome.fuel + outcome.instance_fuel;
         const sha256 = modules.sha256(entry.module);
         if (sha256 === undefined || ran.fault === "missing-module") continue;
         if (ran.fault !== undefined && FAILURES.has(ran.fault)) {

@@ -8,6 +8,7 @@ import type { EvaluateRequest, PolicyOutcome, Verdict } from "./policy.ts";
 import { createTurns, type Turns } from "./pool_turns.ts";
 import type { PolicyWorker, PolicyWorkerOptions } from "./pool_worker.ts";
 import { type ChainEntry, encodeRequest, type WorkerReply } from "./ring_message.ts";
+import type { RunnableModule } from "./worker_protocol.ts";
 
 /** One request on its way, and who waits for its verdict. */
 export interface Job {
@@ -48,7 +49,7 @@ export interface Lane {
   push(job: Job): void;
   /** Hands over what may go. */
   pump(): void;
-  load(module: number, compiled: WebAssembly.Module): void;
+  load(module: number, runnable: RunnableModule): void;
   unload(module: number): void;
   /**
    * Called at equal distances of time. The module that has kept the worker from making any progress
@@ -127,7 +128,7 @@ function createStuckCheck() {
 /** A lane's moving parts. */
 interface State {
   readonly options: LaneOptions;
-  readonly modules: ReadonlyMap<number, WebAssembly.Module>;
+  readonly modules: ReadonlyMap<number, RunnableModule>;
   readonly turns: Turns<Job>;
   readonly under_way: ReturnType<typeof createWindow>;
   worker: PolicyWorker;
@@ -187,7 +188,7 @@ function replace(state: State): void {
   worker.end();
   if (!state.ended) {
     state.worker = start(options, worker.generation + 1, () => state);
-    for (const [module, compiled] of state.modules) state.worker.load(module, compiled);
+    for (const [module, runnable] of state.modules) state.worker.load(module, runnable);
   }
   for (const job of lost) options.refuse(job, "wedge");
   pump(state);
@@ -196,7 +197,7 @@ function replace(state: State): void {
 /** An idle lane with its first worker starting. `modules` are loaded on every worker it starts. */
 export function createLane(
   options: LaneOptions,
-  modules: ReadonlyMap<number, WebAssembly.Module>,
+  modules: ReadonlyMap<number, RunnableModule>,
 ): Lane {
   const turns = createTurns<Job>({
     per_tenant: options.queue_messages,
@@ -213,7 +214,7 @@ export function createLane(
     blocked: undefined,
     ended: false,
   };
-  for (const [module, compiled] of modules) state.worker.load(module, compiled);
+  for (const [module, runnable] of modules) state.worker.load(module, runnable);
   return {
     push(job) {
       const { tenant_id, payload } = job.request;
@@ -223,7 +224,7 @@ export function createLane(
       pump(state);
     },
     pump: () => pump(state),
-    load: (module, compiled) => state.worker.load(module, compiled),
+    load: (module, runnable) => state.worker.load(module, runnable),
     unload: (module) => state.worker.unload(module),
     stuck(checks) {
       const progress = state.worker.progress();

@@ -9,7 +9,10 @@ import { message } from "./test_pool.ts";
 
 /** A lane on real workers, small rings, and what became of its jobs. */
 async function startLane(ring_bytes = 65_536) {
-  const modules = new Map([[1, await WebAssembly.compile(meteredGuest({ body: "i32.const 0" }))]]);
+  const modules = new Map([[1, {
+    compiled: await WebAssembly.compile(meteredGuest({ body: "i32.const 0" })),
+    instance_units: 1,
+  }]]);
   const settled = new Map<number, "reply" | LaneFault>();
   const ids = new Map<Job, number>();
   const crashes: string[] = [];
@@ -26,6 +29,7 @@ async function startLane(ring_bytes = 65_536) {
         ...own,
         ring_bytes,
         fuel_limit: 10_000,
+        chain_fuel_limit: 20_000,
         instances: 4,
         now: () => performance.now(),
       });

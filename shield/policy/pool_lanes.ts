@@ -5,15 +5,17 @@
 import type { Config } from "../../shared/config/schema.ts";
 import { createLane, type Job, type Lane, type LaneOptions } from "./pool_lane.ts";
 import { startPolicyWorker } from "./pool_worker.ts";
+import type { RunnableModule } from "./worker_protocol.ts";
 
 /** What the lanes need. */
 export interface LanesOptions extends Pick<LaneOptions, "admit" | "refuse" | "onReply"> {
   readonly policy: Config["policy"];
   readonly fuel_limit: number;
+  readonly chain_fuel_limit: number;
   readonly cores: number;
   readonly now: () => number;
   /** Loaded modules; live. */
-  readonly modules: ReadonlyMap<number, WebAssembly.Module>;
+  readonly modules: ReadonlyMap<number, RunnableModule>;
   /** A worker died; answers whether another one is to take its place. */
   readonly onCrash: (module: number, detail: string) => boolean;
 }
@@ -21,7 +23,7 @@ export interface LanesOptions extends Pick<LaneOptions, "admit" | "refuse" | "on
 /** The workers of a pool. */
 export interface Lanes {
   push(job: Job): void;
-  load(module: number, compiled: WebAssembly.Module): void;
+  load(module: number, runnable: RunnableModule): void;
   unload(module: number): void;
   /**
    * Looks at every worker's progress; those that made none for `checks` calls in a row are replaced.
@@ -52,12 +54,13 @@ type LaneKey = string | number;
 
 /** How a lane is made: its worker's share of the pool's limits, and what becomes of it in a crash. */
 function laneFactory(options: LanesOptions, workers: number, lanes: Map<LaneKey, Lane>) {
-  const { policy, fuel_limit, now, admit, refuse, onReply } = options;
+  const { policy, fuel_limit, chain_fuel_limit, now, admit, refuse, onReply } = options;
   const instances = Math.max(Math.floor(policy.instances / workers), 1);
   const ring_bytes = Math.max(MIN_RING_BYTES, policy.payload_bytes * 4);
+  const limits = { ring_bytes, instances, fuel_limit, chain_fuel_limit, now };
   return (key: LaneKey): Lane => {
     const lane: Lane = createLane({
-      start: (own) => startPolicyWorker({ ...own, ring_bytes, instances, fuel_limit, now }),
+      start: (own) => startPolicyWorker({ ...limits, ...own }),
       queue_messages: policy.queue_messages,
       admit,
       refuse,
@@ -114,7 +117,7 @@ export function createLanes(options: LanesOptions): Lanes {
       if (lane === undefined) options.refuse(job, "queue-full");
       else lane.push(job);
     },
-    load: (module, compiled) => lanes.forEach((lane) => lane.load(module, compiled)),
+    load: (module, runnable) => lanes.forEach((lane) => lane.load(module, runnable)),
     unload: (module) => lanes.forEach((lane) => lane.unload(module)),
     replaceStuck(checks) {
       const running: number[] = [];

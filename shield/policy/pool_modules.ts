@@ -3,21 +3,30 @@
  * that has wedged a worker is quarantined, which lasts as long as the process.
  */
 import type { Compiler } from "./compile.ts";
+import { UNITS_PER_FUEL } from "./meter_costs.ts";
 import { PolicyModuleError } from "./wasm/errors.ts";
+import type { RunnableModule } from "./worker_protocol.ts";
+
+/** A metered module that is to run. */
+export interface LoadableModule {
+  readonly bytes: Uint8Array;
+  /** Fuel that making an instance costs. */
+  readonly instance_fuel: number;
+}
 
 /** What the modules need. */
 export interface ModulesOptions {
   readonly compiler: Compiler;
   /** Monotonic ms. */
   readonly now: () => number;
-  readonly onLoad: (number: number, compiled: WebAssembly.Module) => void;
+  readonly onLoad: (number: number, runnable: RunnableModule) => void;
   readonly onUnload: (number: number) => void;
   readonly onCompiled: (duration_ms: number) => void;
 }
 
 /** Modules by sha256 and by number. */
 export interface Modules {
-  load(sha256: string, bytes: Uint8Array): Promise<void>;
+  load(sha256: string, module: LoadableModule): Promise<void>;
   /** True when it was loaded. */
   unload(sha256: string): boolean;
   /** Unloads it for good. Returns its sha256. */
@@ -28,7 +37,7 @@ export interface Modules {
   /** Whether a loaded one can ask for headers or claims. */
   asks(number: number): boolean;
   /** Loaded ones by number; live. */
-  readonly compiled: ReadonlyMap<number, WebAssembly.Module>;
+  readonly runnable: ReadonlyMap<number, RunnableModule>;
   loaded(): readonly string[];
   quarantined(): readonly string[];
 }
@@ -42,7 +51,7 @@ const QUARANTINED =
 export function createModules(options: ModulesOptions): Modules {
   const numbers = new Map<string, number>();
   const names = new Map<number, string>();
-  const compiled = new Map<number, WebAssembly.Module>();
+  const runnable = new Map<number, RunnableModule>();
   const asking = new Set<number>();
   const loading = new Map<string, Promise<void>>();
   const quarantined = new Set<string>();
@@ -52,9 +61,9 @@ export function createModules(options: ModulesOptions): Modules {
     if (quarantined.has(sha256)) throw new PolicyModuleError("quarantined", QUARANTINED);
   }
 
-  async function make(sha256: string, bytes: Uint8Array): Promise<void> {
+  async function make(sha256: string, { bytes, instance_fuel }: LoadableModule): Promise<void> {
     const began_ms = options.now();
-    const module = await options.compiler.compile(sha256, bytes);
+    const compiled = await options.compiler.compile(sha256, bytes);
     options.onCompiled(options.now() - began_ms);
     refuseQuarantined(sha256);
     // Unloaded while it was compiled.
@@ -62,9 +71,11 @@ export function createModules(options: ModulesOptions): Modules {
     const number = ++last_number;
     numbers.set(sha256, number);
     names.set(number, sha256);
-    compiled.set(number, module);
-    if (WebAssembly.Module.imports(module).some(({ name }) => ASKING.has(name))) asking.add(number);
-    options.onLoad(number, module);
+    const ready = { compiled, instance_units: instance_fuel * UNITS_PER_FUEL };
+    runnable.set(number, ready);
+    const imports = WebAssembly.Module.imports(compiled);
+    if (imports.some(({ name }) => ASKING.has(name))) asking.add(number);
+    options.onLoad(number, ready);
   }
 
   function unload(sha256: string): boolean {
@@ -73,18 +84,18 @@ export function createModules(options: ModulesOptions): Modules {
     if (number === undefined) return false;
     numbers.delete(sha256);
     names.delete(number);
-    compiled.delete(number);
+    runnable.delete(number);
     asking.delete(number);
     options.onUnload(number);
     return true;
   }
 
   return {
-    async load(sha256, bytes) {
+    async load(sha256, module) {
       refuseQuarantined(sha256);
       if (numbers.has(sha256)) return;
       if (loading.has(sha256)) return await loading.get(sha256);
-      const promise = make(sha256, bytes);
+      const promise = make(sha256, module);
       loading.set(sha256, promise);
       try {
         await promise;
@@ -104,7 +115,7 @@ export function createModules(options: ModulesOptions): Modules {
     isQuarantined: (sha256) => quarantined.has(sha256),
     sha256: (number) => names.get(number),
     asks: (number) => asking.has(number),
-    compiled,
+    runnable,
     loaded: () => [...numbers.keys()],
     quarantined: () => [...quarantined],
   };

@@ -255,7 +255,10 @@ Deno.test("a module that cannot be instantiated fails its messages only", async 
   await test.load("allow", ALLOW);
   await test.pool.load(
     "start",
-    unmeteredGuest({ ...ALLOW, more: "(func $s unreachable) (start $s)" }),
+    {
+      bytes: unmeteredGuest({ ...ALLOW, more: "(func $s unreachable) (start $s)" }),
+      instance_fuel: 1,
+    },
   );
   await test.load("segment", { ...ALLOW, more: '(data (i32.const 65536) "x")' });
   for (const name of ["start", "segment"]) {

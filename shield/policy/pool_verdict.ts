@@ -23,7 +23,17 @@ export function faultCode(fault: PolicyFault): number {
 export function faultOutcome(binding: PolicyBinding, fault: PolicyFault): PolicyOutcome {
   const { name, mode } = binding;
   const code = faultCode(fault);
-  return { name, mode, allowed: false, code, reason: "", fault, fuel: 0, duration_ms: 0 };
+  return {
+    name,
+    mode,
+    allowed: false,
+    code,
+    reason: "",
+    fault,
+    fuel: 0,
+    instance_fuel: 0,
+    duration_ms: 0,
+  };
 }
 
 /**
@@ -51,7 +61,8 @@ export function outcomeOf(entry: NamedEntry, ran: ChainOutcome): PolicyOutcome {
   const { name, mode } = entry;
   const { allowed, code, reason, fault, duration_ms } = ran;
   const fuel = ran.units / UNITS_PER_FUEL;
-  return { name, mode, allowed, code, reason, fault, fuel, duration_ms };
+  const instance_fuel = ran.instance_units / UNITS_PER_FUEL;
+  return { name, mode, allowed, code, reason, fault, fuel, instance_fuel, duration_ms };
 }
 
 /** That of the first policy that enforces and refuses, else allowed. */

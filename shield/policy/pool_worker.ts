@@ -18,6 +18,7 @@ import {
   ENDED,
   MAIL,
   PROGRESS_BYTES,
+  type RunnableModule,
   RUNNING,
   STEPS,
   type WorkerMail,
@@ -29,6 +30,7 @@ export interface PolicyWorkerOptions {
   readonly generation: number;
   readonly ring_bytes: number;
   readonly fuel_limit: number;
+  readonly chain_fuel_limit: number;
   readonly instances: number;
   /** Monotonic ms. */
   readonly now: () => number;
@@ -48,7 +50,7 @@ export interface PolicyWorker {
   readonly record_bytes: number;
   /** False when there is no room now. */
   send(parts: readonly Uint8Array[]): boolean;
-  load(module: number, compiled: WebAssembly.Module): void;
+  load(module: number, runnable: RunnableModule): void;
   unload(module: number): void;
   /** How often it has begun or ended a call, and the module that runs (0: none). */
   progress(): { steps: number; running: number; is_ready: boolean };
@@ -140,6 +142,7 @@ export function startPolicyWorker(options: PolicyWorkerOptions): PolicyWorker {
     replies: replies.memory,
     progress: progress.buffer,
     fuel_limit: options.fuel_limit,
+    chain_fuel_limit: options.chain_fuel_limit,
     instances: options.instances,
     now_ms: options.now(),
   });
@@ -151,7 +154,7 @@ export function startPolicyWorker(options: PolicyWorkerOptions): PolicyWorker {
     ready: ready.promise,
     record_bytes: requests.data.length / 2,
     send: (parts) => ringWrite(requests, parts),
-    load: (module, compiled) => announce({ kind: "load", module, compiled }),
+    load: (module, runnable) => announce({ kind: "load", module, runnable }),
     unload: (module) => announce({ kind: "unload", module }),
     progress: () => ({
       steps: Atomics.load(progress, STEPS),

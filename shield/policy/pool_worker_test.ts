@@ -17,6 +17,7 @@ async function startWorker(bytes: Uint8Array<ArrayBuffer>) {
     generation: 7,
     ring_bytes: 65_536,
     fuel_limit: 10_000,
+    chain_fuel_limit: 20_000,
     instances: 10,
     now: () => performance.now(),
     onReply(id, reply) {
@@ -27,7 +28,7 @@ async function startWorker(bytes: Uint8Array<ArrayBuffer>) {
     onDrained: () => {},
     onCrash: (detail) => assert.fail(detail),
   });
-  worker.load(1, await WebAssembly.compile(bytes));
+  worker.load(1, { compiled: await WebAssembly.compile(bytes), instance_units: 1 });
   await worker.ready;
   return {
     worker,

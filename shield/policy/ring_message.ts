@@ -46,6 +46,8 @@ export interface ChainOutcome {
   readonly detail?: string;
   /** Instruction units, whole. */
   readonly units: number;
+  /** Of making an instance for the call; 0 when there was one. */
+  readonly instance_units: number;
   readonly duration_ms: number;
 }
 
@@ -78,7 +80,7 @@ interface Words {
 const REQUEST_HEAD_BYTES = 28;
 const ENTRY_BYTES = 5;
 const REPLY_HEAD_BYTES = 12;
-const OUTCOME_BYTES = 20;
+const OUTCOME_BYTES = 28;
 /** A UTF-16 code unit takes at most so many bytes of UTF-8. */
 const UNIT_BYTES = 3;
 const NO_FACTS: PolicyFacts = { headers: [], claims: {} };
@@ -169,7 +171,8 @@ export function encodeReply(generation: number, id: number, reply: WorkerReply):
   view.setUint32(4, id, true);
   view.setUint8(8, expired ? 1 : 0);
   view.setUint8(9, outcomes.length);
-  for (const [place, { allowed, fault, code, units, duration_ms }] of outcomes.entries()) {
+  for (const [place, outcome] of outcomes.entries()) {
+    const { allowed, fault, code, units, instance_units, duration_ms } = outcome;
     const at = REPLY_HEAD_BYTES + place * OUTCOME_BYTES;
     view.setUint8(at, allowed ? 1 : 0);
     // 0: none.
@@ -177,6 +180,7 @@ export function encodeReply(generation: number, id: number, reply: WorkerReply):
     view.setUint16(at + 2, code, true);
     view.setFloat64(at + 4, units, true);
     view.setFloat64(at + 12, duration_ms, true);
+    view.setFloat64(at + 20, instance_units, true);
   }
   const fixed = new Uint8Array(view.buffer, 0, size_bytes);
   const words = wordsOf(reply);
@@ -205,6 +209,7 @@ export function decodeReply(
       ...(fault === undefined ? {} : { fault, detail }),
       units: view.getFloat64(at + 4, true),
       duration_ms: view.getFloat64(at + 12, true),
+      instance_units: view.getFloat64(at + 20, true),
     });
   }
   const expired = view.getUint8(8) === 1 ? { expired: true } : {};

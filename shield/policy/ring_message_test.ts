@@ -56,6 +56,7 @@ const ran = fc.record({
   code: fc.nat({ max: 599 }),
   reason: fc.oneof(fc.constant(""), text),
   units: fc.nat({ max: 2 ** 52 }),
+  instance_units: fc.nat({ max: 2 ** 52 }),
   duration_ms: fc.double({ noNaN: true, min: 0 }),
 }, PLAIN);
 const fault = fc.record({ fault: fc.constantFrom(...POLICY_FAULTS), detail: text }, PLAIN);
@@ -81,11 +82,18 @@ Deno.test("a reply arrives as it was sent, with its generation", () => {
   }));
 });
 
-Deno.test("an outcome without words is bytes only, 20 of them", () => {
-  const ran = { allowed: true, code: 0, reason: "", units: 7, duration_ms: 0.25 };
+Deno.test("an outcome without words is bytes only, 28 of them", () => {
+  const ran = {
+    allowed: true,
+    code: 0,
+    reason: "",
+    units: 7,
+    instance_units: 0,
+    duration_ms: 0.25,
+  };
   const size_bytes = (count: number) => {
     const outcomes = Array.from({ length: count }, () => ran);
     return joined(encodeReply(1, 1, { outcomes, added_headers: [], logs: [] })).length;
   };
-  assert.deepEqual([size_bytes(1), size_bytes(2)], [32, 52]);
+  assert.deepEqual([size_bytes(1), size_bytes(2)], [40, 68]);
 });

@@ -139,7 +139,10 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
 
 function loaderOf(pool: PolicyPool, meter: Meter, verdicts: Verdicts | undefined): ModuleLoader {
   return {
-    load: async (sha256, bytes) => pool.load(sha256, (await meter(sha256, bytes)).bytes),
+    async load(sha256, upload) {
+      const { bytes, cost } = await meter(sha256, upload);
+      await pool.load(sha256, { bytes, instance_fuel: cost.instance_fuel });
+    },
     unload: (sha256) => pool.unload(sha256),
     isKnown: async (sha256) => await verdicts?.passed(sha256) !== undefined,
   };

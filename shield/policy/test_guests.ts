@@ -6,6 +6,7 @@ import loadWabt from "wabt";
 import { createLogger } from "../../shared/log.ts";
 import type { Logger } from "../../shared/log.ts";
 import { meter } from "./meter.ts";
+import type { LoadableModule } from "./pool_modules.ts";
 
 const wabt = await loadWabt();
 
@@ -63,9 +64,15 @@ export function binary(text: string): Uint8Array<ArrayBuffer> {
   }
 }
 
-/** A metered policy, as `load` takes it. */
+/** A metered policy. */
 export function meteredGuest(guest: GuestText): Uint8Array<ArrayBuffer> {
   return meter(binary(guestText(guest)), { memory_limit_pages: 64 }).bytes;
+}
+
+/** A metered policy, as a pool's `load` takes it. */
+export function loadableGuest(guest: GuestText): LoadableModule {
+  const { bytes, cost } = meter(binary(guestText(guest)), { memory_limit_pages: 64 });
+  return { bytes, instance_fuel: cost.instance_fuel };
 }
 
 /** A policy that pays for nothing but looks metered. No upload comes out like this. */

@@ -9,7 +9,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Compiler } from "./compile.ts";
 import type { EvaluateRequest, PolicyBinding } from "./policy.ts";
 import { createPolicyPool, type PolicyPool } from "./pool.ts";
-import { type GuestText, keptPolicyLog, meteredGuest } from "./test_guests.ts";
+import { type GuestText, keptPolicyLog, loadableGuest } from "./test_guests.ts";
 
 /** A running pool, closed when the scope ends. */
 export interface TestPool extends AsyncDisposable {
@@ -60,7 +60,7 @@ export async function startTestPool(options: TestPoolOptions = {}): Promise<Test
     lines,
     fatal,
     forward: (ms) => void (forward_ms += ms),
-    load: (name, guest) => pool.load(name, meteredGuest(guest)),
+    load: (name, guest) => pool.load(name, loadableGuest(guest)),
     [Symbol.asyncDispose]: () => pool.close(),
   };
 }

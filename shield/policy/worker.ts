@@ -59,6 +59,7 @@ function createThread(start: Start): Thread {
     runner: {
       instances: createInstances(start.instances),
       fuel_limit: start.fuel_limit,
+      chain_fuel_limit: start.chain_fuel_limit,
       now: () => performance.now() + behind_ms,
       onProgress(module) {
         Atomics.store(progress, RUNNING, module);
@@ -73,7 +74,7 @@ function isEnded({ progress }: Thread): boolean {
 }
 
 function handle(thread: Thread, mail: Exclude<WorkerMail, Start>): void {
-  if (mail.kind === "load") thread.runner.instances.load(mail.module, mail.compiled);
+  if (mail.kind === "load") thread.runner.instances.load(mail.module, mail.runnable);
   else thread.runner.instances.unload(mail.module);
 }
 

@@ -1,6 +1,7 @@
 /**
- * Runs a tenant's chain for one request: policy after policy, until one that enforces refuses. What
- * one adds the next sees. Knows no ring and no clock of its own.
+ * Runs a tenant's chain for one request: policy after policy, until one that enforces refuses, and
+ * within a budget for all of them, since nobody else has a turn meanwhile. What one adds the next
+ * sees. Knows no ring and no clock of its own.
  */
 import type { GuestOutcome, GuestRequest } from "./host_abi.ts";
 import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower } from "./host_headers.ts";
@@ -19,6 +20,8 @@ export interface ChainRunner {
   readonly instances: Instances;
   /** Fuel of one call. */
   readonly fuel_limit: number;
+  /** Fuel of all calls for one request and of the instances made for them. */
+  readonly chain_fuel_limit: number;
   /** Monotonic ms. */
   readonly now: () => number;
   /** Called with the module before a guest may run, and with 0 after. */
@@ -41,10 +44,15 @@ export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerRep
   const outcomes: ChainOutcome[] = [];
   const logs: WorkerLog[] = [];
   let characters = 0;
+  // What only observes has a budget of its own: it must not be the reason why a message is refused.
+  const units = runner.chain_fuel_limit * UNITS_PER_FUEL;
+  const left = { enforce: units, observe: units };
   for (const [place, entry] of request.chain.entries()) {
     const began_ms = runner.now();
     runner.onProgress(entry.module);
-    const ran = merge(runEntry(runner, request, entry, guest_request), entry, added);
+    const asked = { request, entry, guest_request, units_left: left[entry.mode] };
+    const ran = merge(runEntry(runner, asked), entry, added);
+    left[entry.mode] -= ran.units + ran.instance_units;
     runner.onProgress(0);
     for (const { level, message } of ran.logs) {
       characters += message.length;
@@ -58,34 +66,62 @@ export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerRep
   return { outcomes, added_headers: [...added.by_name.values()], logs };
 }
 
-const NOTHING = { allowed: false, code: 503, reason: "", units: 0, added_headers: [], logs: [] };
+/** What a call came to, and what making its instance took. */
+type EntryOutcome = GuestOutcome & { readonly instance_units: number };
 
-function runEntry(
-  { instances, fuel_limit }: ChainRunner,
-  request: WorkerRequest,
-  { module }: WorkerEntry,
-  guest_request: GuestRequest,
-): GuestOutcome {
-  const { tenant_id, hook } = request;
+/** One policy to run, and what is left of its chain's budget. */
+interface Asked {
+  readonly request: WorkerRequest;
+  readonly entry: WorkerEntry;
+  readonly guest_request: GuestRequest;
+  readonly units_left: number;
+}
+
+const NOTHING = { allowed: false, code: 503, reason: "", units: 0, added_headers: [], logs: [] };
+const MISSING: EntryOutcome = {
+  ...NOTHING,
+  fault: "missing-module",
+  detail: "it is not loaded",
+  broken: false,
+  instance_units: 0,
+};
+const SPENT: EntryOutcome = {
+  ...NOTHING,
+  fault: "chain-fuel",
+  detail: "the chain's fuel is used up",
+  broken: false,
+  instance_units: 0,
+};
+
+function runEntry({ instances, fuel_limit }: ChainRunner, asked: Asked): EntryOutcome {
+  const { request: { tenant_id, hook }, entry: { module }, guest_request, units_left } = asked;
+  if (units_left <= 0) return SPENT;
+  const kept = instances.find(tenant_id, module);
+  const instance_units = kept === undefined ? instances.price(module) : 0;
+  if (instance_units === undefined) return MISSING;
   try {
-    const guest = instances.get(tenant_id, module);
-    if (guest === undefined) {
-      return { ...NOTHING, fault: "missing-module", detail: "it is not loaded", broken: false };
-    }
-    const ran = guest.call(hook, guest_request, fuel_limit);
+    const guest = kept ?? instances.make(tenant_id, module);
+    // The instance stays, so that the next message has the whole budget for the calls.
+    if (units_left <= instance_units) return { ...SPENT, instance_units };
+    const fuel = Math.min(fuel_limit, (units_left - instance_units) / UNITS_PER_FUEL);
+    const ran = guest.call(hook, guest_request, fuel);
     if (ran.broken) instances.drop(tenant_id, module);
-    return ran;
+    const is_chains = ran.fault === "fuel" && fuel < fuel_limit;
+    return is_chains
+      ? { ...ran, fault: SPENT.fault, detail: SPENT.detail, instance_units }
+      : { ...ran, instance_units };
   } catch (error) {
     // Only instantiating throws: no room for its memory, a segment out of bounds.
     const fault = error instanceof RangeError ? "memory" : "trap";
     const detail = error instanceof Error ? error.message : String(error);
     // What that has cost nobody can say: all that the call may use, so that it is no free ride.
-    return { ...NOTHING, units: fuel_limit * UNITS_PER_FUEL, fault, detail, broken: true };
+    const units = fuel_limit * UNITS_PER_FUEL;
+    return { ...NOTHING, units, fault, detail, broken: true, instance_units };
   }
 }
 
 /** Takes over the headers of a policy that enforces; too many of all together is its fault. */
-function merge(ran: GuestOutcome, { mode }: WorkerEntry, added: Added): GuestOutcome {
+function merge(ran: EntryOutcome, { mode }: WorkerEntry, added: Added): EntryOutcome {
   if (!ran.allowed || mode === "observe") return ran;
   for (const pair of ran.added_headers) {
     const lower_name = asciiLower(pair[0]);
@@ -99,14 +135,15 @@ function merge(ran: GuestOutcome, { mode }: WorkerEntry, added: Added): GuestOut
   return { ...ran, allowed: false, code: 503, fault: "abi", detail, added_headers: [] };
 }
 
-function outcome(ran: GuestOutcome, duration_ms: number): ChainOutcome {
-  const { allowed, code, reason, fault, detail } = ran;
+function outcome(ran: EntryOutcome, duration_ms: number): ChainOutcome {
+  const { allowed, code, reason, fault, detail, units, instance_units } = ran;
   return {
     allowed,
     code,
     reason,
     ...(fault === undefined ? {} : { fault, detail: detail.slice(0, 512) }),
-    units: ran.units,
+    units,
+    instance_units,
     duration_ms,
   };
 }

@@ -2,6 +2,7 @@
  * What a chain does with real guests, on this thread: claims, headers, instances, progress.
  */
 import assert from "node:assert/strict";
+import { UNITS_PER_FUEL } from "./meter_costs.ts";
 import { HOOKS } from "./policy.ts";
 import type { WorkerEntry, WorkerRequest } from "./ring_message.ts";
 import { meteredGuest } from "./test_guests.ts";
@@ -9,17 +10,20 @@ import { runChain } from "./worker_chain.ts";
 import { createInstances } from "./worker_instances.ts";
 
 const encoder = new TextEncoder();
+const INSTANCE_UNITS = 50_000;
 
 async function runnerOf(guests: readonly Parameters<typeof meteredGuest>[0][]) {
   const instances = createInstances(10);
   for (const [index, guest] of guests.entries()) {
-    instances.load(index + 1, await WebAssembly.compile(meteredGuest(guest)));
+    const compiled = await WebAssembly.compile(meteredGuest(guest));
+    instances.load(index + 1, { compiled, instance_units: INSTANCE_UNITS });
   }
   const steps: number[] = [];
   let now_ms = 0;
   const runner = {
     instances,
     fuel_limit: 10_000,
+    chain_fuel_limit: 20_000,
     now: () => now_ms++,
     onProgress: (module: number) => void steps.push(module),
   };
@@ -116,4 +120,69 @@ Deno.test("a module that was unloaded is missing, its instances are gone", async
   runner.instances.unload(1);
   assert.equal(runner.instances.size, 0);
   assert.equal(runChain(runner, requestOf([entry(1)])).outcomes[0]?.fault, "missing-module");
+});
+
+/** Loops so often, for a little more than 3 fuel a thousand, and allows. */
+const burns = (times: number) => ({
+  body: `(local.set $i (i32.const ${times}))
+    (loop $again (br_if $again (local.tee $i (i32.sub (local.get $i) (i32.const 1))))) i32.const 0`,
+});
+const FUEL_OF_INSTANCE = INSTANCE_UNITS / UNITS_PER_FUEL;
+
+Deno.test("policies that are each within their limit are refused together, by the first one beyond the chain's", async () => {
+  const { runner } = await runnerOf([burns(500_000)]);
+  const chain = Array.from({ length: 64 }, () => entry(1));
+  const { outcomes } = runChain(runner, requestOf(chain));
+  const last = outcomes.at(-1)!;
+  assert.deepEqual([last.allowed, last.code, last.fault], [false, 503, "chain-fuel"]);
+  assert.ok(outcomes.length < 8, "the others have not run");
+  assert.ok(outcomes.slice(0, -1).every(({ allowed }) => allowed));
+  const used = outcomes.reduce((sum, { units, instance_units }) => sum + units + instance_units, 0);
+  const most = runner.chain_fuel_limit * UNITS_PER_FUEL;
+  assert.ok(used <= most && used > most - runner.fuel_limit * UNITS_PER_FUEL, String(used));
+});
+
+Deno.test("a call alone runs out of its own fuel, not of the chain's", async () => {
+  const { runner } = await runnerOf([burns(10_000_000)]);
+  const [ran] = runChain(runner, requestOf([entry(1)])).outcomes;
+  assert.equal(ran?.fault, "fuel");
+});
+
+Deno.test("what only observes uses up no budget of what enforces, and cannot use more than one", async () => {
+  const { runner } = await runnerOf([burns(500_000), { body: "i32.const 0" }]);
+  const observers = Array.from({ length: 20 }, () => ({ module: 1, mode: "observe" }) as const);
+  const { outcomes } = runChain(runner, requestOf([...observers, entry(2)]));
+  assert.equal(outcomes.length, 21, "a refusal of one that observes ends nothing");
+  assert.deepEqual([outcomes[0]?.fault, outcomes[19]?.fault], [undefined, "chain-fuel"]);
+  assert.equal(outcomes[20]?.allowed, true);
+});
+
+Deno.test("making an instance is charged each time: at first, after a trap, after another tenant's", async () => {
+  const { runner } = await runnerOf([{ body: "unreachable" }, { body: "i32.const 0" }]);
+  const charged = (module: number, tenant_id: string) =>
+    runChain(runner, requestOf([entry(module)], { tenant_id })).outcomes[0]!.instance_units;
+  assert.deepEqual([charged(1, "a"), charged(1, "a"), charged(1, "a")], Array(3).fill(50_000));
+  assert.deepEqual([charged(2, "a"), charged(2, "a"), charged(2, "b")], [50_000, 0, 50_000]);
+});
+
+Deno.test("instances count against the chain's budget, are kept, and so are there the next time", async () => {
+  const { runner } = await runnerOf(Array(8).fill({ body: "i32.const 0" }));
+  const small = { ...runner, chain_fuel_limit: 3.5 * FUEL_OF_INSTANCE };
+  const chain = Array.from({ length: 8 }, (_, index) => entry(index + 1));
+  const refusals = [];
+  for (;;) {
+    const { outcomes } = runChain(small, requestOf(chain));
+    const { fault, allowed } = outcomes.at(-1)!;
+    if (allowed) break;
+    assert.equal(fault, "chain-fuel");
+    refusals.push(outcomes.length);
+  }
+  assert.deepEqual(refusals, [4, 8], "each message makes some more of them");
+});
+
+Deno.test("an instance that costs more than the chain's whole budget is made once, and then runs", async () => {
+  const { runner } = await runnerOf([{ body: "i32.const 0" }]);
+  const small = { ...runner, chain_fuel_limit: FUEL_OF_INSTANCE / 2 };
+  const faults = [1, 2].map(() => runChain(small, requestOf([entry(1)])).outcomes[0]?.fault);
+  assert.deepEqual(faults, ["chain-fuel", undefined]);
 });

@@ -3,6 +3,14 @@
  * carries modules, and the words of shared memory in which the worker shows its progress.
  */
 
+/** A module as workers get it. */
+export interface RunnableModule {
+  /** Metered. */
+  readonly compiled: WebAssembly.Module;
+  /** Instruction units that making an instance costs. */
+  readonly instance_units: number;
+}
+
 /** From the process; each is announced by adding one to `MAIL`. */
 export type WorkerMail =
   | {
@@ -11,12 +19,14 @@ export type WorkerMail =
     readonly replies: SharedArrayBuffer;
     readonly progress: SharedArrayBuffer;
     readonly fuel_limit: number;
+    /** Of the policies of one operation together. */
+    readonly chain_fuel_limit: number;
     /** Instances that this worker may keep. */
     readonly instances: number;
     /** What the process's monotonic clock says now. */
     readonly now_ms: number;
   }
-  | { readonly kind: "load"; readonly module: number; readonly compiled: WebAssembly.Module }
+  | { readonly kind: "load"; readonly module: number; readonly runnable: RunnableModule }
   | { readonly kind: "unload"; readonly module: number };
 
 /** From the worker, once: it has started. */
