@@ -44,7 +44,7 @@ const caller: Caller = {
   remote_ip: "127.0.0.1",
 };
 
-function refusal(more: Partial<Verdict>, fault?: "fuel"): Verdict {
+function refusal(more: Partial<Verdict>, fault?: "fuel" | "chain-fuel"): Verdict {
   const outcome = {
     name: "words",
     mode: "enforce",
@@ -153,6 +153,12 @@ Deno.test("a refusal has the policy's code and words; a fault is 503 without any
     reason: "policy-fault",
     code: 503,
     message: "Message blocked by policy",
+  });
+  const crowded = overseerWith(refusal({ code: 503 }, "chain-fuel"));
+  await assert.rejects(crowded.overseer.onMessage(caller, envelope("lobby")) ?? Promise.resolve(), {
+    reason: "policy-chain-fuel",
+    code: 503,
+    retry_after_ms: 1_000,
   });
 });
 

@@ -185,3 +185,38 @@ Deno.test("the second wedged worker is fatal, once", async () => {
   assert.deepEqual(test.fatal, ["2 policy workers wedged"]);
   assert.equal(test.pool.status().workers_replaced, 3);
 });
+
+Deno.test("a policy that traps pays for each new instance: its tenant runs out of fuel, others do not", async () => {
+  const rates = { breaker_failures: 1_000, fuel_per_second: 10_000 };
+  await using test = await startTestPool({ policy: rates });
+  await test.load("traps", { body: "unreachable", pages: 64 });
+  await test.load("allow", ALLOW);
+  const faults: string[] = [];
+  for (let time = 0; time < 10; time++) faults.push(await fault(test, "traps"));
+  assert.deepEqual(faults.slice(0, 4), ["trap", "trap", "trap", "trap"], "a page is 65 fuel");
+  assert.ok(faults.includes("rate"), faults.join());
+  assert.equal(await fault(test, "allow", "other"), "allowed");
+  const { body } = await exposition(test.registry);
+  const made = faults.filter((one) => one === "trap").length;
+  assert.match(body, new RegExp(`shield_policy_instances_total\\{module="traps"\\} ${made}\n`));
+  assert.match(body, /shield_policy_instance_fuel_total\{module="traps"\} \d{5}/);
+});
+
+Deno.test("64 policies within their limits hold the thread no longer than the chain's budget", async () => {
+  await using test = await startTestPool({ policy: { breaker_failures: 1_000 } });
+  const body = `(local.set $i (i32.const 600000)) (loop $again
+    (br_if $again (local.tee $i (i32.sub (local.get $i) (i32.const 1))))) i32.const 0`;
+  await test.load("honest", { body });
+  const chain = Array.from({ length: 64 }, (_, at) => policy("honest", { name: `p${at}` }));
+  const verdict = await test.pool.evaluate(message(chain));
+  assert.deepEqual([verdict.allowed, verdict.code], [false, 503]);
+  const ran = verdict.outcomes.filter(({ fuel }) => fuel > 0);
+  assert.equal(verdict.outcomes.find(({ name }) => name === verdict.name)?.fault, "chain-fuel");
+  const fuel = ran.reduce((sum, one) => sum + one.fuel + one.instance_fuel, 0);
+  assert.ok(fuel > 10_000 && fuel <= 20_001, String(fuel));
+  const { body: page } = await exposition(test.registry);
+  assert.match(page, /reason="chain-fuel"\} 1\n/);
+  assert.match(page, /shield_policy_chain_used_ratio_bucket\{le="0.9"\} 0\n/);
+  assert.deepEqual(test.pool.status().open_breakers, [], "none of them has failed");
+  assert.equal(await fault(test, "honest"), "allowed");
+});
