@@ -44,6 +44,8 @@ export interface Modules {
 
 /** Host functions whose answers are `PolicyFacts`. */
 const ASKING: ReadonlySet<string> = new Set(["host_get_header", "host_get_claim"]);
+const canAsk = (compiled: WebAssembly.Module): boolean =>
+  WebAssembly.Module.imports(compiled).some(({ name }) => ASKING.has(name));
 const QUARANTINED =
   "the module has kept a worker busy without end and stays refused until the process restarts";
 
@@ -71,11 +73,9 @@ export function createModules(options: ModulesOptions): Modules {
     const number = ++last_number;
     numbers.set(sha256, number);
     names.set(number, sha256);
-    const ready = { compiled, instance_units: instance_fuel * UNITS_PER_FUEL };
-    runnable.set(number, ready);
-    const imports = WebAssembly.Module.imports(compiled);
-    if (imports.some(({ name }) => ASKING.has(name))) asking.add(number);
-    options.onLoad(number, ready);
+    runnable.set(number, { compiled, instance_units: instance_fuel * UNITS_PER_FUEL });
+    if (canAsk(compiled)) asking.add(number);
+    options.onLoad(number, runnable.get(number)!);
   }
 
   function unload(sha256: string): boolean {
