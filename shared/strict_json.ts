@@ -76,8 +76,9 @@ export function parseStrictJson(text: string): unknown {
   let value: unknown;
   try {
     value = JSON.parse(text);
-  } catch {
-    throw new SyntaxError("it is not JSON");
+  } catch (cause) {
+    // The runtime's own words are the cause only: they quote the text.
+    throw new SyntaxError("it is not JSON", { cause });
   }
   const problem = ambiguity(text);
   if (problem !== undefined) throw new AmbiguousJsonError(problem);

@@ -7,6 +7,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
 import { problemResponse } from "../shared/problem.ts";
 import { answerAdmin } from "./admin_routes.ts";
+import { requireOwnName } from "./admin_host.ts";
 import { requireOwnSite, withSafety } from "./admin_safety.ts";
 import { adminOf } from "./admin_scope.ts";
 import type { Admin } from "./admin_scope.ts";
@@ -17,6 +18,7 @@ import { authenticate, requireMethod } from "./http.ts";
 import { consoleAsset } from "./console/assets.ts";
 import type { HttpContext } from "./http.ts";
 import { OPENAPI } from "./inspect/openapi.ts";
+import { requireKnown } from "./inspect/query.ts";
 
 /** A part of the process with paths of its own; it answers refusals itself. */
 export interface AdminPart {
@@ -28,7 +30,7 @@ export interface AdminPart {
 
 /** What the admin listener needs of the process. */
 export interface AdminContext extends Pick<HttpContext, "authenticator">, StatusContext {
-  readonly admin: Pick<Config["admin"], "operator_tenants">;
+  readonly admin: Pick<Config["admin"], "operator_tenants" | "host" | "allowed_hosts">;
   readonly parts: readonly AdminPart[];
 }
 
@@ -40,6 +42,7 @@ export async function handleAdmin(
 ): Promise<Response> {
   const path = new URL(request.url).pathname;
   try {
+    requireOwnName(request, context.admin);
     requireOwnSite(request, path);
     const response = openAnswer(request, path) ??
       await answer(context, request, path, remote_ip);
@@ -57,6 +60,7 @@ function openAnswer(request: Request, path: string): Response | undefined {
   }
   if (path === "/v1/openapi.json") {
     requireReading(request);
+    requireKnown(new URL(request.url), []);
     return Response.json(OPENAPI);
   }
   if (!path.startsWith("/console/")) return undefined;

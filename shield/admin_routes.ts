@@ -9,7 +9,7 @@ import { problemResponse } from "../shared/problem.ts";
 import { parseRoomSubject } from "../shared/subject.ts";
 import { requireScope } from "./admin_scope.ts";
 import type { Admin, RouteScope } from "./admin_scope.ts";
-import { requireId } from "./inspect/query.ts";
+import { requireId, requireKnown } from "./inspect/query.ts";
 
 /** One request of an admin, taken apart. */
 export interface AdminCall extends Admin {
@@ -34,6 +34,13 @@ interface NamedInBody {
 export type AdminMethod<C> =
   | {
     readonly scope?: Exclude<RouteScope, "tenant-in-body">;
+    /**
+     * The names of its parameters; absent: it has none. Any other is refused before the handler runs:
+     * one that is overlooked, such as a `dry_run` that there is not, would let the rest happen.
+     */
+    readonly query?: readonly string[];
+    /** The handler refuses others itself, in the words that clients get for the same. */
+    readonly is_query_strict?: true;
     readonly handle: AdminHandler<C>;
   }
   | {
@@ -78,6 +85,8 @@ export interface ListedRoute {
   readonly template: string;
   readonly method: string;
   readonly scope: RouteScope;
+  /** Names of its parameters. */
+  readonly query: readonly string[];
 }
 
 const NAME = /\{([a-z]+)\}/g;
@@ -127,11 +136,17 @@ export class AdminTable<C> {
   /** All of them. */
   *list(): Iterable<ListedRoute> {
     for (const { template, methods } of this.#routes) {
-      for (const [method, { scope = "bus" }] of Object.entries(methods)) {
-        yield { template, method, scope };
+      for (const [method, route] of Object.entries(methods)) {
+        const { scope = "bus" } = route;
+        yield { template, method, scope, query: knownBy(route) };
       }
     }
   }
+}
+
+/** Who names the tenant in the body has no parameters. */
+function knownBy<C>(route: AdminMethod<C>): readonly string[] {
+  return "query" in route ? route.query ?? [] : [];
 }
 
 /** The tenants that a request names where its route's scope says, whatever else is wrong with it. */
@@ -169,11 +184,13 @@ async function answerFound<C>(
   }
   const call = { ...admin, request, url, names, tenant: names.tenant ?? "" };
   if (method.scope === "tenant-in-body") {
+    requireKnown(url, knownBy(method));
     const { tenant, answer } = await method.read(context, call);
     requireScope(method.scope, admin, [tenant]);
     return await answer();
   }
   requireScope(method.scope, admin, namedTenants(method.scope, call));
+  if (method.is_query_strict !== true) requireKnown(url, knownBy(method));
   if (names.tenant !== undefined) requireId(names.tenant, "tenant");
   return await method.handle(context, call);
 }

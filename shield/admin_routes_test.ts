@@ -74,6 +74,7 @@ Deno.test("a route that declares nothing is for operators, whatever its path say
     template: "/v1/forgotten",
     method: "POST",
     scope: "bus",
+    query: [],
   });
 });
 

@@ -27,17 +27,17 @@ export interface BansAdminContext {
   readonly node_id: string;
 }
 
-/** The routes of this part. */
-export const BAN_ROUTES = new AdminTable<BansAdminContext>({
-  [PATH]: {
-    GET: { scope: "own", handle: list },
-    DELETE: { scope: "tenant-in-query", handle: lift },
-  },
-});
-
 const User = z.string().refine(isUserId, { error: "expected a user id of 1 to 128 bytes" });
 const Wanted = { tenant: Id.optional(), room: Id.optional(), user: User.optional(), limit: Limit };
 const Lifted = { tenant: Id, room: Id.optional(), user: User };
+
+/** The routes of this part. */
+export const BAN_ROUTES = new AdminTable<BansAdminContext>({
+  [PATH]: {
+    GET: { scope: "own", query: Object.keys(Wanted), handle: list },
+    DELETE: { scope: "tenant-in-query", query: Object.keys(Lifted), handle: lift },
+  },
+});
 
 /** A ban as it is shown. */
 export interface ShownBan {

@@ -252,7 +252,11 @@ async function runSeveral(config: Config, config_file: string, processes: number
   const stopping = stopSignal(PROGRAM, log, supervisor.kill);
   const operators = { slots: supervisor.slots, registry, now, log, fetch };
   const ops = listen({ name: "ops", ...config.ops, handler: supervisorOps(operators) });
-  const admin = listen({ name: "admin", ...config.admin, handler: supervisorAdmin(operators) });
+  const admin = listen({
+    name: "admin",
+    ...config.admin,
+    handler: supervisorAdmin(operators, config.admin),
+  });
   const urls = { url: claim.url, ops_url: ops.url, admin_url: admin.url };
   const service_name = "arqon-shield-supervisor";
   const resource = telemetryResource({ service_name, node_id, version });

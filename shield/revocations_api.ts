@@ -56,9 +56,9 @@ export function isRevocationsPath(path: string): boolean {
 /** The routes of this part. */
 export const REVOCATION_ROUTES = new AdminTable<RevocationsAdminContext>({
   [PATH]: {
-    GET: { scope: "own", handle: list },
+    GET: { scope: "own", query: ["tenant"], handle: list },
     POST: tenantInBody(readBody, revoke),
-    DELETE: { scope: "tenant-in-query", handle: lift },
+    DELETE: { scope: "tenant-in-query", query: ["tenant", "kind", "id"], handle: lift },
   },
 });
 

@@ -45,6 +45,7 @@ export const ERRORS = {
   "policy-fault": {"number":51,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Message blocked by policy{detail}"},
   "policy-loading": {"number":161,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"The policies are being loaded{detail}"},
   "policy-chain-fuel": {"number":162,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Message blocked by policy{detail}"},
+  "host-not-allowed": {"number":163,"code":403,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Host not allowed: {detail}"},
   "banned": {"number":52,"code":403,"outcome":"close","client":"never-retry","close":4403,"counted":false,"message":"You are banned from this tenant{detail}"},
   "disconnected": {"number":140,"code":403,"outcome":"close","client":"never-retry","close":1008,"counted":false,"message":"Disconnected: {detail}"},
   "room-banned": {"number":53,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"You are banned from room {detail}"},
@@ -105,7 +106,7 @@ export const ERRORS = {
 export const REASON_GROUPS: string = `
 400 never-retry|invalid-field|malformed-frame|unknown-opcode|repeated-field|unknown-field|payload-count|invalid-room|too-many-headers|not-durable|invalid-command|unsupported-subprotocol|not-a-websocket|malformed-body|schema-violation|connection-closed|signing-failed|handler-failed|invalid-policy|invalid-schema|invalid-settings
 401 refresh-token|token-claim|token-missing|token-malformed|token-too-large|token-algorithm|token-issuer|token-audience|token-unknown-key|token-signature|token-not-yet-valid|token-scope
-403 never-retry|policy-rejected=Message blocked by policy{detail}|tenant-mismatch|not-granted|reserved-type|signal-forbidden|reserved-header|signature-invalid|signature-no-key=The message is signed but the token carries no key|signature-required|origin-not-allowed|role-forbidden|room-banned=You are banned from room {detail}|command-forbidden|presence-disabled
+403 never-retry|policy-rejected=Message blocked by policy{detail}|tenant-mismatch|not-granted|reserved-type|signal-forbidden|reserved-header|signature-invalid|signature-no-key=The message is signed but the token carries no key|signature-required|origin-not-allowed|role-forbidden|host-not-allowed|room-banned=You are banned from room {detail}|command-forbidden|presence-disabled
 404 never-retry|not-found|not-subscribed|policy-unknown|schema-unknown
 405 never-retry|method-not-allowed
 408 back-off|command-timeout=The Brain did not answer in {detail} ms|answer-timeout=No answer within {detail} ms

@@ -13,7 +13,15 @@ import { Quota } from "./schema_quota.ts";
 import { Brain, Presence } from "./schema_state.ts";
 import { Telemetry } from "./schema_telemetry.ts";
 import { Server } from "./schema_server.ts";
-import { always, count, idOrAny, port, refuseRepeated, roomPattern } from "./schema_values.ts";
+import {
+  always,
+  count,
+  hostName,
+  idOrAny,
+  port,
+  refuseRepeated,
+  roomPattern,
+} from "./schema_values.ts";
 
 function isFetchable(url: string): boolean {
   if (!URL.canParse(url)) return false;
@@ -34,6 +42,9 @@ const listener = (host: string, defaultPort: number, what: string) => ({
 
 const Admin = z.strictObject({
   ...listener("127.0.0.1", 4002, "admin API"),
+  allowed_hosts: z.array(hostName).default([]).describe(
+    'names under which the admin API answers, besides localhost, addresses and `host`: those of a proxy in front of it, for example "admin.example.com"',
+  ),
   operator_tenants: z.array(idOrAny).min(1).default(["*"]).describe(
     'tenants whose admins operate the whole bus; "*" is any; admins of other tenants act on their own only (docs/security.md)',
   ),

@@ -16,6 +16,12 @@ export const id = z.string().refine(isId, { error: "expected 1 to 64 of [A-Za-z0
 export const roomPattern = z.string().refine(isRoomPattern, {
   error: 'expected a room id or a prefix followed by "*", for example "chat-*"',
 }).meta({ pattern: "^([A-Za-z0-9_~:=-]{1,64}\\*?|\\*)$" });
+/** The name of a machine, without scheme and port. */
+export const hostName = z.string().regex(
+  /^(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,62})(?:\.[A-Za-z0-9_][A-Za-z0-9_-]{0,62})*$/,
+  { error: 'expected a name such as "admin.example.com", without scheme and port' },
+);
+
 /** An id or `*`. */
 export const idOrAny = z.string().refine((text) => text === "*" || isId(text), {
   error: 'expected an id of [A-Za-z0-9_~:=-] or "*"',

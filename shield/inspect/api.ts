@@ -41,9 +41,17 @@ const reading =
 
 /** The routes of this part. */
 export const INSPECT_ROUTES = new AdminTable<InspectContext>({
-  "/v1/cluster": { GET: { scope: "bus", handle: reading(cluster) } },
-  "/v1/cluster/history": { GET: { scope: "bus", handle: reading(clusterHistory) } },
-  "/v1/connections": { GET: { scope: "own", handle: reading(connections) } },
+  "/v1/cluster": { GET: { scope: "bus", query: ["node"], handle: reading(cluster) } },
+  "/v1/cluster/history": {
+    GET: { scope: "bus", query: ["node"], handle: reading(clusterHistory) },
+  },
+  "/v1/connections": {
+    GET: {
+      scope: "own",
+      query: ["node", "tenant", "user", "room", "sort", "limit"],
+      handle: reading(connections),
+    },
+  },
   // An id says nothing of its tenant: connections of others are not found.
   "/v1/connections/{connection}": {
     GET: { scope: "own", handle: reading(connection) },
@@ -55,25 +63,40 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>({
       },
     },
   },
-  "/v1/rooms": { GET: { scope: "own", handle: reading(rooms) } },
+  "/v1/rooms": {
+    GET: {
+      scope: "own",
+      query: ["node", "tenant", "prefix", "sort", "limit"],
+      handle: reading(rooms),
+    },
+  },
   "/v1/rooms/{tenant}/{room}": { GET: { scope: "tenant-in-path", handle: reading(room) } },
   "/v1/rooms/{tenant}/{room}/tail": { GET: { scope: "tenant-in-path", handle: tail } },
-  "/v1/rooms/{tenant}/{room}/state": { GET: { scope: "tenant-in-path", handle: roomState } },
+  "/v1/rooms/{tenant}/{room}/state": {
+    GET: { scope: "tenant-in-path", query: ["key"], handle: roomState },
+  },
   "/v1/rooms/{tenant}/{room}/messages": {
-    GET: { scope: "tenant-in-path", handle: roomHistory },
+    GET: {
+      scope: "tenant-in-path",
+      query: ["after", "before", "limit", "reverse"],
+      is_query_strict: true,
+      handle: roomHistory,
+    },
     POST: { scope: "tenant-in-path", handle: publishTest },
   },
   "/v1/rooms/{tenant}/{room}/kick": { POST: { scope: "tenant-in-path", handle: kick } },
   "/v1/rooms/{tenant}/{room}/ban": { POST: { scope: "tenant-in-path", handle: ban } },
-  "/v1/tenants": { GET: { scope: "own", handle: reading(tenants) } },
+  "/v1/tenants": {
+    GET: { scope: "own", query: ["node", "sort", "limit"], handle: reading(tenants) },
+  },
   "/v1/limits": { GET: { scope: "bus", handle: reading(limits) } },
   "/v1/policies/stats": {
-    GET: { scope: "own", handle: reading(policyStats) },
-    DELETE: { scope: "tenant-in-query", handle: removePolicy },
+    GET: { scope: "own", query: ["node", "tenant", "limit"], handle: reading(policyStats) },
+    DELETE: { scope: "tenant-in-query", query: ["tenant"], handle: removePolicy },
   },
   "/v1/drain": { POST: { scope: "bus", handle: startDrain } },
   "/v1/log": {
-    GET: { scope: "bus", handle: reading(log) },
+    GET: { scope: "bus", query: ["node"], handle: reading(log) },
     PUT: { scope: "bus", handle: changeLog },
   },
 });

@@ -25,29 +25,31 @@ function limitError(): string {
 
 const quoted = (text: string) => JSON.stringify(text.slice(0, SHOWN_UNITS));
 
+/** Throws `invalid-settings` for a parameter that is not among `known`, and for one that is there twice. */
+export function requireKnown({ searchParams }: URL, known: readonly string[]): void {
+  const seen = new Set<string>();
+  for (const name of searchParams.keys()) {
+    if (!known.includes(name)) {
+      throw new ArqonError(
+        "invalid-settings",
+        `unknown parameter ${quoted(name)}; known: ${known.join(", ") || "none"}`,
+      );
+    }
+    if (seen.has(name)) throw new ArqonError("invalid-settings", `${name}: expected once`);
+    seen.add(name);
+  }
+}
+
 /**
  * The query as the schema of its parameters has it. Throws `invalid-settings` that names what is
  * unknown, there twice, or not as it should be.
  */
 export function readQuery<S extends z.ZodRawShape>(
-  { searchParams }: URL,
+  url: URL,
   shape: S,
 ): z.output<z.ZodObject<S>> {
-  const given: Record<string, string> = {};
-  for (const [name, value] of searchParams) {
-    if (!Object.hasOwn(shape, name)) {
-      const known = Object.keys(shape).join(", ") || "none";
-      throw new ArqonError(
-        "invalid-settings",
-        `unknown parameter ${quoted(name)}; known: ${known}`,
-      );
-    }
-    if (Object.hasOwn(given, name)) {
-      throw new ArqonError("invalid-settings", `${name}: expected once`);
-    }
-    given[name] = value;
-  }
-  const parsed = z.strictObject(shape).safeParse(given);
+  requireKnown(url, Object.keys(shape));
+  const parsed = z.strictObject(shape).safeParse(Object.fromEntries(url.searchParams));
   if (!parsed.success) throw new ArqonError("invalid-settings", problemText(parsed.error));
   return parsed.data as z.output<z.ZodObject<S>>;
 }

@@ -15,7 +15,7 @@ import type { FlushQueue } from "../flush_queue.ts";
 import type { HttpRates } from "../http_rates.ts";
 import { admit, NONE_ADDED, send, stamp } from "../pipeline.ts";
 import type { MessagePath } from "../pipeline.ts";
-import { parsedJson, readText, readValue } from "../policy/admin_body.ts";
+import { readValue, readValueAndText } from "../policy/admin_body.ts";
 import { policyHeaders } from "../request_headers.ts";
 import { bump } from "../stats.ts";
 import type { ShieldStats } from "../stats.ts";
@@ -165,8 +165,8 @@ async function messageFrame(
   request: Request,
   room_id: string,
 ): Promise<string> {
-  const text = await readText(request, limits.max_frame_bytes);
-  checked(parsedJson(text), MessageBody);
+  const { value, text } = await readValueAndText(request, limits.max_frame_bytes);
+  checked(value, MessageBody);
   // An object with at least its type: whatever stands before the brace is white space.
   const rest = text.slice(text.indexOf("{") + 1);
   return `{"op":"pub","room":${JSON.stringify(room_id)},${rest}`;

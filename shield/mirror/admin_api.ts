@@ -38,15 +38,17 @@ export interface MirrorAdminContext {
 /** The routes of this part. */
 export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>({
   "/v1/mirror": { GET: { scope: "own", handle: listRules } },
-  "/v1/mirror/explain": { GET: { scope: "tenant-in-subject", handle: explain } },
+  "/v1/mirror/explain": {
+    GET: { scope: "tenant-in-subject", query: ["subject", "key"], handle: explain },
+  },
   "/v1/mirror/diff": {
-    GET: { scope: "tenant-in-query", handle: showDiff },
-    DELETE: { scope: "tenant-in-query", handle: resetDiff },
+    GET: { scope: "tenant-in-query", query: ["tenant"], handle: showDiff },
+    DELETE: { scope: "tenant-in-query", query: ["tenant", "candidate"], handle: resetDiff },
   },
   "/v1/tenants/{tenant}/mirror": {
     GET: { scope: "tenant-in-path", handle: showTenant },
     PUT: { scope: "tenant-in-path", handle: setRule },
-    DELETE: { scope: "tenant-in-path", handle: removeRule },
+    DELETE: { scope: "tenant-in-path", query: ["prefix"], handle: removeRule },
   },
   "/v1/tenants/{tenant}/reset": { POST: { scope: "tenant-in-path", handle: resetTenant } },
 });

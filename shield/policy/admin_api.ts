@@ -61,14 +61,16 @@ export function isPolicyPath(path: string): boolean {
 
 /** Modules belong to nobody: whoever has the bytes can name their hash. */
 export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>({
-  "/v1/policies": { GET: { scope: "own", handle: list } },
+  "/v1/policies": { GET: { scope: "own", query: ["tenant"], handle: list } },
   "/v1/policies/modules": { PUT: { scope: "shared", handle: upload } },
   "/v1/policies/deploy": { POST: tenantInBody(bodyOf(Deployment), deploy) },
   "/v1/policies/rollback": { POST: tenantInBody(bodyOf(Rollback), rollback) },
   "/v1/policies/reset": { POST: tenantInBody(bodyOf(Reset), reset) },
-  "/v1/policies/logs": { GET: { scope: "tenant-in-query", handle: logs } },
+  "/v1/policies/logs": { GET: { scope: "tenant-in-query", query: ["tenant"], handle: logs } },
   // A policy may have a route's name: other methods than the route's own are about the policy.
-  "/v1/policies/{policy}": { DELETE: { scope: "tenant-in-query", handle: remove } },
+  "/v1/policies/{policy}": {
+    DELETE: { scope: "tenant-in-query", query: ["tenant"], handle: remove },
+  },
 });
 
 function bodyOf<T extends z.ZodType>(schema: T): (request: Request) => Promise<z.output<T>> {

@@ -1,6 +1,7 @@
 /** Bodies and queries of the admin API, read within bounds and checked. */
 import { ArqonError, isId } from "@arqon/proto";
 import { z } from "zod";
+import { parseStrictJsonBytes } from "../../shared/strict_json.ts";
 import { Binding, problemText } from "./chain.ts";
 
 /** Largest JSON body, in bytes. */
@@ -71,13 +72,7 @@ export async function readJson<T extends z.ZodType>(
 ): Promise<z.output<T>> {
   requireType(request, "application/json");
   const bytes = await readBytes(request, JSON_BYTES);
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    throw new ArqonError("malformed-body", "it is not JSON");
-  }
-  const parsed = schema.safeParse(value);
+  const parsed = schema.safeParse(orRefused(bytes, "malformed-body"));
   if (!parsed.success) throw new ArqonError("malformed-body", problemText(parsed.error));
   return parsed.data;
 }
@@ -98,28 +93,39 @@ export function parameterOf(url: URL, name: string): string {
   throw new ArqonError("invalid-settings", `expected ?${name}= once`);
 }
 
-/** The JSON value of a body. Rejects with `invalid-settings` when it is not JSON. */
+/**
+ * The JSON value of a body. Rejects with `invalid-settings` when it is not JSON, or JSON that names a
+ * member twice.
+ */
 export async function readValue(request: Request, max_bytes: number): Promise<unknown> {
-  return parsedJson(await readText(request, max_bytes));
+  requireType(request, "application/json");
+  return orRefused(await readBytes(request, max_bytes), "invalid-settings");
 }
 
-/** The text of a body that says that it is JSON. Rejects with `invalid-settings` when it is not UTF-8. */
-export async function readText(request: Request, max_bytes: number): Promise<string> {
+/** The same beside its text, for what passes on parts of it as they were written. */
+export async function readValueAndText(
+  request: Request,
+  max_bytes: number,
+): Promise<{ readonly value: unknown; readonly text: string }> {
   requireType(request, "application/json");
   const bytes = await readBytes(request, max_bytes);
-  return orRefused(() => new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  return {
+    value: orRefused(bytes, "invalid-settings"),
+    text: new TextDecoder().decode(bytes),
+  };
 }
 
-/** Throws `invalid-settings` when the text is not JSON. */
-export function parsedJson(text: string): unknown {
-  return orRefused(() => JSON.parse(text));
-}
-
-function orRefused<T>(read: () => T): T {
+/** Throws, with that reason, unless the bytes are JSON that means the same to everybody. */
+function orRefused(bytes: Uint8Array, reason: "invalid-settings" | "malformed-body"): unknown {
   try {
-    return read();
+    return parseStrictJsonBytes(bytes);
   } catch (cause) {
-    const detail = cause instanceof Error ? cause.message : "it is not JSON";
-    throw new ArqonError("invalid-settings", detail, { cause });
+    throw new ArqonError(reason, problemOf(cause), { cause });
   }
+}
+
+/** With the runtime's words, which show the place: an operator sees nothing but their own text. */
+function problemOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return "it is not JSON";
+  return cause.cause instanceof Error ? `${cause.message}: ${cause.cause.message}` : cause.message;
 }

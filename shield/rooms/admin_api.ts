@@ -35,11 +35,13 @@ export interface RoomsAdminContext {
 /** The routes of this part. */
 export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>({
   "/v1/rooms/classes": { GET: { scope: "own", handle: listClasses } },
-  "/v1/rooms/classes/explain": { GET: { scope: "tenant-in-query", handle: explain } },
+  "/v1/rooms/classes/explain": {
+    GET: { scope: "tenant-in-query", query: ["tenant", "room"], handle: explain },
+  },
   "/v1/tenants/{tenant}/rooms": {
     GET: { scope: "tenant-in-path", handle: showTenant },
     PUT: { scope: "tenant-in-path", handle: setClass },
-    DELETE: { scope: "tenant-in-path", handle: removeClass },
+    DELETE: { scope: "tenant-in-path", query: ["room"], handle: removeClass },
   },
 });
 

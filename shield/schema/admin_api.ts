@@ -57,8 +57,10 @@ export type Handler = (context: SchemaAdminContext, call: Call) => Promise<Respo
 const of = (
   scope: "bus" | "shared" | "own" | "tenant-in-path",
   handler: Handler,
+  query: readonly string[] = [],
 ): AdminMethod<SchemaAdminContext> => ({
   scope,
+  query,
   handle(context, call) {
     const { schema, tenant = "", version: rest = "" } = call.names;
     if (schema !== undefined) requireSchemaId(schema);
@@ -72,14 +74,19 @@ const of = (
  */
 export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>({
   "/v1/schemas": { GET: of("own", listSchemas) },
-  "/v1/schemas/{schema}": { GET: of("shared", showSchema), PUT: of("bus", changeSchema) },
-  "/v1/schemas/{schema}/check": { POST: of("bus", checkSchema) },
-  "/v1/schemas/{schema}/validate": { POST: of("shared", validateData) },
+  "/v1/schemas/{schema}": {
+    GET: of("shared", showSchema),
+    PUT: of("bus", changeSchema, ["compatibility"]),
+  },
+  "/v1/schemas/{schema}/check": { POST: of("bus", checkSchema, ["compatibility"]) },
+  "/v1/schemas/{schema}/validate": {
+    POST: of("shared", validateData, ["message", "version", "unknown_fields"]),
+  },
   "/v1/schemas/{schema}/versions/{version}": { GET: of("shared", showVersion) },
   "/v1/tenants/{tenant}/mappings": {
     GET: of("tenant-in-path", showMappings),
     PUT: of("tenant-in-path", setMappings),
-    DELETE: of("tenant-in-path", removeMappings),
+    DELETE: of("tenant-in-path", removeMappings, ["subject"]),
   },
 });
 

@@ -7,7 +7,7 @@ import { z } from "zod";
 import { SchemaMapping } from "../../shared/config/schema_governance.ts";
 import { SchemaError } from "../../shared/schema/schema_error.ts";
 import { TENANT_RULES_MAX } from "../../shared/tenant_settings.ts";
-import { readBytes, requireType } from "../policy/admin_body.ts";
+import { readValue } from "../policy/admin_body.ts";
 import type { StoredSettings } from "../settings.ts";
 import type { Call, SchemaAdminContext } from "./admin_api.ts";
 import { settled } from "./admin_schemas.ts";
@@ -48,14 +48,7 @@ export async function showMappings(
 }
 
 async function readMappings(request: Request): Promise<z.output<typeof Body>> {
-  requireType(request, "application/json");
-  const bytes = await readBytes(request, BODY_BYTES);
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (cause) {
-    throw new ArqonError("invalid-settings", "the body is not JSON", { cause });
-  }
+  const value = await readValue(request, BODY_BYTES);
   const is_list = typeof value === "object" && value !== null && "mappings" in value;
   // One of the two, so that the refusal is about what was meant.
   const parsed = Body.options[is_list ? 0 : 1].safeParse(value);

@@ -7,6 +7,8 @@ import type { Registry } from "prom-client";
 import type { Logger } from "../../shared/log.ts";
 import { exposition } from "../../shared/metrics.ts";
 import { problemResponse } from "../../shared/problem.ts";
+import { requireOwnName } from "../admin_host.ts";
+import type { AdminNames } from "../admin_host.ts";
 import { requireOwnSite, withSafety } from "../admin_safety.ts";
 import { mergePages } from "./exposition.ts";
 import type { Slot } from "./slot.ts";
@@ -187,11 +189,15 @@ function unavailable(detail: string): Response {
  * it changes reaches all of them over NATS; `/v1/processes/{index}/…` is `/v1/…` of that one. The
  * Shield checks the token. Never rejects.
  */
-export function supervisorAdmin(options: OperatorOptions): (request: Request) => Promise<Response> {
+export function supervisorAdmin(
+  options: OperatorOptions,
+  names: AdminNames,
+): (request: Request) => Promise<Response> {
   let turn = 0;
   return async (request) => {
     const url = new URL(request.url);
     try {
+      requireOwnName(request, names);
       requireOwnSite(request, url.pathname);
     } catch (error) {
       if (!(error instanceof ArqonError)) throw error;

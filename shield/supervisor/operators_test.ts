@@ -61,7 +61,7 @@ function start(fakes: readonly Fake[]) {
   return {
     seen,
     ops: supervisorOps(options),
-    admin: supervisorAdmin(options),
+    admin: supervisorAdmin(options, { host: "127.0.0.1", allowed_hosts: ["node"] }),
     admin_ports: open_ones.filter((_, at) => at % 2 === 1),
     [Symbol.asyncDispose]: async () => {
       await Promise.all(open_ones.map((listener) => listener.close(0)));

@@ -1,7 +1,7 @@
 /** Scenarios of signing in and out, of what a stranger gets, and of requests from other sites. */
 import assert from "node:assert/strict";
 import { startBusWith } from "../bus.ts";
-import { client, columnTexts, DEADLINE_MS, openConsole, until } from "./world.ts";
+import { client, columnTexts, DEADLINE_MS, openConsole, REBOUND, until } from "./world.ts";
 import type { Scenario } from "./world.ts";
 
 const REFUSED = /the server responded with a status of 40[13]/;
@@ -184,6 +184,28 @@ const oneTenant: Scenario = {
   },
 };
 
+const otherName: Scenario = {
+  name: "a page under another name that leads to the listener reads nothing of it",
+  async run({ bus, browser }) {
+    // A page that came while the name still led elsewhere has no content policy of ours.
+    const context = await browser.newContext({ bypassCSP: true });
+    try {
+      const page = await context.newPage();
+      const { port } = new URL(bus.admin_url);
+      const opened = await page.goto(`http://${REBOUND}:${port}/console/`);
+      assert.equal(opened?.status(), 403);
+      for (const path of ["/v1/openapi.json", "/v1/status", "/console/main.js"]) {
+        const asked = `fetch("${path}").then(async (it) => [it.status, (await it.json()).reason])`;
+        assert.deepEqual(await page.evaluate(asked), [403, "host-not-allowed"], path);
+      }
+      // The same listener by its own name answers.
+      assert.equal((await page.goto(`${bus.admin_url}/console/`))?.status(), 200);
+    } finally {
+      await context.close();
+    }
+  },
+};
+
 /** In the order in which they run. */
 export const SESSION_SCENARIOS: readonly Scenario[] = [
   signsIn,
@@ -191,5 +213,6 @@ export const SESSION_SCENARIOS: readonly Scenario[] = [
   crossSite,
   noAnswer,
   oneTenant,
+  otherName,
   sessionEnds,
 ];

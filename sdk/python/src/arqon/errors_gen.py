@@ -66,6 +66,7 @@ Reason = Literal[
     "policy-fault",
     "policy-loading",
     "policy-chain-fuel",
+    "host-not-allowed",
     "banned",
     "disconnected",
     "room-banned",
@@ -466,6 +467,14 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "back-off",
         0,
         "Message blocked by policy{detail}",
+    ),
+    "host-not-allowed": ErrorEntry(
+        163,
+        403,
+        "http",
+        "never-retry",
+        0,
+        "Host not allowed: {detail}",
     ),
     "banned": ErrorEntry(
         52,
