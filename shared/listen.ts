@@ -112,7 +112,7 @@ export async function listenClient(options: ClientListenOptions): Promise<Listen
   const { name, host, port } = options;
   const { handle, answerAll } = interruptible(options.handler);
   const opening = options.websocket === "own"
-    ? Promise.try(() => listenBare({ ...options, handler: handle }))
+    ? listenBare({ ...options, handler: handle })
     : listenNode({ ...options, handler: handle });
   const server = await opening.catch((cause) => {
     throw new ListenError(`${name} listener: ${reasonOf(cause, host, port)}`, { cause });

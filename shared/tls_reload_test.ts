@@ -1,4 +1,4 @@
-/** TLS certificates that change under running listeners, with real handshakes; both kinds of listener. */
+/** TLS certificates that change under running listeners, with real handshakes; all kinds of listener. */
 import assert from "node:assert/strict";
 import { listenClient } from "./listen.ts";
 import type { Listener } from "./listen.ts";
@@ -31,7 +31,16 @@ async function until(condition: () => boolean | Promise<boolean>, what: string):
   }
 }
 
-for (const websocket of ["native", "ws"] as const) {
+const ms = 10_000;
+const OWN = {
+  limits: {
+    ...{ strangers: 100, strangers_per_address: 100, descriptors: 1_000 },
+    ...{ head_ms: ms, body_ms: ms, idle_ms: ms, answer_ms: ms },
+  },
+  onGone() {},
+};
+
+for (const websocket of ["native", "ws", "own"] as const) {
   Deno.test(`another certificate is served without a restart, a bad one never (${websocket})`, async () => {
     const [first, second] = [await testCertificate(), await testCertificate()];
     const lines: string[] = [];
@@ -50,7 +59,7 @@ for (const websocket of ["native", "ws"] as const) {
       port: 0,
       handler: () => new Response("hello"),
       tls: first,
-      websocket,
+      ...(websocket === "own" ? { websocket, ...OWN } : { websocket }),
     });
     let files: TlsPair | undefined = first;
     const read = () => {

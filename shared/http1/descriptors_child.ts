@@ -1,6 +1,11 @@
-/** A listener that is to run out of files, for `descriptors_test.ts`: says its port, then serves. */
+/**
+ * A listener that is to run out of files, for `descriptors_test.ts`: says its port, then serves. Its
+ * argument is a pair for TLS, as JSON.
+ */
 import { listenBare } from "./listener.ts";
 
+// As a Shield does: in Deno 2.9 the first one panics when there is no file left.
+Deno.addSignalListener("SIGTERM", () => Deno.exit(0));
 const MANY = 100_000;
 const ms = 60_000;
 const limits = {
@@ -12,9 +17,10 @@ const limits = {
   answer_ms: ms,
   descriptors: MANY,
 };
-const listener = listenBare({
+const listener = await listenBare({
   host: "127.0.0.1",
   port: 0,
+  tls: Deno.args[0] === undefined ? undefined : JSON.parse(Deno.args[0]),
   limits,
   onGone(error) {
     console.log(`gone: ${error.message}`);

@@ -1,16 +1,18 @@
-/** What a listener does when the system gives it no file for another connection. */
+/** What our listeners do when the system gives it no file for another connection. */
 import assert from "node:assert/strict";
+import { testCertificate } from "../test_certificate.ts";
+import type { TlsPair } from "../tls_reload.ts";
 
 const CHILD = new URL("descriptors_child.ts", import.meta.url).pathname;
 /** What the child has open anyway is some thirty. */
 const FILES_MAX = 120;
 const STRANGERS = 300;
 
-Deno.test("serves on when files had run out, as if nothing had been", async () => {
+async function runsOut(tls: TlsPair | undefined): Promise<void> {
   const child = new Deno.Command("sh", {
     args: [
       ...["-c", `ulimit -n ${FILES_MAX}; exec "$@"`, "sh", Deno.execPath(), "run"],
-      ...["--allow-net=127.0.0.1", CHILD],
+      ...["--allow-net=127.0.0.1", CHILD, ...(tls === undefined ? [] : [JSON.stringify(tls)])],
     ],
     stdout: "piped",
     stderr: "inherit",
@@ -18,18 +20,20 @@ Deno.test("serves on when files had run out, as if nothing had been", async () =
   const output = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   const { value } = await output.read();
   const port = Number(value);
+  const url = `http${tls === undefined ? "" : "s"}://127.0.0.1:${port}/`;
+  using client = Deno.createHttpClient(tls === undefined ? {} : { caCerts: [tls.cert] });
   const strangers: Deno.TcpConn[] = [];
   try {
     for (let count = 0; count < STRANGERS; count++) {
       strangers.push(await Deno.connect({ hostname: "127.0.0.1", port }));
     }
     // In the system's own queue until somebody leaves: nobody is refused.
-    const waiting = fetch(`http://127.0.0.1:${port}/`);
+    const waiting = fetch(url, { client });
     assert.equal((await output.read()).value, "no files\n");
     for (const stranger of strangers) stranger.close();
     const answer = await (await waiting).json();
     assert(answer.failures > 0, "files did run out");
-    const again = await fetch(`http://127.0.0.1:${port}/`);
+    const again = await fetch(url, { client });
     assert.equal(again.status, 200);
     await again.body?.cancel();
   } finally {
@@ -37,4 +41,8 @@ Deno.test("serves on when files had run out, as if nothing had been", async () =
     await child.status;
     await output.cancel();
   }
-});
+}
+
+Deno.test("serves on when files had run out, as if nothing had been", () => runsOut(undefined));
+
+Deno.test("over TLS too", async () => await runsOut(await testCertificate()));

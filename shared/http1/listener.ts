@@ -1,20 +1,20 @@
 /**
- * The client listener on the runtime's TCP: it accepts, goes on when descriptors run out, bounds who
- * has shown no token yet, reads what a trusted proxy says, and speaks TLS by `node:tls`. HTTP is
- * `exchange.ts`; the listener of `listen.ts` on the runtime's own HTTP server is the other kind.
+ * The client listener of our own: it bounds who has shown no token yet, and reads what a trusted proxy
+ * says. Accepting is `door.ts` and `tls_door.ts`, HTTP is `exchange.ts`; the listener of `listen.ts` on
+ * the runtime's own HTTP server is the other kind.
  */
-import { createSecureContext } from "node:tls";
-import type { SecureContext } from "node:tls";
 import type { TlsPair } from "../tls_reload.ts";
 import { Arrival, Arrivals } from "./arrivals.ts";
 import type { ArrivalLimits, ArrivalStats } from "./arrivals.ts";
-import { acceptTls, closeQuietly } from "./byte_stream.ts";
-import type { ByteStream } from "./byte_stream.ts";
+import { closeQuietly } from "./byte_stream.ts";
+import { openPlainDoor } from "./door.ts";
+import type { Door, Visitor } from "./door.ts";
 import { serveConnection } from "./exchange.ts";
 import type { ExchangeContext, TakenConnection } from "./exchange.ts";
 import type { Handler } from "../http_handler.ts";
 import { readProxyHeader } from "./proxy.ts";
 import type { ProxyRule } from "./proxy.ts";
+import { openTlsDoor } from "./tls_door.ts";
 
 /** Where to listen, and within which bounds. */
 export interface BareListenOptions {
@@ -59,61 +59,59 @@ export interface BareListener {
   renew(pair: TlsPair): void;
 }
 
-const RETRY_MS_MIN = 20;
-const RETRY_MS_MAX = 1_000;
-/** Failures in a row, some 30 s of them, without a connection in between: it will not come back. */
-const FAILURES_MAX = 40;
-
-/** Throws the runtime's own error when the address is taken, forbidden or not of this machine. */
-export function listenBare(options: BareListenOptions): BareListener {
-  return new Listening(options);
+/** Rejects with the runtime's own error when the address is taken, forbidden or not of this machine. */
+export async function listenBare(options: BareListenOptions): Promise<BareListener> {
+  const { host, port, tls, reuse_port = false, onGone } = options;
+  const listening = new Listening(options);
+  const onVisitor = (visitor: Visitor) => listening.take(visitor);
+  const where = { host, port, reuse_port, onVisitor, onGone };
+  listening.door = tls === undefined ? openPlainDoor(where) : await openTlsDoor(where, tls);
+  return listening;
 }
 
 class Listening implements BareListener {
-  readonly port: number;
+  /** Set before anybody comes. */
+  door!: Door;
   readonly #options: BareListenOptions;
-  readonly #listener: Deno.TcpListener;
   readonly #arrivals: Arrivals;
   readonly #context: ExchangeContext;
   readonly #ended = Promise.withResolvers<void>();
-  #secure: SecureContext | undefined;
   #closing = false;
   #open = 0;
-  #failures = 0;
-  #accept_failures = 0;
   #refused = 0;
   #date = "";
   #date_seconds = 0;
 
   constructor(options: BareListenOptions) {
-    const { host, port, tls, reuse_port = false, limits } = options;
     this.#options = options;
-    this.#secure = tls === undefined ? undefined : createSecureContext({ ...tls });
-    const shared = reuse_port ? { reusePort: true } : {};
-    this.#listener = Deno.listen({ hostname: host, port, ...shared });
-    this.port = this.#listener.addr.port;
-    this.#arrivals = new Arrivals(limits, options.now ?? (() => performance.now()));
+    this.#arrivals = new Arrivals(options.limits, options.now ?? (() => performance.now()));
     this.#context = {
       handler: options.handler,
-      secure: tls !== undefined,
+      secure: options.tls !== undefined,
       arrivals: this.#arrivals,
       isClosing: () => this.#closing,
       date: () => this.#dateText(),
     };
-    void this.#acceptAll();
+  }
+
+  get port(): number {
+    return this.door.port;
   }
 
   get stats(): BareListenStats {
     const { stats } = this.#arrivals;
     const { strangers, evicted, timeouts } = stats;
-    const counted = { accept_failures: this.#accept_failures, refused: this.#refused };
-    return { strangers, evicted, timeouts, open: this.#open, ...counted };
+    const { accept_failures } = this.door;
+    return {
+      ...{ strangers, evicted, timeouts, open: this.#open, accept_failures },
+      refused: this.#refused,
+    };
   }
 
   shutdown(): Promise<void> {
     if (!this.#closing) {
       this.#closing = true;
-      this.#listener.close();
+      this.door.close();
       this.#arrivals.end(false);
       this.#settle();
     }
@@ -125,45 +123,18 @@ class Listening implements BareListener {
   }
 
   renew(pair: TlsPair): void {
-    this.#secure = createSecureContext({ ...pair });
+    this.door.renew(pair);
   }
 
-  async #acceptAll(): Promise<void> {
-    while (!this.#closing) {
-      let conn: Deno.TcpConn;
-      try {
-        conn = await this.#listener.accept();
-      } catch (error) {
-        if (this.#closing) return;
-        if (!await this.#onFailure(error as Error)) return;
-        continue;
-      }
-      this.#failures = 0;
-      this.#take(conn);
-    }
-  }
-
-  /** Waits, longer each time: what ran out comes back when somebody leaves. False when it is over. */
-  async #onFailure(error: Error): Promise<boolean> {
-    this.#accept_failures++;
-    const gone = error instanceof Deno.errors.BadResource || ++this.#failures > FAILURES_MAX;
-    if (gone) {
-      this.#options.onGone(error);
-      return false;
-    }
-    const wait_ms = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** (this.#failures - 1));
-    await new Promise((resolve) => setTimeout(resolve, wait_ms));
-    return true;
-  }
-
-  #take(conn: Deno.TcpConn): void {
+  /** A new connection. */
+  take(visitor: Visitor): void {
     if (this.#open >= this.#options.limits.descriptors && !this.#arrivals.makeRoom()) {
       this.#refused++;
-      return closeQuietly(conn);
+      return closeQuietly(visitor.stream);
     }
     this.#open++;
     // Not within `#serve`: all that it knows of the request would stay as long as the WebSocket does.
-    this.#serve(conn).then(run).then(this.#onEnded, this.#onEnded);
+    this.#serve(visitor).then(run).then(this.#onEnded, this.#onEnded);
   }
 
   /** One function for all: there are thousands of connections. */
@@ -172,50 +143,46 @@ class Listening implements BareListener {
     this.#settle();
   };
 
-  async #serve(conn: Deno.TcpConn): Promise<TakenConnection | undefined> {
-    const remote = conn.remoteAddr as Deno.NetAddr;
-    let arrival: Arrival | undefined;
+  async #serve(visitor: Visitor): Promise<TakenConnection | undefined> {
+    const { stream, remoteAddr } = visitor;
+    // An IPv4 peer of an IPv6 listener is what it is elsewhere.
+    const address = { ...remoteAddr, hostname: remoteAddr.hostname.replace(/^::ffff:/, "") };
+    // Of a proxy's connections nobody knows yet whose they are: none counts with another.
+    const proxied = this.#options.proxies?.isProxy(address.hostname) === true;
+    const arrival = new Arrival(stream, proxied ? `proxied ${address.port}` : address.hostname);
+    this.#arrivals.add(arrival);
     try {
-      // A peer that has reset the connection meanwhile makes this throw.
-      conn.setNoDelay(true);
-      // An IPv4 peer of an IPv6 listener is what it is elsewhere.
-      const address = { ...remote, hostname: remote.hostname.replace(/^::ffff:/, "") };
-      // Of a proxy's connections nobody knows yet whose they are: none counts with another.
-      const proxied = this.#options.proxies?.isProxy(address.hostname) === true;
-      arrival = new Arrival(conn, proxied ? `proxied ${address.port}` : address.hostname);
-      this.#arrivals.add(arrival);
-      return await this.#converse(conn, arrival, address);
+      return await this.#converse(visitor, arrival, address);
     } catch (error) {
-      if (arrival !== undefined) this.#arrivals.remove(arrival);
-      closeQuietly(conn);
+      this.#arrivals.remove(arrival);
+      closeQuietly(stream);
       throw error;
     }
   }
 
   async #converse(
-    conn: Deno.TcpConn,
+    { stream: tcp, secure }: Visitor,
     arrival: Arrival,
     address: Deno.NetAddr,
   ): Promise<TakenConnection | undefined> {
     const { proxies } = this.#options;
     const arrivals = this.#arrivals;
     let early: Uint8Array<ArrayBuffer> = NOTHING;
-    let remote = address;
+    let remoteAddr = address;
     if (proxies?.isProxy(address.hostname) === true) {
       arrivals.enter(arrival, "proxy");
-      const said = await readProxyHeader(conn);
+      const said = await readProxyHeader(tcp);
       early = said.rest;
-      remote = said.source === undefined ? address : { ...address, ...said.source };
-      arrivals.move(arrival, remote.hostname);
+      remoteAddr = said.source === undefined ? address : { ...address, ...said.source };
+      arrivals.move(arrival, remoteAddr.hostname);
     }
-    const secure = this.#secure;
-    let stream: ByteStream = conn;
+    let stream = tcp;
     if (secure !== undefined) {
       arrivals.enter(arrival, "tls");
-      stream = await acceptTls(conn, secure, early);
+      stream = await secure(early);
       early = NOTHING;
     }
-    return await serveConnection(this.#context, { arrival, stream, remoteAddr: remote, early });
+    return await serveConnection(this.#context, { arrival, stream, remoteAddr, early });
   }
 
   /** One text a second. */

@@ -1,11 +1,13 @@
-/** The listener on the runtime's TCP, with real connections, some of which behave badly. */
+/** Our own client listener, with real connections over TCP and over TLS, some of which behave badly. */
 import assert from "node:assert/strict";
 import { request as nodeRequest } from "node:http";
 import { groupOf } from "./arrivals.ts";
+import { writeAll } from "./byte_stream.ts";
 import { takeBareUpgrade } from "./exchange.ts";
 import type { BareUpgrade } from "./exchange.ts";
 import { listenBare } from "./listener.ts";
 import type { BareListener, BareListenOptions } from "./listener.ts";
+import { testCertificate } from "../test_certificate.ts";
 
 const LIMITS = {
   strangers: 100,
@@ -32,9 +34,15 @@ async function tell(request: Request, { remoteAddr }: Deno.ServeHandlerInfo<Deno
 
 class Served implements AsyncDisposable {
   readonly listener: BareListener;
+  readonly #ca: string | undefined;
 
-  constructor({ limits, ...changes }: Changes = {}) {
-    this.listener = listenBare({
+  private constructor(listener: BareListener, ca: string | undefined) {
+    this.listener = listener;
+    this.#ca = ca;
+  }
+
+  static async start({ limits, ...changes }: Changes = {}): Promise<Served> {
+    const listener = await listenBare({
       host: "127.0.0.1",
       port: 0,
       handler: tell,
@@ -42,16 +50,23 @@ class Served implements AsyncDisposable {
       ...changes,
       limits: { ...LIMITS, ...limits },
     });
+    return new Served(listener, changes.tls?.cert);
   }
 
-  connect(): Promise<Deno.TcpConn> {
-    return Deno.connect({ port: this.listener.port, hostname: "127.0.0.1" });
+  /** A connection of TCP; `before` is sent on it before TLS. */
+  async connect(before?: Uint8Array<ArrayBuffer>): Promise<Deno.Conn> {
+    const hostname = "127.0.0.1";
+    const tcp = await Deno.connect({ port: this.listener.port, hostname });
+    if (before !== undefined) await tcp.write(before);
+    return this.#ca === undefined
+      ? tcp
+      : await Deno.startTls(tcp, { hostname, caCerts: [this.#ca] });
   }
 
   /** All that is answered to these bytes until the server ends the connection. */
   async ask(text: string): Promise<string> {
     using conn = await this.connect();
-    await conn.write(new TextEncoder().encode(text));
+    await writeAll(conn, new TextEncoder().encode(text));
     return await readToEnd(conn);
   }
 
@@ -62,7 +77,7 @@ class Served implements AsyncDisposable {
   }
 }
 
-async function readToEnd(conn: Deno.TcpConn): Promise<string> {
+async function readToEnd(conn: Deno.Conn): Promise<string> {
   let text = "";
   const buffer = new Uint8Array(65_536);
   for (;;) {
@@ -70,6 +85,14 @@ async function readToEnd(conn: Deno.TcpConn): Promise<string> {
     if (count === null) return text;
     text += new TextDecoder().decode(buffer.subarray(0, count));
   }
+}
+
+const TLS = await testCertificate();
+
+/** The same over TCP and over TLS. */
+function test(name: string, run: (kind: Pick<Changes, "tls">) => Promise<void>): void {
+  Deno.test(name, () => run({}));
+  Deno.test(`${name} (TLS)`, () => run({ tls: TLS }));
 }
 
 /** Until a condition holds; rejects after 20 s. */
@@ -81,8 +104,8 @@ async function until(what: string, condition: () => boolean): Promise<void> {
   }
 }
 
-Deno.test("requests in one packet are answered in their order, and close ends the connection", async () => {
-  await using served = new Served();
+test("requests in one packet are answered in their order, and close ends the connection", async (kind) => {
+  await using served = await Served.start(kind);
   const text = await served.ask(
     "GET /a HTTP/1.1\r\nHost: x\r\n\r\n" +
       "POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi" +
@@ -103,8 +126,8 @@ Deno.test("requests in one packet are answered in their order, and close ends th
   assert.match(answers[0] as string, /^date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r$/m);
 });
 
-Deno.test("100 Continue is sent when the body is wanted, and not when it is not", async () => {
-  await using served = new Served();
+test("100 Continue is sent when the body is wanted, and not when it is not", async (kind) => {
+  await using served = await Served.start(kind);
   const head = (path: string) =>
     `POST ${path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n`;
   using conn = await served.connect();
@@ -118,15 +141,18 @@ Deno.test("100 Continue is sent when the body is wanted, and not when it is not"
   assert.match(await served.ask(head("/unread")), /^HTTP\/1\.1 200 OK\r\n[^]*connection: close/);
 });
 
-Deno.test("an answer that says close ends the connection", async () => {
+test("an answer that says close ends the connection", async (kind) => {
   const headers = { connection: "close" };
-  await using served = new Served({ handler: () => new Response("bye", { headers }) });
+  await using served = await Served.start({
+    ...kind,
+    handler: () => new Response("bye", { headers }),
+  });
   const text = await served.ask("GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\n");
   assert.match(text, /^HTTP\/1\.1 200 OK\r\n[^]*connection: close\r\n[^]*bye$/);
 });
 
-Deno.test("what is malformed is answered with what is wrong, and nothing behind it is read", async () => {
-  await using served = new Served();
+test("what is malformed is answered with what is wrong, and nothing behind it is read", async (kind) => {
+  await using served = await Served.start(kind);
   const text = await served.ask("GET /a HTTP/1.1\r\nHost: x\r\n folded\r\n\r\nGET /b HTTP/1.1\r\n");
   assert.match(text, /^HTTP\/1\.1 400 Bad Request\r\n[^]*a header over several lines\n$/);
   const long = `GET / HTTP/1.1\r\nHost: x\r\nX: ${"y".repeat(140_000)}\r\n\r\n`;
@@ -134,7 +160,7 @@ Deno.test("what is malformed is answered with what is wrong, and nothing behind 
 });
 
 Deno.test("Node's own client is served, with keep-alive and a large body", async () => {
-  await using served = new Served();
+  await using served = await Served.start();
   const answer = await new Promise<string>((resolve, reject) => {
     const { port } = served.listener;
     const asked = nodeRequest({ port, host: "127.0.0.1", method: "PUT", path: "/n" }, (reply) => {
@@ -149,11 +175,12 @@ Deno.test("Node's own client is served, with keep-alive and a large body", async
   assert.equal(JSON.parse(answer).body.length, 200_001);
 });
 
-Deno.test("a peer that goes before its upgrade is answered is lost, and nothing runs", async () => {
+test("a peer that goes before its upgrade is answered is lost, and nothing runs", async (kind) => {
   const told: string[] = [];
   const going = Promise.withResolvers<void>();
   const asked = Promise.withResolvers<void>();
-  await using served = new Served({
+  await using served = await Served.start({
+    ...kind,
     async handler(request) {
       const upgrade = takeBareUpgrade(request) as BareUpgrade;
       // More than the system's buffers take of a peer that reads nothing.
@@ -177,8 +204,8 @@ Deno.test("a peer that goes before its upgrade is answered is lost, and nothing 
   await until("nobody is left", () => served.listener.stats.open === 0);
 });
 
-Deno.test("who is slow with a head, or silent, is ended in time and counted", async () => {
-  await using served = new Served({ limits: { head_ms: 300, idle_ms: 400 } });
+test("who is slow with a head, or silent, is ended in time and counted", async (kind) => {
+  await using served = await Served.start({ ...kind, limits: { head_ms: 300, idle_ms: 400 } });
   const { stats } = served.listener;
   assert.equal(await served.ask(""), "");
   assert.equal(await served.ask("GET / HTTP/1.1\r\nHost: x\r\nX: "), "");
@@ -187,19 +214,22 @@ Deno.test("who is slow with a head, or silent, is ended in time and counted", as
   assert.equal(stats.timeouts.idle, 1);
 });
 
-Deno.test("a body that does not come is not waited for without end", async () => {
-  await using served = new Served({ limits: { body_ms: 300 } });
+test("a body that does not come is not waited for without end", async (kind) => {
+  await using served = await Served.start({ ...kind, limits: { body_ms: 300 } });
   assert.equal(await served.ask("POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nh"), "");
   assert.equal(served.listener.stats.timeouts.body, 1);
 });
 
-Deno.test("one stranger too many costs the oldest its place, and nobody who is known", async () => {
-  await using served = new Served({ limits: { strangers: 50, strangers_per_address: 3 } });
+test("one stranger too many costs the oldest its place, and nobody who is known", async (kind) => {
+  await using served = await Served.start({
+    ...kind,
+    limits: { strangers: 50, strangers_per_address: 3 },
+  });
   const { stats } = served.listener;
   using known = await served.connect();
   await known.write(new TextEncoder().encode("GET /a HTTP/1.1\r\nHost: x\r\n\r\n"));
   await known.read(new Uint8Array(1_000));
-  const strangers: Deno.TcpConn[] = [];
+  const strangers: Deno.Conn[] = [];
   for (let count = 1; count <= 5; count++) {
     strangers.push(await served.connect());
     await until("it is accepted", () => served.listener.stats.open === 1 + Math.min(count, 3));
@@ -216,8 +246,8 @@ Deno.test("one stranger too many costs the oldest its place, and nobody who is k
   for (const conn of strangers) conn.close();
 });
 
-Deno.test("a refused request leaves its sender a stranger", async () => {
-  await using served = new Served();
+test("a refused request leaves its sender a stranger", async (kind) => {
+  await using served = await Served.start(kind);
   using conn = await served.connect();
   await conn.write(new TextEncoder().encode("GET /no HTTP/1.1\r\nHost: x\r\n\r\n"));
   await conn.read(new Uint8Array(1_000));
@@ -231,14 +261,18 @@ function proxyHeader(command: number, address: readonly number[]): Uint8Array<Ar
   return new Uint8Array([...signature, command, 0x11, 0, addresses.length, ...addresses]);
 }
 
-Deno.test("a trusted proxy says whose its connections are, and has to", async () => {
-  await using served = new Served({ proxies: { isProxy: (address) => address === "127.0.0.1" } });
+test("a trusted proxy says whose its connections are, and has to", async (kind) => {
+  await using served = await Served.start({
+    ...kind,
+    proxies: { isProxy: (address) => address === "127.0.0.1" },
+  });
   const request = new TextEncoder().encode(
     "GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
   );
-  const askWith = async (header: Uint8Array) => {
-    using conn = await served.connect();
-    await conn.write(new Uint8Array([...header, ...request]));
+  const askWith = async (header: Uint8Array<ArrayBuffer>) => {
+    using conn = await served.connect(header);
+    // Whoever is refused before TLS cannot write.
+    await conn.write(request).catch(() => {});
     return await readToEnd(conn);
   };
   assert.match(await askWith(proxyHeader(0x21, [10, 1, 2, 3])), /"from":"10\.1\.2\.3"/);
@@ -247,10 +281,11 @@ Deno.test("a trusted proxy says whose its connections are, and has to", async ()
   assert.equal(await askWith(proxyHeader(0x22, [10, 1, 2, 3])), "");
 });
 
-Deno.test("shutting down ends who waits, answers who has asked, and takes nobody new", async () => {
+test("shutting down ends who waits, answers who has asked, and takes nobody new", async (kind) => {
   const { promise: answer, resolve } = Promise.withResolvers<Response>();
   const asked = Promise.withResolvers<void>();
-  const served = new Served({
+  const served = await Served.start({
+    ...kind,
     handler() {
       asked.resolve();
       return answer;
