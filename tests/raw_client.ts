@@ -13,6 +13,8 @@ export interface RawClientOptions {
   /** Offered besides the token item. Default: `arqon.v1`. */
   subprotocols?: string[];
   headers?: Record<string, string>;
+  /** Who trusts the certificate of a `wss:` URL. */
+  client?: Deno.HttpClient;
 }
 
 /** The close event as the client saw it; 1006 when the connection broke. */
@@ -33,6 +35,7 @@ export class RawClient implements Disposable {
     this.socket = new WebSocket(url, {
       protocols: token === undefined ? subprotocols : [...subprotocols, `arqon.token.${token}`],
       headers: options.headers ?? {},
+      ...(options.client === undefined ? {} : { client: options.client }),
     });
     this.socket.binaryType = "arraybuffer";
     this.socket.onmessage = ({ data }) => {
