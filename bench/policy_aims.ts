@@ -2,6 +2,7 @@
 import type { DeployCycle } from "./policy_deploy.ts";
 import type { KernelReport } from "./policy_kernels.ts";
 import type { OverheadReport, VerdictResult } from "./policy_overhead.ts";
+import type { WorstReport } from "./policy_worst.ts";
 import { median } from "./statistics.ts";
 import { renderRows } from "./table.ts";
 
@@ -9,6 +10,7 @@ import { renderRows } from "./table.ts";
 export interface Measured {
   readonly overhead?: OverheadReport;
   readonly kernels?: KernelReport;
+  readonly worst?: WorstReport;
   readonly deploy?: readonly DeployCycle[];
 }
 
@@ -48,11 +50,20 @@ function delays({ verdict }: OverheadReport): Aim[] {
 }
 
 /** Every aim about something that was measured. */
-export function aimsOf({ overhead, kernels, deploy }: Measured): Aim[] {
+export function aimsOf({ overhead, kernels, worst, deploy }: Measured): Aim[] {
   const aims: Aim[] = overhead === undefined ? [] : delays(overhead);
   for (const [tier, mean] of Object.entries(kernels?.geometric_mean ?? {})) {
     const name = `slowdown by metering, ${tier} compiler`;
     aims.push({ name, measured: mean, least: undefined, below: 1.3, unit: "x" });
+  }
+  if (worst !== undefined) {
+    aims.push({
+      name: "a unit with the worst operands, multiplications",
+      measured: worst.worst,
+      least: undefined,
+      below: worst.bound,
+      unit: "x",
+    });
   }
   const commands = (deploy ?? []).filter(({ kind }) => kind === "command")
     .map(({ enforced_ms }) => Math.max(...enforced_ms));

@@ -252,7 +252,7 @@ const PolicyLimits = z.strictObject({
   fuel_per_second: count(
     1_000_000,
     1_000_000_000_000,
-    "fuel a second and tenant, burst: twice that; 1,000,000 is about half of a core",
+    "fuel a second and tenant, burst: twice that; 1,000,000 is at most half of a core",
   ),
   chain_fuel_limit: z.int().min(1).max(64_000_000).optional().describe(
     "fuel of all policies of one operation together and of the instances made for them; those that only observe have as much again; absent: twice fuel_limit",
@@ -265,7 +265,7 @@ const PolicyLimits = z.strictObject({
 const Platform = z.strictObject({
   overseer: z.strictObject({
     enabled: z.boolean().default(true).describe("run WebAssembly policies"),
-    fuel_limit: count(10_000, 1_000_000, "fuel a call; 10,000 is about 5 ms"),
+    fuel_limit: count(10_000, 1_000_000, "fuel a call; 10,000 is at most about 5 ms, whatever the code does"),
     memory_limit_pages: count(64, 65_536, "memory an instance, in 64 KiB pages"),
   }).prefault({}).describe("WebAssembly policies"),
   mirroring: Mirroring.prefault({}).describe("copies of traffic"),

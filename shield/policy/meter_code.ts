@@ -5,6 +5,7 @@
  */
 import { type BlockCharge, declaredLocals } from "./meter_blocks.ts";
 import { frameSlots, IMPORT_UNITS, LEAF_SLOTS, type SizeRate, sizeRate } from "./meter_costs.ts";
+import type { SizeLimit } from "./meter_sizes.ts";
 import {
   type FunctionBody,
   type FunctionType,
@@ -28,6 +29,8 @@ export interface CodeTarget {
   readonly height_limit_slots: number;
   /** Where a function index of the old module points now: imports become their thunks. */
   readonly redirect: (function_index: number) => number;
+  /** The greatest size with which a bulk instruction may succeed. */
+  readonly sizeLimit: SizeLimit;
   /** The block type (as in `Instruction.a`) of a block without parameters and these results. */
   readonly resultBlock: (results: readonly ValueType[]) => number;
 }
@@ -107,13 +110,25 @@ export class Charges {
     return this.#pay([this.#constant(units)], fuel_local, fresh);
   }
 
-  /** Pays for the i32 in `local`, zero-extended; in i64, so that nothing overflows. */
-  size(local: number, { left, right }: SizeRate, fuel_local = NO_LOCAL): readonly Instruction[] {
-    const price = [instruction(Op.LOCAL_GET, local), plain(Op.I64_EXTEND_I32_U)];
+  /**
+   * Pays for the i32 in `local`, zero-extended; in i64, so that nothing overflows. Nothing, when it
+   * is above what the code `most` leaves: then there is nothing that will be done.
+   */
+  size(
+    local: number,
+    { left, right }: SizeRate,
+    fuel_local = NO_LOCAL,
+    most?: readonly Instruction[],
+  ): readonly Instruction[] {
+    const operand = [instruction(Op.LOCAL_GET, local), plain(Op.I64_EXTEND_I32_U)];
+    const price = [...operand];
     if (left > 0) price.push(this.#constant(left), plain(Op.I64_SHL));
     if (right > 0) {
       price.push(this.#constant(2 ** right - 1), plain(Op.I64_ADD));
       price.push(this.#constant(right), plain(Op.I64_SHR_U));
+    }
+    if (most !== undefined) {
+      price.push(this.#constant(0), ...operand, ...most, plain(Op.I64_LE_U), plain(Op.SELECT));
     }
     return this.#pay(price, fuel_local, true);
   }
@@ -230,7 +245,8 @@ class Writer {
     const rate = sizeRate(old.op);
     if (rate !== undefined) {
       this.append([instruction(Op.LOCAL_TEE, this.#size_local)]);
-      this.append(this.#target.charges.size(this.#size_local, rate, this.#fuel_local));
+      const { charges, sizeLimit } = this.#target;
+      this.append(charges.size(this.#size_local, rate, this.#fuel_local, sizeLimit(old)));
     }
     this.append([this.#changed(old)]);
     if (this.#fuel_local !== NO_LOCAL && isCall(old.op)) {

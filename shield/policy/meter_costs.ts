@@ -1,19 +1,26 @@
 /**
- * What each instruction costs in units, and the numbers that the metered code carries. One unit is
- * about one simple instruction and at most about a nanosecond on a common server core, in the slower
- * of the engine's two compilers; 500 units are one fuel. Prices only: who pays when is in
- * `meter_blocks.ts` and `meter_code.ts`.
+ * What each instruction costs in units, and the numbers that the metered code carries. A unit is at
+ * most as long as 1.25 dependent 32-bit multiplications of three cycles, about a nanosecond on a
+ * server core, in the slower of the engine's two compilers and with the operands that processors are
+ * slowest with; 500 units are one fuel. `deno task bench policy --only worst` holds every price to
+ * that. Who pays when is in `meter_blocks.ts` and `meter_code.ts`.
  *
- * Calibrated on V8 15 (Deno 2.9.6), the slower of baseline and optimised code rounded up: 64-bit
- * division 4.4 ns, square root 6.8, random load in 4 MiB 3.3, indirect call 4.2, `table.set` 23,
- * `memory.grow` 0 32, `memory.fill` of nothing 137, `memory.init` 25, `table.init` 14 and 20 an entry,
- * `table.fill` 6 and 17 an entry, `table.copy` 8 and 7 an entry, fill and copy 130 bytes a ns.
+ * Calibrated on V8 15 (Deno 2.9.6) and an AMD core of 3.7 GHz, whole loops: a chain of loads in 4 MiB
+ * 15 ns, stores across pages 23, `table.set` 36, `memory.fill` of nothing 128, an entry of
+ * `table.fill` 24, of `table.init` 27, of `table.copy` 15. Intel cores hand a subnormal operand or
+ * result of a multiplication, division, root or conversion between floats to microcode, which takes
+ * about 150 cycles (51 ns measured in a chain); their older ones take up to 95 for 64-bit division.
  */
 import { type Instruction, ValueType } from "./wasm/module.ts";
 import { Op } from "./wasm/opcodes.ts";
 
 /** Units in one fuel, the unit of `fuel_limit` and of metrics. */
 export const UNITS_PER_FUEL = 500;
+/**
+ * How long a unit may take at most, in dependent 32-bit multiplications. 10,000 fuel, 5,000,000
+ * units, are then at most 5 ms on a core that takes 0.8 ns for one, as those with 3.7 GHz do.
+ */
+export const MULTIPLICATIONS_PER_UNIT = 1.25;
 /** Name of the appended exported global with the units left (mutable i64); negative is exhausted. */
 export const FUEL_EXPORT = "arqon_fuel";
 /** Name of the appended exported global with the slots in use (mutable i32). */
@@ -23,7 +30,7 @@ export const HEIGHT_EXPORT = "arqon_height";
  * Version of the transform. Part of the compile cache's key: any change of a price, a charge or the
  * code written for it is a new version.
  */
-export const METER_VERSION = 1;
+export const METER_VERSION = 2;
 
 /** Units of entering a function, beside one for each parameter, local and result. */
 export const ENTRY_UNITS = 4;
@@ -71,7 +78,7 @@ const SIZE_RATES: ReadonlyMap<number, SizeRate> = new Map([
   [Op.MEMORY_COPY, { left: 0, right: 4 }],
   [Op.MEMORY_FILL, { left: 0, right: 4 }],
   [Op.TABLE_INIT, { left: 5, right: 0 }],
-  [Op.TABLE_COPY, { left: 3, right: 0 }],
+  [Op.TABLE_COPY, { left: 4, right: 0 }],
   [Op.TABLE_GROW, { left: 6, right: 0 }],
   [Op.TABLE_FILL, { left: 5, right: 0 }],
 ]);
@@ -88,23 +95,30 @@ const PRICES: readonly (readonly [first: number, last: number, units: number])[]
   [Op.CALL, Op.CALL, 3],
   [Op.CALL_INDIRECT, Op.CALL_INDIRECT, 6],
   [Op.TABLE_GET, Op.TABLE_GET, 4],
-  [Op.TABLE_SET, Op.TABLE_SET, 32],
-  [Op.I32_LOAD, Op.I64_STORE32, 2],
+  [Op.TABLE_SET, Op.TABLE_SET, 40],
+  [Op.I32_LOAD, Op.I64_STORE32, 16],
+  [0x2c, 0x2d, 10], // i32.load8
+  [0x30, 0x31, 10], // i64.load8
+  [0x3a, 0x3a, 3], // i32.store8
+  [0x3c, 0x3c, 3], // i64.store8
   [Op.MEMORY_GROW, Op.MEMORY_GROW, 100],
-  [0x6d, 0x70, 5], // i32 division and remainder
-  [0x7f, 0x82, 5], // i64 division and remainder
+  [0x6d, 0x70, 10], // i32 division and remainder
+  [0x7f, 0x82, 32], // i64 division and remainder
   [0x8d, 0x90, 3], // f32 rounding
-  [0x91, 0x91, 8], // f32.sqrt
-  [0x95, 0x95, 6], // f32.div
+  [0x91, 0x91, 64], // f32.sqrt
+  [0x94, 0x95, 64], // f32.mul, div
   [0x96, 0x98, 5], // f32.min, max, copysign
   [0x9b, 0x9e, 3], // f64 rounding
-  [0x9f, 0x9f, 8], // f64.sqrt
-  [0xa3, 0xa3, 6], // f64.div
+  [0x9f, 0x9f, 64], // f64.sqrt
+  [0xa2, 0xa3, 64], // f64.mul, div
   [0xa4, 0xa6, 5], // f64.min, max, copysign
-  [0xa8, 0xab, 2], // float to i32
-  [0xae, 0xbb, 2], // float to i64, integer to float, float to float
+  [0xa8, 0xab, 4], // float to i32
+  [0xae, 0xb5, 4], // float to i64, integer to f32
+  [0xb6, 0xb6, 64], // f32.demote_f64
+  [0xb7, 0xba, 4], // integer to f64
+  [0xbb, 0xbb, 64], // f64.promote_f32
   [Op.REF_FUNC, Op.REF_FUNC, 4],
-  [0xfc00, 0xfc07, 2], // saturating float to integer
+  [0xfc00, 0xfc07, 6], // saturating float to integer
   [Op.MEMORY_INIT, Op.MEMORY_INIT, 50],
   [Op.DATA_DROP, Op.DATA_DROP, 5],
   [Op.MEMORY_COPY, Op.MEMORY_COPY, 50],

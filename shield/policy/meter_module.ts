@@ -9,6 +9,7 @@ import { Charges, type CodeTarget, meterBody, thunkCode } from "./meter_code.ts"
 import { FUEL_EXPORT, HEIGHT_EXPORT, lengthParameters } from "./meter_costs.ts";
 import { checkCompileCost, compileCost, limitMemory, limitTables } from "./meter_limits.ts";
 import { moveCustoms } from "./meter_names.ts";
+import { sizeLimits } from "./meter_sizes.ts";
 import { PolicyModuleError } from "./wasm/errors.ts";
 import {
   type ConstExpression,
@@ -19,6 +20,7 @@ import {
   type Import,
   importCounts,
   instruction,
+  type Limits,
   NO_FACTS,
   ValueType,
   type WasmModule,
@@ -152,7 +154,18 @@ function checkedCharges(module: WasmModule): {
   return { charges, compile_cost: spent };
 }
 
-function codeTarget(module: WasmModule, types: Types, options: RewriteOptions): CodeTarget {
+/** What memories and tables may be in the metered module. */
+interface Room {
+  readonly memories: readonly Limits[];
+  readonly tables: readonly Limits[];
+}
+
+function codeTarget(
+  module: WasmModule,
+  types: Types,
+  room: Room,
+  options: RewriteOptions,
+): CodeTarget {
   const counts = importCounts(module);
   const globals = counts.global + module.globals.length;
   const functions = counts.function + module.functions.length;
@@ -163,6 +176,7 @@ function codeTarget(module: WasmModule, types: Types, options: RewriteOptions): 
     height: globals + 1,
     height_limit_slots: options.height_limit_slots,
     redirect: (index) => index < counts.function ? functions + index : index,
+    sizeLimit: sizeLimits(module, room.memories, room.tables),
     resultBlock: (results) => types.resultBlock(results),
   };
 }
@@ -186,8 +200,11 @@ function customsOf(
 export function rewriteModule(module: WasmModule, options: RewriteOptions): RewrittenModule {
   const { charges, compile_cost } = checkedCharges(module);
   const tables = limitTables(module, options.table_entries);
+  const memories = module.memories.map(({ limits }) =>
+    limitMemory(limits, options.memory_limit_pages)
+  );
   const types = new Types(module.types);
-  const target = codeTarget(module, types, options);
+  const target = codeTarget(module, types, { memories, tables }, options);
   const imported = importedFunctions(module);
   const labels = new Map<number, readonly number[]>();
   const functions = module.functions.map((body, at): FunctionBody => {
@@ -202,9 +219,9 @@ export function rewriteModule(module: WasmModule, options: RewriteOptions): Rewr
     types: types.list,
     functions: [...functions, ...imported.map((one, at) => thunk(target, one, at))],
     tables: module.tables.map((table, at) => ({ ...table, limits: tables[at] ?? table.limits })),
-    memories: module.memories.map((memory) => ({
+    memories: module.memories.map((memory, at) => ({
       ...memory,
-      limits: limitMemory(memory.limits, options.memory_limit_pages),
+      limits: memories[at] ?? memory.limits,
     })),
     globals: [
       ...module.globals.map((one) => ({

@@ -129,27 +129,54 @@ Deno.test("recursion below the height limit returns and leaves the height as it 
   assert.equal(instance.height.value, 0);
 });
 
-const SIZED: Readonly<Record<string, readonly [text: string, at_least: number]>> = {
-  "memory.grow": ["local.get 0 memory.grow drop", 2 ** 32 * 8_192],
-  "memory.fill": ["i32.const 0 i32.const 0 local.get 0 memory.fill", 2 ** 28],
-  "memory.copy": ["i32.const 0 i32.const 0 local.get 0 memory.copy", 2 ** 28],
-  "memory.init": ["i32.const 0 i32.const 0 local.get 0 memory.init 0", 2 ** 28],
-  "table.init": ["i32.const 0 i32.const 0 local.get 0 table.init 0", 2 ** 37],
-  "table.copy": ["i32.const 0 i32.const 0 local.get 0 table.copy", 2 ** 35],
-  "table.fill": ["i32.const 0 ref.null func local.get 0 table.fill 0", 2 ** 37],
-  "table.grow": ["ref.null func local.get 0 table.grow 0 drop", 2 ** 38],
+/** Text with the size in local 0; the greatest size that succeeds; units of that, the size's part. */
+const SIZED: Readonly<Record<string, readonly [text: string, most: number, units: number]>> = {
+  "memory.grow": ["local.get 0 memory.grow", 63, 63 * 8_192],
+  "memory.fill": ["i32.const 0 i32.const 0 local.get 0 memory.fill i32.const 0", 65_536, 4_096],
+  "memory.copy": ["i32.const 0 i32.const 0 local.get 0 memory.copy i32.const 0", 65_536, 4_096],
+  "memory.init": ["i32.const 0 i32.const 0 local.get 0 memory.init 0 i32.const 0", 17, 2],
+  "table.init": ["i32.const 0 i32.const 0 local.get 0 table.init 0 i32.const 0", 2, 64],
+  "table.copy": ["i32.const 0 i32.const 0 local.get 0 table.copy i32.const 0", 500, 8_000],
+  "table.fill": ["i32.const 0 ref.null func local.get 0 table.fill 0 i32.const 0", 500, 16_000],
+  "table.grow": ["ref.null func local.get 0 table.grow 0", 9_500, 9_500 * 64],
 };
 
-for (const [name, [text, at_least]] of Object.entries(SIZED)) {
-  Deno.test(`${name} of 2^32 - 1 pays for all of it, also when it fails`, () => {
-    const instance = new MeteredInstance(`(module (memory 1) (table 2 funcref)
-      (data "x") (elem func 0) (func (export "run") (param i32) ${text}))`);
-    const outcome = instance.call("run", 1e15, -1);
-    assert.ok(outcome.units > at_least * 0.99 && outcome.units < at_least * 1.01);
-    const poor = instance.call("run", 1e6, -1);
-    assert.ok(poor.trapped && poor.units > 1e6, "and is not tried without the fuel");
+for (const [name, [text, most, units]] of Object.entries(SIZED)) {
+  const fresh = () =>
+    new MeteredInstance(`(module (memory 1) (table 500 funcref) (data "${"x".repeat(17)}")
+      (elem func 0 0) (func (export "run") (param i32) (result i32) ${text}))`);
+  Deno.test(`${name} pays for its size before it runs, and is not tried without the fuel`, () => {
+    const base = fresh().call("run", 1e6, 0).units;
+    const outcome = fresh().call("run", 1e6, most);
+    assert.deepEqual([outcome.trapped, outcome.units], [false, base + units]);
+    const poor = fresh().call("run", base + units - 1, most);
+    assert.deepEqual([poor.result, poor.units], ["unreachable", base + units]);
+  });
+
+  Deno.test(`${name} of too much ends as the specification says, for the price of the attempt`, () => {
+    const base = fresh().call("run", 1e6, 0).units;
+    for (const size of [most + 1, 2 ** 31, -1]) {
+      const outcome = fresh().call("run", base, size);
+      assert.equal(outcome.units, base, String(size));
+      if (name.endsWith("grow")) assert.equal(outcome.result, -1);
+      else assert.match(String(outcome.result), /out of bounds/);
+    }
   });
 }
+
+Deno.test("growing is judged by what there is then, not by what there was", () => {
+  const instance = new MeteredInstance(`(module (memory 1)
+    (func (export "run") (param i32) (result i32) local.get 0 memory.grow))`);
+  const attempt = instance.call("run", 1e6, 64).units;
+  assert.equal(instance.call("run", 1e6, 40).units, attempt + 40 * 8_192);
+  assert.deepEqual(instance.call("run", 1e6, 24), {
+    result: -1,
+    trapped: false,
+    units: attempt,
+    height: 0,
+  });
+  assert.equal(instance.call("run", 1e6, 23).result, 41);
+});
 
 Deno.test("an import pays for itself and its bytes before it runs, however it is reached", () => {
   const instance = new MeteredInstance(`(module
@@ -167,7 +194,7 @@ Deno.test("an import pays for itself and its bytes before it runs, however it is
       i32.const 1 i32.const 0 local.get 0 i32.const 1 call_indirect (type $t)))`);
   const thunk = IMPORT_UNITS + 3 + 700;
   assert.equal(instance.call("log", FUEL, 1, 0, 700).units, thunk);
-  const rest = { direct: 11, table: 15, reference: 52 };
+  const rest = { direct: 11, table: 15, reference: 60 };
   for (const [name, units] of Object.entries(rest)) {
     assert.equal(instance.call(name, FUEL, 700).units, thunk + units, name);
     assert.ok(instance.call(name, FUEL, -1).trapped, `${name} with 2^32 - 1 bytes`);

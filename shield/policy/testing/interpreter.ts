@@ -214,12 +214,17 @@ export class Interpreter {
     }
   }
 
-  /** Instructions on globals, tables and memory; pays for their sizes first. */
+  /**
+   * Instructions on globals, tables and memory; pays for their sizes first, but for those with which
+   * nothing happens.
+   */
   #state(one: Instruction, stack: Value[]): void {
     const rate = sizeRate(one.op);
     if (rate !== undefined) {
       const size = Number(stack.at(-1)) >>> 0;
-      this.#pay(Math.ceil(size * 2 ** rate.left / 2 ** rate.right));
+      if (size <= this.#store.most(one)) {
+        this.#pay(Math.ceil(size * 2 ** rate.left / 2 ** rate.right));
+      }
     }
     this.#store.apply(one, stack);
   }

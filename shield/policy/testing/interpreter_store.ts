@@ -30,6 +30,9 @@ export class Store {
   readonly #elements: (readonly Value[])[];
   readonly #data: Uint8Array[];
   readonly #memory_limit_bytes: number;
+  /** Lengths of the passive segments before any was dropped; 0 for the others. */
+  readonly #passive_entries: readonly number[];
+  readonly #passive_bytes: readonly number[];
 
   /** Modules with imported globals, tables or memories are not for the interpreter. */
   constructor(
@@ -52,6 +55,12 @@ export class Store {
       items.kind === "functions" ? items.indices : items.expressions.map(constant)
     );
     this.#data = module.data.map(({ bytes }) => bytes);
+    const passive = (
+      segments: readonly { mode: string }[],
+      lengths: readonly { length: number }[],
+    ) => segments.map(({ mode }, at) => mode === "passive" ? lengths[at]?.length ?? 0 : 0);
+    this.#passive_entries = passive(module.elements, this.#elements);
+    this.#passive_bytes = passive(module.data, this.#data);
     module.elements.forEach((segment, index) => {
       if (segment.mode === "active") {
         const to = Number(constant(segment.at)) >>> 0;
@@ -90,6 +99,17 @@ export class Store {
     const bytes = this.#data[segment] ?? new Uint8Array();
     checked(bytes.length, from, this.memory.length, to, size);
     this.memory.set(bytes.subarray(from, from + size), to);
+  }
+
+  /** The greatest size operand with which a bulk instruction may do anything. */
+  most({ op, a }: Instruction): number {
+    const memory = this.memory.length;
+    if (op === Op.MEMORY_GROW) return (this.#memory_limit_bytes - memory) / PAGE_BYTES;
+    if (op === Op.TABLE_GROW) return (this.#table_limits[a] ?? 0) - this.#table(a).length;
+    // What was dropped has still been paid for: only that is known before the code runs.
+    if (op === Op.TABLE_INIT) return this.#passive_entries[a] ?? 0;
+    if (op === Op.MEMORY_INIT) return this.#passive_bytes[a] ?? 0;
+    return op === Op.TABLE_FILL || op === Op.TABLE_COPY ? this.#table(a).length : memory;
   }
 
   /** Runs an instruction on the state, with its operands on `stack`. */

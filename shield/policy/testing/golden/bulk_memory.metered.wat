@@ -23,6 +23,15 @@
     i64.add
     i64.const 4
     i64.shr_u
+    i64.const 0
+    local.get 1
+    i64.extend_i32_u
+    memory.size
+    i64.extend_i32_u
+    i64.const 16
+    i64.shl
+    i64.le_u
+    select
     i64.sub
     global.set 0
     global.get 0
@@ -43,6 +52,15 @@
     i64.add
     i64.const 4
     i64.shr_u
+    i64.const 0
+    local.get 1
+    i64.extend_i32_u
+    memory.size
+    i64.extend_i32_u
+    i64.const 16
+    i64.shl
+    i64.le_u
+    select
     i64.sub
     global.set 0
     global.get 0
@@ -63,6 +81,12 @@
     i64.add
     i64.const 4
     i64.shr_u
+    i64.const 0
+    local.get 1
+    i64.extend_i32_u
+    i64.const 5
+    i64.le_u
+    select
     i64.sub
     global.set 0
     global.get 0

@@ -21,6 +21,12 @@
     i64.extend_i32_u
     i64.const 5
     i64.shl
+    i64.const 0
+    local.get 1
+    i64.extend_i32_u
+    i64.const 1
+    i64.le_u
+    select
     i64.sub
     global.set 0
     global.get 0
@@ -37,8 +43,15 @@
     global.get 0
     local.get 1
     i64.extend_i32_u
-    i64.const 3
+    i64.const 4
     i64.shl
+    i64.const 0
+    local.get 1
+    i64.extend_i32_u
+    table.size $first
+    i64.extend_i32_u
+    i64.le_u
+    select
     i64.sub
     global.set 0
     global.get 0
@@ -57,6 +70,13 @@
     i64.extend_i32_u
     i64.const 5
     i64.shl
+    i64.const 0
+    local.get 1
+    i64.extend_i32_u
+    table.size $first
+    i64.extend_i32_u
+    i64.le_u
+    select
     i64.sub
     global.set 0
     global.get 0
@@ -74,6 +94,15 @@
     i64.extend_i32_u
     i64.const 6
     i64.shl
+    i64.const 0
+    local.get 1
+    i64.extend_i32_u
+    i64.const 16
+    table.size $second
+    i64.extend_i32_u
+    i64.sub
+    i64.le_u
+    select
     i64.sub
     global.set 0
     global.get 0

@@ -19,6 +19,15 @@
     i64.extend_i32_u
     i64.const 13
     i64.shl
+    i64.const 0
+    local.get 1
+    i64.extend_i32_u
+    i64.const 4
+    memory.size
+    i64.extend_i32_u
+    i64.sub
+    i64.le_u
+    select
     i64.sub
     global.set 0
     global.get 0

@@ -3,7 +3,7 @@
   (type (;1;) (func (param f64)))
   (func $divide (type 0) (result i32)
     global.get 0
-    i64.const 14
+    i64.const 33
     i64.sub
     global.set 0
     global.get 0
@@ -18,7 +18,7 @@
     i32.load)
   (func $root (type 1) (param $x f64)
     global.get 0
-    i64.const 15
+    i64.const 71
     i64.sub
     global.set 0
     global.get 0
