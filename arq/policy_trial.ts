@@ -11,6 +11,7 @@ import { createOverseer } from "../shield/policy/overseer.ts";
 import type { Caller } from "../shield/policy/overseer.ts";
 import type { EvaluateRequest, Hook, PolicyBinding, PolicyFault } from "../shield/policy/policy.ts";
 import { faultCode, outcomeOf, verdictOf } from "../shield/policy/pool_verdict.ts";
+import { encodeFacts } from "../shield/policy/ring_message.ts";
 import type { ChainOutcome, WorkerReply } from "../shield/policy/ring_message.ts";
 import { runChain } from "../shield/policy/worker_chain.ts";
 import { createInstances } from "../shield/policy/worker_instances.ts";
@@ -97,7 +98,8 @@ function createRunner(options: TrialOptions): (request: EvaluateRequest) => Work
     const { facts, payload, hook, tenant_id } = request;
     if (payload.length > limit_bytes) return tooLarge(payload.length, limit_bytes);
     const rest = { generation: 0, id: 0, deadline_ms: Infinity };
-    return runChain(runner, { ...rest, hook, tenant_id, chain, facts, payload });
+    const facts_bytes = encodeFacts(facts()).length;
+    return runChain(runner, { ...rest, hook, tenant_id, chain, facts, facts_bytes, payload });
   };
 }
 

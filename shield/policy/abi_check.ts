@@ -3,7 +3,7 @@
  * exports `memory`, `arqon_alloc` and at least one hook, all with the right signatures. Decides by
  * names and types only; `meter.ts` makes the code safe to run.
  */
-import { HOST_MODULE } from "./host_abi.ts";
+import { HOST_MODULE } from "./host_functions.ts";
 import { FUEL_EXPORT, HEIGHT_EXPORT } from "./meter_costs.ts";
 import { decodePolicy, type MeteredModule, meterModule, type MeterOptions } from "./meter.ts";
 import { HOOKS } from "./policy.ts";

@@ -2,7 +2,9 @@
  * The six functions of `arqon_host_v1` against guests that use them well and badly, on this thread.
  */
 import assert from "node:assert/strict";
-import { type GuestOutcome, type GuestRequest, instantiateGuest } from "./host_abi.ts";
+import { type GuestOutcome, instantiateGuest } from "./host_abi.ts";
+import { asciiLower } from "./host_headers.ts";
+import type { GuestRequest } from "./host_functions.ts";
 import { type GuestText, meteredGuest, unmeteredGuest } from "./test_guests.ts";
 
 const encoder = new TextEncoder();
@@ -134,6 +136,54 @@ for (const [name, write] of Object.entries(CALLS)) {
     assert.doesNotMatch(edge.detail, /outside/);
   });
 }
+
+Deno.test("a name of more than 256 bytes is a fault before anything is done with it", () => {
+  const asked: string[] = [];
+  const more = {
+    header: (name: string) => void asked.push(name),
+    claim: (name: string) => void asked.push(name),
+  };
+  for (const call of ["$get_header", "$get_claim"]) {
+    for (const [size, fault] of [[256, undefined], [257, "abi"], [60_000, "abi"]] as const) {
+      const body = `(memory.fill (i32.const 0) (i32.const 65) (i32.const ${size}))
+        (drop (call ${call} (i32.const 0) (i32.const ${size}))) i32.const 0`;
+      const outcome = run({ body }, more);
+      assert.equal(outcome.fault, fault, `${call} ${size}`);
+      if (fault !== undefined) assert.match(outcome.detail, /name: \d+ bytes; at most 256$/);
+    }
+  }
+  assert.deepEqual(asked, ["a".repeat(256), "A".repeat(256)]);
+});
+
+Deno.test("the first question of a call pays for all headers and claims, the others do not", () => {
+  const ask = "(drop (call $get_claim (i32.const 0) (i32.const 1)))";
+  const units = (body: string, asking_bytes: number) =>
+    run({ body: `${body} i32.const 0` }, { asking_bytes }).units;
+  const [without, once, twice] = [units(ask, 0), units(ask, 1_000), units(ask + ask, 1_000)];
+  assert.equal(once - without, 8_000);
+  assert.equal(twice - once, without - units("", 1_000));
+  assert.equal(run({ body: `${ask} i32.const 0` }, { asking_bytes: 1_000_000 }).fault, "fuel");
+});
+
+Deno.test("a call that does not return pays for being unwound, as far as it has fuel", () => {
+  const more = `(func $down (param i32) (result i32) (if (i32.eqz (local.get 0)) (then unreachable))
+    (i32.add (call $down (i32.sub (local.get 0) (i32.const 1))) (i32.const 0)))`;
+  const trap = (depth: number, fuel = FUEL) =>
+    guestOf({ more, body: `(call $down (i32.const ${depth}))` }).call(
+      "on_message",
+      request(),
+      fuel,
+    );
+  assert.ok(trap(0).units > 20_000);
+  assert.ok(trap(1_000).units > trap(0).units + 1_000 * 50, String(trap(1_000).units));
+  assert.deepEqual([trap(0, 10).fault, trap(0, 10).units], ["trap", 5_000]);
+});
+
+Deno.test("names are lowered in ASCII only, whatever else is in them", () => {
+  assert.equal(asciiLower("X-Arqon-ROOM"), "x-arqon-room");
+  assert.equal(asciiLower("\u00c9A\u212aZ\u{1f600}\ufeffB"), "\u00c9a\u212az\u{1f600}\ufeffb");
+  assert.equal(asciiLower(""), "");
+});
 
 Deno.test("a length of 2^32 - 1 costs more fuel than there is", () => {
   const [fault] = faultOf("(call $log (i32.const 1) (i32.const 0) (i32.const -1)) i32.const 0");

@@ -10,11 +10,26 @@ export const ADDED_HEADER_BYTES = 16_384;
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 // deno-lint-ignore no-control-regex -- these are what must not be there
 const CONTROL = /[\u0000-\u0008\u000a-\u001f\u007f]/;
-const NAME_BYTES = 256;
+// deno-lint-ignore no-control-regex -- all of ASCII
+const ASCII = /^[\u0000-\u007f]*$/;
+/** Most bytes of the name of a header or claim, whether it is asked for or added. */
+export const NAME_BYTES = 256;
 
-/** Lower case in ASCII only: no other letter becomes one of a header's name. */
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/**
+ * Lower case in ASCII only: no other letter becomes one of a header's name. Linear and without a call
+ * for each letter, whatever the text is.
+ */
 export function asciiLower(text: string): string {
-  return text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
+  if (ASCII.test(text)) return text.toLowerCase();
+  const bytes = encoder.encode(text);
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at]!;
+    if (byte >= 0x41 && byte <= 0x5a) bytes[at] = byte + 0x20;
+  }
+  return decoder.decode(bytes);
 }
 
 /** The Shield's own names; `stamp.ts` writes them. */

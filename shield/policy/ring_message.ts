@@ -33,6 +33,8 @@ export interface WorkerRequest {
   readonly chain: readonly WorkerEntry[];
   /** Parsed on the first call, then kept; empty when no policy of the chain can ask. */
   readonly facts: () => PolicyFacts;
+  /** Size of the facts as `encodeFacts` writes them. */
+  readonly facts_bytes: number;
   readonly payload: Uint8Array;
 }
 
@@ -96,6 +98,11 @@ function room(size_bytes: number): DataView<ArrayBuffer> {
   return scratch;
 }
 
+/** Headers and claims as they travel; what policies pay for asking goes by the size of this. */
+export function encodeFacts(facts: PolicyFacts): Uint8Array {
+  return encoder.encode(JSON.stringify(facts));
+}
+
 /**
  * The parts of a request's record; their lengths add up to its size. They are to be copied before the
  * next call of this module, which writes over them.
@@ -112,7 +119,7 @@ export function encodeRequest(
   const tenant = new Uint8Array(view.buffer, tenant_start);
   const tenant_bytes = encoder.encodeInto(tenant_id, tenant).written;
   const asks = chain.some((entry) => entry.asks);
-  const facts = asks ? encoder.encode(JSON.stringify(request.facts())) : undefined;
+  const facts = asks ? encodeFacts(request.facts()) : undefined;
   view.setUint32(0, head.generation, true);
   view.setUint32(4, head.id, true);
   view.setFloat64(8, head.deadline_ms, true);
@@ -150,6 +157,7 @@ export function decodeRequest(record: Uint8Array<ArrayBuffer>): WorkerRequest {
     tenant_id: decoder.decode(record.subarray(at, tenant_end)),
     chain,
     facts: () => facts ??= JSON.parse(decoder.decode(record.subarray(tenant_end, facts_end))),
+    facts_bytes: facts_end - tenant_end,
     payload: record.subarray(facts_end, facts_end + view.getUint32(24, true)),
   };
 }

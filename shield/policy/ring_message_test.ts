@@ -4,7 +4,13 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { HOOKS, POLICY_FAULTS } from "./policy.ts";
-import { decodeReply, decodeRequest, encodeReply, encodeRequest } from "./ring_message.ts";
+import {
+  decodeReply,
+  decodeRequest,
+  encodeFacts,
+  encodeReply,
+  encodeRequest,
+} from "./ring_message.ts";
 
 const text = fc.string({ unit: "binary", maxLength: 40 });
 const PLAIN = { noNullPrototype: true };
@@ -36,13 +42,14 @@ Deno.test("a request arrives as it was sent, its facts where a policy can ask", 
     let asked = 0;
     const given = { ...request, facts: () => (asked++, facts) };
     const read = decodeRequest(joined(encodeRequest(head, given, chain)));
-    const { facts: readFacts, payload, ...rest } = read;
+    const { facts: readFacts, facts_bytes, payload, ...rest } = read;
     const { payload: sent, ...routing } = request;
     const entries = chain.map(({ module, mode }) => ({ module, mode }));
     assert.deepEqual(rest, { ...head, ...routing, chain: entries });
     assert.deepEqual([...payload], [...sent]);
     const asks = chain.some((entry) => entry.asks);
     assert.equal(asked, asks ? 1 : 0);
+    assert.equal(facts_bytes, asks ? encodeFacts(facts).length : 0);
     assert.equal(
       JSON.stringify(readFacts()),
       JSON.stringify(asks ? facts : { headers: [], claims: {} }),

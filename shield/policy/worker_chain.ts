@@ -3,7 +3,8 @@
  * within a budget for all of them, since nobody else has a turn meanwhile. What one adds the next
  * sees. Knows no ring and no clock of its own.
  */
-import type { GuestOutcome, GuestRequest } from "./host_abi.ts";
+import type { GuestOutcome } from "./host_abi.ts";
+import type { GuestRequest } from "./host_functions.ts";
 import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower } from "./host_headers.ts";
 import { UNITS_PER_FUEL } from "./meter_costs.ts";
 import type {
@@ -151,6 +152,8 @@ function outcome(ran: EntryOutcome, duration_ms: number): ChainOutcome {
 /** First match of a name: what policies before added, then the request's own. */
 function guestRequest(request: WorkerRequest, added: Added): GuestRequest {
   let by_name: Map<string, string> | undefined;
+  // A claim is written as JSON once, however often it is asked for.
+  const claims = new Map<string, string>();
   const ownHeaders = () => {
     const map = new Map<string, string>();
     for (const [name, value] of request.facts().headers) {
@@ -161,13 +164,18 @@ function guestRequest(request: WorkerRequest, added: Added): GuestRequest {
   };
   return {
     payload: request.payload,
+    asking_bytes: request.facts_bytes,
     header: (lower_name) =>
       added.by_name.get(lower_name)?.[1] ?? (by_name ??= ownHeaders()).get(lower_name),
     claim(name) {
-      const { claims } = request.facts();
-      if (!Object.hasOwn(claims, name)) return undefined;
-      const value = claims[name];
-      return typeof value === "string" ? value : JSON.stringify(value);
+      const all = request.facts().claims;
+      if (!Object.hasOwn(all, name)) return undefined;
+      if (!claims.has(name)) claims.set(name, claimText(all[name]));
+      return claims.get(name);
     },
   };
+}
+
+function claimText(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
 }

@@ -39,6 +39,7 @@ function requestOf(chain: WorkerEntry[], more: Partial<WorkerRequest> = {}): Wor
     tenant_id: "acme",
     chain,
     facts: () => ({ headers: [], claims: {} }),
+    facts_bytes: 0,
     payload: encoder.encode("hello"),
     ...more,
   };

@@ -1,0 +1,209 @@
+/**
+ * That no host function is cheaper than its work: adversarial inputs to each, on this thread, held to
+ * a reference loop on the same machine. The least of many short runs counts, so that a busy machine
+ * delays this test and does not fail it.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { MULTIPLICATIONS_PER_UNIT } from "./meter_costs.ts";
+import type { PolicyFacts } from "./policy.ts";
+import { decodeRequest, encodeRequest } from "./ring_message.ts";
+import { meteredGuest } from "./test_guests.ts";
+import { multiplicationNs, timed } from "./testing/reference_loop.ts";
+import { runChain } from "./worker_chain.ts";
+import { createInstances } from "./worker_instances.ts";
+
+const FUEL = 10_000;
+/** Short runs until one keeps the bound. */
+const ROUNDS = 200;
+const MEMORY_PAGES = 64;
+
+/** Text format of one call, with the parts of the payload that it is given. */
+const CALLS: Readonly<Record<string, string>> = {
+  host_get_header: "(drop (call $get_header (local.get $a) (local.get $a_size)))",
+  host_get_claim: "(drop (call $get_claim (local.get $a) (local.get $a_size)))",
+  host_get_payload: "(drop (call $get_payload))",
+  host_add_header:
+    "(call $add_header (local.get $a) (local.get $a_size) (local.get $b) (local.get $b_size))",
+  host_log: "(call $log (i32.const 1) (local.get $a) (local.get $a_size))",
+  host_reject: "(call $reject (i32.const 403) (local.get $a) (local.get $a_size))",
+};
+const NAMES = Object.keys(CALLS);
+
+/** The payload is: how often to call, size of the first and second part, the parts. */
+function guestOf(call: string) {
+  return meteredGuest({
+    pages: MEMORY_PAGES,
+    body: "(call $work)",
+    more: `(func $work (result i32)
+      (local $at i32) (local $count i32) (local $mark i32)
+      (local $a i32) (local $a_size i32) (local $b i32) (local $b_size i32)
+      (local.set $at (i32.add (call $get_payload) (i32.const 4)))
+      (local.set $count (i32.load (local.get $at)))
+      (local.set $a_size (i32.load offset=4 (local.get $at)))
+      (local.set $b_size (i32.load offset=8 (local.get $at)))
+      (local.set $a (i32.add (local.get $at) (i32.const 12)))
+      (local.set $b (i32.add (local.get $a) (local.get $a_size)))
+      (local.set $mark (global.get $next))
+      (if (local.get $count) (then
+        (loop $again
+          (global.set $next (local.get $mark))
+          ${call}
+          (br_if $again (local.tee $count (i32.sub (local.get $count) (i32.const 1)))))))
+      (i32.const 0))`,
+  });
+}
+
+const instances = createInstances(NAMES.length);
+for (const [at, name] of NAMES.entries()) {
+  instances.load(at + 1, new WebAssembly.Module(guestOf(CALLS[name]!)));
+}
+const runner = {
+  instances,
+  fuel_limit: FUEL,
+  now: () => performance.now(),
+  onProgress: () => {},
+};
+
+interface Input {
+  readonly name: string;
+  readonly count: number;
+  readonly first: Uint8Array;
+  readonly second: Uint8Array;
+  readonly facts: PolicyFacts;
+}
+
+/** Runs the guest as a worker does, from a request's bytes, and returns its units. */
+function run({ name, count, first, second, facts }: Input): number {
+  const payload = new Uint8Array(12 + first.length + second.length);
+  const view = new DataView(payload.buffer);
+  [count, first.length, second.length].forEach((value, at) => view.setUint32(at * 4, value, true));
+  payload.set(first, 12);
+  payload.set(second, 12 + first.length);
+  const module = NAMES.indexOf(name) + 1;
+  const entry = { module, name, mode: "enforce" as const, asks: true };
+  const asked = { hook: "on_message" as const, tenant_id: "acme", facts: () => facts, payload };
+  const parts = encodeRequest({ generation: 1, id: 1, deadline_ms: 0 }, asked, [entry]);
+  const record = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    record.set(part, at);
+    at += part.length;
+  }
+  const request = decodeRequest(record);
+  let units = 0;
+  took_ms = timed(() => units = runChain(runner, request).outcomes[0]!.units);
+  return units;
+}
+let took_ms = 0;
+
+/** Time of the calls in multiplications a unit, less what a run without them takes. */
+function leastRatio(input: Input): number {
+  const nothing = { ...input, count: 0 };
+  let [least_ms, least_nothing_ms, ratio] = [Infinity, Infinity, Infinity];
+  for (let round = 0; round < ROUNDS && ratio > MULTIPLICATIONS_PER_UNIT; round++) {
+    const units = run(input);
+    least_ms = Math.min(least_ms, took_ms);
+    const nothing_units = run(nothing);
+    least_nothing_ms = Math.min(least_nothing_ms, took_ms);
+    if (round < 3) continue;
+    const ns = Math.max(least_ms - least_nothing_ms, 0) * 1e6;
+    ratio = ns / (units - nothing_units) / multiplicationNs();
+  }
+  return ratio;
+}
+
+const encoder = new TextEncoder();
+/** What texts are made of: each takes another path of decoding, checking and lowering. */
+const ALPHABETS: Readonly<Record<string, Uint8Array>> = {
+  alternating: encoder.encode("Aa"),
+  capitals: encoder.encode("ABCDEFGH"),
+  latin: encoder.encode("\u00c9A"),
+  emoji: encoder.encode("\u{1f600}"),
+  han: encoder.encode("\u6f22"),
+  zeros: encoder.encode("\u0000"),
+  quotes: encoder.encode('"\\'),
+  broken: Uint8Array.of(0xff),
+  cut: Uint8Array.of(0xe6, 0xbc),
+  token: encoder.encode("x-a!"),
+};
+
+/** A text, described in few words: a failure names it. */
+type Described = readonly [alphabet: string, size_bytes: number];
+
+function bytesOf([alphabet, size_bytes]: Described): Uint8Array {
+  const letters = ALPHABETS[alphabet]!;
+  return Uint8Array.from({ length: size_bytes }, (_, at) => letters[at % letters.length]!);
+}
+const textOf = (described: Described) => new TextDecoder().decode(bytesOf(described));
+
+/** Claims that cost much to read and to write, by their size. */
+const CLAIMS: Readonly<Record<string, (size: number) => unknown>> = {
+  numbers: (size) => Array.from({ length: size }, () => 0),
+  fractions: (size) => Array.from({ length: size >> 3 }, (_, at) => at / 3),
+  objects: (size) => Array.from({ length: size >> 3 }, (_, at) => ({ a: at })),
+  keys: (size) => Object.fromEntries(Array.from({ length: size >> 3 }, (_, at) => [`k${at}`, 1])),
+  nested: (size) => JSON.parse("[".repeat(1 + size % 500) + "]".repeat(1 + size % 500)),
+  text: (size) => "\u0001".repeat(size >> 2),
+};
+
+interface Drawn {
+  readonly name: string;
+  readonly count: number;
+  readonly first: Described;
+  readonly second: Described;
+  readonly headers: readonly (readonly [name: Described, value: Described])[];
+  readonly claim: readonly [kind: string, size: number];
+  /** Asks for what is there, under its own name. */
+  readonly finds: boolean;
+}
+
+function inputOf({ name, count, first, second, headers, claim, finds }: Drawn): Input {
+  const found = encoder.encode("FOUND");
+  return {
+    name,
+    count,
+    first: finds ? found : bytesOf(first),
+    second: bytesOf(second),
+    facts: {
+      headers: [
+        ...headers.map(([header, value]) => [textOf(header), textOf(value)] as const),
+        ["found", textOf(second)],
+      ],
+      claims: { FOUND: CLAIMS[claim[0]]!(claim[1]) },
+    },
+  };
+}
+
+const alphabet = fc.constantFrom(...Object.keys(ALPHABETS));
+const described = (...sizes: fc.Arbitrary<number>[]) => fc.tuple(alphabet, fc.oneof(...sizes));
+const small = fc.integer({ min: 0, max: 300 });
+const drawn: fc.Arbitrary<Drawn> = fc.record({
+  name: fc.constantFrom(...NAMES),
+  count: fc.constantFrom(1, 3, 40, 64, 1_000),
+  first: described(small, fc.constantFrom(256, 1_024, 16_384, 2_000_000)),
+  second: described(small, fc.constantFrom(8_000, 16_000, 200_000)),
+  // An envelope and an upgrade request bring no more than some kilobytes.
+  headers: fc.array(fc.tuple(described(small), described(small)), { maxLength: 64 }),
+  claim: fc.tuple(
+    fc.constantFrom(...Object.keys(CLAIMS)),
+    fc.constantFrom(0, 100, 1_000, 8_000),
+  ),
+  finds: fc.boolean(),
+});
+
+Deno.test("no host function takes longer than its price, whatever it is given", () => {
+  const seen = new Set<string>();
+  fc.assert(
+    fc.property(drawn, (input) => {
+      seen.add(input.name);
+      const ratio = leastRatio(inputOf(input));
+      assert.ok(
+        ratio <= MULTIPLICATIONS_PER_UNIT,
+        `${input.name}: ${ratio.toFixed(2)} multiplications a unit`,
+      );
+    }),
+    { numRuns: 80, seed: 7, endOnFailure: true },
+  );
+  assert.equal(seen.size, NAMES.length);
+});
