@@ -2,14 +2,16 @@
  * A program that times the kernels of `worst_kernels.ts`, metered, under whatever compiler its flags
  * leave, beside a reference loop, and prints JSON. `policy_worst.ts` starts it and judges.
  */
+import wabt from "wabt";
 import { meter } from "../shield/policy/meter.ts";
 import { FUEL_EXPORT } from "../shield/policy/meter_costs.ts";
-import { fromText } from "../shield/policy/wasm/test_bytes.ts";
-import { multiplicationNs, timed, turnsFor } from "../shield/policy/testing/reference_loop.ts";
+import { multiplicationNs, timed, turnsFor } from "../shield/policy/reference_loop.ts";
 import { kernelText, type WorstKernel, worstKernels } from "./worst_kernels.ts";
 import type { WorstTimes } from "./policy_worst.ts";
 
 const PLENTY = 1n << 60n;
+const FEATURES = { sat_float_to_int: true, bulk_memory: true, reference_types: true };
+const { parseWat } = await wabt();
 /** A loop of so many turns. */
 type Run = (turns: number) => void;
 
@@ -27,7 +29,9 @@ function fillMemory(memory: WebAssembly.Memory): void {
 }
 
 function formOf(kernel: WorstKernel): Form {
-  const { bytes } = meter(fromText(kernelText(kernel)), { memory_limit_pages: 64 });
+  const parsed = parseWat("kernel.wat", kernelText(kernel), FEATURES);
+  const { bytes } = meter(new Uint8Array(parsed.toBinary({}).buffer), { memory_limit_pages: 64 });
+  parsed.destroy();
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes));
   const fuel = exports[FUEL_EXPORT] as unknown as { value: bigint };
   const inner = exports["run"] as Run;

@@ -265,7 +265,11 @@ const PolicyLimits = z.strictObject({
 const Platform = z.strictObject({
   overseer: z.strictObject({
     enabled: z.boolean().default(true).describe("run WebAssembly policies"),
-    fuel_limit: count(10_000, 1_000_000, "fuel a call; 10,000 is at most about 5 ms, whatever the code does"),
+    fuel_limit: count(
+      10_000,
+      1_000_000,
+      "fuel a call; 10,000 is at most about 5 ms, whatever the code does",
+    ),
     memory_limit_pages: count(64, 65_536, "memory an instance, in 64 KiB pages"),
   }).prefault({}).describe("WebAssembly policies"),
   mirroring: Mirroring.prefault({}).describe("copies of traffic"),

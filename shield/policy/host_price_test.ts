@@ -9,7 +9,7 @@ import { MULTIPLICATIONS_PER_UNIT } from "./meter_costs.ts";
 import type { PolicyFacts } from "./policy.ts";
 import { decodeRequest, encodeRequest } from "./ring_message.ts";
 import { meteredGuest } from "./test_guests.ts";
-import { multiplicationNs, timed } from "./testing/reference_loop.ts";
+import { multiplicationNs, timed } from "./reference_loop.ts";
 import { runChain } from "./worker_chain.ts";
 import { createInstances } from "./worker_instances.ts";
 
