@@ -2,7 +2,7 @@
  * Fan-out: which connection of this process hears which room. One pair of Spine subscriptions a
  * room, one encoding a message and form for all receivers. Knows nothing of tokens or grants.
  */
-import { DecodeError, encodeMsgAt, encodeTextMessage, readEnvelope } from "@arqon/proto";
+import { DecodeError, encodeMsgAt, encodeTextMessage, readRouted } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import type { Random } from "../shared/ids.ts";
 import type { Spine, SpineEvent, SpineMessage } from "../shared/spine/spine.ts";
@@ -227,7 +227,7 @@ export class Hub {
     const message = droppable(this.#options, channel, { envelope, offset, plain });
     this.#sendAll(channel, { origin, message }, (is_text) => {
       if (!is_text) return encodeMsgAt(envelope, offset);
-      const shown = plain ?? readEnvelope(envelope);
+      const shown = plain ?? readRouted(envelope);
       return encodeTextMessage(offset === 0 ? shown : { ...shown, offset });
     });
   }

@@ -3,7 +3,7 @@
  * stands where it is missing. Worked out when somebody asks, once for all receivers: as long as
  * nobody is slow, nobody does.
  */
-import { DecodeError, encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
+import { DecodeError, encodeMsg, encodeTextMessage, gapSignal, readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import { systemEnvelope } from "../shared/system_envelope.ts";
 import type { StampSource } from "../shared/system_envelope.ts";
@@ -39,8 +39,7 @@ export function gapEnvelope(
   { tenant_id, room_id }: Pick<ClassedRoom, "tenant_id" | "room_id">,
   reason: string,
 ): Uint8Array<ArrayBuffer> {
-  const signal = { kind: "GAP", target: room_id, reason, until_ms: 0 } as const;
-  return systemEnvelope(stamps, { tenant_id, room_id, signal });
+  return systemEnvelope(stamps, { tenant_id, room_id, signal: gapSignal(room_id, reason) });
 }
 
 /**

@@ -3,7 +3,7 @@
  * what it missed as fast as it reads. It outlives a SUB that only changes options, so that none of
  * them can lose or repeat a message. Sending is the connection's, the messages are the room log's.
  */
-import { encodeMsgAt, encodeTextMessage, readEnvelope } from "@arqon/proto";
+import { encodeMsgAt, encodeTextMessage, readRouted } from "@arqon/proto";
 import type { Frame } from "../frame_bytes.ts";
 import type { Cursor } from "./room_log.ts";
 import type { Entry } from "./timeline.ts";
@@ -12,7 +12,7 @@ import type { Entry } from "./timeline.ts";
 export function entryFrame(entry: Entry, text: boolean): Frame {
   entry.binary ??= encodeMsgAt(entry.envelope, entry.offset);
   if (!text) return entry.binary;
-  return entry.text ??= encodeTextMessage(readEnvelope(entry.binary.subarray(1)));
+  return entry.text ??= encodeTextMessage(readRouted(entry.binary.subarray(1)));
 }
 
 /** One connection in one durable room. */

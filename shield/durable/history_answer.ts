@@ -2,8 +2,9 @@
  * A page of history in the forms in which clients get it, each made once for all who asked the same.
  * A page whose form would be too large for one answer ends earlier, and says that there is more.
  */
-import { encodeMsgAt, encodeTextMessage, readEnvelope, writeHistory } from "@arqon/proto";
+import { encodeMsgAt, encodeTextMessage, readRouted, writeHistory } from "@arqon/proto";
 import type { LogMessage } from "../../shared/spine/durable_log.ts";
+import { legible } from "./legible.ts";
 import type { HistoryPage } from "./history_window.ts";
 
 const utf8 = new TextEncoder();
@@ -70,9 +71,9 @@ export class HistoryAnswer {
 
 /** The stored envelope with its offset. */
 function envelopeOf({ payload, offset }: LogMessage): Uint8Array {
-  return encodeMsgAt(payload, offset).subarray(1);
+  return encodeMsgAt(legible(payload), offset).subarray(1);
 }
 
 function textOf({ payload, offset }: LogMessage): string {
-  return encodeTextMessage({ ...readEnvelope(payload), offset });
+  return encodeTextMessage({ ...readRouted(payload), offset });
 }

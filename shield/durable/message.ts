@@ -8,6 +8,7 @@ import {
 import type { LogMessage } from "../../shared/spine/durable_log.ts";
 import type { SpineMessage } from "../../shared/spine/spine.ts";
 import { ORIGIN_HEADER } from "../hub.ts";
+import { legible } from "./legible.ts";
 import type { StoredMessage } from "./timeline.ts";
 
 /** A message that came on `in` after its log had taken it. */
@@ -35,7 +36,7 @@ export function readLive({ payload, headers }: SpineMessage): LiveMessage | unde
   return { offset, time_ms, envelope: payload, origin, stream, previous };
 }
 
-/** A message that was read. */
+/** A message that was read, perhaps one that an older Shield stored. */
 export function fromLog({ offset, time_ms, payload, headers }: LogMessage): StoredMessage {
-  return { offset, time_ms, envelope: payload, origin: headers[ORIGIN_HEADER] ?? "" };
+  return { offset, time_ms, envelope: legible(payload), origin: headers[ORIGIN_HEADER] ?? "" };
 }

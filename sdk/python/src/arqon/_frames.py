@@ -10,19 +10,25 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from arqon._gen.control_pb2 import Ack, Refresh, Subscribe, Unsubscribe, Welcome
-from arqon._gen.envelope_pb2 import Command, Envelope, Event
+from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
+from arqon._gen.history_pb2 import History
 from arqon._gen.presence_pb2 import PresenceLeave, PresenceUpdate
 from arqon._wire import (
+    PREFIX_BYTES_MAX,
     SAFE_MAX,
     check,
+    fields_below,
     malformed,
     read,
     read_strictly,
     read_varint,
     safe,
+    split_off,
     text_pairs,
+    varint,
 )
 from arqon.errors import ArqonError, error_from_wire
+from arqon.message import UNREADABLE
 
 WELCOME: Final = 0x00
 PUB: Final = 0x01
@@ -65,7 +71,7 @@ def payload_field(payload: Event | Command) -> bytes:
     """The payload field of an envelope as it stands on the wire, with tag and length."""
     body = payload.SerializeToString(deterministic=True)
     tag = b"\xaa\x01" if isinstance(payload, Event) else b"\xa2\x01"
-    return tag + _varint(len(body)) + body
+    return tag + varint(len(body)) + body
 
 
 def encode_pub(envelope: Envelope, payload: bytes) -> bytes:
@@ -110,7 +116,7 @@ def decode_server_frame(data: bytes) -> ServerFrame:
         raise malformed("an empty frame")
     opcode, body = data[0], data[1:]
     if opcode == MSG:
-        return [_envelope(body)]
+        return [_routed(body)]
     if opcode == BATCH:
         return _batch(body)
     if opcode == ACK:
@@ -135,6 +141,14 @@ def decode_presence(event_type: str, data: bytes) -> PresenceUpdate | PresenceLe
     if event_type == "PRESENCE_LEAVE":
         return read_strictly(PresenceLeave, data)
     return read_strictly(PresenceUpdate, data)
+
+
+def decode_history(body: bytes) -> History:
+    """The answer to `history.get`; its envelopes as those of frames. Raises `MalformedFrame`."""
+    messages, rest = split_off(body, History.MESSAGES_FIELD_NUMBER)
+    history = read(History, rest)
+    history.messages.extend(map(_routed, messages))
+    return history
 
 
 def _ack(body: bytes) -> Ack:
@@ -175,22 +189,32 @@ def _envelope(body: bytes) -> Envelope:
     return envelope
 
 
+def _routed(body: bytes) -> Envelope:
+    """An envelope that a Shield routed.
+
+    What its sender wrote may be unreadable, when a Shield stored it that did not look closely: then
+    there is a GAP with reason `unreadable` in place of the payload, beside what the Shield wrote,
+    such as room and offset. Raises `MalformedFrame` when there is no room.
+    """
+    try:
+        return _envelope(body)
+    except ArqonError:
+        torn = _envelope(fields_below(body, Envelope.SIGNATURE_FIELD_NUMBER))
+        if not torn.room_id:
+            raise
+        torn.signal.kind = SystemSignal.KIND_GAP
+        torn.signal.target = torn.room_id
+        torn.signal.reason = UNREADABLE
+        return torn
+
+
 def _batch(body: bytes) -> list[Envelope]:
     envelopes: list[Envelope] = []
     at = 0
     while at < len(body):
-        length, at = read_varint(body, at)
+        length, at = read_varint(body, at, PREFIX_BYTES_MAX)
         if length > len(body) - at:
             raise malformed("a truncated BATCH")
-        envelopes.append(_envelope(body[at : at + length]))
+        envelopes.append(_routed(body[at : at + length]))
         at += length
     return envelopes
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

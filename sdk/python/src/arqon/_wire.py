@@ -24,6 +24,10 @@ _OF_BYTES: Final = (
     FieldDescriptor.TYPE_BYTES,
     FieldDescriptor.TYPE_MESSAGE,
 )
+# Of any number: 64 bits.
+VARINT_BYTES_MAX: Final = 10
+# Of a tag or a length. Runtimes differ: since protobuf 7 Google's refuses more.
+PREFIX_BYTES_MAX: Final = 5
 # Beyond this a number is not the same in every language.
 SAFE_MAX: Final = 2**53 - 1
 
@@ -99,11 +103,54 @@ def text_pairs(body: bytes, number: int) -> Iterator[tuple[str, str]]:
             raise malformed("a map's text is not UTF-8") from None
 
 
-def _fields(body: bytes) -> Iterator[tuple[int, int, int | bytes]]:
+def fields_below(body: bytes, number: int) -> bytes:
+    """The fields with lower numbers, as an encoder writes them, of a body that may be damaged in
+    others. Raises `MalformedFrame` where even their tags and lengths say nothing.
+    """
+    kept = bytearray()
+    for found, wire, value in _fields(body, VARINT_BYTES_MAX):
+        if found < number:
+            kept += varint(found << 3 | wire)
+            kept += _written(wire, value)
+    return bytes(kept)
+
+
+def split_off(body: bytes, number: int) -> tuple[list[bytes], bytes]:
+    """The messages in the repeated field of that number, and all other fields."""
+    messages: list[bytes] = []
+    rest = bytearray()
+    for found, wire, value in _fields(body):
+        if found == number and not isinstance(value, int):
+            messages.append(value)
+        else:
+            rest += varint(found << 3 | wire)
+            rest += _written(wire, value)
+    return messages, bytes(rest)
+
+
+def _written(wire: int, value: int | bytes) -> bytes:
+    if isinstance(value, int):
+        return varint(value)
+    return varint(len(value)) + value if wire == _BYTES else value
+
+
+def varint(value: int) -> bytes:
+    """A number as it stands on the wire."""
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _fields(
+    body: bytes, prefix_bytes_max: int = PREFIX_BYTES_MAX
+) -> Iterator[tuple[int, int, int | bytes]]:
     """Number, wire type and value of each field, in the order in which they come."""
     at = 0
     while at < len(body):
-        tag, at = read_varint(body, at)
+        tag, at = read_varint(body, at, prefix_bytes_max)
         number, wire = tag >> 3, tag & 7
         if not 8 <= tag <= 0xFFFFFFFF or wire not in (_VARINT, _FIXED64, _BYTES, _FIXED32):
             raise malformed(f"field {number} of wire type {wire}")
@@ -113,7 +160,7 @@ def _fields(body: bytes) -> Iterator[tuple[int, int, int | bytes]]:
             continue
         size = _FIXED_SIZES.get(wire)
         if size is None:
-            size, at = read_varint(body, at)
+            size, at = read_varint(body, at, prefix_bytes_max)
         if size > len(body) - at:
             raise malformed(f"truncated in field {number}")
         yield number, wire, body[at : at + size]
@@ -130,10 +177,10 @@ def _check_range(field: FieldDescriptor, value: int) -> None:
         raise malformed(f"{field.name} is beyond 32 bits")
 
 
-def read_varint(data: bytes, at: int) -> tuple[int, int]:
+def read_varint(data: bytes, at: int, bytes_max: int = VARINT_BYTES_MAX) -> tuple[int, int]:
     """A number of up to 64 bits at `at`, and where the next byte is."""
     value = shift = 0
-    while at < len(data) and shift < 70:
+    while at < len(data) and shift < 7 * bytes_max:
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << shift
@@ -142,4 +189,4 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
                 break
             return value, at
         shift += 7
-    raise malformed("a number that is cut, or beyond 64 bits")
+    raise malformed("a number that is cut, or of too many bits")

@@ -11,8 +11,11 @@ from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from arqon._gen.envelope_pb2 import Envelope, SystemSignal
+from arqon.errors import ArqonError, error_of
 
 SignalKind: TypeAlias = Literal["DISCONNECT", "BAN", "UNBAN", "REVOKE", "DRAIN", "GAP", ""]
+# The reason of a GAP in place of one message that came, but cannot be read.
+UNREADABLE: Final = "unreadable"
 JSON_TYPE: Final = "application/json"
 TEXT_TYPE: Final = "text/plain"
 
@@ -22,8 +25,8 @@ class Signal:
     """A word from the system in place of a publisher's message.
 
     `GAP` says that messages of this room were lost right here; `reason` says why: `reconnect`,
-    `slow-consumer`, `epoch-changed`, `history-trimmed`, `too-many`, `offset-ahead`, or
-    `N messages dropped here` by the subscription's own buffer.
+    `slow-consumer`, `epoch-changed`, `history-trimmed`, `too-many`, `offset-ahead`, `unreadable`
+    (`Message.error`), or `N messages dropped here` by the subscription's own buffer.
     """
 
     kind: SignalKind
@@ -60,6 +63,18 @@ class Message:
     raw: bytes = b""
     """The data byte for byte as it was published."""
     signal: Signal | None = None
+
+    @property
+    def error(self) -> ArqonError | None:
+        """Set when this is a publisher's message that came and cannot be read.
+
+        `signal` is then a GAP with reason `unreadable`; `offset`, `sender` and what else the Shield
+        wrote are there.
+        """
+        if self.signal is None or self.signal.reason != UNREADABLE:
+            return None
+        where = f"message {self.offset} of room {self.room}"
+        return error_of("malformed-frame", f"from the server: {where}")
 
     @property
     def is_gap(self) -> bool:

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
-from google.protobuf.message import DecodeError
-
 from arqon._changes import PresenceChanges
 from arqon._command_answer import answer_of, fields
+from arqon._frames import decode_history
 from arqon._gen.control_pb2 import Ack
 from arqon._gen.envelope_pb2 import Command, Envelope, Event
-from arqon._gen.history_pb2 import History as WireHistory
 from arqon._gen.history_pb2 import HistoryQuery
 from arqon._position import Position
 from arqon._replay import replay
@@ -208,10 +206,7 @@ class Room:
             content_type="application/protobuf",
         )
         ack = await self._command(command, timeout_ms, ("", {}))
-        try:
-            page = WireHistory.FromString(ack.result)
-        except DecodeError as error:
-            raise error_of("malformed-frame", f"from the server: history: {error}") from None
+        page = decode_history(ack.result)
         messages = [message_of(envelope, page.epoch) for envelope in page.messages]
         return History(messages, page.offset, page.epoch, page.more)
 

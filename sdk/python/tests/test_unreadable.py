@@ -1,0 +1,90 @@
+"""Messages that Google's reader refuses since protobuf 7, from a server that took them: each
+is handed on as an error with its offset, and neither the subscription nor a history ends with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from google.protobuf import __version__ as protobuf_version
+from google.protobuf.message import DecodeError
+from peer import TOKEN, Peer, ack
+from websockets.asyncio.server import ServerConnection
+
+import arqon
+from arqon._gen.control_pb2 import Subscribe
+from arqon._gen.envelope_pb2 import Envelope
+from arqon._gen.history_pb2 import History
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+# An event, a signature, a message_id whose length takes more than five bytes; then an event whose
+# type is cut, and one whose type is no UTF-8.
+TORN = {
+    "the event's length": "aa01838080808000" + "0a0165",
+    "the signature's length": "528180808080808080800000" + "aa0100",
+    "the message_id's length": "5a8180808080006d" + "aa0100",
+    "a length in the event": "aa01080a81808080800065",
+    "an event that is cut": "aa01020a05",
+    "text that is no UTF-8": "aa01040a02c328",
+}
+
+
+def stored(offset: int, owned: str = "aa01030a0165") -> bytes:
+    """An envelope as a Shield hands it on: its own fields, the sender's bytes, the offset."""
+    own = Envelope(room_id="lobby", sender_id="ann", timestamp=7, headers={"X-Twist-ID": "t"})
+    return own.SerializeToString() + bytes.fromhex(owned) + bytes((0x48, offset))
+
+
+def batch(*envelopes: bytes) -> bytes:
+    return b"\x05" + b"".join(bytes((len(one),)) + one for one in envelopes)
+
+
+def told(message: arqon.Message) -> tuple[int, str]:
+    error = message.error
+    if error is None:
+        return message.offset, message.type
+    assert message.is_gap
+    assert message.signal == arqon.Signal("GAP", "lobby", "unreadable")
+    assert (message.sender, message.timestamp_ms) == ("ann", 7)
+    assert f"message {message.offset} of room lobby" in error.message
+    return message.offset, error.reason
+
+
+@pytest.mark.parametrize("owned", TORN.values(), ids=TORN.keys())
+async def test_one_message_that_cannot_be_read(owned: str) -> None:
+    if int(protobuf_version.partition(".")[0]) >= 7:
+        with pytest.raises(DecodeError):
+            Envelope.FromString(stored(2, owned))
+
+    async def script(_: Peer, socket: ServerConnection) -> None:
+        async for frame in socket:
+            assert isinstance(frame, bytes)
+            if frame[0] == 0x01:
+                request = Envelope.FromString(frame[1:])
+                page = History(offset=3, epoch="e").SerializeToString()
+                for one in (stored(1), stored(2, owned), stored(3)):
+                    page += bytes((0x0A, len(one))) + one
+                await socket.send(ack(request.request_id, result=page))
+            if frame[0] != 0x02:
+                continue
+            sub = Subscribe.FromString(frame[1:])
+            place = json.dumps({"epoch": "e"}).encode()
+            await socket.send(ack(sub.request_id, offset=0, result=place))
+            await socket.send(b"\x04" + stored(1))
+            await socket.send(b"\x04" + stored(2, owned))
+            await socket.send(batch(stored(3), stored(4, owned), stored(5)))
+
+    expected = [(1, "e"), (2, "malformed-frame"), (3, "e"), (4, "malformed-frame"), (5, "e")]
+    async with (
+        Peer(script) as peer,
+        arqon.connect(peer.url, token=TOKEN) as bus,
+        bus.room("lobby") as room,
+    ):
+        heard = [told(await asyncio.wait_for(anext(room), 10)) for _ in range(5)]
+        assert heard == expected
+        history = await room.history()
+        assert [told(message) for message in history.messages] == expected[:3]
+        assert (history.offset, history.epoch, history.more) == (3, "e", False)
+        assert peer.attempts == 1

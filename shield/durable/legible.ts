@@ -1,0 +1,22 @@
+/**
+ * Stored messages that no reader of Protobuf takes: Shields of before let some in. Each stays one message
+ * at its offset, with what the Shield wrote of it and a GAP with reason `unreadable` in place of the
+ * payload, so that neither a history nor a recovery fails on it.
+ */
+import { DecodeError, readEnvelope, readRouted, writeEnvelope } from "@arqon/proto";
+
+/** The envelope as it was stored, if it can be read. One without a legible room stays as it is. */
+export function legible(stored: Uint8Array): Uint8Array {
+  try {
+    readEnvelope(stored);
+    return stored;
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+  }
+  try {
+    return writeEnvelope(readRouted(stored));
+  } catch (error) {
+    if (error instanceof DecodeError) return stored;
+    throw error;
+  }
+}
