@@ -4,6 +4,7 @@
  * Every table is strict: an unknown key stops the start.
  */
 import { z } from "zod";
+import { AdminLimits, Audit } from "./schema_admin.ts";
 import { Admission } from "./schema_admission.ts";
 import { Arrivals } from "./schema_arrivals.ts";
 import { Durable, Rooms } from "./schema_durable.ts";
@@ -132,6 +133,7 @@ const Limits = z.strictObject({
   ...Rates,
   ...Admission,
   ...Arrivals,
+  ...AdminLimits,
   rooms_per_connection: count(1_024, 1_000_000, "subscriptions of one connection"),
   connections_per_user: count(
     12_000,
@@ -301,6 +303,7 @@ export const ConfigSchema = z.strictObject({
     "/metrics and /health/*; a Brain's default port is 4101",
   ),
   admin: Admin.prefault({}).describe("admin API; a Brain's default port is 4102"),
+  audit: Audit.prefault({}).describe("who did what on the admin API"),
   nats: Nats.optional().describe("NATS as the Spine"),
   auth: Auth.prefault({}).describe("tokens and signatures"),
   limits: Limits.prefault({}).describe("every limit"),

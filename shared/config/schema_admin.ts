@@ -1,0 +1,39 @@
+/** What the admin API is held to: its rates, its checks, and the audit log of `[audit]`. */
+import { z } from "zod";
+import { count } from "./schema_values.ts";
+
+/** Keys of `[limits]`. */
+export const AdminLimits = {
+  admin_requests_per_second: count(
+    200,
+    1_000_000,
+    "requests to the admin API a second and caller (issuer and subject); burst: twice that; above: 429",
+  ),
+  admin_changes_per_second: count(
+    20,
+    1_000_000,
+    "of those, requests that change something or read what users wrote, and so are in the audit log; burst: ten times that",
+  ),
+  admin_checks: count(
+    16,
+    1_024,
+    "modules and schemas of one tenant's admins that wait to be checked, one after the other; one more gets 429",
+  ),
+};
+
+/** `[audit]`: who did what on the admin API. */
+export const Audit = z.strictObject({
+  enabled: z.boolean().default(true).describe("keep the audit log ARQON_AUDIT"),
+  on_failure: z.enum(["refuse", "allow"]).default("refuse").describe(
+    "what is done while an entry cannot be written: refuse the change with 503, or make it all the same and write the entry when it can be",
+  ),
+  retention_days: count(365, 36_500, "age at which entries go"),
+  log_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(1_073_741_824).describe(
+    "size of the log; above, its oldest entries go",
+  ),
+  pending_entries: count(
+    1_024,
+    1_000_000,
+    "entries of this process that wait to be written; one more counts as not written",
+  ),
+});

@@ -1,0 +1,146 @@
+/**
+ * What requests to the admin API leave in the audit log: an entry before a change, one with its outcome,
+ * and one for what was refused before it began. Whether a change may happen while no entry can be written
+ * is `[audit] on_failure`. Writing and its order are `writer.ts`.
+ */
+import type { Config } from "../../shared/config/schema.ts";
+import type { AuditFields } from "../../shared/audit/entry.ts";
+import type { Logger } from "../../shared/log.ts";
+import { RefusalFolds } from "./refusals.ts";
+import type { AuditWriter } from "./writer.ts";
+
+/** Longest path with its query, in UTF-16 units. */
+const PATH_UNITS = 512;
+/** Longest name of a user, an address or a reason. */
+const NAME_UNITS = 256;
+/** How long an answer waits for the entry of its outcome, which is written all the same. */
+const OUTCOME_MS = 1_000;
+
+/** One request, as the log names it. */
+export interface Audited {
+  readonly action: string;
+  readonly method: string;
+  /** With its query. */
+  readonly path: string;
+  /** The tenant that it is about; null: none, or all. */
+  readonly tenant: string | null;
+  readonly by: string | null;
+  readonly by_tenant: string | null;
+  /** Of the whole bus. */
+  readonly operator: boolean;
+  /** Address of the caller. */
+  readonly from: string;
+  readonly about: Promise<AuditFields["about"]> | AuditFields["about"];
+}
+
+/** How a request ended. */
+export interface Ended {
+  /** Of HTTP. */
+  readonly status: number;
+  /** Why it was refused; null when it was not. */
+  readonly reason: string | null;
+}
+
+/** Of a change that has begun: takes its end. Never rejects. */
+export type Finish = (ended: Ended) => Promise<void>;
+
+/** The audit log as the admin API writes it. */
+export interface AuditTrail {
+  /** Writes that a change is about to happen. Rejects with `audit-unavailable`: then it must not. */
+  begin(audited: Audited): Promise<Finish>;
+  /** Writes that something was refused before it began. Never rejects. */
+  refused(audited: Audited, ended: Ended): Promise<void>;
+}
+
+/** What the trail needs of the process. */
+export interface TrailOptions {
+  readonly writer: Pick<AuditWriter, "append">;
+  readonly on_failure: Config["audit"]["on_failure"];
+  readonly log: Logger;
+  /** A random id. */
+  readonly newId: () => string;
+}
+
+const cut = (text: string, units = NAME_UNITS): string => text.slice(0, units).toWellFormed();
+const cutOrNull = (text: string | null): string | null => text === null ? null : cut(text);
+
+/** What a body says that has not come within `OUTCOME_MS` is left out. */
+async function soon<T>(wanted: Promise<T> | T, otherwise: T): Promise<T> {
+  const { promise: late, resolve } = Promise.withResolvers<T>();
+  const timer = setTimeout(() => resolve(otherwise), OUTCOME_MS);
+  try {
+    return await Promise.race([wanted, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The trail of one Shield. */
+export class WrittenTrail implements AuditTrail {
+  readonly #options: TrailOptions;
+  readonly #folds: RefusalFolds;
+
+  constructor(options: TrailOptions) {
+    this.#options = options;
+    this.#folds = new RefusalFolds((fields) => this.#later(fields));
+  }
+
+  async begin(audited: Audited): Promise<Finish> {
+    const { writer, on_failure, log, newId } = this.#options;
+    const common = await this.#fields(audited, newId());
+    const begun = { ...common, outcome: "begun" as const };
+    if (on_failure === "allow") {
+      await this.#later(begun);
+    } else {
+      await writer.append(begun, false).catch((error: unknown) => {
+        log.warn("a change was refused: it cannot be written into the audit log", {
+          action: audited.action,
+          by: audited.by,
+        });
+        throw error;
+      });
+    }
+    return async ({ status, reason }) => {
+      const outcome = status < 400 ? "done" : status < 500 ? "refused" : "failed";
+      await this.#later({ ...common, outcome, status, reason: cutOrNull(reason) });
+    };
+  }
+
+  async refused(audited: Audited, { status, reason }: Ended): Promise<void> {
+    const common = await this.#fields(audited, this.#options.newId());
+    const refused = { ...common, outcome: "refused" as const };
+    await this.#folds.take({ ...refused, status, reason: cutOrNull(reason) });
+  }
+
+  /** Writes what was only counted so far. Never rejects. */
+  flush(): Promise<void> {
+    return this.#folds.flush();
+  }
+
+  async #fields(audited: Audited, request: string): Promise<AuditFields> {
+    const { action, method, path, tenant, by, by_tenant, operator, from, about } = audited;
+    return {
+      request,
+      outcome: "begun",
+      action,
+      tenant: cutOrNull(tenant),
+      by: cutOrNull(by),
+      by_tenant: cutOrNull(by_tenant),
+      operator,
+      from: cut(from),
+      method: cut(method),
+      path: cut(path, PATH_UNITS),
+      about: await soon(about, {}),
+      status: null,
+      reason: null,
+      count: 1,
+    };
+  }
+
+  /** Written now or when it can be; waited for a little, so that who asks next finds it. */
+  async #later(fields: AuditFields): Promise<void> {
+    // What is lost has been told by the writer.
+    const written = this.#options.writer.append(fields, true).then(() => {}, () => {});
+    await soon(written, undefined);
+  }
+}

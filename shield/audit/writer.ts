@@ -1,0 +1,228 @@
+/**
+ * Appends entries of this Shield to the audit log, one after the other: each names the hash of the one
+ * before, whichever Shield wrote that, and is appended only behind it. So all Shields write one chain.
+ * What an entry is about is `trail.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import {
+  AUDIT_LEDGER,
+  encodeEntry,
+  ENTRY_BYTES_MAX,
+  entryHash,
+  NO_HASH,
+} from "../../shared/audit/entry.ts";
+import type { AuditFields } from "../../shared/audit/entry.ts";
+import type { Anchor } from "../../shared/audit/chain.ts";
+import type { Logger } from "../../shared/log.ts";
+import type { Ledger, LedgerRetention } from "../../shared/spine/ledger.ts";
+import type { Spine } from "../../shared/spine/spine.ts";
+
+/** With n Shields at once the last one succeeds at its n-th attempt. */
+const ATTEMPTS = 256;
+/** Pause before what may wait is tried again. */
+const RETRY_MS = 1_000;
+
+/** What the writer needs of the process. */
+export interface AuditWriterOptions {
+  readonly spine: Pick<Spine, "ledger">;
+  readonly retention: LedgerRetention;
+  readonly pending_entries: number;
+  readonly node_id: string;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** What became of entries since the start of the process. */
+export interface AuditCounts {
+  written: number;
+  /** Attempts that failed; those that may wait are tried again. */
+  failed: number;
+  /** Entries that were given up, and stand in the process's log only. */
+  lost: number;
+  /** Times that the log was found to be shorter, or another one, than this Shield knew it. */
+  breaks: number;
+}
+
+interface Pending {
+  readonly fields: AuditFields;
+  /** It is tried until it is written: nobody is told no any more. */
+  readonly may_wait: boolean;
+  resolve(anchor: Anchor): void;
+  reject(error: unknown): void;
+}
+
+/** The one writer of a process. */
+export class AuditWriter {
+  readonly counts: AuditCounts = { written: 0, failed: 0, lost: 0, breaks: 0 };
+  readonly #options: AuditWriterOptions;
+  #ledger: Promise<Ledger> | undefined;
+  /** The newest entry, as far as is known. */
+  #head: Anchor | undefined;
+  readonly #queue: Pending[] = [];
+  #work: Promise<void> | undefined;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #closed = false;
+
+  constructor(options: AuditWriterOptions) {
+    this.#options = options;
+  }
+
+  /** Entries that wait. */
+  get pending(): number {
+    return this.#queue.length;
+  }
+
+  /** Opens the log now, so that the first change need not; failures show when it is used. */
+  warm(): void {
+    this.ledger().catch((error: unknown) => {
+      this.#options.log.error("the audit log cannot be opened", { error });
+    });
+  }
+
+  /** The log. Rejects with what the Spine says. */
+  ledger(): Promise<Ledger> {
+    const { spine, retention } = this.#options;
+    const opening = this.#ledger ?? spine.ledger(AUDIT_LEDGER, retention);
+    this.#ledger = opening;
+    opening.catch(() => this.#ledger === opening && (this.#ledger = undefined));
+    return opening;
+  }
+
+  /**
+   * Appends an entry; resolves with its place when it is stored. `may_wait`: while it cannot be, it is
+   * kept and tried again. Rejects with `audit-unavailable`.
+   */
+  append(fields: AuditFields, may_wait: boolean): Promise<Anchor> {
+    const { promise, resolve, reject } = Promise.withResolvers<Anchor>();
+    const pending = { fields, may_wait, resolve, reject };
+    if (this.#closed || this.#queue.length >= this.#options.pending_entries) {
+      this.#giveUp(pending, new Error("too many entries wait"));
+    } else {
+      this.#queue.push(pending);
+      void this.#begin();
+    }
+    return promise;
+  }
+
+  /** Writes what waits, at most until `timeout_ms` are over; what is left is told by the process's log. */
+  async close(timeout_ms: number): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, timeout_ms);
+    await Promise.race([this.#begin(), late]);
+    clearTimeout(timer);
+    clearTimeout(this.#retry);
+    this.#closed = true;
+    for (const pending of this.#queue.splice(0)) this.#giveUp(pending, new Error("the end"));
+  }
+
+  #begin(): Promise<void> {
+    clearTimeout(this.#retry);
+    this.#work ??= this.#workOff().finally(() => this.#work = undefined);
+    return this.#work;
+  }
+
+  async #workOff(): Promise<void> {
+    for (let pending; (pending = this.#queue[0]) !== undefined;) {
+      try {
+        const anchor = await this.#write(pending.fields);
+        this.counts.written++;
+        this.#queue.shift();
+        pending.resolve(anchor);
+      } catch (error) {
+        this.counts.failed++;
+        this.#failed(error);
+        return;
+      }
+    }
+  }
+
+  /** Nobody waits for a store that does not answer, entry by entry: all are told, or wait together. */
+  #failed(error: unknown): void {
+    const { log } = this.#options;
+    log.error("the audit log cannot be written", { error, pending: this.#queue.length });
+    const waiting = this.#queue.splice(0);
+    for (const pending of waiting) {
+      if (pending.may_wait && !this.#closed) this.#queue.push(pending);
+      else this.#giveUp(pending, error);
+    }
+    if (this.#queue.length === 0 || this.#closed) return;
+    this.#retry = setTimeout(() => void this.#begin(), RETRY_MS);
+    Deno.unrefTimer(this.#retry);
+  }
+
+  #giveUp({ fields, may_wait, reject }: Pending, cause: unknown): void {
+    if (may_wait) {
+      this.counts.lost++;
+      const { action, tenant, by, from, outcome, request } = fields;
+      this.#options.log.error("an entry of the audit log was lost", {
+        error: cause,
+        action,
+        tenant_id: tenant,
+        by,
+        from,
+        outcome,
+        request,
+      });
+    }
+    const why = cause instanceof Error ? cause.message : String(cause);
+    reject(new ArqonError("audit-unavailable", why, { retry_after_ms: RETRY_MS, cause }));
+  }
+
+  async #write(fields: AuditFields): Promise<Anchor> {
+    const ledger = await this.ledger();
+    const { node_id: node, now, log } = this.#options;
+    for (let attempt = 1;; attempt++) {
+      const head = this.#head ??= await this.#readHead(ledger);
+      const seq = head.seq + 1;
+      const bytes = encodeEntry({ seq, previous: head.hash, at_ms: now(), node }, fields);
+      if (bytes.length > ENTRY_BYTES_MAX) throw new RangeError("an entry is too long");
+      try {
+        await ledger.append(bytes, head.seq);
+      } catch (error) {
+        // Whatever it was: what the newest entry is has to be asked anew.
+        const is_conflict = error instanceof ArqonError && error.reason === "version-conflict";
+        this.#head = undefined;
+        await this.#compare(ledger, head);
+        if (!is_conflict || attempt === ATTEMPTS) throw error;
+        continue;
+      }
+      const hash = entryHash(bytes);
+      this.#head = { seq, hash };
+      // The process's log is kept elsewhere: a chain that is written anew as a whole differs from it.
+      log.info("audit", {
+        seq,
+        hash,
+        action: fields.action,
+        outcome: fields.outcome,
+        tenant_id: fields.tenant,
+        by: fields.by,
+      });
+      return this.#head;
+    }
+  }
+
+  async #readHead(ledger: Ledger): Promise<Anchor> {
+    const last = await ledger.last();
+    if (last !== undefined) return { seq: last.offset, hash: entryHash(last.payload) };
+    const { last_offset } = await ledger.status();
+    return { seq: last_offset, hash: NO_HASH };
+  }
+
+  /** Whether the log still has what this Shield knew as its newest entry. */
+  async #compare(ledger: Ledger, known: Anchor): Promise<void> {
+    const head = await this.#readHead(ledger);
+    const [there] = known.seq === 0
+      ? []
+      : await ledger.read({ after: known.seq - 1, limit: 1 }).catch(() => []);
+    const is_other = there?.offset === known.seq && entryHash(there.payload) !== known.hash;
+    if (head.seq >= known.seq && !is_other) return;
+    this.counts.breaks++;
+    this.#options.log.error("the audit log is not the one that was written", {
+      known_seq: known.seq,
+      known_hash: known.hash,
+      found_seq: head.seq,
+      found_hash: head.hash,
+    });
+  }
+}
