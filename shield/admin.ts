@@ -9,14 +9,17 @@ import { problemResponse } from "../shared/problem.ts";
 import { answerAdmin } from "./admin_routes.ts";
 import { requireOwnName } from "./admin_host.ts";
 import { requireOwnSite, withSafety } from "./admin_safety.ts";
+import type { AdminRates } from "./admin_rates.ts";
 import { adminOf } from "./admin_scope.ts";
 import type { Admin } from "./admin_scope.ts";
 import { STATUS_ROUTES } from "./admin_status.ts";
 import type { StatusContext } from "./admin_status.ts";
+import type { Audited, AuditTrail } from "./audit/trail.ts";
 import { requireRole } from "./authorize.ts";
 import { authenticate, requireMethod } from "./http.ts";
 import { consoleAsset } from "./console/assets.ts";
 import type { HttpContext } from "./http.ts";
+import type { Identity } from "./identity.ts";
 import { OPENAPI } from "./inspect/openapi.ts";
 import { requireKnown } from "./inspect/query.ts";
 
@@ -32,6 +35,10 @@ export interface AdminPart {
 export interface AdminContext extends Pick<HttpContext, "authenticator">, StatusContext {
   readonly admin: Pick<Config["admin"], "operator_tenants" | "host" | "allowed_hosts">;
   readonly parts: readonly AdminPart[];
+  /** Where it is written who did what; absent: nowhere. */
+  readonly audit?: AuditTrail | undefined;
+  /** How often one caller may ask; absent: as often as it likes. */
+  readonly rates?: AdminRates | undefined;
 }
 
 /** Answers one request of the admin listener. Never rejects. */
@@ -83,13 +90,50 @@ async function answer(
 ): Promise<Response> {
   const part = partOf(context, path);
   if (part?.answer === undefined) throw new ArqonError("not-found", path);
-  // Never by query: an admin's URL must not end up in a log with the token in it.
-  const identity = await authenticate({ ...context, query_token: false }, request);
-  requireRole(identity, "admin");
-  return await part.answer(
-    request,
-    adminOf({ identity, remote_ip }, context.admin.operator_tenants),
-  );
+  const admin = await admitted(context, request, remote_ip);
+  const { audit, rates } = context;
+  return await part.answer(request, { ...admin, audit, rates });
+}
+
+/** Who asks, when the token is good for it and the caller within its rate. Rejects with what refuses it. */
+async function admitted(
+  context: AdminContext,
+  request: Request,
+  remote_ip: string,
+): Promise<Admin> {
+  let identity: Identity | undefined;
+  try {
+    // Never by query: an admin's URL must not end up in a log with the token in it.
+    identity = await authenticate({ ...context, query_token: false }, request);
+    requireRole(identity, "admin");
+    context.rates?.takeRequest(identity);
+    return adminOf({ identity, remote_ip }, context.admin.operator_tenants);
+  } catch (error) {
+    if (error instanceof ArqonError) {
+      // Nobody waits for it: who has no good token is told no at once.
+      void context.audit?.refused(accessOf(request, identity, remote_ip), {
+        status: error.code,
+        reason: error.reason,
+      });
+    }
+    throw error;
+  }
+}
+
+/** An attempt to get in, of somebody who may be nobody. */
+function accessOf(request: Request, identity: Identity | undefined, from: string): Audited {
+  const { pathname, search } = new URL(request.url);
+  return {
+    action: "access",
+    method: request.method,
+    path: `${pathname}${search}`,
+    tenant: null,
+    by: identity?.user_id ?? null,
+    by_tenant: identity?.tenant_id ?? null,
+    operator: false,
+    from,
+    about: {},
+  };
 }
 
 function partOf(context: AdminContext, path: string): AdminPart | undefined {

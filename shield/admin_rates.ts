@@ -4,6 +4,8 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
+import { scrapedCounter } from "../shared/metrics_plain.ts";
+import type { Registry } from "../shared/metrics.ts";
 import type { Identity } from "./identity.ts";
 import { createBucket, take } from "./token_bucket.ts";
 import type { TokenBucket } from "./token_bucket.ts";
@@ -83,4 +85,14 @@ export class AdminRates {
     }
     return caller;
   }
+}
+
+/** Registers what they refuse. */
+export function registerAdminRates(registry: Registry, rates: Pick<AdminRates, "refused">): void {
+  scrapedCounter(
+    registry,
+    "shield_admin_rate_limited_total",
+    "Requests to the admin API that were refused because their caller asks too often.",
+    () => rates.refused,
+  );
 }

@@ -9,6 +9,7 @@ import { problemResponse } from "../shared/problem.ts";
 import { parseRoomSubject } from "../shared/subject.ts";
 import { requireScope } from "./admin_scope.ts";
 import type { Admin, RouteScope } from "./admin_scope.ts";
+import { RequestRecord } from "./audit/record.ts";
 import { requireId, requireKnown } from "./inspect/query.ts";
 
 /** One request of an admin, taken apart. */
@@ -77,6 +78,8 @@ interface CompiledRoute<C> {
 /** What a table has for one path. */
 interface FoundRoute<C> {
   readonly methods: Readonly<Record<string, AdminMethod<C>>>;
+  /** The route of each method. */
+  readonly templates: Readonly<Record<string, string>>;
   readonly names: Readonly<Record<string, string>>;
 }
 
@@ -124,13 +127,15 @@ export class AdminTable<C> {
   find(path: string): FoundRoute<C> {
     let methods: FoundRoute<C>["methods"] = {};
     const names: Record<string, string> = {};
+    const templates: Record<string, string> = {};
     for (const route of this.#routes) {
       const match = route.shape.exec(path);
       if (match === null) continue;
       for (const [at, name] of route.names.entries()) names[name] = decoded(match[at + 1] ?? "");
       methods = { ...methods, ...route.methods };
+      for (const method of Object.keys(route.methods)) templates[method] = route.template;
     }
-    return { methods, names };
+    return { methods, templates, names };
   }
 
   /** All of them. */
@@ -169,10 +174,11 @@ function namedTenants(
 }
 
 async function answerFound<C>(
-  { methods, names }: FoundRoute<C>,
+  { methods, templates, names }: FoundRoute<C>,
   context: C,
   request: Request,
   admin: Admin,
+  record: RequestRecord,
 ): Promise<Response> {
   const url = new URL(request.url);
   const allowed = Object.keys(methods);
@@ -183,15 +189,22 @@ async function answerFound<C>(
     return problemResponse(refusal, { allow: allowed.join(", ") });
   }
   const call = { ...admin, request, url, names, tenant: names.tenant ?? "" };
+  const named = namedTenants(method.scope, call);
+  record.find(templates[request.method] ?? "", named[0]);
   if (method.scope === "tenant-in-body") {
     requireKnown(url, knownBy(method));
     const { tenant, answer } = await method.read(context, call);
+    record.name(tenant);
     requireScope(method.scope, admin, [tenant]);
+    record.takeRate();
+    await record.begin();
     return await answer();
   }
-  requireScope(method.scope, admin, namedTenants(method.scope, call));
+  requireScope(method.scope, admin, named);
   if (method.is_query_strict !== true) requireKnown(url, knownBy(method));
   if (names.tenant !== undefined) requireId(names.tenant, "tenant");
+  record.takeRate();
+  await record.begin();
   return await method.handle(context, call);
 }
 
@@ -207,15 +220,15 @@ export async function answerAdmin<C extends { readonly log: Logger }>(
   special: (error: unknown) => Response | undefined = () => undefined,
 ): Promise<Response> {
   const { pathname: path } = new URL(request.url);
+  const record = new RequestRecord(admin, request);
+  let response: Response;
   try {
-    return await answerFound(table.find(path), context, request, admin);
+    response = await answerFound(table.find(path), context, request, admin, record);
   } catch (error) {
     const known = error instanceof ArqonError ? error : undefined;
-    const answer = known === undefined ? special(error) : undefined;
-    if (answer !== undefined) return answer;
-    if (known === undefined || known.reason === "internal") {
-      context.log.error("admin request failed", { path, error });
-    }
-    return problemResponse(known ?? new ArqonError("internal"));
+    response = (known === undefined ? special(error) : undefined) ??
+      problemResponse(known ?? new ArqonError("internal"));
+    if (response.status === 500) context.log.error("admin request failed", { path, error });
   }
+  return await record.end(response);
 }

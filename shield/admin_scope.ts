@@ -3,6 +3,8 @@
  * about what stands in the route tables, and where its tenant is read in `admin_routes.ts`.
  */
 import { ArqonError } from "@arqon/proto";
+import type { AdminRates } from "./admin_rates.ts";
+import type { AuditTrail } from "./audit/trail.ts";
 import type { Client } from "./policy/overseer.ts";
 
 /**
@@ -34,6 +36,10 @@ export interface Admin {
   readonly only_tenant: string | undefined;
   /** As its token and its connection have it. */
   readonly client: Client;
+  /** What it does is written there; absent: nowhere. */
+  readonly audit?: AuditTrail | undefined;
+  /** Absent: as often as it likes. */
+  readonly rates?: Pick<AdminRates, "takeChange"> | undefined;
 }
 
 /** The admin behind a token; `operator_tenants` is `[admin] operator_tenants`. */

@@ -14,8 +14,10 @@ import type { HealthCheck } from "../shared/ops.ts";
 import type { KeyValue, Spine } from "../shared/spine/spine.ts";
 import { createAdmission } from "./admission_gate.ts";
 import { handleAdmin } from "./admin.ts";
+import { AdminRates, registerAdminRates } from "./admin_rates.ts";
 import type { AdminPart } from "./admin.ts";
 import type { ShieldStatus } from "./admin_status.ts";
+import { startAudit } from "./audit/start.ts";
 import { createAuthenticator } from "./authenticate.ts";
 import type { Authenticator } from "./authenticate.ts";
 import { Bans } from "./bans.ts";
@@ -307,9 +309,13 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const checks = () => checksOf(options, parts);
   const inspect = startInspect({ ...options, checks }, parts);
   // Before the others: policies have a path below theirs.
-  const operators = { authenticator, admin: config.admin, log, status };
+  const audited = startAudit({ ...options, node_id: parts.node_id });
+  const rates = new AdminRates(limits, now);
+  registerAdminRates(options.registry, rates);
+  const operators = { authenticator, admin: config.admin, log, status, rates };
   const banned = bansPart({ bans: parts.bans, bucket: bans, node_id: parts.node_id, log });
-  const admin = { ...operators, parts: [inspect.part, banned, ...adminParts(parts)] };
+  const own = [inspect.part, banned, audited.part];
+  const admin = { ...operators, audit: audited.trail, parts: [...own, ...adminParts(parts)] };
   await Promise.all([authenticator.warm(), parts.bans.ready, revocations.ready, spine.flush()]);
   inspect.begin();
   parts.memory = startMemoryWatch(options, parts, bans);
@@ -333,6 +339,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
       inspect.drain();
       await drain(options, parts, () => clearInterval(sweeps));
       inspect.close();
+      await audited.close();
     },
   };
 }

@@ -165,6 +165,8 @@ function cluster(): Row[] {
     ["GET", "/v1/limits", at("/v1/limits")],
     ["POST", "/v1/drain", sending("/v1/drain", () => ({ node_id: "nobody" })), 404],
     ["GET", "/v1/log", at("/v1/log")],
+    ["GET", "/v1/audit", at("/v1/audit?tenant=TENANT")],
+    ["GET", "/v1/audit/entries", at("/v1/audit/entries")],
     ["PUT", "/v1/log", sending("/v1/log", level)],
   ];
 }

@@ -53,6 +53,8 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...of("/v1/rooms/classes", "GET"),
   ...of("/v1/rooms/classes/explain", "GET"),
   ...of("/v1/tenants/acme/rooms", "GET", "PUT", "DELETE"),
+  ...of("/v1/audit", "GET"),
+  ...of("/v1/audit/entries", "GET"),
 ];
 
 /** Files that answer some of them; a path that one of them names has to be above. */
@@ -66,4 +68,5 @@ export const ADMIN_FILES: readonly string[] = [
   "shield/mirror/admin_api.ts",
   "shield/schema/admin_api.ts",
   "shield/rooms/admin_api.ts",
+  "shield/audit/api.ts",
 ];

@@ -92,6 +92,7 @@ export const ERRORS = {
   "answer-timeout": {"number":123,"code":408,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"No answer within {detail} ms"},
   "signing-failed": {"number":155,"code":400,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Signing failed: {detail}"},
   "handler-failed": {"number":156,"code":400,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Handler failed: {detail}"},
+  "audit-unavailable": {"number":170,"code":503,"outcome":"http","client":"other-node","close":0,"counted":false,"message":"Audit log unavailable: {detail}"},
   "invalid-policy": {"number":130,"code":400,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Invalid policy: {detail}"},
   "policy-unknown": {"number":131,"code":404,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Policy unknown: {detail}"},
   "policy-conflict": {"number":132,"code":409,"outcome":"http","client":"back-off","close":0,"counted":false,"message":"Policy conflict: {detail}"},
@@ -115,7 +116,7 @@ export const REASON_GROUPS: string = `
 415 never-retry|unsupported-media-type
 429 back-off|rate-limited|too-many-connections|too-many-pending|room-limit|member-limit|tenant-quota=The tenant's quota of {detail} is used up|revocation-limit
 500 back-off|internal=Internal error
-503 other-node|spine-unavailable|brain-unavailable|keys-unavailable|draining=This node is shutting down|at-capacity|admission
+503 other-node|spine-unavailable|brain-unavailable|keys-unavailable|draining=This node is shutting down|at-capacity|admission|audit-unavailable=Audit log unavailable: {detail}
 401 refresh-token 4401|token-expired|refresh-refused|token-revoked=The token was revoked{detail}
 401 never-retry 4401|refresh-mismatch
 503 back-off|policy-fault=Message blocked by policy{detail}|policy-loading=The policies are being loaded{detail}|policy-chain-fuel=Message blocked by policy{detail}|presence-unavailable|schema-unavailable|log-unavailable|process-unavailable|unreachable|connection-lost

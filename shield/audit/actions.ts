@@ -39,7 +39,7 @@ const ACTIONS: Readonly<Record<string, string>> = {
 };
 
 /** These change nothing and read nothing of others': only their refusals are of interest. */
-const REFUSALS_ONLY = new Set(["schema.check", "schema.validate", "audit.read"]);
+const REFUSALS_ONLY = new Set(["schema.check", "schema.validate", "audit.read", "audit.export"]);
 /** What a route without an action of its own is called when it was refused. */
 const OTHER = "read";
 

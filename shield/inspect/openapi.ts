@@ -2,6 +2,7 @@
  * The description of the admin API (OpenAPI 3.1), as `GET /v1/openapi.json` gives it: every path that
  * the admin listener answers, apart from the console's files. `tests/openapi_test.ts` holds it to that.
  */
+import { AUDIT_PATHS } from "./openapi_audit.ts";
 import { CLUSTER_PATHS, CLUSTER_SCHEMAS } from "./openapi_cluster.ts";
 import { PROBLEM } from "./openapi_parts.ts";
 import type { Schema } from "./openapi_parts.ts";
@@ -18,6 +19,7 @@ const TAGS: Readonly<Record<string, string>> = {
   "room classes": "options of rooms",
   revocations: "withdrawn tokens",
   bans: "users who are kept out",
+  audit: "who did what on this API",
 };
 
 /** The whole document. */
@@ -35,7 +37,13 @@ export const OPENAPI: Schema = {
   servers: [{ url: "/", description: "the Shield that gave this description" }],
   security: [{ admin: [] }],
   tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
-  paths: withScopes({ ...CLUSTER_PATHS, ...ROOM_PATHS, ...POLICY_PATHS, ...SETTINGS_PATHS }),
+  paths: withScopes({
+    ...CLUSTER_PATHS,
+    ...ROOM_PATHS,
+    ...POLICY_PATHS,
+    ...SETTINGS_PATHS,
+    ...AUDIT_PATHS,
+  }),
   components: {
     securitySchemes: {
       admin: {

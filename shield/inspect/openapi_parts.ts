@@ -142,7 +142,7 @@ const REFUSALS: RefusalWords["texts"] = {
   500: "an error of the Shield, which has logged it",
   503: "what is needed is not available; see Retry-After",
 };
-const ADMIN_WORDS: RefusalWords = { texts: REFUSALS, usual: [400, 401, 403, 500, 503] };
+const ADMIN_WORDS: RefusalWords = { texts: REFUSALS, usual: [400, 401, 403, 429, 500, 503] };
 const OPEN = [403];
 
 function refusal(status: number, { texts }: RefusalWords): Schema {

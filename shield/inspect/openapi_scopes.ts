@@ -5,6 +5,7 @@
 import { STATUS_ROUTES } from "../admin_status.ts";
 import type { ListedRoute } from "../admin_routes.ts";
 import type { RouteScope } from "../admin_scope.ts";
+import { AUDIT_ROUTES } from "../audit/api.ts";
 import { BAN_ROUTES } from "../bans_api.ts";
 import { MIRROR_ROUTES } from "../mirror/admin_api.ts";
 import { POLICY_ROUTES } from "../policy/admin_api.ts";
@@ -25,6 +26,7 @@ export function listedRoutes(): ListedRoute[] {
     ROOM_ROUTES,
     REVOCATION_ROUTES,
     BAN_ROUTES,
+    AUDIT_ROUTES,
   ].flatMap((table) => [...table.list()]);
 }
 

@@ -113,6 +113,7 @@ Reason = Literal[
     "answer-timeout",
     "signing-failed",
     "handler-failed",
+    "audit-unavailable",
     "invalid-policy",
     "policy-unknown",
     "policy-conflict",
@@ -843,6 +844,14 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "never-retry",
         0,
         "Handler failed: {detail}",
+    ),
+    "audit-unavailable": ErrorEntry(
+        170,
+        503,
+        "http",
+        "other-node",
+        0,
+        "Audit log unavailable: {detail}",
     ),
     "invalid-policy": ErrorEntry(
         130,

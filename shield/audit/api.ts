@@ -1,0 +1,91 @@
+/**
+ * `/v1/audit` of the admin listener: looks into the audit log, and hands out its entries as they are
+ * stored. That the caller is an admin has been checked before; nothing here writes.
+ */
+import { z } from "zod";
+import { ArqonError } from "@arqon/proto";
+import { AUDIT_OUTCOMES } from "../../shared/audit/entry.ts";
+import type { Logger } from "../../shared/log.ts";
+import type { Ledger } from "../../shared/spine/ledger.ts";
+import { AdminTable, answerAdmin } from "../admin_routes.ts";
+import type { AdminCall } from "../admin_routes.ts";
+import type { Admin } from "../admin_scope.ts";
+import { Id, Limit, readQuery } from "../inspect/query.ts";
+import { findEntries } from "./read.ts";
+
+const NO_STORE = { "cache-control": "no-store" };
+const NEWLINE = new Uint8Array([0x0a]);
+
+/** What the admin API needs of the process. */
+export interface AuditAdminContext {
+  /** Rejects while it cannot be opened. */
+  readonly ledger: () => Promise<Ledger>;
+  readonly log: Logger;
+  /** Of this Shield. */
+  readonly node_id: string;
+}
+
+/** The routes of this part. */
+export const AUDIT_ROUTES = new AdminTable<AuditAdminContext>({
+  "/v1/audit": { GET: { scope: "own", handle: list } },
+  // Whole entries one after the other are a chain; those of one tenant are not.
+  "/v1/audit/entries": { GET: { scope: "bus", handle: entries } },
+});
+
+/** Whether a path is one for `handleAudit`. */
+export function isAuditPath(path: string): boolean {
+  return AUDIT_ROUTES.has(path);
+}
+
+const whole = z.string().regex(/^[0-9]{1,16}$/, { error: "expected a whole number" })
+  .transform(Number).refine(Number.isSafeInteger, { error: "expected a whole number" });
+const name = (units: number) => z.string().min(1).max(units);
+
+const Wanted = {
+  tenant: Id.optional(),
+  actor: name(256).optional(),
+  action: z.string().regex(/^[a-z_]{1,32}(\.[a-z_]{1,32})?$/, {
+    error: 'expected an action, for example "policy.deploy", or its part, for example "policy"',
+  }).optional(),
+  outcome: z.enum(AUDIT_OUTCOMES, { error: `expected one of ${AUDIT_OUTCOMES.join(", ")}` })
+    .optional(),
+  since_ms: whole.optional(),
+  until_ms: whole.optional(),
+  after: whole.optional(),
+  before: whole.optional(),
+  limit: Limit,
+};
+
+async function list(
+  { ledger, node_id }: AuditAdminContext,
+  { url, only_tenant }: AdminCall,
+): Promise<Response> {
+  const query = readQuery(url, Wanted);
+  if (query.after !== undefined && query.before !== undefined) {
+    throw new ArqonError("invalid-settings", "after, before: expected one of them");
+  }
+  const log = await ledger();
+  const page = await findEntries(log, query, only_tenant);
+  return Response.json({ node_id, ...page }, { headers: NO_STORE });
+}
+
+async function entries(
+  { ledger }: AuditAdminContext,
+  { url }: AdminCall,
+): Promise<Response> {
+  const { after = 0, limit } = readQuery(url, { after: whole.optional(), limit: Limit });
+  const page = await (await ledger()).read({ after, limit });
+  const lines = page.flatMap(({ payload }) => [payload as Uint8Array<ArrayBuffer>, NEWLINE]);
+  return new Response(new Blob(lines), {
+    headers: { ...NO_STORE, "content-type": "application/x-ndjson" },
+  });
+}
+
+/** Answers one request of an admin. Never rejects. */
+export function handleAudit(
+  context: AuditAdminContext,
+  request: Request,
+  admin: Admin,
+): Promise<Response> {
+  return answerAdmin(AUDIT_ROUTES, context, request, admin);
+}

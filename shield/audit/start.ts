@@ -1,0 +1,122 @@
+/**
+ * Puts the audit log of one Shield together: writer, trail, admin API and metrics. With
+ * `[audit] enabled = false` there is none.
+ */
+import type { Config } from "../../shared/config/schema.ts";
+import { connectionId } from "../../shared/ids.ts";
+import type { Random } from "../../shared/ids.ts";
+import type { Logger } from "../../shared/log.ts";
+import { scrapedGauge } from "../../shared/metrics.ts";
+import type { Registry } from "../../shared/metrics.ts";
+import { scrapedFamily } from "../../shared/metrics_plain.ts";
+import type { LedgerStatus } from "../../shared/spine/ledger.ts";
+import type { Spine } from "../../shared/spine/spine.ts";
+import type { AdminPart } from "../admin.ts";
+import { handleAudit, isAuditPath } from "./api.ts";
+import { WrittenTrail } from "./trail.ts";
+import type { AuditTrail } from "./trail.ts";
+import { AuditWriter } from "./writer.ts";
+
+const DAY_SECONDS = 86_400;
+/** How often the log is asked how it stands, for metrics. */
+const STATUS_MS = 30_000;
+/** How long the end of the process waits for entries that are not written yet. */
+const CLOSE_MS = 2_000;
+
+/** What the audit log needs of the process. */
+export interface AuditStart {
+  readonly config: Pick<Config, "audit">;
+  readonly spine: Spine;
+  readonly log: Logger;
+  readonly registry: Registry;
+  readonly node_id: string;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly random: Random;
+}
+
+/** A running audit log. */
+export interface StartedAudit {
+  /** Absent when it is disabled. */
+  readonly trail: AuditTrail | undefined;
+  readonly part: AdminPart;
+  /** Writes what waits. */
+  close(): Promise<void>;
+}
+
+/** Begins to write. What cannot be opened yet is opened when it is needed. */
+export function startAudit(start: AuditStart): StartedAudit {
+  const { config: { audit }, spine, registry, node_id, now, random } = start;
+  if (!audit.enabled) {
+    return {
+      trail: undefined,
+      part: { isPath: isAuditPath, answer: undefined },
+      close: () => Promise.resolve(),
+    };
+  }
+  const log = start.log.child({ part: "audit" });
+  const retention = {
+    max_age_seconds: audit.retention_days * DAY_SECONDS,
+    max_bytes: audit.log_bytes,
+  };
+  const { pending_entries, on_failure } = audit;
+  const writer = new AuditWriter({ spine, retention, pending_entries, node_id, log, now });
+  const newId = () => connectionId(random);
+  const trail = new WrittenTrail({ writer, on_failure, log, newId });
+  const stop = register(registry, writer, now);
+  const ledger = () => writer.ledger();
+  writer.warm();
+  return {
+    trail,
+    part: {
+      isPath: isAuditPath,
+      answer: (request, admin) => handleAudit({ ledger, log, node_id }, request, admin),
+    },
+    async close() {
+      stop();
+      await trail.flush();
+      await writer.close(CLOSE_MS);
+    },
+  };
+}
+
+/** Registers the metrics; returns what ends their reading. */
+function register(registry: Registry, writer: AuditWriter, now: () => number): () => void {
+  let status: LedgerStatus | undefined;
+  const read = () => {
+    writer.ledger().then((ledger) => ledger.status()).then(
+      (known) => status = known,
+      () => status = undefined,
+    );
+  };
+  const timer = setInterval(read, STATUS_MS);
+  Deno.unrefTimer(timer);
+  read();
+  const oldest = () => status?.first_ms === undefined ? 0 : (now() - status.first_ms) / 1_000;
+  scrapedFamily(
+    registry,
+    "shield_audit_entries_total",
+    "Entries of the audit log: written, attempts that failed, lost for good, and breaks: the log was found to be another one than was written.",
+    "outcome",
+    () => ({ ...writer.counts }),
+  );
+  scrapedGauge(
+    registry,
+    "shield_audit_pending_entries",
+    "Entries of the audit log that wait to be written.",
+    () => writer.pending,
+  );
+  scrapedGauge(
+    registry,
+    "shield_audit_log_bytes",
+    "Size of the audit log, of all Shields; 0 while it is not known.",
+    () => status?.bytes ?? 0,
+  );
+  scrapedGauge(
+    registry,
+    "shield_audit_oldest_seconds",
+    "Age of the oldest entry of the audit log; 0 while it is not known, or empty.",
+    oldest,
+  );
+  return () => clearInterval(timer);
+}
