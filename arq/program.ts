@@ -15,6 +15,7 @@ import type { Io } from "./io.ts";
 import { epoch, examples, flagsOf, json, offset, positive, rate } from "./program_options.ts";
 import { busOptionsLast, room, value, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
+import { addAudit } from "./program_audit.ts";
 import { addCompletion } from "./program_completion.ts";
 import { addConfig } from "./program_config.ts";
 import { addContext } from "./program_context.ts";
@@ -183,6 +184,7 @@ export function buildProgram(run: Run): Command {
   addSchema(program, run);
   addMirror(program, run);
   addObserve(program, run);
+  addAudit(program, run);
   addTrace(program, run);
   addCompletion(program, run);
   everyOne(program).forEach(busOptionsLast);

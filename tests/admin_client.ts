@@ -55,7 +55,9 @@ export class AdminClient {
       redirect: "manual",
     });
     const text = await response.text();
-    const is_json = /^application\/(problem\+)?json\b/.test(response.headers.get("content-type") ?? "");
+    const is_json = /^application\/(problem\+)?json\b/.test(
+      response.headers.get("content-type") ?? "",
+    );
     const { status } = response;
     return { status, headers: response.headers, body: is_json ? JSON.parse(text) : text, text };
   }

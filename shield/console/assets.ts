@@ -30,6 +30,7 @@ import sse from "./sse.js" with { type: "text" };
 import table from "./table.js" with { type: "text" };
 import tail from "./tail.js" with { type: "text" };
 import theme from "./theme.js" with { type: "text" };
+import view_audit from "./view_audit.js" with { type: "text" };
 import view_bans from "./view_bans.js" with { type: "text" };
 import view_connections from "./view_connections.js" with { type: "text" };
 import view_governance from "./view_governance.js" with { type: "text" };
@@ -75,6 +76,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   "table.js": table,
   "tail.js": tail,
   "theme.js": theme,
+  "view_audit.js": view_audit,
   "view_bans.js": view_bans,
   "view_connections.js": view_connections,
   "view_governance.js": view_governance,

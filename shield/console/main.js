@@ -9,6 +9,7 @@ import { findRoute, parseAddress, withQuery } from "./router.js";
 import { describeToken, storedToken, storeToken } from "./session.js";
 import { showShell } from "./shell.js";
 import { showSignIn } from "./sign_in.js";
+import { showAudit } from "./view_audit.js";
 import { showBans } from "./view_bans.js";
 import { showConnection, showConnections } from "./view_connections.js";
 import {
@@ -48,6 +49,7 @@ const ROUTES = [
   { pattern: ["log"], title: "Log levels", show: showLog, is_bus_wide: true },
   { pattern: ["bans"], title: "Bans", show: showBans },
   { pattern: ["revocations"], title: "Revocations", show: showRevocations },
+  { pattern: ["audit"], title: "Audit log", show: showAudit },
 ];
 const NOWHERE = { title: "No such page", show: showUnknown };
 const OPERATORS_ONLY = { title: "For operators", show: showOperatorsOnly };

@@ -19,6 +19,7 @@ const NAV = [
     ["log", "Log levels", "operators"],
     ["bans", "Bans"],
     ["revocations", "Revocations"],
+    ["audit", "Audit log"],
   ]],
 ];
 

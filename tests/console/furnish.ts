@@ -86,6 +86,7 @@ export async function furnish(world: World): Promise<Furnished> {
       log: "#/log",
       bans: "#/bans",
       revocations: "#/revocations",
+      audit: "#/audit",
       nothing: "#/no/such/page",
     },
     connection,

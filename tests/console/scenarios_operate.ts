@@ -25,6 +25,21 @@ const logLevel: Scenario = {
   },
 };
 
+const audits: Scenario = {
+  name: "the audit log shows what was done, and what is looked for in it",
+  async run(world) {
+    await ask(world, "/v1/rooms/acme/lobby/kick", { user_id: "nobody", reason: "out <b>bold</b>" });
+    await using console = await openConsole(world, { at: "#/audit" });
+    const { page } = console;
+    const row = page.locator("main tbody tr").filter({ hasText: "room.kick" });
+    await row.first().filter({ hasText: "reason=out <b>bold</b>" }).waitFor();
+    await row.first().filter({ hasText: "acme" }).waitFor();
+    await page.getByRole("searchbox", { name: "Action" }).fill("revocation");
+    await page.getByRole("searchbox", { name: "Action" }).press("Enter");
+    await row.first().waitFor({ state: "detached" });
+  },
+};
+
 const revokes: Scenario = {
   name: "a user is revoked, which closes the connection, and the revocation is lifted",
   async run(world) {
@@ -78,4 +93,4 @@ const drains: Scenario = {
 };
 
 /** In the order in which they run. */
-export const OPERATE_SCENARIOS: readonly Scenario[] = [logLevel, revokes, drains];
+export const OPERATE_SCENARIOS: readonly Scenario[] = [logLevel, audits, revokes, drains];

@@ -1,0 +1,73 @@
+// Who did what on the admin API: the audit log, the newest first. Reading it changes nothing; that it is
+// one chain is checked by `arq audit verify`, not here.
+import { plain } from "./columns.js";
+import { moment } from "./format.js";
+import { ROWS_MAX, showList } from "./list_view.js";
+
+const TONES = { begun: "warn", refused: "warn", failed: "bad" };
+const HOUR_MS = 3_600_000;
+
+const actor = ({ by, by_tenant }) => (by === null ? "a stranger" : `${by} of ${by_tenant}`);
+
+const aboutText = ({ path, about }) => {
+  const members = Object.entries(about).map(([name, value]) => `${name}=${value}`);
+  return [path, ...members].join(" ");
+};
+
+const outcomeText = ({ outcome, reason, count }) =>
+  `${outcome}${reason === null ? "" : `: ${reason}`}${count > 1 ? ` (${count} times)` : ""}`;
+
+const COLUMNS = [
+  {
+    id: "seq",
+    label: "Entry",
+    numeric: true,
+    value: ({ seq }) => seq,
+    cell: ({ seq, hash }) => ({ text: String(seq), title: `hash ${hash}` }),
+  },
+  {
+    id: "at",
+    label: "When",
+    value: ({ at_ms }) => at_ms,
+    cell: ({ at_ms }) => moment(at_ms),
+  },
+  {
+    id: "outcome",
+    label: "Outcome",
+    value: (entry) => outcomeText(entry),
+    cell: (entry) => ({ text: outcomeText(entry), tone: TONES[entry.outcome] }),
+  },
+  plain("action", "Action"),
+  plain("tenant", "Tenant"),
+  { ...plain("by", "By", actor), cell: (entry) => ({ text: actor(entry), title: actor(entry) }) },
+  plain("from", "From", ({ from }) => (from === "" ? undefined : from)),
+  { ...plain("about", "Request", aboutText), wide: true },
+  plain("node", "Shield"),
+];
+
+/** Shows the audit log. */
+export function showAudit(ctx, place) {
+  showList(ctx, place, {
+    title: "Audit log",
+    about: "What admins did and were refused on the admin API, the newest first. " +
+      "arq audit verify checks that nobody changed it.",
+    noun: ["entry", "entries"],
+    fields: [
+      { name: "tenant", label: "Tenant", placeholder: "exact id" },
+      { name: "actor", label: "User", placeholder: "exact id" },
+      { name: "action", label: "Action", placeholder: "policy or policy.deploy" },
+      { name: "hours", label: "Hours back", placeholder: "all" },
+      { name: "find", label: "Find in these rows", placeholder: "any text", wide: true },
+    ],
+    columns: COLUMNS,
+    key: ({ seq }) => String(seq),
+    sort: { id: "seq", direction: "descending" },
+    empty: "Nothing was done yet.",
+    async load({ tenant, actor, action, hours }, _sort, signal) {
+      const since_ms = Number(hours) > 0 ? Math.floor(ctx.now() - Number(hours) * HOUR_MS) : "";
+      const query = { tenant, actor, action, since_ms, limit: ROWS_MAX };
+      const answer = await ctx.api.get("/v1/audit", query, signal);
+      return { rows: answer.entries, truncated: answer.next !== null };
+    },
+  });
+}
