@@ -177,7 +177,7 @@ Deno.test("lists show an admin of one tenant that tenant only, counts included",
   using _globex = await clientOf(bus, "globex");
   const paths = all.filter((one) => SCOPES.get(nameOf(one)) === "own" && one.method === "GET")
     .map(({ template }) => template).filter((template) => !template.includes("{"));
-  assert.equal(paths.length, 10);
+  assert.equal(paths.length, 11);
   const shown = new Map<string, AdminAnswer["body"]>();
   for (const path of paths) {
     const body = await acme.client.read(path);
