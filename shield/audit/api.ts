@@ -25,18 +25,6 @@ export interface AuditAdminContext {
   readonly node_id: string;
 }
 
-/** The routes of this part. */
-export const AUDIT_ROUTES = new AdminTable<AuditAdminContext>({
-  "/v1/audit": { GET: { scope: "own", handle: list } },
-  // Whole entries one after the other are a chain; those of one tenant are not.
-  "/v1/audit/entries": { GET: { scope: "bus", handle: entries } },
-});
-
-/** Whether a path is one for `handleAudit`. */
-export function isAuditPath(path: string): boolean {
-  return AUDIT_ROUTES.has(path);
-}
-
 const whole = z.string().regex(/^[0-9]{1,16}$/, { error: "expected a whole number" })
   .transform(Number).refine(Number.isSafeInteger, { error: "expected a whole number" });
 const name = (units: number) => z.string().min(1).max(units);
@@ -55,6 +43,19 @@ const Wanted = {
   before: whole.optional(),
   limit: Limit,
 };
+const Exported = { after: whole.optional(), limit: Limit };
+
+/** The routes of this part. */
+export const AUDIT_ROUTES = new AdminTable<AuditAdminContext>({
+  "/v1/audit": { GET: { scope: "own", query: Object.keys(Wanted), handle: list } },
+  // Whole entries one after the other are a chain; those of one tenant are not.
+  "/v1/audit/entries": { GET: { scope: "bus", query: Object.keys(Exported), handle: entries } },
+});
+
+/** Whether a path is one for `handleAudit`. */
+export function isAuditPath(path: string): boolean {
+  return AUDIT_ROUTES.has(path);
+}
 
 async function list(
   { ledger, node_id }: AuditAdminContext,
@@ -73,7 +74,7 @@ async function entries(
   { ledger }: AuditAdminContext,
   { url }: AdminCall,
 ): Promise<Response> {
-  const { after = 0, limit } = readQuery(url, { after: whole.optional(), limit: Limit });
+  const { after = 0, limit } = readQuery(url, Exported);
   const page = await (await ledger()).read({ after, limit });
   const lines = page.flatMap(({ payload }) => [payload as Uint8Array<ArrayBuffer>, NEWLINE]);
   return new Response(new Blob(lines), {
