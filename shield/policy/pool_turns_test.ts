@@ -96,3 +96,101 @@ Deno.test("tenants come and go by thousands, each gets its turn", () => {
     assert.equal(turns.take(), undefined);
   }
 });
+
+Deno.test("turns go by the time used: two tenants with work get the same, whatever an item costs", () => {
+  const cost_ms: Readonly<Record<string, number>> = { heavy: 5, light: 0.1 };
+  const turns = createTurns<string>(UNBOUNDED);
+  const used_ms: Record<string, number> = { heavy: 0, light: 0 };
+  const waits: number[] = [];
+  let before_ms = 0;
+  for (let at = 0; at < 5_000; at++) {
+    for (const name of ["heavy", "light"]) turns.push(name, name, 1);
+  }
+  for (let at = 0; at < 4_000; at++) {
+    const name = turns.take()!;
+    turns.charge(name, cost_ms[name]!);
+    used_ms[name]! += cost_ms[name]!;
+    if (name === "heavy") before_ms += cost_ms[name]!;
+    else waits.push(before_ms), before_ms = 0;
+  }
+  const { heavy = 0, light = 0 } = used_ms;
+  assert.ok(light > heavy * 0.8, `${light} ms of ${heavy}: by messages it would be a fiftieth`);
+  assert.ok(Math.max(...waits) <= 5, "never two heavy ones before a light one");
+});
+
+Deno.test("who pauses saves nothing up, and who was alone owes nothing", () => {
+  const turns = createTurns<string>(UNBOUNDED);
+  for (let at = 0; at < 10; at++) turns.push("busy", "busy", 1);
+  for (let at = 0; at < 5; at++) turns.charge(turns.take()!, 100);
+  for (let at = 0; at < 10; at++) turns.push("late", "late", 1);
+  const order = [];
+  for (let at = 0; at < 8; at++) {
+    const name = turns.take()!;
+    turns.charge(name, 100);
+    order.push(name);
+  }
+  assert.ok(order.slice(0, 3).includes("busy"), order.join());
+  assert.equal(order.filter((name) => name === "late").length, 4, order.join());
+});
+
+Deno.test("a charge that comes after its item has gone still counts", () => {
+  const turns = createTurns<string>(UNBOUNDED);
+  turns.push("a", "a 1", 1);
+  assert.equal(turns.take(), "a 1");
+  turns.charge("a", 50);
+  turns.charge("nobody", 50);
+  turns.push("a", "a 2", 1);
+  turns.push("b", "b 1", 1);
+  assert.deepEqual([turns.take(), turns.take()], ["b 1", "a 2"]);
+});
+
+Deno.test("all of one tenant is taken in order, and nothing of another", () => {
+  const turns = createTurns<string>(UNBOUNDED);
+  for (const item of ["a 1", "b 1", "a 2", "b 2"]) turns.push(item[0]!, item, 3);
+  assert.deepEqual(turns.takeAll("a"), ["a 1", "a 2"]);
+  assert.deepEqual(turns.takeAll("a"), []);
+  assert.deepEqual([turns.size, turns.bytes], [2, 6]);
+  assert.deepEqual([turns.take(), turns.take(), turns.take()], ["b 1", "b 2", undefined]);
+});
+
+Deno.test("the order is that of a sorted list, whoever comes, goes and is charged", () => {
+  const step = fc.oneof(
+    fc.record({ push: tenant }),
+    fc.record({ charge: tenant, ms: fc.nat({ max: 20 }) }),
+    fc.constant("take" as const),
+  );
+  fc.assert(fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+    const turns = createTurns<string>(UNBOUNDED);
+    const used = new Map<string, { us: number; arrival: number; waiting: number }>();
+    const of = (name: string) => {
+      const known = used.get(name) ?? { us: 0, arrival: 0, waiting: 0 };
+      used.set(name, known);
+      return known;
+    };
+    let clock_us = 0;
+    let arrivals = 0;
+    for (const one of steps) {
+      if (one === "take") {
+        const [next] = [...used].filter(([, { waiting }]) => waiting > 0)
+          .sort(([, a], [, b]) => a.us - b.us || a.arrival - b.arrival);
+        assert.equal(turns.take(), next?.[0]);
+        if (next === undefined) continue;
+        clock_us = Math.max(clock_us, next[1].us);
+        next[1].us += 10;
+        next[1].arrival = ++arrivals;
+        next[1].waiting--;
+      } else if ("push" in one) {
+        const lane = of(one.push);
+        if (lane.waiting++ === 0) {
+          lane.us = Math.max(lane.us, clock_us);
+          lane.arrival = ++arrivals;
+        }
+        turns.push(one.push, one.push, 1);
+      } else {
+        turns.charge(one.charge, one.ms);
+        const lane = used.get(one.charge);
+        if (lane !== undefined) lane.us += one.ms * 1_000;
+      }
+    }
+  }));
+});

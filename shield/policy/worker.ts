@@ -1,6 +1,6 @@
 /**
  * The thread on which policies run: a Web Worker without permissions. It takes requests from its
- * ring, lets tenants take turns, and blocks when there is nothing to do. It returns to its event loop
+ * ring, lets tenants take turns by the time they use, and blocks when there is nothing to do. It returns to its event loop
  * only to receive mail (modules), which is why the process announces mail in shared memory.
  */
 import { createTurns, UNBOUNDED } from "./pool_turns.ts";
@@ -103,9 +103,13 @@ function work(thread: Thread, turns: ReturnType<typeof createTurns<WorkerRequest
     // After reading: a request may need a module whose mail was sent before it.
     if (isEnded(thread) || Atomics.load(progress, MAIL) !== thread.mail_handled) return;
     const request = turns.take();
-    if (request !== undefined) answer(thread, request);
+    if (request !== undefined) {
+      const began_ms = thread.runner.now();
+      answer(thread, request);
+      turns.charge(request.tenant_id, thread.runner.now() - began_ms);
+    }
     // Mail signals the ring too: whatever came after `seen` was read ends the wait.
-    else ringWaitBlocking(requests, seen);
+    if (request === undefined) ringWaitBlocking(requests, seen);
   }
 }
 
