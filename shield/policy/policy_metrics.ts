@@ -71,6 +71,7 @@ export interface PolicyGauges {
   readonly pending: () => number;
   /** Threads of the pool. */
   readonly workers: () => number;
+  readonly slow_tenants: () => number;
 }
 
 function newSeries(): Series {
@@ -198,6 +199,12 @@ export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): P
     "shield_policy_workers",
     "Worker threads that run policies; their use is shield_policy_worker_busy_seconds_total.",
     () => gauges.workers(),
+  );
+  scrapedGauge(
+    registry,
+    "shield_policy_slow_tenants",
+    "Tenants that have a worker together because their chains run long.",
+    () => gauges.slow_tenants(),
   );
   let busy_ms = 0;
   scrapedCounter(

@@ -9,7 +9,11 @@ import { policy } from "./test_pool.ts";
 
 Deno.test("after 256 names of policies the rest count as other", async () => {
   const registry = createMetrics({ node_id: "test", version: "0" });
-  const metrics = createPolicyMetrics(registry, { pending: () => 3, workers: () => 2 });
+  const metrics = createPolicyMetrics(registry, {
+    pending: () => 3,
+    workers: () => 2,
+    slow_tenants: () => 0,
+  });
   for (let number = 0; number < 300; number++) {
     metrics.outcome(faultOutcome(policy(`p${number}`), "breaker-open"));
   }
@@ -31,7 +35,11 @@ Deno.test("after 256 names of policies the rest count as other", async () => {
 
 Deno.test("what workers were busy with adds up, to be set against how many there are", async () => {
   const registry = createMetrics({ node_id: "test", version: "0" });
-  const metrics = createPolicyMetrics(registry, { pending: () => 0, workers: () => 2 });
+  const metrics = createPolicyMetrics(registry, {
+    pending: () => 0,
+    workers: () => 2,
+    slow_tenants: () => 0,
+  });
   metrics.busy(1_000);
   metrics.busy(250);
   const { body } = await exposition(registry);

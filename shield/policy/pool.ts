@@ -38,6 +38,8 @@ export interface PolicyPoolOptions {
 /** For `/v1/status` and tests. */
 export interface PoolStatus {
   readonly workers: number;
+  /** Tenants that share a worker of their own because their chains run long. */
+  readonly slow_tenants: number;
   /** Requests that wait or run. */
   readonly pending: number;
   /** sha256 of the modules that are loaded. */
@@ -107,6 +109,7 @@ function createState(options: PolicyPoolOptions): State {
   const metrics = createPolicyMetrics(registry, {
     pending: () => waiting.size,
     workers: () => state.lanes.size,
+    slow_tenants: () => state.lanes.slow_tenants,
   });
   const modules = createModules({
     compiler: options.compiler ?? createCompiler(),
@@ -162,6 +165,7 @@ export async function createPolicyPool(options: PolicyPoolOptions): Promise<Poli
     },
     status: () => ({
       workers: lanes.size,
+      slow_tenants: lanes.slow_tenants,
       pending: state.waiting.size,
       modules: modules.loaded(),
       quarantined: modules.quarantined(),

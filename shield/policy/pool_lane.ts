@@ -3,10 +3,12 @@
  * rest stays here where a limit can still refuse it. Replaces its worker when that wedges or dies.
  * What a job may run and what a reply means is decided by `pool.ts`.
  */
-import { SequenceTable } from "../../shared/sequence_table.ts";
 import type { EvaluateRequest, PolicyOutcome, Verdict } from "./policy.ts";
+import { LONG_FUEL } from "./pool_pace.ts";
 import { createTurns, type Turns } from "./pool_turns.ts";
+import { createWindow, type Window } from "./pool_window.ts";
 import type { PolicyWorker, PolicyWorkerOptions } from "./pool_worker.ts";
+import { UNITS_PER_FUEL } from "./meter_costs.ts";
 import { type ChainEntry, encodeRequest, type WorkerReply } from "./ring_message.ts";
 import type { RunnableModule } from "./worker_protocol.ts";
 
@@ -39,7 +41,10 @@ export interface LaneOptions {
   /** The policies to run for a job now; undefined when the pool has refused it. */
   readonly admit: (job: Job) => readonly ChainEntry[] | undefined;
   readonly refuse: (job: Job, fault: LaneFault) => void;
-  readonly onReply: (job: Job, reply: WorkerReply) => void;
+  /** `was_long`: its chain burnt more than `LONG_FUEL`. */
+  readonly onReply: (job: Job, reply: WorkerReply, was_long: boolean) => void;
+  /** Whether jobs of the tenant may go now: not while older ones are under way elsewhere. */
+  readonly mayGo: (tenant_id: string) => boolean;
   /** The worker has died by itself while `module` ran (0: none): `replace` or `end` follows. */
   readonly onCrash: (module: number, detail: string) => void;
 }
@@ -51,6 +56,10 @@ export interface Lane {
   pump(): void;
   load(module: number, runnable: RunnableModule): void;
   unload(module: number): void;
+  /** Takes back what waits of a tenant, in order; what is under way stays. */
+  takeBack(tenant_id: string): Job[];
+  /** Jobs of a tenant that are under way. */
+  underWay(tenant_id: string): number;
   /**
    * Called at equal distances of time. The module that has kept the worker from making any progress
    * for `checks` calls in a row (0: it hangs outside of a guest), undefined when all is well.
@@ -65,54 +74,9 @@ export interface Lane {
   end(): void;
 }
 
-/**
- * Jobs of one tenant that are under way at a time, unless fewer may wait: what the process hands over
- * in one turn of its event loop. With 16, a turn of 10 ms let through 1,600 messages a second.
- */
-const WINDOW = 256;
-/** All jobs under way, and the bytes of their payloads: what the worker's own queue may hold. */
-const WINDOW_TOTAL = 1_024;
-const WINDOW_BYTES = 33_554_432;
 /** What may wait in all, as a multiple of one tenant's part, and in payload bytes. */
 const QUEUE_TENANTS = 16;
 const QUEUE_BYTES = 67_108_864;
-
-/** Tenants whose counts are kept though nothing of theirs is under way: deleting costs more. */
-const IDLE_TENANTS = 1_024;
-
-/** The jobs under way on the current worker, by the number that its replies name. */
-function createWindow(per_tenant: number) {
-  const jobs = new SequenceTable<Job>();
-  const by_tenant = new Map<string, number>();
-  let bytes = 0;
-  const count = ({ request: { tenant_id, payload } }: Job, by: 1 | -1) => {
-    const next = (by_tenant.get(tenant_id) ?? 0) + by;
-    if (next === 0 && by_tenant.size > IDLE_TENANTS) by_tenant.delete(tenant_id);
-    else by_tenant.set(tenant_id, next);
-    bytes += by * payload.length;
-  };
-  return {
-    size: () => jobs.size,
-    isFull: () => jobs.size >= WINDOW_TOTAL,
-    hasRoom: (tenant_id: string, job: Job) =>
-      (by_tenant.get(tenant_id) ?? 0) < per_tenant &&
-      bytes + job.request.payload.length <= WINDOW_BYTES,
-    add(job: Job): number {
-      count(job, 1);
-      return jobs.add(job);
-    },
-    take(id: number): Job | undefined {
-      const job = jobs.take(id);
-      if (job !== undefined) count(job, -1);
-      return job;
-    },
-    clear(): Job[] {
-      const all = jobs.takeAll();
-      for (const job of all) count(job, -1);
-      return all;
-    },
-  };
-}
 
 /** Counts how often in a row a worker with work has not moved. */
 function createStuckCheck() {
@@ -130,7 +94,8 @@ interface State {
   readonly options: LaneOptions;
   readonly modules: ReadonlyMap<number, RunnableModule>;
   readonly turns: Turns<Job>;
-  readonly under_way: ReturnType<typeof createWindow>;
+  readonly under_way: Window<Job>;
+  readonly mayTake: (tenant_id: string, job: Job) => boolean;
   worker: PolicyWorker;
   unmoved: ReturnType<typeof createStuckCheck>;
   /** A request under way for which the current worker's ring has no room yet. */
@@ -138,13 +103,30 @@ interface State {
   ended: boolean;
 }
 
+/** The time of the worker that a chain used, and whether that was long. */
+function usedBy({ outcomes }: WorkerReply): { used_ms: number; was_long: boolean } {
+  let used_ms = 0;
+  let all_units = 0;
+  for (const { duration_ms, units, instance_units } of outcomes) {
+    used_ms += duration_ms;
+    all_units += units + instance_units;
+  }
+  return { used_ms, was_long: all_units > LONG_FUEL * UNITS_PER_FUEL };
+}
+
 /** `state` is used only by what happens later: the first worker starts before it is whole. */
 function start(options: LaneOptions, generation: number, state: () => State): PolicyWorker {
   const worker = options.start({
     generation,
     onReply(id, reply) {
-      const job = state().under_way.take(id);
-      if (job !== undefined) options.onReply(job, reply);
+      const { under_way, turns } = state();
+      const job = under_way.take(id);
+      if (job === undefined) return;
+      const { tenant_id } = job.request;
+      const { used_ms, was_long } = usedBy(reply);
+      turns.charge(tenant_id, used_ms);
+      under_way.learn(tenant_id, was_long);
+      options.onReply(job, reply, was_long);
     },
     onDrained: () => pump(state()),
     onCrash: (detail) => options.onCrash(worker.progress().running, detail),
@@ -160,11 +142,11 @@ function send(state: State, parts: readonly Uint8Array[]): boolean {
 }
 
 function pump(state: State): void {
-  const { options, turns, under_way, worker, blocked } = state;
+  const { options, turns, under_way, worker, blocked, mayTake } = state;
   if (state.ended) return;
   if (blocked !== undefined && !send(state, blocked)) return;
-  while (!under_way.isFull()) {
-    const job = turns.take(under_way.hasRoom);
+  while (!under_way.is_full) {
+    const job = turns.take(mayTake);
     if (job === undefined) return;
     const chain = job.done ? undefined : options.admit(job);
     if (chain === undefined) continue;
@@ -204,11 +186,13 @@ export function createLane(
     total: options.queue_messages * QUEUE_TENANTS,
     total_bytes: QUEUE_BYTES,
   });
+  const under_way = createWindow<Job>(options.queue_messages);
   const state: State = {
     options,
     modules,
     turns,
-    under_way: createWindow(Math.min(WINDOW, options.queue_messages)),
+    under_way,
+    mayTake: (tenant_id, job) => under_way.hasRoom(tenant_id, job) && options.mayGo(tenant_id),
     worker: start(options, 1, () => state),
     unmoved: createStuckCheck(),
     blocked: undefined,
@@ -226,14 +210,16 @@ export function createLane(
     pump: () => pump(state),
     load: (module, runnable) => state.worker.load(module, runnable),
     unload: (module) => state.worker.unload(module),
+    takeBack: (tenant_id) => turns.takeAll(tenant_id),
+    underWay: (tenant_id) => under_way.count(tenant_id),
     stuck(checks) {
       const progress = state.worker.progress();
-      const unmoved = state.unmoved(progress, state.under_way.size() > 0);
+      const unmoved = state.unmoved(progress, under_way.size > 0);
       return unmoved >= checks ? progress.running : undefined;
     },
     replace: () => replace(state),
     get size() {
-      return turns.size + state.under_way.size();
+      return turns.size + under_way.size;
     },
     get generation() {
       return state.worker.generation;

@@ -37,6 +37,7 @@ async function startLane(ring_bytes = 65_536) {
       return worker;
     },
     queue_messages: 1_000,
+    mayGo: () => true,
     admit: () => [{ module: 1, name: "p", mode: "enforce", asks: false }],
     refuse: settle,
     onReply: (job) => settle(job, "reply"),

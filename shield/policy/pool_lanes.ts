@@ -1,14 +1,18 @@
 /**
- * Which worker serves whom: shared workers by connection, or one for each tenant. A connection stays
- * with its worker, so that its operations keep their order.
+ * Which worker serves whom: shared workers by connection, with one more for tenants whose chains run
+ * long (`pool_homes.ts`), or one for each tenant. A connection stays with its worker, or moves in a way
+ * that keeps the order of its operations.
  */
 import type { Config } from "../../shared/config/schema.ts";
+import { createHomes, type Homes } from "./pool_homes.ts";
 import { createLane, type Job, type Lane, type LaneOptions } from "./pool_lane.ts";
 import { startPolicyWorker } from "./pool_worker.ts";
+import type { WorkerReply } from "./ring_message.ts";
 import type { RunnableModule } from "./worker_protocol.ts";
 
 /** What the lanes need. */
-export interface LanesOptions extends Pick<LaneOptions, "admit" | "refuse" | "onReply"> {
+export interface LanesOptions extends Pick<LaneOptions, "admit" | "refuse"> {
+  readonly onReply: (job: Job, reply: WorkerReply) => void;
   readonly policy: Config["policy"];
   readonly fuel_limit: number;
   readonly chain_fuel_limit: number;
@@ -32,6 +36,8 @@ export interface Lanes {
   replaceStuck(checks: number): number[];
   ready(): Promise<unknown>;
   readonly size: number;
+  /** Tenants that have a worker together because their chains run long. */
+  readonly slow_tenants: number;
   /** Jobs that wait or are under way. */
   readonly pending: number;
   end(): void;
@@ -39,6 +45,8 @@ export interface Lanes {
 
 /** Workers of tenants with `isolation = "tenant"`. */
 const TENANT_LANES = 64;
+/** Key of the worker of slow tenants. */
+const SLOW = -1;
 const MIN_RING_BYTES = 1_048_576;
 
 /** FNV-1a, to spread connections. */
@@ -53,8 +61,13 @@ function hash(text: string): number {
 type LaneKey = string | number;
 
 /** How a lane is made: its worker's share of the pool's limits, and what becomes of it in a crash. */
-function laneFactory(options: LanesOptions, workers: number, lanes: Map<LaneKey, Lane>) {
-  const { policy, fuel_limit, chain_fuel_limit, now, admit, refuse, onReply } = options;
+function laneFactory(
+  options: LanesOptions,
+  workers: number,
+  lanes: Map<LaneKey, Lane>,
+  homes: () => Homes | undefined,
+) {
+  const { policy, fuel_limit, chain_fuel_limit, now, admit } = options;
   const instances = Math.max(Math.floor(policy.instances / workers), 1);
   const ring_bytes = Math.max(MIN_RING_BYTES, policy.payload_bytes * 4);
   const limits = { ring_bytes, instances, fuel_limit, chain_fuel_limit, now };
@@ -63,8 +76,17 @@ function laneFactory(options: LanesOptions, workers: number, lanes: Map<LaneKey,
       start: (own) => startPolicyWorker({ ...limits, ...own }),
       queue_messages: policy.queue_messages,
       admit,
-      refuse,
-      onReply,
+      mayGo: (tenant_id) => homes()?.mayGo(tenant_id) ?? true,
+      refuse(job, fault) {
+        options.refuse(job, fault);
+        homes()?.left(job.request.tenant_id);
+      },
+      onReply(job, reply, was_long) {
+        options.onReply(job, reply);
+        const { tenant_id } = job.request;
+        if (was_long) homes()?.long(tenant_id);
+        homes()?.left(tenant_id);
+      },
       onCrash(module, detail) {
         if (options.onCrash(module, detail)) return lane.replace();
         lanes.delete(key);
@@ -100,22 +122,42 @@ function tenantLane(
   return create(tenant_id);
 }
 
-/** Starts the shared workers; those of tenants start with their first request. */
+/** Shared workers by connection, and one for slow tenants once there is one. */
+function sharedHomes(
+  options: LanesOptions,
+  count: number,
+  lanes: Map<LaneKey, Lane>,
+  create: (key: LaneKey) => Lane,
+): Homes {
+  return createHomes({
+    now: options.now,
+    all: () => lanes.values(),
+    shared: () => [...lanes].flatMap(([key, lane]) => key === SLOW ? [] : lane),
+    sharedOf: ({ request }) => lanes.get(hash(request.connection_id) % count),
+    slow: () => lanes.get(SLOW) ?? create(SLOW),
+    refuse: (job) => options.refuse(job, "queue-full"),
+  });
+}
+
+/** Starts the shared workers; those of tenants, and of slow ones, start with their first request. */
 export function createLanes(options: LanesOptions): Lanes {
   const { policy } = options;
   const shared = policy.isolation === "shared";
   const count = policy.workers ?? Math.max(options.cores - 1, 1);
   const lanes = new Map<LaneKey, Lane>();
-  const create = laneFactory(options, shared ? count : TENANT_LANES, lanes);
+  const create = laneFactory(options, shared ? count : TENANT_LANES, lanes, () => homes);
+  const homes = shared ? sharedHomes(options, count, lanes, create) : undefined;
   for (let index = 0; shared && index < count; index++) create(index);
   return {
     push(job) {
-      const { tenant_id, connection_id } = job.request;
-      const lane = shared
-        ? lanes.get(hash(connection_id) % count)
-        : tenantLane(lanes, tenant_id, create);
+      const lane = homes === undefined
+        ? tenantLane(lanes, job.request.tenant_id, create)
+        : homes.laneOf(job);
       if (lane === undefined) options.refuse(job, "queue-full");
       else lane.push(job);
+    },
+    get slow_tenants() {
+      return homes?.slow_tenants ?? 0;
     },
     load: (module, runnable) => lanes.forEach((lane) => lane.load(module, runnable)),
     unload: (module) => lanes.forEach((lane) => lane.unload(module)),
