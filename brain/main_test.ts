@@ -4,7 +4,7 @@ import { writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
 import { createLogger } from "../shared/log.ts";
 import { openSpine } from "../shared/spine/open.ts";
-import { roomSubject } from "../shared/subject.ts";
+import { tapSubject } from "../shared/subject.ts";
 import { VERSION } from "../shared/version.ts";
 import { startNats } from "../tests/nats_server.ts";
 import { accepted, TRACE_ID } from "./rooms/command_probe.ts";
@@ -142,7 +142,7 @@ Deno.test("the process serves rooms, taps, reports its health, and SIGTERM ends 
         room_id: "lobby",
         event: { type: "chat", data: new TextEncoder().encode("a secret") },
       });
-      spine.publish(roomSubject("in", "acme", "lobby"), envelope);
+      spine.publish(tapSubject("acme", "lobby"), envelope);
       const tapped = await brain.line("module=tap", `trace_id=${TRACE_ID}`);
       assert.match(
         tapped,

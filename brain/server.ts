@@ -9,7 +9,7 @@ import type { Logging } from "../shared/logging.ts";
 import type { Registry } from "../shared/metrics.ts";
 import type { HealthCheck, HealthReport } from "../shared/ops.ts";
 import type { Spine, Subscription } from "../shared/spine/spine.ts";
-import { ALL_PUBLISHED } from "../shared/subject.ts";
+import { ALL_TAPPED } from "../shared/subject.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
 import { plural } from "../shared/plural.ts";
 import { startInspect } from "./inspect.ts";
@@ -62,7 +62,7 @@ function startTap(options: BrainOptions, metrics: BrainMetrics): Subscription | 
   if (fraction === 0) return undefined;
   const { spine, log, tracing } = options;
   const tap = createTap({ fraction, log, metrics, tracing, spine });
-  return spine.subscribe(ALL_PUBLISHED, tap, { queue: QUEUE, reads_only: true });
+  return spine.subscribe(ALL_TAPPED, tap, { queue: QUEUE, reads_only: true });
 }
 
 function spineCheck({ status }: Spine): HealthCheck {

@@ -7,7 +7,7 @@ import { createMetrics } from "../shared/metrics.ts";
 import { isReady } from "../shared/ops.ts";
 import { openEmbedded } from "../shared/spine/embedded.ts";
 import type { Spine } from "../shared/spine/spine.ts";
-import { roomSubject } from "../shared/subject.ts";
+import { tapSubject } from "../shared/subject.ts";
 import { accepted, sendCommand, TRACE_ID } from "./rooms/command_probe.ts";
 import { startBrain } from "./server.ts";
 import type { Brain } from "./server.ts";
@@ -47,7 +47,7 @@ function publishChat(spine: Spine): void {
     room_id: "lobby",
     event: { type: "chat" },
   });
-  spine.publish(roomSubject("in", "acme", "lobby"), envelope);
+  spine.publish(tapSubject("acme", "lobby"), envelope);
 }
 
 Deno.test("a Brain serves commands, and taps what it is told to", async () => {

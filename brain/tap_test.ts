@@ -7,9 +7,10 @@ import { createLogger } from "../shared/log.ts";
 import { createMetrics } from "../shared/metrics.ts";
 import { openEmbedded } from "../shared/spine/embedded.ts";
 import type { SpineHeaders } from "../shared/spine/spine.ts";
-import { ALL_PUBLISHED, roomSubject } from "../shared/subject.ts";
+import { ALL_TAPPED, tapSubject } from "../shared/subject.ts";
+import { isTapped } from "../shared/tap_sample.ts";
 import { createBrainMetrics } from "./metrics.ts";
-import { createTap, isSampled } from "./tap.ts";
+import { createTap } from "./tap.ts";
 
 const utf8 = new TextEncoder();
 const hexDigits = fc.constantFrom(..."0123456789abcdef");
@@ -33,9 +34,9 @@ async function tapped(
   const log = createLogger({ level: "info", format: "logfmt", component: "brain", now, write });
   const spine = openEmbedded({ log, now });
   const metrics = createBrainMetrics(createMetrics({ node_id: "b1", version: "0" }));
-  spine.subscribe(ALL_PUBLISHED, createTap({ fraction, log, metrics, spine }), { queue: "brain" });
+  spine.subscribe(ALL_TAPPED, createTap({ fraction, log, metrics, spine }), { queue: "brain" });
   for (const [payload, headers] of messages) {
-    spine.publish(roomSubject("in", "acme", "lobby"), payload, headers);
+    spine.publish(tapSubject("acme", "lobby"), payload, headers);
   }
   await spine.flush();
   await spine.drain();
@@ -98,16 +99,16 @@ Deno.test("mirrored traffic is not logged, nor what cannot be read, but both are
 
 Deno.test("fraction 0 takes no trace and fraction 1 every one", () => {
   fc.assert(fc.property(traceId, (trace_id) => {
-    assert.equal(isSampled(utf8.encode(trace_id), 0), false);
-    assert.equal(isSampled(utf8.encode(trace_id), 1), true);
+    assert.equal(isTapped(utf8.encode(trace_id), 0), false);
+    assert.equal(isTapped(utf8.encode(trace_id), 1), true);
   }));
 });
 
 Deno.test("what a smaller fraction takes, a larger one takes too", () => {
   const unit = fc.double({ min: 0, max: 1, noNaN: true });
   fc.assert(fc.property(traceId, unit, unit, (trace_id, one, other) => {
-    const smaller = isSampled(utf8.encode(trace_id), Math.min(one, other));
-    const larger = isSampled(utf8.encode(trace_id), Math.max(one, other));
+    const smaller = isTapped(utf8.encode(trace_id), Math.min(one, other));
+    const larger = isTapped(utf8.encode(trace_id), Math.max(one, other));
     assert.ok(larger || !smaller);
   }));
 });
@@ -117,7 +118,7 @@ Deno.test("the fraction holds for trace ids that count up", () => {
   for (const fraction of [0.01, 0.1, 0.5]) {
     let taken = 0;
     for (let index = 1; index <= total; index++) {
-      if (isSampled(utf8.encode(index.toString(16).padStart(32, "0")), fraction)) taken++;
+      if (isTapped(utf8.encode(index.toString(16).padStart(32, "0")), fraction)) taken++;
     }
     const expected = total * fraction;
     // Five standard deviations of a fair draw; the input is fixed, so this never flickers.

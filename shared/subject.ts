@@ -77,16 +77,21 @@ export function commandSubject(tenantId: string, roomId: string): Subject {
 
 /** What all Brains together listen to for commands. */
 export const ALL_COMMANDS = "t.*.r.*.cmds" as SubjectPattern;
-/** What all Brains together tap. */
-export const ALL_PUBLISHED = "in.t.>" as SubjectPattern;
+/** A copy of what was published to a room, for the Brains' tap: never where subscribers listen. */
+export function tapSubject(tenantId: string, roomId: string): Subject {
+  return `tap.${room(tenantId, roomId)}` as Subject;
+}
 
-/** The tenant and room of `in.t.T.r.R`, `out.t.T.r.R` or `t.T.r.R.cmds`; undefined for any other. */
+/** What all Brains together tap. */
+export const ALL_TAPPED = "tap.t.>" as SubjectPattern;
+
+/** The tenant and room of `in.t.T.r.R`, also with `out` or `tap`, or of `t.T.r.R.cmds`; undefined for any other. */
 export function parseRoomSubject(
   subject: string,
 ): { tenantId: string; roomId: string } | undefined {
   const parts = subject.split(".");
   const command = parts[0] === "t" && parts[4] === "cmds";
-  const plane = parts[0] === "in" || parts[0] === "out";
+  const plane = parts[0] === "in" || parts[0] === "out" || parts[0] === "tap";
   const [t, tenantId = "", r, roomId = ""] = command ? parts : parts.slice(1);
   const shaped = (command || plane) && parts.length === 5 && t === "t" && r === "r";
   return shaped && isId(tenantId) && isId(roomId) ? { tenantId, roomId } : undefined;

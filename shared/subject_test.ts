@@ -5,13 +5,14 @@ import { ArqonError, isId } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
 import {
   ALL_COMMANDS,
-  ALL_PUBLISHED,
+  ALL_TAPPED,
   commandSubject,
   deadLetterSubject,
   exactSubject,
   parseRoomSubject,
   roomSubject,
   subjectPattern,
+  tapSubject,
 } from "./subject.ts";
 
 const id = fc.stringMatching(/^[A-Za-z0-9_~:=-]{1,64}$/);
@@ -110,14 +111,15 @@ Deno.test("a tenant that is not an id is refused as tenant-mismatch and is not r
   }));
 });
 
-Deno.test("the Brain's patterns match every command and every published message, and no other", () => {
+Deno.test("the Brain's patterns match every command and everything tapped, and nothing that subscribers hear", () => {
   fc.assert(fc.property(id, id, (tenantId, roomId) => {
     const published = roomSubject("in", tenantId, roomId);
     const sent = roomSubject("out", tenantId, roomId);
+    const tapped = tapSubject(tenantId, roomId);
     const command = commandSubject(tenantId, roomId);
     const matching = (pattern: string) =>
-      [published, sent, command].filter((subject) => natsMatches(pattern, subject));
-    assert.deepEqual(matching(ALL_PUBLISHED), [published]);
+      [published, sent, tapped, command].filter((subject) => natsMatches(pattern, subject));
+    assert.deepEqual(matching(ALL_TAPPED), [tapped]);
     assert.deepEqual(matching(ALL_COMMANDS), [command]);
   }));
 });
@@ -166,7 +168,7 @@ Deno.test("exactSubject takes no wildcard, empty token, white space or more than
 });
 
 Deno.test("subjectPattern takes * as any token and > only as the last", () => {
-  for (const good of ["a", "*", ">", "a.*", "*.b", "in.t.>", ALL_COMMANDS, ALL_PUBLISHED]) {
+  for (const good of ["a", "*", ">", "a.*", "*.b", "in.t.>", ALL_COMMANDS, ALL_TAPPED]) {
     assert.equal(subjectPattern(good), good);
   }
   for (const bad of ["", "a.>.b", ">.a", "a*", "a.b*", "*a", "a.>>", "**", "a..b", "a. "]) {

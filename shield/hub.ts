@@ -11,17 +11,16 @@ import type { RoomMessage } from "./backlog.ts";
 import { messageKey, SeenMessages } from "./deduplicate.ts";
 import { observeDelivery } from "./delivery_latency.ts";
 import { DurableChannel, offsetOf } from "./durable/channel.ts";
-import type { RoomLogEvents } from "./durable/channel.ts";
 import { entryFrame } from "./durable/flow.ts";
 import type { Flow } from "./durable/flow.ts";
-import type { Entered, Position, RoomLog } from "./durable/room_log.ts";
+import type { Entered, Position } from "./durable/room_log.ts";
 import type { Entry } from "./durable/timeline.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { hasLive, readForeign } from "./hub_channel.ts";
-import type { Channel } from "./hub_channel.ts";
+import type { Channel, DurableRooms } from "./hub_channel.ts";
 import { droppable, gapEnvelope } from "./room_message.ts";
-import type { RoomClasses } from "./rooms/classes.ts";
+import { HeardOrder, ORDER_HEADER } from "./room_order.ts";
 import type { ShieldStats } from "./stats.ts";
 import type { TenantTable } from "./tenant_stats.ts";
 
@@ -39,19 +38,6 @@ export interface Subscriber {
   send(frame: Frame, message?: RoomMessage): void;
   /** It is too far behind. */
   overflow?(): void;
-}
-
-/** What the hub needs for durable rooms. */
-export interface DurableRooms {
-  readonly classes: Pick<RoomClasses, "of" | "onChange">;
-  /** Makes the log of a room whose Spine subscription was made before; not started. */
-  open(tenant_id: string, room_id: string, events: RoomLogEvents): Promise<RoomLog>;
-  /** Closes it. */
-  release(log: RoomLog): void;
-  /** Bytes that one subscriber may be behind. */
-  readonly lag_bytes_max: number;
-  /** How long an `enter` may take, in ms. */
-  readonly timeout_ms: number;
 }
 
 /** What fan-out needs of the process. `deduplication_entries` is for each tenant. */
@@ -178,6 +164,7 @@ export class Hub {
       pins: 0,
       room_class: this.#options.durable?.classes.of(tenant_id, room_id),
       durable: undefined,
+      order: undefined,
     };
     const { spine } = this.#options;
     const deliver = (message: SpineMessage) => this.#deliver(channel, message);
@@ -210,6 +197,7 @@ export class Hub {
         this.#fanOut(channel, { envelope: payload, offset, origin });
         return observeDelivery(stats.delivery_latency, payload, now());
       }
+      if (plain === undefined && !this.#isInOrder(channel, message)) return;
       const id = messageKey(payload);
       if (id !== "" && channel.seen.repeated(`${subject} ${id}`, now())) stats.duplicates++;
       else {
@@ -221,6 +209,16 @@ export class Hub {
       if (!(error instanceof DecodeError)) throw error;
       stats.malformed++;
     }
+  }
+
+  /** False for what the servers have handed to this Shield before; a hole before it is told. */
+  #isInOrder(channel: Channel, { headers }: SpineMessage): boolean {
+    const said = headers[ORDER_HEADER];
+    if (said === undefined) return true;
+    const heard = (channel.order ??= new HeardOrder()).hear(said);
+    if (heard === "hole") this.#tellGap(channel, "lost");
+    if (heard === "repeated") this.#options.stats.repeated++;
+    return heard !== "repeated";
   }
 
   #fanOut(channel: Channel, { envelope, offset, origin, plain }: Outgoing): void {
@@ -344,6 +342,7 @@ export class Hub {
 
   #tellGap(channel: Channel, reason: string): void {
     this.#options.stats.gaps++;
+    channel.order?.gapTold();
     const envelope = gapEnvelope(this.#options, channel, reason);
     this.#fanOut(channel, { envelope, offset: 0, origin: undefined });
   }

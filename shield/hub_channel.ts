@@ -1,15 +1,30 @@
 /**
- * One open room of this process, as the hub keeps it, and what can be said of it alone. What is done
- * with it is `hub.ts`.
+ * One open room of this process, as the hub keeps it, what the hub needs of durable ones, and what can
+ * be said of a room alone. What is done with it is `hub.ts`.
  */
 import { DecodeError, readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import type { Subscription } from "../shared/spine/spine.ts";
 import type { SeenMessages } from "./deduplicate.ts";
-import type { DurableChannel } from "./durable/channel.ts";
+import type { DurableChannel, RoomLogEvents } from "./durable/channel.ts";
+import type { RoomLog } from "./durable/room_log.ts";
 import type { Subscriber } from "./hub.ts";
-import type { RoomClass } from "./rooms/classes.ts";
+import type { HeardOrder } from "./room_order.ts";
+import type { RoomClass, RoomClasses } from "./rooms/classes.ts";
 import type { TenantTotals } from "./tenant_stats.ts";
+
+/** What the hub needs for durable rooms. */
+export interface DurableRooms {
+  readonly classes: Pick<RoomClasses, "of" | "onChange">;
+  /** Makes the log of a room whose Spine subscription was made before; not started. */
+  open(tenant_id: string, room_id: string, events: RoomLogEvents): Promise<RoomLog>;
+  /** Closes it. */
+  release(log: RoomLog): void;
+  /** Bytes that one subscriber may be behind. */
+  readonly lag_bytes_max: number;
+  /** How long an `enter` may take, in ms. */
+  readonly timeout_ms: number;
+}
 
 /** A room with subscribers, or with somebody who is about to be one. */
 export interface Channel {
@@ -27,6 +42,8 @@ export interface Channel {
   pins: number;
   room_class: RoomClass | undefined;
   durable: DurableChannel | undefined;
+  /** Of what Shields publish on NATS; undefined until something of that has come. */
+  order: HeardOrder | undefined;
 }
 
 /** Whether somebody hears the room who is not waiting for its log. */

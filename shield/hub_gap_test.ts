@@ -6,10 +6,11 @@ import assert from "node:assert/strict";
 import { decodeServerFrame, writeEnvelope } from "@arqon/proto";
 import { ConfigSchema } from "../shared/config/schema.ts";
 import { openSpine } from "../shared/spine/open.ts";
-import { ALL_PUBLISHED, roomSubject } from "../shared/subject.ts";
+import { roomSubject, subjectPattern } from "../shared/subject.ts";
 import { startNats } from "../tests/nats_server.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { Hub } from "./hub.ts";
+import { ORDER_HEADER } from "./room_order.ts";
 import { createStats } from "./stats.ts";
 import { TenantTable } from "./tenant_stats.ts";
 import { keptSubscriber, random, testHub } from "./test_hub.ts";
@@ -66,19 +67,33 @@ Deno.test("what is lost of what a backend sent is a gap of the room too", async 
   assert.deepEqual(subscriber.frames.map(shown).slice(2), ["GAP lobby slow-consumer"]);
 });
 
-Deno.test("a gap of others on the same engine, such as a Brain's tap, is no room's gap", async () => {
+Deno.test("a gap of others on the same engine, such as a backend's, is no room's gap", async () => {
   await using test = testHub({ subscription_messages: 3 });
   const subscriber = keptSubscriber("c1");
   test.hub.subscribe("acme", "lobby", subscriber);
-  test.spine.subscribe(ALL_PUBLISHED, () => {});
+  test.spine.subscribe(subjectPattern("in.t.>"), () => {});
   const told: unknown[] = [];
   test.spine.onEvent((event) => void told.push(event));
   for (let index = 0; index < 10; index++) {
     test.spine.publish(roomSubject("in", "acme", `r${index}`), message);
   }
   await test.spine.flush();
-  assert.deepEqual(told, [{ type: "gap", pattern: ALL_PUBLISHED, reason: "slow-consumer" }]);
+  assert.deepEqual(told, [{ type: "gap", pattern: "in.t.>", reason: "slow-consumer" }]);
   assert.deepEqual([subscriber.frames.length, test.stats.gaps], [0, 0]);
+});
+
+Deno.test("what comes again or behind newer messages is dropped, and a hole is told at its place", async () => {
+  await using test = testHub();
+  const subscriber = keptSubscriber("c1");
+  test.hub.subscribe("acme", "lobby", subscriber);
+  // As "s1 before number": 2 comes again, 4 comes too late, and so there is a hole before 5.
+  for (const said of ["s1 0 1", "s1 1 2", "s1 1 2", "s1 2 3", "s1 4 5", "s1 3 4", "s1 5 6"]) {
+    test.spine.publish(lobby, message, { [ORDER_HEADER]: said });
+  }
+  await test.spine.flush();
+  const heard = ["message", "message", "message", "GAP lobby lost", "message", "message"];
+  assert.deepEqual(subscriber.frames.map(shown), heard);
+  assert.deepEqual([test.stats.repeated, test.stats.gaps], [2, 1]);
 });
 
 Deno.test("after a restart of NATS every room is told, and hears again", async () => {

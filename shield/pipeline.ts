@@ -30,9 +30,12 @@ import type { Mirror } from "./mirror/mirror.ts";
 import type { Caller, HeaderPair, Overseer } from "./policy/overseer.ts";
 import type { TenantQuota } from "./quota/quota.ts";
 import type { RoomClasses } from "./rooms/classes.ts";
+import { ORDER_HEADER } from "./room_order.ts";
+import type { PublishedOrder } from "./room_order.ts";
 import type { SchemaGate } from "./schema/gate.ts";
 import { verifySignature } from "./signature.ts";
 import { clientTraceId } from "./trace_parent.ts";
+import type { Tap } from "./tap.ts";
 import type { SendingSpine, StoringLogs } from "./traced_sends.ts";
 import type { Traces } from "./traces.ts";
 
@@ -44,6 +47,10 @@ export interface MessagePath {
   readonly bans: BanCheck;
   readonly schemas: SchemaGate;
   readonly mirror: Mirror;
+  /** Absent on an engine that brings everything once and in order. */
+  readonly order?: PublishedOrder | undefined;
+  /** Absent: nothing is tapped. */
+  readonly tap?: Tap | undefined;
   readonly classes: Pick<RoomClasses, "of">;
   readonly logs: StoringLogs;
   /** What the tenant may send on all Shields together; absent: no limit but those of `[limits]`. */
@@ -276,7 +283,8 @@ function pass(
   const headers = spineHeaders(path, envelope, origin);
   if (!room_class.durable) {
     const subject = roomSubject("in", tenant_id, room_id);
-    path.spine.give(subject, routed, headers);
+    give(path, subject, routed, headers);
+    path.tap?.show({ tenant_id, room_id, envelope: routed, headers });
     mirror(path, caller, envelope, subject, routed, headers);
     return undefined;
   }
@@ -289,13 +297,26 @@ function pass(
     sender_id,
     headers,
   }).then((appended) => {
-    // A repetition was mirrored with the message that it repeats.
+    // A repetition was tapped and mirrored with the message that it repeats.
     if (!appended.duplicate) {
+      path.tap?.show({ tenant_id, room_id, envelope: routed, headers });
       const subject = roomSubject("in", tenant_id, room_id);
       mirror(path, caller, envelope, subject, routed, headers);
     }
     return appended;
   });
+}
+
+/** With its place in the room's order, where the engine needs it. Throws what the Spine throws. */
+function give(
+  { spine, order }: MessagePath,
+  subject: Subject,
+  routed: Uint8Array,
+  headers: SpineHeaders | undefined,
+): void {
+  if (order === undefined) return spine.give(subject, routed, headers);
+  spine.give(subject, routed, { ...headers, [ORDER_HEADER]: order.next(subject) });
+  order.sent(subject);
 }
 
 function mirror(

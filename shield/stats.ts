@@ -23,6 +23,8 @@ export interface ShieldStats {
   egress_bytes: number;
   /** Messages not delivered because their id was seen within two minutes. */
   duplicates: number;
+  /** Messages not delivered because the servers of the Spine had handed them to this Shield before. */
+  repeated: number;
   /** Messages not delivered because their envelope could not be read. */
   malformed: number;
   gaps: number;
@@ -62,6 +64,7 @@ export function createStats(): ShieldStats {
     egress_messages: 0,
     egress_bytes: 0,
     duplicates: 0,
+    repeated: 0,
     malformed: 0,
     gaps: 0,
     drain_cuts: 0,
@@ -104,6 +107,7 @@ type Total =
   | "egress_messages"
   | "egress_bytes"
   | "duplicates"
+  | "repeated"
   | "malformed"
   | "gaps"
   | "drain_cuts"
@@ -114,6 +118,10 @@ const TOTALS: Record<Total, [name: string, help: string]> = {
   egress_messages: ["shield_egress_messages_total", "Messages handed to subscribers."],
   egress_bytes: ["shield_egress_bytes_total", "Bytes of frames handed to subscribers."],
   duplicates: ["shield_duplicate_messages_total", "Messages dropped because their id was seen."],
+  repeated: [
+    "shield_repeated_messages_total",
+    "Messages dropped because the servers of the Spine brought them again or behind newer ones.",
+  ],
   malformed: [
     "shield_malformed_messages_total",
     "Messages from the Spine dropped because their envelope could not be read.",

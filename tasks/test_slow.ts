@@ -14,6 +14,7 @@ export const SLOW: readonly string[] = [
   "tests/memory_test.ts",
   "tests/outage_test.ts",
   "tests/site_test.ts",
+  "tests/thawed_server_test.ts",
 ];
 
 if (import.meta.main) finish(await runTests([...SLOW, ...Deno.args]));

@@ -7,7 +7,7 @@ import type { Logger } from "../../shared/log.ts";
 import type { Registry } from "../../shared/metrics.ts";
 import type { Spine } from "../../shared/spine/spine.ts";
 import type { FlushQueue } from "../flush_queue.ts";
-import type { DurableRooms } from "../hub.ts";
+import type { DurableRooms } from "../hub_channel.ts";
 import type { RoomClasses } from "../rooms/classes.ts";
 import { SYSTEM_CLOCK } from "./clock.ts";
 import { TenantLogs } from "./logs.ts";

@@ -1,0 +1,38 @@
+/**
+ * Which messages the tap takes: the same on every Shield and Brain, by the message's trace. Pure. What is
+ * done with them is `shield/tap.ts` (hands on) and `brain/tap.ts` (logs).
+ */
+import { readEnvelope } from "@arqon/proto";
+
+const utf8 = new TextEncoder();
+const TRACE_ID_BYTES = 32;
+/** Field 1 (trace_id), length-delimited, 32 bytes: how every envelope from a Shield begins. */
+const TRACE_ID_FIELD = [0x0a, TRACE_ID_BYTES] as const;
+
+/**
+ * 32 bits of FNV-1a over the ASCII of a trace id, mixed once more: clients may count their trace
+ * ids up, and FNV alone leaves neighbours near each other.
+ */
+function hash(trace_id: Uint8Array): number {
+  let bits = 0x811c9dc5;
+  for (const byte of trace_id) bits = Math.imul(bits ^ byte, 0x01000193);
+  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
+  return (bits ^ (bits >>> 16)) >>> 0;
+}
+
+/**
+ * Whether the messages of a trace are tapped: all of them or none, and what a smaller fraction (0 to 1)
+ * takes a larger one takes too.
+ */
+export function isTapped(trace_id: Uint8Array, fraction: number): boolean {
+  return hash(trace_id) < fraction * 2 ** 32;
+}
+
+/** The trace id of an envelope, from the leading bytes where they hold it. Throws DecodeError. */
+export function traceIdOf(envelope: Uint8Array): Uint8Array {
+  const [tag, length] = TRACE_ID_FIELD;
+  const end = 2 + TRACE_ID_BYTES;
+  const leads = envelope[0] === tag && envelope[1] === length && envelope.length >= end;
+  return leads ? envelope.subarray(2, end) : utf8.encode(readEnvelope(envelope).trace_id);
+}
