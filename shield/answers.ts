@@ -28,13 +28,14 @@ export function ackAfterFlush(
   request: RequestRef,
   onFailure?: () => void,
 ): undefined {
-  connection.hold(0);
+  const place = connection.hold(0);
   flushes.push((error) => {
-    connection.release(0);
-    if (connection.ended) return;
-    if (error === undefined) return answer(connection, request);
-    onFailure?.();
-    connection.refuse(request, error);
+    if (error === undefined) answer(connection, request);
+    else if (!connection.ended) {
+      onFailure?.();
+      connection.refuse(request, error, place);
+    }
+    connection.release(0, place);
   });
 }
 
@@ -45,12 +46,9 @@ export function ackAfterLog(
   size_bytes: number,
   stored: Promise<Appended>,
 ): undefined {
-  connection.hold(size_bytes);
-  stored.then(({ offset }) => {
-    connection.release(size_bytes);
-    if (!connection.ended) answer(connection, request, { offset });
-  }, (error) => {
-    connection.release(size_bytes);
-    connection.refuse(request, error);
-  });
+  const place = connection.hold(size_bytes);
+  stored.then(
+    ({ offset }) => answer(connection, request, { offset }),
+    (error) => connection.refuse(request, error, place),
+  ).finally(() => connection.release(size_bytes, place));
 }

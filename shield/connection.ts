@@ -2,19 +2,7 @@
  * One WebSocket client from WELCOME to close: limits, decoding, the FIFO that all its operations
  * pass, and the answers. What an operation means is `operations.ts`; sockets out are `outbox.ts`.
  */
-import {
-  ArqonError,
-  DecodeError,
-  encodeAck,
-  encodeErr,
-  encodePing,
-  encodeTextAck,
-  encodeTextErr,
-  encodeTextPing,
-  encodeTextWelcome,
-  encodeWelcome,
-  ERRORS,
-} from "@arqon/proto";
+import { ArqonError, DecodeError, ERRORS } from "@arqon/proto";
 import type { Ack, ClientOperation, CloseCode, Reason, Welcome } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
 import type { ConnectionOptions, ConnectionProcess } from "./connection_options.ts";
@@ -31,6 +19,9 @@ import type { Outbox } from "./outbox.ts";
 import type { Caller, HeaderPair } from "./policy/overseer.ts";
 import type { Attendance } from "./presence/attendance.ts";
 import type { Rates } from "./rates.ts";
+import { ackFrame, errFrame, pingFrame, welcomeFrame } from "./reply_frames.ts";
+import type { ErrSaid } from "./reply_frames.ts";
+import { ReplyOrder } from "./reply_order.ts";
 import { EMPTY_ACK, NO_REQUEST, requestOf } from "./request_ref.ts";
 import type { RequestRef } from "./request_ref.ts";
 import type { ClientSocket } from "./socket/client_socket.ts";
@@ -54,6 +45,8 @@ export class Connection {
   /** Another one after each REFRESH. */
   caller: Caller;
   readonly liveness: Liveness;
+  /** Of the frame whose operation takes effect now, or did last. */
+  place = 0;
 
   readonly #process: ConnectionProcess;
   readonly #rates: Rates;
@@ -63,8 +56,9 @@ export class Connection {
   #attendances: Map<string, Attendance> | undefined;
   #commands: Map<string, Promise<void>> | undefined;
   #fifo: Fifo<Queued, readonly HeaderPair[]> | undefined;
-  #pending = 0;
-  #pending_bytes = 0;
+  #order: ReplyOrder<Frame> | undefined;
+  /** Frames received. */
+  #places = 0;
   #ended = false;
   /** See `sent_ms`; whole ms, as in `Liveness`. */
   #sent_after_ms = 0;
@@ -123,7 +117,7 @@ export class Connection {
 
   /** Operations that are not answered yet. */
   get pending(): number {
-    return this.#pending;
+    return this.#order?.pending ?? 0;
   }
 
   /** WELCOME has been sent. */
@@ -139,7 +133,7 @@ export class Connection {
   /** The socket is open: greets the client. Nothing can be sent before. */
   open(outbox: Outbox, welcome: Welcome): void {
     this.#outbox = outbox;
-    this.send(this.text ? encodeTextWelcome(welcome) : encodeWelcome(welcome));
+    this.send(welcomeFrame(this.text, welcome));
   }
 
   /** With `message`, the frame may be left out for a client that reads too slowly (`backlog.ts`). */
@@ -163,23 +157,27 @@ export class Connection {
     this.#outbox?.sendLater(next);
   }
 
-  /** Counts an operation as pending: it waits in the FIFO, for the Spine or for the Brain. */
-  hold(size_bytes: number): void {
-    this.#pending++;
-    this.#pending_bytes += size_bytes;
+  /**
+   * Counts an operation as pending: it waits in the FIFO, for the Spine or for the Brain. Returns its
+   * place, for `release`.
+   */
+  hold(size_bytes: number, place: number = this.place): number {
     this.#process.stats.pending_operations++;
+    // Whoever only publishes without asking for ACKs needs none.
+    this.#order ??= new ReplyOrder((frame) => this.send(frame));
+    this.#order.open(place, size_bytes);
+    return place;
   }
 
-  /** Undoes one `hold` of the same size. */
-  release(size_bytes: number): void {
-    this.#pending--;
-    this.#pending_bytes -= size_bytes;
+  /** Undoes one `hold` of the same size and place, after the answer: ERRs may wait for that. */
+  release(size_bytes: number, place: number): void {
     this.#process.stats.pending_operations--;
+    this.#order?.close(place, size_bytes);
   }
 
   ping(): void {
     this.liveness.asked(this.#process.now());
-    this.send(this.text ? encodeTextPing(EMPTY_BODY) : encodePing(EMPTY_BODY));
+    this.send(pingFrame(this.text, EMPTY_BODY));
   }
 
   /** One frame from the socket. Never throws. */
@@ -188,23 +186,25 @@ export class Connection {
     const { stats, limits, now } = this.#process;
     const { tenant } = this;
     const now_ms = now();
+    const place = ++this.#places;
     this.liveness.heard(now_ms);
     const size_bytes = typeof data === "string" ? frameBytes(data) : data.byteLength;
     stats.ingress_bytes += size_bytes;
     tenant.ingress_bytes += size_bytes;
-    if (size_bytes > limits.max_frame_bytes) return this.#onLargeFrame(size_bytes);
+    if (size_bytes > limits.max_frame_bytes) return this.#onLargeFrame(size_bytes, place);
     const too_fast = this.#rates.take(size_bytes, now_ms);
     let operation: ClientOperation;
     try {
       operation = decodeOperation(data, this.text, limits);
     } catch (error) {
-      return this.#onDecodeError(error);
+      return this.#onDecodeError(error, place);
     }
     bump(stats.ingress_ops, operation.kind);
     if (operation.kind === "publish") tenant.ingress_messages++;
     else if (operation.kind === "pong") this.liveness.answered();
-    if (too_fast === undefined) return this.#enqueue(operation, size_bytes, now_ms);
-    this.refuse(requestOf(operation), too_fast);
+    const queued = { connection: this, operation, size_bytes, place };
+    if (too_fast === undefined) return this.#enqueue(queued, now_ms);
+    this.refuse(requestOf(operation), too_fast, place);
     // What it sends next waits at its own end, where the socket can do that.
     this.socket.rest(too_fast.retry_after_ms);
     if (this.#rates.floods) {
@@ -217,10 +217,13 @@ export class Connection {
     this.fail(new ArqonError("flooding", detail));
   }
 
-  /** Answers a refusal; a reason whose outcome is `close` also ends the connection. */
-  refuse(request: RequestRef, error: unknown): void {
+  /** Answers the frame of a place; a reason whose outcome is `close` also ends the connection. */
+  refuse(request: RequestRef, error: unknown, place: number): void {
     if (this.#ended) return;
     const refusal = this.#refusal(error);
+    const close = ERRORS[refusal.reason].close;
+    // What is said before a close is said now: no answer comes any more that it could overtake.
+    if (close !== 0) this.#order?.flush();
     const { code, reason, message, retry_after_ms } = refusal;
     this.#countReject(reason);
     if (request.ack_requested || request.request_id !== 0) {
@@ -233,28 +236,36 @@ export class Connection {
         retry_after_ms,
       });
     } else {
-      this.err({ code, reason, message, retry_after_ms });
+      this.err({ code, reason, message, retry_after_ms }, close === 0 ? place : 0);
     }
-    const close = ERRORS[reason].close;
     if (close !== 0) this.close(close, reason);
   }
 
-  /** A refusal that answers no request. */
+  /** A refusal that answers no request: it ends the connection, or something that the client has. */
   fail(error: unknown): void {
-    this.refuse(NO_REQUEST, error);
+    this.refuse(NO_REQUEST, error, this.place);
   }
 
   ack(ack: Ack): void {
-    this.send(this.text ? encodeTextAck(ack) : encodeAck(ack));
+    this.send(ackFrame(this.text, ack));
   }
 
-  err(error: { code: number; reason: string; message: string; retry_after_ms: number }): void {
-    this.send(this.text ? encodeTextErr(error) : encodeErr(error.code, error.message));
+  /** Sent when everything before its place has been answered. */
+  err(error: ErrSaid, place: number): void {
+    const frame = errFrame(this.text, error);
+    const order = this.#order;
+    if (order === undefined) return this.send(frame);
+    order.err(place, frame);
+    const { pending_operations } = this.#process.limits;
+    if (order.held > pending_operations) {
+      this.flooded(`${order.held} refusals wait for the answers before them`);
+    }
   }
 
   /** Orderly: what is queued goes out first. */
   close(code: CloseCode, reason: string): void {
     if (this.#ended) return;
+    this.#order?.flush();
     this.#outbox?.flush();
     this.socket.close(code, reason);
     this.end(code);
@@ -291,38 +302,40 @@ export class Connection {
     this.tenant.rejects++;
   }
 
-  #onLargeFrame(size_bytes: number): void {
+  #onLargeFrame(size_bytes: number, place: number): void {
     const { max_frame_bytes, close_frame_bytes } = this.#process.limits;
     const detail = `a frame of ${size_bytes} bytes; at most ${max_frame_bytes}`;
     const fatal = size_bytes > close_frame_bytes;
-    this.#onDecodeError(new ArqonError(fatal ? "frame-too-large" : "too-large", detail));
+    this.#onDecodeError(new ArqonError(fatal ? "frame-too-large" : "too-large", detail), place);
   }
 
-  #onDecodeError(error: unknown): void {
+  #onDecodeError(error: unknown, place: number): void {
     const request = error instanceof DecodeError && error.request_id !== undefined
       ? { request_id: error.request_id, ack_requested: false }
       : NO_REQUEST;
-    this.refuse(request, error);
+    this.refuse(request, error, place);
     const counted = error instanceof ArqonError && ERRORS[error.reason].counted;
     if (counted && ++this.#protocol_errors >= this.#process.limits.protocol_errors) {
       this.fail(new ArqonError("too-many-protocol-errors"));
     }
   }
 
-  #enqueue(operation: ClientOperation, size_bytes: number, now_ms: number): void {
+  #enqueue(queued: Queued, now_ms: number): void {
+    const { operation, size_bytes, place } = queued;
     const { limits, fifo } = this.#process;
-    const full = this.#pending >= limits.pending_operations ||
-      this.#pending_bytes + size_bytes > limits.pending_bytes;
+    const { pending = 0, pending_bytes = 0 } = this.#order ?? {};
+    const full = pending >= limits.pending_operations ||
+      pending_bytes + size_bytes > limits.pending_bytes;
     if (full) {
-      const error = new ArqonError("too-many-pending", `${this.#pending} wait`, {
+      const error = new ArqonError("too-many-pending", `${pending} wait`, {
         retry_after_ms: 100,
       });
-      return this.refuse(requestOf(operation), error);
+      return this.refuse(requestOf(operation), error, place);
     }
     this.#received_ms = now_ms;
     try {
       // With the first operation: who only waits needs no memory for it.
-      (this.#fifo ??= new Fifo(fifo)).push({ connection: this, operation, size_bytes });
+      (this.#fifo ??= new Fifo(fifo)).push(queued);
     } finally {
       this.#received_ms = undefined;
     }

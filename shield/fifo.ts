@@ -20,9 +20,9 @@ export interface FifoOptions<Item, Prepared> {
   readonly commit: (item: Item, prepared: Prepared) => Promise<void> | undefined;
   /** A refusal, in the item's turn. */
   readonly onError: (item: Item, error: unknown) => void;
-  /** It has to wait. */
+  /** It has to wait, for its turn or for its commit. */
   readonly onQueued: (item: Item) => void;
-  /** It waits no longer. */
+  /** Once after that: it has taken effect, was refused, or is forgotten. */
   readonly onLeft: (item: Item) => void;
 }
 
@@ -61,7 +61,7 @@ export class Fifo<Item, Prepared> {
     } catch (error) {
       return this.#options.onError(item, error);
     }
-    if (!(prepared instanceof Promise)) return this.#commit(item, prepared);
+    if (!(prepared instanceof Promise)) return this.#commit(item, prepared, false);
     this.#wait(item, outcomeOf(prepared));
     this.#started = 1;
   }
@@ -122,25 +122,32 @@ export class Fifo<Item, Prepared> {
       this.#entries.shift();
       this.#started--;
       const { item, outcome } = head;
-      this.#options.onLeft(item);
-      if ("error" in outcome) this.#options.onError(item, outcome.error);
-      else this.#commit(item, outcome.prepared);
+      if ("error" in outcome) {
+        this.#options.onError(item, outcome.error);
+        this.#options.onLeft(item);
+      } else this.#commit(item, outcome.prepared, true);
     }
     if (!this.#ended) this.#startMore();
   }
 
-  #commit(item: Item, prepared: Prepared): void {
-    const { commit, onError } = this.#options;
+  /** `queued`: it has had to wait already. */
+  #commit(item: Item, prepared: Prepared, queued: boolean): void {
+    const { commit, onError, onQueued, onLeft } = this.#options;
     let pending: Promise<void> | undefined;
     try {
       pending = commit(item, prepared);
     } catch (error) {
-      return onError(item, error);
+      onError(item, error);
     }
-    if (pending === undefined) return;
+    if (pending === undefined) {
+      if (queued) onLeft(item);
+      return;
+    }
+    if (!queued) onQueued(item);
     this.#committing = true;
     pending.catch((error) => onError(item, error)).finally(() => {
       this.#committing = false;
+      onLeft(item);
       this.#advance();
     });
   }

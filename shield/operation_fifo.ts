@@ -13,6 +13,8 @@ export interface Queued {
   readonly connection: Connection;
   readonly operation: ClientOperation;
   readonly size_bytes: number;
+  /** Of its frame among those of the connection. */
+  readonly place: number;
 }
 
 /** What operations come to. */
@@ -45,9 +47,13 @@ export function fifoOptions(
     window,
     isPipelined: ({ operation }) => isPlainPublish(operation),
     prepare: ({ connection, operation }) => prepare(connection, operation),
-    commit: ({ connection, operation }, added) => commit(connection, operation, added),
-    onError: ({ connection, operation }, error) => connection.refuse(requestOf(operation), error),
-    onQueued: ({ connection, size_bytes }) => connection.hold(size_bytes),
-    onLeft: ({ connection, size_bytes }) => connection.release(size_bytes),
+    commit({ connection, operation, place }, added) {
+      connection.place = place;
+      return commit(connection, operation, added);
+    },
+    onError: ({ connection, operation, place }, error) =>
+      connection.refuse(requestOf(operation), error, place),
+    onQueued: ({ connection, size_bytes, place }) => void connection.hold(size_bytes, place),
+    onLeft: ({ connection, size_bytes, place }) => connection.release(size_bytes, place),
   };
 }

@@ -2,7 +2,7 @@
  * What each client operation does. One function an operation, all called by the connection's FIFO
  * (`fifo.ts`): undefined means done, a promise holds the FIFO until it settles.
  */
-import { ArqonError, encodePong, encodeTextPong } from "@arqon/proto";
+import { ArqonError } from "@arqon/proto";
 import type { Ack, ClientOperation, Refresh, ScannedEnvelope } from "@arqon/proto";
 import { ackAfterFlush, ackAfterLog, answer, wantsAck } from "./answers.ts";
 import type { Authenticator } from "./authenticate.ts";
@@ -14,6 +14,7 @@ import { HISTORY_GET } from "./durable/history_query.ts";
 import type { Identity } from "./identity.ts";
 import { admit, NONE_ADDED, send } from "./pipeline.ts";
 import type { Caller, HeaderPair } from "./policy/overseer.ts";
+import { pongFrame } from "./reply_frames.ts";
 import { leave, runSubscribe, runUnsubscribe } from "./subscribe.ts";
 import type { SubscribeContext } from "./subscribe.ts";
 
@@ -84,15 +85,15 @@ function runPing(
   connection: Connection,
   body: Uint8Array,
 ): undefined {
-  const pong = () => connection.send(connection.text ? encodeTextPong(body) : encodePong(body));
+  const pong = () => connection.send(pongFrame(connection.text, body));
   if (body.length === 0) {
     pong();
     return;
   }
-  connection.hold(body.length);
+  const place = connection.hold(body.length);
   flushes.push(() => {
-    connection.release(body.length);
     if (!connection.ended) pong();
+    connection.release(body.length, place);
   });
 }
 
@@ -130,7 +131,7 @@ function runCommand(
 ): undefined {
   const room = envelope.room_id;
   const size_bytes = envelope.size_bytes;
-  connection.hold(size_bytes);
+  const place = connection.hold(size_bytes);
   const before = connection.commands.get(room) ?? Promise.resolve();
   const run = before.then(async () => {
     if (connection.ended) return;
@@ -140,12 +141,12 @@ function runCommand(
       const ack = envelope.command?.name === HISTORY_GET
         ? await context.history(connection.caller, envelope)
         : await command(context.path, connection.caller, envelope, options);
-      answerCommand(connection, envelope, ack);
+      answerCommand(connection, envelope, ack, place);
     } catch (error) {
-      connection.refuse(envelope, error);
+      connection.refuse(envelope, error, place);
     }
   }).finally(() => {
-    connection.release(size_bytes);
+    connection.release(size_bytes, place);
     if (connection.commands.get(room) === run) connection.commands.delete(room);
   });
   connection.commands.set(room, run);
@@ -153,10 +154,15 @@ function runCommand(
 }
 
 /** A refusal by the Brain takes the same form as one by the Shield: an ERR when nobody asked for an ACK. */
-function answerCommand(connection: Connection, request: RequestRef, ack: Ack): void {
+function answerCommand(
+  connection: Connection,
+  request: RequestRef,
+  ack: Ack,
+  place: number,
+): void {
   if (connection.ended) return;
   if (wantsAck(request)) connection.ack(ack);
-  else if (ack.code !== 0) connection.err(ack);
+  else if (ack.code !== 0) connection.err(ack, place);
 }
 
 /** A refused refresh ends the connection: its holder is not who it was. */

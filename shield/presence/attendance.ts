@@ -66,6 +66,8 @@ export interface AttendanceRequest {
 interface Later extends SizedFrame {
   /** Counts against the bound: changes do, pages do not, for they are the answer to one SUB. */
   readonly counted_bytes: number;
+  /** Of the SUB that it answers. */
+  readonly place: number | undefined;
 }
 
 /** Lives from the first SUB with presence until the connection leaves the room or its presence. */
@@ -74,8 +76,8 @@ export class Attendance {
   readonly #connection: Attendee;
   readonly #room_id: string;
   readonly #watch: PresenceWatch;
-  /** In the order of the SUBs. */
-  readonly #requests = new Set<AttendanceRequest>();
+  /** In the order of the SUBs, with the place of each among the connection's frames. */
+  readonly #requests = new Map<AttendanceRequest, number>();
   /** The subscription that stays when what is asked now is refused. */
   #subscriber: Subscriber | undefined;
   /** What the last SUB that was answered has made of the connection: it stays, too. */
@@ -99,8 +101,7 @@ export class Attendance {
 
   /** A SUB with presence. It is answered later, in any case. */
   ask(request: AttendanceRequest): void {
-    this.#connection.hold(0);
-    this.#requests.add(request);
+    this.#requests.set(request, this.#connection.hold(0));
     if (this.#phase === "synced") return this.#serve(request);
     if (this.#phase !== "new") return;
     this.#phase = "syncing";
@@ -125,29 +126,38 @@ export class Attendance {
     if (this.#is_member) {
       this.#context.presence.leave(identity.tenant_id, this.#room_id, id, deliberate);
     }
+    for (const { place } of this.#later) this.#release(place);
     this.#later = [];
     const error = new ArqonError("presence-unavailable", "the subscription ended meanwhile");
-    for (const { request } of this.#take()) this.#connection.refuse(request, error);
+    for (const [{ request }, place] of this.#take()) this.#refuseOne(request, error, place);
   }
 
-  #take(): AttendanceRequest[] {
+  #take(): [AttendanceRequest, number][] {
     const requests = [...this.#requests];
     this.#requests.clear();
-    for (const _ of requests) this.#connection.release(0);
     return requests;
+  }
+
+  #refuseOne(request: RequestRef, error: unknown, place: number): void {
+    this.#connection.refuse(request, error, place);
+    this.#release(place);
+  }
+
+  #release(place: number | undefined): void {
+    if (place !== undefined) this.#connection.release(0, place);
   }
 
   #onReady(error: ArqonError | undefined): void {
     if (error === undefined) {
       this.#phase = "synced";
-      for (const request of [...this.#requests]) this.#serve(request);
+      for (const request of [...this.#requests.keys()]) this.#serve(request);
       return;
     }
     const requests = this.#take();
     this.end(true);
-    for (const { request, restore } of requests) {
+    for (const [{ request, restore }, place] of requests) {
       restore(this.#subscriber);
-      this.#connection.refuse(request, error);
+      this.#refuseOne(request, error, place);
     }
   }
 
@@ -159,12 +169,13 @@ export class Attendance {
       return this.#refuse(asked, error);
     }
     this.#context.flushes.push((error) => {
-      if (!this.#requests.has(asked)) return;
+      const place = this.#requests.get(asked);
+      if (place === undefined) return;
       if (error === undefined) return this.#watch.told(() => this.#answer(asked));
-      this.#settle(asked);
+      this.#requests.delete(asked);
       if (this.#stays()) asked.restore(this.#subscriber);
       else asked.leave();
-      this.#connection.refuse(asked.request, error);
+      this.#refuseOne(asked.request, error, place);
     });
   }
 
@@ -197,21 +208,20 @@ export class Attendance {
     this.#is_member = is_member;
   }
 
-  #settle(asked: AttendanceRequest): void {
-    if (this.#requests.delete(asked)) this.#connection.release(0);
-  }
-
   /** Of what was before the SUB everything stays. */
   #refuse(asked: AttendanceRequest, error: unknown): void {
-    this.#settle(asked);
+    const place = this.#requests.get(asked);
+    if (place === undefined) return;
+    this.#requests.delete(asked);
     asked.restore(this.#subscriber);
     if (!this.#is_following && this.#requests.size === 0) this.end(true);
-    this.#connection.refuse(asked.request, error);
+    this.#refuseOne(asked.request, error, place);
   }
 
   #answer(asked: AttendanceRequest): void {
-    if (!this.#requests.has(asked)) return;
-    this.#settle(asked);
+    const place = this.#requests.get(asked);
+    if (place === undefined) return;
+    this.#requests.delete(asked);
     this.#subscriber = asked.subscriber;
     this.#wish = asked.wish;
     this.#is_following = true;
@@ -220,19 +230,23 @@ export class Attendance {
     const { request_id } = asked.request;
     const view = this.#watch.snapshot();
     const is_acked = request_id !== 0 && request_id !== 0n;
-    if (is_acked) this.#send(frames.ack(view, request_id, text, asked.log?.position()), 0);
+    if (is_acked) this.#send(frames.ack(view, request_id, text, asked.log?.position()), 0, place);
+    else this.#release(place);
     asked.log?.begin();
     const pages = frames.pages(view, is_acked ? 1 : 0, text);
     if (pages.length === 0) return;
     const was_idle = this.#later.length === 0;
-    for (const page of pages) this.#later.push({ ...page, counted_bytes: 0 });
+    for (const page of pages) this.#later.push({ ...page, counted_bytes: 0, place: undefined });
     if (was_idle) this.#connection.sendLater(() => this.#next());
   }
 
-  /** Now, or after the pages that wait: nothing may overtake them. */
-  #send(sized: SizedFrame, counted_bytes: number): void {
-    if (this.#later.length === 0) return this.#connection.send(this.#counted(sized));
-    this.#later.push({ ...sized, counted_bytes });
+  /** Now, or after the pages that wait: nothing may overtake them. `place`: of a SUB's answer. */
+  #send(sized: SizedFrame, counted_bytes: number, place?: number): void {
+    if (this.#later.length === 0) {
+      this.#connection.send(this.#counted(sized));
+      return this.#release(place);
+    }
+    this.#later.push({ ...sized, counted_bytes, place });
     this.#later_bytes += counted_bytes;
     if (this.#later_bytes > this.#context.limits.unsent_bytes) this.#connection.overflow();
   }
@@ -241,6 +255,9 @@ export class Attendance {
     const later = this.#later.shift();
     if (later === undefined) return undefined;
     this.#later_bytes -= later.counted_bytes;
+    const { place } = later;
+    // Whoever called sends it first.
+    if (place !== undefined) queueMicrotask(() => this.#release(place));
     return this.#counted(later);
   }
 

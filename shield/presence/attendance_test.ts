@@ -50,7 +50,7 @@ function fixture(values: Record<string, unknown> = {}, unsent_bytes = 1_000_000)
     sendLater: (next) => void feeds.push(next),
     refuse: ({ request_id }, error) =>
       void heard.push(`refused ${request_id}: ${(error as ArqonError).reason}`),
-    hold: () => void held.count++,
+    hold: () => ++held.count,
     release: () => void held.count--,
     overflow: () => void held.overflows++,
   };
