@@ -4,10 +4,10 @@
  * ops listener (`shared/ops.ts`).
  */
 import { ArqonError } from "@arqon/proto";
-import type { Config } from "../shared/config/schema.ts";
 import { problemResponse } from "../shared/problem.ts";
 import { answerAdmin } from "./admin_routes.ts";
 import { requireOwnName } from "./admin_host.ts";
+import type { AdminNames } from "./admin_host.ts";
 import { requireOwnSite, withSafety } from "./admin_safety.ts";
 import type { AdminRates } from "./admin_rates.ts";
 import { adminOf } from "./admin_scope.ts";
@@ -33,7 +33,7 @@ export interface AdminPart {
 
 /** What the admin listener needs of the process. */
 export interface AdminContext extends Pick<HttpContext, "authenticator">, StatusContext {
-  readonly admin: Pick<Config["admin"], "operator_tenants" | "host" | "allowed_hosts">;
+  readonly admin: AdminNames & { readonly operator_tenants: readonly string[] };
   readonly parts: readonly AdminPart[];
   /** Where it is written who did what; absent: nowhere. */
   readonly audit?: AuditTrail | undefined;

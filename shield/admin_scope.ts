@@ -42,7 +42,7 @@ export interface Admin {
   readonly rates?: Pick<AdminRates, "takeChange"> | undefined;
 }
 
-/** The admin behind a token; `operator_tenants` is `[admin] operator_tenants`. */
+/** The admin behind a token; `operator_tenants` are as `shared/config/operators.ts` has them. */
 export function adminOf(client: Client, operator_tenants: readonly string[]): Admin {
   const { user_id: by, tenant_id, expires_ms } = client.identity;
   const is_operator = operator_tenants.includes("*") || operator_tenants.includes(tenant_id);

@@ -30,9 +30,9 @@ function reasonOf(...args: Parameters<typeof requireScope>): string {
   }
 }
 
-Deno.test("without a word every tenant's admins operate; an empty or a wrong list stops the start", () => {
+Deno.test("operators have no default; an empty or a wrong list stops the start", () => {
   const listOf = (admin: object) => configFrom({ admin }).admin.operator_tenants;
-  assert.deepEqual(listOf({}), ["*"]);
+  assert.equal(listOf({}), undefined);
   assert.deepEqual(listOf({ operator_tenants: ["ops", "acme"] }), ["ops", "acme"]);
   for (const operator_tenants of [[], "ops", ["a.b"], ["acme*"], [""], [1]]) {
     assert.throws(() => listOf({ operator_tenants }), /operator_tenants/);

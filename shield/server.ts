@@ -4,6 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { BANS_BUCKET } from "../shared/bans.ts";
+import { operatorTenants } from "../shared/config/operators.ts";
 import type { Config } from "../shared/config/schema.ts";
 import type { Random } from "../shared/ids.ts";
 import { connectionId } from "../shared/ids.ts";
@@ -314,7 +315,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const audited = startAudit({ ...options, node_id: parts.node_id });
   const rates = new AdminRates(limits, now);
   registerAdminRates(options.registry, rates);
-  const operators = { authenticator, admin: config.admin, log, status, rates };
+  const reach = { ...config.admin, operator_tenants: operatorTenants(config) };
+  const operators = { authenticator, admin: reach, log, status, rates };
   const banned = bansPart({ bans: parts.bans, bucket: bans, node_id: parts.node_id, log });
   const own = [inspect.part, banned, audited.part];
   const admin = { ...operators, audit: audited.trail, parts: [...own, ...adminParts(parts)] };

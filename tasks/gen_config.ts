@@ -63,9 +63,13 @@ tenants = ["acme"]
 roles = ["user"]
 \`\`\`
 
-Two issuers, one for people and one for backends of any tenant, and signed messages in some rooms:
+Two issuers, one for people and one for backends of any tenant, of which those of \`ops\` operate the
+bus, and signed messages in some rooms:
 
 \`\`\`toml
+[admin]
+operator_tenants = ["ops"]
+
 [auth]
 require_signature = [{ role = "user", room = "ledger-*" }]
 

@@ -1,7 +1,7 @@
 /**
- * Who may use which route of the admin API, over all of them and on a real bus: with the default
- * configuration every admin all of it, with `[admin] operator_tenants` admins of other tenants only what
- * is their tenant's. Which scope decides what: `shield/admin_scope_test.ts`.
+ * Who may use which route of the admin API, over all of them and on a real bus: on a development
+ * bus every admin all of it, with `[admin] operator_tenants` admins of other tenants only what is their
+ * tenant's. Which scope decides what: `shield/admin_scope_test.ts`.
  */
 import assert from "node:assert/strict";
 import { listedRoutes } from "../shield/inspect/openapi_scopes.ts";
@@ -106,7 +106,7 @@ Deno.test("the list of requests has every route of the tables, and nothing else"
   assert.equal(new Set(asked).size, asked.length);
 });
 
-Deno.test("by default an admin of any tenant operates the whole bus", async () => {
+Deno.test("on the development bus an admin of any tenant operates the whole bus", async () => {
   await using bus = await startBusWith(DURABLE);
   const acme = await Asking.of(bus, "acme");
   for (const request of await adminRequests()) {

@@ -93,9 +93,13 @@ export async function startServer(
   admin_lines = "",
 ): Promise<ServerProcess> {
   const file = await Deno.makeTempFile({ dir, prefix: `${part}-`, suffix: ".toml" });
+  // The tests' issuer vouches for admins of any tenant.
+  const admins = admin_lines.includes("operator_tenants")
+    ? admin_lines
+    : `operator_tenants = ["*"]\n${admin_lines}`;
   const addresses = ["ops", "admin", "server"].map((name) => (
     `[${name}]\nhost = "127.0.0.1"\nport = ${name === "server" ? port : 0}\n` +
-    (name === "admin" ? `${admin_lines}\n` : "")
+    (name === "admin" ? `${admins}\n` : "")
   ));
   await Deno.writeTextFile(file, `${addresses.join("")}${server_lines}\n${config}`);
   const child = new Deno.Command(Deno.execPath(), {

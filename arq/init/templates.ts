@@ -56,6 +56,8 @@ port = ${ops_port}
 # The admin API and the console: http://127.0.0.1:${admin_port}/console/
 [admin]
 port = ${admin_port}
+# Tenants whose admins operate the whole bus; admins of others act on their own tenant only.
+operator_tenants = ["${INIT_TENANT}"]
 
 # Several processes share a NATS server, 2.11 or newer with JetStream. Without it: the embedded Spine.
 # [nats]

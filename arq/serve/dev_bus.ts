@@ -59,9 +59,11 @@ durable = true
 /** The file's settings (or the dev defaults) with the flags and the development issuer put in. */
 function devConfig(options: DevBusOptions, process: DevProcess, jwks_file: string): Config {
   const { config_file, nats_url } = options;
+  // Whoever has the development key is any tenant's admin anyway.
+  const operator_tenants = ["*"];
   const config = config_file === undefined
-    ? parseConfig(DEV_DEFAULTS, { file: "dev defaults" })
-    : process.loadConfig(config_file, { host: "127.0.0.1" });
+    ? parseConfig(DEV_DEFAULTS, { file: "dev defaults", defaults: { operator_tenants } })
+    : process.loadConfig(config_file, { host: "127.0.0.1", operator_tenants });
   config.server.port = options.port ?? config.server.port;
   config.ops.port = options.ops_port ?? config.ops.port;
   config.admin.port = options.admin_port ?? config.admin.port;

@@ -17,6 +17,8 @@ export interface ConfigDefaults {
   readonly host?: string;
   readonly ops_port?: number;
   readonly admin_port?: number;
+  /** `[admin] operator_tenants`, where the file says nothing: only a development bus has it. */
+  readonly operator_tenants?: readonly string[];
 }
 
 /** What a message and a process need to know beside the text. */
@@ -59,7 +61,7 @@ function isTable(value: unknown): value is Table {
 function withPreset(
   value: Table,
   name: "server" | "ops" | "admin",
-  preset: { host?: string | undefined; port?: number | undefined },
+  preset: Readonly<Record<string, unknown>>,
 ): Table {
   const table = value[name] ?? {};
   if (!isTable(table)) return value;
@@ -70,10 +72,10 @@ function withPreset(
 
 function withDefaults(value: unknown, defaults: ConfigDefaults): unknown {
   if (!isTable(value)) return value;
-  const { host, ops_port, admin_port } = defaults;
+  const { host, ops_port, admin_port, operator_tenants } = defaults;
   const server = withPreset(value, "server", { host });
   const ops = withPreset(server, "ops", { host, port: ops_port });
-  return withPreset(ops, "admin", { port: admin_port });
+  return withPreset(ops, "admin", { port: admin_port, operator_tenants });
 }
 
 function checked(

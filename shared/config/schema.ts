@@ -4,6 +4,7 @@
  * Every table is strict: an unknown key stops the start.
  */
 import { z } from "zod";
+import { refuseUnnamedOperators } from "./operators.ts";
 import { AdminLimits, Audit } from "./schema_admin.ts";
 import { Admission } from "./schema_admission.ts";
 import { Arrivals } from "./schema_arrivals.ts";
@@ -46,8 +47,8 @@ const Admin = z.strictObject({
   allowed_hosts: z.array(hostName).default([]).describe(
     'names under which the admin API answers, besides localhost, addresses and `host`: those of a proxy in front of it, for example "admin.example.com"',
   ),
-  operator_tenants: z.array(idOrAny).min(1).default(["*"]).describe(
-    'tenants whose admins operate the whole bus; "*" is any; admins of other tenants act on their own only (docs/security.md)',
+  operator_tenants: z.array(idOrAny).min(1).optional().describe(
+    'tenants whose admins operate the whole bus; "*" is any; admins of other tenants act on their own only (docs/security.md); required where issuers may vouch for admins of several tenants',
   ),
 });
 
@@ -318,7 +319,7 @@ export const ConfigSchema = z.strictObject({
   durable: Durable.prefault({}).describe("durable rooms"),
   log: Log.prefault({}).describe("logging"),
   telemetry: Telemetry.prefault({}).describe("OpenTelemetry"),
-});
+}).superRefine(refuseUnnamedOperators);
 
 /** A checked configuration with every default filled in. */
 export type Config = z.output<typeof ConfigSchema>;

@@ -31,6 +31,10 @@ Deno.test("a child has the node's configuration, its own id, and operators' port
   assert.deepEqual([server.host, server.port, server.node_id], ["0.0.0.0", 4000, "edge-1"]);
   const own = { host: "127.0.0.1", port: 0 };
   assert.deepEqual(ops, own);
-  assert.deepEqual(admin, { ...own, operator_tenants: ["ops"] }, "who operates stays as it is");
+  assert.deepEqual(
+    admin,
+    { ...own, operator_tenants: ["ops"], allowed_hosts: [] },
+    "who operates stays",
+  );
   assert.deepEqual(limits, config.limits);
 });

@@ -58,7 +58,7 @@ async function start(
 
 const config = (issuer: string, nats_url: string) =>
   ["server", "ops", "admin"].map((table) => `[${table}]\nhost = "127.0.0.1"\nport = 0\n`).join("") +
-  `[nats]\nurls = ["${nats_url}"]\n[platform.overseer]\nenabled = true\n${issuer}`;
+  `operator_tenants = ["*"]\n[nats]\nurls = ["${nats_url}"]\n[platform.overseer]\nenabled = true\n${issuer}`;
 
 Deno.test("packed servers outside of the checkout run policies and serve the console", async () => {
   await using nats = await startNats({ jetstream: true });
