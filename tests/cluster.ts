@@ -77,6 +77,13 @@ function readyLine(log: string, part: string, args: readonly string[]): string |
   return log.split("\n").find((line) => line.includes(speaker) && line.includes('msg="ready"'));
 }
 
+/** The tables of the listeners, `[server]` last; the tests' issuer vouches for admins of any tenant. */
+function listeners(port: number, admin_lines: string): string {
+  const admins = admin_lines.includes("operator_tenants") ? "" : 'operator_tenants = ["*"]\n';
+  const at = (name: string, own: number) => `[${name}]\nhost = "127.0.0.1"\nport = ${own}\n`;
+  return `${at("ops", 0)}${at("admin", 0)}${admins}${admin_lines}\n${at("server", port)}`;
+}
+
 /**
  * Rejects with the log when the process ends before it says that it is ready. `server_lines` are more
  * lines for its `[server]` table, for example `node_id = "shield-0"`, and `admin_lines` for `[admin]`;
@@ -93,15 +100,7 @@ export async function startServer(
   admin_lines = "",
 ): Promise<ServerProcess> {
   const file = await Deno.makeTempFile({ dir, prefix: `${part}-`, suffix: ".toml" });
-  // The tests' issuer vouches for admins of any tenant.
-  const admins = admin_lines.includes("operator_tenants")
-    ? admin_lines
-    : `operator_tenants = ["*"]\n${admin_lines}`;
-  const addresses = ["ops", "admin", "server"].map((name) => (
-    `[${name}]\nhost = "127.0.0.1"\nport = ${name === "server" ? port : 0}\n` +
-    (name === "admin" ? `${admins}\n` : "")
-  ));
-  await Deno.writeTextFile(file, `${addresses.join("")}${server_lines}\n${config}`);
+  await Deno.writeTextFile(file, `${listeners(port, admin_lines)}${server_lines}\n${config}`);
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
