@@ -3,7 +3,8 @@
  * real sockets in one run. The measuring is `slow_reader_child.ts`.
  */
 import { runProgram } from "./program.ts";
-import { positive, type Scenario, type ScenarioResult, text } from "./scenario.ts";
+import { websocketLine } from "../tests/websocket_option.ts";
+import { positive, type Scenario, type ScenarioResult, text, UsageError } from "./scenario.ts";
 import type { OptionValues } from "./scenario.ts";
 import { CLASSES } from "./slow_reader_child.ts";
 import type { Phase, PhaseResult, SlowReaderPlan } from "./slow_reader_child.ts";
@@ -21,6 +22,7 @@ none, by the medians and by the least disturbed of the rounds, or a message is m
   --seconds N       of each phase (4)
   --rate N          messages a second, each to all readers (40)
   --bytes N         size of a body (256)
+  --websocket NAME  [server] websocket of the Shield (its default)
   --noise N         a difference of p99 of so many ms counts for nothing (10)
 `;
 
@@ -122,6 +124,14 @@ export function brokenBy(row: Row, rounds: number, noise_ms: number): string | u
   return done[row.class] ? undefined : `${where}: the slow ones did not get what the class says`;
 }
 
+function serverLines(kind: string): string {
+  try {
+    return websocketLine(kind);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
+
 async function run(values: OptionValues): Promise<ScenarioResult> {
   const plan: SlowReaderPlan = {
     readers: positive(values, "readers"),
@@ -131,6 +141,7 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
     seconds: positive(values, "seconds"),
     rate: positive(values, "rate"),
     size_bytes: positive(values, "bytes"),
+    server_lines: serverLines(String(values["websocket"])),
   };
   const noise_ms = positive(values, "noise");
   const permissions = ["net", "read", "write", "run", "env"].map((name) => `--allow-${name}`);
@@ -161,6 +172,7 @@ export const SLOW_READER: Scenario = {
     seconds: text("4"),
     rate: text("40"),
     bytes: text("256"),
+    websocket: text(""),
     noise: text("10"),
   },
   run,

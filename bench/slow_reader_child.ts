@@ -21,6 +21,8 @@ export interface SlowReaderPlan {
   /** Messages a second. */
   readonly rate: number;
   readonly size_bytes: number;
+  /** More lines of `[server]`. */
+  readonly server_lines: string;
 }
 
 /** The room classes, and what they do with a slow reader. */
@@ -46,11 +48,11 @@ export interface PhaseResult extends Phase, FanoutResult {
 }
 
 /** Small bounds, so that they are reached within a phase. */
-const CONFIG = `
+const configOf = (server_lines: string) => `
 [server]
 host = "127.0.0.1"
 heartbeat_ms = 60_000
-[ops]
+${server_lines}[ops]
 host = "127.0.0.1"
 [brain]
 tap = 0
@@ -146,7 +148,7 @@ function phasesOf(round: number, { many }: SlowReaderPlan): Phase[] {
 
 async function measure(plan: SlowReaderPlan): Promise<PhaseResult[]> {
   await using owned = new AsyncDisposableStack();
-  const bus = owned.use(await startConfigured(CONFIG));
+  const bus = owned.use(await startConfigured(configOf(plan.server_lines)));
   const metrics = async () => new Scrape(await (await fetch(`${bus.ops_url}/metrics`)).text());
   const publisher = owned.use(await openPublisher(bus.url, bus.token));
   const readers: Partial<Record<SlowClass, Readers>> = {};

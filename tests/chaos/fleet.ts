@@ -17,6 +17,8 @@ import type { Variant } from "./variant.ts";
 /** What a fleet reports to. */
 export interface FleetOptions {
   readonly variant: Variant;
+  /** Of `[server]` of the Shields. */
+  readonly shield_lines: string;
   /** For logs; exists. */
   readonly dir: string;
   readonly say: (line: string) => void;
@@ -72,13 +74,14 @@ export class Fleet implements AsyncDisposable {
 
   /** Starts every process. */
   async start(): Promise<void> {
-    const { variant, dir, onSurprise } = this.#options;
-    const server_lines = `drain_ms = ${variant.drain_ms}\n`;
+    const { variant, shield_lines, dir, onSurprise } = this.#options;
+    const drain = `drain_ms = ${variant.drain_ms}\n`;
     const nats = this.#nats.port;
     for (const name of TARGETS.processes) {
       const part = BRAINS.includes(name) ? "brain" as const : "shield" as const;
       const config = variant.presence + DURABLE_CONFIG +
         (part === "shield" ? this.issuer.config : "");
+      const server_lines = part === "shield" ? drain + shield_lines : drain;
       const options = { name, part, config, server_lines, nats, dir, onSurprise };
       this.#nodes.set(name, this.#owned.use(new ServerNode(options)));
     }

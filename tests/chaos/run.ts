@@ -23,6 +23,8 @@ export interface Plan {
   readonly seconds: number;
   readonly clients: number;
   readonly seed: number;
+  /** Of `[server]` of the Shields; absent: none. */
+  readonly shield_lines?: string;
   /** Hears the progress, line by line. */
   readonly say: (line: string) => void;
 }
@@ -246,7 +248,7 @@ async function perform(run: Run, faults: readonly Fault[]): Promise<Omit<Outcome
 
 /** Runs it all. Rejects only when the cluster does not start or start again. */
 export async function runChaos(plan: Plan): Promise<Outcome> {
-  const { variant, seed, say } = plan;
+  const { variant, seed, shield_lines = "", say } = plan;
   const dir = await Deno.makeTempDir({ prefix: "arqon-chaos-" });
   const random = createRandom(seed);
   const registry = new Registry(variant.never_down_before_ms, () => performance.now());
@@ -259,7 +261,7 @@ export async function runChaos(plan: Plan): Promise<Outcome> {
     if (kind === "stop" || kind === "cut") registry.silenced(target, away_ms);
   };
   say(`logs in ${dir}`);
-  await using fleet = await startFleet({ variant, dir, say, onFault, onSurprise });
+  await using fleet = await startFleet({ variant, shield_lines, dir, say, onFault, onSurprise });
   const { urls, issuer } = fleet;
   const crowd = new Crowd({
     size: plan.clients,

@@ -1,12 +1,13 @@
 /**
  * `deno task load [--connections 100000] [--processes 5] [--idle-minutes 60] [--broadcasts 5]
- * [--addresses 20] [--apart]`: connections over the processes of one Shield (`--apart`: over Shields
+ * [--addresses 20] [--apart] [--websocket native|ws|own]`: connections over the processes of one Shield (`--apart`: over Shields
  * with a port each) on this machine that come, sit idle, hear broadcasts and are dropped. Exits 0 when
  * all held, 1 with what did not, 2 when the system's limits are too low.
  */
 import { parseArgs } from "node:util";
 import { commit, machine } from "../../bench/scenario.ts";
 import { endOnSignal } from "../end_on_signal.ts";
+import { websocketOption } from "../websocket_option.ts";
 import { runLoad } from "./run.ts";
 import { renderLoad, violationsOf } from "./verdict.ts";
 
@@ -31,6 +32,7 @@ if (import.meta.main) {
       "idle-minutes": { type: "string", default: "60" },
       "broadcasts": { type: "string", default: "5" },
       "addresses": { type: "string", default: "20" },
+      "websocket": { type: "string", default: "" },
       "apart": { type: "boolean", default: false },
     },
   });
@@ -39,6 +41,7 @@ if (import.meta.main) {
     connections: Math.ceil(atLeast("connections", values.connections, 1)),
     processes: Math.ceil(atLeast("processes", values.processes, 1)),
     one_port: !values.apart,
+    server_lines: websocketOption(values.websocket),
     idle_seconds: atLeast("idle-minutes", values["idle-minutes"], 0) * 60,
     broadcasts: Math.ceil(atLeast("broadcasts", values.broadcasts, 0)),
     addresses: Math.min(250, Math.ceil(atLeast("addresses", values.addresses, 1))),

@@ -19,6 +19,8 @@ export interface LoadPlan {
   readonly processes: number;
   /** One supervised Shield with that many processes on one port, else as many Shields with a port each. */
   readonly one_port: boolean;
+  /** Of `[server]` of the Shields; absent: none. */
+  readonly server_lines?: string;
   readonly idle_seconds: number;
   readonly broadcasts: number;
   /** Source addresses of each client process. */
@@ -236,7 +238,7 @@ export async function runLoad(plan: LoadPlan): Promise<LoadOutcome> {
     ? [1, ["--processes", String(plan.processes)]]
     : [plan.processes, []];
   const started = Array.from({ length: servers }, async () => (
-    owned.use(await startServer("shield", config, issuer.dir, "", 0, args))
+    owned.use(await startServer("shield", config, issuer.dir, plan.server_lines, 0, args))
   ));
   const shields = new Shields(await Promise.all(started));
   plan.say(`${plan.processes} Shields are ready`);

@@ -84,8 +84,8 @@ async function metrics({ ready }: ServerProcess): Promise<Map<string, number>> {
 
 const rss = (samples: Map<string, number>) => samples.get("process_resident_memory_bytes") ?? NaN;
 
-/** Starts it. Rejects with a log when a part does not come up. */
-export async function startDeployment(): Promise<Deployment> {
+/** Starts it, with these lines of the Shield's `[server]`. Rejects with a log when a part does not come up. */
+export async function startDeployment(server_lines = ""): Promise<Deployment> {
   await using owned = new AsyncDisposableStack();
   const issuer = await createIssuer();
   owned.defer(() => Deno.remove(issuer.dir, { recursive: true }));
@@ -93,7 +93,9 @@ export async function startDeployment(): Promise<Deployment> {
   const monitor = nats.logTail().match(/Starting http monitor on (\S+)/)?.[1];
   const config = `[nats]\nurls = ["${nats.url}"]\n${CONFIG}`;
   const brain = owned.use(await startServer("brain", config, issuer.dir));
-  const shield = owned.use(await startServer("shield", config + issuer.config, issuer.dir));
+  const shield = owned.use(
+    await startServer("shield", config + issuer.config, issuer.dir, server_lines),
+  );
   await govern(shield.ready["admin_url"] ?? "", issuer);
   const { hostname, port } = new URL(shield.ready["url"] ?? "");
   const ended: string[] = [];

@@ -1,12 +1,13 @@
 /**
  * `deno task soak [--minutes 30] [--connections 10000] [--rate 5000] [--processes 4] [--room-size 2]
- * [--visits 5] [--nice 19]`:
+ * [--visits 5] [--nice 19] [--websocket native|ws|own]`:
  * a steady load on one Shield with policies, presence, a schema and durable rooms. Exits 0 when no
  * message is lost, repeated or out of order and memory and latency stay flat, 1 with what is wrong.
  */
 import { parseArgs } from "node:util";
 import { commit, machine } from "../../bench/scenario.ts";
 import { endOnSignal } from "../end_on_signal.ts";
+import { websocketOption } from "../websocket_option.ts";
 import { renderSoak } from "./report.ts";
 import { runSoak } from "./run.ts";
 import { violationsOf } from "./verdict.ts";
@@ -42,6 +43,7 @@ if (import.meta.main) {
       "room-size": { type: "string", default: "2" },
       "visits": { type: "string", default: "5" },
       "nice": { type: "string", default: "19" },
+      "websocket": { type: "string", default: "" },
       "counts-only": { type: "boolean", default: false },
     },
   });
@@ -55,6 +57,7 @@ if (import.meta.main) {
     room_size: Math.ceil(positive("room-size", values["room-size"])),
     visits: positive("visits", values.visits),
     report_ms: Math.min(MINUTE_MS, minutes * MINUTE_MS / ROWS),
+    server_lines: websocketOption(values.websocket),
     counts_only: values["counts-only"],
     nice: nice(values.nice),
     say: (line) =>

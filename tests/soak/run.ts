@@ -24,6 +24,8 @@ export interface SoakPlan {
   readonly visits: number;
   /** A row of the table each. */
   readonly report_ms: number;
+  /** Of `[server]` of the Shield; absent: none. */
+  readonly server_lines?: string;
   /** Judge no times and no memory. */
   readonly counts_only: boolean;
   /** Added to the niceness of the clients, which are other machines in reality. */
@@ -154,7 +156,7 @@ async function drive(
 /** Runs it all. Rejects when a process does not start or a client process fails. */
 export async function runSoak(plan: SoakPlan): Promise<SoakOutcome> {
   const { say, connections, counts_only } = plan;
-  await using deployment = await startDeployment();
+  await using deployment = await startDeployment(plan.server_lines);
   await using owned = new AsyncDisposableStack();
   const rows = new Rows((row) => say(describeRow(row)));
   say("NATS, Brain and Shield are ready, policies and schema in force");
