@@ -62,7 +62,7 @@ Deno.test("written, built, checked, tested, deployed: the bus says what the test
   const checked = await policy(path, 0, "check", "p.wasm");
   assert.match(checked.stdout, /^accepted {2}p\.wasm\n/);
   assert.match(checked.stdout, /\n +hooks +on_message\n +imports +arqon_host_v1\.host_/);
-  assert.match(checked.stdout, /\n +trial compilation +both compilers in \d+ ms\n/);
+  assert.match(checked.stdout, /\n +trial compilation +both compilers in [\d,]+ ms\n/);
   const clean = await policy(path, 0, "test", "p.wasm", "--event", "clean.json", "--user", "ann");
   assert.match(clean.stdout, /^allowed {2}clean\.json\n {2}fuel [\d.]+ of 10,000; [\d.]+ ms\n/);
   assert.match(clean.stdout, /\n {2}header {2}x-checked: yes\n/);

@@ -9,6 +9,7 @@ import { DURABLE } from "./durable.ts";
 import { FLOOD } from "./flood.ts";
 import { GARBAGE } from "./garbage/garbage.ts";
 import { GOVERNANCE } from "./governance.ts";
+import { FAIRNESS } from "./fairness.ts";
 import { HOSTILE } from "./hostile.ts";
 import { LEAF_GARBAGE } from "./leaves/leaves.ts";
 import { ALL } from "./load/all.ts";
@@ -32,6 +33,7 @@ const SCENARIOS: readonly Scenario[] = [
   ALL,
   ...LOAD_SCENARIOS.map(scenarioOf),
   POLICY,
+  FAIRNESS,
   HOSTILE,
   PRESENCE,
   ROOMS,

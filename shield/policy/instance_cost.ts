@@ -6,8 +6,8 @@
  *
  * Calibrated on V8 15 (Deno 2.9.6) with the collector's share, rounded up: a bare instance 25 µs, an
  * export of a function of its own 740 ns, an import 670, a table 280, a table entry that a segment
- * fills 200, an entry that is empty 23, a global 130, a data segment 40, a byte of it 1.5, a type 45,
- * a function 60, and the first touch of 4 KiB of new memory 2 µs.
+ * fills 100 to 150, an entry that is empty 23, a global 130, a data segment 40, a byte of it 1.5, a type 45,
+ * a function 60, and the first touch of 4 KiB of new memory 1.6 to 3.5 µs.
  */
 import { UNITS_PER_FUEL } from "./meter_costs.ts";
 import { PolicyModuleError } from "./wasm/errors.ts";
@@ -30,16 +30,16 @@ const UNITS = {
   functions: 64,
   types: 50,
   globals: 150,
-  tables: 500,
+  tables: 700,
   /** Entry that a table begins with. */
-  table_entry: 32,
+  table_entry: 64,
   element_segments: 200,
   /** Also in a passive segment: the first `table.init` makes all of them, for the price of some. */
-  element: 200,
+  element: 150,
   data_segments: 100,
   data_byte: 2,
   /** Of 64 KiB: its first touch is paid here, since no instruction can know that it is the first. */
-  memory_page: 32_768,
+  memory_page: 65_536,
 } as const;
 
 /** Units of an instance by what they are for. */
