@@ -5,6 +5,8 @@
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
 import type { Registry } from "../shared/metrics.ts";
+import type { FileReserve } from "../shared/http1/file_reserve.ts";
+import type { DoorLimits } from "../shared/http1/listener.ts";
 import { listen } from "../shared/listen.ts";
 import type { Logger } from "../shared/log.ts";
 import { opsHandler } from "../shared/ops.ts";
@@ -19,6 +21,10 @@ export interface ListenerOptions {
   /** Unix ms. */
   readonly now: () => number;
   readonly log?: Logger;
+  /** Who may be there, and for how long; absent: as `listen` has it. */
+  readonly limits?: DoorLimits;
+  /** Given back when files run out; absent: there is none. */
+  readonly reserve?: FileReserve;
   /**
    * Rejects with an ArqonError unless the request carries an admin token. Absent: there is nobody to
    * check tokens, so the admin listener has no path at all.
@@ -59,9 +65,16 @@ function adminHandler({ authorizeAdmin, health }: ListenerOptions): Handler {
 /** Rejects with ListenError when an address cannot be bound; then none stays open. */
 export async function startListeners(options: ListenerOptions): Promise<Listeners> {
   const { config } = options;
-  const ops = listen({ name: "ops", ...config.ops, handler: opsHandler(options) });
+  const { log, limits, reserve } = options;
+  const door = { log, reserve, ...(limits === undefined ? {} : { limits }) };
+  const ops = listen({ name: "ops", ...config.ops, ...door, handler: opsHandler(options) });
   try {
-    const admin = listen({ name: "admin", ...config.admin, handler: adminHandler(options) });
+    const admin = listen({
+      name: "admin",
+      ...config.admin,
+      ...door,
+      handler: adminHandler(options),
+    });
     return {
       ops_url: ops.url,
       admin_url: admin.url,

@@ -2,6 +2,7 @@
  * A Brain as a process of its own: arguments, files, clock and signals end here. It needs NATS; in
  * one process with a Shield, `deno task dev` starts `server.ts` instead.
  */
+import { openReserve, operatorLimits } from "../shared/client_listener.ts";
 import { brainIdOf } from "../shared/cluster.ts";
 import type { Config } from "../shared/config/schema.ts";
 import { createLogging } from "../shared/logging.ts";
@@ -80,7 +81,10 @@ async function run(config: Config): Promise<void> {
   const parts = { config, spine, log, registry, now, random, brain_id, tracing, ...told };
   const brain = await startBrain(parts);
   const exporting = await openMetricsExport({ registry, telemetry, resource, log, now });
-  const listeners = await startListeners({ config, registry, health: brain.health, now, log });
+  const limits = operatorLimits(config.limits);
+  const door = { limits, reserve: openReserve(config.limits, log) };
+  const { health } = brain;
+  const listeners = await startListeners({ config, registry, health, now, log, ...door });
   const { ops_url, admin_url } = listeners;
   log.info("ready", { version, node_id, brain_id, ops_url, admin_url, tap: config.brain.tap });
 

@@ -1,16 +1,23 @@
 /**
- * The listener of clients as a configuration asks for it, with what its door is to bound and count.
- * Which sockets it serves is `shield/socket/`; opening any listener is `listen.ts`.
+ * The listener of clients as a configuration asks for it: what its door bounds, counts and believes of
+ * proxies, and the watch that asks it. Which sockets it serves is `shield/socket/`; opening any
+ * listener is `listen.ts`.
  */
 import type { Registry } from "prom-client";
 import type { Config } from "./config/schema.ts";
 import { networksOf } from "./config/schema_server.ts";
-import type { BareListenStats } from "./http1/listener.ts";
-import { listenClient } from "./listen.ts";
+import { probe } from "./door_probe.ts";
+import { DoorWatch } from "./door_watch.ts";
+import { clientBehind } from "./forwarded.ts";
+import { FileReserve, placeholder } from "./http1/file_reserve.ts";
+import type { DoorLimits } from "./http1/listener.ts";
 import type { Handler } from "./http_handler.ts";
-import type { Listener } from "./listen.ts";
+import { listenClient } from "./listen.ts";
+import type { ClientListenOptions, Listener } from "./listen.ts";
+import type { Logger } from "./log.ts";
 import { scrapedGauge } from "./metrics.ts";
 import { scrapedCounter, scrapedFamily } from "./metrics_plain.ts";
+import type { HealthCheck } from "./ops.ts";
 import type { TlsPair } from "./tls_reload.ts";
 
 /** What the listener of a process is told. */
@@ -20,66 +27,137 @@ export interface ClientListenerOptions {
   readonly registry: Registry;
   readonly tls?: TlsPair | undefined;
   readonly reuse_port?: boolean;
-  /** Files that the system lets the process open; absent: nobody knows. */
-  readonly files_max?: number | undefined;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** In ms, of a clock that nobody sets. */
+  readonly monotonic_ms: () => number;
+  /** Of the process. */
+  readonly reserve: FileReserve;
+  /** A text that nobody can guess. */
+  readonly nonce: string;
   /** Nothing is accepted any more, and will not be: the process cannot go on. */
   readonly onGone: (detail: string) => void;
 }
 
-/** How many files the process may open; undefined where the system or its permissions do not tell. */
-export function openFilesMax(readTextFile: (path: string) => string): number | undefined {
-  let text: string;
-  try {
-    text = readTextFile("/proc/self/limits");
-  } catch {
-    return undefined;
+/** The listener, and whether it answers. */
+export interface ClientListener extends Listener {
+  check(): HealthCheck;
+}
+
+/** Paths that the listener asks itself by; each process has one below it. */
+const PROBE_PATH = "/.probe/";
+
+/** Files that a process keeps for when there are no more. */
+export function openReserve({ descriptors_reserved }: Config["limits"], log: Logger): FileReserve {
+  const reserve = new FileReserve(descriptors_reserved, placeholder());
+  const files = reserve.files;
+  if (files < descriptors_reserved) {
+    log.warn("fewer files are kept than [limits] descriptors_reserved says", { files });
   }
-  const soft = /^Max open files\s+(\d+)/m.exec(text)?.[1];
-  return soft === undefined ? undefined : Number(soft);
+  return reserve;
+}
+
+/** How many connections all bounds of `[limits]` leave, and how long each may take. */
+export function doorLimits(limits: Config["limits"]): DoorLimits {
+  return {
+    strangers: limits.strangers,
+    strangers_per_address: limits.strangers_per_address,
+    head_ms: limits.request_head_ms,
+    body_ms: limits.request_body_ms,
+    idle_ms: limits.keep_alive_ms,
+    answer_ms: limits.answer_ms,
+    descriptors: limits.connections_per_process + limits.strangers,
+    reserved: limits.descriptors_reserved,
+    gone_ms: limits.listener_gone_ms,
+  };
+}
+
+/** The same for a port of operators: a part of the files that clients leave. */
+export function operatorLimits(limits: Config["limits"]): DoorLimits {
+  const share = (count: number) => Math.max(8, Math.floor(count / 4));
+  return {
+    ...doorLimits(limits),
+    strangers: share(limits.descriptors_reserved),
+    strangers_per_address: share(limits.descriptors_reserved),
+    descriptors: share(limits.descriptors_reserved),
+    reserved: 0,
+  };
+}
+
+/** What proxies are believed. */
+function proxiesOf(
+  { server }: Pick<Config, "server">,
+): Pick<ClientListenOptions, "proxies" | "clientOf"> {
+  const { trusted_proxies, proxy_protocol, forwarded_header } = server;
+  if (trusted_proxies.length === 0) return {};
+  const isProxy = networksOf(trusted_proxies);
+  const proxies = { isProxy, speaksFirst: proxy_protocol };
+  return proxy_protocol
+    ? { proxies }
+    : { proxies, clientOf: clientBehind(isProxy, forwarded_header) };
+}
+
+/** Answers the listener's own questions; of a sibling on the same port it says that it is another. */
+function answering(handler: Handler, own: string): Handler {
+  return (request, info) => {
+    const { url } = request;
+    const path_at = url.indexOf("/", url.indexOf("://") + 3);
+    if (!url.startsWith(PROBE_PATH, path_at)) return handler(request, info);
+    return new Response(null, { status: url.slice(path_at) === own ? 204 : 421 });
+  };
 }
 
 /** Opens it. Rejects with ListenError when the address is taken, forbidden or not of this machine. */
-export async function openClientListener(options: ClientListenerOptions): Promise<Listener> {
-  const { config: { server, limits }, registry, onGone } = options;
-  const { handler, tls, reuse_port = false } = options;
-  const shared = { name: "client", host: server.host, port: server.port, handler, tls, reuse_port };
-  const { websocket } = server;
-  if (websocket !== "own") {
-    registerDoor(registry, () => UNKNOWN);
-    return await listenClient({ ...shared, websocket });
-  }
-  const wanted = limits.connections_per_process + limits.strangers;
-  const allowed = (options.files_max ?? Infinity) - limits.descriptors_reserved;
+export async function openClientListener(
+  options: ClientListenerOptions,
+): Promise<ClientListener> {
+  const { config, config: { server, limits }, registry, onGone, log, nonce, reuse_port = false } =
+    options;
+  const { host, port, websocket } = server;
+  const path = `${PROBE_PATH}${nonce}`;
   const listener = await listenClient({
-    ...shared,
-    websocket,
-    limits: {
-      strangers: limits.strangers,
-      strangers_per_address: limits.strangers_per_address,
-      head_ms: limits.request_head_ms,
-      body_ms: limits.request_body_ms,
-      idle_ms: limits.keep_alive_ms,
-      answer_ms: limits.answer_ms,
-      descriptors: Math.max(1, Math.min(wanted, allowed)),
-    },
-    ...(server.proxy_protocol ? { proxies: { isProxy: networksOf(server.trusted_proxies) } } : {}),
+    ...{ name: "client", host, port, websocket, tls: options.tls, reuse_port, log },
+    reserve: options.reserve,
+    handler: answering(options.handler, path),
+    limits: doorLimits(limits),
+    ...proxiesOf(config),
     onGone: (error) => onGone(`the client listener has died: ${error.message}`),
   });
-  if (listener.stats !== undefined) registerDoor(registry, listener.stats);
-  return listener;
+  const asked = new URL(listener.url).hostname.replace(/^\[|\]$/g, "");
+  const proxied = server.proxy_protocol && networksOf(server.trusted_proxies)(asked);
+  const where = { host: asked, port: listener.port, tls: options.tls !== undefined, proxied, path };
+  const watch = new DoorWatch({
+    url: listener.url,
+    async ask(timeout_ms) {
+      const status = await probe({ ...where, timeout_ms });
+      if (status === 204 || reuse_port && status === 421) return;
+      throw new Error(`somebody else answers there, with ${status}`);
+    },
+    reopen: () => listener.reopen(),
+    onGone,
+    every_ms: limits.listener_probe_ms,
+    gone_ms: limits.listener_gone_ms,
+    now: options.now,
+    monotonic_ms: options.monotonic_ms,
+    log,
+  });
+  registerDoor(registry, listener, watch);
+  return {
+    ...listener,
+    get stats() {
+      return listener.stats;
+    },
+    check: () => watch.check(),
+    close(grace_ms) {
+      watch.close();
+      return listener.close(grace_ms);
+    },
+  };
 }
 
-/** The runtime's listeners do not tell. */
-const UNKNOWN: BareListenStats = {
-  open: 0,
-  strangers: 0,
-  evicted: { address: 0, total: 0 },
-  timeouts: { proxy: 0, tls: 0, head: 0, body: 0, handler: 0, answer: 0, idle: 0, closing: 0 },
-  accept_failures: 0,
-  refused: 0,
-};
-
-function registerDoor(registry: Registry, stats: () => BareListenStats): void {
+function registerDoor(registry: Registry, listener: Listener, watch: DoorWatch): void {
+  const stats = () => listener.stats;
   scrapedGauge(
     registry,
     "shield_strangers",
@@ -111,5 +189,17 @@ function registerDoor(registry: Registry, stats: () => BareListenStats): void {
     "shield_accepts_refused_total",
     "Connections ended at once: no descriptor but the reserve was left.",
     () => stats().refused,
+  );
+  scrapedCounter(
+    registry,
+    "shield_listener_reopened_total",
+    "Times that the client port was closed and opened again, because it did not answer.",
+    () => stats().reopened,
+  );
+  scrapedCounter(
+    registry,
+    "shield_probe_failures_total",
+    "Questions of the process to its own client port that were not answered.",
+    () => watch.failures,
   );
 }

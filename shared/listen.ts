@@ -3,10 +3,12 @@
  * was chosen, and a close that does not wait for ever. What is served is the caller's.
  */
 import { ArqonError } from "@arqon/proto";
-import { listenBare } from "./http1/listener.ts";
+import type { FileReserve } from "./http1/file_reserve.ts";
+import { listenBare, listenPlain } from "./http1/listener.ts";
 import type { BareListener, BareListenOptions, BareListenStats } from "./http1/listener.ts";
+import type { DoorLimits } from "./http1/listener.ts";
 import type { Handler } from "./http_handler.ts";
-import { listenNode } from "./node_listen.ts";
+import type { Logger } from "./log.ts";
 import { problemResponse } from "./problem.ts";
 import type { TlsPair } from "./tls_reload.ts";
 
@@ -14,8 +16,18 @@ import type { TlsPair } from "./tls_reload.ts";
 const GRACE_MS = 2_000;
 /** After the grace: what a client that reads may take to get its last answer. */
 const LAST_ANSWER_MS = 500;
-/** A port that was let go is free at the next turn or two; longer means that somebody else took it. */
-const REBIND_MS = 10_000;
+/** Unless it is told otherwise: what an operator's port, or that of a test, holds. */
+const LIMITS: DoorLimits = {
+  strangers: 64,
+  strangers_per_address: 32,
+  head_ms: 10_000,
+  body_ms: 30_000,
+  idle_ms: 60_000,
+  answer_ms: 10_000,
+  descriptors: 128,
+  reserved: 32,
+  gone_ms: 30_000,
+};
 
 /** Where to listen and what to serve there. */
 export interface ListenOptions {
@@ -29,6 +41,14 @@ export interface ListenOptions {
   readonly tls?: { cert: string; key: string } | undefined;
   /** Other processes serve the same port; the system deals connections out. Needs --unstable-net. */
   readonly reuse_port?: boolean;
+  /** Who may be there, and how long it may take; absent: bounds for operators. */
+  readonly limits?: DoorLimits;
+  /** Given back when files run out; absent: there is none. */
+  readonly reserve?: FileReserve | undefined;
+  /** Hears when no connection can be accepted. */
+  readonly log?: Logger | undefined;
+  /** The port is closed and cannot be opened again; absent: it stays closed. */
+  readonly onGone?: (error: Error) => void;
 }
 
 /** An open listener; whoever opened it closes it. */
@@ -41,15 +61,12 @@ export interface Listener {
    * 503 `draining`. A client that then still stalls keeps its connection until the process ends.
    */
   close(grace_ms?: number): Promise<void>;
-  /** Whether `renew` leaves open connections alone. */
-  readonly renews_in_place: boolean;
-  /**
-   * Serves TLS with another pair from now on. Deno's own server takes it only by listening anew:
-   * WebSockets that are open then end with 1001. Rejects with ListenError when the port is lost.
-   */
+  /** Serves TLS with another pair from now on; who is connected notices nothing. */
   renew(pair: TlsPair): Promise<void>;
-  /** What happens at its door; absent where the runtime does not tell. */
-  readonly stats?: () => BareListenStats;
+  /** Opens the port anew, because it does not answer; who is connected notices nothing. */
+  reopen(): Promise<void>;
+  /** What happens at its door. */
+  readonly stats: BareListenStats;
 }
 
 /** A listener could not be opened; `message` says which and what to do. */
@@ -58,72 +75,50 @@ export class ListenError extends Error {
 }
 
 /** Throws ListenError when the address is taken, forbidden or not of this machine. */
-export function listen(options: ListenOptions): Listener {
-  const { name, host, port, handler, tls, reuse_port } = options;
-  const shared = reuse_port === true ? { reusePort: true } : {};
-  const serve = { hostname: host, port, onListen() {}, ...shared, ...tls };
-  const { handle, answerAll } = interruptible(handler);
-  let server: Deno.HttpServer<Deno.NetAddr>;
-  let closing = false;
+export function listen(options: Omit<ListenOptions, "tls">): Listener {
+  const { handle, answerAll } = interruptible(options.handler);
   try {
-    server = Deno.serve(serve, handle);
+    return listenerOf(options, listenPlain(bareOptions(options, handle)), answerAll);
   } catch (cause) {
-    throw new ListenError(`${name} listener: ${reasonOf(cause, host, port)}`, { cause });
+    throw refusalOf(options, cause);
   }
-  return {
-    url: urlOf(options, server.addr.port),
-    port: server.addr.port,
-    renews_in_place: false,
-    async renew(pair) {
-      const { port } = server.addr;
-      const old = server.shutdown();
-      // Whoever is slow to leave must not keep the process.
-      old.catch(() => {});
-      server.unref();
-      server = await rebind(name, () => Deno.serve({ ...serve, ...pair, port }, handle));
-      if (closing) await server.shutdown();
-    },
-    async close(grace_ms = GRACE_MS) {
-      closing = true;
-      const ended = server.shutdown();
-      if (await settlesWithin(ended, grace_ms)) return;
-      answerAll();
-      // Not by `signal`: aborting a server that is shutting down throws where nobody can catch it.
-      server.unref();
-      await settlesWithin(ended, LAST_ANSWER_MS);
-    },
-  };
 }
 
 /** What serves clients, by what speaks WebSocket there. */
 export type ClientListenOptions =
   & ListenOptions
-  & (
-    | { readonly websocket: "native" | "ws" }
-    | ({ readonly websocket: "own" } & Pick<BareListenOptions, "limits" | "proxies" | "onGone">)
-  );
+  & Pick<BareListenOptions, "proxies" | "clientOf">
+  & { readonly websocket: "native" | "ws" | "own" };
 
-/**
- * The listener of clients: with "ws" on `node:http(s)`, whose upgrades that package can take, with
- * "own" on the runtime's TCP. Rejects as `listen` throws.
- */
+/** The listener of clients: native sockets need the runtime's HTTP. Rejects as `listen` throws. */
 export async function listenClient(options: ClientListenOptions): Promise<Listener> {
-  if (options.websocket === "native") return listen(options);
-  const { name, host, port } = options;
   const { handle, answerAll } = interruptible(options.handler);
-  const opening = options.websocket === "own"
-    ? listenBare({ ...options, handler: handle })
-    : listenNode({ ...options, handler: handle });
-  const server = await opening.catch((cause) => {
-    throw new ListenError(`${name} listener: ${reasonOf(cause, host, port)}`, { cause });
-  });
-  const door = "stats" in server ? server as BareListener : undefined;
+  const http = options.websocket === "native" ? "runtime" : "own";
+  try {
+    const server = await listenBare({ ...bareOptions(options, handle), http });
+    return listenerOf(options, server, answerAll);
+  } catch (cause) {
+    throw refusalOf(options, cause);
+  }
+}
+
+function bareOptions(options: ListenOptions, handler: Handler): BareListenOptions {
+  return { limits: LIMITS, onGone() {}, ...options, handler };
+}
+
+function listenerOf(
+  options: ListenOptions,
+  server: BareListener,
+  answerAll: () => void,
+): Listener {
   return {
     url: urlOf(options, server.port),
     port: server.port,
-    renews_in_place: true,
-    ...(door === undefined ? {} : { stats: () => door.stats }),
-    renew: (pair) => Promise.resolve(server.renew(pair)),
+    get stats() {
+      return server.stats;
+    },
+    renew: (pair) => server.renew(pair),
+    reopen: () => server.reopen(),
     async close(grace_ms = GRACE_MS) {
       const ended = server.shutdown();
       if (await settlesWithin(ended, grace_ms)) return;
@@ -134,21 +129,8 @@ export async function listenClient(options: ClientListenOptions): Promise<Listen
   };
 }
 
-/** Listens on a port that this process has just let go. */
-async function rebind<T>(name: string, open: () => T): Promise<T> {
-  const until_ms = performance.now() + REBIND_MS;
-  for (;;) {
-    try {
-      return open();
-    } catch (cause) {
-      const taken = cause instanceof Deno.errors.AddrInUse;
-      if (!taken || performance.now() >= until_ms) {
-        const text = cause instanceof Error ? cause.message : String(cause);
-        throw new ListenError(`${name} listener: cannot listen again: ${text}`, { cause });
-      }
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
-  }
+function refusalOf({ name, host, port }: ListenOptions, cause: unknown): ListenError {
+  return new ListenError(`${name} listener: ${reasonOf(cause, host, port)}`, { cause });
 }
 
 /** The handler, and what answers 503 `draining` to every request that it has not answered. */

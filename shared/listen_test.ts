@@ -1,6 +1,6 @@
 /** Listeners on loopback: their URLs, their errors for people, and how they end. */
 import assert from "node:assert/strict";
-import { listen, ListenError } from "./listen.ts";
+import { listen, listenClient, ListenError } from "./listen.ts";
 import type { Handler } from "./http_handler.ts";
 import type { Listener, ListenOptions } from "./listen.ts";
 import { testCertificate } from "./test_certificate.ts";
@@ -114,7 +114,9 @@ Deno.test("a client that stalls inside its request does not hold up the close", 
 
 Deno.test("with a certificate it speaks TLS, and its URL says so", async () => {
   const tls = await testCertificate();
-  const listener = open({ tls });
+  const listener = await listenClient({
+    ...{ name: "client", host: "127.0.0.1", port: 0, handler: hello, tls, websocket: "own" },
+  });
   assert.equal(listener.url, `https://127.0.0.1:${listener.port}`);
   const connection = await Deno.connectTls({
     hostname: "localhost",

@@ -31,15 +31,6 @@ async function until(condition: () => boolean | Promise<boolean>, what: string):
   }
 }
 
-const ms = 10_000;
-const OWN = {
-  limits: {
-    ...{ strangers: 100, strangers_per_address: 100, descriptors: 1_000 },
-    ...{ head_ms: ms, body_ms: ms, idle_ms: ms, answer_ms: ms },
-  },
-  onGone() {},
-};
-
 for (const websocket of ["native", "ws", "own"] as const) {
   Deno.test(`another certificate is served without a restart, a bad one never (${websocket})`, async () => {
     const [first, second] = [await testCertificate(), await testCertificate()];
@@ -59,7 +50,7 @@ for (const websocket of ["native", "ws", "own"] as const) {
       port: 0,
       handler: () => new Response("hello"),
       tls: first,
-      ...(websocket === "own" ? { websocket, ...OWN } : { websocket }),
+      websocket,
     });
     let files: TlsPair | undefined = first;
     const read = () => {

@@ -4,14 +4,12 @@ import type { Logger } from "../shared/log.ts";
 import type { Registry } from "../shared/metrics.ts";
 import { followTls } from "../shared/tls_reload.ts";
 import type { TlsPair } from "../shared/tls_reload.ts";
-import type { Shield } from "./server.ts";
 
 /** What serves clients, as far as another certificate concerns it. */
 export interface Serving {
   /** What the files hold now; may throw. */
   readonly read: () => TlsPair | undefined;
   readonly client: Listener;
-  readonly shield: Shield;
   readonly registry: Registry;
   readonly log: Logger;
   /** The port could not be opened again. */
@@ -20,12 +18,11 @@ export interface Serving {
 
 /** Looks at the files of the certificate until it is disposed of. */
 export function followCertificate(served: TlsPair, serving: Serving): Disposable {
-  const { read, client, shield, registry, log, onLost } = serving;
+  const { read, client, registry, log, onLost } = serving;
   return followTls({
     served,
     read,
     async renew(pair) {
-      if (!client.renews_in_place) await shield.reconnectAll();
       await client.renew(pair).catch((error) => {
         onLost(error instanceof Error ? error.message : String(error));
         throw error;

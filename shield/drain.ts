@@ -81,18 +81,6 @@ export async function drain(
   await release(parts);
 }
 
-/** Closes every connection with 1012; resolves when all have answered, or after `CLOSE_MS`. */
-export async function reconnectAll(
-  { config, monotonic_ms }: Pick<DrainOptions, "config" | "monotonic_ms">,
-  { connections, sockets }: Pick<Parts, "connections" | "sockets">,
-): Promise<void> {
-  const until_ms = monotonic_ms() + CLOSE_MS;
-  for (const connection of [...connections]) connection.sendAway(config.server.drain_ms);
-  while (sockets.size > 0 && monotonic_ms() < until_ms) {
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
-}
-
 /** Everybody is told to move until the window ends; one encoding a tenant and form. */
 function tellAll({ config, now, random }: DrainOptions, { connections, node_id }: Parts): void {
   const until_ms = now() + config.server.drain_ms;

@@ -6,8 +6,8 @@ import { ConfigError } from "../shared/config/load.ts";
 import type { Config } from "../shared/config/schema.ts";
 import { connectionId, randomPool } from "../shared/ids.ts";
 import type { Random } from "../shared/ids.ts";
-import { openClientListener, openFilesMax } from "../shared/client_listener.ts";
-import { listen } from "../shared/listen.ts";
+import { openClientListener, openReserve, operatorLimits } from "../shared/client_listener.ts";
+import { listen, listenClient } from "../shared/listen.ts";
 import type { Logger } from "../shared/log.ts";
 import { createLogging } from "../shared/logging.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics.ts";
@@ -163,20 +163,28 @@ interface Running {
 async function serve(running: Running): Promise<void> {
   const { config, child, shield, spine, registry, log, tls, stopping, fatal, exhausted } = running;
   const health = () => ({ checks: shield.checks() });
+  const reserve = openReserve(config.limits, log);
   const client = await openClientListener({
     config,
     handler: shield.client,
     registry,
     tls,
     reuse_port: child !== undefined,
-    files_max: openFilesMax((path) => Deno.readTextFileSync(path)),
+    log,
+    reserve,
+    now: Date.now,
+    monotonic_ms: () => performance.now(),
+    nonce: crypto.randomUUID(),
     onGone: fatal.resolve,
   });
+  shield.watch(client.check);
+  const onGone = ({ message }: Error) => fatal.resolve(`an operators' port has died: ${message}`);
+  const operators = { limits: operatorLimits(config.limits), reserve, log, onGone };
   const handler = opsHandler({ registry, health, now: Date.now, log });
-  const ops = listen({ name: "ops", ...config.ops, handler });
-  const admin = listen({ name: "admin", ...config.admin, handler: shield.admin });
+  const ops = listen({ name: "ops", ...config.ops, ...operators, handler });
+  const admin = listen({ name: "admin", ...config.admin, ...operators, handler: shield.admin });
   const read = () => tlsFiles(config);
-  const serving = { read, client, shield, registry, log, onLost: fatal.resolve };
+  const serving = { read, client, registry, log, onLost: fatal.resolve };
   using _following = tls && followCertificate(tls, serving);
   log.info("ready", {
     version,
@@ -230,7 +238,7 @@ async function runSeveral(config: Config, config_file: string, processes: number
   await requireFreePorts(placesOf(config));
   // Opened alone first: among several that share a port, a stranger would go unnoticed.
   const claimed = { ...config.server, tls: tlsFiles(config), handler: () => new Response() };
-  const claim = listen({ name: "client", ...claimed });
+  const claim = await listenClient({ ...claimed, name: "client", websocket: "own" });
   await claim.close(0);
   const { program, args } = shieldCommand({ config, config_file, program: import.meta.url });
   const supervisor = supervise({
@@ -251,12 +259,11 @@ async function runSeveral(config: Config, config_file: string, processes: number
   });
   const stopping = stopSignal(PROGRAM, log, supervisor.kill);
   const operators = { slots: supervisor.slots, registry, now, log, fetch };
-  const ops = listen({ name: "ops", ...config.ops, handler: supervisorOps(operators) });
-  const admin = listen({
-    name: "admin",
-    ...config.admin,
-    handler: supervisorAdmin(operators, config.admin),
-  });
+  const reserve = openReserve(config.limits, log);
+  const door = { limits: operatorLimits(config.limits), reserve, log };
+  const ops = listen({ name: "ops", ...config.ops, ...door, handler: supervisorOps(operators) });
+  const handler = supervisorAdmin(operators, config.admin);
+  const admin = listen({ name: "admin", ...config.admin, ...door, handler });
   const urls = { url: claim.url, ops_url: ops.url, admin_url: admin.url };
   const service_name = "arqon-shield-supervisor";
   const resource = telemetryResource({ service_name, node_id, version });

@@ -1,6 +1,7 @@
 /**
  * What one Shield consists of, once it is wired together in `server.ts`. Types only.
  */
+import type { HealthCheck } from "../shared/ops.ts";
 import type { Authenticator } from "./authenticate.ts";
 import type { Bans } from "./bans.ts";
 import type { Connection } from "./connection.ts";
@@ -66,4 +67,6 @@ export interface Parts extends Foundation {
   hurried: boolean;
   /** Set once everything runs. */
   memory: MemoryWatch | undefined;
+  /** Whether the client port answers; absent before it is open. */
+  listener: (() => HealthCheck) | undefined;
 }

@@ -42,7 +42,7 @@ export function checksOf(
   parts: Parts,
 ): Record<string, HealthCheck> {
   const { state, since_ms, engine, server } = spine.status;
-  const { started_ms, draining_ms } = parts;
+  const { started_ms, draining_ms, listener } = parts;
   const keys = parts.authenticator.keyStatus();
   // Only at the start: an issuer that takes its keys away later ends its own tokens, not this process.
   const missing = keys.filter((key) => key.loaded_ms === 0).map((key) => key.issuer);
@@ -64,6 +64,7 @@ export function checksOf(
         ? plural(keys.length, "issuer")
         : `no keys yet for ${missing.join(", ")}`,
     },
+    ...(listener === undefined ? {} : { listener: listener() }),
     accepting: {
       ok: draining_ms === 0,
       since_ms: draining_ms === 0 ? started_ms : draining_ms,

@@ -26,7 +26,7 @@ import { bansPart } from "./bans_api.ts";
 import { PendingRequests } from "./client_api/pending.ts";
 import { startClientApi } from "./client_api/start.ts";
 import { ConnectionTable } from "./connection_table.ts";
-import { drain, reconnectAll, requireHarmless } from "./drain.ts";
+import { drain, requireHarmless } from "./drain.ts";
 import { createHistory } from "./durable/history.ts";
 import { startDurable } from "./durable/start.ts";
 import { FlushQueue } from "./flush_queue.ts";
@@ -124,12 +124,18 @@ export interface Shield {
    * caller's. In a hurry, clients are told to go and nothing is waited for but their close frames.
    */
   drain(hurried?: boolean): Promise<void>;
-  /** Tells every client to connect again, for a listener that begins anew; resolves when they have heard. */
-  reconnectAll(): Promise<void>;
+  /** What else its readiness asks, once there is a listener. */
+  watch(listener: () => HealthCheck): void;
 }
 
 /** How every Shield begins. */
-const RUNNING = { draining_ms: 0, halted: false, hurried: false, memory: undefined };
+const RUNNING = {
+  draining_ms: 0,
+  halted: false,
+  hurried: false,
+  memory: undefined,
+  listener: undefined,
+};
 
 function assemble(
   options: ShieldOptions,
@@ -334,7 +340,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     admin: (request, info) => handleAdmin(admin, request, info.remoteAddr.hostname),
     checks,
     status,
-    reconnectAll: () => reconnectAll(options, parts),
+    watch: (listener) => void (parts.listener = listener),
     async drain(hurried = false) {
       if (parts.draining_ms > 0) return;
       parts.draining_ms = now();

@@ -4,7 +4,8 @@
  * theirs.
  */
 import type { Config } from "../../shared/config/schema.ts";
-import { openClientListener, openFilesMax } from "../../shared/client_listener.ts";
+import { openClientListener, openReserve, operatorLimits } from "../../shared/client_listener.ts";
+import type { ClientListener } from "../../shared/client_listener.ts";
 import { listen } from "../../shared/listen.ts";
 import type { Listener } from "../../shared/listen.ts";
 import type { Logger } from "../../shared/log.ts";
@@ -36,23 +37,30 @@ export interface ServeOptions {
 }
 
 interface Listeners {
-  readonly client: Listener;
+  readonly client: ClientListener;
   readonly ops: Listener;
   readonly admin: Listener;
 }
 
 async function openListeners(
   { config, process }: ServeOptions,
-  { shield, ops, registry, fatal }: Servers,
+  { shield, ops, registry, fatal, log }: Servers,
   tls: TlsPair | undefined,
 ): Promise<Listeners> {
-  const { client: handler, admin } = shield;
-  const files_max = openFilesMax(process.readTextFile);
-  const served = { config, handler, registry, tls, files_max, onGone: fatal.resolve };
+  const { now, monotonic_ms } = process;
+  const reserve = openReserve(config.limits, log);
+  const client = await openClientListener({
+    ...{ reserve, config, handler: shield.client, registry, tls, now, monotonic_ms, log },
+    nonce: crypto.randomUUID(),
+    onGone: fatal.resolve,
+  });
+  shield.watch(client.check);
+  const onGone = ({ message }: Error) => fatal.resolve(`an operators' port has died: ${message}`);
+  const operators = { limits: operatorLimits(config.limits), reserve, log, onGone };
   return {
-    client: await openClientListener(served),
-    ops: listen({ name: "ops", ...config.ops, handler: ops }),
-    admin: listen({ name: "admin", ...config.admin, handler: admin }),
+    client,
+    ops: listen({ name: "ops", ...config.ops, ...operators, handler: ops }),
+    admin: listen({ name: "admin", ...config.admin, ...operators, handler: shield.admin }),
   };
 }
 
@@ -90,10 +98,10 @@ export async function serve(options: ServeOptions): Promise<void> {
   const served = process.tls();
   await requireFreePorts(placesOf(config));
   const servers = await startServers(config, process, options.service_name);
-  const { shield, registry, log, fatal } = servers;
+  const { registry, log, fatal } = servers;
   const listeners = await openListeners(options, servers, served);
   const { client, ops, admin } = listeners;
-  const following = { read: process.tls, client, shield, registry, log, onLost: fatal.resolve };
+  const following = { read: process.tls, client, registry, log, onLost: fatal.resolve };
   using _following = served && followCertificate(served, following);
   const url = `${client.url.replace(/^http/, "ws")}/v1/socket`;
   const { node_id } = servers;

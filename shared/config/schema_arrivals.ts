@@ -5,31 +5,39 @@ import { count } from "./schema_values.ts";
 const ms = (preset: number, what: string) =>
   z.int().min(100).max(600_000).default(preset).describe(what);
 
-/** Keys of `[limits]`, for `[server] websocket = "own"`. */
+/** Keys of `[limits]`. */
 export const Arrivals = {
   strangers: count(
     1_024,
     100_000,
-    "connections of this process without a token so far; one more ends the oldest of them (own sockets)",
+    "connections of this process without a token so far; one more ends the oldest of them",
   ),
   strangers_per_address: count(
     256,
     100_000,
-    "the same of one address, or one /64 of IPv6; one more ends its oldest (own sockets)",
+    "the same of one address, or one /64 of IPv6; one more ends its oldest",
   ),
   request_head_ms: ms(
     10_000,
-    "how long a TLS handshake, and how long the head of a request may take (own sockets)",
+    "how long a TLS handshake, and how long the head of a request may take",
   ),
-  request_body_ms: ms(30_000, "how long the body of a request may take (own sockets)"),
-  keep_alive_ms: ms(60_000, "how long a connection waits for its next request (own sockets)"),
-  answer_ms: ms(10_000, "how long a peer may take to read an answer (own sockets)"),
+  request_body_ms: ms(30_000, "how long the body of a request may take"),
+  keep_alive_ms: ms(60_000, "how long a connection waits for its next request"),
+  answer_ms: ms(10_000, "how long a peer may take to read an answer"),
+  listener_probe_ms: ms(
+    2_000,
+    "how often the process asks its own client port, and what an answer may take; two without one, and it is not ready",
+  ),
+  listener_gone_ms: ms(
+    30_000,
+    "a port that could not accept, answer or be opened anew for so long is gone: the process ends with 1",
+  ),
   deflate_from_bytes: z.int().min(0).max(1_048_576).default(512).describe(
     "shorter messages are not compressed, where [server] permessage_deflate is on",
   ),
   descriptors_reserved: count(
     256,
     100_000,
-    "files that are kept for the other listeners, the Spine and policies, of those that the system allows (own sockets)",
+    "files that are kept for the other listeners, the Spine and policies once the system has given no more",
   ),
 };

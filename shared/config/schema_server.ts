@@ -58,10 +58,13 @@ export const Server = z.strictObject({
       error: 'expected an address or a network, for example "10.0.0.0/8"',
     }),
   ).default([]).describe(
-    "addresses of proxies; with proxy_protocol their connections begin with a PROXY header (own sockets)",
+    "addresses and networks of proxies in front, which are believed what they say of their clients' addresses",
   ),
   proxy_protocol: z.boolean().default(false).describe(
-    "every connection of a trusted proxy begins with a PROXY protocol header, version 2, which says whose it is (own sockets)",
+    "every connection of a trusted proxy begins with a PROXY protocol header, version 2, which says whose it is; else each request says it in forwarded_header",
+  ),
+  forwarded_header: z.enum(["x-forwarded-for", "forwarded"]).default("x-forwarded-for").describe(
+    "the header in which trusted proxies say whose a request is; no other is read",
   ),
   permessage_deflate: z.boolean().default(false).describe(
     "messages are compressed with clients that offer it, at some 20 µs of CPU for each direction and message (own sockets)",
@@ -79,6 +82,17 @@ export const Server = z.strictObject({
 }).refine((server) => server.tls_key === undefined || server.tls_cert !== undefined, {
   error: "tls_key is set without tls_cert; expected both or neither",
   path: ["tls_key"],
+  ...always,
+}).refine(({ proxy_protocol, trusted_proxies }) => !proxy_protocol || trusted_proxies.length > 0, {
+  error: "proxy_protocol is set without trusted_proxies; expected the addresses of the proxies",
+  path: ["proxy_protocol"],
+  ...always,
+}).refine((server) => {
+  return !(server.proxy_protocol && server.websocket === "native" && server.tls_cert !== undefined);
+}, {
+  error:
+    'native sockets with TLS cannot read a PROXY header; expected websocket = "own" or "ws", or a proxy that ends TLS',
+  path: ["proxy_protocol"],
   ...always,
 }).refine(({ drain_ms, drain_timeout_ms }) => drain_timeout_ms >= 2 * drain_ms, {
   error: "expected at least twice drain_ms",

@@ -4,7 +4,6 @@
  * a bound costs the oldest stranger its place, never whoever is known. No sockets but the closing of them.
  */
 import { closeQuietly } from "./byte_stream.ts";
-import type { ByteStream } from "./byte_stream.ts";
 
 /** What a connection is doing; each has its time. */
 export type Phase = "proxy" | "tls" | "head" | "body" | "handler" | "answer" | "idle" | "closing";
@@ -39,14 +38,15 @@ const SWEEP_MS = 250;
 
 /** One connection, from its accept until it has ended or become a WebSocket. */
 export class Arrival {
-  readonly stream: ByteStream;
+  /** What ends it. */
+  stream: { close(): void };
   /** What counts as its address. */
   group: string;
   phase: Phase = "head";
   due_ms = 0;
   stranger = true;
 
-  constructor(stream: ByteStream, address: string) {
+  constructor(stream: { close(): void }, address: string) {
     this.stream = stream;
     this.group = groupOf(address);
   }
@@ -101,6 +101,11 @@ export class Arrivals {
     if (this.#strangers.size === 0) return false;
     this.#evict(this.#strangers, "total");
     return true;
+  }
+
+  /** Ends the oldest strangers until no more than so many are left. */
+  keep(strangers: number): void {
+    while (this.#strangers.size > strangers) this.#evict(this.#strangers, "total");
   }
 
   /** Its time begins anew, for what it does now. A handler has its own limits. */

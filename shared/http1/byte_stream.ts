@@ -24,7 +24,7 @@ export async function writeAll(
 }
 
 /** Ends it, also when it has ended. */
-export function closeQuietly(stream: ByteStream): void {
+export function closeQuietly(stream: { close(): void }): void {
   try {
     stream.close();
   } catch {

@@ -1,117 +1,133 @@
 /**
- * Where connections are accepted, one by one, on the runtime's TCP. It goes on when descriptors run
- * out. TLS has a door of its own, `tls_door.ts`; who may stay is `listener.ts`.
+ * Where connections are accepted, one by one, on the runtime's listeners; how they stay open is
+ * `acceptor.ts`. TLS of our own has a door of its own, `tls_door.ts`; who may stay is `listener.ts`.
  */
+import type { Logger } from "../log.ts";
 import type { TlsPair } from "../tls_reload.ts";
+import { Acceptor } from "./acceptor.ts";
 import type { ByteStream } from "./byte_stream.ts";
 
 /** A connection of which nothing was read yet. */
 export interface Visitor {
   readonly remoteAddr: Deno.NetAddr;
-  /** TCP, without delays of Nagle's algorithm. */
+  /** TCP, without delays of Nagle's algorithm where there is a way. */
   readonly stream: ByteStream;
   /**
    * Resolves with what the peer says and hears once the TLS handshake is done, and rejects when it
-   * fails; `early` has been read of the stream, which is no longer to be used but to end it. Absent
-   * without TLS.
+   * fails; the stream is no longer to be used but to end it. Absent without TLS.
    */
-  readonly secure?: (early: Uint8Array<ArrayBuffer>) => Promise<ByteStream>;
+  readonly secure?: () => Promise<ByteStream>;
 }
 
 /** Where to accept, and who is told. */
 export interface DoorOptions {
+  /** For messages: "client", "ops", "admin". */
+  readonly name: string;
   readonly host: string;
   /** 0 picks a free port. */
   readonly port: number;
   /** Other processes serve the same port. */
   readonly reuse_port: boolean;
   readonly onVisitor: (visitor: Visitor) => void;
+  /** The system gave no file for another connection; comes before anything else is done about it. */
+  readonly onFilesOut: () => void;
+  /** Whether visitors hold files. */
+  readonly holdsFiles: () => boolean;
   /** Nothing is accepted any more, and will not be. */
   readonly onGone: (error: Error) => void;
+  /** So long in a row nothing could be accepted, or the port not be opened anew: it is gone. */
+  readonly gone_ms: number;
+  /** In ms, of a clock that nobody sets. */
+  readonly now: () => number;
+  readonly log?: Logger | undefined;
+}
+
+/** What happened at a door, for metrics. */
+export interface DoorStats {
+  /** Times that nothing could be accepted and it was tried again, as far as the runtime tells. */
+  readonly accept_failures: number;
+  /** Times that the port was closed and opened again, because it did not answer. */
+  readonly reopened: number;
 }
 
 /** An open one. */
 export interface Door {
   readonly port: number;
-  /** How often nothing could be accepted, as far as the runtime tells. */
-  readonly accept_failures: number;
+  readonly stats: DoorStats;
   /** Accepts nobody any more. */
   close(): void;
-  /** Handshakes from now on use another pair. */
-  renew(pair: TlsPair): void;
+  /** Handshakes from now on use another pair; who is connected notices nothing. */
+  renew(pair: TlsPair): Promise<void>;
+  /** Closes the port and opens it again, because it does not answer; who is connected notices nothing. */
+  reopen(): Promise<void>;
 }
-
-const RETRY_MS_MIN = 20;
-const RETRY_MS_MAX = 1_000;
-/** Failures in a row, some 30 s of them, without a connection in between: it will not come back. */
-const FAILURES_MAX = 40;
 
 /** Throws the runtime's own error when the address is taken, forbidden or not of this machine. */
 export function openPlainDoor(options: DoorOptions): Door {
-  return new PlainDoor(options);
+  return new RuntimeDoor(options, undefined);
 }
 
-class PlainDoor implements Door {
-  readonly port: number;
-  readonly #options: DoorOptions;
-  readonly #listener: Deno.TcpListener;
-  #closed = false;
-  /** In a row. */
-  #failures = 0;
-  #accept_failures = 0;
+/**
+ * With the runtime's own TLS, whose streams only its own HTTP can be served on. Throws as
+ * `openPlainDoor` does.
+ */
+export function openRuntimeTlsDoor(options: DoorOptions, pair: TlsPair): Door {
+  return new RuntimeDoor(options, pair);
+}
 
-  constructor(options: DoorOptions) {
-    const { host, port, reuse_port } = options;
-    this.#options = options;
-    const shared = reuse_port ? { reusePort: true } : {};
-    this.#listener = Deno.listen({ hostname: host, port, ...shared });
-    this.port = this.#listener.addr.port;
-    void this.#acceptAll();
+class RuntimeDoor implements Door {
+  readonly #acceptor: Acceptor;
+  #pair: TlsPair | undefined;
+
+  constructor(options: DoorOptions, pair: TlsPair | undefined) {
+    this.#pair = pair;
+    const { host, reuse_port, onVisitor } = options;
+    this.#acceptor = new Acceptor({
+      ...options,
+      bind: (before) => {
+        const port = before ?? options.port;
+        const where = { hostname: host, port, ...(reuse_port ? { reusePort: true } : {}) };
+        const pair = this.#pair;
+        return pair === undefined ? Deno.listen(where) : Deno.listenTls({ ...where, ...pair });
+      },
+      onConnection(stream) {
+        try {
+          if ("setNoDelay" in stream) stream.setNoDelay(true);
+        } catch {
+          // The peer has reset it meanwhile.
+          return stream.close();
+        }
+        const visitor = {
+          stream: stream as ByteStream,
+          remoteAddr: stream.remoteAddr as Deno.NetAddr,
+        };
+        if (!("handshake" in stream)) return onVisitor(visitor);
+        const secure = () => stream.handshake().then(() => visitor.stream);
+        onVisitor({ ...visitor, secure });
+      },
+    });
   }
 
-  get accept_failures(): number {
-    return this.#accept_failures;
+  get port(): number {
+    return this.#acceptor.port;
+  }
+
+  get stats(): DoorStats {
+    return this.#acceptor.stats;
   }
 
   close(): void {
-    this.#closed = true;
-    this.#listener.close();
+    this.#acceptor.close();
   }
 
-  renew(): void {}
-
-  async #acceptAll(): Promise<void> {
-    while (!this.#closed) {
-      let stream: Deno.TcpConn;
-      try {
-        stream = await this.#listener.accept();
-      } catch (error) {
-        if (this.#closed) return;
-        if (!await this.#onFailure(error as Error)) return;
-        continue;
-      }
-      this.#failures = 0;
-      try {
-        stream.setNoDelay(true);
-      } catch {
-        // The peer has reset it meanwhile.
-        stream.close();
-        continue;
-      }
-      this.#options.onVisitor({ stream, remoteAddr: stream.remoteAddr as Deno.NetAddr });
-    }
+  async renew(pair: TlsPair): Promise<void> {
+    if (this.#pair === undefined) return;
+    this.#pair = pair;
+    // It takes another pair only with another listener.
+    await this.#acceptor.renew();
   }
 
-  /** Waits, longer each time: what ran out comes back when somebody leaves. False when it is over. */
-  async #onFailure(error: Error): Promise<boolean> {
-    this.#accept_failures++;
-    const gone = error instanceof Deno.errors.BadResource || ++this.#failures > FAILURES_MAX;
-    if (gone) {
-      this.#options.onGone(error);
-      return false;
-    }
-    const wait_ms = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** (this.#failures - 1));
-    await new Promise((resolve) => setTimeout(resolve, wait_ms));
-    return true;
+  reopen(): Promise<void> {
+    return this.#acceptor.reopen();
   }
 }

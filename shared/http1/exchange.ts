@@ -3,14 +3,14 @@
  * else: the shell around `head.ts` and `body.ts`. How long anything may take is `arrivals.ts`, where
  * connections come from `listener.ts`.
  */
-import { STATUS_CODES } from "node:http";
 import type { Handler } from "../http_handler.ts";
+import { isStreamed, streamAnswer, writeAnswer } from "./answer.ts";
 import type { Arrival, Arrivals } from "./arrivals.ts";
 import { BodyReader } from "./body.ts";
 import { closeQuietly, writeAll } from "./byte_stream.ts";
 import type { ByteStream } from "./byte_stream.ts";
 import { Inbound } from "./inbound.ts";
-import { endOfHead, MalformedRequest, parseHead } from "./head.ts";
+import { endOfHead, MalformedRequest, parseHead, valuesOf } from "./head.ts";
 import type { RequestHead } from "./head.ts";
 
 /** Above what the largest token takes; a longer head is answered 431. */
@@ -54,6 +54,12 @@ export function takeBareUpgrade(request: Request): BareUpgrade | undefined {
   return upgrade;
 }
 
+/** `valuesOf` gives all values of a header, whose name is in lower case. The peer itself: the same object. */
+export type ClientOf = (
+  peer: Deno.NetAddr,
+  valuesOf: (name: string) => readonly string[],
+) => Deno.NetAddr;
+
 /** What all connections of a listener have together. */
 export interface ExchangeContext {
   readonly handler: Handler;
@@ -63,6 +69,8 @@ export interface ExchangeContext {
   readonly isClosing: () => boolean;
   /** The HTTP date, as it goes into answers. */
   readonly date: () => string;
+  /** Whose a request is that this peer has sent: its own, or that of whom it is a proxy for. */
+  readonly clientOf: ClientOf;
 }
 
 /** One accepted connection. */
@@ -154,8 +162,10 @@ class Exchange {
   }
 
   async #answer(head: RequestHead): Promise<boolean> {
-    const { arrivals, handler, secure } = this.#context;
+    const { arrivals, handler, secure, clientOf } = this.#context;
     const body = new BodyReader(head.framing);
+    const remoteAddr = clientOf(this.#remoteAddr, (name) => valuesOf(head.headers, name));
+    if (remoteAddr !== this.#remoteAddr) arrivals.move(this.#arrival, remoteAddr.hostname);
     const expects = { now: head.expects_continue && !body.done };
     const request = toRequest(head, secure, body.done ? null : this.#bodyStream(body, expects));
     let taken: { handshake: Uint8Array<ArrayBuffer>; taker: UpgradeTaker } | undefined;
@@ -170,7 +180,7 @@ class Exchange {
     const { promise: completed, resolve: complete } = Promise.withResolvers<void>();
     let response: Response;
     try {
-      response = await handler(request, { remoteAddr: this.#remoteAddr, completed });
+      response = await handler(request, { remoteAddr, completed });
     } catch {
       response = new Response(null, { status: 500 });
     }
@@ -193,6 +203,10 @@ class Exchange {
       // A body that nobody asked for is not waited for.
       const closes = response.headers.get("connection")?.toLowerCase() === "close";
       const keep_alive = head.keep_alive && !closes && !expects.now && !this.#context.isClosing();
+      if (isStreamed(response) && head.method !== "HEAD") {
+        await this.#tell(response);
+        return false;
+      }
       await this.#respond(response, { method: head.method, keep_alive });
       if (!keep_alive) {
         if (!body.done) await this.#linger();
@@ -250,27 +264,28 @@ class Exchange {
     return true;
   }
 
-  async #respond(
+  #respond(
     response: Response,
     { method, keep_alive }: Pick<RequestHead, "method" | "keep_alive">,
   ): Promise<void> {
-    const { status } = response;
-    const bodiless = method === "HEAD" || status === 204 || status === 304;
-    const lines = [`HTTP/1.1 ${status} ${response.statusText || (STATUS_CODES[status] ?? "")}`];
-    for (const [name, value] of response.headers) {
-      if (!OWN_HEADERS.test(name)) lines.push(`${name}: ${value}`);
-    }
-    lines.push(`date: ${this.#context.date()}`);
-    if (!keep_alive) lines.push("connection: close");
-    // The bus answers with what it has in memory: all of it is there, or about to be.
-    const body = new Uint8Array(await response.arrayBuffer());
-    if (status !== 204 && status !== 304) lines.push(`content-length: ${body.length}`);
-    const head = encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
-    if (bodiless || body.length === 0) return await writeAll(this.#stream, head);
-    const whole = new Uint8Array(head.length + body.length);
-    whole.set(head);
-    whole.set(body, head.length);
-    await writeAll(this.#stream, whole);
+    return writeAnswer(this.#stream, response, { method, keep_alive, date: this.#context.date() });
+  }
+
+  /** Tells piece by piece for as long as the peer is there; that it has gone is seen by reading. */
+  async #tell(response: Response): Promise<void> {
+    const { arrivals, date } = this.#context;
+    const { promise: gone, resolve } = Promise.withResolvers<void>();
+    const watch = async () => {
+      this.#inbound.take(this.#inbound.bytes.length);
+      while (await this.#inbound.more()) this.#inbound.take(this.#inbound.bytes.length);
+    };
+    watch().then(resolve, resolve);
+    await streamAnswer(this.#stream, response, {
+      date: date(),
+      gone,
+      onWrite: () => arrivals.enter(this.#arrival, "answer"),
+      onWritten: () => arrivals.enter(this.#arrival, "handler"),
+    });
   }
 
   /** Lets the peer read the answer before the end: it may be in the middle of sending. */
@@ -284,9 +299,6 @@ class Exchange {
     }
   }
 }
-
-/** Written here, whatever the handler says. */
-const OWN_HEADERS = /^(connection|content-length|transfer-encoding|date|keep-alive)$/i;
 
 function toRequest(
   { method, target, host, headers }: RequestHead,

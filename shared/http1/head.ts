@@ -138,7 +138,8 @@ function itemsOf(headers: readonly (readonly [string, string])[], name: string):
     .map((item) => item.slice(...trimmed(item, 0)).toLowerCase());
 }
 
-function valuesOf(headers: readonly (readonly [string, string])[], name: string): string[] {
+/** All values of a header, whose name is in lower case, as they stand there. */
+export function valuesOf(headers: readonly (readonly [string, string])[], name: string): string[] {
   return headers.filter(([key]) => key.toLowerCase() === name).map(([, value]) => value);
 }
 

@@ -3,7 +3,8 @@ import type { ByteStream } from "./byte_stream.ts";
 
 /** As much as most requests take. */
 const READ_BYTES = 4_096;
-const NOTHING = new Uint8Array(0);
+/** No bytes. */
+export const NOTHING: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 
 /** Of one connection. */
 export class Inbound {

@@ -1,23 +1,29 @@
 /**
- * The client listener of our own: it bounds who has shown no token yet, and reads what a trusted proxy
- * says. Accepting is `door.ts` and `tls_door.ts`, HTTP is `exchange.ts`; the listener of `listen.ts` on
- * the runtime's own HTTP server is the other kind.
+ * The listener of every port: it bounds who has shown no token yet, and reads what a trusted proxy
+ * says. Accepting is `door.ts` and `tls_door.ts`; HTTP is `exchange.ts`, or `runtime_exchange.ts` where
+ * the runtime's WebSockets are to be opened.
  */
+import type { Logger } from "../log.ts";
 import type { TlsPair } from "../tls_reload.ts";
 import { Arrival, Arrivals } from "./arrivals.ts";
 import type { ArrivalLimits, ArrivalStats } from "./arrivals.ts";
 import { closeQuietly } from "./byte_stream.ts";
-import { openPlainDoor } from "./door.ts";
-import type { Door, Visitor } from "./door.ts";
+import { openPlainDoor, openRuntimeTlsDoor } from "./door.ts";
+import type { Door, DoorOptions, DoorStats, Visitor } from "./door.ts";
 import { serveConnection } from "./exchange.ts";
-import type { ExchangeContext, TakenConnection } from "./exchange.ts";
+import type { ClientOf, ExchangeContext, TakenConnection } from "./exchange.ts";
+import type { FileReserve } from "./file_reserve.ts";
 import type { Handler } from "../http_handler.ts";
+import { NOTHING } from "./inbound.ts";
 import { readProxyHeader } from "./proxy.ts";
 import type { ProxyRule } from "./proxy.ts";
+import { runtimeHttp, serveByRuntime } from "./runtime_exchange.ts";
 import { openTlsDoor } from "./tls_door.ts";
 
 /** Where to listen, and within which bounds. */
 export interface BareListenOptions {
+  /** For messages: "client", "ops", "admin"; absent: "client". */
+  readonly name?: string;
   readonly host: string;
   /** 0 picks a free port. */
   readonly port: number;
@@ -26,23 +32,35 @@ export interface BareListenOptions {
   readonly tls?: TlsPair | undefined;
   /** Other processes serve the same port. */
   readonly reuse_port?: boolean;
-  readonly limits: ArrivalLimits & {
-    /** Connections of this listener in all, WebSockets with them: what descriptors there are, less a reserve. */
-    readonly descriptors: number;
-  };
+  /** What reads requests: our own parser, or the runtime's, for its WebSockets; absent: our own. */
+  readonly http?: "own" | "runtime";
+  readonly limits: DoorLimits;
   /** Addresses whose connections begin with a PROXY header; absent: nobody's. */
   readonly proxies?: ProxyRule | undefined;
+  /** Of proxies that say it in a header of each request; absent: nobody's. */
+  readonly clientOf?: ClientOf | undefined;
+  /** Given back when files run out; absent: there is none. */
+  readonly reserve?: FileReserve | undefined;
+  readonly log?: Logger | undefined;
   /** The listener has died for good; nothing is accepted any more. */
   readonly onGone: (error: Error) => void;
   readonly now?: () => number;
 }
 
+/** The bounds of a listener. */
+export interface DoorLimits extends ArrivalLimits {
+  /** Connections of this listener in all, WebSockets with them. */
+  readonly descriptors: number;
+  /** Files that are left to others when they have run out and there was no `FileReserve`; absent: none. */
+  readonly reserved?: number;
+  /** So long nothing could be accepted, or the port not be opened anew: it is gone, in ms; absent: 30 s. */
+  readonly gone_ms?: number;
+}
+
 /** What happened at the door, for metrics. */
-export interface BareListenStats extends ArrivalStats {
+export interface BareListenStats extends ArrivalStats, DoorStats {
   /** Connections now, WebSockets with them. */
   readonly open: number;
-  /** `accept` failed and was tried again: descriptors or memory ran out. */
-  readonly accept_failures: number;
   /** Ended at once, because there was no descriptor left but the reserve, and no stranger to end. */
   readonly refused: number;
 }
@@ -56,16 +74,29 @@ export interface BareListener {
   /** Ends every connection that was not upgraded. */
   abandon(): void;
   /** Handshakes from now on use another pair; who is connected notices nothing. */
-  renew(pair: TlsPair): void;
+  renew(pair: TlsPair): Promise<void>;
+  /** Opens the port anew, because it does not answer; who is connected notices nothing. */
+  reopen(): Promise<void>;
 }
+
+const GONE_MS = 30_000;
 
 /** Rejects with the runtime's own error when the address is taken, forbidden or not of this machine. */
 export async function listenBare(options: BareListenOptions): Promise<BareListener> {
-  const { host, port, tls, reuse_port = false, onGone } = options;
+  const { tls, http } = options;
+  if (tls === undefined || http === "runtime") return listenPlain(options);
   const listening = new Listening(options);
-  const onVisitor = (visitor: Visitor) => listening.take(visitor);
-  const where = { host, port, reuse_port, onVisitor, onGone };
-  listening.door = tls === undefined ? openPlainDoor(where) : await openTlsDoor(where, tls);
+  listening.door = await openTlsDoor(listening.doorOptions(), tls);
+  return listening;
+}
+
+/** The same without TLS of our own, at once. Throws the runtime's own error. */
+export function listenPlain(options: BareListenOptions): BareListener {
+  const { tls, http } = options;
+  if (http === "runtime") runtimeHttp();
+  const listening = new Listening(options);
+  const where = listening.doorOptions();
+  listening.door = tls === undefined ? openPlainDoor(where) : openRuntimeTlsDoor(where, tls);
   return listening;
 }
 
@@ -78,19 +109,39 @@ class Listening implements BareListener {
   readonly #ended = Promise.withResolvers<void>();
   #closing = false;
   #open = 0;
+  /** How many there may be; less than was asked for, once files have run out. */
+  #open_max: number;
   #refused = 0;
   #date = "";
   #date_seconds = 0;
 
   constructor(options: BareListenOptions) {
+    const { limits, reserve, clientOf = (peer) => peer } = options;
     this.#options = options;
-    this.#arrivals = new Arrivals(options.limits, options.now ?? (() => performance.now()));
+    this.#open_max = limits.descriptors;
+    this.#arrivals = new Arrivals(limits, options.now ?? (() => performance.now()));
     this.#context = {
       handler: options.handler,
       secure: options.tls !== undefined,
       arrivals: this.#arrivals,
       isClosing: () => this.#closing,
       date: () => this.#dateText(),
+      clientOf,
+    };
+    // Now it is known how many there are.
+    reserve?.join(() => this.#open_max = Math.max(1, Math.min(this.#open_max, this.#open)));
+  }
+
+  /** What its door is to be. */
+  doorOptions(): DoorOptions {
+    const { name = "client", host, port, reuse_port = false, onGone, limits, log } = this.#options;
+    return {
+      ...{ name, host, port, reuse_port, onGone, log },
+      onVisitor: (visitor) => this.#take(visitor),
+      onFilesOut: () => this.#onFilesOut(),
+      holdsFiles: () => this.#open > 0,
+      gone_ms: limits.gone_ms ?? GONE_MS,
+      now: this.#options.now ?? (() => performance.now()),
     };
   }
 
@@ -99,13 +150,8 @@ class Listening implements BareListener {
   }
 
   get stats(): BareListenStats {
-    const { stats } = this.#arrivals;
-    const { strangers, evicted, timeouts } = stats;
-    const { accept_failures } = this.door;
-    return {
-      ...{ strangers, evicted, timeouts, open: this.#open, accept_failures },
-      refused: this.#refused,
-    };
+    const counted = { ...this.#arrivals.stats, ...this.door.stats };
+    return { ...counted, open: this.#open, refused: this.#refused };
   }
 
   shutdown(): Promise<void> {
@@ -122,13 +168,25 @@ class Listening implements BareListener {
     this.#arrivals.end(true);
   }
 
-  renew(pair: TlsPair): void {
-    this.door.renew(pair);
+  renew(pair: TlsPair): Promise<void> {
+    return this.door.renew(pair);
   }
 
-  /** A new connection. */
-  take(visitor: Visitor): void {
-    if (this.#open >= this.#options.limits.descriptors && !this.#arrivals.makeRoom()) {
+  reopen(): Promise<void> {
+    return this.door.reopen();
+  }
+
+  /** Without a reserve to give back, the oldest strangers go until there is one, and nobody else. */
+  #onFilesOut(): void {
+    if (this.#options.reserve?.release() === true) return;
+    const reserve = Math.min(this.#options.limits.reserved ?? 0, Math.ceil(this.#open / 2));
+    this.#open_max = Math.max(1, Math.min(this.#open_max, this.#open - reserve));
+    const known = this.#open - this.#arrivals.stats.strangers;
+    this.#arrivals.keep(Math.max(0, this.#open_max - known));
+  }
+
+  #take(visitor: Visitor): void {
+    if (this.#open >= this.#open_max && !this.#arrivals.makeRoom()) {
       this.#refused++;
       return closeQuietly(visitor.stream);
     }
@@ -165,24 +223,20 @@ class Listening implements BareListener {
     arrival: Arrival,
     address: Deno.NetAddr,
   ): Promise<TakenConnection | undefined> {
-    const { proxies } = this.#options;
+    const { proxies, http } = this.#options;
     const arrivals = this.#arrivals;
-    let early: Uint8Array<ArrayBuffer> = NOTHING;
     let remoteAddr = address;
-    if (proxies?.isProxy(address.hostname) === true) {
+    if (proxies?.speaksFirst === true && proxies.isProxy(address.hostname)) {
       arrivals.enter(arrival, "proxy");
-      const said = await readProxyHeader(tcp);
-      early = said.rest;
-      remoteAddr = said.source === undefined ? address : { ...address, ...said.source };
+      const source = await readProxyHeader(tcp);
+      if (source !== undefined) remoteAddr = { ...address, ...source };
       arrivals.move(arrival, remoteAddr.hostname);
     }
-    let stream = tcp;
-    if (secure !== undefined) {
-      arrivals.enter(arrival, "tls");
-      stream = await secure(early);
-      early = NOTHING;
-    }
-    return await serveConnection(this.#context, { arrival, stream, remoteAddr, early });
+    if (secure !== undefined) arrivals.enter(arrival, "tls");
+    const stream = secure === undefined ? tcp : await secure();
+    const connection = { arrival, stream, remoteAddr };
+    if (http === "runtime") return await serveByRuntime(this.#context, connection);
+    return await serveConnection(this.#context, { ...connection, early: NOTHING });
   }
 
   /** One text a second. */
@@ -197,8 +251,6 @@ class Listening implements BareListener {
     if (this.#closing && this.#open === 0) this.#ended.resolve();
   }
 }
-
-const NOTHING = new Uint8Array(0);
 
 function run(taken: TakenConnection | undefined): Promise<void> | undefined {
   return taken?.taker.run(taken.stream, taken.early);

@@ -264,7 +264,7 @@ function proxyHeader(command: number, address: readonly number[]): Uint8Array<Ar
 test("a trusted proxy says whose its connections are, and has to", async (kind) => {
   await using served = await Served.start({
     ...kind,
-    proxies: { isProxy: (address) => address === "127.0.0.1" },
+    proxies: { speaksFirst: true, isProxy: (address) => address === "127.0.0.1" },
   });
   const request = new TextEncoder().encode(
     "GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",

@@ -17,46 +17,49 @@ export interface ProxySource {
   readonly port: number;
 }
 
-/** What a header says; no source for the proxy's own connections (health checks) and other families. */
-export interface ProxyHeader {
-  readonly source?: ProxySource;
-  /** What came behind it. */
-  readonly rest: Uint8Array<ArrayBuffer>;
-}
-
-/** Who may say where a client comes from. */
+/** Which peers are proxies. */
 export interface ProxyRule {
-  /** Whether connections of this address begin with a header, always. */
   isProxy(address: string): boolean;
+  /** Their connections begin with a header, always; else they say it in their requests. */
+  readonly speaksFirst: boolean;
 }
 
-/** Reads a header. Rejects with TypeError when it is none: a trusted proxy sends one, always. */
-export async function readProxyHeader(stream: ByteStream): Promise<ProxyHeader> {
-  const buffer = new Uint8Array(HEAD_BYTES + BODY_BYTES_MAX);
-  let have = 0;
-  const readTo = async (wanted: number) => {
-    while (have < wanted) {
-      const count = await stream.read(buffer.subarray(have));
-      if (count === null) throw new TypeError("the connection ended within the PROXY header");
-      have += count;
-      const looked = Math.min(have, SIGNATURE.length);
-      for (let at = 0; at < looked; at++) {
-        if (buffer[at] !== SIGNATURE[at]) throw new TypeError("no PROXY header of version 2");
-      }
+/**
+ * Reads a header, and nothing behind it. Undefined for the proxy's own connections (health checks) and
+ * other families. Rejects with TypeError when it is none: a trusted proxy sends one, always.
+ */
+export async function readProxyHeader(stream: ByteStream): Promise<ProxySource | undefined> {
+  const head = new Uint8Array(HEAD_BYTES);
+  await fill(stream, head, (have) => {
+    for (let at = 0; at < Math.min(have, SIGNATURE.length); at++) {
+      if (head[at] !== SIGNATURE[at]) throw new TypeError("no PROXY header of version 2");
     }
-  };
-  await readTo(HEAD_BYTES);
-  const body_bytes = (buffer[14] as number) * 256 + (buffer[15] as number);
+  });
+  const body_bytes = (head[14] as number) * 256 + (head[15] as number);
   if (body_bytes > BODY_BYTES_MAX) throw new TypeError("a PROXY header of more than 4 KiB");
-  const end = HEAD_BYTES + body_bytes;
-  await readTo(end);
-  const source = sourceOf(buffer.subarray(12, end));
-  return { ...(source === undefined ? {} : { source }), rest: buffer.slice(end, have) };
+  const body = new Uint8Array(body_bytes);
+  await fill(stream, body, () => {});
+  return sourceOf(head[12], head[13], body);
 }
 
-function sourceOf(header: Uint8Array): ProxySource | undefined {
-  const [command, family] = header;
-  const addresses = header.subarray(4);
+/** `look` sees how much has come after each read, and may throw. */
+async function fill(
+  stream: ByteStream,
+  buffer: Uint8Array<ArrayBuffer>,
+  look: (have: number) => void,
+): Promise<void> {
+  for (let have = 0; have < buffer.length; look(have)) {
+    const count = await stream.read(buffer.subarray(have));
+    if (count === null) throw new TypeError("the connection ended within the PROXY header");
+    have += count;
+  }
+}
+
+function sourceOf(
+  command: number | undefined,
+  family: number | undefined,
+  addresses: Uint8Array,
+): ProxySource | undefined {
   if (command === LOCAL) return undefined;
   if (command !== PROXY) throw new TypeError("a PROXY command that is neither LOCAL nor PROXY");
   if (family === TCP4) {

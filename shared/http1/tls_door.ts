@@ -9,42 +9,48 @@ import type { AddressInfo, Server, Socket } from "node:net";
 import { createSecureContext } from "node:tls";
 import type { SecureContext } from "node:tls";
 import type { TlsPair } from "../tls_reload.ts";
-import type { Door, DoorOptions } from "./door.ts";
+import type { Door, DoorOptions, DoorStats } from "./door.ts";
 import { NodeStream, secureStream } from "./tls_stream.ts";
 
 /** How many handshakes begin in one turn of the event loop: others have their turn between them. */
 const HANDSHAKES_A_TURN = 4;
-/** How often the listener is woken. */
-const WAKE_MS = 250;
+/** How often the listener is woken, and looked whether there are files. */
+const WAKE_MS = 50;
 const BACKLOG = 511;
-/** Times in a row that there was no descriptor, some 30 s of them: it will not come back. */
-const FAILURES_MAX = 120;
+const RETRY_MS_MAX = 1_000;
 
 /** Rejects with the runtime's own error when the address is taken, forbidden or not of this machine. */
 export async function openTlsDoor(options: DoorOptions, pair: TlsPair): Promise<Door> {
-  const { host, port, reuse_port: reusePort } = options;
+  return new TlsDoor(options, await openServer(options, options.port), pair);
+}
+
+async function openServer({ host, reuse_port }: DoorOptions, port: number): Promise<Server> {
   const server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true });
   await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
-    server.listen({ host, port, reusePort, backlog: BACKLOG }, () => {
+    server.listen({ host, port, reusePort: reuse_port, backlog: BACKLOG }, () => {
       server.off("error", reject);
       resolve();
     });
   });
-  return new TlsDoor(options, server, pair);
+  return server;
 }
 
 class TlsDoor implements Door {
   readonly port: number;
+  readonly stats: { -readonly [name in keyof DoorStats]: number } = {
+    accept_failures: 0,
+    reopened: 0,
+  };
   readonly #options: DoorOptions;
-  readonly #server: Server;
+  #server: Server;
   readonly #timer: ReturnType<typeof setInterval>;
   #context: SecureContext;
-  #accept_failures = 0;
-  /** In a row. */
-  #failures = 0;
-  /** Somebody has come since it was woken. */
-  #came = false;
+  #closed = false;
+  #opening: Promise<void> | undefined;
+  /** Since when there has been no file, while nobody here holds one. */
+  #without_since_ms: number | undefined;
+  #told = false;
   /** Whose handshakes are to begin. */
   #waiting: (() => void)[] = [];
 
@@ -53,22 +59,51 @@ class TlsDoor implements Door {
     this.#server = server;
     this.#context = createSecureContext({ ...pair });
     this.port = (server.address() as AddressInfo).port;
-    server.on("connection", (socket: Socket) => this.#accept(socket));
-    server.on("error", () => this.#accept_failures++);
+    this.#serve(server);
     this.#timer = setInterval(() => this.#wake(), WAKE_MS);
   }
 
-  get accept_failures(): number {
-    return this.#accept_failures;
-  }
-
   close(): void {
+    this.#closed = true;
     clearInterval(this.#timer);
     this.#server.close();
   }
 
-  renew(pair: TlsPair): void {
+  renew(pair: TlsPair): Promise<void> {
     this.#context = createSecureContext({ ...pair });
+    return Promise.resolve();
+  }
+
+  reopen(): Promise<void> {
+    this.stats.reopened++;
+    return this.#opening ??= this.#openAnew().finally(() => this.#opening = undefined);
+  }
+
+  #serve(server: Server): void {
+    server.on("connection", (socket: Socket) => this.#accept(socket));
+    server.on("error", () => this.stats.accept_failures++);
+  }
+
+  async #openAnew(): Promise<void> {
+    const { now, gone_ms } = this.#options;
+    this.#server.close();
+    const until_ms = now() + gone_ms;
+    for (let wait_ms = 1; !this.#closed; wait_ms = Math.min(RETRY_MS_MAX, 2 * wait_ms)) {
+      try {
+        const server = await openServer(this.#options, this.port);
+        this.#server = server;
+        this.#serve(server);
+        // It was closed meanwhile.
+        if (this.#closed) server.close();
+        return;
+      } catch (error) {
+        if (now() >= until_ms) {
+          this.#end(error as Error);
+          throw error;
+        }
+      }
+      await new Promise((resolve) => setTimeout(resolve, wait_ms));
+    }
   }
 
   /**
@@ -76,24 +111,38 @@ class TlsDoor implements Door {
    * does not say so. Asked to listen again, it looks at its queue.
    */
   #wake(): void {
-    const { _handle: handle } = this.#server as unknown as { _handle: Handle | null };
-    const problem = handle === null ? "closed" : handle.listen(BACKLOG);
-    if (problem !== 0) return this.#end(`it cannot listen any more (${problem})`);
-    if (this.#came || hasDescriptor()) this.#failures = 0;
-    else {
-      this.#accept_failures++;
-      if (++this.#failures > FAILURES_MAX) this.#end("too many open files");
+    if (this.#opening !== undefined) return;
+    if (!hasDescriptor()) return this.#onFilesOut();
+    if (this.#told) {
+      this.#options.log?.info("connections are accepted again", { listener: this.#options.name });
     }
-    this.#came = false;
+    this.#told = false;
+    this.#without_since_ms = undefined;
+    const { _handle: handle } = this.#server as unknown as { _handle: Handle | null };
+    if (handle === null || handle.listen(BACKLOG) !== 0) this.reopen().catch(() => {});
   }
 
-  #end(problem: string): void {
-    clearInterval(this.#timer);
-    this.#options.onGone(new Error(problem));
+  #onFilesOut(): void {
+    const { name, onFilesOut, holdsFiles, now, gone_ms, log } = this.#options;
+    // First of all: until it has, whatever opens a file may end the process.
+    onFilesOut();
+    this.stats.accept_failures++;
+    const problem = "too many open files";
+    if (!this.#told) {
+      log?.warn("no connection can be accepted; it is tried again", { listener: name, problem });
+    }
+    this.#told = true;
+    // Whoever holds files will leave some day, and must not be cut off for others.
+    if (this.#without_since_ms === undefined || holdsFiles()) this.#without_since_ms = now();
+    if (now() - this.#without_since_ms > gone_ms) this.#end(new Error(problem));
+  }
+
+  #end(error: Error): void {
+    this.close();
+    this.#options.onGone(error);
   }
 
   #accept(socket: Socket): void {
-    this.#came = true;
     const { remoteAddress: hostname, remotePort: port } = socket;
     const stream = new NodeStream(socket);
     // The peer has reset it meanwhile.
@@ -101,9 +150,9 @@ class TlsDoor implements Door {
     this.#options.onVisitor({
       stream,
       remoteAddr: { transport: "tcp", hostname, port },
-      secure: async (early) => {
+      secure: async () => {
         await this.#turn();
-        return await secureStream(stream.release(), this.#context, early);
+        return await secureStream(stream.release(), this.#context);
       },
     });
   }

@@ -7,16 +7,8 @@ import { TLSSocket } from "node:tls";
 import type { SecureContext } from "node:tls";
 import type { ByteStream } from "./byte_stream.ts";
 
-/**
- * Resolves when the TLS handshake is done; rejects when it fails. `early` has been read of the socket
- * already.
- */
-export function secureStream(
-  tcp: Socket,
-  secureContext: SecureContext,
-  early: Uint8Array<ArrayBuffer>,
-): Promise<ByteStream> {
-  if (early.length > 0) tcp.unshift(early);
+/** Resolves when the TLS handshake is done; rejects when it fails. */
+export function secureStream(tcp: Socket, secureContext: SecureContext): Promise<ByteStream> {
   return new Promise((resolve, reject) => {
     // On the socket's own handle: what is read and written passes no stream between the two.
     const socket = new TLSSocket(tcp, { isServer: true, secureContext });

@@ -117,7 +117,9 @@ export const HTTP_CASES: readonly Case[] = [
       const posted = await fetch(host.url, { method: "POST", body: "y".repeat(300_000) });
       assert.equal((await posted.json()).length, 300_000);
       const empty = await fetch(`${host.url}empty`);
-      assert.deepEqual([empty.status, empty.headers.get("vary")], [204, "origin"]);
+      assert.equal(empty.status, 204);
+      // The runtime's server compresses, and says so.
+      assert.match(empty.headers.get("vary") ?? "", /^(Accept-Encoding, )?origin$/);
       const head = await fetch(host.url, { method: "HEAD" });
       assert.deepEqual([head.status, await head.text()], [200, ""]);
     },

@@ -3,6 +3,8 @@
  * how much there is of it, and end only when the peer closes too: `memory_guard.ts` lives with that.
  * Nor can they stop reading: what comes faster than in its turn waits here, up to a bound.
  */
+import { takeRuntimeUpgrade } from "../../shared/http1/runtime_exchange.ts";
+import type { RuntimeUpgrade } from "../../shared/http1/runtime_exchange.ts";
 import { heirWith } from "../request_heir.ts";
 import { BROKEN, PING_LOST } from "./client_socket.ts";
 import type {
@@ -45,7 +47,9 @@ export function nativeSockets(options: NativeOptions): SocketServer {
         idleTimeout,
       });
       socket.binaryType = "arraybuffer";
-      const client = new NativeSocket(socket, turns, options.waiting_max);
+      const upgrade = takeRuntimeUpgrade(request);
+      const client = new NativeSocket(socket, upgrade, turns, options.waiting_max);
+      upgrade?.take(client);
       return { socket: client, response, listen: (events) => client.listen(events) };
     },
     close() {},
@@ -75,6 +79,8 @@ const ONCE: AddEventListenerOptions = { once: true };
  */
 class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
   readonly #socket: WebSocket;
+  /** Absent where the runtime accepts by itself. */
+  readonly #upgrade: RuntimeUpgrade | undefined;
   readonly #turns: Turns;
   readonly #waiting_max: NativeOptions["waiting_max"];
   #events: SocketEvents | undefined;
@@ -82,10 +88,22 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
   #inbound: InboundTurns | undefined;
   #closing = false;
 
-  constructor(socket: WebSocket, turns: Turns, waiting_max: NativeOptions["waiting_max"]) {
+  constructor(
+    socket: WebSocket,
+    upgrade: RuntimeUpgrade | undefined,
+    turns: Turns,
+    waiting_max: NativeOptions["waiting_max"],
+  ) {
     this.#socket = socket;
+    this.#upgrade = upgrade;
     this.#turns = turns;
     this.#waiting_max = waiting_max;
+  }
+
+  /** The peer had gone before its upgrade was answered. */
+  lost(): void {
+    this.#events?.closed(BROKEN);
+    this.#events = undefined;
   }
 
   get unfinished_bytes(): undefined {
@@ -130,6 +148,7 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
     if (event.type === "message") this.#take((event as MessageEvent).data);
     else if (event.type === "open") events.opened();
     else {
+      this.#upgrade?.ended();
       const code = codeOf(event as CloseEvent);
       const closed = () => {
         this.#events = undefined;

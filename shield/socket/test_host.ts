@@ -10,16 +10,6 @@ import { wsSockets } from "./ws.ts";
 
 const OPEN = { native: nativeSockets, ws: wsSockets, own: ownSockets };
 const WAITING_BYTES_MAX = 100_000_000;
-/** Bounds of a listener that no test here is to reach. */
-const OWN_LIMITS = {
-  strangers: 100,
-  strangers_per_address: 100,
-  head_ms: 10_000,
-  body_ms: 10_000,
-  idle_ms: 10_000,
-  answer_ms: 10_000,
-  descriptors: 1_000,
-};
 
 /** Starts one on a free port; the next socket is whose `next` was called first. */
 export async function startHost(
@@ -36,7 +26,7 @@ export async function startHost(
     name: "client",
     host: "127.0.0.1",
     port: 0,
-    ...(websocket === "own" ? { websocket, limits: OWN_LIMITS, onGone() {} } : { websocket }),
+    websocket,
     tls,
     handler(request) {
       if (handler !== undefined) return handler(request);
@@ -79,8 +69,6 @@ export async function serveOwn(
     host: "127.0.0.1",
     port: 0,
     websocket: "own",
-    limits: OWN_LIMITS,
-    onGone() {},
     handler(request) {
       const { socket, response, listen } = server.upgrade(request, undefined);
       const message = (data: string | ArrayBuffer) => onMessage(socket, data);

@@ -1,11 +1,13 @@
 /**
- * Client sockets of the npm package `ws`, on the upgrades of `shared/node_listen.ts`. They bound a
+ * Client sockets of the npm package `ws`, on the connections of `shared/http1/listener.ts`. They bound a
  * message while it arrives, show how much there is of it, and can be cut off. The package knows no
  * heartbeat: it gets ours.
  */
+import { Buffer } from "node:buffer";
 import { WebSocketServer } from "ws";
-import { takeUpgrade } from "../../shared/node_listen.ts";
-import type { NodeUpgrade } from "../../shared/node_listen.ts";
+import { takeBareUpgrade } from "../../shared/http1/exchange.ts";
+import { NOTHING } from "../../shared/http1/inbound.ts";
+import { UpgradeDuplex } from "../../shared/http1/upgrade_duplex.ts";
 import { CLOSE_MS, CLOSING_READ_MS, PING_LOST, restOf, TOO_LONG } from "./client_socket.ts";
 import type {
   ClientSocket,
@@ -49,7 +51,7 @@ interface WsWebSocket {
 
 const OPEN = 1;
 
-/** Package `ws`, as a `SocketServer`, for requests of a `node_listen.ts` listener. */
+/** Package `ws`, as a `SocketServer`, for requests of a listener of `shared/http1`. */
 export function wsSockets(options: SocketOptions): SocketServer {
   const server = new WebSocketServer({
     noServer: true,
@@ -65,10 +67,12 @@ export function wsSockets(options: SocketOptions): SocketServer {
     implementation: "ws",
     upgrade(request, protocol): Upgraded {
       requireHandshake(request);
-      const upgrade = takeUpgrade(request);
-      if (upgrade === undefined) throw new TypeError("not a request of a node:http listener");
-      const web_socket = accept(server, upgrade, protocol);
-      const socket = new WsSocket(web_socket, upgrade.socket, shared);
+      const upgrade = takeBareUpgrade(request);
+      if (upgrade === undefined) throw new TypeError("not a request of our own listener");
+      const stream = new UpgradeDuplex();
+      const socket = new WsSocket(accept(server, request, stream, protocol), stream, shared);
+      // The package writes its answer itself.
+      upgrade.take(NOTHING, stream);
       return {
         socket,
         response: upgrade.response,
@@ -82,37 +86,43 @@ export function wsSockets(options: SocketOptions): SocketServer {
   };
 }
 
-/** The 101 is written before this returns. */
+/** The 101 is with the stream before this returns. */
 function accept(
   server: WebSocketServer,
-  { request, socket, head }: NodeUpgrade,
+  { headers }: Request,
+  stream: UpgradeDuplex,
   protocol: string | undefined,
 ): WsWebSocket {
-  const { headers } = request;
-  // The package wants it alone, and it has been found in the list.
-  headers.upgrade = "websocket";
-  // The choice is made: of a single one offered, the package confirms that one.
-  if (protocol === undefined) delete headers["sec-websocket-protocol"];
-  else headers["sec-websocket-protocol"] = protocol;
+  const request = {
+    method: "GET",
+    url: "/",
+    headers: {
+      // The package wants it alone, and it has been found in the list.
+      upgrade: "websocket",
+      "sec-websocket-key": headers.get("sec-websocket-key") ?? "",
+      "sec-websocket-version": headers.get("sec-websocket-version") ?? "",
+      // The choice is made: of a single one offered, the package confirms that one.
+      ...(protocol === undefined ? {} : { "sec-websocket-protocol": protocol }),
+    },
+  };
   let accepted: WsWebSocket | undefined;
   // It calls back before it returns.
-  server.handleUpgrade(request, socket, head, (web_socket: WsWebSocket) => accepted = web_socket);
+  const take = (web_socket: WsWebSocket) => accepted = web_socket;
+  server.handleUpgrade(request, stream, Buffer.alloc(0), take);
   if (accepted === undefined) throw new TypeError("the handshake was refused");
   return accepted;
 }
 
-type Stream = NodeUpgrade["socket"];
-
 /** Streams that hold back what the present turn writes, so that it leaves by one write each. */
 class Corks {
-  #streams: Stream[] = [];
+  #streams: UpgradeDuplex[] = [];
   readonly #onEnd = () => {
     const streams = this.#streams;
     this.#streams = [];
     for (const stream of streams) stream.uncork();
   };
 
-  add(stream: Stream): void {
+  add(stream: UpgradeDuplex): void {
     if (stream.writableCorked > 0) return;
     stream.cork();
     if (this.#streams.push(stream) === 1) queueMicrotask(this.#onEnd);
@@ -128,7 +138,7 @@ interface WsShared {
 
 class WsSocket implements ClientSocket, Beating, InboundOwner {
   readonly #socket: WsWebSocket;
-  readonly #stream: Stream;
+  readonly #stream: UpgradeDuplex;
   readonly #shared: WsShared;
   /** With the first frame: who only hears needs none. */
   #inbound: InboundTurns | undefined;
@@ -146,7 +156,7 @@ class WsSocket implements ClientSocket, Beating, InboundOwner {
   #pinged = false;
   #given_up = false;
 
-  constructor(socket: WsWebSocket, stream: Stream, shared: WsShared) {
+  constructor(socket: WsWebSocket, stream: UpgradeDuplex, shared: WsShared) {
     this.#socket = socket;
     this.#stream = stream;
     this.#shared = shared;

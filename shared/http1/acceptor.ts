@@ -1,0 +1,170 @@
+/**
+ * A port that stays open: connections are accepted one after the other, and when that fails, because
+ * files have run out or the listener has died, it is tried again, later each time, and the port is
+ * opened anew where that helps. What comes of a connection is the caller's.
+ */
+import type { DoorOptions, DoorStats } from "./door.ts";
+
+/** As much of the runtime's listeners, with TLS and without, as is used here. */
+export interface RawListener {
+  readonly addr: Deno.Addr;
+  accept(): Promise<Deno.TcpConn | Deno.TlsConn>;
+  close(): void;
+}
+
+/** What an acceptor needs. */
+export interface AcceptorOptions
+  extends
+    Pick<DoorOptions, "name" | "onFilesOut" | "holdsFiles" | "onGone" | "gone_ms" | "now" | "log"> {
+  /** Opens the port; again with the number that it had. Throws the runtime's own error. */
+  readonly bind: (port: number | undefined) => RawListener;
+  readonly onConnection: (conn: Deno.TcpConn | Deno.TlsConn) => void;
+}
+
+const RETRY_MS_MIN = 20;
+const RETRY_MS_MAX = 1_000;
+/** Failures in a row that are not for lack of files; then the port is opened anew. */
+const STRANGE_MAX = 3;
+
+/** Throws as `bind` does when the port cannot be opened the first time. */
+export class Acceptor {
+  readonly stats: { -readonly [name in keyof DoorStats]: number } = {
+    accept_failures: 0,
+    reopened: 0,
+  };
+  readonly #options: AcceptorOptions;
+  readonly port: number;
+  #listener: RawListener;
+  #closed = false;
+  #opening: Promise<void> | undefined;
+  /** Of the failures in a row. */
+  #failures = 0;
+  #strange = 0;
+  #failing_since_ms = 0;
+  /** Ends the pause between two tries. */
+  #wake: (() => void) | undefined;
+
+  constructor(options: AcceptorOptions) {
+    this.#options = options;
+    this.#listener = options.bind(undefined);
+    this.port = (this.#listener.addr as Deno.NetAddr).port;
+    void this.#acceptAll();
+  }
+
+  /** Nothing is accepted from now on. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#wake?.();
+    closeListener(this.#listener);
+  }
+
+  /** Opens the port anew, for whatever `bind` does now; who is connected notices nothing. */
+  renew(): Promise<void> {
+    return this.#opening ??= this.#openAnew().finally(() => this.#opening = undefined);
+  }
+
+  /** The port does not answer: as `renew`, and counted. */
+  reopen(): Promise<void> {
+    this.stats.reopened++;
+    return this.renew();
+  }
+
+  async #acceptAll(): Promise<void> {
+    while (!this.#closed) {
+      let conn: Deno.TcpConn | Deno.TlsConn;
+      try {
+        conn = await this.#listener.accept();
+      } catch (error) {
+        if (this.#closed || !await this.#goOn(error as Error)) return;
+        continue;
+      }
+      this.#recovered();
+      this.#options.onConnection(conn);
+    }
+  }
+
+  /** What to do about a failure; false when it is over. */
+  async #goOn(error: Error): Promise<boolean> {
+    if (this.#opening !== undefined) return await this.#settled(this.#opening);
+    const { now, log, name, onFilesOut, holdsFiles, onGone, gone_ms } = this.#options;
+    const files_out = isOutOfFiles(error);
+    // First of all: until it has, whatever opens a file may end the process.
+    if (files_out) onFilesOut();
+    else this.#strange++;
+    this.stats.accept_failures++;
+    // Whoever holds files will leave some day, and must not be cut off for others.
+    if (this.#failures === 0 || files_out && holdsFiles()) this.#failing_since_ms = now();
+    if (this.#failures++ === 0) {
+      // No stack: that takes a file, too.
+      const problem = error.message;
+      log?.warn("no connection can be accepted; it is tried again", { listener: name, problem });
+    }
+    const dead = error instanceof Deno.errors.BadResource;
+    if (dead || this.#strange >= STRANGE_MAX) {
+      this.#strange = 0;
+      return await this.#settled(this.reopen());
+    }
+    if (now() - this.#failing_since_ms > gone_ms) {
+      this.close();
+      onGone(error);
+      return false;
+    }
+    await this.#pause(Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** (this.#failures - 1)));
+    return true;
+  }
+
+  #recovered(): void {
+    if (this.#failures === 0) return;
+    const { log, name } = this.#options;
+    log?.info("connections are accepted again", { listener: name, failures: this.#failures });
+    this.#failures = this.#strange = 0;
+  }
+
+  #settled(opening: Promise<void>): Promise<boolean> {
+    return opening.then(() => !this.#closed, () => false);
+  }
+
+  async #openAnew(): Promise<void> {
+    const { bind, now, gone_ms, onGone } = this.#options;
+    closeListener(this.#listener);
+    const until_ms = now() + gone_ms;
+    for (let wait_ms = 1; !this.#closed; wait_ms = Math.min(RETRY_MS_MAX, 2 * wait_ms)) {
+      try {
+        this.#listener = bind(this.port);
+        return;
+      } catch (error) {
+        if (now() >= until_ms) {
+          this.close();
+          onGone(error as Error);
+          throw error;
+        }
+      }
+      await this.#pause(wait_ms);
+    }
+  }
+
+  async #pause(wait_ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(resolve, wait_ms);
+    this.#wake = resolve;
+    await promise;
+    clearTimeout(timer);
+    this.#wake = undefined;
+  }
+}
+
+/** Whether the process (EMFILE) or the machine (ENFILE) has no file left. */
+export function isOutOfFiles(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code } = error as Error & { code?: unknown };
+  return code === "EMFILE" || code === "ENFILE" || /\(os error 2[34]\)/.test(error.message);
+}
+
+function closeListener(listener: RawListener): void {
+  try {
+    listener.close();
+  } catch {
+    // It has died, which is why it is closed.
+  }
+}

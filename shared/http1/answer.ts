@@ -1,0 +1,109 @@
+/**
+ * Answers as HTTP/1.1 writes them: whole ones by their length, and those that have no end yet in
+ * chunks. Pure but for the writing; when an answer is due and what follows it is `exchange.ts`.
+ */
+import { STATUS_CODES } from "node:http";
+import { writeAll } from "./byte_stream.ts";
+import type { ByteStream } from "./byte_stream.ts";
+
+/** What an answer is to. */
+export interface AnswerTo {
+  readonly method: string;
+  /** The connection serves another request. */
+  readonly keep_alive: boolean;
+  /** The HTTP date. */
+  readonly date: string;
+}
+
+/** Written here, whatever the handler says. */
+const OWN_HEADERS = /^(connection|content-length|transfer-encoding|date|keep-alive)$/i;
+const STREAMED = /^(text\/event-stream|application\/x-ndjson)\b/;
+const encoder = new TextEncoder();
+
+/** Whether the body of an answer is told piece by piece; every other one is there, or about to be. */
+export function isStreamed(response: Response): boolean {
+  return response.body !== null && STREAMED.test(response.headers.get("content-type") ?? "");
+}
+
+function headLines(response: Response, { keep_alive, date }: AnswerTo): string[] {
+  const { status, statusText } = response;
+  const lines = [`HTTP/1.1 ${status} ${statusText || (STATUS_CODES[status] ?? "")}`];
+  for (const [name, value] of response.headers) {
+    if (!OWN_HEADERS.test(name)) lines.push(`${name}: ${value}`);
+  }
+  lines.push(`date: ${date}`);
+  if (!keep_alive) lines.push("connection: close");
+  return lines;
+}
+
+const headBytes = (lines: readonly string[]) => encoder.encode(`${lines.join("\r\n")}\r\n\r\n`);
+
+/** Writes an answer whose body ends. Rejects when the peer is gone. */
+export async function writeAnswer(
+  stream: ByteStream,
+  response: Response,
+  to: AnswerTo,
+): Promise<void> {
+  const { status } = response;
+  const bodiless = to.method === "HEAD" || status === 204 || status === 304;
+  const lines = headLines(response, to);
+  if (bodiless && isStreamed(response)) {
+    await response.body?.cancel();
+    return await writeAll(stream, headBytes(lines));
+  }
+  const body = new Uint8Array(await response.arrayBuffer());
+  if (status !== 204 && status !== 304) lines.push(`content-length: ${body.length}`);
+  const head = headBytes(lines);
+  if (bodiless || body.length === 0) return await writeAll(stream, head);
+  const whole = new Uint8Array(head.length + body.length);
+  whole.set(head);
+  whole.set(body, head.length);
+  await writeAll(stream, whole);
+}
+
+/**
+ * Writes an answer piece by piece, and tells before each write and after it. The handler hears
+ * (`cancel` of its body) when `gone` resolves, and when a write fails, which rejects. The connection
+ * ends with it.
+ */
+export async function streamAnswer(
+  stream: ByteStream,
+  response: Response,
+  { date, gone, onWrite, onWritten }: {
+    readonly date: string;
+    readonly gone: Promise<void>;
+    readonly onWrite: () => void;
+    readonly onWritten: () => void;
+  },
+): Promise<void> {
+  const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+  const cancel = () => reader.cancel().catch(() => {});
+  gone.then(cancel);
+  const write = async (bytes: Uint8Array<ArrayBuffer>) => {
+    onWrite();
+    await writeAll(stream, bytes);
+    onWritten();
+  };
+  try {
+    const lines = headLines(response, { method: "GET", keep_alive: false, date });
+    await write(headBytes([...lines, "transfer-encoding: chunked"]));
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      if (value.length > 0) await write(chunkOf(value));
+    }
+    await write(encoder.encode("0\r\n\r\n"));
+  } catch (error) {
+    await cancel();
+    throw error;
+  }
+}
+
+function chunkOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const size = encoder.encode(`${bytes.length.toString(16)}\r\n`);
+  const chunk = new Uint8Array(size.length + bytes.length + 2);
+  chunk.set(size);
+  chunk.set(bytes, size.length);
+  chunk.set([13, 10], size.length + bytes.length);
+  return chunk;
+}

@@ -1,0 +1,177 @@
+/**
+ * Requests and answers on one connection by the runtime's own HTTP server, which alone opens its
+ * WebSockets on what we have accepted. The counterpart of `exchange.ts`: the same bounds of time, as
+ * far as a server that reads by itself lets us see what it does.
+ */
+import type { Arrival } from "./arrivals.ts";
+import { closeQuietly } from "./byte_stream.ts";
+import type { ByteStream } from "./byte_stream.ts";
+import type { ExchangeContext, TakenConnection, UpgradeTaker } from "./exchange.ts";
+import { NOTHING } from "./inbound.ts";
+
+/** One request, as `Deno.serveHttp` gives it. */
+interface RequestEvent {
+  readonly request: Request;
+  respondWith(response: Response): Promise<void>;
+}
+
+/** HTTP on one connection, which it owns from then on. */
+interface HttpConnection {
+  nextRequest(): Promise<RequestEvent | null>;
+  close(): void;
+}
+
+type ServeHttp = (conn: Deno.Conn) => HttpConnection;
+
+/**
+ * HTTP on a connection that somebody else accepted; the types of Deno 2 leave it out. `Deno.serve`
+ * accepts by itself and so can neither bound who comes nor survive a lack of files.
+ */
+export function runtimeHttp(): ServeHttp {
+  const { serveHttp } = Deno as typeof Deno & { serveHttp?: ServeHttp };
+  if (serveHttp !== undefined) return serveHttp;
+  throw new Error(
+    `Deno ${Deno.version.deno} has no Deno.serveHttp, which [server] websocket = "native" needs; ` +
+      'expected websocket = "own" or "ws"',
+  );
+}
+
+/** Whoever has the WebSocket that a request became. */
+export interface RuntimeUpgrade {
+  /** Once, before the handler returns; `lost` is called when the peer had gone before its answer. */
+  take(taker: Pick<UpgradeTaker, "lost">): void;
+  /** The WebSocket has ended. */
+  ended(): void;
+}
+
+const offered = new WeakMap<Request, RuntimeUpgrade>();
+
+/** The upgrade that a request of such a listener may become, once; undefined for any other request. */
+export function takeRuntimeUpgrade(request: Request): RuntimeUpgrade | undefined {
+  const upgrade = offered.get(request);
+  offered.delete(request);
+  return upgrade;
+}
+
+/** One accepted connection, its handshake done. */
+export interface RuntimeConnection {
+  readonly arrival: Arrival;
+  /** The runtime's own. */
+  readonly stream: ByteStream;
+  readonly remoteAddr: Deno.NetAddr;
+}
+
+/** Serves one connection until it ends or is a WebSocket. Rejects when it breaks. */
+export async function serveByRuntime(
+  context: ExchangeContext,
+  { arrival, stream, remoteAddr }: RuntimeConnection,
+): Promise<TakenConnection | undefined> {
+  const { arrivals, isClosing } = context;
+  const http = runtimeHttp()(stream as Deno.TcpConn);
+  arrival.stream = http;
+  try {
+    for (let first = true; first || !isClosing(); first = false) {
+      arrivals.enter(arrival, first ? "head" : "idle");
+      const event = await http.nextRequest();
+      if (event === null) break;
+      const taken = await answer(context, arrival, event, remoteAddr);
+      if (taken !== undefined) return { taker: taken, stream, early: NOTHING };
+    }
+    closeQuietly(http);
+  } catch (error) {
+    closeQuietly(http);
+    throw error;
+  } finally {
+    arrivals.remove(arrival);
+  }
+}
+
+async function answer(
+  context: ExchangeContext,
+  arrival: Arrival,
+  event: RequestEvent,
+  peer: Deno.NetAddr,
+): Promise<UpgradeTaker | undefined> {
+  const { arrivals, handler, isClosing, clientOf } = context;
+  const { request } = event;
+  const remoteAddr = clientOf(peer, (name) => valuesOf(request, name));
+  if (remoteAddr !== peer) arrivals.move(arrival, remoteAddr.hostname);
+  const socket = new RuntimeSocket();
+  if (request.method === "GET") offered.set(request, socket);
+  arrivals.enter(arrival, "handler");
+  const { promise: completed, resolve: complete } = Promise.withResolvers<void>();
+  let response: Response;
+  try {
+    response = await handler(timed(request, context, arrival), { remoteAddr, completed });
+  } catch {
+    response = new Response(null, { status: 500 });
+  }
+  try {
+    if (response.status === 101) {
+      arrivals.remove(arrival);
+      await event.respondWith(response).catch((error) => {
+        socket.lost();
+        throw error;
+      });
+      return socket;
+    }
+    if (response.status < 400) arrivals.know(arrival);
+    arrivals.enter(arrival, "answer");
+    if (isClosing()) response.headers.set("connection", "close");
+    await event.respondWith(response);
+  } finally {
+    complete();
+  }
+}
+
+/** A WebSocket of the runtime, as far as its listener has to know of it: until when it is there. */
+class RuntimeSocket implements RuntimeUpgrade, UpgradeTaker {
+  #taker: Pick<UpgradeTaker, "lost"> | undefined;
+  readonly #over = Promise.withResolvers<void>();
+
+  take(taker: Pick<UpgradeTaker, "lost">): void {
+    this.#taker = taker;
+  }
+
+  ended(): void {
+    this.#over.resolve();
+  }
+
+  lost(): void {
+    this.#taker?.lost();
+    this.#over.resolve();
+  }
+
+  run(): Promise<void> {
+    // From here on nobody has to be told: the runtime does.
+    this.#taker = undefined;
+    return this.#over.promise;
+  }
+}
+
+function valuesOf({ headers }: Request, name: string): string[] {
+  const value = headers.get(name);
+  return value === null ? [] : [value];
+}
+
+/** The same request, whose body has its time. Of one without a body: itself, or it could not be upgraded. */
+function timed(request: Request, { arrivals }: ExchangeContext, arrival: Arrival): Request {
+  const { method, headers, url, body } = request;
+  const empty = method === "GET" || method === "HEAD" || body === null ||
+    !headers.has("transfer-encoding") && (headers.get("content-length") ?? "0") === "0";
+  if (empty) return request;
+  const reader = body.getReader();
+  let begun = false;
+  const stream = new ReadableStream<Uint8Array<ArrayBuffer>>({
+    async pull(controller) {
+      if (!begun) arrivals.enter(arrival, "body");
+      begun = true;
+      const { done, value } = await reader.read();
+      if (!done) return controller.enqueue(value);
+      arrivals.enter(arrival, "handler");
+      controller.close();
+    },
+    cancel: (reason) => reader.cancel(reason),
+  }, { highWaterMark: 0 });
+  return new Request(url, { method, headers, body: stream });
+}

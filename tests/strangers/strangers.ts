@@ -1,0 +1,115 @@
+/**
+ * Connections that say nothing, many more than the system gives files for, beside a client that talks:
+ * what the client notices, whether a new one gets in, and what the ports of operators say. The sizes
+ * are the caller's: `tests/strangers_test.ts` takes small ones, `main.ts` those of the record.
+ */
+import assert from "node:assert/strict";
+import type { TlsPair } from "../../shared/tls_reload.ts";
+import { startBusWith } from "../bus.ts";
+import { RawClient } from "../raw_client.ts";
+
+/** What comes, and to what. */
+export interface StrangersOptions {
+  readonly websocket: "native" | "ws" | "own";
+  /** Lines of `[limits]`. */
+  readonly limits: string;
+  /** What the bus may open: `ulimit -n`. */
+  readonly files: number;
+  readonly strangers: number;
+  /** Strangers that stay open at a time on their side; whoever came before them hangs up. */
+  readonly at_once: number;
+  /** Absent: plain TCP. */
+  readonly tls?: TlsPair;
+}
+
+/** What was seen. */
+export interface StrangersReport {
+  /** Messages of the client that came back while the strangers came. */
+  readonly heard: number;
+  /** The longest that one of them took, in ms. */
+  readonly worst_ms: number;
+  /** A new client's way in, to its WELCOME, while the last strangers are there; in ms. */
+  readonly late_ms: number;
+  /** The metrics page of the bus at the end. */
+  readonly metrics: string;
+}
+
+/** How many strangers come between two messages of the client. */
+const BETWEEN = 100;
+const connectTo = (url: string) => {
+  const { hostname, port } = new URL(url);
+  return Deno.connect({ hostname, port: Number(port) });
+};
+
+/** Runs it; rejects with an AssertionError when anybody is hurt. */
+export async function runStrangers(options: StrangersOptions): Promise<StrangersReport> {
+  const { websocket, limits, files, strangers: count, at_once, tls } = options;
+  const dir = await Deno.makeTempDir();
+  let config = `[limits]\n${limits}\n[server]\nwebsocket = "${websocket}"\n`;
+  if (tls !== undefined) {
+    await Deno.writeTextFile(`${dir}/cert.pem`, tls.cert);
+    await Deno.writeTextFile(`${dir}/key.pem`, tls.key);
+    config += `tls_cert = "${dir}/cert.pem"\ntls_key = "${dir}/key.pem"\n`;
+  }
+  using trusting = Deno.createHttpClient(tls === undefined ? {} : { caCerts: [tls.cert] });
+  const wrapper = ["sh", "-c", `ulimit -n ${files}; exec "$@"`, "sh"];
+  await using bus = await startBusWith(config, wrapper);
+  const offer = { token: bus.token, subprotocols: ["arqon.v1.json"], client: trusting };
+  using client = new RawClient(bus.url, offer);
+  await client.json();
+  client.send({ op: "sub", room: "lobby", id: 1 });
+  await client.json();
+  const strangers: Deno.TcpConn[] = [];
+  let [heard, worst_ms] = [0, 0];
+  const talk = async () => {
+    const asked_ms = performance.now();
+    client.send({ op: "pub", room: "lobby", type: "chat", data: { heard } });
+    const message = await client.json();
+    assert.deepEqual(message.op === "msg" && message.data, { heard });
+    worst_ms = Math.max(worst_ms, performance.now() - asked_ms);
+    heard++;
+  };
+  try {
+    for (let came = 0; came < count; came++) {
+      strangers.push(
+        await connectTo(came % 3 < 2 ? bus.url : came % 2 ? bus.ops_url : bus.admin_url),
+      );
+      if (strangers.length > at_once) strangers.shift()?.close();
+      if (came % BETWEEN === 0) await talk();
+    }
+    const late_ms = await timeOf(async () => {
+      using late = new RawClient(bus.url, offer);
+      assert.equal((await late.json()).op, "welcome");
+    });
+    assert.equal(await statusOf(`${bus.ops_url}/health/ready`), 200);
+    assert.equal(await statusOf(`${bus.admin_url}/v1/status`), 401);
+    for (const stranger of strangers.splice(0)) stranger.close();
+    await talk();
+    const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
+    assert.doesNotMatch(bus.log(), /unhandled|uncaught|panic/);
+    return { heard, worst_ms, late_ms, metrics };
+  } catch (error) {
+    throw new Error(`${error}\nthe bus says:\n${bus.log().slice(-4_000)}`, { cause: error });
+  } finally {
+    for (const stranger of strangers) stranger.close();
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+async function timeOf(work: () => Promise<void>): Promise<number> {
+  const begun_ms = performance.now();
+  await work();
+  return performance.now() - begun_ms;
+}
+
+async function statusOf(url: string): Promise<number> {
+  const response = await fetch(url, { headers: { connection: "close" } });
+  await response.body?.cancel();
+  return response.status;
+}
+
+/** A sample of a page of metrics; NaN when it is not there. */
+export function sample(metrics: string, name: string): number {
+  const line = metrics.split("\n").find((line) => line.startsWith(`${name} `));
+  return Number(line?.slice(name.length + 1));
+}
