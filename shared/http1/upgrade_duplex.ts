@@ -10,6 +10,7 @@ import type { UpgradeTaker } from "./exchange.ts";
 /** Enough for most reads of a quiet connection; a full one is followed by a larger. */
 const READ_BYTES = 2_048;
 const READ_BYTES_MAX = 65_536;
+const NOT_WRITING = Promise.resolve();
 
 /** For `BareUpgrade.take`: to be used as a stream at once. */
 export class UpgradeDuplex extends Duplex implements UpgradeTaker {
@@ -21,6 +22,7 @@ export class UpgradeDuplex extends Duplex implements UpgradeTaker {
   #read_waits = false;
   #write_waits: (() => void) | undefined;
   #buffer = new Uint8Array(READ_BYTES);
+  #writing: Promise<void> = NOT_WRITING;
   #over: (() => void) | undefined;
 
   lost(): void {
@@ -74,7 +76,8 @@ export class UpgradeDuplex extends Duplex implements UpgradeTaker {
   override _destroy(error: Error | null, done: Done): void {
     if (this.#stream !== undefined) closeQuietly(this.#stream);
     this.#over?.();
-    done(error);
+    // A write that is under way ends first: until then its bytes count as waiting.
+    this.#writing.then(() => done(error));
   }
 
   #arrived(bytes: Uint8Array<ArrayBuffer>): void {
@@ -90,7 +93,7 @@ export class UpgradeDuplex extends Duplex implements UpgradeTaker {
     }
     const [first] = chunks;
     const bytes = chunks.length === 1 && first !== undefined ? first : joined(chunks);
-    writeAll(stream, bytes).then(() => done(), done);
+    this.#writing = writeAll(stream, bytes).then(() => done(), done);
   }
 }
 
