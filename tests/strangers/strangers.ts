@@ -20,6 +20,8 @@ export interface StrangersOptions {
   readonly at_once: number;
   /** Absent: plain TCP. */
   readonly tls?: TlsPair;
+  /** They hang up before the new client comes: where nobody else can end them. */
+  readonly leave?: boolean;
 }
 
 /** What was seen. */
@@ -32,6 +34,7 @@ export interface StrangersReport {
   readonly late_ms: number;
   /** The metrics page of the bus at the end. */
   readonly metrics: string;
+  readonly log: string;
 }
 
 /** How many strangers come between two messages of the client. */
@@ -77,17 +80,21 @@ export async function runStrangers(options: StrangersOptions): Promise<Strangers
       if (strangers.length > at_once) strangers.shift()?.close();
       if (came % BETWEEN === 0) await talk();
     }
+    if (options.leave === true) { for (const stranger of strangers.splice(0)) stranger.close(); }
     const late_ms = await timeOf(async () => {
       using late = new RawClient(bus.url, offer);
       assert.equal((await late.json()).op, "welcome");
     });
-    assert.equal(await statusOf(`${bus.ops_url}/health/ready`), 200);
+    await until(
+      async () => await statusOf(`${bus.ops_url}/health/ready`) === 200,
+      "it is not ready",
+    );
     assert.equal(await statusOf(`${bus.admin_url}/v1/status`), 401);
     for (const stranger of strangers.splice(0)) stranger.close();
     await talk();
     const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
     assert.doesNotMatch(bus.log(), /unhandled|uncaught|panic/);
-    return { heard, worst_ms, late_ms, metrics };
+    return { heard, worst_ms, late_ms, metrics, log: bus.log() };
   } catch (error) {
     throw new Error(`${error}\nthe bus says:\n${bus.log().slice(-4_000)}`, { cause: error });
   } finally {
@@ -100,6 +107,14 @@ async function timeOf(work: () => Promise<void>): Promise<number> {
   const begun_ms = performance.now();
   await work();
   return performance.now() - begun_ms;
+}
+
+async function until(condition: () => Promise<boolean>, what: string): Promise<void> {
+  const deadline_ms = Date.now() + 30_000;
+  while (!await condition()) {
+    assert(Date.now() < deadline_ms, what);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 async function statusOf(url: string): Promise<number> {
