@@ -68,5 +68,5 @@ export interface Parts extends Foundation {
   /** Set once everything runs. */
   memory: MemoryWatch | undefined;
   /** Whether the client port answers; absent before it is open. */
-  listener: (() => HealthCheck) | undefined;
+  listener?: () => HealthCheck;
 }

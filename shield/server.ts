@@ -129,13 +129,7 @@ export interface Shield {
 }
 
 /** How every Shield begins. */
-const RUNNING = {
-  draining_ms: 0,
-  halted: false,
-  hurried: false,
-  memory: undefined,
-  listener: undefined,
-};
+const RUNNING = { draining_ms: 0, halted: false, hurried: false, memory: undefined };
 
 function assemble(
   options: ShieldOptions,
