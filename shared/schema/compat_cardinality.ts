@@ -62,6 +62,12 @@ function compareMapWithList(comparison: Comparison, from: AnyField, to: AnyField
   if (key_type === undefined || fields.length !== 2 || key === undefined || value === undefined) {
     return false;
   }
+  // The entries of a map have a length, whatever the file says of other messages.
+  if (list.fieldKind === "list" && list.listKind === "message" && list.delimitedEncoding) {
+    return false;
+  }
+  // Of the members of one oneof a reader keeps only the last.
+  if (key.oneof !== undefined && key.oneof === value.oneof) return false;
   if (cardinalityOf(key) !== "singular" || cardinalityOf(value) !== "singular") return false;
   const agrees = (a: ValueType, b: ValueType) =>
     compareValueTypes(comparison, ...(map === from ? [a, b] as const : [b, a] as const)) ===
@@ -84,7 +90,9 @@ function reportCardinality(
   const listed = from.fieldKind === "list" || to.fieldKind === "list";
   if (listed && compareMapWithList(comparison, from, to)) {
     const reads = (read: AnyField): Reading =>
-      read.fieldKind === "map" ? { ok: true, note: "keeps one entry for each key" } : READS;
+      read.fieldKind === "map"
+        ? { ok: false, note: "keeps only the last of the entries with one key" }
+        : READS;
     return comparison.reportReadings(rule, place, change, reads(to), reads(from));
   }
   const wrong = {

@@ -27,6 +27,12 @@ function valuesOf({ values }: DescEnum): Values {
   return { names, numbers: new Map(values.map(({ name, number }) => [name, number])) };
 }
 
+/** What a reader whose closed enum lacks a number does with it. */
+function lostBy(reader: string, number: number, data: "older" | "newer"): string {
+  return `${reader}'s closed enum drops ${number} from ${data} data, and refuses a message ` +
+    "in which a required field has it";
+}
+
 /** A number that the newer enum does not have. */
 function reportGone(
   comparison: Comparison,
@@ -36,25 +42,28 @@ function reportGone(
   is: Values,
   reserved: Reservations,
 ): void {
-  const safe = reservesNumber(reserved, number);
+  const is_reserved = reservesNumber(reserved, number);
+  const is_lost = !to.open && comparison.directions.backward;
+  const safe = is_reserved && !is_lost;
   const [first = ""] = names;
   const moved = names.find((name) => is.numbers.has(name));
   if (moved !== undefined) {
     const detail = `had the number ${number}, has ${is.numbers.get(moved)}` +
-      (safe ? "" : `, and ${number} is not reserved`);
+      (is_reserved ? "" : `, and ${number} is not reserved`) +
+      (is_lost ? `; ${lostBy("the newer version", number, "older")}` : "");
     const place = typePlace(to, moved);
     comparison.report(safe ? "warning" : "error", "enum-value-renumbered", place, detail);
     return;
   }
   const place = typePlace(to, first);
-  if (!safe) {
+  if (!is_reserved) {
     const detail = `is gone and its number ${number} is not reserved`;
+    comparison.report("error", "enum-value-removed", place, detail);
+  } else if (is_lost) {
+    const detail = `is gone; ${lostBy("the newer version", number, "older")}`;
     comparison.report("error", "enum-value-removed", place, detail);
   } else if (!names.every((name) => reserved.names.has(name))) {
     const detail = "is gone and its name is not reserved, which JSON goes by";
-    comparison.report("warning", "enum-value-removed", place, detail);
-  } else if (!to.open && comparison.directions.backward) {
-    const detail = "is gone; a closed enum leaves it out of older data";
     comparison.report("warning", "enum-value-removed", place, detail);
   }
 }
@@ -116,8 +125,8 @@ export function compareEnums(comparison: Comparison, from: DescEnum, to: DescEnu
   if (!from.open && comparison.directions.forward) {
     for (const [number, [name = ""]] of is.names) {
       if (was.names.has(number)) continue;
-      const detail = `is new; the older version's closed enum leaves ${number} out of newer data`;
-      comparison.report("warning", "enum-value-added", typePlace(to, name), detail);
+      const detail = `is new; ${lostBy("the older version", number, "newer")}`;
+      comparison.report("error", "enum-value-added", typePlace(to, name), detail);
     }
   }
   compareReservations(comparison, from, to, to.values);

@@ -56,6 +56,7 @@ export type FindingRule =
   | "message-removed"
   | "message-renamed"
   | "message-set-changed"
+  | "mapped-message-missing"
   | "field-removed"
   | "field-renamed"
   | "field-number-changed"

@@ -52,6 +52,38 @@ async function ask(
 const map = (t: TestSchemas, mapping: object, tenant = "acme") =>
   ask(t, "PUT", `tenants/${tenant}/mappings`, JSON.stringify(mapping), JSON_TYPE);
 
+Deno.test("a version without a mapped message is a warning in every mode, and the one before it stays in force", async () => {
+  await using engine = testSpine();
+  using t = await testSchemas(engine.spine);
+  await ask(t, "PUT", "schemas/ping", ping());
+  const checked = await ask(t, "POST", "schemas/ping/check?compatibility=NONE", pong());
+  assert.equal(checked.body.compatible, true);
+  const pushed = await ask(t, "PUT", "schemas/ping?compatibility=NONE", pong());
+  assert.deepEqual([pushed.status, pushed.body.version], [200, 2]);
+  for (const { body } of [checked, pushed]) {
+    const [finding, ...more] = body.findings;
+    const { severity, rule, message, from_version } = finding;
+    assert.deepEqual([severity, rule, message, from_version, more], [
+      "warning",
+      "mapped-message-missing",
+      "t.Ping",
+      "1",
+      [],
+    ]);
+  }
+  const [{ version, problem }] = pushed.body.here.messages;
+  assert.equal(version, 1);
+  assert.match(problem, /^version 2: .*no message.*t\.Ping/);
+  // A Shield that starts only now.
+  using fresh = await testSchemas(engine.spine);
+  const { here } = (await ask(fresh, "GET", "schemas/ping")).body;
+  assert.deepEqual(here.messages, [{ message: "t.Ping", version, problem }]);
+  // Of what nobody has mapped nothing is said.
+  await ask(t, "PUT", "schemas/other", ping());
+  const other = await ask(t, "PUT", "schemas/other?compatibility=NONE", pong());
+  assert.deepEqual(other.body.findings, []);
+});
+
 Deno.test("a schema is registered, listed, shown and handed out as it was sent", async () => {
   await using engine = testSpine();
   using t = await testSchemas(engine.spine);

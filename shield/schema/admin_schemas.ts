@@ -18,7 +18,13 @@ import { latestOf } from "./head.ts";
 import type { SchemaHead, SchemaVersion } from "./head.ts";
 import { compileMessage } from "./message_schema.ts";
 import type { UnknownFields } from "./message_schema.ts";
-import { checkCandidate, readUpload, register, setCompatibility } from "./register.ts";
+import {
+  checkCandidate,
+  missingMessages,
+  readUpload,
+  register,
+  setCompatibility,
+} from "./register.ts";
 import type { StoredHead } from "./store.ts";
 
 /** Largest payload that `validate` takes, in bytes: the largest frame that a config allows. */
@@ -146,7 +152,8 @@ export async function changeSchema(
     log.info("a schema's compatibility was changed", { schema: schema_id, compatibility, by });
     return answer({ schema_id, ...registered(head, false), findings: [] });
   }
-  const request_ = { schema_id, bytes, compatibility, by, now_ms: now(), versions_max };
+  const mapped = context.mappings.messagesOf(schema_id);
+  const request_ = { schema_id, bytes, compatibility, by, now_ms: now(), versions_max, mapped };
   const { head, is_new, findings, against } = await register(store, request_);
   const { version } = latestOf(head);
   if (is_new) log.info("a schema was registered", { schema: schema_id, version, by });
@@ -163,13 +170,21 @@ function registered(head: SchemaHead, is_new: boolean) {
 
 /** `POST /v1/schemas/{id}/check`: what registering would say, without doing it. */
 export async function checkSchema(
-  { store }: SchemaAdminContext,
+  { store, mappings }: SchemaAdminContext,
   { request, url, name: schema_id }: Call,
 ): Promise<Response> {
   const mode = modeOf(url);
   const candidate = readUpload(await readSet(request));
   const stored = await store.read(schema_id);
-  const { findings, ...check } = await checkCandidate(store, schema_id, stored, candidate, mode);
+  const { findings: differences, ...check } = await checkCandidate(
+    store,
+    schema_id,
+    stored,
+    candidate,
+    mode,
+  );
+  const missing = missingMessages(candidate, mappings.messagesOf(schema_id), stored);
+  const findings = [...differences, ...missing];
   const compatible = errorsOf(findings).length === 0;
   return answer({ schema_id, exists: stored !== undefined, compatible, ...check, findings });
 }

@@ -43,6 +43,8 @@ export interface AdoptionOptions {
   readonly kv_bucket: string;
   /** Versions of a schema that are kept. */
   readonly versions_max: number;
+  /** Messages of a schema that subjects are mapped to. */
+  readonly mapped: (schema_id: string) => ReadonlySet<string>;
   /** How often the bucket is listed, in ms: what was purged as a whole is heard of no other way. */
   readonly listed_ms: number;
   readonly onPut: (outcome: PutOutcome) => void;
@@ -175,15 +177,20 @@ export class Adoption {
   }
 
   async #judge(key: string, set: StoredSet): Promise<void> {
-    const { store, log, now, kv_bucket, versions_max, onPut } = this.#options;
+    const { store, log, now, kv_bucket, versions_max, onPut, mapped } = this.#options;
     const { bytes, revision: put_revision } = set;
-    const request = { schema_id: key, bytes, by: kv_bucket, now_ms: now(), versions_max };
+    const by = kv_bucket;
+    const request = { schema_id: key, bytes, by, now_ms: now(), versions_max, mapped: mapped(key) };
     try {
       const done = await registerPut(store, { ...request, put_revision });
       if (done === undefined) return;
       if (!done.is_new) return await this.#restore(key, set);
       const { version } = latestOf(done.head);
-      log.info("a schema was registered", { schema: key, version, by: kv_bucket });
+      log.info("a schema was registered", { schema: key, version, by });
+      for (const { rule, message, detail } of done.findings) {
+        if (rule !== "mapped-message-missing") continue;
+        log.warn("a mapped message is missing", { error: detail, schema: key, version, message });
+      }
       onPut("registered");
       await this.#pardon(key);
     } catch (error) {

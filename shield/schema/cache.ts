@@ -121,8 +121,8 @@ export class SchemaCache {
     const known = this.#schemas.get(schema_id);
     const schema = known ?? new CachedSchema(schema_id, this.#options.working);
     this.#schemas.set(schema_id, schema);
-    schema.want(messages);
-    if (known === undefined) this.#hear(schema_id);
+    const is_lacking = schema.want(messages);
+    if (known === undefined || is_lacking) this.#hear(schema_id);
   }
 
   #hear(schema_id: string): void {

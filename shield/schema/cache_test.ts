@@ -47,6 +47,7 @@ async function testCache(
   const version = (one = PING) => cache.get(one.schema_id, one.message)?.compiled?.version;
   return {
     bucket,
+    store,
     cache,
     lines,
     clock,
@@ -104,6 +105,48 @@ Deno.test("a version that cannot be used leaves the old one in force, message by
   await t.push("ping", ping(["again", 50, "int32"]));
   await until(() => t.version() === 3, "a version that is good again");
   assert.equal(t.version(pongs), 2, "and now this one lacks it");
+});
+
+Deno.test("a process that has just started serves the version that all others serve, message by message", async () => {
+  await using engine = testSpine();
+  using old = await testCache(engine.spine);
+  const inner = { schema_id: "ping", message: "t.Inner" };
+  const pongs = { schema_id: "ping", message: "t.Pong" };
+  const nobody = { schema_id: "ping", message: "t.Nobody" };
+  const all = [PING, inner, pongs, nobody];
+  const served = (t: Awaited<ReturnType<typeof testCache>>) => all.map((one) => t.version(one));
+  await old.push("ping", ping());
+  old.cache.want(all);
+  await old.cache.settled();
+  for (const bytes of [ping(["two", 50, "int32"]), pong(), ruledPing()]) {
+    await old.push("ping", bytes);
+  }
+  await until(() => old.version() === 4, "version 4");
+  await old.cache.settled();
+  assert.deepEqual(served(old), [4, 2, 3, undefined]);
+  using fresh = await testCache(engine.spine);
+  fresh.cache.want(all);
+  await fresh.cache.settled();
+  assert.deepEqual(served(fresh), served(old));
+  assert.match(fresh.cache.get("ping", "t.Inner")?.problem ?? "", /^version 4: .*t\.Inner/);
+  // Mapped only now, to a message that the newest version lacks.
+  using later = await testCache(engine.spine);
+  later.cache.want([PING]);
+  await later.cache.settled();
+  later.cache.want([PING, inner]);
+  await until(() => later.version(inner) === 2, "the version that has it");
+  // One that cannot be unpacked is passed over in the same way.
+  const bytes = new Uint8Array([0x1f, 0x8b, 1, 2, 3]);
+  const broken = { version: 5, sha256: sha256Of(bytes), size_bytes: 5, registered_ms: 1, by: "x" };
+  const { head } = await fresh.store.require("ping");
+  await fresh.bucket.put(versionKey("ping", broken), bytes);
+  const versions = [...head.versions, broken];
+  await fresh.bucket.put(["ping"], encodeHead({ ...head, versions }));
+  await until(() => fresh.loads.at(-1) === "invalid" && fresh.loads.length > 1, "the look");
+  using last = await testCache(engine.spine);
+  last.cache.want(all);
+  await last.cache.settled();
+  assert.deepEqual([served(fresh), served(last)], [[4, 2, 3, undefined], [4, 2, 3, undefined]]);
 });
 
 Deno.test("bytes that cannot be read leave the old version in force and are looked at again", async () => {

@@ -1,12 +1,14 @@
 /**
- * One schema in memory: the newest version that could be used, for every message that is mapped to
- * it. A new version is compiled beside the old one and takes its place in one step; what does not
- * compile leaves the old one in force. When to look is `cache.ts`; whether what is in force is compiled
+ * One schema in memory: for every message that is mapped to it, the newest version that can be used. A
+ * new version is compiled beside the old one and takes its place in one step. Where it lacks the
+ * message, or cannot be read, the newest before it counts that does not: the same one for a process that
+ * has just started and for one that has seen them all. When to look is `cache.ts`; whether what is in force is compiled
  * at the moment, or put away, is `working_set.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import { SchemaError } from "../../shared/schema/schema_error.ts";
 import { latestOf } from "./head.ts";
+import type { SchemaVersion } from "./head.ts";
 import type { SchemaStore } from "./store.ts";
 import { SchemaSource } from "./working_set.ts";
 import type { CompiledSchema, WorkingSet } from "./working_set.ts";
@@ -42,6 +44,8 @@ export class CachedSchema {
   outcome: LoadOutcome | undefined;
   /** The problems of its messages as they were last logged. */
   told = "";
+  /** Messages for which earlier versions were looked through, and because of which newest one. */
+  readonly #searched = new Map<string, string>();
   readonly #slots = new Map<string, Slot>();
   readonly #working: WorkingSet;
   /** The newest version that could be unpacked. */
@@ -78,11 +82,16 @@ export class CachedSchema {
     return [...sources].reduce((sum, source) => sum + source.packed_bytes, 0);
   }
 
-  /** Keeps these messages and no others; new ones are compiled at once from what is here. */
-  want(type_names: ReadonlySet<string>): void {
+  /**
+   * Keeps these messages and no others; new ones are compiled at once from what is here. Returns whether
+   * there are some that only an earlier version may have: another look brings it.
+   */
+  want(type_names: ReadonlySet<string>): boolean {
+    let is_lacking = false;
     for (const [name, slot] of this.#slots) {
       if (type_names.has(name)) continue;
       this.#slots.delete(name);
+      this.#searched.delete(name);
       this.#working.drop(slot.compiled);
       slot.compiled = undefined;
     }
@@ -90,9 +99,10 @@ export class CachedSchema {
       if (this.#slots.has(type_name)) continue;
       const slot = { schema: this, type_name, compiled: undefined, problem: "not loaded yet" };
       this.#slots.set(type_name, slot);
-      if (this.#newest !== undefined) this.#compile(slot, this.#newest);
+      if (this.#newest !== undefined) is_lacking = !this.#compile(slot, this.#newest) || is_lacking;
       else if (this.outcome === "absent") slot.problem = "it is not registered";
     }
+    return is_lacking;
   }
 
   /** The message, if it is wanted. */
@@ -117,7 +127,13 @@ export class CachedSchema {
       this.#say("it is not registered");
       return "absent";
     }
-    const latest = latestOf(stored.head);
+    const { versions } = stored.head;
+    const outcome = await this.#lookAt(store, latestOf(stored.head));
+    if (outcome === "invalid") await this.#searchBefore(store, versions);
+    return outcome;
+  }
+
+  async #lookAt(store: SchemaStore, latest: SchemaVersion): Promise<LoadOutcome> {
     const { version, sha256 } = latest;
     if (this.#bad?.sha256 === sha256) {
       this.#say(this.#bad.problem);
@@ -139,6 +155,39 @@ export class CachedSchema {
       }
     }
     return this.#compileAll() ? (is_new ? "loaded" : "unchanged") : "invalid";
+  }
+
+  /** Finds the newest earlier version for each message for which the newest is of no use. */
+  async #searchBefore(store: SchemaStore, versions: readonly SchemaVersion[]): Promise<void> {
+    const newest = versions.slice(-1).map(keyOf).join();
+    const isOpen = ({ type_name, problem }: Slot) =>
+      problem !== "" && this.#searched.get(type_name) !== newest;
+    const open = new Set([...this.#slots.values()].filter(isOpen));
+    for (const version of versions.slice(0, -1).reverse()) {
+      for (const slot of open) if (isInForce(slot, version)) this.#found(open, slot, newest);
+      if (open.size === 0) return;
+      const bytes = await store.bytes(this.schema_id, version);
+      const source = new SchemaSource(version.version, version.sha256, bytes);
+      for (const slot of open) {
+        const { problem } = slot;
+        // It may have been given up meanwhile.
+        const is_wanted = this.#slots.get(slot.type_name) === slot;
+        if (!is_wanted || this.#compile(slot, source)) this.#found(open, slot, newest);
+        // Still why it is not the newest.
+        slot.problem = problem;
+      }
+      this.#working.closeUnused(source);
+    }
+    for (const slot of open) {
+      this.#working.drop(slot.compiled);
+      slot.compiled = undefined;
+      this.#found(open, slot, newest);
+    }
+  }
+
+  #found(open: Set<Slot>, slot: Slot, newest: string): void {
+    open.delete(slot);
+    this.#searched.set(slot.type_name, newest);
   }
 
   /** Whether the newest version is in force for every message. */
@@ -172,6 +221,12 @@ export class CachedSchema {
   #say(problem: string): void {
     for (const slot of this.#slots.values()) slot.problem = problem;
   }
+}
+
+const keyOf = ({ version, sha256 }: SchemaVersion) => `${version} ${sha256}`;
+
+function isInForce({ compiled }: Slot, { version, sha256 }: SchemaVersion): boolean {
+  return compiled?.version === version && compiled.sha256 === sha256;
 }
 
 function reasonOf(error: unknown): string {

@@ -86,6 +86,13 @@ export class Mappings {
     for (const mappings of this.#own.values()) yield* mappings;
   }
 
+  /** Messages of a schema to which somebody has mapped subjects. */
+  messagesOf(schema_id: string): ReadonlySet<string> {
+    const mapped = new Set<string>();
+    for (const one of this.all()) if (one.schema_id === schema_id) mapped.add(one.message);
+    return mapped;
+  }
+
   #problemOf(
     before: readonly SchemaMapping[] | undefined,
     mappings: readonly SchemaMapping[],

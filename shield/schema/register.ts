@@ -11,6 +11,7 @@ import {
   errorsOf,
   type Finding,
   FindingCollector,
+  FINDINGS_MAX,
   formatFinding,
   isTransitive,
 } from "../../shared/schema/findings.ts";
@@ -70,6 +71,8 @@ export interface RegisterRequest {
    * is registered any more when something else is there, or when this put has been judged.
    */
   readonly put_revision?: number;
+  /** Messages of the schema that subjects are mapped to; absent: none. */
+  readonly mapped?: ReadonlySet<string>;
   /** The bytes are this version of the layout of earlier builds. */
   readonly migrated_version?: number;
 }
@@ -82,6 +85,30 @@ export function readUpload(bytes: Uint8Array): DescriptorSet {
     if (!(cause instanceof SchemaError)) throw cause;
     throw new ArqonError("invalid-schema", cause.message, { cause });
   }
+}
+
+/** Warns of each message that subjects are mapped to and that a candidate does not have. */
+export function missingMessages(
+  candidate: DescriptorSet,
+  mapped: ReadonlySet<string> | undefined,
+  stored: StoredHead | undefined,
+): Finding[] {
+  const missing = [...mapped ?? []].filter((name) =>
+    candidate.registry.getMessage(name) === undefined
+  );
+  const from_version = stored === undefined ? "" : String(latestOf(stored.head).version);
+  const detail = "is missing, and subjects are mapped to it: they go on with the newest earlier " +
+    "version that has it, and are refused where there is none";
+  return missing.slice(0, FINDINGS_MAX).map((message) => ({
+    severity: "warning",
+    rule: "mapped-message-missing",
+    file: "",
+    message,
+    field: "",
+    detail,
+    from_version,
+    to_version: CANDIDATE,
+  }));
 }
 
 /** Holds a candidate to what is stored. Rejects with what the store says. */
@@ -218,7 +245,9 @@ export async function registerPut(
         : { head: changed };
     }
     outcome = "new";
-    check = await checkCandidate(store, schema_id, stored, candidate, request.compatibility);
+    const found = await checkCandidate(store, schema_id, stored, candidate, request.compatibility);
+    const missing = missingMessages(candidate, request.mapped, stored);
+    check = { ...found, findings: [...found.findings, ...missing] };
     if (errorsOf(check.findings).length > 0) throw new IncompatibleError(check);
     const next = appended({ stored, request, check }, sha256);
     dropped = next.dropped;

@@ -115,7 +115,7 @@ function openParts({ config, log, registry, now }: SchemaStart, store: SchemaSto
 async function startAdoption(
   { config, spine, log, now, random }: SchemaStart,
   store: SchemaStore,
-  { puts: table, totals }: Parts,
+  { puts: table, totals, mappings }: Parts,
 ): Promise<Adoption> {
   const { kv_bucket, versions: versions_max, cache_ttl_seconds } = config.platform.registry;
   const common = { store, log, now, versions_max };
@@ -126,6 +126,7 @@ async function startAdoption(
     old,
     random: () => (random(1)[0] ?? 0) / 256,
     kv_bucket,
+    mapped: (schema_id) => mappings.messagesOf(schema_id),
     listed_ms: cache_ttl_seconds * 1_000,
     onPut: (outcome) => void totals.puts[outcome]++,
   });

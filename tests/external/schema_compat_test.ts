@@ -62,7 +62,7 @@ function registerAll(versions: readonly SchemaVersion[], mode: CompatibilityMode
   );
 }
 
-Deno.test("the published feed schemas are a chain in every mode, but for the broken one", async (t) => {
+Deno.test("the published feed schemas are a chain for readers that are up to date, but for the broken one", async (t) => {
   const { versions, failures } = await compileAll();
   await t.step("all but 07 compile, and buf says why", async () => {
     const broken = (await published()).filter(({ compiles }) => !compiles).map(({ file }) => file);
@@ -81,12 +81,12 @@ Deno.test("the published feed schemas are a chain in every mode, but for the bro
       "FULL_TRANSITIVE",
     ] as const
   ) {
-    await t.step(`${mode} finds no error`, () => {
+    await t.step(`${mode} finds nothing but values that closed enums of before drop`, () => {
       const findings = registerAll(versions, mode);
-      assert.deepEqual(errorsOf(findings).map(formatFinding), []);
       const rules = new Set(findings.map(({ rule }) => rule));
       const expected = mode.startsWith("BACKWARD") ? [] : ["enum-value-added"];
       assert.deepEqual([...rules], expected, findings.map(formatFinding).join("\n"));
+      assert.deepEqual(errorsOf(findings), findings);
     });
   }
 });
