@@ -128,6 +128,18 @@ async function refusals(bus: TestBus, folder: string): Promise<void> {
   }
 }
 
+async function quarantine(bus: TestBus): Promise<void> {
+  const listed = await runArq(["policy", "quarantine", ...at(bus)]);
+  assert.deepEqual([listed.code, listed.stdout], [0, "no module is in quarantine\n"]);
+  const release = ["policy", "release", "f".repeat(64), ...at(bus)];
+  const unknown = await runArq(release);
+  assert.equal(unknown.code, 1);
+  assert.match(unknown.stderr, /is not in quarantine.*404 policy-unknown/);
+  const wrong = await runArq(["policy", "release", "short"]);
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.stderr, /64 lowercase hex digits/);
+}
+
 /** Logs the payload at level 2 and allows. */
 const LOGGER = `(module
   (import "arqon_host_v1" "host_get_payload" (func $payload (result i32)))
@@ -169,6 +181,7 @@ Deno.test("arq policy on a running bus", async (t) => {
   await t.step("observe never blocks, a rollout of 0 % neither", () => observeAndRemove(bus));
   await t.step("list shows the chain in order, its history, all tenants", () => listings(bus));
   await t.step("what is refused says why, and needs role admin", () => refusals(bus, folder));
+  await t.step("quarantine and release name what is there", () => quarantine(bus));
   await t.step("logs -f prints what policies log, of one tenant", () => logs(bus, folder));
   await Deno.remove(folder, { recursive: true });
 });

@@ -56,6 +56,25 @@ export function policyTable(policies: unknown): string {
   return table(["NAME", "ROOM", "HOOKS", "ORDER", "MODE", "OF KEYS", "MODULE"], rows);
 }
 
+/** Modules that no node runs: the latest first. */
+export function quarantineTable(modules: unknown): string {
+  const rows = listOf(modules).map(membersOf).map((module) => [
+    text(module["sha256"]),
+    text(module["why"]),
+    when(module["at_ms"]),
+    text(module["node"]),
+  ]);
+  return table(["MODULE", "WHY", "AT", "NODE"], rows);
+}
+
+/** A line for each policy of a tenant whose module is in quarantine; "" for none. */
+export function quarantinedLines(quarantined: unknown): string {
+  return listOf(quarantined).map(membersOf).map(({ name, sha256, why, at_ms }) =>
+    `IN QUARANTINE: ${text(name)} since ${when(at_ms) || "some time"} (${text(why)}); what it ` +
+    `guards is refused until arq policy release ${text(sha256)}\n`
+  ).join("");
+}
+
 /** Earlier versions, newest first. */
 export function historyTable(history: unknown): string {
   const rows = listOf(history).map(membersOf).reverse().map((version) => [

@@ -9,12 +9,28 @@ import {
   nodeTrouble,
   percentText,
   policyTable,
+  quarantinedLines,
+  quarantineTable,
   table,
   tenantTable,
 } from "./policy_text.ts";
 
 // deno-lint-ignore no-control-regex
 const UNPRINTABLE = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/;
+
+Deno.test("modules in quarantine are listed, and named where a policy needs them", () => {
+  const module = { sha256: "f".repeat(64), why: "wedge", at_ms: 1_000, node: "shield-1" };
+  assert.equal(
+    quarantineTable([module]).split("\n")[1],
+    `${module.sha256}  wedge  1970-01-01T00:00:01.000Z  shield-1`,
+  );
+  assert.equal(
+    quarantinedLines([{ name: "words", ...module }]),
+    "IN QUARANTINE: words since 1970-01-01T00:00:01.000Z (wedge); what it guards is refused " +
+      `until arq policy release ${module.sha256}\n`,
+  );
+  assert.deepEqual([quarantineTable(undefined), quarantinedLines(undefined)], ["", ""]);
+});
 
 Deno.test("policies are listed in columns, in the order that the bus gives", () => {
   const policy = {

@@ -6,6 +6,7 @@ import { policyRemove, policyReset, policyRollback } from "./commands/policy_cha
 import { policyDeploy } from "./commands/policy_deploy.ts";
 import { policyList } from "./commands/policy_list.ts";
 import { policyLogs } from "./commands/policy_logs.ts";
+import { policyQuarantine, policyRelease } from "./commands/policy_quarantine.ts";
 import { examples, fraction, HOOKS, id, positive, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 import { addLocalPolicy } from "./program_policy_local.ts";
@@ -81,6 +82,27 @@ function addChanges(policy: Command, run: Run): void {
     .action(run((io, flags) => policyReset(io, flags)));
 }
 
+function sha256(text: string): string {
+  if (/^[0-9a-f]{64}$/.test(text)) return text;
+  throw new InvalidArgumentError(
+    "Expected 64 lowercase hex digits, as arq policy quarantine has them.",
+  );
+}
+
+function addQuarantine(policy: Command, run: Run): void {
+  withConnection(policy.command("quarantine"))
+    .description("modules that no node runs because they wedged or killed a worker")
+    .option("--json", "print the bus's answer as JSON")
+    .addHelpText("after", examples("arq policy quarantine", "arq policy quarantine --json"))
+    .action(run((io, flags) => policyQuarantine(io, flags)));
+  withConnection(policy.command("release"))
+    .description("let a module out of quarantine, on every node; for operators")
+    .argument("<sha256>", "the module's, as arq policy quarantine has it", sha256)
+    .option("--json", "print the bus's answer as JSON")
+    .addHelpText("after", examples(`arq policy release ${"0123456789abcdef".repeat(4)}`))
+    .action(run((io, flags, [module]) => policyRelease(io, module as string, flags)));
+}
+
 /** Adds `arq policy` and its commands. */
 export function addPolicy(program: Command, run: Run): void {
   const policy = program.command("policy").description(
@@ -95,6 +117,7 @@ export function addPolicy(program: Command, run: Run): void {
     .addHelpText("after", examples("arq policy list --history", "arq policy list --all --json"))
     .action(run((io, flags) => policyList(io, flags)));
   addChanges(policy, run);
+  addQuarantine(policy, run);
   withTenant(policy.command("logs"))
     .description("print what a tenant's policies log, from now on")
     .option("-f, --follow", "follow; without it there is nothing to print")

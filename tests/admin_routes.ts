@@ -38,6 +38,8 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...of("/v1/policies/rollback", "POST"),
   ...of("/v1/policies/reset", "POST"),
   ...of("/v1/policies/logs", "GET"),
+  ...of("/v1/policies/quarantine", "GET"),
+  ...of(`/v1/policies/quarantine/${"0".repeat(64)}`, "DELETE"),
   ...of("/v1/policies/no-spam?tenant=acme", "DELETE"),
   ...of("/v1/mirror", "GET"),
   ...of("/v1/mirror/explain", "GET"),

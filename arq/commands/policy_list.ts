@@ -4,7 +4,8 @@ import { askAdmin, findAdmin } from "../admin.ts";
 import { EXIT, printable } from "../exit.ts";
 import { print } from "../io.ts";
 import type { Io } from "../io.ts";
-import { historyTable, listOf, nodeTrouble, policyTable, tenantTable } from "../policy_text.ts";
+import { historyTable, listOf, nodeTrouble, policyTable } from "../policy_text.ts";
+import { quarantinedLines, tenantTable } from "../policy_text.ts";
 import type { ConnectionFlags } from "../target.ts";
 
 /** The command's options. */
@@ -24,6 +25,7 @@ function tenantText(answer: Record<string, unknown>, history: boolean): string {
     printable(`tenant ${tenant}, version ${version}: ${some}`) + "\n",
     policyTable(policies),
     trouble === "" ? "" : `NOT IN FORCE: ${trouble}\n`,
+    quarantinedLines(answer["quarantined"]),
   ];
   if (history) parts.push("\nearlier versions\n", historyTable(answer["history"]));
   return parts.join("");

@@ -132,7 +132,15 @@ const VERSION_COLUMNS = [
   plain("policies", "Policies", ({ policies }) => policies.join(", ") || "none"),
 ];
 
-function chainCards({ policies, history, version, by, at_ms, change, here }, now_ms) {
+function quarantineText(quarantined, now_ms) {
+  if (!quarantined?.length) return "–";
+  return quarantined.map(({ name, why, at_ms }) => `${name}: ${why}, ${ago(at_ms, now_ms)}`).join(
+    "; ",
+  );
+}
+
+function chainCards(chain, now_ms) {
+  const { policies, history, version, by, at_ms, change, here, quarantined } = chain;
   const bindings = createTable({
     caption: "Chain in order",
     columns: BINDING_COLUMNS,
@@ -158,6 +166,7 @@ function chainCards({ policies, history, version, by, at_ms, change, here }, now
       facts([
         ["State here", here ? badge(here.state, STATE_TONES[here.state] ?? "bad") : "no policies"],
         ["Detail", here?.detail || "–"],
+        ["In quarantine", quarantineText(quarantined, now_ms)],
         ["Version stored", `${version}, in force here ${here?.enforced_version ?? "none"}`],
         ["Changed", changed],
         ["Change", change || "–"],

@@ -115,6 +115,27 @@ const policies = {
       refusals: [429],
     }),
   },
+  "/v1/policies/quarantine": {
+    get: operation({
+      id: "listQuarantine",
+      tag: "policies",
+      summary: "modules that no node runs because they wedged or killed a worker",
+      answer: object({
+        modules: list(object({ sha256: TEXT, why: TEXT, at_ms: COUNT, node: TEXT })),
+        truncated: { type: "boolean" },
+      }),
+    }),
+  },
+  "/v1/policies/quarantine/{module}": {
+    delete: operation({
+      id: "releaseModule",
+      tag: "policies",
+      summary: "lets a module out of quarantine, on every node",
+      parameters: [inPath("module", "its sha256")],
+      answer: object({ sha256: TEXT, released: { type: "boolean" } }),
+      refusals: [404],
+    }),
+  },
   "/v1/policies/{policy}": {
     delete: change("removePolicy", "takes a policy out of a tenant's chain", {
       parameters: [inPath("policy", "its name"), TENANT],

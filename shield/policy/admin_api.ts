@@ -22,6 +22,7 @@ import {
 import { rollingBack, withoutPolicy, withPolicy } from "./chain.ts";
 import type { PolicyVersion } from "./chain.ts";
 import type { LogFollowers } from "./log_followers.ts";
+import type { Quarantine, QuarantinedModule } from "./quarantine.ts";
 import type { Hook } from "./policy.ts";
 import type { PolicyRegistry } from "./registry.ts";
 import type { StoredDocument } from "./store.ts";
@@ -33,6 +34,8 @@ const UPLOAD_BYTES = 1_048_576 + 65_536;
 const ENFORCED_MS = 5_000;
 /** Tenants that one listing shows. */
 const TENANTS_MAX = 1_000;
+/** Modules that one answer about the quarantine shows. */
+const QUARANTINED_MAX = 1_000;
 const NO_STORE = { "cache-control": "no-store" };
 
 /** What a module can do and costs, as the check found it. */
@@ -48,6 +51,7 @@ export interface PolicyAdminContext {
   readonly registry: PolicyRegistry;
   /** Rejects with `PolicyModuleError`, whose message is a sentence for people. */
   readonly check: (bytes: Uint8Array) => Promise<CheckedModule>;
+  readonly quarantine: Pick<Quarantine, "list" | "release">;
   readonly followers: LogFollowers;
   readonly log: Logger;
   /** Unix ms. */
@@ -67,6 +71,8 @@ export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>({
   "/v1/policies/rollback": { POST: tenantInBody(bodyOf(Rollback), rollback) },
   "/v1/policies/reset": { POST: tenantInBody(bodyOf(Reset), reset) },
   "/v1/policies/logs": { GET: { scope: "tenant-in-query", query: ["tenant"], handle: logs } },
+  "/v1/policies/quarantine": { GET: { scope: "own", handle: quarantined } },
+  "/v1/policies/quarantine/{module}": { DELETE: { handle: release } },
   // A policy may have a route's name: other methods than the route's own are about the policy.
   "/v1/policies/{policy}": {
     DELETE: { scope: "tenant-in-query", query: ["tenant"], handle: remove },
@@ -199,10 +205,44 @@ function past({ policies, ...version }: PolicyVersion) {
   return { ...version, policies: policies.map(({ name }) => name) };
 }
 
+/** Those of the tenant's policies whose modules are in quarantine, with why and since when. */
+function quarantinedOf({ quarantine }: PolicyAdminContext, { policies }: PolicyVersion) {
+  const by_sha256 = new Map(quarantine.list().map((one) => [one.sha256, one]));
+  return policies.flatMap(({ name, sha256 }) => {
+    const found = by_sha256.get(sha256);
+    return found === undefined ? [] : [{ name, ...found }];
+  });
+}
+
+/** Modules in quarantine; the admin of one tenant is told of those that its policies name. */
+async function quarantined(
+  context: PolicyAdminContext,
+  { only_tenant }: AdminCall,
+): Promise<Response> {
+  let modules: readonly QuarantinedModule[] = context.quarantine.list();
+  if (only_tenant !== undefined) {
+    const { document } = await context.registry.store.read(only_tenant);
+    const own = new Set(document.current.policies.map(({ sha256 }) => sha256));
+    modules = modules.filter(({ sha256 }) => own.has(sha256));
+  }
+  const truncated = modules.length > QUARANTINED_MAX;
+  return answer({ modules: modules.slice(0, QUARANTINED_MAX), truncated });
+}
+
+async function release(context: PolicyAdminContext, { names, by }: AdminCall): Promise<Response> {
+  const { module: sha256 = "" } = names;
+  if (!await context.quarantine.release(sha256)) {
+    throw new ArqonError("policy-unknown", `module ${JSON.stringify(sha256)} is not in quarantine`);
+  }
+  context.log.info("a policy module was released from quarantine", { sha256, by });
+  return answer({ sha256, released: true });
+}
+
 async function list(
-  { registry }: PolicyAdminContext,
+  context: PolicyAdminContext,
   { url, only_tenant }: AdminCall,
 ): Promise<Response> {
+  const { registry } = context;
   if (!url.searchParams.has("tenant")) return answer(overview(registry, only_tenant));
   const tenant = tenantOf(url);
   const { document, revision } = await registry.store.read(tenant);
@@ -211,6 +251,7 @@ async function list(
     revision,
     ...document.current,
     history: document.history.map(past),
+    quarantined: quarantinedOf(context, document.current),
     here: registry.tenant(tenant) ?? null,
   });
 }

@@ -103,6 +103,11 @@ export class ModuleSet {
     }
   }
 
+  /** Loads a module once more whose loader has dropped it by itself; nothing when nobody holds it. */
+  async reload(sha256: string): Promise<void> {
+    if (this.#entries.get(sha256)?.loaded === true) await this.#load(sha256);
+  }
+
   /** Unloads everything at once. */
   close(): void {
     this.#closed = true;

@@ -72,6 +72,8 @@ export interface PolicyGauges {
   /** Threads of the pool. */
   readonly workers: () => number;
   readonly slow_tenants: () => number;
+  /** Modules that wedged or killed a worker somewhere. */
+  readonly quarantined: () => number;
 }
 
 function newSeries(): Series {
@@ -205,6 +207,12 @@ export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): P
     "shield_policy_slow_tenants",
     "Tenants that have a worker together because their chains run long.",
     () => gauges.slow_tenants(),
+  );
+  scrapedGauge(
+    registry,
+    "shield_policy_quarantined_modules",
+    "Modules that no node runs because they wedged or killed a worker.",
+    () => gauges.quarantined(),
   );
   let busy_ms = 0;
   scrapedCounter(

@@ -13,6 +13,7 @@ Deno.test("after 256 names of policies the rest count as other", async () => {
     pending: () => 3,
     workers: () => 2,
     slow_tenants: () => 0,
+    quarantined: () => 1,
   });
   for (let number = 0; number < 300; number++) {
     metrics.outcome(faultOutcome(policy(`p${number}`), "breaker-open"));
@@ -39,6 +40,7 @@ Deno.test("what workers were busy with adds up, to be set against how many there
     pending: () => 0,
     workers: () => 2,
     slow_tenants: () => 0,
+    quarantined: () => 0,
   });
   metrics.busy(1_000);
   metrics.busy(250);

@@ -15,7 +15,9 @@ import type { Job } from "./pool_lane.ts";
 import { createLanes, type Lanes } from "./pool_lanes.ts";
 import { createModules, type LoadableModule, type Modules } from "./pool_modules.ts";
 import { faultVerdict, namedLogs, verdictOf } from "./pool_verdict.ts";
+import type { QuarantineCause } from "./quarantine.ts";
 import type { ChainEntry, WorkerReply } from "./ring_message.ts";
+import { createWedgeCount, type WedgeCount } from "./wedge_count.ts";
 
 /** What the pool needs of the process. */
 export interface PolicyPoolOptions {
@@ -27,8 +29,10 @@ export interface PolicyPoolOptions {
   readonly log: Logger;
   /** Monotonic ms, `performance.now`. */
   readonly now: () => number;
-  /** Called once, when a second worker has wedged: drain and exit non-zero. */
+  /** Called when too many workers have wedged of late, or died: drain and exit non-zero. */
   readonly onFatal: (detail: string) => void;
+  /** A module has wedged or killed a worker, and is refused here from now on. */
+  readonly onQuarantine?: (sha256: string, why: QuarantineCause) => void;
   /** How long a worker may make no progress; a second, but tests have less patience. */
   readonly wedge_ms?: number;
   /** Absent: one that tries new modules in child processes. */
@@ -44,7 +48,7 @@ export interface PoolStatus {
   readonly pending: number;
   /** sha256 of the modules that are loaded. */
   readonly modules: readonly string[];
-  /** sha256 of the modules that wedged a worker; they stay refused until the process ends. */
+  /** sha256 of the modules in quarantine. */
   readonly quarantined: readonly string[];
   readonly workers_replaced: number;
   /** Open breakers: the module is refused for the tenant until its cool-down has passed. */
@@ -67,6 +71,10 @@ export interface PolicyPool {
   load(sha256: string, module: LoadableModule): Promise<void>;
   /** Forgets a module and its instances. Chains that still name it are refused (`missing-module`). */
   unload(sha256: string): void;
+  /** Refuses a module that has wedged a worker of any node (`wedge`), loaded or not. */
+  quarantine(sha256: string): void;
+  /** Ends its quarantine; whoever wants it loads it. */
+  release(sha256: string): void;
   status(): PoolStatus;
   /** Refuses what waits, ends the workers. */
   close(): Promise<void>;
@@ -76,8 +84,11 @@ export interface PolicyPool {
 const WEDGE_CHECKS = 4;
 const STALL_CHECKS = 10;
 const WEDGE_MS = 1_000;
-/** Workers that wedge, or die of our own errors, before the process gives up. */
-const WEDGES = 2;
+/**
+ * Workers that wedge within this time, or die of our own errors at any, before the process gives up.
+ * One wedge puts its module into quarantine before the next: so many take as many modules.
+ */
+const WEDGES = { most: 4, memory_ms: 600_000 };
 const CRASHES = 8;
 const NO_OUTCOMES: readonly PolicyOutcome[] = [];
 const NO_CHAIN: readonly ChainEntry[] = [];
@@ -92,7 +103,7 @@ interface State {
   readonly metrics: PolicyMetrics;
   readonly judge: Judge;
   readonly lanes: Lanes;
-  wedges: number;
+  readonly wedges: WedgeCount;
   crashes: number;
   last_crash: string;
   replaced: number;
@@ -110,6 +121,7 @@ function createState(options: PolicyPoolOptions): State {
     pending: () => waiting.size,
     workers: () => state.lanes.size,
     slow_tenants: () => state.lanes.slow_tenants,
+    quarantined: () => state.modules.quarantined().length,
   });
   const modules = createModules({
     compiler: options.compiler ?? createCompiler(),
@@ -137,7 +149,7 @@ function createState(options: PolicyPoolOptions): State {
       onReply: (job, reply) => onReply(state, job, reply),
       onCrash: (module, detail) => onCrash(state, module, detail),
     }),
-    wedges: 0,
+    wedges: createWedgeCount(WEDGES),
     crashes: 0,
     last_crash: "",
     replaced: 0,
@@ -163,6 +175,10 @@ export async function createPolicyPool(options: PolicyPoolOptions): Promise<Poli
     unload(sha256) {
       if (modules.unload(sha256)) judge.forget(sha256);
     },
+    quarantine(sha256) {
+      if (modules.quarantine(sha256)) judge.forget(sha256);
+    },
+    release: (sha256) => modules.release(sha256),
     status: () => ({
       workers: lanes.size,
       slow_tenants: lanes.slow_tenants,
@@ -258,9 +274,11 @@ function watch(state: State): void {
   const tick = () => {
     const now_ms = now();
     refuseStalled(state, now_ms);
-    if (now_ms >= state.next_check_ms) {
+    const late_ms = now_ms - state.next_check_ms;
+    if (late_ms >= 0) {
       state.next_check_ms = now_ms + wedge_check_ms;
-      replaceWedged(state);
+      // When this thread does not get to run either, a worker that does not is no sign of a wedge.
+      if (late_ms <= wedge_check_ms) replaceWedged(state);
     }
     if (state.lanes.pending > 0) return;
     clearInterval(state.timer);
@@ -281,16 +299,21 @@ function replaceWedged(state: State): void {
   for (const module of state.lanes.replaceStuck(WEDGE_CHECKS)) {
     state.replaced++;
     state.metrics.replaced();
-    const detail = `a worker made no progress ${quarantine(state, module)}`;
+    const detail = `a worker made no progress ${blame(state, module, "wedge")}`;
     state.options.log.error("policy worker wedged, replaced", { detail });
-    if (++state.wedges === WEDGES) state.options.onFatal(`${WEDGES} policy workers wedged`);
+    const { most, memory_ms } = WEDGES;
+    if (!state.wedges.add(state.options.now())) continue;
+    state.options.onFatal(`${most} policy workers wedged within ${memory_ms / 60_000} minutes`);
   }
 }
 
-function quarantine(state: State, module: number): string {
-  const sha256 = state.modules.quarantine(module);
+/** Puts the module that ran into quarantine, for every node; says where it happened. */
+function blame(state: State, module: number, why: QuarantineCause): string {
+  const sha256 = state.modules.sha256(module);
   if (sha256 === undefined) return "outside of a module";
+  state.modules.quarantine(sha256);
   state.judge.forget(sha256);
+  state.options.onQuarantine?.(sha256, why);
   return `in module ${sha256}, which is quarantined`;
 }
 
@@ -299,7 +322,7 @@ function onCrash(state: State, module: number, detail: string): boolean {
   state.last_crash = detail;
   state.replaced++;
   state.metrics.replaced();
-  const where = quarantine(state, module);
+  const where = blame(state, module, "crash");
   state.options.log.error("policy worker died", { detail: `${detail} (${where})` });
   if (++state.crashes === CRASHES) state.options.onFatal(`${CRASHES} policy workers died`);
   return state.crashes < CRASHES && !state.closed;

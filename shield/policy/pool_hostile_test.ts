@@ -176,14 +176,24 @@ Deno.test("a wedged worker is replaced, its module quarantined, the rest goes on
   assert.deepEqual(test.fatal, []);
 });
 
-Deno.test("the second wedged worker is fatal, once", async () => {
-  await using test = await startTestPool({ wedge_ms: 100, policy: { stall_ms: 20_000 } });
-  for (const name of ["one", "two", "three"]) {
-    await test.pool.load(name, { bytes: unmeteredGuest({ body: SPIN }), instance_fuel: 1 });
-    assert.equal(await fault(test, name), "wedge");
-  }
-  assert.deepEqual(test.fatal, ["2 policy workers wedged"]);
-  assert.equal(test.pool.status().workers_replaced, 3);
+/** Loads a module that spins, and asks it until its worker was replaced. */
+async function wedge(test: TestPool, name: string): Promise<void> {
+  await test.pool.load(name, { bytes: unmeteredGuest({ body: SPIN }), instance_fuel: 1 });
+  assert.equal(await fault(test, name), "wedge");
+}
+
+Deno.test("four workers that wedge within ten minutes are fatal; those of before are forgotten", async () => {
+  await using test = await startTestPool({ wedge_ms: 100, policy: { stall_ms: 20_000_000 } });
+  await wedge(test, "long ago");
+  test.forward(600_000);
+  const names = ["one", "two", "three"];
+  for (const name of names) await wedge(test, name);
+  assert.deepEqual(test.fatal, []);
+  await wedge(test, "four");
+  assert.deepEqual(test.fatal, ["4 policy workers wedged within 10 minutes"]);
+  assert.equal(test.pool.status().workers_replaced, 5);
+  const found = ["long ago", ...names, "four"].map((name) => [name, "wedge"]);
+  assert.deepEqual(test.quarantined, found, "each told once, before the process gave up");
 });
 
 Deno.test("a policy that traps pays for each new instance: its tenant runs out of fuel, others do not", async () => {

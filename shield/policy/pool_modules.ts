@@ -1,6 +1,6 @@
 /**
  * The modules of a pool: compiled once in the process, under a number that is cheap to send. A module
- * that has wedged a worker is quarantined, which lasts as long as the process.
+ * in quarantine is not loaded; how long it stays there is `quarantine.ts`'s business.
  */
 import type { Compiler } from "./compile.ts";
 import { UNITS_PER_FUEL } from "./meter_costs.ts";
@@ -29,8 +29,10 @@ export interface Modules {
   load(sha256: string, module: LoadableModule): Promise<void>;
   /** True when it was loaded. */
   unload(sha256: string): boolean;
-  /** Unloads it for good. Returns its sha256. */
-  quarantine(number: number): string | undefined;
+  /** Unloads it, and does not load it again before `release`. True when it was loaded. */
+  quarantine(sha256: string): boolean;
+  /** It may be loaded again. */
+  release(sha256: string): void;
   number(sha256: string): number | undefined;
   isQuarantined(sha256: string): boolean;
   sha256(number: number): string | undefined;
@@ -46,8 +48,10 @@ export interface Modules {
 const ASKING: ReadonlySet<string> = new Set(["host_get_header", "host_get_claim"]);
 const canAsk = (compiled: WebAssembly.Module): boolean =>
   WebAssembly.Module.imports(compiled).some(({ name }) => ASKING.has(name));
-const QUARANTINED =
-  "the module has kept a worker busy without end and stays refused until the process restarts";
+/** What is said of a module in quarantine. */
+export const QUARANTINED =
+  "the module has kept a worker busy without end, or killed it, and is in quarantine on every node " +
+  "until an operator releases it (arq policy release)";
 
 /** No modules yet. */
 export function createModules(options: ModulesOptions): Modules {
@@ -67,9 +71,8 @@ export function createModules(options: ModulesOptions): Modules {
     const began_ms = options.now();
     const compiled = await options.compiler.compile(sha256, bytes);
     options.onCompiled(options.now() - began_ms);
-    refuseQuarantined(sha256);
-    // Unloaded while it was compiled.
-    if (!loading.has(sha256)) return;
+    // Unloaded or quarantined while it was compiled.
+    if (!loading.has(sha256) || quarantined.has(sha256)) return;
     const number = ++last_number;
     numbers.set(sha256, number);
     names.set(number, sha256);
@@ -104,13 +107,11 @@ export function createModules(options: ModulesOptions): Modules {
       }
     },
     unload,
-    quarantine(number) {
-      const sha256 = names.get(number);
-      if (sha256 === undefined) return undefined;
+    quarantine(sha256) {
       quarantined.add(sha256);
-      unload(sha256);
-      return sha256;
+      return unload(sha256);
     },
+    release: (sha256) => void quarantined.delete(sha256),
     number: (sha256) => numbers.get(sha256),
     isQuarantined: (sha256) => quarantined.has(sha256),
     sha256: (number) => names.get(number),

@@ -82,6 +82,8 @@ export interface PolicyRegistry {
   tenants(): TenantStatus[];
   /** Resolves when this process has settled that revision of the tenant's document, with true, or is late. */
   reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean>;
+  /** Fetches and loads a module once more that chains in force name. Rejects as loading does. */
+  reload(sha256: string): Promise<void>;
   status(): PolicyRegistryStatus;
   /** The readiness check of the process. */
   check(): HealthCheck;
@@ -169,6 +171,10 @@ class WatchedRegistry implements PolicyRegistry {
     await this.ready.catch(() => {});
     if (this.#state === "closed") return false;
     return await this.#chain(tenant_id).reached(revision, timeout_ms);
+  }
+
+  reload(sha256: string): Promise<void> {
+    return this.#modules.reload(sha256);
   }
 
   status(): PolicyRegistryStatus {

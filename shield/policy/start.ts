@@ -24,13 +24,20 @@ import type { Overseer } from "./overseer.ts";
 import type { ModuleLoader } from "./module_set.ts";
 import { createPolicyPool } from "./pool.ts";
 import type { PolicyPool } from "./pool.ts";
+import { QUARANTINED } from "./pool_modules.ts";
+import { openQuarantine } from "./quarantine.ts";
+import type { Quarantine } from "./quarantine.ts";
 import { createPolicyRegistry } from "./registry.ts";
+import type { PolicyRegistry } from "./registry.ts";
 import { sha256Hex } from "./store.ts";
 import { openVerdicts } from "./verdict_store.ts";
 import type { Verdicts } from "./verdict_store.ts";
+import { PolicyModuleError } from "./wasm/errors.ts";
 
 /** Metered modules that are remembered; each is a few megabytes at most. */
 const METERED_MAX = 8;
+/** How long the end of the process waits until a quarantine is stored, in ms. */
+const QUARANTINE_CLOSE_MS = 2_000;
 
 type Meter = (sha256: string, bytes: Uint8Array) => Promise<MeteredModule>;
 
@@ -85,18 +92,24 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     log,
     now: start.monotonic_ms,
     onFatal: start.onFatal,
+    onQuarantine: (sha256, why) => quarantine.add(sha256, why),
   });
+  let reload: PolicyRegistry["reload"] | undefined;
+  // Before a module is loaded: what wedged a worker before this start must not get another try.
+  const quarantine = await startQuarantine(start, pool, (sha256) => reload?.(sha256));
   const { memory_limit_pages } = limits;
   const metering = createMetering({ memory_limit_pages });
   const meter = rememberMetered(metering);
+  const loader = loaderOf({ pool, meter, verdicts, quarantine });
   const policies = await createPolicyRegistry({
     spine,
-    loader: loaderOf(pool, meter, verdicts),
+    loader,
     log,
     now,
     registry,
     ...(start.start_wait_ms === undefined ? {} : { start_wait_ms: start.start_wait_ms }),
   });
+  reload = (sha256) => policies.reload(sha256);
   const followers = new LogFollowers(now);
   const write = createPolicyLogWriter(log, now);
   const table = new PolicyTable();
@@ -116,12 +129,13 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   // All that a load does but running, so that what passes here loads there.
   const check = async (bytes: Uint8Array): Promise<CheckedModule> => {
     const sha256 = await sha256Hex(bytes);
+    if (quarantine.has(sha256)) throw new PolicyModuleError("quarantined", QUARANTINED);
     const metered = await meter(sha256, bytes);
     await compiler.compile(sha256, metered.bytes);
     const { hooks, imports, cost } = metered;
     return { hooks, imports, ...cost };
   };
-  const context = { registry: policies, check, followers, log, now };
+  const context = { registry: policies, check, quarantine, followers, log, now };
   return {
     overseer,
     table,
@@ -129,6 +143,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     checks: () => ({ policies: policies.check() }),
     status: () => ({ ...policies.status(), ...pool.status() }),
     async close() {
+      await quarantine.close(QUARANTINE_CLOSE_MS);
       policies.close();
       followers.close();
       metering.close();
@@ -137,9 +152,45 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   };
 }
 
-function loaderOf(pool: PolicyPool, meter: Meter, verdicts: Verdicts | undefined): ModuleLoader {
+/** Keeps pool and quarantine alike; `reload` is asked for a module that may run again. */
+async function startQuarantine(
+  { spine, log, now, config }: OverseerStart,
+  pool: PolicyPool,
+  reload: (sha256: string) => Promise<void> | undefined,
+): Promise<Quarantine> {
+  const node = config.server.node_id ?? "";
+  return await openQuarantine({
+    spine,
+    log,
+    now,
+    node,
+    onAdded(sha256) {
+      pool.quarantine(sha256);
+      log.warn("a policy module is in quarantine", { sha256 });
+    },
+    onReleased(sha256) {
+      pool.release(sha256);
+      log.warn("a policy module was released from quarantine", { sha256 });
+      reload(sha256)?.catch((error) => {
+        log.error("a released policy module cannot be loaded", { sha256, error });
+      });
+    },
+  });
+}
+
+/** What loading a module takes. */
+interface LoaderParts {
+  readonly pool: PolicyPool;
+  readonly meter: Meter;
+  readonly verdicts: Verdicts | undefined;
+  readonly quarantine: Quarantine;
+}
+
+function loaderOf({ pool, meter, verdicts, quarantine }: LoaderParts): ModuleLoader {
   return {
     async load(sha256, upload) {
+      // The rest of its chain is in force; the pool refuses what this policy was to decide.
+      if (quarantine.has(sha256)) return;
       const { bytes, cost } = await meter(sha256, upload);
       await pool.load(sha256, { bytes, instance_fuel: cost.instance_fuel });
     },

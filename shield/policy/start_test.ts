@@ -71,3 +71,25 @@ Deno.test("a node is ready while modules are tried; their tenant alone is refuse
   const bucket = await engine.spine.keyValue("ARQON_POLICY_VERDICTS");
   assert.equal((await bucket.keys()).length, 8);
 });
+
+Deno.test("a module in quarantine is refused over restarts until it is released, the rest of its chain goes on", async () => {
+  await using engine = testSpine();
+  await deployed(engine.spine, "acme", 2);
+  const store = await openPolicyStore(engine.spine);
+  const { document: { current: { policies } } } = await store.read("acme");
+  const [bad, good] = policies.map(({ sha256 }) => sha256);
+  const bucket = await engine.spine.keyValue("ARQON_POLICY_QUARANTINE");
+  const entry = { format: 1, sha256: bad, why: "wedge", at_ms: 1, node: "a" };
+  await bucket.put([bad!], new TextEncoder().encode(JSON.stringify(entry)));
+  await using node = await started(engine.spine);
+  await until(() => node.status()["pending_modules"] === 0, "the trials");
+  assert.deepEqual([node.status()["quarantined"], node.status()["modules"]], [[bad], [good]]);
+  await assert.rejects(
+    async () => await node.overseer.onConnect(caller("acme")),
+    (error) => error instanceof ArqonError && error.reason === "policy-fault",
+  );
+  await bucket.delete([bad!]);
+  await until(() => (node.status()["modules"] as string[]).length === 2, "the released module");
+  await node.overseer.onConnect(caller("acme"));
+  assert.deepEqual(node.status()["quarantined"], []);
+});

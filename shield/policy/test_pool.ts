@@ -18,6 +18,8 @@ export interface TestPool extends AsyncDisposable {
   readonly lines: readonly string[];
   /** What `onFatal` was called with. */
   readonly fatal: readonly string[];
+  /** What `onQuarantine` was called with. */
+  readonly quarantined: readonly (readonly [sha256: string, why: string])[];
   /** Puts the pool's clock forward. */
   forward(ms: number): void;
   /** Meters and loads a policy under a name, which is its sha256 too. */
@@ -41,6 +43,7 @@ export async function startTestPool(options: TestPoolOptions = {}): Promise<Test
   const registry = createMetrics({ node_id: "test", version: "0" });
   const { log, lines } = keptPolicyLog();
   const fatal: string[] = [];
+  const quarantined: (readonly [string, string])[] = [];
   let forward_ms = 0;
   const pool = await createPolicyPool({
     policy: { ...config.policy, workers: 1, stall_ms: 60_000, ...options.policy },
@@ -50,6 +53,7 @@ export async function startTestPool(options: TestPoolOptions = {}): Promise<Test
     log,
     now: () => performance.now() + forward_ms,
     onFatal: (detail) => fatal.push(detail),
+    onQuarantine: (...found) => quarantined.push(found),
     // A busy machine must not look like a wedge.
     wedge_ms: options.wedge_ms ?? 60_000,
     compiler,
@@ -59,6 +63,7 @@ export async function startTestPool(options: TestPoolOptions = {}): Promise<Test
     registry,
     lines,
     fatal,
+    quarantined,
     forward: (ms) => void (forward_ms += ms),
     load: (name, guest) => pool.load(name, loadableGuest(guest)),
     [Symbol.asyncDispose]: () => pool.close(),
