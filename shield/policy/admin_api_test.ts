@@ -2,102 +2,11 @@
 import assert from "node:assert/strict";
 import { createLogger } from "../../shared/log.ts";
 import { operator } from "../test_admin.ts";
-import { testSpine } from "../test_spine.ts";
 import { handlePolicies, isPolicyPath } from "./admin_api.ts";
-import type { PolicyAdminContext } from "./admin_api.ts";
 import { documentBytes } from "./chain.ts";
-import { LogFollowers } from "./log_followers.ts";
-import type { Hook } from "./policy.ts";
-import { openQuarantine, type Quarantine } from "./quarantine.ts";
-import { testRegistry } from "./test_registry.ts";
-import type { TestRegistry } from "./test_registry.ts";
 import { sha256Hex } from "./store.ts";
-import { BAD_MODULE, checkModule, tinyModule } from "./test_modules.ts";
-
-/** An answer: its status, its headers and its JSON, whatever that is. */
-interface Answer {
-  readonly status: number;
-  readonly headers: Headers;
-  // deno-lint-ignore no-explicit-any -- the tests say what is in it
-  readonly body: any;
-}
-
-interface Api extends AsyncDisposable {
-  readonly one: TestRegistry;
-  readonly context: PolicyAdminContext;
-  readonly followers: LogFollowers;
-  readonly quarantine: Quarantine;
-  readonly lines: string[];
-  request(method: string, path: string, body?: unknown, type?: string): Promise<Response>;
-  ask(method: string, path: string, body?: unknown, type?: string): Promise<Answer>;
-  /** Uploads tiny module `number`; resolves with its sha256. */
-  upload(number: number, hooks?: readonly Hook[]): Promise<string>;
-}
-
-async function startApi(): Promise<Api> {
-  const engine = testSpine();
-  const one = await testRegistry(engine.spine);
-  const followers = new LogFollowers(Date.now);
-  const lines: string[] = [];
-  const log = createLogger({
-    level: "info",
-    format: "logfmt",
-    component: "overseer",
-    now: Date.now,
-    write: (line) => void lines.push(line),
-  });
-  const quarantine = await openQuarantine({
-    spine: engine.spine,
-    log,
-    now: () => 1_000,
-    node: "shield-1",
-    onAdded: () => {},
-    onReleased: () => {},
-  });
-  const base = { registry: one.registry, check: checkModule, quarantine };
-  const context = { ...base, followers, log, now: Date.now };
-  const request: Api["request"] = (method, path, body, type = "application/json") => {
-    const raw = body instanceof Uint8Array || body instanceof ReadableStream ||
-      typeof body === "string";
-    const init = body === undefined ? {} : {
-      body: (raw ? body : JSON.stringify(body)) as BodyInit,
-      headers: { "content-type": type },
-    };
-    return handlePolicies(
-      context,
-      new Request(`http://admin${path}`, { method, ...init }),
-      operator("ops"),
-    );
-  };
-  const ask: Api["ask"] = async (...args) => {
-    const { status, headers, ...response } = await request(...args).then(async (answer) => ({
-      status: answer.status,
-      headers: answer.headers,
-      body: await answer.json(),
-    }));
-    return { status, headers, ...response };
-  };
-  return {
-    one,
-    context,
-    followers,
-    quarantine,
-    lines,
-    request,
-    ask,
-    async upload(number, hooks) {
-      const bytes = tinyModule(number, hooks);
-      const { status, body } = await ask("PUT", "/v1/policies/modules", bytes, "application/wasm");
-      assert.equal(status, 200, JSON.stringify(body));
-      return body.sha256;
-    },
-    async [Symbol.asyncDispose]() {
-      one[Symbol.dispose]();
-      await quarantine.close(1_000);
-      await engine[Symbol.asyncDispose]();
-    },
-  };
-}
+import { startApi } from "./test_admin_api.ts";
+import { BAD_MODULE, tinyModule } from "./test_modules.ts";
 
 const MODULES = "/v1/policies/modules";
 const DEPLOY = "/v1/policies/deploy";
@@ -322,44 +231,6 @@ Deno.test("other paths are 404, other methods 405 with those that are allowed", 
     const answer = await api.ask(method, path);
     assert.deepEqual([answer.status, answer.headers.get("allow")], [status, allow], path);
   }
-});
-
-Deno.test("what is in quarantine is listed, told of where policies name it, and let out by operators", async () => {
-  await using api = await startApi();
-  const sha256 = await api.upload(7);
-  const named = { tenant: "acme", name: "p" };
-  await api.ask("POST", DEPLOY, { ...named, sha256 });
-  const other = "f".repeat(64);
-  api.quarantine.add(sha256, "wedge");
-  api.quarantine.add(other, "crash");
-  const entry = (one: string, why: string) => ({
-    sha256: one,
-    why,
-    at_ms: 1_000,
-    node: "shield-1",
-  });
-  const all = await api.ask("GET", "/v1/policies/quarantine");
-  assert.deepEqual(all.body, {
-    modules: [entry(sha256, "wedge"), entry(other, "crash")],
-    truncated: false,
-  });
-  const chain = await api.ask("GET", "/v1/policies?tenant=acme");
-  assert.deepEqual(chain.body.quarantined, [{ name: "p", ...entry(sha256, "wedge") }]);
-  const mine = { ...operator("bob"), only_tenant: "acme" };
-  const asOwn = async (method: string, path: string) => {
-    const request = new Request(`http://admin${path}`, { method });
-    const response = await handlePolicies(api.context, request, mine);
-    return [response.status, await response.json()];
-  };
-  const [status, own] = await asOwn("GET", "/v1/policies/quarantine");
-  assert.deepEqual([status, own.modules], [200, [entry(sha256, "wedge")]]);
-  const path = `/v1/policies/quarantine/${sha256}`;
-  assert.equal((await asOwn("DELETE", path))[0], 403, "its tenant may not");
-  const released = await api.ask("DELETE", path);
-  assert.deepEqual([released.status, released.body], [200, { sha256, released: true }]);
-  assert.equal((await api.ask("DELETE", path)).status, 404);
-  assert.deepEqual((await api.ask("GET", "/v1/policies?tenant=acme")).body.quarantined, []);
-  assert.ok(api.lines.some((line) => line.includes("released") && line.includes("by=ops")));
 });
 
 Deno.test("a fault of the check is a 500 in the log, not in the answer", async () => {

@@ -157,6 +157,33 @@ function createOutcomes(registry: Registry): PolicyMetrics["outcome"] {
   };
 }
 
+function registerGauges(registry: Registry, gauges: PolicyGauges): void {
+  scrapedGauge(
+    registry,
+    "shield_policy_queue_depth",
+    "Requests that wait for a verdict.",
+    () => gauges.pending(),
+  );
+  scrapedGauge(
+    registry,
+    "shield_policy_workers",
+    "Worker threads that run policies; their use is shield_policy_worker_busy_seconds_total.",
+    () => gauges.workers(),
+  );
+  scrapedGauge(
+    registry,
+    "shield_policy_slow_tenants",
+    "Tenants that have a worker together because their chains run long.",
+    () => gauges.slow_tenants(),
+  );
+  scrapedGauge(
+    registry,
+    "shield_policy_quarantined_modules",
+    "Modules that no node runs because they wedged or killed a worker.",
+    () => gauges.quarantined(),
+  );
+}
+
 /** Makes the metrics on the registry. */
 export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): PolicyMetrics {
   const registers = [registry];
@@ -190,30 +217,7 @@ export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): P
     buckets: COMPILE_SECONDS,
     registers,
   });
-  scrapedGauge(
-    registry,
-    "shield_policy_queue_depth",
-    "Requests that wait for a verdict.",
-    () => gauges.pending(),
-  );
-  scrapedGauge(
-    registry,
-    "shield_policy_workers",
-    "Worker threads that run policies; their use is shield_policy_worker_busy_seconds_total.",
-    () => gauges.workers(),
-  );
-  scrapedGauge(
-    registry,
-    "shield_policy_slow_tenants",
-    "Tenants that have a worker together because their chains run long.",
-    () => gauges.slow_tenants(),
-  );
-  scrapedGauge(
-    registry,
-    "shield_policy_quarantined_modules",
-    "Modules that no node runs because they wedged or killed a worker.",
-    () => gauges.quarantined(),
-  );
+  registerGauges(registry, gauges);
   let busy_ms = 0;
   scrapedCounter(
     registry,

@@ -14,6 +14,7 @@ import { PolicyTable } from "../inspect/policy_table.ts";
 import { handlePolicies } from "./admin_api.ts";
 import type { CheckedModule } from "./admin_api.ts";
 import { createCompiler, engineOf } from "./compile.ts";
+import type { Compiler } from "./compile.ts";
 import { LogFollowers } from "./log_followers.ts";
 import { createPolicyLogWriter } from "./log_writer.ts";
 import type { MeteredModule } from "./meter.ts";
@@ -94,22 +95,23 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     onFatal: start.onFatal,
     onQuarantine: (sha256, why) => quarantine.add(sha256, why),
   });
-  let reload: PolicyRegistry["reload"] | undefined;
+  // There is nothing to load anew before there is a registry.
+  const later: { reload?: PolicyRegistry["reload"] } = {};
   // Before a module is loaded: what wedged a worker before this start must not get another try.
-  const quarantine = await startQuarantine(start, pool, (sha256) => reload?.(sha256));
+  const quarantine = await startQuarantine(start, pool, (sha256) => later.reload?.(sha256));
   const { memory_limit_pages } = limits;
   const metering = createMetering({ memory_limit_pages });
   const meter = rememberMetered(metering);
-  const loader = loaderOf({ pool, meter, verdicts, quarantine });
+  const loading = { pool, meter, verdicts, quarantine };
   const policies = await createPolicyRegistry({
     spine,
-    loader,
+    loader: loaderOf(loading),
     log,
     now,
     registry,
     ...(start.start_wait_ms === undefined ? {} : { start_wait_ms: start.start_wait_ms }),
   });
-  reload = (sha256) => policies.reload(sha256);
+  later.reload = (sha256) => policies.reload(sha256);
   const followers = new LogFollowers(now);
   const write = createPolicyLogWriter(log, now);
   const table = new PolicyTable();
@@ -126,15 +128,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     },
   });
   await policies.ready;
-  // All that a load does but running, so that what passes here loads there.
-  const check = async (bytes: Uint8Array): Promise<CheckedModule> => {
-    const sha256 = await sha256Hex(bytes);
-    if (quarantine.has(sha256)) throw new PolicyModuleError("quarantined", QUARANTINED);
-    const metered = await meter(sha256, bytes);
-    await compiler.compile(sha256, metered.bytes);
-    const { hooks, imports, cost } = metered;
-    return { hooks, imports, ...cost };
-  };
+  const check = checkerOf(loading, compiler);
   const context = { registry: policies, check, quarantine, followers, log, now };
   return {
     overseer,
@@ -196,6 +190,21 @@ function loaderOf({ pool, meter, verdicts, quarantine }: LoaderParts): ModuleLoa
     },
     unload: (sha256) => pool.unload(sha256),
     isKnown: async (sha256) => await verdicts?.passed(sha256) !== undefined,
+  };
+}
+
+/** All that a load does but running, so that what passes here loads there. */
+function checkerOf(
+  { meter, quarantine }: LoaderParts,
+  compiler: Compiler,
+): (bytes: Uint8Array) => Promise<CheckedModule> {
+  return async (bytes) => {
+    const sha256 = await sha256Hex(bytes);
+    if (quarantine.has(sha256)) throw new PolicyModuleError("quarantined", QUARANTINED);
+    const metered = await meter(sha256, bytes);
+    await compiler.compile(sha256, metered.bytes);
+    const { hooks, imports, cost } = metered;
+    return { hooks, imports, ...cost };
   };
 }
 
