@@ -17,6 +17,7 @@ import {
   stopWith,
   stopWithin,
   textOf,
+  whileStarting,
   writeStderr,
 } from "../shared/process.ts";
 import { registerSpineMetrics, watchRoundTrip } from "../shared/spine/metrics.ts";
@@ -57,6 +58,10 @@ async function run(config: Config): Promise<void> {
   const log = logging.of(PROGRAM);
   logUnhandled(log);
   const stopping = stopSignal(PROGRAM, log);
+  const started = whileStarting(stopping, () => {
+    log.info("stopped before it was ready");
+    Deno.exit(0);
+  });
   const generated = `brain-${crypto.randomUUID().slice(0, 8)}`;
   const { node_id = generated } = config.server;
   // A Shield may run with the same file: two processes of the cluster need two ids.
@@ -86,6 +91,7 @@ async function run(config: Config): Promise<void> {
   const { health } = brain;
   const listeners = await startListeners({ config, registry, health, now, log, ...door });
   const { ops_url, admin_url } = listeners;
+  started();
   log.info("ready", { version, node_id, brain_id, ops_url, admin_url, tap: config.brain.tap });
 
   await Promise.race([stopping, asked.promise]);

@@ -156,6 +156,19 @@ export function childStopSignal(log: Logger): Promise<string> {
 }
 
 /**
+ * Calls `end` when the process is asked to stop before it serves; the returned function says that now it
+ * does. Nobody waits for a process that starts, so nothing has to drain, and whatever the start waits
+ * for need not come.
+ */
+export function whileStarting(stopping: Promise<unknown>, end: () => void): () => void {
+  let is_starting = true;
+  stopping.then(() => is_starting && end());
+  return () => {
+    is_starting = false;
+  };
+}
+
+/**
  * Ends the process, as failed, when it has not ended by itself within `timeout_ms`: whatever a drain
  * waits for, a supervisor must not have to kill.
  */

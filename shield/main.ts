@@ -27,6 +27,7 @@ import {
   stopWithin,
   textOf,
   tlsFiles,
+  whileStarting,
   writeStderr,
 } from "../shared/process.ts";
 import { registerSpineMetrics, watchRoundTrip } from "../shared/spine/metrics.ts";
@@ -83,6 +84,10 @@ async function run(given: Config, child: ChildOptions | undefined): Promise<void
   const log = logOf(PROGRAM);
   logUnhandled(log);
   const stopping = child === undefined ? stopSignal(PROGRAM, log) : childStopSignal(log);
+  const started = whileStarting(stopping, () => {
+    log.info("stopped before it was ready");
+    Deno.exit(0);
+  });
   // Not loaded by a supervisor, which has no use for it.
   const [{ startShield }, { startTraces }, { openSpine }] = await Promise.all([
     import("./server.ts"),
@@ -138,7 +143,7 @@ async function run(given: Config, child: ChildOptions | undefined): Promise<void
     readTextFile,
     fetch,
   });
-  const ended = { stopping: Promise.race([stopping, asked.promise]), fatal, exhausted };
+  const ended = { stopping: Promise.race([stopping, asked.promise]), started, fatal, exhausted };
   const exporting = await openMetricsExport({ ...told, now });
   await serve({ config, child, shield, spine, registry, log, tls, exporting, tracing, ...ended });
 }
@@ -155,6 +160,8 @@ interface Running {
   readonly exporting: MetricsExport | undefined;
   readonly tracing: Tracing | undefined;
   readonly stopping: Promise<unknown>;
+  /** To be called once it serves. */
+  readonly started: () => void;
   readonly fatal: PromiseWithResolvers<string>;
   readonly exhausted: PromiseWithResolvers<string>;
 }
@@ -186,6 +193,7 @@ async function serve(running: Running): Promise<void> {
   const read = () => tlsFiles(config);
   const serving = { read, client, registry, log, onLost: fatal.resolve };
   using _following = tls && followCertificate(tls, serving);
+  running.started();
   log.info("ready", {
     version,
     node_id: shield.node_id,

@@ -105,6 +105,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   using _following = served && followCertificate(served, following);
   const url = `${client.url.replace(/^http/, "ws")}/v1/socket`;
   const { node_id } = servers;
+  servers.started();
   await options.onReady({ node_id, url, ops_url: ops.url, admin_url: admin.url }, log);
   servers.exhausted.then((detail) => endExhausted(servers, process, detail));
   const failure = await Promise.race([servers.stopping.then(() => undefined), fatal.promise]);

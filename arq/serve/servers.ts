@@ -11,7 +11,7 @@ import { createLogging } from "../../shared/logging.ts";
 import { createMetrics, watchEventLoop } from "../../shared/metrics.ts";
 import type { Registry } from "../../shared/metrics.ts";
 import { opsHandler } from "../../shared/ops.ts";
-import { EXIT_RESTART } from "../../shared/process.ts";
+import { EXIT_RESTART, whileStarting } from "../../shared/process.ts";
 import { registerSpineMetrics, watchRoundTrip } from "../../shared/spine/metrics.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import type { Spine } from "../../shared/spine/spine.ts";
@@ -40,6 +40,8 @@ export interface Servers {
   readonly tracing: Tracing | undefined;
   /** The process or an operator asks for a drain. */
   readonly stopping: Promise<unknown>;
+  /** To be called once they serve. */
+  readonly started: () => void;
   /** The process cannot go on; says why. */
   readonly fatal: PromiseWithResolvers<string>;
   /** Memory runs out; says why. */
@@ -67,6 +69,7 @@ export async function startServers(
     Promise.withResolvers<unknown>(),
   ];
   const stopping = Promise.race([process.begin(log), asked.promise]);
+  const started = whileStarting(stopping, () => process.exit(0, "stopped before it was ready"));
   const registry = createMetrics({ node_id, version });
   logging.register(registry);
   watchEventLoop(registry, now);
@@ -117,6 +120,6 @@ export async function startServers(
   const health = () => ({ checks: { ...shield.checks(), ...brain.health().checks } });
   const ops = opsHandler({ registry, health, now, log });
   const exporting = await openMetricsExport({ ...told, now });
-  const ends = { stopping, fatal, exhausted: exhausted.promise };
+  const ends = { stopping, started, fatal, exhausted: exhausted.promise };
   return { node_id, shield, brain, spine, registry, ops, log, exporting, tracing, ...ends };
 }

@@ -132,19 +132,34 @@ function useWireTransports(): void {
   setTransportFactory({ factory: () => new WireTransport(), dnsResolveFn: nodeResolveHost });
 }
 
+/** From now on the cluster's other servers count, those of the greeting that was not heard too. */
+function hearOfOthers(connection: NatsConnection): void {
+  if (!(connection instanceof NatsConnectionImpl)) throw new TypeError("nats.js has changed");
+  connection.options.ignoreClusterUpdates = false;
+  const { info, servers, transport } = connection.protocol;
+  if (info !== undefined) servers.update(info, transport.isEncrypted());
+}
+
 /** Another user of nats.js may set its factory just before nats.js asks it. */
 const ATTEMPTS = 3;
 
-/** nats.js' own `connect`, but with guarded sockets, and by way of `wire`; also for every reconnect. */
+/**
+ * nats.js' own `connect`, but with guarded sockets, and by way of `wire`; also for every reconnect. Each
+ * server is tried once. Left to itself, nats.js never ends where the servers of a cluster refuse a login:
+ * it strikes each off its list, and the greeting of the next one puts it back.
+ */
 export async function connectGuarded(
   options: NodeConnectionOptions,
   wire?: Wire,
 ): Promise<NatsConnection> {
-  const by_wire: NodeConnectionOptions & WireOptions = { ...options, wire };
+  const by_wire = { ...options, wire, ignoreClusterUpdates: true };
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     useWireTransports();
     const connection = await NatsConnectionImpl.connect(by_wire);
-    if (wire === undefined || wire.is_open) return connection;
+    if (wire === undefined || wire.is_open) {
+      hearOfOthers(connection);
+      return connection;
+    }
     await connection.close();
   }
   throw new Error("nats.js takes its sockets from somewhere else");

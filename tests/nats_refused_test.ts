@@ -1,0 +1,194 @@
+/**
+ * A NATS that does not let a process in: it says so in a line and ends, knocks with pauses, and is stopped
+ * at any moment of its start. Real servers and processes.
+ */
+import assert from "node:assert/strict";
+import { runArq } from "../arq/testing/run_arq.ts";
+import { configFrom } from "../shared/config/load.ts";
+import { openSpine } from "../shared/spine/open.ts";
+import { keptLog } from "../shield/test_spine.ts";
+import { createIssuer } from "./cluster.ts";
+import { startNatsCluster } from "./nats_cluster.ts";
+import type { ClusterMember } from "./nats_cluster.ts";
+import { startNats } from "./nats_server.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
+const PORTS = "[server]\nport = 0\n[ops]\nport = 0\n[admin]\nport = 0\n";
+const OPERATORS = 'operator_tenants = ["*"]\n';
+/** Long enough for a slow machine; a process that hangs takes all of it. */
+const DEADLINE_MS = 120_000;
+
+const account = (password: string) =>
+  `accounts { A { jetstream: enabled, users: [{ user: "a", password: "${password}" }] },\n` +
+  '  SYS { users: [{ user: "s", password: "s" }] } }\nsystem_account: SYS\n';
+/** What the tests ask themselves needs no login. */
+const OPEN = "no_auth_user: a\n";
+const REFUSED = /Authorization Violation/;
+const withLogin = (url: string, login: string) => url.replace("nats://", `nats://${login}@`);
+
+interface Ended {
+  readonly code: number;
+  readonly stderr: string;
+}
+
+function start(part: "shield" | "brain" | "arq", config_file: string): Deno.ChildProcess {
+  const args = part === "arq" ? ["serve", "--config", config_file] : ["--config", config_file];
+  return new Deno.Command(Deno.execPath(), {
+    args: ["task", "-q", part, ...args],
+    cwd: ROOT,
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).spawn();
+}
+
+async function ended(child: Deno.ChildProcess): Promise<Ended> {
+  const timer = setTimeout(() => child.kill("SIGKILL"), DEADLINE_MS);
+  const { code, stderr } = await child.output();
+  clearTimeout(timer);
+  return { code, stderr: new TextDecoder().decode(stderr) };
+}
+
+function refusals(member: ClusterMember): number {
+  return member.logTail().split("\n").filter((line) => /authentication error/i.test(line)).length;
+}
+
+async function withConfig(text: string, work: (file: string) => Promise<void>): Promise<void> {
+  const issuer = await createIssuer();
+  try {
+    const file = `${issuer.dir}/config.toml`;
+    await Deno.writeTextFile(file, `${PORTS}${OPERATORS}${text}${issuer.config}`);
+    await work(file);
+  } finally {
+    await Deno.remove(issuer.dir, { recursive: true });
+  }
+}
+
+Deno.test("a wrong password against a cluster is one line and exit 1, after one attempt a server", async (t) => {
+  await using cluster = await startNatsCluster(account("right") + OPEN);
+  const urls = cluster.urls.map((url) => JSON.stringify(withLogin(url, "a:wrong")));
+  await withConfig(`[nats]\nurls = [${urls.join(", ")}]\n`, async (file) => {
+    for (const part of ["shield", "brain", "arq"] as const) {
+      await t.step(part, async () => {
+        const before = cluster.members.map(refusals);
+        const { code, stderr } = await ended(start(part, file));
+        assert.equal(code, 1, stderr);
+        const lines = stderr.split("\n").filter((line) => REFUSED.test(line));
+        assert.equal(lines.length, 1, stderr);
+        assert.match(
+          lines[0] ?? "",
+          /NATS at 127\.0\.0\.1:\d+, 127\.0\.0\.1:\d+, 127\.0\.0\.1:\d+/,
+        );
+        assert.doesNotMatch(stderr, /wrong|uncaught|^\s+at /m);
+        const attempts = cluster.members.map((member, at) => refusals(member) - before[at]!);
+        assert.deepEqual(attempts, [1, 1, 1]);
+      });
+    }
+    await t.step("arq doctor", async () => {
+      const { code, stdout } = await runArq(["doctor", "--config", file]);
+      assert.equal(code, 1, stdout);
+      assert.match(stdout, /NATS login[\s\S]*Authorization Violation/);
+    });
+  });
+});
+
+Deno.test("who was let in by one server of a cluster knows the others", async () => {
+  await using cluster = await startNatsCluster(account("right") + OPEN);
+  const { log } = keptLog();
+  const config = configFrom({ nats: { urls: [withLogin(cluster.urls[0]!, "a:right")] } });
+  const spine = await openSpine(config, { log, now: Date.now });
+  try {
+    const first = spine.status.server;
+    await cluster.members[0]!.kill();
+    const deadline_ms = Date.now() + DEADLINE_MS;
+    while (spine.status.state !== "connected" || spine.status.server === first) {
+      assert.ok(Date.now() < deadline_ms, JSON.stringify(spine.status));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  } finally {
+    await spine.drain();
+  }
+});
+
+Deno.test("a password that is changed meanwhile is tried with growing pauses, and the right one gets in", async () => {
+  await using nats = await startNats({ jetstream: true, config: account("right") });
+  const { log } = keptLog();
+  const config = configFrom({ nats: { urls: [withLogin(nats.url, "a:right")] } });
+  const spine = await openSpine(config, { log, now: Date.now });
+  try {
+    const refused = () =>
+      nats.logTail().split("\n").filter((line) => /authentication error/i.test(line));
+    await nats.reload(account("other"));
+    const deadline_ms = Date.now() + DEADLINE_MS;
+    const until = async (what: () => boolean) => {
+      while (!what()) {
+        assert.ok(Date.now() < deadline_ms, nats.logTail());
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    };
+    const began_ms = Date.now();
+    await until(() => refused().length >= 6);
+    // Six attempts have at least half of 100, 200, 400, 800 and 1,600 ms between them.
+    assert.ok(Date.now() - began_ms >= 1_500, "it knocked without pauses");
+    await nats.reload(account("right"));
+    await until(() => spine.status.state === "connected");
+  } finally {
+    await spine.drain();
+  }
+});
+
+/** A server that takes connections and says nothing; `heard` resolves at the first. */
+function silent() {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const heard = Promise.withResolvers<void>();
+  const open: Deno.Conn[] = [];
+  (async () => {
+    for await (const connection of listener) {
+      open.push(connection);
+      heard.resolve();
+    }
+  })();
+  const close = () => {
+    listener.close();
+    for (const connection of open) connection.close();
+  };
+  return { port: listener.addr.port, heard: heard.promise, [Symbol.dispose]: close };
+}
+
+Deno.test("SIGTERM ends a process that waits for something in its start", async (t) => {
+  const phases: [
+    name: string,
+    parts: readonly ("shield" | "brain" | "arq")[],
+    text: (port: number) => string,
+  ][] = [
+    [
+      "NATS",
+      ["shield", "brain", "arq"],
+      (port) => `[nats]\nurls = ["nats://127.0.0.1:${port}"]\nconnect_timeout_ms = 600_000\n`,
+    ],
+    [
+      "the keys of an issuer",
+      ["shield", "arq"],
+      (port) =>
+        '[auth]\njwks_timeout_ms = 60_000\n[[auth.issuers]]\nissuer = "slow"\naudience = "a"\n' +
+        `jwks_url = "http://127.0.0.1:${port}/jwks"\ntenants = ["acme"]\n`,
+    ],
+  ];
+  for (const [name, parts, text] of phases) {
+    for (const part of parts) {
+      await t.step(`${part}, ${name}`, async () => {
+        using server = silent();
+        await withConfig(text(server.port), async (file) => {
+          const child = start(part, file);
+          await server.heard;
+          const began_ms = Date.now();
+          child.kill("SIGTERM");
+          const { code, stderr } = await ended(child);
+          assert.equal(code, 0, stderr);
+          assert.match(stderr, /stopped before it was ready/);
+          assert.ok(Date.now() - began_ms < 50_000, "it waited for the answer");
+        });
+      });
+    }
+  }
+});
