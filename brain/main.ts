@@ -11,13 +11,13 @@ import {
   configArgument,
   EXIT_FAILED,
   EXIT_USAGE,
+  exitWhileStarting,
   loadConfigFile,
   logUnhandled,
   stopSignal,
   stopWith,
   stopWithin,
   textOf,
-  whileStarting,
   writeStderr,
 } from "../shared/process.ts";
 import { registerSpineMetrics, watchRoundTrip } from "../shared/spine/metrics.ts";
@@ -58,10 +58,7 @@ async function run(config: Config): Promise<void> {
   const log = logging.of(PROGRAM);
   logUnhandled(log);
   const stopping = stopSignal(PROGRAM, log);
-  const started = whileStarting(stopping, () => {
-    log.info("stopped before it was ready");
-    Deno.exit(0);
-  });
+  const started = exitWhileStarting(stopping, log);
   const generated = `brain-${crypto.randomUUID().slice(0, 8)}`;
   const { node_id = generated } = config.server;
   // A Shield may run with the same file: two processes of the cluster need two ids.

@@ -168,6 +168,14 @@ export function whileStarting(stopping: Promise<unknown>, end: () => void): () =
   };
 }
 
+/** `whileStarting` for a program that has nothing else to do then. */
+export function exitWhileStarting(stopping: Promise<unknown>, log: Logger): () => void {
+  return whileStarting(stopping, () => {
+    log.info("stopped before it was ready");
+    Deno.exit(0);
+  });
+}
+
 /**
  * Ends the process, as failed, when it has not ended by itself within `timeout_ms`: whatever a drain
  * waits for, a supervisor must not have to kill.

@@ -19,6 +19,7 @@ import {
   EXIT_FAILED,
   EXIT_RESTART,
   EXIT_USAGE,
+  exitWhileStarting,
   loadConfigFile,
   logUnhandled,
   programArguments,
@@ -27,7 +28,6 @@ import {
   stopWithin,
   textOf,
   tlsFiles,
-  whileStarting,
   writeStderr,
 } from "../shared/process.ts";
 import { registerSpineMetrics, watchRoundTrip } from "../shared/spine/metrics.ts";
@@ -84,10 +84,7 @@ async function run(given: Config, child: ChildOptions | undefined): Promise<void
   const log = logOf(PROGRAM);
   logUnhandled(log);
   const stopping = child === undefined ? stopSignal(PROGRAM, log) : childStopSignal(log);
-  const started = whileStarting(stopping, () => {
-    log.info("stopped before it was ready");
-    Deno.exit(0);
-  });
+  const started = exitWhileStarting(stopping, log);
   // Not loaded by a supervisor, which has no use for it.
   const [{ startShield }, { startTraces }, { openSpine }] = await Promise.all([
     import("./server.ts"),

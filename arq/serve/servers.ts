@@ -80,9 +80,8 @@ export async function startServers(
   });
   registerSpineMetrics(spine, registry);
   watchRoundTrip(spine, registry, monotonic_ms);
-  const { telemetry } = config;
   const told = {
-    telemetry,
+    telemetry: config.telemetry,
     resource: telemetryResource({ service_name, node_id, version }),
     registry,
     log,
