@@ -23,7 +23,7 @@ import type { TenantStatus } from "./tenant_chain.ts";
 /** Rooms of all tenants whose chains are remembered; one more, and all are found anew. */
 const CACHED_ROOMS = 65_536;
 /** How long a start waits for what is stored; what takes longer is loaded while messages pass. */
-const START_WAIT_MS = 1_000;
+const START_WAIT_MS = 500;
 /** Ten times what an evaluation may take before it is a wedge. */
 const UNLOAD_DELAY_MS = 10_000;
 
