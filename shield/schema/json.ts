@@ -2,8 +2,9 @@
  * The check of the ProtoJSON form. A good text costs one decoding; only when that fails the value is
  * gone through field by field, to say where. Knows no rules: it hands the decoded message on.
  */
-import { type DescMessage, fromJsonString, type Message, type Registry } from "@bufbuild/protobuf";
+import type { DescMessage, Message, Registry } from "@bufbuild/protobuf";
 import { errorText, JsonSearch } from "./json_search.ts";
+import { parseNumerals, readJson, refuseDuplicates } from "./protojson.ts";
 import type { RequiredFields } from "./required.ts";
 import { Findings } from "./validate_findings.ts";
 import type { SchemaLimits, UnknownFields, Validation } from "./validate_types.ts";
@@ -53,11 +54,13 @@ function utf8(text: Uint8Array): string | undefined {
   }
 }
 
-/** Throws what the decoder of protobuf-es throws. */
+/** Throws an Error that says what is wrong. */
 function decode(context: JsonContext, text: string, ignoreUnknownFields: boolean): Message {
   const { registry, limits } = context;
+  const value = parseNumerals(text);
+  refuseDuplicates(text);
   const options = { registry, ignoreUnknownFields, recursionLimit: limits.depth };
-  return fromJsonString(context.desc, text, options);
+  return readJson(context.desc, value, options);
 }
 
 /** Decodes leniently and finds what the strict decoding tripped over, with `tripped`. */
@@ -69,7 +72,7 @@ function search(
 ): Message | undefined {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseNumerals(text);
   } catch (error) {
     if (findings.count()) findings.describe("", "json", `this is not JSON: ${errorText(error)}`);
     return undefined;

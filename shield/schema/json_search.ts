@@ -2,9 +2,9 @@
  * Goes through a JSON value along a descriptor and says which members are unknown and which do not
  * fit. Slower than decoding and run only when decoding failed; each leaf is tried by itself.
  */
-import { type DescField, type DescMessage, fromJson, type JsonValue } from "@bufbuild/protobuf";
-import { type Registry, ScalarType } from "@bufbuild/protobuf";
+import { type DescField, type DescMessage, type Registry, ScalarType } from "@bufbuild/protobuf";
 import { hasCustomJsonRepresentation } from "@bufbuild/protobuf/wkt";
+import { Numeral, readJson } from "./protojson.ts";
 import type { Findings } from "./validate_findings.ts";
 import { joinPath, quoteKey } from "./validate_path.ts";
 import type { SchemaLimits } from "./validate_types.ts";
@@ -15,7 +15,8 @@ export function errorText(error: unknown): string {
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return typeof value === "object" && value !== null && !Array.isArray(value) &&
+    !(value instanceof Numeral);
 }
 
 /** Leaves that are tried, so that a large text cannot hold up others; one takes some microseconds. */
@@ -143,7 +144,7 @@ export class JsonSearch {
         ignoreUnknownFields,
         recursionLimit: this.#depth,
       };
-      fromJson(desc, value as JsonValue, options);
+      readJson(desc, value, options);
       return undefined;
     } catch (error) {
       return errorText(error);

@@ -94,7 +94,7 @@ class CompiledMessage implements MessageSchema {
       options.unknown_fields,
     );
     if (this.#rules === undefined || message === undefined) return validation;
-    const broken = this.#rules.judge(message, text.length);
+    const broken = this.#rules.judgeJson(message, text.length);
     return broken === undefined ? validation : { ...validation, ...broken };
   }
 }

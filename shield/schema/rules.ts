@@ -8,12 +8,14 @@ import {
   type FileRegistry,
   fromBinary,
   type Message,
+  ScalarType,
+  toBinary,
 } from "@bufbuild/protobuf";
 import { pathToString } from "@bufbuild/protobuf/reflect";
 import { CompilationError, createValidator, type Validator } from "@bufbuild/protovalidate";
 import type { Violation as Broken } from "@bufbuild/protovalidate";
 import { SchemaError } from "../../shared/schema/schema_error.ts";
-import { collectRules, countedRegistry, type RuleInventory } from "./rules_collect.ts";
+import { collectRules, countedRegistry, reachable, type RuleInventory } from "./rules_collect.ts";
 import { RuleSteps } from "./rules_steps.ts";
 import { Findings } from "./validate_findings.ts";
 import type { SchemaLimits, Validation } from "./validate_types.ts";
@@ -32,6 +34,8 @@ export class MessageRules {
   readonly #steps: RuleSteps;
   readonly #counted: RuleInventory["counted"];
   readonly #limits: SchemaLimits;
+  /** Some message that it reaches has a `float`. */
+  readonly #has_floats: boolean;
 
   /** Throws `SchemaError` when protovalidate cannot compile the rules. */
   constructor(
@@ -42,6 +46,7 @@ export class MessageRules {
     now: () => number,
   ) {
     this.desc = desc;
+    this.#has_floats = reachesFloat(desc);
     this.registry = registry;
     this.#counted = inventory.counted;
     this.heap_bytes = inventory.heap_bytes;
@@ -56,7 +61,7 @@ export class MessageRules {
   }
 
   /** `undefined`: every rule is kept. The structure of the data was found good. */
-  judgeBinary(data: Uint8Array): RuleFindings | undefined {
+  judgeBinary(data: Uint8Array, size_bytes: number = data.length): RuleFindings | undefined {
     let message: Message;
     try {
       message = fromBinary(this.desc, data, {
@@ -66,7 +71,16 @@ export class MessageRules {
     } catch (error) {
       return this.#one("rule-error", `the data cannot be decoded: ${(error as Error).message}`);
     }
-    return this.judge(message, data.length);
+    return this.judge(message, size_bytes);
+  }
+
+  /**
+   * As `judge`, for a message out of JSON, in which floats are doubles: they are cut to 32 bits first, as
+   * everybody has them who reads the message in its binary form.
+   */
+  judgeJson(message: Message, size_bytes: number): RuleFindings | undefined {
+    if (!this.#has_floats) return this.judge(message, size_bytes);
+    return this.judgeBinary(toBinary(this.desc, message), size_bytes);
   }
 
   /** `undefined`: every rule is kept. `size_bytes`: of what the message was decoded from. */
@@ -104,6 +118,12 @@ export class MessageRules {
   #one(rule: string, message: string): RuleFindings {
     return { violations: [{ path: "", rule, message }], total: 1 };
   }
+}
+
+function reachesFloat(desc: DescMessage): boolean {
+  return Array.from(reachable(desc)).some(({ fields }) =>
+    fields.some(({ scalar }) => scalar === ScalarType.FLOAT)
+  );
 }
 
 /** `undefined`: the message reaches no rules. Throws `SchemaError` for rules that cannot be used. */

@@ -170,7 +170,8 @@ class Collector {
   }
 }
 
-function reachable(root: DescMessage): Set<DescMessage> {
+/** The message and all that are inside of it, at any depth. */
+export function reachable(root: DescMessage): Set<DescMessage> {
   const found = new Set([root]);
   for (const desc of found) {
     for (const field of desc.fields) {

@@ -1,0 +1,258 @@
+/**
+ * ProtoJSON where protobuf-es reads it otherwise than the specification has it: a value is made ready
+ * for that decoder, along its descriptor. Numbers keep all their digits until it is known what they are
+ * for; what only JavaScript takes for a number, a day or a duration is refused. Reads no text in which a
+ * member comes twice.
+ */
+import {
+  type DescExtension,
+  type DescField,
+  type DescMessage,
+  fromJson,
+  fromJsonString,
+  type JsonReadOptions,
+  type JsonValue,
+  type Message,
+  type Registry,
+  ScalarType,
+} from "@bufbuild/protobuf";
+import { EmptySchema, hasCustomJsonRepresentation, isWrapperDesc } from "@bufbuild/protobuf/wkt";
+
+/** A number as the text has it: a double could not hold it, or not in each of its forms. */
+export class Numeral {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  /** The nearest double; Infinity beyond all of them. */
+  get nearest(): number {
+    return Number(this.text);
+  }
+}
+
+/** Sixteen digits, or an exponent: what a double may not hold exactly. */
+const WIDE = /(?:\d\.?){16}|\d[eE][+-]?\d/;
+/** A number of JSON: sign, whole part, fraction, exponent. */
+const NUMBER = /^(-?)(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
+/** Digits of the largest integer of 64 bits. */
+const INTEGER_DIGITS = 20;
+const BASE64 = /^[A-Za-z0-9+/_-]*(?:={0,2})$/;
+const DURATION = /^-?\d+(?:\.\d{1,9})?s$/;
+const WORDS: readonly string[] = ["NaN", "Infinity", "-Infinity"];
+
+type AnyField = DescField | DescExtension;
+type Members = Record<string, unknown>;
+
+/** A JSON value whose wide numbers are `Numeral`s. Throws SyntaxError. */
+export function parseNumerals(text: string): unknown {
+  if (!WIDE.test(text)) return JSON.parse(text);
+  const keep = (_: string, value: unknown, { source }: { source: string }) =>
+    typeof value === "number" && WIDE.test(source) ? new Numeral(source) : value;
+  return JSON.parse(text, keep as (key: string, value: unknown) => unknown);
+}
+
+/** Throws an Error when an object of a JSON text has a member twice. */
+export function refuseDuplicates(text: string): void {
+  try {
+    fromJsonString(EmptySchema, `{"":${text}}`, { ignoreUnknownFields: true });
+  } catch (error) {
+    const { message } = error as Error;
+    throw new Error(message.replace(/^cannot decode message google\.protobuf\.Empty from /, ""));
+  }
+}
+
+/** Decodes a value of `parseNumerals`, which is changed. Throws an Error that names what is wrong. */
+export function readJson(
+  desc: DescMessage,
+  value: unknown,
+  options: Partial<JsonReadOptions> & { readonly registry: Registry },
+): Message {
+  return fromJson(desc, readyMessage(desc, value, options.registry) as JsonValue, options);
+}
+
+function isMembers(value: unknown): value is Members {
+  return typeof value === "object" && value !== null && !Array.isArray(value) &&
+    !(value instanceof Numeral);
+}
+
+function wrong(what: AnyField | DescMessage, problem: string): Error {
+  return new Error(`cannot decode ${what} from JSON: ${problem}`);
+}
+
+const quoted = (text: string) =>
+  JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
+
+/** As any assignment, but of a name like `__proto__` too. */
+function put(members: Members, name: string, value: unknown): void {
+  const every = { value, writable: true, enumerable: true, configurable: true };
+  Object.defineProperty(members, name, every);
+}
+
+const fields_by_name = new WeakMap<DescMessage, ReadonlyMap<string, DescField>>();
+
+function fieldsOf(desc: DescMessage): ReadonlyMap<string, DescField> {
+  let fields = fields_by_name.get(desc);
+  if (fields === undefined) {
+    fields = new Map(desc.fields.flatMap((one) => [[one.name, one], [one.jsonName, one]]));
+    fields_by_name.set(desc, fields);
+  }
+  return fields;
+}
+
+function readyMessage(desc: DescMessage, value: unknown, registry: Registry): unknown {
+  if (hasCustomJsonRepresentation(desc)) return readyKnown(desc, value, registry);
+  if (value instanceof Numeral) return value.nearest;
+  if (!isMembers(value)) return value;
+  const fields = fieldsOf(desc);
+  for (const name of Object.keys(value)) {
+    const field = fields.get(name) ??
+      (name.startsWith("[") ? registry.getExtension(name.slice(1, -1)) : undefined);
+    const before = value[name];
+    if (field === undefined || before === null) continue;
+    const ready = readyField(field, before, registry);
+    if (ready !== before) put(value, name, ready);
+  }
+  return value;
+}
+
+/** Types of `google.protobuf` that JSON writes in a way of their own. */
+function readyKnown(desc: DescMessage, value: unknown, registry: Registry): unknown {
+  if (isWrapperDesc(desc)) return readyScalar(desc.fields[0], desc.fields[0].scalar, value);
+  switch (desc.typeName) {
+    case "google.protobuf.Timestamp":
+      if (typeof value === "string") refuseNoDay(desc, value);
+      return value;
+    case "google.protobuf.Duration":
+      if (typeof value !== "string" || DURATION.test(value)) return value;
+      throw wrong(desc, `${quoted(value)} is no duration such as "1.5s"`);
+    case "google.protobuf.Any":
+      return readyAny(value, registry);
+    case "google.protobuf.Struct":
+    case "google.protobuf.Value":
+    case "google.protobuf.ListValue":
+      return readyPlain(desc, value);
+    default:
+      return value;
+  }
+}
+
+/** A day that its month does not have, and 24 o'clock: JavaScript takes them for the next day. */
+function refuseNoDay(desc: DescMessage, text: string): void {
+  const found = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):/.exec(text)?.map(Number);
+  if (found === undefined) return;
+  const [, year = 0, month = 0, day = 0, hour = 0] = found;
+  // The years 0 to 99 are others to JavaScript; leap years come again after 400.
+  const days = new Date(Date.UTC(2000 + year % 400, month, 0)).getUTCDate();
+  if (day > days || hour > 23) throw wrong(desc, `${quoted(text)} is no time that there is`);
+}
+
+function readyAny(value: unknown, registry: Registry): unknown {
+  if (!isMembers(value)) return value;
+  const url = value["@type"];
+  if (typeof url !== "string") return value;
+  const desc = registry.getMessage(url.slice(url.lastIndexOf("/") + 1));
+  if (desc === undefined) return value;
+  if (!hasCustomJsonRepresentation(desc)) return readyMessage(desc, value, registry);
+  if (Object.hasOwn(value, "value")) value.value = readyMessage(desc, value.value, registry);
+  return value;
+}
+
+/** Inside of a Struct every number is a double. */
+function readyPlain(desc: DescMessage, value: unknown): unknown {
+  if (value instanceof Numeral) {
+    if (Number.isFinite(value.nearest)) return value.nearest;
+    throw wrong(desc, `${quoted(value.text)} is beyond a double`);
+  }
+  if (Array.isArray(value)) {
+    for (let at = 0; at < value.length; at++) value[at] = readyPlain(desc, value[at]);
+  } else if (isMembers(value)) {
+    for (const name of Object.keys(value)) {
+      const ready = readyPlain(desc, value[name]);
+      if (ready !== value[name]) put(value, name, ready);
+    }
+  }
+  return value;
+}
+
+function readyField(field: AnyField, value: unknown, registry: Registry): unknown {
+  if (field.fieldKind === "list") {
+    if (!Array.isArray(value)) return readyNumeral(value);
+    for (let at = 0; at < value.length; at++) value[at] = readyValue(field, value[at], registry);
+    return value;
+  }
+  if (field.fieldKind !== "map") return readyValue(field, value, registry);
+  if (!isMembers(value)) return readyNumeral(value);
+  const is_number = field.mapKey !== ScalarType.STRING && field.mapKey !== ScalarType.BOOL;
+  for (const key of Object.keys(value)) {
+    if (is_number && !/^-?\d+$/.test(key)) {
+      throw wrong(field, `the key ${quoted(key)} is no integer`);
+    }
+    const ready = readyValue(field, value[key], registry);
+    if (ready !== value[key]) put(value, key, ready);
+  }
+  return value;
+}
+
+const readyNumeral = (value: unknown) => value instanceof Numeral ? value.nearest : value;
+
+/** One value of a field, an element of a list, or the value of a map's entry. */
+function readyValue(field: AnyField, value: unknown, registry: Registry): unknown {
+  if (field.message !== undefined) return readyMessage(field.message, value, registry);
+  if (field.scalar !== undefined) return readyScalar(field, field.scalar, value);
+  return readyNumeral(value);
+}
+
+function readyScalar(field: AnyField, type: ScalarType, value: unknown): unknown {
+  const text = value instanceof Numeral
+    ? value.text
+    : typeof value === "string"
+    ? value
+    : undefined;
+  if (text === undefined) return value;
+  switch (type) {
+    case ScalarType.STRING:
+    case ScalarType.BOOL:
+      return readyNumeral(value);
+    case ScalarType.BYTES:
+      if (value instanceof Numeral || isBase64(text)) return readyNumeral(value);
+      throw wrong(field, `${quoted(text)} is no base64`);
+    case ScalarType.DOUBLE:
+    case ScalarType.FLOAT:
+      if (value !== text || !WORDS.includes(text)) return finite(field, text);
+      return value;
+    case ScalarType.INT64:
+    case ScalarType.UINT64:
+    case ScalarType.SINT64:
+    case ScalarType.FIXED64:
+    case ScalarType.SFIXED64:
+      return integerText(field, text);
+    default:
+      return Number(integerText(field, text));
+  }
+}
+
+function isBase64(text: string): boolean {
+  return BASE64.test(text) && (!text.endsWith("=") || text.length % 4 === 0);
+}
+
+function finite(field: AnyField, text: string): number {
+  if (!NUMBER.test(text)) throw wrong(field, `${quoted(text)} is no number`);
+  const number = Number(text);
+  if (Number.isFinite(number)) return number;
+  throw wrong(field, `${quoted(text)} is out of range`);
+}
+
+/** An integer in any of the forms that a number has, `1e2` and `1.0` too, as plain digits. */
+function integerText(field: AnyField, text: string): string {
+  const [, sign = "", whole = "", fraction = "", exponent = "0"] = NUMBER.exec(text) ?? [];
+  if (whole === "") throw wrong(field, `${quoted(text)} is no number`);
+  const digits = (whole + fraction).replace(/^0+/, "");
+  const bare = digits.replace(/0+$/, "");
+  if (bare === "") return "0";
+  const zeros = Number(exponent) - fraction.length + digits.length - bare.length;
+  if (zeros < 0) throw wrong(field, `${quoted(text)} is no integer`);
+  if (bare.length + zeros > INTEGER_DIGITS) throw wrong(field, `${quoted(text)} is out of range`);
+  return `${sign}${bare}${"0".repeat(zeros)}`;
+}
