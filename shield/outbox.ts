@@ -50,6 +50,8 @@ export interface OutboxOptions extends BacklogOptions {
   readonly stats: ShieldStats;
   /** Called once, when a frame would exceed `unsent_bytes_max`; the frame is not sent. */
   onOverflow(): void;
+  /** Called whenever what had to wait has left. */
+  onDrained?(): void;
 }
 
 /** Frames leave in the order of `send`. */
@@ -92,6 +94,12 @@ export class Outbox {
   /** Whether MSG frames may share a frame. */
   get has_batches(): boolean {
     return this.#batches;
+  }
+
+  /** More than half of what may wait does: whoever sends should wait, too. */
+  get is_behind(): boolean {
+    const backlog = this.#backlog;
+    return backlog !== undefined && backlog.bytes > this.#options.unsent_bytes_max / 2;
   }
 
   /** From now on MSG frames of one turn leave as BATCH frames of at most 64 KiB. */
@@ -155,7 +163,9 @@ export class Outbox {
       }
     }
     this.#endRun();
-    return this.#isDrained();
+    if (!this.#isDrained()) return false;
+    this.#options.onDrained?.();
+    return true;
   }
 
   /** Hands over everything that was sent (an orderly close follows), not what was to be sent later. */

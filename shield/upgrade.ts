@@ -188,7 +188,14 @@ class Attachment implements SocketEvents, OutboxOptions {
   }
 
   message(data: string | ArrayBuffer): void {
-    this.#connection.receive(data);
+    const connection = this.#connection;
+    connection.receive(data);
+    // Until it has read: its own messages may be what it gets.
+    if (connection.outbox?.is_behind === true) this.socket.rest(Infinity);
+  }
+
+  onDrained(): void {
+    this.socket.rest(0);
   }
 
   flooded(): void {

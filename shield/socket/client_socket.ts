@@ -40,8 +40,8 @@ export interface ClientSocket {
    */
   close(code: number, reason: string): void;
   /**
-   * Nothing more is read for so many ms, at most: what the peer sends waits at the peer. Where the
-   * implementation cannot (`native`), it reads on.
+   * Nothing more is read for so many ms, at most: what the peer sends waits at the peer. 0 ends that.
+   * Where the implementation cannot (`native`), it reads on.
    */
   rest(wait_ms: number): void;
   /** Cuts the connection off, without a close frame. False where the implementation cannot. */
@@ -98,6 +98,8 @@ export interface SocketOptions {
 /** One implementation, as `[server] websocket` names it. */
 export interface SocketServer {
   readonly implementation: "native" | "ws" | "own";
+  /** What has been read of all clients and waits for its turn, in bytes. */
+  readonly waiting_bytes: number;
   /** Throws TypeError when the handshake headers are not valid. `protocol` is the chosen one. */
   upgrade(request: Request, protocol: string | undefined): Upgraded;
   /** Frees its timers; sockets stay. */

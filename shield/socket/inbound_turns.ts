@@ -80,6 +80,14 @@ export class InboundTurns {
     this.#timer = setTimeout(this.#resume, wait_ms);
   }
 
+  /** Ends a rest. */
+  wake(): void {
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#turns.wait(this.#resume);
+  }
+
   /** Forgets what waits. */
   clear(): void {
     clearTimeout(this.#timer);

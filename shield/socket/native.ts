@@ -40,6 +40,9 @@ export function nativeSockets(options: NativeOptions): SocketServer {
   const turns = new Turns();
   return {
     implementation: "native",
+    get waiting_bytes() {
+      return turns.held_bytes;
+    },
     upgrade(request, protocol): Upgraded {
       requireHandshake(request);
       const { socket, response } = Deno.upgradeWebSocket(offering(request, protocol), {

@@ -2,6 +2,7 @@
 import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
 import type { Config } from "../../shared/config/schema.ts";
+import { scrapedGauge } from "../../shared/metrics.ts";
 import type { SocketServer } from "./client_socket.ts";
 import { nativeSockets } from "./native.ts";
 import { ownSockets } from "./own.ts";
@@ -11,16 +12,29 @@ const WAITING_BYTES_MIN = 16_777_216;
 
 /** `ws` needs a client listener of the same kind: `listenClient`. */
 export async function openSockets(
-  { server, limits }: Pick<Config, "server" | "limits">,
+  config: Pick<Config, "server" | "limits">,
   registry: Registry,
 ): Promise<SocketServer> {
-  const { heartbeat_ms } = server;
+  const sockets = await openKind(config);
   new Gauge({
     name: "shield_socket_implementation",
     help: "Always 1; the label says what speaks WebSocket.",
     labelNames: ["implementation"],
     registers: [registry],
-  }).set({ implementation: server.websocket }, 1);
+  }).set({ implementation: sockets.implementation }, 1);
+  scrapedGauge(
+    registry,
+    "shield_waiting_bytes",
+    "Bytes of messages that were read and wait for their turn of the event loop.",
+    () => sockets.waiting_bytes,
+  );
+  return sockets;
+}
+
+async function openKind(
+  { server, limits }: Pick<Config, "server" | "limits">,
+): Promise<SocketServer> {
+  const { heartbeat_ms } = server;
   const max_message_bytes = limits.close_frame_bytes;
   // Whoever has more waiting would be closed anyhow, for its rate.
   const waiting_max = {

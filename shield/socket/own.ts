@@ -14,6 +14,8 @@ export function ownSockets(options: SocketOptions): SocketServer {
   const shared = new OwnShared(options);
   return {
     implementation: "own",
+    // One buffer each, and that is it.
+    waiting_bytes: 0,
     upgrade(request, protocol): Upgraded {
       requireHandshake(request);
       const upgrade = takeBareUpgrade(request);

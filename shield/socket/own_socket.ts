@@ -98,6 +98,11 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
   }
 
   rest(wait_ms: number): void {
+    if (wait_ms === 0) {
+      this.#resting_until_ms = 0;
+      if (!this.#closing) this.#wake?.();
+      return;
+    }
     const { heartbeat_ms } = this.#shared.options;
     this.#resting_until_ms = performance.now() + restOf(wait_ms, heartbeat_ms);
   }

@@ -65,6 +65,9 @@ export function wsSockets(options: SocketOptions): SocketServer {
   const shared = { heartbeat_ms: options.heartbeat_ms, turns: new Turns(), corks: new Corks() };
   return {
     implementation: "ws",
+    get waiting_bytes() {
+      return shared.turns.held_bytes;
+    },
     upgrade(request, protocol): Upgraded {
       requireHandshake(request);
       const upgrade = takeBareUpgrade(request);
@@ -187,7 +190,8 @@ class WsSocket implements ClientSocket, Beating, InboundOwner {
   }
 
   rest(wait_ms: number): void {
-    this.#inbound?.rest(restOf(wait_ms, this.#shared.heartbeat_ms));
+    if (wait_ms === 0) this.#inbound?.wake();
+    else this.#inbound?.rest(restOf(wait_ms, this.#shared.heartbeat_ms));
   }
 
   deliver(message: Inbound): void {

@@ -1,0 +1,48 @@
+/** What only the sockets of package `ws` need: the frames of a turn leave by one write. */
+import assert from "node:assert/strict";
+import { UpgradeDuplex } from "../../shared/http1/upgrade_duplex.ts";
+import { open } from "./conformance.ts";
+import { TEXT } from "./conformance_peer.ts";
+import { startHost } from "./test_host.ts";
+
+interface Writes {
+  _write(...args: unknown[]): void;
+  _writev(...args: unknown[]): void;
+}
+
+Deno.test({
+  name:
+    "ws: what is sent in one turn leaves by one write, in its order, and the next turn by another",
+  sanitizeOps: false,
+  sanitizeResources: false,
+  async fn() {
+    await using host = await startHost("ws");
+    const { peer, seen } = await open(host);
+    using _peer = peer;
+    const stream = UpgradeDuplex.prototype as unknown as Writes;
+    const { _write, _writev } = stream;
+    let writes = 0;
+    stream._write = function (...args) {
+      writes++;
+      return _write.apply(this, args);
+    };
+    stream._writev = function (...args) {
+      writes++;
+      return _writev.apply(this, args);
+    };
+    try {
+      for (let sent = 0; sent < 50; sent++) seen.socket.send(String(sent));
+      for (let sent = 0; sent < 50; sent++) {
+        const frame = await peer.frame();
+        assert.equal(frame?.opcode, TEXT);
+        assert.equal(new TextDecoder().decode(frame?.body), String(sent));
+      }
+      assert.equal(writes, 1);
+      seen.socket.send("again");
+      await peer.frame();
+      assert.equal(writes, 2);
+    } finally {
+      Object.assign(stream, { _write, _writev });
+    }
+  },
+});
