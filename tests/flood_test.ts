@@ -9,7 +9,7 @@ import { startProgram } from "../bench/load/program.ts";
 import type { Program } from "../bench/load/program.ts";
 import type { Flood, FloodPlan } from "../bench/flood_child.ts";
 import { SERVER_FLAGS } from "../shared/deno_command.ts";
-import { TURN_BYTES, TURN_FRAMES } from "../shield/socket/turns.ts";
+import { TURN_BYTES, TURN_FRAMES } from "../shared/turns.ts";
 import type { Counted } from "./flood_bus.ts";
 import { openBinary } from "./raw_client.ts";
 

@@ -12,6 +12,8 @@ import type { ByteStream } from "./byte_stream.ts";
 import { Inbound } from "./inbound.ts";
 import { endOfHead, MalformedRequest, parseHead, valuesOf } from "./head.ts";
 import type { RequestHead } from "./head.ts";
+import { NO_TURN } from "../turns.ts";
+import type { Turns } from "../turns.ts";
 
 /** Above what the largest token takes; a longer head is answered 431. */
 export const HEAD_BYTES_MAX = 131_072;
@@ -67,6 +69,8 @@ export interface ExchangeContext {
   readonly arrivals: Arrivals;
   /** No further request is served on a connection once this is true. */
   readonly isClosing: () => boolean;
+  /** A connection has one request of a turn. */
+  readonly turns: Turns;
   /** The HTTP date, as it goes into answers. */
   readonly date: () => string;
   /** Whose a request is that this peer has sent: its own, or that of whom it is a proxy for. */
@@ -93,7 +97,8 @@ export async function serveConnection(
   const { arrival, stream } = connection;
   const exchange = new Exchange(context, connection);
   try {
-    while (await exchange.next());
+    // Requests that come behind each other: others have their turn in between.
+    for (let turn = NO_TURN; await exchange.next();) turn = await context.turns.next(turn);
     if (exchange.taken !== undefined) return exchange.taken;
   } catch {
     // The peer is gone, or was late and is ended.

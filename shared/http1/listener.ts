@@ -19,6 +19,7 @@ import { readProxyHeader } from "./proxy.ts";
 import type { ProxyRule } from "./proxy.ts";
 import { runtimeHttp, serveByRuntime } from "./runtime_exchange.ts";
 import { openTlsDoor } from "./tls_door.ts";
+import { Turns } from "../turns.ts";
 
 /** Where to listen, and within which bounds. */
 export interface BareListenOptions {
@@ -125,6 +126,7 @@ class Listening implements BareListener {
       secure: options.tls !== undefined,
       arrivals: this.#arrivals,
       isClosing: () => this.#closing,
+      turns: new Turns(),
       date: () => this.#dateText(),
       clientOf,
     };

@@ -8,6 +8,7 @@ import { closeQuietly } from "./byte_stream.ts";
 import type { ByteStream } from "./byte_stream.ts";
 import type { ExchangeContext, TakenConnection, UpgradeTaker } from "./exchange.ts";
 import { NOTHING } from "./inbound.ts";
+import { NO_TURN } from "../turns.ts";
 
 /** One request, as `Deno.serveHttp` gives it. */
 interface RequestEvent {
@@ -66,16 +67,18 @@ export async function serveByRuntime(
   context: ExchangeContext,
   { arrival, stream, remoteAddr }: RuntimeConnection,
 ): Promise<TakenConnection | undefined> {
-  const { arrivals, isClosing } = context;
+  const { arrivals, isClosing, turns } = context;
   const http = runtimeHttp()(stream as Deno.TcpConn);
   arrival.stream = http;
   try {
+    let turn = NO_TURN;
     for (let first = true; first || !isClosing(); first = false) {
       arrivals.enter(arrival, first ? "head" : "idle");
       const event = await http.nextRequest();
       if (event === null) break;
       const taken = await answer(context, arrival, event, remoteAddr);
       if (taken !== undefined) return { taker: taken, stream, early: NOTHING };
+      turn = await turns.next(turn);
     }
     closeQuietly(http);
   } catch (error) {

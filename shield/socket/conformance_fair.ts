@@ -8,7 +8,7 @@ import { open, until } from "./conformance.ts";
 import type { Case, Seen } from "./conformance.ts";
 import { BINARY, CLOSE, CONTINUATION, PING, PONG, rawFrame, TEXT } from "./conformance_peer.ts";
 import type { RawPeer } from "./conformance_peer.ts";
-import { TURN_FRAMES } from "./turns.ts";
+import { TURN_FRAMES } from "../../shared/turns.ts";
 
 const NOTHING = new Uint8Array(0);
 

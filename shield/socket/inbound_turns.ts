@@ -2,8 +2,8 @@
  * Messages of a connection whose reading is another's: as many as fit are handed out as they come, the
  * others wait for later turns, in their order. What reads may be asked to pause meanwhile.
  */
-import { TURN_BYTES, TURN_FRAMES } from "./turns.ts";
-import type { Turns } from "./turns.ts";
+import { NO_TURN, TURN_BYTES, TURN_FRAMES } from "../../shared/turns.ts";
+import type { Turns } from "../../shared/turns.ts";
 
 /** One message as the implementations hand it over. */
 export type Inbound = string | ArrayBuffer;
@@ -29,7 +29,7 @@ export class InboundTurns {
   #waiting: Inbound[] = [];
   #next = 0;
   #held_bytes = 0;
-  #turn = -1;
+  #turn = NO_TURN;
   #frames = 0;
   #bytes = 0;
   /** Something waits, or it rests. */

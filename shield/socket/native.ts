@@ -17,7 +17,7 @@ import type {
 import { requireHandshake } from "./handshake.ts";
 import { InboundTurns } from "./inbound_turns.ts";
 import type { Inbound, InboundOwner } from "./inbound_turns.ts";
-import { Turns } from "./turns.ts";
+import { Turns } from "../../shared/turns.ts";
 
 /** What may wait of all connections together: who adds to it is told to go. */
 const ALL_WAITING_BYTES_MAX = 268_435_456;

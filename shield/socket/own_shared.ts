@@ -1,7 +1,7 @@
 /** What all sockets of our own have together; one socket is `own_socket.ts`. */
 import type { SocketOptions } from "./client_socket.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { Turns } from "./turns.ts";
+import { Turns } from "../../shared/turns.ts";
 import { WireTurn } from "./wire_turn.ts";
 
 const LARGE_READ_BYTES = 65_536;

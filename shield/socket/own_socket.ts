@@ -14,7 +14,7 @@ import { decodeText, FrameReader } from "./frame_reader.ts";
 import type { FrameSink } from "./frame_reader.ts";
 import type { Beating } from "./heartbeat.ts";
 import type { OwnShared } from "./own_shared.ts";
-import { TURN_BYTES, TURN_FRAMES } from "./turns.ts";
+import { TURN_BYTES, TURN_FRAMES } from "../../shared/turns.ts";
 import type { WireMember, WireRun } from "./wire_turn.ts";
 
 /** As `CLOSE_MS`, for a peer that broke the protocol: it may only read that it did. */

@@ -21,7 +21,7 @@ import { Heartbeat } from "./heartbeat.ts";
 import type { Beating } from "./heartbeat.ts";
 import { InboundTurns } from "./inbound_turns.ts";
 import type { Inbound, InboundOwner } from "./inbound_turns.ts";
-import { TURN_BYTES, Turns } from "./turns.ts";
+import { NO_TURN, TURN_BYTES, Turns } from "../../shared/turns.ts";
 
 /** Header and mask of a client's control frame. */
 const CONTROL_HEAD_BYTES = 6;
@@ -149,7 +149,7 @@ class WsSocket implements ClientSocket, Beating, InboundOwner {
   #closing = false;
   /** Why it is not read, as bits. */
   #pauses = 0;
-  #turn = -1;
+  #turn = NO_TURN;
   #bytes_of_turn = 0;
   /** A ping that came beyond its turn: the last one is answered (RFC 6455, 5.5.3). */
   #late_ping: Uint8Array | undefined;

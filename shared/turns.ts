@@ -7,6 +7,8 @@
 export const TURN_FRAMES = 128;
 /** The same in bytes. */
 export const TURN_BYTES = 65_536;
+/** Before the first turn. */
+export const NO_TURN = -1;
 /** So many go on in one turn: the next ones after everybody else had theirs. */
 const RESUMED_MAX = 8;
 
@@ -31,6 +33,12 @@ export class Turns {
   wait(resume: () => void): void {
     this.#waiting.push(resume);
     this.#ask();
+  }
+
+  /** For who does one thing a turn: waits while `turn` is the present one. Gives the present one. */
+  async next(turn: number): Promise<number> {
+    if (this.enter() === turn) await new Promise<void>((resolve) => this.wait(resolve));
+    return this.enter();
   }
 
   #ask(): void {
