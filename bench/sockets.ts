@@ -1,14 +1,24 @@
 /**
  * The scenario `sockets`: all kinds of client sockets under the same load in one run, interleaved in
  * rounds: echo one by one and with many under way, fan-out one by one and in bursts, and memory of an
- * idle connection, each through a whole bus on the embedded Spine.
+ * idle connection, each through a whole bus on the embedded Spine; and what TLS adds, `sockets_tls.ts`.
  */
 import { decodeServerFrame, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
-import { openLoop } from "./open_loop.ts";
-import { positive, ROOT, type Scenario, type ScenarioResult, text } from "./scenario.ts";
+import {
+  positive,
+  ROOT,
+  type Scenario,
+  type ScenarioResult,
+  text,
+  UsageError,
+} from "./scenario.ts";
 import type { OptionValues } from "./scenario.ts";
 import { connectSocket } from "./socket.ts";
 import type { LoadSocket } from "./socket.ts";
+import { BATCH, echo, idle, pause, readingOf } from "./sockets_load.ts";
+import type { Load } from "./sockets_load.ts";
+import { overTls } from "./sockets_tls.ts";
+import type { TlsFigures } from "./sockets_tls.ts";
 import { renderRows } from "./table.ts";
 import { openOnBus, startBus } from "./targets.ts";
 import type { BusProcess } from "./targets.ts";
@@ -16,7 +26,8 @@ import type { BusProcess } from "./targets.ts";
 const HELP =
   `sockets: Deno's sockets beside those of the package ws and our own, through the whole bus.
 
-  --rounds N        each implementation in turn, so many times; medians count (3)
+  --websocket LIST  kinds, compared with the first (native,ws,own)
+  --rounds N        each kind in turn, so many times; medians count (3)
   --rate N          messages a second of the echo at a constant rate (5000)
   --seconds N       of each measurement (4)
   --connections N   that echo (10)
@@ -25,16 +36,15 @@ const HELP =
   --subscribers N   of the fan-out (500)
   --messages N      of the fan-out, one every 20 ms (100), and as many in bursts of ten
   --idle N          connections that do nothing (2000)
+  --handshakes N    over TLS, a second (1000)
 `;
 
 const IMPLEMENTATIONS = ["native", "ws", "own"] as const;
 const FANOUT_MS = 20;
 const BURST = 10;
-const BATCH = 100;
-const SETTLE_MS = 1_500;
 
 /** One round of one implementation. */
-interface Figures {
+interface Figures extends TlsFigures {
   readonly echo_p50_ms: number;
   readonly echo_p99_ms: number;
   /** CPU of the whole bus for one message of the echo, its delivery included. */
@@ -48,52 +58,6 @@ interface Figures {
   readonly fanout_cpu_us: number;
   readonly fanout_per_second: number;
   readonly idle_connection_bytes: number;
-}
-
-interface Load {
-  readonly rate: number;
-  readonly seconds: number;
-  readonly connections: number;
-  readonly bytes: number;
-  readonly window: number;
-  readonly subscribers: number;
-  readonly messages: number;
-  readonly idle: number;
-}
-
-const pause = (wait_ms: number) => new Promise((resolve) => setTimeout(resolve, wait_ms));
-
-/** CPU seconds and resident bytes of the bus. */
-async function readingOf(bus: BusProcess): Promise<{ cpu_seconds: number; rss_bytes: number }> {
-  const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
-  const of = (name: string) =>
-    Number(new RegExp(`^${name}(?:{[^}]*})? (\\S+)`, "m").exec(metrics)?.[1]);
-  return {
-    cpu_seconds: of("process_cpu_seconds_total"),
-    rss_bytes: of("process_resident_memory_bytes"),
-  };
-}
-
-async function echo(bus: BusProcess, load: Load) {
-  const before = await readingOf(bus);
-  const result = await openLoop({
-    name: "bus",
-    open: (index, onEcho) => openOnBus(bus.url, bus.token, index, onEcho),
-    async [Symbol.asyncDispose]() {},
-  }, {
-    rate: load.rate,
-    seconds: load.seconds,
-    warmup_seconds: 1,
-    connections: load.connections,
-    body_bytes: load.bytes,
-  });
-  const cpu_seconds = (await readingOf(bus)).cpu_seconds - before.cpu_seconds;
-  if (result.received !== result.sent) throw new Error("messages of the echo were lost");
-  return {
-    echo_p50_ms: result.p50_ms,
-    echo_p99_ms: result.p99_ms,
-    echo_cpu_us: cpu_seconds * 1e6 / (load.rate * (load.seconds + 1)),
-  };
 }
 
 /** Every connection has `window` messages under way, always. */
@@ -176,39 +140,18 @@ async function fanout(bus: BusProcess, load: Load) {
   };
 }
 
-async function idle(bus: BusProcess, load: Load) {
-  const sockets: LoadSocket[] = [];
-  const open = async (count: number) => {
-    for (let at = 0; at < count; at += BATCH) {
-      const batch = Array.from(
-        { length: Math.min(BATCH, count - at) },
-        () => connectSocket(bus.url, ["arqon.v1", `arqon.token.${bus.token}`]),
-      );
-      sockets.push(...await Promise.all(batch));
-    }
-  };
-  // What the first ones make the process allocate once is not theirs.
-  await open(BATCH);
-  await pause(SETTLE_MS);
-  const before = await readingOf(bus);
-  await open(load.idle);
-  await pause(SETTLE_MS);
-  const after = await readingOf(bus);
-  for (const socket of sockets) socket.close();
-  return { idle_connection_bytes: (after.rss_bytes - before.rss_bytes) / load.idle };
-}
-
-/** A new process each for memory and for everything else. */
+/** A new process each for memory, for TLS and for everything else. */
 async function round(implementation: string, load: Load): Promise<Figures> {
   const config = `${ROOT}/bench/sockets_${implementation}.toml`;
   const memory = await (async () => {
     await using bus = await startBus(config);
     return await idle(bus, load);
   })();
+  const tls = await overTls(config, load);
   await using bus = await startBus(config);
   const first = await echo(bus, load);
   const second = await throughput(bus, load);
-  return { ...memory, ...first, ...second, ...await fanout(bus, load) };
+  return { ...memory, ...tls, ...first, ...second, ...await fanout(bus, load) };
 }
 
 function median(values: readonly number[]): number {
@@ -228,6 +171,13 @@ const ROWS: readonly [key: keyof Figures, text: string, digits: number, divisor:
   ["fanout_cpu_us", "CPU a fan-out delivery, µs", 2, 1],
   ["fanout_per_second", "fan-out deliveries/s (as sent)", 0, 1],
   ["idle_connection_bytes", "memory of an idle connection, KB", 1, 1_000],
+  ["tls_handshake_p50_ms", "TLS: handshake to WELCOME, p50 ms", 1, 1],
+  ["tls_handshake_p99_ms", "TLS: handshake to WELCOME, p99 ms", 1, 1],
+  ["tls_handshakes_failed", "TLS: handshakes that failed", 0, 1],
+  ["tls_handshake_cpu_us", "TLS: CPU a handshake, µs", 0, 1],
+  ["tls_echo_p99_ms", "TLS: echo at a constant rate, p99 ms", 2, 1],
+  ["tls_echo_cpu_us", "TLS: CPU a message of the echo, µs", 1, 1],
+  ["tls_idle_connection_bytes", "TLS: memory of an idle connection, KB", 1, 1_000],
 ];
 
 async function run(values: OptionValues): Promise<ScenarioResult> {
@@ -240,33 +190,43 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
     subscribers: positive(values, "subscribers"),
     messages: positive(values, "messages"),
     idle: positive(values, "idle"),
+    handshakes: positive(values, "handshakes"),
   };
-  const rounds: Record<string, Figures[]> = { native: [], ws: [], own: [] };
+  const kinds = kindsOf(values);
+  const rounds: Record<string, Figures[]> = Object.fromEntries(kinds.map((kind) => [kind, []]));
   for (let count = positive(values, "rounds"); count > 0; count--) {
-    for (const implementation of IMPLEMENTATIONS) {
-      console.error(`${implementation} ...`);
-      rounds[implementation]?.push(await round(implementation, load));
+    for (const kind of kinds) {
+      console.error(`${kind} ...`);
+      rounds[kind]?.push(await round(kind, load));
     }
   }
-  const figure = (implementation: string, key: keyof Figures) =>
-    median((rounds[implementation] ?? []).map((figures) => figures[key]));
-  const rows = ROWS.map(([key, name, digits, divisor]) => {
-    const [native, ws, own] = IMPLEMENTATIONS.map((kind) => figure(kind, key)) as [
-      number,
-      number,
-      number,
-    ];
-    const shown = [native, ws, own].map((value) => (value / divisor).toFixed(digits));
-    return [name, ...shown, `${(ws / native).toFixed(2)}x`, `${(own / native).toFixed(2)}x`];
-  });
-  const medians = Object.fromEntries(IMPLEMENTATIONS.map((name) => [
-    name,
-    Object.fromEntries(ROWS.map(([key]) => [key, figure(name, key)])),
+  const medians = Object.fromEntries(kinds.map((kind) => [
+    kind,
+    Object.fromEntries(
+      ROWS.map(([key]) => [key, median((rounds[kind] ?? []).map((figures) => figures[key]))]),
+    ),
   ]));
+  const [first = "", ...others] = kinds;
+  const rows = ROWS.map(([key, name, digits, divisor]) => {
+    const value = (kind: string) => medians[kind]?.[key] ?? NaN;
+    const shown = kinds.map((kind) => (value(kind) / divisor).toFixed(digits));
+    const ratios = others.map((kind) => `${(value(kind) / value(first)).toFixed(2)}x`);
+    return [name, ...shown, ...ratios];
+  });
+  const heads = others.map((kind) => `${kind} / ${first}`);
   return {
     report: { options: load, rounds, medians },
-    table: renderRows(["medians", "native", "ws", "own", "ws / native", "own / native"], rows),
+    table: renderRows(["medians", ...kinds, ...heads], rows),
   };
+}
+
+/** The kinds that are asked for; throws `UsageError`. */
+function kindsOf(values: OptionValues): string[] {
+  const kinds = String(values["websocket"]).split(",");
+  const known: readonly string[] = IMPLEMENTATIONS;
+  const unknown = kinds.find((kind) => !known.includes(kind));
+  if (unknown === undefined) return kinds;
+  throw new UsageError(`--websocket knows ${known.join(", ")}, not ${JSON.stringify(unknown)}`);
 }
 
 /** `deno task bench sockets`. */
@@ -274,6 +234,7 @@ export const SOCKETS: Scenario = {
   name: "sockets",
   help: HELP,
   options: {
+    websocket: text("native,ws,own"),
     rounds: text("3"),
     rate: text("5000"),
     seconds: text("4"),
@@ -283,6 +244,7 @@ export const SOCKETS: Scenario = {
     subscribers: text("500"),
     messages: text("100"),
     idle: text("2000"),
+    handshakes: text("1000"),
   },
   run,
 };

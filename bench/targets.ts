@@ -4,6 +4,7 @@ import { SERVER_FLAGS } from "../shared/deno_command.ts";
 import { startProgram } from "./load/program.ts";
 import { ROOT } from "./scenario.ts";
 import { connectSocket } from "./socket.ts";
+import type { SocketOptions } from "./socket.ts";
 
 /** Called for each message that came back or was refused. */
 export type OnEcho = (refused?: boolean) => void;
@@ -59,9 +60,10 @@ export async function openOnBus(
   token: string,
   index: number,
   onEcho: OnEcho,
+  options: SocketOptions = {},
 ): Promise<EchoConnection> {
   const room_id = `bench-${index}`;
-  const socket = await connectSocket(url, ["arqon.v1", `arqon.token.${token}`]);
+  const socket = await connectSocket(url, ["arqon.v1", `arqon.token.${token}`], options);
   const { promise: subscribed, resolve, reject } = Promise.withResolvers<void>();
   socket.onmessage = (data) => {
     const frame = decodeServerFrame(data);
