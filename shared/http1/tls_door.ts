@@ -10,7 +10,10 @@ import { createSecureContext } from "node:tls";
 import type { SecureContext } from "node:tls";
 import type { TlsPair } from "../tls_reload.ts";
 import type { Door, DoorOptions, DoorStats } from "./door.ts";
-import { NodeStream, secureStream } from "./tls_stream.ts";
+import { handleOf } from "./node_handle.ts";
+import { NodeStream } from "./node_stream.ts";
+import { secureStream } from "./tls_stream.ts";
+import { Turns } from "./turns.ts";
 
 /** How many handshakes begin in one turn of the event loop: others have their turn between them. */
 const HANDSHAKES_A_TURN = 4;
@@ -52,7 +55,7 @@ class TlsDoor implements Door {
   #without_since_ms: number | undefined;
   #told = false;
   /** Whose handshakes are to begin. */
-  #waiting: (() => void)[] = [];
+  readonly #beginning = new Turns(HANDSHAKES_A_TURN);
 
   constructor(options: DoorOptions, server: Server, pair: TlsPair) {
     this.#options = options;
@@ -118,8 +121,7 @@ class TlsDoor implements Door {
     }
     this.#told = false;
     this.#without_since_ms = undefined;
-    const { _handle: handle } = this.#server as unknown as { _handle: Handle | null };
-    if (handle === null || handle.listen(BACKLOG) !== 0) this.reopen().catch(() => {});
+    if (handleOf(this.#server)?.listen(BACKLOG) !== 0) this.reopen().catch(() => {});
   }
 
   #onFilesOut(): void {
@@ -151,30 +153,11 @@ class TlsDoor implements Door {
       stream,
       remoteAddr: { transport: "tcp", hostname, port },
       secure: async () => {
-        await this.#turn();
+        await new Promise<void>((resolve) => this.#beginning.add(resolve));
         return await secureStream(stream.release(), this.#context);
       },
     });
   }
-
-  /** Resolves when it is its turn, in the order in which they came. */
-  #turn(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#waiting.push(resolve) === 1) setImmediate(this.#begin);
-    });
-  }
-
-  readonly #begin = () => {
-    const now = this.#waiting.slice(0, HANDSHAKES_A_TURN);
-    this.#waiting = this.#waiting.slice(HANDSHAKES_A_TURN);
-    for (const begin of now) begin();
-    if (this.#waiting.length > 0) setImmediate(this.#begin);
-  };
-}
-
-interface Handle {
-  /** 0, or what went wrong. */
-  listen(backlog: number): number;
 }
 
 /** Whether the system gives out another one; true also where only permissions are missing. */

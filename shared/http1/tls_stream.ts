@@ -1,45 +1,29 @@
 /**
- * A socket of `node:net`, or of `node:tls` on top of one, as a `ByteStream`. Nothing is read of it
- * before somebody asks.
+ * TLS on a socket of `node:net`, as a `ByteStream`. `node:tls` makes and ends it; what is said goes by
+ * the handle below its streams, which would cost each message as much as TLS itself, and which go on
+ * reading when nobody asks. Accepting is `tls_door.ts`.
  */
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { SecureContext } from "node:tls";
 import type { ByteStream } from "./byte_stream.ts";
+import { handleOf } from "./node_handle.ts";
+import type { NodeHandle } from "./node_handle.ts";
+import { Turns } from "./turns.ts";
 
-/** Resolves when the TLS handshake is done; rejects when it fails. */
-export function secureStream(tcp: Socket, secureContext: SecureContext): Promise<ByteStream> {
-  return new Promise((resolve, reject) => {
-    // On the socket's own handle: what is read and written passes no stream between the two.
-    const socket = new TLSSocket(tcp, { isServer: true, secureContext });
-    const stream = new NodeStream(socket, tcp);
-    const onEnd = () => reject(new Error("the connection has ended"));
-    socket.once("error", reject);
-    socket.once("end", onEnd);
-    socket.once("close", onEnd);
-    socket.once("secure", () => {
-      socket.off("error", reject);
-      socket.off("end", onEnd);
-      socket.off("close", onEnd);
-      resolve(stream);
-    });
-    // An end is heard only by who reads.
-    stream.listen();
-  });
+/**
+ * Resolves when the handshake is done; rejects when it fails. Nobody else reads the socket any more;
+ * what was read of it and put back comes first.
+ */
+export async function secureStream(
+  tcp: Socket,
+  secureContext: SecureContext,
+): Promise<ByteStream> {
+  const socket = new TLSSocket(tcp, { isServer: true, secureContext });
+  const stream = new TlsStream(socket, tcp);
+  await stream.secured;
+  return stream;
 }
-
-/** What Node and Deno call the system's side of a socket; null once it is closed. */
-interface Handle {
-  readStart(): number;
-  readStop(): number;
-}
-
-function handleOf(socket: Socket): Handle | null {
-  return (socket as unknown as { readonly _handle: Handle | null })._handle;
-}
-
-/** Its "close" follows. */
-function ignore(): void {}
 
 interface Reader {
   readonly into: Uint8Array<ArrayBuffer>;
@@ -47,23 +31,46 @@ interface Reader {
   readonly reject: (error: Error) => void;
 }
 
-/** A socket that belongs to nobody else. */
-export class NodeStream implements ByteStream {
-  readonly #socket: Socket;
+/** Who goes costs more than a message: a crowd that goes at once must not stop the others. */
+const ends = new Turns(16);
+
+class TlsStream implements ByteStream {
+  /** The handshake. */
+  readonly secured: Promise<void>;
+  readonly #socket: TLSSocket;
   /** What it is on. */
   readonly #tcp: Socket;
   #reader: Reader | undefined;
-  /** Has come and was not asked for yet; the socket is paused then. */
-  #rest: Uint8Array | undefined;
+  #writer: ((error: Error) => void) | undefined;
+  /** Has come and was not asked for yet: nothing more is read meanwhile. */
+  #rest: Uint8Array<ArrayBuffer> | undefined;
   #ended = false;
+  /** Something was written after the end of what comes. */
+  #answered = false;
   #error: Error | undefined;
 
-  constructor(socket: Socket, tcp = socket) {
+  constructor(socket: TLSSocket, tcp: Socket) {
     this.#socket = socket;
     this.#tcp = tcp;
-    socket.on("end", this.#onEnd);
-    socket.on("close", this.#onEnd);
-    socket.on("error", this.#onError);
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.secured = promise;
+    socket.once("secure", resolve);
+    socket.on("error", (error) => {
+      this.#break(error);
+      reject(error);
+    });
+    socket.on("close", () => {
+      this.#break(new Error("the connection has ended"));
+      reject(this.#error as Error);
+    });
+    const handle = handleOf(socket) as NodeHandle;
+    handle.onread = (bytes) => {
+      if (bytes !== undefined) return this.#take(new Uint8Array(bytes));
+      ends.add(() => {
+        this.#end();
+        reject(new Error("the connection ended within the handshake"));
+      });
+    };
   }
 
   read(into: Uint8Array<ArrayBuffer>): Promise<number | null> {
@@ -72,27 +79,28 @@ export class NodeStream implements ByteStream {
       this.#rest = undefined;
       return Promise.resolve(this.#give(rest, into));
     }
-    if (this.#error !== undefined) return Promise.reject(this.#error);
     if (this.#ended) return Promise.resolve(null);
+    if (this.#error !== undefined) return Promise.reject(this.#error);
     const { promise, resolve, reject } = Promise.withResolvers<number | null>();
     this.#reader = { into, resolve, reject };
-    if (this.#socket.listenerCount("data") === 0) this.listen();
-    if (this.#socket.isPaused()) this.#resume();
+    handleOf(this.#tcp)?.readStart();
     return promise;
-  }
-
-  /** Begins to read, for whoever asks next. */
-  listen(): void {
-    this.#socket.on("data", this.#onData);
   }
 
   write(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
     return new Promise((resolve, reject) => {
+      const handle = handleOf(this.#socket);
       if (this.#error !== undefined) return reject(this.#error);
-      this.#socket.write(bytes, (error) => {
-        if (error === undefined || error === null) resolve(bytes.length);
-        else reject(error);
-      });
+      if (bytes.length === 0 || handle === null) return resolve(0);
+      this.#answered ||= this.#ended;
+      this.#writer = reject;
+      const oncomplete = (problem: number) => {
+        this.#writer = undefined;
+        if (problem === 0) resolve(bytes.length);
+        else reject(new Error(`the connection broke (${problem})`));
+      };
+      const problem = handle.writeBuffer({ oncomplete }, bytes);
+      if (problem !== 0) oncomplete(problem);
     });
   }
 
@@ -102,68 +110,57 @@ export class NodeStream implements ByteStream {
 
   close(): void {
     const socket = this.#socket;
-    this.#onError(new Error("the connection was closed here"));
-    // Whoever reads nothing would keep what waits, and the connection, for ever.
-    if (socket.writableLength > 0 || socket.destroyed) return void socket.destroy();
+    // Whoever reads nothing would keep what waits, and the connection, for ever; whoever has gone and
+    // was told nothing since hears no end.
+    const hears = !this.#ended || this.#answered;
+    const now = !hears || this.#writer !== undefined;
+    this.#break(new Error("the connection was closed here"));
     // A peer of TLS is told that nothing was cut off.
-    socket.end();
-    setImmediate(() => socket.destroy());
+    if (!now) socket.end();
+    ends.add(() => socket.destroy());
   }
 
-  /** The socket as it was, for somebody else, with what was not read yet. */
-  release(): Socket {
-    const socket = this.#socket;
-    socket.pause();
-    socket.off("data", this.#onData);
-    socket.off("end", this.#onEnd);
-    socket.off("close", this.#onEnd);
-    socket.off("error", this.#onError);
-    socket.on("error", ignore);
-    if (this.#rest !== undefined) socket.unshift(this.#rest);
-    return socket;
-  }
-
-  #give(bytes: Uint8Array, into: Uint8Array<ArrayBuffer>): number {
-    const count = Math.min(bytes.length, into.length);
-    if (count < bytes.length) {
-      this.#rest = bytes.subarray(count);
-      bytes = bytes.subarray(0, count);
-    }
-    into.set(bytes);
-    return count;
-  }
-
-  readonly #onData = (bytes: Uint8Array) => {
+  #take(bytes: Uint8Array<ArrayBuffer>): void {
     const reader = this.#reader;
     this.#reader = undefined;
-    if (reader === undefined) this.#rest = bytes;
+    if (reader === undefined) this.#keep(bytes);
     else reader.resolve(this.#give(bytes, reader.into));
-    if (this.#rest !== undefined) this.#pause();
-  };
+  }
 
-  /**
-   * A socket of TLS that is paused goes on reading, and keeps all that comes (Deno 2.9): what it is on
-   * has to stop.
-   */
-  #pause(): void {
-    this.#socket.pause();
+  #give(bytes: Uint8Array<ArrayBuffer>, into: Uint8Array<ArrayBuffer>): number {
+    if (bytes.length <= into.length) {
+      into.set(bytes);
+      return bytes.length;
+    }
+    into.set(bytes.subarray(0, into.length));
+    this.#keep(bytes.subarray(into.length));
+    return into.length;
+  }
+
+  /** For later: until then, the system keeps what follows. */
+  #keep(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#rest = this.#rest === undefined ? bytes : joined(this.#rest, bytes);
     handleOf(this.#tcp)?.readStop();
   }
 
-  #resume(): void {
-    handleOf(this.#tcp)?.readStart();
-    this.#socket.resume();
-  }
-
-  readonly #onEnd = () => {
+  #end(): void {
     this.#ended = true;
     this.#reader?.resolve(null);
     this.#reader = undefined;
-  };
+  }
 
-  readonly #onError = (error: Error) => {
+  #break(error: Error): void {
     this.#error ??= error;
     this.#reader?.reject(error);
     this.#reader = undefined;
-  };
+    this.#writer?.(error);
+    this.#writer = undefined;
+  }
+}
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
+  const both = new Uint8Array(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
 }
