@@ -24,7 +24,8 @@ asks nobody who it is: the limit of a machine whose cores the clients share.
   --rate N           messages a second of the steady pair (200)
   --seconds N        the steady pair alone, before the storm (10)
   --nice N           niceness of the clients, which are other machines in reality (19; 0: none)
-  --websocket NAME   [server] websocket of the Shield (its default)
+  --websocket LIST   [server] websocket of the Shield (its default); with several, such as
+                     native,own, each is hit in turn and compared with the first, and not with bare Deno
   --plain            without TLS
   --alone            without the storm on bare Deno
 `;
@@ -53,7 +54,9 @@ interface Figures {
   readonly server_cpu_seconds: number;
   /** Ready without a core: no fault of its own. NaN where the system does not say. */
   readonly server_waited_seconds: number;
-  /** p99 of the steady pair in the storm, by that before. */
+  /** p99 of the steady pair in the storm. */
+  readonly steady_p99_ms: number;
+  /** The same, by that before. */
   readonly steady_ratio: number;
 }
 
@@ -92,6 +95,7 @@ function figuresOf({ crowds, pair, spent }: StormRound, clients: number): Figure
     clients_cpu_seconds: sum("cpu_seconds"),
     server_cpu_seconds: spent.cpu_seconds,
     server_waited_seconds: spent.waited_seconds ?? NaN,
+    steady_p99_ms: pair["storm"]?.p99_ms ?? NaN,
     steady_ratio: (pair["storm"]?.p99_ms ?? NaN) / (pair["before"]?.p99_ms ?? NaN),
   };
 }
@@ -175,24 +179,27 @@ function doorTable({ refusals, distinct_waits, failures }: Figures, { spent }: S
   ]);
 }
 
-/** What of it is the machine's, the runtime's and the clients'. */
-function limitTable(shield: Figures, bare: Figures | undefined): string {
+/** What of it is the machine's, the runtime's and the clients': each column beside the first. */
+function besideTable(columns: readonly [name: string, figures: Figures][]): string {
   type Row = [name: string, read: (of: Figures) => number, show: (value: number) => string];
   const seconds = (value: number) => `${value.toFixed(2)} s`;
   const rows: Row[] = [
     ["the last is back", (of) => of.back_max_ms, ms],
     ["p99 of a handshake", (of) => of.handshake_p99_ms, ms],
+    ["p99 of the steady pair", (of) => of.steady_p99_ms, ms],
     ["steady pair, storm : before", (of) => of.steady_ratio, (value) => `${value.toFixed(2)}x`],
     ["CPU of the server", (of) => of.server_cpu_seconds, seconds],
     ["the server waited for a core", (of) => of.server_waited_seconds, seconds],
     ["CPU of the clients", (of) => of.clients_cpu_seconds, seconds],
   ];
+  const [first, ...others] = columns;
+  const heads = others.map(([name]) => `${name} / ${first?.[0]}`);
   return renderRows(
-    ["beside the limit", "the Shield", "bare Deno", "ratio"],
+    ["side by side", ...columns.map(([name]) => name), ...heads],
     rows.map(([name, read, show]) => {
-      const [mine, limit] = [read(shield), bare && read(bare)];
-      const beside = limit === undefined ? ["", ""] : [show(limit), (mine / limit).toFixed(2)];
-      return [name, show(mine), ...beside];
+      const values = columns.map(([, figures]) => read(figures));
+      const ratios = values.slice(1).map((value) => (value / (values[0] ?? NaN)).toFixed(2));
+      return [name, ...values.map(show), ...ratios];
     }),
   );
 }
@@ -216,8 +223,8 @@ function whole(values: OptionValues, name: string): number {
   throw new UsageError(`--${name} expects a whole number, got ${JSON.stringify(values[name])}`);
 }
 
-async function run(values: OptionValues): Promise<ScenarioResult> {
-  const plan: StormPlan = {
+function planOf(values: OptionValues, websocket: string): StormPlan {
+  return {
     clients: positive(values, "clients"),
     processes: positive(values, "processes"),
     lanes: positive(values, "lanes"),
@@ -226,17 +233,43 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
     seconds: positive(values, "seconds"),
     rate: positive(values, "rate"),
     tls: values["plain"] !== true,
-    websocket: String(values["websocket"]),
+    websocket,
     nice: whole(values, "nice"),
     alone: values["alone"] === true,
   };
+}
+
+async function hit(plan: StormPlan): Promise<StormReport> {
   const permissions = ["net", "read", "write", "run", "env"].map((name) => `--allow-${name}`);
-  const report = await runProgram<StormReport>(
+  return await runProgram<StormReport>(
     "bench/storm_child.ts",
     permissions,
     [JSON.stringify(plan)],
   );
-  const { shield, bare } = report;
+}
+
+async function compare(plans: readonly StormPlan[]): Promise<ScenarioResult> {
+  const columns: [name: string, figures: Figures][] = [];
+  for (const plan of plans) {
+    const { shield } = await hit({ ...plan, alone: true });
+    columns.push([plan.websocket, figuresOf(shield, plan.clients)]);
+  }
+  const missing = columns.filter(([, { clients, back, lost }]) => back - lost !== clients);
+  return {
+    report: { options: plans, figures: Object.fromEntries(columns) },
+    table: besideTable(columns),
+    failure: missing.length === 0
+      ? undefined
+      : `not all are back: ${missing.map(([name]) => name)}`,
+  };
+}
+
+async function run(values: OptionValues): Promise<ScenarioResult> {
+  const kinds = String(values["websocket"]).split(",");
+  const plans = kinds.map((kind) => planOf(values, kind));
+  const [plan] = plans;
+  if (plan === undefined || plans.length > 1) return await compare(plans);
+  const { shield, bare } = await hit(plan);
   const figures = figuresOf(shield, plan.clients);
   const limit = bare && figuresOf(bare, plan.clients);
   const kept = promisesOf(figures, shield, navigator.hardwareConcurrency);
@@ -254,7 +287,10 @@ async function run(values: OptionValues): Promise<ScenarioResult> {
     table: [
       stormTable(figures, pair),
       doorTable(figures, shield),
-      limitTable(figures, limit),
+      besideTable([
+        ...(limit === undefined ? [] : [["bare Deno", limit] as [string, Figures]]),
+        ["the Shield", figures],
+      ]),
       promiseTable(kept),
     ].join("\n\n"),
     failure: broken.length === 0 ? undefined : `broken: ${broken.join("; ")}`,
