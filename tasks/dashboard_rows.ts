@@ -157,6 +157,11 @@ const POLICY: readonly PanelSpec[] = [
     [rate("shield_policy_late_verdicts_total"), "late verdicts"],
     [rate("shield_policy_workers_replaced_total"), "threads replaced"],
   ]),
+  panel("Pending and slow", "short", "Tenants refused until their modules are ready; slow ones.", [
+    ["sum(shield_policy_tenants_pending{@})", "tenants pending"],
+    ["sum(shield_policy_modules_pending{@})", "modules pending"],
+    ["sum(shield_policy_slow_tenants{@})", "slow tenants"],
+  ]),
 ];
 
 const GOVERNANCE: readonly PanelSpec[] = [

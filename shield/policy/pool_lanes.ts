@@ -145,7 +145,7 @@ export function createLanes(options: LanesOptions): Lanes {
   const shared = policy.isolation === "shared";
   const count = policy.workers ?? Math.max(options.cores - 1, 1);
   const lanes = new Map<LaneKey, Lane>();
-  const create = laneFactory(options, shared ? count : TENANT_LANES, lanes, () => homes);
+  const create = laneFactory(options, shared ? count + 1 : TENANT_LANES, lanes, () => homes);
   const homes = shared ? sharedHomes(options, count, lanes, create) : undefined;
   for (let index = 0; shared && index < count; index++) create(index);
   return {
