@@ -9,7 +9,11 @@ import type { Framing } from "./head.ts";
 const EXTRA_BYTES_MAX = 4_096;
 /** Seven hexadecimal digits: 256 MiB. */
 const SIZE_DIGITS_MAX = 7;
-const CR = 13, LF = 10, SEMICOLON = 59;
+const CR = 13, LF = 10, SEMICOLON = 59, QUOTE = 34;
+/** A field of a trailer, on one line. */
+const TRAILER = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t\x20-\x7e\x80-\xff]*$/;
+/** What would say how the message is to be read, and cannot any more (RFC 9110, 6.5.1). */
+const NOT_IN_TRAILERS = /^(content-length|transfer-encoding|host|connection|upgrade|trailer|te)$/i;
 
 type Place =
   | "size"
@@ -27,8 +31,8 @@ export class BodyReader {
   #left_bytes = 0;
   #digits = 0;
   #extra_bytes = 0;
-  /** Bytes of the trailer line so far, and whether its last one is CR. */
-  #line_bytes = 0;
+  /** The trailer line so far, and whether its last byte is CR. */
+  #line = "";
   #after_cr = false;
 
   constructor(framing: Framing) {
@@ -65,6 +69,8 @@ export class BodyReader {
     if (this.#place === "size") return this.#size(byte);
     if (this.#place === "extension") {
       if (byte === CR) this.#place = "size-end";
+      // Where a quoted text has no end, readers disagree about the end of the line.
+      else if (byte === QUOTE) throw malformed("a quote in a chunk extension");
       else this.#extra(byte);
       return;
     }
@@ -98,12 +104,13 @@ export class BodyReader {
     if (this.#after_cr) {
       if (byte !== LF) throw malformed("a trailer with a bare CR");
       this.#after_cr = false;
-      if (this.#line_bytes === 0) this.#place = "done";
-      this.#line_bytes = 0;
+      if (this.#line === "") this.#place = "done";
+      else requireTrailer(this.#line);
+      this.#line = "";
     } else if (byte === CR) this.#after_cr = true;
     else {
       this.#extra(byte);
-      this.#line_bytes++;
+      this.#line += String.fromCharCode(byte);
     }
   }
 
@@ -113,6 +120,13 @@ export class BodyReader {
       throw malformed(`chunk extensions and trailers of more than ${EXTRA_BYTES_MAX} bytes`);
     }
   }
+}
+
+/** Nobody reads them; but who takes them for headers must not read another message. */
+function requireTrailer(line: string): void {
+  const name = TRAILER.exec(line)?.[1];
+  if (name === undefined) throw malformed("a trailer that is no header");
+  if (NOT_IN_TRAILERS.test(name)) throw malformed(`${name} as a trailer`);
 }
 
 function hexOf(byte: number): number | undefined {

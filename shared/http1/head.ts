@@ -69,7 +69,13 @@ export function parseHead(bytes: Uint8Array): RequestHead {
   const line = REQUEST_LINE.exec(lines[0] ?? "");
   if (line === null) throw new MalformedRequest(400, "the request line is malformed");
   const [, method, target, major, minor] = line as unknown as string[] & { length: 5 };
-  if (major !== "1") throw new MalformedRequest(505, `HTTP/${major}.${minor}; HTTP/1.1 is spoken`);
+  if (major !== "1" || minor as string > "1") {
+    throw new MalformedRequest(505, `HTTP/${major}.${minor}; HTTP/1.1 is spoken`);
+  }
+  // Some readers take "get" for GET, others for a method that nobody knows.
+  if (method !== (method as string).toUpperCase()) {
+    throw new MalformedRequest(400, "a method in lower case");
+  }
   if (lines.length > HEADERS_MAX) {
     throw new MalformedRequest(431, `more than ${HEADERS_MAX} headers`);
   }
@@ -125,7 +131,16 @@ function isBlank(unit: number): boolean {
   return unit === 32 || unit === 9;
 }
 
+/** What a reader of URLs takes for a slash, or for the end of the path, and a proxy does not. */
+const AMBIGUOUS = /[\\#]/;
+/** "." or ".." as a part of the path: one reader goes up where another does not. */
+const DOTS = /\/(?:\.|%2e){1,2}(?:[/?]|$)/i;
+
 function requireTarget(method: string, target: string): string {
+  const path = target.split("?", 1)[0] as string;
+  if (AMBIGUOUS.test(path) || DOTS.test(path) || target.includes("#")) {
+    throw new MalformedRequest(400, "a target with a backslash, a fragment, or . or .. as a part");
+  }
   if (target.startsWith("/") || /^https?:\/\//i.test(target)) return target;
   if (target === "*" && method === "OPTIONS") return target;
   throw new MalformedRequest(400, "the target of the request is neither a path nor a URL");
@@ -176,7 +191,8 @@ function framingOf(headers: readonly (readonly [string, string])[], old: boolean
 
 function keepsAlive(headers: readonly (readonly [string, string])[], old: boolean): boolean {
   const options = itemsOf(headers, "connection");
-  if (options.includes("close")) return false;
+  // What comes behind a wish for another protocol is HTTP to one reader, and not to another.
+  if (options.includes("close") || valuesOf(headers, "upgrade").length > 0) return false;
   return !old || options.includes("keep-alive");
 }
 

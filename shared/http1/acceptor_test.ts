@@ -1,0 +1,123 @@
+/** A port whose listener dies under it: real listeners, closed behind the acceptor's back. */
+import assert from "node:assert/strict";
+import { Acceptor } from "./acceptor.ts";
+import type { AcceptorOptions } from "./acceptor.ts";
+import { FileReserve, placeholder } from "./file_reserve.ts";
+
+const HOST = "127.0.0.1";
+
+/** An acceptor that closes what it accepts, and what it listens on. */
+function accepting(options: Partial<AcceptorOptions> = {}) {
+  const listeners: Deno.TcpListener[] = [];
+  const { promise: gone, resolve: onGone } = Promise.withResolvers<Error>();
+  let came = 0;
+  const acceptor = new Acceptor({
+    name: "client",
+    bind(port = 0) {
+      const listener = Deno.listen({ hostname: HOST, port });
+      listeners.push(listener);
+      return listener;
+    },
+    onConnection(conn) {
+      came++;
+      conn.close();
+    },
+    onFilesOut() {},
+    holdsFiles: () => false,
+    onGone,
+    gone_ms: 60_000,
+    now: () => performance.now(),
+    ...options,
+  });
+  const visit = async () => {
+    const before = came;
+    const deadline_ms = Date.now() + 30_000;
+    while (came === before) {
+      assert(Date.now() < deadline_ms, "nobody is accepted");
+      const conn = await Deno.connect({ hostname: HOST, port: acceptor.port }).catch(() =>
+        undefined
+      );
+      conn?.close();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  };
+  return { acceptor, listeners, gone, visit };
+}
+
+Deno.test("a listener that has died is opened anew on its port", async () => {
+  const { acceptor, listeners, visit } = accepting();
+  await visit();
+  listeners[0]?.close();
+  await visit();
+  assert.equal(listeners.length, 2);
+  assert.equal(acceptor.stats.reopened, 1);
+  assert(acceptor.stats.accept_failures > 0);
+  acceptor.close();
+});
+
+Deno.test("a port that somebody else has taken meanwhile is gone after its time", async () => {
+  using thief = Deno.listen({ hostname: HOST, port: 0 });
+  const first = Deno.listen({ hostname: HOST, port: 0 });
+  const { gone } = accepting({
+    gone_ms: 200,
+    bind: (port) =>
+      port === undefined ? first : Deno.listen({ hostname: HOST, port: thief.addr.port }),
+  });
+  first.close();
+  assert((await gone) instanceof Deno.errors.AddrInUse);
+});
+
+Deno.test("what fails for a while is tried again, and is gone only when nobody holds a file", async () => {
+  for (const holds of [true, false]) {
+    let now_ms = 0;
+    let failures = 0;
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    const out = new Error("Too many open files (os error 24)");
+    let filed = 0;
+    const { acceptor, gone } = accepting({
+      gone_ms: 100,
+      now: () => now_ms,
+      holdsFiles: () => holds,
+      onFilesOut: () => void filed++,
+      bind() {
+        const listener = Deno.listen({ hostname: HOST, port: 0 });
+        return {
+          addr: listener.addr,
+          accept() {
+            now_ms += 60;
+            if (++failures < 4) return Promise.reject(out);
+            resolve();
+            return listener.accept();
+          },
+          close: () => listener.close(),
+        };
+      },
+    });
+    if (holds) await over;
+    else assert.equal(await gone, out);
+    assert(filed >= 2);
+    acceptor.close();
+  }
+});
+
+Deno.test("a reserve is given back once, and everybody who accepts hears of it", () => {
+  const reserve = new FileReserve(5, placeholder());
+  assert.equal(reserve.files, 5);
+  let heard = 0;
+  reserve.join(() => heard++);
+  reserve.join(() => heard++);
+  assert.equal(reserve.release(), true);
+  assert.deepEqual([reserve.files, heard], [0, 2]);
+  assert.equal(reserve.release(), false);
+  assert.equal(heard, 2);
+});
+
+Deno.test("where there are fewer files than a reserve wants, half of them stay for everybody", () => {
+  let opened = 0, closed = 0;
+  const reserve = new FileReserve(100, () => {
+    if (opened === 20) throw new Error("Too many open files (os error 24)");
+    opened++;
+    return { close: () => void closed++ };
+  });
+  assert.deepEqual([reserve.files, closed], [10, 10]);
+});

@@ -1,0 +1,139 @@
+/**
+ * HAProxy and nginx of the system's packages as a test puts them before a listener: their configuration
+ * is what docs/operations.md shows, but for addresses and files. Gone with `await using`.
+ */
+import { freePort } from "../free_ports.ts";
+
+/** A running proxy. */
+export interface Proxy extends AsyncDisposable {
+  readonly port: number;
+  /** What it has said so far. */
+  log(): string;
+}
+
+const START_MS = 30_000;
+
+/** The last line is for tests: what it takes a request for. */
+const FORWARDING = `option forwardfor
+  http-request set-header X-Seen "%[method] %[path]"`;
+
+const haproxy = (mode: string, port: number, server: string) => `
+global
+  maxconn 1000
+defaults
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+  timeout tunnel 1h
+  timeout http-request 10s
+frontend clients
+  mode ${mode}
+  bind 127.0.0.1:${port}
+  ${mode === "http" ? FORWARDING : ""}
+  default_backend shields
+backend shields
+  mode ${mode}
+  server one ${server}
+`;
+
+const nginx = (dir: string, port: number, target: number) => `
+worker_processes 1;
+pid ${dir}/nginx.pid;
+error_log stderr warn;
+events { worker_connections 512; }
+http {
+  access_log off;
+  client_body_temp_path ${dir}/body;
+  proxy_temp_path ${dir}/proxy;
+  fastcgi_temp_path ${dir}/fastcgi;
+  uwsgi_temp_path ${dir}/uwsgi;
+  scgi_temp_path ${dir}/scgi;
+  map $http_upgrade $connection_upgrade {
+    default upgrade;
+    ''      '';
+  }
+  upstream shields {
+    server 127.0.0.1:${target};
+    keepalive 8;
+  }
+  server {
+    listen 127.0.0.1:${port};
+    client_max_body_size 10m;
+    location / {
+      proxy_pass http://shields;
+      proxy_http_version 1.1;
+      proxy_set_header Host $host;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_upgrade;
+      proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+      proxy_set_header X-Seen "$request_method $uri";
+      proxy_read_timeout 1h;
+    }
+  }
+}
+`;
+
+/** HAProxy: with `send-proxy-v2` it hands TCP on and says whose it is, else it reads HTTP. */
+export async function startHaproxy(
+  target: number,
+  how: "proxy-v2" | "forwarded-for",
+): Promise<Proxy> {
+  const port = freePort();
+  const server = `127.0.0.1:${target}${how === "proxy-v2" ? " send-proxy-v2" : ""}`;
+  const dir = await Deno.makeTempDir();
+  await Deno.writeTextFile(
+    `${dir}/haproxy.cfg`,
+    haproxy(how === "proxy-v2" ? "tcp" : "http", port, server),
+  );
+  return await start("haproxy", ["-db", "-f", `${dir}/haproxy.cfg`], port, dir);
+}
+
+/** nginx, which reads HTTP and adds to X-Forwarded-For. */
+export async function startNginx(target: number): Promise<Proxy> {
+  const port = freePort();
+  const dir = await Deno.makeTempDir();
+  await Deno.writeTextFile(`${dir}/nginx.conf`, nginx(dir, port, target));
+  const args = ["-p", dir, "-c", `${dir}/nginx.conf`, "-g", "daemon off; user root;"];
+  return await start("nginx", args, port, dir);
+}
+
+/** Resolves once it accepts. Rejects with what to install, or with what the program said. */
+async function start(
+  program: string,
+  args: readonly string[],
+  port: number,
+  dir: string,
+): Promise<Proxy> {
+  let child: Deno.ChildProcess;
+  try {
+    child = new Deno.Command(program, { args: [...args], stdout: "null", stderr: "piped" }).spawn();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new Error(
+      `${program} is needed and not on the PATH. Debian and Ubuntu: apt-get install ${program}`,
+    );
+  }
+  let text = "";
+  const logged = child.stderr.pipeThrough(new TextDecoderStream()).pipeTo(
+    new WritableStream({ write: (part) => void (text += part) }),
+  );
+  let ended = false;
+  const over = child.status.then(() => void (ended = true));
+  const until_ms = Date.now() + START_MS;
+  for (;;) {
+    const conn = await Deno.connect({ hostname: "127.0.0.1", port }).catch(() => undefined);
+    conn?.close();
+    if (conn !== undefined) break;
+    if (ended || Date.now() > until_ms) throw new Error(`${program} does not start:\n${text}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return {
+    port,
+    log: () => text,
+    async [Symbol.asyncDispose]() {
+      if (!ended) child.kill("SIGTERM");
+      await Promise.all([over, logged]);
+      await Deno.remove(dir, { recursive: true });
+    },
+  };
+}

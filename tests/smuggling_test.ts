@@ -1,0 +1,164 @@
+/**
+ * Requests that parsers read in more than one way, at our own listener: what it takes, Node's strict
+ * parser takes in the same way, and behind HAProxy and nginx it sees no request but theirs.
+ */
+import assert from "node:assert/strict";
+import { listenClient } from "../shared/listen.ts";
+import { startHaproxy, startNginx } from "./proxies/proxies.ts";
+import { AFTER, SMUGGLING } from "./smuggling/cases.ts";
+
+/** One request as somebody has read it. */
+type Seen = readonly [method: string, path: string, body: string];
+
+interface Reader extends AsyncDisposable {
+  readonly port: number;
+  /** All requests since it was asked the last time, with what a proxy said that it was. */
+  taken(): Promise<{ seen: Seen; said: string | null }[]>;
+}
+
+async function startOwn(): Promise<Reader> {
+  let requests: { seen: Seen; said: string | null }[] = [];
+  const listener = await listenClient({
+    ...{ name: "client", host: "127.0.0.1", port: 0, websocket: "own" },
+    async handler(request) {
+      const { method, url, headers } = request;
+      let body = "";
+      try {
+        body = await request.text();
+      } catch {
+        // What comes of it is no body: the connection ends.
+        body = "broken";
+      }
+      requests.push({ seen: [method, new URL(url).pathname, body], said: headers.get("x-seen") });
+      return new Response("ok\n");
+    },
+  });
+  return {
+    port: listener.port,
+    taken() {
+      const taken = requests;
+      requests = [];
+      return Promise.resolve(taken);
+    },
+    [Symbol.asyncDispose]: () => listener.close(100),
+  };
+}
+
+/** Node's own server, strict as it is by default, in a process of its own. */
+const NODE_SERVER = `
+const { createServer } = require("node:http");
+let requests = [];
+const server = createServer((request, response) => {
+  if (request.url === "/taken") {
+    response.end(JSON.stringify(requests));
+    requests = [];
+    return;
+  }
+  let body = "";
+  request.setEncoding("latin1");
+  request.on("data", (text) => body += text);
+  request.on("end", () => {
+    requests.push([request.method, request.url, body]);
+    response.end("ok\\n");
+  });
+  request.on("error", () => requests.push([request.method, request.url, "broken"]));
+});
+server.on("checkExpectation", (request, response) => response.writeHead(417).end());
+server.listen(0, "127.0.0.1", () => console.log(server.address().port));
+`;
+
+async function startNode(): Promise<Reader> {
+  const args = ["-e", NODE_SERVER];
+  const child = new Deno.Command("node", { args, stdout: "piped", stderr: "inherit" }).spawn();
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const port = Number((await lines.read()).value);
+  return {
+    port,
+    async taken() {
+      const answer = await fetch(`http://127.0.0.1:${port}/taken`);
+      return (await answer.json() as Seen[]).map((seen) => ({ seen, said: null }));
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill();
+      await child.status;
+      await lines.cancel();
+    },
+  };
+}
+
+/** Sends it in one piece; what comes back until the end, or until nothing has come for a while. */
+async function send(port: number, raw: string): Promise<string> {
+  using conn = await Deno.connect({ hostname: "127.0.0.1", port });
+  const bytes = new Uint8Array([...raw + AFTER].map((unit) => unit.charCodeAt(0)));
+  let text = "";
+  try {
+    await conn.write(bytes);
+    // A reader that waits for more is told that there is none.
+    await conn.closeWrite();
+    const buffer = new Uint8Array(65_536);
+    for (;;) {
+      const count = await conn.read(buffer);
+      if (count === null) return text;
+      text += new TextDecoder().decode(buffer.subarray(0, count));
+    }
+  } catch {
+    // A reset, after which there is no more.
+    return text;
+  }
+}
+
+/** Paths with what they brought; a body that broke is no request that was taken. */
+function readingOf(requests: readonly { seen: Seen }[]): string[] {
+  return requests.map(({ seen: [method, path, body] }) => {
+    // Of "*" our handler sees the origin.
+    const { pathname } = new URL(path === "*" ? "/" : path, "http://a");
+    // Who answers GET has no use for its body, and ours passes it over.
+    return `${method} ${pathname} ${/^(GET|HEAD)$/.test(method) ? "" : body}`;
+  }).filter((text) => !text.endsWith(" broken"));
+}
+
+Deno.test("what our own parser takes, Node's strict one takes in the same way", async () => {
+  await using own = await startOwn();
+  await using node = await startNode();
+  const [alike, refused, looser]: [string[], string[], string[]] = [[], [], []];
+  for (const [name, raw] of Object.entries(SMUGGLING)) {
+    const answer = await send(own.port, raw);
+    await send(node.port, raw);
+    const ours = readingOf(await own.taken());
+    const theirs = readingOf(await node.taken());
+    const no = / (4\d\d|50[15]) /.test(answer);
+    assert(!ours.some((text) => text.split(" ")[1] === "/smuggled"), `${name}: ${ours}`);
+    if (ours.join("\n") === theirs.join("\n")) alike.push(name);
+    // Read up to where it was refused, as Node has.
+    else if (no && ours.every((text, at) => text === theirs[at])) refused.push(name);
+    else looser.push(`${name}: we read ${JSON.stringify(ours)}, Node ${JSON.stringify(theirs)}`);
+  }
+  assert.deepEqual(looser, []);
+  assert(
+    alike.length > 30 && refused.length > 5,
+    `${alike.length} alike, ${refused.length} refused`,
+  );
+});
+
+const PROXIES = [
+  ["HAProxy", (port: number) => startHaproxy(port, "forwarded-for")],
+  ["nginx", startNginx],
+] as const;
+
+for (const [name, start] of PROXIES) {
+  Deno.test(`behind ${name} there is no request that it has not seen`, async () => {
+    await using own = await startOwn();
+    await using proxy = await start(own.port);
+    let passed = 0;
+    for (const [what, raw] of Object.entries(SMUGGLING)) {
+      await send(proxy.port, raw);
+      for (const { seen: [method, path], said } of await own.taken()) {
+        // HAProxy sees no path in "*".
+        const known = said === "OPTIONS" ? "OPTIONS /" : said?.replace("OPTIONS *", "OPTIONS /");
+        assert.equal(known, `${method} ${path}`, `${what}: a request that ${name} did not see`);
+        passed++;
+      }
+    }
+    assert(passed > 30, `only ${passed} requests came through`);
+  });
+}
