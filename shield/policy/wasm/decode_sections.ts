@@ -9,7 +9,7 @@ import {
   readReferenceType,
   readTableType,
 } from "./decode_types.ts";
-import { invalid, malformed, overLimit, unsupported } from "./errors.ts";
+import { malformed, overLimit, unsupported } from "./errors.ts";
 import {
   type DataSegment,
   type ElementItems,
@@ -37,6 +37,8 @@ export type Sections = { -readonly [Key in keyof RawModule]: RawModule[Key] };
 
 const KINDS: readonly ExternalKind[] = ["function", "table", "memory", "global"];
 const TAG_KIND = 4;
+/** In place of an import's kind: the imports of one module, or of one module and type, follow. */
+const COMPACT_KINDS: readonly number[] = [0x7e, 0x7f];
 
 function readKind(reader: Reader, what: string): ExternalKind {
   const offset = reader.position;
@@ -44,6 +46,9 @@ function readKind(reader: Reader, what: string): ExternalKind {
   const kind = KINDS[byte];
   if (kind !== undefined) return kind;
   if (byte === TAG_KIND) throw unsupported("exceptions", `an ${what} of a tag`, offset);
+  if (COMPACT_KINDS.includes(byte) && what === "import") {
+    throw unsupported("compact imports", "a group of imports", offset);
+  }
   throw malformed(`an ${what} has the unknown kind ${byte}`, offset);
 }
 
@@ -125,7 +130,9 @@ function readData(reader: Reader, limits: ModuleLimits): DataSegment {
   const flags = reader.u32();
   if (flags > 2) throw malformed("a data segment has unknown flags", offset);
   const explicit = flags === 2;
-  if (explicit && reader.u32() !== 0) throw invalid("a data segment fills no memory", offset);
+  if (explicit && reader.u32() !== 0) {
+    throw unsupported("several memories", "a data segment of another memory", offset);
+  }
   const at = flags === 1 ? [] : readConstExpression(reader, limits);
   const bytes = reader.take(reader.u32());
   return { mode: flags === 1 ? "passive" : "active", at, bytes, explicit, offset };

@@ -120,6 +120,26 @@ Deno.test("later features are refused by name", () => {
     "shared memory": ["unsupported", /shared memory/, limits(3)],
     "64-bit memory": ["unsupported", /memory64/, limits(5)],
     "page size": ["unsupported", /custom page sizes/, limits(9)],
+    "data of memory 1": [
+      "unsupported",
+      /several memories/,
+      moduleOf(listOf(5, [0, 1], [0, 1]), listOf(11, [2, 1, 0x41, 0, 0x0b, 0])),
+    ],
+    "data of memory 1 without one": [
+      "unsupported",
+      /several memories/,
+      moduleOf(
+        listOf(11, [2, 1, 0x41, 0, 0x0b, 0]),
+      ),
+    ],
+    "compact imports": [
+      "unsupported",
+      /compact imports/,
+      moduleOf(
+        listOf(2, [1, 0x61, 0, 0x7f, 1, 1, 0x62, 0, 0]),
+      ),
+    ],
+    "f32.load_f16": ["unsupported", /half precision/, code(0x41, 0, 0xfc, 0x30, 1, 0)],
     "two memories": ["unsupported", /several memories/, moduleOf(listOf(5, [0, 1], [0, 1]))],
     "typed table": ["unsupported", /typed function/, moduleOf(listOf(4, [0x40, 0, 0x70, 0, 0]))],
     "typed reference": ["unsupported", /typed function/, moduleOf(listOf(4, [0x63, 0, 0, 0]))],

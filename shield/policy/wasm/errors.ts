@@ -25,6 +25,8 @@ export type UnsupportedFeature =
   | "extended const"
   | "custom page sizes"
   | "wide arithmetic"
+  | "half precision"
+  | "compact imports"
   | "memory control"
   | "stack switching"
   | "stringref"

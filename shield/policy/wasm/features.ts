@@ -22,6 +22,7 @@ const OPCODE_FEATURES: readonly (readonly [number, number, UnsupportedFeature])[
 const SUB_OPCODE_FEATURES: readonly (readonly [number, number, UnsupportedFeature])[] = [
   [0x12, 0x12, "memory control"],
   [0x13, 0x16, "wide arithmetic"],
+  [0x30, 0x31, "half precision"],
 ];
 
 const VALUE_TYPE_FEATURES: readonly (readonly [number, number, UnsupportedFeature])[] = [
