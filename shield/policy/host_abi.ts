@@ -53,7 +53,8 @@ export function instantiateGuest(module: WebAssembly.Module): Guest {
     call(hook, request, fuel) {
       const call = newCall(request);
       running.call = call;
-      const budget = BigInt(Math.floor(fuel * UNITS_PER_FUEL));
+      // Units that were divided into fuel come back whole.
+      const budget = BigInt(Math.round(fuel * UNITS_PER_FUEL));
       const stack_pointer = exports.stack_pointer?.value;
       exports.fuel.value = budget;
       if (exports.height !== undefined) exports.height.value = 0;
