@@ -12,6 +12,7 @@ export const STARTED: readonly string[] = [
   "shield/policy/worker.ts",
   "shield/policy/meter_thread.ts",
   "shield/policy/compile_child.ts",
+  "shield/schema/set_thread.ts",
 ];
 
 /** Members of the workspace that the sources import by their names. */

@@ -18,7 +18,7 @@ COPY shared/ shared/
 COPY shield/ shield/
 COPY deploy/docker/health.ts deploy/docker/
 # Threads and the compile child are started by URL and are in no import.
-RUN deno cache --frozen shield/main.ts shield/policy/worker.ts shield/policy/meter_thread.ts \
+RUN deno cache --frozen shield/main.ts shield/policy/worker.ts shield/policy/meter_thread.ts shield/schema/set_thread.ts \
   shield/policy/compile_child.ts deploy/docker/health.ts \
   && mkdir /etc/arqon
 

@@ -117,6 +117,11 @@ export const SchemaRegistry = z.strictObject({
   compiled_bytes: z.int().min(1_048_576).max(68_719_476_736).default(268_435_456).describe(
     "memory of compiled schemas, estimated; above, those unused for longest are put away until their next event",
   ),
+  message_parts: count(
+    5_000,
+    200_000,
+    "fields, values and other parts of a schema that one mapped message may need; compiling them holds up all messages, some 20 ms a thousand",
+  ),
   restore_ms: count(
     200,
     1_000,

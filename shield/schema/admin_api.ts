@@ -22,6 +22,7 @@ import type { SchemaCache } from "./cache.ts";
 import type { Mappings } from "./mappings.ts";
 import type { PutTable } from "./put_table.ts";
 import { IncompatibleError } from "./register.ts";
+import type { SetWork } from "./set_work.ts";
 import { requireSchemaId } from "./store.ts";
 import type { SchemaStore } from "./store.ts";
 
@@ -31,6 +32,10 @@ const FINDINGS_SHOWN = 200;
 /** What the admin API needs of the process. */
 export interface SchemaAdminContext {
   readonly store: SchemaStore;
+  /** Does what takes long beside the messages. */
+  readonly work: SetWork;
+  /** `[platform.registry] message_parts`. */
+  readonly message_parts: number;
   readonly cache: SchemaCache;
   /** What other tools have put. */
   readonly puts: PutTable;

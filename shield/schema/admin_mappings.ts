@@ -5,15 +5,14 @@
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import { SchemaMapping } from "../../shared/config/schema_governance.ts";
-import { SchemaError } from "../../shared/schema/schema_error.ts";
 import { TENANT_RULES_MAX } from "../../shared/tenant_settings.ts";
 import { readValue } from "../policy/admin_body.ts";
 import type { StoredSettings } from "../settings.ts";
 import type { Call, SchemaAdminContext } from "./admin_api.ts";
 import { settled } from "./admin_schemas.ts";
 import { latestOf } from "./head.ts";
-import { compileMessage } from "./message_schema.ts";
-import { readUpload } from "./register.ts";
+import { onSchema } from "./register.ts";
+import { problemOfCut } from "./set_work.ts";
 
 /** Largest body, in bytes: the most mappings with the longest names. */
 const BODY_BYTES = 1_048_576;
@@ -61,7 +60,7 @@ async function readMappings(request: Request): Promise<z.output<typeof Body>> {
 
 /** A mapping to what is not there would refuse every event: better to refuse the mapping. */
 async function requireMessages(
-  { store }: SchemaAdminContext,
+  { store, work, message_parts }: SchemaAdminContext,
   mappings: readonly SchemaMapping[],
 ): Promise<void> {
   const messages = new Map<string, Set<string>>();
@@ -72,13 +71,12 @@ async function requireMessages(
   }
   for (const [schema_id, names] of messages) {
     const stored = await store.require(schema_id);
-    const set = readUpload(await store.bytes(schema_id, latestOf(stored.head)));
+    const bytes = await store.bytes(schema_id, latestOf(stored.head));
+    const cut = await onSchema(work.cut(bytes, [...names], message_parts));
     for (const name of names) {
-      try {
-        compileMessage(set.registry, name);
-      } catch (cause) {
-        if (!(cause instanceof SchemaError)) throw cause;
-        throw new ArqonError("invalid-settings", `${schema_id}: ${cause.message}`, { cause });
+      const problem = problemOfCut(cut[name]);
+      if (problem !== undefined) {
+        throw new ArqonError("invalid-settings", `${schema_id}: ${problem}`);
       }
     }
   }

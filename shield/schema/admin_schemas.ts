@@ -10,18 +10,16 @@ import {
   errorsOf,
   isCompatibilityMode,
 } from "../../shared/schema/findings.ts";
-import { SchemaError } from "../../shared/schema/schema_error.ts";
 import { canMatchBelow } from "../../shared/subject_pattern.ts";
 import { readBytes } from "../policy/admin_body.ts";
 import type { Call, SchemaAdminContext } from "./admin_api.ts";
 import { latestOf } from "./head.ts";
 import type { SchemaHead, SchemaVersion } from "./head.ts";
-import { compileMessage } from "./message_schema.ts";
 import type { UnknownFields } from "./message_schema.ts";
 import {
   checkCandidate,
   missingMessages,
-  readUpload,
+  onSchema,
   register,
   setCompatibility,
 } from "./register.ts";
@@ -144,7 +142,7 @@ export async function changeSchema(
   context: SchemaAdminContext,
   { request, url, name: schema_id, by }: Call,
 ): Promise<Response> {
-  const { store, cache, log, now, versions_max } = context;
+  const { store, work, cache, log, now, versions_max } = context;
   const compatibility = modeOf(url);
   const bytes = await readSet(request);
   if (bytes.length === 0 && compatibility !== undefined) {
@@ -154,7 +152,7 @@ export async function changeSchema(
   }
   const mapped = context.mappings.messagesOf(schema_id);
   const request_ = { schema_id, bytes, compatibility, by, now_ms: now(), versions_max, mapped };
-  const { head, is_new, findings, against } = await register(store, request_);
+  const { head, is_new, findings, against } = await register({ store, work }, request_);
   const { version } = latestOf(head);
   if (is_new) log.info("a schema was registered", { schema: schema_id, version, by });
   cache.refresh(schema_id);
@@ -170,21 +168,18 @@ function registered(head: SchemaHead, is_new: boolean) {
 
 /** `POST /v1/schemas/{id}/check`: what registering would say, without doing it. */
 export async function checkSchema(
-  { store, mappings }: SchemaAdminContext,
+  { store, work, mappings }: SchemaAdminContext,
   { request, url, name: schema_id }: Call,
 ): Promise<Response> {
   const mode = modeOf(url);
-  const candidate = readUpload(await readSet(request));
+  const candidate = await readSet(request);
+  const mapped = [...mappings.messagesOf(schema_id) ?? []];
+  const { missing } = await onSchema(work.read(candidate, mapped));
   const stored = await store.read(schema_id);
-  const { findings: differences, ...check } = await checkCandidate(
-    store,
-    schema_id,
-    stored,
-    candidate,
-    mode,
-  );
-  const missing = missingMessages(candidate, mappings.messagesOf(schema_id), stored);
-  const findings = [...differences, ...missing];
+  const tools = { store, work };
+  const found = await checkCandidate(tools, schema_id, stored, candidate, mode);
+  const { findings: differences, ...check } = found;
+  const findings = [...differences, ...missingMessages(missing, stored)];
   const compatible = errorsOf(findings).length === 0;
   return answer({ schema_id, exists: stored !== undefined, compatible, ...check, findings });
 }
@@ -227,7 +222,7 @@ function unknownFieldsOf(url: URL): UnknownFields {
  * with the content type `application/json` and else binary.
  */
 export async function validateData(
-  { store }: SchemaAdminContext,
+  { store, work }: SchemaAdminContext,
   { request, url, name: schema_id }: Call,
 ): Promise<Response> {
   const unknown_fields = unknownFieldsOf(url);
@@ -235,16 +230,10 @@ export async function validateData(
   const data = await readBytes(request, PAYLOAD_BYTES);
   const stored = await store.require(schema_id);
   const version = versionOf(schema_id, stored, url.searchParams.get("version") ?? "latest");
-  const set = readUpload(await store.bytes(schema_id, version));
+  const set = await store.bytes(schema_id, version);
   const is_json = /^application\/json\b/i.test(request.headers.get("content-type") ?? "");
-  try {
-    const message = compileMessage(set.registry, type_name);
-    const options = { unknown_fields };
-    const found = is_json ? message.validateJson(data, options) : message.validate(data, options);
-    const valid = found.total === 0;
-    return answer({ schema_id, version: version.version, message: type_name, valid, ...found });
-  } catch (cause) {
-    if (!(cause instanceof SchemaError)) throw cause;
-    throw new ArqonError("invalid-schema", cause.message, { cause });
-  }
+  const options = { unknown_fields, is_json };
+  const found = await onSchema(work.validate(set, type_name, data, options));
+  const valid = found.total === 0;
+  return answer({ schema_id, version: version.version, message: type_name, valid, ...found });
 }

@@ -13,6 +13,7 @@ import type { Refusal } from "./head.ts";
 import type { OldLayout } from "./old_layout.ts";
 import type { PutTable, Trouble } from "./put_table.ts";
 import { IncompatibleError, registerPut, restore } from "./register.ts";
+import type { SetWork } from "./set_work.ts";
 import { isJudged } from "./store.ts";
 import type { SchemaStore, StoredSet } from "./store.ts";
 
@@ -33,6 +34,7 @@ export type PutOutcome = typeof PUT_OUTCOMES[number];
 /** What judging needs of the process. */
 export interface AdoptionOptions {
   readonly store: SchemaStore;
+  readonly work: SetWork;
   readonly table: PutTable;
   readonly old: OldLayout;
   readonly log: Logger;
@@ -177,12 +179,12 @@ export class Adoption {
   }
 
   async #judge(key: string, set: StoredSet): Promise<void> {
-    const { store, log, now, kv_bucket, versions_max, onPut, mapped } = this.#options;
+    const { store, work, log, now, kv_bucket, versions_max, onPut, mapped } = this.#options;
     const { bytes, revision: put_revision } = set;
     const by = kv_bucket;
     const request = { schema_id: key, bytes, by, now_ms: now(), versions_max, mapped: mapped(key) };
     try {
-      const done = await registerPut(store, { ...request, put_revision });
+      const done = await registerPut({ store, work }, { ...request, put_revision });
       if (done === undefined) return;
       if (!done.is_new) return await this.#restore(key, set);
       const { version } = latestOf(done.head);

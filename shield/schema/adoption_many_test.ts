@@ -4,6 +4,7 @@ import { ArqonError } from "@arqon/proto";
 import type { KeyValue, KvKey } from "../../shared/spine/spine.ts";
 import { sha256Of } from "./head.ts";
 import { register } from "./register.ts";
+import { SetWorker } from "./set_work.ts";
 import { SchemaStore } from "./store.ts";
 import { embeddedStage, natsStage } from "./test_bucket_tool.ts";
 import type { ToolStage } from "./test_bucket_tool.ts";
@@ -74,6 +75,8 @@ Deno.test("of five Shields one makes a put a version, one refuses it, and all kn
   });
 });
 
+const { work } = new SetWorker();
+
 /** A bucket whose process ends just before it writes. */
 function dying(bucket: KeyValue): KeyValue {
   return {
@@ -94,12 +97,12 @@ for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] 
     const sets = await stage.spine.keyValue("ARQON_SCHEMAS", { plain: true });
     const halfway = new SchemaStore(versions, dying(sets));
     const base = { schema_id: ID, by: "ops", now_ms: 1, versions_max: 10 };
-    await assert.rejects(register(halfway, { ...base, bytes: ping() }), /killed/);
+    await assert.rejects(register({ store: halfway, work }, { ...base, bytes: ping() }), /killed/);
     assert.equal(await tool.get(ID), undefined);
     using t = await testSchemas(stage.spine, MAPPED);
     assert.deepEqual(await tool.get(ID), new Uint8Array(ping()), "before it is ready");
     const second = ping(["extra", 9, "int32"]);
-    await assert.rejects(register(halfway, { ...base, bytes: second }), /killed/);
+    await assert.rejects(register({ store: halfway, work }, { ...base, bytes: second }), /killed/);
     await until(async () => (await tool.get(ID))?.length === second.length, "the repair");
     assert.deepEqual(await tool.get(ID), new Uint8Array(second));
     assert.deepEqual(await numbers(t), [1, 2], "nobody took it for another tool's");
@@ -127,7 +130,7 @@ for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] 
     const second = ping(["extra", 9, "int32"]);
     const base = { schema_id: ID, by: "ops", now_ms: 1, versions_max: 10 };
     const forced = { ...base, bytes: second, compatibility: "NONE" as const };
-    await assert.rejects(register(halfway, forced), /killed/);
+    await assert.rejects(register({ store: halfway, work }, forced), /killed/);
     // What a Shield does that has read the history before that registration.
     await tool.put(ID, ping());
     using t = await testSchemas(stage.spine, MAPPED);

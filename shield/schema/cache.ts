@@ -8,6 +8,7 @@ import type { KvWatch } from "../../shared/spine/spine.ts";
 import { CachedSchema } from "./entry.ts";
 import type { LoadOutcome, MappedMessage } from "./entry.ts";
 import type { SchemaStore } from "./store.ts";
+import type { SourceTools } from "./version_sources.ts";
 import type { WorkingSet } from "./working_set.ts";
 
 /** How often ages are looked at. */
@@ -33,6 +34,8 @@ export interface SchemaCacheOptions {
   readonly schemas_max: number;
   /** Where their messages are compiled. */
   readonly working: WorkingSet;
+  /** How large sets are cut down. */
+  readonly tools: SourceTools;
   readonly onLoaded: (outcome: LoadOutcome) => void;
 }
 
@@ -119,10 +122,11 @@ export class SchemaCache {
 
   #hold(schema_id: string, messages: ReadonlySet<string>): void {
     const known = this.#schemas.get(schema_id);
-    const schema = known ?? new CachedSchema(schema_id, this.#options.working);
+    const { working, tools } = this.#options;
+    const schema = known ?? new CachedSchema(schema_id, working, tools);
     this.#schemas.set(schema_id, schema);
-    const is_lacking = schema.want(messages);
-    if (known === undefined || is_lacking) this.#hear(schema_id);
+    schema.want(messages);
+    if (known === undefined || schema.is_due) this.#hear(schema_id);
   }
 
   #hear(schema_id: string): void {

@@ -7,6 +7,7 @@ import { SchemaCache } from "./cache.ts";
 import type { LoadOutcome } from "./entry.ts";
 import { encodeHead, sha256Of, versionKey } from "./head.ts";
 import { register } from "./register.ts";
+import { SetWorker } from "./set_work.ts";
 import { SchemaStore, versionsBucket } from "./store.ts";
 import { until } from "./test_registry.ts";
 import { BAD_PING, ping, pong, ruledPing, UNKNOWN_PING } from "./test_schemas.ts";
@@ -39,10 +40,13 @@ async function testCache(
   const { schemas_max = 100, ttl_ms = 300_000 } = options;
   const onLoaded = (outcome: LoadOutcome) => void loads.push(outcome);
   const working = new WorkingSet({ compiled_bytes: 1_073_741_824, restore_ms: 1_000, now });
-  const cache = new SchemaCache({ store, log, now, ttl_ms, schemas_max, working, onLoaded });
+  const { work } = new SetWorker();
+  const tools = { work, message_parts: 5_000 };
+  const base = { store, log, now, ttl_ms, schemas_max, working, tools, onLoaded };
+  const cache = new SchemaCache(base);
   const push = async (schema_id: string, bytes: Uint8Array) => {
     const request = { schema_id, bytes, by: "ops", now_ms: 1, versions_max: 1_000 };
-    await register(store, { ...request, compatibility: "NONE" });
+    await register({ store, work }, { ...request, compatibility: "NONE" });
   };
   const version = (one = PING) => cache.get(one.schema_id, one.message)?.compiled?.version;
   return {
@@ -100,6 +104,7 @@ Deno.test("a version that cannot be used leaves the old one in force, message by
   assert.equal(more.length, 0, "said once");
   const pongs = { schema_id: "ping", message: "t.Pong" };
   t.cache.want([PING, pongs]);
+  await t.cache.settled();
   assert.equal(t.version(pongs), 2, "what the new version has is served from it");
   assert.equal(t.version(), 1);
   await t.push("ping", ping(["again", 50, "int32"]));

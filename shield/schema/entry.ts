@@ -5,13 +5,15 @@
  * has just started and for one that has seen them all. When to look is `cache.ts`; whether what is in force is compiled
  * at the moment, or put away, is `working_set.ts`.
  */
+import { setImmediate } from "node:timers";
 import { ArqonError } from "@arqon/proto";
 import { SchemaError } from "../../shared/schema/schema_error.ts";
 import { latestOf } from "./head.ts";
 import type { SchemaVersion } from "./head.ts";
 import type { SchemaStore } from "./store.ts";
-import { SchemaSource } from "./working_set.ts";
-import type { CompiledSchema, WorkingSet } from "./working_set.ts";
+import { VersionSources } from "./version_sources.ts";
+import type { SourceTools, VersionBytes } from "./version_sources.ts";
+import type { CompiledSchema, SchemaSource, WorkingSet } from "./working_set.ts";
 
 /**
  * How a look at the registry ended. `absent`: there is no such schema. `invalid`: the newest version
@@ -31,6 +33,9 @@ export interface MappedMessage {
   readonly problem: string;
 }
 
+/** The problem of a message that nothing was looked for yet. */
+const NOT_LOADED = "not loaded yet";
+
 type Slot = { -readonly [Key in keyof MappedMessage]: MappedMessage[Key] };
 
 /** One schema of the cache. */
@@ -48,14 +53,21 @@ export class CachedSchema {
   readonly #searched = new Map<string, string>();
   readonly #slots = new Map<string, Slot>();
   readonly #working: WorkingSet;
+  readonly #tools: SourceTools;
   /** The newest version that could be unpacked. */
-  #newest: SchemaSource | undefined;
+  #newest: VersionSources | undefined;
   /** The newest version that cannot even be unpacked. */
   #bad: { readonly sha256: string; readonly problem: string } | undefined;
 
-  constructor(schema_id: string, working: WorkingSet) {
+  constructor(schema_id: string, working: WorkingSet, tools: SourceTools) {
     this.schema_id = schema_id;
     this.#working = working;
+    this.#tools = tools;
+  }
+
+  /** Whether a message that was asked for has yet to be looked for. */
+  get is_due(): boolean {
+    return [...this.#slots.values()].some(({ problem }) => problem === NOT_LOADED);
   }
 
   /** The newest version that could be unpacked; 0 when there is none. */
@@ -75,19 +87,15 @@ export class CachedSchema {
 
   /** Bytes of the gzipped sets of what is in force. */
   get packed_bytes(): number {
-    const sources = new Set(this.#newest === undefined ? [] : [this.#newest]);
+    const sources = new Set(this.#newest === undefined ? [] : this.#newest.all());
     for (const { compiled } of this.#slots.values()) {
       if (compiled !== undefined) sources.add(compiled.source);
     }
     return [...sources].reduce((sum, source) => sum + source.packed_bytes, 0);
   }
 
-  /**
-   * Keeps these messages and no others; new ones are compiled at once from what is here. Returns whether
-   * there are some that only an earlier version may have: another look brings it.
-   */
-  want(type_names: ReadonlySet<string>): boolean {
-    let is_lacking = false;
+  /** Keeps these messages and no others; new ones are compiled by the next look. */
+  want(type_names: ReadonlySet<string>): void {
     for (const [name, slot] of this.#slots) {
       if (type_names.has(name)) continue;
       this.#slots.delete(name);
@@ -97,12 +105,9 @@ export class CachedSchema {
     }
     for (const type_name of type_names) {
       if (this.#slots.has(type_name)) continue;
-      const slot = { schema: this, type_name, compiled: undefined, problem: "not loaded yet" };
-      this.#slots.set(type_name, slot);
-      if (this.#newest !== undefined) is_lacking = !this.#compile(slot, this.#newest) || is_lacking;
-      else if (this.outcome === "absent") slot.problem = "it is not registered";
+      const problem = this.outcome === "absent" ? "it is not registered" : NOT_LOADED;
+      this.#slots.set(type_name, { schema: this, type_name, compiled: undefined, problem });
     }
-    return is_lacking;
   }
 
   /** The message, if it is wanted. */
@@ -140,12 +145,11 @@ export class CachedSchema {
       return "invalid";
     }
     const is_new = this.#newest?.sha256 !== sha256 || this.#newest.version !== version;
-    if (is_new) {
+    if (is_new || !this.#newest?.covers(this.#slots.keys())) {
       const bytes = await store.bytes(this.schema_id, latest);
-      const source = new SchemaSource(version, sha256, bytes);
+      const names = [...this.#slots.keys()];
       try {
-        source.open();
-        this.#newest = source;
+        this.#newest = await VersionSources.open({ version, sha256, bytes }, names, this.#tools);
         this.#bad = undefined;
       } catch (error) {
         if (!(error instanceof SchemaError)) throw error;
@@ -154,29 +158,32 @@ export class CachedSchema {
         return "invalid";
       }
     }
-    return this.#compileAll() ? (is_new ? "loaded" : "unchanged") : "invalid";
+    return await this.#compileAll() ? (is_new ? "loaded" : "unchanged") : "invalid";
   }
 
   /** Finds the newest earlier version for each message for which the newest is of no use. */
   async #searchBefore(store: SchemaStore, versions: readonly SchemaVersion[]): Promise<void> {
     const newest = versions.slice(-1).map(keyOf).join();
     const isOpen = ({ type_name, problem }: Slot) =>
-      problem !== "" && this.#searched.get(type_name) !== newest;
+      problem !== "" && problem !== NOT_LOADED && this.#searched.get(type_name) !== newest;
     const open = new Set([...this.#slots.values()].filter(isOpen));
     for (const version of versions.slice(0, -1).reverse()) {
       for (const slot of open) if (isInForce(slot, version)) this.#found(open, slot, newest);
       if (open.size === 0) return;
       const bytes = await store.bytes(this.schema_id, version);
-      const source = new SchemaSource(version.version, version.sha256, bytes);
+      const names = [...open].map(({ type_name }) => type_name);
+      const sources = await this.#openEarlier({ ...version, bytes }, names);
       for (const slot of open) {
         const { problem } = slot;
         // It may have been given up meanwhile.
         const is_wanted = this.#slots.get(slot.type_name) === slot;
-        if (!is_wanted || this.#compile(slot, source)) this.#found(open, slot, newest);
+        if (!is_wanted || this.#compile(slot, version, sources?.of(slot.type_name))) {
+          this.#found(open, slot, newest);
+        }
         // Still why it is not the newest.
         slot.problem = problem;
       }
-      this.#working.closeUnused(source);
+      for (const source of sources?.all() ?? []) this.#working.closeUnused(source);
     }
     for (const slot of open) {
       this.#working.drop(slot.compiled);
@@ -185,24 +192,52 @@ export class CachedSchema {
     }
   }
 
+  /** Undefined when an earlier version cannot be read any more. */
+  async #openEarlier(
+    version: VersionBytes,
+    names: readonly string[],
+  ): Promise<VersionSources | undefined> {
+    try {
+      return await VersionSources.open(version, names, this.#tools);
+    } catch (error) {
+      if (!(error instanceof SchemaError)) throw error;
+      return undefined;
+    }
+  }
+
   #found(open: Set<Slot>, slot: Slot, newest: string): void {
     open.delete(slot);
     this.#searched.set(slot.type_name, newest);
   }
 
-  /** Whether the newest version is in force for every message. */
-  #compileAll(): boolean {
+  /** Whether the newest version is in force for every message. One a turn: others have theirs between. */
+  async #compileAll(): Promise<boolean> {
     const newest = this.#newest;
     if (newest === undefined) return true;
     let all = true;
-    for (const slot of this.#slots.values()) all = this.#compile(slot, newest) && all;
-    this.#working.closeUnused(newest);
+    let is_first = true;
+    for (const slot of [...this.#slots.values()]) {
+      if (!is_first) await new Promise<void>((resolve) => setImmediate(resolve));
+      is_first = false;
+      // Nobody wants it any more.
+      if (this.#slots.get(slot.type_name) !== slot) continue;
+      all = this.#compile(slot, newest, newest.of(slot.type_name)) && all;
+    }
+    for (const source of newest.all()) this.#working.closeUnused(source);
     return all;
   }
 
   /** Swaps a version in, unless it is in force or cannot be. */
-  #compile(slot: Slot, source: SchemaSource): boolean {
-    const { version, sha256 } = source;
+  #compile(
+    slot: Slot,
+    { version, sha256 }: Pick<SchemaVersion, "version" | "sha256">,
+    source: SchemaSource | { readonly problem: string } | undefined,
+  ): boolean {
+    if (source === undefined || "problem" in source) {
+      const { problem = "it cannot be read" } = source ?? {};
+      slot.problem = problem === NOT_LOADED ? problem : `version ${version}: ${problem}`;
+      return false;
+    }
     const before = slot.compiled;
     if (before?.version !== version || before.sha256 !== sha256) {
       try {

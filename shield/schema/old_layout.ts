@@ -11,6 +11,7 @@ import { isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema/schema_id.ts";
 import { decodeHead, DEFAULT_COMPATIBILITY, latestOf, sha256Of, versionKey } from "./head.ts";
 import type { SchemaHead, SchemaVersion } from "./head.ts";
 import { IncompatibleError, register, restore } from "./register.ts";
+import type { SetWork } from "./set_work.ts";
 import { versionsBucket } from "./store.ts";
 import type { SchemaStore } from "./store.ts";
 
@@ -64,6 +65,7 @@ export interface OldLayoutOptions {
   /** The bucket of histories. */
   readonly versions: KeyValue;
   readonly store: SchemaStore;
+  readonly work: SetWork;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -154,7 +156,7 @@ export class OldLayout {
 
   /** A node of an earlier build may register while newer ones run. */
   async #takeNewest(schema_id: string, head: SchemaHead, known: number): Promise<boolean> {
-    const { store, log, versions_max } = this.#options;
+    const { store, work, log, versions_max } = this.#options;
     const latest = latestOf(head);
     const { version: migrated_version, by, registered_ms: now_ms } = latest;
     if (migrated_version <= known) return false;
@@ -162,7 +164,7 @@ export class OldLayout {
     if (bytes === undefined) return false;
     const request = { schema_id, bytes, by, now_ms, versions_max, migrated_version };
     try {
-      const { head } = await register(store, request);
+      const { head } = await register({ store, work }, request);
       const { version } = latestOf(head);
       log.info("a version of an earlier build is taken over", { schema: schema_id, version });
     } catch (error) {

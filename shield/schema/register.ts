@@ -4,9 +4,6 @@
  * kept is `store.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import { checkHistory } from "../../shared/schema/compat.ts";
-import { readDescriptorSet, unpackSet } from "../../shared/schema/descriptor_set.ts";
-import type { DescriptorSet } from "../../shared/schema/descriptor_set.ts";
 import {
   errorsOf,
   type Finding,
@@ -19,11 +16,10 @@ import type { CompatibilityMode } from "../../shared/schema/findings.ts";
 import { SchemaError } from "../../shared/schema/schema_error.ts";
 import { DEFAULT_COMPATIBILITY, latestOf, sha256Of } from "./head.ts";
 import type { JudgedPut, SchemaHead, SchemaVersion } from "./head.ts";
+import { CANDIDATE } from "./set_jobs.ts";
+import type { SetWork } from "./set_work.ts";
 import { isJudged } from "./store.ts";
 import type { SchemaStore, Standing, StoredHead } from "./store.ts";
-
-/** How findings name a version that has no number yet. */
-const CANDIDATE = "candidate";
 
 /** What a candidate was held to, and what came of it. */
 export interface CompatibilityCheck {
@@ -54,6 +50,12 @@ export class IncompatibleError extends Error {
   }
 }
 
+/** What registering needs of the process. */
+export interface RegisterTools {
+  readonly store: SchemaStore;
+  readonly work: Pick<SetWork, "read" | "compare">;
+}
+
 /** Who registers what. */
 export interface RegisterRequest {
   readonly schema_id: string;
@@ -77,10 +79,10 @@ export interface RegisterRequest {
   readonly migrated_version?: number;
 }
 
-/** The set in `bytes`. Throws `invalid-schema` with what is wrong. */
-export function readUpload(bytes: Uint8Array): DescriptorSet {
+/** As `work` does it, with what is wrong with the schema as `invalid-schema`. */
+export async function onSchema<T>(job: Promise<T>): Promise<T> {
   try {
-    return readDescriptorSet(bytes);
+    return await job;
   } catch (cause) {
     if (!(cause instanceof SchemaError)) throw cause;
     throw new ArqonError("invalid-schema", cause.message, { cause });
@@ -89,13 +91,9 @@ export function readUpload(bytes: Uint8Array): DescriptorSet {
 
 /** Warns of each message that subjects are mapped to and that a candidate does not have. */
 export function missingMessages(
-  candidate: DescriptorSet,
-  mapped: ReadonlySet<string> | undefined,
+  missing: readonly string[],
   stored: StoredHead | undefined,
 ): Finding[] {
-  const missing = [...mapped ?? []].filter((name) =>
-    candidate.registry.getMessage(name) === undefined
-  );
   const from_version = stored === undefined ? "" : String(latestOf(stored.head).version);
   const detail = "is missing, and subjects are mapped to it: they go on with the newest earlier " +
     "version that has it, and are refused where there is none";
@@ -111,12 +109,12 @@ export function missingMessages(
   }));
 }
 
-/** Holds a candidate to what is stored. Rejects with what the store says. */
+/** Holds a candidate, a gzipped set, to what is stored. Rejects with what the store says. */
 export async function checkCandidate(
-  store: SchemaStore,
+  { store, work }: RegisterTools,
   schema_id: string,
   stored: StoredHead | undefined,
-  candidate: DescriptorSet,
+  candidate: Uint8Array,
   mode?: CompatibilityMode,
 ): Promise<CompatibilityCheck> {
   const compatibility = mode ?? stored?.head.compatibility ?? DEFAULT_COMPATIBILITY;
@@ -128,53 +126,37 @@ export async function checkCandidate(
   const collector = new FindingCollector();
   // One after the other: a thousand unpacked sets at a time would be a thousand times too many.
   for (const version of compared) {
-    collector.add(await compareWith(store, { schema_id, stored, version }, candidate, mode));
+    const earlier = await store.bytes(schema_id, version);
+    const name = String(version.version);
+    const compared = await onSchema(work.compare(candidate, earlier, name, compatibility));
+    if ("stored_problem" in compared) throw notComparable(version, compared.stored_problem);
+    collector.add([...compared.findings]);
   }
   const against = compared.map(({ version }) => version);
   return { compatibility, against, findings: collector.sorted() };
 }
 
-async function compareWith(
-  store: SchemaStore,
-  { schema_id, stored, version }: {
-    readonly schema_id: string;
-    readonly stored: StoredHead;
-    readonly version: SchemaVersion;
-  },
-  candidate: DescriptorSet,
-  mode = stored.head.compatibility,
-): Promise<Finding[]> {
-  const bytes = await store.bytes(schema_id, version);
-  const earlier = { version: String(version.version), schema: readStored(version, bytes).registry };
-  return checkHistory([earlier], { version: CANDIDATE, schema: candidate.registry }, mode);
-}
-
 /** What was registered once may be refused by this version of the Shield. */
-function readStored({ version }: SchemaVersion, bytes: Uint8Array): DescriptorSet {
-  try {
-    return readDescriptorSet(bytes);
-  } catch (cause) {
-    if (!(cause instanceof SchemaError)) throw cause;
-    throw new ArqonError(
-      "invalid-schema",
-      `the stored version ${version} cannot be compared with: ${cause.message}; ` +
-        "compatibility NONE compares with nothing",
-      { cause },
-    );
-  }
+function notComparable({ version }: SchemaVersion, problem: string): ArqonError {
+  return new ArqonError(
+    "invalid-schema",
+    `the stored version ${version} cannot be compared with: ${problem}; ` +
+      "compatibility NONE compares with nothing",
+    { cause: new SchemaError(problem) },
+  );
 }
 
 /** Whether two gzipped sets are one: compressors differ, and write names and times. */
 async function isSameSet(
-  store: SchemaStore,
+  { store, work }: RegisterTools,
   schema_id: string,
   latest: SchemaVersion,
-  { sha256, bytes }: { readonly sha256: string; readonly bytes: Uint8Array },
+  candidate: { readonly sha256: string; readonly unpacked_sha256: string },
 ): Promise<boolean> {
-  if (latest.sha256 === sha256) return true;
+  if (latest.sha256 === candidate.sha256) return true;
   try {
-    const unpacked = sha256Of(unpackSet(await store.bytes(schema_id, latest)));
-    return unpacked === sha256Of(unpackSet(bytes));
+    const stored = await work.read(await store.bytes(schema_id, latest), []);
+    return stored.unpacked_sha256 === candidate.unpacked_sha256;
   } catch (error) {
     if (error instanceof SchemaError) return false;
     // What is damaged is not the same as anything.
@@ -218,11 +200,13 @@ function isPending({ put_revision }: RegisterRequest, standing: Standing): boole
  * `IncompatibleError`, and what the store says.
  */
 export async function registerPut(
-  store: SchemaStore,
+  tools: RegisterTools,
   request: RegisterRequest,
 ): Promise<Registration | undefined> {
+  const { store, work } = tools;
   const { schema_id, bytes } = request;
-  const candidate = readUpload(bytes);
+  const mapped = [...request.mapped ?? []];
+  const { unpacked_sha256, missing } = await onSchema(work.read(bytes, mapped));
   const sha256 = sha256Of(bytes);
   let check: CompatibilityCheck = { compatibility: "NONE", against: [], findings: [] };
   let outcome: "new" | "same" | "over" = "new";
@@ -234,7 +218,7 @@ export async function registerPut(
     if (!isPending(request, standing)) return undefined;
     if (
       stored !== undefined &&
-      await isSameSet(store, schema_id, latestOf(stored.head), { sha256, bytes })
+      await isSameSet(tools, schema_id, latestOf(stored.head), { sha256, unpacked_sha256 })
     ) {
       outcome = "same";
       const compatibility = request.compatibility ?? stored.head.compatibility;
@@ -245,9 +229,8 @@ export async function registerPut(
         : { head: changed };
     }
     outcome = "new";
-    const found = await checkCandidate(store, schema_id, stored, candidate, request.compatibility);
-    const missing = missingMessages(candidate, request.mapped, stored);
-    check = { ...found, findings: [...found.findings, ...missing] };
+    const found = await checkCandidate(tools, schema_id, stored, bytes, request.compatibility);
+    check = { ...found, findings: [...found.findings, ...missingMessages(missing, stored)] };
     if (errorsOf(check.findings).length > 0) throw new IncompatibleError(check);
     const next = appended({ stored, request, check }, sha256);
     dropped = next.dropped;
@@ -263,10 +246,11 @@ export async function registerPut(
  * way what was refused before is settled. Rejects as `registerPut` does.
  */
 export async function register(
-  store: SchemaStore,
+  tools: RegisterTools,
   request: Omit<RegisterRequest, "put_revision">,
 ): Promise<Registration> {
-  const done = await registerPut(store, request);
+  const { store } = tools;
+  const done = await registerPut(tools, request);
   if (done === undefined) throw new TypeError("a registered schema without a history");
   const { schema_id } = request;
   if (!done.is_new) await restore(store, schema_id);

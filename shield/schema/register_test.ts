@@ -8,6 +8,7 @@ import { testSpine } from "../test_spine.ts";
 import { sha256Of, versionKey } from "./head.ts";
 import { IncompatibleError, register, setCompatibility } from "./register.ts";
 import type { RegisterRequest } from "./register.ts";
+import { SetWorker } from "./set_work.ts";
 import { openSchemaStore, versionsBucket } from "./store.ts";
 import type { SchemaStore } from "./store.ts";
 import { incompatiblePing, ping, pong } from "./test_schemas.ts";
@@ -17,7 +18,7 @@ const open = (spine: Spine) => openSchemaStore(spine, BUCKET);
 
 function push(store: SchemaStore, bytes: Uint8Array, more: Partial<RegisterRequest> = {}) {
   const base = { schema_id: "ping", by: "ops", now_ms: 1_000, versions_max: 1_000 };
-  return register(store, { ...base, bytes, ...more });
+  return register({ store, work: new SetWorker().work }, { ...base, bytes, ...more });
 }
 
 /** Every one adds a field of its own under a mode that compares nothing: all must be kept. */

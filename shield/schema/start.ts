@@ -27,6 +27,7 @@ import { PutTable } from "./put_table.ts";
 import type { RefusedPut } from "./put_table.ts";
 import { openSchemaStore } from "./store.ts";
 import type { SchemaStore } from "./store.ts";
+import { SetWorker } from "./set_work.ts";
 import { createViolationLog } from "./violation_log.ts";
 import { WorkingSet } from "./working_set.ts";
 
@@ -70,6 +71,10 @@ interface Parts {
   readonly working: WorkingSet;
   readonly totals: SchemaTotals;
   readonly puts: PutTable;
+  /** What the cache loads. */
+  readonly loads: SetWorker;
+  /** What admins and other tools register: never before what is to be loaded. */
+  readonly checks: SetWorker;
 }
 
 /** What holds of the cache and the mappings, for metrics and status. */
@@ -97,8 +102,11 @@ function openParts({ config, log, registry, now }: SchemaStart, store: SchemaSto
   const working = new WorkingSet({ compiled_bytes, restore_ms, now });
   const mappings = new Mappings(options.mappings, options);
   const totals = registerSchemaMetrics(registry, () => figuresOf(parts, now));
+  const [loads, checks] = [new SetWorker(), new SetWorker()];
+  const { message_parts } = options;
   const cache = new SchemaCache({
     store,
+    tools: { work: loads.work, message_parts },
     log,
     now,
     ttl_ms: options.cache_ttl_seconds * 1_000,
@@ -107,7 +115,7 @@ function openParts({ config, log, registry, now }: SchemaStart, store: SchemaSto
     onLoaded: (outcome) => void totals.loads[outcome]++,
   });
   const puts = new PutTable({ log, kv_bucket: options.kv_bucket });
-  const parts = { mappings, cache, working, totals, puts };
+  const parts = { mappings, cache, working, totals, puts, loads, checks };
   return parts;
 }
 
@@ -115,10 +123,10 @@ function openParts({ config, log, registry, now }: SchemaStart, store: SchemaSto
 async function startAdoption(
   { config, spine, log, now, random }: SchemaStart,
   store: SchemaStore,
-  { puts: table, totals, mappings }: Parts,
+  { puts: table, totals, mappings, checks: { work } }: Parts,
 ): Promise<Adoption> {
   const { kv_bucket, versions: versions_max, cache_ttl_seconds } = config.platform.registry;
-  const common = { store, log, now, versions_max };
+  const common = { store, work, log, now, versions_max };
   const old = await openOldLayout(spine, kv_bucket, common);
   const adoption = new Adoption({
     ...common,
@@ -148,7 +156,7 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
   if (!options.enabled) return DISABLED;
   const store = await openSchemaStore(spine, options.kv_bucket);
   const parts = openParts(start, store);
-  const { mappings, cache, totals, puts } = parts;
+  const { mappings, cache, totals, puts, loads, checks } = parts;
   const bytes_max = options.dead_letter_bytes;
   const gate = new Gate({
     ...parts,
@@ -164,8 +172,9 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
   const adoption = await startAdoption(start, store, parts);
   const stop = followSettings({ settings, mappings, log, apply });
   await cache.settled();
-  const versions_max = options.versions;
-  const context = { store, cache, puts, settings, mappings, log, now, versions_max };
+  const { versions: versions_max, message_parts } = options;
+  const common = { store, cache, puts, settings, mappings, log, now, versions_max };
+  const context = { ...common, work: checks.work, message_parts };
   const figures = () => figuresOf(parts, now);
   return {
     gate,
@@ -180,6 +189,8 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
       stop();
       adoption.close();
       cache.close();
+      loads.close();
+      checks.close();
     },
   };
 }

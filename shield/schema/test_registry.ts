@@ -10,6 +10,7 @@ import type { Settings } from "../settings.ts";
 import { register } from "./register.ts";
 import { startSchemas } from "./start.ts";
 import type { StartedSchemas } from "./start.ts";
+import { SetWorker } from "./set_work.ts";
 import { openSchemaStore } from "./store.ts";
 import type { SchemaStore } from "./store.ts";
 
@@ -79,7 +80,7 @@ export async function testSchemas(
     verdicts,
     async push(schema_id, bytes) {
       const request = { schema_id, bytes, by: "ops", now_ms: now(), versions_max: 1_000 };
-      await register(store, { ...request, compatibility: "NONE" });
+      await register({ store, work: new SetWorker().work }, { ...request, compatibility: "NONE" });
     },
     async metric(line) {
       const text = await registry.metrics();

@@ -1,0 +1,256 @@
+/**
+ * Descriptor sets that are legal and large: while one is pushed, checked, mapped or loaded, the event loop
+ * goes on turning. Counted in turns: what is done on the thread of the messages is done between them.
+ */
+import assert from "node:assert/strict";
+import { setImmediate } from "node:timers";
+import { gzipSync } from "node:zlib";
+import { create, toBinary } from "@bufbuild/protobuf";
+import {
+  DescriptorProtoSchema,
+  EnumDescriptorProtoSchema,
+  EnumValueDescriptorProtoSchema,
+  FieldDescriptorProtoSchema,
+  FileDescriptorProtoSchema,
+  FileDescriptorSetSchema,
+  OneofDescriptorProtoSchema,
+} from "@bufbuild/protobuf/wkt";
+import type { DescriptorProto, EnumDescriptorProto } from "@bufbuild/protobuf/wkt";
+import { readDescriptorSet, readUnpackedSet } from "../../shared/schema/descriptor_set.ts";
+import { SchemaError } from "../../shared/schema/schema_error.ts";
+import { testSpine } from "../test_spine.ts";
+import { operator } from "../test_admin.ts";
+import { compileMessage } from "./message_schema.ts";
+import { createSetJobs } from "./set_jobs.ts";
+import { isSmallSet } from "./set_work.ts";
+import { testSchemas, until } from "./test_registry.ts";
+import type { TestSchemas } from "./test_registry.ts";
+import { field, registryOf, rules } from "./test_messages.ts";
+
+const INT32 = 5;
+const MESSAGE = 11;
+
+interface Content {
+  readonly messageType?: readonly DescriptorProto[];
+  readonly enumType?: readonly EnumDescriptorProto[];
+}
+
+function packed({ messageType = [], enumType = [] }: Content): Uint8Array<ArrayBuffer> {
+  const parts = { messageType: [...messageType], enumType: [...enumType] };
+  const named = { name: "big.proto", package: "big", syntax: "proto3" };
+  const file = create(FileDescriptorProtoSchema, { ...named, ...parts });
+  const set = create(FileDescriptorSetSchema, { file: [file] });
+  return new Uint8Array(gzipSync(toBinary(FileDescriptorSetSchema, set), { level: 9 }));
+}
+
+const numbered = <T>(count: number, make: (at: number) => T) =>
+  Array.from({ length: count }, (_, at) => make(at));
+const scalar = (at: number, oneof?: number) =>
+  create(FieldDescriptorProtoSchema, {
+    name: `f${at}`,
+    number: at + 1,
+    type: INT32,
+    label: 1,
+    ...(oneof === undefined ? {} : { oneofIndex: oneof }),
+  });
+const link = (number: number, to: string) =>
+  create(FieldDescriptorProtoSchema, {
+    name: `to${number}`,
+    number,
+    type: MESSAGE,
+    label: 1,
+    typeName: `.big.${to}`,
+  });
+const message = (name: string, fields: DescriptorProto["field"], more = {}) =>
+  create(DescriptorProtoSchema, { name, field: fields, ...more });
+
+/** `big.M0` is small and alone in each of them, but for the chain. */
+const SETS: Readonly<Record<string, () => Uint8Array<ArrayBuffer>>> = {
+  "9,000 messages of 19 fields": () =>
+    packed({
+      messageType: numbered(
+        9_000,
+        (at) => message(`M${at}`, numbered(19, (field) => scalar(field))),
+      ),
+    }),
+  "nested": () => {
+    const nest = (depth: number): DescriptorProto =>
+      message(`N${depth}`, numbered(19, (at) => scalar(at)), {
+        nestedType: depth === 0 ? [] : [nest(depth - 1)],
+      });
+    const outer = numbered(120, (at) => message(`O${at}`, [], { nestedType: [nest(28)] }));
+    return packed({ messageType: [message("M0", [scalar(0)]), ...outer] });
+  },
+  "oneofs": () => {
+    const oneofs = numbered(60, (at) => create(OneofDescriptorProtoSchema, { name: `o${at}` }));
+    const fields = numbered(60, (at) => scalar(at, at));
+    const all = numbered(300, (at) => message(`M${at + 1}`, fields, { oneofDecl: oneofs }));
+    return packed({ messageType: [message("M0", [scalar(0)]), ...all] });
+  },
+  "enums": () => {
+    const enumType = numbered(120, (at) =>
+      create(EnumDescriptorProtoSchema, {
+        name: `E${at}`,
+        value: numbered(1_000, (value) =>
+          create(EnumValueDescriptorProtoSchema, { name: `E${at}_V${value}`, number: value })),
+      }));
+    return packed({ messageType: [message("M0", [scalar(0)])], enumType });
+  },
+};
+
+/** All 9,000 messages hang together. */
+const chain = () =>
+  packed({
+    messageType: numbered(9_000, (at) =>
+      message(`M${at}`, [
+        ...numbered(18, (field) => scalar(field)),
+        ...(at === 8_999 ? [] : [link(19, `M${at + 1}`)]),
+      ])),
+  });
+
+async function ask(
+  { schemas }: TestSchemas,
+  method: string,
+  path: string,
+  type: string,
+  body: BodyInit,
+): Promise<{ status: number; body: Record<string, unknown> }> {
+  const request = new Request(`http://admin/v1/${path}`, {
+    method,
+    headers: { "content-type": type },
+    body,
+  });
+  const response = await schemas.admin!(request, operator());
+  return { status: response.status, body: await response.json() };
+}
+
+const GZIP = "application/gzip";
+const mapping = (message: string) =>
+  JSON.stringify({ subject: "in.t.acme.r.x*", schema_id: "big", message: `big.${message}` });
+
+/** What `run` resolves with, and how often the event loop turned meanwhile. */
+async function turnsOf<T>(run: () => Promise<T>): Promise<{ result: T; turns: number }> {
+  let turns = 0;
+  let is_over = false;
+  const turn = () => {
+    turns++;
+    if (!is_over) setImmediate(turn);
+  };
+  setImmediate(turn);
+  const result = await run();
+  is_over = true;
+  return { result, turns };
+}
+
+for (const [name, make] of Object.entries(SETS)) {
+  Deno.test(`a large set does not stop the messages while it is pushed, checked and mapped: ${name}`, async () => {
+    const bytes = make();
+    assert.ok(!isSmallSet(bytes) && bytes.length < 500_000, `${bytes.length} bytes`);
+    await using engine = testSpine();
+    using t = await testSchemas(engine.spine);
+    for (
+      const [method, path, type, body] of [
+        ["PUT", "schemas/big", GZIP, bytes],
+        ["POST", "schemas/big/check", GZIP, bytes],
+        ["PUT", "schemas/big", GZIP, bytes],
+        ["PUT", "tenants/acme/mappings", "application/json", mapping("M0")],
+      ] as const
+    ) {
+      const { result, turns } = await turnsOf(() => ask(t, method, path, type, body));
+      assert.equal(result.status, 200, JSON.stringify(result.body));
+      // Done on this thread, it would be three or four turns: those of reading and writing.
+      assert.ok(turns > 10, `${method} ${path}: ${turns} turns`);
+    }
+    const inForce = () => t.schemas.status().messages;
+    await until(() => JSON.stringify(inForce()).includes('"current":1'), "the message in force");
+  });
+}
+
+Deno.test("a message that needs too many parts of its schema is not mapped, and says so", async () => {
+  await using engine = testSpine();
+  using t = await testSchemas(engine.spine);
+  assert.equal((await ask(t, "PUT", "schemas/big", GZIP, chain())).status, 200);
+  const path = "tenants/acme/mappings";
+  const { status, body } = await ask(t, "PUT", path, "application/json", mapping("M0"));
+  assert.deepEqual([status, body.reason], [400, "invalid-settings"]);
+  assert.match(String(body.detail), /M0 needs \d+ parts .*\[platform\.registry\] message_parts/);
+  // What hangs on the end of the chain is small.
+  assert.equal((await ask(t, "PUT", path, "application/json", mapping("M8990"))).status, 200);
+});
+
+Deno.test("what is cut out of a set judges as the whole set does", () => {
+  const registry = registryOf({
+    syntax: "proto2",
+    messageType: [
+      {
+        name: "Root",
+        field: [
+          field("n", 1, "int32", { label: "LABEL_REQUIRED" }),
+          field("text", 2, "string", rules({ string: { maxLen: "5" } })),
+          {
+            name: "kind",
+            number: 3,
+            label: "LABEL_OPTIONAL",
+            type: "TYPE_ENUM",
+            typeName: ".t.Outer.Kind",
+          },
+          {
+            name: "inner",
+            number: 4,
+            label: "LABEL_REPEATED",
+            type: "TYPE_MESSAGE",
+            typeName: ".t.Outer.Inner",
+          },
+        ],
+        extensionRange: [{ start: 100, end: 200 }],
+      },
+      {
+        name: "Outer",
+        field: [field("unused", 1, "int32")],
+        nestedType: [
+          { name: "Inner", field: [field("id", 1, "int32", { label: "LABEL_REQUIRED" })] },
+          { name: "Unused", field: [field("id", 1, "int32")] },
+        ],
+        enumType: [{ name: "Kind", value: [{ name: "A", number: 0 }, { name: "B", number: 1 }] }],
+      },
+      { name: "Other", field: [field("n", 1, "int32")] },
+    ],
+    extension: [{
+      name: "more",
+      number: 100,
+      label: "LABEL_OPTIONAL",
+      type: "TYPE_STRING",
+      extendee: ".t.Root",
+    }],
+  });
+  const file = [...registry.files].map(({ proto }) => proto);
+  const gzipped = new Uint8Array(
+    gzipSync(toBinary(FileDescriptorSetSchema, create(FileDescriptorSetSchema, { file }))),
+  );
+  const cut = createSetJobs().cut(gzipped, ["t.Root", "t.Nobody"], 100_000);
+  assert.ok("problem" in cut["t.Nobody"]!);
+  const root = cut["t.Root"]!;
+  assert.ok("gzipped" in root);
+  const pruned = readDescriptorSet(root.gzipped).registry;
+  assert.equal(pruned.getMessage("t.Other"), undefined);
+  assert.equal(pruned.getMessage("t.Outer.Unused"), undefined);
+  const [whole, small] = [registry, pruned].map((one) => compileMessage(one, "t.Root"));
+  const samples = [
+    [0x08, 7],
+    [],
+    [0x08, 7, 0x12, 2, 0x68, 0x69],
+    [0x08, 7, 0x12, 6, 0x68, 0x69, 0x68, 0x69, 0x68, 0x69],
+    [0x08, 7, 0x18, 9],
+    [0x08, 7, 0x22, 0],
+    [0x08, 7, 0x22, 2, 8, 1],
+    [0x08, 7, 0xa2, 6, 1, 0x61],
+    [0x08, 7, 0xa2, 6, 1, 0xff],
+    [0x08, 7, 0xa0, 6, 1],
+  ];
+  for (const sample of samples) {
+    const data = new Uint8Array(sample);
+    const options = { unknown_fields: "refuse" } as const;
+    assert.deepEqual(small!.validate(data, options), whole!.validate(data, options), `${sample}`);
+  }
+  assert.throws(() => readUnpackedSet(new Uint8Array([1])), SchemaError);
+});
