@@ -14,6 +14,7 @@ import { NO_CANDIDATES } from "../shield/mirror/diff.ts";
 import { compileMessage } from "../shield/schema/message_schema.ts";
 import type { SchemaGate } from "../shield/schema/gate.ts";
 import { register } from "../shield/schema/register.ts";
+import { SetWorker } from "../shield/schema/set_work.ts";
 import { startSchemas } from "../shield/schema/start.ts";
 import { openSchemaStore } from "../shield/schema/store.ts";
 import { openSettings } from "../shield/settings.ts";
@@ -80,7 +81,12 @@ async function openGate(): Promise<SchemaGate> {
   for (const edition of EDITIONS) {
     const by = { by: "bench", now_ms: now(), versions_max: 10 };
     const bytes = feedUpload(edition);
-    await register(store, { schema_id: edition, bytes, compatibility: "NONE", ...by });
+    await register({ store, work: new SetWorker().work }, {
+      schema_id: edition,
+      bytes,
+      compatibility: "NONE",
+      ...by,
+    });
   }
   const registry = new Registry();
   const settings = await openSettings({ spine, log, registry, now });
