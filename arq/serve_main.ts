@@ -3,7 +3,7 @@
  * files, clock, randomness and signals end here. Loaded only when a bus is to run in this process; what
  * runs is in `serve/`.
  */
-import { ConfigError, parseConfig } from "../shared/config/load.ts";
+import { ConfigError, configText, parseConfig } from "../shared/config/load.ts";
 import type { ConfigDefaults } from "../shared/config/load.ts";
 import type { Config } from "../shared/config/schema.ts";
 import { randomPool } from "../shared/ids.ts";
@@ -20,14 +20,14 @@ const ISSUER_HINT = "arq init writes a configuration with one; docs/security.md 
 
 /** The checked configuration of a file. Throws a usage error when it cannot be read or used. */
 function readConfig(file: string, defaults: ConfigDefaults): Config {
-  let text: string;
+  let bytes: Uint8Array;
   try {
-    text = Deno.readTextFileSync(file);
+    bytes = Deno.readFileSync(file);
   } catch (error) {
     throw usageError(`cannot read ${file}: ${error instanceof Error ? error.message : error}`);
   }
   try {
-    return parseConfig(text, { file, defaults });
+    return parseConfig(configText(bytes, file), { file, defaults });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw usageError("the configuration is wrong", error.message.replaceAll("\n", "\n     "));

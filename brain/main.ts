@@ -4,6 +4,7 @@
  */
 import { openReserve, operatorLimits } from "../shared/client_listener.ts";
 import { brainIdOf } from "../shared/cluster.ts";
+import { ConfigError } from "../shared/config/load.ts";
 import type { Config } from "../shared/config/schema.ts";
 import { createLogging } from "../shared/logging.ts";
 import { createMetrics, watchEventLoop } from "../shared/metrics.ts";
@@ -107,7 +108,8 @@ if (import.meta.main) {
   try {
     await run(config);
   } catch (error) {
-    stopWith(PROGRAM, EXIT_FAILED, textOf(error));
+    const code = error instanceof ConfigError ? EXIT_USAGE : EXIT_FAILED;
+    stopWith(PROGRAM, code, textOf(error));
   }
   Deno.exit(0);
 }

@@ -4,7 +4,7 @@
  * import more than the exit codes; nothing else reads files, arguments or signals.
  */
 import { parseArgs } from "node:util";
-import { ConfigError, parseConfig } from "./config/load.ts";
+import { ConfigError, configText, parseConfig, unreadable } from "./config/load.ts";
 import type { ConfigDefaults } from "./config/load.ts";
 import type { Config } from "./config/schema.ts";
 import type { Logger } from "./log.ts";
@@ -84,25 +84,32 @@ export function loadConfigFile(
   file: string,
   defaults: ConfigDefaults = {},
 ): Config {
-  let text: string;
+  let bytes: Uint8Array;
   try {
-    text = Deno.readTextFileSync(file);
+    bytes = Deno.readFileSync(file);
   } catch (error) {
     stopWith(program, EXIT_USAGE, `cannot read ${file}: ${textOf(error)}`);
   }
   try {
-    return parseConfig(text, { file, defaults });
+    return parseConfig(configText(bytes, file), { file, defaults });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     stopWith(program, EXIT_USAGE, `the configuration is wrong\n${error.message}`);
   }
 }
 
-/** PEM texts of the client listener, or undefined for plain HTTP. Throws when a file cannot be read. */
+/** PEM texts of the client listener, or undefined for plain HTTP. Throws a ConfigError that names the key and the file when one cannot be read. */
 export function tlsFiles({ server }: Config): { cert: string; key: string } | undefined {
   const { tls_cert, tls_key } = server;
   if (tls_cert === undefined || tls_key === undefined) return undefined;
-  return { cert: Deno.readTextFileSync(tls_cert), key: Deno.readTextFileSync(tls_key) };
+  const read = (key: string, path: string) => {
+    try {
+      return Deno.readTextFileSync(path);
+    } catch (cause) {
+      throw unreadable(`server.${key}`, path, cause);
+    }
+  };
+  return { cert: read("tls_cert", tls_cert), key: read("tls_key", tls_key) };
 }
 
 /**

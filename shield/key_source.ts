@@ -2,7 +2,7 @@
  * Where the keys of each configured issuer come from: a JWKS file, a JWKS URL or a PEM file.
  * Opened once at start; a wrong file or URL stops the start and says what would be right.
  */
-import { ConfigError } from "../shared/config/load.ts";
+import { ConfigError, unreadable } from "../shared/config/load.ts";
 import type { Config } from "../shared/config/schema.ts";
 import type { Logger } from "../shared/log.ts";
 import { keyFromPem, keysFromJwks } from "./keys.ts";
@@ -77,8 +77,7 @@ async function keysFromFile(
   try {
     text = readTextFile(path);
   } catch (cause) {
-    const what = cause instanceof Error ? cause.message : String(cause);
-    throw startError(placed, key, `cannot be read (${what}); give the path of a file`);
+    throw unreadable(`auth.issuers[${placed.position}].${key}`, path, cause);
   }
   let loaded: LoadedKeys;
   try {

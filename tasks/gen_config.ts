@@ -24,9 +24,11 @@ config.toml:3:1 server.prot: unknown key; did you mean "port"?
 config.toml:7:14 policy.timeout_ms: "5" is a string; expected an integer from 1 to 60_000
 \`\`\`
 
-\`arq config check FILE\` says the same without starting anything, \`arq config explain KEY\` what a key
-is, and \`arq doctor\` looks at what the file names: ports, keys, certificates, NATS
-([operations.md](operations.md#doctor)).
+\`arq config check FILE\` says the same without starting anything, and opens the keys, certificates and
+other files that it names (\`--no-files\`: not those); \`arq config explain KEY\` says what a key is, and
+\`arq doctor\` looks at the machine as well: ports, limits, NATS
+([operations.md](operations.md#doctor)). A file is UTF-8; one that is named and cannot be read is told
+with its key.
 
 Units stand at the end of a name: \`_ms\`, \`_seconds\`, \`_bytes\`. Paths are relative to the working
 directory of the process. A Brain reads the same file; where \`[ops]\` and \`[admin]\` name no port, it

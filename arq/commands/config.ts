@@ -1,22 +1,28 @@
 /**
  * `arq config check|explain|schema`: what a server would say of a configuration, what a key means, and
- * the JSON Schema for editors. Starts nothing and reads no file but the one that is checked;
- * `arq doctor` looks at what the configuration names.
+ * the JSON Schema for editors. Starts nothing; reads the file that is checked and those that it names.
+ * `arq doctor` looks at the machine.
  */
 import { configJsonSchema } from "../../shared/config/json_schema.ts";
-import { ConfigError, parseConfig } from "../../shared/config/load.ts";
+import { ConfigError, configText, parseConfig } from "../../shared/config/load.ts";
 import type { ConfigProblem } from "../../shared/config/problems.ts";
+import { namedFileProblems } from "../config_files.ts";
 import { explainKey, explanationText } from "../config_explain.ts";
 import { EXIT, printable, usageError } from "../exit.ts";
 import { readInput } from "../input.ts";
 import { print } from "../io.ts";
 import type { Io } from "../io.ts";
 
-/** What is wrong with a configuration; empty: nothing. */
-export function configProblems(text: string, file: string): readonly ConfigProblem[] {
+/** What is wrong with a configuration and, where it is valid, with the files that it names. */
+async function configProblems(
+  io: Io,
+  bytes: Uint8Array,
+  file: string,
+  with_files: boolean,
+): Promise<readonly ConfigProblem[]> {
   try {
-    parseConfig(text, { file });
-    return [];
+    const config = parseConfig(configText(bytes, file), { file });
+    return with_files ? await namedFileProblems(io, config) : [];
   } catch (error) {
     if (error instanceof ConfigError) return error.problems;
     throw error;
@@ -32,9 +38,9 @@ function problemText(file: string, { position, key, text }: ConfigProblem): stri
 export async function configCheck(
   io: Io,
   file: string,
-  flags: { readonly json?: boolean },
+  flags: { readonly json?: boolean; readonly files: boolean },
 ): Promise<number> {
-  const problems = configProblems(new TextDecoder().decode(await readInput(io, file)), file);
+  const problems = await configProblems(io, await readInput(io, file), file, flags.files);
   const valid = problems.length === 0;
   if (flags.json === true) {
     const told = problems.map(({ position, key, text }) => ({

@@ -2,7 +2,7 @@
  * `arq doctor`: looks at everything that a bus on this machine needs, and at the bus that commands take
  * here. Changes nothing; each rule is in `doctor/`.
  */
-import { ConfigError, configFrom, parseConfig } from "../../shared/config/load.ts";
+import { ConfigError, configFrom, configText, parseConfig } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { busReport } from "../doctor/bus.ts";
 import type { BusReport } from "../doctor/bus.ts";
@@ -51,10 +51,10 @@ async function givenConfig(io: Io, flags: DoctorFlags): Promise<Given> {
     );
     return { config: configFrom({}), is_own: false, finding };
   }
-  const text = new TextDecoder().decode(await readInput(io, file));
+  const bytes = await readInput(io, file);
   try {
     return {
-      config: parseConfig(text, { file }),
+      config: parseConfig(configText(bytes, file), { file }),
       is_own: true,
       finding: ok(check, `${file} is valid`),
     };

@@ -97,11 +97,51 @@ export function parseConfig(text: string, options: ParseOptions): Config {
   const result = parseToml(text);
   if (!result.ok) {
     throw new ConfigError(options.file, [
-      { position: result.position, key: "", text: result.message },
+      { position: result.position, key: result.key, text: result.message },
     ]);
   }
   const { document } = result;
   return checked(document.value, options.file, options.defaults ?? {}, document);
+}
+
+/**
+ * The text of a file that is a configuration. Throws ConfigError for bytes that are not UTF-8, with the
+ * place of the first: put right by the reader, they would be another text than the one that was written.
+ */
+export function configText(bytes: Uint8Array, file: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    const lines = goodBeginning(bytes).split("\n");
+    const position = { line: lines.length, column: (lines.at(-1) ?? "").length + 1 };
+    const text = "it is not UTF-8 from here on; expected a file in UTF-8";
+    throw new ConfigError(file, [{ position, key: "", text }]);
+  }
+}
+
+/** What is UTF-8 at the beginning of bytes that are not. */
+function goodBeginning(bytes: Uint8Array): string {
+  // A character that is cut is no mistake yet, and not in the text: `stream` waits for the rest.
+  const read = (end: number, fatal: boolean) =>
+    new TextDecoder("utf-8", { fatal }).decode(bytes.subarray(0, end), { stream: true });
+  let [good, bad] = [0, bytes.length + 1];
+  while (bad - good > 1) {
+    const middle = (good + bad) >> 1;
+    try {
+      read(middle, true);
+      good = middle;
+    } catch {
+      bad = middle;
+    }
+  }
+  return read(good, false);
+}
+
+/** What a start fails with when a file cannot be read that the configuration names by `key`. */
+export function unreadable(key: string, path: string, cause: unknown): ConfigError {
+  const what = cause instanceof Error ? cause.message : String(cause);
+  const text = `${JSON.stringify(path)} cannot be read (${what}); give the path of a file`;
+  return new ConfigError("", [{ position: undefined, key, text }]);
 }
 
 /** The same for a value built in code (tests, `deno task dev`). Throws ConfigError without places. */

@@ -1,7 +1,7 @@
 /** Whole files in, a Config or one ConfigError out. The single texts: problems_test.ts. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ConfigError, configFrom, parseConfig } from "./load.ts";
+import { ConfigError, configFrom, configText, parseConfig } from "./load.ts";
 import type { ConfigDefaults } from "./load.ts";
 
 const file = "config.toml";
@@ -102,8 +102,50 @@ Deno.test("a TOML syntax error is named with its place", () => {
 Deno.test("a key that stands twice is named at its second place", () => {
   refused(
     "[server]\nport = 1\nhost = 'a'\nport = 2\n",
-    "config.toml:4:1 the key is defined twice; expected it once",
+    "config.toml:4:1 server.port: the key is defined twice; expected it once",
   );
+  for (
+    const [text, key] of [
+      ["a = 1\na = 2\n", "a"],
+      ["[server]\nport = 1\n[ops]\nport = 1\n[server] # again\nhost = 'x'\n", "server"],
+      ["server.port = 1\n[server]\nport = 2\n", "server"],
+      [
+        "[platform]\noverseer.enabled = true\noverseer.enabled = true\n",
+        "platform.overseer.enabled",
+      ],
+      ["quota = { url = 'a', url = 'b' }\n", "quota.url"],
+      ["[[rooms]]\nroom = 'a'\n\"room\" = 'b'\n", "rooms.room"],
+      ["[a]\nb = 1\n[a.b]\nc = 1\n", "a.b"],
+    ] as const
+  ) assert.equal(refusal(text).problems[0]?.key, key, text);
+});
+
+Deno.test("a file that is not UTF-8 is refused at the first place that is not", () => {
+  const bytes = (text: string) => Uint8Array.from(text, (unit) => unit.charCodeAt(0));
+  for (
+    const [text, place] of [
+      ["a = 1\nb = '\xe9'\n", "2:6"],
+      ["\xff\xfe", "1:1"],
+      ["# gr\xc3\xbc\xdfe\n", "1:6"],
+      ["a = '\xe2\x82", "1:6"],
+      ["a = '\xc0\x80'\n", "1:6"],
+      ["a = '\xed\xa0\x80'\n", "1:6"],
+    ] as const
+  ) {
+    assert.throws(() => configText(bytes(text), file), {
+      name: "ConfigError",
+      message: `config.toml:${place} it is not UTF-8 from here on; expected a file in UTF-8`,
+    });
+  }
+  assert.equal(configText(new TextEncoder().encode("# grüße €🙂"), file), "# grüße €🙂");
+});
+
+Deno.test("a lock's usual lease is at most the longest", () => {
+  refused(
+    "[brain]\nlock_ttl_ms = 600_001\n",
+    "config.toml:2:15 brain.lock_ttl_ms: 600_001 is not allowed; expected at most lock_ttl_max_ms",
+  );
+  parseConfig("[brain]\nlock_ttl_ms = 600_001\nlock_ttl_max_ms = 600_001\n", { file });
 });
 
 Deno.test("several problems are all named, in the order of the file", () => {

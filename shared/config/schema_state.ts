@@ -67,4 +67,8 @@ export const Brain = z.strictObject({
   lock_ttl_ms: count(30_000, 86_400_000, "lease of a lock that asks for none"),
   lock_ttl_max_ms: count(600_000, 86_400_000, "longest lease of a lock"),
   bans_per_tenant: count(100_000, 10_000_000, "bans of one tenant"),
+}).refine(({ lock_ttl_ms, lock_ttl_max_ms }) => lock_ttl_ms <= lock_ttl_max_ms, {
+  error: "expected at most lock_ttl_max_ms",
+  path: ["lock_ttl_ms"],
+  ...always,
 });

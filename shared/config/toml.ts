@@ -36,7 +36,13 @@ export interface TomlDocument {
 /** Either a document or the first syntax error. */
 export type TomlResult =
   | { readonly ok: true; readonly document: TomlDocument }
-  | { readonly ok: false; readonly position: TomlPosition; readonly message: string };
+  | {
+    readonly ok: false;
+    readonly position: TomlPosition;
+    /** What it is about, as a person writes it; "" when that cannot be said. */
+    readonly key: string;
+    readonly message: string;
+  };
 
 type Table = Record<string, unknown>;
 
@@ -107,6 +113,7 @@ class Builder {
   }
 }
 
+const TWICE = "Defining a key multiple times is invalid";
 /** What the parser says, in the form "what is wrong; what would be right". */
 const SAID: Readonly<Record<string, string>> = {
   "Unterminated string constant": "the string is not closed; expected a closing quote",
@@ -116,7 +123,7 @@ const SAID: Readonly<Record<string, string>> = {
   "Empty bare keys are not allowed": "the key is missing; expected a name",
   "Expected equal (=) token": 'expected "=" and a value after the key',
   "Must be a newline": "unexpected text after the value; expected the end of the line",
-  "Defining a key multiple times is invalid": "the key is defined twice; expected it once",
+  [TWICE]: "the key is defined twice; expected it once",
 };
 const NOT_A_VALUE =
   "not a TOML value; expected a string in quotes, a number, true, false, an array or a table";
@@ -125,7 +132,25 @@ const EQUALS_MISSING = 'expected "=" and a value on the line of the key';
 
 interface SyntaxProblem {
   readonly position: TomlPosition;
+  readonly key: string;
   readonly message: string;
+}
+
+const KEY_UNITS = 100;
+const HEADER = /^[ \t]*\[\[?[ \t]*([^\]\n]+?)[ \t]*\]\]?[ \t\r]*(?:#.*)?$/gm;
+
+/** The key that is defined again at `index`, with the table that it is in, as they are written. */
+function keyAt(text: string, index: number): string {
+  const line_start = text.lastIndexOf("\n", index - 1) + 1;
+  const before = text.slice(line_start, index);
+  const line = text.slice(line_start).split("\n", 1)[0] ?? "";
+  const own_header = [...line.matchAll(HEADER)][0]?.[1];
+  const name = /^(?:"[^"\n]*"|'[^'\n]*'|[A-Za-z0-9_-]+)/.exec(text.slice(index))?.[0] ?? "";
+  const around = /^[ \t]*([^={]+?)[ \t]*=[ \t]*\{/.exec(before)?.[1];
+  const own = around === undefined ? `${before.trim()}${name}` : `${around}.${name}`;
+  const table = [...text.slice(0, line_start).matchAll(HEADER)].at(-1)?.[1];
+  const key = own_header ?? (table === undefined ? own : `${table}.${own}`);
+  return key.replace(/["']([A-Za-z0-9_-]+)["']/g, "$1").replace(/\p{C}/gu, "").slice(0, KEY_UNITS);
 }
 
 /** The place just after what is not blank in `text`. */
@@ -147,23 +172,24 @@ function syntaxProblem(text: string, error: ParseError): SyntaxProblem {
   const same_line = before.lastIndexOf("\n") < before.trimEnd().length;
   if (/^Unexpected (character|token)|^Unspecified|^The key, equals/.test(error.message)) {
     if (ends_in_equals && same_line && error.index < text.trimEnd().length) {
-      return { position: here, message: NOT_A_VALUE };
+      return { position: here, key: "", message: NOT_A_VALUE };
     }
     if (ends_in_equals) {
       const line_start = before.trimEnd().lastIndexOf("\n") + 1;
       const end = line_start + (assignment[1] ?? "").length;
-      return { position: endOf(text.slice(0, end)), message: VALUE_MISSING };
+      return { position: endOf(text.slice(0, end)), key: "", message: VALUE_MISSING };
     }
   }
   if (error.message.startsWith("The key, equals")) {
     const in_header = /(^|\n)[ \t]*\[[^\]\n]*$/.test(before.trimEnd());
     const message = in_header ? SAID["Unterminated table-key"]! : EQUALS_MISSING;
-    return { position: endOf(before), message };
+    return { position: endOf(before), key: "", message };
   }
   const known = SAID[error.message];
   const first = error.message.charAt(0).toLowerCase();
   const message = known ?? `${first}${error.message.slice(1)}; expected TOML 1.0`;
-  return { position: error.message.startsWith("Unterminated") ? endOf(before) : here, message };
+  const position = error.message.startsWith("Unterminated") ? endOf(before) : here;
+  return { position, key: error.message === TWICE ? keyAt(text, error.index) : "", message };
 }
 
 /** Parses TOML 1.0. A byte order mark at the start is skipped. Never throws for any text. */
@@ -181,7 +207,7 @@ export function parseToml(file_text: string): TomlResult {
   } catch (error) {
     // The parser descends recursively: absurd nesting ends in a RangeError without a place.
     if (error instanceof RangeError) {
-      return { ok: false, position: { line: 1, column: 1 }, message: "nested too deeply" };
+      return { ok: false, position: { line: 1, column: 1 }, key: "", message: "nested too deeply" };
     }
     if (!(error instanceof ParseError)) throw error;
     return { ok: false, ...syntaxProblem(text, error) };

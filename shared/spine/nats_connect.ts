@@ -2,6 +2,7 @@
 import { ArqonError } from "@arqon/proto";
 import { credsAuthenticator } from "@nats-io/transport-deno";
 import type { NatsConnection, NodeConnectionOptions } from "@nats-io/transport-deno";
+import { unreadable } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { connectGuarded } from "./nats_transport.ts";
 import type { Wire } from "./nats_wire.ts";
@@ -54,9 +55,16 @@ export interface ConnectInput {
   readonly reconnectDelay: () => number;
 }
 
-function readFile({ files }: ConnectInput, path: string): string {
-  if (files !== undefined) return files.read(path);
-  throw new TypeError(`cannot read ${path}: openSpine was given no way to read files`);
+/** Throws a ConfigError that names the key and the file. */
+function readFile({ files }: ConnectInput, key: string, path: string): string {
+  if (files === undefined) {
+    throw new TypeError(`cannot read ${path}: openSpine was given no way to read files`);
+  }
+  try {
+    return files.read(path);
+  } catch (cause) {
+    throw unreadable(`nats.${key}`, path, cause);
+  }
 }
 
 function connectionOptions(input: ConnectInput, addresses: Addresses): NodeConnectionOptions {
@@ -78,11 +86,11 @@ function connectionOptions(input: ConnectInput, addresses: Addresses): NodeConne
     noAsyncTraces: true,
   };
   if (config.credentials_file !== undefined) {
-    const text = readFile(input, config.credentials_file);
+    const text = readFile(input, "credentials_file", config.credentials_file);
     options.authenticator = credsAuthenticator(new TextEncoder().encode(text));
   }
   if (config.tls_ca_file !== undefined) {
-    options.tls = { ca: readFile(input, config.tls_ca_file) };
+    options.tls = { ca: readFile(input, "tls_ca_file", config.tls_ca_file) };
   } else if (tls) {
     options.tls = {};
   }

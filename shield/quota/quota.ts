@@ -6,6 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
+import { ConfigError } from "../../shared/config/load.ts";
 import type { Quota as QuotaConfig } from "../../shared/config/schema_quota.ts";
 import type { Logger } from "../../shared/log.ts";
 import { scrapedGauge } from "../../shared/metrics.ts";
@@ -56,14 +57,16 @@ export async function startQuota(
   return new ClusterQuota({ ...options, config }, connectValkey);
 }
 
-/** Throws a plain Error that names the key and the file when it cannot be read. */
+/** Throws a ConfigError that names the key and the file when it cannot be read. */
 function authority({ config, readTextFile }: QuotaOptions): string | undefined {
   const { tls_ca_file } = config;
   if (tls_ca_file === undefined) return undefined;
   try {
     return readTextFile(tls_ca_file);
   } catch (cause) {
-    throw new Error(`[quota] tls_ca_file: cannot read ${tls_ca_file}`, { cause });
+    const what = cause instanceof Error ? ` (${cause.message})` : "";
+    const text = `cannot read ${tls_ca_file}${what}; give the path of a file`;
+    throw new ConfigError("", [{ position: undefined, key: "quota.tls_ca_file", text }]);
   }
 }
 
