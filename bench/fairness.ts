@@ -118,26 +118,26 @@ const median = (values: readonly number[]) =>
   [...values].sort((a, b) => a - b)[values.length >> 1]!;
 
 function rowOf(isolation: Isolation, turns: readonly Turn[]) {
-  const p99 = (is_beside: boolean) =>
-    median(turns.filter((turn) => turn.is_beside === is_beside).map(({ p99_ms }) => p99_ms));
+  const of = (is_beside: boolean, column: "p50_ms" | "p99_ms") =>
+    median(turns.filter((turn) => turn.is_beside === is_beside).map((turn) => turn[column]));
   const answers: Record<string, number> = {};
   for (const { burner } of turns) {
     for (const [code, count] of Object.entries(burner)) {
       answers[code] = (answers[code] ?? 0) + count;
     }
   }
-  const alone_ms = p99(false);
-  const beside_ms = p99(true);
-  return { isolation, alone_ms, beside_ms, ratio: beside_ms / alone_ms, answers };
+  const p50_ms = { alone: of(false, "p50_ms"), beside: of(true, "p50_ms") };
+  const p99_ms = { alone: of(false, "p99_ms"), beside: of(true, "p99_ms") };
+  return { isolation, p50_ms, p99_ms, ratio: p99_ms.beside / p99_ms.alone, answers };
 }
 
 function renderTable(rows: readonly ReturnType<typeof rowOf>[]): string {
   return renderRows(
-    ["isolation", "p99 alone ms", "p99 beside ms", "ratio", "aim", "answers to the burner"],
-    rows.map(({ isolation, alone_ms, beside_ms, ratio, answers }) => [
+    ["isolation", "p50 alone, beside ms", "p99 alone, beside ms", "ratio", "aim", "burner"],
+    rows.map(({ isolation, p50_ms, p99_ms, ratio, answers }) => [
       isolation,
-      alone_ms.toFixed(3),
-      beside_ms.toFixed(3),
+      `${p50_ms.alone.toFixed(2)}, ${p50_ms.beside.toFixed(2)}`,
+      `${p99_ms.alone.toFixed(1)}, ${p99_ms.beside.toFixed(1)}`,
       `${ratio.toFixed(2)}x`,
       ratio <= RATIO ? `met (${RATIO}x)` : `missed (${RATIO}x)`,
       Object.entries(answers).map(([code, count]) => `${count} x ${code}`).join(", "),
