@@ -133,8 +133,8 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
         this.#pinged = false;
         await this.#take(buffer.subarray(0, count));
         buffer = this.#bufferAfter(buffer, count === buffer.length, small);
-        // For the answer to our close frame, or for reading it, whatever the peer sends meanwhile.
-        if (this.#closing && !this.#orderly) await this.#pause(CLOSING_READ_MS);
+        // For the answer to our close frame, whatever the peer sends before it.
+        if (this.#closing && !this.#peer_done) await this.#pause(CLOSING_READ_MS);
       }
     } catch {
       // Cut off, by either side.
