@@ -13,7 +13,7 @@ import {
   ringWake,
   ringWrite,
 } from "./ring.ts";
-import { decodeReply, type WorkerReply } from "./ring_message.ts";
+import { decodeReply, RING_LAYOUT, type WorkerReply } from "./ring_message.ts";
 import {
   ENDED,
   MAIL,
@@ -138,6 +138,7 @@ export function startPolicyWorker(options: PolicyWorkerOptions): PolicyWorker {
   };
   post({
     kind: "start",
+    layout: RING_LAYOUT,
     requests: requests.memory,
     replies: replies.memory,
     progress: progress.buffer,

@@ -9,6 +9,22 @@ import { message } from "./test_pool.ts";
 
 const ENTRY: ChainEntry = { module: 1, name: "p", mode: "enforce", asks: false };
 
+Deno.test("a worker whose code is of another version than the process says so and does no work", async () => {
+  const said = Promise.withResolvers<string>();
+  const thread = new Worker(new URL("./worker.ts", import.meta.url), {
+    type: "module",
+    deno: { permissions: "none" },
+  });
+  thread.onerror = (event) => {
+    event.preventDefault();
+    said.resolve(event.message);
+  };
+  thread.onmessage = () => said.resolve("it started");
+  thread.postMessage({ kind: "start", layout: "0" });
+  assert.match(await said.promise, /files were replaced while it ran \(messages 0 in the process/);
+  thread.terminate();
+});
+
 /** A worker of generation 7 with one module, and what it answers. */
 async function startWorker(bytes: Uint8Array<ArrayBuffer>) {
   const replies: [id: number, reply: WorkerReply][] = [];

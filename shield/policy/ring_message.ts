@@ -5,6 +5,7 @@
  * their names stay in the process. Every message carries the generation of its worker.
  */
 import type { EvaluateRequest, Hook, PolicyFacts, PolicyFault, PolicyMode } from "./policy.ts";
+import { METER_VERSION } from "./meter_costs.ts";
 import { HOOKS, POLICY_FAULTS } from "./policy.ts";
 
 /** One policy to run, as the worker knows it. */
@@ -83,6 +84,15 @@ const REQUEST_HEAD_BYTES = 28;
 const ENTRY_BYTES = 5;
 const REPLY_HEAD_BYTES = 12;
 const OUTCOME_BYTES = 28;
+/**
+ * Where things are in a message, for both ends to compare. A worker reads its code when it starts,
+ * perhaps hours after the process did: when the files have been replaced meanwhile the two must not
+ * talk, since one would read at the wrong places.
+ */
+export const RING_LAYOUT = [
+  ...[1, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
+  METER_VERSION,
+].join(".");
 /** A UTF-16 code unit takes at most so many bytes of UTF-8. */
 const UNIT_BYTES = 3;
 const NO_FACTS: PolicyFacts = { headers: [], claims: {} };

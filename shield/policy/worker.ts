@@ -15,6 +15,7 @@ import {
 import {
   decodeRequest,
   encodeReply,
+  RING_LAYOUT,
   type WorkerReply,
   type WorkerRequest,
 } from "./ring_message.ts";
@@ -49,6 +50,12 @@ interface Thread {
 const EXPIRED: WorkerReply = { expired: true, outcomes: [], added_headers: [], logs: [] };
 
 function createThread(start: Start): Thread {
+  if (start.layout !== RING_LAYOUT) {
+    const versions = `${start.layout} in the process, ${RING_LAYOUT} here`;
+    throw new Error(
+      `the program's files were replaced while it ran (messages ${versions}): restart it`,
+    );
+  }
   const behind_ms = start.now_ms - performance.now();
   const progress = new Int32Array(start.progress);
   return {

@@ -15,6 +15,8 @@ export interface RunnableModule {
 export type WorkerMail =
   | {
     readonly kind: "start";
+    /** `RING_LAYOUT` of the process. */
+    readonly layout: string;
     readonly requests: SharedArrayBuffer;
     readonly replies: SharedArrayBuffer;
     readonly progress: SharedArrayBuffer;
