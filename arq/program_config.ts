@@ -12,12 +12,15 @@ export function addConfig(program: Command, run: Run): void {
     .description("say everything that is wrong with a configuration, with line and key")
     .argument("<file>", "the config.toml")
     .option("--json", "print it as JSON")
-    .option("--no-files", "leave the files unopened that it names: those of another machine")
+    .option(
+      "--no-files",
+      "for another machine: leave the files unopened that it names, and the limits here alone",
+    )
     .addHelpText(
       "after",
       "\nThe same checks as a server's at its start, without starting one: keys, certificates and other" +
         "\nfiles that it names are opened, relative paths from this folder. Exit code 1 when something is" +
-        "\nwrong. Ports, NATS and limits of the machine are looked at by arq doctor.\n" +
+        "\nwrong. Ports, NATS and the machine are looked at by arq doctor.\n" +
         examples(
           "arq config check config.toml",
           "arq config check config.toml --json | jq .problems",

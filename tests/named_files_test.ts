@@ -103,3 +103,30 @@ Deno.test("arq config check reads what is in the files, and every one of them", 
     await Deno.remove(cwd, { recursive: true });
   }
 });
+
+Deno.test("arq config check refuses more connections than a process here may have files", async () => {
+  const cwd = await Deno.makeTempDir();
+  const check = async (text: string, ...more: string[]) => {
+    await Deno.writeTextFile(`${cwd}/config.toml`, text);
+    return await runArq(["config", "check", "config.toml", ...more], { cwd });
+  };
+  try {
+    // No system allows so many.
+    const many = "[limits]\nconnections_per_process = 10_000_000\n";
+    const { stdout } = await new Deno.Command("sh", { args: ["-c", "ulimit -n"] }).output();
+    const limit = new TextDecoder().decode(stdout).trim();
+    const refused = await check(many);
+    assert.equal(refused.code, limit === "unlimited" || Number(limit) > 10_000_256 ? 0 : 1);
+    if (refused.code === 1) {
+      assert.match(
+        refused.stdout,
+        /^config\.toml:2:27 limits\.connections_per_process: 10_000_000 needs 10000256 open files, /,
+      );
+    }
+    assert.equal((await check(many, "--no-files")).code, 0);
+    assert.equal((await check("[limits]\nconnections_per_process = 5\n")).code, 0);
+    assert.equal((await check("")).code, 0, "the default is no wish");
+  } finally {
+    await Deno.remove(cwd, { recursive: true });
+  }
+});

@@ -6,12 +6,31 @@
 import { configJsonSchema } from "../../shared/config/json_schema.ts";
 import { ConfigError, configText, parseConfig } from "../../shared/config/load.ts";
 import type { ConfigProblem } from "../../shared/config/problems.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import { parseToml } from "../../shared/config/toml.ts";
 import { namedFileProblems } from "../config_files.ts";
+import { fileLimit, OTHER_FILES } from "../doctor/system.ts";
 import { explainKey, explanationText } from "../config_explain.ts";
 import { EXIT, printable, usageError } from "../exit.ts";
 import { readInput } from "../input.ts";
 import { print } from "../io.ts";
 import type { Io } from "../io.ts";
+
+/**
+ * Connections that somebody has asked for by name, and that a process here may not have. The default is no
+ * such wish: where fewer files are allowed, the listener takes fewer.
+ */
+async function filesProblem(io: Io, text: string, config: Config): Promise<ConfigProblem[]> {
+  const parsed = parseToml(text);
+  const path = ["limits", "connections_per_process"];
+  const wish = parsed.ok ? parsed.document.entry(path) : undefined;
+  const limit = wish === undefined ? undefined : await fileLimit(io.signal);
+  const needed = config.limits.connections_per_process + OTHER_FILES;
+  if (wish === undefined || limit === undefined || needed <= limit) return [];
+  const told = `${wish.source} needs ${needed} open files, and a process here may open ${limit}; ` +
+    `expected at most ${Math.max(0, limit - OTHER_FILES)}, or a higher ulimit -n`;
+  return [{ position: wish.value, key: path.join("."), text: told }];
+}
 
 /** What is wrong with a configuration and, where it is valid, with the files that it names. */
 async function configProblems(
@@ -21,8 +40,10 @@ async function configProblems(
   with_files: boolean,
 ): Promise<readonly ConfigProblem[]> {
   try {
-    const config = parseConfig(configText(bytes, file), { file });
-    return with_files ? await namedFileProblems(io, config) : [];
+    const text = configText(bytes, file);
+    const config = parseConfig(text, { file });
+    if (!with_files) return [];
+    return [...await filesProblem(io, text, config), ...await namedFileProblems(io, config)];
   } catch (error) {
     if (error instanceof ConfigError) return error.problems;
     throw error;

@@ -9,7 +9,7 @@ import { runShell } from "./shell.ts";
 /** Older ones lack what the servers are started with. */
 export const OLDEST_DENO = "2.9.6";
 /** Files of a process beside its connections: listeners, databases, NATS, workers. */
-const OTHER_FILES = 256;
+export const OTHER_FILES = 256;
 /** Until here nobody notices. */
 const CLOCK_WARN_MS = 2_000;
 /** Nothing of this project is older. */
