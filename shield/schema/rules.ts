@@ -135,7 +135,9 @@ export function compileRules(
 ): MessageRules | undefined {
   const inventory = collectRules(registry, desc, limits);
   if (!inventory.any) return undefined;
-  if (inventory.counted.size === 0) return new MessageRules(registry, desc, inventory, limits, now);
+  if (inventory.counted.size === 0 && !inventory.has_hosts) {
+    return new MessageRules(registry, desc, inventory, limits, now);
+  }
   const counted = countedRegistry(registry);
   const same = counted.getMessage(desc.typeName)!;
   return new MessageRules(counted, same, inventory, limits, now);

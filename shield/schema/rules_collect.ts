@@ -35,6 +35,7 @@ import {
 import { linkFiles } from "../../shared/schema/descriptor_link.ts";
 import { quoteName, SchemaError } from "../../shared/schema/schema_error.ts";
 import { isShared, markShared } from "../../shared/schema/shared_files.ts";
+import { hasHostRule, replaceHostRule } from "./rules_hosts.ts";
 import { countTurns, patternProblem } from "./rules_steps.ts";
 import type { SchemaLimits } from "./validate_types.ts";
 
@@ -42,6 +43,8 @@ import type { SchemaLimits } from "./validate_types.ts";
 export interface RuleInventory {
   /** There is at least one rule. */
   readonly any: boolean;
+  /** Some of them are about names of hosts. */
+  readonly has_hosts: boolean;
   /** Expressions as counted, to how the schema has them; only those that differ. */
   readonly counted: ReadonlyMap<string, string>;
   /** About what the compiled rules take in memory. */
@@ -79,6 +82,7 @@ function* withInner(rules: FieldRules | undefined): Generator<FieldRules> {
 /** Gathers rules and refuses those that cannot be used. */
 class Collector {
   any = false;
+  has_hosts = false;
   readonly counted = new Map<string, string>();
   readonly #limits: SchemaLimits;
   /** Types of which there are standard rules: protovalidate compiles all of a type's. */
@@ -111,6 +115,7 @@ class Collector {
     const where = `${field.parent.typeName}.${field.name}`;
     for (const rules of withInner(getOption(field, field_option))) {
       this.holder(rules, where);
+      this.has_hosts ||= hasHostRule(rules);
       const { type } = rules;
       if (type.case !== undefined) this.#standard.add(type.case);
       if ((type.case === "string" || type.case === "bytes") && type.value.pattern !== "") {
@@ -207,7 +212,10 @@ function countInField(field: FieldDescriptorProto): void {
   if (options === undefined) return;
   if (hasExtension(options, field_option)) {
     const rules = getExtension(options, field_option);
-    for (const inner of withInner(rules)) eachExpression(inner, countTurns);
+    for (const inner of withInner(rules)) {
+      replaceHostRule(inner);
+      eachExpression(inner, countTurns);
+    }
     setExtension(options, field_option, rules);
   }
   if (hasExtension(options, predefined_option)) {

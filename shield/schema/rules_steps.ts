@@ -4,6 +4,7 @@
  * matched by RE2, which is linear, and are counted by their size. Looks at text only.
  */
 import { RE2JS } from "@bufbuild/re2";
+import { HOSTNAME, matchesHost } from "./rules_hosts.ts";
 import type { SchemaLimits } from "./validate_types.ts";
 
 /** No pattern of RE2, so that none of a schema can be mistaken for it. */
@@ -53,6 +54,8 @@ export class RuleSteps {
   readonly matches = (pattern: string, text: string): boolean => {
     if (pattern === TURN) return this.#spend(1);
     if (pattern === UNIQUE) return this.#spend(1 + this.#size_bytes / UNIQUE_BYTES_PER_STEP);
+    const is_host = matchesHost(pattern, text);
+    if (is_host !== undefined) return this.#spend(1 + text.length / MATCHES_PER_STEP) && is_host;
     const compiled = this.#compile(pattern);
     const work = compiled.re2().prog.inst.length * text.length;
     return this.#spend(1 + work / MATCHES_PER_STEP) && compiled.test(text);
@@ -142,11 +145,16 @@ function callArguments(all: readonly Token[], open: number): number[] | undefine
 interface Insertion {
   readonly at: number;
   readonly text: string;
+  /** What it stands for ends here; absent: it stands for nothing. */
+  readonly until?: number;
 }
 
 function insertionsOf(all: readonly Token[], index: number): Insertion[] {
   const name = all[index + 1]?.text ?? "";
   if (all[index]!.text !== "." || all[index + 2]?.text !== "(") return [];
+  if (name === "isHostname" && all[index + 3]?.text === ")") {
+    return [{ at: all[index]!.at, text: `.matches("${HOSTNAME}")`, until: all[index + 3]!.at + 1 }];
+  }
   if (name === "unique") return [{ at: all[index]!.at, text: `.filter(turn_, ${UNIQUE_CALL})` }];
   if (!MACROS.has(name)) return [];
   const bounds = callArguments(all, index + 2);
@@ -158,16 +166,19 @@ function insertionsOf(all: readonly Token[], index: number): Insertion[] {
   return [{ at: second, text: `${TURN_CALL} && (` }, { at: after.at, text: ")" }];
 }
 
-/** The same expression, with each turn of its macros counted. Unchanged when it has none. */
+/**
+ * The same expression, with each turn of its macros counted, and names of hosts looked at by
+ * `rules_hosts.ts`. Unchanged when it has neither.
+ */
 export function countTurns(expression: string): string {
   const all = tokens(expression);
   const insertions = all.flatMap((_, index) => insertionsOf(all, index))
     .sort((left, right) => left.at - right.at);
   let counted = "";
   let from = 0;
-  for (const { at, text } of insertions) {
+  for (const { at, text, until = at } of insertions) {
     counted += expression.slice(from, at) + text;
-    from = at;
+    from = until;
   }
   return counted + expression.slice(from);
 }

@@ -1,0 +1,97 @@
+/**
+ * Names of hosts as protovalidate defines them: 253 characters at most, *excluding* the dot that may stand
+ * at the end. The library counts the dot, so that rules about hosts are handed to this file: by patterns
+ * that `RuleSteps.matches` knows, as that is the one function of the library that can be replaced.
+ */
+import type {
+  FieldRules,
+  StringRules,
+} from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import { RuleSchema } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import { create } from "@bufbuild/protobuf";
+
+/** Stands for `isHostname` in expressions; no text matches it as a pattern. */
+export const HOSTNAME = "(?#hostname)";
+/** Stands for a host and a port, of a host that the library takes for too long. */
+const LONG_HOST_AND_PORT = "(?#long-host-and-port)";
+
+const NAME_CHARS = 253;
+const LABEL = /^(?!-)[A-Za-z0-9-]{1,63}(?<!-)$/;
+const DIGITS = /^[0-9]+$/;
+const PORT = /^(?:0|[1-9][0-9]{0,4})$/;
+
+function isHostname(text: string): boolean {
+  const name = text.endsWith(".") ? text.slice(0, -1) : text;
+  if (name.length > NAME_CHARS) return false;
+  const labels = name.split(".");
+  return labels.every((label) => LABEL.test(label)) && !DIGITS.test(labels.at(-1) ?? "");
+}
+
+function isHostAndPort(text: string): boolean {
+  const at = text.lastIndexOf(":");
+  const port = text.slice(at + 1);
+  return at >= 0 && PORT.test(port) && Number(port) <= 65_535 && isHostname(text.slice(0, at));
+}
+
+/** What a text is to one of the patterns above; undefined: it is another pattern. */
+export function matchesHost(pattern: string, text: string): boolean | undefined {
+  if (pattern === HOSTNAME) return isHostname(text);
+  return pattern === LONG_HOST_AND_PORT ? isHostAndPort(text) : undefined;
+}
+
+interface HostRule {
+  readonly id: string;
+  readonly what: string;
+  readonly expression: string;
+}
+
+/** The standard rules about hosts, as expressions. */
+const HOST_RULES: Readonly<Record<string, HostRule>> = {
+  hostname: {
+    id: "string.hostname",
+    what: "hostname",
+    expression: `this.matches("${HOSTNAME}")`,
+  },
+  address: {
+    id: "string.address",
+    what: "hostname, or ip address",
+    expression: `this.matches("${HOSTNAME}") || this.isIp()`,
+  },
+  hostAndPort: {
+    id: "string.host_and_port",
+    what: "host (hostname or IP address) and port pair",
+    expression: `this.isHostAndPort(true) || this.matches("${LONG_HOST_AND_PORT}")`,
+  },
+};
+
+function hostRuleOf({ type }: FieldRules): HostRule | undefined {
+  if (type.case !== "string") return undefined;
+  const { wellKnown }: StringRules = type.value;
+  return wellKnown.value === true ? HOST_RULES[wellKnown.case ?? ""] : undefined;
+}
+
+/** Whether the rules ask for a host. */
+export function hasHostRule(rules: FieldRules): boolean {
+  return hostRuleOf(rules) !== undefined;
+}
+
+/** Puts expressions of the same ids and texts in place of a standard rule about hosts. */
+export function replaceHostRule(rules: FieldRules): void {
+  const rule = hostRuleOf(rules);
+  if (rule === undefined || rules.type.case !== "string") return;
+  rules.type.value.wellKnown = { case: undefined };
+  const { id, what, expression } = rule;
+  const empty = what.startsWith("host (") ? "host and port pair" : what;
+  rules.cel.push(
+    create(RuleSchema, {
+      id,
+      message: `must be a valid ${what}`,
+      expression: `this == "" || ${expression}`,
+    }),
+    create(RuleSchema, {
+      id: `${id}_empty`,
+      message: `value is empty, which is not a valid ${empty}`,
+      expression: 'this != ""',
+    }),
+  );
+}
