@@ -17,6 +17,8 @@ const SUITE = "tests/verification/epoch2_suite.py";
 const FRAMES = "tests/verification/frames_by_wsproto.py";
 /** Our verdicts on tokens beside PyJWT's. */
 const TOKENS = "tests/verification/tokens_by_pyjwt.py";
+/** Our readers of payloads beside Google's and Go's. */
+const PAYLOADS = "tests/verification/payloads_by_upb.py";
 const EXAMPLES = ["examples", "tests/examples", "bench/sdk"];
 /** What the examples need beside the SDK; `tests/external/map_test.ts` uses this environment too. */
 const EXAMPLES_NEED = ["-r", "examples/map/python/requirements.txt"];
@@ -103,7 +105,7 @@ const CHECKS: readonly (readonly [string, string, readonly string[], string])[] 
   ["pyright", "pyright", ["-p", ".", "--pythonpath", `${BIN}/python`], "sdk/python"],
   ["generated code", "python", ["generate.py", "--check"], "sdk/python"],
   ["ruff, suite", "ruff", ["check", "--config", CONFIG, "tests/verification"], ""],
-  ["mypy, suite", "mypy", ["--config-file", CONFIG, SUITE, FRAMES, TOKENS], ""],
+  ["mypy, suite", "mypy", ["--config-file", CONFIG, SUITE, FRAMES, TOKENS, PAYLOADS], ""],
   ["ruff, examples", "ruff", ["check", "--config", CONFIG, ...EXAMPLES], ""],
   ["ruff format, examples", "ruff", ["format", "--check", "--config", CONFIG, ...EXAMPLES], ""],
   ["mypy, examples", "mypy", ["--config-file", CONFIG, ...EXAMPLES], ""],
@@ -126,7 +128,7 @@ export async function testPython(in_ci: boolean): Promise<TestTotals> {
     if (!(await run(`${BIN}/${command}`, args, folder)).success) failed++;
   }
   console.log("\n== pytest");
-  const paths = ["sdk/python/tests", SUITE, FRAMES, TOKENS, "tests/examples"];
+  const paths = ["sdk/python/tests", SUITE, FRAMES, TOKENS, PAYLOADS, "tests/examples"];
   const pytest = ["-m", "pytest", "-q", "-c", CONFIG, "--rootdir=.", ...paths];
   const { success, output } = await run(`${BIN}/python`, pytest);
   const totals = pytestTotals(output) ?? { passed: 0, failed: 0 };
