@@ -3,6 +3,9 @@ import assert from "node:assert/strict";
 import { compileMessage } from "./message_schema.ts";
 import { field, list, registryOf, rules } from "./test_messages.ts";
 
+/** Rules that hold for a field that is there. */
+const GIVEN = Object.fromEntries([["ignore", "IGNORE_IF_ZERO_VALUE"]]);
+
 const registry = registryOf({
   syntax: "proto3",
   messageType: [{
@@ -12,19 +15,19 @@ const registry = registryOf({
         "host",
         1,
         "string",
-        rules({ string: { hostname: true }, ignore: "IGNORE_IF_ZERO_VALUE" }),
+        rules({ string: { hostname: true }, ...GIVEN }),
       ),
       field(
         "address",
         2,
         "string",
-        rules({ string: { address: true }, ignore: "IGNORE_IF_ZERO_VALUE" }),
+        rules({ string: { address: true }, ...GIVEN }),
       ),
       field(
         "pair",
         3,
         "string",
-        rules({ string: { hostAndPort: true }, ignore: "IGNORE_IF_ZERO_VALUE" }),
+        rules({ string: { hostAndPort: true }, ...GIVEN }),
       ),
       list("hosts", 4, "string", rules({ repeated: { items: { string: { hostname: true } } } })),
       field(
@@ -32,7 +35,7 @@ const registry = registryOf({
         5,
         "string",
         rules({
-          ignore: "IGNORE_IF_ZERO_VALUE",
+          ...GIVEN,
           cel: [{
             id: "own",
             message: "no host",
