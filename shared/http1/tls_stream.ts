@@ -19,6 +19,8 @@ export async function secureStream(
   tcp: Socket,
   secureContext: SecureContext,
 ): Promise<ByteStream> {
+  // Ended for a bound while it waited for its turn.
+  if (tcp.destroyed) throw new Error("the connection has ended");
   const socket = new TLSSocket(tcp, { isServer: true, secureContext });
   const stream = new TlsStream(socket, tcp);
   await stream.secured;
@@ -91,7 +93,10 @@ class TlsStream implements ByteStream {
     return new Promise((resolve, reject) => {
       const handle = handleOf(this.#socket);
       if (this.#error !== undefined) return reject(this.#error);
-      if (bytes.length === 0 || handle === null) return resolve(0);
+      // Whoever waits for all to be taken would try it for ever.
+      if (handle === null) return reject(new Error("the connection has ended"));
+      // No write of nothing is ever complete.
+      if (bytes.length === 0) return resolve(0);
       this.#answered ||= this.#ended;
       this.#writer = reject;
       const oncomplete = (problem: number) => {
