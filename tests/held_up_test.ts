@@ -11,7 +11,6 @@ import type { RawClient } from "./raw_client.ts";
 const CLIENTS = 40;
 /** More than two heartbeats. */
 const HELD_UP_MS = 3_500;
-const LINES = "heartbeat_ms = 1_000\nrequire_pong = true";
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -25,10 +24,11 @@ async function echoed(client: RawClient): Promise<void> {
   }
 }
 
-Deno.test("clients that answered a Shield which was held up are not given up for it", async () => {
+async function heldUp(websocket: string): Promise<void> {
+  const lines = `heartbeat_ms = 1_000\nrequire_pong = true\nwebsocket = "${websocket}"`;
   const issuer = await createIssuer();
   try {
-    await using shield = await startServer("shield", issuer.config, issuer.dir, LINES);
+    await using shield = await startServer("shield", issuer.config, issuer.dir, lines);
     const url = `${shield.ready["url"]?.replace(/^http/, "ws")}/v1/socket`;
     const token = await issuer.tokenFor();
     const clients = await Promise.all(
@@ -50,4 +50,9 @@ Deno.test("clients that answered a Shield which was held up are not given up for
   } finally {
     await Deno.remove(issuer.dir, { recursive: true });
   }
-});
+}
+
+for (const websocket of ["native", "ws", "own"]) {
+  Deno.test(`clients that answered a Shield which was held up are not given up for it (${websocket})`, () =>
+    heldUp(websocket));
+}

@@ -26,15 +26,21 @@ export class Heartbeat {
   readonly #timer: ReturnType<typeof setInterval>;
 
   constructor(heartbeat_ms: number) {
+    const every_ms = Math.min(BEAT_MS, heartbeat_ms / 2);
+    let looked_ms = performance.now();
     this.#timer = setInterval(() => {
       const now_ms = performance.now();
+      const held_up = now_ms - looked_ms > 2 * every_ms;
+      looked_ms = now_ms;
+      // What has come while this process got no CPU is not read yet: nobody is judged before it is.
+      if (held_up) return;
       for (const socket of this.#sockets) {
         const silent_ms = now_ms - socket.heard_ms;
         if (silent_ms < PING_HEARTBEATS * heartbeat_ms) continue;
         if (silent_ms < LOST_HEARTBEATS * heartbeat_ms) socket.sendPing();
         else socket.giveUp();
       }
-    }, Math.min(BEAT_MS, heartbeat_ms / 2));
+    }, every_ms);
     Deno.unrefTimer(this.#timer);
   }
 
