@@ -4,6 +4,7 @@
  * and nothing else. `hostile_test.ts` runs it on a real bus; `bench/hostile.ts` under load.
  */
 import type { PolicyFault } from "../shield/policy/policy.ts";
+import { plainPolicy } from "../shield/policy/test_instances.ts";
 import { fromText } from "../shield/policy/wasm/test_bytes.ts";
 import {
   addsHeader,
@@ -136,6 +137,8 @@ const UPLOADS: readonly HostileModule[] = [
         (func (export "arqon_alloc") (param i32) (result i32) (i32.const 8)))`),
     /No hook is exported/,
   ),
+  refused("exports-120000", () => plainPolicy({ exports: 120_000 }), /its 120003 exports; at most/),
+  refused("entries-90000", () => plainPolicy({ elements: [9, 10_000] }), /90000 entries; at most/),
   refused("two-memories", () => memories(2), /several memories/),
   refused("no-wasm", NO_BINARY, /this is not WebAssembly: no magic number/),
   refused("nothing-at-all", () => new Uint8Array(0), /unexpected end of the bytes/),
