@@ -68,7 +68,7 @@ function policies(module: Uint8Array<ArrayBuffer>, sha256: string): Row[] {
     ["GET", "/v1/policies", at("/v1/policies?tenant=TENANT")],
     ["GET", "/v1/policies/stats", at("/v1/policies/stats?tenant=TENANT")],
     ["GET", "/v1/policies/logs", at("/v1/policies/logs?tenant=TENANT")],
-    ["GET", "/v1/policies/quarantine", at("/v1/policies/quarantine")],
+    ["GET", "/v1/policies/quarantine", at("/v1/policies/quarantine?tenant=TENANT")],
     ["DELETE", "/v1/policies/quarantine/{module}", at("/v1/policies/quarantine/none"), 404],
     ["DELETE", "/v1/policies/{policy}", at("/v1/policies/words?tenant=TENANT")],
     ["DELETE", "/v1/policies/stats", at("/v1/policies/stats?tenant=TENANT"), 404],

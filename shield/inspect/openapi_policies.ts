@@ -120,6 +120,7 @@ const policies = {
       id: "listQuarantine",
       tag: "policies",
       summary: "modules that no node runs because they wedged or killed a worker",
+      parameters: [inQuery("tenant", "only those that this tenant's policies name")],
       answer: object({
         modules: list(object({ sha256: TEXT, why: TEXT, at_ms: COUNT, node: TEXT })),
         truncated: { type: "boolean" },

@@ -71,7 +71,7 @@ export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>({
   "/v1/policies/rollback": { POST: tenantInBody(bodyOf(Rollback), rollback) },
   "/v1/policies/reset": { POST: tenantInBody(bodyOf(Reset), reset) },
   "/v1/policies/logs": { GET: { scope: "tenant-in-query", query: ["tenant"], handle: logs } },
-  "/v1/policies/quarantine": { GET: { scope: "own", handle: quarantined } },
+  "/v1/policies/quarantine": { GET: { scope: "own", query: ["tenant"], handle: quarantined } },
   "/v1/policies/quarantine/{module}": { DELETE: { handle: release } },
   // A policy may have a route's name: other methods than the route's own are about the policy.
   "/v1/policies/{policy}": {
@@ -214,14 +214,15 @@ function quarantinedOf({ quarantine }: PolicyAdminContext, { policies }: PolicyV
   });
 }
 
-/** Modules in quarantine; the admin of one tenant is told of those that its policies name. */
+/** Modules in quarantine: all, or those that one tenant's policies name, as its own admin is told. */
 async function quarantined(
   context: PolicyAdminContext,
-  { only_tenant }: AdminCall,
+  { url, only_tenant }: AdminCall,
 ): Promise<Response> {
   let modules: readonly QuarantinedModule[] = context.quarantine.list();
-  if (only_tenant !== undefined) {
-    const { document } = await context.registry.store.read(only_tenant);
+  const tenant = url.searchParams.has("tenant") ? tenantOf(url) : only_tenant;
+  if (tenant !== undefined) {
+    const { document } = await context.registry.store.read(tenant);
     const own = new Set(document.current.policies.map(({ sha256 }) => sha256));
     modules = modules.filter(({ sha256 }) => own.has(sha256));
   }

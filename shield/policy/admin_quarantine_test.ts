@@ -33,6 +33,10 @@ Deno.test("what is in quarantine is listed, told of where policies name it, and 
   };
   const [status, own] = await asOwn("GET", "/v1/policies/quarantine");
   assert.deepEqual([status, own.modules], [200, [entry(sha256, "wedge")]]);
+  const [foreign] = await asOwn("GET", "/v1/policies/quarantine?tenant=globex");
+  assert.equal(foreign, 403);
+  const named_one = await api.ask("GET", "/v1/policies/quarantine?tenant=acme");
+  assert.deepEqual(named_one.body.modules, [entry(sha256, "wedge")]);
   const path = `/v1/policies/quarantine/${sha256}`;
   assert.equal((await asOwn("DELETE", path))[0], 403, "its tenant may not");
   const released = await api.ask("DELETE", path);
