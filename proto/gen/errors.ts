@@ -44,7 +44,7 @@ export const ERRORS = {
   "policy-rejected": {"number":50,"code":403,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Message blocked by policy{detail}"},
   "policy-fault": {"number":51,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Message blocked by policy{detail}"},
   "policy-loading": {"number":161,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"The policies are being loaded{detail}"},
-  "policy-chain-fuel": {"number":162,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Message blocked by policy{detail}"},
+  "policy-chain-fuel": {"number":162,"code":503,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"The policies of the message cost too much{detail}"},
   "host-not-allowed": {"number":163,"code":403,"outcome":"http","client":"never-retry","close":0,"counted":false,"message":"Host not allowed: {detail}"},
   "banned": {"number":52,"code":403,"outcome":"close","client":"never-retry","close":4403,"counted":false,"message":"You are banned from this tenant{detail}"},
   "disconnected": {"number":140,"code":403,"outcome":"close","client":"never-retry","close":1008,"counted":false,"message":"Disconnected: {detail}"},
@@ -119,7 +119,7 @@ export const REASON_GROUPS: string = `
 503 other-node|spine-unavailable|brain-unavailable|keys-unavailable|draining=This node is shutting down|at-capacity|admission|audit-unavailable=Audit log unavailable: {detail}
 401 refresh-token 4401|token-expired|refresh-refused|token-revoked=The token was revoked{detail}
 401 never-retry 4401|refresh-mismatch
-503 back-off|policy-fault=Message blocked by policy{detail}|policy-loading=The policies are being loaded{detail}|policy-chain-fuel=Message blocked by policy{detail}|presence-unavailable|schema-unavailable|log-unavailable|process-unavailable|unreachable|connection-lost
+503 back-off|policy-fault=Message blocked by policy{detail}|policy-loading=The policies are being loaded{detail}|policy-chain-fuel=The policies of the message cost too much{detail}|presence-unavailable|schema-unavailable|log-unavailable|process-unavailable|unreachable|connection-lost
 403 never-retry 4403|banned=You are banned from this tenant{detail}
 403 never-retry 1008|disconnected
 409 back-off|locked=The room is locked by {detail}|policy-conflict|settings-conflict

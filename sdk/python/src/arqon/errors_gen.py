@@ -467,7 +467,7 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "reply",
         "back-off",
         0,
-        "Message blocked by policy{detail}",
+        "The policies of the message cost too much{detail}",
     ),
     "host-not-allowed": ErrorEntry(
         163,
