@@ -6,6 +6,7 @@ __all__ = [
     "Admission",
     "AnswerTimeout",
     "AtCapacity",
+    "AuditUnavailable",
     "BanLimit",
     "Banned",
     "BrainUnavailable",
@@ -20,6 +21,7 @@ __all__ = [
     "FrameTooLarge",
     "HandlerFailed",
     "HeartbeatLost",
+    "HostNotAllowed",
     "Internal",
     "InvalidCommand",
     "InvalidField",
@@ -356,9 +358,15 @@ class PolicyLoading(ArqonError):
 
 
 class PolicyChainFuel(ArqonError):
-    """503: Message blocked by policy…."""
+    """503: The policies of the message cost too much…."""
 
     reason = "policy-chain-fuel"
+
+
+class HostNotAllowed(ArqonError):
+    """403: Host not allowed: …."""
+
+    reason = "host-not-allowed"
 
 
 class Banned(ArqonError):
@@ -635,6 +643,12 @@ class HandlerFailed(ArqonError):
     """400: Handler failed: …."""
 
     reason = "handler-failed"
+
+
+class AuditUnavailable(ArqonError):
+    """503: Audit log unavailable: …."""
+
+    reason = "audit-unavailable"
 
 
 class InvalidPolicy(ArqonError):
