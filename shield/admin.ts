@@ -14,6 +14,7 @@ import { adminOf } from "./admin_scope.ts";
 import type { Admin } from "./admin_scope.ts";
 import { STATUS_ROUTES } from "./admin_status.ts";
 import type { StatusContext } from "./admin_status.ts";
+import type { CheckQueue } from "./check_queue.ts";
 import type { Audited, AuditTrail } from "./audit/trail.ts";
 import { requireRole } from "./authorize.ts";
 import { authenticate, requireMethod } from "./http.ts";
@@ -39,6 +40,8 @@ export interface AdminContext extends Pick<HttpContext, "authenticator">, Status
   readonly audit?: AuditTrail | undefined;
   /** How often one caller may ask; absent: as often as it likes. */
   readonly rates?: AdminRates | undefined;
+  /** Where uploads wait for their checks, tenant by tenant; absent: they do not wait. */
+  readonly checks?: CheckQueue | undefined;
 }
 
 /** Answers one request of the admin listener. Never rejects. */
@@ -91,8 +94,8 @@ async function answer(
   const part = partOf(context, path);
   if (part?.answer === undefined) throw new ArqonError("not-found", path);
   const admin = await admitted(context, request, remote_ip);
-  const { audit, rates } = context;
-  return await part.answer(request, { ...admin, audit, rates });
+  const { audit, rates, checks } = context;
+  return await part.answer(request, { ...admin, audit, rates, checks });
 }
 
 /** Who asks, when the token is good for it and the caller within its rate. Rejects with what refuses it. */

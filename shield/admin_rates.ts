@@ -6,6 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
 import { scrapedCounter } from "../shared/metrics_plain.ts";
 import type { Registry } from "../shared/metrics.ts";
+import { CheckQueue, registerChecks } from "./check_queue.ts";
 import type { Identity } from "./identity.ts";
 import { createBucket, take } from "./token_bucket.ts";
 import type { TokenBucket } from "./token_bucket.ts";
@@ -87,12 +88,20 @@ export class AdminRates {
   }
 }
 
-/** Registers what they refuse. */
-export function registerAdminRates(registry: Registry, rates: Pick<AdminRates, "refused">): void {
+/** What stands before the admin API: rates by caller, and one queue of checks a tenant, registered. */
+export function openAdminGates(
+  registry: Registry,
+  limits: Config["limits"],
+  now: () => number,
+): { readonly rates: AdminRates; readonly checks: CheckQueue } {
+  const rates = new AdminRates(limits, now);
+  const checks = new CheckQueue(limits.admin_checks);
   scrapedCounter(
     registry,
     "shield_admin_rate_limited_total",
     "Requests to the admin API that were refused because their caller asks too often.",
     () => rates.refused,
   );
+  registerChecks(registry, checks);
+  return { rates, checks };
 }

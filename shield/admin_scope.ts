@@ -4,6 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { AdminRates } from "./admin_rates.ts";
+import type { CheckQueue } from "./check_queue.ts";
 import type { AuditTrail } from "./audit/trail.ts";
 import type { Client } from "./policy/overseer.ts";
 
@@ -40,6 +41,8 @@ export interface Admin {
   readonly audit?: AuditTrail | undefined;
   /** Absent: as often as it likes. */
   readonly rates?: Pick<AdminRates, "takeChange"> | undefined;
+  /** Where what it uploads waits for its check; absent: it does not wait. */
+  readonly checks?: Pick<CheckQueue, "run"> | undefined;
 }
 
 /** The admin behind a token; `operator_tenants` are as `shared/config/operators.ts` has them. */

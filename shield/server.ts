@@ -15,7 +15,7 @@ import type { HealthCheck } from "../shared/ops.ts";
 import type { KeyValue, Spine } from "../shared/spine/spine.ts";
 import { createAdmission } from "./admission_gate.ts";
 import { handleAdmin } from "./admin.ts";
-import { AdminRates, registerAdminRates } from "./admin_rates.ts";
+import { openAdminGates } from "./admin_rates.ts";
 import type { AdminPart } from "./admin.ts";
 import type { ShieldStatus } from "./admin_status.ts";
 import { startAudit } from "./audit/start.ts";
@@ -313,10 +313,9 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const inspect = startInspect({ ...options, checks }, parts);
   // Before the others: policies have a path below theirs.
   const audited = startAudit({ ...options, node_id: parts.node_id });
-  const rates = new AdminRates(limits, now);
-  registerAdminRates(options.registry, rates);
+  const gates = openAdminGates(options.registry, limits, now);
   const reach = { ...config.admin, operator_tenants: operatorTenants(config) };
-  const operators = { authenticator, admin: reach, log, status, rates };
+  const operators = { authenticator, admin: reach, log, status, ...gates };
   const banned = bansPart({ bans: parts.bans, bucket: bans, node_id: parts.node_id, log });
   const own = [inspect.part, banned, audited.part];
   const admin = { ...operators, audit: audited.trail, parts: [...own, ...adminParts(parts)] };

@@ -10,6 +10,7 @@ import { problemResponse } from "../../shared/problem.ts";
 import { AdminTable, answerAdmin, tenantInBody } from "../admin_routes.ts";
 import type { AdminCall } from "../admin_routes.ts";
 import type { Admin } from "../admin_scope.ts";
+import { inTurn } from "../check_queue.ts";
 import {
   Deployment,
   readBytes,
@@ -102,11 +103,11 @@ const answer = (body: unknown, status = 200): Response =>
 
 async function upload(
   context: PolicyAdminContext,
-  { request, by }: AdminCall,
+  { request, by, tenant_id, checks }: AdminCall,
 ): Promise<Response> {
   requireType(request, "application/wasm");
   const bytes = await readBytes(request, UPLOAD_BYTES);
-  const checked = await context.check(bytes);
+  const checked = await inTurn({ checks }, tenant_id, () => context.check(bytes));
   const sha256 = await context.registry.store.putModule(bytes);
   context.log.info("a policy module was uploaded", { sha256, size_bytes: bytes.length, by });
   return answer({ sha256, ...checked });
@@ -114,7 +115,7 @@ async function upload(
 
 async function deploy(
   context: PolicyAdminContext,
-  { by }: AdminCall,
+  { by, checks }: AdminCall,
   { tenant, hooks: wanted, ...rest }: z.output<typeof Deployment>,
 ): Promise<Response> {
   const { store } = context.registry;
@@ -123,7 +124,7 @@ async function deploy(
     throw new ArqonError("policy-unknown", `module ${rest.sha256} has not been uploaded`);
   }
   // Checked again: what was taken once may be refused by this version.
-  const { hooks: there } = await context.check(bytes);
+  const { hooks: there } = await inTurn({ checks }, tenant, () => context.check(bytes));
   const lacking = (wanted ?? []).filter((hook) => !there.includes(hook));
   if (lacking.length > 0) {
     const exports = lacking.map((hook) => `arqon_${hook}`).join(", ");

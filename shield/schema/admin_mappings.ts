@@ -6,6 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import { SchemaMapping } from "../../shared/config/schema_governance.ts";
 import { TENANT_RULES_MAX } from "../../shared/tenant_settings.ts";
+import { inTurn } from "../check_queue.ts";
 import { readValue } from "../policy/admin_body.ts";
 import type { StoredSettings } from "../settings.ts";
 import type { Call, SchemaAdminContext } from "./admin_api.ts";
@@ -90,7 +91,7 @@ export async function setMappings(context: SchemaAdminContext, call: Call): Prom
   if (subjects.size < given.length) {
     throw new ArqonError("invalid-settings", "two mappings have the same subject");
   }
-  await requireMessages(context, given);
+  await inTurn(call, call.name, () => requireMessages(context, given));
   return await change(context, call, (before) => {
     if ("mappings" in body) return given;
     return [...before.filter(({ subject }) => !subjects.has(subject)), ...given];

@@ -11,6 +11,7 @@ import {
   isCompatibilityMode,
 } from "../../shared/schema/findings.ts";
 import { canMatchBelow } from "../../shared/subject_pattern.ts";
+import { inTurn } from "../check_queue.ts";
 import { readBytes } from "../policy/admin_body.ts";
 import type { Call, SchemaAdminContext } from "./admin_api.ts";
 import { latestOf } from "./head.ts";
@@ -140,7 +141,7 @@ async function readSet(request: Request): Promise<Uint8Array> {
 /** `PUT /v1/schemas/{id}`: a version, or, without a body, only another compatibility. */
 export async function changeSchema(
   context: SchemaAdminContext,
-  { request, url, name: schema_id, by }: Call,
+  { request, url, name: schema_id, by, tenant_id, checks }: Call,
 ): Promise<Response> {
   const { store, work, cache, log, now, versions_max } = context;
   const compatibility = modeOf(url);
@@ -152,7 +153,11 @@ export async function changeSchema(
   }
   const mapped = context.mappings.messagesOf(schema_id);
   const request_ = { schema_id, bytes, compatibility, by, now_ms: now(), versions_max, mapped };
-  const { head, is_new, findings, against } = await register({ store, work }, request_);
+  const { head, is_new, findings, against } = await inTurn(
+    { checks },
+    tenant_id,
+    () => register({ store, work }, request_),
+  );
   const { version } = latestOf(head);
   if (is_new) log.info("a schema was registered", { schema: schema_id, version, by });
   cache.refresh(schema_id);
@@ -169,15 +174,17 @@ function registered(head: SchemaHead, is_new: boolean) {
 /** `POST /v1/schemas/{id}/check`: what registering would say, without doing it. */
 export async function checkSchema(
   { store, work, mappings }: SchemaAdminContext,
-  { request, url, name: schema_id }: Call,
+  { request, url, name: schema_id, tenant_id, checks }: Call,
 ): Promise<Response> {
   const mode = modeOf(url);
   const candidate = await readSet(request);
   const mapped = [...mappings.messagesOf(schema_id) ?? []];
-  const { missing } = await onSchema(work.read(candidate, mapped));
+  const read = () => onSchema(work.read(candidate, mapped));
+  const { missing } = await inTurn({ checks }, tenant_id, read);
   const stored = await store.read(schema_id);
   const tools = { store, work };
-  const found = await checkCandidate(tools, schema_id, stored, candidate, mode);
+  const compare = () => checkCandidate(tools, schema_id, stored, candidate, mode);
+  const found = await inTurn({ checks }, tenant_id, compare);
   const { findings: differences, ...check } = found;
   const findings = [...differences, ...missingMessages(missing, stored)];
   const compatible = errorsOf(findings).length === 0;

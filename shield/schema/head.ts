@@ -88,6 +88,18 @@ export function latestOf({ versions }: SchemaHead): SchemaVersion {
   return latest;
 }
 
+/** Of versions that lost a race, those whose number another one has taken: nobody can name them any more. */
+export function overtaken(
+  lost: readonly SchemaVersion[],
+  { versions }: Pick<SchemaHead, "versions"> = { versions: [] },
+): SchemaVersion[] {
+  const keys = new Map(lost.map((one) => [`${one.version} ${one.sha256}`, one]));
+  return [...keys.values()].filter((one) => {
+    const taken = versions.find(({ version }) => version === one.version);
+    return taken !== undefined && taken.sha256 !== one.sha256;
+  });
+}
+
 /** The stored form. */
 export function encodeHead(head: SchemaHead | Refusal): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(head));

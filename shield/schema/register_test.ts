@@ -42,6 +42,9 @@ async function losesNothing(one: Spine, other: Spine): Promise<void> {
     const bytes = await store.bytes("ping", version);
     assert.equal(bytes.length, version.size_bytes);
   }
+  // Who lost a race leaves no bytes behind: one key a version, and the history.
+  const keys = await (await one.keyValue(versionsBucket(BUCKET))).keys(["ping"]);
+  assert.equal(keys.length, versions.length + 1, "no bytes that nobody names");
 }
 
 Deno.test("embedded: concurrent registrations are all kept, each under a number of its own", async () => {

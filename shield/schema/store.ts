@@ -22,6 +22,7 @@ import {
   decodeRefusal,
   encodeHead,
   latestOf,
+  overtaken,
   refusalKey,
   sha256Of,
   versionKey,
@@ -167,11 +168,15 @@ export class SchemaStore {
     schema_id: string,
     change: (standing: Standing) => Promise<HeadChange | undefined>,
   ): Promise<SchemaHead | undefined> {
+    const lost: SchemaVersion[] = [];
     for (let attempt = 1;; attempt++) {
       const standing = await this.standing(schema_id);
       const { stored, set } = standing;
       const changed = await change(standing);
-      if (changed === undefined) return stored?.head;
+      if (changed === undefined) {
+        for (const one of overtaken(lost, stored?.head)) await this.forget(schema_id, one);
+        return stored?.head;
+      }
       const { bytes } = changed;
       if (bytes !== undefined) await this.#putVersion(schema_id, latestOf(changed.head), bytes);
       // What nobody has judged stays so, and stays where it is.
@@ -182,7 +187,9 @@ export class SchemaStore {
       try {
         await this.#versions.update([schema_id], encodeHead(head), stored?.revision ?? 0);
       } catch (error) {
-        if (!isConflict(error) || attempt === ATTEMPTS) throw error;
+        if (!isConflict(error)) throw error;
+        if (bytes !== undefined) lost.push(latestOf(changed.head));
+        if (attempt === ATTEMPTS) throw error;
         continue;
       }
       const is_there = set?.sha256 === latestOf(head).sha256;
@@ -191,6 +198,7 @@ export class SchemaStore {
         await this.putBack(schema_id, set, bytes);
         if (judged.floor < latestOf(head).version) await this.settle(schema_id);
       }
+      for (const one of overtaken(lost, head)) await this.forget(schema_id, one);
       return head;
     }
   }
