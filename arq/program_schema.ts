@@ -90,6 +90,23 @@ function addChanges(schema: Command, run: Run): void {
       const { schemaPush } = await import("./commands/schema_push.ts");
       return await schemaPush(io, source as string | undefined, flags);
     }));
+  withJson(schema.command("rollback"))
+    .description("put an earlier version of a schema in force again, as its next version")
+    .argument("<id>", "the schema", schemaId)
+    .option(
+      "--to <version>",
+      "which (default: the one before; again: one more back)",
+      positive("a version, as arq schema list shows them", true, 999_999_999),
+    )
+    .addHelpText(
+      "after",
+      "\nCompares nothing; the history keeps every version and says who rolled back.\n" +
+        examples("arq schema rollback fleet", "arq schema rollback fleet --to 3"),
+    )
+    .action(run(async (io, flags, [id]) => {
+      const { schemaRollback } = await import("./commands/schema_rollback.ts");
+      return await schemaRollback(io, id as string, flags);
+    }));
   withCompat(withJson(schema.command("check")))
     .description("say what push would say, and change nothing")
     .argument("<source>", SOURCE)

@@ -97,6 +97,11 @@ function schemas(): Row[] {
     ],
     [
       "POST",
+      "/v1/schemas/{schema}/rollback",
+      at("/v1/schemas/everyones/rollback?version=1"),
+    ],
+    [
+      "POST",
       "/v1/schemas/{schema}/validate",
       sending("/v1/schemas/everyones/validate?message=t.Ping", () => ({ n: 1 })),
     ],

@@ -195,6 +195,19 @@ const schemas = {
       refusals: [409],
     }),
   },
+  "/v1/schemas/{schema}/rollback": {
+    post: operation({
+      id: "rollbackSchema",
+      tag: "schemas",
+      summary: "puts an earlier version in force again, as the next one",
+      parameters: [
+        SCHEMA,
+        inQuery("version", "which; absent: the one before", { type: "integer", minimum: 1 }),
+      ],
+      answer: object({ schema_id: TEXT, registered: BOOLEAN, version: COUNT }),
+      refusals: [404, 409],
+    }),
+  },
   "/v1/schemas/{schema}/validate": {
     post: operation({
       id: "validateData",

@@ -13,6 +13,7 @@ import {
   changeSchema,
   checkSchema,
   listSchemas,
+  rollbackSchema,
   showSchema,
   showVersion,
   validateData,
@@ -84,6 +85,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>({
     PUT: of("bus", changeSchema, ["compatibility"]),
   },
   "/v1/schemas/{schema}/check": { POST: of("bus", checkSchema, ["compatibility"]) },
+  "/v1/schemas/{schema}/rollback": { POST: of("bus", rollbackSchema, ["version"]) },
   "/v1/schemas/{schema}/validate": {
     POST: of("shared", validateData, ["message", "version", "unknown_fields"]),
   },

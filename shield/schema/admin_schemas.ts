@@ -24,6 +24,7 @@ import {
   register,
   setCompatibility,
 } from "./register.ts";
+import { rollBack } from "./rollback.ts";
 import type { StoredHead } from "./store.ts";
 
 /** Largest payload that `validate` takes, in bytes: the largest frame that a config allows. */
@@ -164,6 +165,28 @@ export async function changeSchema(
   await settled(context);
   const in_force = here(context, schema_id);
   return answer({ schema_id, ...registered(head, is_new), against, findings, here: in_force });
+}
+
+/** `POST /v1/schemas/{id}/rollback`: an earlier version, or the one before, as the next one. */
+export async function rollbackSchema(
+  context: SchemaAdminContext,
+  { url, name: schema_id, by }: Call,
+): Promise<Response> {
+  const { store, cache, log, now, versions_max } = context;
+  const text = url.searchParams.get("version");
+  if (text !== null && !/^[1-9][0-9]{0,8}$/.test(text)) {
+    throw new ArqonError("invalid-settings", "version: expected a version's number");
+  }
+  const version = text === null ? undefined : Number(text);
+  const request = { schema_id, version, by, now_ms: now(), versions_max };
+  const { head, is_new } = await rollBack(store, request);
+  const { version: latest, restores } = latestOf(head);
+  if (is_new) {
+    log.warn("a schema was rolled back", { schema: schema_id, version: latest, restores, by });
+  }
+  cache.refresh(schema_id);
+  await settled(context);
+  return answer({ schema_id, ...registered(head, is_new), here: here(context, schema_id) });
 }
 
 function registered(head: SchemaHead, is_new: boolean) {

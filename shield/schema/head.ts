@@ -19,6 +19,7 @@ const Version = z.looseObject({
   size_bytes: z.int().min(0),
   registered_ms: z.int().min(0),
   by: z.string(),
+  restores: z.int().min(1).optional(),
 });
 const Judged = z.looseObject({
   revision: z.int().min(0),
@@ -43,7 +44,7 @@ const Refusal = z.looseObject({
   serving: z.int().min(0),
 });
 
-/** One registered version; `sha256` and `size_bytes` are of the gzipped descriptor set. */
+/** One registered version; `restores` is the version that a rollback has brought back. `sha256` and `size_bytes` are of the gzipped descriptor set. */
 export type SchemaVersion = z.output<typeof Version>;
 /**
  * A schema's history, the oldest version first. `judged`: the put into the bucket of current sets that
