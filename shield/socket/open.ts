@@ -10,7 +10,7 @@ import { ownSockets } from "./own.ts";
 /** Messages take memory beside their bytes: what may wait must not fall far below what their number may. */
 const WAITING_BYTES_MIN = 16_777_216;
 
-/** `ws` needs a client listener of the same kind: `listenClient`. */
+/** Native sockets need a client listener of their kind, the others one of ours: `listenClient`. */
 export async function openSockets(
   config: Pick<Config, "server" | "limits">,
   registry: Registry,
