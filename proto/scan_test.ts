@@ -164,7 +164,7 @@ testRefusals([
   ["a truncated tag", [...EVENT, 0x80], "malformed-frame", /truncated/],
   ["a truncated length", [0x1a], "malformed-frame", /truncated/],
   ["a length beyond the end", [0x1a, 0x05, 0x61], "malformed-frame", /truncated/],
-  ["a length of 2^63", [0x1a, ...new Array(9).fill(0x80), 0x01], "malformed-frame", /too many/],
+  ["a length of 2^63", [0x1a, ...new Array(9).fill(0x80), 0x01], "malformed-frame", /too long/],
   [
     "an inner length beyond the payload",
     [...field(21, [0x12, 0x02, 0x61]), 0x1a, 0x00],
@@ -189,7 +189,7 @@ testRefusals([
     "malformed-frame",
     /too many/,
   ],
-  ["a varint of 65 bits", [0x38, ...new Array(9).fill(0x80), 0x02], "malformed-frame", /too many/],
+  ["a varint of 65 bits", [0x38, ...new Array(9).fill(0x80), 0x02], "malformed-frame", /too long/],
   [
     "a foreign field in a header",
     [...field(5, [...text(1), ...text(3)]), ...EVENT],

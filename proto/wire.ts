@@ -79,7 +79,7 @@ export class WireReader {
         return BigInt(high) << 56n | BigInt(middle) << 28n | BigInt(low);
       }
     }
-    throw new DecodeError("malformed-frame", `varint of too many bits at byte ${start}`);
+    throw new DecodeError("malformed-frame", `varint too long at byte ${start}`);
   }
 
   uint32(): number {

@@ -25,7 +25,7 @@ export function parseAddress(url: string | URL): Address {
   const { protocol, host, username, password } = parsed;
   const [scheme, secure] = /^(?:ws|http)(s?):$/.exec(protocol) ?? [];
   if (scheme === undefined) throw wrong(`scheme "${protocol}" is not supported`);
-  if (username || password) throw wrong("a URL with a password: use a token");
+  if (username || password) throw wrong("a URL with a password");
   const path = parsed.pathname.replace(/(\/v1\/socket)?\/*$/, "");
   const rest = `${secure}://${host}${path}`;
   return { socket_url: `ws${rest}/v1/socket`, check_url: `http${rest}/v1/auth/check` };

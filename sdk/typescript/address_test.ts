@@ -32,7 +32,7 @@ Deno.test("a wrong URL says what would be right", () => {
   }
   assert.throws(() => parseAddress("ws://user:secret@host"), (error: unknown) => {
     assert.ok(error instanceof TypeError);
-    assert.match(error.message, /use a token/);
+    assert.match(error.message, /a URL with a password/);
     assert.ok(!error.message.includes("secret"));
     return true;
   });

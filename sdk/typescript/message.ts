@@ -60,8 +60,7 @@ export class Message {
    * reason `unreadable`; `offset`, `sender` and what else the Shield wrote are there.
    */
   get error(): ArqonError | undefined {
-    if (this.signal?.reason !== UNREADABLE) return undefined;
-    return malformed(`message ${this.offset} of room ${this.room}`);
+    return this.signal?.reason === UNREADABLE ? malformed(UNREADABLE) : undefined;
   }
 
   /** Size for buffer limits, in bytes. */
