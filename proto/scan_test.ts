@@ -187,7 +187,7 @@ testRefusals([
     "a varint of 11 bytes",
     [0x38, ...new Array(10).fill(0x80), 0x01],
     "malformed-frame",
-    /too many/,
+    /too long/,
   ],
   ["a varint of 65 bits", [0x38, ...new Array(9).fill(0x80), 0x02], "malformed-frame", /too long/],
   [
