@@ -35,6 +35,7 @@ export interface CleanReport {
 const ROOM = "clean";
 /** What is under way at the end gets so long to arrive. */
 const LAST_MS = 5_000;
+const POLL_MS = 20;
 
 interface Phase {
   sent: number;
@@ -93,6 +94,14 @@ async function startTenant(plan: CleanPlan, tenant: string): Promise<(due: numbe
   };
 }
 
+/** Whether everything that was sent has arrived or was refused. */
+function isAnswered(): boolean {
+  const all = Object.values(phases).flatMap((tenants) => Object.values(tenants));
+  return all.every(({ sent, refused, latencies_ms }) =>
+    latencies_ms.length + Object.values(refused).reduce((sum, count) => sum + count, 0) >= sent
+  );
+}
+
 function summary({ sent, refused, latencies_ms }: Phase): CleanPhase {
   const sorted = latencies_ms.toSorted((a, b) => a - b);
   const at = (share: number) =>
@@ -119,7 +128,10 @@ async function run(plan: CleanPlan, names: AsyncIterator<string>): Promise<Clean
   console.log(JSON.stringify({ ready: true }));
   for (let next = await names.next(); !next.done; next = await names.next()) now = next.value;
   clearInterval(timer);
-  await new Promise((resolve) => setTimeout(resolve, LAST_MS));
+  const until_ms = performance.now() + LAST_MS;
+  while (!isAnswered() && performance.now() < until_ms) {
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
   over = true;
   const summaries = Object.entries(phases).map(([name, tenants]) => [
     name,

@@ -66,7 +66,9 @@ export async function slowStart(websocket: string | undefined): Promise<SlowStar
     const { bus, took_ms: without_ms } = await start(config);
     const modules = await deploy(await policyAdmin(bus)).finally(() => bus.stop());
     const again = await start(config);
-    const answer = await publish(again.bus, "slow").finally(() => again.bus.stop());
+    // Its connections may be refused, too, as long as its modules are not there.
+    const answer = await publish(again.bus, "slow").catch(() => "not let in")
+      .finally(() => again.bus.stop());
     return { modules, without_ms, with_ms: again.took_ms, answer };
   } finally {
     await Deno.remove(dir, { recursive: true });

@@ -1,0 +1,37 @@
+/**
+ * Every attack of the gallery for a moment, on each kind of sockets: no clean message is lost or
+ * refused, and everything works afterwards. How long they wait is for `deno task hostile` to say.
+ */
+import assert from "node:assert/strict";
+import { type AttackResult, runGallery } from "./gallery.ts";
+
+function run(websocket: string | undefined, only: readonly string[]): Promise<AttackResult[]> {
+  return runGallery({
+    only,
+    websocket,
+    seconds: 1,
+    rate: 50,
+    silence_ms: Infinity,
+    say: () => {},
+  });
+}
+
+Deno.test("attacks hurt no clean tenant", async () => {
+  const results = await run(undefined, []);
+  assert.ok(results.length > 10);
+  for (const { name, broken } of results) assert.deepEqual(broken, [], name);
+});
+
+for (const websocket of ["own", "native", "ws"]) {
+  Deno.test(`strangers and floods hurt no clean client of ${websocket} sockets`, async () => {
+    const results = await run(websocket, ["idle", "half-requests", "flood-garbage"]);
+    for (const { name, broken } of results) assert.deepEqual(broken, [], name);
+  });
+}
+
+Deno.test("an attack that there is not is named, with those that there are", async () => {
+  await assert.rejects(run(undefined, ["nothing"]), {
+    name: "RangeError",
+    message: /there is no attack "nothing"; there are idle, .*slow-start/,
+  });
+});
