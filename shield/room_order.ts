@@ -34,6 +34,12 @@ export class PublishedOrder {
     return `${this.#publisher} ${before} ${this.#number + 1}`;
   }
 
+  /** What was sent may not have arrived: the next message to each room says nothing of one before it. */
+  forget(): void {
+    this.#recent = new Map();
+    this.#older = new Map();
+  }
+
   /** The message of the last `next` is with the Spine. */
   sent(subject: Subject): void {
     this.#recent.set(subject, ++this.#number);
@@ -45,10 +51,16 @@ export class PublishedOrder {
 
 /** Of a new process; undefined on the embedded engine, which brings everything once and in order. */
 export function orderOn(
-  { status }: Pick<Spine, "status">,
+  spine: Pick<Spine, "status" | "onEvent">,
   random: Random,
 ): PublishedOrder | undefined {
-  return status.engine === "nats" ? new PublishedOrder(connectionId(random)) : undefined;
+  if (spine.status.engine !== "nats") return undefined;
+  const order = new PublishedOrder(connectionId(random));
+  // Publishes that a lost connection took with it were refused: for others they are no hole.
+  spine.onEvent(({ type }) => {
+    if (type === "state") order.forget();
+  });
+  return order;
 }
 
 /** `repeated`: it came before, or what came after it did. `hole`: something before it has not come. */

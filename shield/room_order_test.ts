@@ -54,6 +54,17 @@ Deno.test("what was not sent leaves no hole", () => {
   assert.equal(heard.hear(published(order)), "next");
 });
 
+Deno.test("what a lost connection took with it leaves no hole either, and nothing comes again", () => {
+  const order = new PublishedOrder("s1");
+  const heard = new HeardOrder();
+  const first = published(order);
+  assert.equal(heard.hear(first), "next");
+  published(order);
+  order.forget();
+  assert.equal(heard.hear(published(order)), "next");
+  assert.equal(heard.hear(first), "repeated");
+});
+
 Deno.test("publishers have an order each, and a new life of one is another", () => {
   const heard = new HeardOrder();
   const [one, other] = [new PublishedOrder("s1"), new PublishedOrder("s2")];
