@@ -14,8 +14,7 @@ export interface Address {
 /** Throws TypeError that says what is wrong with `url` and what would be right. */
 export function parseAddress(url: string | URL): Address {
   const text = String(url).trim();
-  const wrong = (what: string) =>
-    new TypeError(`${what}; expected something like "ws://127.0.0.1:4000"`);
+  const wrong = (what: string) => new TypeError(`${what}; expected "ws://host:port"`);
   let parsed: URL;
   try {
     parsed = new URL(text.includes("://") ? text : `ws://${text}`);

@@ -26,7 +26,7 @@ Deno.test("what people write becomes the socket's and the check's URL", () => {
 });
 
 Deno.test("a wrong URL says what would be right", () => {
-  const expected = /expected something like "ws:\/\/127\.0\.0\.1:4000"/;
+  const expected = /expected "ws:\/\/host:port"/;
   for (const text of ["", "ws://", "ftp://x", "ws://a b", "ws://x:99999", "nats://x:4222"]) {
     assert.throws(() => parseAddress(text), expected, text);
   }
