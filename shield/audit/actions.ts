@@ -20,7 +20,11 @@ const ACTIONS: Readonly<Record<string, string>> = {
   "POST /v1/policies/rollback": "policy.rollback",
   "POST /v1/policies/reset": "policy.reset",
   "DELETE /v1/policies/{policy}": "policy.remove",
+  // Of a policy that is called as the other methods' path is.
+  "DELETE /v1/policies/stats": "policy.remove",
   "GET /v1/policies/logs": "policy.read_logs",
+  "GET /v1/policies/quarantine": "policy.read_quarantine",
+  "DELETE /v1/policies/quarantine/{module}": "policy.release",
   "PUT /v1/tenants/{tenant}/mirror": "mirror.set",
   "DELETE /v1/tenants/{tenant}/mirror": "mirror.remove",
   "POST /v1/tenants/{tenant}/reset": "settings.reset",
@@ -40,7 +44,13 @@ const ACTIONS: Readonly<Record<string, string>> = {
 };
 
 /** These change nothing and read nothing of others': only their refusals are of interest. */
-const REFUSALS_ONLY = new Set(["schema.check", "schema.validate", "audit.read", "audit.export"]);
+const REFUSALS_ONLY = new Set([
+  "schema.check",
+  "schema.validate",
+  "policy.read_quarantine",
+  "audit.read",
+  "audit.export",
+]);
 /** What a route without an action of its own is called when it was refused. */
 const OTHER = "read";
 
@@ -54,8 +64,13 @@ export function actionOf(
   return { action, is_recorded: action !== OTHER && !REFUSALS_ONLY.has(action) };
 }
 
+/** The routes that have an action, as `METHOD template`. */
+export const AUDITED_ROUTES: readonly string[] = Object.keys(ACTIONS);
+
 /** Every action that can be in the log. */
-export const AUDIT_ACTIONS: readonly string[] = [...Object.values(ACTIONS), OTHER, "access"];
+export const AUDIT_ACTIONS: readonly string[] = [
+  ...new Set([...Object.values(ACTIONS), OTHER, "access"]),
+];
 
 /** Members of a body that say what a request is about, and are no content of users. */
 const SHOWN = [
