@@ -201,7 +201,8 @@ Deno.test("a Shield starts with exactly the permissions that docs/security.md gi
   const issuer = await createIssuer();
   const config = `${issuer.dir}/shield.toml`;
   const listeners = ["server", "ops", "admin"].map((name) => (
-    `[${name}]\nhost = "127.0.0.1"\nport = 0\n`
+    `[${name}]\nhost = "127.0.0.1"\nport = 0\n` +
+    (name === "admin" ? 'operator_tenants = ["*"]\n' : "")
   ));
   await Deno.writeTextFile(config, `${listeners.join("")}${issuer.config}`);
   const net = "--allow-net=127.0.0.1";
