@@ -89,14 +89,26 @@ impl Finder {
         Finder { window: [0; 64], count: 0, found: false }
     }
 
-    /// Takes a byte that ends no word.
-    fn push_plain(&mut self, byte: u8) {
-        self.window[self.count & 63] = byte;
-        self.count += 1;
+    /// Takes the bytes at the start of `text` that end no word and begin no escape; how many they are.
+    /// They are counted in a local: memory costs more fuel than arithmetic.
+    fn push_plain(&mut self, text: &[u8]) -> usize {
+        let before = self.count;
+        let mut count = before;
+        for byte in text {
+            let plain = PLAIN[*byte as usize];
+            if plain == 0 {
+                break;
+            }
+            self.window[count & 63] = plain;
+            count += 1;
+        }
+        self.count = count;
+        count - before
     }
 
     fn push(&mut self, byte: u8) {
-        self.push_plain(byte);
+        self.window[self.count & 63] = byte;
+        self.count += 1;
         if ENDS_WORD[byte as usize] {
             self.found |= WORDS.iter().any(|word| self.ends_with(word));
         }
@@ -202,13 +214,12 @@ fn read_point(text: &[u8]) -> (u32, usize) {
 
 fn has_word(mut text: &[u8]) -> bool {
     let mut finder = Finder::new();
-    while let Some(first) = text.first() {
-        let plain = PLAIN[*first as usize];
-        if plain != 0 {
-            finder.push_plain(plain);
-            text = &text[1..];
-            continue;
-        }
+    loop {
+        text = &text[finder.push_plain(text)..];
+        let first = match text.first() {
+            Some(first) => first,
+            None => return false,
+        };
         let (point, size) = match first {
             b'\\' => read_escape(text),
             0..=0x7f => (*first as u32, 1),
@@ -220,7 +231,6 @@ fn has_word(mut text: &[u8]) -> bool {
         }
         text = &text[size..];
     }
-    false
 }
 
 /// ABI: a client publishes an event or sends a command.
