@@ -107,6 +107,19 @@ function addChanges(schema: Command, run: Run): void {
       const { schemaRollback } = await import("./commands/schema_rollback.ts");
       return await schemaRollback(io, id as string, flags);
     }));
+  withJson(schema.command("delete"))
+    .description("delete a schema that nothing is mapped to, with all of its versions")
+    .argument("<id>", "the schema", schemaId)
+    .addHelpText(
+      "after",
+      "\nWhile subjects are mapped to it, it is refused with the mappings, exit code 1. A later push" +
+        "\nbegins anew, under the next version number; history says who deleted what was before.\n" +
+        examples("arq schema delete fleet", "arq schema delete fleet --json"),
+    )
+    .action(run(async (io, flags, [id]) => {
+      const { schemaDelete } = await import("./commands/schema_delete.ts");
+      return await schemaDelete(io, id as string, flags);
+    }));
   withCompat(withJson(schema.command("check")))
     .description("say what push would say, and change nothing")
     .argument("<source>", SOURCE)

@@ -134,13 +134,20 @@ export function versionTable(versions: unknown): string {
   return table(["VERSION", "REGISTERED", "BY", "BYTES", "SHA256"], rows);
 }
 
+/** The deletion before the versions of a schema; "" when there was none. */
+function deletedText(value: unknown): string {
+  if (value === null || value === undefined) return "";
+  const { version, by, deleted_ms } = membersOf(value);
+  return `deleted at version ${cell(version)} (${when(deleted_ms)}) by ${cell(by)}\n`;
+}
+
 /** One line on a schema above its versions. */
 export function historyText(answer: Readonly<Record<string, unknown>>, paint: Paint): string {
-  const { schema_id, compatibility, versions, here, refused } = answer;
+  const { schema_id, compatibility, versions, deleted, here, refused } = answer;
   const count = counted(listOf(versions).length, "version");
   const head = `${cell(schema_id)}, ${cell(compatibility)}, ${count}, this node: ${hereText(here)}`;
   const put = refused === null || refused === undefined ? "" : refusedText([refused], paint);
-  return `${head}\n${versionTable(versions)}${put}`;
+  return `${head}\n${versionTable(versions)}${deletedText(deleted)}${put}`;
 }
 
 /** The mappings of a tenant. */

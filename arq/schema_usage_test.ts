@@ -59,7 +59,8 @@ Deno.test("a set of more than 1 MiB is not even sent", async () => {
 Deno.test("help of every schema command goes to stdout and exits with 0", async () => {
   const group = await runArq(["schema", "--help"]);
   const names = [...group.stdout.matchAll(/^ {2}([a-z]+) \[options\]/gm)].map(([, name]) => name);
-  const expected = "build push check list history get map unmap mappings validate".split(" ");
+  const expected = "build push rollback delete check list history get map unmap mappings validate"
+    .split(" ");
   assert.deepEqual(names, expected);
   for (const name of names) {
     const { code, stdout } = await runArq(["schema", String(name), "--help"]);

@@ -109,6 +109,7 @@ function schemas(): Row[] {
     ["PUT", mappings, sending("/v1/tenants/TENANT/mappings", mapping)],
     ["GET", mappings, at("/v1/tenants/TENANT/mappings")],
     ["DELETE", mappings, at("/v1/tenants/TENANT/mappings")],
+    ["DELETE", "/v1/schemas/{schema}", at("/v1/schemas/everyones")],
   ];
 }
 

@@ -47,7 +47,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...of("/v1/tenants/acme/mirror", "GET", "PUT", "DELETE"),
   ...of("/v1/tenants/acme/reset", "POST"),
   ...of("/v1/schemas", "GET"),
-  ...of("/v1/schemas/orders", "GET", "PUT"),
+  ...of("/v1/schemas/orders", "GET", "PUT", "DELETE"),
   ...of("/v1/schemas/orders/check", "POST"),
   ...of("/v1/schemas/orders/rollback", "POST"),
   ...of("/v1/schemas/orders/validate", "POST"),

@@ -30,6 +30,7 @@ const ACTIONS: Readonly<Record<string, string>> = {
   "POST /v1/tenants/{tenant}/reset": "settings.reset",
   "DELETE /v1/mirror/diff": "mirror.forget_diff",
   "PUT /v1/schemas/{schema}": "schema.push",
+  "DELETE /v1/schemas/{schema}": "schema.delete",
   "POST /v1/schemas/{schema}/rollback": "schema.rollback",
   "POST /v1/schemas/{schema}/check": "schema.check",
   "POST /v1/schemas/{schema}/validate": "schema.validate",

@@ -174,6 +174,14 @@ const schemas = {
       answer: object({ schema_id: TEXT, compatibility: TEXT, versions: list(OBJECT) }),
       refusals: [404],
     }),
+    delete: operation({
+      id: "deleteSchema",
+      tag: "schemas",
+      summary: "deletes a schema to which nothing is mapped, with all of its versions",
+      parameters: [SCHEMA],
+      answer: object({ schema_id: TEXT, deleted: BOOLEAN, version: COUNT, versions: COUNT }),
+      refusals: [404, 409],
+    }),
     put: operation({
       id: "registerSchema",
       tag: "schemas",

@@ -13,6 +13,7 @@ import {
   changeSchema,
   checkSchema,
   listSchemas,
+  removeSchema,
   rollbackSchema,
   showSchema,
   showVersion,
@@ -22,6 +23,7 @@ import { removeMappings, setMappings, showMappings } from "./admin_mappings.ts";
 import type { SchemaCache } from "./cache.ts";
 import type { Mappings } from "./mappings.ts";
 import type { PutTable } from "./put_table.ts";
+import { MappedError } from "./delete.ts";
 import { IncompatibleError } from "./register.ts";
 import type { SetWork } from "./set_work.ts";
 import { requireSchemaId } from "./store.ts";
@@ -29,6 +31,8 @@ import type { SchemaStore } from "./store.ts";
 
 /** Findings of one refusal. */
 const FINDINGS_SHOWN = 200;
+/** Mappings of one refusal. */
+const MAPPINGS_SHOWN = 100;
 
 /** What the admin API needs of the process. */
 export interface SchemaAdminContext {
@@ -83,6 +87,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>({
   "/v1/schemas/{schema}": {
     GET: of("shared", showSchema),
     PUT: of("bus", changeSchema, ["compatibility"]),
+    DELETE: of("bus", removeSchema),
   },
   "/v1/schemas/{schema}/check": { POST: of("bus", checkSchema, ["compatibility"]) },
   "/v1/schemas/{schema}/rollback": { POST: of("bus", rollbackSchema, ["version"]) },
@@ -113,8 +118,31 @@ export function handleSchemas(
     context,
     request,
     admin,
-    (error) => error instanceof IncompatibleError ? incompatible(error) : undefined,
+    (error) =>
+      error instanceof IncompatibleError
+        ? incompatible(error)
+        : error instanceof MappedError
+        ? stillMapped(error)
+        : undefined,
   );
+}
+
+/** A refusal with members more than all have. */
+function refusal(error: ArqonError, members: Readonly<Record<string, unknown>>): Response {
+  return new Response(JSON.stringify({ ...problemOf(error), ...members }), {
+    status: error.code,
+    headers: { "content-type": "application/problem+json", "cache-control": "no-store" },
+  });
+}
+
+function stillMapped({ message, mappings: all }: MappedError): Response {
+  const mappings = all.slice(0, MAPPINGS_SHOWN).map(({ subject, message, mode }) => ({
+    subject,
+    message,
+    mode,
+  }));
+  const truncated = mappings.length < all.length;
+  return refusal(new ArqonError("settings-conflict", message), { mappings, truncated });
 }
 
 function incompatible({ message, check }: IncompatibleError): Response {
@@ -122,9 +150,5 @@ function incompatible({ message, check }: IncompatibleError): Response {
   const { compatibility, against } = check;
   const findings = check.findings.slice(0, FINDINGS_SHOWN);
   const truncated = findings.length < check.findings.length;
-  const body = { ...problemOf(error), compatibility, against, findings, truncated };
-  return new Response(JSON.stringify(body), {
-    status: error.code,
-    headers: { "content-type": "application/problem+json", "cache-control": "no-store" },
-  });
+  return refusal(error, { compatibility, against, findings, truncated });
 }

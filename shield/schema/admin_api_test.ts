@@ -188,7 +188,7 @@ Deno.test("paths that are none and methods that are not there say so", async () 
     ["GET", "schemas/ping/other", 404, "not-found"],
     ["POST", "schemas/ping/check/1", 404, "not-found"],
     ["POST", "schemas", 405, "method-not-allowed"],
-    ["DELETE", "schemas/ping", 405, "method-not-allowed"],
+    ["DELETE", "schemas/ping", 404, "schema-unknown"],
     ["GET", "schemas/ping/check", 405, "method-not-allowed"],
     ["GET", "tenants/a.b/mappings", 400, "invalid-settings"],
   ];
@@ -196,7 +196,7 @@ Deno.test("paths that are none and methods that are not there say so", async () 
     const answer = await ask(t, method, path);
     assert.deepEqual([answer.status, answer.body.reason], [status, reason], path);
   }
-  assert.equal((await ask(t, "PATCH", "schemas/ping")).headers.get("allow"), "GET, PUT");
+  assert.equal((await ask(t, "PATCH", "schemas/ping")).headers.get("allow"), "GET, PUT, DELETE");
   await ask(t, "PUT", "schemas/ping", ping());
   const version = await ask(t, "GET", "schemas/ping/versions/2");
   assert.deepEqual([version.status, version.body.reason], [404, "schema-unknown"]);

@@ -14,6 +14,7 @@ import { canMatchBelow } from "../../shared/subject_pattern.ts";
 import { inTurn } from "../check_queue.ts";
 import { readBytes } from "../policy/admin_body.ts";
 import type { Call, SchemaAdminContext } from "./admin_api.ts";
+import { deleteSchema } from "./delete.ts";
 import { latestOf } from "./head.ts";
 import type { SchemaHead, SchemaVersion } from "./head.ts";
 import type { UnknownFields } from "./message_schema.ts";
@@ -25,7 +26,7 @@ import {
   setCompatibility,
 } from "./register.ts";
 import { rollBack } from "./rollback.ts";
-import type { StoredHead } from "./store.ts";
+import type { StoredHead } from "./standing.ts";
 
 /** Largest payload that `validate` takes, in bytes: the largest frame that a config allows. */
 const PAYLOAD_BYTES = 16_777_216;
@@ -112,13 +113,13 @@ export async function showSchema(
   { name: schema_id, only_tenant }: Call,
 ): Promise<Response> {
   const { head } = await context.store.require(schema_id);
-  const { compatibility, versions } = head;
+  const { compatibility, versions, deleted = null } = head;
   const own = only_tenant === undefined
     ? undefined
     : { messages: mappedBy(context, only_tenant).get(schema_id) };
   const refused = context.puts.refused().find((put) => put.schema_id === schema_id) ?? null;
   const in_force = here(context, schema_id, own);
-  return answer({ schema_id, compatibility, versions, refused, here: in_force });
+  return answer({ schema_id, compatibility, versions, deleted, refused, here: in_force });
 }
 
 function modeOf(url: URL): CompatibilityMode | undefined {
@@ -187,6 +188,19 @@ export async function rollbackSchema(
   cache.refresh(schema_id);
   await settled(context);
   return answer({ schema_id, ...registered(head, is_new), here: here(context, schema_id) });
+}
+
+/** `DELETE /v1/schemas/{id}`: of one that nothing is mapped to. */
+export async function removeSchema(
+  { store, mappings, cache, log, now }: SchemaAdminContext,
+  { name: schema_id, by }: Call,
+): Promise<Response> {
+  const mapped = () => [...mappings.all()].filter((one) => one.schema_id === schema_id);
+  const deleted = await deleteSchema(store, { schema_id, by, now_ms: now(), mapped });
+  const { version, versions } = deleted;
+  log.warn("a schema was deleted", { schema: schema_id, version, versions, by });
+  cache.refresh(schema_id);
+  return answer({ schema_id, deleted: true, ...deleted });
 }
 
 function registered(head: SchemaHead, is_new: boolean) {

@@ -14,8 +14,9 @@ import type { OldLayout } from "./old_layout.ts";
 import type { PutTable, Trouble } from "./put_table.ts";
 import { IncompatibleError, registerPut, restore } from "./register.ts";
 import type { SetWork } from "./set_work.ts";
-import { isJudged } from "./store.ts";
-import type { SchemaStore, StoredSet } from "./store.ts";
+import { isJudged, remainsOf } from "./standing.ts";
+import type { StoredSet } from "./standing.ts";
+import type { SchemaStore } from "./store.ts";
 
 /** Longest wait before a put is judged: the first Shield spares the others the work. */
 const JITTER_MS = 250;
@@ -168,7 +169,10 @@ export class Adoption {
     }
     const standing = await store.standing(key);
     const { stored, set, refusal } = standing;
-    if (set === undefined) {
+    const remains = remainsOf(standing);
+    if (set !== undefined && remains !== undefined) {
+      await this.#clear(key, set, remains);
+    } else if (set === undefined) {
       if (stored !== undefined) await this.#replace(key);
       else if (refusal !== undefined) await this.#pardon(key);
     } else if (isJudged(standing)) {
@@ -227,6 +231,19 @@ export class Adoption {
       await this.#refuse(key, { revision, sha256: "", size_bytes: 0, problem });
     }
     await this.#restore(key);
+  }
+
+  /** The schema was deleted, and this is not a new one: nobody is to read it as one. */
+  async #clear(key: string, set: StoredSet, remains: "left" | "late"): Promise<void> {
+    const { store, log, kv_bucket } = this.#options;
+    if (remains === "late") {
+      const { revision, sha256, bytes } = set;
+      const problem =
+        "the schema was deleted with these bytes; only arq schema push brings them back";
+      await this.#refuse(key, { revision, sha256, size_bytes: bytes.length, problem });
+    }
+    await store.clear(key, set);
+    log.info("the set of a deleted schema is gone", { schema: key, bucket: kv_bucket });
   }
 
   async #pardon(key: string): Promise<void> {

@@ -26,6 +26,11 @@ const Judged = z.looseObject({
   sha256: z.string(),
   floor: z.int().min(1).optional(),
 });
+const Deletion = z.looseObject({
+  version: z.int().min(1),
+  by: z.string(),
+  deleted_ms: z.int().min(0),
+});
 // Loose: what a later version has put beside it must survive a write of ours.
 const Head = z.looseObject({
   format: z.literal(1),
@@ -33,6 +38,14 @@ const Head = z.looseObject({
   versions: z.array(Version).min(1),
   judged: Judged.optional(),
   migrated_version: z.int().min(1).optional(),
+  deleted: Deletion.optional(),
+});
+const Tombstone = z.looseObject({
+  format: z.literal(1),
+  versions: z.array(Version).max(0),
+  deleted: Deletion,
+  judged: Judged,
+  late: z.array(Sha256),
 });
 const Refusal = z.looseObject({
   format: z.literal(1),
@@ -50,9 +63,17 @@ export type SchemaVersion = z.output<typeof Version>;
  * A schema's history, the oldest version first. `judged`: the put into the bucket of current sets that
  * had been judged when this was written; Shields may still be about to replace it by versions from
  * `floor` on, and by none before. `migrated_version`: the newest version that was taken over from the
- * layout of earlier builds.
+ * layout of earlier builds. `deleted`: the last deletion before the first of these versions.
  */
 export type SchemaHead = z.output<typeof Head>;
+/** That a schema was deleted: by whom, when (Unix ms), and the newest version that it had. */
+export type Deletion = z.output<typeof Deletion>;
+/**
+ * What stands in the place of the history of a schema that was deleted, so that nobody takes what is
+ * left of it for a new one. `judged`: the put that was deleted with it, no revision when there was
+ * none. `late`: what Shields may still have been about to put.
+ */
+export type Tombstone = z.output<typeof Tombstone>;
 /** A put by its revision and what it holds; "" for a deletion. */
 export type JudgedPut = Pick<z.output<typeof Judged>, "revision" | "sha256">;
 /**
@@ -102,7 +123,7 @@ export function overtaken(
 }
 
 /** The stored form. */
-export function encodeHead(head: SchemaHead | Refusal): Uint8Array {
+export function encodeHead(head: SchemaHead | Tombstone | Refusal): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(head));
 }
 
@@ -114,12 +135,17 @@ function parse(bytes: Uint8Array): unknown {
   }
 }
 
-/** The history, or what is wrong with the bytes. */
+/** The history, that there is none any more, or what is wrong with the bytes. */
 export function decodeHead(
   bytes: Uint8Array,
-): { readonly head: SchemaHead } | { readonly problem: string } {
+):
+  | { readonly head: SchemaHead }
+  | { readonly tombstone: Tombstone }
+  | { readonly problem: string } {
   const json = parse(bytes);
   if (json === undefined) return { problem: "it is no JSON" };
+  const tombstone = Tombstone.safeParse(json);
+  if (tombstone.success) return { tombstone: tombstone.data };
   const parsed = Head.safeParse(json);
   if (!parsed.success) return { problem: z.prettifyError(parsed.error) };
   const ascending = parsed.data.versions.every(({ version }, at, all) =>

@@ -96,7 +96,9 @@ export class OldLayout {
       });
       return false;
     }
-    const stored = await store.read(schema_id);
+    const { stored, buried } = await store.standing(schema_id);
+    // It was taken over before, and is not to come back.
+    if (buried !== undefined) return false;
     return stored === undefined
       ? await this.#takeAll(schema_id, head)
       : await this.#takeNewest(schema_id, head, stored.head.migrated_version ?? 0);
@@ -117,7 +119,9 @@ export class OldLayout {
     for (const schema_id of schema_ids) {
       // An earlier build may have registered another one since.
       await this.take(schema_id);
-      if (!isSchemaId(schema_id) || await store.read(schema_id) === undefined) continue;
+      if (!isSchemaId(schema_id)) continue;
+      const { stored, buried } = await store.standing(schema_id);
+      if (stored === undefined && buried === undefined) continue;
       for (const key of await sets.keys(oldKey(schema_id))) await sets.delete(key);
       log.info("the entries of an earlier build are deleted", { schema: schema_id });
     }

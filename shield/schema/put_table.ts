@@ -70,6 +70,8 @@ export class PutTable {
     const read = change.type === "put" ? decodeHead(change.entry.value) : undefined;
     if (read !== undefined && "head" in read) this.#latest.set(schema_id, latestOf(read.head));
     else this.#latest.delete(schema_id);
+    // With the schema its key goes, too: that is nobody's mistake.
+    if (read !== undefined && "tombstone" in read) this.#deleted.delete(schema_id);
     return schema_id;
   }
 

@@ -18,8 +18,9 @@ import { DEFAULT_COMPATIBILITY, latestOf, sha256Of } from "./head.ts";
 import type { JudgedPut, SchemaHead, SchemaVersion } from "./head.ts";
 import { CANDIDATE } from "./set_jobs.ts";
 import type { SetWork } from "./set_work.ts";
-import { isJudged } from "./store.ts";
-import type { SchemaStore, Standing, StoredHead } from "./store.ts";
+import { isJudged } from "./standing.ts";
+import type { Standing, StoredHead } from "./standing.ts";
+import type { SchemaStore } from "./store.ts";
 
 /** What a candidate was held to, and what came of it. */
 export interface CompatibilityCheck {
@@ -167,20 +168,24 @@ async function isSameSet(
 
 /** What a version makes of a history. */
 function appended(
-  { stored, request, check }: {
-    readonly stored: StoredHead | undefined;
+  { standing: { stored, buried }, request, check }: {
+    readonly standing: Standing;
     readonly request: RegisterRequest;
     readonly check: CompatibilityCheck;
   },
   sha256: string,
 ): { readonly head: SchemaHead; readonly dropped: readonly SchemaVersion[] } {
   const { bytes, by, now_ms, versions_max } = request;
-  const version = (stored === undefined ? 0 : latestOf(stored.head).version) + 1;
+  const { deleted } = buried?.tombstone ?? {};
+  // After a deletion it begins anew, under a number that nobody has seen.
+  const version = (stored === undefined ? deleted?.version ?? 0 : latestOf(stored.head).version) +
+    1;
   const entry = { version, sha256, size_bytes: bytes.length, registered_ms: now_ms, by };
   const all = [...stored?.head.versions ?? [], entry];
   const { compatibility } = check;
   const versions = all.slice(-versions_max);
-  const head = { ...stored?.head, ...migrationOf(request), format: 1 as const };
+  const before = stored?.head ?? (deleted === undefined ? {} : { deleted });
+  const head = { ...before, ...migrationOf(request), format: 1 as const };
   return { head: { ...head, compatibility, versions }, dropped: all.slice(0, -versions_max) };
 }
 
@@ -232,7 +237,7 @@ export async function registerPut(
     const found = await checkCandidate(tools, schema_id, stored, bytes, request.compatibility);
     check = { ...found, findings: [...found.findings, ...missingMessages(missing, stored)] };
     if (errorsOf(check.findings).length > 0) throw new IncompatibleError(check);
-    const next = appended({ stored, request, check }, sha256);
+    const next = appended({ standing, request, check }, sha256);
     dropped = next.dropped;
     return { head: next.head, bytes };
   });

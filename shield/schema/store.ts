@@ -27,30 +27,14 @@ import {
   sha256Of,
   versionKey,
 } from "./head.ts";
-import type { JudgedPut, Refusal, SchemaHead, SchemaVersion } from "./head.ts";
+import type { JudgedPut, Refusal, SchemaHead, SchemaVersion, Tombstone } from "./head.ts";
+import { floorOf, isJudged, isPut } from "./standing.ts";
+import type { Standing, StoredHead, StoredSet, StoredTombstone } from "./standing.ts";
 
 /** With n writers at once the last one succeeds at its n-th attempt, so this is how many there may be. */
 const ATTEMPTS = 64;
 /** What the name of the bucket of histories adds to `kv_bucket`. */
 const VERSIONS_SUFFIX = "_VERSIONS";
-
-/** A history and the revision at which it is stored. */
-export interface StoredHead {
-  readonly head: SchemaHead;
-  readonly revision: number;
-}
-
-/** What is in the bucket of current sets under an id, whoever has put it there. */
-export interface StoredSet extends JudgedPut {
-  readonly bytes: Uint8Array;
-}
-
-/** All that is stored of a schema, but for the versions' bytes. */
-export interface Standing {
-  readonly stored: StoredHead | undefined;
-  readonly set: StoredSet | undefined;
-  readonly refusal: Refusal | undefined;
-}
 
 /** A schema in a listing. */
 export interface ListedSchema {
@@ -73,33 +57,6 @@ export function requireSchemaId(schema_id: string): void {
 
 const isConflict = (error: unknown) =>
   error instanceof ArqonError && error.reason === "version-conflict";
-const isPut = (set: JudgedPut, put: JudgedPut | undefined) =>
-  put?.revision === set.revision && put.sha256 === set.sha256;
-
-/**
- * Whether the set is the current version, or one that a Shield has put late, or somebody has judged
- * that it is not to be.
- */
-export function isJudged({ stored, set, refusal }: Standing): boolean {
-  if (set === undefined || isPut(set, refusal)) return true;
-  if (stored === undefined) return false;
-  const { versions, judged } = stored.head;
-  const floor = judged?.floor ?? Infinity;
-  const is_late = versions.some(({ version, sha256 }) => version >= floor && sha256 === set.sha256);
-  return is_late || set.sha256 === latestOf(stored.head).sha256 || isPut(set, judged);
-}
-
-/** The first version that a Shield may yet put, once `head` is written beside what stands. */
-function floorOf({ stored, set }: Standing, head: SchemaHead): number {
-  const { version, sha256 } = latestOf(head);
-  // Whoever wants to replace an older put comes too late: this one has another revision.
-  if (set?.sha256 === sha256) return version + 1;
-  if (stored === undefined) return version;
-  const before = latestOf(stored.head);
-  if (set?.sha256 === before.sha256) return before.version + 1;
-  // Somebody may be about to put the version back that was the newest until now.
-  return Math.min(stored.head.judged?.floor ?? before.version, before.version);
-}
 
 /** Every method rejects with `spine-unavailable` while the Spine does not answer. */
 export class SchemaStore {
@@ -117,28 +74,23 @@ export class SchemaStore {
    * an id that cannot be one, and with `schema-unavailable` when what is stored cannot be read.
    */
   async read(schema_id: string): Promise<StoredHead | undefined> {
-    requireSchemaId(schema_id);
-    const entry = await this.#versions.get([schema_id]);
-    if (entry === undefined) return undefined;
-    const read = decodeHead(entry.value);
-    if ("head" in read) return { ...read, revision: entry.revision };
-    throw unreadable(schema_id, `its history cannot be read: ${read.problem}`);
+    return (await this.#history(schema_id)).stored;
   }
 
   /** As `read`, but rejects with `schema-unknown` when there is none. */
   async require(schema_id: string): Promise<StoredHead> {
-    const stored = await this.read(schema_id);
+    const { stored, buried } = await this.#history(schema_id);
     if (stored !== undefined) return stored;
-    throw new ArqonError("schema-unknown", JSON.stringify(schema_id));
+    throw unknown(schema_id, buried);
   }
 
   /** All that is stored of a schema. Rejects as `read` does. */
   async standing(schema_id: string): Promise<Standing> {
     // The history first: a put that it does not know yet must not look as if it did.
-    const stored = await this.read(schema_id);
+    const { stored, buried } = await this.#history(schema_id);
     const set = await this.set(schema_id);
     const refused = await this.#versions.get(refusalKey(schema_id));
-    return { stored, set, refusal: refused && decodeRefusal(refused.value) };
+    return { stored, buried, set, refusal: refused && decodeRefusal(refused.value) };
   }
 
   /** What is in the bucket of current sets. */
@@ -171,7 +123,7 @@ export class SchemaStore {
     const lost: SchemaVersion[] = [];
     for (let attempt = 1;; attempt++) {
       const standing = await this.standing(schema_id);
-      const { stored, set } = standing;
+      const { stored, buried, set } = standing;
       const changed = await change(standing);
       if (changed === undefined) {
         for (const one of overtaken(lost, stored?.head)) await this.forget(schema_id, one);
@@ -185,7 +137,11 @@ export class SchemaStore {
       const judged = { ...put, floor: floorOf(standing, changed.head) };
       const head = knows ? { ...changed.head, judged } : changed.head;
       try {
-        await this.#versions.update([schema_id], encodeHead(head), stored?.revision ?? 0);
+        await this.#versions.update(
+          [schema_id],
+          encodeHead(head),
+          (stored ?? buried)?.revision ?? 0,
+        );
       } catch (error) {
         if (!isConflict(error)) throw error;
         if (bytes !== undefined) lost.push(latestOf(changed.head));
@@ -260,6 +216,18 @@ export class SchemaStore {
     await this.#versions.delete(refusalKey(schema_id));
   }
 
+  /** Puts a tombstone in the place of the history. Rejects with `version-conflict` when it has changed. */
+  async bury(schema_id: string, { revision }: StoredHead, tombstone: Tombstone): Promise<void> {
+    await this.#versions.update([schema_id], encodeHead(tombstone), revision);
+  }
+
+  /** Deletes a current set, unless there is another one by now. */
+  async clear(schema_id: string, { revision }: JudgedPut): Promise<void> {
+    await this.#sets.delete(setKey(schema_id), revision).catch((error: unknown) => {
+      if (!isConflict(error)) throw error;
+    });
+  }
+
   /** Deletes the bytes of a version that no history names any more. */
   async forget(schema_id: string, version: SchemaVersion): Promise<void> {
     await this.#versions.delete(versionKey(schema_id, version));
@@ -303,6 +271,18 @@ export class SchemaStore {
     return (await this.#sets.keys()).map((key) => key.join("."));
   }
 
+  /** What is stored in the place of the history. */
+  async #history(schema_id: string): Promise<Pick<Standing, "stored" | "buried">> {
+    requireSchemaId(schema_id);
+    const entry = await this.#versions.get([schema_id]);
+    if (entry === undefined) return { stored: undefined, buried: undefined };
+    const { revision } = entry;
+    const read = decodeHead(entry.value);
+    if ("head" in read) return { stored: { ...read, revision }, buried: undefined };
+    if ("tombstone" in read) return { stored: undefined, buried: { ...read, revision } };
+    throw unreadable(schema_id, `its history cannot be read: ${read.problem}`);
+  }
+
   async #putVersion(schema_id: string, version: SchemaVersion, bytes: Uint8Array): Promise<void> {
     const key = versionKey(schema_id, version);
     const there = await this.#versions.get(key);
@@ -326,6 +306,17 @@ function readEntry({ key, value }: KvEntry): ListedSchema | undefined {
   const [schema_id = ""] = key;
   const read = decodeHead(value);
   return isSchemaId(schema_id) && "head" in read ? { schema_id, head: read.head } : undefined;
+}
+
+/** Nothing is registered under the id. */
+export function unknown(schema_id: string, buried: StoredTombstone | undefined): ArqonError {
+  const { version, by, deleted_ms } = buried?.tombstone.deleted ?? {};
+  const how = deleted_ms === undefined
+    ? ""
+    : `, which ${by || "somebody"} deleted at version ${version} (${
+      new Date(deleted_ms).toISOString()
+    })`;
+  return new ArqonError("schema-unknown", `${JSON.stringify(schema_id)}${how}`);
 }
 
 function unreadable(schema_id: string, problem: string): ArqonError {
