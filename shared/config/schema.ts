@@ -262,6 +262,16 @@ const PolicyLimits = z.strictObject({
   ),
   breaker_failures: count(5, 1_000_000, "failures in a row that cut off a module for its tenant"),
   breaker_seconds: count(10, 86_400, "how long it stays cut off before one message may try it"),
+  unused_module_seconds: count(
+    86_400,
+    31_536_000,
+    "how long a module stays stored after its upload that no policy and no version for a rollback names",
+  ),
+  compiled_seconds: count(
+    600,
+    86_400,
+    "how long a module stays compiled after its check or its last load that no policy in force names",
+  ),
   instances: count(4_096, 4_096, "instances of all modules and tenants; the least used go first"),
 });
 

@@ -44,6 +44,29 @@ async function deletes(bus: Bus): Promise<void> {
   assert.equal(text(await theirs.get("a") ?? bytes("")), "2");
 }
 
+async function lists(bus: Bus): Promise<void> {
+  const [mine, theirs] = await openBoth(bus);
+  assert.deepEqual(await mine.list(), []);
+  await mine.put("a", pattern(200_000, 1));
+  await mine.put("b=", bytes(""));
+  await mine.put("gone", bytes("1"));
+  await theirs.delete("gone");
+  const listed = (await theirs.list()).sort((a, b) => a.name < b.name ? -1 : 1);
+  assert.deepEqual(listed.map(({ name, size_bytes }) => [name, size_bytes]), [["a", 200_000], [
+    "b=",
+    0,
+  ]]);
+  const [before] = listed;
+  assert.ok(before !== undefined && Math.abs(Date.now() - before.modified_ms) < 60_000);
+  const deadline_ms = Date.now() + 20_000;
+  // A put is told from the one before it, as soon as the clock is another.
+  for (let later = 0; later <= before.modified_ms;) {
+    assert.ok(Date.now() < deadline_ms, "the time of the last put");
+    await mine.put("a", bytes("anew"));
+    later = (await theirs.list()).find(({ name }) => name === "a")?.modified_ms ?? 0;
+  }
+}
+
 async function keepsBucketsApart(bus: Bus): Promise<void> {
   const one = await bus.spine.objects(`${bucketName(bus.name)}_1`);
   const two = await bus.spine.objects(`${bucketName(bus.name)}_2`);
@@ -119,6 +142,7 @@ async function agreesWithAMap(bus: Bus): Promise<void> {
 export const OBJECT_CASES: readonly Case[] = [
   { behaviour: "an object of many chunks is stored and read as it was", run: storesAndReads },
   { behaviour: "a deleted object is gone and can be stored anew", run: deletes },
+  { behaviour: "objects are listed with their sizes and when they were put", run: lists },
   { behaviour: "object stores and buckets of one name are apart", run: keepsBucketsApart },
   {
     behaviour: "objects whose names differ stay apart, and a bad name is refused",

@@ -8,7 +8,7 @@ import type { StatementSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../log.ts";
 import { assertSize } from "./check.ts";
-import { OBJECT_SCHEMA, objectTable } from "./embedded_objects.ts";
+import { migrateObjects, OBJECT_SCHEMA, objectTable } from "./embedded_objects.ts";
 import type { ObjectTable } from "./embedded_objects.ts";
 import { LEDGER_SCHEMA, ledgerTable } from "./embedded_ledger.ts";
 import type { LedgerTable } from "./embedded_ledger.ts";
@@ -62,6 +62,7 @@ function openDatabase(data_dir: string | undefined): DatabaseSync {
         "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" +
           `BEGIN EXCLUSIVE; COMMIT; ${SCHEMA}`,
       );
+      migrateObjects(database);
       return database;
     } catch (error) {
       database.close();
@@ -130,6 +131,7 @@ function guarded(table: ObjectTable, guard: <T>(run: () => T) => T): ObjectTable
     get: (bucket, name) => guard(() => table.get(bucket, name)),
     put: (bucket, name, value) => guard(() => table.put(bucket, name, value)),
     remove: (bucket, name) => guard(() => table.remove(bucket, name)),
+    list: (bucket) => guard(() => table.list(bucket)),
   };
 }
 

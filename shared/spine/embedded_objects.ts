@@ -6,20 +6,32 @@ import { createHash } from "node:crypto";
 import type { DatabaseSync } from "node:sqlite";
 import { ArqonError } from "@arqon/proto";
 import { assertObjectName, assertSize, OBJECT_BYTES_MAX } from "./check.ts";
-import type { ObjectStore } from "./spine.ts";
+import type { ObjectStore, StoredObject } from "./spine.ts";
 
 /** The table; run once when the database is opened. */
 export const OBJECT_SCHEMA = `
   CREATE TABLE IF NOT EXISTS object (
     bucket TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, digest BLOB NOT NULL,
-    PRIMARY KEY (bucket, name)
+    modified_ms INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (bucket, name)
   ) STRICT;`;
+/** Unix ms. */
+const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+
+/** Adds what files of earlier builds do not have. What they hold counts as stored now. */
+export function migrateObjects(database: DatabaseSync): void {
+  const columns = database.prepare("SELECT name FROM pragma_table_info('object')").all();
+  if (columns.some(({ name }) => name === "modified_ms")) return;
+  database.exec(`
+    ALTER TABLE object ADD COLUMN modified_ms INTEGER NOT NULL DEFAULT 0;
+    UPDATE object SET modified_ms = ${NOW};`);
+}
 
 /** The rows of all object stores. */
 export interface ObjectTable {
   get(bucket: string, name: string): Uint8Array | undefined;
   put(bucket: string, name: string, value: Uint8Array): void;
   remove(bucket: string, name: string): void;
+  list(bucket: string): StoredObject[];
 }
 
 const sha256 = (bytes: Uint8Array): Uint8Array => createHash("sha256").update(bytes).digest();
@@ -40,10 +52,14 @@ function checked(row: Record<string, unknown>, bucket: string, name: string): Ui
 export function objectTable(database: DatabaseSync): ObjectTable {
   const get = database.prepare("SELECT value, digest FROM object WHERE bucket = ? AND name = ?");
   const put = database.prepare(
-    "INSERT INTO object (bucket, name, value, digest) VALUES (?, ?, ?, ?) ON CONFLICT " +
-      "(bucket, name) DO UPDATE SET value = excluded.value, digest = excluded.digest",
+    `INSERT INTO object (bucket, name, value, digest, modified_ms) VALUES (?, ?, ?, ?, ${NOW}) ` +
+      "ON CONFLICT (bucket, name) DO UPDATE SET value = excluded.value, " +
+      "digest = excluded.digest, modified_ms = excluded.modified_ms",
   );
   const remove = database.prepare("DELETE FROM object WHERE bucket = ? AND name = ?");
+  const list = database.prepare(
+    "SELECT name, length(value) AS size_bytes, modified_ms FROM object WHERE bucket = ?",
+  );
   return {
     get(bucket, name) {
       const row = get.get(bucket, name);
@@ -51,6 +67,12 @@ export function objectTable(database: DatabaseSync): ObjectTable {
     },
     put: (bucket, name, value) => void put.run(bucket, name, value, sha256(value)),
     remove: (bucket, name) => void remove.run(bucket, name),
+    list: (bucket) =>
+      list.all(bucket).map(({ name, size_bytes, modified_ms }) => ({
+        name: String(name),
+        size_bytes: Number(size_bytes),
+        modified_ms: Number(modified_ms),
+      })),
   };
 }
 
@@ -88,5 +110,11 @@ export class EmbeddedObjects implements ObjectStore {
     this.#assertOpen();
     assertObjectName(name);
     this.#table.remove(this.#bucket, name);
+  }
+
+  // deno-lint-ignore require-await
+  async list(): Promise<StoredObject[]> {
+    this.#assertOpen();
+    return this.#table.list(this.#bucket);
   }
 }

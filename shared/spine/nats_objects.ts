@@ -13,12 +13,12 @@ import {
 } from "@nats-io/jetstream";
 import type { JetStreamClient, JetStreamManager } from "@nats-io/jetstream";
 import { Objm } from "@nats-io/obj";
-import type { ObjectStore as NatsStore } from "@nats-io/obj";
+import type { ObjectInfo, ObjectStore as NatsStore } from "@nats-io/obj";
 import { assertObjectName, assertSize, OBJECT_BYTES_MAX } from "./check.ts";
 import type { Link } from "./nats_link.ts";
 import { isStreamMissing, persist } from "./nats_persist.ts";
 import type { Persistent } from "./nats_persist.ts";
-import type { ObjectStore } from "./spine.ts";
+import type { ObjectStore, StoredObject } from "./spine.ts";
 
 /** What a read found: `corrupt` is no matter of trying again. */
 type Found = { bytes: Uint8Array | undefined } | { corrupt: string };
@@ -97,6 +97,22 @@ class NatsObjects implements ObjectStore, Persistent {
       const info = await store.info(name);
       if (info !== null && !info.deleted) await store.delete(name);
     });
+  }
+
+  /** Name by name with plain reads: the library's own `list` leaves a consumer behind for minutes. */
+  async list(): Promise<StoredObject[]> {
+    const { streams } = await this.#manager;
+    const stream = `OBJ_${this.#bucket}`;
+    const subjects_filter = `$O.${this.#bucket}.M.>`;
+    const { state } = await persist(this, () => streams.info(stream, { subjects_filter }));
+    const found: StoredObject[] = [];
+    for (const last_by_subj of Object.keys(state.subjects ?? {})) {
+      const message = await persist(this, () => streams.getMessage(stream, { last_by_subj }));
+      const { name, size, deleted } = message?.json<Partial<ObjectInfo>>() ?? {};
+      if (message === null || name === undefined || deleted === true) continue;
+      found.push({ name, size_bytes: size ?? 0, modified_ms: message.time.getTime() });
+    }
+    return found;
   }
 
   /**

@@ -221,4 +221,14 @@ export interface ObjectStore {
   get(name: string): Promise<Uint8Array | undefined>;
   /** Deleting nothing is fine. */
   delete(name: string): Promise<void>;
+  /** All of them, in no order. What is stored or deleted meanwhile may be there or not. */
+  list(): Promise<StoredObject[]>;
+}
+
+/** An object without its bytes. */
+export interface StoredObject {
+  readonly name: string;
+  readonly size_bytes: number;
+  /** Unix ms by the engine's clock: when it was last put. */
+  readonly modified_ms: number;
 }

@@ -133,6 +133,8 @@ async function deploy(
   const binding = { ...rest, hooks: wanted ?? [...there] };
   const author = { by, at_ms: context.now() };
   const stored = await store.change(tenant, (document) => withPolicy(document, binding, author));
+  // From now on nobody sweeps it; between the upload and now somebody may have.
+  await store.keepModule(rest.sha256, bytes);
   return await changed(context, tenant, stored, by);
 }
 

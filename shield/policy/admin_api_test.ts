@@ -259,3 +259,23 @@ Deno.test("a fault of the check is a 500 in the log, not in the answer", async (
   assert.doesNotMatch(await response.text(), /secret/);
   assert.ok(api.lines.some((line) => /level=error .*secret detail/.test(line)));
 });
+
+Deno.test("a module that is swept while it is deployed is there again", async () => {
+  await using api = await startApi();
+  const sha256 = await api.upload(1);
+  const { store } = api.one.registry;
+  const change = store.change.bind(store);
+  // Between the look at the module and the document that names it.
+  store.change = async (...args) => {
+    await store.deleteModule(sha256);
+    return await change(...args);
+  };
+  const deployed = await api.ask("POST", DEPLOY, {
+    tenant: "acme",
+    name: "a",
+    sha256,
+    room: "*",
+  });
+  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  assert.deepEqual(await store.module(sha256), tinyModule(1));
+});

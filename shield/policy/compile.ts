@@ -6,6 +6,7 @@
  */
 import { runChild } from "./child.ts";
 import { EXIT_MEMORY, EXIT_REFUSED, TRIAL_ARGUMENT } from "./compile_child.ts";
+import { Kept } from "./kept.ts";
 import { METER_VERSION } from "./meter_costs.ts";
 import { sha256Hex } from "./store.ts";
 import type { Verdicts } from "./verdict_store.ts";
@@ -28,6 +29,16 @@ export interface Compiler {
    * when the engine broke down over it; with another Error when the trial cannot be made at all.
    */
   compile(sha256: string, bytes: Uint8Array): Promise<WebAssembly.Module>;
+}
+
+/** A compiler that keeps what it has compiled. */
+export interface KeepingCompiler extends Compiler {
+  /** Compiled modules that are kept for whoever asks next, whether or not one is in force. */
+  readonly kept: number;
+  /** Those that were given back since the start. */
+  readonly released: number;
+  /** Gives back what is kept. */
+  close(): void;
 }
 
 /** Flags of the two compilers: the baseline one, and the optimising one for every function. */
@@ -58,14 +69,16 @@ export interface CompilerOptions {
   readonly limits?: CompileLimits;
   /** Compiled modules that are kept. */
   readonly max?: number;
+  /** How long one is kept after its last use, in ms; absent: until others take its place. */
+  readonly kept_ms?: number;
   /** Trials that have passed before; absent: every module that is not kept is tried. */
   readonly verdicts?: Verdicts | undefined;
 }
 
 /** Compiles; keeps the last `max` modules by upload and version of the transform. */
-export function createCompiler(options: CompilerOptions = {}): Compiler {
-  const { limits = COMPILE_LIMITS, max = 256, verdicts } = options;
-  const compiled = new Map<string, Promise<WebAssembly.Module>>();
+export function createCompiler(options: CompilerOptions = {}): KeepingCompiler {
+  const { limits = COMPILE_LIMITS, max = 256, kept_ms, verdicts } = options;
+  const compiled = new Kept<WebAssembly.Module>({ max, kept_ms });
   let last: Promise<unknown> = Promise.resolve();
 
   /** One trial at a time: uploads must not take all cores from the traffic. */
@@ -89,22 +102,15 @@ export function createCompiler(options: CompilerOptions = {}): Compiler {
   }
 
   return {
-    compile(sha256, bytes) {
-      const key = `${sha256} ${METER_VERSION}`;
-      const known = compiled.get(key);
-      compiled.delete(key);
-      const module = known ?? make(sha256, bytes);
-      compiled.set(key, module);
-      if (compiled.size > max) {
-        for (const oldest of compiled.keys()) {
-          compiled.delete(oldest);
-          break;
-        }
-      }
-      // A failure is not kept: it may have been this machine's bad moment.
-      module.catch(() => compiled.get(key) === module && compiled.delete(key));
-      return module;
+    compile: (sha256, bytes) =>
+      compiled.get(`${sha256} ${METER_VERSION}`, () => make(sha256, bytes)),
+    get kept() {
+      return compiled.size;
     },
+    get released() {
+      return compiled.released;
+    },
+    close: () => compiled.close(),
   };
 }
 

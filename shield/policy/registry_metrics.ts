@@ -2,6 +2,7 @@
 import { Counter, Gauge, Histogram } from "prom-client";
 import type { Registry } from "prom-client";
 import { scrapedGauge } from "../../shared/metrics.ts";
+import { scrapedCounter } from "../../shared/metrics_plain.ts";
 
 /** What became of a tenant's chain, as `registry.ts` says it. */
 export const CHAIN_STATES = ["loading", "active", "failed", "malformed", "gone"] as const;
@@ -24,6 +25,25 @@ export interface RegistryMetrics {
 }
 
 const APPLY_BUCKETS_SECONDS = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** Registers what is kept of compiled modules beside those in force. */
+export function registerKept(
+  registry: Registry,
+  compiler: { readonly kept: number; readonly released: number },
+): void {
+  scrapedGauge(
+    registry,
+    "shield_policy_compiled_modules",
+    "Compiled policy modules that are kept after a check or a load.",
+    () => compiler.kept,
+  );
+  scrapedCounter(
+    registry,
+    "shield_policy_compiled_released_total",
+    "Compiled policy modules that were given back because nobody asked for them.",
+    () => compiler.released,
+  );
+}
 
 /** Registers the metrics; once a registry. */
 export function registerRegistryMetrics(

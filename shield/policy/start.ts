@@ -3,6 +3,7 @@
  * interface that the message path knows. With `[platform.overseer] enabled = false` there is none.
  */
 import type { Config } from "../../shared/config/schema.ts";
+import type { Random } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/log.ts";
 import type { Registry } from "../../shared/metrics.ts";
 import type { HealthCheck } from "../../shared/ops.ts";
@@ -15,6 +16,7 @@ import { handlePolicies } from "./admin_api.ts";
 import type { CheckedModule } from "./admin_api.ts";
 import { createCompiler, engineOf } from "./compile.ts";
 import type { Compiler } from "./compile.ts";
+import { Kept } from "./kept.ts";
 import { LogFollowers } from "./log_followers.ts";
 import { createPolicyLogWriter } from "./log_writer.ts";
 import type { MeteredModule } from "./meter.ts";
@@ -23,9 +25,11 @@ import type { Metering } from "./metering.ts";
 import { createOverseer, NO_OVERSEER } from "./overseer.ts";
 import type { Overseer } from "./overseer.ts";
 import type { ModuleLoader } from "./module_set.ts";
+import { ModuleSweep } from "./module_sweep.ts";
 import { createPolicyPool } from "./pool.ts";
 import type { PolicyPool } from "./pool.ts";
 import { QUARANTINED } from "./pool_modules.ts";
+import { registerKept } from "./registry_metrics.ts";
 import { openQuarantine } from "./quarantine.ts";
 import type { Quarantine } from "./quarantine.ts";
 import { createPolicyRegistry } from "./registry.ts";
@@ -53,6 +57,7 @@ export interface OverseerStart {
   readonly now: () => number;
   /** Monotonic ms. */
   readonly monotonic_ms: () => number;
+  readonly random: Random;
   readonly cores: number;
   readonly candidates: CandidateVerdicts;
   /** Absent: nothing is traced. */
@@ -83,7 +88,9 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   }
   const { overseer: limits } = config.platform;
   const verdicts = await openVerdicts(spine, { engine: engineOf(), log });
-  const compiler = createCompiler({ verdicts });
+  const kept_ms = config.policy.compiled_seconds * 1_000;
+  const compiler = createCompiler({ verdicts, kept_ms });
+  registerKept(registry, compiler);
   const pool = await createPolicyPool({
     compiler,
     policy: config.policy,
@@ -101,7 +108,9 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   const quarantine = await startQuarantine(start, pool, (sha256) => later.reload?.(sha256));
   const { memory_limit_pages } = limits;
   const metering = createMetering({ memory_limit_pages });
-  const meter = rememberMetered(metering);
+  // An upload is checked, its deployment checks it again, and then it is loaded, all within seconds.
+  const metered = new Kept<MeteredModule>({ max: METERED_MAX, kept_ms });
+  const meter: Meter = (sha256, bytes) => metered.get(sha256, () => metering.meter(bytes));
   const loading = { pool, meter, verdicts, quarantine };
   const policies = await createPolicyRegistry({
     spine,
@@ -111,6 +120,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     registry,
     ...(start.start_wait_ms === undefined ? {} : { start_wait_ms: start.start_wait_ms }),
   });
+  const sweep = startSweep(start, policies);
   later.reload = (sha256) => policies.reload(sha256);
   const followers = new LogFollowers(now);
   const write = createPolicyLogWriter(log, now);
@@ -138,12 +148,27 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     status: () => ({ ...policies.status(), ...pool.status() }),
     async close() {
       await quarantine.close(QUARANTINE_CLOSE_MS);
+      sweep.close();
       policies.close();
       followers.close();
       metering.close();
+      metered.close();
       await pool.close();
+      compiler.close();
     },
   };
+}
+
+/** Stored modules that nothing names any more go, from now on. */
+function startSweep(
+  { config, log, registry, now, random: bytes }: OverseerStart,
+  { store }: PolicyRegistry,
+) {
+  const kept_ms = config.policy.unused_module_seconds * 1_000;
+  const random = () => (bytes(1)[0] ?? 0) / 256;
+  const sweep = new ModuleSweep({ store, log, registry, now, random, kept_ms });
+  sweep.start();
+  return sweep;
 }
 
 /** Keeps pool and quarantine alike; `reload` is asked for a module that may run again. */
@@ -217,26 +242,5 @@ function noOverseer(): StartedOverseer {
     checks: nothing,
     status: nothing,
     close: () => Promise.resolve(),
-  };
-}
-
-/**
- * Meters by hash of the upload and remembers the last few: an upload is checked, its deployment checks
- * it again, and then it is loaded, all within seconds. A failure is not remembered.
- */
-function rememberMetered(metering: Metering): Meter {
-  const last = new Map<string, Promise<MeteredModule>>();
-  return (sha256, bytes) => {
-    const metered = last.get(sha256) ?? metering.meter(bytes);
-    last.delete(sha256);
-    last.set(sha256, metered);
-    metered.catch(() => last.get(sha256) === metered && last.delete(sha256));
-    if (last.size > METERED_MAX) {
-      for (const oldest of last.keys()) {
-        last.delete(oldest);
-        break;
-      }
-    }
-    return metered;
   };
 }

@@ -22,6 +22,7 @@ async function started(spine: Spine) {
     registry: createMetrics({ node_id: "test", version: "0" }),
     now: Date.now,
     monotonic_ms: () => performance.now(),
+    random: (size_bytes) => crypto.getRandomValues(new Uint8Array(size_bytes)),
     cores: 1,
     candidates: { record() {} } as never,
     onFatal: (detail) => assert.fail(detail),

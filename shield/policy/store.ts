@@ -3,12 +3,20 @@
  * object store `ARQON_MODULES` under their sha256. Changes are compare-and-set: none is lost.
  */
 import { ArqonError } from "@arqon/proto";
-import type { KeyValue, KvChange, KvWatch, ObjectStore, Spine } from "../../shared/spine/spine.ts";
+import type {
+  KeyValue,
+  KvChange,
+  KvWatch,
+  ObjectStore,
+  Spine,
+  StoredObject,
+} from "../../shared/spine/spine.ts";
 import { documentBytes, emptyDocument, parseDocument } from "./chain.ts";
 import type { PolicyDocument } from "./chain.ts";
 
 const DOCUMENTS = "ARQON_POLICIES";
 const MODULES = "ARQON_MODULES";
+const SHA256 = /^[0-9a-f]{64}$/;
 /** With n writers at once the last one succeeds at its n-th attempt, so this is how many there may be. */
 const ATTEMPTS = 64;
 
@@ -92,13 +100,42 @@ export class PolicyStore {
     return this.#documents.watch([], onChange);
   }
 
-  /** Stores a module under its sha256, which it returns; what is there already is not written again. */
+  /** Stores a module under its sha256, which it returns. What is there is written anew: its age, too, counts from now. */
   async putModule(bytes: Uint8Array): Promise<string> {
     const sha256 = await sha256Hex(bytes);
-    // An object that cannot be read is written anew: that is how a damaged one is repaired.
+    await this.#modules.put(sha256, bytes);
+    return sha256;
+  }
+
+  /** Stores a module again that is gone, or damaged, although something names it by now. */
+  async keepModule(sha256: string, bytes: Uint8Array): Promise<void> {
     const there = await this.module(sha256).catch(() => undefined);
     if (there === undefined) await this.#modules.put(sha256, bytes);
-    return sha256;
+  }
+
+  /** Every module, whether or not something names it; what else is in the object store is nobody's here. */
+  async modules(): Promise<StoredObject[]> {
+    return (await this.#modules.list()).filter(({ name }) => SHA256.test(name));
+  }
+
+  /** Deletes a module. */
+  async deleteModule(sha256: string): Promise<void> {
+    await this.#modules.delete(sha256);
+  }
+
+  /**
+   * The modules that a chain names, or a version to which a rollback may go back. Rejects with
+   * `policy-conflict` when a document cannot be read: nobody knows what that one names.
+   */
+  async named(): Promise<Set<string>> {
+    const named = new Set<string>();
+    for (const [tenant_id = ""] of await this.#documents.keys()) {
+      const { document: { current, history } } = await this.read(tenant_id);
+      for (const { policies } of [current, ...history]) {
+        for (const { sha256 } of policies) named.add(sha256);
+      }
+    }
+    return named;
   }
 
   /** The bytes of a module; undefined when nobody uploaded it. Rejects with `internal` for other bytes. */
