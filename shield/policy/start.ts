@@ -21,7 +21,6 @@ import { LogFollowers } from "./log_followers.ts";
 import { createPolicyLogWriter } from "./log_writer.ts";
 import type { MeteredModule } from "./meter.ts";
 import { createMetering } from "./metering.ts";
-import type { Metering } from "./metering.ts";
 import { createOverseer, NO_OVERSEER } from "./overseer.ts";
 import type { Overseer } from "./overseer.ts";
 import type { ModuleLoader } from "./module_set.ts";
@@ -86,31 +85,16 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
   if (!config.platform.overseer.enabled) {
     return noOverseer();
   }
-  const { overseer: limits } = config.platform;
   const verdicts = await openVerdicts(spine, { engine: engineOf(), log });
   const kept_ms = config.policy.compiled_seconds * 1_000;
   const compiler = createCompiler({ verdicts, kept_ms });
   registerKept(registry, compiler);
-  const pool = await createPolicyPool({
-    compiler,
-    policy: config.policy,
-    overseer: limits,
-    cores: start.cores,
-    registry,
-    log,
-    now: start.monotonic_ms,
-    onFatal: start.onFatal,
-    onQuarantine: (sha256, why) => quarantine.add(sha256, why),
-  });
+  const pool = await startPool(start, compiler, (...found) => quarantine.add(...found));
   // There is nothing to load anew before there is a registry.
   const later: { reload?: PolicyRegistry["reload"] } = {};
   // Before a module is loaded: what wedged a worker before this start must not get another try.
   const quarantine = await startQuarantine(start, pool, (sha256) => later.reload?.(sha256));
-  const { memory_limit_pages } = limits;
-  const metering = createMetering({ memory_limit_pages });
-  // An upload is checked, its deployment checks it again, and then it is loaded, all within seconds.
-  const metered = new Kept<MeteredModule>({ max: METERED_MAX, kept_ms });
-  const meter: Meter = (sha256, bytes) => metered.get(sha256, () => metering.meter(bytes));
+  const { meter, close: closeMeter } = startMeter(start, kept_ms);
   const loading = { pool, meter, verdicts, quarantine };
   const policies = await createPolicyRegistry({
     spine,
@@ -151,12 +135,34 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
       sweep.close();
       policies.close();
       followers.close();
-      metering.close();
-      metered.close();
+      closeMeter();
       await pool.close();
       compiler.close();
     },
   };
+}
+
+function startPool(
+  { config, cores, registry, log, monotonic_ms: now, onFatal }: OverseerStart,
+  compiler: Compiler,
+  onQuarantine: Quarantine["add"],
+): Promise<PolicyPool> {
+  const { policy, platform: { overseer } } = config;
+  const common = { policy, overseer, cores, registry, log, now, onFatal, onQuarantine };
+  return createPolicyPool({ ...common, compiler });
+}
+
+/** An upload is checked, its deployment checks it again, and then it is loaded, all within seconds. */
+function startMeter({ config }: OverseerStart, kept_ms: number) {
+  const { memory_limit_pages } = config.platform.overseer;
+  const metering = createMetering({ memory_limit_pages });
+  const kept = new Kept<MeteredModule>({ max: METERED_MAX, kept_ms });
+  const meter: Meter = (sha256, bytes) => kept.get(sha256, () => metering.meter(bytes));
+  const close = () => {
+    metering.close();
+    kept.close();
+  };
+  return { meter, close };
 }
 
 /** Stored modules that nothing names any more go, from now on. */
