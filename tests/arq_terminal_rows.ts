@@ -45,6 +45,8 @@ const setup = (way: Way): Story => [
   row("auth gen --role user --ttl 1m", { shows: /eyJ/ }),
   row("auth revoke --user nobody --reason test"),
   row("auth revocations", { shows: /nobody/ }),
+  row("audit list", { shows: /nobody|revo/ }),
+  row("audit verify", { shows: /one chain|valid|entries/ }),
   row("completion zsh", { shows: /#compdef arq/ }),
   row("man", { shows: /\.TH ARQ 1/ }),
   row("doctor --config served.toml", { shows: /configuration/ }),
@@ -100,6 +102,8 @@ const policies: Story = [
   row("policy remove size"),
   row("policy rollback"),
   row("policy reset", { code: 1, shows: /is in order/ }),
+  row("policy quarantine", { shows: /quarantine|\[\]/i }),
+  row(`policy release ${"0".repeat(64)}`, { code: 1 }),
 ];
 
 const schemas = (way: Way): Story => [
@@ -115,6 +119,7 @@ const schemas = (way: Way): Story => [
     code: 1,
   }),
   row("schema unmap orders-*"),
+  row(`schema rollback shop-${way}`, { code: 1, shows: /version/ }),
 ];
 
 const servers: Story = [

@@ -130,7 +130,7 @@ const keyboard: Scenario = {
     await page.keyboard.press("Enter");
     assert.equal(await page.evaluate("document.activeElement.id"), "main");
     await page.keyboard.press("Shift+Tab");
-    assert.equal(await page.evaluate<string>(FOCUSED), "Revocations");
+    assert.equal(await page.evaluate<string>(FOCUSED), "Audit log");
     await tabTo(page, "Sign out");
     await tabTo(page, "Connections");
     await page.keyboard.press("Enter");
