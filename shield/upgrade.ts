@@ -202,6 +202,10 @@ class Attachment implements SocketEvents, OutboxOptions {
     this.#connection.flooded("more messages wait than may; the sender cannot be paused");
   }
 
+  tooLong(problem: string): void {
+    this.#connection.fail(new ArqonError("frame-too-large", problem));
+  }
+
   closed(code: number): void {
     const { socket } = this;
     this.#context.sockets.delete(socket);

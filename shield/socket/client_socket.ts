@@ -8,7 +8,7 @@
 export const BROKEN = 1006;
 /** The peer answered no WebSocket ping. */
 export const PING_LOST = 4408;
-/** A message was longer than `max_message_bytes`; the peer sees 1009. */
+/** A message was longer than `max_message_bytes`; the peer sees 1009, or what `tooLong` closes with. */
 export const TOO_LONG = 4413;
 
 /** How long a peer may take to answer a close frame, or to take what was written before it. */
@@ -59,6 +59,11 @@ export interface SocketEvents {
    * what waits is lost. Never where it can.
    */
   flooded(): void;
+  /**
+   * A message of the peer is longer than `max_message_bytes`, and the socket can still say so: whoever
+   * does not close it now leaves that to the socket. Never where it cannot.
+   */
+  tooLong(problem: string): void;
   /**
    * Once, last of all. The close code of the peer, or `BROKEN` when there was none, `PING_LOST` when
    * it was given up, `TOO_LONG` when it sent too much.

@@ -37,6 +37,7 @@ export class Seen {
         this.onmessage();
       },
       flooded: () => this.events.push("flooded"),
+      tooLong: () => {},
       closed: (code) => this.events.push(code),
     });
   }

@@ -262,6 +262,7 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
   failed(code: number, problem: string): void {
     this.#peer_done = true;
     this.#code = code === TOO_BIG ? TOO_LONG : code;
+    if (code === TOO_BIG && !this.#closing) this.#events?.tooLong(problem);
     if (!this.#closing) {
       this.#closing = true;
       this.#push(encodeClose(code, problem));

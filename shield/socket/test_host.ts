@@ -72,7 +72,7 @@ export async function serveOwn(
     handler(request) {
       const { socket, response, listen } = server.upgrade(request, undefined);
       const message = (data: string | ArrayBuffer) => onMessage(socket, data);
-      listen({ opened() {}, message, flooded() {}, closed() {} });
+      listen({ opened() {}, message, flooded() {}, tooLong() {}, closed() {} });
       return response;
     },
   });
