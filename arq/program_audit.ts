@@ -1,9 +1,9 @@
 /** The command line of `arq audit …` as commander sees it; what a command does is in `commands/`. */
 import { Option } from "commander";
 import type { Command } from "commander";
-import { AUDIT_OUTCOMES } from "../shared/audit/entry.ts";
+import { AUDIT_OUTCOMES } from "../shared/audit/outcome.ts";
+import { parseAnchor } from "./audit_anchor.ts";
 import { auditList } from "./commands/audit_list.ts";
-import { auditVerify, parseAnchor } from "./commands/audit_verify.ts";
 import { examples, id, positive, value, withConnection } from "./program_options.ts";
 import type { Run } from "./program_options.ts";
 import { parseSeconds } from "./token.ts";
@@ -34,7 +34,7 @@ function addList(audit: Command, run: Run): void {
         "\nand has no outcome is shown as begun.\n" +
         examples(
           "arq audit --since 1d",
-          "arq audit --tenant acme --action policy --json | jq .by",
+          "arq audit list --tenant acme --action policy --json | jq .by",
           "arq audit --follow --outcome refused",
         ),
     )
@@ -61,7 +61,10 @@ function addVerify(audit: Command, run: Run): void {
           "arq audit verify --file entries.ndjson",
         ),
     )
-    .action(run((io, flags) => auditVerify(io, flags)));
+    .action(run(async (io, flags) => {
+      const { auditVerify } = await import("./commands/audit_verify.ts");
+      return await auditVerify(io, flags);
+    }));
 }
 
 /** Adds `arq audit` and its commands. */

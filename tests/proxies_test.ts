@@ -62,6 +62,7 @@ class Door implements AsyncDisposable {
           opened: () => socket.send(hostname),
           message: (data) => socket.send(typeof data === "string" ? data : new Uint8Array(data)),
           flooded() {},
+          tooLong() {},
           closed() {},
         });
         return response;

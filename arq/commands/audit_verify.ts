@@ -8,7 +8,7 @@ import { ENTRY_BYTES_MAX } from "../../shared/audit/entry.ts";
 import { plural } from "../../shared/plural.ts";
 import { findAdmin, streamAdmin } from "../admin.ts";
 import type { Admin } from "../admin.ts";
-import { CommandError, EXIT, usageError } from "../exit.ts";
+import { CommandError, EXIT } from "../exit.ts";
 import { print, resolvePath } from "../io.ts";
 import type { Io } from "../io.ts";
 import type { ConnectionFlags } from "../target.ts";
@@ -24,13 +24,6 @@ export interface AuditVerifyFlags extends ConnectionFlags {
 
 const PAGE = 1_000;
 const NEWLINE = 0x0a;
-
-/** `SEQ:HASH` of an option. */
-export function parseAnchor(text: string): Anchor {
-  const [, seq = "", hash = ""] = /^([1-9][0-9]{0,15}):([0-9a-f]{64})$/.exec(text) ?? [];
-  if (seq !== "") return { seq: Number(seq), hash };
-  throw usageError("--anchor: expected SEQ:HASH, as arq audit verify prints it");
-}
 
 /** The lines of a stream, without their newlines; a last one without it is a line. */
 async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {

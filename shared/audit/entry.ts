@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
+import { AUDIT_OUTCOMES } from "./outcome.ts";
 
 /** The stream, or the table of the embedded engine, that holds them. */
 export const AUDIT_LEDGER = "ARQON_AUDIT";
@@ -12,15 +13,6 @@ export const AUDIT_LEDGER = "ARQON_AUDIT";
 export const NO_HASH = "0".repeat(64);
 /** Longest entry in bytes; what writes them stays far below. */
 export const ENTRY_BYTES_MAX = 8_192;
-
-/**
- * `begun`: it was about to happen, written before; the outcome follows as an entry of the same `request`.
- * `done`: it has happened. `refused`: it has not, and why is `reason`. `failed`: it went wrong, and may
- * have happened.
- */
-export const AUDIT_OUTCOMES = ["begun", "done", "refused", "failed"] as const;
-/** See `AUDIT_OUTCOMES`. */
-export type AuditOutcome = typeof AUDIT_OUTCOMES[number];
 
 const Hash = z.string().regex(/^[0-9a-f]{64}$/, { error: "expected 64 lowercase hex digits" });
 

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { ArqonError } from "@arqon/proto";
-import { AUDIT_OUTCOMES } from "../../shared/audit/entry.ts";
+import { AUDIT_OUTCOMES } from "../../shared/audit/outcome.ts";
 import type { Logger } from "../../shared/log.ts";
 import type { Ledger } from "../../shared/spine/ledger.ts";
 import { AdminTable, answerAdmin } from "../admin_routes.ts";

@@ -4,7 +4,8 @@
  */
 import { setImmediate } from "node:timers";
 import { decodeEntry, entryHash } from "../../shared/audit/entry.ts";
-import type { AuditEntry, AuditOutcome, HashedEntry } from "../../shared/audit/entry.ts";
+import type { AuditEntry, HashedEntry } from "../../shared/audit/entry.ts";
+import type { AuditOutcome } from "../../shared/audit/outcome.ts";
 import type { Ledger, LedgerEntry } from "../../shared/spine/ledger.ts";
 
 /** Entries that one question looks at; the answer says where to go on. */

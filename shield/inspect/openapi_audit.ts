@@ -1,5 +1,5 @@
 /** The paths of the admin API about the audit log, as OpenAPI describes them. */
-import { AUDIT_OUTCOMES } from "../../shared/audit/entry.ts";
+import { AUDIT_OUTCOMES } from "../../shared/audit/outcome.ts";
 import { AUDIT_ACTIONS } from "../audit/actions.ts";
 import {
   BOOLEAN,

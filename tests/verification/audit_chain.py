@@ -1,4 +1,4 @@
-"""Checks entries of the audit log, one a line on stdin, by what docs/security.md says of their form.
+"""Checks entries of the audit log, one a line on stdin, by what docs/security.md says of them.
 
 Knows nothing of the bus and imports nothing of it. Prints one JSON object; exits 1 at a break.
 """
