@@ -45,7 +45,7 @@ export class DoorWatch {
   constructor(options: DoorWatchOptions) {
     this.#options = options;
     this.#last_answer_ms = options.monotonic_ms();
-    this.#check = { ok: true, since_ms: options.now(), detail: `${options.url} is open` };
+    this.#check = { ok: true, since_ms: options.now(), detail: `${options.url} answers` };
     this.#timer = setInterval(() => void this.#round(), options.every_ms);
   }
 
@@ -70,7 +70,7 @@ export class DoorWatch {
     const asked_ms = monotonic_ms();
     try {
       await ask(every_ms);
-      if (!this.#closed) this.#answered(monotonic_ms() - asked_ms);
+      if (!this.#closed) this.#answered();
     } catch (error) {
       // A process that was held up for so long has not listened to the answer either.
       const held_up = monotonic_ms() - asked_ms > 2 * every_ms;
@@ -80,12 +80,12 @@ export class DoorWatch {
     }
   }
 
-  #answered(took_ms: number): void {
+  #answered(): void {
     const { url, log, monotonic_ms } = this.#options;
     this.#last_answer_ms = monotonic_ms();
     this.#unanswered = 0;
     if (!this.#check.ok) log?.info("the listener answers again", { url });
-    this.#tell(true, `${url} answers, in ${Math.ceil(took_ms)} ms`);
+    this.#tell(true, `${url} answers`);
   }
 
   async #unheard(error: Error): Promise<void> {

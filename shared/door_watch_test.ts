@@ -92,7 +92,7 @@ Deno.test("a deaf port makes the process unready, is opened anew, and is ready a
   await until(() => !watched.check().ok, "it is not told");
   assert.match(watched.check().detail, /does not answer: no answer within 50 ms$/);
   await until(() => watched.check().ok, "it does not come back");
-  assert.match(watched.check().detail, /^http:\/\/127\.0\.0\.1:\d+ answers, in \d+ ms$/);
+  assert.match(watched.check().detail, /^http:\/\/127\.0\.0\.1:\d+ answers$/);
   assert(watched.failures >= 3);
   watched.close();
   await (listener as unknown as { close(): Promise<void> }).close();
