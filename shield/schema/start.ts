@@ -28,6 +28,7 @@ import type { RefusedPut } from "./put_table.ts";
 import { openSchemaStore } from "./store.ts";
 import type { SchemaStore } from "./store.ts";
 import { SetWorker } from "./set_work.ts";
+import { startVersionSweep } from "./sweep.ts";
 import { createViolationLog } from "./violation_log.ts";
 import { WorkingSet } from "./working_set.ts";
 
@@ -132,7 +133,7 @@ async function startAdoption(
     ...common,
     table,
     old,
-    random: () => (random(1)[0] ?? 0) / 256,
+    random: () => fractionOf(random),
     kv_bucket,
     mapped: (schema_id) => mappings.messagesOf(schema_id),
     listed_ms: cache_ttl_seconds * 1_000,
@@ -141,6 +142,9 @@ async function startAdoption(
   await adoption.ready;
   return adoption;
 }
+
+/** [0, 1). */
+const fractionOf = (random: Random): number => (random(1)[0] ?? 0) / 256;
 
 function* wantedBy(mappings: Mappings): Iterable<Pick<SchemaMapping, "schema_id" | "message">> {
   yield* mappings.all();
@@ -170,6 +174,10 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
   };
   const since_ms = now();
   const adoption = await startAdoption(start, store, parts);
+  const random = () => fractionOf(start.random);
+  const { registry } = start;
+  const swept = { log, registry, now, random };
+  const sweep = await startVersionSweep(spine, options.kv_bucket, swept);
   const stop = followSettings({ settings, mappings, log, apply });
   await cache.settled();
   const { versions: versions_max, message_parts } = options;
@@ -187,6 +195,7 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
     },
     close() {
       stop();
+      sweep.close();
       adoption.close();
       cache.close();
       loads.close();

@@ -130,7 +130,10 @@ export class SchemaStore {
         return stored?.head;
       }
       const { bytes } = changed;
-      if (bytes !== undefined) await this.#putVersion(schema_id, latestOf(changed.head), bytes);
+      // Written also when it is there: what is damaged is repaired, and nobody sweeps what is new.
+      if (bytes !== undefined) {
+        await this.#versions.put(versionKey(schema_id, latestOf(changed.head)), bytes);
+      }
       // What nobody has judged stays so, and stays where it is.
       const knows = isJudged(standing) || set?.sha256 === latestOf(changed.head).sha256;
       const put = { revision: set?.revision ?? 0, sha256: set?.sha256 ?? "" };
@@ -281,14 +284,6 @@ export class SchemaStore {
     if ("head" in read) return { stored: { ...read, revision }, buried: undefined };
     if ("tombstone" in read) return { stored: undefined, buried: { ...read, revision } };
     throw unreadable(schema_id, `its history cannot be read: ${read.problem}`);
-  }
-
-  async #putVersion(schema_id: string, version: SchemaVersion, bytes: Uint8Array): Promise<void> {
-    const key = versionKey(schema_id, version);
-    const there = await this.#versions.get(key);
-    // What is damaged is written anew: that is how it is repaired.
-    if (there !== undefined && sha256Of(there.value) === version.sha256) return;
-    await this.#versions.put(key, bytes);
   }
 }
 
