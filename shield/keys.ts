@@ -172,8 +172,8 @@ function parsedSet(text: string): readonly JWK[] {
 
 /**
  * Reads the text of a JWK set. Throws TypeError, with what would be right, when it is none, and
- * UnusableSetError when it has too many keys or two of one `kid` and algorithm: of two nobody can say
- * which is meant.
+ * UnusableSetError when it has too many keys, two of one `kid` and algorithm, or a member twice: of two
+ * nobody can say which is meant.
  */
 export async function keysFromJwks(
   text: string,

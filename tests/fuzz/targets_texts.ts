@@ -6,7 +6,7 @@ import { ConfigError, parseConfig } from "../../shared/config/load.ts";
 import { decodeRevocation, encodeRevocation } from "../../shared/revocations.ts";
 import { decodeSettings } from "../../shared/tenant_settings.ts";
 import { rangeOfData, rangeOfParams } from "../../shield/durable/history_query.ts";
-import { keysFromJwks } from "../../shield/keys.ts";
+import { keysFromJwks, UnusableSetError } from "../../shield/keys.ts";
 import {
   authConfig,
   goodClaims,
@@ -101,12 +101,17 @@ export async function claims(): Promise<Target> {
 /** Key sets as an issuer's URL serves them. */
 export async function keySets(): Promise<Target> {
   const { public_jwk } = await knownKey();
-  const seeds = jsonOf({ keys: [public_jwk, P256] }, { keys: [] });
+  const twice = JSON.stringify({ keys: [public_jwk] }).replace('"crv":', '"crv":"P-256","crv":');
+  const seeds = [
+    ...jsonOf({ keys: [public_jwk, P256] }, { keys: [] }, { keys: [P256, P256] }),
+    utf8(twice),
+  ];
   const words = wordsOf(...JSON_WORDS, '"kty":"RSA"', '"kty":"oct"', '"d":"AA"', '"e":"AQAB","n":');
   const run = async (bytes: Uint8Array) => {
     await keysFromJwks(textOf(bytes), ["RS256", "ES256", "EdDSA"]);
   };
   const isRefusal = (error: unknown) =>
+    error instanceof UnusableSetError ||
     error instanceof TypeError && /expected a JWK set/.test(error.message);
   return { name: "key-sets", weight: 1, seeds, words, bytes_max: 2_048, run, isRefusal };
 }
