@@ -34,6 +34,8 @@ export class InboundTurns {
   #bytes = 0;
   /** Something waits, or it rests. */
   #holds = false;
+  /** It goes on in a later turn, once: who goes on twice in a turn has two shares of it. */
+  #awaits_turn = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #onEmpty: (() => void) | undefined;
   readonly #resume = () => this.#goOn();
@@ -59,25 +61,26 @@ export class InboundTurns {
     if (turn !== this.#turn) this.#begin(turn);
     else if (this.#isOver()) {
       this.#keep(message);
-      this.#holdOn();
-      return this.#turns.wait(this.#resume);
+      return this.#giveWay();
     }
     this.#deliver(message);
   }
 
-  /** Counts a frame that is no message. False when the turn has no place for it. */
+  /** Counts a frame that is no message. False when the turn has no place for it: a later one has. */
   takeControl(): boolean {
     const turn = this.#turns.enter();
     if (turn !== this.#turn) this.#begin(turn);
     this.#frames++;
-    return !this.#holds && this.#frames <= TURN_FRAMES;
+    if (!this.#holds && this.#frames <= TURN_FRAMES) return true;
+    this.#giveWay();
+    return false;
   }
 
-  /** Nothing is handed out for so many ms. */
+  /** Nothing is handed out for so many ms, and then not before its turn comes. */
   rest(wait_ms: number): void {
     if (this.#timer !== undefined) return;
     this.#holdOn();
-    this.#timer = setTimeout(this.#resume, wait_ms);
+    this.#timer = setTimeout(() => this.wake(), wait_ms);
   }
 
   /** Ends a rest. */
@@ -85,7 +88,7 @@ export class InboundTurns {
     if (this.#timer === undefined) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#turns.wait(this.#resume);
+    this.#giveWay();
   }
 
   /** Forgets what waits. */
@@ -108,6 +111,14 @@ export class InboundTurns {
     if (this.#holds) return;
     this.#holds = true;
     this.#owner.hold(true);
+  }
+
+  /** Goes on in a later turn; after a rest, where it rests. */
+  #giveWay(): void {
+    this.#holdOn();
+    if (this.#awaits_turn || this.#timer !== undefined) return;
+    this.#awaits_turn = true;
+    this.#turns.wait(this.#resume);
   }
 
   #keep(message: Inbound): void {
@@ -136,8 +147,9 @@ export class InboundTurns {
   }
 
   #goOn(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#awaits_turn = false;
+    // It was sent to rest while it waited.
+    if (this.#timer !== undefined) return;
     this.#begin(this.#turns.enter());
     while (this.#next < this.#waiting.length && !this.#isOver()) {
       const message = this.#waiting[this.#next] as Inbound;
@@ -151,7 +163,7 @@ export class InboundTurns {
       this.#waiting = this.#waiting.slice(this.#next);
       this.#next = 0;
     }
-    this.#turns.wait(this.#resume);
+    this.#giveWay();
   }
 
   #forget(): void {

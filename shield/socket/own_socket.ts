@@ -190,8 +190,9 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
   async #sleep(): Promise<void> {
     const wait_ms = this.#resting_until_ms - performance.now();
     this.#resting_until_ms = 0;
-    this.#frames_of_turn = this.#bytes_of_turn = 0;
     await this.#pause(wait_ms);
+    // It may end within the turn in which it began, whose share is gone.
+    await this.#giveWay();
   }
 
   /** Ends early when the socket closes. */

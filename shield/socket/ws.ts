@@ -238,10 +238,7 @@ class WsSocket implements ClientSocket, Beating, InboundOwner {
   #onPing(body: Uint8Array): void {
     this.#inbound ??= new InboundTurns(this.#shared.turns, this);
     if (this.#inbound.takeControl()) this.#pong(body);
-    else {
-      this.#late_ping = body.slice();
-      this.#inbound.rest(0);
-    }
+    else this.#late_ping = body.slice();
   }
 
   #pong(body: Uint8Array): void {
