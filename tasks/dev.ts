@@ -175,8 +175,11 @@ function portOfUrl(url: string): number {
   return Number(new URL(url).port);
 }
 
-/** Yields when sources have changed and have then been quiet for a moment. */
-async function* changes(): AsyncGenerator<string> {
+/**
+ * Gives a path whenever sources have changed and have then been quiet for a moment: every change since
+ * the call counts, also one that comes before anybody asks.
+ */
+function changes(): AsyncIterable<string> {
   const watcher = Deno.watchFs(WATCHED.map((folder) => `${ROOT}/${folder}`));
   let timer: ReturnType<typeof setTimeout> | undefined;
   let settled = Promise.withResolvers<string>();
@@ -190,15 +193,19 @@ async function* changes(): AsyncGenerator<string> {
       timer = setTimeout(() => settled.resolve(relative(ROOT, path)), SETTLE_MS);
     }
   })();
-  for (;;) {
-    const path = await settled.promise;
-    settled = Promise.withResolvers();
-    yield path;
-  }
+  return (async function* () {
+    for (;;) {
+      const path = await settled.promise;
+      settled = Promise.withResolvers();
+      yield path;
+    }
+  })();
 }
 
 async function supervise(arguments_: DevArguments): Promise<never> {
   const { options, json, watch, observe_port } = arguments_;
+  // From before the first bus reads its sources: what is saved while it starts is not missed.
+  const changed = watch ? changes() : undefined;
   let bus = spawnBus(options);
   let observing: Promise<Prometheus | undefined> | undefined;
   const exit = async (code: number): Promise<never> => {
@@ -218,12 +225,12 @@ async function supervise(arguments_: DevArguments): Promise<never> {
     if (json) err(`dev: console on ${first.admin_url}/console/\n`);
     observing = observe(first.ops_url, options.state_dir, observe_port);
   }
-  if (!watch) await exit((await bus.child.status).code);
+  if (changed === undefined) return await exit((await bus.child.status).code);
   // Whatever was picked stays: clients reconnect to where they were.
   options.port = portOfUrl(first.url);
   options.ops_port = portOfUrl(first.ops_url);
   options.admin_port = portOfUrl(first.admin_url);
-  for await (const path of changes()) {
+  for await (const path of changed) {
     err(`dev: ${path} changed, starting anew\n`);
     await stop(bus.child);
     await bus.child.status;

@@ -1,6 +1,7 @@
 /** `deno task dev` as a newcomer meets it: flags, the JSON line, errors, hot reload, a clean end. */
 import assert from "node:assert/strict";
 import { startBus } from "./bus.ts";
+import type { TestBus } from "./bus.ts";
 import { startNats } from "./nats_server.ts";
 import { openText } from "./raw_client.ts";
 
@@ -110,6 +111,14 @@ Deno.test("dev ends with its supervisor, however that ends", async () => {
   assert.equal((await client.closed()).code, 1012);
 });
 
+async function untilReadyAgain(bus: TestBus): Promise<void> {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  while (!bus.log().includes("ready again")) {
+    assert(Date.now() < deadline_ms, bus.log());
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 Deno.test("dev starts anew on a source change, on the same ports, and clients can come back", async () => {
   await using bus = await startBus([], true);
   const client = await openText(bus.url, bus.token);
@@ -117,12 +126,26 @@ Deno.test("dev starts anew on a source change, on the same ports, and clients ca
   // A new modification time is all that the watcher sees of an editor's save without a change.
   await Deno.utime(`${ROOT}/shield/main.ts`, now, now);
   assert.equal((await client.closed()).code, 1012);
-  const deadline_ms = Date.now() + DEADLINE_MS;
-  while (!bus.log().includes("ready again")) {
-    assert(Date.now() < deadline_ms, bus.log());
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await untilReadyAgain(bus);
   (await openText(bus.url, bus.token))[Symbol.dispose]();
+});
+
+Deno.test("dev starts anew for a source change that comes while it starts", async () => {
+  const dir = await Deno.makeTempDir();
+  const [config, ready_config] = [`${dir}/config.toml`, `${dir}/ready.toml`];
+  await Deno.writeTextFile(ready_config, "");
+  await new Deno.Command("mkfifo", { args: [config] }).output();
+  const starting = startBus(["--config", config], true);
+  // Opens when the bus reads it, and the bus is not ready before it has read the end.
+  const reading = await Deno.open(config, { write: true });
+  const now = new Date();
+  await Deno.utime(`${ROOT}/shield/main.ts`, now, now);
+  await Deno.rename(ready_config, config);
+  reading.close();
+  await using bus = await starting;
+  await untilReadyAgain(bus);
+  (await openText(bus.url, bus.token))[Symbol.dispose]();
+  await Deno.remove(dir, { recursive: true });
 });
 
 Deno.test("dev --data-dir keeps room state over a restart", async () => {
