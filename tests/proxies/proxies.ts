@@ -36,7 +36,7 @@ backend shields
   server one ${server}
 `;
 
-const nginx = (dir: string, port: number, target: number) => `
+const nginx = (dir: string, port: number, target: number, keeps_on: boolean) => `
 worker_processes 1;
 pid ${dir}/nginx.pid;
 error_log stderr warn;
@@ -68,6 +68,7 @@ http {
       proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
       proxy_set_header X-Seen "$request_method $uri";
       proxy_read_timeout 1h;
+      proxy_ignore_client_abort ${keeps_on ? "on" : "off"};
     }
   }
 }
@@ -88,11 +89,15 @@ export async function startHaproxy(
   return await start("haproxy", ["-db", "-f", `${dir}/haproxy.cfg`], port, dir);
 }
 
-/** nginx, which reads HTTP and adds to X-Forwarded-For. */
-export async function startNginx(target: number): Promise<Proxy> {
+/**
+ * nginx, which reads HTTP and adds to X-Forwarded-For. With `keeps_on` it hands on what it has read of
+ * a client that sends no more; else, as by default, it takes such a one for gone, and whether its
+ * request is handed on is a race.
+ */
+export async function startNginx(target: number, keeps_on = false): Promise<Proxy> {
   const port = freePort();
   const dir = await Deno.makeTempDir();
-  await Deno.writeTextFile(`${dir}/nginx.conf`, nginx(dir, port, target));
+  await Deno.writeTextFile(`${dir}/nginx.conf`, nginx(dir, port, target, keeps_on));
   const args = ["-p", dir, "-c", `${dir}/nginx.conf`, "-g", "daemon off; user root;"];
   return await start("nginx", args, port, dir);
 }
