@@ -120,6 +120,7 @@ const schemas = (way: Way): Story => [
   }),
   row("schema unmap orders-*"),
   row(`schema rollback shop-${way}`, { code: 1, shows: /version/ }),
+  row(`schema delete shop-${way}`),
 ];
 
 const servers: Story = [

@@ -14,7 +14,8 @@ async function permissions(): Promise<string[]> {
 
 /** The program and its first arguments that stand for `arq`. */
 export async function arqCommand(): Promise<string[]> {
-  return [Deno.execPath(), "run", ...await permissions(), `${ROOT}arq/main.ts`];
+  // Quiet: what Deno shows in a terminal, while a file is new to it, is not arq's.
+  return [Deno.execPath(), "run", "--quiet", ...await permissions(), `${ROOT}arq/main.ts`];
 }
 
 /** What a finished `arq` left. */
