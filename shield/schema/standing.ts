@@ -76,7 +76,7 @@ export function tombstoneOf(
 }
 
 /** The first version that a Shield may yet put, once `head` is written beside what stands. */
-export function floorOf({ stored, set }: Standing, head: SchemaHead): number {
+function floorOf({ stored, set }: Standing, head: SchemaHead): number {
   const { version, sha256 } = latestOf(head);
   // Whoever wants to replace an older put comes too late: this one has another revision.
   if (set?.sha256 === sha256) return version + 1;
@@ -85,4 +85,15 @@ export function floorOf({ stored, set }: Standing, head: SchemaHead): number {
   if (set?.sha256 === before.sha256) return before.version + 1;
   // Somebody may be about to put the version back that was the newest until now.
   return Math.min(stored.head.judged?.floor ?? before.version, before.version);
+}
+
+/** What `head` says of puts when it is written beside what stands; undefined when it knows of none. */
+export function judgedBeside(standing: Standing, head: SchemaHead): SchemaHead["judged"] {
+  const { stored, set } = standing;
+  const floor = floorOf(standing, head);
+  if (isJudged(standing) || set?.sha256 === latestOf(head).sha256) {
+    return { revision: set?.revision ?? 0, sha256: set?.sha256 ?? "", floor };
+  }
+  // What nobody has judged stays so. Who refuses it meanwhile puts back what was the newest until now.
+  return stored && { ...stored.head.judged ?? { revision: 0, sha256: "" }, floor };
 }

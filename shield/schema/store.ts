@@ -28,7 +28,7 @@ import {
   versionKey,
 } from "./head.ts";
 import type { JudgedPut, Refusal, SchemaHead, SchemaVersion, Tombstone } from "./head.ts";
-import { floorOf, isJudged, isPut } from "./standing.ts";
+import { isJudged, isPut, judgedBeside } from "./standing.ts";
 import type { Standing, StoredHead, StoredSet, StoredTombstone } from "./standing.ts";
 
 /** With n writers at once the last one succeeds at its n-th attempt, so this is how many there may be. */
@@ -134,11 +134,8 @@ export class SchemaStore {
       if (bytes !== undefined) {
         await this.#versions.put(versionKey(schema_id, latestOf(changed.head)), bytes);
       }
-      // What nobody has judged stays so, and stays where it is.
-      const knows = isJudged(standing) || set?.sha256 === latestOf(changed.head).sha256;
-      const put = { revision: set?.revision ?? 0, sha256: set?.sha256 ?? "" };
-      const judged = { ...put, floor: floorOf(standing, changed.head) };
-      const head = knows ? { ...changed.head, judged } : changed.head;
+      const judged = judgedBeside(standing, changed.head);
+      const head = judged === undefined ? changed.head : { ...changed.head, judged };
       try {
         await this.#versions.update(
           [schema_id],
@@ -153,9 +150,9 @@ export class SchemaStore {
       }
       const is_there = set?.sha256 === latestOf(head).sha256;
       // Who finds another put there leaves it to those who watch.
-      if (bytes !== undefined && knows && !is_there) {
+      if (bytes !== undefined && isJudged(standing) && !is_there) {
         await this.putBack(schema_id, set, bytes);
-        if (judged.floor < latestOf(head).version) await this.settle(schema_id);
+        if ((judged?.floor ?? Infinity) < latestOf(head).version) await this.settle(schema_id);
       }
       for (const one of overtaken(lost, head)) await this.forget(schema_id, one);
       return head;
