@@ -86,7 +86,7 @@ async function bounds(bus: TestBus, websocket: string): Promise<void> {
   const { op, code, reason } = await notPing(client);
   assert.deepEqual({ op, code, reason }, { op: "err", code: 413, reason: "too-large" });
   client.send("x".repeat(CLOSE_BYTES + 1));
-  assert.equal((await client.closed()).code, websocket === "native" ? 4413 : 1009);
+  assert.equal((await client.closed()).code, websocket === "ws" ? 1009 : 4413);
 }
 
 /** Answers WebSocket's pings in the middle of a message that never ends: alive to every socket. */
