@@ -1,0 +1,106 @@
+/**
+ * The metering transform: takes a module's bytes, gives bytes of a module that does the
+ * same, pays for everything before it runs and traps the moment it owes. Pure: the same bytes and
+ * options give the same bytes. Whether the module is a policy at all (its imports and exports) is
+ * `abi_check.ts`'s question; running it is the host's.
+ *
+ * Guarantees, for a module that came out of here:
+ * 1. No instruction runs that has not been paid for from `arqon_fuel`. When that falls below zero the
+ *    module traps (`unreachable`) and leaves it there; a trap for another reason leaves it at or above
+ *    zero, with the rest of the block in which it happened paid for.
+ * 2. The same module, instance state, input and fuel use the same fuel, to the unit. The one exception
+ *    is an engine that runs out of its own stack below `height_limit_slots`: see `meter_costs.ts`.
+ * 3. Recursion traps once the calls in progress hold more than `height_limit_slots`, with
+ *    `arqon_height` left above that.
+ */
+import { HEIGHT_LIMIT_SLOTS } from "./meter_costs.ts";
+import { checkedInstanceFuel } from "./instance_cost.ts";
+import { rewriteModule } from "./meter_module.ts";
+import { decodeModule } from "../module/decode.ts";
+import { encodeModule } from "../module/encode.ts";
+import { PolicyModuleError, WasmError } from "../module/errors.ts";
+import { type ModuleLimits, POLICY_LIMITS, type WasmModule } from "../module/module.ts";
+
+/** How to meter. */
+export interface MeterOptions {
+  /** Greatest size of the memory, in pages of 64 KiB; a larger or missing maximum becomes this. */
+  readonly memory_limit_pages: number;
+  /**
+   * Units that a fresh instance has, so that a start function pays too; 0 when left out, with which a
+   * start function traps at once.
+   */
+  readonly initial_fuel_units?: bigint;
+  /** Slots that the calls in progress may hold together; `HEIGHT_LIMIT_SLOTS` when left out. */
+  readonly height_limit_slots?: number;
+  /** Static limits; those for policies when left out. */
+  readonly limits?: ModuleLimits;
+}
+
+/** What a module is made of, for people and for `arq policy check`. */
+export interface ModuleCost {
+  /** Length of the module as uploaded. */
+  readonly size_bytes: number;
+  /** Length of the metered module. */
+  readonly metered_bytes: number;
+  /** Functions that the module defines. */
+  readonly functions: number;
+  /** Sum over the functions of (locals + operand height) × control constructs. */
+  readonly compile_cost: number;
+  /** Fuel that making an instance costs, each time. */
+  readonly instance_fuel: number;
+}
+
+/** A module that pays. */
+export interface MeteredModule {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** What it imports, as `module.name`. */
+  readonly imports: readonly string[];
+  readonly cost: ModuleCost;
+}
+
+/**
+ * Decodes and validates.
+ * @throws {PolicyModuleError} `module-malformed`, `module-invalid`, `module-unsupported` or
+ * `module-limit`, with the `WasmError` as cause.
+ */
+export function decodePolicy(bytes: Uint8Array, limits: ModuleLimits = POLICY_LIMITS): WasmModule {
+  try {
+    return decodeModule(bytes, limits);
+  } catch (error) {
+    if (!(error instanceof WasmError)) throw error;
+    const sentence = `The module is refused: ${error.message}.`;
+    throw new PolicyModuleError(`module-${error.kind}`, sentence, { cause: error });
+  }
+}
+
+/** Meters a decoded module. Throws as `meter` does. */
+export function meterModule(module: WasmModule, options: MeterOptions): MeteredModule {
+  const instance_fuel = checkedInstanceFuel(module);
+  const { module: metered, compile_cost } = rewriteModule(module, {
+    memory_limit_pages: options.memory_limit_pages,
+    initial_fuel_units: options.initial_fuel_units ?? 0n,
+    height_limit_slots: options.height_limit_slots ?? HEIGHT_LIMIT_SLOTS,
+    table_entries: options.limits?.table_entries ?? POLICY_LIMITS.table_entries,
+  });
+  const bytes = Uint8Array.from(encodeModule(metered));
+  return {
+    bytes,
+    imports: module.imports.map((entry) => `${entry.module}.${entry.name}`),
+    cost: {
+      size_bytes: module.size_bytes,
+      metered_bytes: bytes.length,
+      functions: module.functions.length,
+      compile_cost,
+      instance_fuel,
+    },
+  };
+}
+
+/**
+ * Meters a module.
+ * @throws {PolicyModuleError} what `decodePolicy` throws; `instance-cost`, `compile-cost`,
+ * `memory-limit`, `table-limit`, `reserved-export`. Nothing else, whatever the bytes are.
+ */
+export function meter(bytes: Uint8Array, options: MeterOptions): MeteredModule {
+  return meterModule(decodePolicy(bytes, options.limits), options);
+}

@@ -1,0 +1,240 @@
+/**
+ * Rebuilds a decoded module around its metered code: an appended thunk for every imported function
+ * and everything that named the import redirected to it, the two appended globals and their exports,
+ * memory and tables under their limits. Indices of the old module stay what they were. Prices and
+ * blocks are decided elsewhere; nothing here looks at what the imports are.
+ */
+import { type BlockCharge, blockCharges } from "./meter_blocks.ts";
+import { Charges, type CodeTarget, meterBody, thunkCode } from "./meter_code.ts";
+import { FUEL_EXPORT, HEIGHT_EXPORT, lengthParameters } from "./meter_costs.ts";
+import { checkCompileCost, compileCost, limitMemory, limitTables } from "./meter_limits.ts";
+import { moveCustoms } from "./meter_names.ts";
+import { sizeLimits } from "./meter_sizes.ts";
+import { PolicyModuleError } from "../module/errors.ts";
+import {
+  type ConstExpression,
+  type ElementSegment,
+  type Export,
+  type FunctionBody,
+  type FunctionType,
+  type Import,
+  importCounts,
+  instruction,
+  type Limits,
+  NO_FACTS,
+  ValueType,
+  type WasmModule,
+} from "../module/module.ts";
+import { EMPTY_BLOCK, Op } from "../module/opcodes.ts";
+
+/** Everything that `rewriteModule` can be told; see `MeterOptions` in `meter.ts`. */
+export interface RewriteOptions {
+  readonly memory_limit_pages: number;
+  readonly initial_fuel_units: bigint;
+  readonly height_limit_slots: number;
+  readonly table_entries: number;
+}
+
+/** A metered module and what compiling it may cost. */
+export interface RewrittenModule {
+  readonly module: WasmModule;
+  readonly compile_cost: number;
+}
+
+interface ImportedFunction {
+  readonly entry: Import;
+  readonly type: number;
+}
+
+function importedFunctions(module: WasmModule): readonly ImportedFunction[] {
+  return module.imports.flatMap((entry) =>
+    entry.description.kind === "function" ? [{ entry, type: entry.description.type }] : []
+  );
+}
+
+/** The type list with what multi-value results need behind it. */
+class Types {
+  readonly list: FunctionType[];
+  /** Index of the first type without parameters, by its results. */
+  readonly #by_results = new Map<string, number>();
+
+  constructor(types: readonly FunctionType[]) {
+    this.list = [...types];
+    types.forEach(({ parameters, results }, index) => {
+      const key = results.join();
+      if (parameters.length > 0 || this.#by_results.has(key)) return;
+      this.#by_results.set(key, index);
+    });
+  }
+
+  /** The block type of a block that takes nothing and gives `results`. */
+  resultBlock(results: readonly ValueType[]): number {
+    const [only] = results;
+    if (only === undefined) return EMPTY_BLOCK;
+    if (results.length === 1) return only - 0x80;
+    const key = results.join();
+    const found = this.#by_results.get(key);
+    if (found !== undefined) return found;
+    this.list.push({ parameters: [], results });
+    this.#by_results.set(key, this.list.length - 1);
+    return this.list.length - 1;
+  }
+}
+
+function redirectExpression(
+  expression: ConstExpression,
+  redirect: CodeTarget["redirect"],
+): ConstExpression {
+  return expression.map((one) =>
+    one.op === Op.REF_FUNC ? instruction(one.op, redirect(one.a)) : one
+  );
+}
+
+function redirectElement(
+  segment: ElementSegment,
+  redirect: CodeTarget["redirect"],
+): ElementSegment {
+  const { items } = segment;
+  return {
+    ...segment,
+    items: items.kind === "functions"
+      ? { kind: items.kind, indices: items.indices.map(redirect) }
+      : {
+        kind: items.kind,
+        expressions: items.expressions.map((one) => redirectExpression(one, redirect)),
+      },
+  };
+}
+
+/** The old exports, redirected, and the two new ones. Refuses a guest that has one of their names. */
+function exportsOf(module: WasmModule, target: CodeTarget): readonly Export[] {
+  for (const { name } of module.exports) {
+    if (name !== FUEL_EXPORT && name !== HEIGHT_EXPORT) continue;
+    throw new PolicyModuleError("reserved-export", `The export name "${name}" is reserved.`);
+  }
+  const old = module.exports.map((one) =>
+    one.kind === "function" ? { ...one, index: target.redirect(one.index) } : one
+  );
+  return [
+    ...old,
+    { name: FUEL_EXPORT, kind: "global", index: target.fuel, offset: 0 },
+    { name: HEIGHT_EXPORT, kind: "global", index: target.height, offset: 0 },
+  ];
+}
+
+function thunk(target: CodeTarget, imported: ImportedFunction, import_index: number): FunctionBody {
+  const { module, name } = imported.entry;
+  const parameters = target.types[imported.type]?.parameters ?? [];
+  const lengths = lengthParameters(module, name, parameters);
+  return {
+    type: imported.type,
+    locals: [],
+    code: thunkCode(target.charges, import_index, parameters, lengths),
+    offsets: new Uint32Array(),
+    offset: 0,
+    size_bytes: 0,
+    facts: NO_FACTS,
+  };
+}
+
+/** The charges of every defined function, and what compiling them with the charges costs. */
+function checkedCharges(module: WasmModule): {
+  readonly charges: readonly (readonly BlockCharge[])[];
+  readonly compile_cost: number;
+} {
+  const first = importCounts(module).function;
+  let spent = 0;
+  const charges = module.functions.map((body, at) => {
+    const found = blockCharges(module, body);
+    const cost = compileCost(module, body, found);
+    checkCompileCost(cost, spent, first + at);
+    spent += cost;
+    return found;
+  });
+  return { charges, compile_cost: spent };
+}
+
+/** What memories and tables may be in the metered module. */
+interface Room {
+  readonly memories: readonly Limits[];
+  readonly tables: readonly Limits[];
+}
+
+function codeTarget(
+  module: WasmModule,
+  types: Types,
+  room: Room,
+  options: RewriteOptions,
+): CodeTarget {
+  const counts = importCounts(module);
+  const globals = counts.global + module.globals.length;
+  const functions = counts.function + module.functions.length;
+  return {
+    types: types.list,
+    fuel: globals,
+    charges: new Charges(globals),
+    height: globals + 1,
+    height_limit_slots: options.height_limit_slots,
+    redirect: (index) => index < counts.function ? functions + index : index,
+    sizeLimit: sizeLimits(module, room.memories, room.tables),
+    resultBlock: (results) => types.resultBlock(results),
+  };
+}
+
+function customsOf(
+  module: WasmModule,
+  target: CodeTarget,
+  imported: readonly ImportedFunction[],
+  labels: ReadonlyMap<number, readonly number[]>,
+): WasmModule["customs"] {
+  return moveCustoms(module.customs, {
+    function_count: imported.length + module.functions.length,
+    global_count: target.fuel,
+    added_functions: imported.map(({ entry }, at) => [target.redirect(at), `${entry.name} (paid)`]),
+    added_globals: [[target.fuel, FUEL_EXPORT], [target.height, HEIGHT_EXPORT]],
+    labels,
+  });
+}
+
+/** The metered module. Throws `PolicyModuleError` when it is over a limit. */
+export function rewriteModule(module: WasmModule, options: RewriteOptions): RewrittenModule {
+  const { charges, compile_cost } = checkedCharges(module);
+  const tables = limitTables(module, options.table_entries);
+  const memories = module.memories.map(({ limits }) =>
+    limitMemory(limits, options.memory_limit_pages)
+  );
+  const types = new Types(module.types);
+  const target = codeTarget(module, types, { memories, tables }, options);
+  const imported = importedFunctions(module);
+  const labels = new Map<number, readonly number[]>();
+  const functions = module.functions.map((body, at): FunctionBody => {
+    const metered = meterBody(target, body, charges[at] ?? []);
+    labels.set(imported.length + at, metered.labels);
+    return { ...body, locals: metered.locals, code: metered.code };
+  });
+  const { I32, I64 } = ValueType;
+  const fuel = [instruction(Op.I64_CONST, 0, 0, options.initial_fuel_units)];
+  const rewritten: WasmModule = {
+    ...module,
+    types: types.list,
+    functions: [...functions, ...imported.map((one, at) => thunk(target, one, at))],
+    tables: module.tables.map((table, at) => ({ ...table, limits: tables[at] ?? table.limits })),
+    memories: module.memories.map((memory, at) => ({
+      ...memory,
+      limits: memories[at] ?? memory.limits,
+    })),
+    globals: [
+      ...module.globals.map((one) => ({
+        ...one,
+        init: redirectExpression(one.init, target.redirect),
+      })),
+      { type: I64, mutable: true, init: fuel, offset: 0 },
+      { type: I32, mutable: true, init: [instruction(Op.I32_CONST)], offset: 0 },
+    ],
+    exports: exportsOf(module, target),
+    start: module.start === undefined ? undefined : target.redirect(module.start),
+    elements: module.elements.map((segment) => redirectElement(segment, target.redirect)),
+    customs: customsOf(module, target, imported, labels),
+  };
+  return { module: rewritten, compile_cost };
+}

@@ -1,0 +1,78 @@
+/**
+ * How large the size operand of a bulk instruction can be before it cannot do anything: a memory or
+ * table that may not grow by so much answers −1, and what lies outside of a memory, table or segment
+ * traps, before a byte is touched. Such an attempt costs its base price and no more, so that it ends
+ * as the specification says and not for want of fuel. Code only; prices are in `meter_costs.ts`.
+ */
+import { importCounts, type Instruction, instruction, plain } from "../module/module.ts";
+import type { Limits, WasmModule } from "../module/module.ts";
+import { Op } from "../module/opcodes.ts";
+
+/** Code that leaves the greatest size that may succeed, as an i64 to compare unsigned. */
+export type SizeLimit = (bulk: Instruction) => readonly Instruction[];
+
+const MOST_PAGES = 65_536;
+const MOST_ENTRIES = 4_294_967_295;
+
+function constant(value: number): Instruction {
+  return instruction(Op.I64_CONST, 0, 0, BigInt(value));
+}
+
+const PAGES: readonly Instruction[] = [plain(Op.MEMORY_SIZE), plain(Op.I64_EXTEND_I32_U)];
+const MEMORY_BYTES: readonly Instruction[] = [...PAGES, constant(16), plain(Op.I64_SHL)];
+
+function entries(table: number): readonly Instruction[] {
+  return [instruction(Op.TABLE_SIZE, table), plain(Op.I64_EXTEND_I32_U)];
+}
+
+/** The maximum of each table, imported ones first; `defined` are the limits that the others get. */
+function tableMaxima(module: WasmModule, defined: readonly Limits[]): readonly number[] {
+  const imported = module.imports.flatMap(({ description }) =>
+    description.kind === "table" ? [description.table.limits] : []
+  );
+  return [...imported, ...defined].map(({ maximum = MOST_ENTRIES }) => maximum);
+}
+
+function memoryMaximum(module: WasmModule, defined: readonly Limits[]): number {
+  const imported = module.imports.flatMap(({ description }) =>
+    description.kind === "memory" ? [description.limits] : []
+  );
+  return [...imported, ...defined][0]?.maximum ?? MOST_PAGES;
+}
+
+/** For a module whose memories and tables get the limits `memories` and `tables`. */
+export function sizeLimits(
+  module: WasmModule,
+  memories: readonly Limits[],
+  tables: readonly Limits[],
+): SizeLimit {
+  const pages = memoryMaximum(module, memories);
+  const maxima = tableMaxima(module, tables);
+  const counts = importCounts(module);
+  if (maxima.length !== counts.table + module.tables.length) throw new TypeError("table limits");
+  return ({ op, a }) => {
+    switch (op) {
+      case Op.MEMORY_GROW:
+        return [constant(pages), ...PAGES, plain(Op.I64_SUB)];
+      case Op.TABLE_GROW:
+        return [constant(maxima[a] ?? 0), ...entries(a), plain(Op.I64_SUB)];
+      case Op.TABLE_FILL:
+      case Op.TABLE_COPY:
+        return entries(a);
+      case Op.TABLE_INIT: {
+        const segment = module.elements[a];
+        if (segment?.mode !== "passive") return [constant(0)];
+        const { items } = segment;
+        return [
+          constant(items.kind === "functions" ? items.indices.length : items.expressions.length),
+        ];
+      }
+      case Op.MEMORY_INIT: {
+        const segment = module.data[a];
+        return [constant(segment?.mode === "passive" ? segment.bytes.length : 0)];
+      }
+      default:
+        return MEMORY_BYTES;
+    }
+  };
+}

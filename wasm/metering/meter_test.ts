@@ -1,0 +1,235 @@
+/** What metered modules do when they run: they pay, they stop, and always at the same place. */
+import assert from "node:assert/strict";
+import { ENTRY_UNITS, HEIGHT_LIMIT_SLOTS, IMPORT_UNITS, instructionUnits } from "./meter_costs.ts";
+import { meter } from "./meter.ts";
+import { MeteredInstance } from "../testing/wat.ts";
+import { plain } from "../module/module.ts";
+import { OPCODES } from "../module/opcodes.ts";
+import { fromText } from "../testing/bytes.ts";
+
+const FUEL = 100_000;
+
+Deno.test("every known instruction has a price and no other has", () => {
+  for (const op of OPCODES.keys()) {
+    assert.ok(instructionUnits(plain(op), 0) !== undefined, `0x${op.toString(16)}`);
+  }
+  const known = [...Array(256).keys(), ...Array(64).keys().map((low) => 0xfc00 + low)];
+  const priced = known.filter((op) => instructionUnits(plain(op), 0) !== undefined);
+  assert.deepEqual(priced.toSorted(), [...OPCODES.keys()].toSorted());
+});
+
+Deno.test("a call pays for what it runs, to the unit", () => {
+  const instance = new MeteredInstance(`(module
+    (func (export "sum") (param i32) (result i32) (local i32)
+      loop
+        local.get 1  local.get 0  i32.add  local.set 1
+        local.get 0  i32.const 1  i32.sub  local.tee 0  br_if 0
+      end
+      local.get 1))`);
+  const entry = ENTRY_UNITS + 3 + 1;
+  assert.deepEqual(instance.call("sum", FUEL, 1), {
+    result: 1,
+    trapped: false,
+    units: entry + 10,
+    height: 0,
+  });
+  assert.equal(instance.call("sum", FUEL, 1000).units, entry + 10_000);
+  assert.equal(instance.call("sum", entry + 10_000, 1000).trapped, false, "exactly enough");
+  assert.equal(instance.call("sum", entry + 9_999, 1000).trapped, true, "one too few");
+});
+
+Deno.test("fuel exhaustion is deterministic", () => {
+  const text = `(module
+    (memory (export "memory") 1)
+    (func (export "run")
+      loop
+        i32.const 0  i32.const 0  i32.load  i32.const 1  i32.add  i32.store  br 0
+      end))`;
+  const first = new MeteredInstance(text);
+  const counted = (instance: MeteredInstance) =>
+    new Uint32Array((instance.exports["memory"] as WebAssembly.Memory).buffer)[0];
+  const once = first.call("run", 123_456);
+  assert.ok(once.trapped && once.units > 123_456);
+  assert.equal(once.result, "unreachable");
+  const rounds = counted(first);
+  for (let run = 0; run < 20; run += 1) {
+    const again = new MeteredInstance(text);
+    assert.deepEqual(again.call("run", 123_456), once);
+    assert.equal(counted(again), rounds);
+  }
+});
+
+Deno.test("the same bytes give the same metered bytes", () => {
+  const bytes = fromText(`(module (func (export "f") loop br 0 end))`);
+  const once = meter(bytes, { memory_limit_pages: 64 });
+  assert.deepEqual(meter(bytes.slice(), { memory_limit_pages: 64 }), once);
+});
+
+const ENDLESS: Readonly<Record<string, string>> = {
+  "a plain loop": `(func (export "run") loop br 0 end)`,
+  "a loop of loops": `(func (export "run") loop loop loop br 2 end end end)`,
+  "an empty conditional loop": `(func (export "run") loop i32.const 1 br_if 0 end)`,
+  "br_table": `(func (export "run") loop block i32.const 7 br_table 0 1 1 end end)`,
+  "a loop with an arm that goes on": `(func (export "run")
+      loop i32.const 1 if br 1 else br 1 end end)`,
+  "a loop that carries values": `(func (export "run") (result i32)
+      i32.const 5 loop (param i32) (result i32) br 0 end)`,
+  "calls in a loop": `(func $leaf) (func (export "run") loop call $leaf br 0 end)`,
+  "imports in a loop": `(import "env" "get" (func $get (result i32)))
+      (func (export "run") loop call $get drop br 0 end)`,
+  "growing by nothing": `(memory 1)
+      (func (export "run") loop i32.const 0 memory.grow drop br 0 end)`,
+  "growing without end": `(memory 1)
+      (func (export "run") loop i32.const 1 memory.grow drop br 0 end)`,
+  "filling memory": `(memory 64)
+      (func (export "run") loop
+        i32.const 0 i32.const 1 i32.const 4194304 memory.fill br 0 end)`,
+  "filling nothing": `(memory 1)
+      (func (export "run") loop i32.const 0 i32.const 1 i32.const 0 memory.fill br 0 end)`,
+  "filling tables": `(table 9000 funcref)
+      (func (export "run") loop
+        i32.const 0 ref.null func i32.const 9000 table.fill 0 br 0 end)`,
+};
+
+for (const [name, text] of Object.entries(ENDLESS)) {
+  Deno.test(`${name} ends when the fuel does`, () => {
+    const outcome = new MeteredInstance(`(module ${text})`).call("run", 5_000_000);
+    assert.ok(outcome.trapped && outcome.units > 5_000_000, JSON.stringify(outcome));
+    assert.equal(outcome.result, "unreachable");
+  });
+}
+
+const DEEP: Readonly<Record<string, string>> = {
+  "plain recursion": `(func $f (export "run") call $f)`,
+  "mutual recursion": `(func $f (export "run") call $g) (func $g call $f)`,
+  "recursion through a table": `(table 1 funcref) (elem (i32.const 0) $f)
+      (func $f (export "run") i32.const 0 call_indirect)`,
+  "recursion with many locals": `(func $f (export "run") (local ${"i64 ".repeat(1000)}) call $f)`,
+  "recursion with many operands": `(func $f (export "run")
+      ${"i32.const 1 ".repeat(500)} call $f ${"drop ".repeat(500)})`,
+  "recursion with many instructions": `(func $f (export "run") (local i32)
+      ${"local.get 0 i32.const 3 i32.mul local.set 0 ".repeat(2000)} call $f)`,
+  "recursion that returns early": `(func $f (export "run") call $f return)`,
+};
+
+for (const [name, text] of Object.entries(DEEP)) {
+  Deno.test(`${name} ends at the height limit, before the engine's own`, () => {
+    const outcome = new MeteredInstance(`(module ${text})`).call("run", 50_000_000);
+    assert.equal(outcome.result, "unreachable");
+    assert.ok(outcome.height > HEIGHT_LIMIT_SLOTS && outcome.units < 50_000_000);
+  });
+}
+
+Deno.test("recursion below the height limit returns and leaves the height as it was", () => {
+  const instance = new MeteredInstance(`(module
+    (func $f (export "run") (param i32) (result i32)
+      local.get 0 i32.eqz if i32.const 0 return end
+      local.get 0 i32.const 1 i32.sub call $f i32.const 1 i32.add))`);
+  assert.deepEqual(instance.call("run", 1_000_000, 2_000).result, 2_000);
+  assert.equal(instance.height.value, 0);
+});
+
+/** Text with the size in local 0; the greatest size that succeeds; units of that, the size's part. */
+const SIZED: Readonly<Record<string, readonly [text: string, most: number, units: number]>> = {
+  "memory.grow": ["local.get 0 memory.grow", 63, 63 * 8_192],
+  "memory.fill": ["i32.const 0 i32.const 0 local.get 0 memory.fill i32.const 0", 65_536, 4_096],
+  "memory.copy": ["i32.const 0 i32.const 0 local.get 0 memory.copy i32.const 0", 65_536, 4_096],
+  "memory.init": ["i32.const 0 i32.const 0 local.get 0 memory.init 0 i32.const 0", 17, 2],
+  "table.init": ["i32.const 0 i32.const 0 local.get 0 table.init 0 i32.const 0", 2, 64],
+  "table.copy": ["i32.const 0 i32.const 0 local.get 0 table.copy i32.const 0", 500, 8_000],
+  "table.fill": ["i32.const 0 ref.null func local.get 0 table.fill 0 i32.const 0", 500, 16_000],
+  "table.grow": ["ref.null func local.get 0 table.grow 0", 9_500, 9_500 * 64],
+};
+
+for (const [name, [text, most, units]] of Object.entries(SIZED)) {
+  const fresh = () =>
+    new MeteredInstance(`(module (memory 1) (table 500 funcref) (data "${"x".repeat(17)}")
+      (elem func 0 0) (func (export "run") (param i32) (result i32) ${text}))`);
+  Deno.test(`${name} pays for its size before it runs, and is not tried without the fuel`, () => {
+    const base = fresh().call("run", 1e6, 0).units;
+    const outcome = fresh().call("run", 1e6, most);
+    assert.deepEqual([outcome.trapped, outcome.units], [false, base + units]);
+    const poor = fresh().call("run", base + units - 1, most);
+    assert.deepEqual([poor.result, poor.units], ["unreachable", base + units]);
+  });
+
+  Deno.test(`${name} of too much ends as the specification says, for the price of the attempt`, () => {
+    const base = fresh().call("run", 1e6, 0).units;
+    for (const size of [most + 1, 2 ** 31, -1]) {
+      const outcome = fresh().call("run", base, size);
+      assert.equal(outcome.units, base, String(size));
+      if (name.endsWith("grow")) assert.equal(outcome.result, -1);
+      else assert.match(String(outcome.result), /out of bounds/);
+    }
+  });
+}
+
+Deno.test("growing is judged by what there is then, not by what there was", () => {
+  const instance = new MeteredInstance(`(module (memory 1)
+    (func (export "run") (param i32) (result i32) local.get 0 memory.grow))`);
+  const attempt = instance.call("run", 1e6, 64).units;
+  assert.equal(instance.call("run", 1e6, 40).units, attempt + 40 * 8_192);
+  assert.deepEqual(instance.call("run", 1e6, 24), {
+    result: -1,
+    trapped: false,
+    units: attempt,
+    height: 0,
+  });
+  assert.equal(instance.call("run", 1e6, 23).result, 41);
+});
+
+Deno.test("an import pays for itself and its bytes before it runs, however it is reached", () => {
+  const instance = new MeteredInstance(`(module
+    (import "arqon_host_v1" "host_log" (func $log (param i32 i32 i32)))
+    (type $t (func (param i32 i32 i32)))
+    (table 2 funcref)
+    (elem (i32.const 0) $log)
+    (elem declare func $log)
+    (export "log" (func $log))
+    (func (export "direct") (param i32) i32.const 1 i32.const 0 local.get 0 call $log)
+    (func (export "table") (param i32)
+      i32.const 1 i32.const 0 local.get 0 i32.const 0 call_indirect (type $t))
+    (func (export "reference") (param i32)
+      i32.const 1 ref.func $log table.set 0
+      i32.const 1 i32.const 0 local.get 0 i32.const 1 call_indirect (type $t)))`);
+  const thunk = IMPORT_UNITS + 3 + 700;
+  assert.equal(instance.call("log", FUEL, 1, 0, 700).units, thunk);
+  const rest = { direct: 11, table: 15, reference: 60 };
+  for (const [name, units] of Object.entries(rest)) {
+    assert.equal(instance.call(name, FUEL, 700).units, thunk + units, name);
+    assert.ok(instance.call(name, FUEL, -1).trapped, `${name} with 2^32 - 1 bytes`);
+  }
+});
+
+Deno.test("a start function pays out of the initial fuel", () => {
+  const endless = `(module (func $f loop br 0 end) (start $f))`;
+  assert.throws(() => new MeteredInstance(endless), WebAssembly.RuntimeError);
+  assert.throws(
+    () => new MeteredInstance(endless, { initial_fuel_units: 1_000_000n }),
+    { message: "unreachable" },
+  );
+  const short = new MeteredInstance(`(module (func $f) (start $f))`, { initial_fuel_units: 10n });
+  assert.equal(short.fuel.value, 10n - BigInt(ENTRY_UNITS));
+});
+
+Deno.test("memory grows up to the limit and no further", () => {
+  const instance = new MeteredInstance(
+    `(module (memory 1 1000) (func (export "run") (param i32) (result i32)
+      local.get 0 memory.grow))`,
+    { memory_limit_pages: 3 },
+  );
+  assert.equal(instance.call("run", FUEL, 3).result, -1);
+  assert.equal(instance.call("run", FUEL, 2).result, 1);
+  assert.equal(instance.call("run", FUEL, 1).result, -1);
+});
+
+Deno.test("tables grow up to 10,000 entries together and no further", () => {
+  const instance = new MeteredInstance(`(module (table 1000 funcref) (table 1000 externref)
+    (func (export "first") (param i32) (result i32) ref.null func local.get 0 table.grow 0)
+    (func (export "second") (param i32) (result i32) ref.null extern local.get 0 table.grow 1))`);
+  const fuel = 10_000_000;
+  assert.equal(instance.call("first", fuel, 4001).result, -1);
+  assert.equal(instance.call("first", fuel, 4000).result, 1000);
+  assert.equal(instance.call("second", fuel, 4000).result, 1000);
+  assert.equal(instance.call("second", fuel, 1).result, -1);
+});

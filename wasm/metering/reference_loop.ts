@@ -1,0 +1,52 @@
+/**
+ * The loop against which the price of a unit is measured: a chain of 32-bit multiplications, each
+ * waiting for the one before, three cycles each on every current core. A ratio to it says the same
+ * on a slow machine and on a fast one. For tests and benchmarks.
+ */
+
+const REPEATS = 32;
+/** local 1 = local 1 × local 2, in the binary format. */
+const MULTIPLY = [0x20, 1, 0x20, 2, 0x6c, 0x21, 1];
+/** `run(n)`: local 1 = 3, local 2 = n | 1, n times `REPEATS` of `MULTIPLY`, and local 1 again. */
+const BODY = [
+  ...[0x01, 0x02, 0x7f, 0x41, 3, 0x21, 1, 0x20, 0, 0x41, 1, 0x72, 0x21, 2, 0x03, 0x40],
+  ...Array<number[]>(REPEATS).fill(MULTIPLY).flat(),
+  ...[0x20, 0, 0x41, 1, 0x6b, 0x22, 0, 0x0d, 0, 0x0b, 0x20, 1, 0x0b],
+];
+const leb = (size: number) => [(size & 0x7f) | 0x80, size >> 7];
+const CODE = [1, ...leb(BODY.length), ...BODY];
+const MODULE = Uint8Array.from([
+  ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+  ...[1, 6, 1, 0x60, 1, 0x7f, 1, 0x7f],
+  ...[3, 2, 1, 0],
+  ...[7, 7, 1, 3, 0x72, 0x75, 0x6e, 0, 0],
+  ...[10, ...leb(CODE.length), ...CODE],
+]);
+/** Long against the clock's step, short against the machine's moods. */
+const ROUND_MS = 0.5;
+
+const { exports } = new WebAssembly.Instance(new WebAssembly.Module(MODULE));
+const run = exports["run"] as (turns: number) => number;
+
+/** How long `action` takes, in ms. */
+export function timed(action: () => void): number {
+  const began_ms = performance.now();
+  action();
+  return performance.now() - began_ms;
+}
+
+/** How often something has to be done to take `ROUND_MS`; twice each, or one long pause would decide. */
+export function turnsFor(action: (turns: number) => void, most = 1 << 26): number {
+  for (let turns = 1;; turns *= 2) {
+    const least_ms = Math.min(timed(() => action(turns)), timed(() => action(turns)));
+    if (least_ms >= ROUND_MS || turns >= most) return turns;
+  }
+}
+
+const TURNS = turnsFor(run);
+
+/** ns of one multiplication, now: the least of three. */
+export function multiplicationNs(): number {
+  const rounds = [1, 2, 3].map(() => timed(() => run(TURNS)));
+  return Math.min(...rounds) * 1e6 / TURNS / REPEATS;
+}

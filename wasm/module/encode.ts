@@ -1,0 +1,234 @@
+/**
+ * Turns a `WasmModule` back into bytes, every integer in its shortest form: a binary that was encoded
+ * that way comes back byte for byte. Checks nothing; `WebAssembly.validate` or `decodeModule` do.
+ */
+import { writeBody, writeConstExpression } from "./encode_instructions.ts";
+import type {
+  CustomSection,
+  DataSegment,
+  ElementSegment,
+  ExternalKind,
+  GlobalType,
+  Import,
+  Limits,
+  NameMap,
+  NameSection,
+  TableType,
+  WasmModule,
+} from "./module.ts";
+import { ValueType } from "./module.ts";
+import { NameSubsection } from "./names.ts";
+import { Writer } from "./writer.ts";
+
+const HEADER = Uint8Array.of(0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00);
+const FUNCTION_FORM = 0x60;
+const KIND_CODES: Readonly<Record<ExternalKind, number>> = {
+  function: 0,
+  table: 1,
+  memory: 2,
+  global: 3,
+};
+
+function writeLimits(writer: Writer, { minimum, maximum }: Limits): void {
+  writer.u8(maximum === undefined ? 0 : 1);
+  writer.u32(minimum);
+  if (maximum !== undefined) writer.u32(maximum);
+}
+
+function writeTableType(writer: Writer, { type, limits }: TableType): void {
+  writer.u8(type);
+  writeLimits(writer, limits);
+}
+
+function writeGlobalType(writer: Writer, { type, mutable }: GlobalType): void {
+  writer.u8(type);
+  writer.u8(mutable ? 1 : 0);
+}
+
+function writeImport(writer: Writer, { module, name, description }: Import): void {
+  writer.text(module);
+  writer.text(name);
+  writer.u8(KIND_CODES[description.kind]);
+  switch (description.kind) {
+    case "function":
+      return writer.u32(description.type);
+    case "table":
+      return writeTableType(writer, description.table);
+    case "memory":
+      return writeLimits(writer, description.limits);
+    case "global":
+      return writeGlobalType(writer, description.global);
+    default:
+      description satisfies never;
+  }
+}
+
+/** The flags of an element segment: bit 0 not active, bit 1 explicit or declarative, bit 2 expressions. */
+function elementFlags({ mode, table, type, items, explicit }: ElementSegment): number {
+  const expressions = items.kind === "expressions" ? 4 : 0;
+  if (mode !== "active") return expressions | (mode === "passive" ? 1 : 3);
+  const short = !explicit && table === 0 && type === ValueType.FUNCREF;
+  return expressions | (short ? 0 : 2);
+}
+
+function writeElement(writer: Writer, segment: ElementSegment): void {
+  const { items, type } = segment;
+  const flags = elementFlags(segment);
+  writer.u32(flags);
+  if (segment.mode === "active") {
+    if (flags & 2) writer.u32(segment.table);
+    writeConstExpression(writer, segment.at);
+  }
+  if (flags & 3) writer.u8(items.kind === "expressions" ? type : 0);
+  if (items.kind === "expressions") {
+    writer.list(items.expressions, (each) => writeConstExpression(writer, each));
+  } else {
+    writer.list(items.indices, (index) => writer.u32(index));
+  }
+}
+
+function writeData(writer: Writer, { mode, at, bytes, explicit }: DataSegment): void {
+  if (mode === "passive") {
+    writer.u32(1);
+  } else {
+    writer.u32(explicit ? 2 : 0);
+    if (explicit) writer.u32(0);
+    writeConstExpression(writer, at);
+  }
+  writer.sized(bytes);
+}
+
+function writeNameMap(names: NameMap): Uint8Array {
+  const writer = new Writer();
+  writer.list(names, ([index, name]) => {
+    writer.u32(index);
+    writer.text(name);
+  });
+  return writer.view();
+}
+
+/** The content of a name section, subsections in the order of their ids. */
+function encodeNames(names: NameSection): Uint8Array {
+  const parts = [...names.others];
+  if (names.module !== undefined) {
+    const writer = new Writer();
+    writer.text(names.module);
+    parts.push({ id: NameSubsection.MODULE, bytes: writer.view() });
+  }
+  if (names.functions !== undefined) {
+    parts.push({ id: NameSubsection.FUNCTIONS, bytes: writeNameMap(names.functions) });
+  }
+  if (names.globals !== undefined) {
+    parts.push({ id: NameSubsection.GLOBALS, bytes: writeNameMap(names.globals) });
+  }
+  const writer = new Writer();
+  for (const { id, bytes } of parts.sort((left, right) => left.id - right.id)) {
+    writer.u8(id);
+    writer.sized(bytes);
+  }
+  return writer.view();
+}
+
+/** Writes the custom sections that follow section `after`; `content` is scratch. */
+function writeCustoms(
+  out: Writer,
+  content: Writer,
+  customs: readonly CustomSection[],
+  after: number,
+): void {
+  for (const custom of customs) {
+    if (custom.after !== after) continue;
+    content.clear();
+    content.text(custom.name);
+    content.raw(custom.names === undefined ? custom.bytes : encodeNames(custom.names));
+    out.u8(0);
+    out.sized(content.view());
+  }
+}
+
+function writeCode(writer: Writer, module: WasmModule): void {
+  const body_bytes = new Writer(1 << 16);
+  writer.list(module.functions, (body) => {
+    body_bytes.clear();
+    writeBody(body_bytes, body);
+    writer.sized(body_bytes.view());
+  });
+}
+
+interface SectionWriter {
+  readonly id: number;
+  /** Whether the section is written at all. */
+  readonly present: boolean;
+  readonly write: (writer: Writer) => void;
+}
+
+function listSection<Item>(
+  id: number,
+  items: readonly Item[],
+  write: (writer: Writer, item: Item) => void,
+): SectionWriter {
+  return {
+    id,
+    present: items.length > 0,
+    write: (writer) => writer.list(items, (item) => write(writer, item)),
+  };
+}
+
+/** Every known section in the order that the binary must keep. */
+function sectionsOf(module: WasmModule): SectionWriter[] {
+  return [
+    listSection(1, module.types, (writer, { parameters, results }) => {
+      writer.u8(FUNCTION_FORM);
+      writer.list(parameters, (type) => writer.u8(type));
+      writer.list(results, (type) => writer.u8(type));
+    }),
+    listSection(2, module.imports, writeImport),
+    listSection(3, module.functions, (writer, { type }) => writer.u32(type)),
+    listSection(4, module.tables, writeTableType),
+    listSection(5, module.memories, (writer, { limits }) => writeLimits(writer, limits)),
+    listSection(6, module.globals, (writer, global) => {
+      writeGlobalType(writer, global);
+      writeConstExpression(writer, global.init);
+    }),
+    listSection(7, module.exports, (writer, { name, kind, index }) => {
+      writer.text(name);
+      writer.u8(KIND_CODES[kind]);
+      writer.u32(index);
+    }),
+    {
+      id: 8,
+      present: module.start !== undefined,
+      write: (writer) => writer.u32(module.start ?? 0),
+    },
+    listSection(9, module.elements, writeElement),
+    {
+      id: 12,
+      present: module.has_data_count,
+      write: (writer) => writer.u32(module.data.length),
+    },
+    {
+      id: 10,
+      present: module.functions.length > 0,
+      write: (writer) => writeCode(writer, module),
+    },
+    listSection(11, module.data, writeData),
+  ];
+}
+
+/** The binary of a module. @throws {TypeError} when it holds a number that the format cannot. */
+export function encodeModule(module: WasmModule): Uint8Array<ArrayBuffer> {
+  const out = new Writer(Math.max(1_024, 2 * module.size_bytes));
+  out.raw(HEADER);
+  const content = new Writer(Math.max(1_024, module.size_bytes));
+  writeCustoms(out, content, module.customs, 0);
+  for (const { id, present, write } of sectionsOf(module)) {
+    if (present) {
+      content.clear();
+      write(content);
+      out.u8(id);
+      out.sized(content.view());
+    }
+    writeCustoms(out, content, module.customs, id);
+  }
+  return out.view().slice();
+}

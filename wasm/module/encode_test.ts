@@ -1,0 +1,98 @@
+/**
+ * The encoder against the decoder: what was decoded comes back, byte for byte or in its shortest form.
+ * The specification's modules run in tests/external/wasm_refusal_test.ts.
+ */
+import assert from "node:assert/strict";
+import { decodeModule } from "./decode.ts";
+import { encodeModule } from "./encode.ts";
+import { importCounts, instruction } from "./module.ts";
+import { Op } from "./opcodes.ts";
+import {
+  body,
+  EVERYTHING,
+  fromText,
+  listOf,
+  moduleOf,
+  moduleWith,
+  section,
+} from "../testing/bytes.ts";
+
+Deno.test("a module with every kind of section comes back byte for byte", () => {
+  const bytes = fromText(EVERYTHING);
+  assert.ok(WebAssembly.validate(bytes));
+  assert.deepEqual(encodeModule(decodeModule(bytes)), bytes);
+});
+
+Deno.test("custom sections keep their place and a broken name section its bytes", () => {
+  const custom = (text: string) => section(0, [1, ...new TextEncoder().encode(text)]);
+  const broken_names = section(0, [4, 0x6e, 0x61, 0x6d, 0x65, 1, 9, 9]);
+  const bytes = moduleOf(
+    custom("a"),
+    listOf(1, [0x60, 0, 0]),
+    custom("b"),
+    custom("c"),
+    listOf(3, [0]),
+    listOf(10, body([0x0b])),
+    broken_names,
+    custom("d"),
+  );
+  const module = decodeModule(bytes);
+  assert.deepEqual(module.customs.map(({ after }) => after), [0, 1, 1, 10, 10]);
+  assert.equal(module.customs[3]?.names, undefined);
+  assert.deepEqual(encodeModule(module), bytes);
+});
+
+Deno.test("names of functions, globals and the module are read, changed and written", () => {
+  const module = decodeModule(fromText(EVERYTHING));
+  const customs = module.customs.map((custom) => {
+    const { names } = custom;
+    assert.ok(names?.functions !== undefined);
+    assert.deepEqual(names.functions.map(([, name]) => name), ["f", "begin", "two", "main"]);
+    const functions = [...names.functions, [4, "thunk"] as const];
+    return { ...custom, names: { ...names, module: "renamed", functions, globals: [] } };
+  });
+  const again = decodeModule(encodeModule({ ...module, customs }));
+  const names = again.customs[0]?.names;
+  assert.equal(names?.module, "renamed");
+  assert.deepEqual(names?.functions?.at(-1), [4, "thunk"]);
+  assert.deepEqual(names?.globals, []);
+  assert.ok((names?.others.length ?? 0) > 0, "the names of locals are gone");
+});
+
+Deno.test("integers of a longer form than need be come back in the shortest", () => {
+  const long = moduleWith([0x41, 0x80, 0x80, 0x00, 0x1a, 0x0b]);
+  assert.deepEqual(encodeModule(decodeModule(long)), moduleWith([0x41, 0x00, 0x1a, 0x0b]));
+});
+
+Deno.test("extreme constants keep every bit", () => {
+  for (
+    const code of [
+      [0x41, 0x80, 0x80, 0x80, 0x80, 0x78], // i32.const -2^31
+      [0x41, 0xff, 0xff, 0xff, 0xff, 0x07], // i32.const 2^31 - 1
+      [0x42, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x7f], // i64.const -2^63
+      [0x42, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00], // i64.const 2^63 - 1
+      [0x42, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01], // i64.const 2^49
+      [0x42, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x7f], // i64.const -2^49
+      [0x43, 0x01, 0x00, 0xa0, 0xff], // f32.const, a signalling NaN
+      [0x44, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0xf4, 0x7f], // f64.const, a signalling NaN
+    ]
+  ) {
+    const bytes = moduleWith([...code, 0x1a, 0x0b]);
+    assert.deepEqual(encodeModule(decodeModule(bytes)), bytes);
+  }
+});
+
+Deno.test("what does not fit the format is a programming error", () => {
+  const module = decodeModule(moduleWith([0x0b]));
+  const [only] = module.functions;
+  assert.ok(only !== undefined);
+  const unknown = { ...only, code: [instruction(0xff)] };
+  assert.throws(() => encodeModule({ ...module, functions: [unknown] }), TypeError);
+  const negative = { ...only, code: [instruction(Op.CALL, -1)] };
+  assert.throws(() => encodeModule({ ...module, functions: [negative] }), TypeError);
+});
+
+Deno.test("the index spaces count imports first", () => {
+  const module = decodeModule(fromText(EVERYTHING));
+  assert.deepEqual(importCounts(module), { function: 1, table: 1, memory: 0, global: 1 });
+});

@@ -1,0 +1,48 @@
+/**
+ * The golden files of the metering transform: each rule as a small module in `golden/NAME.wat` and
+ * what becomes of it in `golden/NAME.metered.wat`. Run as a program, this file writes the second from
+ * the first, for a person to read the difference: `deno run --allow-read --allow-write
+ * --allow-env wasm/testing/golden.ts`.
+ */
+import { meter } from "../metering/meter.ts";
+import { fromText } from "./bytes.ts";
+import { watText } from "./wat.ts";
+
+const FOLDER = new URL("./golden/", import.meta.url);
+const SUFFIX = ".metered.wat";
+
+/** A rule's golden files. */
+export interface GoldenCase {
+  readonly name: string;
+  readonly before: string;
+  /** "" when there is none yet. */
+  readonly after: string;
+}
+
+/** Every case, by name. */
+export async function goldenCases(): Promise<readonly GoldenCase[]> {
+  const files = (await Array.fromAsync(Deno.readDir(FOLDER))).map(({ name }) => name);
+  const names = files.filter((name) => !name.endsWith(SUFFIX)).map((name) => name.slice(0, -4));
+  return await Promise.all(
+    names.sort().map(async (name) => ({
+      name,
+      before: await Deno.readTextFile(new URL(`${name}.wat`, FOLDER)),
+      after: files.includes(name + SUFFIX)
+        ? await Deno.readTextFile(new URL(name + SUFFIX, FOLDER))
+        : "",
+    })),
+  );
+}
+
+/** What the transform makes of a module, both as text; both have to be valid. */
+export function meterText(before: string): string {
+  const bytes = fromText(before);
+  if (!WebAssembly.validate(bytes)) throw new TypeError("the module is not valid");
+  return watText(meter(bytes, { memory_limit_pages: 4, initial_fuel_units: 500n }).bytes);
+}
+
+if (import.meta.main) {
+  for (const { name, before } of await goldenCases()) {
+    await Deno.writeTextFile(new URL(name + SUFFIX, FOLDER), meterText(before));
+  }
+}
