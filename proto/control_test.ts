@@ -5,11 +5,13 @@ import assert from "node:assert/strict";
 import {
   readAck,
   readRefresh,
+  readRefusal,
   readSubscribe,
   readUnsubscribe,
   readWelcome,
   writeAck,
   writeRefresh,
+  writeRefusal,
   writeSubscribe,
   writeUnsubscribe,
   writeWelcome,
@@ -18,6 +20,7 @@ import { DecodeError } from "./decode_error.ts";
 import {
   AckSchema,
   RefreshSchema,
+  RefusalSchema,
   SubscribeSchema,
   UnsubscribeSchema,
   WelcomeSchema,
@@ -63,6 +66,27 @@ Deno.test("Welcome: equal to protobuf-es both ways", () => {
       token_expires_ms: Number(init.tokenExpiresMs),
       node_id: init.nodeId,
       protocol_version: init.protocolVersion,
+    });
+  }));
+});
+
+Deno.test("Refusal: equal to protobuf-es both ways", () => {
+  const refusal = fc.record({
+    code: uint32,
+    reason: text(),
+    message: text(),
+    retryAfterMs: uint32,
+    roomId: text(),
+    action: text(),
+  });
+  fc.assert(fc.property(refusal, (init) => {
+    expectSame(toBinary(RefusalSchema, create(RefusalSchema, init)), readRefusal, writeRefusal, {
+      code: init.code,
+      reason: init.reason,
+      message: init.message,
+      retry_after_ms: init.retryAfterMs,
+      room_id: init.roomId,
+      action: init.action,
     });
   }));
 });

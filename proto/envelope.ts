@@ -58,6 +58,21 @@ export interface PlainEnvelope {
   signal?: PlainSignal;
 }
 
+/** What an envelope can carry. */
+type Payloads = Required<Pick<PlainEnvelope, "event" | "command" | "signal">>;
+
+/** The payload of an envelope by its kind, so that whoever takes it apart misses none. */
+export type PlainPayload = {
+  [Kind in keyof Payloads]: { readonly kind: Kind } & Readonly<Pick<Payloads, Kind>>;
+}[keyof Payloads];
+
+/** Undefined when there is none. */
+export function payloadOf({ event, command, signal }: PlainEnvelope): PlainPayload | undefined {
+  if (event !== undefined) return { kind: "event", event };
+  if (command !== undefined) return { kind: "command", command };
+  return signal && { kind: "signal", signal };
+}
+
 /** What `writeEnvelope` takes: every field may be left out, also inside the payload. */
 export type EnvelopeInput =
   & Given<Omit<PlainEnvelope, "event" | "command" | "signal">>

@@ -6,15 +6,18 @@ import {
   type Ack,
   readAck,
   readRefresh,
+  readRefusal,
   readSubscribe,
   readUnsubscribe,
   readWelcome,
   type Refresh,
+  type Refusal,
   type Subscribe,
   type Unsubscribe,
   type Welcome,
   writeAck,
   writeRefresh,
+  writeRefusal,
   writeSubscribe,
   writeUnsubscribe,
   writeWelcome,
@@ -44,17 +47,12 @@ export type ServerFrame =
   | { readonly kind: "batch"; readonly envelopes: PlainEnvelope[] }
   | { readonly kind: "ack"; readonly ack: Ack }
   | { readonly kind: "err"; readonly code: number; readonly message: string }
+  | { readonly kind: "refusal"; readonly refusal: Refusal }
   | { readonly kind: "ping" | "pong"; readonly body: Uint8Array };
 
 /** `what` says what the other side should not have sent, if that is known. */
 function unknownOpcode(opcode: number, what = ""): DecodeError {
   return new DecodeError("unknown-opcode", `0x${opcode.toString(16).padStart(2, "0")}${what}`);
-}
-
-/** A program that was written by hand is told more. */
-function refusedOpcode(opcode: number): DecodeError {
-  const known = Object.entries(Opcode).find(([, number]) => number === opcode);
-  return unknownOpcode(opcode, known && `: a Shield takes no ${known[0]}`);
 }
 
 function pingBody(frame: Uint8Array): Uint8Array {
@@ -68,7 +66,7 @@ function pingBody(frame: Uint8Array): Uint8Array {
 /** Reads a client's frame. Throws `DecodeError` and nothing else; `bytes` may hold anything. */
 export function decodeClientFrame(bytes: Uint8Array, limits: ScanLimits): ClientOperation {
   if (bytes.length === 0) throw new DecodeError("malformed-frame", "no opcode byte");
-  const opcode = bytes[0]!;
+  const opcode: Opcode = bytes[0]!;
   switch (opcode) {
     case Opcode.PUB:
       return { kind: "publish", envelope: scanEnvelope(bytes, limits, 1) };
@@ -82,15 +80,24 @@ export function decodeClientFrame(bytes: Uint8Array, limits: ScanLimits): Client
       return { kind: "ping", body: pingBody(bytes) };
     case Opcode.PONG:
       return { kind: "pong", body: pingBody(bytes) };
+    case Opcode.WELCOME:
+    case Opcode.MSG:
+    case Opcode.BATCH:
+    case Opcode.ACK:
+    case Opcode.REFUSAL:
+    case Opcode.ERR:
+      // A program that was written by hand is told more.
+      throw unknownOpcode(opcode, `: a Shield takes no ${Opcode[opcode]}`);
     default:
-      throw refusedOpcode(opcode);
+      // Any byte may come: all that is left is no opcode.
+      throw unknownOpcode(opcode satisfies never);
   }
 }
 
 /** Reads a Shield's frame, envelopes by `readRouted`. Throws `DecodeError` and nothing else. */
 export function decodeServerFrame(bytes: Uint8Array): ServerFrame {
   if (bytes.length === 0) throw new DecodeError("malformed-frame", "no opcode byte");
-  const opcode = bytes[0]!;
+  const opcode: Opcode = bytes[0]!;
   switch (opcode) {
     case Opcode.WELCOME:
       return { kind: "welcome", welcome: readWelcome(bytes.subarray(1)) };
@@ -100,6 +107,8 @@ export function decodeServerFrame(bytes: Uint8Array): ServerFrame {
       return { kind: "batch", envelopes: readBatch(bytes.subarray(1)) };
     case Opcode.ACK:
       return { kind: "ack", ack: readAck(bytes.subarray(1)) };
+    case Opcode.REFUSAL:
+      return { kind: "refusal", refusal: readRefusal(bytes.subarray(1)) };
     case Opcode.ERR: {
       if (bytes.length < 3) throw new DecodeError("malformed-frame", "ERR without a code");
       const code = bytes[1]! << 8 | bytes[2]!;
@@ -109,8 +118,13 @@ export function decodeServerFrame(bytes: Uint8Array): ServerFrame {
       return { kind: "ping", body: pingBody(bytes) };
     case Opcode.PONG:
       return { kind: "pong", body: pingBody(bytes) };
-    default:
+    case Opcode.PUB:
+    case Opcode.SUB:
+    case Opcode.UNSUB:
+    case Opcode.REFRESH:
       throw unknownOpcode(opcode);
+    default:
+      throw unknownOpcode(opcode satisfies never);
   }
 }
 
@@ -136,6 +150,11 @@ export function encodeWelcome(welcome: Partial<Welcome>): Uint8Array<ArrayBuffer
 /** Absent members are 0, "" or no bytes; code 0 means accepted. */
 export function encodeAck(ack: Partial<Ack>): Uint8Array<ArrayBuffer> {
   return writeAck(ack, Opcode.ACK);
+}
+
+/** Only to clients that asked for it; the others get `encodeErr`. Absent members are 0 or "". */
+export function encodeRefusal(refusal: Partial<Refusal>): Uint8Array<ArrayBuffer> {
+  return writeRefusal(refusal, Opcode.REFUSAL);
 }
 
 /** `code` is one of HTTP's, 400 to 503; big-endian on the wire. */

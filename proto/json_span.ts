@@ -30,7 +30,7 @@ function afterSpace(text: string, at: number): number {
 }
 
 /** `at` is on the opening quote; gives the position after the closing one. */
-function afterString(text: string, at: number): number {
+export function afterString(text: string, at: number): number {
   for (at++; at < text.length; at++) {
     const unit = text.charCodeAt(at);
     if (unit === QUOTE) return at + 1;

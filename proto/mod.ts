@@ -22,6 +22,7 @@ export * from "./presence.ts";
 export * from "./frame.ts";
 export * from "./history.ts";
 export {
+  afterString as afterJsonString,
   arrayItems as jsonItems,
   type Member as JsonMember,
   objectMembers as jsonMembers,
@@ -31,3 +32,4 @@ export * from "./text.ts";
 export * from "./text_encode.ts";
 export * from "./signing.ts";
 export { type DataForm, dataForm } from "./content_type.ts";
+export { utf8Size } from "./utf8.ts";

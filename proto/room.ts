@@ -1,6 +1,6 @@
 /**
  * What a room or tenant id may be, and the prefix patterns that grants and config use for rooms.
- * Pure; every peer needs it. Subjects are built from ids in `shared/subject.ts` only.
+ * Pure; every peer needs it. Subjects are built from ids in `shared/subjects/subject.ts` only.
  */
 const ID = /^[A-Za-z0-9_~:=-]{1,64}$/;
 

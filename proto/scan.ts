@@ -213,7 +213,7 @@ function scanPayload(
   tag: number,
 ): void {
   if (tag !== 0xa2 && tag !== 0xaa && tag !== 0xb2) refuseField(tag, ENVELOPE);
-  const kind = tag === 0xaa ? "event" : tag === 0xa2 ? "cmd" : "signal";
+  const kind: PayloadSpan["kind"] = tag === 0xaa ? "event" : tag === 0xa2 ? "cmd" : "signal";
   if (scan.payload !== NO_PAYLOAD) {
     throw new DecodeError("payload-count", `this one has ${scan.payload.kind} and ${kind}`);
   }
@@ -223,9 +223,19 @@ function scanPayload(
   scan.payload = { kind, field_start, field_end: body_end, body_start, body_end };
   const outer_end = reader.end;
   reader.end = body_end;
-  if (kind === "event") scan.event = scanEvent(reader, limits);
-  else if (kind === "cmd") scan.command = scanCommand(reader, limits);
-  else checkSignal(reader);
+  switch (kind) {
+    case "event":
+      scan.event = scanEvent(reader, limits);
+      break;
+    case "cmd":
+      scan.command = scanCommand(reader, limits);
+      break;
+    case "signal":
+      checkSignal(reader);
+      break;
+    default:
+      kind satisfies never;
+  }
   reader.end = outer_end;
 }
 

@@ -110,6 +110,8 @@ function decodeOperation(
     case "ping":
     case "pong":
       return { kind: op, body: pingBody(members) };
+    default:
+      return op satisfies never;
   }
 }
 

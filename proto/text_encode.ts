@@ -5,7 +5,8 @@
 import { encodeBase64 } from "./base64.ts";
 import { dataForm } from "./content_type.ts";
 import type { Ack, Welcome } from "./control.ts";
-import type { PlainCommand, PlainEnvelope, PlainEvent, PlainSignal } from "./envelope.ts";
+import { payloadOf, type PlainCommand, type PlainEnvelope } from "./envelope.ts";
+import type { PlainEvent, PlainSignal } from "./envelope.ts";
 import { utf8OrUndefined } from "./utf8.ts";
 import type { Uint64 } from "./wire.ts";
 
@@ -15,6 +16,10 @@ export interface TextErr {
   readonly reason: string;
   readonly message: string;
   readonly retry_after_ms?: number;
+  /** The room that it is about. */
+  readonly room?: string;
+  /** What was refused or has ended there. */
+  readonly action?: string;
 }
 
 const quote: (text: string) => string = JSON.stringify;
@@ -89,20 +94,17 @@ export function encodeTextAck(ack: Partial<Ack>): string {
     `${shown}}`;
 }
 
-/** A refusal of what carried no id; `retry_after_ms` only when there is something to wait for. */
+/** A refusal that answers no request; its wait, room and action are members only where it has them. */
 export function encodeTextErr(err: TextErr): string {
   return `{"op":"err","code":${err.code},"reason":${quote(err.reason)}` +
     `,"message":${quote(err.message)}` +
-    `${optionalNumber("retry_after_ms", err.retry_after_ms)}}`;
+    optionalNumber("retry_after_ms", err.retry_after_ms) +
+    `${optionalText("room", err.room)}${optionalText("action", err.action)}}`;
 }
 
 /** A MSG: `encodeTextMessage(readEnvelope(frame.subarray(1)))`, once for all text receivers. */
 export function encodeTextMessage(envelope: PlainEnvelope): string {
-  const { event, command, signal } = envelope;
-  let text = `{"op":"msg","room":${quote(envelope.room_id)}`;
-  if (event !== undefined) text += eventMembers(event);
-  else if (command !== undefined) text += commandMembers(command);
-  else if (signal !== undefined) text += `,"signal":${signalText(signal)}`;
+  let text = `{"op":"msg","room":${quote(envelope.room_id)}${payloadMembers(envelope)}`;
   text += `,"sender":${quote(envelope.sender_id)},"ts":${envelope.timestamp_ms}` +
     `,"headers":${quoteHeaders(envelope.headers)}` +
     optionalText("trace_id", envelope.trace_id) + optionalText("tenant_id", envelope.tenant_id) +
@@ -111,6 +113,22 @@ export function encodeTextMessage(envelope: PlainEnvelope): string {
     text += `,"signature":"${encodeBase64(envelope.signature)}"`;
   }
   return `${text}}`;
+}
+
+function payloadMembers(envelope: PlainEnvelope): string {
+  const payload = payloadOf(envelope);
+  switch (payload?.kind) {
+    case "event":
+      return eventMembers(payload.event);
+    case "command":
+      return commandMembers(payload.command);
+    case "signal":
+      return `,"signal":${signalText(payload.signal)}`;
+    case undefined:
+      return "";
+    default:
+      return payload satisfies never;
+  }
 }
 
 function eventMembers(event: PlainEvent): string {

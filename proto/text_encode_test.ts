@@ -75,6 +75,12 @@ Deno.test("err takes an ArqonError as it is", () => {
   );
   const limited = new ArqonError("rate-limited", "50", { retry_after_ms: 50 });
   assert.equal(JSON.parse(encodeTextErr(limited)).retry_after_ms, 50);
+  const about = { room: "lobby", action: "subscribe" };
+  assert.equal(
+    encodeTextErr(new ArqonError("not-granted", "subscribe in lobby", about)),
+    '{"op":"err","code":403,"reason":"not-granted","message":"Not granted: subscribe in lobby",' +
+      '"room":"lobby","action":"subscribe"}',
+  );
 });
 
 Deno.test("msg: JSON is spliced in as it stands", () => {

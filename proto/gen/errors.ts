@@ -68,6 +68,7 @@ export const ERRORS = {
   "too-many-connections": {"number":92,"code":429,"outcome":"http","client":"back-off","close":0,"counted":false,"message":"Too many connections: {detail}"},
   "too-many-pending": {"number":93,"code":429,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Too many pending: {detail}"},
   "room-limit": {"number":96,"code":429,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Room limit: {detail}"},
+  "room-bytes-limit": {"number":171,"code":429,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"The tenant's rooms may not take more than {detail}"},
   "member-limit": {"number":97,"code":429,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"Member limit: {detail}"},
   "ban-limit": {"number":98,"code":429,"outcome":"reply","client":"never-retry","close":0,"counted":false,"message":"Ban limit: {detail}"},
   "tenant-quota": {"number":99,"code":429,"outcome":"reply","client":"back-off","close":0,"counted":false,"message":"The tenant's quota of {detail} is used up"},
@@ -125,7 +126,7 @@ export const REASON_GROUPS: string = `
 409 back-off|locked=The room is locked by {detail}|policy-conflict|settings-conflict
 408 back-off 4408|heartbeat-lost
 413 never-retry 4413|frame-too-large
-429 never-retry|too-many-rooms|ban-limit
+429 never-retry|too-many-rooms|room-bytes-limit=The tenant's rooms may not take more than {detail}|ban-limit
 429 back-off 4429|slow-consumer|flooding
 429 never-retry 1008|too-many-protocol-errors
 `;

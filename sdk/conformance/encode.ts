@@ -12,10 +12,12 @@ import {
   encodePong,
   encodePub,
   encodeRefresh,
+  encodeRefusal,
   encodeSub,
   encodeUnsub,
   encodeWelcome,
   type Refresh,
+  type Refusal,
   type Subscribe,
   type Unsubscribe,
   type Welcome,
@@ -59,6 +61,8 @@ export function encodeServer(frame: Plain): Uint8Array {
       return encodeAck(messageOf<Partial<Ack>>(message));
     case "err":
       return encodeErr(frame.code as number, frame.message as string);
+    case "refusal":
+      return encodeRefusal(messageOf<Partial<Refusal>>(message));
     case "ping":
       return encodePing(fromHex(frame.body as string));
     case "pong":

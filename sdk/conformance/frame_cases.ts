@@ -84,13 +84,33 @@ export const SERVER: Readonly<Record<string, Plain>> = {
   },
   "ERR": { kind: "err", code: 403, message: "Message blocked by policy" },
   "ERR without a text": { kind: "err", code: 500, message: "" },
+  "REFUSAL of what has ended in a room": {
+    kind: "refusal",
+    message: {
+      code: 403,
+      reason: "not-granted",
+      message: "Not granted: subscribe in lobby",
+      room_id: "lobby",
+      action: "subscribe",
+    },
+  },
+  "REFUSAL with a wait, about no room": {
+    kind: "refusal",
+    message: {
+      code: 429,
+      reason: "rate-limited",
+      message: "Rate limited: 100 messages/s",
+      retry_after_ms: 250,
+    },
+  },
+  "REFUSAL without anything": { kind: "refusal", message: {} },
   "PING": { kind: "ping", body: "cafe" },
   "PING without a body": { kind: "ping", body: "" },
   "PING of 125 bytes": { kind: "ping", body: "ab".repeat(125) },
   "PONG": { kind: "pong", body: "6563686f2031" },
 };
 
-/** Frames that no encoder of ours writes, and that a client takes nevertheless: hex and meaning. */
+/** Frames that no encoder of ours writes and that a client must still take: hex and meaning. */
 export const LENIENT: Readonly<Record<string, readonly [string, Plain]>> = {
   "MSG with an unknown field": ["041a016c8a060178", { kind: "msg", message: { room_id: "l" } }],
   "MSG with a repeated field: the last counts": [
@@ -137,6 +157,10 @@ export const LENIENT: Readonly<Record<string, readonly [string, Plain]>> = {
     { kind: "ack", message: { request_id: 7 } },
   ],
   "ACK with an unknown field": ["0908077a0178", { kind: "ack", message: { request_id: 7 } }],
+  "REFUSAL with an unknown field": [
+    "0a0890037a0178",
+    { kind: "refusal", message: { code: 400 } },
+  ],
   "WELCOME with an unknown field": [
     "000a01634801a2060178",
     { kind: "welcome", message: { connection_id: "c", protocol_version: 1 } },
@@ -151,8 +175,8 @@ const unreadable = (rest: Plain = {}): Plain => ({
 });
 
 /**
- * Messages that a Shield of before stored, or that are damaged inside: what the Shield wrote of them is
- * there, a GAP in place of the payload, and the client goes on.
+ * Messages that an earlier Shield stored, or that are damaged inside. What the Shield wrote of them
+ * is there, a GAP stands in place of the payload, and the client goes on.
  */
 export const TORN: Readonly<Record<string, readonly [string, Plain]>> = {
   "MSG with an event of a length of 6 bytes": [
@@ -196,7 +220,7 @@ export const TORN: Readonly<Record<string, readonly [string, Plain]>> = {
 /** Bytes that are no frame for a client: it closes, and does not come back by itself. */
 export const REFUSED: Readonly<Record<string, string>> = {
   "an empty frame": "",
-  "opcode 0x0a, which nobody has": "0a",
+  "opcode 0x0b, which nobody has": "0b",
   "opcode 0xff, which nobody has": "ff00",
   "a PUB, which only clients send": "011a056c6f626279",
   "a SUB, which only clients send": "020a056c6f626279",
@@ -247,6 +271,10 @@ export const REFUSED: Readonly<Record<string, string>> = {
   "an ACK with a varint beyond 64 bits": "0908ffffffffffffffffff02",
   "an ACK with a tag of 6 bytes": "0988808080800007",
   "an ACK with a group that nobody knows": "0908076364",
+  "a REFUSAL with a room twice": "0a2a01612a0162",
+  "a REFUSAL whose room is no UTF-8": "0a2a01ff",
+  "a REFUSAL whose code is bytes": "0a0a0107",
+  "a REFUSAL whose code is beyond 32 bits": "0a088080808010",
   "a PING of 126 bytes": "07" + "ab".repeat(126),
   "a PONG of 126 bytes": "08" + "ab".repeat(126),
   "an ERR that is no UTF-8": "990190ff",

@@ -79,7 +79,7 @@ function presence(): unknown {
   };
 }
 
-/** What a client does, by the registry's word. */
+/** What a client does about a reason, by the word of the registry. */
 function reactionOf(client: string): unknown {
   return { client, reconnect: client !== "never-retry", fresh_token: client === "refresh-token" };
 }
@@ -93,19 +93,30 @@ const WIRE = [
     retry_after_ms: 250,
   }, "rate-limited"],
   [
-    "an ERR: the text tells the reason",
-    { code: 403, message: "Message blocked by policy" },
-    "policy-rejected",
+    "an ERR of 400: its text says nothing to a client",
+    { code: 400, message: "Unknown opcode: 0x0b" },
+    "invalid-field",
   ],
-  ["an ERR with a policy's own words", {
-    code: 403,
-    message: "Message blocked by policy: no shouting",
-  }, "policy-rejected"],
-  ["an ERR with a detail", { code: 400, message: "Unknown opcode: 0x0a" }, "unknown-opcode"],
+  ["an ERR of 401", { code: 401, message: "Token expired" }, "token-claim"],
+  ["an ERR of 403", { code: 403, message: "Not granted: subscribe in lobby" }, "policy-rejected"],
+  ["an ERR of 404", { code: 404, message: "Not found" }, "not-found"],
+  ["an ERR of 405", { code: 405, message: "no" }, "method-not-allowed"],
+  ["an ERR of 408", { code: 408, message: "late" }, "command-timeout"],
+  ["an ERR of 413", { code: 413, message: "long" }, "message-too-large"],
+  ["an ERR of 415", { code: 415, message: "odd" }, "unsupported-media-type"],
+  ["an ERR of 429", { code: 429, message: "calm down" }, "rate-limited"],
+  ["an ERR of 500", { code: 500, message: "oh" }, "internal"],
   [
-    "an ERR of an unknown text: the nearest reason of the code",
-    { code: 429, message: "calm down" },
-    "rate-limited",
+    "a refusal with its room",
+    {
+      code: 403,
+      reason: "not-granted",
+      message: "Not granted: presence in lobby",
+      room_id: "lobby",
+      action: "presence",
+    },
+    "not-granted",
+    { room: "lobby", action: "presence" },
   ],
   [
     "an unknown reason of a known code",
@@ -163,7 +174,7 @@ function errors(registry: Registry): unknown {
   });
   return {
     about:
-      "What a client does after each refusal. reason: every row of proto/errors.json, when it refuses a connection; wire: an ACK or ERR and the reason it stands for.",
+      "What a client does after each refusal. reason: every row of proto/errors.json, when it refuses a connection; wire: an ACK, REFUSAL or ERR and the reason it stands for.",
     cases: [...rows, ...wire],
   };
 }

@@ -9,7 +9,7 @@ export type Plain = { readonly [name: string]: unknown };
 
 const BYTES = new Set(["data", "signature", "result", "member_meta", "body"]);
 const LONG = new Set(["request_id", "offset", "after_offset", "expect_version", "after_version"]);
-/** Members whose names differ: in `PlainEnvelope`, in the .proto file. */
+/** Members whose names differ: in `PlainEnvelope`, and in the .proto file. */
 const NAMES = [["timestamp_ms", "timestamp"], ["command", "cmd"]] as const;
 
 /** Lowercase hex. */
@@ -44,7 +44,7 @@ export function plainMessage(message: object): Plain {
   return out;
 }
 
-/** The way back: what the encoders of `@arqon/proto` take. */
+/** From plain to what the encoders of `@arqon/proto` take. */
 export function messageOf<Message = EnvelopeInput>(plain: Plain): Message {
   const out: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(plain)) {
@@ -57,7 +57,7 @@ export function messageOf<Message = EnvelopeInput>(plain: Plain): Message {
   return out as Message;
 }
 
-/** A server frame as `frames.json` expects it; an ERR frame without its reason. */
+/** A server frame as `frames.json` expects it; an ERR frame names no reason. */
 export function plainFrame(frame: ServerFrame): Plain {
   switch (frame.kind) {
     case "welcome":
@@ -70,6 +70,8 @@ export function plainFrame(frame: ServerFrame): Plain {
       return { kind: "ack", message: plainMessage(frame.ack) };
     case "err":
       return { kind: "err", code: frame.code, message: frame.message };
+    case "refusal":
+      return { kind: "refusal", message: plainMessage(frame.refusal) };
     case "ping":
     case "pong":
       return { kind: frame.kind, body: toHex(frame.body) };

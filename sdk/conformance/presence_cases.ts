@@ -13,13 +13,16 @@ export interface CaseMember {
 
 /** One thing that happens to the client. */
 export type Step =
-  /** The JSON of the ACK to SUB: a new list begins; `pages` counts it in. */
+  /**
+   * The JSON of the ACK to SUB: a new list begins; `pages` is the number of its pages, the first
+   * one included.
+   */
   | {
     readonly ack: { members: CaseMember[]; connections: number; users: number; pages: number };
   }
   | { readonly update: readonly CaseMember[]; readonly users: number; readonly snapshot?: true }
   | { readonly leave: readonly CaseMember[]; readonly users: number }
-  /** Event data that is none: the step is refused and changes nothing. */
+  /** Event data that is no presence: the step is refused and changes nothing. */
   | { readonly garbage: "PRESENCE_UPDATE" | "PRESENCE_LEAVE"; readonly hex: string }
   /** The connection ended. */
   | { readonly lost: true };
@@ -195,7 +198,7 @@ const RECONNECTS: readonly PresenceCase[] = [
   },
 ];
 
-/** Data that is none. */
+/** Data that is no presence. */
 const GARBAGE: readonly PresenceCase[] = [
   {
     name: "an update cut in a member",

@@ -67,7 +67,7 @@ function withoutJson(plain: Plain): Plain {
   return out;
 }
 
-/** A client's frame, or the end of its connection: `kind` and what it says. */
+/** A client's frame, or the end of its connection, as plain data: its `kind` and its fields. */
 export function plainClientFrame(incoming: Incoming): Plain {
   if (incoming.kind !== "binary") return { ...incoming };
   const { bytes } = incoming;
@@ -92,13 +92,17 @@ export function plainClientFrame(incoming: Incoming): Plain {
   return { kind: "undecodable", hex: toHex(bytes) };
 }
 
-/** A Shield's frame of this kind; `said` has its fields, `index` is the connection's. */
+/**
+ * A Shield's frame of this kind; `said` has its fields, `index` is the number of the connection.
+ */
 export function serverFrame(kind: string, said: Plain, index: number): Uint8Array {
   const message = withoutJson(said);
   if (kind === "welcome") {
     return encodeServer({ kind, message: { connection_id: `c${index}`, ...WELCOME, ...message } });
   }
-  if (kind === "msg" || kind === "ack") return encodeServer({ kind, message });
+  if (kind === "msg" || kind === "ack" || kind === "refusal") {
+    return encodeServer({ kind, message });
+  }
   if (kind === "batch") {
     const messages = (said.messages as Plain[]).map(withoutJson);
     return encodeServer({ kind, messages });
@@ -123,7 +127,10 @@ export function presenceFrame(kind: "update" | "leave", said: Plain): Uint8Array
   return encodeServer({ kind: "msg", message: { room_id: room, event } });
 }
 
-/** Where `found` is not what `wanted` says; undefined when it is. null: not there; else a part of it. */
+/**
+ * Says where `found` is not what `wanted` says; undefined when it is. A null in `wanted`: the
+ * member must not be there. What `wanted` does not name may be anything.
+ */
 export function differs(wanted: unknown, found: unknown, path = ""): string | undefined {
   if (wanted === null && found === undefined) return undefined;
   if (typeof wanted === "object" && wanted !== null && !Array.isArray(wanted)) {

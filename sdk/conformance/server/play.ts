@@ -12,8 +12,10 @@ const DEADLINE_MS = 15_000;
 
 /** What a script needs of its run. */
 export interface PlayOptions {
-  /** From 0. */
+  /** The number of the connection, from 0. */
   readonly index: number;
+  /** The client has asked for REFUSAL frames, in the URL of its upgrade. */
+  readonly refusals: boolean;
   /** Resolves when the client has signalled this name. */
   signalled(name: string): Promise<void>;
 }
@@ -83,7 +85,7 @@ class Player {
   readonly #peer: WebSocketPeer;
   readonly #inbox: Inbox;
   readonly #options: PlayOptions;
-  /** By the `as` of their step; the last one expected is `""`. */
+  /** The frames by the `as` of their step; the last expected one by `""`. */
   readonly #heard = new Map<string, Plain>();
 
   constructor(peer: WebSocketPeer, inbox: Inbox, options: PlayOptions) {
@@ -124,6 +126,7 @@ class Player {
   #send(kind: string, said: Plain, of: string | undefined): void {
     const answered = this.#heard.get(of ?? "");
     if (of !== undefined && answered === undefined) throw new Error(`nothing was heard as ${of}`);
+    if (kind === "refusal" && !this.#options.refusals) throw new Error("it asked for no REFUSAL");
     const rest = kind === "ack"
       ? { request_id: answered?.request_id, ...said }
       : kind === "pong"

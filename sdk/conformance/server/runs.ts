@@ -9,7 +9,7 @@ import { Inbox, listen, play } from "./play.ts";
 import type { Scenario } from "./script.ts";
 import { WebSocketPeer } from "./websocket.ts";
 
-/** Failures of one run that are kept: one that goes round in circles says nothing new. */
+/** Failures that a run keeps: one that goes round in circles says nothing new. */
 const FAILURES_MAX = 8;
 
 /** What one client connection did. */
@@ -24,7 +24,7 @@ export interface RunReport {
   readonly scenario: string;
   /** Every script has been played to its end. */
   readonly fulfilled: boolean;
-  /** What did not come about. */
+  /** The steps that did not come about. */
   readonly failures: readonly string[];
   readonly connections: readonly {
     readonly token: string;
@@ -95,7 +95,8 @@ export class Run {
     const listening = listen(peer, inbox);
     const signalled = (name: string) => this.#signalOf(name).promise;
     try {
-      await play(script ?? [], peer, inbox, { index, signalled });
+      const refusals = request.url.searchParams.get("refusals") === "1";
+      await play(script ?? [], peer, inbox, { index, refusals, signalled });
       this.#played += 1;
       this.#checkOver();
     } catch (error) {

@@ -41,7 +41,7 @@ export class WebSocketPeer {
     else this.#frame(BINARY, message);
   }
 
-  /** Bytes that are no whole frame, or none at all. */
+  /** Sends bytes as they are: part of a frame, or no frame at all. */
   wire(bytes: Uint8Array): void {
     this.#socket.write(bytes);
   }
