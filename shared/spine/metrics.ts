@@ -1,8 +1,10 @@
 /** The Spine's state as gauges of its process; read when somebody scrapes, never on a message's way. */
-import { Gauge, Histogram, scrapedGauge } from "../metrics.ts";
-import type { Registry } from "../metrics.ts";
-import { scrapedCounter } from "../metrics_plain.ts";
-import type { Spine, SpineState, SpineStatus } from "./spine.ts";
+import { Gauge, Histogram, scrapedGauge } from "../metrics/metrics.ts";
+import type { Registry } from "../metrics/metrics.ts";
+import { scrapedCounter } from "../metrics/metrics_plain.ts";
+import type { Spine, SpineState, SpineStatus } from "./contract/spine.ts";
+import { watchWrites } from "./write_watch.ts";
+import type { WriteWatch, WriteWatchOptions } from "./write_watch.ts";
 
 type Read = (status: SpineStatus) => number;
 
@@ -116,4 +118,25 @@ export function watchRoundTrip(
   Deno.unrefTimer(timer);
   measure();
   return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+/**
+ * Registers from now on the state of a Spine, how long a flush takes and whether writes are kept,
+ * until what it returns is disposed. `monotonic_ms` is `performance.now`.
+ */
+export function watchSpine(
+  options: WriteWatchOptions & { readonly spine: Spine; readonly monotonic_ms: () => number },
+): WriteWatch {
+  const { spine, registry, monotonic_ms } = options;
+  registerSpineMetrics(spine, registry);
+  const round_trips = watchRoundTrip(spine, registry, monotonic_ms);
+  const storage = watchWrites(options);
+  return {
+    asked: storage.asked,
+    check: storage.check,
+    [Symbol.dispose]() {
+      round_trips[Symbol.dispose]();
+      storage[Symbol.dispose]();
+    },
+  };
 }

@@ -1,8 +1,8 @@
 /** The Spine's gauges follow its state. */
 import assert from "node:assert/strict";
-import { createLogger } from "../log.ts";
-import { createMetrics } from "../metrics.ts";
-import { openEmbedded } from "./embedded.ts";
+import { createLogger } from "../logs/log.ts";
+import { createMetrics } from "../metrics/metrics.ts";
+import { openEmbedded } from "./embedded/embedded.ts";
 import { registerSpineMetrics, watchRoundTrip } from "./metrics.ts";
 
 function embedded() {

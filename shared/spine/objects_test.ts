@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
-import { startNats } from "../../tests/nats_server.ts";
-import { createLogger } from "../log.ts";
-import { bytes, refusedWith, text, within } from "./conformance.ts";
-import { openEmbedded } from "./embedded.ts";
-import { connectNats } from "./nats_connect.ts";
-import { natsConfig, watched } from "./nats_harness.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import { createLogger } from "../logs/log.ts";
+import { bytes, refusedWith, text, within } from "./conformance/conformance.ts";
+import { openEmbedded } from "./embedded/embedded.ts";
+import { connectNats } from "./nats/connection/nats_connect.ts";
+import { natsConfig, watched } from "./nats/testing/nats_harness.ts";
 
 const log = createLogger({
   level: "error",

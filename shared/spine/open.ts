@@ -1,12 +1,12 @@
 /** Chooses the engine from the configuration. Callers know only `Spine`. */
 import type { Config } from "../config/schema.ts";
-import type { Logger } from "../log.ts";
-import { LOG_LIMITS } from "./durable_log.ts";
-import type { LogLimits } from "./durable_log.ts";
-import { openEmbedded } from "./embedded.ts";
-import type { EmbeddedLimits } from "./embedded.ts";
-import { openNats } from "./nats.ts";
-import type { Spine } from "./spine.ts";
+import type { Logger } from "../logs/log.ts";
+import { LOG_LIMITS } from "./contract/durable_log.ts";
+import type { LogLimits } from "./contract/durable_log.ts";
+import { openEmbedded } from "./embedded/embedded.ts";
+import type { EmbeddedLimits } from "./embedded/embedded.ts";
+import { openNats } from "./nats/nats.ts";
+import type { Spine } from "./contract/spine.ts";
 
 /** What an engine needs from its process. */
 export interface OpenSpineOptions {
@@ -22,6 +22,7 @@ function embeddedLimits(limits: Config["limits"]): EmbeddedLimits {
     subscription_messages: limits.spine_subscription_messages,
     subscription_bytes: limits.spine_subscription_bytes,
     pending_bytes: limits.spine_pending_bytes,
+    backup_waiting_bytes: limits.backup_waiting_bytes,
   };
 }
 
@@ -33,6 +34,10 @@ export type SpineConfig =
 function logLimits({ limits, durable }: SpineConfig): LogLimits {
   return {
     log_bytes: durable?.log_bytes ?? LOG_LIMITS.log_bytes,
+    tenant_bytes: durable?.tenant_bytes ?? LOG_LIMITS.tenant_bytes,
+    shared_streams: durable?.shared_streams ?? LOG_LIMITS.shared_streams,
+    shared_bytes: durable?.shared_bytes ?? LOG_LIMITS.shared_bytes,
+    shared_tenant_bytes: durable?.shared_tenant_bytes ?? LOG_LIMITS.shared_tenant_bytes,
     synchronous: durable?.synchronous ?? LOG_LIMITS.synchronous,
     pending_messages: limits?.log_pending_messages ?? LOG_LIMITS.pending_messages,
     pending_bytes: limits?.log_pending_bytes ?? LOG_LIMITS.pending_bytes,

@@ -1,10 +1,10 @@
 /** That the configuration chooses the engine, and that the files it names are read and used. */
 import assert from "node:assert/strict";
-import { startNats } from "../../tests/nats_server.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
 import { ConfigSchema } from "../config/schema.ts";
-import { createLogger } from "../log.ts";
-import { bytes, collect, refusedWith, subject, within } from "./conformance.ts";
-import { watched } from "./nats_harness.ts";
+import { createLogger } from "../logs/log.ts";
+import { bytes, collect, refusedWith, subject, within } from "./conformance/conformance.ts";
+import { watched } from "./nats/testing/nats_harness.ts";
 import { openSpine } from "./open.ts";
 
 const tls = new URL("../../tests/tls/", import.meta.url).pathname;

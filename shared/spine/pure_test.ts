@@ -1,13 +1,14 @@
 /** Properties of the pure parts: matching, keys, checks, versions, addresses, delays. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { refusedWith } from "./conformance.ts";
-import { assertPattern, assertSize, assertSubject, headerBytes } from "./check.ts";
-import { decodeKey, encodeKey, encodePrefix, isBelow } from "./kv_key.ts";
-import { parseAddresses, reconnectDelay_ms } from "./nats_connect.ts";
-import { parsePosition } from "./nats_listing.ts";
-import { isSupportedNats } from "./nats_version.ts";
-import { SubjectIndex } from "./subject_index.ts";
+import { refusedWith } from "./conformance/conformance.ts";
+import { assertPattern, assertSize, assertSubject, headerBytes } from "./contract/check.ts";
+import { decodeKey, encodeKey, encodePrefix, isBelow } from "./contract/kv_key.ts";
+import { parseAddresses } from "./nats/connection/nats_login.ts";
+import { reconnectDelay_ms, ReconnectPauses } from "./nats/connection/nats_pauses.ts";
+import { parsePosition } from "./nats/stores/nats_listing.ts";
+import { isSupportedNats } from "./nats/connection/nats_version.ts";
+import { SubjectIndex } from "./contract/subject_index.ts";
 import { isNewEnough } from "../../tasks/nats_server.ts";
 
 const token = fc.constantFrom("a", "b", "c", "in", "t");
@@ -161,6 +162,21 @@ Deno.test("pauses between reconnects grow to five seconds and differ by chance",
     assert.equal(reconnectDelay_ms(attempt, () => 0), 2_500);
     assert.ok(reconnectDelay_ms(attempt, () => 0.999) <= 5_000);
   }
+});
+
+Deno.test("who is thrown out at once does not begin with short pauses again", () => {
+  let now_ms = 0;
+  const pauses = new ReconnectPauses(() => now_ms, () => 0);
+  const flap = (up_ms: number) => {
+    pauses.hear("connected");
+    now_ms += up_ms;
+    pauses.hear("disconnected");
+    pauses.tried();
+    return pauses.now_ms;
+  };
+  assert.deepEqual([1, 1, 1, 1, 1, 1, 1].map(flap), [100, 200, 400, 800, 1_600, 2_500, 2_500]);
+  assert.equal(flap(4_999), 2_500);
+  assert.equal(flap(5_000), 100, "it was let in");
 });
 
 Deno.test("a delivery's position is read in its short and its long form", () => {

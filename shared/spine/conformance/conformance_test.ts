@@ -1,0 +1,116 @@
+/**
+ * Runs the conformance suite against every engine: embedded in memory, on disk, and a real NATS; its logs
+ * also where tenants share a stream.
+ */
+import { createLogger } from "../../logs/log.ts";
+import { bytes } from "./conformance.ts";
+import type { Case } from "./conformance.ts";
+import { KV_CASES } from "./conformance_kv.ts";
+import { LEDGER_CASES } from "./conformance_ledger.ts";
+import { LOG_CASES } from "./conformance_log.ts";
+import { LOG_READ_CASES } from "./conformance_log_read.ts";
+import { MESSAGE_CASES } from "./conformance_messages.ts";
+import { OBJECT_CASES } from "./conformance_objects.ts";
+import { openEmbedded } from "../embedded/embedded.ts";
+import { ConfigSchema } from "../../config/schema.ts";
+import { openSpine } from "../open.ts";
+import type { Spine } from "../contract/spine.ts";
+import { startNats } from "../../../tests/harness/nats_server.ts";
+
+const log = createLogger({
+  level: "error",
+  format: "logfmt",
+  component: "spine",
+  now: Date.now,
+  write: () => {},
+});
+
+function embedded(engine: string, cases: readonly Case[], data_dir?: string): void {
+  cases.forEach(({ behaviour, run }, number) => {
+    Deno.test(`${engine}: ${behaviour}`, async () => {
+      const options = { log, now: Date.now };
+      const spine = openEmbedded(data_dir === undefined ? options : { ...options, data_dir });
+      try {
+        await run({ spine, other: spine, name: `case-${number}` });
+      } finally {
+        await spine.drain();
+      }
+    });
+  });
+}
+
+const folder = Deno.makeTempDirSync({ prefix: "arqon-spine-" });
+Deno.test.afterAll(() => Deno.removeSync(folder, { recursive: true }));
+
+const STATE_CASES = [
+  ...KV_CASES,
+  ...OBJECT_CASES,
+  ...LEDGER_CASES,
+  ...LOG_CASES,
+  ...LOG_READ_CASES,
+];
+embedded("embedded", [...MESSAGE_CASES, ...STATE_CASES]);
+embedded("embedded on disk", STATE_CASES, folder);
+
+/** Two connections to one server, which all cases share. */
+function nats(cases: readonly Case[]): void {
+  const server = startNats({ jetstream: true });
+  // A server that does not start fails the tests that await it, not the whole file.
+  server.catch(() => {});
+  Deno.test.afterAll(async () => await (await server)[Symbol.asyncDispose]());
+  cases.forEach(({ behaviour, run }, number) => {
+    Deno.test(`nats: ${behaviour}`, async () => {
+      const config = ConfigSchema.parse({ nats: { urls: [(await server).url] } });
+      const spine = await openSpine(config, { log, now: Date.now });
+      const other = await openSpine(config, { log, now: Date.now });
+      try {
+        await run({ spine, other, name: `case-${number}` });
+      } finally {
+        await Promise.all([spine.drain(), other.drain()]);
+      }
+    });
+  });
+}
+
+nats([...MESSAGE_CASES, ...STATE_CASES]);
+
+/** Every tenant may share a stream: what one asks for is what all are kept. */
+function sharing(spine: Spine): Spine {
+  const log: Spine["log"] = (tenant_id, retention) =>
+    spine.log(tenant_id, { ...retention, common: retention });
+  return new Proxy(spine, {
+    get(target, key) {
+      if (key === "log") return log;
+      const found = Reflect.get(target, key, target);
+      return typeof found === "function" ? found.bind(target) : found;
+    },
+  });
+}
+
+/** Two connections to a server of the case's own, where another tenant has stored something before. */
+function sharedLogs(cases: readonly Case[]): void {
+  for (const { behaviour, is_own = false, run } of cases) {
+    if (is_own) continue;
+    Deno.test(`nats, a shared stream: ${behaviour}`, async () => {
+      await using server = await startNats({ jetstream: true });
+      const durable = { shared_streams: 1 };
+      const config = ConfigSchema.parse({ nats: { urls: [server.url] }, durable });
+      const spine = await openSpine(config, { log, now: Date.now });
+      const other = await openSpine(config, { log, now: Date.now });
+      try {
+        const neighbour = await sharing(other).log("neighbour", {
+          history_size: 100,
+          history_ttl_seconds: 3_600,
+          replicas: undefined,
+        });
+        for (const key of ["a/k", "k", "twice"]) await neighbour.append("a", bytes("x"), { key });
+        const peers = { spine: sharing(spine), other: sharing(other) };
+        await run({ ...peers, name: "case", neighbours: 3 });
+      } finally {
+        await Promise.all([spine.drain(), other.drain()]);
+      }
+    });
+  }
+}
+
+sharedLogs([...LOG_CASES, ...LOG_READ_CASES]);

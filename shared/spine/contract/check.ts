@@ -1,0 +1,73 @@
+/**
+ * What both engines check before anything leaves the caller: subjects, headers and sizes, so that
+ * one engine never takes what the other refuses. Pure. Bad subjects and headers are programmer
+ * errors (`TypeError`): the ids of clients were checked long before.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { SpineHeaders } from "./spine.ts";
+
+const EXACT = /^[A-Za-z0-9_~:=$-]+(?:\.[A-Za-z0-9_~:=$-]+){0,31}$/;
+const PATTERN =
+  /^(?:[A-Za-z0-9_~:=$-]+|\*)(?:\.(?:[A-Za-z0-9_~:=$-]+|\*)){0,30}(?:\.(?:[A-Za-z0-9_~:=$-]+|\*|>))?$/;
+const QUEUE = /^[A-Za-z0-9_-]{1,64}$/;
+const HEADER_NAME = /^[!-9;-~]+$/;
+// Printable, and no white space at the ends: NATS would strip it.
+const HEADER_VALUE = /^(?:[^\p{Cc}\s](?:[^\p{Cc}]*[^\p{Cc}\s])?)?$/u;
+/** Longest subject in bytes; NATS' own control line ends at 4 KiB. */
+const SUBJECT_BYTES = 1_024;
+/** Largest object of an object store, in bytes: four times what a policy module may have. */
+export const OBJECT_BYTES_MAX = 4_194_304;
+const OBJECT_NAME = /^[A-Za-z0-9_.=-]{1,128}$/;
+const encoder = new TextEncoder();
+
+/** Throws TypeError unless `subject` is one exact subject. The type says so already; this checks again at run time. */
+export function assertSubject(subject: string): void {
+  if (subject.length > SUBJECT_BYTES || !EXACT.test(subject)) {
+    throw new TypeError(`not an exact subject: ${JSON.stringify(subject.slice(0, 256))}`);
+  }
+}
+
+/** Throws TypeError unless `pattern` is a subject, or one with the wildcards `*` and `>`. */
+export function assertPattern(pattern: string): void {
+  if (pattern.length > SUBJECT_BYTES || (pattern !== ">" && !PATTERN.test(pattern))) {
+    throw new TypeError(`not a subject pattern: ${JSON.stringify(pattern.slice(0, 256))}`);
+  }
+}
+
+/** Throws TypeError unless `queue` can name a queue group. */
+export function assertQueue(queue: string): void {
+  if (!QUEUE.test(queue)) throw new TypeError(`not a queue group: ${JSON.stringify(queue)}`);
+}
+
+/** True for a pattern with a wildcard in it. */
+export function hasWildcard(pattern: string): boolean {
+  return pattern.includes("*") || pattern.includes(">");
+}
+
+/** Bytes that the headers take on NATS' wire; 0 without any. Throws TypeError for one it cannot carry. */
+export function headerBytes(headers: SpineHeaders | undefined): number {
+  if (headers === undefined) return 0;
+  let bytes = 0;
+  for (const name in headers) {
+    const value = headers[name] ?? "";
+    if (!HEADER_NAME.test(name) || !HEADER_VALUE.test(value) || !value.isWellFormed()) {
+      throw new TypeError(`not a Spine header: ${JSON.stringify(name)}`);
+    }
+    bytes += name.length + encoder.encode(value).length + 4;
+  }
+  // "NATS/1.0\r\n" before and "\r\n" after, but only when there is a header at all.
+  return bytes === 0 ? 0 : bytes + 12;
+}
+
+/** Throws `message-too-large` when payload and headers together exceed `max` bytes. */
+export function assertSize(size_bytes: number, max: number): void {
+  if (size_bytes <= max) return;
+  throw new ArqonError("message-too-large", `${size_bytes} bytes; the Spine carries ${max}`);
+}
+
+/** Throws TypeError unless `name` can name an object. */
+export function assertObjectName(name: string): void {
+  if (!OBJECT_NAME.test(name)) {
+    throw new TypeError(`not an object name: ${JSON.stringify(name.slice(0, 64))}`);
+  }
+}

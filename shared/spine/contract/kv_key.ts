@@ -1,0 +1,102 @@
+/**
+ * The stored form of key-value keys: each token in base64url, joined with dots. So any text is a
+ * valid NATS subject token, and a prefix of tokens is a prefix of the text. In a plain bucket,
+ * which other tools read and write too, tokens stay as they are. Pure; both engines use it.
+ */
+import type { KvKey } from "./spine.ts";
+
+const TOKENS_MAX = 16;
+/** Longest encoded key in bytes; with `$KV.BUCKET.` it stays far below NATS' control line. */
+const KEY_BYTES = 1_024;
+/** The most tokens of a plain key: a text of 128 characters can have so many. */
+const PLAIN_TOKENS_MAX = 64;
+/** The characters of a NATS subject token, except `*` and `>`. */
+const PLAIN_TOKEN = /^[!-)+-\-/-=?-~]+$/;
+const BUCKET = /^[A-Z0-9_]{1,80}$/;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** How the keys of a bucket are stored. */
+export interface KeyForm {
+  /** The stored text of a prefix (which may have no token at all: ""). Throws TypeError. */
+  prefix(prefix: KvKey): string;
+  /** The stored text of a key. Throws TypeError for one that cannot be. */
+  encode(key: KvKey): string;
+  /** The key of a stored text; undefined for a text that `encode` cannot have made. */
+  decode(text: string): KvKey | undefined;
+}
+
+/** Throws TypeError unless `bucket` is a bucket name. */
+export function assertBucket(bucket: string): void {
+  if (!BUCKET.test(bucket)) throw new TypeError(`not a bucket name: ${JSON.stringify(bucket)}`);
+}
+
+/** The stored text of a key, or of a prefix (which may have no token at all: ""). Throws TypeError. */
+export function encodePrefix(prefix: KvKey): string {
+  if (prefix.length > TOKENS_MAX) throw new TypeError(`a key has at most ${TOKENS_MAX} tokens`);
+  const text = prefix.map((token) => {
+    // A lone surrogate would encode as U+FFFD, and two keys would become one.
+    if (token === "" || !token.isWellFormed()) {
+      throw new TypeError(`not a key token: ${JSON.stringify(token)}`);
+    }
+    return encoder.encode(token).toBase64({ alphabet: "base64url", omitPadding: true });
+  }).join(".");
+  if (text.length > KEY_BYTES) throw new TypeError(`a key has at most ${KEY_BYTES} bytes`);
+  return text;
+}
+
+/** The stored text of a key. Throws TypeError for an empty or too long one. */
+export function encodeKey(key: KvKey): string {
+  if (key.length === 0) throw new TypeError("a key has at least one token");
+  return encodePrefix(key);
+}
+
+/** The key of a stored text; undefined for a text that `encodeKey` cannot have made. */
+export function decodeKey(text: string): KvKey | undefined {
+  try {
+    const key = text.split(".").map((token) =>
+      decoder.decode(Uint8Array.fromBase64(token, { alphabet: "base64url" }))
+    );
+    return encodeKey(key) === text ? key : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function plainPrefix(prefix: KvKey): string {
+  if (prefix.length > PLAIN_TOKENS_MAX) {
+    throw new TypeError(`a plain key has at most ${PLAIN_TOKENS_MAX} tokens`);
+  }
+  const bad = prefix.find((token) => !PLAIN_TOKEN.test(token));
+  if (bad !== undefined) throw new TypeError(`not a plain key token: ${JSON.stringify(bad)}`);
+  const text = prefix.join(".");
+  if (text.length > KEY_BYTES) throw new TypeError(`a key has at most ${KEY_BYTES} bytes`);
+  return text;
+}
+
+function plainKey(key: KvKey): string {
+  if (key.length === 0) throw new TypeError("a key has at least one token");
+  return plainPrefix(key);
+}
+
+function plainTokens(text: string): KvKey | undefined {
+  const key = text.split(".");
+  const is_whole = text.length <= KEY_BYTES && key.length <= PLAIN_TOKENS_MAX;
+  return is_whole && key.every((token) => PLAIN_TOKEN.test(token)) ? key : undefined;
+}
+
+/** Keys in base64url: any text can be a token. */
+export const ENCODED_KEYS: KeyForm = {
+  prefix: encodePrefix,
+  encode: encodeKey,
+  decode: decodeKey,
+};
+
+/** Keys as they are: tokens of printable ASCII without dots, white space, `*` and `>`. */
+export const PLAIN_KEYS: KeyForm = { prefix: plainPrefix, encode: plainKey, decode: plainTokens };
+
+/** True when the stored key is the stored prefix or below it. */
+export function isBelow(storedKey: string, storedPrefix: string): boolean {
+  return storedPrefix === "" || storedKey === storedPrefix ||
+    (storedKey.startsWith(storedPrefix) && storedKey[storedPrefix.length] === ".");
+}

@@ -1,0 +1,39 @@
+/**
+ * The clock of the embedded log. It starts at the wall clock, but not before the newest message,
+ * and runs on with the monotonic clock. When the wall clock differs, it is approached by at most a
+ * tenth of the time that passes. So a wall clock that jumps a day ahead lets nothing expire at
+ * once, and one that jumps back stops nothing. Pure apart from the two clocks that it is given.
+ */
+
+const SLEW = 0.1;
+
+/** Two clocks in ms: Unix time, which may jump, and one that only goes forward. */
+export interface Clocks {
+  readonly now: () => number;
+  readonly monotonic_ms: () => number;
+}
+
+/** A clock that never goes back. */
+export class LogClock {
+  readonly #clocks: Clocks;
+  #time_ms: number;
+  #read_ms: number;
+
+  /** `at_least_ms`: Unix ms of the newest message of the log. */
+  constructor(clocks: Clocks, at_least_ms: number) {
+    this.#clocks = clocks;
+    this.#time_ms = Math.max(clocks.now(), at_least_ms);
+    this.#read_ms = clocks.monotonic_ms();
+  }
+
+  /** Unix ms, whole. */
+  now(): number {
+    const read_ms = this.#clocks.monotonic_ms();
+    const passed_ms = Math.max(0, read_ms - this.#read_ms);
+    this.#read_ms += passed_ms;
+    const behind_ms = this.#clocks.now() - (this.#time_ms + passed_ms);
+    const slew_ms = Math.max(-SLEW * passed_ms, Math.min(SLEW * passed_ms, behind_ms));
+    this.#time_ms += passed_ms + slew_ms;
+    return Math.floor(this.#time_ms);
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * Finds the subscribers of a subject for the embedded engine. Exact subjects sit in a map, so the
+ * cost of a publish does not grow with the number of rooms; patterns are few and are tried in turn,
+ * and what was found is remembered. It knows nothing of delivery.
+ */
+import { RecentMap } from "../../containers/recent_map.ts";
+import { assertSubject, hasWildcard } from "./check.ts";
+
+/** True when `tokens` (a subject split at its dots) matches `pattern` (split likewise). */
+function matchesTokens(pattern: readonly string[], tokens: readonly string[]): boolean {
+  for (let at = 0; at < pattern.length; at++) {
+    if (pattern[at] === ">") return tokens.length > at;
+    if (at >= tokens.length) return false;
+    if (pattern[at] !== "*" && pattern[at] !== tokens[at]) return false;
+  }
+  return pattern.length === tokens.length;
+}
+
+/** What the index needs to know of a subscription. */
+export interface Subscriber {
+  readonly pattern: string;
+  readonly queue: string | undefined;
+}
+
+interface PatternRow<S extends Subscriber> {
+  readonly tokens: readonly string[];
+  /** What a matching subject begins with: cheaper to try than the tokens. */
+  readonly literal: string;
+  readonly members: Set<S>;
+}
+
+/** The subscribers to one subject; good until one is added or removed. */
+interface Route<S> {
+  /** Subscribers without a group: each of them gets a message. */
+  readonly members: readonly S[];
+  /** The queue groups: one member of each gets a message. */
+  readonly groups: readonly (readonly S[])[];
+}
+
+/** Subjects whose route is remembered; as many more from before that. */
+const ROUTES_MAX = 8_192;
+
+/** Subscribers by the subjects that they hear. */
+export class SubjectIndex<S extends Subscriber> {
+  readonly #exact = new Map<string, Set<S>>();
+  readonly #patterns = new Map<string, PatternRow<S>>();
+  /** A subject is written to again and again, while who hears it seldom changes. */
+  readonly #routes = new RecentMap<string, Route<S>>(ROUTES_MAX);
+  /** Turns of the queue groups, so that each member gets its share. */
+  #turn = 0;
+
+  add(subscriber: S): void {
+    const { pattern } = subscriber;
+    this.#forget(pattern);
+    if (!hasWildcard(pattern)) {
+      const members = this.#exact.get(pattern);
+      if (members === undefined) this.#exact.set(pattern, new Set([subscriber]));
+      else members.add(subscriber);
+      return;
+    }
+    const row = this.#patterns.get(pattern) ?? {
+      tokens: pattern.split("."),
+      literal: pattern.slice(0, pattern.search(/[*>]/)),
+      members: new Set<S>(),
+    };
+    row.members.add(subscriber);
+    this.#patterns.set(pattern, row);
+  }
+
+  remove(subscriber: S): void {
+    const { pattern } = subscriber;
+    this.#forget(pattern);
+    const exact = this.#exact.get(pattern);
+    if (exact?.delete(subscriber) && exact.size === 0) this.#exact.delete(pattern);
+    const row = this.#patterns.get(pattern);
+    if (row?.members.delete(subscriber) && row.members.size === 0) this.#patterns.delete(pattern);
+  }
+
+  /**
+   * Every receiver of `subject`: of each queue group one member, in its turn, then all who are in none.
+   * Throws TypeError unless it is one exact subject.
+   */
+  receivers(subject: string): readonly S[] {
+    const { members, groups } = this.#routes.get(subject) ?? this.#route(subject);
+    if (groups.length === 0) return members;
+    this.#turn = (this.#turn + 1) % 0x4000_0000;
+    const receivers: S[] = [];
+    for (const group of groups) {
+      const chosen = group[this.#turn % group.length];
+      if (chosen !== undefined) receivers.push(chosen);
+    }
+    for (const member of members) receivers.push(member);
+    return receivers;
+  }
+
+  /** Every subscriber, in no order. */
+  *all(): Generator<S> {
+    for (const members of this.#exact.values()) yield* members;
+    for (const row of this.#patterns.values()) yield* row.members;
+  }
+
+  #route(subject: string): Route<S> {
+    assertSubject(subject);
+    const members: S[] = [];
+    const groups = new Map<string, S[]>();
+    const visit = (heard: Iterable<S>) => {
+      for (const member of heard) {
+        if (member.queue === undefined) {
+          members.push(member);
+          continue;
+        }
+        const group = groups.get(member.queue);
+        if (group === undefined) groups.set(member.queue, [member]);
+        else group.push(member);
+      }
+    };
+    visit(this.#exact.get(subject) ?? []);
+    const tokens = subject.split(".");
+    for (const { literal, tokens: pattern, members: heard } of this.#patterns.values()) {
+      if (subject.startsWith(literal) && matchesTokens(pattern, tokens)) visit(heard);
+    }
+    const route = { members, groups: [...groups.values()] };
+    this.#routes.set(subject, route);
+    return route;
+  }
+
+  #forget(pattern: string): void {
+    if (hasWildcard(pattern)) this.#routes.clear();
+    else this.#routes.delete(pattern);
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * A first-in first-out line of jobs, run in bounded batches, one batch a turn of the event loop: a
+ * handler that publishes never runs another handler inside itself, and sockets get their share even
+ * when two handlers answer each other for ever. Not a scheduler: no priorities, no time.
+ */
+import { setImmediate } from "node:timers";
+import { nextTurn } from "../../turns/next_turn.ts";
+
+/** Jobs a turn, if they are short. */
+const BATCH = 1_024;
+/** A turn ends with the job that passes this: one job may be a fan-out to thousands of sockets. */
+const TURN_MS = 4;
+/**
+ * At the latest after so many turns comes one after sockets were looked at, which takes longer than
+ * an immediate.
+ */
+const IMMEDIATES_MAX = 16;
+
+/** A job that waits: an object, so that the message path makes no function for each message. */
+export interface Job {
+  /** Must not throw. */
+  run(): void;
+}
+
+/** One line of jobs. */
+export class Turns {
+  readonly #now: () => number;
+  #jobs: Job[] = [];
+  #head = 0;
+  #scheduled = false;
+  #pushed = 0;
+  /** Turns since the last in which sockets were surely looked at. */
+  #immediates = 0;
+  #settled: { readonly pushed: number; readonly promise: Promise<void> } | undefined;
+
+  /** `now` in ms. */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Jobs that wait. */
+  get length(): number {
+    return this.#jobs.length - this.#head;
+  }
+
+  /** Runs `job` in a later turn, after all jobs pushed before. */
+  push(job: Job): void {
+    this.#jobs.push(job);
+    this.#pushed++;
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    // Handlers that answer each other for ever would leave sockets unread between immediates.
+    if (++this.#immediates < IMMEDIATES_MAX) return void setImmediate(this.#run);
+    this.#immediates = 0;
+    nextTurn(this.#run);
+  }
+
+  /** Resolves when every job pushed before has run. All callers in between share one promise. */
+  settled(): Promise<void> {
+    if (this.length === 0) return Promise.resolve();
+    if (this.#settled?.pushed === this.#pushed) return this.#settled.promise;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.push({ run: resolve });
+    this.#settled = { pushed: this.#pushed, promise };
+    return promise;
+  }
+
+  readonly #run = (): void => {
+    const end = Math.min(this.#head + BATCH, this.#jobs.length);
+    const until_ms = this.#now() + TURN_MS;
+    while (this.#head < end) {
+      this.#jobs[this.#head++]?.run();
+      if (this.#now() >= until_ms) break;
+    }
+    if (this.#head === this.#jobs.length) {
+      this.#jobs = [];
+      this.#head = 0;
+      this.#scheduled = false;
+      return;
+    }
+    // Cut off what has run only once it is most of the array: amortised, a job is moved once.
+    if (this.#head > this.#jobs.length / 2) {
+      this.#jobs = this.#jobs.slice(this.#head);
+      this.#head = 0;
+    }
+    nextTurn(this.#run);
+  };
+}

@@ -1,0 +1,350 @@
+/**
+ * The embedded Spine: everything in this process, for `deno task dev` and small deployments. It
+ * behaves like NATS where a caller can tell: payloads are copied, delivery is asynchronous and in
+ * order, queues are bounded. Not for several processes: the one that has `data_dir` locks it.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
+import { assertPattern, assertQueue, assertSize, headerBytes } from "../contract/check.ts";
+import { LOG_LIMITS } from "../contract/durable_log.ts";
+import type { DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
+import { EmbeddedBackups } from "./embedded_backup.ts";
+import { Deliveries, messageOf } from "./embedded_delivery.ts";
+import type { Reply, Row } from "./embedded_delivery.ts";
+import { EmbeddedKv } from "./embedded_kv.ts";
+import type { Watchers } from "./embedded_kv.ts";
+import { EmbeddedLedger } from "./embedded_ledger.ts";
+import { EmbeddedLogs } from "./embedded_log.ts";
+import { openLogFile } from "./embedded_log_file.ts";
+import type { LogFile } from "./embedded_log_file.ts";
+import { EmbeddedObjects } from "./embedded_objects.ts";
+import { LIMITS, PAYLOAD_BYTES } from "./embedded_options.ts";
+import type { EmbeddedOptions } from "./embedded_options.ts";
+import { openStore } from "./embedded_store.ts";
+import type { KvStore } from "./embedded_store.ts";
+import { assertBucket, ENCODED_KEYS, PLAIN_KEYS } from "../contract/kv_key.ts";
+import type { Ledger, LedgerRetention } from "../contract/ledger.ts";
+import { Listeners } from "../contract/listeners.ts";
+import { newLifeId } from "../contract/lives.ts";
+import type {
+  KeyValue,
+  KeyValueOptions,
+  ObjectStore,
+  RequestOptions,
+  Spine,
+  SpineBackup,
+  SpineEvent,
+  SpineHeaders,
+  SpineMessage,
+  SpineState,
+  SpineStatus,
+  StorageReport,
+  SubscribeOptions,
+  Subscription,
+} from "../contract/spine.ts";
+import { Turns } from "../contract/turns.ts";
+
+export type { EmbeddedLimits, EmbeddedOptions } from "./embedded_options.ts";
+
+const NO_HEADERS: SpineHeaders = Object.freeze(Object.create(null));
+
+function copyOf(headers: SpineHeaders | undefined): SpineHeaders {
+  return headers === undefined ? NO_HEADERS : Object.freeze({ ...headers });
+}
+
+interface Waiter {
+  resolve(message: SpineMessage): void;
+  reject(error: ArqonError): void;
+}
+
+class EmbeddedSpine implements Spine {
+  readonly payload_bytes_max = PAYLOAD_BYTES;
+  readonly #options: EmbeddedOptions;
+  readonly #store: KvStore;
+  readonly #logs: EmbeddedLogs;
+  readonly #turns: Turns;
+  readonly #deliveries: Deliveries;
+  readonly #listeners: Listeners;
+  readonly #backups: EmbeddedBackups;
+  readonly #waiters = new Map<string, Waiter>();
+  readonly #buckets = new Map<string, { plain: EmbeddedKv; encoded: EmbeddedKv }>();
+  #state: SpineState = "connected";
+  #since_ms: number;
+  readonly #life: { readonly life: string; readonly started_ms: number };
+  #requests = 0;
+  #drained: Promise<void> | undefined;
+
+  constructor(options: EmbeddedOptions, store: KvStore, file: LogFile, log_limits: LogLimits) {
+    this.#options = options;
+    this.#store = store;
+    const { now, monotonic_ms = () => performance.now() } = options;
+    this.#since_ms = now();
+    this.#turns = new Turns(monotonic_ms);
+    this.#life = { life: newLifeId(Math.random), started_ms: this.#since_ms };
+    this.#listeners = new Listeners(options.log);
+    this.#deliveries = new Deliveries({
+      limits: { ...LIMITS, ...options.limits },
+      turns: this.#turns,
+      log: options.log,
+      onGap: (pattern) => this.#listeners.emit({ type: "gap", pattern, reason: "slow-consumer" }),
+    });
+    this.#backups = new EmbeddedBackups({
+      files: [store.file, file.backup].filter((one) => one !== undefined),
+      ...{ now, log: options.log },
+      waiting_bytes_max: { ...LIMITS, ...options.limits }.backup_waiting_bytes,
+    });
+    store.onFailed = file.onFailed = (error) => this.#listeners.emit({ type: "unstored", error });
+    this.#logs = new EmbeddedLogs({
+      file,
+      limits: log_limits,
+      ...{ clocks: { now, monotonic_ms }, log: options.log },
+      payload_bytes_max: PAYLOAD_BYTES,
+      assertOpen: () => this.#assertConnected(),
+      deliver: (subject, payload, headers) => void this.#send(subject, payload, headers, false),
+      // In line behind what waits: by then there is room again.
+      onUndelivered: (id) =>
+        this.#turns.push({ run: () => this.#listeners.emit({ type: "log", tenant_id: id }) }),
+    });
+  }
+
+  get status(): SpineStatus {
+    return {
+      engine: "embedded",
+      state: this.#state,
+      since_ms: this.#since_ms,
+      reconnects: 0,
+      pending_bytes: this.#deliveries.pending_bytes,
+      slow_consumers: this.#deliveries.slow_consumers,
+      ...this.#life,
+    };
+  }
+
+  onEvent(listener: (event: SpineEvent) => void): () => void {
+    return this.#listeners.add(listener);
+  }
+
+  publish(subject: Subject, payload: Uint8Array, headers?: SpineHeaders): void {
+    this.#assertConnected();
+    this.#send(subject, payload, headers, false);
+  }
+
+  give(subject: Subject, payload: Uint8Array, headers?: SpineHeaders): void {
+    this.#assertConnected();
+    this.#send(subject, payload, headers, true);
+  }
+
+  flush(): Promise<void> {
+    if (this.#state === "connected") return this.#turns.settled();
+    return Promise.reject(this.#unavailable());
+  }
+
+  subscribe(
+    pattern: SubjectPattern | Subject,
+    handler: (message: SpineMessage) => void,
+    options: SubscribeOptions = {},
+  ): Subscription {
+    this.#assertConnected();
+    assertPattern(pattern);
+    if (options.queue !== undefined) assertQueue(options.queue);
+    const row: Row = {
+      pattern,
+      queue: options.queue,
+      reads_only: options.reads_only === true,
+      handler,
+      closed: false,
+      messages: 0,
+      bytes: 0,
+      overflowing: false,
+    };
+    this.#deliveries.add(row);
+    return {
+      pattern,
+      unsubscribe: () => {
+        row.closed = true;
+        this.#deliveries.remove(row);
+      },
+      drain: async () => {
+        this.#deliveries.remove(row);
+        await this.#turns.settled();
+        row.closed = true;
+      },
+    };
+  }
+
+  request(subject: Subject, payload: Uint8Array, options: RequestOptions): Promise<SpineMessage> {
+    const { promise, resolve, reject } = Promise.withResolvers<SpineMessage>();
+    const inbox = `_INBOX.${++this.#requests}`;
+    const reply: Reply = {
+      subject: inbox,
+      respond: (answer, headers) => this.#respond(inbox, answer, headers),
+    };
+    try {
+      this.#assertConnected();
+      if (this.#send(subject, payload, options.headers, false, reply) === 0) {
+        throw new ArqonError("brain-unavailable");
+      }
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const settle = () => {
+      clearTimeout(timer);
+      this.#waiters.delete(inbox);
+    };
+    const timer = setTimeout(() => {
+      settle();
+      reject(new ArqonError("command-timeout", String(options.timeout_ms)));
+    }, options.timeout_ms);
+    this.#waiters.set(inbox, {
+      resolve: (message) => (settle(), resolve(message)),
+      reject: (error) => (settle(), reject(error)),
+    });
+    return promise;
+  }
+
+  // deno-lint-ignore require-await -- answers with a promise, also when it throws
+  async keyValue(bucket: string, { plain = false }: KeyValueOptions = {}): Promise<KeyValue> {
+    this.#assertConnected();
+    assertBucket(bucket);
+    const views = this.#buckets.get(bucket) ?? this.#openBucket(bucket);
+    return plain ? views.plain : views.encoded;
+  }
+
+  #openBucket(bucket: string) {
+    const options = {
+      bucket,
+      watchers: new Set() as Watchers,
+      store: this.#store,
+      turns: this.#turns,
+      log: this.#options.log,
+      value_bytes_max: PAYLOAD_BYTES - 512,
+      assertOpen: () => this.#assertConnected(),
+    };
+    const plain = new EmbeddedKv({ ...options, keys: PLAIN_KEYS });
+    const encoded = new EmbeddedKv({ ...options, keys: ENCODED_KEYS });
+    const views = { plain, encoded };
+    this.#buckets.set(bucket, views);
+    return views;
+  }
+
+  // deno-lint-ignore require-await -- answers with a promise, also when it throws
+  async objects(bucket: string): Promise<ObjectStore> {
+    this.#assertConnected();
+    assertBucket(bucket);
+    return new EmbeddedObjects(bucket, this.#store.objects, () => this.#assertConnected());
+  }
+
+  // deno-lint-ignore require-await
+  async log(tenant_id: string, retention: Retention): Promise<DurableLog> {
+    this.#assertConnected();
+    return this.#logs.open(tenant_id, retention);
+  }
+
+  // deno-lint-ignore require-await
+  async ledger(name: string, retention: LedgerRetention): Promise<Ledger> {
+    this.#assertConnected();
+    assertBucket(name);
+    return new EmbeddedLedger({
+      name,
+      table: this.#store.ledgers,
+      now: this.#options.now,
+      payload_bytes_max: PAYLOAD_BYTES,
+      assertOpen: () => this.#assertConnected(),
+    }, retention);
+  }
+
+  backup(): SpineBackup {
+    this.#assertConnected();
+    return this.#backups.open();
+  }
+
+  // deno-lint-ignore require-await
+  async storage(): Promise<StorageReport> {
+    this.#assertConnected();
+    return this.#logs.report();
+  }
+
+  // deno-lint-ignore require-await
+  async proveStorage(size_bytes: number): Promise<void> {
+    this.#assertConnected();
+    this.#store.prove(size_bytes);
+    this.#logs.prove(size_bytes);
+  }
+
+  drain(): Promise<void> {
+    return this.#drained ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    this.#turnTo("draining");
+    this.#logs.flush();
+    // A handler may respond to what was under way, and that is delivered too.
+    while (this.#turns.length > 0) await this.#turns.settled();
+    this.#deliveries.close();
+    this.#turnTo("closed");
+    for (const waiter of [...this.#waiters.values()]) waiter.reject(this.#unavailable());
+    for (const { plain, encoded } of this.#buckets.values()) {
+      for (const view of [plain, encoded]) view.close(this.#unavailable());
+    }
+    this.#backups.close(this.#unavailable());
+    this.#logs.close();
+    this.#store.close();
+    this.#listeners.clear();
+  }
+
+  #turnTo(state: SpineState): void {
+    this.#state = state;
+    this.#since_ms = this.#options.now();
+    this.#listeners.emit({ type: "state", status: this.status });
+  }
+
+  #unavailable(): ArqonError {
+    return new ArqonError("spine-unavailable", `the embedded engine is ${this.#state}`);
+  }
+
+  #assertConnected(): void {
+    if (this.#state !== "connected") throw this.#unavailable();
+  }
+
+  /** Sends a message; gives the number of receivers. Throws TypeError for no exact subject. */
+  #send(
+    subject: string,
+    payload: Uint8Array,
+    headers: SpineHeaders | undefined,
+    is_given: boolean,
+    reply?: Reply,
+  ): number {
+    assertSize(payload.length + headerBytes(headers), PAYLOAD_BYTES);
+    return this.#deliveries.send(subject, payload, copyOf(headers), is_given, reply);
+  }
+
+  #respond(inbox: string, payload: Uint8Array, headers: SpineHeaders | undefined): void {
+    // While draining, handlers still answer what was under way.
+    if (this.#state === "closed") throw this.#unavailable();
+    assertSize(payload.length + headerBytes(headers), PAYLOAD_BYTES);
+    const waiter = this.#waiters.get(inbox);
+    if (waiter === undefined) return;
+    const message = messageOf(inbox, payload.slice(), copyOf(headers));
+    this.#turns.push({ run: () => waiter.resolve(message) });
+  }
+}
+
+/**
+ * Opens the engine. Throws `spine-unavailable` when `data_dir` is in use by another engine, also of
+ * another process, cannot be written, or holds what is not its own.
+ */
+export function openEmbedded(options: EmbeddedOptions): Spine {
+  const log_limits = { ...LOG_LIMITS, ...options.log_limits };
+  const store = openStore(options.data_dir);
+  try {
+    const file = openLogFile(options.data_dir, log_limits);
+    try {
+      return new EmbeddedSpine(options, store, file, log_limits);
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  } catch (error) {
+    store.close();
+    throw error;
+  }
+}

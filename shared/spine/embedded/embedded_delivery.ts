@@ -1,0 +1,178 @@
+/**
+ * Delivery of the embedded engine. Each subscription to a subject gets a message of its own, in a
+ * later turn and in order, out of a bounded queue. Knows nothing of requests, key-value or logs.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../logs/log.ts";
+import type { EmbeddedLimits } from "./embedded_options.ts";
+import type { SpineHeaders, SpineMessage } from "../contract/spine.ts";
+import { SubjectIndex } from "../contract/subject_index.ts";
+import type { Job, Turns } from "../contract/turns.ts";
+
+/** One subscription. */
+export interface Row {
+  readonly pattern: string;
+  readonly queue: string | undefined;
+  readonly reads_only: boolean;
+  readonly handler: (message: SpineMessage) => void;
+  closed: boolean;
+  /** Messages that wait for it. */
+  messages: number;
+  bytes: number;
+  /** True while messages are being lost, so that one overflow is one event. */
+  overflowing: boolean;
+}
+
+/** Answers somebody who waits for a reply. */
+export interface Reply {
+  readonly subject: string;
+  readonly respond: SpineMessage["respond"];
+}
+
+const nobodyWaits = () => {};
+
+/** The message for one receiver. */
+export function messageOf(
+  subject: string,
+  payload: Uint8Array,
+  headers: SpineHeaders,
+  reply?: Reply,
+): SpineMessage {
+  if (reply === undefined) return { subject, payload, headers, respond: nobodyWaits };
+  return { subject, payload, headers, reply: reply.subject, respond: reply.respond };
+}
+
+/** What deliveries need of their engine. */
+export interface DeliveriesOptions {
+  readonly limits: EmbeddedLimits;
+  readonly turns: Turns;
+  readonly log: Logger;
+  /** Called when messages of that pattern are lost. */
+  readonly onGap: (pattern: string) => void;
+}
+
+/** All subscriptions of an engine, and the messages that wait for them. */
+export class Deliveries {
+  readonly #options: DeliveriesOptions;
+  readonly #index = new SubjectIndex<Row>();
+  /** Payload bytes that wait for all subscriptions. */
+  pending_bytes = 0;
+  /** The number of overflows so far. */
+  slow_consumers = 0;
+
+  constructor(options: DeliveriesOptions) {
+    this.#options = options;
+  }
+
+  add(row: Row): void {
+    this.#index.add(row);
+  }
+
+  /**
+   * Removes a subscription: it gets nothing new; what waits for it is delivered unless it is
+   * `closed`.
+   */
+  remove(row: Row): void {
+    this.#index.remove(row);
+  }
+
+  /** Stops all deliveries. */
+  close(): void {
+    for (const row of this.#index.all()) row.closed = true;
+  }
+
+  /**
+   * Queues a message for every subscription to its subject; gives their number. If the payload
+   * `is_given`, one receiver may get these very bytes; headers are the engine's own. Throws
+   * `spine-unavailable` when too much waits, and TypeError for what is no exact subject.
+   */
+  send(
+    subject: string,
+    payload: Uint8Array,
+    headers: SpineHeaders,
+    is_given: boolean,
+    reply?: Reply,
+  ): number {
+    if (this.pending_bytes + payload.length > this.#options.limits.pending_bytes) {
+      throw new ArqonError("spine-unavailable", "too many bytes wait for delivery");
+    }
+    const receivers = this.#index.receivers(subject);
+    // One for all who only read and come before, then for the first who gets a payload of its own.
+    let shared: SpineMessage | undefined;
+    let is_taken = false;
+    for (const row of receivers) {
+      if (!this.#admits(row, payload.length)) continue;
+      if (is_taken) {
+        this.#push(row, messageOf(subject, payload.slice(), headers, reply));
+        continue;
+      }
+      shared ??= messageOf(subject, is_given ? payload : payload.slice(), headers, reply);
+      is_taken = !row.reads_only;
+      this.#push(row, shared);
+    }
+    return receivers.length;
+  }
+
+  /** Whether a subscription takes the message; when it is too far behind, it loses it. */
+  #admits(row: Row, bytes: number): boolean {
+    const { subscription_messages, subscription_bytes } = this.#options.limits;
+    if (row.messages >= subscription_messages || row.bytes + bytes > subscription_bytes) {
+      this.#overflow(row);
+      return false;
+    }
+    row.overflowing = false;
+    return true;
+  }
+
+  #push(row: Row, message: SpineMessage): void {
+    const bytes = message.payload.length;
+    row.messages++;
+    row.bytes += bytes;
+    this.pending_bytes += bytes;
+    this.#options.turns.push(new Delivery(this, row, message, bytes));
+  }
+
+  deliver(row: Row, message: SpineMessage, bytes: number): void {
+    row.messages--;
+    row.bytes -= bytes;
+    this.pending_bytes -= bytes;
+    if (row.closed) return;
+    try {
+      row.handler(message);
+    } catch (error) {
+      this.#options.log.error("a Spine handler threw", { pattern: row.pattern, error });
+    }
+  }
+
+  #overflow(row: Row): void {
+    if (row.overflowing) return;
+    row.overflowing = true;
+    this.slow_consumers++;
+    const { log, turns, onGap } = this.#options;
+    log.warn("a subscription is too slow; its messages are lost", {
+      pattern: row.pattern,
+      waiting: row.messages,
+    });
+    // In line behind what it still gets, which is where the gap is.
+    turns.push({ run: () => onGap(row.pattern) });
+  }
+}
+
+/** One message in the queue of one subscription. */
+class Delivery implements Job {
+  readonly #deliveries: Deliveries;
+  readonly #row: Row;
+  readonly #message: SpineMessage;
+  readonly #bytes: number;
+
+  constructor(deliveries: Deliveries, row: Row, message: SpineMessage, bytes: number) {
+    this.#deliveries = deliveries;
+    this.#row = row;
+    this.#message = message;
+    this.#bytes = bytes;
+  }
+
+  run(): void {
+    this.#deliveries.deliver(this.#row, this.#message, this.#bytes);
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * Key-value buckets of the embedded engine, with their watches; the rows are in
+ * `embedded_store.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../logs/log.ts";
+import { assertSize } from "../contract/check.ts";
+import type { KvStore } from "./embedded_store.ts";
+import { isBelow } from "../contract/kv_key.ts";
+import type { KeyForm } from "../contract/kv_key.ts";
+import type {
+  KeyValue,
+  KvChange,
+  KvEntry,
+  KvKey,
+  KvSize,
+  KvWatch,
+  WatchOptions,
+} from "../contract/spine.ts";
+import type { Turns } from "../contract/turns.ts";
+
+interface Watcher {
+  /** How the watched view stores keys. */
+  readonly keys: KeyForm;
+  /** The stored prefix. */
+  readonly prefix: string;
+  /** The most tokens of a key that it hears of. */
+  readonly tokens_max: number;
+  readonly onChange: (change: KvChange) => void;
+  readonly abort: (error: ArqonError) => void;
+  stopped: boolean;
+}
+
+/** The watchers of one bucket, whichever view they use. */
+export type Watchers = Set<Watcher>;
+
+/** What a bucket needs of its engine. */
+export interface EmbeddedKvOptions {
+  readonly bucket: string;
+  readonly keys: KeyForm;
+  readonly watchers: Watchers;
+  readonly store: KvStore;
+  readonly turns: Turns;
+  readonly log: Logger;
+  readonly value_bytes_max: number;
+  /** Throws when the engine is not open. */
+  readonly assertOpen: () => void;
+}
+
+function conflict(key: KvKey, revision: number): ArqonError {
+  return new ArqonError("version-conflict", `${revision} (${JSON.stringify(key)})`);
+}
+
+/** One bucket of the embedded engine, through one view. */
+export class EmbeddedKv implements KeyValue {
+  readonly #options: EmbeddedKvOptions;
+  readonly #keys: KeyForm;
+  readonly #watchers: Watchers;
+
+  constructor(options: EmbeddedKvOptions) {
+    this.#options = options;
+    this.#keys = options.keys;
+    this.#watchers = options.watchers;
+  }
+
+  // deno-lint-ignore require-await -- every method answers with a promise, also when it throws
+  async get(key: KvKey): Promise<KvEntry | undefined> {
+    this.#options.assertOpen();
+    const stored = this.#options.store.get(this.#options.bucket, this.#keys.encode(key));
+    return stored === undefined ? undefined : { ...stored, key: [...key] };
+  }
+
+  // deno-lint-ignore require-await
+  async put(key: KvKey, value: Uint8Array): Promise<number> {
+    return this.#put(this.#keys.encode(key), value);
+  }
+
+  // deno-lint-ignore require-await
+  async update(key: KvKey, value: Uint8Array, expected_revision: number): Promise<number> {
+    const stored = this.#keys.encode(key);
+    this.#assertRevision(key, stored, expected_revision);
+    return this.#put(stored, value);
+  }
+
+  // deno-lint-ignore require-await
+  async delete(key: KvKey, expected_revision?: number): Promise<void> {
+    const stored = this.#keys.encode(key);
+    if (expected_revision !== undefined) this.#assertRevision(key, stored, expected_revision);
+    this.#options.assertOpen();
+    const { store, bucket } = this.#options;
+    if (store.get(bucket, stored) === undefined) return;
+    const revision = store.remove(bucket, stored);
+    for (const [watcher, key] of this.#watchersOf(stored)) {
+      this.#deliver(watcher, { type: "delete", key: [...key], revision });
+    }
+  }
+
+  // deno-lint-ignore require-await
+  async keys(prefix: KvKey = []): Promise<KvKey[]> {
+    this.#options.assertOpen();
+    return this.#options.store.keys(this.#options.bucket, this.#keys.prefix(prefix))
+      .map(this.#keys.decode).filter((key) => key !== undefined);
+  }
+
+  // deno-lint-ignore require-await
+  async sizes(prefix: KvKey = []): Promise<KvSize[]> {
+    this.#options.assertOpen();
+    const { store, bucket } = this.#options;
+    return store.sizes(bucket, this.#keys.prefix(prefix)).flatMap(({ key: stored, size_bytes }) => {
+      const key = this.#keys.decode(stored);
+      return key === undefined ? [] : [{ key, size_bytes }];
+    });
+  }
+
+  get limit_bytes(): undefined {
+    return undefined;
+  }
+
+  watch(prefix: KvKey, onChange: (change: KvChange) => void, options: WatchOptions = {}): KvWatch {
+    this.#options.assertOpen();
+    const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
+    // Whoever does not wait for it must not crash the process when the watch ends early.
+    ready.catch(() => {});
+    const watcher: Watcher = {
+      keys: this.#keys,
+      prefix: this.#keys.prefix(prefix),
+      tokens_max: prefix.length + (options.depth ?? Infinity),
+      onChange,
+      abort: reject,
+      stopped: false,
+    };
+    this.#watchers.add(watcher);
+    for (const entry of this.#present(watcher)) this.#deliver(watcher, { type: "put", entry });
+    this.#options.turns.push({ run: () => void (watcher.stopped || resolve()) });
+    const stop = () => {
+      watcher.stopped = true;
+      this.#watchers.delete(watcher);
+      reject(new ArqonError("spine-unavailable", "the watch was stopped"));
+    };
+    return { ready, stop };
+  }
+
+  /** Ends every watch; those still waiting for `ready` get `error`. */
+  close(error: ArqonError): void {
+    for (const watcher of this.#watchers) {
+      watcher.stopped = true;
+      watcher.abort(error);
+    }
+    this.#watchers.clear();
+  }
+
+  #assertRevision(key: KvKey, stored: string, expected_revision: number): void {
+    this.#options.assertOpen();
+    const revision = this.#options.store.get(this.#options.bucket, stored)?.revision ?? 0;
+    if (revision !== expected_revision) throw conflict(key, revision);
+  }
+
+  #put(stored: string, value: Uint8Array): number {
+    this.#options.assertOpen();
+    assertSize(value.length, this.#options.value_bytes_max);
+    const copy = value.slice();
+    const revision = this.#options.store.put(this.#options.bucket, stored, copy);
+    for (const [watcher, key] of this.#watchersOf(stored)) {
+      // Each watcher owns what it gets, as if it had come over a wire.
+      const entry = { key: [...key], value: copy.slice(), revision };
+      this.#deliver(watcher, { type: "put", entry });
+    }
+    return revision;
+  }
+
+  /**
+   * The entries that a watcher is told first. Values below its depth are not read: they may be
+   * many.
+   */
+  *#present({ prefix, tokens_max }: Watcher): Iterable<KvEntry> {
+    const { store, bucket } = this.#options;
+    for (const stored of store.keys(bucket, prefix)) {
+      const key = this.#keys.decode(stored);
+      const entry = key === undefined || key.length > tokens_max
+        ? undefined
+        : store.get(bucket, stored);
+      if (key !== undefined && entry !== undefined) yield { ...entry, key };
+    }
+  }
+
+  /** The watchers that hear of a stored key, with the key in their view. */
+  #watchersOf(stored: string): [Watcher, KvKey][] {
+    return [...this.#watchers].flatMap((watcher): [Watcher, KvKey][] => {
+      if (!isBelow(stored, watcher.prefix)) return [];
+      const key = watcher.keys.decode(stored);
+      return key === undefined || key.length > watcher.tokens_max ? [] : [[watcher, key]];
+    });
+  }
+
+  #deliver(watcher: Watcher, change: KvChange): void {
+    const run = () => {
+      if (watcher.stopped) return;
+      try {
+        watcher.onChange(change);
+      } catch (error) {
+        this.#options.log.error("a key-value watcher threw", {
+          bucket: this.#options.bucket,
+          error,
+        });
+      }
+    };
+    this.#options.turns.push({ run });
+  }
+}

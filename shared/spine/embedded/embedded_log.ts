@@ -1,0 +1,347 @@
+/**
+ * The durable logs of the embedded engine. Appends of one turn of the event loop are one
+ * transaction, as fast as the file allows and no slower for a single one. Then the messages go to
+ * their subscribers, and their senders get their answers. Time comes from `log_clock.ts`. Not for
+ * several processes.
+ */
+import { setImmediate } from "node:timers";
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../logs/log.ts";
+import { nextTurn } from "../../turns/next_turn.ts";
+import { roomSubject, tenantLogPattern } from "../../subjects/subject.ts";
+import type { Subject } from "../../subjects/subject.ts";
+import { assertSize, headerBytes } from "../contract/check.ts";
+import {
+  LOG_OFFSET_HEADER,
+  LOG_PREVIOUS_HEADER,
+  LOG_STREAM_HEADER,
+  LOG_TIME_HEADER,
+} from "../contract/durable_log.ts";
+import type { Appended, DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
+import type { LogFile } from "./embedded_log_file.ts";
+import { LogRows } from "./embedded_log_rows.ts";
+import type { LogRow } from "./embedded_log_rows.ts";
+import { continueLog } from "./embedded_log_lives.ts";
+import { EmbeddedLog } from "./embedded_log_tenant.ts";
+import { LogWriter, RESERVED_OFFSETS, spaceOf, sweepRooms } from "./embedded_log_write.ts";
+import type { Append, Taken } from "./embedded_log_write.ts";
+import { newLifeId } from "../contract/lives.ts";
+import { LogClock } from "../contract/log_clock.ts";
+import type { Clocks } from "../contract/log_clock.ts";
+import type { SpineHeaders, StorageReport } from "../contract/spine.ts";
+
+/** The most messages of one transaction; the rest waits for the next turn. */
+const BATCH_MESSAGES = 1_024;
+const BATCH_BYTES = 4_194_304;
+/** Bytes of the headers that the log adds to a delivery. */
+const HEADER_BYTES = 512;
+const SWEEP_MS = 1_000;
+/** With `synchronous` `normal` a power cut loses at most what came in this time, in ms. */
+const CHECKPOINT_MS = 5_000;
+
+/** A tenant counts as full until nothing was refused for so long, in ms. */
+const FULL_MS = 10_000;
+const TENANT_FULL = "the tenant's messages have their share of it; raise [durable] log_bytes or " +
+  "tenant_bytes, or keep less with history_size and history_ttl_seconds";
+
+/** What the logs need of their engine. */
+export interface EmbeddedLogsOptions {
+  readonly file: LogFile;
+  readonly limits: LogLimits;
+  readonly clocks: Clocks;
+  readonly log: Logger;
+  readonly payload_bytes_max: number;
+  /** Throws when the engine is not open. */
+  readonly assertOpen: () => void;
+  /** Delivers a message to its subscribers; throws when too many bytes wait for them. */
+  readonly deliver: (subject: Subject, payload: Uint8Array, headers: SpineHeaders) => void;
+  /** Called when messages of this tenant were stored and not delivered. */
+  readonly onUndelivered: (tenant_id: string) => void;
+}
+
+interface Pending {
+  readonly log: EmbeddedLog;
+  readonly append: Append;
+  readonly subject: Subject;
+  resolve(appended: Appended): void;
+  reject(error: unknown): void;
+}
+
+/** All logs of an engine, in one file. */
+export class EmbeddedLogs {
+  readonly options: EmbeddedLogsOptions;
+  readonly rows: LogRows;
+  readonly clock: LogClock;
+  readonly #logs = new Map<string, EmbeddedLog>();
+  #queue: Pending[] = [];
+  #queue_bytes = 0;
+  #scheduled = false;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #swept_room = 0;
+  #checkpoint_ms = 0;
+  #written = false;
+  #failing = false;
+  /** Tenants whose last message could not be delivered, so that one overflow is one event. */
+  readonly #undelivered = new Set<string>();
+  /**
+   * Tenants whose messages take their share of the file, and when one was refused last, by the
+   * log's clock.
+   */
+  readonly #full = new Map<string, number>();
+
+  constructor(options: EmbeddedLogsOptions) {
+    this.options = options;
+    this.rows = options.file.reading(() => new LogRows(options.file.database));
+    options.file.onRollback = () => this.rows.forgetUsage();
+    const newest_ms = options.file.reading(() => this.rows.newestTime());
+    this.clock = new LogClock(options.clocks, newest_ms);
+  }
+
+  /** Opens the tenant's log; makes it, and raises what it keeps, where needed. */
+  open(tenant_id: string, retention: Retention): DurableLog {
+    tenantLogPattern(tenant_id);
+    const log = this.#logs.get(tenant_id) ?? this.#open(tenant_id, retention);
+    log.grow(retention, false);
+    this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS);
+    return log;
+  }
+
+  /** Adds an append to the next transaction. Throws, or resolves once it is stored. */
+  append(log: EmbeddedLog, append: Append): Promise<Appended> {
+    const { pending_messages, pending_bytes } = this.options.limits;
+    const { payload, headers, room_id } = append;
+    const subject = roomSubject("in", log.tenant_id, room_id);
+    const bytes = payload.length + headerBytes(headers) + HEADER_BYTES;
+    assertSize(bytes, this.options.payload_bytes_max);
+    if (
+      this.#queue.length >= pending_messages || this.#queue_bytes + payload.length > pending_bytes
+    ) {
+      throw new ArqonError("log-unavailable", "too many publishes wait", { retry_after_ms: 100 });
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<Appended>();
+    this.#queue_bytes += payload.length;
+    const copy = { ...append, payload: payload.slice(), headers: { ...headers } };
+    this.#queue.push({ log, append: copy, subject, resolve, reject });
+    this.#schedule();
+    return promise;
+  }
+
+  /** What `Spine.storage` tells of the logs. */
+  report(): StorageReport {
+    const { file, limits: { log_bytes, tenant_bytes } } = this.options;
+    const used_bytes = file.usedBytes();
+    const logs = this.rows.logs();
+    const promised_bytes = tenant_bytes === Infinity ? used_bytes : logs * tenant_bytes;
+    const report = { used_bytes, promised_bytes, limit_bytes: log_bytes, logs };
+    return { ...report, shared_streams: 0, unbounded: [] };
+  }
+
+  /** Stores every append that waits, now. */
+  flush(): void {
+    while (this.#queue.length > 0) this.#commit(this.#take());
+  }
+
+  /** Throws `log-unavailable` when the file does not take so much. */
+  prove(size_bytes: number): void {
+    const { file, limits } = this.options;
+    file.prove(Math.min(size_bytes, limits.log_bytes / 16));
+  }
+
+  /** Stores what waits and closes the file. */
+  close(): void {
+    this.flush();
+    clearInterval(this.#timer);
+    const { file } = this.options;
+    this.#guarded(() =>
+      file.transaction(() => {
+        for (const { row } of this.#logs.values()) this.rows.settle(row.id);
+      })
+    );
+    file.close();
+  }
+
+  #open(tenant_id: string, retention: Retention): EmbeddedLog {
+    const { file } = this.options;
+    const row = file.reading(() => this.rows.log(tenant_id));
+    const log = row ? continueLog(this, tenant_id, row) : this.#make(tenant_id, retention);
+    this.#logs.set(tenant_id, log);
+    return log;
+  }
+
+  #make(tenant_id: string, retention: Retention): EmbeddedLog {
+    const incarnation = this.clock.now().toString(36) + newLifeId(Math.random);
+    const stream = `LOG_${tenant_id}_${incarnation}`;
+    const row = this.options.file.transaction(() => {
+      this.rows.addLog(tenant_id, stream, retention);
+      const made = this.rows.log(tenant_id);
+      if (made !== undefined) this.rows.saveLives(made.id, [{ name: stream, first: 0 }]);
+      return made;
+    });
+    if (row === undefined) throw new ArqonError("log-unavailable", "the log was not made");
+    return new EmbeddedLog(tenant_id, row, [{ name: stream, first: 0 }], this);
+  }
+
+  #schedule(later: (job: () => void) => void = setImmediate): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    later(() => {
+      this.#scheduled = false;
+      if (this.#queue.length > 0) this.#commit(this.#take());
+      if (this.#queue.length > 0) this.#schedule(nextTurn);
+    });
+  }
+
+  #take(): Pending[] {
+    let count = 0;
+    let bytes = 0;
+    for (const { append } of this.#queue) {
+      if (count === BATCH_MESSAGES || bytes > BATCH_BYTES) break;
+      count++;
+      bytes += append.payload.length;
+    }
+    this.#queue_bytes -= bytes;
+    return this.#queue.splice(0, count);
+  }
+
+  #commit(batch: readonly Pending[]): void {
+    let taken: (Taken | undefined)[];
+    try {
+      taken = this.#store(batch);
+      this.#healthy();
+    } catch (error) {
+      // What is too much for one tenant's is no reason to refuse another's.
+      const logs = Map.groupBy(batch, ({ log }) => log);
+      if (logs.size > 1) return logs.forEach((part) => this.#commit(part));
+      this.#failed(error);
+      for (const { reject } of batch) reject(error);
+      return;
+    }
+    batch.forEach(({ log, append, subject, resolve, reject }, at) => {
+      const stored = taken[at];
+      this.#noteFull(log.tenant_id, stored === undefined);
+      if (stored === undefined) return reject(new ArqonError("log-unavailable", TENANT_FULL));
+      const { appended, time_ms, previous } = stored;
+      if (!appended.duplicate) {
+        this.#deliver(log.tenant_id, subject, append.payload, {
+          ...append.headers,
+          [LOG_STREAM_HEADER]: appended.stream,
+          [LOG_OFFSET_HEADER]: String(appended.offset),
+          [LOG_PREVIOUS_HEADER]: String(previous),
+          [LOG_TIME_HEADER]: new Date(time_ms).toISOString(),
+        });
+      }
+      resolve(appended);
+    });
+  }
+
+  /**
+   * Stores a batch: all of its appends except those of tenants that have too much, or none, and
+   * then it throws.
+   */
+  #store(batch: readonly Pending[]): (Taken | undefined)[] {
+    const { file, limits } = this.options;
+    const now_ms = this.clock.now();
+    this.#reserve(batch);
+    const space = spaceOf(file.freeBytes(), limits);
+    const stored = new Map<EmbeddedLog, LogRow>();
+    const unsaved = new Set(batch.map(({ log }) => log).filter(({ is_saved }) => !is_saved));
+    const taken = file.transaction(() => {
+      for (const { row, lives } of unsaved) this.rows.saveLives(row.id, lives);
+      const writers = new Map<EmbeddedLog, LogWriter>();
+      const all = batch.map(({ log, append }) => {
+        const writer = writers.get(log) ?? new LogWriter(this.rows, log.row, now_ms, space);
+        writers.set(log, writer);
+        return writer.take(append);
+      });
+      for (const [log, writer] of writers) stored.set(log, writer.finish());
+      return all;
+    });
+    for (const [log, row] of stored) log.row = row;
+    for (const log of unsaved) log.is_saved = true;
+    this.#written = true;
+    return taken;
+  }
+
+  /**
+   * Reserves offsets. After a power cut the file may lack messages whose offsets clients have. So
+   * that these are not given to other messages, the offsets that may be given are on the disk
+   * first, many at once.
+   */
+  #reserve(batch: readonly Pending[]): void {
+    const { file, limits } = this.options;
+    if (limits.synchronous === "full" || !file.persistent) return;
+    for (const log of new Set(batch.map(({ log }) => log))) {
+      if (log.row.last + batch.length <= log.row.reserved) continue;
+      const reserved = log.row.last + batch.length + RESERVED_OFFSETS;
+      file.lasting(() => this.rows.reserve(log.row.id, reserved));
+      log.row = { ...log.row, reserved };
+    }
+  }
+
+  #deliver(tenant_id: string, subject: Subject, payload: Uint8Array, headers: SpineHeaders): void {
+    try {
+      this.options.deliver(subject, payload, headers);
+      this.#undelivered.delete(tenant_id);
+    } catch (error) {
+      if (!(error instanceof ArqonError)) throw error;
+      // It is stored. Who subscribes finds the hole, by the next message or because it is told here.
+      if (this.#undelivered.has(tenant_id)) return;
+      this.#undelivered.add(tenant_id);
+      this.options.onUndelivered(tenant_id);
+    }
+  }
+
+  #sweep(): void {
+    this.#guarded(() => {
+      const { file, limits } = this.options;
+      const now_ms = this.clock.now();
+      file.transaction(() => {
+        this.#swept_room = sweepRooms(this.rows, this.#swept_room, now_ms);
+      });
+      if (limits.synchronous !== "normal" || !this.#written || now_ms < this.#checkpoint_ms) return;
+      file.checkpoint();
+      this.#written = false;
+      this.#checkpoint_ms = now_ms + CHECKPOINT_MS;
+    });
+  }
+
+  /** Runs work that nobody waits for: a failure is logged. */
+  #guarded(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #failed(error: unknown): void {
+    if (this.#failing) return;
+    this.#failing = true;
+    this.options.log.error("the log of the durable rooms cannot be written", { error });
+  }
+
+  /**
+   * Notes that a tenant is full, or no longer; near the bound some appends are taken and others are
+   * not, so it is logged when that begins and when it is over.
+   */
+  #noteFull(tenant_id: string, is_full: boolean): void {
+    const since_ms = this.#full.get(tenant_id);
+    if (!is_full && since_ms === undefined) return;
+    const { log } = this.options;
+    const now_ms = this.clock.now();
+    if (is_full) {
+      this.#full.set(tenant_id, now_ms);
+      if (since_ms !== undefined) return;
+      log.warn("a tenant's durable rooms have their share of the log", { tenant_id });
+    } else if (now_ms - (since_ms ?? 0) > FULL_MS) {
+      this.#full.delete(tenant_id);
+      log.info("a tenant's durable rooms take messages again", { tenant_id });
+    }
+  }
+
+  #healthy(): void {
+    if (!this.#failing) return;
+    this.#failing = false;
+    this.options.log.info("the log of the durable rooms is written again");
+  }
+}

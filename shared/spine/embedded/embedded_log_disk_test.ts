@@ -1,0 +1,76 @@
+/**
+ * The embedded log on a disk that takes no more: a child process whose files the system limits, so
+ * that real writes fail. What `log_bytes` limits is in `embedded_log_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { createLogger } from "../../logs/log.ts";
+import { text, within } from "../conformance/conformance.ts";
+import { openEmbedded } from "./embedded.ts";
+
+/** In blocks of 512 bytes or of 1 KiB, as the shell has it. */
+const FILE_BLOCKS = 2_000;
+const RETENTION = { history_size: 100_000, history_ttl_seconds: 3_600, replicas: undefined };
+const engine = new URL("./embedded.ts", import.meta.url);
+const config = new URL("../../../deno.json", import.meta.url).pathname;
+
+/** Appends until it is refused, then says what it was told, what it can read, and closes. */
+const script = (data_dir: string) => `
+  import { openEmbedded } from ${JSON.stringify(engine.href)};
+  const log = { debug() {}, info() {}, warn() {}, error() {}, sample: () => false, child: () => log };
+  const spine = openEmbedded({ log, now: Date.now, data_dir: ${JSON.stringify(data_dir)} });
+  const rooms = await spine.log("acme", ${JSON.stringify(RETENTION)});
+  const offsets = [];
+  const refused = [];
+  while (refused.length < 3) {
+    try {
+      offsets.push((await rooms.append("a", new Uint8Array(5_000))).offset);
+    } catch (error) {
+      refused.push(error.reason + ": " + error.message);
+    }
+  }
+  const { messages } = await rooms.read("a", { after: 0, limit: 10_000, max_bytes: 1e9 });
+  const read = messages.map(({ offset }) => offset);
+  await spine.drain();
+  console.log(JSON.stringify({ offsets, refused, read }));`;
+
+Deno.test("a disk that fails is a 503, and what was acknowledged is there afterwards", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "arqon-disk-" });
+  const data_dir = `${folder}/data`;
+  try {
+    const path = `${folder}/child.ts`;
+    await Deno.writeTextFile(path, script(data_dir));
+    const run = ["run", "--quiet", "--no-check", "--config", config, "-A", path];
+    // A process that ignores SIGXFSZ gets an error for the write that would pass the limit.
+    const child = new Deno.Command("sh", {
+      args: [
+        ...["-c", `trap '' XFSZ; ulimit -f ${FILE_BLOCKS}; exec "$@"`, "sh"],
+        ...[Deno.execPath(), ...run],
+      ],
+      stdout: "piped",
+      stderr: "inherit",
+    });
+    const { stdout, success } = await within(child.output(), "the child");
+    assert.equal(success, true);
+    const { offsets, refused, read } = JSON.parse(text(stdout));
+    assert.ok(offsets.length > 20, `${offsets.length} were stored`);
+    for (const one of refused) assert.match(one, /^log-unavailable: .*(disk|full)/);
+    assert.deepEqual(read, offsets, "reads go on");
+    const log = createLogger({
+      level: "warn",
+      format: "logfmt",
+      component: "spine",
+      now: Date.now,
+      write: (line) => console.error(line),
+    });
+    const spine = openEmbedded({ log, now: Date.now, data_dir });
+    const rooms = await spine.log("acme", RETENTION);
+    const { messages } = await rooms.read("a", { after: 0, limit: 10_000, max_bytes: 1e9 });
+    const stored = messages.map(({ offset }) => offset);
+    // What was refused may be there all the same; what was acknowledged must be.
+    assert.deepEqual(offsets.filter((offset: number) => !stored.includes(offset)), []);
+    await rooms.append("a", new Uint8Array(5_000));
+    await spine.drain();
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});

@@ -1,0 +1,208 @@
+/**
+ * The file of the embedded engine's logs on `node:sqlite`: a file of its own under `data_dir`, so
+ * that it has its own `synchronous`, or in memory. Opens, locks and bounds it, and turns what fails
+ * into errors that say what to do. Its rows are in `embedded_log_rows.ts`.
+ */
+import { DatabaseSync } from "node:sqlite";
+import type { StatementSync } from "node:sqlite";
+import { ArqonError } from "@arqon/proto";
+import { openProblem, useProblem } from "./data_files.ts";
+import type { LogLimits } from "../contract/durable_log.ts";
+import { backupFile, closeBacked } from "./embedded_backup.ts";
+import type { BackupFile } from "./embedded_backup.ts";
+import { PROOF_SCHEMA, proveWritable } from "./embedded_proof.ts";
+
+const FILE = "log.sqlite";
+/** `PRAGMA user_version` of the schema below. */
+const VERSION = 1;
+const PAGE_BYTES = 4_096;
+/** More bytes than one transaction of appends takes. */
+const NEAR_BYTES = 8_388_608;
+// One writer, no foreign keys: a room is removed only with its messages.
+const SCHEMA = `
+  CREATE TABLE IF NOT EXISTS log (
+    id INTEGER PRIMARY KEY, tenant TEXT NOT NULL UNIQUE, stream TEXT NOT NULL,
+    last INTEGER NOT NULL DEFAULT 0, reserved INTEGER NOT NULL DEFAULT 0,
+    floor INTEGER NOT NULL DEFAULT 0, time_ms INTEGER NOT NULL DEFAULT 0,
+    history_size INTEGER NOT NULL, history_ttl_seconds INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS room (
+    id INTEGER PRIMARY KEY, log INTEGER NOT NULL, name TEXT NOT NULL, last INTEGER NOT NULL,
+    floor INTEGER NOT NULL, messages INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    oldest_ms INTEGER NOT NULL, newest_ms INTEGER NOT NULL, UNIQUE (log, name)
+  ) STRICT;
+  CREATE TABLE IF NOT EXISTS message (
+    room INTEGER NOT NULL, offset INTEGER NOT NULL, time_ms INTEGER NOT NULL, headers TEXT,
+    payload BLOB NOT NULL, PRIMARY KEY (room, offset)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS repeat (
+    id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, offset INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL
+  ) STRICT;
+  ${PROOF_SCHEMA}
+  CREATE TABLE IF NOT EXISTS life (
+    id INTEGER PRIMARY KEY, log INTEGER NOT NULL, name TEXT NOT NULL, first INTEGER NOT NULL
+  ) STRICT;
+  PRAGMA user_version = ${VERSION};`;
+
+function open(path: string, limits: LogLimits): DatabaseSync {
+  const database = new DatabaseSync(path);
+  try {
+    // FULL at first: what opening changes is on the disk before the first message is.
+    database.exec(
+      "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;" +
+        "PRAGMA journal_size_limit = 16777216; PRAGMA cache_size = -8192; BEGIN EXCLUSIVE; COMMIT;",
+    );
+    const version = Number(database.prepare("PRAGMA user_version").get()?.["user_version"]);
+    if (version !== 0 && version !== VERSION) {
+      throw new Error(`its version is ${version}, this ArqonBus knows ${VERSION}`);
+    }
+    database.exec(SCHEMA);
+    const pages = Math.floor(limits.log_bytes / PAGE_BYTES);
+    database.exec(`PRAGMA max_page_count = ${pages}; PRAGMA synchronous = ${limits.synchronous};`);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** The open database. Failures are `log-unavailable`; a call that fails has changed nothing. */
+export interface LogFile {
+  readonly database: DatabaseSync;
+  /** True when the data outlive the process. */
+  readonly persistent: boolean;
+  /** Called when a transaction was rolled back. */
+  onRollback: () => void;
+  /** Bytes that `log_bytes` leaves for messages. */
+  freeBytes(): number;
+  /** Bytes that the messages take, with all that belongs to them. */
+  usedBytes(): number;
+  /** Runs changes as one transaction: when `run` throws, nothing is changed. */
+  transaction<T>(run: () => T): T;
+  /** A transaction that a power cut does not undo once it is done, whatever `synchronous` says. */
+  lasting(run: () => void): void;
+  /** Runs a read; its failures become `log-unavailable`. */
+  reading<T>(run: () => T): T;
+  /** Called for everything that the file or its disk refuses. */
+  onFailed: (error: unknown) => void;
+  /** Throws `log-unavailable` when the file does not take so much. */
+  prove(size_bytes: number): void;
+  /** Brings everything written so far to the disk, unless `synchronous` is `off`. */
+  checkpoint(): void;
+  /** The file for a backup; undefined: all is in memory. */
+  readonly backup: BackupFile | undefined;
+  close(): void;
+}
+
+class OpenFile implements LogFile {
+  readonly database: DatabaseSync;
+  readonly persistent: boolean;
+  readonly backup: BackupFile | undefined;
+  onRollback: () => void = () => {};
+  onFailed: (error: unknown) => void = () => {};
+  readonly #limits: LogLimits;
+  readonly #pages: StatementSync;
+  readonly #free_pages: StatementSync;
+
+  constructor(database: DatabaseSync, limits: LogLimits, data_dir: string | undefined) {
+    this.database = database;
+    this.persistent = data_dir !== undefined;
+    this.backup = backupFile(database, FILE, data_dir);
+    this.#limits = limits;
+    this.#pages = database.prepare("PRAGMA page_count");
+    this.#free_pages = database.prepare("PRAGMA freelist_count");
+  }
+
+  usedBytes(): number {
+    return this.reading(() => {
+      const pages = Number(this.#pages.get()?.["page_count"]);
+      return (pages - Number(this.#free_pages.get()?.["freelist_count"])) * PAGE_BYTES;
+    });
+  }
+
+  freeBytes(): number {
+    return Math.max(0, this.#limits.log_bytes - this.usedBytes());
+  }
+
+  transaction<T>(run: () => T): T {
+    return this.reading(() => {
+      this.database.exec("BEGIN IMMEDIATE");
+      try {
+        const result = run();
+        this.database.exec("COMMIT");
+        return result;
+      } catch (error) {
+        // A full or failing disk has made SQLite roll back by itself.
+        if (this.database.isTransaction) this.database.exec("ROLLBACK");
+        this.onRollback();
+        throw error;
+      }
+    });
+  }
+
+  lasting(run: () => void): void {
+    this.database.exec("PRAGMA synchronous = FULL");
+    try {
+      this.transaction(run);
+    } finally {
+      this.database.exec(`PRAGMA synchronous = ${this.#limits.synchronous}`);
+    }
+  }
+
+  reading<T>(run: () => T): T {
+    try {
+      return run();
+    } catch (cause) {
+      if (cause instanceof ArqonError) throw cause;
+      const text = cause instanceof Error ? cause.message : String(cause);
+      const why = /is full/.test(text) ? this.#full() : useProblem(FILE, text);
+      const failure = new ArqonError("log-unavailable", why, { cause });
+      this.onFailed(failure);
+      throw failure;
+    }
+  }
+
+  prove(size_bytes: number): void {
+    this.reading(() => proveWritable(this.database, size_bytes));
+  }
+
+  checkpoint(): void {
+    // The file rests while it is read for a backup; what is in the write-ahead log is safe there.
+    if (this.backup?.file.is_frozen === true) return;
+    this.reading(() => this.database.exec("PRAGMA wal_checkpoint(PASSIVE)"));
+  }
+
+  close(): void {
+    closeBacked(this.database, this.backup);
+  }
+
+  /**
+   * The error of a full file, by which of the two limits it failed: what failed gave its pages
+   * back, so being near one is the measure.
+   */
+  #full(): string {
+    const row = this.database.prepare("PRAGMA page_count").get();
+    const bytes = Number(row?.["page_count"]) * PAGE_BYTES;
+    if (bytes + NEAR_BYTES < this.#limits.log_bytes) return "the disk is full";
+    return "it is full; raise [durable] log_bytes, or keep less with history_size and " +
+      "history_ttl_seconds";
+  }
+}
+
+/**
+ * Opens the file, locks it and makes it if need be. Throws `spine-unavailable`, with its name, when
+ * it is in use, cannot be written, is no database or of another version.
+ */
+export function openLogFile(data_dir: string | undefined, limits: LogLimits): LogFile {
+  const path = data_dir === undefined ? ":memory:" : `${data_dir}/${FILE}`;
+  try {
+    return new OpenFile(open(path, limits), limits, data_dir);
+  } catch (cause) {
+    const text = cause instanceof Error ? cause.message : String(cause);
+    const why = data_dir === undefined
+      ? `the log in memory: ${text}`
+      : `data_dir ${data_dir} ${openProblem(data_dir, FILE, text)}`;
+    throw new ArqonError("spine-unavailable", why, { cause });
+  }
+}

@@ -1,0 +1,324 @@
+/**
+ * The rows of the embedded engine's logs: statements, and what they return. Every statement that a
+ * message costs goes by primary key. What is kept is decided in `embedded_log_write.ts`.
+ */
+import type { DatabaseSync } from "node:sqlite";
+import type { LogMessage, Retention } from "../contract/durable_log.ts";
+import type { Lives } from "../contract/lives.ts";
+import type { SpineHeaders } from "../contract/spine.ts";
+
+/** What a log keeps; the embedded engine has no replicas. */
+export type Retained = Omit<Retention, "replicas">;
+
+/** A tenant's log as it is stored. */
+export interface LogRow extends Retained {
+  readonly id: number;
+  /** Stored: the name of its first life. In an open log: that of its newest life. */
+  readonly stream: string;
+  /** The highest offset that was given. */
+  readonly last: number;
+  /** Offsets up to here may have been given, even if a power cut took their messages. */
+  readonly reserved: number;
+  /** The time of its newest message. */
+  readonly time_ms: number;
+}
+
+/** A room as it is stored; a working copy until it is saved. */
+export interface RoomRow {
+  readonly id: number;
+  readonly log: number;
+  /** Offset of the newest message; 0: there is none. */
+  last: number;
+  /** Nothing above this offset was ever removed. */
+  floor: number;
+  messages: number;
+  /** Bytes of the payloads. */
+  bytes: number;
+  /** Time of the oldest message, Unix ms. */
+  oldest_ms: number;
+  /** Time of the newest message that it ever had, Unix ms. */
+  newest_ms: number;
+  /** Its share of `LogRows.usage`: as it was read, or last saved. */
+  weighed: number;
+}
+
+/**
+ * About what a message takes in the file beside its payload, in bytes: its key, its headers, its
+ * share of pages.
+ */
+export const MESSAGE_BYTES = 128;
+
+/** About what a room's messages take in the file, in bytes. */
+export const weightOf = ({ messages, bytes }: Pick<RoomRow, "messages" | "bytes">): number =>
+  bytes + messages * MESSAGE_BYTES;
+
+function prepare(database: DatabaseSync) {
+  const messages = "FROM message WHERE room = ?";
+  return {
+    log: database.prepare("SELECT * FROM log WHERE tenant = ?"),
+    add_log: database.prepare(
+      "INSERT INTO log (tenant, stream, history_size, history_ttl_seconds) VALUES (?, ?, ?, ?)",
+    ),
+    retain: database.prepare(
+      "UPDATE log SET history_size = ?, history_ttl_seconds = ? WHERE id = ?",
+    ),
+    save_log: database.prepare("UPDATE log SET last = ?, time_ms = ? WHERE id = ?"),
+    reserve: database.prepare("UPDATE log SET reserved = ? WHERE id = ?"),
+    settle: database.prepare("UPDATE log SET reserved = last WHERE id = ? AND reserved <> last"),
+    lives: database.prepare("SELECT name, first FROM life WHERE log = ? ORDER BY id"),
+    forget_lives: database.prepare("DELETE FROM life WHERE log = ?"),
+    add_life: database.prepare("INSERT INTO life (log, name, first) VALUES (?, ?, ?)"),
+    logs: database.prepare("SELECT count(*) AS logs FROM log"),
+    newest: database.prepare("SELECT max(time_ms) AS time_ms FROM log"),
+    floor: database.prepare("SELECT floor FROM log WHERE id = ?"),
+    raise_floor: database.prepare("UPDATE log SET floor = max(floor, ?) WHERE id = ?"),
+    totals: database.prepare(
+      "SELECT sum(messages) AS messages, sum(bytes) AS bytes FROM room WHERE log = ?",
+    ),
+    room: database.prepare("SELECT * FROM room WHERE log = ? AND name = ?"),
+    rooms: database.prepare(
+      "SELECT room.*, history_size, history_ttl_seconds FROM room JOIN log ON log.id = room.log " +
+        "WHERE room.id > ? ORDER BY room.id LIMIT ?",
+    ),
+    add_room: database.prepare(
+      "INSERT INTO room (log, name, last, floor, messages, bytes, oldest_ms, newest_ms) " +
+        "SELECT id, ?2, 0, floor, 0, 0, 0, 0 FROM log WHERE id = ?1 RETURNING *",
+    ),
+    save_room: database.prepare(
+      "UPDATE room SET last = ?, floor = ?, messages = ?, bytes = ?, oldest_ms = ?, " +
+        "newest_ms = ? WHERE id = ?",
+    ),
+    forget_room: database.prepare("DELETE FROM room WHERE id = ?"),
+    insert: database.prepare(
+      "INSERT INTO message (room, offset, time_ms, headers, payload) VALUES (?, ?, ?, ?, ?)",
+    ),
+    after: database.prepare(`SELECT * ${messages} AND offset > ? ORDER BY offset LIMIT ?`),
+    before: database.prepare(`SELECT * ${messages} AND offset < ? ORDER BY offset DESC LIMIT ?`),
+    oldest: database.prepare(
+      `SELECT offset, time_ms, length(payload) AS bytes ${messages} ORDER BY offset LIMIT ?`,
+    ),
+    count: database.prepare(`SELECT count(*) AS messages ${messages} AND offset >= ?`),
+    remove: database.prepare("DELETE FROM message WHERE room = ? AND offset <= ?"),
+    repeat: database.prepare("SELECT offset, time_ms FROM repeat WHERE key = ?"),
+    add_repeat: database.prepare(
+      "INSERT OR REPLACE INTO repeat (key, offset, time_ms) VALUES (?, ?, ?)",
+    ),
+    // Ids are in the order of time: a replaced key has got a new one.
+    old_repeats: database.prepare(
+      "SELECT max(id) AS id FROM (SELECT id, time_ms FROM repeat ORDER BY id LIMIT ?) " +
+        "WHERE time_ms < ?",
+    ),
+    remove_repeats: database.prepare("DELETE FROM repeat WHERE id <= ?"),
+  };
+}
+
+const number = (row: Record<string, unknown> | undefined, name: string): number =>
+  Number(row?.[name] ?? 0);
+
+function logRow(row: Record<string, unknown>): LogRow {
+  return {
+    id: number(row, "id"),
+    stream: String(row["stream"]),
+    last: number(row, "last"),
+    reserved: number(row, "reserved"),
+    time_ms: number(row, "time_ms"),
+    history_size: number(row, "history_size"),
+    history_ttl_seconds: number(row, "history_ttl_seconds"),
+  };
+}
+
+function roomRow(row: Record<string, unknown>): RoomRow {
+  const stored = { messages: number(row, "messages"), bytes: number(row, "bytes") };
+  return {
+    id: number(row, "id"),
+    log: number(row, "log"),
+    last: number(row, "last"),
+    floor: number(row, "floor"),
+    ...stored,
+    weighed: weightOf(stored),
+    oldest_ms: number(row, "oldest_ms"),
+    newest_ms: number(row, "newest_ms"),
+  };
+}
+
+const NO_HEADERS: SpineHeaders = Object.freeze(Object.create(null));
+
+function message(row: Record<string, unknown>): LogMessage {
+  const { payload, headers } = row;
+  if (!(payload instanceof Uint8Array)) throw new Error("log.sqlite holds a foreign row");
+  return {
+    offset: number(row, "offset"),
+    time_ms: number(row, "time_ms"),
+    payload,
+    headers: typeof headers === "string" ? JSON.parse(headers) : NO_HEADERS,
+  };
+}
+
+/** The rows of the tables of `embedded_log_file.ts`. */
+export class LogRows {
+  readonly #sql;
+  /** Bytes that the messages of each log take, for the logs that were asked for. */
+  readonly #usage = new Map<number, number>();
+
+  constructor(database: DatabaseSync) {
+    this.#sql = prepare(database);
+  }
+
+  log(tenant_id: string): LogRow | undefined {
+    const row = this.#sql.log.get(tenant_id);
+    return row === undefined ? undefined : logRow(row);
+  }
+
+  addLog(tenant_id: string, stream: string, retention: Retained): void {
+    const { history_size, history_ttl_seconds } = retention;
+    this.#sql.add_log.run(tenant_id, stream, history_size, history_ttl_seconds);
+  }
+
+  retain(log: number, { history_size, history_ttl_seconds }: Retained): void {
+    this.#sql.retain.run(history_size, history_ttl_seconds, log);
+  }
+
+  saveLog(log: number, last: number, time_ms: number): void {
+    this.#sql.save_log.run(last, time_ms, log);
+  }
+
+  reserve(log: number, offset: number): void {
+    this.#sql.reserve.run(offset, log);
+  }
+
+  /** Takes note that the file is closed in order: nothing is reserved beyond what was given. */
+  settle(log: number): void {
+    this.#sql.settle.run(log);
+  }
+
+  /** The lives of a log as they were saved; none for a log from before there were lives. */
+  lives(log: number): Lives {
+    return this.#sql.lives.all(log).map((row) => ({
+      name: String(row["name"]),
+      first: number(row, "first"),
+    }));
+  }
+
+  saveLives(log: number, lives: Lives): void {
+    this.#sql.forget_lives.run(log);
+    for (const { name, first } of lives) this.#sql.add_life.run(log, name, first);
+  }
+
+  /** The time of the newest message of all logs, Unix ms; 0 without any. */
+  newestTime(): number {
+    return number(this.#sql.newest.get(), "time_ms");
+  }
+
+  /** About what the messages of a log take in the file, in bytes. */
+  usage(log: number): number {
+    const known = this.#usage.get(log);
+    if (known !== undefined) return known;
+    const usage = weightOf(this.totals(log));
+    this.#usage.set(log, usage);
+    return usage;
+  }
+
+  /** To be called after a rollback: usage is read anew. */
+  forgetUsage(): void {
+    this.#usage.clear();
+  }
+
+  /** The number of logs. */
+  logs(): number {
+    return number(this.#sql.logs.get(), "logs");
+  }
+
+  totals(log: number): { messages: number; bytes: number } {
+    const row = this.#sql.totals.get(log);
+    return { messages: number(row, "messages"), bytes: number(row, "bytes") };
+  }
+
+  room(log: number, room_id: string): RoomRow | undefined {
+    const row = this.#sql.room.get(log, room_id);
+    return row === undefined ? undefined : roomRow(row);
+  }
+
+  addRoom(log: number, room_id: string): RoomRow {
+    return roomRow(this.#sql.add_room.get(log, room_id) ?? {});
+  }
+
+  /** The rooms after this one, by id, each with what its log keeps. */
+  rooms(after: number, limit: number): { room: RoomRow; retained: Retained }[] {
+    return this.#sql.rooms.all(after, limit).map((row) => ({
+      room: roomRow(row),
+      retained: {
+        history_size: number(row, "history_size"),
+        history_ttl_seconds: number(row, "history_ttl_seconds"),
+      },
+    }));
+  }
+
+  saveRoom(room: RoomRow): void {
+    const { last, floor, messages, bytes, oldest_ms, newest_ms, id, log } = room;
+    this.#sql.save_room.run(last, floor, messages, bytes, oldest_ms, newest_ms, id);
+    const usage = this.#usage.get(log);
+    const weight = weightOf(room);
+    if (usage !== undefined) this.#usage.set(log, usage + weight - room.weighed);
+    room.weighed = weight;
+  }
+
+  /** Forgets an empty room; from then on its log can tell less of rooms that it does not know. */
+  forgetRoom({ id, log, floor }: RoomRow): void {
+    this.#sql.raise_floor.run(floor, log);
+    this.#sql.forget_room.run(id);
+  }
+
+  /** The offset above which nothing was removed from a room that the log does not know. */
+  floor(log: number): number {
+    return number(this.#sql.floor.get(log), "floor");
+  }
+
+  insert(room: number, { offset, time_ms, headers, payload }: LogMessage): void {
+    const stored = Object.keys(headers).length === 0 ? null : JSON.stringify(headers);
+    this.#sql.insert.run(room, offset, time_ms, stored, payload);
+  }
+
+  /** A room's messages in their order, one by one: whoever has enough stops. */
+  *after(room: number, offset: number, limit: number): Iterable<LogMessage> {
+    for (const row of this.#sql.after.iterate(room, offset, limit)) yield message(row);
+  }
+
+  /** A room's messages, the newest first. */
+  *before(room: number, offset: number, limit: number): Iterable<LogMessage> {
+    for (const row of this.#sql.before.iterate(room, offset, limit)) yield message(row);
+  }
+
+  /** Offset, time and bytes of a room's oldest messages. */
+  oldest(room: number, limit: number): { offset: number; time_ms: number; bytes: number }[] {
+    return this.#sql.oldest.all(room, limit).map((row) => ({
+      offset: number(row, "offset"),
+      time_ms: number(row, "time_ms"),
+      bytes: number(row, "bytes"),
+    }));
+  }
+
+  /** How many messages a room has from this offset on. */
+  count(room: number, offset: number): number {
+    return number(this.#sql.count.get(room, offset), "messages");
+  }
+
+  /** Removes a room's messages up to this offset. */
+  remove(room: number, offset: number): void {
+    this.#sql.remove.run(room, offset);
+  }
+
+  repeat(key: Uint8Array): { offset: number; time_ms: number } | undefined {
+    const row = this.#sql.repeat.get(key);
+    return row && { offset: number(row, "offset"), time_ms: number(row, "time_ms") };
+  }
+
+  addRepeat(key: Uint8Array, offset: number, time_ms: number): void {
+    this.#sql.add_repeat.run(key, offset, time_ms);
+  }
+
+  /** Removes the keys from before `cutoff_ms`, at most `limit`. */
+  removeRepeats(cutoff_ms: number, limit: number): void {
+    const last = number(this.#sql.old_repeats.get(limit, cutoff_ms), "id");
+    if (last > 0) this.#sql.remove_repeats.run(last);
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * One tenant's log in the embedded engine, as its callers see it. It checks what it is given, reads
+ * rows, and hands appends to `embedded_log.ts`, which writes those of all tenants together.
+ */
+import { turn } from "../../turns/next_turn.ts";
+import { roomSubject } from "../../subjects/subject.ts";
+import type {
+  Appended,
+  AppendOptions,
+  DurableLog,
+  LogMessage,
+  LogPage,
+  LogRead,
+  LogReadBack,
+  LogStatus,
+  Retention,
+  RoomHead,
+} from "../contract/durable_log.ts";
+import type { EmbeddedLogs } from "./embedded_log.ts";
+import type { LogRow, RoomRow } from "./embedded_log_rows.ts";
+import { page, trimRoom } from "./embedded_log_write.ts";
+import type { Lives } from "../contract/lives.ts";
+
+/** Messages that `trim` removes in one transaction. */
+const TRIM_MESSAGES = 5_000;
+
+/** The log of one tenant. */
+export class EmbeddedLog implements DurableLog {
+  readonly tenant_id: string;
+  /** The log's row as of the last transaction; `embedded_log.ts` sets it. */
+  row: LogRow;
+  /** True when its lives are in the file. */
+  is_saved = true;
+  readonly lives: Lives;
+  /** Always true: nobody else writes to the file while this process has it. */
+  readonly is_proven = true;
+  readonly #logs: EmbeddedLogs;
+
+  constructor(tenant_id: string, row: LogRow, lives: Lives, logs: EmbeddedLogs) {
+    this.tenant_id = tenant_id;
+    this.row = row;
+    this.lives = lives;
+    this.#logs = logs;
+  }
+
+  get stream(): string {
+    return this.row.stream;
+  }
+
+  lifeOf(stream: string): string {
+    return stream;
+  }
+
+  now(): number {
+    return this.#logs.clock.now();
+  }
+
+  // deno-lint-ignore require-await -- every method answers with a promise, also when it throws
+  async append(
+    room_id: string,
+    payload: Uint8Array,
+    options: AppendOptions = {},
+  ): Promise<Appended> {
+    this.#logs.options.assertOpen();
+    const { key, headers = {} } = options;
+    return this.#logs.append(this, { room_id, payload, headers, key });
+  }
+
+  // deno-lint-ignore require-await
+  async head(room_id: string): Promise<RoomHead> {
+    return this.#reading(room_id, (room) => {
+      const { stream, last: log_offset } = this.row;
+      const [last] = room === undefined ? [] : this.#logs.rows.before(room.id, room.last + 1, 1);
+      return { stream, last, log_offset };
+    });
+  }
+
+  // deno-lint-ignore require-await
+  async heads(room_ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const { options, rows } = this.#logs;
+    options.assertOpen();
+    return options.file.reading(() => {
+      const heads = new Map<string, number>();
+      for (const room_id of room_ids) {
+        const last = rows.room(this.row.id, room_id)?.last ?? 0;
+        if (last > 0) heads.set(room_id, last);
+      }
+      return heads;
+    });
+  }
+
+  // deno-lint-ignore require-await
+  async read(room_id: string, { after, limit, max_bytes }: LogRead): Promise<LogPage> {
+    return this.#reading(room_id, (room) => {
+      const { rows } = this.#logs;
+      const found: Iterable<LogMessage> = room ? rows.after(room.id, after, limit + 1) : [];
+      const { taken: messages, more } = page(found, limit, max_bytes);
+      const complete = after >= (room?.floor ?? rows.floor(this.row.id));
+      return { stream: this.stream, messages, complete, more };
+    });
+  }
+
+  // deno-lint-ignore require-await
+  async readBack(room_id: string, { before, limit, max_bytes }: LogReadBack): Promise<LogPage> {
+    return this.#reading(room_id, (room) => {
+      const below = before === 0 ? Number.MAX_SAFE_INTEGER : before;
+      const found = room ? this.#logs.rows.before(room.id, below, limit + 1) : [];
+      const { taken, more } = page(found, limit, max_bytes);
+      return { stream: this.stream, messages: taken.reverse(), complete: false, more };
+    });
+  }
+
+  // deno-lint-ignore require-await
+  async count(room_id: string, from: number): Promise<number> {
+    return this.#reading(room_id, (room) => room ? this.#logs.rows.count(room.id, from) : 0);
+  }
+
+  async trim(room_id: string, keep: number): Promise<void> {
+    const { options, rows } = this.#logs;
+    roomSubject("in", this.tenant_id, room_id);
+    options.assertOpen();
+    // What was appended before the call is older than the call.
+    this.#logs.flush();
+    const some = () => {
+      const room = rows.room(this.row.id, room_id);
+      if (room === undefined || room.messages <= keep) return 0;
+      const removed = trimRoom(rows, room, keep, 0, TRIM_MESSAGES);
+      rows.saveRoom(room);
+      return removed;
+    };
+    while (options.file.transaction(some) === TRIM_MESSAGES) {
+      await turn();
+      options.assertOpen();
+    }
+  }
+
+  // deno-lint-ignore require-await
+  async retain(retention: Retention, shrink = false): Promise<void> {
+    this.#logs.options.assertOpen();
+    this.grow(retention, shrink);
+  }
+
+  // deno-lint-ignore require-await
+  async status(): Promise<LogStatus> {
+    const { options, rows } = this.#logs;
+    options.assertOpen();
+    const { id, stream, last, history_size, history_ttl_seconds } = this.row;
+    const totals = options.file.reading(() => rows.totals(id));
+    const kept = { history_size, history_ttl_seconds, replicas: undefined };
+    return { stream, log_offset: last, ...totals, ...kept };
+  }
+
+  /** Does what `retain` does, at once. */
+  grow({ history_size, history_ttl_seconds }: Retention, shrink: boolean): void {
+    const kept = shrink ? { history_size, history_ttl_seconds } : {
+      history_size: Math.max(history_size, this.row.history_size),
+      history_ttl_seconds: Math.max(history_ttl_seconds, this.row.history_ttl_seconds),
+    };
+    const { row } = this;
+    if (
+      kept.history_size === row.history_size &&
+      kept.history_ttl_seconds === row.history_ttl_seconds
+    ) return;
+    const { options, rows } = this.#logs;
+    options.file.transaction(() => rows.retain(row.id, kept));
+    this.row = { ...row, ...kept };
+  }
+
+  /** Runs a read of one room; undefined: the log has never had a message of it, or forgot that. */
+  #reading<T>(room_id: string, run: (room: RoomRow | undefined) => T): T {
+    const { options, rows } = this.#logs;
+    roomSubject("in", this.tenant_id, room_id);
+    options.assertOpen();
+    return options.file.reading(() => run(rows.room(this.row.id, room_id)));
+  }
+}

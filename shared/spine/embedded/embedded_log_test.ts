@@ -1,0 +1,297 @@
+/**
+ * What only the embedded engine's logs have: their file, its limits and damages, and time that the
+ * test makes pass. What they have in common with NATS is in `conformance_log.ts`.
+ */
+import assert from "node:assert/strict";
+import { DatabaseSync } from "node:sqlite";
+import { createLogger } from "../../logs/log.ts";
+import { roomSubject } from "../../subjects/subject.ts";
+import {
+  bytes,
+  collect,
+  Collected,
+  refusedWith,
+  text,
+  within,
+} from "../conformance/conformance.ts";
+import {
+  LOG_DEDUPLICATION_MS,
+  LOG_OFFSET_HEADER,
+  LOG_PREVIOUS_HEADER,
+} from "../contract/durable_log.ts";
+import type { DurableLog } from "../contract/durable_log.ts";
+import { openEmbedded } from "./embedded.ts";
+import type { EmbeddedOptions } from "./embedded.ts";
+import type { Spine, SpineEvent } from "../contract/spine.ts";
+
+const RETENTION = { history_size: 1_000, history_ttl_seconds: 600, replicas: undefined };
+const LOTS = { after: 0, limit: 10_000, max_bytes: 100_000_000 };
+const lines: string[] = [];
+const options: EmbeddedOptions = {
+  now: Date.now,
+  log: createLogger({
+    level: "info",
+    format: "logfmt",
+    component: "spine",
+    now: Date.now,
+    write: (line) => void lines.push(line),
+  }),
+};
+
+async function withFolder(run: (data_dir: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "arqon-log-" });
+  try {
+    await run(`${folder}/data`);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+async function withLog(
+  more: Partial<EmbeddedOptions>,
+  run: (log: DurableLog, spine: Spine) => Promise<void>,
+  retention = RETENTION,
+): Promise<void> {
+  const spine = openEmbedded({ ...options, ...more });
+  try {
+    await run(await spine.log("acme", retention), spine);
+  } finally {
+    await spine.drain();
+  }
+}
+
+const texts = async (log: DurableLog, room = "a") =>
+  (await log.read(room, LOTS)).messages.map(({ payload }) => text(payload));
+
+/** A clock that both runs and is set by the test. */
+function clocks() {
+  const time = { wall_ms: Date.now(), passed_ms: 0 };
+  const pass = (ms: number) => {
+    time.wall_ms += ms;
+    time.passed_ms += ms;
+  };
+  const given = { now: () => time.wall_ms, monotonic_ms: () => time.passed_ms };
+  return { time, pass, given };
+}
+
+Deno.test("with data_dir a log, its messages, floors and keys outlive the engine", async () => {
+  await withFolder(async (data_dir) => {
+    let stream = "";
+    let offset = 0;
+    await withLog({ data_dir }, async (log) => {
+      stream = log.stream;
+      for (const n of ["1", "2", "3"]) ({ offset } = await log.append("a", bytes(n), { key: n }));
+      await log.trim("a", 2);
+      await log.retain({ ...RETENTION, history_size: 2_000 });
+    });
+    await withLog({ data_dir }, async (log) => {
+      assert.notEqual(log.stream, stream, "nobody can say that it is no older copy");
+      const [first, second] = log.lives;
+      assert.deepEqual(first, { name: stream, first: 0 });
+      assert.deepEqual(second, { name: log.stream, first: offset + 1 });
+      assert.deepEqual(await texts(log), ["2", "3"]);
+      assert.equal((await log.read("a", LOTS)).complete, false);
+      assert.equal((await log.read("a", { ...LOTS, after: offset - 2 })).complete, true);
+      const repeated = await log.append("a", bytes("3"), { key: "3" });
+      assert.deepEqual(repeated, { offset, duplicate: true, stream: log.stream });
+      assert.equal((await log.append("a", bytes("4"))).offset, offset + 1);
+      assert.equal((await log.status()).history_size, 2_000);
+    });
+    await Deno.remove(`${data_dir}/log.sqlite`);
+    await withLog({ data_dir }, async (log) => {
+      assert.notEqual(log.stream, stream, "a lost log is another one");
+      assert.deepEqual(await texts(log), []);
+    });
+  });
+});
+
+Deno.test("in memory every engine has its own log", async () => {
+  const streams = new Set<string>();
+  for (let n = 0; n < 2; n++) {
+    await withLog({}, async (log) => {
+      streams.add(log.stream);
+      assert.equal((await log.append("a", bytes("1"))).offset, 1);
+    });
+  }
+  assert.equal(streams.size, 2);
+});
+
+Deno.test("a drain stores and delivers what is under way", async () => {
+  await withFolder(async (data_dir) => {
+    let delivered = 0;
+    await withLog({ data_dir }, async (log, spine) => {
+      spine.subscribe(roomSubject("in", "acme", "a"), () => void delivered++);
+      const under_way = Array.from({ length: 3_000 }, (_, n) => log.append("a", bytes(String(n))));
+      await Promise.all([spine.drain(), ...under_way]);
+    }, { ...RETENTION, history_size: 5_000 });
+    assert.equal(delivered, 3_000);
+    await withLog({ data_dir }, async (log) => assert.equal((await texts(log)).length, 3_000));
+  });
+});
+
+Deno.test("offsets that a power cut took back are not given again", async () => {
+  await withFolder(async (data_dir) => {
+    const copy = `${data_dir}-copy`;
+    let last = 0;
+    await withLog({ data_dir }, async (log) => {
+      await log.append("a", bytes("kept"));
+      // What the disk had when the power went: everything later is lost.
+      await Deno.mkdir(copy);
+      for (const name of ["log.sqlite", "log.sqlite-wal"]) {
+        await Deno.copyFile(`${data_dir}/${name}`, `${copy}/${name}`);
+      }
+      for (let n = 0; n < 500; n++) ({ offset: last } = await log.append("a", bytes("lost")));
+    });
+    await withLog({ data_dir: copy }, async (log) => {
+      assert.deepEqual(await texts(log), ["kept"]);
+      assert.ok((await log.head("a")).log_offset >= last, "a client's position is not ahead");
+      assert.ok((await log.append("a", bytes("next"))).offset > last);
+    });
+  });
+});
+
+Deno.test("a full log is a 503 that names log_bytes, keeps what it has, and recovers", async () => {
+  await withLog({ log_limits: { log_bytes: 200_000 } }, async (log) => {
+    const full = /raise \[durable\] log_bytes/;
+    const payload = new Uint8Array(5_000);
+    const stored: number[] = [];
+    await assert.rejects(async () => {
+      for (;;) stored.push((await log.append("a", payload)).offset);
+    }, (error) => refusedWith("log-unavailable")(error) && full.test(String(error)));
+    assert.ok(stored.length > 10, `${stored.length} were stored`);
+    const refused = await Promise.allSettled([1, 2, 3].map(() => log.append("b", payload)));
+    assert.ok(refused.every(({ status }) => status === "rejected"));
+    const page = await log.read("a", LOTS);
+    assert.deepEqual(page.messages.map(({ offset }) => offset), stored);
+    assert.equal((await log.head("a")).log_offset, stored.at(-1));
+    assert.ok(lines.some((line) => line.includes("have their share of the log")));
+    await log.trim("a", 3);
+    const { offset } = await log.append("a", payload);
+    assert.equal(offset, (stored.at(-1) ?? 0) + 1, "what was refused took no offset");
+  });
+});
+
+Deno.test("a full log goes on taking what replaces its oldest", async () => {
+  await withLog({ log_limits: { log_bytes: 500_000 } }, async (log) => {
+    for (let n = 0; n < 1_000; n++) await log.append("a", new Uint8Array(5_000).fill(n));
+    const { messages } = await log.read("a", LOTS);
+    assert.equal(messages.at(-1)?.payload[0], 999 & 255);
+    assert.ok(messages.length >= 20);
+  }, { ...RETENTION, history_size: 20 });
+});
+
+Deno.test("too many publishes that wait are refused, by number and by bytes", async () => {
+  for (const log_limits of [{ pending_messages: 3 }, { pending_bytes: 30 }]) {
+    await withLog({ log_limits }, async (log) => {
+      const some = () => Array.from({ length: 5 }, () => log.append("a", new Uint8Array(10)));
+      for (let turn = 0; turn < 3; turn++) {
+        const outcomes = await Promise.allSettled(some());
+        assert.equal(outcomes.filter(({ status }) => status === "fulfilled").length, 3);
+        const refused = outcomes.find((outcome) => outcome.status === "rejected");
+        assert.ok(refused && refusedWith("log-unavailable")(refused.reason));
+        assert.match(String(refused.reason), /too many publishes wait/);
+      }
+    });
+  }
+});
+
+Deno.test("a message that cannot be delivered is stored, and its subscribers are told", async () => {
+  await withLog({ limits: { pending_bytes: 100 } }, async (log, spine) => {
+    const events = new Collected<SpineEvent>();
+    spine.onEvent(events.add);
+    const received = await collect(spine, roomSubject("in", "acme", "a"));
+    const payload = new Uint8Array(60);
+    const appended = await Promise.all([1, 2, 3].map(() => log.append("a", payload)));
+    await received.count(1);
+    await events.count(1);
+    assert.deepEqual(events.items, [{ type: "log", tenant_id: "acme" }]);
+    await log.append("a", payload);
+    const [first, next] = await received.count(2);
+    assert.equal(first?.headers[LOG_OFFSET_HEADER], String(appended[0]?.offset));
+    const previous = next?.headers[LOG_PREVIOUS_HEADER];
+    assert.equal(previous, String(appended[2]?.offset), "the hole shows");
+    assert.equal((await log.read("a", LOTS)).messages.length, 4);
+  });
+});
+
+Deno.test("what is too old goes with the next append, or by itself", async () => {
+  const { pass, given } = clocks();
+  await withLog(given, async (log) => {
+    const { offset } = await log.append("a", bytes("old"));
+    await log.append("quiet", bytes("old"));
+    pass(300_000);
+    await log.append("a", bytes("younger"));
+    assert.deepEqual(await texts(log), ["old", "younger"]);
+    pass(302_000);
+    await log.append("a", bytes("new"));
+    assert.deepEqual(await texts(log), ["younger", "new"]);
+    assert.equal((await log.read("a", { ...LOTS, after: offset - 1 })).complete, false);
+    assert.equal((await log.read("a", { ...LOTS, after: offset })).complete, true);
+    const swept = async () => {
+      while ((await texts(log, "quiet")).length > 0) {
+        await new Promise((wake) => setTimeout(wake, 20));
+      }
+    };
+    await within(swept(), "the sweep");
+    assert.equal((await log.heads(["quiet"])).size, 0);
+  });
+});
+
+Deno.test("a key is compared for two minutes, by the log's clock", async () => {
+  const { pass, given } = clocks();
+  await withLog(given, async (log) => {
+    const first = await log.append("a", bytes("1"), { key: "k" });
+    pass(LOG_DEDUPLICATION_MS - 1);
+    assert.equal((await log.append("a", bytes("1"), { key: "k" })).duplicate, true);
+    pass(2);
+    const again = await log.append("a", bytes("1"), { key: "k" });
+    assert.deepEqual([again.duplicate, again.offset], [false, first.offset + 1]);
+    assert.equal((await log.append("a", bytes("1"), { key: "k" })).offset, again.offset);
+  });
+});
+
+Deno.test("a wall clock that jumps expires nothing and takes no time back", async () => {
+  await withFolder(async (data_dir) => {
+    const { time, pass, given } = clocks();
+    await withLog({ ...given, data_dir }, async (log) => {
+      await log.append("a", bytes("1"));
+      time.wall_ms += 86_400_000;
+      pass(1_000);
+      await log.append("a", bytes("2"));
+      time.wall_ms -= 2 * 86_400_000;
+      pass(1_000);
+      await log.append("a", bytes("3"));
+      assert.deepEqual(await texts(log), ["1", "2", "3"]);
+    });
+    // The process starts anew a day in the past.
+    await withLog({ ...given, data_dir }, async (log) => {
+      await log.append("a", bytes("4"));
+      const { messages } = await log.read("a", LOTS);
+      const times = messages.map(({ time_ms }) => time_ms);
+      assert.deepEqual(times, times.toSorted((left, right) => left - right));
+      assert.ok(log.now() >= (times.at(-1) ?? 0));
+      assert.equal(messages.length, 4);
+    });
+  });
+});
+
+Deno.test("a file that is no log of this version is a start error that names it", async () => {
+  await withFolder(async (data_dir) => {
+    await withLog({ data_dir }, async () => {});
+    const file = `${data_dir}/log.sqlite`;
+    const open = () => openEmbedded({ ...options, data_dir });
+    const database = new DatabaseSync(file);
+    database.exec("PRAGMA user_version = 99");
+    database.close();
+    assert.throws(open, refusedWith("spine-unavailable"));
+    assert.throws(open, /log\.sqlite: its version is 99, this ArqonBus knows 1/);
+    await Deno.writeFile(file, new Uint8Array(20_000).fill(7));
+    assert.throws(open, refusedWith("spine-unavailable"));
+    assert.throws(
+      open,
+      /data_dir .* cannot be opened \(file is not a database\): log\.sqlite .* is damaged/,
+    );
+    await Deno.remove(file);
+    await open().drain();
+  });
+});

@@ -1,0 +1,288 @@
+/**
+ * What the embedded engine's logs take and what they remove: appends in one transaction, trimming
+ * by number and age, and keys against repetition. Called inside a transaction of
+ * `embedded_log_file.ts`. The queue of appends is in `embedded_log.ts`.
+ */
+import { createHash } from "node:crypto";
+import { LOG_DEDUPLICATION_MS } from "../contract/durable_log.ts";
+import type { Appended, LogLimits, LogMessage } from "../contract/durable_log.ts";
+import { MESSAGE_BYTES, weightOf } from "./embedded_log_rows.ts";
+import type { LogRow, LogRows, Retained, RoomRow } from "./embedded_log_rows.ts";
+import type { SpineHeaders } from "../contract/spine.ts";
+
+/**
+ * How many messages above `history_size` a room may have before it is trimmed, so that not each
+ * message costs a statement.
+ */
+const SLACK_MESSAGES = 16;
+/** The same for the age, in ms. */
+const SLACK_MS = 1_000;
+/** Old messages, or keys, that one append removes at most; the sweep removes the rest. */
+const TRIM_PER_APPEND = 64;
+/** Rooms that one sweep looks at, and messages and keys that it removes, at most. */
+const SWEEP_ROOMS = 500;
+const SWEEP_MESSAGES = 2_000;
+/**
+ * How long an empty room is remembered after its messages expired, so that its reads stay exact, in
+ * ms.
+ */
+const FORGET_MS = 604_800_000;
+/** Bytes of a key's digest by which keys are compared: nobody finds two alike. */
+const KEY_BYTES = 16;
+
+/** One append, checked. */
+export interface Append {
+  readonly room_id: string;
+  /** The log's own copy. */
+  readonly payload: Uint8Array;
+  readonly headers: SpineHeaders;
+  readonly key: string | undefined;
+}
+
+/** The outcome of one append, told once the transaction is done. */
+export interface Taken {
+  readonly appended: Appended;
+  readonly time_ms: number;
+  /** Offset of the message before it in its room; 0: none. */
+  readonly previous: number;
+}
+
+/**
+ * No tenant may have more than so many times the free space, so that something is left for the next
+ * one.
+ */
+const FREE_SHARE = 3;
+/** The part of the file that is set aside for tenants that have little, whoever floods. */
+const ASIDE_PART = 1 / 4;
+/**
+ * A tenant with less than this part of the file has little; so sixteen tenants get it for certain.
+ */
+const LITTLE_PART = 1 / 64;
+/** The part of a small file that is kept free: a transaction may not fill it for all others. */
+const KEPT_PART = 1 / 16;
+const KEPT_BYTES = 8_388_608;
+const PAGE_BYTES = 4_096;
+/** Payloads up to this size share pages. */
+const INLINE_BYTES = 900;
+
+/** The space that a transaction may still use. */
+export interface Space {
+  /** Bytes left for all tenants together; each message takes some. */
+  free_bytes: number;
+  /** Bytes that one tenant's messages may take. */
+  readonly tenant_bytes: number;
+  /**
+   * Bytes set aside for tenants that have little, and the bound below which a tenant has little.
+   */
+  readonly aside_bytes: number;
+  readonly little_bytes: number;
+}
+
+/** A transaction's space in a file of which so much is free. */
+export function spaceOf(
+  free_bytes: number,
+  { log_bytes, tenant_bytes }: Pick<LogLimits, "log_bytes" | "tenant_bytes">,
+): Space {
+  const kept_bytes = Math.min(KEPT_BYTES, log_bytes * KEPT_PART);
+  return {
+    free_bytes: Math.max(0, free_bytes - kept_bytes),
+    tenant_bytes,
+    aside_bytes: log_bytes * ASIDE_PART,
+    little_bytes: log_bytes * LITTLE_PART,
+  };
+}
+
+/** The bytes that one tenant's messages may take now, if so much is there. */
+export function tenantBound(
+  { free_bytes, tenant_bytes, aside_bytes, little_bytes }: Space,
+): number {
+  const shared_bytes = Math.max(0, free_bytes - aside_bytes);
+  return Math.min(tenant_bytes, Math.max(little_bytes, FREE_SHARE * shared_bytes));
+}
+
+/** The most that a message takes in the file, in bytes: a large one has pages of its own. */
+function footprint(payload_bytes: number): number {
+  if (payload_bytes <= INLINE_BYTES) return payload_bytes + MESSAGE_BYTES;
+  return Math.ceil(payload_bytes / PAGE_BYTES + 1) * PAGE_BYTES;
+}
+
+/** How many offsets are reserved at once; see `LogRow.reserved`. */
+export const RESERVED_OFFSETS = 10_000;
+
+const digest = (room: number, key: string): Uint8Array =>
+  createHash("sha256").update(`${room}/${key}`).digest().subarray(0, KEY_BYTES);
+
+/**
+ * Removes a room's oldest messages while there are more than `keep` or they are from before
+ * `cutoff_ms`; at most `limit`. Returns how many. The caller saves the room.
+ */
+export function trimRoom(
+  rows: LogRows,
+  room: RoomRow,
+  keep: number,
+  cutoff_ms: number,
+  limit: number,
+): number {
+  let removed = 0;
+  let floor = 0;
+  for (const { offset, time_ms, bytes } of rows.oldest(room.id, limit + 1)) {
+    if (removed === limit || (room.messages <= keep && time_ms >= cutoff_ms)) {
+      room.oldest_ms = time_ms;
+      break;
+    }
+    removed++;
+    room.messages--;
+    room.bytes -= bytes;
+    floor = offset;
+  }
+  if (removed === 0) return 0;
+  room.floor = floor;
+  if (room.messages === 0) room.last = 0;
+  rows.remove(room.id, floor);
+  return removed;
+}
+
+/** The appends of one log within one transaction. */
+export class LogWriter {
+  readonly #rows: LogRows;
+  readonly #log: LogRow;
+  readonly #rooms = new Map<string, RoomRow>();
+  readonly #space: Space;
+  #used_bytes: number;
+  #last: number;
+  #time_ms: number;
+
+  /**
+   * `now_ms` by the log's clock; no message is older than the one before it. `space` is shared by all
+   * logs of the transaction.
+   */
+  constructor(rows: LogRows, log: LogRow, now_ms: number, space: Space) {
+    this.#rows = rows;
+    this.#log = log;
+    this.#space = space;
+    this.#used_bytes = rows.usage(log.id);
+    this.#last = log.last;
+    this.#time_ms = Math.max(now_ms, log.time_ms);
+  }
+
+  /** Stores one message, or finds it stored already; undefined: the log has no room for it. */
+  take({ room_id, payload, headers, key }: Append): Taken | undefined {
+    const room = this.#room(room_id);
+    const digested = key === undefined ? undefined : digest(room.id, key);
+    const stored = digested && this.#rows.repeat(digested);
+    if (stored !== undefined && stored.time_ms > this.#time_ms - LOG_DEDUPLICATION_MS) {
+      return this.#taken(stored.offset, true, 0);
+    }
+    this.#trim(room, SLACK_MESSAGES);
+    // Before anything is refused, what only waits to be trimmed goes.
+    if (!this.#fits(payload.length)) this.#trim(room, 0);
+    if (!this.#fits(payload.length)) return undefined;
+    this.#used_bytes += payload.length + MESSAGE_BYTES;
+    this.#space.free_bytes -= footprint(payload.length);
+    const offset = ++this.#last;
+    const previous = room.last;
+    this.#rows.insert(room.id, { offset, time_ms: this.#time_ms, headers, payload });
+    if (digested !== undefined) this.#rows.addRepeat(digested, offset, this.#time_ms);
+    if (room.messages === 0) room.oldest_ms = this.#time_ms;
+    room.last = offset;
+    room.messages++;
+    room.bytes += payload.length;
+    room.newest_ms = this.#time_ms;
+    return this.#taken(offset, false, previous);
+  }
+
+  /**
+   * Writes what the transaction has changed beside the messages; gives the log's row as it is then.
+   */
+  finish(): LogRow {
+    const last = this.#last;
+    const log = last === this.#log.last
+      ? this.#log
+      : { ...this.#log, last, time_ms: this.#time_ms };
+    if (log !== this.#log) this.#rows.saveLog(log.id, last, this.#time_ms);
+    for (const room of this.#rooms.values()) this.#rows.saveRoom(room);
+    const limit = last - this.#log.last + TRIM_PER_APPEND;
+    this.#rows.removeRepeats(this.#time_ms - LOG_DEDUPLICATION_MS, limit);
+    return log;
+  }
+
+  #taken(offset: number, duplicate: boolean, previous: number): Taken {
+    const appended = { offset, duplicate, stream: this.#log.stream };
+    return { appended, time_ms: this.#time_ms, previous };
+  }
+
+  /** A room as this transaction sees it. */
+  #room(room_id: string): RoomRow {
+    const known = this.#rooms.get(room_id);
+    if (known !== undefined) return known;
+    const { id } = this.#log;
+    const room = this.#rows.room(id, room_id) ?? this.#rows.addRoom(id, room_id);
+    this.#rooms.set(room_id, room);
+    return room;
+  }
+
+  #fits(payload_bytes: number): boolean {
+    const space = this.#space;
+    return this.#used_bytes + payload_bytes + MESSAGE_BYTES <= tenantBound(space) &&
+      footprint(payload_bytes) <= space.free_bytes;
+  }
+
+  /**
+   * Trims before a message is added, so that a full file takes messages while others are removed.
+   */
+  #trim(room: RoomRow, slack_messages: number): void {
+    const { history_size, history_ttl_seconds } = this.#log;
+    const cutoff_ms = this.#time_ms - history_ttl_seconds * 1_000;
+    const many = room.messages > history_size + slack_messages;
+    if (!many && (room.messages === 0 || room.oldest_ms >= cutoff_ms - SLACK_MS)) return;
+    const before_bytes = weightOf(room);
+    trimRoom(this.#rows, room, history_size, cutoff_ms, TRIM_PER_APPEND);
+    this.#used_bytes += weightOf(room) - before_bytes;
+  }
+}
+
+function sweepRoom(rows: LogRows, room: RoomRow, kept: Retained, now_ms: number, limit: number) {
+  const cutoff_ms = now_ms - kept.history_ttl_seconds * 1_000;
+  if (room.messages === 0) {
+    if (room.newest_ms < cutoff_ms - FORGET_MS) rows.forgetRoom(room);
+    return 0;
+  }
+  if (room.messages <= kept.history_size && room.oldest_ms >= cutoff_ms) return 0;
+  const removed = trimRoom(rows, room, kept.history_size, cutoff_ms, limit);
+  if (removed > 0) rows.saveRoom(room);
+  return removed;
+}
+
+/**
+ * Trims some of the rooms, those after the id `after`; gives the id to go on with, 0: from the
+ * start. So a room that nobody publishes to loses its old messages here.
+ */
+export function sweepRooms(rows: LogRows, after: number, now_ms: number): number {
+  let left = SWEEP_MESSAGES;
+  rows.removeRepeats(now_ms - LOG_DEDUPLICATION_MS, SWEEP_MESSAGES);
+  const rooms = rows.rooms(after, SWEEP_ROOMS);
+  for (const { room, retained } of rooms) {
+    left -= sweepRoom(rows, room, retained, now_ms, left);
+    // What is left of this room comes next time.
+    if (left <= 0) return room.id - 1;
+  }
+  return rooms.length < SWEEP_ROOMS ? 0 : rooms.at(-1)?.room.id ?? 0;
+}
+
+/** Messages up to `limit` and about `max_bytes`, at least one; and whether there are more. */
+export function page(
+  messages: Iterable<LogMessage>,
+  limit: number,
+  max_bytes: number,
+): { taken: LogMessage[]; more: boolean } {
+  const taken: LogMessage[] = [];
+  let bytes = 0;
+  for (const message of messages) {
+    bytes += message.payload.length;
+    if (taken.length === limit || (taken.length > 0 && bytes > max_bytes)) {
+      return { taken, more: true };
+    }
+    taken.push(message);
+  }
+  return { taken, more: false };
+}

@@ -1,0 +1,120 @@
+/**
+ * Object stores of the embedded engine: one table in the database of `embedded_store.ts`. An object
+ * is a few MiB at most, so each is one row; its digest shows a file that was damaged or edited.
+ */
+import { createHash } from "node:crypto";
+import type { DatabaseSync } from "node:sqlite";
+import { ArqonError } from "@arqon/proto";
+import { assertObjectName, assertSize, OBJECT_BYTES_MAX } from "../contract/check.ts";
+import type { ObjectStore, StoredObject } from "../contract/spine.ts";
+
+/** The table; run once when the database is opened. */
+export const OBJECT_SCHEMA = `
+  CREATE TABLE IF NOT EXISTS object (
+    bucket TEXT NOT NULL, name TEXT NOT NULL, value BLOB NOT NULL, digest BLOB NOT NULL,
+    modified_ms INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (bucket, name)
+  ) STRICT;`;
+/** The present time in SQL, Unix ms. */
+const NOW = "CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+
+/** Adds the columns that files of earlier builds lack. Objects in them count as stored now. */
+export function migrateObjects(database: DatabaseSync): void {
+  const columns = database.prepare("SELECT name FROM pragma_table_info('object')").all();
+  if (columns.some(({ name }) => name === "modified_ms")) return;
+  database.exec(`
+    ALTER TABLE object ADD COLUMN modified_ms INTEGER NOT NULL DEFAULT 0;
+    UPDATE object SET modified_ms = ${NOW};`);
+}
+
+/** The rows of all object stores. */
+export interface ObjectTable {
+  get(bucket: string, name: string): Uint8Array | undefined;
+  put(bucket: string, name: string, value: Uint8Array): void;
+  remove(bucket: string, name: string): void;
+  list(bucket: string): StoredObject[];
+}
+
+const sha256 = (bytes: Uint8Array): Uint8Array => createHash("sha256").update(bytes).digest();
+
+function checked(row: Record<string, unknown>, bucket: string, name: string): Uint8Array {
+  const { value, digest } = row;
+  if (value instanceof Uint8Array && digest instanceof Uint8Array) {
+    const found = sha256(value);
+    if (digest.length === found.length && found.every((byte, at) => byte === digest[at])) {
+      return new Uint8Array(value);
+    }
+  }
+  const cause = new Error(`object ${JSON.stringify(name)} of ${bucket} does not match its digest`);
+  throw new ArqonError("internal", "", { cause });
+}
+
+/** The rows of objects in an open database, in which `OBJECT_SCHEMA` has run. */
+export function objectTable(database: DatabaseSync): ObjectTable {
+  const get = database.prepare("SELECT value, digest FROM object WHERE bucket = ? AND name = ?");
+  const put = database.prepare(
+    `INSERT INTO object (bucket, name, value, digest, modified_ms) VALUES (?, ?, ?, ?, ${NOW}) ` +
+      "ON CONFLICT (bucket, name) DO UPDATE SET value = excluded.value, " +
+      "digest = excluded.digest, modified_ms = excluded.modified_ms",
+  );
+  const remove = database.prepare("DELETE FROM object WHERE bucket = ? AND name = ?");
+  const list = database.prepare(
+    "SELECT name, length(value) AS size_bytes, modified_ms FROM object WHERE bucket = ?",
+  );
+  return {
+    get(bucket, name) {
+      const row = get.get(bucket, name);
+      return row === undefined ? undefined : checked(row, bucket, name);
+    },
+    put: (bucket, name, value) => void put.run(bucket, name, value, sha256(value)),
+    remove: (bucket, name) => void remove.run(bucket, name),
+    list: (bucket) =>
+      list.all(bucket).map(({ name, size_bytes, modified_ms }) => ({
+        name: String(name),
+        size_bytes: Number(size_bytes),
+        modified_ms: Number(modified_ms),
+      })),
+  };
+}
+
+/** One object store of the embedded engine. */
+export class EmbeddedObjects implements ObjectStore {
+  readonly object_bytes_max = OBJECT_BYTES_MAX;
+  readonly #bucket: string;
+  readonly #table: ObjectTable;
+  /** Throws when the engine is not open. */
+  readonly #assertOpen: () => void;
+
+  constructor(bucket: string, table: ObjectTable, assertOpen: () => void) {
+    this.#bucket = bucket;
+    this.#table = table;
+    this.#assertOpen = assertOpen;
+  }
+
+  // deno-lint-ignore require-await -- every method answers with a promise, also when it throws
+  async put(name: string, bytes: Uint8Array): Promise<void> {
+    this.#assertOpen();
+    assertObjectName(name);
+    assertSize(bytes.length, OBJECT_BYTES_MAX);
+    this.#table.put(this.#bucket, name, bytes);
+  }
+
+  // deno-lint-ignore require-await
+  async get(name: string): Promise<Uint8Array | undefined> {
+    this.#assertOpen();
+    assertObjectName(name);
+    return this.#table.get(this.#bucket, name);
+  }
+
+  // deno-lint-ignore require-await
+  async delete(name: string): Promise<void> {
+    this.#assertOpen();
+    assertObjectName(name);
+    this.#table.remove(this.#bucket, name);
+  }
+
+  // deno-lint-ignore require-await
+  async list(): Promise<StoredObject[]> {
+    this.#assertOpen();
+    return this.#table.list(this.#bucket);
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * Header blocks of NATS messages, read and written as nats.js (3.4.0) has them, in half the time. What
+ * is unusual is left to nats.js itself, faults included. Pure.
+ */
+import { MsgHdrsImpl } from "@nats-io/nats-core";
+import type { SpineHeaders } from "../../contract/spine.ts";
+
+/** A block of headers. */
+export interface HeaderBlock {
+  /** The first value of each name. */
+  readonly headers: SpineHeaders;
+  /** The status of an answer without a message, for example 503; else 0. */
+  readonly code: number;
+  readonly description: string;
+}
+
+/** Bytes of a block beside its lines. */
+export const BLOCK_BYTES = 12;
+/** The headers of a message that has none. */
+export const NO_HEADERS: SpineHeaders = Object.freeze(Object.create(null));
+
+const NO_BLOCK: HeaderBlock = { headers: NO_HEADERS, code: 0, description: "" };
+const VERSION = "NATS/1.0";
+const LINE_END = "\r\n";
+const NAME = /^[!-9;-~]*$/;
+const decoder = new TextDecoder();
+
+/** Reads a block as nats.js does. Throws what nats.js throws. */
+function readSlowly(bytes: Uint8Array): HeaderBlock {
+  const all = MsgHdrsImpl.decode(bytes);
+  const headers: Record<string, string> = Object.create(null);
+  for (const [name, values] of all) headers[name] = values[0] ?? "";
+  return { headers, code: all.code, description: all.description };
+}
+
+/** Reads the lines of a plain block; undefined: nats.js is to read it. */
+function readLines(text: string): SpineHeaders | undefined {
+  const headers: Record<string, string> = Object.create(null);
+  let from = VERSION.length + LINE_END.length;
+  while (from < text.length) {
+    const found = text.indexOf(LINE_END, from);
+    const end = found < 0 ? text.length : found;
+    const colon = text.indexOf(":", from);
+    if (colon >= from && colon < end) {
+      const name = text.slice(from, colon);
+      const value = text.slice(colon + 1, end).trim();
+      if (!NAME.test(name) || value.includes("\r") || value.includes("\n")) return undefined;
+      headers[name] ??= value;
+    }
+    from = end + LINE_END.length;
+  }
+  return headers;
+}
+
+/** Reads the block between these bytes. Throws what nats.js throws for a bad one. */
+export function readHeaders(bytes: Uint8Array, from: number, to: number): HeaderBlock {
+  if (from >= to) return NO_BLOCK;
+  const block = bytes.subarray(from, to);
+  const text = decoder.decode(block);
+  // Not ASCII: places in the text are not those of the bytes, and white space may be any.
+  if (text.length !== block.length || !text.startsWith(VERSION + LINE_END)) {
+    return readSlowly(block);
+  }
+  const headers = readLines(text);
+  return headers === undefined ? readSlowly(block) : { headers, code: 0, description: "" };
+}
+
+/** The lines of a block; `headerBytes` counts their bytes, with `BLOCK_BYTES`. */
+export function headerLines(headers: SpineHeaders | undefined): string {
+  let lines = "";
+  for (const name in headers) lines += `${name}: ${headers[name] ?? ""}${LINE_END}`;
+  return lines;
+}
+
+/** A block of these lines; "" when there are none. */
+export function headerBlock(lines: string): string {
+  return lines === "" ? "" : `${VERSION}${LINE_END}${lines}${LINE_END}`;
+}

@@ -1,0 +1,247 @@
+/**
+ * The life of one NATS connection: connected, disconnected, connected again, closed. nats.js drops
+ * publishes in silence while it is disconnected, so every part asks here first. Whoever waits for
+ * an answer when the connection drops is told so.
+ */
+import { ArqonError } from "@arqon/proto";
+import { errors } from "@nats-io/transport-deno";
+import type { NatsConnection, Status } from "@nats-io/transport-deno";
+import type { Logger } from "../../../logs/log.ts";
+import { Listeners } from "../../contract/listeners.ts";
+import { isSupportedNats, OLDEST_NATS } from "./nats_version.ts";
+import type { SpineState } from "../../contract/spine.ts";
+
+/** Time between two log lines about denied publishes, in ms. */
+const DENIAL_LOG_MS = 1_000;
+
+/** What a link is made from. */
+export interface LinkOptions {
+  readonly connection: NatsConnection;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Milliseconds that only grow, for deadlines. */
+  readonly monotonic: () => number;
+  /** How long one answer may take, in ms. */
+  readonly request_timeout_ms: number;
+}
+
+/** One connection, through all its reconnects. */
+export class Link {
+  readonly connection: NatsConnection;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly monotonic: () => number;
+  readonly request_timeout_ms: number;
+  readonly listeners: Listeners;
+  /** Called at once when the connection is lost, before anybody hears of it. */
+  onLost: () => void = () => {};
+  /** Called at once when the connection is there again, before anybody hears of it. */
+  onBack: () => void = () => {};
+  /** Called for every change of `state`. */
+  onState: () => void = () => {};
+  /** Called when an attempt to reconnect begins. */
+  onAttempt: () => void = () => {};
+  #state: SpineState = "connected";
+  #since_ms: number;
+  #reconnects = 0;
+  #slow_consumers = 0;
+  /** Messages denied since the log last said so, and when that was, by `monotonic`. */
+  #denials = 0;
+  #denial_logged_ms = -Infinity;
+  /** Callbacks for when the connection drops. */
+  readonly #interrupts = new Set<(error: ArqonError) => void>();
+  /** Callbacks for when it is back (true) or closed for good (false). */
+  readonly #waiting = new Set<(connected: boolean) => void>();
+  readonly #relisters = new Set<() => void>();
+
+  constructor(options: LinkOptions) {
+    this.connection = options.connection;
+    this.log = options.log;
+    this.now = options.now;
+    this.monotonic = options.monotonic;
+    this.request_timeout_ms = options.request_timeout_ms;
+    this.listeners = new Listeners(options.log);
+    this.#since_ms = options.now();
+    void this.#follow();
+  }
+
+  get state(): SpineState {
+    return this.#state;
+  }
+
+  get since_ms(): number {
+    return this.#since_ms;
+  }
+
+  get reconnects(): number {
+    return this.#reconnects;
+  }
+
+  get slow_consumers(): number {
+    return this.#slow_consumers;
+  }
+
+  /** Address and version of the server, without credentials. */
+  get server(): string {
+    return `${this.connection.getServer()} ${this.connection.info?.version ?? ""}`.trim();
+  }
+
+  unavailable(): ArqonError {
+    return new ArqonError("spine-unavailable", `the connection to NATS is ${this.#state}`);
+  }
+
+  /** Throws `spine-unavailable` unless connected. */
+  assertConnected(): void {
+    if (this.#state !== "connected") throw this.unavailable();
+  }
+
+  /** As `promise`, but rejects with `spine-unavailable` as soon as the connection is lost. */
+  guard<T>(promise: Promise<T>): Promise<T> {
+    const { promise: guarded, resolve, reject } = Promise.withResolvers<T>();
+    this.#interrupts.add(reject);
+    promise.then(resolve, reject).finally(() => this.#interrupts.delete(reject));
+    return guarded;
+  }
+
+  /** Resolves with true once connected, with false after `timeout_ms` or when it closes. */
+  connected(timeout_ms: number): Promise<boolean> {
+    if (this.#state === "connected") return Promise.resolve(true);
+    if (this.#state !== "disconnected" || timeout_ms <= 0) return Promise.resolve(false);
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const settle = (connected: boolean) => {
+      clearTimeout(timer);
+      this.#waiting.delete(settle);
+      resolve(connected);
+    };
+    const timer = setTimeout(() => settle(false), timeout_ms);
+    this.#waiting.add(settle);
+    return promise;
+  }
+
+  /** Calls `relist` after every reconnect, until the returned function is called. */
+  onReconnect(relist: () => void): () => void {
+    this.#relisters.add(relist);
+    return () => void this.#relisters.delete(relist);
+  }
+
+  /**
+   * Ends the connection: in order while it is up, at once when it is not or does not answer. New
+   * work is refused from now on; `underWay` resolves when the work that must still get its answers
+   * has them.
+   */
+  async close(underWay: () => Promise<void> = () => Promise.resolve()): Promise<void> {
+    const up = this.#state === "connected";
+    this.#turnTo("draining");
+    if (up) {
+      const { promise: late, resolve } = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, this.request_timeout_ms);
+      // What a drain of a dying connection rejects with changes nothing: it is closed either way.
+      const drained = underWay().then(() => this.connection.drain()).catch(() => {});
+      await Promise.race([drained, late]);
+      clearTimeout(timer);
+    }
+    await this.connection.close();
+    this.#end();
+    this.listeners.clear();
+  }
+
+  async #follow(): Promise<void> {
+    void this.connection.closed().then((error) => {
+      if (error) this.log.error("the connection to NATS is closed for good", { error });
+      this.#end();
+    });
+    for await (const status of this.connection.status()) this.#hear(status);
+  }
+
+  #hear(status: Status): void {
+    switch (status.type) {
+      case "disconnect":
+        return this.#lost();
+      case "reconnecting":
+        return this.onAttempt();
+      case "reconnect":
+        return this.#back();
+      case "error":
+        return this.#serverError(status.error);
+      case "staleConnection":
+        return this.log.warn("NATS does not answer pings", { server: this.server });
+      case "ldm":
+        return this.log.warn("the NATS server is going away", { server: this.server });
+      default:
+        return;
+    }
+  }
+
+  #lost(): void {
+    if (this.#state !== "connected") return;
+    this.log.warn("the connection to NATS is lost", { server: this.server });
+    this.#turnTo("disconnected");
+  }
+
+  #back(): void {
+    if (this.#state !== "disconnected") return;
+    this.#reconnects++;
+    const down_ms = this.now() - this.#since_ms;
+    this.log.info("the connection to NATS is back", { server: this.server, down_ms });
+    const version = this.connection.info?.version ?? "unknown";
+    if (!isSupportedNats(version)) {
+      this.log.error("the NATS server is too old", { version, oldest: OLDEST_NATS });
+    }
+    this.onBack();
+    this.#turnTo("connected");
+    for (const settle of [...this.#waiting]) settle(true);
+    for (const relist of [...this.#relisters]) relist();
+    void this.#tellGap();
+  }
+
+  /** Tells the gap: only when the server has the subscriptions again is its end known. */
+  async #tellGap(): Promise<void> {
+    try {
+      await this.guard(this.connection.flush());
+    } catch {
+      return; // Lost again: the next reconnect tells it.
+    }
+    this.listeners.emit({ type: "gap", pattern: undefined, reason: "reconnect" });
+  }
+
+  #serverError(error: Error): void {
+    if (error instanceof errors.PermissionViolationError && error.operation === "publish") {
+      return this.#denied(error);
+    }
+    this.log.error("the NATS server reports an error", { error });
+    if (!/slow consumer/i.test(error.message)) return;
+    this.#slow_consumers++;
+    this.listeners.emit({ type: "gap", pattern: undefined, reason: "slow-consumer" });
+  }
+
+  /** Counts a denied message; a sender of many must not fill the log. */
+  #denied(error: Error & { readonly subject: string }): void {
+    this.listeners.emit({ type: "denied", subject: error.subject });
+    this.#denials++;
+    const now_ms = this.monotonic();
+    if (now_ms - this.#denial_logged_ms < DENIAL_LOG_MS) return;
+    this.log.error("NATS denies this process to publish", { error, messages: this.#denials });
+    this.#denial_logged_ms = now_ms;
+    this.#denials = 0;
+  }
+
+  #end(): void {
+    if (this.#state !== "closed") this.#turnTo("closed");
+  }
+
+  #turnTo(state: SpineState): void {
+    this.#state = state;
+    this.#since_ms = this.now();
+    if (state === "disconnected" || state === "closed") {
+      this.onLost();
+      const error = this.unavailable();
+      for (const interrupt of [...this.#interrupts]) interrupt(error);
+      this.#interrupts.clear();
+    }
+    if (state !== "connected" && state !== "disconnected") {
+      for (const settle of [...this.#waiting]) settle(false);
+    }
+    this.onState();
+  }
+}

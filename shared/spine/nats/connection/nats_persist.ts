@@ -1,0 +1,128 @@
+/**
+ * Tries JetStream operations again until their deadline when a dropped connection, or a server
+ * without its stores, cuts them short. Knows no buckets and no objects.
+ */
+import { ArqonError } from "@arqon/proto";
+import { JetStreamApiCodes, JetStreamApiError } from "@nats-io/jetstream";
+import { errors } from "@nats-io/transport-deno";
+import type { Link } from "./nats_link.ts";
+import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
+
+/** Pause before an operation that failed in passing is tried again, in ms. */
+const RETRY_MS = 50;
+
+/** JetStream's own error code; 0 when the error is none of JetStream's. */
+export function apiCode(error: unknown): number {
+  return error instanceof JetStreamApiError ? error.code : 0;
+}
+
+// JetStream's error codes that nats.js does not name.
+const NO_PEERS = 10005;
+const NO_STORAGE = 10047;
+const ACCOUNT_FULL = 10002;
+const NOT_STORED = 10077;
+const NAME_IN_USE = 10058;
+
+/** True when the servers, or the account, cannot promise the bytes that a stream asks for. */
+export function lacksStorage(error: unknown): boolean {
+  if (!(error instanceof Error) || !("code" in error)) return false;
+  return error.code === NO_STORAGE || (error.code === NO_PEERS && /storage/i.test(error.message));
+}
+
+/** True when another process has just made the stream, with a bound of its own. */
+export const isMade = (error: unknown): boolean => apiCode(error) === NAME_IN_USE;
+
+/** Why a write cannot be taken however often it is tried; undefined: it may be taken. */
+function fullness(error: unknown): string | undefined {
+  const code = apiCode(error);
+  if (code === ACCOUNT_FULL) return `the NATS account is full; ${STORAGE_REMEDY}`;
+  if (code !== NOT_STORED || !(error instanceof Error) || !/maximum bytes/.test(error.message)) {
+    return undefined;
+  }
+  return `it is full (${error.message}); raise [nats] control_bytes, its share of which is its bound`;
+}
+
+/** True when nobody listened: the request did not happen. */
+export function isUnheard(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at instanceof errors.NoRespondersError) return true;
+  }
+  return false;
+}
+
+/** True when the account does not let this process ask. */
+export function isForbidden(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at instanceof errors.PermissionViolationError) return true;
+  }
+  return false;
+}
+
+/** True when the server does not know the stream. */
+export function isStreamMissing(error: unknown): boolean {
+  return apiCode(error) === JetStreamApiCodes.StreamNotFound;
+}
+
+/** True when the server has said that it runs alone and without JetStream: waiting changes nothing. */
+export function isWithoutJetStream({ connection: { info } }: Link): boolean {
+  return info?.jetstream !== true && info?.cluster === undefined;
+}
+
+/** Why nobody answers a JetStream request, and what to do about it. */
+export function jetStreamSilence(link: Link): string {
+  if (!isWithoutJetStream(link)) {
+    return "JetStream does not answer; is it enabled, and has it a leader?";
+  }
+  const setting = 'jetstream { store_dir: "…" }';
+  return `JetStream is not enabled on the NATS server ${link.server}; ` +
+    `add ${setting} to its configuration, or start it with --jetstream`;
+}
+
+/** An operation that is tried again, and its name in errors. */
+export interface Persistent {
+  readonly link: Link;
+  /** The name in errors, for example "bucket ROOMS". */
+  readonly what: string;
+  /** Makes the stream unless it is there. */
+  ensure(): Promise<void>;
+}
+
+/**
+ * Runs `attempt` until it answers; every error is taken to pass. Rejects with `spine-unavailable`:
+ * at once when the connection is down at the start, and when `request_timeout_ms` have passed.
+ */
+export async function persist<T>(
+  subject: Persistent,
+  attempt: (timeout_ms: number) => Promise<T>,
+): Promise<T> {
+  const { link } = subject;
+  link.assertConnected();
+  const deadline_ms = link.monotonic() + link.request_timeout_ms;
+  const left = () => deadline_ms - link.monotonic();
+  for (;;) {
+    if (!await link.connected(left())) throw link.unavailable();
+    let problem: unknown;
+    try {
+      return await link.guard(attempt(Math.max(1, left() / 2)));
+    } catch (error) {
+      problem = error;
+    }
+    const hopeless = (isUnheard(problem) && isWithoutJetStream(link)) ||
+      fullness(problem) !== undefined;
+    if (hopeless || left() <= RETRY_MS) throw failure(subject, problem);
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    // A server that lost its store, or is still starting: if this fails, so does the next attempt.
+    if (isStreamMissing(problem) || isUnheard(problem)) {
+      await link.guard(subject.ensure()).catch(() => {});
+    }
+  }
+}
+
+function failure({ link, what }: Persistent, cause: unknown): ArqonError {
+  if (cause instanceof ArqonError) return cause;
+  const why = isUnheard(cause)
+    ? jetStreamSilence(link)
+    : fullness(cause) ?? (cause instanceof Error ? cause.message : String(cause));
+  const remedy = lacksStorage(cause) ? `; ${STORAGE_REMEDY}` : "";
+  return new ArqonError("spine-unavailable", `${what}: ${why}${remedy}`, { cause });
+}

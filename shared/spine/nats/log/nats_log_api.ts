@@ -1,0 +1,245 @@
+/**
+ * JetStream's JSON API as far as the logs need it, and which of its failures pass. One request, one
+ * answer; direct reads are in `nats_log_direct.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { errors } from "@nats-io/transport-deno";
+import type { NatsConnection } from "@nats-io/transport-deno";
+import type { Link } from "../connection/nats_link.ts";
+import { isUnheard, isWithoutJetStream, jetStreamSilence } from "../connection/nats_persist.ts";
+
+/** Pause before what failed in passing is tried again. */
+const RETRY_MS = 50;
+
+/** JetStream's error codes that something hangs on; nats.js names few of them. */
+export const CODES = {
+  noPeers: 10005,
+  temporarilyUnavailable: 10008,
+  notLeader: 10009,
+  messageNotFound: 10037,
+  noMoreStreams: 10027,
+  tooLarge: 10054,
+  nameInUse: 10058,
+  streamMissing: 10059,
+  otherStream: 10060,
+  overlap: 10065,
+  noReplicas: 10074,
+  headersTooLarge: 10097,
+  offline: 10118,
+  idInProcess: 10158,
+  offlineBecause: 10194,
+} as const;
+
+/** JetStream's answer was no: what was asked has not happened. */
+export class Refusal extends Error {
+  readonly code: number;
+
+  constructor(error: { readonly err_code?: number; readonly description?: string }) {
+    super(error.description ?? "JetStream refused without a reason");
+    this.code = error.err_code ?? 0;
+  }
+}
+
+/** What was asked of a stream that does not answer, or is another one by now. */
+export class StreamLost extends Error {}
+
+/** The part of a stream's configuration that is read here; the rest is passed on as it came. */
+export interface StreamConfig {
+  readonly name: string;
+  readonly subjects?: readonly string[];
+  readonly max_msgs_per_subject: number;
+  /** Nanoseconds; 0: without end. */
+  readonly max_age: number;
+  readonly max_bytes: number;
+  readonly num_replicas: number;
+  readonly allow_direct?: boolean;
+  readonly discard?: string;
+  readonly republish?: { readonly src?: string; readonly dest?: string };
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/** A stream as it stands. */
+export interface StreamInfo {
+  readonly config: StreamConfig;
+  readonly state: {
+    readonly messages: number;
+    readonly bytes: number;
+    readonly first_seq: number;
+    readonly first_ts: string;
+    readonly last_seq: number;
+    /** When that message was stored; absent: there was none. */
+    readonly last_ts?: string;
+    /** Holes between the first and the last message. */
+    readonly num_deleted?: number;
+    /** Messages by subject, of those that were asked for. */
+    readonly subjects?: Readonly<Record<string, number>>;
+  };
+  readonly created: string;
+  /** The server's clock. */
+  readonly ts: string;
+}
+
+/** A message as the leader gives it; bytes are base64. */
+export interface StoredMessage {
+  readonly seq: number;
+  readonly time: string;
+  readonly hdrs?: string;
+  readonly data?: string;
+}
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+
+/** One question to JetStream. Rejects with `Refusal`, `StreamLost`, and as nats.js when nobody answers. */
+export async function callApi<T>(
+  connection: Pick<NatsConnection, "request">,
+  verb: string,
+  question: unknown,
+  timeout_ms: number,
+): Promise<T> {
+  const answer = await connection.request(
+    `$JS.API.${verb}`,
+    encoder.encode(JSON.stringify(question)),
+    { timeout: Math.max(1, Math.ceil(timeout_ms)) },
+  );
+  const parsed = JSON.parse(decoder.decode(answer.data));
+  if (parsed.error === undefined) return parsed;
+  const refusal = new Refusal(parsed.error);
+  if (refusal.code === CODES.streamMissing) throw new StreamLost("the stream is gone");
+  throw refusal;
+}
+
+/** The API on one connection. Errors: `Refusal`, and what nats.js throws when nobody answers. */
+export class LogApi {
+  readonly link: Link;
+
+  constructor(link: Link) {
+    this.link = link;
+  }
+
+  /** Names of the streams that take messages on `subject`. */
+  async names(subject: string, timeout_ms: number): Promise<readonly string[]> {
+    const answer = await this.#call<{ streams?: string[] | null }>(
+      "STREAM.NAMES",
+      { subject },
+      timeout_ms,
+    );
+    return answer.streams ?? [];
+  }
+
+  /** With `subject`, how many messages it has too. */
+  info(stream: string, timeout_ms: number, subject?: string): Promise<StreamInfo> {
+    const question = subject === undefined ? {} : { subjects_filter: subject };
+    return this.#call(`STREAM.INFO.${stream}`, question, timeout_ms);
+  }
+
+  create(config: StreamConfig, timeout_ms: number): Promise<StreamInfo> {
+    return this.#call(`STREAM.CREATE.${config.name}`, config, timeout_ms);
+  }
+
+  update(config: StreamConfig, timeout_ms: number): Promise<StreamInfo> {
+    return this.#call(`STREAM.UPDATE.${config.name}`, config, timeout_ms);
+  }
+
+  /** Removes all but the newest `keep` messages of a subject. */
+  async purge(stream: string, filter: string, keep: number, timeout_ms: number): Promise<void> {
+    const question = keep === 0 ? { filter } : { filter, keep };
+    await this.#call(`STREAM.PURGE.${stream}`, question, timeout_ms);
+  }
+
+  /** The subject's newest message, or its oldest, as the leader knows it. */
+  async message(
+    stream: string,
+    subject: string,
+    which: "newest" | "oldest",
+    timeout_ms: number,
+  ): Promise<StoredMessage | undefined> {
+    const question = which === "newest"
+      ? { last_by_subj: subject }
+      : { seq: 1, next_by_subj: subject };
+    return await this.#message(stream, question, timeout_ms);
+  }
+
+  /**
+   * The message with that number, or the first one that was stored at that time (RFC 3339) or later,
+   * as the leader knows it.
+   */
+  messageAt(
+    stream: string,
+    place: { readonly seq: number } | { readonly start_time: string },
+    timeout_ms: number,
+  ): Promise<StoredMessage | undefined> {
+    const question = "seq" in place ? place : { ...place, next_by_subj: ">" };
+    return this.#message(stream, question, timeout_ms);
+  }
+
+  async #message(
+    stream: string,
+    question: unknown,
+    timeout_ms: number,
+  ): Promise<StoredMessage | undefined> {
+    try {
+      const { message } = await this.#call<{ message: StoredMessage }>(
+        `STREAM.MSG.GET.${stream}`,
+        question,
+        timeout_ms,
+      );
+      return message;
+    } catch (error) {
+      if (error instanceof Refusal && error.code === CODES.messageNotFound) return undefined;
+      throw error;
+    }
+  }
+
+  #call<T>(verb: string, question: unknown, timeout_ms: number): Promise<T> {
+    return callApi(this.link.connection, verb, question, timeout_ms);
+  }
+}
+
+/** True for what an election, a restart or a lost packet causes: asked again, it may go well. */
+function passes(error: unknown): boolean {
+  if (error instanceof Refusal) {
+    return error.code === CODES.temporarilyUnavailable || error.code === CODES.notLeader;
+  }
+  return !(error instanceof ArqonError || error instanceof TypeError ||
+    error instanceof StreamLost);
+}
+
+/**
+ * Asks until there is an answer that counts, or `request_timeout_ms` have passed. `attempt` gets the
+ * time that it may take. Rejects with `log-unavailable`, `spine-unavailable` when the connection is
+ * down, or `StreamLost`.
+ */
+export async function insist<T>(
+  link: Link,
+  monotonic: () => number,
+  attempt: (timeout_ms: number) => Promise<T>,
+): Promise<T> {
+  link.assertConnected();
+  const deadline_ms = monotonic() + link.request_timeout_ms;
+  const left = () => deadline_ms - monotonic();
+  for (;;) {
+    try {
+      return await link.guard(attempt(Math.max(1, left() / 2)));
+    } catch (error) {
+      if (error instanceof StreamLost) throw error;
+      const hopeless = !passes(error) || (isUnheard(error) && isWithoutJetStream(link));
+      if (hopeless || left() <= RETRY_MS) throw logError(link, error);
+    }
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    link.assertConnected();
+  }
+}
+
+/** Says of any failure why the log is not available. */
+export function logError(link: Link, cause: unknown): Error {
+  if (cause instanceof ArqonError || cause instanceof TypeError) return cause;
+  const why = isUnheard(cause)
+    ? jetStreamSilence(link)
+    : cause instanceof errors.TimeoutError
+    ? `no answer in ${link.request_timeout_ms} ms`
+    : cause instanceof Error
+    ? cause.message
+    : String(cause);
+  return new ArqonError("log-unavailable", why, { cause });
+}

@@ -1,0 +1,310 @@
+/**
+ * Appends under way: sent without a promise of nats.js for each, bounded, timed out by one timer, and
+ * refused when the connection is lost. Nothing that may have been stored is sent again; what JetStream
+ * certainly did not store is, once, in its order. Which stream it is, the log says.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Reason } from "@arqon/proto";
+import { SequenceTable } from "../../../containers/sequence_table.ts";
+import type { Appended, LogLimits } from "../../contract/durable_log.ts";
+import { isFromNobody, readPubAck } from "../connection/nats_answer.ts";
+import type { PubAck } from "../connection/nats_answer.ts";
+import type { MessageFrame } from "../connection/nats_frames.ts";
+import { BLOCK_BYTES, headerBlock } from "../connection/nats_headers.ts";
+import type { Link } from "../connection/nats_link.ts";
+import { CODES } from "./nats_log_api.ts";
+import type { Inbox, Receiver } from "./nats_log_inbox.ts";
+import type { Wire } from "../connection/nats_wire.ts";
+
+/** Pause before a key is tried again whose first append is still under way on the cluster. */
+const IN_PROCESS_MS = 25;
+
+/** What to do about a log that has reached its bound; undefined when that is not why. */
+function fullText(description: string): string | undefined {
+  if (!/maximum bytes/.test(description)) return undefined;
+  return `the tenant's log is full (${description}); raise [durable] log_bytes, or keep less with ` +
+    "history_size and history_ttl_seconds";
+}
+
+/** What counts the bytes on the connection. */
+export interface ByteCount {
+  /** Throws `spine-unavailable` when so many bytes more are too many. */
+  assertRoom(size_bytes: number): void;
+  /** Throws `spine-unavailable` while the server is silent. */
+  assertAnswered(): void;
+  handed(size_bytes: number): void;
+}
+
+/** What the appends of all logs of a connection share. */
+export interface AppendTools {
+  readonly link: Link;
+  readonly inbox: Inbox;
+  readonly wire: Wire;
+  readonly bytes: ByteCount;
+  readonly limits: LogLimits;
+  /** Milliseconds that only grow. */
+  readonly monotonic: () => number;
+}
+
+/** What is to be stored. */
+export interface AppendInput {
+  readonly subject: string;
+  /** Not copied here. */
+  readonly payload: Uint8Array;
+  /** The caller's, checked, as lines of a header block, and their bytes. */
+  readonly lines: string;
+  readonly lines_bytes: number;
+  /** For the server's deduplication; undefined: none. */
+  readonly message_id: string | undefined;
+  /** About what it takes on the wire. */
+  readonly wire_bytes: number;
+}
+
+/** Why an append was not stored though JetStream is there. */
+export type Missed = "nobody" | "other stream";
+
+/** What the log does for its appends. */
+export interface AppendLog {
+  /** The stream that appends go to now, as JetStream calls it. */
+  readonly stream_name: string;
+  /** As in `DurableLog`. */
+  lifeOf(stream: string, offset: number): string;
+  /** True while it is looked for: appends wait in `retry` or `queue`. */
+  readonly held: boolean;
+  /** Waits until the log has found its stream again. */
+  queue(append: Append): void;
+  /** Was not stored, and goes first once the stream is found. */
+  retry(append: Append, why: Missed): void;
+  /** One more is on its way, or one less. */
+  started(): void;
+  settled(): void;
+  /** It was stored. */
+  stored(appended: Appended): void;
+}
+
+/** One append, from its call to its end. */
+export class Append implements Receiver {
+  readonly input: AppendInput;
+  readonly log: AppendLog;
+  readonly #lane: AppendLane;
+  readonly #resolve: (appended: Appended) => void;
+  readonly #reject: (error: Error) => void;
+  /** The order of the calls. */
+  readonly order: number;
+  /** Of its request; 0 while none is under way. */
+  number = 0;
+  /** Among those that are sent and not answered; 0 while it is not. */
+  sent = 0;
+  deadline_ms = 0;
+  /** How often JetStream has said that it is not the stream or not there. */
+  misses = 0;
+  /** How often it has said that the same key is still under way. */
+  conflicts = 0;
+
+  constructor(
+    lane: AppendLane,
+    log: AppendLog,
+    input: AppendInput,
+    order: number,
+    settle: { resolve(appended: Appended): void; reject(error: Error): void },
+  ) {
+    this.#lane = lane;
+    this.log = log;
+    this.input = input;
+    this.order = order;
+    this.#resolve = settle.resolve;
+    this.#reject = settle.reject;
+  }
+
+  receive(frame: MessageFrame): void {
+    this.#lane.onAnswer(this, frame);
+  }
+
+  cut(): void {
+    this.#lane.onCut(this);
+  }
+
+  resolve(appended: Appended): void {
+    this.#lane.release(this);
+    this.log.stored(appended);
+    this.#resolve(appended);
+  }
+
+  refuse(reason: Reason, detail: string): void {
+    this.fail(new ArqonError(reason, detail));
+  }
+
+  fail(error: Error): void {
+    this.#lane.release(this);
+    this.#reject(error);
+  }
+}
+
+/** The appends of all logs of one connection. */
+export class AppendLane {
+  readonly #tools: AppendTools;
+  /** Sent and not answered, in the order of their deadlines. */
+  readonly #sent = new SequenceTable<Append>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #orders = 0;
+  #messages = 0;
+  #bytes = 0;
+  /** Called when the last of them has ended. */
+  readonly #idle: (() => void)[] = [];
+
+  constructor(tools: AppendTools) {
+    this.#tools = tools;
+  }
+
+  /** Resolves when nothing is under way. */
+  idle(): Promise<void> {
+    if (this.#messages === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Throws `log-unavailable` above the bounds. */
+  append(log: AppendLog, input: AppendInput): Promise<Appended> {
+    const { limits, bytes } = this.#tools;
+    const { length } = input.payload;
+    if (this.#messages >= limits.pending_messages || this.#bytes + length > limits.pending_bytes) {
+      throw new ArqonError("log-unavailable", "too many appends are under way");
+    }
+    bytes.assertAnswered();
+    bytes.assertRoom(input.wire_bytes);
+    this.#messages++;
+    this.#bytes += length;
+    return new Promise((resolve, reject) => {
+      const append = new Append(this, log, input, ++this.#orders, { resolve, reject });
+      if (log.held) log.queue(append);
+      else this.send(append);
+    });
+  }
+
+  /** Sends it to the log's stream. What goes wrong here ends it. */
+  send(append: Append): void {
+    const { link, inbox, wire, bytes, monotonic } = this.#tools;
+    const { input, log } = append;
+    const { subject, payload, message_id } = input;
+    const id = message_id === undefined ? "" : `Nats-Msg-Id: ${message_id}\r\n`;
+    const own = `Nats-Expected-Stream: ${log.stream_name}\r\n${id}`;
+    append.number = inbox.expect(append);
+    append.deadline_ms = monotonic() + link.request_timeout_ms;
+    append.sent = this.#sent.add(append);
+    log.started();
+    try {
+      link.assertConnected();
+      wire.publish({
+        subject,
+        reply: inbox.replyTo(append.number),
+        block: headerBlock(own + input.lines),
+        block_bytes: BLOCK_BYTES + own.length + input.lines_bytes,
+        payload,
+      });
+      bytes.handed(input.wire_bytes);
+    } catch (error) {
+      this.#unsent(append);
+      append.fail(
+        error instanceof ArqonError
+          ? error
+          : new ArqonError("spine-unavailable", "NATS took no message", { cause: error }),
+      );
+      log.settled();
+      return;
+    }
+    this.#timer ??= setTimeout(() => this.#sweep(), link.request_timeout_ms);
+  }
+
+  /** No longer under way: its bounds are free again. */
+  release({ input }: Append): void {
+    this.#messages--;
+    this.#bytes -= input.payload.length;
+    if (this.#messages > 0) return;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  onCut(append: Append): void {
+    this.#unsent(append);
+    const { state } = this.#tools.link;
+    const reason = state === "closed" ? "spine-unavailable" : "log-unavailable";
+    append.refuse(reason, `the connection to NATS is ${state}; it may have been stored`);
+    append.log.settled();
+  }
+
+  onAnswer(append: Append, frame: MessageFrame): void {
+    this.#unsent(append);
+    if (isFromNobody(frame)) this.#missed(append, "nobody");
+    else this.#acknowledged(append, readPubAck(frame, append.log.stream_name));
+    append.log.settled();
+  }
+
+  #acknowledged(append: Append, ack: PubAck | undefined): void {
+    if (ack?.error !== undefined) return this.#refused(append, ack.error);
+    if (ack === undefined || typeof ack.seq !== "number" || typeof ack.stream !== "string") {
+      return append.refuse("log-unavailable", "the answer is not JetStream's");
+    }
+    const { seq: offset, stream, duplicate = false } = ack;
+    append.resolve({ offset, duplicate, stream: append.log.lifeOf(stream, offset) });
+  }
+
+  #refused(append: Append, error: NonNullable<PubAck["error"]>): void {
+    const { err_code = 0, description = "JetStream refused it" } = error;
+    switch (err_code) {
+      case CODES.otherStream:
+        return this.#missed(append, "other stream");
+      case CODES.idInProcess:
+        return this.#later(append);
+      case CODES.tooLarge:
+      case CODES.headersTooLarge:
+        return append.refuse("message-too-large", description);
+      default:
+        return append.refuse("log-unavailable", fullText(description) ?? description);
+    }
+  }
+
+  #missed(append: Append, why: Missed): void {
+    append.misses++;
+    if (append.misses === 1) return append.log.retry(append, why);
+    append.refuse("log-unavailable", "its stream was lost twice");
+  }
+
+  /** The same key is on its way through the cluster: a moment later it is a duplicate. */
+  #later(append: Append): void {
+    const { link } = this.#tools;
+    append.conflicts++;
+    if (append.conflicts * IN_PROCESS_MS > link.request_timeout_ms) {
+      return append.refuse("log-unavailable", "the same key is still under way");
+    }
+    setTimeout(() => {
+      if (append.log.held) append.log.queue(append);
+      else this.send(append);
+    }, IN_PROCESS_MS);
+  }
+
+  #unsent(append: Append): void {
+    this.#sent.take(append.sent);
+    this.#tools.inbox.forget(append.number);
+    append.number = append.sent = 0;
+  }
+
+  /** The connection is lost: nothing will be timed out any more. */
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #sweep(): void {
+    this.#timer = undefined;
+    const { link, monotonic } = this.#tools;
+    const now_ms = monotonic();
+    for (const append of this.#sent.values()) {
+      if (append.deadline_ms > now_ms) {
+        this.#timer = setTimeout(() => this.#sweep(), append.deadline_ms - now_ms);
+        return;
+      }
+      this.#unsent(append);
+      const detail = `no answer in ${link.request_timeout_ms} ms; it may have been stored`;
+      append.refuse("log-unavailable", detail);
+      append.log.settled();
+    }
+  }
+}

@@ -1,0 +1,134 @@
+/** What the NATS logs keep when servers of a real cluster die, freeze and come back. */
+import assert from "node:assert/strict";
+import { startNatsCluster } from "../../../../tests/harness/nats_cluster.ts";
+import type { ClusterMember, NatsCluster } from "../../../../tests/harness/nats_cluster.ts";
+import { bytes, refusedWith, within } from "../../conformance/conformance.ts";
+import type { DurableLog } from "../../contract/durable_log.ts";
+import {
+  appendUntil,
+  logEngine,
+  numbers,
+  readAll,
+  RETENTION,
+} from "../testing/nats_log_harness.ts";
+
+const unavailable = refusedWith("log-unavailable");
+const anyUnavailable = (error: unknown) => {
+  try {
+    return unavailable(error);
+  } catch {
+    return refusedWith("spine-unavailable")(error);
+  }
+};
+
+/** Appends until it is taken; a test that waits for an election does nothing else. */
+async function appendAgain(log: DurableLog, room: string, number: number): Promise<number> {
+  const deadline_ms = Date.now() + 60_000;
+  for (;;) {
+    try {
+      return (await log.append(room, bytes(String(number)), { key: String(number) })).offset;
+    } catch (error) {
+      anyUnavailable(error);
+      if (Date.now() > deadline_ms) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
+
+/** `hurt` while appends run, then `heal`; what was acknowledged is there, once, at its offset. */
+async function survives(
+  cluster: NatsCluster,
+  log: DurableLog,
+  room: string,
+  hurt: (leader: ClusterMember) => Promise<void>,
+  heal: (leader: ClusterMember) => Promise<void>,
+): Promise<void> {
+  const leader = await cluster.leaderOf(log.stream);
+  const { promise: stop, resolve } = Promise.withResolvers<void>();
+  const appending = appendUntil(log, room, stop);
+  await log.append(room, bytes("-1"), { key: "-1" });
+  await hurt(leader);
+  await appendAgain(log, room, -2);
+  await heal(leader);
+  await appendAgain(log, room, -3);
+  resolve();
+  const { acknowledged, refused } = await within(appending, "the appends");
+  for (const error of refused.values()) anyUnavailable(error);
+  const again = new Map<number, number>();
+  for (const number of refused.keys()) again.set(number, await appendAgain(log, room, number));
+  const { last } = await log.head(room);
+  const stored = await readUpTo(log, room, last?.offset ?? 0);
+  const offsets = new Map(stored.map(({ offset }, at) => [numbers(stored)[at], offset]));
+  assert.equal(offsets.size, stored.length, "each key once");
+  for (const [number, { offset }] of acknowledged) assert.equal(offsets.get(number), offset);
+  for (const [number, offset] of again) assert.equal(offsets.get(number), offset);
+  assert.equal(offsets.size, acknowledged.size + refused.size + 3);
+}
+
+/** A replica may be behind for a moment. */
+async function readUpTo(log: DurableLog, room: string, offset: number) {
+  const deadline_ms = Date.now() + 30_000;
+  for (;;) {
+    const messages = await readAll(log, room);
+    if (messages.at(-1)?.offset === offset || Date.now() > deadline_ms) return messages;
+  }
+}
+
+Deno.test("three copies: what was acknowledged survives the death of the leader", async () => {
+  await using cluster = await startNatsCluster();
+  await using one = await logEngine(cluster.urls);
+  const log = await one.spine.log("acme", RETENTION);
+  assert.equal((await log.status()).replicas, 3);
+  const told = one.events.items.length;
+  await survives(cluster, log, "a", (leader) => leader.kill(), (leader) => leader.start());
+  const news = one.events.items.slice(told).filter(({ type }) => type === "log");
+  assert.ok(news.length > 0, "the log has moved, and says so");
+});
+
+Deno.test("three copies: what was acknowledged survives a leader that freezes and wakes", async () => {
+  await using cluster = await startNatsCluster();
+  await using first = await logEngine(cluster.urls);
+  const { stream } = await first.spine.log("acme", RETENTION);
+  // Connected to the frozen server itself it would take three pings to find out.
+  const leader = await cluster.leaderOf(stream);
+  const [other] = cluster.urls.filter((url) => url !== leader.url);
+  await using one = await logEngine([other ?? assert.fail()]);
+  const log = await one.spine.log("acme", RETENTION);
+  await survives(
+    cluster,
+    log,
+    "a",
+    (leader) => leader.freeze(),
+    (leader) => Promise.resolve(leader.resume()),
+  );
+});
+
+Deno.test("three copies: one server down takes nothing away, two down refuse with 503", async () => {
+  await using cluster = await startNatsCluster();
+  const [first, second, third] = cluster.members;
+  assert.ok(first && second && third);
+  await using one = await logEngine([third.url]);
+  const log = await one.spine.log("acme", RETENTION);
+  const kept = await appendAgain(log, "a", 1);
+  await first.kill();
+  const later = await appendAgain(log, "a", 2);
+  await second.kill();
+  await assert.rejects(within(log.append("a", bytes("3")), "the refusal"), anyUnavailable);
+  await Promise.all([first.start(), second.start()]);
+  const last = await appendAgain(log, "a", 4);
+  const stored = await readUpTo(log, "a", last);
+  const offsets = stored.map(({ offset }) => offset);
+  assert.ok([kept, later, last].every((offset) => offsets.includes(offset)));
+});
+
+Deno.test("a cluster makes three copies unless a room class asks for another number", async () => {
+  await using cluster = await startNatsCluster();
+  await using one = await logEngine(cluster.urls);
+  const single = await one.spine.log("single", { ...RETENTION, replicas: 1 });
+  assert.equal((await single.status()).replicas, 1);
+  await single.retain({ ...RETENTION, replicas: 3 });
+  assert.equal((await single.status()).replicas, 3);
+  const opening = one.spine.log("many", { ...RETENTION, replicas: 5 });
+  await assert.rejects(opening, unavailable);
+  await assert.rejects(opening, /replicas = 5 of \[\[rooms\]\]: .*so many servers with JetStream/);
+});

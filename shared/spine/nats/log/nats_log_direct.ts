@@ -1,0 +1,116 @@
+/**
+ * Direct reads of a JetStream stream: any replica answers, with many messages to one request. What
+ * they mean for a log is in `nats_log_read.ts`.
+ */
+import { isNobody, readAnswer } from "../connection/nats_answer.ts";
+import type { Answer } from "../connection/nats_answer.ts";
+import type { MessageFrame } from "../connection/nats_frames.ts";
+import { Refusal, StreamLost } from "./nats_log_api.ts";
+import type { Inbox } from "./nats_log_inbox.ts";
+import type { Link } from "../connection/nats_link.ts";
+
+/** What is asked: the names are JetStream's. */
+export type DirectQuestion =
+  | {
+    /** The first message of the subject at or above `seq`, and those after it. */
+    readonly seq: number;
+    readonly next_by_subj: string;
+    readonly batch: number;
+    readonly max_bytes: number;
+  }
+  /** The newest message of each subject. */
+  | { readonly multi_last: readonly string[]; readonly batch: number };
+
+/** What came. */
+export interface DirectAnswer {
+  readonly messages: readonly Answer[];
+  /** Messages that match and did not come. */
+  readonly pending: number;
+}
+
+const NOTHING: DirectAnswer = { messages: [], pending: 0 };
+const END_OF_BATCH = 204;
+const NOT_FOUND = 404;
+const PENDING_HEADER = "Nats-Num-Pending";
+
+const encoder = new TextEncoder();
+
+/** How long one answer may be waited for after the one before. */
+class Patience {
+  readonly #timeout_ms: number;
+  readonly #expire: () => void;
+  #timer: ReturnType<typeof setTimeout>;
+  #heard = false;
+
+  constructor(timeout_ms: number, expire: () => void) {
+    this.#timeout_ms = timeout_ms;
+    this.#expire = expire;
+    this.#timer = this.#start();
+  }
+
+  heard(): void {
+    this.#heard = true;
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #start(): ReturnType<typeof setTimeout> {
+    return setTimeout(() => {
+      if (!this.#heard) return this.#expire();
+      this.#heard = false;
+      this.#timer = this.#start();
+    }, this.#timeout_ms);
+  }
+}
+
+/**
+ * Asks once. Rejects with `StreamLost` when nobody has the stream, with an Error when what is expected
+ * stays away for `timeout_ms`.
+ */
+export function askDirect(
+  link: Link,
+  inbox: Inbox,
+  stream: string,
+  question: DirectQuestion,
+  timeout_ms: number,
+): Promise<DirectAnswer> {
+  const { promise, resolve, reject } = Promise.withResolvers<DirectAnswer>();
+  const messages: Answer[] = [];
+  const patience = new Patience(timeout_ms, () => {
+    inbox.forget(number);
+    reject(new Error(`a read was not answered in ${Math.ceil(timeout_ms)} ms`));
+  });
+  const receive = (frame: MessageFrame) => {
+    const answer = readAnswer(frame);
+    const { headers, code, description } = answer;
+    if (code === 0) {
+      patience.heard();
+      messages.push(answer);
+      return;
+    }
+    patience.end();
+    inbox.forget(number);
+    if (code === END_OF_BATCH) {
+      resolve({ messages, pending: Number(headers[PENDING_HEADER] ?? "0") });
+    } else if (code === NOT_FOUND) {
+      resolve(NOTHING);
+    } else if (isNobody(answer)) {
+      reject(new StreamLost("nobody has the stream"));
+    } else {
+      reject(new Refusal({ err_code: code, description: `${code} ${description}` }));
+    }
+  };
+  const cut = () => {
+    patience.end();
+    reject(link.unavailable());
+  };
+  const number = inbox.expect({ receive, cut });
+  link.connection.publish(
+    `$JS.API.DIRECT.GET.${stream}`,
+    encoder.encode(JSON.stringify(question)),
+    { reply: inbox.replyTo(number) },
+  );
+  return promise;
+}

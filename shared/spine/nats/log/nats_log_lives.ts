@@ -1,0 +1,334 @@
+/**
+ * Whether a tenant's stream still is the one that was known, or an older copy that somebody has put
+ * in its place. What was known is the newest message: its number and the time that the server gave it.
+ * Without anybody who knows, and when it is not there any more, a new life begins. The lives stand in
+ * the stream's own metadata, so that every copy of the stream has those that belong to it.
+ */
+import { ArqonError } from "@arqon/proto";
+import {
+  decodeLives,
+  encodeLives,
+  lastOf,
+  newestLife,
+  newLifeId,
+  withLife,
+} from "../../contract/lives.ts";
+import type { Lives } from "../../contract/lives.ts";
+import { StreamLost } from "./nats_log_api.ts";
+import type { LogApi, StreamConfig, StreamInfo } from "./nats_log_api.ts";
+import type { NameTools } from "./nats_log_names.ts";
+import { askForTail, vouchFor } from "./nats_log_witness.ts";
+import type { Silences, Tail } from "./nats_log_witness.ts";
+
+/** In the stream's metadata: its lives. */
+const LIVES = "arqon-lives";
+/** What was heard longer ago when the connection broke is no proof: others may have seen more since. */
+const FRESH_MS = 30_000;
+/** An empty stream of that age was made just now, and by nobody's backup. */
+const NEW_MS = 10_000;
+/** How long a witness may take to answer. */
+const ASK_MS = 1_000;
+/** For so long a leader may be one that does not know its successor. */
+const LEADER_MS = 1_500;
+/** So long after an outage of NATS witnesses may come back later than this process. */
+const WITNESSES_MS = 6_000;
+/** For so long one that is there and silent is asked: it may be stopped, and go on. */
+export const SILENCE_MS = 10_000;
+const POLL_MS = 50;
+
+/** What the lives of a stream need. */
+export interface StreamLivesTools {
+  readonly api: LogApi;
+  readonly names: NameTools;
+  /** With `SILENCE_MS`; of the connection. */
+  readonly silences: Silences;
+  /** Milliseconds that only grow. */
+  readonly monotonic: () => number;
+}
+
+const idOf = (name: string): string => name.split("~")[1] ?? "";
+
+/** As the stream has them; of one that nobody has noted any in, the first. */
+function livesOf({ name, metadata }: StreamConfig): Lives {
+  const first = [{ name, first: 0 }];
+  const text = metadata?.[LIVES];
+  if (text === undefined) return first;
+  return decodeLives(text, (id) => id === "" ? name : `${name}~${id}`) ?? first;
+}
+
+function isNew({ state, created, ts }: StreamInfo): boolean {
+  return state.last_seq === 0 && Date.parse(ts) - Date.parse(created) < NEW_MS;
+}
+
+/** Of the stream of one log. */
+export class StreamLives {
+  readonly #tools: StreamLivesTools;
+  #lives: Lives = [{ name: "", first: 0 }];
+  #stream = "";
+  /** What `#lives` was read from. */
+  #text: string | undefined;
+  /** The newest message that the leader has told of. */
+  #offset = 0;
+  #time = "";
+  /** The highest offset that was acknowledged here. */
+  #acknowledged = 0;
+  /** Monotonic, of the last news of the stream. */
+  #heard_ms = -Infinity;
+  /** What is known was fresh when the connection broke. */
+  #is_known = false;
+  #is_proven = false;
+  /** How often it has become uncertain: what was asked before does not count. */
+  #doubts = 0;
+  /** Since when another leader's answer is awaited; monotonic. */
+  #waiting_ms: number | undefined;
+  /** Resolves when it is settled whether the stream goes on. */
+  #settled = Promise.withResolvers<void>();
+  #vouched = "";
+  #stopVouching: () => void = () => {};
+
+  constructor(tools: StreamLivesTools) {
+    this.#tools = tools;
+  }
+
+  get lives(): Lives {
+    return this.#lives;
+  }
+
+  get is_proven(): boolean {
+    return this.#is_proven;
+  }
+
+  /** The connection has broken, or the stream was deleted: whatever comes back must be compared. */
+  doubt(): void {
+    this.#doubts++;
+    if (!this.#is_proven) return;
+    this.#is_proven = false;
+    this.#waiting_ms = undefined;
+    this.#is_known = this.#tools.monotonic() - this.#heard_ms <= FRESH_MS;
+    this.#settled = Promise.withResolvers<void>();
+    this.#unvouch();
+  }
+
+  /** An append was stored there. False: the stream has given that offset before. */
+  stored(offset: number): boolean {
+    this.#heard_ms = this.#tools.monotonic();
+    if (offset <= this.#acknowledged) return false;
+    this.#acknowledged = offset;
+    return true;
+  }
+
+  /**
+   * Takes an answer of the leader. Throws `StreamLost` when it contradicts what is known: then `prove`
+   * says what has happened.
+   */
+  hear({ config, state }: StreamInfo): void {
+    if (config.name !== this.#stream) throw new StreamLost("the log has another stream");
+    const { name } = newestLife(this.#lives);
+    const text = config.metadata?.[LIVES];
+    if (text !== this.#text) {
+      const lives = livesOf(config);
+      if (lastOf(lives, name) === undefined) throw new StreamLost("the log has lost a life");
+      this.#lives = lives;
+      this.#text = text;
+    }
+    if (state.last_seq < this.#given) throw new StreamLost("the log has lost its end");
+    this.#note(state);
+  }
+
+  /** As `hear`, and looks whether the newest message that was known is still there. */
+  async compare(info: StreamInfo, timeout_ms: number): Promise<void> {
+    const tail = this.#tail();
+    if (info.state.last_seq >= tail.given && !await this.#holds(info, tail, timeout_ms)) {
+      throw new StreamLost("the log holds other messages than before");
+    }
+    this.hear(info);
+  }
+
+  /**
+   * Settles whether the stream goes on, or a new life begins; `info` is of now. Resolves with it, or
+   * with what it is since then. Rejects with what asking does; it is to be tried again then.
+   */
+  async prove(info: StreamInfo, timeout_ms: number): Promise<StreamInfo> {
+    try {
+      return await this.#prove(info, timeout_ms);
+    } catch (error) {
+      // Whoever listens and is silent seems to know something; and it would ask itself.
+      if (!this.#is_proven) this.#unvouch();
+      throw error;
+    }
+  }
+
+  async #prove(info: StreamInfo, timeout_ms: number): Promise<StreamInfo> {
+    const doubts = this.#doubts;
+    if (info.config.name !== this.#stream) this.#is_known = false;
+    else if (this.#is_proven) this.#is_known = true;
+    const settled = await this.#settle(info, timeout_ms);
+    if (doubts !== this.#doubts) throw new Error("the connection broke meanwhile");
+    const { config, state } = settled;
+    this.#stream = config.name;
+    this.#lives = livesOf(config);
+    this.#text = config.metadata?.[LIVES];
+    this.#acknowledged = 0;
+    this.#note(state);
+    this.#waiting_ms = undefined;
+    this.#tools.silences.forget(config.name);
+    this.#is_proven = true;
+    this.#settled.resolve();
+    this.#vouch(config.name);
+    return settled;
+  }
+
+  /** Whoever asks from now on has an answer once this is settled. */
+  #vouch(stream: string): void {
+    if (this.#vouched === stream) return;
+    this.#stopVouching();
+    this.#vouched = stream;
+    this.#stopVouching = vouchFor(this.#tools.api.link, stream, async () => {
+      await this.#settled.promise;
+      return this.#tail();
+    });
+  }
+
+  #unvouch(): void {
+    this.#stopVouching();
+    this.#stopVouching = () => {};
+    this.#vouched = "";
+  }
+
+  get #given(): number {
+    return Math.max(this.#offset, this.#acknowledged);
+  }
+
+  #note(state: StreamInfo["state"]): void {
+    this.#offset = state.last_seq;
+    this.#time = state.last_ts ?? "";
+    this.#heard_ms = this.#tools.monotonic();
+  }
+
+  #tail(): Tail {
+    const life = newestLife(this.#lives).name;
+    return { life, given: this.#given, offset: this.#offset, time: this.#time };
+  }
+
+  async #settle(info: StreamInfo, timeout_ms: number): Promise<StreamInfo> {
+    const { names } = this.#tools;
+    const { name } = info.config;
+    if (isNew(info)) return info;
+    const known = this.#is_known ? this.#tail() : undefined;
+    if (known !== undefined && await this.#goesOn(info, known, timeout_ms)) return info;
+    // Read before anybody is asked: who began a life since then has changed it.
+    const bucket = await names.bucket();
+    const mark = await bucket.get(["life", name]);
+    if (known === undefined) {
+      const now = await this.#askedOthers(info, timeout_ms);
+      if (now !== undefined) return now;
+    }
+    // Before the mark: who finds it already written finds somebody to ask, too.
+    this.#vouch(name);
+    const id = newLifeId(names.random);
+    try {
+      await bucket.update(["life", name], new TextEncoder().encode(id), mark?.revision ?? 0);
+    } catch (error) {
+      const is_late = error instanceof ArqonError && error.reason === "version-conflict";
+      if (!is_late) throw error;
+      return await this.#another(info, timeout_ms);
+    }
+    return await this.#begin(info, id, known, timeout_ms);
+  }
+
+  /**
+   * The stream as it is since somebody has said that it goes on; undefined when nobody can. Throws while
+   * somebody still may.
+   */
+  async #askedOthers(info: StreamInfo, timeout_ms: number): Promise<StreamInfo | undefined> {
+    const { api, names, silences } = this.#tools;
+    const { name } = info.config;
+    const ask_ms = Math.min(ASK_MS, timeout_ms);
+    const told = await askForTail(api.link, name, names.random, ask_ms);
+    if (silences.goOn(name, told, ask_ms)) throw new Error("who knows the log does not answer yet");
+    if (typeof told !== "string") {
+      // Read anew: the life that it tells of may have begun since.
+      const now = await api.info(name, timeout_ms);
+      return await this.#goesOn(now, told, timeout_ms) ? now : undefined;
+    }
+    if (this.#mayCome()) throw new Error("nobody knows the log yet");
+    return undefined;
+  }
+
+  /** Whether the stream has what somebody knows of it, or has begun anew before that already. */
+  async #goesOn(info: StreamInfo, tail: Tail, timeout_ms: number): Promise<boolean> {
+    const { config, state } = info;
+    const last = lastOf(livesOf(config), tail.life);
+    if (last === undefined) return false;
+    if (tail.given > last) return true;
+    if (state.last_seq < tail.given) {
+      if (config.num_replicas > 1) this.#awaitLeader();
+      return false;
+    }
+    return await this.#holds(info, tail, timeout_ms);
+  }
+
+  /** After an outage those who know the log may still be on their way. */
+  #mayCome(): boolean {
+    const { reconnects, since_ms, now } = this.#tools.api.link;
+    return reconnects > 0 && now() - since_ms < WITNESSES_MS;
+  }
+
+  /** Throws until it has waited for long enough. */
+  #awaitLeader(): void {
+    const now_ms = this.#tools.monotonic();
+    this.#waiting_ms ??= now_ms;
+    if (now_ms - this.#waiting_ms < LEADER_MS) throw new Error("the log's leader may be behind");
+  }
+
+  /** Whether the stream has that very message, or nothing newer in its place. */
+  async #holds({ config, state }: StreamInfo, tail: Tail, timeout_ms: number): Promise<boolean> {
+    const { offset, time } = tail;
+    if (offset === 0 || time === "") return true;
+    if (state.last_seq === offset && state.last_ts === time) return true;
+    const { api } = this.#tools;
+    const found = await api.messageAt(config.name, { seq: offset }, timeout_ms);
+    if (found !== undefined) return found.time === time;
+    // It was trimmed. What was stored after it must have higher numbers.
+    const later = await api.messageAt(config.name, { start_time: time }, timeout_ms);
+    return later === undefined || later.seq > offset;
+  }
+
+  /** Notes a new life behind everything that may be older than it. */
+  async #begin(
+    { config: { name } }: StreamInfo,
+    id: string,
+    known: Tail | undefined,
+    timeout_ms: number,
+  ): Promise<StreamInfo> {
+    const { api } = this.#tools;
+    const { config, state } = await api.info(name, timeout_ms);
+    // Others may have written to the copy before anybody knew that it is one.
+    const later = known === undefined || known.time === ""
+      ? undefined
+      : await api.messageAt(name, { start_time: known.time }, timeout_ms);
+    const is_new = later !== undefined && later.time !== known?.time;
+    const first = is_new ? Math.min(later.seq, state.last_seq + 1) : state.last_seq + 1;
+    const lives = withLife(livesOf(config), `${name}~${id}`, first);
+    api.link.log.warn("nobody can say that a log goes on; its rooms have another epoch", {
+      stream: name,
+      from_offset: first,
+      known_offset: known?.given,
+    });
+    const metadata = { ...config.metadata, [LIVES]: encodeLives(lives, idOf) };
+    return await api.update({ ...config, metadata }, timeout_ms);
+  }
+
+  /** Another process begins a life at this moment: waits until it is there. */
+  async #another({ config }: StreamInfo, timeout_ms: number): Promise<StreamInfo> {
+    const { api, monotonic } = this.#tools;
+    const until_ms = monotonic() + timeout_ms;
+    const before = config.metadata?.[LIVES];
+    while (monotonic() < until_ms) {
+      const info = await api.info(config.name, timeout_ms);
+      if (info.config.metadata?.[LIVES] !== before) return info;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+    throw new Error("another process begins a life of the log");
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * Lives of a log on a real NATS: whoever follows it vouches for it, a restart of the server changes
+ * nothing, and an older store under it is noticed, before anything is appended to it.
+ */
+import assert from "node:assert/strict";
+import { startNats } from "../../../../tests/harness/nats_server.ts";
+import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
+import { bytes } from "../../conformance/conformance.ts";
+import type { DurableLog } from "../../contract/durable_log.ts";
+import { lastOf } from "../../contract/lives.ts";
+import { logEngine, RETENTION } from "../testing/nats_log_harness.ts";
+import type { SpineEvent } from "../../contract/spine.ts";
+
+const DEADLINE_MS = 30_000;
+
+/** What is refused while the server comes back is tried again. */
+async function insist<T>(attempt: () => Promise<T>): Promise<T> {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (Date.now() > deadline_ms) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+}
+
+/** Appends so many; the last offset. */
+async function append(log: DurableLog, count: number, room = "a"): Promise<number> {
+  let last = 0;
+  for (let number = 0; number < count; number++) {
+    last = (await insist(() => log.append(room, bytes(String(number))))).offset;
+  }
+  return last;
+}
+
+async function copyStore({ store }: NatsServer, to: string, back: boolean): Promise<void> {
+  const [source, target] = back ? [to, store] : [store, to];
+  await Deno.remove(target, { recursive: true }).catch(() => {});
+  const { success } = await new Deno.Command("cp", { args: ["-a", source, target] }).output();
+  assert.ok(success);
+}
+
+Deno.test("who opens a log goes on in its life while somebody follows it, else begins another", async () => {
+  await using nats = await startNats({ jetstream: true });
+  let first = "";
+  {
+    await using one = await logEngine([nats.url]);
+    const log = await one.spine.log("acme", RETENTION);
+    first = log.stream;
+    assert.equal(await append(log, 3), 3);
+    await using two = await logEngine([nats.url]);
+    const other = await two.spine.log("acme", RETENTION);
+    assert.equal(other.stream, first, "the first one vouches for it");
+    assert.equal(await append(other, 1), 4);
+    await nats.restart();
+    assert.equal(await append(other, 1), 5);
+    assert.equal(await append(log, 1), 6);
+    assert.deepEqual([log.stream, other.stream], [first, first], "a restart changes nothing");
+  }
+  await using three = await logEngine([nats.url]);
+  const log = await three.spine.log("acme", RETENTION);
+  assert.notEqual(log.stream, first);
+  assert.deepEqual(log.lives, [{ name: first, first: 0 }, { name: log.stream, first: 7 }]);
+  assert.equal((await log.head("a")).last?.offset, 6, "what was stored is there");
+});
+
+Deno.test("those that open a log at the same moment begin one life together", async () => {
+  await using nats = await startNats({ jetstream: true });
+  {
+    await using one = await logEngine([nats.url]);
+    await append(await one.spine.log("acme", RETENTION), 3);
+  }
+  await using one = await logEngine([nats.url]);
+  await using two = await logEngine([nats.url]);
+  await using three = await logEngine([nats.url]);
+  const logs = await Promise.all(
+    [one, two, three].map(({ spine }) => spine.log("acme", RETENTION)),
+  );
+  assert.equal(new Set(logs.map(({ stream }) => stream)).size, 1);
+  for (const { lives } of logs) assert.equal(lives.length, 2);
+});
+
+Deno.test("an older store under running engines: the life changes at once, and ends with the copy", async () => {
+  await using nats = await startNats({ jetstream: true });
+  const folder = await Deno.makeTempDir({ prefix: "arqon-lives-" });
+  try {
+    await using one = await logEngine([nats.url]);
+    await using two = await logEngine([nats.url]);
+    const log = await one.spine.log("acme", RETENTION);
+    const other = await two.spine.log("acme", RETENTION);
+    const first = log.stream;
+    await append(log, 10);
+    await nats.stop();
+    await copyStore(nats, `${folder}/copy`, false);
+    await nats.start();
+    assert.equal(await append(log, 5), 15);
+    await insist(() => other.status());
+    assert.equal(log.stream, first);
+    await nats.stop();
+    const gone = (events: readonly SpineEvent[]) =>
+      events.filter((event) => event.type === "state" && event.status.state === "disconnected");
+    await one.events.until((events) => gone(events).length >= 2, "the connection breaks");
+    assert.equal(log.is_proven, false, "nobody knows what comes back");
+    await copyStore(nats, `${folder}/copy`, true);
+    await nats.start();
+    assert.equal(await append(other, 1, "b"), 11);
+    const { stream, last, log_offset } = await insist(() => log.head("a"));
+    assert.deepEqual([stream, log.stream, other.stream], [log.stream, other.stream, stream]);
+    assert.notEqual(stream, first);
+    assert.deepEqual([last?.offset, log_offset], [10, 11]);
+    assert.equal(lastOf(log.lives, first), 10, "what came after the copy is of no life");
+    assert.deepEqual([log.lifeOf(streamName(first), 10), log.lifeOf(streamName(first), 11)], [
+      first,
+      stream,
+    ]);
+    await one.told("acme", 1);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+/** As JetStream calls it: the name of the first life. */
+const streamName = (life: string): string => life.split("~")[0] ?? "";

@@ -1,0 +1,205 @@
+/** The parts of the NATS logs that need no server: the backward search, message ids, configuration, the clock. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import type { LogMessage } from "../../contract/durable_log.ts";
+import { newestBelow } from "./nats_log_back.ts";
+import type { StreamConfig } from "./nats_log_api.ts";
+import { LogClock } from "./nats_log_clock.ts";
+import {
+  changedConfig,
+  newConfig,
+  removedBelow,
+  retentionOf,
+  withRemoval,
+} from "./nats_log_config.ts";
+import { messageId } from "./nats_log_message.ts";
+import { ownPlace } from "./nats_log_place.ts";
+import { Samples } from "./nats_log_samples.ts";
+
+const PAYLOAD_BYTES = 10;
+
+const message = (offset: number): LogMessage => ({
+  offset,
+  time_ms: offset,
+  payload: new Uint8Array(PAYLOAD_BYTES),
+  headers: {},
+});
+
+/** A room with messages at these offsets, as a stream answers; counts what it is asked. */
+function room(offsets: readonly number[], limit: number, page = 1_000) {
+  const asked = { requests: 0, messages: 0 };
+  const from = (offset: number) => offsets.filter((one) => one >= offset);
+  return {
+    asked,
+    limit,
+    max_bytes: 1e9,
+    end: (offsets.at(-1) ?? 0) + 1,
+    count: (offset: number) => {
+      asked.requests++;
+      const found = from(offset);
+      const [first] = found;
+      return Promise.resolve(first === undefined ? undefined : { first, count: found.length });
+    },
+    read: (offset: number) => {
+      asked.requests++;
+      const found = from(offset);
+      asked.messages += Math.min(found.length, page);
+      return Promise.resolve({
+        messages: found.slice(0, page).map(message),
+        more: found.length > page,
+      });
+    },
+  };
+}
+
+const offsetsOf = ({ messages }: { messages: readonly LogMessage[] }) =>
+  messages.map(({ offset }) => offset);
+
+Deno.test("the newest below any place are found, however a room's messages lie", async () => {
+  const gaps = fc.array(
+    fc.oneof(fc.integer({ min: 1, max: 3 }), fc.integer({ min: 1, max: 5_000 })),
+    {
+      maxLength: 200,
+    },
+  );
+  await fc.assert(
+    fc.asyncProperty(
+      gaps,
+      fc.integer({ min: 1, max: 50 }),
+      fc.nat(250),
+      fc.integer({ min: 1, max: 40 }),
+      async (gaps, limit, place, page) => {
+        let offset = 0;
+        const offsets = gaps.map((gap) => offset += gap);
+        const end = (offsets[place] ?? offset) + (place % 2);
+        const found = await newestBelow({ ...room(offsets, limit, page), end });
+        const below = offsets.filter((one) => one < end);
+        assert.deepEqual(offsetsOf(found), below.slice(-limit));
+        assert.equal(found.more, below.length > limit);
+      },
+    ),
+  );
+});
+
+Deno.test("the search asks few questions and reads little, also with bursts and sparse rooms", async () => {
+  const even = Array.from({ length: 50_000 }, (_, n) => n + 1);
+  const sparse = [1, 50_000, 100_000];
+  const burst = [...even.slice(0, 20_000), 1_000_000, 2_000_000, ...even.map((n) => 9_000_000 + n)];
+  const late = [...even, 9_000_000, 9_000_001];
+  // The last is as bad as it gets: the place is near neither end, and no density leads there.
+  const cases = [[even, 6], [sparse, 6], [burst, 6], [late, 40]] as const;
+  for (const [offsets, requests] of cases) {
+    const { asked, ...search } = room(offsets, 100);
+    assert.deepEqual(offsetsOf(await newestBelow(search)), offsets.slice(-100));
+    assert.ok(asked.requests <= requests, `${asked.requests} requests`);
+    assert.ok(asked.messages <= 400, `${asked.messages} messages`);
+  }
+});
+
+Deno.test("a bound in bytes keeps the newest, at least one", async () => {
+  const asked = room(Array.from({ length: 100 }, (_, n) => n + 1), 50, 7);
+  const some = await newestBelow({ ...asked, max_bytes: PAYLOAD_BYTES * 3 });
+  assert.deepEqual([offsetsOf(some), some.more], [[98, 99, 100], true]);
+  const one = await newestBelow({ ...asked, max_bytes: 1 });
+  assert.deepEqual([offsetsOf(one), one.more], [[100], true]);
+});
+
+Deno.test("a search among replicas that differ still finds what is there", async () => {
+  const offsets = Array.from({ length: 1_000 }, (_, n) => n * 7 + 1);
+  const honest = room(offsets, 20);
+  // The counts come from a replica that has removed less: there seem to be more than there are.
+  const count = async (from: number) => {
+    const found = await honest.count(from);
+    return found === undefined ? undefined : { ...found, count: found.count + 15 };
+  };
+  const found = await newestBelow({ ...honest, count, end: honest.end });
+  assert.deepEqual(offsetsOf(found), offsets.slice(-20));
+});
+
+Deno.test("message ids are printable and differ where keys differ", () => {
+  assert.equal(messageId("r", "ann/1"), "r/ann/1");
+  assert.equal(messageId("r", "é %\r\n"), "r/%C3%A9%20%25%0D%0A");
+  const text = fc.string({ unit: "binary" }).map((key) => key.toWellFormed());
+  fc.assert(fc.property(text, text, (left, right) => {
+    assert.match(messageId("r", left), /^[!-~]*$/);
+    assert.equal(messageId("r", left) === messageId("r", right), left === right);
+  }));
+});
+
+const wish = {
+  place: ownPlace("acme", 1_000_000),
+  retention: { history_size: 100, history_ttl_seconds: 60, replicas: undefined },
+  replicas_default: 1,
+};
+
+Deno.test("a stream is grown to the wish, shrunk only when told to, and else left alone", () => {
+  const config = newConfig("LOG_acme_1", wish);
+  assert.deepEqual(retentionOf(config), { ...wish.retention, replicas: 1 });
+  assert.equal(changedConfig(config, wish, false), undefined);
+  const retention = { history_size: 50, history_ttl_seconds: 120, replicas: 3 };
+  const grown = changedConfig(
+    config,
+    { ...wish, retention, place: ownPlace("acme", 500_000) },
+    false,
+  );
+  assert.ok(grown);
+  assert.deepEqual(retentionOf(grown), { ...retention, history_size: 100 });
+  assert.equal(grown.max_bytes, 500_000, "the size is what the configuration says");
+  const shrunk = changedConfig(
+    config,
+    { ...wish, retention, place: ownPlace("acme", 500_000) },
+    true,
+  );
+  assert.ok(shrunk);
+  assert.deepEqual([retentionOf(shrunk), shrunk.max_bytes], [retention, 500_000]);
+  // An operator has taken the limits away: more cannot be kept. But the size is bounded again.
+  const endless: StreamConfig = { ...config, max_msgs_per_subject: -1, max_age: 0 };
+  assert.equal(changedConfig(endless, wish, false), undefined);
+  const unbounded = changedConfig({ ...endless, max_bytes: -1 }, wish, false);
+  assert.deepEqual(unbounded, endless);
+  assert.equal(retentionOf(endless).history_size, Number.MAX_SAFE_INTEGER);
+});
+
+Deno.test("the longest age that the configuration allows is exact in nanoseconds", () => {
+  const retention = { ...wish.retention, history_ttl_seconds: 315_360_000 };
+  const config = newConfig("LOG_acme_1", { ...wish, retention });
+  assert.match(JSON.stringify(config), /"max_age":630720120000000000,/);
+  assert.equal(retentionOf(config).history_ttl_seconds, 315_360_000);
+});
+
+Deno.test("the mark of removals is kept in the stream's metadata", () => {
+  const config: StreamConfig = { ...newConfig("LOG_acme_1", wish), metadata: { owner: "ops" } };
+  assert.equal(removedBelow(config), 0);
+  assert.equal(removedBelow(withRemoval(config, "under way")), Number.MAX_SAFE_INTEGER);
+  const marked = withRemoval(withRemoval(config, "under way"), 17);
+  assert.deepEqual([removedBelow(marked), marked.metadata?.owner], [17, "ops"]);
+});
+
+Deno.test("the log's clock follows the server, goes on without it, and back only with it", () => {
+  let here_ms = 1_000;
+  const clock = new LogClock(() => here_ms);
+  clock.hear("2026-01-01T00:00:10.000000001Z", 1_000);
+  const start_ms = Date.parse("2026-01-01T00:00:10Z");
+  assert.equal(clock.now(), start_ms);
+  here_ms += 500;
+  assert.equal(clock.now(), start_ms + 500);
+  clock.hear("2026-01-01T00:00:10.2Z", here_ms);
+  assert.equal(clock.now(), start_ms + 500, "a slow answer does not turn it back");
+  clock.hear("nonsense", here_ms);
+  assert.equal(clock.now(), start_ms + 500);
+  clock.hear("2025-01-01T00:00:00Z", here_ms);
+  assert.equal(clock.now(), Date.parse("2025-01-01T00:00:00Z"), "another leader's clock counts");
+});
+
+Deno.test("samples tell since when everything above an offset is stored, and are few", () => {
+  const samples = new Samples();
+  assert.equal(samples.since(5), undefined);
+  for (let n = 0; n < 10_000; n++) samples.note(n, n * 10, 6_400);
+  // One sample each 100 ms is kept, for 6,400 ms.
+  assert.equal(samples.since(9_999), 99_900);
+  assert.equal(samples.since(9_989), 99_800);
+  assert.equal(samples.since(9_350), 93_500);
+  assert.equal(samples.since(9_349), undefined, "older than the age limit");
+  samples.note(7, 200_000, 6_400);
+  assert.equal(samples.since(7), undefined, "an answer that is behind is no sample");
+});

@@ -1,0 +1,270 @@
+/**
+ * What one tenant may store in a stream that it shares. JetStream knows no bytes of a subject, so who
+ * writes for a tenant takes grants from a figure beside the tenant's place in `LOGS_BUCKET`: never less
+ * than what the tenant has stored. When that has come to the tenant's bound, its messages are counted. A
+ * tenant has its `shared_tenant_bytes` whatever others store; more only while half of the stream is free.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../../logs/log.ts";
+import { LOG_OFFSET_HEADER } from "../../contract/durable_log.ts";
+import type { LogLimits, Retention } from "../../contract/durable_log.ts";
+import type { LogTools, StreamLog } from "./nats_log.ts";
+import { isConflict } from "./nats_log_names.ts";
+import type { NameTools } from "./nats_log_names.ts";
+import { sharing } from "./nats_log_place.ts";
+import type { TenantPlace } from "./nats_log_place.ts";
+import { countFrom, direct } from "./nats_log_read.ts";
+import type { Reading } from "./nats_log_read.ts";
+import type { KvEntry } from "../../contract/spine.ts";
+
+/** Parts of what a tenant is sure of that one grant has. */
+const SURE_PARTS = 8;
+/** And of its bound, once it has more than it is sure of. */
+const BOUND_PARTS = 64;
+const GRANT_BYTES_MIN = 16_384;
+const GRANT_BYTES_MAX = 4_194_304;
+/** With n processes at once the last one succeeds at its n-th attempt. */
+const ATTEMPTS = 64;
+/** A tenant that is full is refused without asking again for so long. */
+const FULL_MS = 1_000;
+/** As long as it has no fewer messages, it is counted again only after so long. */
+const COUNT_AGAIN_MS = 60_000;
+/** In one question while messages are counted. */
+const COUNT_MESSAGES = 1_000;
+const COUNT_BYTES = 4_194_304;
+/** What NATS stores with each message beside subject, headers and payload. */
+const RECORD_BYTES = 34;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** What `LOGS_BUCKET` has of a tenant that shares a stream. */
+export interface SharedEntry {
+  /** Which stream. */
+  readonly shared: string;
+  /** No less than what the tenant has stored there. */
+  readonly held: number;
+}
+
+/** Undefined for the entry of a tenant with a stream of its own. */
+export function readShared({ value }: KvEntry): SharedEntry | undefined {
+  const { shared, held } = JSON.parse(decoder.decode(value));
+  return typeof shared === "string" && Number.isSafeInteger(held) ? { shared, held } : undefined;
+}
+
+/** As `readShared` reads it. */
+export const writeShared = (entry: SharedEntry): Uint8Array<ArrayBuffer> =>
+  encoder.encode(JSON.stringify(entry));
+
+/** The bounds of one tenant in a shared stream, in bytes. */
+export interface ShareBounds {
+  readonly sure: number;
+  readonly most: number;
+}
+
+/** By the configuration: `log_bytes` bounds a tenant in either form. Pure. */
+export function shareBounds(
+  { log_bytes, shared_bytes, shared_tenant_bytes }: LogLimits,
+): ShareBounds {
+  const most = Math.min(log_bytes, Math.floor(shared_bytes / 2));
+  return { most, sure: Math.min(most, shared_tenant_bytes) };
+}
+
+/** What is granted to a tenant that holds so much and needs `size_bytes`; 0: it has no room. Pure. */
+export function grantOf(
+  held: number,
+  size_bytes: number,
+  { sure, most }: ShareBounds,
+  has_pool: boolean,
+): number {
+  const bound = has_pool ? most : sure;
+  const part = held < sure ? sure / SURE_PARTS : Math.max(sure / SURE_PARTS, most / BOUND_PARTS);
+  const wanted = Math.min(GRANT_BYTES_MAX, Math.max(GRANT_BYTES_MIN, Math.floor(part)));
+  const grant = Math.max(size_bytes, Math.min(wanted, bound - held));
+  return held + grant > bound ? 0 : grant;
+}
+
+/** What a share needs. */
+export interface ShareTools extends Pick<LogTools, "api" | "link" | "limits" | "monotonic"> {
+  readonly names: NameTools;
+}
+
+/** What a tenant had when its messages were counted; monotonic ms. */
+interface Counted {
+  readonly messages: number;
+  readonly at_ms: number;
+}
+
+/** Messages of all rooms of a tenant, and the bytes that they take in the stream. */
+export async function countStored(
+  reading: Reading,
+  pattern: string,
+): Promise<{ messages: number; bytes: number }> {
+  const counted = { messages: 0, bytes: 0 };
+  for (let seq = 1;;) {
+    const question = { next_by_subj: pattern, seq, batch: COUNT_MESSAGES, max_bytes: COUNT_BYTES };
+    const { messages, pending } = await direct(reading, question);
+    for (const { headers, payload } of messages) {
+      counted.messages++;
+      counted.bytes += RECORD_BYTES + payload.length;
+      for (const [name, value] of Object.entries(headers)) {
+        counted.bytes += name.length + value.length + 4;
+      }
+    }
+    const last = Number(messages.at(-1)?.headers[LOG_OFFSET_HEADER] ?? "0");
+    if (pending === 0 || last < seq) return counted;
+    seq = last + 1;
+  }
+}
+
+/** Of one tenant, in this process. */
+export class TenantShare {
+  /** As `Reading.removed`. */
+  readonly removed: () => Promise<number>;
+  readonly #tools: ShareTools;
+  readonly #log: Logger;
+  readonly #tenant_id: string;
+  readonly #shard: string;
+  readonly #place: TenantPlace;
+  readonly #bounds: ShareBounds;
+  /** Granted and not used. */
+  #left: number;
+  #full: { readonly until_ms: number; readonly counted: Counted } | undefined;
+  #is_told = false;
+
+  /** `left`: what was granted already. */
+  constructor(tools: ShareTools, tenant_id: string, shard: string, left: number) {
+    this.#tools = tools;
+    this.#log = tools.link.log;
+    this.#tenant_id = tenant_id;
+    this.#shard = shard;
+    this.#place = sharing(shard, tenant_id);
+    this.#bounds = shareBounds(tools.limits);
+    this.#left = left;
+    this.removed = () => this.#removed();
+  }
+
+  /** False when so much has not been granted. */
+  take(size_bytes: number): boolean {
+    if (size_bytes > this.#left) return false;
+    this.#left -= size_bytes;
+    return true;
+  }
+
+  /** Gets a grant of at least so much. Rejects with `log-unavailable` when there is no room for it. */
+  async more(log: StreamLog, size_bytes: number): Promise<void> {
+    const { names, monotonic } = this.#tools;
+    if (monotonic() < (this.#full?.until_ms ?? -Infinity)) throw this.#refusal();
+    const bucket = await names.bucket();
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      const entry = await bucket.get([this.#tenant_id]);
+      const known = entry === undefined ? await this.#lost(log) : readShared(entry);
+      if (known?.shared !== this.#shard) {
+        throw new ArqonError("log-unavailable", "the tenant's log has another place by now");
+      }
+      const found = await this.#grant(log, known.held, size_bytes);
+      try {
+        const next = { shared: this.#shard, held: found.held + found.grant };
+        await bucket.update([this.#tenant_id], writeShared(next), entry?.revision ?? 0);
+      } catch (error) {
+        if (!isConflict(error)) throw error;
+        continue;
+      }
+      this.#left += found.grant;
+      this.#full = undefined;
+      return;
+    }
+    throw new ArqonError("log-unavailable", "too many processes write for the tenant");
+  }
+
+  /** As `DurableLog.trim`; what was removed is noted for this tenant alone. */
+  async trim(reading: Reading, subject: string, keep: number): Promise<void> {
+    const { api, names } = this.#tools;
+    const { stream, timeout_ms } = reading;
+    const { state } = await api.info(stream, timeout_ms, subject);
+    if ((state.subjects?.[subject] ?? 0) <= keep) return;
+    const bucket = await names.bucket();
+    const key = ["removed", this.#tenant_id];
+    await bucket.put(key, encoder.encode(String(Number.MAX_SAFE_INTEGER)));
+    await api.purge(stream, subject, keep, timeout_ms);
+    const after = await api.info(stream, timeout_ms);
+    await bucket.put(key, encoder.encode(String(after.state.last_seq)));
+  }
+
+  /** Says once that the tenant's classes ask for more than its stream keeps. */
+  tell({ common, history_size, history_ttl_seconds }: Retention): void {
+    if (common === undefined || this.#is_told) return;
+    const is_more = history_size > common.history_size ||
+      history_ttl_seconds > common.history_ttl_seconds;
+    if (!is_more) return;
+    this.#is_told = true;
+    this.#log.warn("a tenant's classes ask for more than the stream keeps that it shares", {
+      tenant_id: this.#tenant_id,
+      history_size: common.history_size,
+      history_ttl_seconds: common.history_ttl_seconds,
+    });
+  }
+
+  /** The bucket is older than the stream, or somebody has deleted the entry. */
+  async #lost(log: StreamLog): Promise<SharedEntry> {
+    const { bytes } = await log.ask((reading) => countStored(reading, this.#place.pattern));
+    return { shared: this.#shard, held: bytes };
+  }
+
+  async #removed(): Promise<number> {
+    const entry = await (await this.#tools.names.bucket()).get(["removed", this.#tenant_id]);
+    return entry === undefined ? 0 : Number(decoder.decode(entry.value));
+  }
+
+  /** What may be granted, on top of what; messages are counted when the figure leaves no room. */
+  async #grant(
+    log: StreamLog,
+    held: number,
+    size_bytes: number,
+  ): Promise<{ held: number; grant: number }> {
+    const { link, monotonic } = this.#tools;
+    const bounds = this.#bounds;
+    const room = async (held: number) => {
+      const sure = grantOf(held, size_bytes, bounds, false);
+      return sure > 0 ? sure : grantOf(held, size_bytes, bounds, await this.#hasPool(log));
+    };
+    const grant = await room(held);
+    if (grant > 0) return { held, grant };
+    const counted = await log.ask(async (reading) => {
+      const { count } = await countFrom(reading, this.#place.pattern, 1);
+      const before = this.#full?.counted;
+      const is_known = before !== undefined && count >= before.messages &&
+        monotonic() - before.at_ms < COUNT_AGAIN_MS;
+      return is_known ? undefined : await countStored(reading, this.#place.pattern);
+    });
+    // One grant more: what others have been granted may be on its way.
+    const least = counted === undefined
+      ? held
+      : Math.min(held, counted.bytes + grantOf(0, 0, bounds, true));
+    const again = counted === undefined ? 0 : await room(least);
+    if (again > 0) return { held: least, grant: again };
+    link.assertConnected();
+    const at_ms = monotonic();
+    const last = counted === undefined ? this.#full?.counted : undefined;
+    const now = { messages: counted?.messages ?? 0, at_ms };
+    this.#full = { until_ms: at_ms + FULL_MS, counted: last ?? now };
+    throw this.#refusal();
+  }
+
+  /** Half of a shared stream is for what its tenants are sure of. */
+  async #hasPool(log: StreamLog): Promise<boolean> {
+    const { api } = this.#tools;
+    const { max_bytes } = log.place;
+    const { state } = await log.ask(({ stream, timeout_ms }) => api.info(stream, timeout_ms));
+    return state.bytes <= max_bytes / 2;
+  }
+
+  #refusal(): ArqonError {
+    const { most, sure } = this.#bounds;
+    const why =
+      `the tenant's log is full: it shares a stream, where it has ${sure} bytes for sure ` +
+      `([durable] shared_tenant_bytes) and at most ${most} (log_bytes, half of shared_bytes); raise ` +
+      "them, or keep less with history_size and history_ttl_seconds";
+    return new ArqonError("log-unavailable", why);
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * The log of one tenant on JetStream, as the Spine offers it: which subjects of a stream are its, and
+ * what it may store where others share the stream. The stream itself is `nats_log.ts`.
+ */
+import { assertSize, headerBytes } from "../../contract/check.ts";
+import type {
+  Appended,
+  AppendOptions,
+  DurableLog,
+  LogPage,
+  LogRead,
+  LogReadBack,
+  LogStatus,
+  Retention,
+  RoomHead,
+} from "../../contract/durable_log.ts";
+import type { Lives } from "../../contract/lives.ts";
+import { BLOCK_BYTES, headerLines } from "../connection/nats_headers.ts";
+import type { LogTools, StreamLog } from "./nats_log.ts";
+import type { Append, AppendLog, Missed } from "./nats_log_append.ts";
+import { HeldAppends } from "./nats_log_held.ts";
+import type { TenantPlace } from "./nats_log_place.ts";
+import { countFrom, readBackward, readForward, readHeads } from "./nats_log_read.ts";
+import type { Reading } from "./nats_log_read.ts";
+import type { TenantShare } from "./nats_log_share.ts";
+import { trimStream } from "./nats_log_stream.ts";
+
+/** Headers that the engine adds to an append, without the message id. */
+const OWN_HEADER_BYTES = 256;
+
+/** One tenant's log. */
+export class TenantLog implements DurableLog, AppendLog {
+  readonly tenant_id: string;
+  readonly log: StreamLog;
+  readonly #tools: LogTools;
+  readonly #place: TenantPlace;
+  /** Undefined: the stream is the tenant's own. */
+  readonly #share: TenantShare | undefined;
+  /** For bytes that the tenant's share does not have yet. */
+  readonly #waiting = new HeldAppends();
+  #asking = false;
+  /** The last answer. */
+  #seen: Promise<LogStatus> | undefined;
+
+  constructor(
+    tools: LogTools,
+    tenant_id: string,
+    log: StreamLog,
+    place: TenantPlace,
+    share: TenantShare | undefined,
+  ) {
+    this.#tools = tools;
+    this.tenant_id = tenant_id;
+    this.log = log;
+    this.#place = place;
+    this.#share = share;
+  }
+
+  get stream(): string {
+    return this.log.stream;
+  }
+
+  get stream_name(): string {
+    return this.log.stream_name;
+  }
+
+  get lives(): Lives {
+    return this.log.lives;
+  }
+
+  get is_proven(): boolean {
+    return this.log.is_proven;
+  }
+
+  lifeOf(stream: string, offset: number): string {
+    return this.log.lifeOf(stream, offset);
+  }
+
+  append(room_id: string, payload: Uint8Array, options: AppendOptions = {}): Promise<Appended> {
+    try {
+      return this.#append(room_id, payload, options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  async head(room_id: string): Promise<RoomHead> {
+    return await this.log.head(this.#place.subjectOf(room_id));
+  }
+
+  async heads(room_ids: readonly string[]): Promise<ReadonlyMap<string, number>> {
+    const rooms = new Map(room_ids.map((id) => [this.#place.subjectOf(id) as string, id]));
+    const found = await this.log.ask((reading) => readHeads(reading, [...rooms.keys()]));
+    return new Map([...found].map(([subject, offset]) => [rooms.get(subject) ?? "", offset]));
+  }
+
+  async read(room_id: string, options: LogRead): Promise<LogPage> {
+    const subject = this.#place.subjectOf(room_id);
+    return await this.#page((reading) => readForward(reading, subject, options));
+  }
+
+  async readBack(room_id: string, options: LogReadBack): Promise<LogPage> {
+    const subject = this.#place.subjectOf(room_id);
+    return await this.#page((reading) => readBackward(reading, subject, options));
+  }
+
+  async count(room_id: string, from: number): Promise<number> {
+    const subject = this.#place.subjectOf(room_id);
+    return await this.log.ask(async (reading) => (await countFrom(reading, subject, from)).count);
+  }
+
+  async trim(room_id: string, keep: number): Promise<void> {
+    const subject = this.#place.subjectOf(room_id);
+    await this.log.ask((reading) =>
+      this.#share === undefined
+        ? trimStream(this.#tools, reading.stream, subject, keep, reading.timeout_ms)
+        : this.#share.trim(reading, subject, keep)
+    );
+  }
+
+  async retain(retention: Retention, shrink = false): Promise<void> {
+    if (this.#share === undefined) return await this.log.retain(retention, shrink);
+    const { common = retention } = retention;
+    this.#share.tell(retention);
+    if (!this.log.covers(common)) await this.log.retain(common);
+  }
+
+  async status(): Promise<LogStatus> {
+    const { recent_status: recent } = this.log;
+    // Hundreds of tenants of one stream ask the same; none gets the same answer twice.
+    this.#seen = recent !== undefined && recent !== this.#seen ? recent : this.log.status();
+    return await this.#seen;
+  }
+
+  now(): number {
+    return this.log.now();
+  }
+
+  /** With a share every append comes to `queue`, which knows how large it is. */
+  get held(): boolean {
+    return this.#share !== undefined || this.log.held;
+  }
+
+  queue(append: Append): void {
+    const share = this.#share;
+    if (share === undefined) return this.log.queue(append);
+    if (this.#waiting.is_empty && share.take(append.input.wire_bytes)) {
+      if (this.log.held) this.log.queue(append);
+      else this.#tools.lane.send(append);
+      return;
+    }
+    this.#waiting.queue(append);
+    if (!this.#asking) void this.#askForMore(share, append.input.wire_bytes);
+  }
+
+  retry(append: Append, why: Missed): void {
+    this.log.retry(append, why);
+  }
+
+  started(): void {
+    this.log.started();
+  }
+
+  settled(): void {
+    this.log.settled();
+  }
+
+  stored(appended: Appended): void {
+    this.log.stored(appended);
+  }
+
+  async #askForMore(share: TenantShare, size_bytes: number): Promise<void> {
+    this.#asking = true;
+    try {
+      await share.more(this.log, size_bytes);
+    } catch (error) {
+      this.#asking = false;
+      const refusal = error instanceof Error ? error : new Error(String(error));
+      return this.#waiting.letGo((append) => append.fail(refusal));
+    }
+    this.#asking = false;
+    this.#waiting.letGo((append) => this.queue(append));
+  }
+
+  /** Throws what is wrong with it at once. */
+  #append(
+    room_id: string,
+    payload: Uint8Array,
+    { key, headers }: AppendOptions,
+  ): Promise<Appended> {
+    this.log.assertTakes();
+    const subject = this.#place.subjectOf(room_id);
+    const message_id = key === undefined ? undefined : this.#place.messageIdOf(room_id, key);
+    const block_bytes = headerBytes(headers);
+    const size_bytes = payload.length + block_bytes + OWN_HEADER_BYTES + (message_id?.length ?? 0);
+    assertSize(size_bytes, this.#tools.payload_bytes_max());
+    return this.#tools.lane.append(this, {
+      subject,
+      payload: payload.slice(),
+      lines: headerLines(headers),
+      lines_bytes: Math.max(0, block_bytes - BLOCK_BYTES),
+      message_id,
+      wire_bytes: size_bytes + subject.length,
+    });
+  }
+
+  async #page(ask: (reading: Reading) => Promise<LogPage>): Promise<LogPage> {
+    const removed = this.#share?.removed;
+    return await this.log.ask(async (reading) => {
+      // Of before the question: what has changed since then is no part of the page.
+      const { stream } = this;
+      const own = removed === undefined ? reading : { ...reading, removed };
+      return { ...await ask(own), stream };
+    });
+  }
+}

@@ -1,0 +1,306 @@
+/** What the NATS logs do when their stream is lost, full, strange or out of reach. Real servers. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import type { DiscardPolicy, RetentionPolicy } from "@nats-io/jetstream";
+import { startNats } from "../../../../tests/harness/nats_server.ts";
+import { bytes, refusedWith, within } from "../../conformance/conformance.ts";
+import type { Appended, DurableLog } from "../../contract/durable_log.ts";
+import {
+  ALL,
+  appendUntil,
+  logEngine,
+  numbers,
+  operator,
+  readAll,
+  RETENTION,
+} from "../testing/nats_log_harness.ts";
+
+const unavailable = refusedWith("log-unavailable");
+const small = { ...RETENTION, history_size: 10 };
+
+Deno.test("a stream deleted under appends is made anew, in order, and the log says so", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await logEngine([server.url]);
+  await using other = await logEngine([server.url]);
+  await using outside = await operator(server.url);
+  const log = await one.spine.log("acme", RETENTION);
+  const theirs = await other.spine.log("acme", RETENTION);
+  const first = log.stream;
+  const { promise: stop, resolve } = Promise.withResolvers<void>();
+  const appending = appendUntil(log, "a", stop);
+  await log.append("b", bytes("before"));
+  await outside.streams.delete(first);
+  await one.told("acme", 1);
+  // The server's word of it may be lost under load; then the next question finds out.
+  await theirs.status();
+  await other.told("acme", 1);
+  while (log.stream === first) await log.append("b", bytes("after")).catch(unavailable);
+  await log.append("b", bytes("after"));
+  resolve();
+  const { acknowledged, refused } = await appending;
+  assert.notEqual(log.stream, first);
+  for (const error of refused.values()) unavailable(error);
+  const stored = await readAll(log, "a");
+  const kept = [...acknowledged].filter(([, { stream }]) => stream === log.stream);
+  const byNumber = new Map(stored.map((message, at) => [numbers(stored)[at], message.offset]));
+  for (const [number, { offset }] of kept) assert.equal(byNumber.get(number), offset);
+  assert.deepEqual(numbers(stored), numbers(stored).toSorted((left, right) => left - right));
+  assert.equal(byNumber.size, stored.length, "each number once");
+  assert.deepEqual((await theirs.read("a", ALL)).stream, log.stream);
+  assert.equal(theirs.stream, log.stream);
+});
+
+Deno.test("a read finds out that the stream is gone, and reads the new one", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await logEngine([server.url]);
+  await using outside = await operator(server.url);
+  const log = await one.spine.log("acme", RETENTION);
+  const asks = [
+    () => log.head("a"),
+    () => log.read("a", ALL),
+    () => log.heads(["a"]).then(() => log),
+    () => log.readBack("a", { ...ALL, before: 0 }),
+    () => log.status(),
+  ];
+  for (const ask of asks) {
+    const before = log.stream;
+    await log.append("a", bytes("x"));
+    await outside.streams.delete(before);
+    const { stream } = await within<{ stream: string }>(ask(), "the answer");
+    assert.notEqual(stream, before);
+    assert.equal(stream, log.stream);
+    assert.equal((await log.head("a")).last, undefined);
+  }
+});
+
+Deno.test("a full log refuses appends, acknowledges none of them, and is still read", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await logEngine([server.url], { log_bytes: 65_536 });
+  const log = await one.spine.log("acme", RETENTION);
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: 40 }, (_, n) => log.append(`r${n % 2}`, new Uint8Array(4_000).fill(n))),
+  );
+  const stored = outcomes.flatMap((one) => one.status === "fulfilled" ? [one.value.offset] : []);
+  for (const outcome of outcomes) {
+    if (outcome.status === "rejected") {
+      unavailable(outcome.reason);
+      assert.match(String(outcome.reason), /maximum bytes exceeded/);
+    }
+  }
+  assert.ok(stored.length >= 10 && stored.length < 17, `${stored.length} fit`);
+  const { messages, log_offset } = await log.status();
+  assert.deepEqual([messages, log_offset], [stored.length, stored.at(-1)]);
+  const read = (await Promise.all(["r0", "r1"].map((room) => log.read(room, ALL)))).flatMap((
+    page,
+  ) => page.messages.map(({ offset }) => offset));
+  assert.deepEqual(read.toSorted((left, right) => left - right), stored);
+  await log.trim("r0", 1);
+  await log.append("r0", new Uint8Array(4_000));
+});
+
+Deno.test("appends under way when the server dies are refused, nothing acknowledged is lost", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await logEngine([server.url]);
+  const log = await one.spine.log("acme", RETENTION);
+  for (let round = 1; round <= 3; round++) {
+    const room = `r${round}`;
+    const { promise: stop, resolve } = Promise.withResolvers<void>();
+    const appending = appendUntil(log, room, stop);
+    await log.append(room, bytes("-1"));
+    await server.restart();
+    await one.told("acme", round);
+    await within(log.append(room, bytes("-2")), "an append after it");
+    resolve();
+    const { acknowledged, refused } = await within(appending, "the appends");
+    assert.ok(refused.size > 0);
+    const stored = await readAll(log, room);
+    const offsets = new Map(stored.map(({ offset }, at) => [numbers(stored)[at], offset]));
+    assert.equal(offsets.size, stored.length, "each number once");
+    for (const [number, { offset }] of acknowledged) assert.equal(offsets.get(number), offset);
+    for (const number of refused.keys()) {
+      const again = await log.append(room, bytes(String(number)), { key: String(number) });
+      assert.equal(again.duplicate, offsets.has(number), "what was stored is known as such");
+    }
+  }
+});
+
+Deno.test("what nobody answers is refused in time, and its key tells whether it was stored", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await logEngine([server.url], {}, { request_timeout_ms: 300 });
+  const log = await one.spine.log("acme", RETENTION);
+  await server.freeze();
+  const appending = [1, 2, 3].map((n) => log.append("a", bytes(String(n)), { key: String(n) }));
+  for (const append of appending) {
+    await assert.rejects(within(append, "the refusal"), unavailable);
+    await assert.rejects(append, /no answer in 300 ms; it may have been stored/);
+  }
+  await assert.rejects(within(log.head("a"), "the refusal of a read"), unavailable);
+  server.resume();
+  // Until NATS has confirmed something again, appends are refused at once.
+  const answered = async (): Promise<Appended> => {
+    for (;;) {
+      try {
+        return await log.append("a", bytes("2"), { key: "2" });
+      } catch (error) {
+        if (!(error instanceof ArqonError) || error.code !== 503) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    }
+  };
+  const again = await within(answered(), "an answer after the pause");
+  assert.equal(again.duplicate, true, "the server took it when it woke up");
+  assert.deepEqual(numbers(await readAll(log, "a")), [1, 2, 3]);
+});
+
+Deno.test("appends above the bounds are refused at once", async () => {
+  await using server = await startNats({ jetstream: true });
+  const limits = { pending_messages: 10, pending_bytes: 1_000 };
+  await using one = await logEngine([server.url], limits, { request_timeout_ms: 60_000 });
+  const log = await one.spine.log("acme", RETENTION);
+  await server.freeze();
+  const few = Array.from({ length: 10 }, () => log.append("a", bytes("x")));
+  await assert.rejects(log.append("b", bytes("x")), unavailable);
+  server.resume();
+  await within(Promise.all(few), "the appends");
+  await server.freeze();
+  const large = log.append("a", new Uint8Array(900));
+  await assert.rejects(log.append("b", new Uint8Array(101)), unavailable);
+  await assert.rejects(log.append("b", new Uint8Array(101)), /too many appends are under way/);
+  const fits = log.append("b", new Uint8Array(100));
+  server.resume();
+  await within(Promise.all([large, fits]), "the appends");
+});
+
+Deno.test("a stream of somebody else on the log's subjects is named, with what to do", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await logEngine([server.url]);
+  await using outside = await operator(server.url);
+  await outside.streams.add({ name: "EVERYTHING", subjects: ["log.>"] });
+  const opening = one.spine.log("acme", RETENTION);
+  await assert.rejects(opening, unavailable);
+  await assert.rejects(
+    opening,
+    /EVERYTHING takes log\.t\.acme\.r\.\* .* change its subjects or delete/,
+  );
+  await outside.streams.delete("EVERYTHING");
+  const log = await one.spine.log("acme", RETENTION);
+  await log.append("a", bytes("now it works"));
+});
+
+Deno.test("many that open one log at once get one stream", async () => {
+  await using server = await startNats({ jetstream: true });
+  const engines = await Promise.all(Array.from({ length: 6 }, () => logEngine([server.url])));
+  try {
+    const logs = await Promise.all(engines.map(({ spine }) => spine.log("acme", RETENTION)));
+    assert.equal(new Set(logs.map(({ stream }) => stream)).size, 1);
+    await using outside = await operator(server.url);
+    const streams = await outside.streams.list().next();
+    assert.equal(streams.filter(({ config }) => config.name.startsWith("LOG_")).length, 1);
+  } finally {
+    await Promise.all(engines.map((engine) => engine[Symbol.asyncDispose]()));
+  }
+});
+
+Deno.test("a log that an operator has changed is put right when it is opened", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using outside = await operator(server.url);
+  const open = async () => {
+    await using one = await logEngine([server.url]);
+    const log = await one.spine.log("acme", small);
+    await log.append("a", bytes("x"));
+    return { ...await log.status(), read: (await log.read("a", ALL)).messages.length };
+  };
+  const { stream } = await open();
+  await outside.streams.update(stream, {
+    allow_direct: false,
+    discard: "old" as DiscardPolicy,
+    max_msgs_per_subject: 3,
+    republish: { src: ">", dest: "wrong.>" },
+  });
+  const after = await open();
+  // Another life of it: nobody followed it meanwhile.
+  assert.deepEqual([after.stream.split("~")[0], after.history_size, after.read], [stream, 10, 2]);
+  const { config } = await outside.streams.info(stream);
+  assert.equal(config.retention, "limits" as RetentionPolicy);
+  assert.deepEqual(
+    [config.allow_direct, config.discard, config.republish?.dest],
+    [true, "new", "in.t.acme.r.{{wildcard(1)}}"],
+  );
+});
+
+Deno.test("replicas that one server cannot have are refused with the key that asks for them", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await logEngine([server.url]);
+  const opening = one.spine.log("acme", { ...RETENTION, replicas: 3 });
+  await assert.rejects(opening, unavailable);
+  await assert.rejects(opening, /replicas = 3 of \[\[rooms\]\]: replicas > 1 not supported/);
+  const log = await one.spine.log("acme", { ...RETENTION, replicas: 1 });
+  assert.equal((await log.status()).replicas, 1);
+});
+
+Deno.test("without JetStream a log is refused and says what to set", async () => {
+  await using server = await startNats();
+  await using one = await logEngine([server.url]);
+  const opening = within(one.spine.log("acme", RETENTION), "the refusal");
+  await assert.rejects(opening, unavailable);
+  await assert.rejects(opening, /JetStream is not enabled on .*jetstream \{ store_dir: "…" \}/);
+});
+
+/** What became of a room: everything that was ever appended, and how it is read. */
+async function checkRoom(log: DurableLog, room: string, ever: readonly number[]): Promise<number> {
+  const present = (await readAll(log, room)).map(({ offset }) => offset);
+  assert.deepEqual(present, ever.slice(ever.length - present.length), "only the oldest go");
+  const gone = ever.at(-present.length - 1) ?? 0;
+  const newestGone = present.length === ever.length ? 0 : gone;
+  let proven = 0;
+  for (const after of [0, ...ever, ...ever.map((offset) => offset + 1)]) {
+    const page = await log.read(room, { ...ALL, after });
+    assert.deepEqual(
+      page.messages.map(({ offset }) => offset),
+      present.filter((one) => one > after),
+    );
+    if (!page.complete) continue;
+    proven++;
+    assert.ok(after >= newestGone, `complete after ${after}, but ${newestGone} is gone`);
+  }
+  return proven;
+}
+
+Deno.test("no page is called complete when something is missing, whatever took it", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await logEngine([server.url]);
+  const rooms = ["a", "b", "c"];
+  let proven = 0;
+  for (
+    const [tenant, script] of ["abcabcab5aaaab", "aabbbb2accc9a", "aaaaaaaab0ccA", "bbbbCbab3b"]
+      .entries()
+  ) {
+    const log = await one.spine.log(`t${tenant}`, { ...RETENTION, history_size: 3 });
+    const ever = new Map(rooms.map((room) => [room, [] as number[]]));
+    for (const step of script) {
+      if (rooms.includes(step)) {
+        ever.get(step)?.push((await log.append(step, bytes(step))).offset);
+      } else if (rooms.includes(step.toLowerCase())) {
+        await log.trim(step.toLowerCase(), 1);
+      } else {
+        await log.retain({ ...RETENTION, history_size: Number(step) }, true);
+      }
+      for (const room of rooms) proven += await checkRoom(log, room, ever.get(room) ?? []);
+    }
+  }
+  assert.ok(proven > 500, `${proven} were proven`);
+});
+
+Deno.test("who waits at a place between a busy tenant's messages is not told that some are missing", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await logEngine([server.url]);
+  const log = await one.spine.log("acme", small);
+  await Promise.all(Array.from({ length: 100 }, () => log.append("busy", bytes("x"))));
+  const { log_offset: place, last } = await log.head("quiet");
+  assert.equal(last, undefined);
+  await Promise.all(Array.from({ length: 100 }, () => log.append("busy", bytes("x"))));
+  const written = await Promise.all([1, 2].map((n) => log.append("quiet", bytes(String(n)))));
+  const page = await log.read("quiet", { ...ALL, after: place });
+  assert.deepEqual(page.messages.map(({ offset }) => offset), written.map(({ offset }) => offset));
+  assert.equal(page.complete, true);
+});

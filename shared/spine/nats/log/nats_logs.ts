@@ -1,0 +1,222 @@
+/**
+ * All logs of one connection: one object a tenant and one a stream, and who is told when a stream has
+ * moved, come back or been lost. What they do is in `nats_log_tenant.ts` and `nats_log.ts`.
+ */
+import { tenantLogPattern } from "../../../subjects/subject.ts";
+import type { DurableLog, LogLimits, Retention } from "../../contract/durable_log.ts";
+import type { Link } from "../connection/nats_link.ts";
+import { StreamLog } from "./nats_log.ts";
+import { LogApi } from "./nats_log_api.ts";
+import { AppendLane } from "./nats_log_append.ts";
+import type { ByteCount } from "./nats_log_append.ts";
+import { SILENCE_MS } from "./nats_log_lives.ts";
+import type { NameTools } from "./nats_log_names.ts";
+import { Silences } from "./nats_log_witness.ts";
+import { Inbox } from "./nats_log_inbox.ts";
+import { aloneIn, ownPlace, sharedPlace, sharing } from "./nats_log_place.ts";
+import type { LogPlace } from "./nats_log_place.ts";
+import { placeOf } from "./nats_log_placing.ts";
+import type { PlacingTools } from "./nats_log_placing.ts";
+import { TenantShare } from "./nats_log_share.ts";
+import { TenantLog } from "./nats_log_tenant.ts";
+import { lacksStorage } from "../connection/nats_persist.ts";
+import type { NatsStorage } from "../stores/nats_storage.ts";
+import type { Wire } from "../connection/nats_wire.ts";
+
+/**
+ * What JetStream tells of streams; the last token is the stream's name. At most once: a busy server now
+ * and then says nothing of a deletion (2.15.2), and whoever asks the log next finds out.
+ */
+const DELETED = "$JS.EVENT.ADVISORY.STREAM.DELETED";
+const ADVISORIES = ["$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED", DELETED];
+
+/** A tenant for whose log there was no room is refused without asking again for so long. */
+const REFUSED_MS = 2_000;
+/** So many refusals are remembered. */
+const REFUSALS = 1_000;
+
+/** What the logs need of their engine. */
+export interface LogsOptions {
+  readonly link: Link;
+  readonly wire: Wire;
+  readonly bytes: ByteCount;
+  readonly limits: LogLimits;
+  readonly names: NameTools;
+  readonly storage: NatsStorage;
+  /** As `StreamTools` has it. */
+  readonly beforeMade: () => Promise<void>;
+  /** Milliseconds that only grow. */
+  readonly monotonic: () => number;
+  payload_bytes_max(): number;
+}
+
+/** A stream, and the logs in it. */
+interface OpenStream {
+  readonly log: StreamLog;
+  readonly opened: Promise<void>;
+  readonly tenants: Set<TenantLog>;
+}
+
+/** The logs that this process has opened. As many as it has tenants with durable rooms. */
+export class NatsLogs {
+  readonly #link: Link;
+  readonly #inbox: Inbox;
+  readonly #lane: AppendLane;
+  readonly #tools: PlacingTools;
+  readonly #tenants = new Map<string, Promise<TenantLog>>();
+  /** By what begins their names. */
+  readonly #streams = new Map<string, OpenStream>();
+  /** Of tenants for whose log there was no room: many publishes would ask as often. */
+  readonly #refusals = new Map<string, { readonly error: unknown; readonly until_ms: number }>();
+  #listening = false;
+
+  constructor(options: LogsOptions) {
+    const { link, wire } = options;
+    this.#link = link;
+    this.#inbox = new Inbox(link, wire);
+    this.#lane = new AppendLane({ ...options, inbox: this.#inbox });
+    this.#tools = {
+      ...options,
+      api: new LogApi(link),
+      inbox: this.#inbox,
+      lane: this.#lane,
+      silences: new Silences(SILENCE_MS),
+      payload_bytes_max: () => options.payload_bytes_max(),
+      onAnotherStream: (log) => this.#tell(log),
+      openShared: (shard, retention) => this.#openShared(shard, retention),
+    };
+  }
+
+  /** As `Spine.log`. One opening at a time for a tenant; one that failed is tried anew. */
+  async open(tenant_id: string, retention: Retention): Promise<DurableLog> {
+    this.#link.assertConnected();
+    tenantLogPattern(tenant_id); // Throws for what is no tenant.
+    this.#listen();
+    const known = this.#tenants.get(tenant_id);
+    if (known !== undefined) {
+      const log = await known;
+      await log.retain(retention);
+      return log;
+    }
+    this.#throwRefusal(tenant_id);
+    const opening = this.#open(tenant_id, retention);
+    this.#tenants.set(tenant_id, opening);
+    try {
+      return await opening;
+    } catch (error) {
+      this.#tenants.delete(tenant_id);
+      this.#noteRefusal(tenant_id, error);
+      throw error;
+    }
+  }
+
+  async #open(tenant_id: string, retention: Retention): Promise<TenantLog> {
+    const placing = await placeOf(this.#tools, tenant_id, retention);
+    const { shard } = placing;
+    if (shard === undefined) {
+      const { log_bytes } = this.#tools.limits;
+      const stream = await this.#openStream(ownPlace(tenant_id, log_bytes), retention);
+      const log = new TenantLog(this.#tools, tenant_id, stream.log, aloneIn(tenant_id), undefined);
+      stream.tenants.add(log);
+      return log;
+    }
+    const place = sharing(shard, tenant_id);
+    const share = new TenantShare(this.#tools, tenant_id, shard, placing.granted);
+    await this.#openShared(shard, retention);
+    const stream = this.#streams.get(sharedPlace(shard, 0).prefix) as OpenStream;
+    const log = new TenantLog(this.#tools, tenant_id, stream.log, place, share);
+    stream.tenants.add(log);
+    share.tell(retention);
+    return log;
+  }
+
+  async #openShared(shard: string, retention: Retention): Promise<StreamLog> {
+    const place = sharedPlace(shard, this.#tools.limits.shared_bytes);
+    const { common = retention } = retention;
+    const { log } = await this.#openStream(place, common);
+    if (!log.covers(common)) await log.retain(common);
+    return log;
+  }
+
+  /** One opening at a time for a stream. */
+  async #openStream(place: LogPlace, retention: Retention): Promise<OpenStream> {
+    const { prefix } = place;
+    const known = this.#streams.get(prefix);
+    if (known !== undefined) {
+      await known.opened;
+      return known;
+    }
+    const log = new StreamLog(this.#tools, place, retention);
+    const stream: OpenStream = { log, opened: log.open(), tenants: new Set() };
+    this.#streams.set(prefix, stream);
+    try {
+      await stream.opened;
+      return stream;
+    } catch (error) {
+      this.#streams.delete(prefix);
+      throw error;
+    }
+  }
+
+  #throwRefusal(tenant_id: string): void {
+    const refusal = this.#refusals.get(tenant_id);
+    if (refusal === undefined) return;
+    if (this.#tools.monotonic() < refusal.until_ms) throw refusal.error;
+    this.#refusals.delete(tenant_id);
+  }
+
+  #noteRefusal(tenant_id: string, error: unknown): void {
+    if (!(error instanceof Error) || !lacksStorage(error.cause)) return;
+    if (this.#refusals.size >= REFUSALS) this.#refusals.clear();
+    this.#refusals.set(tenant_id, { error, until_ms: this.#tools.monotonic() + REFUSED_MS });
+  }
+
+  /** The connection is lost: appends under way have an unknown outcome, and nobody knows what comes back. */
+  cut(): void {
+    for (const { log } of this.#streams.values()) log.doubt();
+    this.#inbox.cut();
+    this.#lane.stop();
+  }
+
+  /** Resolves when no append is under way. */
+  idle(): Promise<void> {
+    return this.#lane.idle();
+  }
+
+  #listen(): void {
+    if (this.#listening) return;
+    this.#listening = true;
+    const { connection, log } = this.#link;
+    for (const advisory of ADVISORIES) {
+      connection.subscribe(`${advisory}.*`, {
+        callback: (error, { subject }) => {
+          if (error) return log.error("NATS ended a subscription", { advisory, error });
+          const stream = subject.slice(advisory.length + 1);
+          for (const { log } of this.#streams.values()) {
+            if (log.stream_name !== stream) continue;
+            // An older copy of it may come back under the same name.
+            if (advisory === DELETED) log.doubt();
+            this.#tell(log);
+          }
+        },
+      });
+    }
+    this.#link.onReconnect(() => void this.#back());
+  }
+
+  /** Only when the subscriptions are with the server again does it help to compare with the log. */
+  async #back(): Promise<void> {
+    try {
+      await this.#link.guard(this.#link.connection.flush());
+    } catch {
+      return; // Lost again: the next reconnect tells it.
+    }
+    for (const { log } of this.#streams.values()) this.#tell(log);
+  }
+
+  #tell({ place: { prefix } }: StreamLog): void {
+    for (const { tenant_id } of this.#streams.get(prefix)?.tenants ?? []) {
+      this.#link.listeners.emit({ type: "log", tenant_id });
+    }
+  }
+}

@@ -1,0 +1,331 @@
+/**
+ * The Spine on NATS, on top of nats.js. It decides what nats.js leaves open: publishing while
+ * disconnected is refused, unconfirmed bytes are bounded, errors are `ArqonError`s, and payloads
+ * are copies. The life of the connection is in `nats_link.ts`, key-value in `nats_kv.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { errors, headers as natsHeaders } from "@nats-io/transport-deno";
+import type { Msg, MsgHdrs } from "@nats-io/transport-deno";
+import type { Logger } from "../../logs/log.ts";
+import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
+import {
+  assertPattern,
+  assertQueue,
+  assertSize,
+  assertSubject,
+  headerBytes,
+} from "../contract/check.ts";
+import { assertBucket } from "../contract/kv_key.ts";
+import { connectNats } from "./connection/nats_connect.ts";
+import type { NatsConfig } from "./connection/nats_connect.ts";
+import { isText } from "./connection/nats_answer.ts";
+import { Flusher } from "./connection/nats_flush.ts";
+import type { MessageFrame } from "./connection/nats_frames.ts";
+import { headerBlock, headerLines, NO_HEADERS, readHeaders } from "./connection/nats_headers.ts";
+import { Link } from "./connection/nats_link.ts";
+import { LOGS_BUCKET } from "./log/nats_log_names.ts";
+import { NatsLogs } from "./log/nats_logs.ts";
+import { proveStorage } from "./stores/nats_proof.ts";
+import { ReconnectPauses } from "./connection/nats_pauses.ts";
+import { NatsStores } from "./stores/nats_stores.ts";
+import { Wire } from "./connection/nats_wire.ts";
+import { LOG_LIMITS } from "../contract/durable_log.ts";
+import type { DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
+import type { Ledger, LedgerRetention } from "../contract/ledger.ts";
+import type {
+  KeyValue,
+  KeyValueOptions,
+  ObjectStore,
+  RequestOptions,
+  Spine,
+  SpineEvent,
+  SpineHeaders,
+  SpineMessage,
+  SpineStatus,
+  StorageReport,
+  SubscribeOptions,
+  Subscription,
+} from "../contract/spine.ts";
+
+/** What the engine is opened with. */
+export interface NatsOptions {
+  readonly config: NatsConfig;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Reads the credentials and certificate files that `config` names. */
+  readonly files?: { read(path: string): string };
+  /** Numbers in [0, 1), for the jitter of reconnects and the names of streams. */
+  readonly random?: () => number;
+  /** Milliseconds that only grow; `performance.now` if absent. */
+  readonly monotonic?: () => number;
+  readonly log_limits?: LogLimits;
+}
+
+const decoder = new TextDecoder();
+/** The callback of a message whose sender waits for no reply. */
+const nobodyWaits = () => {};
+
+function encodeHeaders(headers: SpineHeaders): MsgHdrs {
+  const encoded = natsHeaders();
+  for (const name in headers) encoded.append(name, headers[name] ?? "");
+  return encoded;
+}
+
+function decodeHeaders(encoded: MsgHdrs | undefined): SpineHeaders {
+  if (encoded === undefined) return NO_HEADERS;
+  const headers: Record<string, string> = Object.create(null);
+  for (const [name, values] of encoded) headers[name] = values[0] ?? "";
+  return headers;
+}
+
+function isCausedBy(error: unknown, kind: new (...args: never[]) => Error): boolean {
+  return error instanceof kind || (error instanceof Error && error.cause instanceof kind);
+}
+
+class NatsSpine implements Spine {
+  readonly #link: Link;
+  readonly #wire: Wire;
+  readonly #flusher: Flusher;
+  readonly #stores: NatsStores;
+  readonly #logs: NatsLogs;
+  #drained: Promise<void> | undefined;
+
+  constructor(link: Link, wire: Wire, options: NatsOptions) {
+    const { now, random = Math.random, monotonic = () => performance.now() } = options;
+    this.#link = link;
+    this.#wire = wire;
+    this.#flusher = new Flusher(link, wire, monotonic, options.config.pending_bytes);
+    const payload_bytes_max = () => this.payload_bytes_max;
+    this.#stores = new NatsStores({ ...options, link, wire, monotonic, payload_bytes_max });
+    this.#logs = new NatsLogs({
+      link,
+      wire,
+      bytes: this.#flusher,
+      limits: options.log_limits ?? LOG_LIMITS,
+      names: { bucket: () => this.keyValue(LOGS_BUCKET), now, random },
+      storage: this.#stores.storage,
+      beforeMade: () => this.#stores.claim(),
+      monotonic,
+      payload_bytes_max,
+    });
+    wire.ready(link.connection);
+    link.onLost = () => {
+      wire.lost();
+      this.#flusher.forget();
+      this.#logs.cut();
+      this.#stores.cut();
+    };
+    link.onBack = () => wire.ready(link.connection);
+    link.onState = () => link.listeners.emit({ type: "state", status: this.status });
+  }
+
+  get status(): SpineStatus {
+    const { state, since_ms, reconnects, slow_consumers, server } = this.#link;
+    const { pending_bytes } = this.#flusher;
+    return { engine: "nats", state, since_ms, reconnects, pending_bytes, slow_consumers, server };
+  }
+
+  get payload_bytes_max(): number {
+    return this.#link.connection.info?.max_payload ?? 1_048_576;
+  }
+
+  onEvent(listener: (event: SpineEvent) => void): () => void {
+    return this.#link.listeners.add(listener);
+  }
+
+  publish(subject: Subject, payload: Uint8Array, headers?: SpineHeaders): void {
+    this.#link.assertConnected();
+    assertSubject(subject);
+    this.#send(subject, payload, headers);
+  }
+
+  give(subject: Subject, payload: Uint8Array, headers?: SpineHeaders): void {
+    this.#link.assertConnected();
+    this.#flusher.assertAnswered();
+    assertSubject(subject);
+    this.#send(subject, payload, headers);
+  }
+
+  flush(): Promise<void> {
+    return this.#flusher.flush();
+  }
+
+  subscribe(
+    pattern: SubjectPattern | Subject,
+    handler: (message: SpineMessage) => void,
+    options: SubscribeOptions = {},
+  ): Subscription {
+    this.#link.assertConnected();
+    assertPattern(pattern);
+    if (options.queue !== undefined) assertQueue(options.queue);
+    const { log } = this.#link;
+    const shown = pattern.includes("*") || pattern.includes(">") ? undefined : pattern;
+    const is_view = options.reads_only === true;
+    let closed = false;
+    const subscription = this.#wire.subscribe(
+      pattern,
+      (frame) => handler(this.#received(frame, shown, is_view)),
+      // NATS ends a subscription that it does not permit; nothing else comes this way.
+      (error) => {
+        if (!closed) log.error("NATS ended a subscription", { pattern, error });
+      },
+      options.queue === undefined ? {} : { queue: options.queue },
+    );
+    const unsubscribe = () => {
+      if (closed) return;
+      closed = true;
+      subscription.unsubscribe();
+    };
+    const drain = async () => {
+      if (closed) return;
+      try {
+        await this.#link.guard(subscription.drain());
+      } catch (cause) {
+        throw cause instanceof ArqonError ? cause : this.#link.unavailable();
+      } finally {
+        unsubscribe();
+      }
+    };
+    return { pattern, unsubscribe, drain };
+  }
+
+  async request(
+    subject: Subject,
+    payload: Uint8Array,
+    options: RequestOptions,
+  ): Promise<SpineMessage> {
+    this.#link.assertConnected();
+    assertSubject(subject);
+    const fits_bytes = payload.length + headerBytes(options.headers);
+    const size_bytes = this.#assertFits(subject, fits_bytes);
+    const timeout = Math.max(1, options.timeout_ms);
+    this.#wire.behind();
+    const answer = this.#link.connection.request(subject, payload.slice(), {
+      timeout,
+      ...(options.headers === undefined ? {} : { headers: encodeHeaders(options.headers) }),
+    });
+    this.#flusher.handed(size_bytes);
+    try {
+      return this.#answer(await this.#link.guard(answer));
+    } catch (cause) {
+      if (cause instanceof ArqonError) throw cause;
+      if (isCausedBy(cause, errors.NoRespondersError)) {
+        throw new ArqonError("brain-unavailable", "", { cause });
+      }
+      if (isCausedBy(cause, errors.TimeoutError)) {
+        throw new ArqonError("command-timeout", String(timeout), { cause });
+      }
+      throw new ArqonError("spine-unavailable", "the request was cut off", { cause });
+    }
+  }
+
+  async keyValue(bucket: string, options: KeyValueOptions = {}): Promise<KeyValue> {
+    this.#link.assertConnected();
+    assertBucket(bucket);
+    return await this.#stores.keyValue(bucket, options);
+  }
+
+  async objects(bucket: string): Promise<ObjectStore> {
+    this.#link.assertConnected();
+    assertBucket(bucket);
+    return await this.#stores.objects(bucket);
+  }
+
+  log(tenant_id: string, retention: Retention): Promise<DurableLog> {
+    return this.#logs.open(tenant_id, retention);
+  }
+
+  async ledger(name: string, retention: LedgerRetention): Promise<Ledger> {
+    this.#link.assertConnected();
+    assertBucket(name);
+    return await this.#stores.ledger(name, retention);
+  }
+
+  async storage(): Promise<StorageReport> {
+    this.#link.assertConnected();
+    return await this.#stores.report();
+  }
+
+  async proveStorage(size_bytes: number): Promise<void> {
+    await proveStorage(this, size_bytes);
+    await this.#link.guard(this.#stores.storage.leaders.prove());
+  }
+
+  drain(): Promise<void> {
+    this.#drained ??= this.#close();
+    return this.#drained;
+  }
+
+  async #close(): Promise<void> {
+    const closing = this.#link.close(() => this.#logs.idle());
+    await this.#stores.close();
+    await closing;
+  }
+
+  /** Throws when a message is too large for the wire. */
+  #assertFits(subject: string, size_bytes: number): number {
+    assertSize(size_bytes, this.payload_bytes_max);
+    const on_wire = size_bytes + subject.length + 32;
+    this.#flusher.assertRoom(on_wire);
+    return on_wire;
+  }
+
+  #send(subject: string, payload: Uint8Array, headers: SpineHeaders | undefined): void {
+    const block_bytes = headerBytes(headers);
+    const size_bytes = this.#assertFits(subject, payload.length + block_bytes);
+    const block = block_bytes === 0 ? "" : headerBlock(headerLines(headers));
+    this.#wire.publish({ subject, reply: "", block, block_bytes, payload });
+    this.#flusher.handed(size_bytes);
+  }
+
+  /** An answer that came through nats.js. */
+  #answer({ subject, data, headers }: Msg): SpineMessage {
+    // A copy: what nats.js gives is a view on a whole read buffer.
+    const payload = new Uint8Array(data);
+    return { subject, payload, headers: decodeHeaders(headers), respond: nobodyWaits };
+  }
+
+  /** The message of a frame. `shown` is the subject, unless it is still to be read. */
+  #received(frame: MessageFrame, shown: string | undefined, is_view: boolean): SpineMessage {
+    const { bytes, subject_from, subject_to, reply_from, reply_to } = frame;
+    const { headers_from, payload_from, payload_to } = frame;
+    const is_shown = shown !== undefined && isText(bytes, subject_from, subject_to, shown);
+    const subject = is_shown ? shown : decoder.decode(bytes.subarray(subject_from, subject_to));
+    const payload = is_view
+      ? bytes.subarray(payload_from, payload_to)
+      : bytes.slice(payload_from, payload_to);
+    const headers = headers_from === payload_from
+      ? NO_HEADERS
+      : readHeaders(bytes, headers_from, payload_from).headers;
+    if (reply_from === reply_to) return { subject, payload, headers, respond: nobodyWaits };
+    const reply = decoder.decode(bytes.subarray(reply_from, reply_to));
+    const respond = (answer: Uint8Array, answerHeaders?: SpineHeaders) => {
+      if (this.#link.state !== "draining") this.#link.assertConnected();
+      this.#send(reply, answer, answerHeaders);
+    };
+    return { subject, payload, headers, reply, respond };
+  }
+}
+
+/** Connects. Rejects with `spine-unavailable` when no server answers or the server is too old. */
+export async function openNats(options: NatsOptions): Promise<Spine> {
+  const { config, log, now, files, random = Math.random } = options;
+  const { monotonic = () => performance.now() } = options;
+  const pauses = new ReconnectPauses(monotonic, random);
+  const wire = new Wire(log);
+  const connection = await connectNats({
+    config,
+    wire,
+    log,
+    ...(files === undefined ? {} : { files }),
+    reconnectDelay: () => pauses.now_ms,
+  });
+  const { request_timeout_ms } = config;
+  const link = new Link({ connection, log, now, monotonic, request_timeout_ms });
+  link.onAttempt = () => pauses.tried();
+  link.listeners.add((event) => {
+    if (event.type === "state") pauses.hear(event.status.state);
+  });
+  return new NatsSpine(link, wire, options);
+}

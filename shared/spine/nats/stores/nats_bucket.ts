@@ -1,0 +1,353 @@
+/**
+ * One JetStream stream as a bucket: made, read and written. What a dropped connection cuts short is
+ * tried again until the deadline. Every stored payload begins with the 16-byte nonce of its writer,
+ * and the nonce is the message id too, so that a write whose acknowledgement was lost is
+ * recognised, never guessed. The layout is that of `nats kv` (`KV_<bucket>`, `$KV.<bucket>.<key>`),
+ * apart from the nonce. A plain bucket has no nonces; there a lost acknowledgement is recognised by
+ * the value.
+ */
+import { ArqonError } from "@arqon/proto";
+import {
+  DiscardPolicy,
+  jetstream,
+  JetStreamApiCodes,
+  JetStreamApiError,
+  jetstreamManager,
+  RetentionPolicy,
+  StorageType,
+} from "@nats-io/jetstream";
+import type {
+  JetStreamClient,
+  JetStreamManager,
+  StreamConfig,
+  StreamInfo,
+} from "@nats-io/jetstream";
+import { headers, nanos } from "@nats-io/transport-deno";
+import type { MsgHdrs } from "@nats-io/transport-deno";
+import { ENCODED_KEYS, PLAIN_KEYS } from "../../contract/kv_key.ts";
+import type { KeyForm } from "../../contract/kv_key.ts";
+import { boundStream, makeBounded } from "./nats_bound.ts";
+import type { Link } from "../connection/nats_link.ts";
+import {
+  apiCode,
+  isMade,
+  isStreamMissing,
+  isUnheard,
+  persist,
+} from "../connection/nats_persist.ts";
+import type { NatsStorage } from "./nats_storage.ts";
+import { BUCKET_BYTES_MIN } from "../../contract/storage_plan.ts";
+
+/** Bytes of the nonce before every stored value. */
+const NONCE_BYTES = 16;
+/** How long a deletion stays visible to those who were away, as NATS writes durations. */
+const MARKER_TTL = "24h";
+/** The same where nobody watches: longer than a write is tried. */
+const UNWATCHED_TTL = "60s";
+const OPERATION = "KV-Operation";
+/** JetStream's error code for a wrong last message id; nats.js does not name it. */
+const WRONG_LAST_MESSAGE_ID = 10070;
+
+/** The last write to a key. */
+export interface Stored {
+  readonly revision: number;
+  readonly deleted: boolean;
+  /** The nonce of its writer; undefined for what ArqonBus did not write, and in a plain bucket. */
+  readonly nonce: Uint8Array | undefined;
+  /** The value; undefined when ArqonBus cannot have written it. */
+  readonly value: Uint8Array | undefined;
+}
+
+/** One write on its way. */
+interface Write {
+  readonly storedKey: string;
+  readonly nonce: Uint8Array;
+  /** The payload as it is stored. */
+  readonly payload: Uint8Array;
+  readonly deletion: boolean;
+  /** Sequence that the key's last write must have; undefined: any. */
+  readonly expected: number | undefined;
+}
+
+/** The outcome of a write: its sequence, or what was in its way. */
+export type Written =
+  | { readonly revision: number }
+  | { readonly conflict: Stored | undefined };
+
+/** True for the headers of a deletion, also one that the server made. */
+export function isDeletion(found: MsgHdrs | undefined): boolean {
+  return found !== undefined &&
+    (["DEL", "PURGE"].includes(found.get(OPERATION)) || found.has("Nats-Marker-Reason"));
+}
+
+const isSame = (a: Uint8Array, b: Uint8Array) =>
+  a.length === b.length && a.every((byte, at) => byte === b[at]);
+
+function isWrongSequence(error: unknown): boolean {
+  const code = apiCode(error);
+  return code === JetStreamApiCodes.StreamWrongLastSequence ||
+    code === JetStreamApiCodes.StreamWrongLastSequenceUnknown;
+}
+
+/** True when the server said no: the write did not happen. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof JetStreamApiError || isUnheard(error);
+}
+
+/** How a bucket is opened. */
+export interface BucketOptions {
+  readonly plain: boolean;
+  readonly storage: NatsStorage;
+  /**
+   * True: the stream is made if need be, and otherwise left as it is, since another process keeps
+   * it.
+   */
+  readonly leaves_stream: boolean;
+  /** See `KeyValueOptions`. */
+  readonly unwatched?: boolean;
+}
+
+/** One bucket's stream. */
+export class Bucket {
+  readonly link: Link;
+  readonly stream: string;
+  readonly what: string;
+  readonly keys: KeyForm;
+  /** Bytes of the nonce before every stored value; 0 in a plain bucket. */
+  readonly frame_bytes: number;
+  readonly #name: string;
+  readonly #storage: NatsStorage;
+  readonly #leaves_stream: boolean;
+  readonly #marker_ttl: string;
+  readonly #js: JetStreamClient;
+  readonly #manager: Promise<JetStreamManager>;
+
+  constructor(link: Link, name: string, options: BucketOptions) {
+    const { plain, storage, leaves_stream, unwatched = false } = options;
+    this.link = link;
+    this.#marker_ttl = unwatched ? UNWATCHED_TTL : MARKER_TTL;
+    this.#storage = storage;
+    this.#leaves_stream = leaves_stream;
+    this.keys = plain ? PLAIN_KEYS : ENCODED_KEYS;
+    this.frame_bytes = plain ? 0 : NONCE_BYTES;
+    this.#name = name;
+    this.stream = `KV_${name}`;
+    this.what = `bucket ${name}`;
+    const timeout = { timeout: Math.max(1, link.request_timeout_ms / 2) };
+    this.#js = jetstream(link.connection, timeout);
+    this.#manager = jetstreamManager(link.connection, { ...timeout, checkAPI: false });
+  }
+
+  manager(): Promise<JetStreamManager> {
+    return this.#manager;
+  }
+
+  /** What bounds its stream, as far as that is known. */
+  get limit_bytes(): number | undefined {
+    return this.#storage.boundOf(this.stream);
+  }
+
+  /** The subject of a stored key or pattern. */
+  subject(storedKey: string): string {
+    return `$KV.${this.#name}.${storedKey}`;
+  }
+
+  /** The stored key of a subject of this bucket. */
+  storedKey(subject: string): string {
+    return subject.slice(this.subject("").length);
+  }
+
+  /** The value in a stored payload; undefined when it is too short to have a nonce. */
+  valueOf(payload: Uint8Array): Uint8Array | undefined {
+    if (payload.length < this.frame_bytes) return undefined;
+    return new Uint8Array(payload).slice(this.frame_bytes);
+  }
+
+  /** Makes the stream unless it is there, bounds it, and corrects what reads depend on. */
+  async ensure(): Promise<void> {
+    const { streams } = await this.#manager;
+    const found = await this.#info();
+    if (found === undefined) return await makeBounded(this.#storage, streams, this.#config());
+    const { config } = found;
+    if (this.#leaves_stream) this.#storage.note(this.stream, config.max_bytes);
+    else await boundStream(this.#storage, streams, found);
+    const is_read_right = config.allow_direct === false || this.frame_bytes === 0;
+    if (is_read_right && config.allow_msg_ttl === true) return;
+    // Another tool may hold the plain bucket open and read directly; our own reads never do.
+    const direct = is_read_right ? {} : { allow_direct: false };
+    await streams.update(this.stream, { ...direct, allow_msg_ttl: true });
+  }
+
+  /** Makes the stream with the smallest bound, unless it is there; `ensure` gives it its own. */
+  async claim(): Promise<void> {
+    if (await this.#info() !== undefined) return;
+    const { streams } = await this.#manager;
+    await streams.add({ ...this.#config(), max_bytes: BUCKET_BYTES_MIN }).catch(
+      (error: unknown) => {
+        if (!isMade(error)) throw error;
+      },
+    );
+  }
+
+  /** The last write to the key, a deletion too; undefined when there is none. */
+  read(storedKey: string): Promise<Stored | undefined> {
+    return this.persist(() => this.#last(storedKey));
+  }
+
+  /**
+   * Writes `value`, or a deletion when it is undefined. With `expected`, only if that is the sequence
+   * of the key's last write (a deletion counts). Rejects with `spine-unavailable` when the outcome
+   * stays unknown.
+   */
+  async write(
+    storedKey: string,
+    value: Uint8Array | undefined,
+    expected: number | undefined,
+  ): Promise<Written> {
+    const nonce = crypto.getRandomValues(new Uint8Array(NONCE_BYTES));
+    const payload = new Uint8Array(this.frame_bytes + (value?.length ?? 0));
+    payload.set(nonce.subarray(0, this.frame_bytes));
+    payload.set(value ?? [], this.frame_bytes);
+    const deletion = value === undefined;
+    const write: Write = { storedKey, nonce, payload, deletion, expected };
+    // Tries that were sent and never answered: each may have been the write.
+    let unanswered = 0;
+    const written = await this.persist(async (timeout_ms): Promise<Written> => {
+      unanswered++;
+      try {
+        return { revision: await this.#publish(write, timeout_ms) };
+      } catch (error) {
+        if (isRefusal(error)) unanswered--;
+        if (!isWrongSequence(error)) throw error;
+      }
+      const last = await this.#last(storedKey);
+      if (last !== undefined && this.#isMine(last, write, unanswered)) {
+        return { revision: last.revision };
+      }
+      if (unanswered === 0) return { conflict: last };
+      const revision = await this.#recall(storedKey, nonce, timeout_ms);
+      return revision === undefined ? { conflict: last } : { revision };
+    });
+    if ("revision" in written || unanswered === 0) return written;
+    // A try may have won and been overwritten since: neither yes nor no would be true.
+    throw new ArqonError("spine-unavailable", "a write has an unknown outcome; read the key");
+  }
+
+  /** As `persist` of `nats_persist.ts`, for this bucket. */
+  async persist<T>(attempt: (timeout_ms: number) => Promise<T>): Promise<T> {
+    try {
+      return await persist(this, attempt);
+    } catch (error) {
+      this.#storage.leaders.doubt(this.stream);
+      throw error;
+    }
+  }
+
+  /** The stream's info; undefined: there is no stream. */
+  async #info(): Promise<StreamInfo | undefined> {
+    const { streams } = await this.#manager;
+    try {
+      return await streams.info(this.stream);
+    } catch (error) {
+      if (isStreamMissing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async #last(storedKey: string): Promise<Stored | undefined> {
+    const { streams } = await this.#manager;
+    const message = await streams.getMessage(this.stream, {
+      last_by_subj: this.subject(storedKey),
+    });
+    if (message === null) return undefined;
+    const value = this.valueOf(message.data);
+    const has_nonce = this.frame_bytes > 0 && value !== undefined;
+    return {
+      revision: message.seq,
+      deleted: isDeletion(message.header),
+      nonce: has_nonce ? new Uint8Array(message.data).slice(0, this.frame_bytes) : undefined,
+      value,
+    };
+  }
+
+  /**
+   * Whether the last write of the key is this one. Without a nonce the value says so, but only
+   * where a try of ours was never answered: else somebody else has written the same.
+   */
+  #isMine(last: Stored, { nonce, payload, deletion }: Write, unanswered: number): boolean {
+    if (last.nonce !== undefined) return isSame(last.nonce, nonce);
+    if (this.frame_bytes > 0 || unanswered === 0 || last.deleted !== deletion) return false;
+    return last.value !== undefined && isSame(last.value, payload);
+  }
+
+  async #publish(
+    { storedKey, nonce, payload, deletion, expected }: Write,
+    timeout: number,
+  ): Promise<number> {
+    const found = headers();
+    if (deletion) {
+      found.set(OPERATION, "DEL");
+      found.set("Nats-TTL", this.#marker_ttl);
+    }
+    const ack = await this.#js.publish(this.subject(storedKey), payload, {
+      msgID: nonce.toHex(),
+      headers: found,
+      timeout,
+      ...(expected === undefined ? {} : { expect: { lastSubjectSequence: expected } }),
+    });
+    return ack.seq;
+  }
+
+  /**
+   * Asks the server whether it remembers the id of a write (for two minutes it does) and at which
+   * sequence. The question is a publish that cannot succeed.
+   */
+  async #recall(
+    storedKey: string,
+    nonce: Uint8Array,
+    timeout: number,
+  ): Promise<number | undefined> {
+    try {
+      const ack = await this.#js.publish(this.subject(storedKey), nonce, {
+        msgID: nonce.toHex(),
+        expect: await this.#impossible(),
+        timeout,
+      });
+      return ack.duplicate ? ack.seq : undefined;
+    } catch (error) {
+      if (apiCode(error) === WRONG_LAST_MESSAGE_ID || isWrongSequence(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * What no publish can meet, and what is looked at after the id. Where there are copies, that must be
+   * seen before the others hear of it: a message whose last id is wrong would go to all of them, each
+   * would take its refusal for a failed write, and none would ever lead the bucket again (2.15.2).
+   */
+  async #impossible(): Promise<{ lastMsgID: string } | { lastSubjectSequence: number }> {
+    const found = await this.#info();
+    return (found?.config.num_replicas ?? 1) > 1
+      ? { lastSubjectSequence: Number.MAX_SAFE_INTEGER }
+      : { lastMsgID: "none has this id" };
+  }
+
+  #config(): Partial<StreamConfig> & { name: string } {
+    const clustered = this.link.connection.info?.cluster !== undefined;
+    return {
+      name: this.stream,
+      subjects: [this.subject(">")],
+      retention: RetentionPolicy.Limits,
+      storage: StorageType.File,
+      discard: DiscardPolicy.New,
+      max_msgs_per_subject: 1,
+      allow_rollup_hdrs: true,
+      deny_delete: true,
+      // Reads from a replica could be older than a write that was acknowledged.
+      allow_direct: false,
+      allow_msg_ttl: true,
+      num_replicas: clustered ? 3 : 1,
+      duplicate_window: nanos(120_000),
+    };
+  }
+}

@@ -1,0 +1,156 @@
+/** A key-value bucket on JetStream, in the terms of `spine.ts`; the stream itself is `nats_bucket.ts`. */
+import { ArqonError } from "@arqon/proto";
+import { assertSize } from "../../contract/check.ts";
+import { Bucket } from "./nats_bucket.ts";
+import type { BucketOptions, Stored } from "./nats_bucket.ts";
+import type { Link } from "../connection/nats_link.ts";
+import { openListing } from "./nats_listing.ts";
+import type { Listing } from "./nats_listing.ts";
+import { NatsWatch } from "./nats_watch.ts";
+import type {
+  KeyValue,
+  KvChange,
+  KvEntry,
+  KvKey,
+  KvSize,
+  KvWatch,
+  WatchOptions,
+} from "../../contract/spine.ts";
+
+/** Bytes that the headers of a write take beside its value. */
+const HEADER_BYTES = 512;
+/** How often a creation is tried when deletions get in between. */
+const CREATE_ATTEMPTS = 8;
+
+function conflict(key: KvKey, revision: number): ArqonError {
+  return new ArqonError("version-conflict", `${revision} (${JSON.stringify(key)})`);
+}
+
+const liveRevision = (last: Stored | undefined): number =>
+  last === undefined || last.deleted ? 0 : last.revision;
+
+/** One bucket on JetStream. */
+export class NatsKv implements KeyValue {
+  readonly #bucket: Bucket;
+  readonly #value_bytes_max: number;
+  readonly #watches = new Set<NatsWatch>();
+
+  constructor(bucket: Bucket, payload_bytes_max: number) {
+    this.#bucket = bucket;
+    this.#value_bytes_max = payload_bytes_max - HEADER_BYTES;
+  }
+
+  async get(key: KvKey): Promise<KvEntry | undefined> {
+    const last = await this.#bucket.read(this.#bucket.keys.encode(key));
+    if (last === undefined || last.deleted) return undefined;
+    if (last.value === undefined) {
+      const cause = new Error(`${this.#bucket.stream} holds what ArqonBus did not write`);
+      throw new ArqonError("internal", "", { cause });
+    }
+    return { key: [...key], value: last.value, revision: last.revision };
+  }
+
+  async put(key: KvKey, value: Uint8Array): Promise<number> {
+    const stored = this.#bucket.keys.encode(key);
+    assertSize(value.length + this.#bucket.frame_bytes, this.#value_bytes_max);
+    const written = await this.#bucket.write(stored, value, undefined);
+    if ("revision" in written) return written.revision;
+    throw conflict(key, liveRevision(written.conflict));
+  }
+
+  async update(key: KvKey, value: Uint8Array, expected_revision: number): Promise<number> {
+    const stored = this.#bucket.keys.encode(key);
+    assertSize(value.length + this.#bucket.frame_bytes, this.#value_bytes_max);
+    let expected = expected_revision;
+    for (let attempt = 1;; attempt++) {
+      const written = await this.#bucket.write(stored, value, expected);
+      if ("revision" in written) return written.revision;
+      const revision = liveRevision(written.conflict);
+      // A deletion leaves a marker, which is what a new key has to follow.
+      if (expected_revision !== 0 || revision !== 0 || attempt === CREATE_ATTEMPTS) {
+        throw conflict(key, revision);
+      }
+      expected = written.conflict?.revision ?? 0;
+    }
+  }
+
+  async delete(key: KvKey, expected_revision?: number): Promise<void> {
+    const stored = this.#bucket.keys.encode(key);
+    const revision = liveRevision(await this.#bucket.read(stored));
+    if (expected_revision !== undefined && revision !== expected_revision) {
+      throw conflict(key, revision);
+    }
+    if (revision === 0) return;
+    const written = await this.#bucket.write(stored, undefined, expected_revision);
+    if ("conflict" in written) throw conflict(key, liveRevision(written.conflict));
+  }
+
+  async keys(prefix: KvKey = []): Promise<KvKey[]> {
+    return (await this.sizes(prefix)).map(({ key }) => key);
+  }
+
+  sizes(prefix: KvKey = []): Promise<KvSize[]> {
+    return this.#bucket.persist(() => this.#list(this.#bucket.keys.prefix(prefix)));
+  }
+
+  get limit_bytes(): number | undefined {
+    return this.#bucket.limit_bytes;
+  }
+
+  watch(prefix: KvKey, onChange: (change: KvChange) => void, options: WatchOptions = {}): KvWatch {
+    this.#bucket.link.assertConnected();
+    const watch = new NatsWatch({
+      bucket: this.#bucket,
+      prefix: this.#bucket.keys.prefix(prefix),
+      depth: options.depth,
+      onChange,
+      onStop: (stopped) => void this.#watches.delete(stopped),
+    });
+    this.#watches.add(watch);
+    return watch;
+  }
+
+  /** Ends every watch. */
+  close(): void {
+    for (const watch of [...this.#watches]) watch.end(this.#bucket.link.unavailable());
+  }
+
+  async #list(prefix: string): Promise<KvSize[]> {
+    const found = new Map<string, number>();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    // Stays handled when opening fails first.
+    promise.catch(() => {});
+    let listing: Listing | undefined;
+    try {
+      listing = await openListing({
+        bucket: this.#bucket,
+        prefix,
+        headers_only: true,
+        onListed: ({ storedKey, deleted, size_bytes }) => {
+          if (deleted) found.delete(storedKey);
+          else found.set(storedKey, size_bytes);
+        },
+        onCaughtUp: resolve,
+        onBroken: (why) => reject(new Error(why)),
+      });
+      await this.#bucket.link.guard(promise);
+    } finally {
+      listing?.stop();
+    }
+    return [...found].flatMap(([stored, size_bytes]) => {
+      const key = this.#bucket.keys.decode(stored);
+      return key === undefined ? [] : [{ key, size_bytes }];
+    });
+  }
+}
+
+/** Opens the bucket, and makes it if need be. Rejects with `spine-unavailable`. */
+export async function openNatsKv(
+  link: Link,
+  name: string,
+  options: BucketOptions & { readonly payload_bytes_max: number },
+): Promise<NatsKv> {
+  const bucket = new Bucket(link, name, options);
+  await bucket.persist(() => bucket.ensure());
+  return new NatsKv(bucket, options.payload_bytes_max);
+}

@@ -1,0 +1,284 @@
+/** What the NATS key-value does when connections break at the worst moment. Real server, real proxy. */
+import assert from "node:assert/strict";
+import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import type { NatsConnection } from "@nats-io/transport-deno";
+import { startNats } from "../../../../tests/harness/nats_server.ts";
+import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
+import { startTcpProxy } from "../../../../tests/harness/tcp_proxy.ts";
+import { bytes, Collected, refusedWith, text, within } from "../../conformance/conformance.ts";
+import { encodeKey } from "../../contract/kv_key.ts";
+import { connectNats } from "../connection/nats_connect.ts";
+import { natsConfig, watched } from "../testing/nats_harness.ts";
+import type { KeyValue, KeyValueOptions, KvChange } from "../../contract/spine.ts";
+
+const unavailable = refusedWith("spine-unavailable");
+
+/** An observer that sees the server as it is, past the engine. */
+async function observe(
+  server: NatsServer,
+): Promise<{ connection: NatsConnection } & AsyncDisposable> {
+  const config = natsConfig({ urls: [server.url] });
+  const connection = await connectNats({ config, reconnectDelay: () => 100 });
+  return { connection, [Symbol.asyncDispose]: () => connection.close() };
+}
+
+const told = (change: KvChange): string =>
+  change.type === "put"
+    ? `${change.entry.key.join("/")}=${text(change.entry.value)}`
+    : `${change.key.join("/")} gone`;
+
+/** The state that a watcher has after all changes so far. */
+function stateOf(changes: readonly KvChange[]): Record<string, string> {
+  const state = new Map<string, string>();
+  for (const change of changes) {
+    if (change.type === "put") state.set(change.entry.key.join("/"), text(change.entry.value));
+    else state.delete(change.key.join("/"));
+  }
+  return Object.fromEntries([...state].sort());
+}
+
+/** Asks until the key holds `value`; the engine's own reads come over another connection. */
+async function written(bucket: KeyValue, key: string, value: string): Promise<number> {
+  for (;;) {
+    const entry = await bucket.get([key]);
+    if (entry !== undefined && text(entry.value) === value) return entry.revision;
+  }
+}
+
+Deno.test("a watch cut off meanwhile tells what others wrote and deleted", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using proxy = startTcpProxy(server.port);
+  await using away = await watched(proxy.port);
+  await using here = await watched(server.port);
+  await using observer = await observe(server);
+  const bucket = await here.spine.keyValue("BANS");
+  for (const key of ["kept", "changed", "deleted", "purged"]) await bucket.put([key], bytes("1"));
+  const changes = new Collected<KvChange>();
+  const watch = (await away.spine.keyValue("BANS")).watch([], changes.add);
+  await within(watch.ready, "the first listing");
+  assert.equal(changes.items.length, 4);
+  await proxy.cut();
+  await away.reached("disconnected");
+  await bucket.put(["changed"], bytes("2"));
+  await bucket.put(["new"], bytes("3"));
+  await bucket.delete(["deleted"]);
+  // Leaves no marker: only the comparison with what was known can tell.
+  const manager = await jetstreamManager(observer.connection);
+  await manager.streams.purge("KV_BANS", { filter: `$KV.BANS.${encodeKey(["purged"])}` });
+  proxy.restore();
+  await changes.until(
+    (items) => Object.keys(stateOf(items)).join() === "changed,kept,new",
+    "the relisted state",
+  );
+  assert.deepEqual(stateOf(changes.items), { changed: "2", kept: "1", new: "3" });
+  const gone = changes.items.map(told).filter((one) => one.endsWith("gone")).sort();
+  assert.deepEqual(gone, ["deleted gone", "purged gone"]);
+  await bucket.put(["later"], bytes("4"));
+  await changes.until((items) => items.some((one) => told(one) === "later=4"), "a later change");
+  watch.stop();
+});
+
+Deno.test("a watch goes on after the server restarts, also when its bucket is gone", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await watched(server.port, { request_timeout_ms: 10_000 });
+  const bucket = await one.spine.keyValue("BANS");
+  await bucket.put(["a"], bytes("1"));
+  const changes = new Collected<KvChange>();
+  const watch = bucket.watch([], changes.add);
+  await within(watch.ready, "the first listing");
+  await server.restart();
+  await one.gaps(1);
+  await bucket.put(["b"], bytes("2"));
+  await changes.until((items) => items.some((one) => told(one) === "b=2"), "a change afterwards");
+  assert.deepEqual(stateOf(changes.items), { a: "1", b: "2" });
+  await using observer = await observe(server);
+  await (await jetstreamManager(observer.connection)).streams.delete("KV_BANS");
+  await server.restart();
+  await changes.until((items) => Object.keys(stateOf(items)).length === 0, "all is gone");
+  await bucket.put(["c"], bytes("3"));
+  await changes.until((items) => items.some((one) => told(one) === "c=3"), "the bucket made anew");
+  assert.equal(text((await bucket.get(["c"]))?.value ?? bytes("")), "3");
+  watch.stop();
+});
+
+Deno.test("a watch begun just before the connection breaks becomes ready afterwards", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await watched(server.port, { request_timeout_ms: 10_000 });
+  const bucket = await one.spine.keyValue("BANS");
+  await bucket.put(["a"], bytes("1"));
+  await server.freeze();
+  const changes = new Collected<KvChange>();
+  const watch = bucket.watch([], changes.add);
+  await server.kill();
+  await server.start();
+  await within(watch.ready, "readiness");
+  assert.deepEqual(stateOf(changes.items), { a: "1" });
+});
+
+Deno.test("a watch that is not ready ends with the engine", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await watched(server.port, { request_timeout_ms: 100 });
+  const bucket = await one.spine.keyValue("BANS");
+  await server.freeze();
+  const watch = bucket.watch([], () => {});
+  const drained = one.spine.drain();
+  await assert.rejects(within(watch.ready, "the refusal"), unavailable);
+  await within(drained, "the drain");
+});
+
+Deno.test("a write under way when the server dies takes place once it is back", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await watched(server.port, { request_timeout_ms: 20_000 });
+  const bucket = await one.spine.keyValue("ROOMS");
+  const first = await bucket.put(["room"], bytes("1"));
+  await server.freeze();
+  const update = bucket.update(["room"], bytes("2"), first);
+  const reading = bucket.get(["room"]);
+  const listing = bucket.keys();
+  await server.kill();
+  await one.reached("disconnected");
+  await assert.rejects(bucket.get(["room"]), unavailable);
+  await assert.rejects(bucket.put(["room"], bytes("x")), unavailable);
+  await server.start();
+  const revision = await within(update, "the update");
+  assert.ok(["1", "2"].includes(text((await within(reading, "the read"))?.value ?? bytes(""))));
+  assert.deepEqual(await within(listing, "the keys"), [["room"]]);
+  const entry = await bucket.get(["room"]);
+  assert.deepEqual([text(entry?.value ?? bytes("")), entry?.revision], ["2", revision]);
+});
+
+/** Starts `update`, loses its acknowledgement, runs `meanwhile`, and lets the engine reconnect. */
+async function loseAcknowledgement(
+  meanwhile: (bucket: KeyValue, revision: number, server: NatsServer) => Promise<void>,
+  prepare: (server: NatsServer) => Promise<void> = () => Promise.resolve(),
+  view: KeyValueOptions = {},
+): Promise<{ outcome: PromiseSettledResult<number>; written: number; value: string }> {
+  await using server = await startNats({ jetstream: true });
+  await prepare(server);
+  await using proxy = startTcpProxy(server.port);
+  await using away = await watched(proxy.port, { request_timeout_ms: 20_000 });
+  await using here = await watched(server.port);
+  const bucket = await here.spine.keyValue("ROOMS", view);
+  const first = await bucket.put(["room"], bytes("1"));
+  const other = await away.spine.keyValue("ROOMS", view);
+  proxy.holdAnswers();
+  const update = other.update(["room"], bytes("2"), first);
+  const revision = await within(written(bucket, "room", "2"), "the write without answer");
+  await proxy.cut();
+  await away.reached("disconnected");
+  await meanwhile(bucket, revision, server);
+  proxy.restore();
+  const [outcome] = await within(Promise.allSettled([update]), "the outcome");
+  const value = text((await bucket.get(["room"]))?.value ?? bytes(""));
+  return { outcome, written: revision, value };
+}
+
+Deno.test("a lost acknowledgement is made good with the revision that was written", async () => {
+  const { outcome, written, value } = await loseAcknowledgement(async () => {});
+  assert.deepEqual(outcome, { status: "fulfilled", value: written });
+  assert.equal(value, "2");
+});
+
+Deno.test("a lost acknowledgement is made good though others wrote since", async () => {
+  const { outcome, written, value } = await loseAcknowledgement(async (bucket, revision) => {
+    await bucket.update(["room"], bytes("3"), revision);
+  });
+  assert.deepEqual(outcome, { status: "fulfilled", value: written });
+  assert.equal(value, "3");
+});
+
+/** A bucket whose server remembers message ids for the shortest time there is. */
+async function forgetful(server: NatsServer): Promise<void> {
+  await using observer = await observe(server);
+  const manager = await jetstreamManager(observer.connection);
+  await manager.streams.add({
+    name: "KV_ROOMS",
+    subjects: ["$KV.ROOMS.>"],
+    max_msgs_per_subject: 1,
+    allow_rollup_hdrs: true,
+    allow_direct: true,
+    duplicate_window: 100_000_000,
+  });
+}
+
+/** Resolves when the server has forgotten every message id that it has seen until now. */
+async function forgotten(server: NatsServer): Promise<void> {
+  await using observer = await observe(server);
+  const js = jetstream(observer.connection);
+  const probe = () => js.publish("$KV.ROOMS.probe", bytes("x".repeat(20)), { msgID: "probe" });
+  await probe();
+  while ((await probe()).duplicate) continue;
+}
+
+Deno.test("the nonce tells a lost acknowledgement when the server has forgotten the id", async () => {
+  const { outcome, written, value } = await loseAcknowledgement(
+    (_bucket, _revision, server) => forgotten(server),
+    forgetful,
+  );
+  assert.deepEqual(outcome, { status: "fulfilled", value: written });
+  assert.equal(value, "2");
+});
+
+Deno.test("in a plain bucket the value tells it, and who else has put the same was not us", async () => {
+  const view = { plain: true };
+  const { outcome, written, value } = await loseAcknowledgement(
+    (_bucket, _revision, server) => forgotten(server),
+    forgetful,
+    view,
+  );
+  assert.deepEqual([outcome, value], [{ status: "fulfilled", value: written }, "2"]);
+  await using server = await startNats({ jetstream: true });
+  await using one = await watched(server.port);
+  const bucket = await one.spine.keyValue("ROOMS", view);
+  await bucket.put(["room"], bytes("same"));
+  const conflict = refusedWith("version-conflict");
+  await assert.rejects(bucket.update(["room"], bytes("same"), 0), conflict);
+});
+
+Deno.test("when neither id nor nonce can tell, the write is refused and not guessed", async () => {
+  const { outcome, value } = await loseAcknowledgement(async (bucket, revision, server) => {
+    await bucket.update(["room"], bytes("3"), revision);
+    await forgotten(server);
+  }, forgetful);
+  assert.ok(outcome.status === "rejected" && unavailable(outcome.reason));
+  assert.match(String(outcome.reason), /unknown outcome/);
+  assert.equal(value, "3");
+});
+
+Deno.test("buckets are made as the contract says, and corrected when they are not", async () => {
+  await using server = await startNats({ jetstream: true });
+  await forgetful(server);
+  await using one = await watched(server.port);
+  await using observer = await observe(server);
+  const manager = await jetstreamManager(observer.connection);
+  for (const name of ["ROOMS", "BANS"]) {
+    const bucket = await one.spine.keyValue(name);
+    await bucket.put(["a"], bytes("1"));
+    await bucket.delete(["a"]);
+    const { config } = await manager.streams.info(`KV_${name}`);
+    assert.equal(config.allow_direct, false);
+    assert.equal(config.max_msgs_per_subject, 1);
+    const last = await manager.streams.getMessage(`KV_${name}`, {
+      last_by_subj: `$KV.${name}.${encodeKey(["a"])}`,
+    });
+    assert.equal(last?.header.get("KV-Operation"), "DEL");
+    assert.equal(last?.header.get("Nats-TTL"), "24h");
+  }
+});
+
+Deno.test("what ArqonBus did not write is told to the log and never taken for a value", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await watched(server.port);
+  await using observer = await observe(server);
+  const bucket = await one.spine.keyValue("BANS");
+  const js = jetstream(observer.connection);
+  await js.publish(`$KV.BANS.${encodeKey(["short"])}`, "no nonce");
+  await js.publish("$KV.BANS.not+base64", "x".repeat(40));
+  await assert.rejects(bucket.get(["short"]), refusedWith("internal"));
+  const changes = new Collected<KvChange>();
+  const watch = bucket.watch([], changes.add);
+  await within(watch.ready, "the listing");
+  assert.deepEqual(changes.items, []);
+  assert.equal(one.lines.filter((line) => line.includes("did not write")).length, 2);
+  watch.stop();
+});

@@ -1,0 +1,264 @@
+/**
+ * A ledger on JetStream: a stream of its own with one subject, to which entries are appended at an
+ * expected sequence, so that the stream itself does the compare-and-set. Entries can be neither
+ * deleted nor purged; only their age and the size of the stream remove the oldest.
+ */
+import { ArqonError } from "@arqon/proto";
+import { headers as natsHeaders } from "@nats-io/transport-deno";
+import { ledgerSubject } from "../../../subjects/subject.ts";
+import { assertSize } from "../../contract/check.ts";
+import type {
+  Ledger,
+  LedgerEntry,
+  LedgerRead,
+  LedgerRetention,
+  LedgerStatus,
+} from "../../contract/ledger.ts";
+import type { PubAck } from "../connection/nats_answer.ts";
+import type { Link } from "../connection/nats_link.ts";
+import { CODES, insist, LogApi, Refusal, StreamLost } from "../log/nats_log_api.ts";
+import type { StreamConfig, StreamInfo } from "../log/nats_log_api.ts";
+import { askDirect } from "../log/nats_log_direct.ts";
+import type { Inbox } from "../log/nats_log_inbox.ts";
+import { fromDirect, fromStored } from "../log/nats_log_message.ts";
+import { lacksStorage } from "../connection/nats_persist.ts";
+import type { NatsStorage } from "./nats_storage.ts";
+import {
+  LEDGER_BYTES_MIN,
+  ledgerBound,
+  smaller,
+  STORAGE_REMEDY,
+} from "../../contract/storage_plan.ts";
+
+const NANOS = 1e9;
+/** JetStream's error code for a sequence that is not the newest. */
+const WRONG_LAST_SEQUENCE = 10071;
+/** Bytes of one page. */
+const READ_BYTES = 4_194_304;
+/** Bytes of the headers of an append. */
+const HEADER_BYTES = 128;
+
+/** What a ledger needs of its engine. */
+export interface NatsLedgerOptions {
+  readonly link: Link;
+  readonly inbox: Inbox;
+  readonly name: string;
+  /** Milliseconds that only grow. */
+  readonly monotonic: () => number;
+  readonly storage: NatsStorage;
+  payload_bytes_max(): number;
+}
+
+function configOf(name: string, retention: LedgerRetention, replicas: number) {
+  return {
+    name,
+    subjects: [ledgerSubject(name)],
+    retention: "limits",
+    storage: "file",
+    discard: "old",
+    deny_delete: true,
+    deny_purge: true,
+    allow_direct: true,
+    max_msgs_per_subject: -1,
+    max_age: retention.max_age_seconds * NANOS,
+    max_bytes: retention.max_bytes,
+    num_replicas: replicas,
+  };
+}
+
+const sameBytes = (left: Uint8Array, right: Uint8Array): boolean =>
+  left.length === right.length && left.every((byte, at) => byte === right[at]);
+
+class NatsLedger implements Ledger {
+  readonly #options: NatsLedgerOptions;
+  readonly #api: LogApi;
+  #retention: LedgerRetention;
+
+  constructor(options: NatsLedgerOptions, retention: LedgerRetention) {
+    this.#options = options;
+    this.#api = new LogApi(options.link);
+    this.#retention = retention;
+  }
+
+  async open(): Promise<void> {
+    await this.#insist((timeout_ms) => this.#ensure(timeout_ms));
+  }
+
+  async append(payload: Uint8Array, after: number): Promise<number> {
+    assertSize(payload.length + HEADER_BYTES, this.#options.payload_bytes_max());
+    const copy = payload.slice();
+    let may_be_stored = false;
+    return await this.#ask(async (timeout_ms) => {
+      try {
+        return await this.#publish(copy, after, timeout_ms);
+      } catch (error) {
+        if (!(error instanceof Refusal)) {
+          may_be_stored = true;
+          throw error;
+        }
+        if (error.code !== WRONG_LAST_SEQUENCE) throw error;
+      }
+      // What an attempt whose answer was lost has stored is ours.
+      if (may_be_stored) {
+        const [there] = await this.#read({ after, limit: 1 }, timeout_ms);
+        if (there?.offset === after + 1 && sameBytes(there.payload, copy)) return after + 1;
+      }
+      const { state } = await this.#api.info(this.#options.name, timeout_ms);
+      throw new ArqonError(
+        "version-conflict",
+        `${state.last_seq} (the newest entry of ${this.#options.name})`,
+      );
+    });
+  }
+
+  last(): Promise<LedgerEntry | undefined> {
+    const { name } = this.#options;
+    return this.#ask(async (timeout_ms) => {
+      const stored = await this.#api.message(name, ledgerSubject(name), "newest", timeout_ms);
+      if (stored === undefined) return undefined;
+      const { offset, payload } = fromStored(stored);
+      return { offset, payload };
+    });
+  }
+
+  read(options: LedgerRead): Promise<LedgerEntry[]> {
+    return this.#ask((timeout_ms) => this.#read(options, timeout_ms));
+  }
+
+  status(): Promise<LedgerStatus> {
+    return this.#ask(async (timeout_ms) => {
+      const { state } = await this.#api.info(this.#options.name, timeout_ms);
+      const { messages: entries, bytes, last_seq: last_offset, first_seq, first_ts } = state;
+      const is_empty = entries === 0;
+      return {
+        entries,
+        bytes,
+        last_offset,
+        first_offset: is_empty ? last_offset + 1 : first_seq,
+        first_ms: is_empty ? undefined : Date.parse(first_ts),
+      };
+    });
+  }
+
+  async #publish(payload: Uint8Array, after: number, timeout_ms: number): Promise<number> {
+    const { link, name } = this.#options;
+    const headers = natsHeaders();
+    headers.set("Nats-Expected-Stream", name);
+    headers.set("Nats-Expected-Last-Sequence", String(after));
+    const timeout = Math.max(1, Math.ceil(timeout_ms));
+    const answer = await link.connection.request(ledgerSubject(name), payload, {
+      timeout,
+      headers,
+    });
+    const { stream, seq, error } = JSON.parse(new TextDecoder().decode(answer.data)) as PubAck;
+    if (error !== undefined) throw new Refusal(error);
+    if (stream !== name || seq === undefined) throw new Error(`stream ${name} did not answer`);
+    return seq;
+  }
+
+  async #read({ after, limit }: LedgerRead, timeout_ms: number): Promise<LedgerEntry[]> {
+    const { link, inbox, name } = this.#options;
+    const question = {
+      seq: after + 1,
+      next_by_subj: ledgerSubject(name),
+      batch: limit,
+      max_bytes: READ_BYTES,
+    };
+    const { messages } = await askDirect(link, inbox, name, question, timeout_ms);
+    return messages.map(fromDirect).map(({ offset, payload }) => ({ offset, payload }));
+  }
+
+  /** Runs a request; a stream that is gone is made anew once, and its entries begin at 1 again. */
+  async #ask<T>(ask: (timeout_ms: number) => Promise<T>): Promise<T> {
+    for (let attempt = 1;; attempt++) {
+      try {
+        return await this.#insist(ask);
+      } catch (error) {
+        if (!(error instanceof StreamLost)) throw error;
+        if (attempt > 1) throw new ArqonError("log-unavailable", error.message, { cause: error });
+      }
+      await this.open();
+    }
+  }
+
+  #insist<T>(ask: (timeout_ms: number) => Promise<T>): Promise<T> {
+    const { link, monotonic } = this.#options;
+    return insist(link, monotonic, ask);
+  }
+
+  async #ensure(timeout_ms: number): Promise<void> {
+    const { link, name, storage } = this.#options;
+    const replicas = link.connection.info?.cluster === undefined ? 1 : 3;
+    const share_bytes = await storage.ledgerBytes(this.#retention.max_bytes);
+    const wanted = configOf(name, { ...this.#retention, max_bytes: share_bytes }, replicas);
+    const found = await this.#api.info(name, timeout_ms).catch((error: unknown) => {
+      if (error instanceof StreamLost) return undefined;
+      throw error;
+    });
+    if (found === undefined) return await this.#create(wanted, timeout_ms);
+    const { config } = found;
+    if (config.subjects?.length !== 1 || config.subjects[0] !== ledgerSubject(name) as string) {
+      const why = `the JetStream stream ${name} has other subjects than ${ledgerSubject(name)}`;
+      throw new ArqonError("log-unavailable", `${why}; delete it, or rename it`);
+    }
+    storage.note(name, config.max_bytes);
+    const { max_age } = wanted;
+    const asked_bytes = this.#retention.max_bytes;
+    const max_bytes = ledgerBound(config.max_bytes, found.state.bytes, asked_bytes, share_bytes);
+    if (config.max_age === max_age && config.max_bytes === max_bytes) return;
+    // An account may be forbidden to change it, so that nobody shortens it: then it stays as it is.
+    await this.#api.update({ ...config, max_age, max_bytes }, timeout_ms).then(
+      () => storage.note(name, max_bytes),
+      (error: unknown) => {
+        link.log.warn("a ledger keeps what it kept: its retention could not be changed", {
+          stream: name,
+          error,
+        });
+      },
+    );
+  }
+
+  async #create(wanted: StreamConfig, timeout_ms: number): Promise<void> {
+    const { link, name, storage } = this.#options;
+    const made = (config: StreamConfig): Promise<StreamInfo | undefined> =>
+      this.#api.create(config, timeout_ms).catch((error: unknown) => {
+        // Another process was faster.
+        if (error instanceof Refusal && error.code === CODES.nameInUse) return undefined;
+        throw error;
+      });
+    let { max_bytes } = wanted;
+    for (;; max_bytes = Math.max(LEDGER_BYTES_MIN, smaller(max_bytes))) {
+      try {
+        await made({ ...wanted, max_bytes });
+        break;
+      } catch (error) {
+        if (!lacksStorage(error)) throw error;
+        if (max_bytes <= LEDGER_BYTES_MIN) throw noRoom(name, max_bytes, error);
+      }
+    }
+    storage.note(name, max_bytes);
+    const { max_bytes: asked_bytes } = this.#retention;
+    if (max_bytes === asked_bytes) return;
+    link.log.warn("NATS has too little room for a ledger: it keeps less than it should", {
+      stream: name,
+      bound_bytes: max_bytes,
+      wanted_bytes: asked_bytes,
+      remedy: STORAGE_REMEDY,
+    });
+  }
+}
+
+function noRoom(name: string, max_bytes: number, cause: unknown): ArqonError {
+  const why = `NATS has no ${max_bytes} bytes to promise the ledger ${name}; ${STORAGE_REMEDY}`;
+  return new ArqonError("log-unavailable", why, { cause });
+}
+
+/** Opens the ledger, and makes its stream if need be. Rejects with `log-unavailable`. */
+export async function openNatsLedger(
+  options: NatsLedgerOptions,
+  retention: LedgerRetention,
+): Promise<Ledger> {
+  const ledger = new NatsLedger(options, retention);
+  await ledger.open();
+  return ledger;
+}

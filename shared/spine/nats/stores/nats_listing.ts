@@ -1,0 +1,213 @@
+/**
+ * One listing of a bucket: an ephemeral ordered consumer that tells the last write of every key,
+ * then every later one. When it may have missed something it says so once, and is then useless:
+ * whoever opened it opens another.
+ */
+import { AckPolicy, DeliverPolicy, ReplayPolicy } from "@nats-io/jetstream";
+import { createInbox, nanos } from "@nats-io/transport-deno";
+import type { Msg } from "@nats-io/transport-deno";
+import { isDeletion } from "./nats_bucket.ts";
+import type { Bucket } from "./nats_bucket.ts";
+
+/** The longest silence of the server, in ms; three of them mean that the consumer is gone. */
+const HEARTBEAT_MS = 5_000;
+const SILENCE_MS = 3 * HEARTBEAT_MS;
+/** How long the server keeps a consumer that nobody listens to, in ms. */
+const INACTIVE_MS = 30_000;
+
+/** The last write of a key, or a later one. */
+export interface Listed {
+  readonly storedKey: string;
+  readonly revision: number;
+  readonly deleted: boolean;
+  /** The payload as stored, with the nonce; empty when only headers were asked for. */
+  readonly payload: Uint8Array;
+  /** Bytes of the payload, also when only headers were asked for. */
+  readonly size_bytes: number;
+}
+
+/** What to list, and the callbacks. */
+export interface ListingOptions {
+  readonly bucket: Bucket;
+  /** A stored prefix; "" is the whole bucket. */
+  readonly prefix: string;
+  /** Tokens below the prefix; absent: any number. */
+  readonly depth?: number | undefined;
+  readonly headers_only: boolean;
+  readonly onListed: (listed: Listed) => void;
+  /** Called once, when everything that was there at the start has been told. */
+  readonly onCaughtUp: () => void;
+  /** Called at most once: something may be missing. */
+  readonly onBroken: (why: string) => void;
+}
+
+/** The patterns of the listed keys; none overlaps another. */
+function filtersOf({ prefix, depth }: Pick<ListingOptions, "prefix" | "depth">): string[] {
+  const own = prefix === "" ? [] : [prefix];
+  const below = depth === undefined
+    ? [">"]
+    : Array.from({ length: depth }, (_, at) => Array(at + 1).fill("*").join("."));
+  return [...own, ...below.map((tail) => [...own, tail].join("."))];
+}
+
+/** A listing under way. */
+export interface Listing {
+  stop(): void;
+}
+
+interface Position {
+  readonly stream_sequence: number;
+  readonly consumer_sequence: number;
+  readonly pending: number;
+}
+
+/** The position in `$JS.ACK.…`, the reply subject of a delivery, in its short or its long form. */
+export function parsePosition(reply: string | undefined): Position | undefined {
+  const tokens = reply?.split(".") ?? [];
+  if (tokens[0] !== "$JS" || tokens[1] !== "ACK" || tokens.length < 9) return undefined;
+  const at = tokens.length === 9 ? 5 : 7;
+  const [stream, consumer, pending] = [tokens[at], tokens[at + 1], tokens[at + 3]].map(Number);
+  if (![stream, consumer, pending].every(Number.isSafeInteger)) return undefined;
+  return {
+    stream_sequence: stream ?? 0,
+    consumer_sequence: consumer ?? 0,
+    pending: pending ?? 0,
+  };
+}
+
+/** The server says how large what it leaves out is. */
+function sizeOf({ data, headers }: Msg): number {
+  const left_out = headers?.get("Nats-Msg-Size") ?? "";
+  return left_out === "" ? data.length : Number(left_out);
+}
+
+class ConsumerListing implements Listing {
+  readonly #options: ListingOptions;
+  #stopped = false;
+  #heard_ms: number;
+  #told = 0;
+  /** How many deliveries make up the start; unknown until the server has answered. */
+  #initial: number | undefined;
+  #drained = false;
+  #caughtUp = false;
+  #consumer: string | undefined;
+  #unsubscribe = () => {};
+  #silence: ReturnType<typeof setInterval> | undefined;
+
+  constructor(options: ListingOptions) {
+    this.#options = options;
+    this.#heard_ms = options.bucket.link.monotonic();
+  }
+
+  async open(): Promise<void> {
+    const { bucket, headers_only } = this.#options;
+    const { link } = bucket;
+    const inbox = createInbox();
+    const subscription = link.connection.subscribe(inbox, {
+      callback: (error, message) => error ? this.#break(error.message) : this.#hear(message),
+    });
+    this.#unsubscribe = () => subscription.unsubscribe();
+    const { consumers } = await bucket.manager();
+    const info = await consumers.add(bucket.stream, {
+      deliver_subject: inbox,
+      deliver_policy: DeliverPolicy.LastPerSubject,
+      replay_policy: ReplayPolicy.Instant,
+      ack_policy: AckPolicy.None,
+      filter_subjects: filtersOf(this.#options).map((filter) => bucket.subject(filter)),
+      flow_control: true,
+      idle_heartbeat: nanos(HEARTBEAT_MS),
+      inactive_threshold: nanos(INACTIVE_MS),
+      headers_only,
+      mem_storage: true,
+      num_replicas: 1,
+    });
+    this.#consumer = info.name;
+    if (this.#stopped) return this.#forgetConsumer();
+    // Deliveries may have come before this answer: both together are the start.
+    this.#initial = info.num_pending + info.delivered.consumer_seq;
+    this.#silence = setInterval(() => {
+      if (link.monotonic() - this.#heard_ms > SILENCE_MS) this.#break("the consumer is silent");
+    }, HEARTBEAT_MS);
+    this.#checkCaughtUp();
+  }
+
+  stop(): void {
+    if (this.#stopped) return;
+    this.#stopped = true;
+    clearInterval(this.#silence);
+    const { link } = this.#options.bucket;
+    if (link.connection.isClosed()) return;
+    this.#unsubscribe();
+    this.#forgetConsumer();
+  }
+
+  /** Deletes the consumer; without that the server forgets it after a while. */
+  #forgetConsumer(): void {
+    const { bucket } = this.#options;
+    const name = this.#consumer;
+    if (name === undefined || bucket.link.state !== "connected") return;
+    bucket.manager().then(({ consumers }) => consumers.delete(bucket.stream, name)).catch(() => {});
+  }
+
+  #break(why: string): void {
+    if (this.#stopped) return;
+    this.stop();
+    this.#options.onBroken(why);
+  }
+
+  #hear(message: Msg): void {
+    if (this.#stopped) return;
+    this.#heard_ms = this.#options.bucket.link.monotonic();
+    const status = message.headers?.code ?? 0;
+    if (status === 100) return this.#control(message);
+    if (status >= 400) return this.#break(`the consumer ended with ${message.headers?.status}`);
+    const position = parsePosition(message.reply);
+    if (position === undefined) return this.#break("a delivery has no position");
+    if (position.consumer_sequence !== this.#told + 1) return this.#break("a delivery is missing");
+    this.#told++;
+    this.#options.onListed({
+      storedKey: this.#options.bucket.storedKey(message.subject),
+      revision: position.stream_sequence,
+      deleted: isDeletion(message.headers),
+      payload: message.data,
+      size_bytes: sizeOf(message),
+    });
+    this.#drained ||= position.pending === 0;
+    this.#checkCaughtUp();
+  }
+
+  /**
+   * Handles a control message: flow control wants an answer; a heartbeat tells how far the server
+   * believes us to be.
+   */
+  #control(message: Msg): void {
+    const { connection } = this.#options.bucket.link;
+    if (message.reply) {
+      connection.publish(message.reply);
+      return;
+    }
+    const stalled = message.headers?.get("Nats-Consumer-Stalled");
+    if (stalled) connection.publish(stalled);
+    const last = Number(message.headers?.get("Nats-Last-Consumer") ?? this.#told);
+    if (last > this.#told) this.#break("a delivery is missing");
+  }
+
+  #checkCaughtUp(): void {
+    if (this.#caughtUp || this.#stopped || this.#initial === undefined) return;
+    if (this.#told < this.#initial && !this.#drained) return;
+    this.#caughtUp = true;
+    this.#options.onCaughtUp();
+  }
+}
+
+/** Opens a listing. Rejects when the consumer cannot be made; nothing is told after that. */
+export async function openListing(options: ListingOptions): Promise<Listing> {
+  const listing = new ConsumerListing(options);
+  try {
+    await options.bucket.link.guard(listing.open());
+    return listing;
+  } catch (error) {
+    listing.stop();
+    throw error;
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * What the NATS engine stores besides messages: buckets, object stores and ledgers, opened once each,
+ * every one with a bound of its own. Names are checked by who calls, and so is the connection.
+ */
+import { BANS_BUCKET } from "../../../records/bans.ts";
+import type { Ledger, LedgerRetention } from "../../contract/ledger.ts";
+import { Bucket } from "./nats_bucket.ts";
+import type { NatsConfig } from "../connection/nats_connect.ts";
+import { openNatsKv } from "./nats_kv.ts";
+import type { NatsKv } from "./nats_kv.ts";
+import { openNatsLedger } from "./nats_ledger.ts";
+import type { Link } from "../connection/nats_link.ts";
+import { logError } from "../log/nats_log_api.ts";
+import { Inbox } from "../log/nats_log_inbox.ts";
+import { LOGS_BUCKET } from "../log/nats_log_names.ts";
+import { openNatsObjects } from "./nats_objects.ts";
+import { NatsStorage } from "./nats_storage.ts";
+import type { Wire } from "../connection/nats_wire.ts";
+import type {
+  KeyValue,
+  KeyValueOptions,
+  ObjectStore,
+  StorageReport,
+} from "../../contract/spine.ts";
+
+/** What Brains write, and what must have its room before tenants' logs take it. */
+const CLAIMED = ["ARQON_ROOMS", BANS_BUCKET];
+
+/** What the stores need of their engine. */
+export interface NatsStoresOptions {
+  readonly link: Link;
+  readonly wire: Wire;
+  readonly config: Pick<NatsConfig, "control_bytes" | "storage_bytes">;
+  /** Milliseconds that only grow. */
+  readonly monotonic: () => number;
+  payload_bytes_max(): number;
+}
+
+/** All of them on one connection. */
+export class NatsStores {
+  readonly storage: NatsStorage;
+  readonly #options: NatsStoresOptions;
+  readonly #buckets = new Map<string, Promise<NatsKv>>();
+  readonly #inbox: Inbox;
+  #claimed: Promise<void> | undefined;
+
+  constructor(options: NatsStoresOptions) {
+    const { link, wire, config: { control_bytes, storage_bytes } } = options;
+    this.#options = options;
+    this.#inbox = new Inbox(link, wire);
+    const anchor = () => this.#anchor();
+    this.storage = new NatsStorage({ link, control_bytes, storage_bytes, anchor });
+  }
+
+  /** As `Spine.keyValue`. */
+  async keyValue(
+    bucket: string,
+    { plain = false, leaves_stream = false, unwatched = false }: KeyValueOptions = {},
+  ): Promise<KeyValue> {
+    const { link, payload_bytes_max } = this.#options;
+    const view = `${bucket} ${plain} ${leaves_stream} ${unwatched}`;
+    const options = { storage: this.storage, payload_bytes_max: payload_bytes_max() };
+    const opening = this.#buckets.get(view) ??
+      openNatsKv(link, bucket, { ...options, plain, leaves_stream, unwatched });
+    this.#buckets.set(view, opening);
+    try {
+      return await opening;
+    } catch (error) {
+      this.#buckets.delete(view);
+      throw error;
+    }
+  }
+
+  /** As `Spine.objects`. */
+  objects(bucket: string): Promise<ObjectStore> {
+    return openNatsObjects(this.#options.link, bucket, this.storage);
+  }
+
+  /** As `Spine.ledger`. */
+  ledger(name: string, retention: LedgerRetention): Promise<Ledger> {
+    const { link, monotonic, payload_bytes_max } = this.#options;
+    const tools = { link, monotonic, payload_bytes_max, inbox: this.#inbox, storage: this.storage };
+    return openNatsLedger({ ...tools, name }, retention);
+  }
+
+  /** As `Spine.storage`. */
+  async report(): Promise<StorageReport> {
+    const { link } = this.#options;
+    try {
+      return await link.guard(this.storage.report());
+    } catch (error) {
+      throw logError(link, error);
+    }
+  }
+
+  /**
+   * What Brains write gets its room, also where a Shield comes first. Without the right to, or the room,
+   * it is only told.
+   */
+  claim(): Promise<void> {
+    return this.#claimed ??= this.#claim();
+  }
+
+  async #claim(): Promise<void> {
+    for (const bucket of CLAIMED) {
+      await this.keyValue(bucket, { leaves_stream: true }).catch((error: unknown) => {
+        this.#claimed = undefined;
+        this.storage.log.warn("the room for a bucket could not be reserved", { bucket, error });
+      });
+    }
+  }
+
+  /** The connection is lost. */
+  cut(): void {
+    this.#inbox.cut();
+  }
+
+  /** Ends every watch. */
+  async close(): Promise<void> {
+    for (const outcome of await Promise.allSettled(this.#buckets.values())) {
+      if (outcome.status === "fulfilled") outcome.value.close();
+    }
+  }
+
+  /** The smallest of the buckets, whose stream is there afterwards. */
+  async #anchor(): Promise<string> {
+    const options = { plain: false, storage: this.storage, leaves_stream: true };
+    const bucket = new Bucket(this.#options.link, LOGS_BUCKET, options);
+    await bucket.claim();
+    return bucket.subject(">");
+  }
+}

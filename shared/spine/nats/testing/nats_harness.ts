@@ -1,0 +1,66 @@
+/** What the tests of the NATS engine share: configuration, a log that is kept, waiting for states. Tests only. */
+import { ConfigSchema } from "../../../config/schema.ts";
+import { createLogger } from "../../../logs/log.ts";
+import { Collected } from "../../conformance/conformance.ts";
+import type { NatsConfig } from "../connection/nats_connect.ts";
+import { openSpine } from "../../open.ts";
+import type { OpenSpineOptions } from "../../open.ts";
+import type { Spine, SpineEvent, SpineState } from "../../contract/spine.ts";
+
+/** An engine with everything that it told so far. */
+export interface Watched extends AsyncDisposable {
+  readonly spine: Spine;
+  readonly events: Collected<SpineEvent>;
+  /** Every line logged so far. */
+  readonly lines: readonly string[];
+  /** Resolves when the `count`th change to `state` has been told. */
+  reached(state: SpineState, count?: number): Promise<void>;
+  /** Resolves when `count` gaps have been told. */
+  gaps(count: number): Promise<void>;
+}
+
+/** A checked `[nats]` table with its defaults. */
+export function natsConfig(table: Record<string, unknown>): NatsConfig {
+  const { nats } = ConfigSchema.parse({ nats: table });
+  if (nats === undefined) throw new TypeError("the table is there");
+  return nats;
+}
+
+/** Opens the NATS engine on loopback `port`; `more` are further keys of `[nats]`. */
+export async function watched(
+  port: number,
+  more: Record<string, unknown> = {},
+  options: Partial<OpenSpineOptions> = {},
+): Promise<Watched> {
+  const lines: string[] = [];
+  const log = createLogger({
+    level: "info",
+    format: "logfmt",
+    component: "spine",
+    now: Date.now,
+    write: (line) => void lines.push(line),
+  });
+  const nats = natsConfig({ urls: [`nats://127.0.0.1:${port}`], ...more });
+  const { server } = ConfigSchema.parse({});
+  const spine = await openSpine({ nats, server }, { log, now: Date.now, ...options });
+  const events = new Collected<SpineEvent>();
+  spine.onEvent(events.add);
+  const told = (event: SpineEvent, state: SpineState) =>
+    event.type === "state" && event.status.state === state;
+  return {
+    spine,
+    events,
+    lines,
+    reached: async (state, count = 1) => {
+      const enough = (items: readonly SpineEvent[]) =>
+        items.filter((event) => told(event, state)).length >= count;
+      await events.until(enough, `state ${state}, ${count} times`);
+    },
+    gaps: async (count) => {
+      const enough = (items: readonly SpineEvent[]) =>
+        items.filter((event) => event.type === "gap").length >= count;
+      await events.until(enough, `${count} gaps`);
+    },
+    [Symbol.asyncDispose]: () => spine.drain(),
+  };
+}

@@ -1,0 +1,127 @@
+/** What the tests of the NATS logs share: an engine with limits of its own, and streams seen from outside. Tests only. */
+import { connect } from "@nats-io/transport-deno";
+import { jetstreamManager } from "@nats-io/jetstream";
+import type { JetStreamManager } from "@nats-io/jetstream";
+import { ArqonError } from "@arqon/proto";
+import { createLogger } from "../../../logs/log.ts";
+import { bytes, Collected, text } from "../../conformance/conformance.ts";
+import { LOG_LIMITS } from "../../contract/durable_log.ts";
+import type {
+  Appended,
+  DurableLog,
+  LogLimits,
+  LogMessage,
+  Retention,
+} from "../../contract/durable_log.ts";
+import { natsConfig } from "./nats_harness.ts";
+import { openNats } from "../nats.ts";
+import type { Spine, SpineEvent } from "../../contract/spine.ts";
+
+/** Keeps more than the tests append. */
+export const RETENTION: Retention = {
+  history_size: 100_000,
+  history_ttl_seconds: 3_600,
+  replicas: undefined,
+};
+/** A whole room of a test. */
+export const ALL = { after: 0, limit: 100_000, max_bytes: 1e9 };
+
+/** An engine, what it told and what it logged. */
+export interface LogEngine extends AsyncDisposable {
+  readonly spine: Spine;
+  readonly events: Collected<SpineEvent>;
+  readonly lines: readonly string[];
+  /** Resolves when `count` events say that this tenant's log may not have delivered. */
+  told(tenant_id: string, count: number): Promise<void>;
+}
+
+/** Opens the NATS engine; `limits` replaces some of the default ones. */
+export async function logEngine(
+  urls: readonly string[],
+  limits: Partial<LogLimits> = {},
+  nats: Record<string, unknown> = {},
+): Promise<LogEngine> {
+  const lines: string[] = [];
+  const log = createLogger({
+    level: "info",
+    format: "logfmt",
+    component: "spine",
+    now: Date.now,
+    write: (line) => void lines.push(line),
+  });
+  const spine = await openNats({
+    config: natsConfig({ urls: [...urls], ...nats }),
+    log,
+    now: Date.now,
+    log_limits: { ...LOG_LIMITS, ...limits },
+  });
+  const events = new Collected<SpineEvent>();
+  spine.onEvent(events.add);
+  return {
+    spine,
+    events,
+    lines,
+    told: async (tenant_id, count) => {
+      const concerns = (event: SpineEvent) => event.type === "log" && event.tenant_id === tenant_id;
+      const enough = (items: readonly SpineEvent[]) => items.filter(concerns).length >= count;
+      await events.until(enough, `${count} events of the log`);
+    },
+    [Symbol.asyncDispose]: () => spine.drain(),
+  };
+}
+
+/** JetStream as an operator sees it, by a connection of its own. */
+export async function operator(
+  url: string,
+): Promise<AsyncDisposable & { readonly streams: JetStreamManager["streams"] }> {
+  const connection = await connect({ servers: url.replace("nats://", "") });
+  const { streams } = await jetstreamManager(connection, { checkAPI: false });
+  return { streams, [Symbol.asyncDispose]: () => connection.close() };
+}
+
+/** Appends the numbers from `from` on, each with a key of its own, until `until` resolves. */
+export async function appendUntil(
+  log: DurableLog,
+  room_id: string,
+  until: Promise<unknown>,
+  window = 64,
+): Promise<{ acknowledged: Map<number, Appended>; refused: Map<number, ArqonError> }> {
+  const acknowledged = new Map<number, Appended>();
+  const refused = new Map<number, ArqonError>();
+  let stopped = false;
+  void until.finally(() => stopped = true);
+  const underWay = new Set<Promise<void>>();
+  for (let number = 0; !stopped; number++) {
+    const one = log.append(room_id, bytes(String(number)), { key: String(number) }).then(
+      (appended) => void acknowledged.set(number, appended),
+      (error: unknown) => {
+        if (!(error instanceof ArqonError)) throw error;
+        refused.set(number, error);
+      },
+    ).finally(() => underWay.delete(one));
+    underWay.add(one);
+    // Refusals come at once while the server is away: leave it a moment.
+    if (refused.size > 0 && refused.has(number - 1)) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    if (underWay.size >= window) await Promise.race(underWay);
+  }
+  await Promise.all(underWay);
+  return { acknowledged, refused };
+}
+
+/** Every message of a room, in pages. */
+export async function readAll(log: DurableLog, room_id: string): Promise<LogMessage[]> {
+  const messages: LogMessage[] = [];
+  for (let more = true; more;) {
+    const after = messages.at(-1)?.offset ?? 0;
+    const page = await log.read(room_id, { ...ALL, after, limit: 1_000 });
+    messages.push(...page.messages);
+    more = page.more;
+  }
+  return messages;
+}
+
+/** The numbers that `appendUntil` stored. */
+export const numbers = (messages: readonly LogMessage[]): number[] =>
+  messages.map(({ payload }) => Number(text(payload)));

@@ -1,0 +1,133 @@
+/**
+ * Watches how much storage there is: at the start, where too little is a warning or the end of it, and
+ * from then on as gauges. The figures are the engine's (`Spine.storage`), what is wrong with them is said
+ * by `storage_plan.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Config } from "../config/schema.ts";
+import type { Logger } from "../logs/log.ts";
+import { scrapedGauge } from "../metrics/metrics.ts";
+import type { Registry } from "../metrics/metrics.ts";
+import type { Spine, StorageReport } from "./contract/spine.ts";
+import { promisedBytes, storageProblem } from "./contract/storage_plan.ts";
+import type { StorageWish } from "./contract/storage_plan.ts";
+
+const WATCH_MS = 30_000;
+const NOTHING: StorageReport = {
+  used_bytes: 0,
+  promised_bytes: 0,
+  limit_bytes: undefined,
+  logs: 0,
+  shared_streams: 0,
+  unbounded: [],
+};
+
+/** The part of the configuration that promises storage. */
+export type StorageConfig = Pick<Config, "nats" | "durable" | "rooms" | "auth">;
+
+/** Tenants that the configuration names and whose rooms may be durable; 0 where any may come. */
+export function namedTenants({ rooms, auth }: Pick<StorageConfig, "rooms" | "auth">): number {
+  const durable = rooms.filter((one) => one.durable).map(({ tenant }) => tenant);
+  const vouched = auth.issuers.flatMap(({ tenants }) => tenants);
+  const is_open = durable.includes("*") && vouched.includes("*");
+  if (is_open) return 0;
+  const named = durable.includes("*") ? [...vouched, ...durable] : durable;
+  return new Set(named.filter((tenant) => tenant !== "*")).size;
+}
+
+/** What a bus with this configuration asks of its storage. */
+export function storageWish(config: StorageConfig): StorageWish {
+  const { durable } = config;
+  const { log_bytes, tenants = namedTenants(config), shared_streams: streams } = durable;
+  if (streams === 0) return { log_bytes, tenants };
+  const { shared_bytes: bytes, shared_tenant_bytes: tenant_bytes } = durable;
+  return { log_bytes, tenants, shared: { streams, bytes, tenant_bytes } };
+}
+
+/** What the watch needs of its process. */
+export interface StorageWatchOptions {
+  readonly spine: Pick<Spine, "storage" | "status">;
+  readonly config: StorageConfig;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Ms between two questions; absent: 30 seconds. */
+  readonly interval_ms?: number;
+}
+
+function registerGauges(registry: Registry, wish: StorageWish, last: () => StorageReport): void {
+  scrapedGauge(
+    registry,
+    "arqon_spine_storage_used_bytes",
+    "Bytes that the Spine stores, each message counted once.",
+    () => last().used_bytes,
+  );
+  scrapedGauge(
+    registry,
+    "arqon_spine_storage_promised_bytes",
+    "Bytes of the Spine's storage that streams were promised, and those that are not made yet.",
+    () => promisedBytes(last(), wish),
+  );
+  scrapedGauge(
+    registry,
+    "arqon_spine_storage_limit_bytes",
+    "Bytes of storage that there are for the Spine; 0: nobody says.",
+    () => last().limit_bytes ?? 0,
+  );
+  scrapedGauge(
+    registry,
+    "arqon_spine_logs",
+    "Tenants' logs in streams of their own.",
+    () => last().logs,
+  );
+  scrapedGauge(
+    registry,
+    "arqon_spine_shared_streams",
+    "Streams of logs that tenants share.",
+    () => last().shared_streams,
+  );
+  scrapedGauge(
+    registry,
+    "arqon_spine_unbounded_streams",
+    "Streams that this process uses and that nothing bounds.",
+    () => last().unbounded.length,
+  );
+}
+
+/**
+ * Registers the gauges, and asks from now on until it is disposed; the timer does not keep the process
+ * alive. Rejects with `spine-unavailable` when more is promised than there is and
+ * `[nats] on_storage_short` says so, or when nobody can tell then.
+ */
+export async function watchStorage(options: StorageWatchOptions): Promise<Disposable> {
+  const { spine, config, registry, log, interval_ms = WATCH_MS } = options;
+  const nats = config.nats;
+  const wish = storageWish(config);
+  let last = NOTHING;
+  let told = false;
+  let asking = false;
+  registerGauges(registry, nats === undefined ? { ...wish, tenants: 0 } : wish, () => last);
+  const look = async () => {
+    last = await spine.storage();
+    return nats === undefined ? undefined : storageProblem(last, wish);
+  };
+  const again = async () => {
+    if (asking || spine.status.state !== "connected") return;
+    asking = true;
+    try {
+      const problem = await look();
+      // Its figures change; that there is one is told once.
+      if (problem !== undefined && !told) log.warn("there is too little storage", { problem });
+      told = problem !== undefined;
+    } catch (error) {
+      log.debug("the storage did not answer", { error });
+    }
+    asking = false;
+  };
+  if (nats?.on_storage_short === "refuse") {
+    const problem = await look();
+    if (problem !== undefined) throw new ArqonError("spine-unavailable", problem);
+  } else void again();
+  const timer = setInterval(again, interval_ms);
+  Deno.unrefTimer(timer);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}

@@ -1,0 +1,120 @@
+/**
+ * Whether the Spine stores what it is given: asked again and again by a small write, for readiness, a
+ * gauge and the log. It does nothing about it: writes that fail are refused where they are made, and
+ * succeed again once there is room.
+ */
+import type { Logger } from "../logs/log.ts";
+import { scrapedGauge } from "../metrics/metrics.ts";
+import type { Registry } from "../metrics/metrics.ts";
+import type { HealthCheck } from "../listeners/ops.ts";
+import type { Spine } from "./contract/spine.ts";
+
+const ASK_MS = 5_000;
+const ASK_BYTES = 4_096;
+/**
+ * Time between two questions while writes fail: somebody who made room waits no longer than this.
+ */
+const ASK_AGAIN_MS = 1_000;
+/**
+ * Bytes that must fit again after a failure: else writes would be well one moment and fail the
+ * next.
+ */
+const ASK_AGAIN_BYTES = 1_048_576;
+
+/** What a watch needs. */
+export interface WriteWatchOptions {
+  readonly spine: Pick<Spine, "proveStorage" | "status" | "onEvent">;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** A running watch; ends when it is disposed. */
+export interface WriteWatch extends Disposable {
+  /** Resolves once the first question has an answer, whatever it is. */
+  readonly asked: Promise<void>;
+  /** For readiness: not ok while writes fail, and before the first has succeeded. */
+  readonly check: () => HealthCheck;
+}
+
+class Watch implements WriteWatch {
+  readonly #options: WriteWatchOptions;
+  readonly asked: Promise<void>;
+  readonly #unlisten: () => void;
+  #state: HealthCheck;
+  #has_failed = false;
+  #is_over = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: WriteWatchOptions) {
+    this.#options = options;
+    this.#state = { ok: false, since_ms: options.now(), detail: "not written yet" };
+    this.#unlisten = options.spine.onEvent((event) => {
+      if (event.type === "unstored" && this.#state.ok) this.#failed(event.error);
+    });
+    this.asked = this.#round();
+  }
+
+  readonly check = (): HealthCheck => this.#state;
+
+  [Symbol.dispose](): void {
+    this.#is_over = true;
+    this.#unlisten();
+    clearTimeout(this.#timer);
+  }
+
+  async #round(): Promise<void> {
+    await this.#ask();
+    if (!this.#is_over) this.#askIn(this.#state.ok ? ASK_MS : ASK_AGAIN_MS);
+  }
+
+  #askIn(wait_ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#round(), wait_ms);
+    Deno.unrefTimer(this.#timer);
+  }
+
+  async #ask(): Promise<void> {
+    const { spine, log } = this.#options;
+    // Without a connection nothing is known of the storage; that is told elsewhere.
+    if (spine.status.state !== "connected") return;
+    try {
+      await spine.proveStorage(this.#has_failed ? ASK_AGAIN_BYTES : ASK_BYTES);
+      if (this.#has_failed) log.info("the storage takes writes again");
+      this.#has_failed = false;
+      this.#turn(true, "writable");
+    } catch (error) {
+      if (!this.#is_over && spine.status.state === "connected") this.#failed(error);
+    }
+  }
+
+  #failed(error: unknown): void {
+    const detail = error instanceof Error ? error.message : String(error);
+    if (!this.#has_failed) this.#options.log.error("the storage takes no writes", { detail });
+    // Not for the round under way, which sets its own.
+    if (!this.#has_failed && this.#timer !== undefined) this.#askIn(ASK_AGAIN_MS);
+    this.#has_failed = true;
+    this.#turn(false, detail);
+  }
+
+  #turn(ok: boolean, detail: string): void {
+    const since_ms = ok === this.#state.ok ? this.#state.since_ms : this.#options.now();
+    this.#state = { ok, since_ms, detail };
+  }
+}
+
+/**
+ * Begins to watch at once; never asks two questions at a time. A failed write of others counts at
+ * once, too. Its timer does not keep the process alive.
+ */
+export function watchWrites(options: WriteWatchOptions): WriteWatch {
+  const watch = new Watch(options);
+  scrapedGauge(
+    options.registry,
+    "arqon_spine_storage_writable",
+    "1 while the Spine stores what is written, 0 while writes fail.",
+    () => Number(watch.check().ok),
+  );
+  return watch;
+}
