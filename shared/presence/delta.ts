@@ -129,7 +129,7 @@ export function draftOf({ writer, start, end, entries, removed }: Delta): DeltaD
 }
 
 /** A copy of a draft. */
-export function copyDraft(draft: DeltaDraft): DeltaDraft {
+function copyDraft(draft: DeltaDraft): DeltaDraft {
   return { ...draft, entries: new Map(draft.entries), removed: new Set(draft.removed) };
 }
 
@@ -150,7 +150,7 @@ export function seal({ writer, start, end, entries, removed }: DeltaDraft): Delt
 }
 
 /** Whether the ranges overlap or touch, so that nothing is missing between them. */
-export function isContiguous(
+function isContiguous(
   one: Pick<Delta, "start" | "end">,
   other: Pick<Delta, "start" | "end">,
 ): boolean {
@@ -179,7 +179,7 @@ function dropDead(draft: DeltaDraft, delta: Delta): void {
  * Makes one of two deltas of one writer: an entry stays unless a side that covers its birth has it
  * no more. In O(the delta). False when something is missing between them; then nothing changes.
  */
-export function absorb(draft: DeltaDraft, delta: Delta): boolean {
+function absorb(draft: DeltaDraft, delta: Delta): boolean {
   if (!isContiguous(draft, delta)) return false;
   dropDead(draft, delta);
   const knows = (counter: number) =>
@@ -199,13 +199,6 @@ export function absorb(draft: DeltaDraft, delta: Delta): boolean {
     if (counter <= draft.start) draft.removed.add(counter);
   }
   return true;
-}
-
-/** Both as one; undefined when they are not of one writer or something is missing between them. */
-export function combineDeltas(one: Delta, other: Delta): Delta | undefined {
-  if (writerKey(one.writer) !== writerKey(other.writer)) return undefined;
-  const draft = draftOf(one);
-  return absorb(draft, other) ? seal(draft) : undefined;
 }
 
 /** Whether every delta touches what the group has of its writer; one without any does. */

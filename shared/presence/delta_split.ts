@@ -13,7 +13,7 @@ const OVERHEAD_BYTES = 256;
 
 /** What must not be cut: an entry, a removed counter, or both at once, which is an update. */
 interface Unit {
-  /** Its counter. What ended right before an entry is told with it. */
+  /** The unit's counter. What ended right before an entry is told with it. */
   readonly at: number;
   readonly entry: Entry | undefined;
   readonly removed: readonly number[];

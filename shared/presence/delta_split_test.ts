@@ -14,7 +14,7 @@ import {
   update,
 } from "./state.ts";
 import type { PresenceState } from "./state.ts";
-import { delta, enter, entry, listed, namesOf, NOW, TENANT, writer } from "./test_replicas.ts";
+import { delta, enter, entry, listed, namesOf, NOW, TENANT, writer } from "./testing/replicas.ts";
 
 const A = writer("a");
 

@@ -1,18 +1,10 @@
 /** Deltas by themselves: group F (F2 to F5) of the presence scenarios, and what combining means. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import {
-  absorbGroup,
-  combineDeltas,
-  deltaSize,
-  draftOf,
-  draftSize,
-  inBirthOrder,
-  seal,
-} from "./delta.ts";
+import { absorbGroup, deltaSize, draftOf, draftSize, inBirthOrder, seal } from "./delta.ts";
 import type { DeltaGroup } from "./delta.ts";
-import { createState, leave, peekDelta, takeDelta } from "./state.ts";
-import { covered, delta, enter, entry, TENANT, writer } from "./test_replicas.ts";
+import { createState, leave, takeDelta } from "./state.ts";
+import { covered, delta, drafted, enter, entry, TENANT, writer } from "./testing/replicas.ts";
 import type { Delta } from "./types.ts";
 import { writerKey } from "./types.ts";
 
@@ -38,14 +30,15 @@ const tags = (deltas: readonly Delta[]) =>
 Deno.test("F2 deltas with something missing between them do not combine", () => {
   const r1 = createState(R1);
   enter(r1, "one");
-  const first = peekDelta(r1);
+  const first = drafted(r1);
   enter(r1, "two");
   takeDelta(r1);
   enter(r1, "three");
-  const third = peekDelta(r1);
+  const third = drafted(r1);
   const before = structuredClone([first, third]);
-  assert.equal(combineDeltas(first, third), undefined);
-  assert.equal(combineDeltas(third, first), undefined);
+  const later: DeltaGroup = new Map([[writerKey(R1), draftOf(third)]]);
+  assert.equal(absorbGroup(later, [first]), false);
+  assert.deepEqual([...later.values()].map(seal), [third]);
   assert.deepEqual([first, third], before);
   const group: DeltaGroup = new Map([[writerKey(R1), draftOf(first)]]);
   assert.equal(absorbGroup(group, [delta(R2, 0, 1), third]), false);
@@ -58,7 +51,7 @@ Deno.test("F3 deltas of different writers stand side by side", () => {
     enter(r1, "user1", room);
     enter(r2, "user2", room);
   }
-  const both = combined(peekDelta(r1), peekDelta(r2));
+  const both = combined(drafted(r1), drafted(r2));
   assert.deepEqual(values(both), [
     "r1:1 user1 lobby",
     "r1:2 user1 private",
@@ -66,7 +59,6 @@ Deno.test("F3 deltas of different writers stand side by side", () => {
     "r2:2 user2 private",
   ]);
   assert.deepEqual(tags(both), ["r1:1", "r1:2", "r2:1", "r2:2"]);
-  assert.equal(combineDeltas(peekDelta(r1), peekDelta(r2)), undefined);
 });
 
 function concurrent(): { r1: Delta; r2: Delta } {
@@ -75,7 +67,7 @@ function concurrent(): { r1: Delta; r2: Delta } {
   enter(r1, "user1", "private");
   enter(r2, "user1", "lobby");
   leave(r2, TENANT, "lobby", "user1");
-  return { r1: peekDelta(r1), r2: peekDelta(r2) };
+  return { r1: drafted(r1), r2: drafted(r2) };
 }
 
 Deno.test("F4 a concurrent add wins", () => {
@@ -123,14 +115,15 @@ Deno.test("combining is associative, commutative and idempotent where it is defi
     if (pieces.length < 3) return;
     const at = 1 + i % (pieces.length - 2);
     const [a, b, c] = [pieces[at - 1]!, pieces[at]!, pieces[at + 1]!];
-    const ab = combineDeltas(a, b)!;
-    const abc = combineDeltas(ab, c)!;
-    assert.deepEqual(combineDeltas(b, a), ab);
-    assert.deepEqual(combineDeltas(a, combineDeltas(b, c)!), abc);
-    assert.deepEqual(combineDeltas(c, ab), abc);
+    const one = (...parts: Delta[]) => combined(...parts)[0]!;
+    const ab = one(a, b);
+    const abc = one(ab, c);
+    assert.deepEqual(one(b, a), ab);
+    assert.deepEqual(one(a, one(b, c)), abc);
+    assert.deepEqual(one(c, ab), abc);
     for (const part of [a, b, c, ab, abc, pieces[at - 1 + j % 3]!]) {
-      assert.deepEqual(combineDeltas(abc, part), abc);
-      assert.deepEqual(combineDeltas(part, abc), abc);
+      assert.deepEqual(one(abc, part), abc);
+      assert.deepEqual(one(part, abc), abc);
     }
     assert.ok(deltaSize(abc) <= deltaSize(a) + deltaSize(b) + deltaSize(c));
   }));

@@ -3,7 +3,6 @@
  * writer, as many as fit its level. It answers "what since clock c" for those who missed little;
  * who missed more gets everything (`state_read.ts`).
  */
-import type { Clocks } from "./clock.ts";
 import {
   absorbGroup,
   continuesGroup,
@@ -15,7 +14,7 @@ import {
   seal,
 } from "./delta.ts";
 import type { DeltaGroup } from "./delta.ts";
-import type { Delta, WriterKey } from "./types.ts";
+import type { Clocks, Delta } from "./types.ts";
 import { writerKey } from "./types.ts";
 
 /** Limits of the slots that replicas keep per writer, in entries plus covered tags. */
@@ -34,11 +33,6 @@ export function createGenerations(levels: readonly number[] = HISTORY_LEVELS): G
     throw new RangeError(`levels ${levels.join(", ")} do not grow from above 0`);
   }
   return { levels, slots: [] };
-}
-
-/** A copy that shares nothing that changes. */
-export function copyGenerations({ levels, slots }: Generations): Generations {
-  return { levels, slots: slots.map(copyGroup) };
 }
 
 const groupOf = (deltas: readonly Delta[]): DeltaGroup =>
@@ -84,11 +78,6 @@ export function pushDeltas(generations: Generations, deltas: readonly Delta[]): 
       slots[index] = nothingSince(deltas);
     }
   }
-}
-
-/** Drops everything of a writer, so that nobody learns of it from here again. */
-export function pruneWriter(generations: Generations, key: WriterKey): void {
-  for (const slot of generations.slots) slot.delete(key);
 }
 
 /**

@@ -47,11 +47,11 @@ export interface Liveness {
   readonly options: LivenessOptions;
   /** By node id. */
   readonly lives: Map<string, Life>;
-  /** By node id, none of which has a life; the oldest first. */
+  /** The tombstones by node id; the node of one has no life. The oldest come first. */
   readonly tombstones: Map<string, Tombstone>;
 }
 
-/** What a sign of life meant. */
+/** The effect of a sign of life. */
 export interface Heard {
   /** False: forgotten, or a younger life of the node is known. Nothing changed. */
   readonly accepted: boolean;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { createLiveness, depart, extend, heartbeat, isForgotten, sweep } from "./liveness.ts";
 import type { Liveness, LivenessOptions, Transition } from "./liveness.ts";
-import { writer } from "./test_replicas.ts";
+import { writer } from "./testing/replicas.ts";
 import { writerKey } from "./types.ts";
 
 const OPTIONS: LivenessOptions = {

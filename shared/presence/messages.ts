@@ -4,7 +4,7 @@
  * machines in `shield/presence` and `brain/presence` know no Spine, clock or timer of their own, so
  * that a simulation can run them.
  */
-import type { Subject } from "../subject.ts";
+import type { Subject } from "../subjects/subject.ts";
 import type { Delta, Tag, Writer, WriterClock, WriterStatus, WrittenEntry } from "./types.ts";
 
 /** Whether a Brain takes part. */
@@ -78,7 +78,7 @@ export interface RoomUpdate {
   readonly room_id: string;
   readonly joins: readonly WrittenEntry[];
   readonly leaves: readonly Tag[];
-  /** Of the writers concerned. */
+  /** The clocks of the writers concerned. */
   readonly clocks: readonly WriterClock[];
 }
 
@@ -102,7 +102,7 @@ export interface RoomSnapshot {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly entries: readonly WrittenEntry[];
-  /** Of every writer that the Brain knows and has not forgotten. */
+  /** The clocks of every writer that the Brain knows and has not forgotten. */
   readonly clocks: readonly WriterClock[];
 }
 

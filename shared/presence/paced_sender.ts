@@ -2,7 +2,7 @@
  * Sends long answers a few pages at a time, so that one Brain's start does not fill the Spine's
  * buffers to its receiver. Short ones go at once. Order holds within an answer, not between them.
  */
-import type { Subject } from "../subject.ts";
+import type { Subject } from "../subjects/subject.ts";
 import type { ClusterMessage, PresencePort } from "./messages.ts";
 
 /** Pages sent in one go. */

@@ -2,6 +2,7 @@
  * Cuts what is too long for one message into pages. Sizes are upper bounds of what `wire.ts` makes
  * of an entry, from its strings; nothing is encoded here.
  */
+import { utf8Size } from "@arqon/proto";
 import type { Delta, Entry, Writer } from "./types.ts";
 
 /** What one message on `sys.presence.>` and `sys.cluster.>` aims at; a Spine may carry less. */
@@ -16,22 +17,11 @@ const COUNTER_BYTES = 10;
 /** What is around the entries of a delta. */
 const DELTA_OVERHEAD_BYTES = 128;
 
-/** Bytes of a text in UTF-8. */
-export function utf8Bytes(text: string): number {
-  let bytes = text.length;
-  for (let index = 0; index < text.length; index++) {
-    const unit = text.charCodeAt(index);
-    // Two units of a surrogate pair make four bytes: two each.
-    if (unit > 0x7f) bytes += unit > 0x7ff && (unit < 0xd800 || unit > 0xdfff) ? 2 : 1;
-  }
-  return bytes;
-}
-
 /** At least the bytes of an entry. */
 export function entryBytes(entry: Entry): number {
   return ENTRY_OVERHEAD_BYTES + entry.tenant_id.length + entry.room_id.length +
-    entry.connection_id.length + utf8Bytes(entry.user_id) + utf8Bytes(entry.issuer) +
-    utf8Bytes(entry.meta);
+    entry.connection_id.length + utf8Size(entry.user_id) + utf8Size(entry.issuer) +
+    utf8Size(entry.meta);
 }
 
 /** At least the bytes of a birth mark, or of what a `WrittenEntry` has beyond its entry. */

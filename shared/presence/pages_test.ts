@@ -1,18 +1,9 @@
 /** Pages: nothing lost, nothing too large, and sizes that are not below the wire's. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { cutPages, deltaPages, entryBytes, joinPages, tagBytes, utf8Bytes } from "./pages.ts";
+import { cutPages, deltaPages, entryBytes, joinPages, tagBytes } from "./pages.ts";
 import { delta, entry } from "./testing/message_arbitraries.ts";
 import { encodeMessage } from "./wire.ts";
-
-const utf8 = new TextEncoder();
-
-Deno.test("utf8Bytes counts what TextEncoder writes", () => {
-  fc.assert(fc.property(fc.string({ unit: "binary" }), (text) => {
-    assert.equal(utf8Bytes(text), utf8.encode(text).length);
-  }));
-  assert.equal(utf8Bytes("aé€😀"), 1 + 2 + 3 + 4);
-});
 
 Deno.test("cutting keeps the items and their order, and every page within the limit", () => {
   const items = fc.array(fc.nat({ max: 100 }), { maxLength: 60 });

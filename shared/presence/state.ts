@@ -6,10 +6,10 @@
  * A state is used linearly: a call changes it in place, at the cost of the change and not of the
  * state, and returns it; what was passed in must not be used any more.
  */
-import { copyDraft, emptyDraft } from "./delta.ts";
-import { copyGenerations, createGenerations } from "./generations.ts";
+import { emptyDraft } from "./delta.ts";
+import { createGenerations } from "./generations.ts";
 import type { MarkResult, PresenceState, Replica } from "./state_data.ts";
-import { drop, hide, hold, show } from "./state_index.ts";
+import { drop, hide, show } from "./state_index.ts";
 import type { Writer, WrittenEntry } from "./types.ts";
 import { writerKey } from "./types.ts";
 
@@ -22,15 +22,7 @@ export type {
 } from "./state_data.ts";
 export { merge, mergeFull } from "./state_merge.ts";
 export * from "./state_read.ts";
-export {
-  heartbeatDelta,
-  join,
-  leave,
-  leaveConnection,
-  peekDelta,
-  takeDelta,
-  update,
-} from "./state_write.ts";
+export { heartbeatDelta, join, leave, takeDelta, update } from "./state_write.ts";
 
 function newReplica(writer: Writer): Replica {
   return {
@@ -60,27 +52,6 @@ export function createState(self?: Writer): PresenceState {
   return state;
 }
 
-/** A copy that lives its own life. O(state): for tests. */
-export function copyState(state: PresenceState): PresenceState {
-  const copy: PresenceState = {
-    ...createState(state.self),
-    draft: state.draft && copyDraft(state.draft),
-    updated: new Map(state.updated),
-  };
-  for (const [key, { writer, clock, up, pending, history, held }] of state.replicas) {
-    const replica: Replica = {
-      ...newReplica(writer),
-      clock,
-      up,
-      pending: [...pending],
-      history: copyGenerations(history),
-    };
-    copy.replicas.set(key, replica);
-    for (const { entry } of held.values()) hold(copy, replica, entry);
-  }
-  return copy;
-}
-
 function foreign({ self, replicas }: PresenceState, writer: Writer): Replica | undefined {
   const key = writerKey(writer);
   if (self !== undefined && writerKey(self) === key) {
@@ -106,7 +77,7 @@ export function markUp(state: PresenceState, writer: Writer): MarkResult {
   }
   if (replica === undefined || replica.up) return { state, joins: [], leaves: [] };
   replica.up = true;
-  for (const held of replica.held.values()) show(held);
+  for (const held of replica.held.values()) show(state, held);
   return { state, joins: members(replica), leaves: [] };
 }
 
@@ -114,7 +85,7 @@ export function markUp(state: PresenceState, writer: Writer): MarkResult {
 export function markDown(state: PresenceState, writer: Writer): MarkResult {
   const replica = foreign(state, writer);
   if (replica === undefined || !replica.up) return { state, joins: [], leaves: [] };
-  for (const held of replica.held.values()) hide(held);
+  for (const held of replica.held.values()) hide(state, held);
   replica.up = false;
   return { state, joins: [], leaves: members(replica) };
 }

@@ -44,6 +44,8 @@ export interface Room {
   last: Held | undefined;
   /** Members that are shown: the length of the list. */
   connections: number;
+  /** Members among those that are of a connection that another member is of, too. */
+  moving: number;
   /** Distinct (issuer, user) among them. */
   users: number;
   /** Shown members by issuer and user; only in rooms that are too large to count by walking. */

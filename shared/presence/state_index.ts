@@ -36,6 +36,7 @@ function roomOf(state: PresenceState, entry: Entry): Room {
       first: undefined,
       last: undefined,
       connections: 0,
+      moving: 0,
       users: 0,
       by_user: undefined,
     };
@@ -74,9 +75,19 @@ function countByUser(room: Room): Map<string, Map<string, number>> {
   return by_user;
 }
 
+/** Whether the connection is online in this room by another writer, too: it moves between Shields. */
+function isElsewhere({ connections }: PresenceState, { entry, replica, room }: Held): boolean {
+  let other = connections.get(entry.connection_id);
+  for (; other !== undefined; other = other.sibling) {
+    if (other.room === room && other.replica !== replica && other.replica.up) return true;
+  }
+  return false;
+}
+
 /** Puts a held entry at the end of its room's list: it is online from now on. */
-export function show(held: Held): void {
+export function show(state: PresenceState, held: Held): void {
   const { room, entry } = held;
+  if (isElsewhere(state, held)) room.moving++;
   if (room.connections === WALKED_MAX) room.by_user = countByUser(room);
   const is_new = room.by_user === undefined
     ? !isUserListed(room, entry)
@@ -90,8 +101,9 @@ export function show(held: Held): void {
 }
 
 /** Takes a held entry out of its room's list: it is hidden. */
-export function hide(held: Held): void {
+export function hide(state: PresenceState, held: Held): void {
   const { room, entry, before, after } = held;
+  if (isElsewhere(state, held)) room.moving--;
   if (before === undefined) room.first = after;
   else before.after = after;
   if (after === undefined) room.last = before;
@@ -142,7 +154,7 @@ export function hold(state: PresenceState, replica: Replica, entry: Entry): Held
   state.members++;
   state.connections.set(held.entry.connection_id, held);
   replica.held.set(entry.counter, held);
-  if (replica.up) show(held);
+  if (replica.up) show(state, held);
   return held;
 }
 
@@ -161,7 +173,7 @@ function unlinkSibling({ connections }: PresenceState, gone: Held): void {
 /** Holds an entry no more. */
 export function drop(state: PresenceState, held: Held): void {
   const { replica, room, entry } = held;
-  if (replica.up) hide(held);
+  if (replica.up) hide(state, held);
   replica.held.delete(entry.counter);
   unlinkSibling(state, held);
   const named = state.issuers.get(entry.issuer);

@@ -13,7 +13,7 @@ import { writerKey } from "./types.ts";
 /** Deltas of one writer that wait for a hole to be filled; further ones are not kept. */
 export const PENDING_DELTAS_MAX = 64;
 /** Their entries plus covered tags together. */
-export const PENDING_SIZE_MAX = HISTORY_LEVELS.at(-1)!;
+const PENDING_SIZE_MAX = HISTORY_LEVELS.at(-1)!;
 
 const NONE: Changes = { joins: [], leaves: [] };
 

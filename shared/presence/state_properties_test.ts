@@ -6,25 +6,22 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
   clockOf,
-  copyState,
   createState,
   deltaSince,
   entriesOf,
   forget,
   leave,
-  leaveConnection,
   markDown,
   markUp,
   memberCount,
   merge,
   mergeFull,
-  pendingDeltas,
   takeDelta,
   update,
 } from "./state.ts";
 import type { MergeResult, PresenceState } from "./state.ts";
-import { enter, mergeState, NOW, TENANT, writer } from "./test_replicas.ts";
-import { allOnline, Watched } from "./test_watched.ts";
+import { enter, mergeState, NOW, pendingDeltas, TENANT, writer } from "./testing/replicas.ts";
+import { allOnline, Watched } from "./testing/watched.ts";
 import type { Delta, Writer } from "./types.ts";
 
 const ROOMS = ["lobby", "den"];
@@ -59,8 +56,9 @@ const LIVES: Step["act"][] = ["down", "up", "restart"];
 function write(state: PresenceState, pick: number): void {
   const name = `c${pick % 4}`;
   const room_id = ROOMS[(pick >> 2) % 2]!;
-  if (pick % 16 === 15) leaveConnection(state, name);
-  else if (pick % 5 === 4) update(state, TENANT, room_id, name, `${pick}`, NOW);
+  if (pick % 16 === 15) {
+    for (const room of ROOMS) leave(state, TENANT, room, name);
+  } else if (pick % 5 === 4) update(state, TENANT, room_id, name, `${pick}`, NOW);
   else if (leave(state, TENANT, room_id, name) === undefined) enter(state, name, room_id);
 }
 
@@ -234,7 +232,7 @@ Deno.test("J6 a delta does what the full state does, events too", () => {
     for (const pick of third) write(shield, pick);
     takeDelta(shield);
     if (!is_up) markDown(brain, shield.self!);
-    const other = copyState(brain);
+    const other = structuredClone(brain);
     const { full, delta } = deltaSince(shield, shield.self!, clockOf(brain, shield.self!)!)!;
     assert.ok(!full || start === undefined);
     const by_delta = merge(brain, delta);

@@ -2,7 +2,6 @@
  * What a replica answers: who is online, how far it has seen, what somebody else is missing.
  * Changes nothing. Iterables read the replica as they go: use them up before the next change.
  */
-import type { Clocks } from "./clock.ts";
 import { emptyDelta, seal } from "./delta.ts";
 import { deltasSince } from "./generations.ts";
 import type { PresenceState, Replica } from "./state_data.ts";
@@ -16,14 +15,6 @@ export function clockOf({ replicas }: PresenceState, writer: Writer): number | u
 }
 
 const clockLine = ({ writer, clock }: Replica): WriterClock => ({ writer, clock });
-
-/**
- * What this replica tells others that it has seen. Without writers that are down: who never heard
- * of them would ask for them for ever.
- */
-export function clocks({ replicas }: PresenceState): WriterClock[] {
-  return [...replicas.values()].filter(({ up }) => up).map(clockLine);
-}
 
 /** How far every writer has been seen, down ones too. */
 export function allClocks({ replicas }: PresenceState): WriterClock[] {
@@ -42,14 +33,15 @@ export function* online(
   }
 }
 
-/** How many connections are in a room, and of how many users (issuer and subject). O(1). */
+/** How many connections are in a room (one that moves between Shields is one), and of how many users (issuer and subject). O(1). */
 export function countOnline(
   state: PresenceState,
   tenant_id: string,
   room_id: string,
 ): { connections: number; users: number } {
   const room = findRoom(state, tenant_id, room_id);
-  return { connections: room?.connections ?? 0, users: room?.users ?? 0 };
+  if (room === undefined) return { connections: 0, users: 0 };
+  return { connections: room.connections - room.moving, users: room.users };
 }
 
 /** The rooms with somebody online. */
@@ -95,11 +87,6 @@ export function entryOf(
   return replica && findHeld(state, replica, member)?.entry;
 }
 
-/** The deltas of a writer that wait for something before them. For metrics. */
-export function pendingDeltas({ replicas }: PresenceState, writer: Writer): readonly Delta[] {
-  return replicas.get(writerKey(writer))?.pending ?? [];
-}
-
 function fullDelta({ writer, clock, held }: Replica): Delta {
   const entries = Array.from(held.values(), ({ entry }) => entry);
   return { writer, start: 0, end: clock, entries, removed: [] };
@@ -124,29 +111,4 @@ export function deltaSince(
   }
   const delta = deltasSince(replica.history, new Map([[key, clock]]))?.[0];
   return delta ? { full: false, delta } : { full: true, delta: fullDelta(replica) };
-}
-
-/** What one replica can tell another at one moment. */
-export interface Extract {
-  /** Of the writers that both know. */
-  readonly clocks: readonly WriterClock[];
-  /** All that these have, each as a full delta. */
-  readonly deltas: readonly Delta[];
-}
-
-/**
- * Everything for a receiver with these clocks: of the writers that it knows and no others, so that
- * what it has forgotten does not come back, and not what it wrote itself.
- */
-export function extractFor(
-  { replicas }: PresenceState,
-  known: Clocks,
-  receiver: Writer | undefined,
-): Extract {
-  const own = receiver && writerKey(receiver);
-  const shared = [...replicas.values()].filter(({ key }) => known.has(key));
-  return {
-    clocks: shared.map(clockLine),
-    deltas: shared.filter(({ key }) => key !== own).map(fullDelta),
-  };
 }

@@ -1,8 +1,8 @@
 /** Deltas that break the rules: each is refused as a whole, says why, and changes nothing. */
 import assert from "node:assert/strict";
-import { copyState, createState, leave, markUp, merge, mergeFull } from "./state.ts";
+import { createState, leave, markUp, merge, mergeFull } from "./state.ts";
 import type { MergeOutcome, PresenceState } from "./state.ts";
-import { delta, enter, entry, listed, member, NOW, TENANT, writer } from "./test_replicas.ts";
+import { delta, enter, entry, listed, member, NOW, TENANT, writer } from "./testing/replicas.ts";
 import type { Delta } from "./types.ts";
 
 const A = writer("a");
@@ -19,7 +19,7 @@ function brain(): PresenceState {
 
 /** Both ways of merging say the same, and the state is what it was. */
 function refuses(state: PresenceState, wrong: Delta, fault: RegExp): void {
-  const before = copyState(state);
+  const before = structuredClone(state);
   for (const way of wrong.start === 0 ? [merge, mergeFull] : [merge]) {
     const result = way(state, wrong);
     assert.equal(result.outcome, "refused" satisfies MergeOutcome);
@@ -118,7 +118,7 @@ Deno.test("what waited for a hole and turns out to be wrong is dropped, not merg
 
 Deno.test("a full state begins at 0", () => {
   const state = brain();
-  const before = copyState(state);
+  const before = structuredClone(state);
   const { outcome, fault } = mergeFull(state, delta(A, 2, 9));
   assert.deepEqual([outcome, fault], ["refused", "start is 2; expected 0 of a full state"]);
   assert.deepEqual(state, before);

@@ -3,18 +3,14 @@
  * its owner a connection, its key a user.
  */
 import assert from "node:assert/strict";
-import { clocksOf } from "./clock.ts";
 import {
   allClocks,
   clockOf,
-  clocks,
   createState,
   entryOf,
-  extractFor,
   forget,
   join,
   leave,
-  leaveConnection,
   markDown,
   markUp,
   mergeFull,
@@ -27,6 +23,7 @@ import {
   byNode,
   connected,
   delta,
+  drafted,
   enter,
   listed,
   member,
@@ -37,14 +34,14 @@ import {
   tagOf,
   TENANT,
   writer,
-} from "./test_replicas.ts";
+} from "./testing/replicas.ts";
 
 const nothing = { joins: [], leaves: [] };
 
 Deno.test("B1 a new replica has nothing to tell", () => {
   const a = createState(writer("a"));
-  const { deltas } = extractFor(a, clocksOf(allClocks(a)), undefined);
-  assert.deepEqual(deltas, [delta(writer("a"), 0, 0)]);
+  assert.deepEqual(drafted(a), delta(writer("a"), 0, 0));
+  assert.equal(takeDelta(a), undefined);
 });
 
 Deno.test("B2 a connection is listed from join to leave", () => {
@@ -79,19 +76,6 @@ Deno.test("B4 a user's connections are found with their own metadata", () => {
   assert.deepEqual(metas("topic", "key1"), ['p {"device":"browser"}', 'q {"device":"ios"}']);
   assert.deepEqual(metas("other", "key1"), []);
   assert.deepEqual(metas("topic", "unknown"), []);
-});
-
-Deno.test("B5 a connection that leaves everywhere takes only its own entries along", () => {
-  const a = createState(writer("a"));
-  for (const room of ["one", "two", "three"]) enter(a, "p", room);
-  enter(a, "q", "two");
-  const { entries } = leaveConnection(a, "p");
-  assert.deepEqual(entries.map(({ room_id }) => room_id).sort(), ["one", "three", "two"]);
-  assert.deepEqual(rows(a, "p"), []);
-  assert.deepEqual(listed(a, "two"), ["q"]);
-  assert.equal(clockOf(a, writer("a")), 7);
-  assert.deepEqual(leaveConnection(a, "p").entries, []);
-  assert.equal(clockOf(a, writer("a")), 7);
 });
 
 Deno.test("B6 leaving what one does not hold moves nothing", () => {
@@ -179,13 +163,6 @@ Deno.test("C6 a peer cannot remove own entries, whatever it says", () => {
   assert.deepEqual(listed(a), ["alice", "bob"]);
 });
 
-Deno.test("C7 what the receiver wrote is not sent to it", () => {
-  const { a, b } = aliceAndBob();
-  mergeState(a, b);
-  const { deltas } = extractFor(a, clocksOf(allClocks(b)), writer("b"));
-  assert.deepEqual(deltas.map((each) => each.writer.node_id), ["a"]);
-});
-
 Deno.test("D1 down hides and up restores, with nothing lost", () => {
   const { a, b } = aliceAndBob();
   mergeState(a, b);
@@ -246,14 +223,4 @@ Deno.test("D4 forgetting a writer that is up shows its members leaving", () => {
   assert.deepEqual(namesOf(forget(two!, writer("1"))), { joins: [], leaves: ["alice"] });
   assert.deepEqual(namesOf(forget(two!, writer("1"))), nothing);
   assert.equal(clockOf(two!, writer("1")), undefined);
-});
-
-Deno.test("D5 writers that are down are not advertised", () => {
-  const { a, b } = aliceAndBob();
-  mergeState(a, b);
-  markDown(a, writer("b"));
-  assert.deepEqual(byNode(clocks(a)), { a: 1 });
-  assert.deepEqual(byNode(allClocks(a)), { a: 1, b: 1 });
-  markUp(a, writer("b"));
-  assert.deepEqual(byNode(clocks(a)), { a: 1, b: 1 });
 });

@@ -133,28 +133,9 @@ function* ownHeld(
   }
 }
 
-/** A connection leaves all its rooms. TypeError without a writer of its own. */
-export function leaveConnection(
-  state: PresenceState,
-  connection_id: string,
-): { state: PresenceState; entries: Entry[] } {
-  const own = ownOf(state);
-  const gone = [...ownHeld(state, own.replica, connection_id)];
-  for (const held of gone) {
-    count(own, 1);
-    removeEntry(state, own, held);
-  }
-  return { state, entries: gone.map(({ entry }) => entry) };
-}
-
 /** The draft with `removed` in the order of the ends, as `splitDelta` needs it. */
 function inOrder(draft: DeltaDraft): Delta {
   return { ...seal(draft), removed: [...draft.removed] };
-}
-
-/** What this replica did since the last `takeDelta`, empty when nothing. TypeError as `join`. */
-export function peekDelta(state: PresenceState): Delta {
-  return inOrder(ownOf(state).draft);
 }
 
 /**

@@ -16,6 +16,9 @@ export interface Writer {
 /** `node_id@incarnation`: what maps are keyed by. */
 export type WriterKey = string;
 
+/** How much of each writer has been seen; a writer that is not in it is not known at all. */
+export type Clocks = ReadonlyMap<WriterKey, number>;
+
 /** One connection in one room, as its Shield announced it. Never changed in place. */
 export interface Entry {
   /** The writer's counter at the moment of this announcement: with the writer, the birth mark. */

@@ -81,6 +81,8 @@ function writeBody(out: WireWriter, message: ClusterMessage): void {
       return writeRoomDiffers(out, message);
     case "hello":
       return writeHello(out, message);
+    default:
+      message satisfies never;
   }
 }
 

@@ -42,7 +42,7 @@ export const WRITER_STATES: readonly (WriterState | undefined)[] = [
 
 /** The most that `[limits] member_meta_bytes` can be set to. */
 const META_BYTES_MAX = 65_536;
-/** A user id has at most 128 bytes (`shield/claims.ts`); an issuer is a URL. */
+/** A user id has at most 128 bytes (`shield/auth/claims.ts`); an issuer is a URL. */
 const NAME_UNITS_MAX = 2_048;
 
 const WRITER: FieldNames = ["Writer", "node_id", "incarnation"];
@@ -182,7 +182,7 @@ function checkName(name: string, field: number): void {
 type Draft = { -readonly [Key in keyof Entry]: Entry[Key] };
 
 /** A member. */
-export function readEntry(reader: WireReader, shared: Shared): Entry {
+function readEntry(reader: WireReader, shared: Shared): Entry {
   const entry: Draft = {
     counter: 0,
     tenant_id: "",

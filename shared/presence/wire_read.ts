@@ -83,7 +83,7 @@ export function readAnnouncement(reader: WireReader, shared: Shared): Announceme
   return { kind: "announcement", delta: required(delta, 1, ANNOUNCEMENT), leaving };
 }
 
-/** That a Brain lives, and how far it has come. */
+/** Reads a Brain's beat: that it lives, and how far it has come. */
 export function readBeat(reader: WireReader, shared: Shared): Beat {
   let brain_id = "", boot = 0, state = 0, seen = 0;
   const writers: WriterStatus[] = [];
@@ -105,7 +105,7 @@ export function readBeat(reader: WireReader, shared: Shared): Beat {
   return { kind: "beat", brain_id, boot, state: named, writers };
 }
 
-/** What did a writer do after a clock? */
+/** Reads the question what a writer did after a clock. */
 export function readPull(reader: WireReader, shared: Shared): Pull {
   let from = "", request = 0, writer: Writer | undefined, clock = 0, seen = 0;
   while (reader.pos < reader.end) {
@@ -142,7 +142,7 @@ export function readPulled(reader: WireReader, shared: Shared): Pulled {
   return { kind: "pulled", request, page, pages, full, delta };
 }
 
-/** What happened in a room. */
+/** Reads what happened in a room. */
 export function readRoomUpdate(reader: WireReader, shared: Shared): RoomUpdate {
   let emitter: Emitter | undefined, sequence = 0, tenant_id = "", room_id = "", seen = 0;
   const joins: WrittenEntry[] = [], leaves: Tag[] = [], clocks: WriterClock[] = [];
@@ -174,7 +174,7 @@ export function readRoomUpdate(reader: WireReader, shared: Shared): RoomUpdate {
   };
 }
 
-/** Who is in a room? */
+/** Reads the question who is in a room. */
 export function readRoomPull(reader: WireReader): RoomPull {
   let from = "", request = 0, tenant_id = "", room_id = "", seen = 0;
   while (reader.pos < reader.end) {
@@ -192,7 +192,7 @@ export function readRoomPull(reader: WireReader): RoomPull {
   return { kind: "room_pull", from, request, tenant_id, room_id };
 }
 
-/** A page of the answer. */
+/** Reads a page of the answer. */
 export function readRoomSnapshot(reader: WireReader, shared: Shared): RoomSnapshot {
   let request = 0, page = 0, pages = 0, sequence = 0, tenant_id = "", room_id = "", seen = 0;
   let emitter: Emitter | undefined;
@@ -230,7 +230,7 @@ export function readRoomSnapshot(reader: WireReader, shared: Shared): RoomSnapsh
   };
 }
 
-/** Which rooms have moved on? */
+/** Reads the question which rooms have moved on. */
 export function readRoomCheck(reader: WireReader): RoomCheck {
   let from = "", request = 0, seen = 0;
   const rooms: RoomPosition[] = [];
@@ -249,7 +249,7 @@ export function readRoomCheck(reader: WireReader): RoomCheck {
   return { kind: "room_check", from, request, rooms };
 }
 
-/** Those that have. */
+/** Reads the answer: the rooms that have moved on. */
 export function readRoomDiffers(reader: WireReader): RoomDiffers {
   let request = 0, seen = 0;
   const rooms: RoomPosition[] = [];
@@ -266,7 +266,7 @@ export function readRoomDiffers(reader: WireReader): RoomDiffers {
   return { kind: "room_differs", request, rooms };
 }
 
-/** How does everybody stand? */
+/** Reads the question how everybody stands. */
 export function readHello(reader: WireReader): Hello {
   let from = "", seen = 0;
   while (reader.pos < reader.end) {

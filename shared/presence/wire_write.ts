@@ -97,7 +97,7 @@ export function writeAnnouncement(out: WireWriter, message: Announcement): void 
   out.bool(2, message.leaving);
 }
 
-/** That a Brain lives, and how far it has come. */
+/** Writes a Brain's beat: that it lives, and how far it has come. */
 export function writeBeat(out: WireWriter, message: Beat): void {
   out.text(1, message.brain_id);
   out.uint64(2, message.boot);
@@ -105,7 +105,7 @@ export function writeBeat(out: WireWriter, message: Beat): void {
   for (const status of message.writers) writeStatus(out, 4, status);
 }
 
-/** What did a writer do after a clock? */
+/** Writes the question what a writer did after a clock. */
 export function writePull(out: WireWriter, message: Pull): void {
   out.text(1, message.from);
   out.uint64(2, message.request);
@@ -113,7 +113,7 @@ export function writePull(out: WireWriter, message: Pull): void {
   out.uint64(4, message.clock);
 }
 
-/** A page of the answer; without a delta it says that the writer is not known. */
+/** Writes a page of the answer; without a delta it says that the writer is not known. */
 export function writePulled(out: WireWriter, message: Pulled): void {
   out.uint64(1, message.request);
   out.uint32(2, message.page);
@@ -123,7 +123,7 @@ export function writePulled(out: WireWriter, message: Pulled): void {
   else writeDelta(out, 6, message.delta);
 }
 
-/** What happened in a room. */
+/** Writes what happened in a room. */
 export function writeRoomUpdate(out: WireWriter, message: RoomUpdate): void {
   writeEmitter(out, 1, message.emitter);
   out.uint64(2, message.sequence);
@@ -139,7 +139,7 @@ export function writeRoomUpdate(out: WireWriter, message: RoomUpdate): void {
   for (const clock of message.clocks) writeClock(out, 7, clock);
 }
 
-/** Who is in a room? */
+/** Writes the question who is in a room. */
 export function writeRoomPull(out: WireWriter, message: RoomPull): void {
   out.text(1, message.from);
   out.uint64(2, message.request);
@@ -147,7 +147,7 @@ export function writeRoomPull(out: WireWriter, message: RoomPull): void {
   out.text(4, message.room_id);
 }
 
-/** A page of the answer. */
+/** Writes a page of the answer. */
 export function writeRoomSnapshot(out: WireWriter, message: RoomSnapshot): void {
   out.uint64(1, message.request);
   out.uint32(2, message.page);
@@ -160,20 +160,20 @@ export function writeRoomSnapshot(out: WireWriter, message: RoomSnapshot): void 
   for (const clock of message.clocks) writeClock(out, 9, clock);
 }
 
-/** Which rooms have moved on? */
+/** Writes the question which rooms have moved on. */
 export function writeRoomCheck(out: WireWriter, message: RoomCheck): void {
   out.text(1, message.from);
   out.uint64(2, message.request);
   for (const room of message.rooms) writePosition(out, 3, room);
 }
 
-/** Those that have. */
+/** Writes the answer: the rooms that have moved on. */
 export function writeRoomDiffers(out: WireWriter, message: RoomDiffers): void {
   out.uint64(1, message.request);
   for (const room of message.rooms) writePosition(out, 2, room);
 }
 
-/** How does everybody stand? */
+/** Writes the question how everybody stands. */
 export function writeHello(out: WireWriter, message: Hello): void {
   out.text(1, message.from);
 }

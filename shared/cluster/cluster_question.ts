@@ -1,12 +1,12 @@
 /**
- * How a question to every Shield and Brain and their answers look on the Spine: bytes in, checked data
- * out. Whoever may write to NATS may write these, so everything is strict and bounded. Who asks is
- * `cluster_asker.ts`, who answers is `cluster_answerer.ts`.
+ * The form of a question to every Shield and Brain, and of their answers, on the Spine: bytes in,
+ * checked data out. Whoever may write to NATS may write these, so everything is strict and bounded.
+ * `cluster_asker.ts` asks, `cluster_answerer.ts` answers.
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 
-/** What a process of the cluster is. */
+/** The two kinds of processes in a cluster. */
 export type NodeKind = "shield" | "brain";
 
 /** Longest question, in bytes. */
@@ -29,20 +29,22 @@ const Question = z.strictObject({
   /** The process that asks. */
   asker: Id,
   kind: Kind,
-  /** Absent: everybody of that kind. */
+  /** The one process that is asked; absent: every process of that kind. */
   to: Id.optional(),
-  /** Absent: both kinds. */
+  /** The kind of process that is asked; absent: both kinds. */
   of: Kind.optional(),
-  /** Unix ms: nobody wants it any more. Absent: it changes nothing. */
+  /**
+   * Unix ms after which nobody wants the question answered. Absent: the question changes nothing.
+   */
   until_ms: z.number().optional(),
   params: z.record(z.string().max(64), z.unknown()),
 });
 
-/** One question, as it is on the Spine. */
+/** One question in the form in which it is sent. */
 export type Question = z.output<typeof Question>;
 
 const Head = z.strictObject({
-  /** Of the question. */
+  /** The id of the question. */
   id: Id,
   node: Id,
   kind: Kind,
@@ -57,7 +59,7 @@ export interface AnswerPart extends z.output<typeof Head> {
   readonly bytes: Uint8Array;
 }
 
-/** Who answers which question. */
+/** What every message of an answer carries: the question and who answers. */
 export type AnswerHead = Pick<AnswerPart, "id" | "node" | "kind">;
 
 const encoder = new TextEncoder();
@@ -71,20 +73,20 @@ function parseJson(bytes: Uint8Array): unknown {
   }
 }
 
-/** Throws RangeError when it would be longer than `QUESTION_BYTES`. */
+/** The bytes of a question. Throws RangeError when they would be longer than `QUESTION_BYTES`. */
 export function encodeQuestion(question: Question): Uint8Array {
   const bytes = encoder.encode(JSON.stringify(question));
   if (bytes.length > QUESTION_BYTES) throw new RangeError("the question is too long");
   return bytes;
 }
 
-/** Undefined for anything that is no question. */
+/** The question in these bytes; undefined for anything that is none. */
 export function decodeQuestion(bytes: Uint8Array): Question | undefined {
   if (bytes.length > QUESTION_BYTES) return undefined;
   return Question.safeParse(parseJson(bytes)).data;
 }
 
-/** A list that may be cut short: what an answer that is too long is made of. */
+/** A list that may be cut short, so that an answer fits. */
 interface Cuttable {
   readonly rows: readonly unknown[];
 }
@@ -95,8 +97,8 @@ function isCuttable(value: unknown): value is Cuttable {
 }
 
 /**
- * An answer's JSON within `ANSWER_BYTES`: of one with `rows` the last ones are left out and `truncated`
- * says so. Undefined when it does not fit all the same.
+ * An answer's JSON within `ANSWER_BYTES`. Of an answer with `rows` the last rows are left out, and
+ * `truncated` says so. Undefined when it still does not fit.
  */
 export function answerBytes(value: unknown): Uint8Array | undefined {
   let shown = value;
@@ -137,7 +139,7 @@ export function encodeProblem(head: AnswerHead, problem: string): Uint8Array {
   return message({ ...head, part: 0, parts: 1, problem: said }, new Uint8Array());
 }
 
-/** Undefined for anything that is no message of an answer. */
+/** The message of an answer in these bytes; undefined for anything that is none. */
 export function decodeAnswer(bytes: Uint8Array): AnswerPart | undefined {
   if (bytes.length > PART_BYTES) return undefined;
   const end = bytes.subarray(0, HEAD_BYTES).indexOf(LINE_FEED);

@@ -1,45 +1,45 @@
 /**
- * Questions to a process that change how it runs, the same for Shields and Brains: drain it, read and
- * set the levels of its logs. An admin's token has been checked by the Shield that asks; who else may
+ * Questions to a process that change how it runs, the same for Shields and Brains: drain it, read
+ * and set the levels of its logs. The Shield that asks has checked an admin's token; who else may
  * ask is a matter of permissions on NATS.
  */
 import { z } from "zod";
 import type { AnswerHandlers } from "./cluster_answerer.ts";
-import type { Logger } from "./log.ts";
-import type { Logging } from "./logging.ts";
+import type { Logger } from "../logs/log.ts";
+import type { Logging } from "../logs/logging.ts";
 
 const NAMES_MAX = 256;
 const Name = z.string().min(1).max(64);
 /** Levels of a log, the least severe first. */
-export const Level = z.enum(["debug", "info", "warn", "error"]);
+const Level = z.enum(["debug", "info", "warn", "error"]);
 
-/** The levels of one process, as it tells them. */
+/** The log levels of one process, as it tells them. */
 export const NodeLevels = z.strictObject({
   level: Level,
-  /** Components with a level of their own. */
+  /** The components that have a level of their own. */
   levels: z.record(Name, Level),
   components: z.array(Name).max(NAMES_MAX),
-  /** Whether it has the component that was to be set. */
+  /** Whether the process has the component that was to be set. */
   known: z.boolean().optional(),
 });
 
-/** What sets a level; null takes the component's own level away. */
+/** The change that sets a level; null takes the component's own level away. */
 export const LevelChange = z.strictObject({ component: Name, level: Level.nullable() });
 
 const By = z.string().max(256);
 const SetLog = LevelChange.extend({ by: By });
 const Drain = z.strictObject({ by: By });
 
-/** What a process can be told. */
+/** What the control questions may change. */
 export interface ControlOptions {
   readonly log: Logger;
-  /** Absent: its levels stay as they are. */
+  /** The logs; absent: their levels cannot be changed. */
   readonly logging?: Pick<Logging, "levels" | "setLevel"> | undefined;
-  /** Does what SIGTERM does; absent: it cannot be drained from outside. */
+  /** Does what SIGTERM does; absent: the process cannot be drained from outside. */
   readonly onDrain?: ((by: string) => void) | undefined;
 }
 
-/** Whether the drain has begun: the answer to `drain`. */
+/** The answer to `drain`: whether the drain has begun. */
 export const Draining = z.strictObject({ draining: z.boolean() });
 
 /** The handlers of the questions `drain`, `log` and `set_log`. */

@@ -4,11 +4,12 @@
  * Knows no clock and no Spine; not a membership protocol with votes: two processes may disagree for
  * a heartbeat or two, and everything above must live with that.
  */
-import type { Beat, BrainState } from "./presence/messages.ts";
+import { fnvText, mixBits } from "../fnv.ts";
+import type { Beat, BrainState } from "../presence/messages.ts";
 
-/** How to judge silence. */
+/** How long a Brain may be silent. */
 export interface BrainTableOptions {
-  /** A Brain silent for longer does not live: `[presence] brain_timeout_ms`. */
+  /** A Brain that is silent for longer does not live: `[presence] brain_timeout_ms`. */
   readonly brain_timeout_ms: number;
 }
 
@@ -21,36 +22,22 @@ interface BrainRecord {
   suspected: boolean;
 }
 
-/** More Brains than this are not taken in; beats of others still are. */
+/** The most Brains that are kept; beats of known ones are taken beyond it. */
 export const BRAINS_MAX = 1_024;
 
 const RANK: Readonly<Record<BrainState, number>> = { starting: 0, serving: 1, draining: 2 };
 
-/** The finalizer of MurmurHash3: every bit of the input changes half of the output's. */
-function mix(bits: number): number {
-  let mixed = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
-  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35);
-  return (mixed ^ (mixed >>> 16)) >>> 0;
-}
-
-/** FNV-1a over UTF-16 units, continued from `seed`. Ids are ASCII, so these are bytes. */
-function fnv(text: string, seed = 0x811c9dc5): number {
-  let bits = seed;
-  for (let index = 0; index < text.length; index++) {
-    bits = Math.imul(bits ^ text.charCodeAt(index), 0x01000193);
-  }
-  return bits;
-}
-
-/** 32 bits of a room, the same in every process. Two rooms with the same bits have the same owner. */
+/**
+ * A hash of 32 bits of a room, the same in every process. Two rooms with one hash have one owner.
+ */
 export function roomHash(tenant_id: string, room_id: string): number {
   // "." is in no id, so ("a", "bc") and ("ab", "c") differ.
-  return mix(fnv(room_id, fnv(".", fnv(tenant_id))));
+  return mixBits(fnvText(room_id, fnvText(".", fnvText(tenant_id))));
 }
 
-/** 32 bits of a Brain, the same in every process. */
-export function brainHash(brain_id: string): number {
-  return mix(fnv(brain_id));
+/** A hash of 32 bits of a Brain, the same in every process. */
+function brainHash(brain_id: string): number {
+  return mixBits(fnvText(brain_id));
 }
 
 const PREFIX = "brain:";
@@ -79,8 +66,8 @@ export class BrainTable {
   }
 
   /**
-   * Takes a beat, late and repeated ones too: those of an earlier life are ignored, and within one
-   * life a Brain never goes back from draining to serving. True when the live ones have changed.
+   * Takes a beat, also a late or repeated one. Beats of an earlier life are ignored, and within one
+   * life a Brain never goes back from draining to serving. True when the live Brains have changed.
    */
   onBeat(beat: Beat, now_ms: number): boolean {
     const known = this.#brains.get(beat.brain_id);
@@ -104,7 +91,9 @@ export class BrainTable {
     return this.#refresh();
   }
 
-  /** Drops the Brains that have been silent for too long. True when the live ones have changed. */
+  /**
+   * Drops the Brains that have been silent for too long. True when the live Brains have changed.
+   */
   sweep(now_ms: number): boolean {
     for (const [brain_id, { seen_ms }] of this.#brains) {
       if (now_ms - seen_ms > this.#timeout_ms) this.#brains.delete(brain_id);
@@ -112,7 +101,7 @@ export class BrainTable {
     return this.#refresh();
   }
 
-  /** Counts a Brain as dead until its next beat. True when the live ones have changed. */
+  /** Counts a Brain as dead until its next beat. True when the live Brains have changed. */
   suspect(brain_id: string): boolean {
     const known = this.#brains.get(brain_id);
     if (known === undefined) return false;
@@ -120,14 +109,14 @@ export class BrainTable {
     return this.#refresh();
   }
 
-  /** For a process that itself was away for `gap_ms`: nobody else was silent in that time. */
+  /** This process was itself away for `gap_ms`: nobody counts as silent for that time. */
   forgive(gap_ms: number, now_ms: number): void {
     for (const known of this.#brains.values()) {
       known.seen_ms = Math.min(now_ms, known.seen_ms + gap_ms);
     }
   }
 
-  /** Those that serve, in the order of their ids. */
+  /** The Brains that serve, in the order of their ids. */
   live(): readonly string[] {
     return this.#live;
   }
@@ -139,7 +128,7 @@ export class BrainTable {
     let highest = -1;
     let owner: string | undefined;
     for (let index = 0; index < this.#hashes.length; index++) {
-      const weight = mix(room ^ (this.#hashes[index] ?? 0));
+      const weight = mixBits(room ^ (this.#hashes[index] ?? 0));
       // Equal weights: the lower id, because `live` is in order.
       if (weight > highest) {
         highest = weight;

@@ -1,8 +1,9 @@
 /**
- * Which messages the tap takes: the same on every Shield and Brain, by the message's trace. Pure. What is
- * done with them is `shield/tap.ts` (hands on) and `brain/tap.ts` (logs).
+ * Decides which messages the tap takes: the same on every Shield and Brain, by the message's trace.
+ * Pure. `shield/message/tap.ts` hands them on, `brain/tap.ts` logs them.
  */
 import { readEnvelope } from "@arqon/proto";
+import { fnvBytes, mixBits } from "../fnv.ts";
 
 const utf8 = new TextEncoder();
 const TRACE_ID_BYTES = 32;
@@ -14,11 +15,7 @@ const TRACE_ID_FIELD = [0x0a, TRACE_ID_BYTES] as const;
  * ids up, and FNV alone leaves neighbours near each other.
  */
 function hash(trace_id: Uint8Array): number {
-  let bits = 0x811c9dc5;
-  for (const byte of trace_id) bits = Math.imul(bits ^ byte, 0x01000193);
-  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
-  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
-  return (bits ^ (bits >>> 16)) >>> 0;
+  return mixBits(fnvBytes(trace_id));
 }
 
 /**

@@ -1,8 +1,8 @@
 /**
- * The part of a Shield or Brain that answers what operators ask the whole cluster. What the questions
- * mean is in the handlers that it is given; how they look is `cluster_question.ts`.
+ * The part of a Shield or Brain that answers the questions that operators ask the whole cluster.
+ * The handlers that it is given know what a question means; its form is `cluster_question.ts`.
  */
-import type { Logger } from "./log.ts";
+import type { Logger } from "../logs/log.ts";
 import {
   answerBytes,
   decodeQuestion,
@@ -11,15 +11,15 @@ import {
   encodeQuestion,
 } from "./cluster_question.ts";
 import type { NodeKind, Question } from "./cluster_question.ts";
-import type { Spine, SpineMessage, Subscription } from "./spine/spine.ts";
-import { CLUSTER_QUESTIONS, processSubject } from "./subject.ts";
+import type { Spine, SpineMessage, Subscription } from "../spine/contract/spine.ts";
+import { CLUSTER_QUESTIONS, processSubject } from "../subjects/subject.ts";
 
 /** Answers one question; its result is sent as JSON. `params` are unchecked. */
 export type AnswerHandler = (params: Readonly<Record<string, unknown>>) => unknown;
-/** By the name of the question. */
+/** The handlers by the name of their question. */
 export type AnswerHandlers = Readonly<Record<string, AnswerHandler>>;
 
-/** What the answerer needs of its process. */
+/** What answering needs of its process. */
 export interface AnswererOptions {
   readonly spine: Pick<Spine, "publish" | "subscribe" | "onEvent" | "payload_bytes_max">;
   /** The Shield's node id, or the Brain's id. */
@@ -29,36 +29,36 @@ export interface AnswererOptions {
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
-  /** Hears of every question with who asks it, own ones excepted. */
+  /** Called for every question with who asks it, the process's own questions excepted. */
   readonly onAsker?: (question: Pick<Question, "question" | "asker" | "kind">) => void;
 }
 
-/** What became of questions: totals since the start. */
+/** Counts of questions: totals since the start. */
 export interface AnswererCounts {
   answered: number;
-  /** Unreadable, unknown, too many at once, or their handler failed. */
+  /** Questions that were unreadable, unknown or too many at once, or whose handler failed. */
   refused: number;
 }
 
-/** Answers until it is closed. */
+/** Answers questions until it is closed. */
 export interface Answerer {
   readonly counts: Readonly<AnswererCounts>;
-  /** Questions that are being answered. */
+  /** The number of questions that are being answered. */
   readonly pending: number;
   /** The answer to a question of this very process. Rejects with what the handler throws. */
   own(question: string, params: Readonly<Record<string, unknown>>): Promise<unknown>;
-  /** Tells everybody that this process is gone, and stops. Idempotent. */
+  /** Tells every process that this one is gone, and stops. Idempotent. */
   close(): void;
 }
 
-/** A process that has come tells the others with this; nobody answers it. */
-export const HERE = "here";
-/** Everybody answers this with nothing: who asks it learns who is there. */
+/** The message with which a process says that it has come; nobody answers it. */
+const HERE = "here";
+/** The question that every process answers with nothing: whoever asks it learns who is there. */
 export const HELLO = "hello";
-/** A process that goes tells the others with this; nobody answers it. */
+/** The message with which a process says that it goes; nobody answers it. */
 export const BYE = "bye";
-/** Questions answered at once; what comes beyond is refused. */
-export const ANSWERS_MAX = 16;
+/** Questions answered at once; further ones are refused. */
+const ANSWERS_MAX = 16;
 
 class SpineAnswerer implements Answerer {
   readonly counts = { answered: 0, refused: 0 };
@@ -174,8 +174,8 @@ class SpineAnswerer implements Answerer {
 }
 
 /**
- * Begins to answer; takes effect at the server with the next flush. Throws `spine-unavailable` when it
- * cannot subscribe.
+ * Begins to answer questions; takes effect at the server with the next flush. Throws
+ * `spine-unavailable` when it cannot subscribe.
  */
 export function startAnswerer(options: AnswererOptions): Answerer {
   return new SpineAnswerer(options);

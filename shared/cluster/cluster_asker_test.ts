@@ -1,17 +1,17 @@
 /** Questions to the cluster and what comes together, on both engines, with processes that misbehave. */
 import assert from "node:assert/strict";
 import { z } from "zod";
-import { startNats } from "../tests/nats_server.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
 import { BYE, HELLO, startAnswerer } from "./cluster_answerer.ts";
 import type { Answerer, AnswerHandlers } from "./cluster_answerer.ts";
 import { ClusterAsker, QUESTIONS_MAX } from "./cluster_asker.ts";
 import { decodeQuestion, encodeAnswer, encodeQuestion } from "./cluster_question.ts";
 import type { NodeKind } from "./cluster_question.ts";
-import { createLogger } from "./log.ts";
-import { openEmbedded } from "./spine/embedded.ts";
-import { watched } from "./spine/nats_harness.ts";
-import type { Spine } from "./spine/spine.ts";
-import { CLUSTER_QUESTIONS, processSubject } from "./subject.ts";
+import { createLogger } from "../logs/log.ts";
+import { openEmbedded } from "../spine/embedded/embedded.ts";
+import { watched } from "../spine/nats/testing/nats_harness.ts";
+import type { Spine } from "../spine/contract/spine.ts";
+import { CLUSTER_QUESTIONS, processSubject } from "../subjects/subject.ts";
 
 const log = createLogger({
   level: "error",

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isId } from "@arqon/proto";
 import { brainIdOf, BRAINS_MAX, BrainTable, roomHash } from "./cluster.ts";
-import type { Beat, BrainState } from "./presence/messages.ts";
-import { id } from "./presence/testing/message_arbitraries.ts";
+import type { Beat, BrainState } from "../presence/messages.ts";
+import { id } from "../presence/testing/message_arbitraries.ts";
 
 const TIMEOUT_MS = 5_000;
 

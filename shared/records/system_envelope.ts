@@ -4,8 +4,8 @@
  */
 import { writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
-import { uuidv7 } from "./ids.ts";
-import type { Random } from "./ids.ts";
+import { uuidv7 } from "../ids.ts";
+import type { Random } from "../ids.ts";
 
 /** Where stamps come from. */
 export interface StampSource {

@@ -1,29 +1,30 @@
 /**
- * The last five minutes of a process in its own memory, so that a chart need not begin empty: a sample
- * every five seconds, and never more than fit. Metrics over longer times are Prometheus's.
+ * The last five minutes of a process, kept in its own memory so that a chart need not begin empty:
+ * one sample every five seconds, and a bounded number of them. Metrics over longer times are
+ * Prometheus's.
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 import type { ClusterNode } from "./cluster_node.ts";
 
-/** Between two samples. */
+/** Time between two samples. */
 export const SAMPLE_MS = 5_000;
-/** Five minutes, and one for the rates of the first. */
+/** Samples that are kept: five minutes, and one more for the rates of the first. */
 export const SAMPLES_MAX = 61;
-/** Reasons of rejects in one sample; what is beyond is left out. */
+/** Reasons of rejects in one sample; further ones are left out. */
 const REASONS_MAX = 512;
 
 const Count = z.number().min(0);
 
-/** What a process was a while ago: totals since its start, and gauges. */
-export const Sample = z.strictObject({
-  /** How long ago, by the process's own clock. */
+/** The state of a process some time ago: totals since its start, and gauges. */
+const Sample = z.strictObject({
+  /** How long ago, in ms by the process's own clock. */
   age_ms: Count,
   uptime_ms: Count,
   cpu_seconds: Count,
   rss_bytes: Count,
   event_loop_lag_ms: Count,
-  /** Of Shields. */
+  /** Figures that only Shields have. */
   connections: Count.optional(),
   ingress_messages: Count.optional(),
   egress_messages: Count.optional(),
@@ -31,13 +32,13 @@ export const Sample = z.strictObject({
     .refine((table) => Object.keys(table).length <= REASONS_MAX).optional(),
 });
 /** What a process was a while ago. */
-export type Sample = z.output<typeof Sample>;
+type Sample = z.output<typeof Sample>;
 
 /** The samples of one node, the oldest first. */
 export const NodeSamples = z.strictObject({
   kind: z.enum(["shield", "brain"]),
   node_id: z.string().refine(isId),
-  /** As in the node's record. */
+  /** The same as in the node's record. */
   process_id: z.string().refine(isId),
   /** Unix ms. */
   started_ms: z.number(),
@@ -48,9 +49,12 @@ export type NodeSamples = z.output<typeof NodeSamples>;
 
 type Kept = Omit<Sample, "age_ms"> & { readonly at_ms: number };
 
-/** What samples are taken of. */
+/** What taking samples needs. */
 export interface SamplerOptions {
-  /** The record of this node, read for samples only: some figures are since the reading before. */
+  /**
+   * Reads the record of this node. The record is read for samples only, as some figures are since
+   * the reading before.
+   */
   readonly node: () => Promise<ClusterNode>;
   /** Ms that only grow. */
   readonly monotonic_ms: () => number;
@@ -95,7 +99,7 @@ export class Sampler {
     this.#options = options;
   }
 
-  /** Takes a sample; the oldest goes when there are too many. */
+  /** Takes a sample; drops the oldest when there are too many. */
   async take(): Promise<void> {
     const { node: read, monotonic_ms } = this.#options;
     const node = await read();
@@ -105,7 +109,7 @@ export class Sampler {
     if (this.#kept.length > SAMPLES_MAX) this.#kept.shift();
   }
 
-  /** All of them; undefined before the first. */
+  /** All samples; undefined before the first. */
   tell(): NodeSamples | undefined {
     if (this.#node === undefined) return undefined;
     const now_ms = this.#options.monotonic_ms();
@@ -117,7 +121,10 @@ export class Sampler {
   }
 }
 
-/** Takes samples until the returned function is called. `onFailure` hears of one that could not be had. */
+/**
+ * Takes samples until the returned function is called. `onFailure` hears of a sample that could not
+ * be taken.
+ */
 export function startSampler(
   sampler: Pick<Sampler, "take">,
   onFailure: (error: unknown) => void,

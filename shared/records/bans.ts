@@ -1,14 +1,14 @@
 /**
  * A ban as it stands in the bucket `ARQON_BANS`: the Brain writes it, every Shield watches. Only the
- * stored form; who may ban is the Brain's business, what a ban does is `shield/bans.ts`.
+ * stored form; who may ban is the Brain's business, what a ban does is `shield/auth/bans.ts`.
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
-import type { KvKey } from "./spine/spine.ts";
+import type { KvKey } from "../spine/contract/spine.ts";
 
 /** The bucket of all tenants' bans. */
 export const BANS_BUCKET = "ARQON_BANS";
-/** In place of a room id: the whole tenant. No room can have this id. */
+/** Stands in place of a room id for the whole tenant. No room can have this id. */
 export const EVERY_ROOM = "*";
 /** Longest reason, in UTF-16 units. */
 export const BAN_REASON_UNITS_MAX = 256;
@@ -17,7 +17,7 @@ const USER_BYTES_MAX = 128;
 /** The latest moment that a Date can hold. */
 const TIME_MS_MAX = 8_640_000_000_000_000;
 
-/** Whether a token can have that `sub`. */
+/** Whether a token can have this text as its `sub`. */
 export const isUserId = (text: string): boolean =>
   text !== "" && text.isWellFormed() && new TextEncoder().encode(text).length <= USER_BYTES_MAX;
 
@@ -36,11 +36,11 @@ const Stored = z.strictObject({
 /** One user kept out of one room or of the whole tenant, whatever issuer vouches for the user id. */
 export interface Ban {
   readonly user_id: string;
-  /** `EVERY_ROOM`: the whole tenant. */
+  /** The room; `EVERY_ROOM`: the whole tenant. */
   readonly room_id: string;
-  /** Unix ms at which it ends, at most what a Date can hold; 0: never. */
+  /** When the ban ends, Unix ms, at most what a Date can hold; 0: never. */
   readonly until_ms: number;
-  /** For people, the banned one included; at most `BAN_REASON_UNITS_MAX`. */
+  /** The reason for people, the banned one included; at most `BAN_REASON_UNITS_MAX`. */
   readonly reason: string;
   /** User id of who banned. */
   readonly by: string;
@@ -48,12 +48,12 @@ export interface Ban {
   readonly created_ms: number;
 }
 
-/** Where a user's ban stands in the bucket. `room_id` may be `EVERY_ROOM`. */
+/** The key of a user's ban in the bucket. `room_id` may be `EVERY_ROOM`. */
 export function banKey(tenant_id: string, room_id: string, user_id: string): KvKey {
   return [tenant_id, room_id, user_id];
 }
 
-/** What a key of the bucket names; undefined when it is no ban's key. */
+/** The tenant, room and user of a key in the bucket; undefined when it is no ban's key. */
 export function parseBanKey(
   key: KvKey,
 ): { tenant_id: string; room_id: string; user_id: string } | undefined {
@@ -73,8 +73,8 @@ export function encodeBan(ban: Ban): Uint8Array {
 }
 
 /**
- * Reads a stored ban. Throws TypeError that says what is wrong: nothing is guessed at. That it stands
- * under its own key is for the caller to compare.
+ * Reads a stored ban. Throws TypeError that says what is wrong: nothing is guessed at. The caller
+ * compares whether it is stored under its own key.
  */
 export function decodeBan(bytes: Uint8Array): Ban {
   let value: unknown;
@@ -89,7 +89,7 @@ export function decodeBan(bytes: Uint8Array): Ban {
   return ban;
 }
 
-/** Whether it still holds at that moment (Unix ms). */
+/** Whether the ban still holds at that moment (Unix ms). */
 export function isActive({ until_ms }: Pick<Ban, "until_ms">, now_ms: number): boolean {
   return until_ms === 0 || now_ms < until_ms;
 }

@@ -1,7 +1,7 @@
 /** Figures that a process reads of itself: quantiles between readings, sums by label. */
 import assert from "node:assert/strict";
 import { QuantileReader, totalOf } from "./cluster_node.ts";
-import { Counter, Histogram, Registry } from "./metrics.ts";
+import { Counter, Histogram, Registry } from "../metrics/metrics.ts";
 
 Deno.test("a quantile is of what came since the reading before", async () => {
   const registry = new Registry();

@@ -2,29 +2,32 @@
 import { isId } from "@arqon/proto";
 import { z } from "zod";
 
-/** Members of a room that are told. */
+/** Members of one room in an answer, at most. */
 export const ROOM_MEMBERS_MAX = 1_000;
-/** Bytes of their metadata together, at most: an answer has to fit. */
+/** Bytes of the members' metadata in an answer, at most. */
 export const ROOM_META_BYTES = 2_097_152;
 
 const Id = z.string().refine(isId);
 const Count = z.number().min(0);
 
-/** One member, in the order of joins. */
+/** One member; members are in the order of their joins. */
 export const RoomMember = z.strictObject({
   connection_id: Id,
   user_id: z.string().max(256),
-  /** JSON as the member gave it. */
+  /** The metadata as JSON, as the member gave it. */
   meta: z.unknown(),
   joined_ms: z.number(),
 });
 /** One member. */
 export type RoomMember = z.output<typeof RoomMember>;
 
-/** Which room is asked about. */
+/** The question about one room. */
 export const RoomQuestion = z.strictObject({ tenant: Id, room: Id });
 
-/** A Shield's subscribers, the owning Brain's members; null from Brains that do not own the room. */
+/**
+ * The answer about one room: a Shield's subscribers, or the members from the owning Brain; null
+ * from Brains that do not own the room.
+ */
 export const RoomAnswer = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("shield"), subscribers: Count, messages: Count }),
   z.strictObject({
@@ -32,14 +35,14 @@ export const RoomAnswer = z.discriminatedUnion("kind", [
     members: z.array(RoomMember).max(ROOM_MEMBERS_MAX),
     member_count: Count,
     user_count: Count,
-    /** Of the room's state; absent while it has none. */
+    /** The version of the room's state; absent while it has none. */
     version: Count.optional(),
   }),
 ]).nullable();
 /** What one process tells of a room. */
 export type RoomAnswer = z.output<typeof RoomAnswer>;
 
-/** Keys of a room's state that are told. */
+/** Keys of a room's state in an answer, at most. */
 export const ROOM_KEYS_MAX = 1_000;
 /** Longest key, in UTF-16 units; `[limits] field_bytes` may be so large. */
 const KEY_UNITS_MAX = 65_536;
@@ -48,17 +51,19 @@ const VALUE_UNITS_MAX = 786_432;
 
 const Key = z.string().max(KEY_UNITS_MAX);
 
-/** Asks for the state of a room: all keys without their values, or one with its value. */
+/**
+ * The question for the state of a room: all keys without their values, or one key with its value.
+ */
 export const StateQuestion = RoomQuestion.extend({ key: Key.optional() });
 
-/** The lease that stands. */
+/** The lock that holds now. */
 export const RoomLock = z.strictObject({
   user_id: z.string().max(256),
-  /** "" when the holder has no connection of its own. */
+  /** The holder's connection; "" when it has none. */
   connection_id: z.string().max(64),
-  /** Unix ms of the grant, or of its last extension. */
+  /** When the lock was granted or last extended, Unix ms. */
   since_ms: z.number(),
-  /** Unix ms: the lease ends. */
+  /** When the lease ends, Unix ms. */
   until_ms: z.number(),
   fence: Count,
 });
@@ -66,27 +71,33 @@ export const RoomLock = z.strictObject({
 /** A key of a room's state. */
 export const RoomStateKey = z.strictObject({
   key: Key,
-  /** Of its value as JSON. */
+  /** Size of the value as JSON. */
   size_bytes: Count,
-  /** Of the room when it was last written; absent: longer ago than the room remembers. */
+  /**
+   * The room's version when the key was last written; absent: that was longer ago than the room
+   * remembers.
+   */
   version: Count.optional(),
 });
 
 /** What the owning Brain tells of a room's state; null from the others. */
 export const StateAnswer = z.strictObject({
-  /** Absent: the room has no state. */
+  /** The state; absent: the room has none. */
   document: z.strictObject({
     version: Count,
     epoch: z.string().max(64),
-    /** Unix ms; 0: unknown. */
+    /** When the room was made, Unix ms; 0: unknown. */
     created_ms: z.number(),
     lock: RoomLock.optional(),
-    /** In the order of their first write; none when one was asked for. */
+    /** The keys in the order of their first write; none when one key was asked for. */
     keys: z.array(RoomStateKey).max(ROOM_KEYS_MAX),
     key_count: Count,
-    /** Of the entries, keys and values together. */
+    /** Size of the entries, keys and values together. */
     size_bytes: Count,
-    /** Of the key that was asked for, as JSON; absent: there is none, or none was asked for. */
+    /**
+     * The value of the key that was asked for, as JSON; absent: there is none, or none was asked
+     * for.
+     */
     value: z.string().max(VALUE_UNITS_MAX).optional(),
   }).optional(),
 }).nullable();

@@ -3,19 +3,10 @@
  * is checked against what it shows and against what it reported before.
  */
 import assert from "node:assert/strict";
-import { clocksOf } from "./clock.ts";
-import {
-  allClocks,
-  countOnline,
-  extractFor,
-  markDown,
-  mergeFull,
-  online,
-  onlineRooms,
-} from "./state.ts";
-import type { Changes, MarkResult, MergeResult, PresenceState } from "./state.ts";
-import { tagOf } from "./test_replicas.ts";
-import type { Delta, Writer } from "./types.ts";
+import { countOnline, markDown, mergeFull, online, onlineRooms } from "../state.ts";
+import type { Changes, MarkResult, MergeResult, PresenceState } from "../state.ts";
+import { fullDeltas, tagOf } from "./replicas.ts";
+import type { Delta, Writer } from "../types.ts";
 
 /** Everything online, in one line per member, sorted. */
 export function allOnline(state: PresenceState): string[] {
@@ -51,8 +42,7 @@ export class Watched {
 
   /** Merges all that another has. */
   exchange(from: PresenceState): void {
-    const { deltas } = extractFor(from, clocksOf(allClocks(this.state)), this.state.self);
-    for (const delta of deltas) this.take(mergeFull, delta);
+    for (const delta of fullDeltas(from, this.state)) this.take(mergeFull, delta);
   }
 
   /** Marks a writer. */
@@ -87,7 +77,9 @@ export class Watched {
       const users = new Set(
         entries.map(({ issuer, user_id }) => JSON.stringify([issuer, user_id])),
       );
-      const count = { connections: entries.length, users: users.size };
+      // Of a connection that moves between two writers there are two.
+      const connections = new Set(entries.map(({ connection_id }) => connection_id)).size;
+      const count = { connections, users: users.size };
       assert.deepEqual(countOnline(this.state, tenant_id, room_id), count);
     }
   }

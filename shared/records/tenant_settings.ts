@@ -4,8 +4,8 @@
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
-import { TenantRoomClass } from "./config/schema_durable.ts";
-import { MirrorRule, SchemaMapping } from "./config/schema_governance.ts";
+import { TenantRoomClass } from "../config/schema_durable.ts";
+import { MirrorRule, SchemaMapping } from "../config/schema_governance.ts";
 
 /** The bucket. Keys: `[tenant_id]`. */
 export const TENANTS_BUCKET = "ARQON_TENANTS";
@@ -62,7 +62,7 @@ function problemText({ issues }: z.ZodError): string {
 }
 
 /** The first rule or mapping that names another tenant's subjects, in words; undefined: none does. */
-export function foreignSubject(
+function foreignSubject(
   tenant_id: string,
   { mirror, mappings }: Pick<TenantSettings, "mirror" | "mappings">,
 ): string | undefined {

@@ -5,26 +5,28 @@
 import process from "node:process";
 import { isId } from "@arqon/proto";
 import { z } from "zod";
-import type { Registry } from "./metrics.ts";
-import { isReady } from "./ops.ts";
-import type { HealthReport } from "./ops.ts";
-import type { SpineStatus } from "./spine/spine.ts";
+import type { Registry } from "../metrics/metrics.ts";
+import { isReady } from "../listeners/ops.ts";
+import type { HealthReport } from "../listeners/ops.ts";
+import type { SpineStatus } from "../spine/contract/spine.ts";
 
-/** Names in the tables of a node. */
+/** The most names in one table of a node. */
 const TABLE_MAX = 512;
 const Name = z.string().max(200);
 
-/** A number, or numbers by name: reasons, close codes, verdicts. */
+/** A number, or numbers by name, for example by reason, close code or verdict. */
 const Figure = z.union([
   z.number(),
   z.record(Name, z.number()).refine((table) => Object.keys(table).length <= TABLE_MAX),
 ]);
 
-/** One process as `GET /v1/cluster` shows it. Strict: an answer of something else is none. */
+/** One process as `GET /v1/cluster` shows it. Strict: an answer with other members is none. */
 export const ClusterNode = z.strictObject({
   kind: z.enum(["shield", "brain"]),
   node_id: z.string().refine(isId),
-  /** The same for all nodes of one process, and only for them: its memory and CPU are theirs together. */
+  /**
+   * An id of the process: the same for all of its nodes, whose memory and CPU are counted together.
+   */
   process_id: z.string().refine(isId),
   version: z.string().max(100),
   /** Unix ms. */
@@ -40,16 +42,16 @@ export const ClusterNode = z.strictObject({
   cpu_seconds: z.number(),
   rss_bytes: z.number(),
   heap_used_bytes: z.number(),
-  /** What 99 of 100 timers were not later than, since the reading before. */
+  /** How late timers were since the reading before: 99 of 100 were not later than this. */
   event_loop_lag_ms: z.number(),
   totals: z.record(Name, Figure),
   gauges: z.record(Name, z.number()),
 });
 
-/** What a node says of itself. */
+/** The record of a node about itself. */
 export type ClusterNode = z.output<typeof ClusterNode>;
 
-/** What `nodeOf` is told. */
+/** The readings that a record is made of. */
 export interface NodeReading extends Pick<ClusterNode, "kind" | "node_id" | "version"> {
   /** Unix ms. */
   readonly started_ms: number;
@@ -62,16 +64,20 @@ export interface NodeReading extends Pick<ClusterNode, "kind" | "node_id" | "ver
 }
 
 const MICROSECONDS = 1_000_000;
-/** Of this start of this process. Not its pid: processes in two containers may have the same. */
+/**
+ * The id of this start of this process. Not its pid: processes in two containers may have the same.
+ */
 const PROCESS_ID = crypto.randomUUID();
 const CHECK_UNITS = 2_000;
 /** How late timers fire: what `watchEventLoop` measures. */
 export const LAG_METRIC = "arqon_event_loop_lag_seconds";
 const QUANTILE = 0.99;
-/** Readings closer together than this say the same: several operators look at once. */
+/**
+ * Readings closer together than this, in ms, give the same figures: several operators look at once.
+ */
 const WINDOW_MS = 500;
 
-/** Reads a quantile of what a histogram took since the reading before. */
+/** Reads a quantile of the values that a histogram took since the reading before. */
 export class QuantileReader {
   readonly #registry: Pick<Registry, "getSingleMetric">;
   readonly #metric: string;
@@ -91,7 +97,7 @@ export class QuantileReader {
     this.#now = now;
   }
 
-  /** In ms; undefined when it took nothing, or nobody measures it. */
+  /** The quantile in ms; undefined when no value came, or nobody measures it. */
   async read_ms(): Promise<number | undefined> {
     const now_ms = this.#now();
     if (now_ms - this.#read_ms >= WINDOW_MS) {
@@ -133,7 +139,9 @@ export async function totalOf(
   return total;
 }
 
-/** The bound of the bucket that has the quantile of what came since `before`; +Inf is the last one. */
+/**
+ * The upper bound of the bucket with the quantile of the values since `before`; +Inf for the last.
+ */
 function quantile(
   now: ReadonlyMap<number, number>,
   before: ReadonlyMap<number, number>,

@@ -2,19 +2,21 @@
  * For tests of the presence set: replicas by name, members in one line each, and the exchange of
  * full states between replicas that both write and merge, as the scenarios have them.
  */
-import { clocksOf } from "./clock.ts";
+import { seal } from "../delta.ts";
 import {
   allClocks,
+  clockOf,
   createState,
-  extractFor,
+  entriesOf,
   join,
   markUp,
   mergeFull,
   ofConnection,
   online,
-} from "./state.ts";
-import type { Changes, MergeResult, PresenceState } from "./state.ts";
-import type { Delta, Entry, MemberInput, Writer, WriterClock, WrittenEntry } from "./types.ts";
+} from "../state.ts";
+import type { Changes, MergeResult, PresenceState } from "../state.ts";
+import type { Delta, Entry, MemberInput, Writer, WriterClock, WrittenEntry } from "../types.ts";
+import { writerKey } from "../types.ts";
 
 /** The tenant of all members here. */
 export const TENANT = "acme";
@@ -63,10 +65,27 @@ export function enter(state: PresenceState, connection_id: string, room_id = "lo
   return join(state, member(connection_id, room_id), NOW).entry;
 }
 
+/** All that `from` has, writer by writer: of those that `to` knows, and not what it wrote itself. */
+export function fullDeltas(from: PresenceState, to: PresenceState): Delta[] {
+  const own = to.self && writerKey(to.self);
+  return allClocks(from).filter(({ writer }) =>
+    clockOf(to, writer) !== undefined && writerKey(writer) !== own
+  ).map(({ writer, clock }) => delta(writer, 0, clock, [...entriesOf(from, writer)]));
+}
+
 /** Merges all that `from` has into `to`: what it learnt, writer by writer. */
 export function mergeState(to: PresenceState, from: PresenceState): MergeResult[] {
-  const { deltas } = extractFor(from, clocksOf(allClocks(to)), to.self);
-  return deltas.map((full) => mergeFull(to, full));
+  return fullDeltas(from, to).map((full) => mergeFull(to, full));
+}
+
+/** What a replica did since the last `takeDelta`, which it would take. */
+export function drafted({ draft }: PresenceState): Delta {
+  return { ...seal(draft!), removed: [...draft!.removed] };
+}
+
+/** The deltas of a writer that wait for something before them. */
+export function pendingDeltas({ replicas }: PresenceState, from: Writer): readonly Delta[] {
+  return replicas.get(writerKey(from))?.pending ?? [];
 }
 
 /** Who came and went, by connection, sorted. */

@@ -1,14 +1,15 @@
 /**
- * A revocation as it stands in the bucket `ARQON_REVOCATIONS`: which tokens are good no longer. Only
- * the stored form; who may revoke is `shield/revocations_api.ts`, what it does `shield/revocations.ts`.
+ * A revocation as it is stored in the bucket `ARQON_REVOCATIONS`: which tokens are good no longer.
+ * Only the stored form; who may revoke is `shield/admin/operations/revocations_api.ts`, what a revocation does is
+ * `shield/auth/revocations.ts`.
  */
 import { isId } from "@arqon/proto";
 import { z } from "zod";
-import type { KvKey } from "./spine/spine.ts";
+import type { KvKey } from "../spine/contract/spine.ts";
 
 /** The bucket of all tenants' revocations. */
 export const REVOCATIONS_BUCKET = "ARQON_REVOCATIONS";
-/** In place of a user or token id, where a revocation is about a whole tenant. */
+/** Stands in place of a user or token id for a whole tenant. */
 export const EVERY_TOKEN = "*";
 /** Longest reason, in UTF-16 units. */
 export const REVOCATION_REASON_UNITS_MAX = 256;
@@ -20,23 +21,26 @@ const TOKEN_ID_BYTES_MAX = 512;
 const TIME_MS_MAX = 8_640_000_000_000_000;
 
 /**
- * What it is about: the tokens of one user that were issued before a moment, one token by its `jti`,
- * or all tokens of the tenant that were issued before a moment.
+ * Which tokens a revocation ends: those of one user that were issued before a moment, one token by
+ * its `jti`, or all of the tenant that were issued before a moment.
  */
 export type RevocationKind = "user" | "token" | "issued-before";
 /** Every kind. */
 export const REVOCATION_KINDS: readonly RevocationKind[] = ["user", "token", "issued-before"];
 
-/** Tokens that are good no longer, whichever issuer of the tenant signed them. */
+/** A revocation: tokens that are good no longer, whichever issuer of the tenant signed them. */
 export interface Revocation {
   readonly kind: RevocationKind;
-  /** User id or `jti`; `EVERY_TOKEN` for the whole tenant. */
+  /** The user id or `jti`; `EVERY_TOKEN` for the whole tenant. */
   readonly id: string;
-  /** Unix ms: what was issued (`iat`) earlier, or does not say when. 0 for a token by its id. */
+  /**
+   * Unix ms: tokens issued (`iat`) earlier are ended, and those that do not say when. 0 for one
+   * token by its id.
+   */
   readonly issued_before_ms: number;
-  /** Unix ms at which it ends, because no such token can live longer; 0: never. */
+  /** When the revocation ends, Unix ms, because no such token can live longer; 0: never. */
   readonly until_ms: number;
-  /** For people, the holder of the token included. */
+  /** The reason for people, the holder of the token included. */
   readonly reason: string;
   /** User id of who revoked. */
   readonly by: string;
@@ -72,7 +76,7 @@ const Stored = z.strictObject({
   context.addIssue({ code: "custom", path, message: "expected 0 for a token, else a time" });
 });
 
-/** Where a revocation stands in the bucket. */
+/** The key of a revocation in the bucket. */
 export function revocationKey(
   tenant_id: string,
   { kind, id }: Pick<Revocation, "kind" | "id">,
@@ -80,7 +84,7 @@ export function revocationKey(
   return [tenant_id, kind, id];
 }
 
-/** What a key of the bucket names; undefined when it is no revocation's key. */
+/** What a key in the bucket names; undefined when it is no revocation's key. */
 export function parseRevocationKey(
   key: KvKey,
 ): { tenant_id: string; kind: RevocationKind; id: string } | undefined {
@@ -90,7 +94,10 @@ export function parseRevocationKey(
   return revocationIdProblem(kind, id) === undefined ? { tenant_id, kind, id } : undefined;
 }
 
-/** The stored form. Throws TypeError, with what is wrong, for one that no reader would take. */
+/**
+ * The stored form. Throws TypeError, with what is wrong, for a revocation that no reader would
+ * take.
+ */
 export function encodeRevocation(revocation: Revocation): Uint8Array {
   const { kind, id, issued_before_ms, until_ms, reason, by, created_ms } = revocation;
   const stored = { format: 1, kind, id, issued_before_ms, until_ms, reason, by, created_ms };
@@ -100,8 +107,8 @@ export function encodeRevocation(revocation: Revocation): Uint8Array {
 }
 
 /**
- * Reads a stored revocation. Throws TypeError that says what is wrong: nothing is guessed at. That it
- * stands under its own key is for the caller to compare.
+ * Reads a stored revocation. Throws TypeError that says what is wrong: nothing is guessed at. The
+ * caller compares whether it is stored under its own key.
  */
 export function decodeRevocation(bytes: Uint8Array): Revocation {
   let value: unknown;
@@ -116,12 +123,15 @@ export function decodeRevocation(bytes: Uint8Array): Revocation {
   return revocation;
 }
 
-/** Whether it still holds at that moment (Unix ms). */
+/** Whether the revocation still holds at that moment (Unix ms). */
 export function isInForce({ until_ms }: Pick<Revocation, "until_ms">, now_ms: number): boolean {
   return until_ms === 0 || now_ms < until_ms;
 }
 
-/** A user's, or a tenant's, token that was issued then (Unix ms; undefined: it does not say) is hit. */
+/**
+ * Whether a revocation of a user or a tenant ends a token that was issued then (Unix ms; undefined:
+ * the token does not say).
+ */
 export function isIssuedBefore(
   { issued_before_ms }: Pick<Revocation, "issued_before_ms">,
   issued_ms: number | undefined,
@@ -129,7 +139,10 @@ export function isIssuedBefore(
   return issued_ms === undefined || issued_ms < issued_before_ms;
 }
 
-/** Both in one, so that a second revocation of the same thing never lets back in what the first hit. */
+/**
+ * One revocation that ends what either of the two ends, so that a second one for the same tokens
+ * never lets back in what the first ended.
+ */
 export function widest(one: Revocation, other: Revocation): Revocation {
   const ends = [one.until_ms, other.until_ms];
   return {

@@ -1,4 +1,4 @@
-/** The stored form of a ban, and what a reader refuses. What bans do is `shield/bans_test.ts`. */
+/** The stored form of a ban, and what a reader refuses. What bans do is `shield/auth/bans_test.ts`. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {

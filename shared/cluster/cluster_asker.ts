@@ -1,88 +1,94 @@
 /**
- * Asks every Shield and Brain something and gathers what they answer, within a time limit: the admin
+ * Asks every Shield and Brain a question and gathers their answers within a time limit: the admin
  * API's view of the whole cluster. Remembers who has been heard, so that it knows when all have
  * answered and can name who did not. Not membership: nothing is decided by it.
  */
 import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
-import type { Logger } from "./log.ts";
+import type { Logger } from "../logs/log.ts";
 import { BYE } from "./cluster_answerer.ts";
 import type { Answerer } from "./cluster_answerer.ts";
 import { ANSWER_BYTES, decodeAnswer, decodeValue, encodeQuestion } from "./cluster_question.ts";
 import type { AnswerPart, NodeKind, Question } from "./cluster_question.ts";
-import { connectionId } from "./ids.ts";
-import type { Random } from "./ids.ts";
-import type { Spine, SpineMessage, Subscription } from "./spine/spine.ts";
-import { CLUSTER_QUESTIONS, processSubject } from "./subject.ts";
+import { connectionId } from "../ids.ts";
+import type { Random } from "../ids.ts";
+import type { Spine, SpineMessage, Subscription } from "../spine/contract/spine.ts";
+import { CLUSTER_QUESTIONS, processSubject } from "../subjects/subject.ts";
 
-/** What the asker needs of its process. */
+/** What asking needs of its process. */
 export interface AskerOptions {
   readonly spine: Pick<Spine, "publish" | "subscribe">;
   readonly node_id: string;
   readonly kind: NodeKind;
-  /** Answers for this process. */
+  /** Answers for this process itself. */
   readonly answerer: Pick<Answerer, "own">;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
   readonly random: Random;
-  /** How long to wait for those that are known; a second, but tests have less patience. */
+  /** How long to wait for the known processes, in ms; absent: a second. */
   readonly timeout_ms?: number;
 }
 
-/** Whom to ask. */
+/** Which processes are asked. */
 export interface AskOptions {
   readonly params?: Readonly<Record<string, unknown>>;
-  /** One process; absent: all. */
+  /** The one process that is asked; absent: all. */
   readonly to?: string | undefined;
-  /** Processes of one kind; absent: both. */
+  /** Only processes of this kind; absent: both kinds. */
   readonly of?: NodeKind;
-  /** It changes something: who hears of it late, after half a minute, does nothing. */
+  /**
+   * Set for a question that changes something: a process that hears of it more than half a minute
+   * late does nothing.
+   */
   readonly is_order?: true;
 }
 
-/** Who answered, and who is known and did not: as every answer of the admin API says it. */
+/**
+ * The processes that answered, and the known ones that did not: part of every answer of the admin
+ * API.
+ */
 export interface AskedNodes {
   readonly answered: readonly string[];
   readonly silent: readonly string[];
 }
 
-/** What one process said. */
+/** The answer of one process. */
 export interface NodeAnswer<T> {
   readonly node_id: string;
   readonly kind: NodeKind;
   readonly value: T;
 }
 
-/** What came together. */
+/** The answers to one question. */
 export interface Gathered<T> {
-  /** In the order of their ids. */
+  /** The answers, in the order of the processes' ids. */
   readonly answers: readonly NodeAnswer<T>[];
   readonly nodes: AskedNodes;
 }
 
-/** Totals since the start. */
+/** Counts of questions: totals since the start. */
 export interface AskerCounts {
   asked: number;
   /** Questions refused because too many were under way. */
   refused: number;
-  /** Messages that are no answer to anything asked, or no answer at all. */
+  /** Messages that are no answer, or no answer to a question that was asked. */
   malformed: number;
-  /** Times that a process which was known did not answer in time. */
+  /** Times that a known process did not answer in time. */
   silent: number;
 }
 
-/** How long those that are known may take. */
-export const ASK_TIMEOUT_MS = 1_000;
+/** How long the known processes may take, in ms. */
+const ASK_TIMEOUT_MS = 1_000;
 /** Questions under way at once. */
 export const QUESTIONS_MAX = 16;
-/** A process that says nothing for so long is forgotten, unless nobody has asked it meanwhile. */
+/** After how many ms of silence a process is forgotten, if it was asked meanwhile. */
 const FORGET_MS = 120_000;
-/** How long an order stands: as far as clocks may be apart. */
+/** How long an order holds, in ms: as far as clocks may be apart. */
 const ORDER_MS = 30_000;
-/** Processes that are remembered, and whose answers are taken to one question. */
+/** Processes that are remembered, and whose answers to one question are taken. */
 const NODES_MAX = 1_024;
-/** Bytes that one question may gather. */
+/** Bytes that the answers to one question may have together. */
 const GATHERED_BYTES = 16 * ANSWER_BYTES;
 
 interface Known {
@@ -90,7 +96,7 @@ interface Known {
   heard_ms: number;
 }
 
-/** What one process has sent so far. */
+/** The parts of an answer that one process has sent so far. */
 interface Arriving {
   readonly kind: NodeKind;
   readonly parts: (Uint8Array | undefined)[];
@@ -102,13 +108,13 @@ interface Asked {
   readonly expected: Set<string>;
   readonly arriving: Map<string, Arriving>;
   readonly answers: Map<string, NodeAnswer<unknown>>;
-  /** Those that answered that they cannot. */
+  /** The processes that answered that they cannot. */
   readonly failed: Set<string>;
   bytes: number;
   readonly settle: () => void;
 }
 
-/** Asks for one process. */
+/** Asks questions for one process. */
 export class ClusterAsker {
   readonly counts: AskerCounts = { asked: 0, refused: 0, malformed: 0, silent: 0 };
   readonly #options: AskerOptions;
@@ -116,32 +122,35 @@ export class ClusterAsker {
   readonly #asked = new Map<string, Asked>();
   readonly #subscription: Subscription;
 
-  /** Takes effect at the server with the next flush. Throws `spine-unavailable`. */
+  /**
+   * Subscribes for answers; takes effect at the server with the next flush. Throws
+   * `spine-unavailable`.
+   */
   constructor(options: AskerOptions) {
     this.#options = options;
     const subject = processSubject("answers", options.node_id);
     this.#subscription = options.spine.subscribe(subject, (message) => this.#hear(message));
   }
 
-  /** Questions under way. */
+  /** The number of questions under way. */
   get pending(): number {
     return this.#asked.size;
   }
 
-  /** Whether that process has been heard of; this one has. */
+  /** Whether that process has been heard of, or is this one. */
   isKnown(node_id: string): boolean {
     return node_id === this.#options.node_id || this.#known.has(node_id);
   }
 
-  /** Somebody has asked or told something: it is there. */
+  /** Takes note of a process that has asked or told something: it is there. */
   onAsker({ question, asker, kind }: Pick<Question, "question" | "asker" | "kind">): void {
     if (question === BYE) this.#known.delete(asker);
     else this.#note(asker, kind);
   }
 
   /**
-   * Resolves when all that are known have answered, at the latest after the time limit. What does not
-   * fit the schema counts as no answer. Rejects with `too-many-pending`.
+   * Resolves when all known processes have answered, at the latest after the time limit. An answer
+   * that does not fit the schema counts as none. Rejects with `too-many-pending`.
    */
   async ask<S extends z.ZodType>(
     question: string,
@@ -179,13 +188,13 @@ export class ClusterAsker {
     return this.#result(asked) as Gathered<z.output<S>>;
   }
 
-  /** Ends what is under way with what there is. */
+  /** Ends the questions under way with the answers that are there. */
   close(): void {
     this.#subscription.unsubscribe();
     for (const { settle } of this.#asked.values()) settle();
   }
 
-  /** Those that an answer has to be waited for. */
+  /** The processes whose answers are waited for. */
   #expected({ to, of }: AskOptions): string[] {
     if (to !== undefined) return [to];
     const { node_id, kind } = this.#options;
@@ -298,7 +307,10 @@ export class ClusterAsker {
     }
   }
 
-  /** They have been named; those that have been silent for long are not waited for again. */
+  /**
+   * Forgets processes that have been silent for long, now that they have been named: they are not
+   * waited for again.
+   */
   #forget(silent: readonly string[]): void {
     const before_ms = this.#options.now() - FORGET_MS;
     for (const id of silent) {

@@ -1,0 +1,221 @@
+/**
+ * A backup as a tar archive, written and read piece by piece: a head, the files of the parts, the
+ * manifest with their digests. What the parts are is their makers' matter; encryption is around it.
+ */
+import { createHash } from "node:crypto";
+import type { z } from "zod";
+import { readTar, tarEnd, TarError, tarHeader, tarPadding } from "../tar.ts";
+import { BackupHead, HEAD_PATH, Manifest, MANIFEST_BYTES, MANIFEST_PATH } from "./manifest.ts";
+import type { BackupPart } from "./manifest.ts";
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** A file that goes into a backup. */
+export interface GivenFile {
+  readonly path: string;
+  readonly size_bytes: number;
+  readonly bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+}
+
+type WithoutFiles<T> = T extends unknown ? Omit<T, "files"> : never;
+
+/** A part that goes into a backup; its files are asked for one after the other. */
+export interface GivenPart {
+  readonly facts: WithoutFiles<BackupPart>;
+  readonly files: AsyncIterable<GivenFile> | Iterable<GivenFile>;
+}
+
+/** Why a file is no whole backup. The text says what is wrong, for people. */
+export class BackupError extends Error {
+  override readonly name = "BackupError";
+}
+
+/** What hears how far it is. */
+export interface PackOptions {
+  /** Unix ms. */
+  readonly now: () => number;
+  /** A part is complete. */
+  readonly onPart?: (part: BackupPart) => void;
+}
+
+const encoder = new TextEncoder();
+const MODE = 0o600;
+
+function* wholeFile(path: string, content: unknown, time_s: number): Generator<Bytes> {
+  const bytes = encoder.encode(`${JSON.stringify(content, undefined, 2)}\n`);
+  yield tarHeader(path, bytes.length, MODE, time_s);
+  yield bytes;
+  yield tarPadding(bytes.length);
+}
+
+/**
+ * The archive, as it is to be written. Rejects with RangeError when a file is not as long as it was
+ * said to be, and with whatever a part's files reject with.
+ */
+export async function* packBackup(
+  head: BackupHead,
+  parts: AsyncIterable<GivenPart> | Iterable<GivenPart>,
+  { now, onPart = () => {} }: PackOptions,
+): AsyncGenerator<Uint8Array> {
+  const time_s = Math.floor(head.begun_ms / 1_000);
+  yield* wholeFile(HEAD_PATH, head, time_s);
+  const packed: BackupPart[] = [];
+  for await (const { facts, files } of parts) {
+    const stored: BackupPart["files"] = [];
+    for await (const { path, size_bytes, bytes } of files) {
+      yield tarHeader(path, size_bytes, MODE, time_s);
+      const digest = createHash("sha256");
+      let left = size_bytes;
+      for await (const piece of bytes) {
+        digest.update(piece);
+        left -= piece.length;
+        if (left < 0) break;
+        yield piece;
+      }
+      if (left !== 0) throw new RangeError(`${path} has other than ${size_bytes} bytes`);
+      yield tarPadding(size_bytes);
+      stored.push({ path, size_bytes, sha256: digest.digest("hex") });
+    }
+    const part = { ...facts, files: stored };
+    packed.push(part);
+    onPart(part);
+  }
+  const manifest: Manifest = { ...head, ended_ms: now(), parts: packed };
+  yield* wholeFile(MANIFEST_PATH, manifest, time_s);
+  yield tarEnd();
+}
+
+/** A file of a backup as it is read. Its digest is known only when all has been read. */
+export interface ReadFile {
+  readonly path: string;
+  readonly size_bytes: number;
+  readonly bytes: AsyncIterable<Bytes>;
+}
+
+/** Who takes a backup apart. */
+export interface BackupReader {
+  /** It is one, and of this engine. What it throws ends the reading. */
+  onHead?(head: BackupHead): void;
+  /** One file; what it leaves unread is read all the same. */
+  onFile?(file: ReadFile): Promise<void>;
+}
+
+/** A small JSON file of a backup. Rejects with BackupError, naming it, when it is not of that form. */
+export async function parseFile<S extends z.ZodType>(
+  schema: S,
+  { path, size_bytes, bytes }: ReadFile,
+): Promise<z.output<S>> {
+  if (size_bytes > MANIFEST_BYTES) throw new BackupError(`${path} is too long`);
+  const text = await new Response(ReadableStream.from(bytes)).text();
+  let found: unknown;
+  try {
+    found = JSON.parse(text);
+  } catch {
+    throw new BackupError(`${path} is no JSON`);
+  }
+  const result = schema.safeParse(found);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new BackupError(`${path}: ${issue?.path.join(".")}: ${issue?.message}`);
+}
+
+interface Seen {
+  readonly size_bytes: number;
+  readonly sha256: string;
+}
+
+async function* hashed(
+  bytes: AsyncIterable<Bytes>,
+  digest: ReturnType<typeof createHash>,
+): AsyncGenerator<Bytes> {
+  for await (const piece of bytes) {
+    digest.update(piece);
+    yield piece;
+  }
+}
+
+/** Reads one file to its end, whatever its reader takes of it. */
+async function readFile(
+  { path, size_bytes, bytes }: ReadFile,
+  reader: BackupReader,
+): Promise<Seen> {
+  const digest = createHash("sha256");
+  const whole = hashed(bytes, digest);
+  let read = 0;
+  const counted = async function* () {
+    for (let next = await whole.next(); next.done !== true; next = await whole.next()) {
+      read += next.value.length;
+      yield next.value;
+    }
+  };
+  await reader.onFile?.({ path, size_bytes, bytes: counted() });
+  for (let next = await whole.next(); next.done !== true; next = await whole.next()) {
+    read += next.value.length;
+  }
+  if (read !== size_bytes) throw new BackupError(`${path} is cut short`);
+  return { size_bytes, sha256: digest.digest("hex") };
+}
+
+/** What was read against what the manifest says. */
+function compare({ parts }: Manifest, seen: ReadonlyMap<string, Seen>): void {
+  const listed = parts.flatMap(({ files }) => files);
+  for (const { path, size_bytes, sha256 } of listed) {
+    const found = seen.get(path);
+    if (found === undefined) throw new BackupError(`${path} is missing`);
+    if (found.size_bytes !== size_bytes || found.sha256 !== sha256) {
+      throw new BackupError(`${path} is damaged: its SHA-256 is not that of the manifest`);
+    }
+  }
+  if (listed.length !== seen.size) {
+    const names = new Set(listed.map(({ path }) => path));
+    const [stranger] = [...seen.keys()].filter((path) => !names.has(path));
+    throw new BackupError(`${stranger ?? "a file"} is not in the manifest`);
+  }
+}
+
+async function readAll(
+  source: AsyncIterable<Uint8Array>,
+  reader: BackupReader,
+): Promise<Manifest> {
+  const seen = new Map<string, Seen>();
+  let head: BackupHead | undefined;
+  let manifest: Manifest | undefined;
+  for await (const entry of readTar(source)) {
+    if (manifest !== undefined) throw new BackupError(`${entry.path} stands behind the manifest`);
+    if (head === undefined) {
+      if (entry.path !== HEAD_PATH) throw new BackupError(`it does not begin with ${HEAD_PATH}`);
+      head = await parseFile(BackupHead, entry);
+      reader.onHead?.(head);
+    } else if (entry.path === MANIFEST_PATH) {
+      manifest = await parseFile(Manifest, entry);
+    } else {
+      if (seen.has(entry.path)) throw new BackupError(`${entry.path} is there twice`);
+      seen.set(entry.path, await readFile(entry, reader));
+    }
+  }
+  if (head === undefined || manifest === undefined) {
+    throw new BackupError("it has no manifest: it was cut short while it was made");
+  }
+  const { format, version, engine, begun_ms } = manifest;
+  const same = format === head.format && version === head.version && engine === head.engine &&
+    begun_ms === head.begun_ms;
+  if (!same) throw new BackupError("its manifest is that of another backup");
+  compare(manifest, seen);
+  return manifest;
+}
+
+/**
+ * Reads all of a backup, hands out its files, and resolves with the manifest once every byte has been
+ * found to be as it was written. Rejects with BackupError, or with what `reader` throws.
+ */
+export async function readBackup(
+  source: AsyncIterable<Uint8Array>,
+  reader: BackupReader = {},
+): Promise<Manifest> {
+  try {
+    return await readAll(source, reader);
+  } catch (error) {
+    if (error instanceof TarError) throw new BackupError(error.message);
+    throw error;
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * Puts the databases of a backup into a `data_dir`: written beside what is there, checked, and only then
+ * put in its place. A bus that runs keeps its data; one that starts meanwhile is refused.
+ */
+import { DatabaseSync } from "node:sqlite";
+import { RESTORE_MARK } from "../spine/embedded/embedded_backup.ts";
+import { BackupError } from "./archive.ts";
+import type { BackupReader, ReadFile } from "./archive.ts";
+import { DATA_FOLDER } from "./embedded_parts.ts";
+
+/** The databases, in the order in which they are put in place. */
+const NAMES = ["log.sqlite", "spine.sqlite"] as const;
+/** What SQLite keeps beside a database. */
+const BESIDE = ["", "-wal", "-shm", "-journal"];
+const PARTIAL = "restore.partial";
+const WRITE_MODE = 0o600;
+
+/** Why nothing was restored. */
+export class RestoreRefused extends Error {
+  override readonly name = "RestoreRefused";
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}
+
+/** The lock of a `data_dir`, as a bus takes it. Throws RestoreRefused while one has it. */
+function lock(data_dir: string): DatabaseSync {
+  const database = new DatabaseSync(`${data_dir}/spine.sqlite`);
+  try {
+    database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT;");
+    return database;
+  } catch (error) {
+    database.close();
+    const text = error instanceof Error ? error.message : String(error);
+    if (/database is locked/.test(text)) {
+      throw new RestoreRefused(`data_dir ${data_dir} is in use by an ArqonBus that runs`);
+    }
+    // What cannot be opened cannot be in use; it is moved away.
+    if (/not a database|malformed/.test(text)) return new DatabaseSync(":memory:");
+    throw error;
+  }
+}
+
+/** Names of what a bus has left in a `data_dir`; none when there is no such folder. */
+export async function dataFiles(data_dir: string): Promise<string[]> {
+  const names = [...NAMES.flatMap((name) => BESIDE.map((more) => name + more)), RESTORE_MARK];
+  const found = await Promise.all(names.map((name) => exists(`${data_dir}/${name}`)));
+  return names.filter((_, at) => found[at]);
+}
+
+function check(path: string): void {
+  const database = new DatabaseSync(path);
+  try {
+    const row = database.prepare("PRAGMA quick_check(1)").get();
+    if (row?.["quick_check"] === "ok") return;
+    throw new BackupError(`${path} is damaged: ${row?.["quick_check"]}`);
+  } finally {
+    database.close();
+  }
+}
+
+/** Takes the files of a backup; `finish` puts them in place, `abandon` leaves all as it was. */
+export class DataRestorer implements BackupReader {
+  readonly #data_dir: string;
+  readonly #written = new Set<string>();
+  #lock: DatabaseSync | undefined;
+  /** Whether `spine.sqlite` is there only because of the lock. */
+  #was_empty = false;
+
+  constructor(data_dir: string) {
+    this.#data_dir = data_dir;
+  }
+
+  /** Makes the folder if need be, and locks it. Rejects with RestoreRefused when a bus has it. */
+  async open(): Promise<void> {
+    await Deno.mkdir(this.#data_dir, { recursive: true, mode: 0o700 });
+    this.#was_empty = !await exists(`${this.#data_dir}/spine.sqlite`);
+    this.#lock = lock(this.#data_dir);
+    await Deno.remove(this.#partial(), { recursive: true }).catch(() => {});
+    await Deno.mkdir(this.#partial(), { mode: 0o700 });
+  }
+
+  async onFile({ path, bytes }: ReadFile): Promise<void> {
+    const name = NAMES.find((one) => path === `${DATA_FOLDER}/${one}`);
+    if (name === undefined) return;
+    using file = await Deno.open(this.#partial(name), {
+      createNew: true,
+      write: true,
+      mode: WRITE_MODE,
+    });
+    for await (const piece of bytes) {
+      for (let at = 0; at < piece.length;) at += await file.write(piece.subarray(at));
+    }
+    await file.sync();
+    this.#written.add(name);
+  }
+
+  /**
+   * Checks what was written and puts it in place; what was there goes into a folder of its own, whose
+   * path is returned. `suffix` names it.
+   */
+  async finish(suffix: string): Promise<string | undefined> {
+    for (const name of NAMES) {
+      if (!this.#written.has(name)) throw new BackupError(`${DATA_FOLDER}/${name} is missing`);
+      check(this.#partial(name));
+    }
+    // From here on the mark keeps a bus from starting, whatever becomes of this process.
+    const mark = `${this.#data_dir}/${RESTORE_MARK}`;
+    const had = (await dataFiles(this.#data_dir)).filter((name) =>
+      name !== RESTORE_MARK && !(this.#was_empty && name.startsWith("spine.sqlite"))
+    );
+    await Deno.writeTextFile(mark, "arq restore is at work here, or was cut short\n");
+    this.#unlock();
+    const aside = had.length === 0 ? undefined : `${this.#data_dir}/before-restore-${suffix}`;
+    if (aside !== undefined) await Deno.mkdir(aside, { mode: 0o700 });
+    for (const name of await dataFiles(this.#data_dir)) {
+      if (name === RESTORE_MARK) continue;
+      if (aside === undefined) await Deno.remove(`${this.#data_dir}/${name}`);
+      else await Deno.rename(`${this.#data_dir}/${name}`, `${aside}/${name}`);
+    }
+    for (const name of NAMES) {
+      await Deno.rename(this.#partial(name), `${this.#data_dir}/${name}`);
+    }
+    await Deno.remove(mark);
+    await Deno.remove(this.#partial(), { recursive: true });
+    return aside;
+  }
+
+  /** Leaves everything as it was before `open`. */
+  async abandon(): Promise<void> {
+    const is_locked = this.#lock !== undefined;
+    this.#unlock();
+    if (!is_locked) return;
+    await Deno.remove(this.#partial(), { recursive: true }).catch(() => {});
+    if (this.#was_empty) await Deno.remove(`${this.#data_dir}/spine.sqlite`).catch(() => {});
+  }
+
+  #partial(name = ""): string {
+    return `${this.#data_dir}/${PARTIAL}${name === "" ? "" : `/${name}`}`;
+  }
+
+  #unlock(): void {
+    this.#lock?.close();
+    this.#lock = undefined;
+  }
+}

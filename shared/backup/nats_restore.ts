@@ -1,0 +1,114 @@
+/**
+ * Puts the streams of a backup back into NATS. Says no while a bus is at work there, or where streams
+ * of one are, before it changes anything. The backup has been read to its end and found whole before.
+ */
+import { z } from "zod";
+import type { NatsConnection } from "@nats-io/transport-deno";
+import { everyProcess } from "../subjects/subject.ts";
+import { BackupError } from "./archive.ts";
+import type { BackupReader, ReadFile } from "./archive.ts";
+import type { BackupHead } from "./manifest.ts";
+import { DATA_FILE, META_FILE, STREAMS_FOLDER } from "./nats_backup.ts";
+import type { RawConfig, RawState, Restoring, StreamApi } from "./stream_api.ts";
+import { inBackupOrder, restoredReplicas } from "./stream_order.ts";
+
+const Meta = z.object({
+  config: z.looseObject({ name: z.string(), num_replicas: z.number() }),
+  state: z.looseObject({
+    messages: z.number(),
+    bytes: z.number(),
+    first_seq: z.number(),
+    last_seq: z.number(),
+  }),
+});
+
+/** Names of the bus's streams that are there. */
+export async function busStreams(api: StreamApi, schema_bucket: string): Promise<string[]> {
+  return inBackupOrder(await api.list(), schema_bucket).map(({ name }) => name);
+}
+
+/**
+ * Listens for `listen_ms` to what every Shield and Brain says of itself again and again; the ids of those
+ * that were heard. Rejects when this user may not listen: then nobody knows.
+ */
+export async function busAtWork(connection: NatsConnection, listen_ms: number): Promise<string[]> {
+  const heard = new Set<string>();
+  const { promise: refused, reject } = Promise.withResolvers<never>();
+  // Nobody waits for it any more once the time is over.
+  refused.catch(() => {});
+  const subscriptions = [everyProcess("beat"), everyProcess("announce")].map((subject) =>
+    connection.subscribe(subject, {
+      callback: (error, message) => {
+        if (error !== null) return reject(error);
+        heard.add(message.subject.slice(message.subject.lastIndexOf(".") + 1));
+      },
+    })
+  );
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const over = new Promise<void>((resolve) => timer = setTimeout(resolve, listen_ms));
+  try {
+    await Promise.race([over, refused]);
+  } finally {
+    clearTimeout(timer);
+    for (const subscription of subscriptions) subscription.unsubscribe();
+  }
+  return [...heard].sort();
+}
+
+/** Where to, and who hears of it. */
+export interface NatsRestore {
+  readonly api: StreamApi;
+  readonly head: BackupHead;
+  readonly is_clustered: boolean;
+  /** A stream is complete. */
+  readonly onStream?: (name: string) => void;
+}
+
+/** Takes a backup's files one after the other, and makes streams of them. `end` completes the last one. */
+export class StreamRestorer implements BackupReader {
+  readonly #options: NatsRestore;
+  #open: { readonly name: string; readonly restoring: Restoring } | undefined;
+
+  constructor(options: NatsRestore) {
+    this.#options = options;
+  }
+
+  async onFile(file: ReadFile): Promise<void> {
+    const [folder, stream = "", name = ""] = file.path.split("/");
+    if (folder !== STREAMS_FOLDER) return;
+    if (name === META_FILE) return await this.#begin(stream, file);
+    if (name !== DATA_FILE && !name.startsWith(`${DATA_FILE}.`)) return;
+    if (this.#open?.name !== stream) throw new BackupError(`${file.path} has no ${META_FILE}`);
+    for await (const piece of file.bytes) await this.#open.restoring.write(piece);
+  }
+
+  /** Completes the stream that is under way. */
+  async end(): Promise<void> {
+    if (this.#open === undefined) return;
+    const { name, restoring } = this.#open;
+    this.#open = undefined;
+    await restoring.finish();
+    this.#options.onStream?.(name);
+  }
+
+  async #begin(stream: string, file: ReadFile): Promise<void> {
+    await this.end();
+    const text = await new Response(ReadableStream.from(file.bytes)).text();
+    const parsed = Meta.safeParse(JSON.parse(text));
+    if (!parsed.success || parsed.data.config.name !== stream) {
+      throw new BackupError(`${file.path} does not describe stream ${stream}`);
+    }
+    const { config, state } = parsed.data;
+    const { head, is_clustered } = this.#options;
+    const num_replicas = restoredReplicas({
+      replicas: config.num_replicas,
+      was_clustered: head.clustered === true,
+      is_clustered,
+    });
+    const restoring = await this.#options.api.restore(
+      { ...config, num_replicas } as RawConfig,
+      state as RawState,
+    );
+    this.#open = { name: stream, restoring };
+  }
+}

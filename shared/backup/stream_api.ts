@@ -1,0 +1,275 @@
+/**
+ * JetStream's API for whole streams: list, snapshot, restore, delete, as `nats stream backup` and
+ * `restore` use it. What is in a snapshot only the server knows.
+ */
+import { ArqonError } from "@arqon/proto";
+import { createInbox, errors } from "@nats-io/transport-deno";
+import type { Msg, NatsConnection } from "@nats-io/transport-deno";
+import type { StreamNames } from "./stream_order.ts";
+
+/** A configuration as the server gives it; passed on as it came. */
+export interface RawConfig {
+  readonly name: string;
+  readonly subjects?: readonly string[];
+  readonly num_replicas: number;
+  readonly [more: string]: unknown;
+}
+
+/** Where a stream stood when its snapshot was taken. */
+export interface RawState {
+  readonly messages: number;
+  readonly bytes: number;
+  readonly first_seq: number;
+  readonly last_seq: number;
+  readonly [more: string]: unknown;
+}
+
+/** A stream and how much it holds. */
+export interface ListedStream extends StreamNames {
+  readonly config: RawConfig;
+  readonly state: RawState;
+  /** Of a mirror: messages that it is behind its origin, and when it heard of it, in ns; -1: never. */
+  readonly mirror?: { readonly lag: number; readonly active: number } | undefined;
+}
+
+/** A stream at one moment, on its way. */
+export interface Snapshot {
+  readonly config: RawConfig;
+  readonly state: RawState;
+  /** Its bytes, a compressed archive. Rejects when the server gives up. */
+  readonly chunks: AsyncIterable<Uint8Array>;
+}
+
+/** A stream that is being made of a snapshot. */
+export interface Restoring {
+  /** The next bytes. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** That was all. */
+  finish(): Promise<void>;
+}
+
+/** There is no such stream. */
+class Missing extends Error {}
+
+/** One server cannot have several copies. */
+class OnlyOne extends Error {}
+
+interface Answer {
+  readonly error?: { readonly description?: string; readonly err_code?: number };
+}
+
+interface StreamPage extends Answer {
+  readonly total: number;
+  /** Those of which no server says anything now. */
+  readonly missing?: readonly string[] | null;
+  readonly streams?:
+    | readonly Pick<ListedStream, "config" | "state" | "mirror">[]
+    | null;
+}
+
+const CHUNK_BYTES = 131_072;
+/** Restores are told chunk by chunk, each with its answer: larger ones are fewer round trips. */
+const RESTORE_CHUNK_BYTES = 524_288;
+/** Of a payload, for its subject and headers. */
+const SPARE_BYTES = 1_024;
+/** A server that says nothing for so long has given up; its own patience is shorter. */
+const STALLED_MS = 30_000;
+/** Putting a stream in its place, once all of it has arrived. */
+const INSTALL_MS = 600_000;
+const MISSING = 10059;
+const ONLY_ONE = 10074;
+const NO_CONTENT = 204;
+
+const failure = (what: string, why: string) =>
+  new ArqonError("spine-unavailable", `${what}: ${why}`);
+
+function whyOf(error: unknown): string {
+  if (error instanceof errors.PermissionViolationError) return error.message;
+  if (error instanceof errors.TimeoutError || error instanceof errors.RequestError) {
+    return "JetStream does not answer; may this NATS user ask for it?";
+  }
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Rejects when `promise` takes longer than `ms`. */
+async function within<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(failure(what, `nothing came for ${ms} ms`)), ms);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The API on one connection. Rejects with `spine-unavailable`, naming the stream. */
+export class StreamApi {
+  readonly connection: NatsConnection;
+  readonly #timeout_ms: number;
+  readonly #prefix: string;
+
+  /** `timeout_ms` bounds one answer; `domain` is that of other servers; absent: of these. */
+  constructor(connection: NatsConnection, timeout_ms: number, domain?: string) {
+    this.connection = connection;
+    this.#timeout_ms = timeout_ms;
+    this.#prefix = domain === undefined ? "$JS.API" : `$JS.${domain}.API`;
+  }
+
+  /** All streams of the account. Rejects while the servers do not know one of them. */
+  async list(): Promise<ListedStream[]> {
+    const found: ListedStream[] = [];
+    for (;;) {
+      const question = { offset: found.length };
+      const page = await this.#call<StreamPage>("STREAM.LIST", question, STALLED_MS);
+      const { streams, missing } = { streams: page.streams ?? [], missing: page.missing ?? [] };
+      if (missing.length > 0) {
+        throw failure("STREAM.LIST", `nobody leads ${missing.slice(0, 4).join(", ")} now`);
+      }
+      for (const stream of streams) {
+        const { name, subjects = [] } = stream.config;
+        found.push({ ...stream, name, subjects });
+      }
+      if (streams.length === 0 || found.length >= page.total) return found;
+    }
+  }
+
+  /** Undefined when the stream has gone. Its chunks have to be read. */
+  async snapshot(stream: string): Promise<Snapshot | undefined> {
+    const deliver_subject = createInbox();
+    const arriving = this.connection.subscribe(deliver_subject);
+    try {
+      const question = { deliver_subject, no_consumers: true, chunk_size: CHUNK_BYTES };
+      const { config, state } = await this.#call<Answer & { config: RawConfig; state: RawState }>(
+        `STREAM.SNAPSHOT.${stream}`,
+        question,
+        STALLED_MS,
+      );
+      return { config, state, chunks: this.#chunks(stream, arriving) };
+    } catch (error) {
+      arriving.unsubscribe();
+      if (error instanceof Missing) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Begins to make a stream of a snapshot; it is there when `finish` has resolved. Rejects when there
+   * is one of that name. What is begun and then left alone the server forgets.
+   */
+  async restore(config: RawConfig, state: RawState): Promise<Restoring> {
+    const { name } = config;
+    const { deliver_subject } = await this.#placed(
+      config,
+      (placed) =>
+        this.#call<Answer & { deliver_subject: string }>(
+          `STREAM.RESTORE.${name}`,
+          { config: placed, state },
+        ),
+    );
+    const payload_max = (this.connection.info?.max_payload ?? CHUNK_BYTES) - SPARE_BYTES;
+    const max = Math.min(RESTORE_CHUNK_BYTES, payload_max);
+    return {
+      write: async (bytes) => {
+        for (let at = 0; at < bytes.length; at += max) {
+          const piece = bytes.subarray(at, at + max);
+          const answer = await this.#ask(deliver_subject, piece, STALLED_MS, name);
+          if (answer.data.length > 0) throw failure(name, refusalIn(answer));
+        }
+      },
+      finish: async () => {
+        const last = await this.#ask(deliver_subject, new Uint8Array(), INSTALL_MS, name);
+        const { error } = last.json<Answer>();
+        if (error !== undefined) throw failure(name, error.description ?? "it refuses");
+      },
+    };
+  }
+
+  /** Makes a stream. */
+  async create(config: RawConfig): Promise<void> {
+    await this.#placed(config, (placed) => this.#call(`STREAM.CREATE.${config.name}`, placed));
+  }
+
+  /** Gives a stream another configuration. */
+  async update(config: RawConfig): Promise<void> {
+    await this.#call(`STREAM.UPDATE.${config.name}`, config);
+  }
+
+  /** Deletes a stream with all that is in it; one that is not there is fine. */
+  async remove(stream: string): Promise<void> {
+    try {
+      await this.#call(`STREAM.DELETE.${stream}`, undefined);
+    } catch (error) {
+      if (!(error instanceof Missing)) throw error;
+    }
+  }
+
+  /**
+   * With one copy where a server says that it is alone: one with a leaf node looks as if it were part of
+   * a cluster.
+   */
+  async #placed<A>(config: RawConfig, ask: (config: RawConfig) => Promise<A>): Promise<A> {
+    try {
+      return await ask(config);
+    } catch (error) {
+      if (!(error instanceof OnlyOne)) throw error;
+      return await ask({ ...config, num_replicas: 1 });
+    }
+  }
+
+  async #ask(subject: string, data: Uint8Array, timeout: number, what: string): Promise<Msg> {
+    try {
+      return await this.connection.request(subject, data, { timeout });
+    } catch (error) {
+      throw failure(what, whyOf(error));
+    }
+  }
+
+  async #call<A extends Answer>(
+    verb: string,
+    question: unknown,
+    timeout_ms = this.#timeout_ms,
+  ): Promise<A> {
+    const data = question === undefined ? "" : JSON.stringify(question);
+    const bytes = new TextEncoder().encode(data);
+    const answer = (await this.#ask(`${this.#prefix}.${verb}`, bytes, timeout_ms, verb)).json<A>();
+    const { error } = answer;
+    if (error?.err_code === MISSING) throw new Missing(verb);
+    if (error?.err_code === ONLY_ONE) throw new OnlyOne(error.description);
+    if (error !== undefined) throw failure(verb, error.description ?? "it refuses");
+    return answer;
+  }
+
+  async *#chunks(
+    stream: string,
+    arriving: ReturnType<NatsConnection["subscribe"]>,
+  ): AsyncGenerator<Uint8Array> {
+    const messages = arriving[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const { done, value } = await within(messages.next(), STALLED_MS, stream);
+        if (done === true) throw failure(stream, "the connection to NATS was lost");
+        if (value.data.length === 0) return requireWhole(stream, value);
+        yield value.data;
+        // Only now: what waits here unread is bounded by the server's window.
+        value.respond();
+      }
+    } finally {
+      arriving.unsubscribe();
+    }
+  }
+}
+
+function refusalIn(answer: Msg): string {
+  try {
+    return answer.json<Answer>().error?.description ?? answer.string();
+  } catch {
+    return answer.string();
+  }
+}
+
+/** The last message of a snapshot has a status, unless the server is an older one and all is well. */
+function requireWhole(stream: string, { headers }: Msg): void {
+  const code = headers?.code ?? 0;
+  if (code === 0 || code === NO_CONTENT) return;
+  throw failure(stream, `the server gave up its snapshot: ${headers?.description || code}`);
+}

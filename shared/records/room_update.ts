@@ -1,0 +1,46 @@
+/**
+ * What Brains and Shields agree on about ROOM_UPDATE: the id of each, and the mark of one that is
+ * repeated. Its content is in `brain/rooms/store/room_event.ts`.
+ */
+
+/** The type of the event. */
+export const ROOM_UPDATE = "ROOM_UPDATE";
+
+/**
+ * Spine header of a repeated ROOM_UPDATE: how long ago it should have been heard, in ms. Whoever
+ * has heard it drops it; whoever began to listen later takes it for the past.
+ */
+export const AGAIN_HEADER = "x-arqon-again";
+
+/**
+ * Spine header of a ROOM_UPDATE that is the first change of a room since its birth: there is none
+ * before it in its epoch. Its JSON has `"first":true`, for clients.
+ */
+export const FIRST_HEADER = "x-arqon-first";
+
+/**
+ * How long a Brain remembers the last change of a room, and repeats it for those who come back, in
+ * ms.
+ */
+export const CHANGES_KEPT_MS = 600_000;
+
+/** The number of a change in a room. Versions of one epoch have no gaps. */
+export interface ChangeNumber {
+  readonly epoch: string;
+  readonly version: number;
+}
+
+/** The message id of a change. */
+export function changeId({ epoch, version }: ChangeNumber): string {
+  return `room:${epoch}:${version}`;
+}
+
+/** The change that a message id names; undefined for any other id. */
+export function readChangeId(message_id: string): ChangeNumber | undefined {
+  const end = message_id.lastIndexOf(":");
+  if (!message_id.startsWith("room:") || end <= 5) return undefined;
+  const digits = message_id.slice(end + 1);
+  const version = Number(digits);
+  if (!Number.isSafeInteger(version) || version < 1 || String(version) !== digits) return undefined;
+  return { epoch: message_id.slice(5, end), version };
+}
