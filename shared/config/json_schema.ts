@@ -31,7 +31,7 @@ export function configJsonSchema(): JsonSchema {
   return { ...schema, title: "ArqonBus config.toml" } as JsonSchema;
 }
 
-/** The node that a path leads to, or undefined where the schema knows none. */
+/** The node at a path; undefined where the schema knows none. */
 export function schemaAt(root: JsonSchema, path: TomlPath): JsonSchema | undefined {
   let node: JsonSchema | undefined = root;
   for (const step of path) {

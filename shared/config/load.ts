@@ -1,6 +1,6 @@
 /**
- * From the text of `config.toml` to a checked `Config`, or one error that names every problem with
- * its line, column and key. Reads no file: `main.ts` does, and hands the text in.
+ * From the text of `config.toml` to a checked `Config`, or to one error that names every problem
+ * with its line, column and key. Reads no file: `main.ts` does, and gives the text.
  */
 import { explain } from "./problems.ts";
 import type { ConfigProblem } from "./problems.ts";
@@ -11,17 +11,17 @@ import type { TomlDocument } from "./toml.ts";
 
 const PROBLEMS_SHOWN = 20;
 
-/** Ports that differ from process to process: a Brain's listeners default to 4101 and 4102. */
+/** Defaults that differ from process to process: a Brain's listeners are at 4101 and 4102. */
 export interface ConfigDefaults {
-  /** Address of the client and ops listeners; the dev bus stays on loopback. */
+  /** Address of the client and ops listeners; the dev bus listens on loopback only. */
   readonly host?: string;
   readonly ops_port?: number;
   readonly admin_port?: number;
-  /** `[admin] operator_tenants`, where the file says nothing: only a development bus has it. */
+  /** `[admin] operator_tenants` where the file says nothing; only a development bus has it. */
   readonly operator_tenants?: readonly string[];
 }
 
-/** What a message and a process need to know beside the text. */
+/** What reading needs besides the text. */
 export interface ParseOptions {
   /** Name of the file, for messages. */
   readonly file: string;
@@ -105,8 +105,9 @@ export function parseConfig(text: string, options: ParseOptions): Config {
 }
 
 /**
- * The text of a file that is a configuration. Throws ConfigError for bytes that are not UTF-8, with the
- * place of the first: put right by the reader, they would be another text than the one that was written.
+ * The text of a configuration file. Throws ConfigError for bytes that are not UTF-8, with the place
+ * of the first such byte: a reader that mended them would see another text than the one that was
+ * written.
  */
 export function configText(bytes: Uint8Array, file: string): string {
   try {
@@ -119,7 +120,7 @@ export function configText(bytes: Uint8Array, file: string): string {
   }
 }
 
-/** What is UTF-8 at the beginning of bytes that are not. */
+/** The part of the bytes before the first that is not UTF-8, as text. */
 function goodBeginning(bytes: Uint8Array): string {
   // A character that is cut is no mistake yet, and not in the text: `stream` waits for the rest.
   const read = (end: number, fatal: boolean) =>
@@ -137,14 +138,17 @@ function goodBeginning(bytes: Uint8Array): string {
   return read(good, false);
 }
 
-/** What a start fails with when a file cannot be read that the configuration names by `key`. */
+/** The error of a start when a file that the configuration names by `key` cannot be read. */
 export function unreadable(key: string, path: string, cause: unknown): ConfigError {
   const what = cause instanceof Error ? cause.message : String(cause);
   const text = `${JSON.stringify(path)} cannot be read (${what}); give the path of a file`;
   return new ConfigError("", [{ position: undefined, key, text }]);
 }
 
-/** The same for a value built in code (tests, `deno task dev`). Throws ConfigError without places. */
+/**
+ * The checked configuration of a value that was built in code (tests, `deno task dev`). Throws
+ * ConfigError without places.
+ */
 export function configFrom(value: unknown, defaults: ConfigDefaults = {}): Config {
   return checked(value, "", defaults);
 }

@@ -1,11 +1,11 @@
 /**
- * Whose admins operate the whole bus, as a configuration has it. Pure; what an operator may do is the
- * Shield's `admin_scope.ts`.
+ * Which tenants' admins operate the whole bus, by a configuration. Pure; what an operator may do is
+ * the Shield's `admin_scope.ts`.
  */
 import type { z } from "zod";
 import type { Config } from "./schema.ts";
 
-/** What of a configuration decides about admins. */
+/** The part of a configuration that decides about admins. */
 interface Admins {
   readonly admin: Pick<Config["admin"], "operator_tenants">;
   readonly auth: {
@@ -18,7 +18,7 @@ interface Admins {
 
 const NAMED = 3;
 
-/** Tenants that somebody may vouch for admins of; "*" is any. */
+/** The tenants for whose admins some issuer may vouch; "*" is any. */
 function adminTenants({ auth }: Admins): string[] {
   const tenants = auth.issuers.flatMap((entry) =>
     entry.roles.includes("admin") ? entry.tenants : []
@@ -27,14 +27,18 @@ function adminTenants({ auth }: Admins): string[] {
 }
 
 /**
- * Tenants whose admins operate the whole bus; "*" is any. Where the configuration does not say it, the
- * only one that can have admins: with several, the configuration is refused.
+ * The tenants whose admins operate the whole bus; "*" is any. Where the configuration does not say
+ * it, the only tenant that can have admins; with several such tenants, the configuration is
+ * refused.
  */
 export function operatorTenants(config: Admins): readonly string[] {
   return config.admin.operator_tenants ?? adminTenants(config);
 }
 
-/** Refuses several tenants with admins where nobody has said which of them operate the bus. */
+/**
+ * Refuses a configuration in which several tenants can have admins and nothing says which of them
+ * operate the bus.
+ */
 export function refuseUnnamedOperators(
   config: Admins,
   context: z.core.$RefinementCtx,

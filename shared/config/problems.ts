@@ -10,19 +10,21 @@ import type { TomlDocument, TomlPath, TomlPosition } from "./toml.ts";
 
 /** One thing that is wrong with a configuration. */
 export interface ConfigProblem {
-  /** Where it stands; undefined for a configuration that did not come from text. */
+  /** The place of the problem; undefined for a configuration that did not come from text. */
   readonly position: TomlPosition | undefined;
-  /** `auth.issuers[0].issuer`; empty for the file as a whole. */
+  /** The key, for example `auth.issuers[0].issuer`; empty for the file as a whole. */
   readonly key: string;
-  /** "what is wrong; what would be right". */
+  /** What is wrong, and what would be right: "wrong; right". */
   readonly text: string;
 }
 
 const SHOWN = 60;
+/** Keys whose values must not be shown in a message. */
+const SECRET = /^telemetry\.otlp_headers\b/;
 const LISTED = 3;
 
 /** A path as a person writes it; names that are not bare keys are quoted. */
-export function keyText(path: TomlPath): string {
+function keyText(path: TomlPath): string {
   return path.reduce<string>((text, step) => {
     if (typeof step === "number") return `${text}[${step}]`;
     const name = /^[A-Za-z0-9_-]+$/.test(step) ? step : JSON.stringify(step.slice(0, SHOWN));
@@ -39,7 +41,7 @@ function valueAt(value: unknown, path: TomlPath): unknown {
   return at;
 }
 
-/** A value from code, which may be anything at all. */
+/** A value from code, which may be anything, as text. */
 function printed(value: unknown): string {
   try {
     return JSON.stringify(value) ?? typeof value;
@@ -48,14 +50,14 @@ function printed(value: unknown): string {
   }
 }
 
-/** The value as written, on one line, short, and without a URL's user and password. */
+/** A value as it was written: on one line, short, and without a URL's user and password. */
 function shown(value: unknown, source: string): string {
   const text = source !== "" ? source : printed(value);
-  const safe = text.replace(/\/\/[^/\s"']*@/g, "//***@").replace(/[\p{Cc}\p{Cf}\s]+/gu, " ");
+  const safe = text.replace(/\/\/[^\s"']*@/g, "//***@").replace(/[\p{Cc}\p{Cf}\s]+/gu, " ");
   return safe.length > SHOWN ? `${safe.slice(0, SHOWN).toWellFormed()}…` : safe;
 }
 
-/** What a value is, in TOML's words; `null` stands for a date there. */
+/** The kind of a value, in TOML's words; in TOML `null` stands for a date. */
 function kind(value: unknown, is_toml: boolean): string {
   if (value === null) return is_toml ? "a date or time" : "null";
   if (Array.isArray(value)) return "an array";
@@ -64,7 +66,7 @@ function kind(value: unknown, is_toml: boolean): string {
   return "a table";
 }
 
-/** Full keys elsewhere in the file that have this name: a key often stands above its table. */
+/** Full keys elsewhere in the file with this name: a key often stands above its table. */
 function elsewhere(node: JsonSchema, name: string, path: TomlPath = []): string[] {
   return Object.entries(node.properties ?? {}).flatMap(([key, child]) => [
     ...(key === name ? [keyText([...path, key])] : []),
@@ -117,7 +119,9 @@ class Explainer {
     if (value === undefined) return `missing; ${right}`;
     const is_table = typeof value === "object" && value !== null && !Array.isArray(value);
     if (issue.code === "custom" && (is_table || right !== issue.message)) return issue.message;
-    const got = shown(value, this.#document?.entry(path)?.source ?? "");
+    const got = SECRET.test(keyText(path))
+      ? "what stands there"
+      : shown(value, this.#document?.entry(path)?.source ?? "");
     if (issue.code === "invalid_type" || issue.code === "invalid_union") {
       return is_table
         ? `this is a table; ${right}`

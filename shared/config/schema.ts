@@ -10,20 +10,14 @@ import { Admission } from "./schema_admission.ts";
 import { Arrivals } from "./schema_arrivals.ts";
 import { Durable, Rooms } from "./schema_durable.ts";
 import { Mirroring, SchemaRegistry } from "./schema_governance.ts";
+import { Admin, Ops } from "./schema_listeners.ts";
+import { Nats } from "./schema_nats.ts";
 import { Rates } from "./schema_rates.ts";
 import { Quota } from "./schema_quota.ts";
 import { Brain, Presence } from "./schema_state.ts";
 import { Telemetry } from "./schema_telemetry.ts";
 import { Server } from "./schema_server.ts";
-import {
-  always,
-  count,
-  hostName,
-  idOrAny,
-  port,
-  refuseRepeated,
-  roomPattern,
-} from "./schema_values.ts";
+import { always, count, idOrAny, refuseRepeated, roomPattern } from "./schema_values.ts";
 
 function isFetchable(url: string): boolean {
   if (!URL.canParse(url)) return false;
@@ -32,44 +26,10 @@ function isFetchable(url: string): boolean {
   return protocol === "http:" && /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
 }
 
-/** What a token may be: a person's client, a backend, or an operator. */
+/** What the owner of a token may be: a person's client, a backend, or an operator. */
 export const Role = z.enum(["user", "service", "admin"]);
 /** JWS algorithms that an issuer may list. */
 export const Algorithm = z.enum(["RS256", "ES256", "EdDSA"]);
-
-const listener = (host: string, defaultPort: number, what: string) => ({
-  host: z.string().min(1).default(host).describe(`address of the ${what} listener`),
-  port: port(defaultPort),
-});
-
-const Admin = z.strictObject({
-  ...listener("127.0.0.1", 4002, "admin API"),
-  allowed_hosts: z.array(hostName).default([]).describe(
-    'names under which the admin API answers, besides localhost, addresses and `host`: those of a proxy in front of it, for example "admin.example.com"',
-  ),
-  operator_tenants: z.array(idOrAny).min(1).optional().describe(
-    'tenants whose admins operate the whole bus; "*" is any; admins of other tenants act on their own only (docs/security.md); required where issuers may vouch for admins of several tenants',
-  ),
-});
-
-const Nats = z.strictObject({
-  urls: z.array(
-    z.string().regex(/^(nats|tls):\/\/[^\s]+$/, {
-      error: 'expected a URL such as "nats://127.0.0.1:4222"',
-    }),
-  ).min(1).describe("servers to connect to; without this table the embedded Spine runs"),
-  credentials_file: z.string().min(1).optional().describe("NATS .creds file"),
-  tls_ca_file: z.string().min(1).optional().describe(
-    "PEM of the authority that signed the server's certificate",
-  ),
-  connect_timeout_ms: count(5_000, 600_000, "how long a start or a reconnect attempt may take"),
-  request_timeout_ms: count(2_000, 600_000, "how long flushes and key-value operations may take"),
-  pending_bytes: count(
-    67_108_864,
-    1_073_741_824,
-    "bytes handed to the connection and not yet flushed, above which publishing is refused with 503",
-  ),
-});
 
 const Issuer = z.strictObject({
   issuer: z.string().min(1).describe("the exact `iss` of its tokens"),
@@ -119,7 +79,7 @@ const Auth = z.strictObject({
   ).default([]).describe("who may sign tokens"),
 });
 
-const Limits = z.strictObject({
+const LimitsTable = z.strictObject({
   memory_bytes: z.int().min(268_435_456).max(1_099_511_627_776).default(2_147_483_648).describe(
     "resident memory of the process; from 45 % on, clients with unfinished messages are looked for, and the process ends before the rest is used",
   ),
@@ -185,6 +145,10 @@ const Limits = z.strictObject({
   spine_pending_bytes: z.int().min(65_536).max(17_179_869_184).default(268_435_456).describe(
     "bytes the embedded Spine holds for all subscriptions; above: publishing is refused with 503",
   ),
+  backup_waiting_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(1_073_741_824)
+    .describe(
+      "bytes that the embedded Spine writes aside while arq backup reads its files; above: the backup is given up",
+    ),
   deduplication_entries: count(
     65_536,
     16_777_216,
@@ -229,7 +193,11 @@ const Limits = z.strictObject({
 
 const PolicyLimits = z.strictObject({
   timeout_ms: count(5, 60_000, "a verdict later than this is counted as late"),
-  stall_ms: count(250, 60_000, "no verdict within this refuses the message"),
+  stall_ms: count(
+    250,
+    60_000,
+    "no verdict within this refuses the message; time in which the process is held up does not count",
+  ),
   fail_closed: z.literal(true, {
     error: "expected true: a message whose policy cannot decide is always refused",
   }).default(true).describe("failures refuse the message; false is a start error"),
@@ -272,7 +240,13 @@ const PolicyLimits = z.strictObject({
     86_400,
     "how long a module stays compiled after its check or its last load that no policy in force names",
   ),
+  start_wait_ms: z.int().min(0).max(600_000).default(10_000).describe(
+    "how long a Shield that starts is not ready because policies are loaded whose modules have been compiled before; those that never were are waited for 500 ms",
+  ),
   instances: count(4_096, 4_096, "instances of all modules and tenants; the least used go first"),
+  log_lines: z.int().min(0).max(10_000).default(256).describe(
+    "lines that a tenant's policies have logged and that a Shield remembers for `arq policy logs`: of 256 tenants, at most 65,536 characters of each; 0: none",
+  ),
 });
 
 const Platform = z.strictObject({
@@ -310,14 +284,12 @@ const Log = z.strictObject({
 /** The whole file. */
 export const ConfigSchema = z.strictObject({
   server: Server.prefault({}).describe("the client listener"),
-  ops: z.strictObject(listener("0.0.0.0", 4001, "metrics and health")).prefault({}).describe(
-    "/metrics and /health/*; a Brain's default port is 4101",
-  ),
+  ops: Ops.prefault({}).describe("/metrics and /health/*; a Brain's default port is 4101"),
   admin: Admin.prefault({}).describe("admin API; a Brain's default port is 4102"),
   audit: Audit.prefault({}).describe("who did what on the admin API"),
   nats: Nats.optional().describe("NATS as the Spine"),
   auth: Auth.prefault({}).describe("tokens and signatures"),
-  limits: Limits.prefault({}).describe("every limit"),
+  limits: LimitsTable.prefault({}).describe("every limit"),
   quota: Quota.optional().describe("quotas of tenants on all Shields together"),
   policy: PolicyLimits.prefault({}).describe("how policies run"),
   platform: Platform.prefault({}).describe("parts that can be switched off"),
@@ -333,3 +305,5 @@ export const ConfigSchema = z.strictObject({
 
 /** A checked configuration with every default filled in. */
 export type Config = z.output<typeof ConfigSchema>;
+/** `[limits]` of a configuration; each name ends with its unit. */
+export type Limits = Config["limits"];

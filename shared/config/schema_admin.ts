@@ -1,8 +1,8 @@
-/** What the admin API is held to: its rates, its checks, and the audit log of `[audit]`. */
+/** The limits of the admin API: its rates, its checks, and the audit log of `[audit]`. */
 import { z } from "zod";
 import { count } from "./schema_values.ts";
 
-/** Keys of `[limits]`. */
+/** The keys of the admin API in `[limits]`. */
 export const AdminLimits = {
   admin_requests_per_second: count(
     200,

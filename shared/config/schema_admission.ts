@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { count } from "./schema_values.ts";
 
-/** Keys of `[limits]`. */
+/** The keys of admission in `[limits]`. */
 export const Admission = {
   handshakes_per_second: count(
     2_500,

@@ -5,7 +5,7 @@ import { count } from "./schema_values.ts";
 const ms = (preset: number, what: string) =>
   z.int().min(100).max(600_000).default(preset).describe(what);
 
-/** Keys of `[limits]`. */
+/** The keys of arriving connections in `[limits]`. */
 export const Arrivals = {
   strangers: count(
     1_024,

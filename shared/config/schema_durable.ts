@@ -4,7 +4,7 @@ import { always, count, idOrAny, refuseRepeated, roomPattern } from "./schema_va
 
 const REPLICAS = [1, 3, 5];
 /** What a room does with a subscriber that reads too slowly. */
-export const SLOW_READERS = ["disconnect", "drop-oldest", "latest"] as const;
+const SLOW_READERS = ["disconnect", "drop-oldest", "latest"] as const;
 /** One of `SLOW_READERS`. */
 export type SlowReader = typeof SLOW_READERS[number];
 
@@ -35,7 +35,7 @@ const options = {
   ),
 };
 
-/** A cached last message is the last of the log. */
+/** Refuses a cached last message without a log: it is the last message of the log. */
 function refuseUnstored(
   { cache_last, durable }: { readonly cache_last: boolean; readonly durable: boolean },
   context: z.core.$RefinementCtx,
@@ -47,7 +47,10 @@ function refuseUnstored(
 
 /** One class of a tenant's run-time settings. */
 export const TenantRoomClass = z.strictObject(options).superRefine(refuseUnstored, always);
-/** `{room, durable, history_size, …}`; every option that was not given has its default. */
+/**
+ * A class of rooms: `{room, durable, history_size, …}`; every option that was not given has its
+ * default.
+ */
 export type TenantRoomClass = z.output<typeof TenantRoomClass>;
 
 /** One entry of `[[rooms]]`. */
@@ -55,7 +58,7 @@ export const RoomClassEntry = z.strictObject({
   tenant: idOrAny.default("*").describe('tenant that it is for; "*" is every one'),
   ...options,
 }).superRefine(refuseUnstored, always);
-/** As `TenantRoomClass`, with the tenant that it is for, or "*". */
+/** As `TenantRoomClass`, with the tenant of the class, or "*". */
 export type RoomClassEntry = z.output<typeof RoomClassEntry>;
 
 /** `[[rooms]]`: classes of rooms. */
@@ -76,9 +79,37 @@ export const Durable = z.strictObject({
     "of the embedded log: full survives a power cut at the price of a disk flush each turn; normal and off survive the death of the process, a power cut may cost the last seconds (off: the file)",
   ),
   log_bytes: z.int().min(65_536).max(1_099_511_627_776).default(1_073_741_824).describe(
-    "size of a tenant's log on NATS, of all logs in the embedded Spine; when it is full, publishes to durable rooms are refused with 503",
+    "size of a tenant's log on NATS, which has to promise it, and of all logs together in the embedded Spine; when it is full, publishes to durable rooms are refused with 503",
+  ),
+  tenant_bytes: z.int().min(65_536).max(1_099_511_627_776).optional().describe(
+    "of the embedded log: what the messages of one tenant may take; with or without it, none has more than three times what is still free, and a quarter is for those that have little",
+  ),
+  shared_streams: z.int().min(0).max(100).default(0).describe(
+    "streams on NATS that tenants without classes of their own share; 0: each tenant gets one of its own, which costs memory and files; a tenant that has a place keeps it",
+  ),
+  shared_bytes: z.int().min(1_048_576).max(1_099_511_627_776).default(1_073_741_824).describe(
+    "size of each shared stream, which NATS has to promise; half of it is for what its tenants are sure of, and none of them gets more than the other half",
+  ),
+  shared_tenant_bytes: z.int().min(65_536).max(1_099_511_627_776).default(524_288).describe(
+    "what a tenant may store in a shared stream whatever others store there; more, up to log_bytes, while half of the stream is free",
+  ),
+  tenants: z.int().min(1).max(10_000_000).optional().describe(
+    "tenants with durable rooms that the storage of NATS is laid out for: a start compares what they may take with what there is; absent: those that the configuration names",
   ),
   verify_ms: z.int().min(100).max(600_000).default(10_000).describe(
     "open durable rooms are compared with the log this often, in case NATS lost a message on its way",
   ),
 });
+
+/** The keys of `[nats]` about the storage that the servers have. */
+export const NatsStorage = {
+  control_bytes: z.int().min(8_388_608).max(1_099_511_627_776).default(1_073_741_824).describe(
+    "storage that is kept for what is not messages: rooms, bans, revocations, policies, schemas and so on, each with its share; at most a quarter of what there is",
+  ),
+  storage_bytes: z.int().min(1_048_576).max(1_125_899_906_842_624).optional().describe(
+    "storage of JetStream that ArqonBus may have, each message counted once: with three copies on three servers, max_file_store of one; absent: what the server or the account says, and a cluster says nothing of its servers",
+  ),
+  on_storage_short: z.enum(["warn", "refuse"]).default("warn").describe(
+    "what a start does when more is promised than there is: a warning, or exit 1",
+  ),
+};

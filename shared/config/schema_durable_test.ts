@@ -1,6 +1,6 @@
 /** `[[rooms]]` and `[durable]`: what is wrong in them is named with line, key and what is right. */
 import assert from "node:assert/strict";
-import { decodeSettings, emptySettings, encodeSettings } from "../tenant_settings.ts";
+import { decodeSettings, emptySettings, encodeSettings } from "../records/tenant_settings.ts";
 import { ConfigError, configFrom, parseConfig } from "./load.ts";
 
 function problems(text: string): string {

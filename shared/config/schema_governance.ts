@@ -1,13 +1,13 @@
 /** Mirror rules and schema mappings, as `config.toml` and the tenants' run-time settings have them. */
 import { z } from "zod";
-import { canMatchBelow, patternProblem } from "../subject_pattern.ts";
+import { canMatchBelow, patternProblem } from "../subjects/subject_pattern.ts";
 import { isSchemaId, SCHEMA_ID_RULE } from "../schema/schema_id.ts";
 import { always, count, fraction, refuseRepeated } from "./schema_values.ts";
 
-/** All that clients publish is on subjects that begin so. */
+/** The beginning of all subjects on which clients publish. */
 const PUBLISHED = "in.t.";
 
-/** Why no message of a client can ever match the pattern, in words; undefined: some can. */
+/** Why no message of a client can ever match the pattern, in words; undefined when some can. */
 function roomPatternProblem(text: string): string | undefined {
   const problem = patternProblem(text);
   if (problem !== undefined) return problem;
@@ -28,7 +28,10 @@ const messagePattern = z.string().min(1).max(256).superRefine((text, context) =>
   context.addIssue({ code: "custom", message });
 });
 
-/** For `config.toml`: a tenant's stored mapping to an impossible id refuses its own subject only. */
+/**
+ * Refuses ids that no room can have. Only for `config.toml`: a tenant's stored mapping to an
+ * impossible id harms nobody else.
+ */
 function refuseImpossibleIds(given: unknown, context: z.core.$RefinementCtx): void {
   for (const [index, mapping] of (Array.isArray(given) ? given : []).entries()) {
     const schema_id: unknown = mapping?.schema_id;
@@ -47,10 +50,10 @@ export const MirrorRule = z.strictObject({
   ),
   percent: fraction.describe("fraction of the traffic: 0.10 is 10 %"),
 });
-/** `{prefix, percent}`. */
+/** A mirror rule: `{prefix, percent}`. */
 export type MirrorRule = z.output<typeof MirrorRule>;
 
-/** Which message the events of a subject must be. */
+/** A mapping: which Protobuf message the events of a subject must be. */
 export const SchemaMapping = z.strictObject({
   subject: messagePattern.describe("subject or pattern"),
   schema_id: z.string().regex(SCHEMA_CHARACTERS, {
@@ -64,7 +67,7 @@ export const SchemaMapping = z.strictObject({
   unknown_fields: z.enum(["allow", "warn", "refuse"]).default("allow")
     .describe("what a field outside the schema does"),
 });
-/** `{subject, schema_id, message, mode, unknown_fields}`. */
+/** A mapping: `{subject, schema_id, message, mode, unknown_fields}`. */
 export type SchemaMapping = z.output<typeof SchemaMapping>;
 
 const refuseTwice = refuseRepeated({

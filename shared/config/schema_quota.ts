@@ -1,6 +1,6 @@
 /** `[quota]`: what a tenant may send on all Shields together. A part of `schema.ts`. */
 import { z } from "zod";
-import { always, count, id, refuseRepeated } from "./schema_values.ts";
+import { always, count, id, namedFile, refuseRepeated } from "./schema_values.ts";
 
 const MESSAGES_MAX = 100_000_000;
 const BYTES_MAX = 1_099_511_627_776;
@@ -18,6 +18,40 @@ const TenantQuota = z.strictObject({
   ),
 });
 
+type Given = Readonly<Record<string, unknown>>;
+
+function refuseWrongLogin(given: Given, context: z.core.$RefinementCtx): void {
+  const { url, user, password_file } = given;
+  const refuse = (key: string, message: string) =>
+    context.addIssue({ code: "custom", path: [key], message });
+  const in_url = typeof url === "string" && URL.canParse(url) ? new URL(url) : undefined;
+  if (user !== undefined && password_file === undefined) {
+    refuse("user", "expected password_file beside it");
+  } else if (user !== undefined && in_url !== undefined && in_url.username !== "") {
+    refuse("user", "expected one user: url holds one too");
+  }
+  if (password_file !== undefined && in_url !== undefined && in_url.password !== "") {
+    refuse("password_file", "expected one password: url holds one too");
+  }
+}
+
+function refuseWrongTls(given: Given, context: z.core.$RefinementCtx): void {
+  const set = ["tls_ca_file", "tls_cert_file", "tls_key_file"].filter((key) =>
+    given[key] !== undefined
+  );
+  const is_plain = typeof given["url"] === "string" && !given["url"].startsWith("rediss:");
+  const refuse = (key: string, message: string) =>
+    context.addIssue({ code: "custom", path: [key], message });
+  if (is_plain) {
+    for (const key of set) refuse(key, "only with rediss:// in url: redis:// is not encrypted");
+    return;
+  }
+  const pair = set.filter((key) => key !== "tls_ca_file");
+  if (pair.length !== 1) return;
+  const missing = pair[0] === "tls_cert_file" ? "tls_key_file" : "tls_cert_file";
+  refuse(pair[0] ?? "", `${pair[0]} is set without ${missing}; expected both or neither`);
+}
+
 /** `[quota]`; without this table there are no quotas for the whole cluster. */
 export const Quota = z.strictObject({
   url: z.string().refine(isServer, {
@@ -25,9 +59,17 @@ export const Quota = z.strictObject({
   }).meta({ format: "uri" }).describe(
     "the Valkey or Redis server in which all Shields count; it may hold user, password and database",
   ),
-  tls_ca_file: z.string().min(1).optional().describe(
+  user: z.string().min(1).optional().describe(
+    "who logs in with password_file; absent: the user in url, else the server's default one",
+  ),
+  password_file: namedFile("file with the password, instead of one in url"),
+  tls_ca_file: namedFile(
     "PEM of the authority that signed the server's certificate, with rediss://; absent: the system's",
   ),
+  tls_cert_file: namedFile(
+    "PEM certificate chain that this process shows the server, with rediss://",
+  ),
+  tls_key_file: namedFile("PEM private key of tls_cert_file"),
   tenant_messages_per_second: count(
     50_000,
     MESSAGES_MAX,
@@ -55,16 +97,13 @@ export const Quota = z.strictObject({
     "an answer later than this: each Shield counts alone until the server is back",
   ),
   retry_ms: z.int().min(100).max(60_000).default(1_000).describe(
-    "meanwhile, how often the server is tried",
+    "the first pause between two attempts to reach the server; the longest is eight times that",
   ),
   active_tenants: count(
     100_000,
     10_000_000,
     "tenants whose shares a Shield holds; the messages of one more only meet [limits]",
   ),
-}).refine(({ url, tls_ca_file }) => tls_ca_file === undefined || url.startsWith("rediss:"), {
-  error: "only with rediss:// in url: redis:// is not encrypted",
-  path: ["tls_ca_file"],
-});
+}).superRefine(refuseWrongLogin, always).superRefine(refuseWrongTls, always);
 /** A checked `[quota]`. */
 export type Quota = z.output<typeof Quota>;

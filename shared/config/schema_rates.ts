@@ -3,11 +3,14 @@ import { count } from "./schema_values.ts";
 
 const MESSAGES_MAX = 10_000_000;
 const BYTES_MAX = 10_737_418_240;
-/** Several times what a core can do: whoever shares a process among tenants sets less. */
+/**
+ * The default rate: several times what a core can do. A bus that shares a process among tenants
+ * sets less.
+ */
 const MESSAGES = 1_000_000;
 const BYTES = 4_294_967_296;
 
-/** Keys of `[limits]`. Every burst is two seconds' worth. */
+/** The keys of rates in `[limits]`. Every burst is two seconds' worth. */
 export const Rates = {
   messages_per_second: count(
     20_000,

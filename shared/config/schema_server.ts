@@ -4,7 +4,7 @@ import { z } from "zod";
 import { always, id, port } from "./schema_values.ts";
 
 /** Whether a text is an address or a network in CIDR form. */
-export function isNetwork(text: string): boolean {
+function isNetwork(text: string): boolean {
   const [address = "", bits, ...more] = text.split("/");
   const family = isIP(address);
   if (family === 0 || more.length > 0) return false;
@@ -12,7 +12,10 @@ export function isNetwork(text: string): boolean {
     /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
 }
 
-/** Addresses and networks as a list that knows who is in it. The texts are `isNetwork`. */
+/**
+ * A list of addresses and networks that can be asked whether an address is in it. Each text passes
+ * `isNetwork`.
+ */
 export function networksOf(texts: readonly string[]): (address: string) => boolean {
   const list = new BlockList();
   for (const text of texts) {

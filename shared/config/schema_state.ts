@@ -16,6 +16,9 @@ export const Presence = z.strictObject({
   forget_ms: z.int().min(400).max(86_400_000).default(1_200_000).describe(
     "a Shield silent for this long is forgotten; more than down_ms",
   ),
+  move_grace_ms: z.int().min(0).max(600_000).default(10_000).describe(
+    "members of a Shield that has stopped leave only after this, unless their clients are back on another one; 0: at once",
+  ),
   brain_timeout_ms: z.int().min(200).max(600_000).default(5_000).describe(
     "a Brain silent for this long owns no room any more; at least twice heartbeat_ms",
   ),
@@ -51,7 +54,7 @@ export const Presence = z.strictObject({
 /** `[brain]`: the state of rooms. */
 export const Brain = z.strictObject({
   tap: z.union([z.boolean(), fraction]).default(0.01).describe(
-    "fraction of messages that the Brain logs; false is 0 (no tap at all), true is 1",
+    "fraction of messages that the Brain logs, [log] lines_per_second at most; false is 0 (no tap at all), true is 1",
   ),
   state_bytes: count(262_144, 786_432, "size of one room's state document"),
   pending_commands: count(1_024, 1_000_000, "commands of one room waiting in this Brain"),
@@ -61,11 +64,24 @@ export const Brain = z.strictObject({
   rooms_in_memory: count(1_000, 10_000_000, "rooms whose document this Brain keeps in memory"),
   keys_per_room: count(10_000, 1_000_000, "keys of one room's document"),
   rooms_per_tenant: count(100_000, 100_000_000, "rooms of one tenant"),
+  room_bytes_per_tenant: z.int().min(1_048_576).max(1_099_511_627_776).default(67_108_864).describe(
+    "bytes that the rooms of one tenant may take of the storage of rooms; where that is bounded at most a quarter of it",
+  ),
   idle_timeout_ms: z.int().min(0).max(31_536_000_000).default(3_600_000).describe(
     "a room without members and commands for this long ends, and its state with it; 0: never",
   ),
   lock_ttl_ms: count(30_000, 86_400_000, "lease of a lock that asks for none"),
   lock_ttl_max_ms: count(600_000, 86_400_000, "longest lease of a lock"),
+  command_id_ttl_ms: count(
+    600_000,
+    86_400_000,
+    "how long a room remembers a command_id: a repetition is answered as before and not applied again",
+  ),
+  command_ids_per_room: count(
+    8_192,
+    100_000,
+    "command_ids that one room remembers; the oldest are forgotten before their time when there are more (32 where NATS carries less than 192 KiB)",
+  ),
   bans_per_tenant: count(100_000, 10_000_000, "bans of one tenant"),
 }).refine(({ lock_ttl_ms, lock_ttl_max_ms }) => lock_ttl_ms <= lock_ttl_max_ms, {
   error: "expected at most lock_ttl_max_ms",

@@ -1,6 +1,6 @@
 /** `[telemetry]`: what leaves the process by OTLP, and how much of it. A part of `schema.ts`. */
 import { z } from "zod";
-import { count, fraction } from "./schema_values.ts";
+import { always, count, fraction, namedFile } from "./schema_values.ts";
 
 const isCollector = (text: string) =>
   URL.canParse(text) && /^https?:$/.test(new URL(text).protocol) && new URL(text).search === "";
@@ -20,6 +20,9 @@ export const Telemetry = z.strictObject({
       "its value",
     ),
   })).max(64).default([]).describe("headers of each export"),
+  headers_file: namedFile(
+    'instead of otlp_headers: a file with a header a line, for example "authorization: Bearer …"; read again before each export',
+  ),
   timeout_ms: count(5_000, 60_000, "how long one export may take; what it carried is then dropped"),
   traces: z.boolean().default(true).describe("send traces"),
   traces_ratio: fraction.default(0.01).describe(
@@ -41,4 +44,11 @@ export const Telemetry = z.strictObject({
   tenant_series: z.int().min(0).max(10_000).default(50).describe(
     'tenants with series of their own on /metrics, those with most messages; all others are tenant="_other"',
   ),
-});
+}).refine(
+  ({ otlp_headers, headers_file }) => headers_file === undefined || !(otlp_headers?.length > 0),
+  {
+    error: "expected headers in one place: otlp_headers is set too",
+    path: ["headers_file"],
+    ...always,
+  },
+);

@@ -27,30 +27,36 @@ export const idOrAny = z.string().refine((text) => text === "*" || isId(text), {
   error: 'expected an id of [A-Za-z0-9_~:=-] or "*"',
 }).meta({ pattern: "^([A-Za-z0-9_~:=-]{1,64}|\\*)$" });
 
-/** Cross-field checks run beside other problems of their table, so that one start names them all. */
+/**
+ * Runs a check across fields also when their table has other problems, so that one start names them
+ * all.
+ */
 export const always = {
   when: ({ value }: z.core.ParsePayload) => typeof value === "object" && value !== null,
 };
 
+/** A file that a key names; what may be in it is checked where it is read. */
+export const namedFile = (text: string) => z.string().min(1).optional().describe(text);
+
 /** A number from 0 to 1. */
 export const fraction = z.number().min(0).max(1);
 
-/** What makes an entry of a list the same as another. */
+/** How two entries of a list count as the same. */
 export interface Repeated {
   /** Name of the list, as the text has it. */
   readonly list: string;
-  /** The members that must not all agree. */
+  /** The members of which at least one must differ. */
   readonly members: readonly string[];
-  /** Where the problem is shown: one of them. */
+  /** The member at which the problem is shown. */
   readonly shown: string;
-  /** In words: "the same prefix", "expected each prefix once". */
+  /** The problem in words, for example "the same prefix", "expected each prefix once". */
   readonly same: string;
   readonly expected: string;
 }
 
 /**
- * Finds entries that agree: it would be a matter of order which of them counts. Also for lists with
- * other problems, and then of any shape.
+ * Refuses entries that agree: their order would decide which of them counts. Also for lists with
+ * other problems, whose entries may have any shape.
  */
 export function refuseRepeated(
   { list, members, shown, same, expected }: Repeated,

@@ -11,7 +11,7 @@ export interface TomlPosition {
   readonly column: number;
 }
 
-/** Names of tables and keys, and indexes into arrays. */
+/** A path of table names, keys and indexes into arrays. */
 export type TomlPath = readonly (string | number)[];
 
 /** A key with its value. For `[tables]` both places are the name in the header. */
@@ -22,14 +22,15 @@ export interface TomlEntry {
   readonly source: string;
 }
 
-/** A whole file that is TOML; whether it means anything is not its matter. */
+/** A whole file of TOML, whatever it means. */
 export interface TomlDocument {
   /**
-   * Tables have no prototype, so that `__proto__` is a key like any other. Dates and times are
-   * `null`, which TOML does not have: no key takes one, so only their being one matters.
+   * The value. Tables have no prototype, so that `__proto__` is a key like any other. Dates and
+   * times are `null`, which TOML does not have: no key takes one, so it only matters that they are
+   * dates.
    */
   readonly value: Record<string, unknown>;
-  /** What stands at a path, or undefined when nothing does. */
+  /** The entry at a path; undefined when there is none. */
   entry(path: TomlPath): TomlEntry | undefined;
 }
 
@@ -39,7 +40,7 @@ export type TomlResult =
   | {
     readonly ok: false;
     readonly position: TomlPosition;
-    /** What it is about, as a person writes it; "" when that cannot be said. */
+    /** The key that the error is about, as a person writes it; "" when that cannot be said. */
     readonly key: string;
     readonly message: string;
   };
@@ -114,7 +115,7 @@ class Builder {
 }
 
 const TWICE = "Defining a key multiple times is invalid";
-/** What the parser says, in the form "what is wrong; what would be right". */
+/** What the parser says, in our form "what is wrong; what would be right". */
 const SAID: Readonly<Record<string, string>> = {
   "Unterminated string constant": "the string is not closed; expected a closing quote",
   "Unterminated table-key": 'the table header is not closed; expected "]"',
@@ -139,7 +140,7 @@ interface SyntaxProblem {
 const KEY_UNITS = 100;
 const HEADER = /^[ \t]*\[\[?[ \t]*([^\]\n]+?)[ \t]*\]\]?[ \t\r]*(?:#.*)?$/gm;
 
-/** The key that is defined again at `index`, with the table that it is in, as they are written. */
+/** The key that is defined again at `index`, with its table, as they are written. */
 function keyAt(text: string, index: number): string {
   const line_start = text.lastIndexOf("\n", index - 1) + 1;
   const before = text.slice(line_start, index);
@@ -153,7 +154,7 @@ function keyAt(text: string, index: number): string {
   return key.replace(/["']([A-Za-z0-9_-]+)["']/g, "$1").replace(/\p{C}/gu, "").slice(0, KEY_UNITS);
 }
 
-/** The place just after what is not blank in `text`. */
+/** The position just after the last character of `text` that is not blank. */
 function endOf(text: string): TomlPosition {
   const kept = text.trimEnd();
   const line_start = kept.lastIndexOf("\n") + 1;
@@ -161,8 +162,8 @@ function endOf(text: string): TomlPosition {
 }
 
 /**
- * Says where a person made the mistake. The parser stops at the first thing that cannot go on,
- * which for something missing is often a line or more below it.
+ * Finds where a person made the mistake. The parser stops where it cannot go on, which for
+ * something that is missing is often a line or more below it.
  */
 function syntaxProblem(text: string, error: ParseError): SyntaxProblem {
   const before = text.slice(0, error.index);

@@ -1,32 +1,40 @@
 /**
- * A port that stays open: connections are accepted one after the other, and when that fails, because
+ * A port that stays open. Connections are accepted one after the other. When that fails, because
  * files have run out or the listener has died, it is tried again, later each time, and the port is
- * opened anew where that helps. What comes of a connection is the caller's.
+ * opened anew where that helps. What is done with a connection is the caller's.
  */
+import { turn } from "../turns/next_turn.ts";
 import type { DoorOptions, DoorStats } from "./door.ts";
 
-/** As much of the runtime's listeners, with TLS and without, as is used here. */
+/** The part of the runtime's listeners, with TLS and without, that is used here. */
 export interface RawListener {
   readonly addr: Deno.Addr;
   accept(): Promise<Deno.TcpConn | Deno.TlsConn>;
   close(): void;
 }
 
-/** What an acceptor needs. */
+/** What accepting needs. */
 export interface AcceptorOptions
   extends
     Pick<DoorOptions, "name" | "onFilesOut" | "holdsFiles" | "onGone" | "gone_ms" | "now" | "log"> {
-  /** Opens the port; again with the number that it had. Throws the runtime's own error. */
+  /** Opens the port; later calls get the number that it had. Throws the runtime's own error. */
   readonly bind: (port: number | undefined) => RawListener;
   readonly onConnection: (conn: Deno.TcpConn | Deno.TlsConn) => void;
 }
 
 const RETRY_MS_MIN = 20;
 const RETRY_MS_MAX = 1_000;
-/** Failures in a row that are not for lack of files; then the port is opened anew. */
+/**
+ * Connections that are accepted between two turns of the event loop, so that those who are there
+ * get theirs.
+ */
+const ACCEPTED_A_TURN = 16;
+/** Failures in a row, other than for lack of files, after which the port is opened anew. */
 const STRANGE_MAX = 3;
 
-/** Throws as `bind` does when the port cannot be opened the first time. */
+/**
+ * Accepts connections on one port. Making one throws as `bind` does when the port cannot be opened.
+ */
 export class Acceptor {
   readonly stats: { -readonly [name in keyof DoorStats]: number } = {
     accept_failures: 0,
@@ -37,7 +45,7 @@ export class Acceptor {
   #listener: RawListener;
   #closed = false;
   #opening: Promise<void> | undefined;
-  /** Of the failures in a row. */
+  /** The number of failures in a row. */
   #failures = 0;
   #strange = 0;
   #failing_since_ms = 0;
@@ -51,7 +59,7 @@ export class Acceptor {
     void this.#acceptAll();
   }
 
-  /** Nothing is accepted from now on. */
+  /** Stops accepting. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -59,19 +67,19 @@ export class Acceptor {
     closeListener(this.#listener);
   }
 
-  /** Opens the port anew, for whatever `bind` does now; who is connected notices nothing. */
+  /** Opens the port anew, for whatever `bind` does now; open connections notice nothing. */
   renew(): Promise<void> {
     return this.#opening ??= this.#openAnew().finally(() => this.#opening = undefined);
   }
 
-  /** The port does not answer: as `renew`, and counted. */
+  /** Opens the port anew because it does not answer: as `renew`, and counted. */
   reopen(): Promise<void> {
     this.stats.reopened++;
     return this.renew();
   }
 
   async #acceptAll(): Promise<void> {
-    while (!this.#closed) {
+    for (let accepted = 0; !this.#closed;) {
       let conn: Deno.TcpConn | Deno.TlsConn;
       try {
         conn = await this.#listener.accept();
@@ -81,10 +89,11 @@ export class Acceptor {
       }
       this.#recovered();
       this.#options.onConnection(conn);
+      if (++accepted % ACCEPTED_A_TURN === 0) await turn();
     }
   }
 
-  /** What to do about a failure; false when it is over. */
+  /** Decides what to do about a failure; false when accepting is over. */
   async #goOn(error: Error): Promise<boolean> {
     if (this.#opening !== undefined) return await this.#settled(this.#opening);
     const { now, log, name, onFilesOut, holdsFiles, onGone, gone_ms } = this.#options;

@@ -1,26 +1,28 @@
 /**
- * Answers as HTTP/1.1 writes them: whole ones by their length, and those that have no end yet in
- * chunks. Pure but for the writing; when an answer is due and what follows it is `exchange.ts`.
+ * Writes answers of HTTP/1.1: whole ones with their length, those that have no end yet in chunks.
+ * When an answer is due and what follows it is `exchange.ts`.
  */
 import { STATUS_CODES } from "node:http";
 import { writeAll } from "./byte_stream.ts";
 import type { ByteStream } from "./byte_stream.ts";
 
-/** What an answer is to. */
+/** What is known of the request that is answered. */
 export interface AnswerTo {
   readonly method: string;
-  /** The connection serves another request. */
+  /** True when the connection serves another request. */
   readonly keep_alive: boolean;
   /** The HTTP date. */
   readonly date: string;
 }
 
-/** Written here, whatever the handler says. */
+/** Headers that are written here, whatever the handler says. */
 const OWN_HEADERS = /^(connection|content-length|transfer-encoding|date|keep-alive)$/i;
-const STREAMED = /^(text\/event-stream|application\/x-ndjson)\b/;
+const STREAMED = /^(text\/event-stream|application\/x-(ndjson|tar))\b/;
 const encoder = new TextEncoder();
 
-/** Whether the body of an answer is told piece by piece; every other one is there, or about to be. */
+/**
+ * Whether the body of an answer comes piece by piece; every other body is there, or about to be.
+ */
 export function isStreamed(response: Response): boolean {
   return response.body !== null && STREAMED.test(response.headers.get("content-type") ?? "");
 }
@@ -62,9 +64,9 @@ export async function writeAnswer(
 }
 
 /**
- * Writes an answer piece by piece, and tells before each write and after it. The handler hears
- * (`cancel` of its body) when `gone` resolves, and when a write fails, which rejects. The connection
- * ends with it.
+ * Writes an answer piece by piece; the callbacks hear of each write before and after it. The body's
+ * `cancel` is called when `gone` resolves and when a write fails, which rejects. The connection
+ * ends with the answer.
  */
 export async function streamAnswer(
   stream: ByteStream,

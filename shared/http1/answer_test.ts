@@ -1,9 +1,9 @@
 /** Answers that are told piece by piece, to a client that reads them, and to one that goes. */
 import assert from "node:assert/strict";
-import { clientBehind } from "../forwarded.ts";
-import { listen } from "../listen.ts";
+import { clientBehind } from "../listeners/forwarded.ts";
+import { listen } from "../listeners/listen.ts";
 import { listenBare } from "./listener.ts";
-import type { Handler } from "../http_handler.ts";
+import type { Handler } from "../listeners/http_handler.ts";
 
 const HOST = "127.0.0.1";
 const TYPE = { headers: { "content-type": "text/event-stream" } };

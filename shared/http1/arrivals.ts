@@ -1,50 +1,53 @@
 /**
- * Connections of which nobody knows yet whose they are, and those that speak plain HTTP: how many
- * there may be, in all and from one address, and how long each may take for what it does. Who is over
- * a bound costs the oldest stranger its place, never whoever is known. No sockets but the closing of them.
+ * Bounds connections that have shown no token yet, called strangers, and those that speak plain
+ * HTTP: how many there may be, in all and from one address, and how long each may take for what it
+ * does. Beyond a bound the oldest stranger is ended, never a connection with a token. Touches no
+ * sockets except to close them.
  */
 import { closeQuietly } from "./byte_stream.ts";
 
-/** What a connection is doing; each has its time. */
+/** What a connection is doing; each phase has its time limit. */
 export type Phase = "proxy" | "tls" | "head" | "body" | "handler" | "answer" | "idle" | "closing";
 
-/** How many, and how long; times in ms. */
+/** How many connections, and for how long; times in ms. */
 export interface ArrivalLimits {
-  /** Connections without a token, in all. */
+  /** Strangers in all. */
   readonly strangers: number;
-  /** The same, of one address (of one /64 for IPv6). */
+  /** Strangers from one address (from one /64 for IPv6). */
   readonly strangers_per_address: number;
-  /** The PROXY header, the TLS handshake, and a request's head, each. */
+  /** Time limit of the PROXY header, of the TLS handshake and of a request's head, each. */
   readonly head_ms: number;
   readonly body_ms: number;
-  /** Between two requests. */
+  /** Time limit between two requests. */
   readonly idle_ms: number;
-  /** Until the peer has taken an answer, or an orderly end. */
+  /** Time limit for the peer to take an answer, or an orderly end. */
   readonly answer_ms: number;
 }
 
-/** What happened, for metrics. */
+/** Counts of what happened, for metrics. */
 export interface ArrivalStats {
-  /** Connections without a token now. */
+  /** Strangers that are connected now. */
   strangers: number;
-  /** Ended to make room, by the bound that was reached. */
+  /** Connections that were ended to make room, by the bound that was reached. */
   readonly evicted: { address: number; total: number };
-  /** Ended because they took too long, by what they did. */
+  /** Connections that were ended because they took too long, by phase. */
   readonly timeouts: Record<Phase, number>;
 }
 
-/** Between two looks at the clock. */
+/** Time between two looks at the clock. */
 const SWEEP_MS = 250;
 
 /** One connection, from its accept until it has ended or become a WebSocket. */
 export class Arrival {
-  /** What ends it. */
+  /** The connection itself, for ending it. */
   stream: { close(): void };
-  /** What counts as its address. */
+  /** The text that counts as its address. */
   group: string;
   phase: Phase = "head";
   due_ms = 0;
   stranger = true;
+  /** True when a bound has ended it: whatever is still to be done for it is in vain. */
+  ended = false;
 
   constructor(stream: { close(): void }, address: string) {
     this.stream = stream;
@@ -52,7 +55,7 @@ export class Arrival {
   }
 }
 
-/** All of one listener. */
+/** The arriving connections of one listener. */
 export class Arrivals {
   readonly stats: ArrivalStats = {
     strangers: 0,
@@ -61,7 +64,7 @@ export class Arrivals {
   };
   readonly #limits: ArrivalLimits;
   readonly #now: () => number;
-  /** Oldest first, as all sets here. */
+  /** All connections, oldest first, as in every set here. */
   readonly #all = new Set<Arrival>();
   readonly #strangers = new Set<Arrival>();
   readonly #by_group = new Map<string, Set<Arrival>>();
@@ -73,7 +76,7 @@ export class Arrivals {
     this.#now = now;
   }
 
-  /** Takes a new connection in, and ends the oldest stranger when there are too many. */
+  /** Takes in a new connection; ends the oldest stranger when there are too many. */
   add(arrival: Arrival): void {
     const { strangers, strangers_per_address } = this.#limits;
     const group = this.#by_group.get(arrival.group) ?? new Set();
@@ -88,7 +91,7 @@ export class Arrivals {
     this.#timer ??= setInterval(() => this.sweep(), SWEEP_MS);
   }
 
-  /** Its client is at another address than it seemed: behind a proxy. */
+  /** Moves a connection to another address: its client is behind a proxy. */
   move(arrival: Arrival, address: string): void {
     this.remove(arrival);
     arrival.group = groupOf(address);
@@ -96,7 +99,7 @@ export class Arrivals {
     this.add(arrival);
   }
 
-  /** Ends the oldest stranger, whoever it is; false when there is none. */
+  /** Ends the oldest stranger; false when there is none. */
   makeRoom(): boolean {
     if (this.#strangers.size === 0) return false;
     this.#evict(this.#strangers, "total");
@@ -108,13 +111,13 @@ export class Arrivals {
     while (this.#strangers.size > strangers) this.#evict(this.#strangers, "total");
   }
 
-  /** Its time begins anew, for what it does now. A handler has its own limits. */
+  /** Begins the time limit of the next phase. A handler has limits of its own. */
   enter(arrival: Arrival, phase: Phase): void {
     arrival.phase = phase;
     arrival.due_ms = phase === "handler" ? Infinity : this.#now() + this.#timeOf(phase);
   }
 
-  /** Its token was taken: it is a stranger no more. */
+  /** Takes note that a connection's token was accepted: it is a stranger no more. */
   know(arrival: Arrival): void {
     if (!arrival.stranger) return;
     arrival.stranger = false;
@@ -125,7 +128,7 @@ export class Arrivals {
     if (group?.size === 0) this.#by_group.delete(arrival.group);
   }
 
-  /** It has ended, or is somebody else's now. */
+  /** Removes a connection that has ended, or that somebody else has taken over. */
   remove(arrival: Arrival): void {
     this.know(arrival);
     this.#all.delete(arrival);
@@ -134,14 +137,14 @@ export class Arrivals {
     this.#timer = undefined;
   }
 
-  /** Ends all that wait for a next request; the others when they are `all`. */
+  /** Ends the connections that wait for a next request; with `all` every connection. */
   end(all: boolean): void {
     for (const arrival of this.#all) {
       if (all || arrival.phase === "idle" || arrival.phase === "head") this.#close(arrival);
     }
   }
 
-  /** Ends whoever is late. */
+  /** Ends the connections whose time is over. */
   sweep(): void {
     const now_ms = this.#now();
     for (const arrival of this.#all) {
@@ -159,6 +162,7 @@ export class Arrivals {
   }
 
   #close(arrival: Arrival): void {
+    arrival.ended = true;
     this.remove(arrival);
     closeQuietly(arrival.stream);
   }
@@ -171,7 +175,10 @@ export class Arrivals {
   }
 }
 
-/** What counts as one address: of IPv6 the first 64 bits, which one host may have all of. */
+/**
+ * The text that counts as one address: of IPv6 the first 64 bits, since one host may have all of
+ * those.
+ */
 export function groupOf(address: string): string {
   if (!/^[\da-f.:]*:[\da-f.:]*$/i.test(address)) return address;
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];

@@ -1,18 +1,21 @@
 /**
- * The body of an HTTP/1.1 request out of chunks of bytes, cut anywhere: by its length or chunked (RFC
- * 9112, 6 and 7). Pure; strict, and bounded in what is not data.
+ * Reads the body of an HTTP/1.1 request out of chunks of bytes, cut anywhere: by its length, or
+ * chunked (RFC 9112, 6 and 7). Pure; strict, and bounded in what is not data.
  */
 import { MalformedRequest } from "./head.ts";
 import type { Framing } from "./head.ts";
 
-/** Extensions of one chunk, and all trailers together; nobody reads them. */
+/** Bytes of the extensions of one chunk, and of all trailers together; nobody reads them. */
 const EXTRA_BYTES_MAX = 4_096;
-/** Seven hexadecimal digits: 256 MiB. */
+/** Digits of a chunk's size: seven hexadecimal ones, 256 MiB. */
 const SIZE_DIGITS_MAX = 7;
 const CR = 13, LF = 10, SEMICOLON = 59, QUOTE = 34;
 /** A field of a trailer, on one line. */
 const TRAILER = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t\x20-\x7e\x80-\xff]*$/;
-/** What would say how the message is to be read, and cannot any more (RFC 9110, 6.5.1). */
+/**
+ * Fields that may not be in a trailer, because they say how a message is to be read (RFC 9110,
+ * 6.5.1).
+ */
 const NOT_IN_TRAILERS = /^(content-length|transfer-encoding|host|connection|upgrade|trailer|te)$/i;
 
 type Place =
@@ -25,7 +28,7 @@ type Place =
   | "trailer"
   | "done";
 
-/** Reads one body; `data` gets its parts, which are views of what `read` was given. */
+/** Reads one body; `data` is called with its parts, which are views of what `read` was given. */
 export class BodyReader {
   #place: Place;
   #left_bytes = 0;
@@ -43,7 +46,7 @@ export class BodyReader {
 
   readonly #chunked: boolean;
 
-  /** The body is complete. */
+  /** Whether the body is complete. */
   get done(): boolean {
     return this.#place === "done";
   }
@@ -63,7 +66,7 @@ export class BodyReader {
     return at;
   }
 
-  /** One byte of what stands around the data of chunks. */
+  /** Takes one byte of what stands around the data of chunks. */
   #step(byte: number): void {
     if (this.#place === "trailer") return this.#trailer(byte);
     if (this.#place === "size") return this.#size(byte);
@@ -99,7 +102,7 @@ export class BodyReader {
     this.#digits = this.#left_bytes = 0;
   }
 
-  /** Lines that nobody reads, up to the empty one. */
+  /** Skips the lines of the trailers, up to the empty one. */
   #trailer(byte: number): void {
     if (this.#after_cr) {
       if (byte !== LF) throw malformed("a trailer with a bare CR");
@@ -122,7 +125,7 @@ export class BodyReader {
   }
 }
 
-/** Nobody reads them; but who takes them for headers must not read another message. */
+/** Refuses a trailer that a reader could take for a header, and so read another message. */
 function requireTrailer(line: string): void {
   const name = TRAILER.exec(line)?.[1];
   if (name === undefined) throw malformed("a trailer that is no header");

@@ -3,15 +3,21 @@
  * makes of a socket of Node's. What the bytes mean is not known here.
  */
 
-/** `Deno.TcpConn` is one. */
+/** A connection; `Deno.TcpConn` is one. */
 export interface ByteStream {
-  /** Bytes that have come, at most as many as there is room for; null at the end. One at a time. */
+  /**
+   * Reads bytes that have come, at most as many as there is room for; null at the end. One call at
+   * a time.
+   */
   read(into: Uint8Array<ArrayBuffer>): Promise<number | null>;
-  /** How many of the bytes were taken. They must not change before it resolves. One at a time. */
+  /**
+   * Writes bytes; gives how many were taken. They must not change before it resolves. One call at a
+   * time.
+   */
   write(bytes: Uint8Array<ArrayBuffer>): Promise<number>;
-  /** Nothing more is written; the peer reads an end. */
+  /** Says that nothing more is written; the peer reads an end. */
   closeWrite(): Promise<void>;
-  /** Ends it at once; what reads or writes rejects. Only once. */
+  /** Ends the connection at once; reads and writes under way reject. To be called once. */
   close(): void;
 }
 
@@ -23,7 +29,7 @@ export async function writeAll(
   for (let rest = bytes; rest.length > 0;) rest = rest.subarray(await stream.write(rest));
 }
 
-/** Ends it, also when it has ended. */
+/** Ends a stream, also one that has ended. */
 export function closeQuietly(stream: { close(): void }): void {
   try {
     stream.close();

@@ -2,74 +2,86 @@
  * Where connections are accepted, one by one, on the runtime's listeners; how they stay open is
  * `acceptor.ts`. TLS of our own has a door of its own, `tls_door.ts`; who may stay is `listener.ts`.
  */
-import type { Logger } from "../log.ts";
-import type { TlsPair } from "../tls_reload.ts";
+import type { Logger } from "../logs/log.ts";
+import type { TlsPair } from "../listeners/tls_reload.ts";
 import { Acceptor } from "./acceptor.ts";
 import type { ByteStream } from "./byte_stream.ts";
 
-/** A connection of which nothing was read yet. */
+/** An accepted connection of which nothing was read yet. */
 export interface Visitor {
   readonly remoteAddr: Deno.NetAddr;
-  /** TCP, without delays of Nagle's algorithm where there is a way. */
+  /** The TCP connection, without the delays of Nagle's algorithm where there is a way. */
   readonly stream: ByteStream;
   /**
-   * Resolves with what the peer says and hears once the TLS handshake is done, and rejects when it
-   * fails; the stream is no longer to be used but to end it. Absent without TLS.
+   * Does the TLS handshake; resolves with the stream inside TLS, and rejects when it fails.
+   * Afterwards `stream` is only good for ending it. Absent without TLS.
    */
   readonly secure?: () => Promise<ByteStream>;
 }
 
-/** Where to accept, and who is told. */
+/** Where to accept connections, and the callbacks. */
 export interface DoorOptions {
-  /** For messages: "client", "ops", "admin". */
+  /** The listener's name for messages: "client", "ops", "admin". */
   readonly name: string;
   readonly host: string;
   /** 0 picks a free port. */
   readonly port: number;
-  /** Other processes serve the same port. */
+  /** True when other processes serve the same port. */
   readonly reuse_port: boolean;
   readonly onVisitor: (visitor: Visitor) => void;
-  /** The system gave no file for another connection; comes before anything else is done about it. */
+  /**
+   * Called when the system gave no file for another connection, before anything else is done about
+   * it.
+   */
   readonly onFilesOut: () => void;
-  /** Whether visitors hold files. */
+  /** Whether accepted connections hold files. */
   readonly holdsFiles: () => boolean;
-  /** Nothing is accepted any more, and will not be. */
+  /** Called when nothing is accepted any more, and will not be. */
   readonly onGone: (error: Error) => void;
-  /** So long in a row nothing could be accepted, or the port not be opened anew: it is gone. */
+  /**
+   * For how long nothing could be accepted, or the port not be opened anew, until it is given up;
+   * in ms.
+   */
   readonly gone_ms: number;
-  /** In ms, of a clock that nobody sets. */
+  /** Milliseconds of a clock that nobody sets. */
   readonly now: () => number;
   readonly log?: Logger | undefined;
 }
 
-/** What happened at a door, for metrics. */
+/** Counts of what happened at a door, for metrics. */
 export interface DoorStats {
-  /** Times that nothing could be accepted and it was tried again, as far as the runtime tells. */
+  /** Times that accepting failed and was tried again, as far as the runtime tells. */
   readonly accept_failures: number;
   /** Times that the port was closed and opened again, because it did not answer. */
   readonly reopened: number;
 }
 
-/** An open one. */
+/** A door that accepts connections. */
 export interface Door {
   readonly port: number;
   readonly stats: DoorStats;
-  /** Accepts nobody any more. */
+  /** Stops accepting. */
   close(): void;
-  /** Handshakes from now on use another pair; who is connected notices nothing. */
+  /** Uses another pair for further handshakes; open connections notice nothing. */
   renew(pair: TlsPair): Promise<void>;
-  /** Closes the port and opens it again, because it does not answer; who is connected notices nothing. */
+  /**
+   * Closes the port and opens it again, because it does not answer; open connections notice
+   * nothing.
+   */
   reopen(): Promise<void>;
 }
 
-/** Throws the runtime's own error when the address is taken, forbidden or not of this machine. */
+/**
+ * Opens a door without TLS. Throws the runtime's own error when the address is taken, forbidden or
+ * not of this machine.
+ */
 export function openPlainDoor(options: DoorOptions): Door {
   return new RuntimeDoor(options, undefined);
 }
 
 /**
- * With the runtime's own TLS, whose streams only its own HTTP can be served on. Throws as
- * `openPlainDoor` does.
+ * Opens a door with the runtime's own TLS, whose streams only the runtime's HTTP can serve. Throws
+ * as `openPlainDoor` does.
  */
 export function openRuntimeTlsDoor(options: DoorOptions, pair: TlsPair): Door {
   return new RuntimeDoor(options, pair);

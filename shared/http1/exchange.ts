@@ -3,7 +3,7 @@
  * else: the shell around `head.ts` and `body.ts`. How long anything may take is `arrivals.ts`, where
  * connections come from `listener.ts`.
  */
-import type { Handler } from "../http_handler.ts";
+import type { Handler } from "../listeners/http_handler.ts";
 import { isStreamed, streamAnswer, writeAnswer } from "./answer.ts";
 import type { Arrival, Arrivals } from "./arrivals.ts";
 import { BodyReader } from "./body.ts";
@@ -12,35 +12,44 @@ import type { ByteStream } from "./byte_stream.ts";
 import { Inbound } from "./inbound.ts";
 import { endOfHead, MalformedRequest, parseHead, valuesOf } from "./head.ts";
 import type { RequestHead } from "./head.ts";
-import { NO_TURN } from "../turns.ts";
-import type { Turns } from "../turns.ts";
+import { NO_TURN } from "../turns/turns.ts";
+import type { Turns } from "../turns/turns.ts";
 
-/** Above what the largest token takes; a longer head is answered 431. */
-export const HEAD_BYTES_MAX = 131_072;
-/** What is read of a body that the handler did not want, so that the next request can follow. */
+/** Longest head of a request; above what the largest token takes. A longer one is answered 431. */
+const HEAD_BYTES_MAX = 131_072;
+/** Bytes read of a body that the handler did not want, so that the next request can follow. */
 const DISCARDED_BYTES_MAX = 65_536;
-/** What is read and thrown away after a refusal: a reset would take the answer from the peer. */
+/** Bytes read and thrown away after a refusal: a reset would take the answer from the peer. */
 const LINGER_BYTES_MAX = 1_048_576;
 const CR = 13, LF = 10;
 const encoder = new TextEncoder();
 
-/** An upgrade request's connection, for whoever takes it over. */
+/** The connection of an upgrade request, for whoever takes it over. */
 export interface BareUpgrade {
-  /** What the handler then returns: nothing of it is sent. */
+  /** The response that the handler then returns; nothing of it is sent. */
   readonly response: Response;
-  /** Once, before the handler returns: `handshake` is sent, then the taker has the stream. */
+  /**
+   * To be called once, before the handler returns: `handshake` is sent, then the taker has the
+   * stream.
+   */
   take(handshake: Uint8Array<ArrayBuffer>, taker: UpgradeTaker): void;
 }
 
-/** Whoever speaks on an upgraded connection. */
+/** Speaks on an upgraded connection. */
 export interface UpgradeTaker {
-  /** `early` has arrived behind the request. Never rejects; the stream is closed when it resolves. */
+  /**
+   * Runs the connection; `early` are bytes that came behind the request. Never rejects; the stream
+   * is closed when it resolves.
+   */
   run(stream: ByteStream, early: Uint8Array<ArrayBuffer>): Promise<void>;
-  /** In place of `run`: the peer had gone before it could be told that it is taken. */
+  /** Called in place of `run` when the peer had gone before it could be told. */
   lost(): void;
 }
 
-/** A connection that is no longer HTTP's. Nothing of its request is kept: there may be many of them. */
+/**
+ * A connection that is no longer HTTP's. It keeps nothing of its request: there may be many of
+ * them.
+ */
 export interface TakenConnection {
   readonly taker: UpgradeTaker;
   readonly stream: ByteStream;
@@ -49,31 +58,37 @@ export interface TakenConnection {
 
 const offered = new WeakMap<Request, BareUpgrade>();
 
-/** The upgrade that a request of such a listener is, once; undefined for any other request. */
+/** Takes the upgrade of a request, once; undefined for a request without one. */
 export function takeBareUpgrade(request: Request): BareUpgrade | undefined {
   const upgrade = offered.get(request);
   offered.delete(request);
   return upgrade;
 }
 
-/** `valuesOf` gives all values of a header, whose name is in lower case. The peer itself: the same object. */
+/**
+ * The client behind a peer; the peer itself is given back as the same object. `valuesOf` gives all
+ * values of a header, whose name is in lower case.
+ */
 export type ClientOf = (
   peer: Deno.NetAddr,
   valuesOf: (name: string) => readonly string[],
 ) => Deno.NetAddr;
 
-/** What all connections of a listener have together. */
+/** What all connections of a listener share. */
 export interface ExchangeContext {
   readonly handler: Handler;
   readonly secure: boolean;
   readonly arrivals: Arrivals;
   /** No further request is served on a connection once this is true. */
   readonly isClosing: () => boolean;
-  /** A connection has one request of a turn. */
+  /**
+   * A connection gets one request a turn; strangers share turns, since checking their tokens is
+   * much work.
+   */
   readonly turns: Turns;
-  /** The HTTP date, as it goes into answers. */
+  /** The HTTP date for answers. */
   readonly date: () => string;
-  /** Whose a request is that this peer has sent: its own, or that of whom it is a proxy for. */
+  /** Whose a request is that this peer has sent: its own, or its client's if it is a proxy. */
   readonly clientOf: ClientOf;
 }
 
@@ -82,7 +97,7 @@ export interface ExchangeConnection {
   readonly arrival: Arrival;
   readonly stream: ByteStream;
   readonly remoteAddr: Deno.NetAddr;
-  /** What has been read of it already. */
+  /** What has been read of the connection already. */
   readonly early: Uint8Array<ArrayBuffer>;
 }
 
@@ -115,7 +130,7 @@ class Exchange {
   readonly #remoteAddr: Deno.NetAddr;
   readonly #inbound: Inbound;
   #first = true;
-  /** The connection is somebody else's. */
+  /** The upgraded connection, when somebody else has taken it. */
   taken: TakenConnection | undefined;
 
   constructor(context: ExchangeContext, connection: ExchangeConnection) {
@@ -126,12 +141,14 @@ class Exchange {
     this.#inbound = new Inbound(connection.stream, connection.early);
   }
 
-  /** One request and its answer; false when the connection is done. Rejects when it breaks. */
+  /** Serves one request; false when the connection is done. Rejects when it breaks. */
   async next(): Promise<boolean> {
-    const { arrivals } = this.#context;
+    const { arrivals, turns } = this.#context;
     try {
       const head = await this.#readHead();
       if (head === undefined) return false;
+      if (this.#arrival.stranger) await turns.later();
+      if (this.#arrival.ended) return false;
       return await this.#answer(head);
     } catch (error) {
       if (!(error instanceof MalformedRequest)) throw error;
@@ -254,7 +271,10 @@ class Exchange {
     }, { highWaterMark: 0 });
   }
 
-  /** Reads on to the next request. False when that is more than it is worth. */
+  /**
+   * Reads to the end of the body, so that the next request can follow. False when that is more than
+   * it is worth.
+   */
   async #discard(body: BodyReader): Promise<boolean> {
     let bytes = 0;
     while (!body.done) {
@@ -276,7 +296,7 @@ class Exchange {
     return writeAnswer(this.#stream, response, { method, keep_alive, date: this.#context.date() });
   }
 
-  /** Tells piece by piece for as long as the peer is there; that it has gone is seen by reading. */
+  /** Writes the body piece by piece while the peer is there; reading shows that it has gone. */
   async #tell(response: Response): Promise<void> {
     const { arrivals, date } = this.#context;
     const { promise: gone, resolve } = Promise.withResolvers<void>();
@@ -293,7 +313,7 @@ class Exchange {
     });
   }
 
-  /** Lets the peer read the answer before the end: it may be in the middle of sending. */
+  /** Lets the peer, which may still be sending, read the answer before the end. */
   async #linger(): Promise<void> {
     this.#context.arrivals.enter(this.#arrival, "closing");
     await this.#stream.closeWrite();
@@ -313,11 +333,12 @@ function toRequest(
   const origin = `${secure ? "https" : "http"}://${host === "" ? "localhost" : host}`;
   const url = target === "*" ? origin : target.startsWith("/") ? origin + target : target;
   try {
-    const wanted = new Headers();
-    for (const [name, value] of headers) wanted.append(name, value);
     // A GET with a body is answered as one without; its body is passed over.
     const bare = body === null || method === "GET" || method === "HEAD";
-    return new Request(url, { method, headers: wanted, ...(bare ? {} : { body }) });
+    const request = new Request(url, { method, ...(bare ? {} : { body }) });
+    // A list of its own would be walked and checked twice.
+    for (const [name, value] of headers) request.headers.append(name, value);
+    return request;
   } catch {
     throw new MalformedRequest(400, "the request is malformed");
   }

@@ -1,13 +1,16 @@
 /**
- * Files that are kept open for nothing, so that there are some to give back when the system has no
- * more: for the Spine, for operators, and for the runtime itself, parts of which end the process when
- * they cannot open a file. One of a process; who accepts connections asks for it.
+ * Files that are kept open for nothing, so that some can be given back when the system has no more:
+ * for the Spine, for operators, and for parts of the runtime that end the process when they cannot
+ * open a file. One reserve a process; each listener joins it.
  */
 
 /** Opens one file that nobody uses. */
 type OpenFile = () => { close(): void };
 
-/** Readable by everybody, or with this program's own sources; undefined where neither may be read. */
+/**
+ * A file that can be opened: one that everybody may read, or a source of this program; undefined
+ * where neither may be read.
+ */
 export function placeholder(): OpenFile | undefined {
   const own = import.meta.filename;
   // What a compiled program reads of itself is no file of the system.
@@ -24,12 +27,15 @@ export function placeholder(): OpenFile | undefined {
   return path === undefined ? undefined : () => Deno.openSync(path);
 }
 
-/** Holds them until they are wanted, once. */
+/** Holds files until they are wanted, once. */
 export class FileReserve {
   #held: { close(): void }[] = [];
   readonly #heirs = new Set<() => void>();
 
-  /** Fewer where there are not that many; then half of what there is stays for everybody. */
+  /**
+   * Opens `count` files, or fewer where there are not that many: half of what there is then stays
+   * for the rest.
+   */
   constructor(count: number, open: OpenFile | undefined) {
     try {
       while (open !== undefined && this.#held.length < count) this.#held.push(open());
@@ -38,17 +44,17 @@ export class FileReserve {
     }
   }
 
-  /** How many are held. */
+  /** How many files are held. */
   get files(): number {
     return this.#held.length;
   }
 
-  /** `onRelease` is called when files have run out for whoever accepts here. */
+  /** Joins a listener; `onRelease` is called when files have run out. */
   join(onRelease: () => void): void {
     this.#heirs.add(onRelease);
   }
 
-  /** Gives all back, and tells everybody who accepts. False when there are none. */
+  /** Gives all files back and tells every listener. False when there are none. */
   release(): boolean {
     const held = this.#held;
     this.#held = [];

@@ -16,7 +16,7 @@ export class MalformedRequest extends Error {
   }
 }
 
-/** How the body ends. */
+/** How the end of the body is known. */
 export type Framing =
   | { readonly kind: "length"; readonly size_bytes: number }
   | { readonly kind: "chunked" };
@@ -24,24 +24,24 @@ export type Framing =
 /** The head of one request. */
 export interface RequestHead {
   readonly method: string;
-  /** As it stands in the request line. */
+  /** The target as it stands in the request line. */
   readonly target: string;
-  /** In their order; values without the white space around them. */
+  /** The headers in their order; values without the white space around them. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   /** The value of Host; empty only in HTTP/1.0. */
   readonly host: string;
   readonly framing: Framing;
-  /** The connection may serve another request. */
+  /** True when the connection may serve another request. */
   readonly keep_alive: boolean;
-  /** The client waits for 100 before it sends the body. */
+  /** True when the client waits for 100 before it sends the body. */
   readonly expects_continue: boolean;
 }
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const REQUEST_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP\/(\d)\.(\d)$/;
-/** What a value may consist of (RFC 9110, 5.5). */
+/** What the value of a field may consist of (RFC 9110, 5.5). */
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
-/** Host and port, loosely: what matters is that it is one authority, without user or path. */
+/** Host and port, loosely: it only matters that it is one authority, without user or path. */
 const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::\d{0,5})?$/;
 const DIGITS = /^\d{1,15}$/;
 /** More lines than any client sends. */
@@ -49,8 +49,8 @@ const HEADERS_MAX = 200;
 const CR = 13, LF = 10;
 
 /**
- * Where the head ends: the index behind its empty line; -1 when that has not come. `from` is where
- * to look, at least three bytes before what is new.
+ * Finds the end of the head: the index behind its empty line; -1 when that has not come. `from` is
+ * where to look, at least three bytes before the new ones.
  */
 export function endOfHead(bytes: Uint8Array, from: number): number {
   for (let at = bytes.indexOf(LF, from); at >= 0; at = bytes.indexOf(LF, at + 1)) {
@@ -99,8 +99,9 @@ export function parseHead(bytes: Uint8Array): RequestHead {
 }
 
 /**
- * A field and its value, as strings of their own: a part of a string keeps the whole, here all
- * headers and the token, for as long as a connection remembers one of them. `start` is the line's.
+ * Reads a field and its value, as strings of their own: a part of a string keeps the whole, here
+ * all headers and the token, for as long as a connection remembers one of them. `start` is the
+ * start of the line.
  */
 function parseField(line: string, buffer: Buffer, start: number): [string, string] {
   if (line.startsWith(" ") || line.startsWith("\t")) {
@@ -119,7 +120,7 @@ function parseField(line: string, buffer: Buffer, start: number): [string, strin
   ];
 }
 
-/** Where what follows `begin` starts and ends, without blanks and tabs around it. */
+/** The start and the end of the text behind `begin`, without blanks and tabs around it. */
 function trimmed(line: string, begin: number): [start: number, end: number] {
   let [start, end] = [begin, line.length];
   while (start < end && isBlank(line.charCodeAt(start))) start++;
@@ -131,7 +132,9 @@ function isBlank(unit: number): boolean {
   return unit === 32 || unit === 9;
 }
 
-/** What a reader of URLs takes for a slash, or for the end of the path, and a proxy does not. */
+/**
+ * Characters that a reader of URLs takes for a slash or the end of the path, and a proxy does not.
+ */
 const AMBIGUOUS = /[\\#]/;
 /** "." or ".." as a part of the path: one reader goes up where another does not. */
 const DOTS = /\/(?:\.|%2e){1,2}(?:[/?]|$)/i;
@@ -146,7 +149,7 @@ function requireTarget(method: string, target: string): string {
   throw new MalformedRequest(400, "the target of the request is neither a path nor a URL");
 }
 
-/** All values of a header, those of lists apart, in lower case. */
+/** All values of a header, with lists taken apart, in lower case.  */
 function itemsOf(headers: readonly (readonly [string, string])[], name: string): string[] {
   return headers.filter(([key]) => key.toLowerCase() === name)
     .flatMap(([, value]) => value.split(","))

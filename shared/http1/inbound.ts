@@ -1,12 +1,12 @@
-/** What has come on a connection and was not read yet, in one buffer that is used again. */
+/** Bytes of a connection that have come and were not read yet, in one buffer that is used again. */
 import type { ByteStream } from "./byte_stream.ts";
 
-/** As much as most requests take. */
+/** The size of the first buffer: as much as most requests take. */
 const READ_BYTES = 4_096;
 /** No bytes. */
 export const NOTHING: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 
-/** Of one connection. */
+/** The unread bytes of one connection. */
 export class Inbound {
   readonly #stream: ByteStream;
   #buffer: Uint8Array<ArrayBuffer> = NOTHING;
@@ -19,19 +19,19 @@ export class Inbound {
     this.#end = early.length;
   }
 
-  /** What waits to be read; a view that holds until the next call of `more`. */
+  /** The unread bytes; a view that holds until the next call of `more`. */
   get bytes(): Uint8Array<ArrayBuffer> {
     return this.#buffer.subarray(this.#start, this.#end);
   }
 
-  /** The first so many bytes, which wait no longer; a view as `bytes` is. */
+  /** Takes the first so many bytes; a view as `bytes` is. */
   take(count: number): Uint8Array<ArrayBuffer> {
     const taken = this.#buffer.subarray(this.#start, this.#start + count);
     this.#start += count;
     return taken;
   }
 
-  /** Everything that waits, as the caller's own; the buffer is let go. */
+  /** Takes all unread bytes, as the caller's own; the buffer is let go. */
   release(): Uint8Array<ArrayBuffer> {
     const rest = this.bytes.slice();
     this.#buffer = NOTHING;
@@ -39,7 +39,7 @@ export class Inbound {
     return rest;
   }
 
-  /** Reads more behind what waits; false at the end. */
+  /** Reads more bytes behind the unread ones; false at the end. */
   async more(): Promise<boolean> {
     if (this.#start === this.#end) this.#start = this.#end = 0;
     if (this.#end === this.#buffer.length) this.#makeRoom();
@@ -49,7 +49,10 @@ export class Inbound {
     return true;
   }
 
-  /** To the front when half of it is read, else twice as large: a byte is moved a few times at most. */
+  /**
+   * Makes room: moves the bytes to the front when half of the buffer is read, else doubles it. So a
+   * byte is moved a few times at most.
+   */
   #makeRoom(): void {
     const waiting = this.bytes;
     const larger = waiting.length > this.#buffer.length / 2;

@@ -1,10 +1,10 @@
 /**
- * The listener of every port: it bounds who has shown no token yet, and reads what a trusted proxy
- * says. Accepting is `door.ts` and `tls_door.ts`; HTTP is `exchange.ts`, or `runtime_exchange.ts` where
- * the runtime's WebSockets are to be opened.
+ * The listener of every port. It bounds the connections that have shown no token yet, and reads
+ * what a trusted proxy says. Accepting is `door.ts` and `tls_door.ts`; HTTP is `exchange.ts`, or
+ * `runtime_exchange.ts` where the runtime's WebSockets are wanted.
  */
-import type { Logger } from "../log.ts";
-import type { TlsPair } from "../tls_reload.ts";
+import type { Logger } from "../logs/log.ts";
+import type { TlsPair } from "../listeners/tls_reload.ts";
 import { Arrival, Arrivals } from "./arrivals.ts";
 import type { ArrivalLimits, ArrivalStats } from "./arrivals.ts";
 import { closeQuietly } from "./byte_stream.ts";
@@ -13,17 +13,18 @@ import type { Door, DoorOptions, DoorStats, Visitor } from "./door.ts";
 import { serveConnection } from "./exchange.ts";
 import type { ClientOf, ExchangeContext, TakenConnection } from "./exchange.ts";
 import type { FileReserve } from "./file_reserve.ts";
-import type { Handler } from "../http_handler.ts";
+import type { Handler } from "../listeners/http_handler.ts";
 import { NOTHING } from "./inbound.ts";
+import { lookAtSockets } from "../turns/next_turn.ts";
 import { readProxyHeader } from "./proxy.ts";
 import type { ProxyRule } from "./proxy.ts";
 import { runtimeHttp, serveByRuntime } from "./runtime_exchange.ts";
 import { openTlsDoor } from "./tls_door.ts";
-import { Turns } from "../turns.ts";
+import { Turns } from "../turns/turns.ts";
 
 /** Where to listen, and within which bounds. */
 export interface BareListenOptions {
-  /** For messages: "client", "ops", "admin"; absent: "client". */
+  /** The listener's name for messages: "client", "ops", "admin"; absent: "client". */
   readonly name?: string;
   readonly host: string;
   /** 0 picks a free port. */
@@ -31,38 +32,50 @@ export interface BareListenOptions {
   readonly handler: Handler;
   /** PEM texts; with them the listener speaks TLS. */
   readonly tls?: TlsPair | undefined;
-  /** Other processes serve the same port. */
+  /** True when other processes serve the same port. */
   readonly reuse_port?: boolean;
-  /** What reads requests: our own parser, or the runtime's, for its WebSockets; absent: our own. */
+  /** Which HTTP reads requests: our own, or the runtime's, for its WebSockets; absent: our own. */
   readonly http?: "own" | "runtime";
   readonly limits: DoorLimits;
-  /** Addresses whose connections begin with a PROXY header; absent: nobody's. */
+  /** Proxies whose connections begin with a PROXY header; absent: none. */
   readonly proxies?: ProxyRule | undefined;
-  /** Of proxies that say it in a header of each request; absent: nobody's. */
+  /**
+   * The client behind a proxy that says it in a header of each request; absent: a peer is its own
+   * client.
+   */
   readonly clientOf?: ClientOf | undefined;
-  /** Given back when files run out; absent: there is none. */
+  /** The files to give back when files run out; absent: there are none. */
   readonly reserve?: FileReserve | undefined;
   readonly log?: Logger | undefined;
-  /** The listener has died for good; nothing is accepted any more. */
+  /** Called when the listener has died for good; nothing is accepted any more. */
   readonly onGone: (error: Error) => void;
   readonly now?: () => number;
 }
 
 /** The bounds of a listener. */
 export interface DoorLimits extends ArrivalLimits {
-  /** Connections of this listener in all, WebSockets with them. */
+  /** Connections of this listener in all, WebSockets included. */
   readonly descriptors: number;
-  /** Files that are left to others when they have run out and there was no `FileReserve`; absent: none. */
+  /**
+   * Files that are left to others when they have run out and there was no `FileReserve`; absent:
+   * none.
+   */
   readonly reserved?: number;
-  /** So long nothing could be accepted, or the port not be opened anew: it is gone, in ms; absent: 30 s. */
+  /**
+   * For how long nothing could be accepted, or the port not be opened anew, until it is given up;
+   * in ms; absent: 30 s.
+   */
   readonly gone_ms?: number;
 }
 
-/** What happened at the door, for metrics. */
+/** Counts of what happened at the door, for metrics. */
 export interface BareListenStats extends ArrivalStats, DoorStats {
-  /** Connections now, WebSockets with them. */
+  /** Open connections, WebSockets included. */
   readonly open: number;
-  /** Ended at once, because there was no descriptor left but the reserve, and no stranger to end. */
+  /**
+   * Connections that were ended at once: no descriptor was left but the reserve, and no stranger to
+   * end.
+   */
   readonly refused: number;
 }
 
@@ -74,43 +87,47 @@ export interface BareListener {
   shutdown(): Promise<void>;
   /** Ends every connection that was not upgraded. */
   abandon(): void;
-  /** Handshakes from now on use another pair; who is connected notices nothing. */
+  /** Uses another pair for further handshakes; open connections notice nothing. */
   renew(pair: TlsPair): Promise<void>;
-  /** Opens the port anew, because it does not answer; who is connected notices nothing. */
+  /** Opens the port anew, because it does not answer; open connections notice nothing. */
   reopen(): Promise<void>;
 }
 
 const GONE_MS = 30_000;
 
-/** Rejects with the runtime's own error when the address is taken, forbidden or not of this machine. */
+/**
+ * Opens a listener. Rejects with the runtime's own error when the address is taken, forbidden or
+ * not of this machine.
+ */
 export async function listenBare(options: BareListenOptions): Promise<BareListener> {
   const { tls, http } = options;
   if (tls === undefined || http === "runtime") return listenPlain(options);
   const listening = new Listening(options);
-  listening.door = await openTlsDoor(listening.doorOptions(), tls);
-  return listening;
+  return listening.opened(await openTlsDoor(listening.doorOptions(), tls));
 }
 
-/** The same without TLS of our own, at once. Throws the runtime's own error. */
+/** Opens a listener without TLS of our own, at once. Throws the runtime's own error. */
 export function listenPlain(options: BareListenOptions): BareListener {
   const { tls, http } = options;
   if (http === "runtime") runtimeHttp();
   const listening = new Listening(options);
   const where = listening.doorOptions();
-  listening.door = tls === undefined ? openPlainDoor(where) : openRuntimeTlsDoor(where, tls);
-  return listening;
+  return listening.opened(
+    tls === undefined ? openPlainDoor(where) : openRuntimeTlsDoor(where, tls),
+  );
 }
 
 class Listening implements BareListener {
-  /** Set before anybody comes. */
-  door!: Door;
+  /** Set before the first connection comes. */
+  #door!: Door;
   readonly #options: BareListenOptions;
   readonly #arrivals: Arrivals;
   readonly #context: ExchangeContext;
   readonly #ended = Promise.withResolvers<void>();
+  #endLooking: (() => void) | undefined;
   #closing = false;
   #open = 0;
-  /** How many there may be; less than was asked for, once files have run out. */
+  /** How many connections there may be; less than was asked for, once files have run out. */
   #open_max: number;
   #refused = 0;
   #date = "";
@@ -134,7 +151,14 @@ class Listening implements BareListener {
     reserve?.join(() => this.#open_max = Math.max(1, Math.min(this.#open_max, this.#open)));
   }
 
-  /** What its door is to be. */
+  /** Sets the listener's door. */
+  opened(door: Door): this {
+    this.#door = door;
+    this.#endLooking = lookAtSockets();
+    return this;
+  }
+
+  /** The options of its door. */
   doorOptions(): DoorOptions {
     const { name = "client", host, port, reuse_port = false, onGone, limits, log } = this.#options;
     return {
@@ -148,18 +172,18 @@ class Listening implements BareListener {
   }
 
   get port(): number {
-    return this.door.port;
+    return this.#door.port;
   }
 
   get stats(): BareListenStats {
-    const counted = { ...this.#arrivals.stats, ...this.door.stats };
+    const counted = { ...this.#arrivals.stats, ...this.#door.stats };
     return { ...counted, open: this.#open, refused: this.#refused };
   }
 
   shutdown(): Promise<void> {
     if (!this.#closing) {
       this.#closing = true;
-      this.door.close();
+      this.#door.close();
       this.#arrivals.end(false);
       this.#settle();
     }
@@ -171,14 +195,17 @@ class Listening implements BareListener {
   }
 
   renew(pair: TlsPair): Promise<void> {
-    return this.door.renew(pair);
+    return this.#door.renew(pair);
   }
 
   reopen(): Promise<void> {
-    return this.door.reopen();
+    return this.#door.reopen();
   }
 
-  /** Without a reserve to give back, the oldest strangers go until there is one, and nobody else. */
+  /**
+   * Files have run out. Without a reserve to give back, the oldest strangers are ended until there
+   * is one, and nobody else.
+   */
   #onFilesOut(): void {
     if (this.#options.reserve?.release() === true) return;
     const reserve = Math.min(this.#options.limits.reserved ?? 0, Math.ceil(this.#open / 2));
@@ -241,7 +268,7 @@ class Listening implements BareListener {
     return await serveConnection(this.#context, { ...connection, early: NOTHING });
   }
 
-  /** One text a second. */
+  /** The HTTP date; one text a second. */
   #dateText(): string {
     const seconds = Math.floor(Date.now() / 1_000);
     if (seconds === this.#date_seconds) return this.#date;
@@ -250,7 +277,9 @@ class Listening implements BareListener {
   }
 
   #settle(): void {
-    if (this.#closing && this.#open === 0) this.#ended.resolve();
+    if (!this.#closing || this.#open > 0) return;
+    this.#endLooking?.();
+    this.#ended.resolve();
   }
 }
 

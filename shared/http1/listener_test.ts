@@ -7,7 +7,7 @@ import { takeBareUpgrade } from "./exchange.ts";
 import type { BareUpgrade } from "./exchange.ts";
 import { listenBare } from "./listener.ts";
 import type { BareListener, BareListenOptions } from "./listener.ts";
-import { testCertificate } from "../test_certificate.ts";
+import { testCertificate } from "../listeners/testing/certificate.ts";
 
 const LIMITS = {
   strangers: 100,

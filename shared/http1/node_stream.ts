@@ -1,4 +1,7 @@
-/** A socket of `node:net` as a `ByteStream`, for what is said before TLS. Nothing is read of it unasked. */
+/**
+ * A socket of `node:net` as a `ByteStream`, for what is said before TLS. Nothing is read of it
+ * unasked.
+ */
 import type { Socket } from "node:net";
 import type { ByteStream } from "./byte_stream.ts";
 
@@ -54,7 +57,10 @@ export class NodeStream implements ByteStream {
     this.#socket.destroy();
   }
 
-  /** The socket as it was, with what was not read yet; the stream is only to be closed from now on. */
+  /**
+   * Gives back the socket as it was, with what was not read yet. After that the stream is only good
+   * for closing.
+   */
   release(): Socket {
     const socket = this.#socket;
     socket.pause();

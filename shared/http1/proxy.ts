@@ -1,12 +1,12 @@
 /**
- * What a trusted proxy says of its client before the client's first byte: the PROXY protocol, version
- * 2 (HAProxy, "The PROXY protocol", 2.2). Who may say it is a list of addresses.
+ * Reads what a trusted proxy says of its client before the client's first byte: the PROXY protocol,
+ * version 2 (HAProxy, "The PROXY protocol", 2.2). A list of addresses says who may say it.
  */
 import type { ByteStream } from "./byte_stream.ts";
 
 const SIGNATURE = [0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a];
 const HEAD_BYTES = 16;
-/** Addresses and what else a proxy adds; the longest that is read. */
+/** Longest body of a header that is read: addresses, and what else a proxy adds. */
 const BODY_BYTES_MAX = 4_096;
 const LOCAL = 0x20, PROXY = 0x21;
 const TCP4 = 0x11, TCP6 = 0x21;
@@ -20,13 +20,17 @@ export interface ProxySource {
 /** Which peers are proxies. */
 export interface ProxyRule {
   isProxy(address: string): boolean;
-  /** Their connections begin with a header, always; else they say it in their requests. */
+  /**
+   * True when a peer's connections begin with a header, always; else it says its client in
+   * requests.
+   */
   readonly speaksFirst: boolean;
 }
 
 /**
- * Reads a header, and nothing behind it. Undefined for the proxy's own connections (health checks) and
- * other families. Rejects with TypeError when it is none: a trusted proxy sends one, always.
+ * Reads a header, and nothing behind it. Undefined for the proxy's own connections (health checks)
+ * and for other address families. Rejects with TypeError when it is none: a trusted proxy always
+ * sends one.
  */
 export async function readProxyHeader(stream: ByteStream): Promise<ProxySource | undefined> {
   const head = new Uint8Array(HEAD_BYTES);
@@ -42,7 +46,7 @@ export async function readProxyHeader(stream: ByteStream): Promise<ProxySource |
   return sourceOf(head[12], head[13], body);
 }
 
-/** `look` sees how much has come after each read, and may throw. */
+/** Fills the buffer; `look` is told after each read how much has come, and may throw. */
 async function fill(
   stream: ByteStream,
   buffer: Uint8Array<ArrayBuffer>,

@@ -1,14 +1,14 @@
 /**
- * Requests and answers on one connection by the runtime's own HTTP server, which alone opens its
- * WebSockets on what we have accepted. The counterpart of `exchange.ts`: the same bounds of time, as
- * far as a server that reads by itself lets us see what it does.
+ * Requests and answers on one connection by the runtime's own HTTP server, which alone can open its
+ * WebSockets on a connection that we have accepted. The counterpart of `exchange.ts`, with the same
+ * time limits, as far as they can be kept for a server that reads by itself.
  */
 import type { Arrival } from "./arrivals.ts";
 import { closeQuietly } from "./byte_stream.ts";
 import type { ByteStream } from "./byte_stream.ts";
 import type { ExchangeContext, TakenConnection, UpgradeTaker } from "./exchange.ts";
 import { NOTHING } from "./inbound.ts";
-import { NO_TURN } from "../turns.ts";
+import { NO_TURN } from "../turns/turns.ts";
 
 /** One request, as `Deno.serveHttp` gives it. */
 interface RequestEvent {
@@ -25,8 +25,8 @@ interface HttpConnection {
 type ServeHttp = (conn: Deno.Conn) => HttpConnection;
 
 /**
- * HTTP on a connection that somebody else accepted; the types of Deno 2 leave it out. `Deno.serve`
- * accepts by itself and so can neither bound who comes nor survive a lack of files.
+ * The runtime's HTTP on a connection that somebody else accepted; the types of Deno 2 leave it out.
+ * `Deno.serve` accepts by itself, and so can neither bound who comes nor survive a lack of files.
  */
 export function runtimeHttp(): ServeHttp {
   const { serveHttp } = Deno as typeof Deno & { serveHttp?: ServeHttp };
@@ -37,17 +37,23 @@ export function runtimeHttp(): ServeHttp {
   );
 }
 
-/** Whoever has the WebSocket that a request became. */
+/** Takes over the WebSocket that a request became. */
 export interface RuntimeUpgrade {
-  /** Once, before the handler returns; `lost` is called when the peer had gone before its answer. */
+  /**
+   * To be called once, before the handler returns; `lost` is called when the peer had gone before
+   * its answer.
+   */
   take(taker: Pick<UpgradeTaker, "lost">): void;
-  /** The WebSocket has ended. */
+  /** To be called when the WebSocket has ended. */
   ended(): void;
 }
 
 const offered = new WeakMap<Request, RuntimeUpgrade>();
 
-/** The upgrade that a request of such a listener may become, once; undefined for any other request. */
+/**
+ * Takes the upgrade of a request, once; undefined for a request that is none, or not of such a
+ * listener.
+ */
 export function takeRuntimeUpgrade(request: Request): RuntimeUpgrade | undefined {
   const upgrade = offered.get(request);
   offered.delete(request);
@@ -57,7 +63,7 @@ export function takeRuntimeUpgrade(request: Request): RuntimeUpgrade | undefined
 /** One accepted connection, its handshake done. */
 export interface RuntimeConnection {
   readonly arrival: Arrival;
-  /** The runtime's own. */
+  /** The runtime's own connection. */
   readonly stream: ByteStream;
   readonly remoteAddr: Deno.NetAddr;
 }
@@ -76,6 +82,8 @@ export async function serveByRuntime(
       arrivals.enter(arrival, first ? "head" : "idle");
       const event = await http.nextRequest();
       if (event === null) break;
+      if (arrival.stranger) await turns.later();
+      if (arrival.ended) break;
       const taken = await answer(context, arrival, event, remoteAddr);
       if (taken !== undefined) return { taker: taken, stream, early: NOTHING };
       turn = await turns.next(turn);
@@ -127,7 +135,7 @@ async function answer(
   }
 }
 
-/** A WebSocket of the runtime, as far as its listener has to know of it: until when it is there. */
+/** A WebSocket of the runtime; its listener has to know until when it is there. */
 class RuntimeSocket implements RuntimeUpgrade, UpgradeTaker {
   #taker: Pick<UpgradeTaker, "lost"> | undefined;
   readonly #over = Promise.withResolvers<void>();
@@ -157,7 +165,10 @@ function valuesOf({ headers }: Request, name: string): string[] {
   return value === null ? [] : [value];
 }
 
-/** The same request, whose body has its time. Of one without a body: itself, or it could not be upgraded. */
+/**
+ * The request with a body that has a time limit. A request without a body stays itself, or it could
+ * not be upgraded.
+ */
 function timed(request: Request, { arrivals }: ExchangeContext, arrival: Arrival): Request {
   const { method, headers, url, body } = request;
   const empty = method === "GET" || method === "HEAD" || body === null ||

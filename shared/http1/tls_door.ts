@@ -8,21 +8,24 @@ import { createServer } from "node:net";
 import type { AddressInfo, Server, Socket } from "node:net";
 import { createSecureContext } from "node:tls";
 import type { SecureContext } from "node:tls";
-import type { TlsPair } from "../tls_reload.ts";
+import type { TlsPair } from "../listeners/tls_reload.ts";
+import { Turns } from "../turns/turns.ts";
 import type { Door, DoorOptions, DoorStats } from "./door.ts";
 import { handleOf } from "./node_handle.ts";
 import { NodeStream } from "./node_stream.ts";
 import { secureStream } from "./tls_stream.ts";
-import { Turns } from "./turns.ts";
 
 /** How many handshakes begin in one turn of the event loop: others have their turn between them. */
 const HANDSHAKES_A_TURN = 4;
-/** How often the listener is woken, and looked whether there are files. */
+/** Time between two looks at whether there are files, at which the listener is woken. */
 const WAKE_MS = 50;
 const BACKLOG = 511;
 const RETRY_MS_MAX = 1_000;
 
-/** Rejects with the runtime's own error when the address is taken, forbidden or not of this machine. */
+/**
+ * Opens a door with TLS of our own. Rejects with the runtime's own error when the address is taken,
+ * forbidden or not of this machine.
+ */
 export async function openTlsDoor(options: DoorOptions, pair: TlsPair): Promise<Door> {
   return new TlsDoor(options, await openServer(options, options.port), pair);
 }
@@ -51,10 +54,10 @@ class TlsDoor implements Door {
   #context: SecureContext;
   #closed = false;
   #opening: Promise<void> | undefined;
-  /** Since when there has been no file, while nobody here holds one. */
+  /** Since when the system has given no file while no connection here holds one. */
   #without_since_ms: number | undefined;
   #told = false;
-  /** Whose handshakes are to begin. */
+  /** Connections whose handshakes are to begin. */
   readonly #beginning = new Turns(HANDSHAKES_A_TURN);
 
   constructor(options: DoorOptions, server: Server, pair: TlsPair) {
@@ -110,8 +113,8 @@ class TlsDoor implements Door {
   }
 
   /**
-   * A listener that once got no descriptor for a connection is told of no further one (Deno 2.9), and
-   * does not say so. Asked to listen again, it looks at its queue.
+   * Wakes the listener. One that once got no descriptor for a connection is told of no further one
+   * (Deno 2.9), and does not say so. Asked to listen again, it looks at its queue.
    */
   #wake(): void {
     if (this.#opening !== undefined) return;
@@ -153,14 +156,16 @@ class TlsDoor implements Door {
       stream,
       remoteAddr: { transport: "tcp", hostname, port },
       secure: async () => {
-        await new Promise<void>((resolve) => this.#beginning.add(resolve));
+        await this.#beginning.later();
         return await secureStream(stream.release(), this.#context);
       },
     });
   }
 }
 
-/** Whether the system gives out another one; true also where only permissions are missing. */
+/**
+ * Whether the system gives out another descriptor; true also where only permissions are missing.
+ */
 function hasDescriptor(): boolean {
   try {
     Deno.listen({ hostname: "127.0.0.1", port: 0 }).close();

@@ -5,7 +5,7 @@ import { takeBareUpgrade } from "./exchange.ts";
 import type { BareUpgrade } from "./exchange.ts";
 import { listenBare } from "./listener.ts";
 import type { BareListener, BareListenOptions } from "./listener.ts";
-import { testCertificate } from "../test_certificate.ts";
+import { testCertificate } from "../listeners/testing/certificate.ts";
 
 const HOST = "127.0.0.1";
 const TLS = await testCertificate();

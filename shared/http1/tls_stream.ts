@@ -1,6 +1,6 @@
 /**
- * TLS on a socket of `node:net`, as a `ByteStream`. `node:tls` makes and ends it; what is said goes by
- * the handle below its streams, which would cost each message as much as TLS itself, and which go on
+ * TLS on a socket of `node:net`, as a `ByteStream`. `node:tls` makes and ends it; bytes go by the
+ * handle below its streams. The streams would cost each message as much as TLS itself, and go on
  * reading when nobody asks. Accepting is `tls_door.ts`.
  */
 import type { Socket } from "node:net";
@@ -9,11 +9,11 @@ import type { SecureContext } from "node:tls";
 import type { ByteStream } from "./byte_stream.ts";
 import { handleOf } from "./node_handle.ts";
 import type { NodeHandle } from "./node_handle.ts";
-import { Turns } from "./turns.ts";
+import { Turns } from "../turns/turns.ts";
 
 /**
- * Resolves when the handshake is done; rejects when it fails. Nobody else reads the socket any more;
- * what was read of it and put back comes first.
+ * Does the handshake; resolves with the stream inside TLS, and rejects when it fails. Nobody else
+ * may read the socket; what was read of it and put back comes first.
  */
 export async function secureStream(
   tcp: Socket,
@@ -33,21 +33,24 @@ interface Reader {
   readonly reject: (error: Error) => void;
 }
 
-/** Who goes costs more than a message: a crowd that goes at once must not stop the others. */
+/**
+ * Ending a connection costs more than a message: a crowd that goes at once must not stop the
+ * others.
+ */
 const ends = new Turns(16);
 
 class TlsStream implements ByteStream {
-  /** The handshake. */
+  /** Resolves when the handshake is done. */
   readonly secured: Promise<void>;
   readonly #socket: TLSSocket;
-  /** What it is on. */
+  /** The socket below. */
   readonly #tcp: Socket;
   #reader: Reader | undefined;
   #writer: ((error: Error) => void) | undefined;
-  /** Has come and was not asked for yet: nothing more is read meanwhile. */
+  /** Bytes that have come and were not asked for yet; nothing more is read meanwhile. */
   #rest: Uint8Array<ArrayBuffer> | undefined;
   #ended = false;
-  /** Something was written after the end of what comes. */
+  /** True when something was written after the peer's end. */
   #answered = false;
   #error: Error | undefined;
 
@@ -68,7 +71,7 @@ class TlsStream implements ByteStream {
     const handle = handleOf(socket) as NodeHandle;
     handle.onread = (bytes) => {
       if (bytes !== undefined) return this.#take(new Uint8Array(bytes));
-      ends.add(() => {
+      ends.wait(() => {
         this.#end();
         reject(new Error("the connection ended within the handshake"));
       });
@@ -122,7 +125,7 @@ class TlsStream implements ByteStream {
     this.#break(new Error("the connection was closed here"));
     // A peer of TLS is told that nothing was cut off.
     if (!now) socket.end();
-    ends.add(() => socket.destroy());
+    ends.wait(() => socket.destroy());
   }
 
   #take(bytes: Uint8Array<ArrayBuffer>): void {
@@ -142,7 +145,7 @@ class TlsStream implements ByteStream {
     return into.length;
   }
 
-  /** For later: until then, the system keeps what follows. */
+  /** Keeps bytes for a later read; until then the system keeps what follows. */
   #keep(bytes: Uint8Array<ArrayBuffer>): void {
     this.#rest = this.#rest === undefined ? bytes : joined(this.#rest, bytes);
     handleOf(this.#tcp)?.readStop();

@@ -1,5 +1,5 @@
 /**
- * The connection of an upgrade as a stream of Node's, for packages that want one: what is written
+ * The connection of an upgrade as a stream of Node's, for packages that want one. What is written
  * before the connection is handed over waits. What the bytes mean is not known here.
  */
 import { Duplex } from "node:stream";
@@ -7,18 +7,21 @@ import { closeQuietly, writeAll } from "./byte_stream.ts";
 import type { ByteStream } from "./byte_stream.ts";
 import type { UpgradeTaker } from "./exchange.ts";
 
-/** Enough for most reads of a quiet connection; a full one is followed by a larger. */
+/**
+ * Size of a buffer: enough for most reads of a quiet connection; a full one is followed by a
+ * larger.
+ */
 const READ_BYTES = 2_048;
 const READ_BYTES_MAX = 65_536;
 const NOT_WRITING = Promise.resolve();
 
-/** For `BareUpgrade.take`: to be used as a stream at once. */
+/** A stream for `BareUpgrade.take`, to be used at once. */
 export class UpgradeDuplex extends Duplex implements UpgradeTaker {
-  /** Bytes that have arrived behind the request. */
+  /** Bytes that came behind the request. */
   bytesRead = 0;
   #stream: ByteStream | undefined;
   #early: Uint8Array<ArrayBuffer> | undefined;
-  /** What waits for the connection. */
+  /** True when a read waits for the connection. */
   #read_waits = false;
   #write_waits: (() => void) | undefined;
   #buffer = new Uint8Array(READ_BYTES);
@@ -99,7 +102,9 @@ export class UpgradeDuplex extends Duplex implements UpgradeTaker {
 
 type Done = (error?: Error | null) => void;
 
-/** What is pushed may be kept: of a buffer only what is left of it is used again. */
+/**
+ * The buffer after a read: what is pushed may be kept, so only what is left of it is used again.
+ */
 function bufferAfter(buffer: Uint8Array<ArrayBuffer>, count: number): Uint8Array<ArrayBuffer> {
   if (count === buffer.length) return new Uint8Array(READ_BYTES_MAX);
   const left = buffer.subarray(count);

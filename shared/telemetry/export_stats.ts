@@ -1,8 +1,8 @@
 /**
  * Counts the exports of a process by OTLP, of traces and of metrics alike. Not the exporting.
  */
-import { Counter } from "../metrics.ts";
-import type { Registry } from "../metrics.ts";
+import { Counter } from "../metrics/metrics.ts";
+import type { Registry } from "../metrics/metrics.ts";
 
 /** What is exported. */
 export type Signal = "traces" | "metrics";

@@ -7,7 +7,7 @@ import { ValueType } from "@opentelemetry/api";
 import type { HrTime } from "@opentelemetry/api";
 import { AggregationTemporality, DataPointType } from "@opentelemetry/sdk-metrics";
 import type { DataPoint, HistogramMetricData, MetricData } from "@opentelemetry/sdk-metrics";
-import type { Registry } from "../metrics.ts";
+import type { Registry } from "../metrics/metrics.ts";
 
 type Labels = Record<string, string | number>;
 
@@ -15,7 +15,7 @@ type Labels = Record<string, string | number>;
 interface Sample {
   readonly labels: Labels;
   readonly value: number;
-  /** Of histograms: with `_bucket`, `_sum` or `_count` at its end. */
+  /** The name of a histogram's sample, with `_bucket`, `_sum` or `_count` at its end. */
   readonly metricName?: string;
 }
 

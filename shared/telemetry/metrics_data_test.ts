@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { AggregationTemporality, DataPointType } from "@opentelemetry/sdk-metrics";
-import { Counter, Gauge, Histogram, Registry } from "../metrics.ts";
+import { Counter, Gauge, Histogram, Registry } from "../metrics/metrics.ts";
 import { metricsData, unitOf } from "./metrics_data.ts";
 
 const SPAN = { start_ms: 1_700_000_000_123, end_ms: 1_700_000_015_000.5 };

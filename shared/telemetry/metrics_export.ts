@@ -16,7 +16,7 @@ import type {
   PushMetricExporter,
   ResourceMetrics,
 } from "@opentelemetry/sdk-metrics";
-import type { Logger } from "../log.ts";
+import type { Logger } from "../logs/log.ts";
 import { exportCounter } from "./export_stats.ts";
 import { metricsData } from "./metrics_data.ts";
 import type { MetricsExport, MetricsExportOptions } from "./metrics_start.ts";

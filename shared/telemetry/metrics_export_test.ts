@@ -1,9 +1,9 @@
 /** Metrics to a collector that is there, that is not, and that comes back; over real HTTP. */
 import assert from "node:assert/strict";
-import { startOtlpReceiver } from "../../tests/otlp_receiver.ts";
+import { startOtlpReceiver } from "../../tests/harness/otlp_receiver.ts";
 import { ConfigSchema } from "../config/schema.ts";
-import { createLogger } from "../log.ts";
-import { Counter, createMetrics } from "../metrics.ts";
+import { createLogger } from "../logs/log.ts";
+import { Counter, createMetrics } from "../metrics/metrics.ts";
 import type { MetricsExport } from "./metrics_start.ts";
 import { openMetricsExport } from "./metrics_start.ts";
 import { telemetryResource } from "./resource.ts";
@@ -45,7 +45,9 @@ async function exportTo(otlp_url: string, more: Record<string, unknown> = {}): P
   const { telemetry } = ConfigSchema.parse({
     telemetry: { otlp_url, metrics_interval_ms: 1_000, ...more },
   });
-  const exporting = await openMetricsExport({ registry, telemetry, resource, log, now: Date.now });
+  const readTextFile = Deno.readTextFileSync;
+  const told = { registry, telemetry, resource, log, readTextFile };
+  const exporting = await openMetricsExport({ ...told, now: Date.now });
   assert.ok(exporting !== undefined);
   const exports = async (outcome: string): Promise<number> => {
     const { values } = await registry.getSingleMetric("arqon_otlp_exports_total")!.get();
@@ -135,13 +137,37 @@ Deno.test({
   sanitizeResources: false,
 });
 
+Deno.test("headers of a file go with each export, as the file has them then", async () => {
+  await using collector = await startOtlpReceiver();
+  const headers_file = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(headers_file, "authorization: Bearer first-hunter2\n");
+    const test = await exportTo(collector.url, { headers_file });
+    const shown = () => collector.headers()?.get("authorization");
+    await until("the first token", () => shown() === "Bearer first-hunter2");
+    await Deno.writeTextFile(headers_file, "# rotated\nauthorization: Bearer second-hunter2\n");
+    await until("the second", () => shown() === "Bearer second-hunter2");
+    await Deno.remove(headers_file);
+    const before = collector.requests.metrics;
+    await until("exports without the file", () => collector.requests.metrics > before + 1);
+    assert.equal(shown(), "Bearer second-hunter2", "the last good one is used on");
+    await test.exporting.shutdown();
+    const told = test.lines.filter((line) => line.includes("telemetry.headers_file"));
+    assert.equal(told.length, 1, test.lines.join(""));
+    assert.doesNotMatch(test.lines.join(""), /hunter2/);
+  } finally {
+    await Deno.remove(headers_file).catch(() => {});
+  }
+});
+
 Deno.test("without a collector, or with metrics off, nothing is started", async () => {
   const registry = createMetrics({ node_id: "n1", version: "1" });
   const write = () => {};
   const log = createLogger({ level: "info", format: "json", component: "t", now: Date.now, write });
   for (const text of [{}, { otlp_url: "http://127.0.0.1:9", metrics: false }]) {
     const { telemetry } = ConfigSchema.parse({ telemetry: text });
-    const options = { registry, telemetry, resource, log, now: Date.now };
+    const readTextFile = Deno.readTextFileSync;
+    const options = { registry, telemetry, resource, log, now: Date.now, readTextFile };
     assert.equal(await openMetricsExport(options), undefined);
   }
   assert.equal(registry.getSingleMetric("arqon_otlp_exports_total"), undefined);

@@ -3,8 +3,9 @@
  * OpenTelemetry SDK (`metrics_export.ts`) only when the config names a collector and wants metrics.
  */
 import type { Config } from "../config/schema.ts";
-import type { Logger } from "../log.ts";
-import type { Registry } from "../metrics.ts";
+import type { Logger } from "../logs/log.ts";
+import type { Registry } from "../metrics/metrics.ts";
+import type { ReadFile } from "../process/secret_file.ts";
 import { otlpTarget } from "./resource.ts";
 import type { TelemetryResource } from "./resource.ts";
 
@@ -14,6 +15,8 @@ export interface MetricsExportOptions {
   readonly telemetry: Config["telemetry"];
   readonly resource: TelemetryResource;
   readonly log: Logger;
+  /** Reads the file of `headers_file`. */
+  readonly readTextFile: ReadFile;
   /** Unix ms. */
   readonly now: () => number;
 }
@@ -31,7 +34,10 @@ export interface MetricsExport {
 export async function openMetricsExport(
   options: MetricsExportOptions,
 ): Promise<MetricsExport | undefined> {
-  const target = otlpTarget(options.telemetry, "metrics");
+  const target = otlpTarget(options.telemetry, "metrics", {
+    read: options.readTextFile,
+    log: options.log,
+  });
   if (target === undefined || !options.telemetry.metrics) return undefined;
   const { startMetricsExport } = await import("./metrics_export.ts");
   return startMetricsExport(options, target);

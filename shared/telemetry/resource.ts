@@ -1,8 +1,12 @@
 /**
- * Who speaks and to whom, for all that leaves the process by OTLP: the attributes of the process and
- * the address of the collector. Loads no OpenTelemetry package, so that a `main.ts` may use it.
+ * The sender and the receiver of everything that leaves the process by OTLP: the attributes of the
+ * process and the address of the collector. Loads no OpenTelemetry package, so that a `main.ts` may
+ * use it.
  */
 import type { Config } from "../config/schema.ts";
+import type { Logger } from "../logs/log.ts";
+import { headersIn, readSecret, RenewedSecret } from "../process/secret_file.ts";
+import type { ReadFile } from "../process/secret_file.ts";
 
 /** The attributes of this process, by OpenTelemetry's semantic conventions. */
 export interface TelemetryResource {
@@ -27,24 +31,47 @@ export function telemetryResource(
 /** What the exporters of the npm SDK take. */
 export interface OtlpTarget {
   readonly url: string;
-  readonly headers: Record<string, string>;
+  /** Gives the headers; called before each export. */
+  readonly headers: () => Promise<Record<string, string>>;
   /** How long one export may take, its retries with it. */
   readonly timeoutMillis: number;
 }
 
+/** How the file of `headers_file` is read, and who hears that it cannot be any more. */
+export interface HeadersSource {
+  readonly read: ReadFile;
+  readonly log?: Logger;
+}
+
 /**
  * Where a signal goes: `otlp_url` with `/v1/traces` or `/v1/metrics` at its end. Undefined when there is
- * no collector.
+ * no collector. Throws a ConfigError when `headers_file` cannot be used.
  */
 export function otlpTarget(
-  telemetry: Pick<Config["telemetry"], "otlp_url" | "otlp_headers" | "timeout_ms">,
+  telemetry: Pick<Config["telemetry"], "otlp_url" | "otlp_headers" | "headers_file" | "timeout_ms">,
   signal: "traces" | "metrics",
+  source: HeadersSource,
 ): OtlpTarget | undefined {
-  const { otlp_url, otlp_headers, timeout_ms } = telemetry;
+  const { otlp_url, timeout_ms } = telemetry;
   if (otlp_url === undefined) return undefined;
+  const headers = telemetryHeaders(telemetry, source);
   return {
     url: `${otlp_url.replace(/\/+$/, "")}/v1/${signal}`,
-    headers: Object.fromEntries(otlp_headers.map(({ name, value }) => [name, value])),
+    headers: () => Promise.resolve(headers()),
     timeoutMillis: timeout_ms,
   };
+}
+
+/** The headers of each export, as the configuration or its file has them now. Throws a ConfigError. */
+export function telemetryHeaders(
+  { otlp_headers, headers_file }: Pick<Config["telemetry"], "otlp_headers" | "headers_file">,
+  { read, log }: HeadersSource,
+): () => Record<string, string> {
+  if (headers_file === undefined) {
+    const headers = Object.fromEntries(otlp_headers.map(({ name, value }) => [name, value]));
+    return () => headers;
+  }
+  const file = { key: "telemetry.headers_file", path: headers_file };
+  const secret = new RenewedSecret(() => readSecret(read, file, headersIn), log);
+  return () => secret.current();
 }

@@ -1,11 +1,11 @@
 /**
- * The spans of the Spine itself: what is handed to it with a recorded trace, from the hand-over until
- * it is confirmed or answered. Who receives it goes on below that span. A message without a recorded
- * trace costs a look at its headers. What receivers do with it is theirs.
+ * The spans of the Spine itself: of a message with a recorded trace, from its hand-over until it is
+ * confirmed or answered. Receivers go on below that span. A message without a recorded trace costs
+ * a look at its headers.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Spine, SpineHeaders } from "../spine/spine.ts";
-import { parseRoomSubject } from "../subject.ts";
+import type { Spine, SpineHeaders } from "../spine/contract/spine.ts";
+import { parseRoomSubject } from "../subjects/subject.ts";
 import { parseTraceparent, TRACEPARENT } from "./trace_context.ts";
 import type { TraceContext } from "./trace_context.ts";
 import type { Span, SpanAttributes, Tracing } from "./tracing.ts";
@@ -49,7 +49,7 @@ export function recordedIn(headers: SpineHeaders | undefined): TraceContext | un
   return parent?.sampled === true ? parent : undefined;
 }
 
-/** Begins it. */
+/** Begins the span of something that is sent. */
 export function sentSpan(
   tracing: Tracing,
   spine: Pick<Spine, "status">,
@@ -70,7 +70,7 @@ export function sentSpan(
   return { span, headers: { ...headers, [TRACEPARENT]: span.traceparent } };
 }
 
-/** Ends it, as failed when there is an error. */
+/** Ends the span, as failed when there is an error. */
 export function endSent({ span }: SentSpan, error?: unknown): void {
   if (error !== undefined) span.fail(error instanceof ArqonError ? error.reason : "internal");
   span.end();

@@ -6,13 +6,13 @@
 /** Header and Spine header that carries a context. */
 export const TRACEPARENT = "traceparent";
 
-/** Where a span hangs: what `traceparent` says. */
+/** The parent of a span: what `traceparent` says. */
 export interface TraceContext {
   /** 32 lower-case hex digits, not all zero. */
   readonly trace_id: string;
   /** 16 lower-case hex digits, not all zero: the span that is the parent. */
   readonly span_id: string;
-  /** Its sender records the trace. */
+  /** True when the sender records the trace. */
   readonly sampled: boolean;
 }
 
@@ -30,9 +30,9 @@ const SAMPLED = 1;
 const TEXT_UNITS_MAX = 512;
 
 /**
- * Undefined for what is none: another form, upper-case digits, version ff, ids of zeros only, or more
- * after the flags of version 00. Unknown flags are ignored; of a later version, what version 00 has is
- * read.
+ * The context that a text tells; undefined for another form, upper-case digits, version ff, ids of
+ * zeros only, or more after the flags of version 00. Unknown flags are ignored; of a later version,
+ * the fields of version 00 are read.
  */
 export function parseTraceparent(text: string): TraceContext | undefined {
   if (text.length > TEXT_UNITS_MAX) return undefined;

@@ -1,7 +1,7 @@
 /**
- * Which traces are recorded: the parent decides, else a ratio by trace id, and refusals may be recorded
- * though nobody asked for it. What a client can bring about has a bound, a token bucket. Pure: time is
- * an argument.
+ * Decides which traces are recorded: the parent decides, else a ratio by trace id, and refusals may
+ * be recorded though nobody asked for it. What a client can cause is bounded by a token bucket.
+ * Pure: time is an argument.
  */
 import type { TraceContext } from "./trace_context.ts";
 
@@ -34,14 +34,14 @@ export function randomnessOf(trace_id: string): number {
     Math.floor(digits(trace_id, TRACE_ID_DIGITS - 8, 8) / 8);
 }
 
-/** The same of the 16 bytes of a trace id. */
+/** The random number in the 16 bytes of a trace id. */
 export function randomnessOfBytes(bytes: Uint8Array): number {
   const high = bytes[9]! << 16 | bytes[10]! << 8 | bytes[11]!;
   const low = (bytes[12]! << 24 | bytes[13]! << 16 | bytes[14]! << 8 | bytes[15]!) >>> 3;
   return high * 2 ** 29 + low;
 }
 
-/** One a process. Answers cost no allocation. */
+/** The sampler; one a process. Its answers cost no allocation. */
 export class TraceSampler {
   readonly #threshold: number;
   readonly #per_second: number;

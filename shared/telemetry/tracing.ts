@@ -4,8 +4,9 @@
  * there is no `Tracing`, and all that callers do is to look whether there is one.
  */
 import type { Config } from "../config/schema.ts";
-import type { Logger } from "../log.ts";
-import type { Registry } from "../metrics.ts";
+import type { Logger } from "../logs/log.ts";
+import type { Registry } from "../metrics/metrics.ts";
+import type { ReadFile } from "../process/secret_file.ts";
 import { otlpTarget } from "./resource.ts";
 import type { TelemetryResource } from "./resource.ts";
 import type { SpanParent } from "./trace_context.ts";
@@ -20,7 +21,7 @@ export type SpanAttributes = Readonly<Record<string, string | number | boolean>>
 /** A span under way, recorded. It reaches the collector after `end`. */
 export interface Span {
   readonly trace_id: string;
-  /** Of the span itself, for whoever goes on with the trace. */
+  /** The context of this span, for whoever goes on with the trace. */
   readonly traceparent: string;
   readonly ended: boolean;
   /** Begins a span below this one; at `start_ms`, else now. */
@@ -63,13 +64,18 @@ export interface TracingOptions {
   readonly resource: TelemetryResource;
   readonly registry: Registry;
   readonly log: Logger;
+  /** Reads the file of `headers_file`. */
+  readonly readTextFile: ReadFile;
   /** Unix ms with fractions. */
   readonly now_ms: () => number;
 }
 
 /** Undefined when the config names no collector or wants no traces. */
 export async function startTracing(options: TracingOptions): Promise<Tracing | undefined> {
-  const target = otlpTarget(options.telemetry, "traces");
+  const target = otlpTarget(options.telemetry, "traces", {
+    read: options.readTextFile,
+    log: options.log,
+  });
   if (target === undefined || !options.telemetry.traces) return undefined;
   const { openTracing } = await import("./tracing_sdk.ts");
   return openTracing(options, target);

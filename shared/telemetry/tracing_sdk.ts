@@ -15,10 +15,10 @@ import {
   TracerProvider,
 } from "@opentelemetry/sdk-trace";
 import type { ReadableSpan, SpanExporter, SpanProcessor } from "@opentelemetry/sdk-trace";
-import { Counter, scrapedGauge } from "../metrics.ts";
-import type { Registry } from "../metrics.ts";
-import { scrapedCounter } from "../metrics_plain.ts";
-import type { Logger } from "../log.ts";
+import { Counter, scrapedGauge } from "../metrics/metrics.ts";
+import type { Registry } from "../metrics/metrics.ts";
+import { scrapedCounter } from "../metrics/metrics_plain.ts";
+import type { Logger } from "../logs/log.ts";
 import { exportCounter } from "./export_stats.ts";
 import type { OtlpTarget } from "./resource.ts";
 import { formatTraceparent } from "./trace_context.ts";
@@ -135,7 +135,7 @@ function registerDropped(registry: Registry, dropped: () => number, waiting: () 
 
 /** Random span ids; a trace has its id before it has a span. */
 class Ids extends RandomIdGenerator {
-  /** That of the trace that begins next. */
+  /** The id of the trace that begins next. */
   next = "";
 
   override generateTraceId = (): string => this.next;

@@ -1,0 +1,179 @@
+/** Which of the keys that name secrets go together, and how a pair that does not is refused. */
+import assert from "node:assert/strict";
+import { namedFiles } from "./named_files.ts";
+import { ConfigError, parseConfig } from "./load.ts";
+
+const file = "config.toml";
+
+function problems(text: string): readonly (readonly [string, string])[] {
+  try {
+    parseConfig(text, { file });
+    return [];
+  } catch (error) {
+    assert.ok(error instanceof ConfigError, String(error));
+    return error.problems.map(({ key, text }) => [key, text]);
+  }
+}
+
+const nats = (lines: string, urls = "nats://h") => `[nats]\nurls = ["${urls}"]\n${lines}`;
+const quota = (lines: string, url = "redis://h") => `[quota]\nurl = "${url}"\n${lines}`;
+
+Deno.test("each way to log in to NATS is complete by itself", () => {
+  for (
+    const text of [
+      nats(""),
+      nats('user = "a"\npassword_file = "p"'),
+      nats('password_file = "p"', "nats://a@h"),
+      nats('user = "a"\npassword_file = "p"', "nats://a@h"),
+      nats('token_file = "t"'),
+      nats('nkey_file = "n"'),
+      nats('credentials_file = "c"', "tls://h"),
+      nats("", "nats://a:b@h"),
+      nats("", "nats://token@h"),
+      nats('tls_ca_file = "c"\ntls_cert_file = "c"\ntls_key_file = "k"'),
+      nats('nkey_file = "n"\ntls_cert_file = "c"\ntls_key_file = "k"'),
+    ]
+  ) assert.deepEqual(problems(text), [], text);
+});
+
+Deno.test("two logins of NATS, or half of one, are refused at their key, without a password", () => {
+  for (
+    const [text, key, expected] of [
+      [nats('user = "a"'), "nats.user", /expected password_file beside it/],
+      [nats('password_file = "p"'), "nats.password_file", /expected user beside it/],
+      [
+        nats('password_file = "p"', "nats://a:hunter2@h"),
+        "nats.password_file",
+        /urls hold one too/,
+      ],
+      [nats('token_file = "t"', "nats://hunter2@h"), "nats.token_file", /urls hold one too/],
+      [nats('nkey_file = "n"', "nats://a:hunter2@h"), "nats.nkey_file", /urls hold one too/],
+      [nats('credentials_file = "n"', "nats://a:hunter2@h"), "nats.credentials_file", /urls hold/],
+      [
+        nats('user = "a"\npassword_file = "p"\ntoken_file = "t"'),
+        "nats.token_file",
+        /expected one login: password_file is set too/,
+      ],
+      [
+        nats('nkey_file = "n"\ncredentials_file = "c"'),
+        "nats.credentials_file",
+        /nkey_file is set/,
+      ],
+      [
+        nats('user = "a"\npassword_file = "p"', "nats://b@h"),
+        "nats.user",
+        /expected one user: urls hold another/,
+      ],
+      [nats('tls_cert_file = "c"'), "nats.tls_cert_file", /without tls_key_file/],
+      [nats('tls_key_file = "c"'), "nats.tls_key_file", /without tls_cert_file/],
+      [nats('password_file = ""\nuser = "a"'), "nats.password_file", /is empty/],
+    ] as const
+  ) {
+    const [first, ...others] = problems(text);
+    assert.deepEqual([first?.[0], others], [key, []], text);
+    assert.match(first?.[1] ?? "", expected);
+    assert.doesNotMatch(first?.[1] ?? "", /hunter2/);
+  }
+});
+
+Deno.test("the quota server has one login, and TLS where it is encrypted", () => {
+  for (
+    const text of [
+      quota('password_file = "p"'),
+      quota('user = "a"\npassword_file = "p"'),
+      quota('password_file = "p"', "redis://a@h"),
+      quota('tls_ca_file = "c"\ntls_cert_file = "c"\ntls_key_file = "k"', "rediss://h"),
+    ]
+  ) assert.deepEqual(problems(text), [], text);
+  for (
+    const [text, key, expected] of [
+      [quota('user = "a"'), "quota.user", /expected password_file beside it/],
+      [quota('user = "a"\npassword_file = "p"', "redis://b@h"), "quota.user", /url holds one too/],
+      [quota('password_file = "p"', "redis://:hunter2@h"), "quota.password_file", /url holds one/],
+      [quota('tls_ca_file = "c"'), "quota.tls_ca_file", /redis:\/\/ is not encrypted/],
+      [quota('tls_cert_file = "c"', "rediss://h"), "quota.tls_cert_file", /without tls_key_file/],
+    ] as const
+  ) {
+    const [first, ...others] = problems(text);
+    assert.deepEqual([first?.[0], others], [key, []], text);
+    assert.match(first?.[1] ?? "", expected);
+  }
+});
+
+Deno.test("headers of exports are in one place, and a bad one is not shown", () => {
+  const headers = '[[telemetry.otlp_headers]]\nname = "a"\nvalue = "hunter2"\n';
+  assert.deepEqual(problems('[telemetry]\nheaders_file = "h"\n'), []);
+  const [two] = problems(`[telemetry]\nheaders_file = "h"\n${headers}`);
+  assert.equal(two?.[0], "telemetry.headers_file");
+  assert.match(two?.[1] ?? "", /otlp_headers is set too/);
+  const [bad] = problems(headers.replace("hunter2", "hunter2 \u00e9"));
+  assert.equal(bad?.[0], "telemetry.otlp_headers[0].value");
+  assert.doesNotMatch(bad?.[1] ?? "", /hunter2/);
+});
+
+Deno.test("an operators' port is on loopback unless a file says otherwise, and its TLS is whole", () => {
+  const { ops, admin } = parseConfig("", { file });
+  assert.deepEqual([ops.host, admin.host], ["127.0.0.1", "127.0.0.1"]);
+  for (const table of ["ops", "admin"]) {
+    assert.deepEqual(problems(`[${table}]\ntls_cert = "c"\ntls_key = "k"\n`), []);
+    for (const [one, other] of [["tls_cert", "tls_key"], ["tls_key", "tls_cert"]]) {
+      const [first] = problems(`[${table}]\n${one} = "c"\n`);
+      assert.deepEqual(first?.[0], `${table}.${one}`);
+      assert.match(first?.[1] ?? "", new RegExp(`without ${other}; expected both or neither`));
+    }
+  }
+});
+
+Deno.test("a password with any character of a URL is hidden in what is wrong with it", () => {
+  for (const url of ["http://u:hunter2@h", "http://u:hun/ter2@h", "http://u:a@hunter2@h"]) {
+    const [first] = problems(`[quota]\nurl = "${url}"\n`);
+    assert.equal(first?.[0], "quota.url");
+    assert.doesNotMatch(first?.[1] ?? "", /hun/);
+  }
+});
+
+Deno.test("every file that a configuration names is known by its key, and which ones are secret", () => {
+  const config = parseConfig(
+    `[server]
+tls_cert = "1"
+tls_key = "2"
+[ops]
+tls_cert = "3"
+tls_key = "4"
+token_file = "5"
+[admin]
+tls_cert = "6"
+tls_key = "7"
+operator_tenants = ["*"]
+${
+      nats(
+        'user = "a"\npassword_file = "8"\ntls_ca_file = "9"\ntls_cert_file = "10"\ntls_key_file = "11"',
+      )
+    }
+${quota('password_file = "12"\ntls_ca_file = "13"', "rediss://h")}
+[telemetry]
+headers_file = "14"
+[[auth.issuers]]
+issuer = "i"
+audience = "a"
+jwks_file = "15"
+tenants = ["t"]
+`,
+    { file },
+  );
+  const files = namedFiles(config);
+  assert.deepEqual(
+    files.map(({ path }) => Number(path)),
+    Array.from({ length: 15 }, (_, at) => at + 1),
+  );
+  assert.deepEqual(files.filter(({ is_private }) => is_private).map(({ key }) => key), [
+    "server.tls_key",
+    "ops.tls_key",
+    "ops.token_file",
+    "admin.tls_key",
+    "nats.password_file",
+    "nats.tls_key_file",
+    "quota.password_file",
+    "telemetry.headers_file",
+  ]);
+});

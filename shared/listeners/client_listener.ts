@@ -1,0 +1,213 @@
+/**
+ * The listener for clients as a configuration asks for it: its limits, its counts, the proxies that
+ * it believes, and the watch that asks whether it answers. Which sockets it serves is
+ * `shield/socket/`; opening any listener is `listen.ts`.
+ */
+import type { Registry } from "prom-client";
+import type { Config } from "../config/schema.ts";
+import { networksOf } from "../config/schema_server.ts";
+import { probe } from "./door_probe.ts";
+import { DoorWatch } from "./door_watch.ts";
+import { clientBehind } from "./forwarded.ts";
+import { FileReserve, placeholder } from "../http1/file_reserve.ts";
+import type { DoorLimits } from "../http1/listener.ts";
+import type { Handler } from "./http_handler.ts";
+import { listenClient } from "./listen.ts";
+import type { ClientListenOptions, Listener } from "./listen.ts";
+import type { Logger } from "../logs/log.ts";
+import { scrapedGauge } from "../metrics/metrics.ts";
+import { scrapedCounter, scrapedFamily } from "../metrics/metrics_plain.ts";
+import type { HealthCheck } from "./ops.ts";
+import type { TlsPair } from "./tls_reload.ts";
+
+/** What the listener for clients needs. */
+export interface ClientListenerOptions {
+  readonly config: Pick<Config, "server" | "limits">;
+  readonly handler: Handler;
+  readonly registry: Registry;
+  readonly tls?: TlsPair | undefined;
+  readonly reuse_port?: boolean;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Milliseconds of a clock that nobody sets. */
+  readonly monotonic_ms: () => number;
+  /** The reserve of file descriptors of the process. */
+  readonly reserve: FileReserve;
+  /** A text that nobody can guess, for the listener's own questions. */
+  readonly nonce: string;
+  /** Called when nothing is accepted any more, and will not be: the process cannot go on. */
+  readonly onGone: (detail: string) => void;
+}
+
+/** A listener, and whether it answers. */
+export interface ClientListener extends Listener {
+  check(): HealthCheck;
+}
+
+/**
+ * Below this path the listener asks itself whether it answers; each process has a path of its own.
+ */
+const PROBE_PATH = "/.probe/";
+
+/** Opens the files that a process keeps for when there are no more. */
+export function openReserve({ descriptors_reserved }: Config["limits"], log: Logger): FileReserve {
+  const reserve = new FileReserve(descriptors_reserved, placeholder());
+  const files = reserve.files;
+  if (files < descriptors_reserved) {
+    log.warn("fewer files are kept than [limits] descriptors_reserved says", { files });
+  }
+  return reserve;
+}
+
+/** How many connections the limits leave, and how long each may take. */
+function doorLimits(limits: Config["limits"]): DoorLimits {
+  return {
+    strangers: limits.strangers,
+    strangers_per_address: limits.strangers_per_address,
+    head_ms: limits.request_head_ms,
+    body_ms: limits.request_body_ms,
+    idle_ms: limits.keep_alive_ms,
+    answer_ms: limits.answer_ms,
+    descriptors: limits.connections_per_process + limits.strangers,
+    reserved: limits.descriptors_reserved,
+    gone_ms: limits.listener_gone_ms,
+  };
+}
+
+/** As `doorLimits`, for a port of operators: a part of the files that clients leave. */
+export function operatorLimits(limits: Config["limits"]): DoorLimits {
+  const share = (count: number) => Math.max(8, Math.floor(count / 4));
+  return {
+    ...doorLimits(limits),
+    strangers: share(limits.descriptors_reserved),
+    strangers_per_address: share(limits.descriptors_reserved),
+    descriptors: share(limits.descriptors_reserved),
+    reserved: 0,
+  };
+}
+
+/** The proxies whose word about a client's address is believed. */
+function proxiesOf(
+  { server }: Pick<Config, "server">,
+): Pick<ClientListenOptions, "proxies" | "clientOf"> {
+  const { trusted_proxies, proxy_protocol, forwarded_header } = server;
+  if (trusted_proxies.length === 0) return {};
+  const isProxy = networksOf(trusted_proxies);
+  const proxies = { isProxy, speaksFirst: proxy_protocol };
+  return proxy_protocol
+    ? { proxies }
+    : { proxies, clientOf: clientBehind(isProxy, forwarded_header) };
+}
+
+/**
+ * Answers the listener's own questions. To the question of another process on the same port it says
+ * that it is another.
+ */
+function answering(handler: Handler, own: string): Handler {
+  return (request, info) => {
+    const { url } = request;
+    const path_at = url.indexOf("/", url.indexOf("://") + 3);
+    if (!url.startsWith(PROBE_PATH, path_at)) return handler(request, info);
+    return new Response(null, { status: url.slice(path_at) === own ? 204 : 421 });
+  };
+}
+
+/**
+ * Opens the listener. Rejects with ListenError when the address is taken, forbidden or not of this
+ * machine.
+ */
+export async function openClientListener(
+  options: ClientListenerOptions,
+): Promise<ClientListener> {
+  const { config, config: { server, limits }, registry, onGone, log, nonce, reuse_port = false } =
+    options;
+  const { host, port, websocket } = server;
+  const path = `${PROBE_PATH}${nonce}`;
+  const listener = await listenClient({
+    ...{ name: "client", host, port, websocket, tls: options.tls, reuse_port, log },
+    reserve: options.reserve,
+    handler: answering(options.handler, path),
+    limits: doorLimits(limits),
+    ...proxiesOf(config),
+    onGone: (error) => onGone(`the client listener has died: ${error.message}`),
+  });
+  const asked = new URL(listener.url).hostname.replace(/^\[|\]$/g, "");
+  const proxied = server.proxy_protocol && networksOf(server.trusted_proxies)(asked);
+  const where = { host: asked, port: listener.port, tls: options.tls !== undefined, proxied, path };
+  const watch = new DoorWatch({
+    url: listener.url,
+    async ask(timeout_ms) {
+      const status = await probe({ ...where, timeout_ms });
+      if (status === 204 || reuse_port && status === 421) return;
+      throw new Error(`somebody else answers there, with ${status}`);
+    },
+    reopen: () => listener.reopen(),
+    onGone,
+    every_ms: limits.listener_probe_ms,
+    gone_ms: limits.listener_gone_ms,
+    now: options.now,
+    monotonic_ms: options.monotonic_ms,
+    log,
+  });
+  registerDoor(registry, listener, watch);
+  return {
+    ...listener,
+    get stats() {
+      return listener.stats;
+    },
+    check: () => watch.check(),
+    close(grace_ms) {
+      watch.close();
+      return listener.close(grace_ms);
+    },
+  };
+}
+
+function registerDoor(registry: Registry, listener: Listener, watch: DoorWatch): void {
+  const stats = () => listener.stats;
+  scrapedGauge(
+    registry,
+    "shield_strangers",
+    "Connections without a token so far.",
+    () => stats().strangers,
+  );
+  scrapedFamily(
+    registry,
+    "shield_strangers_ended_total",
+    "Connections without a token that were ended to make room, by the bound that was reached.",
+    "bound",
+    () => stats().evicted,
+  );
+  scrapedFamily(
+    registry,
+    "shield_request_timeouts_total",
+    "Connections that were ended because they took too long, by what they did.",
+    "phase",
+    () => stats().timeouts,
+  );
+  scrapedCounter(
+    registry,
+    "shield_accept_failures_total",
+    "Times that no connection could be accepted, for lack of descriptors or memory.",
+    () => stats().accept_failures,
+  );
+  scrapedCounter(
+    registry,
+    "shield_accepts_refused_total",
+    "Connections ended at once: no descriptor but the reserve was left.",
+    () => stats().refused,
+  );
+  scrapedCounter(
+    registry,
+    "shield_listener_reopened_total",
+    "Times that the client port was closed and opened again, because it did not answer.",
+    () => stats().reopened,
+  );
+  scrapedCounter(
+    registry,
+    "shield_probe_failures_total",
+    "Questions of the process to its own client port that were not answered.",
+    () => watch.failures,
+  );
+}

@@ -1,0 +1,88 @@
+/**
+ * Asks a listener for an answer as a client would: a connection of its own over the network, with
+ * TLS where the listener speaks it, and one request. It says whether the port serves; what to do
+ * when it does not is `door_watch.ts`.
+ */
+import { Buffer } from "node:buffer";
+import { connect } from "node:net";
+import type { Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+
+/** Which listener is asked, and how. */
+export interface ProbeOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+  /** True when the listener expects a PROXY header from this machine. */
+  readonly proxied: boolean;
+  readonly path: string;
+  readonly timeout_ms: number;
+}
+
+/**
+ * The header of the PROXY protocol, version 2, with which a proxy opens a connection of its own.
+ */
+const LOCAL_HEADER = Buffer.from("0d0a0d0a000d0a515549540a20000000", "hex");
+/** Bytes in which a status line must have come. */
+const ANSWER_BYTES_MAX = 4_096;
+
+/**
+ * Resolves with the status of the answer. Rejects with an Error whose `code` is the system's, or
+ * when the time is over.
+ */
+export async function probe(options: ProbeOptions): Promise<number> {
+  const { timeout_ms, path, tls, proxied } = options;
+  const sockets: { destroy(): void }[] = [];
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new Error(`no answer within ${timeout_ms} ms`)),
+    timeout_ms,
+  );
+  const ask = async () => {
+    const { host, port } = options;
+    const plain = connect({ host, port });
+    sockets.push(plain);
+    await happens(plain, "connect");
+    if (proxied) plain.write(LOCAL_HEADER);
+    let socket: Socket = plain;
+    if (tls) {
+      // It is this process: whose certificate it shows does not matter.
+      const secure = connectTls({ socket: plain, rejectUnauthorized: false });
+      sockets.push(secure);
+      await happens(secure, "secureConnect");
+      socket = secure;
+    }
+    socket.write(`GET ${path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`);
+    return await statusOf(socket);
+  };
+  try {
+    const asked = ask();
+    asked.catch(() => {});
+    return await Promise.race([asked, late.promise]);
+  } finally {
+    clearTimeout(timer);
+    for (const socket of sockets.reverse()) socket.destroy();
+  }
+}
+
+function happens(socket: Socket, event: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    socket.once(event, () => resolve());
+    socket.on("error", reject);
+    socket.once("close", () => reject(new Error("the connection was closed")));
+  });
+}
+
+function statusOf(socket: Socket): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let text = "";
+    socket.on("data", (bytes: Uint8Array) => {
+      text += Buffer.from(bytes).toString("latin1");
+      const status = /^HTTP\/1\.1 (\d{3}) [^\n]*\n/.exec(text)?.[1];
+      if (status !== undefined) resolve(Number(status));
+      else if (text.length > ANSWER_BYTES_MAX) reject(new Error("no HTTP answer"));
+    });
+    socket.on("error", reject);
+    socket.on("close", () => reject(new Error("closed without an answer")));
+  });
+}

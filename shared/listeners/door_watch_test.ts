@@ -1,0 +1,143 @@
+/** A port that does not answer: told, opened anew, given up. Real listeners and connections. */
+import assert from "node:assert/strict";
+import { DoorWatch } from "./door_watch.ts";
+import { probe } from "./door_probe.ts";
+import { listenClient } from "./listen.ts";
+import { testCertificate } from "./testing/certificate.ts";
+
+const HOST = "127.0.0.1";
+const EVERY_MS = 50;
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadline_ms = Date.now() + 30_000;
+  while (!condition()) {
+    assert(Date.now() < deadline_ms, what);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+function watch(
+  port: number,
+  { reopen = () => Promise.resolve(), onGone = () => {}, gone_ms = 600_000 }: {
+    reopen?: () => Promise<void>;
+    onGone?: (detail: string) => void;
+    gone_ms?: number;
+  } = {},
+): DoorWatch {
+  return new DoorWatch({
+    url: `http://${HOST}:${port}`,
+    async ask(timeout_ms) {
+      await probe({ host: HOST, port, tls: false, proxied: false, path: "/", timeout_ms });
+    },
+    reopen,
+    onGone,
+    every_ms: EVERY_MS,
+    gone_ms,
+    now: Date.now,
+    monotonic_ms: () => performance.now(),
+  });
+}
+
+for (const websocket of ["native", "ws", "own"] as const) {
+  for (const secure of [false, true]) {
+    Deno.test(`a listener is asked as a client would (${websocket}${secure ? ", TLS" : ""})`, async () => {
+      const listener = await listenClient({
+        ...{ name: "client", host: HOST, port: 0, websocket },
+        ...(secure ? { tls: await testCertificate() } : {}),
+        handler: (request) =>
+          new Response(null, { status: request.url.endsWith("/a") ? 204 : 404 }),
+      });
+      const { port } = listener;
+      const where = { host: HOST, port, tls: secure, proxied: false, timeout_ms: 30_000 };
+      assert.equal(await probe({ ...where, path: "/a" }), 204);
+      assert.equal(await probe({ ...where, path: "/b" }), 404);
+      await listener.close();
+      await assert.rejects(probe({ ...where, path: "/a" }), /ECONNREFUSED/);
+    });
+
+    Deno.test(`a port that is opened anew keeps who is there, and takes new ones (${websocket}${secure ? ", TLS" : ""})`, async () => {
+      const tls = secure ? await testCertificate() : undefined;
+      const listener = await listenClient({
+        ...{ name: "client", host: HOST, port: 0, websocket, tls },
+        handler: () => new Response("hello"),
+      });
+      using client = Deno.createHttpClient(tls === undefined ? {} : { caCerts: [tls.cert] });
+      const ask = async () => await (await fetch(listener.url, { client })).text();
+      assert.equal(await ask(), "hello");
+      await listener.reopen();
+      assert.equal(await ask(), "hello");
+      using other = Deno.createHttpClient(tls === undefined ? {} : { caCerts: [tls.cert] });
+      assert.equal(await (await fetch(listener.url, { client: other })).text(), "hello");
+      assert.equal(listener.stats.reopened, 1);
+      await listener.close(100);
+    });
+  }
+}
+
+Deno.test("a deaf port makes the process unready, is opened anew, and is ready again", async () => {
+  // The system takes its connections, and nobody accepts them.
+  let listener: Deno.Listener = Deno.listen({ hostname: HOST, port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  const watched = watch(port, {
+    async reopen() {
+      listener.close();
+      const again = await listenClient({
+        ...{ name: "client", host: HOST, port, websocket: "own" },
+        handler: () => new Response(),
+      });
+      listener = again as unknown as Deno.Listener;
+    },
+  });
+  assert.equal(watched.check().ok, true);
+  await until(() => !watched.check().ok, "it is not told");
+  assert.match(watched.check().detail, /does not answer: no answer within 50 ms$/);
+  await until(() => watched.check().ok, "it does not come back");
+  assert.match(watched.check().detail, /^http:\/\/127\.0\.0\.1:\d+ answers$/);
+  assert(watched.failures >= 3);
+  watched.close();
+  await (listener as unknown as { close(): Promise<void> }).close();
+});
+
+Deno.test("a port that nobody can open again is gone, after its time", async () => {
+  const { promise: gone, resolve: onGone } = Promise.withResolvers<string>();
+  let tries = 0;
+  const closed = Deno.listen({ hostname: HOST, port: 0 });
+  const { port } = closed.addr as Deno.NetAddr;
+  closed.close();
+  const watched = watch(port, {
+    onGone,
+    gone_ms: 500,
+    reopen() {
+      tries++;
+      return Promise.reject(new Error("taken"));
+    },
+  });
+  assert.match(await gone, /^the listener at http:\/\/127\.0\.0\.1:\d+ is gone: .*ECONNREFUSED/);
+  assert.equal(watched.check().ok, false);
+  assert(tries > 0);
+});
+
+Deno.test("a process that stood still for longer than that asks on: its port was not silent", async () => {
+  let stood_ms = 0;
+  let questions = 0;
+  const gone: string[] = [];
+  const watched = new DoorWatch({
+    url: `http://${HOST}:1`,
+    ask() {
+      questions++;
+      // It answers once; then the process stands still, and has much to do when it goes on.
+      if (questions === 1) setTimeout(() => stood_ms = 60_000);
+      const late = questions === 2 || questions === 3;
+      return late ? Promise.reject(new Error("no answer within 50 ms")) : Promise.resolve();
+    },
+    reopen: () => Promise.resolve(),
+    onGone: (detail) => void gone.push(detail),
+    every_ms: EVERY_MS,
+    gone_ms: 10_000,
+    now: Date.now,
+    monotonic_ms: () => performance.now() + stood_ms,
+  });
+  await until(() => questions > 4, "it does not ask on");
+  assert.deepEqual([gone, watched.check().ok, watched.failures], [[], true, 2]);
+  watched.close();
+});

@@ -1,0 +1,60 @@
+/**
+ * The address of the client behind proxies, from X-Forwarded-For or Forwarded (RFC 7239). The
+ * header is read from the right; only what trusted peers have written counts, and nothing left of
+ * the first address that is not trusted. Pure; who is trusted is configuration.
+ */
+import { isIP } from "node:net";
+import type { ClientOf } from "../http1/exchange.ts";
+
+/** A header to which proxies add, by its name in lower case. */
+export type ForwardedHeader = "x-forwarded-for" | "forwarded";
+
+/** The most hops that are read; what is left of them is not looked at. */
+const HOPS_MAX = 32;
+
+/**
+ * The client behind trusted proxies, by one header and no other: a proxy adds to the header that it
+ * knows, and passes on what a client writes into the other.
+ */
+export function clientBehind(
+  isTrusted: (address: string) => boolean,
+  header: ForwardedHeader,
+): ClientOf {
+  return (peer, valuesOf) => {
+    if (!isTrusted(peer.hostname)) return peer;
+    let client: string | undefined;
+    for (const hop of hopsOf(valuesOf(header), header)) {
+      // From here on a stranger may have written it.
+      if (hop === undefined) break;
+      client = hop;
+      if (!isTrusted(hop)) break;
+    }
+    return client === undefined ? peer : { ...peer, hostname: client, port: 0 };
+  };
+}
+
+/**
+ * The addresses in a header, last first; undefined for one that is none ("unknown", "_hidden",
+ * nonsense).
+ */
+function hopsOf(values: readonly string[], header: ForwardedHeader): (string | undefined)[] {
+  const elements = values.flatMap((value) => value.split(","));
+  const texts = header === "forwarded" ? elements.map(forOf) : elements;
+  return texts.slice(-HOPS_MAX).reverse().map(addressOf);
+}
+
+/** The value of `for=` in one element; quotes cannot hide a comma in an address. */
+function forOf(element: string): string {
+  const pairs = element.split(";").map((pair) => /^\s*for\s*=\s*"?([^"]*)"?\s*$/i.exec(pair)?.[1]);
+  const said = pairs.filter((text) => text !== undefined);
+  return said.length === 1 ? said[0] as string : "";
+}
+
+/** The address in a text with or without a port, and with or without brackets around IPv6. */
+function addressOf(text: string): string | undefined {
+  const trimmed = text.trim();
+  const bare = /^\[([^\]]*)\](?::\d{1,5})?$/.exec(trimmed)?.[1] ??
+    /^(\d+\.\d+\.\d+\.\d+):\d{1,5}$/.exec(trimmed)?.[1] ?? trimmed;
+  const address = bare.replace(/^::ffff:(?=\d+\.)/i, "").toLowerCase();
+  return isIP(address) === 0 ? undefined : address;
+}

@@ -1,0 +1,200 @@
+/**
+ * Opens one HTTP listener, with clear errors for a taken or forbidden port, the URL with the port
+ * that was chosen, and a close that does not wait for ever. What is served is the caller's.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { FileReserve } from "../http1/file_reserve.ts";
+import { listenBare, listenPlain } from "../http1/listener.ts";
+import type { BareListener, BareListenOptions, BareListenStats } from "../http1/listener.ts";
+import type { DoorLimits } from "../http1/listener.ts";
+import type { Handler } from "./http_handler.ts";
+import type { Logger } from "../logs/log.ts";
+import { problemResponse } from "../problem.ts";
+import type { TlsPair } from "./tls_reload.ts";
+
+/** How long `close` waits unless it is told otherwise, in ms. */
+const GRACE_MS = 2_000;
+/** How long a client that reads may take, after that, to get its last answer, in ms. */
+const LAST_ANSWER_MS = 500;
+/** The limits of a port of operators, or of a test, unless it is told otherwise. */
+const LIMITS: DoorLimits = {
+  strangers: 64,
+  strangers_per_address: 32,
+  head_ms: 10_000,
+  body_ms: 30_000,
+  idle_ms: 60_000,
+  answer_ms: 10_000,
+  descriptors: 128,
+  reserved: 32,
+  gone_ms: 30_000,
+};
+
+/** Where to listen and what to serve there. */
+export interface ListenOptions {
+  /** The listener's name for messages: "client", "ops", "admin". */
+  readonly name: string;
+  readonly host: string;
+  /** 0 picks a free port. */
+  readonly port: number;
+  readonly handler: Handler;
+  /** PEM texts; with them the listener speaks TLS. */
+  readonly tls?: { cert: string; key: string } | undefined;
+  /**
+   * True when other processes serve the same port; the system deals connections out. Needs
+   * --unstable-net.
+   */
+  readonly reuse_port?: boolean;
+  /** How many connections, and for how long each; absent: the limits for operators. */
+  readonly limits?: DoorLimits;
+  /** The files to give back when files run out; absent: there are none. */
+  readonly reserve?: FileReserve | undefined;
+  /** Where it is logged that no connection can be accepted. */
+  readonly log?: Logger | undefined;
+  /** Called when the port is closed and cannot be opened again; absent: it stays closed. */
+  readonly onGone?: (error: Error) => void;
+}
+
+/** An open listener; whoever opened it closes it. */
+export interface Listener {
+  /** `http(s)://host:port`; a wildcard host is shown as 127.0.0.1. */
+  readonly url: string;
+  readonly port: number;
+  /**
+   * Stops accepting; idle connections end at once. After `grace_ms` requests under way are answered
+   * 503 `draining`. A client that then still stalls keeps its connection until the process ends.
+   */
+  close(grace_ms?: number): Promise<void>;
+  /** Serves TLS with another pair from now on; open connections notice nothing. */
+  renew(pair: TlsPair): Promise<void>;
+  /** Opens the port anew, because it does not answer; open connections notice nothing. */
+  reopen(): Promise<void>;
+  /** Counts of what happens at its door. */
+  readonly stats: BareListenStats;
+}
+
+/** A listener could not be opened; `message` says which and what to do. */
+export class ListenError extends Error {
+  override readonly name = "ListenError";
+}
+
+/**
+ * Opens a listener. Throws ListenError when the address is taken, forbidden or not of this machine.
+ */
+export function listen(options: Omit<ListenOptions, "tls">): Listener {
+  const { handle, answerAll } = interruptible(options.handler);
+  try {
+    return listenerOf(options, listenPlain(bareOptions(options, handle)), answerAll);
+  } catch (cause) {
+    throw refusalOf(options, cause);
+  }
+}
+
+/** The options of the listener for clients, by what speaks WebSocket there. */
+export type ClientListenOptions =
+  & ListenOptions
+  & Pick<BareListenOptions, "proxies" | "clientOf">
+  & { readonly websocket: "native" | "ws" | "own" };
+
+/**
+ * Opens the listener for clients: native sockets need the runtime's HTTP. Rejects as `listen`
+ * throws.
+ */
+export async function listenClient(options: ClientListenOptions): Promise<Listener> {
+  const { handle, answerAll } = interruptible(options.handler);
+  const http = options.websocket === "native" ? "runtime" : "own";
+  try {
+    const server = await listenBare({ ...bareOptions(options, handle), http });
+    return listenerOf(options, server, answerAll);
+  } catch (cause) {
+    throw refusalOf(options, cause);
+  }
+}
+
+function bareOptions(options: ListenOptions, handler: Handler): BareListenOptions {
+  return { limits: LIMITS, onGone() {}, ...options, handler };
+}
+
+function listenerOf(
+  options: ListenOptions,
+  server: BareListener,
+  answerAll: () => void,
+): Listener {
+  return {
+    url: urlOf(options, server.port),
+    port: server.port,
+    get stats() {
+      return server.stats;
+    },
+    renew: (pair) => server.renew(pair),
+    reopen: () => server.reopen(),
+    async close(grace_ms = GRACE_MS) {
+      const ended = server.shutdown();
+      if (await settlesWithin(ended, grace_ms)) return;
+      answerAll();
+      if (await settlesWithin(ended, LAST_ANSWER_MS)) return;
+      server.abandon();
+    },
+  };
+}
+
+function refusalOf({ name, host, port }: ListenOptions, cause: unknown): ListenError {
+  return new ListenError(`${name} listener: ${reasonOf(cause, host, port)}`, { cause });
+}
+
+/**
+ * A handler that can be interrupted: every request that it has not answered is then answered 503
+ * `draining`.
+ */
+function interruptible(handler: Handler): { handle: Handler; answerAll: () => void } {
+  const under_way = new Set<(response: Response) => void>();
+  const handle: Handler = (request, info) =>
+    new Promise((resolve, reject) => {
+      under_way.add(resolve);
+      const response = Promise.try(() => handler(request, info));
+      response.then(resolve, reject).finally(() => under_way.delete(resolve));
+    });
+  const answerAll = () => {
+    for (const answer of under_way) answer(problemResponse(new ArqonError("draining")));
+  };
+  return { handle, answerAll };
+}
+
+function urlOf({ host, tls }: ListenOptions, port: number): string {
+  const shown = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+  const authority = shown.includes(":") ? `[${shown}]` : shown;
+  return `${tls === undefined ? "http" : "https"}://${authority}:${port}`;
+}
+
+async function settlesWithin(promise: Promise<void>, wait_ms: number): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<false>();
+  const timer = setTimeout(() => resolve(false), wait_ms);
+  try {
+    return await Promise.race([promise.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function reasonOf(cause: unknown, host: string, port: number): string {
+  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  if (cause instanceof Deno.errors.AddrInUse || code === "EADDRINUSE") {
+    return `port ${port} on ${host} is in use; stop the other process or choose another port (0 picks a free one)`;
+  }
+  const denied = cause instanceof Deno.errors.PermissionDenied ||
+    cause instanceof Deno.errors.NotCapable;
+  if (denied || code === "EACCES") {
+    return `not allowed to listen on ${host}:${port}; ports below 1024 need root`;
+  }
+  if (cause instanceof Deno.errors.AddrNotAvailable || isForeign(code)) {
+    return `${host} is not an address of this machine; 0.0.0.0 means all`;
+  }
+  return `cannot listen on ${host}:${port}: ${cause instanceof Error ? cause.message : cause}`;
+}
+
+/**
+ * Whether an error of `node:net` says that the address is of another machine; under Deno it is the
+ * second code.
+ */
+function isForeign(code: unknown): boolean {
+  return code === "EADDRNOTAVAIL" || code === "EINVAL";
+}

@@ -1,0 +1,102 @@
+/**
+ * The ports for operators, ops and admin, as a configuration asks for them: plain, or with TLS
+ * whose certificate is renewed. Which requests they answer is the caller's; the port for clients is
+ * `client_listener.ts`.
+ */
+import type { Config } from "../config/schema.ts";
+import { unreadable } from "../config/load.ts";
+import { listen, listenClient } from "./listen.ts";
+import type { Listener, ListenOptions } from "./listen.ts";
+import type { Logger } from "../logs/log.ts";
+import type { Registry } from "../metrics/metrics.ts";
+import { openOpsToken } from "./ops_token.ts";
+import type { OpsToken } from "./ops_token.ts";
+import type { ReadFile } from "../process/secret_file.ts";
+import { followTls, requireUsableAs } from "./tls_reload.ts";
+import type { TlsPair } from "./tls_reload.ts";
+
+/** The place of one of these ports, and what it needs of its process. */
+export interface OperatorListenOptions
+  extends Pick<ListenOptions, "handler" | "limits" | "reserve" | "onGone"> {
+  readonly name: "ops" | "admin";
+  /** The part whose metrics they are; absent: "shield". */
+  readonly part?: "shield" | "brain";
+  readonly config: Pick<Config, "ops" | "admin">;
+  readonly read: ReadFile;
+  readonly registry: Registry;
+  readonly log: Logger;
+}
+
+/**
+ * The certificate and key of a port as PEM texts; undefined for plain HTTP. Throws a ConfigError
+ * that names the key.
+ */
+export function operatorTls(
+  name: "ops" | "admin",
+  config: Pick<Config, "ops" | "admin">,
+  read: ReadFile,
+): TlsPair | undefined {
+  const { tls_cert, tls_key } = config[name];
+  if (tls_cert === undefined || tls_key === undefined) return undefined;
+  const text = (key: string, path: string) => {
+    try {
+      return read(path);
+    } catch (cause) {
+      throw unreadable(`${name}.${key}`, path, cause);
+    }
+  };
+  return { cert: text("tls_cert", tls_cert), key: text("tls_key", tls_key) };
+}
+
+/**
+ * Reads what both ports need before anything is opened, so that a missing file stops the process
+ * before it joins a cluster. Gives the token of ops, if it asks for one. Throws a ConfigError that
+ * names the key and the file.
+ */
+export function readOperatorFiles(
+  config: Pick<Config, "ops" | "admin">,
+  read: ReadFile,
+  log: Logger,
+): OpsToken | undefined {
+  for (const name of ["ops", "admin"] as const) {
+    requireUsableAs(name, operatorTls(name, config, read));
+  }
+  return openOpsToken(config.ops, read, log);
+}
+
+/**
+ * Opens a port. Rejects with ListenError, or a ConfigError for a certificate that cannot be read.
+ */
+export async function openOperatorListener(options: OperatorListenOptions): Promise<Listener> {
+  const { name, config, read, registry, log } = options;
+  const { host, port } = config[name];
+  const { handler, limits, reserve, onGone } = options;
+  const where = {
+    ...{ name, host, port, handler, log, reserve },
+    ...(limits === undefined ? {} : { limits }),
+    ...(onGone === undefined ? {} : { onGone }),
+  };
+  const served = operatorTls(name, config, read);
+  if (served === undefined) return listen(where);
+  requireUsableAs(name, served);
+  const listener = await listenClient({ ...where, tls: served, websocket: "own" });
+  const following = followTls({
+    listener: name,
+    part: options.part ?? "shield",
+    served,
+    read: () => operatorTls(name, config, read),
+    renew: (pair) => listener.renew(pair),
+    registry,
+    log,
+  });
+  return {
+    ...listener,
+    get stats() {
+      return listener.stats;
+    },
+    close(grace_ms) {
+      following[Symbol.dispose]();
+      return listener.close(grace_ms);
+    },
+  };
+}

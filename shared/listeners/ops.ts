@@ -1,0 +1,91 @@
+/**
+ * The ops endpoint of every process: `/metrics`, `/health/live` and `/health/ready`. Only the
+ * request handler; the listener belongs to `main.ts`. It asks for no token, since probes and
+ * Prometheus may have none, so nothing here is secret.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Registry } from "prom-client";
+import type { Logger } from "../logs/log.ts";
+import { exposition } from "../metrics/metrics.ts";
+import { problemResponse } from "../problem.ts";
+
+/** One condition of readiness. */
+export interface HealthCheck {
+  readonly ok: boolean;
+  /** Since when it is ok or not, Unix ms. */
+  readonly since_ms: number;
+  /** The state for people: "connected to nats://…", "reconnecting, attempt 3". */
+  readonly detail: string;
+}
+
+/** A process is ready when every check is ok. */
+export interface HealthReport {
+  readonly checks: Readonly<Record<string, HealthCheck>>;
+}
+
+/** What the ops endpoint shows. */
+export interface OpsOptions {
+  readonly registry: Registry;
+  readonly health: () => HealthReport;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Where a collector or a health check that throws is logged. */
+  readonly log?: Logger;
+}
+
+/** Longest path that the text of a refusal repeats. */
+const PATH_UNITS = 200;
+
+/** True when nothing stands in the way of serving. */
+export function isReady(report: HealthReport): boolean {
+  return Object.values(report.checks).every((check) => check.ok);
+}
+
+function json(status: number, body: unknown): Response {
+  return new Response(JSON.stringify(body), {
+    status,
+    headers: { "content-type": "application/json", "cache-control": "no-store" },
+  });
+}
+
+function readiness(report: HealthReport): Response {
+  const ready = isReady(report);
+  const checks = Object.fromEntries(
+    Object.entries(report.checks).map(([name, check]) => [name, {
+      status: check.ok ? "ok" : "unavailable",
+      since: new Date(check.since_ms).toISOString(),
+      detail: check.detail,
+    }]),
+  );
+  return json(ready ? 200 : 503, { status: ready ? "ok" : "unavailable", checks });
+}
+
+/** Answers one request of the ops listener. Never rejects: a failing collector is a 500. */
+export function opsHandler(options: OpsOptions): (request: Request) => Promise<Response> {
+  const started_ms = options.now();
+  const routes: Readonly<Record<string, () => Response | Promise<Response>>> = {
+    "/metrics": async () => {
+      const { body, content_type } = await exposition(options.registry);
+      return new Response(body, { headers: { "content-type": content_type } });
+    },
+    "/health/live": () => json(200, { status: "ok", uptime_ms: options.now() - started_ms }),
+    "/health/ready": () => readiness(options.health()),
+  };
+  return async (request) => {
+    const path = new URL(request.url).pathname;
+    const route = Object.hasOwn(routes, path) ? routes[path] : undefined;
+    if (route === undefined) {
+      return problemResponse(new ArqonError("not-found", path.slice(0, PATH_UNITS)));
+    }
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      const refusal = new ArqonError("method-not-allowed", request.method);
+      return problemResponse(refusal, { allow: "GET, HEAD" });
+    }
+    try {
+      return await route();
+    } catch (cause) {
+      options.log?.error("ops request failed", { path, error: cause });
+      return problemResponse(new ArqonError("internal", "", { cause }));
+    }
+  };
+}

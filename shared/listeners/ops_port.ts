@@ -1,0 +1,56 @@
+/**
+ * The port of `/health` and `/metrics`. It is opened before a process loads or waits for anything,
+ * so that a probe gets an answer from the first moment. What is answered is `ops.ts`.
+ */
+import { openReserve, operatorLimits } from "./client_listener.ts";
+import type { Config } from "../config/schema.ts";
+import type { FileReserve } from "../http1/file_reserve.ts";
+import type { Listener } from "./listen.ts";
+import type { Logger } from "../logs/log.ts";
+import type { Registry } from "../metrics/metrics.ts";
+import { openOperatorListener } from "./operator_listener.ts";
+import type { OperatorListenOptions } from "./operator_listener.ts";
+import { opsHandler } from "./ops.ts";
+import { withOpsToken } from "./ops_token.ts";
+import type { OpsToken } from "./ops_token.ts";
+import type { ReadFile } from "../process/secret_file.ts";
+import { Starting } from "./starting.ts";
+
+/** What the port needs of its process. */
+export interface OpsPortOptions {
+  readonly config: Pick<Config, "ops" | "admin" | "limits">;
+  readonly read: ReadFile;
+  /** The token that it asks for; undefined: none. */
+  readonly token: OpsToken | undefined;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Called when the port has died and the process cannot go on, with the reason. */
+  readonly onGone: (detail: string) => void;
+}
+
+/** The open port. */
+export interface OpsPort {
+  readonly ops: Listener;
+  /** What it answers about readiness. */
+  readonly starting: Starting;
+  /** The options with which every other port of operators is opened. */
+  readonly door: Omit<OperatorListenOptions, "name" | "handler"> & {
+    readonly reserve: FileReserve;
+  };
+}
+
+/** Opens the port. Rejects as `openOperatorListener` does. */
+export async function openOps(options: OpsPortOptions): Promise<OpsPort> {
+  const { config, read, token, registry, log, now, onGone: end } = options;
+  const starting = new Starting(now);
+  starting.begin("loading the program");
+  const onGone = ({ message }: Error) => end(`an operators' port has died: ${message}`);
+  const reserve = openReserve(config.limits, log);
+  const limits = operatorLimits(config.limits);
+  const door = { config, read, registry, limits, reserve, log, onGone };
+  const answer = opsHandler({ registry, health: starting.health, now, log });
+  const handler = withOpsToken(answer, token);
+  return { door, starting, ops: await openOperatorListener({ name: "ops", ...door, handler }) };
+}

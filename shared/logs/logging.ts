@@ -1,0 +1,179 @@
+/**
+ * The logs of one process: a logger for each component, levels that can change while it runs, and a
+ * bound on floods of one text. How a line looks is `log.ts`. No timer and no file of its own.
+ */
+import { createLogger, SEVERITY } from "./log.ts";
+import type { Logger, LoggerOptions, LogLevel } from "./log.ts";
+import type { Registry } from "../metrics/metrics.ts";
+import { scrapedCounter, scrapedFamily } from "../metrics/metrics_plain.ts";
+
+/** The settings of `[log]`. */
+export interface LoggingOptions extends Pick<LoggerOptions, "level" | "format" | "now" | "write"> {
+  readonly levels: readonly { readonly component: string; readonly level: LogLevel }[];
+  /** Lines a second of one component with one text. */
+  readonly lines_per_second: number;
+  /**
+   * The id of this process: in every line of JSON, since its reader gets the lines of many
+   * processes. A reader of logfmt sits in front of one.
+   */
+  readonly node_id: string;
+}
+
+/** The levels as they are now. */
+export interface LogLevels {
+  /** The level of every component that has none of its own. */
+  readonly level: LogLevel;
+  /** The components with a level of their own. */
+  readonly levels: Readonly<Record<string, LogLevel>>;
+  /** The components that have written, or been asked for a logger. */
+  readonly components: readonly string[];
+}
+
+/** The logs of a process. */
+export interface Logging {
+  /** The logger of a component; its level and its floods are watched here. */
+  of(component: string): Logger;
+  levels(): LogLevels;
+  /**
+   * Sets the level of a component, from the next line on; `undefined` takes its own level away.
+   * False when no component has that name.
+   */
+  setLevel(component: string, level: LogLevel | undefined): boolean;
+  /** To be called at the end of the process: logs what is still untold of floods. */
+  close(): void;
+  /** Registers `arqon_log_lines_total` and `arqon_log_left_out_total`. */
+  register(registry: Registry): void;
+}
+
+/** Texts that have a rate of their own; further ones share one rate for each component. */
+const TEXTS_MAX = 1_024;
+const WINDOW_MS = 1_000;
+
+interface Flood {
+  readonly component: string;
+  readonly text: string;
+  since_ms: number;
+  lines: number;
+  left_out: number;
+}
+
+/** Bounds how many lines of one text a component may write in a second. */
+class Floods {
+  readonly #lines_max: number;
+  readonly #onOver: (flood: Flood) => void;
+  readonly #floods = new Map<string, Flood>();
+  #swept_ms = 0;
+
+  /** `onOver` is called once a second for each text of which lines were left out. */
+  constructor(lines_max: number, onOver: (flood: Flood) => void) {
+    this.#lines_max = lines_max;
+    this.#onOver = onOver;
+  }
+
+  /**
+   * Whether one more line of the text may be written. Left-out lines of a sample are not reported.
+   */
+  admits(component: string, text: string, now_ms: number, is_sample: boolean): boolean {
+    this.#sweep(now_ms);
+    const flood = this.#of(component, text, now_ms);
+    if (++flood.lines <= this.#lines_max) return true;
+    if (!is_sample) flood.left_out++;
+    return false;
+  }
+
+  end(): void {
+    for (const flood of this.#floods.values()) if (flood.left_out > 0) this.#onOver(flood);
+    this.#floods.clear();
+  }
+
+  #of(component: string, text: string, now_ms: number): Flood {
+    const key = `${component} ${text}`;
+    const known = this.#floods.get(key);
+    if (known !== undefined) return known;
+    const is_full = this.#floods.size >= TEXTS_MAX;
+    const shared_key = is_full ? `${component} ` : key;
+    const flood = this.#floods.get(shared_key) ??
+      { component, text: is_full ? "" : text, since_ms: now_ms, lines: 0, left_out: 0 };
+    this.#floods.set(shared_key, flood);
+    return flood;
+  }
+
+  /** Reports floods at whatever line comes next, so that one that has ended is reported too. */
+  #sweep(now_ms: number): void {
+    if (now_ms - this.#swept_ms < WINDOW_MS && now_ms >= this.#swept_ms) return;
+    this.#swept_ms = now_ms;
+    for (const [key, flood] of this.#floods) {
+      if (now_ms - flood.since_ms < WINDOW_MS && now_ms >= flood.since_ms) continue;
+      this.#floods.delete(key);
+      if (flood.left_out > 0) this.#onOver(flood);
+    }
+  }
+}
+
+/** The logs of this process as `[log]` wants them. */
+export function createLogging(given: LoggingOptions): Logging {
+  const { node_id, format } = given;
+  const options = { ...given, fields: format === "json" ? { node_id } : {} };
+  const own = new Map<string, LogLevel>(
+    options.levels.map(({ component, level }) => [component, level]),
+  );
+  const loggers = new Map<string, Logger>();
+  const lines: Record<LogLevel, number> = { debug: 0, info: 0, warn: 0, error: 0 };
+  let left_out = 0;
+  const floods = new Floods(options.lines_per_second, (flood) => {
+    const { component, text, left_out: count } = flood;
+    const since = new Date(flood.since_ms).toISOString();
+    createLogger({ ...options, level: "warn", component }).warn("lines left out", {
+      text,
+      count,
+      since,
+    });
+  });
+  const admits = (component: string, level: LogLevel, text: string, is_sample: boolean) => {
+    if (SEVERITY[level] < SEVERITY[own.get(component) ?? options.level]) return false;
+    const admitted = floods.admits(component, text, options.now(), is_sample);
+    if (admitted) lines[level]++;
+    else if (!is_sample) left_out++;
+    return admitted;
+  };
+  return {
+    of(component) {
+      const known = loggers.get(component);
+      if (known !== undefined) return known;
+      const logger = createLogger({
+        ...options,
+        component,
+        admits: (level, text, is_sample) => admits(component, level, text, is_sample),
+      });
+      loggers.set(component, logger);
+      return logger;
+    },
+    levels: () => ({
+      level: options.level,
+      levels: Object.fromEntries(own),
+      components: [...loggers.keys()].sort(),
+    }),
+    setLevel(component, level) {
+      if (!loggers.has(component)) return false;
+      if (level === undefined) own.delete(component);
+      else own.set(component, level);
+      return true;
+    },
+    close: () => floods.end(),
+    register: (registry) => registerLines(registry, () => lines, () => left_out),
+  };
+}
+
+function registerLines(
+  registry: Registry,
+  lines: () => Readonly<Record<LogLevel, number>>,
+  left_out: () => number,
+): void {
+  scrapedFamily(registry, "arqon_log_lines_total", "Log lines written, by level.", "level", lines);
+  scrapedCounter(
+    registry,
+    "arqon_log_left_out_total",
+    "Log lines left out because too many with their text came in one second.",
+    left_out,
+  );
+}

@@ -1,0 +1,122 @@
+/**
+ * The metrics registry of a process and its Prometheus text. Thin over prom-client; each part makes
+ * its own counters with the names of docs/metrics.md on the registry it is given. No global registry,
+ * and none of prom-client's defaults: they read `/proc`, which our permissions do not allow, and
+ * then report zeros.
+ */
+import process from "node:process";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+
+export { Counter, Gauge, Histogram, Registry } from "prom-client";
+
+/** Labels of `arqon_build_info`. */
+export interface MetricsOptions {
+  /** Which process this is; the label `node_id` of `arqon_build_info`. */
+  readonly node_id: string;
+  /** The release, for example "0.1.0". */
+  readonly version: string;
+}
+
+/** What `/metrics` answers with. */
+export interface Exposition {
+  readonly body: string;
+  readonly content_type: string;
+}
+
+const MICROSECONDS = 1_000_000;
+const LAG_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+
+/** A gauge that is read when somebody scrapes, and costs nothing until then. */
+export function scrapedGauge(
+  registry: Registry,
+  name: string,
+  help: string,
+  read: () => number,
+): void {
+  new Gauge({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.set(read());
+    },
+  });
+}
+
+function addProcessMetrics(registry: Registry): void {
+  const registers = [registry];
+  const gauge = (name: string, help: string, read: () => number) =>
+    scrapedGauge(registry, name, help, read);
+  gauge(
+    "process_resident_memory_bytes",
+    "Resident memory size in bytes.",
+    () => Deno.memoryUsage().rss,
+  );
+  gauge("arqon_heap_used_bytes", "Bytes of the V8 heap in use.", () => Deno.memoryUsage().heapUsed);
+  gauge(
+    "arqon_external_memory_bytes",
+    "Bytes outside the heap that V8 objects hold.",
+    () => Deno.memoryUsage().external,
+  );
+  gauge(
+    "process_start_time_seconds",
+    "Start of the process, Unix time in seconds.",
+    () => performance.timeOrigin / 1_000,
+  );
+  let counted_seconds = 0;
+  new Counter({
+    name: "process_cpu_seconds_total",
+    help: "User and system CPU time spent, in seconds.",
+    registers,
+    collect() {
+      const { user, system } = process.cpuUsage();
+      const total_seconds = (user + system) / MICROSECONDS;
+      this.inc(Math.max(total_seconds - counted_seconds, 0));
+      counted_seconds = Math.max(total_seconds, counted_seconds);
+    },
+  });
+}
+
+/** A new registry with `arqon_build_info` and the metrics of the process. */
+export function createMetrics(options: MetricsOptions): Registry {
+  const registry = new Registry();
+  new Gauge({
+    name: "arqon_build_info",
+    help: "Always 1; the labels say which build and which node this is.",
+    labelNames: ["version", "node_id"],
+    registers: [registry],
+  }).set({ version: options.version, node_id: options.node_id }, 1);
+  addProcessMetrics(registry);
+  return registry;
+}
+
+/**
+ * Measures from now on how late timers fire, as `arqon_event_loop_lag_seconds`: once in
+ * `interval_ms`, until it is disposed. `now` is monotonic ms (`performance.now`). The timer does not
+ * keep the process alive.
+ */
+export function watchEventLoop(
+  registry: Registry,
+  now: () => number,
+  interval_ms = 100,
+): Disposable {
+  const lag = new Histogram({
+    name: "arqon_event_loop_lag_seconds",
+    help: "How much later than asked a timer fired, in seconds.",
+    buckets: LAG_BUCKETS_SECONDS,
+    registers: [registry],
+  });
+  let due_ms = now() + interval_ms;
+  const timer = setInterval(() => {
+    const fired_ms = now();
+    lag.observe(Math.max(fired_ms - due_ms, 0) / 1_000);
+    due_ms = fired_ms + interval_ms;
+  }, interval_ms);
+  Deno.unrefTimer(timer);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+/** Renders every metric of the registry in the Prometheus text format. */
+export async function exposition(registry: Registry): Promise<Exposition> {
+  return { body: await registry.metrics(), content_type: registry.contentType };
+}

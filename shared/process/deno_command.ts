@@ -1,0 +1,35 @@
+/**
+ * The command that starts a program of ours in a process of its own. `deno` need not be on the
+ * PATH: this process may have been started by its path. Not for compiled programs, which have no
+ * `deno`.
+ */
+
+/** Whether a permission is there; `Deno.permissions` in a process. */
+export type IsGranted = (descriptor: Deno.PermissionDescriptor) => boolean;
+
+/** Whether this process has a permission. */
+export function isGranted(descriptor: Deno.PermissionDescriptor): boolean {
+  return Deno.permissions.querySync(descriptor).state === "granted";
+}
+
+/** The path of the running deno if it may be started, else the name that the permissions give. */
+export function denoCommand(is_granted: IsGranted = isGranted): string {
+  const command = Deno.execPath();
+  return is_granted({ name: "run", command }) ? command : "deno";
+}
+
+/**
+ * What `deno run` needs for a program with a Shield in it: a policy's first call must not wait for the
+ * compiler; nothing waits long for a collector: the young's works in small steps, no place in the code
+ * whose objects once outlived a busy moment makes old ones ever after (a full collection every 20 s
+ * instead of every minute), and the old's waits until there is four times what there was; policies run
+ * in workers without permissions; an upgrade is answered with success, without an AbortError with a
+ * stack for each.
+ */
+export const SERVER_FLAGS: readonly string[] = [
+  "--no-prompt",
+  "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4,--no-allocation-site-pretenuring,--heap-growing-percent=300",
+  "--unstable-worker-options",
+  "--unstable-net",
+  "--unstable-no-legacy-abort",
+];

@@ -1,0 +1,247 @@
+/**
+ * What the `main.ts` of every server does with its process: arguments, the config file, log lines
+ * to stderr, stop signals, exit codes. Only a `main.ts`, `arq/serve/serve_main.ts` and the dev bus may
+ * import more than the exit codes; nothing else reads files, arguments or signals.
+ */
+import { parseArgs } from "node:util";
+import { ConfigError, configText, parseConfig, unreadable } from "../config/load.ts";
+import type { ConfigDefaults } from "../config/load.ts";
+import type { Config } from "../config/schema.ts";
+import { askedFiles, fileProblem, filesByTrial } from "./asked_files.ts";
+import { placeholder } from "../http1/file_reserve.ts";
+import type { Logger } from "../logs/log.ts";
+
+/** Exit code: the process could not start. */
+export const EXIT_FAILED = 1;
+/**
+ * Exit code: the process ended for lack of memory, and is to be started again. The value is
+ * EX_TEMPFAIL of sysexits.h.
+ */
+export const EXIT_RESTART = 75;
+/** Exit code: wrong arguments or configuration. */
+export const EXIT_USAGE = 2;
+
+/** The text of any thrown value, without a stack trace. */
+export function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Writes one log line. A reader of the log that is gone or slow must not stop a server. */
+export function writeStderr(line: string): void {
+  const bytes = new TextEncoder().encode(line);
+  try {
+    for (let at = 0; at < bytes.length;) at += Deno.stderr.writeSync(bytes.subarray(at));
+  } catch {
+    // Nobody is left to tell.
+  }
+}
+
+let collected: Logger | undefined;
+
+/**
+ * Makes `stopWith` write its text as a line of this log from now on: a collector of JSON lines
+ * takes no others.
+ */
+export function endInLog(log: Logger): void {
+  collected = log;
+}
+
+/** Ends the process with a text for people, never a stack trace. */
+export function stopWith(program: string, code: number, text: string): never {
+  if (collected === undefined) writeStderr(`${program}: ${text}\n`);
+  else collected[code === 0 ? "info" : "error"](text, { exit_code: code });
+  Deno.exit(code);
+}
+
+/** What a program tells people of itself: its name, `--help` text and version. */
+export interface ProgramText {
+  readonly program: string;
+  readonly help: string;
+  readonly version: string;
+}
+
+/** The value of `--config`. Exits for `--help`, `--version` and wrong arguments. */
+export function configArgument(text: ProgramText): string {
+  return programArguments(text, []).config;
+}
+
+/** The values of `--config`, which must be there, and of more flags. Exits as `configArgument` does. */
+export function programArguments<Flag extends string>(
+  { program, help, version }: ProgramText,
+  flags: readonly Flag[],
+): { config: string } & Partial<Record<Flag, string>> {
+  try {
+    const more = flags.map((flag) => [flag, { type: "string" }] as const);
+    const { values } = parseArgs({
+      args: Deno.args,
+      options: {
+        ...Object.fromEntries(more),
+        config: { type: "string" },
+        help: { type: "boolean", short: "h" },
+        version: { type: "boolean" },
+      },
+    });
+    if (values.help === true || values.version === true) {
+      console.log(values.help === true ? help : `${program} ${version}`);
+      Deno.exit(0);
+    }
+    if (values.config !== undefined) {
+      return values as { config: string } & Partial<Record<Flag, string>>;
+    }
+  } catch (error) {
+    stopWith(program, EXIT_USAGE, `${textOf(error)}\n\n${help}`);
+  }
+  stopWith(program, EXIT_USAGE, `--config FILE is missing\n\n${help}`);
+}
+
+/**
+ * The checked configuration of a file that a server of clients starts with. Throws a ConfigError, also when
+ * more connections are asked for than this process may open files.
+ */
+export function clientConfig(bytes: Uint8Array, file: string, defaults: ConfigDefaults): Config {
+  const text = configText(bytes, file);
+  const config = parseConfig(text, { file, defaults });
+  const asked = askedFiles(text, config.limits.connections_per_process);
+  const open = asked === undefined ? undefined : placeholder();
+  const problem = asked && open && fileProblem(asked, filesByTrial(asked.files, open));
+  if (problem) throw new ConfigError(file, [problem]);
+  return config;
+}
+
+/**
+ * The checked configuration of a file. Exits when it cannot be read or used; `serves_clients`: as
+ * `clientConfig` has it.
+ */
+export function loadConfigFile(
+  program: string,
+  file: string,
+  defaults: ConfigDefaults = {},
+  serves_clients = false,
+): Config {
+  let bytes: Uint8Array;
+  try {
+    bytes = Deno.readFileSync(file);
+  } catch (error) {
+    stopWith(program, EXIT_USAGE, `cannot read ${file}: ${textOf(error)}`);
+  }
+  try {
+    return serves_clients
+      ? clientConfig(bytes, file, defaults)
+      : parseConfig(configText(bytes, file), { file, defaults });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    stopWith(program, EXIT_USAGE, `the configuration is wrong\n${error.message}`);
+  }
+}
+
+/**
+ * The certificate and key of the client listener as PEM texts; undefined for plain HTTP. Throws a
+ * ConfigError that names the key and the file when one cannot be read.
+ */
+export function tlsFiles({ server }: Config): { cert: string; key: string } | undefined {
+  const { tls_cert, tls_key } = server;
+  if (tls_cert === undefined || tls_key === undefined) return undefined;
+  const read = (key: string, path: string) => {
+    try {
+      return Deno.readTextFileSync(path);
+    } catch (cause) {
+      throw unreadable(`server.${key}`, path, cause);
+    }
+  };
+  return { cert: read("tls_cert", tls_cert), key: read("tls_key", tls_key) };
+}
+
+/**
+ * Resolves at the first SIGINT or SIGTERM. At a second one, from somebody who does not want to
+ * wait, `onAgain` is called and the process ends.
+ */
+export function stopSignal(
+  program: string,
+  log: Logger,
+  onAgain: () => void = () => {},
+): Promise<Deno.Signal> {
+  return new Promise((resolve) => {
+    let asked = false;
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      Deno.addSignalListener(signal, () => {
+        if (asked) {
+          onAgain();
+          stopWith(program, EXIT_FAILED, `${signal} again: stopped without draining`);
+        }
+        asked = true;
+        log.info("draining", { signal });
+        resolve(signal);
+      });
+    }
+  });
+}
+
+/**
+ * As `stopSignal`, for a process that a supervisor has started. The supervisor's end, seen as the
+ * end of stdin, is a reason too, and a second signal changes nothing: a terminal and a service
+ * manager send their signals to both, and only the supervisor decides who does not get to drain.
+ */
+export function childStopSignal(log: Logger): Promise<string> {
+  return new Promise((resolve) => {
+    const stop = (reason: string) => {
+      log.info("draining", { signal: reason });
+      resolve(reason);
+    };
+    let asked = false;
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      Deno.addSignalListener(signal, () => {
+        if (!asked) stop(signal);
+        asked = true;
+      });
+    }
+    Deno.stdin.readable.pipeTo(new WritableStream()).catch(() => {}).then(() => {
+      if (!asked) stop("the supervisor is gone");
+      asked = true;
+    });
+  });
+}
+
+/**
+ * Calls `end` when the process is asked to stop before it serves; the returned function says that
+ * now it serves. Nobody depends on a process that is starting: nothing has to drain, and whatever
+ * the start waits for need not come.
+ */
+export function whileStarting(stopping: Promise<unknown>, end: () => void): () => void {
+  let is_starting = true;
+  stopping.then(() => is_starting && end());
+  return () => {
+    is_starting = false;
+  };
+}
+
+/** As `whileStarting`, for a program that only has to exit then. */
+export function exitWhileStarting(stopping: Promise<unknown>, log: Logger): () => void {
+  return whileStarting(stopping, () => {
+    log.info("stopped before it was ready");
+    Deno.exit(0);
+  });
+}
+
+/**
+ * Ends the process, as failed, when it has not ended by itself within `timeout_ms`: whatever a
+ * drain waits for, a supervisor must not have to kill it.
+ */
+export function stopWithin(program: string, timeout_ms: number): void {
+  const text = `not done with draining after [server] drain_timeout_ms (${timeout_ms})`;
+  Deno.unrefTimer(setTimeout(() => stopWith(program, EXIT_FAILED, text), timeout_ms));
+}
+
+/**
+ * Logs errors that nobody catches and lets the process go on: such an error is a bug in one
+ * callback.
+ */
+export function logUnhandled(log: Logger): void {
+  globalThis.addEventListener("error", (event) => {
+    event.preventDefault();
+    log.error("uncaught error", { error: event.error });
+  });
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    event.preventDefault();
+    log.error("unhandled rejection", { error: event.reason });
+  });
+}
