@@ -1,14 +1,17 @@
 /**
  * Identifiers: UUIDv7 (RFC 9562), W3C trace ids and connection ids, from a clock and a source of
- * random bytes that the caller hands in. Pure apart from the pool's own buffer; not for room or
- * tenant ids (`@arqon/proto`).
+ * random bytes that the caller gives. Pure apart from the pool's own buffer; not for room or tenant
+ * ids (`@arqon/proto`).
  */
 
 /** Returns `size_bytes` fresh random bytes. The view may be overwritten by the next call. */
 export type Random = (size_bytes: number) => Uint8Array;
 
 const POOL_BYTES = 8_192;
-/** Up to this many random bytes are copied out: that takes less time than making a view on the pool. */
+/**
+ * Up to this many random bytes are copied out, which takes less time than making a view on the
+ * pool.
+ */
 const COPIED_BYTES = 32;
 
 /**
@@ -50,9 +53,9 @@ function draw(random: Uint8Array | Random, size_bytes: number): Uint8Array {
 /** The ASCII codes of the hex digits. */
 const DIGITS = new TextEncoder().encode("0123456789abcdef");
 const DASH = 0x2d;
-/** ASCII bytes of `uuidv7`. */
+/** Length of a `uuidv7` in ASCII. */
 export const UUID_BYTES = 36;
-/** ASCII bytes of `traceId`. */
+/** Length of a `traceId` in ASCII. */
 export const TRACE_ID_BYTES = 32;
 
 function putHex(out: Uint8Array, at: number, byte: number): number {
@@ -62,8 +65,8 @@ function putHex(out: Uint8Array, at: number, byte: number): number {
 }
 
 /**
- * Writes what `uuidv7` gives into the first 36 bytes of `out` as ASCII, for the message path: no
- * string is made. Takes and throws what that does.
+ * Writes a `uuidv7` into the first 36 bytes of `out` as ASCII, for the message path: no string is
+ * made. Takes and throws what that does.
  */
 export function putUuidv7(out: Uint8Array, now_ms: number, random: Uint8Array | Random): void {
   const ms = unixMs(now_ms);
@@ -86,7 +89,7 @@ export function putUuidv7(out: Uint8Array, now_ms: number, random: Uint8Array | 
   for (let index = 10; index < 16; index++) at = putHex(out, at, bytes[index]!);
 }
 
-/** Writes what `traceId` gives into the first 32 bytes of `out` as ASCII; likewise. */
+/** Writes a `traceId` into the first 32 bytes of `out` as ASCII, in the same way. */
 export function putTraceId(out: Uint8Array, random: Uint8Array | Random): void {
   const bytes = draw(random, 16);
   let all = 0;

@@ -3,6 +3,7 @@
  * (409, 429, 503) ask for. Not for WebSocket refusals: those are ACK and ERR frames.
  */
 import type { ArqonError } from "@arqon/proto";
+import type { z } from "zod";
 
 /** What a refusal says: an `ArqonError`, or an ACK that is none. */
 export type Refusal =
@@ -59,4 +60,12 @@ export function problemResponse(error: Refusal, extra_headers?: HeadersInit): Re
   }
   new Headers(extra_headers).forEach((value, name) => headers.set(name, value));
   return new Response(JSON.stringify(problemOf(error)), { status: error.code, headers });
+}
+
+/** What is wrong with a value, as one sentence: "policies[0].room: expected …". */
+export function problemText(error: z.ZodError): string {
+  return error.issues.slice(0, 8).map(({ path, message }) => {
+    const where = path.map((step) => typeof step === "number" ? `[${step}]` : `.${String(step)}`);
+    return `${where.join("").replace(/^\./, "") || "it"}: ${message}`;
+  }).join("; ");
 }

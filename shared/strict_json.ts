@@ -3,23 +3,13 @@
  * which one counts), no number beyond what a double holds (it would be read as infinite). For small texts
  * that decide something, such as claims, key sets and orders of operators; not for messages.
  */
+import { afterJsonString } from "@arqon/proto";
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
 /** Names that a complaint repeats: short, and nothing that could change how a log reads. */
 const SHOWABLE = /^[ -~]{1,64}$/;
 /** Where a number ends. */
 const NUMBER = /-?[0-9][0-9.eE+-]*/y;
 const COLON = /[ \t\r\n]*:/y;
-
-function afterString(text: string, at: number): number {
-  for (at++; at < text.length; at++) {
-    const unit = text.charCodeAt(at);
-    if (unit === QUOTE) return at + 1;
-    if (unit === BACKSLASH) at++;
-  }
-  return text.length;
-}
 
 /** Where `shape` ends that begins at `at`; -1 when it does not begin there. */
 function afterMatch(shape: RegExp, text: string, at: number): number {
@@ -38,7 +28,7 @@ function ambiguity(text: string): string | undefined {
   for (let at = 0; at < text.length;) {
     const unit = text[at] ?? "";
     if (unit === '"') {
-      const end = afterString(text, at);
+      const end = afterJsonString(text, at);
       // Where the text is JSON, only the name of a member has a colon behind it.
       if (afterMatch(COLON, text, end) >= 0) {
         const name: string = JSON.parse(text.slice(at, end));
@@ -85,7 +75,7 @@ export function parseStrictJson(text: string): unknown {
   return value;
 }
 
-/** The same for bytes, which have to be UTF-8 without a byte order mark. */
+/** As `parseStrictJson`, for bytes, which have to be UTF-8 without a byte order mark. */
 export function parseStrictJsonBytes(bytes: Uint8Array): unknown {
   let text: string;
   try {

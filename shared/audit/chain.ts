@@ -7,7 +7,7 @@
 import { decodeEntry, entryHash, NO_HASH } from "./entry.ts";
 import type { AuditEntry } from "./entry.ts";
 
-/** An entry by its place and the hash of its bytes. */
+/** The place and the hash of one entry. */
 export interface Anchor {
   readonly seq: number;
   readonly hash: string;
@@ -15,7 +15,7 @@ export interface Anchor {
 
 /** The first entry that does not fit. */
 export interface Break {
-  /** Of that entry, or of the one that is missing. */
+  /** The number of that entry, or of the one that is missing. */
   readonly seq: number;
   /** What is wrong, for people. */
   readonly problem: string;
@@ -30,7 +30,7 @@ export class ChainCheck {
   readonly #anchor: Anchor | undefined;
   #met = false;
 
-  /** `anchor`: an entry that must be among them. */
+  /** `anchor`: an entry that must be in the chain. */
   constructor(anchor?: Anchor) {
     this.#anchor = anchor;
   }

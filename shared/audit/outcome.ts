@@ -1,4 +1,7 @@
-/** How what the audit log tells of ended. Apart from the entries, so that arq can name them in its help at once. */
+/**
+ * The outcomes of what the audit log tells of. They stand apart from the entries, so that arq can
+ * name them in its help without loading those.
+ */
 
 /**
  * `begun`: it was about to happen, written before; the outcome follows as an entry of the same `request`.

@@ -1,4 +1,7 @@
-/** The one error of everything that reads schemas; what an outer layer answers is not decided here. */
+/**
+ * The one error of everything that reads schemas. What is answered to a client is decided in outer
+ * layers.
+ */
 
 /** A descriptor set or message type that cannot be used; the message is a sentence for its sender. */
 export class SchemaError extends Error {

@@ -1,0 +1,128 @@
+/**
+ * What all rules share while two schemas are compared: which readings count, which types of the two
+ * belong together, and where findings go. The rules are in the other `compat_*.ts` files.
+ */
+import type { DescEnum, DescField, DescMessage, FileRegistry } from "@bufbuild/protobuf";
+import type { CompatibilityMode, Directions, Finding, FindingRule, Severity } from "./findings.ts";
+import { directionsOf, FINDINGS_MAX } from "./findings.ts";
+
+/** Types that come with Protobuf and its tools, and go when nothing uses them: not compared. */
+const LIBRARIES = /^(google\.protobuf|buf\.validate)(\.|$)/;
+
+/** How one side reads a value that the other side wrote. */
+export interface Reading {
+  /** False when values are refused, lost or changed. */
+  readonly ok: boolean;
+  /** What the reader does, when it is worth a word, for example `cuts values to 32 bits`. */
+  readonly note?: string;
+}
+
+/** The reading of a value as it was written. */
+export const READS: Reading = { ok: true };
+
+/** The part of a schema that a finding is about. */
+export interface Place {
+  readonly file: string;
+  readonly message: string;
+  readonly field: string;
+}
+
+/** Two schemas under comparison. */
+export class Comparison {
+  readonly directions: Directions;
+  readonly #findings: { error: Finding[]; warning: Finding[] } = { error: [], warning: [] };
+  readonly #dropped = { error: 0, warning: 0 };
+  readonly #types = new Map<string, string>();
+
+  constructor(
+    readonly from: FileRegistry,
+    readonly to: FileRegistry,
+    mode: CompatibilityMode,
+    readonly versions: { readonly from: string; readonly to: string },
+  ) {
+    this.directions = directionsOf(mode);
+  }
+
+  /** Notes that a type goes by another name in the newer schema. */
+  pair(from_name: string, to_name: string): void {
+    this.#types.set(from_name, to_name);
+  }
+
+  /** The full name that a type of the older schema has in the newer one. */
+  nameInTo(from_name: string): string {
+    return this.#types.get(from_name) ?? from_name;
+  }
+
+  /** Whether a type of the older schema and one of the newer are the same type. */
+  sameType(from: DescMessage | DescEnum, to: DescMessage | DescEnum): boolean {
+    return this.nameInTo(from.typeName) === to.typeName;
+  }
+
+  /** Keeps a finding. */
+  report(severity: Severity, rule: FindingRule, place: Place, detail: string): void {
+    const kept = this.#findings[severity];
+    if (kept.length >= FINDINGS_MAX) {
+      this.#dropped[severity]++;
+      return;
+    }
+    const { from: from_version, to: to_version } = this.versions;
+    kept.push({ severity, rule, ...place, detail, from_version, to_version });
+  }
+
+  /**
+   * Judges a change that each reader takes differently. An error when a reading that counts goes
+   * wrong; a warning when none does and there is something to say; else nothing.
+   */
+  reportReadings(
+    rule: FindingRule,
+    place: Place,
+    change: string,
+    backward: Reading,
+    forward: Reading,
+  ): boolean {
+    const readings = [
+      ...this.directions.backward
+        ? [{ ...backward, reader: "the newer version reads older data" }]
+        : [],
+      ...this.directions.forward
+        ? [{ ...forward, reader: "the older version reads newer data" }]
+        : [],
+    ];
+    const wrong = readings.filter(({ ok }) => !ok);
+    const told = (wrong.length > 0 ? wrong : readings).filter(({ note }) => note !== undefined);
+    if (told.length === 0 && wrong.length === 0) return true;
+    const notes = told.map(({ reader, note }) => `${reader} and ${note}`);
+    const detail = [change, ...notes].join("; ");
+    this.report(wrong.length > 0 ? "error" : "warning", rule, place, detail);
+    return wrong.length === 0;
+  }
+
+  /** Everything reported, errors first. */
+  findings(): Finding[] {
+    const all = [...this.#findings.error, ...this.#findings.warning];
+    for (const severity of ["error", "warning"] as const) {
+      const count = this.#dropped[severity];
+      if (count === 0) continue;
+      const detail = `${count} more of severity ${severity} are not listed`;
+      const { from: from_version, to: to_version } = this.versions;
+      const place = { file: "", message: "", field: "" };
+      all.push({ severity, rule: "too-many-findings", ...place, detail, from_version, to_version });
+    }
+    return all;
+  }
+}
+
+/** Whether a type belongs to a library that is not compared. */
+export function isLibraryType(type: DescMessage | DescEnum): boolean {
+  return LIBRARIES.test(type.file.proto.package);
+}
+
+/** The place of a type. */
+export function typePlace(type: DescMessage | DescEnum, field: string = ""): Place {
+  return { file: type.file.proto.name, message: type.typeName, field };
+}
+
+/** The place of a field. */
+export function fieldPlace(field: DescField): Place {
+  return typePlace(field.parent, field.name);
+}

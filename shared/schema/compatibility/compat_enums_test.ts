@@ -1,0 +1,92 @@
+/** Rules about enum values, aliases, and open against closed enums. */
+import { expectFindings } from "../testing/compat_expect.ts";
+
+const proto2 = (body: string) => `syntax = "proto2"; package PACKAGE; ${body}`;
+
+Deno.test("enum values keep their numbers, and numbers their meaning", async (t) => {
+  await expectFindings(t, [
+    {
+      name: "a value gets another number",
+      before: "enum E { Z = 0; A = 1; }",
+      after: "enum E { Z = 0; A = 2; }",
+      expected: { BACKWARD: ["error enum-value-renumbered E.A"] },
+    },
+    {
+      name: "a value gets another number and the old one is reserved",
+      before: "enum E { Z = 0; A = 1; }",
+      after: "enum E { reserved 1; Z = 0; A = 2; }",
+      expected: { BACKWARD: ["warning enum-value-renumbered E.A"] },
+    },
+    {
+      name: "two values swap",
+      before: "enum E { Z = 0; A = 1; B = 2; }",
+      after: "enum E { Z = 0; B = 1; A = 2; }",
+      expected: { FORWARD: ["error enum-value-reused E.A", "error enum-value-reused E.B"] },
+    },
+    {
+      name: "an alias goes, another comes",
+      before: "enum E { option allow_alias = true; Z = 0; A = 1; B = 1; C = 2; }",
+      after: "enum E { option allow_alias = true; Z = 0; B = 1; C = 2; D = 2; }",
+      expected: { FULL: ["warning enum-alias-removed E.B"] },
+    },
+    {
+      name: "a value is removed, its number reserved but not its name",
+      before: "enum E { Z = 0; A = 1; B = 2; }",
+      after: 'enum E { reserved 1, 2; reserved "A"; Z = 0; }',
+      expected: { FULL: ["warning enum-value-removed E.B"] },
+    },
+    {
+      name: "reserved numbers and names are used again",
+      before: 'enum E { reserved -5 to -1, 3 to 4; reserved "N"; Z = 0; }',
+      after: "enum E { reserved -5 to -1, 3; Z = 0; N = 7; F = 4; }",
+      expected: { FULL: ["error reserved-number-reused E.F", "error reserved-name-reused E.N"] },
+    },
+  ]);
+});
+
+Deno.test("what a closed enum does not name is lost to its reader", async (t) => {
+  await expectFindings(t, [
+    {
+      name: "a closed enum that grows tells the older reader's loss",
+      before: proto2("enum E { Z = 0; }"),
+      after: proto2("enum E { Z = 0; A = 1; }"),
+      expected: {
+        BACKWARD: [],
+        FORWARD: ["error enum-value-added E.A"],
+        FULL: ["error enum-value-added E.A"],
+      },
+    },
+    {
+      name: "a closed enum that shrinks loses what older data has, reserved or not",
+      before: proto2("enum E { Z = 0; A = 1; }"),
+      after: proto2('enum E { reserved 1; reserved "A"; Z = 0; }'),
+      expected: {
+        BACKWARD: ["error enum-value-removed E.A"],
+        FORWARD: [],
+        FULL: ["error enum-value-removed E.A"],
+      },
+    },
+    {
+      name: "a closed enum whose value has another number knows the old one no more",
+      before: proto2("enum E { Z = 0; A = 1; }"),
+      after: proto2("enum E { reserved 1; Z = 0; A = 2; }"),
+      expected: {
+        BACKWARD: ["error enum-value-renumbered E.A"],
+        FORWARD: ["error enum-value-added E.A", "warning enum-value-renumbered E.A"],
+      },
+    },
+    {
+      name: "an open enum that is closed",
+      before: 'edition = "2023"; package PACKAGE; enum E { Z = 0; }',
+      after: 'edition = "2023"; package PACKAGE; ' +
+        "enum E { option features.enum_type = CLOSED; Z = 0; }",
+      expected: { BACKWARD: ["error enum-kind-changed E"], FORWARD: [] },
+    },
+    {
+      name: "the first value of a closed enum is what absent fields have",
+      before: proto2("enum E { A = 1; B = 2; }"),
+      after: proto2("enum E { B = 2; A = 1; }"),
+      expected: { FULL: ["error enum-default-changed E.B"] },
+    },
+  ]);
+});

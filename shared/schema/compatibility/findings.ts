@@ -1,0 +1,163 @@
+/**
+ * The form of a compatibility check's result: modes, findings and their text. Plain data that goes
+ * into problem bodies, the command line and logs as it is; the rules are in `compat*.ts`.
+ */
+
+/** The modes in which a schema's versions may be held to each other. */
+export const COMPATIBILITY_MODES = [
+  "BACKWARD",
+  "BACKWARD_TRANSITIVE",
+  "FORWARD",
+  "FORWARD_TRANSITIVE",
+  "FULL",
+  "FULL_TRANSITIVE",
+  "NONE",
+] as const;
+/**
+ * BACKWARD: the new version reads what the old one wrote. FORWARD: the old one reads what the new
+ * one writes. FULL: both. `*_TRANSITIVE`: against every earlier version, not only the last.
+ */
+export type CompatibilityMode = typeof COMPATIBILITY_MODES[number];
+
+/** Whether a text is the name of a mode, exactly as written. */
+export function isCompatibilityMode(text: string): text is CompatibilityMode {
+  return (COMPATIBILITY_MODES as readonly string[]).includes(text);
+}
+
+/** Whether a mode looks at every earlier version. */
+export function isTransitive(mode: CompatibilityMode): boolean {
+  return mode.endsWith("_TRANSITIVE");
+}
+
+/** Which way data goes between the two versions that are compared. */
+export interface Directions {
+  /** The new version reads what the old one wrote. */
+  readonly backward: boolean;
+  /** The old version reads what the new one writes. */
+  readonly forward: boolean;
+}
+
+/** Which readings a mode is about; neither for NONE. */
+export function directionsOf(mode: CompatibilityMode): Directions {
+  const full = mode.startsWith("FULL");
+  return {
+    backward: full || mode.startsWith("BACKWARD"),
+    forward: full || mode.startsWith("FORWARD"),
+  };
+}
+
+/** The weight of a finding: an error refuses the version, a warning only tells. */
+export type Severity = "error" | "warning";
+
+/** The rules, by the names that findings use; docs/governance.md#all-rules says what each means. */
+export type FindingRule =
+  | "package-changed"
+  | "syntax-changed"
+  | "message-removed"
+  | "message-renamed"
+  | "message-set-changed"
+  | "mapped-message-missing"
+  | "field-removed"
+  | "field-renamed"
+  | "field-number-changed"
+  | "field-number-reused"
+  | "field-type-changed"
+  | "field-cardinality-changed"
+  | "field-presence-changed"
+  | "field-default-changed"
+  | "json-name-changed"
+  | "json-type-changed"
+  | "utf8-check-changed"
+  | "required-field-added"
+  | "required-field-removed"
+  | "required-changed"
+  | "oneof-changed"
+  | "oneof-renamed"
+  | "oneof-member-removed"
+  | "reserved-number-reused"
+  | "reserved-name-reused"
+  | "reservation-removed"
+  | "extension-range-removed"
+  | "extension-range-reused"
+  | "extension-removed"
+  | "enum-kind-changed"
+  | "enum-default-changed"
+  | "enum-value-added"
+  | "enum-value-removed"
+  | "enum-value-renamed"
+  | "enum-value-renumbered"
+  | "enum-value-reused"
+  | "enum-alias-removed"
+  | "validation-rules-changed"
+  | "too-many-findings";
+
+/** One thing that differs between two versions and matters. */
+export interface Finding {
+  readonly severity: Severity;
+  readonly rule: FindingRule;
+  /** File of the newer version, or of the older one when the newer has none. */
+  readonly file: string;
+  /** Full name of the message or enum; empty when it is about the file. */
+  readonly message: string;
+  /** Name of the field, oneof or enum value (in the newer version if it is there); else empty. */
+  readonly field: string;
+  /** What it was, what it is now, and what follows from it. */
+  readonly detail: string;
+  /** The earlier of the two versions. */
+  readonly from_version: string;
+  /** The later of the two versions, the candidate in a check of a history. */
+  readonly to_version: string;
+}
+
+/** The findings that refuse a version. */
+export function errorsOf(findings: readonly Finding[]): Finding[] {
+  return findings.filter(({ severity }) => severity === "error");
+}
+
+/**
+ * The findings in order: errors first, then by file, message and field; otherwise the order stays.
+ */
+export function sortFindings(findings: readonly Finding[]): Finding[] {
+  const key = ({ severity, file, message, field }: Finding) =>
+    [severity, file, message, field].join("\0");
+  const keyed = findings.map((finding) => ({ finding, key: key(finding) }));
+  keyed.sort((a, b) => a.key < b.key ? -1 : a.key > b.key ? 1 : 0);
+  return keyed.map(({ finding }) => finding);
+}
+
+/** Findings kept per severity, so that warnings never push out an error. */
+export const FINDINGS_MAX = 500;
+
+/**
+ * Collects the findings of several comparisons of one candidate, each once: with the version that
+ * came first.
+ */
+export class FindingCollector {
+  readonly #found = new Map<string, Finding>();
+  readonly #count = { error: 0, warning: 0 };
+
+  /** Keeps what is new among `findings`, up to the limit of each severity. */
+  add(findings: readonly Finding[]): void {
+    for (const finding of findings) {
+      const { from_version: _from, to_version: _to, ...same } = finding;
+      const key = JSON.stringify(same);
+      // One more than the limit: the finding that says how many are not listed.
+      if (this.#found.has(key) || this.#count[finding.severity] > FINDINGS_MAX) continue;
+      this.#count[finding.severity]++;
+      this.#found.set(key, finding);
+    }
+  }
+
+  /** Everything that was kept, errors first. */
+  sorted(): Finding[] {
+    return sortFindings([...this.#found.values()]);
+  }
+}
+
+/** A finding on one line: `error field-type-changed: a.proto: m.M.a: … (version 1 → version 2)`. */
+export function formatFinding(finding: Finding): string {
+  const { severity, rule, file, message, field, detail, from_version, to_version } = finding;
+  const place = [message, field].filter((part) => part !== "").join(".");
+  const where = place === "" ? file : `${file}: ${place}`;
+  return `${severity} ${rule}: ${where}: ${detail} (${from_version} → ${to_version})`;
+}

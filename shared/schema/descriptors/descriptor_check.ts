@@ -1,0 +1,246 @@
+/**
+ * The rules that a Protobuf compiler enforces and a handmade descriptor can break: names and numbers
+ * are unique, references lead to a type that the file sees, maps and oneofs are well formed.
+ * Features and options are the linker's; default values are in `descriptor_defaults.ts`.
+ */
+import { isFieldSet } from "@bufbuild/protobuf";
+import {
+  type DescriptorProto,
+  type EnumDescriptorProto,
+  type FieldDescriptorProto,
+  FieldDescriptorProto_Label as Label,
+  FieldDescriptorProto_Type as Type,
+  FieldDescriptorProtoSchema,
+  type FileDescriptorProto,
+} from "@bufbuild/protobuf/wkt";
+import { visibleFiles } from "./descriptor_imports.ts";
+import { collectSymbols, type Symbols } from "./descriptor_symbols.ts";
+import {
+  FIELD_NUMBER_MAX,
+  inRanges,
+  mergeRanges,
+  type NumberRange,
+} from "../compatibility/number_ranges.ts";
+import { quoteName, SchemaError } from "../schema_error.ts";
+
+interface Extendee {
+  readonly offered: readonly NumberRange[];
+  readonly taken: Set<number>;
+}
+
+interface Scope {
+  readonly file: FileDescriptorProto;
+  readonly symbols: Symbols;
+  readonly visible: ReadonlySet<string>;
+  /** The numbers that extensions took of their extendees, by full name, over all files. */
+  readonly extendees: Map<string, Extendee>;
+}
+
+function refuse(scope: Scope, problem: string): never {
+  throw new SchemaError(`${scope.file.name}: ${problem}`);
+}
+
+/** The full name in a reference; references in descriptors begin with a dot. */
+const fullName = (reference: string) => reference.startsWith(".") ? reference.slice(1) : reference;
+
+function resolve(scope: Scope, reference: string, kinds: readonly string[], place: string): void {
+  const name = fullName(reference);
+  const symbol = scope.symbols.get(name);
+  if (symbol === undefined || !kinds.includes(symbol.kind)) {
+    const problem = symbol === undefined
+      ? "which is not in the descriptor set"
+      : `which is a ${symbol.kind}`;
+    refuse(scope, `${place} refers to the ${kinds.join(" or ")} ${quoteName(name)}, ${problem}`);
+  }
+  if (!scope.visible.has(symbol.file)) {
+    refuse(scope, `${place} refers to ${quoteName(name)}, but does not import ${symbol.file}`);
+  }
+}
+
+function checkType(scope: Scope, field: FieldDescriptorProto, place: string): void {
+  const { type, label } = field;
+  if (!isFieldSet(field, FieldDescriptorProtoSchema.field.type)) {
+    refuse(scope, `${place} has no type`);
+  }
+  if (type < 1 || type > 18) refuse(scope, `${place} has the type ${type}, which does not exist`);
+  if (label < 1 || label > 3) {
+    refuse(scope, `${place} has the label ${label}, which does not exist`);
+  }
+  if (label === Label.REQUIRED && scope.file.syntax === "proto3") {
+    refuse(scope, `${place} is required, which proto3 does not know`);
+  }
+  if (type === Type.MESSAGE || type === Type.GROUP) {
+    resolve(scope, field.typeName, ["message"], place);
+  } else if (type === Type.ENUM) {
+    resolve(scope, field.typeName, ["enum"], place);
+  } else if (field.typeName !== "") {
+    refuse(scope, `${place} is a scalar and names the type ${quoteName(field.typeName)}`);
+  }
+}
+
+function checkNumber(scope: Scope, number: number, place: string): void {
+  const in_use = number >= 19_000 && number <= 19_999;
+  if (number < 1 || number > FIELD_NUMBER_MAX || in_use) {
+    refuse(scope, `${place} has the number ${number}, which no field may have`);
+  }
+}
+
+function checkExtension(scope: Scope, field: FieldDescriptorProto, place: string): void {
+  checkType(scope, field, place);
+  checkNumber(scope, field.number, place);
+  resolve(scope, field.extendee, ["message"], place);
+  const name = fullName(field.extendee);
+  const extendee = scope.extendees.get(name) ?? {
+    offered: mergeRanges(scope.symbols.get(name)?.message?.extensionRange ?? []),
+    taken: new Set<number>(),
+  };
+  scope.extendees.set(name, extendee);
+  if (!inRanges(extendee.offered, field.number)) {
+    refuse(scope, `${place} has the number ${field.number}, which ${name} does not offer`);
+  }
+  if (extendee.taken.has(field.number)) {
+    refuse(scope, `${place} has the number ${field.number}, as another extension of ${name}`);
+  }
+  extendee.taken.add(field.number);
+}
+
+function merged(scope: Scope, ranges: readonly NumberRange[], place: string): NumberRange[] {
+  for (const { start, end } of ranges) {
+    if (start >= end) refuse(scope, `${place} names the range ${start} to ${end - 1}`);
+  }
+  return mergeRanges(ranges);
+}
+
+function checkFields(scope: Scope, message: DescriptorProto, name: string): void {
+  const reserved = merged(scope, message.reservedRange, `a reservation of ${name}`);
+  const offered = merged(scope, message.extensionRange, `an extension range of ${name}`);
+  const reserved_names = new Set(message.reservedName);
+  const numbers = new Map<number, string>();
+  for (const field of message.field) {
+    const place = `field ${quoteName(`${name}.${field.name}`)}`;
+    checkType(scope, field, place);
+    checkNumber(scope, field.number, place);
+    if (field.extendee !== "") refuse(scope, `${place} is an extension inside of a message`);
+    const other = numbers.get(field.number);
+    if (other !== undefined) {
+      refuse(scope, `${place} has the number ${field.number}, as field ${quoteName(other)}`);
+    }
+    numbers.set(field.number, field.name);
+    if (inRanges(reserved, field.number)) {
+      refuse(scope, `${place} has the number ${field.number}, which the message reserves`);
+    }
+    if (inRanges(offered, field.number)) {
+      refuse(scope, `${place} has the number ${field.number}, which is left to extensions`);
+    }
+    if (reserved_names.has(field.name)) {
+      refuse(scope, `${place} has a name that the message reserves`);
+    }
+  }
+}
+
+function checkOneofs(scope: Scope, message: DescriptorProto, name: string): void {
+  const used = new Set<number>();
+  for (const field of message.field) {
+    if (!isFieldSet(field, FieldDescriptorProtoSchema.field.oneofIndex)) continue;
+    const place = `field ${quoteName(`${name}.${field.name}`)}`;
+    if (message.oneofDecl[field.oneofIndex] === undefined) {
+      refuse(scope, `${place} is in oneof #${field.oneofIndex}, which does not exist`);
+    }
+    if (field.label !== Label.OPTIONAL) {
+      refuse(scope, `${place} is in a oneof and repeated or required`);
+    }
+    used.add(field.oneofIndex);
+  }
+  const empty = message.oneofDecl.find((_oneof, index) => !used.has(index));
+  if (empty !== undefined) refuse(scope, `oneof ${quoteName(`${name}.${empty.name}`)} is empty`);
+}
+
+const NOT_MAP_KEYS: readonly Type[] = [
+  Type.DOUBLE,
+  Type.FLOAT,
+  Type.BYTES,
+  Type.MESSAGE,
+  Type.GROUP,
+  Type.ENUM,
+];
+
+function checkMapEntry(scope: Scope, entry: DescriptorProto, name: string): void {
+  const key = entry.field.find(({ number }) => number === 1);
+  const value = entry.field.find(({ number }) => number === 2);
+  const singular = entry.field.every(({ label }) => label === Label.OPTIONAL);
+  const flat = entry.nestedType.length + entry.enumType.length + entry.oneofDecl.length === 0;
+  if (key === undefined || value === undefined || entry.field.length !== 2 || !singular || !flat) {
+    refuse(scope, `${quoteName(name)} is no well-formed map entry`);
+  }
+  if (NOT_MAP_KEYS.includes(key.type)) {
+    refuse(scope, `${quoteName(name)} has a key of a type that keys cannot have`);
+  }
+}
+
+function checkEnum(scope: Scope, declared: EnumDescriptorProto, name: string): void {
+  const first = declared.value[0];
+  if (first === undefined) refuse(scope, `enum ${quoteName(name)} has no values`);
+  if (scope.file.syntax === "proto3" && first.number !== 0) {
+    refuse(scope, `the first value of the proto3 enum ${quoteName(name)} is not 0`);
+  }
+  const reserved = mergeRanges(
+    declared.reservedRange.map(({ start, end }) => ({ start, end: end + 1 })),
+  );
+  const reserved_names = new Set(declared.reservedName);
+  const numbers = new Map<number, string>();
+  for (const value of declared.value) {
+    const place = `enum value ${quoteName(`${name}.${value.name}`)}`;
+    const other = numbers.get(value.number);
+    if (other !== undefined && declared.options?.allowAlias !== true) {
+      const number = `the number ${value.number}, as ${quoteName(other)}`;
+      refuse(scope, `${place} has ${number}, and the enum allows no aliases`);
+    }
+    numbers.set(value.number, value.name);
+    if (inRanges(reserved, value.number) || reserved_names.has(value.name)) {
+      refuse(scope, `${place} has a number or name that the enum reserves`);
+    }
+  }
+}
+
+function checkMessage(scope: Scope, message: DescriptorProto, name: string): void {
+  checkFields(scope, message, name);
+  checkOneofs(scope, message, name);
+  if (message.options?.mapEntry === true) checkMapEntry(scope, message, name);
+  for (const field of message.extension) {
+    checkExtension(scope, field, `extension ${quoteName(`${name}.${field.name}`)}`);
+  }
+  for (const nested of message.nestedType) checkMessage(scope, nested, `${name}.${nested.name}`);
+  for (const nested of message.enumType) checkEnum(scope, nested, `${name}.${nested.name}`);
+}
+
+function checkServices(scope: Scope): void {
+  for (const service of scope.file.service) {
+    for (const method of service.method) {
+      const place = `method ${quoteName(`${service.name}.${method.name}`)}`;
+      resolve(scope, method.inputType, ["message"], place);
+      resolve(scope, method.outputType, ["message"], place);
+    }
+  }
+}
+
+/** Throws SchemaError for the first rule that one of the files breaks; imports come first. */
+export function checkFiles(ordered: readonly FileDescriptorProto[]): void {
+  const symbols = collectSymbols(ordered);
+  const visible = visibleFiles(ordered);
+  const extendees = new Map<string, Extendee>();
+  for (const file of ordered) {
+    const scope = {
+      file,
+      symbols,
+      visible: visible.get(file.name) ?? new Set<string>(),
+      extendees,
+    };
+    const prefix = file.package === "" ? "" : `${file.package}.`;
+    for (const message of file.messageType) checkMessage(scope, message, prefix + message.name);
+    for (const declared of file.enumType) checkEnum(scope, declared, prefix + declared.name);
+    for (const field of file.extension) {
+      checkExtension(scope, field, `extension ${quoteName(prefix + field.name)}`);
+    }
+    checkServices(scope);
+  }
+}

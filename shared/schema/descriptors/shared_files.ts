@@ -1,0 +1,103 @@
+/**
+ * The files that come with every Protobuf compiler and with protovalidate, kept once for the whole
+ * process. Nearly every schema imports them, and as objects they are a hundred times the size of
+ * what a schema has of its own (half a megabyte). They are told apart by their bytes, never by
+ * their name alone, so nobody's file can take the place of another. Holds decoded and linked files;
+ * checks nothing.
+ */
+import { createHash } from "node:crypto";
+import { createFileRegistry, type DescFile } from "@bufbuild/protobuf";
+import type { FileDescriptorProto } from "@bufbuild/protobuf/wkt";
+
+const SHARED_NAME = /^(?:google\/protobuf|buf\/validate)\/[a-z0-9_/]+\.proto$/;
+/**
+ * Encoded bytes of the kept files, about a twentieth of their size as objects: room for four
+ * versions of all of them. A file that is not kept is decoded for each schema, as any other.
+ */
+const KEPT_BYTES = 524_288;
+/** Paths from a file to those that it imports, at most; the linker walks each of them. */
+const IMPORT_WAYS = 64;
+/** How often one file is linked above different versions of its imports, at most. */
+const LINKS_MAX = 4;
+
+interface Link {
+  readonly imports: readonly DescFile[];
+  readonly linked: DescFile;
+}
+
+interface SharedFile {
+  readonly proto: FileDescriptorProto;
+  readonly size_bytes: number;
+}
+
+/** The kept files by the hash of their bytes; the one asked for most lately comes last. */
+const kept = new Map<string, SharedFile>();
+let kept_bytes = 0;
+/** How each shared file is linked; it lives as long as somebody holds the file. */
+const links = new WeakMap<FileDescriptorProto, Link[]>();
+const ways = new WeakMap<DescFile, number>();
+
+/** The kept files, for metrics and tests. */
+export function sharedFiles(): { readonly files: number; readonly encoded_bytes: number } {
+  return { files: kept.size, encoded_bytes: kept_bytes };
+}
+
+const hashOf = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("base64");
+
+/** The decoded file of these bytes, if it is kept. Nobody may change it. */
+export function findShared(bytes: Uint8Array): FileDescriptorProto | undefined {
+  if (bytes.length > KEPT_BYTES) return undefined;
+  const hash = hashOf(bytes);
+  const found = kept.get(hash);
+  if (found === undefined) return undefined;
+  kept.delete(hash);
+  kept.set(hash, found);
+  return found.proto;
+}
+
+/** Keeps a file that was checked, if it is one of those that are shared. */
+export function keepShared(bytes: Uint8Array, proto: FileDescriptorProto): void {
+  if (isShared(proto) || !SHARED_NAME.test(proto.name) || bytes.length > KEPT_BYTES) return;
+  markShared(proto);
+  kept.set(hashOf(bytes), { proto, size_bytes: bytes.length });
+  kept_bytes += bytes.length;
+  for (const [hash, { size_bytes }] of kept) {
+    if (kept_bytes <= KEPT_BYTES) return;
+    kept.delete(hash);
+    kept_bytes -= size_bytes;
+  }
+}
+
+/** Whether this file object may be linked for many schemas. */
+export function isShared(proto: FileDescriptorProto): boolean {
+  return links.has(proto);
+}
+
+/** Marks a file that was made of a shared one as shared, too. */
+export function markShared(proto: FileDescriptorProto): void {
+  if (!links.has(proto)) links.set(proto, []);
+}
+
+/**
+ * The linked file, the same for all who ask with the same imports; undefined when it is not shared,
+ * or imports too much. `imports`: those of `proto.dependency`, linked and shared. Throws what the
+ * linker throws.
+ */
+export function linkShared(
+  proto: FileDescriptorProto,
+  imports: readonly DescFile[],
+): DescFile | undefined {
+  const known = links.get(proto);
+  if (known === undefined) return undefined;
+  const same = known.find((link) => link.imports.every((file, at) => file === imports[at]));
+  if (same !== undefined) return same.linked;
+  const count = imports.reduce((sum, file) => sum + (ways.get(file) ?? 1), 1);
+  if (count > IMPORT_WAYS) return undefined;
+  const by_name = new Map(imports.map((file) => [file.proto.name, file]));
+  const linked = createFileRegistry(proto, (name) => by_name.get(name)).getFile(proto.name);
+  if (linked === undefined) return undefined;
+  ways.set(linked, count);
+  known.push({ imports, linked });
+  if (known.length > LINKS_MAX) known.shift();
+  return linked;
+}

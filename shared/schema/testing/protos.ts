@@ -1,0 +1,61 @@
+/**
+ * Compiles `.proto` texts for tests with the buf command, as `deno task gen` does. Needs the
+ * permission to run deno and to write temporary files.
+ */
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type FileDescriptorSet, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { type DescriptorSet, readUnpackedSet } from "../descriptors/descriptor_set.ts";
+
+const ROOT = decodeURIComponent(new URL("../../../", import.meta.url).pathname);
+
+/**
+ * The encoded FileDescriptorSet of some files, given as path to text, with their imports. Throws
+ * with what buf says when they do not compile.
+ */
+export async function compileProtos(files: Readonly<Record<string, string>>): Promise<Uint8Array> {
+  const folder = await Deno.makeTempDir({ prefix: "arqon-protos-" });
+  try {
+    for (const [path, text] of Object.entries(files)) {
+      const target = `${folder}/in/${path}`;
+      await Deno.mkdir(target.replace(/\/[^/]*$/, ""), { recursive: true });
+      await Deno.writeTextFile(target, text);
+    }
+    const out = `${folder}/out.binpb`;
+    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "@bufbuild/buf", "build", `${folder}/in`, "--output", out],
+      cwd: `${ROOT}proto`,
+    }).output();
+    if (!success) throw new Error(`buf build failed: ${new TextDecoder().decode(stderr)}`);
+    return await Deno.readFile(out);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** One file, `a.proto`, compiled and read. */
+export async function readProto(text: string): Promise<DescriptorSet> {
+  return readUnpackedSet(await compileProtos({ "a.proto": text }));
+}
+
+/**
+ * Many schemas in one run of buf: name to the text of a `.proto` file, in which `PACKAGE` stands for
+ * a package of its own. Each comes back alone, as its file `m.proto`.
+ */
+export async function compileApart(
+  texts: Readonly<Record<string, string>>,
+): Promise<Map<string, DescriptorSet>> {
+  const entries = Object.entries(texts).map(([name, text]) =>
+    [`${name}/m.proto`, text.replaceAll("PACKAGE", name)] as const
+  );
+  const bytes = await compileProtos(Object.fromEntries(entries));
+  const { file } = fromBinary(FileDescriptorSetSchema, bytes);
+  const apart = new Map<string, DescriptorSet>();
+  for (const [path] of entries) {
+    const set: FileDescriptorSet = {
+      $typeName: "google.protobuf.FileDescriptorSet",
+      file: file.filter(({ name }) => name === path),
+    };
+    apart.set(path.split("/")[0] ?? "", readUnpackedSet(toBinary(FileDescriptorSetSchema, set)));
+  }
+  return apart;
+}

@@ -1,0 +1,242 @@
+/**
+ * The only place that builds or parses Spine subjects; docs/architecture.md#subjects lists
+ * them. A subject is a branded string bound to its tenant; `assertSubject` checks it again at run time before it reaches a Spine engine.
+ */
+import { ArqonError, idProblem, isId } from "@arqon/proto";
+
+declare const brand: unique symbol;
+/** One exact subject of tenant `T`: no wildcard in it. */
+export type Subject = string & { readonly [brand]: "subject" };
+/** A subject or a pattern with NATS wildcards `*` and `>`. */
+export type SubjectPattern = string & { readonly [brand]: "subject" | "pattern" };
+
+/** `in`: what clients publish; `out`: what the Brain or a backend sends. */
+export type RoomPlane = "in" | "out";
+
+function room(tenantId: string, roomId: string): string {
+  const tenantProblem = idProblem(tenantId);
+  if (tenantProblem !== undefined) throw new ArqonError("tenant-mismatch");
+  const roomProblem = idProblem(roomId);
+  if (roomProblem !== undefined) throw new ArqonError("invalid-room", roomProblem);
+  return `t.${tenantId}.r.${roomId}`;
+}
+
+type Subjects = Map<string, Map<string, Subject>>;
+
+/** Rooms whose `in` subject is remembered; as many more from before that. */
+const ROOMS_MAX = 8_192;
+/** By tenant, then room. */
+let recent: Subjects = new Map();
+let older: Subjects = new Map();
+let recent_rooms = 0;
+
+function remember(tenantId: string, roomId: string, subject: Subject): Subject {
+  if (recent_rooms >= ROOMS_MAX) {
+    older = recent;
+    recent = new Map();
+    recent_rooms = 0;
+  }
+  // A piece of the subject: the id as it came may be one of a longer text, and would keep that.
+  const key = subject.slice(-roomId.length);
+  const rooms = recent.get(tenantId);
+  if (rooms === undefined) recent.set(tenantId, new Map([[key, subject]]));
+  else rooms.set(key, subject);
+  recent_rooms++;
+  return subject;
+}
+
+/** Every message needs it: checking two ids and making a string each time costs more than to remember. */
+function inSubject(tenantId: string, roomId: string): Subject {
+  const known = recent.get(tenantId)?.get(roomId);
+  if (known !== undefined) return known;
+  const subject = older.get(tenantId)?.get(roomId) ?? `in.${room(tenantId, roomId)}` as Subject;
+  return remember(tenantId, roomId, subject);
+}
+
+/** Everything clients publish (`in`), or the Brain or a backend sends (`out`), to one room. */
+export function roomSubject(plane: RoomPlane, tenantId: string, roomId: string): Subject {
+  if (plane === "in") return inSubject(tenantId, roomId);
+  return `${plane}.${room(tenantId, roomId)}` as Subject;
+}
+
+/** What is published to a durable room, before its log has taken it. */
+export function logSubject(tenantId: string, roomId: string): Subject {
+  return `log.${room(tenantId, roomId)}` as Subject;
+}
+
+/** The log subjects of all rooms of a tenant. */
+export function tenantLogPattern(tenantId: string): SubjectPattern {
+  if (idProblem(tenantId) !== undefined) throw new ArqonError("tenant-mismatch");
+  return `log.t.${tenantId}.r.*` as SubjectPattern;
+}
+
+/** As `logSubject`, of a tenant whose log shares a stream; `shard` says which. */
+export function sharedLogSubject(shard: string, tenantId: string, roomId: string): Subject {
+  return `log.s.${shard}.${room(tenantId, roomId)}` as Subject;
+}
+
+/** As `tenantLogPattern`, of a tenant whose log shares a stream. */
+export function sharedTenantPattern(shard: string, tenantId: string): SubjectPattern {
+  if (idProblem(tenantId) !== undefined) throw new ArqonError("tenant-mismatch");
+  return `log.s.${shard}.t.${tenantId}.r.*` as SubjectPattern;
+}
+
+/** The log subjects of all tenants that share a stream. */
+export function sharedLogPattern(shard: string): SubjectPattern {
+  return `log.s.${shard}.t.*.r.*` as SubjectPattern;
+}
+
+/** Commands to the Brain, request/reply. */
+export function commandSubject(tenantId: string, roomId: string): Subject {
+  return `${room(tenantId, roomId)}.cmds` as Subject;
+}
+
+/** What all Brains together listen to for commands. */
+export const ALL_COMMANDS = "t.*.r.*.cmds" as SubjectPattern;
+/** A copy of what was published to a room, for the Brains' tap: never where subscribers listen. */
+export function tapSubject(tenantId: string, roomId: string): Subject {
+  return `tap.${room(tenantId, roomId)}` as Subject;
+}
+
+/** What all Brains together tap. */
+export const ALL_TAPPED = "tap.t.>" as SubjectPattern;
+
+/** The tenant and room of `in.t.T.r.R`, also with `out` or `tap`, or of `t.T.r.R.cmds`; undefined for any other. */
+export function parseRoomSubject(
+  subject: string,
+): { tenantId: string; roomId: string } | undefined {
+  const parts = subject.split(".");
+  const command = parts[0] === "t" && parts[4] === "cmds";
+  const plane = parts[0] === "in" || parts[0] === "out" || parts[0] === "tap";
+  const [t, tenantId = "", r, roomId = ""] = command ? parts : parts.slice(1);
+  const shaped = (command || plane) && parts.length === 5 && t === "t" && r === "r";
+  return shaped && isId(tenantId) && isId(roomId) ? { tenantId, roomId } : undefined;
+}
+
+/** What every process of the cluster hears of presence: a node or Brain id in place of the last token. */
+const CLUSTER = {
+  /** Shield → Brains: what its members did, and that it lives. */
+  announce: "sys.presence.announce",
+  /** Directly to one Shield or Brain: pulls, snapshots and their answers. */
+  direct: "sys.presence.to",
+  /** Brain → everybody: that it lives, and how far it has come. */
+  beat: "sys.cluster.beat",
+  /** Brain → Brain: a command for the room's owner. */
+  commands: "sys.cluster.cmds",
+  /** To one process that has asked all: their answers. */
+  answers: "sys.cluster.answers",
+} as const;
+
+/** The kinds of subject that end in the id of a process. */
+export type ProcessSubject = keyof typeof CLUSTER;
+
+/** One process's subject. Throws `invalid-room` for an id that is not one token. */
+export function processSubject(kind: ProcessSubject, id: string): Subject {
+  const problem = idProblem(id);
+  if (problem !== undefined) throw new ArqonError("invalid-room", problem);
+  return `${CLUSTER[kind]}.${id}` as Subject;
+}
+
+/** The subjects of that kind of all processes. */
+export function everyProcess(kind: ProcessSubject): SubjectPattern {
+  return `${CLUSTER[kind]}.*` as SubjectPattern;
+}
+
+/** Asks every Shield and Brain to say at once how it stands. */
+export const HELLO = "sys.cluster.hello" as Subject;
+
+/** A Shield that stops tells the others which connections may come to them. */
+export const MOVING = "sys.cluster.moving" as Subject;
+
+/** What an operator asks all Shields and Brains; they answer on the `answers` of who asks. */
+export const CLUSTER_QUESTIONS = "sys.cluster.ask" as Subject;
+
+/** A room's changes of presence, from the Brain that owns it to the Shields that watch it. */
+export function presenceSubject(tenantId: string, roomId: string): Subject {
+  room(tenantId, roomId);
+  return `sys.presence.room.${tenantId}.${roomId}` as Subject;
+}
+
+/** `signals`: kicks and the like for connections of a tenant; `rooms`: births and ends of its rooms. */
+export type TenantPlane = "signals" | "rooms";
+
+/** A tenant's control subject. */
+export function tenantSubject(plane: TenantPlane, tenantId: string): Subject {
+  if (idProblem(tenantId) !== undefined) throw new ArqonError("tenant-mismatch");
+  return `sys.t.${tenantId}.${plane}` as Subject;
+}
+
+/** The pattern of that control subject of every tenant. */
+export function everyTenant(plane: TenantPlane): SubjectPattern {
+  return `sys.t.*.${plane}` as SubjectPattern;
+}
+
+/** The tenant of `sys.t.T.signals` or `sys.t.T.rooms`; undefined for any other. */
+export function parseTenantSubject(subject: string): string | undefined {
+  const [sys, t, tenantId = "", plane, ...rest] = subject.split(".");
+  const shaped = sys === "sys" && t === "t" && (plane === "signals" || plane === "rooms");
+  return shaped && rest.length === 0 && isId(tenantId) ? tenantId : undefined;
+}
+
+/** What is appended to a ledger, by the name of its stream. Only its stream listens. */
+export function ledgerSubject(name: string): Subject {
+  return `ledger.${name}` as Subject;
+}
+
+/** Where refused messages of a subject are kept, if its mapping asks for it. */
+export function deadLetterSubject(subject: Subject): Subject {
+  return `dlq.${subject}` as Subject;
+}
+
+/** Where mirrored traffic of a subject goes. */
+export function shadowSubject(subject: Subject): Subject {
+  return `shadow.${subject}` as Subject;
+}
+
+/** Where shadow consumers say what they would have decided about a tenant's mirrored traffic. */
+export function shadowVerdictsSubject(tenantId: string): Subject {
+  if (idProblem(tenantId) !== undefined) throw new ArqonError("tenant-mismatch");
+  return `shadow.verdicts.t.${tenantId}` as Subject;
+}
+
+/** The pattern of that subject of every tenant. */
+export const ALL_SHADOW_VERDICTS = "shadow.verdicts.t.*" as SubjectPattern;
+
+/** The tenant of `shadow.verdicts.t.T`; undefined for any other subject. */
+export function parseShadowVerdictsSubject(subject: string): string | undefined {
+  const [shadow, verdicts, t, tenantId = "", ...rest] = subject.split(".");
+  const shaped = shadow === "shadow" && verdicts === "verdicts" && t === "t" && rest.length === 0;
+  return shaped && isId(tenantId) ? tenantId : undefined;
+}
+
+const TOKEN = /^[A-Za-z0-9_~:=$-]+$/;
+
+/**
+ * A subject from outside these builders (tests, inboxes, tools), checked token by token.
+ * Throws TypeError for an empty token, a wildcard, white space or more than 32 tokens.
+ */
+export function exactSubject(text: string): Subject {
+  const tokens = text.split(".");
+  if (tokens.length > 32 || !tokens.every((token) => TOKEN.test(token))) {
+    throw new TypeError(`not an exact subject: ${JSON.stringify(text)}`);
+  }
+  return text as Subject;
+}
+
+/** Like `exactSubject`, but `*` may be any token and `>` the last. */
+export function subjectPattern(text: string): SubjectPattern {
+  const tokens = text.split(".");
+  const valid = tokens.every((token, index) =>
+    TOKEN.test(token) || token === "*" || (token === ">" && index === tokens.length - 1)
+  );
+  if (tokens.length > 32 || !valid) {
+    throw new TypeError(`not a subject pattern: ${JSON.stringify(text)}`);
+  }
+  return text as SubjectPattern;
+}
+
+/** Throws `invalid-room` (400) that says what is wrong with the id. */
+export function requireRoomId(room_id: string): void {
+  const problem = idProblem(room_id);
+  if (problem !== undefined) throw new ArqonError("invalid-room", problem);
+}
