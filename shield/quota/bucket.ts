@@ -21,9 +21,9 @@ export interface Reservation {
   readonly wish: Amounts;
 }
 
-/** What it got. */
+/** What a request to the bucket was granted. */
 export interface Grant {
-  /** Of the wish. */
+  /** The part of what was asked for that was granted. */
   readonly granted: Amounts;
   /** Ms until there is one more of what was not granted in full; 0 when all was. */
   readonly retry_after_ms: number;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Redis } from "iovalkey";
-import { startValkey } from "../../tests/valkey_server.ts";
+import { startValkey } from "../../tests/harness/valkey_server.ts";
 import { fullBucket, reserve } from "./bucket.ts";
 import type { Grant, Reservation } from "./bucket.ts";
 import { bucketKey, readGrants, SCRIPT, scriptArguments } from "./script.ts";

@@ -6,13 +6,14 @@
 import { ArqonError } from "@arqon/proto";
 import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
-import { ConfigError } from "../../shared/config/load.ts";
 import type { Quota as QuotaConfig } from "../../shared/config/schema_quota.ts";
-import type { Logger } from "../../shared/log.ts";
-import { scrapedGauge } from "../../shared/metrics.ts";
-import { scrapedCounter } from "../../shared/metrics_plain.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
+import { RenewedSecret } from "../../shared/process/secret_file.ts";
 import { fullBucket, reserve } from "./bucket.ts";
 import type { Amounts, Bucket, Grant, Reservation } from "./bucket.ts";
+import { quotaSecrets } from "./secrets.ts";
 import { Slices } from "./slices.ts";
 import type { Shortage } from "./slices.ts";
 import type { QuotaServer, ValkeyOptions } from "./valkey.ts";
@@ -57,25 +58,12 @@ export async function startQuota(
   return new ClusterQuota({ ...options, config }, connectValkey);
 }
 
-/** Throws a ConfigError that names the key and the file when it cannot be read. */
-function authority({ config, readTextFile }: QuotaOptions): string | undefined {
-  const { tls_ca_file } = config;
-  if (tls_ca_file === undefined) return undefined;
-  try {
-    return readTextFile(tls_ca_file);
-  } catch (cause) {
-    const what = cause instanceof Error ? ` (${cause.message})` : "";
-    const text = `cannot read ${tls_ca_file}${what}; give the path of a file`;
-    throw new ConfigError("", [{ position: undefined, key: "quota.tls_ca_file", text }]);
-  }
-}
-
 type Connect = (options: ValkeyOptions) => QuotaServer;
 
 const UNITS = { messages: "messages a second", bytes: "bytes a second" } as const;
 
 /** Carries reservations to the server. */
-export class ClusterQuota implements StartedQuota {
+class ClusterQuota implements StartedQuota {
   readonly #options: QuotaOptions;
   readonly #slices: Slices;
   readonly #server: QuotaServer;
@@ -99,9 +87,12 @@ export class ClusterQuota implements StartedQuota {
     const { config, registry } = options;
     const { slice_ms, timeout_ms, active_tenants: tenants_max } = config;
     this.#slices = new Slices({ rateOf: ratesOf(config), slice_ms, timeout_ms, tenants_max });
+    const { readTextFile, log } = options;
+    const secrets = new RenewedSecret(() => quotaSecrets(config, readTextFile), log);
     this.#server = connect({
       ...config,
-      tls_ca: authority(options),
+      secrets: () => secrets.current(),
+      random: Math.random,
       onConnected: () => void this.#probe(),
       onLost: (why = "no connection") => this.#lose(why),
     });

@@ -1,16 +1,18 @@
 /** Quotas of several Shields on a real server: shared, and alone while it is away, frozen or wrong. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { startValkey } from "../../tests/valkey_server.ts";
+import { startValkey } from "../../tests/harness/valkey_server.ts";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/log.ts";
-import { createMetrics } from "../../shared/metrics.ts";
-import type { Registry } from "../../shared/metrics.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { createMetrics } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
 import { startQuota } from "./quota.ts";
 import type { StartedQuota } from "./quota.ts";
+import { retryPause_ms } from "./valkey.ts";
 
 const DEADLINE_MS = 30_000;
-const TLS_CA = new URL("../../tests/tls/ca.pem", import.meta.url).pathname;
+const TLS = new URL("../../tests/tls/", import.meta.url).pathname;
+const TLS_CA = `${TLS}ca.pem`;
 
 interface Member extends Disposable {
   readonly quota: StartedQuota;
@@ -150,6 +152,64 @@ Deno.test("a wrong password is no quota server, and is not in the log", async ()
   await until(() => !right.quota.degraded, "the right password");
 });
 
+Deno.test("a password in a file is read again, once the server takes another", async () => {
+  await using server = await startValkey({ args: ["--requirepass", "first-hunter2"] });
+  const password_file = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(password_file, "first-hunter2\n");
+    using member = await join(server.url, { password_file });
+    await until(() => !member.quota.degraded, "the first password");
+    const authorized = (password: string, ...words: string[]) =>
+      server.commands(["AUTH", password], words);
+    await authorized("first-hunter2", "CONFIG", "SET", "requirepass", "second-hunter2");
+    await authorized("second-hunter2", "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
+    await until(() => member.quota.degraded, "it did not notice");
+    await Deno.writeTextFile(password_file, "second-hunter2");
+    await until(() => !member.quota.degraded, "the second password");
+    assert(send(member, "acme"));
+    assert.doesNotMatch(member.lines.join(""), /hunter2/);
+    await Deno.writeTextFile(password_file, "");
+    await assert.rejects(
+      join(server.url, { password_file }),
+      /quota\.password_file: ".*" is empty; expected one line/,
+    );
+  } finally {
+    await Deno.remove(password_file);
+  }
+});
+
+Deno.test("a user of the server's access list comes with a password in a file", async () => {
+  await using server = await startValkey({
+    args: ["--user", "arqon", "on", ">hunter2", "~*", "+@all", "--user", "default", "off"],
+  });
+  const password_file = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(password_file, "hunter2\n");
+    using by_key = await join(server.url, { user: "arqon", password_file });
+    using by_url = await join(server.url.replace("//", "//arqon@"), { password_file });
+    await until(() => !by_key.quota.degraded && !by_url.quota.degraded, "it is not let in");
+  } finally {
+    await Deno.remove(password_file);
+  }
+});
+
+Deno.test("a server that wants to see a certificate is shown one", async () => {
+  await using server = await startValkey({ tls: "mutual" });
+  const own = { tls_cert_file: `${TLS}server.pem`, tls_key_file: `${TLS}server_key.pem` };
+  using member = await join(server.url, { tls_ca_file: TLS_CA, ...own });
+  await until(() => !member.quota.degraded, "its certificate is not taken");
+  using without = await join(server.url, { tls_ca_file: TLS_CA });
+  await until(() => without.lines.length > 0, "it said nothing");
+  assert(without.quota.degraded);
+});
+
+Deno.test("pauses between attempts double to eight times the first, and are half by chance", () => {
+  const pauses = (random: number) =>
+    [1, 2, 3, 4, 5, 99].map((attempt) => retryPause_ms(1_000, attempt, () => random));
+  assert.deepEqual(pauses(0), [500, 1_000, 2_000, 4_000, 4_000, 4_000]);
+  assert.deepEqual(pauses(0.5), [750, 1_500, 3_000, 6_000, 6_000, 6_000]);
+});
+
 Deno.test("over TLS the server is trusted by tls_ca_file and by nothing else", async () => {
   await using server = await startValkey({ tls: true });
   using member = await join(server.url, { tls_ca_file: TLS_CA });
@@ -161,7 +221,7 @@ Deno.test("over TLS the server is trusted by tls_ca_file and by nothing else", a
   assert(strangers.quota.degraded);
   await assert.rejects(
     join(server.url, { tls_ca_file: "/nowhere/ca.pem" }),
-    /tls_ca_file: cannot read \/nowhere\/ca.pem/,
+    /quota\.tls_ca_file: "\/nowhere\/ca\.pem" cannot be read/,
   );
 });
 

@@ -1,6 +1,6 @@
 /**
- * What one Shield has reserved of its tenants' quotas, and what it asks for next. Plain arithmetic:
- * time is an argument, nothing here waits, and nobody is asked; `quota.ts` carries the reservations
+ * The slices that one Shield has reserved of its tenants' quotas, and what it asks for next. Plain
+ * arithmetic: time is an argument, nothing here waits or asks; `quota.ts` carries the reservations
  * to the server.
  */
 import type { Amounts, Grant, Reservation } from "./bucket.ts";
@@ -23,7 +23,7 @@ export interface Shortage {
   readonly retry_after_ms: number;
 }
 
-/** One of the two amounts of a slice. */
+/** The share of one amount, messages or bytes, in a slice. */
 interface Share {
   /** Quota, a second. */
   readonly rate: number;
@@ -185,7 +185,10 @@ function owed({ level }: Share): number {
   return Math.max(0, -level);
 }
 
-/** Half of what it wants in hand is enough; so a tenant with little traffic seldom asks. */
+/**
+ * The amount to ask for: none while half of what is wanted is in hand, so that a tenant with little
+ * traffic seldom asks.
+ */
 function wished({ level, recent, full }: Share): number {
   const wanted = Math.min(full, Math.ceil(recent * HELD_SLICES));
   const held = Math.max(0, level);

@@ -1,8 +1,8 @@
 /** All implementations of client sockets, one suite. */
-import { SOCKET_CASES } from "./conformance.ts";
-import { startHost } from "./test_host.ts";
-import { FAIR_CASES } from "./conformance_fair.ts";
-import { HTTP_CASES } from "./conformance_http.ts";
+import { SOCKET_CASES } from "./testing/conformance.ts";
+import { startHost } from "./testing/host.ts";
+import { FAIR_CASES } from "./testing/conformance_fair.ts";
+import { HTTP_CASES } from "./testing/conformance_http.ts";
 
 for (const websocket of ["native", "ws", "own"] as const) {
   for (const { behaviour, options = {}, run } of [...SOCKET_CASES, ...FAIR_CASES, ...HTTP_CASES]) {

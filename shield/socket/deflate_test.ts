@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { WebSocket as WsClient } from "ws";
-import { until } from "./conformance.ts";
-import { rawFrame, RawPeer } from "./conformance_peer.ts";
+import { until } from "./testing/conformance.ts";
+import { rawFrame, RawPeer } from "./testing/conformance_peer.ts";
 import { agreeOnDeflate, deflate, inflate } from "./deflate.ts";
-import { serveOwn } from "./test_host.ts";
+import { serveOwn } from "./testing/host.ts";
 
 const BOTH = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 

@@ -15,12 +15,12 @@ const LENGTH_16 = 126;
 const LENGTH_64 = 127;
 
 /** Bytes of the head of a frame that a server sends with a body of so many bytes. */
-export function headBytes(body_bytes: number): number {
+function headBytes(body_bytes: number): number {
   return body_bytes < LENGTH_16 ? 2 : body_bytes <= 0xffff ? 4 : 10;
 }
 
 /** Writes the head of a whole, unmasked frame to `target`, from its beginning; returns its bytes. */
-export function writeHead(
+function writeHead(
   target: Uint8Array,
   opcode: number,
   body_bytes: number,

@@ -1,6 +1,6 @@
 /** The opening handshake of RFC 6455, 4.2: what a request must be, and what it is answered. */
 import { createHash } from "node:crypto";
-import { hasItem } from "../header_list.ts";
+import { hasItem } from "../../shared/http1/header_list.ts";
 
 /** RFC 6455, 1.3. */
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

@@ -2,13 +2,13 @@
  * Messages of a connection whose reading is another's: as many as fit are handed out as they come, the
  * others wait for later turns, in their order. What reads may be asked to pause meanwhile.
  */
-import { NO_TURN, TURN_BYTES, TURN_FRAMES } from "../../shared/turns.ts";
-import type { Turns } from "../../shared/turns.ts";
+import { NO_TURN, TURN_BYTES, TURN_FRAMES } from "../../shared/turns/turns.ts";
+import type { Turns } from "../../shared/turns/turns.ts";
 
 /** One message as the implementations hand it over. */
 export type Inbound = string | ArrayBuffer;
 
-/** Whose messages they are. */
+/** The socket whose messages they are. */
 export interface InboundOwner {
   /** Handles one. Must not throw. */
   deliver(message: Inbound): void;

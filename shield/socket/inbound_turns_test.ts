@@ -1,6 +1,6 @@
 /** The share of a turn, where rests and pings come between: counted by the number of the turn. */
 import assert from "node:assert/strict";
-import { TURN_FRAMES, Turns } from "../../shared/turns.ts";
+import { TURN_FRAMES, Turns } from "../../shared/turns/turns.ts";
 import { InboundTurns } from "./inbound_turns.ts";
 
 const MESSAGES = 2_000;

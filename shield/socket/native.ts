@@ -5,7 +5,7 @@
  */
 import { takeRuntimeUpgrade } from "../../shared/http1/runtime_exchange.ts";
 import type { RuntimeUpgrade } from "../../shared/http1/runtime_exchange.ts";
-import { heirWith } from "../request_heir.ts";
+import { lightCopyWith } from "./light_copy.ts";
 import { BROKEN, PING_LOST } from "./client_socket.ts";
 import type {
   ClientSocket,
@@ -17,7 +17,7 @@ import type {
 import { requireHandshake } from "./handshake.ts";
 import { InboundTurns } from "./inbound_turns.ts";
 import type { Inbound, InboundOwner } from "./inbound_turns.ts";
-import { Turns } from "../../shared/turns.ts";
+import { Turns } from "../../shared/turns/turns.ts";
 
 /** What may wait of all connections together: who adds to it is told to go. */
 const ALL_WAITING_BYTES_MAX = 268_435_456;
@@ -70,7 +70,7 @@ function offering(request: Request, protocol: string | undefined): Request {
   // No more than is asked for: these headers stay as long as the socket.
   const needed = ["connection", "sec-websocket-key", "upgrade"];
   const pairs = needed.map((name): [string, string] => [name, headers.get(name) ?? ""]);
-  return heirWith(request, new Headers([...pairs, ["sec-websocket-protocol", protocol]]));
+  return lightCopyWith(request, new Headers([...pairs, ["sec-websocket-protocol", protocol]]));
 }
 
 const ONCE: AddEventListenerOptions = { once: true };

@@ -1,7 +1,7 @@
 /** When the runtime pings a native socket, beside the heartbeat of this protocol. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { SWEEP_MS } from "../sweep.ts";
+import { SWEEP_MS } from "../connection/sweep.ts";
 import { idleTimeout_seconds } from "./native.ts";
 
 Deno.test("the runtime pings only who has left a PING without an answer, whatever the heartbeat is", () => {

@@ -2,7 +2,7 @@
 import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
 import type { Config } from "../../shared/config/schema.ts";
-import { scrapedGauge } from "../../shared/metrics.ts";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { SocketServer } from "./client_socket.ts";
 import { nativeSockets } from "./native.ts";
 import { ownSockets } from "./own.ts";

@@ -14,7 +14,7 @@ import { decodeText, FrameReader } from "./frame_reader.ts";
 import type { FrameSink } from "./frame_reader.ts";
 import type { Beating } from "./heartbeat.ts";
 import type { OwnShared } from "./own_shared.ts";
-import { TURN_BYTES, TURN_FRAMES } from "../../shared/turns.ts";
+import { TURN_BYTES, TURN_FRAMES } from "../../shared/turns/turns.ts";
 import type { WireMember, WireRun } from "./wire_turn.ts";
 
 /** As `CLOSE_MS`, for a peer that broke the protocol: it may only read that it did. */
@@ -30,7 +30,7 @@ const NOTHING = new Uint8Array(0);
 export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, UpgradeTaker {
   readonly #shared: OwnShared;
   readonly #reader: FrameReader;
-  /** Of the client's decompressor; 0: nothing is compressed. */
+  /** The window of the client's decompressor, in bits; 0: nothing is compressed. */
   readonly #window_bits: number;
   #events: SocketEvents | undefined;
   /** Undefined before the handshake was sent, and after the end. */
@@ -141,6 +141,7 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
     }
     if (buffer !== undefined) this.#shared.giveLarge(buffer);
     heartbeat.delete(this);
+    await this.#shared.ends.later();
     clearTimeout(this.#timer);
     this.#stream = this.#run = undefined;
     closeQuietly(stream);
@@ -184,7 +185,7 @@ export class OwnSocket implements ClientSocket, FrameSink, WireMember, Beating, 
 
   async #giveWay(): Promise<void> {
     this.#frames_of_turn = this.#bytes_of_turn = 0;
-    await new Promise<void>((resolve) => this.#shared.turns.wait(resolve));
+    await this.#shared.turns.later();
   }
 
   async #sleep(): Promise<void> {

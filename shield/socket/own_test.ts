@@ -1,8 +1,8 @@
 /** What only our own sockets do: one write for many frames of a turn. */
 import assert from "node:assert/strict";
-import { BINARY, rawFrame, RawPeer } from "./conformance_peer.ts";
+import { BINARY, rawFrame, RawPeer } from "./testing/conformance_peer.ts";
 import type { ClientSocket } from "./client_socket.ts";
-import { serveOwn } from "./test_host.ts";
+import { serveOwn } from "./testing/host.ts";
 
 /** What happens to the messages of one socket, which are all binary here. */
 type OnMessage = (socket: ClientSocket, message: Uint8Array) => void;

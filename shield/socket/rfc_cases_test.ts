@@ -1,12 +1,12 @@
 /** The cases of `rfc_cases.ts`, played by a raw client against every kind of socket. */
 import assert from "node:assert/strict";
-import { startHost } from "./test_host.ts";
-import { open } from "./conformance.ts";
-import type { Host } from "./conformance.ts";
-import { CLOSE, PING, PONG, rawFrame } from "./conformance_peer.ts";
-import { DIFFERENCES } from "./rfc_outcomes.ts";
-import { bytesOfFrames, RFC_CASES } from "./rfc_cases.ts";
-import type { RfcCase } from "./rfc_cases.ts";
+import { startHost } from "./testing/host.ts";
+import { open } from "./testing/conformance.ts";
+import type { Host } from "./testing/conformance.ts";
+import { CLOSE, PING, PONG, rawFrame } from "./testing/conformance_peer.ts";
+import { DIFFERENCES } from "./testing/rfc_outcomes.ts";
+import { bytesOfFrames, RFC_CASES } from "./testing/rfc_cases.ts";
+import type { RfcCase } from "./testing/rfc_cases.ts";
 
 /** Asks whether everything before it has been read. */
 const MARK = new TextEncoder().encode("the end of the case");

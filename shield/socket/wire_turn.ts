@@ -7,7 +7,7 @@ import { BINARY, encodeFrame, TEXT } from "./frame_head.ts";
 
 /** Frames that leave together, by the last of them. */
 export class WireRun {
-  /** Of all its frames. */
+  /** Bytes of all its frames. */
   readonly bytes: number;
   readonly #frame: Uint8Array<ArrayBuffer>;
   readonly #before: WireRun | undefined;
@@ -49,9 +49,9 @@ export class WireRun {
   }
 }
 
-/** Who has frames of this turn. */
+/** A connection that has frames of the present turn. */
 export interface WireMember {
-  /** The turn is over: what it has goes out. Must not throw. */
+  /** Called at the end of the turn: writes what the connection has. Must not throw. */
   endTurn(): void;
 }
 
@@ -63,7 +63,7 @@ export class WireTurn {
   /** The last frame that was made, and what of. */
   #message: string | Uint8Array<ArrayBuffer> | undefined;
   #frame: Uint8Array<ArrayBuffer> | undefined;
-  /** The same for those who take it compressed, by their window. */
+  /** The compressed message, by the window of those that take it compressed. */
   #compressed_message: string | Uint8Array<ArrayBuffer> | undefined;
   readonly #compressed: (Uint8Array<ArrayBuffer> | undefined)[] = [];
   readonly #onEnd = () => this.#end();
@@ -77,7 +77,7 @@ export class WireTurn {
       : encodeFrame(BINARY, message);
   }
 
-  /** The same, compressed where that makes it shorter. */
+  /** The frame of a run, compressed where that makes it shorter. */
   compressedFrameOf(
     message: string | Uint8Array<ArrayBuffer>,
     window_bits: number,

@@ -21,7 +21,7 @@ import { Heartbeat } from "./heartbeat.ts";
 import type { Beating } from "./heartbeat.ts";
 import { InboundTurns } from "./inbound_turns.ts";
 import type { Inbound, InboundOwner } from "./inbound_turns.ts";
-import { NO_TURN, TURN_BYTES, Turns } from "../../shared/turns.ts";
+import { NO_TURN, TURN_BYTES, Turns } from "../../shared/turns/turns.ts";
 
 /** Header and mask of a client's control frame. */
 const CONTROL_HEAD_BYTES = 6;

@@ -1,9 +1,9 @@
 /** What only the sockets of package `ws` need: the frames of a turn leave by one write. */
 import assert from "node:assert/strict";
 import { UpgradeDuplex } from "../../shared/http1/upgrade_duplex.ts";
-import { open } from "./conformance.ts";
-import { TEXT } from "./conformance_peer.ts";
-import { startHost } from "./test_host.ts";
+import { open } from "./testing/conformance.ts";
+import { TEXT } from "./testing/conformance_peer.ts";
+import { startHost } from "./testing/host.ts";
 
 interface Writes {
   _write(...args: unknown[]): void;

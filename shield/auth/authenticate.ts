@@ -1,0 +1,291 @@
+/**
+ * Finds out who is behind a token: chooses the issuer, verifies everything, returns an identity.
+ * What the token allows is `authorize.ts`; where keys come from is `key_source.ts`. Tokens and
+ * claims never reach a log, a metric or an error: only our own words about them do.
+ */
+import { hash } from "node:crypto";
+import { jwtVerify } from "@panva/jose";
+import type { JWTPayload } from "@panva/jose";
+import { Counter } from "prom-client";
+import type { Registry } from "prom-client";
+import { ArqonError } from "@arqon/proto";
+import { ConfigError } from "../../shared/config/load.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { identityFrom } from "./claims.ts";
+import type { Identity } from "./identity.ts";
+import { openKeySource } from "./key_source.ts";
+import type { KeySource, KeyStatus } from "./key_source.ts";
+import { TokenCache } from "./token_cache.ts";
+import type { Verified } from "./token_cache.ts";
+import { issuerRefusal, tokenRefusal } from "./token_refusal.ts";
+import { inspect, requireOneMeaning } from "./unverified_token.ts";
+import { WorkQueue } from "./work_queue.ts";
+
+export type { Action, Grant, Identity, Role } from "./identity.ts";
+export type { KeyStatus } from "./key_source.ts";
+
+/** What authentication needs of the process; `server.ts` hands it in once, at start. */
+export interface AuthenticatorOptions {
+  readonly auth: Config["auth"];
+  readonly limits: Pick<
+    Config["limits"],
+    "token_bytes" | "token_cache_bytes" | "concurrent_verifications" | "waiting_verifications"
+  >;
+  /** Reads a JWKS or PEM file; called only while the authenticator is created. */
+  readonly readTextFile: (path: string) => string;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly fetch: typeof fetch;
+  readonly log: Logger;
+  readonly registry: Registry;
+}
+
+/** Tokens to identities, for upgrades, HTTP requests, REFRESH and the admin API. */
+export interface Authenticator {
+  /**
+   * The identity behind a token, everything verified. Rejects only with ArqonError: 401 with the
+   * reason, or 503 `keys-unavailable`. Safe to call any number of times at once.
+   */
+  authenticate(token: string): Promise<Identity>;
+  /**
+   * Forgets verified tokens whose identity fits, so that they are verified again; returns how many.
+   * Costs a look at each. A token that is withdrawn by other means is refused in any case.
+   */
+  forget(fits: (identity: Identity) => boolean): number;
+  /** Fetches the key sets that come by URL; failures are logged and tried again on demand. */
+  warm(): Promise<void>;
+  /** One entry an issuer, in the order of the config. */
+  keyStatus(): KeyStatus[];
+  /** Ends fetches under way. */
+  close(): void;
+}
+
+/** Verifications take a fraction of a millisecond, so a full queue is soon empty; spread by token. */
+const WAIT_MS = 250;
+const WAIT_SPREAD_MS = 500;
+
+/** The digest is as good as random, and the same token waits for the same verification anyway. */
+function tooManyWait(digest: string): ArqonError {
+  const spread = parseInt(digest.slice(0, 8), 16) / 2 ** 32;
+  const retry_after_ms = WAIT_MS + Math.floor(spread * WAIT_SPREAD_MS);
+  return new ArqonError("admission", "too many tokens wait to be verified", { retry_after_ms });
+}
+
+/** Verifies everything, with a key of its issuer. */
+async function verify(
+  token: string,
+  digest: string,
+  process: Pick<Authentication, "sources" | "verifications" | "options">,
+): Promise<Verified> {
+  const { auth, now, limits } = process.options;
+  const { alg, kid, iss } = inspect(token, limits.token_bytes);
+  const source = process.sources.get(iss);
+  if (source === undefined) throw issuerRefusal(iss);
+  const { issuer } = source;
+  if (!issuer.algorithms.includes(alg)) {
+    throw new ArqonError("token-algorithm", `${alg} is not accepted`);
+  }
+  // Not in the queue of verifications: an issuer whose keys do not come must not hold up others.
+  const key = await source.find(alg, kid);
+  if (key === undefined) {
+    throw new ArqonError("token-unknown-key", "none of the issuer's fits its `kid`");
+  }
+  return await process.verifications.run(async () => {
+    // After all waits.
+    const now_ms = now();
+    // jose takes an absent exp for a token that never ends; identityFrom requires it.
+    const { payload } = await jwtVerify<JWTPayload>(token, key, {
+      algorithms: [alg],
+      issuer: issuer.issuer,
+      audience: issuer.audience,
+      clockTolerance: auth.clock_skew_seconds,
+      currentDate: new Date(now_ms),
+    });
+    requireOneMeaning(token);
+    const identity = await identityFrom(payload, issuer, now_ms, auth.clock_skew_seconds * 1_000);
+    return { identity, source, alg, kid, key, verified_ms: now_ms };
+  }, () => tooManyWait(digest));
+}
+
+/** A token that was verified before, when everything about it still stands. */
+async function remembered(
+  digest: string,
+  { cache, options }: Pick<Authentication, "cache" | "options">,
+): Promise<Identity | undefined> {
+  const verified = cache.get(digest, options.now());
+  if (verified === undefined) return undefined;
+  // The keys of a set that was loaded anew are other objects: a withdrawn one is never found again.
+  const key = await verified.source.find(verified.alg, verified.kid);
+  if (key !== verified.key) {
+    cache.delete(digest);
+    return undefined;
+  }
+  // Keys may have taken their time: it may have ended, or have been forgotten, meanwhile.
+  return cache.get(digest, options.now()) === verified ? verified.identity : undefined;
+}
+
+/** What one authenticator works with. */
+interface Authentication {
+  readonly options: AuthenticatorOptions;
+  readonly sources: ReadonlyMap<string, KeySource>;
+  readonly verifications: WorkQueue;
+  readonly cache: TokenCache;
+  /** Verifications under way, by digest: a second one of the same token waits for the first. */
+  readonly pending: Map<string, Promise<Verified>>;
+  readonly uses: Uses;
+}
+
+async function identify(token: string, process: Authentication): Promise<Identity> {
+  const { cache, pending, options, uses } = process;
+  // Before anything is computed over it.
+  if (token.length > options.limits.token_bytes) {
+    throw new ArqonError("token-too-large", `at most ${options.limits.token_bytes} bytes`);
+  }
+  const { purges } = cache;
+  const digest = hash("sha256", token, "hex");
+  const known = await remembered(digest, process);
+  if (known !== undefined) {
+    uses.hits.inc();
+    return known;
+  }
+  let verified = pending.get(digest);
+  if (verified === undefined) {
+    uses.misses.inc();
+    verified = verify(token, digest, process).then((found) => {
+      if (cache.purges === purges) cache.add(digest, token.length, found);
+      return found;
+    }).finally(() => pending.delete(digest));
+    pending.set(digest, verified);
+  } else uses.hits.inc();
+  return (await verified).identity;
+}
+
+async function openSources(options: AuthenticatorOptions): Promise<Map<string, KeySource>> {
+  const { auth, readTextFile, now, fetch, log, registry } = options;
+  const fetches = new Counter({
+    name: "shield_jwks_fetches_total",
+    help: "Fetches of JWK sets, by issuer and result.",
+    labelNames: ["issuer", "result"],
+    registers: [registry],
+  });
+  const onFetch = (issuer: string, result: string) => fetches.inc({ issuer, result });
+  // The schema has each issuer once.
+  const sources = new Map<string, KeySource>();
+  const problems: ConfigError["problems"][number][] = [];
+  for (const [position, issuer] of auth.issuers.entries()) {
+    try {
+      const source = await openKeySource(issuer, position, {
+        auth,
+        readTextFile,
+        now,
+        fetch,
+        log,
+        onFetch,
+        waiting_max: options.limits.waiting_verifications,
+      });
+      sources.set(issuer.issuer, source);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      problems.push(...error.problems);
+    }
+  }
+  if (problems.length > 0) throw new ConfigError("", problems);
+  return sources;
+}
+
+/** What is counted of the cache. */
+interface Uses {
+  readonly hits: Counter;
+  readonly misses: Counter;
+}
+
+function registerUses(registry: Registry): Uses {
+  const registers = [registry];
+  return {
+    hits: new Counter({
+      name: "shield_token_cache_hits_total",
+      help: "Tokens that were verified before, or are being verified for somebody else.",
+      registers,
+    }),
+    misses: new Counter({
+      name: "shield_token_cache_misses_total",
+      help: "Tokens that had to be verified.",
+      registers,
+    }),
+  };
+}
+
+function registerLevels(registry: Registry, process: Authentication): void {
+  const { cache, verifications } = process;
+  const levels: [name: string, help: string, read: () => number][] = [
+    ["shield_token_cache_tokens", "Verified tokens that are remembered.", () => cache.size],
+    [
+      "shield_token_cache_bytes",
+      "Bytes that remembered tokens take, estimated.",
+      () => cache.bytes,
+    ],
+    [
+      "shield_token_verifications_waiting",
+      "Tokens that wait for their verification.",
+      () => verifications.waiting,
+    ],
+  ];
+  for (const [name, help, read] of levels) scrapedGauge(registry, name, help, read);
+}
+
+/**
+ * Loads all key files. Rejects with a ConfigError that names every key and file that cannot be used
+ * and says what would be right. URLs are not fetched yet: see `warm`.
+ */
+export async function createAuthenticator(options: AuthenticatorOptions): Promise<Authenticator> {
+  const { log, registry, limits } = options;
+  const process: Authentication = {
+    options,
+    sources: await openSources(options),
+    verifications: new WorkQueue({
+      running_max: limits.concurrent_verifications,
+      waiting_max: limits.waiting_verifications,
+    }),
+    cache: new TokenCache(limits.token_cache_bytes),
+    pending: new Map(),
+    uses: registerUses(registry),
+  };
+  const { sources, cache } = process;
+  registerLevels(registry, process);
+  const results = new Counter({
+    name: "shield_authentications_total",
+    help: "Tokens looked at, by result: ok or the reason of the refusal.",
+    labelNames: ["result"],
+    registers: [registry],
+  });
+
+  async function authenticate(token: string): Promise<Identity> {
+    try {
+      const identity = await identify(token, process);
+      results.inc({ result: "ok" });
+      return identity;
+    } catch (error) {
+      let refusal = tokenRefusal(error);
+      if (refusal === undefined) {
+        // Fail closed; only the kind of the error, because its text may quote the token.
+        const kind = error instanceof Error ? error.name : typeof error;
+        log.error("verifying a token failed in an unexpected way", { kind });
+        refusal = new ArqonError("token-signature", "it does not verify");
+      }
+      results.inc({ result: refusal.reason });
+      throw refusal;
+    }
+  }
+
+  return {
+    authenticate,
+    forget: (fits) => cache.forget(fits),
+    warm: async () => {
+      await Promise.all([...sources.values()].map((source) => source.warm()));
+    },
+    keyStatus: () => [...sources.values()].map((source) => source.status()),
+    close: () => sources.forEach((source) => source.close()),
+  };
+}

@@ -1,0 +1,348 @@
+/** Every way to forge or spoil a token that we know of, and the exact reason it is refused with. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { ArqonError } from "@arqon/proto";
+import type { Reason } from "@arqon/proto";
+import {
+  authConfig,
+  base64url,
+  goodClaims,
+  ISSUER,
+  jwksText,
+  makeTestKey,
+  mint,
+  NOW_SECONDS,
+  sign,
+  testAuthenticator,
+} from "./testing/issuer.ts";
+
+const rsa = await makeTestKey("RS256", "rsa-1");
+const second = await makeTestKey("RS256", "rsa-2");
+const stranger = await makeTestKey("RS256", "rsa-1");
+const curve = await makeTestKey("ES256", "ec-1");
+const edwards = await makeTestKey("EdDSA", "ed-1");
+const files = { "jwks.json": jwksText(rsa, second, curve, edwards) };
+const header = { alg: "RS256", kid: "rsa-1", typ: "JWT" };
+
+async function hmac(secret: string | Uint8Array<ArrayBuffer>, algorithm: unknown): Promise<string> {
+  const raw = typeof secret === "string" ? new TextEncoder().encode(secret) : secret;
+  const hash = { name: "HMAC", hash: "SHA-256" };
+  const key = await crypto.subtle.importKey("raw", raw, hash, false, ["sign"]);
+  const input = `${base64url({ ...header, alg: algorithm })}.${base64url(goodClaims())}`;
+  const mac = await crypto.subtle.sign("HMAC", key, new TextEncoder().encode(input));
+  return `${input}.${new Uint8Array(mac).toBase64({ alphabet: "base64url", omitPadding: true })}`;
+}
+
+function unsigned(alg: unknown): string {
+  return `${base64url({ ...header, alg })}.${base64url(goodClaims())}.`;
+}
+
+function withHeader(change: Record<string, unknown>): Promise<string> {
+  return sign(rsa, { ...header, ...change }, goodClaims());
+}
+
+/** `token` with another payload under the same signature. */
+async function swapped(change: Record<string, unknown>): Promise<string> {
+  const [head, , signature] = (await mint(rsa)).split(".");
+  return `${head}.${base64url({ ...goodClaims(), ...change })}.${signature}`;
+}
+
+const good = await mint(rsa);
+const [goodHeader = "", goodPayload = "", goodSignature = ""] = good.split(".");
+const spki = Uint8Array.fromBase64(rsa.public_pem.replace(/-----[^-]+-----|\s/g, ""));
+
+const FORGED: readonly (readonly [name: string, token: string, reason: Reason])[] = [
+  ["empty", "", "token-missing"],
+  ["garbage", "not a token", "token-malformed"],
+  ["one part", "abc", "token-malformed"],
+  ["two parts", `${goodHeader}.${goodPayload}`, "token-malformed"],
+  ["four parts", `${good}.AAAA`, "token-malformed"],
+  ["five parts (encrypted)", `${goodHeader}.a.b.c.d`, "token-malformed"],
+  ["only dots", "..", "token-malformed"],
+  ["padding", `${good}==`, "token-malformed"],
+  ["white space inside", `${goodHeader}.${goodPayload} .${goodSignature}`, "token-malformed"],
+  ["a line break after it", `${good}\n`, "token-malformed"],
+  ["NUL in it", `${good}\0`, "token-malformed"],
+  ["not ASCII", `${goodHeader}.${goodPayload}.größe🙂`, "token-malformed"],
+  ["a lone surrogate", `${goodHeader}.${goodPayload}.\ud800`, "token-malformed"],
+  ["look-alike letters", good.replace("e", "е"), "token-malformed"],
+  ["header not JSON", `${base64url("{")}.${goodPayload}.${goodSignature}`, "token-malformed"],
+  ["header an array", `${base64url([])}.${goodPayload}.${goodSignature}`, "token-malformed"],
+  ["header null", `${base64url(null)}.${goodPayload}.${goodSignature}`, "token-malformed"],
+  ["header not UTF-8", `_____w.${goodPayload}.${goodSignature}`, "token-malformed"],
+  ["payload not JSON", await sign(rsa, header, "nope"), "token-malformed"],
+  ["payload a string", await sign(rsa, header, '"text"'), "token-malformed"],
+  ["payload an array", await sign(rsa, header, [goodClaims()]), "token-malformed"],
+  ["payload nested deeply", await sign(rsa, header, "[".repeat(2_000)), "token-malformed"],
+  ["a JWS in JSON form", JSON.stringify({ payload: goodPayload }), "token-malformed"],
+  ["oversized", "a".repeat(4_097), "token-too-large"],
+  ["oversized though signed", await mint(rsa, { note: "x".repeat(4_096) }), "token-too-large"],
+
+  ["alg none", unsigned("none"), "token-algorithm"],
+  ["alg None", unsigned("None"), "token-algorithm"],
+  ["alg none with a signature", `${unsigned("none")}${goodSignature}`, "token-algorithm"],
+  ["alg with control characters", unsigned("RS256\n"), "token-algorithm"],
+  ["alg missing", unsigned(undefined), "token-malformed"],
+  ["alg a number", unsigned(256), "token-malformed"],
+  ["alg an array", unsigned(["RS256"]), "token-malformed"],
+  ["alg of every object", unsigned("constructor"), "token-algorithm"],
+  ["HMAC with the public PEM", await hmac(rsa.public_pem, "HS256"), "token-algorithm"],
+  ["HMAC with the trimmed PEM", await hmac(rsa.public_pem.trim(), "HS256"), "token-algorithm"],
+  ["HMAC with the public DER", await hmac(spki, "HS256"), "token-algorithm"],
+  ["HMAC with the JWK", await hmac(JSON.stringify(rsa.public_jwk), "HS512"), "token-algorithm"],
+  ["HMAC that says RS256", await hmac(rsa.public_pem, "RS256"), "token-signature"],
+  ["RS512", unsigned("RS512"), "token-algorithm"],
+  ["PS256", unsigned("PS256"), "token-algorithm"],
+  ["ES256 where the issuer lists RS256 only", await mint(curve), "token-algorithm"],
+  ["EdDSA where the issuer lists RS256 only", await mint(edwards), "token-algorithm"],
+
+  ["unknown kid", await withHeader({ kid: "rsa-3" }), "token-unknown-key"],
+  ["empty kid", await withHeader({ kid: "" }), "token-unknown-key"],
+  ["kid a path", await withHeader({ kid: "../../dev/null" }), "token-unknown-key"],
+  ["kid of another algorithm's key", await withHeader({ kid: "ec-1" }), "token-unknown-key"],
+  ["no kid with several keys", await withHeader({ kid: undefined }), "token-unknown-key"],
+  ["kid a number", await withHeader({ kid: 1 }), "token-malformed"],
+  ["kid null", await withHeader({ kid: null }), "token-malformed"],
+  ["kid very long", await withHeader({ kid: "k".repeat(257) }), "token-malformed"],
+  ["kid of every object", await withHeader({ kid: "__proto__" }), "token-unknown-key"],
+  ["another key under a known kid", await mint(stranger), "token-signature"],
+  ["another known key's kid", await withHeader({ kid: "rsa-2" }), "token-signature"],
+  [
+    "its own key in jwk",
+    await sign(stranger, { ...header, jwk: stranger.public_jwk }, goodClaims()),
+    "token-signature",
+  ],
+  [
+    "its own key in jku",
+    await sign(stranger, { ...header, jku: "http://127.0.0.1:1/jwks" }, goodClaims()),
+    "token-signature",
+  ],
+  [
+    "its own key in x5u",
+    await sign(stranger, { ...header, x5u: "http://127.0.0.1:1/x5u" }, goodClaims()),
+    "token-signature",
+  ],
+  ["crit unknown", await withHeader({ crit: ["exp2"], exp2: 1 }), "token-malformed"],
+  ["crit empty", await withHeader({ crit: [] }), "token-malformed"],
+  ["crit b64, though honoured", await withHeader({ crit: ["b64"], b64: true }), "token-malformed"],
+  ["crit null", await withHeader({ crit: null }), "token-malformed"],
+  [
+    "crit b64 with an unencoded payload",
+    await withHeader({ crit: ["b64"], b64: false }),
+    "token-malformed",
+  ],
+
+  ["no signature", `${goodHeader}.${goodPayload}.`, "token-signature"],
+  ["a short signature", `${goodHeader}.${goodPayload}.AAAA`, "token-signature"],
+  ["a broken base64url signature", `${goodHeader}.${goodPayload}.A`, "token-malformed"],
+  ["another user under the signature", await swapped({ sub: "u2" }), "token-signature"],
+  ["admin under the signature", await swapped({ role: "admin" }), "token-signature"],
+  [
+    "a later exp under the signature",
+    await swapped({ exp: NOW_SECONDS + 9_999 }),
+    "token-signature",
+  ],
+  ["expired and forged", await swapped({ exp: 1 }), "token-signature"],
+
+  ["no iss", await mint(rsa, { iss: undefined }), "token-claim"],
+  ["iss a number", await mint(rsa, { iss: 1 }), "token-claim"],
+  ["iss an array", await mint(rsa, { iss: [ISSUER] }), "token-claim"],
+  ["wrong iss", await mint(rsa, { iss: "https://evil.example.com" }), "token-issuer"],
+  ["iss with a slash more", await mint(rsa, { iss: `${ISSUER}/` }), "token-issuer"],
+  ["iss of every object", await mint(rsa, { iss: "__proto__" }), "token-issuer"],
+  ["no aud", await mint(rsa, { aud: undefined }), "token-claim"],
+  ["aud a number", await mint(rsa, { aud: 1 }), "token-claim"],
+  ["aud with a number in it", await mint(rsa, { aud: ["other", 1] }), "token-claim"],
+  ["wrong aud", await mint(rsa, { aud: "other" }), "token-audience"],
+  ["aud in other case", await mint(rsa, { aud: "ARQON" }), "token-audience"],
+  ["aud an empty list", await mint(rsa, { aud: [] }), "token-audience"],
+  ["wrong aud list", await mint(rsa, { aud: ["other", "another"] }), "token-audience"],
+  ["no exp", await mint(rsa, { exp: undefined }), "token-claim"],
+  ["exp a string", await mint(rsa, { exp: "9999999999" }), "token-claim"],
+  ["exp null", await mint(rsa, { exp: null }), "token-claim"],
+  [
+    "exp infinite",
+    await sign(rsa, header, JSON.stringify(goodClaims()).replace(/"exp":\d+/, '"exp":1e999')),
+    "token-claim",
+  ],
+  ["exp beyond every date", await mint(rsa, { exp: 1e15 }), "token-claim"],
+  ["expired", await mint(rsa, { exp: NOW_SECONDS - 30 }), "token-expired"],
+  ["expired long ago", await mint(rsa, { exp: 0 }), "token-expired"],
+  ["exp negative", await mint(rsa, { exp: -1 }), "token-expired"],
+  ["nbf in the future", await mint(rsa, { nbf: NOW_SECONDS + 31 }), "token-not-yet-valid"],
+  ["nbf a string", await mint(rsa, { nbf: "soon" }), "token-claim"],
+  ["iat a string", await mint(rsa, { iat: "now" }), "token-claim"],
+  ["no sub", await mint(rsa, { sub: undefined }), "token-claim"],
+  ["sub a number", await mint(rsa, { sub: 7 }), "token-claim"],
+  ["sub empty", await mint(rsa, { sub: "" }), "token-claim"],
+  ["sub too long", await mint(rsa, { sub: "é".repeat(65) }), "token-claim"],
+  ["sub with a line break", await mint(rsa, { sub: "u1\nadmin" }), "token-claim"],
+  ["sub with NUL", await mint(rsa, { sub: "u1\0" }), "token-claim"],
+  ["sub that turns text around", await mint(rsa, { sub: "u\u202e1" }), "token-claim"],
+  [
+    "sub with a lone surrogate",
+    await sign(rsa, header, JSON.stringify(goodClaims()).replace('"u1"', '"\\ud800"')),
+    "token-claim",
+  ],
+  ["no tenant_id", await mint(rsa, { tenant_id: undefined }), "token-claim"],
+  ["tenant_id null", await mint(rsa, { tenant_id: null }), "token-claim"],
+  ["tenant_id a list", await mint(rsa, { tenant_id: ["acme"] }), "token-claim"],
+  ["tenant_id a wildcard", await mint(rsa, { tenant_id: "*" }), "token-claim"],
+  ["tenant_id with a dot", await mint(rsa, { tenant_id: "acme.r.x" }), "token-claim"],
+  ["tenant_id of 65 bytes", await mint(rsa, { tenant_id: "a".repeat(65) }), "token-claim"],
+  [
+    "a tenant the issuer may not vouch for",
+    await mint(rsa, { tenant_id: "initech" }),
+    "token-scope",
+  ],
+  ["no role", await mint(rsa, { role: undefined }), "token-claim"],
+  ["unknown role", await mint(rsa, { role: "root" }), "token-claim"],
+  ["role a list", await mint(rsa, { role: ["user"] }), "token-claim"],
+  ["role of every object", await mint(rsa, { role: "toString" }), "token-claim"],
+  ["a role the issuer may not vouch for", await mint(rsa, { role: "admin" }), "token-scope"],
+  ["jti a number", await mint(rsa, { jti: 1 }), "token-claim"],
+  ["jti empty", await mint(rsa, { jti: "" }), "token-claim"],
+  ["grants null", await mint(rsa, { grants: null }), "token-claim"],
+  ["grants an object", await mint(rsa, { grants: {} }), "token-claim"],
+  ["a grant that is a string", await mint(rsa, { grants: ["chat-*"] }), "token-claim"],
+  ["a grant without a room", await mint(rsa, { grants: [{ actions: [] }] }), "token-claim"],
+  [
+    "a grant with a bad room",
+    await mint(rsa, { grants: [{ room: "a.b", actions: [] }] }),
+    "token-claim",
+  ],
+  [
+    "a grant with two stars",
+    await mint(rsa, { grants: [{ room: "a**", actions: [] }] }),
+    "token-claim",
+  ],
+  ["a grant without actions", await mint(rsa, { grants: [{ room: "*" }] }), "token-claim"],
+  [
+    "a grant with an unknown action",
+    await mint(rsa, { grants: [{ room: "*", actions: ["own"] }] }),
+    "token-claim",
+  ],
+  [
+    "too many grants",
+    await mint(rsa, { grants: Array(65).fill({ room: "a", actions: [] }) }),
+    "token-claim",
+  ],
+  ["cnf a string", await mint(rsa, { cnf: "key" }), "token-claim"],
+  ["cnf.jwk null", await mint(rsa, { cnf: { jwk: null } }), "token-claim"],
+  [
+    "cnf.jwk an RSA key",
+    await mint(rsa, { cnf: { jwk: { kty: "RSA", e: "AQAB" } } }),
+    "token-claim",
+  ],
+  [
+    "cnf.jwk too short",
+    await mint(rsa, { cnf: { jwk: { kty: "OKP", crv: "Ed25519", x: "AAAA" } } }),
+    "token-claim",
+  ],
+  [
+    "cnf.jwk not base64url",
+    await mint(rsa, { cnf: { jwk: { kty: "OKP", crv: "Ed25519", x: "+/==" } } }),
+    "token-claim",
+  ],
+  [
+    "cnf.jwk private",
+    await mint(rsa, { cnf: { jwk: { ...edwards.public_jwk, d: "AAAA" } } }),
+    "token-claim",
+  ],
+];
+
+async function refusal(work: Promise<unknown>): Promise<ArqonError> {
+  const result = await work.then(() => undefined, (error: unknown) => error);
+  assert.ok(result instanceof ArqonError, `expected an ArqonError, got ${String(result)}`);
+  return result;
+}
+
+Deno.test("a good token passes, so the forged ones fail for what is wrong with them", async () => {
+  const authenticator = await testAuthenticator(authConfig(), files);
+  const identity = await authenticator.authenticate(good);
+  assert.equal(identity.user_id, "u1");
+  // The header's jwk and jku are not ours to trust, nor a reason to refuse a well-signed token.
+  const extra = { jwk: stranger.public_jwk, jku: "http://127.0.0.1:1/jwks" };
+  assert.equal((await authenticator.authenticate(await withHeader(extra))).user_id, "u1");
+});
+
+Deno.test("every forged token is refused with 401 and its exact reason", async (test) => {
+  const authenticator = await testAuthenticator(authConfig(), files);
+  for (const [name, token, reason] of FORGED) {
+    await test.step(name, async () => {
+      const error = await refusal(authenticator.authenticate(token));
+      assert.deepEqual([error.reason, error.code], [reason, 401]);
+      assert.equal(error.cause, undefined);
+      assert.doesNotMatch(error.message, /\p{C}/u);
+      for (const part of token.split(".").filter((text) => text.length > 16)) {
+        assert.ok(!error.message.includes(part), "the message quotes the token");
+      }
+    });
+  }
+  assert.deepEqual(authenticator.lines, [], "a bad token writes nothing to the log");
+});
+
+Deno.test("an issuer that is not trusted is named, bounded and in ASCII", async () => {
+  const authenticator = await testAuthenticator(authConfig(), files);
+  const iss = `a"b\u202e\u0007${"x".repeat(1_000)}`;
+  const { message } = await refusal(authenticator.authenticate(await mint(rsa, { iss })));
+  const shown = `${String.raw`"a\"b\u202e\u0007`}${"x".repeat(95)}"...`;
+  assert.equal(message, `Token issuer: ${shown} is not trusted`);
+});
+
+Deno.test("whatever the bytes, a token is an identity, a 401 or a 503", async () => {
+  const authenticator = await testAuthenticator(authConfig(), files);
+  const segment = fc.oneof(
+    fc.string({ unit: "binary" }),
+    fc.json().map(base64url),
+    fc.constantFrom(goodHeader, goodPayload, goodSignature),
+    fc.uint8Array().map((bytes) => bytes.toBase64({ alphabet: "base64url", omitPadding: true })),
+  );
+  const tokens = fc.oneof(
+    fc.string({ unit: "binary" }),
+    fc.array(segment, { maxLength: 6 }).map((parts) => parts.join(".")),
+    fc.record({ at: fc.nat(good.length - 1), with: fc.string({ minLength: 1, maxLength: 1 }) })
+      .map((edit) => good.slice(0, edit.at) + edit.with + good.slice(edit.at + 1)),
+  );
+  await fc.assert(
+    fc.asyncProperty(tokens, async (token) => {
+      if (token === good) return;
+      const signature = token.startsWith(`${goodHeader}.${goodPayload}.`);
+      const result = await authenticator.authenticate(token).catch((error: unknown) => error);
+      // base64url has spare bits in its last character: the same signature in another spelling.
+      if (signature && !(result instanceof Error)) return;
+      assert.ok(result instanceof ArqonError);
+      assert.ok(result.code === 401 || result.code === 503);
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+Deno.test("whatever the claims, a signed token is an identity, a 401 or a 503", async () => {
+  const authenticator = await testAuthenticator(authConfig(), files);
+  const names = [
+    "iss",
+    "aud",
+    "exp",
+    "nbf",
+    "iat",
+    "sub",
+    "tenant_id",
+    "role",
+    "jti",
+    "cnf",
+    "grants",
+  ];
+  const change = fc.dictionary(fc.constantFrom(...names), fc.jsonValue(), { maxKeys: 2 });
+  await fc.assert(
+    fc.asyncProperty(change, fc.dictionary(fc.string(), fc.jsonValue()), async (claims, extra) => {
+      const token = await sign(rsa, { ...extra, ...header }, { ...goodClaims(), ...claims });
+      const result = await authenticator.authenticate(token).catch((error: unknown) => error);
+      if (!(result instanceof Error)) return;
+      assert.ok(result instanceof ArqonError);
+      assert.ok(result.code === 401 || result.code === 503);
+    }),
+    { numRuns: 300 },
+  );
+  assert.deepEqual(authenticator.lines, [], "no token makes verification fail unexpectedly");
+});

@@ -1,0 +1,87 @@
+/**
+ * What an identity may do: grants, tenant, reserved event types, signals, commands. Pure decisions;
+ * bans are `bans.ts`, expiry and limits are checked elsewhere, signatures in `signature.ts`.
+ */
+import { ArqonError, matchesRoomPattern } from "@arqon/proto";
+import type { Action, Identity, Role } from "./identity.ts";
+
+/** How the event types begin that only the Shield, the Brain and backends may send. */
+const RESERVED_TYPES = ["PRESENCE_", "ROOM_", "SYSTEM_"];
+
+/** True when the token's grants allow `action` in `room`; a token without grants allows everything. */
+export function canAct(identity: Pick<Identity, "grants">, action: Action, room: string): boolean {
+  if (identity.grants === undefined) return true;
+  for (const grant of identity.grants) {
+    if (grant.actions.includes(action) && matchesRoomPattern(grant.room, room)) return true;
+  }
+  return false;
+}
+
+/** The refusal of what the token does not grant. `room` must be a checked id: it is shown to the client. */
+export function notGranted(action: Action, room: string): ArqonError {
+  return new ArqonError("not-granted", `${action} in ${room}`, { room, action });
+}
+
+/** Throws `not-granted` (403). `room` must be a checked id: it is shown to the client. */
+export function requireGrant(
+  identity: Pick<Identity, "grants">,
+  action: Action,
+  room: string,
+): void {
+  if (!canAct(identity, action, room)) throw notGranted(action, room);
+}
+
+/** Throws `tenant-mismatch` (403) when an envelope names a tenant other than the token's. */
+export function requireTenant(identity: Pick<Identity, "tenant_id">, named: string): void {
+  if (named !== "" && named !== identity.tenant_id) throw new ArqonError("tenant-mismatch");
+}
+
+/** Whether the event is one of those that only the bus and backends may send. */
+export function isReservedType(type: string): boolean {
+  return RESERVED_TYPES.some((prefix) => type.startsWith(prefix));
+}
+
+/** Throws `reserved-type` (403) when a `user` sends a type that begins with a reserved prefix. */
+export function requireEventType(role: Role, type: string): void {
+  if (role !== "user") return;
+  for (const prefix of RESERVED_TYPES) {
+    if (type.startsWith(prefix)) throw new ArqonError("reserved-type", `${prefix}*`);
+  }
+}
+
+/** Throws `signal-forbidden` (403): a `user` never sends a SystemSignal. */
+export function requireSignalRole(role: Role): void {
+  if (role === "user") throw new ArqonError("signal-forbidden", "no SystemSignal with role user");
+}
+
+/** Commands that act on other people or say who is kept out; with or without `room.` before the name. */
+const MODERATION = /^(?:room\.)?(?:kick|ban|unban|bans)$/;
+
+/** Throws `command-forbidden` (403) when the role may not send a command of that name. */
+export function requireCommandRole(role: Role, name: string): void {
+  if (role === "user" && MODERATION.test(name)) throw new ArqonError("command-forbidden", name);
+}
+
+/**
+ * The action that a command needs a grant for in its room: presence for seeing who is there,
+ * subscribe for seeing what was said.
+ */
+export function commandAction(name: string): Action {
+  if (name.startsWith("history.")) return "subscribe";
+  return name.startsWith("presence.") ? "presence" : "command";
+}
+
+/** Throws `role-forbidden` (403) unless the identity has exactly this role (admin API). */
+export function requireRole(identity: Pick<Identity, "role">, role: Role): void {
+  if (identity.role !== role) throw new ArqonError("role-forbidden", `this needs role ${role}`);
+}
+
+/**
+ * Whether `next` continues `current` on the same connection (REFRESH): same issuer, subject and
+ * tenant. Throws `refresh-mismatch` (401, closes with 4401).
+ */
+export function requireSameUser(current: Identity, next: Identity): void {
+  if (current.user_key !== next.user_key || current.tenant_id !== next.tenant_id) {
+    throw new ArqonError("refresh-mismatch", "another subject or tenant");
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * Which users the bans of a bucket keep out, on an embedded engine and over the death of a real NATS.
+ * What happens to open connections is `signals_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { banKey, EVERY_ROOM } from "../../shared/records/bans.ts";
+import { within } from "../../shared/spine/conformance/conformance.ts";
+import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import type { Bans } from "./bans.ts";
+import { banOf, putBan, testBans } from "./testing/bans.ts";
+import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+
+const ann = { tenant_id: "acme", user_id: "ann" };
+const UNTIL_MS = SPINE_NOW_MS + 60_000;
+
+/** `entry` when the user may not come in, `room` when it may do nothing in the lobby. */
+function refusals(bans: Bans, who = ann): Record<string, string> {
+  const tried = { entry: () => bans.requireEntry(who), room: () => bans.requireRoom(who, "lobby") };
+  const refused: Record<string, string> = {};
+  for (const [name, attempt] of Object.entries(tried)) {
+    try {
+      attempt();
+    } catch (error) {
+      refused[name] = (error as { reason: string }).reason;
+    }
+  }
+  return refused;
+}
+
+/** Everything that was written before has been told, when a ban of somebody else has been. */
+async function settled(spine: Spine, test: Awaited<ReturnType<typeof testBans>>): Promise<void> {
+  const user_id = `marker-${test.arrived.items.length}`;
+  await putBan(test.bucket, "markers", banOf({ user_id }));
+  await test.arrived.until((items) => items.some((ban) => ban.user_id === user_id), user_id);
+  await spine.flush();
+}
+
+async function until(spine: Spine, holds: () => boolean): Promise<void> {
+  while (!holds()) await spine.flush();
+}
+
+Deno.test("nobody is let in before all bans are known; what stands then is in force", async () => {
+  await using engine = testSpine();
+  const first = await engine.spine.keyValue("ARQON_BANS");
+  await putBan(first, "acme", banOf({ reason: "spam", until_ms: UNTIL_MS }));
+  using test = await testBans(engine.spine);
+  const { bans } = test;
+  assert.deepEqual(refusals(bans), { entry: "spine-unavailable" });
+  assert.equal(bans.check().ok, false);
+  assert.match(bans.check().detail, /cannot be read/);
+  await within(bans.ready, "the bans");
+  assert.deepEqual(refusals(bans), { entry: "banned", room: "banned" });
+  assert.throws(() => bans.requireEntry(ann), {
+    code: 403,
+    message: "You are banned from this tenant until 2026-01-02T03:05:05.000Z: spam",
+  });
+  assert.deepEqual(bans.check(), { ok: true, since_ms: SPINE_NOW_MS, detail: "1 ban" });
+});
+
+Deno.test("a ban keeps out its user in its tenant, whoever vouches for the user, and nobody else", async () => {
+  await using engine = testSpine();
+  using test = await testBans(engine.spine);
+  const { bans, bucket } = test;
+  await bans.ready;
+  await putBan(bucket, "acme", banOf({ room_id: "lobby", reason: "spam" }));
+  await putBan(bucket, "acme", banOf({ user_id: "bob" }));
+  await settled(engine.spine, test);
+  assert.deepEqual(refusals(bans), { room: "room-banned" });
+  assert.throws(() => bans.requireRoom(ann, "lobby"), {
+    message: "You are banned from room lobby: spam",
+  });
+  bans.requireRoom(ann, "other");
+  assert.deepEqual(refusals(bans, { ...ann, user_id: "bob" }), { entry: "banned", room: "banned" });
+  for (const who of [{ ...ann, user_id: "an" }, { ...ann, tenant_id: "globex" }]) {
+    assert.deepEqual(refusals(bans, who), {});
+  }
+  const other_issuer = { ...ann, issuer: "https://other.example.com", user_key: "other\nann" };
+  assert.deepEqual(refusals(bans, other_issuer), { room: "room-banned" });
+});
+
+Deno.test("a ban ends with its time, with its deletion and with its change", async () => {
+  await using engine = testSpine();
+  using test = await testBans(engine.spine);
+  const { bans, bucket, clock, stats } = test;
+  await bans.ready;
+  await putBan(bucket, "acme", banOf({ until_ms: UNTIL_MS }));
+  await settled(engine.spine, test);
+  clock.now_ms = UNTIL_MS - 1;
+  assert.deepEqual(refusals(bans), { entry: "banned", room: "banned" });
+  clock.now_ms = UNTIL_MS;
+  assert.deepEqual(refusals(bans), {});
+
+  await putBan(bucket, "acme", banOf());
+  await settled(engine.spine, test);
+  assert.deepEqual(refusals(bans), { entry: "banned", room: "banned" });
+  await bucket.delete(banKey("acme", EVERY_ROOM, "ann"));
+  await settled(engine.spine, test);
+  assert.deepEqual(refusals(bans), {});
+
+  await putBan(bucket, "acme", banOf());
+  const before = stats.bans;
+  await putBan(bucket, "acme", banOf({ until_ms: UNTIL_MS }));
+  await settled(engine.spine, test);
+  assert.deepEqual(refusals(bans), {}, "an end that has passed lifts the one without end");
+  assert.equal(stats.bans, before + 1, "only the marker is one more");
+});
+
+Deno.test("a ban that cannot be read keeps its user out for good, and is counted", async () => {
+  await using engine = testSpine();
+  using test = await testBans(engine.spine);
+  const { bans, bucket, stats, lines } = test;
+  await bans.ready;
+  await bucket.put(banKey("acme", EVERY_ROOM, "ann"), new Uint8Array([1, 2]));
+  await bucket.put(banKey("acme", "lobby", "bob"), new TextEncoder().encode("{}"));
+  await bucket.put(["acme", "lobby"], new Uint8Array());
+  await putBan(bucket, "acme", banOf({ user_id: "eve" }));
+  const eve = await bucket.get(banKey("acme", EVERY_ROOM, "eve"));
+  assert.ok(eve !== undefined);
+  await bucket.put(banKey("acme", "lobby", "carl"), eve.value);
+  await settled(engine.spine, test);
+  assert.deepEqual(refusals(bans), { entry: "banned", room: "banned" });
+  for (const user_id of ["bob", "carl"]) {
+    assert.deepEqual(refusals(bans, { ...ann, user_id }), { room: "room-banned" });
+  }
+  assert.deepEqual(stats.ban_problems, { malformed: 4 });
+  assert.ok(lines.some((line) => line.includes("the key of a ban is malformed")), lines.join("\n"));
+});
+
+Deno.test("a tenant with more bans than fit gets nobody in until there is space; others do", async () => {
+  await using engine = testSpine();
+  using test = await testBans(engine.spine, 2);
+  const { bans, bucket, stats, clock } = test;
+  await bans.ready;
+  for (const user_id of ["u1", "u2"]) await putBan(bucket, "acme", banOf({ user_id }));
+  await putBan(bucket, "globex", banOf());
+  await test.arrived.count(3);
+  const free = { tenant_id: "globex", user_id: "free" };
+  const spared = { ...ann, user_id: "spared" };
+  assert.deepEqual(refusals(bans, { ...ann, user_id: "u1" }), { entry: "banned", room: "banned" });
+  assert.deepEqual(refusals(bans, free), { entry: "spine-unavailable" });
+  assert.deepEqual(refusals(bans, spared), {});
+  assert.equal(stats.bans, 2);
+  assert.equal(stats.ban_problems["unheld"], 1);
+  assert.match(bans.check().detail, /2 bans; 1 tenant has more/);
+
+  await bucket.delete(banKey("acme", EVERY_ROOM, "u1"));
+  // Listed anew, so the others are told once more.
+  await test.arrived.count(5);
+  await within(until(engine.spine, () => bans.check().detail === "2 bans"), "the listing");
+  assert.deepEqual(refusals(bans, free), {});
+  assert.deepEqual(refusals(bans, { ...free, user_id: "ann" }), {
+    entry: "banned",
+    room: "banned",
+  });
+
+  await bucket.delete(banKey("globex", EVERY_ROOM, "ann"));
+  await putBan(bucket, "acme", banOf({ user_id: "u3", until_ms: UNTIL_MS }));
+  await test.arrived.until((items) => items.some(({ user_id }) => user_id === "u3"), "u3");
+  assert.equal(stats.bans, 2);
+  clock.now_ms = UNTIL_MS;
+  await putBan(bucket, "acme", banOf({ user_id: "u4" }));
+  await test.arrived.until((items) => items.some(({ user_id }) => user_id === "u4"), "u4");
+  assert.deepEqual(refusals(bans, spared), {}, "u3 has made space");
+});
+
+Deno.test("while NATS is away nobody new gets in; then what was banned and lifted meanwhile counts", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using here = await watched(server.port, { request_timeout_ms: 20_000 });
+  using test = await testBans(here.spine);
+  const { bans, bucket } = test;
+  await within(bans.ready, "the bans");
+  for (const user_id of ["ann", "bob"]) await putBan(bucket, "acme", banOf({ user_id }));
+  await test.arrived.count(2);
+  const bob = { ...ann, user_id: "bob" };
+  const carl = { ...ann, user_id: "carl" };
+
+  await server.kill();
+  await here.reached("disconnected");
+  assert.deepEqual(refusals(bans, carl), { entry: "spine-unavailable" });
+  assert.deepEqual(refusals(bans), { entry: "spine-unavailable", room: "banned" });
+  assert.equal(bans.check().ok, false);
+
+  await server.start();
+  await using there = await watched(server.port, { request_timeout_ms: 20_000 });
+  const other = await there.spine.keyValue("ARQON_BANS");
+  await other.delete(banKey("acme", EVERY_ROOM, "ann"));
+  await putBan(other, "acme", banOf({ user_id: "carl" }));
+  await test.arrived.until((items) => items.some(({ user_id }) => user_id === "carl"), "carl");
+  // Told during the listing or after it: the end of the listing is what opens the door.
+  await within(until(here.spine, () => bans.check().ok), "the listing");
+  assert.deepEqual(refusals(bans), {});
+  assert.deepEqual(refusals(bans, bob), { entry: "banned", room: "banned" });
+  assert.deepEqual(refusals(bans, carl), { entry: "banned", room: "banned" });
+});

@@ -1,0 +1,168 @@
+/**
+ * Opens the keys of each configured issuer: a JWKS file, a JWKS URL or a PEM file. Done once at the
+ * start; a wrong file or URL stops the start and says what would be right.
+ */
+import { ConfigError, unreadable } from "../../shared/config/load.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { keyFromPem, keysFromJwks } from "./keys.ts";
+import type { Algorithm, LoadedKeys } from "./keys.ts";
+import { createRemoteKeys } from "./remote_keys.ts";
+
+/** One entry of `[[auth.issuers]]`. */
+export type Issuer = Config["auth"]["issuers"][number];
+type KeyOrigin = "jwks_file" | "jwks_url" | "pem_file";
+
+/** State of one issuer's keys, for health and `arq status`. */
+export interface KeyStatus {
+  readonly issuer: string;
+  readonly source: KeyOrigin;
+  /** Usable keys; 0 while a URL was never fetched, and when what came from it is too old or taken away. */
+  readonly keys: number;
+  /** False while the last fetch failed; files are always true. */
+  readonly healthy: boolean;
+  /** Unix ms of the last good load. 0: never. */
+  readonly loaded_ms: number;
+}
+
+/** One issuer and its keys. Each has its own cache: keys are by issuer, URL and `kid`. */
+export interface KeySource {
+  readonly issuer: Issuer;
+  /** See `RemoteKeys.find`. */
+  find(alg: Algorithm, kid: string | undefined): Promise<CryptoKey | undefined>;
+  warm(): Promise<void>;
+  status(): KeyStatus;
+  close(): void;
+}
+
+/** What loading keys needs of the process, the same for all issuers. */
+export interface KeySourceOptions {
+  readonly auth: Pick<
+    Config["auth"],
+    "jwks_cache_seconds" | "jwks_cooldown_seconds" | "jwks_timeout_ms"
+  >;
+  readonly readTextFile: (path: string) => string;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly fetch: typeof fetch;
+  readonly log: Logger;
+  /** Tokens of one issuer that may wait for its keys. */
+  readonly waiting_max: number;
+  /** Called after each fetch, for the metric. */
+  readonly onFetch: (issuer: string, result: "ok" | "failed") => void;
+}
+
+/** An issuer with its place in the config, which start errors name. */
+interface Placed {
+  readonly issuer: Issuer;
+  readonly position: number;
+}
+
+function startError(placed: Placed, key: KeyOrigin, what: string): ConfigError {
+  const value = (placed.issuer[key] ?? "").replace(/\/\/[^/]*@/, "//***@");
+  const text = `${JSON.stringify(value)} ${what}`;
+  return new ConfigError("", [
+    { position: undefined, key: `auth.issuers[${placed.position}].${key}`, text },
+  ]);
+}
+
+async function keysFromFile(
+  placed: Placed,
+  key: "jwks_file" | "pem_file",
+  path: string,
+  readTextFile: (path: string) => string,
+): Promise<LoadedKeys> {
+  const { algorithms } = placed.issuer;
+  let text: string;
+  try {
+    text = readTextFile(path);
+  } catch (cause) {
+    throw unreadable(`auth.issuers[${placed.position}].${key}`, path, cause);
+  }
+  let loaded: LoadedKeys;
+  try {
+    const read = key === "jwks_file" ? keysFromJwks : keyFromPem;
+    loaded = await read(text, algorithms);
+  } catch (cause) {
+    throw startError(placed, key, cause instanceof TypeError ? cause.message : String(cause));
+  }
+  // A file is ours to put right, so anything odd in it stops the start instead of being skipped.
+  if (loaded.problems.length > 0) throw startError(placed, key, loaded.problems.join("; "));
+  if (loaded.index.size === 0) {
+    const names = algorithms.join(", ");
+    throw startError(placed, key, `holds no key for ${names}; add one, or change algorithms`);
+  }
+  return loaded;
+}
+
+/** The config's schema has checked the scheme; fetch would refuse credentials on every attempt. */
+function checkedUrl(placed: Placed, text: string): URL {
+  const url = new URL(text);
+  if (url.username === "" && url.password === "") return url;
+  throw startError(placed, "jwks_url", "holds a user name or password; a JWK set is public");
+}
+
+function remoteSource(placed: Placed, text: string, options: KeySourceOptions): KeySource {
+  const { issuer } = placed;
+  const { auth, now, fetch, log } = options;
+  const remote = createRemoteKeys({
+    url: checkedUrl(placed, text),
+    algorithms: issuer.algorithms,
+    cache_ms: auth.jwks_cache_seconds * 1_000,
+    cooldown_ms: auth.jwks_cooldown_seconds * 1_000,
+    timeout_ms: auth.jwks_timeout_ms,
+    waiting_max: options.waiting_max,
+    now,
+    fetch,
+    log: log.child({ issuer: issuer.issuer }),
+    onFetch: (result) => options.onFetch(issuer.issuer, result),
+  });
+  return {
+    issuer,
+    find: (alg, kid) => remote.find(alg, kid),
+    warm: () => remote.refresh(),
+    status: () => ({ issuer: issuer.issuer, source: "jwks_url", ...remote.status() }),
+    close: () => remote.close(),
+  };
+}
+
+async function fileSource(
+  placed: Placed,
+  source: "jwks_file" | "pem_file",
+  path: string,
+  options: KeySourceOptions,
+): Promise<KeySource> {
+  const { issuer } = placed;
+  const { index } = await keysFromFile(placed, source, path, options.readTextFile);
+  const loaded_ms = options.now();
+  return {
+    issuer,
+    find: (alg, kid) => Promise.resolve(index.find(alg, kid)),
+    warm: () => Promise.resolve(),
+    status: () => ({
+      issuer: issuer.issuer,
+      source,
+      keys: index.size,
+      healthy: true,
+      loaded_ms,
+    }),
+    close: () => {},
+  };
+}
+
+/**
+ * Loads the issuer's file, or prepares its URL without fetching. `position` is its index in
+ * `[[auth.issuers]]`. Rejects with a ConfigError that names the key and the file.
+ */
+export async function openKeySource(
+  issuer: Issuer,
+  position: number,
+  options: KeySourceOptions,
+): Promise<KeySource> {
+  const placed = { issuer, position };
+  if (issuer.jwks_url !== undefined) return remoteSource(placed, issuer.jwks_url, options);
+  if (issuer.pem_file !== undefined) {
+    return await fileSource(placed, "pem_file", issuer.pem_file, options);
+  }
+  return await fileSource(placed, "jwks_file", issuer.jwks_file ?? "", options);
+}

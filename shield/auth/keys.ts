@@ -1,0 +1,249 @@
+/**
+ * Public keys of one issuer: reads a JWK set or a PEM file into an index by algorithm and key id.
+ * Not fetching (`remote_keys.ts`) and not verification (`authenticate.ts`).
+ */
+import { exportJWK, importJWK, importSPKI, importX509 } from "@panva/jose";
+import type { JWK } from "@panva/jose";
+import type { Config } from "../../shared/config/schema.ts";
+import { AmbiguousJsonError, parseStrictJson } from "../../shared/strict_json.ts";
+import { ed25519KeyProblem } from "./ed25519_key.ts";
+
+/** JWS `alg` values that a config may list: RS256, ES256, EdDSA. */
+export type Algorithm = Config["auth"]["issuers"][number]["algorithms"][number];
+
+/** NIST SP 800-131A: shorter RSA keys are not acceptable. */
+const RSA_BITS_MIN = 2_048;
+/** Longer ones only make each verification slow. */
+const RSA_BITS_MAX = 8_192;
+/** Keys read from one set; issuers publish two or three. */
+const KEYS_MAX = 64;
+const KID_UNITS_MAX = 256;
+
+/** The keys of one set that can verify tokens. */
+export interface KeyIndex {
+  readonly size: number;
+  /**
+   * The key of this algorithm and `kid`. Without a `kid`: the only key of the algorithm, and
+   * nothing when there are several, because guessing would hide a missing `kid`.
+   */
+  find(alg: Algorithm, kid: string | undefined): CryptoKey | undefined;
+}
+
+/** What reading one set gave: bad members are left out, not fatal. */
+export interface LoadedKeys {
+  readonly index: KeyIndex;
+  /** What is wrong with members of the set, for the log or a start error; never key material. */
+  readonly problems: readonly string[];
+}
+
+interface UsableKey {
+  readonly alg: Algorithm;
+  readonly kid: string | undefined;
+  readonly key: CryptoKey;
+}
+
+function indexOf(keys: readonly UsableKey[]): KeyIndex {
+  const byKid = new Map<string, CryptoKey>();
+  const byAlgorithm = new Map<Algorithm, CryptoKey[]>();
+  for (const { alg, kid, key } of keys) {
+    if (kid !== undefined) byKid.set(`${alg} ${kid}`, key);
+    byAlgorithm.set(alg, [...byAlgorithm.get(alg) ?? [], key]);
+  }
+  return {
+    size: keys.length,
+    find(alg, kid) {
+      if (kid !== undefined) return byKid.get(`${alg} ${kid}`);
+      const candidates = byAlgorithm.get(alg) ?? [];
+      return candidates.length === 1 ? candidates[0] : undefined;
+    },
+  };
+}
+
+/** The algorithm that keys of this kind are for, whatever they say of themselves. */
+function algorithmOfKind({ kty, crv }: JWK): Algorithm | undefined {
+  if (kty === "RSA") return "RS256";
+  if (kty === "EC" && crv === "P-256") return "ES256";
+  return kty === "OKP" && crv === "Ed25519" ? "EdDSA" : undefined;
+}
+
+/** What the `alg` of a JWK may be. RFC 9864 renamed EdDSA of such keys; tokens still say EdDSA. */
+const KEY_ALGS: Readonly<Record<Algorithm, readonly string[]>> = {
+  RS256: ["RS256"],
+  ES256: ["ES256"],
+  EdDSA: ["EdDSA", "Ed25519"],
+};
+
+/** Whether a JWK may verify signatures of this algorithm, as its own members have it. */
+export function isForSignatures(
+  jwk: Readonly<Record<"alg" | "use" | "key_ops", unknown>> | JWK,
+  algorithm: Algorithm,
+): boolean {
+  const { alg, use, key_ops } = jwk;
+  if (use !== undefined && use !== "sig") return false;
+  if (alg !== undefined && !(typeof alg === "string" && KEY_ALGS[algorithm].includes(alg))) {
+    return false;
+  }
+  return key_ops === undefined || (Array.isArray(key_ops) && key_ops.includes("verify"));
+}
+
+/** The one algorithm of ours that a JWK is for; undefined for encryption keys and other kinds. */
+function algorithmOf(jwk: JWK): Algorithm | undefined {
+  const algorithm = algorithmOfKind(jwk);
+  return algorithm !== undefined && isForSignatures(jwk, algorithm) ? algorithm : undefined;
+}
+
+/** With an exponent of 1 every signature fits; an even number is no exponent and no modulus. */
+function rsaProblem({ n, e }: Pick<JWK, "n" | "e">, key: CryptoKey): string | undefined {
+  const { modulusLength: bits } = key.algorithm as RsaHashedKeyAlgorithm;
+  if (bits < RSA_BITS_MIN || bits > RSA_BITS_MAX) {
+    return `is an RSA key of ${bits} bits; expected ${RSA_BITS_MIN} to ${RSA_BITS_MAX}`;
+  }
+  const [modulus, exponent] = [n, e].map((text = "") =>
+    BigInt(`0x0${Uint8Array.fromBase64(text, { alphabet: "base64url" }).toHex()}`)
+  );
+  if (modulus === undefined || modulus % 2n === 0n) return "is an RSA key with an even modulus";
+  if (exponent !== undefined && exponent % 2n === 1n && exponent > 1n) return undefined;
+  return "is an RSA key whose exponent is not an odd number of 3 or more";
+}
+
+/** What is wrong with a key that WebCrypto takes. */
+function materialProblem(jwk: JWK, alg: Algorithm, key: CryptoKey): string | undefined {
+  if (alg === "RS256") return rsaProblem(jwk, key);
+  if (alg === "ES256") return undefined;
+  return ed25519KeyProblem(Uint8Array.fromBase64(jwk.x ?? "", { alphabet: "base64url" }));
+}
+
+/** What is wrong with a member whatever it is for. */
+function memberProblem({ kty, d, kid }: JWK): string | undefined {
+  if (kty === "oct") return "is symmetric; expected a public RSA, EC P-256 or Ed25519 key";
+  if (d !== undefined) return 'is a private key; remove "d" and the other private members';
+  if (kid === undefined || (typeof kid === "string" && kid.length <= KID_UNITS_MAX)) {
+    return undefined;
+  }
+  return `has a kid that is not a string of at most ${KID_UNITS_MAX} characters`;
+}
+
+/** A key, or what is wrong with it. */
+async function usableKey(jwk: JWK, alg: Algorithm): Promise<UsableKey | string> {
+  const { kid } = jwk;
+  try {
+    const { alg: _alg, use: _use, key_ops: _ops, ext: _ext, ...material } = jwk;
+    const key = await importJWK(material, alg);
+    if (key instanceof Uint8Array) return "is symmetric; expected a public key";
+    return materialProblem(jwk, alg, key) ?? { alg, kid, key };
+  } catch {
+    return `is not a valid ${jwk.kty} key`;
+  }
+}
+
+function isJwkSet(value: unknown): value is { keys: JWK[] } {
+  if (typeof value !== "object" || value === null || !("keys" in value)) return false;
+  return Array.isArray(value.keys) &&
+    value.keys.every((key) => typeof key === "object" && key !== null && !Array.isArray(key));
+}
+
+/** A JWK set that is one, and that nobody should take keys from. */
+export class UnusableSetError extends TypeError {
+  override readonly name = "UnusableSetError";
+}
+
+/** A place in the set, as problems name it. */
+function named(position: number, { kid }: JWK): string {
+  const name = typeof kid === "string" ? JSON.stringify(kid.slice(0, 64)) : "without kid";
+  return `key ${position + 1} (${name})`;
+}
+
+function parsedSet(text: string): readonly JWK[] {
+  const expected =
+    'expected a JWK set: {"keys": [{"kty": "RSA", "kid": "…", "n": "…", "e": "AQAB"}]}';
+  let set: unknown;
+  try {
+    set = parseStrictJson(text);
+  } catch (cause) {
+    const what = cause instanceof Error ? cause.message : "it is not JSON";
+    if (cause instanceof AmbiguousJsonError) throw new UnusableSetError(what);
+    throw new TypeError(`${what}; ${expected}`);
+  }
+  if (!isJwkSet(set)) throw new TypeError(`it is not a JWK set; ${expected}`);
+  const { keys } = set;
+  if (keys.length <= KEYS_MAX) return keys;
+  throw new UnusableSetError(`the set has ${keys.length} keys; at most ${KEYS_MAX} are allowed`);
+}
+
+/**
+ * Reads the text of a JWK set. Throws TypeError, with what would be right, when it is none, and
+ * UnusableSetError when it has too many keys, two of one `kid` and algorithm, or a member twice: of two
+ * nobody can say which is meant.
+ */
+export async function keysFromJwks(
+  text: string,
+  algorithms: readonly Algorithm[],
+): Promise<LoadedKeys> {
+  const problems: string[] = [];
+  const usable: UsableKey[] = [];
+  const seen = new Set<string>();
+  for (const [position, jwk] of parsedSet(text).entries()) {
+    const wrong = memberProblem(jwk);
+    if (wrong !== undefined) problems.push(`${named(position, jwk)} ${wrong}`);
+    const alg = algorithmOf(jwk);
+    if (wrong !== undefined || alg === undefined || !algorithms.includes(alg)) continue;
+    const id = `${alg} ${jwk.kid}`;
+    if (jwk.kid !== undefined && seen.has(id)) {
+      throw new UnusableSetError(
+        `${named(position, jwk)} repeats a kid of ${alg}; each key needs its own`,
+      );
+    }
+    seen.add(id);
+    const result = await usableKey(jwk, alg);
+    if (typeof result !== "string") usable.push(result);
+    else problems.push(`${named(position, jwk)} ${result}`);
+  }
+  return { index: indexOf(usable), problems };
+}
+
+const PEM_EXPECTED =
+  'expected one "-----BEGIN PUBLIC KEY-----" (SPKI) or "-----BEGIN CERTIFICATE-----" block';
+
+/** What to do about PEM files of other kinds, by the label of their first block. */
+function pemHint(label: string): string {
+  if (label.includes("PRIVATE")) {
+    return "it holds a private key; give only the public half: openssl pkey -in KEY -pubout";
+  }
+  if (label === "RSA PUBLIC KEY") {
+    return "it holds a PKCS#1 key; convert it: openssl rsa -RSAPublicKey_in -in KEY -pubout";
+  }
+  return `it holds a block "${label}"; ${PEM_EXPECTED}`;
+}
+
+/**
+ * Reads a PEM with one public key or certificate. Its key has no id: it verifies tokens with any
+ * `kid`. Throws TypeError with what would be right.
+ */
+export async function keyFromPem(
+  text: string,
+  algorithms: readonly Algorithm[],
+): Promise<LoadedKeys> {
+  const labels = [...text.matchAll(/-----BEGIN ([A-Z0-9 ]{1,40})-----/g)].map((match) => match[1]);
+  const label = labels[0];
+  if (label === undefined) throw new TypeError(`it is not PEM; ${PEM_EXPECTED}`);
+  if (label !== "PUBLIC KEY" && label !== "CERTIFICATE") throw new TypeError(pemHint(label));
+  if (labels.length > 1) throw new TypeError(`it holds ${labels.length} blocks; ${PEM_EXPECTED}`);
+  const pem = text.slice(text.indexOf("-----BEGIN")).trimEnd();
+  const read = label === "CERTIFICATE" ? importX509 : importSPKI;
+  for (const alg of algorithms) {
+    const key = await read(pem, alg, { extractable: true }).catch(() => undefined);
+    if (key === undefined) continue;
+    const jwk = await exportJWK(key);
+    const problem = materialProblem(jwk, alg, key);
+    if (problem !== undefined) throw new TypeError(`it ${problem}`);
+    // Through JWK once more: WebCrypto checks a JWK's point more strictly than some SPKI parsers.
+    const checked = await importJWK(jwk, alg) as CryptoKey;
+    const index: KeyIndex = { size: 1, find: (wanted) => wanted === alg ? checked : undefined };
+    return { index, problems: [] };
+  }
+  throw new TypeError(
+    `its key does not fit the issuer's algorithms (${
+      algorithms.join(", ")
+    }); RS256 needs an RSA key, ES256 a P-256 key, EdDSA an Ed25519 key`,
+  );
+}

@@ -1,0 +1,270 @@
+/**
+ * The key set of one issuer that comes by URL: cached, fetched again when it is old or lacks a key,
+ * never more than one fetch at a time and never more often than the cooldown. jose's
+ * `createRemoteJWKSet` is not used because it reads its own clock, has no size limit, asks a failing
+ * endpoint once per token, and drops good keys as soon as a refresh fails.
+ */
+import { ArqonError } from "@arqon/proto";
+import { endedBy } from "../../shared/listeners/answer_body.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { keysFromJwks, UnusableSetError } from "./keys.ts";
+import type { Algorithm, KeyIndex } from "./keys.ts";
+
+/** A key set of a few kilobytes is usual; this is where reading stops. */
+const BODY_BYTES_MAX = 262_144;
+/** First wait after a failed fetch; doubles up to the cooldown. */
+const RETRY_MS = 1_000;
+/**
+ * While the endpoint fails, old keys serve for this many cache times (100 minutes by default), which
+ * bridges an outage. An endpoint that answers with a set that has nothing for us does not fail: then
+ * old keys serve for their cache time only, as those that a set no longer names.
+ */
+const STALE_FACTOR = 10;
+/**
+ * Tokens that may wait because of a `kid` that is not in good keys. Anybody can make such tokens, and
+ * while they wait they hold places that others need.
+ */
+const UNKNOWN_KID_WAITING_MAX = 64;
+
+/** Where one set comes from and how often it may be fetched. */
+export interface RemoteKeysOptions {
+  readonly url: URL;
+  readonly algorithms: readonly Algorithm[];
+  readonly cache_ms: number;
+  readonly cooldown_ms: number;
+  readonly timeout_ms: number;
+  /** Tokens that may wait for a fetch; one more is refused with `keys-unavailable`. */
+  readonly waiting_max: number;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly fetch: typeof fetch;
+  readonly log: Logger;
+  /** Called after each fetch, for the metric. */
+  readonly onFetch: (result: "ok" | "failed") => void;
+}
+
+/** A key set by URL that keeps itself fresh as tokens come in; it has no timer of its own. */
+export interface RemoteKeys {
+  /**
+   * The key, or undefined when the issuer has none with this `kid` (or asking again must wait for
+   * the cooldown). Rejects with `keys-unavailable` (503) when the set cannot be had.
+   */
+  find(alg: Algorithm, kid: string | undefined): Promise<CryptoKey | undefined>;
+  /** Fetches now unless one is under way; never rejects. */
+  refresh(): Promise<void>;
+  status(): { keys: number; healthy: boolean; loaded_ms: number };
+  close(): void;
+}
+
+/** A URL fit for logs: no query, no credentials. */
+function shown(url: URL): string {
+  return `${url.origin}${url.pathname}`;
+}
+
+/** Why a fetch failed, with the cause that fetch keeps apart, and without the URL's query. */
+function failureText(error: unknown, url: URL): string {
+  if (!(error instanceof Error)) return String(error);
+  const text = error.cause instanceof Error
+    ? `${error.message}: ${error.cause.message}`
+    : error.message;
+  return text.replaceAll(url.href, shown(url));
+}
+
+/** The body as text. Throws TypeError above `BODY_BYTES_MAX`, before the rest is read. */
+async function boundedText(response: Response, signal: AbortSignal): Promise<string> {
+  const decoder = new TextDecoder("utf-8", { fatal: true });
+  let text = "";
+  let size_bytes = 0;
+  for await (const chunk of response.body === null ? [] : endedBy(response.body, signal)) {
+    size_bytes += chunk.length;
+    if (size_bytes > BODY_BYTES_MAX) throw new TypeError(`more than ${BODY_BYTES_MAX} bytes`);
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+/** Fetches the text of the set. Redirects are not followed: they would leave the configured host. */
+async function fetchText(options: RemoteKeysOptions, signal: AbortSignal): Promise<string> {
+  const response = await options.fetch(options.url, {
+    signal,
+    redirect: "manual",
+    headers: { accept: "application/jwk-set+json, application/json" },
+  });
+  if (response.status !== 200) {
+    await response.body?.cancel();
+    throw new TypeError(`HTTP ${response.status}; expected 200`);
+  }
+  return await boundedText(response, signal);
+}
+
+/** Runs `work` with a signal that aborts after `timeout_ms` or when `closed` does. */
+async function withDeadline<T>(
+  timeout_ms: number,
+  closed: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const deadline = new AbortController();
+  const timer = setTimeout(
+    () => deadline.abort(new TypeError(`no answer in ${timeout_ms} ms`)),
+    timeout_ms,
+  );
+  try {
+    return await work(AbortSignal.any([deadline.signal, closed]));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** See `RemoteKeys`; made by `createRemoteKeys`. */
+class RemoteKeySet implements RemoteKeys {
+  readonly #options: RemoteKeysOptions;
+  readonly #closed = new AbortController();
+  #index: KeyIndex | undefined;
+  #loaded_ms = 0;
+  /** End of the last fetch, good or not. 0: there was none. */
+  #attempted_ms = 0;
+  /** Failed fetches since the last good one. */
+  #failures = 0;
+  /** The last set that came has no key for us: what the issuer had before, it has no more. */
+  #withdrawn = false;
+  #pending: Promise<void> | undefined;
+  /** Tokens that wait for `#pending`. */
+  #waiting = 0;
+
+  constructor(options: RemoteKeysOptions) {
+    this.#options = options;
+  }
+
+  async find(alg: Algorithm, kid: string | undefined): Promise<CryptoKey | undefined> {
+    const key = (await this.#current()).find(alg, kid);
+    if (key !== undefined) return key;
+    await this.#waitForRefresh(UNKNOWN_KID_WAITING_MAX);
+    const rotated = this.#usable()?.find(alg, kid);
+    if (rotated !== undefined) return rotated;
+    // While fetching fails nobody can say that the key does not exist.
+    if (this.#failures > 0) throw this.#unavailable();
+    return undefined;
+  }
+
+  refresh(): Promise<void> {
+    this.#pending ??= this.#fetchOnce().finally(() => this.#pending = undefined);
+    return this.#pending;
+  }
+
+  status(): { keys: number; healthy: boolean; loaded_ms: number } {
+    return {
+      keys: this.#usable()?.size ?? 0,
+      healthy: this.#failures === 0,
+      loaded_ms: this.#loaded_ms,
+    };
+  }
+
+  close(): void {
+    this.#closed.abort(new TypeError("the process is stopping"));
+  }
+
+  /** A clock that went backwards counts as a long time: rather one fetch too many. */
+  #since_ms(time_ms: number): number {
+    const elapsed_ms = this.#options.now() - time_ms;
+    return elapsed_ms < 0 ? Infinity : elapsed_ms;
+  }
+
+  /** Ms until the next fetch is allowed. */
+  #wait_ms(): number {
+    if (this.#attempted_ms === 0) return 0;
+    const { cooldown_ms } = this.#options;
+    const pause_ms = this.#failures === 0
+      ? cooldown_ms
+      : Math.min(cooldown_ms, RETRY_MS * 2 ** Math.min(this.#failures - 1, 20));
+    return Math.max(0, pause_ms - this.#since_ms(this.#attempted_ms));
+  }
+
+  async #load(): Promise<KeyIndex> {
+    const { timeout_ms, algorithms, log, url } = this.#options;
+    const text = await withDeadline(
+      timeout_ms,
+      this.#closed.signal,
+      (signal) => fetchText(this.#options, signal),
+    );
+    const { index, problems } = await keysFromJwks(text, algorithms);
+    for (const problem of problems) {
+      log.warn("a key of the JWK set is not usable", { url: shown(url), problem });
+    }
+    if (index.size > 0) return index;
+    throw new UnusableSetError(`no usable key for ${algorithms.join(", ")}`);
+  }
+
+  async #fetchOnce(): Promise<void> {
+    const { now, log, url, onFetch } = this.#options;
+    try {
+      this.#index = await this.#load();
+      this.#loaded_ms = now();
+      if (this.#failures > 0) log.info("the JWK set is available again", { url: shown(url) });
+      this.#failures = 0;
+      this.#withdrawn = false;
+      onFetch("ok");
+    } catch (error) {
+      this.#failures += 1;
+      // Only another set takes that back, no failure.
+      this.#withdrawn ||= error instanceof UnusableSetError;
+      onFetch("failed");
+      log.warn("the JWK set cannot be fetched", {
+        url: shown(url),
+        failures: this.#failures,
+        error: failureText(error, url),
+      });
+    } finally {
+      this.#attempted_ms = now();
+    }
+  }
+
+  /** Where a fetch can help: one is under way, or the pause is over. */
+  get #refreshable(): boolean {
+    return this.#pending !== undefined || this.#wait_ms() === 0;
+  }
+
+  /** Waits for a fetch where that can help. Rejects with `keys-unavailable` when too many wait. */
+  async #waitForRefresh(waiting_max: number): Promise<void> {
+    if (!this.#refreshable) return;
+    if (this.#waiting >= Math.min(waiting_max, this.#options.waiting_max)) {
+      throw this.#unavailable();
+    }
+    this.#waiting += 1;
+    try {
+      await this.refresh();
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
+  /** The keys unless they are too old. */
+  #usable(): KeyIndex | undefined {
+    const { now, cache_ms } = this.#options;
+    if (this.#withdrawn) {
+      return this.#since_ms(this.#loaded_ms) < cache_ms ? this.#index : undefined;
+    }
+    // Here a clock that went backwards counts as no time: it must not drop good keys.
+    return now() - this.#loaded_ms < cache_ms * STALE_FACTOR ? this.#index : undefined;
+  }
+
+  async #current(): Promise<KeyIndex> {
+    if (this.#index === undefined || this.#since_ms(this.#loaded_ms) >= this.#options.cache_ms) {
+      // While the endpoint fails, good old keys serve at once and the fetch runs beside.
+      if (this.#failures === 0 || this.#usable() === undefined) {
+        await this.#waitForRefresh(this.#options.waiting_max);
+      } else if (this.#refreshable) void this.refresh();
+    }
+    const keys = this.#usable();
+    if (keys === undefined) throw this.#unavailable();
+    return keys;
+  }
+
+  #unavailable(): ArqonError {
+    return new ArqonError("keys-unavailable", "", { retry_after_ms: Math.max(1, this.#wait_ms()) });
+  }
+}
+
+/** A key set that has fetched nothing yet. */
+export function createRemoteKeys(options: RemoteKeysOptions): RemoteKeys {
+  return new RemoteKeySet(options);
+}

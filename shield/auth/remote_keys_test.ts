@@ -1,0 +1,331 @@
+/** Key sets by URL against real loopback HTTP servers, with a clock that the test sets. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import type { Reason } from "@arqon/proto";
+import { configFrom } from "../../shared/config/load.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import {
+  AUDIENCE,
+  authConfig,
+  jwksText,
+  makeTestKey,
+  mint,
+  NOW_MS,
+  serveKeys,
+  testAuthenticator,
+} from "./testing/issuer.ts";
+import type { TestAuthenticator } from "./testing/issuer.ts";
+
+const first = await makeTestKey("RS256", "k1");
+const second = await makeTestKey("RS256", "k2");
+const rogue = await makeTestKey("RS256", "k1");
+
+/** A clock that the test moves. */
+function clock() {
+  const time = { now_ms: NOW_MS, forward_ms: (by: number) => void (time.now_ms += by) };
+  return time;
+}
+
+/** Tokens that outlive every jump of the tests' clock. */
+const LONG = { exp: NOW_MS / 1_000 + 86_400 };
+const CACHE_MS = 600_000;
+const COOLDOWN_MS = 30_000;
+
+async function reasonOf(authenticator: TestAuthenticator, token: string): Promise<Reason | "ok"> {
+  try {
+    await authenticator.authenticate(token);
+    return "ok";
+  } catch (error) {
+    assert.ok(error instanceof ArqonError);
+    return error.reason;
+  }
+}
+
+function open(
+  url: string,
+  time: { now_ms: number },
+  auth: Partial<Config["auth"]> = {},
+): Promise<TestAuthenticator> {
+  return testAuthenticator(authConfig({ jwks_url: url }, auth), {}, () => time.now_ms);
+}
+
+Deno.test("a hundred tokens at once cost one fetch of the key set", async () => {
+  await using server = serveKeys(() => new Response(jwksText(first)));
+  const authenticator = await open(server.url, clock());
+  assert.equal(server.state.requests, 0, "creation does not fetch");
+  const token = await mint(first);
+  const all = await Promise.all(
+    Array.from({ length: 100 }, () => authenticator.authenticate(token)),
+  );
+  assert.equal(all.length, 100);
+  assert.equal(server.state.requests, 1);
+  const metrics = await authenticator.registry.metrics();
+  assert.match(metrics, /shield_jwks_fetches_total\{.*result="ok"\} 1\n/);
+  assert.match(metrics, /shield_authentications_total\{result="ok"\} 100\n/);
+});
+
+Deno.test("warm fetches before the first token, and the status says so", async () => {
+  await using server = serveKeys(() => new Response(jwksText(first)));
+  const authenticator = await open(server.url, clock());
+  assert.deepEqual(authenticator.keyStatus()[0]?.keys, 0);
+  await authenticator.warm();
+  assert.deepEqual(authenticator.keyStatus(), [{
+    issuer: "https://id.example.com",
+    source: "jwks_url",
+    keys: 1,
+    healthy: true,
+    loaded_ms: NOW_MS,
+  }]);
+  assert.equal(await reasonOf(authenticator, await mint(first)), "ok");
+  assert.equal(server.state.requests, 1);
+});
+
+Deno.test("a rotated key is found by one more fetch, at most once a cooldown", async () => {
+  await using server = serveKeys(() => new Response(jwksText(first)));
+  const time = clock();
+  const authenticator = await open(server.url, time);
+  const rotated = await mint(second, LONG);
+  assert.equal(await reasonOf(authenticator, await mint(first, LONG)), "ok");
+  server.state.answer = () => new Response(jwksText(first, second));
+  time.forward_ms(COOLDOWN_MS - 1);
+  assert.equal(await reasonOf(authenticator, rotated), "token-unknown-key");
+  assert.equal(server.state.requests, 1, "within the cooldown nothing is fetched");
+  time.forward_ms(1);
+  assert.equal(await reasonOf(authenticator, rotated), "ok");
+  assert.equal(server.state.requests, 2);
+});
+
+Deno.test("a flood of unknown kids fetches once a cooldown and leaves good tokens alone", async () => {
+  await using server = serveKeys(() => new Response(jwksText(first)));
+  const time = clock();
+  const authenticator = await open(server.url, time);
+  const good = await mint(first, LONG);
+  const unknown = await mint({ ...second, kid: "nobody" }, LONG);
+  for (let round = 1; round <= 3; round += 1) {
+    const reasons = await Promise.all(
+      Array.from({ length: 50 }, () => reasonOf(authenticator, unknown)),
+    );
+    assert.ok(reasons.every((reason) => reason === "token-unknown-key"));
+    assert.equal(await reasonOf(authenticator, good), "ok");
+    assert.equal(server.state.requests, round);
+    time.forward_ms(COOLDOWN_MS);
+  }
+});
+
+Deno.test("a key that the issuer took away is refused once the cache is old", async () => {
+  await using server = serveKeys(() => new Response(jwksText(first, second)));
+  const time = clock();
+  const authenticator = await open(server.url, time);
+  const token = await mint(second, LONG);
+  assert.equal(await reasonOf(authenticator, token), "ok");
+  server.state.answer = () => new Response(jwksText(first));
+  time.forward_ms(CACHE_MS - 1);
+  assert.equal(await reasonOf(authenticator, token), "ok");
+  time.forward_ms(1);
+  assert.equal(await reasonOf(authenticator, token), "token-unknown-key");
+});
+
+Deno.test("while the endpoint fails, old keys serve for ten cache times and no longer", async () => {
+  await using server = serveKeys(() => new Response(jwksText(first)));
+  const time = clock();
+  const authenticator = await open(server.url, time);
+  const token = await mint(first, LONG);
+  assert.equal(await reasonOf(authenticator, token), "ok");
+  server.state.answer = () => new Response("down", { status: 500 });
+  time.forward_ms(CACHE_MS);
+  assert.equal(await reasonOf(authenticator, token), "ok");
+  assert.equal(server.state.requests, 2);
+  assert.equal(authenticator.keyStatus()[0]?.healthy, false);
+  const unknown = await mint({ ...second, kid: "nobody" }, LONG);
+  assert.equal(await reasonOf(authenticator, unknown), "keys-unavailable");
+  time.forward_ms(CACHE_MS * 9);
+  const error = await authenticator.authenticate(token).catch((caught) => caught);
+  assert.deepEqual([error.reason, error.code], ["keys-unavailable", 503]);
+  assert.ok(error.retry_after_ms > 0);
+  server.state.answer = () => new Response(jwksText(first));
+  time.forward_ms(COOLDOWN_MS);
+  assert.equal(await reasonOf(authenticator, token), "ok");
+  assert.equal(authenticator.keyStatus()[0]?.healthy, true);
+});
+
+Deno.test("a clock that is set back keeps good keys", async () => {
+  await using server = serveKeys(() => new Response(jwksText(first)));
+  const time = clock();
+  const authenticator = await open(server.url, time);
+  const token = await mint(first, LONG);
+  assert.equal(await reasonOf(authenticator, token), "ok");
+  server.state.answer = () => new Response("down", { status: 500 });
+  time.forward_ms(-3_600_000);
+  assert.equal(await reasonOf(authenticator, token), "ok");
+});
+
+Deno.test("a clock that is set back does not hold up a rotation", async () => {
+  await using server = serveKeys(() => new Response(jwksText(first)));
+  const time = clock();
+  const authenticator = await open(server.url, time);
+  assert.equal(await reasonOf(authenticator, await mint(first, LONG)), "ok");
+  server.state.answer = () => new Response(jwksText(first, second));
+  time.forward_ms(-3_600_000);
+  assert.equal(await reasonOf(authenticator, await mint(second, LONG)), "ok");
+});
+
+Deno.test("while the endpoint hangs after a failure, old keys serve without waiting for it", async () => {
+  const held = Promise.withResolvers<Response>();
+  await using server = serveKeys(() => new Response(jwksText(first)));
+  const time = clock();
+  const authenticator = await open(server.url, time, { jwks_timeout_ms: 60_000 });
+  const token = await mint(first, LONG);
+  assert.equal(await reasonOf(authenticator, token), "ok");
+  server.state.answer = () => new Response("down", { status: 500 });
+  time.forward_ms(CACHE_MS);
+  assert.equal(await reasonOf(authenticator, token), "ok");
+  let answered = false;
+  server.state.answer = () => held.promise.finally(() => answered = true);
+  time.forward_ms(COOLDOWN_MS);
+  assert.equal(await reasonOf(authenticator, token), "ok");
+  assert.equal(answered, false);
+  held.resolve(new Response(jwksText(first)));
+  // Joins the fetch under way, so that nothing is left of it.
+  await authenticator.warm();
+  assert.equal(authenticator.keyStatus()[0]?.healthy, true);
+});
+
+Deno.test("an endpoint that was never reached is tried again after 1 s, 2 s, 4 s up to the cooldown", async () => {
+  await using server = serveKeys(() => new Response("down", { status: 503 }));
+  const time = clock();
+  const authenticator = await open(server.url, time);
+  const token = await mint(first, LONG);
+  for (const pause_ms of [1_000, 2_000, 4_000, 8_000, 16_000, COOLDOWN_MS, COOLDOWN_MS]) {
+    const before = server.state.requests;
+    assert.equal(await reasonOf(authenticator, token), "keys-unavailable");
+    assert.equal(server.state.requests, before + 1);
+    time.forward_ms(pause_ms - 1);
+    assert.equal(await reasonOf(authenticator, token), "keys-unavailable");
+    assert.equal(server.state.requests, before + 1, `again before ${pause_ms} ms`);
+    time.forward_ms(1);
+  }
+});
+
+Deno.test("a refused connection is keys-unavailable, and the log names the host only", async () => {
+  const server = serveKeys(() => new Response(""));
+  await server.stop();
+  const authenticator = await open(server.url, clock());
+  assert.equal(await reasonOf(authenticator, await mint(first)), "keys-unavailable");
+  const log = authenticator.lines.join("");
+  assert.match(log, /level=warn .*127\.0\.0\.1.*[Cc]onnection refused/);
+  assert.ok(!log.includes("hidden"), "the query of the URL is not logged");
+});
+
+Deno.test("an endpoint that never answers is given up after jwks_timeout_ms", async () => {
+  const held = Promise.withResolvers<Response>();
+  await using server = serveKeys(() => held.promise);
+  const authenticator = await open(server.url, clock(), { jwks_timeout_ms: 50 });
+  assert.equal(await reasonOf(authenticator, await mint(first)), "keys-unavailable");
+  assert.match(authenticator.lines.join(""), /no answer in 50 ms/);
+  held.resolve(new Response(""));
+});
+
+Deno.test("a body that never ends is given up after jwks_timeout_ms too", async () => {
+  const body = () =>
+    new ReadableStream({
+      start: (controller) => controller.enqueue(new TextEncoder().encode("{")),
+    });
+  await using server = serveKeys(() => new Response(body()));
+  const authenticator = await open(server.url, clock(), { jwks_timeout_ms: 50 });
+  assert.equal(await reasonOf(authenticator, await mint(first)), "keys-unavailable");
+  assert.match(authenticator.lines.join(""), /no answer in 50 ms/);
+});
+
+Deno.test("close ends a fetch under way", async () => {
+  const asked = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<Response>();
+  await using server = serveKeys(() => {
+    asked.resolve();
+    return held.promise;
+  });
+  const authenticator = await open(server.url, clock(), { jwks_timeout_ms: 60_000 });
+  const result = reasonOf(authenticator, await mint(first));
+  await asked.promise;
+  authenticator.close();
+  assert.equal(await result, "keys-unavailable");
+  assert.match(authenticator.lines.join(""), /the process is stopping/);
+  held.resolve(new Response(""));
+});
+
+const USELESS: readonly (readonly [name: string, answer: () => Response, log: RegExp])[] = [
+  ["a page", () => new Response("<html>login</html>"), /not JSON/],
+  ["JSON that is no set", () => Response.json({ keys: "none" }), /not a JWK set/],
+  ["an empty set", () => Response.json({ keys: [] }), /no usable key for RS256/],
+  ["not UTF-8", () => new Response(new Uint8Array([0x7b, 0xff])), /cannot be fetched/],
+  ["404", () => new Response("", { status: 404 }), /HTTP 404/],
+  ["a redirect", () => Response.redirect("http://127.0.0.1:1/jwks"), /HTTP 302/],
+  ["more than 256 KiB", () => new Response(" ".repeat(262_145)), /more than 262144 bytes/],
+];
+
+Deno.test("what is not a JWK set is refused, and the log says why", async (test) => {
+  for (const [name, answer, log] of USELESS) {
+    await test.step(name, async () => {
+      await using server = serveKeys(answer);
+      const authenticator = await open(server.url, clock());
+      assert.equal(await reasonOf(authenticator, await mint(first)), "keys-unavailable");
+      assert.match(authenticator.lines.join(""), log);
+      authenticator.close();
+    });
+  }
+});
+
+Deno.test("unusable keys of a set are left out with a warning, the others serve", async () => {
+  const odd = [
+    { kty: "oct", k: "AAAA", kid: "secret" },
+    { kty: "RSA", kid: "short", e: "AQAB", n: "x".repeat(171) },
+    { kty: "RSA", kid: "broken", e: "AQAB", n: "!" },
+    { ...first.public_jwk, kid: "private", d: "AAAA" },
+    { ...first.public_jwk, kid: "encryption", use: "enc" },
+  ];
+  const text = JSON.stringify({ keys: [...odd, first.public_jwk] });
+  await using server = serveKeys(() => new Response(text));
+  const authenticator = await open(server.url, clock());
+  assert.equal(await reasonOf(authenticator, await mint(first)), "ok");
+  assert.equal(
+    await reasonOf(authenticator, await mint({ ...first, kid: "short" })),
+    "token-unknown-key",
+  );
+  assert.equal(authenticator.keyStatus()[0]?.keys, 1);
+  const log = authenticator.lines.join("");
+  for (
+    const text of [
+      "symmetric",
+      "1026 bits|1024 bits",
+      "not a valid RSA",
+      "private",
+    ]
+  ) {
+    assert.match(log, new RegExp(text));
+  }
+  assert.ok(!log.includes("encryption"), "encryption keys are nobody's mistake");
+});
+
+Deno.test("one issuer's keys never verify another's tokens, also under the same kid", async () => {
+  await using server = serveKeys(() => new Response(jwksText(first)));
+  await using other = serveKeys(() => new Response(jwksText(rogue)));
+  const common = { audience: AUDIENCE, tenants: ["*"] };
+  const { auth } = configFrom({
+    auth: {
+      issuers: [
+        { ...common, issuer: "https://a.example", jwks_url: server.url },
+        { ...common, issuer: "https://b.example", jwks_url: other.url },
+      ],
+    },
+  });
+  const authenticator = await testAuthenticator(auth, {});
+  const a = { iss: "https://a.example" };
+  const b = { iss: "https://b.example" };
+  assert.equal(await reasonOf(authenticator, await mint(first, a)), "ok");
+  assert.equal(await reasonOf(authenticator, await mint(rogue, b)), "ok");
+  assert.equal(await reasonOf(authenticator, await mint(rogue, a)), "token-signature");
+  assert.equal(await reasonOf(authenticator, await mint(first, b)), "token-signature");
+  const one = await authenticator.authenticate(await mint(first, a));
+  const two = await authenticator.authenticate(await mint(rogue, b));
+  assert.equal(one.user_id, two.user_id);
+  assert.notEqual(one.user_key, two.user_key, "a user is issuer and subject");
+});

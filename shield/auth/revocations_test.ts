@@ -1,0 +1,164 @@
+/**
+ * Which tokens are revoked, on an embedded engine and over the death of a real NATS. What happens to
+ * open connections is `signals_test.ts`, what operators ask `revocations_api_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { REVOCATIONS_BUCKET } from "../../shared/records/revocations.ts";
+import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import { refusingRevoked } from "./revocations.ts";
+import { ann } from "./testing/identity.ts";
+import { holderOf, putRevocation, revocationOf, testRevocations } from "./testing/revocations.ts";
+import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+
+const POLL_MS = 5;
+const DEADLINE_MS = 30_000;
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  while (!condition()) {
+    assert(Date.now() < deadline_ms, what);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+function reasonOf(attempt: () => void): string {
+  try {
+    attempt();
+    return "";
+  } catch (error) {
+    assert.ok(error instanceof ArqonError);
+    return error.reason;
+  }
+}
+
+Deno.test("a user's earlier tokens, one token, and a tenant's earlier tokens are revoked, nothing else", async () => {
+  await using engine = testSpine();
+  using test = await testRevocations(engine.spine);
+  await test.held.ready;
+  const put = async (change: Parameters<typeof revocationOf>[0]) => {
+    const size = test.held.size;
+    await putRevocation(test.bucket, "acme", revocationOf(change));
+    await until(() => test.held.size === size + 1, "it is not held");
+  };
+  const hit = (change: Parameters<typeof holderOf>[0] = {}) =>
+    test.held.find(holderOf(change)) !== undefined;
+  assert.equal(hit(), false);
+  await put({});
+  assert.equal(hit(), true);
+  assert.equal(hit({ user_id: "bob" }), false);
+  assert.equal(hit({ tenant_id: "globex" }), false);
+  assert.equal(hit({ claims: { iat: SPINE_NOW_MS / 1_000 } }), false, "a new token is good");
+  assert.equal(hit({ claims: {} }), true, "a token without iat is not known to be new");
+  assert.equal(hit({ claims: { iat: 1e300 } }), true, "an iat that cannot be is none");
+  await put({ kind: "token", id: "t9", issued_before_ms: 0 });
+  const bob = { user_id: "bob", claims: { iat: SPINE_NOW_MS / 1_000 } };
+  assert.equal(hit({ ...bob, token_id: "t9" }), true);
+  assert.equal(hit({ ...bob, token_id: "t8" }), false);
+  assert.equal(hit({ ...bob, token_id: undefined }), false);
+  assert.equal(hit({ ...bob, token_id: "t9", tenant_id: "globex" }), false);
+  await put({ kind: "issued-before", id: "*" });
+  assert.equal(hit({ user_id: "bob" }), true);
+  assert.equal(hit(bob), false);
+  assert.equal(hit({ user_id: "bob", tenant_id: "globex" }), false);
+});
+
+Deno.test("a revocation ends with its time, and is then swept from the bucket", async () => {
+  await using engine = testSpine();
+  using test = await testRevocations(engine.spine);
+  await test.held.ready;
+  await putRevocation(test.bucket, "acme", revocationOf({ until_ms: SPINE_NOW_MS + 1_000 }));
+  await putRevocation(test.bucket, "acme", revocationOf({ id: "bob" }));
+  await until(() => test.held.size === 2, "they are not held");
+  assert.equal(reasonOf(() => test.held.requireValid(holderOf())), "token-revoked");
+  test.clock.now_ms += 1_000;
+  assert.equal(reasonOf(() => test.held.requireValid(holderOf())), "");
+  assert.equal(await test.held.sweep(), 0, "other clocks may be behind");
+  test.clock.now_ms += 60_000;
+  assert.equal(await test.held.sweep(), 1);
+  await until(() => test.held.size === 1, "it is still held");
+  assert.deepEqual(await test.bucket.keys(), [["acme", "user", "bob"]]);
+});
+
+Deno.test("before the bucket is known nobody is let in; what is stored before the start is known with it", async () => {
+  await using engine = testSpine();
+  const bucket = await engine.spine.keyValue(REVOCATIONS_BUCKET);
+  await putRevocation(bucket, "acme", revocationOf());
+  using test = await testRevocations(engine.spine);
+  assert.equal(reasonOf(() => test.held.requireEntry(holderOf())), "spine-unavailable");
+  assert.equal(test.held.check().ok, false);
+  await test.held.ready;
+  assert.equal(test.held.check().ok, true);
+  assert.equal(reasonOf(() => test.held.requireEntry(holderOf())), "token-revoked");
+  assert.equal(reasonOf(() => test.held.requireEntry(holderOf({ user_id: "bob" }))), "");
+  await until(() => test.changes() === 1, "nobody was told");
+});
+
+Deno.test("more than [limits] revocations shuts out the tenant that has them, until there is space", async () => {
+  await using engine = testSpine();
+  using test = await testRevocations(engine.spine, 2);
+  await test.held.ready;
+  for (const id of ["a", "b"]) await putRevocation(test.bucket, "globex", revocationOf({ id }));
+  await until(() => test.held.size === 2, "they are not held");
+  await putRevocation(test.bucket, "acme", revocationOf({ id: "c" }));
+  const entry = (tenant_id: string) =>
+    reasonOf(() => test.held.requireEntry(holderOf({ tenant_id })));
+  await until(() => entry("acme") === "spine-unavailable", "the tenant is let in");
+  assert.equal(entry("globex"), "");
+  assert.match(await test.metrics(), /^shield_revocations 2$/m);
+  assert.match(await test.metrics(), /shield_revocation_problems_total\{problem="unheld"\} 1/);
+  await test.bucket.delete(["globex", "user", "a"]);
+  await until(() => entry("acme") === "", "the tenant stays shut out");
+  const carol = holderOf({ user_id: "c" });
+  assert.equal(reasonOf(() => test.held.requireEntry(carol)), "token-revoked");
+});
+
+Deno.test("what cannot be read revokes all that its key can be about; other keys are only counted", async () => {
+  await using engine = testSpine();
+  using test = await testRevocations(engine.spine);
+  await test.held.ready;
+  const bytes = new TextEncoder().encode("damage");
+  await test.bucket.put(["acme", "user", "ann"], bytes);
+  await test.bucket.put(["acme", "room", "lobby"], bytes);
+  await until(() => test.lines.join("").includes("lobby"), "the key is not told");
+  const fresh = holderOf({ claims: { iat: SPINE_NOW_MS / 1_000 } });
+  assert.equal(reasonOf(() => test.held.requireValid(fresh)), "token-revoked");
+  assert.equal(reasonOf(() => test.held.requireValid({ ...fresh, user_id: "bob" })), "");
+  assert.match(await test.metrics(), /shield_revocation_problems_total\{problem="malformed"\} 2/);
+});
+
+Deno.test("a good signature does not help a revoked token", async () => {
+  await using engine = testSpine();
+  using test = await testRevocations(engine.spine);
+  await test.held.ready;
+  const outer = refusingRevoked(
+    { authenticate: (_token: string) => Promise.resolve(ann) },
+    test.held,
+  );
+  assert.equal(await outer.authenticate("x"), ann);
+  await putRevocation(test.bucket, "acme", revocationOf({ reason: "lost phone" }));
+  await until(() => test.held.size === 1, "it is not held");
+  await assert.rejects(outer.authenticate("x"), {
+    reason: "token-revoked",
+    message: "The token was revoked: lost phone",
+  });
+});
+
+Deno.test("while NATS is away nobody new gets in; what was revoked and lifted meanwhile counts after", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using here = await watched(nats.port, { request_timeout_ms: 20_000 });
+  using test = await testRevocations(here.spine);
+  await test.held.ready;
+  await putRevocation(test.bucket, "acme", revocationOf());
+  await until(() => test.held.size === 1, "it is not held");
+  const entry = (user_id: string) => reasonOf(() => test.held.requireEntry(holderOf({ user_id })));
+  await nats.kill();
+  await until(() => entry("bob") === "spine-unavailable", "bob gets in");
+  assert.equal(reasonOf(() => test.held.requireValid(holderOf())), "token-revoked");
+  await nats.start();
+  await until(() => entry("bob") === "", "bob stays shut out");
+  assert.equal(entry("ann"), "token-revoked", "it is durable");
+  await test.bucket.delete(["acme", "user", "ann"]);
+  await until(() => entry("ann") === "", "it is not lifted");
+});

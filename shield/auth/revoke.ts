@@ -1,0 +1,74 @@
+/**
+ * Revokes tokens: stores it with what stood before, and has it in force here. Who may ask for it is
+ * the business of `revocations_api.ts` and `signal_writes.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Config } from "../../shared/config/schema.ts";
+import {
+  decodeRevocation,
+  encodeRevocation,
+  revocationKey,
+  widest,
+} from "../../shared/records/revocations.ts";
+import type { Revocation } from "../../shared/records/revocations.ts";
+import type { KeyValue, KvEntry } from "../../shared/spine/contract/spine.ts";
+import type { Revocations } from "./revocations.ts";
+
+/** With n writers at once the last one succeeds at its n-th attempt. */
+const ATTEMPTS = 16;
+
+/** What revoking needs. */
+export interface RevokeContext {
+  readonly revocations: Pick<Revocations, "hasRoom" | "take">;
+  /** `ARQON_REVOCATIONS`. */
+  readonly bucket: Pick<KeyValue, "get" | "update">;
+  readonly limits: Pick<Config["limits"], "revocations">;
+}
+
+/**
+ * Resolves with what stands now, in force here. Rejects with `revocation-limit` (429) when no further
+ * one can be held, `version-conflict` or `spine-unavailable`.
+ */
+export async function revokeTokens(
+  { revocations, bucket, limits }: RevokeContext,
+  tenant_id: string,
+  wanted: Revocation,
+): Promise<Revocation> {
+  if (!revocations.hasRoom(tenant_id, wanted)) {
+    throw new ArqonError("revocation-limit", String(limits.revocations));
+  }
+  const entry = await store(bucket, tenant_id, wanted);
+  revocations.take(entry);
+  return decodeRevocation(entry.value);
+}
+
+/** Stored together with what stood there before, never in its place. */
+async function store(
+  bucket: RevokeContext["bucket"],
+  tenant_id: string,
+  wanted: Revocation,
+): Promise<KvEntry> {
+  const key = revocationKey(tenant_id, wanted);
+  for (let attempt = 1;; attempt++) {
+    const before = await bucket.get(key);
+    const value = encodeRevocation(before === undefined ? wanted : merged(before, wanted));
+    try {
+      return { key, value, revision: await bucket.update(key, value, before?.revision ?? 0) };
+    } catch (error) {
+      const overtaken = error instanceof ArqonError && error.reason === "version-conflict";
+      if (!overtaken || attempt === ATTEMPTS) throw error;
+    }
+  }
+}
+
+/**
+ * A revocation merged with a stored one. One that cannot be read is replaced: until then it hits
+ * everything that it can be about.
+ */
+function merged({ value }: KvEntry, wanted: Revocation): Revocation {
+  try {
+    return widest(decodeRevocation(value), wanted);
+  } catch {
+    return wanted;
+  }
+}

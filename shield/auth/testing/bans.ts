@@ -1,0 +1,67 @@
+/** Bans of one process on a Spine that is handed in, with everything that a test looks at. Tests only. */
+import { banKey, BANS_BUCKET, encodeBan, EVERY_ROOM } from "../../../shared/records/bans.ts";
+import type { Ban } from "../../../shared/records/bans.ts";
+import { Collected } from "../../../shared/spine/conformance/conformance.ts";
+import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
+import { Bans } from "../bans.ts";
+import type { ArrivedBan } from "../bans.ts";
+import { createStats } from "../../stats/stats.ts";
+import type { ShieldStats } from "../../stats/stats.ts";
+import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";
+
+/** Watching from the start; closed when the scope ends. */
+export interface TestBans extends Disposable {
+  readonly bans: Bans;
+  readonly bucket: KeyValue;
+  readonly stats: ShieldStats;
+  /** Every ban that was told, in order. */
+  readonly arrived: Collected<ArrivedBan>;
+  readonly lines: readonly string[];
+  /** Unix ms; a test moves it. */
+  readonly clock: { now_ms: number };
+}
+
+/** A ban of `ann` from the whole tenant, without end, unless `change` says otherwise. */
+export function banOf(change: Partial<Ban> = {}): Ban {
+  return {
+    user_id: "ann",
+    room_id: EVERY_ROOM,
+    until_ms: 0,
+    reason: "",
+    by: "moderator",
+    created_ms: SPINE_NOW_MS,
+    ...change,
+  };
+}
+
+/** Stores it as a Brain does. */
+export async function putBan(bucket: KeyValue, tenant_id: string, ban: Ban): Promise<void> {
+  await bucket.put(banKey(tenant_id, ban.room_id, ban.user_id), encodeBan(ban));
+}
+
+/** Opens the bucket and begins to watch; `bans.ready` is for the test to wait for. */
+export async function testBans(
+  spine: Spine,
+  bans_max = 1_000,
+  onBan: (ban: ArrivedBan) => void = () => {},
+): Promise<TestBans> {
+  const { log, lines } = keptLog();
+  const clock = { now_ms: SPINE_NOW_MS };
+  const stats = createStats();
+  const bucket = await spine.keyValue(BANS_BUCKET);
+  const bans = new Bans({ bucket, spine, stats, log, now: () => clock.now_ms, bans_max });
+  const arrived = new Collected<ArrivedBan>();
+  bans.start((ban) => {
+    arrived.add(ban);
+    onBan(ban);
+  });
+  return {
+    bans,
+    bucket,
+    stats,
+    arrived,
+    lines,
+    clock,
+    [Symbol.dispose]: () => bans.close(),
+  };
+}

@@ -1,0 +1,98 @@
+/** Revocations of one process on a Spine that is handed in, with everything that a test looks at. Tests only. */
+import { configFrom } from "../../../shared/config/load.ts";
+import { createMetrics } from "../../../shared/metrics/metrics.ts";
+import {
+  encodeRevocation,
+  revocationKey,
+  REVOCATIONS_BUCKET,
+} from "../../../shared/records/revocations.ts";
+import type { Revocation } from "../../../shared/records/revocations.ts";
+import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
+import type { Admin } from "../../admin/routing/admin_scope.ts";
+import type { Holder } from "../revocation_table.ts";
+import type { Revocations } from "../revocations.ts";
+import { startRevocations } from "../../admin/operations/revocations_start.ts";
+import type { StartedRevocations } from "../../admin/operations/revocations_start.ts";
+import { operator } from "../../admin/routing/testing/admin.ts";
+import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";
+
+/** Watching from the start; closed when the scope ends. */
+export interface TestRevocations extends Disposable {
+  readonly held: Revocations;
+  readonly revoke: StartedRevocations["revoke"];
+  readonly bucket: KeyValue;
+  readonly lines: readonly string[];
+  /** Unix ms; a test moves it. */
+  readonly clock: { now_ms: number };
+  /** How often it said that more is revoked. */
+  changes(): number;
+  metrics(): Promise<string>;
+  /** One request of an admin, an operator unless it is given, answered by status and JSON. */
+  // deno-lint-ignore no-explicit-any -- the tests say what is in it
+  ask(m: string, query?: string, body?: any, as?: Admin): Promise<{ status: number; body: any }>;
+}
+
+/** Ann of acme, with a token that was issued a minute ago. */
+export function holderOf(change: Partial<Holder> = {}): Holder {
+  const iat = SPINE_NOW_MS / 1_000 - 60;
+  return { tenant_id: "acme", user_id: "ann", token_id: "t1", claims: { iat }, ...change };
+}
+
+/** All of Ann's tokens that were issued before now, without end, unless `change` says otherwise. */
+export function revocationOf(change: Partial<Revocation> = {}): Revocation {
+  return {
+    kind: "user",
+    id: "ann",
+    issued_before_ms: SPINE_NOW_MS,
+    until_ms: 0,
+    reason: "",
+    by: "root",
+    created_ms: SPINE_NOW_MS,
+    ...change,
+  };
+}
+
+/** Stores it as a Shield does. */
+export async function putRevocation(
+  bucket: KeyValue,
+  tenant_id: string,
+  revocation: Revocation,
+): Promise<void> {
+  await bucket.put(revocationKey(tenant_id, revocation), encodeRevocation(revocation));
+}
+
+/** Opens the bucket and begins to watch; `held.ready` is for the test to wait for. */
+export async function testRevocations(spine: Spine, most = 1_000): Promise<TestRevocations> {
+  const { log, lines } = keptLog();
+  const clock = { now_ms: SPINE_NOW_MS };
+  const registry = createMetrics({ node_id: "s1", version: "0" });
+  const { held, admin, revoke } = await startRevocations({
+    config: configFrom({ limits: { revocations: most } }),
+    spine,
+    registry,
+    log,
+    now: () => clock.now_ms,
+    node_id: "s1",
+  });
+  let changes = 0;
+  held.start(() => changes++);
+  return {
+    held,
+    revoke,
+    bucket: await spine.keyValue(REVOCATIONS_BUCKET),
+    lines,
+    clock,
+    changes: () => changes,
+    metrics: () => registry.metrics(),
+    async ask(method, query = "", body, as = operator()) {
+      const text = typeof body === "string" ? body : JSON.stringify(body);
+      const init = body === undefined
+        ? {}
+        : { body: text, headers: { "content-type": "application/json" } };
+      const url = `http://admin/v1/revocations${query}`;
+      const response = await admin(new Request(url, { method, ...init }), as);
+      return { status: response.status, body: await response.json() };
+    },
+    [Symbol.dispose]: () => held.close(),
+  };
+}

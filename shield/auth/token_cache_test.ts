@@ -1,0 +1,206 @@
+/** The bounded memory of verified tokens, against a model, and through an authenticator. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import fc from "fast-check";
+import type { Identity } from "./identity.ts";
+import { TokenCache } from "./token_cache.ts";
+import type { Verified } from "./token_cache.ts";
+import {
+  authConfig,
+  jwksText,
+  makeTestKey,
+  mint,
+  NOW_MS,
+  testAuthenticator,
+} from "./testing/issuer.ts";
+import type { TestAuthenticator } from "./testing/issuer.ts";
+
+const key = await makeTestKey("RS256", "k1");
+const other = await makeTestKey("RS256", "k2");
+const files = { "jwks.json": jwksText(key) };
+
+function verified(user_id: string, verified_ms: number, expires_ms: number): Verified {
+  const identity = { user_id, expires_ms } as Identity;
+  return { identity, verified_ms, alg: "RS256", kid: "k", key: key.private_key } as Verified;
+}
+
+Deno.test("it never takes more than its bytes, and what is used stays longest", () => {
+  const step = fc.record({
+    digest: fc.constantFrom("a", "b", "c", "d", "e"),
+    add: fc.boolean(),
+    size: fc.integer({ min: 1, max: 3_000 }),
+  });
+  fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+    const cache = new TokenCache(8_192);
+    let model: { digest: string; size: number }[] = [];
+    for (const { digest, add, size } of steps) {
+      const known = model.find((entry) => entry.digest === digest);
+      if (add) {
+        cache.add(digest, size, verified(digest, 0, 10));
+        model = [...model.filter((entry) => entry !== known), { digest, size: size + 1_024 }];
+        const total = () => model.reduce((sum, entry) => sum + entry.size, 0);
+        while (total() > 8_192) model.shift();
+      } else {
+        assert.equal(cache.get(digest, 5)?.identity.user_id, known?.digest);
+        if (known) model = [...model.filter((entry) => entry !== known), known];
+      }
+      assert.equal(cache.size, model.length);
+      assert.equal(cache.bytes, model.reduce((sum, entry) => sum + entry.size, 0));
+    }
+  }));
+});
+
+Deno.test("a token counts from its verification to its end, and not a millisecond more", () => {
+  const cache = new TokenCache(10_000);
+  cache.add("x", 100, verified("u", 50, 100));
+  assert.equal(cache.get("x", 99)?.identity.user_id, "u");
+  assert.equal(cache.get("x", 50)?.identity.user_id, "u");
+  assert.equal(cache.get("x", 49), undefined);
+  assert.equal(cache.size, 0, "gone for good");
+  cache.add("x", 100, verified("u", 50, 100));
+  assert.equal(cache.get("x", 100), undefined);
+  assert.deepEqual([cache.size, cache.bytes], [0, 0]);
+});
+
+Deno.test("forget drops what fits and nothing else; without bytes nothing is remembered", () => {
+  const cache = new TokenCache(100_000);
+  for (const user of ["ann", "bob", "eve"]) cache.add(user, 10, verified(user, 0, 10));
+  assert.equal(cache.forget(({ user_id }) => user_id === "bob"), 1);
+  assert.deepEqual(["ann", "bob", "eve"].map((user) => cache.get(user, 1) !== undefined), [
+    true,
+    false,
+    true,
+  ]);
+  const none = new TokenCache(0);
+  none.add("ann", 1, verified("ann", 0, 10));
+  assert.equal(none.size, 0);
+});
+
+async function counted(authenticator: TestAuthenticator, name: string): Promise<number> {
+  const text = await authenticator.registry.metrics();
+  return Number(new RegExp(`^${name} (\\S+)`, "m").exec(text)?.[1]);
+}
+
+const verifications = (authenticator: TestAuthenticator) =>
+  counted(authenticator, "shield_token_cache_misses_total");
+
+async function refusal(authenticator: TestAuthenticator, token: string): Promise<ArqonError> {
+  const error = await authenticator.authenticate(token).then(() => undefined, (error) => error);
+  assert.ok(error instanceof ArqonError, String(error));
+  return error;
+}
+
+Deno.test("a token is verified once, also when it comes a hundred times at once", async () => {
+  const authenticator = await testAuthenticator(authConfig(), files);
+  const token = await mint(key);
+  const identities = await Promise.all(
+    Array.from({ length: 100 }, () => authenticator.authenticate(token)),
+  );
+  assert.equal(new Set(identities).size, 1);
+  assert.equal(await authenticator.authenticate(token), identities[0]);
+  assert.equal(await verifications(authenticator), 1);
+  assert.equal(await counted(authenticator, "shield_token_cache_hits_total"), 100);
+  assert.equal(await counted(authenticator, "shield_token_cache_tokens"), 1);
+});
+
+Deno.test("a token that differs in one character is another one, however well it is known", async () => {
+  const authenticator = await testAuthenticator(authConfig(), files);
+  const token = await mint(key);
+  await authenticator.authenticate(token);
+  const [head = "", claims = "", signature = ""] = token.split(".");
+  const swap = (text: string, at: number) =>
+    text.slice(0, at) + (text[at] === "A" ? "B" : "A") + text.slice(at + 1);
+  for (
+    const forged of [
+      `${head}.${swap(claims, 20)}.${signature}`,
+      `${head}.${claims}.${swap(signature, 20)}`,
+      `${head}.${claims}.`,
+      `${token}A`,
+      ` ${token}`,
+      `${token}\ud800`,
+    ]
+  ) {
+    await refusal(authenticator, forged);
+  }
+  assert.equal(await counted(authenticator, "shield_token_cache_tokens"), 1);
+});
+
+Deno.test("a refusal is never remembered: the same token is refused again, and verified again", async () => {
+  const authenticator = await testAuthenticator(authConfig(), files);
+  const forged = await mint(other, {});
+  for (let count = 0; count < 3; count++) {
+    assert.equal((await refusal(authenticator, forged)).reason, "token-unknown-key");
+  }
+  assert.equal(await verifications(authenticator), 3);
+  assert.equal(await counted(authenticator, "shield_token_cache_tokens"), 0);
+});
+
+Deno.test("what is remembered ends with the token, and follows the tolerance as if it were not", async () => {
+  let now_ms = NOW_MS;
+  const authenticator = await testAuthenticator(authConfig(), files, () => now_ms);
+  const token = await mint(key, { exp: NOW_MS / 1_000 + 60 });
+  const first = await authenticator.authenticate(token);
+  assert.equal(first.expires_ms, NOW_MS + 60_000);
+  now_ms = NOW_MS + 70_000;
+  // Past its exp it passes by the tolerance alone, and its connection ends with that.
+  assert.equal((await authenticator.authenticate(token)).expires_ms, NOW_MS + 90_000);
+  now_ms = NOW_MS + 90_000;
+  assert.equal((await refusal(authenticator, token)).reason, "token-expired");
+});
+
+Deno.test("forget reaches tokens that are being verified at that moment", async () => {
+  const authenticator = await testAuthenticator(authConfig(), files);
+  const token = await mint(key);
+  const under_way = authenticator.authenticate(token);
+  authenticator.forget(({ user_id }) => user_id === "u1");
+  await under_way;
+  assert.equal(await counted(authenticator, "shield_token_cache_tokens"), 0);
+  await authenticator.authenticate(token);
+  assert.equal(authenticator.forget(({ user_id }) => user_id === "u2"), 0);
+  assert.equal(authenticator.forget(({ user_id }) => user_id === "u1"), 1);
+  await authenticator.authenticate(token);
+  assert.equal(await verifications(authenticator), 3);
+});
+
+Deno.test("token_cache_bytes is crossed: the tokens that were used last are the ones it keeps", async () => {
+  const authenticator = await testAuthenticator(authConfig(), files, undefined, {
+    token_cache_bytes: 10_000,
+  });
+  const tokens = await Promise.all(
+    Array.from({ length: 20 }, (_, index) => mint(key, { sub: `user-${index}` })),
+  );
+  for (const token of tokens) await authenticator.authenticate(token);
+  const kept = await counted(authenticator, "shield_token_cache_tokens");
+  assert.ok(kept > 2 && kept < 10, `${kept}`);
+  assert.ok(await counted(authenticator, "shield_token_cache_bytes") <= 10_000);
+  const misses = await verifications(authenticator);
+  await authenticator.authenticate(tokens.at(-1)!);
+  assert.equal(await verifications(authenticator), misses);
+  await authenticator.authenticate(tokens[0]!);
+  assert.equal(await verifications(authenticator), misses + 1);
+});
+
+Deno.test("waiting_verifications is crossed: those who came first get through, the rest hears 'admission'", async () => {
+  const authenticator = await testAuthenticator(authConfig(), files, undefined, {
+    concurrent_verifications: 1,
+    waiting_verifications: 3,
+  });
+  const tokens = await Promise.all(
+    Array.from({ length: 12 }, (_, index) => mint(key, { sub: `user-${index}` })),
+  );
+  const results = await Promise.all(tokens.map((token) =>
+    authenticator.authenticate(token).then(
+      ({ user_id }) => user_id,
+      (error) => error as ArqonError,
+    )
+  ));
+  const refused = results.filter((result) => result instanceof ArqonError);
+  assert.deepEqual(results.slice(0, 4), ["user-0", "user-1", "user-2", "user-3"]);
+  assert.equal(refused.length, 8);
+  for (const error of refused) {
+    assert.deepEqual([error.code, error.reason], [503, "admission"]);
+    assert.ok(error.retry_after_ms >= 250 && error.retry_after_ms < 750);
+  }
+  assert.ok(new Set(refused.map(({ retry_after_ms }) => retry_after_ms)).size > 1);
+  assert.equal((await authenticator.authenticate(tokens[11]!)).user_id, "user-11");
+});

@@ -1,0 +1,54 @@
+/** How operations are answered once they have succeeded: at once, after a flush of the Spine, or after a log's word. */
+import type { Ack } from "@arqon/proto";
+import type { Appended } from "../../shared/spine/contract/durable_log.ts";
+import type { Connection } from "./connection.ts";
+import { EMPTY_ACK } from "../message/request_ref.ts";
+import type { RequestRef } from "../message/request_ref.ts";
+import type { FlushQueue } from "./flush_queue.ts";
+
+/** Whether somebody waits for an ACK. */
+export function wantsAck({ request_id, ack_requested }: RequestRef): boolean {
+  return ack_requested || (request_id !== 0 && request_id !== 0n);
+}
+
+/** A positive ACK, if one was asked for, with what `more` says. */
+export function answer(
+  connection: Connection,
+  request: RequestRef,
+  more: Partial<Ack> = {},
+): void {
+  if (!wantsAck(request)) return;
+  connection.ack({ ...EMPTY_ACK, request_id: request.request_id, ...more });
+}
+
+/** Acknowledges once the Spine has everything; refuses with 503 when it cannot say so. */
+export function ackAfterFlush(
+  { flushes }: { readonly flushes: Pick<FlushQueue, "push"> },
+  connection: Connection,
+  request: RequestRef,
+  onFailure?: () => void,
+): undefined {
+  const place = connection.hold(0);
+  flushes.push((error) => {
+    if (error === undefined) answer(connection, request);
+    else if (!connection.ended) {
+      onFailure?.();
+      connection.refuse(request, error, place);
+    }
+    connection.release(0, place);
+  });
+}
+
+/** Acknowledges once the log has the message, with its offset; a refusal is told in any case. */
+export function ackAfterLog(
+  connection: Connection,
+  request: RequestRef,
+  size_bytes: number,
+  stored: Promise<Appended>,
+): undefined {
+  const place = connection.hold(size_bytes);
+  stored.then(
+    ({ offset }) => answer(connection, request, { offset }),
+    (error) => connection.refuse(request, error, place),
+  ).finally(() => connection.release(size_bytes, place));
+}

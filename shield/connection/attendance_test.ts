@@ -1,0 +1,281 @@
+/** One connection's presence from SUB to leave, on the real machine and a real flush. */
+import assert from "node:assert/strict";
+import type { ArqonError, Uint64 } from "@arqon/proto";
+import { FlushQueue } from "./flush_queue.ts";
+import type { Frame } from "../fanout/frame_bytes.ts";
+import type { Subscriber } from "../fanout/hub.ts";
+import { createStats } from "../stats/stats.ts";
+import { random } from "../fanout/testing/hub.ts";
+import { testSpine } from "../testing/spine.ts";
+import { Attendance } from "./attendance.ts";
+import type { Attendee } from "./attendance.ts";
+import { PresenceFrames } from "../presence/frames.ts";
+import { machine, member } from "../presence/testing/owner.ts";
+import { START_MS, written } from "../presence/testing/port.ts";
+
+const IDENTITY = {
+  ...{ tenant_id: "acme", user_id: "me", user_key: "i\nme", role: "user" as const, issuer: "i" },
+  ...{ expires_ms: Infinity, token_id: undefined, grants: undefined, signing_key: undefined },
+  claims: {},
+};
+
+/** Every promise that can settle now has settled when this resolves. */
+const turn = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
+
+/** Frames in few words: ids of members, and the refusals in between. */
+function said(frame: Frame): string {
+  assert(typeof frame === "string");
+  const { op, id, type, data, result } = JSON.parse(frame);
+  const list = (op === "ack" ? result : data).members.map(
+    (it: { connection_id: string }) => it.connection_id,
+  );
+  const name = type === "PRESENCE_LEAVE" ? "leave" : data?.snapshot === true ? "page" : "update";
+  return `${op === "ack" ? `ack ${id}` : name}: ${list.join(" ")}`;
+}
+
+function fixture(values: Record<string, unknown> = {}, unsent_bytes = 1_000_000) {
+  const brain = machine(values);
+  const engine = testSpine();
+  const flushes = new FlushQueue(engine.spine);
+  const heard: string[] = [];
+  const held = { count: 0, overflows: 0 };
+  const feeds: (() => Frame | undefined)[] = [];
+  let subscription: Subscriber | undefined;
+  const attendee: Attendee = {
+    id: "me",
+    text: true,
+    identity: IDENTITY,
+    attendances: new Map(),
+    send: (frame) => void heard.push(said(frame)),
+    sendLater: (next) => void feeds.push(next),
+    refuse: ({ request_id }, error) =>
+      void heard.push(`refused ${request_id}: ${(error as ArqonError).reason}`),
+    hold: () => ++held.count,
+    release: () => void held.count--,
+    overflow: () => void held.overflows++,
+  };
+  const frames = new PresenceFrames({ now: () => START_MS, random, page_members: 3 });
+  const { presence } = brain;
+  const limits = { unsent_bytes };
+  const context = { presence, frames, flushes, limits, stats: createStats() };
+
+  function sub(request_id: Uint64, is_member = true, meta = ""): Subscriber {
+    const before = subscription;
+    const subscriber: Subscriber = {
+      ...{ connection_id: `me-${request_id}`, text: true, no_echo: false, send: () => {} },
+    };
+    subscription = subscriber;
+    const attendance = attendee.attendances.get("lobby") ??
+      new Attendance(context, attendee, "lobby");
+    attendance.ask({
+      ...{ presence_request: { is_member, meta }, subscriber, before },
+      request: { request_id, ack_requested: false },
+      restore: (other) => void (subscription === subscriber && (subscription = other)),
+      leave: () => {
+        if (subscription !== subscriber) return;
+        attendee.attendances.get("lobby")?.end(true);
+        subscription = undefined;
+      },
+    });
+    return subscriber;
+  }
+
+  /** The Spine's flush and everything after it. */
+  const settled = async () => {
+    await engine.spine.flush();
+    await turn();
+  };
+  const feed = () => {
+    for (const next of feeds) {
+      for (let frame = next(); frame !== undefined; frame = next()) heard.push(said(frame));
+    }
+  };
+  return {
+    ...{ brain, attendee, heard, held, sub, settled, feed },
+    subscribed: () => subscription,
+    end: (deliberate = true) => attendee.attendances.get("lobby")?.end(deliberate),
+    [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
+  };
+}
+
+Deno.test("a SUB waits for the list, joins, is answered with itself in it, and hears what follows", async () => {
+  await using it = fixture();
+  const { brain, heard, held } = it;
+  brain.beat("b1");
+  it.sub(1, true, '"hi"');
+  await it.settled();
+  assert.deepEqual([heard, held.count, brain.shown()], [[], 1, ""]);
+  brain.answer([written("w", 1)]);
+  brain.update(1, [written("w", 2)]);
+  await it.settled();
+  brain.port.advance(100);
+  await it.settled();
+  assert.deepEqual(heard, ["ack 1: c1 me c2"], "one answer, and nothing before it");
+  assert.equal(held.count, 0);
+  brain.update(2, [], [1]);
+  assert.deepEqual(heard.slice(1), ["leave: c1"]);
+  it.end();
+  assert.equal(brain.presence.view("acme", "lobby"), undefined);
+  assert.equal(it.attendee.attendances.size, 0);
+});
+
+Deno.test("when nobody says who is there the SUB is refused and has no effect", async () => {
+  await using it = fixture();
+  const plain: Subscriber = it.sub(1, false);
+  it.brain.beat("b1");
+  it.brain.answer([]);
+  await it.settled();
+  assert.deepEqual([it.heard, it.subscribed()], [["ack 1: "], plain]);
+  it.end();
+  it.brain.beat("b1", [], { state: "draining" });
+  it.sub(2);
+  it.sub(3, false);
+  it.brain.port.advance(3_000);
+  assert.deepEqual(it.heard.slice(1), [
+    "refused 2: presence-unavailable",
+    "refused 3: presence-unavailable",
+  ]);
+  assert.equal(it.subscribed(), plain, "what was there before both");
+  assert.deepEqual([it.attendee.attendances.size, it.held.count], [0, 0]);
+  assert.equal(it.brain.stats.watchers, 0);
+});
+
+Deno.test("a member too many is refused, and a SUB that stood before stands", async () => {
+  await using it = fixture({ members_per_shield: 1 });
+  it.brain.presence.join(member("other"));
+  it.brain.beat("b1");
+  it.sub(1);
+  it.brain.answer([]);
+  assert.deepEqual(it.heard, ["refused 1: member-limit"]);
+  assert.deepEqual([it.subscribed(), it.attendee.attendances.size], [undefined, 0]);
+  const observer = it.sub(2, false);
+  it.brain.answer([]);
+  await it.settled();
+  it.sub(3);
+  await it.settled();
+  assert.deepEqual(it.heard.slice(1), ["ack 2: other", "refused 3: member-limit"]);
+  assert.deepEqual([it.subscribed(), it.attendee.attendances.size], [observer, 1]);
+  assert.equal(it.held.count, 0);
+});
+
+Deno.test("a second SUB before the list is there: both are answered, the last one counts", async () => {
+  await using it = fixture();
+  it.brain.beat("b1");
+  it.sub(1, true, "1");
+  it.sub(2, true, "2");
+  it.brain.answer([]);
+  await it.settled();
+  it.brain.port.advance(50);
+  assert.deepEqual(it.heard, ["ack 1: me", "ack 2: me"]);
+  assert.equal(it.brain.presence.view("acme", "lobby")?.members[0]?.meta, "2");
+});
+
+Deno.test("a member becomes an observer and a member again", async () => {
+  await using it = fixture();
+  it.brain.beat("b1");
+  it.sub(1);
+  it.brain.answer([]);
+  await it.settled();
+  it.brain.port.advance(100);
+  it.sub(2, false);
+  await it.settled();
+  it.brain.port.advance(100);
+  it.sub(3, true, "3");
+  await it.settled();
+  assert.deepEqual(it.heard, ["ack 1: me", "leave: me", "ack 2: ", "update: me", "ack 3: me"]);
+});
+
+Deno.test("a leave before the list is there refuses the SUB and takes nothing", async () => {
+  await using it = fixture();
+  it.brain.beat("b1");
+  it.sub(1);
+  it.end();
+  it.end();
+  it.brain.answer([]);
+  await it.settled();
+  assert.deepEqual(it.heard, ["refused 1: presence-unavailable"]);
+  assert.deepEqual([it.held.count, it.brain.stats.members, it.brain.stats.watchers], [0, 0, 0]);
+});
+
+Deno.test("a leave while the Spine confirms takes the member away again", async () => {
+  await using it = fixture();
+  it.brain.beat("b1");
+  it.sub(1);
+  it.brain.answer([]);
+  assert.equal(it.brain.stats.members, 1);
+  it.end();
+  await it.settled();
+  assert.deepEqual(it.heard, ["refused 1: presence-unavailable"]);
+  assert.deepEqual([it.held.count, it.brain.stats.members], [0, 0]);
+});
+
+Deno.test("when the Spine does not confirm, the connection leaves the room", async () => {
+  await using it = fixture();
+  it.brain.beat("b1");
+  it.sub(1);
+  const closed = it[Symbol.asyncDispose]();
+  it.brain.answer([]);
+  await closed;
+  await turn();
+  assert.deepEqual(it.heard, ["refused 1: spine-unavailable"]);
+  assert.deepEqual([it.subscribed(), it.brain.stats.members, it.held.count], [undefined, 0, 0]);
+});
+
+Deno.test("when the Spine does not confirm another SUB, the member stays as it was", async () => {
+  await using it = fixture();
+  it.brain.beat("b1");
+  const first = it.sub(1, true, "1");
+  it.brain.answer([]);
+  await it.settled();
+  it.sub(2, true, "2");
+  const closed = it[Symbol.asyncDispose]();
+  it.sub(3, false);
+  await closed;
+  await turn();
+  const refused = it.heard.filter((words) => words.startsWith("refused"));
+  assert.deepEqual(refused, ["refused 2: spine-unavailable", "refused 3: spine-unavailable"]);
+  assert.equal(it.subscribed(), first);
+  const { members } = it.brain.presence.view("acme", "lobby") ?? {};
+  assert.deepEqual(members?.map(({ connection_id, meta }) => [connection_id, meta]), [["me", "1"]]);
+  assert.deepEqual([it.brain.stats.members, it.held.count], [1, 0]);
+});
+
+Deno.test("pages go out as the client reads, and no change overtakes them", async () => {
+  await using it = fixture();
+  it.brain.beat("b1");
+  it.sub(1, false);
+  it.brain.answer([1, 2, 3, 4, 5, 6, 7].map((counter) => written("w", counter)), { clock: 7 });
+  await it.settled();
+  it.brain.update(1, [], [1, 5], { clock: 9 });
+  assert.deepEqual(it.heard, ["ack 1: c1 c2 c3"]);
+  it.feed();
+  const rest = ["page: c4 c5 c6", "page: c7", "leave: c1 c5"];
+  assert.deepEqual(it.heard.slice(1), rest);
+  it.brain.port.advance(100);
+  it.brain.update(2, [written("w", 10)], [], { clock: 10 });
+  assert.deepEqual(it.heard.slice(4), ["update: c10"], "at once again");
+});
+
+Deno.test("who does not read its pages while much changes is ended", async () => {
+  await using it = fixture({}, 2_000);
+  it.brain.beat("b1");
+  it.sub(1, false);
+  it.brain.answer([1, 2, 3, 4].map((counter) => written("w", counter)), { clock: 4 });
+  await it.settled();
+  for (let sequence = 1; sequence <= 20 && it.held.overflows === 0; sequence++) {
+    it.brain.update(sequence, [written("w", 4 + sequence)], [], { clock: 4 + sequence });
+    it.brain.port.advance(100);
+  }
+  assert.equal(it.held.overflows, 1);
+  assert.deepEqual(it.heard, ["ack 1: c1 c2 c3"]);
+});
+
+Deno.test("a SUB without an id gets every page as an event", async () => {
+  await using it = fixture();
+  it.brain.beat("b1");
+  it.sub(0);
+  it.brain.answer([1, 2, 3].map((counter) => written("w", counter)), { clock: 3 });
+  await it.settled();
+  it.feed();
+  assert.deepEqual(it.heard, ["page: c1 c2 c3", "page: me"]);
+});

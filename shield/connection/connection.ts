@@ -1,0 +1,350 @@
+/**
+ * One WebSocket client from WELCOME to close: limits, decoding, the FIFO that all its operations
+ * pass, and the answers. What an operation means is `operations.ts`; sockets out are `outbox.ts`.
+ */
+import { ArqonError, DecodeError, ERRORS } from "@arqon/proto";
+import type { Ack, ClientOperation, CloseCode, Reason, Welcome } from "@arqon/proto";
+import type { ConnectionOptions, ConnectionProcess } from "./connection_options.ts";
+import type { Identity } from "../auth/identity.ts";
+import type { RoomMessage } from "../fanout/backlog.ts";
+import { decodeOperation } from "./decode_operation.ts";
+import { Fifo } from "./fifo.ts";
+import { frameBytes } from "../fanout/frame_bytes.ts";
+import type { Frame } from "../fanout/frame_bytes.ts";
+import type { Subscriber } from "../fanout/hub.ts";
+import { Liveness } from "./liveness.ts";
+import type { Queued } from "./operation_fifo.ts";
+import type { Outbox } from "../fanout/outbox.ts";
+import type { Caller, HeaderPair } from "../message/caller.ts";
+import type { Attendance } from "./attendance.ts";
+import type { Rates } from "../rates/rates.ts";
+import { ackFrame, errFrame, pingFrame, welcomeFrame } from "./reply_frames.ts";
+import type { ErrSaid } from "./reply_frames.ts";
+import { ReplyOrder } from "./reply_order.ts";
+import { EMPTY_ACK, NO_REQUEST, placeOf, requestOf } from "../message/request_ref.ts";
+import type { RequestRef } from "../message/request_ref.ts";
+import type { ClientSocket } from "../socket/client_socket.ts";
+import { bump, countClose } from "../stats/stats.ts";
+import type { TenantTotals } from "../stats/tenant_stats.ts";
+
+const EMPTY_BODY = new Uint8Array(0);
+
+/** State of one client. Born at the upgrade, opened by WELCOME, ended once; frees all it held. */
+export class Connection {
+  readonly id: string;
+  readonly text: boolean;
+  /** The client reads REFUSAL frames, and so gets those in place of ERR. */
+  readonly refusals: boolean;
+  readonly socket: ClientSocket;
+  /** The counts of the connection's tenant. */
+  readonly tenant: TenantTotals;
+  /** The room ids this connection hears. */
+  readonly subscriptions = new Map<string, Subscriber>();
+  /** Who speaks; another object after each REFRESH. */
+  caller: Caller;
+  readonly liveness: Liveness;
+  /** The place of the frame whose operation takes effect now, or did last. */
+  place = 0;
+
+  readonly #process: ConnectionProcess;
+  readonly #rates: Rates;
+  readonly #freePlace: () => void;
+  #outbox: Outbox | undefined;
+  // Most connections need none of these, and an empty Map takes 220 bytes.
+  #attendances: Map<string, Attendance> | undefined;
+  #commands: Map<string, Promise<void>> | undefined;
+  #fifo: Fifo<Queued, readonly HeaderPair[]> | undefined;
+  #order: ReplyOrder<Frame> | undefined;
+  /** Frames received. */
+  #places = 0;
+  #ended = false;
+  /** See `sent_ms`; whole ms, as in `Liveness`. */
+  #sent_after_ms = 0;
+  #protocol_errors = 0;
+  /** When the frame that is being handled came; undefined between frames. */
+  #received_ms: number | undefined;
+
+  constructor(process: ConnectionProcess, options: ConnectionOptions) {
+    this.#process = process;
+    this.id = options.caller.connection_id;
+    this.text = options.text;
+    this.refusals = options.refusals;
+    this.caller = options.caller;
+    this.socket = options.socket;
+    this.tenant = options.tenant;
+    this.#freePlace = options.release;
+    this.liveness = new Liveness(process.now());
+    this.#rates = process.rates.open(this.identity, this.created_ms);
+  }
+
+  get identity(): Identity {
+    return this.caller.identity;
+  }
+
+  get created_ms(): number {
+    return this.liveness.began_ms;
+  }
+
+  /** When something was last sent; too early by at most the time between two `noteSent`. */
+  get sent_ms(): number {
+    return this.created_ms + this.#sent_after_ms;
+  }
+
+  /** Unix ms. One look at the clock serves all that a frame does at once. */
+  get now_ms(): number {
+    return this.#received_ms ?? this.#process.now();
+  }
+
+  /** The connection's presence, by room, in rooms where it has one. */
+  get attendances(): Map<string, Attendance> {
+    return this.#attendances ??= new Map();
+  }
+
+  /** The connection's presence in one room, if it has one there. */
+  attendance(room_id: string): Attendance | undefined {
+    return this.#attendances?.get(room_id);
+  }
+
+  /** The last command under way by room: one at a time. */
+  get commands(): Map<string, Promise<void>> {
+    return this.#commands ??= new Map();
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Operations that are not answered yet. */
+  get pending(): number {
+    return this.#order?.pending ?? 0;
+  }
+
+  /** Whether WELCOME has been sent. */
+  get opened(): boolean {
+    return this.#outbox !== undefined;
+  }
+
+  /** The outbox; undefined before `open`. */
+  get outbox(): Outbox | undefined {
+    return this.#outbox;
+  }
+
+  /** The socket is open: greets the client. Nothing can be sent before. */
+  open(outbox: Outbox, welcome: Welcome): void {
+    this.#outbox = outbox;
+    this.send(welcomeFrame(this.text, welcome));
+  }
+
+  /** With `message`, the frame may be left out for a client that reads too slowly (`backlog.ts`). */
+  send(frame: Frame, message?: RoomMessage): void {
+    this.#outbox?.send(frame, message);
+  }
+
+  /** Brings `sent_ms` up to date: what was sent since the call before, which was at `before_ms`. */
+  noteSent(before_ms: number): void {
+    if (this.#outbox?.takeSent() !== true) return;
+    this.#sent_after_ms = Math.max(this.#sent_after_ms, Math.trunc(before_ms - this.created_ms));
+  }
+
+  /** Lets messages of one turn share a frame from now on; text connections have no such frame. */
+  useBatches(): void {
+    if (!this.text) this.#outbox?.useBatches();
+  }
+
+  /** Sends frame after frame, each when nothing else waits, until `next` gives undefined. */
+  sendLater(next: () => Frame | undefined): void {
+    this.#outbox?.sendLater(next);
+  }
+
+  /**
+   * Counts an operation as pending: it waits in the FIFO, for the Spine or for the Brain. Returns its
+   * place, for `release`.
+   */
+  hold(size_bytes: number, place: number = this.place): number {
+    this.#process.stats.pending_operations++;
+    // Whoever only publishes without asking for ACKs needs none.
+    this.#order ??= new ReplyOrder((frame) => this.send(frame));
+    this.#order.open(place, size_bytes);
+    return place;
+  }
+
+  /** Undoes one `hold` of the same size and place, after the answer: ERRs may wait for that. */
+  release(size_bytes: number, place: number): void {
+    this.#process.stats.pending_operations--;
+    this.#order?.close(place, size_bytes);
+  }
+
+  ping(): void {
+    this.liveness.asked(this.#process.now());
+    this.send(pingFrame(this.text, EMPTY_BODY));
+  }
+
+  /** One frame from the socket. Never throws. */
+  receive(data: string | ArrayBuffer): void {
+    if (this.#ended) return;
+    const { stats, limits, now } = this.#process;
+    const { tenant } = this;
+    const now_ms = now();
+    const place = ++this.#places;
+    this.liveness.heard(now_ms);
+    const size_bytes = typeof data === "string" ? frameBytes(data) : data.byteLength;
+    stats.ingress_bytes += size_bytes;
+    tenant.ingress_bytes += size_bytes;
+    if (size_bytes > limits.max_frame_bytes) return this.#onLargeFrame(size_bytes, place);
+    const too_fast = this.#rates.take(size_bytes, now_ms);
+    let operation: ClientOperation;
+    try {
+      operation = decodeOperation(data, this.text, limits);
+    } catch (error) {
+      return this.#onDecodeError(error, place);
+    }
+    bump(stats.ingress_ops, operation.kind);
+    if (operation.kind === "publish") tenant.ingress_messages++;
+    else if (operation.kind === "pong") this.liveness.answered();
+    const queued = { connection: this, operation, size_bytes, place };
+    if (too_fast === undefined) return this.#enqueue(queued, now_ms);
+    this.refuse(requestOf(operation), too_fast, place);
+    // What it sends next waits at its own end, where the socket can do that.
+    this.socket.rest(too_fast.retry_after_ms);
+    if (this.#rates.floods) {
+      this.flooded(`${limits.rate_refusals} more operations refused than taken, without a pause`);
+    }
+  }
+
+  /** Ends the connection because it sends more than can be taken. */
+  flooded(detail: string): void {
+    this.fail(new ArqonError("flooding", detail));
+  }
+
+  /** Answers the frame of a place; a reason whose outcome is `close` also ends the connection. */
+  refuse(request: RequestRef, error: unknown, place: number): void {
+    if (this.#ended) return;
+    const refusal = this.#refusal(error);
+    const close = ERRORS[refusal.reason].close;
+    // What is said before a close is said now: no answer comes any more that it could overtake.
+    if (close !== 0) this.#order?.flush();
+    const { code, reason, message, retry_after_ms } = refusal;
+    this.#countReject(reason);
+    if (request.ack_requested || request.request_id !== 0) {
+      this.ack({
+        ...EMPTY_ACK,
+        request_id: request.request_id,
+        code,
+        reason,
+        message,
+        retry_after_ms,
+      });
+    } else {
+      const { room, action } = placeOf(request) ?? refusal;
+      const said = { code, reason, message, retry_after_ms, room, action };
+      this.err(said, close === 0 ? place : 0);
+    }
+    if (close !== 0) this.close(close, reason);
+  }
+
+  /** Handles a refusal that answers no request: it ends the connection, or a part of it. */
+  fail(error: unknown): void {
+    this.refuse(NO_REQUEST, error, this.place);
+  }
+
+  ack(ack: Ack): void {
+    this.send(ackFrame(this.text, ack));
+  }
+
+  /** Sends an ERR when everything before its place has been answered. */
+  err(error: ErrSaid, place: number): void {
+    const frame = errFrame(this, error);
+    const order = this.#order;
+    if (order === undefined) return this.send(frame);
+    order.err(place, frame);
+    const { pending_operations } = this.#process.limits;
+    if (order.held > pending_operations) {
+      this.flooded(`${order.held} refusals wait for the answers before them`);
+    }
+  }
+
+  /** Closes in order: queued frames are sent first. */
+  close(code: CloseCode, reason: string): void {
+    if (this.#ended) return;
+    this.#order?.flush();
+    this.#outbox?.flush();
+    this.socket.close(code, reason);
+    this.end(code);
+  }
+
+  /** Sends the client away, as the process stops: it comes back elsewhere within `spread_ms`. */
+  sendAway(spread_ms: number): void {
+    this.close(1012, `restart;spread_ms=${spread_ms}`);
+  }
+
+  /** The client does not read: nothing more is sent, the backlog is dropped. */
+  overflow(): void {
+    if (this.#ended) return;
+    this.#countReject("slow-consumer");
+    this.#process.stats.slow_reader.disconnected++;
+    this.socket.close(4429, "slow-consumer");
+    this.end(4429);
+  }
+
+  /** The socket has closed, or is about to: frees everything, once. */
+  end(code: number): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    countClose(this.#process.stats, code);
+    this.#fifo?.end();
+    this.#rates.close(this.#process.now());
+    this.#outbox?.end();
+    this.#process.onEnd(this, code);
+    this.#freePlace();
+  }
+
+  #countReject(reason: Reason): void {
+    bump(this.#process.stats.rejects, reason);
+    this.tenant.rejects++;
+  }
+
+  #onLargeFrame(size_bytes: number, place: number): void {
+    const { max_frame_bytes, close_frame_bytes } = this.#process.limits;
+    const detail = `a frame of ${size_bytes} bytes; at most ${max_frame_bytes}`;
+    const fatal = size_bytes > close_frame_bytes;
+    this.#onDecodeError(new ArqonError(fatal ? "frame-too-large" : "too-large", detail), place);
+  }
+
+  #onDecodeError(error: unknown, place: number): void {
+    const request = error instanceof DecodeError && error.request_id !== undefined
+      ? { request_id: error.request_id, ack_requested: false }
+      : NO_REQUEST;
+    this.refuse(request, error, place);
+    const counted = error instanceof ArqonError && ERRORS[error.reason].counted;
+    if (counted && ++this.#protocol_errors >= this.#process.limits.protocol_errors) {
+      this.fail(new ArqonError("too-many-protocol-errors"));
+    }
+  }
+
+  #enqueue(queued: Queued, now_ms: number): void {
+    const { operation, size_bytes, place } = queued;
+    const { limits, fifo } = this.#process;
+    const { pending = 0, pending_bytes = 0 } = this.#order ?? {};
+    const full = pending >= limits.pending_operations ||
+      pending_bytes + size_bytes > limits.pending_bytes;
+    if (full) {
+      const error = new ArqonError("too-many-pending", `${pending} wait`, {
+        retry_after_ms: 100,
+      });
+      return this.refuse(requestOf(operation), error, place);
+    }
+    this.#received_ms = now_ms;
+    try {
+      // With the first operation: who only waits needs no memory for it.
+      (this.#fifo ??= new Fifo(fifo)).push(queued);
+    } finally {
+      this.#received_ms = undefined;
+    }
+  }
+
+  #refusal(error: unknown): ArqonError {
+    if (error instanceof ArqonError) return error;
+    this.#process.onBug(this, error);
+    return new ArqonError("internal");
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * The open connections of this process, by id and by user, so that a ban or a kick costs what it
+ * hits. Knows nothing of why somebody looks.
+ */
+import type { Connection } from "./connection.ts";
+
+type Listed = Pick<Connection, "id" | "identity">;
+
+/** Maps are keyed by this; no id has a line break. */
+const userKey = (tenant_id: string, user_id: string): string => `${tenant_id}\n${user_id}`;
+
+/** Every connection from its upgrade to its end. As many as `[limits] connections_per_process`. */
+export class ConnectionTable<C extends Listed = Connection> implements Iterable<C> {
+  readonly #by_id = new Map<string, C>();
+  readonly #by_user = new Map<string, Set<C>>();
+
+  add(connection: C): void {
+    this.#by_id.set(connection.id, connection);
+    const key = userKey(connection.identity.tenant_id, connection.identity.user_id);
+    const same = this.#by_user.get(key);
+    if (same === undefined) this.#by_user.set(key, new Set([connection]));
+    else same.add(connection);
+  }
+
+  /** False when it was not there. */
+  delete(connection: C): boolean {
+    if (!this.#by_id.delete(connection.id)) return false;
+    const key = userKey(connection.identity.tenant_id, connection.identity.user_id);
+    const same = this.#by_user.get(key);
+    same?.delete(connection);
+    if (same?.size === 0) this.#by_user.delete(key);
+    return true;
+  }
+
+  /** The connection with that id, of whatever user. */
+  get(connection_id: string): C | undefined {
+    return this.#by_id.get(connection_id);
+  }
+
+  /** The users that have a connection, as `[tenant_id, user_id]`. */
+  *users(): IterableIterator<readonly [tenant_id: string, user_id: string]> {
+    for (const key of this.#by_user.keys()) {
+      const end = key.indexOf("\n");
+      yield [key.slice(0, end), key.slice(end + 1)];
+    }
+  }
+
+  /** The connections of a user, as a new list: they may end while it is gone through. */
+  ofUser(tenant_id: string, user_id: string): C[] {
+    return [...this.#by_user.get(userKey(tenant_id, user_id)) ?? []];
+  }
+
+  /** The connection with that id, when it is one of that tenant's. */
+  ofTenant(tenant_id: string, connection_id: string): C | undefined {
+    const connection = this.#by_id.get(connection_id);
+    return connection?.identity.tenant_id === tenant_id ? connection : undefined;
+  }
+
+  get size(): number {
+    return this.#by_id.size;
+  }
+
+  [Symbol.iterator](): IterableIterator<C> {
+    return this.#by_id.values();
+  }
+}

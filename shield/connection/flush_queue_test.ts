@@ -1,0 +1,161 @@
+/**
+ * Who waits for the Spine, on the embedded engine and on a real NATS that is frozen and killed in
+ * between. What the ACK then says to a client is `operations.ts`.
+ */
+import assert from "node:assert/strict";
+import { setImmediate } from "node:timers/promises";
+import type { ArqonError } from "@arqon/proto";
+import { ConfigSchema } from "../../shared/config/schema.ts";
+import { openSpine } from "../../shared/spine/open.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { roomSubject } from "../../shared/subjects/subject.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import { FlushQueue } from "./flush_queue.ts";
+import { keptLog, listenToAll, testSpine } from "../testing/spine.ts";
+
+const room = roomSubject("in", "acme", "lobby");
+
+/** The flush of an engine, counted; nothing else of it works. */
+function counted(spine: Spine): { spine: Spine; flushes: () => number } {
+  let flushes = 0;
+  const flush = () => {
+    flushes++;
+    return spine.flush();
+  };
+  return { spine: Object.assign(Object.create(spine), { flush }), flushes: () => flushes };
+}
+
+/** Pushes one callback and resolves with what it was told, once it was told. */
+function pushed(queue: FlushQueue, told: (ArqonError | undefined)[] = []) {
+  return new Promise<ArqonError | undefined>((resolve) =>
+    queue.push((error) => {
+      told.push(error);
+      resolve(error);
+    })
+  );
+}
+
+async function openNatsSpine(url: string): Promise<Spine> {
+  const { nats, server } = ConfigSchema.parse({ nats: { urls: [url] } });
+  return await openSpine({ nats, server }, { log: keptLog().log, now: Date.now });
+}
+
+Deno.test("all who ask in one turn share one flush, and each is answered once", async () => {
+  await using embedded = testSpine();
+  const { spine, flushes } = counted(embedded.spine);
+  const queue = new FlushQueue(spine);
+  const told: (ArqonError | undefined)[] = [];
+  const first = Array.from({ length: 100 }, () => pushed(queue, told));
+  assert.deepEqual([flushes(), told.length], [0, 0], "nothing happens inside the turn");
+  await Promise.all(first);
+  assert.deepEqual([flushes(), told.length], [1, 100]);
+  await Promise.all(Array.from({ length: 50 }, () => pushed(queue, told)));
+  assert.deepEqual([flushes(), told.length], [2, 150]);
+  await setImmediate();
+  assert.deepEqual([flushes(), told.length], [2, 150], "an empty queue asks for nothing");
+  assert.ok(told.every((error) => error === undefined));
+});
+
+Deno.test("an answer covers what was published before the question", async () => {
+  await using embedded = testSpine();
+  const { spine } = embedded;
+  const received = listenToAll(spine);
+  const queue = new FlushQueue(spine);
+  for (let round = 1; round <= 3; round++) {
+    for (let index = 0; index < 5_000; index++) spine.publish(room, new Uint8Array([index & 255]));
+    assert.equal(await pushed(queue), undefined);
+    assert.equal(received.length, round * 5_000);
+  }
+});
+
+Deno.test("who asks while answers are given out is answered by the next flush", async () => {
+  await using embedded = testSpine();
+  const { spine, flushes } = counted(embedded.spine);
+  const queue = new FlushQueue(spine);
+  const again = await new Promise<Promise<unknown>>((resolve) =>
+    queue.push(() => resolve(pushed(queue)))
+  );
+  assert.equal(await again, undefined);
+  assert.equal(flushes(), 2);
+});
+
+Deno.test("a closed engine refuses every waiting one with spine-unavailable", async () => {
+  const embedded = testSpine();
+  const queue = new FlushQueue(embedded.spine);
+  await embedded.spine.drain();
+  const told = await Promise.all([pushed(queue), pushed(queue), pushed(queue)]);
+  assert.deepEqual(told.map((error) => error?.reason), Array(3).fill("spine-unavailable"));
+});
+
+Deno.test("a callback that throws takes nothing from the others", async () => {
+  await using embedded = testSpine();
+  const queue = new FlushQueue(embedded.spine);
+  const bug = new Error("a bug in one callback");
+  const reported = new Promise<unknown>((resolve) => {
+    globalThis.addEventListener("unhandledrejection", (event) => {
+      event.preventDefault();
+      resolve(event.reason);
+    }, { once: true });
+  });
+  const before = pushed(queue);
+  queue.push(() => {
+    throw bug;
+  });
+  const after = pushed(queue);
+  assert.deepEqual(await Promise.all([before, after]), [undefined, undefined]);
+  assert.equal(await reported, bug);
+});
+
+Deno.test("when NATS dies with a flush under way, all who wait are refused once, later ones served", async () => {
+  await using server = await startNats();
+  const engine = await openNatsSpine(server.url);
+  const { spine, flushes } = counted(engine);
+  const queue = new FlushQueue(spine);
+  const back = new Promise<void>((resolve) => {
+    engine.onEvent((event) => event.type === "gap" && resolve());
+  });
+  try {
+    assert.deepEqual(await Promise.all([pushed(queue), pushed(queue)]), [undefined, undefined]);
+    assert.equal(flushes(), 1);
+    await server.freeze();
+    const told: (ArqonError | undefined)[] = [];
+    engine.publish(room, new Uint8Array(10));
+    const waiting = Array.from({ length: 20 }, () => pushed(queue, told));
+    await setImmediate();
+    const later = Array.from({ length: 20 }, () => pushed(queue, told));
+    await server.kill();
+    const refused = await Promise.all([...waiting, ...later]);
+    assert.ok(refused.every((error) => error?.reason === "spine-unavailable"));
+    assert.equal(flushes(), 3);
+    assert.equal((await pushed(queue))?.reason, "spine-unavailable", "also while it is away");
+    await server.start();
+    await back;
+    assert.equal(await pushed(queue), undefined);
+    assert.equal(told.length, 40);
+  } finally {
+    await engine.drain();
+  }
+});
+
+Deno.test("who waits is counted until the answer, whatever it is", async () => {
+  const answers: PromiseWithResolvers<void>[] = [];
+  const flush = () => {
+    answers.push(Promise.withResolvers<void>());
+    return answers.at(-1)!.promise;
+  };
+  await using engine = testSpine();
+  const queue = new FlushQueue(Object.assign(Object.create(engine.spine), { flush }));
+  const first = [pushed(queue), pushed(queue)];
+  assert.equal(queue.pending, 2);
+  await setImmediate();
+  const later = pushed(queue);
+  assert.equal(queue.pending, 3);
+  answers[0]?.resolve();
+  await Promise.all(first);
+  await setImmediate();
+  assert.equal(queue.pending, 1);
+  answers[1]?.reject(new Error("gone"));
+  assert.equal((await later)?.reason, "spine-unavailable");
+  await setImmediate();
+  assert.equal(queue.pending, 0);
+});

@@ -1,0 +1,37 @@
+/** Header pairs that connections share. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { HeaderPairs } from "./header_pairs.ts";
+import type { HeaderPair } from "../message/caller.ts";
+
+const pair: fc.Arbitrary<HeaderPair> = fc.tuple(
+  fc.constantFrom("host", "user-agent", "origin", "x-team"),
+  fc.oneof(fc.constantFrom("a", "b"), fc.string(), fc.string({ minLength: 250, maxLength: 260 })),
+);
+
+Deno.test("whatever is shared, everybody has the headers that they sent", () => {
+  const pairs = new HeaderPairs();
+  fc.assert(fc.property(fc.array(pair), (headers) => {
+    assert.deepEqual(pairs.shared(headers), headers);
+  }));
+});
+
+Deno.test("clients of one kind share their pairs, but not what is only theirs", () => {
+  const pairs = new HeaderPairs();
+  const sent = (): HeaderPair[] => [["user-agent", "test/1"], ["x-key", "1"], ["host", "bus"]];
+  const [first, second] = [pairs.shared(sent()), pairs.shared(sent())];
+  assert.equal(first[0], second[0]);
+  assert.notEqual(first[1], second[1]);
+  assert.equal(first[2], second[2]);
+});
+
+Deno.test("a client that makes up headers fills nothing, and long ones are not kept", () => {
+  const pairs = new HeaderPairs();
+  for (let made_up = 0; made_up < 5_000; made_up++) {
+    pairs.shared([["user-agent", `${made_up}`]]);
+    assert.ok(pairs.size <= 1_000);
+  }
+  const { size } = pairs;
+  pairs.shared([["origin", "a".repeat(257)]]);
+  assert.equal(pairs.size, size);
+});

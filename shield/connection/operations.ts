@@ -1,0 +1,217 @@
+/**
+ * What each client operation does. One function an operation, all called by the connection's FIFO
+ * (`fifo.ts`): undefined means done, a promise holds the FIFO until it settles.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Ack, ClientOperation, Refresh, ScannedEnvelope } from "@arqon/proto";
+import { ackAfterFlush, ackAfterLog, answer, wantsAck } from "./answers.ts";
+import type { Authenticator } from "../auth/authenticate.ts";
+import { canAct, notGranted, requireSameUser } from "../auth/authorize.ts";
+import { command } from "../message/command.ts";
+import type { Connection } from "./connection.ts";
+import { placeOf } from "../message/request_ref.ts";
+import type { RequestRef } from "../message/request_ref.ts";
+import { HISTORY_GET } from "../durable/history_query.ts";
+import type { Identity } from "../auth/identity.ts";
+import { admit, NONE_ADDED, send } from "../message/pipeline.ts";
+import type { Caller, HeaderPair } from "../message/caller.ts";
+import { pongFrame } from "./reply_frames.ts";
+import { leave, runSubscribe, runUnsubscribe } from "./subscribe.ts";
+import type { SubscribeContext } from "./subscribe.ts";
+
+/** What the operations need of the process. */
+export interface OperationContext extends SubscribeContext {
+  readonly authenticator: Authenticator;
+  /** The command `history.get`: the Shield answers it itself. */
+  readonly history: (caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>;
+  /** Throws `token-revoked`. */
+  readonly requireNotRevoked: (identity: Identity) => void;
+}
+
+/**
+ * Looks at one operation of the FIFO. A plain publish is admitted here, beside others; everything else
+ * is looked at when its turn has come. Throws or rejects with what refuses it.
+ */
+export function prepareOperation(
+  context: OperationContext,
+  connection: Connection,
+  operation: ClientOperation,
+): readonly HeaderPair[] | Promise<readonly HeaderPair[]> {
+  if (operation.kind !== "publish" || operation.envelope.command !== undefined) return NONE_ADDED;
+  requireValid(connection);
+  return admit(context.path, connection.caller, operation.envelope) ?? NONE_ADDED;
+}
+
+/** Throws `token-expired` when the connection's token has ended. */
+function requireValid({ now_ms, identity }: Connection): void {
+  if (now_ms >= identity.expires_ms) throw new ArqonError("token-expired");
+}
+
+/**
+ * Makes an operation take effect that was prepared, with the headers that policies add to it. A token
+ * may have ended while policies looked at a message.
+ */
+export function commitOperation(
+  context: OperationContext,
+  connection: Connection,
+  operation: ClientOperation,
+  added: readonly HeaderPair[],
+): Promise<void> | undefined {
+  if (connection.ended) return undefined;
+  requireValid(connection);
+  switch (operation.kind) {
+    case "publish":
+      return runEnvelope(context, connection, operation.envelope, added);
+    case "subscribe":
+      return runSubscribe(context, connection, operation.subscribe);
+    case "unsubscribe":
+      return runUnsubscribe(context, connection, operation.unsubscribe);
+    case "refresh":
+      return runRefresh(context, connection, operation.refresh);
+    case "ping":
+      return runPing(context, connection, operation.body);
+    case "pong":
+      return undefined;
+    default:
+      return operation satisfies never;
+  }
+}
+
+/**
+ * With a body, its PONG follows a flush: what was before it is with the Spine, and what the Spine had
+ * before that is on its way to the client. Also when the flush fails: a heartbeat must not.
+ */
+function runPing(
+  { flushes }: OperationContext,
+  connection: Connection,
+  body: Uint8Array,
+): undefined {
+  const pong = () => connection.send(pongFrame(connection.text, body));
+  if (body.length === 0) {
+    pong();
+    return;
+  }
+  const place = connection.hold(body.length);
+  flushes.push(() => {
+    if (!connection.ended) pong();
+    connection.release(body.length, place);
+  });
+}
+
+type Publication = Extract<ClientOperation, { kind: "publish" }>["envelope"];
+
+function runEnvelope(
+  context: OperationContext,
+  connection: Connection,
+  envelope: Publication,
+  added: readonly HeaderPair[],
+): Promise<void> | undefined {
+  const { kind } = envelope.payload;
+  switch (kind) {
+    case "event":
+    case "signal":
+      return runPublish(context, connection, envelope, added);
+    case "cmd":
+      return runCommand(context, connection, envelope);
+    default:
+      return kind satisfies never;
+  }
+}
+
+/** Publishes what was admitted. */
+function runPublish(
+  context: OperationContext,
+  connection: Connection,
+  envelope: Publication,
+  added: readonly HeaderPair[],
+): undefined {
+  const { room_id } = envelope;
+  const own = connection.subscriptions.get(room_id);
+  const room_class = context.path.classes.of(connection.identity.tenant_id, room_id);
+  const is_named = own !== undefined && (own.no_echo || !room_class.echo);
+  const origin = is_named ? connection.id : undefined;
+  const publisher = { caller: connection.caller, origin };
+  const stored = send(context.path, publisher, envelope, added, connection.now_ms);
+  if (stored !== undefined) {
+    ackAfterLog(connection, envelope, envelope.size_bytes, stored);
+  } else if (wantsAck(envelope)) {
+    ackAfterFlush(context, connection, envelope);
+  }
+}
+
+/**
+ * Commands of one connection and room run one after another, but never hold up the connection's
+ * messages while the Brain thinks: only their start passes the FIFO.
+ */
+function runCommand(
+  context: OperationContext,
+  connection: Connection,
+  envelope: Publication,
+): undefined {
+  const room = envelope.room_id;
+  const size_bytes = envelope.size_bytes;
+  const place = connection.hold(size_bytes);
+  const before = connection.commands.get(room) ?? Promise.resolve();
+  const run = before.then(async () => {
+    if (connection.ended) return;
+    try {
+      const { command_timeout_ms } = context.limits;
+      const options = { timeout_ms: command_timeout_ms, origin: connection.id };
+      const ack = envelope.command?.name === HISTORY_GET
+        ? await context.history(connection.caller, envelope)
+        : await command(context.path, connection.caller, envelope, options);
+      answerCommand(connection, envelope, ack, place);
+    } catch (error) {
+      connection.refuse(envelope, error, place);
+    }
+  }).finally(() => {
+    connection.release(size_bytes, place);
+    if (connection.commands.get(room) === run) connection.commands.delete(room);
+  });
+  connection.commands.set(room, run);
+  return undefined;
+}
+
+/** A refusal by the Brain takes the same form as one by the Shield: an ERR when nobody asked for an ACK. */
+function answerCommand(
+  connection: Connection,
+  request: RequestRef,
+  ack: Ack,
+  place: number,
+): void {
+  if (connection.ended) return;
+  if (wantsAck(request)) connection.ack(ack);
+  else if (ack.code !== 0) connection.err({ ...ack, ...placeOf(request) }, place);
+}
+
+/** A refused refresh ends the connection: its holder is not who it was. */
+async function runRefresh(
+  context: OperationContext,
+  connection: Connection,
+  { token, request_id }: Refresh,
+): Promise<void> {
+  const next = await context.authenticator.authenticate(token).catch((error) => {
+    const unavailable = error instanceof ArqonError && error.code === 503;
+    const detail = error instanceof ArqonError ? error.message : "internal error";
+    throw unavailable ? error : new ArqonError("refresh-refused", detail, { cause: error });
+  });
+  if (connection.ended) return;
+  requireSameUser(connection.identity, next);
+  // It may have been revoked since it was authenticated; from here on whoever looks finds it.
+  context.requireNotRevoked(next);
+  connection.caller = { ...connection.caller, identity: next };
+  for (const room_id of [...connection.subscriptions.keys()]) {
+    if (canAct(next, "subscribe", room_id)) continue;
+    leave(context, connection, room_id);
+    connection.fail(notGranted("subscribe", room_id));
+  }
+  for (const [room_id, attendance] of [...connection.attendances]) {
+    if (canAct(next, "presence", room_id)) continue;
+    attendance.end(true);
+    connection.fail(notGranted("presence", room_id));
+  }
+  const result = JSON.stringify({ token_expires_ms: next.expires_ms });
+  answer(connection, { request_id, ack_requested: false }, {
+    result: new TextEncoder().encode(result),
+  });
+}

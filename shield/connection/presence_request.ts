@@ -1,0 +1,52 @@
+/**
+ * What a SUB asks of presence, checked: to be a member with metadata, or only to watch. Whether the
+ * token allows it is `authorize.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Subscribe } from "@arqon/proto";
+import type { Limits } from "../../shared/config/schema.ts";
+
+/** How a connection asks to be in a room. */
+export interface PresenceRequest {
+  /** False: it only watches. */
+  readonly is_member: boolean;
+  /** JSON text, as the client gave it; "" for none. */
+  readonly meta: string;
+}
+
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function jsonText(bytes: Uint8Array): string {
+  try {
+    const text = decoder.decode(bytes);
+    JSON.parse(text);
+    return text;
+  } catch {
+    throw new ArqonError("invalid-field", "member_meta is not JSON in UTF-8");
+  }
+}
+
+/**
+ * The checked request; undefined for a SUB without presence. Throws `invalid-field` (400) for
+ * options that contradict each other or metadata that is not JSON, and `message-too-large` (413)
+ * for too much of it.
+ */
+export function presenceRequest(
+  { presence, observer, member_meta }: Subscribe,
+  { member_meta_bytes }: Pick<Limits, "member_meta_bytes">,
+): PresenceRequest | undefined {
+  const has_meta = member_meta.length > 0;
+  if (!presence) {
+    if (observer) throw new ArqonError("invalid-field", "observer without presence");
+    if (has_meta) throw new ArqonError("invalid-field", "member_meta without presence");
+    return undefined;
+  }
+  if (observer && has_meta) {
+    throw new ArqonError("invalid-field", "member_meta of an observer, who is no member");
+  }
+  if (member_meta.length > member_meta_bytes) {
+    const detail = `member_meta has ${member_meta.length} bytes; at most ${member_meta_bytes}`;
+    throw new ArqonError("message-too-large", detail);
+  }
+  return { is_member: !observer, meta: has_meta ? jsonText(member_meta) : "" };
+}

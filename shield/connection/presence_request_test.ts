@@ -1,0 +1,46 @@
+/** What a SUB may ask of presence. */
+import assert from "node:assert/strict";
+import { presenceRequest } from "./presence_request.ts";
+
+const LIMITS = { member_meta_bytes: 10 };
+const SUB = {
+  ...{ room_id: "a", request_id: 1, presence: true, observer: false, no_echo: false },
+  ...{ batch: false, member_meta: new Uint8Array(), after_offset: 0, epoch: "" },
+};
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+Deno.test("a SUB without presence asks nothing", () => {
+  assert.equal(presenceRequest({ ...SUB, presence: false }, LIMITS), undefined);
+});
+
+Deno.test("a member may have metadata, which stays as it was given", () => {
+  assert.deepEqual(presenceRequest(SUB, LIMITS), { is_member: true, meta: "" });
+  const member_meta = bytes('{ "a":  1}');
+  const presence_request = presenceRequest({ ...SUB, member_meta }, LIMITS);
+  assert.deepEqual(presence_request, { is_member: true, meta: '{ "a":  1}' });
+  assert.deepEqual(presenceRequest({ ...SUB, observer: true }, LIMITS), {
+    is_member: false,
+    meta: "",
+  });
+});
+
+Deno.test("what contradicts itself or is not JSON is refused", () => {
+  const cases: [string, Partial<typeof SUB>][] = [
+    ["metadata without presence", { presence: false, member_meta: bytes("1") }],
+    ["an observer without presence", { presence: false, observer: true }],
+    ["an observer's metadata", { observer: true, member_meta: bytes("1") }],
+    ["no JSON", { member_meta: bytes("{") }],
+    ["no UTF-8", { member_meta: new Uint8Array([0x22, 0xff, 0x22]) }],
+    ["a byte order mark", { member_meta: bytes("\ufeff1") }],
+  ];
+  for (const [name, change] of cases) {
+    const refused = { reason: "invalid-field", code: 400 };
+    assert.throws(() => presenceRequest({ ...SUB, ...change }, LIMITS), refused, name);
+  }
+});
+
+Deno.test("metadata is bounded in bytes", () => {
+  const member_meta = bytes('"€€€"');
+  const refused = { reason: "message-too-large", code: 413, message: /11 bytes; at most 10/ };
+  assert.throws(() => presenceRequest({ ...SUB, member_meta }, LIMITS), refused);
+});

@@ -1,0 +1,57 @@
+/** What the Shield says to one client, in the form that the client speaks: binary, or JSON as text. */
+import {
+  encodeAck,
+  encodeErr,
+  encodePing,
+  encodePong,
+  encodeRefusal,
+  encodeTextAck,
+  encodeTextErr,
+  encodeTextPing,
+  encodeTextPong,
+  encodeTextWelcome,
+  encodeWelcome,
+} from "@arqon/proto";
+import type { Ack, Welcome } from "@arqon/proto";
+import type { Frame } from "../fanout/frame_bytes.ts";
+import type { RefusedPlace } from "../message/request_ref.ts";
+
+/** What a refusal without a request says; a plain ERR has space for code and message only. */
+export type ErrSaid =
+  & Pick<Ack, "code" | "reason" | "message" | "retry_after_ms">
+  & Partial<RefusedPlace>;
+
+/** How a connection hears refusals: as JSON, as REFUSAL, or as ERR. */
+export interface ErrForm {
+  readonly text: boolean;
+  /** It asked for REFUSAL; text has all of that anyway. */
+  readonly refusals: boolean;
+}
+
+/** The frame of an ACK. */
+export function ackFrame(text: boolean, ack: Ack): Frame {
+  return text ? encodeTextAck(ack) : encodeAck(ack);
+}
+
+/** The frame of a refusal that answers no request. */
+export function errFrame({ text, refusals }: ErrForm, error: ErrSaid): Frame {
+  if (text) return encodeTextErr(error);
+  if (!refusals) return encodeErr(error.code, error.message);
+  const { code, reason, message, retry_after_ms, room: room_id = "", action = "" } = error;
+  return encodeRefusal({ code, reason, message, retry_after_ms, room_id, action });
+}
+
+/** The frame of a PING. */
+export function pingFrame(text: boolean, body: Uint8Array): Frame {
+  return text ? encodeTextPing(body) : encodePing(body);
+}
+
+/** The frame of a PONG. */
+export function pongFrame(text: boolean, body: Uint8Array): Frame {
+  return text ? encodeTextPong(body) : encodePong(body);
+}
+
+/** The frame of a WELCOME. */
+export function welcomeFrame(text: boolean, welcome: Welcome): Frame {
+  return text ? encodeTextWelcome(welcome) : encodeWelcome(welcome);
+}

@@ -1,0 +1,289 @@
+/**
+ * SUB and UNSUB: from the checks to the connection's place in the hub, and its end. Members are
+ * `presence/attendance.ts`; the place in a durable room is `durable/flow.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Subscribe, Unsubscribe } from "@arqon/proto";
+import { ackAfterFlush, answer, wantsAck } from "./answers.ts";
+import { requireGrant } from "../auth/authorize.ts";
+import type { Connection } from "./connection.ts";
+import type { Limits } from "../../shared/config/schema.ts";
+import { entryFrame, Flow } from "../durable/flow.ts";
+import type { EntryPoint, Position } from "../durable/room_log.ts";
+import type { FlushQueue } from "./flush_queue.ts";
+import { frameBytes } from "../fanout/frame_bytes.ts";
+import type { Hub, Subscriber } from "../fanout/hub.ts";
+import { requireRoomId } from "../../shared/subjects/subject.ts";
+import type { MessagePath } from "../message/pipeline.ts";
+import type { Overseer } from "../policy/overseer.ts";
+import { Attendance } from "./attendance.ts";
+import type { AttendanceContext, LogPlace } from "./attendance.ts";
+import { presenceRequest } from "./presence_request.ts";
+import type { PresenceRequest } from "./presence_request.ts";
+import { subscribeRequest } from "../message/request_ref.ts";
+import type { RequestRef } from "../message/request_ref.ts";
+import { RoomSubscriber } from "../fanout/room_subscriber.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+
+/** The client closed the connection, or was banned: nobody is coming back. */
+const DELIBERATE_CLOSES = [1000, 4403];
+
+/** What subscriptions need of the process. */
+export interface SubscribeContext {
+  readonly path: MessagePath;
+  readonly hub: Hub;
+  readonly flushes: FlushQueue;
+  readonly overseer: Pick<Overseer, "onSubscribe">;
+  readonly attendance: AttendanceContext;
+  readonly limits: Limits;
+  readonly stats: Pick<ShieldStats, "egress_messages" | "egress_bytes">;
+}
+
+/** A SUB that everything has allowed. */
+interface Allowed {
+  readonly subscribe: Subscribe;
+  readonly presence_request: PresenceRequest | undefined;
+  readonly request: RequestRef;
+}
+
+/** Undefined: from now on. No offset is above 2^53, so that one which is can only be of the future. */
+function positionOf({ after_offset, epoch }: Subscribe): Position | undefined {
+  const after = Number(after_offset);
+  return after === 0 && epoch === "" ? undefined : { after, epoch };
+}
+
+/** A promise holds the connection's other operations until the SUB has its place. */
+export function runSubscribe(
+  context: SubscribeContext,
+  connection: Connection,
+  subscribe: Subscribe,
+): Promise<void> | undefined {
+  const { room_id } = subscribe;
+  requireRoomId(room_id);
+  requireGrant(connection.identity, "subscribe", room_id);
+  context.path.bans.requireRoom(connection.identity, room_id);
+  if (subscribe.presence) requireGrant(connection.identity, "presence", room_id);
+  const presence_request = presenceRequest(subscribe, context.limits);
+  const allowed: Allowed = { subscribe, presence_request, request: subscribeRequest(subscribe) };
+  requireClass(context, connection, allowed);
+  const admitted = context.overseer.onSubscribe(connection.caller, room_id);
+  if (admitted === undefined) return join(context, connection, allowed);
+  return admitted.then(() => connection.ended ? undefined : join(context, connection, allowed));
+}
+
+/** Throws what the room's class forbids. */
+function requireClass(
+  { path }: SubscribeContext,
+  { identity }: Connection,
+  { subscribe, presence_request }: Allowed,
+): void {
+  const { room_id } = subscribe;
+  const { durable, presence } = path.classes.of(identity.tenant_id, room_id);
+  if (presence_request !== undefined && !presence) {
+    throw new ArqonError("presence-disabled", room_id);
+  }
+  if (!durable && positionOf(subscribe) !== undefined) throw new ArqonError("not-durable", room_id);
+}
+
+/** The subscription itself, once everything has allowed it. */
+function join(
+  context: SubscribeContext,
+  connection: Connection,
+  allowed: Allowed,
+): Promise<void> | undefined {
+  const { room_id, batch } = allowed.subscribe;
+  requirePlace(context, connection, room_id);
+  if (batch) connection.useBatches();
+  const { durable } = context.path.classes.of(connection.identity.tenant_id, room_id);
+  if (durable) return joinDurable(context, connection, allowed);
+  const before = connection.subscriptions.get(room_id);
+  const subscriber = new RoomSubscriber(connection, allowed.subscribe.no_echo, before?.flow);
+  put(context, connection, room_id, subscriber);
+  const onFailure = () => {
+    if (connection.subscriptions.get(room_id) === subscriber) leave(context, connection, room_id);
+  };
+  if (allowed.presence_request !== undefined) {
+    return attend(context, connection, allowed, { subscriber, before, onFailure });
+  }
+  connection.attendance(room_id)?.end(true);
+  return ackAfterFlush(context, connection, allowed.request, onFailure);
+}
+
+/** Throws when the connection may not have (another) subscription. */
+function requirePlace(
+  { path, limits }: SubscribeContext,
+  { identity, subscriptions }: Connection,
+  room_id: string,
+): void {
+  // A ban may have come while policies looked at it, or the log was asked.
+  path.bans.requireRoom(identity, room_id);
+  if (subscriptions.has(room_id) || subscriptions.size < limits.rooms_per_connection) return;
+  throw new ArqonError("too-many-rooms", String(limits.rooms_per_connection));
+}
+
+interface Place {
+  readonly subscriber: Subscriber;
+  readonly before: Subscriber | undefined;
+  readonly onFailure: () => void;
+  readonly log?: LogPlace;
+}
+
+/** A SUB with presence: answered when the room's members are known. */
+function attend(
+  context: SubscribeContext,
+  connection: Connection,
+  { subscribe: { room_id }, request, presence_request }: Allowed,
+  { subscriber, before, onFailure, log }: Place,
+): undefined {
+  if (presence_request === undefined) return;
+  const restore = (other: Subscriber | undefined) => {
+    if (connection.subscriptions.get(room_id) !== subscriber) return;
+    put(context, connection, room_id, other);
+    if (other?.flow !== undefined) sendMissed(context, connection, room_id, other.flow);
+  };
+  const asked = { request, presence_request, subscriber, before, restore, leave: onFailure };
+  try {
+    const attendance = connection.attendance(room_id) ??
+      new Attendance(context.attendance, connection, room_id);
+    attendance.ask(log === undefined ? asked : { ...asked, log });
+  } catch (error) {
+    restore(before);
+    throw error;
+  }
+}
+
+/** As `join`, once the room's log has said where the connection stands. */
+function joinDurable(
+  context: SubscribeContext,
+  connection: Connection,
+  allowed: Allowed,
+): Promise<void> {
+  const { room_id } = allowed.subscribe;
+  const position = positionOf(allowed.subscribe);
+  const { tenant_id } = connection.identity;
+  return context.hub.enter(tenant_id, room_id, position, (entry_point) => {
+    if (connection.ended) return;
+    requirePlace(context, connection, room_id);
+    const before = connection.subscriptions.get(room_id);
+    const flow = before?.flow ?? new Flow();
+    // A SUB that only changes options goes on where the connection is.
+    if (before?.flow === undefined || position !== undefined) flow.rewind(entry_point.cursor);
+    const subscriber = new RoomSubscriber(connection, allowed.subscribe.no_echo, flow);
+    put(context, connection, room_id, subscriber);
+    const log = {
+      position: () => positionResult(entry_point),
+      begin: () => sendMissed(context, connection, room_id, flow),
+    };
+    if (allowed.presence_request !== undefined) {
+      const onFailure = () => {
+        if (connection.subscriptions.get(room_id) === subscriber) {
+          leave(context, connection, room_id);
+        }
+      };
+      return attend(context, connection, allowed, { subscriber, before, onFailure, log });
+    }
+    connection.attendance(room_id)?.end(true);
+    if (wantsAck(allowed.request)) {
+      const { offset, members } = log.position();
+      const result = new TextEncoder().encode(`{${members}}`);
+      answer(connection, allowed.request, { offset, result });
+    }
+    log.begin();
+  });
+}
+
+/** What the ACK of a SUB says of a durable room, as members of a JSON object. */
+function positionResult(entry_point: EntryPoint): { offset: number; members: string } {
+  const { recovered, reason } = entry_point;
+  const { offset, epoch } = entry_point.position();
+  const outcome = recovered === undefined
+    ? ""
+    : `"recovered":${recovered},${recovered ? "" : `"reason":"${reason}",`}`;
+  return { offset, members: `${outcome}"offset":${offset},"epoch":${JSON.stringify(epoch)}` };
+}
+
+/** Sends what the connection has not got yet, as fast as it reads; then it is live. */
+function sendMissed(
+  { path, stats, hub }: SubscribeContext,
+  connection: Connection,
+  room_id: string,
+  flow: Flow,
+): void {
+  if (flow.is_sending || flow.is_live) return;
+  flow.is_sending = true;
+  const { tenant_id } = connection.identity;
+  const totals = hub.find(tenant_id, room_id)?.tenant;
+  connection.sendLater(() => {
+    const subscriber = connection.subscriptions.get(room_id);
+    while (subscriber?.flow === flow) {
+      const entry = flow.next();
+      if (entry === undefined) break;
+      const own = entry.origin === connection.id;
+      if (own && (subscriber.no_echo || !path.classes.of(tenant_id, room_id).echo)) continue;
+      const frame = entryFrame(entry, connection.text);
+      stats.egress_messages++;
+      if (totals !== undefined) totals.egress_messages++;
+      stats.egress_bytes += frameBytes(frame);
+      return frame;
+    }
+    flow.is_sending = false;
+    return undefined;
+  });
+}
+
+/** Puts another subscriber in the place of the room's present one, either of which may be none. */
+function put(
+  { hub }: Pick<SubscribeContext, "hub">,
+  { identity, subscriptions }: Connection,
+  room_id: string,
+  subscriber: Subscriber | undefined,
+): void {
+  const before = subscriptions.get(room_id);
+  // The new one first: a room never loses its Spine subscription while options change.
+  if (subscriber !== undefined) hub.subscribe(identity.tenant_id, room_id, subscriber);
+  if (before !== undefined) hub.unsubscribe(identity.tenant_id, room_id, before);
+  if (subscriber === undefined) subscriptions.delete(room_id);
+  else subscriptions.set(room_id, subscriber);
+}
+
+/** Throws `not-subscribed`. */
+export function runUnsubscribe(
+  context: SubscribeContext,
+  connection: Connection,
+  { room_id, request_id }: Unsubscribe,
+): undefined {
+  requireRoomId(room_id);
+  if (!connection.subscriptions.has(room_id)) throw new ArqonError("not-subscribed", room_id);
+  leave(context, connection, room_id);
+  answer(connection, { request_id, ack_requested: false });
+}
+
+/**
+ * Ends one subscription, and the connection's presence in the room: not deliberately when the
+ * connection was lost. The room may be unknown.
+ */
+export function leave(
+  context: Pick<SubscribeContext, "hub">,
+  connection: Connection,
+  room_id: string,
+  deliberate = true,
+): void {
+  connection.attendance(room_id)?.end(deliberate);
+  if (connection.subscriptions.has(room_id)) put(context, connection, room_id, undefined);
+}
+
+/**
+ * The connection has ended with this close code: all its subscriptions end. While this process is
+ * `stopping`, who closes it in order moves to another one, as he was told to.
+ */
+export function leaveAll(
+  context: Pick<SubscribeContext, "hub">,
+  connection: Connection,
+  code: number,
+  stopping = false,
+): void {
+  const deliberate = DELIBERATE_CLOSES.includes(code) && !(stopping && code === 1000);
+  for (const room_id of [...connection.subscriptions.keys()]) {
+    leave(context, connection, room_id, deliberate);
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * One pass over all connections in place of their timers: ends what has expired or is dead, pings
+ * what is quiet. WebSocket's own pings are the sockets' business.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Connection } from "./connection.ts";
+
+/** Between two passes. */
+export const SWEEP_MS = 500;
+/** An upgraded socket that never opens (the peer vanished in between) is given up after this. */
+const OPEN_MS = 10_000;
+/** Heartbeats that a client has to answer a PING. */
+const PATIENCE = 2;
+/** A pass that comes later than this after the one before finds a process that was held up. */
+const HELD_UP_MS = 2 * SWEEP_MS;
+
+/** Made since the pass before: its times are by the clock as it is now. */
+function isNew({ created_ms }: Connection, now_ms: number): boolean {
+  return created_ms <= now_ms && created_ms > now_ms - HELD_UP_MS;
+}
+
+/** The passes over the connections of one process. */
+export class Sweeper {
+  readonly #connections: Iterable<Connection>;
+  readonly #server: Pick<Config["server"], "heartbeat_ms" | "require_pong">;
+  /** The pass before. */
+  #before_ms: number;
+
+  constructor(
+    connections: Iterable<Connection>,
+    server: Pick<Config["server"], "heartbeat_ms" | "require_pong">,
+    now_ms: number,
+  ) {
+    this.#connections = connections;
+    this.#server = server;
+    this.#before_ms = now_ms;
+  }
+
+  /**
+   * Looks at each connection once. Time in which this process was held up is no client's fault: else
+   * one that gets no CPU for a while would end thousands that are well, just when it can bear it least.
+   */
+  pass(now_ms: number): void {
+    const held_up_ms = now_ms - this.#before_ms - HELD_UP_MS;
+    const set_back_ms = this.#before_ms - now_ms;
+    for (const connection of [...this.#connections]) {
+      if (held_up_ms > 0) connection.liveness.excuse(held_up_ms);
+      connection.noteSent(this.#before_ms);
+      // Else nobody would be asked, or found dead, until the clock is where it was.
+      if (set_back_ms > 0 && !isNew(connection, now_ms)) connection.liveness.setBack(set_back_ms);
+      this.#look(connection, now_ms);
+    }
+    this.#before_ms = now_ms;
+  }
+
+  #look(connection: Connection, now_ms: number): void {
+    const { heartbeat_ms, require_pong } = this.#server;
+    const { liveness } = connection;
+    const overdue_ms = liveness.overdue_ms(now_ms, require_pong);
+    if (!connection.opened) {
+      if (now_ms - connection.created_ms > OPEN_MS) connection.end(1006);
+    } else if (now_ms >= connection.identity.expires_ms) {
+      connection.fail(new ArqonError("token-expired"));
+    } else if (overdue_ms >= PATIENCE * heartbeat_ms) {
+      connection.fail(new ArqonError("heartbeat-lost", `no answer to a PING for ${overdue_ms} ms`));
+    } else if (
+      now_ms - connection.sent_ms >= heartbeat_ms || liveness.isDue(now_ms, heartbeat_ms)
+    ) {
+      // The client hears that this side lives; its answer, that it does.
+      connection.ping();
+    }
+  }
+}

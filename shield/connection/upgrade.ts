@@ -1,0 +1,283 @@
+/**
+ * From an authenticated upgrade request to an open connection: subprotocol, connection limits,
+ * socket events, WELCOME. Where sockets come from is `socket/`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Welcome } from "@arqon/proto";
+import type { Config } from "../../shared/config/schema.ts";
+import { connectionId } from "../../shared/ids.ts";
+import type { Random } from "../../shared/ids.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { Connection } from "./connection.ts";
+import type { ConnectionProcess } from "./connection_options.ts";
+import type { ConnectionTable } from "./connection_table.ts";
+import { hasItem, isToken } from "../../shared/http1/header_list.ts";
+import { HeaderPairs } from "./header_pairs.ts";
+import type { Identity } from "../auth/identity.ts";
+import type { ConnectionCounters } from "./limits.ts";
+import { fifoOptions } from "./operation_fifo.ts";
+import type { OperationSteps } from "./operation_fifo.ts";
+import { Outbox } from "../fanout/outbox.ts";
+import type { OutboxOptions, Pump } from "../fanout/outbox.ts";
+import type { Overseer } from "../policy/overseer.ts";
+import type { Caller, Client } from "../message/caller.ts";
+import type { Moving } from "../presence/moving.ts";
+import type { RateTable } from "../rates/rates.ts";
+import { policyHeaders } from "../auth/request_headers.ts";
+import { originalOf } from "../socket/light_copy.ts";
+import type {
+  ClientSocket,
+  SocketEvents,
+  SocketServer,
+  Upgraded,
+} from "../socket/client_socket.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { TenantTable } from "../stats/tenant_stats.ts";
+import { offeredSubprotocols } from "../auth/token.ts";
+import type { Traces } from "../traces/traces.ts";
+
+const PROTOCOL_VERSION = 1;
+const BINARY = "arqon.v1";
+const TEXT = "arqon.v1.json";
+
+/** What an upgrade needs of the process. */
+export interface UpgradeContext {
+  readonly config: Config;
+  readonly node_id: string;
+  readonly counters: ConnectionCounters;
+  /** What users, tenants and the process may send. */
+  readonly rates: Pick<RateTable, "open">;
+  readonly overseer: Pick<Overseer, "onConnect">;
+  readonly connections: Pick<ConnectionTable, "add" | "delete" | "get">;
+  /** Sockets that are not closed yet, also those whose connection has ended. */
+  readonly sockets: Map<ClientSocket, Connection>;
+  readonly socket_server: SocketServer;
+  readonly pump: Pump;
+  readonly stats: ShieldStats;
+  readonly tenants: Pick<TenantTable, "of">;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly random: Random;
+  readonly prepare: OperationSteps["prepare"];
+  readonly commit: OperationSteps["commit"];
+  /** Throws when the user is banned from the tenant, or nobody can say. */
+  readonly requireNotBanned: (identity: Identity) => void;
+  /** The process has told its connections to go; a late one is told at once. */
+  readonly isDraining: () => boolean;
+  /** The connection has ended, with this close code: frees its subscriptions. */
+  readonly leaveAll: (connection: Connection, code: number) => void;
+  /** Connections that may come from a Shield that stops. */
+  readonly presence: { readonly moving: Pick<Moving, "keep"> };
+  /** Called when the client's socket has closed. */
+  readonly onClosed: (socket: ClientSocket, connection: Connection) => void;
+  /** Absent: nothing is traced. */
+  readonly traces?: Traces | undefined;
+}
+
+/** Rejects with a refusal (an HTTP status) or resolves with the 101 response; the rest happens in events. */
+export type Upgrade = (request: Request, client: Client) => Promise<Response>;
+
+/** The upgrades of one process. */
+export function createUpgrade(context: UpgradeContext): Upgrade {
+  const shared = { process: connectionProcess(context), pairs: new HeaderPairs() };
+  return (request, client) => upgrade(context, shared, request, client);
+}
+
+/** What all connections have together. */
+interface Shared {
+  readonly process: ConnectionProcess;
+  readonly pairs: HeaderPairs;
+}
+
+async function upgrade(
+  context: UpgradeContext,
+  { process, pairs }: Shared,
+  request: Request,
+  { identity, remote_ip }: Client,
+): Promise<Response> {
+  if (!hasItem(request.headers.get("upgrade"), "websocket")) {
+    throw new ArqonError("not-a-websocket", "there is no Upgrade: websocket");
+  }
+  const protocol = chooseSubprotocol(offeredSubprotocols(request));
+  const caller: Caller = {
+    identity,
+    connection_id: keptId(context, request, identity) ?? connectionId(context.random),
+    request_headers: pairs.shared(policyHeaders(request.headers)),
+    remote_ip,
+  };
+  context.traces?.carry(request, caller);
+  const release = context.counters.acquire(identity);
+  let upgraded: Upgraded;
+  try {
+    await context.overseer.onConnect(caller);
+    // A ban may have come meanwhile; from here on it finds the connection.
+    context.requireNotBanned(identity);
+    upgraded = context.socket_server.upgrade(originalOf(request), protocol);
+  } catch (cause) {
+    release();
+    if (cause instanceof ArqonError) throw cause;
+    const detail = cause instanceof TypeError ? cause.message : "the handshake came to no end";
+    throw new ArqonError("not-a-websocket", detail, { cause });
+  }
+  const { socket, response, listen } = upgraded;
+  const tenant = context.tenants.of(identity.tenant_id);
+  const form = { text: protocol === TEXT, refusals: asksForRefusals(request) };
+  listen(attach(context, new Connection(process, { ...form, caller, socket, tenant, release })));
+  return response;
+}
+
+/** The id of the connection that the client had on a Shield that stops, if it says so. */
+function keptId(
+  { presence: { moving }, connections }: UpgradeContext,
+  { url }: Request,
+  identity: Identity,
+): string | undefined {
+  if (!url.includes("resume=")) return undefined;
+  const former = new URL(url).searchParams.get("resume") ?? "";
+  return connections.get(former) === undefined ? moving.keep(former, identity) : undefined;
+}
+
+/** Whether the client reads REFUSAL frames: who does not say so gets ERR, as clients of before. */
+function asksForRefusals({ url }: Request): boolean {
+  return url.includes("refusals=") && new URL(url).searchParams.get("refusals") === "1";
+}
+
+/** The first offered one that we speak; offering none means `arqon.v1`, unconfirmed. */
+function chooseSubprotocol(offered: string[]): string | undefined {
+  if (offered.length === 0) return undefined;
+  const odd = offered.find((item) => !isToken(item));
+  if (odd !== undefined) {
+    const detail = `${shown(odd)} is no token: items stand bare, without quotes or spaces`;
+    throw new ArqonError("unsupported-subprotocol", detail);
+  }
+  const chosen = offered.find((item) => item === BINARY || item === TEXT);
+  if (chosen !== undefined) return chosen;
+  const detail = `${shown(offered.join(", "))}; expected ${BINARY} or ${TEXT}`;
+  throw new ArqonError("unsupported-subprotocol", detail);
+}
+
+const shown = (text: string): string => JSON.stringify(text.slice(0, 100));
+
+function connectionProcess(context: UpgradeContext): ConnectionProcess {
+  const { config, stats, log, prepare, commit } = context;
+  return {
+    limits: config.limits,
+    rates: context.rates,
+    stats,
+    now: context.now,
+    fifo: fifoOptions({ window: config.policy.connection_window, prepare, commit }),
+    onEnd(connection, code) {
+      context.leaveAll(connection, code);
+      if (!context.connections.delete(connection)) return;
+      stats.active_connections--;
+      connection.tenant.connections--;
+    },
+    onBug(connection, error) {
+      log.error("operation failed", {
+        connection: connection.id,
+        tenant_id: connection.identity.tenant_id,
+        error: error instanceof Error ? error.stack : String(error),
+      });
+    },
+  };
+}
+
+function attach(context: UpgradeContext, connection: Connection): SocketEvents {
+  context.connections.add(connection);
+  context.stats.active_connections++;
+  connection.tenant.connections++;
+  context.sockets.set(connection.socket, connection);
+  return new Attachment(context, connection);
+}
+
+/**
+ * What a connection hears of its socket, and what its way out is told: one object, where functions
+ * would be a dozen for each of thousands of connections.
+ */
+class Attachment implements SocketEvents, OutboxOptions {
+  readonly #context: UpgradeContext;
+  readonly #connection: Connection;
+
+  constructor(context: UpgradeContext, connection: Connection) {
+    this.#context = context;
+    this.#connection = connection;
+  }
+
+  opened(): void {
+    const context = this.#context;
+    const connection = this.#connection;
+    if (connection.ended) return this.socket.close(1012, "restart");
+    connection.open(new Outbox(this), welcome(context, connection));
+    // Its policies or its network took so long that the process has begun to stop meanwhile.
+    if (context.isDraining()) connection.sendAway(context.config.server.drain_ms);
+  }
+
+  message(data: string | ArrayBuffer): void {
+    const connection = this.#connection;
+    connection.receive(data);
+    // Until it has read: its own messages may be what it gets.
+    if (connection.outbox?.is_behind === true) this.socket.rest(Infinity);
+  }
+
+  onDrained(): void {
+    this.socket.rest(0);
+  }
+
+  flooded(): void {
+    this.#connection.flooded("more messages wait than may; the sender cannot be paused");
+  }
+
+  tooLong(problem: string): void {
+    this.#connection.fail(new ArqonError("frame-too-large", problem));
+  }
+
+  closed(code: number): void {
+    const { socket } = this;
+    this.#context.sockets.delete(socket);
+    this.#connection.end(code);
+    this.#context.onClosed(socket, this.#connection);
+  }
+
+  onOverflow(): void {
+    this.#connection.overflow();
+  }
+
+  get socket(): ClientSocket {
+    return this.#connection.socket;
+  }
+
+  get pump(): Pump {
+    return this.#context.pump;
+  }
+
+  get stats(): ShieldStats {
+    return this.#context.stats;
+  }
+
+  get text(): boolean {
+    return this.#connection.text;
+  }
+
+  get unsent_bytes_max(): number {
+    return this.#context.config.limits.unsent_bytes;
+  }
+
+  get room_bytes_max(): number {
+    return this.#context.config.limits.slow_reader_bytes;
+  }
+}
+
+function welcome(context: UpgradeContext, { id, identity }: Connection): Welcome {
+  const { config } = context;
+  return {
+    connection_id: id,
+    user_id: identity.user_id,
+    tenant_id: identity.tenant_id,
+    server_time_ms: context.now(),
+    heartbeat_ms: config.server.heartbeat_ms,
+    max_frame_bytes: config.limits.max_frame_bytes,
+    token_expires_ms: identity.expires_ms,
+    node_id: context.node_id,
+    protocol_version: PROTOCOL_VERSION,
+  };
+}

@@ -1,0 +1,147 @@
+/**
+ * Decides at the upgrade who is let in, before anything is done with a token. Functions of a state,
+ * the load, the time and a random number; they count, read and wait for nothing
+ * (`admission_gate.ts` does). How many connections there may be is `limits.ts`.
+ */
+import type { Config } from "../../shared/config/schema.ts";
+import { createBucket, take } from "./token_bucket.ts";
+import type { TokenBucket } from "./token_bucket.ts";
+
+/** The limits that admission goes by. */
+export type AdmissionLimits = Pick<
+  Config["limits"],
+  "handshakes_per_second" | "handshake_burst" | "concurrent_handshakes" | "memory_bytes"
+>;
+
+/** Why somebody is not let in; also the label of the metric. */
+export type Closed = "rate" | "concurrency" | "memory";
+
+/** A refusal. */
+export interface NotNow {
+  readonly why: Closed;
+  /** When to come back, at random around this client's place in the queue; whole ms. */
+  readonly retry_after_ms: number;
+}
+
+/** What is known of clients; a given state is changed by the functions below. */
+export interface AdmissionState {
+  readonly bucket: TokenBucket;
+  /** Handshakes let in and not answered yet. */
+  under_way: number;
+  /** When all that were sent away will have come back, each at its own time; monotonic ms. */
+  drained_ms: number;
+}
+
+/** What the process takes at the moment. */
+export interface Load {
+  /** Resident memory. */
+  readonly memory_bytes: number;
+}
+
+/** From this fraction of `memory_bytes` on nobody is let in: open connections may still grow. */
+const MEMORY_SHARE = 0.8;
+/**
+ * The part of the rate that is promised to clients that were sent away; the rest is for new ones.
+ */
+const RETURNING_SHARE = 0.9;
+/** A queue that is nearly empty: nobody is asked to come back sooner than about this. */
+const DRAIN_MS_MIN = 250;
+/** Memory comes back when connections end, which takes its time. */
+const MEMORY_DRAIN_MS = 5_000;
+/** However long the queue is: later a client would rather try another node. */
+const DRAIN_MS_MAX = 30_000;
+/** Each comes back within a quarter of its wait around its place. */
+const JITTER = 0.25;
+
+/** A full bucket, nobody under way, nobody sent away. `now_ms` is monotonic. */
+export function createAdmissionState(limits: AdmissionLimits, now_ms: number): AdmissionState {
+  const { handshakes_per_second, handshake_burst } = limits;
+  return {
+    bucket: createBucket(handshakes_per_second, now_ms, handshake_burst),
+    under_way: 0,
+    drained_ms: now_ms,
+  };
+}
+
+/**
+ * The wait of a client that is sent away, for a queue that is drained in `drain_ms`: that time × a
+ * factor drawn evenly from [0.75, 1.25). A client that is sent away a moment later has a longer
+ * queue before it, so the crowd comes back spread over the time that it takes to let it in.
+ * `random` is in [0, 1).
+ */
+export function retryAfter(drain_ms: number, random: number): number {
+  const bounded_ms = Math.min(DRAIN_MS_MAX, Math.max(DRAIN_MS_MIN, drain_ms));
+  return Math.round(bounded_ms * (1 - JITTER + 2 * JITTER * random));
+}
+
+/** Ms until those who were sent away are all in. */
+export function drainTime(state: AdmissionState, now_ms: number): number {
+  return Math.max(0, state.drained_ms - now_ms);
+}
+
+function isMemoryShort(limits: AdmissionLimits, load: Load): boolean {
+  return load.memory_bytes >= limits.memory_bytes * MEMORY_SHARE;
+}
+
+/** Lengthens the queue by one and gives out its last place. */
+function sendAway(
+  state: AdmissionState,
+  limits: AdmissionLimits,
+  why: Closed,
+  now_ms: number,
+  random: number,
+): NotNow {
+  const place_ms = 1_000 / (limits.handshakes_per_second * RETURNING_SHARE);
+  const drain_ms = Math.min(DRAIN_MS_MAX, drainTime(state, now_ms) + place_ms);
+  state.drained_ms = now_ms + drain_ms;
+  const least_ms = why === "memory" ? MEMORY_DRAIN_MS : 0;
+  return { why, retry_after_ms: retryAfter(Math.max(least_ms, drain_ms), random) };
+}
+
+/**
+ * Lets one handshake in (undefined; `leave` ends it) or says when to come back. Costs the same
+ * however many came before.
+ */
+export function enter(
+  state: AdmissionState,
+  limits: AdmissionLimits,
+  load: Load,
+  now_ms: number,
+  random: number,
+): NotNow | undefined {
+  const why = isMemoryShort(limits, load)
+    ? "memory"
+    : state.under_way >= limits.concurrent_handshakes
+    ? "concurrency"
+    : take(state.bucket, 1, now_ms) > 0
+    ? "rate"
+    : undefined;
+  if (why !== undefined) return sendAway(state, limits, why, now_ms, random);
+  state.under_way += 1;
+  return undefined;
+}
+
+/** A handshake that was let in is answered, however it ended. */
+export function leave(state: AdmissionState): void {
+  state.under_way -= 1;
+}
+
+/**
+ * Why somebody who just tried may not have been let in: what a browser asks, which cannot read the
+ * refusal of its upgrade. It takes no place in the queue, because the upgrade took one.
+ */
+export function whyClosed(
+  state: AdmissionState,
+  limits: AdmissionLimits,
+  load: Load,
+  now_ms: number,
+  random: number,
+): NotNow | undefined {
+  const queue_ms = drainTime(state, now_ms);
+  if (isMemoryShort(limits, load)) {
+    return { why: "memory", retry_after_ms: retryAfter(MEMORY_DRAIN_MS, random) };
+  }
+  const full = state.under_way >= limits.concurrent_handshakes;
+  if (!full && queue_ms === 0) return undefined;
+  return { why: full ? "concurrency" : "rate", retry_after_ms: retryAfter(queue_ms, random) };
+}

@@ -1,0 +1,133 @@
+/**
+ * The door of one process: asks `admission.ts` with the present time and load, counts, and turns a
+ * refusal into 503 `admission` with its Retry-After. Knows no tokens.
+ */
+import { Counter, Histogram } from "prom-client";
+import type { Registry } from "prom-client";
+import { ArqonError } from "@arqon/proto";
+import type { Random } from "../../shared/ids.ts";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { createAdmissionState, drainTime, enter, leave, whyClosed } from "./admission.ts";
+import type { AdmissionLimits, Closed, Load, NotNow } from "./admission.ts";
+
+/** Reading the memory of a process costs a system call: a storm does not pay it for each client. */
+const MEMORY_READ_MS = 100;
+const HANDSHAKE_BUCKETS_SECONDS = [
+  0.0005,
+  0.001,
+  0.0025,
+  0.005,
+  0.01,
+  0.025,
+  0.05,
+  0.1,
+  0.25,
+  1,
+  5,
+];
+
+const DETAILS: Record<Closed, string> = {
+  rate: "too many came at once",
+  concurrency: "too many handshakes are under way",
+  memory: "its memory is nearly used up",
+};
+
+/** What the door needs of the process. */
+export interface AdmissionGateOptions {
+  readonly limits: AdmissionLimits;
+  readonly registry: Registry;
+  /** Monotonic ms. */
+  readonly monotonic_ms: () => number;
+  readonly random: Random;
+  /** Resident memory of the process. */
+  readonly memory_bytes: () => number;
+}
+
+/** A handshake that was let in; leaving its scope frees its place. */
+export interface Handshake extends Disposable {
+  /** The upgrade was answered 101: its duration counts. */
+  accepted(): void;
+}
+
+/** Lets handshakes in, or refuses them. */
+export interface Admission {
+  /** Throws `admission` (503) with a wait; before anything else is done for an upgrade. */
+  enter(): Handshake;
+  /** Throws the same while clients are being sent away; for whoever cannot read the refusal. */
+  requireOpen(): void;
+}
+
+/** Refusals are counted in `shield_admission_refusals_total{reason}`. */
+export function createAdmission(options: AdmissionGateOptions): Admission {
+  const { limits, registry, monotonic_ms } = options;
+  const random = () => fractionOf(options.random(4));
+  const state = createAdmissionState(limits, monotonic_ms());
+  const registers = [registry];
+  const refusals = new Counter({
+    name: "shield_admission_refusals_total",
+    help: "Upgrades refused before their token was looked at, by reason.",
+    labelNames: ["reason"],
+    registers,
+  });
+  const duration = new Histogram({
+    name: "shield_handshake_duration_seconds",
+    help: "From an upgrade request that was let in to its 101, in seconds.",
+    buckets: HANDSHAKE_BUCKETS_SECONDS,
+    registers,
+  });
+  scrapedGauge(
+    registry,
+    "shield_handshakes_under_way",
+    "Upgrades that were let in and are not answered yet.",
+    () => state.under_way,
+  );
+  scrapedGauge(
+    registry,
+    "shield_admission_queue_seconds",
+    "Until everybody who was sent away has been asked to be back, in seconds.",
+    () => drainTime(state, monotonic_ms()) / 1_000,
+  );
+  let load: Load = { memory_bytes: 0 };
+  let read_ms = -Infinity;
+
+  function loadAt(now_ms: number): Load {
+    if (now_ms - read_ms >= MEMORY_READ_MS) {
+      load = { memory_bytes: options.memory_bytes() };
+      read_ms = now_ms;
+    }
+    return load;
+  }
+
+  return {
+    enter() {
+      const began_ms = monotonic_ms();
+      const refused = enter(state, limits, loadAt(began_ms), began_ms, random());
+      if (refused !== undefined) {
+        refusals.inc({ reason: refused.why });
+        throw refusalOf(refused);
+      }
+      let held = true;
+      return {
+        accepted: () => duration.observe((monotonic_ms() - began_ms) / 1_000),
+        [Symbol.dispose]() {
+          if (held) leave(state);
+          held = false;
+        },
+      };
+    },
+    requireOpen() {
+      const now_ms = monotonic_ms();
+      const closed = whyClosed(state, limits, loadAt(now_ms), now_ms, random());
+      if (closed !== undefined) throw refusalOf(closed);
+    },
+  };
+}
+
+function refusalOf({ why, retry_after_ms }: NotNow): ArqonError {
+  return new ArqonError("admission", DETAILS[why], { retry_after_ms });
+}
+
+/** Four random bytes as a number in [0, 1). */
+function fractionOf(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0) / 2 ** 32;
+}

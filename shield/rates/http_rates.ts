@@ -1,0 +1,51 @@
+/**
+ * Bounds how often and how much users may ask over HTTP: as much as one connection of theirs might,
+ * and together with their connections as much as the user and the tenant may. Each request is one
+ * operation; the rates themselves are `rates.ts`.
+ */
+import type { Identity } from "../auth/identity.ts";
+import type { Rates, RateTable } from "./rates.ts";
+
+/** Users whose rate is remembered; the one that asked longest ago is forgotten first. */
+const USERS_MAX = 10_000;
+/** Long enough for every bucket to be full again. */
+const IDLE_MS = 60_000;
+
+interface Asker {
+  readonly rates: Rates;
+  readonly asked_ms: number;
+}
+
+/** The rates of all users of one route. */
+export class HttpRates {
+  readonly #table: Pick<RateTable, "open">;
+  readonly #now: () => number;
+  /** In the order in which they asked last. */
+  readonly #askers = new Map<string, Asker>();
+
+  /** `now` is Unix ms. */
+  constructor(table: Pick<RateTable, "open">, now: () => number) {
+    this.#table = table;
+    this.#now = now;
+  }
+
+  /** Throws `rate-limited` (429) when the user, the tenant or the process has no more for now. */
+  take(identity: Pick<Identity, "tenant_id" | "user_key">, size_bytes: number): void {
+    const now_ms = this.#now();
+    const key = `${identity.tenant_id}\n${identity.user_key}`;
+    const rates = this.#askers.get(key)?.rates ?? this.#table.open(identity, now_ms);
+    this.#askers.delete(key);
+    this.#askers.set(key, { rates, asked_ms: now_ms });
+    this.#forget(now_ms);
+    const too_fast = rates.take(size_bytes, now_ms);
+    if (too_fast !== undefined) throw too_fast;
+  }
+
+  #forget(now_ms: number): void {
+    for (const [key, { rates, asked_ms }] of this.#askers) {
+      if (this.#askers.size <= USERS_MAX && now_ms - asked_ms < IDLE_MS) return;
+      this.#askers.delete(key);
+      rates.close(now_ms);
+    }
+  }
+}

@@ -1,0 +1,302 @@
+/**
+ * How much connections, users, tenants and the process may send: each operation is taken from all
+ * their buckets or from none. Knows connections only by their identity; the arithmetic is
+ * `token_bucket.ts` and `fair_share.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { Gauge } from "prom-client";
+import type { Registry } from "prom-client";
+import type { Config } from "../../shared/config/schema.ts";
+import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
+import { createPortion, createSharedRate, waitForShare, withdrawShare } from "./fair_share.ts";
+import type { Portion, SharedRate } from "./fair_share.ts";
+import type { Identity } from "../auth/identity.ts";
+import { createPair, isPairFull, waitFor, waitForPair, withdrawPair } from "./token_bucket.ts";
+import type { BucketPair, TokenBucket } from "./token_bucket.ts";
+
+/** A pause shorter than this is no pause, whatever was advised: frames come in batches. */
+const PAUSE_MS = 100;
+
+/** What a rate is for. */
+export type RateScope = "connection" | "user" | "tenant" | "process";
+
+type RateLimits = Pick<
+  Config["limits"],
+  | "messages_per_second"
+  | "bytes_per_second"
+  | "user_messages_per_second"
+  | "user_bytes_per_second"
+  | "tenant_messages_per_second"
+  | "tenant_bytes_per_second"
+  | "process_messages_per_second"
+  | "process_bytes_per_second"
+  | "rate_refusals"
+  | "connections_per_process"
+>;
+
+/** How long which rate makes an operation wait. */
+interface Wait {
+  readonly scope: RateScope;
+  readonly unit: "messages" | "bytes";
+  readonly retry_after_ms: number;
+  readonly per_second: number;
+}
+
+function waitOf(
+  scope: RateScope,
+  unit: Wait["unit"],
+  retry_after_ms: number,
+  { bucket }: { readonly bucket: TokenBucket },
+): Wait {
+  return { scope, unit, retry_after_ms, per_second: bucket.per_second };
+}
+
+function longer(one: Wait, other: Wait): Wait {
+  return other.retry_after_ms > one.retry_after_ms ? other : one;
+}
+
+function longerOf(scope: RateScope, { messages, bytes }: BucketPair, size_bytes: number): Wait {
+  return longer(
+    waitOf(scope, "messages", waitFor(messages, 1), { bucket: messages }),
+    waitOf(scope, "bytes", waitFor(bytes, size_bytes), { bucket: bytes }),
+  );
+}
+
+/** Counted by those who hold it; kept for a moment longer, so that nobody wins by coming back. */
+interface Held {
+  readonly key: string;
+  readonly pair: BucketPair;
+  holders: number;
+}
+
+interface HeldTenant extends Held {
+  readonly messages: Portion;
+  readonly bytes: Portion;
+}
+
+/** The holders of one scope's rates, by key. */
+class Holders<Item extends Held> {
+  readonly #create: (key: string, now_ms: number) => Item;
+  readonly #idle_max: number;
+  readonly #items = new Map<string, Item>();
+  /** Held by nobody, in the order in which they were left. */
+  readonly #idle = new Map<string, Item>();
+
+  constructor(create: (key: string, now_ms: number) => Item, idle_max: number) {
+    this.#create = create;
+    this.#idle_max = idle_max;
+  }
+
+  get size(): number {
+    return this.#items.size;
+  }
+
+  hold(key: string, now_ms: number): Item {
+    let item = this.#items.get(key);
+    if (item === undefined) this.#items.set(key, item = this.#create(key, now_ms));
+    if (item.holders++ === 0) this.#idle.delete(key);
+    this.#forget(now_ms);
+    return item;
+  }
+
+  leave(item: Item, now_ms: number): void {
+    if (--item.holders === 0) this.#idle.set(item.key, item);
+    this.#forget(now_ms);
+  }
+
+  /** Drops the oldest idle ones while their buckets are full again, or there are too many. */
+  #forget(now_ms: number): void {
+    for (const [key, { pair }] of this.#idle) {
+      if (this.#idle.size <= this.#idle_max && !isPairFull(pair, now_ms)) return;
+      this.#idle.delete(key);
+      this.#items.delete(key);
+    }
+  }
+}
+
+/** All rates of one process. */
+export class RateTable {
+  readonly limits: RateLimits;
+  /** The rate of the process: each operation, and its bytes. */
+  readonly messages: SharedRate;
+  readonly bytes: SharedRate;
+  /** When it was made, in Unix ms: times of connections are kept as whole ms since then. */
+  readonly began_ms: number;
+  /** Full buckets of one connection; they serve all in turn, each with its own levels. */
+  readonly connection: BucketPair;
+  /** Operations refused, by whose rate it was. */
+  readonly refusals: Record<RateScope, number> = { connection: 0, user: 0, tenant: 0, process: 0 };
+  readonly #users: Holders<Held>;
+  readonly #tenants: Holders<HeldTenant>;
+
+  /** Metrics `shield_rate_refusals_total{scope}` and `shield_rates{scope}`. */
+  constructor(limits: RateLimits, registry: Registry, now_ms: number) {
+    this.limits = limits;
+    this.began_ms = now_ms;
+    this.connection = createPair(limits.messages_per_second, limits.bytes_per_second, 0);
+    this.messages = createSharedRate(limits.process_messages_per_second, now_ms);
+    this.bytes = createSharedRate(limits.process_bytes_per_second, now_ms);
+    const { connections_per_process } = limits;
+    const { user_messages_per_second, user_bytes_per_second } = limits;
+    this.#users = new Holders((key, at_ms) => ({
+      key,
+      pair: createPair(user_messages_per_second, user_bytes_per_second, at_ms),
+      holders: 0,
+    }), connections_per_process);
+    const { tenant_messages_per_second, tenant_bytes_per_second } = limits;
+    this.#tenants = new Holders((key, at_ms) => ({
+      key,
+      pair: createPair(tenant_messages_per_second, tenant_bytes_per_second, at_ms),
+      messages: createPortion(at_ms),
+      bytes: createPortion(at_ms),
+      holders: 0,
+    }), connections_per_process);
+    this.#register(registry);
+  }
+
+  /** The rates of a new connection, or of a user's HTTP requests, to be closed once. */
+  open(identity: Pick<Identity, "tenant_id" | "user_key">, now_ms: number): Rates {
+    const user = this.#users.hold(identity.user_key, now_ms);
+    const tenant = this.#tenants.hold(identity.tenant_id, now_ms);
+    return new Rates(this, user, tenant, now_ms);
+  }
+
+  /** Gives up what `open` has held; once. */
+  leave(user: Held, tenant: HeldTenant, now_ms: number): void {
+    this.#users.leave(user, now_ms);
+    this.#tenants.leave(tenant, now_ms);
+  }
+
+  /** Users and tenants whose rates are kept. */
+  tracked(): { users: number; tenants: number } {
+    return { users: this.#users.size, tenants: this.#tenants.size };
+  }
+
+  #register(registry: Registry): void {
+    const { refusals } = this;
+    const tracked = () => this.tracked();
+    scrapedFamily(
+      registry,
+      "shield_rate_refusals_total",
+      "Operations refused with rate-limited, by whose rate it was.",
+      "scope",
+      () => refusals,
+    );
+    new Gauge({
+      name: "shield_rates",
+      help: "Users and tenants whose rates are kept.",
+      labelNames: ["scope"],
+      registers: [registry],
+      collect() {
+        const { users, tenants } = tracked();
+        this.set({ scope: "user" }, users);
+        this.set({ scope: "tenant" }, tenants);
+      },
+    });
+  }
+}
+
+/**
+ * What one connection takes from: its own rates, and those it shares. Of its own buckets it has the
+ * levels only, as plain numbers: with thousands of connections, every object more is work for the
+ * garbage collector.
+ */
+export class Rates {
+  readonly #table: RateTable;
+  readonly #user: Held;
+  readonly #tenant: HeldTenant;
+  /** Levels of its own buckets, and when they were brought up to date. Times: see `began_ms`. */
+  #messages_thousandths: number;
+  #bytes_thousandths: number;
+  #updated_ms: number;
+  #closed = false;
+  /** Operations refused beyond those taken, since its last pause. */
+  #excess = 0;
+  #paused_ms = 0;
+  #advised_ms = 0;
+
+  /** Only `RateTable` makes them. */
+  constructor(table: RateTable, user: Held, tenant: HeldTenant, now_ms: number) {
+    const { messages, bytes } = table.connection;
+    this.#table = table;
+    this.#user = user;
+    this.#tenant = tenant;
+    this.#messages_thousandths = messages.burst * 1_000;
+    this.#bytes_thousandths = bytes.burst * 1_000;
+    this.#updated_ms = Math.trunc(now_ms - table.began_ms);
+  }
+
+  /** Refused more than `[limits] rate_refusals` operations beyond those taken, without a pause. */
+  get floods(): boolean {
+    return this.#excess > this.#table.limits.rate_refusals;
+  }
+
+  /** Takes one operation of `size_bytes`, or takes nothing and returns the refusal. */
+  take(size_bytes: number, now_ms: number): ArqonError | undefined {
+    const { messages, bytes, began_ms } = this.#table;
+    const at_ms = Math.trunc(now_ms - began_ms);
+    if (this.#excess > 0) this.#notePause(at_ms);
+    const user = this.#user.pair;
+    const tenant = this.#tenant;
+    const own = this.#own();
+    const wait_ms = waitForPair(own, size_bytes, at_ms) +
+      waitForPair(user, size_bytes, now_ms) +
+      waitForPair(tenant.pair, size_bytes, now_ms) +
+      waitForShare(messages, tenant.messages, 1, now_ms) +
+      waitForShare(bytes, tenant.bytes, size_bytes, now_ms);
+    if (wait_ms === 0) withdrawPair(own, size_bytes);
+    this.#messages_thousandths = own.messages.thousandths;
+    this.#bytes_thousandths = own.bytes.thousandths;
+    this.#updated_ms = at_ms;
+    if (wait_ms > 0) return this.#refuse(own, size_bytes, now_ms);
+    withdrawPair(user, size_bytes);
+    withdrawPair(tenant.pair, size_bytes);
+    withdrawShare(messages, tenant.messages, 1);
+    withdrawShare(bytes, tenant.bytes, size_bytes);
+    if (this.#excess > 0) this.#excess--;
+    return undefined;
+  }
+
+  /** Gives up what it shares. May be called again. */
+  close(now_ms: number): void {
+    if (!this.#closed) this.#table.leave(this.#user, this.#tenant, now_ms);
+    this.#closed = true;
+  }
+
+  /** The buckets of this connection, to be read and changed before another connection's turn. */
+  #own(): BucketPair {
+    const own = this.#table.connection;
+    own.messages.thousandths = this.#messages_thousandths;
+    own.bytes.thousandths = this.#bytes_thousandths;
+    own.messages.updated_ms = own.bytes.updated_ms = this.#updated_ms;
+    return own;
+  }
+
+  /** Silence for as long as was advised, and long enough to be one, is forgiveness. */
+  #notePause(at_ms: number): void {
+    if (at_ms >= this.#paused_ms) this.#excess = 0;
+    this.#paused_ms = at_ms + Math.max(PAUSE_MS, this.#advised_ms);
+  }
+
+  /** Names the rate that makes it wait longest. */
+  #refuse(own: BucketPair, size_bytes: number, now_ms: number): ArqonError {
+    const { messages, bytes, refusals } = this.#table;
+    const tenant = this.#tenant;
+    const waits: Wait[] = [
+      longerOf("connection", own, size_bytes),
+      longerOf("user", this.#user.pair, size_bytes),
+      longerOf("tenant", tenant.pair, size_bytes),
+      waitOf("process", "messages", waitForShare(messages, tenant.messages, 1, now_ms), messages),
+      waitOf("process", "bytes", waitForShare(bytes, tenant.bytes, size_bytes, now_ms), bytes),
+    ];
+    const { scope, unit, retry_after_ms, per_second } = waits.reduce(longer);
+    refusals[scope]++;
+    this.#excess++;
+    this.#advised_ms = retry_after_ms;
+    this.#paused_ms = this.#updated_ms + Math.max(PAUSE_MS, retry_after_ms);
+    const shared = scope === "process" ? ", which its tenants share" : "";
+    const detail = `this ${scope} has ${per_second} ${unit} a second${shared}; ` +
+      `retry after ${retry_after_ms} ms`;
+    return new ArqonError("rate-limited", detail, { retry_after_ms });
+  }
+}

@@ -1,0 +1,321 @@
+/**
+ * What every implementation of client sockets does, on real listeners with real peers;
+ * `conformance_test.ts` runs it against all. Here is what the cases share, and those of messages
+ * and closing; the others are in `conformance_fair.ts` and `conformance_http.ts`.
+ */
+import assert from "node:assert/strict";
+import type { ClientSocket, SocketServer, Upgraded } from "../client_socket.ts";
+import {
+  BINARY,
+  CLOSE,
+  CONTINUATION,
+  PING,
+  PONG,
+  rawFrame,
+  RawPeer,
+  TEXT,
+} from "./conformance_peer.ts";
+
+const WAIT_MS = 20_000;
+/** Of every host; only what crosses it may differ. */
+export const MESSAGE_BYTES_MAX = 1_000_000;
+
+/** One upgraded socket as the server sees it. */
+export class Seen {
+  readonly socket: ClientSocket;
+  /** In order: "open", messages, and the close code. */
+  readonly events: (string | Uint8Array | number)[] = [];
+  /** Called for each message when it has been noted. */
+  onmessage: () => void = () => {};
+
+  constructor({ socket, listen }: Upgraded) {
+    this.socket = socket;
+    listen({
+      opened: () => this.events.push("open"),
+      message: (data) => {
+        this.events.push(typeof data === "string" ? data : new Uint8Array(data));
+        this.onmessage();
+      },
+      flooded: () => this.events.push("flooded"),
+      tooLong: () => {},
+      closed: (code) => this.events.push(code),
+    });
+  }
+
+  /** Resolves once so many events have come. Rejects after 20 s. */
+  async count(count: number): Promise<readonly (string | Uint8Array | number)[]> {
+    await until(() => this.events.length >= count, `${count} events, not ${this.events.length}`);
+    return this.events;
+  }
+
+  /** Resolves with the close code. */
+  async closed(): Promise<number> {
+    await until(() => typeof this.events.at(-1) === "number", "the close");
+    return this.events.at(-1) as number;
+  }
+}
+
+/** A listener whose upgrades one implementation takes. */
+export interface Host extends AsyncDisposable {
+  readonly implementation: SocketServer["implementation"];
+  readonly url: string;
+  /** Of its certificate; absent without TLS. */
+  readonly ca?: string;
+  /** The next socket; must be called before its client connects. */
+  next(): Promise<Seen>;
+}
+
+/** How a case wants its host. */
+export interface HostOptions {
+  readonly heartbeat_ms?: number;
+  /** Messages of one connection that may wait; more than any case sends that does not say. */
+  readonly waiting_messages?: number;
+  readonly tls?: boolean;
+  /** Answers what is no upgrade, and upgrades to `/refused`. */
+  readonly handler?: (request: Request) => Response | Promise<Response>;
+}
+
+/** One thing that every implementation does. */
+export interface Case {
+  readonly behaviour: string;
+  /** What a kind does instead that cannot do it; the case looks at that. */
+  readonly except?: Partial<Readonly<Record<SocketServer["implementation"], string>>>;
+  readonly options?: HostOptions;
+  run(host: Host): Promise<void>;
+}
+
+/** Polls. Rejects after 20 s. */
+export async function until(condition: () => boolean, what: string): Promise<void> {
+  const deadline_ms = Date.now() + WAIT_MS;
+  while (!condition()) {
+    if (Date.now() > deadline_ms) throw new Error(`waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** A raw peer and its socket, open. */
+export async function open(
+  host: Host,
+  headers: readonly string[] = [],
+): Promise<{ peer: RawPeer; seen: Seen }> {
+  const next = host.next();
+  const peer = await RawPeer.connect(host.url, headers, host.ca);
+  assert.match(peer.head, /^HTTP\/1\.1 101 /);
+  const seen = await next;
+  await seen.count(1);
+  return { peer, seen };
+}
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+const fill = (length: number, value = 7) => new Uint8Array(length).fill(value);
+
+const MESSAGES: readonly Case[] = [
+  {
+    behaviour: "opens once, then hands out text and binary messages whole and in order",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      const long = fill(200_000);
+      const frames = [
+        rawFrame(TEXT, bytes("grüße")),
+        rawFrame(BINARY, long),
+        rawFrame(TEXT, bytes("")),
+      ];
+      for (const frame of frames) await peer.write(frame);
+      assert.deepEqual(await seen.count(4), ["open", "grüße", long, ""]);
+    },
+  },
+  {
+    behaviour: "puts a fragmented message together, control frames between the fragments or not",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      await peer.write(rawFrame(TEXT, bytes("one "), false));
+      await peer.write(rawFrame(CONTINUATION, bytes("two "), false));
+      await peer.write(rawFrame(PING, bytes("?")));
+      assert.deepEqual(await peer.frame(), { opcode: PONG, body: bytes("?") });
+      await peer.write(rawFrame(CONTINUATION, bytes("three")));
+      assert.deepEqual(await seen.count(2), ["open", "one two three"]);
+    },
+  },
+  {
+    behaviour: "sends text and binary frames in the order of send",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      const { socket } = seen;
+      socket.send("a");
+      socket.send(fill(100_000));
+      socket.send("z");
+      assert.deepEqual(await peer.frame(), { opcode: TEXT, body: bytes("a") });
+      assert.deepEqual(await peer.frame(), { opcode: BINARY, body: fill(100_000) });
+      assert.deepEqual(await peer.frame(), { opcode: TEXT, body: bytes("z") });
+    },
+  },
+  {
+    behaviour: "a message's buffer is its own, also of messages that came in one packet",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      const two = [...rawFrame(BINARY, fill(3, 1)), ...rawFrame(BINARY, fill(3, 2))];
+      await peer.write(new Uint8Array(two));
+      const [, first, second] = await seen.count(3);
+      assert.deepEqual([first, second], [fill(3, 1), fill(3, 2)]);
+      assert.notEqual((first as Uint8Array).buffer, (second as Uint8Array).buffer);
+      assert.equal((first as Uint8Array).buffer.byteLength, 3);
+    },
+  },
+  {
+    behaviour: "keeps a byte order mark, and refuses text that is no UTF-8",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      await peer.write(rawFrame(TEXT, bytes("\ufeffx")));
+      assert.deepEqual(await seen.count(2), ["open", "\ufeffx"]);
+      await peer.write(rawFrame(TEXT, new Uint8Array([0xff, 0xfe])));
+      await seen.closed();
+      assert.equal(seen.events.length, 3);
+    },
+  },
+  {
+    behaviour: "tells how much a peer that does not read has not taken",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      const { socket } = seen;
+      assert.equal(socket.bufferedAmount, 0);
+      for (let frames = 0; frames < 200; frames++) socket.send(fill(100_000));
+      assert(socket.bufferedAmount > 1_000_000);
+      for (let frames = 0; frames < 200; frames++) await peer.frame();
+      await until(() => socket.bufferedAmount === 0, "an empty buffer");
+    },
+  },
+];
+
+const CLOSES: readonly Case[] = [
+  {
+    behaviour: "closes with code and reason, once the peer has answered, after what was sent",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      seen.socket.send("last");
+      seen.socket.close(1012, "restart");
+      seen.socket.close(4413, "again");
+      assert.equal((await peer.frame())?.opcode, TEXT);
+      const close = await peer.frame();
+      assert.deepEqual(close, {
+        opcode: CLOSE,
+        body: new Uint8Array([3, 0xf4, ...bytes("restart")]),
+      });
+      assert.deepEqual(seen.events, ["open"]);
+      await peer.write(rawFrame(CLOSE, new Uint8Array([3, 0xf4])));
+      assert.equal(await seen.closed(), 1012);
+    },
+  },
+  {
+    behaviour: "tells the code of a peer that closes, and answers it",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      await peer.write(rawFrame(CLOSE, new Uint8Array([0x0f, 0xa1, ...bytes("bye")])));
+      assert.equal(await peer.closeCode(), 4001);
+      assert.deepEqual(await seen.count(2), ["open", 4001]);
+    },
+  },
+  {
+    behaviour: "a peer that goes as one would that is given up has gone by itself",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      const reason = bytes("No response from ping frame.");
+      await peer.write(rawFrame(CLOSE, new Uint8Array([0x03, 0xe9, ...reason])));
+      assert.deepEqual(await seen.count(2), ["open", 1001]);
+    },
+  },
+  {
+    behaviour: "a peer that vanishes is 1006, and sending and closing then do nothing",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      peer[Symbol.dispose]();
+      assert.equal(await seen.closed(), 1006);
+      seen.socket.send("nobody");
+      seen.socket.close(1000, "");
+      seen.socket.terminate();
+      assert.deepEqual(seen.events, ["open", 1006]);
+    },
+  },
+  {
+    behaviour: "ends a peer that breaks the protocol",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      // A continuation of nothing.
+      await peer.write(rawFrame(CONTINUATION, bytes("x")));
+      await seen.closed();
+      assert.equal(seen.events.length, 2);
+    },
+  },
+  {
+    behaviour:
+      "a message below the bound arrives; above it, where there is a bound, the peer sees 1009",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      await peer.write(rawFrame(BINARY, fill(MESSAGE_BYTES_MAX)));
+      await seen.count(2);
+      await peer.write(rawFrame(BINARY, fill(MESSAGE_BYTES_MAX / 2), false));
+      await peer.write(rawFrame(CONTINUATION, fill(MESSAGE_BYTES_MAX / 2 + 1)));
+      if (host.implementation === "native") {
+        assert.equal(((await seen.count(3))[2] as Uint8Array).length, MESSAGE_BYTES_MAX + 1);
+      } else {
+        assert.equal(await peer.closeCode(), 1009);
+        await peer.write(rawFrame(CLOSE, new Uint8Array([3, 0xf1])));
+        assert.equal(await seen.closed(), 4413);
+      }
+    },
+  },
+  {
+    behaviour: "a peer in the middle of a message is cut off, or that it cannot be is said",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      await peer.write(rawFrame(BINARY, fill(300_000), false));
+      await peer.write(rawFrame(PING, bytes("?")));
+      await peer.frame();
+      const { unfinished_bytes } = seen.socket;
+      assert.equal(seen.socket.terminate(), host.implementation !== "native");
+      if (host.implementation === "native") return assert.equal(unfinished_bytes, undefined);
+      assert(unfinished_bytes !== undefined && unfinished_bytes >= 300_000, `${unfinished_bytes}`);
+      assert.equal(await seen.closed(), 1006);
+      assert.equal(await peer.frame(), undefined);
+    },
+  },
+];
+
+const HEARTBEAT: readonly Case[] = [
+  {
+    behaviour:
+      "pings a silent peer, keeps one that answers, gives up one silent for three heartbeats",
+    options: { heartbeat_ms: 1_000 },
+    async run(host) {
+      const began_ms = performance.now();
+      const [alive, dead] = [await open(host), await open(host)];
+      using peer = alive.peer;
+      using _dead = dead.peer;
+      let pings = 0;
+      while (pings < 3 || dead.seen.events.length < 2) {
+        const frame = await peer.frame();
+        assert.equal(frame?.opcode, PING);
+        pings++;
+        await peer.write(rawFrame(PONG, frame?.body ?? new Uint8Array(0)));
+      }
+      assert.deepEqual(dead.seen.events, ["open", 4408]);
+      const silent_ms = performance.now() - began_ms;
+      assert(silent_ms >= 3_000, `given up after ${silent_ms} ms`);
+      assert.deepEqual(alive.seen.events, ["open"]);
+    },
+  },
+];
+
+/** Messages, closing, heartbeat. */
+export const SOCKET_CASES: readonly Case[] = [...MESSAGES, ...CLOSES, ...HEARTBEAT];

@@ -1,0 +1,239 @@
+/**
+ * What every implementation does about a peer that sends too much, does not read, or does not go: turns,
+ * rests, and ends that are hard. Counted in turns of the event loop, never in time. The rest of the
+ * suite is `conformance.ts`.
+ */
+import assert from "node:assert/strict";
+import { open, until } from "./conformance.ts";
+import type { Case, Seen } from "./conformance.ts";
+import { BINARY, CLOSE, CONTINUATION, PING, PONG, rawFrame, TEXT } from "./conformance_peer.ts";
+import type { RawPeer } from "./conformance_peer.ts";
+import { TURN_FRAMES } from "../../../shared/turns/turns.ts";
+
+const NOTHING = new Uint8Array(0);
+
+/** So many frames as one piece. */
+function repeated(frame: Uint8Array, count: number): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(frame.length * count);
+  for (let at = 0; at < all.length; at += frame.length) all.set(frame, at);
+  return all;
+}
+
+/** Text messages "0", "1", … as one piece. */
+function numbered(count: number, from = 0): Uint8Array<ArrayBuffer> {
+  const frames = Array.from(
+    { length: count },
+    (_, at) => rawFrame(TEXT, new TextEncoder().encode(String(from + at))),
+  );
+  return new Uint8Array(frames.flatMap((frame) => [...frame]));
+}
+
+const numbers = (count: number) => Array.from({ length: count }, (_, at) => String(at));
+
+/** How many messages of a socket came between two turns of the event loop, at most. */
+async function mostInTurn(seen: Seen, done: () => boolean): Promise<number> {
+  let [most, now] = [0, 0];
+  let counting = true;
+  seen.onmessage = () => most = Math.max(most, ++now);
+  const turn = () => {
+    now = 0;
+    if (counting) setImmediate(turn);
+  };
+  turn();
+  await until(done, "all messages").finally(() => counting = false);
+  return most;
+}
+
+/** Sends until nobody takes it; resolves when the server is gone. */
+async function goOn(peer: RawPeer, bytes: Uint8Array): Promise<void> {
+  try {
+    for (;;) await peer.write(bytes);
+  } catch {
+    // Cut off.
+  }
+}
+
+const TURNS: readonly Case[] = [
+  {
+    behaviour: "hands out a turn's share of what has come, and everything in its order",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      const counted = mostInTurn(seen, () => seen.events.length === 5_001);
+      await peer.write(numbered(5_000));
+      // The share of one turn, and that of the next one as soon as it begins.
+      const most = await counted;
+      assert(most <= 2 * TURN_FRAMES, `${most} in one turn`);
+      assert.deepEqual(seen.events.slice(1), numbers(5_000));
+    },
+  },
+  {
+    behaviour: "another peer's message comes between those of one who floods",
+    async run(host) {
+      const flooding = await open(host);
+      const other = await open(host);
+      using peer = flooding.peer;
+      using _other = other.peer;
+      let before = Infinity;
+      other.seen.onmessage = () => before = flooding.seen.events.length;
+      const writing = peer.write(repeated(rawFrame(BINARY, NOTHING), 30_000));
+      await flooding.seen.count(2);
+      await other.peer.write(rawFrame(BINARY, NOTHING));
+      await writing;
+      await flooding.seen.count(30_001);
+      assert(before < 30_001, "it came last");
+    },
+  },
+  {
+    behaviour: "what came before a close is handed out before it",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      await peer.write(
+        new Uint8Array([...numbered(2_000), ...rawFrame(CLOSE, new Uint8Array([0x0f, 0xa1]))]),
+      );
+      assert.equal(await seen.closed(), 4001);
+      assert.deepEqual(seen.events.slice(1, -1), numbers(2_000));
+    },
+  },
+  {
+    behaviour: "a flood of pings lets others have their turn, and its last one is answered",
+    async run(host) {
+      const flooding = await open(host);
+      const other = await open(host);
+      using peer = flooding.peer;
+      using _other = other.peer;
+      const last = new TextEncoder().encode("last");
+      const pings = repeated(rawFrame(PING, NOTHING), 20_000);
+      const writing = (async () => {
+        await peer.write(pings);
+        await peer.write(rawFrame(PING, last));
+      })();
+      await other.peer.write(rawFrame(BINARY, NOTHING));
+      await other.seen.count(2);
+      for (;;) {
+        const frame = await peer.frame();
+        assert.equal(frame?.opcode, PONG);
+        if (frame?.body.length === last.length) break;
+      }
+      await writing;
+    },
+  },
+  {
+    behaviour: "who sends faster than its turns come waits at its own end, and loses nothing",
+    except: { native: "it waits in the Shield, and above a bound it is closed with 4429" },
+    options: { waiting_messages: 500 },
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      await peer.write(numbered(3_000));
+      if (host.implementation !== "native") {
+        return assert.deepEqual((await seen.count(3_001)).slice(1), numbers(3_000));
+      }
+      await until(() => seen.events.includes("flooded"), "the flood to be noticed");
+      const handed_out = seen.events.indexOf("flooded") - 1;
+      assert.deepEqual(seen.events.slice(1, handed_out + 1), numbers(handed_out));
+      assert(handed_out < 3_000);
+    },
+  },
+];
+
+const RESTS: readonly Case[] = [
+  {
+    behaviour: "who is over a rate is not read until it may speak again",
+    except: { native: "it is read on, and refused" },
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      let [began_ms, rested_ms] = [0, 0];
+      seen.onmessage = () => {
+        if (seen.events.length === 2) {
+          began_ms = performance.now();
+          seen.socket.rest(300);
+        } else rested_ms ||= performance.now() - began_ms;
+      };
+      await peer.write(numbered(1_000));
+      assert.deepEqual((await seen.count(1_001)).slice(1), numbers(1_000));
+      if (host.implementation === "native") return;
+      assert(rested_ms >= 299, `${rested_ms} ms`);
+      // Reading goes on.
+      await peer.write(numbered(1, 1_000));
+      await seen.count(1_002);
+    },
+  },
+  {
+    behaviour: "who rests and is closed answers the close at once",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      seen.onmessage = () => {
+        seen.socket.rest(60_000);
+        seen.socket.close(1012, "restart");
+      };
+      await peer.write(rawFrame(BINARY, NOTHING));
+      assert.equal(await peer.closeCode(), 1012);
+      await peer.write(rawFrame(CLOSE, new Uint8Array([3, 0xf4])));
+      assert.equal(await seen.closed(), 1012);
+    },
+  },
+];
+
+const ENDS: readonly Case[] = [
+  {
+    behaviour: "who goes on with messages after the close is cut off, and none is handed out",
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      const going_on = goOn(peer, repeated(rawFrame(BINARY, NOTHING), 10_000));
+      await seen.count(1_000);
+      const { length } = seen.events;
+      seen.socket.close(4429, "flooding");
+      await seen.closed();
+      assert.equal(seen.events.length, length + 1);
+      await going_on;
+    },
+  },
+  {
+    behaviour: "who goes on with fragments after the close is cut off",
+    except: { native: "it is read until the message ends or the memory guard finds it" },
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      if (host.implementation === "native") return assert.equal(seen.socket.terminate(), false);
+      await peer.write(rawFrame(BINARY, NOTHING, false));
+      const going_on = goOn(peer, repeated(rawFrame(CONTINUATION, NOTHING, false), 10_000));
+      seen.socket.close(1012, "restart");
+      await seen.closed();
+      await going_on;
+    },
+  },
+  {
+    behaviour: "who answers no close is cut off after five seconds",
+    except: { native: "it stays until it goes or sends something" },
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      seen.socket.close(1012, "restart");
+      assert.equal(await peer.closeCode(), 1012);
+      if (host.implementation === "native") return assert.equal(seen.socket.terminate(), false);
+      assert.equal(await seen.closed(), 1006);
+    },
+  },
+  {
+    behaviour: "who neither reads nor goes is cut off five seconds after a close",
+    except: { native: "it stays, with what was written to it" },
+    async run(host) {
+      const { peer, seen } = await open(host);
+      using _peer = peer;
+      for (let frames = 0; frames < 300; frames++) seen.socket.send(new Uint8Array(100_000));
+      assert(seen.socket.bufferedAmount > 1_000_000);
+      seen.socket.close(4429, "slow-consumer");
+      if (host.implementation === "native") return assert.equal(seen.socket.terminate(), false);
+      assert.equal(await seen.closed(), 1006);
+      assert.equal(seen.socket.bufferedAmount, 0);
+    },
+  },
+];
+
+/** Turns, rests, ends. */
+export const FAIR_CASES: readonly Case[] = [...TURNS, ...RESTS, ...ENDS];
