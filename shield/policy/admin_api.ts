@@ -5,31 +5,32 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
-import type { Logger } from "../../shared/log.ts";
+import type { Logger } from "../../shared/logs/log.ts";
 import { problemResponse } from "../../shared/problem.ts";
-import { AdminTable, answerAdmin, tenantInBody } from "../admin_routes.ts";
-import type { AdminCall } from "../admin_routes.ts";
-import type { Admin } from "../admin_scope.ts";
-import { inTurn } from "../check_queue.ts";
 import {
-  Deployment,
-  readBytes,
-  readJson,
-  requireType,
-  Reset,
-  Rollback,
-  tenantOf,
-} from "./admin_body.ts";
-import { rollingBack, withoutPolicy, withPolicy } from "./chain.ts";
-import type { PolicyVersion } from "./chain.ts";
-import type { LogFollowers } from "./log_followers.ts";
-import type { Quarantine, QuarantinedModule } from "./quarantine.ts";
-import type { Hook } from "./policy.ts";
-import type { PolicyRegistry } from "./registry.ts";
-import type { StoredDocument } from "./store.ts";
-import { PolicyModuleError } from "./wasm/errors.ts";
+  AdminTable,
+  answerAdmin,
+  jsonBody,
+  tenantInBody,
+  withBody,
+} from "../admin/routing/admin_routes.ts";
+import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
+import type { Admin } from "../admin/routing/admin_scope.ts";
+import { inTurn } from "../admin/routing/check_queue.ts";
+import { POLICIES_ABOUT } from "../openapi/openapi_policies.ts";
+import { flagOf, readBytes, readJson, requireType, tenantOf } from "../admin/routing/admin_body.ts";
+import { Deployment, Reset, Rollback } from "./chain/deployment.ts";
+import { rollingBack, withoutPolicy, withPolicy } from "./chain/chain.ts";
+import type { PolicyVersion } from "./chain/chain.ts";
+import type { LogFollowers } from "./logs/log_followers.ts";
+import type { LogMemory } from "./logs/log_memory.ts";
+import type { Quarantine, QuarantinedModule } from "./modules/quarantine.ts";
+import type { Hook } from "./abi/policy.ts";
+import type { PolicyRegistry } from "./chain/registry.ts";
+import type { StoredDocument } from "./chain/store.ts";
+import { PolicyModuleError } from "../../wasm/module/errors.ts";
 
-/** Largest upload in bytes: 1 MiB, the limit of design.md 4, and some slack for its sentence. */
+/** Largest upload in bytes: 1 MiB, the limit of a module, and some slack for the refusal's text. */
 const UPLOAD_BYTES = 1_048_576 + 65_536;
 /** How long an answer waits until this process enforces what it has written, in ms. */
 const ENFORCED_MS = 5_000;
@@ -54,6 +55,7 @@ export interface PolicyAdminContext {
   readonly check: (bytes: Uint8Array) => Promise<CheckedModule>;
   readonly quarantine: Pick<Quarantine, "list" | "release">;
   readonly followers: LogFollowers;
+  readonly memory: Pick<LogMemory, "read">;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -64,25 +66,45 @@ export function isPolicyPath(path: string): boolean {
   return path === "/v1/policies" || path.startsWith("/v1/policies/");
 }
 
+/** A module as it is uploaded. */
+const MODULE: RouteBody<PolicyAdminContext, Uint8Array> = {
+  type: "application/wasm",
+  schema: { type: "string", format: "binary" },
+  async read(request) {
+    requireType(request, "application/wasm");
+    return await readBytes(request, UPLOAD_BYTES);
+  },
+};
+
 /** Modules belong to nobody: whoever has the bytes can name their hash. */
 export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>({
-  "/v1/policies": { GET: { scope: "own", query: ["tenant"], handle: list } },
-  "/v1/policies/modules": { PUT: { scope: "shared", handle: upload } },
-  "/v1/policies/deploy": { POST: tenantInBody(bodyOf(Deployment), deploy) },
-  "/v1/policies/rollback": { POST: tenantInBody(bodyOf(Rollback), rollback) },
-  "/v1/policies/reset": { POST: tenantInBody(bodyOf(Reset), reset) },
-  "/v1/policies/logs": { GET: { scope: "tenant-in-query", query: ["tenant"], handle: logs } },
-  "/v1/policies/quarantine": { GET: { scope: "own", query: ["tenant"], handle: quarantined } },
-  "/v1/policies/quarantine/{module}": { DELETE: { handle: release } },
+  "/v1/policies": { GET: { scope: "own", about: POLICIES_ABOUT.listPolicies, handle: list } },
+  "/v1/policies/modules": {
+    PUT: { scope: "shared", about: POLICIES_ABOUT.uploadModule, ...withBody(MODULE, upload) },
+  },
+  "/v1/policies/deploy": {
+    POST: tenantInBody(POLICIES_ABOUT.deployPolicy, jsonBody(Deployment, readJson), deploy),
+  },
+  "/v1/policies/rollback": {
+    POST: tenantInBody(POLICIES_ABOUT.rollBackPolicies, jsonBody(Rollback, readJson), rollback),
+  },
+  "/v1/policies/reset": {
+    POST: tenantInBody(POLICIES_ABOUT.resetPolicies, jsonBody(Reset, readJson), reset),
+  },
+  "/v1/policies/logs": {
+    GET: { scope: "tenant-in-query", about: POLICIES_ABOUT.followPolicyLogs, handle: logs },
+  },
+  "/v1/policies/quarantine": {
+    GET: { scope: "own", about: POLICIES_ABOUT.listQuarantine, handle: quarantined },
+  },
+  "/v1/policies/quarantine/{module}": {
+    DELETE: { about: POLICIES_ABOUT.releaseModule, handle: release },
+  },
   // A policy may have a route's name: other methods than the route's own are about the policy.
   "/v1/policies/{policy}": {
-    DELETE: { scope: "tenant-in-query", query: ["tenant"], handle: remove },
+    DELETE: { scope: "tenant-in-query", about: POLICIES_ABOUT.removePolicy, handle: remove },
   },
 });
-
-function bodyOf<T extends z.ZodType>(schema: T): (request: Request) => Promise<z.output<T>> {
-  return (request) => readJson(request, schema);
-}
 
 /** Answers one request of an admin. Never rejects. */
 export function handlePolicies(
@@ -103,10 +125,9 @@ const answer = (body: unknown, status = 200): Response =>
 
 async function upload(
   context: PolicyAdminContext,
-  { request, by, tenant_id, checks }: AdminCall,
+  { by, tenant_id, checks }: AdminCall,
+  bytes: Uint8Array,
 ): Promise<Response> {
-  requireType(request, "application/wasm");
-  const bytes = await readBytes(request, UPLOAD_BYTES);
   const checked = await inTurn({ checks }, tenant_id, () => context.check(bytes));
   const sha256 = await context.registry.store.putModule(bytes);
   context.log.info("a policy module was uploaded", { sha256, size_bytes: bytes.length, by });
@@ -208,7 +229,7 @@ function past({ policies, ...version }: PolicyVersion) {
   return { ...version, policies: policies.map(({ name }) => name) };
 }
 
-/** Those of the tenant's policies whose modules are in quarantine, with why and since when. */
+/** The policies of the tenant whose modules are in quarantine, with why and since when. */
 function quarantinedOf({ quarantine }: PolicyAdminContext, { policies }: PolicyVersion) {
   const by_sha256 = new Map(quarantine.list().map((one) => [one.sha256, one]));
   return policies.flatMap(({ name, sha256 }) => {
@@ -274,7 +295,9 @@ function overview(registry: PolicyRegistry, only_tenant: string | undefined) {
 
 function logs(context: PolicyAdminContext, { url }: AdminCall): Response {
   const tenant = tenantOf(url);
-  return new Response(context.followers.follow(tenant), {
+  const follow = flagOf(url, "follow", true);
+  const body = follow ? context.followers.follow(tenant) : context.memory.read(tenant);
+  return new Response(body, {
     headers: { ...NO_STORE, "content-type": "application/x-ndjson" },
   });
 }

@@ -1,12 +1,12 @@
 /** The admin API as requests and answers, over a real registry on the embedded Spine. */
 import assert from "node:assert/strict";
-import { createLogger } from "../../shared/log.ts";
-import { operator } from "../test_admin.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { operator } from "../admin/routing/testing/admin.ts";
 import { handlePolicies, isPolicyPath } from "./admin_api.ts";
-import { documentBytes } from "./chain.ts";
-import { sha256Hex } from "./store.ts";
-import { startApi } from "./test_admin_api.ts";
-import { BAD_MODULE, tinyModule } from "./test_modules.ts";
+import { documentBytes } from "./chain/chain.ts";
+import { sha256Hex } from "../../shared/sha256.ts";
+import { startApi } from "./testing/admin_api.ts";
+import { BAD_MODULE, tinyModule } from "./testing/modules.ts";
 
 const MODULES = "/v1/policies/modules";
 const DEPLOY = "/v1/policies/deploy";
@@ -215,6 +215,23 @@ Deno.test("log lines are followed while the connection is open", async () => {
   assert.equal((await api.ask("GET", "/v1/policies/logs")).status, 400);
 });
 
+Deno.test("without following, what is remembered comes at once, and then the end", async () => {
+  await using api = await startApi();
+  const path = "/v1/policies/logs?tenant=acme&follow=false";
+  const none = await api.request("GET", path);
+  assert.deepEqual([none.status, await none.text()], [200, ""]);
+  api.memory.remember("acme", [{ name: "p", level: 2, message: "kept" }]);
+  api.memory.remember("other", [{ name: "q", level: 2, message: "not acme's" }]);
+  const response = await api.request("GET", path);
+  assert.equal(response.headers.get("content-type"), "application/x-ndjson");
+  const lines = (await response.text()).trimEnd().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(lines.map(({ policy, message }) => [policy, message]), [["p", "kept"]]);
+  for (const wrong of ["follow=no", "follow=", "follow=false&follow=false"]) {
+    const { status, body } = await api.ask("GET", `/v1/policies/logs?tenant=acme&${wrong}`);
+    assert.deepEqual([status, body.reason], [400, "invalid-settings"], wrong);
+  }
+});
+
 Deno.test("other paths are 404, other methods 405 with those that are allowed", async () => {
   await using api = await startApi();
   assert.equal(isPolicyPath("/v1/policies"), true);
@@ -240,6 +257,7 @@ Deno.test("a fault of the check is a 500 in the log, not in the answer", async (
     check: () => Promise.reject(new TypeError("secret detail")),
     quarantine: api.quarantine,
     followers: api.followers,
+    memory: api.memory,
     log: createLogger({
       level: "info",
       format: "logfmt",

@@ -1,8 +1,8 @@
 /** Quarantine over the admin API: who is told what, and who may let a module out. */
 import assert from "node:assert/strict";
-import { operator } from "../test_admin.ts";
+import { operator } from "../admin/routing/testing/admin.ts";
 import { handlePolicies } from "./admin_api.ts";
-import { startApi } from "./test_admin_api.ts";
+import { startApi } from "./testing/admin_api.ts";
 
 Deno.test("what is in quarantine is listed, told of where policies name it, and let out by operators", async () => {
   await using api = await startApi();

@@ -5,13 +5,13 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { MULTIPLICATIONS_PER_UNIT } from "./meter_costs.ts";
-import type { PolicyFacts } from "./policy.ts";
-import { decodeRequest, encodeRequest } from "./ring_message.ts";
-import { meteredGuest } from "./test_guests.ts";
-import { multiplicationNs, timed } from "./reference_loop.ts";
-import { runChain } from "./worker_chain.ts";
-import { createInstances } from "./worker_instances.ts";
+import { MULTIPLICATIONS_PER_UNIT } from "../../wasm/metering/meter_costs.ts";
+import type { PolicyFacts } from "./abi/policy.ts";
+import { decodeRequest, encodeRequest } from "./ring/ring_message.ts";
+import { meteredGuest } from "./testing/guests.ts";
+import { multiplicationNs, timed } from "../../wasm/metering/reference_loop.ts";
+import { runChain } from "./worker/worker_chain.ts";
+import { createInstances } from "./worker/worker_instances.ts";
 
 const FUEL = 10_000;
 /** Short runs until they keep the bound: a busy machine needs more of them. */

@@ -4,15 +4,15 @@
  * in a row. The least of such rows counts, so that a busy machine delays this test and does not fail it.
  */
 import assert from "node:assert/strict";
-import { meterPolicy } from "./abi_check.ts";
-import { instantiateGuest } from "./host_abi.ts";
-import { INSTANCE_FUEL_MAX } from "./instance_cost.ts";
-import { MULTIPLICATIONS_PER_UNIT, UNITS_PER_FUEL } from "./meter_costs.ts";
-import { multiplicationNs, timed } from "./reference_loop.ts";
-import { binary, guestText } from "./test_guests.ts";
-import { plainPolicy, type PolicyParts } from "./test_instances.ts";
-import { runChain } from "./worker_chain.ts";
-import { createInstances } from "./worker_instances.ts";
+import { meterPolicy } from "./abi/abi_check.ts";
+import { instantiateGuest } from "./abi/host_abi.ts";
+import { INSTANCE_FUEL_MAX } from "../../wasm/metering/instance_cost.ts";
+import { MULTIPLICATIONS_PER_UNIT, UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
+import { multiplicationNs, timed } from "../../wasm/metering/reference_loop.ts";
+import { binary, guestText } from "./testing/guests.ts";
+import { plainPolicy, type PolicyParts } from "./testing/instances.ts";
+import { runChain } from "./worker/worker_chain.ts";
+import { createInstances } from "./worker/worker_instances.ts";
 
 const OPTIONS = { memory_limit_pages: 64 };
 /** A row: long enough for the collector to come round. */

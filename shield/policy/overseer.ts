@@ -5,9 +5,9 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
-import type { Identity } from "../identity.ts";
+import type { Caller, HeaderPair } from "../message/caller.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
-import { shareKey } from "../trace_parent.ts";
+import { shareKey } from "../traces/trace_parent.ts";
 import type {
   EvaluateRequest,
   Hook,
@@ -15,23 +15,7 @@ import type {
   PolicyLog,
   PolicyOutcome,
   Verdict,
-} from "./policy.ts";
-
-/** A header or an added header. */
-export type HeaderPair = readonly [name: string, value: string];
-
-/** Who asks, with what its connection brought along. */
-export interface Caller {
-  readonly identity: Identity;
-  /** Of the connection; for an HTTP publish one of its user. */
-  readonly connection_id: string;
-  /** Of the upgrade or HTTP request, without credentials (`request_headers.ts`). */
-  readonly request_headers: readonly HeaderPair[];
-  readonly remote_ip: string;
-}
-
-/** What a request's token and address say, before there is a connection. */
-export type Client = Pick<Caller, "identity" | "remote_ip">;
+} from "./abi/policy.ts";
 
 /** What the Overseer needs. */
 export interface OverseerOptions {
@@ -46,9 +30,9 @@ export interface OverseerOptions {
     key: string,
   ) => readonly PolicyBinding[];
   readonly evaluate: (request: EvaluateRequest) => Promise<Verdict>;
-  /** Hears what each policy of a chain said. */
+  /** Called with what each policy of a chain said. */
   readonly onVerdict?: (request: EvaluateRequest, outcomes: readonly PolicyOutcome[]) => void;
-  /** Hears the verdict about a message, or about a caller that connects. */
+  /** Called with the verdict about a message, or about a caller that connects. */
   readonly onJudged?: ((about: object, verdict: Verdict) => void) | undefined;
   /** Unix ms. */
   readonly now: () => number;
@@ -62,9 +46,9 @@ export interface OverseerOptions {
 export interface Overseer {
   /** Rejects with `policy-rejected` or `policy-fault`. */
   onConnect(caller: Caller): Promise<void> | undefined;
-  /** Likewise. */
+  /** Asks about a subscription, in the same way. */
   onSubscribe(caller: Caller, room_id: string): Promise<void> | undefined;
-  /** Likewise; resolves with the headers that policies add. */
+  /** Asks about a message, in the same way; resolves with the headers that policies add. */
   onMessage(
     caller: Caller,
     envelope: ScannedEnvelope,
@@ -86,7 +70,7 @@ const decoder = new TextDecoder();
 interface Subject {
   readonly hook: Hook;
   readonly room_id: string;
-  /** Of the envelope; read when a policy can ask for them. */
+  /** The headers of the envelope; read when a policy can ask for them. */
   readonly headers: () => readonly HeaderPair[];
   readonly type: string;
   readonly content_type: string;

@@ -1,10 +1,10 @@
 /** What the Overseer asks of a chain and what it makes of the verdict; chains and pool are data here. */
 import assert from "node:assert/strict";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
-import type { Identity } from "../identity.ts";
+import type { Identity } from "../auth/identity.ts";
 import { createOverseer } from "./overseer.ts";
-import type { Caller } from "./overseer.ts";
-import type { EvaluateRequest, PolicyBinding, PolicyLog, Verdict } from "./policy.ts";
+import type { Caller } from "../message/caller.ts";
+import type { EvaluateRequest, PolicyBinding, PolicyLog, Verdict } from "./abi/policy.ts";
 
 const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };
 const BINDING: PolicyBinding = {

@@ -4,52 +4,53 @@
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Random } from "../../shared/ids.ts";
-import type { Logger } from "../../shared/log.ts";
-import type { Registry } from "../../shared/metrics.ts";
-import type { HealthCheck } from "../../shared/ops.ts";
-import type { Spine } from "../../shared/spine/spine.ts";
-import type { Admin } from "../admin_scope.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { HealthCheck } from "../../shared/listeners/ops.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { Admin } from "../admin/routing/admin_scope.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
-import type { Traces } from "../traces.ts";
-import { PolicyTable } from "../inspect/policy_table.ts";
+import type { Traces } from "../traces/traces.ts";
+import { PolicyTable } from "./policy_table.ts";
 import { handlePolicies } from "./admin_api.ts";
 import type { CheckedModule } from "./admin_api.ts";
-import { createCompiler, engineOf } from "./compile.ts";
-import type { Compiler } from "./compile.ts";
-import { Kept } from "./kept.ts";
-import { LogFollowers } from "./log_followers.ts";
-import { createPolicyLogWriter } from "./log_writer.ts";
-import type { MeteredModule } from "./meter.ts";
-import { createMetering } from "./metering.ts";
+import { createCompiler, engineOf } from "./modules/compile.ts";
+import type { Compiler } from "./modules/compile.ts";
+import { Kept } from "./modules/kept.ts";
+import { LogFollowers } from "./logs/log_followers.ts";
+import { LogMemory } from "./logs/log_memory.ts";
+import { createPolicyLogWriter } from "./logs/log_writer.ts";
+import type { MeteredPolicy } from "./abi/abi_check.ts";
+import { createMetering } from "./modules/metering.ts";
 import { createOverseer, NO_OVERSEER } from "./overseer.ts";
 import type { Overseer } from "./overseer.ts";
-import type { ModuleLoader } from "./module_set.ts";
-import { ModuleSweep } from "./module_sweep.ts";
-import { createPolicyPool } from "./pool.ts";
-import type { PolicyPool } from "./pool.ts";
-import { QUARANTINED } from "./pool_modules.ts";
-import { registerKept } from "./registry_metrics.ts";
-import { openQuarantine } from "./quarantine.ts";
-import type { Quarantine } from "./quarantine.ts";
-import { createPolicyRegistry } from "./registry.ts";
-import type { PolicyRegistry } from "./registry.ts";
-import { sha256Hex } from "./store.ts";
-import { openVerdicts } from "./verdict_store.ts";
-import type { Verdicts } from "./verdict_store.ts";
-import { PolicyModuleError } from "./wasm/errors.ts";
+import type { ModuleLoader } from "./modules/module_set.ts";
+import { ModuleSweep } from "./modules/module_sweep.ts";
+import { createPolicyPool } from "./pool/pool.ts";
+import type { PolicyPool } from "./pool/pool.ts";
+import { QUARANTINED } from "./pool/pool_modules.ts";
+import { registerKept, registerLogMemory } from "./chain/registry_metrics.ts";
+import { openQuarantine } from "./modules/quarantine.ts";
+import type { Quarantine } from "./modules/quarantine.ts";
+import { createPolicyRegistry } from "./chain/registry.ts";
+import type { PolicyRegistry } from "./chain/registry.ts";
+import { sha256Hex } from "../../shared/sha256.ts";
+import { openVerdicts } from "./modules/verdict_store.ts";
+import type { Verdicts } from "./modules/verdict_store.ts";
+import { PolicyModuleError } from "../../wasm/module/errors.ts";
 
 /** Metered modules that are remembered; each is a few megabytes at most. */
 const METERED_MAX = 8;
 /** How long the end of the process waits until a quarantine is stored, in ms. */
 const QUARANTINE_CLOSE_MS = 2_000;
 
-type Meter = (sha256: string, bytes: Uint8Array) => Promise<MeteredModule>;
+type Meter = (sha256: string, bytes: Uint8Array) => Promise<MeteredPolicy>;
 
 /** What the Overseer needs of the process. */
 export interface OverseerStart {
   readonly config: Config;
   readonly spine: Spine;
-  /** Of component `overseer`. */
+  /** A log of component `overseer`. */
   readonly log: Logger;
   readonly registry: Registry;
   /** Unix ms. */
@@ -64,7 +65,7 @@ export interface OverseerStart {
   /** The pool has given up: drain and exit non-zero. */
   readonly onFatal: (detail: string) => void;
   /** As in `PolicyRegistryOptions`; tests have less patience. */
-  readonly start_wait_ms?: number;
+  readonly tried_wait_ms?: number;
 }
 
 /** A running Overseer and its operators' side. */
@@ -102,11 +103,14 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     log,
     now,
     registry,
-    ...(start.start_wait_ms === undefined ? {} : { start_wait_ms: start.start_wait_ms }),
+    known_wait_ms: config.policy.start_wait_ms,
+    ...(start.tried_wait_ms === undefined ? {} : { tried_wait_ms: start.tried_wait_ms }),
   });
   const sweep = startSweep(start, policies);
   later.reload = (sha256) => policies.reload(sha256);
   const followers = new LogFollowers(now);
+  const memory = new LogMemory({ lines_max: config.policy.log_lines, now });
+  registerLogMemory(registry, memory);
   const write = createPolicyLogWriter(log, now);
   const table = new PolicyTable();
   const overseer = createOverseer({
@@ -117,13 +121,15 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     candidates: start.candidates,
     now,
     onLogs(tenant_id, logs) {
-      followers.publish(tenant_id, logs);
+      const at_ms = now();
+      followers.publish(tenant_id, logs, at_ms);
+      memory.remember(tenant_id, logs, at_ms);
       write(tenant_id, logs);
     },
   });
   await policies.ready;
   const check = checkerOf(loading, compiler);
-  const context = { registry: policies, check, quarantine, followers, log, now };
+  const context = { registry: policies, check, quarantine, followers, memory, log, now };
   return {
     overseer,
     table,
@@ -156,7 +162,7 @@ function startPool(
 function startMeter({ config }: OverseerStart, kept_ms: number) {
   const { memory_limit_pages } = config.platform.overseer;
   const metering = createMetering({ memory_limit_pages });
-  const kept = new Kept<MeteredModule>({ max: METERED_MAX, kept_ms });
+  const kept = new Kept<MeteredPolicy>({ max: METERED_MAX, kept_ms });
   const meter: Meter = (sha256, bytes) => kept.get(sha256, () => metering.meter(bytes));
   const close = () => {
     metering.close();

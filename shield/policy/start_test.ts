@@ -2,16 +2,16 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { parseConfig } from "../../shared/config/load.ts";
-import { createMetrics } from "../../shared/metrics.ts";
-import type { Spine } from "../../shared/spine/spine.ts";
-import { keptLog, testSpine } from "../test_spine.ts";
-import { withPolicy } from "./chain.ts";
-import type { Caller } from "./overseer.ts";
+import { createMetrics } from "../../shared/metrics/metrics.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { keptLog, testSpine } from "../testing/spine.ts";
+import { withPolicy } from "./chain/chain.ts";
+import type { Caller } from "../message/caller.ts";
 import { startOverseer } from "./start.ts";
-import { openPolicyStore } from "./store.ts";
-import { binary, guestText } from "./test_guests.ts";
-import { binding } from "./test_modules.ts";
-import { until } from "./test_registry.ts";
+import { openPolicyStore } from "./chain/store.ts";
+import { binary, guestText } from "./testing/guests.ts";
+import { binding } from "./testing/modules.ts";
+import { until } from "./testing/registry.ts";
 
 async function started(spine: Spine) {
   const { log, lines } = keptLog();
@@ -26,7 +26,7 @@ async function started(spine: Spine) {
     cores: 1,
     candidates: { record() {} } as never,
     onFatal: (detail) => assert.fail(detail),
-    start_wait_ms: 0,
+    tried_wait_ms: 0,
   });
   return { ...overseer, lines, [Symbol.asyncDispose]: () => overseer.close() };
 }

@@ -1,0 +1,213 @@
+/**
+ * Says whether a decoded module is a policy: it imports nothing but `arqon_host_v1`'s functions, and
+ * exports `memory`, `arqon_alloc` and at least one hook, all with the right signatures. Decides by
+ * names and types only; `meter.ts` makes the code safe to run.
+ */
+import { HOST_MODULE } from "./host_functions.ts";
+import { FUEL_EXPORT, HEIGHT_EXPORT } from "../../../wasm/metering/meter_costs.ts";
+import {
+  decodePolicy,
+  type MeteredModule,
+  meterModule,
+  type MeterOptions,
+} from "../../../wasm/metering/meter.ts";
+import { type Hook, HOOKS } from "./policy.ts";
+import { PolicyModuleError } from "../../../wasm/module/errors.ts";
+import {
+  type ExternalKind,
+  type FunctionType,
+  type Import,
+  importCounts,
+  VALUE_TYPE_NAMES,
+  ValueType,
+  type WasmModule,
+} from "../../../wasm/module/module.ts";
+
+/** One thing that is wrong: a stable reason in kebab-case and a sentence for people. */
+export interface AbiProblem {
+  readonly reason:
+    | "wasi-import"
+    | "memory-import"
+    | "unknown-import"
+    | "import-signature"
+    | "memory-missing"
+    | "alloc-missing"
+    | "hook-missing"
+    | "export-kind"
+    | "export-signature"
+    | "start-section"
+    | "reserved-export";
+  readonly sentence: string;
+}
+
+/** The functions of `arqon_host_v1`, as [parameters, results]; all are i32. */
+export const HOST_FUNCTIONS: Readonly<Record<string, readonly [number, number]>> = {
+  host_get_header: [2, 1],
+  host_get_claim: [2, 1],
+  host_get_payload: [0, 1],
+  host_add_header: [4, 0],
+  host_log: [3, 0],
+  host_reject: [3, 0],
+};
+
+function signatureText(type: FunctionType): string {
+  const list = (types: readonly ValueType[]) =>
+    types.map((one) => VALUE_TYPE_NAMES[one]).join(", ");
+  return `(${list(type.parameters)}) -> (${list(type.results)})`;
+}
+
+/** The signature of so many i32 parameters and results. */
+function i32Type([parameters, results]: readonly [number, number]): FunctionType {
+  return {
+    parameters: Array<ValueType>(parameters).fill(ValueType.I32),
+    results: Array<ValueType>(results).fill(ValueType.I32),
+  };
+}
+
+/** A name that the guest chose, short and on one line. */
+function quoted(name: string): string {
+  return JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
+}
+
+function importProblem(module: WasmModule, entry: Import): AbiProblem | undefined {
+  const label = `${quoted(entry.module)}.${quoted(entry.name)}`;
+  if (entry.module.startsWith("wasi_") || entry.module.startsWith("wasi:")) {
+    const sentence = `The import ${label} is WASI, which policies do not have: ` +
+      `build without it, for a bare wasm32 target.`;
+    return { reason: "wasi-import", sentence };
+  }
+  const { description } = entry;
+  if (description.kind === "memory") {
+    const sentence = `The memory is imported (${label}); a policy must define and export its own.`;
+    return { reason: "memory-import", sentence };
+  }
+  const known = entry.module === HOST_MODULE && Object.hasOwn(HOST_FUNCTIONS, entry.name)
+    ? HOST_FUNCTIONS[entry.name]
+    : undefined;
+  if (known === undefined || description.kind !== "function") {
+    const sentence = `The import ${label} (${description.kind}) is unknown; policies may import ` +
+      `only these functions of "${HOST_MODULE}": ${Object.keys(HOST_FUNCTIONS).join(", ")}.`;
+    return { reason: "unknown-import", sentence };
+  }
+  const type = module.types[description.type];
+  const wanted = signatureText(i32Type(known));
+  const found = type === undefined ? "no type" : signatureText(type);
+  if (found === wanted) return undefined;
+  const sentence = `The import ${label} has the signature ${found} instead of ${wanted}.`;
+  return { reason: "import-signature", sentence };
+}
+
+function functionType(module: WasmModule, index: number): FunctionType | undefined {
+  const imported = importCounts(module).function;
+  const own = module.functions[index - imported];
+  if (own !== undefined) return module.types[own.type];
+  const entry = module.imports.filter(({ description }) => description.kind === "function")[index];
+  return entry?.description.kind === "function" ? module.types[entry.description.type] : undefined;
+}
+
+/** What is wrong with the export `name`, if it is there. */
+function exportProblem(
+  module: WasmModule,
+  name: string,
+  wanted: FunctionType,
+): AbiProblem | undefined {
+  const found = module.exports.find((one) => one.name === name);
+  if (found === undefined) return undefined;
+  if (found.kind !== "function") {
+    return kindProblem(name, found.kind, "function");
+  }
+  const type = functionType(module, found.index);
+  const text = type === undefined ? "no type" : signatureText(type);
+  if (text === signatureText(wanted)) return undefined;
+  const sentence = `The export "${name}" has the signature ${text} instead of ` +
+    `${signatureText(wanted)}.`;
+  return { reason: "export-signature", sentence };
+}
+
+function kindProblem(name: string, found: ExternalKind, wanted: ExternalKind): AbiProblem {
+  const sentence = `The export "${name}" is a ${found} and must be a ${wanted}.`;
+  return { reason: "export-kind", sentence };
+}
+
+function exportProblems(module: WasmModule): readonly AbiProblem[] {
+  const kinds = new Map(module.exports.map(({ name, kind }) => [name, kind]));
+  const problems: AbiProblem[] = [];
+  const memory = kinds.get("memory");
+  if (memory === undefined) {
+    const sentence = `The export "memory" is missing: the host reads and writes through it.`;
+    problems.push({ reason: "memory-missing", sentence });
+  } else if (memory !== "memory") {
+    problems.push(kindProblem("memory", memory, "memory"));
+  }
+  if (!kinds.has("arqon_alloc")) {
+    const sentence = `The export "arqon_alloc" is missing: the host asks it for memory, ` +
+      `(i32) -> (i32).`;
+    problems.push({ reason: "alloc-missing", sentence });
+  }
+  const hooks = HOOKS.map((hook) => `arqon_${hook}`);
+  if (!hooks.some((hook) => kinds.has(hook))) {
+    const sentence = `No hook is exported: at least one of ${hooks.join(", ")} is needed, ` +
+      `() -> (i32).`;
+    problems.push({ reason: "hook-missing", sentence });
+  }
+  const signatures: readonly (readonly [string, readonly [number, number]])[] = [
+    ["arqon_alloc", [1, 1]],
+    ...hooks.map((hook): readonly [string, readonly [number, number]] => [hook, [0, 1]]),
+  ];
+  for (const [name, shape] of signatures) {
+    const problem = exportProblem(module, name, i32Type(shape));
+    if (problem !== undefined) problems.push(problem);
+  }
+  for (const name of [FUEL_EXPORT, HEIGHT_EXPORT]) {
+    if (!kinds.has(name)) continue;
+    problems.push({
+      reason: "reserved-export",
+      sentence: `The export name "${name}" is reserved.`,
+    });
+  }
+  return problems;
+}
+
+/**
+ * A start function would run whenever an instance is made, which a module that traps can ask for with
+ * every message, and nobody could say afterwards how much fuel it has used.
+ */
+function startProblems({ start }: WasmModule): readonly AbiProblem[] {
+  if (start === undefined) return [];
+  const sentence = "The module has a start section: let its first call do that work, " +
+    "which then is paid for by its fuel.";
+  return [{ reason: "start-section", sentence }];
+}
+
+/** Everything that keeps a module from being a policy, imports first; empty when nothing does. */
+export function abiProblems(module: WasmModule): readonly AbiProblem[] {
+  const imports = module.imports.flatMap((entry) => importProblem(module, entry) ?? []);
+  return [...imports, ...exportProblems(module), ...startProblems(module)];
+}
+
+/** A metered module that is a policy. */
+export interface MeteredPolicy extends MeteredModule {
+  /** The hooks that it exports, in the order of a connection's life; at least one. */
+  readonly hooks: readonly Hook[];
+}
+
+/**
+ * From uploaded bytes to a module that may run: decode, check the ABI, meter.
+ * @throws {PolicyModuleError} what `meter` throws, or the first ABI problem's reason with the
+ * sentences of all of them.
+ */
+export function meterPolicy(bytes: Uint8Array, options: MeterOptions): MeteredPolicy {
+  const module = decodePolicy(bytes, options.limits);
+  const problems = abiProblems(module);
+  const [first] = problems;
+  if (first !== undefined) {
+    const shown = problems.slice(0, 8).map(({ sentence }) => sentence);
+    if (problems.length > shown.length) {
+      shown.push(`${problems.length - shown.length} more problems are not listed.`);
+    }
+    throw new PolicyModuleError(first.reason, shown.join(" "));
+  }
+  const exported = new Set(module.exports.map(({ name }) => name));
+  const hooks = HOOKS.filter((hook) => exported.has(`arqon_${hook}`));
+  return { ...meterModule(module, options), hooks };
+}

@@ -1,0 +1,139 @@
+/** Which modules are policies, and what is said about the others. */
+import assert from "node:assert/strict";
+import { abiProblems, HOST_FUNCTIONS, meterPolicy } from "./abi_check.ts";
+import { LENGTH_PARAMETERS } from "../../../wasm/metering/meter_costs.ts";
+import { decodeModule } from "../../../wasm/module/decode.ts";
+import { PolicyModuleError } from "../../../wasm/module/errors.ts";
+import { fromText } from "../../../wasm/testing/bytes.ts";
+
+const MEMORY = `(memory (export "memory") 1)`;
+const ALLOC = `(func (export "arqon_alloc") (param i32) (result i32) i32.const 0)`;
+const HOOK = `(func (export "arqon_on_message") (result i32) i32.const 0)`;
+const IMPORTS = `
+  (import "arqon_host_v1" "host_get_header" (func (param i32 i32) (result i32)))
+  (import "arqon_host_v1" "host_get_claim" (func (param i32 i32) (result i32)))
+  (import "arqon_host_v1" "host_get_payload" (func (result i32)))
+  (import "arqon_host_v1" "host_add_header" (func (param i32 i32 i32 i32)))
+  (import "arqon_host_v1" "host_log" (func (param i32 i32 i32)))
+  (import "arqon_host_v1" "host_reject" (func (param i32 i32 i32)))`;
+
+const bytesOf = (text: string) => fromText(`(module ${text})`);
+
+Deno.test("a module with every import and hook is a policy", () => {
+  const hooks = `(func (export "arqon_on_connect") (result i32) i32.const 0)
+    (func (export "arqon_on_subscribe") (result i32) i32.const 0)`;
+  const bytes = bytesOf(`${IMPORTS} ${MEMORY} ${ALLOC} ${HOOK} ${hooks}`);
+  assert.deepEqual(abiProblems(decodeModule(bytes)), []);
+  const metered = meterPolicy(bytes, { memory_limit_pages: 64 });
+  assert.deepEqual(metered.hooks, ["on_connect", "on_subscribe", "on_message"]);
+  assert.ok(WebAssembly.validate(metered.bytes));
+});
+
+Deno.test("an import may be exported again as a hook", () => {
+  const bytes = bytesOf(`(import "arqon_host_v1" "host_get_payload" (func $p (result i32)))
+    ${MEMORY} ${ALLOC} (export "arqon_on_message" (func $p))`);
+  assert.deepEqual(abiProblems(decodeModule(bytes)), []);
+});
+
+const PROBLEMS: readonly (readonly [text: string, reason: string, sentence: RegExp])[] = [
+  [
+    `(import "wasi_snapshot_preview1" "fd_write" (func)) ${MEMORY} ${ALLOC} ${HOOK}`,
+    "wasi-import",
+    /"wasi_snapshot_preview1"."fd_write" is WASI/,
+  ],
+  [
+    `(import "env" "memory" (memory 1)) (export "memory" (memory 0)) ${ALLOC} ${HOOK}`,
+    "memory-import",
+    /memory is imported \("env"."memory"\)/,
+  ],
+  [
+    `(import "env" "abort" (func)) ${MEMORY} ${ALLOC} ${HOOK}`,
+    "unknown-import",
+    /"env"."abort" \(function\) is unknown; .* host_get_header/,
+  ],
+  [
+    `(import "arqon_host_v1" "host_sleep" (func)) ${MEMORY} ${ALLOC} ${HOOK}`,
+    "unknown-import",
+    /"host_sleep"/,
+  ],
+  [
+    `(import "arqon_host_v1" "toString" (func)) ${MEMORY} ${ALLOC} ${HOOK}`,
+    "unknown-import",
+    /"toString"/,
+  ],
+  [
+    `(import "arqon_host_v1" "host_log" (global i32)) ${MEMORY} ${ALLOC} ${HOOK}`,
+    "unknown-import",
+    /\(global\) is unknown/,
+  ],
+  [
+    `(import "arqon_host_v1" "host_log" (func (param i32 i64 i32))) ${MEMORY} ${ALLOC} ${HOOK}`,
+    "import-signature",
+    /signature \(i32, i64, i32\) -> \(\) instead of \(i32, i32, i32\) -> \(\)/,
+  ],
+  [`${ALLOC} ${HOOK}`, "memory-missing", /"memory" is missing/],
+  [`${MEMORY} ${HOOK}`, "alloc-missing", /"arqon_alloc" is missing/],
+  [`${MEMORY} ${ALLOC} ${HOOK} (func $main) (start $main)`, "start-section", /start section/],
+  [`${MEMORY} ${ALLOC}`, "hook-missing", /No hook is exported/],
+  [
+    `(func (export "memory")) ${ALLOC} ${HOOK}`,
+    "export-kind",
+    /"memory" is a function and must be a memory/,
+  ],
+  [
+    `${MEMORY} ${ALLOC} (global (export "arqon_on_message") i32 (i32.const 0))`,
+    "export-kind",
+    /"arqon_on_message" is a global and must be a function/,
+  ],
+  [
+    `${MEMORY} ${HOOK} (func (export "arqon_alloc") (param i64) (result i32) i32.const 0)`,
+    "export-signature",
+    /"arqon_alloc" has the signature \(i64\) -> \(i32\) instead of \(i32\) -> \(i32\)/,
+  ],
+  [
+    `${MEMORY} ${ALLOC} (func (export "arqon_on_message"))`,
+    "export-signature",
+    /"arqon_on_message" has the signature \(\) -> \(\) instead of \(\) -> \(i32\)/,
+  ],
+  [
+    `${MEMORY} ${ALLOC} ${HOOK} (func (export "arqon_height"))`,
+    "reserved-export",
+    /"arqon_height" is reserved/,
+  ],
+];
+
+for (const [text, reason, sentence] of PROBLEMS) {
+  Deno.test(`a module is no policy as ${reason}: ${sentence.source}`, () => {
+    const problems = abiProblems(decodeModule(bytesOf(text)));
+    assert.deepEqual(problems.map((problem) => problem.reason), [reason]);
+    assert.match(problems[0]?.sentence ?? "", sentence);
+    assert.throws(() => meterPolicy(bytesOf(text), { memory_limit_pages: 64 }), (error) => {
+      assert.ok(error instanceof PolicyModuleError);
+      assert.equal(error.reason, reason);
+      return sentence.test(error.message);
+    });
+  });
+}
+
+Deno.test("every problem is said, up to eight", () => {
+  const imports = Array.from({ length: 20 }, (_none, at) => `(import "env" "f${at}" (func))`);
+  assert.throws(() => meterPolicy(bytesOf(imports.join(" ")), { memory_limit_pages: 64 }), {
+    reason: "unknown-import",
+    message: /"f0".*"f7".*15 more problems are not listed\.$/,
+  });
+});
+
+Deno.test("names in sentences are short and on one line", () => {
+  const name = "x\\n".repeat(1000);
+  const [problem] = abiProblems(decodeModule(bytesOf(`(import "env" "${name}" (func))`)));
+  assert.ok(problem !== undefined && problem.sentence.length < 500);
+  assert.ok(!problem.sentence.includes("\n"));
+});
+
+Deno.test("the lengths that thunks pay for are parameters of the host's functions", () => {
+  assert.deepEqual(Object.keys(LENGTH_PARAMETERS), Object.keys(HOST_FUNCTIONS));
+  for (const [name, lengths] of Object.entries(LENGTH_PARAMETERS)) {
+    const [parameters] = HOST_FUNCTIONS[name] ?? [0];
+    assert.ok(lengths.every((at) => at < parameters), name);
+  }
+});

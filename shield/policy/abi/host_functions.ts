@@ -1,0 +1,235 @@
+/**
+ * The six functions of `arqon_host_v1` that a guest may call. Nothing a guest says is believed: every
+ * pointer and length is checked against the memory as it is then, and every length against a bound
+ * before anything is done with it. What a call costs beside its thunk's price (`meter_costs.ts`) is
+ * taken here, before the work.
+ */
+import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower, cutUtf8 } from "./host_headers.ts";
+import { headerProblem, NAME_BYTES } from "./host_headers.ts";
+import type { PolicyFault } from "./policy.ts";
+
+/** Name of the module that guests import from. */
+export const HOST_MODULE = "arqon_host_v1";
+/** Most bytes of one `host_log` line; the rest is cut off. */
+const LOG_LINE_BYTES = 1_024;
+/** Most lines of one call; the rest is dropped. */
+const LOG_LINES = 32;
+/** Most bytes of a reason; the rest is cut off. */
+const REASON_BYTES = 512;
+
+/** Units for each byte of headers and claims, paid by the first question of a call: they are parsed. */
+const ASKING_UNITS_PER_BYTE = 8;
+/** Units for each byte of a header or claim that is handed over: it is made into text and copied. */
+const TEXT_UNITS_PER_BYTE = 4;
+/** Copying the payload costs a unit for so many bytes. */
+const PAYLOAD_BYTES_PER_UNIT = 8;
+
+/** What a call may ask for. */
+export interface GuestRequest {
+  /** By name in ASCII lower case; undefined when there is none. */
+  readonly header: (lower_name: string) => string | undefined;
+  /** A claim as text. */
+  readonly claim: (name: string) => string | undefined;
+  readonly payload: Uint8Array;
+  /** Size of all headers and claims as they came, in bytes; nothing when left out. */
+  readonly asking_bytes?: number;
+}
+
+/** Thrown by an import to end the call: the JavaScript engine unwinds the guest, which cannot catch. */
+export class EndCall {
+  readonly fault: PolicyFault | undefined;
+  readonly detail: string;
+  constructor(fault: PolicyFault | undefined, detail: string) {
+    this.fault = fault;
+    this.detail = detail;
+  }
+
+  /** What is said where it ends no call: a start function that asks the host. */
+  toString(): string {
+    return this.detail;
+  }
+}
+
+/** One call in progress. */
+export interface Call {
+  readonly request: GuestRequest;
+  /** Whether the headers and claims have been paid for. */
+  has_asked: boolean;
+  readonly added_headers: (readonly [string, string])[];
+  added_bytes: number;
+  readonly logs: { level: number; message: string }[];
+  rejected: { code: number; reason: string } | undefined;
+}
+
+/** An exported global; the types of WebAssembly that come with TypeScript know no value types. */
+export interface Variable<T extends number | bigint> {
+  value: T;
+}
+
+/** The exports that the host uses. */
+export interface Exports {
+  readonly memory: WebAssembly.Memory;
+  readonly alloc: (size_bytes: number) => number;
+  readonly fuel: Variable<bigint>;
+  readonly height: Variable<number> | undefined;
+  readonly stack_pointer: Variable<number> | undefined;
+  readonly all: WebAssembly.Exports;
+}
+
+/** An instance and what it is doing. */
+export interface Running {
+  exports: Exports;
+  call: Call | undefined;
+  in_alloc: boolean;
+}
+
+const encoder = new TextEncoder();
+const strict = new TextDecoder("utf-8", { fatal: true });
+
+/** A call before its hook runs. */
+export function newCall(request: GuestRequest): Call {
+  const has_asked = (request.asking_bytes ?? 0) === 0;
+  return {
+    request,
+    has_asked,
+    added_headers: [],
+    added_bytes: 0,
+    logs: [],
+    rejected: undefined,
+  };
+}
+
+/** The call in progress; imports may be used only in one, and not by `arqon_alloc`. */
+function current({ call, in_alloc }: Running): Call {
+  if (in_alloc) throw new EndCall("abi", "arqon_alloc called the host");
+  // A start section may call imports while there is no call yet.
+  if (call === undefined) throw new EndCall("abi", "the host was called outside of a hook");
+  return call;
+}
+
+/** The bytes that the guest names, as a view that is good until the guest runs again. */
+function read({ exports }: Running, what: string, pointer: number, size: number): Uint8Array {
+  const start = pointer >>> 0;
+  const size_bytes = size >>> 0;
+  const memory_bytes = exports.memory.buffer.byteLength;
+  if (start + size_bytes <= memory_bytes) {
+    return new Uint8Array(exports.memory.buffer, start, size_bytes);
+  }
+  const sentence = `${size_bytes} bytes at ${start} are outside of the memory of ${memory_bytes}`;
+  throw new EndCall("abi", `${what}: ${sentence}`);
+}
+
+/** Text of at most `max_bytes`; longer one is a fault, found before it is looked at. */
+function readText(
+  running: Running,
+  what: string,
+  [pointer, size]: readonly [pointer: number, size: number],
+  max_bytes: number,
+): string {
+  const bytes = read(running, what, pointer, size);
+  if (bytes.length > max_bytes) {
+    throw new EndCall("abi", `${what}: ${bytes.length} bytes; at most ${max_bytes}`);
+  }
+  try {
+    return strict.decode(bytes);
+  } catch {
+    throw new EndCall("abi", `${what}: not UTF-8`);
+  }
+}
+
+/** Takes fuel for what the host does for the guest. */
+function charge({ exports: { fuel } }: Running, units: number): void {
+  const left = fuel.value - BigInt(units);
+  fuel.value = left;
+  if (left < 0n) throw new EndCall("fuel", "out of fuel");
+}
+
+/** The call in progress, which has now paid for its headers and claims. */
+function asking(running: Running): GuestRequest {
+  const call = current(running);
+  if (!call.has_asked) {
+    call.has_asked = true;
+    charge(running, (call.request.asking_bytes ?? 0) * ASKING_UNITS_PER_BYTE);
+  }
+  return call.request;
+}
+
+/** Copies into memory that the guest allocates: the length in 4 bytes, then the bytes. */
+function give(running: Running, bytes: Uint8Array, units: number): number {
+  charge(running, units);
+  running.in_alloc = true;
+  let pointer: number;
+  try {
+    pointer = running.exports.alloc(4 + bytes.length) >>> 0;
+  } finally {
+    running.in_alloc = false;
+  }
+  if (pointer === 0) throw new EndCall("memory", "arqon_alloc has no room");
+  const target = read(running, "arqon_alloc", pointer, 4 + bytes.length);
+  new DataView(target.buffer, target.byteOffset).setUint32(0, bytes.length, true);
+  target.set(bytes, 4);
+  return pointer | 0;
+}
+
+function giveText(running: Running, text: string | undefined): number {
+  if (text === undefined) return 0;
+  const bytes = encoder.encode(text);
+  return give(running, bytes, bytes.length * TEXT_UNITS_PER_BYTE);
+}
+
+function addHeader(call: Call, name: string, value: string, size_bytes: number): void {
+  const problem = headerProblem(name, value);
+  if (problem !== undefined) throw new EndCall("abi", `host_add_header: ${problem}`);
+  call.added_bytes += size_bytes;
+  if (call.added_headers.length >= ADDED_HEADERS || call.added_bytes > ADDED_HEADER_BYTES) {
+    throw new EndCall(
+      "abi",
+      `host_add_header: more than ${ADDED_HEADERS} headers or ${ADDED_HEADER_BYTES} bytes`,
+    );
+  }
+  call.added_headers.push([name, value]);
+}
+
+/** The imports of one instance. */
+export function hostImports(running: Running) {
+  return {
+    host_get_header(pointer: number, size: number): number {
+      const request = asking(running);
+      const name = readText(running, "header name", [pointer, size], NAME_BYTES);
+      return giveText(running, request.header(asciiLower(name)));
+    },
+    host_get_claim(pointer: number, size: number): number {
+      const request = asking(running);
+      const name = readText(running, "claim name", [pointer, size], NAME_BYTES);
+      return giveText(running, request.claim(name));
+    },
+    host_get_payload(): number {
+      const { payload } = current(running).request;
+      return give(running, payload, Math.ceil(payload.length / PAYLOAD_BYTES_PER_UNIT));
+    },
+    host_add_header(name_at: number, name_size: number, value_at: number, value_size: number) {
+      addHeader(
+        current(running),
+        readText(running, "header name", [name_at, name_size], NAME_BYTES),
+        readText(running, "header value", [value_at, value_size], ADDED_HEADER_BYTES),
+        (name_size >>> 0) + (value_size >>> 0),
+      );
+    },
+    host_log(level: number, pointer: number, size: number): void {
+      const { logs } = current(running);
+      const bytes = read(running, "log line", pointer, size);
+      if (logs.length >= LOG_LINES) return;
+      const known = level >= 0 && level <= 3 ? level : 1;
+      logs.push({ level: known, message: cutUtf8(bytes, LOG_LINE_BYTES) });
+    },
+    host_reject(code: number, pointer: number, size: number): never {
+      const call = current(running);
+      const bytes = read(running, "reason", pointer, size);
+      if (code < 400 || code > 599) {
+        throw new EndCall("abi", `host_reject: code ${code} is not within 400 to 599`);
+      }
+      call.rejected = { code, reason: cutUtf8(bytes, REASON_BYTES) };
+      throw new EndCall(undefined, "");
+    },
+  };
+}

@@ -1,0 +1,80 @@
+/**
+ * The policies of one tenant that are in force in this process, arranged for the message path: which
+ * apply to a room is found once and then looked up. Immutable but for its cache; a change makes a new
+ * one, so no caller can see half of it.
+ */
+import { applicable, isInRoom } from "./chain.ts";
+import { HOOKS } from "../abi/policy.ts";
+import type { Hook, PolicyBinding } from "../abi/policy.ts";
+
+/** Rooms of one tenant whose chains are remembered; one more, and they are all found anew. */
+export const CACHED_ROOMS = 4_096;
+
+type Lists = Readonly<Record<Hook, readonly PolicyBinding[]>>;
+
+/** A list that is the same for every room, where the hook has one. */
+function constantLists(policies: readonly PolicyBinding[]): Partial<Lists> {
+  const constant: Partial<Record<Hook, readonly PolicyBinding[]>> = {};
+  for (const hook of HOOKS) {
+    const hooked = policies.filter((policy) => policy.hooks.includes(hook));
+    const anywhere = !isInRoom(hook) || hooked.every(({ room }) => room === "*");
+    if (anywhere) constant[hook] = applicable(policies, hook, "");
+  }
+  return constant;
+}
+
+/** One version of a tenant's policies in force. */
+export class ActiveChain {
+  readonly version: number;
+  readonly policies: readonly PolicyBinding[];
+  /** The modules that the policies name. */
+  readonly modules: ReadonlySet<string>;
+  readonly #constant: Partial<Lists>;
+  readonly #rooms = new Map<string, Lists>();
+  /** Rooms with the same policies share one object: there are few of them, however many rooms. */
+  readonly #shared = new Map<string, Lists>();
+
+  constructor(version: number, policies: readonly PolicyBinding[]) {
+    this.version = version;
+    this.policies = policies;
+    this.modules = new Set(policies.map(({ sha256 }) => sha256));
+    this.#constant = constantLists(policies);
+  }
+
+  /** Rooms remembered now. */
+  get cached_rooms(): number {
+    return this.#rooms.size;
+  }
+
+  /** Forgets the rooms. */
+  forget(): void {
+    this.#rooms.clear();
+  }
+
+  /** What applies, before staged rollouts are looked at; the same list for the same question. */
+  applicable(hook: Hook, room: string): readonly PolicyBinding[] {
+    return this.#constant[hook] ?? this.#ofRoom(room)[hook];
+  }
+
+  #ofRoom(room: string): Lists {
+    const known = this.#rooms.get(room);
+    if (known !== undefined) return known;
+    if (this.#rooms.size >= CACHED_ROOMS) this.#rooms.clear();
+    const matching = applicableAnywhere(this.policies, room);
+    const lists = this.#shared.get(matching.signature) ?? matching.lists;
+    this.#shared.set(matching.signature, lists);
+    this.#rooms.set(room, lists);
+    return lists;
+  }
+}
+
+function applicableAnywhere(
+  policies: readonly PolicyBinding[],
+  room: string,
+): { signature: string; lists: Lists } {
+  const lists = Object.fromEntries(
+    HOOKS.map((hook) => [hook, applicable(policies, hook, room)]),
+  ) as Lists;
+  const names = (list: readonly PolicyBinding[]) => list.map(({ name }) => name).join();
+  return { signature: HOOKS.filter(isInRoom).map((hook) => names(lists[hook])).join("/"), lists };
+}

@@ -1,0 +1,304 @@
+/**
+ * Which policies are in force in this process, for every tenant: watches the documents, has their
+ * modules loaded, swaps chains, and answers the message path from memory. Writing documents is
+ * `store.ts`; running policies is the pool.
+ */
+import { ArqonError, isId } from "@arqon/proto";
+import type { Registry } from "prom-client";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { HealthCheck } from "../../../shared/listeners/ops.ts";
+import type { KvChange, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
+import { plural } from "../../../shared/plural.ts";
+import { sampled } from "./chain.ts";
+import { ModuleSet } from "../modules/module_set.ts";
+import type { ModuleLoader } from "../modules/module_set.ts";
+import type { Hook, PolicyBinding } from "../abi/policy.ts";
+import { CHAIN_STATES, registerRegistryMetrics } from "./registry_metrics.ts";
+import type { ChainState } from "./registry_metrics.ts";
+import { openPolicyStore } from "./store.ts";
+import type { PolicyStore } from "./store.ts";
+import { TenantChain } from "./tenant_chain.ts";
+import type { TenantStatus } from "./tenant_chain.ts";
+
+/** Rooms of all tenants whose chains are remembered; one more, and all are found anew. */
+const CACHED_ROOMS = 65_536;
+/** How long a start waits for modules that must be tried first; the others are loaded while messages pass. */
+const TRIED_WAIT_MS = 500;
+/** The wait for modules whose trial has passed before, in ms, unless it is told otherwise. */
+const KNOWN_WAIT_MS = 10_000;
+/** Ten times what an evaluation may take before it is a wedge. */
+const UNLOAD_DELAY_MS = 10_000;
+
+const NONE: readonly PolicyBinding[] = Object.freeze([]);
+
+/** What the registry needs of the process. */
+export interface PolicyRegistryOptions {
+  readonly spine: Spine;
+  readonly loader: ModuleLoader;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly registry: Registry;
+  /** How long a module stays loaded that no chain names any more, in ms. */
+  readonly unload_delay_ms?: number;
+  /** Instead of half a second: how long a start waits for modules that must be tried first. */
+  readonly tried_wait_ms?: number;
+  /** `[policy] start_wait_ms`: the same for modules whose trial has passed before. */
+  readonly known_wait_ms?: number;
+}
+
+/** For `/v1/status` and the admin API. */
+export interface PolicyRegistryStatus {
+  readonly ready: boolean;
+  readonly modules: number;
+  /** Modules that wait to be made ready, or are being. */
+  readonly pending_modules: number;
+  /** Tenants whose operations are refused until their modules are ready. */
+  readonly pending_tenants: number;
+  readonly tenants: Readonly<Record<ChainState, number>>;
+}
+
+/** A running registry. */
+export interface PolicyRegistry {
+  /** Documents and modules as they are stored; what the admin API changes. */
+  readonly store: PolicyStore;
+  /**
+   * Resolves when the stored policies are known and in force, have failed, or take too long: then their
+   * tenants are refused until they are, and no others. Rejects with `spine-unavailable` when the registry
+   * is closed before.
+   */
+  readonly ready: Promise<void>;
+  /**
+   * The policies that apply, in order; empty when none does, and the same list for the same question
+   * unless a rollout is under way. `key` decides for staged rollouts: trace id or connection id.
+   * Fails closed: throws `policy-loading` while the tenant's chain is not there yet, which is every
+   * tenant's before `ready`, and `policy-fault` when it cannot be.
+   */
+  chainFor(
+    tenant_id: string,
+    hook: Hook,
+    room_id: string,
+    key: string,
+  ): readonly PolicyBinding[];
+  /** Where the tenant stands; undefined when it has no document. */
+  tenant(tenant_id: string): TenantStatus | undefined;
+  /** Every tenant with a document. */
+  tenants(): TenantStatus[];
+  /** Resolves when this process has settled that revision of the tenant's document, with true, or is late. */
+  reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean>;
+  /** Fetches and loads a module once more that chains in force name. Rejects as loading does. */
+  reload(sha256: string): Promise<void>;
+  status(): PolicyRegistryStatus;
+  /** The readiness check of the process. */
+  check(): HealthCheck;
+  /** Stops watching and unloads everything; chains are unknown from then on. */
+  close(): void;
+}
+
+function fault(cause: string): ArqonError {
+  // The client learns no more than that: what is wrong with a tenant's policies is its admins' business.
+  return new ArqonError("policy-fault", "", { retry_after_ms: 1_000, cause: new Error(cause) });
+}
+
+function loading(cause: string): ArqonError {
+  return new ArqonError("policy-loading", "", { retry_after_ms: 1_000, cause: new Error(cause) });
+}
+
+class WatchedRegistry implements PolicyRegistry {
+  readonly store: PolicyStore;
+  readonly ready: Promise<void>;
+  readonly #options: PolicyRegistryOptions;
+  readonly #modules: ModuleSet;
+  readonly #chains = new Map<string, TenantChain>();
+  readonly #stop: () => void;
+  readonly #onSettled: (state: ChainState, duration_ms: number) => void;
+  #since_ms: number;
+  #state: "starting" | "ready" | "closed" = "starting";
+  /** Rooms that were remembered since all were last forgotten; at least as many as are now. */
+  #cached_rooms = 0;
+
+  constructor(options: PolicyRegistryOptions, store: PolicyStore) {
+    this.#options = options;
+    this.store = store;
+    this.#since_ms = options.now();
+    this.#modules = new ModuleSet({
+      loader: options.loader,
+      fetch: (sha256) => store.module(sha256),
+      unload_delay_ms: options.unload_delay_ms ?? UNLOAD_DELAY_MS,
+    });
+    const { settled } = registerRegistryMetrics(options.registry, () => ({
+      ...this.status(),
+      cached_rooms: this.#countRooms(),
+    }));
+    this.#onSettled = settled;
+    const watch = store.watch((change) => this.#hear(change));
+    this.#stop = () => watch.stop();
+    this.ready = this.#start(watch.ready);
+    // Whoever does not wait for it must not crash the process.
+    this.ready.catch(() => {});
+  }
+
+  chainFor(
+    tenant_id: string,
+    hook: Hook,
+    room_id: string,
+    key: string,
+  ): readonly PolicyBinding[] {
+    if (this.#state === "starting") throw loading("the policies are not read yet");
+    if (this.#state === "closed") throw fault("the policies are closed");
+    const tenant = this.#chains.get(tenant_id);
+    if (tenant === undefined) return NONE;
+    const { chain } = tenant;
+    if (chain === undefined) throw this.#refusal(tenant_id, tenant);
+    const before = chain.cached_rooms;
+    const list = chain.applicable(hook, room_id);
+    if (chain.cached_rooms > before && ++this.#cached_rooms > CACHED_ROOMS) this.#forgetRooms();
+    return sampled(list, key);
+  }
+
+  /** A tenant that somebody waits for comes before those that nobody asks for. */
+  #refusal(tenant_id: string, tenant: TenantChain): ArqonError {
+    if (!tenant.is_pending) return fault(tenant.status.detail);
+    this.#modules.urge(tenant_id);
+    return loading("its modules are not ready");
+  }
+
+  tenant(tenant_id: string): TenantStatus | undefined {
+    return this.#chains.get(tenant_id)?.status;
+  }
+
+  tenants(): TenantStatus[] {
+    return [...this.#chains.values()].map((chain) => chain.status);
+  }
+
+  async reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean> {
+    await this.ready.catch(() => {});
+    if (this.#state === "closed") return false;
+    return await this.#chain(tenant_id).reached(revision, timeout_ms);
+  }
+
+  reload(sha256: string): Promise<void> {
+    return this.#modules.reload(sha256);
+  }
+
+  status(): PolicyRegistryStatus {
+    const tenants: Record<string, number> = {};
+    for (const state of CHAIN_STATES) tenants[state] = 0;
+    let pending_tenants = 0;
+    for (const { status, is_pending } of this.#chains.values()) {
+      tenants[status.state] = (tenants[status.state] ?? 0) + 1;
+      pending_tenants += Number(is_pending);
+    }
+    return {
+      ready: this.#state === "ready",
+      modules: this.#modules.size,
+      pending_modules: this.#modules.pending,
+      pending_tenants,
+      tenants: tenants as Record<ChainState, number>,
+    };
+  }
+
+  check(): HealthCheck {
+    const { tenants, pending_tenants, pending_modules } = this.status();
+    const { active, failed, malformed, gone } = tenants;
+    const bad = failed + malformed + gone;
+    const known = `${plural(active + bad + tenants.loading, "tenant")} with policies`;
+    const trouble = bad === 0 ? "" : `, ${bad} with trouble`;
+    const pending = pending_tenants === 0
+      ? ""
+      : `, ${pending_tenants} refused until ${plural(pending_modules, "module")} more ` +
+        `${pending_modules === 1 ? "is" : "are"} ready`;
+    const detail = this.#state !== "ready"
+      ? `the policies are ${this.#state}`
+      : `${known}${trouble}${pending}`;
+    return { ok: this.#state === "ready", since_ms: this.#since_ms, detail };
+  }
+
+  close(): void {
+    if (this.#state === "closed") return;
+    this.#turnTo("closed");
+    this.#stop();
+    for (const chain of this.#chains.values()) chain.close();
+    this.#modules.close();
+  }
+
+  async #start(listed: Promise<void>): Promise<void> {
+    await listed;
+    const { tried_wait_ms = TRIED_WAIT_MS, known_wait_ms = KNOWN_WAIT_MS } = this.#options;
+    const settled = [...this.#chains.values()].map((chain) => chain.settled());
+    // What has run before is in force when the node is ready, so that a rolling restart refuses nobody; what
+    // must be tried first, which may take minutes, delays it no longer.
+    const timers: ReturnType<typeof setTimeout>[] = [];
+    const after = (ms: number) =>
+      new Promise<void>((resolve) => timers.push(setTimeout(resolve, ms)));
+    let is_over = false;
+    // A turn after the last module, its chain is in force.
+    const loaded = this.#modules.quickDone().then(() => is_over ? undefined : after(0));
+    const known = Promise.race([loaded, after(known_wait_ms)]);
+    await Promise.race([Promise.all(settled), Promise.all([known, after(tried_wait_ms)])]);
+    is_over = true;
+    timers.forEach(clearTimeout);
+    if (this.#state === "closed") throw new ArqonError("spine-unavailable", "closed");
+    this.#turnTo("ready");
+    const { tenants, pending_modules, pending_tenants } = this.status();
+    this.#options.log.info("the policies are ready", {
+      ...tenants,
+      pending_modules,
+      pending_tenants,
+    });
+  }
+
+  #turnTo(state: "ready" | "closed"): void {
+    this.#state = state;
+    this.#since_ms = this.#options.now();
+  }
+
+  #hear(change: KvChange): void {
+    const key = change.type === "put" ? change.entry.key : change.key;
+    const tenant_id = this.#tenantOf(key);
+    if (tenant_id === undefined) return;
+    if (change.type === "put") {
+      this.#chain(tenant_id).put(change.entry.value, change.entry.revision);
+    } else {
+      this.#chains.get(tenant_id)?.remove(change.revision);
+    }
+  }
+
+  #tenantOf(key: KvKey): string | undefined {
+    const [tenant_id = ""] = key;
+    if (key.length === 1 && isId(tenant_id)) return tenant_id;
+    this.#options.log.warn("the policy bucket holds a key that is no tenant", { key });
+    return undefined;
+  }
+
+  #chain(tenant_id: string): TenantChain {
+    const known = this.#chains.get(tenant_id);
+    if (known !== undefined) return known;
+    const { log, now } = this.#options;
+    const context = { modules: this.#modules, log, now, onSettled: this.#onSettled };
+    const chain = new TenantChain(tenant_id, this.#state === "ready", context);
+    this.#chains.set(tenant_id, chain);
+    return chain;
+  }
+
+  #countRooms(): number {
+    let rooms = 0;
+    for (const { chain } of this.#chains.values()) rooms += chain?.cached_rooms ?? 0;
+    return rooms;
+  }
+
+  #forgetRooms(): void {
+    for (const { chain } of this.#chains.values()) chain?.forget();
+    this.#cached_rooms = 0;
+  }
+}
+
+/**
+ * Opens the buckets and begins to watch; `ready` says when the policies are in force. Rejects with
+ * `spine-unavailable`.
+ */
+export async function createPolicyRegistry(
+  options: PolicyRegistryOptions,
+): Promise<PolicyRegistry> {
+  return new WatchedRegistry(options, await openPolicyStore(options.spine));
+}

@@ -1,0 +1,110 @@
+/** The registry's figures as metrics of its process. Labels are closed sets. */
+import { Counter, Gauge, Histogram } from "prom-client";
+import type { Registry } from "prom-client";
+import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
+import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
+
+/** What became of a tenant's chain, as `registry.ts` says it. */
+export const CHAIN_STATES = ["loading", "active", "failed", "malformed", "gone"] as const;
+/** See `CHAIN_STATES`. */
+export type ChainState = typeof CHAIN_STATES[number];
+
+/** What is read at every scrape. */
+export interface RegistryFigures {
+  readonly tenants: Readonly<Record<ChainState, number>>;
+  readonly modules: number;
+  readonly pending_modules: number;
+  readonly pending_tenants: number;
+  readonly cached_rooms: number;
+}
+
+/** What is counted as it happens. */
+export interface RegistryMetrics {
+  /** A change is in force, or is not: `duration_ms` since this process heard of it. */
+  settled(state: ChainState, duration_ms: number): void;
+}
+
+const APPLY_BUCKETS_SECONDS = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** Registers what is kept of compiled modules beside those in force. */
+export function registerKept(
+  registry: Registry,
+  compiler: { readonly kept: number; readonly released: number },
+): void {
+  scrapedGauge(
+    registry,
+    "shield_policy_compiled_modules",
+    "Compiled policy modules that are kept after a check or a load.",
+    () => compiler.kept,
+  );
+  scrapedCounter(
+    registry,
+    "shield_policy_compiled_released_total",
+    "Compiled policy modules that were given back because nobody asked for them.",
+    () => compiler.released,
+  );
+}
+
+/** Registers what is remembered of policies' own lines. */
+export function registerLogMemory(registry: Registry, memory: { readonly size: number }): void {
+  scrapedGauge(
+    registry,
+    "shield_policy_log_lines",
+    "Lines of policies that are remembered, of all tenants.",
+    () => memory.size,
+  );
+}
+
+/** Registers the metrics; once a registry. */
+export function registerRegistryMetrics(
+  registry: Registry,
+  read: () => RegistryFigures,
+): RegistryMetrics {
+  const registers = [registry];
+  new Gauge({
+    name: "shield_policy_tenants",
+    help: "Tenants with policies, by what became of their latest document.",
+    labelNames: ["state"],
+    registers,
+    collect() {
+      const { tenants } = read();
+      for (const state of CHAIN_STATES) this.set({ state }, tenants[state]);
+    },
+  });
+  const gauge = (name: string, help: string, value: (figures: RegistryFigures) => number) =>
+    scrapedGauge(registry, name, help, () => value(read()));
+  gauge("shield_policy_modules", "Policy modules loaded.", ({ modules }) => modules);
+  gauge(
+    "shield_policy_modules_pending",
+    "Policy modules that wait to be made ready, or are being.",
+    ({ pending_modules }) => pending_modules,
+  );
+  gauge(
+    "shield_policy_tenants_pending",
+    "Tenants whose operations are refused until their modules are ready.",
+    ({ pending_tenants }) => pending_tenants,
+  );
+  gauge(
+    "shield_policy_cached_rooms",
+    "Rooms whose chains are remembered.",
+    ({ cached_rooms }) => cached_rooms,
+  );
+  const changes = new Counter({
+    name: "shield_policy_changes_total",
+    help: "Changes of tenants' policies that this process heard of, by what became of them.",
+    labelNames: ["state"],
+    registers,
+  });
+  const seconds = new Histogram({
+    name: "shield_policy_apply_seconds",
+    help: "From hearing of a change to enforcing it, in seconds.",
+    buckets: APPLY_BUCKETS_SECONDS,
+    registers,
+  });
+  return {
+    settled(state, duration_ms) {
+      changes.inc({ state });
+      if (state === "active") seconds.observe(Math.max(0, duration_ms) / 1_000);
+    },
+  };
+}

@@ -1,0 +1,156 @@
+/**
+ * Stores policies: documents in the bucket `ARQON_POLICIES` under the tenant, module bytes in the
+ * object store `ARQON_MODULES` under their sha256. Changes are compare-and-set: none is lost.
+ */
+import { sha256Hex } from "../../../shared/sha256.ts";
+import { ArqonError } from "@arqon/proto";
+import type {
+  KeyValue,
+  KvChange,
+  KvWatch,
+  ObjectStore,
+  Spine,
+  StoredObject,
+} from "../../../shared/spine/contract/spine.ts";
+import { documentBytes, emptyDocument, parseDocument } from "./chain.ts";
+import type { PolicyDocument } from "./chain.ts";
+
+const DOCUMENTS = "ARQON_POLICIES";
+const MODULES = "ARQON_MODULES";
+const SHA256 = /^[0-9a-f]{64}$/;
+/** With n writers at once the last one succeeds at its n-th attempt, so this is how many there may be. */
+const ATTEMPTS = 64;
+
+/** A document and the revision at which it is stored; 0 when it is not. */
+export interface StoredDocument {
+  readonly document: PolicyDocument;
+  readonly revision: number;
+}
+
+/** Every method rejects with `spine-unavailable` while the Spine does not answer. */
+export class PolicyStore {
+  readonly #documents: KeyValue;
+  readonly #modules: ObjectStore;
+
+  constructor(documents: KeyValue, modules: ObjectStore) {
+    this.#documents = documents;
+    this.#modules = modules;
+  }
+
+  /** The tenant's document. Rejects with `policy-conflict` when what is stored is none. */
+  async read(tenant_id: string): Promise<StoredDocument> {
+    const entry = await this.#documents.get([tenant_id]);
+    if (entry === undefined) return { document: emptyDocument(), revision: 0 };
+    const parsed = parseDocument(entry.value);
+    if ("problem" in parsed) throw new ArqonError("policy-conflict", parsed.problem);
+    return { document: parsed.document, revision: entry.revision };
+  }
+
+  /**
+   * Writes what `change` makes of the tenant's document, and asks it again when somebody else was
+   * faster. Nothing is written when it returns the document it got. Rejects with what `change` throws
+   * and with `policy-conflict`.
+   */
+  async change(
+    tenant_id: string,
+    change: (document: PolicyDocument) => PolicyDocument,
+  ): Promise<StoredDocument> {
+    for (let attempt = 1;; attempt++) {
+      const stored = await this.read(tenant_id);
+      const document = change(stored.document);
+      if (document === stored.document) return stored;
+      try {
+        const revision = await this.#write(tenant_id, document, stored.revision);
+        return { document, revision };
+      } catch (error) {
+        const lost = error instanceof ArqonError && error.reason === "version-conflict";
+        if (!lost) throw error;
+        if (attempt === ATTEMPTS) {
+          throw new ArqonError("policy-conflict", `${ATTEMPTS} attempts were overtaken by others`);
+        }
+      }
+    }
+  }
+
+  /**
+   * Puts an empty document in the place of one that cannot be read. Rejects with `policy-conflict`
+   * when it can be read, or changes meanwhile.
+   */
+  async reset(tenant_id: string): Promise<StoredDocument> {
+    const entry = await this.#documents.get([tenant_id]);
+    if (entry === undefined || "document" in parseDocument(entry.value)) {
+      throw new ArqonError("policy-conflict", "the document is in order; nothing was reset");
+    }
+    const document = emptyDocument();
+    try {
+      return { document, revision: await this.#write(tenant_id, document, entry.revision) };
+    } catch (error) {
+      const lost = error instanceof ArqonError && error.reason === "version-conflict";
+      throw lost ? new ArqonError("policy-conflict", "somebody else changed it") : error;
+    }
+  }
+
+  /** As `KeyValue.watch`, of all tenants. */
+  watch(onChange: (change: KvChange) => void): KvWatch {
+    return this.#documents.watch([], onChange);
+  }
+
+  /** Stores a module under its sha256, which it returns. What is there is written anew: its age, too, counts from now. */
+  async putModule(bytes: Uint8Array): Promise<string> {
+    const sha256 = await sha256Hex(bytes);
+    await this.#modules.put(sha256, bytes);
+    return sha256;
+  }
+
+  /** Stores a module again that is gone, or damaged, although something names it by now. */
+  async keepModule(sha256: string, bytes: Uint8Array): Promise<void> {
+    const there = await this.module(sha256).catch(() => undefined);
+    if (there === undefined) await this.#modules.put(sha256, bytes);
+  }
+
+  /** Every module, whether or not something names it; what else is in the object store is nobody's here. */
+  async modules(): Promise<StoredObject[]> {
+    return (await this.#modules.list()).filter(({ name }) => SHA256.test(name));
+  }
+
+  /** Deletes a module. */
+  async deleteModule(sha256: string): Promise<void> {
+    await this.#modules.delete(sha256);
+  }
+
+  /**
+   * The modules that a chain names, or a version to which a rollback may go back. Rejects with
+   * `policy-conflict` when a document cannot be read: nobody knows what that one names.
+   */
+  async named(): Promise<Set<string>> {
+    const named = new Set<string>();
+    for (const [tenant_id = ""] of await this.#documents.keys()) {
+      const { document: { current, history } } = await this.read(tenant_id);
+      for (const { policies } of [current, ...history]) {
+        for (const { sha256 } of policies) named.add(sha256);
+      }
+    }
+    return named;
+  }
+
+  /** The bytes of a module; undefined when nobody uploaded it. Rejects with `internal` for other bytes. */
+  async module(sha256: string): Promise<Uint8Array | undefined> {
+    const bytes = await this.#modules.get(sha256);
+    if (bytes === undefined || await sha256Hex(bytes) === sha256) return bytes;
+    const cause = new Error(`${MODULES} holds other bytes under ${sha256}`);
+    throw new ArqonError("internal", "", { cause });
+  }
+
+  async #write(tenant_id: string, document: PolicyDocument, revision: number): Promise<number> {
+    return await this.#documents.update([tenant_id], documentBytes(document), revision);
+  }
+}
+
+/** Opens, and if need be makes, the bucket and the object store. Rejects with `spine-unavailable`. */
+export async function openPolicyStore(spine: Spine): Promise<PolicyStore> {
+  const [documents, modules] = await Promise.all([
+    spine.keyValue(DOCUMENTS),
+    spine.objects(MODULES),
+  ]);
+  return new PolicyStore(documents, modules);
+}

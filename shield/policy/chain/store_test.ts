@@ -1,0 +1,109 @@
+/** Documents and modules as they are stored: compare-and-set, damage, repair. Embedded and real NATS. */
+import assert from "node:assert/strict";
+import { watched } from "../../../shared/spine/nats/testing/nats_harness.ts";
+import { refusedWith } from "../../../shared/spine/conformance/conformance.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { startNats } from "../../../tests/harness/nats_server.ts";
+import { testSpine } from "../../testing/spine.ts";
+import { documentBytes, withoutPolicy, withPolicy } from "./chain.ts";
+import { openPolicyStore } from "./store.ts";
+import { sha256Hex } from "../../../shared/sha256.ts";
+import { binding, tinyModule } from "../testing/modules.ts";
+
+const author = { by: "ops", at_ms: 1_767_323_045_000 };
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+/** Both deploy at once, under names of their own: every deployment is a version, and none is lost. */
+async function losesNothing(one: Spine, other: Spine): Promise<void> {
+  const stores = await Promise.all([one, other].map(openPolicyStore));
+  const names = Array.from({ length: 24 }, (_, at) => `p${at}`);
+  await Promise.all(names.map((name, at) => {
+    const store = stores[at % 2];
+    return store?.change("acme", (document) => withPolicy(document, binding({ name }), author));
+  }));
+  const { document } = await openPolicyStore(one).then((store) => store.read("acme"));
+  assert.deepEqual(document.current.policies.map(({ name }) => name).sort(), names.sort());
+  assert.equal(document.current.version, names.length);
+}
+
+Deno.test("embedded: concurrent deployments are all kept", async () => {
+  await using engine = testSpine();
+  await losesNothing(engine.spine, engine.spine);
+});
+
+Deno.test("nats: concurrent deployments from two nodes are all kept", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using one = await watched(server.port, { request_timeout_ms: 20_000 });
+  await using other = await watched(server.port, { request_timeout_ms: 20_000 });
+  await losesNothing(one.spine, other.spine);
+});
+
+Deno.test("a change is asked again for what others wrote meanwhile, and may then be refused", async () => {
+  await using engine = testSpine();
+  const store = await openPolicyStore(engine.spine);
+  const bucket = await engine.spine.keyValue("ARQON_POLICIES");
+  await store.change("acme", (document) => withPolicy(document, binding({ name: "a" }), author));
+  const asked: number[] = [];
+  const removing = store.change("acme", (document) => {
+    asked.push(document.current.version);
+    const removed = withoutPolicy(document, "a", author);
+    // The other writer is faster by a moment.
+    if (asked.length === 1) void bucket.put(["acme"], documentBytes(removed));
+    return removed;
+  });
+  await assert.rejects(removing, refusedWith("policy-unknown"));
+  assert.deepEqual(asked, [1, 2]);
+});
+
+Deno.test("a change that is overtaken for ever is a policy-conflict", async () => {
+  await using engine = testSpine();
+  const store = await openPolicyStore(engine.spine);
+  const bucket = await engine.spine.keyValue("ARQON_POLICIES");
+  await store.change("acme", (document) => withPolicy(document, binding(), author));
+  const stored = await bucket.get(["acme"]);
+  const overtaken = store.change("acme", (document) => {
+    void bucket.put(["acme"], stored?.value ?? bytes(""));
+    return withPolicy(document, binding({ name: "q" }), author);
+  });
+  await assert.rejects(overtaken, refusedWith("policy-conflict"));
+});
+
+Deno.test("a change that changes nothing is not written", async () => {
+  await using engine = testSpine();
+  const store = await openPolicyStore(engine.spine);
+  const deploy = () => store.change("acme", (one) => withPolicy(one, binding(), author));
+  const first = await deploy();
+  assert.deepEqual(await deploy(), first);
+  assert.deepEqual(await store.read("acme"), first);
+  assert.deepEqual((await store.read("nobody")).revision, 0);
+});
+
+Deno.test("a document that cannot be read is never written over, but by a reset", async () => {
+  await using engine = testSpine();
+  const store = await openPolicyStore(engine.spine);
+  const bucket = await engine.spine.keyValue("ARQON_POLICIES");
+  await bucket.put(["acme"], bytes("{"));
+  const conflict = refusedWith("policy-conflict");
+  const deploy = () => store.change("acme", (one) => withPolicy(one, binding(), author));
+  await assert.rejects(deploy(), conflict);
+  await assert.rejects(store.read("acme"), conflict);
+  await store.reset("acme");
+  assert.equal((await deploy()).document.current.version, 1);
+  await assert.rejects(store.reset("acme"), conflict);
+  await assert.rejects(store.reset("nobody"), conflict);
+});
+
+Deno.test("a module is stored once under its sha256, and other bytes under it are refused", async () => {
+  await using engine = testSpine();
+  const store = await openPolicyStore(engine.spine);
+  const module = tinyModule(1);
+  const sha256 = await store.putModule(module);
+  assert.equal(sha256, await sha256Hex(module));
+  assert.deepEqual(await store.module(sha256), module);
+  assert.equal(await store.module("0".repeat(64)), undefined);
+  const objects = await engine.spine.objects("ARQON_MODULES");
+  await objects.put(sha256, bytes("others"));
+  await assert.rejects(store.module(sha256), refusedWith("internal"));
+  await store.putModule(module);
+  assert.deepEqual(await store.module(sha256), module, "an upload repairs it");
+});

@@ -1,0 +1,235 @@
+/**
+ * One tenant's way from documents to the chain in force: a new document's modules are loaded beside
+ * the old chain, then the chain is swapped in one assignment. A document whose modules do not load
+ * leaves the old chain; one that cannot be read refuses the tenant's operations (fail closed).
+ */
+import type { Logger } from "../../../shared/logs/log.ts";
+import { ActiveChain } from "./active_chain.ts";
+import { parseDocument } from "./chain.ts";
+import { isFinal } from "../modules/module_set.ts";
+import type { ModuleSet } from "../modules/module_set.ts";
+import type { ChainState } from "./registry_metrics.ts";
+
+/** Pause before modules that could not be fetched are asked for again; doubles up to the longest. */
+const RETRY_MS = 250;
+const LONGEST_RETRY_MS = 30_000;
+/** Callers that wait for one tenant's document to settle. */
+const WAITERS_MAX = 256;
+
+/** What the registry gives each of its tenants. */
+export interface TenantContext {
+  readonly modules: ModuleSet;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly onSettled: (state: ChainState, duration_ms: number) => void;
+}
+
+/** Where a tenant's policies stand in this process. */
+export interface TenantStatus {
+  readonly tenant: string;
+  /** `failed`, `malformed` and `gone` are about the latest document; see `enforced_version`. */
+  readonly state: ChainState;
+  /** What is wrong, "" when nothing is. */
+  readonly detail: string;
+  /** Revision of the document that `state` is about. */
+  readonly revision: number;
+  /** The version in force here; undefined when every operation is refused. */
+  readonly enforced_version: number | undefined;
+  readonly policies: number;
+  /** Unix ms of the last change of all this. */
+  readonly since_ms: number;
+}
+
+interface Stored {
+  readonly value: Uint8Array;
+  readonly revision: number;
+  readonly heard_ms: number;
+}
+
+interface Waiter {
+  readonly revision: number;
+  resolve(): void;
+}
+
+/** One tenant. */
+export class TenantChain {
+  readonly #tenant_id: string;
+  readonly #context: TenantContext;
+  #active: ActiveChain | undefined;
+  /** Set while every operation is refused. */
+  #refused: boolean;
+  #state: ChainState = "loading";
+  #detail = "";
+  #revision = 0;
+  #since_ms: number;
+  /** The latest document that nobody has looked at. */
+  #wanted: Stored | undefined;
+  #running: Promise<void> | undefined;
+  #attempt = 0;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  readonly #waiters = new Set<Waiter>();
+  #closed = false;
+
+  /**
+   * `is_new`: until now the tenant had no policies, so an empty chain is in force until its first
+   * document is. Else nobody here knows what was in force, and its operations are refused until then.
+   */
+  constructor(tenant_id: string, is_new: boolean, context: TenantContext) {
+    this.#tenant_id = tenant_id;
+    this.#context = context;
+    this.#refused = !is_new;
+    this.#active = is_new ? new ActiveChain(0, []) : undefined;
+    this.#since_ms = context.now();
+  }
+
+  /** The chain in force; undefined when operations are refused. */
+  get chain(): ActiveChain | undefined {
+    return this.#refused ? undefined : this.#active;
+  }
+
+  /** Operations are refused because modules are still being made ready, and for nothing else. */
+  get is_pending(): boolean {
+    return this.#refused && this.#active === undefined && this.#running !== undefined;
+  }
+
+  get status(): TenantStatus {
+    return {
+      tenant: this.#tenant_id,
+      state: this.#state,
+      detail: this.#detail,
+      revision: this.#revision,
+      enforced_version: this.chain?.version,
+      policies: this.chain?.policies.length ?? 0,
+      since_ms: this.#since_ms,
+    };
+  }
+
+  /** Takes up a stored document; of several in quick succession only the last may be looked at. */
+  put(value: Uint8Array, revision: number): void {
+    if (this.#closed) return;
+    this.#attempt = 0;
+    this.#want({ value, revision, heard_ms: this.#context.now() });
+  }
+
+  /**
+   * The document is gone. Nothing that we do deletes one, so this is damage or a stranger's hand, and
+   * whatever is in force stays: a lost store must not switch protection off.
+   */
+  remove(revision: number): void {
+    if (this.#closed) return;
+    clearTimeout(this.#retry);
+    this.#wanted = undefined;
+    this.#context.log.error("a tenant's policy document is gone; what was in force stays", {
+      tenant_id: this.#tenant_id,
+    });
+    const detail = "the document was deleted; what was in force stays until the next deployment";
+    this.#settle("gone", detail, revision, this.#context.now());
+  }
+
+  /** Resolves when nothing is under way. */
+  async settled(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  /** Resolves with true once the document of this revision, or a later one, is settled; else false. */
+  async reached(revision: number, timeout_ms: number): Promise<boolean> {
+    if (this.#revision >= revision) return true;
+    if (this.#closed || this.#waiters.size >= WAITERS_MAX) return false;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const waiter = { revision, resolve };
+    this.#waiters.add(waiter);
+    const timer = setTimeout(resolve, timeout_ms);
+    await promise;
+    clearTimeout(timer);
+    this.#waiters.delete(waiter);
+    return this.#revision >= revision;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#wanted = undefined;
+    clearTimeout(this.#retry);
+    for (const waiter of this.#waiters) waiter.resolve();
+  }
+
+  #want(stored: Stored): void {
+    clearTimeout(this.#retry);
+    this.#wanted = stored;
+    this.#running ??= this.#run();
+  }
+
+  async #run(): Promise<void> {
+    for (let next = this.#wanted; next !== undefined; next = this.#wanted) {
+      this.#wanted = undefined;
+      await this.#apply(next);
+    }
+    this.#running = undefined;
+  }
+
+  async #apply(stored: Stored): Promise<void> {
+    const { modules, log } = this.#context;
+    const fields = { tenant_id: this.#tenant_id, revision: stored.revision };
+    const parsed = parseDocument(stored.value);
+    if ("problem" in parsed) {
+      this.#refused = true;
+      log.error("a tenant's policies cannot be read; its operations are refused", {
+        ...fields,
+        problem: parsed.problem,
+      });
+      return this.#settle("malformed", parsed.problem, stored.revision, stored.heard_ms);
+    }
+    const { version, policies } = parsed.document.current;
+    const next = new ActiveChain(version, policies);
+    try {
+      await modules.hold(next.modules, this.#tenant_id);
+    } catch (error) {
+      return this.#failed(stored, version, error);
+    }
+    if (this.#closed) return modules.release(next.modules);
+    const previous = this.#active;
+    // The swap: from here on every operation meets the new chain, and none a mixture.
+    this.#active = next;
+    this.#refused = false;
+    if (previous !== undefined) modules.release(previous.modules);
+    log.info("policies are in force", { ...fields, version, policies: policies.length });
+    this.#settle("active", "", stored.revision, stored.heard_ms);
+  }
+
+  #failed(stored: Stored, version: number, error: unknown): void {
+    if (this.#closed) return;
+    const { revision, heard_ms } = stored;
+    const why = error instanceof Error ? error.message : String(error);
+    const stays = this.chain === undefined
+      ? "its operations are refused"
+      : `version ${this.chain.version} stays`;
+    // A retry that fails again is one failure, told once.
+    if (this.#attempt === 0) {
+      this.#context.log.error(`a tenant's new policies do not load; ${stays}`, {
+        tenant_id: this.#tenant_id,
+        revision,
+        version,
+        error,
+      });
+    }
+    this.#settle(
+      "failed",
+      `version ${version} does not load (${stays}): ${why}`,
+      revision,
+      heard_ms,
+    );
+    if (isFinal(error) || this.#wanted !== undefined) return;
+    const delay_ms = Math.min(RETRY_MS * 2 ** this.#attempt++, LONGEST_RETRY_MS);
+    this.#retry = setTimeout(() => this.#want(stored), delay_ms);
+  }
+
+  #settle(state: ChainState, detail: string, revision: number, heard_ms: number): void {
+    const now_ms = this.#context.now();
+    this.#state = state;
+    this.#detail = detail;
+    this.#revision = revision;
+    this.#since_ms = now_ms;
+    this.#context.onSettled(state, now_ms - heard_ms);
+    for (const waiter of this.#waiters) if (revision >= waiter.revision) waiter.resolve();
+  }
+}

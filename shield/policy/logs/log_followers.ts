@@ -1,0 +1,127 @@
+/**
+ * `host_log` lines on their way to people who follow them (`arq policy logs -f`). Best effort and of
+ * this process only: a follower that reads too slowly loses lines and is told how many. The last lines
+ * are remembered by `log_memory.ts`; those that are kept are the process's own log.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { PolicyLog } from "../abi/policy.ts";
+
+/** Followers of all tenants together. */
+const FOLLOWERS_MAX = 64;
+/** Lines and characters that wait for one follower. */
+const LINES_MAX = 1_024;
+const CHARACTERS_MAX = 262_144;
+
+const LEVELS = ["debug", "info", "warn", "error"];
+const encoder = new TextEncoder();
+
+/** A line as NDJSON; `at_ms` is Unix ms. */
+export function logText({ name, level, message }: PolicyLog, at_ms: number): string {
+  const ts = new Date(at_ms).toISOString();
+  return `${JSON.stringify({ ts, policy: name, level: LEVELS[level] ?? "info", message })}\n`;
+}
+
+interface Follower {
+  readonly tenant_id: string;
+  readonly lines: string[];
+  characters: number;
+  dropped: number;
+  /** Resolves the read that waits for a line. */
+  wake: (() => void) | undefined;
+  ended: boolean;
+}
+
+/** The followers of a process. */
+export class LogFollowers {
+  readonly #now: () => number;
+  readonly #followers = new Set<Follower>();
+
+  /** `now`: Unix ms. */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Followers now. */
+  get size(): number {
+    return this.#followers.size;
+  }
+
+  /** Hands the lines of one evaluation to who follows the tenant. Costs nothing when nobody does. */
+  publish(tenant_id: string, logs: readonly PolicyLog[], at_ms = this.#now()): void {
+    if (this.#followers.size === 0) return;
+    for (const follower of this.#followers) {
+      if (follower.tenant_id !== tenant_id) continue;
+      for (const log of logs) offer(follower, logText(log, at_ms));
+      follower.wake?.();
+    }
+  }
+
+  /**
+   * NDJSON of `{"ts","policy","level","message"}` from now on, and `{"dropped": n}` where lines were
+   * lost; an empty line at once, so that the reader knows it follows. Throws `too-many-pending`.
+   */
+  follow(tenant_id: string): ReadableStream<Uint8Array> {
+    if (this.#followers.size >= FOLLOWERS_MAX) {
+      throw new ArqonError("too-many-pending", `${FOLLOWERS_MAX} follow policy logs already`);
+    }
+    const follower: Follower = {
+      tenant_id,
+      lines: ["\n"],
+      characters: 1,
+      dropped: 0,
+      wake: undefined,
+      ended: false,
+    };
+    this.#followers.add(follower);
+    const end = () => {
+      follower.ended = true;
+      this.#followers.delete(follower);
+      follower.wake?.();
+    };
+    return new ReadableStream({
+      pull: async (controller) => {
+        const text = await next(follower);
+        if (text !== undefined) controller.enqueue(encoder.encode(text));
+        else controller.close();
+      },
+      cancel: end,
+    }, { highWaterMark: 0 });
+  }
+
+  /** Ends every stream. */
+  close(): void {
+    for (const follower of this.#followers) {
+      follower.ended = true;
+      follower.wake?.();
+    }
+    this.#followers.clear();
+  }
+}
+
+function offer(follower: Follower, line: string): void {
+  const full = follower.lines.length >= LINES_MAX ||
+    follower.characters + line.length > CHARACTERS_MAX;
+  if (full) {
+    follower.dropped++;
+    return;
+  }
+  follower.lines.push(line);
+  follower.characters += line.length;
+}
+
+/** Everything that waits; undefined when the stream has ended. */
+async function next(follower: Follower): Promise<string | undefined> {
+  while (follower.lines.length === 0 && !follower.ended) {
+    await new Promise<void>((resolve) => {
+      follower.wake = resolve;
+    });
+    follower.wake = undefined;
+  }
+  if (follower.lines.length === 0) return undefined;
+  const lost = follower.dropped > 0 ? `${JSON.stringify({ dropped: follower.dropped })}\n` : "";
+  const text = follower.lines.join("") + lost;
+  follower.lines.length = 0;
+  follower.characters = 0;
+  follower.dropped = 0;
+  return text;
+}

@@ -1,0 +1,65 @@
+/** Following policy logs: who gets what, slow readers, the bounds. */
+import assert from "node:assert/strict";
+import { refusedWith } from "../../../shared/spine/conformance/conformance.ts";
+import { LogFollowers } from "./log_followers.ts";
+import type { PolicyLog } from "../abi/policy.ts";
+
+const NOW_MS = 1_767_323_045_000;
+const line = (message: string, level = 1): PolicyLog => ({ name: "bad-words", level, message });
+
+/** Reads one chunk; an empty line is what a stream begins with. */
+async function read(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<string> {
+  return new TextDecoder().decode((await reader.read()).value);
+}
+
+async function following(followers: LogFollowers, tenant: string) {
+  const reader = followers.follow(tenant).getReader();
+  assert.equal(await read(reader), "\n");
+  return reader;
+}
+
+Deno.test("a follower gets the lines of its tenant as NDJSON, and of no other", async () => {
+  const followers = new LogFollowers(() => NOW_MS);
+  const acme = await following(followers, "acme");
+  const other = await following(followers, "other");
+  followers.publish("acme", [line("one\n\u0000"), line("two", 3)]);
+  followers.publish("other", [line("three", 9)]);
+  const lines = (await read(acme)).trimEnd().split("\n").map((text) => JSON.parse(text));
+  assert.deepEqual(lines, [
+    { ts: "2026-01-02T03:04:05.000Z", policy: "bad-words", level: "info", message: "one\n\u0000" },
+    { ts: "2026-01-02T03:04:05.000Z", policy: "bad-words", level: "error", message: "two" },
+  ]);
+  assert.match(await read(other), /"level":"info","message":"three"/);
+  // A read that waits gets the next line.
+  const waiting = read(acme);
+  followers.publish("acme", [line("late")]);
+  assert.match(await waiting, /"late"/);
+  await Promise.all([acme.cancel(), other.cancel()]);
+  assert.equal(followers.size, 0);
+  followers.publish("acme", [line("nobody hears it")]);
+});
+
+Deno.test("a follower that does not read loses lines and is told how many", async () => {
+  const followers = new LogFollowers(() => NOW_MS);
+  const many = await following(followers, "acme");
+  for (let at = 0; at < 2_000; at++) followers.publish("acme", [line(`${at}`)]);
+  const lines = (await read(many)).trimEnd().split("\n");
+  assert.equal(lines.length, 1_025);
+  assert.deepEqual(JSON.parse(lines.at(-1) ?? ""), { dropped: 2_000 - 1_024 });
+  for (let at = 0; at < 500; at++) followers.publish("acme", [line("x".repeat(1_000))]);
+  const large = await read(many);
+  assert.ok(large.length < 263_000 && /\{"dropped":\d+\}\n$/.test(large));
+  followers.publish("acme", [line("again")]);
+  assert.match(await read(many), /"again"/);
+  await many.cancel();
+});
+
+Deno.test("there are at most 64 followers, and closing ends them", async () => {
+  const followers = new LogFollowers(() => NOW_MS);
+  const all = await Promise.all(Array.from({ length: 64 }, () => following(followers, "acme")));
+  assert.throws(() => followers.follow("acme"), refusedWith("too-many-pending"));
+  const waiting = all.map((reader) => reader.read());
+  followers.close();
+  for (const end of await Promise.all(waiting)) assert.equal(end.done, true);
+  assert.equal(followers.size, 0);
+});

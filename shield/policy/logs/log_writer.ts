@@ -1,0 +1,38 @@
+/**
+ * `host_log` lines on their way to the process's own log: `component=overseer module=NAME …`, so many a
+ * second and tenant. What is over that is left out, and one line a second says so. People who follow a
+ * tenant's lines live get them from `log_followers.ts`.
+ */
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { PolicyLog } from "../abi/policy.ts";
+
+/** Lines of one tenant that reach the log in a second. */
+export const LINES_PER_SECOND = 50;
+/** Tenants whose rate is remembered; when there are more, all begin anew. */
+const TENANTS_MAX = 10_000;
+const LEVELS = ["debug", "info", "warn", "error"] as const;
+
+/** Writes the lines of one evaluation. */
+export type PolicyLogWriter = (tenant_id: string, logs: readonly PolicyLog[]) => void;
+
+/** `log` is of component `overseer`, `now` Unix ms. */
+export function createPolicyLogWriter(log: Logger, now: () => number): PolicyLogWriter {
+  const rates = new Map<string, { second: number; lines: number }>();
+  return (tenant_id, logs) => {
+    const second = Math.floor(now() / 1_000);
+    let rate = rates.get(tenant_id);
+    if (rate?.second !== second) {
+      if (rates.size >= TENANTS_MAX) rates.clear();
+      rate = { second, lines: 0 };
+      rates.set(tenant_id, rate);
+    }
+    for (const { name, level, message } of logs) {
+      if (rate.lines > LINES_PER_SECOND) return;
+      if (++rate.lines > LINES_PER_SECOND) {
+        log.warn("a tenant's policies log too much; lines are left out", { tenant_id });
+        return;
+      }
+      log.child({ module: name, tenant_id })[LEVELS[level] ?? "info"](message);
+    }
+  };
+}

@@ -1,0 +1,42 @@
+/** How many lines of a tenant's policies reach the process's log, and that it says what it leaves out. */
+import assert from "node:assert/strict";
+import { createLogger } from "../../../shared/logs/log.ts";
+import { createPolicyLogWriter, LINES_PER_SECOND } from "./log_writer.ts";
+
+function writer() {
+  const lines: string[] = [];
+  const clock = { now_ms: 1_790_000_000_000 };
+  const now = () => clock.now_ms;
+  const write = (line: string) => void lines.push(line);
+  const log = createLogger({ level: "debug", format: "logfmt", component: "overseer", now, write });
+  return { lines, clock, write: createPolicyLogWriter(log, now) };
+}
+
+const line = (message: string, level = 1) => ({ name: "auth_policy", level, message });
+
+Deno.test("a line names the policy and has its level", () => {
+  const { lines, write } = writer();
+  write("acme", [line("fine", 0), line("hm", 2), line("odd", 9)]);
+  assert.match(
+    lines[0] ?? "",
+    /^level=debug component=overseer module=auth_policy tenant_id=acme msg="fine"/,
+  );
+  assert.match(lines[1] ?? "", /^level=warn /);
+  assert.match(lines[2] ?? "", /^level=info /);
+});
+
+Deno.test("over the limit one line a second says so, however the lines come", () => {
+  for (const batch of [1, 7, 200]) {
+    const { lines, clock, write } = writer();
+    for (let sent = 0; sent < 210; sent += batch) {
+      write("acme", Array.from({ length: batch }, (_, index) => line(`${sent + index}`)));
+    }
+    assert.equal(lines.length, LINES_PER_SECOND + 1, `batches of ${batch}`);
+    assert.match(lines.at(-1) ?? "", /^level=warn .*log too much/);
+    write("other", [line("heard")]);
+    assert.match(lines.at(-1) ?? "", /tenant_id=other msg="heard"/, "each tenant has its own rate");
+    clock.now_ms += 1_000;
+    write("acme", [line("again")]);
+    assert.match(lines.at(-1) ?? "", /msg="again"/);
+  }
+});

@@ -1,0 +1,75 @@
+/**
+ * Starts our own programs as child processes without permissions: trial compilations.
+ * Not for anything that a client names.
+ */
+import { denoCommand } from "../../../shared/process/deno_command.ts";
+
+/** How a child is to run. */
+export interface ChildOptions {
+  /** URL of the program; it may import files beside it and nothing from a registry. */
+  readonly program: string;
+  /** First argument by which a compiled server knows that it is to be that program. */
+  readonly compiled_as: string;
+  readonly args: readonly string[];
+  readonly v8_flags: readonly string[];
+  readonly stdin: Uint8Array<ArrayBuffer>;
+  /** After this it is killed. */
+  readonly wall_ms: number;
+}
+
+/** How it ended. `late`: it was killed for its time. */
+export interface ChildResult {
+  readonly code: number;
+  readonly stdout: Uint8Array;
+  readonly stderr: string;
+  readonly late: boolean;
+}
+
+/**
+ * Program and arguments. A compiled server has no `deno` beside it and is started again itself: it
+ * gives its permissions up as it starts. V8 takes the flags that were compiled in and no other.
+ */
+export function childCommand(
+  { program, compiled_as, args, v8_flags }: Omit<ChildOptions, "stdin" | "wall_ms">,
+  standalone: boolean = Deno.build.standalone,
+): { command: string; args: string[] } {
+  if (standalone) return { command: Deno.execPath(), args: [compiled_as, ...args] };
+  const flags = ["--no-prompt", "--no-config", "--no-lock", "--no-remote", "--no-npm"];
+  return {
+    command: denoCommand(),
+    args: ["run", ...flags, `--v8-flags=${v8_flags.join(",")}`, program, ...args],
+  };
+}
+
+async function feed(child: Deno.ChildProcess, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  const writer = child.stdin.getWriter();
+  try {
+    await writer.write(bytes);
+    await writer.close();
+  } catch {
+    // It has ended before it read everything; its exit code says why.
+  }
+}
+
+/** Rejects when the child cannot be started. */
+export async function runChild(options: ChildOptions): Promise<ChildResult> {
+  const { command, args } = childCommand(options);
+  const child = new Deno.Command(command, {
+    args,
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    child.kill("SIGKILL");
+  }, options.wall_ms);
+  try {
+    feed(child, options.stdin);
+    const { code, stdout, stderr } = await child.output();
+    return { code, stdout, stderr: new TextDecoder().decode(stderr).trim(), late };
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * Compiles metered modules for the process. A module that is new to it is first compiled completely,
+ * by both compilers of the engine, in child processes with limits on time and memory: a module that
+ * only compiles for minutes must not do that here. What passed is then compiled lazily, as usual, and
+ * remembered (`verdict_store.ts`), so that the same bytes are not tried again at the next start.
+ */
+import { runChild } from "./child.ts";
+import { EXIT_MEMORY, EXIT_REFUSED, TRIAL_ARGUMENT } from "./compile_child.ts";
+import { Kept } from "./kept.ts";
+import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
+import { sha256Hex } from "../../../shared/sha256.ts";
+import type { Verdicts } from "./verdict_store.ts";
+import { PolicyModuleError } from "../../../wasm/module/errors.ts";
+
+/** Limits of one trial compilation. */
+export interface CompileLimits {
+  readonly wall_ms: number;
+  readonly memory_bytes: number;
+}
+
+/** The limits of a compile: at most 10 s, and far less memory than a compile bomb takes. */
+export const COMPILE_LIMITS: CompileLimits = { wall_ms: 10_000, memory_bytes: 536_870_912 };
+
+/** Compiled modules of the process. */
+export interface Compiler {
+  /**
+   * The compiled module; `sha256` names the upload that `bytes` were made of. Rejects with
+   * `PolicyModuleError`: `compile-refused`, `compile-time`, `compile-memory`, or `compile-failed`
+   * when the engine broke down over it; with another Error when the trial cannot be made at all.
+   */
+  compile(sha256: string, bytes: Uint8Array): Promise<WebAssembly.Module>;
+}
+
+/** A compiler that keeps what it has compiled. */
+export interface KeepingCompiler extends Compiler {
+  /** Compiled modules that are kept for whoever asks next, whether or not one is in force. */
+  readonly kept: number;
+  /** The number of modules that were given back since the start. */
+  readonly released: number;
+  /** Gives back what is kept. */
+  close(): void;
+}
+
+/** Flags of the two compilers: the baseline one, and the optimising one for every function. */
+const TIERS = ["--liftoff-only", "--no-liftoff"];
+/**
+ * A compiled server tries the baseline compiler only, since V8's flags are compiled in. The optimising
+ * one is bounded by the transform alone: a function at its limit takes it 25 ms and 4 MiB (measured).
+ */
+const TRIALS = Deno.build.standalone ? TIERS.slice(0, 1) : TIERS;
+const CHILD = new URL("./compile_child.ts", import.meta.url).href;
+/**
+ * What a verdict depends on besides the bytes: the transform that made them, the compilers that were
+ * tried under which limits, and the engine on its machine.
+ */
+export function engineOf(limits: CompileLimits = COMPILE_LIMITS): string {
+  const { v8, deno } = Deno.version;
+  const { wall_ms, memory_bytes } = limits;
+  const of_limits = `${wall_ms} ms ${memory_bytes} bytes`;
+  return `transform ${METER_VERSION}; ${TRIALS.join(" ")}; ${of_limits}; v8 ${v8}; deno ${deno}; ` +
+    Deno.build.target;
+}
+
+/** The rest of the child, which has no use for it, is kept small too. */
+const CHILD_HEAP_MIB = 128;
+
+/** What a compiler may be told. */
+export interface CompilerOptions {
+  readonly limits?: CompileLimits;
+  /** Compiled modules that are kept. */
+  readonly max?: number;
+  /** How long one is kept after its last use, in ms; absent: until others take its place. */
+  readonly kept_ms?: number;
+  /** Trials that have passed before; absent: every module that is not kept is tried. */
+  readonly verdicts?: Verdicts | undefined;
+}
+
+/** Compiles; keeps the last `max` modules by upload and version of the transform. */
+export function createCompiler(options: CompilerOptions = {}): KeepingCompiler {
+  const { limits = COMPILE_LIMITS, max = 256, kept_ms, verdicts } = options;
+  const compiled = new Kept<WebAssembly.Module>({ max, kept_ms });
+  let last: Promise<unknown> = Promise.resolve();
+
+  /** One trial at a time: uploads must not take all cores from the traffic. */
+  function inTurn<T>(action: () => Promise<T>): Promise<T> {
+    const turn = last.then(action);
+    last = turn.catch(() => {});
+    return turn;
+  }
+
+  async function make(sha256: string, bytes: Uint8Array): Promise<WebAssembly.Module> {
+    const copy = new Uint8Array(bytes);
+    // By what is about to be compiled: a verdict about other bytes, whoever wrote it, is none.
+    const metered_sha256 = await sha256Hex(copy);
+    if (await verdicts?.passed(sha256) !== metered_sha256) {
+      await inTurn(async () => {
+        for (const flags of TRIALS) await tryCompile(copy, flags, limits);
+      });
+      await verdicts?.remember(sha256, metered_sha256);
+    }
+    return await WebAssembly.compile(copy);
+  }
+
+  return {
+    compile: (sha256, bytes) =>
+      compiled.get(`${sha256} ${METER_VERSION}`, () => make(sha256, bytes)),
+    get kept() {
+      return compiled.size;
+    },
+    get released() {
+      return compiled.released;
+    },
+    close: () => compiled.close(),
+  };
+}
+
+/** Compiles once in a child process; rejects with `PolicyModuleError`. */
+async function tryCompile(
+  bytes: Uint8Array<ArrayBuffer>,
+  flags: string,
+  limits: CompileLimits,
+): Promise<void> {
+  const { wall_ms, memory_bytes } = limits;
+  const { code, stderr, late } = await runChild({
+    program: CHILD,
+    compiled_as: TRIAL_ARGUMENT,
+    args: [String(memory_bytes)],
+    v8_flags: [
+      "--no-wasm-lazy-compilation",
+      // One core at a time, also for the largest module: the others belong to the messages.
+      "--wasm-num-compilation-tasks=1",
+      flags,
+      `--max-old-space-size=${CHILD_HEAP_MIB}`,
+    ],
+    stdin: bytes,
+    wall_ms,
+  });
+  if (late) throw new PolicyModuleError("compile-time", `compiling takes more than ${wall_ms} ms`);
+  if (code !== 0) throw problem(code, stderr.slice(0, 1_024), limits);
+}
+
+function problem(code: number, said: string, limits: CompileLimits): PolicyModuleError {
+  if (code === EXIT_REFUSED) return new PolicyModuleError("compile-refused", said);
+  if (code === EXIT_MEMORY) {
+    const sentence = `compiling takes more than ${limits.memory_bytes} bytes`;
+    return new PolicyModuleError("compile-memory", sentence);
+  }
+  return new PolicyModuleError(
+    "compile-failed",
+    `the trial compilation ended with ${code}: ${said}`,
+  );
+}

@@ -1,0 +1,114 @@
+/**
+ * Trial compilation in real child processes: what passes, what is refused, what is stopped.
+ */
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { childCommand } from "./child.ts";
+import { COMPILE_LIMITS, createCompiler } from "./compile.ts";
+import { EXIT_MEMORY, EXIT_REFUSED, TRIAL_ARGUMENT } from "./compile_child.ts";
+import { meteredGuest } from "../testing/guests.ts";
+import { PolicyModuleError } from "../../../wasm/module/errors.ts";
+
+const BYTES = meteredGuest({ body: "i32.const 0" });
+
+/** One function with so many locals and empty loops: valid, and hard to compile. */
+function compileBomb(locals: number, loops: number): Uint8Array<ArrayBuffer> {
+  const leb = (value: number) => {
+    const bytes = [];
+    for (; value > 127; value >>>= 7) bytes.push(value & 127 | 128);
+    return [...bytes, value];
+  };
+  const sized = (bytes: number[]) => [...leb(bytes.length), ...bytes];
+  const loop = [0x03, 0x40, 0x0b];
+  const body = [1, ...leb(locals), 0x7f, ...Array.from({ length: loops }, () => loop).flat(), 0x0b];
+  const magic = [0, 0x61, 0x73, 0x6d, 1, 0, 0, 0];
+  const code = sized([1, ...sized(body)]);
+  return new Uint8Array([...magic, 1, 4, 1, 0x60, 0, 0, 3, 2, 1, 0, 10, ...code]);
+}
+
+async function reasonOf(promise: Promise<unknown>): Promise<[reason: string, sentence: string]> {
+  try {
+    await promise;
+  } catch (error) {
+    assert.ok(error instanceof PolicyModuleError, String(error));
+    return [error.reason, error.message];
+  }
+  assert.fail("it was compiled");
+}
+
+Deno.test("a module is tried in child processes once, then shared", async () => {
+  const compiler = createCompiler();
+  const [first, second] = await Promise.all([
+    compiler.compile("a", BYTES),
+    compiler.compile("a", BYTES),
+  ]);
+  assert.equal(first, second);
+  assert.ok(first instanceof WebAssembly.Module);
+  assert.equal(await compiler.compile("a", BYTES), first);
+});
+
+Deno.test("only so many modules are remembered", async () => {
+  const compiler = createCompiler({ max: 1 });
+  const first = await compiler.compile("a", BYTES);
+  await compiler.compile("b", BYTES);
+  assert.notEqual(await compiler.compile("a", BYTES), first);
+});
+
+Deno.test("what the engine refuses is refused with its sentence, and may be tried again", async () => {
+  const compiler = createCompiler();
+  const [reason, sentence] = await reasonOf(compiler.compile("a", BYTES.subarray(0, 20)));
+  assert.equal(reason, "compile-refused");
+  assert.match(sentence, /WebAssembly.compile\(\)/);
+  assert.ok(await compiler.compile("a", BYTES) instanceof WebAssembly.Module);
+});
+
+Deno.test("a compile bomb ends at the memory limit", async () => {
+  const limits = { ...COMPILE_LIMITS, memory_bytes: 16_777_216 };
+  const [reason] = await reasonOf(
+    createCompiler({ limits }).compile("a", compileBomb(20_000, 2_000)),
+  );
+  assert.equal(reason, "compile-memory");
+});
+
+Deno.test("a trial that takes too long ends", async () => {
+  const limits = { ...COMPILE_LIMITS, wall_ms: 1 };
+  const [reason, sentence] = await reasonOf(createCompiler({ limits }).compile("a", BYTES));
+  assert.deepEqual([reason, sentence], ["compile-time", "compiling takes more than 1 ms"]);
+});
+
+Deno.test("a compiled server is started again itself for a trial", () => {
+  const trial = {
+    program: "file:///x/compile_child.ts",
+    compiled_as: TRIAL_ARGUMENT,
+    args: ["64"],
+    v8_flags: ["--liftoff-only"],
+  };
+  const { command, args } = childCommand(trial, true);
+  assert.equal(command, Deno.execPath());
+  assert.deepEqual(args, [TRIAL_ARGUMENT, "64"]);
+  assert.ok(childCommand(trial, false).args.includes("--v8-flags=--liftoff-only"));
+});
+
+Deno.test("a server that is started for a trial compiles eagerly, within the limit, and refuses", async () => {
+  const server = fileURLToPath(new URL("../../main.ts", import.meta.url));
+  const trial = async (bytes: Uint8Array<ArrayBuffer>, memory_bytes: number) => {
+    // As a compiled server runs: with all its permissions and its own flags.
+    const flags = ["run", "--quiet", "-A", "--v8-flags=--no-wasm-lazy-compilation"];
+    const child = new Deno.Command(Deno.execPath(), {
+      args: [...flags, server, TRIAL_ARGUMENT, String(memory_bytes)],
+      stdin: "piped",
+      stdout: "null",
+      stderr: "piped",
+    }).spawn();
+    new Blob([bytes]).stream().pipeTo(child.stdin).catch(() => {});
+    const { code, stderr } = await child.output();
+    return [code, new TextDecoder().decode(stderr)] as const;
+  };
+  const { memory_bytes } = COMPILE_LIMITS;
+  assert.deepEqual(await trial(BYTES, memory_bytes), [0, ""]);
+  const [code, sentence] = await trial(BYTES.slice(0, 20), memory_bytes);
+  assert.equal(code, EXIT_REFUSED);
+  assert.match(sentence, /WebAssembly.compile\(\)/);
+  // Only an eager compiler takes long enough over it to be seen.
+  assert.equal((await trial(compileBomb(49_000, 2_000), 1))[0], EXIT_MEMORY);
+});

@@ -1,0 +1,76 @@
+/**
+ * Modules that are kept beside those in force, so that an upload's check, its deployment and its
+ * load do the work once: the last few, and each only for so long after its last use.
+ */
+
+/** What is kept at most. */
+export interface KeptLimits {
+  readonly max: number;
+  /** How long after the last use; absent: until others take the place. */
+  readonly kept_ms?: number | undefined;
+}
+
+interface Entry<V> {
+  readonly value: Promise<V>;
+  timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+/** Values in the making or made, by key; what fails is not kept. */
+export class Kept<V> {
+  readonly #limits: KeptLimits;
+  readonly #entries = new Map<string, Entry<V>>();
+  /** Given back since the start. */
+  released = 0;
+
+  constructor(limits: KeptLimits) {
+    this.#limits = limits;
+  }
+
+  /** Values that are kept now. */
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** The value, made now unless it is kept. */
+  get(key: string, make: () => Promise<V>): Promise<V> {
+    const known = this.#entries.get(key);
+    clearTimeout(known?.timer);
+    this.#entries.delete(key);
+    const entry: Entry<V> = { value: known?.value ?? make(), timer: this.#expire(key) };
+    this.#entries.set(key, entry);
+    if (this.#entries.size > this.#limits.max) {
+      const [oldest] = this.#entries.keys();
+      if (oldest !== undefined) this.#release(oldest);
+    }
+    if (known === undefined) {
+      // It may have been this machine's bad moment.
+      entry.value.catch(() => {
+        if (this.#entries.get(key)?.value === entry.value) this.#drop(key);
+      });
+    }
+    return entry.value;
+  }
+
+  /** Gives everything back. */
+  close(): void {
+    for (const key of [...this.#entries.keys()]) this.#drop(key);
+  }
+
+  #expire(key: string): Entry<V>["timer"] {
+    const { kept_ms } = this.#limits;
+    if (kept_ms === undefined) return undefined;
+    const timer = setTimeout(() => this.#release(key), kept_ms);
+    Deno.unrefTimer(timer);
+    return timer;
+  }
+
+  #release(key: string): void {
+    this.released++;
+    this.#drop(key);
+  }
+
+  #drop(key: string): void {
+    clearTimeout(this.#entries.get(key)?.timer);
+    this.#entries.delete(key);
+  }
+}

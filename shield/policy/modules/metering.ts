@@ -1,0 +1,74 @@
+/**
+ * Metering beside the messages: hands modules to a thread of its own, one after another. What
+ * metering does is `meter.ts`.
+ */
+import type { MeteredPolicy } from "../abi/abi_check.ts";
+import type { MeterOptions } from "../../../wasm/metering/meter.ts";
+import type { MeterReply, MeterRequest } from "./meter_thread.ts";
+import { PolicyModuleError } from "../../../wasm/module/errors.ts";
+
+/** A thread that meters. */
+export interface Metering {
+  /**
+   * Decodes, checks and meters. Rejects with what `meterPolicy` throws, and with
+   * `metering-failed` when the thread has died, after which the next call starts another one.
+   */
+  meter(bytes: Uint8Array): Promise<MeteredPolicy>;
+  /** Ends the thread; what is under way is rejected. */
+  close(): void;
+}
+
+type Waiting = PromiseWithResolvers<MeteredPolicy>;
+
+/** Settles what waits for this reply. */
+function settle({ resolve, reject }: Waiting, reply: MeterReply): void {
+  if ("metered" in reply) resolve(reply.metered);
+  else if ("bug" in reply) reject(new Error(`metering failed: ${reply.bug}`));
+  else reject(new PolicyModuleError(reply.reason, reply.sentence));
+}
+
+/** The thread starts with the first module. */
+export function createMetering(options: MeterOptions): Metering {
+  const waiting = new Map<number, Waiting>();
+  let thread: Worker | undefined;
+  let last_id = 0;
+
+  function end(why: string): void {
+    thread?.terminate();
+    thread = undefined;
+    for (const { reject } of waiting.values()) {
+      reject(new PolicyModuleError("metering-failed", `the module cannot be checked now: ${why}`));
+    }
+    waiting.clear();
+  }
+
+  function start(): Worker {
+    const started = new Worker(new URL("./meter_thread.ts", import.meta.url), {
+      type: "module",
+      name: "metering",
+      deno: { permissions: "none" },
+    });
+    started.onmessage = ({ data }: MessageEvent<MeterReply>) => {
+      const entry = waiting.get(data.id);
+      waiting.delete(data.id);
+      if (entry !== undefined) settle(entry, data);
+    };
+    started.onerror = (event) => {
+      event.preventDefault();
+      if (thread === started) end(event.message);
+    };
+    return started;
+  }
+
+  return {
+    meter(bytes) {
+      const id = ++last_id;
+      const entry: Waiting = Promise.withResolvers();
+      waiting.set(id, entry);
+      thread ??= start();
+      thread.postMessage({ id, bytes, options } satisfies MeterRequest);
+      return entry.promise;
+    },
+    close: () => end("the process stops"),
+  };
+}

@@ -1,0 +1,87 @@
+/** The order in which modules are made ready. No time: every job ends when the test says so. */
+import assert from "node:assert/strict";
+import { ModuleQueue, QUICK_AT_ONCE, TRIED_AT_ONCE } from "./module_queue.ts";
+
+/** A queue whose jobs note their names and wait; names with a "k" are known. */
+function startQueue() {
+  const queue = new ModuleQueue((sha256) => Promise.resolve(sha256.includes("k")));
+  const begun: string[] = [];
+  const open = new Map<string, () => void>();
+  const add = (name: string, tenant = name) =>
+    queue.run(name, new Set([tenant]), () => {
+      begun.push(name);
+      return new Promise<void>((resolve) => open.set(name, resolve));
+    });
+  // Every step between two jobs is a microtask.
+  const settle = () => new Promise<void>((resolve) => setTimeout(resolve));
+  const end = async (name: string) => {
+    open.get(name)!();
+    await settle();
+  };
+  return { queue, begun, add, settle, end };
+}
+
+Deno.test("modules that must be tried stand in nobody's way", async () => {
+  const { begun, add, settle, end } = startQueue();
+  for (let at = 0; at < 6; at++) add(`slow${at}`);
+  for (let at = 0; at < 6; at++) add(`k${at}`);
+  await settle();
+  const slow = begun.filter((name) => name.startsWith("slow"));
+  const quick = begun.filter((name) => name.startsWith("k"));
+  assert.deepEqual([slow.length, quick.length], [TRIED_AT_ONCE, QUICK_AT_ONCE]);
+  for (let at = 0; at < 6; at++) await end(`k${at}`);
+  assert.deepEqual(begun.filter((name) => name.startsWith("k")), [
+    "k0",
+    "k1",
+    "k2",
+    "k3",
+    "k4",
+    "k5",
+  ]);
+  assert.equal(
+    begun.length,
+    6 + TRIED_AT_ONCE,
+    "the slow ones still take no more than their places",
+  );
+});
+
+Deno.test("tenants take turns, and who is waited for comes first", async () => {
+  const { queue, begun, add, settle, end } = startQueue();
+  for (let at = 0; at < 5; at++) add(`a${at}`, "a");
+  add("b0", "b");
+  add("c0", "c");
+  await settle();
+  assert.deepEqual(begun, ["a0", "a1"]);
+  queue.urge("c");
+  await end("a0");
+  assert.deepEqual(begun.slice(2), ["c0"]);
+  queue.calm("c");
+  await end("a1");
+  await end("c0");
+  assert.deepEqual(begun.slice(3).sort(), ["a2", "b0"], "one of each, however many one has");
+});
+
+Deno.test("a job that fails gives its place to the next", async () => {
+  const queue = new ModuleQueue(() => Promise.resolve(false));
+  const failing = Array.from(
+    { length: 5 },
+    (_, at) => queue.run(`m${at}`, new Set(["a"]), () => Promise.reject(new Error("no"))),
+  );
+  const outcomes = await Promise.allSettled(failing);
+  assert.ok(outcomes.every(({ status }) => status === "rejected"));
+  assert.equal(await queue.run("last", new Set(["a"]), () => Promise.resolve(7)), 7);
+});
+
+Deno.test("all that take little are done while others are still tried", async () => {
+  const { queue, add, settle, end } = startQueue();
+  await queue.quickDone();
+  add("slow");
+  for (let at = 0; at <= QUICK_AT_ONCE; at++) add(`k${at}`);
+  await settle();
+  let is_done = false;
+  queue.quickDone().then(() => is_done = true);
+  for (let at = 0; at < QUICK_AT_ONCE; at++) await end(`k${at}`);
+  assert.equal(is_done, false, "one is left");
+  await end(`k${QUICK_AT_ONCE}`);
+  assert.equal(is_done, true);
+});

@@ -1,0 +1,132 @@
+/** Loaded modules: once for all who hold them, unloaded late, never in the middle. Real compilations. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { isFinal, ModuleSet } from "./module_set.ts";
+import { sha256Hex } from "../../../shared/sha256.ts";
+import { BAD_MODULE, compilingLoader, tinyModule } from "../testing/modules.ts";
+
+const DEADLINE_MS = 20_000;
+
+async function stored(...modules: Uint8Array[]) {
+  const bytes = new Map<string, Uint8Array>();
+  for (const module of modules) bytes.set(await sha256Hex(module), module);
+  return { bytes, names: [...bytes.keys()] };
+}
+
+async function until(done: () => boolean, what: string): Promise<void> {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  while (!done()) {
+    if (Date.now() > deadline_ms) throw new Error(`waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+Deno.test("a module is fetched and loaded once, however many hold it", async () => {
+  const { bytes, names } = await stored(tinyModule(1), tinyModule(2));
+  let fetched = 0;
+  const loader = compilingLoader();
+  const set = new ModuleSet({
+    loader,
+    fetch: (sha256) => (fetched++, Promise.resolve(bytes.get(sha256))),
+    unload_delay_ms: 60_000,
+  });
+  await Promise.all(Array.from({ length: 5 }, () => set.hold(new Set(names), "acme")));
+  assert.equal(fetched, 2);
+  assert.deepEqual([loader.loads.length, set.size], [2, 2]);
+  set.close();
+  assert.deepEqual([loader.loaded.size, set.size], [0, 0]);
+});
+
+Deno.test("a module is unloaded when the last has let go and the delay has passed", async () => {
+  const { bytes, names } = await stored(tinyModule(1));
+  const loader = compilingLoader();
+  const set = new ModuleSet({
+    loader,
+    fetch: (sha256) => Promise.resolve(bytes.get(sha256)),
+    unload_delay_ms: 1,
+  });
+  const modules = new Set(names);
+  await set.hold(modules, "acme");
+  await set.hold(modules, "acme");
+  set.release(modules);
+  await set.hold(modules, "acme");
+  set.release(modules);
+  // Held again before its time is up: it stays, and is not loaded again.
+  set.release(modules);
+  await set.hold(modules, "acme");
+  assert.equal(loader.loads.length, 1);
+  set.release(modules);
+  await until(() => loader.loaded.size === 0, "the unloading");
+  await set.hold(modules, "acme");
+  assert.equal(loader.loads.length, 2);
+  set.close();
+});
+
+Deno.test("of modules of which one fails none is held, and the failure says whether it is final", async () => {
+  const { bytes, names } = await stored(tinyModule(1), BAD_MODULE);
+  const loader = compilingLoader();
+  const set = new ModuleSet({
+    loader,
+    fetch: (sha256) => Promise.resolve(bytes.get(sha256)),
+    unload_delay_ms: 1,
+  });
+  await assert.rejects(set.hold(new Set(names), "acme"), (error) => {
+    assert.ok(isFinal(error));
+    return /not a WebAssembly module/.test(String(error));
+  });
+  await until(() => loader.loaded.size === 0, "the good one's unloading");
+  const absent = new Set(["0".repeat(64)]);
+  await assert.rejects(set.hold(absent, "acme"), (error) => {
+    assert.ok(error instanceof ArqonError && error.reason === "policy-unknown");
+    return !isFinal(error);
+  });
+  assert.equal(set.size, 0);
+  set.close();
+});
+
+Deno.test("at most four modules are loaded at a time, and all in the end", async () => {
+  const modules = Array.from({ length: 20 }, (_, at) => tinyModule(at));
+  const { bytes, names } = await stored(...modules);
+  let running = 0;
+  let most = 0;
+  const loader = compilingLoader();
+  const set = new ModuleSet({
+    loader: {
+      unload: loader.unload,
+      async load(sha256, module) {
+        most = Math.max(most, ++running);
+        await loader.load(sha256, module);
+        running--;
+      },
+    },
+    fetch: (sha256) => Promise.resolve(bytes.get(sha256)),
+    unload_delay_ms: 60_000,
+  });
+  await set.hold(new Set(names), "acme");
+  assert.equal(most, 4);
+  assert.equal(set.size, 20);
+  set.close();
+});
+
+Deno.test("a set that is closed while modules load unloads them when they are", async () => {
+  const { bytes, names } = await stored(tinyModule(1));
+  const loader = compilingLoader();
+  const begun = Promise.withResolvers<void>();
+  const fetching = Promise.withResolvers<void>();
+  const set = new ModuleSet({
+    loader,
+    fetch: async (sha256) => {
+      begun.resolve();
+      await fetching.promise;
+      return bytes.get(sha256);
+    },
+    unload_delay_ms: 60_000,
+  });
+  const held = set.hold(new Set(names), "acme");
+  await begun.promise;
+  set.close();
+  fetching.resolve();
+  await held;
+  assert.deepEqual([loader.loads.length, loader.loaded.size], [1, 0]);
+  await assert.rejects(set.hold(new Set(names), "acme"), /shutting down/);
+});

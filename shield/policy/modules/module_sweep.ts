@@ -1,0 +1,150 @@
+/**
+ * Deletes stored modules that no chain names, nor any version to which a rollback may go back, once they
+ * have been there for `[policy] unused_module_seconds`: until then an upload may yet be deployed. Every
+ * Shield sweeps. Modules in memory are `module_set.ts` and `compile.ts`.
+ */
+import { Counter, Gauge } from "prom-client";
+import type { Registry } from "prom-client";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { StoredObject } from "../../../shared/spine/contract/spine.ts";
+import type { PolicyStore } from "../chain/store.ts";
+
+/** Between two passes, unless modules are kept for less. */
+const LONGEST_PAUSE_MS = 3_600_000;
+const SHORTEST_PAUSE_MS = 500;
+
+/** What the sweep needs of the process. */
+export interface ModuleSweepOptions {
+  readonly store: PolicyStore;
+  readonly log: Logger;
+  readonly registry: Registry;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** [0, 1). */
+  readonly random: () => number;
+  /** How long a module stays that nothing names, in ms. */
+  readonly kept_ms: number;
+}
+
+/** Modules of one kind as the last pass found and left them. */
+interface Held {
+  modules: number;
+  bytes: number;
+}
+
+const STATES = ["named", "unnamed"] as const;
+type State = typeof STATES[number];
+const nothingHeld = (): Record<State, Held> => ({
+  named: { modules: 0, bytes: 0 },
+  unnamed: { modules: 0, bytes: 0 },
+});
+
+/** What one pass did. */
+export interface SweepPass {
+  /** Hashes of what was deleted. */
+  readonly swept: readonly string[];
+}
+
+/** The sweep of one process. */
+export class ModuleSweep {
+  readonly #options: ModuleSweepOptions;
+  readonly #swept: Counter;
+  #held: Readonly<Record<State, Held>> = nothingHeld();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #closed = false;
+
+  constructor(options: ModuleSweepOptions) {
+    this.#options = options;
+    const { registry } = options;
+    this.#swept = new Counter({
+      name: "shield_policy_modules_swept_total",
+      help: "Stored policy modules that this process has deleted because nothing named them.",
+      registers: [registry],
+    });
+    const held = (name: string, help: string, of: keyof Held) => {
+      const read = () => this.#held;
+      new Gauge({
+        name,
+        help,
+        labelNames: ["state"],
+        registers: [registry],
+        collect() {
+          for (const state of STATES) this.set({ state }, read()[state][of]);
+        },
+      });
+    };
+    held(
+      "shield_policy_stored_modules",
+      "Policy modules in the object store, by whether something names them, as last counted.",
+      "modules",
+    );
+    held(
+      "shield_policy_stored_module_bytes",
+      "Bytes of the policy modules in the object store, as last counted.",
+      "bytes",
+    );
+  }
+
+  /** Makes a pass now and then until it is closed. What fails is tried at the next. */
+  start(): void {
+    const { random, kept_ms, log } = this.#options;
+    const pause_ms = Math.max(SHORTEST_PAUSE_MS, Math.min(LONGEST_PAUSE_MS, kept_ms / 2));
+    // A little chance: Shields that start together do not all do the same.
+    const delay_ms = pause_ms * (0.5 + random() / 2);
+    this.#timer = setTimeout(() => {
+      this.pass().catch((error: unknown) => {
+        if (!this.#closed) log.warn("stored policy modules cannot be swept now", { error });
+      }).finally(() => this.#closed || this.start());
+    }, delay_ms);
+    Deno.unrefTimer(this.#timer);
+  }
+
+  /** No further pass. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+  }
+
+  /**
+   * Looks at everything once. Rejects, and deletes nothing more, when the Spine does not answer or a
+   * document cannot be read.
+   */
+  async pass(): Promise<SweepPass> {
+    const { store, now, kept_ms } = this.#options;
+    const modules = await store.modules();
+    // After the modules: what was uploaded and deployed since is not among them.
+    const named = await store.named();
+    const held = nothingHeld();
+    const swept: string[] = [];
+    for (const module of modules) {
+      const { name, size_bytes, modified_ms } = module;
+      const is_old = now() - modified_ms >= kept_ms;
+      if (!this.#closed && is_old && !named.has(name) && await this.#delete(module)) {
+        swept.push(name);
+        continue;
+      }
+      const kind = held[named.has(name) ? "named" : "unnamed"];
+      kind.modules++;
+      kind.bytes += size_bytes;
+    }
+    this.#held = held;
+    return { swept };
+  }
+
+  /** True when it is gone: whoever deploys at the same moment gets it back. */
+  async #delete({ name: sha256, size_bytes }: StoredObject): Promise<boolean> {
+    const { store, log } = this.#options;
+    // Of what is damaged there is nothing to give back.
+    const bytes = await store.module(sha256).catch(() => undefined);
+    await store.deleteModule(sha256);
+    // A deployment writes its document first and then looks whether the module is there; we the other
+    // way round. So one of the two sees what the other did.
+    if (bytes !== undefined && (await store.named()).has(sha256)) {
+      await store.keepModule(sha256, bytes);
+      return false;
+    }
+    this.#swept.inc();
+    log.info("a stored policy module was deleted that nothing names", { sha256, size_bytes });
+    return true;
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * Stored modules that nothing names are swept, those that a chain or a rollback needs stay. Every case on
+ * the embedded engine and on a real NATS server.
+ */
+import assert from "node:assert/strict";
+import { Registry } from "prom-client";
+import { refusedWith } from "../../../shared/spine/conformance/conformance.ts";
+import { watched } from "../../../shared/spine/nats/testing/nats_harness.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { startNats } from "../../../tests/harness/nats_server.ts";
+import { keptLog, testSpine } from "../../testing/spine.ts";
+import { rolledBack, withoutPolicy, withPolicy } from "../chain/chain.ts";
+import { ModuleSweep } from "./module_sweep.ts";
+import { openPolicyStore } from "../chain/store.ts";
+import type { PolicyStore } from "../chain/store.ts";
+import { binding, tinyModule } from "../testing/modules.ts";
+import { until } from "../testing/registry.ts";
+
+const AUTHOR = { by: "ops", at_ms: 0 };
+const KEPT_MS = 3_600_000;
+
+function onBoth(what: string, run: (spine: Spine) => Promise<void>): void {
+  Deno.test(`embedded: ${what}`, async () => {
+    await using engine = testSpine();
+    await run(engine.spine);
+  });
+  Deno.test(`nats: ${what}`, async () => {
+    await using server = await startNats({ jetstream: true });
+    await using one = await watched(server.port);
+    await run(one.spine);
+  });
+}
+
+/** A sweep at a time that the test sets. */
+function sweepOf(store: PolicyStore, kept_ms = KEPT_MS) {
+  const registry = new Registry();
+  const clock = { now_ms: Date.now() };
+  const { log, lines } = keptLog();
+  const now = () => clock.now_ms;
+  const sweep = new ModuleSweep({ store, log, registry, now, random: () => 0, kept_ms });
+  const metric = async (line: string) => {
+    const found = (await registry.metrics()).split("\n").find((one) => one.startsWith(`${line} `));
+    return Number(found?.slice(line.length));
+  };
+  return { sweep, clock, metric, lines };
+}
+
+const deploy = (store: PolicyStore, name: string, sha256: string) =>
+  store.change("acme", (one) => withPolicy(one, binding({ name, sha256 }), AUTHOR));
+
+onBoth("a module that nothing names goes when it is old; a rollback still finds its own", async (
+  spine,
+) => {
+  const store = await openPolicyStore(spine);
+  const [in_force, past, unused] = await Promise.all(
+    [1, 2, 3].map((seed) => store.putModule(tinyModule(seed))),
+  );
+  assert.ok(in_force !== undefined && past !== undefined && unused !== undefined);
+  await deploy(store, "a", in_force);
+  await deploy(store, "b", past);
+  await store.change("acme", (one) => withoutPolicy(one, "b", AUTHOR));
+  const { sweep, clock, metric, lines } = sweepOf(store);
+  assert.deepEqual(await sweep.pass(), { swept: [] }, "an upload may yet be deployed");
+  assert.equal(await metric('shield_policy_stored_modules{state="unnamed"}'), 1);
+  assert.equal(await metric('shield_policy_stored_modules{state="named"}'), 2);
+  const size_bytes = tinyModule(3).length;
+  assert.equal(await metric('shield_policy_stored_module_bytes{state="unnamed"}'), size_bytes);
+  clock.now_ms += KEPT_MS + 60_000;
+  assert.deepEqual(await sweep.pass(), { swept: [unused] });
+  assert.equal(await metric("shield_policy_modules_swept_total"), 1);
+  assert.equal(await metric('shield_policy_stored_module_bytes{state="unnamed"}'), 0);
+  assert.match(lines.join(""), new RegExp(`sha256=${unused} .*was deleted that nothing names`));
+  assert.equal(await store.module(unused), undefined);
+  await store.change("acme", (one) => rolledBack(one, undefined, AUTHOR));
+  const { document } = await store.read("acme");
+  for (const { sha256 } of document.current.policies) {
+    assert.ok(await store.module(sha256), "what a rollback puts in force is there");
+  }
+  assert.equal(document.current.policies.length, 2);
+});
+
+onBoth("an upload of what was there already counts as new", async (spine) => {
+  const store = await openPolicyStore(spine);
+  const sha256 = await store.putModule(tinyModule(1));
+  const [before] = await store.modules();
+  assert.ok(before !== undefined);
+  await until(async () => {
+    await store.putModule(tinyModule(1));
+    return (await store.modules())[0]!.modified_ms > before.modified_ms;
+  }, "a later time");
+  const { sweep, clock } = sweepOf(store);
+  clock.now_ms = before.modified_ms + KEPT_MS;
+  assert.deepEqual(await sweep.pass(), { swept: [] });
+  assert.ok(await store.module(sha256));
+});
+
+onBoth("while a document cannot be read nothing is swept", async (spine) => {
+  const store = await openPolicyStore(spine);
+  const sha256 = await store.putModule(tinyModule(1));
+  const bucket = await spine.keyValue("ARQON_POLICIES");
+  await bucket.put(["acme"], new TextEncoder().encode("{"));
+  const { sweep, clock } = sweepOf(store);
+  clock.now_ms += 2 * KEPT_MS;
+  await assert.rejects(sweep.pass(), refusedWith("policy-conflict"));
+  assert.ok(await store.module(sha256));
+});
+
+onBoth("a deployment in the moment of the sweep has its module", async (spine) => {
+  const store = await openPolicyStore(spine);
+  const sha256 = await store.putModule(tinyModule(1));
+  const deleteModule = store.deleteModule.bind(store);
+  // The document is written between the look at what is named and the deletion.
+  store.deleteModule = async (name) => {
+    await deploy(store, "a", name);
+    await deleteModule(name);
+  };
+  const { sweep, clock, metric } = sweepOf(store);
+  clock.now_ms += 2 * KEPT_MS;
+  assert.deepEqual(await sweep.pass(), { swept: [] });
+  assert.deepEqual(await store.module(sha256), tinyModule(1));
+  assert.equal(await metric("shield_policy_modules_swept_total"), 0);
+});
+
+onBoth("it sweeps by itself, and not when it is closed", async (spine) => {
+  const store = await openPolicyStore(spine);
+  const sha256 = await store.putModule(tinyModule(1));
+  const { sweep, clock } = sweepOf(store, 1);
+  clock.now_ms += 60_000;
+  sweep.start();
+  await until(async () => await store.module(sha256) === undefined, "the sweep");
+  sweep.close();
+});

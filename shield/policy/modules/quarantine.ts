@@ -1,0 +1,192 @@
+/**
+ * The modules that no Shield of the bus runs any more because one of them wedged or killed a worker:
+ * kept in the bucket `ARQON_POLICY_QUARANTINE` under their sha256, so that neither a restart nor
+ * another node gives them another try. In force here at once, whether or not the Spine answers. Who
+ * is put in is the pool's finding; only an operator lets one out.
+ */
+import { ArqonError } from "@arqon/proto";
+import { z } from "zod";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { KeyValue, KvChange, Spine } from "../../../shared/spine/contract/spine.ts";
+
+const BUCKET = "ARQON_POLICY_QUARANTINE";
+const SHA256 = /^[0-9a-f]{64}$/;
+/** Pause before a write that failed is tried again; doubles up to the longest. */
+const RETRY_MS = 250;
+const LONGEST_RETRY_MS = 30_000;
+
+/** `wedge`: it kept a worker from any progress. `crash`: the worker died while it ran. */
+const WHY = ["wedge", "crash"] as const;
+/** A cause of quarantine. */
+export type QuarantineCause = typeof WHY[number];
+
+const Entry = z.strictObject({
+  format: z.literal(1),
+  sha256: z.string().regex(SHA256),
+  why: z.enum(WHY),
+  /** Unix ms. */
+  at_ms: z.int().min(0),
+  /** The node on which it happened. */
+  node: z.string().max(256),
+});
+
+/** One module in quarantine. */
+export interface QuarantinedModule {
+  /** The sha256 of the module as uploaded. */
+  readonly sha256: string;
+  /** "unknown" when the stored entry cannot be read: it holds all the same. */
+  readonly why: QuarantineCause | "unknown";
+  /** Unix ms; 0 when it is not known. */
+  readonly at_ms: number;
+  readonly node: string;
+}
+
+/** What the quarantine needs of the process. */
+export interface QuarantineOptions {
+  readonly spine: Spine;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly node: string;
+  /** A module is in quarantine from now on; not called for those that `add` names. */
+  readonly onAdded: (sha256: string) => void;
+  /** A module was let out, here or elsewhere. */
+  readonly onReleased: (sha256: string) => void;
+}
+
+/** The quarantine of the bus as this process knows it. */
+export interface Quarantine {
+  has(sha256: string): boolean;
+  /** The latest first. */
+  list(): readonly QuarantinedModule[];
+  /** In force here when it returns; stored as soon as the Spine takes it. */
+  add(sha256: string, why: QuarantineCause): void;
+  /**
+   * Lets a module out on every node. Resolves with false when it is not in. Rejects with
+   * `spine-unavailable`.
+   */
+  release(sha256: string): Promise<boolean>;
+  /** Resolves when what was added is stored, or after `timeout_ms`; then nothing is tried any more. */
+  close(timeout_ms: number): Promise<void>;
+}
+
+function bytesOf(entry: z.output<typeof Entry>): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(entry));
+}
+
+function read(sha256: string, value: Uint8Array): QuarantinedModule {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(value);
+    const { why, at_ms, node } = Entry.parse(JSON.parse(text));
+    return { sha256, why, at_ms, node };
+  } catch {
+    return { sha256, why: "unknown", at_ms: 0, node: "" };
+  }
+}
+
+class StoredQuarantine implements Quarantine {
+  readonly #options: QuarantineOptions;
+  readonly #bucket: KeyValue;
+  readonly #modules = new Map<string, QuarantinedModule>();
+  /** Writes under way, by module. */
+  readonly #writes = new Map<string, Promise<void>>();
+  readonly #stop: () => void;
+  readonly #closed = Promise.withResolvers<void>();
+  #is_closed = false;
+  /** Resolves when what is stored is known; rejects with `spine-unavailable`. */
+  readonly ready: Promise<void>;
+
+  constructor(options: QuarantineOptions, bucket: KeyValue) {
+    this.#options = options;
+    this.#bucket = bucket;
+    const watch = bucket.watch([], (change) => this.#hear(change));
+    this.#stop = () => watch.stop();
+    this.ready = watch.ready;
+  }
+
+  has(sha256: string): boolean {
+    return this.#modules.has(sha256);
+  }
+
+  list(): readonly QuarantinedModule[] {
+    return [...this.#modules.values()].sort((a, b) => b.at_ms - a.at_ms);
+  }
+
+  add(sha256: string, why: QuarantineCause): void {
+    if (this.#modules.has(sha256)) return;
+    const { now, node } = this.#options;
+    const entry = { format: 1, sha256, why, at_ms: now(), node } as const;
+    this.#modules.set(sha256, { sha256, why, at_ms: entry.at_ms, node });
+    const write = this.#write(sha256, bytesOf(entry)).finally(() => this.#writes.delete(sha256));
+    this.#writes.set(sha256, write);
+  }
+
+  async release(sha256: string): Promise<boolean> {
+    if (!this.#modules.has(sha256)) return false;
+    await this.#writes.get(sha256);
+    await this.#bucket.delete([sha256]);
+    this.#remove(sha256);
+    return true;
+  }
+
+  async close(timeout_ms: number): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, timeout_ms));
+    await Promise.race([Promise.all(this.#writes.values()), late]);
+    clearTimeout(timer);
+    this.#is_closed = true;
+    this.#closed.resolve();
+    this.#stop();
+  }
+
+  /** Never rejects. */
+  async #write(sha256: string, value: Uint8Array): Promise<void> {
+    for (let attempt = 0; !this.#is_closed; attempt++) {
+      try {
+        return void await this.#bucket.update([sha256], value, 0);
+      } catch (error) {
+        // Another node has found the same.
+        if (error instanceof ArqonError && error.reason === "version-conflict") return;
+        if (attempt === 0) {
+          this.#options.log.error("a quarantine holds on this node only until it can be stored", {
+            sha256,
+            error,
+          });
+        }
+        await this.#pause(Math.min(RETRY_MS * 2 ** attempt, LONGEST_RETRY_MS));
+      }
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await Promise.race([
+      new Promise((resolve) => timer = setTimeout(resolve, ms)),
+      this.#closed.promise,
+    ]);
+    clearTimeout(timer);
+  }
+
+  #hear(change: KvChange): void {
+    const [sha256 = ""] = change.type === "put" ? change.entry.key : change.key;
+    if (!SHA256.test(sha256)) return;
+    if (change.type === "delete") return this.#remove(sha256);
+    const is_new = !this.#modules.has(sha256);
+    this.#modules.set(sha256, read(sha256, change.entry.value));
+    if (is_new) this.#options.onAdded(sha256);
+  }
+
+  #remove(sha256: string): void {
+    if (this.#modules.delete(sha256)) this.#options.onReleased(sha256);
+  }
+}
+
+/**
+ * Opens, and if need be makes, the bucket; resolves when what is stored is known. Rejects with
+ * `spine-unavailable`: without it nobody knows what must not run.
+ */
+export async function openQuarantine(options: QuarantineOptions): Promise<Quarantine> {
+  const quarantine = new StoredQuarantine(options, await options.spine.keyValue(BUCKET));
+  await quarantine.ready;
+  return quarantine;
+}

@@ -1,0 +1,102 @@
+/** The quarantine of a bus, on both engines: held at once, by all, over restarts and outages. */
+import assert from "node:assert/strict";
+import { watched } from "../../../shared/spine/nats/testing/nats_harness.ts";
+import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
+import { startNats } from "../../../tests/harness/nats_server.ts";
+import { keptLog, testSpine } from "../../testing/spine.ts";
+import { openQuarantine } from "./quarantine.ts";
+import { until } from "../testing/registry.ts";
+
+const ONE = "1".repeat(64);
+const TWO = "2".repeat(64);
+const BUCKET = "ARQON_POLICY_QUARANTINE";
+
+/** A node's quarantine, and what it was told. */
+async function opened(spine: Spine, node: string) {
+  const { log, lines } = keptLog();
+  const told: string[] = [];
+  const quarantine = await openQuarantine({
+    spine,
+    log,
+    now: () => 5,
+    node,
+    onAdded: (sha256) => told.push(`added ${sha256[0]}`),
+    onReleased: (sha256) => told.push(`released ${sha256[0]}`),
+  });
+  return {
+    quarantine,
+    told,
+    lines,
+    [Symbol.asyncDispose]: () => quarantine.close(1_000),
+  };
+}
+
+async function heldByAll(spine: Spine): Promise<void> {
+  await using here = await opened(spine, "a");
+  await using there = await opened(spine, "b");
+  here.quarantine.add(ONE, "wedge");
+  assert.equal(here.quarantine.has(ONE), true, "at once");
+  await until(() => there.quarantine.has(ONE), "the other node");
+  assert.deepEqual(there.told, ["added 1"]);
+  assert.equal(here.told.length, 0, "who found it knows it");
+  // The second to find it leaves the first one's word.
+  there.quarantine.add(ONE, "crash");
+  there.quarantine.add(TWO, "crash");
+  await until(() => here.quarantine.has(TWO), "the other module");
+  const entry = { sha256: ONE, why: "wedge", at_ms: 5, node: "a" };
+  await using restarted = await opened(spine, "c");
+  assert.deepEqual(restarted.told.toSorted(), ["added 1", "added 2"], "before it is open");
+  assert.ok(restarted.quarantine.list().some((one) => one.sha256 === ONE));
+  assert.deepEqual(restarted.quarantine.list().find(({ sha256 }) => sha256 === ONE), entry);
+  assert.equal(await here.quarantine.release(ONE), true);
+  assert.equal(await here.quarantine.release(ONE), false);
+  await until(() => !there.quarantine.has(ONE) && !restarted.quarantine.has(ONE), "all nodes");
+  assert.ok(here.told.includes("released 1") && there.told.includes("released 1"));
+  assert.deepEqual(restarted.quarantine.list().map(({ sha256 }) => sha256), [TWO]);
+}
+
+Deno.test("a module in quarantine is held by every node, over restarts: embedded", async () => {
+  await using engine = testSpine();
+  await heldByAll(engine.spine);
+});
+
+Deno.test("a module in quarantine is held by every node, over restarts: NATS", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using own = await watched(server.port);
+  await heldByAll(own.spine);
+});
+
+Deno.test("an entry that cannot be read holds; a key that is no module says nothing", async () => {
+  await using engine = testSpine();
+  const bucket = await engine.spine.keyValue(BUCKET);
+  await bucket.put([ONE], new TextEncoder().encode("no entry"));
+  await bucket.put(["other"], new Uint8Array());
+  await using here = await opened(engine.spine, "a");
+  assert.deepEqual(here.quarantine.list(), [{ sha256: ONE, why: "unknown", at_ms: 0, node: "" }]);
+});
+
+Deno.test("a quarantine that cannot be stored yet holds here, and is stored when it can be", async () => {
+  await using engine = testSpine();
+  let refusals = 3;
+  const failing = (bucket: KeyValue): KeyValue => ({
+    get: (key) => bucket.get(key),
+    put: (...entry) => bucket.put(...entry),
+    delete: (...key) => bucket.delete(...key),
+    keys: (prefix) => bucket.keys(prefix),
+    sizes: (prefix) => bucket.sizes(prefix),
+    limit_bytes: bucket.limit_bytes,
+    watch: (...watch) => bucket.watch(...watch),
+    update(...entry) {
+      return refusals-- > 0 ? Promise.reject(new Error("away")) : bucket.update(...entry);
+    },
+  });
+  const spine = {
+    keyValue: async (name: string) => failing(await engine.spine.keyValue(name)),
+  } as unknown as Spine;
+  await using here = await opened(spine, "a");
+  here.quarantine.add(ONE, "wedge");
+  assert.equal(here.quarantine.has(ONE), true);
+  await using there = await opened(engine.spine, "b");
+  await until(() => there.quarantine.has(ONE), "the write");
+  assert.equal(here.lines.filter((line) => line.includes("can be stored")).length, 1, "told once");
+});

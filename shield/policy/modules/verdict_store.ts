@@ -1,0 +1,159 @@
+/**
+ * Trial compilations that have passed, remembered in the bucket `ARQON_POLICY_VERDICTS` for every
+ * process of the bus and its next start. An entry vouches for exact bytes, of the upload and of the
+ * metered module, under one version of the transform and one engine; anything else is tried anew.
+ * What a trial is, is `compile.ts`; nothing here can put a policy in force.
+ */
+import { z } from "zod";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { KeyValue, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
+import { sha256Hex } from "../../../shared/sha256.ts";
+
+const BUCKET = "ARQON_POLICY_VERDICTS";
+/** Entries that are kept; when there are more, the oldest quarter goes. */
+const VERDICTS_MAX = 8_192;
+/** So many writes of this process lie between two counts of the entries. */
+const COUNT_EVERY = 256;
+
+const HEX = z.string().regex(/^[0-9a-f]{64}$/);
+const Verdict = z.strictObject({
+  format: z.literal(1),
+  /** The sha256 of the module as uploaded. */
+  sha256: HEX,
+  /** The sha256 of what the transform made of it, which is what was tried. */
+  metered_sha256: HEX,
+  /** Transform, compilers, limits, engine and machine. */
+  engine: z.string().max(512),
+  /** Over the fields above, so that an entry that was changed or moved is none. */
+  seal: HEX,
+});
+type Verdict = z.output<typeof Verdict>;
+
+/** What passed a trial, by the upload's sha256. Neither method rejects. */
+export interface Verdicts {
+  /** The sha256 of the metered bytes whose trial passed; undefined: nothing is known. */
+  passed(sha256: string): Promise<string | undefined>;
+  remember(sha256: string, metered_sha256: string): Promise<void>;
+}
+
+/** What the verdicts need. */
+export interface VerdictStoreOptions {
+  readonly bucket: KeyValue;
+  /** What a verdict holds for besides the bytes; another one has verdicts of its own. */
+  readonly engine: string;
+  readonly log: Logger;
+  readonly max?: number;
+}
+
+const bytesOf = (text: string) => new TextEncoder().encode(text);
+
+function sealOf({ format, sha256, metered_sha256, engine }: Omit<Verdict, "seal">) {
+  return sha256Hex(bytesOf(JSON.stringify([format, sha256, metered_sha256, engine])));
+}
+
+/** The entry, when it is one of ours for this upload and this engine. */
+async function read(
+  value: Uint8Array,
+  expected: Pick<Verdict, "sha256" | "engine">,
+): Promise<Verdict | undefined> {
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(value));
+  } catch {
+    return undefined;
+  }
+  const { data } = Verdict.safeParse(json);
+  if (data === undefined || data.sha256 !== expected.sha256) return undefined;
+  if (data.engine !== expected.engine) return undefined;
+  return await sealOf(data) === data.seal ? data : undefined;
+}
+
+/** Deletes the oldest until three quarters of `max` are left, when there are more than `max`. */
+async function trim(bucket: KeyValue, max: number): Promise<void> {
+  if ((await bucket.keys()).length <= max) return;
+  const entries: { key: KvKey; revision: number }[] = [];
+  const watch = bucket.watch([], (change) => {
+    if (change.type === "put") entries.push(change.entry);
+  });
+  try {
+    await watch.ready;
+  } finally {
+    watch.stop();
+  }
+  entries.sort((a, b) => b.revision - a.revision);
+  for (const { key } of entries.slice(Math.floor(max * 3 / 4))) await bucket.delete(key);
+}
+
+/** The verdicts of an open bucket. */
+function createVerdicts(options: VerdictStoreOptions): Verdicts {
+  const { bucket, engine, log, max = VERDICTS_MAX } = options;
+  const known = new Map<string, string>();
+  let written = 0;
+  const keyOf = async (sha256: string): Promise<KvKey> => [
+    sha256,
+    (await sha256Hex(bytesOf(engine))).slice(0, 32),
+  ];
+
+  async function fetch(sha256: string): Promise<string | undefined> {
+    const entry = await bucket.get(await keyOf(sha256));
+    if (entry === undefined) return undefined;
+    const verdict = await read(entry.value, { sha256, engine });
+    if (verdict !== undefined) return verdict.metered_sha256;
+    log.warn("a remembered trial compilation is not what it says; the module is tried again", {
+      sha256,
+    });
+    return undefined;
+  }
+
+  async function write(sha256: string, metered_sha256: string): Promise<void> {
+    const verdict = { format: 1, sha256, metered_sha256, engine } as const;
+    const seal = await sealOf(verdict);
+    await bucket.put(await keyOf(sha256), bytesOf(JSON.stringify({ ...verdict, seal })));
+    if (written++ % COUNT_EVERY === 0) await trim(bucket, max);
+  }
+
+  return {
+    async passed(sha256) {
+      const here = known.get(sha256);
+      if (here !== undefined) return here;
+      const found = await fetch(sha256).catch(() => undefined);
+      if (found !== undefined) know(known, sha256, found, max);
+      return found;
+    },
+    async remember(sha256, metered_sha256) {
+      know(known, sha256, metered_sha256, max);
+      await write(sha256, metered_sha256).catch((error) => {
+        log.warn("a trial compilation cannot be remembered; the next start makes it again", {
+          sha256,
+          error,
+        });
+      });
+    },
+  };
+}
+
+function know(known: Map<string, string>, sha256: string, metered_sha256: string, max: number) {
+  known.delete(sha256);
+  known.set(sha256, metered_sha256);
+  if (known.size <= max) return;
+  for (const oldest of known.keys()) return void known.delete(oldest);
+}
+
+/**
+ * Opens, and if need be makes, the bucket. Undefined, with a line in the log, when it cannot be: then
+ * every start makes its own trials.
+ */
+export async function openVerdicts(
+  spine: Spine,
+  options: Omit<VerdictStoreOptions, "bucket">,
+): Promise<Verdicts | undefined> {
+  try {
+    return createVerdicts({ ...options, bucket: await spine.keyValue(BUCKET) });
+  } catch (error) {
+    options.log.warn("trial compilations are not remembered: the bucket cannot be opened", {
+      bucket: BUCKET,
+      error,
+    });
+    return undefined;
+  }
+}

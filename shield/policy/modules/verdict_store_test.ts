@@ -1,0 +1,112 @@
+/** Remembered trials on both engines: for exact bytes, one transform and one engine, and never too many. */
+import assert from "node:assert/strict";
+import { watched } from "../../../shared/spine/nats/testing/nats_harness.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { startNats } from "../../../tests/harness/nats_server.ts";
+import { keptLog, testSpine } from "../../testing/spine.ts";
+import { createCompiler } from "./compile.ts";
+import { sha256Hex } from "../../../shared/sha256.ts";
+import { meteredGuest } from "../testing/guests.ts";
+import { openVerdicts, type VerdictStoreOptions } from "./verdict_store.ts";
+import { PolicyModuleError } from "../../../wasm/module/errors.ts";
+
+const ONE = "1".repeat(64);
+const TWO = "2".repeat(64);
+const METERED = "a".repeat(64);
+const BUCKET = "ARQON_POLICY_VERDICTS";
+
+/** As another process would open them: nothing is known but what is stored. */
+async function opened(spine: Spine, more: Partial<VerdictStoreOptions> = {}) {
+  const { log, lines } = keptLog();
+  const verdicts = await openVerdicts(spine, { engine: "v8 1", log, ...more });
+  assert.ok(verdicts !== undefined);
+  return { ...verdicts, lines };
+}
+
+async function rememberedByAll(spine: Spine): Promise<void> {
+  const here = await opened(spine);
+  assert.equal(await here.passed(ONE), undefined);
+  await here.remember(ONE, METERED);
+  assert.equal(await here.passed(ONE), METERED);
+  const there = await opened(spine);
+  assert.equal(await there.passed(ONE), METERED);
+  assert.equal(await there.passed(TWO), undefined);
+  const upgraded = await opened(spine, { engine: "v8 2" });
+  assert.equal(await upgraded.passed(ONE), undefined, "another engine has made no trial");
+}
+
+Deno.test("a trial that passed is known to every process and after a restart: embedded", async () => {
+  await using engine = testSpine();
+  await rememberedByAll(engine.spine);
+});
+
+Deno.test("a trial that passed is known to every process and after a restart: NATS", async () => {
+  await using server = await startNats({ jetstream: true });
+  await using node = await watched(server.port);
+  await rememberedByAll(node.spine);
+});
+
+Deno.test("an entry that was moved, changed or made up vouches for nothing", async () => {
+  await using engine = testSpine();
+  const bucket = await engine.spine.keyValue(BUCKET);
+  await (await opened(engine.spine)).remember(ONE, METERED);
+  const [key = []] = await bucket.keys();
+  const { value } = (await bucket.get(key))!;
+  const text = new TextDecoder().decode(value);
+  const forged = [
+    [[TWO, key[1]!], text],
+    [key, text.replace(METERED, "b".repeat(64))],
+    [key, text.replace("v8 1", "v8 9")],
+    [key, text.replace('"format":1', '"format":2')],
+    [key, text.slice(0, -9)],
+    [key, "{}"],
+    [key, ""],
+  ] as const;
+  for (const [at, entry] of forged) {
+    await bucket.put([...at], new TextEncoder().encode(entry));
+    const fresh = await opened(engine.spine);
+    assert.equal(await fresh.passed(at[0]!), undefined, entry);
+    assert.match(fresh.lines.join("\n"), /level=warn .*is not what it says/);
+  }
+});
+
+Deno.test("more than the most are not kept: the oldest go", async () => {
+  await using engine = testSpine();
+  const names = Array.from({ length: 9 }, (_, at) => String(at).repeat(64));
+  for (const name of names.slice(0, 8)) await (await opened(engine.spine)).remember(name, METERED);
+  await (await opened(engine.spine, { max: 8 })).remember(names[8]!, METERED);
+  const left = [];
+  for (const name of names) {
+    if (await (await opened(engine.spine)).passed(name) !== undefined) left.push(name[0]);
+  }
+  assert.deepEqual(left, ["3", "4", "5", "6", "7", "8"]);
+});
+
+Deno.test("a store that does not answer refuses no module and ends nothing", async () => {
+  const engine = testSpine();
+  const verdicts = await opened(engine.spine);
+  await engine.spine.drain();
+  await verdicts.remember(ONE, METERED);
+  assert.match(verdicts.lines.join("\n"), /level=warn .*cannot be remembered/);
+  assert.equal(await verdicts.passed(TWO), undefined);
+  const { log, lines } = keptLog();
+  assert.equal(await openVerdicts(engine.spine, { engine: "v8 1", log }), undefined);
+  assert.match(lines.join("\n"), /level=warn .*trial compilations are not remembered/);
+});
+
+Deno.test("what passed is not tried again after a restart; other bytes of its name are", async () => {
+  await using engine = testSpine();
+  const bytes = meteredGuest({ body: "i32.const 0" });
+  const sha256 = await sha256Hex(bytes);
+  await createCompiler({ verdicts: await opened(engine.spine) }).compile(sha256, bytes);
+  // No child process ends within a hundredth of a millisecond: whatever is tried is refused.
+  const limits = { wall_ms: 0.01, memory_bytes: 2 ** 30 };
+  const restarted = createCompiler({ limits, verdicts: await opened(engine.spine) });
+  assert.ok(await restarted.compile(sha256, bytes) instanceof WebAssembly.Module);
+  const other = meteredGuest({ body: "i32.const 1" });
+  const again = createCompiler({ limits, verdicts: await opened(engine.spine) });
+  await assert.rejects(
+    again.compile(sha256, other),
+    (error) => error instanceof PolicyModuleError && error.reason === "compile-time",
+  );
+});

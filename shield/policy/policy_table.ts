@@ -1,0 +1,150 @@
+/**
+ * What each policy has decided and cost at this Shield: plain numbers by tenant, policy, module and
+ * hook, bounded, for the admin API. Metrics are `policy/policy_metrics.ts`.
+ */
+import { z } from "zod";
+import type { EvaluateRequest, Hook, PolicyBinding, PolicyOutcome } from "./abi/policy.ts";
+import { Id } from "../admin/routing/query.ts";
+
+/** Policies that are told apart. */
+export const POLICIES_MAX = 1_000;
+
+const Count = z.number().min(0);
+
+/** One policy's totals; `buckets` are pairs of a bucket of `bucketOf` and how many fell into it. */
+export const PolicyRow = z.strictObject({
+  tenant_id: Id.or(z.literal("_other")),
+  name: z.string().max(64),
+  module: z.string().max(64),
+  hook: z.string().max(32),
+  allow: Count,
+  reject: Count,
+  error: Count,
+  fuel: Count,
+  fuel_max: Count,
+  buckets: z.array(z.tuple([z.int().min(0).max(255), Count])).max(256),
+});
+/** One policy's totals. */
+export type PolicyRow = z.output<typeof PolicyRow>;
+
+/** A Shield's policies. */
+export const PolicyAnswer = z.strictObject({
+  rows: z.array(PolicyRow).max(POLICIES_MAX + 1),
+  truncated: z.boolean().optional(),
+});
+
+/** Buckets for each doubling of the time. */
+const STEPS = 4;
+const BUCKETS = 112;
+const OTHER = "_other";
+
+/**
+ * The bucket of a time in ms; the first holds everything up to 1 µs, each next is 2^(1/4) as long.
+ */
+export function bucketOf(duration_ms: number): number {
+  const micros = duration_ms * 1_000;
+  if (!(micros > 1)) return 0;
+  return Math.min(BUCKETS - 1, Math.ceil(STEPS * Math.log2(micros)));
+}
+
+/** The longest time of a bucket, in µs. */
+export function boundOf_us(bucket: number): number {
+  return 2 ** (bucket / STEPS);
+}
+
+/** The time in µs that the fraction `quantile` of all did not exceed; 0 where there are none. */
+export function quantileOf_us(
+  buckets: Iterable<readonly [bucket: number, count: number]>,
+  quantile: number,
+): number {
+  const sorted = [...buckets].sort(([a], [b]) => a - b);
+  const total = sorted.reduce((sum, [, count]) => sum + count, 0);
+  let seen = 0;
+  for (const [bucket, count] of sorted) {
+    seen += count;
+    if (seen >= quantile * total) return boundOf_us(bucket);
+  }
+  return 0;
+}
+
+interface Totals {
+  readonly tenant_id: string;
+  readonly name: string;
+  readonly module: string;
+  readonly hook: string;
+  allow: number;
+  reject: number;
+  error: number;
+  fuel: number;
+  fuel_max: number;
+  readonly buckets: Uint32Array;
+}
+
+/** The totals of all policies of this process. */
+export class PolicyTable {
+  readonly #totals = new Map<string, Totals>();
+  /** So that a message makes no key: a binding is one object for as long as its chain stands. */
+  readonly #known = new WeakMap<PolicyBinding, Partial<Record<Hook, Totals>>>();
+
+  /** A chain was evaluated: each of its policies that said something counts. */
+  record(
+    { tenant_id, hook, chain }: Pick<EvaluateRequest, "tenant_id" | "hook" | "chain">,
+    outcomes: readonly PolicyOutcome[],
+  ): void {
+    for (const outcome of outcomes) {
+      const binding = chain.find(({ name }) => name === outcome.name);
+      if (binding === undefined) continue;
+      const totals = this.#totalsOf(tenant_id, binding, hook);
+      if (outcome.fault !== undefined) totals.error++;
+      else if (outcome.allowed) totals.allow++;
+      else totals.reject++;
+      totals.fuel += outcome.fuel;
+      totals.fuel_max = Math.max(totals.fuel_max, outcome.fuel);
+      const bucket = bucketOf(outcome.duration_ms);
+      // What did not run would only pull the quantiles down.
+      if (outcome.duration_ms > 0) totals.buckets[bucket] = (totals.buckets[bucket] ?? 0) + 1;
+    }
+  }
+
+  /** Verdicts of all policies together. */
+  verdicts(): { allow: number; reject: number; error: number } {
+    const sum = { allow: 0, reject: 0, error: 0 };
+    for (const { allow, reject, error } of this.#totals.values()) {
+      sum.allow += allow;
+      sum.reject += reject;
+      sum.error += error;
+    }
+    return sum;
+  }
+
+  /** As other processes hear it. */
+  rows(): PolicyRow[] {
+    return [...this.#totals.values()].map(({ buckets, ...totals }) => ({
+      ...totals,
+      buckets: [...buckets.entries()].filter(([, count]) => count > 0),
+    }));
+  }
+
+  #totalsOf(tenant_id: string, binding: PolicyBinding, hook: Hook): Totals {
+    const by_hook = this.#known.get(binding) ?? {};
+    const known = by_hook[hook];
+    if (known !== undefined) return known;
+    const { name, sha256 } = binding;
+    const totals = by_hook[hook] = this.#of(tenant_id, name, sha256, hook);
+    this.#known.set(binding, by_hook);
+    return totals;
+  }
+
+  #of(tenant_id: string, name: string, module: string, hook: string): Totals {
+    const key = `${tenant_id}\n${name}\n${module}\n${hook}`;
+    const known = this.#totals.get(key);
+    if (known !== undefined) return known;
+    if (tenant_id !== OTHER && this.#totals.size >= POLICIES_MAX) {
+      return this.#of(OTHER, "", "", "");
+    }
+    const totals = { tenant_id, name, module, hook, allow: 0, reject: 0, error: 0 };
+    const made = { ...totals, fuel: 0, fuel_max: 0, buckets: new Uint32Array(BUCKETS) };
+    this.#totals.set(key, made);
+    return made;
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * Cuts off a module that keeps failing for a tenant. Pure: time is an argument. It counts failures
+ * in a row, not a rate, so that one user's bad messages between good ones of others never cut off
+ * the policy for all. A refusal is no failure.
+ */
+
+/** When a breaker opens, and for how long. */
+export interface BreakerLimits {
+  /** Failures in a row. */
+  readonly failures: number;
+  readonly cool_down_ms: number;
+}
+
+/** One module of one tenant. */
+export interface Breaker {
+  failures: number;
+  /** When the next attempt may run; 0 is closed. */
+  open_until_ms: number;
+}
+
+/** A closed breaker. */
+export function createBreaker(): Breaker {
+  return { failures: 0, open_until_ms: 0 };
+}
+
+/**
+ * Whether a call may run. After the cool-down one attempt may, and the next only when that one has
+ * succeeded or another cool-down has passed, so that an attempt that is never heard of again does
+ * not keep the breaker open for ever.
+ */
+export function breakerAllows(breaker: Breaker, limits: BreakerLimits, now_ms: number): boolean {
+  if (breaker.open_until_ms === 0) return true;
+  if (now_ms < breaker.open_until_ms) return false;
+  breaker.open_until_ms = now_ms + limits.cool_down_ms;
+  return true;
+}
+
+/** The module failed. Returns true when this opened the breaker. */
+export function breakerFailure(breaker: Breaker, limits: BreakerLimits, now_ms: number): boolean {
+  breaker.failures++;
+  if (breaker.failures < limits.failures) return false;
+  const opened = breaker.open_until_ms === 0;
+  breaker.open_until_ms = now_ms + limits.cool_down_ms;
+  return opened;
+}
+
+/** The breakers of a process. */
+export interface Breakers {
+  allows(tenant_id: string, sha256: string, now_ms: number): boolean;
+  success(tenant_id: string, sha256: string): void;
+  /** Returns true when this opened the breaker. */
+  failure(tenant_id: string, sha256: string, now_ms: number): boolean;
+  /** Forgets what is known of a module. */
+  forget(sha256: string): void;
+  open(): { tenant_id: string; sha256: string }[];
+}
+
+/** Only what has failed since its last success is kept, at most `max`; the oldest goes first. */
+export function createBreakers(limits: BreakerLimits, max = 4_096): Breakers {
+  const breakers = new Map<string, Breaker & { tenant_id: string; sha256: string }>();
+  const key = (tenant_id: string, sha256: string) => `${sha256} ${tenant_id}`;
+  return {
+    allows(tenant_id, sha256, now_ms) {
+      const breaker = breakers.get(key(tenant_id, sha256));
+      return breaker === undefined || breakerAllows(breaker, limits, now_ms);
+    },
+    success(tenant_id, sha256) {
+      breakers.delete(key(tenant_id, sha256));
+    },
+    failure(tenant_id, sha256, now_ms) {
+      const name = key(tenant_id, sha256);
+      let breaker = breakers.get(name);
+      if (breaker === undefined) {
+        if (breakers.size >= max) {
+          for (const oldest of breakers.keys()) {
+            breakers.delete(oldest);
+            break;
+          }
+        }
+        breaker = { ...createBreaker(), tenant_id, sha256 };
+        breakers.set(name, breaker);
+      }
+      return breakerFailure(breaker, limits, now_ms);
+    },
+    forget(sha256) {
+      for (const [name, breaker] of breakers) if (breaker.sha256 === sha256) breakers.delete(name);
+    },
+    open: () =>
+      [...breakers.values()].filter((breaker) => breaker.open_until_ms > 0)
+        .map(({ tenant_id, sha256 }) => ({ tenant_id, sha256 })),
+  };
+}

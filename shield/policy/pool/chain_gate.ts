@@ -1,0 +1,126 @@
+/**
+ * Decides whether a chain may run now (fuel of the tenant, breakers, loaded modules), and learns
+ * from what it did. The rules of each are in their own files; nothing here waits.
+ */
+import type { Config } from "../../../shared/config/schema.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import { createBreakers } from "./breaker.ts";
+import { createFuelBuckets } from "./fuel_bucket.ts";
+import type { EvaluateRequest, PolicyFault, PolicyOutcome, Verdict } from "../abi/policy.ts";
+import type { Modules } from "./pool_modules.ts";
+import { faultOutcome, faultVerdict, outcomeOf, verdictOf } from "./pool_verdict.ts";
+import type { ChainEntry, ChainOutcome, WorkerReply } from "../ring/ring_message.ts";
+
+/** What the gate of chains needs. */
+export interface ChainGateOptions {
+  readonly policy: Config["policy"];
+  readonly modules: Pick<Modules, "number" | "sha256" | "asks" | "isQuarantined">;
+  readonly log: Logger;
+  /** Monotonic ms. */
+  readonly now: () => number;
+}
+
+/** A chain that may run, or the verdict instead. */
+export type Admission =
+  | { readonly chain: readonly ChainEntry[]; readonly skipped: readonly PolicyOutcome[] }
+  | { readonly verdict: Verdict };
+
+/** Lets chains run, or gives the verdict instead; keeps breakers and fuel buckets. */
+export interface ChainGate {
+  admit(request: EvaluateRequest): Admission;
+  /** The outcomes of a reply, which also count for breakers and fuel. */
+  learn(tenant_id: string, chain: readonly ChainEntry[], reply: WorkerReply): PolicyOutcome[];
+  forget(sha256: string): void;
+  openBreakers(): { tenant_id: string; sha256: string }[];
+}
+
+/** Faults that are the module's own. */
+const FAILURES: ReadonlySet<PolicyFault> = new Set(["fuel", "trap", "memory", "abi"]);
+const NOTHING = { added_headers: [], logs: [] };
+/** Log lines a second about faults. */
+const FAULT_LINES = 10;
+
+/** Logs faults, so many a second and no more: who fails often must not fill the disk. */
+function createFaultLog(log: Logger) {
+  let lines = 0;
+  let lines_from_ms = -Infinity;
+  return (tenant_id: string, name: string, { fault, detail }: ChainOutcome, now_ms: number) => {
+    if (now_ms - lines_from_ms >= 1_000) {
+      lines_from_ms = now_ms;
+      lines = 0;
+    }
+    if (++lines > FAULT_LINES) return;
+    log.warn("policy failed", { module: name, tenant_id, fault, detail });
+  };
+}
+
+/** A gate that knows nothing bad of any module. */
+export function createChainGate({ policy, modules, log, now }: ChainGateOptions): ChainGate {
+  const breakers = createBreakers({
+    failures: policy.breaker_failures,
+    cool_down_ms: policy.breaker_seconds * 1_000,
+  });
+  const buckets = createFuelBuckets(policy.fuel_per_second);
+  const logFault = createFaultLog(log);
+
+  function failure(
+    { tenant_id, sha256, name }: Readonly<Record<"tenant_id" | "sha256" | "name", string>>,
+    ran: ChainOutcome,
+    now_ms: number,
+  ): void {
+    logFault(tenant_id, name, ran, now_ms);
+    if (!breakers.failure(tenant_id, sha256, now_ms)) return;
+    log.error("policy cut off: it keeps failing, and its messages are refused", {
+      module: name,
+      tenant_id,
+      sha256,
+      seconds: policy.breaker_seconds,
+    });
+  }
+
+  function whyMissing(sha256: string): PolicyFault {
+    return modules.isQuarantined(sha256) ? "wedge" : "missing-module";
+  }
+
+  return {
+    admit(request) {
+      const { tenant_id } = request;
+      const now_ms = now();
+      if (!buckets.has(tenant_id, now_ms)) return { verdict: faultVerdict(request, "rate") };
+      const chain: ChainEntry[] = [];
+      const skipped: PolicyOutcome[] = [];
+      for (const binding of request.chain) {
+        const { sha256, name, mode } = binding;
+        const module = modules.number(sha256);
+        if (module !== undefined && breakers.allows(tenant_id, sha256, now_ms)) {
+          chain.push({ module, name, mode, asks: modules.asks(module) });
+          continue;
+        }
+        const why = module === undefined ? whyMissing(sha256) : "breaker-open";
+        skipped.push(faultOutcome(binding, why));
+        if (mode === "enforce") return { verdict: verdictOf(skipped, NOTHING) };
+      }
+      return chain.length > 0 ? { chain, skipped } : { verdict: verdictOf(skipped, NOTHING) };
+    },
+    learn(tenant_id, chain, reply) {
+      const now_ms = now();
+      const outcomes: PolicyOutcome[] = [];
+      let fuel = 0;
+      for (const [place, ran] of reply.outcomes.entries()) {
+        const entry = chain[place]!;
+        const outcome = outcomeOf(entry, ran);
+        outcomes.push(outcome);
+        fuel += outcome.fuel + outcome.instance_fuel;
+        const sha256 = modules.sha256(entry.module);
+        if (sha256 === undefined || ran.fault === "missing-module") continue;
+        if (ran.fault !== undefined && FAILURES.has(ran.fault)) {
+          failure({ tenant_id, sha256, name: entry.name }, ran, now_ms);
+        } else breakers.success(tenant_id, sha256);
+      }
+      if (fuel > 0) buckets.spend(tenant_id, fuel, now_ms);
+      return outcomes;
+    },
+    forget: (sha256) => breakers.forget(sha256),
+    openBreakers: () => breakers.open(),
+  };
+}

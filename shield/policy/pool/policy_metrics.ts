@@ -1,0 +1,244 @@
+/**
+ * The Overseer's metrics, under the contract's names. The label `module` is the policy's name, which
+ * tenants choose: after a bounded number of names the rest count as "other".
+ */
+import { Counter, Histogram } from "prom-client";
+import type { Registry } from "prom-client";
+import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
+import {
+  PlainHistogram,
+  registerPlainHistogram,
+  registerPlainHistograms,
+  scrapedCounter,
+  scrapedCounters,
+} from "../../../shared/metrics/metrics_plain.ts";
+import type { PlainLabels } from "../../../shared/metrics/metrics_plain.ts";
+import type { PolicyOutcome } from "../abi/policy.ts";
+
+/** What the pool counts. */
+export interface PolicyMetrics {
+  /** One policy of a chain has run, or could not. */
+  outcome(outcome: PolicyOutcome): void;
+  /** A chain's verdict was given after this long. */
+  verdict(duration_ms: number): void;
+  /** A chain has run and used this part of its budget, instances included. */
+  chain(used_ratio: number): void;
+  /** A verdict stood, but came after `timeout_ms`. */
+  late(): void;
+  /** A module was compiled, trial included. */
+  compiled(duration_ms: number): void;
+  replaced(): void;
+  /** A worker was at work for this long on one chain, whatever became of its verdict. */
+  busy(duration_ms: number): void;
+}
+
+/** Names of policies that are told apart. */
+const NAMES = 256;
+const OTHER = "other";
+const EXECUTION_SECONDS = [
+  0.000_01,
+  0.000_025,
+  0.000_05,
+  0.000_1,
+  0.000_25,
+  0.000_5,
+  0.001,
+  0.002_5,
+  0.005,
+  0.01,
+  0.025,
+  0.1,
+  0.25,
+  1,
+];
+const CHAIN_RATIOS = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1];
+const COMPILE_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** What one policy's series have come to. */
+interface Series {
+  readonly duration: PlainHistogram;
+  fuel: number;
+  instances: number;
+  instance_fuel: number;
+  /** Counts by reason. */
+  readonly verdicts: Readonly<Record<VerdictName, Map<string, number>>>;
+}
+
+type VerdictName = "allowed" | "observed" | "refused";
+
+/** The pool's numbers of the moment, read when somebody scrapes. */
+export interface PolicyGauges {
+  readonly pending: () => number;
+  /** Threads of the pool. */
+  readonly workers: () => number;
+  readonly slow_tenants: () => number;
+  /** Modules that wedged or killed a worker somewhere. */
+  readonly quarantined: () => number;
+}
+
+function newSeries(): Series {
+  const verdicts = { allowed: new Map(), observed: new Map(), refused: new Map() };
+  const duration = new PlainHistogram(EXECUTION_SECONDS);
+  return { duration, fuel: 0, instances: 0, instance_fuel: 0, verdicts };
+}
+
+/** The durations of policies that have run. */
+function* durations(known: ReadonlyMap<string, Series>): Generator<[PlainLabels, PlainHistogram]> {
+  for (const [module, { duration }] of known) {
+    if (duration.count > 0) yield [{ module }, duration];
+  }
+}
+
+function* verdictCounts(known: ReadonlyMap<string, Series>): Generator<[PlainLabels, number]> {
+  for (const [module, { verdicts }] of known) {
+    for (const [verdict, by_reason] of Object.entries(verdicts)) {
+      for (const [reason, total] of by_reason) yield [{ module, verdict, reason }, total];
+    }
+  }
+}
+
+function registerInstances(registry: Registry, known: ReadonlyMap<string, Series>): void {
+  scrapedCounters(
+    registry,
+    "shield_policy_instances_total",
+    "Instances made of policies; a policy that traps needs a new one each time.",
+    ["module"],
+    () => [...known].map(([module, { instances }]) => [{ module }, instances]),
+  );
+  scrapedCounters(
+    registry,
+    "shield_policy_instance_fuel_total",
+    "Fuel that making instances took, charged to the tenant beside what policies burn.",
+    ["module"],
+    () => [...known].map(([module, { instance_fuel }]) => [{ module }, instance_fuel]),
+  );
+}
+
+/** Counts what policies did: plain numbers, since a label lookup for each costs more than a policy. */
+function createOutcomes(registry: Registry): PolicyMetrics["outcome"] {
+  const known = new Map<string, Series>();
+  registerPlainHistograms(
+    registry,
+    "shield_wasm_execution_duration_seconds",
+    "Time in one policy, in seconds.",
+    () => durations(known),
+  );
+  scrapedCounters(
+    registry,
+    "shield_wasm_fuel_consumed_total",
+    "Fuel burnt by policies.",
+    ["module"],
+    () => [...known].map(([module, { fuel }]) => [{ module }, fuel]),
+  );
+  registerInstances(registry, known);
+  scrapedCounters(
+    registry,
+    "shield_policy_verdicts_total",
+    "Verdicts of policies; an observing policy's refusal is `observed`.",
+    ["module", "verdict", "reason"],
+    () => verdictCounts(known),
+  );
+  const seriesOf = (name: string): Series => {
+    const module = known.size < NAMES ? name : OTHER;
+    const made = known.get(module) ?? newSeries();
+    known.set(module, made);
+    return made;
+  };
+  return (outcome) => {
+    const series = known.get(outcome.name) ?? seriesOf(outcome.name);
+    // What did not run would only pull the histogram down.
+    if (outcome.duration_ms > 0) series.duration.observe(outcome.duration_ms / 1_000);
+    series.fuel += outcome.fuel;
+    if (outcome.instance_fuel > 0) series.instances++;
+    series.instance_fuel += outcome.instance_fuel;
+    const by_reason = series.verdicts[verdictOf(outcome)];
+    const reason = outcome.fault ?? (outcome.allowed ? "none" : "policy");
+    by_reason.set(reason, (by_reason.get(reason) ?? 0) + 1);
+  };
+}
+
+function registerGauges(registry: Registry, gauges: PolicyGauges): void {
+  scrapedGauge(
+    registry,
+    "shield_policy_queue_depth",
+    "Requests that wait for a verdict.",
+    () => gauges.pending(),
+  );
+  scrapedGauge(
+    registry,
+    "shield_policy_workers",
+    "Worker threads that run policies; their use is shield_policy_worker_busy_seconds_total.",
+    () => gauges.workers(),
+  );
+  scrapedGauge(
+    registry,
+    "shield_policy_slow_tenants",
+    "Tenants that have a worker together because their chains run long.",
+    () => gauges.slow_tenants(),
+  );
+  scrapedGauge(
+    registry,
+    "shield_policy_quarantined_modules",
+    "Modules that no node runs because they wedged or killed a worker.",
+    () => gauges.quarantined(),
+  );
+}
+
+/** Makes the metrics on the registry. */
+export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): PolicyMetrics {
+  const registers = [registry];
+  const execution = new PlainHistogram(EXECUTION_SECONDS);
+  registerPlainHistogram(
+    registry,
+    "policy_execution_duration",
+    "From asking for a chain's verdict to having it, in seconds.",
+    execution,
+  );
+  const chain = new PlainHistogram(CHAIN_RATIOS);
+  registerPlainHistogram(
+    registry,
+    "shield_policy_chain_used_ratio",
+    "Part of policy.chain_fuel_limit that the policies of one operation used together.",
+    chain,
+  );
+  const late = new Counter({
+    name: "shield_policy_late_verdicts_total",
+    help: "Verdicts that came later than policy.timeout_ms and stood.",
+    registers,
+  });
+  const replaced = new Counter({
+    name: "shield_policy_workers_replaced_total",
+    help: "Policy workers given up because they made no progress or died.",
+    registers,
+  });
+  const compile = new Histogram({
+    name: "shield_policy_compile_seconds",
+    help: "Time to compile a module, with its trial in a child process, in seconds.",
+    buckets: COMPILE_SECONDS,
+    registers,
+  });
+  registerGauges(registry, gauges);
+  let busy_ms = 0;
+  scrapedCounter(
+    registry,
+    "shield_policy_worker_busy_seconds_total",
+    "Seconds that all policy workers together have run policies.",
+    () => busy_ms / 1_000,
+  );
+  return {
+    busy(duration_ms) {
+      busy_ms += duration_ms;
+    },
+    outcome: createOutcomes(registry),
+    verdict: (duration_ms) => execution.observe(duration_ms / 1_000),
+    chain: (used_ratio) => chain.observe(used_ratio),
+    late: () => late.inc(),
+    compiled: (duration_ms) => compile.observe(duration_ms / 1_000),
+    replaced: () => replaced.inc(),
+  };
+}
+
+function verdictOf({ allowed, mode }: PolicyOutcome): VerdictName {
+  if (allowed) return "allowed";
+  return mode === "observe" ? "observed" : "refused";
+}

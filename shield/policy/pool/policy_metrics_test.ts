@@ -1,0 +1,50 @@
+/**
+ * The bound on labels that tenants choose. That the pool counts right is in `pool_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { createMetrics, exposition } from "../../../shared/metrics/metrics.ts";
+import { createPolicyMetrics } from "./policy_metrics.ts";
+import { faultOutcome } from "./pool_verdict.ts";
+import { policy } from "../testing/pool.ts";
+
+Deno.test("after 256 names of policies the rest count as other", async () => {
+  const registry = createMetrics({ node_id: "test", version: "0" });
+  const metrics = createPolicyMetrics(registry, {
+    pending: () => 3,
+    workers: () => 2,
+    slow_tenants: () => 0,
+    quarantined: () => 1,
+  });
+  for (let number = 0; number < 300; number++) {
+    metrics.outcome(faultOutcome(policy(`p${number}`), "breaker-open"));
+  }
+  metrics.replaced();
+  const { body } = await exposition(registry);
+  const series = body.split("\n").filter((line) =>
+    line.startsWith("shield_policy_verdicts_total{")
+  );
+  assert.equal(series.length, 257);
+  assert.ok(
+    series.includes(
+      'shield_policy_verdicts_total{module="other",verdict="refused",reason="breaker-open"} 44',
+    ),
+  );
+  assert.match(body, /^shield_policy_workers_replaced_total 1$/m);
+  assert.match(body, /^shield_policy_queue_depth 3$/m);
+  assert.doesNotMatch(body, /duration_seconds_count\{module="p1"\}/);
+});
+
+Deno.test("what workers were busy with adds up, to be set against how many there are", async () => {
+  const registry = createMetrics({ node_id: "test", version: "0" });
+  const metrics = createPolicyMetrics(registry, {
+    pending: () => 0,
+    workers: () => 2,
+    slow_tenants: () => 0,
+    quarantined: () => 0,
+  });
+  metrics.busy(1_000);
+  metrics.busy(250);
+  const { body } = await exposition(registry);
+  assert.match(body, /^shield_policy_worker_busy_seconds_total 1\.25$/m);
+  assert.match(body, /^shield_policy_workers 2$/m);
+});

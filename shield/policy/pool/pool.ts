@@ -1,0 +1,350 @@
+/**
+ * The policy pool as the Shield sees it: hand it a request and the chain that applies, get the
+ * chain's verdict. Which chain applies is `registry.ts`'s business; that there is none is decided
+ * before, so that a message without a policy never comes here.
+ */
+import type { Registry } from "prom-client";
+import type { Config } from "../../../shared/config/schema.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import { SequenceTable } from "../../../shared/containers/sequence_table.ts";
+import { type Compiler, createCompiler } from "../modules/compile.ts";
+import type { EvaluateRequest, PolicyFault, PolicyOutcome, Verdict } from "../abi/policy.ts";
+import { createPolicyMetrics, type PolicyMetrics } from "./policy_metrics.ts";
+import { type ChainGate, createChainGate } from "./chain_gate.ts";
+import type { Job } from "./pool_lane.ts";
+import { createLanes, type Lanes } from "./pool_lanes.ts";
+import { createModules, type LoadableModule, type Modules } from "./pool_modules.ts";
+import { faultVerdict, namedLogs, verdictOf } from "./pool_verdict.ts";
+import type { QuarantineCause } from "../modules/quarantine.ts";
+import type { ChainEntry, WorkerReply } from "../ring/ring_message.ts";
+import { createWedgeCount, type WedgeCount } from "../modules/wedge_count.ts";
+
+/** What the pool needs of the process. */
+export interface PolicyPoolOptions {
+  readonly policy: Config["policy"];
+  readonly overseer: Pick<Config["platform"]["overseer"], "fuel_limit">;
+  /** Cores of the machine, `navigator.hardwareConcurrency`; used when `policy.workers` is absent. */
+  readonly cores: number;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Monotonic ms, `performance.now`. */
+  readonly now: () => number;
+  /** Called when too many workers have wedged of late, or died: drain and exit non-zero. */
+  readonly onFatal: (detail: string) => void;
+  /** A module has wedged or killed a worker, and is refused here from now on. */
+  readonly onQuarantine?: (sha256: string, why: QuarantineCause) => void;
+  /** How long a worker may make no progress; a second, but tests have less patience. */
+  readonly wedge_ms?: number;
+  /** Absent: one that tries new modules in child processes. */
+  readonly compiler?: Compiler;
+}
+
+/** The state of the pool, for `/v1/status` and tests. */
+export interface PoolStatus {
+  readonly workers: number;
+  /** Tenants that share a worker of their own because their chains run long. */
+  readonly slow_tenants: number;
+  /** Requests that wait or run. */
+  readonly pending: number;
+  /** sha256 of the modules that are loaded. */
+  readonly modules: readonly string[];
+  /** sha256 of the modules in quarantine. */
+  readonly quarantined: readonly string[];
+  readonly workers_replaced: number;
+  /** Open breakers: the module is refused for the tenant until its cool-down has passed. */
+  readonly open_breakers: readonly { readonly tenant_id: string; readonly sha256: string }[];
+}
+
+/** A running pool. */
+export interface PolicyPool {
+  /**
+   * The chain's verdict. Never rejects: whatever goes wrong is a refusal with a `fault` in the
+   * outcome of the policy that could not decide. Requests of one connection run in the order of its
+   * calls, so that those that are allowed come back in that order.
+   */
+  evaluate(request: EvaluateRequest): Promise<Verdict>;
+  /**
+   * Makes a module ready on every worker: what `meter` made of the upload that `sha256` names. Resolves when chains may name it; at once when it is loaded already. Rejects with
+   * `PolicyModuleError`: it cannot be compiled within the limits, or it is quarantined; with another
+   * Error when that cannot be found out here and now.
+   */
+  load(sha256: string, module: LoadableModule): Promise<void>;
+  /** Forgets a module and its instances. Chains that still name it are refused (`missing-module`). */
+  unload(sha256: string): void;
+  /** Refuses a module that has wedged a worker of any node (`wedge`), loaded or not. */
+  quarantine(sha256: string): void;
+  /** Ends its quarantine; whoever wants it loads it. */
+  release(sha256: string): void;
+  status(): PoolStatus;
+  /** Refuses what waits, ends the workers. */
+  close(): Promise<void>;
+}
+
+/** How often a worker's progress is looked at within `wedge_ms`, and stalls within `stall_ms`. */
+const WEDGE_CHECKS = 4;
+const STALL_CHECKS = 10;
+const WEDGE_MS = 1_000;
+/** A look that comes later than this shows that the thread was held up. */
+const LATE_MS = 10;
+/**
+ * Workers that wedge within this time, or die of our own errors at any, before the process gives up.
+ * One wedge puts its module into quarantine before the next: so many take as many modules.
+ */
+const WEDGES = { most: 4, memory_ms: 600_000 };
+const CRASHES = 8;
+const NO_OUTCOMES: readonly PolicyOutcome[] = [];
+const NO_CHAIN: readonly ChainEntry[] = [];
+
+/** The parts of a running pool and what it keeps in mind. */
+interface State {
+  readonly options: PolicyPoolOptions;
+  readonly chain_fuel_limit: number;
+  /** Jobs without a verdict, in the order of their deadlines, since all wait equally long. */
+  readonly waiting: SequenceTable<Job>;
+  readonly modules: Modules;
+  readonly metrics: PolicyMetrics;
+  readonly gate: ChainGate;
+  readonly lanes: Lanes;
+  readonly wedges: WedgeCount;
+  crashes: number;
+  last_crash: string;
+  replaced: number;
+  closed: boolean;
+  timer: ReturnType<typeof setInterval> | undefined;
+}
+
+function createState(options: PolicyPoolOptions): State {
+  const { policy, registry, log, now } = options;
+  const waiting = new SequenceTable<Job>();
+  const { fuel_limit } = options.overseer;
+  const { chain_fuel_limit = 2 * fuel_limit } = policy;
+  const metrics = createPolicyMetrics(registry, {
+    pending: () => waiting.size,
+    workers: () => state.lanes.size,
+    slow_tenants: () => state.lanes.slow_tenants,
+    quarantined: () => state.modules.quarantined().length,
+  });
+  const modules = createModules({
+    compiler: options.compiler ?? createCompiler(),
+    now,
+    onLoad: (number, runnable) => state.lanes.load(number, runnable),
+    onUnload: (number) => state.lanes.unload(number),
+    onCompiled: (duration_ms) => metrics.compiled(duration_ms),
+  });
+  const state: State = {
+    options,
+    chain_fuel_limit,
+    waiting,
+    modules,
+    metrics,
+    gate: createChainGate({ policy, modules, log, now }),
+    lanes: createLanes({
+      policy,
+      fuel_limit,
+      chain_fuel_limit,
+      cores: options.cores,
+      now,
+      modules: modules.runnable,
+      admit: (job) => admit(state, job),
+      refuse: (job, fault) => refuse(state, job, fault),
+      onReply: (job, reply) => onReply(state, job, reply),
+      onCrash: (module, detail) => onCrash(state, module, detail),
+    }),
+    wedges: createWedgeCount(WEDGES),
+    crashes: 0,
+    last_crash: "",
+    replaced: 0,
+    closed: false,
+    timer: undefined,
+  };
+  return state;
+}
+
+/** Starts the workers; resolves when they are ready. Rejects when they do not start. */
+export async function createPolicyPool(options: PolicyPoolOptions): Promise<PolicyPool> {
+  const state = createState(options);
+  const { modules, gate, lanes } = state;
+  await lanes.ready();
+  if (state.crashes > 0) {
+    close(state);
+    throw new Error(`the policy workers do not start: ${state.last_crash}`);
+  }
+  return {
+    evaluate: (request) => evaluate(state, request),
+    load: (sha256, module) => modules.load(sha256, module),
+    unload(sha256) {
+      if (modules.unload(sha256)) gate.forget(sha256);
+    },
+    quarantine(sha256) {
+      if (modules.quarantine(sha256)) gate.forget(sha256);
+    },
+    release: (sha256) => modules.release(sha256),
+    status: () => ({
+      workers: lanes.size,
+      slow_tenants: lanes.slow_tenants,
+      pending: state.waiting.size,
+      modules: modules.loaded(),
+      quarantined: modules.quarantined(),
+      workers_replaced: state.replaced,
+      open_breakers: gate.openBreakers(),
+    }),
+    close: () => Promise.resolve(close(state)),
+  };
+}
+
+function evaluate(state: State, request: EvaluateRequest): Promise<Verdict> {
+  const { policy, now } = state.options;
+  const began_ms = now();
+  return new Promise((resolve) => {
+    const deadline_ms = began_ms + policy.stall_ms;
+    const job: Job = {
+      request,
+      resolve,
+      began_ms,
+      deadline_ms,
+      done: false,
+      chain: NO_CHAIN,
+      skipped: NO_OUTCOMES,
+      number: 0,
+    };
+    job.number = state.waiting.add(job);
+    if (state.closed) refuse(state, job, "stall");
+    else if (request.payload.length > policy.payload_bytes) {
+      refuse(state, job, "payload-too-large");
+    } else {
+      watch(state);
+      state.lanes.push(job);
+    }
+  });
+}
+
+/** Gives the verdict, once; later ones are dropped. */
+function settle(state: State, job: Job, verdict: Verdict): void {
+  if (job.done) return;
+  job.done = true;
+  state.waiting.take(job.number);
+  const { metrics, options } = state;
+  const duration_ms = options.now() - job.began_ms;
+  metrics.verdict(duration_ms);
+  for (const outcome of verdict.outcomes) metrics.outcome(outcome);
+  if (duration_ms > options.policy.timeout_ms) metrics.late();
+  job.resolve(verdict);
+}
+
+function refuse(state: State, job: Job, fault: PolicyFault): void {
+  settle(state, job, faultVerdict(job.request, fault));
+}
+
+function admit(state: State, job: Job): readonly ChainEntry[] | undefined {
+  const admission = state.gate.admit(job.request);
+  if ("verdict" in admission) {
+    settle(state, job, admission.verdict);
+    return undefined;
+  }
+  job.skipped = admission.skipped;
+  return admission.chain;
+}
+
+/** What a late reply cost is charged too; only its verdict is void. */
+function onReply(state: State, job: Job, reply: WorkerReply): void {
+  const outcomes = state.gate.learn(job.request.tenant_id, job.chain, reply);
+  const used = { enforce: 0, observe: 0 };
+  for (const { mode, duration_ms, fuel, instance_fuel } of outcomes) {
+    state.metrics.busy(duration_ms);
+    used[mode] += fuel + instance_fuel;
+  }
+  const most = Math.max(used.enforce, used.observe);
+  if (outcomes.length > 0) state.metrics.chain(most / state.chain_fuel_limit);
+  if (reply.expired === true) return refuse(state, job, "stall");
+  outcomes.push(...job.skipped);
+  const { added_headers } = reply;
+  settle(
+    state,
+    job,
+    verdictOf(outcomes, { added_headers, logs: namedLogs(job.chain, reply.logs) }),
+  );
+}
+
+/** Looks for stalls and wedges while anything is under way. */
+function watch(state: State): void {
+  if (state.timer !== undefined) return;
+  const { policy, wedge_ms = WEDGE_MS, now } = state.options;
+  const wedge_check_ms = wedge_ms / WEDGE_CHECKS;
+  const tick_ms = Math.max(1, Math.min(policy.stall_ms / STALL_CHECKS, wedge_check_ms));
+  let next_tick_ms = now() + tick_ms;
+  let next_check_ms = now() + wedge_check_ms;
+  const tick = () => {
+    const now_ms = now();
+    forgive(state, now_ms - next_tick_ms);
+    next_tick_ms = now_ms + tick_ms;
+    refuseStalled(state, now_ms);
+    const late_ms = now_ms - next_check_ms;
+    if (late_ms >= 0) {
+      next_check_ms = now_ms + wedge_check_ms;
+      // When this thread does not get to run either, a worker that does not is no sign of a wedge.
+      if (late_ms <= wedge_check_ms) replaceWedged(state);
+    }
+    if (state.lanes.pending > 0) return;
+    clearInterval(state.timer);
+    state.timer = undefined;
+  };
+  state.timer = setInterval(tick, tick_ms);
+  Deno.unrefTimer(state.timer);
+}
+
+/**
+ * Time in which this thread did not get to run is no time of the policies: their verdicts may wait to
+ * be read, and would all be refused in the first turn after a long collection of garbage.
+ */
+function forgive(state: State, late_ms: number): void {
+  if (late_ms < LATE_MS) return;
+  for (const job of state.waiting.values()) job.deadline_ms += late_ms;
+}
+
+function refuseStalled(state: State, now_ms: number): void {
+  for (const job of state.waiting.values()) {
+    if (job.deadline_ms > now_ms) return;
+    refuse(state, job, "stall");
+  }
+}
+
+function replaceWedged(state: State): void {
+  for (const module of state.lanes.replaceStuck(WEDGE_CHECKS)) {
+    state.replaced++;
+    state.metrics.replaced();
+    const detail = `a worker made no progress ${blame(state, module, "wedge")}`;
+    state.options.log.error("policy worker wedged, replaced", { detail });
+    const { most, memory_ms } = WEDGES;
+    if (!state.wedges.add(state.options.now())) continue;
+    state.options.onFatal(`${most} policy workers wedged within ${memory_ms / 60_000} minutes`);
+  }
+}
+
+/** Puts the module that ran into quarantine, for every node; says where it happened. */
+function blame(state: State, module: number, why: QuarantineCause): string {
+  const sha256 = state.modules.sha256(module);
+  if (sha256 === undefined) return "outside of a module";
+  state.modules.quarantine(sha256);
+  state.gate.forget(sha256);
+  state.options.onQuarantine?.(sha256, why);
+  return `in module ${sha256}, which is quarantined`;
+}
+
+/** True when another worker is to be started. */
+function onCrash(state: State, module: number, detail: string): boolean {
+  state.last_crash = detail;
+  state.replaced++;
+  state.metrics.replaced();
+  const where = blame(state, module, "crash");
+  state.options.log.error("policy worker died", { detail: `${detail} (${where})` });
+  if (++state.crashes === CRASHES) state.options.onFatal(`${CRASHES} policy workers died`);
+  return state.crashes < CRASHES && !state.closed;
+}
+
+function close(state: State): void {
+  if (state.closed) return;
+  state.closed = true;
+  clearInterval(state.timer);
+  state.lanes.end();
+  for (const job of state.waiting.values()) refuse(state, job, "stall");
+}

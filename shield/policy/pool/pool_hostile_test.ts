@@ -1,0 +1,241 @@
+/**
+ * Modules that mean harm, on real workers: what each costs itself, and that nobody else pays.
+ */
+import assert from "node:assert/strict";
+import { exposition } from "../../../shared/metrics/metrics.ts";
+import { FOREVER, SPIN, unmeteredGuest } from "../testing/guests.ts";
+import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";
+import { PolicyModuleError } from "../../../wasm/module/errors.ts";
+
+const ALLOW = { body: "i32.const 0" };
+
+async function fault(test: TestPool, name: string, tenant_id = "acme") {
+  const verdict = await test.pool.evaluate(message([policy(name)], { tenant_id }));
+  return verdict.allowed ? "allowed" : verdict.outcomes[0]?.fault ?? String(verdict.code);
+}
+
+const HOSTILE: Record<string, [expected: string[], guest: Parameters<TestPool["load"]>[1]]> = {
+  "loops forever": [["fuel"], { body: FOREVER }],
+  "recurses": [["fuel", "trap"], {
+    more: "(func $f (param i32) (result i32) (i32.add (call $f (local.get 0)) (i32.const 1)))",
+    body: "(call $f (i32.const 1))",
+  }],
+  "grows memory without end": [["fuel", "trap"], {
+    body: "(loop $l (drop (memory.grow (i32.const 1))) (br $l)) i32.const 0",
+  }],
+  "fills 4 MiB in a loop": [["fuel"], {
+    pages: 64,
+    body: `(loop $l (memory.fill (i32.const 0) (i32.const 1) (i32.const 4194304)) (br $l))
+      i32.const 0`,
+  }],
+  "traps": [["trap"], { body: "unreachable" }],
+  "asks for the payload in a loop": [["fuel"], {
+    alloc: "i32.const 8",
+    body: "(loop $l (drop (call $get_payload)) (br $l)) i32.const 0",
+  }],
+  "logs a million lines": [["fuel"], {
+    body: `(loop $l (call $log (i32.const 0) (i32.const 0) (i32.const 1024)) (br $l)) i32.const 0`,
+  }],
+  "adds 10,000 headers": [["abi"], {
+    more: '(data (i32.const 0) "x-a")',
+    body: `(loop $l (call $add_header (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 1))
+      (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1)))
+        (i32.const 10000)))) i32.const 0`,
+  }],
+  "rejects with 0": [["abi"], {
+    body: "(call $reject (i32.const 0) (i32.const 0) (i32.const 0)) i32.const 0",
+  }],
+  "rejects with 70000": [["abi"], {
+    body: "(call $reject (i32.const 70000) (i32.const 0) (i32.const 0)) i32.const 0",
+  }],
+  "points outside": [["abi"], {
+    body: "(call $reject (i32.const 403) (i32.const -1) (i32.const 8)) i32.const 0",
+  }],
+  "has an allocator that loops": [["fuel"], {
+    alloc: FOREVER,
+    body: "(drop (call $get_payload)) i32.const 0",
+  }],
+};
+
+Deno.test("hostile modules fail their own messages, again and again, and no other", async () => {
+  await using test = await startTestPool({ policy: { breaker_failures: 1_000 } });
+  await test.load("allow", ALLOW);
+  for (const [name, [expected, guest]] of Object.entries(HOSTILE)) {
+    await test.load(name, guest);
+    for (let time = 0; time < 3; time++) {
+      const got = await fault(test, name);
+      assert.ok(expected.includes(got), `${name}: ${got}`);
+      assert.equal(await fault(test, "allow"), "allowed");
+    }
+  }
+  assert.equal(test.pool.status().workers_replaced, 0);
+});
+
+Deno.test("a module that keeps failing is cut off, says so, and gets another chance", async () => {
+  await using test = await startTestPool({ policy: { breaker_failures: 3, breaker_seconds: 10 } });
+  // Fails while the payload begins with "h".
+  const body = `(if (i32.eq (i32.load8_u (i32.add (call $get_payload) (i32.const 4)))
+    (i32.const 104)) (then unreachable)) i32.const 0`;
+  await test.load("moody", { body });
+  for (let time = 0; time < 3; time++) assert.equal(await fault(test, "moody"), "trap");
+  for (let time = 0; time < 3; time++) assert.equal(await fault(test, "moody"), "breaker-open");
+  assert.deepEqual(test.pool.status().open_breakers, [{ tenant_id: "acme", sha256: "moody" }]);
+  assert.equal(test.lines.filter((line) => line.includes("policy cut off")).length, 1);
+  assert.equal(await fault(test, "moody", "other"), "trap");
+  test.forward(10_000);
+  assert.equal(await fault(test, "moody"), "trap");
+  assert.equal(await fault(test, "moody"), "breaker-open");
+  test.forward(10_000);
+  const good = message([policy("moody")], { payload: new Uint8Array([1]) });
+  assert.equal((await test.pool.evaluate(good)).allowed, true);
+  assert.equal(await fault(test, "moody"), "trap");
+  assert.deepEqual(test.pool.status().open_breakers, []);
+});
+
+Deno.test("a tenant that burns more fuel than its rate waits for it, others do not", async () => {
+  const rates = { breaker_failures: 1_000, fuel_per_second: 10_000 };
+  await using test = await startTestPool({ policy: rates });
+  await test.load("burns", { body: FOREVER });
+  await test.load("allow", ALLOW);
+  const faults: string[] = [];
+  for (let time = 0; time < 10; time++) faults.push(await fault(test, "burns"));
+  assert.equal(faults[0], "fuel");
+  assert.ok(faults.includes("rate"), faults.join());
+  assert.equal(await fault(test, "allow", "other"), "allowed");
+  const limited = await test.pool.evaluate(message([policy("allow")]));
+  assert.deepEqual([limited.allowed, limited.code], [false, 429]);
+  test.forward(60_000);
+  assert.equal(await fault(test, "allow"), "allowed");
+});
+
+Deno.test("a flood fills its own queue only", async () => {
+  await using test = await startTestPool({ policy: { queue_messages: 4 } });
+  await test.load("allow", ALLOW);
+  const flood = Array.from({ length: 100 }, () => fault(test, "allow", "flood"));
+  assert.equal(await fault(test, "allow", "calm"), "allowed");
+  const answers = await Promise.all(flood);
+  // 4 under way and 4 waiting.
+  assert.deepEqual(answers.filter((answer) => answer === "allowed").length, 8);
+  assert.deepEqual(answers.filter((answer) => answer === "queue-full").length, 92);
+});
+
+Deno.test("a flooding tenant gets one turn for each turn of another", async () => {
+  const policy_limits = { breaker_failures: 1_000_000, fuel_per_second: 1_000_000_000 };
+  await using test = await startTestPool({ policy: policy_limits });
+  await test.load("burns", { body: FOREVER });
+  await test.load("allow", ALLOW);
+  let flooded = 0;
+  const flood = Array.from({ length: 200 }, async () => {
+    await fault(test, "burns", "flood");
+    flooded++;
+  });
+  const seen = await Promise.all(Array.from({ length: 20 }, async () => {
+    await fault(test, "allow", "calm");
+    return flooded;
+  }));
+  // A few were over before the calm ones came; then turn and turn about.
+  assert.ok(seen.at(-1)! <= 16 + 20 + 16, `${seen.at(-1)} turns`);
+  await Promise.all(flood);
+});
+
+Deno.test("no verdict within stall_ms refuses; the late one changes nothing but is paid", async () => {
+  await using test = await startTestPool({
+    policy: { stall_ms: 1, breaker_failures: 1_000, fuel_per_second: 1_000_000_000 },
+    fuel_limit: 400_000,
+  });
+  await test.load("burns", { body: FOREVER });
+  assert.equal(await fault(test, "burns"), "stall");
+  const paid = /shield_policy_verdicts_total\{module="burns",verdict="refused",reason="stall"\} 1/;
+  assert.match((await exposition(test.registry)).body, paid);
+  const deadline_ms = performance.now() + 30_000;
+  // The worker is still at it; once it is done the breaker has learnt of it.
+  while (!test.lines.some((line) => line.includes("policy failed"))) {
+    assert.ok(performance.now() < deadline_ms, "the late reply did not come");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert.match((await exposition(test.registry)).body, paid);
+});
+
+Deno.test("verdicts that lie there when this thread was held up count, however late they are read", async () => {
+  await using test = await startTestPool({ policy: { stall_ms: 50 } });
+  await test.load("allow", ALLOW);
+  assert.equal(await fault(test, "allow"), "allowed");
+  const asked = Array.from({ length: 20 }, () => fault(test, "allow"));
+  const until_ms = performance.now() + 500;
+  while (performance.now() < until_ms) { /* As a long collection of garbage would. */ }
+  assert.deepEqual(new Set(await Promise.all(asked)), new Set(["allowed"]));
+});
+
+Deno.test("a wedged worker is replaced, its module quarantined, the rest goes on", async () => {
+  await using test = await startTestPool({ wedge_ms: 500, policy: { stall_ms: 20_000 } });
+  await test.load("allow", ALLOW);
+  const bytes = unmeteredGuest({ body: SPIN });
+  await test.pool.load("spins", { bytes, instance_fuel: 1 });
+  const wedged = [fault(test, "spins"), fault(test, "allow")];
+  assert.deepEqual(await Promise.all(wedged), ["wedge", "wedge"]);
+  assert.deepEqual([test.pool.status().workers_replaced, test.pool.status().quarantined], [1, [
+    "spins",
+  ]]);
+  assert.equal(await fault(test, "allow"), "allowed");
+  assert.equal(await fault(test, "spins"), "wedge");
+  await assert.rejects(test.pool.load("spins", { bytes, instance_fuel: 1 }), (error) => {
+    return error instanceof PolicyModuleError && error.reason === "quarantined";
+  });
+  assert.ok(test.lines.some((line) => line.includes("in module spins, which is quarantined")));
+  assert.deepEqual(test.fatal, []);
+});
+
+/** Loads a module that spins, and asks it until its worker was replaced. */
+async function wedge(test: TestPool, name: string): Promise<void> {
+  await test.pool.load(name, { bytes: unmeteredGuest({ body: SPIN }), instance_fuel: 1 });
+  assert.equal(await fault(test, name), "wedge");
+}
+
+Deno.test("four workers that wedge within ten minutes are fatal; those of before are forgotten", async () => {
+  await using test = await startTestPool({ wedge_ms: 100, policy: { stall_ms: 20_000_000 } });
+  await wedge(test, "long ago");
+  test.forward(600_000);
+  const names = ["one", "two", "three"];
+  for (const name of names) await wedge(test, name);
+  assert.deepEqual(test.fatal, []);
+  await wedge(test, "four");
+  assert.deepEqual(test.fatal, ["4 policy workers wedged within 10 minutes"]);
+  assert.equal(test.pool.status().workers_replaced, 5);
+  const found = ["long ago", ...names, "four"].map((name) => [name, "wedge"]);
+  assert.deepEqual(test.quarantined, found, "each told once, before the process gave up");
+});
+
+Deno.test("a policy that traps pays for each new instance: its tenant runs out of fuel, others do not", async () => {
+  const rates = { breaker_failures: 1_000, fuel_per_second: 10_000 };
+  await using test = await startTestPool({ policy: rates });
+  await test.load("traps", { body: "unreachable", pages: 64 });
+  await test.load("allow", ALLOW);
+  const faults: string[] = [];
+  for (let time = 0; time < 10; time++) faults.push(await fault(test, "traps"));
+  assert.deepEqual(faults.slice(0, 2), ["trap", "trap"], "as long as it owes nothing");
+  assert.ok(faults.includes("rate"), faults.join());
+  assert.equal(await fault(test, "allow", "other"), "allowed");
+  const { body } = await exposition(test.registry);
+  const made = faults.filter((one) => one === "trap").length;
+  assert.match(body, new RegExp(`shield_policy_instances_total\\{module="traps"\\} ${made}\n`));
+  assert.match(body, /shield_policy_instance_fuel_total\{module="traps"\} \d{5}/);
+});
+
+Deno.test("64 policies within their limits hold the thread no longer than the chain's budget", async () => {
+  await using test = await startTestPool({ policy: { breaker_failures: 1_000 } });
+  const body = `(local.set $i (i32.const 600000)) (loop $again
+    (br_if $again (local.tee $i (i32.sub (local.get $i) (i32.const 1))))) i32.const 0`;
+  await test.load("honest", { body });
+  const chain = Array.from({ length: 64 }, (_, at) => policy("honest", { name: `p${at}` }));
+  const verdict = await test.pool.evaluate(message(chain));
+  assert.deepEqual([verdict.allowed, verdict.code], [false, 503]);
+  const ran = verdict.outcomes.filter(({ fuel }) => fuel > 0);
+  assert.equal(verdict.outcomes.find(({ name }) => name === verdict.name)?.fault, "chain-fuel");
+  const fuel = ran.reduce((sum, one) => sum + one.fuel + one.instance_fuel, 0);
+  assert.ok(fuel > 10_000 && fuel <= 20_001, String(fuel));
+  const { body: page } = await exposition(test.registry);
+  assert.match(page, /reason="chain-fuel"\} 1\n/);
+  assert.match(page, /shield_policy_chain_used_ratio_bucket\{le="0.9"\} 0\n/);
+  assert.deepEqual(test.pool.status().open_breakers, [], "none of them has failed");
+  assert.equal(await fault(test, "honest"), "allowed");
+});

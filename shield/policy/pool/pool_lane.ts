@@ -1,0 +1,237 @@
+/**
+ * One worker's queue in the process: jobs wait in fair turns, a few of each tenant are under way, the
+ * rest stays here where a limit can still refuse it. Replaces its worker when that wedges or dies.
+ * What a job may run and what a reply means is decided by `pool.ts`.
+ */
+import type { EvaluateRequest, PolicyOutcome, Verdict } from "../abi/policy.ts";
+import { LONG_FUEL } from "./pool_pace.ts";
+import { createTurns, type Turns } from "../turns/pool_turns.ts";
+import { createWindow, type Window } from "./pool_window.ts";
+import type { PolicyWorker, PolicyWorkerOptions } from "./pool_worker.ts";
+import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
+import { type ChainEntry, encodeRequest, type WorkerReply } from "../ring/ring_message.ts";
+import type { RunnableModule } from "../ring/worker_protocol.ts";
+
+/** One request on its way, and who waits for its verdict. */
+export interface Job {
+  readonly request: EvaluateRequest;
+  readonly resolve: (verdict: Verdict) => void;
+  readonly began_ms: number;
+  /** Later when this thread is held up meanwhile. */
+  deadline_ms: number;
+  /** True when its verdict has been given; a reply that comes later is only counted. */
+  done: boolean;
+  /** The policies that run, once they do. */
+  chain: readonly ChainEntry[];
+  /** Policies that observe and cannot run now. */
+  skipped: readonly PolicyOutcome[];
+  /** Among those that wait for a verdict. */
+  number: number;
+}
+
+/** Why a lane refuses a job by itself. */
+export type LaneFault = "queue-full" | "wedge" | "payload-too-large";
+
+/** What a lane needs. */
+export interface LaneOptions {
+  readonly start: (
+    options: Pick<PolicyWorkerOptions, "generation" | "onReply" | "onDrained" | "onCrash">,
+  ) => PolicyWorker;
+  /** Jobs of one tenant that may wait. */
+  readonly queue_messages: number;
+  /** The policies to run for a job now; undefined when the pool has refused it. */
+  readonly admit: (job: Job) => readonly ChainEntry[] | undefined;
+  readonly refuse: (job: Job, fault: LaneFault) => void;
+  /** `was_long`: its chain burnt more than `LONG_FUEL`. */
+  readonly onReply: (job: Job, reply: WorkerReply, was_long: boolean) => void;
+  /** Whether jobs of the tenant may go now: not while older ones are under way elsewhere. */
+  readonly mayGo: (tenant_id: string) => boolean;
+  /** The worker has died by itself while `module` ran (0: none): `replace` or `end` follows. */
+  readonly onCrash: (module: number, detail: string) => void;
+}
+
+/** A queue and its worker. */
+export interface Lane {
+  push(job: Job): void;
+  /** Hands over what may go. */
+  pump(): void;
+  load(module: number, runnable: RunnableModule): void;
+  unload(module: number): void;
+  /** Takes back what waits of a tenant, in order; what is under way stays. */
+  takeBack(tenant_id: string): Job[];
+  /** Jobs of a tenant that are under way. */
+  underWay(tenant_id: string): number;
+  /**
+   * Called at equal distances of time. The module that has kept the worker from making any progress
+   * for `checks` calls in a row (0: it hangs outside of a guest), undefined when all is well.
+   */
+  stuck(checks: number): number | undefined;
+  /** Gives up the worker, refuses what it had (`wedge`), starts another one. */
+  replace(): void;
+  /** Jobs that wait or are under way. */
+  readonly size: number;
+  readonly generation: number;
+  readonly ready: Promise<void>;
+  end(): void;
+}
+
+/** What may wait in all, as a multiple of one tenant's part, and in payload bytes. */
+const QUEUE_TENANTS = 16;
+const QUEUE_BYTES = 67_108_864;
+
+/** Counts how often in a row a worker with work has not moved. */
+function createStuckCheck() {
+  let last_steps = -1;
+  let unmoved = 0;
+  return ({ steps, is_ready }: ReturnType<PolicyWorker["progress"]>, has_work: boolean): number => {
+    unmoved = is_ready && has_work && steps === last_steps ? unmoved + 1 : 0;
+    last_steps = steps;
+    return unmoved;
+  };
+}
+
+/** A lane's moving parts. */
+interface State {
+  readonly options: LaneOptions;
+  readonly modules: ReadonlyMap<number, RunnableModule>;
+  readonly turns: Turns<Job>;
+  readonly under_way: Window<Job>;
+  readonly mayTake: (tenant_id: string, job: Job) => boolean;
+  worker: PolicyWorker;
+  unmoved: ReturnType<typeof createStuckCheck>;
+  /** A request under way for which the current worker's ring has no room yet. */
+  blocked: readonly Uint8Array[] | undefined;
+  ended: boolean;
+}
+
+/** The time of the worker that a chain used, and whether that was long. */
+function usedBy({ outcomes }: WorkerReply): { used_ms: number; was_long: boolean } {
+  let used_ms = 0;
+  let all_units = 0;
+  for (const { duration_ms, units, instance_units } of outcomes) {
+    used_ms += duration_ms;
+    all_units += units + instance_units;
+  }
+  return { used_ms, was_long: all_units > LONG_FUEL * UNITS_PER_FUEL };
+}
+
+/** `state` is used only by what happens later: the first worker starts before it is whole. */
+function start(options: LaneOptions, generation: number, state: () => State): PolicyWorker {
+  const worker = options.start({
+    generation,
+    onReply(id, reply) {
+      const { under_way, turns } = state();
+      const job = under_way.take(id);
+      if (job === undefined) return;
+      const { tenant_id } = job.request;
+      const { used_ms, was_long } = usedBy(reply);
+      turns.charge(tenant_id, used_ms);
+      under_way.learn(tenant_id, was_long);
+      options.onReply(job, reply, was_long);
+    },
+    onDrained: () => pump(state()),
+    onCrash: (detail) => options.onCrash(worker.progress().running, detail),
+  });
+  return worker;
+}
+
+/** False when the ring is full; the request waits for the next pump. */
+function send(state: State, parts: readonly Uint8Array[]): boolean {
+  const sent = state.worker.send(parts);
+  state.blocked = sent ? undefined : parts.map((part) => part.slice());
+  return sent;
+}
+
+function pump(state: State): void {
+  const { options, turns, under_way, worker, blocked, mayTake } = state;
+  if (state.ended) return;
+  if (blocked !== undefined && !send(state, blocked)) return;
+  while (!under_way.is_full) {
+    const job = turns.take(mayTake);
+    if (job === undefined) return;
+    const chain = job.done ? undefined : options.admit(job);
+    if (chain === undefined) continue;
+    job.chain = chain;
+    const id = under_way.add(job);
+    const head = { generation: worker.generation, id, deadline_ms: job.deadline_ms };
+    const parts = encodeRequest(head, job.request, chain);
+    const size_bytes = parts.reduce((sum, part) => sum + part.length, 0);
+    if (size_bytes > worker.record_bytes) {
+      under_way.take(id);
+      options.refuse(job, "payload-too-large");
+    } else if (!send(state, parts)) return;
+  }
+}
+
+function replace(state: State): void {
+  const { options, under_way, worker } = state;
+  const lost = under_way.clear();
+  state.blocked = undefined;
+  state.unmoved = createStuckCheck();
+  worker.end();
+  if (!state.ended) {
+    state.worker = start(options, worker.generation + 1, () => state);
+    for (const [module, runnable] of state.modules) state.worker.load(module, runnable);
+  }
+  for (const job of lost) options.refuse(job, "wedge");
+  pump(state);
+}
+
+/** An idle lane with its first worker starting. `modules` are loaded on every worker it starts. */
+export function createLane(
+  options: LaneOptions,
+  modules: ReadonlyMap<number, RunnableModule>,
+): Lane {
+  const turns = createTurns<Job>({
+    per_tenant: options.queue_messages,
+    total: options.queue_messages * QUEUE_TENANTS,
+    total_bytes: QUEUE_BYTES,
+  });
+  const under_way = createWindow<Job>(options.queue_messages);
+  const state: State = {
+    options,
+    modules,
+    turns,
+    under_way,
+    mayTake: (tenant_id, job) => under_way.hasRoom(tenant_id, job) && options.mayGo(tenant_id),
+    worker: start(options, 1, () => state),
+    unmoved: createStuckCheck(),
+    blocked: undefined,
+    ended: false,
+  };
+  for (const [module, runnable] of modules) state.worker.load(module, runnable);
+  return {
+    push(job) {
+      const { tenant_id, payload } = job.request;
+      for (const gone of turns.push(tenant_id, job, payload.length)) {
+        options.refuse(gone, "queue-full");
+      }
+      pump(state);
+    },
+    pump: () => pump(state),
+    load: (module, runnable) => state.worker.load(module, runnable),
+    unload: (module) => state.worker.unload(module),
+    takeBack: (tenant_id) => turns.takeAll(tenant_id),
+    underWay: (tenant_id) => under_way.count(tenant_id),
+    stuck(checks) {
+      const progress = state.worker.progress();
+      const unmoved = state.unmoved(progress, under_way.size > 0);
+      return unmoved >= checks ? progress.running : undefined;
+    },
+    replace: () => replace(state),
+    get size() {
+      return turns.size + under_way.size;
+    },
+    get generation() {
+      return state.worker.generation;
+    },
+    get ready() {
+      return state.worker.ready;
+    },
+    end() {
+      state.ended = true;
+      replace(state);
+      for (const job of turns.drain()) options.refuse(job, "wedge");
+    },
+  };
+}

@@ -1,0 +1,108 @@
+/**
+ * One queue and its real worker: order, a full ring, a worker that dies.
+ */
+import assert from "node:assert/strict";
+import { createLane, type Job, type LaneFault } from "./pool_lane.ts";
+import { type PolicyWorker, startPolicyWorker } from "./pool_worker.ts";
+import { meteredGuest } from "../testing/guests.ts";
+import { message } from "../testing/pool.ts";
+
+/** A lane on real workers, small rings, and what became of its jobs. */
+async function startLane(ring_bytes = 65_536) {
+  const modules = new Map([[1, {
+    compiled: await WebAssembly.compile(meteredGuest({ body: "i32.const 0" })),
+    instance_units: 1,
+  }]]);
+  const settled = new Map<number, "reply" | LaneFault>();
+  const ids = new Map<Job, number>();
+  const crashes: string[] = [];
+  const workers: PolicyWorker[] = [];
+  let changed = Promise.withResolvers<void>();
+  const settle = (job: Job, as: "reply" | LaneFault) => {
+    settled.set(ids.get(job)!, as);
+    changed.resolve();
+    changed = Promise.withResolvers();
+  };
+  const lane = createLane({
+    start(own) {
+      const worker = startPolicyWorker({
+        ...own,
+        ring_bytes,
+        fuel_limit: 10_000,
+        chain_fuel_limit: 20_000,
+        instances: 4,
+        now: () => performance.now(),
+      });
+      workers.push(worker);
+      return worker;
+    },
+    queue_messages: 1_000,
+    mayGo: () => true,
+    admit: () => [{ module: 1, name: "p", mode: "enforce", asks: false }],
+    refuse: settle,
+    onReply: (job) => settle(job, "reply"),
+    onCrash(_module, detail) {
+      crashes.push(detail);
+      lane.replace();
+    },
+  }, modules);
+  const push = (id: number, size_bytes = 5) => {
+    const job: Job = {
+      request: message([], { payload: new Uint8Array(size_bytes) }),
+      resolve: () => {},
+      began_ms: 0,
+      deadline_ms: Infinity,
+      done: false,
+      chain: [],
+      skipped: [],
+      number: 0,
+    };
+    ids.set(job, id);
+    lane.push(job);
+  };
+  const all = async (count: number) => {
+    while (settled.size < count) await changed.promise;
+    return [...settled];
+  };
+  return { lane, workers, crashes, push, all };
+}
+
+Deno.test("what does not fit into the ring waits its turn and keeps its order", async () => {
+  const { lane, push, all } = await startLane();
+  for (let id = 1; id <= 100; id++) push(id, 20_000);
+  const answers = await all(100);
+  assert.deepEqual(answers, Array.from({ length: 100 }, (_, index) => [index + 1, "reply"]));
+  assert.equal(lane.size, 0);
+  lane.end();
+});
+
+Deno.test("what can never fit into the ring is refused", async () => {
+  const { lane, push, all } = await startLane();
+  push(1, 40_000);
+  push(2);
+  assert.deepEqual(await all(2), [[1, "payload-too-large"], [2, "reply"]]);
+  lane.end();
+});
+
+Deno.test("a worker that dies is told of, and its successor has the modules", async () => {
+  const { lane, workers, crashes, push, all } = await startLane();
+  await lane.ready;
+  // Not a request: reading it ends the thread, as an error of our own would.
+  workers[0]!.send([new Uint8Array(4)]);
+  push(1);
+  assert.deepEqual(await all(1), [[1, "wedge"]]);
+  assert.equal(crashes.length, 1);
+  assert.equal(lane.generation, 2);
+  push(2);
+  assert.deepEqual((await all(2))[1], [2, "reply"]);
+  lane.end();
+});
+
+Deno.test("a lane that ends refuses what waits", async () => {
+  const { lane, push, all } = await startLane();
+  for (let id = 1; id <= 30; id++) push(id);
+  lane.end();
+  const answers = await all(30);
+  assert.ok(answers.every(([, answer]) => answer === "wedge"));
+  assert.equal(lane.size, 0);
+});

@@ -1,0 +1,178 @@
+/**
+ * Which worker serves whom: shared workers by connection, with one more for tenants whose chains run
+ * long (`pool_homes.ts`), or one for each tenant. A connection stays with its worker, or moves in a way
+ * that keeps the order of its operations.
+ */
+import type { Config } from "../../../shared/config/schema.ts";
+import { createHomes, type Homes } from "./pool_homes.ts";
+import { createLane, type Job, type Lane, type LaneOptions } from "./pool_lane.ts";
+import { startPolicyWorker } from "./pool_worker.ts";
+import type { WorkerReply } from "../ring/ring_message.ts";
+import type { RunnableModule } from "../ring/worker_protocol.ts";
+import { fnvText } from "../../../shared/fnv.ts";
+
+/** What the lanes need. */
+export interface LanesOptions extends Pick<LaneOptions, "admit" | "refuse"> {
+  readonly onReply: (job: Job, reply: WorkerReply) => void;
+  readonly policy: Config["policy"];
+  readonly fuel_limit: number;
+  readonly chain_fuel_limit: number;
+  readonly cores: number;
+  readonly now: () => number;
+  /** Loaded modules; live. */
+  readonly modules: ReadonlyMap<number, RunnableModule>;
+  /** A worker died; answers whether another one is to take its place. */
+  readonly onCrash: (module: number, detail: string) => boolean;
+}
+
+/** The workers of a pool. */
+export interface Lanes {
+  push(job: Job): void;
+  load(module: number, runnable: RunnableModule): void;
+  unload(module: number): void;
+  /**
+   * Looks at every worker's progress; those that made none for `checks` calls in a row are replaced.
+   * Returns the modules that they ran (0: none).
+   */
+  replaceStuck(checks: number): number[];
+  ready(): Promise<unknown>;
+  readonly size: number;
+  /** Tenants that have a worker together because their chains run long. */
+  readonly slow_tenants: number;
+  /** Jobs that wait or are under way. */
+  readonly pending: number;
+  end(): void;
+}
+
+/** Workers of tenants with `isolation = "tenant"`. */
+const TENANT_LANES = 64;
+/** Key of the worker of slow tenants. */
+const SLOW = -1;
+const MIN_RING_BYTES = 1_048_576;
+
+type LaneKey = string | number;
+
+/** How a lane is made: its worker's share of the pool's limits, and what becomes of it in a crash. */
+function laneFactory(
+  options: LanesOptions,
+  workers: number,
+  lanes: Map<LaneKey, Lane>,
+  homes: () => Homes | undefined,
+) {
+  const { policy, fuel_limit, chain_fuel_limit, now, admit } = options;
+  const instances = Math.max(Math.floor(policy.instances / workers), 1);
+  const ring_bytes = Math.max(MIN_RING_BYTES, policy.payload_bytes * 4);
+  const limits = { ring_bytes, instances, fuel_limit, chain_fuel_limit, now };
+  return (key: LaneKey): Lane => {
+    const lane: Lane = createLane({
+      start: (own) => startPolicyWorker({ ...limits, ...own }),
+      queue_messages: policy.queue_messages,
+      admit,
+      mayGo: (tenant_id) => homes()?.mayGo(tenant_id) ?? true,
+      refuse(job, fault) {
+        options.refuse(job, fault);
+        homes()?.left(job.request.tenant_id);
+      },
+      onReply(job, reply, was_long) {
+        options.onReply(job, reply);
+        const { tenant_id } = job.request;
+        if (was_long) homes()?.long(tenant_id);
+        homes()?.left(tenant_id);
+      },
+      onCrash(module, detail) {
+        if (options.onCrash(module, detail)) return lane.replace();
+        lanes.delete(key);
+        lane.end();
+      },
+    }, options.modules);
+    lanes.set(key, lane);
+    return lane;
+  };
+}
+
+/**
+ * The tenant's own lane, `lanes` being in the order of use; an idle one of another tenant makes room
+ * for it. Undefined when all are busy.
+ */
+function tenantLane(
+  lanes: Map<LaneKey, Lane>,
+  tenant_id: string,
+  create: (key: LaneKey) => Lane,
+): Lane | undefined {
+  const known = lanes.get(tenant_id);
+  if (known !== undefined) {
+    lanes.delete(tenant_id);
+    lanes.set(tenant_id, known);
+    return known;
+  }
+  if (lanes.size >= TENANT_LANES) {
+    const idle = [...lanes].find(([, lane]) => lane.size === 0);
+    if (idle === undefined) return undefined;
+    lanes.delete(idle[0]);
+    idle[1].end();
+  }
+  return create(tenant_id);
+}
+
+/** Shared workers by connection, and one for slow tenants once there is one. */
+function sharedHomes(
+  options: LanesOptions,
+  count: number,
+  lanes: Map<LaneKey, Lane>,
+  create: (key: LaneKey) => Lane,
+): Homes {
+  return createHomes({
+    now: options.now,
+    all: () => lanes.values(),
+    shared: () => [...lanes].flatMap(([key, lane]) => key === SLOW ? [] : lane),
+    sharedOf: ({ request }) => lanes.get((fnvText(request.connection_id) >>> 0) % count),
+    slow: () => lanes.get(SLOW) ?? create(SLOW),
+    refuse: (job) => options.refuse(job, "queue-full"),
+  });
+}
+
+/** Starts the shared workers; those of tenants, and of slow ones, start with their first request. */
+export function createLanes(options: LanesOptions): Lanes {
+  const { policy } = options;
+  const shared = policy.isolation === "shared";
+  const count = policy.workers ?? Math.max(options.cores - 1, 1);
+  const lanes = new Map<LaneKey, Lane>();
+  const create = laneFactory(options, shared ? count + 1 : TENANT_LANES, lanes, () => homes);
+  const homes = shared ? sharedHomes(options, count, lanes, create) : undefined;
+  for (let index = 0; shared && index < count; index++) create(index);
+  return {
+    push(job) {
+      const lane = homes === undefined
+        ? tenantLane(lanes, job.request.tenant_id, create)
+        : homes.laneOf(job);
+      if (lane === undefined) options.refuse(job, "queue-full");
+      else lane.push(job);
+    },
+    get slow_tenants() {
+      return homes?.slow_tenants ?? 0;
+    },
+    load: (module, runnable) => lanes.forEach((lane) => lane.load(module, runnable)),
+    unload: (module) => lanes.forEach((lane) => lane.unload(module)),
+    replaceStuck(checks) {
+      const running: number[] = [];
+      for (const lane of lanes.values()) {
+        const module = lane.stuck(checks);
+        if (module === undefined) continue;
+        running.push(module);
+        lane.replace();
+      }
+      return running;
+    },
+    ready: () => Promise.all([...lanes.values()].map((lane) => lane.ready)),
+    get size() {
+      return lanes.size;
+    },
+    get pending() {
+      return [...lanes.values()].reduce((sum, lane) => sum + lane.size, 0);
+    },
+    end() {
+      for (const lane of lanes.values()) lane.end();
+      lanes.clear();
+    },
+  };
+}

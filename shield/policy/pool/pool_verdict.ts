@@ -1,0 +1,79 @@
+/**
+ * Makes the chain's verdict of what its policies did. Pure. Every fault refuses: a message whose
+ * policy cannot decide is never let through.
+ */
+import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
+import type {
+  EvaluateRequest,
+  PolicyBinding,
+  PolicyFault,
+  PolicyLog,
+  PolicyOutcome,
+  Verdict,
+} from "../abi/policy.ts";
+import type { ChainOutcome, WorkerEntry, WorkerLog, WorkerReply } from "../ring/ring_message.ts";
+
+/** Code of a refusal because of a fault: the policy's, or the tenant's own doing. */
+export function faultCode(fault: PolicyFault): number {
+  if (fault === "payload-too-large") return 413;
+  return fault === "rate" ? 429 : 503;
+}
+
+/** The outcome of a policy that was not run. */
+export function faultOutcome(binding: PolicyBinding, fault: PolicyFault): PolicyOutcome {
+  const { name, mode } = binding;
+  const code = faultCode(fault);
+  return {
+    name,
+    mode,
+    allowed: false,
+    code,
+    reason: "",
+    fault,
+    fuel: 0,
+    instance_fuel: 0,
+    duration_ms: 0,
+  };
+}
+
+/**
+ * The verdict when nothing was run: the first policy that enforces is the one that could not decide.
+ * A chain that only observes lets the message through.
+ */
+export function faultVerdict(request: EvaluateRequest, fault: PolicyFault): Verdict {
+  const outcomes = request.chain.map((binding) => faultOutcome(binding, fault));
+  return verdictOf(outcomes, { added_headers: [], logs: [] });
+}
+
+/** A policy that a worker runs, by its name. */
+type NamedEntry = Pick<WorkerEntry, "mode"> & Pick<PolicyBinding, "name">;
+
+/** A worker's log lines with the names of the policies of its chain. */
+export function namedLogs(
+  chain: readonly NamedEntry[],
+  logs: readonly WorkerLog[],
+): readonly PolicyLog[] {
+  return logs.map(({ place, level, message }) => ({ name: chain[place]!.name, level, message }));
+}
+
+/** What a worker said of one policy. */
+export function outcomeOf(entry: NamedEntry, ran: ChainOutcome): PolicyOutcome {
+  const { name, mode } = entry;
+  const { allowed, code, reason, fault, duration_ms } = ran;
+  const fuel = ran.units / UNITS_PER_FUEL;
+  const instance_fuel = ran.instance_units / UNITS_PER_FUEL;
+  return { name, mode, allowed, code, reason, fault, fuel, instance_fuel, duration_ms };
+}
+
+/** The verdict of the first policy that enforces and refuses, else allowed. */
+export function verdictOf(
+  outcomes: readonly PolicyOutcome[],
+  { added_headers, logs }: Pick<WorkerReply, "added_headers"> & Pick<Verdict, "logs">,
+): Verdict {
+  const refused = outcomes.find(({ mode, allowed }) => mode === "enforce" && !allowed);
+  if (refused === undefined) {
+    return { allowed: true, code: 0, reason: "", name: "", added_headers, outcomes, logs };
+  }
+  const { code, reason, name } = refused;
+  return { allowed: false, code, reason, name, added_headers: [], outcomes, logs };
+}

@@ -1,0 +1,106 @@
+/**
+ * That requests and replies survive their encoding. Pure.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { HOOKS, POLICY_FAULTS } from "../abi/policy.ts";
+import {
+  decodeReply,
+  decodeRequest,
+  encodeFacts,
+  encodeReply,
+  encodeRequest,
+} from "./ring_message.ts";
+
+const text = fc.string({ unit: "binary", maxLength: 40 });
+const PLAIN = { noNullPrototype: true };
+const word = fc.nat({ max: 2 ** 32 - 1 });
+
+function joined(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(parts.flatMap((part) => [...part]));
+}
+
+const head = fc.record(
+  { generation: word, id: word, deadline_ms: fc.double({ noNaN: true }) },
+  PLAIN,
+);
+const facts = fc.record({
+  headers: fc.array(fc.tuple(text, text), { maxLength: 5 }),
+  claims: fc.dictionary(text, fc.jsonValue(), { maxKeys: 5, noNullPrototype: true }),
+}, PLAIN);
+const request = fc.record({
+  hook: fc.constantFrom(...HOOKS),
+  tenant_id: text,
+  payload: fc.uint8Array(),
+}, PLAIN);
+const mode = fc.constantFrom("enforce" as const, "observe" as const);
+const entry = fc.record({ module: word, name: text, mode, asks: fc.boolean() }, PLAIN);
+const chain = fc.array(entry, { minLength: 1, maxLength: 200 });
+
+Deno.test("a request arrives as it was sent, its facts where a policy can ask", () => {
+  fc.assert(fc.property(head, request, facts, chain, (head, request, facts, chain) => {
+    let asked = 0;
+    const given = { ...request, facts: () => (asked++, facts) };
+    const read = decodeRequest(joined(encodeRequest(head, given, chain)));
+    const { facts: readFacts, facts_bytes, payload, ...rest } = read;
+    const { payload: sent, ...routing } = request;
+    const entries = chain.map(({ module, mode }) => ({ module, mode }));
+    assert.deepEqual(rest, { ...head, ...routing, chain: entries });
+    assert.deepEqual([...payload], [...sent]);
+    const asks = chain.some((entry) => entry.asks);
+    assert.equal(asked, asks ? 1 : 0);
+    assert.equal(facts_bytes, asks ? encodeFacts(facts).length : 0);
+    assert.equal(
+      JSON.stringify(readFacts()),
+      JSON.stringify(asks ? facts : { headers: [], claims: {} }),
+    );
+    assert.equal(readFacts(), readFacts());
+  }));
+});
+
+const ran = fc.record({
+  allowed: fc.boolean(),
+  code: fc.nat({ max: 599 }),
+  reason: fc.oneof(fc.constant(""), text),
+  units: fc.nat({ max: 2 ** 52 }),
+  instance_units: fc.nat({ max: 2 ** 52 }),
+  duration_ms: fc.double({ noNaN: true, min: 0 }),
+}, PLAIN);
+const fault = fc.record({ fault: fc.constantFrom(...POLICY_FAULTS), detail: text }, PLAIN);
+const outcome = fc.tuple(ran, fc.option(fault, { nil: {} }))
+  .map(([ran, fault]) => ({ ...ran, ...fault }));
+const reply = fc.record({
+  outcomes: fc.array(outcome, { maxLength: 200 }),
+  added_headers: fc.array(fc.tuple(text, text), { maxLength: 2 }),
+  logs: fc.array(
+    fc.record({ place: fc.nat({ max: 199 }), level: fc.nat({ max: 3 }), message: text }, PLAIN),
+    { maxLength: 2 },
+  ),
+}, PLAIN);
+
+Deno.test("a reply arrives as it was sent, with its generation", () => {
+  fc.assert(fc.property(word, word, reply, fc.boolean(), (generation, id, reply, expired) => {
+    const sent = expired ? { ...reply, expired } : reply;
+    assert.deepEqual(decodeReply(joined(encodeReply(generation, id, sent))), {
+      generation,
+      id,
+      reply: sent,
+    });
+  }));
+});
+
+Deno.test("an outcome without words is bytes only, 28 of them", () => {
+  const ran = {
+    allowed: true,
+    code: 0,
+    reason: "",
+    units: 7,
+    instance_units: 0,
+    duration_ms: 0.25,
+  };
+  const size_bytes = (count: number) => {
+    const outcomes = Array.from({ length: count }, () => ran);
+    return joined(encodeReply(1, 1, { outcomes, added_headers: [], logs: [] })).length;
+  };
+  assert.deepEqual([size_bytes(1), size_bytes(2)], [40, 68]);
+});

@@ -1,0 +1,46 @@
+/**
+ * What a policy worker and the process agree on besides the rings: the mail (`postMessage`) that
+ * carries modules, and the words of shared memory in which the worker shows its progress.
+ */
+
+/** A module as workers get it. */
+export interface RunnableModule {
+  /** Metered. */
+  readonly compiled: WebAssembly.Module;
+  /** Instruction units that making an instance costs. */
+  readonly instance_units: number;
+}
+
+/** A message from the process; each is announced by adding one to `MAIL`. */
+export type WorkerMail =
+  | {
+    readonly kind: "start";
+    /** `RING_LAYOUT` of the process. */
+    readonly layout: string;
+    readonly requests: SharedArrayBuffer;
+    readonly replies: SharedArrayBuffer;
+    readonly progress: SharedArrayBuffer;
+    readonly fuel_limit: number;
+    /** The fuel limit of the policies of one operation together. */
+    readonly chain_fuel_limit: number;
+    /** Instances that this worker may keep. */
+    readonly instances: number;
+    /** What the process's monotonic clock says now. */
+    readonly now_ms: number;
+  }
+  | { readonly kind: "load"; readonly module: number; readonly runnable: RunnableModule }
+  | { readonly kind: "unload"; readonly module: number };
+
+/** The first message of the worker: it has started. */
+export type WorkerReady = { readonly kind: "ready" };
+
+/** Word: grows whenever the worker begins or ends a call. */
+export const STEPS = 0;
+/** Word: number of the module that runs, 0 when none does. */
+export const RUNNING = 1;
+/** Word: mail that the process has sent after `start`. */
+export const MAIL = 2;
+/** Word: 1 when the worker is to end. A thread that blocks does not end by `terminate` alone. */
+export const ENDED = 3;
+/** Bytes of the progress words. */
+export const PROGRESS_BYTES = 16;

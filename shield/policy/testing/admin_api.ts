@@ -1,0 +1,104 @@
+/** The admin API over a real registry on the embedded Spine, as requests and answers. Tests only. */
+import assert from "node:assert/strict";
+import { createLogger } from "../../../shared/logs/log.ts";
+import { operator } from "../../admin/routing/testing/admin.ts";
+import { testSpine } from "../../testing/spine.ts";
+import { handlePolicies } from "../admin_api.ts";
+import type { PolicyAdminContext } from "../admin_api.ts";
+import { LogFollowers } from "../logs/log_followers.ts";
+import { LogMemory } from "../logs/log_memory.ts";
+import type { Hook } from "../abi/policy.ts";
+import { openQuarantine, type Quarantine } from "../modules/quarantine.ts";
+import { checkModule, tinyModule } from "./modules.ts";
+import { testRegistry } from "./registry.ts";
+import type { TestRegistry } from "./registry.ts";
+
+/** An answer: its status, its headers and its JSON, whatever that is. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  // deno-lint-ignore no-explicit-any -- the tests say what is in it
+  readonly body: any;
+}
+
+/** The API and what is behind it. */
+export interface Api extends AsyncDisposable {
+  readonly one: TestRegistry;
+  readonly context: PolicyAdminContext;
+  readonly followers: LogFollowers;
+  readonly memory: LogMemory;
+  readonly quarantine: Quarantine;
+  readonly lines: string[];
+  request(method: string, path: string, body?: unknown, type?: string): Promise<Response>;
+  ask(method: string, path: string, body?: unknown, type?: string): Promise<Answer>;
+  /** Uploads tiny module `number`; resolves with its sha256. */
+  upload(number: number, hooks?: readonly Hook[]): Promise<string>;
+}
+
+/** Starts one, which ends with its scope. */
+export async function startApi(): Promise<Api> {
+  const engine = testSpine();
+  const one = await testRegistry(engine.spine);
+  const followers = new LogFollowers(Date.now);
+  const lines: string[] = [];
+  const log = createLogger({
+    level: "info",
+    format: "logfmt",
+    component: "overseer",
+    now: Date.now,
+    write: (line) => void lines.push(line),
+  });
+  const quarantine = await openQuarantine({
+    spine: engine.spine,
+    log,
+    now: () => 1_000,
+    node: "shield-1",
+    onAdded: () => {},
+    onReleased: () => {},
+  });
+  const base = { registry: one.registry, check: checkModule, quarantine };
+  const memory = new LogMemory({ lines_max: 100, now: Date.now });
+  const context = { ...base, followers, memory, log, now: Date.now };
+  const request: Api["request"] = (method, path, body, type = "application/json") => {
+    const raw = body instanceof Uint8Array || body instanceof ReadableStream ||
+      typeof body === "string";
+    const init = body === undefined ? {} : {
+      body: (raw ? body : JSON.stringify(body)) as BodyInit,
+      headers: { "content-type": type },
+    };
+    return handlePolicies(
+      context,
+      new Request(`http://admin${path}`, { method, ...init }),
+      operator("ops"),
+    );
+  };
+  const ask: Api["ask"] = async (...args) => {
+    const { status, headers, ...response } = await request(...args).then(async (answer) => ({
+      status: answer.status,
+      headers: answer.headers,
+      body: await answer.json(),
+    }));
+    return { status, headers, ...response };
+  };
+  return {
+    one,
+    context,
+    followers,
+    memory,
+    quarantine,
+    lines,
+    request,
+    ask,
+    async upload(number, hooks) {
+      const bytes = tinyModule(number, hooks);
+      const { status, body } = await ask("PUT", "/v1/policies/modules", bytes, "application/wasm");
+      assert.equal(status, 200, JSON.stringify(body));
+      return body.sha256;
+    },
+    async [Symbol.asyncDispose]() {
+      one[Symbol.dispose]();
+      await quarantine.close(1_000);
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,103 @@
+/**
+ * For the tests of host and pool: policies in the text format, metered as uploads are, and some that
+ * are not, which only tests can load. Tests only.
+ */
+import loadWabt from "wabt";
+import { createLogger } from "../../../shared/logs/log.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import { meter } from "../../../wasm/metering/meter.ts";
+import type { LoadableModule } from "../pool/pool_modules.ts";
+
+const wabt = await loadWabt();
+
+/** A policy with one hook; every part is text format. */
+export interface GuestText {
+  /** Instructions of the hook; the last leaves an i32. */
+  readonly body: string;
+  readonly hook?: string;
+  /** Instructions of `arqon_alloc (param $size i32) (result i32)`. */
+  readonly alloc?: string;
+  /** More module fields. */
+  readonly more?: string;
+  /** Pages of memory. */
+  readonly pages?: number;
+}
+
+/** Where the allocator of `guestText` begins; below it is the guest's own data. */
+export const HEAP = 16_384;
+const BUMP = "global.get $next (global.set $next (i32.add (global.get $next) (local.get $size)))";
+
+/** The whole module. It imports everything, has 64 KiB, and forgets its allocations at each call. */
+export function guestText(
+  { body, hook = "on_message", alloc = BUMP, more = "", pages = 1 }: GuestText,
+): string {
+  return `(module
+    (import "arqon_host_v1" "host_get_header" (func $get_header (param i32 i32) (result i32)))
+    (import "arqon_host_v1" "host_get_claim" (func $get_claim (param i32 i32) (result i32)))
+    (import "arqon_host_v1" "host_get_payload" (func $get_payload (result i32)))
+    (import "arqon_host_v1" "host_add_header" (func $add_header (param i32 i32 i32 i32)))
+    (import "arqon_host_v1" "host_log" (func $log (param i32 i32 i32)))
+    (import "arqon_host_v1" "host_reject" (func $reject (param i32 i32 i32)))
+    (memory (export "memory") ${pages})
+    (global $next (mut i32) (i32.const ${HEAP}))
+    (global $calls (mut i32) (i32.const 0))
+    ;; Logs what a host function returned: "absent" is nothing at all.
+    (func $show (param $at i32)
+      (if (local.get $at) (then
+        (call $log (i32.const 1)
+          (i32.add (local.get $at) (i32.const 4))
+          (i32.load (local.get $at))))))
+    (func (export "arqon_alloc") (param $size i32) (result i32) ${alloc})
+    ${more}
+    (func (export "arqon_${hook}") (result i32) (local $i i32)
+      (global.set $next (i32.const ${HEAP}))
+      ${body}))`;
+}
+
+/** Text to binary. */
+export function binary(text: string): Uint8Array<ArrayBuffer> {
+  const parsed = wabt.parseWat("guest.wat", text);
+  try {
+    return new Uint8Array(parsed.toBinary({}).buffer);
+  } finally {
+    parsed.destroy();
+  }
+}
+
+/** A metered policy. */
+export function meteredGuest(guest: GuestText): Uint8Array<ArrayBuffer> {
+  return meter(binary(guestText(guest)), { memory_limit_pages: 64 }).bytes;
+}
+
+/** A metered policy, as a pool's `load` takes it. */
+export function loadableGuest(guest: GuestText): LoadableModule {
+  const { bytes, cost } = meter(binary(guestText(guest)), { memory_limit_pages: 64 });
+  return { bytes, instance_fuel: cost.instance_fuel };
+}
+
+/** A policy that pays for nothing but looks metered. No upload comes out like this. */
+export function unmeteredGuest(guest: GuestText): Uint8Array<ArrayBuffer> {
+  const fuel = '(global (export "arqon_fuel") (mut i64) (i64.const 0))';
+  return binary(guestText({ ...guest, more: `${guest.more ?? ""} ${fuel}` }));
+}
+
+/** A body that runs until its fuel is used up. */
+export const FOREVER = "(loop $l (br $l)) i32.const 0";
+
+/** Counts to 2^32: seconds for every machine, and then it ends. */
+export const SPIN = `(loop $again
+  (local.set $i (i32.add (local.get $i) (i32.const 1)))
+  (br_if $again (local.get $i))) i32.const 0`;
+
+/** A logger in debug level, and where its lines go. */
+export function keptPolicyLog(): { log: Logger; lines: string[] } {
+  const lines: string[] = [];
+  const log = createLogger({
+    level: "debug",
+    format: "logfmt",
+    component: "overseer",
+    now: () => 0,
+    write: (line) => void lines.push(line),
+  });
+  return { log, lines };
+}

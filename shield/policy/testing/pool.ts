@@ -1,0 +1,101 @@
+/**
+ * A pool for tests: real workers, a clock that can be put forward, nothing compiled in child
+ * processes unless asked for. Tests only.
+ */
+import { createMetrics } from "../../../shared/metrics/metrics.ts";
+import type { Registry } from "../../../shared/metrics/metrics.ts";
+import { parseConfig } from "../../../shared/config/load.ts";
+import type { Config } from "../../../shared/config/schema.ts";
+import type { Compiler } from "../modules/compile.ts";
+import type { EvaluateRequest, PolicyBinding } from "../abi/policy.ts";
+import { createPolicyPool, type PolicyPool } from "../pool/pool.ts";
+import { type GuestText, keptPolicyLog, loadableGuest } from "./guests.ts";
+
+/** A running pool, closed when the scope ends. */
+export interface TestPool extends AsyncDisposable {
+  readonly pool: PolicyPool;
+  readonly registry: Registry;
+  readonly lines: readonly string[];
+  /** What `onFatal` was called with. */
+  readonly fatal: readonly string[];
+  /** What `onQuarantine` was called with. */
+  readonly quarantined: readonly (readonly [sha256: string, why: string])[];
+  /** Puts the pool's clock forward. */
+  forward(ms: number): void;
+  /** Meters and loads a policy under a name, which is its sha256 too. */
+  load(name: string, guest: GuestText): Promise<void>;
+}
+
+/** What is special about a test's pool. */
+export interface TestPoolOptions {
+  readonly policy?: Partial<Config["policy"]>;
+  readonly fuel_limit?: number;
+  readonly wedge_ms?: number;
+}
+
+const compiler: Compiler = {
+  compile: (_sha256, bytes) => WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>),
+};
+
+/** Starts one with one worker, whose requests never stall unless a test says so. */
+export async function startTestPool(options: TestPoolOptions = {}): Promise<TestPool> {
+  const config = parseConfig("", { file: "test" });
+  const registry = createMetrics({ node_id: "test", version: "0" });
+  const { log, lines } = keptPolicyLog();
+  const fatal: string[] = [];
+  const quarantined: (readonly [string, string])[] = [];
+  let forward_ms = 0;
+  const pool = await createPolicyPool({
+    policy: { ...config.policy, workers: 1, stall_ms: 60_000, ...options.policy },
+    overseer: { ...config.platform.overseer, fuel_limit: options.fuel_limit ?? 10_000 },
+    cores: 2,
+    registry,
+    log,
+    now: () => performance.now() + forward_ms,
+    onFatal: (detail) => fatal.push(detail),
+    onQuarantine: (...found) => quarantined.push(found),
+    // A busy machine must not look like a wedge.
+    wedge_ms: options.wedge_ms ?? 60_000,
+    compiler,
+  });
+  return {
+    pool,
+    registry,
+    lines,
+    fatal,
+    quarantined,
+    forward: (ms) => void (forward_ms += ms),
+    load: (name, guest) => pool.load(name, loadableGuest(guest)),
+    [Symbol.asyncDispose]: () => pool.close(),
+  };
+}
+
+/** A binding of the module that was loaded under the policy's name. */
+export function policy(name: string, more: Partial<PolicyBinding> = {}): PolicyBinding {
+  return {
+    name,
+    sha256: name,
+    room: "*",
+    hooks: ["on_message"],
+    order: 0,
+    mode: "enforce",
+    percent: 1,
+    ...more,
+  };
+}
+
+/** A message of tenant "acme" through these policies. */
+export function message(
+  chain: readonly PolicyBinding[],
+  more: Partial<EvaluateRequest> = {},
+): EvaluateRequest {
+  return {
+    hook: "on_message",
+    tenant_id: "acme",
+    connection_id: "c1",
+    chain,
+    facts: () => ({ headers: [], claims: {} }),
+    payload: new TextEncoder().encode("hello"),
+    ...more,
+  };
+}

@@ -1,0 +1,76 @@
+/** What the tests of registry and admin API share: a registry on a Spine, with its loader and log. Tests only. */
+import { Registry } from "prom-client";
+import { createLogger } from "../../../shared/logs/log.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { withPolicy } from "../chain/chain.ts";
+import type { PolicyBinding } from "../abi/policy.ts";
+import { createPolicyRegistry } from "../chain/registry.ts";
+import type { PolicyRegistry, PolicyRegistryOptions } from "../chain/registry.ts";
+import { sha256Hex } from "../../../shared/sha256.ts";
+import { binding, compilingLoader, tinyModule } from "./modules.ts";
+import type { CompilingLoader } from "./modules.ts";
+
+/** How long a test waits for what must happen; reached only when it never does. */
+export const DEADLINE_MS = 20_000;
+
+/** A registry and what a test may ask about it. */
+export interface TestRegistry extends Disposable {
+  readonly registry: PolicyRegistry;
+  readonly loader: CompilingLoader;
+  readonly metrics: Registry;
+  /** Every line logged so far. */
+  readonly lines: readonly string[];
+}
+
+/** A registry on `spine`, ready unless `more` says how to wait. */
+export async function testRegistry(
+  spine: Spine,
+  more: Partial<PolicyRegistryOptions> & { wait?: boolean } = {},
+): Promise<TestRegistry> {
+  const lines: string[] = [];
+  const loader = compilingLoader();
+  const metrics = new Registry();
+  const log = createLogger({
+    level: "info",
+    format: "logfmt",
+    component: "overseer",
+    now: Date.now,
+    write: (line) => void lines.push(line),
+  });
+  const { wait = true, ...options } = more;
+  const base = { spine, loader, log, now: Date.now, registry: metrics };
+  const registry = await createPolicyRegistry({ ...base, ...options });
+  if (wait) await registry.ready;
+  return { registry, loader, metrics, lines, [Symbol.dispose]: () => registry.close() };
+}
+
+/** Uploads tiny module `number` and binds it to `tenant`; resolves with the document's revision. */
+export async function deployTiny(
+  { registry: { store } }: TestRegistry,
+  tenant: string,
+  number: number,
+  more: Partial<PolicyBinding> = {},
+): Promise<number> {
+  const sha256 = await store.putModule(tinyModule(number));
+  const author = { by: "ops", at_ms: Date.now() };
+  const { revision } = await store.change(
+    tenant,
+    (document) => withPolicy(document, binding({ sha256, ...more }), author),
+  );
+  return revision;
+}
+
+/** The sha256 of tiny module `number`. */
+export const tinyName = (number: number): Promise<string> => sha256Hex(tinyModule(number));
+
+/** Resolves once `done` holds; rejects, naming `what`, when it never does. */
+export async function until(
+  done: () => boolean | Promise<boolean>,
+  what: string,
+): Promise<void> {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  while (!(await done())) {
+    if (Date.now() > deadline_ms) throw new Error(`waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * A bounded queue in which tenants take turns by the time they have used: next is always the one of
+ * those that wait that has used least, its own items in order. Who comes back after a pause begins
+ * where the others are, so that nobody saves time up and nobody pays for time that nobody else wanted.
+ * Plain data, no clock: used before the ring (in the process) and behind it (in the worker), so that
+ * neither what one tenant piles up nor what its items cost stands before another's next item.
+ */
+import { type HeapEntry, TurnHeap } from "./turn_heap.ts";
+
+/** What may wait. */
+export interface TurnLimits {
+  /** Items of one tenant. */
+  readonly per_tenant: number;
+  readonly total: number;
+  readonly total_bytes: number;
+}
+
+/** No limits: for the worker's side, where the process bounds what is under way. */
+export const UNBOUNDED: TurnLimits = {
+  per_tenant: Infinity,
+  total: Infinity,
+  total_bytes: Infinity,
+};
+
+/** Items that wait for their turn. */
+export interface Turns<T> {
+  /**
+   * Adds an item. Returns what had to go for it, mostly nothing: when the limits leave no room, the
+   * newest items of the tenant that has most waiting, or the item itself when that is its tenant.
+   */
+  push(tenant_id: string, item: T, size_bytes: number): readonly T[];
+  /** The next item of the tenant that has used least of those that `eligible` lets through. */
+  take(eligible?: (tenant_id: string, item: T) => boolean): T | undefined;
+  /** The tenant's items have used so much time, found out after they were taken. */
+  charge(tenant_id: string, used_ms: number): void;
+  /** Takes everything of one tenant, in order. */
+  takeAll(tenant_id: string): T[];
+  /** Takes everything, in no particular order of tenants. */
+  drain(): T[];
+  readonly size: number;
+  readonly bytes: number;
+}
+
+interface Lane<T> extends HeapEntry {
+  readonly tenant_id: string;
+  readonly items: { item: T; size_bytes: number }[];
+  /** Index of the first item; the array is cut when half of it is behind. */
+  head: number;
+  bytes: number;
+}
+
+/** What an item costs besides its bytes, so that many small ones weigh something too. */
+const ITEM_BYTES = 1_024;
+/**
+ * What a turn costs besides the time that is charged: the way to the worker and back, which no clock
+ * in it sees. So tenants whose items cost nothing measurable still take turns.
+ */
+const TURN_US = 10;
+const NONE: readonly never[] = [];
+
+const length = (lane: Lane<unknown>) => lane.items.length - lane.head;
+const weight = (lane: Lane<unknown>) => lane.bytes + length(lane) * ITEM_BYTES;
+
+/**
+ * Lanes without items that are kept: making a lane for every item would leave one behind for the
+ * collector each time, and `Map` a table for every few of them (`sequence_table.ts` has what that costs).
+ */
+const IDLE_LANES = 1_024;
+
+interface Waiting<T> {
+  readonly lanes: Map<string, Lane<T>>;
+  /** Lanes that have items. */
+  readonly heap: TurnHeap<Lane<T>>;
+  /** What the tenant that had the last turn had used before: who comes back begins here. */
+  clock_us: number;
+  arrivals: number;
+  size: number;
+  bytes: number;
+}
+
+function append<T>(waiting: Waiting<T>, lane: Lane<T>): void {
+  waiting.lanes.set(lane.tenant_id, lane);
+  lane.used_us = Math.max(lane.used_us, waiting.clock_us);
+  lane.arrival = ++waiting.arrivals;
+  waiting.heap.add(lane);
+}
+
+/** Takes note that somebody who waits has no items any more. */
+function rest<T>(waiting: Waiting<T>, lane: Lane<T>): void {
+  waiting.heap.remove(lane);
+  if (waiting.lanes.size > IDLE_LANES) waiting.lanes.delete(lane.tenant_id);
+}
+
+/** Takes the newest item of the heaviest lane, when that one is heavier than `mine` would be. */
+function displace<T>(waiting: Waiting<T>, mine: number): T | undefined {
+  let found: Lane<T> | undefined;
+  for (const lane of waiting.heap.values()) {
+    if (found === undefined || weight(lane) > weight(found)) found = lane;
+  }
+  if (found === undefined || weight(found) <= mine) return undefined;
+  const last = found.items.pop()!;
+  found.bytes -= last.size_bytes;
+  if (length(found) === 0) rest(waiting, found);
+  waiting.size--;
+  waiting.bytes -= last.size_bytes;
+  return last.item;
+}
+
+function shift<T>(waiting: Waiting<T>, lane: Lane<T>): T {
+  const { item, size_bytes } = lane.items[lane.head]!;
+  lane.items[lane.head] = undefined!;
+  lane.head++;
+  if (lane.head >= 32 && lane.head * 2 >= lane.items.length) {
+    lane.items.splice(0, lane.head);
+    lane.head = 0;
+  }
+  lane.bytes -= size_bytes;
+  waiting.size--;
+  waiting.bytes -= size_bytes;
+  return item;
+}
+
+function laneOf<T>({ lanes }: Waiting<T>, tenant_id: string): Lane<T> {
+  return lanes.get(tenant_id) ??
+    { tenant_id, items: [], head: 0, bytes: 0, used_us: 0, arrival: 0, place: -1 };
+}
+
+function push<T>(
+  waiting: Waiting<T>,
+  limits: TurnLimits,
+  tenant_id: string,
+  item: T,
+  size_bytes: number,
+): readonly T[] {
+  const lane = laneOf(waiting, tenant_id);
+  if (length(lane) >= limits.per_tenant || size_bytes > limits.total_bytes) return [item];
+  const mine = weight(lane) + size_bytes + ITEM_BYTES;
+  let gone: T[] | undefined;
+  while (waiting.size >= limits.total || waiting.bytes + size_bytes > limits.total_bytes) {
+    const other = displace(waiting, mine);
+    gone ??= [];
+    if (other === undefined) return [...gone, item];
+    gone.push(other);
+  }
+  if (length(lane) === 0) append(waiting, lane);
+  lane.items.push({ item, size_bytes });
+  lane.bytes += size_bytes;
+  waiting.size++;
+  waiting.bytes += size_bytes;
+  return gone ?? NONE;
+}
+
+/** The next item of the lane, which goes behind those that have used less. */
+function take<T>(waiting: Waiting<T>, lane: Lane<T>): T {
+  const item = shift(waiting, lane);
+  waiting.clock_us = Math.max(waiting.clock_us, lane.used_us);
+  lane.used_us += TURN_US;
+  lane.arrival = ++waiting.arrivals;
+  if (length(lane) === 0) rest(waiting, lane);
+  else waiting.heap.grown(lane);
+  return item;
+}
+
+/** The lane that has used least of those that may go. */
+function nextOf<T>(
+  { heap }: Waiting<T>,
+  eligible: (tenant_id: string, item: T) => boolean,
+): Lane<T> | undefined {
+  const passed: Lane<T>[] = [];
+  let lane = heap.first;
+  while (lane !== undefined && !eligible(lane.tenant_id, lane.items[lane.head]!.item)) {
+    heap.remove(lane);
+    passed.push(lane);
+    lane = heap.first;
+  }
+  for (const one of passed) heap.add(one);
+  return lane;
+}
+
+/** An empty queue. */
+export function createTurns<T>(limits: TurnLimits): Turns<T> {
+  const waiting: Waiting<T> = {
+    lanes: new Map(),
+    heap: new TurnHeap(),
+    clock_us: 0,
+    arrivals: 0,
+    size: 0,
+    bytes: 0,
+  };
+  return {
+    push: (tenant_id, item, size_bytes) => push(waiting, limits, tenant_id, item, size_bytes),
+    take(eligible) {
+      const { first } = waiting.heap;
+      const lane = eligible === undefined ? first : nextOf(waiting, eligible);
+      return lane === undefined ? undefined : take(waiting, lane);
+    },
+    charge(tenant_id, used_ms) {
+      const lane = waiting.lanes.get(tenant_id);
+      if (lane === undefined) return;
+      lane.used_us += used_ms * 1_000;
+      waiting.heap.grown(lane);
+    },
+    takeAll(tenant_id) {
+      const lane = waiting.lanes.get(tenant_id);
+      const items: T[] = [];
+      if (lane === undefined || lane.place < 0) return items;
+      while (length(lane) > 0) items.push(shift(waiting, lane));
+      rest(waiting, lane);
+      return items;
+    },
+    drain() {
+      const items: T[] = [];
+      for (let lane = waiting.heap.first; lane !== undefined; lane = waiting.heap.first) {
+        items.push(take(waiting, lane));
+      }
+      return items;
+    },
+    get size() {
+      return waiting.size;
+    },
+    get bytes() {
+      return waiting.bytes;
+    },
+  };
+}

@@ -1,0 +1,89 @@
+/**
+ * Tenants in the order of the time they have used: a binary heap in which an entry's time may grow
+ * where it stands. Plain data; what the time means is `pool_turns.ts`'s business.
+ */
+
+/** What stands in the heap. */
+export interface HeapEntry {
+  /** What the order goes by, least first. */
+  used_us: number;
+  /** The order of arrival: of equal entries the earlier one is first. */
+  arrival: number;
+  /** Where it stands; -1 when it does not. */
+  place: number;
+}
+
+const isBefore = (a: HeapEntry, b: HeapEntry): boolean =>
+  a.used_us < b.used_us || (a.used_us === b.used_us && a.arrival < b.arrival);
+
+/** Entries by what they have used. */
+export class TurnHeap<T extends HeapEntry> {
+  readonly #entries: T[] = [];
+
+  get size(): number {
+    return this.#entries.length;
+  }
+
+  /** The one that has used least. */
+  get first(): T | undefined {
+    return this.#entries[0];
+  }
+
+  /** In no particular order. */
+  values(): readonly T[] {
+    return this.#entries;
+  }
+
+  add(entry: T): void {
+    entry.place = this.#entries.length;
+    this.#entries.push(entry);
+    this.#rise(entry);
+  }
+
+  remove(entry: T): void {
+    const last = this.#entries.pop();
+    const { place } = entry;
+    entry.place = -1;
+    if (last === undefined || last === entry) return;
+    this.#put(last, place);
+    this.#rise(last);
+    this.#sink(last);
+  }
+
+  /** To be called after an entry's `used_us` or `arrival` has grown. */
+  grown(entry: T): void {
+    if (entry.place >= 0) this.#sink(entry);
+  }
+
+  #put(entry: T, place: number): void {
+    this.#entries[place] = entry;
+    entry.place = place;
+  }
+
+  #rise(entry: T): void {
+    let { place } = entry;
+    while (place > 0) {
+      const above = this.#entries[(place - 1) >> 1]!;
+      if (!isBefore(entry, above)) break;
+      const next = above.place;
+      this.#put(above, place);
+      place = next;
+    }
+    this.#put(entry, place);
+  }
+
+  #sink(entry: T): void {
+    let { place } = entry;
+    for (;;) {
+      const left = this.#entries[2 * place + 1];
+      if (left === undefined) break;
+      const right = this.#entries[2 * place + 2];
+      const below = right !== undefined && isBefore(right, left) ? right : left;
+      if (!isBefore(below, entry)) break;
+      const next = below.place;
+      this.#put(below, place);
+      place = next;
+    }
+    this.#put(entry, place);
+  }
+}

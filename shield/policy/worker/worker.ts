@@ -1,0 +1,181 @@
+/**
+ * The thread on which policies run: a Web Worker without permissions. It takes requests from its
+ * ring, lets tenants take turns by the time they use, and blocks when there is nothing to do. It returns to its event loop
+ * only to receive mail (modules), which is why the process announces mail in shared memory.
+ */
+import { createTurns, UNBOUNDED } from "../turns/pool_turns.ts";
+import {
+  openRing,
+  type Ring,
+  ringRead,
+  ringSignals,
+  ringWaitBlocking,
+  ringWriteBlocking,
+} from "../ring/ring.ts";
+import {
+  decodeRequest,
+  encodeReply,
+  RING_LAYOUT,
+  type WorkerReply,
+  type WorkerRequest,
+} from "../ring/ring_message.ts";
+import { type ChainRunner, runChain } from "./worker_chain.ts";
+import { createInstances } from "./worker_instances.ts";
+import {
+  ENDED,
+  MAIL,
+  RUNNING,
+  STEPS,
+  type WorkerMail,
+  type WorkerReady,
+} from "../ring/worker_protocol.ts";
+
+type Start = WorkerMail & { kind: "start" };
+
+/** What of the worker's global scope is used; the workspace's `lib` is the main thread's. */
+interface WorkerScope {
+  onmessage: ((event: MessageEvent<WorkerMail>) => void) | null;
+  postMessage(message: WorkerReady): void;
+  close(): void;
+}
+
+/** A request that waits for its turn. */
+interface Waiting {
+  readonly request: WorkerRequest;
+  /** What the thread had worked when it came, and may work before it is too late for this one. */
+  readonly worked_ms: number;
+  readonly most_ms: number;
+}
+
+interface Thread {
+  readonly requests: Ring;
+  readonly replies: Ring;
+  readonly progress: Int32Array<SharedArrayBuffer>;
+  readonly runner: ChainRunner;
+  mail_handled: number;
+  /** Time in guests: by their fuel at most, so that it leaves out when the thread did not get to run. */
+  worked_ms: number;
+}
+
+/** What a unit of fuel takes at most, and a call beside its fuel. */
+const UNIT_MS = 1e-6;
+const CALL_MS = 0.1;
+/** A request that comes at its deadline or later was held up on its way: others may have so long before it. */
+const LEFT_MS = 25;
+const EXPIRED: WorkerReply = { expired: true, outcomes: [], added_headers: [], logs: [] };
+
+function createThread(start: Start): Thread {
+  if (start.layout !== RING_LAYOUT) {
+    const versions = `${start.layout} in the process, ${RING_LAYOUT} here`;
+    throw new Error(
+      `the program's files were replaced while it ran (messages ${versions}): restart it`,
+    );
+  }
+  const behind_ms = start.now_ms - performance.now();
+  const progress = new Int32Array(start.progress);
+  return {
+    requests: openRing(start.requests),
+    replies: openRing(start.replies),
+    progress,
+    mail_handled: 0,
+    worked_ms: 0,
+    runner: {
+      instances: createInstances(start.instances),
+      fuel_limit: start.fuel_limit,
+      chain_fuel_limit: start.chain_fuel_limit,
+      now: () => performance.now() + behind_ms,
+      onProgress(module) {
+        Atomics.store(progress, RUNNING, module);
+        Atomics.add(progress, STEPS, 1);
+      },
+    },
+  };
+}
+
+function isEnded({ progress }: Thread): boolean {
+  return Atomics.load(progress, ENDED) !== 0;
+}
+
+function handle(thread: Thread, mail: Exclude<WorkerMail, Start>): void {
+  if (mail.kind === "load") thread.runner.instances.load(mail.module, mail.runnable);
+  else thread.runner.instances.unload(mail.module);
+}
+
+/**
+ * Nobody waits any more, because others took the time. Where the machine took it, the process has not
+ * noticed it either and waits on.
+ */
+function isExpired(thread: Thread, { request, worked_ms, most_ms }: Waiting): boolean {
+  const others_ms = thread.worked_ms - worked_ms;
+  return thread.runner.now() > request.deadline_ms && others_ms >= most_ms;
+}
+
+function receive(thread: Thread, request: WorkerRequest): Waiting {
+  const left_ms = Math.max(request.deadline_ms - thread.runner.now(), LEFT_MS);
+  return { request, worked_ms: thread.worked_ms, most_ms: left_ms / 2 };
+}
+
+/** The time that a chain took, but no more than its fuel can have taken. */
+function workOf({ outcomes }: WorkerReply): number {
+  let worked_ms = 0;
+  for (const { duration_ms, units, instance_units } of outcomes) {
+    worked_ms += Math.min(duration_ms, CALL_MS + (units + instance_units) * UNIT_MS);
+  }
+  return worked_ms;
+}
+
+function answer(thread: Thread, waiting: Waiting): void {
+  const { request } = waiting;
+  const { runner, replies } = thread;
+  const reply = isExpired(thread, waiting) ? EXPIRED : runChain(runner, request);
+  thread.worked_ms += workOf(reply);
+  ringWriteBlocking(
+    replies,
+    encodeReply(request.generation, request.id, reply),
+    () => isEnded(thread),
+  );
+}
+
+/** Works until there is mail, or until it is ended. What waits in `turns` stays for the next time. */
+function work(thread: Thread, turns: ReturnType<typeof createTurns<Waiting>>): void {
+  const { requests, progress } = thread;
+  for (;;) {
+    const seen = ringSignals(requests);
+    for (;;) {
+      const record = ringRead(requests);
+      if (record === undefined) break;
+      const request = decodeRequest(record);
+      turns.push(request.tenant_id, receive(thread, request), record.length);
+    }
+    // After reading: a request may need a module whose mail was sent before it.
+    if (isEnded(thread) || Atomics.load(progress, MAIL) !== thread.mail_handled) return;
+    const waiting = turns.take();
+    if (waiting !== undefined) {
+      const began_ms = thread.runner.now();
+      answer(thread, waiting);
+      turns.charge(waiting.request.tenant_id, thread.runner.now() - began_ms);
+    }
+    // Mail signals the ring too: whatever came after `seen` was read ends the wait.
+    if (waiting === undefined) ringWaitBlocking(requests, seen);
+  }
+}
+
+/** Starts the thread: the first mail is `start`, and every other one was announced. */
+function serve(scope: WorkerScope): void {
+  const turns = createTurns<Waiting>(UNBOUNDED);
+  let thread: Thread | undefined;
+  scope.onmessage = ({ data }) => {
+    if (data.kind === "start") {
+      thread = createThread(data);
+      scope.postMessage({ kind: "ready" });
+    } else if (thread !== undefined) {
+      handle(thread, data);
+      thread.mail_handled = (thread.mail_handled + 1) | 0;
+    }
+    if (thread === undefined) return;
+    work(thread, turns);
+    if (isEnded(thread)) scope.close();
+  };
+}
+
+serve(globalThis as unknown as WorkerScope);

@@ -1,0 +1,181 @@
+/**
+ * Runs a tenant's chain for one request: policy after policy, until one that enforces refuses, and
+ * within a budget for all of them, since nobody else has a turn meanwhile. What one adds the next
+ * sees. Knows no ring and no clock of its own.
+ */
+import type { GuestOutcome } from "../abi/host_abi.ts";
+import type { GuestRequest } from "../abi/host_functions.ts";
+import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower } from "../abi/host_headers.ts";
+import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
+import type {
+  ChainOutcome,
+  WorkerEntry,
+  WorkerLog,
+  WorkerReply,
+  WorkerRequest,
+} from "../ring/ring_message.ts";
+import type { Instances } from "./worker_instances.ts";
+
+/** What running a chain needs of its worker. */
+export interface ChainRunner {
+  readonly instances: Instances;
+  /** Fuel of one call. */
+  readonly fuel_limit: number;
+  /** Fuel of all calls for one request and of the instances made for them. */
+  readonly chain_fuel_limit: number;
+  /** Monotonic ms. */
+  readonly now: () => number;
+  /** Called with the module before a guest may run, and with 0 after. */
+  readonly onProgress: (module: number) => void;
+}
+
+/** Most characters of all log lines of one reply; what comes after is dropped. */
+const LOG_CHARACTERS = 131_072;
+
+/** Headers that the chain has added, the last one of a name, and what guests see. */
+interface Added {
+  readonly by_name: Map<string, readonly [name: string, value: string]>;
+  size_bytes: number;
+}
+
+/** The chain's reply. Never throws. */
+export function runChain(runner: ChainRunner, request: WorkerRequest): WorkerReply {
+  const added: Added = { by_name: new Map(), size_bytes: 0 };
+  const guest_request = guestRequest(request, added);
+  const outcomes: ChainOutcome[] = [];
+  const logs: WorkerLog[] = [];
+  let characters = 0;
+  // What only observes has a budget of its own: it must not be the reason why a message is refused.
+  const units = runner.chain_fuel_limit * UNITS_PER_FUEL;
+  const left = { enforce: units, observe: units };
+  for (const [place, entry] of request.chain.entries()) {
+    const began_ms = runner.now();
+    runner.onProgress(entry.module);
+    const asked = { request, entry, guest_request, units_left: left[entry.mode] };
+    const ran = merge(runEntry(runner, asked), entry, added);
+    left[entry.mode] -= ran.units + ran.instance_units;
+    runner.onProgress(0);
+    for (const { level, message } of ran.logs) {
+      characters += message.length;
+      if (characters <= LOG_CHARACTERS) logs.push({ place, level, message });
+    }
+    outcomes.push(outcome(ran, runner.now() - began_ms));
+    if (!ran.allowed && entry.mode === "enforce") {
+      return { outcomes, added_headers: [], logs };
+    }
+  }
+  return { outcomes, added_headers: [...added.by_name.values()], logs };
+}
+
+/** What a call came to, and what making its instance took. */
+type EntryOutcome = GuestOutcome & { readonly instance_units: number };
+
+/** One policy to run, and what is left of its chain's budget. */
+interface Asked {
+  readonly request: WorkerRequest;
+  readonly entry: WorkerEntry;
+  readonly guest_request: GuestRequest;
+  readonly units_left: number;
+}
+
+const NOTHING = { allowed: false, code: 503, reason: "", units: 0, added_headers: [], logs: [] };
+const MISSING: EntryOutcome = {
+  ...NOTHING,
+  fault: "missing-module",
+  detail: "it is not loaded",
+  broken: false,
+  instance_units: 0,
+};
+const SPENT: EntryOutcome = {
+  ...NOTHING,
+  fault: "chain-fuel",
+  detail: "the chain's fuel is used up",
+  broken: false,
+  instance_units: 0,
+};
+
+function runEntry({ instances, fuel_limit }: ChainRunner, asked: Asked): EntryOutcome {
+  const { request: { tenant_id, hook }, entry: { module }, guest_request, units_left } = asked;
+  if (units_left <= 0) return SPENT;
+  const kept = instances.find(tenant_id, module);
+  const instance_units = kept === undefined ? instances.price(module) : 0;
+  if (instance_units === undefined) return MISSING;
+  try {
+    const guest = kept ?? instances.make(tenant_id, module);
+    // The instance stays, so that the next message has the whole budget for the calls.
+    if (units_left <= instance_units) return { ...SPENT, instance_units };
+    const fuel = Math.min(fuel_limit, (units_left - instance_units) / UNITS_PER_FUEL);
+    const ran = guest.call(hook, guest_request, fuel);
+    if (ran.broken) instances.drop(tenant_id, module);
+    const is_chains = ran.fault === "fuel" && fuel < fuel_limit;
+    return is_chains
+      ? { ...ran, fault: SPENT.fault, detail: SPENT.detail, instance_units }
+      : { ...ran, instance_units };
+  } catch (error) {
+    // Only instantiating throws: no room for its memory, a segment out of bounds.
+    const fault = error instanceof RangeError ? "memory" : "trap";
+    const detail = error instanceof Error ? error.message : String(error);
+    // What that has cost nobody can say: all that the call may use, so that it is no free ride.
+    const units = fuel_limit * UNITS_PER_FUEL;
+    return { ...NOTHING, units, fault, detail, broken: true, instance_units };
+  }
+}
+
+/** Takes over the headers of a policy that enforces; too many of all together is its fault. */
+function merge(ran: EntryOutcome, { mode }: WorkerEntry, added: Added): EntryOutcome {
+  if (!ran.allowed || mode === "observe") return ran;
+  for (const pair of ran.added_headers) {
+    const lower_name = asciiLower(pair[0]);
+    const before = added.by_name.get(lower_name);
+    if (before !== undefined) added.size_bytes -= before[0].length + before[1].length;
+    added.size_bytes += pair[0].length + pair[1].length;
+    added.by_name.set(lower_name, pair);
+  }
+  if (added.by_name.size <= ADDED_HEADERS && added.size_bytes <= ADDED_HEADER_BYTES) return ran;
+  const detail = `the chain adds more than ${ADDED_HEADERS} headers or ${ADDED_HEADER_BYTES} bytes`;
+  return { ...ran, allowed: false, code: 503, fault: "abi", detail, added_headers: [] };
+}
+
+function outcome(ran: EntryOutcome, duration_ms: number): ChainOutcome {
+  const { allowed, code, reason, fault, detail, units, instance_units } = ran;
+  return {
+    allowed,
+    code,
+    reason,
+    ...(fault === undefined ? {} : { fault, detail: detail.slice(0, 512) }),
+    units,
+    instance_units,
+    duration_ms,
+  };
+}
+
+/** First match of a name: what policies before added, then the request's own. */
+function guestRequest(request: WorkerRequest, added: Added): GuestRequest {
+  let by_name: Map<string, string> | undefined;
+  // A claim is written as JSON once, however often it is asked for.
+  const claims = new Map<string, string>();
+  const ownHeaders = () => {
+    const map = new Map<string, string>();
+    for (const [name, value] of request.facts().headers) {
+      const lower_name = asciiLower(name);
+      if (!map.has(lower_name)) map.set(lower_name, value);
+    }
+    return map;
+  };
+  return {
+    payload: request.payload,
+    asking_bytes: request.facts_bytes,
+    header: (lower_name) =>
+      added.by_name.get(lower_name)?.[1] ?? (by_name ??= ownHeaders()).get(lower_name),
+    claim(name) {
+      const all = request.facts().claims;
+      if (!Object.hasOwn(all, name)) return undefined;
+      if (!claims.has(name)) claims.set(name, claimText(all[name]));
+      return claims.get(name);
+    },
+  };
+}
+
+function claimText(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}

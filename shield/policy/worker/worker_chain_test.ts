@@ -1,0 +1,189 @@
+/**
+ * What a chain does with real guests, on this thread: claims, headers, instances, progress.
+ */
+import assert from "node:assert/strict";
+import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
+import { HOOKS } from "../abi/policy.ts";
+import type { WorkerEntry, WorkerRequest } from "../ring/ring_message.ts";
+import { meteredGuest } from "../testing/guests.ts";
+import { runChain } from "./worker_chain.ts";
+import { createInstances } from "./worker_instances.ts";
+
+const encoder = new TextEncoder();
+const INSTANCE_UNITS = 50_000;
+
+async function runnerOf(guests: readonly Parameters<typeof meteredGuest>[0][]) {
+  const instances = createInstances(10);
+  for (const [index, guest] of guests.entries()) {
+    const compiled = await WebAssembly.compile(meteredGuest(guest));
+    instances.load(index + 1, { compiled, instance_units: INSTANCE_UNITS });
+  }
+  const steps: number[] = [];
+  let now_ms = 0;
+  const runner = {
+    instances,
+    fuel_limit: 10_000,
+    chain_fuel_limit: 20_000,
+    now: () => now_ms++,
+    onProgress: (module: number) => void steps.push(module),
+  };
+  return { runner, steps };
+}
+
+function requestOf(chain: WorkerEntry[], more: Partial<WorkerRequest> = {}): WorkerRequest {
+  return {
+    generation: 1,
+    id: 1,
+    deadline_ms: 0,
+    hook: HOOKS[2]!,
+    tenant_id: "acme",
+    chain,
+    facts: () => ({ headers: [], claims: {} }),
+    facts_bytes: 0,
+    payload: encoder.encode("hello"),
+    ...more,
+  };
+}
+
+const entry = (module: number): WorkerEntry => ({ module, mode: "enforce" });
+const show = (fetched: string, name: string) => ({
+  more: `(data (i32.const 0) "${name}")`,
+  body: `(call $show (call $${fetched} (i32.const 0) (i32.const ${name.length}))) i32.const 0`,
+});
+
+Deno.test("claims are the token's own: text as it is, the rest as JSON", async () => {
+  const names = ["sub", "roles", "toString", "__proto__", "nothing"];
+  const { runner } = await runnerOf(names.map((name) => show("get_claim", name)));
+  const claims = JSON.parse('{"sub":"al\\"ice","roles":["a",1],"nothing":null}');
+  const request = requestOf(names.map((_, index) => entry(index + 1)), {
+    facts: () => ({ headers: [], claims }),
+  });
+  const { logs } = runChain(runner, request);
+  assert.deepEqual(logs.map(({ place, message }) => [place, message]), [
+    [0, 'al"ice'],
+    [1, '["a",1]'],
+    [4, "null"],
+  ]);
+});
+
+Deno.test("headers are not looked at before a policy asks, and names fold in ASCII only", async () => {
+  const { runner } = await runnerOf([{ body: "i32.const 0" }, show("get_header", "X-K")]);
+  let asked = 0;
+  // U+212A, the Kelvin sign, is a "k" only to Unicode.
+  const headers = [["x-\u212a", "kelvin"], ["X-k", "right"], ["x-K", "second"]] as const;
+  const facts = () => {
+    asked++;
+    return { headers, claims: {} };
+  };
+  runChain(runner, requestOf([entry(1)], { facts }));
+  assert.equal(asked, 0);
+  const { logs } = runChain(runner, requestOf([entry(2)], { facts }));
+  assert.deepEqual(logs.map(({ message }) => message), ["right"]);
+});
+
+Deno.test("a fault throws the instance away, a refusal keeps it", async () => {
+  const body = `(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+    (if (i32.eq (global.get $calls) (i32.const 3)) (then unreachable))
+    (call $reject (i32.add (i32.const 400) (global.get $calls)) (i32.const 0) (i32.const 0))
+    i32.const 0`;
+  const { runner } = await runnerOf([{ body }]);
+  const codes = Array.from(
+    { length: 5 },
+    () => runChain(runner, requestOf([entry(1)])).outcomes[0]?.code,
+  );
+  assert.deepEqual(codes, [401, 402, 503, 401, 402]);
+});
+
+Deno.test("progress is shown around each policy, and time is told of each", async () => {
+  const { runner, steps } = await runnerOf([{ body: "i32.const 0" }, { body: "i32.const 1" }]);
+  const reply = runChain(runner, requestOf([entry(1), entry(2), entry(1)]));
+  assert.deepEqual(steps, [1, 0, 2, 0]);
+  assert.deepEqual(
+    reply.outcomes.map(({ code, duration_ms }) => [code, duration_ms]),
+    [[0, 1], [403, 1]],
+  );
+});
+
+Deno.test("all log lines of a chain together are bounded", async () => {
+  const body = `(memory.fill (i32.const 0) (i32.const 97) (i32.const 1024))
+    (loop $l (call $log (i32.const 0) (i32.const 0) (i32.const 1024))
+      (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 32))))
+    i32.const 0`;
+  const { runner } = await runnerOf([{ body }]);
+  const { logs } = runChain(runner, requestOf(Array.from({ length: 10 }, () => entry(1))));
+  assert.equal(logs.length, 128);
+});
+
+Deno.test("a module that was unloaded is missing, its instances are gone", async () => {
+  const { runner } = await runnerOf([{ body: "i32.const 0" }]);
+  runChain(runner, requestOf([entry(1)]));
+  assert.equal(runner.instances.size, 1);
+  runner.instances.unload(1);
+  assert.equal(runner.instances.size, 0);
+  assert.equal(runChain(runner, requestOf([entry(1)])).outcomes[0]?.fault, "missing-module");
+});
+
+/** Loops so often, for a little more than 3 fuel a thousand, and allows. */
+const burns = (times: number) => ({
+  body: `(local.set $i (i32.const ${times}))
+    (loop $again (br_if $again (local.tee $i (i32.sub (local.get $i) (i32.const 1))))) i32.const 0`,
+});
+const FUEL_OF_INSTANCE = INSTANCE_UNITS / UNITS_PER_FUEL;
+
+Deno.test("policies that are each within their limit are refused together, by the first one beyond the chain's", async () => {
+  const { runner } = await runnerOf([burns(500_000)]);
+  const chain = Array.from({ length: 64 }, () => entry(1));
+  const { outcomes } = runChain(runner, requestOf(chain));
+  const last = outcomes.at(-1)!;
+  assert.deepEqual([last.allowed, last.code, last.fault], [false, 503, "chain-fuel"]);
+  assert.ok(outcomes.length < 8, "the others have not run");
+  assert.ok(outcomes.slice(0, -1).every(({ allowed }) => allowed));
+  const used = outcomes.reduce((sum, { units, instance_units }) => sum + units + instance_units, 0);
+  const most = runner.chain_fuel_limit * UNITS_PER_FUEL;
+  assert.ok(used <= most && used > most - runner.fuel_limit * UNITS_PER_FUEL, String(used));
+});
+
+Deno.test("a call alone runs out of its own fuel, not of the chain's", async () => {
+  const { runner } = await runnerOf([burns(10_000_000)]);
+  const [ran] = runChain(runner, requestOf([entry(1)])).outcomes;
+  assert.equal(ran?.fault, "fuel");
+});
+
+Deno.test("what only observes uses up no budget of what enforces, and cannot use more than one", async () => {
+  const { runner } = await runnerOf([burns(500_000), { body: "i32.const 0" }]);
+  const observers = Array.from({ length: 20 }, () => ({ module: 1, mode: "observe" }) as const);
+  const { outcomes } = runChain(runner, requestOf([...observers, entry(2)]));
+  assert.equal(outcomes.length, 21, "a refusal of one that observes ends nothing");
+  assert.deepEqual([outcomes[0]?.fault, outcomes[19]?.fault], [undefined, "chain-fuel"]);
+  assert.equal(outcomes[20]?.allowed, true);
+});
+
+Deno.test("making an instance is charged each time: at first, after a trap, after another tenant's", async () => {
+  const { runner } = await runnerOf([{ body: "unreachable" }, { body: "i32.const 0" }]);
+  const charged = (module: number, tenant_id: string) =>
+    runChain(runner, requestOf([entry(module)], { tenant_id })).outcomes[0]!.instance_units;
+  assert.deepEqual([charged(1, "a"), charged(1, "a"), charged(1, "a")], Array(3).fill(50_000));
+  assert.deepEqual([charged(2, "a"), charged(2, "a"), charged(2, "b")], [50_000, 0, 50_000]);
+});
+
+Deno.test("instances count against the chain's budget, are kept, and so are there the next time", async () => {
+  const { runner } = await runnerOf(Array(8).fill({ body: "i32.const 0" }));
+  const small = { ...runner, chain_fuel_limit: 3.5 * FUEL_OF_INSTANCE };
+  const chain = Array.from({ length: 8 }, (_, index) => entry(index + 1));
+  const refusals = [];
+  for (;;) {
+    const { outcomes } = runChain(small, requestOf(chain));
+    const { fault, allowed } = outcomes.at(-1)!;
+    if (allowed) break;
+    assert.equal(fault, "chain-fuel");
+    refusals.push(outcomes.length);
+  }
+  assert.deepEqual(refusals, [4, 8], "each message makes some more of them");
+});
+
+Deno.test("an instance that costs more than the chain's whole budget is made once, and then runs", async () => {
+  const { runner } = await runnerOf([{ body: "i32.const 0" }]);
+  const small = { ...runner, chain_fuel_limit: FUEL_OF_INSTANCE / 2 };
+  const faults = [1, 2].map(() => runChain(small, requestOf([entry(1)])).outcomes[0]?.fault);
+  assert.deepEqual(faults, ["chain-fuel", undefined]);
+});

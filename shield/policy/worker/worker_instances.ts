@@ -1,0 +1,65 @@
+/**
+ * The instances of one worker: one for each tenant and module, made on first use, the one used
+ * longest ago dropped when there are too many. An instance's memory is the policy's state; making one
+ * has a price, which whoever asks for it pays.
+ */
+import { type Guest, instantiateGuest } from "../abi/host_abi.ts";
+import type { RunnableModule } from "../ring/worker_protocol.ts";
+
+/** Instances by tenant and module. */
+export interface Instances {
+  /** The tenant's instance, when there is one. */
+  find(tenant_id: string, module: number): Guest | undefined;
+  /** Units that making an instance costs; undefined when the module is not loaded. */
+  price(module: number): number | undefined;
+  /** Makes the tenant's instance of a module that is loaded. Throws what instantiating throws. */
+  make(tenant_id: string, module: number): Guest;
+  /** Throws an instance away. */
+  drop(tenant_id: string, module: number): void;
+  load(module: number, runnable: RunnableModule): void;
+  /** Forgets a module and its instances. */
+  unload(module: number): void;
+  readonly size: number;
+}
+
+/** At most `max` instances. */
+export function createInstances(max: number): Instances {
+  const modules = new Map<number, RunnableModule>();
+  // In the order of use.
+  const guests = new Map<string, { guest: Guest; module: number }>();
+  const key = (tenant_id: string, module: number) => `${module} ${tenant_id}`;
+
+  return {
+    find(tenant_id, module) {
+      const name = key(tenant_id, module);
+      const entry = guests.get(name);
+      if (entry === undefined) return undefined;
+      guests.delete(name);
+      guests.set(name, entry);
+      return entry.guest;
+    },
+    price: (module) => modules.get(module)?.instance_units,
+    make(tenant_id, module) {
+      const runnable = modules.get(module);
+      if (runnable === undefined) throw new TypeError(`module ${module} is not loaded`);
+      const guest = instantiateGuest(runnable.compiled);
+      if (guests.size >= max) {
+        for (const oldest of guests.keys()) {
+          guests.delete(oldest);
+          break;
+        }
+      }
+      guests.set(key(tenant_id, module), { guest, module });
+      return guest;
+    },
+    drop: (tenant_id, module) => void guests.delete(key(tenant_id, module)),
+    load: (module, runnable) => void modules.set(module, runnable),
+    unload(module) {
+      modules.delete(module);
+      for (const [name, entry] of guests) if (entry.module === module) guests.delete(name);
+    },
+    get size() {
+      return guests.size;
+    },
+  };
+}
