@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Registry } from "prom-client";
-import { keptLog, SPINE_NOW_MS } from "../test_spine.ts";
-import { violationText } from "./judge.ts";
+import { keptLog, SPINE_NOW_MS } from "../testing/spine.ts";
+import { violationText } from "./validation/event_check.ts";
 import { registerSchemaMetrics } from "./metrics.ts";
 import { NAMED_TENANTS, TopTenants } from "./top_tenants.ts";
 import { createViolationLog, LINES_PER_SECOND } from "./violation_log.ts";

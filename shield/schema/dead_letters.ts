@@ -2,9 +2,9 @@
  * Copies of refused events on their way to `dlq.<subject>`. Best effort and bounded: a copy that
  * cannot be sent is counted and forgotten, and never keeps the sender from its answer.
  */
-import type { Spine } from "../../shared/spine/spine.ts";
-import { deadLetterSubject } from "../../shared/subject.ts";
-import type { Subject } from "../../shared/subject.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { deadLetterSubject } from "../../shared/subjects/subject.ts";
+import type { Subject } from "../../shared/subjects/subject.ts";
 import type { SchemaTotals } from "./metrics.ts";
 
 /** Headers of the envelope that say why it was refused. */
@@ -12,7 +12,7 @@ export const DLQ_REASON_HEADER = "x-arqon-dlq-reason";
 /** The path of the field, empty when it is about the event itself. */
 export const DLQ_PATH_HEADER = "x-arqon-dlq-path";
 /** Header beside the envelope: the reason of the refusal, as in `docs/errors.md`. */
-export const DLQ_SPINE_HEADER = "x-arqon-reason";
+const DLQ_SPINE_HEADER = "x-arqon-reason";
 
 /** What the dead letters need. */
 export interface DeadLettersOptions {

@@ -1,23 +1,23 @@
 /**
- * The schema step of the message path (design.md 6): an event on a mapped subject must be the message
+ * The schema step of the message path (docs/governance.md#contracts): an event on a mapped subject must be the message
  * that its mapping names. Answers from memory; fails closed when it cannot tell. Which schemas are in
- * memory is `cache.ts`, what is wrong with an event is `judge.ts`.
+ * memory is `cache.ts`, what is wrong with an event is `event_check.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
-import type { Subject } from "../../shared/subject.ts";
+import type { Subject } from "../../shared/subjects/subject.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
-import type { SchemaCache } from "./cache.ts";
+import type { SchemaCache } from "./registry/cache.ts";
 import { DLQ_PATH_HEADER, DLQ_REASON_HEADER } from "./dead_letters.ts";
 import type { DeadLetters } from "./dead_letters.ts";
-import type { MappedMessage } from "./entry.ts";
-import { firstOf, judgeEvent, violationText } from "./judge.ts";
+import type { MappedMessage } from "./registry/entry.ts";
+import { checkEvent, firstOf, violationText } from "./validation/event_check.ts";
 import type { Mappings } from "./mappings.ts";
-import type { MessageSchema, Validation } from "./message_schema.ts";
+import type { MessageSchema, Validation } from "./validation/message_schema.ts";
 import type { SchemaTotals } from "./metrics.ts";
 import type { ViolationLog } from "./violation_log.ts";
-import type { CompiledSchema, WorkingSet } from "./working_set.ts";
+import type { CompiledSchema, WorkingSet } from "./registry/working_set.ts";
 
 /** Subjects whose mapping is remembered; one more, and all are found anew. */
 const SUBJECTS_MAX = 65_536;
@@ -169,7 +169,7 @@ export class Gate implements SchemaGate {
     const { tenant_id, envelope } = question;
     const { event } = envelope;
     if (event === undefined) return undefined;
-    const found = judgeEvent(mapping, schema, event, envelope.bytes);
+    const found = checkEvent(mapping, schema, event, envelope.bytes);
     const { schema_id, mode } = mapping;
     if (mode === "observe") {
       const candidate = `schema:${schema_id}`;

@@ -5,19 +5,19 @@
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope, scanEnvelope, writeAck, writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
-import { ALL_COMMANDS } from "../../shared/subject.ts";
-import { NO_BANS } from "../bans.ts";
-import { command } from "../command.ts";
+import { ALL_COMMANDS } from "../../shared/subjects/subject.ts";
+import { NO_BANS } from "../auth/bans.ts";
+import { command } from "../message/command.ts";
 import { PLAIN_ROOMS } from "../durable/logs.ts";
 import { NO_MIRROR } from "../mirror/mirror.ts";
-import { publish } from "../pipeline.ts";
-import type { MessagePath } from "../pipeline.ts";
+import { publish } from "../message/pipeline.ts";
+import type { MessagePath } from "../message/pipeline.ts";
 import { NO_OVERSEER } from "../policy/overseer.ts";
-import { random } from "../test_hub.ts";
-import { ann } from "../test_identity.ts";
-import { listenToAll, SPINE_NOW_MS, testSpine } from "../test_spine.ts";
-import { testSchemas, until } from "./test_registry.ts";
-import type { TestSchemasOptions } from "./test_registry.ts";
+import { random } from "../fanout/testing/hub.ts";
+import { ann } from "../auth/testing/identity.ts";
+import { listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+import { testSchemas, until } from "./testing/registry.ts";
+import type { TestSchemasOptions } from "./testing/registry.ts";
 import {
   BAD_PING,
   DEEP_BAD_PING,
@@ -25,7 +25,7 @@ import {
   ping,
   ruledPing,
   UNKNOWN_PING,
-} from "./test_schemas.ts";
+} from "./testing/schemas.ts";
 
 const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 const PROTOBUF = "application/protobuf";

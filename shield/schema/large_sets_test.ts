@@ -16,16 +16,19 @@ import {
   OneofDescriptorProtoSchema,
 } from "@bufbuild/protobuf/wkt";
 import type { DescriptorProto, EnumDescriptorProto } from "@bufbuild/protobuf/wkt";
-import { readDescriptorSet, readUnpackedSet } from "../../shared/schema/descriptor_set.ts";
+import {
+  readDescriptorSet,
+  readUnpackedSet,
+} from "../../shared/schema/descriptors/descriptor_set.ts";
 import { SchemaError } from "../../shared/schema/schema_error.ts";
-import { testSpine } from "../test_spine.ts";
-import { operator } from "../test_admin.ts";
-import { compileMessage } from "./message_schema.ts";
-import { createSetJobs } from "./set_jobs.ts";
-import { isSmallSet } from "./set_work.ts";
-import { testSchemas, until } from "./test_registry.ts";
-import type { TestSchemas } from "./test_registry.ts";
-import { field, registryOf, rules } from "./test_messages.ts";
+import { testSpine } from "../testing/spine.ts";
+import { operator } from "../admin/routing/testing/admin.ts";
+import { compileMessage } from "./validation/message_schema.ts";
+import { createSetJobs } from "./registry/set_jobs.ts";
+import { isSmallSet } from "./registry/set_work.ts";
+import { testSchemas, until } from "./testing/registry.ts";
+import type { TestSchemas } from "./testing/registry.ts";
+import { field, registryOf, rules } from "./testing/messages.ts";
 
 const INT32 = 5;
 const MESSAGE = 11;

@@ -1,10 +1,11 @@
 /**
- * Which mapping a subject falls under: the configuration's and, for their own subjects, the tenants'
- * run-time ones; the most specific pattern wins, and of two equal ones the tenant's. Knows no schema.
+ * Finds the mapping of a subject: among the configuration's and, for their own subjects, the
+ * tenants' run-time ones; the most specific pattern wins, and of two equal ones the tenant's. Knows
+ * no schema.
  */
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
-import { canMatchBelow, compilePatterns } from "../../shared/subject_pattern.ts";
-import type { PatternTable } from "../../shared/subject_pattern.ts";
+import { canMatchBelow, compilePatterns } from "../../shared/subjects/subject_pattern.ts";
+import type { PatternTable } from "../../shared/subjects/subject_pattern.ts";
 
 /** Where a mapping comes from and what it says. */
 export interface Bound {

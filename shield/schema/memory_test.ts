@@ -4,11 +4,11 @@
  */
 import assert from "node:assert/strict";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
-import { roomSubject } from "../../shared/subject.ts";
-import { SPINE_NOW_MS, testSpine } from "../test_spine.ts";
-import { registerMany } from "./test_many.ts";
-import { testSchemas } from "./test_registry.ts";
-import type { TestSchemas } from "./test_registry.ts";
+import { roomSubject } from "../../shared/subjects/subject.ts";
+import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+import { registerMany } from "./testing/many.ts";
+import { testSchemas } from "./testing/registry.ts";
+import type { TestSchemas } from "./testing/registry.ts";
 
 const MIB = 1_048_576;
 const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
@@ -18,7 +18,7 @@ const BAD = new Uint8Array([0x08, 0xe8, 7]);
 
 /** Bytes of heap in use after each forty schemas, in a process of its own. */
 async function heapOf(compiled_bytes: number): Promise<{ used_bytes: number[]; held: number }> {
-  const script = new URL("test_memory_child.ts", import.meta.url).pathname;
+  const script = new URL("testing/memory_child.ts", import.meta.url).pathname;
   const { stdout, stderr, success } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--no-prompt", "-A", "--v8-flags=--expose-gc", script, String(compiled_bytes)],
   }).output();

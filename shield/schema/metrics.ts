@@ -1,17 +1,21 @@
 /**
- * What the schema check counts. The message path adds to plain numbers; prom-client reads them when
- * somebody scrapes. Labels are bounded: schemas by the configuration, rules and tenants here.
+ * The counts of the schema check. The message path adds to plain numbers; prom-client reads them at
+ * a scrape. Labels are bounded: schemas by the configuration, rules and tenants here.
  */
 import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
-import { scrapedGauge } from "../../shared/metrics.ts";
-import { scrapedCounter, scrapedCounters, scrapedFamily } from "../../shared/metrics_plain.ts";
-import { sharedFiles } from "../../shared/schema/shared_files.ts";
-import type { PutOutcome } from "./adoption.ts";
-import type { LoadOutcome } from "./entry.ts";
-import type { RefusedPut } from "./put_table.ts";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import {
+  scrapedCounter,
+  scrapedCounters,
+  scrapedFamily,
+} from "../../shared/metrics/metrics_plain.ts";
+import { sharedFiles } from "../../shared/schema/descriptors/shared_files.ts";
+import type { PutOutcome } from "./registry/adoption.ts";
+import type { LoadOutcome } from "./registry/entry.ts";
+import type { RefusedPut } from "./registry/put_table.ts";
 import { TopTenants } from "./top_tenants.ts";
-import type { WorkingSet } from "./working_set.ts";
+import type { WorkingSet } from "./registry/working_set.ts";
 
 /** Label values of one schema; rules of protovalidate have any names. */
 const RULES_MAX = 64;
@@ -33,7 +37,7 @@ export interface SchemaFigures {
   /** Mapped messages by what serves them. */
   readonly messages: Readonly<Record<"current" | "outdated" | "missing", number>>;
   readonly tenant_mappings: number;
-  /** Of the gzipped sets of all that is held. */
+  /** Bytes of the gzipped sets of all that is held. */
   readonly packed_bytes: number;
   readonly working: Pick<WorkingSet, "size" | "heap_bytes" | "totals">;
   /** Puts of other tools that are refused and were not replaced since. */

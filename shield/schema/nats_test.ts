@@ -1,12 +1,12 @@
 /** The schema check on a real NATS server that goes away and comes back. */
 import assert from "node:assert/strict";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
-import { watched } from "../../shared/spine/nats_harness.ts";
-import { roomSubject } from "../../shared/subject.ts";
-import { startNats } from "../../tests/nats_server.ts";
-import { testSchemas, until } from "./test_registry.ts";
-import type { TestSchemas } from "./test_registry.ts";
-import { BAD_PING, GOOD_PING, ping, UNKNOWN_PING } from "./test_schemas.ts";
+import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
+import { roomSubject } from "../../shared/subjects/subject.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import { testSchemas, until } from "./testing/registry.ts";
+import type { TestSchemas } from "./testing/registry.ts";
+import { BAD_PING, GOOD_PING, ping, UNKNOWN_PING } from "./testing/schemas.ts";
 
 const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 const SUBJECT = roomSubject("in", "acme", "lobby");

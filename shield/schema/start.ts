@@ -4,33 +4,33 @@
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
-import type { Logger } from "../../shared/log.ts";
-import type { Registry } from "../../shared/metrics.ts";
-import type { HealthCheck } from "../../shared/ops.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import type { Random } from "../../shared/ids.ts";
-import type { Spine } from "../../shared/spine/spine.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { plural } from "../../shared/plural.ts";
-import type { Admin } from "../admin_scope.ts";
+import type { Admin } from "../admin/routing/admin_scope.ts";
 import type { CandidateVerdicts } from "../mirror/diff.ts";
-import type { Settings } from "../settings.ts";
-import { Adoption } from "./adoption.ts";
-import { handleSchemas } from "./admin_api.ts";
-import { SchemaCache } from "./cache.ts";
+import type { Settings } from "../settings/settings.ts";
+import { Adoption } from "./registry/adoption.ts";
+import { handleSchemas } from "./admin/admin_api.ts";
+import { SchemaCache } from "./registry/cache.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { Gate, NO_SCHEMAS } from "./gate.ts";
 import type { SchemaGate } from "./gate.ts";
 import { Mappings } from "./mappings.ts";
 import { registerSchemaMetrics } from "./metrics.ts";
 import type { SchemaFigures, SchemaTotals } from "./metrics.ts";
-import { openOldLayout } from "./old_layout.ts";
-import { PutTable } from "./put_table.ts";
-import type { RefusedPut } from "./put_table.ts";
-import { openSchemaStore } from "./store.ts";
-import type { SchemaStore } from "./store.ts";
-import { SetWorker } from "./set_work.ts";
-import { startVersionSweep } from "./sweep.ts";
+import { openOldLayout } from "./registry/old_layout.ts";
+import { PutTable } from "./registry/put_table.ts";
+import type { RefusedPut } from "./registry/put_table.ts";
+import { openSchemaStore } from "./registry/store.ts";
+import type { SchemaStore } from "./registry/store.ts";
+import { SetWorker } from "./registry/set_work.ts";
+import { startVersionSweep } from "./registry/sweep.ts";
 import { createViolationLog } from "./violation_log.ts";
-import { WorkingSet } from "./working_set.ts";
+import { WorkingSet } from "./registry/working_set.ts";
 
 /** What the schema check needs of the process. */
 export interface SchemaStart {
@@ -39,7 +39,7 @@ export interface SchemaStart {
   /** Ready: what tenants have mapped is known. */
   readonly settings: Settings;
   readonly candidates: CandidateVerdicts;
-  /** Of component `registry`. */
+  /** A log of component `registry`. */
   readonly log: Logger;
   readonly registry: Registry;
   /** Unix ms. */

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
-import { compileMessage, type UnknownFields } from "./message_schema.ts";
-import { proto2, proto3, SCALARS } from "./test_messages.ts";
+import { compileMessage, type UnknownFields } from "./validation/message_schema.ts";
+import { proto2, proto3, SCALARS } from "./testing/messages.ts";
 
 const registry = proto3();
 const all = registry.getMessage("t.All")!;

@@ -1,11 +1,11 @@
 /** The line that a violation leaves in the log is, to the letter, the one in docs/governance.md. */
 import assert from "node:assert/strict";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
-import { roomSubject } from "../../shared/subject.ts";
-import { testSpine } from "../test_spine.ts";
-import { field } from "./test_messages.ts";
-import { testSchemas, until } from "./test_registry.ts";
-import { upload } from "./test_schemas.ts";
+import { roomSubject } from "../../shared/subjects/subject.ts";
+import { testSpine } from "../testing/spine.ts";
+import { field } from "./testing/messages.ts";
+import { testSchemas, until } from "./testing/registry.ts";
+import { upload } from "./testing/schemas.ts";
 
 const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 const GOVERNANCE = new URL("../../docs/governance.md", import.meta.url);

@@ -2,7 +2,7 @@
  * Violations on their way to the log: `level=warn component=registry error="…" tenant_id=…`, so many
  * a second and tenant. What is over that is left out, and one line a second says so.
  */
-import type { Logger } from "../../shared/log.ts";
+import type { Logger } from "../../shared/logs/log.ts";
 
 /** Lines of one tenant that reach the log in a second. */
 export const LINES_PER_SECOND = 10;

@@ -1,0 +1,179 @@
+/**
+ * `/v1/schemas…` and `/v1/tenants/{tenant}/mappings` of the admin listener: who answers which path,
+ * and what a refusal looks like. That the caller is an admin has been checked before.
+ */
+import { ArqonError } from "@arqon/proto";
+import { problemOf } from "../../../shared/problem.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import { AdminTable, answerAdmin, withBody } from "../../admin/routing/admin_routes.ts";
+import type { AdminCall, AdminMethod, RouteBody } from "../../admin/routing/admin_routes.ts";
+import type { Admin } from "../../admin/routing/admin_scope.ts";
+import { MAPPINGS_ABOUT, SCHEMAS_ABOUT } from "../../openapi/openapi_policies.ts";
+import type { DescribedBody, RouteAbout } from "../../openapi/openapi_parts.ts";
+import type { Settings } from "../../settings/settings.ts";
+import {
+  changeSchema,
+  checkSchema,
+  DATA,
+  listSchemas,
+  removeSchema,
+  rollbackSchema,
+  SET,
+  SET_OR_NOTHING,
+  showSchema,
+  showVersion,
+  validateData,
+} from "./admin_schemas.ts";
+import { MAPPINGS, removeMappings, setMappings, showMappings } from "./admin_mappings.ts";
+import type { SchemaCache } from "../registry/cache.ts";
+import type { Mappings } from "../mappings.ts";
+import type { PutTable } from "../registry/put_table.ts";
+import { MappedError } from "../registry/delete.ts";
+import { IncompatibleError } from "../registry/register.ts";
+import type { SetWork } from "../registry/set_work.ts";
+import { requireSchemaId } from "../registry/store.ts";
+import type { SchemaStore } from "../registry/store.ts";
+
+/** Findings of one refusal. */
+const FINDINGS_SHOWN = 200;
+/** Mappings of one refusal. */
+const MAPPINGS_SHOWN = 100;
+
+/** What the admin API needs of the process. */
+export interface SchemaAdminContext {
+  readonly store: SchemaStore;
+  /** Does what takes long beside the messages. */
+  readonly work: SetWork;
+  /** `[platform.registry] message_parts`. */
+  readonly message_parts: number;
+  readonly cache: SchemaCache;
+  /** What other tools have put. */
+  readonly puts: PutTable;
+  readonly mappings: Mappings;
+  readonly settings: Settings;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Versions of a schema that are kept. */
+  readonly versions_max: number;
+}
+
+/** One request, taken apart. */
+export interface Call extends AdminCall {
+  /** The schema or the tenant of the path; "" for a listing. */
+  readonly name: string;
+  /** What of the path follows its kind: a version. */
+  readonly rest: string;
+}
+
+/** Answers one method of one path. */
+export type Handler = (context: SchemaAdminContext, call: Call) => Promise<Response>;
+
+type Scope = "bus" | "shared" | "own" | "tenant-in-path";
+
+const of = (
+  scope: Scope,
+  about: RouteAbout,
+  handler: Handler,
+  body?: DescribedBody,
+): AdminMethod<SchemaAdminContext> => ({
+  scope,
+  about,
+  ...(body === undefined ? {} : { body }),
+  handle(context, call) {
+    const { schema, tenant = "", version: rest = "" } = call.names;
+    if (schema !== undefined) requireSchemaId(schema);
+    return handler(context, { ...call, name: schema ?? tenant, rest });
+  },
+});
+
+const taking = <B>(
+  scope: Scope,
+  about: RouteAbout,
+  body: RouteBody<SchemaAdminContext, B>,
+  handler: (context: SchemaAdminContext, call: Call, body: B) => Promise<Response>,
+): AdminMethod<SchemaAdminContext> => {
+  const { handle } = withBody(body, handler);
+  return of(scope, about, handle, body);
+};
+
+/**
+ * Ids of schemas are the whole bus's: who registers under one decides for every tenant that is mapped
+ * to it. What stands under an id is no secret: any admin that knows it may read it and try data.
+ */
+export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>({
+  "/v1/schemas": { GET: of("own", SCHEMAS_ABOUT.listSchemas, listSchemas) },
+  "/v1/schemas/{schema}": {
+    GET: of("shared", SCHEMAS_ABOUT.getSchema, showSchema),
+    PUT: taking("bus", SCHEMAS_ABOUT.registerSchema, SET_OR_NOTHING, changeSchema),
+    DELETE: of("bus", SCHEMAS_ABOUT.deleteSchema, removeSchema),
+  },
+  "/v1/schemas/{schema}/check": {
+    POST: taking("bus", SCHEMAS_ABOUT.checkSchema, SET, checkSchema),
+  },
+  "/v1/schemas/{schema}/rollback": {
+    POST: of("bus", SCHEMAS_ABOUT.rollbackSchema, rollbackSchema),
+  },
+  "/v1/schemas/{schema}/validate": {
+    POST: taking("shared", SCHEMAS_ABOUT.validateData, DATA, validateData),
+  },
+  "/v1/schemas/{schema}/versions/{version}": {
+    GET: of("shared", SCHEMAS_ABOUT.getSchemaVersion, showVersion),
+  },
+  "/v1/tenants/{tenant}/mappings": {
+    GET: of("tenant-in-path", MAPPINGS_ABOUT.getMappings, showMappings),
+    PUT: taking("tenant-in-path", MAPPINGS_ABOUT.setMappings, MAPPINGS, setMappings),
+    DELETE: of("tenant-in-path", MAPPINGS_ABOUT.removeMappings, removeMappings),
+  },
+});
+
+/** Whether a path is one for `handleSchemas`. */
+export function isSchemaPath(path: string): boolean {
+  return path.startsWith("/v1/schemas/") || SCHEMA_ROUTES.has(path);
+}
+
+/** Answers one request of an admin. Never rejects. */
+export function handleSchemas(
+  context: SchemaAdminContext,
+  request: Request,
+  admin: Admin,
+): Promise<Response> {
+  return answerAdmin(
+    SCHEMA_ROUTES,
+    context,
+    request,
+    admin,
+    (error) =>
+      error instanceof IncompatibleError
+        ? incompatible(error)
+        : error instanceof MappedError
+        ? stillMapped(error)
+        : undefined,
+  );
+}
+
+/** A refusal with members more than all have. */
+function refusal(error: ArqonError, members: Readonly<Record<string, unknown>>): Response {
+  return new Response(JSON.stringify({ ...problemOf(error), ...members }), {
+    status: error.code,
+    headers: { "content-type": "application/problem+json", "cache-control": "no-store" },
+  });
+}
+
+function stillMapped({ message, mappings: all }: MappedError): Response {
+  const mappings = all.slice(0, MAPPINGS_SHOWN).map(({ subject, message, mode }) => ({
+    subject,
+    message,
+    mode,
+  }));
+  const truncated = mappings.length < all.length;
+  return refusal(new ArqonError("settings-conflict", message), { mappings, truncated });
+}
+
+function incompatible({ message, check }: IncompatibleError): Response {
+  const error = new ArqonError("schema-incompatible", message);
+  const { compatibility, against } = check;
+  const findings = check.findings.slice(0, FINDINGS_SHOWN);
+  const truncated = findings.length < check.findings.length;
+  return refusal(error, { compatibility, against, findings, truncated });
+}

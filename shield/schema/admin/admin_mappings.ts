@@ -1,0 +1,143 @@
+/**
+ * What the admin API does with the mappings of a tenant, which live in its settings. The paths are in
+ * `admin_api.ts`; what a mapping does is `gate.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { z } from "zod";
+import { SchemaMapping } from "../../../shared/config/schema_governance.ts";
+import { TENANT_RULES_MAX } from "../../../shared/records/tenant_settings.ts";
+import { jsonBody } from "../../admin/routing/admin_routes.ts";
+import type { RouteBody } from "../../admin/routing/admin_routes.ts";
+import { inTurn } from "../../admin/routing/check_queue.ts";
+import { readValue } from "../../admin/routing/admin_body.ts";
+import type { StoredSettings } from "../../settings/settings.ts";
+import type { Call, SchemaAdminContext } from "./admin_api.ts";
+import { settled } from "./admin_schemas.ts";
+import { latestOf } from "../registry/schema_record.ts";
+import { onSchema } from "../registry/register.ts";
+import { problemOfCut } from "../registry/set_work.ts";
+
+/** Largest body, in bytes: the most mappings with the longest names. */
+const BODY_BYTES = 1_048_576;
+/** How long an answer waits until this process has in force what it has written, in ms. */
+const IN_FORCE_MS = 5_000;
+
+/** Either one mapping, which is put beside the others, or all of them. */
+const Body = z.union([
+  z.strictObject({ mappings: z.array(SchemaMapping).max(TENANT_RULES_MAX) }),
+  SchemaMapping,
+]);
+
+const answer = (body: unknown): Response =>
+  Response.json(body, { headers: { "cache-control": "no-store" } });
+
+function view({ settings, revision }: StoredSettings) {
+  const { version, by, changed_ms, mappings } = settings;
+  return { version, revision, by, changed_ms, mappings };
+}
+
+/** `GET /v1/tenants/{tenant}/mappings`. */
+export async function showMappings(
+  { settings }: SchemaAdminContext,
+  { name: tenant }: Call,
+): Promise<Response> {
+  const stored = await settings.read(tenant);
+  const here = {
+    version: settings.get(tenant).version,
+    problem: settings.problem(tenant) ?? null,
+  };
+  return answer({ tenant, ...view(stored), here });
+}
+
+/** The body of a change. */
+export const MAPPINGS: RouteBody<SchemaAdminContext, z.output<typeof Body>> = jsonBody(
+  Body,
+  readMappings,
+);
+
+async function readMappings(
+  request: Request,
+  schema: typeof Body,
+): Promise<z.output<typeof Body>> {
+  const value = await readValue(request, BODY_BYTES);
+  const is_list = typeof value === "object" && value !== null && "mappings" in value;
+  // One of the two, so that the refusal is about what was meant.
+  const parsed = schema.options[is_list ? 0 : 1].safeParse(value);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.slice(0, 8).map(({ path, message }) =>
+    `${path.join(".") || "the body"}: ${message}`
+  );
+  throw new ArqonError("invalid-settings", problems.join("; "));
+}
+
+/** A mapping to what is not there would refuse every event: better to refuse the mapping. */
+async function requireMessages(
+  { store, work, message_parts }: SchemaAdminContext,
+  mappings: readonly SchemaMapping[],
+): Promise<void> {
+  const messages = new Map<string, Set<string>>();
+  for (const { schema_id, message } of mappings) {
+    const known = messages.get(schema_id);
+    if (known === undefined) messages.set(schema_id, new Set([message]));
+    else known.add(message);
+  }
+  for (const [schema_id, names] of messages) {
+    const stored = await store.require(schema_id);
+    const bytes = await store.bytes(schema_id, latestOf(stored.head));
+    const cut = await onSchema(work.cut(bytes, [...names], message_parts));
+    for (const name of names) {
+      const problem = problemOfCut(cut[name]);
+      if (problem !== undefined) {
+        throw new ArqonError("invalid-settings", `${schema_id}: ${problem}`);
+      }
+    }
+  }
+}
+
+/** `PUT /v1/tenants/{tenant}/mappings`. */
+export async function setMappings(
+  context: SchemaAdminContext,
+  call: Call,
+  body: z.output<typeof Body>,
+): Promise<Response> {
+  const given = "mappings" in body ? body.mappings : [body];
+  const subjects = new Set(given.map(({ subject }) => subject));
+  if (subjects.size < given.length) {
+    throw new ArqonError("invalid-settings", "two mappings have the same subject");
+  }
+  await inTurn(call, call.name, () => requireMessages(context, given));
+  return await change(context, call, (before) => {
+    if ("mappings" in body) return given;
+    return [...before.filter(({ subject }) => !subjects.has(subject)), ...given];
+  });
+}
+
+/** `DELETE /v1/tenants/{tenant}/mappings?subject=S`; without a subject, all of them. */
+export async function removeMappings(context: SchemaAdminContext, call: Call): Promise<Response> {
+  const subject = call.url.searchParams.get("subject");
+  return await change(
+    context,
+    call,
+    (before) => subject === null ? [] : before.filter((mapping) => mapping.subject !== subject),
+  );
+}
+
+async function change(
+  context: SchemaAdminContext,
+  { name: tenant, by }: Call,
+  changed: (before: readonly SchemaMapping[]) => SchemaMapping[],
+): Promise<Response> {
+  const { settings, log } = context;
+  let wrote = false;
+  const stored = await settings.change(tenant, by, (before) => {
+    const mappings = changed(before.mappings);
+    wrote = JSON.stringify(mappings) !== JSON.stringify(before.mappings);
+    return wrote ? { ...before, mappings } : before;
+  });
+  const { version } = stored.settings;
+  if (wrote) log.info("a tenant's mappings were changed", { tenant_id: tenant, version, by });
+  const in_force = stored.revision === 0 ||
+    await settings.reached(tenant, stored.revision, IN_FORCE_MS);
+  await settled(context);
+  return answer({ tenant, changed: wrote, ...view(stored), here: { in_force } });
+}

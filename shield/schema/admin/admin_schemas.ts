@@ -1,0 +1,309 @@
+/**
+ * What the admin API does with schemas: list, show, register, check, hand out, try data. The paths
+ * are in `admin_api.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { DESCRIPTOR_LIMITS } from "../../../shared/schema/descriptors/descriptor_set.ts";
+import {
+  COMPATIBILITY_MODES,
+  type CompatibilityMode,
+  errorsOf,
+  isCompatibilityMode,
+} from "../../../shared/schema/compatibility/findings.ts";
+import { canMatchBelow } from "../../../shared/subjects/subject_pattern.ts";
+import { inTurn } from "../../admin/routing/check_queue.ts";
+import type { RouteBody } from "../../admin/routing/admin_routes.ts";
+import { readBytes } from "../../admin/routing/admin_body.ts";
+import type { Call, SchemaAdminContext } from "./admin_api.ts";
+import { deleteSchema } from "../registry/delete.ts";
+import { latestOf } from "../registry/schema_record.ts";
+import type { SchemaRecord, SchemaVersion } from "../registry/schema_record.ts";
+import type { UnknownFields } from "../validation/message_schema.ts";
+import {
+  checkCandidate,
+  missingMessages,
+  onSchema,
+  register,
+  setCompatibility,
+} from "../registry/register.ts";
+import { rollBack } from "../registry/rollback.ts";
+import type { StoredHead } from "../registry/standing.ts";
+
+/** Largest payload that `validate` takes, in bytes: the largest frame that a config allows. */
+const PAYLOAD_BYTES = 16_777_216;
+/** How long an answer waits until this process has looked at what it has written, in ms. */
+const IN_FORCE_MS = 5_000;
+const UPLOAD_TYPES = ["application/gzip", "application/x-gzip", "application/octet-stream"];
+const UNKNOWN_FIELDS: readonly string[] = ["allow", "warn", "refuse"];
+const NO_STORE = { "cache-control": "no-store" };
+
+const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
+
+/** Resolves once this process has looked at every schema that it holds, or is late. */
+export async function settled({ cache }: Pick<SchemaAdminContext, "cache">): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, IN_FORCE_MS);
+  await Promise.race([cache.settled(), late]);
+  clearTimeout(timer);
+}
+
+/** Messages that mappings about subjects of a tenant name, by their schema. */
+function mappedBy(
+  { mappings }: Pick<SchemaAdminContext, "mappings">,
+  tenant_id: string,
+): Map<string, Set<string>> {
+  const mapped = new Map<string, Set<string>>();
+  for (const { subject, schema_id, message } of mappings.all()) {
+    if (!canMatchBelow(subject, `in.t.${tenant_id}.`)) continue;
+    const messages = mapped.get(schema_id) ?? new Set();
+    mapped.set(schema_id, messages.add(message));
+  }
+  return mapped;
+}
+
+/**
+ * What of a schema is in force in this process; null when nothing is mapped to it. `own`: what the
+ * only tenant that is to be shown has mapped to it.
+ */
+function here(
+  { cache, now }: SchemaAdminContext,
+  schema_id: string,
+  own?: { readonly messages: ReadonlySet<string> | undefined },
+) {
+  const schema = cache.schemas.get(schema_id);
+  if (schema === undefined || (own !== undefined && own.messages === undefined)) return null;
+  const { outcome, confirmed_ms } = schema;
+  const messages = [...schema.messages].filter(({ type_name }) =>
+    own === undefined || own.messages?.has(type_name) === true
+  );
+  return {
+    state: outcome ?? "loading",
+    age_ms: confirmed_ms === 0 ? null : Math.max(now() - confirmed_ms, 0),
+    messages: messages.map(({ type_name, compiled, problem }) => ({
+      message: type_name,
+      version: compiled?.version ?? null,
+      problem: problem === "" ? null : problem,
+    })),
+  };
+}
+
+/** `GET /v1/schemas`; to the admin of a tenant, those that its subjects are mapped to. */
+export async function listSchemas(
+  context: SchemaAdminContext,
+  { only_tenant }: Call,
+): Promise<Response> {
+  const mapped = only_tenant === undefined ? undefined : mappedBy(context, only_tenant);
+  const listed = await context.store.list();
+  const isShown = ({ schema_id }: { readonly schema_id: string }) => mapped?.has(schema_id) ?? true;
+  const shown = listed.filter(isShown);
+  return answer({
+    schemas: shown.map(({ schema_id, head }) => ({
+      schema_id,
+      compatibility: head.compatibility,
+      versions: head.versions.length,
+      latest: latestOf(head),
+      here: here(context, schema_id, mapped && { messages: mapped.get(schema_id) }),
+    })),
+    refused: context.puts.refused().filter(isShown),
+  });
+}
+
+/** `GET /v1/schemas/{id}`. */
+export async function showSchema(
+  context: SchemaAdminContext,
+  { name: schema_id, only_tenant }: Call,
+): Promise<Response> {
+  const { head } = await context.store.require(schema_id);
+  const { compatibility, versions, deleted = null } = head;
+  const own = only_tenant === undefined
+    ? undefined
+    : { messages: mappedBy(context, only_tenant).get(schema_id) };
+  const refused = context.puts.refused().find((put) => put.schema_id === schema_id) ?? null;
+  const in_force = here(context, schema_id, own);
+  return answer({ schema_id, compatibility, versions, deleted, refused, here: in_force });
+}
+
+function modeOf(url: URL): CompatibilityMode | undefined {
+  const text = url.searchParams.get("compatibility");
+  if (text === null || isCompatibilityMode(text)) return text ?? undefined;
+  throw new ArqonError(
+    "invalid-schema",
+    `${JSON.stringify(text)} is no compatibility; expected ${COMPATIBILITY_MODES.join(", ")}`,
+  );
+}
+
+/** A gzipped FileDescriptorSet. */
+export const SET: RouteBody<SchemaAdminContext, Uint8Array> = {
+  type: "application/gzip",
+  schema: { type: "string", format: "binary" },
+  read: readSet,
+};
+
+/** The same, or nothing at all. */
+export const SET_OR_NOTHING: RouteBody<SchemaAdminContext, Uint8Array> = { ...SET, optional: true };
+
+/** An event's data, and whether it is JSON. */
+interface Data {
+  readonly bytes: Uint8Array;
+  readonly is_json: boolean;
+}
+
+/** What is tried against a schema: JSON where the content type says so, else binary. */
+export const DATA: RouteBody<SchemaAdminContext, Data> = {
+  schema: {},
+  optional: true,
+  async read(request) {
+    const is_json = /^application\/json\b/i.test(request.headers.get("content-type") ?? "");
+    return { bytes: await readBytes(request, PAYLOAD_BYTES), is_json };
+  },
+};
+
+async function readSet(request: Request): Promise<Uint8Array> {
+  const header = request.headers.get("content-type") ?? "";
+  const type = (header.split(";")[0] ?? "").trim().toLowerCase();
+  const bytes = await readBytes(request, DESCRIPTOR_LIMITS.gzipped_bytes);
+  if (bytes.length === 0 || UPLOAD_TYPES.includes(type)) return bytes;
+  const detail = `${JSON.stringify(type.slice(0, 100))}; expected ${UPLOAD_TYPES[0]}`;
+  throw new ArqonError("unsupported-media-type", detail);
+}
+
+/** `PUT /v1/schemas/{id}`: a version, or, without a body, only another compatibility. */
+export async function changeSchema(
+  context: SchemaAdminContext,
+  { url, name: schema_id, by, tenant_id, checks }: Call,
+  bytes: Uint8Array,
+): Promise<Response> {
+  const { store, work, cache, log, now, versions_max } = context;
+  const compatibility = modeOf(url);
+  if (bytes.length === 0 && compatibility !== undefined) {
+    const head = await setCompatibility(store, schema_id, compatibility);
+    log.info("a schema's compatibility was changed", { schema: schema_id, compatibility, by });
+    return answer({ schema_id, ...registered(head, false), findings: [] });
+  }
+  const mapped = context.mappings.messagesOf(schema_id);
+  const request_ = { schema_id, bytes, compatibility, by, now_ms: now(), versions_max, mapped };
+  const { head, is_new, findings, against } = await inTurn(
+    { checks },
+    tenant_id,
+    () => register({ store, work }, request_),
+  );
+  const { version } = latestOf(head);
+  if (is_new) log.info("a schema was registered", { schema: schema_id, version, by });
+  cache.refresh(schema_id);
+  await settled(context);
+  const in_force = here(context, schema_id);
+  return answer({ schema_id, ...registered(head, is_new), against, findings, here: in_force });
+}
+
+/** `POST /v1/schemas/{id}/rollback`: an earlier version, or the one before, as the next one. */
+export async function rollbackSchema(
+  context: SchemaAdminContext,
+  { url, name: schema_id, by }: Call,
+): Promise<Response> {
+  const { store, cache, log, now, versions_max } = context;
+  const text = url.searchParams.get("version");
+  if (text !== null && !/^[1-9][0-9]{0,8}$/.test(text)) {
+    throw new ArqonError("invalid-settings", "version: expected a version's number");
+  }
+  const version = text === null ? undefined : Number(text);
+  const request = { schema_id, version, by, now_ms: now(), versions_max };
+  const { head, is_new } = await rollBack(store, request);
+  const { version: latest, restores } = latestOf(head);
+  if (is_new) {
+    log.warn("a schema was rolled back", { schema: schema_id, version: latest, restores, by });
+  }
+  cache.refresh(schema_id);
+  await settled(context);
+  return answer({ schema_id, ...registered(head, is_new), here: here(context, schema_id) });
+}
+
+/** `DELETE /v1/schemas/{id}`: of one that nothing is mapped to. */
+export async function removeSchema(
+  { store, mappings, cache, log, now }: SchemaAdminContext,
+  { name: schema_id, by }: Call,
+): Promise<Response> {
+  const mapped = () => [...mappings.all()].filter((one) => one.schema_id === schema_id);
+  const deleted = await deleteSchema(store, { schema_id, by, now_ms: now(), mapped });
+  const { version, versions } = deleted;
+  log.warn("a schema was deleted", { schema: schema_id, version, versions, by });
+  cache.refresh(schema_id);
+  return answer({ schema_id, deleted: true, ...deleted });
+}
+
+function registered(head: SchemaRecord, is_new: boolean) {
+  const { compatibility, versions } = head;
+  return { registered: is_new, ...latestOf(head), compatibility, versions: versions.length };
+}
+
+/** `POST /v1/schemas/{id}/check`: what registering would say, without doing it. */
+export async function checkSchema(
+  { store, work, mappings }: SchemaAdminContext,
+  { url, name: schema_id, tenant_id, checks }: Call,
+  candidate: Uint8Array,
+): Promise<Response> {
+  const mode = modeOf(url);
+  const mapped = [...mappings.messagesOf(schema_id) ?? []];
+  const read = () => onSchema(work.read(candidate, mapped));
+  const { missing } = await inTurn({ checks }, tenant_id, read);
+  const stored = await store.read(schema_id);
+  const tools = { store, work };
+  const compare = () => checkCandidate(tools, schema_id, stored, candidate, mode);
+  const found = await inTurn({ checks }, tenant_id, compare);
+  const { findings: differences, ...check } = found;
+  const findings = [...differences, ...missingMessages(missing, stored)];
+  const compatible = errorsOf(findings).length === 0;
+  return answer({ schema_id, exists: stored !== undefined, compatible, ...check, findings });
+}
+
+/** The version that a text names, `latest` among them. Throws `schema-unknown`. */
+function versionOf(schema_id: string, { head }: StoredHead, text: string): SchemaVersion {
+  if (text === "latest") return latestOf(head);
+  const found = head.versions.find(({ version }) => String(version) === text);
+  if (found !== undefined) return found;
+  throw new ArqonError("schema-unknown", `${JSON.stringify(schema_id)} version ${text}`);
+}
+
+/** `GET /v1/schemas/{id}/versions/{n|latest}`: the bytes as they were registered. */
+export async function showVersion(
+  { store }: SchemaAdminContext,
+  { name: schema_id, rest }: Call,
+): Promise<Response> {
+  const stored = await store.require(schema_id);
+  const version = versionOf(schema_id, stored, rest);
+  const bytes = await store.bytes(schema_id, version);
+  return new Response(new Uint8Array(bytes), {
+    headers: {
+      ...NO_STORE,
+      "content-type": "application/gzip",
+      "etag": `"${version.sha256}"`,
+      "x-arqon-schema-version": String(version.version),
+    },
+  });
+}
+
+function unknownFieldsOf(url: URL): UnknownFields {
+  const text = url.searchParams.get("unknown_fields") ?? "allow";
+  if (UNKNOWN_FIELDS.includes(text)) return text as UnknownFields;
+  const detail = `${JSON.stringify(text)}; expected unknown_fields of ${UNKNOWN_FIELDS.join(", ")}`;
+  throw new ArqonError("malformed-body", detail);
+}
+
+/**
+ * `POST /v1/schemas/{id}/validate?message=M`: what the gate would say of the body, which is JSON
+ * with the content type `application/json` and else binary.
+ */
+export async function validateData(
+  { store, work }: SchemaAdminContext,
+  { url, name: schema_id }: Call,
+  { bytes: data, is_json }: Data,
+): Promise<Response> {
+  const unknown_fields = unknownFieldsOf(url);
+  const type_name = url.searchParams.get("message") ?? "";
+  const stored = await store.require(schema_id);
+  const version = versionOf(schema_id, stored, url.searchParams.get("version") ?? "latest");
+  const set = await store.bytes(schema_id, version);
+  const options = { unknown_fields, is_json };
+  const found = await onSchema(work.validate(set, type_name, data, options));
+  const valid = found.total === 0;
+  return answer({ schema_id, version: version.version, message: type_name, valid, ...found });
+}

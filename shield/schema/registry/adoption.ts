@@ -1,0 +1,290 @@
+/**
+ * Judges what other tools put into the bucket of current sets: what stands the same checks as a
+ * registration becomes the next version, everything else is refused, and the newest version is put
+ * back, so that whoever reads the bucket reads what is in force. Every Shield does this; a little
+ * chance lets one of them be first, and compare-and-set makes sure that only one is. What is known of
+ * the buckets is `put_table.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { KvChange, KvWatch } from "../../../shared/spine/contract/spine.ts";
+import { latestOf } from "./schema_record.ts";
+import type { Refusal } from "./schema_record.ts";
+import type { OldLayout } from "./old_layout.ts";
+import type { PutTable, Trouble } from "./put_table.ts";
+import { IncompatibleError, registerPut, restore } from "./register.ts";
+import type { SetWork } from "./set_work.ts";
+import { isJudged, remainsOf } from "./standing.ts";
+import type { StoredSet } from "./standing.ts";
+import type { SchemaStore } from "./store.ts";
+
+/** Longest wait before a put is judged: the first Shield spares the others the work. */
+const JITTER_MS = 250;
+/** Pause before what failed is tried again. */
+const RETRY_MS = 2_000;
+/** How often entries of earlier builds are looked at. */
+const OLD_MS = 3_600_000;
+/** Longest reason of a refusal, in UTF-16 units. */
+const PROBLEM_UNITS = 500;
+
+/** What became of a put that this Shield has judged first. */
+const PUT_OUTCOMES = ["registered", "refused", "restored"] as const;
+/** See `PUT_OUTCOMES`. */
+export type PutOutcome = typeof PUT_OUTCOMES[number];
+
+/** What judging needs of the process. */
+export interface AdoptionOptions {
+  readonly store: SchemaStore;
+  readonly work: SetWork;
+  readonly table: PutTable;
+  readonly old: OldLayout;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** [0, 1). */
+  readonly random: () => number;
+  readonly kv_bucket: string;
+  /** Versions of a schema that are kept. */
+  readonly versions_max: number;
+  /** Messages of a schema that subjects are mapped to. */
+  readonly mapped: (schema_id: string) => ReadonlySet<string>;
+  /** How often the bucket is listed, in ms: what was purged as a whole is heard of no other way. */
+  readonly listed_ms: number;
+  readonly onPut: (outcome: PutOutcome) => void;
+}
+
+/** Watches both buckets until it is closed. */
+export class Adoption {
+  readonly #options: AdoptionOptions;
+  /** What is to be looked at, by key; old entries have keys of their own. */
+  readonly #due = new Map<string, Trouble>();
+  readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
+  readonly #watches: readonly KvWatch[];
+  readonly #intervals: readonly ReturnType<typeof setInterval>[];
+  /**
+   * Resolves when all that was there at the start has been judged, or something could not be: that is
+   * tried again, and no reason not to start. Never rejects.
+   */
+  readonly ready: Promise<void>;
+  readonly #failure = Promise.withResolvers<void>();
+  #work: Promise<void> | undefined;
+  #started = false;
+  #closed = false;
+
+  constructor(options: AdoptionOptions) {
+    this.#options = options;
+    const { store, listed_ms } = options;
+    this.#watches = [
+      store.watchHistories((change) => this.#hearHistory(change)),
+      store.watchSets((change) => this.#hearSet(change)),
+    ];
+    this.#intervals = [
+      setInterval(() => void this.#list(), listed_ms),
+      setInterval(() => this.#tidy(), OLD_MS),
+    ];
+    this.#intervals.forEach(Deno.unrefTimer);
+    this.ready = this.#start();
+  }
+
+  /** Stops watching and judging. */
+  close(): void {
+    this.#closed = true;
+    this.#intervals.forEach(clearInterval);
+    this.#timers.forEach(clearTimeout);
+    this.#timers.clear();
+    this.#due.clear();
+    for (const watch of this.#watches) watch.stop();
+  }
+
+  async #start(): Promise<void> {
+    try {
+      for (const { ready } of this.#watches) await ready;
+    } catch {
+      // Closed before it was ready.
+      return;
+    }
+    this.#started = true;
+    for (const trouble of this.#options.table.troubles()) this.#due.set(trouble.key, trouble);
+    await Promise.race([this.#begin(), this.#failure.promise]);
+    this.#tidy();
+  }
+
+  #hearHistory(change: KvChange): void {
+    const key = this.#options.table.hearHistory(change);
+    if (key !== undefined) this.#later({ key, is_old: false });
+  }
+
+  #hearSet(change: KvChange): void {
+    const trouble = this.#options.table.hearSet(change);
+    if (trouble === undefined) return;
+    if (trouble.is_old && !this.#started) this.#due.set(dueKey(trouble), trouble);
+    else this.#later(trouble);
+  }
+
+  /** Looks at a key soon, unless it is in order by then. */
+  #later(trouble: Trouble, delay_ms = this.#options.random() * JITTER_MS): void {
+    const key = dueKey(trouble);
+    if (this.#closed || !this.#started || this.#timers.has(key) || !this.#isOpen(trouble)) return;
+    const fire = () => {
+      this.#timers.delete(key);
+      if (!this.#isOpen(trouble)) return;
+      this.#due.set(key, trouble);
+      void this.#begin();
+    };
+    this.#timers.set(key, setTimeout(fire, delay_ms));
+  }
+
+  #isOpen(trouble: Trouble): boolean {
+    return trouble.is_old || this.#options.table.isTrouble(trouble.key);
+  }
+
+  /** One after the other: a thousand unpacked sets at a time would be a thousand times too many. */
+  #begin(): Promise<void> {
+    this.#work ??= this.#workOff().finally(() => this.#work = undefined);
+    return this.#work;
+  }
+
+  async #workOff(): Promise<void> {
+    for (const [key, trouble] of this.#due) {
+      this.#due.delete(key);
+      await this.#look(trouble).catch((error: unknown) => {
+        this.#failure.resolve();
+        if (this.#closed) return;
+        const { log } = this.#options;
+        log.warn("a put into the bucket of schemas cannot be judged yet", {
+          error,
+          schema: trouble.key,
+        });
+        this.#later(trouble, RETRY_MS);
+      });
+    }
+  }
+
+  async #look(trouble: Trouble): Promise<void> {
+    const { store, old } = this.#options;
+    const { key, is_old } = trouble;
+    if (is_old) {
+      await old.take(key);
+      return;
+    }
+    const standing = await store.standing(key);
+    const { stored, set, refusal } = standing;
+    const remains = remainsOf(standing);
+    if (set !== undefined && remains !== undefined) {
+      await this.#clear(key, set, remains);
+    } else if (set === undefined) {
+      if (stored !== undefined) await this.#replace(key);
+      else if (refusal !== undefined) await this.#pardon(key);
+    } else if (isJudged(standing)) {
+      await this.#restore(key);
+    } else {
+      await this.#judge(key, set);
+    }
+  }
+
+  async #judge(key: string, set: StoredSet): Promise<void> {
+    const { store, work, log, now, kv_bucket, versions_max, onPut, mapped } = this.#options;
+    const { bytes, revision: put_revision } = set;
+    const by = kv_bucket;
+    const request = { schema_id: key, bytes, by, now_ms: now(), versions_max, mapped: mapped(key) };
+    try {
+      const done = await registerPut({ store, work }, { ...request, put_revision });
+      if (done === undefined) return;
+      if (!done.is_new) return await this.#restore(key, set);
+      const { version } = latestOf(done.head);
+      log.info("a schema was registered", { schema: key, version, by });
+      for (const { rule, message, detail } of done.findings) {
+        if (rule !== "mapped-message-missing") continue;
+        log.warn("a mapped message is missing", { error: detail, schema: key, version, message });
+      }
+      onPut("registered");
+      await this.#pardon(key);
+    } catch (error) {
+      const problem = problemOf(error);
+      if (problem === undefined) throw error;
+      const { revision, sha256 } = set;
+      await this.#refuse(key, { revision, sha256, size_bytes: bytes.length, problem });
+      await this.#restore(key, set);
+    }
+  }
+
+  async #refuse(
+    key: string,
+    put: Pick<Refusal, "revision" | "sha256" | "size_bytes" | "problem">,
+  ): Promise<void> {
+    const { store, table, now, onPut } = this.#options;
+    // As it is by now: a refusal stands until there is another version.
+    const stored = await store.read(key);
+    const serving = stored === undefined ? 0 : latestOf(stored.head).version;
+    const problem = put.problem.slice(0, PROBLEM_UNITS);
+    const refusal: Refusal = { format: 1, ...put, problem, refused_ms: now(), serving };
+    if (!await store.refuse(key, refusal)) return;
+    table.refuse(key, refusal);
+    onPut("refused");
+  }
+
+  /** The key has no set: somebody has deleted it, or it was never put there. */
+  async #replace(key: string): Promise<void> {
+    const revision = this.#options.table.deletedAt(key);
+    if (revision !== undefined) {
+      const problem = "the key was deleted; a schema that is registered stays";
+      await this.#refuse(key, { revision, sha256: "", size_bytes: 0, problem });
+    }
+    await this.#restore(key);
+  }
+
+  /** The schema was deleted, and this is not a new one: nobody is to read it as one. */
+  async #clear(key: string, set: StoredSet, remains: "left" | "late"): Promise<void> {
+    const { store, log, kv_bucket } = this.#options;
+    if (remains === "late") {
+      const { revision, sha256, bytes } = set;
+      const problem =
+        "the schema was deleted with these bytes; only arq schema push brings them back";
+      await this.#refuse(key, { revision, sha256, size_bytes: bytes.length, problem });
+    }
+    await store.clear(key, set);
+    log.info("the set of a deleted schema is gone", { schema: key, bucket: kv_bucket });
+  }
+
+  async #pardon(key: string): Promise<void> {
+    await this.#options.store.pardon(key);
+    this.#options.table.pardon(key);
+  }
+
+  async #restore(key: string, judged?: StoredSet): Promise<void> {
+    const { store, log, kv_bucket, onPut } = this.#options;
+    if (!await restore(store, key, judged)) return;
+    log.warn("the newest version of a schema was put back", { schema: key, bucket: kv_bucket });
+    onPut("restored");
+  }
+
+  async #list(): Promise<void> {
+    const { store, table } = this.#options;
+    // What cannot be listed now is listed next time.
+    const keys = await store.setKeys().catch(() => undefined);
+    if (keys === undefined || this.#closed) return;
+    for (const trouble of table.listed(keys)) this.#later(trouble);
+  }
+
+  #tidy(): void {
+    const { old, table, log } = this.#options;
+    if (this.#closed || table.old.size === 0) return;
+    old.tidy(table.old).then((is_gone) => {
+      if (is_gone) table.forgetOld();
+    }).catch((error: unknown) => {
+      if (!this.#closed) log.warn("the entries of an earlier build cannot be deleted", { error });
+    });
+  }
+}
+
+const dueKey = ({ key, is_old }: Trouble) => is_old ? `old ${key}` : key;
+
+/** Why a put is refused; undefined for what is not its fault. */
+function problemOf(error: unknown): string | undefined {
+  if (error instanceof IncompatibleError) {
+    const { compatibility, against } = error.check;
+    return `not compatible with version ${against.join(", ")} (${compatibility}): ${error.message}`;
+  }
+  const is_invalid = error instanceof ArqonError && error.reason === "invalid-schema";
+  return is_invalid && error.cause instanceof Error ? error.cause.message : undefined;
+}

@@ -1,0 +1,259 @@
+/** Puts of other tools when several Shields hear of them, one dies in between, or one puts as well. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import type { KeyValue, KvKey } from "../../../shared/spine/contract/spine.ts";
+import { sha256Of } from "./schema_record.ts";
+import { register } from "./register.ts";
+import { SetWorker } from "./set_work.ts";
+import { SchemaStore } from "./store.ts";
+import { embeddedStage, natsStage } from "../testing/bucket_tool.ts";
+import type { ToolStage } from "../testing/bucket_tool.ts";
+import { testSchemas, until } from "../testing/registry.ts";
+import type { TestSchemas } from "../testing/registry.ts";
+import { incompatiblePing, ping } from "../testing/schemas.ts";
+
+const ID = "v1.events.user_created";
+const MAPPED = { mappings: [{ schema_id: ID }] };
+const OUTCOMES = ["registered", "refused", "restored"] as const;
+
+const numbers = async ({ store }: TestSchemas): Promise<number[]> =>
+  (await store.read(ID))?.head.versions.map(({ version }) => version) ?? [];
+
+/** What all of them together were first to make of puts. */
+async function counted(all: readonly TestSchemas[], outcome: typeof OUTCOMES[number]) {
+  const counts = await Promise.all(
+    all.map((t) => t.metric(`shield_schema_puts_total{outcome="${outcome}"}`)),
+  );
+  return counts.reduce<number>((sum, count) => sum + (count ?? 0), 0);
+}
+
+async function inAll(
+  stage: ToolStage,
+  count: number,
+  run: (all: readonly TestSchemas[]) => Promise<void>,
+): Promise<void> {
+  using stack = new DisposableStack();
+  const all: TestSchemas[] = [];
+  for (let at = 0; at < count; at++) {
+    const spine = at === 0 ? stage.spine : await stage.connect();
+    all.push(stack.use(await testSchemas(spine, MAPPED)));
+  }
+  await run(all);
+}
+
+Deno.test("of five Shields one makes a put a version, one refuses it, and all know", async () => {
+  await using stage = await natsStage();
+  const tool = await stage.tool();
+  await inAll(stage, 5, async (all) => {
+    const [first] = all;
+    assert.ok(first);
+    const sets = Array.from({ length: 6 }, (_, at) => ping([`f${at}`, 50 + at, "int32"]));
+    for (const [at, set] of sets.entries()) {
+      // Together with the one before: a field that goes may not be missed by any check.
+      await first.store.change(
+        ID,
+        ({ stored }) =>
+          Promise.resolve(stored && { head: { ...stored.head, compatibility: "NONE" } }),
+      );
+      await tool.put(ID, set);
+      await until(async () => (await numbers(first)).at(-1) === at + 1, `version ${at + 1}`);
+    }
+    assert.deepEqual(await numbers(first), [1, 2, 3, 4, 5, 6], "each once");
+    await first.store.change(ID, ({ stored }) => {
+      assert.ok(stored);
+      return Promise.resolve({ head: { ...stored.head, compatibility: "BACKWARD" } });
+    });
+    await tool.put(ID, incompatiblePing());
+    for (const t of all) {
+      await until(async () => await t.metric("shield_schema_refused") === 1, "the refusal");
+      assert.equal(t.lines.filter((line) => line.includes("is refused")).length, 1, "told once");
+    }
+    await until(async () => await counted(all, "restored") === 1, "the last known good");
+    assert.equal(await counted(all, "refused"), 1);
+    assert.equal(await counted(all, "registered"), 6);
+    assert.deepEqual(await numbers(first), [1, 2, 3, 4, 5, 6]);
+  });
+});
+
+const { work } = new SetWorker();
+
+/** A bucket whose process ends just before it writes. */
+function dying(bucket: KeyValue): KeyValue {
+  return {
+    get: (key: KvKey) => bucket.get(key),
+    put: () => Promise.reject(new ArqonError("spine-unavailable", "killed")),
+    update: () => Promise.reject(new ArqonError("spine-unavailable", "killed")),
+    delete: () => Promise.reject(new ArqonError("spine-unavailable", "killed")),
+    keys: (prefix) => bucket.keys(prefix),
+    sizes: (prefix) => bucket.sizes(prefix),
+    limit_bytes: bucket.limit_bytes,
+    watch: (...watch) => bucket.watch(...watch),
+  };
+}
+
+for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] as const) {
+  Deno.test(`${engine}: a registration that ends halfway is whole after the next start, and at once elsewhere`, async () => {
+    await using stage = await open();
+    const tool = await stage.tool();
+    const versions = await stage.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
+    const sets = await stage.spine.keyValue("ARQON_SCHEMAS", { plain: true });
+    const halfway = new SchemaStore(versions, dying(sets));
+    const base = { schema_id: ID, by: "ops", now_ms: 1, versions_max: 10 };
+    await assert.rejects(register({ store: halfway, work }, { ...base, bytes: ping() }), /killed/);
+    assert.equal(await tool.get(ID), undefined);
+    using t = await testSchemas(stage.spine, MAPPED);
+    assert.deepEqual(await tool.get(ID), new Uint8Array(ping()), "before it is ready");
+    const second = ping(["extra", 9, "int32"]);
+    await assert.rejects(register({ store: halfway, work }, { ...base, bytes: second }), /killed/);
+    await until(async () => (await tool.get(ID))?.length === second.length, "the repair");
+    assert.deepEqual(await tool.get(ID), new Uint8Array(second));
+    assert.deepEqual(await numbers(t), [1, 2], "nobody took it for another tool's");
+    assert.equal(await counted([t], "registered") + await counted([t], "refused"), 0);
+    await until(async () => await counted([t], "restored") === 2, "both repairs");
+  });
+
+  Deno.test(`${engine}: a Shield that puts the version before back too late is not taken for a tool`, async () => {
+    await using stage = await open();
+    const tool = await stage.tool();
+    const versions = await stage.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
+    const sets = await stage.spine.keyValue("ARQON_SCHEMAS", { plain: true });
+    {
+      using t = await testSchemas(stage.spine, MAPPED);
+      await tool.put(ID, ping());
+      await until(async () => (await numbers(t)).length === 1, "version 1");
+    }
+    await tool.put(ID, new TextEncoder().encode("garbage"));
+    const halfway = new SchemaStore(versions, dying(sets));
+    const { set } = await halfway.standing(ID);
+    assert.ok(set);
+    const { revision, sha256 } = set;
+    const refused = { revision, sha256, size_bytes: 7, refused_ms: 1, problem: "no set" };
+    await halfway.refuse(ID, { format: 1, ...refused, serving: 1 });
+    const second = ping(["extra", 9, "int32"]);
+    const base = { schema_id: ID, by: "ops", now_ms: 1, versions_max: 10 };
+    const forced = { ...base, bytes: second, compatibility: "NONE" as const };
+    await assert.rejects(register({ store: halfway, work }, forced), /killed/);
+    // What a Shield does that has read the history before that registration.
+    await tool.put(ID, ping());
+    using t = await testSchemas(stage.spine, MAPPED);
+    assert.deepEqual(await tool.get(ID), new Uint8Array(second));
+    assert.deepEqual(await numbers(t), [1, 2]);
+    await tool.put(ID, ping());
+    await until(async () => (await numbers(t)).length === 3, "a tool that means it");
+  });
+
+  Deno.test(`${engine}: nor is one that puts it back over a put that a registration found unjudged`, async () => {
+    await using stage = await open();
+    const tool = await stage.tool();
+    const versions = await stage.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
+    const sets = await stage.spine.keyValue("ARQON_SCHEMAS", { plain: true });
+    const store = new SchemaStore(versions, sets);
+    const base = { schema_id: ID, by: "ops", now_ms: 1, versions_max: 10 };
+    const second = ping(["extra", 9, "int32"]);
+    {
+      using t = await testSchemas(stage.spine, MAPPED);
+      await tool.put(ID, ping());
+      await until(async () => (await numbers(t)).length === 1, "version 1");
+    }
+    await tool.put(ID, new TextEncoder().encode("garbage"));
+    const { set } = await store.standing(ID);
+    await register({ store, work }, { ...base, bytes: second, compatibility: "NONE" });
+    // What a Shield does that has refused the put, and has read the history before that registration.
+    await store.putBack(ID, set, ping());
+    using t = await testSchemas(stage.spine, MAPPED);
+    assert.deepEqual(await tool.get(ID), new Uint8Array(second));
+    assert.deepEqual(await numbers(t), [1, 2]);
+    await tool.put(ID, ping());
+    await until(async () => (await numbers(t)).length === 3, "a tool that means it");
+  });
+
+  Deno.test(`${engine}: a put and a registration at once are both kept, whichever is first`, async () => {
+    await using stage = await open();
+    const tool = await stage.tool();
+    await inAll(stage, 2, async (all) => {
+      const [one, other] = all;
+      assert.ok(one && other);
+      await one.push(ID, ping());
+      for (let round = 0; round < 5; round++) {
+        const before = (await numbers(one)).length;
+        const theirs = ping([`theirs${round}`, 100 + round, "int32"]);
+        const ours = ping([`ours${round}`, 200 + round, "int32"]);
+        await Promise.all([tool.put(ID, theirs), other.push(ID, ours)]);
+        await until(async () => (await numbers(one)).length === before + 2, "both");
+        const last = (await one.store.require(ID)).head.versions.at(-1);
+        assert.ok(last);
+        const bytes = await one.store.bytes(ID, last);
+        await until(
+          async () => Buffer.from(await tool.get(ID) ?? []).equals(bytes),
+          "the key to be the current set",
+        );
+      }
+      assert.deepEqual(await numbers(one), Array.from({ length: 11 }, (_, at) => at + 1));
+    });
+  });
+}
+
+Deno.test("whatever Shields and tools do at once, each registration is there once and the key is the last", async () => {
+  await using stage = await natsStage();
+  const tool = await stage.tool();
+  await inAll(stage, 3, async (all) => {
+    const [first] = all;
+    assert.ok(first);
+    await first.push(ID, ping());
+    const pushed = new Set([sha256Of(ping())]);
+    const put = new Set<string>();
+    for (let round = 0; round < 12; round++) {
+      const ours = all.map((_, at) => ping([`ours${round}_${at}`, 100 + at, "int32"]));
+      const theirs = ping([`theirs${round}`, 200, "int32"]);
+      for (const set of ours) pushed.add(sha256Of(set));
+      put.add(sha256Of(theirs));
+      const kinds = [
+        () => tool.put(ID, theirs),
+        () => tool.put(ID, new TextEncoder().encode(`garbage ${round}`)),
+        () => tool.delete(ID),
+      ];
+      await Promise.all([
+        ...all.map((t, at) => t.push(ID, ours[at] ?? ping())),
+        ...kinds.slice(0, 1 + round % kinds.length).map((act) => act()),
+      ]);
+    }
+    let last = "";
+    await until(async () => {
+      const { head } = await first.store.require(ID);
+      const latest = head.versions.at(-1)?.sha256 ?? "";
+      const found = sha256Of(await tool.get(ID) ?? new Uint8Array(0));
+      // Until the history says so, an older version may be one that a Shield puts late.
+      const is_settled = (head.judged?.floor ?? 0) >= (head.versions.at(-1)?.version ?? 0);
+      const is_quiet = is_settled && found === latest && last === latest;
+      last = latest;
+      await new Promise((resolve) => setTimeout(resolve, is_quiet ? 400 : 50));
+      return is_quiet && sha256Of(await tool.get(ID) ?? new Uint8Array(0)) === latest;
+    }, "the key to be the newest version");
+    const { versions } = (await first.store.require(ID)).head;
+    const shas = versions.map(({ sha256 }) => sha256);
+    assert.equal(new Set(shas).size, shas.length, "no version twice");
+    assert.deepEqual(versions.map(({ version }) => version), shas.map((_, at) => at + 1));
+    for (const sha256 of pushed) assert.ok(shas.includes(sha256), "no registration is lost");
+    for (const sha256 of shas) assert.ok(pushed.has(sha256) || put.has(sha256));
+    const [older] = versions.slice(-2);
+    assert.ok(older);
+    await tool.put(ID, await first.store.bytes(ID, older));
+    const wanted = [shas.length + 1, older.sha256];
+    await until(async () => {
+      const latest = (await first.store.require(ID)).head.versions.at(-1);
+      return latest?.version === wanted[0] && latest?.sha256 === wanted[1];
+    }, "an older set that somebody means");
+  });
+});
+
+Deno.test("what was purged without a word is put back", async () => {
+  await using stage = await natsStage();
+  const tool = await stage.tool();
+  using t = await testSchemas(stage.spine, { ...MAPPED, more: { cache_ttl_seconds: 1 } });
+  await tool.put(ID, ping());
+  await until(async () => (await numbers(t)).length === 1, "version 1");
+  await stage.purgeStream?.("KV_ARQON_SCHEMAS");
+  await until(async () => (await tool.keys()).length === 1, "the set");
+  assert.deepEqual(await tool.get(ID), new Uint8Array(ping()));
+  assert.deepEqual(await numbers(t), [1]);
+});

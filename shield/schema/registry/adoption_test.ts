@@ -1,0 +1,248 @@
+/**
+ * What other tools put into the bucket of schemas: taken as the next version, or refused and told.
+ * Every case on the embedded engine and on a real NATS server, there by the client library alone.
+ */
+import assert from "node:assert/strict";
+import { gunzipSync, gzipSync } from "node:zlib";
+import { scanEnvelope, writeEnvelope } from "@arqon/proto";
+import { roomSubject } from "../../../shared/subjects/subject.ts";
+import { operator } from "../../admin/routing/testing/admin.ts";
+import { embeddedStage, natsStage } from "../testing/bucket_tool.ts";
+import type { BucketTool, ToolStage } from "../testing/bucket_tool.ts";
+import { testSchemas, until } from "../testing/registry.ts";
+import type { TestSchemas } from "../testing/registry.ts";
+import { BAD_PING, GOOD_PING, incompatiblePing, ping, UNKNOWN_PING } from "../testing/schemas.ts";
+
+const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
+const SUBJECT = roomSubject("in", "acme", "lobby");
+const ID = "v1.events.user_created";
+const MAPPED = { mappings: [{ schema_id: ID, unknown_fields: "refuse" as const }] };
+
+/** The reason of the refusal; undefined when the event may pass. */
+function check({ schemas }: TestSchemas, data: Uint8Array): string | undefined {
+  const envelope = writeEnvelope({ room_id: "lobby", event: { type: "ping", data } });
+  return schemas.gate.check(SUBJECT, "acme", scanEnvelope(envelope, LIMITS))?.error.reason;
+}
+
+// deno-lint-ignore no-explicit-any
+async function ask({ schemas }: TestSchemas, path: string, init: RequestInit = {}): Promise<any> {
+  const headers = { "content-type": "application/gzip" };
+  const request = new Request(`http://admin/v1/${path}`, { headers, ...init });
+  const response = await schemas.admin?.(request, operator());
+  assert.ok(response !== undefined && response.status < 500, `${response?.status} ${path}`);
+  return await response.json();
+}
+
+const putsOf = (t: TestSchemas, outcome: string) =>
+  t.metric(`shield_schema_puts_total{outcome="${outcome}"}`);
+const versionsOf = async (t: TestSchemas, id = ID): Promise<number> =>
+  (await t.store.read(id))?.head.versions.length ?? 0;
+const is = async (tool: BucketTool, key: string, bytes: Uint8Array) => {
+  const found = await tool.get(key);
+  return found !== undefined && Buffer.from(found).equals(bytes);
+};
+
+function onBoth(what: string, run: (stage: ToolStage, tool: BucketTool) => Promise<void>): void {
+  for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] as const) {
+    Deno.test(`${engine}: ${what}`, async () => {
+      await using stage = await open();
+      await run(stage, await stage.tool());
+    });
+  }
+}
+
+onBoth(
+  "a set that a tool puts is the next version, and the key is the current set",
+  async (stage, tool) => {
+    using t = await testSchemas(stage.spine, MAPPED);
+    assert.equal(check(t, GOOD_PING), "schema-unavailable");
+    await tool.put(ID, ping());
+    await until(() => check(t, GOOD_PING) === undefined, "version 1");
+    assert.equal(check(t, BAD_PING), "schema-violation");
+    assert.equal(check(t, UNKNOWN_PING), "schema-violation");
+    const second = ping(["extra", 99, "int32"]);
+    await tool.put(ID, second);
+    await until(() => check(t, UNKNOWN_PING) === undefined, "version 2");
+    const { versions, refused } = await ask(t, `schemas/${ID}`);
+    assert.deepEqual(versions.map((one: { version: number }) => one.version), [1, 2]);
+    assert.deepEqual([versions[1].by, refused], ["ARQON_SCHEMAS", null]);
+    assert.equal(await putsOf(t, "registered"), 2);
+    const third = ping(["extra", 99, "int32"], ["more", 100, "int32"]);
+    const pushed = await ask(t, `schemas/${ID}`, { method: "PUT", body: third });
+    assert.equal(pushed.version, 3);
+    assert.ok(await is(tool, ID, third), "bare and gzipped");
+    assert.deepEqual(gunzipSync(await tool.get(ID) ?? ""), gunzipSync(third));
+    assert.deepEqual(await tool.keys(), [ID], "schema ids and nothing else");
+    assert.deepEqual(
+      await Promise.all(["registered", "refused", "restored"].map((one) => putsOf(t, one))),
+      [2, 0, 0],
+      "our own put is nobody else's",
+    );
+  },
+);
+
+onBoth(
+  "a set that is not compatible is refused, told everywhere and put back",
+  async (stage, tool) => {
+    using t = await testSchemas(stage.spine, MAPPED);
+    await tool.put(ID, ping());
+    await until(() => check(t, GOOD_PING) === undefined, "version 1");
+    await tool.put(ID, incompatiblePing());
+    await until(async () => await t.metric("shield_schema_refused") === 1, "the refusal");
+    await until(() => is(tool, ID, ping()), "the last known good");
+    await until(async () => await putsOf(t, "restored") === 1, "the count");
+    assert.equal(check(t, GOOD_PING), undefined);
+    assert.equal(await putsOf(t, "refused"), 1);
+    const { refused: [put], schemas: [listed] } = await ask(t, "schemas");
+    assert.deepEqual([put.schema_id, put.serving, listed.latest.version], [ID, 1, 1]);
+    assert.match(put.problem, /^not compatible with version 1 \(BACKWARD\): error field-/);
+    assert.equal((await ask(t, `schemas/${ID}`)).refused.problem, put.problem);
+    const detail = t.schemas.checks()["schemas"]?.detail ?? "";
+    assert.match(detail, /1 refused in the bucket \(v1\.events\.user_created: not compatible/);
+    assert.equal(t.schemas.status()["refused"], 1);
+    const told = t.lines.filter((line) => line.includes("is refused"));
+    assert.equal(told.length, 1);
+    assert.match(
+      told[0] ?? "",
+      /^level=error component=registry error="not compatible .* schema=v1\.events\.user_created bucket=ARQON_SCHEMAS .*serving="version 1"/,
+    );
+    await ask(t, `schemas/${ID}`, { method: "PUT", body: ping() });
+    await until(async () => await t.metric("shield_schema_refused") === 0, "the pardon");
+    await tool.put(ID, incompatiblePing());
+    await until(async () => await t.metric("shield_schema_refused") === 1, "the next refusal");
+    await tool.put(ID, ping(["extra", 99, "int32"]));
+    await until(async () => await t.metric("shield_schema_refused") === 0, "a good version");
+    assert.equal(await versionsOf(t), 2);
+  },
+);
+
+const text = (value: string) => new TextEncoder().encode(value);
+const GARBAGE: readonly (readonly [string, () => Uint8Array, RegExp])[] = [
+  ["text", () => text("neither"), /is not gzip; send a gzipped FileDescriptorSet/],
+  ["nothing", () => new Uint8Array(0), /is not gzip/],
+  ["a set without gzip", () => new Uint8Array(gunzipSync(ping())), /is not gzip/],
+  ["half a gzip", () => ping().subarray(0, 60), /cut off or damaged/],
+  ["a bomb", () => new Uint8Array(gzipSync(new Uint8Array(64_000_000))), /more than 16777216/],
+  ["an empty set", () => new Uint8Array(gzipSync("")), /holds no file/],
+  ["other gzip", () => new Uint8Array(gzipSync("hello world")), /./],
+];
+
+onBoth(
+  "what is no set is refused with what it is, with and without a version before",
+  async (stage, tool) => {
+    using t = await testSchemas(stage.spine, MAPPED);
+    await tool.put(ID, ping());
+    await until(() => check(t, GOOD_PING) === undefined, "version 1");
+    for (const [at, [what, make, problem]] of GARBAGE.entries()) {
+      await tool.put(ID, make());
+      await until(async () => await putsOf(t, "refused") === at * 2 + 1, what);
+      await until(() => is(tool, ID, ping()), `the last known good after ${what}`);
+      await tool.put(`new.${at}`, make());
+      await until(async () => await putsOf(t, "refused") === at * 2 + 2, what);
+      const { refused } = await ask(t, "schemas");
+      const [other, own] = [`new.${at}`, ID].map((id) =>
+        refused.find((one: { schema_id: string }) => one.schema_id === id)
+      );
+      assert.match(own.problem, problem, what);
+      assert.deepEqual([own.serving, other.serving], [1, null]);
+      assert.equal(other.problem, own.problem);
+      assert.ok(await is(tool, `new.${at}`, make()), "there is nothing to put back");
+      const answer = await ask(t, `schemas/new.${at}`);
+      assert.deepEqual([answer.status, answer.reason], [404, "schema-unknown"]);
+    }
+    assert.equal(check(t, GOOD_PING), undefined);
+    assert.equal(await versionsOf(t), 1);
+    await tool.delete("new.0");
+    await tool.put("new.1", ping());
+    const left = GARBAGE.length + 1 - 2;
+    await until(async () => await t.metric("shield_schema_refused") === left, "what is settled");
+    assert.equal(await versionsOf(t, "new.1"), 1);
+  },
+);
+
+onBoth(
+  "the same set is no new version, however it is gzipped; an older one is the next",
+  async (stage, tool) => {
+    using t = await testSchemas(stage.spine, MAPPED);
+    const first = ping();
+    const second = ping(["extra", 99, "int32"]);
+    await tool.put(ID, first);
+    await until(() => check(t, GOOD_PING) === undefined, "version 1");
+    await tool.put(ID, first);
+    const other = new Uint8Array(gzipSync(gunzipSync(first), { level: 0 }));
+    await tool.put(ID, other);
+    await until(() => is(tool, ID, first), "the set as it was registered");
+    assert.equal(await versionsOf(t), 1);
+    const pushed = await ask(t, `schemas/${ID}`, { method: "PUT", body: other });
+    assert.deepEqual([pushed.registered, pushed.version], [false, 1]);
+    await tool.put(ID, second);
+    await until(async () => await versionsOf(t) === 2, "version 2");
+    await ask(t, `schemas/${ID}?compatibility=NONE`, { method: "PUT" });
+    await tool.put(ID, first);
+    await until(async () => await versionsOf(t) === 3, "the way back");
+    await until(() => check(t, UNKNOWN_PING) === "schema-violation", "the older set");
+    assert.ok(await is(tool, ID, first));
+    assert.equal(await putsOf(t, "refused"), 0);
+  },
+);
+
+onBoth(
+  "who deletes a key is told, and the last known good serves and is put back",
+  async (stage, tool) => {
+    using t = await testSchemas(stage.spine, MAPPED);
+    await tool.put(ID, ping());
+    await until(() => check(t, GOOD_PING) === undefined, "version 1");
+    for (const [at, purge] of [false, true].entries()) {
+      await tool.delete(ID, purge);
+      await until(async () => await putsOf(t, "refused") === at + 1, "the deletion");
+      await until(() => is(tool, ID, ping()), "the last known good");
+      assert.equal(check(t, GOOD_PING), undefined);
+      const { refused: [put] } = await ask(t, "schemas");
+      assert.deepEqual([put.schema_id, put.sha256, put.serving], [ID, "", 1]);
+      assert.match(put.problem, /deleted/);
+    }
+    assert.equal(await versionsOf(t), 1);
+  },
+);
+
+onBoth("a key that is no schema id is told and left alone", async (stage, tool) => {
+  using t = await testSchemas(stage.spine, MAPPED);
+  await tool.put("proto/user=1", ping());
+  await until(async () => await t.metric("shield_schema_refused") === 1, "the refusal");
+  const { refused: [put], schemas } = await ask(t, "schemas");
+  assert.deepEqual([put.schema_id, put.serving, schemas], ["proto/user=1", null, []]);
+  assert.match(put.problem, /no schema id: a schema id is 1 to 128/);
+  await tool.delete("proto/user=1");
+  await until(async () => await t.metric("shield_schema_refused") === 0, "its end");
+});
+
+onBoth("what was put while no Shield ran is judged before one is ready", async (stage, tool) => {
+  {
+    using t = await testSchemas(stage.spine, MAPPED);
+    await tool.put(ID, ping());
+    await until(() => check(t, GOOD_PING) === undefined, "version 1");
+  }
+  await tool.put(ID, ping(["extra", 99, "int32"]));
+  await tool.put("other", text("neither"));
+  {
+    using t = await testSchemas(stage.spine, MAPPED);
+    assert.equal(check(t, UNKNOWN_PING), undefined);
+    assert.equal(await t.metric("shield_schema_refused"), 1);
+  }
+  await tool.delete(ID);
+  await tool.delete("other");
+  using t = await testSchemas(stage.spine, MAPPED);
+  assert.ok(await is(tool, ID, ping(["extra", 99, "int32"])));
+  assert.equal(await t.metric("shield_schema_refused"), 0);
+  assert.equal(check(t, UNKNOWN_PING), undefined);
+});
+
+onBoth("kv_bucket names the bucket", async (stage) => {
+  const tool = await stage.tool("CONTRACTS");
+  using t = await testSchemas(stage.spine, { ...MAPPED, more: { kv_bucket: "CONTRACTS" } });
+  await tool.put(ID, ping());
+  await until(() => check(t, GOOD_PING) === undefined, "version 1");
+  const versions = await stage.spine.keyValue("CONTRACTS_VERSIONS");
+  assert.equal((await versions.get([ID]))?.key[0], ID);
+  assert.deepEqual(await tool.keys(), [ID]);
+});

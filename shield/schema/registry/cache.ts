@@ -1,0 +1,197 @@
+/**
+ * The schemas that this process needs, kept current: looks at the registry when the watch tells of a
+ * change and whenever a schema has reached its age, and keeps serving what it has when the registry
+ * does not answer. What one schema is in memory is `entry.ts`; who asks is `gate.ts`.
+ */
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { KvWatch } from "../../../shared/spine/contract/spine.ts";
+import { CachedSchema } from "./entry.ts";
+import type { LoadOutcome, MappedMessage } from "./entry.ts";
+import type { SchemaStore } from "./store.ts";
+import type { SourceTools } from "./version_sources.ts";
+import type { WorkingSet } from "./working_set.ts";
+
+/** How often ages are looked at. */
+const SWEEP_MS = 500;
+/** Pause before a look that failed is repeated. */
+const RETRY_MS = 2_000;
+/** Looks at the registry that are under way at a time. */
+const LOADS_MAX = 16;
+/** Messages of one schema whose trouble one look logs. */
+const LINES_MAX = 10;
+
+const NO_MESSAGES: ReadonlySet<string> = new Set();
+
+/** What the cache needs of the process. */
+export interface SchemaCacheOptions {
+  readonly store: SchemaStore;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Age at which a schema is looked at again, in ms. */
+  readonly ttl_ms: number;
+  /** Schemas that are held at a time: `[platform.registry] schemas`. */
+  readonly schemas_max: number;
+  /** Where their messages are compiled. */
+  readonly working: WorkingSet;
+  /** How large sets are cut down. */
+  readonly tools: SourceTools;
+  readonly onLoaded: (outcome: LoadOutcome) => void;
+}
+
+/** A message that is wanted. */
+export interface Wanted {
+  readonly schema_id: string;
+  readonly message: string;
+}
+
+/** The cache. */
+export class SchemaCache {
+  readonly #options: SchemaCacheOptions;
+  readonly #schemas = new Map<string, CachedSchema>();
+  /** Being looked at; true: look again when it is done. */
+  readonly #loading = new Map<string, boolean>();
+  readonly #due = new Set<string>();
+  readonly #waiters = new Set<() => void>();
+  readonly #watch: KvWatch;
+  readonly #sweeper: ReturnType<typeof setInterval>;
+  #closed = false;
+
+  constructor(options: SchemaCacheOptions) {
+    this.#options = options;
+    this.#watch = options.store.watch((schema_id) => this.#hear(schema_id));
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
+    Deno.unrefTimer(this.#sweeper);
+  }
+
+  /** The schemas that are held. */
+  get schemas(): ReadonlyMap<string, CachedSchema> {
+    return this.#schemas;
+  }
+
+  /** Holds these messages and no others. What does not fit is left out and logged. */
+  want(all: Iterable<Wanted>): void {
+    const wanted = new Map<string, Set<string>>();
+    let left_out = 0;
+    for (const { schema_id, message } of all) {
+      const messages = wanted.get(schema_id);
+      if (messages !== undefined) messages.add(message);
+      else if (wanted.size < this.#options.schemas_max) wanted.set(schema_id, new Set([message]));
+      else left_out++;
+    }
+    if (left_out > 0) {
+      const { schemas_max, log } = this.#options;
+      log.error("more schemas are mapped than [platform.registry] schemas", {
+        schemas_max,
+        mappings: left_out,
+      });
+    }
+    for (const [schema_id, schema] of this.#schemas) {
+      if (wanted.has(schema_id)) continue;
+      this.#schemas.delete(schema_id);
+      schema.want(NO_MESSAGES);
+    }
+    for (const [schema_id, messages] of wanted) this.#hold(schema_id, messages);
+  }
+
+  /** The message, unless it is not wanted or did not fit. */
+  get(schema_id: string, message: string): MappedMessage | undefined {
+    return this.#schemas.get(schema_id)?.get(message);
+  }
+
+  /** Resolves when no look is due or under way. */
+  async settled(): Promise<void> {
+    while (!this.#closed && this.#loading.size + this.#due.size > 0) {
+      await new Promise<void>((resolve) => this.#waiters.add(resolve));
+    }
+  }
+
+  /** Looks at a schema now, if it is held. */
+  refresh(schema_id: string): void {
+    this.#hear(schema_id);
+  }
+
+  /** Stops looking; what is held stays readable. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearInterval(this.#sweeper);
+    this.#watch.stop();
+    this.#wake();
+  }
+
+  #hold(schema_id: string, messages: ReadonlySet<string>): void {
+    const known = this.#schemas.get(schema_id);
+    const { working, tools } = this.#options;
+    const schema = known ?? new CachedSchema(schema_id, working, tools);
+    this.#schemas.set(schema_id, schema);
+    schema.want(messages);
+    if (known === undefined || schema.is_due) this.#hear(schema_id);
+  }
+
+  #hear(schema_id: string): void {
+    if (this.#closed || !this.#schemas.has(schema_id)) return;
+    if (this.#loading.has(schema_id)) this.#loading.set(schema_id, true);
+    else this.#due.add(schema_id);
+    this.#begin();
+  }
+
+  #begin(): void {
+    for (const schema_id of this.#due) {
+      if (this.#loading.size >= LOADS_MAX) return;
+      this.#due.delete(schema_id);
+      const schema = this.#schemas.get(schema_id);
+      if (schema === undefined) continue;
+      this.#loading.set(schema_id, false);
+      void this.#load(schema);
+    }
+  }
+
+  async #load(schema: CachedSchema): Promise<void> {
+    const { store, now, onLoaded } = this.#options;
+    const outcome = await schema.load(store, now);
+    const again = this.#loading.get(schema.schema_id) === true;
+    this.#loading.delete(schema.schema_id);
+    onLoaded(outcome);
+    this.#tell(schema, outcome);
+    if (again) this.#hear(schema.schema_id);
+    if (!this.#closed) this.#begin();
+    this.#wake();
+  }
+
+  #tell(schema: CachedSchema, outcome: LoadOutcome): void {
+    const { log } = this.#options;
+    const { schema_id, version } = schema;
+    if (outcome === "loaded") log.info("a schema is loaded", { schema: schema_id, version });
+    const troubled = [...schema.messages].filter(({ problem }) => problem !== "");
+    const text = troubled.map(({ type_name, problem }) => `${type_name}: ${problem}`).join("; ");
+    const is_news = text !== schema.told;
+    schema.told = text;
+    // Only what is new: it is looked at again and again.
+    if (!is_news) return;
+    for (const { type_name, compiled, problem } of troubled.slice(0, LINES_MAX)) {
+      log.warn("the newest version of a schema is not in force", {
+        error: problem,
+        schema: schema_id,
+        message: type_name,
+        serving: compiled === undefined ? "nothing" : `version ${compiled.version}`,
+      });
+    }
+  }
+
+  #sweep(): void {
+    const { now, ttl_ms } = this.#options;
+    const now_ms = now();
+    for (const schema of this.#schemas.values()) {
+      const pause_ms = schema.outcome === "failed" ? Math.min(RETRY_MS, ttl_ms) : ttl_ms;
+      if (schema.outcome === undefined || this.#loading.has(schema.schema_id)) continue;
+      if (now_ms - schema.tried_ms >= pause_ms) this.#due.add(schema.schema_id);
+    }
+    this.#begin();
+  }
+
+  #wake(): void {
+    for (const waiter of this.#waiters) waiter();
+    this.#waiters.clear();
+  }
+}

@@ -1,0 +1,252 @@
+/** Schemas in memory: loaded, swapped, kept when the registry has nothing better, bounded. */
+import assert from "node:assert/strict";
+import { createLogger } from "../../../shared/logs/log.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { testSpine } from "../../testing/spine.ts";
+import { SchemaCache } from "./cache.ts";
+import type { LoadOutcome } from "./entry.ts";
+import { encodeSchemaRecord, sha256Of, versionKey } from "./schema_record.ts";
+import { register } from "./register.ts";
+import { SetWorker } from "./set_work.ts";
+import { SchemaStore, versionsBucket } from "./store.ts";
+import { until } from "../testing/registry.ts";
+import { BAD_PING, ping, pong, ruledPing, UNKNOWN_PING } from "../testing/schemas.ts";
+import { WorkingSet } from "./working_set.ts";
+
+const BUCKET = "ARQON_SCHEMAS";
+const PING = { schema_id: "ping", message: "t.Ping" };
+const REFUSE = { unknown_fields: "refuse" } as const;
+
+/** A store on whose watch nothing ever comes: what is left is the age. */
+class DeafStore extends SchemaStore {
+  override watch(): ReturnType<SchemaStore["watch"]> {
+    return { ready: Promise.resolve(), stop: () => {} };
+  }
+}
+
+async function testCache(
+  spine: Spine,
+  options: { deaf?: boolean; schemas_max?: number; ttl_ms?: number } = {},
+) {
+  const bucket = await spine.keyValue(versionsBucket(BUCKET));
+  const sets = await spine.keyValue(BUCKET, { plain: true });
+  const store = options.deaf === true ? new DeafStore(bucket, sets) : new SchemaStore(bucket, sets);
+  const lines: string[] = [];
+  const clock = { now_ms: 1_000_000 };
+  const now = () => clock.now_ms;
+  const write = (line: string) => void lines.push(line);
+  const log = createLogger({ level: "info", format: "logfmt", component: "registry", now, write });
+  const loads: LoadOutcome[] = [];
+  const { schemas_max = 100, ttl_ms = 300_000 } = options;
+  const onLoaded = (outcome: LoadOutcome) => void loads.push(outcome);
+  const working = new WorkingSet({ compiled_bytes: 1_073_741_824, restore_ms: 1_000, now });
+  const { work } = new SetWorker();
+  const tools = { work, message_parts: 5_000 };
+  const base = { store, log, now, ttl_ms, schemas_max, working, tools, onLoaded };
+  const cache = new SchemaCache(base);
+  const push = async (schema_id: string, bytes: Uint8Array) => {
+    const request = { schema_id, bytes, by: "ops", now_ms: 1, versions_max: 1_000 };
+    await register({ store, work }, { ...request, compatibility: "NONE" });
+  };
+  const version = (one = PING) => cache.get(one.schema_id, one.message)?.compiled?.version;
+  return {
+    bucket,
+    store,
+    cache,
+    lines,
+    clock,
+    loads,
+    push,
+    version,
+    [Symbol.dispose]: () => cache.close(),
+  };
+}
+
+Deno.test("what is wanted is loaded, and a new version takes the place of the old one", async () => {
+  await using engine = testSpine();
+  using t = await testCache(engine.spine);
+  await t.push("ping", ping());
+  t.cache.want([PING]);
+  await t.cache.settled();
+  assert.equal(t.version(), 1);
+  const old = t.cache.get("ping", "t.Ping")?.compiled?.message;
+  assert.equal(old?.validate(UNKNOWN_PING, REFUSE).total, 1);
+  await t.push("ping", ping(["extra", 99, "int32"]));
+  await until(() => t.version() === 2, "version 2");
+  assert.equal(
+    t.cache.get("ping", "t.Ping")?.compiled?.message?.validate(UNKNOWN_PING, REFUSE).total,
+    0,
+  );
+  assert.equal(old?.validate(UNKNOWN_PING, REFUSE).total, 1, "the old one is as it was");
+  await t.push("other", ping());
+  await t.cache.settled();
+  assert.deepEqual([...t.cache.schemas.keys()], ["ping"], "what nobody wants is not held");
+  t.cache.want([]);
+  assert.equal(t.cache.get("ping", "t.Ping"), undefined);
+});
+
+Deno.test("a version that cannot be used leaves the old one in force, message by message", async () => {
+  await using engine = testSpine();
+  using t = await testCache(engine.spine);
+  const inner = { schema_id: "ping", message: "t.Inner" };
+  await t.push("ping", ping());
+  t.cache.want([PING, inner]);
+  await t.cache.settled();
+  await t.push("ping", pong());
+  await until(() => t.loads.includes("invalid"), "the look at version 2");
+  assert.deepEqual([t.version(), t.version(inner)], [1, 1]);
+  const [line, ...more] = t.lines.filter((one) => one.includes("t.Inner"));
+  assert.match(
+    line ?? "",
+    /^level=warn component=registry error="version 2: .*no message.*t\.Inner/,
+  );
+  assert.match(line ?? "", /serving="version 1"/);
+  assert.equal(more.length, 0, "said once");
+  const pongs = { schema_id: "ping", message: "t.Pong" };
+  t.cache.want([PING, pongs]);
+  await t.cache.settled();
+  assert.equal(t.version(pongs), 2, "what the new version has is served from it");
+  assert.equal(t.version(), 1);
+  await t.push("ping", ping(["again", 50, "int32"]));
+  await until(() => t.version() === 3, "a version that is good again");
+  assert.equal(t.version(pongs), 2, "and now this one lacks it");
+});
+
+Deno.test("a process that has just started serves the version that all others serve, message by message", async () => {
+  await using engine = testSpine();
+  using old = await testCache(engine.spine);
+  const inner = { schema_id: "ping", message: "t.Inner" };
+  const pongs = { schema_id: "ping", message: "t.Pong" };
+  const nobody = { schema_id: "ping", message: "t.Nobody" };
+  const all = [PING, inner, pongs, nobody];
+  const served = (t: Awaited<ReturnType<typeof testCache>>) => all.map((one) => t.version(one));
+  await old.push("ping", ping());
+  old.cache.want(all);
+  await old.cache.settled();
+  for (const bytes of [ping(["two", 50, "int32"]), pong(), ruledPing()]) {
+    await old.push("ping", bytes);
+  }
+  await until(() => old.version() === 4, "version 4");
+  await old.cache.settled();
+  assert.deepEqual(served(old), [4, 2, 3, undefined]);
+  using fresh = await testCache(engine.spine);
+  fresh.cache.want(all);
+  await fresh.cache.settled();
+  assert.deepEqual(served(fresh), served(old));
+  assert.match(fresh.cache.get("ping", "t.Inner")?.problem ?? "", /^version 4: .*t\.Inner/);
+  // Mapped only now, to a message that the newest version lacks.
+  using later = await testCache(engine.spine);
+  later.cache.want([PING]);
+  await later.cache.settled();
+  later.cache.want([PING, inner]);
+  await until(() => later.version(inner) === 2, "the version that has it");
+  // One that cannot be unpacked is passed over in the same way.
+  const bytes = new Uint8Array([0x1f, 0x8b, 1, 2, 3]);
+  const broken = { version: 5, sha256: sha256Of(bytes), size_bytes: 5, registered_ms: 1, by: "x" };
+  const { head } = await fresh.store.require("ping");
+  await fresh.bucket.put(versionKey("ping", broken), bytes);
+  const versions = [...head.versions, broken];
+  await fresh.bucket.put(["ping"], encodeSchemaRecord({ ...head, versions }));
+  await until(() => fresh.loads.at(-1) === "invalid" && fresh.loads.length > 1, "the look");
+  using last = await testCache(engine.spine);
+  last.cache.want(all);
+  await last.cache.settled();
+  assert.deepEqual([served(fresh), served(last)], [[4, 2, 3, undefined], [4, 2, 3, undefined]]);
+});
+
+Deno.test("bytes that cannot be read leave the old version in force and are looked at again", async () => {
+  await using engine = testSpine();
+  using t = await testCache(engine.spine, { ttl_ms: 60_000 });
+  await t.push("ping", ping());
+  t.cache.want([PING]);
+  await t.cache.settled();
+  const head = JSON.stringify({
+    format: 1,
+    compatibility: "NONE",
+    versions: [{ version: 9, sha256: "0".repeat(64), size_bytes: 1, registered_ms: 1, by: "x" }],
+  });
+  await t.bucket.put(["ping"], new TextEncoder().encode(head));
+  await until(() => t.loads.includes("failed"), "the look");
+  assert.equal(t.version(), 1);
+  assert.equal(t.cache.schemas.get("ping")?.isStale, true);
+  assert.ok(t.lines.some((line) => line.includes("version 9 is not there")));
+  await t.bucket.put(["ping"], new TextEncoder().encode("neither"));
+  await until(
+    () => t.lines.some((line) => line.includes("cannot be read: it is no JSON")),
+    "the look",
+  );
+  await t.bucket.delete(["ping"]);
+  await until(() => t.loads.includes("absent"), "the look");
+  assert.equal(t.version(), 1, "also when it is gone: nothing that we do deletes a schema");
+  assert.equal(t.cache.schemas.get("ping")?.isStale, true);
+  await t.push("ping", ping(["extra", 9, "int32"]));
+  await until(() => t.version() === 1 && t.loads.at(-1) === "loaded", "the repair");
+  assert.equal(t.cache.schemas.get("ping")?.isStale, false);
+});
+
+Deno.test("a set that is stored but no descriptor set is not unpacked again and again", async () => {
+  await using engine = testSpine();
+  using t = await testCache(engine.spine);
+  const bytes = new Uint8Array([0x1f, 0x8b, 1, 2, 3]);
+  const sha256 = sha256Of(bytes);
+  const version = { version: 1, sha256, size_bytes: 5, registered_ms: 1, by: "x" };
+  const head = { format: 1 as const, compatibility: "NONE" as const, versions: [version] };
+  await t.bucket.put(versionKey("ping", version), bytes);
+  await t.bucket.put(["ping"], encodeSchemaRecord(head));
+  t.cache.want([PING]);
+  await t.cache.settled();
+  assert.deepEqual(t.loads, ["invalid"]);
+  assert.match(t.cache.get("ping", "t.Ping")?.problem ?? "", /^version 1: .*gzip/);
+  t.cache.refresh("ping");
+  await t.cache.settled();
+  assert.equal(t.loads.at(-1), "invalid");
+  assert.equal(t.lines.length, 1);
+});
+
+Deno.test("at its age a schema is looked at although nobody tells of a change", async () => {
+  await using engine = testSpine();
+  using t = await testCache(engine.spine, { deaf: true, ttl_ms: 300_000 });
+  await t.push("ping", ping());
+  t.cache.want([PING]);
+  await t.cache.settled();
+  await t.push("ping", ping(["extra", 99, "int32"]));
+  t.clock.now_ms += 299_999;
+  await new Promise((resolve) => setTimeout(resolve, 1_200));
+  assert.equal(t.version(), 1, "not before");
+  assert.equal(t.cache.schemas.get("ping")?.confirmed_ms, 1_000_000);
+  t.clock.now_ms += 1;
+  await until(() => t.version() === 2, "the look at its age");
+  assert.equal(t.cache.schemas.get("ping")?.confirmed_ms, 1_300_000);
+});
+
+Deno.test("what does not fit is left out by name, and fits when others go", async () => {
+  await using engine = testSpine();
+  using t = await testCache(engine.spine, { schemas_max: 2 });
+  const all = ["a", "b", "c"].map((schema_id) => ({ schema_id, message: "t.Ping" }));
+  for (const { schema_id } of all) await t.push(schema_id, ping());
+  t.cache.want(all);
+  await t.cache.settled();
+  assert.deepEqual(all.map((one) => t.version(one)), [1, 1, undefined]);
+  assert.match(t.lines.join(), /level=error component=registry schemas_max=2 mappings=1 /);
+  t.cache.want(all.slice(1));
+  await t.cache.settled();
+  assert.deepEqual(all.map((one) => t.version(one)), [undefined, 1, 1]);
+});
+
+Deno.test("versions are told apart by their bytes, also when a schema begins anew", async () => {
+  await using engine = testSpine();
+  using t = await testCache(engine.spine);
+  await t.push("ping", ping());
+  t.cache.want([PING]);
+  await t.cache.settled();
+  assert.equal(
+    t.cache.get("ping", "t.Ping")?.compiled?.message?.validate(BAD_PING, REFUSE).total,
+    1,
+  );
+  for (const key of await t.bucket.keys()) await t.bucket.delete(key);
+  await t.push("ping", ruledPing());
+  await until(
+    () => t.cache.get("ping", "t.Ping")?.compiled?.message?.validate(BAD_PING, REFUSE).total === 0,
+    "the other version 1",
+  );
+});

@@ -1,0 +1,76 @@
+/**
+ * Deletes a schema to which nothing is mapped: its versions, its current set, and the last refusal. A
+ * tombstone stays that says who did it, so that what is left anywhere is not taken for a new schema,
+ * and one that comes later has a number that none had before. Who may delete is `admin_api.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
+import type { Deletion } from "./schema_record.ts";
+import { tombstoneOf } from "./standing.ts";
+import { unknown } from "./store.ts";
+import type { SchemaStore } from "./store.ts";
+
+/** With n writers at once the last one succeeds at its n-th attempt. */
+const ATTEMPTS = 64;
+/** Mappings that a sentence names. */
+const NAMED_MAX = 4;
+
+/** A schema that subjects are mapped to; the mappings go into the problem body. */
+export class MappedError extends Error {
+  override readonly name = "MappedError";
+  readonly mappings: readonly SchemaMapping[];
+
+  constructor(schema_id: string, mappings: readonly SchemaMapping[]) {
+    const named = mappings.slice(0, NAMED_MAX)
+      .map(({ subject, message }) => `${subject} to ${message}`).join(", ");
+    const more = mappings.length > NAMED_MAX ? ` and ${mappings.length - NAMED_MAX} more` : "";
+    super(`${JSON.stringify(schema_id)} is mapped: ${named}${more}; unmap it first`);
+    this.mappings = mappings;
+  }
+}
+
+/** Which schema is deleted, and by whom. */
+export interface DeleteRequest {
+  readonly schema_id: string;
+  readonly by: string;
+  /** Unix ms. */
+  readonly now_ms: number;
+  /** The mappings to it; asked again for each attempt. */
+  readonly mapped: () => readonly SchemaMapping[];
+}
+
+/** What there was. */
+export interface Deleted extends Deletion {
+  /** Versions that were kept. */
+  readonly versions: number;
+}
+
+/**
+ * Deletes the schema. What a crash leaves of it is taken away by those who watch the buckets. Rejects
+ * with `schema-unknown`, `MappedError`, and what the store says.
+ */
+export async function deleteSchema(
+  store: SchemaStore,
+  { schema_id, by, now_ms, mapped }: DeleteRequest,
+): Promise<Deleted> {
+  for (let attempt = 1;; attempt++) {
+    const standing = await store.standing(schema_id);
+    const { stored, buried, set } = standing;
+    if (stored === undefined) throw unknown(schema_id, buried);
+    const mappings = mapped();
+    if (mappings.length > 0) throw new MappedError(schema_id, mappings);
+    const tombstone = tombstoneOf(standing, { by, deleted_ms: now_ms });
+    try {
+      await store.bury(schema_id, stored, tombstone);
+    } catch (error) {
+      const lost = error instanceof ArqonError && error.reason === "version-conflict";
+      if (!lost || attempt === ATTEMPTS) throw error;
+      continue;
+    }
+    if (set !== undefined) await store.clear(schema_id, set);
+    await store.pardon(schema_id);
+    const { versions } = stored.head;
+    for (const version of versions) await store.forget(schema_id, version);
+    return { ...tombstone.deleted, versions: versions.length };
+  }
+}

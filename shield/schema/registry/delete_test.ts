@@ -1,0 +1,156 @@
+/**
+ * A schema is deleted: what goes, what stays of it, and that nothing brings it back unasked. Every case on
+ * the embedded engine and on a real NATS server.
+ */
+import assert from "node:assert/strict";
+import { operator } from "../../admin/routing/testing/admin.ts";
+import { deleteSchema } from "./delete.ts";
+import { sha256Of } from "./schema_record.ts";
+import { tombstoneOf } from "./standing.ts";
+import { versionsBucket } from "./store.ts";
+import { embeddedStage, natsStage } from "../testing/bucket_tool.ts";
+import type { BucketTool, ToolStage } from "../testing/bucket_tool.ts";
+import { testSchemas, until } from "../testing/registry.ts";
+import type { TestSchemas } from "../testing/registry.ts";
+import { incompatiblePing, ping } from "../testing/schemas.ts";
+
+const ID = "fleet";
+const BUCKET = "ARQON_SCHEMAS";
+
+// deno-lint-ignore no-explicit-any
+async function ask(t: TestSchemas, method: string, body: Uint8Array | null = null): Promise<any> {
+  const request = new Request(`http://admin/v1/schemas/${ID}`, {
+    method,
+    headers: { "content-type": "application/gzip" },
+    body: body as Uint8Array<ArrayBuffer> | null,
+  });
+  const response = await t.schemas.admin?.(request, operator());
+  assert.ok(response !== undefined);
+  return { status: response.status, ...await response.json() };
+}
+
+/** Keys that are stored under the id: the history or a tombstone, and versions. */
+async function keysOf({ spine }: ToolStage): Promise<number> {
+  return (await (await spine.keyValue(versionsBucket(BUCKET))).keys([ID])).length;
+}
+
+function onBoth(what: string, run: (stage: ToolStage, tool: BucketTool) => Promise<void>): void {
+  for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] as const) {
+    Deno.test(`${engine}: ${what}`, async () => {
+      await using stage = await open();
+      await run(stage, await stage.tool());
+    });
+  }
+}
+
+onBoth("a deleted schema leaves no bytes, and a push begins anew with the next number", async (
+  stage,
+  tool,
+) => {
+  using t = await testSchemas(stage.spine, { mappings: [] });
+  await ask(t, "PUT", ping());
+  await ask(t, "PUT", ping(["extra", 99, "int32"]));
+  assert.equal(await keysOf(stage), 3);
+  const gone = await ask(t, "DELETE");
+  assert.deepEqual([gone.status, gone.deleted, gone.version, gone.versions], [200, true, 2, 2]);
+  assert.deepEqual([await tool.keys(), await keysOf(stage)], [[], 1], "only the tombstone");
+  for (const method of ["GET", "DELETE"]) {
+    const { status, reason, detail } = await ask(t, method);
+    assert.deepEqual([status, reason], [404, "schema-unknown"]);
+    assert.match(detail, /"fleet", which .+ deleted at version 2 \(\d{4}-/);
+  }
+  assert.deepEqual(await t.store.list(), []);
+  // Compared with nothing: under BACKWARD this would be refused.
+  const anew = await ask(t, "PUT", incompatiblePing());
+  assert.deepEqual([anew.status, anew.registered, anew.version], [200, true, 3]);
+  const { versions, deleted } = await ask(t, "GET");
+  assert.deepEqual(versions.map(({ version }: { version: number }) => version), [3]);
+  assert.deepEqual([deleted.version, deleted.by], [2, operator().by]);
+  const same = await ask(t, "PUT", ping());
+  assert.equal(same.status, 409, "held to its past again");
+});
+
+onBoth("a mapped schema is not deleted, and the mappings are named", async (stage) => {
+  using t = await testSchemas(stage.spine, { mappings: [{ schema_id: ID }] });
+  await t.settings.change("acme", "ops", (before) => ({
+    ...before,
+    mappings: [{
+      subject: "in.t.acme.r.own*",
+      schema_id: ID,
+      message: "t.Ping",
+      mode: "enforce" as const,
+      unknown_fields: "allow" as const,
+    }],
+  }));
+  await ask(t, "PUT", ping());
+  await until(async () => (await ask(t, "DELETE")).mappings?.length === 2, "both mappings");
+  const refused = await ask(t, "DELETE");
+  assert.deepEqual([refused.status, refused.reason], [409, "settings-conflict"]);
+  assert.match(refused.detail, /in\.t\.acme\.r\.\* to t\.Ping, in\.t\.acme\.r\.own\* to t\.Ping/);
+  assert.deepEqual(refused.mappings.map(({ subject }: { subject: string }) => subject), [
+    "in.t.acme.r.*",
+    "in.t.acme.r.own*",
+  ]);
+  assert.equal((await ask(t, "GET")).versions.length, 1);
+});
+
+onBoth("what a crash leaves of a deleted schema in the bucket is not registered", async (
+  stage,
+  tool,
+) => {
+  {
+    using t = await testSchemas(stage.spine, { mappings: [] });
+    await ask(t, "PUT", ping());
+    const standing = await t.store.standing(ID);
+    assert.ok(standing.stored !== undefined);
+    // The Shield dies between the tombstone and the rest; nobody watches.
+    t.schemas.close();
+    const tombstone = tombstoneOf(standing, { by: "ops", deleted_ms: 1 });
+    await t.store.bury(ID, standing.stored, tombstone);
+  }
+  assert.deepEqual(await tool.keys(), [ID]);
+  using later = await testSchemas(stage.spine, { mappings: [] });
+  await until(async () => (await tool.keys()).length === 0, "the rest is cleared");
+  assert.equal((await ask(later, "GET")).status, 404);
+  assert.equal(await later.metric('shield_schema_puts_total{outcome="refused"}'), 0);
+});
+
+onBoth(
+  "the deleted bytes do not come back by the bucket, others begin anew",
+  async (stage, tool) => {
+    using t = await testSchemas(stage.spine, { mappings: [] });
+    await ask(t, "PUT", ping());
+    await ask(t, "DELETE");
+    await tool.put(ID, ping());
+    await until(async () => (await tool.keys()).length === 0, "it is taken out again");
+    assert.equal((await ask(t, "GET")).status, 404);
+    assert.match(t.lines.join(""), /the schema was deleted with these bytes/);
+    const other = ping(["extra", 99, "int32"]);
+    await tool.put(ID, other);
+    await until(async () => (await ask(t, "GET")).status === 200, "another set");
+    const { versions: [only] } = await ask(t, "GET");
+    assert.deepEqual([only.version, only.sha256], [2, sha256Of(other)]);
+    await ask(t, "DELETE");
+    const pushed = await ask(t, "PUT", ping());
+    assert.deepEqual([pushed.status, pushed.version], [200, 3], "the same bytes, by a push");
+  },
+);
+
+onBoth("of a deletion and pushes at once, one comes after the other", async (stage) => {
+  using t = await testSchemas(stage.spine, { mappings: [] });
+  await t.push(ID, ping());
+  const request = { schema_id: ID, by: "ops", now_ms: 1, mapped: () => [] };
+  const pushes = Array.from(
+    { length: 6 },
+    (_, at) => t.push(ID, ping([`f${at}`, 100 + at, "int32"])),
+  );
+  await Promise.all([deleteSchema(t.store, request), ...pushes]);
+  const stored = await t.store.read(ID);
+  const versions = stored?.head.versions ?? [];
+  if (stored !== undefined) assert.equal(versions.at(-1)?.version, 7, "no number twice");
+  for (const version of versions) await t.store.bytes(ID, version);
+  await until(async () => {
+    const { set } = await t.store.standing(ID);
+    return set?.sha256 === versions.at(-1)?.sha256;
+  }, "the bucket agrees");
+});

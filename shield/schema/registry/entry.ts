@@ -1,0 +1,270 @@
+/**
+ * One schema in memory: for every message that is mapped to it, the newest version that can be used. A
+ * new version is compiled beside the old one and takes its place in one step. Where it lacks the
+ * message, or cannot be read, the newest before it counts that does not: the same one for a process that
+ * has just started and for one that has seen them all. When to look is `cache.ts`; whether what is in force is compiled
+ * at the moment, or put away, is `working_set.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { turn } from "../../../shared/turns/next_turn.ts";
+import { SchemaError } from "../../../shared/schema/schema_error.ts";
+import { latestOf } from "./schema_record.ts";
+import type { SchemaVersion } from "./schema_record.ts";
+import type { SchemaStore } from "./store.ts";
+import { VersionSources } from "./version_sources.ts";
+import type { SourceTools, VersionBytes } from "./version_sources.ts";
+import type { CompiledSchema, SchemaSource, WorkingSet } from "./working_set.ts";
+
+/**
+ * How a look at the registry ended. `absent`: there is no such schema. `invalid`: the newest version
+ * cannot be used, or lacks a message. `failed`: the registry could not be reached or read.
+ */
+const LOAD_OUTCOMES = ["loaded", "unchanged", "absent", "invalid", "failed"] as const;
+/** See `LOAD_OUTCOMES`. */
+export type LoadOutcome = typeof LOAD_OUTCOMES[number];
+
+/** One message of a schema, as the gate holds it; `compiled` is what counts at the moment. */
+export interface MappedMessage {
+  readonly schema: CachedSchema;
+  readonly type_name: string;
+  /** Undefined as long as none was ever loaded. */
+  readonly compiled: CompiledSchema | undefined;
+  /** Why the newest version is not in force; "" when it is. */
+  readonly problem: string;
+}
+
+/** The problem of a message that nothing was looked for yet. */
+const NOT_LOADED = "not loaded yet";
+
+type Slot = { -readonly [Key in keyof MappedMessage]: MappedMessage[Key] };
+
+/** One schema of the cache. */
+export class CachedSchema {
+  readonly schema_id: string;
+  /** Unix ms of the last look that found the registry in order; 0: none did. */
+  confirmed_ms = 0;
+  /** Unix ms at which the last look began. */
+  tried_ms = 0;
+  /** How the last look ended; undefined before the first. */
+  outcome: LoadOutcome | undefined;
+  /** The problems of its messages as they were last logged. */
+  told = "";
+  /** Messages for which earlier versions were looked through, and because of which newest one. */
+  readonly #searched = new Map<string, string>();
+  readonly #slots = new Map<string, Slot>();
+  readonly #working: WorkingSet;
+  readonly #tools: SourceTools;
+  /** The newest version that could be unpacked. */
+  #newest: VersionSources | undefined;
+  /** The newest version that cannot even be unpacked. */
+  #bad: { readonly sha256: string; readonly problem: string } | undefined;
+
+  constructor(schema_id: string, working: WorkingSet, tools: SourceTools) {
+    this.schema_id = schema_id;
+    this.#working = working;
+    this.#tools = tools;
+  }
+
+  /** Whether a message that was asked for has yet to be looked for. */
+  get is_due(): boolean {
+    return [...this.#slots.values()].some(({ problem }) => problem === NOT_LOADED);
+  }
+
+  /** The newest version that could be unpacked; 0 when there is none. */
+  get version(): number {
+    return this.#newest?.version ?? 0;
+  }
+
+  /** Whether messages are judged by what may be out of date. */
+  get isStale(): boolean {
+    return this.outcome === "failed" || this.outcome === "absent";
+  }
+
+  /** The messages of the schema that mappings name. */
+  get messages(): Iterable<MappedMessage> {
+    return this.#slots.values();
+  }
+
+  /** Bytes of the gzipped sets of what is in force. */
+  get packed_bytes(): number {
+    const sources = new Set(this.#newest === undefined ? [] : this.#newest.all());
+    for (const { compiled } of this.#slots.values()) {
+      if (compiled !== undefined) sources.add(compiled.source);
+    }
+    return [...sources].reduce((sum, source) => sum + source.packed_bytes, 0);
+  }
+
+  /** Keeps these messages and no others; new ones are compiled by the next look. */
+  want(type_names: ReadonlySet<string>): void {
+    for (const [name, slot] of this.#slots) {
+      if (type_names.has(name)) continue;
+      this.#slots.delete(name);
+      this.#searched.delete(name);
+      this.#working.drop(slot.compiled);
+      slot.compiled = undefined;
+    }
+    for (const type_name of type_names) {
+      if (this.#slots.has(type_name)) continue;
+      const problem = this.outcome === "absent" ? "it is not registered" : NOT_LOADED;
+      this.#slots.set(type_name, { schema: this, type_name, compiled: undefined, problem });
+    }
+  }
+
+  /** The message, if it is wanted. */
+  get(type_name: string): MappedMessage | undefined {
+    return this.#slots.get(type_name);
+  }
+
+  /** Looks at the registry once. Never rejects. */
+  async load(store: SchemaStore, now: () => number): Promise<LoadOutcome> {
+    this.tried_ms = now();
+    this.outcome = await this.#look(store).catch((error: unknown) => {
+      this.#say(reasonOf(error));
+      return "failed" as const;
+    });
+    if (this.outcome !== "failed" && this.outcome !== "absent") this.confirmed_ms = now();
+    return this.outcome;
+  }
+
+  async #look(store: SchemaStore): Promise<LoadOutcome> {
+    const stored = await store.read(this.schema_id);
+    if (stored === undefined) {
+      this.#say("it is not registered");
+      return "absent";
+    }
+    const { versions } = stored.head;
+    const outcome = await this.#lookAt(store, latestOf(stored.head));
+    if (outcome === "invalid") await this.#searchBefore(store, versions);
+    return outcome;
+  }
+
+  async #lookAt(store: SchemaStore, latest: SchemaVersion): Promise<LoadOutcome> {
+    const { version, sha256 } = latest;
+    if (this.#bad?.sha256 === sha256) {
+      this.#say(this.#bad.problem);
+      return "invalid";
+    }
+    const is_new = this.#newest?.sha256 !== sha256 || this.#newest.version !== version;
+    if (is_new || !this.#newest?.covers(this.#slots.keys())) {
+      const bytes = await store.bytes(this.schema_id, latest);
+      const names = [...this.#slots.keys()];
+      try {
+        this.#newest = await VersionSources.open({ version, sha256, bytes }, names, this.#tools);
+        this.#bad = undefined;
+      } catch (error) {
+        if (!(error instanceof SchemaError)) throw error;
+        this.#bad = { sha256, problem: `version ${version}: ${error.message}` };
+        this.#say(this.#bad.problem);
+        return "invalid";
+      }
+    }
+    return await this.#compileAll() ? (is_new ? "loaded" : "unchanged") : "invalid";
+  }
+
+  /** Finds the newest earlier version for each message for which the newest is of no use. */
+  async #searchBefore(store: SchemaStore, versions: readonly SchemaVersion[]): Promise<void> {
+    const newest = versions.slice(-1).map(keyOf).join();
+    const isOpen = ({ type_name, problem }: Slot) =>
+      problem !== "" && problem !== NOT_LOADED && this.#searched.get(type_name) !== newest;
+    const open = new Set([...this.#slots.values()].filter(isOpen));
+    for (const version of versions.slice(0, -1).reverse()) {
+      for (const slot of open) if (isInForce(slot, version)) this.#found(open, slot, newest);
+      if (open.size === 0) return;
+      const bytes = await store.bytes(this.schema_id, version);
+      const names = [...open].map(({ type_name }) => type_name);
+      const sources = await this.#openEarlier({ ...version, bytes }, names);
+      for (const slot of open) {
+        const { problem } = slot;
+        // It may have been given up meanwhile.
+        const is_wanted = this.#slots.get(slot.type_name) === slot;
+        if (!is_wanted || this.#compile(slot, version, sources?.of(slot.type_name))) {
+          this.#found(open, slot, newest);
+        }
+        // Still why it is not the newest.
+        slot.problem = problem;
+      }
+      for (const source of sources?.all() ?? []) this.#working.closeUnused(source);
+    }
+    for (const slot of open) {
+      this.#working.drop(slot.compiled);
+      slot.compiled = undefined;
+      this.#found(open, slot, newest);
+    }
+  }
+
+  /** Undefined when an earlier version cannot be read any more. */
+  async #openEarlier(
+    version: VersionBytes,
+    names: readonly string[],
+  ): Promise<VersionSources | undefined> {
+    try {
+      return await VersionSources.open(version, names, this.#tools);
+    } catch (error) {
+      if (!(error instanceof SchemaError)) throw error;
+      return undefined;
+    }
+  }
+
+  #found(open: Set<Slot>, slot: Slot, newest: string): void {
+    open.delete(slot);
+    this.#searched.set(slot.type_name, newest);
+  }
+
+  /** Whether the newest version is in force for every message. One a turn: others have theirs between. */
+  async #compileAll(): Promise<boolean> {
+    const newest = this.#newest;
+    if (newest === undefined) return true;
+    let all = true;
+    let is_first = true;
+    for (const slot of [...this.#slots.values()]) {
+      if (!is_first) await turn();
+      is_first = false;
+      // Nobody wants it any more.
+      if (this.#slots.get(slot.type_name) !== slot) continue;
+      all = this.#compile(slot, newest, newest.of(slot.type_name)) && all;
+    }
+    for (const source of newest.all()) this.#working.closeUnused(source);
+    return all;
+  }
+
+  /** Swaps a version in, unless it is in force or cannot be. */
+  #compile(
+    slot: Slot,
+    { version, sha256 }: Pick<SchemaVersion, "version" | "sha256">,
+    source: SchemaSource | { readonly problem: string } | undefined,
+  ): boolean {
+    if (source === undefined || "problem" in source) {
+      const { problem = "it cannot be read" } = source ?? {};
+      slot.problem = problem === NOT_LOADED ? problem : `version ${version}: ${problem}`;
+      return false;
+    }
+    const before = slot.compiled;
+    if (before?.version !== version || before.sha256 !== sha256) {
+      try {
+        slot.compiled = this.#working.compile(source, slot.type_name);
+      } catch (error) {
+        if (!(error instanceof SchemaError)) throw error;
+        slot.problem = `version ${version}: ${error.message}`;
+        return false;
+      }
+      this.#working.drop(before);
+    }
+    slot.problem = "";
+    return true;
+  }
+
+  #say(problem: string): void {
+    for (const slot of this.#slots.values()) slot.problem = problem;
+  }
+}
+
+const keyOf = ({ version, sha256 }: SchemaVersion) => `${version} ${sha256}`;
+
+function isInForce({ compiled }: Slot, { version, sha256 }: SchemaVersion): boolean {
+  return compiled?.version === version && compiled.sha256 === sha256;
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof ArqonError && error.cause instanceof Error) return error.cause.message;
+  return error instanceof Error ? error.message : String(error);
+}

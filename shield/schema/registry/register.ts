@@ -1,0 +1,300 @@
+/**
+ * Registers versions: reads what was sent, compares it with the versions before, and writes it.
+ * What a good descriptor set is and which changes are compatible is `shared/schema/`; where
+ * versions are kept is `store.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import {
+  errorsOf,
+  type Finding,
+  FindingCollector,
+  FINDINGS_MAX,
+  formatFinding,
+  isTransitive,
+} from "../../../shared/schema/compatibility/findings.ts";
+import type { CompatibilityMode } from "../../../shared/schema/compatibility/findings.ts";
+import { SchemaError } from "../../../shared/schema/schema_error.ts";
+import { DEFAULT_COMPATIBILITY, latestOf, sha256Of } from "./schema_record.ts";
+import type { CheckedPut, SchemaRecord, SchemaVersion } from "./schema_record.ts";
+import { CANDIDATE } from "./set_jobs.ts";
+import type { SetWork } from "./set_work.ts";
+import { isJudged } from "./standing.ts";
+import type { Standing, StoredHead } from "./standing.ts";
+import type { SchemaStore } from "./store.ts";
+
+/** What a candidate was held to, and what came of it. */
+export interface CompatibilityCheck {
+  readonly compatibility: CompatibilityMode;
+  /** Version numbers that it was compared with, the newest first. */
+  readonly against: readonly number[];
+  /** Errors first. Without an error the version may be registered. */
+  readonly findings: readonly Finding[];
+}
+
+/** A version that was registered, or was there. */
+export interface Registration extends CompatibilityCheck {
+  readonly head: SchemaRecord;
+  /** False when the newest version was this set already. */
+  readonly is_new: boolean;
+}
+
+/** A version that is not compatible; the findings go into the problem body. */
+export class IncompatibleError extends Error {
+  override readonly name = "IncompatibleError";
+  readonly check: CompatibilityCheck;
+
+  constructor(check: CompatibilityCheck) {
+    const errors = errorsOf(check.findings);
+    const more = errors.length > 1 ? ` (1 of ${errors.length})` : "";
+    super(`${errors[0] === undefined ? "" : formatFinding(errors[0])}${more}`);
+    this.check = check;
+  }
+}
+
+/** What registering needs of the process. */
+export interface RegisterTools {
+  readonly store: SchemaStore;
+  readonly work: Pick<SetWork, "read" | "compare">;
+}
+
+/** Which schema is registered, and by whom. */
+export interface RegisterRequest {
+  readonly schema_id: string;
+  /** A gzipped FileDescriptorSet. */
+  readonly bytes: Uint8Array;
+  /** The mode from now on; absent: the stored one, for a new schema BACKWARD. */
+  readonly compatibility?: CompatibilityMode | undefined;
+  readonly by: string;
+  /** Unix ms. */
+  readonly now_ms: number;
+  /** Versions that are kept. */
+  readonly versions_max: number;
+  /**
+   * The bytes are what another tool has put into the bucket of current sets at this revision: nothing
+   * is registered any more when something else is there, or when this put has been judged.
+   */
+  readonly put_revision?: number;
+  /** Messages of the schema that subjects are mapped to; absent: none. */
+  readonly mapped?: ReadonlySet<string>;
+  /** The bytes are this version of the layout of earlier builds. */
+  readonly migrated_version?: number;
+}
+
+/** As `work` does it, with what is wrong with the schema as `invalid-schema`. */
+export async function onSchema<T>(job: Promise<T>): Promise<T> {
+  try {
+    return await job;
+  } catch (cause) {
+    if (!(cause instanceof SchemaError)) throw cause;
+    throw new ArqonError("invalid-schema", cause.message, { cause });
+  }
+}
+
+/** Warns of each message that subjects are mapped to and that a candidate does not have. */
+export function missingMessages(
+  missing: readonly string[],
+  stored: StoredHead | undefined,
+): Finding[] {
+  const from_version = stored === undefined ? "" : String(latestOf(stored.head).version);
+  const detail = "is missing, and subjects are mapped to it: they go on with the newest earlier " +
+    "version that has it, and are refused where there is none";
+  return missing.slice(0, FINDINGS_MAX).map((message) => ({
+    severity: "warning",
+    rule: "mapped-message-missing",
+    file: "",
+    message,
+    field: "",
+    detail,
+    from_version,
+    to_version: CANDIDATE,
+  }));
+}
+
+/** Checks a candidate, a gzipped set, against what is stored. Rejects with what the store says. */
+export async function checkCandidate(
+  { store, work }: RegisterTools,
+  schema_id: string,
+  stored: StoredHead | undefined,
+  candidate: Uint8Array,
+  mode?: CompatibilityMode,
+): Promise<CompatibilityCheck> {
+  const compatibility = mode ?? stored?.head.compatibility ?? DEFAULT_COMPATIBILITY;
+  if (stored === undefined || compatibility === "NONE") {
+    return { compatibility, against: [], findings: [] };
+  }
+  const { versions } = stored.head;
+  const compared = isTransitive(compatibility) ? versions.toReversed() : versions.slice(-1);
+  const collector = new FindingCollector();
+  // One after the other: a thousand unpacked sets at a time would be a thousand times too many.
+  for (const version of compared) {
+    const earlier = await store.bytes(schema_id, version);
+    const name = String(version.version);
+    const compared = await onSchema(work.compare(candidate, earlier, name, compatibility));
+    if ("stored_problem" in compared) throw notComparable(version, compared.stored_problem);
+    collector.add([...compared.findings]);
+  }
+  const against = compared.map(({ version }) => version);
+  return { compatibility, against, findings: collector.sorted() };
+}
+
+/** What was registered once may be refused by this version of the Shield. */
+function notComparable({ version }: SchemaVersion, problem: string): ArqonError {
+  return new ArqonError(
+    "invalid-schema",
+    `the stored version ${version} cannot be compared with: ${problem}; ` +
+      "compatibility NONE compares with nothing",
+    { cause: new SchemaError(problem) },
+  );
+}
+
+/** Whether two gzipped sets are one: compressors differ, and write names and times. */
+async function isSameSet(
+  { store, work }: RegisterTools,
+  schema_id: string,
+  latest: SchemaVersion,
+  candidate: { readonly sha256: string; readonly unpacked_sha256: string },
+): Promise<boolean> {
+  if (latest.sha256 === candidate.sha256) return true;
+  try {
+    const stored = await work.read(await store.bytes(schema_id, latest), []);
+    return stored.unpacked_sha256 === candidate.unpacked_sha256;
+  } catch (error) {
+    if (error instanceof SchemaError) return false;
+    // What is damaged is not the same as anything.
+    if (error instanceof ArqonError && error.reason === "schema-unavailable") return false;
+    throw error;
+  }
+}
+
+/** What a version makes of a history. */
+function appended(
+  { standing: { stored, buried }, request, check }: {
+    readonly standing: Standing;
+    readonly request: RegisterRequest;
+    readonly check: CompatibilityCheck;
+  },
+  sha256: string,
+): { readonly head: SchemaRecord; readonly dropped: readonly SchemaVersion[] } {
+  const { bytes, by, now_ms, versions_max } = request;
+  const { deleted } = buried?.tombstone ?? {};
+  // After a deletion it begins anew, under a number that nobody has seen.
+  const version = (stored === undefined ? deleted?.version ?? 0 : latestOf(stored.head).version) +
+    1;
+  const entry = { version, sha256, size_bytes: bytes.length, registered_ms: now_ms, by };
+  const all = [...stored?.head.versions ?? [], entry];
+  const { compatibility } = check;
+  const versions = all.slice(-versions_max);
+  const before = stored?.head ?? (deleted === undefined ? {} : { deleted });
+  const head = { ...before, ...migrationOf(request), format: 1 as const };
+  return { head: { ...head, compatibility, versions }, dropped: all.slice(0, -versions_max) };
+}
+
+function migrationOf({ migrated_version }: RegisterRequest) {
+  return migrated_version === undefined ? {} : { migrated_version };
+}
+
+/** Whether another tool's put is still what it was when it was read. */
+function isPending({ put_revision }: RegisterRequest, standing: Standing): boolean {
+  if (put_revision === undefined) return true;
+  return standing.set?.revision === put_revision && !isJudged(standing);
+}
+
+/**
+ * Registers a version, or finds that the newest one is this set. Resolves with undefined when
+ * `put_revision` says that there is nothing to do any more. Rejects with `invalid-schema`,
+ * `IncompatibleError`, and what the store says.
+ */
+export async function registerPut(
+  tools: RegisterTools,
+  request: RegisterRequest,
+): Promise<Registration | undefined> {
+  const { store, work } = tools;
+  const { schema_id, bytes } = request;
+  const mapped = [...request.mapped ?? []];
+  const { unpacked_sha256, missing } = await onSchema(work.read(bytes, mapped));
+  const sha256 = sha256Of(bytes);
+  let check: CompatibilityCheck = { compatibility: "NONE", against: [], findings: [] };
+  let outcome: "new" | "same" | "over" = "new";
+  let dropped: readonly SchemaVersion[] = [];
+  const head = await store.change(schema_id, async (standing) => {
+    const { stored } = standing;
+    outcome = "over";
+    dropped = [];
+    if (!isPending(request, standing)) return undefined;
+    if (
+      stored !== undefined &&
+      await isSameSet(tools, schema_id, latestOf(stored.head), { sha256, unpacked_sha256 })
+    ) {
+      outcome = "same";
+      const compatibility = request.compatibility ?? stored.head.compatibility;
+      check = { compatibility, against: [], findings: [] };
+      const changed = { ...stored.head, ...migrationOf(request), compatibility };
+      return JSON.stringify(changed) === JSON.stringify(stored.head)
+        ? undefined
+        : { head: changed };
+    }
+    outcome = "new";
+    const found = await checkCandidate(tools, schema_id, stored, bytes, request.compatibility);
+    check = { ...found, findings: [...found.findings, ...missingMessages(missing, stored)] };
+    if (errorsOf(check.findings).length > 0) throw new IncompatibleError(check);
+    const next = appended({ standing, request, check }, sha256);
+    dropped = next.dropped;
+    return { head: next.head, bytes };
+  });
+  for (const version of dropped) await store.forget(schema_id, version);
+  if (head === undefined || outcome as string === "over") return undefined;
+  return { ...check, head, is_new: outcome === "new" };
+}
+
+/**
+ * Registers a version as an operator asks for it, or finds that the newest one is this set. Either
+ * way what was refused before is settled. Rejects as `registerPut` does.
+ */
+export async function register(
+  tools: RegisterTools,
+  request: Omit<RegisterRequest, "put_revision">,
+): Promise<Registration> {
+  const { store } = tools;
+  const done = await registerPut(tools, request);
+  if (done === undefined) throw new TypeError("a registered schema without a history");
+  const { schema_id } = request;
+  if (!done.is_new) await restore(store, schema_id);
+  await store.pardon(schema_id);
+  return done;
+}
+
+/**
+ * Puts the current version where other tools read it, unless it is there, or what is there has yet to
+ * be judged: any other put than `judged`. Resolves with whether it was missing.
+ */
+export async function restore(
+  store: SchemaStore,
+  schema_id: string,
+  judged?: CheckedPut,
+): Promise<boolean> {
+  const standing = await store.standing(schema_id);
+  if (!isJudged(standing) && standing.set?.revision !== judged?.revision) return false;
+  const { stored, set } = standing;
+  if (stored === undefined) return false;
+  const latest = latestOf(stored.head);
+  if (set?.sha256 === latest.sha256) return false;
+  const bytes = await store.bytes(schema_id, latest);
+  if (await store.putBack(schema_id, set, bytes) === undefined) return false;
+  await store.settle(schema_id);
+  return true;
+}
+
+/** Changes how a schema is held to its past, and compares nothing. Rejects with `schema-unknown`. */
+export async function setCompatibility(
+  store: SchemaStore,
+  schema_id: string,
+  compatibility: CompatibilityMode,
+): Promise<SchemaRecord> {
+  const head = await store.change(schema_id, ({ stored }) => {
+    if (stored === undefined) throw new ArqonError("schema-unknown", JSON.stringify(schema_id));
+    if (stored.head.compatibility === compatibility) return Promise.resolve(undefined);
+    return Promise.resolve({ head: { ...stored.head, compatibility } });
+  });
+  if (head === undefined) throw new TypeError("a schema without a history");
+  return head;
+}

@@ -1,0 +1,79 @@
+/**
+ * Rolls a schema back: what an earlier version held becomes the next version, which says whose it is. So
+ * nothing is taken out of the history, and who did it is in it. Compares nothing: it is an operator's
+ * decision, made because what came after was wrong.
+ */
+import { ArqonError } from "@arqon/proto";
+import { latestOf } from "./schema_record.ts";
+import type { SchemaRecord, SchemaVersion } from "./schema_record.ts";
+import type { SchemaStore } from "./store.ts";
+
+/** Which schema goes back to which version, and by whom. */
+export interface RollbackRequest {
+  readonly schema_id: string;
+  /** Absent: the one before what is in force, so that repeated ones go back step by step. */
+  readonly version: number | undefined;
+  readonly by: string;
+  /** Unix ms. */
+  readonly now_ms: number;
+  /** Versions that are kept. */
+  readonly versions_max: number;
+}
+
+/** A history, and whether it has a version more. */
+export interface RolledBack {
+  readonly head: SchemaRecord;
+  readonly is_new: boolean;
+}
+
+/** The version whose bytes a version has: an earlier one after a rollback. */
+const originOf = ({ version, restores }: SchemaVersion): number => restores ?? version;
+
+function targetOf({ versions }: SchemaRecord, wanted: number | undefined): SchemaVersion {
+  const latest = versions.at(-1);
+  const found = wanted === undefined
+    ? versions.findLast(({ version }) => latest !== undefined && version < originOf(latest))
+    : versions.find(({ version }) => version === wanted);
+  if (found !== undefined) return found;
+  const what = wanted === undefined ? "no earlier version" : `no version ${wanted}`;
+  const [oldest] = versions;
+  throw new ArqonError(
+    "schema-unknown",
+    `${what}; there are ${oldest?.version ?? 0} to ${latest?.version ?? 0}`,
+  );
+}
+
+/**
+ * Puts an earlier version in force again, as a new one. Rejects with `schema-unknown` when there is no
+ * such schema or version, and with what the store says.
+ */
+export async function rollBack(
+  store: SchemaStore,
+  { schema_id, version: wanted, by, now_ms, versions_max }: RollbackRequest,
+): Promise<RolledBack> {
+  let is_new = false;
+  let dropped: readonly SchemaVersion[] = [];
+  // Which one "the one before" is, is decided once: two at the same time go back one step.
+  let target: number | undefined = wanted;
+  const head = await store.change(schema_id, async ({ stored }) => {
+    if (stored === undefined) throw new ArqonError("schema-unknown", JSON.stringify(schema_id));
+    const found = targetOf(stored.head, target);
+    target = found.version;
+    const latest = latestOf(stored.head);
+    is_new = found.sha256 !== latest.sha256;
+    dropped = [];
+    if (!is_new) return undefined;
+    const bytes = await store.bytes(schema_id, found);
+    const { sha256, size_bytes } = found;
+    const version = latest.version + 1;
+    const restores = originOf(found);
+    const entry = { version, sha256, size_bytes, registered_ms: now_ms, by, restores };
+    const all = [...stored.head.versions, entry];
+    dropped = all.slice(0, -versions_max);
+    return { head: { ...stored.head, versions: all.slice(-versions_max) }, bytes };
+  });
+  for (const version of dropped) await store.forget(schema_id, version);
+  if (head === undefined) throw new TypeError("a schema without a history");
+  await store.pardon(schema_id);
+  return { head, is_new };
+}

@@ -1,0 +1,167 @@
+/**
+ * The stored record of a schema beside its current set: the history under its id, which says how
+ * many versions there are and how they are compared, and the last put that was refused. Pure;
+ * reading and writing is `store.ts`. The descriptors are under keys that name their bytes.
+ */
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import { COMPATIBILITY_MODES } from "../../../shared/schema/compatibility/findings.ts";
+import type { CompatibilityMode } from "../../../shared/schema/compatibility/findings.ts";
+import type { KvKey } from "../../../shared/spine/contract/spine.ts";
+
+/** How a schema is held to its past unless somebody says otherwise. */
+export const DEFAULT_COMPATIBILITY: CompatibilityMode = "BACKWARD";
+
+const Sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const Version = z.looseObject({
+  version: z.int().min(1),
+  sha256: Sha256,
+  size_bytes: z.int().min(0),
+  registered_ms: z.int().min(0),
+  by: z.string(),
+  restores: z.int().min(1).optional(),
+});
+const Judged = z.looseObject({
+  revision: z.int().min(0),
+  sha256: z.string(),
+  floor: z.int().min(1).optional(),
+});
+const Deletion = z.looseObject({
+  version: z.int().min(1),
+  by: z.string(),
+  deleted_ms: z.int().min(0),
+});
+// Loose: what a later version has put beside it must survive a write of ours.
+const Head = z.looseObject({
+  format: z.literal(1),
+  compatibility: z.enum(COMPATIBILITY_MODES),
+  versions: z.array(Version).min(1),
+  judged: Judged.optional(),
+  migrated_version: z.int().min(1).optional(),
+  deleted: Deletion.optional(),
+});
+const Tombstone = z.looseObject({
+  format: z.literal(1),
+  versions: z.array(Version).max(0),
+  deleted: Deletion,
+  judged: Judged,
+  late: z.array(Sha256),
+});
+const Refusal = z.looseObject({
+  format: z.literal(1),
+  revision: z.int().min(0),
+  sha256: z.string(),
+  size_bytes: z.int().min(0),
+  refused_ms: z.int().min(0),
+  problem: z.string(),
+  serving: z.int().min(0),
+});
+
+/** One registered version; `restores` is the version that a rollback has brought back. `sha256` and `size_bytes` are of the gzipped descriptor set. */
+export type SchemaVersion = z.output<typeof Version>;
+/**
+ * A schema's history, the oldest version first. `judged`: the put into the bucket of current sets that
+ * had been judged when this was written; Shields may still be about to replace it by versions from
+ * `floor` on, and by none before. `migrated_version`: the newest version that was taken over from the
+ * layout of earlier builds. `deleted`: the last deletion before the first of these versions.
+ */
+export type SchemaRecord = z.output<typeof Head>;
+/** The deletion of a schema: by whom, when (Unix ms), and the newest version that it had. */
+export type Deletion = z.output<typeof Deletion>;
+/**
+ * What stands in the place of the history of a schema that was deleted, so that nobody takes what is
+ * left of it for a new one. `judged`: the put that was deleted with it, no revision when there was
+ * none. `late`: what Shields may still have been about to put.
+ */
+export type Tombstone = z.output<typeof Tombstone>;
+/**
+ * A put of another tool that was checked: its revision and the sha256 of its bytes; "" for a
+ * deletion.
+ */
+export type CheckedPut = Pick<z.output<typeof Judged>, "revision" | "sha256">;
+/**
+ * A put that was refused; "" and 0 bytes for a deletion. `serving` is the version that it was held
+ * to, 0 for none: the refusal stands until there is another one.
+ */
+export type Refusal = z.output<typeof Refusal>;
+
+/** Hex sha256. */
+export function sha256Of(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** Where the bytes of a version are. */
+export function versionKey(
+  schema_id: string,
+  { version, sha256 }: Pick<SchemaVersion, "version" | "sha256">,
+): KvKey {
+  return [schema_id, String(version), sha256];
+}
+
+/** What of a key below the id says that a refusal is there. */
+export const REFUSED = "refused";
+
+/** Where the last refusal is. */
+export function refusalKey(schema_id: string): KvKey {
+  return [schema_id, REFUSED];
+}
+
+/** The newest version. */
+export function latestOf({ versions }: SchemaRecord): SchemaVersion {
+  const latest = versions.at(-1);
+  if (latest === undefined) throw new TypeError("a head without versions");
+  return latest;
+}
+
+/**
+ * The versions that lost a race and whose number another one has taken: nobody can name them any
+ * more.
+ */
+export function overtaken(
+  lost: readonly SchemaVersion[],
+  { versions }: Pick<SchemaRecord, "versions"> = { versions: [] },
+): SchemaVersion[] {
+  const keys = new Map(lost.map((one) => [`${one.version} ${one.sha256}`, one]));
+  return [...keys.values()].filter((one) => {
+    const taken = versions.find(({ version }) => version === one.version);
+    return taken !== undefined && taken.sha256 !== one.sha256;
+  });
+}
+
+/** The stored form. */
+export function encodeSchemaRecord(head: SchemaRecord | Tombstone | Refusal): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(head));
+}
+
+function parse(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The history, that there is none any more, or what is wrong with the bytes. */
+export function decodeSchemaRecord(
+  bytes: Uint8Array,
+):
+  | { readonly head: SchemaRecord }
+  | { readonly tombstone: Tombstone }
+  | { readonly problem: string } {
+  const json = parse(bytes);
+  if (json === undefined) return { problem: "it is no JSON" };
+  const tombstone = Tombstone.safeParse(json);
+  if (tombstone.success) return { tombstone: tombstone.data };
+  const parsed = Head.safeParse(json);
+  if (!parsed.success) return { problem: z.prettifyError(parsed.error) };
+  const ascending = parsed.data.versions.every(({ version }, at, all) =>
+    at === 0 || version > (all[at - 1]?.version ?? 0)
+  );
+  return ascending ? { head: parsed.data } : { problem: "its versions do not ascend" };
+}
+
+/** The refusal; undefined when the bytes are none. */
+export function decodeRefusal(bytes: Uint8Array): Refusal | undefined {
+  const parsed = Refusal.safeParse(parse(bytes));
+  return parsed.success ? parsed.data : undefined;
+}

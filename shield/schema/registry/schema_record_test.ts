@@ -1,0 +1,69 @@
+/** The stored history: what is read is what was written, and anything else is told. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { COMPATIBILITY_MODES } from "../../../shared/schema/compatibility/findings.ts";
+import { PLAIN_KEYS } from "../../../shared/spine/contract/kv_key.ts";
+import { isSchemaId } from "../../../shared/schema/schema_id.ts";
+import { decodeSchemaRecord, encodeSchemaRecord, latestOf, sha256Of } from "./schema_record.ts";
+import type { SchemaRecord } from "./schema_record.ts";
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+const version = (number: number) => ({
+  version: number,
+  sha256: sha256Of(bytes(String(number))),
+  size_bytes: number,
+  registered_ms: number,
+  by: "ops",
+});
+
+Deno.test("a history is read as it was written, with what a later version put beside it", () => {
+  fc.assert(fc.property(
+    fc.constantFrom(...COMPATIBILITY_MODES),
+    fc.uniqueArray(fc.integer({ min: 1, max: 1_000_000 }), { minLength: 1, maxLength: 20 }),
+    fc.string(),
+    (compatibility, numbers, later) => {
+      const versions = numbers.sort((a, b) => a - b).map(version);
+      const head: SchemaRecord = { format: 1, compatibility, versions, later };
+      const read = decodeSchemaRecord(encodeSchemaRecord(head));
+      assert.ok("head" in read);
+      assert.deepEqual(read.head, head);
+      assert.equal(latestOf(read.head).version, numbers.at(-1));
+    },
+  ));
+});
+
+Deno.test("bytes that are no history never throw and are told as a problem", () => {
+  fc.assert(fc.property(fc.uint8Array(), (noise) => {
+    const read = decodeSchemaRecord(noise);
+    assert.ok("problem" in read);
+  }));
+  const head = { format: 1, compatibility: "FULL", versions: [version(1)] };
+  const cases: [object, RegExp][] = [
+    [{ ...head, format: 2 }, /format/],
+    [{ ...head, compatibility: "SOMETIMES" }, /compatibility/],
+    [{ ...head, versions: [] }, /versions/],
+    [{ ...head, versions: [version(2), version(2)] }, /ascend/],
+    [{ ...head, versions: [{ ...version(1), sha256: "abc" }] }, /sha256/],
+  ];
+  for (const [given, text] of cases) {
+    const read = decodeSchemaRecord(bytes(JSON.stringify(given)));
+    assert.ok("problem" in read, JSON.stringify(given));
+    assert.match(read.problem, text);
+  }
+});
+
+Deno.test("an id is 1 to 128 of a closed set of characters, and a key that NATS takes", () => {
+  const good = ["a", "transit.v2", "A_b-1", "x".repeat(128), "v1.events.user_created", "a-.-b"];
+  for (const id of good) assert.ok(isSchemaId(id), id);
+  const bad = ["", "a b", "a/b", "ä", "a\n", "x".repeat(129), "a*", ".a", "a.", "a..b", "."];
+  for (const id of bad) assert.ok(!isSchemaId(id), id);
+  // What the clients of NATS check of a key, and what a plain bucket of ours takes.
+  const token = fc.stringMatching(/^[A-Za-z0-9_-]{1,9}$/);
+  fc.assert(fc.property(fc.array(token, { minLength: 1, maxLength: 12 }), (tokens) => {
+    const id = tokens.join(".");
+    assert.ok(isSchemaId(id));
+    assert.match(id, /^[-/=.\w]+$/);
+    assert.deepEqual(PLAIN_KEYS.decode(PLAIN_KEYS.encode(tokens)), tokens);
+  }));
+  assert.equal(PLAIN_KEYS.decode(Array(64).fill("a").join("."))?.length, 64, "the longest");
+});

@@ -1,0 +1,127 @@
+/**
+ * What is done with whole descriptor sets: read, compared, cut down to messages, tried on data. Pure
+ * functions of bytes, so that they run on the thread of the messages for small sets and beside it for
+ * others (`set_work.ts`).
+ */
+import { gzipSync } from "node:zlib";
+import { checkHistory } from "../../../shared/schema/compatibility/compat.ts";
+import {
+  DESCRIPTOR_LIMITS,
+  type DescriptorSet,
+  readDescriptorSet,
+  readUnpackedSet,
+  unpackSet,
+} from "../../../shared/schema/descriptors/descriptor_set.ts";
+import { scanDescriptorSet } from "../../../shared/schema/descriptors/descriptor_scan.ts";
+import type { CompatibilityMode, Finding } from "../../../shared/schema/compatibility/findings.ts";
+import { SchemaError } from "../../../shared/schema/schema_error.ts";
+import { findShared } from "../../../shared/schema/descriptors/shared_files.ts";
+import { sha256Of } from "./schema_record.ts";
+import { compileMessage } from "../validation/message_schema.ts";
+import type { Validation } from "../validation/message_schema.ts";
+import { pruneTo } from "../validation/prune.ts";
+import type { UnknownFields } from "../validation/message_schema.ts";
+
+/** How findings name a version that has no number yet. */
+export const CANDIDATE = "candidate";
+
+/** A message, cut out of its set and compiled once, or why it cannot be used. */
+export type CutMessage = { readonly gzipped: Uint8Array } | { readonly problem: string };
+
+/** The jobs; `gzipped` is a gzipped descriptor set. Each throws `SchemaError`. */
+export interface SetJobs {
+  /** Reads a set, and says what its unpacked bytes are, and which of these messages it lacks. */
+  read(
+    gzipped: Uint8Array,
+    type_names: readonly string[],
+  ): { readonly unpacked_sha256: string; readonly missing: readonly string[] };
+  /** Holds a candidate to an earlier version. */
+  compare(
+    candidate: Uint8Array,
+    earlier: Uint8Array,
+    version: string,
+    mode: CompatibilityMode,
+  ): { readonly findings: readonly Finding[] } | { readonly stored_problem: string };
+  /** Each message with what it needs of the set, of at most `parts_max` parts. */
+  cut(
+    gzipped: Uint8Array,
+    type_names: readonly string[],
+    parts_max: number,
+  ): Record<string, CutMessage>;
+  /** What the gate would say of data. */
+  validate(
+    gzipped: Uint8Array,
+    type_name: string,
+    data: Uint8Array,
+    options: { readonly unknown_fields: UnknownFields; readonly is_json: boolean },
+  ): Validation;
+}
+
+/**
+ * Parts of an unpacked set: what becomes something in memory, but for files that this process keeps for
+ * all sets. Throws `SchemaError` above `elements` with those.
+ */
+export function partsOf(unpacked: Uint8Array, elements: number): number {
+  return scanDescriptorSet(unpacked, { ...DESCRIPTOR_LIMITS, elements })
+    .filter(({ bytes }) => findShared(bytes) === undefined)
+    .reduce((sum, file) => sum + file.elements, 0);
+}
+
+function cutOne(set: DescriptorSet, type_name: string, parts_max: number): CutMessage {
+  try {
+    const desc = set.registry.getMessage(type_name);
+    // For its words.
+    if (desc === undefined) compileMessage(set.registry, type_name);
+    const unpacked = pruneTo(set, desc!);
+    const parts = partsOf(unpacked, DESCRIPTOR_LIMITS.elements);
+    if (parts > parts_max) {
+      const why = `${type_name} needs ${parts} parts of its schema; at most ${parts_max}`;
+      return { problem: `${why} ([platform.registry] message_parts)` };
+    }
+    compileMessage(readUnpackedSet(unpacked).registry, type_name);
+    return { gzipped: gzipSync(unpacked) };
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    return { problem: error.message };
+  }
+}
+
+/** The jobs, with the set that was read last remembered: the next job often is about it. */
+export function createSetJobs(): SetJobs {
+  let last: { readonly sha256: string; readonly set: DescriptorSet } | undefined;
+  const read = (gzipped: Uint8Array): DescriptorSet => {
+    const sha256 = sha256Of(gzipped);
+    if (last?.sha256 !== sha256) last = { sha256, set: readDescriptorSet(gzipped) };
+    return last.set;
+  };
+  return {
+    read(gzipped, type_names) {
+      const { registry } = read(gzipped);
+      const missing = type_names.filter((name) => registry.getMessage(name) === undefined);
+      return { unpacked_sha256: sha256Of(unpackSet(gzipped)), missing };
+    },
+    compare(candidate, earlier, version, mode) {
+      const to = read(candidate).registry;
+      let from: DescriptorSet;
+      try {
+        from = readDescriptorSet(earlier);
+      } catch (error) {
+        if (!(error instanceof SchemaError)) throw error;
+        return { stored_problem: error.message };
+      }
+      const versions = [{ version, schema: from.registry }];
+      return { findings: checkHistory(versions, { version: CANDIDATE, schema: to }, mode) };
+    },
+    cut(gzipped, type_names, parts_max) {
+      const set = read(gzipped);
+      return Object.fromEntries(
+        type_names.map((name) => [name, cutOne(set, name, parts_max)]),
+      );
+    },
+    validate(gzipped, type_name, data, { unknown_fields, is_json }) {
+      const message = compileMessage(read(gzipped).registry, type_name);
+      const options = { unknown_fields };
+      return is_json ? message.validateJson(data, options) : message.validate(data, options);
+    },
+  };
+}

@@ -1,0 +1,144 @@
+/**
+ * Does the jobs of `set_jobs.ts` without holding up messages: those of small sets here, one a turn of the
+ * event loop, all others on a thread of their own, which ends when it has been idle. What takes too long
+ * there is given up.
+ */
+import { ArqonError } from "@arqon/proto";
+import { turn } from "../../../shared/turns/next_turn.ts";
+import { DESCRIPTOR_LIMITS, unpackSet } from "../../../shared/schema/descriptors/descriptor_set.ts";
+import { SchemaError } from "../../../shared/schema/schema_error.ts";
+import { createSetJobs, partsOf } from "./set_jobs.ts";
+import type { CutMessage, SetJobs } from "./set_jobs.ts";
+import type { SetReply, SetRequest } from "./set_thread.ts";
+
+/** A set is small up to so many parts, and so many bytes unpacked: some ten milliseconds. */
+const SMALL_PARTS = 3_000;
+const SMALL_BYTES = 524_288;
+/** The slowest legal job takes a sixth of it on a slow machine. */
+const JOB_MS = 60_000;
+/** A thread takes some 40 MB. */
+const IDLE_MS = 30_000;
+
+/** The jobs, as promises. Reject with `SchemaError`, and with `schema-unavailable` after `JOB_MS`. */
+export type SetWork = {
+  readonly [Job in keyof SetJobs]: (
+    ...args: Parameters<SetJobs[Job]>
+  ) => Promise<ReturnType<SetJobs[Job]>>;
+};
+
+interface Waiting extends PromiseWithResolvers<unknown> {
+  readonly timer: ReturnType<typeof setTimeout>;
+}
+
+/** Whether a set costs next to nothing; that itself is found out within the same bounds. */
+export function isSmallSet(gzipped: Uint8Array, parts = SMALL_PARTS, bytes = SMALL_BYTES): boolean {
+  try {
+    const limits = { ...DESCRIPTOR_LIMITS, unpacked_bytes: bytes };
+    return partsOf(unpackSet(gzipped, limits), parts) <= parts;
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    // What is damaged is refused at once; what is over a bound is for the thread.
+    return !/more than/.test(error.message);
+  }
+}
+
+/** One thread at a time, and the small jobs. */
+export class SetWorker {
+  readonly #jobs = createSetJobs();
+  readonly #waiting = new Map<number, Waiting>();
+  #thread: Worker | undefined;
+  #idle: ReturnType<typeof setTimeout> | undefined;
+  #last_id = 0;
+
+  /** `sets`: those that the job is about. */
+  readonly work: SetWork = {
+    read: (...args) => this.#do<"read">("read", args, args[0]),
+    compare: (...args) => this.#do("compare", args, args[0], args[1]),
+    cut: (...args) => this.#do<"cut">("cut", args, args[0]),
+    validate: (...args) => this.#do("validate", args, args[0]),
+  };
+
+  /** Jobs that are under way on the thread. */
+  get pending(): number {
+    return this.#waiting.size;
+  }
+
+  /** Ends the thread; what is under way is rejected. */
+  close(): void {
+    this.#end("the process stops");
+  }
+
+  async #do<Job extends keyof SetJobs>(
+    job: Job,
+    args: Parameters<SetJobs[Job]>,
+    ...sets: readonly Uint8Array[]
+  ): Promise<ReturnType<SetJobs[Job]>> {
+    await turn();
+    if (sets.every((set) => isSmallSet(set))) {
+      const run = this.#jobs[job] as (
+        ...args: Parameters<SetJobs[Job]>
+      ) => ReturnType<SetJobs[Job]>;
+      return run(...args);
+    }
+    return await this.#send(job, args) as ReturnType<SetJobs[Job]>;
+  }
+
+  #send(job: keyof SetJobs, args: readonly unknown[]): Promise<unknown> {
+    clearTimeout(this.#idle);
+    const id = ++this.#last_id;
+    const timer = setTimeout(() => this.#end(`no answer in ${JOB_MS} ms`), JOB_MS);
+    const entry: Waiting = { ...Promise.withResolvers<unknown>(), timer };
+    this.#waiting.set(id, entry);
+    this.#thread ??= this.#start();
+    this.#thread.postMessage({ id, job, args } satisfies SetRequest);
+    return entry.promise;
+  }
+
+  #start(): Worker {
+    const started = new Worker(new URL("./set_thread.ts", import.meta.url), {
+      type: "module",
+      name: "schemas",
+      deno: { permissions: "none" },
+    });
+    started.onmessage = ({ data }: MessageEvent<SetReply>) => this.#settle(data);
+    started.onerror = (event) => {
+      event.preventDefault();
+      if (this.#thread === started) this.#end(event.message);
+    };
+    return started;
+  }
+
+  #settle(reply: SetReply): void {
+    const entry = this.#waiting.get(reply.id);
+    if (entry === undefined) return;
+    this.#waiting.delete(reply.id);
+    clearTimeout(entry.timer);
+    if (this.#waiting.size === 0) {
+      this.#idle = setTimeout(() => this.#end("idle"), IDLE_MS);
+      Deno.unrefTimer(this.#idle);
+    }
+    if ("result" in reply) entry.resolve(reply.result);
+    else if ("problem" in reply) entry.reject(new SchemaError(reply.problem));
+    else entry.reject(new Error(`a descriptor set could not be worked on: ${reply.bug}`));
+  }
+
+  #end(why: string): void {
+    clearTimeout(this.#idle);
+    this.#thread?.terminate();
+    this.#thread = undefined;
+    for (const { reject, timer } of this.#waiting.values()) {
+      clearTimeout(timer);
+      reject(
+        new ArqonError("schema-unavailable", `the set cannot be checked now: ${why}`, {
+          retry_after_ms: 1_000,
+        }),
+      );
+    }
+    this.#waiting.clear();
+  }
+}
+
+/** Why a message cannot be used; undefined when it can. */
+export function problemOfCut(cut: CutMessage | undefined): string | undefined {
+  return cut === undefined ? "it is not there" : "problem" in cut ? cut.problem : undefined;
+}

@@ -1,0 +1,334 @@
+/**
+ * Where schemas live, in two buckets. `kv_bucket` has the current gzipped set under each schema id,
+ * plain, for any tool to read and put. `kv_bucket` with `_VERSIONS` behind it is ours: under `[id]` the
+ * history, beside it the set of each version under a key that names its bytes. The history decides
+ * what is in force. It is written after the bytes that it names and before the current set, by
+ * compare-and-set, and says which put it knew: so nobody takes our own put for another tool's, and
+ * what a crash leaves in between is told from a put that nobody has judged. Who judges is
+ * `adoption.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type {
+  KeyValue,
+  KvChange,
+  KvEntry,
+  KvKey,
+  KvWatch,
+  Spine,
+} from "../../../shared/spine/contract/spine.ts";
+import { isSchemaId, SCHEMA_ID_RULE } from "../../../shared/schema/schema_id.ts";
+import {
+  decodeRefusal,
+  decodeSchemaRecord,
+  encodeSchemaRecord,
+  latestOf,
+  overtaken,
+  refusalKey,
+  sha256Of,
+  versionKey,
+} from "./schema_record.ts";
+import type {
+  CheckedPut,
+  Refusal,
+  SchemaRecord,
+  SchemaVersion,
+  Tombstone,
+} from "./schema_record.ts";
+import { checkedBeside, isJudged, isPut } from "./standing.ts";
+import type { Standing, StoredHead, StoredSet, StoredTombstone } from "./standing.ts";
+
+/** With n writers at once the last one succeeds at its n-th attempt, so this is how many there may be. */
+const ATTEMPTS = 64;
+/** What the name of the bucket of histories adds to `kv_bucket`. */
+const VERSIONS_SUFFIX = "_VERSIONS";
+
+/** A schema in a listing. */
+export interface ListedSchema {
+  readonly schema_id: string;
+  readonly head: SchemaRecord;
+}
+
+/** What a change makes of a schema: another history, and the bytes of its newest version if it is new. */
+export interface HeadChange {
+  readonly head: SchemaRecord;
+  readonly bytes?: Uint8Array;
+}
+
+/** Throws `invalid-schema` unless a text can name a schema. */
+export function requireSchemaId(schema_id: string): void {
+  if (isSchemaId(schema_id)) return;
+  const shown = JSON.stringify(schema_id.slice(0, 64));
+  throw new ArqonError("invalid-schema", `the id ${shown} cannot be one; ${SCHEMA_ID_RULE}`);
+}
+
+const isConflict = (error: unknown) =>
+  error instanceof ArqonError && error.reason === "version-conflict";
+
+/** Every method rejects with `spine-unavailable` while the Spine does not answer. */
+export class SchemaStore {
+  readonly #versions: KeyValue;
+  readonly #sets: KeyValue;
+
+  /** `sets` is plain. */
+  constructor(versions: KeyValue, sets: KeyValue) {
+    this.#versions = versions;
+    this.#sets = sets;
+  }
+
+  /**
+   * The schema's history; undefined when there is no such schema. Rejects with `invalid-schema` for
+   * an id that cannot be one, and with `schema-unavailable` when what is stored cannot be read.
+   */
+  async read(schema_id: string): Promise<StoredHead | undefined> {
+    return (await this.#history(schema_id)).stored;
+  }
+
+  /** As `read`, but rejects with `schema-unknown` when there is none. */
+  async require(schema_id: string): Promise<StoredHead> {
+    const { stored, buried } = await this.#history(schema_id);
+    if (stored !== undefined) return stored;
+    throw unknown(schema_id, buried);
+  }
+
+  /** All that is stored of a schema. Rejects as `read` does. */
+  async standing(schema_id: string): Promise<Standing> {
+    // The history first: a put that it does not know yet must not look as if it did.
+    const { stored, buried } = await this.#history(schema_id);
+    const set = await this.set(schema_id);
+    const refused = await this.#versions.get(refusalKey(schema_id));
+    return { stored, buried, set, refusal: refused && decodeRefusal(refused.value) };
+  }
+
+  /** What is in the bucket of current sets. */
+  async set(schema_id: string): Promise<StoredSet | undefined> {
+    const entry = await this.#sets.get(setKey(schema_id));
+    if (entry === undefined) return undefined;
+    const { value: bytes, revision } = entry;
+    return { bytes, revision, sha256: sha256Of(bytes) };
+  }
+
+  /** The gzipped descriptor set of a version. Rejects with `schema-unavailable` when it is damaged. */
+  async bytes(schema_id: string, version: SchemaVersion): Promise<Uint8Array> {
+    const bytes = (await this.#versions.get(versionKey(schema_id, version)))?.value;
+    if (bytes !== undefined && sha256Of(bytes) === version.sha256) return bytes;
+    const set = await this.set(schema_id);
+    if (set?.sha256 === version.sha256) return set.bytes;
+    const what = bytes === undefined ? "is not there" : "is not what was registered";
+    throw unreadable(schema_id, `its version ${version.version} ${what}`);
+  }
+
+  /**
+   * Writes what `change` makes of the schema, and asks it again when somebody else was faster.
+   * Nothing is written when it returns undefined. Resolves with the history as it then is. Rejects
+   * with what `change` throws, and with `version-conflict`.
+   */
+  async change(
+    schema_id: string,
+    change: (standing: Standing) => Promise<HeadChange | undefined>,
+  ): Promise<SchemaRecord | undefined> {
+    const lost: SchemaVersion[] = [];
+    for (let attempt = 1;; attempt++) {
+      const standing = await this.standing(schema_id);
+      const { stored, buried, set } = standing;
+      const changed = await change(standing);
+      if (changed === undefined) {
+        for (const one of overtaken(lost, stored?.head)) await this.forget(schema_id, one);
+        return stored?.head;
+      }
+      const { bytes } = changed;
+      // Written also when it is there: what is damaged is repaired, and nobody sweeps what is new.
+      if (bytes !== undefined) {
+        await this.#versions.put(versionKey(schema_id, latestOf(changed.head)), bytes);
+      }
+      const judged = checkedBeside(standing, changed.head);
+      const head = judged === undefined ? changed.head : { ...changed.head, judged };
+      try {
+        await this.#versions.update(
+          [schema_id],
+          encodeSchemaRecord(head),
+          (stored ?? buried)?.revision ?? 0,
+        );
+      } catch (error) {
+        if (!isConflict(error)) throw error;
+        if (bytes !== undefined) lost.push(latestOf(changed.head));
+        if (attempt === ATTEMPTS) throw error;
+        continue;
+      }
+      const is_there = set?.sha256 === latestOf(head).sha256;
+      // Who finds another put there leaves it to those who watch.
+      if (bytes !== undefined && isJudged(standing) && !is_there) {
+        await this.putBack(schema_id, set, bytes);
+        if ((judged?.floor ?? Infinity) < latestOf(head).version) await this.settle(schema_id);
+      }
+      for (const one of overtaken(lost, head)) await this.forget(schema_id, one);
+      return head;
+    }
+  }
+
+  /**
+   * Makes the bytes of the newest version the current set, in the place of `set`. Resolves with its
+   * revision, undefined when somebody has put something else meanwhile.
+   */
+  async putBack(
+    schema_id: string,
+    set: CheckedPut | undefined,
+    bytes: Uint8Array,
+  ): Promise<number | undefined> {
+    try {
+      return await this.#sets.update(setKey(schema_id), bytes, set?.revision ?? 0);
+    } catch (error) {
+      if (isConflict(error)) return undefined;
+      throw error;
+    }
+  }
+
+  /**
+   * Several registrations at once leave a history in which other versions than the newest may yet be
+   * put. Once the newest is in its place none can be, and whoever puts one of them means it.
+   */
+  async settle(schema_id: string): Promise<void> {
+    const { stored, set } = await this.standing(schema_id);
+    if (stored === undefined || set === undefined) return;
+    const { head, revision } = stored;
+    const { version, sha256 } = latestOf(head);
+    if ((head.judged?.floor ?? version) >= version || set.sha256 !== sha256) return;
+    const judged = { revision: set.revision, sha256, floor: version + 1 };
+    try {
+      await this.#versions.update([schema_id], encodeSchemaRecord({ ...head, judged }), revision);
+    } catch (error) {
+      // Whoever was faster has put a version, and settles it.
+      if (!isConflict(error)) throw error;
+    }
+  }
+
+  /** Keeps a refusal. Resolves with false when it is there: somebody else was faster. */
+  async refuse(schema_id: string, refusal: Refusal): Promise<boolean> {
+    const key = refusalKey(schema_id);
+    for (let attempt = 1;; attempt++) {
+      const entry = await this.#versions.get(key);
+      const before = entry && decodeRefusal(entry.value);
+      if (isPut(refusal, before) && before?.serving === refusal.serving) return false;
+      try {
+        await this.#versions.update(key, encodeSchemaRecord(refusal), entry?.revision ?? 0);
+        return true;
+      } catch (error) {
+        if (!isConflict(error) || attempt === ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  /** Forgets the last refusal. */
+  async pardon(schema_id: string): Promise<void> {
+    await this.#versions.delete(refusalKey(schema_id));
+  }
+
+  /** Puts a tombstone in the place of the history. Rejects with `version-conflict` when it has changed. */
+  async bury(schema_id: string, { revision }: StoredHead, tombstone: Tombstone): Promise<void> {
+    await this.#versions.update([schema_id], encodeSchemaRecord(tombstone), revision);
+  }
+
+  /** Deletes a current set, unless there is another one by now. */
+  async clear(schema_id: string, { revision }: CheckedPut): Promise<void> {
+    await this.#sets.delete(setKey(schema_id), revision).catch((error: unknown) => {
+      if (!isConflict(error)) throw error;
+    });
+  }
+
+  /** Deletes the bytes of a version that no history names any more. */
+  async forget(schema_id: string, version: SchemaVersion): Promise<void> {
+    await this.#versions.delete(versionKey(schema_id, version));
+  }
+
+  /** Every schema with a readable history, by id. */
+  async list(): Promise<ListedSchema[]> {
+    const found: ListedSchema[] = [];
+    const watch = this.#versions.watch([], (change) => {
+      const read = change.type === "put" ? readEntry(change.entry) : undefined;
+      if (read !== undefined) found.push(read);
+    }, { depth: 1 });
+    try {
+      await watch.ready;
+    } finally {
+      watch.stop();
+    }
+    return found.sort((a, b) => a.schema_id < b.schema_id ? -1 : 1);
+  }
+
+  /** Tells the id of each schema that is there, then of each that changes or goes. */
+  watch(onChange: (schema_id: string) => void): KvWatch {
+    return this.#versions.watch([], (change) => {
+      const [schema_id = ""] = keyOf(change);
+      if (isSchemaId(schema_id)) onChange(schema_id);
+    }, { depth: 1 });
+  }
+
+  /** Tells histories and refusals: what is there, then each change. */
+  watchHistories(onChange: (change: KvChange) => void): KvWatch {
+    return this.#versions.watch([], onChange, { depth: 2 });
+  }
+
+  /** Tells what is in the bucket of current sets, then each change, whoever makes it. */
+  watchSets(onChange: (change: KvChange) => void): KvWatch {
+    return this.#sets.watch([], onChange);
+  }
+
+  /** The keys of the bucket of current sets. */
+  async setKeys(): Promise<string[]> {
+    return (await this.#sets.keys()).map((key) => key.join("."));
+  }
+
+  /** What is stored in the place of the history. */
+  async #history(schema_id: string): Promise<Pick<Standing, "stored" | "buried">> {
+    requireSchemaId(schema_id);
+    const entry = await this.#versions.get([schema_id]);
+    if (entry === undefined) return { stored: undefined, buried: undefined };
+    const { revision } = entry;
+    const read = decodeSchemaRecord(entry.value);
+    if ("head" in read) return { stored: { ...read, revision }, buried: undefined };
+    if ("tombstone" in read) return { stored: undefined, buried: { ...read, revision } };
+    throw unreadable(schema_id, `its history cannot be read: ${read.problem}`);
+  }
+}
+
+/** The key that a change is about. */
+export function keyOf(change: KvChange): KvKey {
+  return change.type === "put" ? change.entry.key : change.key;
+}
+
+function setKey(schema_id: string): KvKey {
+  requireSchemaId(schema_id);
+  return schema_id.split(".");
+}
+
+function readEntry({ key, value }: KvEntry): ListedSchema | undefined {
+  const [schema_id = ""] = key;
+  const read = decodeSchemaRecord(value);
+  return isSchemaId(schema_id) && "head" in read ? { schema_id, head: read.head } : undefined;
+}
+
+/** Nothing is registered under the id. */
+export function unknown(schema_id: string, buried: StoredTombstone | undefined): ArqonError {
+  const { version, by, deleted_ms } = buried?.tombstone.deleted ?? {};
+  const how = deleted_ms === undefined
+    ? ""
+    : `, which ${by || "somebody"} deleted at version ${version} (${
+      new Date(deleted_ms).toISOString()
+    })`;
+  return new ArqonError("schema-unknown", `${JSON.stringify(schema_id)}${how}`);
+}
+
+function unreadable(schema_id: string, problem: string): ArqonError {
+  const detail = `${schema_id}: ${problem}`;
+  return new ArqonError("schema-unavailable", detail, { cause: new Error(problem) });
+}
+
+/** The bucket of histories that belongs to a `kv_bucket`. */
+export const versionsBucket = (kv_bucket: string) => `${kv_bucket}${VERSIONS_SUFFIX}`;
+
+/** Opens, and if need be makes, both buckets. Rejects with `spine-unavailable`. */
+export async function openSchemaStore(spine: Spine, kv_bucket: string): Promise<SchemaStore> {
+  const sets = spine.keyValue(kv_bucket, { plain: true });
+  // Handled when the other one fails first.
+  sets.catch(() => {});
+  return new SchemaStore(await spine.keyValue(versionsBucket(kv_bucket)), await sets);
+}

@@ -1,0 +1,164 @@
+/**
+ * Deletes bytes of versions that no history names. They are written before the history that names them:
+ * a Shield that dies in between, or while it deletes, leaves them behind. What has been there unnamed and
+ * unchanged for ten minutes is nobody's; every Shield sweeps. The current sets are `adoption.ts`'s.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Registry } from "prom-client";
+import type { Logger } from "../../../shared/logs/log.ts";
+import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
+import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
+import type { KeyValue, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
+import { decodeSchemaRecord } from "./schema_record.ts";
+import { versionsBucket } from "./store.ts";
+
+/** How long bytes stay that nothing names: a registration names its own within seconds. */
+export const UNNAMED_MS = 600_000;
+const PAUSE_MS = 1_800_000;
+/** Unnamed versions that one process keeps an eye on. */
+const SEEN_MAX = 10_000;
+
+/** What the sweep needs of the process. */
+export interface VersionSweepOptions {
+  /** The bucket of histories. */
+  readonly versions: KeyValue;
+  readonly log: Logger;
+  readonly registry: Registry;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** [0, 1). */
+  readonly random: () => number;
+}
+
+interface Seen {
+  readonly revision: number;
+  readonly size_bytes: number;
+  readonly since_ms: number;
+}
+
+/** Keys of versions by schema. */
+function byId(keys: readonly KvKey[]): Map<string, KvKey[]> {
+  const found = new Map<string, KvKey[]>();
+  for (const key of keys) {
+    const [schema_id, version, sha256] = key;
+    if (schema_id === undefined || version === undefined || sha256 === undefined) continue;
+    const known = found.get(schema_id);
+    if (known === undefined) found.set(schema_id, [key]);
+    else known.push(key);
+  }
+  return found;
+}
+
+/** The sweep of one process. */
+export class VersionSweep {
+  readonly #options: VersionSweepOptions;
+  /** Unnamed versions by their key, as JSON. */
+  #seen: ReadonlyMap<string, Seen> = new Map();
+  #swept = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #closed = false;
+
+  constructor(options: VersionSweepOptions) {
+    this.#options = options;
+    const { registry } = options;
+    scrapedCounter(
+      registry,
+      "shield_schema_versions_swept_total",
+      "Versions of schemas that this process has deleted because no history named them.",
+      () => this.#swept,
+    );
+    scrapedGauge(
+      registry,
+      "shield_schema_unnamed_versions",
+      "Versions of schemas that no history names, as last counted.",
+      () => this.#seen.size,
+    );
+    scrapedGauge(
+      registry,
+      "shield_schema_unnamed_bytes",
+      "Bytes of the versions of schemas that no history names, as last counted.",
+      () => [...this.#seen.values()].reduce((sum, { size_bytes }) => sum + size_bytes, 0),
+    );
+  }
+
+  /** Makes a pass now and then until it is closed. What fails is tried at the next. */
+  start(): void {
+    const { random, log } = this.#options;
+    this.#timer = setTimeout(() => {
+      this.pass().catch((error: unknown) => {
+        if (!this.#closed) log.warn("versions of schemas cannot be swept now", { error });
+      }).finally(() => this.#closed || this.start());
+    }, PAUSE_MS * (0.5 + random() / 2));
+    Deno.unrefTimer(this.#timer);
+  }
+
+  /** No further pass. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+  }
+
+  /** Looks at everything once; resolves with how many were deleted. Rejects with `spine-unavailable`. */
+  async pass(): Promise<number> {
+    const { versions } = this.#options;
+    const seen = new Map<string, Seen>();
+    const swept_before = this.#swept;
+    // Before the histories: whoever registers meanwhile writes the bytes first.
+    for (const [schema_id, keys] of byId(await versions.keys())) {
+      const named = await this.#named(schema_id);
+      if (named === undefined) continue;
+      for (const key of keys) {
+        if (this.#closed || seen.size >= SEEN_MAX) break;
+        const [, version, sha256] = key;
+        if (!named.has(`${version} ${sha256}`)) await this.#look(key, seen);
+      }
+    }
+    this.#seen = seen;
+    return this.#swept - swept_before;
+  }
+
+  /** The versions that the history names; undefined when it cannot be read: then nobody knows. */
+  async #named(schema_id: string): Promise<ReadonlySet<string> | undefined> {
+    const entry = await this.#options.versions.get([schema_id]);
+    const read = entry && decodeSchemaRecord(entry.value);
+    if (read !== undefined && "problem" in read) return undefined;
+    const versions = read !== undefined && "head" in read ? read.head.versions : [];
+    return new Set(versions.map(({ version, sha256 }) => `${version} ${sha256}`));
+  }
+
+  async #look(key: KvKey, seen: Map<string, Seen>): Promise<void> {
+    const { versions, now, log } = this.#options;
+    const entry = await versions.get(key);
+    if (entry === undefined) return;
+    const { revision, value: { length: size_bytes } } = entry;
+    const name = JSON.stringify(key);
+    const before = this.#seen.get(name);
+    const since_ms = before?.revision === revision ? before.since_ms : now();
+    if (now() - since_ms < UNNAMED_MS) {
+      seen.set(name, { revision, size_bytes, since_ms });
+      return;
+    }
+    try {
+      await versions.delete(key, revision);
+    } catch (error) {
+      // Somebody is about to name it: a registration writes its bytes anew.
+      if (error instanceof ArqonError && error.reason === "version-conflict") return;
+      throw error;
+    }
+    this.#swept++;
+    const [schema, version] = key;
+    log.info("a version that no history names was deleted", { schema, version, size_bytes });
+  }
+}
+
+/** Sweeps the versions of a bucket from now on. Rejects with `spine-unavailable`. */
+export async function startVersionSweep(
+  spine: Spine,
+  kv_bucket: string,
+  options: Omit<VersionSweepOptions, "versions">,
+): Promise<VersionSweep> {
+  const versions = await spine.keyValue(versionsBucket(kv_bucket));
+  const sweep = new VersionSweep({ ...options, versions });
+  sweep.start();
+  return sweep;
+}

@@ -1,0 +1,122 @@
+/**
+ * Versions that no history names are swept, and no others. Every case on the embedded engine and on a
+ * real NATS server.
+ */
+import assert from "node:assert/strict";
+import { Registry } from "prom-client";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { keptLog } from "../../testing/spine.ts";
+import { sha256Of, versionKey } from "./schema_record.ts";
+import { register } from "./register.ts";
+import { SetWorker } from "./set_work.ts";
+import { deleteSchema } from "./delete.ts";
+import { openSchemaStore, versionsBucket } from "./store.ts";
+import { UNNAMED_MS, VersionSweep } from "./sweep.ts";
+import { embeddedStage, natsStage } from "../testing/bucket_tool.ts";
+import { ping } from "../testing/schemas.ts";
+
+const BUCKET = "ARQON_SCHEMAS";
+
+async function stageOf(spine: Spine) {
+  const store = await openSchemaStore(spine, BUCKET);
+  const versions = await spine.keyValue(versionsBucket(BUCKET));
+  const registry = new Registry();
+  const clock = { now_ms: 1_000 };
+  const now = () => clock.now_ms;
+  const { log, lines } = keptLog();
+  const sweep = new VersionSweep({ versions, log, registry, now, random: () => 0 });
+  return {
+    store,
+    versions,
+    sweep,
+    clock,
+    lines,
+    push: (bytes: Uint8Array) => {
+      const request = { schema_id: "ping", bytes, by: "ops", now_ms: 1, versions_max: 10 };
+      return register({ store, work: new SetWorker().work }, request);
+    },
+    /** What a Shield leaves that died before it wrote the history. */
+    async leave(version: number, bytes: Uint8Array, schema_id = "ping") {
+      const key = versionKey(schema_id, { version, sha256: sha256Of(bytes) });
+      await versions.put(key, bytes);
+      return key;
+    },
+    async metric(name: string) {
+      const lines = (await registry.metrics()).split("\n");
+      return Number(lines.find((line) => line.startsWith(`${name} `))?.slice(name.length));
+    },
+  };
+}
+
+type Stage = Awaited<ReturnType<typeof stageOf>>;
+
+function onBoth(what: string, run: (stage: Stage) => Promise<void>): void {
+  for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] as const) {
+    Deno.test(`${engine}: ${what}`, async () => {
+      await using stage = await open();
+      await run(await stageOf(stage.spine));
+    });
+  }
+}
+
+onBoth("bytes that a crash has left go after ten minutes, and no version with them", async (t) => {
+  await t.push(ping());
+  await t.push(ping(["extra", 99, "int32"]));
+  const left = await t.leave(3, ping(["lost", 100, "int32"]));
+  const first = await t.leave(1, ping(), "never");
+  assert.equal(await t.sweep.pass(), 0);
+  t.clock.now_ms += UNNAMED_MS - 1;
+  assert.equal(await t.sweep.pass(), 0, "it may yet be named");
+  assert.equal(await t.metric("shield_schema_unnamed_versions"), 2);
+  const size_bytes = ping(["lost", 100, "int32"]).length + ping().length;
+  assert.equal(await t.metric("shield_schema_unnamed_bytes"), size_bytes);
+  t.clock.now_ms += 1;
+  assert.equal(await t.sweep.pass(), 2);
+  for (const key of [left, first]) assert.equal(await t.versions.get(key), undefined);
+  assert.equal(await t.metric("shield_schema_versions_swept_total"), 2);
+  assert.equal(await t.metric("shield_schema_unnamed_bytes"), 0);
+  assert.match(
+    t.lines.join(""),
+    /schema=ping version=3 .*a version that no history names was deleted/,
+  );
+  const { head } = await t.store.require("ping");
+  assert.equal(head.versions.length, 2);
+  for (const version of head.versions) await t.store.bytes("ping", version);
+});
+
+onBoth("a registration of bytes that lay unnamed keeps them", async (t) => {
+  await t.push(ping());
+  const lost = ping(["lost", 100, "int32"]);
+  const key = await t.leave(2, lost);
+  await t.sweep.pass();
+  t.clock.now_ms += UNNAMED_MS;
+  // It has written its bytes, and not yet the history that names them.
+  const remove = t.versions.delete.bind(t.versions);
+  t.versions.delete = async (...args) => {
+    // Once: registering deletes something, too.
+    t.versions.delete = remove;
+    await t.push(lost);
+    await remove(...args);
+  };
+  assert.equal(await t.sweep.pass(), 0);
+  assert.deepEqual((await t.versions.get(key))?.value, new Uint8Array(lost));
+  const { head } = await t.store.require("ping");
+  assert.deepEqual(head.versions.map(({ version }) => version), [1, 2]);
+});
+
+onBoth(
+  "what is left of a deletion goes, and while a history cannot be read nothing does",
+  async (t) => {
+    await t.push(ping());
+    const request = { schema_id: "ping", by: "ops", now_ms: 1, mapped: () => [] };
+    await deleteSchema(t.store, request);
+    await t.leave(1, ping());
+    await t.versions.put(["bad"], new TextEncoder().encode("{"));
+    const kept = await t.leave(1, ping(), "bad");
+    await t.sweep.pass();
+    t.clock.now_ms += UNNAMED_MS;
+    assert.equal(await t.sweep.pass(), 1);
+    assert.ok(await t.versions.get(kept));
+    assert.equal((await t.push(ping())).head.versions[0]?.version, 2, "the tombstone stays");
+  },
+);

@@ -1,0 +1,113 @@
+/** Which messages are compiled: those of lately, within the bound; the others come back when asked. */
+import assert from "node:assert/strict";
+import { SchemaError } from "../../../shared/schema/schema_error.ts";
+import { sha256Of } from "./schema_record.ts";
+import { BAD_PING, GOOD_PING, ping, pong, ruledPing } from "../testing/schemas.ts";
+import { SchemaSource, WorkingSet } from "./working_set.ts";
+
+const ALLOW = { unknown_fields: "allow" } as const;
+
+/** A working set whose clock goes on by `step_ms` at every look, and versions that differ. */
+function testSet(options: { compiled_bytes?: number; restore_ms?: number; step_ms?: number } = {}) {
+  const clock = { now_ms: 1_000_000, step_ms: options.step_ms ?? 0 };
+  const { compiled_bytes = 1_073_741_824, restore_ms = 1_000 } = options;
+  const now = () => clock.now_ms += clock.step_ms;
+  const working = new WorkingSet({ compiled_bytes, restore_ms, now });
+  const source = (version: number, bytes = ping([`f${version}`, 100, "int32"])) =>
+    new SchemaSource(version, sha256Of(bytes), bytes);
+  return { working, clock, source };
+}
+
+/** What one of these takes. */
+function costOf(bytes = ping(["f1", 100, "int32"])): number {
+  const { working, source } = testSet();
+  working.compile(source(1, bytes), "t.Ping");
+  return working.heap_bytes;
+}
+
+Deno.test("beyond the bound those unused for longest are put away, and come back as they were", () => {
+  const cost = costOf();
+  assert.ok(cost > 10_000 && cost < 100_000, `${cost} bytes`);
+  const { working, source } = testSet({ compiled_bytes: 3 * cost });
+  const all = [1, 2, 3].map((version) => working.compile(source(version), "t.Ping"));
+  assert.ok(all.every(({ message }) => message !== undefined));
+  assert.ok(all[0]);
+  working.use(all[0]);
+  const fourth = working.compile(source(4), "t.Ping");
+  const here = () => [...all, fourth].map(({ message }) => message !== undefined);
+  assert.deepEqual(here(), [true, false, true, true], "the second was used least lately");
+  assert.equal(working.size, 3);
+  assert.ok(working.heap_bytes <= 3 * cost);
+  assert.ok(all[1]);
+  const back = working.use(all[1]);
+  assert.equal(back?.validate(GOOD_PING, ALLOW).total, 0);
+  assert.equal(back?.validate(BAD_PING, ALLOW).total, 1);
+  assert.deepEqual(here(), [true, true, false, true]);
+  assert.deepEqual(working.totals, { put_away: 2, restored: 1, refused: 0 });
+});
+
+Deno.test("one message is held, however large; messages of one version share its types", () => {
+  const { working, source } = testSet({ compiled_bytes: 1 });
+  const one = source(1);
+  const outer = working.compile(one, "t.Ping");
+  assert.ok(outer.message !== undefined && one.open_bytes > 0);
+  const inner = working.compile(one, "t.Inner");
+  assert.equal(outer.message, undefined);
+  assert.ok(inner.message !== undefined && one.open_bytes > 0, "still in use by the other");
+  const roomy = testSet();
+  const both = roomy.source(1);
+  roomy.working.compile(both, "t.Ping");
+  const first_bytes = roomy.working.heap_bytes;
+  roomy.working.compile(both, "t.Inner");
+  assert.ok(roomy.working.heap_bytes - first_bytes < both.open_bytes, "counted once");
+});
+
+Deno.test("what nobody asks for any more leaves nothing behind, put away or not", () => {
+  const { working, source } = testSet({ compiled_bytes: 2 * costOf() });
+  const all = [1, 2, 3, 4].map((version) => working.compile(source(version), "t.Ping"));
+  assert.equal(working.size, 2);
+  for (const one of all) working.drop(one);
+  for (const one of all) working.drop(one);
+  assert.equal(working.size, 0);
+  assert.equal(working.heap_bytes, 0);
+  assert.ok(all.every(({ source }) => source.open_bytes === 0));
+  assert.equal(working.totals.put_away, 2, "only what made room counts");
+});
+
+Deno.test("what does not compile takes nothing, and does not take the types from others", () => {
+  const { working, source } = testSet();
+  const lacking = source(1, pong());
+  assert.throws(() => working.compile(lacking, "t.Ping"), SchemaError);
+  assert.equal(lacking.open_bytes + working.heap_bytes + working.size, 0);
+  const broken = new SchemaSource(1, "", new Uint8Array([0x1f, 0x8b, 1]));
+  assert.throws(() => working.compile(broken, "t.Ping"), SchemaError);
+  const good = working.compile(lacking, "t.Pong");
+  assert.throws(() => working.compile(lacking, "t.Ping"), SchemaError);
+  assert.ok(lacking.open_bytes > 0 && good.message !== undefined);
+});
+
+Deno.test("rules count for what they take", () => {
+  assert.ok(costOf(ruledPing()) > costOf() + 150_000);
+});
+
+Deno.test("bringing back stops at its share of a second, and goes on when that has passed", () => {
+  // Each one takes 300 ms by this clock, and there are 200 ms a second, two seconds' worth at once.
+  const { working, clock, source } = testSet({ compiled_bytes: 1, restore_ms: 200, step_ms: 300 });
+  const [one, other] = [1, 2].map((version) => working.compile(source(version), "t.Ping"));
+  assert.ok(one && other);
+  const turns: boolean[] = [];
+  for (let turn = 0; turn < 20; turn++) {
+    turns.push(working.use(turn % 2 === 0 ? one : other) !== undefined);
+    if (turns.at(-1) === false) break;
+  }
+  assert.ok(turns.length > 2 && turns.length < 20, `${turns.length} turns`);
+  assert.equal(turns.at(-1), false);
+  clock.step_ms = 0;
+  const away = one.message === undefined ? one : other;
+  const here = away === one ? other : one;
+  assert.equal(working.use(away), undefined);
+  assert.ok(working.use(here), "what is here is not refused");
+  clock.now_ms += 2_000;
+  assert.ok(working.use(away));
+  assert.equal(working.totals.refused, 2);
+});

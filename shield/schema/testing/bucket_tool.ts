@@ -1,0 +1,93 @@
+/**
+ * The bucket of schemas as another tool sees it: on NATS by the client library alone, on the embedded
+ * engine by a plain view. Tests only.
+ */
+import { jetstreamManager } from "@nats-io/jetstream";
+import { Kvm } from "@nats-io/kv";
+import { connect } from "@nats-io/transport-deno";
+import { watched } from "../../../shared/spine/nats/testing/nats_harness.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { startNats } from "../../../tests/harness/nats_server.ts";
+import { testSpine } from "../../testing/spine.ts";
+
+/** What a tool does with keys and values as they are stored. */
+export interface BucketTool {
+  put(key: string, value: Uint8Array): Promise<unknown>;
+  get(key: string): Promise<Uint8Array | undefined>;
+  /** With `purge` the history of the key goes too, where there is one. */
+  delete(key: string, purge?: boolean): Promise<void>;
+  keys(): Promise<string[]>;
+}
+
+/** A bus, and somebody else at its bucket. */
+export interface ToolStage extends AsyncDisposable {
+  readonly spine: Spine;
+  /** A further connection; the embedded engine has only the one. */
+  connect(): Promise<Spine>;
+  tool(bucket?: string): Promise<BucketTool>;
+  /** Takes everything out of a stream, of which watches hear nothing. NATS only. */
+  purgeStream?(stream: string): Promise<void>;
+}
+
+async function embeddedTool(spine: Spine, bucket: string): Promise<BucketTool> {
+  const view = await spine.keyValue(bucket, { plain: true });
+  const tokens = (key: string) => key.split(".");
+  return {
+    put: (key, value) => view.put(tokens(key), value),
+    get: async (key) => (await view.get(tokens(key)))?.value,
+    delete: (key) => view.delete(tokens(key)),
+    keys: async () => (await view.keys()).map((key) => key.join(".")).sort(),
+  };
+}
+
+/** An embedded engine in memory. */
+export function embeddedStage(): Promise<ToolStage> {
+  const engine = testSpine();
+  const { spine } = engine;
+  return Promise.resolve({
+    spine,
+    connect: () => Promise.resolve(spine),
+    tool: (bucket = "ARQON_SCHEMAS") => embeddedTool(spine, bucket),
+    [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
+  });
+}
+
+/** A real NATS server. */
+export async function natsStage(): Promise<ToolStage> {
+  const stack = new AsyncDisposableStack();
+  try {
+    const server = stack.use(await startNats({ jetstream: true }));
+    const open = async () => stack.use(await watched(server.port)).spine;
+    const spine = await open();
+    const tool = async (bucket = "ARQON_SCHEMAS"): Promise<BucketTool> => {
+      const connection = await connect({ servers: server.url });
+      stack.defer(() => connection.close());
+      const kv = await new Kvm(connection).create(bucket);
+      return {
+        put: (key, value) => kv.put(key, value),
+        async get(key) {
+          const entry = await kv.get(key);
+          return entry?.operation === "PUT" ? new Uint8Array(entry.value) : undefined;
+        },
+        delete: (key, purge = false) => purge ? kv.purge(key) : kv.delete(key),
+        keys: async () => (await Array.fromAsync(await kv.keys())).sort(),
+      };
+    };
+    const purgeStream = async (stream: string) => {
+      const connection = await connect({ servers: server.url });
+      const { streams } = await jetstreamManager(connection);
+      await streams.purge(stream);
+      await connection.close();
+    };
+    return {
+      spine,
+      connect: open,
+      tool,
+      purgeStream,
+      [Symbol.asyncDispose]: () => stack.disposeAsync(),
+    };
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * Many small schemas, each of its own, as an operator registers and maps them over the admin API.
+ * Tests only.
+ */
+import type { JsonValue } from "@bufbuild/protobuf";
+import { operator } from "../../admin/routing/testing/admin.ts";
+import { field, rules } from "./messages.ts";
+import type { TestSchemas } from "./registry.ts";
+import { upload } from "./schemas.ts";
+
+/** Schema `s-{at}`: a message `t.Ping` with a field `n` below 1,000 that no other schema has so. */
+function bytesOf(at: number): Uint8Array<ArrayBuffer> {
+  const below = rules({ int32: { lt: 1_000 } });
+  const fields: JsonValue[] = [field("n", 1, "int32", below), field(`f_${at}`, 2, "string")];
+  return upload({ syntax: "proto3", messageType: [{ name: "Ping", field: fields }] });
+}
+
+async function put({ schemas }: TestSchemas, path: string, type: string, body: BodyInit) {
+  const headers = { "content-type": type };
+  const request = new Request(`http://admin/v1/${path}`, { method: "PUT", headers, body });
+  const response = await schemas.admin?.(request, operator());
+  if (response?.status !== 200) throw new Error(`${path}: ${await response?.text()}`);
+  await response.body?.cancel();
+}
+
+/** Registers the schemas `from` to `to`, and maps each in a tenant `t-{at}` of its own. */
+export async function registerMany(
+  running: TestSchemas,
+  from: number,
+  to: number,
+  mode = "enforce",
+): Promise<void> {
+  for (let at = from; at < to; at++) {
+    await put(running, `schemas/s-${at}`, "application/gzip", bytesOf(at));
+    const mapping = { subject: `in.t.t-${at}.*`, schema_id: `s-${at}`, message: "t.Ping", mode };
+    await put(running, `tenants/t-${at}/mappings`, "application/json", JSON.stringify(mapping));
+  }
+}

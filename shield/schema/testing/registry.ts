@@ -1,0 +1,107 @@
+/** A schema check on an embedded Spine, with what a test may do to it and see of it. Tests only. */
+import { Registry } from "prom-client";
+import { configFrom } from "../../../shared/config/load.ts";
+import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
+import { createLogger } from "../../../shared/logs/log.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import type { CandidateVerdict } from "../../mirror/diff.ts";
+import { openSettings } from "../../settings/settings.ts";
+import type { Settings } from "../../settings/settings.ts";
+import { register } from "../registry/register.ts";
+import { startSchemas } from "../start.ts";
+import type { StartedSchemas } from "../start.ts";
+import { SetWorker } from "../registry/set_work.ts";
+import { openSchemaStore } from "../registry/store.ts";
+import type { SchemaStore } from "../registry/store.ts";
+
+/** How long a test waits for what must happen; reached only when it never does. */
+const DEADLINE_MS = 20_000;
+
+/** What a test may change. */
+export interface TestSchemasOptions {
+  readonly mappings?: readonly Partial<SchemaMapping>[];
+  /** Further keys of `[platform.registry]`. */
+  readonly more?: Readonly<Record<string, unknown>>;
+  readonly now?: () => number;
+}
+
+/** A running schema check. */
+export interface TestSchemas extends Disposable {
+  readonly schemas: StartedSchemas;
+  readonly settings: Settings;
+  readonly store: SchemaStore;
+  /** Every line logged so far. */
+  readonly lines: readonly string[];
+  /** What mappings that only observe have said. */
+  readonly verdicts: readonly CandidateVerdict[];
+  /** Registers the next version, whatever the ones before it. */
+  push(schema_id: string, bytes: Uint8Array): Promise<void>;
+  /** The value of a metric's line; undefined when there is none. */
+  metric(line: string): Promise<number | undefined>;
+}
+
+/** A schema check of `in.t.acme.r.*` on `spine`, unless `options` say otherwise. */
+export async function testSchemas(
+  spine: Spine,
+  options: TestSchemasOptions = {},
+): Promise<TestSchemas> {
+  const now = options.now ?? Date.now;
+  const lines: string[] = [];
+  const write = (line: string) => void lines.push(line);
+  const form = { level: "info", format: "logfmt", component: "registry", write } as const;
+  const log = createLogger({ ...form, now });
+  const registry = new Registry();
+  const settings = await openSettings({ spine, log, registry, now });
+  await settings.ready;
+  const base = { subject: "in.t.acme.r.*", schema_id: "ping", message: "t.Ping" };
+  const mappings = (options.mappings ?? [{}]).map((mapping) => ({ ...base, ...mapping }));
+  const config = configFrom({ platform: { registry: { mappings, ...options.more } } });
+  const random = (size_bytes: number) => crypto.getRandomValues(new Uint8Array(size_bytes));
+  const verdicts: CandidateVerdict[] = [];
+  const candidates = {
+    record: (_: unknown, verdict: CandidateVerdict) => void verdicts.push(verdict),
+  };
+  const schemas = await startSchemas({
+    config,
+    spine,
+    settings,
+    candidates,
+    log,
+    registry,
+    now,
+    random,
+  });
+  const store = await openSchemaStore(spine, config.platform.registry.kv_bucket);
+  return {
+    schemas,
+    settings,
+    store,
+    lines,
+    verdicts,
+    async push(schema_id, bytes) {
+      const request = { schema_id, bytes, by: "ops", now_ms: now(), versions_max: 1_000 };
+      await register({ store, work: new SetWorker().work }, { ...request, compatibility: "NONE" });
+    },
+    async metric(line) {
+      const text = await registry.metrics();
+      const found = text.split("\n").find((one) => one.startsWith(`${line} `));
+      return found === undefined ? undefined : Number(found.slice(line.length));
+    },
+    [Symbol.dispose]() {
+      schemas.close();
+      settings.close();
+    },
+  };
+}
+
+/** Resolves once `done` holds; rejects, naming `what`, when it never does. */
+export async function until(
+  done: () => boolean | Promise<boolean>,
+  what: string,
+): Promise<void> {
+  const deadline_ms = Date.now() + DEADLINE_MS;
+  while (!await done()) {
+    if (Date.now() > deadline_ms) throw new Error(`waited in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * Checks one event against one mapping: by its content type through the binary form or the JSON
+ * form of the message. Says what is wrong and decides nothing; `gate.ts` decides. Pure.
+ */
+import type { ScannedEnvelope, ScannedEvent } from "@arqon/proto";
+import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
+import type { MessageSchema, Validation, Violation } from "./message_schema.ts";
+
+const BINARY: ReadonlySet<string> = new Set([
+  "",
+  "application/protobuf",
+  "application/x-protobuf",
+  "application/octet-stream",
+]);
+/** Longest path and message in a refusal, in UTF-16 units. */
+const PATH_UNITS = 256;
+const MESSAGE_UNITS = 256;
+
+function essenceOf(content_type: string): string {
+  const semicolon = content_type.indexOf(";");
+  return (semicolon < 0 ? content_type : content_type.slice(0, semicolon)).trim().toLowerCase();
+}
+
+function only(rule: string, message: string): Validation {
+  return { violations: [{ path: "", rule, message }], total: 1, unknown: 0, unknown_paths: [] };
+}
+
+const BLANK: ReadonlySet<number> = new Set([0x20, 0x09, 0x0a, 0x0d]);
+
+/** Whether bytes begin and end as a JSON object or array does. */
+function looksLikeJson(data: Uint8Array): boolean {
+  const isText = (byte: number) => !BLANK.has(byte);
+  const first = data.find(isText);
+  const last = data.findLast(isText);
+  return (first === 0x7b && last === 0x7d) || (first === 0x5b && last === 0x5d);
+}
+
+/** What is wrong with the event; no violations when nothing is. */
+export function checkEvent(
+  mapping: SchemaMapping,
+  schema: MessageSchema,
+  event: Readonly<ScannedEvent>,
+  bytes: ScannedEnvelope["bytes"],
+): Validation {
+  if (event.schema_id !== "" && event.schema_id !== mapping.schema_id) {
+    const named = JSON.stringify(event.schema_id);
+    return only("schema-id", `the event names ${named}, its subject carries ${mapping.schema_id}`);
+  }
+  const data = bytes.subarray(event.data_start, event.data_end);
+  const type = essenceOf(event.content_type);
+  if (BINARY.has(type)) {
+    const found = schema.validate(data, mapping);
+    if (found.total === 0 || !looksLikeJson(data)) return found;
+    const named = type === "" ? "none" : type;
+    return only(
+      "content-type",
+      `the data is JSON, its content type ${named} says that it is binary`,
+    );
+  }
+  if (type !== "application/json") {
+    const named = JSON.stringify(event.content_type.slice(0, 100));
+    return only(
+      "content-type",
+      `${named} cannot be checked; expected application/json or application/protobuf`,
+    );
+  }
+  return schema.validateJson(data, mapping);
+}
+
+const clip = (text: string, units: number) =>
+  text.length <= units ? text : `${text.slice(0, units - 1)}…`;
+
+/** `entity[2].vehicle.position.latitude: required (1 of 3)`, bounded. */
+export function violationText({ violations, total }: Validation): string {
+  const [first] = violations;
+  if (first === undefined) return "";
+  const { path, rule, message } = first;
+  const where = path === "" ? "" : `${clip(path, PATH_UNITS)}: `;
+  // The path says it all.
+  const is_plain = message === "" || rule === "required";
+  const why = is_plain ? "" : `: ${clip(message, MESSAGE_UNITS)}`;
+  return `${where}${rule}${why}${total > 1 ? ` (1 of ${total})` : ""}`;
+}
+
+/** The first thing that is wrong. */
+export function firstOf({ violations }: Validation): Violation {
+  return violations[0] ?? { path: "", rule: "other", message: "" };
+}

@@ -1,0 +1,165 @@
+/** The ProtoJSON form: paths of what does not fit, unknown members by mode, required fields, bounds. */
+import assert from "node:assert/strict";
+import { create, toJsonString } from "@bufbuild/protobuf";
+import { compileMessage, type MessageSchema, type UnknownFields } from "./message_schema.ts";
+import { field, proto2, proto3, registryOf, rules } from "../testing/messages.ts";
+
+const registry = proto3();
+const all = compileMessage(registry, "t.All");
+const node = compileMessage(proto2(), "t.Node");
+const encoder = new TextEncoder();
+
+function validate(schema: MessageSchema, json: unknown, unknown_fields: UnknownFields = "allow") {
+  const text = typeof json === "string" ? json : JSON.stringify(json);
+  return schema.validateJson(encoder.encode(text), { unknown_fields });
+}
+
+function found(schema: MessageSchema, json: unknown, mode?: UnknownFields): string[] {
+  return validate(schema, json, mode).violations.map(({ path, rule }) => `${rule} ${path}`);
+}
+
+Deno.test("what protobuf-es writes passes", () => {
+  const desc = registry.getMessage("t.All")!;
+  const text = toJsonString(
+    desc,
+    create(desc, {
+      oneInt64: 1n << 60n,
+      oneBytes: new Uint8Array([1, 2, 255]),
+      manyDouble: [1.5, NaN, Infinity],
+      color: 2,
+      labels: { a: 1, "b.c": 2 },
+      when: { seconds: 5n, nanos: 0 },
+      selves: [{ oneBool: true }, {}],
+      choice: { case: "either", value: "x" },
+    } as Record<string, unknown>),
+  );
+  assert.deepEqual(found(all, text, "refuse"), []);
+});
+
+Deno.test("members that do not fit are named with their path, all of them", () => {
+  const json = {
+    oneInt32: "x",
+    one_bool: 1,
+    many_string: ["a", 5, "b", null],
+    self: { selves: [{}, { oneUint32: -1 }] },
+    labels: { 'a"b': "many" },
+    when: "yesterday",
+    colors: ["RED", "BLUE", {}],
+    other: [],
+  };
+  assert.deepEqual(found(all, json), [
+    "json one_int32",
+    "json one_bool",
+    "json many_string[1]",
+    "json many_string[3]",
+    "json self.selves[1].one_uint32",
+    'json labels["a\\"b"]',
+    "json when",
+    "json colors[2]",
+    "json other",
+  ]);
+});
+
+Deno.test("unknown members are counted, named or refused, as the mode says", () => {
+  const json = { nope: 1, self: { selves: [{ what: {} }] }, color: "GREEN", oneInt32: 5 };
+  assert.deepEqual(validate(all, json, "allow"), {
+    violations: [],
+    total: 0,
+    unknown: 3,
+    unknown_paths: [],
+  });
+  const warned = validate(all, json, "warn");
+  assert.deepEqual(warned.unknown_paths, ["nope", "self.selves[0].what", "color"]);
+  assert.equal(warned.total, 0);
+  assert.deepEqual(found(all, json, "refuse"), [
+    "unknown-field nope",
+    "unknown-field self.selves[0].what",
+    "unknown-field color",
+  ]);
+});
+
+Deno.test("a member that comes twice is refused, under one name or two", () => {
+  assert.deepEqual(found(all, '{"oneInt32": 1, "oneInt32": 2}'), ["json "]);
+  assert.deepEqual(found(all, '{"oneInt32": 1, "one_int32": 2}'), ["json one_int32"]);
+  assert.deepEqual(found(all, '{"either": "a", "other": {}}'), ["json "]);
+});
+
+Deno.test("what is no JSON, no UTF-8 or no object is refused", () => {
+  for (const text of ["", "{", "nul", "{}{}", "\ufeff{}", '{"a": undefined}', "\0", "[1,]"]) {
+    assert.deepEqual(found(all, text), ["json "], text);
+  }
+  for (const text of ["null", "[]", "5", '"a"', "true"]) {
+    assert.deepEqual(found(all, text), ["json "], text);
+  }
+  const bytes = new Uint8Array([0x22, 0xff, 0x22]);
+  const result = all.validateJson(bytes, { unknown_fields: "allow" });
+  assert.deepEqual(result.violations.map(({ rule }) => rule), ["utf8"]);
+});
+
+Deno.test("binary sent as JSON is refused", () => {
+  const bytes = new Uint8Array([0x4a, 0x01, 0x61]);
+  assert.equal(all.validateJson(bytes, { unknown_fields: "allow" }).total, 1);
+});
+
+Deno.test("JSON 10,000 deep is refused before anything recurses", () => {
+  const deep = (open: string, close: string, depth = 10_000) =>
+    `${open.repeat(depth)}1${close.repeat(depth)}`;
+  assert.deepEqual(found(all, deep("[", "]")), ["depth "]);
+  assert.deepEqual(found(all, deep('{"self":', "}")), ["depth "]);
+  assert.deepEqual(found(all, `{"anything":${deep("[", "]")}}`), ["depth "]);
+  assert.deepEqual(found(all, deep('{"self":', "}", 150)).map((line) => line.slice(0, 9)), [
+    "depth sel",
+  ]);
+  const brackets = JSON.stringify({ oneString: `\\"${"[".repeat(10_000)}` });
+  assert.deepEqual(found(all, brackets), []);
+});
+
+Deno.test("missing required fields are named at every level", () => {
+  assert.deepEqual(found(node, {}), ["required leaf", "required version"]);
+  const json = { leaf: { id: "a" }, version: 1, leaves: [{ id: "b" }, { note: "c" }], item: [{}] };
+  assert.deepEqual(found(node, json), ["required leaves[1].id", "required item[0].name"]);
+});
+
+Deno.test("an extension that the set knows is read", () => {
+  const json = { leaf: { id: "a" }, version: 1, "[t.extra]": { id: "b" } };
+  assert.deepEqual(found(node, json, "refuse"), []);
+  assert.deepEqual(found(node, { ...json, "[t.extra]": 5 }, "refuse"), ["json [t.extra]"]);
+  assert.deepEqual(found(node, { ...json, "[t.other]": {} }, "refuse"), [
+    "unknown-field [t.other]",
+  ]);
+});
+
+Deno.test("a key like __proto__ is a member like any other", () => {
+  assert.deepEqual(found(all, '{"__proto__": {"a": 1}}', "refuse"), ["unknown-field __proto__"]);
+  assert.deepEqual(found(all, '{"labels": {"__proto__": "x"}}'), ['json labels["__proto__"]']);
+});
+
+Deno.test("rules are judged in JSON as in binary", () => {
+  const ruled = registryOf({
+    syntax: "proto3",
+    messageType: [{
+      name: "M",
+      field: [field("n", 1, "int32", rules({ int32: { gt: 5 } })), field("self", 2, ".t.M")],
+    }],
+  });
+  const schema = compileMessage(ruled, "t.M");
+  assert.deepEqual(found(schema, { n: 6, self: { n: 1 } }), ["int32.gt self.n"]);
+  assert.deepEqual(validate(schema, { n: 6, more: 1 }), {
+    violations: [],
+    total: 0,
+    unknown: 1,
+    unknown_paths: [],
+  });
+});
+
+Deno.test("a long text with one fault far back is searched within bounds, and still refused", () => {
+  const long = { many_int32: Array<unknown>(100_000).fill(1) };
+  long.many_int32.push("x");
+  assert.deepEqual(found(all, long), ["json "]);
+  const selves = Array.from({ length: 30_000 }, () => ({ oneInt32: 1 }) as Record<string, unknown>);
+  selves.push({ color: "GREEN" });
+  assert.deepEqual(found(all, { selves }, "refuse"), ["json "]);
+  assert.deepEqual(found(all, { selves }, "allow"), []);
+  const faults = { many_int32: Array<string>(50_000).fill("x") };
+  assert.equal(validate(all, faults).violations.length, 16);
+});

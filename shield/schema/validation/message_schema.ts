@@ -1,0 +1,117 @@
+/**
+ * A Protobuf message as a contract: what `compileMessage` makes of a descriptor, and what it says of
+ * data. Binary data is walked on the wire first; rules of protovalidate run only where the message
+ * has some. Fetches no schema and knows no subject: `gate.ts` and `cache.ts` do.
+ */
+import { type DescMessage, type FileRegistry, fromBinary } from "@bufbuild/protobuf";
+import { quoteName, SchemaError } from "../../../shared/schema/schema_error.ts";
+import { validateJsonText } from "./json.ts";
+import { RequiredFields } from "./required.ts";
+import { compileRules, type MessageRules } from "./rules.ts";
+import { Findings } from "./validate_findings.ts";
+import { compileTable, type MessageTable } from "./validate_table.ts";
+import {
+  SCHEMA_LIMITS,
+  type SchemaLimits,
+  type ValidateOptions,
+  type Validation,
+} from "./validate_types.ts";
+import { WireWalker } from "./validate_wire.ts";
+
+export { SCHEMA_LIMITS, type SchemaLimits, type UnknownFields } from "./validate_types.ts";
+export type { ValidateOptions, Validation, Violation } from "./validate_types.ts";
+
+/** A compiled message. Synchronous; throws nothing, whatever the data. */
+export interface MessageSchema {
+  /** Full name, such as `transit_realtime.FeedMessage`. */
+  readonly type_name: string;
+  /** Whether the message, or one inside it, has protovalidate rules. */
+  readonly has_rules: boolean;
+  /** About what it takes in memory, without descriptors. */
+  readonly heap_bytes: number;
+  /** Judges the binary form. */
+  validate(data: Uint8Array, options: ValidateOptions): Validation;
+  /** Judges the ProtoJSON form, UTF-8. */
+  validateJson(text: Uint8Array, options: ValidateOptions): Validation;
+}
+
+class CompiledMessage implements MessageSchema {
+  readonly type_name: string;
+  readonly has_rules: boolean;
+  readonly heap_bytes: number;
+  readonly #table: MessageTable;
+  readonly #desc: DescMessage;
+  readonly #registry: FileRegistry;
+  readonly #rules: MessageRules | undefined;
+  readonly #limits: SchemaLimits;
+  readonly #walker: WireWalker;
+  readonly #required: RequiredFields | undefined;
+
+  constructor(registry: FileRegistry, desc: DescMessage, limits: SchemaLimits) {
+    this.type_name = desc.typeName;
+    this.#table = compileTable(registry, desc, limits);
+    this.#rules = compileRules(registry, desc, limits);
+    this.#desc = this.#rules?.desc ?? desc;
+    this.#registry = this.#rules?.registry ?? registry;
+    this.has_rules = this.#rules !== undefined;
+    this.heap_bytes = this.#table.heap_bytes + (this.#rules?.heap_bytes ?? 0);
+    this.#limits = limits;
+    this.#walker = new WireWalker(limits);
+    if (this.#table.reaches_required) this.#required = new RequiredFields(this.#registry);
+  }
+
+  validate(data: Uint8Array, options: ValidateOptions): Validation {
+    let found = this.#walker.walk(this.#table, data, options.unknown_fields);
+    if (this.#walker.lacks_in_pieces) found = this.#judgeWhole(data, found);
+    if (this.#rules === undefined || found.total > 0) return found;
+    const broken = this.#rules.judgeBinary(data);
+    return broken === undefined ? found : { ...found, ...broken };
+  }
+
+  /** What is missing when pieces of one message are put together, as every reader does. */
+  #judgeWhole(data: Uint8Array, found: Validation): Validation {
+    const { unknown, unknown_paths } = found;
+    const findings = new Findings(this.#limits.violations);
+    findings.reset("allow");
+    try {
+      const message = fromBinary(this.#desc, data, { recursionLimit: this.#limits.depth });
+      this.#required?.report(this.#desc, message, findings);
+    } catch {
+      return found;
+    }
+    return { ...findings.result(), unknown, unknown_paths };
+  }
+
+  validateJson(text: Uint8Array, options: ValidateOptions): Validation {
+    const { validation, message } = validateJsonText(
+      {
+        desc: this.#desc,
+        registry: this.#registry,
+        required: this.#required,
+        limits: this.#limits,
+      },
+      text,
+      options.unknown_fields,
+    );
+    if (this.#rules === undefined || message === undefined) return validation;
+    const broken = this.#rules.judgeJson(message, text.length);
+    return broken === undefined ? validation : { ...validation, ...broken };
+  }
+}
+
+/**
+ * Compiles the message with this full name, and everything it reaches. Extensions in the registry are
+ * part of the schema. A singular field that comes more than once is no violation, as in Protobuf, and the
+ * pieces of a message are one: required fields may be in any of them.
+ *
+ * Throws `SchemaError` when there is no such message, or when it or its rules cannot be used.
+ */
+export function compileMessage(
+  registry: FileRegistry,
+  message: string,
+  limits: SchemaLimits = SCHEMA_LIMITS,
+): MessageSchema {
+  const desc = registry.getMessage(message);
+  if (desc === undefined) throw new SchemaError(`the schema has no message ${quoteName(message)}`);
+  return new CompiledMessage(registry, desc, limits);
+}

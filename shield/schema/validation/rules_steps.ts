@@ -1,0 +1,184 @@
+/**
+ * Bounds what the rules of a schema may cost at run time. CEL has no bound of its own, so each turn of
+ * a macro (`all`, `map` and so on) is made to call `matches` with a mark that counts it; patterns are
+ * matched by RE2, which is linear, and are counted by their size. Looks at text only.
+ */
+import { RE2JS } from "@bufbuild/re2";
+import { HOSTNAME, matchesHost } from "./rules_hosts.ts";
+import type { SchemaLimits } from "./validate_types.ts";
+
+/** No pattern of RE2, so that none of a schema can be mistaken for it. */
+const TURN = "(?#turn)";
+const UNIQUE = "(?#unique)";
+const TURN_CALL = `"".matches("${TURN}")`;
+const UNIQUE_CALL = `"".matches("${UNIQUE}")`;
+
+/** Macros that loop; `map` may have a filter as well. */
+const MACROS = new Set(["all", "exists", "exists_one", "existsOne", "filter", "map"]);
+/** Instructions of a pattern times characters that count as one step. */
+const MATCHES_PER_STEP = 16;
+/** `unique` compares each element with those before it; so many bytes of them count as one step. */
+const UNIQUE_BYTES_PER_STEP = 512;
+/** The clock is looked at so often. */
+const STEPS_PER_LOOK = 16;
+const PATTERNS_KEPT = 1_024;
+
+/** Counts steps while the rules look at one message. */
+export class RuleSteps {
+  /** The rules took more than they may; what they said since is worth nothing. */
+  exhausted = false;
+  readonly #limits: SchemaLimits;
+  readonly #now: () => number;
+  readonly #patterns = new Map<string, RE2JS>();
+  #steps = 0;
+  #turns = 0;
+  #size_bytes = 0;
+  #until_ms = 0;
+
+  /** `now`: milliseconds of a clock that only goes forward. */
+  constructor(limits: SchemaLimits, now: () => number) {
+    this.#limits = limits;
+    this.#now = now;
+  }
+
+  /** A message of this size comes. */
+  begin(size_bytes: number): void {
+    this.exhausted = false;
+    this.#steps = 0;
+    this.#turns = 0;
+    this.#size_bytes = size_bytes;
+    this.#until_ms = this.#now() + this.#limits.rule_time_ms;
+  }
+
+  /** What protovalidate calls for a pattern. Throws what RE2 throws for one that it cannot read. */
+  readonly matches = (pattern: string, text: string): boolean => {
+    if (pattern === TURN) return this.#spend(1);
+    if (pattern === UNIQUE) return this.#spend(1 + this.#size_bytes / UNIQUE_BYTES_PER_STEP);
+    const is_host = matchesHost(pattern, text);
+    if (is_host !== undefined) return this.#spend(1 + text.length / MATCHES_PER_STEP) && is_host;
+    const compiled = this.#compile(pattern);
+    const work = compiled.re2().prog.inst.length * text.length;
+    return this.#spend(1 + work / MATCHES_PER_STEP) && compiled.test(text);
+  };
+
+  #spend(steps: number): boolean {
+    this.#steps += steps;
+    if (this.#steps > this.#limits.rule_steps) this.exhausted = true;
+    if (++this.#turns % STEPS_PER_LOOK === 0 && this.#now() > this.#until_ms) this.exhausted = true;
+    return !this.exhausted;
+  }
+
+  /** A pattern may come out of a message too, so few are kept and long ones are refused. */
+  #compile(pattern: string): RE2JS {
+    let compiled = this.#patterns.get(pattern);
+    if (compiled === undefined) {
+      checkPattern(pattern, this.#limits);
+      compiled = RE2JS.compile(pattern);
+      if (this.#patterns.size >= PATTERNS_KEPT) this.#patterns.clear();
+      this.#patterns.set(pattern, compiled);
+    }
+    return compiled;
+  }
+}
+
+function checkPattern(pattern: string, limits: SchemaLimits): void {
+  if (pattern.length <= limits.expression_chars) return;
+  throw new Error(
+    `the pattern has ${pattern.length} characters, at most ${limits.expression_chars}`,
+  );
+}
+
+/** What is wrong with a pattern of a schema; `undefined`: nothing. */
+export function patternProblem(pattern: string, limits: SchemaLimits): string | undefined {
+  try {
+    checkPattern(pattern, limits);
+    RE2JS.compile(pattern);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+interface Token {
+  readonly text: string;
+  readonly at: number;
+}
+
+/** CEL strings with their prefixes, comments and blanks, names, and single characters. */
+const TOKEN = new RegExp(
+  [
+    /(?:[bB]?[rR]|[rR][bB])(?:"""[^]*?"""|'''[^]*?'''|"[^"\r\n]*"|'[^'\r\n]*')/,
+    /[bB]?(?:"""(?:\\[^]|[^\\])*?"""|'''(?:\\[^]|[^\\])*?''')/,
+    /[bB]?(?:"(?:\\.|[^"\\\r\n])*"|'(?:\\.|[^'\\\r\n])*')/,
+    /`[^`]*`/,
+    /\s+|\/\/[^\r\n]*/,
+    /\w+/,
+    /[^]/,
+  ].map((part) => part.source).join("|"),
+  "g",
+);
+
+function tokens(expression: string): Token[] {
+  const found: Token[] = [];
+  for (const match of expression.matchAll(TOKEN)) {
+    const text = match[0];
+    if (text.trim() === "" || text.startsWith("//")) continue;
+    found.push({ text, at: match.index });
+  }
+  return found;
+}
+
+/** Where the arguments of a call begin, and where its parenthesis closes; tokens, not characters. */
+function callArguments(all: readonly Token[], open: number): number[] | undefined {
+  const starts = [open + 1];
+  let depth = 0;
+  for (let index = open; index < all.length; index++) {
+    const { text } = all[index]!;
+    if (text === "(" || text === "[" || text === "{") depth++;
+    else if (text === ")" || text === "]" || text === "}") depth--;
+    else if (text === "," && depth === 1) starts.push(index + 1);
+    if (depth === 0) return [...starts, index];
+  }
+  return undefined;
+}
+
+interface Insertion {
+  readonly at: number;
+  readonly text: string;
+  /** What it stands for ends here; absent: it stands for nothing. */
+  readonly until?: number;
+}
+
+function insertionsOf(all: readonly Token[], index: number): Insertion[] {
+  const name = all[index + 1]?.text ?? "";
+  if (all[index]!.text !== "." || all[index + 2]?.text !== "(") return [];
+  if (name === "isHostname" && all[index + 3]?.text === ")") {
+    return [{ at: all[index]!.at, text: `.matches("${HOSTNAME}")`, until: all[index + 3]!.at + 1 }];
+  }
+  if (name === "unique") return [{ at: all[index]!.at, text: `.filter(turn_, ${UNIQUE_CALL})` }];
+  if (!MACROS.has(name)) return [];
+  const bounds = callArguments(all, index + 2);
+  if (bounds === undefined || bounds.length < 3) return [];
+  const second = all[bounds[1]!]!.at;
+  if (name === "map" && bounds.length === 3) return [{ at: second, text: `${TURN_CALL}, ` }];
+  // The end of the second argument: a comma or the closing parenthesis.
+  const after = bounds.length === 3 ? all[bounds[2]!]! : all[bounds[2]! - 1]!;
+  return [{ at: second, text: `${TURN_CALL} && (` }, { at: after.at, text: ")" }];
+}
+
+/**
+ * The expression with each turn of its macros counted, and names of hosts looked at by
+ * `rules_hosts.ts`. Unchanged when it has neither.
+ */
+export function countTurns(expression: string): string {
+  const all = tokens(expression);
+  const insertions = all.flatMap((_, index) => insertionsOf(all, index))
+    .sort((left, right) => left.at - right.at);
+  let counted = "";
+  let from = 0;
+  for (const { at, text, until = at } of insertions) {
+    counted += expression.slice(from, at) + text;
+    from = until;
+  }
+  return counted + expression.slice(from);
+}

@@ -1,0 +1,264 @@
+/**
+ * Descriptors compiled to tables that the wire walker reads: field number to wire type, shape and what
+ * is inside. One table for each message type that is reached. Looks at no data.
+ */
+import type { DescExtension, DescField, DescMessage } from "@bufbuild/protobuf";
+import { type Registry, ScalarType } from "@bufbuild/protobuf";
+import { FeatureSet_FieldPresence } from "@bufbuild/protobuf/wkt";
+import { SchemaError } from "../../../shared/schema/schema_error.ts";
+import type { SchemaLimits } from "./validate_types.ts";
+
+/** Wire types, the low three bits of a tag. */
+export const WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2;
+/** Groups and four bytes. */
+export const WIRE_GROUP = 3, WIRE_END_GROUP = 4, WIRE_FIXED32 = 5;
+
+/** Field numbers below this one are looked up in an array. */
+const DENSE_NUMBERS = 128;
+/** Required fields of one message whose bits fit a small integer. */
+const REQUIRED_BITS = 30;
+/** Messages of one message whose bits fit a small integer. */
+const PIECE_BITS = 30;
+
+/** Measured: of a table with its dense part, of an entry in it. */
+const TABLE_BYTES = 1_280;
+const ENTRY_BYTES = 176;
+
+/** What is behind the wire type of a field. */
+export type Shape = "plain" | "text" | "message" | "closed-enum";
+
+/** One field of a table. A class, so that all have one hidden class. */
+export class FieldEntry {
+  readonly number: number;
+  /** As in a path: `latitude`, or `[package.extension]`. */
+  readonly name: string;
+  /** For sentences: `float`, `enum a.B`, `message a.B`. */
+  readonly type: string;
+  /** Of one element. */
+  readonly wire: number;
+  readonly shape: Shape;
+  readonly repeated: boolean;
+  /** A repeated field whose elements may also come packed. */
+  readonly packable: boolean;
+  /** `shape` "message": what is inside; of a map, its entry. Set once, as types may be recursive. */
+  table: MessageTable | undefined;
+  /** `shape` "closed-enum": the values that there are. */
+  readonly values: ReadonlySet<number> | undefined;
+  /** The type of a map's keys. */
+  readonly map_key: ScalarType | undefined;
+  /** In the required mask; 0: not required. */
+  required_bit = 0;
+  /** The bit of a message that is not repeated; 0: something else. */
+  piece_bit = 0;
+
+  constructor(parts: FieldParts) {
+    this.number = parts.number;
+    this.name = parts.name;
+    this.type = parts.type;
+    this.wire = parts.wire;
+    this.shape = parts.shape;
+    this.repeated = parts.repeated;
+    this.packable = parts.repeated && parts.wire !== WIRE_BYTES && parts.wire !== WIRE_GROUP;
+    this.values = parts.values;
+    this.map_key = parts.map_key;
+  }
+}
+
+interface FieldParts {
+  readonly number: number;
+  readonly name: string;
+  readonly repeated: boolean;
+  readonly type: string;
+  readonly wire: number;
+  readonly shape: Shape;
+  readonly values?: ReadonlySet<number> | undefined;
+  readonly map_key?: ScalarType | undefined;
+}
+
+/** One message type. */
+export class MessageTable {
+  readonly type_name: string;
+  /** An entry of a map: a message on the wire, but not in a path. */
+  readonly is_entry: boolean;
+  readonly dense: (FieldEntry | undefined)[] = new Array(DENSE_NUMBERS).fill(undefined);
+  readonly sparse = new Map<number, FieldEntry>();
+  /** In the order of their declaration. */
+  required: FieldEntry[] = [];
+  required_mask = 0;
+  /** Required fields beyond the bits of the mask, which are searched for. */
+  late_required: FieldEntry[] = [];
+  /** For the outermost table: whether some type that it reaches has required fields. */
+  reaches_required = false;
+  /** For the outermost table: about how much memory all that it reaches takes. */
+  heap_bytes = 0;
+  /** Fields with a message that is not repeated. */
+  #singles = 0;
+
+  constructor(type_name: string, is_entry: boolean) {
+    this.type_name = type_name;
+    this.is_entry = is_entry;
+  }
+
+  add(field: FieldEntry): void {
+    if (field.shape === "message" && !field.repeated) {
+      // Those beyond the bits share the last one: two of them look like two pieces of one.
+      field.piece_bit = 1 << Math.min(this.#singles++, PIECE_BITS - 1);
+    }
+    if (field.number < DENSE_NUMBERS) this.dense[field.number] = field;
+    else this.sparse.set(field.number, field);
+  }
+
+  /** `undefined`: not in the schema. */
+  find(number: number): FieldEntry | undefined {
+    return number < DENSE_NUMBERS ? this.dense[number] : this.sparse.get(number);
+  }
+
+  require(field: FieldEntry): void {
+    if (this.required.length >= REQUIRED_BITS) {
+      this.late_required.push(field);
+      return;
+    }
+    field.required_bit = 1 << this.required.length;
+    this.required.push(field);
+    this.required_mask |= field.required_bit;
+  }
+}
+
+function scalarWire(type: ScalarType): number {
+  switch (type) {
+    case ScalarType.DOUBLE:
+    case ScalarType.FIXED64:
+    case ScalarType.SFIXED64:
+      return WIRE_FIXED64;
+    case ScalarType.FLOAT:
+    case ScalarType.FIXED32:
+    case ScalarType.SFIXED32:
+      return WIRE_FIXED32;
+    case ScalarType.STRING:
+    case ScalarType.BYTES:
+      return WIRE_BYTES;
+    default:
+      return WIRE_VARINT;
+  }
+}
+
+type Any = DescField | DescExtension;
+type Value = Pick<FieldParts, "type" | "wire" | "shape" | "values">;
+
+function scalarValue(type: ScalarType, utf8: boolean): Value {
+  const shape = type === ScalarType.STRING && utf8 ? "text" : "plain";
+  return { type: ScalarType[type].toLowerCase(), wire: scalarWire(type), shape };
+}
+
+/** Of one element of a list, of a map's value, or of the field itself. */
+function fieldValue(field: Any): Value {
+  if (field.scalar !== undefined) return scalarValue(field.scalar, field.utf8Validation);
+  if (field.enum !== undefined) {
+    const type = `enum ${field.enum.typeName}`;
+    if (field.enum.open) return { type, wire: WIRE_VARINT, shape: "plain" };
+    const values = new Set(field.enum.values.map((value) => value.number));
+    return { type, wire: WIRE_VARINT, shape: "closed-enum", values };
+  }
+  const group = (field.fieldKind === "message" || field.fieldKind === "list") &&
+    field.delimitedEncoding;
+  const type = `${group ? "group" : "message"} ${field.message!.typeName}`;
+  return { type, wire: group ? WIRE_GROUP : WIRE_BYTES, shape: "message" };
+}
+
+/** Compiles one message type and remembers those that it reaches. */
+class TableCompiler {
+  readonly #tables = new Map<string, MessageTable>();
+  readonly #extensions: ReadonlyMap<string, readonly DescExtension[]>;
+  readonly #waiting: DescMessage[] = [];
+  readonly #entries: FieldEntry[] = [];
+  readonly #limit: number;
+  #heap_bytes = 0;
+
+  constructor(registry: Registry, limit: number) {
+    this.#limit = limit;
+    const extensions = new Map<string, DescExtension[]>();
+    for (const type of registry) {
+      if (type.kind !== "extension") continue;
+      const of_extendee = extensions.get(type.extendee.typeName) ?? [];
+      of_extendee.push(type);
+      extensions.set(type.extendee.typeName, of_extendee);
+    }
+    this.#extensions = extensions;
+  }
+
+  compile(root: DescMessage): MessageTable {
+    const table = this.#tableOf(root);
+    for (let next = this.#waiting.pop(); next !== undefined; next = this.#waiting.pop()) {
+      this.#fill(this.#tableOf(next), next);
+    }
+    // An entry without a value stands for an empty message, which may lack required fields.
+    for (const map of this.#entries) {
+      const value = map.table?.find(2);
+      if (value?.table !== undefined && value.table.required.length > 0) map.table?.require(value);
+    }
+    for (const { required } of this.#tables.values()) {
+      if (required.length > 0) table.reaches_required = true;
+    }
+    table.heap_bytes = this.#heap_bytes + this.#tables.size * TABLE_BYTES;
+    return table;
+  }
+
+  #tableOf(desc: DescMessage): MessageTable {
+    const known = this.#tables.get(desc.typeName);
+    if (known !== undefined) return known;
+    if (this.#tables.size >= this.#limit) {
+      throw new SchemaError(`the message reaches more than ${this.#limit} message types`);
+    }
+    const table = new MessageTable(desc.typeName, false);
+    this.#tables.set(desc.typeName, table);
+    this.#waiting.push(desc);
+    return table;
+  }
+
+  #fill(table: MessageTable, desc: DescMessage): void {
+    for (const field of desc.fields) {
+      const entry = this.#field(field, field.name);
+      table.add(entry);
+      if (field.presence === FeatureSet_FieldPresence.LEGACY_REQUIRED) table.require(entry);
+    }
+    for (const extension of this.#extensions.get(desc.typeName) ?? []) {
+      table.add(this.#field(extension, `[${extension.typeName}]`));
+    }
+  }
+
+  #field(field: Any, name: string): FieldEntry {
+    const { number } = field;
+    this.#heap_bytes += ENTRY_BYTES;
+    if (field.fieldKind === "map") return this.#map(field, name);
+    const repeated = field.fieldKind === "list";
+    const entry = new FieldEntry({ number, name, repeated, ...fieldValue(field) });
+    if (field.message !== undefined) entry.table = this.#tableOf(field.message);
+    return entry;
+  }
+
+  #map(field: Any & { fieldKind: "map" }, name: string): FieldEntry {
+    const { number, mapKey: map_key } = field;
+    const type = `map<${ScalarType[map_key].toLowerCase()}, …>`;
+    const parts = { number, name, repeated: true, type, wire: WIRE_BYTES, map_key };
+    const entry = new FieldEntry({ ...parts, shape: "message" });
+    this.#heap_bytes += TABLE_BYTES + 2 * ENTRY_BYTES;
+    entry.table = new MessageTable(`an entry of ${field.parent?.typeName}.${name}`, true);
+    const key = scalarValue(map_key, field.utf8Validation);
+    entry.table.add(new FieldEntry({ number: 1, name: "key", repeated: false, ...key }));
+    const value = fieldValue(field);
+    const value_entry = new FieldEntry({ number: 2, name: "value", repeated: false, ...value });
+    if (field.message !== undefined) value_entry.table = this.#tableOf(field.message);
+    entry.table.add(value_entry);
+    this.#entries.push(entry);
+    return entry;
+  }
+}
+
+/** Throws `SchemaError` when the message reaches too many types, or cannot be checked. */
+export function compileTable(
+  registry: Registry,
+  desc: DescMessage,
+  limits: SchemaLimits,
+): MessageTable {
+  return new TableCompiler(registry, limits.messages).compile(desc);
+}

@@ -1,0 +1,350 @@
+/**
+ * The structural check of binary data: one walk over the wire along compiled tables, with no object
+ * tree and no allocation as long as nothing is wrong. Knows types, not rules.
+ */
+import { isUtf8 } from "node:buffer";
+import { Findings } from "./validate_findings.ts";
+import { endsEarly, unknownField, wrongWire } from "./validate_text.ts";
+import { countElements, joinPath, type Levels, type PackedPlace, pathTo } from "./validate_path.ts";
+import { type FieldEntry, type MessageTable, WIRE_BYTES, WIRE_VARINT } from "./validate_table.ts";
+import { WIRE_END_GROUP, WIRE_FIXED32, WIRE_FIXED64, WIRE_GROUP } from "./validate_table.ts";
+import type { SchemaLimits, UnknownFields, Validation } from "./validate_types.ts";
+
+/** Shorter text is looked at here: the native check costs about 80 ns a call. */
+const SHORT_TEXT_BYTES = 64;
+/** After this, nothing that follows can be read. Thrown and caught here only. */
+const STOP = new Error("the walk ends here");
+const NO_BYTES = new Uint8Array(0);
+
+/** Walks one message at a time; not to be entered again before it returns. */
+export class WireWalker {
+  readonly #depth: number;
+  readonly #findings: Findings;
+  #bytes: Uint8Array = NO_BYTES;
+  #pos = 0;
+  /** The low 32 bits of the last varint. */
+  #low = 0;
+  /** The path to here. */
+  #level = 0;
+  readonly #levels: Levels;
+  /** Some message, which is not repeated, came more than once: readers merge the pieces. */
+  #in_pieces = false;
+  /** Violations that say no more than that a required field is missing. */
+  #lacking = 0;
+
+  constructor(limits: SchemaLimits) {
+    this.#depth = limits.depth;
+    this.#findings = new Findings(limits.violations);
+    this.#levels = {
+      fields: new Array(limits.depth).fill(undefined),
+      records: new Array(limits.depth).fill(0),
+      starts: new Array(limits.depth).fill(0),
+    };
+  }
+
+  /** Throws nothing, whatever the bytes are. */
+  walk(table: MessageTable, bytes: Uint8Array, mode: UnknownFields): Validation {
+    this.#findings.reset(mode);
+    this.#bytes = bytes;
+    this.#pos = 0;
+    this.#level = 0;
+    this.#in_pieces = false;
+    this.#lacking = 0;
+    try {
+      this.#message(table, bytes.length, 0);
+    } catch (error) {
+      if (error !== STOP) throw error;
+    } finally {
+      this.#bytes = NO_BYTES;
+    }
+    return this.#findings.result();
+  }
+
+  /** Whether the last walk found only required fields missing, perhaps of one piece. */
+  get lacks_in_pieces(): boolean {
+    return this.#in_pieces && this.#lacking > 0 && this.#lacking === this.#findings.total;
+  }
+
+  /** `group`: the field number whose end closes the message; 0: it goes up to `end`. */
+  #message(table: MessageTable, end: number, group: number): void {
+    const level = this.#level;
+    const bytes = this.#bytes;
+    const { fields, records } = this.#levels;
+    this.#levels.starts[level] = this.#pos;
+    let seen = 0;
+    let pieces = 0;
+    let open = group !== 0;
+    while (this.#pos < end) {
+      records[level] = this.#pos;
+      fields[level] = undefined;
+      const first = bytes[this.#pos]!;
+      let tag = first;
+      if (first < 0x80) this.#pos++;
+      else tag = this.#longTag(end);
+      const number = tag >>> 3;
+      const wire = tag & 7;
+      if (number === 0) this.#refuseNumber();
+      if (wire === WIRE_END_GROUP) {
+        if (number !== group) this.#refuseEnd(number);
+        open = false;
+        break;
+      }
+      const field = table.find(number);
+      fields[level] = field;
+      if (field === undefined) {
+        this.#unknown(table, number, wire);
+        this.#skip(number, wire, end);
+        continue;
+      }
+      if ((pieces & field.piece_bit) !== 0) this.#in_pieces = true;
+      pieces |= field.piece_bit;
+      if (this.#value(table, field, wire, end)) seen |= field.required_bit;
+    }
+    fields[level] = undefined;
+    if (open) this.#fail("group", `the group has no end before byte ${end}`);
+    if (seen !== table.required_mask || table.late_required.length > 0) {
+      this.#missing(table, seen, end);
+    }
+  }
+
+  /** Whether the field has a value now: an unknown value of a closed enum is none. */
+  #value(table: MessageTable, field: FieldEntry, wire: number, end: number): boolean {
+    if (wire !== field.wire) {
+      if (wire === WIRE_BYTES && field.packable) return this.#packed(table, field, end);
+      if (wire <= WIRE_FIXED32) this.#report("wire-type", wrongWire(table, field, wire));
+      this.#skip(field.number, wire, end);
+      return true;
+    }
+    switch (field.shape) {
+      case "plain":
+        this.#pass(wire, end);
+        return true;
+      case "text":
+        this.#text(this.#length(end));
+        return true;
+      case "message":
+        this.#inner(field, wire, end);
+        return true;
+      case "closed-enum":
+        this.#varint(end);
+        if (field.values!.has(this.#low | 0)) return true;
+        this.#unknownValue(field, undefined);
+        return false;
+      default:
+        return field.shape satisfies never;
+    }
+  }
+
+  #inner(field: FieldEntry, wire: number, end: number): void {
+    const group = wire === WIRE_GROUP;
+    const size = group ? 0 : this.#length(end);
+    const inner_end = group ? end : this.#pos + size;
+    if (this.#level + 1 >= this.#depth) {
+      this.#report("depth", `messages are nested more than ${this.#depth} deep`);
+      // Where a group ends is not known without going deeper.
+      if (group) throw STOP;
+      this.#pos = inner_end;
+      return;
+    }
+    this.#level++;
+    this.#message(field.table!, inner_end, group ? field.number : 0);
+    this.#level--;
+  }
+
+  #packed(table: MessageTable, field: FieldEntry, end: number): boolean {
+    const size = this.#length(end);
+    const start = this.#pos;
+    const stop = start + size;
+    if (field.wire === WIRE_FIXED32 || field.wire === WIRE_FIXED64) {
+      const width = field.wire === WIRE_FIXED32 ? 4 : 8;
+      if (size % width !== 0) {
+        const what = `${size} bytes are no whole number of packed ${width}-byte elements`;
+        this.#fail("truncated", `${what} in ${table.type_name}`);
+      }
+      this.#pos = stop;
+      return true;
+    }
+    while (this.#pos < stop) {
+      const at = this.#pos;
+      if (this.#bytes[at]! < 0x80) {
+        this.#low = this.#bytes[at]!;
+        this.#pos++;
+      } else {
+        this.#varint(stop);
+      }
+      if (field.shape !== "closed-enum" || field.values!.has(this.#low | 0)) continue;
+      this.#unknownValue(field, { start, at });
+    }
+    return true;
+  }
+
+  /** `size` bytes of text at the position. */
+  #text(size: number): void {
+    const bytes = this.#bytes;
+    const start = this.#pos;
+    const end = start + size;
+    this.#pos = end;
+    if (size <= SHORT_TEXT_BYTES) {
+      let all = 0;
+      for (let at = start; at < end; at++) all |= bytes[at]!;
+      if (all < 0x80) return;
+    }
+    if (isUtf8(bytes.subarray(start, end))) return;
+    this.#report("utf8", `the text in bytes ${start} to ${end} is not valid UTF-8`);
+  }
+
+  #pass(wire: number, end: number): void {
+    if (wire === WIRE_VARINT) {
+      if (this.#pos < end && this.#bytes[this.#pos]! < 0x80) this.#pos++;
+      else this.#varint(end);
+      return;
+    }
+    const size = wire === WIRE_BYTES ? this.#length(end) : wire === WIRE_FIXED64 ? 8 : 4;
+    if (size > end - this.#pos) this.#cut(end, size - (end - this.#pos));
+    this.#pos += size;
+  }
+
+  /** Passes over a value that the tables do not describe. */
+  #skip(number: number, wire: number, end: number): void {
+    if (wire > WIRE_FIXED32) {
+      const where = `at byte ${this.#levels.records[this.#level]}`;
+      this.#fail("wire-type", `wire type ${wire} of field ${number} ${where} does not exist`);
+    }
+    if (wire === WIRE_GROUP) this.#skipGroup(number, end, this.#level + 1);
+    else this.#pass(wire, end);
+  }
+
+  #skipGroup(number: number, end: number, level: number): void {
+    if (level >= this.#depth) {
+      this.#fail("depth", `groups are nested more than ${this.#depth} deep`);
+    }
+    while (this.#pos < end) {
+      const tag = this.#longTag(end);
+      const inner = tag >>> 3;
+      const wire = tag & 7;
+      if (inner === 0) this.#refuseNumber();
+      if (wire === WIRE_END_GROUP) {
+        if (inner === number) return;
+        this.#refuseEnd(inner);
+      }
+      if (wire === WIRE_GROUP) this.#skipGroup(inner, end, level + 1);
+      else this.#skip(inner, wire, end);
+    }
+    this.#fail("group", `the group of field ${number} has no end before byte ${end}`);
+  }
+
+  /** A tag of any size; the position is at it. */
+  #longTag(end: number): number {
+    const start = this.#pos;
+    const tag = this.#prefix(end);
+    if (tag <= 0xffffffff) return tag;
+    return this.#fail("field-number", `the field number at byte ${start} is beyond 2^29`);
+  }
+
+  /** A length; so many bytes are there. */
+  #length(end: number): number {
+    const first = this.#bytes[this.#pos];
+    let size: number;
+    if (first !== undefined && first < 0x80 && this.#pos < end) {
+      this.#pos++;
+      size = first;
+    } else {
+      size = this.#prefix(end);
+    }
+    if (size > end - this.#pos) this.#cut(end, size - (end - this.#pos));
+    return size;
+  }
+
+  /** A tag or a length. Other readers refuse one of more bytes, and with it the whole message. */
+  #prefix(end: number): number {
+    const start = this.#pos;
+    const value = this.#varint(end);
+    if (this.#pos - start <= 5) return value;
+    return this.#fail("varint", `the tag or length at byte ${start} has more than 5 bytes`);
+  }
+
+  /** The value, exact up to 2^53; not less than that beyond. */
+  #varint(end: number): number {
+    const bytes = this.#bytes;
+    const start = this.#pos;
+    let value = 0;
+    let low = 0;
+    let factor = 1;
+    for (let index = 0; index < 10; index++) {
+      const at = start + index;
+      if (at >= end) this.#cut(end, 1);
+      const byte = bytes[at]!;
+      value += (byte & 0x7f) * factor;
+      if (index < 5) low |= (byte & 0x7f) << (7 * index);
+      factor *= 128;
+      if (byte < 0x80) {
+        if (index === 9 && byte > 1) break;
+        this.#pos = at + 1;
+        this.#low = low;
+        return value;
+      }
+    }
+    return this.#fail("varint", `the varint at byte ${start} is longer than 64 bits`);
+  }
+
+  #missing(table: MessageTable, seen: number, end: number): void {
+    for (const field of table.required) {
+      if ((seen & field.required_bit) !== 0) continue;
+      // Of an entry: the message that its absent value stands for.
+      if (table.is_entry) this.#missing(field.table!, 0, 0);
+      else this.#reportMissing(table, field);
+    }
+    for (const field of table.late_required) {
+      const start = this.#levels.starts[this.#level]!;
+      if (end === 0 || countElements(this.#bytes, start, this.#pos, field) === 0) {
+        this.#reportMissing(table, field);
+      }
+    }
+  }
+
+  #reportMissing(table: MessageTable, field: FieldEntry): void {
+    this.#lacking++;
+    if (!this.#findings.count()) return;
+    const path = joinPath(this.#path(), field.name);
+    const message = `the required field ${field.name} of ${table.type_name} is missing`;
+    this.#findings.describe(path, "required", message);
+  }
+
+  #unknown(table: MessageTable, number: number, wire: number): void {
+    if (!this.#findings.countUnknown()) return;
+    const path = joinPath(this.#path(), String(number));
+    this.#findings.nameUnknown(path, unknownField(table, number, wire));
+  }
+
+  #unknownValue(field: FieldEntry, packed: PackedPlace | undefined): void {
+    if (!this.#findings.countUnknown()) return;
+    this.#findings.nameUnknown(this.#path(packed), `${this.#low | 0} is not in ${field.type}`);
+  }
+
+  #refuseNumber(): never {
+    return this.#fail("field-number", "field number 0 does not exist");
+  }
+
+  #refuseEnd(number: number): never {
+    this.#levels.fields[this.#level] = undefined;
+    return this.#fail("group", `the end of group ${number} has no beginning in this message`);
+  }
+
+  #cut(end: number, lacking: number): never {
+    return this.#fail("truncated", endsEarly(end, lacking, end === this.#bytes.length));
+  }
+
+  #fail(rule: string, message: string): never {
+    this.#report(rule, message);
+    throw STOP;
+  }
+
+  #report(rule: string, message: string): void {
+    if (this.#findings.count()) this.#findings.describe(this.#path(), rule, message);
+  }
+
+  /** To the current field; `packed`: to one of its elements. */
+  #path(packed?: PackedPlace): string {
+    return pathTo(this.#bytes, this.#levels, this.#level, packed);
+  }
+}
