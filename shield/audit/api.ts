@@ -5,12 +5,13 @@
 import { z } from "zod";
 import { ArqonError } from "@arqon/proto";
 import { AUDIT_OUTCOMES } from "../../shared/audit/outcome.ts";
-import type { Logger } from "../../shared/log.ts";
-import type { Ledger } from "../../shared/spine/ledger.ts";
-import { AdminTable, answerAdmin } from "../admin_routes.ts";
-import type { AdminCall } from "../admin_routes.ts";
-import type { Admin } from "../admin_scope.ts";
-import { Id, Limit, readQuery } from "../inspect/query.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Ledger } from "../../shared/spine/contract/ledger.ts";
+import { AdminTable, answerAdmin } from "../admin/routing/admin_routes.ts";
+import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import type { Admin } from "../admin/routing/admin_scope.ts";
+import { AUDIT_ABOUT } from "./openapi_audit.ts";
+import { Id, Limit, readQuery } from "../admin/routing/query.ts";
 import { findEntries } from "./read.ts";
 
 const NO_STORE = { "cache-control": "no-store" };
@@ -21,7 +22,7 @@ export interface AuditAdminContext {
   /** Rejects while it cannot be opened. */
   readonly ledger: () => Promise<Ledger>;
   readonly log: Logger;
-  /** Of this Shield. */
+  /** The id of this Shield. */
   readonly node_id: string;
 }
 
@@ -47,9 +48,9 @@ const Exported = { after: whole.optional(), limit: Limit };
 
 /** The routes of this part. */
 export const AUDIT_ROUTES = new AdminTable<AuditAdminContext>({
-  "/v1/audit": { GET: { scope: "own", query: Object.keys(Wanted), handle: list } },
+  "/v1/audit": { GET: { scope: "own", about: AUDIT_ABOUT.listAudit, handle: list } },
   // Whole entries one after the other are a chain; those of one tenant are not.
-  "/v1/audit/entries": { GET: { scope: "bus", query: Object.keys(Exported), handle: entries } },
+  "/v1/audit/entries": { GET: { scope: "bus", about: AUDIT_ABOUT.exportAudit, handle: entries } },
 });
 
 /** Whether a path is one for `handleAudit`. */

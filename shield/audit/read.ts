@@ -2,11 +2,11 @@
  * Finds entries of the audit log: by tenant, actor, action, outcome and time, a bounded part of the log at
  * a time, in slices, so that nothing else waits. Who may see what is here too; requests are `api.ts`.
  */
-import { setImmediate } from "node:timers";
 import { decodeEntry, entryHash } from "../../shared/audit/entry.ts";
 import type { AuditEntry, HashedEntry } from "../../shared/audit/entry.ts";
 import type { AuditOutcome } from "../../shared/audit/outcome.ts";
-import type { Ledger, LedgerEntry } from "../../shared/spine/ledger.ts";
+import { turn } from "../../shared/turns/next_turn.ts";
+import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts";
 
 /** Entries that one question looks at; the answer says where to go on. */
 const SCANNED_MAX = 10_000;
@@ -17,7 +17,7 @@ const CLOCK_SKEW_MS = 60_000;
 /** Entries behind a page in which the outcome of a change may stand that began on it. */
 const OUTCOMES_AHEAD = 500;
 
-/** What is looked for; what is absent is everything. */
+/** What is looked for; an absent member matches everything. */
 export interface AuditQuery {
   /** About this tenant. */
   readonly tenant?: string | undefined;
@@ -50,7 +50,7 @@ export interface AuditPage {
  * The entry as an admin of that tenant may see it: what its own admins did, and what operators did to
  * the tenant, whose address is theirs; undefined for anything else. Operators (undefined) see all.
  */
-export function visibleTo(
+function visibleTo(
   entry: ShownEntry,
   only_tenant: string | undefined,
 ): ShownEntry | undefined {
@@ -73,8 +73,6 @@ function shown({ payload }: LedgerEntry): ShownEntry | undefined {
   // What cannot be read is a matter of `arq audit verify`, which names it.
   return "entry" in decoded ? { ...decoded.entry, hash: entryHash(payload) } : undefined;
 }
-
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Requests whose outcome is among these entries. */
 function outcomesOf(entries: readonly LedgerEntry[], ended: Set<string>): void {

@@ -5,7 +5,7 @@
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { AuditFields } from "../../shared/audit/entry.ts";
-import type { Logger } from "../../shared/log.ts";
+import type { Logger } from "../../shared/logs/log.ts";
 import { RefusalFolds } from "./refusals.ts";
 import type { AuditWriter } from "./writer.ts";
 
@@ -26,7 +26,7 @@ export interface Audited {
   readonly tenant: string | null;
   readonly by: string | null;
   readonly by_tenant: string | null;
-  /** Of the whole bus. */
+  /** True for an operator of the whole bus. */
   readonly operator: boolean;
   /** Address of the caller. */
   readonly from: string;
@@ -35,13 +35,13 @@ export interface Audited {
 
 /** How a request ended. */
 export interface Ended {
-  /** Of HTTP. */
+  /** The HTTP status. */
   readonly status: number;
   /** Why it was refused; null when it was not. */
   readonly reason: string | null;
 }
 
-/** Of a change that has begun: takes its end. Never rejects. */
+/** Takes the end of a change that has begun. Never rejects. */
 export type Finish = (ended: Ended) => Promise<void>;
 
 /** The audit log as the admin API writes it. */
@@ -137,7 +137,10 @@ export class WrittenTrail implements AuditTrail {
     };
   }
 
-  /** Written now or when it can be; waited for a little, so that who asks next finds it. */
+  /**
+   * Writes an entry now or when that is possible, and waits a little, so that whoever asks next
+   * finds it.
+   */
   async #later(fields: AuditFields): Promise<void> {
     // What is lost has been told by the writer.
     const written = this.#options.writer.append(fields, true).then(() => {}, () => {});

@@ -13,9 +13,9 @@ import {
 } from "../../shared/audit/entry.ts";
 import type { AuditFields } from "../../shared/audit/entry.ts";
 import type { Anchor } from "../../shared/audit/chain.ts";
-import type { Logger } from "../../shared/log.ts";
-import type { Ledger, LedgerRetention } from "../../shared/spine/ledger.ts";
-import type { Spine } from "../../shared/spine/spine.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Ledger, LedgerRetention } from "../../shared/spine/contract/ledger.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
 
 /** With n Shields at once the last one succeeds at its n-th attempt. */
 const ATTEMPTS = 256;
@@ -33,7 +33,7 @@ export interface AuditWriterOptions {
   readonly now: () => number;
 }
 
-/** What became of entries since the start of the process. */
+/** Counts of entries since the start of the process. */
 export interface AuditCounts {
   written: number;
   /** Attempts that failed; those that may wait are tried again. */
@@ -46,7 +46,7 @@ export interface AuditCounts {
 
 interface Pending {
   readonly fields: AuditFields;
-  /** It is tried until it is written: nobody is told no any more. */
+  /** True when the entry is tried until it is written: nobody can be refused any more. */
   readonly may_wait: boolean;
   resolve(anchor: Anchor): void;
   reject(error: unknown): void;
@@ -137,7 +137,10 @@ export class AuditWriter {
     }
   }
 
-  /** Nobody waits for a store that does not answer, entry by entry: all are told, or wait together. */
+  /**
+   * Fails the entries that wait, all at once: those that may wait stay in the queue, the others are
+   * given up.
+   */
   #failed(error: unknown): void {
     const { log } = this.#options;
     log.error("the audit log cannot be written", { error, pending: this.#queue.length });
@@ -203,9 +206,11 @@ export class AuditWriter {
   }
 
   async #readHead(ledger: Ledger): Promise<Anchor> {
+    // In this order: an entry that another Shield writes in between is either the newest, or a conflict.
+    // The other way round it would be counted without its hash, and the chain would fork there.
+    const { last_offset } = await ledger.status();
     const last = await ledger.last();
     if (last !== undefined) return { seq: last.offset, hash: entryHash(last.payload) };
-    const { last_offset } = await ledger.status();
     return { seq: last_offset, hash: NO_HASH };
   }
 

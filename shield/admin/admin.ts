@@ -1,0 +1,163 @@
+/**
+ * The admin listener: the console's files for everybody, the API for a token of role `admin`, each of
+ * its parts on paths of its own; how far that admin reaches is `admin_scope.ts`. Loopback unless configured otherwise. Probes and Prometheus use the
+ * ops listener (`shared/listeners/ops.ts`).
+ */
+import { ArqonError } from "@arqon/proto";
+import { problemResponse } from "../../shared/problem.ts";
+import { answerAdmin } from "./routing/admin_routes.ts";
+import { requireOwnName } from "./routing/admin_host.ts";
+import type { AdminNames } from "./routing/admin_host.ts";
+import { requireOwnSite, withSafety } from "./routing/admin_safety.ts";
+import type { AdminRates } from "./operations/admin_rates.ts";
+import { adminOf } from "./routing/admin_scope.ts";
+import type { Admin } from "./routing/admin_scope.ts";
+import { STATUS_ROUTES } from "./operations/admin_status.ts";
+import type { StatusContext } from "./operations/admin_status.ts";
+import type { CheckQueue } from "./routing/check_queue.ts";
+import type { Audited, AuditTrail } from "../audit/trail.ts";
+import { requireRole } from "../auth/authorize.ts";
+import { authenticate, requireMethod } from "../http/http.ts";
+import { consoleAsset } from "./console/assets.ts";
+import type { HttpContext } from "../http/http.ts";
+import type { Identity } from "../auth/identity.ts";
+import { OPENAPI } from "./openapi.ts";
+import { requireKnown } from "./routing/query.ts";
+
+/** A part of the admin API with paths of its own; it answers its refusals itself. */
+export interface AdminPart {
+  /** Whether a path is one of its own. */
+  readonly isPath: (path: string) => boolean;
+  /**
+   * Answers an admin within the limits of what that admin may act on; undefined when the part is
+   * disabled.
+   */
+  readonly answer: ((request: Request, admin: Admin) => Promise<Response>) | undefined;
+}
+
+/** What the admin listener needs of the process. */
+export interface AdminContext extends Pick<HttpContext, "authenticator">, StatusContext {
+  readonly admin: AdminNames & { readonly operator_tenants: readonly string[] };
+  readonly parts: readonly AdminPart[];
+  /** The audit log; absent: there is none. */
+  readonly audit?: AuditTrail | undefined;
+  /** The rate of each caller; absent: there is none. */
+  readonly rates?: AdminRates | undefined;
+  /** The queue in which uploads wait for their checks, by tenant; absent: they do not wait. */
+  readonly checks?: CheckQueue | undefined;
+}
+
+/** Answers one request of the admin listener. Never rejects. */
+export async function handleAdmin(
+  context: AdminContext,
+  request: Request,
+  remote_ip: string,
+): Promise<Response> {
+  const path = new URL(request.url).pathname;
+  try {
+    requireOwnName(request, context.admin);
+    requireOwnSite(request, path);
+    const response = openAnswer(request, path) ??
+      await answer(context, request, path, remote_ip);
+    return withSafety(response, path);
+  } catch (error) {
+    return withSafety(refusal(context, path, error), path);
+  }
+}
+
+/** Answers requests that need no token: files, and the description of the API. */
+function openAnswer(request: Request, path: string): Response | undefined {
+  if (path === "/" || path === "/console") {
+    requireReading(request);
+    return new Response(null, { status: 302, headers: { location: "/console/" } });
+  }
+  if (path === "/v1/openapi.json") {
+    requireReading(request);
+    requireKnown(new URL(request.url), []);
+    return Response.json(OPENAPI);
+  }
+  if (!path.startsWith("/console/")) return undefined;
+  requireReading(request);
+  const asset = consoleAsset(path);
+  if (asset === undefined) throw new ArqonError("not-found", path);
+  const headers = { "content-type": asset.content_type };
+  return new Response(request.method === "HEAD" ? null : asset.body, { headers });
+}
+
+function requireReading(request: Request): void {
+  if (request.method !== "HEAD") requireMethod(request, "GET");
+}
+
+async function answer(
+  context: AdminContext,
+  request: Request,
+  path: string,
+  remote_ip: string,
+): Promise<Response> {
+  const part = partOf(context, path);
+  if (part?.answer === undefined) throw new ArqonError("not-found", path);
+  const admin = await admitted(context, request, remote_ip);
+  const { audit, rates, checks } = context;
+  return await part.answer(request, { ...admin, audit, rates, checks });
+}
+
+/**
+ * The admin behind a request, when the token is good for it and the caller within its rate. Rejects
+ * with the refusal.
+ */
+async function admitted(
+  context: AdminContext,
+  request: Request,
+  remote_ip: string,
+): Promise<Admin> {
+  let identity: Identity | undefined;
+  try {
+    // Never by query: an admin's URL must not end up in a log with the token in it.
+    identity = await authenticate({ ...context, query_token: false }, request);
+    requireRole(identity, "admin");
+    context.rates?.takeRequest(identity);
+    return adminOf({ identity, remote_ip }, context.admin.operator_tenants);
+  } catch (error) {
+    if (error instanceof ArqonError) {
+      // Nobody waits for it: who has no good token is told no at once.
+      void context.audit?.refused(accessOf(request, identity, remote_ip), {
+        status: error.code,
+        reason: error.reason,
+      });
+    }
+    throw error;
+  }
+}
+
+/** An attempt to get in, of somebody who may be nobody. */
+function accessOf(request: Request, identity: Identity | undefined, from: string): Audited {
+  const { pathname, search } = new URL(request.url);
+  return {
+    action: "access",
+    method: request.method,
+    path: `${pathname}${search}`,
+    tenant: null,
+    by: identity?.user_id ?? null,
+    by_tenant: identity?.tenant_id ?? null,
+    operator: false,
+    from,
+    about: {},
+  };
+}
+
+function partOf(context: AdminContext, path: string): AdminPart | undefined {
+  const own: AdminPart = {
+    isPath: (path) => STATUS_ROUTES.has(path),
+    answer: (request, admin) => answerAdmin(STATUS_ROUTES, context, request, admin),
+  };
+  return [own, ...context.parts].find(({ isPath }) => isPath(path));
+}
+
+function refusal(context: AdminContext, path: string, error: unknown): Response {
+  if (error instanceof ArqonError) {
+    const allow = error.reason === "method-not-allowed" ? { allow: "GET" } : undefined;
+    return problemResponse(error, allow);
+  }
+  context.log.error("admin request failed", { path, error });
+  return problemResponse(new ArqonError("internal"));
+}

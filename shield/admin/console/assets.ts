@@ -1,0 +1,105 @@
+/**
+ * The console's files as text, compiled into the program: nothing is read at run time. The admin
+ * listener serves them, and decides under which policy.
+ */
+import css from "./console.css" with { type: "text" };
+import html from "./index.html" with { type: "text" };
+import api from "./api.js" with { type: "text" };
+import chart from "./chart.js" with { type: "text" };
+import cluster_feed from "./cluster_feed.js" with { type: "text" };
+import columns from "./columns.js" with { type: "text" };
+import dialog from "./dialog.js" with { type: "text" };
+import element from "./element.js" with { type: "text" };
+import format from "./format.js" with { type: "text" };
+import list_view from "./list_view.js" with { type: "text" };
+import main from "./main.js" with { type: "text" };
+import message_row from "./message_row.js" with { type: "text" };
+import moderation from "./moderation.js" with { type: "text" };
+import node_columns from "./node_columns.js" with { type: "text" };
+import past from "./past.js" with { type: "text" };
+import page from "./page.js" with { type: "text" };
+import rates from "./rates.js" with { type: "text" };
+import room_history from "./room_history.js" with { type: "text" };
+import room_publish from "./room_publish.js" with { type: "text" };
+import room_state from "./room_state.js" with { type: "text" };
+import router from "./router.js" with { type: "text" };
+import session from "./session.js" with { type: "text" };
+import shell from "./shell.js" with { type: "text" };
+import sign_in from "./sign_in.js" with { type: "text" };
+import sse from "./sse.js" with { type: "text" };
+import table from "./table.js" with { type: "text" };
+import tail from "./tail.js" with { type: "text" };
+import theme from "./theme.js" with { type: "text" };
+import view_audit from "./view_audit.js" with { type: "text" };
+import view_bans from "./view_bans.js" with { type: "text" };
+import view_connections from "./view_connections.js" with { type: "text" };
+import view_governance from "./view_governance.js" with { type: "text" };
+import view_log from "./view_log.js" with { type: "text" };
+import view_nodes from "./view_nodes.js" with { type: "text" };
+import view_overview from "./view_overview.js" with { type: "text" };
+import view_policies from "./view_policies.js" with { type: "text" };
+import view_revocations from "./view_revocations.js" with { type: "text" };
+import view_room from "./view_room.js" with { type: "text" };
+import view_rooms from "./view_rooms.js" with { type: "text" };
+import view_tenants from "./view_tenants.js" with { type: "text" };
+
+/** One file of the console. */
+export interface ConsoleAsset {
+  readonly body: string;
+  readonly content_type: string;
+}
+
+const SCRIPTS: Readonly<Record<string, string>> = {
+  "api.js": api,
+  "chart.js": chart,
+  "cluster_feed.js": cluster_feed,
+  "columns.js": columns,
+  "dialog.js": dialog,
+  "element.js": element,
+  "format.js": format,
+  "list_view.js": list_view,
+  "main.js": main,
+  "message_row.js": message_row,
+  "moderation.js": moderation,
+  "node_columns.js": node_columns,
+  "page.js": page,
+  "past.js": past,
+  "rates.js": rates,
+  "room_history.js": room_history,
+  "room_publish.js": room_publish,
+  "room_state.js": room_state,
+  "router.js": router,
+  "session.js": session,
+  "shell.js": shell,
+  "sign_in.js": sign_in,
+  "sse.js": sse,
+  "table.js": table,
+  "tail.js": tail,
+  "theme.js": theme,
+  "view_audit.js": view_audit,
+  "view_bans.js": view_bans,
+  "view_connections.js": view_connections,
+  "view_governance.js": view_governance,
+  "view_log.js": view_log,
+  "view_nodes.js": view_nodes,
+  "view_overview.js": view_overview,
+  "view_policies.js": view_policies,
+  "view_revocations.js": view_revocations,
+  "view_room.js": view_room,
+  "view_rooms.js": view_rooms,
+  "view_tenants.js": view_tenants,
+};
+
+/** By their path below the admin listener. */
+export const ASSETS: ReadonlyMap<string, ConsoleAsset> = new Map([
+  ["/console/", { body: html, content_type: "text/html; charset=utf-8" }],
+  ["/console/console.css", { body: css, content_type: "text/css; charset=utf-8" }],
+  ...Object.entries(SCRIPTS).map(([name, body]) =>
+    [`/console/${name}`, { body, content_type: "text/javascript; charset=utf-8" }] as const
+  ),
+]);
+
+/** The file at a path of the admin listener, for example `/console/`; undefined when there is none. */
+export function consoleAsset(path: string): ConsoleAsset | undefined {
+  return ASSETS.get(path);
+}

@@ -1,0 +1,74 @@
+/** The console's files: all are served, none asks for what its policy forbids. */
+import assert from "node:assert/strict";
+import { ASSETS, consoleAsset } from "./assets.ts";
+
+const FOLDER = new URL(".", import.meta.url);
+
+function bodies(): [path: string, body: string][] {
+  return [...ASSETS].map(([path, { body }]) => [path, body]);
+}
+
+Deno.test("every file of the folder that a browser needs is served, with its type", async () => {
+  const types: Record<string, string> = {
+    html: "text/html; charset=utf-8",
+    css: "text/css; charset=utf-8",
+    js: "text/javascript; charset=utf-8",
+  };
+  const served: string[] = [];
+  for await (const { name } of Deno.readDir(FOLDER)) {
+    const type = types[name.split(".").at(-1)!];
+    if (type === undefined) continue;
+    const path = name === "index.html" ? "/console/" : `/console/${name}`;
+    served.push(path);
+    assert.equal(consoleAsset(path)?.body, await Deno.readTextFile(new URL(name, FOLDER)), path);
+    assert.equal(consoleAsset(path)?.content_type, type);
+  }
+  assert.deepEqual(served.sort(), [...ASSETS.keys()].sort());
+});
+
+Deno.test("what is no file of the console is undefined", () => {
+  for (const path of ["/console", "/console/../main.ts", "/console/x.js", "/", "__proto__"]) {
+    assert.equal(consoleAsset(path), undefined, path);
+  }
+});
+
+Deno.test("modules import only what is served", () => {
+  for (const [path, body] of bodies()) {
+    for (const [, name] of body.matchAll(/from "\.\/([^"]+)"/g)) {
+      assert.notEqual(consoleAsset(`/console/${name}`), undefined, `${path} imports ${name}`);
+    }
+    assert.doesNotMatch(body, /from "(?!\.\/)|import\("/, `${path} imports something else`);
+  }
+});
+
+Deno.test("nothing parses HTML, evaluates text or leaves the origin", () => {
+  const forbidden =
+    /innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\(|new Function|setAttribute\("(style|on)|createContextualFragment|srcdoc/;
+  for (const [path, body] of bodies()) {
+    assert.doesNotMatch(body, forbidden, path);
+    assert.doesNotMatch(
+      body.replaceAll(/http:\/\/www\.w3\.org\/\d+\/svg/g, ""),
+      /https?:\/\//,
+      path,
+    );
+  }
+});
+
+Deno.test("the page has no inline script, style or handler", () => {
+  const page = consoleAsset("/console/")!.body;
+  assert.doesNotMatch(page, /<style|\sstyle=|\son[a-z]+=/i);
+  for (const [tag] of page.matchAll(/<script[^>]*>/g)) assert.match(tag, /src="\/console\//);
+  assert.match(page, /<html lang="en">/);
+});
+
+Deno.test("the token is kept in sessionStorage only", () => {
+  for (const [path, body] of bodies()) {
+    const kept = body.match(/(localStorage|sessionStorage|document\.cookie)[^\n]*/g) ?? [];
+    for (const line of kept) {
+      const is_token = /KEY\)|KEY, token/.test(line) && line.startsWith("sessionStorage");
+      const is_theme = /theme/i.test(line) && line.startsWith("localStorage");
+      const is_comment = line.startsWith("sessionStorage, sent in a header");
+      assert.ok(is_token || is_theme || is_comment, `${path}: ${line}`);
+    }
+  }
+});

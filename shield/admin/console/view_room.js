@@ -1,0 +1,220 @@
+// One room: what it is and holds, who is in it and who holds its lock, its messages as they come and as
+// they are kept, and what an admin does in it.
+import { segment } from "./api.js";
+import { el } from "./element.js";
+import { ago, count, digits, duration, moment, plural, textOf } from "./format.js";
+import { askBan, askKick } from "./moderation.js";
+import { badge, card, errorNotice, facts, pageHead, slot } from "./page.js";
+import { createHistoryCard } from "./room_history.js";
+import { createPublishCard } from "./room_publish.js";
+import { createStateCard } from "./room_state.js";
+import { createTable } from "./table.js";
+import { createTail } from "./tail.js";
+
+function memberColumns(now, kick, ban) {
+  return [
+    {
+      id: "user",
+      label: "User",
+      value: ({ user_id }) => user_id,
+      cell: ({ user_id }) => ({ text: user_id ?? "", title: user_id }),
+    },
+    {
+      id: "meta",
+      label: "Metadata",
+      wide: true,
+      value: ({ meta }) => textOf(meta, 400),
+      cell: ({ meta }) => ({ text: textOf(meta, 400), mono: true }),
+    },
+    {
+      id: "joined",
+      label: "Joined",
+      value: ({ joined_ms }) => joined_ms,
+      cell: ({ joined_ms }) => ({ text: ago(joined_ms, now()), title: moment(joined_ms) }),
+    },
+    {
+      id: "connection",
+      label: "Connection",
+      value: ({ connection_id }) => connection_id,
+      cell: ({ connection_id }) => ({
+        text: connection_id,
+        href: `#/connections/${segment(connection_id)}`,
+        mono: true,
+      }),
+    },
+    {
+      id: "kick",
+      label: "Kick",
+      is_hidden: true,
+      sortable: false,
+      cell: (member) => ({
+        text: "Kick…",
+        label: `Kick ${member.user_id}, connection ${member.connection_id}`,
+        action: () => kick(member),
+      }),
+    },
+    {
+      id: "ban",
+      label: "Ban",
+      is_hidden: true,
+      sortable: false,
+      cell: (member) => ({
+        text: "Ban…",
+        label: `Ban ${member.user_id}, connection ${member.connection_id}`,
+        action: () => ban(member.user_id),
+      }),
+    },
+  ];
+}
+
+const nodeLink = (node_id) => el("a", { href: `#/nodes/${segment(node_id)}` }, node_id);
+const listed = (items) =>
+  el("span", {}, items.flatMap((item, at) => (at === 0 ? [item] : [", ", item])));
+
+/** Links to nodes lead an operator on; for the admin of one tenant they are words. */
+function nowFacts({ only_tenant }, room) {
+  const named = (node_id) => (only_tenant === undefined ? nodeLink(node_id) : node_id);
+  return facts([
+    ["Subscribers", count(room.subscribers)],
+    ["Members", `${count(room.member_count)} (${plural(room.user_count ?? 0, "user")})`],
+    ["Messages", `${count(room.messages)} since it was opened`],
+    ["Shields", room.shields?.length > 0 ? listed(room.shields.map(named)) : "none"],
+    ["Brain", room.brain_id === undefined ? "none answers" : named(room.brain_id)],
+  ]);
+}
+
+function storedFacts({ stored, stored_problem }) {
+  if (stored === undefined) return el("p", { class: "problem" }, stored_problem);
+  return facts([
+    ["Stored", plural(stored.messages, "message")],
+    ["First offset", count(stored.first_offset)],
+    ["Last offset", stored.last_offset === 0 ? "–" : count(stored.last_offset)],
+    ["Epoch", stored.epoch],
+  ]);
+}
+
+function lockFacts({ lock }, now_ms) {
+  if (lock === undefined) return el("p", { class: "hint" }, "No Brain can say who holds it.");
+  if (lock === null) return el("p", { class: "hint" }, "Nobody holds it.");
+  const { user_id, connection_id, since_ms, until_ms, fence } = lock;
+  const holder = connection_id === ""
+    ? "none: only its fence shows who holds it"
+    : el("a", { href: `#/connections/${segment(connection_id)}` }, connection_id);
+  return facts([
+    ["Holder", user_id],
+    ["Connection", holder],
+    ["Fence", digits(fence)],
+    ["Granted", `${moment(since_ms)} (${ago(since_ms, now_ms)})`],
+    ["Lease ends", `${moment(until_ms)} (in ${duration(until_ms - now_ms)})`],
+  ]);
+}
+
+function valueText(value) {
+  if (value === null) return "–";
+  if (typeof value === "number") return count(value);
+  return Array.isArray(value) ? value.join(", ") : textOf(value, 400);
+}
+
+function classFacts(room_class = {}) {
+  return facts(
+    Object.entries(room_class).map((
+      [name, value],
+    ) => [name.replaceAll("_", " "), valueText(value)]),
+  );
+}
+
+const isDurable = (room) => room.class?.durable === true;
+
+function figureCards(ctx, room) {
+  return el(
+    "div",
+    { class: "columns" },
+    el(
+      "div",
+      { class: "stack" },
+      card("Now", {}, nowFacts(ctx, room)),
+      isDurable(room) && card("Log", {}, storedFacts(room)),
+      card("Lock", {}, lockFacts(room, ctx.now())),
+    ),
+    card("Class", {}, classFacts(room.class)),
+  );
+}
+
+function head({ tenant_id, room_id }, load) {
+  const there = `tenant=${segment(tenant_id)}&room=${segment(room_id)}`;
+  return pageHead({
+    title: room_id,
+    crumb: { href: "#/rooms", text: "Rooms" },
+    actions: [
+      badge(`tenant ${tenant_id}`),
+      el("a", { class: "button", href: `#/connections?${there}` }, "Its connections"),
+      el("a", { class: "button", href: `#/bans?${there}` }, "Its bans"),
+      el("button", { type: "button", onclick: load }, "Refresh"),
+    ],
+  });
+}
+
+/** The members, each with what an admin can do to it. */
+function createMembers(ctx, address, load) {
+  const after = async (asking) => {
+    if (await asking) load();
+  };
+  const kick = (member) => after(askKick(ctx, address, member));
+  const ban = (user_id) => after(askBan(ctx, address, user_id));
+  const table = createTable({
+    caption: "Members",
+    columns: memberColumns(ctx.now, kick, ban),
+    key: ({ connection_id }) => connection_id,
+    sort: { id: "user", direction: "ascending" },
+    empty: "No member. Who subscribes with presence is a member.",
+  });
+  const button = el("button", { type: "button", onclick: () => ban(undefined) }, "Ban a user…");
+  return {
+    element: card("Members", { flush: true, actions: [button] }, table.element),
+    show: (members) => table.show(members),
+  };
+}
+
+/** Shows one room until the returned function is called. */
+export function showRoom(ctx, place, address) {
+  const path = `/v1/rooms/${segment(address.tenant_id)}/${segment(address.room_id)}`;
+  const trouble = slot();
+  const figures = slot();
+  const kept = slot();
+  const members = createMembers(ctx, address, () => load());
+  const state = createStateCard(ctx, address);
+  const tail = createTail(ctx, address.tenant_id, address.room_id);
+  let has_history = false;
+
+  async function loadRoom() {
+    try {
+      const room = await ctx.api.get(path, {}, ctx.signal);
+      trouble.show();
+      figures.show(figureCards(ctx, room));
+      members.show(room.members ?? []);
+      if (isDurable(room) && !has_history) kept.show(createHistoryCard(ctx, address));
+      has_history ||= isDurable(room);
+    } catch (error) {
+      if (!ctx.signal.aborted) trouble.show(errorNotice(error, load));
+    }
+  }
+  const load = () => void Promise.all([loadRoom(), state.load()]);
+
+  place.append(
+    head(address, load),
+    el(
+      "div",
+      { class: "stack" },
+      trouble.element,
+      figures.element,
+      tail.element,
+      kept.element,
+      members.element,
+      state.element,
+      createPublishCard(ctx, address, () => void loadRoom()),
+    ),
+  );
+  for (const empty of [trouble, kept, figures]) empty.show();
+  load();
+  return () => tail.close();
+}

@@ -1,0 +1,200 @@
+/**
+ * `/v1/cluster`, `/v1/connections`, `/v1/rooms`, `/v1/tenants` and the other paths of the admin API that
+ * are about the whole cluster: which request is which, and how it is answered. That the caller is an
+ * admin has been checked before; what is asked of the cluster is `lists.ts` and `details.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { z } from "zod";
+import type { Logger } from "../../../shared/logs/log.ts";
+import { AdminTable, answerAdmin, jsonBody, withBody } from "../routing/admin_routes.ts";
+import type { AdminCall, AdminHandler } from "../routing/admin_routes.ts";
+import type { Admin } from "../routing/admin_scope.ts";
+import { readValue } from "../routing/admin_body.ts";
+import {
+  connection,
+  disconnect,
+  drain,
+  DrainBody,
+  limits,
+  log,
+  LogBody,
+  room,
+  setLog,
+} from "./details.ts";
+import type { DetailContext } from "./details.ts";
+import { roomHistory, roomState } from "./room_contents.ts";
+import type { ContentsContext } from "./room_contents.ts";
+import { ban, BanBody, kick, KickBody, MESSAGE_BODY, publishTest } from "./room_orders.ts";
+import type { OrderContext } from "./room_orders.ts";
+import { cluster, clusterHistory, connections, policyStats, rooms, tenants } from "./lists.ts";
+import type { Answer } from "./lists.ts";
+import { CONNECTIONS_ABOUT, NODES_ABOUT } from "./openapi_cluster.ts";
+import { POLICIES_ABOUT } from "../../openapi/openapi_policies.ts";
+import { CLUSTER_ROOMS_ABOUT } from "./openapi_rooms.ts";
+import { checked, readQuery, requireId } from "../routing/query.ts";
+import type { Tails } from "./tail.ts";
+
+/** Largest body, in bytes. */
+const BODY_BYTES = 4_096;
+
+/** What these paths need of the process. */
+export type InspectContext = DetailContext & ContentsContext & OrderContext & {
+  readonly tails: Pick<Tails, "open">;
+  readonly log: Logger;
+  /** Removes the policy of that name: a policy may be called as a path here is. */
+  readonly policies: ((request: Request, admin: Admin) => Promise<Response>) | undefined;
+};
+
+type Handler = AdminHandler<InspectContext>;
+
+const json = (body: Answer, status = 200) => Response.json(body, { status });
+
+const reading =
+  (read: (context: InspectContext, call: AdminCall) => Answer | Promise<Answer>): Handler =>
+  async (context, call) => json(await read(context, call));
+
+/** A small body that names what it is about. */
+const smallBody = <Z extends z.ZodType>(schema: Z) =>
+  jsonBody(
+    schema,
+    async (request: Request, schema) => checked(await readValue(request, BODY_BYTES), schema),
+  );
+const DRAIN_BODY = smallBody(DrainBody);
+const LOG_BODY = smallBody(LogBody);
+const KICK_BODY = smallBody(KickBody);
+const BAN_BODY = smallBody(BanBody);
+
+/** The routes of this part. */
+export const INSPECT_ROUTES = new AdminTable<InspectContext>({
+  "/v1/cluster": {
+    GET: { scope: "bus", about: NODES_ABOUT.getCluster, handle: reading(cluster) },
+  },
+  "/v1/cluster/history": {
+    GET: { scope: "bus", about: NODES_ABOUT.getClusterHistory, handle: reading(clusterHistory) },
+  },
+  "/v1/connections": {
+    GET: {
+      scope: "own",
+      about: CONNECTIONS_ABOUT.listConnections,
+      handle: reading(connections),
+    },
+  },
+  // An id says nothing of its tenant: connections of others are not found.
+  "/v1/connections/{connection}": {
+    GET: { scope: "own", about: CONNECTIONS_ABOUT.getConnection, handle: reading(connection) },
+    DELETE: {
+      scope: "own",
+      about: CONNECTIONS_ABOUT.disconnect,
+      async handle(context, call) {
+        await disconnect(context, call);
+        return new Response(null, { status: 204 });
+      },
+    },
+  },
+  "/v1/rooms": {
+    GET: {
+      scope: "own",
+      about: CLUSTER_ROOMS_ABOUT.listRooms,
+      handle: reading(rooms),
+    },
+  },
+  "/v1/rooms/{tenant}/{room}": {
+    GET: { scope: "tenant-in-path", about: CLUSTER_ROOMS_ABOUT.getRoom, handle: reading(room) },
+  },
+  "/v1/rooms/{tenant}/{room}/tail": {
+    GET: { scope: "tenant-in-path", about: CLUSTER_ROOMS_ABOUT.tailRoom, handle: tail },
+  },
+  "/v1/rooms/{tenant}/{room}/state": {
+    GET: { scope: "tenant-in-path", about: CLUSTER_ROOMS_ABOUT.getRoomState, handle: roomState },
+  },
+  "/v1/rooms/{tenant}/{room}/messages": {
+    GET: {
+      scope: "tenant-in-path",
+      about: CLUSTER_ROOMS_ABOUT.readRoom,
+      is_query_strict: true,
+      handle: roomHistory,
+    },
+    POST: {
+      scope: "tenant-in-path",
+      about: CLUSTER_ROOMS_ABOUT.publishInRoom,
+      ...withBody(MESSAGE_BODY, publishTest),
+    },
+  },
+  "/v1/rooms/{tenant}/{room}/kick": {
+    POST: {
+      scope: "tenant-in-path",
+      about: CLUSTER_ROOMS_ABOUT.kick,
+      ...withBody(KICK_BODY, kick),
+    },
+  },
+  "/v1/rooms/{tenant}/{room}/ban": {
+    POST: { scope: "tenant-in-path", about: CLUSTER_ROOMS_ABOUT.ban, ...withBody(BAN_BODY, ban) },
+  },
+  "/v1/tenants": {
+    GET: { scope: "own", about: NODES_ABOUT.listTenants, handle: reading(tenants) },
+  },
+  "/v1/limits": { GET: { scope: "bus", about: NODES_ABOUT.getLimits, handle: reading(limits) } },
+  "/v1/policies/stats": {
+    GET: { scope: "own", about: POLICIES_ABOUT.getPolicyStats, handle: reading(policyStats) },
+    DELETE: {
+      scope: "tenant-in-query",
+      about: POLICIES_ABOUT.removePolicy,
+      same_as: "/v1/policies/{policy}",
+      handle: removePolicy,
+    },
+  },
+  "/v1/drain": {
+    POST: { scope: "bus", about: NODES_ABOUT.drain, ...withBody(DRAIN_BODY, startDrain) },
+  },
+  "/v1/log": {
+    GET: { scope: "bus", about: NODES_ABOUT.getLogLevels, handle: reading(log) },
+    PUT: { scope: "bus", about: NODES_ABOUT.setLogLevel, ...withBody(LOG_BODY, changeLog) },
+  },
+});
+
+/** Looks like a room of tenant "classes", and belongs to the room classes. */
+const OTHERS = "/v1/rooms/classes/explain";
+
+/** Whether a path is one for `handleInspect`. */
+export function isInspectPath(path: string): boolean {
+  return path !== OTHERS && INSPECT_ROUTES.has(path);
+}
+
+async function tail(context: InspectContext, call: AdminCall): Promise<Response> {
+  readQuery(call.url, {});
+  const { tenant: tenant_id, names, by, expires_ms, only_tenant } = call;
+  const room_id = requireId(names.room ?? "", "room");
+  const is_operator = only_tenant === undefined;
+  const stream = await context.tails.open({ tenant_id, room_id, by, expires_ms, is_operator });
+  return new Response(stream, { headers: { "content-type": "text/event-stream" } });
+}
+
+async function removePolicy(context: InspectContext, call: AdminCall): Promise<Response> {
+  if (context.policies === undefined) throw new ArqonError("not-found", "policies are disabled");
+  return await context.policies(call.request as Request, call);
+}
+
+async function startDrain(
+  context: InspectContext,
+  { by }: AdminCall,
+  body: z.output<typeof DrainBody>,
+): Promise<Response> {
+  return json(await drain(context, body, by), 202);
+}
+
+async function changeLog(
+  context: InspectContext,
+  { by }: AdminCall,
+  body: z.output<typeof LogBody>,
+): Promise<Response> {
+  return json(await setLog(context, body, by));
+}
+
+/** Answers one request of an admin. Never rejects. */
+export function handleInspect(
+  context: InspectContext,
+  request: Request,
+  admin: Admin,
+): Promise<Response> {
+  return answerAdmin(INSPECT_ROUTES, context, request, admin);
+}

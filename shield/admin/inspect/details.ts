@@ -1,0 +1,196 @@
+/**
+ * One connection, one room, one Shield's limits, and what an operator does to them: the rest of the
+ * admin API that asks the cluster. Lists are `lists.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { z } from "zod";
+import { Draining, LevelChange, NodeLevels } from "../../../shared/cluster/cluster_control.ts";
+import type { AskedNodes } from "../../../shared/cluster/cluster_asker.ts";
+import { RoomAnswer } from "../../../shared/cluster/cluster_room.ts";
+import type { Config } from "../../../shared/config/schema.ts";
+import type { History } from "../../durable/history.ts";
+import type { RoomClasses } from "../../rooms/classes.ts";
+import type { AdminCall } from "../routing/admin_routes.ts";
+import { ownOf, requireNode } from "./lists.ts";
+import type { Answer, ListContext } from "./lists.ts";
+import { Id, readQuery, requireId } from "../routing/query.ts";
+import { askState } from "./room_contents.ts";
+import { ConnectionDetail, Done } from "./rows.ts";
+
+/** What details need of the process. */
+export interface DetailContext extends ListContext {
+  readonly node_id: string;
+  readonly classes: Pick<RoomClasses, "explain">;
+  readonly history: Pick<History, "extent">;
+  readonly config: Pick<
+    Config,
+    "limits" | "presence" | "policy" | "durable" | "quota" | "brain" | "platform"
+  >;
+}
+
+function noConnection(connection_id: string, { silent }: AskedNodes): ArqonError {
+  const unsure = silent.length === 0 ? "" : `; no answer from ${silent.join(", ").slice(0, 500)}`;
+  return new ArqonError("not-found", `no connection ${connection_id}${unsure}`);
+}
+
+/** `GET /v1/connections/{id}`. Rejects with `not-found`, also for one of another tenant. */
+export async function connection(
+  { asker }: ListContext,
+  { url, names, only_tenant }: AdminCall,
+): Promise<Answer> {
+  const connection_id = requireId(names.connection ?? "", "connection");
+  readQuery(url, {});
+  const options = { params: { connection_id }, of: "shield" } as const;
+  const { answers, nodes } = await asker.ask("connection", ConnectionDetail, options);
+  for (const { node_id, value } of answers) {
+    if (value === null || (only_tenant ?? value.tenant_id) !== value.tenant_id) continue;
+    return { ...value, node_id };
+  }
+  throw noConnection(connection_id, nodes);
+}
+
+/** `DELETE /v1/connections/{id}`. Rejects with `not-found`, also for one of another tenant. */
+export async function disconnect(
+  { asker }: ListContext,
+  { url, names, by, only_tenant }: AdminCall,
+): Promise<void> {
+  const connection_id = requireId(names.connection ?? "", "connection");
+  readQuery(url, {});
+  const params = { connection_id, by, ...ownOf(only_tenant) };
+  const options = { params, of: "shield", is_order: true } as const;
+  const { answers, nodes } = await asker.ask("disconnect", Done, options);
+  if (!answers.some(({ value }) => value.done)) throw noConnection(connection_id, nodes);
+}
+
+/** What the log of a durable room has of it, or why nobody can say; nothing for other rooms. */
+async function storedOf(
+  { classes, history }: DetailContext,
+  tenant: string,
+  room: string,
+): Promise<Answer> {
+  if (classes.explain(tenant, room)[0]?.durable !== true) return {};
+  try {
+    return { stored: await history.extent(tenant, room) };
+  } catch (error) {
+    if (!(error instanceof ArqonError)) throw error;
+    return { stored_problem: error.message };
+  }
+}
+
+/** `GET /v1/rooms/{tenant}/{room}`; a room that nobody is in has zeros. */
+export async function room(
+  context: DetailContext,
+  { url, tenant, names }: AdminCall,
+): Promise<Answer> {
+  const { asker, classes } = context;
+  const room = requireId(names.room ?? "", "room");
+  readQuery(url, {});
+  const [{ answers, nodes }, state, stored] = await Promise.all([
+    asker.ask("room", RoomAnswer, { params: { tenant, room } }),
+    askState(context, { tenant, room }),
+    storedOf(context, tenant, room),
+  ]);
+  const shields = answers.flatMap(({ node_id, value }) =>
+    value?.kind === "shield" ? [{ node_id, ...value }] : []
+  );
+  const owner = answers.find(({ value }) => value?.kind === "brain");
+  const known = owner?.value?.kind === "brain" ? owner.value : undefined;
+  const { members = [], member_count = 0, user_count = 0, version } = known ?? {};
+  const here = shields.filter(({ subscribers }) => subscribers > 0);
+  const [room_class] = classes.explain(tenant, room);
+  return {
+    tenant_id: tenant,
+    room_id: room,
+    subscribers: shields.reduce((sum, { subscribers }) => sum + subscribers, 0),
+    messages: Math.max(0, ...shields.map(({ messages }) => messages)),
+    class: {
+      ...room_class,
+      replicas: room_class?.replicas ?? null,
+      max_members: room_class?.max_members ?? null,
+    },
+    members,
+    member_count,
+    user_count,
+    truncated: member_count > members.length,
+    ...(version === undefined ? {} : { version }),
+    ...(owner === undefined ? {} : { brain_id: owner.node_id }),
+    // Null: it has none; absent: no Brain can say.
+    ...(state === undefined ? {} : { lock: state.document?.lock ?? null }),
+    ...stored,
+    shields: here.map(({ node_id }) => node_id),
+    nodes,
+  };
+}
+
+/** `GET /v1/limits`: this Shield's, without anything that is secret. */
+export function limits({ node_id, config }: DetailContext, { url }: AdminCall): Answer {
+  readQuery(url, {});
+  const { limits, presence, policy, durable, quota, brain, platform: { overseer } } = config;
+  const shown = { node_id, limits, presence, policy, overseer, durable, brain };
+  if (quota === undefined) return shown;
+  const { url: _secret, tenants, ...rest } = quota;
+  return { ...shown, quota: { ...rest, tenants: tenants.length } };
+}
+
+/** Throws `not-found` or `process-unavailable` when that node has not answered. */
+function requireAnswer(context: ListContext, node_id: string, nodes: AskedNodes): void {
+  requireNode(context, node_id, nodes);
+  if (nodes.answered.includes(node_id)) return;
+  const detail = `no answer from ${node_id}, which may still do it within half a minute`;
+  throw new ArqonError("process-unavailable", detail, { retry_after_ms: 1_000 });
+}
+
+/** Body of `POST /v1/drain`. */
+export const DrainBody = z.strictObject({ node_id: Id });
+
+/** `POST /v1/drain`. Rejects with `not-found`, or `settings-conflict` when it cannot be drained. */
+export async function drain(
+  context: ListContext,
+  { node_id }: z.output<typeof DrainBody>,
+  by: string,
+): Promise<Answer> {
+  const options = { params: { by }, to: node_id, is_order: true } as const;
+  const { answers, nodes } = await context.asker.ask("drain", Draining, options);
+  requireAnswer(context, node_id, nodes);
+  if (answers[0]?.value.draining === true) return { node_id, draining: true };
+  throw new ArqonError("settings-conflict", `${node_id} can only be stopped where it was started`);
+}
+
+/** `GET /v1/log`. */
+export async function log(context: ListContext, { url }: AdminCall): Promise<Answer> {
+  const { node } = readQuery(url, { node: Id.optional() });
+  const { answers, nodes } = await context.asker.ask("log", NodeLevels, { to: node });
+  requireNode(context, node, nodes);
+  return { levels: answers.map(levelsOf), nodes };
+}
+
+function levelsOf(
+  { node_id, kind, value: { level, levels, components } }: {
+    node_id: string;
+    kind: string;
+    value: z.output<typeof NodeLevels>;
+  },
+) {
+  return { node_id, kind, level, levels, components };
+}
+
+/** Body of `PUT /v1/log`. */
+export const LogBody = LevelChange.extend({ node_id: Id.optional() });
+
+/** `PUT /v1/log`. Rejects with `invalid-settings` when no process has the component. */
+export async function setLog(
+  context: ListContext,
+  { node_id, ...change }: z.output<typeof LogBody>,
+  by: string,
+): Promise<Answer> {
+  const options = { params: { ...change, by }, to: node_id, is_order: true } as const;
+  const { answers, nodes } = await context.asker.ask("set_log", NodeLevels, options);
+  if (node_id !== undefined) requireAnswer(context, node_id, nodes);
+  if (!answers.some(({ value }) => value.known === true)) {
+    const known = [...new Set(answers.flatMap(({ value }) => value.components))].sort();
+    const detail = `component: ${JSON.stringify(change.component)} writes no log; known: ` +
+      known.join(", ");
+    throw new ArqonError("invalid-settings", detail);
+  }
+  return { levels: answers.map(levelsOf), nodes };
+}

@@ -1,0 +1,290 @@
+/**
+ * The lists of the admin API: asks all Shields, or all processes, and makes one answer of what they
+ * say. What they say is `answers.ts`; paths and methods are `api.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { ClusterNode } from "../../../shared/cluster/cluster_node.ts";
+import type { AskedNodes, ClusterAsker, Gathered } from "../../../shared/cluster/cluster_asker.ts";
+import { NodeSamples, SAMPLE_MS } from "../../../shared/cluster/cluster_samples.ts";
+import type { AdminCall } from "../routing/admin_routes.ts";
+import { PolicyAnswer, quantileOf_us } from "../../policy/policy_table.ts";
+import type { PolicyRow } from "../../policy/policy_table.ts";
+import { Id, Limit, readQuery } from "../routing/query.ts";
+import {
+  ConnectionAnswer,
+  ConnectionFilter,
+  RoomAnswer,
+  RoomFilter,
+  TenantAnswer,
+  TenantSort,
+} from "./rows.ts";
+import { POLICIES_MAX } from "../../policy/policy_table.ts";
+import type { ConnectionRow, RoomRow, TenantRow } from "./rows.ts";
+import { topOf, visitAll } from "./top.ts";
+
+/** What lists need of the process. */
+export interface ListContext {
+  readonly asker: ClusterAsker;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** An answer as JSON has it. */
+export type Answer = Readonly<Record<string, unknown>>;
+
+const Node = { node: Id.optional() };
+
+/** For the admin of one tenant, what Shields are asked in its place: of that tenant only. */
+export const ownOf = (only_tenant: string | undefined): { readonly tenant?: string } =>
+  only_tenant === undefined ? {} : { tenant: only_tenant };
+
+/** Throws `not-found` when a node that nobody knows has not answered. */
+export function requireNode({ asker }: ListContext, node: string | undefined, nodes: AskedNodes) {
+  if (node === undefined || nodes.answered.includes(node) || asker.isKnown(node)) return;
+  throw new ArqonError("not-found", `no node ${node} answers`);
+}
+
+/** `GET /v1/cluster`. */
+export async function cluster(context: ListContext, { url }: AdminCall): Promise<Answer> {
+  const { node } = readQuery(url, Node);
+  const { answers, nodes } = await context.asker.ask("node", ClusterNode, { to: node });
+  requireNode(context, node, nodes);
+  // One node speaks for itself only.
+  const shown = answers.map(({ node_id, kind, value }) => ({ ...value, node_id, kind }));
+  return { now_ms: context.now(), nodes: shown, silent: nodes.silent };
+}
+
+/** `GET /v1/cluster/history`. */
+export async function clusterHistory(context: ListContext, { url }: AdminCall): Promise<Answer> {
+  const { node } = readQuery(url, Node);
+  const schema = NodeSamples.nullable();
+  const { answers, nodes } = await context.asker.ask("samples", schema, { to: node });
+  requireNode(context, node, nodes);
+  const shown = answers.flatMap(({ node_id, kind, value }) =>
+    value === null ? [] : [{ ...value, node_id, kind }]
+  );
+  return { now_ms: context.now(), every_ms: SAMPLE_MS, nodes: shown, silent: nodes.silent };
+}
+
+const CONNECTION_SCORES: Record<"unsent" | "age" | "messages", (one: ConnectionRow) => number> = {
+  unsent: ({ unsent_bytes }) => unsent_bytes,
+  age: ({ connected_ms }) => -connected_ms,
+  messages: ({ received_messages, sent_messages }) => received_messages + sent_messages,
+};
+
+const sumOf = (answers: readonly { readonly value: { readonly total: number } }[]) =>
+  answers.reduce((sum, { value }) => sum + value.total, 0);
+
+/** `GET /v1/connections`. */
+export async function connections(
+  context: ListContext,
+  { url, only_tenant }: AdminCall,
+): Promise<Answer> {
+  const query = readQuery(url, { ...Node, ...ConnectionFilter, limit: Limit });
+  const { node, ...filter } = query;
+  const params = { ...filter, ...ownOf(only_tenant) };
+  const options = { params, to: node, of: "shield" } as const;
+  const { answers, nodes } = await context.asker.ask("connections", ConnectionAnswer, options);
+  requireNode(context, node, nodes);
+  // Whatever a row says, it is of the node that sent it.
+  const rows = answers.flatMap(({ node_id, value }) =>
+    value.rows.map((row) => ({ ...row, node_id }))
+  );
+  const { items } = await topOf(rows, {
+    limit: query.limit,
+    score: CONNECTION_SCORES[query.sort],
+    name: ({ connection_id }) => connection_id,
+  });
+  const total = sumOf(answers);
+  return { connections: items, total, truncated: total > items.length, nodes };
+}
+
+interface MergedRoom {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  subscribers: number;
+  durable: boolean;
+  messages: number;
+  readonly nodes: string[];
+}
+
+/** Every row of every node, with whose it is. */
+function* rowsOf<R>(
+  answers: readonly { readonly node_id: string; readonly value: { readonly rows: readonly R[] } }[],
+): Iterable<readonly [row: R, node_id: string]> {
+  for (const { node_id, value } of answers) for (const row of value.rows) yield [row, node_id];
+}
+
+async function mergeRooms(
+  answers: Gathered<{ rows: readonly RoomRow[] }>["answers"],
+): Promise<Map<string, MergedRoom>> {
+  const merged = new Map<string, MergedRoom>();
+  await visitAll(rowsOf(answers), ([row, node_id]) => {
+    const [tenant_id, room_id, subscribers, durable, messages] = row;
+    const key = `${tenant_id}/${room_id}`;
+    const before = merged.get(key);
+    if (before === undefined) {
+      const nodes = [node_id];
+      merged.set(key, { tenant_id, room_id, subscribers, durable, messages, nodes });
+      return;
+    }
+    before.subscribers += subscribers;
+    before.durable ||= durable;
+    // Each Shield hears every message of the room: the one that has heard it longest says how many.
+    before.messages = Math.max(before.messages, messages);
+    before.nodes.push(node_id);
+  });
+  return merged;
+}
+
+/** Whether some node did not tell everything. */
+function isCut(
+  answers: readonly {
+    readonly value: { readonly rows: readonly unknown[]; readonly total: number };
+  }[],
+): boolean {
+  return answers.some(({ value }) => value.total > value.rows.length);
+}
+
+/** `GET /v1/rooms`. */
+export async function rooms(
+  context: ListContext,
+  { url, only_tenant }: AdminCall,
+): Promise<Answer> {
+  const { node, limit, ...filter } = readQuery(url, { ...Node, ...RoomFilter, limit: Limit });
+  const params = { ...filter, ...ownOf(only_tenant) };
+  const options = { params, to: node, of: "shield" } as const;
+  const { answers, nodes } = await context.asker.ask("rooms", RoomAnswer, options);
+  requireNode(context, node, nodes);
+  const merged = await mergeRooms(answers);
+  const { items } = await topOf(merged.values(), {
+    limit,
+    score: (room) => params.sort === "messages" ? room.messages : room.subscribers,
+    name: ({ tenant_id, room_id }) => `${tenant_id}/${room_id}`,
+  });
+  const truncated = merged.size > items.length || isCut(answers);
+  return { rooms: items, truncated, nodes };
+}
+
+const TENANT_COLUMNS = [
+  "connections",
+  "users",
+  "rooms",
+  "ingress_messages",
+  "ingress_bytes",
+  "egress_messages",
+  "rejects",
+] as const;
+type MergedTenant = { tenant_id: string } & Record<typeof TENANT_COLUMNS[number], number>;
+
+async function mergeTenants(
+  answers: Gathered<{ rows: readonly TenantRow[] }>["answers"],
+): Promise<Map<string, MergedTenant>> {
+  const merged = new Map<string, MergedTenant>();
+  await visitAll(rowsOf(answers), ([[tenant_id, ...figures]]) => {
+    const tenant = merged.get(tenant_id) ?? {
+      tenant_id,
+      connections: 0,
+      users: 0,
+      rooms: 0,
+      ingress_messages: 0,
+      ingress_bytes: 0,
+      egress_messages: 0,
+      rejects: 0,
+    };
+    for (const [index, column] of TENANT_COLUMNS.entries()) tenant[column] += figures[index] ?? 0;
+    merged.set(tenant_id, tenant);
+  });
+  return merged;
+}
+
+const TENANT_SCORES: Record<
+  "messages" | "connections" | "rejects",
+  (tenant: MergedTenant) => number
+> = {
+  messages: ({ ingress_messages, egress_messages }) => ingress_messages + egress_messages,
+  connections: ({ connections }) => connections,
+  rejects: ({ rejects }) => rejects,
+};
+
+/** `GET /v1/tenants`. */
+export async function tenants(
+  context: ListContext,
+  { url, only_tenant }: AdminCall,
+): Promise<Answer> {
+  const { node, limit, sort } = readQuery(url, { ...Node, sort: TenantSort, limit: Limit });
+  const options = { params: { sort, ...ownOf(only_tenant) }, to: node, of: "shield" } as const;
+  const { answers, nodes } = await context.asker.ask("tenants", TenantAnswer, options);
+  requireNode(context, node, nodes);
+  const merged = await mergeTenants(answers);
+  const { items } = await topOf(merged.values(), {
+    limit,
+    score: TENANT_SCORES[sort],
+    name: ({ tenant_id }) => tenant_id,
+  });
+  const truncated = merged.size > items.length || isCut(answers);
+  return { tenants: items, truncated, nodes };
+}
+
+interface MergedPolicy extends Omit<PolicyRow, "buckets"> {
+  readonly buckets: Map<number, number>;
+}
+
+function mergePolicies(rows: readonly PolicyRow[]): MergedPolicy[] {
+  const merged = new Map<string, MergedPolicy>();
+  for (const { buckets, ...row } of rows) {
+    const key = `${row.tenant_id}\n${row.name}\n${row.module}\n${row.hook}`;
+    const before = merged.get(key);
+    const policy = before ?? { ...row, buckets: new Map<number, number>() };
+    if (before !== undefined) {
+      for (const figure of ["allow", "reject", "error", "fuel"] as const) {
+        before[figure] += row[figure];
+      }
+      before.fuel_max = Math.max(before.fuel_max, row.fuel_max);
+    }
+    for (const [bucket, count] of buckets) {
+      policy.buckets.set(bucket, (policy.buckets.get(bucket) ?? 0) + count);
+    }
+    merged.set(key, policy);
+  }
+  return [...merged.values()];
+}
+
+function shownPolicy({ tenant_id, name, module, hook, ...totals }: MergedPolicy) {
+  const { allow, reject, error, fuel, fuel_max, buckets } = totals;
+  const evaluated = allow + reject + error;
+  return {
+    tenant_id,
+    name,
+    module,
+    hook,
+    verdicts: { allow, reject, error },
+    fuel_mean: evaluated === 0 ? 0 : fuel / evaluated,
+    fuel_max,
+    p50_us: quantileOf_us(buckets, 0.5),
+    p99_us: quantileOf_us(buckets, 0.99),
+  };
+}
+
+/** `GET /v1/policies/stats`. */
+export async function policyStats(
+  context: ListContext,
+  { url, only_tenant }: AdminCall,
+): Promise<Answer> {
+  const query = readQuery(url, { ...Node, tenant: Id.optional(), limit: Limit });
+  const { node, limit } = query;
+  const tenant = only_tenant ?? query.tenant;
+  const options = { to: node, of: "shield" } as const;
+  const { answers, nodes } = await context.asker.ask("policy_stats", PolicyAnswer, options);
+  requireNode(context, node, nodes);
+  const all = mergePolicies(answers.flatMap(({ value }) => value.rows));
+  const { items, total } = await topOf(all, {
+    limit: Math.min(limit, POLICIES_MAX),
+    // What several tenants share has no name, whatever a tenant is called.
+    accept: ({ tenant_id, name }) =>
+      (tenant === undefined || tenant_id === tenant) && (only_tenant === undefined || name !== ""),
+    score: ({ allow, reject, error }) => allow + reject + error,
+    name: ({ tenant_id, name, module, hook }) => `${tenant_id}/${name}/${module}/${hook}`,
+  });
+  return { policies: items.map(shownPolicy), truncated: total > items.length, nodes };
+}

@@ -1,0 +1,105 @@
+/** What the lists show the admin of one tenant, asked of real processes on one Spine. */
+import assert from "node:assert/strict";
+import { startAnswerer } from "../../../shared/cluster/cluster_answerer.ts";
+import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
+import { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
+import type { AdminCall } from "../routing/admin_routes.ts";
+import type { Admin } from "../routing/admin_scope.ts";
+import { ConnectionTable } from "../../connection/connection_table.ts";
+import type { PolicyBinding } from "../../policy/abi/policy.ts";
+import { OTHER_TENANTS, TENANTS_MAX, TenantTable } from "../../stats/tenant_stats.ts";
+import { operator, tenantAdmin } from "../routing/testing/admin.ts";
+import { keptLog, testSpine } from "../../testing/spine.ts";
+import { shieldAnswers } from "./answers.ts";
+import type { InspectedParts } from "./answers.ts";
+import { policyStats, tenants } from "./lists.ts";
+import { PolicyTable } from "../../policy/policy_table.ts";
+import { POLICIES_MAX } from "../../policy/policy_table.ts";
+
+function cluster(handlers: AnswerHandlers) {
+  const engine = testSpine();
+  const { log } = keptLog();
+  const random = (size: number) => crypto.getRandomValues(new Uint8Array(size));
+  const common = {
+    spine: engine.spine,
+    node_id: "s1",
+    kind: "shield",
+    log,
+    now: Date.now,
+  } as const;
+  const answerer = startAnswerer({ ...common, handlers });
+  const asker = new ClusterAsker({ ...common, answerer, random });
+  return {
+    context: { asker, now: Date.now },
+    async [Symbol.asyncDispose]() {
+      answerer.close();
+      asker.close();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function call(admin: Admin, path: string): AdminCall {
+  const request = new Request(`http://admin${path}`);
+  return { ...admin, request, url: new URL(request.url), names: {}, tenant: "" };
+}
+
+/** Of a Shield without a client. */
+function answersOf(tenants: TenantTable): AnswerHandlers {
+  const connections: InspectedParts["connections"] = new ConnectionTable();
+  const parts = { node_id: "s1", connections, hub: { channels: new Map() }, tenants };
+  return shieldAnswers({ ...parts, counters: { open: () => 0 } } as unknown as InspectedParts);
+}
+
+Deno.test("a tenant that is small everywhere is shown to its admin among 100,000 larger ones", async () => {
+  const table = new TenantTable();
+  for (let index = 0; index < TENANTS_MAX - 1; index++) table.of(`t${index}`).ingress_messages = 9;
+  table.of("acme").ingress_messages = 1;
+  await using test = cluster(answersOf(table));
+  const all = await tenants(test.context, call(operator(), "/v1/tenants?limit=1000"));
+  assert.ok(!JSON.stringify(all).includes("acme"), "it is not among the largest");
+  const own = await tenants(test.context, call(tenantAdmin("acme"), "/v1/tenants"));
+  const [row, ...more] = own.tenants as { tenant_id: string; ingress_messages: number }[];
+  assert.deepEqual([row?.tenant_id, row?.ingress_messages, more.length], ["acme", 1, 0]);
+  assert.equal(own.truncated, false);
+});
+
+Deno.test("a tenant called as what those without a name share is not shown their figures", async () => {
+  const table = new TenantTable();
+  for (let index = 0; index < TENANTS_MAX; index++) table.of(`t${index}`);
+  table.of("one-more").ingress_messages = 7;
+  assert.equal(table.of(OTHER_TENANTS).ingress_messages, 7);
+  await using test = cluster(answersOf(table));
+  const own = await tenants(test.context, call(tenantAdmin(OTHER_TENANTS), "/v1/tenants"));
+  assert.deepEqual(own.tenants, []);
+});
+
+const binding = (name: string): PolicyBinding => ({
+  ...{ name, sha256: "a".repeat(64), room: "*", hooks: ["on_message"] },
+  ...{ order: 0, mode: "enforce", percent: 1 },
+});
+
+function judged(table: PolicyTable, tenant_id: string, name: string): void {
+  const outcome = { name, allowed: true, code: 0, reason: "", fault: undefined } as const;
+  table.record({ tenant_id, hook: "on_message", chain: [binding(name)] }, [
+    { ...outcome, mode: "enforce", fuel: 1, instance_fuel: 0, duration_ms: 1 },
+  ]);
+}
+
+Deno.test("policies beyond the bound count together, and for no tenant's admin", async () => {
+  const table = new PolicyTable();
+  judged(table, OTHER_TENANTS, "mine");
+  for (let index = 0; index < POLICIES_MAX; index++) judged(table, "globex", `p${index}`);
+  await using test = cluster({ policy_stats: () => ({ rows: table.rows() }) });
+  const namesFor = async (admin: Admin) => {
+    const path = "/v1/policies/stats?limit=1000";
+    const { policies, truncated } = await policyStats(test.context, call(admin, path));
+    assert.equal(truncated, admin.only_tenant === undefined);
+    return (policies as { tenant_id: string; name: string }[]).map(({ tenant_id, name }) =>
+      `${tenant_id}/${name}`
+    );
+  };
+  assert.deepEqual(await namesFor(tenantAdmin(OTHER_TENANTS)), [`${OTHER_TENANTS}/mine`]);
+  assert.deepEqual(await namesFor(tenantAdmin("acme")), []);
+  assert.ok((await namesFor(operator())).includes("globex/p1"));
+});

@@ -1,0 +1,93 @@
+/**
+ * What a room holds, for operators: the history of a durable one, and its state. Neither subscribes nor
+ * asks policies, as a tail does not; who reads which room is logged.
+ */
+import { ArqonError } from "@arqon/proto";
+import { z } from "zod";
+import type { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
+import { StateAnswer } from "../../../shared/cluster/cluster_room.ts";
+import type { Config } from "../../../shared/config/schema.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { AdminCall } from "../routing/admin_routes.ts";
+import type { History } from "../../durable/history.ts";
+import { rangeOfParams } from "../../durable/history_query.ts";
+import { readQuery, requireId } from "../routing/query.ts";
+
+/** What reading rooms needs of the process. */
+export interface ContentsContext {
+  readonly asker: Pick<ClusterAsker, "ask">;
+  readonly history: Pick<History, "read" | "limits">;
+  readonly config: Pick<Config, "limits">;
+  readonly log: Logger;
+}
+
+const NO_STORE = { "cache-control": "no-store" };
+
+/** Which room, and of its state perhaps only one key. */
+export interface StateWish {
+  readonly tenant: string;
+  readonly room: string;
+  readonly key?: string | undefined;
+}
+
+/** What the owning Brain says of the room's state; undefined: no Brain can say. */
+export async function askState(
+  { asker }: { readonly asker: Pick<ClusterAsker, "ask"> },
+  { tenant, room, key }: StateWish,
+): Promise<NonNullable<StateAnswer> | undefined> {
+  const params = { tenant, room, ...(key === undefined ? {} : { key }) };
+  const { answers } = await asker.ask("room_state", StateAnswer, { params, of: "brain" });
+  return answers.find(({ value }) => value !== null)?.value ?? undefined;
+}
+
+/** `GET /v1/rooms/{tenant}/{room}/messages`, with the parameters that clients have. */
+export async function roomHistory(
+  { history, log }: ContentsContext,
+  { url, tenant, names, by }: AdminCall,
+): Promise<Response> {
+  const room = requireId(names.room ?? "", "room");
+  const page = await history.read(tenant, room, rangeOfParams(url.searchParams, history.limits));
+  log.info("an operator reads the history of a room", { tenant_id: tenant, room, by });
+  const headers = { ...NO_STORE, "content-type": "application/json" };
+  return new Response(new Uint8Array(page.json()), { headers });
+}
+
+const NO_STATE: NonNullable<NonNullable<StateAnswer>["document"]> = {
+  version: 0,
+  epoch: "",
+  created_ms: 0,
+  keys: [],
+  key_count: 0,
+  size_bytes: 0,
+};
+
+/** `GET /v1/rooms/{tenant}/{room}/state`, all keys, and with `?key=` the value of one. */
+export async function roomState(
+  context: ContentsContext,
+  { url, tenant, names, by }: AdminCall,
+): Promise<Response> {
+  const room = requireId(names.room ?? "", "room");
+  const { key } = readQuery(url, {
+    key: z.string().min(1).max(context.config.limits.field_bytes).optional(),
+  });
+  const answer = await askState(context, { tenant, room, key });
+  if (answer === undefined) {
+    throw new ArqonError("brain-unavailable", "no Brain can say what the room's state is", {
+      retry_after_ms: 1_000,
+    });
+  }
+  context.log.info("an operator reads the state of a room", { tenant_id: tenant, room, by });
+  const { value, lock = null, ...document } = answer.document ?? NO_STATE;
+  const about = { tenant_id: tenant, room_id: room, version: document.version };
+  if (key !== undefined) {
+    if (value === undefined) throw new ArqonError("not-found", `the room has no key ${shown(key)}`);
+    // As it is stored: numbers that JavaScript cannot hold stay what they are.
+    const rest = JSON.stringify({ ...about, epoch: document.epoch, key }).slice(0, -1);
+    const headers = { ...NO_STORE, "content-type": "application/json" };
+    return new Response(`${rest},"value":${value}}`, { headers });
+  }
+  const truncated = document.key_count > document.keys.length;
+  return Response.json({ ...about, ...document, lock, truncated }, { headers: NO_STORE });
+}
+
+const shown = (key: string) => JSON.stringify(key.slice(0, 64));

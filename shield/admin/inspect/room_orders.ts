@@ -1,0 +1,189 @@
+/**
+ * What an operator does in a room: kicks and bans, which are commands to the Brain in the operator's
+ * name, and publishes a message, which takes the way of every message. All of it is logged.
+ */
+import { ArqonError, decodeClientText, isReason, readAck } from "@arqon/proto";
+import type { Ack, ScannedEnvelope } from "@arqon/proto";
+import { z } from "zod";
+import { BAN_REASON_UNITS_MAX, isUserId } from "../../../shared/records/bans.ts";
+import type { Config } from "../../../shared/config/schema.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import { commandSubject } from "../../../shared/subjects/subject.ts";
+import type { AdminCall, RouteBody } from "../routing/admin_routes.ts";
+import { roomEpoch } from "../../durable/epoch.ts";
+import type { FlushQueue } from "../../connection/flush_queue.ts";
+import type { HttpRates } from "../../rates/http_rates.ts";
+import { admit, NONE_ADDED, send, stamp } from "../../message/pipeline.ts";
+import type { MessagePath } from "../../message/pipeline.ts";
+import { readValueAndText } from "../routing/admin_body.ts";
+import { policyHeaders } from "../../auth/request_headers.ts";
+import { bump } from "../../stats/stats.ts";
+import type { ShieldStats } from "../../stats/stats.ts";
+import type { TenantTable } from "../../stats/tenant_stats.ts";
+import { bodyOf } from "../../openapi/openapi_parts.ts";
+import { checked, Id, requireId } from "../routing/query.ts";
+
+/** What orders need of the process. */
+export interface OrderContext {
+  readonly path: MessagePath;
+  readonly flushes: Pick<FlushQueue, "push">;
+  readonly rates: Pick<HttpRates, "take">;
+  readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops">;
+  readonly tenants: Pick<TenantTable, "of">;
+  readonly config: Pick<Config, "limits">;
+  readonly log: Logger;
+}
+
+/** Ten years: longer is for ever, which is no `ttl_ms` at all. */
+const TTL_MAX_MS = 315_360_000_000;
+/** Added to a message that came from the admin API: the tenant of the admin. Clients cannot send it. */
+const ADMIN_HEADER = "x-arqon-admin";
+
+const UserId = z.string().refine(isUserId, { error: "expected a user id of 1 to 128 bytes" });
+const Reason = z.string().max(BAN_REASON_UNITS_MAX).optional();
+
+/** Body of a kick. */
+export const KickBody = z.strictObject({
+  user_id: UserId.optional(),
+  connection_id: Id.optional(),
+  reason: Reason,
+}).refine(
+  ({ user_id, connection_id }) => (user_id === undefined) !== (connection_id === undefined),
+  { error: "expected either user_id or connection_id" },
+);
+
+/** Body of a ban. */
+export const BanBody = z.strictObject({
+  user_id: UserId,
+  scope: z.enum(["tenant", "room"]),
+  /** Absent: without end. */
+  ttl_ms: z.int().min(1).max(TTL_MAX_MS).optional(),
+  reason: Reason,
+});
+
+/** The text form of PUB, of which these are the members that make sense here. */
+const MessageBody = z.strictObject({
+  type: z.string(),
+  data: z.unknown().optional(),
+  content_type: z.string().optional(),
+});
+
+/** Body of a message: its JSON as it was written, which is such a message. */
+export const MESSAGE_BODY: RouteBody<OrderContext, string> = {
+  schema: bodyOf(MessageBody),
+  async read(request, { config: { limits } }) {
+    const { value, text } = await readValueAndText(request, limits.max_frame_bytes);
+    checked(value, MessageBody);
+    return text;
+  },
+};
+
+const json = (body: unknown) => Response.json(body, { headers: { "cache-control": "no-store" } });
+
+/** A refusal as the Brain has worded it. */
+function refusalOf({ code, reason, message, retry_after_ms }: Ack): ArqonError {
+  if (!isReason(reason)) return new ArqonError("internal");
+  const refusal = new ArqonError(reason, "", { code, retry_after_ms });
+  return Object.assign(refusal, { message });
+}
+
+function envelopeOf({ config: { limits } }: OrderContext, frame: string): ScannedEnvelope {
+  const operation = decodeClientText(frame, limits);
+  if (operation.kind !== "publish") throw new ArqonError("malformed-body", "expected a message");
+  return operation.envelope;
+}
+
+/**
+ * Sends a command in the operator's name to whoever owns the room. No grants, bans or policies are
+ * asked: what the operator may do was decided before. Rejects with what the Brain refuses.
+ */
+async function order(
+  context: OrderContext,
+  call: AdminCall,
+  name: "room.kick" | "room.ban",
+  data: object,
+): Promise<Response> {
+  const { path, config: { limits }, log } = context;
+  const { tenant: tenant_id, by: user_id, names } = call;
+  const room_id = requireId(names.room ?? "", "room");
+  const frame = JSON.stringify({ op: "cmd", room: room_id, name, data });
+  const envelope = envelopeOf(context, frame);
+  const request = stamp(path, { tenant_id, user_id }, envelope);
+  const subject = commandSubject(tenant_id, room_id);
+  const timeout_ms = limits.command_timeout_ms;
+  const reply = await path.spine.request(subject, request, { timeout_ms });
+  const ack = readAck(reply.payload);
+  if (ack.code !== 0) throw refusalOf(ack);
+  log.info(`an operator's ${name}`, { tenant_id, room: room_id, ...data, by: user_id });
+  const { version } = JSON.parse(new TextDecoder().decode(ack.result));
+  return json({ tenant_id, room_id, version, ...data });
+}
+
+/** `POST /v1/rooms/{tenant}/{room}/kick`. */
+export async function kick(
+  context: OrderContext,
+  call: AdminCall,
+  body: z.output<typeof KickBody>,
+): Promise<Response> {
+  return await order(context, call, "room.kick", body);
+}
+
+/** `POST /v1/rooms/{tenant}/{room}/ban`. */
+export async function ban(
+  context: OrderContext,
+  call: AdminCall,
+  body: z.output<typeof BanBody>,
+): Promise<Response> {
+  return await order(context, call, "room.ban", body);
+}
+
+/**
+ * `POST /v1/rooms/{tenant}/{room}/messages`: the admin publishes, under its own user id, in the room's
+ * tenant. Grants, bans, signatures, schemas, policies, quotas and rates hold as for any message.
+ */
+export async function publishTest(
+  context: OrderContext,
+  call: AdminCall,
+  text: string,
+): Promise<Response> {
+  const { path, flushes, rates, stats, tenants, log } = context;
+  const { tenant: tenant_id, by, names, client, request } = call;
+  const room_id = requireId(names.room ?? "", "room");
+  const envelope = envelopeOf(context, messageFrame(text, room_id));
+  const identity = { ...client.identity, tenant_id };
+  bump(stats.ingress_ops, "http_publish");
+  stats.ingress_bytes += envelope.size_bytes;
+  const tenant = tenants.of(tenant_id);
+  tenant.ingress_messages++;
+  tenant.ingress_bytes += envelope.size_bytes;
+  rates.take(identity, envelope.size_bytes);
+  const caller = {
+    ...client,
+    identity,
+    connection_id: `http:${identity.user_key}`,
+    request_headers: policyHeaders(request.headers),
+  };
+  const publisher = { caller, origin: undefined };
+  const added = await admit(path, caller, envelope) ?? NONE_ADDED;
+  const marked = [...added, [ADMIN_HEADER, client.identity.tenant_id]] as const;
+  const stored = await send(path, publisher, envelope, marked, path.now());
+  if (stored === undefined) await flushed(flushes);
+  log.info("an operator published in a room", { tenant_id, room: room_id, by });
+  const at = stored === undefined
+    ? {}
+    : { offset: stored.offset, epoch: roomEpoch(stored.stream, room_id) };
+  return json({ tenant_id, room_id, sender: by, ...at });
+}
+
+/** The body as a text frame: `data` stays as it was written, byte for byte. */
+function messageFrame(text: string, room_id: string): string {
+  // An object with at least its type: whatever stands before the brace is white space.
+  const rest = text.slice(text.indexOf("{") + 1);
+  return `{"op":"pub","room":${JSON.stringify(room_id)},${rest}`;
+}
+
+function flushed(flushes: Pick<FlushQueue, "push">): Promise<void> {
+  return new Promise((resolve, reject) => {
+    flushes.push((error) => error === undefined ? resolve() : reject(error));
+  });
+}

@@ -1,0 +1,158 @@
+/**
+ * Puts together what a Shield shows of the cluster, and tells of itself: it answers others' questions,
+ * asks its own for the admin API, and keeps the tails of rooms.
+ */
+import { HELLO, startAnswerer } from "../../../shared/cluster/cluster_answerer.ts";
+import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
+import { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
+import { controlAnswers } from "../../../shared/cluster/cluster_control.ts";
+import { Sampler, startSampler } from "../../../shared/cluster/cluster_samples.ts";
+import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
+import type { Registry } from "../../../shared/metrics/metrics.ts";
+import { scrapedFamily } from "../../../shared/metrics/metrics_plain.ts";
+import type { HealthReport } from "../../../shared/listeners/ops.ts";
+import type { Config } from "../../../shared/config/schema.ts";
+import type { Random } from "../../../shared/ids.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { Logging } from "../../../shared/logs/logging.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { z } from "zod";
+import type { AdminPart } from "../admin.ts";
+import type { Admin } from "../routing/admin_scope.ts";
+import { HttpRates } from "../../rates/http_rates.ts";
+import type { Parts } from "../../parts.ts";
+import { shieldAnswers } from "./answers.ts";
+import { handleInspect, isInspectPath } from "./api.ts";
+import { createShieldNode } from "./node.ts";
+import { Id } from "../routing/query.ts";
+import { Tails } from "./tail.ts";
+
+/** What the admin API over the cluster needs of the process. */
+export interface InspectStart {
+  readonly config: Config;
+  readonly spine: Spine;
+  readonly registry: Registry;
+  readonly log: Logger;
+  readonly version: string;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly random: Random;
+  /** Monotonic ms. */
+  readonly monotonic_ms: () => number;
+  readonly checks: () => HealthReport["checks"];
+  readonly logging?: Pick<Logging, "levels" | "setLevel"> | undefined;
+  readonly onDrain?: ((by: string) => void) | undefined;
+}
+
+/** The admin API over the cluster, at work. */
+export interface StartedInspect {
+  readonly part: AdminPart;
+  /** Asks who is there; to be called when the Spine has the subscriptions. */
+  begin(): void;
+  /** The process drains: tails end. */
+  drain(): void;
+  /** The process ends: the others are told, and nothing is answered any more. */
+  close(): void;
+}
+
+const DisconnectParams = z.strictObject({
+  connection_id: Id,
+  by: z.string().max(256),
+  /** The only tenant that whoever asks may act on. */
+  tenant: Id.optional(),
+});
+
+/** Ends a connection of this Shield, and says who wanted it. */
+function disconnectAnswer(parts: Parts, log: Logger): AnswerHandlers {
+  return {
+    disconnect(params) {
+      const { connection_id, by, tenant } = DisconnectParams.parse(params);
+      const identity = parts.connections.get(connection_id)?.identity;
+      if (tenant !== undefined && identity?.tenant_id !== tenant) return { done: false };
+      const done = parts.signals.disconnect(connection_id);
+      if (done) {
+        const { tenant_id, user_id } = identity ?? {};
+        const whose = { connection: connection_id, tenant_id, user: user_id };
+        log.info("an operator ended a connection", { ...whose, by });
+      }
+      return { done };
+    },
+  };
+}
+
+/** Begins to answer; takes effect with the next flush. Throws `spine-unavailable`. */
+export function startInspect(start: InspectStart, parts: Parts): StartedInspect {
+  const { config, spine, registry, now, random } = start;
+  const { node_id } = parts;
+  const log = start.log.child({ part: "admin" });
+  const node = createShieldNode({ ...start, parts });
+  // With a reader of its own: what operators read is since their own reading before.
+  const sampler = new Sampler({ ...start, node: createShieldNode({ ...start, parts }) });
+  const handlers = {
+    node,
+    samples: () => sampler.tell() ?? null,
+    ...shieldAnswers(parts),
+    ...controlAnswers({ ...start, log }),
+    ...disconnectAnswer(parts, log),
+  };
+  const common = { spine, node_id, kind: "shield" as const, log, now };
+  const answerer = startAnswerer({ ...common, handlers, onAsker: (who) => asker.onAsker(who) });
+  const asker = new ClusterAsker({ ...common, answerer, random });
+  const tails = new Tails({ spine, log, now });
+  const { classes } = parts.rooms;
+  const policies = parts.policies.admin;
+  const { stats, tenants, history, operations: { path, flushes } } = parts;
+  const rates = new HttpRates(parts.rates, now);
+  const publishing = { path, flushes, rates, stats, tenants, history };
+  const context = { asker, now, node_id, classes, config, tails, log, policies, ...publishing };
+  const hello = () => void asker.ask(HELLO, z.strictObject({})).catch(() => {});
+  const stopEvents = spine.onEvent((event) => {
+    if (event.type === "state" && event.status.state === "connected") hello();
+  });
+  const answer = (request: Request, admin: Admin) => handleInspect(context, request, admin);
+  registerInspect(registry, { answerer, asker, tails });
+  const stopSamples = startSampler(sampler, (error) => log.warn("no sample was taken", { error }));
+  return {
+    part: { isPath: isInspectPath, answer },
+    begin: hello,
+    drain: () => tails.close(),
+    close() {
+      stopSamples();
+      stopEvents();
+      tails.close();
+      answerer.close();
+      asker.close();
+    },
+  };
+}
+
+interface Inspected {
+  readonly answerer: Pick<ReturnType<typeof startAnswerer>, "counts" | "pending">;
+  readonly asker: Pick<ClusterAsker, "counts" | "pending">;
+  readonly tails: Tails;
+}
+
+function registerInspect(registry: Registry, { answerer, asker, tails }: Inspected): void {
+  const gauge = (name: string, help: string, read: () => number) =>
+    scrapedGauge(registry, name, help, read);
+  const counter = (name: string, help: string, read: () => Readonly<Record<string, number>>) =>
+    scrapedFamily(registry, name, help, "outcome", read);
+  gauge("shield_admin_questions", "Questions to the cluster under way.", () => asker.pending);
+  gauge("shield_admin_answers", "Questions of others being answered.", () => answerer.pending);
+  gauge("shield_admin_tails", "Rooms that operators read.", () => tails.size);
+  counter(
+    "shield_admin_questions_total",
+    "Questions to the cluster: asked, refused (too many), nodes silent, messages malformed.",
+    () => ({ ...asker.counts }),
+  );
+  counter(
+    "shield_admin_answers_total",
+    "Questions of other processes, by what became of them.",
+    () => ({ ...answerer.counts }),
+  );
+  counter(
+    "shield_admin_tail_messages_total",
+    "Messages for operators who read a room: shown, or dropped because they read too slowly.",
+    () => ({ ...tails.counts }),
+  );
+}

@@ -1,0 +1,264 @@
+/**
+ * The messages of a room as they come, for an operator, as server-sent events: straight from the Spine,
+ * so that any Shield can show any room. Bounded: who reads too slowly loses the oldest and is told how
+ * many. Not a subscription of a client: nothing is acknowledged, checked or counted as delivered.
+ */
+import { ArqonError, DecodeError, encodeTextMessage } from "@arqon/proto";
+import type { Logger } from "../../../shared/logs/log.ts";
+import { AGAIN_HEADER } from "../../../shared/records/room_update.ts";
+import type { Spine, SpineEvent, SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import { roomSubject } from "../../../shared/subjects/subject.ts";
+import { offsetOf } from "../../durable/channel.ts";
+import { readForeign } from "../../fanout/hub_channel.ts";
+
+/** Tails of one Shield at once. */
+export const TAILS_MAX = 8;
+/** The most of these for admins of single tenants, who never keep operators from reading a room. */
+export const TENANT_TAILS_MAX = 4;
+/** Messages, and bytes of them, that wait for one reader. */
+export const TAIL_MESSAGES = 256;
+const TAIL_BYTES = 4_194_304;
+const HEARTBEAT_MS = 15_000;
+const PLANES = ["in", "out"] as const;
+/** The longest timer there is. */
+const TIMER_MS = 2_147_483_647;
+
+/** What tails need of the process. */
+export interface TailsOptions {
+  readonly spine: Pick<Spine, "subscribe" | "onEvent" | "flush">;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** Which admin wants to see which room. */
+export interface TailRequest {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  /** User id of the admin. */
+  readonly by: string;
+  /** Unix ms: the end of the admin's token, and of the tail. */
+  readonly expires_ms: number;
+  /** Whether that admin operates the whole bus. */
+  readonly is_operator: boolean;
+}
+
+/** Totals since the start. */
+export interface TailCounts {
+  shown: number;
+  dropped: number;
+}
+
+const encoder = new TextEncoder();
+/** What the text form begins with; the event says more about the message in its place. */
+const HEAD = '{"op":"msg",';
+
+/** One event; JSON may have line breaks between its tokens. */
+function eventOf(text: string, name = ""): Uint8Array {
+  const data = text.split(/\r\n|\r|\n/).map((line) => `data: ${line}\n`).join("");
+  return encoder.encode(`${name === "" ? "" : `event: ${name}\n`}${data}\n`);
+}
+
+/** Why messages of the subjects may be missing from here on; undefined: none are. */
+function gapOf(event: SpineEvent, subjects: readonly string[]): string | undefined {
+  switch (event.type) {
+    case "state":
+      // Told when the Spine is lost: when it is back, messages come before that is confirmed.
+      return event.status.state === "disconnected" ? "reconnect" : undefined;
+    case "gap": {
+      const { pattern, reason } = event;
+      const is_ours = pattern === undefined || subjects.includes(pattern);
+      return is_ours && reason !== "reconnect" ? reason : undefined;
+    }
+    case "log":
+    case "denied":
+    case "unstored":
+      return undefined;
+    default:
+      return event satisfies never;
+  }
+}
+
+/** A message as an event; undefined for what is no message of this room. */
+function messageEvent(request: TailRequest, message: SpineMessage): Uint8Array | undefined {
+  try {
+    const plain = readForeign(request, message.payload);
+    const offset = offsetOf(message);
+    const text = encodeTextMessage(offset > 0 ? { ...plain, offset } : plain);
+    return eventOf(`{"size_bytes":${message.payload.length},${text.slice(HEAD.length)}`);
+  } catch (error) {
+    if (error instanceof DecodeError) return undefined;
+    throw error;
+  }
+}
+
+/** One reader and what waits for it. */
+class Tail {
+  readonly stream: ReadableStream<Uint8Array>;
+  readonly is_operator: boolean;
+  readonly #request: TailRequest;
+  readonly #counts: TailCounts;
+  #waiting: SpineMessage[] = [];
+  #bytes = 0;
+  #dropped = 0;
+  /** Why messages were lost before they came here. */
+  #gap: string | undefined;
+  #beat = false;
+  #wake: (() => void) | undefined;
+  #ended = false;
+  readonly #onEnd: () => void;
+
+  constructor(request: TailRequest, counts: TailCounts, onEnd: () => void) {
+    this.#request = request;
+    this.is_operator = request.is_operator;
+    this.#counts = counts;
+    this.#onEnd = onEnd;
+    this.stream = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(encoder.encode(": tail\n\n")),
+      pull: (controller) => this.#pull(controller),
+      cancel: () => this.end(),
+    }, { highWaterMark: 1 });
+  }
+
+  push(message: SpineMessage): void {
+    if (this.#ended) return;
+    this.#waiting.push(message);
+    this.#bytes += message.payload.length;
+    while (this.#waiting.length > TAIL_MESSAGES || this.#bytes > TAIL_BYTES) {
+      this.#bytes -= this.#waiting.shift()?.payload.length ?? 0;
+      this.#dropped++;
+      this.#counts.dropped++;
+    }
+    this.#wake?.();
+  }
+
+  /** Messages of the room may have been lost. */
+  gap(reason: string): void {
+    this.#gap = reason;
+    this.#wake?.();
+  }
+
+  /** Sends a sign of life to the reader and whatever is between. */
+  beat(): void {
+    this.#beat = true;
+    this.#wake?.();
+  }
+
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#waiting = [];
+    this.#wake?.();
+    this.#onEnd();
+  }
+
+  #next(): Uint8Array | undefined {
+    if (this.#dropped > 0 || this.#gap !== undefined) {
+      const told = { dropped: this.#dropped, reason: this.#gap ?? "slow-reader" };
+      this.#dropped = 0;
+      this.#gap = undefined;
+      return eventOf(JSON.stringify(told), "gap");
+    }
+    while (this.#waiting.length > 0) {
+      const message = this.#waiting.shift()!;
+      this.#bytes -= message.payload.length;
+      const event = messageEvent(this.#request, message);
+      if (event !== undefined) {
+        this.#counts.shown++;
+        return event;
+      }
+    }
+    if (!this.#beat) return undefined;
+    this.#beat = false;
+    return encoder.encode(":\n\n");
+  }
+
+  async #pull(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    while (!this.#ended) {
+      const event = this.#next();
+      if (event !== undefined) return controller.enqueue(event);
+      await new Promise<void>((resolve) => this.#wake = resolve);
+      this.#wake = undefined;
+    }
+    try {
+      controller.close();
+    } catch {
+      // The reader has cancelled it.
+    }
+  }
+}
+
+/** All tails of one Shield. */
+export class Tails {
+  readonly counts: TailCounts = { shown: 0, dropped: 0 };
+  readonly #options: TailsOptions;
+  readonly #open = new Set<Tail>();
+  #closed = false;
+
+  constructor(options: TailsOptions) {
+    this.#options = options;
+  }
+
+  /** The number of open tails. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /**
+   * Events from now on, until the reader cancels, the token ends or the process drains. Rejects with
+   * `too-many-pending`, `draining` or `spine-unavailable`.
+   */
+  async open(request: TailRequest): Promise<ReadableStream<Uint8Array>> {
+    const { spine, log, now } = this.#options;
+    if (this.#closed) throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
+    this.#requireSpace(request);
+    const { tenant_id, room_id, by, expires_ms } = request;
+    const ends: (() => void)[] = [];
+    const tail = new Tail(request, this.counts, () => {
+      this.#open.delete(tail);
+      for (const end of ends) end();
+      log.info("the tail of a room has ended", { tenant_id, room: room_id, by });
+    });
+    this.#open.add(tail);
+    log.info("an operator reads a room", { tenant_id, room: room_id, by });
+    try {
+      const subjects = PLANES.map((plane) => roomSubject(plane, tenant_id, room_id));
+      for (const subject of subjects) {
+        const subscription = spine.subscribe(subject, (message) => {
+          // A change that is said again for those who missed it; this reader sees what passes.
+          if (message.headers[AGAIN_HEADER] === undefined) tail.push(message);
+        });
+        ends.push(() => subscription.unsubscribe());
+      }
+      ends.push(spine.onEvent((event) => {
+        const reason = gapOf(event, subjects);
+        if (reason !== undefined) tail.gap(reason);
+      }));
+      const beats = setInterval(() => tail.beat(), HEARTBEAT_MS);
+      const expiry = setTimeout(() => tail.end(), Math.min(TIMER_MS, expires_ms - now()));
+      ends.push(() => clearInterval(beats), () => clearTimeout(expiry));
+      // What is published from the answer on is in it.
+      await spine.flush();
+    } catch (error) {
+      tail.end();
+      throw error;
+    }
+    return tail.stream;
+  }
+
+  #requireSpace({ is_operator }: TailRequest): void {
+    const of_tenants = [...this.#open].filter((tail) => !tail.is_operator).length;
+    const is_full = this.#open.size >= TAILS_MAX;
+    if (!is_full && (is_operator || of_tenants < TENANT_TAILS_MAX)) return;
+    const detail = is_full
+      ? `this Shield has ${TAILS_MAX} tails`
+      : `this Shield has ${TENANT_TAILS_MAX} tails of tenants' admins`;
+    throw new ArqonError("too-many-pending", detail, { retry_after_ms: 1_000 });
+  }
+
+  /** The process drains: all end, and none begins. */
+  close(): void {
+    this.#closed = true;
+    for (const tail of [...this.#open]) tail.end();
+  }
+}

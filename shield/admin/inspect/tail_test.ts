@@ -1,0 +1,194 @@
+/** Rooms that operators read: what comes is shown, who is slow is told, all of it bounded. */
+import assert from "node:assert/strict";
+import { writeEnvelope } from "@arqon/proto";
+import { roomSubject } from "../../../shared/subjects/subject.ts";
+import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
+import { TAIL_MESSAGES, Tails, TAILS_MAX, TENANT_TAILS_MAX } from "./tail.ts";
+
+const REQUEST = {
+  tenant_id: "acme",
+  room_id: "lobby",
+  by: "root",
+  expires_ms: SPINE_NOW_MS + 3_600_000,
+  is_operator: true,
+};
+
+interface Shown {
+  readonly event: string;
+  readonly value: Record<string, unknown>;
+}
+
+/** Reads events as a browser would. */
+class Reader {
+  readonly #pieces: ReadableStreamDefaultReader<string>;
+  #text = "";
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    const decoded = stream as ReadableStream<Uint8Array<ArrayBuffer>>;
+    this.#pieces = decoded.pipeThrough(new TextDecoderStream()).getReader();
+  }
+
+  /** The next event; undefined at the end. */
+  async next(): Promise<Shown | undefined> {
+    for (;;) {
+      const end = this.#text.indexOf("\n\n");
+      if (end >= 0) {
+        const lines = this.#text.slice(0, end).split("\n");
+        this.#text = this.#text.slice(end + 2);
+        const of = (name: string) =>
+          lines.filter((line) => line.startsWith(name)).map((line) => line.slice(name.length));
+        const data = of("data: ").join("\n");
+        if (data === "") continue;
+        return { event: of("event: ")[0] ?? "message", value: JSON.parse(data) };
+      }
+      const { value, done } = await this.#pieces.read();
+      if (done) return undefined;
+      this.#text += value;
+    }
+  }
+
+  cancel(): Promise<void> {
+    return this.#pieces.cancel();
+  }
+}
+
+function envelope(data: string, more: { content_type?: string; room_id?: string } = {}) {
+  const { content_type = "application/json", room_id = "lobby" } = more;
+  return writeEnvelope({
+    tenant_id: "acme",
+    room_id,
+    sender_id: "ann",
+    timestamp_ms: 7,
+    message_id: "m1",
+    event: { type: "chat", data: new TextEncoder().encode(data), content_type, schema_id: "" },
+  });
+}
+
+function open(start = testSpine()) {
+  const { spine } = start;
+  const { log, lines } = keptLog();
+  const tails = new Tails({ spine, log, now: () => SPINE_NOW_MS });
+  const publish = (bytes: Uint8Array, plane: "in" | "out" = "in") =>
+    spine.publish(roomSubject(plane, "acme", "lobby"), bytes);
+  return { start, spine, tails, lines, publish };
+}
+
+Deno.test("messages of both planes are shown as text clients see them", async () => {
+  const { start, tails, publish, lines } = open();
+  const reader = new Reader(await tails.open(REQUEST));
+  const bytes = envelope('{\n  "html": "<b>",\r\n  "n": 1\n}');
+  publish(bytes);
+  publish(envelope("secret-words", { content_type: "text/plain" }), "out");
+  const { value } = (await reader.next())!;
+  assert.deepEqual(value, {
+    size_bytes: bytes.length,
+    room: "lobby",
+    type: "chat",
+    data: { html: "<b>", n: 1 },
+    sender: "ann",
+    ts: 7,
+    headers: {},
+    tenant_id: "acme",
+    message_id: "m1",
+  });
+  assert.equal((await reader.next())?.value.data, "secret-words");
+  assert.deepEqual(tails.counts, { shown: 2, dropped: 0 });
+  await reader.cancel();
+  assert.equal(tails.size, 0);
+  assert.ok(lines.some((line) => line.includes("an operator reads a room")));
+  assert.ok(!lines.some((line) => line.includes("secret-words")), "no payload in the log");
+  await start[Symbol.asyncDispose]();
+});
+
+Deno.test("what is no message of the room is left out", async () => {
+  const { start, tails, publish } = open();
+  const reader = new Reader(await tails.open(REQUEST));
+  publish(new Uint8Array([255, 255, 255]));
+  publish(envelope('"elsewhere"', { room_id: "other" }), "out");
+  publish(envelope('"here"'));
+  assert.equal((await reader.next())?.value.data, "here");
+  await reader.cancel();
+  await start[Symbol.asyncDispose]();
+});
+
+Deno.test("who reads too slowly loses the oldest and hears how many", async () => {
+  const { start, spine, tails, publish } = open();
+  const stream = await tails.open(REQUEST);
+  const all = TAIL_MESSAGES + 50;
+  for (let index = 0; index < all; index++) publish(envelope(String(index)));
+  await spine.flush();
+  const reader = new Reader(stream);
+  const seen: unknown[] = [];
+  let dropped = 0;
+  while (seen.at(-1) !== all - 1) {
+    const { event, value } = (await reader.next())!;
+    if (event === "gap") dropped += Number(value.dropped);
+    else seen.push(value.data);
+  }
+  assert.equal(seen.length + dropped, all);
+  assert.ok(dropped >= 48, `${dropped} dropped`);
+  assert.deepEqual(
+    seen.slice(-TAIL_MESSAGES + 2),
+    [...Array(all).keys()].slice(-TAIL_MESSAGES + 2),
+  );
+  await reader.cancel();
+  await start[Symbol.asyncDispose]();
+});
+
+Deno.test("few large messages are bounded by their bytes", async () => {
+  const { start, spine, tails, publish } = open();
+  const stream = await tails.open(REQUEST);
+  const large = JSON.stringify("x".repeat(500_000));
+  for (let index = 0; index < 20; index++) publish(envelope(large));
+  await spine.flush();
+  assert.ok(tails.counts.dropped >= 10, `${tails.counts.dropped} dropped`);
+  await stream.cancel();
+  await start[Symbol.asyncDispose]();
+});
+
+Deno.test("what the Spine lost is told", async () => {
+  const { start, tails } = open(testSpine({ subscription_messages: 4 }));
+  const reader = new Reader(await tails.open(REQUEST));
+  for (let index = 0; index < 20; index++) {
+    start.spine.publish(roomSubject("in", "acme", "lobby"), envelope(String(index)));
+  }
+  let event: Shown | undefined;
+  do event = await reader.next(); while (event?.event !== "gap");
+  assert.equal(event.value.reason, "slow-consumer");
+  await reader.cancel();
+  await start[Symbol.asyncDispose]();
+});
+
+Deno.test("a tail ends with the drain, and with its reader's token", async () => {
+  const { start, tails } = open();
+  const drained = new Reader(await tails.open(REQUEST));
+  const expired = new Reader(await tails.open({ ...REQUEST, expires_ms: SPINE_NOW_MS + 1 }));
+  assert.equal(await expired.next(), undefined);
+  tails.close();
+  assert.equal(await drained.next(), undefined);
+  assert.equal(tails.size, 0);
+  await assert.rejects(tails.open(REQUEST), { reason: "draining" });
+  await start[Symbol.asyncDispose]();
+});
+
+Deno.test("there are at most so many tails", async () => {
+  const { start, tails } = open();
+  for (let index = 0; index < TAILS_MAX; index++) await tails.open(REQUEST);
+  await assert.rejects(tails.open(REQUEST), { reason: "too-many-pending", code: 429 });
+  tails.close();
+  await start[Symbol.asyncDispose]();
+});
+
+Deno.test("admins of tenants never keep operators from a tail", async () => {
+  const { start, tails } = open();
+  const of_tenant = { ...REQUEST, is_operator: false };
+  const first = await tails.open(of_tenant);
+  for (let index = 1; index < TENANT_TAILS_MAX; index++) await tails.open(of_tenant);
+  await assert.rejects(tails.open(of_tenant), { reason: "too-many-pending", code: 429 });
+  for (let index = TENANT_TAILS_MAX; index < TAILS_MAX; index++) await tails.open(REQUEST);
+  await first.cancel();
+  await tails.open(of_tenant);
+  await assert.rejects(tails.open(REQUEST), { reason: "too-many-pending", code: 429 });
+  tails.close();
+  await start[Symbol.asyncDispose]();
+});

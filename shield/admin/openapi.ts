@@ -1,0 +1,111 @@
+/**
+ * The description of the admin API (OpenAPI 3.1), as `GET /v1/openapi.json` gives it: every path that
+ * the admin listener answers, apart from the console's files. It is made of the route tables, which say
+ * of each route what it is, and of the schemas that read the bodies; `tests/openapi_test.ts` tries it.
+ */
+import { SCHEMA_ID_PATTERN } from "../../shared/schema/schema_id.ts";
+import type { ListedRoute } from "./routing/admin_routes.ts";
+import { CLUSTER_SCHEMAS } from "./inspect/openapi_cluster.ts";
+import { inPath, operation, PROBLEM } from "../openapi/openapi_parts.ts";
+import type { Parameter, Schema } from "../openapi/openapi_parts.ts";
+import { POLICY_SCHEMAS, VERSION } from "../openapi/openapi_policies.ts";
+import { SETTINGS_SCHEMAS } from "../openapi/openapi_settings.ts";
+import { SCOPE_TEXTS } from "./openapi_scopes.ts";
+import { listedRoutes } from "./route_list.ts";
+
+const TAGS: Readonly<Record<string, string>> = {
+  cluster: "all Shields and Brains together",
+  policies: "WebAssembly policies",
+  schemas: "Protobuf schemas of events",
+  mirror: "copies of traffic",
+  "room classes": "options of rooms",
+  revocations: "withdrawn tokens",
+  bans: "users who are kept out",
+  audit: "who did what on this API",
+  backup: "all that an embedded bus keeps",
+};
+
+/** What stands in braces in the paths. */
+const PARTS: Readonly<Record<string, Parameter>> = {
+  tenant: inPath("tenant", "the tenant"),
+  room: inPath("room", "the room"),
+  connection: inPath("connection", "a connection's id"),
+  policy: inPath("policy", "its name"),
+  module: inPath("module", "its sha256"),
+  schema: inPath("schema", "the schema's id", { type: "string", pattern: SCHEMA_ID_PATTERN }),
+  version: inPath("version", "a number, or latest", VERSION),
+};
+
+/** Throws TypeError for a path with a part that nobody describes. */
+function partsOf(template: string): Parameter[] {
+  return [...template.matchAll(/\{([a-z]+)\}/g)].map(([, name = ""]) => {
+    const part = PARTS[name];
+    if (part === undefined) throw new TypeError(`${template}: nobody says what {${name}} is`);
+    return part;
+  });
+}
+
+/** What a route is, from what it says of itself, and from what it is held to. */
+function described({ template, scope, about, body }: ListedRoute): Schema {
+  const { query = [], ...options } = about;
+  return {
+    ...operation({
+      ...options,
+      parameters: [...partsOf(template), ...query],
+      ...(body === undefined ? {} : { body }),
+    }),
+    description: SCOPE_TEXTS[scope],
+    "x-arqon-scope": scope,
+  };
+}
+
+/** Path by path: every route of every table, and this description. */
+function paths(): Record<string, Record<string, Schema>> {
+  const all: Record<string, Record<string, Schema>> = {};
+  for (const route of listedRoutes()) {
+    if (route.same_as !== undefined) continue;
+    all[route.template] = {
+      ...all[route.template],
+      [route.method.toLowerCase()]: described(route),
+    };
+  }
+  all["/v1/openapi.json"] = {
+    get: operation({
+      id: "getOpenApi",
+      tag: "cluster",
+      summary: "this description",
+      answer: { type: "object" },
+      open: true,
+    }),
+  };
+  return all;
+}
+
+/** The whole document. */
+export const OPENAPI: Schema = {
+  openapi: "3.1.0",
+  info: {
+    title: "ArqonBus admin API",
+    version: "1",
+    description: "On the admin listener of every Shield ([admin], port 4002), for tokens of role " +
+      "admin. Refusals are problem bodies (RFC 9457). x-arqon-scope says whom a path is for: bus " +
+      "(operators of the whole bus), shared and own (every admin; own: within its tenant), and " +
+      "tenant-in-… (operators, and admins of the tenant that is named there).",
+    license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+  },
+  servers: [{ url: "/", description: "the Shield that gave this description" }],
+  security: [{ admin: [] }],
+  tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
+  paths: paths(),
+  components: {
+    securitySchemes: {
+      admin: {
+        type: "http",
+        scheme: "bearer",
+        bearerFormat: "JWT",
+        description: "a token of role admin",
+      },
+    },
+    schemas: { Problem: PROBLEM, ...CLUSTER_SCHEMAS, ...POLICY_SCHEMAS, ...SETTINGS_SCHEMAS },
+  },
+};

@@ -1,0 +1,110 @@
+/**
+ * How often one caller may ask the admin API: a rate of requests, and within it one of those that the
+ * audit log has. Callers are issuer and subject of a token, wherever they ask from.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Config } from "../../../shared/config/schema.ts";
+import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
+import type { Registry } from "../../../shared/metrics/metrics.ts";
+import { CheckQueue, registerChecks } from "../routing/check_queue.ts";
+import type { Identity } from "../../auth/identity.ts";
+import { createBucket, take } from "../../rates/token_bucket.ts";
+import type { TokenBucket } from "../../rates/token_bucket.ts";
+
+/** Callers that are remembered; those who asked longest ago go first. */
+const CALLERS_MAX = 10_000;
+/** After this time without a request a caller's bucket is full again, in ms. */
+const IDLE_MS = 60_000;
+/** The burst of changes: a whole deployment comes at once, and then nothing for hours. */
+const CHANGES_BURST = 10;
+
+interface Caller {
+  readonly requests: TokenBucket;
+  readonly changes: TokenBucket;
+  asked_ms: number;
+}
+
+/** The rates of all callers of one process. */
+export class AdminRates {
+  readonly #limits: Pick<
+    Config["limits"],
+    "admin_requests_per_second" | "admin_changes_per_second"
+  >;
+  readonly #now: () => number;
+  /** In the order in which they asked last. */
+  readonly #callers = new Map<string, Caller>();
+  /** Requests that were refused. */
+  refused = 0;
+
+  /** `now` is Unix ms. */
+  constructor(
+    limits: Pick<Config["limits"], "admin_requests_per_second" | "admin_changes_per_second">,
+    now: () => number,
+  ) {
+    this.#limits = limits;
+    this.#now = now;
+  }
+
+  /** Takes one request. Throws `rate-limited` (429), which says when there is room. */
+  takeRequest(identity: Pick<Identity, "tenant_id" | "user_key">): void {
+    const { requests } = this.#callerOf(identity);
+    this.#take(requests, "admin_requests_per_second");
+  }
+
+  /** Takes one request that changes something, besides. Throws as `takeRequest`. */
+  takeChange(identity: Pick<Identity, "tenant_id" | "user_key">): void {
+    const { changes } = this.#callerOf(identity);
+    this.#take(changes, "admin_changes_per_second");
+  }
+
+  #take(bucket: TokenBucket, key: string): void {
+    const retry_after_ms = take(bucket, 1, this.#now());
+    if (retry_after_ms === 0) return;
+    this.refused++;
+    throw new ArqonError(
+      "rate-limited",
+      `${bucket.per_second} a second of this caller on the admin API ([limits] ${key})`,
+      { retry_after_ms },
+    );
+  }
+
+  #callerOf({ tenant_id, user_key }: Pick<Identity, "tenant_id" | "user_key">): Caller {
+    const now_ms = this.#now();
+    const key = `${tenant_id}\n${user_key}`;
+    const { admin_requests_per_second: requests, admin_changes_per_second: changes } = this.#limits;
+    const caller = this.#callers.get(key) ?? {
+      requests: createBucket(requests, now_ms),
+      changes: createBucket(changes, now_ms, changes * CHANGES_BURST),
+      asked_ms: now_ms,
+    };
+    caller.asked_ms = now_ms;
+    this.#callers.delete(key);
+    this.#callers.set(key, caller);
+    for (const [oldest, { asked_ms }] of this.#callers) {
+      if (this.#callers.size <= CALLERS_MAX && now_ms - asked_ms < IDLE_MS) break;
+      this.#callers.delete(oldest);
+    }
+    return caller;
+  }
+}
+
+/**
+ * Opens what guards the admin API: rates by caller, and a queue of checks for each tenant, both
+ * registered.
+ */
+export function openAdminGates(
+  registry: Registry,
+  limits: Config["limits"],
+  now: () => number,
+): { readonly rates: AdminRates; readonly checks: CheckQueue } {
+  const rates = new AdminRates(limits, now);
+  const checks = new CheckQueue(limits.admin_checks);
+  scrapedCounter(
+    registry,
+    "shield_admin_rate_limited_total",
+    "Requests to the admin API that were refused because their caller asks too often.",
+    () => rates.refused,
+  );
+  registerChecks(registry, checks);
+  return { rates, checks };
+}

@@ -1,0 +1,57 @@
+/**
+ * What a Shield answers to admins about itself and about them: `/v1/status`, and `/v1/access`, which
+ * says how far the token reaches. Everything about the cluster is `inspect/`.
+ */
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { SpineStatus } from "../../../shared/spine/contract/spine.ts";
+import { AdminTable } from "../routing/admin_routes.ts";
+import type { AdminCall } from "../routing/admin_routes.ts";
+import type { KeyStatus } from "../../auth/authenticate.ts";
+import { STATUS_ABOUT } from "../../openapi/openapi_settings.ts";
+
+/** The answer of `GET /v1/status`. */
+export interface ShieldStatus {
+  node_id: string;
+  version: string;
+  uptime_ms: number;
+  draining: boolean;
+  connections: number;
+  subscriptions: number;
+  rooms: number;
+  tenants: number;
+  users: number;
+  egress_messages: number;
+  ingress_ops: Record<string, number>;
+  rejects: Record<string, number>;
+  spine: SpineStatus;
+  keys: KeyStatus[];
+  policies: Record<string, unknown>;
+  schemas: Record<string, unknown>;
+  /** Bans of all tenants that this Shield knows. */
+  bans: number;
+}
+
+/** What these paths need of the process; `status` is read anew for each request. */
+export interface StatusContext {
+  readonly status: () => ShieldStatus;
+  readonly log: Logger;
+}
+
+/** The routes of this part. */
+export const STATUS_ROUTES = new AdminTable<StatusContext>({
+  "/v1/status": {
+    GET: {
+      scope: "bus",
+      about: STATUS_ABOUT.getStatus,
+      handle: ({ status }) => Response.json(status()),
+    },
+  },
+  "/v1/access": { GET: { scope: "shared", about: STATUS_ABOUT.getAccess, handle: showAccess } },
+});
+
+/** Not what a token says: what the configuration of this Shield makes of it. */
+function showAccess(_: StatusContext, call: AdminCall): Response {
+  const { by: user_id, tenant_id, expires_ms, only_tenant } = call;
+  const operator = only_tenant === undefined;
+  return Response.json({ user_id, tenant_id, operator, token_expires_ms: expires_ms });
+}

@@ -1,0 +1,120 @@
+/**
+ * `GET /v1/backup` of the admin listener: all that the embedded Spine keeps, at one moment, as the archive
+ * that `arq backup` writes. For operators: it holds every tenant's data. With NATS there is nothing to
+ * hand out: a server has the state.
+ */
+import { ArqonError } from "@arqon/proto";
+import { packBackup } from "../../../shared/backup/archive.ts";
+import { embeddedParts } from "../../../shared/backup/embedded_parts.ts";
+import { BACKUP_FORMAT } from "../../../shared/backup/manifest.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
+import type { Registry } from "../../../shared/metrics/metrics.ts";
+import { scrapedFamily } from "../../../shared/metrics/metrics_plain.ts";
+import type { Spine, SpineBackup } from "../../../shared/spine/contract/spine.ts";
+import type { AdminPart } from "../admin.ts";
+import { AdminTable, answerAdmin } from "../routing/admin_routes.ts";
+import type { AdminCall } from "../routing/admin_routes.ts";
+import { BACKUP_ABOUT } from "../../openapi/openapi_backup.ts";
+
+/** What a backup needs of the process. */
+export interface BackupContext {
+  readonly spine: Pick<Spine, "backup">;
+  readonly node_id: string;
+  readonly version: string;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+interface Backups extends BackupContext {
+  readonly counts: { done: number; failed: number };
+  /** The one that is being read. */
+  open: SpineBackup | undefined;
+}
+
+/** The routes of this part. */
+export const BACKUP_ROUTES = new AdminTable<Backups>({
+  "/v1/backup": { GET: { scope: "bus", about: BACKUP_ABOUT.downloadBackup, handle: download } },
+});
+
+const ELSEWHERE =
+  "this bus keeps its state in NATS; arq backup --config FILE reads it there, with " +
+  "the [nats] of that file";
+
+function download(context: Backups, { by }: AdminCall): Response {
+  const { spine, node_id, version, now, log } = context;
+  const backup = spine.backup?.();
+  if (backup === undefined) throw new ArqonError("invalid-settings", ELSEWHERE);
+  context.open = backup;
+  const head = {
+    format: BACKUP_FORMAT,
+    version,
+    engine: "embedded",
+    begun_ms: backup.taken_ms,
+    node_id,
+  } as const;
+  const size_bytes = backup.files.reduce((total, file) => total + file.size_bytes, 0);
+  log.info("a backup is being read", { by, size_bytes });
+  const onEnd = (outcome: "done" | "failed", error?: unknown) => {
+    backup.release();
+    if (context.open !== backup) return;
+    context.open = undefined;
+    context.counts[outcome]++;
+    if (outcome === "done") log.info("a backup was read to its end", { by });
+    else log.warn("a backup was not read to its end", { by, error });
+  };
+  const stream = streamOf(packBackup(head, embeddedParts(backup), { now }), onEnd);
+  const headers = {
+    "content-type": "application/x-tar",
+    "cache-control": "no-store",
+    "x-arqon-backup-bytes": String(size_bytes),
+  };
+  return new Response(stream, { headers });
+}
+
+/** The bytes as they are asked for; `onEnd` also hears of a reader who goes before the first one. */
+function streamOf(
+  bytes: AsyncGenerator<Uint8Array>,
+  onEnd: (outcome: "done" | "failed", error?: unknown) => void,
+): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    async pull(controller) {
+      try {
+        const { done, value } = await bytes.next();
+        if (done !== true) return controller.enqueue(value);
+        onEnd("done");
+        controller.close();
+      } catch (error) {
+        onEnd("failed", error);
+        controller.error(error);
+      }
+    },
+    async cancel(reason) {
+      onEnd("failed", reason);
+      await bytes.return(undefined);
+    },
+  }, { highWaterMark: 1 });
+}
+
+/** The part of the admin API, and its metrics. */
+export function backupPart(start: BackupContext & { readonly registry: Registry }): AdminPart {
+  const context: Backups = { ...start, counts: { done: 0, failed: 0 }, open: undefined };
+  scrapedFamily(
+    start.registry,
+    "shield_backups_total",
+    "Backups of the embedded Spine, by how their reading ended.",
+    "outcome",
+    () => ({ ...context.counts }),
+  );
+  scrapedGauge(
+    start.registry,
+    "shield_backup_waiting_bytes",
+    "Bytes that the embedded Spine has written aside since the backup that is being read.",
+    () => context.open?.waiting_bytes() ?? 0,
+  );
+  return {
+    isPath: (path) => BACKUP_ROUTES.has(path),
+    answer: (request, admin) => answerAdmin(BACKUP_ROUTES, context, request, admin),
+  };
+}

@@ -1,0 +1,202 @@
+/**
+ * `/v1/revocations` of the admin listener: revoke tokens, list what is revoked, lift it. Knows
+ * requests and answers; that the caller is an admin has been checked before.
+ */
+import { ArqonError, isId } from "@arqon/proto";
+import { z } from "zod";
+import type { Config } from "../../../shared/config/schema.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import {
+  EVERY_TOKEN,
+  REVOCATION_KINDS,
+  REVOCATION_REASON_UNITS_MAX,
+  revocationIdProblem,
+  revocationKey,
+} from "../../../shared/records/revocations.ts";
+import type { Revocation } from "../../../shared/records/revocations.ts";
+import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
+import { AdminTable, answerAdmin, jsonBody, tenantInBody } from "../routing/admin_routes.ts";
+import type { AdminCall } from "../routing/admin_routes.ts";
+import type { Admin } from "../routing/admin_scope.ts";
+import { REVOCATIONS_ABOUT } from "../../openapi/openapi_settings.ts";
+import { Id } from "../routing/query.ts";
+import { parameterOf, readValue } from "../routing/admin_body.ts";
+import { problemText } from "../../../shared/problem.ts";
+import type { Revocations } from "../../auth/revocations.ts";
+import { revokeTokens } from "../../auth/revoke.ts";
+
+const PATH = "/v1/revocations";
+/** Largest body, in bytes. */
+const BODY_BYTES = 4_096;
+/** Revocations that one listing shows. */
+const SHOWN = 2_000;
+/** A moment later than this from now is taken for a mistake, as is one in seconds. */
+const AHEAD_MS = 86_400_000;
+const EARLIEST_MS = 1_000_000_000_000;
+/**
+ * The part of `[limits] revocations` that a tenant's admins may fill: others have to be able to
+ * revoke, too.
+ */
+const TENANT_SHARE = 0.1;
+const NO_STORE = { "cache-control": "no-store" };
+
+/** What the admin API needs of the process. */
+export interface RevocationsAdminContext {
+  readonly revocations: Revocations;
+  readonly bucket: KeyValue;
+  readonly auth: Pick<Config["auth"], "revocation_seconds">;
+  readonly limits: Pick<Config["limits"], "revocations">;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** The id of this Shield. */
+  readonly node_id: string;
+}
+
+/** Whether a path is the one for `handleRevocations`. */
+export function isRevocationsPath(path: string): boolean {
+  return path === PATH;
+}
+
+const Body = z.strictObject({
+  tenant: Id,
+  user: z.string().optional(),
+  token_id: z.string().optional(),
+  issued_before_ms: z.int().min(EARLIEST_MS, { error: "expected Unix ms" }).optional(),
+  until_ms: z.int().min(0).max(8_640_000_000_000_000).optional(),
+  reason: z.string().max(REVOCATION_REASON_UNITS_MAX).default(""),
+});
+
+type Body = z.output<typeof Body>;
+
+/** The routes of this part. */
+export const REVOCATION_ROUTES = new AdminTable<RevocationsAdminContext>({
+  [PATH]: {
+    GET: { scope: "own", about: REVOCATIONS_ABOUT.listRevocations, handle: list },
+    POST: tenantInBody(REVOCATIONS_ABOUT.revoke, jsonBody(Body, readBody), revoke),
+    DELETE: { scope: "tenant-in-query", about: REVOCATIONS_ABOUT.liftRevocation, handle: lift },
+  },
+});
+
+const refuse = (detail: string): never => {
+  throw new ArqonError("invalid-settings", detail);
+};
+
+/** The body of a request. Rejects with `invalid-settings` that says what would be right. */
+async function readBody(request: Request, schema: typeof Body): Promise<Body> {
+  const parsed = schema.safeParse(await readValue(request, BODY_BYTES));
+  return parsed.success ? parsed.data : refuse(problemText(parsed.error));
+}
+
+/** What a body asks for. Throws `invalid-settings` that says what would be right. */
+function revocationFrom(
+  { tenant, user, token_id, issued_before_ms, until_ms, reason }: Body,
+  by: string,
+  now_ms: number,
+  stands_ms: number,
+): { tenant_id: string; revocation: Revocation } {
+  if (user !== undefined && token_id !== undefined) refuse("user and token_id exclude each other");
+  if (token_id !== undefined && issued_before_ms !== undefined) {
+    refuse("issued_before_ms is for a user or for the whole tenant; a token_id names one token");
+  }
+  if (user === undefined && token_id === undefined && issued_before_ms === undefined) {
+    refuse("expected user, token_id or issued_before_ms");
+  }
+  if (issued_before_ms !== undefined && issued_before_ms > now_ms + AHEAD_MS) {
+    refuse("issued_before_ms is more than a day ahead");
+  }
+  if (until_ms !== undefined && until_ms !== 0 && until_ms <= now_ms) refuse("until_ms is over");
+  const about = user !== undefined
+    ? { kind: "user" as const, id: user }
+    : token_id !== undefined
+    ? { kind: "token" as const, id: token_id }
+    : { kind: "issued-before" as const, id: EVERY_TOKEN };
+  const problem = revocationIdProblem(about.kind, about.id);
+  if (problem !== undefined) refuse(`${about.kind === "user" ? "user" : "token_id"}: ${problem}`);
+  const revocation = {
+    ...about,
+    issued_before_ms: about.kind === "token" ? 0 : issued_before_ms ?? now_ms,
+    until_ms: until_ms ?? now_ms + stands_ms,
+    reason,
+    by: by.slice(0, REVOCATION_REASON_UNITS_MAX),
+    created_ms: now_ms,
+  };
+  return { tenant_id: tenant, revocation };
+}
+
+const answer = (body: unknown): Response => Response.json(body, { headers: NO_STORE });
+
+/** Throws `revocation-limit` for one more than the admins of a tenant may make; operators may make all. */
+function requireShare(
+  { revocations, limits }: RevocationsAdminContext,
+  only_tenant: string | undefined,
+  about: Pick<Revocation, "kind" | "id">,
+): void {
+  if (only_tenant === undefined) return;
+  const most = Math.max(1, Math.floor(limits.revocations * TENANT_SHARE));
+  let held = 0;
+  for (const { revocation: { kind, id } } of revocations.list(only_tenant)) {
+    if (kind === about.kind && id === about.id) return;
+    held++;
+  }
+  if (held >= most) throw new ArqonError("revocation-limit", `${most} of one tenant by its admins`);
+}
+
+async function revoke(
+  context: RevocationsAdminContext,
+  { by, only_tenant }: AdminCall,
+  body: Body,
+): Promise<Response> {
+  const { auth, log, now, node_id } = context;
+  const asked = revocationFrom(body, by, now(), auth.revocation_seconds * 1_000);
+  const { tenant_id } = asked;
+  requireShare(context, only_tenant, asked.revocation);
+  const revocation = await revokeTokens(context, tenant_id, asked.revocation);
+  // Token ids stay out of the log.
+  log.info("tokens were revoked", { tenant_id, kind: revocation.kind, by });
+  return answer({ node_id, tenant: tenant_id, revocation });
+}
+
+function list(
+  { revocations, node_id }: RevocationsAdminContext,
+  { url, only_tenant }: AdminCall,
+): Response {
+  const asked = url.searchParams.has("tenant") ? parameterOf(url, "tenant") : undefined;
+  const tenant = only_tenant ?? asked;
+  const shown: unknown[] = [];
+  let truncated = false;
+  for (const { tenant_id, revocation } of revocations.list(tenant)) {
+    truncated = shown.length === SHOWN;
+    if (truncated) break;
+    shown.push({ tenant: tenant_id, ...revocation });
+  }
+  return answer({ node_id, revocations: shown, truncated });
+}
+
+async function lift(
+  context: RevocationsAdminContext,
+  { url, by }: AdminCall,
+): Promise<Response> {
+  const tenant_id = parameterOf(url, "tenant");
+  const named = parameterOf(url, "kind");
+  const kind = REVOCATION_KINDS.find((known) => known === named) ??
+    refuse(`kind: expected one of ${REVOCATION_KINDS.join(", ")}`);
+  const id = kind === "issued-before" ? EVERY_TOKEN : parameterOf(url, "id");
+  if (!isId(tenant_id)) refuse("tenant: expected 1 to 64 of [A-Za-z0-9_~:=-]");
+  const problem = revocationIdProblem(kind, id);
+  if (problem !== undefined) refuse(`id: ${problem}`);
+  const key = revocationKey(tenant_id, { kind, id });
+  const stood = await context.bucket.get(key) !== undefined;
+  if (stood) await context.bucket.delete(key);
+  if (stood) context.log.info("a revocation was lifted", { tenant_id, kind, by });
+  return answer({ node_id: context.node_id, tenant: tenant_id, lifted: stood });
+}
+
+/** Answers one request of an admin. Never rejects. */
+export function handleRevocations(
+  context: RevocationsAdminContext,
+  request: Request,
+  admin: Admin,
+): Promise<Response> {
+  return answerAdmin(REVOCATION_ROUTES, context, request, admin);
+}

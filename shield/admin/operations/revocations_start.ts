@@ -1,0 +1,50 @@
+/** Puts the revocations of one process together: the bucket, what is held, and the admin API. */
+import type { Config } from "../../../shared/config/schema.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { Registry } from "../../../shared/metrics/metrics.ts";
+import { REVOCATIONS_BUCKET } from "../../../shared/records/revocations.ts";
+import type { Revocation } from "../../../shared/records/revocations.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import type { Admin } from "../routing/admin_scope.ts";
+import { handleRevocations, isRevocationsPath } from "./revocations_api.ts";
+import { Revocations } from "../../auth/revocations.ts";
+import { revokeTokens } from "../../auth/revoke.ts";
+
+/** What revocations need of the process. */
+export interface RevocationsStart {
+  readonly config: Pick<Config, "auth" | "limits">;
+  readonly spine: Pick<Spine, "keyValue" | "status" | "onEvent">;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly node_id: string;
+}
+
+/** Revocations, and their operators' side. */
+export interface StartedRevocations {
+  /** Not started yet: somebody has to hear of changes first. */
+  readonly held: Revocations;
+  /** Answers the paths of `isRevocationsPath`. */
+  readonly admin: (request: Request, admin: Admin) => Promise<Response>;
+  /** Rejects as `revokeTokens` does. */
+  readonly revoke: (tenant_id: string, wanted: Revocation) => Promise<Revocation>;
+}
+
+export { isRevocationsPath };
+
+/** Rejects with `spine-unavailable`. */
+export async function startRevocations(start: RevocationsStart): Promise<StartedRevocations> {
+  const { config, spine, registry, now, node_id } = start;
+  const { auth, limits } = config;
+  const log = start.log.child({ part: "revocations" });
+  const bucket = await spine.keyValue(REVOCATIONS_BUCKET);
+  const revocations_max = limits.revocations;
+  const held = new Revocations({ bucket, spine, registry, log, now, revocations_max });
+  const context = { revocations: held, bucket, auth, limits, log, now, node_id };
+  return {
+    held,
+    admin: (request, admin) => handleRevocations(context, request, admin),
+    revoke: (tenant_id, wanted) => revokeTokens(context, tenant_id, wanted),
+  };
+}

@@ -1,0 +1,113 @@
+/** Bodies and queries of the admin API, read within bounds and checked. */
+import { ArqonError, isId } from "@arqon/proto";
+import type { z } from "zod";
+import { parseStrictJsonBytes } from "../../../shared/strict_json.ts";
+import { problemText } from "../../../shared/problem.ts";
+
+/** Largest JSON body, in bytes. */
+const JSON_BYTES = 16_384;
+
+/** The media type of a request, without its parameters. */
+function mediaType(request: Request): string {
+  return (request.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
+}
+
+/** Throws `unsupported-media-type` unless the body says that it is `type`. */
+export function requireType(request: Request, type: string): void {
+  const given = mediaType(request);
+  if (given === type) return;
+  throw new ArqonError("unsupported-media-type", `${JSON.stringify(given)}; expected ${type}`);
+}
+
+/** The whole body. Rejects with `too-large` as soon as it is more than `max` bytes. */
+export async function readBytes(request: Request, max: number): Promise<Uint8Array> {
+  const tooLarge = () => new ArqonError("too-large", `the body has more than ${max} bytes`);
+  if (Number(request.headers.get("content-length") ?? 0) > max) throw tooLarge();
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of request.body ?? []) {
+    size += chunk.length;
+    if (size > max) throw tooLarge();
+    chunks.push(chunk);
+  }
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}
+
+/** The JSON body, as `schema` has it. Rejects with `malformed-body`, which names what is wrong. */
+export async function readJson<T extends z.ZodType>(
+  request: Request,
+  schema: T,
+): Promise<z.output<T>> {
+  requireType(request, "application/json");
+  const bytes = await readBytes(request, JSON_BYTES);
+  const parsed = schema.safeParse(orRefused(bytes, "malformed-body"));
+  if (!parsed.success) throw new ArqonError("malformed-body", problemText(parsed.error));
+  return parsed.data;
+}
+
+/** The query's `tenant`. Throws `malformed-body` when it is missing, repeated or no id. */
+export function tenantOf(url: URL): string {
+  const [tenant = "", ...more] = url.searchParams.getAll("tenant");
+  if (more.length > 0 || !isId(tenant)) {
+    throw new ArqonError("malformed-body", "expected ?tenant= once, with a tenant id");
+  }
+  return tenant;
+}
+
+/** The query's parameter `true` or `false`; `preset` when it is not there. Throws `invalid-settings`. */
+export function flagOf(url: URL, name: string, preset: boolean): boolean {
+  const values = url.searchParams.getAll(name);
+  const [value = String(preset), ...more] = values;
+  if (more.length === 0 && (value === "true" || value === "false")) return value === "true";
+  throw new ArqonError("invalid-settings", `expected ?${name}=true or false, once`);
+}
+
+/** The query's parameter. Throws `invalid-settings` unless it is there once. */
+export function parameterOf(url: URL, name: string): string {
+  const [value, ...more] = url.searchParams.getAll(name);
+  if (value !== undefined && value !== "" && more.length === 0) return value;
+  throw new ArqonError("invalid-settings", `expected ?${name}= once`);
+}
+
+/**
+ * The JSON value of a body. Rejects with `invalid-settings` when it is not JSON, or JSON that names a
+ * member twice.
+ */
+export async function readValue(request: Request, max_bytes: number): Promise<unknown> {
+  requireType(request, "application/json");
+  return orRefused(await readBytes(request, max_bytes), "invalid-settings");
+}
+
+/** The value beside its text, for whoever passes on parts of it as they were written. */
+export async function readValueAndText(
+  request: Request,
+  max_bytes: number,
+): Promise<{ readonly value: unknown; readonly text: string }> {
+  requireType(request, "application/json");
+  const bytes = await readBytes(request, max_bytes);
+  return {
+    value: orRefused(bytes, "invalid-settings"),
+    text: new TextDecoder().decode(bytes),
+  };
+}
+
+/** Throws, with that reason, unless the bytes are JSON that means the same to everybody. */
+function orRefused(bytes: Uint8Array, reason: "invalid-settings" | "malformed-body"): unknown {
+  try {
+    return parseStrictJsonBytes(bytes);
+  } catch (cause) {
+    throw new ArqonError(reason, problemOf(cause), { cause });
+  }
+}
+
+/** With the runtime's words, which show the place: an operator sees nothing but their own text. */
+function problemOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return "it is not JSON";
+  return cause.cause instanceof Error ? `${cause.message}: ${cause.cause.message}` : cause.message;
+}

@@ -1,0 +1,97 @@
+/** Under which names the admin listener answers, and which it refuses, whatever they look like. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { configFrom } from "../../../shared/config/load.ts";
+import { requireOwnName } from "./admin_host.ts";
+
+const { admin: BY_DEFAULT } = configFrom({});
+const { admin: NAMED } = configFrom({
+  admin: { host: "Admin-1.internal", allowed_hosts: ["bus.example.com", "Console.Example.com"] },
+});
+
+const of = (host: string) => new Request("http://127.0.0.1:4002/v1/status", { headers: { host } });
+
+function reason(host: string, names = BY_DEFAULT): string {
+  try {
+    requireOwnName(of(host), names);
+    return "";
+  } catch (error) {
+    assert.ok(error instanceof ArqonError && error.code === 403, String(error));
+    assert.doesNotMatch(error.message, /\p{C}/u);
+    return error.reason;
+  }
+}
+
+Deno.test("loopback, addresses and the configured names are its own, with any port", () => {
+  for (
+    const host of [
+      "localhost",
+      "LOCALHOST:4002",
+      "localhost.",
+      "console.localhost:80",
+      "127.0.0.1",
+      "127.0.0.1:4002",
+      "127.1",
+      "[::1]:4002",
+      "[::ffff:127.0.0.1]",
+      "10.1.2.3:4002",
+      "[2001:db8::1]",
+    ]
+  ) assert.equal(reason(host), "", host);
+  for (
+    const host of [
+      "bus.example.com",
+      "BUS.example.com:8443",
+      "bus.example.com.",
+      "console.example.com",
+      "admin-1.internal:4002",
+    ]
+  ) assert.equal(reason(host, NAMED), "", host);
+});
+
+Deno.test("every other name is refused", () => {
+  for (
+    const host of [
+      "evil.example",
+      "evil.example:4002",
+      "bus.example.com",
+      "localhost.evil.example",
+      "evillocalhost",
+      "127.0.0.1.evil.example",
+      "127.0.0.1.nip.io",
+      "localhost@evil.example",
+      "evil.example#localhost",
+      "evil.example/localhost",
+      "evil.example?localhost",
+      "evil.example\\localhost",
+      "localhost evil.example",
+      "localhost, evil.example",
+      "localhost:4002:4002",
+      "[::1",
+      "*",
+      "",
+    ]
+  ) assert.equal(reason(host), "host-not-allowed", host);
+  for (
+    const host of ["sub.bus.example.com", "xbus.example.com", "example.com", "127.0.0.1.internal"]
+  ) {
+    assert.equal(reason(host, NAMED), "host-not-allowed", host);
+  }
+});
+
+Deno.test("a request without the header is known by its URL", () => {
+  requireOwnName(new Request("http://127.0.0.1:4002/"), BY_DEFAULT);
+  assert.throws(() => requireOwnName(new Request("http://evil.example/"), BY_DEFAULT), ArqonError);
+});
+
+Deno.test("a name in the configuration has no scheme, port or wildcard", () => {
+  for (
+    const name of ["https://a.example", "a.example:443", "*", "*.example.com", "", "a b", "a..b"]
+  ) {
+    assert.throws(
+      () => configFrom({ admin: { allowed_hosts: [name] } }),
+      /admin\.allowed_hosts\[0\]: .*expected a name such as/,
+      name,
+    );
+  }
+});

@@ -1,0 +1,131 @@
+/** How far admins reach: every scope against operators, admins of a tenant, and whom a request names. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { ArqonError } from "@arqon/proto";
+import { configFrom } from "../../../shared/config/load.ts";
+import { adminOf, requireScope } from "./admin_scope.ts";
+import type { RouteScope } from "./admin_scope.ts";
+import { operator, tenantAdmin } from "./testing/admin.ts";
+import { ann } from "../../auth/testing/identity.ts";
+
+const SCOPES: readonly (RouteScope | undefined)[] = [
+  undefined,
+  "bus",
+  "shared",
+  "own",
+  "tenant-in-path",
+  "tenant-in-query",
+  "tenant-in-subject",
+  "tenant-in-body",
+];
+
+/** The reason of the refusal; "" when it is allowed. */
+function reasonOf(...args: Parameters<typeof requireScope>): string {
+  try {
+    requireScope(...args);
+    return "";
+  } catch (error) {
+    assert.ok(error instanceof ArqonError && error.code === 403);
+    return error.reason;
+  }
+}
+
+Deno.test("operators have no default; an empty or a wrong list stops the start", () => {
+  const listOf = (admin: object) => configFrom({ admin }).admin.operator_tenants;
+  assert.equal(listOf({}), undefined);
+  assert.deepEqual(listOf({ operator_tenants: ["ops", "acme"] }), ["ops", "acme"]);
+  for (const operator_tenants of [[], "ops", ["a.b"], ["acme*"], [""], [1]]) {
+    assert.throws(() => listOf({ operator_tenants }), /operator_tenants/);
+  }
+});
+
+const client = (tenant_id: string) => ({
+  identity: { ...ann, tenant_id, expires_ms: 7 },
+  remote_ip: "127.0.0.1",
+});
+
+Deno.test("an admin of acme reaches what is acme's, and says so when it is something else", () => {
+  const table: [scope: RouteScope | undefined, named: string[], reason: string][] = [
+    ["bus", [], "role-forbidden"],
+    ["bus", ["acme"], "role-forbidden"],
+    [undefined, [], "role-forbidden"],
+    [undefined, ["acme"], "role-forbidden"],
+    ["shared", [], ""],
+    ["own", [], ""],
+    ["own", ["acme"], ""],
+    ["own", ["globex"], "tenant-mismatch"],
+    ["own", ["acme", "globex"], "tenant-mismatch"],
+    ["own", [""], "tenant-mismatch"],
+  ];
+  for (const scope of SCOPES.filter((scope) => scope?.startsWith("tenant-in-") === true)) {
+    table.push(
+      [scope, ["acme"], ""],
+      [scope, ["acme", "acme"], ""],
+      [scope, ["globex"], "tenant-mismatch"],
+      [scope, ["acme", "globex"], "tenant-mismatch"],
+      [scope, ["ACME"], "tenant-mismatch"],
+      [scope, ["acme "], "tenant-mismatch"],
+      [scope, ["*"], "tenant-mismatch"],
+      [scope, [""], "tenant-mismatch"],
+      // Whoever names nobody might be answered about everybody.
+      [scope, [], "tenant-mismatch"],
+    );
+  }
+  for (const [scope, named, reason] of table) {
+    assert.equal(reasonOf(scope, tenantAdmin("acme"), named), reason, `${scope} ${named}`);
+    assert.equal(reasonOf(scope, operator(), named), "", `an operator, ${scope} ${named}`);
+  }
+  const refused = (...args: Parameters<typeof requireScope>) =>
+    assert.throws(() => requireScope(...args), /acme.*only|operators of the whole bus.*acme/);
+  refused("bus", tenantAdmin("acme"), []);
+  refused("tenant-in-path", tenantAdmin("acme"), ["globex"]);
+});
+
+Deno.test("who operates is who is listed, and with * everybody", () => {
+  const table: [operator_tenants: string[], is_operator: boolean][] = [
+    [["*"], true],
+    [["acme"], true],
+    [["globex", "acme"], true],
+    [["globex", "*"], true],
+    [["globex"], false],
+    [["acm*"], false],
+    [["ACME"], false],
+    [[], false],
+  ];
+  for (const [operator_tenants, is_operator] of table) {
+    const admin = adminOf(client("acme"), operator_tenants);
+    assert.deepEqual(
+      admin,
+      {
+        by: "ann",
+        tenant_id: "acme",
+        expires_ms: 7,
+        only_tenant: is_operator ? undefined : "acme",
+        client: client("acme"),
+      },
+      operator_tenants.join(),
+    );
+  }
+});
+
+Deno.test("no request of a tenant's admin passes that names anybody else, in any scope", () => {
+  const tenant = fc.constantFrom("acme", "globex", "initech", "*", "", "_other");
+  const given = {
+    scope: fc.constantFrom(...SCOPES),
+    own: tenant.filter((name) => name !== "*" && name !== ""),
+    operators: fc.array(tenant, { maxLength: 3 }),
+    named: fc.array(tenant, { maxLength: 3 }),
+  };
+  fc.assert(fc.property(fc.record(given), ({ scope, own, operators, named }) => {
+    const admin = adminOf(client(own), operators);
+    const reason = reasonOf(scope, admin, named);
+    const may_all = operators.includes("*") || operators.includes(own);
+    assert.equal(admin.only_tenant === undefined, may_all);
+    if (may_all) return assert.equal(reason, "", "an operator is refused nothing here");
+    if (scope === undefined || scope === "bus") return assert.equal(reason, "role-forbidden");
+    if (scope === "shared") return assert.equal(reason, "");
+    const names_others = named.some((one) => one !== own);
+    const names_nobody = named.length === 0 && scope !== "own";
+    assert.equal(reason, names_others || names_nobody ? "tenant-mismatch" : "");
+  }));
+});

@@ -1,0 +1,133 @@
+/**
+ * What requests to the admin API are called in the audit log: those that change something, and those
+ * that read what users have written. Other readings are there only when they were refused.
+ */
+
+/** The action of each route that has one, by `METHOD template`. */
+export const AUDITED_ROUTES: Readonly<Record<string, string>> = {
+  "GET /v1/rooms/{tenant}/{room}/tail": "room.tail",
+  "GET /v1/rooms/{tenant}/{room}/state": "room.read_state",
+  "GET /v1/rooms/{tenant}/{room}/messages": "room.read_messages",
+  "POST /v1/rooms/{tenant}/{room}/messages": "room.publish",
+  "POST /v1/rooms/{tenant}/{room}/kick": "room.kick",
+  "POST /v1/rooms/{tenant}/{room}/ban": "room.ban",
+  "DELETE /v1/bans": "ban.lift",
+  "DELETE /v1/connections/{connection}": "connection.end",
+  "POST /v1/drain": "node.drain",
+  "PUT /v1/log": "node.log_level",
+  "PUT /v1/policies/modules": "policy.upload",
+  "POST /v1/policies/deploy": "policy.deploy",
+  "POST /v1/policies/rollback": "policy.rollback",
+  "POST /v1/policies/reset": "policy.reset",
+  "DELETE /v1/policies/{policy}": "policy.remove",
+  // Of a policy that is called as the other methods' path is.
+  "DELETE /v1/policies/stats": "policy.remove",
+  "GET /v1/policies/logs": "policy.read_logs",
+  "GET /v1/policies/quarantine": "policy.read_quarantine",
+  "DELETE /v1/policies/quarantine/{module}": "policy.release",
+  "PUT /v1/tenants/{tenant}/mirror": "mirror.set",
+  "DELETE /v1/tenants/{tenant}/mirror": "mirror.remove",
+  "POST /v1/tenants/{tenant}/reset": "settings.reset",
+  "DELETE /v1/mirror/diff": "mirror.forget_diff",
+  "PUT /v1/schemas/{schema}": "schema.push",
+  "DELETE /v1/schemas/{schema}": "schema.delete",
+  "POST /v1/schemas/{schema}/rollback": "schema.rollback",
+  "POST /v1/schemas/{schema}/check": "schema.check",
+  "POST /v1/schemas/{schema}/validate": "schema.validate",
+  "PUT /v1/tenants/{tenant}/mappings": "mapping.set",
+  "DELETE /v1/tenants/{tenant}/mappings": "mapping.remove",
+  "PUT /v1/tenants/{tenant}/rooms": "room_class.set",
+  "DELETE /v1/tenants/{tenant}/rooms": "room_class.remove",
+  "POST /v1/revocations": "revocation.add",
+  "DELETE /v1/revocations": "revocation.lift",
+  "GET /v1/backup": "bus.backup",
+  "GET /v1/audit": "audit.read",
+  "GET /v1/audit/entries": "audit.export",
+};
+
+/** These change nothing and read nothing of others': only their refusals are of interest. */
+const REFUSALS_ONLY = new Set([
+  "schema.check",
+  "schema.validate",
+  "policy.read_quarantine",
+  "audit.read",
+  "audit.export",
+]);
+/** What a route without an action of its own is called when it was refused. */
+const OTHER = "read";
+
+/** The action of a route, and whether it is recorded also when it was not refused. */
+export function actionOf(
+  method: string,
+  template: string,
+): { readonly action: string; readonly is_recorded: boolean } {
+  const route = `${method} ${template}`;
+  const action = Object.hasOwn(AUDITED_ROUTES, route) ? AUDITED_ROUTES[route]! : OTHER;
+  return { action, is_recorded: action !== OTHER && !REFUSALS_ONLY.has(action) };
+}
+
+/** Every action that can be in the log. */
+export const AUDIT_ACTIONS: readonly string[] = [
+  ...new Set([...Object.values(AUDITED_ROUTES), OTHER, "access"]),
+];
+
+/** Members of a body that say what a request is about, and are no content of users. */
+const SHOWN = [
+  "name",
+  "sha256",
+  "version",
+  "room",
+  "mode",
+  "percent",
+  "order",
+  "prefix",
+  "subject",
+  "schema_id",
+  "message",
+  "user",
+  "user_id",
+  "connection_id",
+  "token_id",
+  "issued_before_ms",
+  "until_ms",
+  "ttl_ms",
+  "scope",
+  "reason",
+  "node_id",
+  "component",
+  "level",
+  "durable",
+] as const;
+const SHOWN_UNITS = 128;
+/** Longest body that is looked into. */
+const BODY_BYTES = 16_384;
+
+/**
+ * The parts of a JSON body that the log may show, read from a copy; nothing of a body that is
+ * large, has no length, or is no JSON. Never rejects.
+ */
+export async function aboutOf(
+  request: Request,
+  action: string,
+): Promise<Record<string, string | number | boolean>> {
+  const size_bytes = Number(request.headers.get("content-length") ?? "0");
+  const is_json = /^application\/json\b/i.test(request.headers.get("content-type") ?? "");
+  // What is published is the user's, whatever its members are called.
+  const is_shown = is_json && size_bytes > 0 && size_bytes <= BODY_BYTES &&
+    action !== "room.publish" && action !== "schema.validate";
+  if (!is_shown) return {};
+  let body: unknown;
+  try {
+    body = await request.clone().json();
+  } catch {
+    return {};
+  }
+  const about: Record<string, string | number | boolean> = {};
+  if (typeof body !== "object" || body === null) return about;
+  for (const name of SHOWN) {
+    const value: unknown = Object.hasOwn(body, name) ? Reflect.get(body, name) : undefined;
+    if (typeof value === "string") about[name] = value.slice(0, SHOWN_UNITS).toWellFormed();
+    else if (typeof value === "number" || typeof value === "boolean") about[name] = value;
+  }
+  return about;
+}

@@ -1,0 +1,36 @@
+/** The names of the audit log are held to the routes of the admin API: nothing changes without one. */
+import assert from "node:assert/strict";
+import { listedRoutes } from "../route_list.ts";
+import { actionOf, AUDIT_ACTIONS, AUDITED_ROUTES } from "./audit_actions.ts";
+
+/** They answer what a change would do, and are of interest when refused. */
+const CHANGE_NOTHING = ["schema.check", "schema.validate"];
+
+Deno.test("every route that changes something has an action of its own, and is recorded", () => {
+  const changing = listedRoutes().filter(({ method }) => method !== "GET");
+  assert.ok(changing.length > 20, "the tables of routes were read");
+  for (const { method, template } of changing) {
+    const { action, is_recorded } = actionOf(method, template);
+    assert.notEqual(
+      action,
+      "read",
+      `${method} ${template} has no action in shield/admin/routing/audit_actions.ts`,
+    );
+    assert.equal(is_recorded, !CHANGE_NOTHING.includes(action), `${method} ${template}`);
+  }
+});
+
+Deno.test("every action belongs to a route that there is", () => {
+  const routes = new Set(listedRoutes().map(({ method, template }) => `${method} ${template}`));
+  for (const route of Object.keys(AUDITED_ROUTES)) {
+    assert.ok(routes.has(route), `${route} is no route`);
+  }
+  assert.equal(new Set(AUDIT_ACTIONS).size, AUDIT_ACTIONS.length, "none is listed twice");
+});
+
+Deno.test("a release from quarantine is recorded; reading what is in it only when it was refused", () => {
+  const release = actionOf("DELETE", "/v1/policies/quarantine/{module}");
+  assert.deepEqual(release, { action: "policy.release", is_recorded: true });
+  const read = actionOf("GET", "/v1/policies/quarantine");
+  assert.deepEqual(read, { action: "policy.read_quarantine", is_recorded: false });
+});

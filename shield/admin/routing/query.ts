@@ -1,0 +1,71 @@
+/**
+ * Queries and bodies of the admin API's questions about the cluster: strict, with refusals that say
+ * what is wrong and what is right.
+ */
+import { ArqonError, isId } from "@arqon/proto";
+import { z } from "zod";
+import { problemText } from "../../../shared/problem.ts";
+
+/** Rows that one answer shows at most. */
+export const ROWS_MAX = 1_000;
+const ROWS = 100;
+/** Longest value that a refusal repeats, in UTF-16 units. */
+const SHOWN_UNITS = 60;
+
+/** 1 to 64 of `[A-Za-z0-9_~:=-]`. */
+export const Id = z.string().refine(isId, { error: "expected 1 to 64 of [A-Za-z0-9_~:=-]" })
+  .meta({ pattern: "^[A-Za-z0-9_~:=-]{1,64}$" });
+/** How many rows are wanted. */
+export const Limit = z.string().regex(/^[0-9]{1,5}$/, { error: limitError() }).transform(Number)
+  .refine((limit) => limit >= 1 && limit <= ROWS_MAX, { error: limitError() }).default(ROWS);
+
+function limitError(): string {
+  return `expected a whole number from 1 to ${ROWS_MAX}`;
+}
+
+const quoted = (text: string) => JSON.stringify(text.slice(0, SHOWN_UNITS));
+
+/** Throws `invalid-settings` for a parameter that is not among `known`, and for one that is there twice. */
+export function requireKnown({ searchParams }: URL, known: readonly string[]): void {
+  const seen = new Set<string>();
+  for (const name of searchParams.keys()) {
+    if (!known.includes(name)) {
+      throw new ArqonError(
+        "invalid-settings",
+        `unknown parameter ${quoted(name)}; known: ${known.join(", ") || "none"}`,
+      );
+    }
+    if (seen.has(name)) throw new ArqonError("invalid-settings", `${name}: expected once`);
+    seen.add(name);
+  }
+}
+
+/**
+ * The query as the schema of its parameters has it. Throws `invalid-settings` that names what is
+ * unknown, there twice, or not as it should be.
+ */
+export function readQuery<S extends z.ZodRawShape>(
+  url: URL,
+  shape: S,
+): z.output<z.ZodObject<S>> {
+  requireKnown(url, Object.keys(shape));
+  const parsed = z.strictObject(shape).safeParse(Object.fromEntries(url.searchParams));
+  if (!parsed.success) throw new ArqonError("invalid-settings", problemText(parsed.error));
+  return parsed.data as z.output<z.ZodObject<S>>;
+}
+
+/** One part of a path, as it is decoded. Throws `invalid-settings` when it is no id. */
+export function requireId(text: string, what: string): string {
+  if (isId(text)) return text;
+  throw new ArqonError(
+    "invalid-settings",
+    `${what}: ${quoted(text)} is no id; expected 1 to 64 of [A-Za-z0-9_~:=-]`,
+  );
+}
+
+/** A value as a schema has it. Throws `invalid-settings`, which says what would be right. */
+export function checked<S extends z.ZodType>(value: unknown, schema: S): z.output<S> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new ArqonError("invalid-settings", problemText(parsed.error));
+}

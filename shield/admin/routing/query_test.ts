@@ -1,0 +1,48 @@
+/** Queries of the admin API: what is wrong is named, with what would be right. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { Limit, readQuery, requireId } from "./query.ts";
+import { ConnectionFilter } from "../inspect/rows.ts";
+
+const SHAPE = { ...ConnectionFilter, limit: Limit };
+const read = (query: string) => readQuery(new URL(`http://x/v1/connections?${query}`), SHAPE);
+
+function refused(run: () => unknown, text: RegExp): void {
+  assert.throws(run, (error) => {
+    assert.ok(error instanceof ArqonError && error.reason === "invalid-settings");
+    assert.match(error.message, text);
+    return true;
+  });
+}
+
+Deno.test("a query is read with its defaults", () => {
+  assert.deepEqual(read(""), { sort: "unsent", limit: 100 });
+  assert.deepEqual(read("tenant=acme&sort=age&limit=1000&user=a%20b"), {
+    tenant: "acme",
+    user: "a b",
+    sort: "age",
+    limit: 1_000,
+  });
+});
+
+Deno.test("what is wrong with a query is named", () => {
+  refused(() => read("colour=red"), /unknown parameter "colour"; known: tenant, user, room, /);
+  refused(() => read("limit=1&limit=2"), /limit: expected once/);
+  for (const limit of ["0", "1001", "-1", "1.5", "ten", "", "0x10", "99999999999"]) {
+    refused(() => read(`limit=${limit}`), /limit: expected a whole number from 1 to 1000/);
+  }
+  for (const tenant of ["a.b", "*", "", "x".repeat(65), "ä", "a%20b", "<b>"]) {
+    refused(() => read(`tenant=${tenant}`), /tenant: expected 1 to 64 of/);
+  }
+  refused(() => read("sort=size"), /sort: /);
+  refused(() => read(`${"x".repeat(5_000)}=1`), /^.{0,300}$/);
+  refused(() => read("__proto__=1"), /unknown parameter "__proto__"/);
+  refused(() => read("constructor=1"), /unknown parameter "constructor"/);
+});
+
+Deno.test("an id in a path is checked", () => {
+  assert.equal(requireId("a:b", "room"), "a:b");
+  for (const text of ["a.b", "%", "%61", "/", "a b", "<script>", "", "x".repeat(65)]) {
+    refused(() => requireId(text, "room"), /room: ".*" is no id; expected 1 to 64 of/);
+  }
+});

@@ -1,0 +1,64 @@
+/** What a writer of the audit log does when another Shield writes at the same moment. */
+import assert from "node:assert/strict";
+import { decodeEntry, entryHash, NO_HASH } from "../../shared/audit/entry.ts";
+import type { AuditFields } from "../../shared/audit/entry.ts";
+import type { Ledger } from "../../shared/spine/contract/ledger.ts";
+import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+import { AuditWriter } from "./writer.ts";
+
+const RETENTION = { max_age_seconds: 3_600, max_bytes: 1_048_576 };
+
+const fields = (request: string): AuditFields => ({
+  request,
+  outcome: "begun",
+  action: "room_class.set",
+  tenant: "acme",
+  by: "root",
+  by_tenant: "acme",
+  operator: true,
+  from: "127.0.0.1",
+  method: "PUT",
+  path: "/v1/tenants/acme/rooms",
+  about: {},
+  status: null,
+  reason: null,
+  count: 1,
+});
+
+Deno.test("an entry that another Shield writes while the newest is looked for does not fork the chain", async () => {
+  await using test = testSpine();
+  const shared = { retention: RETENTION, pending_entries: 10, log: keptLog().log };
+  const now = () => SPINE_NOW_MS;
+  const other = new AuditWriter({ ...shared, spine: test.spine, node_id: "other", now });
+  let looks = 0;
+  const spine = {
+    async ledger(name: string, retention: typeof RETENTION): Promise<Ledger> {
+      const ledger = await test.spine.ledger(name, retention);
+      // The other Shield writes right after the first question about the newest entry.
+      const besides = async <T>(answer: Promise<T>): Promise<T> => {
+        const answered = await answer;
+        if (looks++ === 0) await other.append(fields("of the other"), false);
+        return answered;
+      };
+      return {
+        append: (payload, after) => ledger.append(payload, after),
+        last: () => besides(ledger.last()),
+        read: (options) => ledger.read(options),
+        status: () => besides(ledger.status()),
+      };
+    },
+  };
+  const writer = new AuditWriter({ ...shared, spine, node_id: "one", now });
+  await writer.append(fields("own"), false);
+  const ledger = await other.ledger();
+  const entries = await ledger.read({ after: 0, limit: 10 });
+  let previous = NO_HASH;
+  const nodes = entries.map(({ payload }) => {
+    const decoded = decodeEntry(payload);
+    assert.ok("entry" in decoded);
+    assert.equal(decoded.entry.previous, previous, `entry ${decoded.entry.seq}`);
+    previous = entryHash(payload);
+    return decoded.entry.node;
+  });
+  assert.deepEqual(nodes, ["other", "one"]);
+});

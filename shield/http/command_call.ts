@@ -1,0 +1,188 @@
+/**
+ * A command over HTTP: the request becomes the text form of `cmd`, is decoded as a client's own text
+ * frame is, and goes the one way that all commands go (`shield/message/command.ts`). Which paths there are is
+ * `commands.ts`.
+ */
+import { createHash } from "node:crypto";
+import { ArqonError, decodeClientText, encodeTextAck, isId } from "@arqon/proto";
+import type { Ack, ScannedEnvelope } from "@arqon/proto";
+import { problemResponse } from "../../shared/problem.ts";
+import { command } from "../message/command.ts";
+import type { Limits } from "../../shared/config/schema.ts";
+import { HISTORY_GET } from "../durable/history_query.ts";
+import { bodyText, objectWith, readBody, requireJson } from "./http_body.ts";
+import type { HttpRates } from "../rates/http_rates.ts";
+import type { Identity } from "../auth/identity.ts";
+import { requireRoomId } from "../../shared/subjects/subject.ts";
+import type { MessagePath } from "../message/pipeline.ts";
+import type { Caller } from "../message/caller.ts";
+import { bump } from "../stats/stats.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { TenantTable } from "../stats/tenant_stats.ts";
+import { COMMAND_ROUTES, TENANT_ROOM } from "./http_commands.ts";
+import type { CommandRoute } from "./http_commands.ts";
+import { commandAbout } from "./openapi_commands.ts";
+import { OWN_ROUTES } from "./own_routes.ts";
+import { inRequestTrace } from "./request_trace.ts";
+import { membersOfBody, membersOfQuery, refuseBody } from "./members.ts";
+import type { CommandMember, GivenMembers } from "./members.ts";
+import { httpCaller } from "./route.ts";
+import type { ClientCall, ClientHandler, ClientRoute } from "./route.ts";
+
+/** What commands over HTTP need of the process. */
+export interface CommandContext {
+  readonly path: MessagePath;
+  readonly limits: Limits;
+  readonly rates: Pick<HttpRates, "take">;
+  readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops">;
+  readonly tenants: Pick<TenantTable, "of">;
+  /** The command `history.get`. */
+  readonly history: (caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>;
+  /** Tokens may stand in the URL. */
+  readonly query_token: boolean;
+}
+
+/** Longest name that a caller may give to who holds a lock: with what is before it, it is an id. */
+const HOLDER_UNITS_MAX = 32;
+const DIGEST_UNITS = 16;
+
+/** Runs a command and gives its answer. Rejects as `command` does. */
+export async function runCommand(
+  { path, limits, history }: Pick<CommandContext, "path" | "limits" | "history">,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+  origin?: string,
+): Promise<Ack> {
+  if (envelope.command?.name === HISTORY_GET) return await history(caller, envelope);
+  const { command_timeout_ms: timeout_ms } = limits;
+  const options = origin === undefined ? { timeout_ms } : { timeout_ms, origin };
+  return await command(path, caller, envelope, options);
+}
+
+/**
+ * The holder of a lock that was taken over HTTP. In place of a connection, which there is none, it
+ * is made of the user and a name that the caller has chosen. No connection has such an id, and no
+ * other user can name it.
+ */
+function holderId({ user_key }: Pick<Identity, "user_key">, name: string): string {
+  if (!isId(name) || name.length > HOLDER_UNITS_MAX) {
+    const right = `1 to ${HOLDER_UNITS_MAX} of [A-Za-z0-9_~:=-]`;
+    throw new ArqonError("invalid-field", `holder_id: expected ${right}`);
+  }
+  const digest = createHash("sha256").update(user_key).digest("base64url").slice(0, DIGEST_UNITS);
+  return `http:${digest}:${name}`;
+}
+
+/** The routes of all commands, and the one that takes any. */
+export function commandRoutes(context: CommandContext): ClientRoute[] {
+  const any: ClientHandler = (call) => answerAny(context, call);
+  return [
+    ...COMMAND_ROUTES.map((route): ClientRoute => ({
+      ...route,
+      about: commandAbout(route),
+      answer: (call) => answerRoute(context, route, call),
+    })),
+    { ...OWN_ROUTES.command, answer: any },
+  ];
+}
+
+async function answerRoute(
+  context: CommandContext,
+  route: CommandRoute,
+  call: ClientCall,
+): Promise<Response> {
+  const { request, client, url, names } = call;
+  const room = names["room"] ?? TENANT_ROOM;
+  requireRoomId(room);
+  const { method, members } = route;
+  const others = context.query_token ? ["access_token"] : [];
+  const in_body = method === "PUT" || method === "POST";
+  if (!in_body) await refuseBody(request);
+  const body = in_body
+    ? await readBody(request, context.limits.max_frame_bytes)
+    : new Uint8Array(0);
+  count(context, client.identity, request.url.length + body.length);
+  const asked = membersOfQuery(url, in_body ? [] : members, others);
+  const given = in_body ? membersOfBody(request, body, members) : asked;
+  for (const { name, required } of members) {
+    if (required === true && !given.has(name)) {
+      throw new ArqonError("invalid-command", `${route.command} needs "${name}"`);
+    }
+  }
+  const holder = holderOf(client.identity, given);
+  const frame = frameOf(room, route, names, given);
+  return await send(context, call, frame, holder);
+}
+
+/** The body is the text form of `cmd` without `op` and `room`. */
+async function answerAny(context: CommandContext, call: ClientCall): Promise<Response> {
+  const { request, client, url, names } = call;
+  const { room = "" } = names;
+  requireRoomId(room);
+  requireJson(request);
+  const body = await readBody(request, context.limits.max_frame_bytes);
+  count(context, client.identity, request.url.length + body.length);
+  membersOfQuery(url, [], context.query_token ? ["access_token"] : []);
+  const start = `{"op":"cmd","room":${JSON.stringify(room)}`;
+  const frame = objectWith(start, bodyText(body), '{"name":"room.get","data":{"key":"topic"}}');
+  return await send(context, call, frame, undefined);
+}
+
+function count({ stats, tenants, rates }: CommandContext, identity: Identity, bytes: number): void {
+  bump(stats.ingress_ops, "http_command");
+  stats.ingress_bytes += bytes;
+  const tenant = tenants.of(identity.tenant_id);
+  tenant.ingress_messages++;
+  tenant.ingress_bytes += bytes;
+  rates.take(identity, bytes);
+}
+
+/** The connection that the Brain is told, for who names itself as a holder. */
+function holderOf(identity: Identity, given: GivenMembers): string | undefined {
+  const text = given.get("holder_id");
+  if (text === undefined) return undefined;
+  const name: unknown = JSON.parse(text);
+  return holderId(identity, typeof name === "string" ? name : "");
+}
+
+/** A text frame as a client would send it, with each value as it was written. */
+function frameOf(
+  room: string,
+  { command, path = {}, fixed = {}, members }: CommandRoute,
+  names: ClientCall["names"],
+  given: GivenMembers,
+): string {
+  const fromPath = Object.entries(path).map(([from, to]) => [to, names[from] ?? ""]);
+  const settled = [...fromPath, ...Object.entries(fixed)]
+    .map(([name, value]) => `"${name}":${JSON.stringify(value)}`);
+  const said = (where: CommandMember["of"]) =>
+    members.filter(({ name, of }) => of === where && given.has(name))
+      .map(({ name }) => `"${name}":${given.get(name)}`);
+  const data = [...settled, ...said("data")].join(",");
+  const parts = [
+    `"op":"cmd","room":${JSON.stringify(room)},"name":"${command}"`,
+    ...(data === "" ? [] : [`"data":{${data}}`]),
+    ...said("command"),
+  ];
+  return `{${parts.join(",")}}`;
+}
+
+async function send(
+  context: CommandContext,
+  { request, client }: ClientCall,
+  frame: string,
+  holder: string | undefined,
+): Promise<Response> {
+  const operation = decodeClientText(frame, context.limits);
+  if (operation.kind !== "publish") throw new ArqonError("malformed-body", "expected a command");
+  const envelope = inRequestTrace(context.path, operation.envelope, request.headers);
+  const caller = httpCaller(client, request.headers);
+  return ackResponse(await runCommand(context, caller, envelope, holder));
+}
+
+/** 200 with the text form of a positive answer; a refusal is a problem body, whoever refused. */
+function ackResponse(ack: Ack): Response {
+  if (ack.code !== 0) return problemResponse(ack);
+  const headers = { "content-type": "application/json", "cache-control": "no-store" };
+  return new Response(encodeTextAck(ack), { headers });
+}

@@ -1,0 +1,219 @@
+/**
+ * The client listener as a function from request to response: routes, Origin, tokens, problem
+ * bodies. Opening sockets is `shared/listeners/listen.ts`, upgraded ones are `upgrade.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../shared/logs/log.ts";
+import { problemResponse } from "../../shared/problem.ts";
+import type { Admission } from "../rates/admission_gate.ts";
+import type { Authenticator } from "../auth/authenticate.ts";
+import { CLIENT_OPENAPI } from "./http_openapi.ts";
+import { OPENAPI_PATH } from "./own_routes.ts";
+import type { PendingRequests } from "./pending.ts";
+import type { ClientTable } from "./route.ts";
+import type { Identity } from "../auth/identity.ts";
+import { isOriginAllowed, requireOrigin } from "../auth/origin.ts";
+import type { Client } from "../message/caller.ts";
+import { lightCopyOf } from "../socket/light_copy.ts";
+import { bump } from "../stats/stats.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { TenantTable } from "../stats/tenant_stats.ts";
+import { tokenFrom } from "../auth/token.ts";
+import type { Traces } from "../traces/traces.ts";
+
+/** What the client listener needs of the process. */
+export interface HttpContext {
+  readonly authenticator: Authenticator;
+  readonly allowed_origins: readonly string[];
+  readonly query_token: boolean;
+  readonly stats: ShieldStats;
+  readonly tenants: Pick<TenantTable, "of">;
+  readonly log: Logger;
+  /** GET /v1/socket, after Origin and token have been checked. */
+  readonly upgrade: (request: Request, client: Client) => Promise<Response>;
+  /** Everything else that takes a token. */
+  readonly api: ClientTable;
+  /** Throws when too many requests of the user are under way; disposed of when this one is answered. */
+  readonly pending: Pick<PendingRequests, "enter">;
+  /** Throws while the process drains. */
+  readonly requireOpen: () => void;
+  /** Throws when the process can hold no further connection: before any work on a token. */
+  readonly requireCapacity: () => void;
+  /** Who is let in while many come; asked before any work on a token, too. */
+  readonly admission: Admission;
+  /** Throws when the user is banned from the tenant, or nobody can say. */
+  readonly requireNotBanned: (identity: Identity) => void;
+  /** Absent: nothing is traced. */
+  readonly traces?: Traces | undefined;
+}
+
+/** Answers one request. Never rejects. */
+export async function handleRequest(
+  context: HttpContext,
+  asked: Request,
+  remote_ip: string,
+): Promise<Response> {
+  const url = new URL(asked.url);
+  const upgrade = url.pathname === "/v1/socket" && asked.method !== "OPTIONS";
+  const request = upgrade ? lightCopyOf(asked) : asked;
+  if (upgrade) context.traces?.handshake(request);
+  try {
+    requireOrigin(request, context.allowed_origins);
+    const response = request.method === "OPTIONS"
+      ? preflight(request, methodsOf(context, url.pathname))
+      : await route(context, request, url, remote_ip);
+    if (upgrade) {
+      bump(context.stats.handshakes, "accepted");
+      context.traces?.handshakeEnded(request);
+    }
+    // The response of an upgrade belongs to the runtime and must stay as it is.
+    return upgrade ? response : withCors(context, request, response);
+  } catch (error) {
+    const refusal = refusalOf(context, error, url.pathname);
+    bump(context.stats.rejects, refusal.reason);
+    if (upgrade) {
+      bump(context.stats.handshakes, refusal.reason);
+      context.traces?.handshakeEnded(request, refusal);
+    }
+    return withCors(
+      context,
+      request,
+      problemResponse(refusal, {
+        ...extraHeaders(refusal, methodsOf(context, url.pathname)),
+        // Who got no socket has no use for the connection: some clients would keep it.
+        ...(upgrade ? { connection: "close" } : {}),
+      }),
+    );
+  }
+}
+
+async function route(
+  context: HttpContext,
+  request: Request,
+  url: URL,
+  remote_ip: string,
+): Promise<Response> {
+  if (url.pathname === "/v1/socket") {
+    requireMethod(request, "GET");
+    context.requireOpen();
+    context.requireCapacity();
+    using handshake = context.admission.enter();
+    const identity = await admitted(context, request);
+    context.traces?.find(request)?.set({ "arqon.tenant": identity.tenant_id });
+    const response = await counted(
+      context,
+      identity,
+      context.upgrade(request, { identity, remote_ip }),
+    );
+    handshake.accepted();
+    return response;
+  }
+  if (url.pathname === "/v1/auth/check") {
+    requireMethod(request, "GET");
+    // What an upgrade would have heard, for those who cannot read its answer.
+    context.requireOpen();
+    context.requireCapacity();
+    context.admission.requireOpen();
+    return describe(await admitted(context, request));
+  }
+  if (url.pathname === OPENAPI_PATH) {
+    requireMethod(request, "GET");
+    return Response.json(CLIENT_OPENAPI);
+  }
+  const found = context.api.find(url.pathname);
+  if (found === undefined) throw new ArqonError("not-found", url.pathname);
+  const answer = found.methods.get(request.method);
+  if (answer === undefined) throw new ArqonError("method-not-allowed", request.method);
+  context.requireOpen();
+  const client = { identity: await admitted(context, request), remote_ip };
+  using _under_way = context.pending.enter(client.identity);
+  const call = { request, client, url, names: found.names() };
+  return await counted(context, client.identity, answer(call));
+}
+
+/** An answer for somebody who is known: a refusal counts for the tenant. */
+async function counted(
+  context: Pick<HttpContext, "tenants">,
+  { tenant_id }: Identity,
+  answer: Promise<Response>,
+): Promise<Response> {
+  try {
+    return await answer;
+  } catch (error) {
+    context.tenants.of(tenant_id).rejects++;
+    throw error;
+  }
+}
+
+/** The identity of a request's token. Rejects with a 401 reason or 503 `keys-unavailable`. */
+export async function authenticate(
+  context: Pick<HttpContext, "authenticator" | "query_token">,
+  request: Request,
+): Promise<Identity> {
+  const presented = tokenFrom(request, { query_token: context.query_token });
+  if (presented === undefined) throw new ArqonError("token-missing");
+  return await context.authenticator.authenticate(presented.token);
+}
+
+/** The identity of a client that may come in. Rejects as `authenticate` and `requireNotBanned` do. */
+async function admitted(context: HttpContext, request: Request): Promise<Identity> {
+  const identity = await authenticate(context, request);
+  context.requireNotBanned(identity);
+  return identity;
+}
+
+function describe(identity: Identity): Response {
+  const { tenant_id, user_id, role, expires_ms } = identity;
+  const body = { tenant_id, user_id, role, token_expires_ms: expires_ms };
+  return Response.json(body, { headers: { "cache-control": "no-store" } });
+}
+
+/** Throws `method-not-allowed` (405); the caller adds the `Allow` header. */
+export function requireMethod(request: Request, method: string): void {
+  if (request.method !== method) throw new ArqonError("method-not-allowed", request.method);
+}
+
+/**
+ * The methods of a path, also of one that does not exist: a preflight is allowed there, so that a
+ * page sees the 404.
+ */
+function methodsOf({ api }: Pick<HttpContext, "api">, path: string): readonly string[] {
+  return [...api.find(path)?.methods.keys() ?? ["GET"]];
+}
+
+function extraHeaders(refusal: ArqonError, methods: readonly string[]): Record<string, string> {
+  if (refusal.reason === "method-not-allowed") return { allow: [...methods, "OPTIONS"].join(", ") };
+  // RFC 9110, 15.5.22: what to upgrade to.
+  return refusal.reason === "not-a-websocket" ? { upgrade: "websocket" } : {};
+}
+
+/** A refusal as it is; anything else is a bug, logged without what the client sent. */
+function refusalOf(context: HttpContext, error: unknown, path: string): ArqonError {
+  if (error instanceof ArqonError) return error;
+  context.log.error("request failed", {
+    path,
+    error: error instanceof Error ? error.stack : String(error),
+  });
+  return new ArqonError("internal");
+}
+
+function preflight(request: Request, methods: readonly string[]): Response {
+  if (request.headers.get("origin") === null) throw new ArqonError("method-not-allowed", "OPTIONS");
+  return new Response(null, {
+    status: 204,
+    headers: {
+      "access-control-allow-methods": methods.join(", "),
+      "access-control-allow-headers": "authorization, content-type",
+      "access-control-max-age": "600",
+    },
+  });
+}
+
+/** Pages of an allowed origin may read every answer, also a refusal. */
+function withCors(context: HttpContext, request: Request, response: Response): Response {
+  const origin = request.headers.get("origin");
+  if (origin === null || !isOriginAllowed(origin, context.allowed_origins)) return response;
+  response.headers.set("access-control-allow-origin", origin);
+  response.headers.append("vary", "origin");
+  return response;
+}

@@ -1,0 +1,78 @@
+/** The body of a client's HTTP request: its type, its bytes within bounds, its text. Not what it means. */
+import { ArqonError } from "@arqon/proto";
+
+const PROTOBUF = ["application/protobuf", "application/x-protobuf"];
+/** Longest content type that a refusal repeats, in UTF-16 units. */
+const SHOWN_UNITS = 100;
+
+/** The media type of a body, in lower case and without parameters; "" when the request names none. */
+function mediaType(request: Request): string {
+  const header = request.headers.get("content-type") ?? "";
+  return (header.split(";")[0] ?? "").trim().toLowerCase();
+}
+
+/** Whether a body is Protobuf. Throws `unsupported-media-type` (415) when it is not JSON either. */
+export function isProtobufBody(request: Request): boolean {
+  const type = mediaType(request);
+  if (PROTOBUF.includes(type)) return true;
+  if (type === "application/json") return false;
+  throw wrongType(type, "application/json or application/protobuf");
+}
+
+/** Throws `unsupported-media-type` (415) unless the body is JSON. */
+export function requireJson(request: Request): void {
+  const type = mediaType(request);
+  if (type !== "application/json") throw wrongType(type, "application/json");
+}
+
+function wrongType(type: string, right: string): ArqonError {
+  const shown = JSON.stringify(type.slice(0, SHOWN_UNITS));
+  return new ArqonError("unsupported-media-type", `${shown}; expected ${right}`);
+}
+
+/**
+ * Counts while it reads: a Content-Length may lie or be absent. Rejects with `too-large` (413), and with
+ * `malformed-body` for one that ends early.
+ */
+export async function readBody(request: Request, bytes_max: number): Promise<Uint8Array> {
+  const tooLarge = () => new ArqonError("too-large", `a body over ${bytes_max} bytes`);
+  if (Number(request.headers.get("content-length") ?? 0) > bytes_max) throw tooLarge();
+  const body = new Uint8Array(new ArrayBuffer(0, { maxByteLength: bytes_max }));
+  if (request.body === null) return body;
+  let size_bytes = 0;
+  try {
+    for await (const chunk of request.body) {
+      if (size_bytes + chunk.length > bytes_max) throw tooLarge();
+      body.buffer.resize(size_bytes + chunk.length);
+      body.set(chunk, size_bytes);
+      size_bytes += chunk.length;
+    }
+  } catch (cause) {
+    if (cause instanceof ArqonError) throw cause;
+    // A client that leaves in the middle is no bug of ours.
+    throw new ArqonError("malformed-body", "it ended early", { cause });
+  }
+  return body.slice();
+}
+
+/** Throws `malformed-body` when the bytes are not UTF-8. */
+export function bodyText(body: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(body);
+  } catch (cause) {
+    throw new ArqonError("malformed-body", "not UTF-8", { cause });
+  }
+}
+
+/**
+ * The text of one JSON object, as what comes first in it would have it: `start` is the beginning of an
+ * object without its end. Throws `malformed-body`, with an example of what is right, for what begins
+ * as no object; whether the rest is JSON the reader says.
+ */
+export function objectWith(start: string, text: string, example: string): string {
+  const rest = /^[ \t\r\n]*\{([^]*)$/.exec(text)?.[1];
+  if (rest === undefined) {
+    throw new ArqonError("malformed-body", `expected an object such as ${example}`);
+  }
+  return `${start}${/^[ \t\r\n]*\}/.test(rest) ? "" : ","}${rest}`;
+}

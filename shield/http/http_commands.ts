@@ -1,0 +1,172 @@
+/**
+ * Every command that has a path of its own over HTTP: which command it is, and what it takes. Only the
+ * table; how a request becomes the command is `command_call.ts`.
+ */
+import type { ClientRoute } from "./route.ts";
+import { DATA, HOLDER, READ, WRITE } from "./members.ts";
+import type { CommandMember } from "./members.ts";
+
+/** A command with a path of its own over HTTP. */
+export interface CommandRoute extends Pick<ClientRoute, "method" | "template"> {
+  /** Names it in generated clients. */
+  readonly id: string;
+  readonly tag: "state" | "locks" | "presence" | "moderation";
+  readonly summary: string;
+  readonly command: string;
+  /** Members of the data that are parts of the path: name in the template to name in the data. */
+  readonly path?: Readonly<Record<string, string>>;
+  /** Members of the data that the path settles. */
+  readonly fixed?: Readonly<Record<string, string>>;
+  /** In the query of GET and DELETE, in the body of the others. */
+  readonly members: readonly CommandMember[];
+  /** Members of which it needs exactly one. */
+  readonly either?: readonly string[];
+  /** Name of the result's schema. */
+  readonly result: string;
+}
+
+/**
+ * The room in which bans of the whole tenant are spoken when no room is named: a room like any other,
+ * whose grant they need, and whose subscribers hear of them.
+ */
+export const TENANT_ROOM = "~tenant";
+
+const ROOM = "/v1/rooms/{room}";
+const needed = (member: CommandMember): CommandMember => ({ ...member, required: true });
+
+const STATE: readonly CommandRoute[] = [
+  {
+    ...{ method: "GET", template: `${ROOM}/state`, id: "getState", tag: "state" },
+    summary: "The whole state of a room, and its lock",
+    command: "room.get",
+    members: [DATA.events_after, ...READ],
+    result: "State",
+  },
+  {
+    ...{ method: "GET", template: `${ROOM}/state/{key}`, id: "getKey", tag: "state" },
+    summary: "One key of a room's state",
+    command: "room.get",
+    path: { key: "key" },
+    members: [DATA.events_after, ...READ],
+    result: "Value",
+  },
+  {
+    ...{ method: "PUT", template: `${ROOM}/state/{key}`, id: "setKey", tag: "state" },
+    summary: "Sets one key of a room's state",
+    command: "room.set",
+    path: { key: "key" },
+    members: [DATA.value, HOLDER, ...WRITE],
+    result: "Written",
+  },
+  {
+    ...{ method: "DELETE", template: `${ROOM}/state/{key}`, id: "deleteKey", tag: "state" },
+    summary: "Deletes one key of a room's state",
+    command: "room.delete",
+    path: { key: "key" },
+    members: [HOLDER, ...WRITE],
+    result: "Written",
+  },
+];
+
+const LOCKS: readonly CommandRoute[] = [
+  {
+    ...{ method: "POST", template: `${ROOM}/lock`, id: "lock", tag: "locks" },
+    summary: "Takes a room's lock, or extends the lease of the one that you hold",
+    command: "room.lock",
+    members: [DATA.lease_ms, HOLDER, ...WRITE],
+    result: "Locked",
+  },
+  {
+    ...{ method: "DELETE", template: `${ROOM}/lock`, id: "unlock", tag: "locks" },
+    summary: "Gives the lock back that you hold",
+    command: "room.unlock",
+    members: [HOLDER, ...WRITE],
+    result: "Written",
+  },
+];
+
+const PRESENCE: readonly CommandRoute[] = [
+  {
+    ...{ method: "GET", template: `${ROOM}/presence`, id: "listMembers", tag: "presence" },
+    summary: "Who is in a room, page by page",
+    command: "presence.list",
+    members: [DATA.limit, DATA.after],
+    result: "Members",
+  },
+  {
+    ...{ method: "GET", template: `${ROOM}/presence/count`, id: "countMembers", tag: "presence" },
+    summary: "How many are in a room",
+    command: "presence.count",
+    members: [],
+    result: "Count",
+  },
+];
+
+const MODERATION: readonly CommandRoute[] = [
+  {
+    ...{ method: "POST", template: `${ROOM}/kick`, id: "kick", tag: "moderation" },
+    summary: "Ends the subscriptions of a user, or of one connection, to a room",
+    command: "room.kick",
+    members: [DATA.user_id, DATA.connection_id, DATA.reason, ...WRITE],
+    either: ["user_id", "connection_id"],
+    result: "Written",
+  },
+  {
+    ...{ method: "GET", template: `${ROOM}/bans`, id: "listRoomBans", tag: "moderation" },
+    summary: "Who is kept out of a room: by a ban of the room or of the whole tenant",
+    command: "room.bans",
+    members: [DATA.scope, DATA.limit, DATA.after],
+    result: "Bans",
+  },
+  {
+    ...{ method: "POST", template: `${ROOM}/bans`, id: "banFromRoom", tag: "moderation" },
+    summary: "Keeps a user out of a room",
+    command: "room.ban",
+    fixed: { scope: "room" },
+    members: [needed(DATA.user_id), DATA.ban_ms, DATA.reason, ...WRITE],
+    result: "Written",
+  },
+  {
+    ...{ method: "DELETE", template: `${ROOM}/bans/{user}`, id: "unbanFromRoom" },
+    tag: "moderation",
+    summary: "Lets a user into a room again",
+    command: "room.unban",
+    path: { user: "user_id" },
+    fixed: { scope: "room" },
+    members: WRITE,
+    result: "Written",
+  },
+  {
+    ...{ method: "GET", template: "/v1/bans", id: "listBans", tag: "moderation" },
+    summary: "Who is kept out of the whole tenant",
+    command: "room.bans",
+    fixed: { scope: "tenant" },
+    members: [DATA.limit, DATA.after],
+    result: "Bans",
+  },
+  {
+    ...{ method: "POST", template: "/v1/bans", id: "ban", tag: "moderation" },
+    summary: "Keeps a user out of the whole tenant",
+    command: "room.ban",
+    fixed: { scope: "tenant" },
+    members: [needed(DATA.user_id), DATA.ban_ms, DATA.reason, ...WRITE],
+    result: "Written",
+  },
+  {
+    ...{ method: "DELETE", template: "/v1/bans/{user}", id: "unban", tag: "moderation" },
+    summary: "Lets a user into the tenant again",
+    command: "room.unban",
+    path: { user: "user_id" },
+    fixed: { scope: "tenant" },
+    members: WRITE,
+    result: "Written",
+  },
+];
+
+/** All commands with a path of their own. */
+export const COMMAND_ROUTES: readonly CommandRoute[] = [
+  ...STATE,
+  ...LOCKS,
+  ...PRESENCE,
+  ...MODERATION,
+];

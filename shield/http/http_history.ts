@@ -1,0 +1,48 @@
+/**
+ * `GET /v1/rooms/{room}/messages`: the HTTP twin of `history.get`, with the same refusals. JSON, or a
+ * Protobuf `History` for who accepts that.
+ */
+import { httpCaller } from "./route.ts";
+import type { ClientHandler } from "./route.ts";
+import type { HttpRates } from "../rates/http_rates.ts";
+import { bump } from "../stats/stats.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { History } from "../durable/history.ts";
+import { isProtobufType, rangeOfParams } from "../durable/history_query.ts";
+
+/** What answers over HTTP need of the process. */
+export interface HttpHistoryContext {
+  readonly history: Pick<History, "answer" | "limits">;
+  readonly stats: Pick<ShieldStats, "ingress_ops">;
+  readonly rates: Pick<HttpRates, "take">;
+  /** Whether a token may be in the URL. */
+  readonly query_token: boolean;
+}
+
+/** Answers 200 with the page. Rejects with a refusal. */
+export function createHttpHistory(context: HttpHistoryContext): ClientHandler {
+  const { history, stats, rates, query_token } = context;
+  const others = query_token ? ["access_token"] : [];
+  return async ({ request, client, url: { searchParams }, names: { room = "" } }) => {
+    const { identity } = client;
+    bump(stats.ingress_ops, "http_history");
+    rates.take(identity, request.url.length);
+    const caller = httpCaller(client, request.headers);
+    const ask = () => rangeOfParams(searchParams, history.limits, others);
+    const answer = await history.answer(caller, room, ask);
+    const protobuf = acceptsProtobuf(request);
+    const body = protobuf ? answer.protobuf() : answer.json();
+    return new Response(new Uint8Array(body), {
+      headers: {
+        "content-type": protobuf ? "application/protobuf" : "application/json",
+        "cache-control": "no-store",
+        "vary": "accept",
+      },
+    });
+  };
+}
+
+/** Whether a request asks for Protobuf by name; all others get JSON. */
+function acceptsProtobuf(request: Request): boolean {
+  return (request.headers.get("accept") ?? "").split(",").some(isProtobufType);
+}

@@ -1,0 +1,54 @@
+/** `GET /v1/rooms/{room}/messages` as a function of requests. Routes and tokens: `tests/history_test.ts`. */
+import assert from "node:assert/strict";
+import { readEnvelope, readHistory } from "@arqon/proto";
+import { Registry } from "prom-client";
+import { configFrom } from "../../shared/config/load.ts";
+import { HttpRates } from "../rates/http_rates.ts";
+import { RateTable } from "../rates/rates.ts";
+import { createStats } from "../stats/stats.ts";
+import { ann } from "../auth/testing/identity.ts";
+import { createHttpHistory } from "./http_history.ts";
+import { testHistory } from "../durable/testing/history.ts";
+
+function testHttp(limits: Record<string, number> = {}) {
+  const test = testHistory();
+  const stats = createStats();
+  const table = new RateTable(configFrom({ limits }).limits, new Registry(), test.log.now_ms);
+  const rates = new HttpRates(table, () => test.log.now_ms);
+  const answer = createHttpHistory({ history: test.history, stats, rates, query_token: true });
+  const get = (query: string, headers: Record<string, string> = {}, room = "kept-1") => {
+    const request = new Request(`http://shield/v1/rooms/${room}/messages${query}`, { headers });
+    const client = { identity: ann, remote_ip: "127.0.0.1" };
+    return answer({ request, client, url: new URL(request.url), names: { room } });
+  };
+  return { ...test, stats, request: get };
+}
+
+Deno.test("a page is JSON, or Protobuf for who accepts it, and is not to be kept", async () => {
+  const { put, request, stats } = testHttp();
+  for (const type of ["a", "b", "c"]) put("kept-1", { type });
+  const json = await request("?after=1&limit=1");
+  assert.equal(json.headers.get("content-type"), "application/json");
+  assert.equal(json.headers.get("cache-control"), "no-store");
+  const page = await json.json();
+  assert.deepEqual([page.messages.length, page.offset, page.more], [1, 3, true]);
+  assert.deepEqual([page.messages[0].type, page.messages[0].offset], ["b", 2]);
+  const accept = "text/html, application/protobuf;q=0.9";
+  const protobuf = await request("?reverse=true&access_token=secret", { accept });
+  assert.equal(protobuf.headers.get("content-type"), "application/protobuf");
+  const history = readHistory(await protobuf.bytes());
+  assert.deepEqual(history.messages.map((one) => readEnvelope(one).offset), [3, 2, 1]);
+  assert.equal(stats.ingress_ops["http_history"], 2);
+});
+
+Deno.test("refusals are those of the command, and a user who asks too often is one", async () => {
+  const { request, log } = testHttp({ messages_per_second: 5 });
+  await assert.rejects(request("?limit=5000"), { reason: "invalid-field" });
+  await assert.rejects(request("?since=1"), { reason: "unknown-field" });
+  await assert.rejects(request("", {}, "live"), { reason: "not-durable" });
+  await assert.rejects(request("", {}, "a.b"), { reason: "invalid-room" });
+  for (let n = 0; n < 6; n++) await request("");
+  await assert.rejects(request(""), { reason: "rate-limited", code: 429 });
+  log.now_ms += 1_000;
+  await request("");
+});

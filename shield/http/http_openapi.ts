@@ -1,0 +1,95 @@
+/**
+ * The description of the HTTP API of the client listener (OpenAPI 3.1), as `GET /v1/openapi.json` gives
+ * it there. It is made of the tables of routes, `own_routes.ts` and `commands.ts`; the schemas of answers
+ * are `openapi_answers.ts`.
+ */
+import { ID, inPath, operation, PROBLEM } from "../openapi/openapi_parts.ts";
+import type { Parameter, RefusalWords, Schema } from "../openapi/openapi_parts.ts";
+import { COMMAND_ROUTES } from "./http_commands.ts";
+import { commandAbout } from "./openapi_commands.ts";
+import { FIELD, USER } from "./members.ts";
+import { ANSWERS } from "./openapi_answers.ts";
+import { LISTENER_ROUTES, OWN_ROUTES } from "./own_routes.ts";
+import type { DescribedRoute } from "./route.ts";
+
+const TAGS: Readonly<Record<string, string>> = {
+  messages: "publish, and read what was kept",
+  state: "keys and values of a room",
+  locks: "leases with a fence",
+  presence: "who is in a room",
+  moderation: "who may not be in it; for tokens of role service or admin",
+  commands: "any command, as it is sent over a socket",
+  client: "about this API and one's token",
+};
+
+const WORDS: RefusalWords = {
+  texts: {
+    400: "what is asked for is not as it should be: the text says where, and what is right",
+    401: "no token, or one that is not good",
+    403:
+      "no grant or role for it, banned, refused by a policy, or the page's origin is not allowed",
+    404: "there is no such path",
+    405: "the path does not take this method; see Allow",
+    408: "no answer in time: it may have been done; repeat it with the same command_id",
+    409: "the version, the fence or the lock is another one; see Retry-After for a lock",
+    413: "too large",
+    415: "the body has another content type",
+    429: "too many, too fast or over a limit; see Retry-After",
+    500: "an error of the Shield or Brain, which has logged it",
+    503: "what is needed is not available now; see Retry-After",
+  },
+  usual: [400, 401, 403, 413, 429, 500, 503],
+};
+
+/** What a path's parts are. */
+const PARTS: Readonly<Record<string, Parameter>> = {
+  room: inPath("room", "the room", ID),
+  key: inPath("key", "the key, percent-encoded; 1 to 256 bytes", { ...FIELD, minLength: 1 }),
+  user: inPath("user", "the user, percent-encoded; 1 to 128 bytes", USER),
+};
+
+function partsOf(template: string): Parameter[] {
+  const names = [...template.matchAll(/\{([a-z]+)\}/g)].map(([, name = ""]) => name);
+  return names.flatMap((name) => PARTS[name] ?? []);
+}
+
+function paths(): Record<string, Record<string, Schema>> {
+  const all: Record<string, Record<string, Schema>> = {};
+  const commands = COMMAND_ROUTES.map((route) => ({ ...route, about: commandAbout(route) }));
+  const own: readonly DescribedRoute[] = Object.values(OWN_ROUTES);
+  for (const route of [...own, ...LISTENER_ROUTES, ...commands]) {
+    const { method, template, about: { query = [], ...about } } = route;
+    const parameters = [...partsOf(template), ...query];
+    const described = operation({ ...about, parameters, words: WORDS });
+    all[template] = { ...all[template], [method.toLowerCase()]: described };
+  }
+  return all;
+}
+
+/** The whole document. */
+export const CLIENT_OPENAPI: Schema = {
+  openapi: "3.1.0",
+  info: {
+    title: "ArqonBus client API",
+    version: "1",
+    description: "On the client listener of every Shield ([server], port 4000). The same tokens, " +
+      "grants, policies, schemas, limits and refusals as over WebSocket. Answers are the text form " +
+      "of an ACK; refusals are problem bodies (RFC 9457) whose status is the code.",
+    license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+  },
+  servers: [{ url: "/", description: "the Shield that gave this description" }],
+  security: [{ token: [] }],
+  tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
+  paths: paths(),
+  components: {
+    securitySchemes: {
+      token: {
+        type: "http",
+        scheme: "bearer",
+        bearerFormat: "JWT",
+        description: "a client's token",
+      },
+    },
+    schemas: { Problem: PROBLEM, ...ANSWERS },
+  },
+};

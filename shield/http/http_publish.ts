@@ -1,0 +1,99 @@
+/**
+ * `POST /v1/rooms/{room}/messages`: the HTTP twin of PUB for backends. JSON or Protobuf body, the
+ * same pipeline and the same codes; the body is bounded while it is read.
+ */
+import { ArqonError, decodeClientText, encodeTextAck, scanEnvelope, writeAck } from "@arqon/proto";
+import type { Ack, ScannedEnvelope } from "@arqon/proto";
+import { runCommand } from "./command_call.ts";
+import type { CommandContext } from "./command_call.ts";
+import { inRequestTrace } from "./request_trace.ts";
+import { httpCaller } from "./route.ts";
+import type { ClientHandler } from "./route.ts";
+import { bodyText, isProtobufBody, objectWith, readBody } from "./http_body.ts";
+import { EMPTY_ACK } from "../message/request_ref.ts";
+import type { Limits } from "../../shared/config/schema.ts";
+import type { FlushQueue } from "../connection/flush_queue.ts";
+import { publish } from "../message/pipeline.ts";
+import { requireRoomId } from "../../shared/subjects/subject.ts";
+import type { Caller } from "../message/caller.ts";
+import { bump } from "../stats/stats.ts";
+
+/** The same parts that publish for sockets, so that HTTP gets the same answers. */
+export interface HttpPublishContext extends Omit<CommandContext, "query_token"> {
+  readonly flushes: FlushQueue;
+}
+
+/** Answers 200 with the Ack, in the form of the request. Rejects with a refusal. */
+export function createHttpPublish(context: HttpPublishContext): ClientHandler {
+  return async ({ request, client, names: { room = "" } }) => {
+    const { identity } = client;
+    requireRoomId(room);
+    const protobuf = isProtobufBody(request);
+    const body = await readBody(request, context.limits.max_frame_bytes);
+    context.stats.ingress_bytes += body.length;
+    bump(context.stats.ingress_ops, "http_publish");
+    const tenant = context.tenants.of(identity.tenant_id);
+    tenant.ingress_messages++;
+    tenant.ingress_bytes += body.length;
+    context.rates.take(identity, body.length);
+    const sent = protobuf
+      ? inRoom(scanEnvelope(body, context.limits), room)
+      : readJson(body, room, context.limits);
+    const envelope = inRequestTrace(context.path, sent, request.headers);
+    const ack = await run(context, httpCaller(client, request.headers), envelope);
+    return protobuf
+      ? new Response(new Uint8Array(writeAck(ack)), {
+        // A command that the Brain refused has the Brain's code, as any other refusal has its own.
+        status: ack.code === 0 ? 200 : ack.code,
+        headers: { "content-type": "application/protobuf" },
+      })
+      : new Response(encodeTextAck(ack), { headers: { "content-type": "application/json" } });
+  };
+}
+
+async function run(
+  context: HttpPublishContext,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+): Promise<Ack> {
+  const { kind } = envelope.payload;
+  switch (kind) {
+    case "cmd":
+      return await runCommand(context, caller, envelope);
+    case "event":
+    case "signal":
+      return await runPublish(context, caller, envelope);
+    default:
+      return kind satisfies never;
+  }
+}
+
+async function runPublish(
+  context: HttpPublishContext,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+): Promise<Ack> {
+  const stored = await publish(context.path, { caller, origin: undefined }, envelope);
+  const ack = { ...EMPTY_ACK, request_id: envelope.request_id };
+  if (stored !== undefined) return { ...ack, offset: stored.offset };
+  await new Promise<void>((resolve, reject) => {
+    context.flushes.push((error) => error === undefined ? resolve() : reject(error));
+  });
+  return ack;
+}
+
+function inRoom(envelope: ScannedEnvelope, room: string): ScannedEnvelope {
+  if (envelope.room_id !== "" && envelope.room_id !== room) {
+    throw new ArqonError("invalid-field", "room_id differs from the room of the path");
+  }
+  return { ...envelope, room_id: room };
+}
+
+/** The body is the text form of PUB without `op` and `room`, which the path gives. */
+function readJson(body: Uint8Array, room: string, limits: Limits): ScannedEnvelope {
+  const start = `{"op":"pub","room":${JSON.stringify(room)}`;
+  const frame = objectWith(start, bodyText(body), '{"type":"chat","data":{}}');
+  const operation = decodeClientText(frame, limits);
+  if (operation.kind === "publish") return operation.envelope;
+  throw new ArqonError("malformed-body", "expected a message");
+}

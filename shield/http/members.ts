@@ -1,0 +1,177 @@
+/**
+ * What a command over HTTP may be given beside its path: members of a JSON body, or parameters of the
+ * query under the same names. Reads them strictly; what they become is `command_call.ts`, and the
+ * description that others read is made from them, too.
+ */
+import { ArqonError, DecodeError, jsonMembers } from "@arqon/proto";
+import { ID, TEXT } from "../openapi/openapi_parts.ts";
+import type { Schema } from "../openapi/openapi_parts.ts";
+import { bodyText, readBody, requireJson } from "./http_body.ts";
+
+/** A member that a command may be given. */
+export interface CommandMember {
+  readonly name: string;
+  /**
+   * What the member belongs to: the command's data, the command itself, or the holder of a lock.
+   */
+  readonly of: "data" | "command" | "holder";
+  readonly description: string;
+  readonly schema: Schema;
+  readonly required?: true;
+}
+
+/** The given members by name, as JSON text. */
+export type GivenMembers = ReadonlyMap<string, string>;
+
+/** A version, a fence or an id, as it is sent: beyond 2^53 a string of digits. */
+export const POSITION: Schema = {
+  oneOf: [
+    { type: "integer", minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
+    { type: "string", pattern: "^[0-9]{1,19}$" },
+  ],
+};
+/** Small text, up to `[limits] field_bytes`. */
+export const FIELD: Schema = { type: "string", maxLength: 256 };
+/** A user of the tenant. */
+export const USER: Schema = { type: "string", minLength: 1, maxLength: 128 };
+const of = (
+  where: CommandMember["of"],
+  name: string,
+  description: string,
+  schema: Schema = TEXT,
+): CommandMember => ({ name, of: where, description, schema });
+const whole = (minimum: number, maximum: number): Schema => ({ type: "integer", minimum, maximum });
+
+const AFTER_VERSION = of(
+  "command",
+  "after_version",
+  "a version that you have seen: the answer is no older",
+  POSITION,
+);
+const EPOCH = of("command", "epoch", "the epoch that the versions belong to", FIELD);
+const FENCE = of("command", "fence", "the fence of the lock that you hold", POSITION);
+const EXPECT_VERSION = of(
+  "command",
+  "expect_version",
+  "the version that the room must be at",
+  POSITION,
+);
+const COMMAND_ID = of("command", "command_id", "makes a repetition harmless", FIELD);
+
+/** The holder of the lock, or whoever takes it. */
+export const HOLDER = of("holder", "holder_id", "your name for who holds the lock", {
+  ...ID,
+  pattern: "^[A-Za-z0-9_~:=-]{1,32}$",
+});
+/** Members of every read of state. */
+export const READ = [AFTER_VERSION, EPOCH, FENCE];
+/** Members of every change. */
+export const WRITE = [EXPECT_VERSION, AFTER_VERSION, EPOCH, FENCE, COMMAND_ID];
+
+const TEN_YEARS_MS = 315_360_000_000;
+
+/** Members of a command's data. */
+export const DATA = {
+  value: { ...of("data", "value", "any JSON", {}), required: true },
+  events_after: of(
+    "data",
+    "events_after",
+    "also what happened after this version",
+    whole(0, Number.MAX_SAFE_INTEGER),
+  ),
+  lease_ms: of("data", "ttl_ms", "how long the lease is", whole(1, 86_400_000)),
+  ban_ms: of("data", "ttl_ms", "for how long; absent: without an end", whole(1, TEN_YEARS_MS)),
+  reason: of("data", "reason", "for people", { ...FIELD, type: ["string", "null"] }),
+  user_id: of("data", "user_id", "the user", USER),
+  connection_id: of("data", "connection_id", "the connection", ID),
+  scope: of("data", "scope", "only bans of the room, or of the tenant", {
+    type: "string",
+    enum: ["room", "tenant"],
+  }),
+  limit: of("data", "limit", "how many on a page", whole(1, 1_000)),
+  after: of("data", "after", "`next` of the page before", { ...FIELD, minLength: 1 }),
+} as const satisfies Readonly<Record<string, CommandMember>>;
+
+/** More members than any path knows. */
+const MEMBERS_MAX = 32;
+const DIGITS = /^[0-9]{1,20}$/;
+
+const quoted = (text: string) => JSON.stringify(text.slice(0, 64));
+
+function unknown(name: string, known: readonly CommandMember[]): ArqonError {
+  const right = known.map(({ name }) => name).join(", ") || "none";
+  return new ArqonError("unknown-field", `${quoted(name)}; known here: ${right}`);
+}
+
+/**
+ * Reads members from the query. Throws `unknown-field`, `repeated-field` or `invalid-field`.
+ * `others` are parameters that are not about the command.
+ */
+export function membersOfQuery(
+  { searchParams }: URL,
+  known: readonly CommandMember[],
+  others: readonly string[],
+): GivenMembers {
+  const given = new Map<string, string>();
+  for (const [name, value] of searchParams) {
+    if (others.includes(name)) continue;
+    const member = known.find((one) => one.name === name);
+    if (member === undefined) throw unknown(name, known);
+    if (given.has(name)) throw new ArqonError("repeated-field", quoted(name));
+    given.set(name, queryValue(member, value));
+  }
+  return given;
+}
+
+function queryValue({ name, schema }: CommandMember, value: string): string {
+  if (schema["type"] === "string") return JSON.stringify(value);
+  if (!DIGITS.test(value)) {
+    throw new ArqonError("invalid-field", `${name}: ${quoted(value)}; expected a whole number`);
+  }
+  // A position may be beyond 2^53, and then is a string of digits.
+  return schema["type"] === "integer" ? String(BigInt(value)) : `"${value}"`;
+}
+
+/**
+ * Reads members from the body; no body is an empty object. Throws `unsupported-media-type`,
+ * `malformed-body`, `repeated-field` or `unknown-field`.
+ */
+export function membersOfBody(
+  request: Request,
+  body: Uint8Array,
+  known: readonly CommandMember[],
+): GivenMembers {
+  if (body.length === 0) return new Map();
+  requireJson(request);
+  const given = objectText(bodyText(body));
+  for (const name of given.keys()) {
+    if (!known.some((one) => one.name === name)) throw unknown(name, known);
+  }
+  return given;
+}
+
+/** The members of one JSON object as they are written. Throws `malformed-body` or `repeated-field`. */
+export function objectText(text: string): Map<string, string> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new ArqonError("malformed-body", "it is not JSON", { cause });
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new ArqonError("malformed-body", "expected one JSON object");
+  }
+  const tooMany = () => new DecodeError("malformed-frame", `more than ${MEMBERS_MAX} members`);
+  const members = jsonMembers(text, 0, MEMBERS_MAX, tooMany);
+  return new Map(
+    Array.from(members.values(), ({ key, start, end }) => [key, text.slice(start, end)]),
+  );
+}
+
+/** Rejects with `malformed-body` when a request whose members are in the query has a body all the same. */
+export async function refuseBody(request: Request): Promise<void> {
+  if (request.body === null) return;
+  const { length } = await readBody(request, 1).catch(() => ({ length: 1 }));
+  if (length === 0) return;
+  throw new ArqonError("malformed-body", "there is none here; what it takes is in the query");
+}

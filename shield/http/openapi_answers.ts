@@ -1,0 +1,123 @@
+/** Schemas of what the HTTP API of the client listener takes and answers. Paths are `openapi.ts`. */
+import { BOOLEAN, COUNT, ID, list, object, ref, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
+import type { Schema } from "../openapi/openapi_parts.ts";
+import { FIELD, POSITION as SENT_POSITION } from "./members.ts";
+
+const VERSIONED = { version: COUNT, epoch: TEXT };
+const ANY: Schema = {};
+/** A number, or beyond 2^53 a string of digits. */
+const POSITION: Schema = { type: ["number", "string"] };
+
+/** The text form of an ACK with that result; undefined: without one. */
+export const ackOf = (result: Schema | undefined): Schema => ({
+  ...object({
+    op: { const: "ack" },
+    id: POSITION,
+    code: { const: 0 },
+    offset: POSITION,
+    ...(result === undefined ? {} : { result }),
+  }, ["offset"]),
+});
+
+const DATA: Schema = {
+  description: "any JSON; as content_type says: JSON, a string, or an object with base64",
+};
+/** Members of every envelope in text form. */
+const ENVELOPE = {
+  id: { ...SENT_POSITION, description: "comes back in the answer" },
+  ack: BOOLEAN,
+  message_id: { ...FIELD, description: "makes a repetition harmless" },
+  headers: { type: "object", additionalProperties: TEXT },
+  trace_id: { ...TEXT, pattern: "^[0-9a-f]{32}$" },
+  tenant_id: TEXT,
+  signature: { ...TEXT, contentEncoding: "base64" },
+  data: DATA,
+  content_type: FIELD,
+};
+const EVENT = {
+  type: FIELD,
+  schema_id: FIELD,
+  ...ENVELOPE,
+  signal: object({
+    kind: { ...TEXT, enum: ["DISCONNECT", "BAN", "UNBAN", "REVOKE", "DRAIN", "GAP"] },
+    target: TEXT,
+    reason: TEXT,
+    until_ms: UNIX_MS,
+  }, ["target", "reason", "until_ms"]),
+};
+const all = (properties: Readonly<Record<string, Schema>>): readonly string[] =>
+  Object.keys(properties);
+
+/** The strict reading of what a client sends. */
+const only = (schema: Schema): Schema => ({ ...schema, additionalProperties: false });
+
+/** One message to the room of the path. */
+export const MESSAGE: Schema = only(object(EVENT, all(EVENT)));
+/** Any command in text form. */
+export const COMMAND: Schema = only(object({
+  name: FIELD,
+  ...ENVELOPE,
+  expect_version: SENT_POSITION,
+  after_version: SENT_POSITION,
+  fence: SENT_POSITION,
+  epoch: FIELD,
+  command_id: FIELD,
+}, [...all(ENVELOPE), "expect_version", "after_version", "fence", "epoch", "command_id"]));
+/** Many messages, or one for many rooms. */
+export const BATCH: Schema = {
+  oneOf: [
+    only(
+      object({ messages: { ...list(object({ room: ID, ...EVENT }, all(EVENT))), minItems: 1 } }),
+    ),
+    only(object({ rooms: { ...list(ID), minItems: 1, uniqueItems: true }, ...EVENT }, all(EVENT))),
+  ],
+};
+
+const LOCK = object({ holder: TEXT, connection_id: TEXT, until_ms: UNIX_MS, fence: COUNT });
+/** Members of the answers to reads that asked for events. */
+const EVENTS = { events: list({ type: "object" }), truncated: BOOLEAN };
+const MEMBER = object({ connection_id: TEXT, user_id: TEXT, meta: ANY, joined_ms: UNIX_MS });
+const BAN = object({
+  user_id: TEXT,
+  scope: { ...TEXT, enum: ["room", "tenant"] },
+  until_ms: { ...UNIX_MS, description: "Unix time in milliseconds; 0: without an end" },
+  reason: TEXT,
+  by: TEXT,
+  created_ms: UNIX_MS,
+});
+const COUNTS = { connections: COUNT, users: COUNT };
+
+/** The schemas by name. */
+export const ANSWERS: Readonly<Record<string, Schema>> = {
+  Written: object(VERSIONED),
+  Locked: object({ ...VERSIONED, fence: COUNT, until_ms: UNIX_MS }),
+  State: object({ ...VERSIONED, state: { type: "object" }, lock: LOCK, ...EVENTS }, [
+    "lock",
+    "events",
+    "truncated",
+  ]),
+  Value: object({ ...VERSIONED, key: TEXT, value: ANY, exists: BOOLEAN, ...EVENTS }, [
+    "events",
+    "truncated",
+  ]),
+  Members: object({ members: list(MEMBER), ...COUNTS, next: TEXT }, ["next"]),
+  Count: object(COUNTS),
+  Bans: object({ bans: list(BAN), count: COUNT, next: TEXT }, ["next"]),
+  Ack: object({
+    op: { const: "ack" },
+    id: POSITION,
+    code: COUNT,
+    reason: TEXT,
+    message: TEXT,
+    offset: POSITION,
+    retry_after_ms: COUNT,
+  }, ["reason", "message", "offset", "retry_after_ms"]),
+  BatchAnswer: object({ results: list(ref("Ack")), refused: COUNT }),
+  History: object({
+    messages: list({ type: "object" }),
+    offset: POSITION,
+    epoch: TEXT,
+    more: BOOLEAN,
+  }),
+  Identity: object({ tenant_id: ID, user_id: TEXT, role: TEXT, token_expires_ms: UNIX_MS }),
+};

@@ -1,0 +1,83 @@
+/**
+ * The routes of the client listener that are no command with a path of their own, and what each says
+ * of itself. Who answers them is `start.ts`; those of commands are `commands.ts`.
+ */
+import { inQuery, ref } from "../openapi/openapi_parts.ts";
+import { ackOf, BATCH, COMMAND, MESSAGE } from "./openapi_answers.ts";
+import type { DescribedRoute } from "./route.ts";
+
+/** Where the description is found; it needs no token. */
+export const OPENAPI_PATH = "/v1/openapi.json";
+
+const ROOM_MESSAGES = "/v1/rooms/{room}/messages";
+
+const HISTORY_QUERY = [
+  inQuery("after", "messages above this offset", { type: "integer", minimum: 0 }),
+  inQuery("before", "messages below this offset", { type: "integer", minimum: 0 }),
+  inQuery("limit", "how many", { type: "integer", minimum: 1, maximum: 1_000, default: 100 }),
+  inQuery("reverse", "the newest first", { type: "boolean" }),
+];
+
+/** What the table of the client API answers, besides commands. */
+export const OWN_ROUTES = {
+  publish: {
+    method: "POST",
+    template: ROOM_MESSAGES,
+    about: {
+      ...{ id: "publish", tag: "messages", summary: "Publishes one message" },
+      body: { schema: MESSAGE },
+      answer: ackOf(undefined),
+      refusals: [408, 409],
+    },
+  },
+  history: {
+    method: "GET",
+    template: ROOM_MESSAGES,
+    about: {
+      ...{ id: "history", tag: "messages", summary: "The kept messages of a durable room" },
+      query: HISTORY_QUERY,
+      answer: ref("History"),
+      refusals: [409],
+    },
+  },
+  publishMany: {
+    method: "POST",
+    template: "/v1/messages",
+    about: {
+      ...{ id: "publishMany", tag: "messages" },
+      summary: "Publishes many messages, or one to many rooms; each has its answer",
+      body: { schema: BATCH },
+      answer: ref("BatchAnswer"),
+    },
+  },
+  command: {
+    method: "POST",
+    template: "/v1/rooms/{room}/commands",
+    about: {
+      ...{ id: "command", tag: "commands", summary: "Runs any command, as over a socket" },
+      body: { schema: COMMAND },
+      answer: ackOf({ type: "object" }),
+      refusals: [408, 409],
+    },
+  },
+} as const satisfies Readonly<Record<string, DescribedRoute>>;
+
+/** What the listener answers itself (`shield/http/http.ts`). */
+export const LISTENER_ROUTES: readonly DescribedRoute[] = [
+  {
+    method: "GET",
+    template: "/v1/auth/check",
+    about: {
+      ...{ id: "authCheck", tag: "client", summary: "Who the token is, or why it is refused" },
+      answer: ref("Identity"),
+    },
+  },
+  {
+    method: "GET",
+    template: OPENAPI_PATH,
+    about: {
+      ...{ id: "openapi", tag: "client", summary: "This description", open: true },
+      answer: { type: "object" },
+    },
+  },
+];

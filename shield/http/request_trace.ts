@@ -1,0 +1,19 @@
+/** The trace of an HTTP request as that of the message that it brings. What is traced is `traces.ts`. */
+import type { ScannedEnvelope } from "@arqon/proto";
+import { parseTraceparent, TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
+import type { MessagePath } from "../message/pipeline.ts";
+import { clientTraceId } from "../traces/trace_parent.ts";
+
+/** Gives the message the request's `traceparent`, unless it has a trace of its own. */
+export function inRequestTrace(
+  { traces }: Pick<MessagePath, "traces">,
+  envelope: ScannedEnvelope,
+  headers: Headers,
+): ScannedEnvelope {
+  const context = parseTraceparent(headers.get(TRACEPARENT) ?? "");
+  if (context === undefined || envelope.trace_id !== "") return envelope;
+  if (clientTraceId(envelope) !== undefined) return envelope;
+  const placed = { ...envelope, trace_id: context.trace_id };
+  traces?.place(placed, context);
+  return placed;
+}

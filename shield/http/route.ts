@@ -1,0 +1,101 @@
+/**
+ * The HTTP API of the client listener as a table: which methods a path has, and who answers. Tokens,
+ * Origin and refusals are `shield/http/http.ts`; the routes themselves are the other files here.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Caller, Client } from "../message/caller.ts";
+import type { OperationOptions, RouteAbout } from "../openapi/openapi_parts.ts";
+import { policyHeaders } from "../auth/request_headers.ts";
+
+/** One request of a client whose token was good. */
+export interface ClientCall {
+  readonly request: Request;
+  readonly client: Client;
+  readonly url: URL;
+  /** Parts of the path by their names in the template, decoded and otherwise unchecked. */
+  readonly names: Readonly<Record<string, string>>;
+}
+
+/** Answers one method of one path. Rejects with a refusal. */
+export type ClientHandler = (call: ClientCall) => Promise<Response>;
+
+/** What a route says of itself; the parts of its path are described where they all are. */
+type ClientAbout = Omit<OperationOptions, "parameters" | "words"> & Pick<RouteAbout, "query">;
+
+/** One method of one path, as it is described. */
+export interface DescribedRoute {
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  /** The path's template, for example `/v1/rooms/{room}/state/{key}`. */
+  readonly template: string;
+  readonly about: ClientAbout;
+}
+
+/** One method of one path, and who answers. There is none without a description. */
+export interface ClientRoute extends DescribedRoute {
+  readonly answer: ClientHandler;
+}
+
+/** What the table has for one path. */
+export interface FoundPath {
+  /** The methods of the path, at least one. */
+  readonly methods: ReadonlyMap<string, ClientHandler>;
+  /** The path's parts. Throws `invalid-room` or `invalid-field` for a malformed % escape. */
+  readonly names: () => Readonly<Record<string, string>>;
+}
+
+interface CompiledPath {
+  readonly shape: RegExp;
+  readonly names: readonly string[];
+  readonly methods: Map<string, ClientHandler>;
+}
+
+const NAME = /\{([a-z_]+)\}/g;
+
+/** The routes, looked up by path. */
+export class ClientTable {
+  readonly #paths = new Map<string, CompiledPath>();
+
+  constructor(routes: Iterable<ClientRoute>) {
+    for (const { method, template, answer } of routes) {
+      const path = this.#paths.get(template) ?? {
+        shape: new RegExp(`^${template.replaceAll(NAME, "([^/]*)")}$`),
+        names: [...template.matchAll(NAME)].map(([, name = ""]) => name),
+        methods: new Map(),
+      };
+      this.#paths.set(template, path);
+      path.methods.set(method, answer);
+    }
+  }
+
+  /** Each route as `METHOD template`. */
+  *list(): Iterable<string> {
+    for (const [template, { methods }] of this.#paths) {
+      for (const method of methods.keys()) yield `${method} ${template}`;
+    }
+  }
+
+  find(pathname: string): FoundPath | undefined {
+    for (const { shape, names, methods } of this.#paths.values()) {
+      const match = shape.exec(pathname);
+      if (match === null) continue;
+      const part = (name: string, at: number) => [name, decoded(name, match[at + 1] ?? "")];
+      return { methods, names: () => Object.fromEntries(names.map(part)) };
+    }
+    return undefined;
+  }
+}
+
+function decoded(name: string, encoded: string): string {
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    const reason = name === "room" ? "invalid-room" : "invalid-field";
+    throw new ArqonError(reason, "the path has a malformed % escape");
+  }
+}
+
+/** The caller as policies see it: the requests of one user look like those of one connection. */
+export function httpCaller(client: Client, headers: Headers): Caller {
+  const connection_id = `http:${client.identity.user_key}`;
+  return { ...client, connection_id, request_headers: policyHeaders(headers) };
+}

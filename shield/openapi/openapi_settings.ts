@@ -1,0 +1,148 @@
+/** What the routes about mirroring, room classes, revocations and a Shield itself say of themselves. */
+import { REVOCATION_KINDS } from "../../shared/records/revocations.ts";
+import {
+  abouts,
+  BOOLEAN,
+  COUNT,
+  ID,
+  inQuery,
+  list,
+  object,
+  ref,
+  TENANT,
+  TEXT,
+  UNIX_MS,
+} from "./openapi_parts.ts";
+import type { Schema } from "./openapi_parts.ts";
+
+const OBJECT: Schema = { type: "object" };
+const SETTINGS = ref("TenantSettings");
+
+/** What several paths use. */
+export const SETTINGS_SCHEMAS: Readonly<Record<string, Schema>> = {
+  TenantSettings: object({ tenant: ID, version: COUNT, revision: COUNT, here: OBJECT }),
+};
+
+/** Routes of mirror. */
+export const MIRROR_ABOUT = abouts({
+  listMirrorRules: {
+    tag: "mirror",
+    summary: "the mirror rules in force here",
+    answer: object({ node_id: ID, rules: list(OBJECT), truncated: BOOLEAN }),
+  },
+  explainMirror: {
+    tag: "mirror",
+    summary: "which rule a subject is under, and whether a key is mirrored",
+    query: [
+      inQuery("subject", "in.t.TENANT.r.ROOM", TEXT, true),
+      inQuery("key", "a trace id, or a connection's id", TEXT),
+    ],
+    answer: OBJECT,
+  },
+  getMirrorDiff: {
+    tag: "mirror",
+    summary: "what candidates would have decided otherwise, at this Shield",
+    query: [TENANT],
+    answer: object({ node_id: ID, tenant: ID, candidates: list(OBJECT) }),
+  },
+  resetMirrorDiff: {
+    tag: "mirror",
+    summary: "forgets what candidates have decided",
+    query: [TENANT, inQuery("candidate", "only this one", TEXT)],
+    answer: OBJECT,
+  },
+  getMirrorRules: { tag: "mirror", summary: "a tenant's own mirror rules", answer: SETTINGS },
+  setMirrorRule: {
+    tag: "mirror",
+    summary: "sets a tenant's mirror rule of one prefix",
+    answer: SETTINGS,
+    refusals: [409],
+  },
+  removeMirrorRule: {
+    tag: "mirror",
+    summary: "removes a tenant's mirror rule",
+    query: [inQuery("prefix", "the rule's prefix", TEXT, true)],
+    answer: SETTINGS,
+    refusals: [409],
+  },
+  resetSettings: {
+    tag: "mirror",
+    summary: "begins a tenant's settings anew that cannot be read",
+    answer: SETTINGS,
+    refusals: [409],
+  },
+});
+
+/** Routes of classes. */
+export const CLASSES_ABOUT = abouts({
+  listRoomClasses: {
+    tag: "room classes",
+    summary: "the room classes in force",
+    answer: object({ node_id: ID, classes: list(OBJECT), truncated: BOOLEAN }),
+  },
+  explainRoomClass: {
+    tag: "room classes",
+    summary: "which class a room is of, and why",
+    query: [TENANT, inQuery("room", "the room", ID, true)],
+    answer: OBJECT,
+  },
+  getRoomClasses: { tag: "room classes", summary: "a tenant's own room classes", answer: SETTINGS },
+  setRoomClass: {
+    tag: "room classes",
+    summary: "sets a tenant's room class",
+    answer: SETTINGS,
+    refusals: [409],
+  },
+  removeRoomClass: {
+    tag: "room classes",
+    summary: "removes a tenant's room class",
+    query: [inQuery("room", "the class's pattern", TEXT, true)],
+    answer: SETTINGS,
+    refusals: [409],
+  },
+});
+
+/** Routes of revocations. */
+export const REVOCATIONS_ABOUT = abouts({
+  listRevocations: {
+    tag: "revocations",
+    summary: "what is revoked",
+    query: [inQuery("tenant", "only of this tenant", TEXT)],
+    answer: object({ node_id: ID, revocations: list(OBJECT), truncated: BOOLEAN }),
+  },
+  revoke: {
+    tag: "revocations",
+    summary: "revokes a user's tokens, one token, or a tenant's earlier ones",
+    answer: object({ node_id: ID, tenant: ID, revocation: OBJECT }),
+    refusals: [409, 429],
+  },
+  liftRevocation: {
+    tag: "revocations",
+    summary: "lifts a revocation",
+    query: [
+      TENANT,
+      inQuery("kind", "what it is about", { type: "string", enum: [...REVOCATION_KINDS] }, true),
+      inQuery("id", "the user or the token; not for issued-before", TEXT),
+    ],
+    answer: object({ node_id: ID, tenant: ID, lifted: BOOLEAN }),
+  },
+});
+
+/** Routes of status. */
+export const STATUS_ABOUT = abouts({
+  getStatus: {
+    tag: "cluster",
+    summary: "the Shield that answers",
+    answer: object({ node_id: ID, version: TEXT, uptime_ms: COUNT, draining: BOOLEAN }),
+  },
+  getAccess: {
+    tag: "cluster",
+    summary: "who the token is for, and whether it operates the whole bus or only its tenant",
+    answer: object({
+      user_id: TEXT,
+      tenant_id: ID,
+      operator: BOOLEAN,
+      token_expires_ms: UNIX_MS,
+    }),
+  },
+});
