@@ -1,4 +1,4 @@
-/** Who waits until a room's list has come to an offset. Not why it has not. */
+/** Waits until a room's list has come to an offset. Why it has not is not known here. */
 import type { Timeline } from "./timeline.ts";
 
 interface Arrival {
@@ -7,7 +7,7 @@ interface Arrival {
   readonly resolve: () => void;
 }
 
-/** Those of one room. */
+/** The waits for one room. */
 export class Arrivals {
   #arrivals: Arrival[] = [];
 

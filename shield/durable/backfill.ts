@@ -3,7 +3,7 @@
  * the list: a replica that is behind can then be told from a room that has no more, and nothing is
  * left out between the two. What comes of it is `recoveries.ts`.
  */
-import type { LogPage } from "../../shared/spine/durable_log.ts";
+import type { LogPage } from "../../shared/spine/contract/durable_log.ts";
 import type { LogCalls } from "./log_calls.ts";
 import { fromLog } from "./message.ts";
 import { joinPage } from "./recovery.ts";

@@ -1,12 +1,11 @@
 /**
  * The durable side of one room of the hub: its room log, opened when the first subscriber needs it,
- * or when the room becomes durable under those who hear it already. Who the subscribers are is the
- * hub's to know.
+ * or when the room becomes durable while it has subscribers. The hub knows who the subscribers are.
  */
 import { ArqonError } from "@arqon/proto";
-import { LOG_OFFSET_HEADER } from "../../shared/spine/durable_log.ts";
-import type { SpineMessage } from "../../shared/spine/spine.ts";
-import type { Entered, Gap, Position, RoomLog } from "./room_log.ts";
+import { LOG_OFFSET_HEADER } from "../../shared/spine/contract/durable_log.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine.ts";
+import type { EntryPoint, Gap, Position, RoomLog } from "./room_log.ts";
 import type { Entry } from "./timeline.ts";
 
 /** What a room log tells. */
@@ -19,7 +18,7 @@ export interface RoomLogEvents {
 export interface DurableChannelOptions extends RoomLogEvents {
   /** Makes the log, once the room's Spine subscription is with the server; not started. */
   readonly open: (events: RoomLogEvents) => Promise<RoomLog>;
-  /** Closes it. */
+  /** Closes the log. */
   readonly release: (log: RoomLog) => void;
   /** How long an `enter` may take, in ms. */
   readonly timeout_ms: number;
@@ -69,8 +68,8 @@ export class DurableChannel {
     return this.#opening;
   }
 
-  /** As `RoomLog.enter`, within `timeout_ms`. */
-  async enter(position: Position | undefined): Promise<Entered> {
+  /** Enters a subscriber as `RoomLog.enter` does, within `timeout_ms`. */
+  async enter(position: Position | undefined): Promise<EntryPoint> {
     const { timeout_ms } = this.#options;
     const { promise: late, reject } = Promise.withResolvers<never>();
     const timer = setTimeout(() => {
@@ -83,7 +82,7 @@ export class DurableChannel {
     }
   }
 
-  /** Nobody hears the room any more, or it is not durable any more. */
+  /** Closes the log: nobody hears the room any more, or it is not durable any more. */
   close(): void {
     this.#closed = true;
     if (this.#log !== undefined) this.#options.release(this.#log);

@@ -1,4 +1,7 @@
-/** Time and chance of the durable rooms, as arguments. Not a wall clock: that of a log is `log.now()`. */
+/**
+ * The clock and the random numbers of the durable rooms, as arguments. The time of a log is
+ * `log.now()`.
+ */
 
 /** What waits and retries run on. */
 export interface LogClock {
@@ -6,11 +9,11 @@ export interface LogClock {
   now(): number;
   /** Calls `run` once after `delay_ms`, unless the returned function is called before. */
   after(delay_ms: number, run: () => void): () => void;
-  /** In [0, 1). */
+  /** Numbers in [0, 1). */
   random(): number;
 }
 
-/** The process's own. */
+/** The clock of this process. */
 export const SYSTEM_CLOCK: LogClock = {
   now: () => performance.now(),
   after(delay_ms, run) {

@@ -1,10 +1,10 @@
 /**
- * Where one connection stands in one durable room: live, or behind with a cursor, from which it gets
- * what it missed as fast as it reads. It outlives a SUB that only changes options, so that none of
- * them can lose or repeat a message. Sending is the connection's, the messages are the room log's.
+ * The position of one connection in one durable room: live, or behind with a cursor, from which it
+ * gets what it missed as fast as it reads. It outlives a SUB that only changes options, so that no
+ * message is lost or repeated. The connection sends; the messages are the room log's.
  */
 import { encodeMsgAt, encodeTextMessage, readRouted } from "@arqon/proto";
-import type { Frame } from "../frame_bytes.ts";
+import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Cursor } from "./room_log.ts";
 import type { Entry } from "./timeline.ts";
 
@@ -21,12 +21,12 @@ export class Flow {
   /** Frames have been asked for and not yet all been sent. */
   is_sending = false;
 
-  /** It gets messages as they come; otherwise from `next`. */
+  /** Whether it gets messages as they come; otherwise it gets them from `next`. */
   get is_live(): boolean {
     return this.#cursor === undefined;
   }
 
-  /** Bytes of what it has not got yet; 0 when it is live. */
+  /** Bytes of the messages that it has yet to get; 0 when it is live. */
   get lag_bytes(): number {
     return this.#cursor?.lag_bytes ?? 0;
   }
@@ -48,7 +48,7 @@ export class Flow {
     return entry;
   }
 
-  /** Is live at once: nothing more comes from where it stood. */
+  /** Makes it live at once: nothing more comes from its old place. */
   finish(): void {
     this.#cursor = undefined;
   }

@@ -4,7 +4,7 @@
  * order, or its loss is told first. Who comes back, and when to ask whether something was missed
  * without a trace, is `room_log.ts`.
  */
-import type { LogPage, RoomHead } from "../../shared/spine/durable_log.ts";
+import type { LogPage, RoomHead } from "../../shared/spine/contract/durable_log.ts";
 import { LAG_TRIES, lagPauseMs } from "./backfill.ts";
 import { Arrivals } from "./arrivals.ts";
 import { Freshness } from "./freshness.ts";
@@ -18,12 +18,12 @@ import type { Entry, StoredMessage } from "./timeline.ts";
 /** What waits for older ones; what is more is read from the log. */
 const BUFFER = { messages: 4_096, bytes: 8_388_608 };
 
-/** From where on nothing is missing before it: that the log had none then does not say so. */
+/** The offset from which nothing is missing before a message, as far as the message tells. */
 function sureBefore({ offset, previous }: LiveMessage): number {
   return previous === 0 ? offset - 1 : previous;
 }
 
-/** One room's. Before `begin` it only collects. */
+/** The follower of one room. Before `begin` it only collects. */
 export class Follower {
   readonly #options: FollowerOptions;
   readonly #buffer = new LiveBuffer(BUFFER);
@@ -86,8 +86,8 @@ export class Follower {
   }
 
   /**
-   * The log says where it stands; it was asked when the list was this one and went up to `last`. False
-   * when the list is another one now: then the answer means nothing.
+   * Compares with the log's head, asked for when the list was this one and went up to `last`. False
+   * when the list is another one now: the answer then means nothing.
    */
   compare(head: RoomHead, list: Timeline, last: number): boolean {
     if (this.#phase !== "following") return true;
@@ -272,7 +272,7 @@ export class Follower {
     if (first === undefined) this.#freshness.know(this.#options.now());
   }
 
-  /** What came up to `offset`, and was not taken, will never be. */
+  /** Gives up the messages up to `offset` that were not taken: they will never be. */
   #lose(offset: number): void {
     if (offset <= this.#timeline.last) return;
     this.#timeline.skip(offset);
@@ -318,7 +318,7 @@ export class Follower {
     this.#fill();
   }
 
-  /** The log has forgotten what it had given out: its numbers begin again below ours. */
+  /** The log has forgotten offsets that it gave out: its numbers begin again below ours. */
   #rewind(head: RoomHead): void {
     this.#buffer.forget(this.#stream);
     this.#adopt(head, undefined);

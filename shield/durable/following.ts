@@ -1,5 +1,5 @@
-/** What following a durable room needs, and what it tells. How it is done is `follower.ts`. */
-import type { Logger } from "../../shared/log.ts";
+/** What following a durable room needs, and the callbacks. How it is done is `follower.ts`. */
+import type { Logger } from "../../shared/logs/log.ts";
 import type { RoomClass } from "../rooms/classes.ts";
 import type { LogCalls } from "./log_calls.ts";
 import type { DurableStats } from "./stats.ts";
@@ -16,11 +16,11 @@ export interface FollowerOptions {
   readonly class_of: () => Pick<RoomClass, "history_ttl_seconds">;
   /** The log's clock. */
   now(): number;
-  /** Next in order. May close the follower. */
+  /** Called with the next message in order. May close the follower. */
   onEntry(entry: Entry): void;
-  /** It comes before the first entry after the hole. May close the follower. */
+  /** Called before the first entry after a hole. May close the follower. */
   onGap(reason: Gap): void;
-  /** The list has grown, or is another one. */
+  /** Called when the list has grown, or is another one. */
   onChange(): void;
   /** Nothing can be read for now, though the log answers. */
   onLag(): void;

@@ -10,7 +10,7 @@ import type { RoomClass } from "../rooms/classes.ts";
  */
 const NOTICED_MS = 60_000;
 
-/** One room's. Times are the log's clock. */
+/** The freshness of one room. Times are by the log's clock. */
 export class Freshness {
   readonly #class_of: () => Pick<RoomClass, "history_ttl_seconds">;
   #known_ms = 0;
@@ -19,12 +19,12 @@ export class Freshness {
     this.#class_of = class_of;
   }
 
-  /** The room had everything then. */
+  /** Takes note that the room had everything at that time. */
   know(time_ms: number): void {
     this.#known_ms = Math.max(this.#known_ms, time_ms);
   }
 
-  /** Nothing that came since then can have been gone by `time_ms`. */
+  /** Whether nothing that came since then can have been gone by `time_ms`. */
   holds(time_ms: number): boolean {
     const age_ms = this.#class_of().history_ttl_seconds * 1_000;
     return time_ms - this.#known_ms < age_ms + NOTICED_MS;

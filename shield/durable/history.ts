@@ -1,17 +1,18 @@
 /**
- * What was said in a durable room, for who may hear it: the command `history.get`, which the Shield
- * answers itself, and what `http_history.ts` shares with it. Which messages a page has is
+ * The history of a durable room, for those who may hear it: the command `history.get`, which the
+ * Shield answers itself, and what `http_history.ts` shares with it. Which messages a page has is
  * `history_window.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
-import type { DurableLog } from "../../shared/spine/durable_log.ts";
-import { requireGrant, requireTenant } from "../authorize.ts";
-import type { BanCheck } from "../bans.ts";
-import { EMPTY_ACK } from "../request_ref.ts";
-import { requireRoomId } from "../pipeline.ts";
-import type { Caller, Overseer } from "../policy/overseer.ts";
+import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import { requireGrant, requireTenant } from "../auth/authorize.ts";
+import type { BanCheck } from "../auth/bans.ts";
+import { EMPTY_ACK } from "../message/request_ref.ts";
+import { requireRoomId } from "../../shared/subjects/subject.ts";
+import type { Overseer } from "../policy/overseer.ts";
+import type { Caller } from "../message/caller.ts";
 import type { RoomClass, RoomClasses } from "../rooms/classes.ts";
 import { roomEpoch } from "./epoch.ts";
 import { HistoryAnswer } from "./history_answer.ts";
@@ -32,13 +33,13 @@ export interface HistoryContext {
   readonly stats: Pick<DurableStats, "read">;
 }
 
-/** Where a durable room stands: what its class keeps of it. */
-export interface RoomStand {
+/** The state of a durable room: what its class keeps of it. */
+export interface RoomExtent {
   /** Messages that history can show. */
   readonly messages: number;
-  /** Of the oldest of them; undefined: there is none. */
+  /** Offset of the oldest of these messages; undefined: there is none. */
   readonly first_offset: number | undefined;
-  /** Of the newest that the log has; 0: there is none. */
+  /** Offset of the newest message that the log has; 0: there is none. */
   readonly last_offset: number;
   readonly epoch: string;
 }
@@ -57,8 +58,8 @@ export interface History {
    * `not-durable`, or with what the log rejects with.
    */
   read(tenant_id: string, room_id: string, range: HistoryRange): Promise<HistoryAnswer>;
-  /** Rejects as `read` does. */
-  stand(tenant_id: string, room_id: string): Promise<RoomStand>;
+  /** The state of a room, for an operator. Rejects as `read` does. */
+  extent(tenant_id: string, room_id: string): Promise<RoomExtent>;
   readonly limits: HistoryContext["limits"];
 }
 
@@ -91,8 +92,8 @@ export function createHistory(context: HistoryContext): History {
     command: (caller, envelope) => historyCommand(answer, limits, caller, envelope),
     read: async (tenant_id, room_id, range) =>
       await shared(durableRoom(context, tenant_id, room_id), range),
-    stand: async (tenant_id, room_id) =>
-      await readStand(context, trims, durableRoom(context, tenant_id, room_id)),
+    extent: async (tenant_id, room_id) =>
+      await readExtent(context, trims, durableRoom(context, tenant_id, room_id)),
   };
 }
 
@@ -154,11 +155,11 @@ async function readRoom(
 
 const OLDEST: HistoryRange = { after: 0, before: 0, limit: 1, reverse: false };
 
-async function readStand(
+async function readExtent(
   context: HistoryContext,
   trims: TrimMemory,
   classed: ClassedRoom,
-): Promise<RoomStand> {
+): Promise<RoomExtent> {
   const room = await openRoom(context, trims, classed);
   const { log, room_id } = room;
   const { entries: [first], offset, stream } = await readHistory(room, OLDEST);

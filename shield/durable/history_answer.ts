@@ -3,7 +3,7 @@
  * A page whose form would be too large for one answer ends earlier, and says that there is more.
  */
 import { encodeMsgAt, encodeTextMessage, readRouted, writeHistory } from "@arqon/proto";
-import type { LogMessage } from "../../shared/spine/durable_log.ts";
+import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import { legible } from "./legible.ts";
 import type { HistoryPage } from "./history_window.ts";
 

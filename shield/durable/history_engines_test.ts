@@ -1,11 +1,11 @@
 /** Pages of history out of the real logs, those of both Spine engines, while messages come. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { openEmbedded } from "../../shared/spine/embedded.ts";
-import { watched } from "../../shared/spine/nats_harness.ts";
-import type { Spine } from "../../shared/spine/spine.ts";
-import { startNats } from "../../tests/nats_server.ts";
-import { keptLog } from "../test_spine.ts";
+import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
+import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import { keptLog } from "../testing/spine.ts";
 import { readHistory, TrimMemory } from "./history_window.ts";
 import type { HistoryRoom } from "./history_window.ts";
 

@@ -44,8 +44,8 @@ export function isProtobufType(content_type: string): boolean {
 }
 
 /**
- * From a command's data. No content type is JSON, no data is the default. Throws `invalid-field`,
- * `unknown-field` or what `readHistoryQuery` throws, all 400.
+ * Reads the question in a command's data. No content type is JSON, no data is the default. Throws
+ * `invalid-field`, `unknown-field` or what `readHistoryQuery` throws, all 400.
  */
 export function rangeOfData(
   data: Uint8Array,
@@ -65,7 +65,10 @@ export function rangeOfData(
   return check(members(data), bounds);
 }
 
-/** From the parameters of a URL; `others` may be among them. Throws as `rangeOfData` does. */
+/**
+ * Reads the question in the parameters of a URL; `others` may be among them. Throws as
+ * `rangeOfData` does.
+ */
 export function rangeOfParams(
   params: URLSearchParams,
   bounds: HistoryBounds,

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope, readHistory, writeHistoryQuery } from "@arqon/proto";
 import type { Ack } from "@arqon/proto";
-import { NO_BANS } from "../bans.ts";
+import { NO_BANS } from "../auth/bans.ts";
 import { NO_OVERSEER } from "../policy/overseer.ts";
-import { ann } from "../test_identity.ts";
+import { ann } from "../auth/testing/identity.ts";
 import { roomEpoch } from "./epoch.ts";
-import { CONFIG, testHistory } from "./test_history.ts";
+import { CONFIG, testHistory } from "./testing/history.ts";
 
 const ROOM = "kept-1";
 const json = ({ result }: Ack) => JSON.parse(new TextDecoder().decode(result));

@@ -4,7 +4,12 @@
  * `history.ts`.
  */
 import { ArqonError } from "@arqon/proto";
-import type { DurableLog, LogMessage, LogPage, RoomHead } from "../../shared/spine/durable_log.ts";
+import type {
+  DurableLog,
+  LogMessage,
+  LogPage,
+  RoomHead,
+} from "../../shared/spine/contract/durable_log.ts";
 import type { HistoryRange } from "./history_query.ts";
 
 /** A page, and where the room stands. */
@@ -14,7 +19,7 @@ export interface HistoryPage {
   /** The room's position: nothing in it that the page should show came later. */
   readonly offset: number;
   readonly stream: string;
-  /** There are more in this direction. */
+  /** True when there are more messages in this direction. */
   readonly more: boolean;
 }
 
@@ -33,10 +38,10 @@ export interface HistoryRoom {
 
 /** A log whose copies are behind, or that was made anew, is asked again so often. */
 const TURNS_MAX = 5;
-/** Where a room stood when it was last cut to its size; the oldest are forgotten. */
+/** Rooms whose head at their last trim is remembered; the oldest are forgotten. */
 const TRIMS_MAX = 1_000;
 
-/** Which rooms need not be trimmed again, for nothing was added. */
+/** The rooms that need not be trimmed again, since nothing was added. */
 export class TrimMemory {
   readonly #trims = new Map<string, string>();
 
@@ -65,7 +70,10 @@ function stateOf({ history_size }: HistoryRoom, { stream, last }: RoomHead): str
   return `${stream}/${last?.offset ?? 0}/${history_size}`;
 }
 
-/** Rejects with what the log rejects with, and with `log-unavailable` when it stays behind. */
+/**
+ * Reads a page. Rejects with what the log rejects with, and with `log-unavailable` when it stays
+ * behind.
+ */
 export async function readHistory(room: HistoryRoom, range: HistoryRange): Promise<HistoryPage> {
   const { log, room_id } = room;
   for (let turn = 0; turn < TURNS_MAX; turn++) {
@@ -85,7 +93,10 @@ type Found = Pick<HistoryPage, "entries" | "more">;
 
 const NOTHING: Found = { entries: [], more: false };
 
-/** Undefined: the log has answered with less than the head promises. */
+/**
+ * Reads a page at one head of the log; undefined: the log has answered with less than the head
+ * promises.
+ */
 function readAt(
   room: HistoryRoom,
   range: HistoryRange,
@@ -164,7 +175,7 @@ function lastOf({ messages }: LogPage, otherwise: number): number {
   return messages.at(-1)?.offset ?? otherwise;
 }
 
-/** The page ends before what was acknowledged, or is of another incarnation of the log. */
+/** Whether a page ends before what was acknowledged, or is of another incarnation of the log. */
 function isBehind(page: LogPage, after: number, { stream, last }: RoomHead): boolean {
   if (page.stream !== stream) return true;
   return !page.more && lastOf(page, after) < (last?.offset ?? 0);

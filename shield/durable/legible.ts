@@ -1,7 +1,7 @@
 /**
- * Stored messages that no reader of Protobuf takes: Shields of before let some in. Each stays one message
- * at its offset, with what the Shield wrote of it and a GAP with reason `unreadable` in place of the
- * payload, so that neither a history nor a recovery fails on it.
+ * Stored messages that no reader of Protobuf takes: earlier releases let some in. Each stays one
+ * message at its offset, with the fields that the Shield wrote and a GAP with reason `unreadable`
+ * in place of the payload, so that neither a history nor a recovery fails on it.
  */
 import { DecodeError, readEnvelope, readRouted, writeEnvelope } from "@arqon/proto";
 

@@ -4,7 +4,7 @@
  */
 import type { LiveMessage } from "./message.ts";
 
-/** Most that wait. */
+/** The most messages and bytes that may wait. */
 export interface LiveBufferBounds {
   readonly messages: number;
   readonly bytes: number;
@@ -13,14 +13,14 @@ export interface LiveBufferBounds {
 /** Former streams of which late messages may come. */
 const FORMER_STREAMS = 16;
 
-/** In no order until they are taken. */
+/** Live messages that wait; in no order until they are taken. */
 export class LiveBuffer {
   readonly #bounds: LiveBufferBounds;
   #messages: LiveMessage[] = [];
   #bytes = 0;
   /** Streams of which nothing is taken any more; the latest last. */
   #former: string[] = [];
-  /** By stream, the highest offset that was forgotten. */
+  /** The highest offset that was forgotten, by stream. */
   readonly #forgotten = new Map<string, number>();
 
   constructor(bounds: LiveBufferBounds) {
@@ -31,7 +31,10 @@ export class LiveBuffer {
     return this.#messages.length;
   }
 
-  /** `buffer-full`: it is forgotten; `old-stream`: nothing is taken of that stream any more. */
+  /**
+   * Adds a message. `buffer-full`: it is forgotten; `old-stream`: nothing is taken of that stream
+   * any more.
+   */
   add(message: LiveMessage): "kept" | "buffer-full" | "old-stream" {
     const { stream, offset } = message;
     if (this.#former.includes(stream)) return "old-stream";
@@ -61,7 +64,7 @@ export class LiveBuffer {
     return first;
   }
 
-  /** Takes out those of one stream, in the order of their offsets. */
+  /** Takes out the messages of one stream, in the order of their offsets. */
   take(stream: string): LiveMessage[] {
     const taken = this.#messages.filter((message) => message.stream === stream);
     this.#keep((message) => message.stream !== stream);
@@ -75,7 +78,10 @@ export class LiveBuffer {
     return streams;
   }
 
-  /** Takes nothing of these streams any more, but of `present`; how many messages that costs. */
+  /**
+   * Stops taking messages of these streams, except of `present`; returns how many messages that
+   * loses.
+   */
   retire(streams: ReadonlySet<string>, present: string): number {
     const { size } = this;
     const former = [...streams].filter((stream) => stream !== present && stream !== "");
@@ -85,7 +91,7 @@ export class LiveBuffer {
     return size - this.size;
   }
 
-  /** Forgets all that came of a stream. */
+  /** Forgets every message of a stream. */
   forget(stream: string): void {
     this.#forgotten.delete(stream);
     this.#keep((message) => message.stream !== stream);

@@ -62,9 +62,10 @@ Deno.test("a message without a log's headers is not one of a log", () => {
       payload: new Uint8Array(1),
       headers: { ...headers, ...changed },
       respond() {},
-    });
+    }, { lifeOf: (stream, offset) => offset < 12 ? stream : `${stream}~2` });
   const message = read({ "x-arqon-origin": "c1" });
   assert.deepEqual([message?.offset, message?.previous, message?.origin], [12, 7, "c1"]);
+  assert.equal(message?.stream, "LOG_acme_1~2", "the life of its log");
   assert.equal(message?.time_ms, Date.UTC(2026, 0, 2, 3, 4, 5, 123));
   for (
     const changed of [

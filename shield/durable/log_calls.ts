@@ -2,8 +2,8 @@
  * One room's questions to its log, which are repeated until they are answered or nobody needs the answer: while the
  * Spine is down, a room waits. Nothing here rejects.
  */
-import type { DurableLog, LogPage, RoomHead } from "../../shared/spine/durable_log.ts";
-import type { Logger } from "../../shared/log.ts";
+import type { DurableLog, LogPage, RoomHead } from "../../shared/spine/contract/durable_log.ts";
+import type { Logger } from "../../shared/logs/log.ts";
 import type { LogClock } from "./clock.ts";
 import type { DurableStats, ReadPurpose } from "./stats.ts";
 
@@ -18,11 +18,11 @@ export interface LogCallsOptions {
   readonly clock: LogClock;
   readonly stats: Pick<DurableStats, "read" | "failed">;
   readonly logger: Logger;
-  /** A question failed, and will be repeated. */
+  /** Called when a question has failed, and will be repeated. */
   onFailure(error: unknown): void;
 }
 
-/** One room's. */
+/** The questions of one room. */
 export class LogCalls {
   readonly #options: LogCallsOptions;
   readonly #wakers = new Set<() => void>();
@@ -32,7 +32,7 @@ export class LogCalls {
     this.#options = options;
   }
 
-  /** Where the room stands; undefined when `close` came before the answer. */
+  /** The head of the room; undefined when `close` came before the answer. */
   head(purpose: ReadPurpose): Promise<RoomHead | undefined> {
     return this.#ask(purpose, (log, room_id) => log.head(room_id));
   }

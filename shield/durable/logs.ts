@@ -4,9 +4,9 @@
  * `room_log.ts` and `history.ts`; the logs themselves are the Spine's.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Logger } from "../../shared/log.ts";
-import type { Appended, DurableLog } from "../../shared/spine/durable_log.ts";
-import type { Spine, SpineHeaders } from "../../shared/spine/spine.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Appended, DurableLog, Retention } from "../../shared/spine/contract/durable_log.ts";
+import type { Spine, SpineHeaders } from "../../shared/spine/contract/spine.ts";
 import { RoomClasses } from "../rooms/classes.ts";
 import type { RoomClass } from "../rooms/classes.ts";
 import type { DurableStats } from "./stats.ts";
@@ -14,7 +14,7 @@ import type { DurableStats } from "./stats.ts";
 /** What the logs need of the process. */
 export interface TenantLogsOptions {
   readonly spine: Pick<Spine, "log">;
-  readonly classes: Pick<RoomClasses, "retentionOf" | "onChange">;
+  readonly classes: Pick<RoomClasses, "retentionOf" | "commonRetention" | "onChange">;
   readonly stats: DurableStats;
   readonly log: Logger;
 }
@@ -24,9 +24,9 @@ export interface LogAppend {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly room_class: RoomClass;
-  /** The routed envelope; copied. */
+  /** The routed envelope, which is copied. */
   readonly envelope: Uint8Array;
-  /** "" for none. */
+  /** The message id; "" for none. */
   readonly message_id: string;
   readonly sender_id: string;
   readonly headers: SpineHeaders | undefined;
@@ -39,14 +39,14 @@ interface Opening {
   waiting: number;
 }
 
-/** What is the same when it is encoded: nearly every id. */
+/** Ids that need no encoding: nearly all. */
 const PLAIN = /^[\w.!~*'()-]*$/;
 
 function encoded(id: string): string {
   return PLAIN.test(id) ? id : encodeURIComponent(id);
 }
 
-/** One sender's message ids do not meet another's. */
+/** The key of a message in its log: one sender's message ids do not meet another's. */
 function keyOf({ sender_id, message_id }: LogAppend): string {
   return `${encoded(sender_id)}/${encoded(message_id)}`;
 }
@@ -109,9 +109,16 @@ export class TenantLogs {
   }
 
   async #open(tenant_id: string): Promise<DurableLog> {
-    const retention = this.#options.classes.retentionOf(tenant_id);
+    const retention = this.#retentionOf(tenant_id);
     if (retention === undefined) throw new ArqonError("log-unavailable", "no class is durable");
     return await this.#options.spine.log(tenant_id, retention);
+  }
+
+  #retentionOf(tenant_id: string): Retention | undefined {
+    const { classes } = this.#options;
+    const retention = classes.retentionOf(tenant_id);
+    const common = classes.commonRetention;
+    return retention && common ? { ...retention, common } : retention;
   }
 
   #append(log: DurableLog, append: LogAppend): Promise<Appended> {
@@ -149,11 +156,11 @@ export class TenantLogs {
     return error;
   }
 
-  /** A tenant's classes have changed: so does what its log keeps, if it is open here. */
+  /** Resizes a tenant's log, if it is open here: the tenant's classes have changed. */
   async #resize(tenant_id: string): Promise<void> {
-    const { classes, log } = this.#options;
+    const { log } = this.#options;
     const opened = this.#tenants.get(tenant_id);
-    const retention = classes.retentionOf(tenant_id);
+    const retention = this.#retentionOf(tenant_id);
     if (opened === undefined || retention === undefined) return;
     try {
       await (await opened.promise).retain(retention, true);
@@ -163,7 +170,7 @@ export class TenantLogs {
   }
 }
 
-/** No room is durable: what a message path without durable rooms has. */
+/** The logs of a message path without durable rooms. */
 export const PLAIN_ROOMS: {
   readonly classes: RoomClasses;
   readonly logs: Pick<TenantLogs, "append">;

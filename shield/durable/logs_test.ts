@@ -1,10 +1,10 @@
 /** The logs of tenants on the embedded engine: opened once, written in order, kept as large as classes ask. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import type { Spine } from "../../shared/spine/spine.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { LogAppend, TenantLogs } from "./logs.ts";
-import { tenantClass, testDurable } from "./test_durable.ts";
-import type { TestDurable } from "./test_durable.ts";
+import { tenantClass, testDurable } from "./testing/durable.ts";
+import type { TestDurable } from "./testing/durable.ts";
 
 const DURABLE = [{ room: "log-*", durable: true, history_size: 5 }];
 

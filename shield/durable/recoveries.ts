@@ -1,30 +1,36 @@
 /**
- * Who enters a durable room and waits for the log: one question serves all that wait. What a position
- * is worth is decided in `recovery.ts`; the list itself is the room's.
+ * Subscribers that enter a durable room and wait for the log: one question to the log serves all
+ * that wait. What a position is worth is decided in `recovery.ts`; the list itself is the room's.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Logger } from "../../shared/log.ts";
-import type { Limits } from "../connection.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Limits } from "../../shared/config/schema.ts";
 import type { RoomClass } from "../rooms/classes.ts";
 import { backfill } from "./backfill.ts";
 import type { Backfill, BackfilledRoom } from "./backfill.ts";
 import type { LogClock } from "./clock.ts";
-import { Entrance } from "./entered.ts";
-import type { Entered, EnteredRoom } from "./entered.ts";
+import { LiveEntryPoint } from "./entry_point.ts";
+import type { EntryPoint, EntryPointRoom } from "./entry_point.ts";
 import { floorWith, judgeMissed, judgePosition, nextTarget } from "./recovery.ts";
 import type { Position, RecoveryBounds, Unrecovered, Verdict } from "./recovery.ts";
 import type { DurableStats } from "./stats.ts";
 import { missedBetween } from "./timeline.ts";
 import type { Entry, Timeline } from "./timeline.ts";
 
-/** An entrance waits so long for a log that does not answer; the client is then told, and tries again. */
+/**
+ * How long a subscriber waits for a log that does not answer, in ms; the client is then told, and
+ * tries again.
+ */
 const PATIENCE_MS = 5_000;
 
 /** The room, as it stands at each moment. */
-export interface RecoverableRoom extends BackfilledRoom, EnteredRoom {
+export interface RecoverableRoom extends BackfilledRoom, EntryPointRoom {
   readonly is_started: boolean;
   readonly is_closed: boolean;
   readonly log_offset: number;
+  /** See `Standing`. */
+  readonly is_proven: boolean;
+  lastOf(epoch: string): number | undefined;
 }
 
 /** What recovering needs. */
@@ -34,7 +40,7 @@ export interface RecoveriesOptions {
   readonly clock: LogClock;
   readonly stats: Pick<DurableStats, "recovered">;
   readonly logger: Logger;
-  /** Somebody came back: what was read for it may be of use to others. */
+  /** Called when a subscriber came back: what was read for it may be of use to others. */
   onUse(): void;
 }
 
@@ -43,20 +49,20 @@ interface Waiter {
   readonly since_ms: number;
   /** The list of which the log was asked, after it came, whether it is up to date. */
   verified: Timeline | undefined;
-  readonly resolve: (entered: Entered) => void;
+  readonly resolve: (entry_point: EntryPoint) => void;
   readonly reject: (error: ArqonError) => void;
 }
 
-/** Those of one room. */
+/** The recoveries of one room. */
 export class Recoveries {
   readonly #options: RecoveriesOptions;
   #waiters: Waiter[] = [];
   #is_serving = false;
-  /** The list was of use, or has grown for somebody. */
+  /** True when the list was of use, or has grown for a subscriber. */
   #is_used = false;
-  /** The last read did not serve the position that it was for. */
+  /** True when the last read did not serve the position that it was for. */
   #has_failed = false;
-  /** Of which class, and in how many gaps, these two are known; see `Standing`. */
+  /** The class and the number of gaps for which these two are known; see `Standing`. */
   #known_of: { readonly room_class: RoomClass; readonly gaps: number } | undefined;
   #trimmed_through = -1;
   #too_many_through = -1;
@@ -65,11 +71,11 @@ export class Recoveries {
     this.#options = options;
   }
 
-  /** Rejects with `log-unavailable`. */
-  enter(position: Position | undefined): Promise<Entered> {
+  /** Enters a subscriber with its position. Rejects with `log-unavailable`. */
+  enter(position: Position | undefined): Promise<EntryPoint> {
     const { room, clock } = this.#options;
     if (room.is_closed) return Promise.reject(closed());
-    const { promise, resolve, reject } = Promise.withResolvers<Entered>();
+    const { promise, resolve, reject } = Promise.withResolvers<EntryPoint>();
     const since_ms = clock.now();
     const waiter: Waiter = { position, since_ms, verified: undefined, resolve, reject };
     if (room.is_started && this.#settle(waiter)) {
@@ -81,7 +87,7 @@ export class Recoveries {
     return promise;
   }
 
-  /** The room has started: those who waited for it are served. */
+  /** Serves those who waited for the room to start. */
   serve(): void {
     if (this.#is_serving || !this.#options.room.is_started) return;
     this.#is_serving = true;
@@ -94,7 +100,7 @@ export class Recoveries {
     });
   }
 
-  /** The log does not answer: who has waited for long enough is told. */
+  /** Tells those who have waited for long enough that the log does not answer. */
   expire(error: unknown): void {
     const due_ms = this.#options.clock.now() - PATIENCE_MS;
     const reason = error instanceof Error ? error.message : String(error);
@@ -145,11 +151,12 @@ export class Recoveries {
 
   #judge({ position, verified }: Waiter): Verdict {
     if (position === undefined) return "end";
-    const { epoch, timeline, log_offset } = this.#options.room;
+    const { room } = this.#options;
+    const { epoch, timeline, log_offset, is_proven } = room;
     this.#forgetChanged();
     return judgePosition(position, {
-      epoch,
-      log_offset,
+      ...{ epoch, log_offset, is_proven },
+      lastOf: (earlier) => room.lastOf(earlier),
       floor: timeline.floor,
       last: timeline.last,
       trimmed_through: this.#trimmed_through,
@@ -157,7 +164,7 @@ export class Recoveries {
     }, verified === timeline);
   }
 
-  /** False: it must wait. */
+  /** Settles one that waits; false when it must go on waiting. */
   #settle(waiter: Waiter): boolean {
     const { position } = waiter;
     const { timeline } = this.#options.room;
@@ -183,7 +190,7 @@ export class Recoveries {
       stats.recovered(reason === "" ? "recovered" : reason, reason === "" ? messages : 0);
       if (reason === "" && messages > 0) this.#is_used = true;
     }
-    resolve(new Entrance(room, reason, read));
+    resolve(new LiveEntryPoint(room, reason, read));
     return true;
   }
 
@@ -215,6 +222,8 @@ export class Recoveries {
         return;
       case "read":
         return this.#prepend(target, result);
+      default:
+        result satisfies never;
     }
   }
 
@@ -237,7 +246,9 @@ export class Recoveries {
     return { history_size, history_ttl_seconds, recovery_messages, recovery_bytes };
   }
 
-  /** What was known of positions may not hold in another epoch, or under another class. */
+  /**
+   * Forgets what was known of positions: it may not hold in another epoch, or under another class.
+   */
   #forgetChanged(): void {
     const { room } = this.#options;
     const room_class = room.class_of();

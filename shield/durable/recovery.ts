@@ -1,14 +1,14 @@
 /**
- * What a subscriber gets that comes back with a position: everything after it, or the reason why not.
- * Pure. "Provable" below means: nothing of the room is missing from the list between the position and
- * the end; that is known for every position from the timeline's floor on.
+ * What a subscriber gets when it comes back with a position: everything after it, or the reason why
+ * not. Pure. "Provable" below means that nothing of the room is missing from the list between the
+ * position and the end; that is known for every position from the timeline's floor on.
  */
-import type { LogPage } from "../../shared/spine/durable_log.ts";
-import type { Limits } from "../connection.ts";
+import type { LogPage } from "../../shared/spine/contract/durable_log.ts";
+import type { Limits } from "../../shared/config/schema.ts";
 import type { RoomClass } from "../rooms/classes.ts";
 import type { StoredMessage } from "./timeline.ts";
 
-/** Where a subscriber stood. `epoch` "": it does not say. */
+/** The position that a subscriber brings. `epoch` "": it does not say. */
 export interface Position {
   readonly after: number;
   readonly epoch: string;
@@ -22,9 +22,16 @@ export type RecoveryBounds =
   & Pick<Limits, "recovery_messages" | "recovery_bytes">
   & Pick<RoomClass, "history_size" | "history_ttl_seconds">;
 
-/** Where a room stands. */
+/** What is known of a room when a position is judged. */
 export interface Standing {
   readonly epoch: string;
+  /**
+   * The last offset of an earlier epoch in which positions still mean what they meant; undefined when
+   * there is none by that name.
+   */
+  readonly lastOf: (epoch: string) => number | undefined;
+  /** Whether the log is known to be the one that the list is of. */
+  readonly is_proven: boolean;
   readonly floor: number;
   readonly last: number;
   /** The highest offset that the log was known to have given to any room. */
@@ -48,9 +55,12 @@ export function judgePosition(
   standing: Standing,
   is_verified: boolean,
 ): Verdict {
-  const other_epoch = epoch !== "" && epoch !== standing.epoch;
+  const is_same = epoch === "" || epoch === standing.epoch;
+  // What came later in an earlier epoch is in no log any more.
+  const other_epoch = !is_same && after > (standing.lastOf(epoch) ?? -1);
   // It may come from a process that knows more than this one.
-  if (!is_verified && (other_epoch || after > standing.last)) return "verify";
+  const is_unsure = other_epoch || after > standing.last || !standing.is_proven;
+  if (!is_verified && is_unsure) return "verify";
   if (other_epoch) return "epoch-changed";
   if (after > Math.max(standing.log_offset, standing.last)) return "offset-ahead";
   if (after >= standing.last) return "end";
@@ -59,7 +69,7 @@ export function judgePosition(
   return after <= standing.too_many_through ? "too-many" : "extend";
 }
 
-/** True when a message of that time has outlived its class. `now_ms` is the log's. */
+/** Whether a message of that time has outlived its class. `now_ms` is by the log's clock. */
 export function isExpired(
   time_ms: number,
   now_ms: number,
@@ -68,7 +78,7 @@ export function isExpired(
   return now_ms - time_ms > history_ttl_seconds * 1_000;
 }
 
-/** What lies between a provable position and the end. */
+/** The messages between a provable position and the end. */
 export interface Missed {
   readonly messages: number;
   readonly bytes: number;
@@ -94,7 +104,7 @@ export interface Chain {
   readonly complete: boolean;
 }
 
-/** With one more page; what was read before a hole proves nothing. */
+/** The chain with one more page; messages that were read before a hole prove nothing. */
 export function joinPage(
   chain: Chain,
   page: Pick<LogPage, "complete">,
@@ -105,8 +115,9 @@ export function joinPage(
 }
 
 /**
- * From where on the list knows everything once the chain is in front of it. Messages are removed
- * oldest first: where one is still there, all after it are. `floor` is the list's present one.
+ * The offset from which the list knows everything once the chain is in front of it. Messages are
+ * removed oldest first: where one is still there, all after it are. `floor` is the list's present
+ * one.
  */
 export function floorWith({ messages, complete }: Chain, target: number, floor: number): number {
   if (complete) return Math.min(target, floor);

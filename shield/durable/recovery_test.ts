@@ -13,6 +13,8 @@ import type { Chain, Standing, Verdict } from "./recovery.ts";
 
 const standing: Standing = {
   epoch: "e1",
+  lastOf: (epoch) => epoch === "e0" ? 150 : undefined,
+  is_proven: true,
   floor: 100,
   last: 200,
   log_offset: 300,
@@ -43,10 +45,23 @@ Deno.test("a position is judged by epoch, then by offset; the log is asked befor
     [11, "", false, "too-many"],
     [10, "", false, "history-trimmed"],
     [0, "e1", false, "history-trimmed"],
+    // An earlier life of the log, which ended with offset 150.
+    [150, "e0", false, "listed"],
+    [99, "e0", false, "extend"],
+    [151, "e0", false, "verify"],
+    [151, "e0", true, "epoch-changed"],
   ];
   for (const [after, epoch, verified, verdict] of cases) {
     assert.equal(judgePosition({ after, epoch }, standing, verified), verdict, `${after} ${epoch}`);
   }
+});
+
+Deno.test("nothing is served from the list while nobody knows whether the log still is its own", () => {
+  const unproven = { ...standing, is_proven: false };
+  for (const after of [99, 150, 200]) {
+    assert.equal(judgePosition({ after, epoch: "e1" }, unproven, false), "verify");
+  }
+  assert.equal(judgePosition({ after: 150, epoch: "e1" }, unproven, true), "listed");
 });
 
 Deno.test("what was missed is bounded by the class first, then by what one SUB recovers", () => {

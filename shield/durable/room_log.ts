@@ -1,16 +1,16 @@
 /**
  * One durable room as this process has it: every message exactly once and in order (`follower.ts`), the
  * newest of them for subscribers that come back (`recoveries.ts`), and the questions to the log. Not
- * the log itself (`shared/spine/durable_log.ts`), and not who hears the room.
+ * the log itself (`shared/spine/contract/durable_log.ts`), and not who hears the room.
  */
-import type { Logger } from "../../shared/log.ts";
-import type { DurableLog } from "../../shared/spine/durable_log.ts";
-import type { SpineMessage } from "../../shared/spine/spine.ts";
-import type { Limits } from "../connection.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine.ts";
+import type { Limits } from "../../shared/config/schema.ts";
 import type { RoomClass } from "../rooms/classes.ts";
 import type { LogClock } from "./clock.ts";
-import type { Entered } from "./entered.ts";
-import { roomEpoch } from "./epoch.ts";
+import type { EntryPoint } from "./entry_point.ts";
+import { lastOfEpoch, roomEpoch } from "./epoch.ts";
 import { Follower } from "./follower.ts";
 import type { Gap } from "./following.ts";
 import { LogCalls } from "./log_calls.ts";
@@ -22,7 +22,7 @@ import type { DurableStats } from "./stats.ts";
 import type { CachedTail, TailCache } from "./tail_cache.ts";
 import type { Entry, Timeline } from "./timeline.ts";
 
-export type { Entered } from "./entered.ts";
+export type { EntryPoint } from "./entry_point.ts";
 export type { Gap } from "./following.ts";
 export type { Position } from "./recovery.ts";
 export type { Cursor } from "./timeline.ts";
@@ -39,13 +39,19 @@ export interface RoomLogOptions {
   readonly stats: DurableStats;
   readonly clock: LogClock;
   readonly logger: Logger;
-  /** Next in order, for everybody who is not behind. May close the room log. */
+  /**
+   * Called with the next message in order, for subscribers that are not behind. May close the room
+   * log.
+   */
   onEntry(entry: Entry): void;
-  /** Messages are lost for good; it comes before the first entry after them. May close the room log. */
+  /**
+   * Called when messages are lost for good, before the first entry after them. May close the room
+   * log.
+   */
   onGap(reason: Gap): void;
 }
 
-/** Lives for as long as somebody hears the room. */
+/** The log of one room; it lives for as long as somebody hears the room. */
 export class RoomLog {
   readonly #options: RoomLogOptions;
   readonly #calls: LogCalls;
@@ -103,7 +109,7 @@ export class RoomLog {
     return this.#follower.timeline.last;
   }
 
-  /** "" before it has started. */
+  /** The room's epoch; "" before it has started. */
   get epoch(): string {
     const { stream } = this;
     if (this.#epoch.stream !== stream) {
@@ -117,7 +123,7 @@ export class RoomLog {
     return this.#follower.timeline.newest;
   }
 
-  /** The log has said where the room stands. */
+  /** Whether the log has told the room's head. */
   get is_started(): boolean {
     return this.#phase === "started";
   }
@@ -126,13 +132,17 @@ export class RoomLog {
   receive(message: SpineMessage): void {
     if (this.#phase === "closed") return;
     const { stats, log } = this.#options;
-    const live = readLive(message);
+    // Perhaps of an older copy of the log. What is lost by this is read when the log is compared.
+    if (!log.is_proven) return stats.dropped("unproven");
+    const live = readLive(message, log);
     if (live === undefined) return stats.dropped("unreadable");
     stats.lag(log.now() - live.time_ms);
     this.#follower.receive(live);
   }
 
-  /** The room's Spine subscription is with the server: asks the log where the room stands. */
+  /**
+   * Starts once the room's Spine subscription is with the server: asks the log for the room's head.
+   */
   start(): void {
     if (this.#phase !== "new") return;
     this.#phase = "starting";
@@ -165,23 +175,23 @@ export class RoomLog {
   }
 
   /**
-   * The log's newest message of the room is this one, 0: it has none. False when something may have been
-   * missed: then `verify`.
+   * Takes the offset of the log's newest message of the room; 0: there is none. False when
+   * something may have been missed: then `verify`.
    */
   confirm(newest: number): boolean {
     return this.#follower.confirm(newest);
   }
 
   /**
-   * A subscriber comes, with the position where it was, if it had one. See `Entered` for what holds
+   * A subscriber comes, with the position where it was, if it had one. See `EntryPoint` for what holds
    * until the caller looks at the answer. Rejects with `log-unavailable` when the log cannot be asked,
    * or the room is closed.
    */
-  enter(position: Position | undefined): Promise<Entered> {
+  enter(position: Position | undefined): Promise<EntryPoint> {
     return this.#recoveries.enter(position);
   }
 
-  /** Ends everything; entrances under way reject. Idempotent. */
+  /** Closes the log; subscribers that are entering are refused. Idempotent. */
   close(): void {
     if (this.#phase === "closed") return;
     this.#phase = "closed";
@@ -245,6 +255,11 @@ export class RoomLog {
       get offset() {
         return self.offset;
       },
+      get is_proven() {
+        const { log } = self.#options;
+        return log.is_proven && log.stream === follower.stream;
+      },
+      lastOf: (epoch) => lastOfEpoch(self.log.lives, self.room_id, epoch),
       get is_started() {
         return self.is_started;
       },

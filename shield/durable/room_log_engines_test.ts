@@ -3,21 +3,21 @@
  * on its last step: all subscribers of all Shields see every message once and in order.
  */
 import assert from "node:assert/strict";
-import { openEmbedded } from "../../shared/spine/embedded.ts";
-import { watched } from "../../shared/spine/nats_harness.ts";
-import { Registry } from "../../shared/metrics.ts";
-import type { DurableLog } from "../../shared/spine/durable_log.ts";
-import type { Spine, SpineMessage } from "../../shared/spine/spine.ts";
-import { roomSubject } from "../../shared/subject.ts";
-import { startNats } from "../../tests/nats_server.ts";
+import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
+import { watched } from "../../shared/spine/nats/testing/nats_harness.ts";
+import { Registry } from "../../shared/metrics/metrics.ts";
+import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
+import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
+import { roomSubject } from "../../shared/subjects/subject.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
 import { DEFAULT_CLASS } from "../rooms/classes.ts";
-import { keptLog } from "../test_spine.ts";
+import { keptLog } from "../testing/spine.ts";
 import { SYSTEM_CLOCK } from "./clock.ts";
 import { RoomLog } from "./room_log.ts";
 import type { Position } from "./room_log.ts";
 import { createDurableStats } from "./stats.ts";
 import { TailCache } from "./tail_cache.ts";
-import { seeded } from "./test_sim_log.ts";
+import { seeded } from "./testing/sim_log.ts";
 
 const RETENTION = { history_size: 1_000, history_ttl_seconds: 3_600, replicas: undefined };
 const LIMITS = {
@@ -63,11 +63,15 @@ class Side implements Disposable {
   }
 
   async enter(position: Position | undefined): Promise<void> {
-    const entered = await this.room.enter(position);
-    const after = position === undefined ? entered.position().offset : position.after;
-    assert.equal(entered.recovered, position === undefined ? undefined : true, entered.reason);
+    const entry_point = await this.room.enter(position);
+    const after = position === undefined ? entry_point.position().offset : position.after;
+    assert.equal(
+      entry_point.recovered,
+      position === undefined ? undefined : true,
+      entry_point.reason,
+    );
     const seen: number[] = [];
-    const { cursor } = entered;
+    const { cursor } = entry_point;
     for (let entry = cursor.next(); entry !== undefined; entry = cursor.next()) {
       seen.push(entry.offset);
     }

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { Position } from "./room_log.ts";
-import { NO_FAULTS } from "./test_sim_log.ts";
-import type { Faults } from "./test_sim_log.ts";
-import { SimRoom } from "./test_sim_room.ts";
-import type { SimSubscriber } from "./test_sim_room.ts";
+import { NO_FAULTS } from "./testing/sim_log.ts";
+import type { Faults } from "./testing/sim_log.ts";
+import { SimRoom } from "./testing/sim_room.ts";
+import type { SimSubscriber } from "./testing/sim_room.ts";
 
 type Step =
   | { readonly kind: "put"; readonly count: number; readonly others: number }

@@ -1,10 +1,10 @@
 /** A room log at work: storms, outages, overflow, and what each position is answered. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import type { Entered, Position } from "./room_log.ts";
-import { NO_FAULTS, settled } from "./test_sim_log.ts";
-import { SimRoom } from "./test_sim_room.ts";
-import type { SimOptions, SimSubscriber } from "./test_sim_room.ts";
+import type { EntryPoint, Position } from "./room_log.ts";
+import { NO_FAULTS, settled } from "./testing/sim_log.ts";
+import { SimRoom } from "./testing/sim_room.ts";
+import type { SimOptions, SimSubscriber } from "./testing/sim_room.ts";
 
 /** A started room with so many messages before it was opened here. */
 async function roomWith(
@@ -150,15 +150,15 @@ Deno.test("cache_last: who recovers nothing gets the last message, unless it has
 
 Deno.test("an answer that is looked at after a hole says so", async () => {
   using sim = await roomWith(5);
-  let entered: Entered | undefined;
-  sim.room.enter({ after: 5, epoch: "" }).then((it) => entered = it);
+  let entry_point: EntryPoint | undefined;
+  sim.room.enter({ after: 5, epoch: "" }).then((it) => entry_point = it);
   await settled();
   sim.log.recreate();
   void sim.room.verify();
   await sim.clock.advance(10);
-  assert.equal(entered?.recovered, false);
-  assert.equal(entered?.reason, "epoch-changed");
-  assert.deepEqual(entered?.position(), { offset: 0, epoch: sim.epoch() });
+  assert.equal(entry_point?.recovered, false);
+  assert.equal(entry_point?.reason, "epoch-changed");
+  assert.deepEqual(entry_point?.position(), { offset: 0, epoch: sim.epoch() });
 });
 
 Deno.test("an outage is sat out; who waited too long is told, and comes again", async () => {

@@ -1,6 +1,6 @@
 /**
- * Work that many ask for at once and that is the same for all of them: done once for everybody who
- * asked before it began, and only so much of it at a time. Knows nothing of logs.
+ * Reads that many ask for at once and that are the same for all of them: done once for everybody
+ * who asked before it began, and only so many at a time. Knows nothing of logs.
  */
 import { ArqonError } from "@arqon/proto";
 
@@ -13,12 +13,12 @@ export interface SharedReadsOptions {
 }
 
 /**
- * A read never serves who asked after it began: its answer could lack what was acknowledged between.
- * Reads of one key come one after another.
+ * A read never serves anybody who asked after it began: its answer could lack what was acknowledged
+ * between. Reads of one key come one after another.
  */
 export class SharedReads<T> {
   readonly #options: SharedReadsOptions;
-  /** Not begun: whoever asks may join. */
+  /** Reads that have not begun: whoever asks may join. */
   readonly #next = new Map<string, Promise<T>>();
   /** The last one of each key that is under way or waits. */
   readonly #last = new Map<string, Promise<T>>();
@@ -29,7 +29,10 @@ export class SharedReads<T> {
     this.#options = options;
   }
 
-  /** What `read` resolves with. Rejects with what it rejects with, and with `log-unavailable` (503). */
+  /**
+   * Runs a read, or joins one; resolves as it does. Rejects with what it rejects with, and with
+   * `log-unavailable` (503).
+   */
   run(key: string, read: () => Promise<T>): Promise<T> {
     const next = this.#next.get(key);
     if (next !== undefined) return next;

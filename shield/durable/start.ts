@@ -3,11 +3,11 @@
  * and the watch that finds what NATS lost on its way. The hub and the message path use them.
  */
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/log.ts";
-import type { Registry } from "../../shared/metrics.ts";
-import type { Spine } from "../../shared/spine/spine.ts";
-import type { FlushQueue } from "../flush_queue.ts";
-import type { DurableRooms } from "../hub_channel.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { FlushQueue } from "../connection/flush_queue.ts";
+import type { DurableRooms } from "../fanout/hub_channel.ts";
 import type { RoomClasses } from "../rooms/classes.ts";
 import { SYSTEM_CLOCK } from "./clock.ts";
 import { TenantLogs } from "./logs.ts";
@@ -32,11 +32,11 @@ export interface StartedDurable {
   readonly logs: TenantLogs;
   readonly rooms: DurableRooms;
   readonly stats: DurableStats;
-  /** The rooms are closed by the hub, the logs by the Spine. */
+  /** Ends the watch; the hub closes the rooms, the Spine the logs. */
   close(): void;
 }
 
-/** Nothing is opened before a room needs it. */
+/** Puts the parts together; nothing is opened before a room needs it. */
 export function startDurable(start: DurableStart): StartedDurable {
   const { config, spine, classes, flushes, registry } = start;
   const { limits } = config;

@@ -4,9 +4,13 @@
  */
 import { Gauge, Histogram } from "prom-client";
 import type { Registry } from "prom-client";
-import { scrapedGauge } from "../../shared/metrics.ts";
-import { scrapedCounter, scrapedCounters, scrapedFamily } from "../../shared/metrics_plain.ts";
-import { bump } from "../stats.ts";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import {
+  scrapedCounter,
+  scrapedCounters,
+  scrapedFamily,
+} from "../../shared/metrics/metrics_plain.ts";
+import { bump } from "../stats/stats.ts";
 
 /** Room classes that have series of their own; the others share one. */
 const CLASSES_MAX = 50;
@@ -36,8 +40,11 @@ export type ReadPurpose =
   | "history"
   | "status"
   | "heads";
-/** Why a live message was not taken. `buffer-full` ones are read from the log later. */
-export type DropReason = "unreadable" | "old-stream" | "repeated" | "buffer-full";
+/**
+ * Why a live message was not taken. `buffer-full` ones are read from the log later, and so are
+ * `unproven` ones, which came before the log was compared after a reconnect.
+ */
+export type DropReason = "unreadable" | "old-stream" | "repeated" | "buffer-full" | "unproven";
 
 /** Running totals since the start of the process, and levels of the moment that their owners set. */
 export interface DurableStats {
@@ -60,7 +67,10 @@ export interface DurableStats {
   recovered(outcome: RecoveryOutcome, messages: number): void;
   gapFill(outcome: FillOutcome): void;
   dropped(reason: DropReason): void;
-  /** From the log's time of a message until it was here; ms. Below 0 (clocks differ) counts as 0. */
+  /**
+   * Counts the time from the log's taking of a message until it was here, in ms. Below 0 (clocks
+   * differ) counts as 0.
+   */
   lag(ms: number): void;
 }
 

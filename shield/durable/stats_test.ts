@@ -1,6 +1,6 @@
 /** The metrics of durable rooms, with bounded labels. */
 import assert from "node:assert/strict";
-import { Registry } from "../../shared/metrics.ts";
+import { Registry } from "../../shared/metrics/metrics.ts";
 import { createDurableStats, registerPendingLimit } from "./stats.ts";
 
 Deno.test("every metric of durable rooms is published under its name", async () => {

@@ -13,7 +13,7 @@ const SHARE_MESSAGES = 1_000;
 const SHARE_BYTES = 1_048_576;
 /** After somebody came back others may follow: the room keeps for so long what was read for it. */
 const HOLD_MS = 10_000;
-/** Of an entry: the object, its place in the list, and the frame beside the envelope. */
+/** Bytes of an entry beside its envelope: the object, its place in the list, and the frame. */
 const ENTRY_BYTES = 256;
 const COPIES = 2;
 /** Trimming goes this far below the budget, so that not every message trims. */
@@ -47,7 +47,7 @@ interface Room {
 export class TailCache {
   readonly #options: TailCacheOptions;
   readonly #rooms = new Map<CachedTail, Room>();
-  /** Those with more than their newest message, the least recently used first. */
+  /** Tails with more than their newest message, the least recently used first. */
   readonly #trimmable = new Set<CachedTail>();
   /** In the order in which their time ends. */
   readonly #held = new Set<CachedTail>();

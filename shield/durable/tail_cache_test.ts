@@ -1,9 +1,9 @@
 /** What is kept of rooms: a share each, more while somebody comes back, and one budget for all. */
 import assert from "node:assert/strict";
-import { Registry } from "../../shared/metrics.ts";
+import { Registry } from "../../shared/metrics/metrics.ts";
 import { createDurableStats } from "./stats.ts";
 import { TailCache } from "./tail_cache.ts";
-import { seeded, SimClock } from "./test_sim_log.ts";
+import { seeded, SimClock } from "./testing/sim_log.ts";
 import { Timeline } from "./timeline.ts";
 
 const LIMITS = {

@@ -25,7 +25,7 @@ export class Entry implements StoredMessage {
   readonly index: number;
   /** Running bytes of the envelopes before this one; only differences mean something. */
   readonly bytes_before: number;
-  /** Of the envelope as stored. */
+  /** Size of the envelope as stored. */
   readonly size_bytes: number;
   next: Entry | undefined;
   #envelope: Uint8Array;
@@ -65,7 +65,9 @@ export class Entry implements StoredMessage {
 export interface Cursor {
   /** The next message, and moves past it; undefined: at the end, for now. */
   next(): Entry | undefined;
-  /** Bytes of the envelopes that it has not read: the memory that it may be alone in holding. */
+  /**
+   * Bytes of the envelopes that the cursor has not read: it may be alone in keeping them in memory.
+   */
   readonly lag_bytes: number;
   /** How many messages those are. */
   readonly lag_messages: number;
@@ -98,7 +100,7 @@ function markBefore(entry: Entry): Entry {
 export class Timeline {
   #floor: number;
   #last: number;
-  /** Those from `#start` on are in the list. */
+  /** The entries; those from `#start` on are in the list. */
   #entries: (Entry | undefined)[] = [];
   #start = 0;
   /** What comes right before the first entry: a mark, or the end of what was before the list. */
@@ -139,7 +141,7 @@ export class Timeline {
     return this.#entries.length - this.#start;
   }
 
-  /** Of the envelopes in the list. */
+  /** Bytes of the envelopes in the list. */
   get bytes(): number {
     return bytesThrough(this.#tail) - bytesThrough(this.#before);
   }

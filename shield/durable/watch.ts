@@ -3,10 +3,10 @@
  * log moved to another server, and, in case nobody noticed, by comparing with the log now and then.
  * What a room then does is its own (`RoomLog.verify`).
  */
-import type { Logger } from "../../shared/log.ts";
-import type { DurableLog, LogStatus } from "../../shared/spine/durable_log.ts";
-import type { Spine, SpineEvent } from "../../shared/spine/spine.ts";
-import { parseRoomSubject } from "../../shared/subject.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { DurableLog, LogStatus } from "../../shared/spine/contract/durable_log.ts";
+import type { Spine, SpineEvent } from "../../shared/spine/contract/spine.ts";
+import { parseRoomSubject } from "../../shared/subjects/subject.ts";
 import type { LogClock } from "./clock.ts";
 import type { DurableStats } from "./stats.ts";
 
@@ -41,18 +41,18 @@ export interface LogWatchOptions {
 }
 
 interface Tenant {
-  /** By room id. */
+  /** The watched rooms by id. */
   readonly rooms: Map<string, WatchedRoom>;
   /** Rooms that are to be verified, and how many are being. */
   readonly due: Set<WatchedRoom>;
   verifying: number;
   /** Where the log stood at the last look; undefined: not looked yet. */
   seen: Pick<LogStatus, "stream" | "log_offset"> | undefined;
-  /** It has answered the last time. */
+  /** True when the log has answered the last time. */
   answers: boolean;
   /** How often to look at the rooms yet, although the log stands still. */
   looks: number;
-  /** At the last look: where each room was, and which of them were behind. */
+  /** The offset of each room at the last look; `behind` has the rooms that were behind then. */
   offsets: Map<WatchedRoom, number>;
   behind: Set<WatchedRoom>;
 }
@@ -61,7 +61,7 @@ interface Tenant {
 export class LogWatch {
   readonly #options: LogWatchOptions;
   readonly #tenants = new Map<string, Tenant>();
-  /** Those with rooms that are due. */
+  /** Tenants with rooms that are due. */
   readonly #due = new Set<Tenant>();
   readonly #stopEvents: () => void;
   #verifying = 0;
@@ -114,12 +114,21 @@ export class LogWatch {
   }
 
   #onEvent(event: SpineEvent): void {
-    if (event.type === "log") {
-      const tenant = this.#tenants.get(event.tenant_id);
-      if (tenant !== undefined) this.#verify(tenant, tenant.rooms.values());
-    } else if (event.type === "gap") {
-      if (event.pattern !== undefined) return this.#verifyRoom(event.pattern);
-      for (const tenant of this.#tenants.values()) this.#verify(tenant, tenant.rooms.values());
+    switch (event.type) {
+      case "log": {
+        const tenant = this.#tenants.get(event.tenant_id);
+        return tenant && this.#verify(tenant, tenant.rooms.values());
+      }
+      case "gap":
+        if (event.pattern !== undefined) return this.#verifyRoom(event.pattern);
+        for (const tenant of this.#tenants.values()) this.#verify(tenant, tenant.rooms.values());
+        return;
+      case "state":
+      case "denied":
+      case "unstored":
+        return;
+      default:
+        event satisfies never;
     }
   }
 

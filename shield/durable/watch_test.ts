@@ -1,11 +1,11 @@
 /** Who is verified, when, and how seldom the log is asked. */
 import assert from "node:assert/strict";
-import { createLogger } from "../../shared/log.ts";
-import { Registry } from "../../shared/metrics.ts";
-import type { SpineEvent } from "../../shared/spine/spine.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { Registry } from "../../shared/metrics/metrics.ts";
+import type { SpineEvent } from "../../shared/spine/contract/spine.ts";
 import { createDurableStats } from "./stats.ts";
-import { NO_FAULTS, seeded, SimClock } from "./test_sim_log.ts";
-import { SimRoom } from "./test_sim_room.ts";
+import { NO_FAULTS, seeded, SimClock } from "./testing/sim_log.ts";
+import { SimRoom } from "./testing/sim_room.ts";
 import { LogWatch } from "./watch.ts";
 import type { WatchedRoom } from "./watch.ts";
 

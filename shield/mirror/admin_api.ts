@@ -5,15 +5,16 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { MirrorRule } from "../../shared/config/schema_governance.ts";
-import type { Logger } from "../../shared/log.ts";
-import { parseRoomSubject } from "../../shared/subject.ts";
-import { canMatchBelow } from "../../shared/subject_pattern.ts";
-import type { TenantSettings } from "../../shared/tenant_settings.ts";
-import { AdminTable, answerAdmin } from "../admin_routes.ts";
-import type { AdminCall } from "../admin_routes.ts";
-import type { Admin } from "../admin_scope.ts";
-import { parameterOf, readValue, tenantOf } from "../policy/admin_body.ts";
-import type { Settings, StoredSettings } from "../settings.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { parseRoomSubject } from "../../shared/subjects/subject.ts";
+import { canMatchBelow } from "../../shared/subjects/subject_pattern.ts";
+import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
+import { AdminTable, answerAdmin, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
+import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import type { Admin } from "../admin/routing/admin_scope.ts";
+import { MIRROR_ABOUT } from "../openapi/openapi_settings.ts";
+import { parameterOf, readValue, tenantOf } from "../admin/routing/admin_body.ts";
+import type { Settings, StoredSettings } from "../settings/settings.ts";
 import type { DiffBook } from "./diff.ts";
 import type { MirrorRules } from "./rules.ts";
 
@@ -31,26 +32,32 @@ export interface MirrorAdminContext {
   readonly settings: Settings;
   readonly book: DiffBook;
   readonly log: Logger;
-  /** Of this Shield: each compares only what it has mirrored itself. */
+  /** The id of this Shield: each compares only what it has mirrored itself. */
   readonly node_id: string;
 }
 
 /** The routes of this part. */
 export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>({
-  "/v1/mirror": { GET: { scope: "own", handle: listRules } },
+  "/v1/mirror": { GET: { scope: "own", about: MIRROR_ABOUT.listMirrorRules, handle: listRules } },
   "/v1/mirror/explain": {
-    GET: { scope: "tenant-in-subject", query: ["subject", "key"], handle: explain },
+    GET: { scope: "tenant-in-subject", about: MIRROR_ABOUT.explainMirror, handle: explain },
   },
   "/v1/mirror/diff": {
-    GET: { scope: "tenant-in-query", query: ["tenant"], handle: showDiff },
-    DELETE: { scope: "tenant-in-query", query: ["tenant", "candidate"], handle: resetDiff },
+    GET: { scope: "tenant-in-query", about: MIRROR_ABOUT.getMirrorDiff, handle: showDiff },
+    DELETE: { scope: "tenant-in-query", about: MIRROR_ABOUT.resetMirrorDiff, handle: resetDiff },
   },
   "/v1/tenants/{tenant}/mirror": {
-    GET: { scope: "tenant-in-path", handle: showTenant },
-    PUT: { scope: "tenant-in-path", handle: setRule },
-    DELETE: { scope: "tenant-in-path", query: ["prefix"], handle: removeRule },
+    GET: { scope: "tenant-in-path", about: MIRROR_ABOUT.getMirrorRules, handle: showTenant },
+    PUT: {
+      scope: "tenant-in-path",
+      about: MIRROR_ABOUT.setMirrorRule,
+      ...withBody(jsonBody(MirrorRule, readRule), setRule),
+    },
+    DELETE: { scope: "tenant-in-path", about: MIRROR_ABOUT.removeMirrorRule, handle: removeRule },
   },
-  "/v1/tenants/{tenant}/reset": { POST: { scope: "tenant-in-path", handle: resetTenant } },
+  "/v1/tenants/{tenant}/reset": {
+    POST: { scope: "tenant-in-path", about: MIRROR_ABOUT.resetSettings, handle: resetTenant },
+  },
 });
 
 /** Whether a path is one for `handleMirror`. */
@@ -119,8 +126,11 @@ async function showTenant(
   return answer({ tenant, ...view(stored), here });
 }
 
-async function setRule(context: MirrorAdminContext, call: AdminCall): Promise<Response> {
-  const rule = await readRule(call.request);
+async function setRule(
+  context: MirrorAdminContext,
+  call: AdminCall,
+  rule: MirrorRule,
+): Promise<Response> {
   return await changeRules(context, call, (rules) => {
     const before = rules.find(({ prefix }) => prefix === rule.prefix);
     if (before?.percent === rule.percent) return rules;
@@ -139,7 +149,7 @@ async function removeRule(context: MirrorAdminContext, call: AdminCall): Promise
 
 type Rules = TenantSettings["mirror"]["rules"];
 
-/** `change` returns what it got where there is nothing to write. */
+/** Changes a tenant's rules. `change` returns what it was given when there is nothing to write. */
 async function changeRules(
   context: MirrorAdminContext,
   call: AdminCall,
@@ -174,9 +184,9 @@ async function written(
 }
 
 /** The rule of a body. Rejects with `invalid-settings` that names what is wrong. */
-async function readRule(request: Request): Promise<MirrorRule> {
+async function readRule(request: Request, schema: typeof MirrorRule): Promise<MirrorRule> {
   const value = await readValue(request, RULE_BYTES);
-  const parsed = MirrorRule.safeParse(value);
+  const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.slice(0, 8).map((issue) => {
     const where = issue.path.join(".") || "the body";

@@ -1,8 +1,8 @@
 /** The mirror's admin API as requests and answers, over real settings on the embedded Spine. */
 import assert from "node:assert/strict";
-import { TENANTS_BUCKET } from "../../shared/tenant_settings.ts";
+import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import { isMirrorPath } from "./admin_api.ts";
-import { testMirror } from "./test_mirror.ts";
+import { testMirror } from "./testing/mirror.ts";
 
 const RULES = "/v1/tenants/acme/mirror";
 const CONFIG = { rules: [{ prefix: "in.t.*", percent: 0.01 }] };

@@ -1,7 +1,7 @@
 /**
  * What candidates would have decided about mirrored traffic, beside what production decided: counts
- * and a few examples for each tenant and candidate. A book in memory; who writes into it is
- * `verdicts.ts` (shadow consumers) and `mirror.ts` (candidates that ran here).
+ * and a few examples for each tenant and candidate. A book in memory, written by `verdicts.ts`
+ * (shadow consumers) and `mirror.ts` (candidates that ran here).
  */
 import type { ScannedEnvelope } from "@arqon/proto";
 

@@ -5,12 +5,12 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
-import { owned } from "../../shared/slab.ts";
-import type { SpineHeaders } from "../../shared/spine/spine.ts";
-import { roomSubject } from "../../shared/subject.ts";
-import type { Subject } from "../../shared/subject.ts";
-import type { Caller } from "../policy/overseer.ts";
-import { givenTraceId, shareKey } from "../trace_parent.ts";
+import { owned } from "../../shared/containers/byte_arena.ts";
+import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
+import { roomSubject } from "../../shared/subjects/subject.ts";
+import type { Subject } from "../../shared/subjects/subject.ts";
+import type { Caller } from "../message/caller.ts";
+import { givenTraceId, shareKey } from "../traces/trace_parent.ts";
 import type { CandidateVerdict, CandidateVerdicts, DiffBook } from "./diff.ts";
 import type { MirrorRules } from "./rules.ts";
 import type { ShadowSender } from "./sender.ts";
@@ -21,8 +21,8 @@ import type { Decisions, ShadowVerdicts } from "./verdicts.ts";
 /** What the message path asks. Best effort: never throws, never waits. */
 export interface Mirror {
   /**
-   * The caller's message is with the Spine under that subject. `routed` must not change any more;
-   * `headers` is what it had beside it.
+   * Copies a message that is with the Spine under that subject, if a rule says so. `routed` must
+   * not change any more; `headers` are those that were sent with it.
    */
   copy(
     subject: Subject,
@@ -68,7 +68,7 @@ export function isCompared(error: unknown): boolean {
 /** The mirror, and where candidates that run in this process say what they would have decided. */
 export function createMirror(parts: MirrorParts): Mirror & CandidateVerdicts {
   const { rules, sender, book, decisions } = parts;
-  /** By envelope object: what is never decided about goes with it. */
+  /** Decisions by envelope object; one that is never asked for goes with its envelope. */
   const pending = new WeakMap<ScannedEnvelope, CandidateVerdict[]>();
 
   function isPicked(envelope: ScannedEnvelope, caller: Caller): boolean {

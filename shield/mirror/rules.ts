@@ -5,14 +5,14 @@
  */
 import type { MirrorRule } from "../../shared/config/schema_governance.ts";
 import { samplingHash, samplingThreshold } from "../../shared/sampling.ts";
-import { compareSpecificity, compilePatterns } from "../../shared/subject_pattern.ts";
-import type { PatternMatch, PatternTable } from "../../shared/subject_pattern.ts";
+import { compareSpecificity, compilePatterns } from "../../shared/subjects/subject_pattern.ts";
+import type { PatternMatch, PatternTable } from "../../shared/subjects/subject_pattern.ts";
 import type { RuleTotals } from "./stats.ts";
 
 /** A rule and where it comes from. */
 export interface EffectiveRule extends MirrorRule {
   readonly source: "config" | "tenant";
-  /** Of a tenant's rule. */
+  /** The tenant, for a tenant's own rule. */
   readonly tenant_id: string | undefined;
 }
 

@@ -5,11 +5,12 @@
  * primary: its bytes have precedence, and its flushes know nothing of ours.
  */
 import { setImmediate } from "node:timers";
-import type { Logger } from "../../shared/log.ts";
-import { SequenceTable } from "../../shared/sequence_table.ts";
-import type { Spine, SpineHeaders } from "../../shared/spine/spine.ts";
-import { shadowSubject } from "../../shared/subject.ts";
-import type { Subject } from "../../shared/subject.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { nextTurn } from "../../shared/turns/next_turn.ts";
+import { SequenceTable } from "../../shared/containers/sequence_table.ts";
+import type { Spine, SpineHeaders } from "../../shared/spine/contract/spine.ts";
+import { shadowSubject } from "../../shared/subjects/subject.ts";
+import type { Subject } from "../../shared/subjects/subject.ts";
 import type { CompiledRule } from "./rules.ts";
 import { SHADOW_HEADER, shadowEnvelope } from "./shadow_envelope.ts";
 
@@ -74,7 +75,7 @@ export class ShadowSender {
   readonly #unconfirmed = new SequenceTable<Turn>();
   /** Called when a turn has been confirmed or has failed, once the sender is closed. */
   #onConfirmed: (() => void) | undefined;
-  /** By tenant: until when its copies fail at once, in Unix ms. */
+  /** Until when a tenant's copies fail at once, by tenant, in Unix ms. */
   readonly #denied = new Map<string, number>();
   #failed = 0;
   #logged_ms = -Infinity;
@@ -92,7 +93,7 @@ export class ShadowSender {
     return this.#waiting.length - this.#head;
   }
 
-  /** Their bytes. */
+  /** Bytes of the copies that wait. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -124,16 +125,16 @@ export class ShadowSender {
     this.#stopEvents();
   }
 
-  #schedule(): void {
+  #schedule(later: (job: () => void) => void = setImmediate): void {
     if (this.#scheduled || this.messages === 0 || this.#busy !== undefined || this.#closed) return;
     if (this.#unconfirmed.size >= WINDOW_TURNS) return;
     this.#scheduled = true;
-    setImmediate(() => {
+    later(() => {
       this.#scheduled = false;
       if (this.#closed) return;
       if (this.#isBusy()) return this.#pause();
       this.#turn();
-      this.#schedule();
+      this.#schedule(nextTurn);
     });
   }
 

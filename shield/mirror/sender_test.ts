@@ -5,11 +5,11 @@
 import assert from "node:assert/strict";
 import { readEnvelope, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
-import { openNats } from "../../shared/spine/nats.ts";
-import type { Spine } from "../../shared/spine/spine.ts";
-import { roomSubject, subjectPattern } from "../../shared/subject.ts";
-import { startNats } from "../../tests/nats_server.ts";
-import { keptLog, listenToAll, SPINE_NOW_MS, testSpine } from "../test_spine.ts";
+import { openNats } from "../../shared/spine/nats/nats.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { roomSubject, subjectPattern } from "../../shared/subjects/subject.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import { keptLog, listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { MirrorRules } from "./rules.ts";
 import { ShadowSender } from "./sender.ts";
 import type { ShadowCopy } from "./sender.ts";

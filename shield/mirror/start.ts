@@ -2,13 +2,13 @@
  * Puts the mirror of one process together: rules of the config and of the tenants, sender, book of
  * candidates and admin API. With `[platform.mirroring] enabled = false` there is none.
  */
-import { parseRoomSubject } from "../../shared/subject.ts";
+import { parseRoomSubject } from "../../shared/subjects/subject.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/log.ts";
-import type { Registry } from "../../shared/metrics.ts";
-import type { Spine } from "../../shared/spine/spine.ts";
-import type { Settings } from "../settings.ts";
-import type { Admin } from "../admin_scope.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { Settings } from "../settings/settings.ts";
+import type { Admin } from "../admin/routing/admin_scope.ts";
 import { handleMirror, isMirrorPath } from "./admin_api.ts";
 import { DiffBook, NO_CANDIDATES } from "./diff.ts";
 import type { CandidateVerdicts } from "./diff.ts";

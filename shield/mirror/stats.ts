@@ -2,9 +2,9 @@
  * What the mirror counts: plain numbers by rule, which prom-client reads only when somebody scrapes.
  * A rule's prefix is a label, so their number is bounded: the rules that come later are `other`.
  */
-import { scrapedGauge } from "../../shared/metrics.ts";
-import type { Registry } from "../../shared/metrics.ts";
-import { scrapedCounters, scrapedFamily } from "../../shared/metrics_plain.ts";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { scrapedCounters, scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { DiffOutcome } from "./diff.ts";
 
 /** Prefixes that are told apart. */

@@ -4,13 +4,13 @@
  * Service clients give theirs as an event, which the Shield forwards to that subject.
  */
 import { z } from "zod";
-import type { Logger } from "../../shared/log.ts";
-import type { Spine, SpineMessage } from "../../shared/spine/spine.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
 import {
   ALL_SHADOW_VERDICTS,
   parseShadowVerdictsSubject,
   shadowVerdictsSubject,
-} from "../../shared/subject.ts";
+} from "../../shared/subjects/subject.ts";
 import type { DiffBook } from "./diff.ts";
 import type { MirrorStats } from "./stats.ts";
 
@@ -46,7 +46,10 @@ export class Decisions {
     this.#messages_max = messages_max;
   }
 
-  /** Of several messages of one trace the latest counts; the oldest is forgotten when there are too many. */
+  /**
+   * Remembers a verdict. Of several messages of one trace the latest counts; with too many the
+   * oldest is forgotten.
+   */
   remember(tenant_id: string, trace_id: string, decision: Decision): void {
     const key = `${tenant_id} ${trace_id}`;
     this.#decisions.delete(key);

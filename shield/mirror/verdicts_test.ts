@@ -1,11 +1,11 @@
 /** Verdicts that shadow consumers give over the Spine: matched by trace id, or counted as what they are. */
 import assert from "node:assert/strict";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
-import { roomSubject, shadowVerdictsSubject } from "../../shared/subject.ts";
-import { ann } from "../test_identity.ts";
-import { SPINE_NOW_MS } from "../test_spine.ts";
-import { testMirror } from "./test_mirror.ts";
-import type { TestMirror } from "./test_mirror.ts";
+import { roomSubject, shadowVerdictsSubject } from "../../shared/subjects/subject.ts";
+import { ann } from "../auth/testing/identity.ts";
+import { SPINE_NOW_MS } from "../testing/spine.ts";
+import { testMirror } from "./testing/mirror.ts";
+import type { TestMirror } from "./testing/mirror.ts";
 import { Decisions } from "./verdicts.ts";
 
 const TRACE_ID = "0123456789abcdef0123456789abcdef";

@@ -1,11 +1,11 @@
 /**
- * What this Shield tells the cluster of its own connections: joins, updates and leaves in batches,
- * that it lives, and what somebody missed. It is the only writer of its entries (`shared/presence`);
- * its clients hear of them from `tables.ts` at once, without this detour.
+ * Tells the cluster of this Shield's own connections: joins, updates and leaves in batches, that
+ * the Shield lives, and what somebody missed. It is the only writer of its entries
+ * (`shared/presence`); its clients hear of them from `tables.ts` at once, without this detour.
  */
 import { matchesRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/log.ts";
+import type { Logger } from "../../shared/logs/log.ts";
 import { splitDelta } from "../../shared/presence/delta_split.ts";
 import type { Beat, PresencePort, Pull } from "../../shared/presence/messages.ts";
 import { PacedSender } from "../../shared/presence/paced_sender.ts";
@@ -26,11 +26,11 @@ import {
 } from "../../shared/presence/state.ts";
 import type { PresenceState } from "../../shared/presence/state.ts";
 import type { Delta, Entry, MemberInput, Writer } from "../../shared/presence/types.ts";
-import { processSubject } from "../../shared/subject.ts";
-import type { Subject } from "../../shared/subject.ts";
-import { bump } from "../stats.ts";
-import { Holds } from "./holds.ts";
-import type { MemberRef } from "./holds.ts";
+import { processSubject } from "../../shared/subjects/subject.ts";
+import type { Subject } from "../../shared/subjects/subject.ts";
+import { bump } from "../stats/stats.ts";
+import { GraceMembers } from "./grace_members.ts";
+import type { MemberRef } from "./grace_members.ts";
 import { requireBelow } from "./member_limit.ts";
 import type { PresenceStats } from "./stats.ts";
 
@@ -65,12 +65,13 @@ const NOTHING: OwnChanges = { joined: [], left: [] };
 export class Announcer {
   readonly #options: AnnouncerOptions;
   readonly #subject: Subject;
-  readonly #holds: Holds;
+  readonly #in_grace: GraceMembers;
   readonly #answers: PacedSender;
   #state: PresenceState;
   #sent_ms = -Infinity;
   #cancelSend: (() => void) | undefined;
   #leaving = false;
+  #moving = false;
   /** When the last few incarnations were taken; Unix ms. */
   #reincarnated_ms: number[] = [];
 
@@ -80,7 +81,7 @@ export class Announcer {
     this.#subject = processSubject("announce", node_id);
     this.#state = createState({ node_id, incarnation: started_ms });
     this.#answers = new PacedSender(port);
-    this.#holds = new Holds({
+    this.#in_grace = new GraceMembers({
       port,
       round_ms: config.announce_ms,
       onEnd: (members) => options.onLost(members.flatMap((member) => this.#leave(member))),
@@ -103,30 +104,30 @@ export class Announcer {
 
   /** Whether a lost connection of this user is held in this room. */
   isHeld(member: MemberInput): boolean {
-    return this.#holds.of(member) !== undefined;
+    return this.#in_grace.of(member) !== undefined;
   }
 
   /**
    * A new member, or other metadata of one that is there. A held member of the same user leaves right
-   * after. Throws `member-limit`.
+   * after. `joined_ms` (Unix ms) is of one that comes from another Shield. Throws `member-limit`.
    */
-  join(member: MemberInput): OwnChanges {
+  join(member: MemberInput, joined_ms?: number): OwnChanges {
     const { tenant_id, room_id, connection_id, meta } = member;
     const { port, config } = this.#options;
     const now_ms = port.now();
     const before = this.entry(member);
     if (before !== undefined) {
-      this.#holds.release(member);
+      this.#in_grace.release(member);
       const changed = before.meta === meta
         ? undefined
         : update(this.#state, tenant_id, room_id, connection_id, meta, now_ms);
       this.#changed();
       return changed === undefined ? NOTHING : { joined: [changed.entry], left: [] };
     }
-    const held = this.#holds.of(member);
+    const held = this.#in_grace.of(member);
     const count = memberCount(this.#state) - (held === undefined ? 0 : 1);
     requireBelow(count, config.members_per_shield, "this node");
-    const { entry } = join(this.#state, member, now_ms);
+    const { entry } = join(this.#state, member, now_ms, joined_ms);
     const left = held === undefined ? [] : this.#leave(held);
     this.#changed();
     return { joined: [entry], left };
@@ -137,15 +138,17 @@ export class Announcer {
     const entry = this.entry(member);
     if (entry === undefined) return [];
     const grace_ms = deliberate || this.#leaving ? 0 : this.#grace_ms(member.room_id);
+    // Brains let it go, when this process is gone and nobody has come with it elsewhere.
+    if (this.#moving && !deliberate && grace_ms <= this.#options.config.move_grace_ms) return [];
     if (grace_ms > 0) {
-      this.#holds.add(entry, grace_ms);
+      this.#in_grace.add(entry, grace_ms);
       this.#changed();
       return [];
     }
     return this.#leave(member);
   }
 
-  /** That this process lives. Carries what waits. */
+  /** Announces that this process lives, with the changes that wait. */
   heartbeat(): void {
     this.#cancelSend?.();
     this.#send();
@@ -185,11 +188,16 @@ export class Announcer {
     }
   }
 
-  /** This process stops: all members are gone. Says so again with every heartbeat. */
+  /** Members of connections that end from now on stay: their clients may be back on another Shield. */
+  beginMove(): void {
+    this.#moving = this.#options.config.move_grace_ms > 0;
+  }
+
+  /** This process stops: all members are gone, or go in a while. Says so with every heartbeat. */
   leaveAll(): void {
     this.#leaving = true;
     this.#cancelSend?.();
-    this.#holds.clear();
+    this.#in_grace.clear();
     this.#send();
     this.#count();
   }
@@ -197,7 +205,7 @@ export class Announcer {
   /** Stops all timers. */
   close(): void {
     this.#cancelSend?.();
-    this.#holds.clear();
+    this.#in_grace.clear();
     this.#answers.close();
   }
 
@@ -211,7 +219,7 @@ export class Announcer {
   }
 
   #leave(member: MemberRef): readonly Entry[] {
-    this.#holds.release(member);
+    this.#in_grace.release(member);
     const left = leave(this.#state, member.tenant_id, member.room_id, member.connection_id);
     this.#changed();
     return left === undefined ? [] : [left.entry];
@@ -220,7 +228,7 @@ export class Announcer {
   #count(): void {
     const { stats } = this.#options;
     stats.members = this.#leaving ? 0 : memberCount(this.#state);
-    stats.held_members = this.#holds.size;
+    stats.held_members = this.#in_grace.size;
   }
 
   #changed(): void {
@@ -262,7 +270,7 @@ export class Announcer {
     return 1 + Math.floor(this.#options.port.random() * LEAP_MS);
   }
 
-  /** The same members under a new writer, announced from the beginning. */
+  /** Takes a new incarnation and announces all members under it, from the beginning. */
   #reincarnate(brain_id: string, given_up: number): void {
     const { node_id, port, stats, log } = this.#options;
     const now_ms = port.now();

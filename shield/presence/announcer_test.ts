@@ -6,7 +6,7 @@ import type { PresenceState } from "../../shared/presence/state.ts";
 import type { Entry, MemberInput } from "../../shared/presence/types.ts";
 import { Announcer } from "./announcer.ts";
 import { createPresenceStats } from "./stats.ts";
-import { presenceConfig, presenceLog, START_MS, TestPort } from "./test_port.ts";
+import { presenceConfig, presenceLog, START_MS, TestPort } from "./testing/port.ts";
 
 function fixture(values: Record<string, unknown> = {}) {
   const port = new TestPort();

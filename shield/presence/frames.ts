@@ -1,8 +1,9 @@
 /**
- * What clients get to see of presence: events PRESENCE_UPDATE and PRESENCE_LEAVE and the answer to a
- * SUB, as whole frames of either subprotocol. Each batch and each view is encoded once a form,
- * however many connections get it. Who gets it is `attendance.ts`.
+ * The frames of presence: events PRESENCE_UPDATE and PRESENCE_LEAVE and the answer to a SUB, whole,
+ * in either subprotocol. Each batch and each view is encoded once a form, however many connections
+ * get it. Who gets it is `attendance.ts`.
  */
+import { utf8Size } from "@arqon/proto";
 import {
   encodeAck,
   encodeMsg,
@@ -16,11 +17,11 @@ import {
 } from "@arqon/proto";
 import type { PresenceChange, PresentMember, Uint64 } from "@arqon/proto";
 import type { Random } from "../../shared/ids.ts";
-import { cutPages, utf8Bytes } from "../../shared/presence/pages.ts";
-import { systemEnvelope } from "../../shared/system_envelope.ts";
-import { EMPTY_ACK } from "../request_ref.ts";
-import { frameBytes } from "../frame_bytes.ts";
-import type { Frame } from "../frame_bytes.ts";
+import { cutPages } from "../../shared/presence/pages.ts";
+import { systemEnvelope } from "../../shared/records/system_envelope.ts";
+import { EMPTY_ACK } from "../message/request_ref.ts";
+import { frameBytes } from "../fanout/frame_bytes.ts";
+import type { Frame } from "../fanout/frame_bytes.ts";
 import type { RoomChanges, RoomView } from "./watched_room.ts";
 
 /** Members of one frame, in bytes, at most: a page is small against what may wait for a client. */
@@ -49,7 +50,7 @@ type Place = Pick<RoomView, "tenant_id" | "room_id" | "connections" | "users">;
 interface Encoded {
   changes?: readonly SizedFrame[];
   pages?: SizedFrame[];
-  /** By request id; most clients ask with the same few. */
+  /** The ACKs by request id; most clients ask with the same few. */
   acks?: Map<Uint64, SizedFrame>;
 }
 
@@ -62,7 +63,7 @@ function sized(frame: Frame): SizedFrame {
 
 /** At least the bytes of a member in either form. */
 function memberBytes({ connection_id, user_id, meta }: PresentMember): number {
-  return MEMBER_OVERHEAD_BYTES + connection_id.length + 2 * utf8Bytes(user_id) + utf8Bytes(meta);
+  return MEMBER_OVERHEAD_BYTES + connection_id.length + 2 * utf8Size(user_id) + utf8Size(meta);
 }
 
 /** All frames of one Shield. */

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { decodeServerFrame, readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
 import type { PresentMember } from "@arqon/proto";
-import { random } from "../test_hub.ts";
+import { random } from "../fanout/testing/hub.ts";
 import { PresenceFrames } from "./frames.ts";
 import type { SizedFrame } from "./frames.ts";
 import type { RoomChanges, RoomView } from "./presence.ts";
-import { START_MS } from "./test_port.ts";
+import { START_MS } from "./testing/port.ts";
 
 const frames = (page_members = 1_000) =>
   new PresenceFrames({ now: () => START_MS, random, page_members });

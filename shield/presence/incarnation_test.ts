@@ -4,7 +4,7 @@ import type { Beat } from "../../shared/presence/messages.ts";
 import type { MemberInput, WriterState } from "../../shared/presence/types.ts";
 import { Announcer } from "./announcer.ts";
 import { createPresenceStats } from "./stats.ts";
-import { presenceConfig, presenceLog, START_MS, TestPort } from "./test_port.ts";
+import { presenceConfig, presenceLog, START_MS, TestPort } from "./testing/port.ts";
 
 function fixture(values: Record<string, unknown> = {}) {
   const port = new TestPort();

@@ -1,7 +1,7 @@
 /**
- * Where a room's table stands in what the room's owner says, and what that makes of the next update
- * or snapshot: apply it, pass it over, or ask. Plain data and functions, no time and no Spine; who
- * asks whom and when is `pulls.ts`.
+ * The position of a room's table in what the room's owner says, and what to do with the next update
+ * or snapshot: apply it, skip it, or ask. Plain data and functions, no time and no Spine; who asks
+ * whom and when is `pulls.ts`.
  */
 import type { Emitter, RoomUpdate } from "../../shared/presence/messages.ts";
 import type { WriterClock, WriterKey, WrittenEntry } from "../../shared/presence/types.ts";
@@ -14,7 +14,7 @@ const AHEAD_MAX = 256;
 
 /** Where a table stands. */
 export interface Position {
-  /** Who was heard last; undefined: nobody yet, and the table is worth nothing. */
+  /** The emitter that was heard last; undefined: none yet, and the table is worth nothing. */
   emitter: Emitter | undefined;
   sequence: number;
   /** How much of each writer the table has seen. */
@@ -44,7 +44,7 @@ export function createPosition(): Position {
   };
 }
 
-/** The same term of the same life of the same Brain. */
+/** Whether both are the same term of the same life of the same Brain. */
 export function isSameEmitter(one: Emitter | undefined, other: Emitter | undefined): boolean {
   return one?.brain_id === other?.brain_id && one?.boot === other?.boot &&
     one?.term === other?.term;
@@ -122,7 +122,7 @@ export type SnapshotOutcome = "applied" | "gap" | "outdated" | "behind";
 
 /** How to judge a snapshot. */
 export interface SnapshotRules {
-  /** This Shield's own. */
+  /** The id of this Shield. */
   readonly node_id: string;
   /** Unix ms. */
   readonly now_ms: number;

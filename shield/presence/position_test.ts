@@ -5,7 +5,7 @@ import type { WrittenEntry } from "../../shared/presence/types.ts";
 import { createPosition, takeSnapshot, takeUpdate } from "./position.ts";
 import type { Snapshot } from "./position.ts";
 import { createTable } from "./table.ts";
-import { START_MS, writerOf, written } from "./test_port.ts";
+import { START_MS, writerOf, written } from "./testing/port.ts";
 
 const NODE = "own";
 const A: Emitter = { brain_id: "a", boot: 1, term: 1 };

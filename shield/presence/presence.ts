@@ -5,12 +5,12 @@
  * the process does (`service.ts`). Synchronous; no promises.
  */
 import { ArqonError } from "@arqon/proto";
-import { BrainTable } from "../../shared/cluster.ts";
+import { BrainTable } from "../../shared/cluster/cluster.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/log.ts";
+import type { Logger } from "../../shared/logs/log.ts";
 import type { Beat, ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
 import type { MemberInput, Writer } from "../../shared/presence/types.ts";
-import { HELLO, processSubject } from "../../shared/subject.ts";
+import { HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import { Announcer } from "./announcer.ts";
 import { requireBelow } from "./member_limit.ts";
 import { refuse } from "./stats.ts";
@@ -55,7 +55,9 @@ export interface ShieldPresence {
   spineLost(): void;
   /** Something is heard again, or something was missed: says so, and looks what has happened. */
   spineBack(): void;
-  /** This process stops: its members leave at once, and its clients are told nothing any more. */
+  /** This process will stop: whose connection ends from now on may be on the way to another Shield. */
+  beginMove(): void;
+  /** This process stops: its clients are told nothing any more, and Brains give its members their grace. */
   drain(): void;
   /** Nothing happens any more. */
   close(): void;
@@ -119,8 +121,22 @@ class Machine implements ShieldPresence {
         return message.from === node_id ? undefined : this.#announcer.onHello();
       case "room_update":
         return this.#tables.onUpdate(subject, message);
+      case "pull":
+      case "room_snapshot":
+      case "room_differs":
+      case "announcement":
+      case "pulled":
+      case "room_pull":
+      case "room_check":
+        if (subject === processSubject("direct", node_id)) return this.#receiveOwn(message);
+        return refuse(metrics, "wrong-subject");
+      default:
+        message satisfies never;
     }
-    if (subject !== processSubject("direct", node_id)) return refuse(metrics, "wrong-subject");
+  }
+
+  /** What came on this Shield's own subject. */
+  #receiveOwn(message: Exclude<ClusterMessage, { kind: "beat" | "hello" | "room_update" }>): void {
     switch (message.kind) {
       case "pull":
         return this.#announcer.onPull(message);
@@ -128,20 +144,28 @@ class Machine implements ShieldPresence {
         return this.#tables.onSnapshot(message);
       case "room_differs":
         return this.#tables.onDiffers(message);
+      case "announcement":
+      case "pulled":
+      case "room_pull":
+      case "room_check":
+        // For Brains.
+        return refuse(this.#options.metrics, "unexpected-kind");
       default:
-        return refuse(metrics, "unexpected-kind");
+        message satisfies never;
     }
   }
 
   join(member: MemberInput): void {
     this.#requireOpen();
     const { tenant_id, room_id } = member;
-    if (this.#announcer.entry(member) === undefined && !this.#announcer.isHeld(member)) {
+    const before = this.#tables.sameMember(member);
+    const is_new = before === undefined && this.#announcer.entry(member) === undefined;
+    if (is_new && !this.#announcer.isHeld(member)) {
       const { config: { members_per_room }, membersMax } = this.#options;
       const max = Math.min(membersMax?.(tenant_id, room_id) ?? members_per_room, members_per_room);
       requireBelow(this.#tables.size(tenant_id, room_id) ?? 0, max, "the room");
     }
-    const { joined, left } = this.#announcer.join(member);
+    const { joined, left } = this.#announcer.join(member, before?.joined_ms);
     this.#tables.onOwn(tenant_id, room_id, joined, left);
   }
 
@@ -171,7 +195,12 @@ class Machine implements ShieldPresence {
     this.#announcer.heartbeat();
     if (this.#draining) return;
     this.#hello();
+    this.#tables.doubt();
     this.#tables.check();
+  }
+
+  beginMove(): void {
+    this.#announcer.beginMove();
   }
 
   drain(): void {

@@ -1,8 +1,8 @@
 /** The whole machine: own connections, grace, limits, what the Spine and the process do to it. */
 import assert from "node:assert/strict";
-import { HELLO } from "../../shared/subject.ts";
-import { emitterOf, machine, member, words } from "./test_owner.ts";
-import { START_MS, writerOf, written } from "./test_port.ts";
+import { HELLO } from "../../shared/subjects/subject.ts";
+import { emitterOf, machine, member, words } from "./testing/owner.ts";
+import { START_MS, writerOf, written } from "./testing/port.ts";
 
 const HEARTBEAT_MS = 1_500;
 const GRACE = { grace: [{ room: "lobby", grace_ms: 3_000 }] };
@@ -176,6 +176,22 @@ Deno.test("while the Spine is gone no Brain is blamed for its silence", () => {
   assert.equal(stats.live_brains, 1);
   port.advance(6_000);
   assert.equal(stats.live_brains, 0, "but for the silence after that");
+});
+
+Deno.test("what was missed while the Spine was gone is in the list of who comes after that", () => {
+  const { port, presence, beat, answer, watch } = machine();
+  beat("b1");
+  const { told } = watch();
+  answer([written("w", 1)]);
+  presence.spineLost();
+  port.advance(8_000);
+  presence.spineBack();
+  port.sent.splice(0);
+  const { watch: late, results } = watch();
+  assert.deepEqual(results, [], "it waits for the owner");
+  answer([written("w", 1), written("w", 2)], { sequence: 1, clock: 2 });
+  assert.deepEqual(results, [undefined]);
+  assert.deepEqual([late.snapshot().connections, told.length], [2, 1]);
 });
 
 Deno.test("a process that stood still blames nobody for that time", () => {

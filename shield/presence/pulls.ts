@@ -3,10 +3,10 @@
  * only so often. An answer comes in pages of one moment and counts only when it is complete. What a
  * snapshot does to a table is `position.ts`.
  */
-import type { BrainTable } from "../../shared/cluster.ts";
+import type { BrainTable } from "../../shared/cluster/cluster.ts";
 import type { PresencePort, RoomSnapshot } from "../../shared/presence/messages.ts";
-import { processSubject } from "../../shared/subject.ts";
-import { bump } from "../stats.ts";
+import { processSubject } from "../../shared/subjects/subject.ts";
+import { bump } from "../stats/stats.ts";
 import type { Snapshot, SnapshotOutcome } from "./position.ts";
 import { refuse } from "./stats.ts";
 import type { PresenceStats, PullOutcome } from "./stats.ts";
@@ -29,7 +29,7 @@ export interface PullsOptions {
   readonly port: PresencePort;
   readonly stats: PresenceStats;
   readonly brains: Pick<BrainTable, "ownerOf">;
-  /** That Brain does not answer. */
+  /** Called when that Brain does not answer. */
   readonly onSilent: (brain_id: string) => void;
   /** A snapshot with more is refused. */
   readonly members_max: number;
@@ -41,7 +41,7 @@ interface Question {
   readonly room: WatchedRoom;
   readonly request: number;
   readonly owner: string;
-  /** By number, as far as they have come. */
+  /** The pages by number, as far as they have come. */
   readonly pages: Map<number, RoomSnapshot>;
   members: number;
   cancel: () => void;

@@ -5,15 +5,21 @@
 import { DecodeError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Random } from "../../shared/ids.ts";
-import type { Logger } from "../../shared/log.ts";
-import type { Registry } from "../../shared/metrics.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
 import { steadyClock } from "../../shared/presence/steady_clock.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
-import type { Spine, SpineEvent, SpineMessage } from "../../shared/spine/spine.ts";
-import { everyProcess, HELLO, processSubject } from "../../shared/subject.ts";
-import type { Subject, SubjectPattern } from "../../shared/subject.ts";
+import type {
+  Spine,
+  SpineEvent,
+  SpineMessage,
+  SpineState,
+} from "../../shared/spine/contract/spine.ts";
+import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subject.ts";
+import type { Subject, SubjectPattern } from "../../shared/subjects/subject.ts";
 import type { RoomClasses } from "../rooms/classes.ts";
+import { Moving } from "./moving.ts";
 import { createShieldPresence } from "./presence.ts";
 import type { ShieldPresence } from "./presence.ts";
 import { createPresenceStats, refuse, registerPresenceStats } from "./stats.ts";
@@ -23,13 +29,15 @@ import type { PresenceStats } from "./stats.ts";
 export interface PresenceServiceOptions {
   readonly node_id: string;
   readonly spine: Spine;
-  readonly config: Pick<Config, "presence">;
+  readonly config: Pick<Config, "presence" | "server">;
   /** Absent: no room has a limit of its own. */
   readonly classes?: Pick<RoomClasses, "of">;
   readonly registry: Registry;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
   readonly random: Random;
 }
 
@@ -37,6 +45,7 @@ export interface PresenceServiceOptions {
 export interface PresenceService {
   readonly presence: ShieldPresence;
   readonly stats: PresenceStats;
+  readonly moving: Moving;
   /** Stops it and ends its subscriptions. The Spine stays open. */
   close(): void;
 }
@@ -107,12 +116,16 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
     metrics: stats,
     log,
   });
+  const { presence: { move_grace_ms }, server: { drain_timeout_ms } } = config;
+  const moving = new Moving({ ...options, log, patience_ms: drain_timeout_ms + move_grace_ms });
   const stopEvents = spine.onEvent((event) => onSpineEvent(presence, event));
   return {
     presence,
     stats,
+    moving,
     close() {
       stopEvents();
+      moving.close();
       for (const subscription of subscriptions) subscription.unsubscribe();
       presence.close();
     },
@@ -120,12 +133,34 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
 }
 
 function onSpineEvent(presence: ShieldPresence, event: SpineEvent): void {
-  if (event.type === "gap") {
-    // Clients' rooms that were too slow are none of ours.
-    const is_ours = event.pattern === undefined || event.pattern.startsWith("sys.");
-    return is_ours ? presence.spineBack() : undefined;
+  switch (event.type) {
+    case "gap": {
+      // Clients' rooms that were too slow are none of ours.
+      const is_ours = event.pattern === undefined || event.pattern.startsWith("sys.");
+      return is_ours ? presence.spineBack() : undefined;
+    }
+    case "state":
+      return onSpineState(presence, event.status.state);
+    case "log":
+    case "denied":
+    case "unstored":
+      return;
+    default:
+      event satisfies never;
   }
-  if (event.type !== "state") return;
-  if (event.status.state === "connected") presence.spineBack();
-  else if (event.status.state === "disconnected") presence.spineLost();
+}
+
+function onSpineState(presence: ShieldPresence, state: SpineState): void {
+  switch (state) {
+    case "connected":
+      return presence.spineBack();
+    case "disconnected":
+      return presence.spineLost();
+    case "connecting":
+    case "draining":
+    case "closed":
+      return;
+    default:
+      state satisfies never;
+  }
 }

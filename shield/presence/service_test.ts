@@ -1,16 +1,21 @@
 /** Presence on a real Spine engine: bytes, subscriptions, timers, and what is wrong with a message. */
 import assert from "node:assert/strict";
-import { Registry } from "../../shared/metrics.ts";
+import { Registry } from "../../shared/metrics/metrics.ts";
 import { configFrom } from "../../shared/config/load.ts";
 import type { ClusterMessage, RoomPull } from "../../shared/presence/messages.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
-import { everyProcess, HELLO, presenceSubject, processSubject } from "../../shared/subject.ts";
-import type { Subject } from "../../shared/subject.ts";
-import { random } from "../test_hub.ts";
-import { keptLog, testSpine } from "../test_spine.ts";
+import {
+  everyProcess,
+  HELLO,
+  presenceSubject,
+  processSubject,
+} from "../../shared/subjects/subject.ts";
+import type { Subject } from "../../shared/subjects/subject.ts";
+import { random } from "../fanout/testing/hub.ts";
+import { keptLog, testSpine } from "../testing/spine.ts";
 import { startPresence } from "./service.ts";
-import { emitterOf, member } from "./test_owner.ts";
-import { START_MS, writerOf, written } from "./test_port.ts";
+import { emitterOf, member } from "./testing/owner.ts";
+import { START_MS, writerOf, written } from "./testing/port.ts";
 
 const WAIT_MS = 20_000;
 
@@ -35,6 +40,7 @@ function fixture() {
   const config = configFrom({ presence: { heartbeat_ms: 100, brain_timeout_ms: 5_000 } });
   const service = startPresence({
     ...{ node_id: "own", spine, config, registry, log, now: Date.now, random },
+    monotonic_ms: () => performance.now(),
   });
   const say = (subject: Subject, message: ClusterMessage) =>
     spine.publish(subject, encodeMessage(message));

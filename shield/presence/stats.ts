@@ -2,16 +2,16 @@
  * The counters of presence on this Shield: plain numbers that prom-client reads when somebody
  * scrapes. Labels come from closed sets, never from a client or another process.
  */
-import { scrapedGauge } from "../../shared/metrics.ts";
-import type { Registry } from "../../shared/metrics.ts";
-import { scrapedCounter, scrapedFamily } from "../../shared/metrics_plain.ts";
-import { bump } from "../stats.ts";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { scrapedCounter, scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
+import { bump } from "../stats/stats.ts";
 
 /** Running totals since the start of the process, and levels of the moment. */
 export interface PresenceStats {
   /** Members that this Shield announces, held ones too. */
   members: number;
-  /** Of these, those whose connection is lost and whose user may come back. */
+  /** Members whose connection is lost and whose user may come back. */
   held_members: number;
   /** Rooms whose table is kept. */
   rooms: number;
@@ -26,7 +26,7 @@ export interface PresenceStats {
   reincarnations: number;
   /** Rooms that checks asked about. */
   checks: number;
-  /** Of these, those that had moved on. */
+  /** Rooms among those that had moved on. */
   check_differences: number;
   /** Members told to clients, each once a batch and room. */
   told_members: number;
@@ -42,7 +42,7 @@ export interface PresenceStats {
   readonly events: Record<string, number>;
 }
 
-/** All zero. */
+/** All counts at zero. */
 export function createPresenceStats(): PresenceStats {
   return {
     members: 0,

@@ -1,6 +1,6 @@
 /** The numbers of presence as Prometheus reads them. */
 import assert from "node:assert/strict";
-import { Registry } from "../../shared/metrics.ts";
+import { Registry } from "../../shared/metrics/metrics.ts";
 import { createPresenceStats, refuse, registerPresenceStats } from "./stats.ts";
 
 Deno.test("each scrape has the numbers of the moment under their names", async () => {

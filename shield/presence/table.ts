@@ -1,7 +1,8 @@
 /**
- * Who is in one room, as one Shield knows it: its own connections by itself, all others as the
- * room's owner says, and what has changed since clients were told last. Plain data and functions;
- * where the changes come from is `position.ts`, who is told and when is `watched_room.ts`.
+ * The members of one room, as one Shield knows them: its own connections by itself, all others as
+ * the room's owner says; and what has changed since clients were last told. Plain data and
+ * functions. Where the changes come from is `position.ts`, who is told and when is
+ * `watched_room.ts`.
  */
 import type { PresentMember } from "@arqon/proto";
 import type { Entry, Tag, Writer, WriterKey, WrittenEntry } from "../../shared/presence/types.ts";

@@ -15,7 +15,7 @@ import {
   toldMembers,
 } from "./table.ts";
 import type { MemberTable } from "./table.ts";
-import { entryOf, START_MS, writerOf, written } from "./test_port.ts";
+import { entryOf, START_MS, writerOf, written } from "./testing/port.ts";
 
 const ids = (members: readonly PresentMember[] | undefined) =>
   members?.map(({ connection_id }) => connection_id) ?? [];

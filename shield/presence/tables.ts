@@ -3,7 +3,7 @@
  * owners: updates in sequence, snapshots where something is missing, and every heartbeat a check of
  * where the owners stand, which finds lost last updates, dead owners and hand-overs.
  */
-import type { BrainTable } from "../../shared/cluster.ts";
+import type { BrainTable } from "../../shared/cluster/cluster.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type {
   PresencePort,
@@ -12,15 +12,16 @@ import type {
   RoomSnapshot,
   RoomUpdate,
 } from "../../shared/presence/messages.ts";
-import type { Entry, Writer, WriterKey } from "../../shared/presence/types.ts";
+import type { Entry, MemberInput, Writer, WriterKey } from "../../shared/presence/types.ts";
 import { writerKey } from "../../shared/presence/types.ts";
-import { presenceSubject, processSubject } from "../../shared/subject.ts";
+import { presenceSubject, processSubject } from "../../shared/subjects/subject.ts";
 import { isSameEmitter, takeSnapshot, takeUpdate } from "./position.ts";
 import type { Snapshot, SnapshotOutcome } from "./position.ts";
 import { Pulls } from "./pulls.ts";
 import { refuse } from "./stats.ts";
 import type { PresenceStats } from "./stats.ts";
 import { removeOwn, setOwn } from "./table.ts";
+import type { TableMember } from "./table.ts";
 import { WatchedRoom } from "./watched_room.ts";
 import type { PresenceWatch, PresenceWatcher, RoomView } from "./watched_room.ts";
 
@@ -38,9 +39,9 @@ export interface TablesOptions {
   readonly config: Config["presence"];
   readonly stats: PresenceStats;
   readonly brains: Pick<BrainTable, "ownerOf" | "live" | "beatOf">;
-  /** That Brain does not answer. */
+  /** Called when that Brain does not answer. */
   readonly onSilent: (brain_id: string) => void;
-  /** This Shield's own members of a room. */
+  /** The members of a room that are this Shield's own. */
   readonly ownMembers: (tenant_id: string, room_id: string) => Iterable<Entry>;
 }
 
@@ -76,7 +77,10 @@ export class Tables {
   watch(tenant_id: string, room_id: string, watcher: PresenceWatcher): PresenceWatch {
     const subject = presenceSubject(tenant_id, room_id);
     const open = this.#rooms.get(subject);
-    if (open !== undefined) return open.room.watch(watcher);
+    if (open !== undefined) {
+      if (open.room.doubted) this.#pulls.want(open.room);
+      return open.room.watch(watcher);
+    }
     // First of all, so that nothing said after the snapshot is missed.
     const unlisten = this.#options.port.listen(subject);
     const { port, stats, config } = this.#options;
@@ -146,6 +150,11 @@ export class Tables {
     this.#pulls.onOwners();
   }
 
+  /** Messages may have been missed: no list is given to a new watcher before its owner has confirmed it. */
+  doubt(): void {
+    for (const { room } of this.#rooms.values()) room.doubt();
+  }
+
   /** Asks the owners about as many rooms as one heartbeat allows. */
   check(): void {
     const by_owner = new Map<string, RoomPosition[]>();
@@ -165,6 +174,17 @@ export class Tables {
   /** The members of a watched room as far as they are known. */
   view(tenant_id: string, room_id: string): RoomView | undefined {
     return this.#rooms.get(presenceSubject(tenant_id, room_id))?.room.view();
+  }
+
+  /**
+   * The member under the id of this connection, if it is the same user: it has come from elsewhere.
+   */
+  sameMember(
+    { tenant_id, room_id, connection_id, issuer, user_id }: MemberInput,
+  ): TableMember | undefined {
+    const room = this.#rooms.get(presenceSubject(tenant_id, room_id))?.room;
+    const member = room?.table.shown.get(connection_id);
+    return member?.issuer === issuer && member.user_id === user_id ? member : undefined;
   }
 
   /** Connections in a watched room. */

@@ -1,7 +1,7 @@
 /** Tables that follow the owners of their rooms: holes, hand-overs, silence, lost last updates. */
 import assert from "node:assert/strict";
-import { emitterOf, machine, member, words } from "./test_owner.ts";
-import { writerOf, written } from "./test_port.ts";
+import { emitterOf, machine, member, words } from "./testing/owner.ts";
+import { writerOf, written } from "./testing/port.ts";
 
 const HEARTBEAT_MS = 1_500;
 

@@ -6,7 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { PresentMember } from "@arqon/proto";
 import type { PresencePort } from "../../shared/presence/messages.ts";
-import { bump } from "../stats.ts";
+import { bump } from "../stats/stats.ts";
 import { createPosition } from "./position.ts";
 import type { PresenceStats } from "./stats.ts";
 import { countUsers, createTable, takeChanges, toldMembers } from "./table.ts";
@@ -40,7 +40,7 @@ export interface RoomView {
   readonly users: number;
 }
 
-/** Who wants to know. */
+/** A connection that watches the room. */
 export interface PresenceWatcher {
   /** Every change after what `snapshot` says, once and in order. All watchers get the same object. */
   onChanges(changes: RoomChanges): void;
@@ -50,7 +50,8 @@ export interface PresenceWatcher {
 export interface PresenceWatch {
   /**
    * Calls back once: as soon as the members are known (at once when they are), or with
-   * `presence-unavailable` after `sync_timeout_ms`. Changes come only after the first success.
+   * `presence-unavailable` after `sync_timeout_ms`. Members that are in doubt are asked for first, and
+   * are believed after `sync_timeout_ms`. Changes come only after the first success.
    */
   ready(callback: (error?: ArqonError) => void): void;
   /** Calls back once everything that this Shield knows now has been told (at once when it has). */
@@ -79,7 +80,7 @@ interface Waiting {
 interface Watch {
   readonly watcher: PresenceWatcher;
   waiting: Waiting | undefined;
-  /** It has been told that the members are known, and hears of changes. */
+  /** True when it has been told that the members are known; from then on it hears of changes. */
   started: boolean;
   closed: boolean;
 }
@@ -93,7 +94,8 @@ export class WatchedRoom {
   readonly #options: WatchedRoomOptions;
   readonly #watches = new Set<Watch>();
   #synced = false;
-  /** Those that wait for the members, in the order of their deadlines. */
+  #doubted = false;
+  /** Watchers that wait for the members, in the order of their deadlines. */
   readonly #waiting = new Set<Watch>();
   #cancelTimeout: (() => void) | undefined;
   #untold: (() => void)[] = [];
@@ -115,6 +117,11 @@ export class WatchedRoom {
     return this.#synced;
   }
 
+  /** The members were known, and since then something may have been missed. */
+  get doubted(): boolean {
+    return this.#doubted;
+  }
+
   get closed(): boolean {
     return this.#watches.size === 0;
   }
@@ -131,12 +138,18 @@ export class WatchedRoom {
     };
   }
 
+  /** Messages may have been missed: who comes from now on waits for the owner's answer. */
+  doubt(): void {
+    this.#doubted = this.#synced;
+  }
+
   /** The table can be believed from now on. */
   onSynced(): void {
-    if (this.#synced) return;
-    this.#synced = true;
+    if (this.#synced && !this.#doubted) return;
     // Whoever comes now begins with these; nobody has to be told.
-    this.table.told.clear();
+    if (!this.#synced) this.table.told.clear();
+    this.#synced = true;
+    this.#doubted = false;
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     this.#cancelTimeout?.();
@@ -191,7 +204,7 @@ export class WatchedRoom {
 
   #ready(watch: Watch, callback: (error?: ArqonError) => void): void {
     if (watch.closed) return;
-    if (this.#synced) return this.#start(watch, callback);
+    if (this.#synced && !this.#doubted) return this.#start(watch, callback);
     const until_ms = this.#options.port.now() + this.#options.sync_timeout_ms;
     watch.waiting = { callback, until_ms };
     this.#waiting.add(watch);
@@ -275,6 +288,8 @@ export class WatchedRoom {
       if (watch.closed || watch.waiting === undefined) continue;
       const { callback, until_ms } = watch.waiting;
       if (until_ms > now_ms) return this.#setTimeout();
+      // Nobody says anything else: the members are those that were known.
+      if (this.#synced) return this.onSynced();
       this.#waiting.delete(watch);
       watch.waiting = undefined;
       callback(error);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import type { ArqonError } from "@arqon/proto";
 import { createPresenceStats } from "./stats.ts";
 import { removeOwn, setOwn } from "./table.ts";
-import { entryOf, presenceConfig, TestPort } from "./test_port.ts";
+import { entryOf, presenceConfig, TestPort } from "./testing/port.ts";
 import { WatchedRoom } from "./watched_room.ts";
 import type { PresenceWatch, RoomChanges } from "./watched_room.ts";
 
@@ -193,6 +193,51 @@ Deno.test("whoever waits longer than sync_timeout_ms is told that presence is un
   assert.deepEqual(failures, ["presence-unavailable", undefined], "the second was in time");
   port.advance(10_000);
   assert.equal(failures.length, 2);
+});
+
+Deno.test("while the members are in doubt, who begins to watch waits for them, and nobody else", () => {
+  const { port, room, join, watch } = fixture();
+  room.doubt();
+  assert.equal(room.doubted, false, "they were never known");
+  room.onSynced();
+  join("a");
+  const { watch: one, told } = watch();
+  one.ready(() => {});
+  room.doubt();
+  const { watch: late, told: told_late } = watch();
+  const answers: string[] = [];
+  late.ready(() => late.told(() => answers.push(members(late))));
+  port.advance(100);
+  join("b");
+  assert.deepEqual([told.map(words), answers], [["+b"], []]);
+  // The owner's answer brings one more.
+  setOwn(room.table, entryOf(9, { connection_id: "c", user_id: "c" }));
+  room.onSynced();
+  room.touch();
+  port.advance(50);
+  assert.deepEqual([told.map(words), answers], [["+b", "+c"], ["a b c"]]);
+  join("d");
+  port.advance(50);
+  assert.deepEqual(told_late.at(-1)?.updates.map(({ connection_id }) => connection_id), ["d"]);
+});
+
+Deno.test("members that nobody confirms within sync_timeout_ms are those that were known", () => {
+  const { port, room, join, watch } = fixture();
+  room.onSynced();
+  join("a");
+  watch();
+  room.doubt();
+  const answers: string[] = [];
+  const note = (name: string, it: PresenceWatch) =>
+    it.ready((error) => void answers.push(`${name}: ${error?.reason ?? members(it)}`));
+  const { watch: first } = watch();
+  note("first", first);
+  port.advance(2_999);
+  assert.deepEqual(answers, []);
+  port.advance(1);
+  assert.deepEqual(answers, ["first: a"]);
+  note("second", watch().watch);
+  assert.deepEqual(answers, ["first: a", "second: a"], "only once after each doubt");
 });
 
 Deno.test("a closed watch hears nothing, and the last one closes the room", () => {

@@ -6,13 +6,14 @@
 import { ArqonError, isId } from "@arqon/proto";
 import { explain as explainIssues } from "../../shared/config/problems.ts";
 import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
-import type { Logger } from "../../shared/log.ts";
-import { TENANT_RULES_MAX } from "../../shared/tenant_settings.ts";
-import { AdminTable, answerAdmin } from "../admin_routes.ts";
-import type { AdminCall } from "../admin_routes.ts";
-import type { Admin } from "../admin_scope.ts";
-import { parameterOf, readValue } from "../policy/admin_body.ts";
-import type { Settings, StoredSettings } from "../settings.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { TENANT_RULES_MAX } from "../../shared/records/tenant_settings.ts";
+import { AdminTable, answerAdmin, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
+import type { AdminCall } from "../admin/routing/admin_routes.ts";
+import type { Admin } from "../admin/routing/admin_scope.ts";
+import { CLASSES_ABOUT } from "../openapi/openapi_settings.ts";
+import { parameterOf, readValue } from "../admin/routing/admin_body.ts";
+import type { Settings, StoredSettings } from "../settings/settings.ts";
 import type { OwnedClass, RoomClasses } from "./classes.ts";
 
 /** Largest body, in bytes. */
@@ -28,20 +29,26 @@ export interface RoomsAdminContext {
   readonly classes: RoomClasses;
   readonly settings: Settings;
   readonly log: Logger;
-  /** Of this Shield. */
+  /** The id of this Shield. */
   readonly node_id: string;
 }
 
 /** The routes of this part. */
 export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>({
-  "/v1/rooms/classes": { GET: { scope: "own", handle: listClasses } },
+  "/v1/rooms/classes": {
+    GET: { scope: "own", about: CLASSES_ABOUT.listRoomClasses, handle: listClasses },
+  },
   "/v1/rooms/classes/explain": {
-    GET: { scope: "tenant-in-query", query: ["tenant", "room"], handle: explain },
+    GET: { scope: "tenant-in-query", about: CLASSES_ABOUT.explainRoomClass, handle: explain },
   },
   "/v1/tenants/{tenant}/rooms": {
-    GET: { scope: "tenant-in-path", handle: showTenant },
-    PUT: { scope: "tenant-in-path", handle: setClass },
-    DELETE: { scope: "tenant-in-path", query: ["room"], handle: removeClass },
+    GET: { scope: "tenant-in-path", about: CLASSES_ABOUT.getRoomClasses, handle: showTenant },
+    PUT: {
+      scope: "tenant-in-path",
+      about: CLASSES_ABOUT.setRoomClass,
+      ...withBody(jsonBody(TenantRoomClass, readClass), setClass),
+    },
+    DELETE: { scope: "tenant-in-path", about: CLASSES_ABOUT.removeRoomClass, handle: removeClass },
   },
 });
 
@@ -114,8 +121,11 @@ async function showTenant(
   return answer({ tenant, ...view(stored), here });
 }
 
-async function setClass(context: RoomsAdminContext, call: AdminCall): Promise<Response> {
-  const one = await readClass(call.request);
+async function setClass(
+  context: RoomsAdminContext,
+  call: AdminCall,
+  one: TenantRoomClass,
+): Promise<Response> {
   return await changeClasses(context, call, (classes) => {
     const at = classes.findIndex(({ room }) => room === one.room);
     if (at >= 0) return classes.with(at, one);
@@ -155,7 +165,10 @@ async function changeClasses(
 }
 
 /** The class of a body. Rejects with `invalid-settings` that names what is wrong and what is right. */
-async function readClass(request: Request): Promise<TenantRoomClass> {
+async function readClass(
+  request: Request,
+  schema: typeof TenantRoomClass,
+): Promise<TenantRoomClass> {
   const value = await readValue(request, CLASS_BYTES);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     const detail = "the body is no JSON object; expected one class: " +
@@ -165,7 +178,7 @@ async function readClass(request: Request): Promise<TenantRoomClass> {
   if ("tenant" in value) {
     throw new ArqonError("invalid-settings", "tenant: unknown member; the path names the tenant");
   }
-  const parsed = TenantRoomClass.safeParse(value);
+  const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   // In the words that the same mistake gets in a config file.
   const issues = parsed.error.issues.map((issue) => ({

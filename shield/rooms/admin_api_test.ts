@@ -1,8 +1,8 @@
 /** The room classes' admin API as requests and answers, over real settings on the embedded Spine. */
 import assert from "node:assert/strict";
-import { TENANT_RULES_MAX, TENANTS_BUCKET } from "../../shared/tenant_settings.ts";
+import { TENANT_RULES_MAX, TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import { isRoomsPath } from "./admin_api.ts";
-import { tenantClasses, testRooms } from "./test_rooms.ts";
+import { tenantClasses, testRooms } from "./testing/rooms.ts";
 
 const ROOMS = "/v1/tenants/acme/rooms";
 const CONFIG = { room: "chat-*", durable: true, history_size: 50 };

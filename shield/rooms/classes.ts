@@ -1,14 +1,14 @@
 /**
- * Which class a room is of: classes of the config and those that tenants set at run time, compiled. A
- * tenant's table is swapped in one assignment, so no message meets half a change. What follows from a
- * class is for whoever asks; where classes come from is `start.ts`.
+ * Finds the class of a room among the classes of the config and those that tenants set at run time,
+ * compiled. A tenant's table is swapped in one assignment, so no message meets half a change. What
+ * follows from a class is decided elsewhere; where classes come from is `start.ts`.
  */
 import type {
   RoomClassEntry,
   SlowReader,
   TenantRoomClass,
 } from "../../shared/config/schema_durable.ts";
-import type { Retention } from "../../shared/spine/durable_log.ts";
+import type { Retention } from "../../shared/spine/contract/durable_log.ts";
 
 /** The options of a room. One class is one object for as long as it does not change. */
 export interface RoomClass {
@@ -59,7 +59,7 @@ export const DEFAULT_CLASS: OwnedClass = Object.freeze({
 interface Table {
   readonly classes: readonly OwnedClass[];
   readonly exact: ReadonlyMap<string, OwnedClass>;
-  /** By what stands before the `*`. */
+  /** The classes by what comes before the `*`. */
   readonly prefixes: ReadonlyMap<string, OwnedClass>;
   /** Lengths of the prefixes in UTF-16 units, the longest first: at most as many as an id is long. */
   readonly lengths: readonly number[];
@@ -79,7 +79,7 @@ export class RoomClasses {
   readonly #any: Table;
   readonly #config = new Map<string, Table>();
   readonly #runtime = new Map<string, Table>();
-  /** Of tenants that have classes of their own. */
+  /** The classes of tenants that have their own. */
   readonly #layers = new Map<string, Layers>();
   readonly #others: Layers;
   readonly #listeners = new Set<(tenant_id: string) => void>();
@@ -149,6 +149,12 @@ export class RoomClasses {
     const layers = this.#layersOf(tenant_id);
     layers.retention ??= largest(inForce(layers)) ?? "none";
     return layers.retention === "none" ? undefined : layers.retention;
+  }
+
+  /** As `retentionOf`, of a tenant without classes of its own. */
+  get commonRetention(): Retention | undefined {
+    this.#others.retention ??= largest(inForce(this.#others)) ?? "none";
+    return this.#others.retention === "none" ? undefined : this.#others.retention;
   }
 
   /** Every class that is about the room, the one that counts first, the default last. */
@@ -221,7 +227,7 @@ function compile(
   });
 }
 
-/** Of two classes with one pattern the later counts. */
+/** A table of classes; of two with one pattern the later counts. */
 function tableOf(all: readonly OwnedClass[]): Table {
   const by_pattern = new Map(all.map((one) => [one.pattern, one]));
   const exact = new Map<string, OwnedClass>();

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { matchesRoomPattern } from "@arqon/proto";
 import { DEFAULT_CLASS, RoomClasses } from "./classes.ts";
 import type { OwnedClass } from "./classes.ts";
-import { configClasses, tenantClasses } from "./test_rooms.ts";
+import { configClasses, tenantClasses } from "./testing/rooms.ts";
 
 const named = ({ source, tenant, pattern }: OwnedClass) => `${source} ${tenant} ${pattern}`;
 

@@ -1,12 +1,17 @@
-/** Puts the room classes of one process together: the config's, those of tenants, and the admin API. */
+/**
+ * Puts the room classes of one process together: the config's, those of tenants, and the admin API;
+ * and what the process remembers of the stored rooms for the Brains.
+ */
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/log.ts";
-import { Gauge } from "../../shared/metrics.ts";
-import type { Registry } from "../../shared/metrics.ts";
-import type { Admin } from "../admin_scope.ts";
-import type { Settings } from "../settings.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { Gauge } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { Admin } from "../admin/routing/admin_scope.ts";
+import type { Settings } from "../settings/settings.ts";
 import { handleRooms, isRoomsPath } from "./admin_api.ts";
 import { RoomClasses } from "./classes.ts";
+import { witnessRooms } from "./tail_witness.ts";
 
 /** What room classes need of the process. */
 export interface RoomClassesStart {
@@ -16,6 +21,7 @@ export interface RoomClassesStart {
   readonly registry: Registry;
   readonly log: Logger;
   readonly node_id: string;
+  readonly spine: Pick<Spine, "subscribe" | "publish" | "status">;
 }
 
 /** Room classes that follow the settings, and their operators' side. */
@@ -31,10 +37,17 @@ export { isRoomsPath };
 
 /** Classes of tenants are in force as soon as `settings` knows them. */
 export function startRoomClasses(start: RoomClassesStart): StartedRoomClasses {
-  const { config, settings, registry, node_id } = start;
+  const { config, settings, registry, node_id, spine } = start;
   const log = start.log.child({ part: "rooms" });
   const classes = new RoomClasses(config.rooms);
-  const close = settings.onChange((tenant_id, { rooms }) => classes.setTenant(tenant_id, rooms));
+  const stopClasses = settings.onChange((tenant_id, { rooms }) =>
+    classes.setTenant(tenant_id, rooms)
+  );
+  const stopWitness = spine.status.engine === "nats" ? witnessRooms(spine, log) : () => {};
+  const close = () => {
+    stopClasses();
+    stopWitness();
+  };
   new Gauge({
     name: "shield_room_classes",
     help: "Room classes in force, of the config and of all tenants, without the default.",

@@ -1,0 +1,83 @@
+/** The durable rooms of one process on the embedded engine, and a hub on them. Tests only. */
+import { configFrom } from "../../../shared/config/load.ts";
+import type { TenantRoomClass } from "../../../shared/config/schema_durable.ts";
+import { createMetrics, exposition } from "../../../shared/metrics/metrics.ts";
+import type { Registry } from "../../../shared/metrics/metrics.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { FlushQueue } from "../../connection/flush_queue.ts";
+import { Hub } from "../../fanout/hub.ts";
+import { DEFAULT_CLASS, RoomClasses } from "../../rooms/classes.ts";
+import { createStats } from "../../stats/stats.ts";
+import { TenantTable } from "../../stats/tenant_stats.ts";
+import type { ShieldStats } from "../../stats/stats.ts";
+import { random } from "../../fanout/testing/hub.ts";
+import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
+import { startDurable } from "../start.ts";
+import type { StartedDurable } from "../start.ts";
+
+/** Everything is closed when the scope ends. */
+export interface TestDurable extends AsyncDisposable {
+  readonly spine: Spine;
+  readonly classes: RoomClasses;
+  readonly durable: StartedDurable;
+  readonly hub: Hub;
+  readonly registry: Registry;
+  readonly stats: ShieldStats;
+  /** What has been logged. */
+  readonly lines: readonly string[];
+  /** The value of one series as it is exposed; undefined when it is not. */
+  metric(series: string): Promise<number | undefined>;
+}
+
+/** A class of run time; what is not given has its default. */
+export function tenantClass(
+  room: string,
+  options: Partial<TenantRoomClass> = {},
+): TenantRoomClass {
+  const { pattern: _pattern, source: _source, tenant: _tenant, ...rest } = DEFAULT_CLASS;
+  return { ...rest, room, ...options };
+}
+
+/** `wrap` may put faults between the parts and the engine. */
+export function testDurable(
+  rooms: readonly Record<string, unknown>[],
+  wrap: (spine: Spine) => Spine = (spine) => spine,
+): TestDurable {
+  const engine = testSpine();
+  const spine = wrap(engine.spine);
+  const config = configFrom({ rooms });
+  const classes = new RoomClasses(config.rooms);
+  const registry = createMetrics({ node_id: "shield", version: "0" });
+  const { log, lines } = keptLog();
+  const flushes = new FlushQueue(spine);
+  const durable = startDurable({ config, spine, classes, flushes, log, registry });
+  const stats = createStats();
+  const hub = new Hub({
+    spine,
+    stats,
+    tenants: new TenantTable(),
+    now: () => SPINE_NOW_MS,
+    random,
+    deduplication_entries: 100,
+    durable: durable.rooms,
+  });
+  return {
+    spine,
+    classes,
+    durable,
+    hub,
+    registry,
+    stats,
+    lines,
+    async metric(series) {
+      const { body } = await exposition(registry);
+      const line = body.split("\n").find((text) => text.startsWith(`${series} `));
+      return line === undefined ? undefined : Number(line.slice(series.length));
+    },
+    async [Symbol.asyncDispose]() {
+      hub.close();
+      durable.close();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}

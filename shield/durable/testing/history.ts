@@ -1,0 +1,74 @@
+/** For tests: history of one tenant's rooms on a log in memory. Not part of the Shield. */
+import { scanEnvelope, writeEnvelope } from "@arqon/proto";
+import { configFrom } from "../../../shared/config/load.ts";
+import type { EnvelopeInput } from "@arqon/proto";
+import { NO_BANS } from "../../auth/bans.ts";
+import type { Identity } from "../../auth/identity.ts";
+import { NO_OVERSEER } from "../../policy/overseer.ts";
+import type { Caller } from "../../message/caller.ts";
+import { RoomClasses } from "../../rooms/classes.ts";
+import { ann } from "../../auth/testing/identity.ts";
+import { createHistory } from "../history.ts";
+import type { History, HistoryContext } from "../history.ts";
+import { ModelLog } from "./model_log.ts";
+
+const SCAN = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
+
+/** Rooms that begin with `kept-` are durable and keep ten messages. */
+export const CONFIG = configFrom({
+  rooms: [{ room: "kept-*", durable: true, history_size: 10, history_ttl_seconds: 60 }],
+});
+
+/** History, and what it is made of. */
+export interface TestHistory {
+  readonly history: History;
+  readonly log: ModelLog;
+  /** Every purpose that the log was asked for. */
+  readonly reads: string[];
+  /** Stores a message of Ann's as a Shield does. */
+  put(room_id: string, event: EnvelopeInput["event"]): number;
+  /** Sends `history.get`. */
+  get(
+    room_id: string,
+    data?: unknown,
+    options?: { content_type?: string; identity?: Identity; tenant_id?: string },
+  ): ReturnType<History["command"]>;
+}
+
+/** Who asks, on a connection or over HTTP. */
+export function callerOf(identity: Identity): Caller {
+  return { identity, connection_id: "c1", request_headers: [], remote_ip: "127.0.0.1" };
+}
+
+/** On a fresh log; `change` puts other parts in place. */
+export function testHistory(change: Partial<HistoryContext> = {}): TestHistory {
+  const log = new ModelLog();
+  const reads: string[] = [];
+  const history = createHistory({
+    logs: { of: () => Promise.resolve(log) },
+    classes: new RoomClasses(CONFIG.rooms),
+    overseer: NO_OVERSEER,
+    bans: NO_BANS,
+    limits: CONFIG.limits,
+    stats: { read: (purpose) => void reads.push(purpose) },
+    ...change,
+  });
+  return {
+    history,
+    log,
+    reads,
+    put(room_id, event) {
+      const { tenant_id, user_id: sender_id } = ann;
+      const envelope: EnvelopeInput = { tenant_id, room_id, sender_id, timestamp_ms: log.now_ms };
+      return log.put(room_id, writeEnvelope({ ...envelope, ...(event && { event }) }));
+    },
+    get(room_id, data = {}, { content_type = "application/json", identity = ann, tenant_id } = {}) {
+      const bytes = data instanceof Uint8Array
+        ? data
+        : new TextEncoder().encode(JSON.stringify(data));
+      const command = { name: "history.get", data: bytes, content_type };
+      const envelope = { room_id, tenant_id: tenant_id ?? "", request_id: 7, command };
+      return history.command(callerOf(identity), scanEnvelope(writeEnvelope(envelope), SCAN));
+    },
+  };
+}

@@ -1,0 +1,259 @@
+/**
+ * The frames that wait for one client, in the order in which they leave, bounded in bytes. When the
+ * client reads too slowly, the class of a room decides: a message may be left out, with a GAP where
+ * it is missing, or be replaced by a newer one. Knows no socket: that is `outbox.ts`.
+ */
+import type { SlowReader } from "../../shared/config/schema_durable.ts";
+import { owned } from "../../shared/containers/byte_arena.ts";
+import { frameBytes } from "./frame_bytes.ts";
+import type { Frame } from "./frame_bytes.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+
+/** A message of a room whose class does not disconnect slow readers; one for all its receivers. */
+export interface RoomMessage {
+  readonly room_id: string;
+  readonly slow_reader: Exclude<SlowReader, "disconnect">;
+  /** True when it has an offset: the client must get the room's messages in order. */
+  readonly durable: boolean;
+  /**
+   * The key by which a newer message replaces it; undefined: it must not be left out (not an event
+   * of a client).
+   */
+  key(): string | undefined;
+  /** The GAP that says that messages of the room are missing. */
+  gap(text: boolean): Frame;
+}
+
+/** One connection's bounds. */
+export interface BacklogOptions {
+  readonly stats: Pick<ShieldStats, "unsent_bytes" | "slow_reader" | "egress_events">;
+  readonly text: boolean;
+  /** Bytes that may wait, those that the socket holds included. */
+  readonly unsent_bytes_max: number;
+  /** Bytes of one room whose messages may be left out. */
+  readonly room_bytes_max: number;
+}
+
+/** A frame in the queue, and in its room's lane if it may be left out. */
+interface Waiting {
+  frame: Frame;
+  size_bytes: number;
+  next: Waiting | undefined;
+  previous: Waiting | undefined;
+  lane: Lane | undefined;
+  lane_next: Waiting | undefined;
+  lane_previous: Waiting | undefined;
+  key: string;
+}
+
+/** What waits of one room and may be left out, the oldest first. */
+interface Lane {
+  readonly room_id: string;
+  head: Waiting | undefined;
+  tail: Waiting | undefined;
+  bytes: number;
+  /** The newest message of each key, in rooms of `latest`. */
+  readonly keys: Map<string, Waiting>;
+  /** The room's GAP that has not left yet: everything that is missing is behind it. */
+  gap: Waiting | undefined;
+}
+
+/** The queue of one connection. All operations take constant time, amortised. */
+export class Backlog {
+  readonly #options: BacklogOptions;
+  readonly #lanes = new Map<string, Lane>();
+  #head: Waiting | undefined;
+  #tail: Waiting | undefined;
+  #bytes = 0;
+  /** The part of `#bytes` that is in lanes. */
+  #lane_bytes = 0;
+
+  constructor(options: BacklogOptions) {
+    this.#options = options;
+  }
+
+  get is_empty(): boolean {
+    return this.#head === undefined;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /**
+   * Queues a frame while the socket holds `held_bytes`. False when it does not fit and nothing may be
+   * left out for it; then nothing more may be queued.
+   */
+  push(frame: Frame, message: RoomMessage | undefined, held_bytes: number): boolean {
+    const size_bytes = frameBytes(frame);
+    const key = message?.key();
+    const kept = typeof frame === "string" ? frame : owned(frame);
+    if (message === undefined || key === undefined) {
+      if (!this.#fits(size_bytes, held_bytes)) return false;
+      this.#append(kept, size_bytes);
+      return true;
+    }
+    return this.#pushDroppable({ frame: kept, size_bytes, key, message }, held_bytes);
+  }
+
+  /** Takes the oldest frame; undefined when nothing waits. */
+  shift(): Frame | undefined {
+    const first = this.#head;
+    if (first === undefined) return undefined;
+    this.#remove(first);
+    return first.frame;
+  }
+
+  clear(): void {
+    this.#count(-this.#bytes);
+    this.#lane_bytes = 0;
+    this.#head = this.#tail = undefined;
+    this.#lanes.clear();
+  }
+
+  #fits(size_bytes: number, held_bytes: number): boolean {
+    return this.#bytes + held_bytes + size_bytes <= this.#options.unsent_bytes_max;
+  }
+
+  #pushDroppable(
+    { frame, size_bytes, key, message }: {
+      frame: Frame;
+      size_bytes: number;
+      key: string;
+      message: RoomMessage;
+    },
+    held_bytes: number,
+  ): boolean {
+    const { stats } = this.#options;
+    const lane = this.#laneOf(message.room_id);
+    const latest = message.slow_reader === "latest";
+    const older = latest ? lane.keys.get(key) : undefined;
+    const fits = (more: number) => this.#fits(more, held_bytes) && this.#mayWait(lane, more);
+    if (older !== undefined) {
+      stats.slow_reader.conflated++;
+      // Where offsets must grow, the newer one cannot take the older one's place.
+      if (message.durable) {
+        this.#leaveGap(lane, message);
+        this.#remove(older);
+      } else if (fits(size_bytes - older.size_bytes)) {
+        this.#replace(older, frame, size_bytes);
+        return true;
+      } else this.#remove(older);
+    }
+    while (!fits(size_bytes) && lane.head !== undefined) {
+      stats.slow_reader.dropped++;
+      this.#leaveGap(lane, message);
+      this.#remove(lane.head);
+    }
+    if (fits(size_bytes)) {
+      const waiting = this.#append(frame, size_bytes);
+      this.#enter(lane, waiting, key);
+      if (latest) lane.keys.set(key, waiting);
+      return true;
+    }
+    // Other rooms' messages fill the backlog: this one is what is left out.
+    stats.slow_reader.dropped++;
+    this.#leaveGap(lane, message);
+    return this.#fits(0, held_bytes);
+  }
+
+  /**
+   * Messages that may be left out take up half of what may wait, so that they never push out those
+   * which may not. One alone may be larger than its room's share.
+   */
+  #mayWait(lane: Lane, more_bytes: number): boolean {
+    const { room_bytes_max, unsent_bytes_max } = this.#options;
+    if (this.#lane_bytes > 0 && this.#lane_bytes + more_bytes > unsent_bytes_max / 2) return false;
+    return lane.bytes === 0 || lane.bytes + more_bytes <= room_bytes_max;
+  }
+
+  #laneOf(room_id: string): Lane {
+    const known = this.#lanes.get(room_id);
+    if (known !== undefined) return known;
+    const ends = { head: undefined, tail: undefined, gap: undefined };
+    return { room_id, ...ends, bytes: 0, keys: new Map() };
+  }
+
+  /** Puts a GAP before everything that waits of the room, unless there is one already. */
+  #leaveGap(lane: Lane, message: RoomMessage): void {
+    if (lane.gap !== undefined) return;
+    this.#lanes.set(lane.room_id, lane);
+    this.#options.stats.egress_events++;
+    const frame = message.gap(this.#options.text);
+    lane.gap = this.#append(frame, frameBytes(frame), lane.head);
+    lane.gap.lane = lane;
+  }
+
+  /** Adds a frame at the end, or before `place`. */
+  #append(frame: Frame, size_bytes: number, place?: Waiting): Waiting {
+    const previous = place === undefined ? this.#tail : place.previous;
+    const waiting: Waiting = {
+      frame,
+      size_bytes,
+      next: place,
+      previous,
+      lane: undefined,
+      lane_next: undefined,
+      lane_previous: undefined,
+      key: "",
+    };
+    if (previous === undefined) this.#head = waiting;
+    else previous.next = waiting;
+    if (place === undefined) this.#tail = waiting;
+    else place.previous = waiting;
+    this.#count(size_bytes);
+    return waiting;
+  }
+
+  #enter(lane: Lane, waiting: Waiting, key: string): void {
+    this.#lanes.set(lane.room_id, lane);
+    waiting.lane = lane;
+    waiting.key = key;
+    waiting.lane_previous = lane.tail;
+    if (lane.tail === undefined) lane.head = waiting;
+    else lane.tail.lane_next = waiting;
+    lane.tail = waiting;
+    this.#countLane(lane, waiting.size_bytes);
+  }
+
+  #replace(older: Waiting, frame: Frame, size_bytes: number): void {
+    const more_bytes = size_bytes - older.size_bytes;
+    older.frame = frame;
+    older.size_bytes = size_bytes;
+    this.#count(more_bytes);
+    if (older.lane !== undefined) this.#countLane(older.lane, more_bytes);
+  }
+
+  #remove(waiting: Waiting): void {
+    const { next, previous, lane } = waiting;
+    if (previous === undefined) this.#head = next;
+    else previous.next = next;
+    if (next === undefined) this.#tail = previous;
+    else next.previous = previous;
+    this.#count(-waiting.size_bytes);
+    if (lane === undefined) return;
+    if (lane.gap === waiting) lane.gap = undefined;
+    else this.#leave(lane, waiting);
+    if (lane.head === undefined && lane.gap === undefined) this.#lanes.delete(lane.room_id);
+  }
+
+  #leave(lane: Lane, waiting: Waiting): void {
+    const { lane_next, lane_previous, key } = waiting;
+    if (lane_previous === undefined) lane.head = lane_next;
+    else lane_previous.lane_next = lane_next;
+    if (lane_next === undefined) lane.tail = lane_previous;
+    else lane_next.lane_previous = lane_previous;
+    if (lane.keys.get(key) === waiting) lane.keys.delete(key);
+    this.#countLane(lane, -waiting.size_bytes);
+  }
+
+  #count(bytes: number): void {
+    this.#bytes += bytes;
+    this.#options.stats.unsent_bytes += bytes;
+  }
+
+  #countLane(lane: Lane, bytes: number): void {
+    lane.bytes += bytes;
+    this.#lane_bytes += bytes;
+  }
+}

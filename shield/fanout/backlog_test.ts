@@ -1,0 +1,226 @@
+/**
+ * A backlog without a socket: what is left out, replaced or refused, and what never is. A model of
+ * few lines says what must remain of random traffic.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { Backlog } from "./backlog.ts";
+import type { RoomMessage } from "./backlog.ts";
+import type { Frame } from "./frame_bytes.ts";
+import { createStats } from "../stats/stats.ts";
+
+const GAP_BYTES = 8;
+
+/** A message of 10 bytes or more that shows which one it is. */
+function named(name: string, size_bytes = 10): Frame {
+  return name.padEnd(size_bytes, ".");
+}
+
+function of(
+  room_id: string,
+  slow_reader: RoomMessage["slow_reader"],
+  key = "k",
+  durable = false,
+): RoomMessage {
+  const gap = () => `GAP ${room_id}`.padEnd(GAP_BYTES);
+  return { room_id, slow_reader, durable, key: () => key, gap };
+}
+
+function backlog(bounds: { unsent_bytes_max?: number; room_bytes_max?: number } = {}) {
+  const stats = createStats();
+  const queue = new Backlog({
+    stats,
+    text: true,
+    unsent_bytes_max: 1_000,
+    room_bytes_max: 30,
+    ...bounds,
+  });
+  const drain = () => {
+    const frames: string[] = [];
+    for (let frame = queue.shift(); frame !== undefined; frame = queue.shift()) {
+      frames.push(String(frame).replace(/\.*$/, "").trim());
+    }
+    return frames;
+  };
+  return { queue, stats, drain };
+}
+
+Deno.test("drop-oldest leaves out the oldest of the room, with one GAP where they are missing", () => {
+  const { queue, stats, drain } = backlog();
+  const a = of("a", "drop-oldest");
+  queue.push(named("ack 1"), undefined, 0);
+  for (const name of ["a1", "a2"]) queue.push(named(name), a, 0);
+  queue.push(named("ack 2"), undefined, 0);
+  for (const name of ["a3", "a4", "a5"]) queue.push(named(name), a, 0);
+  assert.deepEqual(stats.slow_reader, { disconnected: 0, dropped: 2, conflated: 0 });
+  assert.deepEqual(drain(), ["ack 1", "GAP a", "ack 2", "a3", "a4", "a5"]);
+  assert.equal(stats.unsent_bytes, 0);
+});
+
+Deno.test("once its GAP has left, what is left out later gets another one", () => {
+  const { queue, drain } = backlog();
+  const a = of("a", "drop-oldest");
+  for (const name of ["a1", "a2", "a3", "a4"]) queue.push(named(name), a, 0);
+  assert.equal(queue.shift(), "GAP a   ");
+  assert.equal(queue.shift(), named("a2"));
+  for (const name of ["a5", "a6"]) queue.push(named(name), a, 0);
+  assert.deepEqual(drain(), ["GAP a", "a4", "a5", "a6"]);
+});
+
+Deno.test("a room's flood costs that room's messages only", () => {
+  const { queue, drain } = backlog();
+  queue.push(named("b1"), of("b", "drop-oldest"), 0);
+  queue.push(named("disconnect 1", 20), undefined, 0);
+  for (let count = 0; count < 100; count++) {
+    queue.push(named(`a${count}`), of("a", "drop-oldest"), 0);
+  }
+  queue.push(named("b2"), of("b", "drop-oldest"), 0);
+  assert.deepEqual(drain(), ["b1", "disconnect 1", "GAP a", "a97", "a98", "a99", "b2"]);
+});
+
+Deno.test("what has no key is never left out: it is refused when nothing else fits", () => {
+  const { queue, stats, drain } = backlog({ unsent_bytes_max: 100 });
+  const asked = { ...of("a", "drop-oldest"), key: () => undefined };
+  for (let count = 0; count < 10; count++) assert.ok(queue.push(named(`s${count}`), asked, 0));
+  assert.equal(queue.push(named("s10"), asked, 0), false);
+  assert.equal(stats.slow_reader.dropped, 0);
+  assert.equal(drain().length, 10);
+});
+
+Deno.test("latest keeps the newest of each key in the place of the oldest, without a GAP", () => {
+  const { queue, stats, drain } = backlog();
+  queue.push(named("x1"), of("a", "latest", "x"), 0);
+  queue.push(named("y1"), of("a", "latest", "y"), 0);
+  queue.push(named("x of b"), of("b", "latest", "x"), 0);
+  queue.push(named("x2"), of("a", "latest", "x"), 0);
+  queue.push(named("x3"), of("a", "latest", "x"), 0);
+  assert.deepEqual(stats.slow_reader, { disconnected: 0, dropped: 0, conflated: 2 });
+  assert.deepEqual(drain(), ["x3", "y1", "x of b"]);
+  queue.push(named("x4"), of("a", "latest", "x"), 0);
+  assert.deepEqual(drain(), ["x4"], "what has left is not replaced");
+});
+
+Deno.test("latest of a durable room keeps the order of the offsets, and says GAP", () => {
+  const { queue, drain } = backlog();
+  queue.push(named("x1"), of("a", "latest", "x", true), 0);
+  queue.push(named("y2"), of("a", "latest", "y", true), 0);
+  queue.push(named("x3"), of("a", "latest", "x", true), 0);
+  queue.push(named("y4"), of("a", "latest", "y", true), 0);
+  assert.deepEqual(drain(), ["GAP a", "x3", "y4"]);
+});
+
+Deno.test("latest with too many keys leaves out the oldest, with a GAP", () => {
+  const { queue, stats, drain } = backlog();
+  for (let key = 0; key < 5; key++) queue.push(named(`m${key}`), of("a", "latest", `k${key}`), 0);
+  assert.equal(stats.slow_reader.dropped, 2);
+  queue.push(named("m3 again", 12), of("a", "latest", "k3"), 0);
+  assert.deepEqual(drain(), ["GAP a", "m4", "m3 again"], "a longer one costs the oldest too");
+});
+
+Deno.test("half of the bound is for what may not be left out", () => {
+  const { queue, drain } = backlog({ unsent_bytes_max: 100, room_bytes_max: 90 });
+  for (let count = 0; count < 50; count++) {
+    for (const room of ["a", "b"]) queue.push(named(`${room}${count}`), of(room, "drop-oldest"), 0);
+  }
+  assert.ok(queue.bytes <= 50 + 2 * GAP_BYTES, `${queue.bytes} bytes`);
+  for (let count = 0; count < 3; count++) assert.ok(queue.push(named("ack"), undefined, 0));
+  assert.equal(drain().filter((frame) => frame === "ack").length, 3);
+});
+
+Deno.test("a message that does not fit beside those of others is itself left out", () => {
+  const { queue, stats, drain } = backlog({ unsent_bytes_max: 100 });
+  queue.push(named("disconnect", 85), undefined, 0);
+  assert.ok(queue.push(named("a1", 20), of("a", "drop-oldest"), 0));
+  assert.ok(queue.push(named("a2", 20), of("a", "drop-oldest"), 0));
+  assert.equal(stats.slow_reader.dropped, 2);
+  assert.deepEqual(drain(), ["disconnect", "GAP a"]);
+  queue.push(named("disconnect", 95), undefined, 0);
+  assert.equal(queue.push(named("a3"), of("a", "drop-oldest"), 0), false, "no place for a GAP");
+});
+
+Deno.test("bytes that the socket holds count", () => {
+  const { queue } = backlog({ unsent_bytes_max: 100 });
+  assert.ok(queue.push(named("a"), undefined, 90));
+  assert.equal(queue.push(named("b"), undefined, 90), false);
+});
+
+interface Step {
+  readonly kind: "ack" | "message" | "shift";
+  readonly room: number;
+  readonly key: number;
+  readonly size: number;
+}
+
+const steps = fc.array(
+  fc.record<Step>({
+    kind: fc.constantFrom("ack", "message", "message", "message", "shift"),
+    room: fc.integer({ min: 0, max: 2 }),
+    key: fc.integer({ min: 0, max: 3 }),
+    size: fc.integer({ min: 6, max: 40 }),
+  }),
+  { maxLength: 120, size: "max" },
+);
+
+/** Room 0 drops the oldest, 1 keeps the latest, 2 is durable and keeps the latest. */
+function roomOf({ room, key }: Step): RoomMessage {
+  return of(`r${room}`, room === 0 ? "drop-oldest" : "latest", String(key), room === 2);
+}
+
+Deno.test("whatever comes: bounded, nothing else is lost, and each loss is behind a GAP", () => {
+  fc.assert(fc.property(steps, (all) => {
+    const { queue, stats } = backlog({ unsent_bytes_max: 300, room_bytes_max: 60 });
+    const sent: string[] = [];
+    const got: string[] = [];
+    const take = () => {
+      const frame = queue.shift();
+      if (frame !== undefined) got.push(String(frame).replace(/\.*$/, "").trim());
+      return frame !== undefined;
+    };
+    for (const [index, step] of all.entries()) {
+      if (step.kind === "shift") take();
+      else {
+        const message = step.kind === "ack" ? undefined : roomOf(step);
+        const name = `${message?.room_id ?? "ack"}:${step.key}:${index}`;
+        if (queue.push(named(name, Math.max(step.size, name.length)), message, 0)) sent.push(name);
+        // As its connection would: it ends here.
+        else break;
+      }
+      assert.ok(queue.bytes <= 300);
+      assert.equal(stats.unsent_bytes, queue.bytes);
+    }
+    while (take());
+    assert.equal(queue.bytes, 0);
+    for (const room of ["ack", "r0", "r1", "r2"]) checkRoom(room, sent, got);
+    const lost = sent.length - got.filter((name) => !name.startsWith("GAP")).length;
+    const { dropped, conflated } = stats.slow_reader;
+    assert.ok(lost === dropped + conflated || lost === dropped + conflated - 1);
+  }));
+});
+
+/** What came of one room: a GAP before each that is missing, unless a newer one of its key came. */
+function checkRoom(room: string, all_sent: readonly string[], all_got: readonly string[]): void {
+  const sent = all_sent.filter((name) => name.startsWith(`${room}:`));
+  const got = all_got.filter((name) => name.startsWith(`${room}:`) || name === `GAP ${room}`);
+  const came = new Set(got);
+  assert.equal(
+    came.size - (came.has(`GAP ${room}`) ? 1 : 0),
+    got.filter((n) => n[0] !== "G").length,
+  );
+  if (room === "ack") return assert.deepEqual(got, sent);
+  const number = (name: string) => Number(name.split(":")[2]);
+  if (room !== "r1") {
+    const numbers = got.filter((name) => name[0] !== "G").map(number);
+    assert.deepEqual(numbers, numbers.toSorted((a, b) => a - b), "in the order of sending");
+  }
+  for (const missing of sent.filter((name) => !came.has(name))) {
+    const before = got.findIndex((name) => name[0] !== "G" && number(name) > number(missing));
+    const gap_before = got.slice(0, before < 0 ? got.length : before).includes(`GAP ${room}`);
+    const newer = got.some((name) =>
+      name[0] !== "G" && name.split(":")[1] === missing.split(":")[1] &&
+      number(name) > number(missing)
+    );
+    // Where newer ones take the place of older ones, "before" means nothing.
+    const told = room === "r1" ? newer || came.has(`GAP ${room}`) : gap_before;
+    assert.ok(told, `${missing} is missing in ${got}`);
+  }
+}

@@ -1,0 +1,324 @@
+/**
+ * Fan-out: which connection of this process hears which room. One pair of Spine subscriptions a
+ * room, one encoding a message and form for all receivers. Knows nothing of tokens or grants.
+ */
+import { DecodeError, encodeMsgAt, encodeTextMessage, readRouted } from "@arqon/proto";
+import type { PlainEnvelope } from "@arqon/proto";
+import type { Random } from "../../shared/ids.ts";
+import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
+import { roomSubject } from "../../shared/subjects/subject.ts";
+import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
+import { messageKey, SeenMessages } from "./deduplicate.ts";
+import { observeDelivery } from "../stats/delivery_latency.ts";
+import { DurableChannel, offsetOf } from "../durable/channel.ts";
+import { entryFrame } from "../durable/flow.ts";
+import type { EntryPoint, Position } from "../durable/room_log.ts";
+import type { Entry } from "../durable/timeline.ts";
+import { frameBytes } from "./frame_bytes.ts";
+import type { Frame } from "./frame_bytes.ts";
+import { countSent, hasLive, isOwnEvent, readForeign } from "./hub_channel.ts";
+import type { Channel, DurableRooms, Outgoing, Sent, Subscriber } from "./hub_channel.ts";
+import { HubLosses } from "./hub_losses.ts";
+import { Reception } from "./reception.ts";
+import { droppable, gapEnvelope } from "./room_message.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+import type { TenantTable } from "../stats/tenant_stats.ts";
+
+/** What fan-out needs of the process. `deduplication_entries` is for each tenant. */
+export interface HubOptions {
+  spine: Pick<Spine, "subscribe" | "onEvent">;
+  stats: ShieldStats;
+  tenants: Pick<TenantTable, "of">;
+  now: () => number;
+  /** Milliseconds that only grow; `performance.now` if absent. */
+  monotonic?: () => number;
+  random: Random;
+  deduplication_entries: number;
+  /** Absent: no room is durable, and all have echo. */
+  durable?: DurableRooms;
+}
+
+export type { Subscriber } from "./hub_channel.ts";
+
+/** Which of this process's connections hear which rooms; one for the whole process. */
+export class Hub {
+  readonly #options: HubOptions;
+  readonly #channels = new Map<string, Channel>();
+  /** The seen messages by tenant, so that one tenant's messages never push out another's ids. */
+  readonly #tenants = new Map<string, { seen: SeenMessages; channels: number }>();
+  readonly #monotonic: () => number;
+  readonly #stopEvents: () => void;
+  readonly #stopClasses: (() => void) | undefined;
+
+  constructor(options: HubOptions) {
+    this.#options = options;
+    const { durable } = options;
+    this.#stopClasses = durable?.classes.onChange((tenant_id) => this.#onClasses(tenant_id));
+    this.#monotonic = options.monotonic ?? (() => performance.now());
+    const losses = new HubLosses({
+      channels: this.#channels,
+      monotonic: this.#monotonic,
+      tellGap: (channel, reason) => this.#tellGap(channel, reason),
+    });
+    this.#stopEvents = options.spine.onEvent((event) => losses.hear(event));
+  }
+
+  /** Takes effect at the server with the next flush. Throws what the Spine throws. */
+  subscribe(tenant_id: string, room_id: string, subscriber: Subscriber): void {
+    const key = roomSubject("in", tenant_id, room_id);
+    const channel = this.#channels.get(key) ?? this.#open(key, tenant_id, room_id);
+    channel.subscribers.add(subscriber);
+    this.#options.stats.subscriptions++;
+  }
+
+  unsubscribe(tenant_id: string, room_id: string, subscriber: Subscriber): void {
+    const key = roomSubject("in", tenant_id, room_id);
+    const channel = this.#channels.get(key);
+    if (channel === undefined || !channel.subscribers.delete(subscriber)) return;
+    this.#options.stats.subscriptions--;
+    this.#closeIfUnused(key, channel);
+  }
+
+  /**
+   * Asks the log of a durable room where a client stands that has been at `position`; `use` is called in
+   * the turn in which the answer holds, and the room stays open until then. Rejects with what the log
+   * rejects with, and what `use` throws.
+   */
+  async enter(
+    tenant_id: string,
+    room_id: string,
+    position: Position | undefined,
+    use: (entry_point: EntryPoint) => void,
+  ): Promise<void> {
+    const key = roomSubject("in", tenant_id, room_id);
+    const channel = this.#channels.get(key) ?? this.#open(key, tenant_id, room_id);
+    channel.pins++;
+    try {
+      const durable = channel.durable ??= this.#durable(channel);
+      use(await durable.enter(position));
+    } finally {
+      channel.pins--;
+      this.#closeIfUnused(key, channel);
+    }
+  }
+
+  #closeIfUnused(key: string, channel: Channel): void {
+    if (channel.subscribers.size > 0 || channel.pins > 0) return;
+    if (this.#channels.get(key) !== channel) return;
+    const { tenant_id } = channel;
+    channel.durable?.close();
+    this.#channels.delete(key);
+    this.#options.stats.rooms--;
+    for (const subscription of channel.spine) subscription.unsubscribe();
+    const tenant = this.#tenants.get(tenant_id);
+    if (tenant !== undefined && --tenant.channels === 0) this.#tenants.delete(tenant_id);
+  }
+
+  /** The open channels, for operators: to be read only, and not in the midst of a change. */
+  get channels(): ReadonlyMap<string, Channel> {
+    return this.#channels;
+  }
+
+  /** The channel of a room; undefined when nobody here hears it. Throws for ids that are none. */
+  find(tenant_id: string, room_id: string): Channel | undefined {
+    return this.#channels.get(roomSubject("in", tenant_id, room_id));
+  }
+
+  close(): void {
+    this.#stopEvents();
+    this.#stopClasses?.();
+    for (const channel of this.#channels.values()) {
+      channel.durable?.close();
+      for (const subscription of channel.spine) subscription.unsubscribe();
+    }
+    this.#channels.clear();
+    this.#tenants.clear();
+  }
+
+  #open(key: string, tenant_id: string, room_id: string): Channel {
+    const tenant = this.#tenants.get(tenant_id) ??
+      { seen: new SeenMessages(this.#options.deduplication_entries), channels: 0 };
+    const { seen } = tenant;
+    const channel: Channel = {
+      tenant_id,
+      room_id,
+      seen,
+      tenant: this.#options.tenants.of(tenant_id),
+      subscribers: new Set(),
+      spine: [],
+      messages: 0,
+      pins: 0,
+      room_class: this.#options.durable?.classes.of(tenant_id, room_id),
+      durable: undefined,
+      reception: new Reception(this.#monotonic()),
+    };
+    const { spine } = this.#options;
+    const deliver = (message: SpineMessage) => this.#deliver(channel, message);
+    const inward = spine.subscribe(roomSubject("in", tenant_id, room_id), deliver);
+    try {
+      // Not pushed: an array that grows has room for seventeen.
+      channel.spine = [inward, spine.subscribe(roomSubject("out", tenant_id, room_id), deliver)];
+    } catch (error) {
+      inward.unsubscribe();
+      throw error;
+    }
+    this.#channels.set(key, channel);
+    this.#tenants.set(tenant_id, tenant);
+    tenant.channels++;
+    this.#options.stats.rooms++;
+    return channel;
+  }
+
+  #deliver(channel: Channel, message: SpineMessage): void {
+    const { stats, now } = this.#options;
+    const { subject, payload } = message;
+    const offset = offsetOf(message);
+    channel.messages++;
+    try {
+      // What is on `in` has passed a Shield; on `out` any backend may write anything.
+      const plain = subject.startsWith("out.") ? readForeign(channel, payload) : undefined;
+      const origin = message.headers[ORIGIN_HEADER];
+      if (offset > 0 && plain === undefined) {
+        if (channel.durable?.receive(message, hasLive(channel)) === true) return;
+        this.#fanOut(channel, { envelope: payload, offset, origin });
+        return observeDelivery(stats.delivery_latency, payload, now());
+      }
+      if (!this.#isDue(channel, message, plain)) return;
+      const id = messageKey(payload);
+      if (id !== "" && channel.seen.repeated(`${subject} ${id}`, now())) stats.duplicates++;
+      else {
+        const is_own = isOwnEvent(plain);
+        this.#fanOut(channel, { envelope: payload, offset: 0, origin, plain, is_own });
+        // A backend's stamp on `out` is its own affair.
+        if (plain === undefined) observeDelivery(stats.delivery_latency, payload, now());
+      }
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      stats.malformed++;
+    }
+  }
+
+  /** Tells of a hole before a message; false when the message has been heard. */
+  #isDue(
+    channel: Channel,
+    { headers }: SpineMessage,
+    plain: PlainEnvelope | undefined,
+  ): boolean {
+    const { reception } = channel;
+    const { stats } = this.#options;
+    if (reception.is_cut) this.#tellGap(channel, "reconnect");
+    const received = reception.receive(plain, headers, this.#monotonic);
+    if (received === "again") channel.messages--;
+    else if (received === "repeated") stats.repeated++;
+    else if (received !== "due") this.#tellGap(channel, received);
+    return received !== "again" && received !== "repeated";
+  }
+
+  #fanOut(channel: Channel, { envelope, offset, origin, plain, is_own }: Outgoing): void {
+    const message = droppable(this.#options, channel, { envelope, offset, plain });
+    this.#sendAll(channel, { origin, message, is_own }, (is_text) => {
+      if (!is_text) return encodeMsgAt(envelope, offset);
+      const shown = plain ?? readRouted(envelope);
+      return encodeTextMessage(offset === 0 ? shown : { ...shown, offset });
+    });
+  }
+
+  /** `encode` is called for the first receiver of each form. */
+  #sendAll(
+    channel: Channel,
+    { origin, message, is_own }: Sent,
+    encode: (text: boolean) => Frame,
+    isReady?: (subscriber: Subscriber) => boolean,
+  ): void {
+    const { stats } = this.#options;
+    const echo = channel.room_class?.echo ?? true;
+    let binary: Frame | undefined;
+    let text: Frame | undefined;
+    let text_bytes: number | undefined;
+    let sent = 0;
+    for (const subscriber of channel.subscribers) {
+      if (isReady !== undefined && !isReady(subscriber)) continue;
+      if (origin !== undefined && origin === subscriber.connection_id) {
+        if (subscriber.no_echo || !echo) continue;
+      }
+      const frame = subscriber.text ? text ??= encode(true) : binary ??= encode(false);
+      sent++;
+      // Bytes have a length; that of a text is not its size.
+      stats.egress_bytes += subscriber.text ? text_bytes ??= frameBytes(frame) : frame.length;
+      subscriber.send(frame, message);
+    }
+    countSent(stats, channel, sent, is_own);
+  }
+
+  /** A message of a durable room, for those who are not behind; the others have it before them. */
+  #deliverEntry(channel: Channel, entry: Entry): void {
+    const { stats, durable, now } = this.#options;
+    const { origin } = entry;
+    const message = droppable(this.#options, channel, entry);
+    const isLive = (subscriber: Subscriber) => {
+      const { flow } = subscriber;
+      if (flow === undefined || flow.is_live) return true;
+      if (flow.lag_bytes <= (durable?.lag_bytes_max ?? Infinity)) return false;
+      if (message === undefined) {
+        subscriber.overflow?.();
+        return false;
+      }
+      // What it has not got yet is left out: it goes on with this message.
+      stats.slow_reader.dropped += flow.lag_messages - 1;
+      stats.egress_events++;
+      subscriber.send(message.gap(subscriber.text));
+      flow.finish();
+      return true;
+    };
+    try {
+      this.#sendAll(channel, { origin, message }, (text) => entryFrame(entry, text), isLive);
+      observeDelivery(stats.delivery_latency, entry.envelope, now());
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      stats.malformed++;
+    }
+  }
+
+  #durable(channel: Channel): DurableChannel {
+    const { durable } = this.#options;
+    if (durable === undefined) throw new TypeError("this hub has no durable rooms");
+    const { tenant_id, room_id } = channel;
+    return new DurableChannel({
+      open: (events) => durable.open(tenant_id, room_id, events),
+      release: (log) => durable.release(log),
+      timeout_ms: durable.timeout_ms,
+      onEntry: (entry) => this.#deliverEntry(channel, entry),
+      onGap: (reason) => this.#tellGap(channel, reason),
+    });
+  }
+
+  /** What a tenant's classes say now holds for the rooms that are open. */
+  #onClasses(tenant_id: string): void {
+    for (const channel of this.#channels.values()) {
+      if (channel.tenant_id !== tenant_id) continue;
+      const room_class = this.#options.durable?.classes.of(tenant_id, channel.room_id);
+      channel.room_class = room_class;
+      if (room_class?.durable === true) this.#makeDurable(channel);
+      else if (channel.durable !== undefined) {
+        channel.durable.close();
+        channel.durable = undefined;
+        for (const { flow } of channel.subscribers) flow?.finish();
+      }
+    }
+  }
+
+  /** Under those who hear the room already: they go on hearing it, from some message on with offsets. */
+  #makeDurable(channel: Channel): void {
+    if (channel.durable !== undefined) return;
+    const durable = channel.durable = this.#durable(channel);
+    // Who subscribes next tries again, and is told why it fails.
+    durable.log().catch(() => {});
+  }
+
+  #tellGap(channel: Channel, reason: string): void {
+    this.#options.stats.gaps++;
+    channel.reception.gapTold();
+    const envelope = gapEnvelope(this.#options, channel, reason);
+    this.#fanOut(channel, { envelope, offset: 0, origin: undefined, is_own: true });
+  }
+}

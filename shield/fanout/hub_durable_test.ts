@@ -1,0 +1,156 @@
+/**
+ * The hub with durable rooms on the embedded engine: who enters, who is behind, and rooms that become
+ * durable or stop to be while they are heard. The room log alone is tested in `durable/`.
+ */
+import assert from "node:assert/strict";
+import { ArqonError, decodeServerFrame, writeEnvelope } from "@arqon/proto";
+import { roomSubject } from "../../shared/subjects/subject.ts";
+import { Flow } from "../durable/flow.ts";
+import type { EntryPoint, Position } from "../durable/room_log.ts";
+import { tenantClass, testDurable } from "../durable/testing/durable.ts";
+import type { TestDurable } from "../durable/testing/durable.ts";
+import type { Frame } from "./frame_bytes.ts";
+import { keptSubscriber } from "./testing/hub.ts";
+
+const DURABLE = [{ room: "log-*", durable: true }];
+const ROOM = "log-a";
+
+function message(type: string): Uint8Array {
+  return writeEnvelope({ tenant_id: "acme", room_id: ROOM, event: { type } });
+}
+
+async function publish(test: TestDurable, ...types: string[]): Promise<void> {
+  const log = await test.durable.logs.of("acme");
+  for (const type of types) await log.append(ROOM, message(type));
+  await test.spine.flush();
+}
+
+/** Types and offsets of the messages in frames; signals as their reason. */
+function shown(frames: readonly Frame[]): string[] {
+  return frames.map((frame) => {
+    assert.ok(frame instanceof Uint8Array);
+    const told = decodeServerFrame(frame);
+    assert.ok(told.kind === "msg");
+    const { event, signal, offset } = told.envelope;
+    return signal === undefined ? `${event?.type} ${offset}` : `GAP ${signal.reason}`;
+  });
+}
+
+/** Enters as `subscribe.ts` does, and sends what was missed at once. */
+async function enter(test: TestDurable, id: string, position?: Position) {
+  const flow = new Flow();
+  const subscriber = { ...keptSubscriber(id), flow };
+  const places: EntryPoint[] = [];
+  await test.hub.enter("acme", ROOM, position, (entry_point) => {
+    flow.rewind(entry_point.cursor);
+    places.push(entry_point);
+    test.hub.subscribe("acme", ROOM, subscriber);
+  });
+  const read = () => {
+    const missed: number[] = [];
+    for (let entry = flow.next(); entry !== undefined; entry = flow.next()) {
+      missed.push(entry.offset);
+    }
+    return missed;
+  };
+  return { subscriber, flow, read, entry_point: places[0]! };
+}
+
+Deno.test("who is behind gets what it missed from its cursor, and then what is new, once", async () => {
+  await using test = testDurable(DURABLE);
+  await publish(test, "a", "b", "c");
+  const { epoch } = (await enter(test, "c0")).entry_point.position();
+  const late = await enter(test, "c1", { after: 1, epoch });
+  assert.equal(late.entry_point.recovered, true);
+  await publish(test, "d");
+  assert.deepEqual(shown(late.subscriber.frames), [], "it has not read what is before");
+  assert.ok(late.flow.lag_bytes > 0);
+  assert.deepEqual(late.read(), [2, 3, 4]);
+  assert.ok(late.flow.is_live);
+  await publish(test, "e");
+  assert.deepEqual(shown(late.subscriber.frames), ["e 5"]);
+});
+
+Deno.test("all who are live get the very same frame, with the offset in it", async () => {
+  await using test = testDurable(DURABLE);
+  const first = await enter(test, "c1");
+  const second = await enter(test, "c2");
+  assert.deepEqual([first.read(), second.read()], [[], []]);
+  await publish(test, "a");
+  assert.deepEqual(shown(first.subscriber.frames), ["a 1"]);
+  assert.equal(first.subscriber.frames[0], second.subscriber.frames[0]);
+});
+
+Deno.test("a message of another Shield's durable room is delivered though no class here says so", async () => {
+  await using test = testDurable([]);
+  const subscriber = keptSubscriber("c1");
+  test.hub.subscribe("acme", ROOM, subscriber);
+  test.spine.publish(roomSubject("in", "acme", ROOM), message("a"), { "Nats-Sequence": "7" });
+  await test.spine.flush();
+  assert.deepEqual(shown(subscriber.frames), ["a 7"]);
+});
+
+Deno.test("a room becomes durable under those who hear it: nothing is lost, nothing comes twice", async () => {
+  await using test = testDurable([]);
+  const subscriber = keptSubscriber("c1");
+  test.hub.subscribe("acme", ROOM, subscriber);
+  test.spine.publish(roomSubject("in", "acme", ROOM), message("plain"));
+  await test.spine.flush();
+  test.classes.setTenant("acme", [tenantClass(ROOM, { durable: true })]);
+  // The log of the room opens while messages already go through it.
+  const types = Array.from({ length: 40 }, (_, index) => `m${index + 1}`);
+  for (const type of types) await publish(test, type);
+  const expected = ["plain 0", ...types.map((type, index) => `${type} ${index + 1}`)];
+  assert.deepEqual(shown(subscriber.frames), expected);
+});
+
+Deno.test("a room stops being durable: who hears it goes on hearing it", async () => {
+  await using test = testDurable([]);
+  test.classes.setTenant("acme", [tenantClass(ROOM, { durable: true })]);
+  await publish(test, "a");
+  const { subscriber, flow } = await enter(test, "c1", { after: 0, epoch: "" });
+  test.classes.setTenant("acme", []);
+  assert.ok(flow.is_live);
+  test.spine.publish(roomSubject("in", "acme", ROOM), message("plain"));
+  await test.spine.flush();
+  assert.deepEqual(shown(subscriber.frames), ["plain 0"]);
+  assert.equal(await test.metric("shield_log_open_rooms"), 0);
+});
+
+Deno.test("class option echo = false holds for whoever hears the room, at once", async () => {
+  await using test = testDurable([]);
+  const own = keptSubscriber("c1");
+  const other = keptSubscriber("c2");
+  test.hub.subscribe("acme", ROOM, own);
+  test.hub.subscribe("acme", ROOM, other);
+  test.classes.setTenant("acme", [tenantClass(ROOM, { echo: false })]);
+  test.spine.publish(roomSubject("in", "acme", ROOM), message("a"), { "x-arqon-origin": "c1" });
+  await test.spine.flush();
+  assert.deepEqual([own.frames.length, other.frames.length], [0, 1]);
+});
+
+Deno.test("an entrance that its user refuses leaves nothing open", async () => {
+  await using test = testDurable(DURABLE);
+  const refusal = new ArqonError("too-many-rooms", "1");
+  await assert.rejects(
+    test.hub.enter("acme", ROOM, undefined, () => {
+      throw refusal;
+    }),
+    (error) => error === refusal,
+  );
+  assert.equal(await test.metric("shield_log_open_rooms"), 0);
+});
+
+Deno.test("a subscriber that is too far behind is cut off", async () => {
+  await using test = testDurable(DURABLE);
+  let cut = 0;
+  const flow = new Flow();
+  const overflow = () => void cut++;
+  await test.hub.enter("acme", ROOM, undefined, ({ cursor }) => {
+    // As if it were behind by more than may be held for it.
+    flow.rewind({ next: () => cursor.next(), lag_bytes: Number.MAX_SAFE_INTEGER, lag_messages: 1 });
+    test.hub.subscribe("acme", ROOM, { ...keptSubscriber("c1"), flow, overflow });
+  });
+  await publish(test, "a");
+  assert.equal(cut, 1);
+});

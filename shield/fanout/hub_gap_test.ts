@@ -1,0 +1,282 @@
+/**
+ * Who is told that messages were lost: on the embedded engine by overflowing subscriptions, on a
+ * real NATS by a restart of the server.
+ */
+import assert from "node:assert/strict";
+import { decodeServerFrame, writeEnvelope } from "@arqon/proto";
+import { ConfigSchema } from "../../shared/config/schema.ts";
+import {
+  AGAIN_HEADER,
+  changeId,
+  FIRST_HEADER,
+  readChangeId,
+} from "../../shared/records/room_update.ts";
+import { openSpine } from "../../shared/spine/open.ts";
+import type {
+  Spine,
+  SpineEvent,
+  SpineMessage,
+  SpineState,
+} from "../../shared/spine/contract/spine.ts";
+import { roomSubject, subjectPattern } from "../../shared/subjects/subject.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import type { Frame } from "./frame_bytes.ts";
+import { Hub } from "./hub.ts";
+import { ORDER_HEADER } from "../message/room_order.ts";
+import { createStats } from "../stats/stats.ts";
+import { TenantTable } from "../stats/tenant_stats.ts";
+import { keptSubscriber, random, testHub } from "./testing/hub.ts";
+import { keptLog, SPINE_NOW_MS } from "../testing/spine.ts";
+
+const lobby = roomSubject("in", "acme", "lobby");
+const event = { type: "chat", data: new Uint8Array(), content_type: "", schema_id: "" };
+const message = writeEnvelope({ tenant_id: "acme", room_id: "lobby", event });
+
+/** `GAP lobby slow-consumer` for a signal, `message` for an event. */
+function shown(frame: Frame): string {
+  if (typeof frame === "string") {
+    const { signal } = JSON.parse(frame);
+    return signal === undefined ? "message" : `${signal.kind} ${signal.target} ${signal.reason}`;
+  }
+  const decoded = decodeServerFrame(frame);
+  const signal = decoded.kind === "msg" ? decoded.envelope.signal : undefined;
+  return signal === undefined ? "message" : `${signal.kind} ${signal.target} ${signal.reason}`;
+}
+
+Deno.test("a room whose subscription overflows is told once, behind what it still got", async () => {
+  await using test = testHub({ subscription_messages: 3 });
+  const binary = keptSubscriber("c1", { no_echo: true });
+  const text = keptSubscriber("c2", { text: true });
+  const others = [keptSubscriber("c3"), keptSubscriber("c4")];
+  test.hub.subscribe("acme", "lobby", binary);
+  test.hub.subscribe("acme", "lobby", text);
+  test.hub.subscribe("acme", "side", others[0]!);
+  test.hub.subscribe("globex", "lobby", others[1]!);
+  for (let index = 0; index < 10; index++) test.spine.publish(lobby, message);
+  await test.spine.flush();
+  const expected = ["message", "message", "message", "GAP lobby slow-consumer"];
+  assert.deepEqual([binary, text].map(({ frames }) => frames.map(shown)), [expected, expected]);
+  assert.deepEqual(others.map(({ frames }) => frames.length), [0, 0]);
+  assert.equal(test.stats.gaps, 1);
+  const decoded = decodeServerFrame(binary.frames[3] as Uint8Array);
+  assert.ok(decoded.kind === "msg");
+  const { tenant_id, room_id, timestamp_ms } = decoded.envelope;
+  assert.deepEqual({ tenant_id, room_id, timestamp_ms }, {
+    tenant_id: "acme",
+    room_id: "lobby",
+    timestamp_ms: SPINE_NOW_MS,
+  });
+});
+
+Deno.test("what is lost of what a backend sent is a gap of the room too", async () => {
+  await using test = testHub({ subscription_messages: 2 });
+  const subscriber = keptSubscriber("c1");
+  test.hub.subscribe("acme", "lobby", subscriber);
+  for (let index = 0; index < 5; index++) {
+    test.spine.publish(roomSubject("out", "acme", "lobby"), message);
+  }
+  await test.spine.flush();
+  assert.deepEqual(subscriber.frames.map(shown).slice(2), ["GAP lobby slow-consumer"]);
+});
+
+Deno.test("a gap of others on the same engine, such as a backend's, is no room's gap", async () => {
+  await using test = testHub({ subscription_messages: 3 });
+  const subscriber = keptSubscriber("c1");
+  test.hub.subscribe("acme", "lobby", subscriber);
+  test.spine.subscribe(subjectPattern("in.t.>"), () => {});
+  const told: unknown[] = [];
+  test.spine.onEvent((event) => void told.push(event));
+  for (let index = 0; index < 10; index++) {
+    test.spine.publish(roomSubject("in", "acme", `r${index}`), message);
+  }
+  await test.spine.flush();
+  assert.deepEqual(told, [{ type: "gap", pattern: "in.t.>", reason: "slow-consumer" }]);
+  assert.deepEqual([subscriber.frames.length, test.stats.gaps], [0, 0]);
+});
+
+Deno.test("what comes again or behind newer messages is dropped, and a hole is told at its place", async () => {
+  await using test = testHub();
+  const subscriber = keptSubscriber("c1");
+  test.hub.subscribe("acme", "lobby", subscriber);
+  // As "s1 before number": 2 comes again, 4 comes too late, and so there is a hole before 5.
+  for (const said of ["s1 0 1", "s1 1 2", "s1 1 2", "s1 2 3", "s1 4 5", "s1 3 4", "s1 5 6"]) {
+    test.spine.publish(lobby, message, { [ORDER_HEADER]: said });
+  }
+  await test.spine.flush();
+  const heard = ["message", "message", "message", "GAP lobby lost", "message", "message"];
+  assert.deepEqual(subscriber.frames.map(shown), heard);
+  assert.deepEqual([test.stats.repeated, test.stats.gaps], [2, 1]);
+});
+
+/** What the bus says of a room's change. */
+function update(version: number, epoch = "7"): Uint8Array {
+  const change = { ...event, type: "ROOM_UPDATE" };
+  const message_id = changeId({ epoch, version });
+  return writeEnvelope({ tenant_id: "acme", room_id: "lobby", message_id, event: change });
+}
+
+/** `change 4`, `message` or `GAP …`. */
+function told(frame: Frame): string {
+  const decoded = decodeServerFrame(frame as Uint8Array);
+  const id = decoded.kind === "msg" ? readChangeId(decoded.envelope.message_id) : undefined;
+  return id === undefined ? shown(frame) : `change ${id.version}`;
+}
+
+Deno.test("each change comes once and in order, and a GAP stands where one is missing", async () => {
+  await using test = testHub();
+  const subscriber = keptSubscriber("c1");
+  test.hub.subscribe("acme", "lobby", subscriber);
+  const out = roomSubject("out", "acme", "lobby");
+  for (const version of [1, 2, 2, 4, 3]) test.spine.publish(out, update(version));
+  // Said again: heard before, and not heard yet.
+  test.spine.publish(out, update(4), { [AGAIN_HEADER]: "2000" });
+  test.spine.publish(out, update(6), { [AGAIN_HEADER]: "2000" });
+  test.spine.publish(out, message);
+  await test.spine.flush();
+  const heard = ["change 1", "change 2", "GAP lobby changes-lost", "change 4"];
+  const then = ["GAP lobby changes-lost", "change 6", "message"];
+  assert.deepEqual(subscriber.frames.map(told), [...heard, ...then]);
+  assert.deepEqual([test.stats.repeated, test.stats.duplicates, test.stats.gaps], [2, 0, 2]);
+});
+
+Deno.test("a room that is born again tells no GAP; one in another life does", async () => {
+  await using test = testHub();
+  const subscriber = keptSubscriber("c1");
+  test.hub.subscribe("acme", "lobby", subscriber);
+  const out = roomSubject("out", "acme", "lobby");
+  test.spine.publish(out, update(4));
+  test.spine.publish(out, update(9_001, "9"), { [FIRST_HEADER]: "1" });
+  test.spine.publish(out, update(9_002, "9"));
+  test.spine.publish(out, update(19_001, "11"));
+  await test.spine.flush();
+  const heard = ["change 4", "change 9001", "change 9002"];
+  assert.deepEqual(subscriber.frames.map(told), [
+    ...[...heard, "GAP lobby changes-lost", "change 19001"],
+  ]);
+});
+
+Deno.test("what was said before a room was opened here is not said to who comes", async () => {
+  await using test = testHub();
+  const subscriber = keptSubscriber("c1");
+  test.hub.subscribe("acme", "lobby", subscriber);
+  const out = roomSubject("out", "acme", "lobby");
+  test.spine.publish(out, update(4), { [AGAIN_HEADER]: "600000" });
+  test.spine.publish(out, update(5));
+  await test.spine.flush();
+  assert.deepEqual(subscriber.frames.map(told), ["change 5"]);
+});
+
+/** A Spine that the test loses and brings back, and what it delivers by hand. */
+function handMadeSpine() {
+  const handlers = new Map<string, (message: SpineMessage) => void>();
+  const listeners = new Set<(event: SpineEvent) => void>();
+  const emit = (event: SpineEvent) => {
+    for (const listener of listeners) listener(event);
+  };
+  const spine: Pick<Spine, "subscribe" | "onEvent"> = {
+    subscribe: (pattern, handler) => {
+      handlers.set(pattern, handler);
+      return { pattern, unsubscribe: () => {}, drain: () => Promise.resolve() };
+    },
+    onEvent: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+  const state = (now: SpineState): SpineEvent => ({
+    type: "state",
+    status: {
+      ...{ engine: "nats", state: now, since_ms: 0, reconnects: 0 },
+      ...{ pending_bytes: 0, slow_consumers: 0 },
+    },
+  });
+  return {
+    spine,
+    deliver: (subject: string, payload: Uint8Array) =>
+      handlers.get(subject)?.({ subject, payload, headers: {}, respond: () => {} }),
+    lose: () => emit(state("disconnected")),
+    restore: () => emit(state("connected")),
+    confirm: () => emit({ type: "gap", pattern: undefined, reason: "reconnect" }),
+  };
+}
+
+Deno.test("after a loss of the Spine the GAP stands before what comes first, once in each room", () => {
+  const { spine, deliver, lose, restore, confirm } = handMadeSpine();
+  const stats = createStats();
+  const tenants = new TenantTable();
+  const now = Date.now;
+  const hub = new Hub({ spine, stats, tenants, now, random, deduplication_entries: 10 });
+  const [heard, silent, late] = [keptSubscriber("c1"), keptSubscriber("c2"), keptSubscriber("c3")];
+  hub.subscribe("acme", "lobby", heard);
+  hub.subscribe("acme", "side", silent);
+  deliver(lobby, message);
+  lose();
+  restore();
+  hub.subscribe("acme", "late", late);
+  // The subscriptions are with the server again; that they are is not confirmed yet.
+  deliver(lobby, message);
+  deliver(roomSubject("in", "acme", "late"), message);
+  confirm();
+  deliver(lobby, message);
+  assert.deepEqual(heard.frames.map(shown), [
+    ...["message", "GAP lobby reconnect", "message", "message"],
+  ]);
+  assert.deepEqual(silent.frames.map(shown), ["GAP side reconnect"]);
+  assert.deepEqual(late.frames.map(shown), ["message"]);
+  // Lost again before that was confirmed: it is told once, and nothing stands before it.
+  lose();
+  restore();
+  lose();
+  restore();
+  confirm();
+  deliver(lobby, message);
+  assert.deepEqual(heard.frames.slice(4).map(shown), ["GAP lobby reconnect", "message"]);
+  hub.close();
+});
+
+Deno.test("after a restart of NATS every room is told, and hears again", async () => {
+  await using server = await startNats();
+  const { nats, server: node } = ConfigSchema.parse({ nats: { urls: [server.url] } });
+  const spine = await openSpine({ nats, server: node }, { log: keptLog().log, now: Date.now });
+  const stats = createStats();
+  const hub = new Hub({
+    spine,
+    stats,
+    tenants: new TenantTable(),
+    now: Date.now,
+    random,
+    deduplication_entries: 10,
+  });
+  try {
+    const arrived = Promise.withResolvers<void>();
+    const subscribers = [
+      keptSubscriber(
+        "c1",
+        {},
+        () => shown(subscribers[0]!.frames.at(-1)!) === "message" && arrived.resolve(),
+      ),
+      keptSubscriber("c2", { text: true }),
+      keptSubscriber("c3"),
+    ] as const;
+    hub.subscribe("acme", "lobby", subscribers[0]);
+    hub.subscribe("acme", "side", subscribers[1]);
+    hub.subscribe("globex", "lobby", subscribers[2]);
+    await spine.flush();
+    const gap = new Promise<void>((resolve) => {
+      spine.onEvent((event) => event.type === "gap" && resolve());
+    });
+    await server.restart();
+    await gap;
+    assert.deepEqual(subscribers.map(({ frames }) => frames.map(shown)), [
+      ["GAP lobby reconnect"],
+      ["GAP side reconnect"],
+      ["GAP lobby reconnect"],
+    ]);
+    assert.equal(stats.gaps, 3);
+    spine.publish(lobby, message);
+    await arrived.promise;
+  } finally {
+    hub.close();
+    await spine.drain();
+  }
+});

@@ -1,0 +1,77 @@
+/**
+ * Decides which rooms of a hub are told that the Spine may have lost messages, and when: as soon as
+ * something comes after the hole. What a room notices by itself is `reception.ts`.
+ */
+import { CHANGES_KEPT_MS } from "../../shared/records/room_update.ts";
+import type { SpineEvent } from "../../shared/spine/contract/spine.ts";
+import type { Channel } from "./hub_channel.ts";
+
+/** What is needed of the hub. */
+export interface HubLossesOptions {
+  /** The channels by the subject of clients' messages to them. */
+  readonly channels: ReadonlyMap<string, Channel>;
+  /** Milliseconds that only grow. */
+  readonly monotonic: () => number;
+  readonly tellGap: (channel: Channel, reason: string) => void;
+}
+
+/** The losses of one hub. */
+export class HubLosses {
+  readonly #options: HubLossesOptions;
+  /** Since when the Spine has been away; undefined: it is there, and that is told. */
+  #cut_ms: number | undefined;
+
+  constructor(options: HubLossesOptions) {
+    this.#options = options;
+  }
+
+  hear(event: SpineEvent): void {
+    switch (event.type) {
+      case "state":
+        return event.status.state === "disconnected" ? this.#cut() : undefined;
+      case "gap":
+        if (event.pattern === undefined) return this.#tellAll(event.reason);
+        return this.#tellRoom(event.pattern, event.reason);
+      case "log":
+      case "denied":
+      case "unstored":
+        return;
+      default:
+        event satisfies never;
+    }
+  }
+
+  #tellRoom(pattern: string, reason: "reconnect" | "slow-consumer"): void {
+    // The Spine may be shared with a Brain, whose patterns concern no room of ours.
+    const { channels, tellGap } = this.#options;
+    const channel = channels.get(pattern.replace(/^out\./, "in."));
+    if (channel === undefined) return;
+    if (channel.durable === undefined) tellGap(channel, reason);
+    else if (pattern.startsWith("out.")) tellGap(channel, "changes-lost");
+  }
+
+  /** What comes next stands behind a hole, whenever it comes. */
+  #cut(): void {
+    const { channels, monotonic } = this.#options;
+    this.#cut_ms ??= monotonic();
+    for (const { reception, durable } of channels.values()) {
+      reception.is_cut = durable === undefined;
+    }
+  }
+
+  /** To those also to whom nothing has come since. Who subscribed after the loss has missed nothing. */
+  #tellAll(reason: "reconnect" | "slow-consumer"): void {
+    const { channels, monotonic, tellGap } = this.#options;
+    const cut_ms = reason === "reconnect" ? this.#cut_ms : undefined;
+    if (cut_ms !== undefined) this.#cut_ms = undefined;
+    // Brains say last changes again, for as long as they remember them.
+    const forgotten = cut_ms !== undefined && monotonic() - cut_ms > CHANGES_KEPT_MS;
+    for (const channel of channels.values()) {
+      const { durable, reception } = channel;
+      if (durable === undefined) {
+        if (cut_ms === undefined || reception.is_cut) tellGap(channel, reason);
+        // Its log has the messages, but not the changes of its state.
+      } else if (forgotten) tellGap(channel, "changes-lost");
+    }
+  }
+}

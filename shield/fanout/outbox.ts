@@ -1,0 +1,249 @@
+/**
+ * The way out to one client: a queue bounded in bytes in front of Deno's native socket. The native
+ * `send` takes everything and never pushes back, and bytes given to it cannot be taken back, so at
+ * most `NATIVE_BYTES` are handed over and the rest waits here. The only signal that the native
+ * buffer has room again is `bufferedAmount`, hence the pump. Not for reading: `connection.ts` does.
+ */
+import { Backlog } from "./backlog.ts";
+import type { BacklogOptions, RoomMessage } from "./backlog.ts";
+import { isBatchable, TurnEnd } from "./batch.ts";
+import type { Run } from "./batch.ts";
+import type { Frame } from "./frame_bytes.ts";
+import type { ClientSocket } from "../socket/client_socket.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+
+const NATIVE_BYTES = 65_536;
+const PUMP_MS = 5;
+/** WebSocket's own header of a frame, at most; some sockets count it. */
+const HEAD_BYTES = 10;
+/** UTF-8 bytes of a string's unit, at most. */
+const UNIT_BYTES = 3;
+
+/** Polls every outbox that has a backlog; there is no timer while nobody has one. */
+export class Pump {
+  readonly #waiting = new Set<Outbox>();
+  /** The end of the present turn, for those who send batches. */
+  readonly turn_end: TurnEnd = new TurnEnd();
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  add(outbox: Outbox): void {
+    this.#waiting.add(outbox);
+    this.#timer ??= setInterval(() => this.#turn(), PUMP_MS);
+  }
+
+  remove(outbox: Outbox): void {
+    this.#waiting.delete(outbox);
+    if (this.#waiting.size > 0 || this.#timer === undefined) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #turn(): void {
+    for (const outbox of this.#waiting) if (outbox.pump()) this.remove(outbox);
+  }
+}
+
+/** One client's socket and bounds; kept as long as the client. */
+export interface OutboxOptions extends BacklogOptions {
+  readonly socket: Pick<ClientSocket, "send" | "bufferedAmount">;
+  readonly pump: Pump;
+  readonly stats: ShieldStats;
+  /** Called once, when a frame would exceed `unsent_bytes_max`; the frame is not sent. */
+  onOverflow(): void;
+  /** Called whenever what had to wait has left. */
+  onDrained?(): void;
+}
+
+/** Frames leave in the order of `send`. */
+export class Outbox {
+  // Here too, and not only in the options: each object on the way to a socket is one more miss of the
+  // cache, with thousands of receivers.
+  readonly #socket: OutboxOptions["socket"];
+  readonly #pump: Pump;
+  readonly #stats: ShieldStats;
+  /** Options for what happens to few clients. */
+  readonly #options: OutboxOptions;
+  /** Both are made when something first has to wait: for most clients nothing ever does. */
+  #backlog: Backlog | undefined;
+  /** Where frames come from that wait until nothing else does. */
+  #later: (() => Frame | undefined)[] | undefined;
+  #batches = false;
+  /** MSG frames that leave as one. While there is one after `send`, nothing else waits. */
+  #run: Run | undefined;
+  #run_bytes_max = 0;
+  /** What the socket holds, at most: what it held when it was asked, and all that it got since. */
+  #held_bytes_max = 0;
+  #awaits_turn = false;
+  #has_sent = false;
+  /** Frames that were sent, those in batches each, for operators. */
+  sent = 0;
+  #ended = false;
+
+  constructor(options: OutboxOptions) {
+    this.#socket = options.socket;
+    this.#pump = options.pump;
+    this.#stats = options.stats;
+    this.#options = options;
+  }
+
+  /** Bytes that wait here, or that the kernel has not taken yet. */
+  get unsent_bytes(): number {
+    return (this.#backlog?.bytes ?? 0) + this.#socket.bufferedAmount;
+  }
+
+  /** Whether MSG frames may share a frame. */
+  get has_batches(): boolean {
+    return this.#batches;
+  }
+
+  /** More than half of what may wait does: whoever sends should wait, too. */
+  get is_behind(): boolean {
+    const backlog = this.#backlog;
+    return backlog !== undefined && backlog.bytes > this.#options.unsent_bytes_max / 2;
+  }
+
+  /** From now on MSG frames of one turn leave as BATCH frames of at most 64 KiB. */
+  useBatches(): void {
+    this.#batches = true;
+  }
+
+  /**
+   * Sends now (a MSG in a batch: with this turn) if the socket has room, else queues; beyond the
+   * bound it ends and calls `onOverflow`. With `message`, it may be left out instead.
+   */
+  send(frame: Frame, message?: RoomMessage): void {
+    if (this.#ended) return;
+    this.#has_sent = true;
+    this.sent++;
+    // Pumping here too: by its timer alone, a client would get no more than 64 KiB every 5 ms.
+    if (this.#run !== undefined || this.pump() && this.#hasRoom()) {
+      this.#put(frame);
+      if (this.#run === undefined || this.#awaits_turn) return;
+      this.#awaits_turn = true;
+      return this.#pump.turn_end.add(this);
+    }
+    const backlog = this.#backlog ??= new Backlog(this.#options);
+    if (!backlog.push(frame, message, this.#socket.bufferedAmount)) {
+      this.end();
+      return this.#options.onOverflow();
+    }
+    this.#pump.add(this);
+  }
+
+  /** Whether anything was sent since this was asked last. */
+  takeSent(): boolean {
+    const has_sent = this.#has_sent;
+    this.#has_sent = false;
+    return has_sent;
+  }
+
+  /**
+   * Sends frame after frame, each when nothing else waits, until `next` gives undefined. They do not
+   * count as waiting: `next` makes or keeps them, and bounds them.
+   */
+  sendLater(next: () => Frame | undefined): void {
+    if (this.#ended) return;
+    this.#endRun();
+    (this.#later ??= []).push(next);
+    if (!this.pump()) this.#pump.add(this);
+  }
+
+  /** Hands over what fits; true when nothing is left to wait for. */
+  pump(): boolean {
+    if (this.#backlog === undefined && this.#later === undefined) return true;
+    while (this.#backlog?.is_empty === false && this.#hasRoom()) this.#handOver(this.#backlog);
+    if (this.#backlog?.is_empty !== false) {
+      while (this.#later !== undefined && this.#later.length > 0 && this.#hasRoom()) {
+        const frame = this.#later[0]?.();
+        if (frame === undefined) this.#later?.shift();
+        else {
+          this.sent++;
+          this.#put(frame);
+        }
+      }
+    }
+    this.#endRun();
+    if (!this.#isDrained()) return false;
+    this.#options.onDrained?.();
+    return true;
+  }
+
+  /** Hands over everything that was sent (an orderly close follows), not what was to be sent later. */
+  flush(): void {
+    const backlog = this.#backlog;
+    while (backlog?.is_empty === false) this.#handOver(backlog);
+    this.#endRun();
+    this.end();
+  }
+
+  /** Forgets the backlog; nothing is sent from now on. */
+  end(): void {
+    this.#backlog?.clear();
+    this.#run = this.#later = this.#backlog = undefined;
+    this.#ended = true;
+    this.#pump.remove(this);
+  }
+
+  /** The turn's messages leave. */
+  endTurn(): void {
+    this.#awaits_turn = false;
+    this.#endRun();
+  }
+
+  /** Whether nothing waits; then its queues need no memory. */
+  #isDrained(): boolean {
+    if (this.#later?.length === 0) this.#later = undefined;
+    if (this.#backlog?.is_empty === true) this.#backlog = undefined;
+    return this.#backlog === undefined && this.#later === undefined;
+  }
+
+  /** Whether the socket holds less than `NATIVE_BYTES`. It is asked only when it may hold more. */
+  #hasRoom(): boolean {
+    if (this.#held_bytes_max < NATIVE_BYTES) return true;
+    this.#held_bytes_max = this.#socket.bufferedAmount;
+    return this.#held_bytes_max < NATIVE_BYTES;
+  }
+
+  #handOver(backlog: Backlog): void {
+    const frame = backlog.shift();
+    if (frame !== undefined) this.#put(frame);
+  }
+
+  /** Next to leave: at once, or with the frames that follow. */
+  #put(frame: Frame): void {
+    if (!this.#batches || !isBatchable(frame)) {
+      this.#endRun();
+      return this.#native(frame);
+    }
+    if (this.#run !== undefined && !this.#fitsRun(this.#run.bytes + frame.length)) this.#endRun();
+    if (this.#run === undefined) this.#run_bytes_max = NATIVE_BYTES - this.#held_bytes_max;
+    const run = this.#run = this.#pump.turn_end.extend(this.#run, frame);
+    if (!this.#fitsRun(run.bytes + 1)) this.#endRun();
+  }
+
+  /** Whether the socket has room for a run of so many bytes. */
+  #fitsRun(bytes: number): boolean {
+    if (bytes <= this.#run_bytes_max) return true;
+    this.#held_bytes_max = this.#socket.bufferedAmount;
+    this.#run_bytes_max = NATIVE_BYTES - this.#held_bytes_max;
+    return bytes <= this.#run_bytes_max;
+  }
+
+  #endRun(): void {
+    const run = this.#run;
+    if (run === undefined) return;
+    this.#run = undefined;
+    if (run.length > 1) {
+      this.#stats.batches++;
+      this.#stats.batched_messages += run.length;
+    }
+    this.#native(run.toFrame());
+  }
+
+  #native(frame: Frame): void {
+    const bytes_max = typeof frame === "string" ? UNIT_BYTES * frame.length : frame.length;
+    this.#held_bytes_max += HEAD_BYTES + bytes_max;
+    // Our frames never live in shared memory, which `send` would refuse.
+    this.#socket.send(frame as string | Uint8Array<ArrayBuffer>);
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * The changes of one room's state that its subscribers here have heard of: by their versions a
+ * repeated change is known, and a hole. Pure. `hub.ts` tells the subscribers.
+ */
+import type { PlainEnvelope } from "@arqon/proto";
+import {
+  AGAIN_HEADER,
+  FIRST_HEADER,
+  readChangeId,
+  ROOM_UPDATE,
+} from "../../shared/records/room_update.ts";
+import type { ChangeNumber } from "../../shared/records/room_update.ts";
+import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
+
+/** Epochs that are over: what is said of them comes late. */
+const PAST_EPOCHS = 8;
+/** What is said again so soon has only been overtaken by that: nothing is missing before it. */
+const OVERTAKEN_MS = 1_000;
+
+/** A change as it comes. */
+export interface ToldChange extends ChangeNumber {
+  /** How long ago it should have been heard, in ms; undefined: it is told for the first time. */
+  readonly again_ms: number | undefined;
+  /** The first since the room was born: none before it can be missing. */
+  readonly is_first: boolean;
+}
+
+/** The change that an envelope tells; undefined for what is not from a Brain. */
+export function readChange(
+  { event, sender_id, message_id }: PlainEnvelope,
+  headers: SpineHeaders,
+): ToldChange | undefined {
+  if (event?.type !== ROOM_UPDATE || sender_id !== "") return undefined;
+  const number = readChangeId(message_id);
+  if (number === undefined) return undefined;
+  const again_ms = Number(headers[AGAIN_HEADER] ?? NaN);
+  const is_first = headers[FIRST_HEADER] !== undefined;
+  return { ...number, again_ms: again_ms >= 0 ? again_ms : undefined, is_first };
+}
+
+/** `repeated`: it came before, or what came after it did. `hole`: a change before it has not come. */
+export type HeardChange = "next" | "repeated" | "hole";
+
+/** The changes that were heard of one room, from when it was opened on. */
+export class HeardChanges {
+  readonly #opened_ms: number;
+  #last: ChangeNumber | undefined;
+  readonly #past = new Set<string>();
+
+  /** `opened_ms`: since when somebody here listens, by a clock that only grows. */
+  constructor(opened_ms: number) {
+    this.#opened_ms = opened_ms;
+  }
+
+  /** How a change stands to those before it. */
+  hear(change: ToldChange, now_ms: number): HeardChange {
+    const { epoch, version, is_first } = change;
+    const last = this.#last;
+    if (last === undefined) {
+      this.#last = { epoch, version };
+      return this.#begin(change, now_ms);
+    }
+    if (last.epoch === epoch) {
+      if (version <= last.version) return "repeated";
+      this.#last = { epoch, version };
+      return version === last.version + 1 ? "next" : "hole";
+    }
+    if (this.#past.has(epoch)) return "repeated";
+    this.#end(last.epoch);
+    this.#last = { epoch, version };
+    return is_first ? "next" : "hole";
+  }
+
+  /** Nothing is known yet: what happened before anybody listened is nothing new. */
+  #begin({ again_ms, is_first }: ToldChange, now_ms: number): HeardChange {
+    if (again_ms === undefined) return "next";
+    if (now_ms - again_ms < this.#opened_ms) return "repeated";
+    return again_ms < OVERTAKEN_MS || is_first ? "next" : "hole";
+  }
+
+  #end(epoch: string): void {
+    this.#past.add(epoch);
+    if (this.#past.size <= PAST_EPOCHS) return;
+    for (const oldest of this.#past) return void this.#past.delete(oldest);
+  }
+}

@@ -1,0 +1,103 @@
+/** What a room's subscribers hear of its changes, under everything that servers and Brains may do. */
+import assert from "node:assert/strict";
+import { readEnvelope, writeEnvelope } from "@arqon/proto";
+import fc from "fast-check";
+import { AGAIN_HEADER, changeId, FIRST_HEADER } from "../../shared/records/room_update.ts";
+import { HeardChanges, readChange } from "./room_changes.ts";
+
+const told = (version: number, epoch = "7") => ({
+  ...{ epoch, version, again_ms: undefined, is_first: false },
+});
+const again = (version: number, again_ms: number) => ({ ...told(version), again_ms });
+/** The first since a birth. */
+const born = (version: number, epoch: string) => ({ ...told(version, epoch), is_first: true });
+
+Deno.test("changes in order are next, and what comes again or late is repeated", () => {
+  const heard = new HeardChanges(0);
+  assert.deepEqual(
+    [told(4), told(5), told(5), told(4), again(5, 2_000), told(6)]
+      .map((change) => heard.hear(change, 10_000)),
+    ["next", "next", "repeated", "repeated", "repeated", "next"],
+  );
+});
+
+Deno.test("a change that is missing shows by the next one, also by one that is said again", () => {
+  for (const later of [told(6), again(6, 2_000)]) {
+    const heard = new HeardChanges(0);
+    heard.hear(told(4), 0);
+    assert.equal(heard.hear(later, 10_000), "hole");
+  }
+  const heard = new HeardChanges(0);
+  heard.hear(told(4), 0);
+  assert.equal(heard.hear(again(5, 2_000), 10_000), "next");
+});
+
+Deno.test("what was said before anybody listened is nothing new; what was missed since is", () => {
+  const opened_ms = 10_000;
+  assert.equal(new HeardChanges(opened_ms).hear(again(4, 2_001), 12_000), "repeated");
+  assert.equal(new HeardChanges(opened_ms).hear(again(4, 2_000), 12_000), "hole");
+  // There is none before it.
+  assert.equal(
+    new HeardChanges(opened_ms).hear({ ...born(4, "7"), again_ms: 2_000 }, 12_000),
+    "next",
+  );
+  // Overtaken: the Brain that wrote it says it, too.
+  assert.equal(new HeardChanges(opened_ms).hear(again(4, 20), 12_000), "next");
+  const heard = new HeardChanges(opened_ms);
+  heard.hear(again(4, 2_001), 12_000);
+  assert.equal(heard.hear(told(5), 12_500), "next");
+});
+
+Deno.test("a room that is born again begins anew, and its earlier life is over", () => {
+  const heard = new HeardChanges(0);
+  const began = 1_795_161_298_967_001;
+  const changes = [
+    ...[told(4), born(began, "9"), told(5), told(began + 1, "9")],
+    // In another life of the rooms that have stayed: what was before it nobody has told.
+    told(began + 9_000, "11"),
+    ...[born(began + 9_500, "13"), born(began, "9")],
+  ];
+  assert.deepEqual(
+    changes.map((change) => heard.hear(change, 1_000)),
+    ["next", "next", "repeated", "next", "hole", "next", "repeated"],
+  );
+});
+
+Deno.test("no order of changes lets a hole through untold, or a version go back", () => {
+  const changes = fc.array(fc.tuple(fc.integer({ min: 1, max: 40 }), fc.boolean()), {
+    maxLength: 60,
+  });
+  fc.assert(fc.property(changes, (versions) => {
+    const heard = new HeardChanges(0);
+    let last: number | undefined;
+    for (const [version, is_again] of versions) {
+      const change = is_again ? again(version, 5_000) : told(version);
+      const what = heard.hear(change, 100_000);
+      if (last !== undefined) {
+        const expected = version <= last ? "repeated" : version === last + 1 ? "next" : "hole";
+        assert.equal(what, expected);
+      } else assert.equal(what, is_again ? "hole" : "next");
+      last = Math.max(last ?? 0, version);
+    }
+  }));
+});
+
+Deno.test("only what a Brain says is a change", () => {
+  const event = { type: "ROOM_UPDATE", data: new Uint8Array() };
+  const message_id = changeId({ epoch: "7", version: 4 });
+  const read = (envelope: Parameters<typeof writeEnvelope>[0], headers = {}) =>
+    readChange(readEnvelope(writeEnvelope(envelope)), headers);
+  assert.deepEqual(read({ event, message_id }), told(4));
+  assert.deepEqual(read({ event, message_id }, { [AGAIN_HEADER]: "2000" }), again(4, 2_000));
+  assert.deepEqual(read({ event, message_id }, { [FIRST_HEADER]: "1" }), born(4, "7"));
+  for (const text of ["", "x", "-1", "NaN"]) {
+    const change = read({ event, message_id }, { [AGAIN_HEADER]: text });
+    assert.equal(change?.again_ms, text === "" ? 0 : undefined);
+  }
+  assert.equal(read({ event, message_id, sender_id: "backend" }), undefined);
+  assert.equal(read({ event: { ...event, type: "chat" }, message_id }), undefined);
+  for (const other of ["", "room:", "room:7", "room::4", "room:7:", "room:7:0", "room:7:04", "a"]) {
+    assert.equal(read({ event, message_id: other }), undefined, other);
+  }
+  assert.equal(read({ event, message_id: "room:7:9007199254740993" }), undefined);
+});

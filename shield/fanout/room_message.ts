@@ -1,0 +1,99 @@
+/**
+ * What a slow reader's backlog asks of a message: the key by which a newer one replaces it, and the
+ * GAP that stands where it is missing. Computed when somebody asks, once for all receivers: while
+ * nobody is slow, nobody asks.
+ */
+import { DecodeError, encodeMsg, encodeTextMessage, gapSignal, readEnvelope } from "@arqon/proto";
+import type { PlainEnvelope } from "@arqon/proto";
+import { systemEnvelope } from "../../shared/records/system_envelope.ts";
+import type { StampSource } from "../../shared/records/system_envelope.ts";
+import { isReservedType } from "../auth/authorize.ts";
+import type { RoomMessage } from "./backlog.ts";
+import type { Frame } from "./frame_bytes.ts";
+import type { RoomClass } from "../rooms/classes.ts";
+
+/**
+ * Header, in any case, by which a publisher says what its message is about, for rooms that keep the
+ * latest only.
+ */
+const KEY_HEADER = "x-key";
+
+/** A room and its class, undefined: the default. */
+export interface ClassedRoom {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly room_class: Pick<RoomClass, "slow_reader"> | undefined;
+}
+
+/** A message; `plain` is `envelope`, when it has been read before. */
+export interface Envelope {
+  readonly envelope: Uint8Array;
+  /** 0 in rooms that are not durable. */
+  readonly offset: number;
+  readonly plain?: PlainEnvelope | undefined;
+}
+
+/** The bytes of a GAP signal of a room, with why messages are missing. */
+export function gapEnvelope(
+  stamps: StampSource,
+  { tenant_id, room_id }: Pick<ClassedRoom, "tenant_id" | "room_id">,
+  reason: string,
+): Uint8Array<ArrayBuffer> {
+  return systemEnvelope(stamps, { tenant_id, room_id, signal: gapSignal(room_id, reason) });
+}
+
+/**
+ * The key by which a newer message replaces this one: the publisher's `x-key`, else the event's
+ * type. Undefined for signals, commands and the events of the bus, which everybody must get.
+ */
+export function keyOf({ event, headers }: PlainEnvelope): string | undefined {
+  if (event === undefined || isReservedType(event.type)) return undefined;
+  const name = Object.keys(headers).find((one) => one.toLowerCase() === KEY_HEADER);
+  const key = name === undefined ? undefined : headers[name];
+  // Marked by where it comes from: a key that reads like a type is not that type.
+  return key === undefined ? `type ${event.type}` : `key ${key}`;
+}
+
+/** Undefined also for an envelope that cannot be read: who sent it is not known. */
+function keyIn(envelope: Uint8Array): string | undefined {
+  try {
+    return keyOf(readEnvelope(envelope));
+  } catch (error) {
+    if (error instanceof DecodeError) return undefined;
+    throw error;
+  }
+}
+
+/** One for all receivers of a message; undefined where the room's class leaves nothing out. */
+export function droppable(
+  stamps: StampSource,
+  room: ClassedRoom,
+  message: Envelope,
+): RoomMessage | undefined {
+  const slow_reader = room.room_class?.slow_reader ?? "disconnect";
+  return slow_reader === "disconnect" ? undefined : droppableAs(slow_reader, stamps, room, message);
+}
+
+/** Apart, so that a message of any other room makes nothing. */
+function droppableAs(
+  slow_reader: RoomMessage["slow_reader"],
+  stamps: StampSource,
+  room: ClassedRoom,
+  { envelope, offset, plain }: Envelope,
+): RoomMessage {
+  const { room_id } = room;
+  let key: { readonly value: string | undefined } | undefined;
+  let gap: Uint8Array<ArrayBuffer> | undefined;
+  const frames: { binary?: Frame; text?: Frame } = {};
+  return {
+    room_id,
+    slow_reader,
+    durable: offset > 0,
+    key: () => (key ??= { value: plain ? keyOf(plain) : keyIn(envelope) }).value,
+    gap(text) {
+      gap ??= gapEnvelope(stamps, room, "slow-consumer");
+      if (text) return frames.text ??= encodeTextMessage(readEnvelope(gap));
+      return frames.binary ??= encodeMsg(gap);
+    },
+  };
+}

@@ -1,0 +1,37 @@
+/**
+ * One connection's subscription to one room, as the hub sees it. All that a message passes on its
+ * way to each of thousands of receivers is here and in `outbox.ts`, and nowhere else. How a
+ * connection gets its subscription is `subscribe.ts`.
+ */
+import type { RoomMessage } from "./backlog.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { Flow } from "../durable/flow.ts";
+import type { Frame } from "./frame_bytes.ts";
+import type { Subscriber } from "./hub.ts";
+
+/** A `Subscriber` of an open connection. */
+export class RoomSubscriber implements Subscriber {
+  readonly connection_id: string;
+  readonly text: boolean;
+  readonly no_echo: boolean;
+  readonly flow: Flow | undefined;
+  readonly #connection: Connection;
+  readonly #outbox: Connection["outbox"];
+
+  constructor(connection: Connection, no_echo: boolean, flow: Flow | undefined) {
+    this.connection_id = connection.id;
+    this.text = connection.text;
+    this.no_echo = no_echo;
+    this.flow = flow;
+    this.#connection = connection;
+    this.#outbox = connection.outbox;
+  }
+
+  send(frame: Frame, message?: RoomMessage): void {
+    this.#outbox?.send(frame, message);
+  }
+
+  overflow(): void {
+    this.#connection.overflow();
+  }
+}

@@ -1,0 +1,69 @@
+/** A hub on an embedded Spine, and subscribers that keep what they are sent. Tests only. */
+import type { Random } from "../../../shared/ids.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import type { Frame } from "../frame_bytes.ts";
+import { Hub } from "../hub.ts";
+import type { Subscriber } from "../hub.ts";
+import { createStats } from "../../stats/stats.ts";
+import type { ShieldStats } from "../../stats/stats.ts";
+import { TenantTable } from "../../stats/tenant_stats.ts";
+import { SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
+
+/** A hub with all that a test looks at; closed with its engine when the scope ends. */
+export interface TestHub extends AsyncDisposable {
+  readonly hub: Hub;
+  readonly spine: Spine;
+  readonly stats: ShieldStats;
+  /** Unix ms; a test moves it. */
+  readonly clock: { now_ms: number };
+  /** What the engine has logged. */
+  readonly lines: readonly string[];
+}
+
+/** Random bytes as a server has them. */
+export const random: Random = (size_bytes) => crypto.getRandomValues(new Uint8Array(size_bytes));
+
+/** `subscription_messages` is the engine's bound: above it a subscription loses messages. */
+export function testHub(
+  limits: { deduplication_entries?: number; subscription_messages?: number } = {},
+): TestHub {
+  const { deduplication_entries = 1_000, subscription_messages = 65_536 } = limits;
+  const engine = testSpine({ subscription_messages });
+  const { spine, lines } = engine;
+  const clock = { now_ms: SPINE_NOW_MS };
+  const stats = createStats();
+  const hub = new Hub({
+    spine,
+    stats,
+    tenants: new TenantTable(),
+    now: () => clock.now_ms,
+    random,
+    deduplication_entries,
+  });
+  return {
+    hub,
+    spine,
+    stats,
+    clock,
+    lines,
+    async [Symbol.asyncDispose]() {
+      hub.close();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A binary subscriber that hears its own, unless `options` say otherwise. */
+export function keptSubscriber(
+  connection_id: string,
+  options: { text?: boolean; no_echo?: boolean } = {},
+  onFrame: () => void = () => {},
+): Subscriber & { readonly frames: Frame[] } {
+  const { text = false, no_echo = false } = options;
+  const frames: Frame[] = [];
+  const send = (frame: Frame) => {
+    frames.push(frame);
+    onFrame();
+  };
+  return { connection_id, text, no_echo, frames, send };
+}

@@ -1,0 +1,82 @@
+/** A mirror as `start.ts` makes it, on an embedded engine, with its rules, settings and metrics at hand. */
+import { setImmediate } from "node:timers";
+import { configFrom } from "../../../shared/config/load.ts";
+import { createMetrics } from "../../../shared/metrics/metrics.ts";
+import type { SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import type { Admin } from "../../admin/routing/admin_scope.ts";
+import { openSettings } from "../../settings/settings.ts";
+import type { Settings } from "../../settings/settings.ts";
+import { operator } from "../../admin/routing/testing/admin.ts";
+import { keptLog, listenToAll, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
+import type { TestSpine } from "../../testing/spine.ts";
+import { startMirror } from "../start.ts";
+import type { StartedMirror } from "../start.ts";
+
+/** One turn of the event loop. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}
+
+/** A running mirror and what it does. */
+export interface TestMirror extends AsyncDisposable {
+  readonly engine: TestSpine;
+  readonly settings: Settings;
+  readonly started: StartedMirror;
+  /** Everything on the Spine, shadow or not. */
+  readonly published: readonly SpineMessage[];
+  readonly lines: readonly string[];
+  /** The payloads on shadow subjects, once the mirror has nothing more to send. */
+  shadows(): Promise<SpineMessage[]>;
+  /** The value of one series of the metrics; undefined when there is none. */
+  metric(series: string): Promise<number | undefined>;
+  /** One request of an admin, an operator unless it is given, answered by status and JSON. */
+  // deno-lint-ignore no-explicit-any -- the tests say what is in it
+  ask(m: string, path: string, body?: unknown, as?: Admin): Promise<{ status: number; body: any }>;
+}
+
+/** Starts one with these members of `[platform.mirroring]`. */
+export async function testMirror(mirroring: Record<string, unknown> = {}): Promise<TestMirror> {
+  const engine = testSpine();
+  const { spine } = engine;
+  const published = listenToAll(spine);
+  const registry = createMetrics({ node_id: "s1", version: "0" });
+  const { log, lines } = keptLog();
+  const shared = { spine, log, registry, now: () => SPINE_NOW_MS };
+  const settings = await openSettings(shared);
+  await settings.ready;
+  const config = configFrom({ platform: { mirroring } });
+  const started = startMirror({ ...shared, config, settings, node_id: "s1" });
+  const metric = async (series: string) => {
+    const line = (await registry.metrics()).split("\n").find((text) =>
+      text.startsWith(`${series} `)
+    );
+    return line === undefined ? undefined : Number(line.slice(series.length));
+  };
+  return {
+    engine,
+    settings,
+    started,
+    published,
+    lines,
+    metric,
+    async shadows() {
+      while (await metric("shield_mirror_buffered_messages") !== 0) await turn();
+      await spine.flush();
+      return published.filter(({ subject }) => subject.startsWith("shadow.in."));
+    },
+    async ask(method, path, body, as = operator()) {
+      const text = typeof body === "string" ? body : JSON.stringify(body);
+      const init = body === undefined
+        ? {}
+        : { body: text, headers: { "content-type": "application/json" } };
+      const request = new Request(`http://admin${path}`, { method, ...init });
+      const response = await started.admin!(request, as);
+      return { status: response.status, body: await response.json() };
+    },
+    async [Symbol.asyncDispose]() {
+      await started.close();
+      settings.close();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,138 @@
+/**
+ * Members in their grace time: the connection is lost and the user may come back. Each is kept for
+ * the grace time of its room, then let go. One timer for all of them. The announcer knows which
+ * rooms have a grace time.
+ */
+import type { PresencePort } from "../../shared/presence/messages.ts";
+import type { Entry } from "../../shared/presence/types.ts";
+
+/** The connection and room of a member. */
+export type MemberRef = Pick<Entry, "tenant_id" | "room_id" | "connection_id">;
+/** The user and room of a member. */
+export type UserRef = Pick<Entry, "tenant_id" | "room_id" | "issuer" | "user_id">;
+
+/** A member in its grace time. */
+interface GraceMember extends MemberRef {
+  readonly user_key: string;
+  readonly grace_ms: number;
+  readonly until_ms: number;
+}
+
+/** What keeping members for their grace time needs. */
+export interface GraceMembersOptions {
+  readonly port: PresencePort;
+  /** Shortest time between two rounds, in ms: what ends within it ends together. */
+  readonly round_ms: number;
+  /** Called when the time of members is over. */
+  readonly onEnd: (members: readonly MemberRef[]) => void;
+}
+
+// No id has a line break in it, nor has a user id.
+function memberKey({ tenant_id, room_id, connection_id }: MemberRef): string {
+  return `${tenant_id}\n${room_id}\n${connection_id}`;
+}
+
+function userKey({ tenant_id, room_id, issuer, user_id }: UserRef): string {
+  return `${tenant_id}\n${room_id}\n${user_id}\n${issuer}`;
+}
+
+/** The members of one Shield that are in their grace time. */
+export class GraceMembers {
+  readonly #options: GraceMembersOptions;
+  readonly #holds = new Map<string, GraceMember>();
+  readonly #by_user = new Map<string, Set<GraceMember>>();
+  /** By the length of the grace time; for each, in the order of their ends. */
+  readonly #by_grace = new Map<number, Set<GraceMember>>();
+  #cancel: (() => void) | undefined;
+  /** When the next round is due, Unix ms. */
+  #due_ms = Infinity;
+
+  constructor(options: GraceMembersOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#holds.size;
+  }
+
+  /** Keeps a member for `grace_ms`, unless it is kept already. */
+  add(entry: Entry, grace_ms: number): void {
+    const key = memberKey(entry);
+    if (this.#holds.has(key)) return;
+    const { tenant_id, room_id, connection_id } = entry;
+    const user_key = userKey(entry);
+    const until_ms = this.#options.port.now() + grace_ms;
+    const hold: GraceMember = { tenant_id, room_id, connection_id, user_key, grace_ms, until_ms };
+    this.#holds.set(key, hold);
+    put(this.#by_user, user_key, hold);
+    put(this.#by_grace, grace_ms, hold);
+    if (until_ms < this.#due_ms) this.#setTimer(0);
+  }
+
+  /** Ends the grace time of a member; false when it had none. */
+  release(member: MemberRef): boolean {
+    const hold = this.#holds.get(memberKey(member));
+    if (hold !== undefined) this.#drop(hold);
+    return hold !== undefined;
+  }
+
+  /** A member of this user in this room that is in its grace time, the longest first. */
+  of(user: UserRef): MemberRef | undefined {
+    const [hold] = this.#by_user.get(userKey(user)) ?? [];
+    return hold;
+  }
+
+  /** Forgets them all. */
+  clear(): void {
+    this.#cancel?.();
+    this.#due_ms = Infinity;
+    this.#holds.clear();
+    this.#by_user.clear();
+    this.#by_grace.clear();
+  }
+
+  #drop(hold: GraceMember): void {
+    this.#holds.delete(memberKey(hold));
+    remove(this.#by_user, hold.user_key, hold);
+    remove(this.#by_grace, hold.grace_ms, hold);
+  }
+
+  #setTimer(least_ms: number): void {
+    const { port } = this.#options;
+    let next_ms = Infinity;
+    for (const [first] of this.#by_grace.values()) {
+      if (first !== undefined) next_ms = Math.min(next_ms, first.until_ms);
+    }
+    this.#cancel?.();
+    this.#due_ms = next_ms;
+    if (next_ms === Infinity) return;
+    const wait_ms = Math.max(least_ms, next_ms - port.now());
+    this.#cancel = port.after(wait_ms, () => this.#round());
+  }
+
+  #round(): void {
+    const now_ms = this.#options.port.now();
+    const ended: GraceMember[] = [];
+    for (const holds of this.#by_grace.values()) {
+      for (const hold of holds) {
+        if (hold.until_ms > now_ms) break;
+        ended.push(hold);
+      }
+    }
+    for (const hold of ended) this.#drop(hold);
+    this.#setTimer(this.#options.round_ms);
+    if (ended.length > 0) this.#options.onEnd(ended);
+  }
+}
+
+function put<Key>(sets: Map<Key, Set<GraceMember>>, key: Key, hold: GraceMember): void {
+  const set = sets.get(key);
+  if (set === undefined) sets.set(key, new Set([hold]));
+  else set.add(hold);
+}
+
+function remove<Key>(sets: Map<Key, Set<GraceMember>>, key: Key, hold: GraceMember): void {
+  const set = sets.get(key);
+  set?.delete(hold);
+  if (set?.size === 0) sets.delete(key);
+}

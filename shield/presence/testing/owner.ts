@@ -1,0 +1,165 @@
+/**
+ * A Shield's presence machine on a test's port, and the Brains' side of the conversation in the
+ * test's hand: what owners say, lose or get wrong. Tests only; the Brains themselves are `brain/`.
+ */
+import type { ArqonError } from "@arqon/proto";
+import type {
+  Beat,
+  Emitter,
+  RoomPosition,
+  RoomSnapshot,
+} from "../../../shared/presence/messages.ts";
+import type { MemberInput, WriterStatus, WrittenEntry } from "../../../shared/presence/types.ts";
+import { presenceSubject, processSubject } from "../../../shared/subjects/subject.ts";
+import { createShieldPresence } from "../presence.ts";
+import type {
+  PresenceWatch,
+  RoomChanges,
+  ShieldPresence,
+  ShieldPresenceOptions,
+} from "../presence.ts";
+import { createPresenceStats } from "../stats.ts";
+import { presenceConfig, presenceLog, START_MS, TestPort, writerOf } from "./port.ts";
+
+/** The tests' own Shield. */
+export const NODE = "own";
+
+/** What an owner says of a room, beside its entries. */
+export interface Saying {
+  readonly emitter?: Emitter;
+  readonly sequence?: number;
+  readonly room_id?: string;
+  /** Clock of writer `w`, the only one that is not this Shield. */
+  readonly clock?: number;
+}
+
+/** A member that a test lets join. */
+export function member(connection_id: string, change: Partial<MemberInput> = {}): MemberInput {
+  const issuer = "https://id.example.com";
+  const user_id = `user-${connection_id}`;
+  return {
+    tenant_id: "acme",
+    room_id: "lobby",
+    connection_id,
+    user_id,
+    issuer,
+    meta: "",
+    ...change,
+  };
+}
+
+/** An emitter of a Brain. */
+export function emitterOf(brain_id: string, term = 1): Emitter {
+  return { brain_id, boot: START_MS, term };
+}
+
+/** A batch in few words: `+` came or changed, `-` left. */
+export function words({ updates, leaves }: RoomChanges): string {
+  const came = updates.map(({ connection_id }) => `+${connection_id}`);
+  return [...came, ...leaves.map(({ connection_id }) => `-${connection_id}`)].join(" ");
+}
+
+/** A machine and what a test does to it; its members may be taken out of it. */
+class TestMachine {
+  readonly port = new TestPort();
+  readonly stats = createPresenceStats();
+  readonly direct = processSubject("direct", NODE);
+  readonly presence: ShieldPresence;
+  readonly lines: readonly string[];
+
+  constructor(
+    values: Record<string, unknown>,
+    membersMax: ShieldPresenceOptions["membersMax"] = () => undefined,
+  ) {
+    const { log, lines } = presenceLog();
+    this.lines = lines;
+    this.presence = createShieldPresence({
+      ...{ node_id: NODE, started_ms: START_MS, port: this.port, metrics: this.stats, log },
+      config: presenceConfig(values),
+      membersMax,
+    });
+  }
+
+  /** A Brain says that it serves, unless `change` says something else. */
+  beat = (
+    brain_id: string,
+    writers: readonly WriterStatus[] = [],
+    change: Partial<Beat> = {},
+  ): void => {
+    const said = { boot: START_MS, state: "serving", writers } as const;
+    const message: Beat = { kind: "beat", brain_id, ...said, ...change };
+    this.presence.receive(processSubject("beat", brain_id), message);
+  };
+
+  /** The owner says what has changed; `leaves` are counters of writer `w`. */
+  update = (
+    sequence: number,
+    joins: readonly WrittenEntry[],
+    leaves: readonly number[] = [],
+    saying: Saying = {},
+  ): void => {
+    const { emitter = emitterOf("b1"), room_id = "lobby", clock = sequence } = saying;
+    this.presence.receive(presenceSubject("acme", room_id), {
+      ...{ kind: "room_update", emitter, sequence, tenant_id: "acme", room_id, joins },
+      leaves: leaves.map((counter) => ({ writer: writerOf("w"), counter })),
+      clocks: [{ writer: writerOf("w"), clock }],
+    });
+  };
+
+  /** One page of an answer; the only one unless `change` says something else. */
+  page = (
+    request: number,
+    entries: readonly WrittenEntry[],
+    saying: Saying = {},
+    change: Partial<RoomSnapshot> = {},
+  ): void => {
+    const { emitter = emitterOf("b1"), sequence = 0, room_id = "lobby", clock = 0 } = saying;
+    this.presence.receive(this.direct, {
+      ...{ kind: "room_snapshot", request, page: 0, pages: 1, emitter, sequence },
+      ...{ tenant_id: "acme", room_id, entries },
+      clocks: [{ writer: writerOf("w"), clock }],
+      ...change,
+    });
+  };
+
+  /** Answers the one question that has been asked since the last time; returns who was asked. */
+  answer = (entries: readonly WrittenEntry[], saying: Saying = {}): string => {
+    const asked = this.port.sent.splice(0).filter(({ message }) => message.kind === "room_pull");
+    const [{ subject, message } = { subject: "", message: undefined }] = asked;
+    if (asked.length !== 1 || message?.kind !== "room_pull") {
+      throw new Error(`${asked.length} questions`);
+    }
+    this.page(message.request, entries, saying);
+    return subject.slice(subject.lastIndexOf(".") + 1);
+  };
+
+  /** The owner says where it stands in rooms that were checked. */
+  differs = (rooms: readonly RoomPosition[]): void => {
+    this.presence.receive(this.direct, { kind: "room_differs", request: 1, rooms });
+  };
+
+  /** A watch, what it is told and how it became ready. */
+  watch = (room_id = "lobby") => {
+    const told: RoomChanges[] = [];
+    const results: (ArqonError | undefined)[] = [];
+    const watch: PresenceWatch = this.presence.watch("acme", room_id, {
+      onChanges: (changes) => void told.push(changes),
+    });
+    watch.ready((error) => void results.push(error));
+    return { watch, told, results };
+  };
+
+  /** Who is in a watched room, in the order of the alphabet. */
+  shown = (room_id = "lobby"): string => {
+    const members = this.presence.view("acme", room_id)?.members ?? [];
+    return members.map(({ connection_id }) => connection_id).sort().join(" ");
+  };
+}
+
+/** A machine that runs. `values` are of `[presence]`; rooms have no limits of their own unless given. */
+export function machine(
+  values: Record<string, unknown> = {},
+  membersMax?: ShieldPresenceOptions["membersMax"],
+): TestMachine {
+  return new TestMachine(values, membersMax);
+}

@@ -1,0 +1,122 @@
+/**
+ * A port whose clock a test moves and whose messages it looks at: the place of a process, in tests of
+ * the machines. Delivers nothing by itself. Tests only.
+ */
+import { configFrom } from "../../../shared/config/load.ts";
+import type { Config } from "../../../shared/config/schema.ts";
+import { createLogger } from "../../../shared/logs/log.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { ClusterMessage, PresencePort } from "../../../shared/presence/messages.ts";
+import type { Entry, Writer, WrittenEntry } from "../../../shared/presence/types.ts";
+
+/** Where the tests' clock begins: 2026-01-02T03:04:05Z. */
+export const START_MS = 1_767_323_045_000;
+
+/** A message that was sent, and when. */
+export interface Sent {
+  readonly at_ms: number;
+  readonly subject: string;
+  readonly message: ClusterMessage;
+}
+
+interface Timer {
+  readonly due_ms: number;
+  readonly run: () => void;
+}
+
+/** A port in a test's hand. */
+export class TestPort implements PresencePort {
+  now_ms = START_MS;
+  readonly sent: Sent[] = [];
+  /** Subjects that are listened to, beside those that every machine hears. */
+  readonly heard = new Set<string>();
+  /** Timers that run; a map keeps the order of those that are due together. */
+  readonly timers = new Map<number, Timer>();
+  #ids = 0;
+
+  readonly now = () => this.now_ms;
+  readonly random = () => 0.5;
+
+  after = (delay_ms: number, run: () => void) => {
+    const id = ++this.#ids;
+    this.timers.set(id, { due_ms: this.now_ms + delay_ms, run });
+    return () => void this.timers.delete(id);
+  };
+
+  send = (subject: string, message: ClusterMessage) => {
+    this.sent.push({ at_ms: this.now_ms, subject, message });
+  };
+
+  listen = (subject: string) => {
+    this.heard.add(subject);
+    return () => void this.heard.delete(subject);
+  };
+
+  /** Lets time pass, timer by timer. */
+  advance(ms: number): void {
+    const until_ms = this.now_ms + ms;
+    for (;;) {
+      let next: [number, Timer] | undefined;
+      for (const entry of this.timers) {
+        if (entry[1].due_ms > until_ms) continue;
+        if (next === undefined || entry[1].due_ms < next[1].due_ms) next = entry;
+      }
+      if (next === undefined) break;
+      this.timers.delete(next[0]);
+      this.now_ms = Math.max(this.now_ms, next[1].due_ms);
+      next[1].run();
+    }
+    this.now_ms = until_ms;
+  }
+
+  /** What was sent of one kind since the last call, oldest first; forgets everything sent. */
+  take<Kind extends ClusterMessage["kind"]>(kind: Kind): Extract<ClusterMessage, { kind: Kind }>[] {
+    return this.sent.splice(0).flatMap(({ message }) =>
+      message.kind === kind ? [message as Extract<ClusterMessage, { kind: Kind }>] : []
+    );
+  }
+}
+
+/** `[presence]` with these values, the rest at their defaults. */
+export function presenceConfig(values: Record<string, unknown> = {}): Config["presence"] {
+  return configFrom({ presence: values }).presence;
+}
+
+/** A logger whose lines can be looked at. */
+export function presenceLog(): { log: Logger; lines: string[] } {
+  const lines: string[] = [];
+  const write = (line: string) => void lines.push(line);
+  const now = () => START_MS;
+  const component = "shield";
+  return { log: createLogger({ level: "debug", format: "logfmt", component, now, write }), lines };
+}
+
+/** A writer of the tests. */
+export function writerOf(node_id: string, incarnation = START_MS): Writer {
+  return { node_id, incarnation };
+}
+
+/** An entry of room `lobby` of tenant `acme`, unless changed. */
+export function entryOf(counter: number, change: Partial<Entry> = {}): Entry {
+  return {
+    counter,
+    tenant_id: "acme",
+    room_id: "lobby",
+    connection_id: `c${counter}`,
+    user_id: `u${counter}`,
+    issuer: "https://id.example.com",
+    meta: "",
+    joined_ms: START_MS,
+    changed_ms: START_MS,
+    ...change,
+  };
+}
+
+/** That entry of a node's writer. */
+export function written(
+  node_id: string,
+  counter: number,
+  change: Partial<Entry> = {},
+): WrittenEntry {
+  return { writer: writerOf(node_id), entry: entryOf(counter, change) };
+}

@@ -1,0 +1,71 @@
+/** Room classes as `start.ts` makes them, over real settings on an embedded engine. */
+import { configFrom } from "../../../shared/config/load.ts";
+import type { RoomClassEntry, TenantRoomClass } from "../../../shared/config/schema_durable.ts";
+import { createMetrics } from "../../../shared/metrics/metrics.ts";
+import type { Admin } from "../../admin/routing/admin_scope.ts";
+import { openSettings } from "../../settings/settings.ts";
+import type { Settings } from "../../settings/settings.ts";
+import { operator } from "../../admin/routing/testing/admin.ts";
+import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
+import type { TestSpine } from "../../testing/spine.ts";
+import { startRoomClasses } from "../start.ts";
+import type { StartedRoomClasses } from "../start.ts";
+
+/** Classes of a config, every option that was not given with its default. */
+export function configClasses(...rooms: object[]): RoomClassEntry[] {
+  return configFrom({ rooms }).rooms;
+}
+
+/** Classes of a tenant's settings. */
+export function tenantClasses(...rooms: object[]): TenantRoomClass[] {
+  return configClasses(...rooms).map(({ tenant: _, ...one }) => one);
+}
+
+/** Running classes and what they do. */
+export interface TestRooms extends AsyncDisposable {
+  readonly engine: TestSpine;
+  readonly settings: Settings;
+  readonly started: StartedRoomClasses;
+  readonly lines: readonly string[];
+  /** All metrics as Prometheus reads them. */
+  metrics(): Promise<string>;
+  /** One request of an admin, an operator unless it is given, answered by status and JSON. */
+  // deno-lint-ignore no-explicit-any -- the tests say what is in it
+  ask(m: string, path: string, body?: unknown, as?: Admin): Promise<{ status: number; body: any }>;
+}
+
+/** Starts them with these entries of `[[rooms]]`. */
+export async function testRooms(...rooms: object[]): Promise<TestRooms> {
+  const engine = testSpine();
+  const registry = createMetrics({ node_id: "s1", version: "0" });
+  const { log, lines } = keptLog();
+  const { spine } = engine;
+  const settings = await openSettings({ spine, log, registry, now: () => SPINE_NOW_MS });
+  await settings.ready;
+  const config = configFrom({ rooms });
+  const started = startRoomClasses({
+    ...{ config, settings, registry, log, spine },
+    node_id: "s1",
+  });
+  return {
+    engine,
+    settings,
+    started,
+    lines,
+    metrics: () => registry.metrics(),
+    async ask(method, path, body, as = operator()) {
+      const text = typeof body === "string" ? body : JSON.stringify(body);
+      const init = body === undefined
+        ? {}
+        : { body: text, headers: { "content-type": "application/json" } };
+      const request = new Request(`http://admin${path}`, { method, ...init });
+      const response = await started.admin(request, as);
+      return { status: response.status, body: await response.json() };
+    },
+    async [Symbol.asyncDispose]() {
+      started.close();
+      settings.close();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}

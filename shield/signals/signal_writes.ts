@@ -1,0 +1,226 @@
+/**
+ * What signals of backends leave behind: bans and revocations in their buckets, from which every
+ * Shield hears them as it hears those of commands and of the admin API. Ends no connection itself.
+ *
+ * Every Shield hears every order, and one of them, whichever the Spine chose, takes it and writes. An
+ * order for the same user may be taken by another Shield a moment later and overtake the first. So
+ * whoever has written a user's ban lately also writes what it hears next of it: each writer's last
+ * word is then the last order, whichever arrives last.
+ */
+import { ArqonError } from "@arqon/proto";
+import { banKey, encodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Revocation } from "../../shared/records/revocations.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import type { Bans } from "../auth/bans.ts";
+import type { Order } from "./signal_order.ts";
+import { bump } from "../stats/stats.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+
+/** Longer than an order can be under way to one Shield when another has taken it already. */
+const LATELY_MS = 10_000;
+/** Orders that wait for their turn. */
+const WAITING_MAX = 1_000;
+/** What cannot be written is tried again until then. */
+const PATIENCE_MS = 30_000;
+const PAUSE_MS = 1_000;
+/** How long a Shield that stops waits for what it has taken. */
+const SETTLE_MS = 2_000;
+
+/** What the writes need of the process. */
+export interface SignalWritesOptions {
+  /** `ARQON_BANS`. */
+  readonly bans_bucket: Pick<KeyValue, "put" | "delete">;
+  readonly bans: Pick<Bans, "hasRoom" | "take">;
+  readonly config: {
+    readonly auth: Pick<Config["auth"], "revocation_seconds">;
+    readonly brain: Pick<Config["brain"], "bans_per_tenant">;
+  };
+  /** As the admin API revokes. */
+  readonly revoke: (tenant_id: string, wanted: Revocation) => Promise<unknown>;
+  readonly stats: Pick<ShieldStats, "dropped_signals">;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Ms that only grow. */
+  readonly monotonic_ms: () => number;
+}
+
+/** What this process wrote last of one user's ban. */
+interface Written {
+  readonly text: string;
+  readonly at_ms: number;
+}
+
+const keyOf = ({ tenant_id, room_id, target }: Order) =>
+  banKey(tenant_id, room_id ?? EVERY_ROOM, target);
+
+/**
+ * The writes of signals' orders, one after the other in the order in which they came; one per
+ * Shield.
+ */
+export class SignalWrites {
+  readonly #options: SignalWritesOptions;
+  /** Writes by the ban's key; the one written longest ago is the first. */
+  readonly #lately = new Map<string, Written>();
+  #last: Promise<void> = Promise.resolve();
+  #waiting = 0;
+  #closing = false;
+
+  constructor(options: SignalWritesOptions) {
+    this.#options = options;
+  }
+
+  /** Every Shield hears it: nothing to do, unless this one has written the user's ban lately. */
+  hear(order: Order): void {
+    switch (order.kind) {
+      case "DISCONNECT":
+      case "REVOKE":
+        return;
+      case "BAN":
+      case "UNBAN":
+        this.#forget();
+        if (this.#lately.has(JSON.stringify(keyOf(order)))) this.#ban(order);
+        return;
+      default:
+        order.kind satisfies never;
+    }
+  }
+
+  /** Takes an order that this Shield has to write. */
+  take(order: Order): void {
+    switch (order.kind) {
+      case "DISCONNECT":
+        return;
+      case "REVOKE":
+        this.#queue(order, () => this.#revoke(order));
+        return;
+      case "BAN":
+      case "UNBAN":
+        return this.#ban(order);
+      default:
+        order.kind satisfies never;
+    }
+  }
+
+  /** Resolves when all that was taken so far is written, or given up. */
+  get idle(): Promise<void> {
+    return this.#last;
+  }
+
+  /** Gives up what cannot be written now. Resolves when that is done, or after two seconds. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    const late = Promise.withResolvers<void>();
+    const timer = setTimeout(late.resolve, SETTLE_MS);
+    await Promise.race([this.#last, late.promise]);
+    clearTimeout(timer);
+  }
+
+  #forget(): void {
+    const since_ms = this.#options.now() - LATELY_MS;
+    for (const [key, { at_ms }] of this.#lately) {
+      if (at_ms > since_ms) return;
+      this.#lately.delete(key);
+    }
+  }
+
+  /** The same again is written already: it was both heard and taken, or said twice. */
+  #ban(order: Order): void {
+    this.#forget();
+    const key = JSON.stringify(keyOf(order));
+    const { kind, reason, until_ms, by } = order;
+    const text = JSON.stringify([kind, reason, until_ms, by]);
+    if (this.#lately.get(key)?.text === text) return;
+    const written = { text, at_ms: this.#options.now() };
+    this.#lately.delete(key);
+    this.#lately.set(key, written);
+    const forget = () => {
+      if (this.#lately.get(key) === written) this.#lately.delete(key);
+    };
+    const queued = this.#queue(
+      order,
+      () => kind === "BAN" ? this.#writeBan(order) : this.#lift(order),
+      forget,
+    );
+    if (!queued) forget();
+  }
+
+  /** False when too many wait. */
+  #queue(order: Order, write: () => Promise<void>, onFailed = () => {}): boolean {
+    if (this.#waiting >= WAITING_MAX) {
+      this.#drop("busy", order, `${WAITING_MAX} others wait`);
+      return false;
+    }
+    this.#waiting++;
+    this.#last = this.#last.then(() => this.#patiently(write)).then(() => {
+      const { kind, tenant_id, room_id, until_ms, by } = order;
+      // Token ids stay out of the log.
+      const target = kind === "REVOKE" ? {} : { user: order.target };
+      const room = room_id === undefined ? {} : { room: room_id };
+      const done = { kind, tenant_id, ...room, ...target, until_ms, by };
+      this.#options.log.info("a control signal was carried out", done);
+    }, (error) => {
+      onFailed();
+      const limit = error instanceof ArqonError && error.reason.endsWith("-limit");
+      this.#drop(limit ? "limit" : "failed", order, error);
+    }).finally(() => this.#waiting--);
+    return true;
+  }
+
+  #drop(problem: "busy" | "limit" | "failed", { kind, tenant_id }: Order, cause: unknown): void {
+    bump(this.#options.stats.dropped_signals, problem);
+    const detail = cause instanceof Error ? cause.message : String(cause);
+    const told = { problem, kind, tenant_id, detail };
+    this.#options.log.error("a control signal was not carried out", told);
+  }
+
+  /** Nobody who could say it again learns that it failed. */
+  async #patiently(write: () => Promise<void>): Promise<void> {
+    const until_ms = this.#options.monotonic_ms() + PATIENCE_MS;
+    for (;;) {
+      try {
+        return await write();
+      } catch (error) {
+        const passing = error instanceof ArqonError && error.reason === "spine-unavailable";
+        if (!passing || this.#closing || this.#options.monotonic_ms() >= until_ms) throw error;
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      }
+    }
+  }
+
+  async #writeBan(order: Order): Promise<void> {
+    const { bans_bucket, bans, config: { brain: { bans_per_tenant } }, now } = this.#options;
+    const { tenant_id, room_id = EVERY_ROOM, target: user_id, reason, until_ms, by } = order;
+    if (!bans.hasRoom({ tenant_id, room_id, user_id }, bans_per_tenant)) {
+      throw new ArqonError("ban-limit", String(bans_per_tenant));
+    }
+    const key = keyOf(order);
+    const value = encodeBan({ user_id, room_id, until_ms, reason, by, created_ms: now() });
+    bans.take({ key, value, revision: await bans_bucket.put(key, value) });
+  }
+
+  async #lift(order: Order): Promise<void> {
+    await this.#options.bans_bucket.delete(keyOf(order));
+  }
+
+  /** The token with that id, and what was issued so far to the user with that id. */
+  async #revoke({ tenant_id, target, target_kinds, reason, until_ms, by }: Order): Promise<void> {
+    const { revoke, config: { auth }, now } = this.#options;
+    const created_ms = now();
+    const ends_ms = until_ms === 0 ? created_ms + auth.revocation_seconds * 1_000 : until_ms;
+    for (const kind of target_kinds) {
+      if (kind === "connection") continue;
+      await revoke(tenant_id, {
+        kind,
+        id: target,
+        issued_before_ms: kind === "token" ? 0 : created_ms,
+        until_ms: ends_ms,
+        reason,
+        by,
+        created_ms,
+      });
+    }
+  }
+}

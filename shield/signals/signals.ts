@@ -1,0 +1,244 @@
+/**
+ * What others do to connections that are open: the Brain and backends by `sys.t.{tenant}.signals`, bans
+ * and revocations as they arrive, operators. Who is kept out from then on is `bans.ts`, what signals
+ * write `signal_writes.ts`; signals that clients publish to a room are messages and do nothing here.
+ */
+import { ArqonError, encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
+import type { PlainSignal } from "@arqon/proto";
+import { EVERY_ROOM } from "../../shared/records/bans.ts";
+import { connectionId } from "../../shared/ids.ts";
+import type { Random } from "../../shared/ids.ts";
+import type { Revocation } from "../../shared/records/revocations.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
+import { everyTenant } from "../../shared/subjects/subject.ts";
+import { systemEnvelope } from "../../shared/records/system_envelope.ts";
+import { banRefusal } from "../auth/bans.ts";
+import type { ArrivedBan } from "../auth/bans.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { ConnectionTable } from "../connection/connection_table.ts";
+import type { Frame } from "../fanout/frame_bytes.ts";
+import type { Identity } from "../auth/identity.ts";
+import { revokedRefusal } from "../auth/revocations.ts";
+import { readOrder } from "./signal_order.ts";
+import type { Order } from "./signal_order.ts";
+import type { SignalWrites } from "./signal_writes.ts";
+import { bump } from "../stats/stats.ts";
+import type { ShieldStats } from "../stats/stats.ts";
+
+/** The queue group of the Shields that share what is written: one of them takes each signal. */
+const QUEUE = "shield";
+
+/** What signals need of a connection. */
+export type Signalled = Pick<
+  Connection,
+  "id" | "identity" | "text" | "ended" | "send" | "fail" | "subscriptions"
+>;
+
+/** What signals need of the process. */
+export interface SignalsOptions<C extends Signalled = Connection> {
+  readonly spine: Pick<Spine, "subscribe" | "onEvent">;
+  readonly connections: ConnectionTable<C>;
+  /** Ends the connection's subscription to that room, and its membership. */
+  readonly leave: (connection: C, room_id: string) => void;
+  readonly stats: Pick<ShieldStats, "kicks" | "dropped_signals">;
+  readonly writes: Pick<SignalWrites, "hear" | "take" | "close">;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly random: Random;
+}
+
+/** Running until it is closed. */
+export interface Signals {
+  /** Puts out who is in. Costs as much as the banned user has connections. */
+  onBan(ban: ArrivedBan): void;
+  /** An operator ends one connection; false when it is not here. */
+  disconnect(connection_id: string): boolean;
+  /** Ends the connections whose token `find` says is revoked. Costs one look at each. */
+  onRevocations(find: (identity: Identity) => Revocation | undefined): void;
+  /** Resolves when what this Shield has taken is written, or after some seconds. */
+  close(): Promise<void>;
+}
+
+/** Begins to listen; takes effect at the server with the next flush. Throws what the Spine throws. */
+export function startSignals<C extends Signalled>(options: SignalsOptions<C>): Signals {
+  const { connections, stats, log } = options;
+
+  /** Every Shield: whom it is about may be here. What is wrong says who takes it. */
+  function hear(message: SpineMessage): void {
+    const order = readOrder(message, options.now());
+    if ("problem" in order) return;
+    switch (order.kind) {
+      case "DISCONNECT":
+        return disconnectAll(options, order);
+      case "BAN":
+      case "UNBAN":
+      case "REVOKE":
+        return options.writes.hear(order);
+      default:
+        order.kind satisfies never;
+    }
+  }
+
+  /** One Shield of all. */
+  function take(message: SpineMessage): void {
+    const order = readOrder(message, options.now());
+    if (!("problem" in order)) return options.writes.take(order);
+    bump(stats.dropped_signals, order.problem);
+    log.warn("a control signal was dropped", { subject: message.subject, ...order });
+  }
+
+  const stopHearing = hearAll(options, hear);
+  const taken = options.spine.subscribe(everyTenant("signals"), take, { queue: QUEUE });
+  return {
+    onBan(ban) {
+      const { tenant_id, room_id, user_id, reason, until_ms } = ban;
+      const hit = connections.ofUser(tenant_id, user_id);
+      if (hit.length === 0) return;
+      if (room_id !== EVERY_ROOM) {
+        const signal: PlainSignal = { kind: "BAN", target: room_id, reason, until_ms };
+        return putOut(options, hit, tenant_id, room_id, signal, "room-ban");
+      }
+      const signal: PlainSignal = { kind: "BAN", target: user_id, reason, until_ms };
+      const frame = framesOf(options, tenant_id, "", signal);
+      for (const connection of hit) {
+        if (connection.ended) continue;
+        bump(stats.kicks, "ban");
+        connection.send(frame(connection.text));
+        connection.fail(banRefusal(room_id, ban));
+      }
+    },
+    disconnect(connection_id) {
+      const connection = connections.get(connection_id);
+      if (connection === undefined || connection.ended) return false;
+      const refusal = new ArqonError("disconnected", "by an operator");
+      endOne(options, connection, "operator", "an operator ended the connection", refusal);
+      return true;
+    },
+    onRevocations(find) {
+      for (const connection of [...connections]) {
+        const revocation = connection.ended ? undefined : find(connection.identity);
+        if (revocation !== undefined) endRevoked(options, connection, revocation);
+      }
+    },
+    async close() {
+      await taken.drain().catch((error) => log.warn("signals may be lost in a drain", { error }));
+      await options.writes.close();
+      // To the end: what lifts a ban that is being written must not be missed.
+      stopHearing();
+    },
+  };
+}
+
+/**
+ * Hears every message, until the returned function is called. As a queue group of its own: a server of
+ * a NATS cluster that stops and goes on hands what it kept of the group above to another member, and
+ * then everybody who listens without a group gets it again. After a reconnect it is another group: what
+ * was kept for the connection before would come behind what this one has heard.
+ */
+function hearAll(
+  { spine, random, log }: Pick<SignalsOptions, "spine" | "random" | "log">,
+  hear: (message: SpineMessage) => void,
+): () => void {
+  const join = () => {
+    const queue = `${QUEUE}-${connectionId(random)}`;
+    return spine.subscribe(everyTenant("signals"), hear, { queue });
+  };
+  let heard = join();
+  const stopEvents = spine.onEvent((event) => {
+    if (event.type !== "state" || event.status.state !== "connected") return;
+    heard.unsubscribe();
+    try {
+      heard = join();
+    } catch (error) {
+      // Lost again meanwhile: the next connect joins.
+      log.warn("control signals are not heard", { error });
+    }
+  });
+  return () => {
+    stopEvents();
+    heard.unsubscribe();
+  };
+}
+
+/** Ends the target's connections, or in a room their part in it. */
+function disconnectAll<C extends Signalled>(options: SignalsOptions<C>, order: Order): void {
+  const { tenant_id, room_id, target, target_kinds, reason } = order;
+  const hit = new Set(
+    target_kinds.includes("user") ? options.connections.ofUser(tenant_id, target) : [],
+  );
+  const named = target_kinds.includes("connection")
+    ? options.connections.ofTenant(tenant_id, target)
+    : undefined;
+  if (named !== undefined) hit.add(named);
+  if (room_id !== undefined) {
+    const signal: PlainSignal = { kind: "DISCONNECT", target: room_id, reason, until_ms: 0 };
+    return putOut(options, [...hit], tenant_id, room_id, signal, "kick");
+  }
+  for (const connection of hit) {
+    if (connection.ended) continue;
+    const detail = reason === "" ? "by a backend" : `by a backend: ${reason}`;
+    endOne(options, connection, "signal", reason, new ArqonError("disconnected", detail));
+  }
+}
+
+function endOne<C extends Signalled>(
+  options: SignalsOptions<C>,
+  connection: C,
+  cause: "operator" | "signal",
+  reason: string,
+  refusal: ArqonError,
+): void {
+  const { tenant_id } = connection.identity;
+  const signal: PlainSignal = { kind: "DISCONNECT", target: connection.id, reason, until_ms: 0 };
+  bump(options.stats.kicks, cause);
+  connection.send(framesOf(options, tenant_id, "", signal)(connection.text));
+  connection.fail(refusal);
+}
+
+/** The signal says why to people, the refusal after it what to do: get another token. */
+function endRevoked<C extends Signalled>(
+  options: SignalsOptions<C>,
+  connection: C,
+  revocation: Revocation,
+): void {
+  const { tenant_id, user_id } = connection.identity;
+  const { reason, until_ms } = revocation;
+  const signal: PlainSignal = { kind: "REVOKE", target: user_id, reason, until_ms };
+  bump(options.stats.kicks, "revoked");
+  connection.send(framesOf(options, tenant_id, "", signal)(connection.text));
+  connection.fail(revokedRefusal(revocation));
+}
+
+/** Puts connections out of a room; those that hear it are told why. */
+function putOut<C extends Signalled>(
+  options: SignalsOptions<C>,
+  hit: readonly C[],
+  tenant_id: string,
+  room_id: string,
+  signal: PlainSignal,
+  cause: "kick" | "room-ban",
+): void {
+  const frame = framesOf(options, tenant_id, room_id, signal);
+  for (const connection of hit) {
+    if (connection.ended || !connection.subscriptions.has(room_id)) continue;
+    bump(options.stats.kicks, cause);
+    connection.send(frame(connection.text));
+    options.leave(connection, room_id);
+  }
+}
+
+/** The signal as a frame, encoded once for each form that somebody needs. */
+function framesOf(
+  stamps: Pick<SignalsOptions, "now" | "random">,
+  tenant_id: string,
+  room_id: string,
+  signal: PlainSignal,
+): (text: boolean) => Frame {
+  const envelope = systemEnvelope(stamps, { tenant_id, room_id, signal });
+  let binary: Frame | undefined;
+  let json: Frame | undefined;
+  return (text) =>
+    text ? (json ??= encodeTextMessage(readEnvelope(envelope))) : (binary ??= encodeMsg(envelope));
+}

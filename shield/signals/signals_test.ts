@@ -1,0 +1,209 @@
+/**
+ * Kicks and bans at open connections, on a real engine with connections that keep what they are
+ * sent. Sockets and Brains are `tests/rooms_test.ts`.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { writeEnvelope } from "@arqon/proto";
+import type { EnvelopeInput } from "@arqon/proto";
+import { EVERY_ROOM } from "../../shared/records/bans.ts";
+import { exactSubject, roomSubject, tenantSubject } from "../../shared/subjects/subject.ts";
+import { ConnectionTable } from "../connection/connection_table.ts";
+import { readOrder } from "./signal_order.ts";
+import { Kept, signalled } from "./testing/signals.ts";
+import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+
+async function testSignals(connections: readonly Kept[]) {
+  const engine = testSpine();
+  const shield = await signalled(engine.spine, connections);
+  const say = async (envelope: EnvelopeInput | Uint8Array, tenant = "acme") => {
+    const payload = envelope instanceof Uint8Array ? envelope : writeEnvelope(envelope);
+    engine.spine.publish(tenantSubject("signals", tenant), payload);
+    await engine.spine.flush();
+  };
+  return {
+    ...shield,
+    spine: engine.spine,
+    say,
+    async [Symbol.asyncDispose]() {
+      await shield[Symbol.asyncDispose]();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function kick(target: string, target_kind: string, change: EnvelopeInput = {}): EnvelopeInput {
+  return {
+    tenant_id: "acme",
+    room_id: "lobby",
+    headers: { target_kind },
+    signal: { kind: "DISCONNECT", target, reason: "rude", until_ms: 0 },
+    ...change,
+  };
+}
+
+const KICKED = { room: "lobby", kind: "DISCONNECT", target: "lobby", reason: "rude" };
+
+Deno.test("a kick ends the user's subscriptions to that room, with the reason, and nothing else", async () => {
+  const binary = new Kept("c1", "ann", ["lobby", "other"]);
+  const text = new Kept("c2", "ann", ["lobby"], true);
+  const elsewhere = new Kept("c3", "ann", ["other"]);
+  const bob = new Kept("c4", "bob", ["lobby"]);
+  const foreign = new Kept("c5", "ann", ["lobby"], false, "globex");
+  await using test = await testSignals([binary, text, elsewhere, bob, foreign]);
+  await test.say(kick("ann", "user"));
+  assert.deepEqual(binary.signals, [{ ...KICKED, until_ms: 0 }]);
+  assert.deepEqual(text.signals, [KICKED]);
+  assert.deepEqual([...binary.subscriptions.keys()], ["other"]);
+  assert.equal(text.subscriptions.size, 0);
+  for (const spared of [elsewhere, bob, foreign]) {
+    assert.deepEqual([spared.frames.length, spared.subscriptions.size], [0, 1], spared.id);
+  }
+  assert.deepEqual(test.stats.kicks, { kick: 2 });
+});
+
+Deno.test("one connection can be kicked by its id, in its own tenant only", async () => {
+  const one = new Kept("c1", "ann", ["lobby"]);
+  const two = new Kept("c2", "ann", ["lobby"]);
+  const foreign = new Kept("c3", "ann", ["lobby"], false, "globex");
+  await using test = await testSignals([one, two, foreign]);
+  await test.say(kick("c1", "connection"));
+  await test.say(kick("c3", "connection"));
+  await test.say(kick("nobody", "connection"));
+  assert.equal(one.subscriptions.size, 0);
+  for (const spared of [two, foreign]) assert.equal(spared.subscriptions.size, 1);
+  assert.deepEqual(test.stats.kicks, { kick: 1 });
+  assert.deepEqual(test.stats.dropped_signals, {});
+});
+
+Deno.test("what is no order of the subject's tenant does nothing, and is counted", async () => {
+  const ann = new Kept("c1", "ann", ["lobby"]);
+  await using test = await testSignals([ann]);
+  const drain = { kind: "DRAIN" as const, target: "ann", reason: "", until_ms: 0 };
+  await test.say(new Uint8Array([255, 255]));
+  await test.say({ ...kick("ann", "user"), tenant_id: "globex" });
+  await test.say(kick("ann", "user"), "globex");
+  await test.say(kick("ann", "everybody"));
+  await test.say(kick("", "user"));
+  await test.say(kick("ann", "user", { room_id: "*" }));
+  await test.say(kick("ann", "user", { signal: drain }));
+  await test.say({ tenant_id: "acme", room_id: "lobby", event: { type: "chat" } });
+  assert.deepEqual([ann.frames.length, ann.subscriptions.size], [0, 1]);
+  assert.deepEqual(test.stats.dropped_signals, { malformed: 5, foreign: 2, "unknown-kind": 1 });
+  assert.deepEqual(test.stats.kicks, {});
+  assert.equal(test.lines.length, 8);
+});
+
+Deno.test("without a room, a DISCONNECT ends the connections of the user, or the one", async () => {
+  const [one, two] = [new Kept("c1", "ann", ["lobby"]), new Kept("c2", "ann", [], true)];
+  const [bob, foreign] = [new Kept("c3", "bob", []), new Kept("c4", "ann", [], false, "globex")];
+  await using test = await testSignals([one, two, bob, foreign]);
+  const order = (target: string) => ({
+    signal: { kind: "DISCONNECT" as const, target, reason: "rude", until_ms: 0 },
+  });
+  await test.say(order("ann"));
+  for (const ended of [one, two]) {
+    assert.deepEqual(ended.failed, ["disconnected"]);
+    const [{ kind, target, reason }] = ended.signals as [Record<string, unknown>];
+    assert.deepEqual([kind, target, reason], ["DISCONNECT", ended.id, "rude"]);
+  }
+  assert.deepEqual([bob.failed, foreign.failed], [[], []]);
+  await test.say(order("c4"));
+  assert.deepEqual(foreign.failed, [], "of another tenant");
+  await test.say({ ...order("c3"), headers: { target_kind: "user" } });
+  assert.deepEqual(bob.failed, [], "no user has this id");
+  await test.say(order("c3"));
+  assert.deepEqual(bob.failed, ["disconnected"]);
+  assert.deepEqual(test.stats.kicks, { signal: 3 });
+});
+
+Deno.test("the signals that clients publish to a room put nobody out", async () => {
+  const ann = new Kept("c1", "ann", ["signals"]);
+  await using test = await testSignals([ann]);
+  const { spine } = test;
+  const room = roomSubject("in", "acme", "signals");
+  for (const subject of [room, exactSubject("in.sys.t.acme.signals")]) {
+    spine.publish(subject, writeEnvelope(kick("ann", "user", { room_id: "signals" })));
+  }
+  await spine.flush();
+  assert.deepEqual([ann.frames.length, ann.subscriptions.size], [0, 1]);
+});
+
+Deno.test("a ban of the tenant ends its user's connections, a ban of a room their part in it", async () => {
+  const one = new Kept("c1", "ann", ["lobby"]);
+  const two = new Kept("c2", "ann", [], true);
+  const bob = new Kept("c3", "bob", ["lobby", "other"]);
+  const idle = new Kept("c4", "bob", ["other"]);
+  await using test = await testSignals([one, two, bob, idle]);
+  const until_ms = SPINE_NOW_MS + 1_000;
+  const ban = { tenant_id: "acme", reason: "spam", until_ms };
+  test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: "ann" });
+  test.signals.onBan({ ...ban, room_id: "lobby", user_id: "bob" });
+  test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: "nobody" });
+  const told = { kind: "BAN", target: "ann", reason: "spam", until_ms };
+  for (const banned of [one, two]) {
+    assert.deepEqual(banned.signals, [{ room: "", ...told }]);
+    assert.deepEqual(banned.failed, ["banned"]);
+  }
+  assert.deepEqual(bob.signals, [{ room: "lobby", ...told, target: "lobby" }]);
+  assert.deepEqual([...bob.subscriptions.keys()], ["other"]);
+  assert.deepEqual([bob.failed.length, idle.frames.length], [0, 0]);
+  assert.deepEqual(test.stats.kicks, { ban: 2, "room-ban": 1 });
+  // Bans are told again after each listing.
+  test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: "ann" });
+  test.signals.onBan({ ...ban, room_id: "lobby", user_id: "bob" });
+  assert.deepEqual(test.stats.kicks, { ban: 2, "room-ban": 1 });
+});
+
+Deno.test("a revocation ends the connections whose token it hits, told why, and no others", async () => {
+  const [old, text] = [new Kept("c1", "ann", ["lobby"]), new Kept("c2", "ann", [], true)];
+  const [bob, gone] = [new Kept("c3", "bob", ["lobby"]), new Kept("c4", "ann", [])];
+  gone.ended = true;
+  await using test = await testSignals([old, text, bob, gone]);
+  const revocation = { kind: "user", id: "ann", issued_before_ms: 1, until_ms: 9 } as const;
+  const rest = { reason: "lost phone", by: "root", created_ms: 1 };
+  test.signals.onRevocations(({ user_id }) =>
+    user_id === "ann" ? { ...revocation, ...rest } : undefined
+  );
+  for (const connection of [old, text]) {
+    assert.deepEqual(connection.failed, ["token-revoked"]);
+    const [{ room: _, ...signal }] = connection.signals as [Record<string, unknown>];
+    assert.equal(signal.kind, "REVOKE");
+    assert.deepEqual([signal.target, signal.reason], ["ann", "lost phone"]);
+  }
+  assert.deepEqual([bob.failed, bob.signals, gone.failed], [[], [], []]);
+  assert.deepEqual(test.stats.kicks, { revoked: 2 });
+});
+
+Deno.test("after the end nothing is listened to", async () => {
+  const ann = new Kept("c1", "ann", ["lobby"]);
+  await using test = await testSignals([ann]);
+  await test.signals.close();
+  await test.say(kick("ann", "user"));
+  assert.deepEqual([ann.frames.length, ann.subscriptions.size], [0, 1]);
+});
+
+Deno.test("any bytes on a control subject are an order or a reason why not", () => {
+  const subject = tenantSubject("signals", "acme");
+  fc.assert(fc.property(fc.uint8Array(), (bytes) => {
+    const payload = new Uint8Array(bytes);
+    assert.ok("problem" in readOrder({ subject, payload }, SPINE_NOW_MS));
+  }));
+});
+
+Deno.test("the table finds a user's connections, and forgets those that are gone", () => {
+  const connections = ["c1", "c2", "c3"].map((id) => new Kept(id, id === "c3" ? "bob" : "ann", []));
+  const table = new ConnectionTable<Kept>();
+  for (const connection of connections) table.add(connection);
+  const ids = (list: Iterable<Kept>) => [...list].map(({ id }) => id);
+  assert.deepEqual(ids(table), ["c1", "c2", "c3"]);
+  assert.deepEqual(ids(table.ofUser("acme", "ann")), ["c1", "c2"]);
+  assert.deepEqual(ids(table.ofUser("globex", "ann")), []);
+  assert.equal(table.ofTenant("acme", "c3")?.id, "c3");
+  assert.equal(table.ofTenant("globex", "c3"), undefined);
+  for (const connection of connections) {
+    assert.equal(table.delete(connection), true);
+    assert.equal(table.delete(connection), false);
+  }
+  assert.deepEqual([table.size, table.ofUser("acme", "ann").length], [0, 0]);
+});

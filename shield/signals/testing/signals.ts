@@ -1,0 +1,131 @@
+/**
+ * The signals of one Shield on a Spine that is handed in, with its bans and revocations, and
+ * connections that keep what they are sent. Tests only.
+ */
+import assert from "node:assert/strict";
+import { ArqonError, decodeServerFrame, ERRORS } from "@arqon/proto";
+import { configFrom } from "../../../shared/config/load.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import type { ArrivedBan } from "../../auth/bans.ts";
+import { ConnectionTable } from "../../connection/connection_table.ts";
+import type { Frame } from "../../fanout/frame_bytes.ts";
+import { SignalWrites } from "../signal_writes.ts";
+import { startSignals } from "../signals.ts";
+import type { Signalled, Signals } from "../signals.ts";
+import { testBans } from "../../auth/testing/bans.ts";
+import type { TestBans } from "../../auth/testing/bans.ts";
+import { random } from "../../fanout/testing/hub.ts";
+import { testRevocations } from "../../auth/testing/revocations.ts";
+import type { TestRevocations } from "../../auth/testing/revocations.ts";
+import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";
+import type { ShieldStats } from "../../stats/stats.ts";
+
+/** A connection as far as signals see it. */
+export class Kept implements Signalled {
+  readonly subscriptions: Signalled["subscriptions"] = new Map();
+  readonly frames: Frame[] = [];
+  readonly failed: string[] = [];
+  readonly identity: Signalled["identity"];
+  ended = false;
+
+  constructor(
+    readonly id: string,
+    user_id: string,
+    rooms: readonly string[],
+    readonly text = false,
+    tenant_id = "acme",
+  ) {
+    const send = () => {};
+    this.identity = {
+      tenant_id,
+      user_id,
+      user_key: `issuer\n${user_id}`,
+      role: "user",
+      issuer: "issuer",
+      expires_ms: SPINE_NOW_MS + 60_000,
+      token_id: undefined,
+      grants: undefined,
+      signing_key: undefined,
+      claims: {},
+    };
+    for (const room of rooms) {
+      this.subscriptions.set(room, { connection_id: id, text, no_echo: false, send });
+    }
+  }
+
+  readonly send = (frame: Frame): void => void this.frames.push(frame);
+
+  fail(error: unknown): void {
+    assert.ok(error instanceof ArqonError);
+    this.failed.push(error.reason);
+    if (ERRORS[error.reason].close !== 0) this.ended = true;
+  }
+
+  /** The signals that it was sent, as a client reads them. */
+  get signals(): unknown[] {
+    return this.frames.map((frame) => {
+      if (typeof frame === "string") {
+        const { room, signal } = JSON.parse(frame);
+        return { room, ...signal };
+      }
+      const decoded = decodeServerFrame(frame);
+      assert.ok(decoded.kind === "msg");
+      const { room_id, signal, headers, timestamp_ms } = decoded.envelope;
+      assert.equal(headers["X-Timestamp"], String(SPINE_NOW_MS));
+      assert.match(headers["X-Twist-ID"] ?? "", /^[0-9a-f-]{36}$/);
+      assert.equal(timestamp_ms, SPINE_NOW_MS);
+      return { room: room_id, ...signal };
+    });
+  }
+}
+
+/** As much of a Shield as signals reach. */
+export interface TestSignals extends AsyncDisposable {
+  readonly signals: Signals;
+  readonly writes: SignalWrites;
+  readonly bans: TestBans;
+  readonly revocations: TestRevocations;
+  readonly stats: ShieldStats;
+  readonly lines: readonly string[];
+}
+
+/** Listening, with all bans and revocations known. `most`: bans of a tenant, and revocations. */
+export async function signalled(
+  spine: Spine,
+  connections: readonly Kept[] = [],
+  most = 1_000,
+): Promise<TestSignals> {
+  const { log, lines } = keptLog();
+  let signals: Signals | undefined = undefined;
+  const onBan = (ban: ArrivedBan) => signals?.onBan(ban);
+  const bans = await testBans(spine, Math.max(most, 1_000), onBan);
+  const revocations = await testRevocations(spine, most);
+  await Promise.all([bans.bans.ready, revocations.held.ready]);
+  const { stats, clock } = bans;
+  const table = new ConnectionTable<Kept>();
+  for (const connection of connections) table.add(connection);
+  const now = () => clock.now_ms;
+  const writes = new SignalWrites({
+    bans_bucket: bans.bucket,
+    bans: bans.bans,
+    config: configFrom({ brain: { bans_per_tenant: most } }),
+    revoke: revocations.revoke,
+    stats,
+    log,
+    now,
+    monotonic_ms: now,
+  });
+  const leave = (connection: Kept, room_id: string) =>
+    void connection.subscriptions.delete(room_id);
+  const started = signals = startSignals<Kept>({
+    ...{ spine, connections: table, leave, writes, stats, log, now, random },
+  });
+  return {
+    ...{ signals: started, writes, bans, revocations, stats, lines },
+    async [Symbol.asyncDispose]() {
+      await started.close();
+      bans[Symbol.dispose]();
+      revocations[Symbol.dispose]();
+    },
+  };
+}
