@@ -1,9 +1,9 @@
 /** Keeps the client listener on the certificate that its files hold. Reads no file and opens no port. */
-import type { Listener } from "../shared/listen.ts";
-import type { Logger } from "../shared/log.ts";
-import type { Registry } from "../shared/metrics.ts";
-import { followTls } from "../shared/tls_reload.ts";
-import type { TlsPair } from "../shared/tls_reload.ts";
+import type { Listener } from "../shared/listeners/listen.ts";
+import type { Logger } from "../shared/logs/log.ts";
+import type { Registry } from "../shared/metrics/metrics.ts";
+import { followTls } from "../shared/listeners/tls_reload.ts";
+import type { TlsPair } from "../shared/listeners/tls_reload.ts";
 
 /** What serves clients, as far as another certificate concerns it. */
 export interface Serving {

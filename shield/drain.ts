@@ -7,17 +7,20 @@ import { ArqonError, encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/p
 import type { ClientOperation, PlainSignal } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
 import type { Random } from "../shared/ids.ts";
-import type { Logger } from "../shared/log.ts";
-import type { Spine } from "../shared/spine/spine.ts";
-import { systemEnvelope } from "../shared/system_envelope.ts";
-import type { Frame } from "./frame_bytes.ts";
+import type { Logger } from "../shared/logs/log.ts";
+import type { Spine } from "../shared/spine/contract/spine.ts";
+import { systemEnvelope } from "../shared/records/system_envelope.ts";
+import type { Frame } from "./fanout/frame_bytes.ts";
 import type { Parts } from "./parts.ts";
 
 /** How long a drain waits for peers to answer their close frame, in ms. */
 const CLOSE_MS = 2_000;
-/** What is waited for is looked at this often: nobody is in a hurry, and the process is at its end. */
+/** Time between two looks at what a drain waits for, in ms. */
 const POLL_MS = 10;
-/** Of `drain_timeout_ms`, what is kept for closing sockets, listeners and the Spine; half at most. */
+/**
+ * The part of `drain_timeout_ms` that is kept for closing sockets, listeners and the Spine, in ms;
+ * half at most.
+ */
 const TAIL_MS = 10_000;
 
 /** What a drain needs of the process. */
@@ -33,7 +36,7 @@ export interface DrainOptions {
 }
 
 /** A part of `drain_timeout_ms`, in ms: until then connections and their members may stay. */
-export function stayOf(drain_timeout_ms: number): number {
+function stayOf(drain_timeout_ms: number): number {
   return drain_timeout_ms - Math.min(TAIL_MS, drain_timeout_ms / 2);
 }
 
@@ -61,6 +64,11 @@ export async function drain(
     }
     return true;
   };
+  if (!parts.hurried) {
+    parts.presence.presence.beginMove();
+    const members = [...parts.connections].filter(({ attendances }) => attendances.size > 0);
+    await parts.presence.moving.tell(members);
+  }
   if (server.drain_ms > 0 && !parts.hurried) {
     tellAll(options, parts);
     await wait(() => parts.connections.size === 0, monotonic_ms() + server.drain_ms);
@@ -81,7 +89,7 @@ export async function drain(
   await release(parts);
 }
 
-/** Everybody is told to move until the window ends; one encoding a tenant and form. */
+/** Tells every client to move before the window ends; one encoding a tenant and form. */
 function tellAll({ config, now, random }: DrainOptions, { connections, node_id }: Parts): void {
   const until_ms = now() + config.server.drain_ms;
   const signal: PlainSignal = { kind: "DRAIN", target: node_id, reason: "restart", until_ms };

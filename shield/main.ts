@@ -6,16 +6,24 @@ import { ConfigError } from "../shared/config/load.ts";
 import type { Config } from "../shared/config/schema.ts";
 import { connectionId, randomPool } from "../shared/ids.ts";
 import type { Random } from "../shared/ids.ts";
-import { openClientListener, openReserve, operatorLimits } from "../shared/client_listener.ts";
-import { listen, listenClient } from "../shared/listen.ts";
-import type { Logger } from "../shared/log.ts";
-import { createLogging } from "../shared/logging.ts";
-import { createMetrics, watchEventLoop } from "../shared/metrics.ts";
-import type { Registry } from "../shared/metrics.ts";
-import { opsHandler } from "../shared/ops.ts";
-import { placesOf, requireFreePorts } from "../shared/port_check.ts";
+import {
+  openClientListener,
+  openReserve,
+  operatorLimits,
+} from "../shared/listeners/client_listener.ts";
+import { listenClient } from "../shared/listeners/listen.ts";
+import type { Logger } from "../shared/logs/log.ts";
+import { createLogging } from "../shared/logs/logging.ts";
+import { createMetrics, watchEventLoop } from "../shared/metrics/metrics.ts";
+import type { Registry } from "../shared/metrics/metrics.ts";
+import { openOperatorListener, readOperatorFiles } from "../shared/listeners/operator_listener.ts";
+import { openOps } from "../shared/listeners/ops_port.ts";
+import type { OpsPort } from "../shared/listeners/ops_port.ts";
+import { withOpsToken } from "../shared/listeners/ops_token.ts";
+import { placesOf, requireFreePorts } from "../shared/listeners/port_check.ts";
 import {
   childStopSignal,
+  endInLog,
   EXIT_FAILED,
   EXIT_RESTART,
   EXIT_USAGE,
@@ -29,18 +37,20 @@ import {
   textOf,
   tlsFiles,
   writeStderr,
-} from "../shared/process.ts";
-import { registerSpineMetrics, watchRoundTrip } from "../shared/spine/metrics.ts";
-import type { Spine } from "../shared/spine/spine.ts";
+} from "../shared/process/process.ts";
+import { spinePhase } from "../shared/listeners/starting.ts";
+import { watchSpine } from "../shared/spine/metrics.ts";
+import type { Spine } from "../shared/spine/contract/spine.ts";
+import { watchStorage } from "../shared/spine/storage_watch.ts";
 import { openMetricsExport } from "../shared/telemetry/metrics_start.ts";
 import type { MetricsExport } from "../shared/telemetry/metrics_start.ts";
 import { telemetryResource } from "../shared/telemetry/resource.ts";
 import { spanClock } from "../shared/telemetry/span_clock.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
-import type { TlsPair } from "../shared/tls_reload.ts";
+import type { TlsPair } from "../shared/listeners/tls_reload.ts";
 import { VERSION as version } from "../shared/version.ts";
 import { followCertificate } from "./certificate.ts";
-import { isTrial, runTrial } from "./policy/compile_child.ts";
+import { isTrial, runTrial } from "./policy/modules/compile_child.ts";
 import type { Shield } from "./server.ts";
 import { childConfig, readChildOptions } from "./supervisor/child_options.ts";
 import type { ChildOptions } from "./supervisor/child_options.ts";
@@ -73,50 +83,63 @@ function shieldId(random: Random): string {
   return connectionId(random).replace(/^c/, "shield-");
 }
 
+/** The name and the log of one Shield, and what asks it to stop. */
+function begin(given: Config, child: ChildOptions | undefined) {
+  const random = randomPool((bytes) => crypto.getRandomValues(bytes));
+  const node_id = given.server.node_id ?? shieldId(random);
+  const lines = { ...given.log, now: Date.now, write: writeStderr, node_id };
+  const logging = createLogging(lines);
+  const logOf = (component: string) => {
+    const log = logging.of(component);
+    return child === undefined ? log : log.child({ node_id });
+  };
+  const log = logOf(PROGRAM);
+  if (given.log.format === "json") endInLog(log);
+  logUnhandled(log);
+  const stopping = child === undefined ? stopSignal(PROGRAM, log) : childStopSignal(log);
+  const config = { ...given, server: { ...given.server, node_id } };
+  return { config, node_id, random, logging, logOf, log, stopping };
+}
+
 /** Runs one Shield: alone, or as one of several that a supervisor has started. */
 async function run(given: Config, child: ChildOptions | undefined): Promise<void> {
   const now = Date.now;
-  const logging = createLogging({ ...given.log, now, write: writeStderr });
-  const logOf = (component: string) => {
-    const log = logging.of(component);
-    return child === undefined ? log : log.child({ node_id: child.node_id });
-  };
-  const log = logOf(PROGRAM);
-  logUnhandled(log);
-  const stopping = child === undefined ? stopSignal(PROGRAM, log) : childStopSignal(log);
+  const { config, node_id, random, logging, logOf, log, stopping } = begin(given, child);
   const started = exitWhileStarting(stopping, log);
-  // Not loaded by a supervisor, which has no use for it.
-  const [{ startShield }, { startTraces }, { openSpine }] = await Promise.all([
-    import("./server.ts"),
-    import("./traces_start.ts"),
-    import("../shared/spine/open.ts"),
-  ]);
   const fatal = Promise.withResolvers<string>();
   const exhausted = Promise.withResolvers<string>();
   const asked = Promise.withResolvers<unknown>();
-  const random = randomPool((bytes) => crypto.getRandomValues(bytes));
   const readTextFile = (path: string) => Deno.readTextFileSync(path);
-  const node_id = given.server.node_id ?? shieldId(random);
-  const config = { ...given, server: { ...given.server, node_id } };
   const registry = createMetrics({ node_id, version });
   logging.register(registry);
-  using _loop = watchEventLoop(registry, now);
+  using _loop = watchEventLoop(registry, () => performance.now());
   const tls = tlsFiles(config);
+  const token = readOperatorFiles(config, readTextFile, log);
   // Shields of a supervisor share the client port.
   const own = placesOf(config).filter(({ name }) => child === undefined || name !== "client");
   await requireFreePorts(own);
-  const spine = await openSpine(config, {
-    log: log.child({ part: "spine" }),
-    now,
-    files: { read: readTextFile },
-  });
-  registerSpineMetrics(spine, registry);
-  using _round_trip = watchRoundTrip(spine, registry, () => performance.now());
+  // Before anything is loaded or waited for: whoever asks whether the process lives gets an answer.
+  const door = { config, read: readTextFile, token, registry, log, now, onGone: fatal.resolve };
+  const ops_port = await openOps(door);
+  const { starting } = ops_port;
+  log.info("starting", { version, node_id, ops_url: ops_port.ops.url });
+  // Not loaded by a supervisor, which has no use for it.
+  const [{ startShield }, { startTraces }, { openSpine }] = await Promise.all([
+    import("./server.ts"),
+    import("./traces/traces_start.ts"),
+    import("../shared/spine/open.ts"),
+  ]);
+  starting.begin(spinePhase(config));
+  const opening = { log: log.child({ part: "spine" }), now, files: { read: readTextFile } };
+  const spine = await openSpine(config, opening);
+  const monotonic_ms = () => performance.now();
+  using storage = watchSpine({ spine, registry, log, now, monotonic_ms });
   const resource = telemetryResource({ service_name: "arqon-shield", node_id, version });
   const { telemetry } = config;
-  const now_ms = spanClock(now, () => performance.now());
-  const told = { telemetry, resource, registry, log };
+  const now_ms = spanClock(now, monotonic_ms);
+  const told = { telemetry, resource, registry, log, readTextFile };
   const { tracing, traces } = await startTraces({ ...told, random, now_ms });
+  starting.begin("reading settings, schemas, policies, bans and keys");
   const shield = await startShield({
     config,
     traces,
@@ -126,11 +149,12 @@ async function run(given: Config, child: ChildOptions | undefined): Promise<void
     version,
     now,
     random,
-    monotonic_ms: () => performance.now(),
+    monotonic_ms,
     overseer_log: logOf("overseer"),
     registry_log: logOf("registry"),
     cores: Math.max(1, Math.floor(navigator.hardwareConcurrency / (child?.processes ?? 1))),
     logging,
+    storage: storage.check,
     onFatal: fatal.resolve,
     onDrain: asked.resolve,
     onExhausted(detail, at_once) {
@@ -140,13 +164,16 @@ async function run(given: Config, child: ChildOptions | undefined): Promise<void
     readTextFile,
     fetch,
   });
+  using _storage = await watchStorage({ spine, config, registry, log });
   const ended = { stopping: Promise.race([stopping, asked.promise]), started, fatal, exhausted };
   const exporting = await openMetricsExport({ ...told, now });
-  await serve({ config, child, shield, spine, registry, log, tls, exporting, tracing, ...ended });
+  await storage.asked;
+  const running = { ...told, config, child, shield, spine, exporting, tracing, tls };
+  await serve({ ...running, ...ops_port, ...ended });
 }
 
 /** A Shield that has started, and what can end it. */
-interface Running {
+interface Running extends OpsPort {
   readonly config: Config;
   readonly child: ChildOptions | undefined;
   readonly shield: Shield;
@@ -166,8 +193,7 @@ interface Running {
 /** Opens the listeners; resolves when the Shield has drained and all is closed. */
 async function serve(running: Running): Promise<void> {
   const { config, child, shield, spine, registry, log, tls, stopping, fatal, exhausted } = running;
-  const health = () => ({ checks: shield.checks() });
-  const reserve = openReserve(config.limits, log);
+  const { door, ops, starting } = running;
   const client = await openClientListener({
     config,
     handler: shield.client,
@@ -175,20 +201,16 @@ async function serve(running: Running): Promise<void> {
     tls,
     reuse_port: child !== undefined,
     log,
-    reserve,
+    reserve: door.reserve,
     now: Date.now,
     monotonic_ms: () => performance.now(),
     nonce: crypto.randomUUID(),
     onGone: fatal.resolve,
   });
   shield.watch(client.check);
-  const onGone = ({ message }: Error) => fatal.resolve(`an operators' port has died: ${message}`);
-  const operators = { limits: operatorLimits(config.limits), reserve, log, onGone };
-  const handler = opsHandler({ registry, health, now: Date.now, log });
-  const ops = listen({ name: "ops", ...config.ops, ...operators, handler });
-  const admin = listen({ name: "admin", ...config.admin, ...operators, handler: shield.admin });
-  const read = () => tlsFiles(config);
-  const serving = { read, client, registry, log, onLost: fatal.resolve };
+  const admin = await openOperatorListener({ name: "admin", ...door, handler: shield.admin });
+  starting.end(() => ({ checks: shield.checks() }));
+  const serving = { read: () => tlsFiles(config), client, registry, log, onLost: fatal.resolve };
   using _following = tls && followCertificate(tls, serving);
   running.started();
   log.info("ready", {
@@ -235,10 +257,13 @@ async function runSeveral(config: Config, config_file: string, processes: number
     stopWith(PROGRAM, EXIT_USAGE, `${config_file}: ${NO_NATS}`);
   }
   const now = Date.now;
-  const log = createLogging({ ...config.log, now, write: writeStderr }).of("supervisor");
-  logUnhandled(log);
+  const read = (path: string) => Deno.readTextFileSync(path);
   const random = randomPool((bytes) => crypto.getRandomValues(bytes));
   const node_id = config.server.node_id ?? shieldId(random);
+  const lines = { ...config.log, now, write: writeStderr, node_id };
+  const log = createLogging(lines).of("supervisor");
+  if (config.log.format === "json") endInLog(log);
+  logUnhandled(log);
   const registry = createMetrics({ node_id, version });
   await requireFreePorts(placesOf(config));
   // Opened alone first: among several that share a port, a stranger would go unnoticed.
@@ -263,17 +288,20 @@ async function runSeveral(config: Config, config_file: string, processes: number
       }).spawn(),
   });
   const stopping = stopSignal(PROGRAM, log, supervisor.kill);
-  const operators = { slots: supervisor.slots, registry, now, log, fetch };
+  const token = readOperatorFiles(config, read, log);
+  const operators = { slots: supervisor.slots, registry, now, log, fetch, token };
   const reserve = openReserve(config.limits, log);
-  const door = { limits: operatorLimits(config.limits), reserve, log };
-  const ops = listen({ name: "ops", ...config.ops, ...door, handler: supervisorOps(operators) });
+  const door = { config, read, registry, limits: operatorLimits(config.limits), reserve, log };
+  const ops_handler = withOpsToken(supervisorOps(operators), token);
+  const ops = await openOperatorListener({ name: "ops", ...door, handler: ops_handler });
   const handler = supervisorAdmin(operators, config.admin);
-  const admin = listen({ name: "admin", ...config.admin, ...door, handler });
+  const admin = await openOperatorListener({ name: "admin", ...door, handler });
   const urls = { url: claim.url, ops_url: ops.url, admin_url: admin.url };
   const service_name = "arqon-shield-supervisor";
   const resource = telemetryResource({ service_name, node_id, version });
   const { telemetry } = config;
-  const exporting = await openMetricsExport({ registry, telemetry, resource, log, now });
+  const metrics = { registry, telemetry, resource, log, now, readTextFile: read };
+  const exporting = await openMetricsExport(metrics);
   supervisor.start();
   supervisor.ready.then(() => log.info("ready", { version, node_id, processes, ...urls }));
   const is_hopeless = await Promise.race([
@@ -292,7 +320,7 @@ if (import.meta.main) {
   const flags = ["processes", "child"] as const;
   const given = programArguments({ program: PROGRAM, help: HELP, version }, flags);
   const file = given.config;
-  const config = loadConfigFile(PROGRAM, file);
+  const config = loadConfigFile(PROGRAM, file, {}, true);
   if (config.auth.issuers.length === 0) stopWith(PROGRAM, EXIT_USAGE, `${file}: ${NO_ISSUER}`);
   const { processes = "", child: place = "" } = given;
   const child = place === "" ? undefined : argument(() => readChildOptions(place));

@@ -1,12 +1,12 @@
 /**
- * Metrics that are read off the parts of a Shield when somebody scrapes: connections by state, what
- * waits for the Spine, tenants. Those that are counted are `stats.ts`.
+ * Metrics that are read from the parts of a Shield at a scrape: connections by state, bytes that
+ * wait for the Spine, tenants. Metrics that are counted are `stats.ts`.
  */
 import type { Config } from "../shared/config/schema.ts";
-import { Gauge, scrapedGauge } from "../shared/metrics.ts";
-import type { Registry } from "../shared/metrics.ts";
+import { Gauge, scrapedGauge } from "../shared/metrics/metrics.ts";
+import type { Registry } from "../shared/metrics/metrics.ts";
 import type { Parts } from "./parts.ts";
-import { registerTenantSeries } from "./tenant_series.ts";
+import { registerTenantSeries } from "./stats/tenant_series.ts";
 
 /** Publishes connections by state: all sockets are looked at when somebody scrapes. */
 function registerConnectionStates(

@@ -1,30 +1,28 @@
-/**
- * What one Shield consists of, once it is wired together in `server.ts`. Types only.
- */
-import type { HealthCheck } from "../shared/ops.ts";
-import type { Authenticator } from "./authenticate.ts";
-import type { Bans } from "./bans.ts";
-import type { Connection } from "./connection.ts";
-import type { ConnectionTable } from "./connection_table.ts";
+/** The parts of one Shield, once `server.ts` has put them together. Types only. */
+import type { HealthCheck } from "../shared/listeners/ops.ts";
+import type { Authenticator } from "./auth/authenticate.ts";
+import type { Bans } from "./auth/bans.ts";
+import type { Connection } from "./connection/connection.ts";
+import type { ConnectionTable } from "./connection/connection_table.ts";
 import type { History } from "./durable/history.ts";
 import type { StartedDurable } from "./durable/start.ts";
-import type { Hub } from "./hub.ts";
-import type { ConnectionCounters } from "./limits.ts";
-import type { MemoryWatch } from "./memory_watch.ts";
+import type { Hub } from "./fanout/hub.ts";
+import type { ConnectionCounters } from "./connection/limits.ts";
+import type { MemoryWatch } from "./memory/memory_watch.ts";
 import type { StartedMirror } from "./mirror/start.ts";
-import type { OperationContext } from "./operations.ts";
+import type { OperationContext } from "./connection/operations.ts";
 import type { StartedOverseer } from "./policy/start.ts";
 import type { PresenceService } from "./presence/service.ts";
-import type { RateTable } from "./rates.ts";
+import type { RateTable } from "./rates/rates.ts";
 import type { StartedQuota } from "./quota/quota.ts";
-import type { StartedRevocations } from "./revocations_start.ts";
+import type { StartedRevocations } from "./admin/operations/revocations_start.ts";
 import type { StartedRoomClasses } from "./rooms/start.ts";
 import type { StartedSchemas } from "./schema/start.ts";
-import type { Settings } from "./settings.ts";
-import type { Signals } from "./signals.ts";
+import type { Settings } from "./settings/settings.ts";
+import type { Signals } from "./signals/signals.ts";
 import type { ClientSocket, SocketServer } from "./socket/client_socket.ts";
-import type { ShieldStats } from "./stats.ts";
-import type { TenantTable } from "./tenant_stats.ts";
+import type { ShieldStats } from "./stats/stats.ts";
+import type { TenantTable } from "./stats/tenant_stats.ts";
 
 /** What others are built on, started before them. */
 export interface Foundation {

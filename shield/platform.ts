@@ -1,6 +1,6 @@
 /** What a start says about the platform parts: a disabled one is skipped with a warning. */
 import type { Config } from "../shared/config/schema.ts";
-import type { Logger } from "../shared/log.ts";
+import type { Logger } from "../shared/logs/log.ts";
 
 /** Warns of each part that the configuration switches off. */
 export function announcePlatform(platform: Config["platform"], log: Logger): void {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
 import { announcePlatform } from "./platform.ts";
-import { keptLog } from "./test_spine.ts";
+import { keptLog } from "./testing/spine.ts";
 
 const MAPPING = { subject: "in.t.acme.r.*", schema_id: "chat", message: "chat.v1.Message" };
 

@@ -1,13 +1,15 @@
 /** What a Shield says of itself: its status for admins, its checks for probes. Reads, changes nothing. */
-import type { HealthCheck } from "../shared/ops.ts";
-import type { Spine } from "../shared/spine/spine.ts";
+import type { HealthCheck } from "../shared/listeners/ops.ts";
+import type { Spine } from "../shared/spine/contract/spine.ts";
 import { plural } from "../shared/plural.ts";
-import type { ShieldStatus } from "./admin_status.ts";
+import type { ShieldStatus } from "./admin/operations/admin_status.ts";
 import type { Parts } from "./parts.ts";
 
 /** What a report needs besides the parts. */
 export interface ReportOptions {
   readonly spine: Pick<Spine, "status">;
+  /** Whether the Spine stores what it is given; absent: nobody asks it. */
+  readonly storage?: () => HealthCheck;
   readonly version: string;
   /** Unix ms. */
   readonly now: () => number;
@@ -38,7 +40,7 @@ export function statusOf({ version, now, spine }: ReportOptions, parts: Parts): 
 
 /** What readiness asks; the process is ready when all are ok. */
 export function checksOf(
-  { spine }: Pick<ReportOptions, "spine">,
+  { spine, storage }: Pick<ReportOptions, "spine" | "storage">,
   parts: Parts,
 ): Record<string, HealthCheck> {
   const { state, since_ms, engine, server } = spine.status;
@@ -57,6 +59,7 @@ export function checksOf(
       since_ms,
       detail: `${engine} ${state}${server === undefined ? "" : ` (${server})`}`,
     },
+    ...(storage === undefined ? {} : { storage: storage() }),
     keys: {
       ok: missing.length === 0,
       since_ms: Math.max(started_ms, ...keys.map((key) => key.loaded_ms)),

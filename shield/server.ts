@@ -3,73 +3,74 @@
  * file and no clock itself; `main.ts` and the dev bus hand everything in.
  */
 import { ArqonError } from "@arqon/proto";
-import { BANS_BUCKET } from "../shared/bans.ts";
+import { BANS_BUCKET } from "../shared/records/bans.ts";
 import { operatorTenants } from "../shared/config/operators.ts";
 import type { Config } from "../shared/config/schema.ts";
 import type { Random } from "../shared/ids.ts";
 import { connectionId } from "../shared/ids.ts";
-import type { Logger } from "../shared/log.ts";
-import type { Logging } from "../shared/logging.ts";
-import type { Registry } from "../shared/metrics.ts";
-import type { HealthCheck } from "../shared/ops.ts";
-import type { KeyValue, Spine } from "../shared/spine/spine.ts";
-import { createAdmission } from "./admission_gate.ts";
-import { handleAdmin } from "./admin.ts";
-import { openAdminGates } from "./admin_rates.ts";
-import type { AdminPart } from "./admin.ts";
-import type { ShieldStatus } from "./admin_status.ts";
+import type { Logger } from "../shared/logs/log.ts";
+import type { Logging } from "../shared/logs/logging.ts";
+import type { Registry } from "../shared/metrics/metrics.ts";
+import type { HealthCheck } from "../shared/listeners/ops.ts";
+import type { KeyValue, Spine } from "../shared/spine/contract/spine.ts";
+import { createAdmission } from "./rates/admission_gate.ts";
+import { handleAdmin } from "./admin/admin.ts";
+import { openAdminGates } from "./admin/operations/admin_rates.ts";
+import type { AdminPart } from "./admin/admin.ts";
+import type { ShieldStatus } from "./admin/operations/admin_status.ts";
 import { startAudit } from "./audit/start.ts";
-import { createAuthenticator } from "./authenticate.ts";
-import type { Authenticator } from "./authenticate.ts";
-import { Bans } from "./bans.ts";
-import { bansPart } from "./bans_api.ts";
-import { PendingRequests } from "./client_api/pending.ts";
-import { startClientApi } from "./client_api/start.ts";
-import { ConnectionTable } from "./connection_table.ts";
+import { backupPart } from "./admin/operations/backup_api.ts";
+import { createAuthenticator } from "./auth/authenticate.ts";
+import type { Authenticator } from "./auth/authenticate.ts";
+import { Bans } from "./auth/bans.ts";
+import { bansPart } from "./admin/operations/bans_api.ts";
+import { PendingRequests } from "./http/pending.ts";
+import { startClientApi } from "./http/start.ts";
+import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain, requireHarmless } from "./drain.ts";
 import { createHistory } from "./durable/history.ts";
 import { startDurable } from "./durable/start.ts";
-import { FlushQueue } from "./flush_queue.ts";
-import { handleRequest } from "./http.ts";
-import type { HttpContext } from "./http.ts";
-import { Hub } from "./hub.ts";
-import type { Identity } from "./identity.ts";
-import { startInspect } from "./inspect/start.ts";
+import { FlushQueue } from "./connection/flush_queue.ts";
+import { handleRequest } from "./http/http.ts";
+import type { HttpContext } from "./http/http.ts";
+import { Hub } from "./fanout/hub.ts";
+import type { Identity } from "./auth/identity.ts";
+import { startInspect } from "./admin/inspect/start.ts";
 import { isMirrorPath, startMirror } from "./mirror/start.ts";
-import { createConnectionCounters } from "./limits.ts";
-import { commitOperation, prepareOperation } from "./operations.ts";
-import { Pump } from "./outbox.ts";
+import { createConnectionCounters } from "./connection/limits.ts";
+import { commitOperation, prepareOperation } from "./connection/operations.ts";
+import { Pump } from "./fanout/outbox.ts";
 import { announcePlatform } from "./platform.ts";
 import { isPolicyPath } from "./policy/admin_api.ts";
 import { startOverseer } from "./policy/start.ts";
 import { registerParts } from "./part_metrics.ts";
 import type { Foundation, Parts } from "./parts.ts";
-import { RateTable } from "./rates.ts";
+import { RateTable } from "./rates/rates.ts";
 import { checksOf, statusOf } from "./report.ts";
 import type { StartedOverseer } from "./policy/start.ts";
 import { PresenceFrames } from "./presence/frames.ts";
 import { startPresence } from "./presence/service.ts";
-import { refusingRevoked } from "./revocations.ts";
-import { isRevocationsPath, startRevocations } from "./revocations_start.ts";
-import { isSchemaPath } from "./schema/admin_api.ts";
+import { refusingRevoked } from "./auth/revocations.ts";
+import { isRevocationsPath, startRevocations } from "./admin/operations/revocations_start.ts";
+import { isSchemaPath } from "./schema/admin/admin_api.ts";
 import { startSchemas } from "./schema/start.ts";
 import { startQuota } from "./quota/quota.ts";
-import { orderOn } from "./room_order.ts";
+import { orderOn } from "./message/room_order.ts";
 import { isRoomsPath, startRoomClasses } from "./rooms/start.ts";
-import { openSettings } from "./settings.ts";
-import { SignalWrites } from "./signal_writes.ts";
-import { startSignals } from "./signals.ts";
-import { startMemoryWatch } from "./memory_start.ts";
+import { openSettings } from "./settings/settings.ts";
+import { SignalWrites } from "./signals/signal_writes.ts";
+import { startSignals } from "./signals/signals.ts";
+import { startMemoryWatch } from "./memory/memory_start.ts";
 import type { SocketServer } from "./socket/client_socket.ts";
 import { openSockets } from "./socket/open.ts";
-import { createStats, registerStats } from "./stats.ts";
-import { TenantTable } from "./tenant_stats.ts";
-import { leave, leaveAll } from "./subscribe.ts";
-import type { Traces } from "./traces.ts";
-import { SWEEP_MS, Sweeper } from "./sweep.ts";
-import { createTap } from "./tap.ts";
-import { createUpgrade } from "./upgrade.ts";
-import type { UpgradeContext } from "./upgrade.ts";
+import { createStats, registerStats } from "./stats/stats.ts";
+import { TenantTable } from "./stats/tenant_stats.ts";
+import { leave, leaveAll } from "./connection/subscribe.ts";
+import type { Traces } from "./traces/traces.ts";
+import { SWEEP_MS, Sweeper } from "./connection/sweep.ts";
+import { createTap } from "./message/tap.ts";
+import { createUpgrade } from "./connection/upgrade.ts";
+import type { UpgradeContext } from "./connection/upgrade.ts";
 
 /** A node without an issuer's keys is not ready, so no token will make it ask: it asks itself. */
 const WARM_MS = 5_000;
@@ -102,6 +103,8 @@ export interface ShieldOptions {
   readonly logging?: Pick<Logging, "levels" | "setLevel">;
   /** An operator drains this process: does what SIGTERM does. Absent: it cannot be. */
   readonly onDrain?: (by: string) => void;
+  /** Whether the Spine stores what it is given, for readiness; absent: it is not asked. */
+  readonly storage?: () => HealthCheck;
   /** Absent: nothing is traced. */
   readonly traces?: Traces | undefined;
   /** Reads key files, at start only. */
@@ -217,7 +220,7 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
       commitOperation(operations, connection, operation, added),
     requireNotBanned: (identity) => requireEntry(parts, identity),
     isDraining: () => parts.draining_ms > 0,
-    leaveAll: (connection, code) => leaveAll(operations, connection, code),
+    leaveAll: (connection, code) => leaveAll(operations, connection, code, parts.draining_ms > 0),
     onClosed: (socket, connection) => parts.memory?.onClosed(socket, connection),
   };
 }
@@ -250,7 +253,7 @@ function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
 }
 
 /** Resolves once what tenants have set is known, and its schemas. Rejects with `spine-unavailable`. */
-async function lay(options: ShieldOptions): Promise<Foundation> {
+async function openFoundation(options: ShieldOptions): Promise<Foundation> {
   const { config, random } = options;
   const node_id = config.server.node_id ?? connectionId(random).replace(/^c/, "shield-");
   const settings = await openSettings(options);
@@ -292,13 +295,12 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   announcePlatform(config.platform, log);
   const { auth, limits } = config;
   const keys = await createAuthenticator({ ...options, auth, limits });
-  const foundation = await lay(options);
+  const foundation = await openFoundation(options);
   const revocations = foundation.revocations.held;
   const authenticator = refusingRevoked(keys, revocations);
   const { candidates } = foundation.mirroring;
-  const overseer = { ...options, candidates, log: options.overseer_log };
-  const policies = await startOverseer(overseer);
-  const bans = await spine.keyValue(BANS_BUCKET);
+  const policies = await startOverseer({ ...options, candidates, log: options.overseer_log });
+  const bans = await spine.keyValue(BANS_BUCKET, { leaves_stream: true });
   const sockets = await openSockets(config, options.registry);
   const parts = assemble(options, foundation, authenticator, policies, bans, sockets);
   registerParts(parts, config.telemetry, options.registry);
@@ -308,8 +310,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     parts.signals.onRevocations((identity) => revocations.find(identity));
   });
   const http = httpContext(options, parts);
-  const status = () => statusOf(options, parts);
-  const checks = () => checksOf(options, parts);
+  const [status, checks] = [() => statusOf(options, parts), () => checksOf(options, parts)];
   const inspect = startInspect({ ...options, checks }, parts);
   // Before the others: policies have a path below theirs.
   const audited = startAudit({ ...options, node_id: parts.node_id });
@@ -317,8 +318,9 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const reach = { ...config.admin, operator_tenants: operatorTenants(config) };
   const operators = { authenticator, admin: reach, log, status, ...gates };
   const banned = bansPart({ bans: parts.bans, bucket: bans, node_id: parts.node_id, log });
-  const own = [inspect.part, banned, audited.part];
-  const admin = { ...operators, audit: audited.trail, parts: [...own, ...adminParts(parts)] };
+  const backup = backupPart({ ...options, node_id: parts.node_id });
+  const answering = [inspect.part, banned, backup, audited.part, ...adminParts(parts)];
+  const admin = { ...operators, audit: audited.trail, parts: answering };
   await Promise.all([authenticator.warm(), parts.bans.ready, revocations.ready, spine.flush()]);
   inspect.begin();
   parts.memory = startMemoryWatch(options, parts, bans);

@@ -22,7 +22,15 @@ export function failuresAfter(
   return served_ms >= reset_ms ? 1 : failures + 1;
 }
 
-/** The pause after so many failures in a row, 1 or more: twice as long each time. */
-export function pauseAfter(failures: number, { first_ms, max_ms }: BackoffOptions): number {
-  return Math.min(max_ms, first_ms * 2 ** Math.min(failures - 1, 30));
+/**
+ * The pause after so many failures in a row, 1 or more: twice as long each time, and half of it by chance,
+ * so that processes that died together do not start together. `random` is in [0, 1).
+ */
+export function pauseAfter(
+  failures: number,
+  { first_ms, max_ms }: BackoffOptions,
+  random: () => number,
+): number {
+  const whole = Math.min(max_ms, first_ms * 2 ** Math.min(failures - 1, 30));
+  return Math.round(whole / 2 + random() * whole / 2);
 }

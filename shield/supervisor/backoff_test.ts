@@ -2,9 +2,11 @@
 import assert from "node:assert/strict";
 import { BACKOFF, failuresAfter, pauseAfter } from "./backoff.ts";
 
-Deno.test("pauses double from the first to the longest, and stay there", () => {
-  const pauses = [1, 2, 3, 4, 5, 6, 7, 8, 1_000].map((failures) => pauseAfter(failures, BACKOFF));
-  assert.deepEqual(pauses, [250, 500, 1_000, 2_000, 4_000, 8_000, 15_000, 15_000, 15_000]);
+Deno.test("pauses double from the first to the longest, stay there, and are half by chance", () => {
+  const pauses = (random: number) =>
+    [1, 2, 3, 4, 5, 6, 7, 8, 1_000].map((failures) => pauseAfter(failures, BACKOFF, () => random));
+  assert.deepEqual(pauses(0), [125, 250, 500, 1_000, 2_000, 4_000, 7_500, 7_500, 7_500]);
+  assert.deepEqual(pauses(0.5), [188, 375, 750, 1_500, 3_000, 6_000, 11_250, 11_250, 11_250]);
 });
 
 Deno.test("a process that has served long enough begins anew, one that has not does not", () => {

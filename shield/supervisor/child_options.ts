@@ -10,7 +10,7 @@ export interface ChildOptions {
   readonly index: number;
   readonly processes: number;
   readonly node_id: string;
-  /** Of clients, shared by all. */
+  /** The port of clients, shared by all Shields. */
   readonly port: number;
 }
 
@@ -52,12 +52,21 @@ function objectIn(text: string): Record<string, unknown> {
   }
 }
 
+/**
+ * The table of a child: its supervisor asks on loopback and ends the operators' TLS itself; the
+ * token stays.
+ */
+function plain<Table extends Config["ops"] | Config["admin"]>(table: Table): Table {
+  const { tls_cert: _cert, tls_key: _key, ...rest } = table;
+  return rest as Table;
+}
+
 /** The node's configuration as one of its Shields has it. */
 export function childConfig(config: Config, { node_id, port }: ChildOptions): Config {
   return {
     ...config,
     server: { ...config.server, node_id, port },
-    ops: { host: LOOPBACK, port: 0 },
-    admin: { ...config.admin, host: LOOPBACK, port: 0 },
+    ops: { ...plain(config.ops), host: LOOPBACK, port: 0 },
+    admin: { ...plain(config.admin), host: LOOPBACK, port: 0 },
   };
 }

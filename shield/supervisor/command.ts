@@ -3,9 +3,10 @@
  * permission that the supervisor does not have itself.
  */
 import { fileURLToPath } from "node:url";
+import { namedFiles } from "../../shared/config/named_files.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import { denoCommand, isGranted, SERVER_FLAGS } from "../../shared/deno_command.ts";
-import type { IsGranted } from "../../shared/deno_command.ts";
+import { denoCommand, isGranted, SERVER_FLAGS } from "../../shared/process/deno_command.ts";
+import type { IsGranted } from "../../shared/process/deno_command.ts";
 
 /** What a Shield may need besides the configuration's own places. */
 export interface CommandOptions {
@@ -68,11 +69,12 @@ function readAt(path: string): Deno.PermissionDescriptor {
 }
 
 function hosts({ config }: CommandOptions): string[] {
-  const { server, nats, auth, quota } = config;
+  const { server, nats, auth, quota, telemetry } = config;
   const urls = [
     ...nats?.urls ?? [],
     ...auth.issuers.flatMap(({ jwks_url }) => jwks_url ?? []),
     ...quota === undefined ? [] : [quota.url],
+    ...telemetry.otlp_url === undefined ? [] : [telemetry.otlp_url],
   ];
   const named = urls.map((url) => {
     const { hostname, port, protocol } = new URL(url);
@@ -84,15 +86,7 @@ function hosts({ config }: CommandOptions): string[] {
 
 /** Files that a Shield reads, and the folder of the program for its policies' threads. */
 function files({ config, config_file, program }: CommandOptions): string[] {
-  const { server, nats, auth } = config;
   const root = program.startsWith("file:") ? [fileURLToPath(new URL("..", program))] : [];
-  const named = [
-    config_file,
-    server.tls_cert,
-    server.tls_key,
-    nats?.credentials_file,
-    nats?.tls_ca_file,
-    ...auth.issuers.flatMap(({ jwks_file, pem_file }) => [jwks_file, pem_file]),
-  ];
-  return [...new Set([...named.filter((path) => path !== undefined), ...root])];
+  const named = namedFiles(config).map(({ path }) => path);
+  return [...new Set([config_file, ...named, ...root])];
 }

@@ -1,10 +1,10 @@
 /** Pages of metrics made into one. */
 import assert from "node:assert/strict";
-import { Counter, Gauge, Histogram, Registry } from "../../shared/metrics.ts";
-import { PlainHistogram, registerPlainHistogram } from "../../shared/metrics_plain.ts";
-import { parsePage } from "../../tests/metrics_page.ts";
-import { registerTenantSeries } from "../tenant_series.ts";
-import { TenantTable } from "../tenant_stats.ts";
+import { Counter, Gauge, Histogram, Registry } from "../../shared/metrics/metrics.ts";
+import { PlainHistogram, registerPlainHistogram } from "../../shared/metrics/metrics_plain.ts";
+import { parsePage } from "../../tests/peers/metrics_page.ts";
+import { registerTenantSeries } from "../stats/tenant_series.ts";
+import { TenantTable } from "../stats/tenant_stats.ts";
 import { mergePages } from "./exposition.ts";
 
 async function page(opened: number, reason?: string): Promise<string> {

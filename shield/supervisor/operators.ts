@@ -4,12 +4,13 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Registry } from "prom-client";
-import type { Logger } from "../../shared/log.ts";
-import { exposition } from "../../shared/metrics.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { exposition } from "../../shared/metrics/metrics.ts";
+import type { OpsToken } from "../../shared/listeners/ops_token.ts";
 import { problemResponse } from "../../shared/problem.ts";
-import { requireOwnName } from "../admin_host.ts";
-import type { AdminNames } from "../admin_host.ts";
-import { requireOwnSite, withSafety } from "../admin_safety.ts";
+import { requireOwnName } from "../admin/routing/admin_host.ts";
+import type { AdminNames } from "../admin/routing/admin_host.ts";
+import { requireOwnSite, withSafety } from "../admin/routing/admin_safety.ts";
 import { mergePages } from "./exposition.ts";
 import type { Slot } from "./slot.ts";
 
@@ -25,6 +26,8 @@ export interface OperatorOptions {
   readonly now: () => number;
   readonly log: Logger;
   readonly fetch: typeof fetch;
+  /** What the Shields ask of who reads their ops listeners; absent: nothing. */
+  readonly token?: OpsToken | undefined;
   /** How long a Shield may take to answer. */
   readonly timeout_ms?: number;
 }
@@ -59,7 +62,9 @@ async function ask(options: OperatorOptions, place: Place, path: string): Promis
   const { ports } = place;
   if (ports === undefined) return { place, status: 0, body: "" };
   try {
+    const token = options.token?.();
     const response = await options.fetch(`http://127.0.0.1:${ports.ops_port}${path}`, {
+      ...(token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } }),
       signal: AbortSignal.timeout(options.timeout_ms ?? TIMEOUT_MS),
     });
     return { place, status: response.status, body: await readText(response) };

@@ -1,10 +1,10 @@
 /** One page, one health and one admin API over real listeners, of which some fail. */
 import assert from "node:assert/strict";
-import { listen } from "../../shared/listen.ts";
-import type { Handler } from "../../shared/http_handler.ts";
-import type { Listener } from "../../shared/listen.ts";
-import { createLogger } from "../../shared/log.ts";
-import { createMetrics } from "../../shared/metrics.ts";
+import { listen } from "../../shared/listeners/listen.ts";
+import type { Handler } from "../../shared/listeners/http_handler.ts";
+import type { Listener } from "../../shared/listeners/listen.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { createMetrics } from "../../shared/metrics/metrics.ts";
 import { supervisorAdmin, supervisorOps } from "./operators.ts";
 import type { OperatorOptions } from "./operators.ts";
 import type { SlotState } from "./slot.ts";

@@ -2,7 +2,7 @@
  * The place of one Shield: starts its process, hears that it serves, and starts another one after a
  * pause when it has ended. Asks nothing over the network; `operators.ts` does.
  */
-import type { Logger } from "../../shared/log.ts";
+import type { Logger } from "../../shared/logs/log.ts";
 import { failuresAfter, pauseAfter } from "./backoff.ts";
 import type { BackoffOptions } from "./backoff.ts";
 import { readChildPorts } from "./child_options.ts";
@@ -23,12 +23,14 @@ export interface SlotOptions {
   /** Starts its process, with stdin and stdout piped. May throw. */
   readonly spawn: () => ChildProcess;
   readonly backoff: BackoffOptions;
+  /** In [0, 1). */
+  readonly random: () => number;
   /** Monotonic ms. */
   readonly now: () => number;
   readonly log: Logger;
-  /** It cannot ever start: exit code 2 before it has served. */
+  /** Called when the Shield can never start: exit code 2 before it has served. */
   readonly onHopeless: () => void;
-  /** It serves. */
+  /** Called when the Shield serves. */
   readonly onServing: () => void;
 }
 
@@ -126,10 +128,10 @@ export class Slot {
 
   #startLater(served_ms: number): void {
     if (this.#stopping) return;
-    const { backoff, log } = this.#options;
+    const { backoff, log, random } = this.#options;
     this.#state = "waiting";
     this.#failures = failuresAfter(this.#failures, served_ms, backoff);
-    const pause_ms = pauseAfter(this.#failures, backoff);
+    const pause_ms = pauseAfter(this.#failures, backoff, random);
     log.info("a process is started again", { ...this.#fields(), pause_ms });
     this.#timer = setTimeout(() => {
       this.restarts++;

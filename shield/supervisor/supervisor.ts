@@ -4,8 +4,8 @@
  */
 import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
-import type { Logger } from "../../shared/log.ts";
-import { scrapedCounters } from "../../shared/metrics_plain.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
 import { BACKOFF } from "./backoff.ts";
 import type { BackoffOptions } from "./backoff.ts";
 import type { ChildOptions } from "./child_options.ts";
@@ -13,16 +13,16 @@ import { Slot } from "./slot.ts";
 import type { ChildProcess } from "./slot.ts";
 
 /** Most Shields of one supervisor. */
-export const PROCESSES_MAX = 64;
+const PROCESSES_MAX = 64;
 /** After `drain_timeout_ms`: what a Shield may take to end by itself before it is killed. */
 const KILL_MS = 5_000;
 
 /** What a supervisor is made from. */
 export interface SupervisorOptions {
   readonly processes: number;
-  /** Of the node; the Shields add `-0`, `-1`, … */
+  /** The id of the node; the Shields add `-0`, `-1`, … */
   readonly node_id: string;
-  /** Of clients. */
+  /** The port of clients. */
   readonly port: number;
   /** Starts one Shield, with stdin and stdout piped. */
   readonly spawn: (child: ChildOptions) => ChildProcess;
@@ -32,6 +32,8 @@ export interface SupervisorOptions {
   readonly log: Logger;
   readonly registry: Registry;
   readonly backoff?: BackoffOptions;
+  /** For the jitter of its pauses, in [0, 1); absent: `Math.random`. */
+  readonly random?: () => number;
 }
 
 /** The running Shields. */
@@ -45,7 +47,7 @@ export interface Supervisor {
   readonly hopeless: Promise<void>;
   /** Lets all drain; those that do not end in time are killed. True when all ended with 0. */
   stop(): Promise<boolean>;
-  /** At once. */
+  /** Ends the process at once. */
   kill(): void;
 }
 
@@ -69,6 +71,7 @@ export function supervise(options: SupervisorOptions): Supervisor {
       node_id: child.node_id,
       spawn: () => options.spawn(child),
       backoff: options.backoff ?? BACKOFF,
+      random: options.random ?? Math.random,
       now: options.now,
       log,
       onHopeless: hopeless.resolve,

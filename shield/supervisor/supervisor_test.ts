@@ -1,7 +1,7 @@
 /** Processes that die, hang or cannot start, as a supervisor meets them: small real programs. */
 import assert from "node:assert/strict";
-import { createLogger } from "../../shared/log.ts";
-import { Registry } from "../../shared/metrics.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { Registry } from "../../shared/metrics/metrics.ts";
 import { readProcesses, supervise } from "./supervisor.ts";
 import type { Supervisor } from "./supervisor.ts";
 
@@ -30,6 +30,8 @@ function run(scripts: readonly string[], processes = 1, drain_timeout_ms = 60_00
     now: () => performance.now(),
     registry,
     backoff: { first_ms: 5, max_ms: 20, reset_ms: 60_000 },
+    // No jitter: half of a pause is by chance.
+    random: () => 1 - 2 ** -20,
     log: createLogger({
       level: "info",
       format: "logfmt",

@@ -1,0 +1,341 @@
+/**
+ * What a process does when its memory grows towards its limit: it asks clients whether they are
+ * alive, sends away those that do not answer, and names those that do not even leave. A state
+ * machine without clock, timers and sockets of its own; `memory_watch.ts` runs it.
+ */
+import { Leaving } from "./memory_leaving.ts";
+import type { Leaver } from "./memory_leaving.ts";
+import { pauseFor } from "./memory_pace.ts";
+
+/** From this part of `[limits] memory_bytes` on, every socket is asked. */
+const ASK_AT = 0.45;
+/** From this part on, clients that do not answer are sent away. */
+const PART_AT = 0.55;
+/** Above this, if it still grows, without the whole time to answer. */
+const PRESS_AT = 0.65;
+/** Above this the process begins to end, also before anybody is judged. */
+const LEAVE_AT = 0.7;
+/** Above this it begins to end, also when nobody is silent. */
+const END_AT = 1;
+/** Above this it does not wait for an orderly end, once those who were sent away are judged. */
+export const ABORT_AT = 1.4;
+/** Above this it waits for nothing. */
+export const GIVE_UP_AT = 2;
+/** How long a client has to answer a PING, and how long where memory is short. */
+export const ANSWER_MS = 2_000;
+const ANSWER_SHORT_MS = 500;
+/** How long a client has to answer a close frame. */
+export const LEAVE_MS = 2_000;
+/** The end begins no earlier, so that whoever answers at once can free the memory. */
+const LEAVE_SHORT_MS = 500;
+const TIMES = { leave_ms: LEAVE_MS, answer_ms: LEAVE_SHORT_MS };
+/** How long an orderly end may take. */
+export const END_MS = 10_000;
+/** Rest between two rounds that found nobody guilty, unless memory grows, in ms. */
+const REST_MS = 5_000;
+/** What counts as growing: part of the limit. */
+const GROWTH = 0.05;
+/** Unfinished messages must hold this part of the limit, or it is not they. */
+const HELD = 0.2;
+/** What a client that leaves must have held to be guilty: part of the limit, and whole messages. */
+const WEIGHT = 0.01;
+const WEIGHT_MESSAGES = 4;
+/** Unfinished bytes of a client that count for nothing, where they are known. */
+const SMALL_BYTES = 65_536;
+/**
+ * How many looks at the sockets it takes, at least, to see whether those who were sent away go at
+ * once.
+ */
+const LOOKS = 2;
+/** With fewer looks left before the end, each is one too many. */
+const FEW_LOOKS = 8;
+/** The longest that the process stops reading at a time while it serves. Policies may take 250 ms. */
+export const PAUSE_MS = 200;
+/**
+ * The pause at the end, when there is nothing left to wait for, in ms: each step of the end takes
+ * turns.
+ */
+const LAST_PAUSE_MS = 20;
+
+/** One reading of the process's memory. */
+export interface Reading {
+  /** Unix ms. */
+  readonly now_ms: number;
+  /** Resident memory. */
+  readonly rss_bytes: number;
+  /** What the JavaScript heap and its buffers account for. */
+  readonly own_bytes: number;
+}
+
+/** One socket that is not closed, and what is known of its peer. */
+export interface Suspect extends Leaver {
+  /** Unix ms of the last complete message; 0 when there was none. */
+  readonly heard_ms: number;
+  /** The connection has ended: its socket waits for the peer's close frame. */
+  readonly ended: boolean;
+  ping(): void;
+  /** Cuts it off; called only where `unfinished_bytes` is known. */
+  terminate(): void;
+}
+
+/** What the guard wants done. At most one a sample. */
+export type Action<S extends Suspect> =
+  | { readonly kind: "none" }
+  /** Everybody was asked. */
+  | { readonly kind: "asked"; readonly clients: number }
+  /** Clients that did not answer were sent away. */
+  | { readonly kind: "parted"; readonly clients: number }
+  /** These were cut off, and are guilty. */
+  | { readonly kind: "cut"; readonly guilty: readonly S[] }
+  /** The process must end. `judged`: all of the guilty are known; else `judged` follows. */
+  | { readonly kind: "end"; readonly judged: boolean; readonly guilty: readonly S[] }
+  /** While it ends: these did not leave, and are guilty. */
+  | { readonly kind: "judged"; readonly guilty: readonly S[] }
+  /** Much memory is in use, but not by unfinished messages. */
+  | { readonly kind: "unexplained" }
+  /** The process must end without waiting for anything. */
+  | { readonly kind: "abort" };
+
+const NONE = { kind: "none" } as const;
+
+type State<S extends Suspect> =
+  | { readonly name: "calm"; readonly until_ms: number; readonly below: number }
+  | { readonly name: "asking"; readonly since_ms: number; readonly press_at: number }
+  | { readonly name: "parting"; readonly since_ms: number; readonly leaving: Leaving<S> }
+  | {
+    readonly name: "ending";
+    readonly since_ms: number;
+    /** Undefined when they are judged, or nobody is to be. */
+    readonly leaving: Leaving<S> | undefined;
+  };
+
+/** What a process may take. */
+export interface MemoryLimits {
+  readonly memory_bytes: number;
+  /** The longest message that is taken. */
+  readonly max_frame_bytes: number;
+}
+
+/** One process's guard. Times in Unix ms. */
+export class MemoryGuard<S extends Suspect> {
+  readonly #limit_bytes: number;
+  readonly #weight_bytes: number;
+  readonly #suspects: () => Iterable<S>;
+  #state: State<S> = { name: "calm", until_ms: 0, below: 0 };
+  #last: Reading | undefined;
+  /** The least that neither heap nor buffers accounted for: the runtime itself. */
+  #floor_bytes = Infinity;
+
+  /** `suspects` are all sockets that are not closed. */
+  constructor({ memory_bytes, max_frame_bytes }: MemoryLimits, suspects: () => Iterable<S>) {
+    this.#limit_bytes = memory_bytes;
+    this.#weight_bytes = Math.max(WEIGHT * memory_bytes, WEIGHT_MESSAGES * max_frame_bytes);
+    this.#suspects = suspects;
+  }
+
+  /** True while nothing is wrong: then it is enough to sample rarely. */
+  get calm(): boolean {
+    return this.#state.name === "calm";
+  }
+
+  /** Takes one reading. */
+  sample(reading: Reading): Action<S> {
+    const { now_ms, rss_bytes, own_bytes } = reading;
+    this.#floor_bytes = Math.min(this.#floor_bytes, rss_bytes - own_bytes);
+    const used = rss_bytes / this.#limit_bytes;
+    const state = this.#state;
+    switch (state.name) {
+      case "calm":
+        if (used >= END_AT) return this.#overrun(reading, this.#last?.now_ms ?? now_ms);
+        if (used < ASK_AT || (now_ms < state.until_ms && used < state.below)) return NONE;
+        return this.#isHeld(reading, this.#suspects())
+          ? this.#ask(now_ms, used)
+          : this.#rest(now_ms, REST_MS, used, used >= PART_AT);
+      case "asking":
+        if (used >= END_AT) return this.#overrun(reading, state.since_ms);
+        if (used < ASK_AT) return this.#rest(now_ms, 0, used);
+        return now_ms - state.since_ms >= this.#answer_ms(reading, state.press_at)
+          ? this.#part(reading, used, state.since_ms)
+          : NONE;
+      case "parting":
+        state.leaving.tell(now_ms);
+        if (state.leaving.isOver(now_ms)) return this.#judge(now_ms, used, state.leaving);
+        return this.#isPressed(used, now_ms - state.since_ms) && !state.leaving.can_cut
+          ? this.#end(now_ms, state.leaving)
+          : NONE;
+      case "ending":
+        return this.#sampleEnding(now_ms, used, state.since_ms, state.leaving);
+      default:
+        return state satisfies never;
+    }
+  }
+
+  /** Whether a socket that has closed and freed so many bytes belonged to a guilty one. */
+  isGuilty(suspect: S, freed_bytes: number): boolean {
+    const state = this.#state;
+    return (state.name === "parting" || state.name === "ending") &&
+      state.leaving?.has(suspect) === true && freed_bytes >= this.#weight_bytes;
+  }
+
+  /**
+   * How long the process must stop reading for the memory not to be gone before judgement, in ms: it
+   * is the only thing that slows a peer down. 0 while it has time.
+   */
+  pause_ms(reading: Reading): number {
+    const last = this.#last;
+    this.#last = reading;
+    const state = this.#state;
+    const { now_ms, rss_bytes } = reading;
+    // What was said in this turn goes out with the next one.
+    if (state.name === "calm" || last === undefined || state.since_ms === now_ms) return 0;
+    const [left_ms, ceiling, longest_ms] = waitOf(state, now_ms, this.#hasTime(reading, last));
+    // As above: not everybody has been told.
+    if (left_ms === Infinity) return 0;
+    return pauseFor({
+      grown_bytes: rss_bytes - last.rss_bytes,
+      took_ms: now_ms - last.now_ms,
+      left_ms,
+      left_bytes: ceiling * this.#limit_bytes - rss_bytes,
+      longest_ms,
+    });
+  }
+
+  /** Whether the memory lasts for many more looks like the last one. */
+  #hasTime({ rss_bytes }: Reading, last = this.#last): boolean {
+    const grown_bytes = rss_bytes - (last?.rss_bytes ?? rss_bytes);
+    return rss_bytes + FEW_LOOKS * grown_bytes < END_AT * this.#limit_bytes;
+  }
+
+  #answer_ms(reading: Reading, press_at: number): number {
+    const is_calm = reading.rss_bytes < press_at * this.#limit_bytes && this.#hasTime(reading);
+    return is_calm ? ANSWER_MS : ANSWER_SHORT_MS;
+  }
+
+  #rest(now_ms: number, rest_ms: number, used: number, unexplained = false): Action<S> {
+    this.#state = { name: "calm", until_ms: now_ms + rest_ms, below: used + GROWTH };
+    return unexplained ? { kind: "unexplained" } : NONE;
+  }
+
+  /** Whether unfinished messages can be what takes the memory. */
+  #isHeld({ rss_bytes, own_bytes }: Reading, suspects: Iterable<S>): boolean {
+    let held_bytes = rss_bytes - own_bytes - this.#floor_bytes;
+    for (const { unfinished_bytes = 0 } of suspects) held_bytes += unfinished_bytes;
+    return held_bytes >= HELD * this.#limit_bytes;
+  }
+
+  #ask(now_ms: number, used: number): Action<S> {
+    const press_at = Math.max(PRESS_AT, used + GROWTH);
+    this.#state = { name: "asking", since_ms: now_ms, press_at };
+    let clients = 0;
+    for (const suspect of this.#suspects()) {
+      if (suspect.ended || isInnocent(suspect)) continue;
+      suspect.ping();
+      clients++;
+    }
+    return { kind: "asked", clients };
+  }
+
+  #part(reading: Reading, used: number, asked_ms: number): Action<S> {
+    const { now_ms } = reading;
+    const silent = this.#unheard(asked_ms);
+    const theirs = silent.length > 0 && this.#isHeld(reading, silent);
+    if (!theirs || used < PART_AT) {
+      // Asked again after a while, for as long as there is so much.
+      return this.#rest(now_ms, REST_MS, used, !theirs);
+    }
+    const leaving = new Leaving(silent, TIMES);
+    // The limit would be passed before anything is seen.
+    if (!leaving.can_cut && used + LOOKS * this.#growth(reading) >= END_AT) {
+      return this.#end(now_ms, leaving);
+    }
+    leaving.tell(now_ms);
+    this.#state = { name: "parting", since_ms: now_ms, leaving };
+    return { kind: "parted", clients: silent.length };
+  }
+
+  #judge(now_ms: number, used: number, leaving: Leaving<S>): Action<S> {
+    const guilty = leaving.remaining();
+    // Whoever had it has left with it; those who are still here are gone from the network.
+    if (used < PART_AT) return this.#rest(now_ms, 0, used);
+    if (guilty.length === 0) return this.#rest(now_ms, REST_MS, used, true);
+    if (!leaving.can_cut) {
+      this.#end(now_ms, undefined);
+      return { kind: "end", judged: true, guilty };
+    }
+    for (const suspect of guilty) suspect.terminate();
+    this.#rest(now_ms, 0, used);
+    return { kind: "cut", guilty };
+  }
+
+  /**
+   * So much came at once that there is no time for questions: the process ends, and clients that
+   * were silent with it.
+   */
+  #overrun(reading: Reading, since_ms: number): Action<S> {
+    const silent = this.#unheard(since_ms);
+    const theirs = silent.length > 0 && this.#isHeld(reading, silent);
+    return this.#end(reading.now_ms, theirs ? new Leaving(silent, TIMES) : undefined);
+  }
+
+  /** Without anybody to judge, nobody is guilty: the limit may simply be too low. */
+  #end(now_ms: number, leaving: Leaving<S> | undefined): Action<S> {
+    leaving?.tell(now_ms);
+    this.#state = { name: "ending", since_ms: now_ms, leaving };
+    return { kind: "end", judged: leaving === undefined, guilty: [] };
+  }
+
+  #sampleEnding(
+    now_ms: number,
+    used: number,
+    since_ms: number,
+    leaving: Leaving<S> | undefined,
+  ): Action<S> {
+    const most = leaving === undefined ? ABORT_AT : GIVE_UP_AT;
+    if (used >= most || now_ms - since_ms >= END_MS) return { kind: "abort" };
+    leaving?.tell(now_ms);
+    if (leaving?.isOver(now_ms) !== true) return NONE;
+    this.#state = { name: "ending", since_ms, leaving: undefined };
+    return { kind: "judged", guilty: used < PART_AT ? [] : leaving.remaining() };
+  }
+
+  /** Since the last reading, as a part of the limit. */
+  #growth({ rss_bytes }: Reading): number {
+    return (rss_bytes - (this.#last?.rss_bytes ?? rss_bytes)) / this.#limit_bytes;
+  }
+
+  /** Whether the end must begin before those who were sent away had their time. */
+  #isPressed(used: number, waited_ms: number): boolean {
+    return used >= END_AT || (used >= LEAVE_AT && waited_ms >= LEAVE_SHORT_MS);
+  }
+
+  /** The sockets that have sent no complete message since then. */
+  #unheard(since_ms: number): S[] {
+    return [...this.#suspects()].filter((suspect) =>
+      (suspect.ended || suspect.heard_ms < since_ms) && !isInnocent(suspect)
+    );
+  }
+}
+
+/** What a state waits for: how long still, which part of the limit is not to be passed meanwhile. */
+function waitOf<S extends Suspect>(
+  state: Exclude<State<S>, { name: "calm" }>,
+  now_ms: number,
+  has_time: boolean,
+): [left_ms: number, ceiling: number, longest_ms: number] {
+  if (state.name === "asking") {
+    const [wait_ms, longest_ms] = has_time ? [ANSWER_MS, PAUSE_MS] : [ANSWER_SHORT_MS, Infinity];
+    return [state.since_ms + wait_ms - now_ms, PART_AT + GROWTH, longest_ms];
+  }
+  const { leaving } = state;
+  if (leaving === undefined) return [state.since_ms + END_MS - now_ms, END_AT, LAST_PAUSE_MS];
+  const left_ms = leaving.over_ms - now_ms;
+  if (state.name === "ending") return [left_ms, END_AT, Infinity];
+  return has_time || left_ms === Infinity
+    ? [left_ms, LEAVE_AT, PAUSE_MS]
+    : [state.since_ms + LEAVE_SHORT_MS - now_ms, LEAVE_AT, Infinity];
+}
+
+/** Where it is known how much of a message has come, who holds little is no suspect. */
+function isInnocent({ unfinished_bytes }: Suspect): boolean {
+  return unfinished_bytes !== undefined && unfinished_bytes < SMALL_BYTES;
+}

@@ -1,0 +1,294 @@
+/**
+ * Runs the memory guard of one process: samples, asks, bans the guilty, ends the process. What is to
+ * be done when is `memory_guard.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Registry } from "prom-client";
+import { banKey, decodeBan, encodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { Identity } from "../auth/identity.ts";
+import { Freed } from "./memory_freed.ts";
+import { MemoryGuard } from "./memory_guard.ts";
+import type { Action, Reading, Suspect } from "./memory_guard.ts";
+import type { ClientSocket } from "../socket/client_socket.ts";
+import { bump } from "../stats/stats.ts";
+
+/** A reading costs some 0.1 ms, and a peer on a fast network brings 100 MB in this time. */
+const CALM_MS = 50;
+const ALERT_MS = 10;
+/** The shortest for which the runtime asks the system what has come. */
+const LOOK_MS = 1;
+/** Storing the bans may take so long; then the process ends without. */
+const BAN_MS = 2_000;
+/** Users that are banned at a time, those with the most sockets first. */
+const BANNED_MAX = 100;
+const REASON = "unfinished messages took the memory of the process";
+
+type Sockets = ReadonlyMap<ClientSocket, Connection>;
+
+/** What the guard needs of the process. */
+export interface MemoryWatchOptions {
+  readonly config: Pick<Config, "limits" | "server">;
+  readonly node_id: string;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** `ARQON_BANS`. */
+  readonly bans: KeyValue;
+  /** Sockets that are not closed. */
+  readonly sockets: Sockets;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Resident memory, and what heap and buffers account for. */
+  readonly readMemory: () => { rss: number; heapTotal: number; external: number };
+  /** Stops this thread for so long, in ms. */
+  readonly pause: (pause_ms: number) => void;
+  /** Much may be garbage, and nothing may be allocated that makes the engine look. */
+  readonly collect: () => void;
+  /** These sockets are not waited for any more. */
+  readonly giveUp: (sockets: readonly ClientSocket[]) => void;
+  /** The process has to end and start anew; `at_once`: without a drain. */
+  readonly onExhausted: (detail: string, at_once: boolean) => void;
+}
+
+/** A guard at work. */
+export interface MemoryWatch {
+  /** A socket has closed; to be called before its memory is freed. */
+  onClosed(socket: ClientSocket, connection: Connection): void;
+  /** Once the process ends: resolves when the guilty are banned, or it took too long. */
+  settled(): Promise<void>;
+  close(): void;
+}
+
+class SocketSuspect implements Suspect {
+  readonly socket: ClientSocket;
+  readonly connection: Connection;
+  readonly #sockets: Sockets;
+  readonly #spread_ms: number;
+
+  constructor(socket: ClientSocket, connection: Connection, sockets: Sockets, spread_ms: number) {
+    this.socket = socket;
+    this.connection = connection;
+    this.#sockets = sockets;
+    this.#spread_ms = spread_ms;
+  }
+
+  get heard_ms(): number {
+    const { received, heard_ms } = this.connection.liveness;
+    return received === 0 ? 0 : heard_ms;
+  }
+
+  get closed(): boolean {
+    return !this.#sockets.has(this.socket);
+  }
+
+  get ended(): boolean {
+    return this.connection.ended;
+  }
+
+  get unfinished_bytes(): number | undefined {
+    return this.socket.unfinished_bytes;
+  }
+
+  ping(): void {
+    if (this.connection.opened) this.connection.ping();
+  }
+
+  sendAway(): void {
+    this.connection.sendAway(this.#spread_ms);
+  }
+
+  terminate(): void {
+    this.socket.terminate();
+  }
+}
+
+/** One object a socket, so that the guard knows it again. */
+class Known {
+  readonly #suspects = new WeakMap<ClientSocket, SocketSuspect>();
+  readonly #sockets: Sockets;
+  readonly #spread_ms: number;
+
+  constructor(sockets: Sockets, spread_ms: number) {
+    this.#sockets = sockets;
+    this.#spread_ms = spread_ms;
+  }
+
+  /** The state of a socket; undefined when nobody has looked at it. */
+  get(socket: ClientSocket): SocketSuspect | undefined {
+    return this.#suspects.get(socket);
+  }
+
+  all(): SocketSuspect[] {
+    return [...this.#sockets].map(([socket, connection]) => {
+      const known = this.#suspects.get(socket);
+      if (known !== undefined) return known;
+      const suspect = new SocketSuspect(socket, connection, this.#sockets, this.#spread_ms);
+      this.#suspects.set(socket, suspect);
+      return suspect;
+    });
+  }
+}
+
+/** Starts to sample. */
+export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
+  const { config: { limits, server }, sockets, log, now, readMemory } = options;
+  const actions: Record<string, number> = {};
+  registerMetrics(options, actions);
+  const known = new Known(sockets, server.drain_ms);
+  const guard = new MemoryGuard(limits, () => known.all());
+  let timer: ReturnType<typeof setTimeout>;
+  let closed = false;
+  /** Whoever ends the process waits for it. */
+  let banning: Promise<void> = Promise.resolve();
+  const judged = Promise.withResolvers<void>();
+  const punish = (guilty: readonly SocketSuspect[]) => {
+    if (guilty.length === 0) return;
+    banning = Promise.all([banning, banAll(options, guilty, actions)]).then(() => {});
+    options.giveUp(guilty.map(({ socket }) => socket));
+  };
+  const freed = new Freed<SocketSuspect>(() => readMemory().rss, (suspect, freed_bytes) => {
+    if (!guard.isGuilty(suspect, freed_bytes)) return;
+    bump(actions, "left");
+    const { id } = suspect.connection;
+    log.warn("a client left with the memory that was missing", { connection: id });
+    punish([suspect]);
+  });
+  const act = (action: Action<SocketSuspect>, { rss_bytes }: Reading): void => {
+    if (action.kind === "none") return;
+    bump(actions, action.kind);
+    const { memory_bytes } = limits;
+    const clients = "clients" in action ? { clients: action.clients } : {};
+    const guilty = "guilty" in action ? action.guilty : [];
+    log.warn(TEXTS[action.kind], { rss_bytes, memory_bytes, ...clients });
+    punish(guilty);
+    if (action.kind === "cut" || action.kind === "unexplained") options.collect();
+    // Everybody is told to go while those who were sent away are judged, and bans are stored.
+    if (action.kind === "end") options.onExhausted(TEXTS.end, false);
+    if (action.kind === "end" ? action.judged : action.kind === "judged") judged.resolve();
+    if (action.kind === "abort") banning.then(() => options.onExhausted(TEXTS.abort, true));
+  };
+  const read = (): Reading => {
+    const { rss, heapTotal, external } = readMemory();
+    return { now_ms: now(), rss_bytes: rss, own_bytes: heapTotal + external };
+  };
+  const turn = () => {
+    if (closed) return;
+    const reading = read();
+    act(guard.sample(reading), reading);
+    const pause_ms = guard.pause_ms(reading);
+    if (pause_ms >= 1) {
+      bump(actions, "paused");
+      options.pause(pause_ms);
+    }
+    // After a pause one look is enough: each lets some more in.
+    const wait_ms = guard.calm ? CALM_MS : pause_ms >= 1 ? LOOK_MS : ALERT_MS;
+    timer = setTimeout(turn, wait_ms);
+    Deno.unrefTimer(timer);
+  };
+  turn();
+  return {
+    onClosed(socket) {
+      freed.settle();
+      const suspect = known.get(socket);
+      if (suspect !== undefined && !guard.calm) freed.closing(suspect);
+    },
+    settled: () => judged.promise.then(() => banning),
+    close() {
+      closed = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+const TEXTS = {
+  asked: "memory runs short: all clients are pinged",
+  parted: "memory runs short: clients that answered no PING are sent away",
+  cut: "clients that held the memory were cut off",
+  end: "the memory is used up: the process ends, to be started again",
+  judged: "clients did not leave, and the memory did not come back",
+  unexplained: "memory runs short, and not by unfinished messages",
+  abort: "the memory limit is passed: no time to drain",
+} as const;
+
+/** Bans the users of these sockets from their tenants, for a while. Never rejects. */
+async function banAll(
+  options: MemoryWatchOptions,
+  guilty: readonly SocketSuspect[],
+  actions: Record<string, number>,
+): Promise<void> {
+  const { log } = options;
+  const users = new Map<string, { identity: Identity; sockets: number }>();
+  for (const { connection: { identity } } of guilty) {
+    const key = `${identity.tenant_id}\n${identity.user_id}`;
+    const sockets = (users.get(key)?.sockets ?? 0) + 1;
+    users.set(key, { identity, sockets });
+  }
+  const chosen = [...users.values()].sort((a, b) => b.sockets - a.sockets).slice(0, BANNED_MAX);
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, BAN_MS);
+  const banned = chosen.map(async ({ identity, sockets }) => {
+    const { tenant_id, user_id: user } = identity;
+    try {
+      await ban(options, identity);
+      bump(actions, "banned");
+      log.warn("a user was banned", { tenant_id, user, sockets, reason: REASON });
+    } catch (error) {
+      bump(actions, "ban_failed");
+      log.error("a user could not be banned", { tenant_id, user, error });
+    }
+  });
+  await Promise.race([Promise.all(banned), late]);
+  clearTimeout(timer);
+}
+
+/** A ban that stands already, and longer, is left as it is. */
+async function ban(
+  { bans, config: { limits }, node_id, now }: MemoryWatchOptions,
+  { tenant_id, user_id }: Identity,
+): Promise<void> {
+  const key = banKey(tenant_id, EVERY_ROOM, user_id);
+  const created_ms = now();
+  const until_ms = created_ms + limits.memory_ban_seconds * 1_000;
+  const one = { user_id, room_id: EVERY_ROOM, until_ms, reason: REASON, by: node_id, created_ms };
+  // Each round trip costs memory now: mostly there is nothing yet.
+  const first = await bans.update(key, encodeBan(one), 0).catch((error) => {
+    if (error instanceof ArqonError && error.reason === "version-conflict") return undefined;
+    throw error;
+  });
+  if (first !== undefined) return;
+  const entry = await bans.get(key);
+  const old = entry && decodeBan(entry.value);
+  const longer = old !== undefined && (old.until_ms === 0 || old.until_ms >= until_ms);
+  if (!longer) await bans.put(key, encodeBan(one));
+}
+
+function registerMetrics(
+  { registry, config, sockets, readMemory }: MemoryWatchOptions,
+  actions: Record<string, number>,
+): void {
+  const gauge = (name: string, help: string, read: () => number) =>
+    scrapedGauge(registry, name, help, read);
+  gauge("shield_memory_bytes", "Resident memory of the process.", () => readMemory().rss);
+  gauge(
+    "shield_memory_limit_bytes",
+    "What it may be: [limits] memory_bytes.",
+    () => config.limits.memory_bytes,
+  );
+  gauge(
+    "shield_lingering_sockets",
+    "Sockets whose connection has ended and whose peer has not closed yet.",
+    () => [...sockets.values()].filter(({ ended }) => ended).length,
+  );
+  scrapedFamily(
+    registry,
+    "shield_memory_guard_total",
+    "What the memory guard did.",
+    "action",
+    () => actions,
+  );
+}

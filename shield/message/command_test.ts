@@ -1,0 +1,165 @@
+/**
+ * Which commands leave the Shield, with which headers, and what a ban stops on the path of messages
+ * and commands. What commands do is the Brain's.
+ */
+import assert from "node:assert/strict";
+import { scanEnvelope, writeAck, writeEnvelope } from "@arqon/proto";
+import { ALL_COMMANDS } from "../../shared/subjects/subject.ts";
+import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
+import { command } from "./command.ts";
+import type { Grant, Identity, Role } from "../auth/identity.ts";
+import { publish } from "./pipeline.ts";
+import type { MessagePath } from "./pipeline.ts";
+import { NO_SCHEMAS } from "../schema/gate.ts";
+import { PLAIN_ROOMS } from "../durable/logs.ts";
+import { NO_MIRROR } from "../mirror/mirror.ts";
+import { NO_OVERSEER } from "../policy/overseer.ts";
+import { banOf, putBan, testBans } from "../auth/testing/bans.ts";
+import { random } from "../fanout/testing/hub.ts";
+import { ann } from "../auth/testing/identity.ts";
+import { RoomClasses } from "../rooms/classes.ts";
+import { configClasses } from "../rooms/testing/rooms.ts";
+import { listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+
+const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
+/** A path on a fresh engine with real bans, and a Brain that accepts every command. */
+async function testPath(
+  overseer: MessagePath["overseer"] = NO_OVERSEER,
+  classes = PLAIN_ROOMS.classes,
+) {
+  const engine = testSpine();
+  const { spine } = engine;
+  const bans = await testBans(spine);
+  await bans.bans.ready;
+  const published = listenToAll(spine);
+  spine.subscribe(ALL_COMMANDS, ({ respond }) => respond(writeAck({ code: 0 })));
+  const path: MessagePath = {
+    spine,
+    require_signature: [],
+    overseer,
+    bans: bans.bans,
+    schemas: NO_SCHEMAS,
+    mirror: NO_MIRROR,
+    ...PLAIN_ROOMS,
+    classes,
+    now: () => SPINE_NOW_MS,
+    random,
+  };
+  const callerOf = (identity: Identity) => (
+    { identity, connection_id: "c1", request_headers: [], remote_ip: "127.0.0.1" }
+  );
+  const run = (name: string, identity = ann, origin?: string) =>
+    command(
+      path,
+      callerOf(identity),
+      scanEnvelope(writeEnvelope({ room_id: "lobby", command: { name }, request_id: 7 }), LIMITS),
+      { timeout_ms: 10_000, ...(origin === undefined ? {} : { origin }) },
+    );
+  const send = async (room_id = "lobby") => {
+    const envelope = scanEnvelope(writeEnvelope({ room_id, event: { type: "chat" } }), LIMITS);
+    await publish(path, { caller: callerOf(ann), origin: undefined }, envelope);
+  };
+  const ban = async (change: Parameters<typeof banOf>[0]) => {
+    await putBan(bans.bucket, "acme", banOf(change));
+    await bans.arrived.count(1);
+  };
+  const commands = () => published.filter(({ subject }) => subject.endsWith(".cmds"));
+  return {
+    run,
+    send,
+    ban,
+    commands,
+    published,
+    async [Symbol.asyncDispose]() {
+      bans[Symbol.dispose]();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}
+
+Deno.test("a command tells the Brain its connection; one without a connection tells none", async () => {
+  await using path = await testPath();
+  assert.equal((await path.run("room.get", ann, "c1")).request_id, 7);
+  await path.run("room.get");
+  const origins = path.commands().map(({ headers }) => headers[ORIGIN_HEADER]);
+  assert.deepEqual(origins, ["c1", undefined]);
+});
+
+Deno.test("kick, ban, unban and the list of bans are for services and admins, with and without their prefix", async () => {
+  await using path = await testPath();
+  const names = ["kick", "ban", "unban", "bans"];
+  for (const name of names.flatMap((name) => [name, `room.${name}`])) {
+    await assert.rejects(path.run(name), {
+      reason: "command-forbidden",
+      code: 403,
+      message: `Command forbidden: ${name}`,
+    });
+    for (const role of ["service", "admin"] satisfies Role[]) {
+      await path.run(name, { ...ann, role });
+    }
+  }
+  assert.equal(path.commands().length, 16);
+  for (const name of ["room.get", "lock", "kicks", "presence.kick"]) await path.run(name);
+});
+
+Deno.test("presence is asked for with the grant of that name, all else with `command`", async () => {
+  await using path = await testPath();
+  const granted = (action: Grant["actions"][number]): Identity => (
+    { ...ann, grants: [{ room: "lobby", actions: [action] }] }
+  );
+  for (const name of ["presence.list", "presence.count"]) {
+    await path.run(name, granted("presence"));
+    await assert.rejects(path.run(name, granted("command")), {
+      reason: "not-granted",
+      message: "Not granted: presence in lobby",
+    });
+  }
+  for (const name of ["room.get", "presence"]) {
+    await path.run(name, granted("command"));
+    await assert.rejects(path.run(name, granted("presence")), { reason: "not-granted" });
+  }
+});
+
+Deno.test("who is banned from a room neither publishes nor commands there, but elsewhere", async () => {
+  await using path = await testPath();
+  await path.ban({ room_id: "lobby" });
+  const before = path.published.length;
+  const refusal = { reason: "room-banned", code: 403 };
+  await assert.rejects(path.run("room.get"), refusal);
+  await assert.rejects(path.send(), refusal);
+  assert.equal(path.published.length, before);
+  await path.send("other");
+});
+
+for (const what of ["message", "command"] as const) {
+  Deno.test(`a ban that comes while policies look at a ${what} stops it`, async () => {
+    const asked = Promise.withResolvers<void>();
+    const verdict = Promise.withResolvers<[]>();
+    await using path = await testPath({
+      onMessage: () => {
+        asked.resolve();
+        return verdict.promise;
+      },
+    });
+    const refused = assert.rejects(what === "message" ? path.send() : path.run("room.get"), {
+      reason: "banned",
+      code: 403,
+    });
+    await asked.promise;
+    await path.ban({});
+    const before = path.published.length;
+    verdict.resolve([]);
+    await refused;
+    assert.equal(path.published.length, before);
+  });
+}
+
+Deno.test("who is in a room without presence is told to nobody; its other commands go on", async () => {
+  const classes = new RoomClasses(configClasses({ room: "lobby", presence: false }));
+  await using path = await testPath(NO_OVERSEER, classes);
+  for (const name of ["presence.list", "presence.count"]) {
+    await assert.rejects(path.run(name), { reason: "presence-disabled", code: 403 });
+  }
+  await path.run("room.get");
+  assert.equal(path.commands().length, 1);
+});

@@ -1,0 +1,342 @@
+/**
+ * The message path, top to bottom: a scanned envelope from one publisher becomes a stamped message
+ * on the Spine. connection.ts (WebSocket) and http_publish.ts (HTTP) enter here after limits and
+ * scan; the way back is hub.ts. Every step is one call to a leaf that knows nothing of the others.
+ */
+import { ArqonError, hasShadowHeader, OwnBuffers, stampRouted } from "@arqon/proto";
+import type { FrameSpace, ScannedEnvelope } from "@arqon/proto";
+import type { Config } from "../../shared/config/schema.ts";
+import { putTraceId, putUuidv7, TRACE_ID_BYTES, UUID_BYTES } from "../../shared/ids.ts";
+import type { Random } from "../../shared/ids.ts";
+import type { Appended } from "../../shared/spine/contract/durable_log.ts";
+import { ByteArena } from "../../shared/containers/byte_arena.ts";
+import type { SpineHeaders } from "../../shared/spine/contract/spine.ts";
+import { roomSubject } from "../../shared/subjects/subject.ts";
+import type { Subject } from "../../shared/subjects/subject.ts";
+import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
+import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
+import {
+  commandAction,
+  requireCommandRole,
+  requireEventType,
+  requireGrant,
+  requireSignalRole,
+  requireTenant,
+} from "../auth/authorize.ts";
+import type { BanCheck } from "../auth/bans.ts";
+import type { Identity } from "../auth/identity.ts";
+import { isCompared } from "../mirror/mirror.ts";
+import type { Mirror } from "../mirror/mirror.ts";
+import type { Overseer } from "../policy/overseer.ts";
+import type { Caller, HeaderPair } from "./caller.ts";
+import type { TenantQuota } from "../quota/quota.ts";
+import type { RoomClasses } from "../rooms/classes.ts";
+import { ORDER_HEADER } from "./room_order.ts";
+import type { PublishedOrder } from "./room_order.ts";
+import type { SchemaGate } from "../schema/gate.ts";
+import { verifySignature } from "./signature.ts";
+import { clientTraceId } from "../traces/trace_parent.ts";
+import type { Tap } from "./tap.ts";
+import type { SendingSpine, StoringLogs } from "../traces/traced_sends.ts";
+import type { Traces } from "../traces/traces.ts";
+
+/** What the path needs of the process. */
+export interface MessagePath {
+  readonly spine: SendingSpine;
+  readonly require_signature: Config["auth"]["require_signature"];
+  readonly overseer: Pick<Overseer, "onMessage">;
+  readonly bans: BanCheck;
+  readonly schemas: SchemaGate;
+  readonly mirror: Mirror;
+  /** Absent on an engine that brings everything once and in order. */
+  readonly order?: PublishedOrder | undefined;
+  /** Absent: nothing is tapped. */
+  readonly tap?: Tap | undefined;
+  readonly classes: Pick<RoomClasses, "of">;
+  readonly logs: StoringLogs;
+  /** What the tenant may send on all Shields together; absent: no limit but those of `[limits]`. */
+  readonly quota?: TenantQuota | undefined;
+  /** Absent: nothing is traced. */
+  readonly traces?: Traces | undefined;
+  readonly now: () => number;
+  readonly random: Random;
+}
+
+/**
+ * The publisher of a message. `origin` is the connection id when it asked for no echo in this room.
+ */
+export interface Publisher {
+  readonly caller: Caller;
+  readonly origin: string | undefined;
+}
+
+/** What no policy has added. */
+export const NONE_ADDED: readonly HeaderPair[] = [];
+
+/**
+ * Everything that can refuse an envelope before it acts, in the contract's order. Synchronous
+ * (undefined) unless a signature must be verified or a policy asked; a promise resolves with the
+ * headers that policies add. Throws or rejects with ArqonError.
+ */
+export function admit(
+  path: MessagePath,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+): Promise<readonly HeaderPair[]> | undefined {
+  let admitted: Promise<readonly HeaderPair[]> | undefined;
+  path.traces?.begin(caller, envelope);
+  try {
+    admitted = examine(path, caller, envelope);
+  } catch (error) {
+    tellRefused(path, caller, envelope, error);
+    throw error;
+  }
+  // Beside the caller's own way: it learns of a refusal as if nobody else did.
+  admitted?.catch((error) => tellRefused(path, caller, envelope, error));
+  return admitted;
+}
+
+function tellRefused(
+  { mirror, traces }: MessagePath,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+  error: unknown,
+): void {
+  traces?.refused(caller, envelope, error);
+  if (isCompared(error)) mirror.refused(envelope, caller);
+}
+
+function examine(
+  path: MessagePath,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+): Promise<readonly HeaderPair[]> | undefined {
+  const { identity } = caller;
+  // Refuses what is no room id; that of a room that was seen lately is known to be one.
+  roomSubject("in", identity.tenant_id, envelope.room_id);
+  requireTenant(identity, envelope.tenant_id);
+  const { command } = envelope;
+  const action = command === undefined ? "publish" : commandAction(command.name);
+  requireGrant(identity, action, envelope.room_id);
+  path.bans.requireRoom(identity, envelope.room_id);
+  requirePayloadRole(identity, envelope);
+  if (hasShadowHeader(envelope)) throw new ArqonError("reserved-header", "x-arqon-shadow");
+  // Last of what is cheap: nobody uses up a tenant's quota with what is refused anyhow.
+  path.quota?.take(identity.tenant_id, envelope.size_bytes);
+  const verified = verifySignature(envelope, identity, path.require_signature);
+  if (verified === undefined) return judge(path, caller, envelope);
+  return verified.then(() => judge(path, caller, envelope) ?? NONE_ADDED);
+}
+
+/** Throws `command-forbidden`, `reserved-type` or `signal-forbidden`, as the payload is. */
+function requirePayloadRole({ role }: Identity, envelope: ScannedEnvelope): void {
+  const { payload: { kind }, command, event } = envelope;
+  switch (kind) {
+    case "cmd":
+      return requireCommandRole(role, command!.name);
+    case "event":
+      return requireEventType(role, event!.type);
+    case "signal":
+      return requireSignalRole(role);
+    default:
+      kind satisfies never;
+  }
+}
+
+/** Schema, then policy. */
+function judge(
+  path: MessagePath,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+): Promise<readonly HeaderPair[]> | undefined {
+  const checked = envelope.event !== undefined && !path.schemas.isEmpty;
+  if (checked) {
+    const span = path.traces?.find(envelope)?.child("schema", "internal");
+    try {
+      requireSchema(path, caller.identity, envelope);
+    } catch (error) {
+      span?.fail(error instanceof ArqonError ? error.reason : "internal");
+      throw error;
+    } finally {
+      span?.end();
+    }
+  }
+  return path.overseer.onMessage(caller, envelope);
+}
+
+/** Throws what the gate refuses with; a mapping may ask for a copy of what is refused. */
+function requireSchema(path: MessagePath, identity: Identity, envelope: ScannedEnvelope): void {
+  const { tenant_id } = identity;
+  const subject = roomSubject("in", tenant_id, envelope.room_id);
+  const refusal = path.schemas.check(subject, tenant_id, envelope);
+  if (refusal === undefined) return;
+  if (refusal.dead_letter !== undefined) {
+    const routed = stamp(path, identity, envelope, refusal.dead_letter);
+    path.schemas.keep(subject, routed, refusal);
+  }
+  throw refusal.error;
+}
+
+/** The trace id of the frame that is being stamped, as bytes: nobody needs it as text. */
+const trace_id = new Uint8Array(TRACE_ID_BYTES);
+const twist_id = new Uint8Array(UUID_BYTES);
+const passing = new ByteArena();
+const kept = new OwnBuffers();
+
+/**
+ * The admitted envelope as every subscriber will see it: its routed form, in a whole MSG frame. With
+ * `space`, nobody keeps it for longer than it takes to hand it on. `now_ms` is Unix ms.
+ */
+export function stamp(
+  path: MessagePath,
+  identity: Pick<Identity, "tenant_id" | "user_id">,
+  envelope: ScannedEnvelope,
+  added_headers: readonly HeaderPair[] = NONE_ADDED,
+  now_ms: number = path.now(),
+  space: FrameSpace = kept,
+): Uint8Array {
+  const given = traceIdOf(path, envelope);
+  putUuidv7(twist_id, now_ms, path.random);
+  return stampRouted(envelope, {
+    trace_id: given,
+    tenant_id: identity.tenant_id,
+    room_id: envelope.room_id,
+    timestamp_ms: now_ms,
+    sender_id: identity.user_id,
+    twist_id,
+    added_headers,
+  }, space);
+}
+
+/** The client's, by field or by `traceparent`; else that of the recorded trace; else a new one. */
+function traceIdOf(path: MessagePath, envelope: ScannedEnvelope): string | Uint8Array {
+  if (envelope.trace_id !== "") return envelope.trace_id;
+  const known = path.traces?.find(envelope)?.trace_id ?? clientTraceId(envelope);
+  if (known !== undefined) return known;
+  putTraceId(trace_id, path.random);
+  return trace_id;
+}
+
+/**
+ * Admits, stamps and publishes an event or signal. In a durable room it resolves with what its log
+ * says. In any other, when it returns (or resolves) the message is with the Spine engine; it is with
+ * the server after the next flush.
+ */
+export function publish(
+  path: MessagePath,
+  publisher: Publisher,
+  envelope: ScannedEnvelope,
+): Promise<Appended | undefined> | undefined {
+  const admitted = admit(path, publisher.caller, envelope);
+  if (admitted === undefined) return send(path, publisher, envelope, NONE_ADDED, path.now());
+  return admitted.then((added) => send(path, publisher, envelope, added, path.now()));
+}
+
+/**
+ * Stamps and publishes what `admit` has let through, with the headers that it gave. Asks for bans
+ * again: one may have come while policies looked at it. `now_ms` is Unix ms.
+ */
+export function send(
+  path: MessagePath,
+  publisher: Publisher,
+  envelope: ScannedEnvelope,
+  added_headers: readonly HeaderPair[],
+  now_ms: number,
+): Promise<Appended> | undefined {
+  const { traces } = path;
+  if (traces === undefined) return pass(path, publisher, envelope, added_headers, now_ms);
+  try {
+    const stored = pass(path, publisher, envelope, added_headers, now_ms);
+    if (stored === undefined) traces.end(envelope);
+    else {
+      stored.then(() => traces.end(envelope), (error) => {
+        traces.refused(publisher.caller, envelope, error);
+      });
+    }
+    return stored;
+  } catch (error) {
+    traces.refused(publisher.caller, envelope, error);
+    throw error;
+  }
+}
+
+/** What goes with a message beside its envelope; undefined: nothing. */
+export function spineHeaders(
+  { traces }: MessagePath,
+  envelope: ScannedEnvelope,
+  origin: string | undefined,
+): SpineHeaders | undefined {
+  const traceparent = traces?.find(envelope)?.traceparent;
+  if (traceparent === undefined) {
+    return origin === undefined ? undefined : { [ORIGIN_HEADER]: origin };
+  }
+  return origin === undefined
+    ? { [TRACEPARENT]: traceparent }
+    : { [ORIGIN_HEADER]: origin, [TRACEPARENT]: traceparent };
+}
+
+/** `send` but for its trace. */
+function pass(
+  path: MessagePath,
+  { caller, origin }: Publisher,
+  envelope: ScannedEnvelope,
+  added_headers: readonly HeaderPair[],
+  now_ms: number,
+): Promise<Appended> | undefined {
+  const { identity } = caller;
+  path.bans.requireRoom(identity, envelope.room_id);
+  const { tenant_id, user_id: sender_id } = identity;
+  const { room_id, message_id } = envelope;
+  const room_class = path.classes.of(tenant_id, room_id);
+  const space = room_class.durable ? kept : passing;
+  const routed = stamp(path, identity, envelope, added_headers, now_ms, space);
+  const headers = spineHeaders(path, envelope, origin);
+  if (!room_class.durable) {
+    const subject = roomSubject("in", tenant_id, room_id);
+    give(path, subject, routed, headers);
+    path.tap?.show({ tenant_id, room_id, envelope: routed, headers });
+    mirror(path, caller, envelope, subject, routed, headers);
+    return undefined;
+  }
+  return path.logs.append({
+    tenant_id,
+    room_id,
+    room_class,
+    envelope: routed,
+    message_id,
+    sender_id,
+    headers,
+  }).then((appended) => {
+    // A repetition was tapped and mirrored with the message that it repeats.
+    if (!appended.duplicate) {
+      path.tap?.show({ tenant_id, room_id, envelope: routed, headers });
+      const subject = roomSubject("in", tenant_id, room_id);
+      mirror(path, caller, envelope, subject, routed, headers);
+    }
+    return appended;
+  });
+}
+
+/** With its place in the room's order, where the engine needs it. Throws what the Spine throws. */
+function give(
+  { spine, order }: MessagePath,
+  subject: Subject,
+  routed: Uint8Array,
+  headers: SpineHeaders | undefined,
+): void {
+  if (order === undefined) return spine.give(subject, routed, headers);
+  spine.give(subject, routed, { ...headers, [ORDER_HEADER]: order.next(subject) });
+  order.sent(subject);
+}
+
+function mirror(
+  { mirror }: MessagePath,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+  subject: Subject,
+  routed: Uint8Array,
+  headers: SpineHeaders | undefined,
+): void {
+  mirror.copy(subject, envelope, caller, routed, headers);
+  mirror.passed(envelope, caller, routed);
+}

@@ -1,0 +1,310 @@
+/**
+ * The message path from a client's bytes to the Spine, on a real engine that is listened to as a
+ * whole. What comes back to clients is `hub_test.ts`; limits and answers are `tests/`.
+ */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import {
+  ArqonError,
+  isId,
+  readEnvelope,
+  scanEnvelope,
+  signingInput,
+  writeAck,
+  writeEnvelope,
+} from "@arqon/proto";
+import type { PlainEnvelope, ScannedEnvelope } from "@arqon/proto";
+import { randomPool } from "../../shared/ids.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine.ts";
+import { ALL_COMMANDS, commandSubject, roomSubject } from "../../shared/subjects/subject.ts";
+import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
+import { canAct } from "../auth/authorize.ts";
+import { command } from "./command.ts";
+import { NO_BANS } from "../auth/bans.ts";
+import { NO_SCHEMAS } from "../schema/gate.ts";
+import { PLAIN_ROOMS } from "../durable/logs.ts";
+import { NO_MIRROR } from "../mirror/mirror.ts";
+import { NO_OVERSEER } from "../policy/overseer.ts";
+import type { Caller } from "./caller.ts";
+import type { Identity } from "../auth/identity.ts";
+import { publish } from "./pipeline.ts";
+import type { MessagePath } from "./pipeline.ts";
+import { ann } from "../auth/testing/identity.ts";
+import { listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+
+const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const TRACE_ID = /^(?!0{32})[0-9a-f]{32}$/;
+const random = randomPool((bytes) => crypto.getRandomValues(bytes));
+
+/** The caller of an identity, as an upgrade without headers makes it. */
+function callerOf(identity: Identity): Caller {
+  return { identity, connection_id: "c1", request_headers: [], remote_ip: "127.0.0.1" };
+}
+
+/** A path on a fresh engine, all that was published on it, and a Brain that accepts every command. */
+function testPath(require_signature: MessagePath["require_signature"] = []) {
+  const engine = testSpine();
+  const { spine } = engine;
+  const published = listenToAll(spine);
+  spine.subscribe(ALL_COMMANDS, ({ respond }) => respond(writeAck({ code: 0 })));
+  const rest = {
+    overseer: NO_OVERSEER,
+    bans: NO_BANS,
+    schemas: NO_SCHEMAS,
+    mirror: NO_MIRROR,
+    ...PLAIN_ROOMS,
+    now: () => SPINE_NOW_MS,
+    random,
+  };
+  const path: MessagePath = { spine, require_signature, ...rest };
+  /** Undefined when it was accepted, else why not; then the engine has delivered what there is. */
+  const send = async (identity: Identity, envelope: ScannedEnvelope, origin?: string) => {
+    const caller = callerOf(identity);
+    try {
+      if (envelope.command !== undefined) {
+        const options = { timeout_ms: 10_000, ...(origin === undefined ? {} : { origin }) };
+        await command(path, caller, envelope, options);
+      } else await publish(path, { caller, origin }, envelope);
+      return undefined;
+    } catch (error) {
+      if (error instanceof ArqonError) return error.reason;
+      throw error;
+    } finally {
+      await spine.flush();
+    }
+  };
+  return { ...engine, spine, published, send };
+}
+
+const text = fc.oneof(fc.string(), fc.string({ unit: "grapheme" }));
+const id = fc.oneof(
+  { weight: 5, arbitrary: fc.constantFrom("lobby", "vip", "acme", "globex") },
+  { weight: 1, arbitrary: fc.constantFrom("", "*", ">", "a.b", "a b", "x".repeat(65)) },
+  { weight: 1, arbitrary: text },
+);
+const action = fc.constantFrom("publish", "subscribe", "presence", "command");
+const grants = fc.array(
+  fc.record({
+    room: fc.constantFrom("*", "lobby", "v*", "other"),
+    actions: fc.uniqueArray(action),
+  }),
+  { maxLength: 3 },
+);
+const identity: fc.Arbitrary<Identity> = fc.record({
+  tenant_id: fc.constantFrom("acme", "globex"),
+  user_id: fc.constantFrom("ann", "bob smith", "ünï"),
+  role: fc.constantFrom("user", "service", "admin"),
+  grants: fc.option(grants, { nil: undefined }),
+}).map((parts) => ({ ...ann, ...parts }));
+
+const NAMES = ["X-Arqon-Shadow", "x-arqon-origin", "X-TIMESTAMP", "x-twist-id", "__proto__", "k"];
+const headers = fc.uniqueArray(
+  fc.tuple(fc.oneof(text, fc.constantFrom(...NAMES)), fc.oneof(text, fc.uuid())),
+  { maxLength: 4, selector: ([name]) => name.toLowerCase() },
+).map((pairs) => Object.assign(Object.create(null), Object.fromEntries(pairs)));
+
+const data = fc.uint8Array().map((bytes) => new Uint8Array(bytes));
+const type = fc.oneof(
+  text,
+  fc.constantFrom("chat", "PRESENCE_JOIN", "ROOM_X", "SYSTEM_", "System_"),
+);
+const name = fc.oneof(text, fc.constantFrom("presence.list", "room.get", "kick", "room.ban"));
+const payload = fc.oneof(
+  fc.record({ type, data }).map((event) => ({
+    event: { ...event, content_type: "", schema_id: "" },
+  })),
+  fc.record({ name, data }).map((command) => ({
+    command: {
+      ...command,
+      content_type: "",
+      expect_version: 0,
+      after_version: 0,
+      fence: 0,
+      epoch: "",
+      command_id: "",
+    },
+  })),
+  fc.record({ target: text, reason: text }).map((signal) => ({
+    signal: { ...signal, kind: "BAN" as const, until_ms: 0 },
+  })),
+);
+/** Everything that a client may claim, true or not. */
+const sent = fc.tuple(
+  fc.record({
+    trace_id: fc.constantFrom("", "0123456789abcdef0123456789abcdef"),
+    tenant_id: fc.oneof({ weight: 3, arbitrary: fc.constant("") }, id),
+    room_id: id,
+    timestamp_ms: fc.maxSafeInteger(),
+    headers,
+    ack_requested: fc.boolean(),
+    request_id: fc.nat(),
+    sender_id: fc.oneof(text, fc.constantFrom("ann", "system")),
+    offset: fc.nat(),
+    message_id: text,
+  }),
+  payload,
+).map(([fields, payload]) => writeEnvelope({ ...fields, ...payload }));
+
+/** What must hold for an envelope that was accepted. */
+function assertAllowed(identity: Identity, said: PlainEnvelope): void {
+  assert.ok(isId(said.room_id));
+  assert.ok(said.tenant_id === "" || said.tenant_id === identity.tenant_id);
+  const name = said.command?.name;
+  const action = name === undefined
+    ? "publish"
+    : name.startsWith("presence.")
+    ? "presence"
+    : "command";
+  assert.ok(canAct(identity, action, said.room_id));
+  const names = Object.keys(said.headers).map((name) => name.toLowerCase());
+  assert.ok(!names.includes("x-arqon-shadow"));
+  if (identity.role !== "user") return;
+  assert.equal(said.signal, undefined);
+  assert.doesNotMatch(said.event?.type ?? "", /^(PRESENCE|ROOM|SYSTEM)_/);
+  assert.ok(!["kick", "room.ban"].includes(said.command?.name ?? ""));
+}
+
+/** What must hold for the one message that came of it. */
+function assertStamped(identity: Identity, said: PlainEnvelope, message: SpineMessage): void {
+  const { tenant_id } = identity;
+  const subject = said.command === undefined
+    ? roomSubject("in", tenant_id, said.room_id)
+    : commandSubject(tenant_id, said.room_id);
+  assert.equal(message.subject, subject);
+  assert.deepEqual({ ...message.headers }, {});
+  const out = readEnvelope(message.payload);
+  const { trace_id, headers, ...rest } = out;
+  const { event, command, signal, message_id } = said;
+  assert.deepEqual(rest, {
+    ...rest,
+    tenant_id,
+    room_id: said.room_id,
+    sender_id: identity.user_id,
+    timestamp_ms: SPINE_NOW_MS,
+    ack_requested: false,
+    request_id: 0,
+    offset: 0,
+    message_id,
+    ...(event === undefined ? {} : { event }),
+    ...(command === undefined ? {} : { command }),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  assert.match(trace_id, TRACE_ID);
+  if (said.trace_id !== "") assert.equal(trace_id, said.trace_id);
+  assert.match(headers["X-Twist-ID"] ?? "", UUID);
+  assert.equal(headers["X-Timestamp"], String(SPINE_NOW_MS));
+  const names = Object.keys(headers).map((name) => name.toLowerCase());
+  assert.equal(new Set(names).size, names.length);
+  assert.deepEqual(names.filter((name) => name.startsWith("x-arqon-")), []);
+}
+
+Deno.test("whatever a client claims, the Spine sees its token's tenant and user and its room, or nothing", async () => {
+  await using path = testPath();
+  let accepted = 0;
+  const reasons = new Set<string>();
+  await fc.assert(
+    fc.asyncProperty(identity, sent, async (identity, bytes) => {
+      const before = path.published.length;
+      const refused = await path.send(identity, scanEnvelope(bytes, LIMITS));
+      const messages = path.published.slice(before).filter(({ subject }) => !/^_/.test(subject));
+      const said = readEnvelope(bytes);
+      if (refused !== undefined) {
+        reasons.add(refused);
+        assert.deepEqual(messages, []);
+        return;
+      }
+      accepted++;
+      assertAllowed(identity, said);
+      assert.equal(messages.length, 1);
+      assertStamped(identity, said, messages[0]!);
+    }),
+    { numRuns: 1_000 },
+  );
+  assert.ok(accepted > 50, `only ${accepted} were accepted`);
+  for (const reason of ["invalid-room", "tenant-mismatch", "not-granted", "signal-forbidden"]) {
+    assert.ok(reasons.has(reason), `nothing was refused as ${reason}`);
+  }
+});
+
+function scan(change: Partial<PlainEnvelope> = {}): ScannedEnvelope {
+  const event = { type: "chat", data: new Uint8Array([1]), content_type: "", schema_id: "" };
+  return scanEnvelope(writeEnvelope({ room_id: "lobby", event, ...change }), LIMITS);
+}
+
+Deno.test("each refusal keeps the contract's order, and the Spine sees none of them", async () => {
+  await using path = testPath([{ role: "user", room: "*" }]);
+  const signal = { kind: "BAN" as const, target: "bob", reason: "", until_ms: 0 };
+  const reserved = { type: "ROOM_X", data: new Uint8Array(), content_type: "", schema_id: "" };
+  const headers = { "X-ARQON-shadow": "true" };
+  const none = { ...ann, grants: [] };
+  const cases: [Identity, ScannedEnvelope, string][] = [
+    [none, scan({ room_id: "a.b", tenant_id: "globex", headers }), "invalid-room"],
+    [none, scan({ tenant_id: "globex", headers, event: reserved }), "tenant-mismatch"],
+    [none, scan({ headers, event: reserved }), "not-granted"],
+    [
+      ann,
+      scanEnvelope(writeEnvelope({ room_id: "r", headers, signal }), LIMITS),
+      "signal-forbidden",
+    ],
+    [ann, scan({ headers, event: reserved }), "reserved-type"],
+    [ann, scan({ headers }), "reserved-header"],
+    [ann, scan(), "signature-required"],
+    [ann, scan({ signature: new Uint8Array(64) }), "signature-no-key"],
+  ];
+  for (const [identity, envelope, reason] of cases) {
+    assert.equal(await path.send(identity, envelope), reason);
+  }
+  assert.deepEqual(path.published, []);
+});
+
+Deno.test("a signed message is published after its signature verified, else not at all", async () => {
+  await using path = testPath([{ role: "user", room: "*" }]);
+  const pair = await crypto.subtle.generateKey("Ed25519", true, [
+    "sign",
+    "verify",
+  ]) as CryptoKeyPair;
+  const signer = { ...ann, signing_key: pair.publicKey };
+  const { bytes, payload } = scan({ message_id: "m-1" });
+  const field = bytes.subarray(payload.field_start, payload.field_end);
+  const input = signingInput("acme", "lobby", "m-1", field);
+  const signature = new Uint8Array(await crypto.subtle.sign("Ed25519", pair.privateKey, input));
+  const good = scan({ message_id: "m-1", signature });
+  assert.equal(
+    await path.send(signer, scan({ message_id: "m-2", signature })),
+    "signature-invalid",
+  );
+  assert.deepEqual(path.published, []);
+  assert.equal(await path.send(signer, good), undefined);
+  assert.deepEqual(path.published.map(({ payload }) => readEnvelope(payload).signature), [
+    signature,
+  ]);
+});
+
+Deno.test("the origin connection travels as a Spine header only when there is one", async () => {
+  await using path = testPath();
+  await path.send(ann, scan());
+  await path.send(ann, scan(), "c1");
+  assert.deepEqual(path.published.map(({ headers }) => headers[ORIGIN_HEADER]), [undefined, "c1"]);
+});
+
+Deno.test("what the Spine does not take is refused with the Spine's own reason", async () => {
+  const path = testPath();
+  const big = { type: "chat", data: new Uint8Array(1_048_576), content_type: "", schema_id: "" };
+  assert.equal(await path.send(ann, scan({ event: big })), "message-too-large");
+  assert.deepEqual(path.published, []);
+  await path.spine.drain();
+  const publisher = { caller: callerOf(ann), origin: undefined };
+  const { spine } = path;
+  const rest = {
+    overseer: NO_OVERSEER,
+    bans: NO_BANS,
+    schemas: NO_SCHEMAS,
+    mirror: NO_MIRROR,
+    ...PLAIN_ROOMS,
+    now: () => SPINE_NOW_MS,
+    random,
+  };
+  const closed = { spine, require_signature: [], ...rest };
+  assert.throws(() => publish(closed, publisher, scan()), { reason: "spine-unavailable" });
+});

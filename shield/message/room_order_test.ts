@@ -1,0 +1,131 @@
+/** The order of a room's messages, under everything that servers may do to it. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { roomSubject } from "../../shared/subjects/subject.ts";
+import { HeardOrder, PublishedOrder } from "./room_order.ts";
+
+const LOBBY = roomSubject("in", "acme", "lobby");
+const OTHER = roomSubject("in", "acme", "other");
+
+function published(order: PublishedOrder, subject = LOBBY): string {
+  const text = order.next(subject);
+  order.sent(subject);
+  return text;
+}
+
+Deno.test("what arrives as it was sent is next, whatever else was sent between", () => {
+  const rooms = fc.array(fc.constantFrom(LOBBY, OTHER), { maxLength: 50 });
+  fc.assert(fc.property(rooms, fc.nat(50), (subjects, from) => {
+    const order = new PublishedOrder("s1");
+    const heard = new HeardOrder();
+    // Whoever subscribes later has heard nothing before.
+    const texts = subjects.map((subject) => [subject, published(order, subject)] as const);
+    const lobby = texts.slice(from).filter(([subject]) => subject === LOBBY);
+    for (const [, text] of lobby) assert.equal(heard.hear(text), "next");
+  }));
+});
+
+Deno.test("nothing is let through twice or behind a later one, and every hole is told at its place", () => {
+  const count = 30;
+  const delivered = fc.array(fc.nat(count - 1), { maxLength: 100 });
+  fc.assert(fc.property(delivered, (places) => {
+    const order = new PublishedOrder("s1");
+    const texts = Array.from({ length: count }, () => published(order));
+    const heard = new HeardOrder();
+    let last = -1;
+    for (const place of places) {
+      const told = heard.hear(texts[place]!);
+      const expected = last >= 0 && place <= last
+        ? "repeated"
+        : last >= 0 && place > last + 1
+        ? "hole"
+        : "next";
+      assert.equal(told, expected);
+      last = Math.max(last, place);
+    }
+  }));
+});
+
+Deno.test("what was not sent leaves no hole", () => {
+  const order = new PublishedOrder("s1");
+  const heard = new HeardOrder();
+  assert.equal(heard.hear(published(order)), "next");
+  order.next(LOBBY);
+  assert.equal(heard.hear(published(order)), "next");
+});
+
+Deno.test("what a lost connection took with it leaves no hole either, and nothing comes again", () => {
+  const order = new PublishedOrder("s1");
+  const heard = new HeardOrder();
+  const first = published(order);
+  assert.equal(heard.hear(first), "next");
+  published(order);
+  order.forget();
+  assert.equal(heard.hear(published(order)), "next");
+  assert.equal(heard.hear(first), "repeated");
+});
+
+Deno.test("publishers have an order each, and a new life of one is another", () => {
+  const heard = new HeardOrder();
+  const [one, other] = [new PublishedOrder("s1"), new PublishedOrder("s2")];
+  for (const order of [one, other, one, one, other]) {
+    assert.equal(heard.hear(published(order)), "next");
+  }
+  assert.equal(heard.hear(published(new PublishedOrder("s1-again"))), "next");
+});
+
+Deno.test("after a told gap the next message makes no hole, and an old one is still repeated", () => {
+  const order = new PublishedOrder("s1");
+  const heard = new HeardOrder();
+  const first = published(order);
+  heard.hear(first);
+  published(order);
+  heard.gapTold();
+  assert.equal(heard.hear(first), "repeated");
+  assert.equal(heard.hear(published(order)), "next");
+});
+
+Deno.test("a hole right behind a told one is told, too", () => {
+  const order = new PublishedOrder("s1");
+  const heard = new HeardOrder();
+  const texts = Array.from({ length: 8 }, () => published(order));
+  const hear = (place: number) => {
+    const said = heard.hear(texts[place]!);
+    if (said === "hole") heard.gapTold();
+    return said;
+  };
+  assert.deepEqual([0, 2, 4, 5, 7].map(hear), ["next", "hole", "hole", "next", "hole"]);
+});
+
+Deno.test("however many gaps were told meanwhile, what comes late is repeated", () => {
+  const order = new PublishedOrder("s1");
+  const heard = new HeardOrder();
+  const late = published(order);
+  assert.equal(heard.hear(published(order)), "next");
+  for (let gap = 0; gap < 3; gap++) heard.gapTold();
+  assert.equal(heard.hear(late), "repeated");
+});
+
+Deno.test("a room that its publisher has forgotten makes no hole, and still no repetition", () => {
+  const order = new PublishedOrder("s1");
+  const heard = new HeardOrder();
+  const first = published(order);
+  assert.equal(heard.hear(first), "next");
+  for (let room = 0; room < 20_000; room++) {
+    published(order, roomSubject("in", "acme", `r${room}`));
+  }
+  assert.equal(heard.hear(published(order)), "next");
+  assert.equal(heard.hear(first), "repeated");
+});
+
+Deno.test("what no Shield has written says nothing", () => {
+  const heard = new HeardOrder();
+  heard.hear("s1 0 5");
+  fc.assert(fc.property(fc.string(), (text) => {
+    assert.ok(["next", "repeated", "hole"].includes(heard.hear(text)));
+  }));
+  for (const text of ["", "s1", "s1 6", "s1 6 ", "s1 x 7", "s1 9 7", " 5 6", "s1 5 NaN"]) {
+    assert.equal(heard.hear(text), "next");
+  }
+  assert.equal(heard.hear("s1 5 6"), "next");
+});

@@ -1,0 +1,55 @@
+/**
+ * Hands a sample of what clients publish to the Brains' tap, on a subject of its own. The Brains share
+ * those messages in a queue group, and NATS may repeat to plain subscribers what passes where such a
+ * group listens, when one of its servers stops for a while and goes on. So no group listens where
+ * clients' messages pass. What a Brain makes of the sample is `brain/tap.ts`.
+ */
+import { ArqonError, DecodeError } from "@arqon/proto";
+import type { Spine, SpineHeaders } from "../../shared/spine/contract/spine.ts";
+import { tapSubject } from "../../shared/subjects/subject.ts";
+import { isTapped, traceIdOf } from "../../shared/records/tap_sample.ts";
+import { recordedIn } from "../../shared/telemetry/spine_span.ts";
+import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
+
+/** What was published, with the headers that went beside it. */
+export interface TappedMessage {
+  readonly tenant_id: string;
+  readonly room_id: string;
+  readonly envelope: Uint8Array;
+  readonly headers: SpineHeaders | undefined;
+}
+
+/** Where published messages are shown. */
+export interface Tap {
+  /**
+   * Hands on one that is of the sample, or whose trace is recorded. One that the Spine does not take is
+   * left out: the message itself has gone its way.
+   */
+  show(message: TappedMessage): void;
+}
+
+/** Undefined when nothing is tapped. `fraction` is of traces, in [0, 1]. */
+export function createTap(spine: Pick<Spine, "give">, fraction: number): Tap | undefined {
+  if (fraction === 0) return undefined;
+  const isSampled = (envelope: Uint8Array): boolean => {
+    try {
+      return isTapped(traceIdOf(envelope), fraction);
+    } catch (error) {
+      if (error instanceof DecodeError) return false;
+      throw error;
+    }
+  };
+  return {
+    show({ tenant_id, room_id, envelope, headers }) {
+      const recorded = recordedIn(headers) !== undefined;
+      if (!recorded && !isSampled(envelope)) return;
+      const traceparent = headers?.[TRACEPARENT];
+      const beside = traceparent === undefined ? undefined : { [TRACEPARENT]: traceparent };
+      try {
+        spine.give(tapSubject(tenant_id, room_id), envelope, beside);
+      } catch (error) {
+        if (!(error instanceof ArqonError)) throw error;
+      }
+    },
+  };
+}

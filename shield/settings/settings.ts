@@ -1,0 +1,271 @@
+/**
+ * What tenants have set at run time, as this process knows it: watches `ARQON_TENANTS`, answers from
+ * memory, and changes documents by compare-and-set. The form of a document is
+ * `shared/records/tenant_settings.ts`; what rules and mappings do is `mirror/` and `schema/`.
+ */
+import { ArqonError, isId } from "@arqon/proto";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { HealthCheck } from "../../shared/listeners/ops.ts";
+import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/contract/spine.ts";
+import {
+  decodeSettings,
+  emptySettings,
+  encodeSettings,
+  TENANTS_BUCKET,
+} from "../../shared/records/tenant_settings.ts";
+import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
+import { plural } from "../../shared/plural.ts";
+import { registerSettingsMetrics, SettingsWaiters } from "./settings_watch.ts";
+
+/** With n writers at once the last one succeeds at its n-th attempt, so this is how many there may be. */
+const ATTEMPTS = 64;
+
+/** What the settings need of the process. */
+export interface SettingsOptions {
+  readonly spine: Pick<Spine, "keyValue">;
+  readonly log: Logger;
+  readonly registry: Registry;
+  /** Unix ms. */
+  readonly now: () => number;
+}
+
+/** A document and the revision at which it is stored; 0 when it is not. */
+export interface StoredSettings {
+  readonly settings: TenantSettings;
+  readonly revision: number;
+}
+
+/** Called when a tenant's settings have changed; what it throws is logged. */
+export type SettingsListener = (tenant_id: string, settings: TenantSettings) => void;
+
+/** One tenant here: what is in force, and whether the latest document could be read. */
+interface Known {
+  readonly settings: TenantSettings;
+  /** What is wrong with the latest document; what is in force is then the one before. */
+  readonly problem: string | undefined;
+}
+
+const EMPTY: TenantSettings = Object.freeze(emptySettings());
+
+/**
+ * The settings of all tenants. What was once in force stays when a document becomes unreadable or
+ * vanishes: nothing that we do deletes one, and a lost store must not switch a check off.
+ */
+export class Settings {
+  readonly #bucket: KeyValue;
+  readonly #options: SettingsOptions;
+  readonly #tenants = new Map<string, Known>();
+  readonly #listeners = new Set<SettingsListener>();
+  readonly #waiters = new SettingsWaiters();
+  readonly #watch: KvWatch;
+  /** Resolves when everything stored is known; rejects with `spine-unavailable` if it ends before. */
+  readonly ready: Promise<void>;
+  #state: "starting" | "ready" | "closed" = "starting";
+  #since_ms: number;
+
+  constructor(bucket: KeyValue, options: SettingsOptions) {
+    this.#bucket = bucket;
+    this.#options = options;
+    this.#since_ms = options.now();
+    const metrics = registerSettingsMetrics(options.registry, () => this.counts());
+    this.#watch = bucket.watch([], (change) => {
+      if (!this.#hear(change)) metrics.unreadable();
+    });
+    this.ready = this.#watch.ready.then(() => this.#turnTo("ready"));
+    // Whoever does not wait for it must not crash the process.
+    this.ready.catch(() => {});
+  }
+
+  /** What is in force for the tenant; empty when it has set nothing. */
+  get(tenant_id: string): TenantSettings {
+    return this.#tenants.get(tenant_id)?.settings ?? EMPTY;
+  }
+
+  /** Every tenant that has set something. */
+  tenants(): Iterable<string> {
+    return this.#tenants.keys();
+  }
+
+  /** Why the tenant's latest document is not in force; undefined when it is. */
+  problem(tenant_id: string): string | undefined {
+    return this.#tenants.get(tenant_id)?.problem;
+  }
+
+  /** Calls the listener at once for what is known, then for each change, until the result is called. */
+  onChange(listener: SettingsListener): () => void {
+    this.#listeners.add(listener);
+    for (const [tenant_id, { settings }] of this.#tenants) {
+      this.#tell(listener, tenant_id, settings);
+    }
+    return () => void this.#listeners.delete(listener);
+  }
+
+  /** The tenant's document as it is stored. Rejects with `settings-conflict` when it cannot be read. */
+  async read(tenant_id: string): Promise<StoredSettings> {
+    requireTenantId(tenant_id);
+    const entry = await this.#bucket.get([tenant_id]);
+    if (entry === undefined) return { settings: emptySettings(), revision: 0 };
+    const decoded = decodeSettings(tenant_id, entry.value);
+    if ("settings" in decoded) return { settings: decoded.settings, revision: entry.revision };
+    throw new ArqonError("settings-conflict", `what is stored cannot be read: ${decoded.problem}`);
+  }
+
+  /**
+   * Writes what `change` makes of the tenant's settings, and asks it again when somebody else was
+   * faster; version, author and time are filled in here. Nothing is written when it returns what it
+   * got. Rejects with what `change` throws, with `invalid-settings` when the result is not valid, and
+   * with `settings-conflict`.
+   */
+  async change(
+    tenant_id: string,
+    by: string,
+    change: (settings: TenantSettings) => TenantSettings,
+  ): Promise<StoredSettings> {
+    for (let attempt = 1;; attempt++) {
+      const stored = await this.read(tenant_id);
+      const changed = change(stored.settings);
+      if (changed === stored.settings) return stored;
+      const settings = {
+        ...changed,
+        format: 1 as const,
+        version: stored.settings.version + 1,
+        by,
+        changed_ms: this.#options.now(),
+      };
+      const revision = await this.#write(tenant_id, settings, stored.revision);
+      if (revision !== undefined) return { settings, revision };
+      if (attempt === ATTEMPTS) {
+        throw new ArqonError("settings-conflict", `${ATTEMPTS} attempts were overtaken by others`);
+      }
+    }
+  }
+
+  /**
+   * Puts empty settings in the place of a document that cannot be read. Rejects with
+   * `settings-conflict` when it can be read, or changes meanwhile.
+   */
+  async reset(tenant_id: string, by: string): Promise<StoredSettings> {
+    requireTenantId(tenant_id);
+    const entry = await this.#bucket.get([tenant_id]);
+    if (entry === undefined || "settings" in decodeSettings(tenant_id, entry.value)) {
+      throw new ArqonError("settings-conflict", "they are in order; nothing was reset");
+    }
+    const settings = { ...emptySettings(), version: 1, by, changed_ms: this.#options.now() };
+    const revision = await this.#write(tenant_id, settings, entry.revision);
+    if (revision !== undefined) return { settings, revision };
+    throw new ArqonError("settings-conflict", "somebody else changed them");
+  }
+
+  /** Resolves with true once this process has that revision, or a later one, in force; else false. */
+  reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean> {
+    if (this.#state === "closed") return Promise.resolve(false);
+    return this.#waiters.reached(tenant_id, revision, timeout_ms);
+  }
+
+  /** Numbers for metrics and `/v1/status`. */
+  counts(): { readonly documents: number; readonly unreadable: number } {
+    let unreadable = 0;
+    for (const { problem } of this.#tenants.values()) if (problem !== undefined) unreadable++;
+    return { documents: this.#tenants.size, unreadable };
+  }
+
+  /** The readiness check of the process. */
+  check(): HealthCheck {
+    const { documents, unreadable } = this.counts();
+    const bad = unreadable === 0 ? "" : `, ${unreadable} of them with an unreadable document`;
+    const detail = this.#state === "ready"
+      ? `${plural(documents, "tenant")} with settings${bad}`
+      : `the tenants' settings are ${this.#state}`;
+    return { ok: this.#state === "ready", since_ms: this.#since_ms, detail };
+  }
+
+  /** Stops watching; what is in force stays readable. */
+  close(): void {
+    if (this.#state === "closed") return;
+    this.#turnTo("closed");
+    this.#watch.stop();
+    this.#waiters.close();
+    this.#listeners.clear();
+  }
+
+  #turnTo(state: "ready" | "closed"): void {
+    if (this.#state === "closed") return;
+    this.#state = state;
+    this.#since_ms = this.#options.now();
+  }
+
+  /** The new revision; undefined when somebody else was faster. */
+  async #write(
+    tenant_id: string,
+    settings: TenantSettings,
+    revision: number,
+  ): Promise<number | undefined> {
+    const bytes = encodeSettings(settings);
+    const decoded = decodeSettings(tenant_id, bytes);
+    if ("problem" in decoded) throw new ArqonError("invalid-settings", decoded.problem);
+    try {
+      return await this.#bucket.update([tenant_id], bytes, revision);
+    } catch (error) {
+      if (error instanceof ArqonError && error.reason === "version-conflict") return undefined;
+      throw error;
+    }
+  }
+
+  /** False when the change could not be taken up. */
+  #hear(change: KvChange): boolean {
+    const key = change.type === "put" ? change.entry.key : change.key;
+    const [tenant_id = ""] = key;
+    if (key.length !== 1 || !isId(tenant_id)) {
+      this.#options.log.warn("the settings bucket holds a key that is no tenant", { key });
+      return false;
+    }
+    const taken = change.type === "put"
+      ? this.#put(tenant_id, change.entry.value)
+      : this.#gone(tenant_id);
+    const revision = change.type === "put" ? change.entry.revision : change.revision;
+    this.#waiters.heard(tenant_id, revision);
+    return taken;
+  }
+
+  #put(tenant_id: string, value: Uint8Array): boolean {
+    const decoded = decodeSettings(tenant_id, value);
+    if ("problem" in decoded) return this.#keep(tenant_id, decoded.problem);
+    this.#tenants.set(tenant_id, { settings: decoded.settings, problem: undefined });
+    for (const listener of this.#listeners) this.#tell(listener, tenant_id, decoded.settings);
+    return true;
+  }
+
+  #gone(tenant_id: string): boolean {
+    return this.#tenants.has(tenant_id) ? this.#keep(tenant_id, "it was deleted") : true;
+  }
+
+  #keep(tenant_id: string, problem: string): false {
+    const settings = this.get(tenant_id);
+    this.#tenants.set(tenant_id, { settings, problem });
+    this.#options.log.error("a tenant's settings cannot be read; what was in force stays", {
+      tenant_id,
+      version: settings.version,
+      error: problem,
+    });
+    return false;
+  }
+
+  #tell(listener: SettingsListener, tenant_id: string, settings: TenantSettings): void {
+    try {
+      listener(tenant_id, settings);
+    } catch (error) {
+      this.#options.log.error("a listener of the tenants' settings threw", { tenant_id, error });
+    }
+  }
+}
+
+function requireTenantId(tenant_id: string): void {
+  if (isId(tenant_id)) return;
+  throw new ArqonError("invalid-settings", `${JSON.stringify(tenant_id)} is no tenant id`);
+}
+
+/** Opens the bucket and begins to watch; `ready` says when it is known. Rejects with `spine-unavailable`. */
+export async function openSettings(options: SettingsOptions): Promise<Settings> {
+  return new Settings(await options.spine.keyValue(TENANTS_BUCKET), options);
+}

@@ -1,0 +1,193 @@
+/** What tenants set at run time: told, changed by several at once, damaged; also on a real NATS. */
+import assert from "node:assert/strict";
+import { createMetrics } from "../../shared/metrics/metrics.ts";
+import { openNats } from "../../shared/spine/nats/nats.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import {
+  emptySettings,
+  encodeSettings,
+  TENANTS_BUCKET,
+} from "../../shared/records/tenant_settings.ts";
+import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
+import { configFrom } from "../../shared/config/load.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import { openSettings } from "./settings.ts";
+import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+
+const RULE = { prefix: "in.t.acme.*", percent: 0.5 };
+const withRule = (percent: number) => (settings: TenantSettings): TenantSettings => ({
+  ...settings,
+  mirror: { rules: [{ ...RULE, percent }] },
+});
+
+async function settingsOn(spine: Spine) {
+  const registry = createMetrics({ node_id: "s", version: "0" });
+  const { log, lines } = keptLog();
+  const settings = await openSettings({ spine, log, registry, now: () => SPINE_NOW_MS });
+  await settings.ready;
+  const metric = async (name: string) =>
+    Number(new RegExp(`^${name} (\\d+)$`, "m").exec(await registry.metrics())?.[1]);
+  return { settings, lines, metric, [Symbol.dispose]: () => settings.close() };
+}
+
+async function until(spine: Spine, holds: () => boolean): Promise<void> {
+  while (!holds()) await spine.flush();
+}
+
+Deno.test("what is stored is in force when it is ready; a change is told, with its author", async () => {
+  await using engine = testSpine();
+  const bucket = await engine.spine.keyValue(TENANTS_BUCKET);
+  await bucket.put(["acme"], encodeSettings(withRule(0.1)(emptySettings())));
+  using test = await settingsOn(engine.spine);
+  const { settings } = test;
+  assert.equal(settings.get("acme").mirror.rules[0]?.percent, 0.1);
+  assert.deepEqual(settings.get("globex"), emptySettings());
+  const told: [string, number | undefined][] = [];
+  const stop = settings.onChange((tenant_id, { mirror }) => {
+    told.push([tenant_id, mirror.rules[0]?.percent]);
+  });
+  assert.deepEqual(told, [["acme", 0.1]], "at once with what is known");
+  const stored = await settings.change("acme", "root", withRule(0.2));
+  assert.deepEqual([stored.settings.version, stored.settings.by], [1, "root"]);
+  assert.equal(stored.settings.changed_ms, SPINE_NOW_MS);
+  assert.ok(await settings.reached("acme", stored.revision, 10_000));
+  stop();
+  await settings.change("acme", "root", withRule(0.3));
+  await until(engine.spine, () => settings.get("acme").version === 2);
+  assert.deepEqual(told, [["acme", 0.1], ["acme", 0.2]], "nobody listens any more");
+  assert.equal(await test.metric("shield_settings_documents"), 1);
+  assert.match(settings.check().detail, /^1 tenant with settings$/);
+});
+
+Deno.test("a change that changes nothing writes nothing; one that throws neither", async () => {
+  await using engine = testSpine();
+  using test = await settingsOn(engine.spine);
+  assert.equal((await test.settings.change("acme", "root", (same) => same)).revision, 0);
+  const broken = () => {
+    throw new RangeError("no");
+  };
+  await assert.rejects(test.settings.change("acme", "root", broken), RangeError);
+  const bucket = await engine.spine.keyValue(TENANTS_BUCKET);
+  assert.deepEqual(await bucket.keys(), []);
+});
+
+Deno.test("an invalid result is refused, and so is what is about another tenant", async () => {
+  await using engine = testSpine();
+  using test = await settingsOn(engine.spine);
+  const set = (rule: unknown) =>
+    test.settings.change(
+      "acme",
+      "root",
+      (before) => ({ ...before, mirror: { rules: [rule as typeof RULE] } }),
+    );
+  for (
+    const [rule, problem] of [
+      [{ prefix: "in.t.acme.*", percent: 1.1 }, /percent/],
+      [{ prefix: "in.t.acme.*", percent: NaN }, /percent/],
+      [
+        { prefix: "in.t.globex.*", percent: 1 },
+        /"in\.t\.globex\.\*" does not begin with in\.t\.acme\./,
+      ],
+      [{ prefix: "in.t.acme", percent: 1 }, /trailing "\*"/],
+      [{ prefix: "in.t.*", percent: 1 }, /does not begin with/],
+    ] as const
+  ) {
+    await assert.rejects(set(rule), (error: Error & { reason?: string }) => {
+      assert.equal(error.reason, "invalid-settings");
+      assert.match(error.message, problem);
+      return true;
+    });
+  }
+  await assert.rejects(test.settings.read("a.b"), { reason: "invalid-settings" });
+});
+
+Deno.test("an unreadable document leaves what was in force, is logged and counted, and can be reset", async () => {
+  await using engine = testSpine();
+  using test = await settingsOn(engine.spine);
+  const { settings } = test;
+  await settings.change("acme", "root", withRule(0.5));
+  await until(engine.spine, () => settings.get("acme").version === 1);
+  await assert.rejects(settings.reset("acme", "root"), { reason: "settings-conflict" });
+  const bucket = await engine.spine.keyValue(TENANTS_BUCKET);
+  await bucket.put(["acme"], new TextEncoder().encode('{"format":2}'));
+  await until(engine.spine, () => settings.problem("acme") !== undefined);
+  assert.deepEqual(settings.get("acme").mirror.rules, [RULE]);
+  assert.match(test.lines.join(""), /level=error .*tenant_id=acme .*cannot be read/);
+  assert.match(settings.check().detail, /1 of them with an unreadable document/);
+  assert.equal(await test.metric("shield_settings_unreadable"), 1);
+  assert.equal(await test.metric("shield_settings_problems_total"), 1);
+  await assert.rejects(settings.change("acme", "root", withRule(1)), (error: Error) => {
+    assert.match(error.message, /what is stored cannot be read: .*format/s);
+    return "reason" in error && error.reason === "settings-conflict";
+  });
+  const { revision } = await settings.reset("acme", "root");
+  assert.ok(await settings.reached("acme", revision, 10_000));
+  assert.deepEqual(settings.get("acme").mirror.rules, []);
+  assert.equal(settings.problem("acme"), undefined);
+});
+
+Deno.test("a document that vanishes leaves what was in force; a stranger's key is only counted", async () => {
+  await using engine = testSpine();
+  using test = await settingsOn(engine.spine);
+  const { settings } = test;
+  await settings.change("acme", "root", withRule(0.5));
+  const bucket = await engine.spine.keyValue(TENANTS_BUCKET);
+  await bucket.delete(["acme"]);
+  await bucket.put(["not a tenant"], new Uint8Array());
+  await until(engine.spine, () => test.lines.some((line) => line.includes("no tenant")));
+  assert.deepEqual(settings.get("acme").mirror.rules, [RULE]);
+  assert.equal(settings.problem("acme"), "it was deleted");
+  assert.equal(await test.metric("shield_settings_problems_total"), 2);
+});
+
+Deno.test("whoever is overtaken every time gives up with settings-conflict", async () => {
+  await using engine = testSpine();
+  using test = await settingsOn(engine.spine);
+  const bucket = await engine.spine.keyValue(TENANTS_BUCKET);
+  const rival = encodeSettings(emptySettings());
+  const overtaken = Object.create(engine.spine) as Spine;
+  const update = async (): Promise<number> => {
+    await bucket.put(["acme"], rival);
+    return await bucket.update(["acme"], rival, 0);
+  };
+  overtaken.keyValue = async () => ({
+    ...await Promise.resolve(bucket),
+    get: (key) => bucket.get(key),
+    watch: (prefix, onChange) => bucket.watch(prefix, onChange),
+    update,
+  });
+  using loser = await settingsOn(overtaken);
+  await assert.rejects(loser.settings.change("acme", "root", withRule(1)), {
+    reason: "settings-conflict",
+    message: "Settings conflict: 64 attempts were overtaken by others",
+  });
+  await test.settings.change("acme", "root", withRule(1));
+});
+
+Deno.test("on a real NATS, many at once on two Shields lose no change", async () => {
+  await using server = await startNats({ jetstream: true });
+  const config = configFrom({ nats: { urls: [server.url] } }).nats!;
+  const open = () => openNats({ config, log: keptLog().log, now: Date.now });
+  const [one, two] = await Promise.all([open(), open()]);
+  try {
+    using here = await settingsOn(one);
+    using there = await settingsOn(two);
+    const add = (n: number) =>
+      (n % 2 === 0 ? here : there).settings.change("acme", `admin-${n}`, (before) => ({
+        ...before,
+        mirror: {
+          rules: [...before.mirror.rules, { prefix: `in.t.acme.r.r${n}`, percent: 1 }],
+        },
+      }));
+    const changes = await Promise.all(Array.from({ length: 20 }, (_, n) => add(n)));
+    const last = Math.max(...changes.map(({ revision }) => revision));
+    assert.ok(await here.settings.reached("acme", last, 30_000));
+    assert.ok(await there.settings.reached("acme", last, 30_000));
+    const { mirror, version } = here.settings.get("acme");
+    assert.equal(version, 20);
+    assert.equal(new Set(mirror.rules.map(({ prefix }) => prefix)).size, 20);
+    assert.deepEqual(there.settings.get("acme"), here.settings.get("acme"));
+  } finally {
+    await Promise.all([one.drain(), two.drain()]);
+  }
+});

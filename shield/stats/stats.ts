@@ -1,0 +1,215 @@
+/**
+ * The Shield's counters. The message path adds to plain numbers; prom-client reads them only when
+ * somebody scrapes, so a label lookup never costs a message anything.
+ */
+import type { Registry } from "prom-client";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import {
+  registerPlainHistogram,
+  scrapedCounter,
+  scrapedFamily,
+} from "../../shared/metrics/metrics_plain.ts";
+import type { PlainHistogram } from "../../shared/metrics/metrics_plain.ts";
+import { CLOSES } from "@arqon/proto";
+import type { Reason } from "@arqon/proto";
+import { createDeliveryLatency } from "./delivery_latency.ts";
+
+/** Connections that were cut off, messages that were left out, messages that a newer one replaced. */
+export type SlowReaderAction = "disconnected" | "dropped" | "conflated";
+
+/** Plain running totals since the start of the process, and gauges of the moment. */
+export interface ShieldStats {
+  active_connections: number;
+  subscriptions: number;
+  rooms: number;
+  ingress_bytes: number;
+  egress_messages: number;
+  /** What the bus itself has to say to subscribers: of presence and rooms, GAPs. */
+  egress_events: number;
+  egress_bytes: number;
+  /** Messages not delivered because their id was seen within two minutes. */
+  duplicates: number;
+  /** Messages not delivered because the servers of the Spine had handed them to this Shield before. */
+  repeated: number;
+  /** Messages not delivered because their envelope could not be read. */
+  malformed: number;
+  gaps: number;
+  /** Operations without an answer when a drain that took too long closed their connection. */
+  drain_cuts: number;
+  /** BATCH frames, and the messages in them. */
+  batches: number;
+  batched_messages: number;
+  /** Bytes that wait in our own queues, all connections together. */
+  unsent_bytes: number;
+  pending_operations: number;
+  /** Bans that are held, of all tenants. */
+  bans: number;
+  /** Connections put out of a room or the process by others, by why: `kick`, `ban`, `signal`, … */
+  readonly kicks: Record<string, number>;
+  /** Control signals that nobody acted on, by what is wrong with them. */
+  readonly dropped_signals: Record<string, number>;
+  /** Bans that could not be read, or not be held, by which of these. */
+  readonly ban_problems: Record<string, number>;
+  /** What happened to those who read too slowly: `disconnected`, `dropped`, `conflated`. */
+  readonly slow_reader: Record<SlowReaderAction, number>;
+  readonly ingress_ops: Record<string, number>;
+  readonly rejects: Partial<Record<Reason, number>>;
+  readonly closes: Record<string, number>;
+  readonly handshakes: Record<string, number>;
+  /** The time from the stamp of a message to its hand-over, one observation a fan-out. */
+  readonly delivery_latency: PlainHistogram;
+}
+
+/** All counts at zero. */
+export function createStats(): ShieldStats {
+  return {
+    active_connections: 0,
+    subscriptions: 0,
+    rooms: 0,
+    ingress_bytes: 0,
+    egress_messages: 0,
+    egress_events: 0,
+    egress_bytes: 0,
+    duplicates: 0,
+    repeated: 0,
+    malformed: 0,
+    gaps: 0,
+    drain_cuts: 0,
+    batches: 0,
+    batched_messages: 0,
+    unsent_bytes: 0,
+    pending_operations: 0,
+    bans: 0,
+    kicks: {},
+    dropped_signals: {},
+    ban_problems: {},
+    slow_reader: { disconnected: 0, dropped: 0, conflated: 0 },
+    ingress_ops: {},
+    rejects: {},
+    closes: {},
+    handshakes: {},
+    delivery_latency: createDeliveryLatency(),
+  };
+}
+
+/** Adds one to `key`; the keys are closed sets (operations, reasons, close codes), so this is bounded. */
+export function bump(totals: Record<string, number>, key: string | number): void {
+  totals[key] = (totals[key] ?? 0) + 1;
+}
+
+/** A close frame without a code, and no close frame at all: WebSocket's own, never on the wire. */
+const SILENT_CLOSES = [1005, 1006];
+
+/**
+ * Counts a close. A client may choose any of 2,000 codes of its own; they count as `other`, so that
+ * clients cannot make time series. The runtime says 0 when no close frame came.
+ */
+export function countClose(stats: ShieldStats, code: number): void {
+  const known = code in CLOSES || SILENT_CLOSES.includes(code);
+  bump(stats.closes, code === 0 ? 1006 : known ? code : "other");
+}
+
+type Total =
+  | "ingress_bytes"
+  | "egress_messages"
+  | "egress_events"
+  | "egress_bytes"
+  | "duplicates"
+  | "repeated"
+  | "malformed"
+  | "gaps"
+  | "drain_cuts"
+  | "batches"
+  | "batched_messages";
+const TOTALS: Record<Total, [name: string, help: string]> = {
+  ingress_bytes: ["shield_ingress_bytes_total", "Bytes received in frames and HTTP bodies."],
+  egress_messages: [
+    "shield_egress_messages_total",
+    "Messages of clients and backends handed to subscribers.",
+  ],
+  egress_events: [
+    "shield_egress_events_total",
+    "Events of the bus handed to subscribers: PRESENCE_UPDATE, PRESENCE_LEAVE, ROOM_UPDATE, GAP.",
+  ],
+  egress_bytes: ["shield_egress_bytes_total", "Bytes of frames handed to subscribers."],
+  duplicates: ["shield_duplicate_messages_total", "Messages dropped because their id was seen."],
+  repeated: [
+    "shield_repeated_messages_total",
+    "Messages dropped because the servers of the Spine brought them again or behind newer ones.",
+  ],
+  malformed: [
+    "shield_malformed_messages_total",
+    "Messages from the Spine dropped because their envelope could not be read.",
+  ],
+  gaps: ["shield_gaps_total", "GAP signals sent to rooms after the Spine lost messages."],
+  drain_cuts: [
+    "shield_drain_cuts_total",
+    "Operations without an answer when a drain that took too long closed their connection.",
+  ],
+  batches: ["shield_batches_total", "BATCH frames sent."],
+  batched_messages: ["shield_batched_messages_total", "Messages sent in BATCH frames."],
+};
+
+type Level =
+  | "active_connections"
+  | "subscriptions"
+  | "rooms"
+  | "unsent_bytes"
+  | "pending_operations"
+  | "bans";
+const LEVELS: Record<Level, [name: string, help: string]> = {
+  active_connections: ["shield_active_connections", "Open WebSocket connections."],
+  subscriptions: ["shield_subscriptions", "Room subscriptions of all connections."],
+  rooms: ["shield_rooms", "Rooms with a subscriber on this Shield."],
+  unsent_bytes: ["shield_unsent_bytes", "Bytes that wait in outbound queues."],
+  pending_operations: ["shield_pending_operations", "Operations in queues or waiting for an ACK."],
+  bans: ["shield_bans", "Bans in force that this Shield knows, of all tenants."],
+};
+
+type Family =
+  | "ingress_ops"
+  | "rejects"
+  | "closes"
+  | "handshakes"
+  | "kicks"
+  | "slow_reader"
+  | "dropped_signals"
+  | "ban_problems";
+const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
+  ingress_ops: ["shield_ingress_ops", "op", "Operations received, by kind."],
+  rejects: ["shield_rejects_total", "reason", "Refusals, by reason."],
+  closes: ["shield_closes_total", "code", "Connections closed, by close code."],
+  handshakes: ["shield_handshakes_total", "outcome", "Upgrade requests, by outcome."],
+  kicks: ["shield_kicks_total", "cause", "Connections put out of a room, or of the tenant."],
+  slow_reader: [
+    "shield_slow_reader_total",
+    "action",
+    "Slow readers: connections disconnected, messages dropped or conflated.",
+  ],
+  dropped_signals: ["shield_dropped_signals_total", "problem", "Control signals not acted on."],
+  ban_problems: ["shield_ban_problems_total", "problem", "Bans not read, or too many to hold."],
+};
+
+/** Publishes the totals under the contract's names. */
+export function registerStats(stats: ShieldStats, registry: Registry): void {
+  for (const [key, [name, help]] of Object.entries(TOTALS) as [Total, [string, string]][]) {
+    scrapedCounter(registry, name, help, () => stats[key]);
+  }
+  for (const [key, [name, help]] of Object.entries(LEVELS) as [Level, [string, string]][]) {
+    scrapedGauge(registry, name, help, () => stats[key]);
+  }
+  for (
+    const [key, [name, label, help]] of Object.entries(FAMILIES) as [
+      Family,
+      [string, string, string],
+    ][]
+  ) {
+    scrapedFamily(registry, name, help, label, () => stats[key]);
+  }
+  registerPlainHistogram(
+    registry,
+    "shield_delivery_latency_seconds",
+    "From a message's stamp at the Shield that took it to its hand-over to the subscribers here.",
+    stats.delivery_latency,
+  );
+}

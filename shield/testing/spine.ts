@@ -1,0 +1,47 @@
+/**
+ * A Spine for tests of the Shield's core: the embedded engine in memory, with its log kept. Tests
+ * that need a server to die take NATS from `tests/harness/nats_server.ts`.
+ */
+import { createLogger } from "../../shared/logs/log.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
+import type { EmbeddedLimits } from "../../shared/spine/embedded/embedded.ts";
+import type { Spine, SpineMessage } from "../../shared/spine/contract/spine.ts";
+import { subjectPattern } from "../../shared/subjects/subject.ts";
+
+/** The clock of these tests stands still: 2026-01-02T03:04:05Z. */
+export const SPINE_NOW_MS = 1_767_323_045_000;
+
+/** An engine, drained when the scope ends. */
+export interface TestSpine extends AsyncDisposable {
+  readonly spine: Spine;
+  /** Every line logged so far. */
+  readonly lines: readonly string[];
+}
+
+/** A logger in debug level, and where its lines go. */
+export function keptLog(): { log: Logger; lines: string[] } {
+  const lines: string[] = [];
+  const log = createLogger({
+    level: "debug",
+    format: "logfmt",
+    component: "shield",
+    now: () => SPINE_NOW_MS,
+    write: (line) => void lines.push(line),
+  });
+  return { log, lines };
+}
+
+/** `limits` makes a small engine, whose subscriptions overflow. */
+export function testSpine(limits: Partial<EmbeddedLimits> = {}): TestSpine {
+  const { log, lines } = keptLog();
+  const spine = openEmbedded({ log, now: () => SPINE_NOW_MS, limits });
+  return { spine, lines, [Symbol.asyncDispose]: () => spine.drain() };
+}
+
+/** Everything that is published on `spine` from now on, whatever its subject. */
+export function listenToAll(spine: Spine): SpineMessage[] {
+  const messages: SpineMessage[] = [];
+  spine.subscribe(subjectPattern(">"), (message) => void messages.push(message));
+  return messages;
+}

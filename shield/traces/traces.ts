@@ -1,0 +1,241 @@
+/**
+ * The spans of what comes into a Shield: handshakes, messages and commands. On the Spine it is
+ * `traced_sends.ts`, on the way out `traced_deliveries.ts`. Decides with the sampler which are
+ * recorded, and keeps a recorded one beside the object that it is about. Without tracing there is none
+ * of this, and callers look for `undefined`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Ack, ScannedEnvelope } from "@arqon/proto";
+import type { Random } from "../../shared/ids.ts";
+import { traceId } from "../../shared/ids.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { parseTraceparent, TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
+import type { SpanParent, TraceContext } from "../../shared/telemetry/trace_context.ts";
+import type { Span, SpanAttributes, Tracing } from "../../shared/telemetry/tracing.ts";
+import type { FlushQueue } from "../connection/flush_queue.ts";
+import type { Caller } from "../message/caller.ts";
+import type { PolicyLog, Verdict } from "../policy/abi/policy.ts";
+import { clientContext } from "./trace_parent.ts";
+import type { ClientContext } from "./trace_parent.ts";
+import { tracedDeliveries } from "./traced_deliveries.ts";
+import type { HeardSpine, Receivers } from "./traced_deliveries.ts";
+import { tracedLogs, tracedSends } from "./traced_sends.ts";
+import type { SendingSpine, StoringLogs } from "./traced_sends.ts";
+
+/** Lines of `host_log` that a span keeps, and the longest of them in UTF-16 units. */
+const LOG_EVENTS_MAX = 16;
+const LOG_UNITS_MAX = 512;
+const LOG_LEVELS = ["debug", "info", "warn", "error"];
+
+/** What policies said, as events of the message's span; what is too much is only counted. */
+function tellLogs(span: Span, logs: readonly PolicyLog[]): void {
+  for (const { name, level, message } of logs.slice(0, LOG_EVENTS_MAX)) {
+    span.event("arqon.policy.log", {
+      "arqon.policy.module": name,
+      "arqon.policy.log.level": LOG_LEVELS[level] ?? "info",
+      "arqon.policy.log.message": message.slice(0, LOG_UNITS_MAX).toWellFormed(),
+    });
+  }
+  const left_out = logs.length - LOG_EVENTS_MAX;
+  if (left_out > 0) span.set({ "arqon.policy.log.left_out": left_out });
+}
+
+function attributesOf(caller: Caller, envelope: ScannedEnvelope): SpanAttributes {
+  const { event, command, room_id, message_id, size_bytes, payload } = envelope;
+  return {
+    "messaging.system": "arqon",
+    "messaging.operation.name": command === undefined ? "publish" : "command",
+    "arqon.tenant": caller.identity.tenant_id,
+    "arqon.room": room_id,
+    "arqon.type": event?.type ?? command?.name ?? payload.kind,
+    "messaging.message.envelope.size": size_bytes,
+    ...(message_id === "" ? {} : { "messaging.message.id": message_id }),
+  };
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof ArqonError ? error.reason : "internal";
+}
+
+/** The traces of one Shield. */
+export class Traces {
+  readonly #tracing: Tracing;
+  readonly #random: Random;
+  /**
+   * The spans by what they are about: an envelope, a request, a caller. A span that is never ended
+   * goes with it.
+   */
+  readonly #spans = new WeakMap<object, Span>();
+  /** Contexts that came beside their envelopes. */
+  readonly #parents = new WeakMap<ScannedEnvelope, TraceContext>();
+
+  constructor(tracing: Tracing, random: Random) {
+    this.#tracing = tracing;
+    this.#random = random;
+  }
+
+  /** The envelope, which has the trace id of this context, came below it. */
+  place(envelope: ScannedEnvelope, context: TraceContext): void {
+    this.#parents.set(envelope, context);
+  }
+
+  /** The span that is recorded of it; undefined when none is. */
+  find(about: object): Span | undefined {
+    return this.#spans.get(about);
+  }
+
+  /** What is said of `other` is said of `about` from now on. */
+  carry(about: object, other: object): void {
+    const span = this.#spans.get(about);
+    if (span !== undefined) this.#spans.set(other, span);
+  }
+
+  /** Begins the span of a message or command, if it is sampled. */
+  begin(caller: Caller, envelope: ScannedEnvelope): void {
+    const parent = this.#sampled(envelope);
+    if (parent === undefined) return;
+    const name = envelope.command === undefined ? "publish" : "command";
+    const attributes = attributesOf(caller, envelope);
+    this.#spans.set(
+      envelope,
+      this.#tracing.start({ name, kind: "server", parent, attributes }),
+    );
+  }
+
+  /** What fan-out hears messages by. */
+  hearing(
+    spine: HeardSpine & Pick<Spine, "status">,
+    stats: Receivers,
+  ): HeardSpine {
+    return tracedDeliveries(spine, this.#tracing, stats);
+  }
+
+  /** What the message path sends and stores by; `flushes` says when the Spine has what was sent. */
+  sending(
+    spine: SendingSpine & Pick<Spine, "status">,
+    logs: StoringLogs,
+    flushes: Pick<FlushQueue, "push">,
+  ): { spine: SendingSpine; logs: StoringLogs } {
+    return {
+      spine: tracedSends(spine, flushes, this.#tracing),
+      logs: tracedLogs(logs, spine, this.#tracing),
+    };
+  }
+
+  /** Ends the span. */
+  end(about: object): void {
+    this.#spans.get(about)?.end();
+  }
+
+  /**
+   * Ends the span of a refusal: it is recorded even when it was not sampled, if the config says so.
+   */
+  refused(caller: Caller, envelope: ScannedEnvelope, error: unknown): void {
+    let span = this.#spans.get(envelope);
+    if (span === undefined) {
+      if (!this.#tracing.sampler.takesRefusal(this.#tracing.now_ms())) return;
+      const name = envelope.command === undefined ? "publish" : "command";
+      span = this.#tracing.start({
+        name,
+        kind: "server",
+        parent: this.#parentOf(envelope),
+        attributes: attributesOf(caller, envelope),
+      });
+      this.#spans.set(envelope, span);
+    }
+    span.fail(reasonOf(error));
+    span.end();
+  }
+
+  /** What the policies of a chain said about a message, or about a caller that connects. */
+  judged(about: object, { outcomes, logs }: Verdict): void {
+    const span = this.#spans.get(about);
+    // A caller's next policies, of its subscriptions, are no part of its handshake.
+    if (span === undefined || span.ended) return;
+    const end_ms = this.#tracing.now_ms();
+    let start_ms = end_ms - outcomes.reduce((sum, { duration_ms }) => sum + duration_ms, 0);
+    // They ran one after another, and the verdict has just come.
+    for (const { name, mode, allowed, fault, fuel, duration_ms, code } of outcomes) {
+      const policy = span.child("policy", "internal", {
+        "arqon.policy.module": name,
+        "arqon.policy.mode": mode,
+        "arqon.policy.verdict": fault !== undefined ? "error" : allowed ? "allow" : "reject",
+        "arqon.policy.fuel": fuel,
+        ...(allowed ? {} : { "arqon.policy.code": code }),
+        ...(fault === undefined ? {} : { "arqon.policy.fault": fault }),
+      }, start_ms);
+      if (!allowed) policy.fail(fault === undefined ? "policy-rejected" : "policy-fault");
+      policy.end(start_ms += duration_ms);
+    }
+    tellLogs(span, logs);
+  }
+
+  /** Begins the span of a handshake, if it is sampled. */
+  handshake(request: Request): void {
+    const context = parseTraceparent(request.headers.get(TRACEPARENT) ?? "");
+    const parent = this.#decide(context, "");
+    if (parent === undefined) return;
+    const attributes = { "network.protocol.name": "websocket" };
+    this.#spans.set(
+      request,
+      this.#tracing.start({ name: "handshake", kind: "server", parent, attributes }),
+    );
+  }
+
+  /** The handshake has ended: accepted, or refused with an error. */
+  handshakeEnded(request: Request, error?: unknown): void {
+    let span = this.#spans.get(request);
+    if (span === undefined) {
+      const { sampler, now_ms } = this.#tracing;
+      if (error === undefined || !sampler.takesRefusal(now_ms())) return;
+      const parent = parseTraceparent(request.headers.get(TRACEPARENT) ?? "") ??
+        { trace_id: traceId(this.#random) };
+      span = this.#tracing.start({ name: "handshake", kind: "server", parent, attributes: {} });
+    }
+    span.set({ "arqon.outcome": error === undefined ? "accepted" : reasonOf(error) });
+    if (error !== undefined) span.fail(reasonOf(error));
+    span.end();
+  }
+
+  /** The Brain has answered a command, or refused it. */
+  answered(envelope: ScannedEnvelope, { code, reason }: Pick<Ack, "code" | "reason">): void {
+    const span = this.#spans.get(envelope);
+    if (span === undefined) return;
+    if (code !== 0) span.fail(reason);
+    span.end();
+  }
+
+  /** The parent of a message that is recorded; no allocation for one that is not. */
+  #sampled(envelope: ScannedEnvelope): SpanParent | undefined {
+    const { trace_id } = envelope;
+    let context: ClientContext = clientContext(envelope);
+    // Two ids for one message: the envelope's counts, as receivers see that one.
+    if (context === "invalid" || (context && trace_id !== "" && context.trace_id !== trace_id)) {
+      this.#tracing.countInvalid();
+      context = undefined;
+    }
+    if (context === undefined && trace_id !== "") context = this.#parents.get(envelope);
+    return this.#decide(context, trace_id);
+  }
+
+  #decide(context: TraceContext | undefined, trace_id: string): SpanParent | undefined {
+    const { sampler } = this.#tracing;
+    if (context !== undefined) {
+      return sampler.takesChild(context, this.#tracing.now_ms()) ? context : undefined;
+    }
+    if (trace_id !== "") {
+      return sampler.takesRoot(trace_id, this.#tracing.now_ms()) ? { trace_id } : undefined;
+    }
+    const bytes = this.#random(16);
+    return sampler.takesNew(bytes) ? { trace_id: traceId(bytes) } : undefined;
+  }
+
+  #parentOf(envelope: ScannedEnvelope): SpanParent {
+    const context = clientContext(envelope) ?? this.#parents.get(envelope);
+    const { trace_id } = envelope;
+    if (context !== undefined && context !== "invalid") {
+      if (trace_id === "" || context.trace_id === trace_id) return context;
+    }
+    return { trace_id: trace_id === "" ? traceId(this.#random) : trace_id };
+  }
+}
