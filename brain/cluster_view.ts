@@ -25,16 +25,26 @@ export interface MemberCount {
 /** The cluster as one Brain sees it. */
 export interface ClusterView {
   readonly brain_id: string;
-  /** The Brain that owns the room now: rendezvous over the live ones. This one when it is alone. */
+  /** Brains that serve, this one among them. */
+  readonly brains: readonly string[];
+  /**
+   * The Brain that owns the room now: rendezvous hashing over the live Brains. A Brain that is
+   * alone owns every room.
+   */
   ownerOf(tenant_id: string, room_id: string): string;
-  /** A Brain told us that it is gone, or did not answer: counts it as dead until its next beat. */
+  /** Takes note that a Brain is gone or did not answer: it counts as dead until its next beat. */
   suspect(brain_id: string): void;
   /** Members in the order of their birth. */
   members(tenant_id: string, room_id: string): Iterable<Entry>;
   count(tenant_id: string, room_id: string): MemberCount;
+  /** Whether some Shield that is up has this connection in the room. */
+  isMember(tenant_id: string, room_id: string, connection_id: string): boolean;
   /** Rooms with members, for the sweep of idle ones. */
   occupied(): Iterable<{ readonly tenant_id: string; readonly room_id: string }>;
-  /** Every Shield that is up was heard of within two heartbeats, and nothing is being pulled. */
+  /**
+   * Whether every Shield that is up was heard of within two heartbeats, and nothing is being
+   * pulled.
+   */
   isFresh(): boolean;
   /** Calls back for every change of members until the returned function is called. */
   onMembers(listener: (change: MemberChange) => void): () => void;

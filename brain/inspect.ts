@@ -2,26 +2,26 @@
  * What a Brain tells operators of the cluster, and what it can be told by them: its record, the members
  * of rooms that it owns, its logs, its drain. The admin API itself is the Shields'.
  */
-import { startAnswerer } from "../shared/cluster_answerer.ts";
-import type { AnswerHandlers } from "../shared/cluster_answerer.ts";
-import { controlAnswers } from "../shared/cluster_control.ts";
-import type { ControlOptions } from "../shared/cluster_control.ts";
-import { LAG_METRIC, nodeOf, QuantileReader, totalOf } from "../shared/cluster_node.ts";
-import type { ClusterNode } from "../shared/cluster_node.ts";
+import { startAnswerer } from "../shared/cluster/cluster_answerer.ts";
+import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
+import { controlAnswers } from "../shared/cluster/cluster_control.ts";
+import type { ControlOptions } from "../shared/cluster/cluster_control.ts";
+import { LAG_METRIC, nodeOf, QuantileReader, totalOf } from "../shared/cluster/cluster_node.ts";
+import type { ClusterNode } from "../shared/cluster/cluster_node.ts";
 import {
   ROOM_MEMBERS_MAX,
   ROOM_META_BYTES,
   RoomQuestion,
   StateQuestion,
-} from "../shared/cluster_room.ts";
-import type { RoomAnswer, RoomMember, StateAnswer } from "../shared/cluster_room.ts";
-import { Sampler, startSampler } from "../shared/cluster_samples.ts";
-import type { Registry } from "../shared/metrics.ts";
-import type { HealthReport } from "../shared/ops.ts";
+} from "../shared/cluster/cluster_room.ts";
+import type { RoomAnswer, RoomMember, StateAnswer } from "../shared/cluster/cluster_room.ts";
+import { Sampler, startSampler } from "../shared/cluster/cluster_samples.ts";
+import type { Registry } from "../shared/metrics/metrics.ts";
+import type { HealthReport } from "../shared/listeners/ops.ts";
 import type { Entry } from "../shared/presence/types.ts";
-import type { Spine } from "../shared/spine/spine.ts";
+import type { Spine } from "../shared/spine/contract/spine.ts";
 import type { ClusterView } from "./cluster_view.ts";
-import type { BrainMetrics } from "./metrics.ts";
+import type { BrainMetrics } from "./telemetry/metrics.ts";
 import type { RoomService } from "./rooms/service.ts";
 import { stateReport } from "./rooms/state_report.ts";
 
@@ -52,7 +52,7 @@ function parsedMeta(text: string): unknown {
   }
 }
 
-/** The first to join; the rest, and what would be too long, is only counted. */
+/** The first members to join, as many as fit into an answer; the rest are only counted. */
 function shownMembers(entries: Iterable<Entry>): RoomMember[] {
   const members: RoomMember[] = [];
   let bytes = 0;
@@ -120,7 +120,10 @@ function createNode(options: InspectOptions): () => Promise<ClusterNode> {
   };
 }
 
-/** Begins to answer; takes effect with the next flush. Throws `spine-unavailable`. */
+/**
+ * Begins to answer operators' questions; takes effect with the next flush. Throws
+ * `spine-unavailable`.
+ */
 export function startInspect(options: InspectOptions): { close(): void } {
   const { spine, view, now } = options;
   const log = options.log.child({ part: "admin" });

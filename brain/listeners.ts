@@ -4,30 +4,37 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../shared/config/schema.ts";
-import type { Registry } from "../shared/metrics.ts";
+import type { Registry } from "../shared/metrics/metrics.ts";
 import type { FileReserve } from "../shared/http1/file_reserve.ts";
 import type { DoorLimits } from "../shared/http1/listener.ts";
-import { listen } from "../shared/listen.ts";
-import type { Logger } from "../shared/log.ts";
-import { opsHandler } from "../shared/ops.ts";
-import type { HealthReport } from "../shared/ops.ts";
+import type { Logger } from "../shared/logs/log.ts";
+import { openOperatorListener } from "../shared/listeners/operator_listener.ts";
+import { opsHandler } from "../shared/listeners/ops.ts";
+import { withOpsToken } from "../shared/listeners/ops_token.ts";
+import type { OpsToken } from "../shared/listeners/ops_token.ts";
+import type { HealthReport } from "../shared/listeners/ops.ts";
 import { problemResponse } from "../shared/problem.ts";
+import type { ReadFile } from "../shared/process/secret_file.ts";
 
-/** What the listeners need. */
+/** What the two listeners need. */
 export interface ListenerOptions {
-  readonly config: Record<"ops" | "admin", Pick<Config["ops"], "host" | "port">>;
+  readonly config: Pick<Config, "ops" | "admin">;
+  /** Reads the certificates. */
+  readonly read: ReadFile;
+  /** The token that the ops listener asks for; absent: it asks for none. */
+  readonly token?: OpsToken | undefined;
   readonly registry: Registry;
   readonly health: () => HealthReport;
   /** Unix ms. */
   readonly now: () => number;
-  readonly log?: Logger;
-  /** Who may be there, and for how long; absent: as `listen` has it. */
+  readonly log: Logger;
+  /** How many connections, and for how long each; absent: the defaults of `listen`. */
   readonly limits?: DoorLimits;
-  /** Given back when files run out; absent: there is none. */
+  /** The file descriptors to give back when files run out; absent: there are none. */
   readonly reserve?: FileReserve;
   /**
-   * Rejects with an ArqonError unless the request carries an admin token. Absent: there is nobody to
-   * check tokens, so the admin listener has no path at all.
+   * Checks the admin token of a request; rejects with an ArqonError when there is none. Absent:
+   * nobody can check tokens, so the admin listener has no path at all.
    */
   readonly authorizeAdmin?: (request: Request) => Promise<void>;
 }
@@ -62,16 +69,19 @@ function adminHandler({ authorizeAdmin, health }: ListenerOptions): Handler {
   };
 }
 
-/** Rejects with ListenError when an address cannot be bound; then none stays open. */
+/**
+ * Opens both listeners. Rejects with ListenError when an address cannot be bound; then none stays
+ * open.
+ */
 export async function startListeners(options: ListenerOptions): Promise<Listeners> {
-  const { config } = options;
-  const { log, limits, reserve } = options;
-  const door = { log, reserve, ...(limits === undefined ? {} : { limits }) };
-  const ops = listen({ name: "ops", ...config.ops, ...door, handler: opsHandler(options) });
+  const { config, registry, read, log, limits, reserve } = options;
+  const bounds = limits === undefined ? {} : { limits };
+  const door = { part: "brain", config, read, registry, log, reserve, ...bounds } as const;
+  const handler = withOpsToken(opsHandler(options), options.token);
+  const ops = await openOperatorListener({ name: "ops", ...door, handler });
   try {
-    const admin = listen({
+    const admin = await openOperatorListener({
       name: "admin",
-      ...config.admin,
       ...door,
       handler: adminHandler(options),
     });

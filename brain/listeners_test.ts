@@ -1,8 +1,10 @@
 /** The ops and admin listeners over real HTTP on loopback. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { createMetrics } from "../shared/metrics.ts";
-import type { HealthReport } from "../shared/ops.ts";
+import { configFrom } from "../shared/config/load.ts";
+import { createLogger } from "../shared/logs/log.ts";
+import { createMetrics } from "../shared/metrics/metrics.ts";
+import type { HealthReport } from "../shared/listeners/ops.ts";
 import { startListeners } from "./listeners.ts";
 import type { ListenerOptions, Listeners } from "./listeners.ts";
 
@@ -14,7 +16,15 @@ async function withListeners(
   body: (listeners: Listeners) => Promise<void>,
 ): Promise<void> {
   const listeners = await startListeners({
-    config: { ops: LOOPBACK, admin: LOOPBACK },
+    config: configFrom({ ops: LOOPBACK, admin: LOOPBACK }),
+    read: Deno.readTextFileSync,
+    log: createLogger({
+      level: "error",
+      format: "json",
+      component: "brain",
+      now: () => 0,
+      write() {},
+    }),
     registry: createMetrics({ node_id: "b1", version: "0" }),
     health: () => READY,
     now: Date.now,
@@ -87,7 +97,7 @@ Deno.test("a port that is taken is named with its table, and nothing stays open"
   const { port } = taken.addr;
   const admin = { host: "127.0.0.1", port };
   await assert.rejects(
-    withListeners({ config: { ops: LOOPBACK, admin } }, () => Promise.resolve()),
+    withListeners({ config: configFrom({ ops: LOOPBACK, admin }) }, () => Promise.resolve()),
     (error) =>
       error instanceof Error &&
       error.message.startsWith(`admin listener: port ${port} on 127.0.0.1 is in use`),

@@ -2,14 +2,15 @@
  * A Brain as a process of its own: arguments, files, clock and signals end here. It needs NATS; in
  * one process with a Shield, `deno task dev` starts `server.ts` instead.
  */
-import { openReserve, operatorLimits } from "../shared/client_listener.ts";
-import { brainIdOf } from "../shared/cluster.ts";
+import { openReserve, operatorLimits } from "../shared/listeners/client_listener.ts";
+import { brainIdOf } from "../shared/cluster/cluster.ts";
 import { ConfigError } from "../shared/config/load.ts";
 import type { Config } from "../shared/config/schema.ts";
-import { createLogging } from "../shared/logging.ts";
-import { createMetrics, watchEventLoop } from "../shared/metrics.ts";
+import { createLogging } from "../shared/logs/logging.ts";
+import { createMetrics, watchEventLoop } from "../shared/metrics/metrics.ts";
 import {
   configArgument,
+  endInLog,
   EXIT_FAILED,
   EXIT_USAGE,
   exitWhileStarting,
@@ -20,17 +21,17 @@ import {
   stopWithin,
   textOf,
   writeStderr,
-} from "../shared/process.ts";
-import { registerSpineMetrics, watchRoundTrip } from "../shared/spine/metrics.ts";
-import { openSpine } from "../shared/spine/open.ts";
+} from "../shared/process/process.ts";
+import { readOperatorFiles } from "../shared/listeners/operator_listener.ts";
+import { watchSpine } from "../shared/spine/metrics.ts";
+import { watchStorage } from "../shared/spine/storage_watch.ts";
+import { spinePhase, Starting } from "../shared/listeners/starting.ts";
 import { openMetricsExport } from "../shared/telemetry/metrics_start.ts";
 import { telemetryResource } from "../shared/telemetry/resource.ts";
 import { spanClock } from "../shared/telemetry/span_clock.ts";
-import { startTracing } from "../shared/telemetry/tracing.ts";
 import { VERSION as version } from "../shared/version.ts";
-import { placesOf, requireFreePorts } from "../shared/port_check.ts";
+import { placesOf, requireFreePorts } from "../shared/listeners/port_check.ts";
 import { startListeners } from "./listeners.ts";
-import { startBrain } from "./server.ts";
 
 const HELP = `Usage: brain --config FILE
 
@@ -55,40 +56,58 @@ const PROGRAM = "brain";
 
 async function run(config: Config): Promise<void> {
   const now = Date.now;
-  const logging = createLogging({ ...config.log, now, write: writeStderr });
+  const generated = `brain-${crypto.randomUUID().slice(0, 8)}`;
+  const { node_id = generated } = config.server;
+  const logging = createLogging({ ...config.log, now, write: writeStderr, node_id });
   const log = logging.of(PROGRAM);
+  if (config.log.format === "json") endInLog(log);
   logUnhandled(log);
   const stopping = stopSignal(PROGRAM, log);
   const started = exitWhileStarting(stopping, log);
-  const generated = `brain-${crypto.randomUUID().slice(0, 8)}`;
-  const { node_id = generated } = config.server;
   // A Shield may run with the same file: two processes of the cluster need two ids.
   const brain_id = node_id === generated ? generated : brainIdOf(node_id);
   const registry = createMetrics({ node_id, version });
   logging.register(registry);
-  using _loop = watchEventLoop(registry, now);
+  using _loop = watchEventLoop(registry, () => performance.now());
   const files = { read: (path: string) => Deno.readTextFileSync(path) };
 
+  const token = readOperatorFiles(config, files.read, log);
   await requireFreePorts(placesOf(config).filter(({ name }) => name !== "client"));
+  const starting = new Starting(now);
+  starting.begin("loading the program");
+  const limits = operatorLimits(config.limits);
+  const door = { limits, reserve: openReserve(config.limits, log) };
+  const { health } = starting;
+  // Before anything is loaded or waited for: whoever asks whether the process lives gets an answer.
+  const asked_for = { config, registry, health, now, log, read: files.read, token };
+  const listeners = await startListeners({ ...asked_for, ...door });
+  const { ops_url, admin_url } = listeners;
+  log.info("starting", { version, node_id, ops_url });
+  const [{ startBrain }, { startTracing }, { openSpine }] = await Promise.all([
+    import("./server.ts"),
+    import("../shared/telemetry/tracing.ts"),
+    import("../shared/spine/open.ts"),
+  ]);
+  starting.begin(spinePhase(config));
   const spine = await openSpine(config, { log: log.child({ part: "spine" }), now, files });
-  registerSpineMetrics(spine, registry);
-  using _round_trip = watchRoundTrip(spine, registry, () => performance.now());
+  const monotonic_ms = () => performance.now();
+  using storage = watchSpine({ spine, registry, log, now, monotonic_ms });
   const random = Math.random;
   const asked = Promise.withResolvers<unknown>();
-  const told = { version, logging, onDrain: asked.resolve };
+  const told = { version, logging, storage: storage.check, onDrain: asked.resolve };
   const process = { service_name: "arqon-brain", node_id: brain_id, version };
   const resource = telemetryResource(process);
   const { telemetry } = config;
-  const now_ms = spanClock(now, () => performance.now());
-  const tracing = await startTracing({ telemetry, resource, registry, log, now_ms });
+  const now_ms = spanClock(now, monotonic_ms);
+  const exported = { telemetry, resource, registry, log, readTextFile: files.read };
+  const tracing = await startTracing({ ...exported, now_ms });
   const parts = { config, spine, log, registry, now, random, brain_id, tracing, ...told };
+  starting.begin("reading who is present, and the rooms");
   const brain = await startBrain(parts);
-  const exporting = await openMetricsExport({ registry, telemetry, resource, log, now });
-  const limits = operatorLimits(config.limits);
-  const door = { limits, reserve: openReserve(config.limits, log) };
-  const { health } = brain;
-  const listeners = await startListeners({ config, registry, health, now, log, ...door });
-  const { ops_url, admin_url } = listeners;
+  using _storage = await watchStorage({ config, spine, registry, log });
+  const exporting = await openMetricsExport({ ...exported, now });
+  await storage.asked;
+  starting.end(brain.health);
   started();
   log.info("ready", { version, node_id, brain_id, ops_url, admin_url, tap: config.brain.tap });
 

@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
-import { createLogger } from "../shared/log.ts";
+import { createLogger } from "../shared/logs/log.ts";
 import { openSpine } from "../shared/spine/open.ts";
-import { tapSubject } from "../shared/subject.ts";
+import { tapSubject } from "../shared/subjects/subject.ts";
 import { VERSION } from "../shared/version.ts";
-import { startNats } from "../tests/nats_server.ts";
-import { accepted, TRACE_ID } from "./rooms/command_probe.ts";
+import { startNats } from "../tests/harness/nats_server.ts";
+import { accepted, TRACE_ID } from "./rooms/testing/command_probe.ts";
 
 const MAIN = new URL("main.ts", import.meta.url).pathname;
 /** Those of `deno task brain`, narrowed to the files and hosts of the test. */
@@ -129,12 +129,12 @@ Deno.test("the process serves rooms, taps, reports its health, and SIGTERM ends 
     const log = createLogger({ level: "info", format: "logfmt", component: "test", now, write });
     const spine = await openSpine(configFrom({ nats: { urls: [nats.url] } }), { log, now });
     try {
-      await accepted(spine, { name: "room.set", data: { key: "topic", value: "hi" } });
+      const set = await accepted(spine, { name: "room.set", data: { key: "topic", value: "hi" } });
       const { version, value } = await accepted(spine, {
         name: "room.get",
         data: { key: "topic" },
       });
-      assert.deepEqual({ version, value }, { version: 1, value: "hi" });
+      assert.deepEqual({ version, value }, { version: set.version, value: "hi" });
 
       const envelope = writeEnvelope({
         trace_id: TRACE_ID,

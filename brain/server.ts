@@ -1,20 +1,20 @@
 /**
- * The Brain without its process: presence, rooms and the tap on a Spine that is handed in, so that
- * `deno task dev` runs it beside a Shield. Listeners: `listeners.ts`; arguments, files, signals:
+ * The Brain without its process: presence, rooms and the tap on a Spine that is given to it. So
+ * `deno task dev` can run it beside a Shield. Listeners: `listeners.ts`; arguments, files, signals:
  * `main.ts`.
  */
 import type { Config } from "../shared/config/schema.ts";
-import type { Logger } from "../shared/log.ts";
-import type { Logging } from "../shared/logging.ts";
-import type { Registry } from "../shared/metrics.ts";
-import type { HealthCheck, HealthReport } from "../shared/ops.ts";
-import type { Spine, Subscription } from "../shared/spine/spine.ts";
-import { ALL_TAPPED } from "../shared/subject.ts";
+import type { Logger } from "../shared/logs/log.ts";
+import type { Logging } from "../shared/logs/logging.ts";
+import type { Registry } from "../shared/metrics/metrics.ts";
+import type { HealthCheck, HealthReport } from "../shared/listeners/ops.ts";
+import type { Spine, Subscription } from "../shared/spine/contract/spine.ts";
+import { ALL_TAPPED } from "../shared/subjects/subject.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
 import { plural } from "../shared/plural.ts";
 import { startInspect } from "./inspect.ts";
-import { createBrainMetrics } from "./metrics.ts";
-import type { BrainMetrics } from "./metrics.ts";
+import { createBrainMetrics } from "./telemetry/metrics.ts";
+import type { BrainMetrics } from "./telemetry/metrics.ts";
 import { startBrainPresence } from "./presence/service.ts";
 import { startRooms } from "./rooms/service.ts";
 import { createTap } from "./tap.ts";
@@ -23,23 +23,29 @@ import { createTap } from "./tap.ts";
 export interface BrainOptions {
   readonly config: Pick<Config, "server" | "brain" | "limits" | "presence">;
   readonly spine: Spine;
-  /** Of component `brain`. */
+  /** A log of component `brain`. */
   readonly log: Logger;
   readonly registry: Registry;
   /** Unix ms. */
   readonly now: () => number;
-  /** In [0, 1): spreads the retries of Brains that race for one room. */
+  /** Ms that only grow; absent: `performance.now`. */
+  readonly monotonic_ms?: () => number;
+  /** Numbers in [0, 1): spreads the retries of Brains that race for one room. */
   readonly random: () => number;
   /** Absent: nothing is traced. */
   readonly tracing?: Tracing | undefined;
-  /** Absent: from `[server] node_id`, else random. */
+  /** The Brain's id; absent: made from `[server] node_id`, else random. */
   readonly brain_id?: string;
-  /** The release, for operators; absent: "". */
+  /** The release's number, for operators; absent: "". */
   readonly version?: string;
-  /** The logs of the process, whose levels an operator may change; absent: they stay. */
+  /**
+   * The logs of the process, whose levels an operator may change; absent: they cannot be changed.
+   */
   readonly logging?: Pick<Logging, "levels" | "setLevel">;
-  /** An operator drains this process: does what SIGTERM does. Absent: it cannot be. */
+  /** Called when an operator drains this process: does what SIGTERM does. Absent: nobody can. */
   readonly onDrain?: (by: string) => void;
+  /** Whether the Spine stores what it is given, for readiness; absent: it is not asked. */
+  readonly storage?: () => HealthCheck;
 }
 
 /** A running Brain. */
@@ -54,7 +60,7 @@ export interface Brain {
   drain(): Promise<void>;
 }
 
-/** All Brains share the work: each message goes to one of them. */
+/** The queue group of all Brains: each message goes to one of them. */
 const QUEUE = "brain";
 
 function startTap(options: BrainOptions, metrics: BrainMetrics): Subscription | undefined {
@@ -75,11 +81,11 @@ function spineCheck({ status }: Spine): HealthCheck {
 }
 
 /**
- * Resolves once the Brain knows who is there and takes commands. Rejects with `spine-unavailable`
- * when it cannot subscribe, or a bucket cannot be opened or read.
+ * Starts a Brain; resolves once it knows who is there and takes commands. Rejects with
+ * `spine-unavailable` when it cannot subscribe, or a bucket cannot be opened or read.
  */
 export async function startBrain(options: BrainOptions): Promise<Brain> {
-  const { spine, now } = options;
+  const { spine, now, storage } = options;
   const metrics = createBrainMetrics(options.registry);
   const presence = await startBrainPresence(options);
   const rooms = await startRooms({ ...options, view: presence, metrics }).catch(async (error) => {
@@ -102,7 +108,10 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
   const health = () => {
     const draining = drained !== undefined;
     const commands = { ok: !draining, since_ms, detail: draining ? "draining" : "serving" };
-    return { checks: { spine: spineCheck(spine), presence: presence.health(), commands } };
+    const stored = storage === undefined ? {} : { storage: storage() };
+    return {
+      checks: { spine: spineCheck(spine), ...stored, presence: presence.health(), commands },
+    };
   };
   const inspect = startInspect({
     version: "",

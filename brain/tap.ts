@@ -1,16 +1,17 @@
 /**
- * The Brain's tap: one log line for each message that a Shield has handed to it, never a payload. Only
- * looks; the message path does not depend on it. What is handed on is for `shield/tap.ts` to say.
+ * The Brain's tap: one log line for each message that a Shield has handed to it, never a payload,
+ * and no more lines a second than the log takes of one text. It only looks; the message path does
+ * not depend on it. Which messages are handed to it is `shield/message/tap.ts`.
  */
-import { readEnvelope } from "@arqon/proto";
+import { payloadOf, readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
-import type { Logger } from "../shared/log.ts";
-import type { Spine, SpineMessage } from "../shared/spine/spine.ts";
-import { parseRoomSubject } from "../shared/subject.ts";
-import { isTapped, traceIdOf } from "../shared/tap_sample.ts";
+import type { Logger } from "../shared/logs/log.ts";
+import type { Spine, SpineMessage } from "../shared/spine/contract/spine.ts";
+import { parseRoomSubject } from "../shared/subjects/subject.ts";
+import { isTapped, traceIdOf } from "../shared/records/tap_sample.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
-import { messageSpan } from "./message_span.ts";
-import type { BrainMetrics, TapOutcome } from "./metrics.ts";
+import { messageSpan } from "./telemetry/message_span.ts";
+import type { BrainMetrics, TapOutcome } from "./telemetry/metrics.ts";
 
 /** What the tap needs. */
 export interface TapOptions {
@@ -20,20 +21,31 @@ export interface TapOptions {
   readonly metrics: BrainMetrics;
   /** Absent: nothing is traced. */
   readonly tracing?: Tracing | undefined;
-  /** What brings the messages. */
+  /** The Spine that brings the messages. */
   readonly spine: Pick<Spine, "status">;
 }
 
 function typeOf(envelope: PlainEnvelope): string {
-  if (envelope.event !== undefined) return envelope.event.type;
-  if (envelope.command !== undefined) return `command:${envelope.command.name}`;
-  return `signal:${envelope.signal?.kind ?? "UNSPECIFIED"}`;
+  const payload = payloadOf(envelope);
+  switch (payload?.kind) {
+    case "event":
+      return payload.event.type;
+    case "command":
+      return `command:${payload.command.name}`;
+    case "signal":
+      return `signal:${payload.signal.kind}`;
+    case undefined:
+      return "signal:UNSPECIFIED";
+    default:
+      return payload satisfies never;
+  }
 }
 
-function logMessage(message: SpineMessage, log: Logger): void {
+/** Logs a message; true when its line was written. */
+function logMessage(message: SpineMessage, log: Logger): boolean {
   const envelope = readEnvelope(message.payload);
   const at = parseRoomSubject(message.subject);
-  log.info("message", {
+  return log.sample("message", {
     tenant_id: at?.tenantId,
     room: at?.roomId,
     type: typeOf(envelope),
@@ -42,7 +54,7 @@ function logMessage(message: SpineMessage, log: Logger): void {
   });
 }
 
-/** The handler for `tap.t.>`; it only reads. Never throws: what it cannot read it counts. */
+/** Makes the handler of `tap.t.>`; it only reads. Never throws: what it cannot read it counts. */
 export function createTap(options: TapOptions): (message: SpineMessage) => void {
   const { fraction, metrics, tracing, spine } = options;
   const log = options.log.child({ module: "tap" });
@@ -51,8 +63,7 @@ export function createTap(options: TapOptions): (message: SpineMessage) => void 
     try {
       // Handed on for its recorded trace, or by a Shield whose fraction is larger.
       if (!isTapped(traceIdOf(message.payload), fraction)) return "unsampled";
-      logMessage(message, log);
-      return "logged";
+      return logMessage(message, log) ? "logged" : "left_out";
     } catch {
       return "undecodable";
     }

@@ -3,13 +3,14 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
-import { createLogger } from "../shared/log.ts";
-import { createMetrics } from "../shared/metrics.ts";
-import { openEmbedded } from "../shared/spine/embedded.ts";
-import type { SpineHeaders } from "../shared/spine/spine.ts";
-import { ALL_TAPPED, tapSubject } from "../shared/subject.ts";
-import { isTapped } from "../shared/tap_sample.ts";
-import { createBrainMetrics } from "./metrics.ts";
+import { createLogger } from "../shared/logs/log.ts";
+import { createLogging } from "../shared/logs/logging.ts";
+import { createMetrics } from "../shared/metrics/metrics.ts";
+import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
+import type { SpineHeaders } from "../shared/spine/contract/spine.ts";
+import { ALL_TAPPED, tapSubject } from "../shared/subjects/subject.ts";
+import { isTapped } from "../shared/records/tap_sample.ts";
+import { createBrainMetrics } from "./telemetry/metrics.ts";
 import { createTap } from "./tap.ts";
 
 const utf8 = new TextEncoder();
@@ -95,6 +96,36 @@ Deno.test("mirrored traffic is not logged, nor what cannot be read, but both are
   assert.equal(outcomes.shadow, 1);
   assert.equal(outcomes.logged, 1);
   assert.equal(outcomes.undecodable, 1);
+});
+
+Deno.test("more than the log takes of one text is left out, and the log does not warn of it", async () => {
+  const lines: string[] = [];
+  const clock = { now_ms: 1_700_000_000_000 };
+  const logging = createLogging({
+    ...{ level: "info", levels: [], format: "logfmt", lines_per_second: 5, node_id: "b1" },
+    ...{ now: () => clock.now_ms, write: (line) => void lines.push(line) },
+  });
+  const registry = createMetrics({ node_id: "b1", version: "0" });
+  logging.register(registry);
+  const log = logging.of("brain");
+  const metrics = createBrainMetrics(registry);
+  const spine = openEmbedded({ log, now: () => clock.now_ms });
+  const tap = createTap({ fraction: 1, log, metrics, spine });
+  const subject = tapSubject("acme", "lobby");
+  const message = { subject, payload: envelope(), headers: {}, respond: () => {} };
+  for (let second = 0; second < 2; second++) {
+    for (let count = 0; count < 100; count++) tap(message);
+    clock.now_ms += 1_000;
+  }
+  log.info("something else");
+  logging.close();
+  await spine.drain();
+  assert.equal(lines.length, 11);
+  assert.ok(lines.slice(0, 10).every((line) => line.includes('msg="message"')), lines.join(""));
+  const page = await registry.metrics();
+  assert.match(page, /^brain_tap_messages_total\{outcome="logged"\} 10$/m);
+  assert.match(page, /^brain_tap_messages_total\{outcome="left_out"\} 190$/m);
+  assert.match(page, /^arqon_log_left_out_total 0$/m);
 });
 
 Deno.test("fraction 0 takes no trace and fraction 1 every one", () => {

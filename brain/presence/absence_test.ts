@@ -1,10 +1,10 @@
 /** A Brain that was itself away, and Brains that come, go and are not believed. In virtual time. */
 import assert from "node:assert/strict";
 import type { Beat } from "../../shared/presence/messages.ts";
-import { TestCluster } from "./test_cluster.ts";
-import type { TestBrain } from "./test_cluster.ts";
-import { TestFollower } from "./test_follower.ts";
-import { member } from "./test_shield.ts";
+import { TestCluster } from "./testing/cluster.ts";
+import type { TestBrain } from "./testing/cluster.ts";
+import { TestFollower } from "./testing/follower.ts";
+import { member } from "./testing/shield.ts";
 
 const SLOW = { down_ms: 6_000, forget_ms: 60_000 };
 

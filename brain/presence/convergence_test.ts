@@ -4,11 +4,11 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { TestCluster } from "./test_cluster.ts";
-import type { TestBrain } from "./test_cluster.ts";
-import { TestFollower } from "./test_follower.ts";
-import { member } from "./test_shield.ts";
-import type { TestShield } from "./test_shield.ts";
+import { TestCluster } from "./testing/cluster.ts";
+import type { TestBrain } from "./testing/cluster.ts";
+import { TestFollower } from "./testing/follower.ts";
+import { member } from "./testing/shield.ts";
+import type { TestShield } from "./testing/shield.ts";
 
 const BRAINS = ["b0", "b1", "b2"];
 const CONNECTIONS = 6;

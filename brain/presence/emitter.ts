@@ -1,6 +1,7 @@
 /**
- * Speaks for the rooms that this Brain owns: publishes what changes, gives Shields the whole list,
- * and tells them where they stand elsewhere. Who owns a room and who is in it, it is told.
+ * Speaks for the rooms that this Brain owns: publishes their changes, sends a room's whole list to
+ * a Shield that asks, and tells Shields in which rooms they are behind. It is told who owns a room
+ * and who is in it.
  */
 import type {
   Emitter,
@@ -14,7 +15,7 @@ import { cutPages, entryBytes, tagBytes } from "../../shared/presence/pages.ts";
 import { allClocks, clockOf, online } from "../../shared/presence/state.ts";
 import type { PresenceState } from "../../shared/presence/state.ts";
 import type { WrittenEntry } from "../../shared/presence/types.ts";
-import { presenceSubject, processSubject } from "../../shared/subject.ts";
+import { presenceSubject, processSubject } from "../../shared/subjects/subject.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { PacedSender } from "../../shared/presence/paced_sender.ts";
 import type { Refuse } from "./refusals.ts";
@@ -26,11 +27,11 @@ import type { Pending, Step } from "./room_pending.ts";
 /** What the emitter needs. */
 export interface RoomEmitterOptions {
   readonly brain_id: string;
-  /** Unix ms of this Brain's start. */
+  /** When this Brain started, Unix ms. */
   readonly boot: number;
   readonly port: PresencePort;
   readonly announce_ms: number;
-  /** Longest message. */
+  /** Longest message that may be sent, in bytes. */
   readonly message_bytes: number;
   readonly metrics: BrainPresenceMetrics;
   readonly refuse: Refuse;
@@ -43,21 +44,23 @@ export interface RoomEmitterOptions {
 interface RoomEmission {
   readonly tenant_id: string;
   readonly room_id: string;
-  /** Of the term in which this Brain began to speak for the room. */
+  /** The term in which this Brain began to speak for the room, with the Brain's life. */
   readonly emitter: Emitter;
   sequence: number;
   /** Unix ms of the last update. */
   sent_ms: number;
-  /** Unix ms of the last time that anybody cared. */
+  /** Unix ms of the last change or question. */
   touched_ms: number;
   pending: Pending | undefined;
 }
 
-/** A room in which nothing happens and that nobody asks for is dropped after this. */
+/** A room without a change or a question is dropped after this. */
 export const IDLE_MS = 600_000;
-/** Between two looks for such rooms. */
+/** Time between two looks for such rooms. */
 const SWEEP_MS = 60_000;
-/** What an update or a snapshot has besides its entries: subject ids, emitter, numbers. */
+/**
+ * Bytes of an update or a snapshot besides its entries: ids of tenant and room, emitter, numbers.
+ */
 const OVERHEAD_BYTES = 512;
 
 function stepBytes({ leave, join }: Step): number {
@@ -95,12 +98,15 @@ export class RoomEmitter {
     this.#swept_ms = port.now();
   }
 
-  /** Rooms with a sequence of their own. */
+  /** Rooms that have a sequence of their own. */
   get size(): number {
     return this.#rooms.size;
   }
 
-  /** What came and went in one room: published at once, or with what else comes in `announce_ms`. */
+  /**
+   * Takes what came and went in one room: published at once, or after `announce_ms` together with
+   * later changes.
+   */
   changed(change: RoomDelta): void {
     const { tenant_id, room_id, joins, leaves } = change;
     const { owns, port, announce_ms } = this.#options;
@@ -119,7 +125,10 @@ export class RoomEmitter {
     this.#cancel ??= port.after(announce_ms, this.#flush);
   }
 
-  /** The rooms that stay this Brain's keep their sequences; others are told their last and dropped. */
+  /**
+   * A new term: rooms that stay this Brain's keep their sequences; the others are told their last
+   * one and dropped.
+   */
   ownership(term: number): void {
     const { owns } = this.#options;
     this.#begin(term);
@@ -128,13 +137,15 @@ export class RoomEmitter {
     }
   }
 
-  /** Nobody knows what others said meanwhile: every room begins anew under this term. */
+  /**
+   * Begins every room anew under this term, since another Brain may have spoken for it meanwhile.
+   */
   reset(term: number): void {
     this.#begin(term);
     for (const [key, room] of this.#rooms) this.#drop(key, room);
   }
 
-  /** Forgets rooms that nobody has cared for in a long time. */
+  /** Forgets the rooms that have been idle for a long time. */
   sweep(now_ms: number): void {
     if (Math.abs(now_ms - this.#swept_ms) < SWEEP_MS) return;
     this.#swept_ms = now_ms;
@@ -143,15 +154,15 @@ export class RoomEmitter {
     }
   }
 
-  /** Stops the timer; what waits is lost. */
+  /** Stops the timer; changes that wait to be published are lost. */
   close(): void {
     this.#cancel?.();
     this.#cancel = undefined;
   }
 
   /**
-   * Answers with everybody in the room. Also for a room of another Brain: who asks here does not
-   * know better yet, and will stand wrong there and ask again.
+   * Answers a Shield's question with everybody in the room. A room of another Brain is answered
+   * too: the Shield knows no better yet, will find itself behind, and will ask the owner.
    */
   pull({ from, request, tenant_id, room_id }: RoomPull): void {
     const { owns, port, state, message_bytes, metrics, refuse, sender } = this.#options;
@@ -183,7 +194,10 @@ export class RoomEmitter {
     else refuse("busy", { from, tenant_id, room: room_id });
   }
 
-  /** Answers with the rooms in which who asks stands elsewhere, and those that are not ours. */
+  /**
+   * Answers a Shield's question with those of its rooms in which it is behind, and those not owned
+   * here.
+   */
   check({ from, request, rooms }: RoomCheck): void {
     const { port, metrics } = this.#options;
     const now_ms = port.now();
@@ -272,7 +286,7 @@ export class RoomEmitter {
     room.touched_ms = now_ms;
   }
 
-  /** Of the writers concerned; one that is forgotten has none. */
+  /** The clocks of the writers in the steps; a writer that is forgotten has none. */
   #clocks(steps: readonly Step[]) {
     const state = this.#options.state();
     const writers = new Set<WrittenEntry["writer"]>();

@@ -1,12 +1,12 @@
 /** What Brains say of rooms: sequences, batches, snapshots, checks and hand-overs. In virtual time. */
 import assert from "node:assert/strict";
-import { BrainTable } from "../../shared/cluster.ts";
+import { BrainTable } from "../../shared/cluster/cluster.ts";
 import { IDLE_MS } from "./emitter.ts";
 import { ANSWERS_MAX } from "../../shared/presence/paced_sender.ts";
-import { TestCluster } from "./test_cluster.ts";
-import type { TestBrain } from "./test_cluster.ts";
-import { TestFollower } from "./test_follower.ts";
-import { member } from "./test_shield.ts";
+import { TestCluster } from "./testing/cluster.ts";
+import type { TestBrain } from "./testing/cluster.ts";
+import { TestFollower } from "./testing/follower.ts";
+import { member } from "./testing/shield.ts";
 
 function follow(cluster: TestCluster, id: string, room_id?: string): TestFollower {
   const follower = new TestFollower(cluster, id, room_id);

@@ -1,10 +1,13 @@
-/** Who in this process wants to hear of members and owners. A listener that fails hurts nobody else. */
-import type { Logger } from "../../shared/log.ts";
+/**
+ * Callbacks of this process that want to hear of members and of owners. One that throws does not
+ * hurt the others.
+ */
+import type { Logger } from "../../shared/logs/log.ts";
 import type { WrittenEntry } from "../../shared/presence/types.ts";
 import type { LeaveCause, MemberChange } from "../cluster_view.ts";
 import type { RoomDelta } from "./room_changes.ts";
 
-/** One set of listeners. */
+/** One set of callbacks. */
 export class Listeners<Value> {
   readonly #log: Logger;
   readonly #listeners = new Set<(value: Value) => void>();
@@ -23,7 +26,7 @@ export class Listeners<Value> {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** Tells all; what one throws is logged. */
+  /** Tells every callback; what one throws is logged. */
   tell(value: Value): void {
     for (const listener of this.#listeners) {
       try {
@@ -34,7 +37,7 @@ export class Listeners<Value> {
     }
   }
 
-  /** Nobody listens any more. */
+  /** Removes every callback. */
   clear(): void {
     this.#listeners.clear();
   }

@@ -1,20 +1,21 @@
 /**
- * One Brain among the others: its beats, theirs, who owns a room, and the term, which grows whenever
- * that may have changed. What a Brain knows of Shields only passes through.
+ * One Brain among the others: its beats, the beats of the others, who owns a room, and the term,
+ * which grows whenever an owner may have changed. What this Brain knows of Shields only passes
+ * through.
  */
-import { BrainTable } from "../../shared/cluster.ts";
+import { BrainTable } from "../../shared/cluster/cluster.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/log.ts";
+import type { Logger } from "../../shared/logs/log.ts";
 import type { Beat, BrainState, PresencePort } from "../../shared/presence/messages.ts";
 import type { Writer, WriterStatus } from "../../shared/presence/types.ts";
-import { processSubject } from "../../shared/subject.ts";
+import { processSubject } from "../../shared/subjects/subject.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { Refuse } from "./refusals.ts";
 
-/** What membership needs. */
+/** What a Brain's membership needs. */
 export interface MembershipOptions {
   readonly brain_id: string;
-  /** Unix ms of this Brain's start. */
+  /** When this Brain started, Unix ms. */
   readonly boot: number;
   readonly port: PresencePort;
   readonly config: Config["presence"];
@@ -23,7 +24,7 @@ export interface MembershipOptions {
   readonly refuse: Refuse;
   /** What this Brain knows of writers, for its beats. */
   readonly statuses: () => readonly WriterStatus[];
-  /** The live Brains have changed; the new term. */
+  /** Called when the live Brains have changed, with the new term. */
   readonly onTerm: (term: number) => void;
 }
 
@@ -33,7 +34,7 @@ export class Membership {
   readonly #table: BrainTable;
   #state: BrainState = "starting";
   #term = 1;
-  /** Another process with this id began later: everybody listens to that one. */
+  /** Another process with this Brain's id has started later: everybody listens to that one. */
   #replaced = false;
   /** Unix ms of the last beat. */
   #beat_ms = -Infinity;
@@ -52,18 +53,18 @@ export class Membership {
     return this.#term;
   }
 
-  /** Those that serve, in the order of their ids. */
+  /** The Brains that serve, in the order of their ids. */
   live(): readonly string[] {
     return this.#table.live();
   }
 
-  /** Goes to the next state and says so at once. */
+  /** Goes to the next state and tells the others at once. */
   become(state: BrainState): void {
     this.#state = state;
     this.beat();
   }
 
-  /** Says how this Brain stands, now. */
+  /** Sends a beat with this Brain's state now. */
   beat(): void {
     const { brain_id, boot, port, statuses } = this.#options;
     const now_ms = port.now();
@@ -77,7 +78,7 @@ export class Membership {
     port.send(processSubject("beat", brain_id), beat);
   }
 
-  /** Beats because somebody asked: many who ask at once get one answer. */
+  /** Sends a beat because somebody asked: many questions at once get one beat. */
   beatSoon(): void {
     const { port, config } = this.#options;
     if (this.#cancelBeat !== undefined) return;
@@ -86,7 +87,10 @@ export class Membership {
     this.#cancelBeat = port.after(config.announce_ms - since_ms, () => this.beat());
   }
 
-  /** Takes another Brain's beat, that came on the subject of `token`. False when it is refused. */
+  /**
+   * Takes another Brain's beat; `token` is the one of the subject on which it came. False when the
+   * beat is refused.
+   */
   heard(token: string, beat: Beat): boolean {
     const { brain_id, boot, port, refuse } = this.#options;
     if (beat.brain_id !== token) {
@@ -100,7 +104,9 @@ export class Membership {
     return true;
   }
 
-  /** Two processes with one id: the younger speaks, as everybody else sees it too. */
+  /**
+   * Two processes have this Brain's id: the younger one speaks, and every other process sees it so.
+   */
   #namesake(beat: Beat): void {
     const { brain_id, boot, log, refuse } = this.#options;
     refuse("own-id", { brain: brain_id, boot: beat.boot });
@@ -122,12 +128,14 @@ export class Membership {
     if (this.#table.sweep(now_ms)) this.#changed();
   }
 
-  /** This process itself was away for `gap_ms`: nobody else was silent in that time. */
+  /** This process was itself away for `gap_ms`: nobody counts as silent for that time. */
   forgive(gap_ms: number, now_ms: number): void {
     this.#table.forgive(gap_ms, now_ms);
   }
 
-  /** A new term without a change of Brains: others may have spoken for our rooms meanwhile. */
+  /**
+   * Begins a new term though no Brain came or went: others may have spoken for our rooms meanwhile.
+   */
   renew(): number {
     this.#term += 1;
     this.#options.metrics.term.set(this.#term);

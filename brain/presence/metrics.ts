@@ -2,45 +2,45 @@
  * The metrics of a Brain's presence, made on the registry of the process. Labels come from closed
  * sets, never from a message.
  */
-import { Counter, Gauge, Histogram } from "../../shared/metrics.ts";
-import type { Registry } from "../../shared/metrics.ts";
+import { Counter, Gauge, Histogram } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { WriterState } from "../../shared/presence/types.ts";
 
-/** Why something was not taken. */
+/** Why a message, or a part of one, was not taken. */
 export type RefusalReason =
-  /** Not a message, or one with impossible values. */
+  /** It is no message, or has impossible values. */
   | "undecodable"
-  /** An announcement of another writer than the subject's. */
+  /** It announces another writer than the one of its subject. */
   | "foreign-writer"
-  /** A beat of another Brain than the subject's. */
+  /** It is the beat of another Brain than the one of its subject. */
   | "foreign-brain"
-  /** Another Brain with this Brain's id. */
+  /** It comes from another process with this Brain's id. */
   | "own-id"
-  /** A life that begins more than a day from now. */
+  /** It is of a life that begins more than a day from now. */
   | "future-clock"
-  /** A life of a node of which a younger one is known. */
+  /** It is of a life of a node of which a younger life is known. */
   | "stale-incarnation"
-  /** A life that this Brain has given up for good. */
+  /** It is of a life that this Brain has given up for good. */
   | "forgotten"
-  /** A delta that breaks the rules of `shared/presence/state.ts`. */
+  /** It is a delta that breaks the rules of `shared/presence/state.ts`. */
   | "invalid-delta"
-  /** Metadata over `[limits] member_meta_bytes`. */
+  /** It has metadata over `[limits] member_meta_bytes`. */
   | "meta-too-large"
-  /** An answer in pages that do not fit each other, or of which some never came. */
+  /** It is an answer in pages that do not fit each other, or of which some never came. */
   | "cut-snapshot"
   /** It would exceed `[presence] members_per_brain`. */
   | "member-limit"
-  /** More Shields than a Brain keeps. */
+  /** It is from a Shield beyond the number that a Brain keeps. */
   | "writer-limit"
-  /** More questions at once than a Brain answers. */
+  /** It is a question beyond the number that a Brain answers at once. */
   | "busy";
 
-/** How a pull ended. */
-export type PullOutcome = "answered" | "timeout" | "unknown" | "refused" | "late";
-
-/** The metrics, by what they measure. */
+/** The metrics of presence, by what they measure. */
 export interface BrainPresenceMetrics {
-  /** Takes one lag, of a change merged at `now_ms`; negative ones (clock skew) as 0. */
+  /**
+   * Takes the lag of one change that was merged at `now_ms`; a negative lag (clock skew) counts as
+   * 0.
+   */
   observeLag(lag_ms: number, now_ms: number): void;
   readonly members: Gauge;
   readonly writers: Gauge<"state">;
@@ -60,8 +60,9 @@ export interface BrainPresenceMetrics {
   readonly term: Gauge;
 }
 
-/** Nothing that was merged longer ago says how fast presence converges now. */
+/** How long the lag of a merge counts as the present one. */
 const LATEST_MS = 60_000;
+const MINUTE_MS = 60_000;
 const WRITER_STATES: readonly WriterState[] = ["up", "down", "forgotten"];
 const LAG_BUCKETS_SECONDS = [
   0.001,
@@ -89,11 +90,12 @@ export function showWriters(
 }
 
 /**
- * The largest value of the last half to whole minute, in two halves of which the older one is forgotten.
- * Reading it changes nothing: a scrape takes nothing from another one. Times in ms.
+ * The largest value of the last one to two minutes, kept in two halves of which the older one is
+ * forgotten. Reading changes nothing, so one scrape takes nothing from another, and a scrape a
+ * minute, Prometheus' default, misses no value. Times in ms.
  */
 class RecentMax {
-  #half = -Infinity;
+  #minute = -Infinity;
   #current = 0;
   #before = 0;
 
@@ -108,15 +110,15 @@ class RecentMax {
   }
 
   #turn(now_ms: number): void {
-    const half = Math.floor(now_ms / (LATEST_MS / 2));
-    if (half === this.#half) return;
-    this.#before = half === this.#half + 1 ? this.#current : 0;
+    const minute = Math.floor(now_ms / MINUTE_MS);
+    if (minute === this.#minute) return;
+    this.#before = minute === this.#minute + 1 ? this.#current : 0;
     this.#current = 0;
-    this.#half = half;
+    this.#minute = minute;
   }
 }
 
-/** `now` is the clock of those who observe, in ms. */
+/** The metrics of lag on each registry; `now` is the clock of those who observe, in ms. */
 function lagMetrics(registers: Registry[], now: () => number) {
   const convergence_seconds = new Histogram({
     name: "consistency_convergence_seconds",
@@ -141,7 +143,7 @@ function lagMetrics(registers: Registry[], now: () => number) {
   new Gauge({
     name: "consistency_convergence_lag_max",
     help:
-      "The largest of consistency_convergence_seconds in the last 30 to 60 seconds, in seconds.",
+      "The largest of consistency_convergence_seconds in the last one to two minutes, in seconds.",
     registers,
     collect() {
       this.set(recent.read(now()));
@@ -159,7 +161,9 @@ function lagMetrics(registers: Registry[], now: () => number) {
   };
 }
 
-/** Registers them all; once per registry. `now` is the clock of the presence that they are of, in ms. */
+/**
+ * Registers all metrics; once per registry. `now` is the clock of the presence they measure, in ms.
+ */
 export function createBrainPresenceMetrics(
   registry: Registry,
   now: () => number,

@@ -1,11 +1,11 @@
 /**
  * Presence of one Brain, without a Spine, a clock or a timer of its own (`PresencePort`), so that a
- * simulation can run it. Here: when it serves, its heartbeat, and which part gets a message. The
- * parts: `replicas.ts` (what is known of Shields), `pulls.ts` (what is missing), `membership.ts`
- * (the Brains), `emitter.ts` (its rooms).
+ * simulation can run it. This file decides when it serves, keeps its heartbeat and hands each
+ * message to a part. The parts: `replicas.ts` (what is known of Shields), `pulls.ts` (what is
+ * missing), `membership.ts` (the Brains), `emitter.ts` (its rooms).
  */
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/log.ts";
+import type { Logger } from "../../shared/logs/log.ts";
 import type {
   BrainState,
   ClusterMessage,
@@ -17,12 +17,13 @@ import {
   clockOf,
   countOnline,
   memberCount,
+  ofConnection,
   online,
   onlineRooms,
 } from "../../shared/presence/state.ts";
 import type { Changes } from "../../shared/presence/state.ts";
 import type { Entry, WriterState } from "../../shared/presence/types.ts";
-import { HELLO } from "../../shared/subject.ts";
+import { HELLO } from "../../shared/subjects/subject.ts";
 import type { ClusterView, LeaveCause, MemberChange, MemberCount } from "../cluster_view.ts";
 import { answerPull } from "./answers.ts";
 import { RoomEmitter } from "./emitter.ts";
@@ -38,10 +39,10 @@ import { Replicas } from "./replicas.ts";
 import { byRoom } from "./room_changes.ts";
 import { Starting } from "./starting.ts";
 
-/** What the machine is made of. */
+/** What the presence machine is made of. */
 export interface BrainPresenceMachineOptions {
   readonly brain_id: string;
-  /** Unix ms of the start; differs from that of every other life of this id. */
+  /** When this Brain started, Unix ms; differs from that of every other life of this id. */
   readonly boot: number;
   readonly port: PresencePort;
   readonly config: Config["presence"];
@@ -49,7 +50,8 @@ export interface BrainPresenceMachineOptions {
   readonly log: Logger;
   /**
    * How long a starting Brain waits at most for Shields and Brains to say that they are there.
-   * Absent: a heartbeat and a bit, in which each of them speaks even if it missed the question.
+   * Absent: a heartbeat and a bit more; in that time each of them beats even if it missed the
+   * question.
    */
   readonly settle_ms?: number;
   /** `[limits] member_meta_bytes`. Absent: the most that can be set. */
@@ -58,11 +60,11 @@ export interface BrainPresenceMachineOptions {
   readonly message_bytes?: number;
 }
 
-/** Within how many heartbeats a fresh writer has been heard of. */
+/** A writer counts as fresh when it was heard of within so many heartbeats. */
 const FRESH_HEARTBEATS = 2;
 const META_BYTES_MAX = 65_536;
 
-/** The machine. Synchronous; not to be used after `close`. */
+/** The presence machine. Synchronous; not to be used after `close`. */
 export class BrainPresence implements ClusterView {
   readonly brain_id: string;
   readonly #options: BrainPresenceMachineOptions;
@@ -141,7 +143,7 @@ export class BrainPresence implements ClusterView {
       });
   }
 
-  /** Asks who is there, reads what they have, then serves. */
+  /** Asks who is there, reads what they have, then begins to serve. */
   start(): void {
     this.#emitter.reset(this.#membership.term);
     this.#membership.beat();
@@ -149,12 +151,12 @@ export class BrainPresence implements ClusterView {
     this.#pulse.start();
   }
 
-  /** Whether every writer that was heard of at the start has been read, and it does not drain. */
+  /** Whether the Brain has read every writer that it heard of at its start, and does not drain. */
   get serving(): boolean {
     return this.#membership.state === "serving";
   }
 
-  /** Whether it starts, serves or drains. */
+  /** Whether the Brain starts, serves or drains. */
   get state(): BrainState {
     return this.#membership.state;
   }
@@ -164,18 +166,18 @@ export class BrainPresence implements ClusterView {
     return this.#membership.live();
   }
 
-  /** Shields by state. */
+  /** The number of Shields in each state. */
   get writers(): Readonly<Record<WriterState, number>> {
     return this.#replicas.count();
   }
 
-  /** Calls back once, when it serves; at once when it does. */
+  /** Calls back once, when the Brain serves; at once when it does already. */
   onServing(listener: () => void): void {
     if (this.serving) listener();
     else this.#served.add(listener);
   }
 
-  /** A message from any subject that the Brain listens to. */
+  /** Takes a message from any subject that the Brain listens to. */
   receive(subject: string, message: ClusterMessage): void {
     const now_ms = this.#options.port.now();
     this.#pulse.notice(now_ms);
@@ -184,11 +186,9 @@ export class BrainPresence implements ClusterView {
       case "announcement":
         return this.#replicas.announced(token, message, now_ms);
       case "beat":
-        if (this.#membership.heard(token, message)) {
-          this.#replicas.reported(message, now_ms);
-          this.#checkSoon();
-        }
-        return;
+        if (!this.#membership.heard(token, message)) return;
+        this.#replicas.reported(message, now_ms);
+        return this.#checkSoon();
       case "hello":
         if (message.from !== this.brain_id) this.#membership.beatSoon();
         return;
@@ -204,11 +204,13 @@ export class BrainPresence implements ClusterView {
       case "room_update":
       case "room_snapshot":
       case "room_differs":
-        // For Shields.
+        return; // For Shields.
+      default:
+        message satisfies never;
     }
   }
 
-  /** The Spine is not there: nothing that is not heard means anything. */
+  /** The Spine is gone: from now on silence says nothing of others. */
   spineLost(): void {
     this.#pulse.lost();
   }
@@ -221,7 +223,7 @@ export class BrainPresence implements ClusterView {
     this.#hello();
   }
 
-  /** Says that it goes: others take over. Keeps answering until `close`. */
+  /** Says that this Brain goes, so that others take over. It keeps answering until `close`. */
   drain(): void {
     if (this.state !== "draining") this.#membership.become("draining");
   }
@@ -251,6 +253,14 @@ export class BrainPresence implements ClusterView {
 
   count(tenant_id: string, room_id: string): MemberCount {
     return countOnline(this.#replicas.state, tenant_id, room_id);
+  }
+
+  isMember(tenant_id: string, room_id: string, connection_id: string): boolean {
+    for (const { writer, entry } of ofConnection(this.#replicas.state, connection_id)) {
+      const is_here = entry.room_id === room_id && entry.tenant_id === tenant_id;
+      if (is_here && this.#replicas.isUp(writer)) return true;
+    }
+    return false;
   }
 
   occupied(): Iterable<{ readonly tenant_id: string; readonly room_id: string }> {
@@ -298,7 +308,7 @@ export class BrainPresence implements ClusterView {
     this.#served.clear();
   }
 
-  /** Another Brain may have merged a moment before us: only what stays missing is pulled. */
+  /** Waits a moment before pulling: another Brain may only have merged a little earlier. */
   #checkSoon(): void {
     const { port, config } = this.#options;
     this.#cancelCheck ??= port.after(config.announce_ms, () => {
@@ -333,7 +343,7 @@ export class BrainPresence implements ClusterView {
   }
 }
 
-/** A machine that has not started. */
+/** Makes a machine that has not started. */
 export function createBrainPresence(options: BrainPresenceMachineOptions): BrainPresence {
   return new BrainPresence(options);
 }

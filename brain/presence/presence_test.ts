@@ -1,11 +1,11 @@
 /** What Brains make of Shields: scenario group I of presence, as far as it is theirs, in virtual time. */
 import assert from "node:assert/strict";
 import type { Entry } from "../../shared/presence/types.ts";
-import { HELLO } from "../../shared/subject.ts";
+import { HELLO } from "../../shared/subjects/subject.ts";
 import type { MemberChange } from "../cluster_view.ts";
-import { TestCluster } from "./test_cluster.ts";
-import type { TestBrain } from "./test_cluster.ts";
-import { member } from "./test_shield.ts";
+import { TestCluster } from "./testing/cluster.ts";
+import type { TestBrain } from "./testing/cluster.ts";
+import { member } from "./testing/shield.ts";
 
 const IDS = ({ connection_id }: Entry) => connection_id;
 
@@ -139,8 +139,8 @@ Deno.test("I9: a Shield that restarts at once retires its former life, whose mem
   assert.deepEqual(listed(brain), ["c1-back"], "the former life does not come back");
 });
 
-Deno.test("I12: a Shield that says goodbye is gone at once", () => {
-  const cluster = new TestCluster();
+Deno.test("I12: a Shield that says goodbye is gone at once where members have no time to move", () => {
+  const cluster = new TestCluster({ move_grace_ms: 0 });
   const brains = cluster.brains("b1", "b2");
   const shield = cluster.shield("s1");
   shield.join(member("c1")).announce();
@@ -155,8 +155,53 @@ Deno.test("I12: a Shield that says goodbye is gone at once", () => {
   assert.deepEqual(beat!.writers, [{ writer: shield.writer, clock: 0, state: "forgotten" }]);
 });
 
+Deno.test("I12: members of a Shield that says goodbye have their time: who is back by then was never gone", () => {
+  const cluster = new TestCluster({ move_grace_ms: 5_000 });
+  const [brain] = cluster.brains("b1", "b2") as [TestBrain, TestBrain];
+  const [going, next] = [cluster.shield("s1"), cluster.shield("s2")];
+  going.join(member("moves")).join(member("stays away")).announce();
+  cluster.run(100);
+  const lines = heard(brain);
+  going.announce(true);
+  cluster.kill(going);
+  cluster.run(1_000);
+  next.join(member("moves")).announce();
+  cluster.run(3_000);
+  assert.deepEqual(listed(brain).toSorted(), ["moves", "moves", "stays away"]);
+  assert.equal(brain.presence.count("acme", "lobby").connections, 2, "who moves counts once");
+  assert.deepEqual(lines, ["+moves"]);
+  for (let passed_ms = 0; passed_ms < 3_000; passed_ms += 100) {
+    next.announce();
+    cluster.run(100);
+  }
+  assert.deepEqual(listed(brain), ["moves"]);
+  assert.ok(brain.presence.isMember("acme", "lobby", "moves"));
+  assert.ok(!brain.presence.isMember("acme", "lobby", "stays away"));
+  assert.deepEqual(lines.slice(1).toSorted(), ["-moves reported", "-stays away reported"]);
+});
+
+Deno.test("I12: a node that starts again takes no time from the members of its former life", () => {
+  const cluster = new TestCluster({ move_grace_ms: 5_000 });
+  const [brain] = cluster.brains("b1") as [TestBrain];
+  const shield = cluster.shield("s1");
+  shield.join(member("c1")).announce();
+  cluster.run(100);
+  shield.announce(true);
+  cluster.kill(shield);
+  cluster.run(1_000);
+  const again = cluster.shield("s1");
+  again.join(member("c2")).announce();
+  cluster.run(1_000);
+  assert.deepEqual(listed(brain).toSorted(), ["c1", "c2"]);
+  for (let passed_ms = 0; passed_ms < 6_000; passed_ms += 100) {
+    again.announce();
+    cluster.run(100);
+  }
+  assert.deepEqual(listed(brain), ["c2"]);
+});
+
 Deno.test("I12: a goodbye that was lost is learnt from another Brain", () => {
-  const cluster = new TestCluster();
+  const cluster = new TestCluster({ move_grace_ms: 0 });
   const [deaf] = cluster.brains("b1", "b2") as [TestBrain, TestBrain];
   const shield = cluster.shield("s1");
   shield.join(member("c1")).announce();

@@ -1,24 +1,28 @@
 /**
- * Gets what is missing of writers: asks the writer, then a Brain that has more, collects the pages
- * and hands over an answer only when it is complete. One question a writer at a time, and a bounded
- * number in all. What is missing, and whether an answer is any good, is decided in `replicas.ts`.
+ * Fetches what is missing of writers. Asks the writer, then a Brain that has more; collects the
+ * pages; hands over an answer only when it is complete. One question a writer at a time, and a
+ * bounded number in all. What is missing, and whether an answer is any good, is decided in
+ * `replicas.ts`.
  */
 import type { PresencePort, Pulled } from "../../shared/presence/messages.ts";
 import { joinPages } from "../../shared/presence/pages.ts";
 import { writerKey } from "../../shared/presence/types.ts";
 import type { Delta, Writer, WriterKey } from "../../shared/presence/types.ts";
-import { processSubject } from "../../shared/subject.ts";
+import { processSubject } from "../../shared/subjects/subject.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
 import type { Refuse } from "./refusals.ts";
 import type { PulledOutcome } from "./replicas.ts";
 
 /** Writers that are asked at the same time; the others wait. */
 export const PULLS_MAX = 16;
-/** Questions before it waits for the next sign that something is missing. */
+/** Questions about one writer before it waits for the next sign that something is missing. */
 export const ATTEMPTS = 5;
-/** Between two pages of an answer, and before the first. */
+/** Time to the first page of an answer, and between two pages. */
 const TIMEOUT_MS = 1_000;
-/** An answer of more entries and removals than this per member that a Brain may hold is nonsense. */
+/**
+ * Entries and removals that an answer may have for each member that a Brain may hold; more is
+ * nonsense.
+ */
 const ITEMS_PER_MEMBER = 4;
 
 /** What pulling needs. */
@@ -29,13 +33,13 @@ export interface PullsOptions {
   readonly members_per_brain: number;
   readonly metrics: BrainPresenceMetrics;
   readonly refuse: Refuse;
-  /** How much of the writer is here. */
+  /** The clock up to which this Brain knows the writer. */
   readonly clockOf: (writer: Writer) => number;
-  /** A Brain that has more of the writer than `clock`. */
+  /** A Brain that knows more of the writer than `clock`. */
   readonly brainWithMore: (writer: Writer, clock: number) => string | undefined;
   /** Takes a complete answer. */
   readonly onAnswer: (full: boolean, delta: Delta, authority: boolean) => PulledOutcome;
-  /** Nothing is being pulled any more of this writer, with or without success. */
+  /** Called when nothing of this writer is being pulled any more, with or without success. */
   readonly onEnd: (writer: Writer) => void;
 }
 
@@ -44,17 +48,17 @@ interface PullState {
   readonly key: WriterKey;
   attempt: number;
   request: number;
-  /** Whether the writer itself was asked. */
+  /** True when the writer itself was asked. */
   authority: boolean;
-  /** Pages that have come, by number. */
+  /** The pages that have come, by number. */
   pages: Map<number, Delta>;
-  /** Entries and removals in them. */
+  /** Entries and removals in the pages. */
   items: number;
   first: Pulled | undefined;
   cancel: () => void;
 }
 
-/** The questions that are under way. */
+/** The pulls that are under way. */
 export class Pulls {
   readonly #options: PullsOptions;
   readonly #active = new Map<WriterKey, PullState>();
@@ -99,7 +103,7 @@ export class Pulls {
     this.#ask(pull);
   }
 
-  /** Needs nothing of this writer any more. */
+  /** Stops pulling this writer. */
   drop(writer: Writer): void {
     const key = writerKey(writer);
     this.#waiting.delete(key);
@@ -107,7 +111,7 @@ export class Pulls {
     if (pull !== undefined) this.#end(pull);
   }
 
-  /** Asks all that are under way again, from the start: the Spine was away. */
+  /** Asks every question that is under way again, from the start: the Spine was away. */
   restart(): void {
     for (const pull of this.#active.values()) {
       pull.attempt = 0;
@@ -123,7 +127,7 @@ export class Pulls {
     this.#waiting.clear();
   }
 
-  /** A page of an answer, or that somebody knows nothing of the writer. */
+  /** Takes a page of an answer, or the word that somebody knows nothing of the writer. */
   answered(message: Pulled): void {
     const { metrics } = this.#options;
     const pull = this.#requests.get(message.request);

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { BURST_PAGES, PacedSender } from "../../shared/presence/paced_sender.ts";
 import { ATTEMPTS, PULLS_MAX } from "./pulls.ts";
-import { TestCluster } from "./test_cluster.ts";
-import type { TestBrain } from "./test_cluster.ts";
-import { member } from "./test_shield.ts";
-import type { TestShield } from "./test_shield.ts";
+import { TestCluster } from "./testing/cluster.ts";
+import type { TestBrain } from "./testing/cluster.ts";
+import { member } from "./testing/shield.ts";
+import type { TestShield } from "./testing/shield.ts";
 
 /** A Brain, and a Shield of which it has missed something; the Shield says no more by itself. */
 function behind(): { cluster: TestCluster; brain: TestBrain; shield: TestShield } {
@@ -96,7 +96,7 @@ Deno.test("a Shield that says goodbye is not asked any more", () => {
 });
 
 Deno.test("a goodbye after a hole is no reason to ask", () => {
-  const cluster = new TestCluster();
+  const cluster = new TestCluster({ move_grace_ms: 1_000 });
   const [brain] = cluster.brains("b1");
   const shield = cluster.shield("s1");
   shield.join(member("c1")).announce();

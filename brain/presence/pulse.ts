@@ -1,19 +1,19 @@
 /**
- * The heartbeat of a Brain, and whether it was itself away: stopped, too busy to be on time, or
- * without a Spine. Then the silence of others says nothing of them.
+ * The heartbeat of a Brain. It notices when the Brain itself was away: stopped, too busy to be on
+ * time, or without a Spine. The silence of others then says nothing of them.
  */
 import type { PresencePort } from "../../shared/presence/messages.ts";
 
 /** A beat that comes more than this many heartbeats late means that this process was away. */
 const LATE_HEARTBEATS = 2;
 
-/** What the pulse needs. */
+/** What the heartbeat needs. */
 export interface PulseOptions {
   readonly port: PresencePort;
   readonly heartbeat_ms: number;
   /** Once a heartbeat while the Spine is there. */
   readonly onTick: (now_ms: number) => void;
-  /** This process heard nothing for `gap_ms`. Called before anything that has come since. */
+  /** Called when this process heard nothing for `gap_ms`, before anything that has come since. */
   readonly onAway: (gap_ms: number, now_ms: number) => void;
 }
 
@@ -21,7 +21,7 @@ export interface PulseOptions {
 export class Pulse {
   readonly #options: PulseOptions;
   #ticked_ms: number;
-  /** Unix ms when the Spine was lost; undefined: it is there. */
+  /** Unix ms when the Spine was lost; undefined while it is there. */
   #lost_ms: number | undefined;
   #cancel: (() => void) | undefined;
 
@@ -41,7 +41,7 @@ export class Pulse {
     this.#schedule();
   }
 
-  /** To be called before a message is looked at. */
+  /** To be called before a message is looked at: finds out whether this process was away. */
   notice(now_ms: number): void {
     if (this.#lost_ms !== undefined) return;
     const gap_ms = now_ms - this.#ticked_ms;
@@ -50,12 +50,12 @@ export class Pulse {
     this.#options.onAway(gap_ms, now_ms);
   }
 
-  /** Nothing is heard from now on. */
+  /** Takes note that the Spine is gone. */
   lost(): void {
     this.#lost_ms ??= this.#options.port.now();
   }
 
-  /** The Spine is back. False when it was there. */
+  /** Takes note that the Spine is back. False when it was never gone. */
   back(): boolean {
     if (this.#lost_ms === undefined) return false;
     const now_ms = this.#options.port.now();
@@ -66,7 +66,7 @@ export class Pulse {
     return true;
   }
 
-  /** Beats no more. */
+  /** Stops the heartbeat. */
   close(): void {
     this.#cancel?.();
   }

@@ -1,17 +1,17 @@
 /**
- * Counts what is not taken and logs it, each reason at most once in a while: whoever sends nonsense
+ * Counts and logs what is not taken, each reason at most once in a while: whoever sends nonsense
  * must not fill the log. Decides nothing.
  */
-import type { LogFields, Logger } from "../../shared/log.ts";
+import type { LogFields, Logger } from "../../shared/logs/log.ts";
 import type { BrainPresenceMetrics, RefusalReason } from "./metrics.ts";
 
-/** Between two lines of one reason. */
-export const LOG_INTERVAL_MS = 10_000;
+/** Time between two lines of one reason. */
+const LOG_INTERVAL_MS = 10_000;
 
-/** Counts and logs; true to `false`, so that a check can end with it. */
+/** Counts and logs a refusal; always returns false, so that a check can end with it. */
 export type Refuse = (reason: RefusalReason, fields: LogFields) => false;
 
-/** `now`: Unix ms. */
+/** Makes the function that counts and logs refusals. `now`: Unix ms. */
 export function createRefusals(
   options: { metrics: BrainPresenceMetrics; log: Logger; now: () => number },
 ): Refuse {

@@ -1,9 +1,9 @@
 /**
- * What a Brain has of every Shield: takes announcements, answers to pulls and what other Brains say
- * of writers, judges them, and keeps the liveness of writers. What is missing it only reports
- * (`behind`); `pulls.ts` gets it. Sends nothing.
+ * What a Brain knows of every Shield. Takes announcements, answers to pulls and what other Brains
+ * say of writers; judges them; keeps the liveness of writers. What is missing it only reports
+ * (`behind`); `pulls.ts` fetches it. Sends nothing.
  */
-import type { Config } from "../../shared/config/schema.ts";
+import { utf8Size } from "@arqon/proto";
 import {
   createLiveness,
   depart,
@@ -14,7 +14,6 @@ import {
 } from "../../shared/presence/liveness.ts";
 import type { Liveness, Transition } from "../../shared/presence/liveness.ts";
 import type { Announcement, Beat } from "../../shared/presence/messages.ts";
-import { utf8Bytes } from "../../shared/presence/pages.ts";
 import {
   clockOf,
   createState,
@@ -25,57 +24,33 @@ import {
   merge,
   mergeFull,
 } from "../../shared/presence/state.ts";
-import type { Changes, MergeResult, PresenceState } from "../../shared/presence/state.ts";
+import type { MergeResult, PresenceState } from "../../shared/presence/state.ts";
 import { writerKey } from "../../shared/presence/types.ts";
 import type { Delta, Writer, WriterState, WriterStatus } from "../../shared/presence/types.ts";
 import type { LeaveCause } from "../cluster_view.ts";
-import type { BrainPresenceMetrics } from "./metrics.ts";
-import type { Refuse } from "./refusals.ts";
+import { Departures } from "./departures.ts";
+import type { Progress, ReplicasOptions } from "./replicas_options.ts";
 
 /** Shields that a Brain keeps; a beat, which names them all, stays within one message. */
-export const WRITERS_MAX = 4_096;
-/** Forgotten Shields that a Brain remembers, the youngest. */
-export const TOMBSTONES_MAX = 1_024;
-/** How long it remembers them. */
+const WRITERS_MAX = 4_096;
+/** How many forgotten Shields a Brain remembers, the youngest ones. */
+const TOMBSTONES_MAX = 1_024;
+/** How long a forgotten Shield is remembered. */
 const TOMBSTONE_MS = 86_400_000;
 /** How far a writer's clock may be ahead of ours. */
 const SKEW_MS = 86_400_000;
 /** Heartbeats for which a writer whose delta was refused is not asked again. */
 const REFUSED_HEARTBEATS = 4;
 
-/** What the replicas need. */
-export interface ReplicasOptions {
-  readonly config: Config["presence"];
-  readonly member_meta_bytes: number;
-  /** Unix ms of this Brain's start: older changes say nothing of how fast it converges. */
-  readonly boot: number;
-  readonly metrics: BrainPresenceMetrics;
-  readonly refuse: Refuse;
-  /** Members came or went. Called within the call that learnt of it. */
-  readonly onChanges: (changes: Changes, cause: LeaveCause) => void;
-  /** There is more of this writer than is here. */
-  readonly onBehind: (writer: Writer) => void;
-  /** This life of a writer is down or forgotten: nothing of it is needed any more. */
-  readonly onGone: (writer: Writer) => void;
-}
-
-/** How far somebody says that a writer is, and when to believe that it can be had. */
-interface Progress {
-  readonly incarnation: number;
-  /** The highest clock heard of. */
-  wanted: number;
-  /** Unix ms; before that its changes are not asked for. */
-  not_before_ms: number;
-}
-
 /** Whether a pulled answer could be used. */
 export type PulledOutcome = "merged" | "stale" | "refused";
 
-/** All writers. Times are Unix ms. */
+/** All writers that a Brain knows. Times are Unix ms. */
 export class Replicas {
   readonly #options: ReplicasOptions;
   readonly #liveness: Liveness;
-  /** By node id, of the life that is known. */
+  readonly #departures = new Departures();
+  /** Progress by node id, of the life that is known. */
   readonly #progress = new Map<string, Progress>();
   #state: PresenceState = createState();
 
@@ -91,12 +66,12 @@ export class Replicas {
     });
   }
 
-  /** For reading, within the turn. */
+  /** The state of presence, for reading within the turn. */
   get state(): PresenceState {
     return this.#state;
   }
 
-  /** What a Shield said on the subject of `node_id`. */
+  /** Takes what a Shield announced on the subject of `node_id`. */
   announced(node_id: string, { delta, leaving }: Announcement, now_ms: number): void {
     const { refuse, metrics } = this.#options;
     const { writer } = delta;
@@ -119,12 +94,12 @@ export class Replicas {
       if (result.outcome === "gap") metrics.gaps.inc();
       if (!leaving && this.#isBehind(writer, now_ms)) this.#options.onBehind(writer);
     }
-    if (leaving) this.#apply(depart(this.#liveness, writer, now_ms), "reported");
+    if (leaving) this.#leave(writer, now_ms);
   }
 
   /**
-   * An answer to a pull, complete. `authority`: from the writer itself, so that whoever told of more
-   * was wrong.
+   * Takes a complete answer to a pull. `authority`: it came from the writer itself, so that whoever
+   * told of more was wrong.
    */
   pulled(full: boolean, delta: Delta, authority: boolean, now_ms: number): PulledOutcome {
     const { metrics } = this.#options;
@@ -152,7 +127,7 @@ export class Replicas {
     return "merged";
   }
 
-  /** What another Brain knows of writers. Only what a writer says itself is a sign of its life. */
+  /** Takes what another Brain knows of writers. Only a writer's own word is a sign of its life. */
   reported({ brain_id, writers }: Beat, now_ms: number): void {
     for (const status of writers) this.#reportedOne(status, brain_id, now_ms);
   }
@@ -167,6 +142,7 @@ export class Replicas {
     const life = this.#liveness.lives.get(writer.node_id);
     const younger = life === undefined || writer.incarnation > life.writer.incarnation;
     if (state === "forgotten") {
+      if (this.#departures.has(writer)) return this.#departures.hasten(writer, now_ms);
       // It would be lost on a writer that we hear: that one will take a new incarnation.
       const silent = !younger && life.writer.incarnation === writer.incarnation &&
         now_ms - life.last_seen_ms > 2 * this.#options.config.heartbeat_ms;
@@ -187,38 +163,43 @@ export class Replicas {
 
   /** Gives up writers that have been silent for too long. */
   sweep(now_ms: number): void {
+    const lacks = (writer: Writer) => this.#lacks(writer);
+    for (const writer of this.#departures.ripe(now_ms, this.#liveness, lacks)) {
+      this.#end(writer, now_ms);
+    }
     this.#apply(sweep(this.#liveness, now_ms), "given-up");
   }
 
-  /** This process itself was away for `gap_ms`: nobody else was silent in that time. */
+  /** This process was itself away for `gap_ms`: nobody counts as silent for that time. */
   forgive(gap_ms: number): void {
     extend(this.#liveness, gap_ms);
+    this.#departures.extend(gap_ms);
   }
 
-  /** The life of this node that is known, if it is up, is this one. */
+  /** Whether exactly this life of the node is known and up. */
   isUp({ node_id, incarnation }: Writer): boolean {
     const life = this.#liveness.lives.get(node_id);
     return life?.state === "up" && life.writer.incarnation === incarnation;
   }
 
-  /** Writers that are up and of which more is known to exist than is here. */
+  /** The writers that are up and of which more is known to exist than is here. */
   *behind(now_ms: number): Generator<Writer> {
     for (const { writer } of this.#liveness.lives.values()) {
       if (this.#isBehind(writer, now_ms)) yield writer;
     }
   }
 
-  /** Every writer that is up has been heard of within `within_ms`, and nothing of it is missing. */
+  /** Whether every writer that is up was heard of within `within_ms` and lacks nothing here. */
   isFresh(within_ms: number, now_ms: number): boolean {
     for (const { writer, state, last_seen_ms } of this.#liveness.lives.values()) {
       if (state !== "up") continue;
       if (now_ms - last_seen_ms > within_ms) return false;
-      if ((this.#progress.get(writer.node_id)?.wanted ?? 0) > this.#clock(writer)) return false;
+      if (this.#lacks(writer)) return false;
     }
     return true;
   }
 
-  /** For the beat: of every node the youngest life. */
+  /** The statuses that a beat carries: of every node the youngest life. */
   statuses(): WriterStatus[] {
     const { lives, tombstones } = this.#liveness;
     const lines: WriterStatus[] = [];
@@ -231,24 +212,43 @@ export class Replicas {
     return lines;
   }
 
-  /** Shields by state. */
+  /** The number of Shields in each state. */
   count(): Readonly<Record<WriterState, number>> {
     const count = { up: 0, down: 0, forgotten: 0 };
     for (const { state } of this.statuses()) count[state] += 1;
     return count;
   }
 
+  /** A Shield stops: its members stay while their clients may be on the way to another one. */
+  #leave(writer: Writer, now_ms: number): void {
+    const { move_grace_ms } = this.#options.config;
+    if (move_grace_ms === 0) return this.#end(writer, now_ms);
+    this.#departures.add(writer, now_ms + move_grace_ms);
+    this.#options.onGone(writer);
+  }
+
+  /** Forgets a Shield that has stopped; those of its members that are left leave. */
+  #end(writer: Writer, now_ms: number): void {
+    this.#departures.delete(writer);
+    depart(this.#liveness, writer, now_ms);
+    this.#apply([{ writer, to: "down" }, { writer, to: "forgotten" }], "reported");
+  }
+
   #clock(writer: Writer): number {
     return clockOf(this.#state, writer) ?? 0;
   }
 
-  #isBehind(writer: Writer, now_ms: number): boolean {
-    const progress = this.#progress.get(writer.node_id);
-    return progress !== undefined && this.isUp(writer) && now_ms >= progress.not_before_ms &&
-      progress.wanted > this.#clock(writer);
+  #lacks(writer: Writer): boolean {
+    return (this.#progress.get(writer.node_id)?.wanted ?? 0) > this.#clock(writer);
   }
 
-  /** Whether this life may be taken in; nothing has changed when it may not. */
+  #isBehind(writer: Writer, now_ms: number): boolean {
+    const { not_before_ms = Infinity } = this.#progress.get(writer.node_id) ?? {};
+    return now_ms >= not_before_ms && this.isUp(writer) && !this.#departures.has(writer) &&
+      this.#lacks(writer);
+  }
+
+  /** Whether messages of this life may be taken. When they may, the life is taken in. */
   #admit(writer: Writer, now_ms: number): boolean {
     const { refuse } = this.#options;
     const name = writerKey(writer);
@@ -263,7 +263,7 @@ export class Replicas {
     return true;
   }
 
-  /** Notes a sign of life. False when this life has been forgotten. */
+  /** Notes a sign of life of a writer. False when this life has been forgotten. */
   #hear(writer: Writer, now_ms: number): boolean {
     const { accepted, transitions } = heartbeat(this.#liveness, writer, now_ms);
     if (!accepted) return this.#options.refuse("forgotten", { writer: writerKey(writer) });
@@ -275,7 +275,7 @@ export class Replicas {
     const limit = this.#options.member_meta_bytes;
     for (const { meta, tenant_id, connection_id } of entries) {
       // Three bytes a unit at most: most metadata needs no counting.
-      if (meta.length * 3 <= limit || utf8Bytes(meta) <= limit) continue;
+      if (meta.length * 3 <= limit || utf8Size(meta) <= limit) continue;
       return this.#options.refuse("meta-too-large", {
         writer: writerKey(writer),
         tenant_id,
@@ -303,7 +303,7 @@ export class Replicas {
     }
   }
 
-  /** What was refused once will be refused again: it is not asked for at once. */
+  /** Puts off the next question for a writer whose delta was refused: it would be refused again. */
   #postpone(writer: Writer, clock: number, now_ms: number): void {
     const life = this.#liveness.lives.get(writer.node_id);
     if (life?.writer.incarnation !== writer.incarnation) return;
@@ -329,6 +329,8 @@ export class Replicas {
 
   #apply(transitions: readonly Transition[], cause: LeaveCause): void {
     for (const { writer, to } of transitions) {
+      // Its members have their time, whatever follows it under its name.
+      if (to !== "up" && this.#departures.has(writer)) continue;
       const mark = to === "up" ? markUp : to === "down" ? markDown : forget;
       const result = mark(this.#state, writer);
       this.#state = result.state;

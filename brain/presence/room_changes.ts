@@ -1,4 +1,4 @@
-/** Sorts what a merge brought by room. Pure. */
+/** Sorts by room what a merge brought. Pure. */
 import type { Changes } from "../../shared/presence/state.ts";
 import type { WrittenEntry } from "../../shared/presence/types.ts";
 
@@ -15,12 +15,14 @@ interface Draft extends RoomDelta {
   readonly leaves: WrittenEntry[];
 }
 
-/** One text for a room; "/" is in no id. */
+/** The room's key in a map, as one text; "/" is in no id. */
 export function roomKey(tenant_id: string, room_id: string): string {
   return `${tenant_id}/${room_id}`;
 }
 
-/** Rooms in the order in which they first appear, leaves first. */
+/**
+ * Groups joins and leaves by room, leaves first; rooms are in the order in which they first appear.
+ */
 export function byRoom({ joins, leaves }: Changes): Iterable<RoomDelta> {
   const rooms = new Map<string, Draft>();
   let last: Draft | undefined;

@@ -1,9 +1,12 @@
-/** What waits to be published of one room: who comes and goes in between is not told. Pure data. */
+/**
+ * What waits to be published of one room. Somebody who came and went meanwhile is not told of. Pure
+ * data.
+ */
 import { writerKey } from "../../shared/presence/types.ts";
 import type { WrittenEntry } from "../../shared/presence/types.ts";
 import type { RoomDelta } from "./room_changes.ts";
 
-/** By birth mark. */
+/** The joins and leaves that wait, by birth mark. */
 export interface Pending {
   readonly joins: Map<string, WrittenEntry>;
   readonly leaves: Map<string, WrittenEntry>;
@@ -15,7 +18,7 @@ export interface Step {
   readonly join: WrittenEntry | undefined;
 }
 
-/** Nothing yet. */
+/** Nothing that waits. */
 export function createPending(): Pending {
   return { joins: new Map(), leaves: new Map() };
 }
@@ -24,7 +27,7 @@ function tagKey({ writer, entry }: WrittenEntry): string {
   return `${writerKey(writer)}/${entry.counter}`;
 }
 
-/** Adds what happened after what is there. A join and leave of one birth mark cancel out. */
+/** Adds changes behind those that wait. A join and a leave of one birth mark cancel out. */
 export function addPending({ joins, leaves }: Pending, change: RoomDelta): void {
   for (const gone of change.leaves) {
     const key = tagKey(gone);
@@ -38,8 +41,8 @@ export function addPending({ joins, leaves }: Pending, change: RoomDelta): void 
 }
 
 /**
- * Puts the leave and the join of one connection together, so that no cut between two messages makes
- * it look away in between.
+ * Puts the leave and the join of one connection together, so that a cut between two messages never
+ * makes it look away.
  */
 export function pairs(
   joins: readonly WrittenEntry[],

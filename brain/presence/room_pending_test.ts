@@ -5,7 +5,7 @@ import type { WrittenEntry } from "../../shared/presence/types.ts";
 import { byRoom } from "./room_changes.ts";
 import { addPending, createPending, pairs } from "./room_pending.ts";
 import type { Step } from "./room_pending.ts";
-import { member } from "./test_shield.ts";
+import { member } from "./testing/shield.ts";
 
 const writer = { node_id: "s1", incarnation: 1 };
 

@@ -1,20 +1,20 @@
 /**
- * Presence of a Brain on a Spine: subscribes, encodes, decodes, keeps the timers. What is done with
- * the messages is `presence.ts`; who is in a room is asked through `ClusterView`.
+ * Presence of a Brain on a Spine: subscribes, encodes, decodes and keeps the timers. What the
+ * messages do is `presence.ts`; others ask through `ClusterView` who is in a room.
  */
 import { DecodeError } from "@arqon/proto";
-import { brainIdOf } from "../../shared/cluster.ts";
+import { brainIdOf } from "../../shared/cluster/cluster.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/log.ts";
-import type { Registry } from "../../shared/metrics.ts";
-import type { HealthCheck } from "../../shared/ops.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
 import { MESSAGE_BYTES } from "../../shared/presence/pages.ts";
 import { steadyClock } from "../../shared/presence/steady_clock.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
-import type { Spine, SpineMessage, Subscription } from "../../shared/spine/spine.ts";
-import { everyProcess, HELLO, processSubject } from "../../shared/subject.ts";
-import type { Subject } from "../../shared/subject.ts";
+import type { Spine, SpineMessage, Subscription } from "../../shared/spine/contract/spine.ts";
+import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subject.ts";
+import type { Subject } from "../../shared/subjects/subject.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import { createBrainPresenceMetrics } from "./metrics.ts";
 import type { BrainPresenceMetrics } from "./metrics.ts";
@@ -22,7 +22,7 @@ import { createBrainPresence } from "./presence.ts";
 import type { BrainPresence } from "./presence.ts";
 import { createRefusals } from "./refusals.ts";
 
-/** What the service needs of its process. */
+/** What the presence service needs of its process. */
 export interface BrainPresenceOptions {
   readonly config: Pick<Config, "server" | "presence" | "limits">;
   readonly spine: Spine;
@@ -30,9 +30,12 @@ export interface BrainPresenceOptions {
   readonly registry: Registry;
   /** Unix ms. */
   readonly now: () => number;
-  /** In [0, 1). */
+  /** Numbers in [0, 1). */
   readonly random: () => number;
-  /** Absent: from `[server] node_id`, else random. Never the node id itself: that is a Shield's. */
+  /**
+   * The Brain's id; absent: made from `[server] node_id`, else random. Never the node id itself,
+   * which is a Shield's.
+   */
   readonly brain_id?: string;
 }
 
@@ -42,14 +45,17 @@ export interface BrainPresenceService extends ClusterView {
   health(): HealthCheck;
   /**
    * Tells everybody that this Brain goes, so that others take over its rooms, and stops listening.
-   * The view keeps answering with what it knew. Leaves the Spine open. Idempotent.
+   * The view keeps answering with what it last knew. Leaves the Spine open. Idempotent.
    */
   drain(): Promise<void>;
 }
 
-/** In one process nothing is lost or late: who does not answer at once is not there. */
+/**
+ * With the embedded Spine nothing is lost or late: a process that does not answer at once is not
+ * there.
+ */
 const EMBEDDED_SETTLE_MS = 60;
-/** Between two log lines about messages that the Spine does not take. */
+/** Time between two log lines about messages that the Spine does not take. */
 const LOG_INTERVAL_MS = 10_000;
 
 function sender(options: BrainPresenceOptions, metrics: BrainPresenceMetrics) {
@@ -68,7 +74,7 @@ function sender(options: BrainPresenceOptions, metrics: BrainPresenceMetrics) {
   };
 }
 
-/** The port of a machine, and an end to its timers and subscriptions. */
+/** The machine's port on a Spine, and the end of its timers and subscriptions. */
 function openPort(
   options: BrainPresenceOptions,
   now: () => number,
@@ -151,10 +157,15 @@ function machine(options: BrainPresenceOptions) {
 function viewOf(presence: BrainPresence): ClusterView {
   return {
     brain_id: presence.brain_id,
+    get brains() {
+      return presence.brains;
+    },
     ownerOf: (tenant_id, room_id) => presence.ownerOf(tenant_id, room_id),
     suspect: (brain_id) => presence.suspect(brain_id),
     members: (tenant_id, room_id) => presence.members(tenant_id, room_id),
     count: (tenant_id, room_id) => presence.count(tenant_id, room_id),
+    isMember: (tenant_id, room_id, connection_id) =>
+      presence.isMember(tenant_id, room_id, connection_id),
     occupied: () => presence.occupied(),
     isFresh: () => presence.isFresh(),
     onMembers: (listener) => presence.onMembers(listener),
@@ -169,8 +180,8 @@ function describe(presence: BrainPresence): string {
 }
 
 /**
- * Resolves when this Brain serves: it is subscribed, and has read every Shield that it heard of, or
- * has tried to. Rejects with `spine-unavailable` when it cannot subscribe.
+ * Starts presence; resolves when this Brain serves: it is subscribed, and has read every Shield
+ * that it heard of, or has tried to. Rejects with `spine-unavailable` when it cannot subscribe.
  */
 export async function startBrainPresence(
   options: BrainPresenceOptions,

@@ -2,17 +2,17 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
-import { createLogger } from "../../shared/log.ts";
-import { openEmbedded } from "../../shared/spine/embedded.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { openSpine } from "../../shared/spine/open.ts";
-import type { Spine } from "../../shared/spine/spine.ts";
-import { HELLO, processSubject } from "../../shared/subject.ts";
-import { startNats } from "../../tests/nats_server.ts";
-import type { NatsServer } from "../../tests/nats_server.ts";
-import { TestFollower } from "./test_follower.ts";
-import { member, TestShield } from "./test_shield.ts";
-import { listed, QUICK, SpineNetwork, startPresence, until } from "./test_spine_network.ts";
-import type { RunningBrain } from "./test_spine_network.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { HELLO, processSubject } from "../../shared/subjects/subject.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import type { NatsServer } from "../../tests/harness/nats_server.ts";
+import { TestFollower } from "./testing/follower.ts";
+import { member, TestShield } from "./testing/shield.ts";
+import { listed, QUICK, SpineNetwork, startPresence, until } from "./testing/spine_network.ts";
+import type { RunningBrain } from "./testing/spine_network.ts";
 
 const now = Date.now;
 const write = () => {};

@@ -1,30 +1,30 @@
 /**
- * When a Brain that starts may serve: not before it has read every Shield, for to those that watch a
- * room a Shield that it does not know is one that is gone.
+ * When a Brain that starts may serve: only after it has read every Shield. A Shield that it does
+ * not know would look gone to those who watch a room.
  */
 import type { PresencePort } from "../../shared/presence/messages.ts";
 
-/** Times that it asks who is there: a question may be lost. */
+/** How often it asks who is there: a question may be lost. */
 const HELLOS = 3;
 
-/** What it needs. Durations in ms. */
+/** What the start needs. Durations in ms. */
 export interface StartingOptions {
   readonly port: PresencePort;
-  /** In this time everybody has said that he is there. */
+  /** Within this time every process has said that it is there. */
   readonly settle_ms: number;
-  /** After this it serves even if somebody cannot be read. */
+  /** After this time the Brain serves even if some Shield cannot be read. */
   readonly patience_ms: number;
   /** Asks who is there. */
   readonly ask: () => void;
-  /** Nobody is left who has not said that he is there, so that there is nothing to wait for. */
+  /** Whether every process is known already, so that there is nothing to wait for. */
   readonly knowsAll: () => boolean;
-  /** Something that is known to exist is still to be read. */
+  /** Whether something that is known to exist is still to be read. */
   readonly isReading: () => boolean;
-  /** Serves; does nothing when it does, or drains. */
+  /** Begins to serve; does nothing when the Brain serves already, or drains. */
   readonly serve: () => void;
 }
 
-/** The time until a Brain serves. */
+/** The time from a Brain's start until it serves. */
 export class Starting {
   readonly #options: StartingOptions;
   #asked = 0;
@@ -36,14 +36,14 @@ export class Starting {
     this.#options = options;
   }
 
-  /** Asks, and begins to wait. */
+  /** Asks who is there, and begins to wait. */
   begin(): void {
     const { port, patience_ms, serve } = this.#options;
     this.#cancelPatience = port.after(patience_ms, serve);
     this.#ask();
   }
 
-  /** Something has been read. */
+  /** To be called when something has been read. */
   check(): void {
     if (!this.#settled || this.#options.isReading()) return;
     this.close();

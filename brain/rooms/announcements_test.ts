@@ -1,9 +1,11 @@
 /** What rooms tell the world on an embedded Spine: their events, births and ends, kicks. */
 import assert from "node:assert/strict";
-import { readEnvelope } from "@arqon/proto";
-import type { SpineMessage } from "../../shared/spine/spine.ts";
-import { accepted, sendCommand, TRACE_ID } from "./command_probe.ts";
-import { entry, until, withRooms, withStand } from "./room_stand.ts";
+import { ArqonError, readEnvelope } from "@arqon/proto";
+import { AGAIN_HEADER } from "../../shared/records/room_update.ts";
+import type { KeyValue, SpineMessage } from "../../shared/spine/contract/spine.ts";
+import { commandSubject } from "../../shared/subjects/subject.ts";
+import { accepted, commandEnvelope, sendCommand, TRACE_ID } from "./testing/command_probe.ts";
+import { entry, until, withRooms, withTestBed } from "./testing/room_test_bed.ts";
 
 const set = (key: string, value: unknown, more = {}) => ({
   name: "set",
@@ -30,7 +32,7 @@ Deno.test("every version is published to the room once, in order, as a stamped e
       {
         type: "ROOM_UPDATE",
         id: `room:${epoch}:1`,
-        data: { version: 1, op: "set", key: "topic", value: "tea", by: "ann", ...by },
+        data: { version: 1, first: true, op: "set", key: "topic", value: "tea", by: "ann", ...by },
       },
       {
         type: "ROOM_UPDATE",
@@ -64,7 +66,8 @@ Deno.test("the events of a lock name its fence, and a get tells the same", async
     assert.deepEqual(data, events);
     const [locked, unlocked] = events;
     assert.deepEqual({ ...locked, epoch: 0, at_ms: 0 }, {
-      ...{ version: 1, epoch: 0, op: "lock", holder: "u1", connection_id: "c1", until_ms },
+      ...{ version: 1, epoch: 0, first: true, op: "lock", holder: "u1" },
+      ...{ connection_id: "c1", until_ms },
       ...{ by: "u1", at_ms: 0, fence },
     });
     assert.deepEqual({ ...unlocked, epoch: 0, at_ms: 0 }, {
@@ -75,14 +78,15 @@ Deno.test("the events of a lock name its fence, and a get tells the same", async
 });
 
 Deno.test("a room's birth is told to its tenant, by whoever made it", async () => {
-  await withRooms({}, async ({ spine, hear, cluster, metric, bucket }) => {
+  await withRooms({}, async ({ spine, hear, cluster, metric }) => {
     const heard = await hear("sys.t.acme.rooms");
     const { epoch } = await accepted(spine, set("k", 1));
     await accepted(spine, set("k", 2));
     cluster.change([entry("c1", { room_id: "hall" }), entry("c2", { room_id: "hall" })]);
     cluster.change([entry("c3", { room_id: "hall" })]);
     await until("both births are told", () => heard.length >= 2);
-    const revision = (await bucket.get(["acme", "hall"]))?.revision;
+    const get = await accepted(spine, { name: "get", room: "hall" });
+    assert.match(get.epoch, /^[0-9a-z]{8,13}$/);
     const born = heard.map(eventOf).map(({ type, id, data }) => {
       const { at_ms, ...rest } = data as { at_ms: number };
       assert.ok(at_ms > 0);
@@ -96,13 +100,12 @@ Deno.test("a room's birth is told to its tenant, by whoever made it", async () =
       },
       {
         type: "ROOM_CREATED",
-        id: `hall:${revision}:ROOM_CREATED`,
-        ...{ room_id: "hall", epoch: String(revision), version: 0 },
+        id: `hall:${get.epoch}:ROOM_CREATED`,
+        ...{ room_id: "hall", epoch: get.epoch, version: 0 },
       },
     ]);
     assert.equal(await metric("brain_rooms_created_total"), 2);
-    const get = await accepted(spine, { name: "get", room: "hall" });
-    assert.deepEqual(get, { version: 0, epoch: String(revision), state: {} });
+    assert.deepEqual(get, { version: 0, epoch: get.epoch, state: {} });
   });
 });
 
@@ -145,7 +148,7 @@ Deno.test("a kick that its expectation refuses, or that is a repetition, reaches
 });
 
 Deno.test("what an owner left unsaid the next one says, under the same ids", async () => {
-  await withStand(async ({ spine, cluster, hear, start }) => {
+  await withTestBed(async ({ spine, cluster, hear, start }) => {
     const heard = await hear("out.t.acme.r.lobby");
     const lifecycle = await hear("sys.t.acme.rooms");
     cluster.owner = () => "b1";
@@ -178,18 +181,128 @@ Deno.test("what could not be published is published with the next look at the ro
   });
 });
 
-Deno.test("old events are not said again", async () => {
-  await withStand(async ({ spine, cluster, hear, start }) => {
+Deno.test("of old events the next owner says the last one again, and how old it is", async () => {
+  await withTestBed(async ({ spine, cluster, hear, start }) => {
     cluster.owner = () => "b1";
     const first = await start("b1");
     await accepted(spine, set("k", 1));
+    const { epoch, version } = await accepted(spine, set("k", 2));
     await first.rooms.drain();
     const heard = await hear("out.t.acme.r.lobby");
     cluster.owner = () => "b2";
     await start("b2", { now: () => Date.now() + 61_000 });
-    const { version } = await accepted(spine, set("k", 2));
-    assert.equal(version, 2);
-    await until("the new one is said", () => heard.length > 0);
-    assert.deepEqual(heard.map((message) => eventOf(message).id.split(":")[2]), ["2"]);
+    const next = await accepted(spine, set("k", 3));
+    assert.equal(next.version, version + 1);
+    await until("the new one is said", () => heard.length > 1);
+    const ids = heard.map((message) => eventOf(message).id);
+    assert.deepEqual(ids, [version, version + 1].map((of) => `room:${epoch}:${of}`));
+    const [old, fresh] = heard.map(({ headers }) => headers[AGAIN_HEADER]);
+    assert.ok(Number(old) >= 61_000, `again after ${old} ms`);
+    assert.equal(fresh, undefined);
+  });
+});
+
+/** An answer that is late: the write takes place when the test says so. */
+function stalledWrites() {
+  let stalled = false;
+  const late: (() => Promise<unknown>)[] = [];
+  const wrap = (bucket: KeyValue): KeyValue => ({
+    get: (key) => bucket.get(key),
+    put: (key, value) => bucket.put(key, value),
+    delete: (key, expected) => bucket.delete(key, expected),
+    keys: (prefix) => bucket.keys(prefix),
+    sizes: (prefix) => bucket.sizes(prefix),
+    limit_bytes: bucket.limit_bytes,
+    watch: (prefix, onChange, options) => bucket.watch(prefix, onChange, options),
+    update: (key, value, expected) => {
+      if (!stalled) return bucket.update(key, value, expected);
+      late.push(() => bucket.update(key, value, expected));
+      return Promise.reject(new ArqonError("spine-unavailable", "no answer"));
+    },
+  });
+  return {
+    wrap,
+    stall: () => void (stalled = true),
+    settle: async () => {
+      stalled = false;
+      for (const write of late.splice(0)) await write();
+    },
+  };
+}
+
+Deno.test("what a write did that got no answer is said, whenever it took place", async () => {
+  const writes = stalledWrites();
+  await withRooms({ wrap: writes.wrap }, async ({ spine, hear, metric }) => {
+    const heard = await hear("out.t.acme.r.lobby");
+    const { epoch, version } = await accepted(spine, set("k", 1));
+    writes.stall();
+    assert.equal((await sendCommand(spine, set("k", 2))).code, 503);
+    // Somebody looks before it takes place, and finds nothing.
+    assert.equal((await accepted(spine, { name: "get" })).version, version);
+    await writes.settle();
+    await until("it is said", () => heard.length > 1);
+    const ids = heard.map((message) => eventOf(message).id);
+    assert.deepEqual(ids, [version, version + 1].map((of) => `room:${epoch}:${of}`));
+    await until("it shows", async () => await metric("brain_rooms_in_doubt") === 1);
+    assert.equal(await metric('brain_room_updates_total{kind="again"}'), 1);
+  });
+});
+
+Deno.test("what the Spine took and did not confirm is said again, without anybody's doing", async () => {
+  let cut = false;
+  await withRooms({ isCut: () => cut }, async ({ handle, spine, hear }) => {
+    const heard = await hear("out.t.acme.r.lobby");
+    const { epoch, version } = await accepted(spine, set("k", 1));
+    await spine.flush();
+    cut = true;
+    const answer = Promise.withResolvers<void>();
+    for (const value of [2, 3]) {
+      handle({
+        subject: commandSubject("acme", "lobby"),
+        payload: commandEnvelope(set("k", value)),
+        headers: {},
+        reply: "r",
+        respond: () => answer.resolve(),
+      });
+    }
+    await answer.promise;
+    await spine.flush();
+    assert.equal(heard.length, 1);
+    cut = false;
+    await until("they are said", () => heard.length >= 3);
+    const ids = heard.map((message) => eventOf(message).id);
+    const all = [version, version + 1, version + 2].map((of) => `room:${epoch}:${of}`);
+    assert.deepEqual(ids.slice(0, 3), all);
+  });
+});
+
+Deno.test("what another Brain wrote and did not say, the owner says when it sees it", async () => {
+  await withTestBed(async ({ spine, hear, start }) => {
+    const heard = await hear("out.t.acme.r.lobby");
+    const one = await start("b1");
+    const { epoch, version } = await accepted(spine, set("k", 1));
+    // Each believes to be the owner; this one ends before anybody hears of what it wrote.
+    const other = await start("b2", { isLost: (subject) => subject.startsWith("out.") });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    other.handle({
+      subject: commandSubject("acme", "lobby"),
+      payload: commandEnvelope(set("k", 2)),
+      headers: {},
+      reply: "r",
+      respond: () => resolve(),
+    });
+    await promise;
+    await other.rooms.drain();
+    const before = heard.length;
+    one.handle({
+      subject: commandSubject("acme", "lobby"),
+      payload: commandEnvelope(set("k", 3)),
+      headers: {},
+      reply: "r",
+      respond: () => {},
+    });
+    await until("all are said", () => heard.length >= before + 2);
+    const ids = heard.slice(before).map((message) => eventOf(message).id);
+    assert.deepEqual(ids, [version + 1, version + 2].map((of) => `room:${epoch}:${of}`));
   });
 });

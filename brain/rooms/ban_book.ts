@@ -1,6 +1,6 @@
 /**
- * The bans of all tenants as the Brain needs them: how many there are, which are over. Writes and
- * lifts them. The Shields watch the same bucket and act on it; nobody here is shut out.
+ * The bans of all tenants as the Brain needs them: how many there are, and which are over. Writes
+ * and lifts bans. The Shields watch the same bucket and enforce it; a Brain shuts nobody out.
  */
 import { ArqonError } from "@arqon/proto";
 import {
@@ -11,15 +11,15 @@ import {
   EVERY_ROOM,
   isActive,
   parseBanKey,
-} from "../../shared/bans.ts";
-import type { Ban } from "../../shared/bans.ts";
-import type { Logger } from "../../shared/log.ts";
-import type { KeyValue, KvChange, KvKey, KvWatch } from "../../shared/spine/spine.ts";
-import type { BanCommand, RoomAddress, UnbanCommand } from "./command.ts";
+} from "../../shared/records/bans.ts";
+import type { Ban } from "../../shared/records/bans.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { KeyValue, KvChange, KvKey, KvWatch } from "../../shared/spine/contract/spine.ts";
+import type { BanCommand, RoomAddress, UnbanCommand } from "./commands/command.ts";
 
-/** What the book needs. */
+/** What the ban book needs. */
 export interface BanBookOptions {
-  /** `ARQON_BANS`. */
+  /** The bucket `ARQON_BANS`. */
   readonly bucket: KeyValue;
   readonly bans_per_tenant: number;
   /** Unix ms. */
@@ -30,22 +30,22 @@ export interface BanBookOptions {
 /** A ban as the book knows it. */
 export interface Standing {
   readonly key: KvKey;
-  /** Unix ms; 0: without end. */
+  /** When the ban ends, Unix ms; 0: never. */
   readonly until_ms: number;
-  /** 0: on its way into the bucket. */
+  /** Its revision in the bucket; 0: it is on its way there. */
   readonly revision: number;
 }
 
-/** Clocks differ: a ban that is over here may still stand elsewhere. */
+/** How long after its end a ban is deleted: clocks differ, and elsewhere it may still hold. */
 const SWEEP_AFTER_MS = 60_000;
-/** Deletions of one sweep. */
+/** The most deletions of one sweep. */
 const SWEEP_MAX = 256;
 
-/** One per Brain. */
+/** The bans of all tenants; one per Brain. */
 export class BanBook {
   readonly #options: BanBookOptions;
   readonly #watch: KvWatch;
-  /** Tenant to what stands, by room and user. */
+  /** By tenant, its bans by room and user. */
   readonly #tenants = new Map<string, Map<string, Standing>>();
 
   constructor(options: BanBookOptions) {
@@ -53,24 +53,24 @@ export class BanBook {
     this.#watch = options.bucket.watch([], (change) => this.#onChange(change));
   }
 
-  /** Resolves when all bans that stood at the start are known. */
+  /** Resolves when all bans that were stored at the start are known. */
   get ready(): Promise<void> {
     return this.#watch.ready;
   }
 
-  /** Bans that stand, also those that are over and not yet swept. */
+  /** The number of stored bans, also those that are over and not yet swept. */
   get size(): number {
     let size = 0;
     for (const bans of this.#tenants.values()) size += bans.size;
     return size;
   }
 
-  /** A tenant's, in no order. */
+  /** The bans of a tenant, in no order. */
   standing(tenant_id: string): Iterable<Standing> {
     return this.#tenants.get(tenant_id)?.values() ?? [];
   }
 
-  /** Where what they say is read. */
+  /** The bucket in which the text of a ban is read. */
   get bucket(): Pick<KeyValue, "get"> {
     return this.#options.bucket;
   }
@@ -79,7 +79,10 @@ export class BanBook {
     this.#watch.stop();
   }
 
-  /** Rejects with `ban-limit` (429) when the tenant may have no further one, or `spine-unavailable`. */
+  /**
+   * Stores a ban. Rejects with `ban-limit` (429) when the tenant may have no further one, or with
+   * `spine-unavailable`.
+   */
   async ban(at: RoomAddress, command: BanCommand): Promise<void> {
     const { bucket, bans_per_tenant, now } = this.#options;
     const room_id = command.scope === "room" ? at.room_id : EVERY_ROOM;
@@ -107,13 +110,16 @@ export class BanBook {
     }
   }
 
-  /** Rejects with `spine-unavailable`. Lifting what does not stand is fine. */
+  /** Lifts a ban; it is fine if there is none. Rejects with `spine-unavailable`. */
   async unban(at: RoomAddress, command: UnbanCommand): Promise<void> {
     const room_id = command.scope === "room" ? at.room_id : EVERY_ROOM;
     await this.#options.bucket.delete(banKey(at.tenant_id, room_id, command.user_id));
   }
 
-  /** Deletes bans of those tenants that are long over; returns how many. Rejects as the bucket does. */
+  /**
+   * Deletes the bans, of the tenants that `isMine` names, that are long over; returns how many.
+   * Rejects as the bucket does.
+   */
   async sweep(isMine: (tenant_id: string) => boolean): Promise<number> {
     const over_ms = this.#options.now() - SWEEP_AFTER_MS;
     const over: Standing[] = [];
@@ -154,23 +160,23 @@ export class BanBook {
     const bans = this.#tenants.get(tenant_id) ?? new Map<string, Standing>();
     this.#tenants.set(tenant_id, bans);
     const known = bans.get(textOf(key));
-    if (known === undefined || standing.revision > known.revision) {
-      bans.set(textOf(key), standing);
-    }
+    // The watch tells everything in its order. Revisions may be lower: of an older copy of the bucket.
+    if (known === undefined || standing.revision > 0) bans.set(textOf(key), standing);
   }
 
-  /** Drops what was known at or before `revision`. */
+  /** Forgets a ban; with `revision` 0 only one that the watch has not told of. */
   #forget(key: KvKey, revision: number): void {
     const [tenant_id = ""] = key;
     const bans = this.#tenants.get(tenant_id);
     const known = bans?.get(textOf(key));
-    if (bans === undefined || known === undefined || known.revision > revision) return;
+    if (bans === undefined || known === undefined) return;
+    if (revision === 0 && known.revision > 0) return;
     bans.delete(textOf(key));
     if (bans.size === 0) this.#tenants.delete(tenant_id);
   }
 }
 
-/** Room and user of a key as one text; a tab is in no room id. */
+/** The room and user of a key as one text; a tab is in no room id. */
 function textOf([, room_id = "", user_id = ""]: KvKey): string {
   return `${room_id}\t${user_id}`;
 }

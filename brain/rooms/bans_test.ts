@@ -1,10 +1,10 @@
 /** Bans as rooms write, lift and sweep them, on an embedded Spine. What they do: the Shield's tests. */
 import assert from "node:assert/strict";
-import { banKey, BANS_BUCKET, decodeBan, EVERY_ROOM } from "../../shared/bans.ts";
-import type { Ban } from "../../shared/bans.ts";
-import type { Spine } from "../../shared/spine/spine.ts";
-import { accepted, refused, sendAtOnce } from "./command_probe.ts";
-import { until, withRooms, withStand } from "./room_stand.ts";
+import { banKey, BANS_BUCKET, decodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
+import type { Ban } from "../../shared/records/bans.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { accepted, refused, sendAtOnce } from "./testing/command_probe.ts";
+import { until, withRooms, withTestBed } from "./testing/room_test_bed.ts";
 
 async function stored(spine: Spine, room_id: string, user_id: string): Promise<Ban | undefined> {
   const bucket = await spine.keyValue(BANS_BUCKET);
@@ -86,7 +86,7 @@ Deno.test("a tenant has no more bans than it may; another ban of the same user i
 Deno.test("bans that are over are swept, a minute late, by one Brain", async () => {
   let now_ms = Date.now();
   const now = () => now_ms;
-  await withStand(async ({ spine, cluster, start }) => {
+  await withTestBed(async ({ spine, cluster, start }) => {
     // Rooms are b1's, and so are the bans of the tenants that hash to it: all of them.
     cluster.owner = () => "b1";
     const one = await start("b1", { now });
@@ -104,7 +104,7 @@ Deno.test("bans that are over are swept, a minute late, by one Brain", async () 
 });
 
 Deno.test("a stored ban that nobody can read counts, is said, and is not swept", async () => {
-  await withStand(async ({ spine, start }) => {
+  await withTestBed(async ({ spine, start }) => {
     const bucket = await spine.keyValue(BANS_BUCKET);
     await bucket.put(["acme", EVERY_ROOM, "u2"], new Uint8Array([1]));
     await bucket.put(["what is this"], new Uint8Array([1]));

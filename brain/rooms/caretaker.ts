@@ -3,22 +3,25 @@
  * sweeps rooms and bans. Follows the cluster and keeps the timers; the chores themselves are in their
  * own files.
  */
-import type { Logger } from "../../shared/log.ts";
+import type { Logger } from "../../shared/logs/log.ts";
 import type { ClusterView, MemberChange } from "../cluster_view.ts";
-import type { BrainMetrics } from "../metrics.ts";
+import type { BrainMetrics } from "../telemetry/metrics.ts";
 import type { BanBook } from "./ban_book.ts";
-import type { BirthQueue } from "./births.ts";
-import { UNCONDITIONAL } from "./command.ts";
-import type { FallCause, RoomAddress } from "./command.ts";
-import type { LastUse } from "./last_use.ts";
-import type { LiveLocks } from "./live_locks.ts";
-import type { LiveRooms } from "./live_rooms.ts";
-import type { RoomContext } from "./room.ts";
-import type { RoomTable } from "./room_table.ts";
+import type { BirthQueue } from "./lives/births.ts";
+import { UNCONDITIONAL } from "./commands/command.ts";
+import type { FallCause, RoomAddress } from "./commands/command.ts";
+import type { Doubts } from "./lives/doubts.ts";
+import type { LastUse } from "./room/last_use.ts";
+import type { LiveLocks } from "./locks/live_locks.ts";
+import type { Lock } from "./locks/lock.ts";
+import type { LiveRooms } from "./room/live_rooms.ts";
+import type { RoomContext } from "./room/room.ts";
+import type { RoomTable } from "./room/room_table.ts";
 import { sweepRooms } from "./sweep.ts";
 import type { SweepOptions } from "./sweep.ts";
+import type { TenantBytes } from "./store/tenant_bytes.ts";
 
-/** What a caretaker needs. */
+/** What the caretaker needs. */
 export interface CaretakerOptions {
   readonly view: ClusterView;
   readonly context: RoomContext;
@@ -27,31 +30,33 @@ export interface CaretakerOptions {
   readonly locks: LiveLocks;
   readonly live: LiveRooms;
   readonly bans: BanBook;
+  readonly doubts: Pick<Doubts, "size">;
+  readonly bytes: Pick<TenantBytes, "used" | "limit_bytes">;
   readonly last_use: LastUse;
   readonly sweep: SweepOptions;
   readonly metrics: BrainMetrics;
   readonly log: Logger;
-  /** A new term begins: the set of live Brains has changed. */
+  /** Called when a new term begins: the set of live Brains has changed. */
   readonly onTerm: () => void;
 }
 
 /** How often locks are looked through for those that are due. */
 const LOCK_TICK_MS = 250;
 const BAN_TICK_MS = 5_000;
-/** A sweep goes through all rooms four times in their idle timeout, within these bounds. */
+/** A sweep visits all rooms four times within their idle timeout, within these bounds. */
 const SWEEPS_A_TIMEOUT = 4;
 const SWEEP_MIN_MS = 250;
 const SWEEP_MAX_MS = 600_000;
-/** Brains come and go in groups: one sweep after the last of them. */
+/** Brains come and go in groups: the sweep waits so long after the last of them. */
 const NEW_TERM_REST_MS = 200;
-/** In place of a room: whose hash says which Brain sweeps a tenant's bans. */
+/** Stands in place of a room id: its hash says which Brain sweeps a tenant's bans. */
 const BANS_OF_TENANT = "bans";
 
-/** One per Brain; works from the moment it is made until `stop`. */
+/** The chores for rooms; one per Brain. Works from the moment it is made until `stop`. */
 export class Caretaker {
   readonly #options: CaretakerOptions;
   readonly #ends: (() => void)[] = [];
-  /** Rooms with a release on its way. */
+  /** The rooms whose release command is on its way. */
   readonly #releasing = new Set<string>();
   #stopped = false;
   #sweep_timer: ReturnType<typeof setTimeout> | undefined;
@@ -73,7 +78,7 @@ export class Caretaker {
     this.#sweepIn(0);
   }
 
-  /** Resolves when nothing is under way any more. */
+  /** Stops the chores; resolves when none is under way any more. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#sweep_timer);
@@ -103,6 +108,8 @@ export class Caretaker {
     const there = new Set(joins.map(({ connection_id }) => connection_id));
     for (const { connection_id } of leaves) {
       if (there.has(connection_id)) continue;
+      // It has moved to another Shield, under its id.
+      if (this.#options.view.isMember(at.tenant_id, at.room_id, connection_id)) continue;
       const holds = locks.leave(at, connection_id, context.now());
       const asks = table.isLocking(at, connection_id);
       if ((holds || asks) && context.isOwner(at)) this.#release(at, "holder-left", connection_id);
@@ -119,7 +126,8 @@ export class Caretaker {
 
   #tick(): void {
     const { locks, births, context } = this.#options;
-    for (const { at, cause, connection_id } of [...locks.due(context.now())]) {
+    const current = (at: RoomAddress, lock: Lock) => context.leases.current(at, lock);
+    for (const { at, cause, connection_id } of [...locks.due(context.now(), current)]) {
       if (context.isOwner(at)) this.#release(at, cause, connection_id);
       else locks.see(at, undefined);
     }
@@ -128,15 +136,20 @@ export class Caretaker {
   }
 
   #show(): void {
-    const { locks, births, table, bans, live, metrics } = this.#options;
+    const { locks, births, table, bans, doubts, live, metrics, bytes } = this.#options;
     metrics.rooms.set(live.size);
     metrics.rooms_in_memory.set(table.size);
     metrics.births_waiting.set(births.size);
     metrics.locks.set(locks.size);
     metrics.bans.set(bans.size);
+    metrics.rooms_in_doubt.set(doubts.size);
+    const { total_bytes, largest_bytes } = bytes.used;
+    metrics.room_bytes.set(total_bytes);
+    metrics.room_bytes_largest.set(largest_bytes);
+    metrics.room_bytes_limit.set(bytes.limit_bytes);
   }
 
-  /** Ends a lock, as a command to its room. */
+  /** Ends a lock, by a command to its room. */
   #release(at: RoomAddress, cause: FallCause, connection_id: string): void {
     const id = `${at.tenant_id}.${at.room_id} ${cause} ${connection_id}`;
     if (this.#releasing.has(id)) return;
@@ -157,7 +170,7 @@ export class Caretaker {
     return Math.min(Math.max(wanted_ms, SWEEP_MIN_MS), SWEEP_MAX_MS);
   }
 
-  /** Sweeps after that time, or when the sweep under way is done. */
+  /** Begins the next sweep after that time, or when the sweep under way is done. */
   #sweepIn(delay_ms: number): void {
     if (this.#stopped) return;
     clearTimeout(this.#sweep_timer);

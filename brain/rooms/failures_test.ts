@@ -1,10 +1,10 @@
 /** What rooms do when the bucket fails them, on an embedded Spine. */
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope } from "@arqon/proto";
-import { BANS_BUCKET } from "../../shared/bans.ts";
-import type { KeyValue, SpineMessage } from "../../shared/spine/spine.ts";
-import { accepted, refused, sendAtOnce, sendCommand } from "./command_probe.ts";
-import { entry, until, withRooms, withStand } from "./room_stand.ts";
+import { BANS_BUCKET } from "../../shared/records/bans.ts";
+import type { KeyValue, SpineMessage } from "../../shared/spine/contract/spine.ts";
+import { accepted, refused, sendAtOnce, sendCommand } from "./testing/command_probe.ts";
+import { entry, until, withRooms, withTestBed } from "./testing/room_test_bed.ts";
 
 const set = (value: unknown, more = {}) => ({ name: "set", data: { key: "k", value }, ...more });
 const unavailable = () => new ArqonError("spine-unavailable", "a test says so");
@@ -23,7 +23,9 @@ function failing(fails: (call: keyof KeyValue) => boolean, after = false) {
     },
     delete: (key, expected_revision) =>
       fails("delete") ? Promise.reject(unavailable()) : bucket.delete(key, expected_revision),
-    keys: (prefix) => fails("keys") ? Promise.reject(unavailable()) : bucket.keys(prefix),
+    keys: (prefix) => bucket.keys(prefix),
+    sizes: (prefix) => fails("sizes") ? Promise.reject(unavailable()) : bucket.sizes(prefix),
+    limit_bytes: bucket.limit_bytes,
     watch: (prefix, onChange) => bucket.watch(prefix, onChange),
   });
 }
@@ -78,7 +80,7 @@ Deno.test("rooms that cannot be made, swept or listed are counted and come later
 
 Deno.test("a damaged document does not keep the sweep from the other rooms", async () => {
   const config = { brain: { idle_timeout_ms: 200 } };
-  await withStand(async ({ spine, bucket, start }) => {
+  await withTestBed(async ({ spine, bucket, start }) => {
     await bucket.put(["acme", "damaged"], new Uint8Array([1]));
     const node = await start("b1", { config });
     await accepted(spine, set(1));
@@ -128,7 +130,7 @@ Deno.test("an effect that was done stands when the room moves on before it is wr
       return await bucket.update(key, value, expected_revision);
     },
   });
-  await withStand(async ({ spine, start }) => {
+  await withTestBed(async ({ spine, start }) => {
     const one = await start("b1", { wrap });
     const two = await start("b2");
     assert.deepEqual(await sendAtOnce(two.handle, [set(1)]), [0]);

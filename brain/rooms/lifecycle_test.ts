@@ -1,12 +1,12 @@
 /** How rooms are born and end, on an embedded Spine with a clock of the test's own. */
 import assert from "node:assert/strict";
 import { readEnvelope } from "@arqon/proto";
-import type { KeyValue } from "../../shared/spine/spine.ts";
-import { accepted, refused } from "./command_probe.ts";
-import { emptyDocument } from "./document.ts";
-import { entry, until, withRooms, withStand } from "./room_stand.ts";
-import type { RoomStand, StandOptions } from "./room_stand.ts";
-import { decodeDocument, encodeDocument } from "./stored_document.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { accepted, refused } from "./testing/command_probe.ts";
+import { emptyDocument } from "./store/document.ts";
+import { entry, until, withRooms, withTestBed } from "./testing/room_test_bed.ts";
+import type { RoomTestBed, TestBedOptions } from "./testing/room_test_bed.ts";
+import { decodeDocument, encodeDocument } from "./store/stored_document.ts";
 
 const IDLE_MS = 1_000;
 const config = { brain: { idle_timeout_ms: IDLE_MS } };
@@ -22,10 +22,12 @@ function controls() {
     put: (key, value) => bucket.put(key, value),
     update: (key, value, expected_revision) => bucket.update(key, value, expected_revision),
     delete: (key, expected_revision) => bucket.delete(key, expected_revision),
-    keys: (prefix) => (listings++, bucket.keys(prefix)),
+    keys: (prefix) => bucket.keys(prefix),
+    sizes: (prefix) => (listings++, bucket.sizes(prefix)),
+    limit_bytes: bucket.limit_bytes,
     watch: (prefix, onChange) => bucket.watch(prefix, onChange),
   });
-  const options: StandOptions = { config, wrap, now: () => now_ms };
+  const options: TestBedOptions = { config, wrap, now: () => now_ms };
   return {
     options,
     pass: (ms: number) => void (now_ms += ms),
@@ -37,22 +39,22 @@ function controls() {
   };
 }
 
-const isStored = async ({ bucket }: RoomStand, room: string) =>
+const isStored = async ({ bucket }: RoomTestBed, room: string) =>
   await bucket.get(["acme", room]) !== undefined;
-const ended = (stand: RoomStand, room: string) =>
-  until(`${room} has ended`, async () => !await isStored(stand, room));
+const ended = (bed: RoomTestBed, room: string) =>
+  until(`${room} has ended`, async () => !await isStored(bed, room));
 
 Deno.test("a room without members and commands ends after the timeout, and says so", async () => {
   const { options, pass, swept } = controls();
-  await withRooms(options, async (stand) => {
-    const { spine, hear, metric } = stand;
+  await withRooms(options, async (bed) => {
+    const { spine, hear, metric } = bed;
     const heard = await hear("sys.t.acme.rooms");
     const { epoch } = await accepted(spine, set("lobby"));
     pass(IDLE_MS - 1);
     await swept();
-    assert.ok(await isStored(stand, "lobby"));
+    assert.ok(await isStored(bed, "lobby"));
     pass(1);
-    await ended(stand, "lobby");
+    await ended(bed, "lobby");
     await until("it is told", () => heard.length >= 2);
     const envelope = readEnvelope(heard[1]!.payload);
     assert.equal(envelope.event?.type, "ROOM_ENDED");
@@ -62,14 +64,14 @@ Deno.test("a room without members and commands ends after the timeout, and says 
     assert.equal(await metric("brain_rooms_ended_total"), 1);
     const again = await accepted(spine, set("lobby"));
     assert.equal(again.version, 1);
-    assert.ok(Number(again.epoch) > Number(epoch), "a new epoch");
+    assert.notEqual(again.epoch, epoch, "a new epoch");
   });
 });
 
 Deno.test("members, reads and locks keep a room; it ends when they are gone", async () => {
   const { options, pass, swept } = controls();
-  await withRooms(options, async (stand) => {
-    const { spine, cluster } = stand;
+  await withRooms(options, async (bed) => {
+    const { spine, cluster } = bed;
     for (const room of ["members", "read", "locked"]) await accepted(spine, set(room));
     cluster.change([entry("c1", { room_id: "members" })]);
     const lock = { name: "lock", room: "locked", data: { ttl_ms: 9 * IDLE_MS } };
@@ -79,76 +81,76 @@ Deno.test("members, reads and locks keep a room; it ends when they are gone", as
       await accepted(spine, { name: "get", room: "read" });
       await swept();
     }
-    for (const room of ["members", "locked", "read"]) assert.ok(await isStored(stand, room), room);
+    for (const room of ["members", "locked", "read"]) assert.ok(await isStored(bed, room), room);
     cluster.change([], [entry("c1", { room_id: "members" })]);
     await accepted(spine, { name: "unlock", room: "locked", fence });
     pass(IDLE_MS - 1);
     await swept();
-    for (const room of ["members", "locked", "read"]) assert.ok(await isStored(stand, room), room);
+    for (const room of ["members", "locked", "read"]) assert.ok(await isStored(bed, room), room);
     pass(1);
-    for (const room of ["members", "locked", "read"]) await ended(stand, room);
+    for (const room of ["members", "locked", "read"]) await ended(bed, room);
   });
 });
 
 Deno.test("no room ends while it is unsure who is there", async () => {
   const { options, pass, swept } = controls();
-  await withRooms(options, async (stand) => {
-    stand.cluster.fresh = false;
-    await accepted(stand.spine, set("lobby"));
+  await withRooms(options, async (bed) => {
+    bed.cluster.fresh = false;
+    await accepted(bed.spine, set("lobby"));
     pass(10 * IDLE_MS);
     await swept();
-    assert.ok(await isStored(stand, "lobby"));
-    stand.cluster.fresh = true;
-    await ended(stand, "lobby");
+    assert.ok(await isStored(bed, "lobby"));
+    bed.cluster.fresh = true;
+    await ended(bed, "lobby");
   });
 });
 
 Deno.test("a room outlives the Brain that served it, and still ends", async () => {
   const { options, pass, swept } = controls();
-  await withStand(async (stand) => {
-    const first = await stand.start("b1", options);
-    await accepted(stand.spine, set("lobby"));
-    stand.cluster.change([entry("c1")]);
+  await withTestBed(async (bed) => {
+    const first = await bed.start("b1", options);
+    await accepted(bed.spine, set("lobby"));
+    bed.cluster.change([entry("c1")]);
     // Used until now, as only the first one knows.
     pass(IDLE_MS * 2);
     await swept();
-    stand.cluster.change([], [entry("c1")]);
+    bed.cluster.change([], [entry("c1")]);
     await first.rooms.drain();
-    await stand.start("b2", options);
+    await bed.start("b2", options);
     pass(IDLE_MS - 1);
     await swept();
-    assert.ok(await isStored(stand, "lobby"), "never early");
+    assert.ok(await isStored(bed, "lobby"), "never early");
     pass(IDLE_MS);
-    await ended(stand, "lobby");
+    await ended(bed, "lobby");
   });
 });
 
 Deno.test("only its owner ends a room, and a document of format 1 counts from when it is seen", async () => {
   const { options, pass, swept } = controls();
-  await withStand(async (stand) => {
-    stand.cluster.owner = () => "b2";
+  await withTestBed(async (bed) => {
+    bed.cluster.owner = () => "b2";
     const old = '{"format":1,"version":1,"epoch":"1","entries":0,"applied":[]}\n';
-    await stand.bucket.put(["acme", "lobby"], new TextEncoder().encode(old));
-    await stand.start("b1", options);
+    await bed.bucket.put(["acme", "lobby"], new TextEncoder().encode(old));
+    await bed.start("b1", options);
     pass(10 * IDLE_MS);
     await swept();
-    assert.ok(await isStored(stand, "lobby"));
-    stand.cluster.handOver(() => "b1");
+    assert.ok(await isStored(bed, "lobby"));
+    bed.cluster.handOver(() => "b1");
     await swept();
-    const entry = await stand.bucket.get(["acme", "lobby"]);
+    const entry = await bed.bucket.get(["acme", "lobby"]);
     const { touched_ms } = decodeDocument(entry?.value ?? new Uint8Array(), 1);
     assert.equal(touched_ms, START_MS + 10 * IDLE_MS);
     pass(2 * IDLE_MS);
-    await ended(stand, "lobby");
+    await ended(bed, "lobby");
   });
 });
 
 Deno.test("idle_timeout_ms = 0: rooms never end", async () => {
   const now = () => START_MS * 2;
   const never = { config: { brain: { idle_timeout_ms: 0 } }, now };
-  await withStand(async (stand) => {
+  await withTestBed(async (bed) => {
     const document = { ...emptyDocument(), version: 1, touched_ms: 1, created_ms: 1 };
-    await stand.bucket.put(["acme", "old"], encodeDocument(document));
+    await bed.bucket.put(["acme", "old"], encodeDocument(document));
     let looked = 0;
     const wrap = (bucket: KeyValue): KeyValue => ({
       get: (key) => (looked++, bucket.get(key)),
@@ -156,22 +158,24 @@ Deno.test("idle_timeout_ms = 0: rooms never end", async () => {
       update: (key, value, expected) => bucket.update(key, value, expected),
       delete: (key, expected) => bucket.delete(key, expected),
       keys: (prefix) => bucket.keys(prefix),
+      sizes: (prefix) => bucket.sizes(prefix),
+      limit_bytes: bucket.limit_bytes,
       watch: (prefix, onChange) => bucket.watch(prefix, onChange),
     });
-    const { rooms } = await stand.start("b1", { ...never, wrap });
+    const { rooms } = await bed.start("b1", { ...never, wrap });
     await until("it was looked at", () => looked > 0);
     await rooms.drain();
-    assert.ok(await isStored(stand, "old"));
+    assert.ok(await isStored(bed, "old"));
   });
 });
 
 Deno.test("a tenant has no more rooms than it may, by commands or members, on any Brain", async () => {
   const limited = { config: { brain: { rooms_per_tenant: 2 } } };
-  await withStand(async (stand) => {
-    const { spine, cluster } = stand;
+  await withTestBed(async (bed) => {
+    const { spine, cluster } = bed;
     cluster.owner = (room_id) => room_id === "a" || room_id === "late" ? "b1" : "b2";
-    const one = await stand.start("b1", limited);
-    const two = await stand.start("b2", limited);
+    const one = await bed.start("b1", limited);
+    const two = await bed.start("b2", limited);
     for (const room of ["a", "b"]) await accepted(spine, set(room));
     for (const room of ["late", "d"]) {
       assert.equal(await refused(spine, set(room)), "429 room-limit");
@@ -182,24 +186,24 @@ Deno.test("a tenant has no more rooms than it may, by commands or members, on an
     cluster.change([entry("c1", { room_id: "late" })]);
     const refusals = 'brain_room_lifecycle_refused_total{reason="room-limit"}';
     await until("the member's room is refused", async () => await one.metric(refusals) > 0);
-    assert.equal(await isStored(stand, "late"), false);
+    assert.equal(await isStored(bed, "late"), false);
     assert.equal(await two.metric(refusals), 0);
   });
 });
 
 Deno.test("members that an earlier owner left without a room get one", async () => {
-  await withStand(async (stand) => {
-    stand.cluster.owner = () => "b1";
-    stand.cluster.change([entry("c1")]);
-    await stand.start("b1");
-    await until("it is made", () => isStored(stand, "lobby"));
+  await withTestBed(async (bed) => {
+    bed.cluster.owner = () => "b1";
+    bed.cluster.change([entry("c1")]);
+    await bed.start("b1");
+    await until("it is made", () => isStored(bed, "lobby"));
   });
 });
 
 Deno.test("a storm of first members makes every room once", async () => {
   const config = { brain: { rooms_per_tenant: 1_000 } };
-  await withRooms({ config }, async (stand) => {
-    const { cluster, bucket, metric } = stand;
+  await withRooms({ config }, async (bed) => {
+    const { cluster, bucket, metric } = bed;
     for (let index = 0; index < 500; index++) {
       cluster.change([entry("c1", { room_id: `room-${index}` })]);
     }
@@ -210,8 +214,8 @@ Deno.test("a storm of first members makes every room once", async () => {
 
 Deno.test("a storm that the queue does not hold is made in the end all the same", async () => {
   const config = { brain: { rooms_per_tenant: 2 } };
-  await withRooms({ config }, async (stand) => {
-    const { cluster, bucket, metric } = stand;
+  await withRooms({ config }, async (bed) => {
+    const { cluster, bucket, metric } = bed;
     for (let index = 0; index < 60; index++) {
       cluster.change([entry("c1", { tenant_id: `tenant-${index}` })]);
     }

@@ -1,34 +1,44 @@
 /**
- * Rooms on a Spine: opens the buckets, puts the parts together and listens for commands. What each
- * part does is in the part; the cluster is seen through a `ClusterView`.
+ * Rooms on a Spine: opens the buckets, puts the parts together and listens for commands. The
+ * cluster is seen through a `ClusterView`.
  */
-import { BANS_BUCKET } from "../../shared/bans.ts";
+import { BANS_BUCKET } from "../../shared/records/bans.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Logger } from "../../shared/log.ts";
-import type { KeyValue, Spine, Subscription } from "../../shared/spine/spine.ts";
-import { ALL_COMMANDS, everyTenant, processSubject } from "../../shared/subject.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { LogClock } from "../../shared/spine/contract/log_clock.ts";
+import type { KeyValue, KvKey, Spine, Subscription } from "../../shared/spine/contract/spine.ts";
+import { ALL_COMMANDS, everyTenant, processSubject } from "../../shared/subjects/subject.ts";
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
 import type { ClusterView } from "../cluster_view.ts";
-import type { BrainMetrics } from "../metrics.ts";
-import { createAnnouncer } from "./announcer.ts";
-import type { Announcer } from "./announcer.ts";
+import type { BrainMetrics } from "../telemetry/metrics.ts";
+import { createAnnouncer } from "./room/announcer.ts";
+import type { Announcer } from "./room/announcer.ts";
 import { BanBook } from "./ban_book.ts";
-import { BirthQueue } from "./births.ts";
+import { BirthQueue } from "./lives/births.ts";
 import { Caretaker } from "./caretaker.ts";
-import type { EffectCommand, RoomAddress } from "./command.ts";
-import { createCommandDesk } from "./commands.ts";
-import { applyCommands } from "./apply.ts";
-import type { RoomDocument } from "./document.ts";
-import { Hearings } from "./hearings.ts";
-import { LastUse } from "./last_use.ts";
-import { LiveLocks } from "./live_locks.ts";
-import { LiveRooms } from "./live_rooms.ts";
-import type { RoomContext, RoomObserver } from "./room.ts";
-import { roomLimits } from "./room_limits.ts";
-import { roomKey } from "./room_store.ts";
-import { RoomTable } from "./room_table.ts";
-import { RoomTally } from "./room_tally.ts";
-import { decodeDocument } from "./stored_document.ts";
+import type { EffectCommand, RoomAddress } from "./commands/command.ts";
+import { createCommandDesk } from "./desk/commands.ts";
+import { applyCommands } from "./commands/apply.ts";
+import type { RoomDocument } from "./store/document.ts";
+import type { Doubts } from "./lives/doubts.ts";
+import { firstNumber, inLife } from "./store/life.ts";
+import { tellLifeChange } from "./lives/life_change.ts";
+import { LastUse } from "./room/last_use.ts";
+import { Leases } from "./locks/leases.ts";
+import type { LeaseClocks } from "./locks/leases.ts";
+import { LiveLocks } from "./locks/live_locks.ts";
+import { LiveRooms } from "./room/live_rooms.ts";
+import type { RoomContext } from "./room/room.ts";
+import { roomLimits } from "./room/room_limits.ts";
+import { openRoomLives } from "./lives/room_lives.ts";
+import type { RoomLives } from "./lives/room_lives.ts";
+import type { RoomObserver } from "./room/room_observer.ts";
+import { loadRoom, roomKey } from "./store/room_store.ts";
+import { RoomTable } from "./room/room_table.ts";
+import { RoomTally } from "./room/room_tally.ts";
+import { startSaying } from "./lives/start_saying.ts";
+import { decodeDocument } from "./store/stored_document.ts";
+import { TenantBytes } from "./store/tenant_bytes.ts";
 
 /** What rooms need of their Brain. */
 export interface RoomServiceOptions {
@@ -39,29 +49,34 @@ export interface RoomServiceOptions {
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
-  /** In [0, 1). */
+  /** Ms that only grow; absent: `performance.now`. */
+  readonly monotonic_ms?: () => number;
+  /** Numbers in [0, 1). */
   readonly random: () => number;
   /** Absent: nothing is traced. */
   readonly tracing?: Tracing | undefined;
-  /** How commands change documents; absent: as they should. */
+  /** How commands change documents; absent: `applyCommands`. */
   readonly apply?: typeof applyCommands;
+  /** As in `StoreContext`; absent: the one of `life.ts`. */
+  readonly firstVersion?: (now_ms: number) => number;
 }
 
-/** Rooms that are being served. */
+/** The rooms of a Brain at work. */
 export interface RoomService {
   /**
-   * Takes no new command from the Shields, then answers those it has, and those that other Brains
-   * still send here. Call it when the others have been told. Leaves the Spine open. Idempotent.
+   * Takes no new command from the Shields, then answers those it has and those that other Brains
+   * still send here. To be called when the others have been told. Leaves the Spine open.
+   * Idempotent.
    */
   drain(): Promise<void>;
   /**
-   * A room's document as it is stored, for operators; undefined: it has none. Rejects with
+   * A room's document as it is stored, for operators; undefined: there is none. Rejects with
    * `spine-unavailable`, or `internal` for one that is damaged.
    */
   documentOf(tenant_id: string, room_id: string): Promise<RoomDocument | undefined>;
 }
 
-/** All Brains share the work: each command comes to one of them first. */
+/** The queue group of all Brains: each command comes to one of them first. */
 const QUEUE = "brain";
 const ROOMS_BUCKET = "ARQON_ROOMS";
 
@@ -89,6 +104,8 @@ function observerOf(options: RoomServiceOptions, tally: RoomTally): RoomObserver
         if (fallen !== undefined) metrics.locks_fallen.inc({ cause: fallen });
       }
     },
+    onForgotten: (commands) => metrics.command_ids_forgotten.inc(commands),
+    onFull: () => metrics.room_bytes_refused.inc(),
   };
 }
 
@@ -98,12 +115,19 @@ async function perform(
   announcer: Announcer,
   bans: BanBook,
 ): Promise<void> {
-  if (command.kind === "kick") announcer.kick(at, command);
-  else if (command.kind === "ban") await bans.ban(at, command);
-  else await bans.unban(at, command);
+  switch (command.kind) {
+    case "kick":
+      return announcer.kick(at, command);
+    case "ban":
+      return await bans.ban(at, command);
+    case "unban":
+      return await bans.unban(at, command);
+    default:
+      command satisfies never;
+  }
 }
 
-/** The parts that look after rooms between commands. */
+/** Makes the parts that look after rooms between commands. */
 function caretaker(
   options: RoomServiceOptions,
   standing: Standing,
@@ -115,6 +139,9 @@ function caretaker(
     locks: LiveLocks;
     live: LiveRooms;
     last_use: LastUse;
+    doubts: Doubts;
+    bytes: TenantBytes;
+    listKeys: () => Promise<KvKey[]>;
   },
 ): Caretaker {
   const { config: { brain }, view, metrics, log, now } = options;
@@ -129,9 +156,10 @@ function caretaker(
     log,
   });
   const sweep = {
-    ...{ context, view, births, tally, last_use, log },
+    ...{ context, view, births, tally, last_use, log, listKeys: parts.listKeys },
     idle_timeout_ms: brain.idle_timeout_ms,
     isBusy: (at: RoomAddress) => table.isBusy(at),
+    onBusy: (at: RoomAddress) => parts.doubts.add(at),
     onEnded: (at: RoomAddress) => {
       metrics.rooms_ended.inc();
       tally.note(at, false);
@@ -147,73 +175,131 @@ function caretaker(
   return new Caretaker({ view, births, sweep, metrics, log, onTerm, ...parts });
 }
 
-/** The buckets as they are now: a Brain that does not know them would promise too much. */
+/**
+ * Opens the buckets with their present limits: a Brain that does not know them would promise too
+ * much.
+ */
 async function openBuckets(options: RoomServiceOptions) {
-  const { config: { brain }, spine, now, log } = options;
-  const rooms: KeyValue = await spine.keyValue(ROOMS_BUCKET);
+  const { config: { brain }, spine, view, now, log } = options;
+  const { monotonic_ms = () => performance.now() } = options;
+  const rooms: KeyValue = await spine.keyValue(ROOMS_BUCKET, { unwatched: true });
+  const bytes = new TenantBytes({
+    room_bytes_per_tenant: brain.room_bytes_per_tenant,
+    bucketBytes: () => rooms.limit_bytes,
+    list: (prefix) => rooms.sizes(prefix),
+    brains: () => view.brains.length,
+    monotonic: monotonic_ms,
+  });
+  const listKeys = async () => (await bytes.recount()).map(({ key }) => key);
   const tally = new RoomTally(brain.rooms_per_tenant);
-  await tally.recount(() => rooms.keys());
+  await tally.recount(listKeys);
   const bucket = await spine.keyValue(BANS_BUCKET);
   const bans = new BanBook({ bucket, bans_per_tenant: brain.bans_per_tenant, now, log });
   await bans.ready;
-  return { rooms, tally, bans };
+  return { rooms, bytes, listKeys, tally, bans, ...await openLives(options, rooms) };
 }
 
-function documentReader(rooms: KeyValue): RoomService["documentOf"] {
+/** The lives of the stored rooms; its listener comes later, and hears of what came before. */
+async function openLives({ spine, log, now, random }: RoomServiceOptions, bucket: KeyValue) {
+  let listener: (() => void) | undefined;
+  let is_late = false;
+  const onChange = () => {
+    if (listener === undefined) is_late = true;
+    else listener();
+  };
+  const lives = await openRoomLives({ bucket, spine, log, now, random, onChange });
+  const follow = (listen: () => void) => {
+    listener = listen;
+    if (is_late) listen();
+  };
+  return { lives, follow };
+}
+
+function documentReader(rooms: KeyValue, lives: RoomLives): RoomService["documentOf"] {
   return async (tenant_id, room_id) => {
+    await lives.prove();
     const entry = await rooms.get(roomKey({ tenant_id, room_id }));
-    return entry && decodeDocument(entry.value, entry.revision);
+    return entry && inLife(decodeDocument(entry.value, entry.revision), lives.present);
   };
 }
 
 /**
- * Resolves once commands are taken. Rejects with `spine-unavailable` when a bucket cannot be opened
- * or read.
+ * Called when another life has begun: drops what is known of the rooms, and tells their
+ * subscribers.
+ */
+function onLife(
+  { log, view }: RoomServiceOptions,
+  { listKeys, tally }: { listKeys: () => Promise<KvKey[]>; tally: RoomTally },
+  { table, context }: { table: RoomTable; context: RoomContext },
+): void {
+  const known = [...table.rooms(), ...tally.rooms(), ...view.occupied()];
+  table.forgetAll();
+  tellLifeChange({
+    stored: () => tally.recount(listKeys),
+    known: () => known,
+    isOwner: context.isOwner,
+    tell: (at) => void context.announcer.changed(at),
+    isStopping: context.isStopping,
+  }).catch((error) => log.warn("not every room was told of its other epoch", { error }));
+}
+
+/** Unix ms that follow the wall clock without its jumps. */
+function steadyTime(clocks: LeaseClocks): () => number {
+  const clock = new LogClock(clocks, 0);
+  return () => clock.now();
+}
+
+/**
+ * Starts serving rooms; resolves once commands are taken. Rejects with `spine-unavailable` when a
+ * bucket cannot be opened or read.
  */
 export async function startRooms(options: RoomServiceOptions): Promise<RoomService> {
-  const { config, spine, view, metrics, log, now, random } = options;
+  const { config, spine, view, metrics, log, now, random, tracing } = options;
+  const { view: { brain_id }, monotonic_ms = () => performance.now() } = options;
+  const clocks = { now, monotonic_ms };
   const limits = roomLimits(config, spine, log);
   const { rooms_in_memory } = config.brain;
-  const { rooms, tally, bans } = await openBuckets(options);
-  const announcer = createAnnouncer({ spine, brain_id: view.brain_id, now, random, log });
-  const locks = new LiveLocks(rooms_in_memory);
+  const { rooms, bytes, listKeys, tally, bans, lives, follow } = await openBuckets(options);
+  const onUpdate = (kind: "first" | "again") => metrics.room_updates.inc({ kind });
+  const announcer = createAnnouncer({ ...{ spine, now, random, log, onUpdate }, brain_id });
+  const [locks, leases] = [new LiveLocks(rooms_in_memory), new Leases(clocks, rooms_in_memory)];
   const live = new LiveRooms({ view, tally });
   tally.follow((at) => live.look(at), () => live.survey());
   const last_use = new LastUse(rooms_in_memory);
   const standing: Standing = { term: { number: 1, started_ms: now() }, stopping: false };
   const { command_timeout_ms } = limits.desk;
-  const context: RoomContext = {
-    ...{ bucket: rooms, announcer, now, random, command_timeout_ms },
-    hearings: new Hearings(rooms_in_memory),
-    limits: limits.document,
-    apply: options.apply ?? applyCommands,
+  const isOwner = (at: RoomAddress) => view.ownerOf(at.tenant_id, at.room_id) === brain_id;
+  const { saying, doubts, stop: stopSaying } = startSaying({
+    ...{ spine, announcer, rooms_in_memory, now, monotonic: monotonic_ms, isOwner },
     term: () => standing.term,
-    isOwner: (at) => view.ownerOf(at.tenant_id, at.room_id) === view.brain_id,
-    onSeen: (at, document) => locks.see(at, document?.lock),
+    look: (at) => loadRoom(at, context).then(() => {}),
+    isBusy: (at) => table.isBusy(at),
+  });
+  const context: RoomContext = {
+    ...{ ...clocks, bucket: rooms, bytes, lives, announcer, saying, random, leases },
+    ...{ command_timeout_ms, isOwner },
+    limits: limits.document,
+    steady_ms: steadyTime(clocks),
+    apply: options.apply ?? applyCommands,
+    firstVersion: options.firstVersion ?? firstNumber,
+    onSeen: (at, document) => [leases, locks].forEach((each) => each.see(at, document?.lock)),
     birthRefusal: (tenant_id) => tally.refusal(tenant_id),
     perform: (at, command) => perform(at, command, announcer, bans),
     observer: observerOf(options, tally),
     isStopping: () => standing.stopping,
   };
   const table = new RoomTable(limits.desk, context);
-  const looked_after = { context, table, tally, bans, locks, live, last_use };
-  const care = caretaker(options, standing, looked_after);
+  const cared_for = { context, table, tally, bans, locks, live, last_use, doubts, bytes, listKeys };
+  const care = caretaker(options, standing, cared_for);
+  const parts = { spine, view, table, bans, metrics, log, command_timeout_ms, ...clocks };
   const onUsed = (at: RoomAddress) => last_use.note(at, now());
-  const parts = { spine, view, table, bans, metrics, log, now, command_timeout_ms, onUsed };
-  const { tracing } = options;
-  const desk = createCommandDesk({ ...parts, limits: limits.desk, tracing });
-  const direct = processSubject("commands", view.brain_id);
-  const forwarded = spine.subscribe(direct, desk.handleForwarded);
-  const hear = spine.subscribe(
-    everyTenant("rooms"),
-    (message) => tally.hear(message, view.brain_id),
-  );
+  const desk = createCommandDesk({ ...parts, onUsed, limits: limits.desk, tracing });
+  const forwarded = spine.subscribe(processSubject("commands", brain_id), desk.handleForwarded);
+  const hear = spine.subscribe(everyTenant("rooms"), (message) => tally.hear(message, brain_id));
   const commands = spine.subscribe(ALL_COMMANDS, desk.handle, { queue: QUEUE });
   const flush = () => spine.flush().catch((error) => log.warn("no flush in a drain", { error }));
-
   const served = (subscription: Subscription) =>
     subscription.drain().catch((error) => log.warn("commands may be lost in a drain", { error }));
-
   const drain = async (): Promise<void> => {
     standing.stopping = true;
     hear.unsubscribe();
@@ -223,16 +309,17 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     // Those that were on their way here when the others heard that this Brain goes.
     await served(forwarded);
     await desk.settled();
-    bans.stop();
-    // The replies are out when this resolves.
+    for (const part of [bans, lives]) part.stop();
+    await stopSaying();
     await flush();
   };
   let drained: Promise<void> | undefined;
+  follow(() => onLife(options, { listKeys, tally }, { table, context }));
   try {
     await spine.flush();
   } catch (error) {
     await drain();
     throw error;
   }
-  return { drain: () => drained ??= drain(), documentOf: documentReader(rooms) };
+  return { drain: () => drained ??= drain(), documentOf: documentReader(rooms, lives) };
 }

@@ -1,20 +1,20 @@
 /**
- * A room's document as operators are told of it: what has which version, who holds the lock, and one
+ * A room's document as operators see it: which key has which version, who holds the lock, and one
  * value when it is asked for. Pure.
  */
-import { ROOM_KEYS_MAX } from "../../shared/cluster_room.ts";
-import type { StateAnswer } from "../../shared/cluster_room.ts";
-import type { RoomDocument } from "./document.ts";
-import { liveLock } from "./lock.ts";
-import { utf8Bytes } from "./room_event.ts";
-import type { RoomEvent } from "./room_event.ts";
+import { utf8Size } from "@arqon/proto";
+import { ROOM_KEYS_MAX } from "../../shared/cluster/cluster_room.ts";
+import type { StateAnswer } from "../../shared/cluster/cluster_room.ts";
+import type { RoomDocument } from "./store/document.ts";
+import { liveLock } from "./locks/lock.ts";
+import type { RoomEvent } from "./store/room_event.ts";
 
-/** Bytes of the keys that are told together: an answer has to fit. */
+/** Bytes of the keys in one answer: it has to fit into a message. */
 const KEYS_BYTES = 1_048_576;
 
 type Report = NonNullable<NonNullable<StateAnswer>["document"]>;
 
-/** The version at which each key was last set, of those that the room remembers. */
+/** The version at which each key was last set, as far as the room's events remember it. */
 function versionsOf(events: readonly RoomEvent[]): Map<string, number> {
   const versions = new Map<string, number>();
   for (const { version, body } of events) {
@@ -29,16 +29,19 @@ function shownKeys({ entries, events }: RoomDocument): Report["keys"] {
   const keys: Report["keys"] = [];
   let bytes = 0;
   for (const [key, value] of entries) {
-    bytes += utf8Bytes(key);
+    bytes += utf8Size(key);
     if (keys.length === ROOM_KEYS_MAX || bytes > KEYS_BYTES) break;
     const version = versions.get(key);
-    const size_bytes = utf8Bytes(value);
+    const size_bytes = utf8Size(value);
     keys.push({ key, size_bytes, ...(version === undefined ? {} : { version }) });
   }
   return keys;
 }
 
-/** All keys, or with `key` only its value. `now_ms` is Unix ms: a lease that is over is no lock. */
+/**
+ * The report: all keys, or with `key` only its value. `now_ms` is Unix ms: a lock whose lease is
+ * over is left out.
+ */
 export function stateReport(
   document: RoomDocument,
   key: string | undefined,

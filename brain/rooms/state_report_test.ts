@@ -1,8 +1,8 @@
 /** What operators are told of a room's document: keys with versions, the lease that stands, one value. */
 import assert from "node:assert/strict";
-import { ROOM_KEYS_MAX, StateAnswer } from "../../shared/cluster_room.ts";
-import { emptyDocument } from "./document.ts";
-import type { RoomDocument } from "./document.ts";
+import { ROOM_KEYS_MAX, StateAnswer } from "../../shared/cluster/cluster_room.ts";
+import { emptyDocument } from "./store/document.ts";
+import type { RoomDocument } from "./store/document.ts";
 import { stateReport } from "./state_report.ts";
 
 const NOW_MS = 1_767_323_045_000;

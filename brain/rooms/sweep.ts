@@ -9,16 +9,19 @@
  * nothing waits half as long again.
  */
 import { ArqonError } from "@arqon/proto";
-import type { Logger } from "../../shared/log.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { KvKey } from "../../shared/spine/contract/spine.ts";
 import type { ClusterView } from "../cluster_view.ts";
-import type { BirthQueue, LifecycleRefusal } from "./births.ts";
-import type { RoomAddress } from "./command.ts";
-import type { RoomDocument } from "./document.ts";
-import type { LastUse } from "./last_use.ts";
-import { liveLock } from "./lock.ts";
-import { loadRoom, roomKey, writeRoom } from "./room_store.ts";
-import type { StoreContext, Stored } from "./room_store.ts";
-import type { RoomTally } from "./room_tally.ts";
+import type { BirthQueue, LifecycleRefusal } from "./lives/births.ts";
+import type { RoomAddress } from "./commands/command.ts";
+import { isPageKey, isRoomKey, removeLeftOver, removePages } from "./store/command_pages.ts";
+import type { RoomDocument } from "./store/document.ts";
+import type { LastUse } from "./room/last_use.ts";
+import { liveLock } from "./locks/lock.ts";
+import { loadRoom, roomKey, writeRoom } from "./store/room_store.ts";
+import type { StoreContext, Stored } from "./store/room_store.ts";
+import type { RoomTally } from "./room/room_tally.ts";
+import { ENTRY_BYTES } from "./store/tenant_bytes.ts";
 
 /** What a sweep needs. */
 export interface SweepOptions {
@@ -26,26 +29,30 @@ export interface SweepOptions {
   readonly view: ClusterView;
   readonly births: BirthQueue;
   readonly tally: RoomTally;
+  /** All keys of the bucket; counts their bytes, too. */
+  readonly listKeys: () => Promise<KvKey[]>;
   readonly last_use: LastUse;
-  /** 0: rooms never end. */
+  /** How long a room may be idle, in ms; 0: rooms never end. */
   readonly idle_timeout_ms: number;
-  /** Commands are at work in the room. */
+  /** Whether commands are at work in the room. */
   readonly isBusy: (at: RoomAddress) => boolean;
+  /** Called for a room that is busy, which is to be looked at later. */
+  readonly onBusy: (at: RoomAddress) => void;
   readonly onEnded: (at: RoomAddress) => void;
   readonly onRefused: (reason: LifecycleRefusal) => void;
   readonly isStopping: () => boolean;
   readonly log: Logger;
 }
 
-/** Rooms looked at side by side. */
+/** Rooms looked at at the same time. */
 const CONCURRENCY = 4;
-/** Rooms between two rests, and the rest: at most 2,000 rooms a second, whatever there is. */
+/** Rooms between two rests, and the rest in ms: at most 2,000 rooms a second. */
 const CHUNK_ROOMS = 200;
 const CHUNK_REST_MS = 100;
 
 const rest = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, CHUNK_REST_MS));
 
-/** Unix ms since when nothing has used the room, at the earliest. */
+/** Since when nothing has used the room, at the earliest, Unix ms. */
 function idleSince(at: RoomAddress, { touched_ms }: RoomDocument, options: SweepOptions): number {
   const used_ms = options.last_use.get(at);
   if (used_ms === undefined) return touched_ms + options.idle_timeout_ms / 2;
@@ -69,13 +76,17 @@ async function end(at: RoomAddress, stored: Stored, options: SweepOptions): Prom
     if (error instanceof ArqonError && error.reason === "version-conflict") return;
     throw error;
   }
+  await removePages(at, stored.document.pages, options.context.bucket);
+  options.context.bytes.add(at.tenant_id, -(stored.size_bytes + ENTRY_BYTES));
   options.context.onSeen(at, undefined);
   options.onEnded(at);
   options.context.announcer.ended(at, stored.document);
 }
 
 async function visit(at: RoomAddress, options: SweepOptions): Promise<void> {
-  const { context, view, last_use, idle_timeout_ms } = options;
+  const { context, view, last_use, idle_timeout_ms, isBusy, onBusy } = options;
+  // Whoever is at work there may have written what he has yet to say.
+  if (isBusy(at)) return onBusy(at);
   const stored = await loadRoom(at, context);
   if (stored.revision === 0 || idle_timeout_ms === 0) return;
   const { document, revision } = stored;
@@ -118,10 +129,10 @@ async function visitAll(
 /** Goes once through all rooms. Rejects when the bucket cannot be listed. */
 export async function sweepRooms(options: SweepOptions): Promise<void> {
   const { context, view, births, tally } = options;
-  const keys = await tally.recount(() => context.bucket.keys());
+  const keys = await tally.recount(options.listKeys);
   const stored = new Set<string>();
   const owned: RoomAddress[] = [];
-  for (const [tenant_id = "", room_id = ""] of keys) {
+  for (const [tenant_id = "", room_id = ""] of keys.filter(isRoomKey)) {
     const at = { tenant_id, room_id };
     if (!context.isOwner(at)) continue;
     owned.push(at);
@@ -131,4 +142,9 @@ export async function sweepRooms(options: SweepOptions): Promise<void> {
     if (context.isOwner(at) && !stored.has(`${at.tenant_id}.${at.room_id}`)) births.add(at);
   }
   await visitAll(owned, options);
+  for (const key of keys) {
+    const [tenant_id = "", room_id = ""] = key;
+    if (!isPageKey(key) || stored.has(`${tenant_id}.${room_id}`)) continue;
+    if (context.isOwner({ tenant_id, room_id })) await removeLeftOver(key, context.bucket);
+  }
 }

@@ -1,7 +1,7 @@
 /** Commands that wait for a version (`after_version`), on an embedded Spine. */
 import assert from "node:assert/strict";
-import { accepted, refused, sendAtOnce, sendCommand } from "./command_probe.ts";
-import { until, withRooms, withStand } from "./room_stand.ts";
+import { accepted, refused, sendAtOnce, sendCommand } from "./testing/command_probe.ts";
+import { until, withRooms, withTestBed } from "./testing/room_test_bed.ts";
 
 const set = (value: unknown, more = {}) => ({ name: "set", data: { key: "k", value }, ...more });
 
@@ -22,7 +22,7 @@ Deno.test("a read of a version that is yet to come waits for it", async () => {
 });
 
 Deno.test("it also sees what another Brain writes", async () => {
-  await withStand(async ({ start }) => {
+  await withTestBed(async ({ start }) => {
     const one = await start("b1");
     const two = await start("b2");
     // Both believe to own the room.

@@ -1,0 +1,137 @@
+/**
+ * The writers and watchers of these tests on a real Spine, in real time: they say and hear real
+ * bytes. Also starts Brains there. Tests only.
+ */
+import { configFrom } from "../../../shared/config/load.ts";
+import type { Config } from "../../../shared/config/schema.ts";
+import { createLogger } from "../../../shared/logs/log.ts";
+import { createMetrics } from "../../../shared/metrics/metrics.ts";
+import type { Registry } from "../../../shared/metrics/metrics.ts";
+import type { PresencePort } from "../../../shared/presence/messages.ts";
+import { decodeMessage, encodeMessage } from "../../../shared/presence/wire.ts";
+import type { Spine, Subscription } from "../../../shared/spine/contract/spine.ts";
+import {
+  everyProcess,
+  HELLO,
+  presenceSubject,
+  processSubject,
+} from "../../../shared/subjects/subject.ts";
+import { startBrainPresence } from "../service.ts";
+import type { BrainPresenceService } from "../service.ts";
+import type { Peer } from "./cluster.ts";
+import { TestFollower } from "./follower.ts";
+import type { TestShield } from "./shield.ts";
+
+/** Reached only when something hangs. */
+const PATIENCE_MS = 60_000;
+
+/** Quick heartbeats, so that tests wait for little. */
+export const QUICK = {
+  heartbeat_ms: 100,
+  announce_ms: 10,
+  down_ms: 1_000,
+  forget_ms: 60_000,
+  brain_timeout_ms: 600,
+};
+
+/** A Brain's presence with all that it logged and counted. */
+export interface RunningBrain {
+  readonly service: BrainPresenceService;
+  readonly registry: Registry;
+  readonly lines: readonly string[];
+}
+
+/** Starts one; resolves when it serves. */
+export async function startPresence(
+  spine: Spine,
+  settings: Record<string, unknown> = {},
+): Promise<RunningBrain> {
+  const lines: string[] = [];
+  const write = (line: string) => void lines.push(line);
+  const now = Date.now;
+  const log = createLogger({ level: "info", format: "logfmt", component: "brain", now, write });
+  const registry = createMetrics({ node_id: "b", version: "0" });
+  const config = configFrom({ presence: QUICK, ...settings });
+  const random = Math.random;
+  const service = await startBrainPresence({ config, spine, log, registry, now, random });
+  return { service, registry, lines };
+}
+
+/** Resolves when it is so; rejects when something hangs. */
+export async function until(met: () => boolean, what: string): Promise<void> {
+  const end_ms = Date.now() + PATIENCE_MS;
+  while (!met()) {
+    if (Date.now() > end_ms) throw new Error(`did not come: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** Connection ids of a room, in order. */
+export function listed({ service }: RunningBrain, room_id = "lobby"): string[] {
+  return [...service.members("acme", room_id)].map(({ connection_id }) => connection_id).sort();
+}
+
+/** Writers and watchers on one Spine, until it is disposed. Leaves the Spine open. */
+export class SpineNetwork implements Disposable {
+  readonly config: Config["presence"] = configFrom({ presence: QUICK }).presence;
+  readonly #spine: Spine;
+  readonly #timers = new Map<string, Set<ReturnType<typeof setTimeout>>>();
+  readonly #subscriptions = new Map<string, Subscription[]>();
+
+  constructor(spine: Spine) {
+    this.#spine = spine;
+  }
+
+  port(id: string): PresencePort {
+    const timers = new Set<ReturnType<typeof setTimeout>>();
+    this.#timers.set(id, timers);
+    return {
+      now: Date.now,
+      random: Math.random,
+      after: (delay_ms, run) => {
+        const timer = setTimeout(() => {
+          timers.delete(timer);
+          run();
+        }, delay_ms);
+        timers.add(timer);
+        return () => clearTimeout(timer);
+      },
+      send: (subject, message) => {
+        if (this.#spine.status.state !== "connected") return;
+        this.#spine.publish(subject, encodeMessage(message));
+      },
+      listen: () => () => {},
+    };
+  }
+
+  /** Brings one in; resolves when it hears. */
+  async join<Process extends TestShield | TestFollower>(process: Process): Promise<Process> {
+    const peer: Peer = process;
+    const patterns = [
+      processSubject("direct", peer.id),
+      everyProcess("beat"),
+      HELLO,
+      ...(process instanceof TestFollower ? [presenceSubject("acme", process.room_id)] : []),
+    ];
+    const subscriptions = patterns.map((pattern) =>
+      this.#spine.subscribe(pattern, ({ subject, payload }) => {
+        if (peer.hears(subject)) peer.receive(subject, decodeMessage(payload));
+      })
+    );
+    this.#subscriptions.set(peer.id, subscriptions);
+    await this.#spine.flush();
+    return process;
+  }
+
+  /** As a crash: nothing of it happens any more. */
+  kill({ id }: Peer): void {
+    for (const subscription of this.#subscriptions.get(id) ?? []) subscription.unsubscribe();
+    for (const timer of this.#timers.get(id) ?? []) clearTimeout(timer);
+    this.#subscriptions.delete(id);
+    this.#timers.delete(id);
+  }
+
+  [Symbol.dispose](): void {
+    for (const id of [...this.#timers.keys()]) this.kill({ id } as Peer);
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * What a room answers, and the JSON of it that the ACK's `result` carries. Two parts only the write
+ * itself can tell: the epoch of a room that it makes, and the fence of a lock that it grants.
+ */
+import type { Grant } from "../store/document.ts";
+import type { Lock } from "../locks/lock.ts";
+import { eventJson } from "../store/room_event.ts";
+import type { RoomEvent, WriteMark } from "../store/room_event.ts";
+
+interface At {
+  readonly version: number;
+  /** The room's epoch: "" before the room exists; undefined: the one that the write gives it. */
+  readonly epoch: string | undefined;
+}
+
+/** The answer to a write that was done, now or when its command first came. */
+export interface WrittenAnswer extends At {
+  readonly kind: "written";
+  /** The lock that the write granted, if any. */
+  readonly grant: Grant | undefined;
+}
+
+interface Read extends At {
+  /** The events that were asked for; absent: none were. */
+  readonly events: readonly RoomEvent[] | "truncated" | undefined;
+}
+
+/** The answer with one key. */
+export interface ValueAnswer extends Read {
+  readonly kind: "value";
+  readonly key: string;
+  /** The value as compact JSON; absent: there is no such key. */
+  readonly value: string | undefined;
+}
+
+/** The answer with the whole state. */
+export interface StateAnswer extends Read {
+  readonly kind: "state";
+  /** The state, as a JSON object. */
+  readonly state: string;
+  /** The lock that holds now. */
+  readonly lock: Lock | undefined;
+}
+
+/** What a command found or did, at `version`. */
+export type RoomAnswer = WrittenAnswer | ValueAnswer | StateAnswer;
+
+function eventsMember({ events }: Read, mark: WriteMark): string {
+  if (events === undefined) return "";
+  if (events === "truncated") return ',"truncated":true';
+  return `,"events":[${events.map((event) => eventJson(event, mark)).join(",")}]`;
+}
+
+function lockMember(lock: Lock | undefined, mark: WriteMark): string {
+  if (lock === undefined) return "";
+  const { user_id, connection_id, until_ms } = lock;
+  const fence = lock.fence || mark.fence;
+  return `,"lock":${JSON.stringify({ holder: user_id, connection_id, until_ms, fence })}`;
+}
+
+/**
+ * The JSON of an answer. `mark` has the epoch and the fence: of the write that the answer was part
+ * of, or of the stored document.
+ */
+export function answerJson(answer: RoomAnswer, mark: WriteMark): string {
+  const epoch = JSON.stringify(answer.epoch ?? mark.epoch);
+  const position = `"version":${answer.version},"epoch":${epoch}`;
+  switch (answer.kind) {
+    case "written": {
+      const { grant } = answer;
+      if (grant === undefined) return `{${position}}`;
+      const fence = grant.fence || mark.fence;
+      return `{${position},"fence":${fence},"until_ms":${grant.until_ms}}`;
+    }
+    case "state": {
+      const { state, lock } = answer;
+      return `{${position},"state":${state}${lockMember(lock, mark)}${eventsMember(answer, mark)}}`;
+    }
+    case "value": {
+      const { key, value } = answer;
+      const exists = value !== undefined;
+      return `{${position},"key":${JSON.stringify(key)},"value":${
+        value ?? "null"
+      },"exists":${exists}${eventsMember(answer, mark)}}`;
+    }
+    default:
+      return answer satisfies never;
+  }
+}

@@ -1,0 +1,352 @@
+/**
+ * What commands do to a room document. Pure: no Spine, no clock, no queue; `room.ts` has those.
+ */
+import { plural } from "../../../shared/plural.ts";
+import { ArqonError, utf8Size } from "@arqon/proto";
+import type { RoomAnswer, WrittenAnswer } from "./answer.ts";
+import type {
+  DeleteCommand,
+  EffectCommand,
+  FallCause,
+  GetCommand,
+  LockCommand,
+  ReleaseCommand,
+  RoomCommand,
+  SetCommand,
+  UnlockCommand,
+  WriteCommand,
+} from "./command.ts";
+import { entryLine } from "../store/document.ts";
+import type {
+  AppliedCommand,
+  CommandPage,
+  Grant,
+  RoomDocument,
+  RoomLimits,
+} from "../store/document.ts";
+import type { Life } from "../store/life.ts";
+import { checkFence, checkHolder, liveLock } from "../locks/lock.ts";
+import type { Lock } from "../locks/lock.ts";
+import { boundedEvents, eventBody, eventsSince, unlockBody } from "../store/room_event.ts";
+import type { FreshEvent, RoomEvent } from "../store/room_event.ts";
+
+/** What applying commands needs besides the document and the commands. */
+export interface ApplyContext {
+  /** Unix ms. */
+  readonly now_ms: number;
+  /** Unix ms, by a clock that does not jump: how long a command is remembered. */
+  readonly steady_ms: number;
+  readonly limits: RoomLimits;
+  /** What a command was answered that only one of the document's pages remembers. */
+  readonly older: (command_key: string) => AppliedCommand | undefined;
+  /**
+   * The number at which the versions of a room begin that is born now: above those of any room
+   * before it.
+   */
+  readonly first_version: number;
+  /** Why a room that does not exist may not be born; absent: it may. */
+  readonly birth_refusal?: ArqonError;
+  /** Why a room may not become larger; absent: it may. */
+  readonly growth_refusal?: ArqonError;
+}
+
+/**
+ * What a command came to: an answer, a refusal, or that the room is not at the version yet that the
+ * command has to see.
+ */
+export type Outcome = RoomAnswer | ArqonError | "later";
+
+/** What a list of commands came to. */
+export interface Applied {
+  /** The new document; the given one itself when nothing was written. */
+  readonly document: RoomDocument;
+  /**
+   * One outcome per command, in order. The list ends early where a second lock was to be granted:
+   * that command and those after it need another write. A refusal changes nothing.
+   */
+  readonly outcomes: readonly Outcome[];
+  /** The new events, one per version. */
+  readonly fresh: readonly FreshEvent[];
+}
+
+/** One batch's working copy, so that a thousand commands copy the document once. */
+interface Draft {
+  readonly life: Life | undefined;
+  version: number;
+  start: number;
+  readonly epoch: string;
+  created_ms: number;
+  touched_ms: number;
+  readonly entries: Map<string, string>;
+  entries_bytes: number;
+  readonly applied: Map<string, AppliedCommand>;
+  readonly pages: readonly CommandPage[];
+  /** See `ApplyContext.steady_ms`. */
+  readonly steady_ms: number;
+  readonly events: RoomEvent[];
+  lock: Lock | undefined;
+  readonly last_fence: number;
+  /** See `ApplyContext.first_version`. */
+  readonly first_version: number;
+  readonly fresh: FreshEvent[];
+  /** This write has granted a lock, whose fence only the write itself tells. */
+  granted: boolean;
+  /**
+   * The JSON of the whole state at `version`, once somebody asked: the gets of one batch share it.
+   */
+  state: string | undefined;
+}
+
+function stateText(entries: ReadonlyMap<string, string>): string {
+  const members = Array.from(entries, ([key, value]) => `${JSON.stringify(key)}:${value}`);
+  return `{${members.join(",")}}`;
+}
+
+const exists = (draft: Draft): boolean => draft.version > 0 || draft.epoch !== "";
+
+/** The epoch for an answer: "" before the room exists, undefined while only the write can tell. */
+function epochOf(draft: Draft): string | undefined {
+  return draft.epoch === "" && exists(draft) ? undefined : draft.epoch;
+}
+
+/**
+ * Whether the room is behind what the sender has seen. Throws `version-conflict` (409) when it
+ * cannot be the room that the sender means: versions mean nothing in another epoch.
+ */
+function isAhead(draft: Draft, command: RoomCommand): boolean {
+  const { expect_version, after_version, epoch } = command;
+  const positioned = expect_version !== 0 || after_version !== 0 ||
+    (command.kind === "get" && command.events_after !== undefined);
+  const conflict = () => new ArqonError("version-conflict", String(draft.version));
+  if (positioned && epoch !== "" && epoch !== draft.epoch) throw conflict();
+  if (after_version > draft.version) return true;
+  if (expect_version !== 0 && expect_version !== draft.version) throw conflict();
+  return false;
+}
+
+function add(
+  draft: Draft,
+  event: Omit<RoomEvent, "version">,
+  trace_id: string,
+  fallen?: FallCause,
+): void {
+  if (!exists(draft)) {
+    draft.created_ms = event.at_ms;
+    draft.version = draft.start = draft.first_version;
+  }
+  const numbered: RoomEvent = { version: ++draft.version, ...event };
+  draft.touched_ms = event.at_ms;
+  draft.state = undefined;
+  draft.events.push(numbered);
+  draft.fresh.push({ event: numbered, trace_id, fallen });
+}
+
+function fall(draft: Draft, lock: Lock, cause: FallCause, now_ms: number, trace_id: string): void {
+  draft.lock = undefined;
+  const body = unlockBody(lock, cause, "", now_ms);
+  add(draft, { at_ms: now_ms, body, fence: lock.fence }, trace_id, cause);
+}
+
+/**
+ * Removes a lock whose lease is over. That is a version of its own, before the one that follows.
+ */
+function lapse(draft: Draft, command: WriteCommand, now_ms: number): void {
+  const { lock } = draft;
+  if (lock === undefined || liveLock(lock, now_ms) !== undefined) return;
+  fall(draft, lock, "expired", now_ms, command.from.trace_id);
+}
+
+function remember(draft: Draft, command: WriteCommand, grant?: Grant): WrittenAnswer {
+  const { version } = draft;
+  if (command.command_key !== undefined) {
+    draft.applied.set(command.command_key, { version, grant, at_ms: draft.steady_ms });
+  }
+  return { kind: "written", version, epoch: epochOf(draft), grant };
+}
+
+/** Adds one version for a command that changes no lock and needs nothing further. */
+function write(draft: Draft, command: SetCommand | DeleteCommand | EffectCommand, at_ms: number) {
+  const body = eventBody(command, at_ms, undefined);
+  add(draft, { at_ms, body, fence: undefined }, command.from.trace_id);
+  return remember(draft, command);
+}
+
+const entryBytes = (key: string, value: string | undefined): number =>
+  value === undefined ? 0 : utf8Size(entryLine(key, value));
+
+function applySet(draft: Draft, command: SetCommand, context: ApplyContext) {
+  const { now_ms, limits, growth_refusal } = context;
+  const { key, value } = command;
+  const before = draft.entries.get(key);
+  const size = draft.entries_bytes - entryBytes(key, before) + entryBytes(key, value);
+  if (growth_refusal !== undefined && size > draft.entries_bytes) throw growth_refusal;
+  if (size > limits.state_bytes) {
+    const most = `[brain] state_bytes is ${limits.state_bytes}`;
+    const detail = `the room's state would be ${size} bytes; ${most}`;
+    throw new ArqonError("message-too-large", detail);
+  }
+  if (before === undefined && draft.entries.size >= limits.keys_per_room) {
+    const most = `[brain] keys_per_room is ${limits.keys_per_room}`;
+    const detail = `the room's state would have ${plural(draft.entries.size + 1, "key")}; ${most}`;
+    throw new ArqonError("message-too-large", detail);
+  }
+  lapse(draft, command, now_ms);
+  draft.entries.set(key, value);
+  draft.entries_bytes = size;
+  return write(draft, command, now_ms);
+}
+
+function applyDelete(draft: Draft, command: DeleteCommand, context: ApplyContext) {
+  const { now_ms, growth_refusal } = context;
+  // It makes room for nothing, and would be remembered.
+  if (growth_refusal !== undefined && !draft.entries.has(command.key)) throw growth_refusal;
+  lapse(draft, command, now_ms);
+  draft.entries_bytes -= entryBytes(command.key, draft.entries.get(command.key));
+  draft.entries.delete(command.key);
+  return write(draft, command, now_ms);
+}
+
+function applyLock(draft: Draft, command: LockCommand, context: ApplyContext) {
+  const { now_ms, growth_refusal } = context;
+  const held = liveLock(draft.lock, now_ms);
+  if (growth_refusal !== undefined && held === undefined) throw growth_refusal;
+  lapse(draft, command, now_ms);
+  const { user_id, connection_id, trace_id } = command.from;
+  const lock: Lock = {
+    user_id,
+    connection_id,
+    since_ms: now_ms,
+    until_ms: Math.max(now_ms + command.ttl_ms, held?.until_ms ?? 0),
+    fence: held?.fence ?? 0,
+  };
+  draft.lock = lock;
+  draft.granted ||= held === undefined;
+  const body = eventBody(command, now_ms, lock);
+  add(draft, { at_ms: now_ms, body, fence: lock.fence }, trace_id);
+  return remember(draft, command, { fence: lock.fence, until_ms: lock.until_ms });
+}
+
+function applyUnlock(draft: Draft, command: UnlockCommand, { now_ms }: ApplyContext) {
+  const lock = liveLock(draft.lock, now_ms);
+  if (lock === undefined) throw new ArqonError("fence-mismatch", "the room has no lock");
+  const { user_id, trace_id } = command.from;
+  draft.lock = undefined;
+  const body = unlockBody(lock, "released", user_id, now_ms);
+  add(draft, { at_ms: now_ms, body, fence: lock.fence }, trace_id);
+  return remember(draft, command);
+}
+
+/**
+ * Removes the lock if it still is the one that was meant: leases and connections may have changed
+ * since.
+ */
+function applyRelease(draft: Draft, command: ReleaseCommand, { now_ms }: ApplyContext) {
+  const { lock } = draft;
+  const meant = lock !== undefined &&
+    (command.cause === "expired"
+      ? liveLock(lock, now_ms) === undefined
+      : lock.connection_id === command.connection_id);
+  if (meant) fall(draft, lock, command.cause, now_ms, command.from.trace_id);
+  return remember(draft, command);
+}
+
+function applyGet(draft: Draft, command: GetCommand, { now_ms }: ApplyContext): RoomAnswer {
+  const { version } = draft;
+  const { key, events_after } = command;
+  const events = events_after === undefined
+    ? undefined
+    : eventsSince(boundedEvents(draft.events), events_after || draft.start, version) ??
+      "truncated" as const;
+  const at = { version, epoch: epochOf(draft), events };
+  if (key !== undefined) return { kind: "value", ...at, key, value: draft.entries.get(key) };
+  draft.state ??= stateText(draft.entries);
+  return { kind: "state", ...at, state: draft.state, lock: liveLock(draft.lock, now_ms) };
+}
+
+function applyWrite(
+  draft: Draft,
+  command: Exclude<WriteCommand, ReleaseCommand>,
+  context: ApplyContext,
+): RoomAnswer | "cut" {
+  const { now_ms, birth_refusal } = context;
+  if (birth_refusal !== undefined && !exists(draft)) throw birth_refusal;
+  const lock = liveLock(draft.lock, now_ms);
+  checkFence(lock, command);
+  switch (command.kind) {
+    case "set":
+      checkHolder(lock, command, now_ms);
+      return applySet(draft, command, context);
+    case "delete":
+      checkHolder(lock, command, now_ms);
+      return applyDelete(draft, command, context);
+    case "lock":
+      checkHolder(lock, command, now_ms);
+      // Two grants of one write would share a fence.
+      return lock === undefined && draft.granted ? "cut" : applyLock(draft, command, context);
+    case "unlock":
+      checkHolder(lock, command, now_ms);
+      return applyUnlock(draft, command, context);
+    case "kick":
+    case "ban":
+    case "unban":
+      lapse(draft, command, now_ms);
+      return write(draft, command, now_ms);
+    default:
+      return command satisfies never;
+  }
+}
+
+function applyOne(draft: Draft, command: RoomCommand, context: ApplyContext): Outcome | "cut" {
+  try {
+    if (command.kind === "release") return applyRelease(draft, command, context);
+    const { command_key } = command;
+    const answered = command_key === undefined
+      ? undefined
+      : draft.applied.get(command_key) ?? context.older(command_key);
+    if (answered !== undefined) {
+      const { version, grant } = answered;
+      return { kind: "written", epoch: epochOf(draft), version, grant };
+    }
+    if (isAhead(draft, command)) return "later";
+    if (command.kind !== "get") return applyWrite(draft, command, context);
+    checkFence(liveLock(draft.lock, context.now_ms), command);
+    return applyGet(draft, command, context);
+  } catch (error) {
+    if (error instanceof ArqonError) return error;
+    throw error;
+  }
+}
+
+/**
+ * Applies commands in order. Refusals are outcomes, not exceptions: `version-conflict`, `locked`
+ * and `fence-mismatch` (409), `message-too-large` (413) for entries beyond the limits, and the
+ * `birth_refusal` and the `growth_refusal` of the context.
+ */
+export function applyCommands(
+  document: RoomDocument,
+  commands: readonly RoomCommand[],
+  context: ApplyContext,
+): Applied {
+  const draft: Draft = {
+    ...document,
+    entries: new Map(document.entries),
+    applied: new Map(document.applied),
+    events: [...document.events],
+    steady_ms: context.steady_ms,
+    first_version: context.first_version,
+    fresh: [],
+    granted: false,
+    state: undefined,
+  };
+  const outcomes: Outcome[] = [];
+  for (const command of commands) {
+    const outcome = applyOne(draft, command, context);
+    if (outcome === "cut") break;
+    outcomes.push(outcome);
+  }
+  const { fresh } = draft;
+  if (fresh.length === 0) return { document, outcomes, fresh };
+  const { state: _state, granted: _granted, fresh: _fresh, ...rest } = draft;
+  const { steady_ms: _steady, first_version: _first, ...changed } = rest;
+  return { document: { ...changed, events: boundedEvents(changed.events) }, outcomes, fresh };
+}

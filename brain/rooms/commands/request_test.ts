@@ -1,0 +1,164 @@
+/** From envelopes to commands: what is taken, and what is refused with what would be right. */
+import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
+import { commandEnvelope } from "../testing/command_probe.ts";
+import type { ProbeCommand } from "../testing/command_probe.ts";
+import { commandName, readCommandEnvelope, readRequest } from "./request.ts";
+import type { Request, RequestLimits } from "./request.ts";
+
+const AT = { tenant_id: "acme", room_id: "lobby" };
+const LIMITS: RequestLimits = {
+  key_bytes: 256,
+  lock_ttl_ms: 30_000,
+  lock_ttl_max_ms: 600_000,
+  page_members: 1_000,
+};
+
+function read(command: ProbeCommand, limits = LIMITS): Request {
+  return readRequest(readCommandEnvelope(commandEnvelope(command), AT), "c1", limits);
+}
+
+/** What of the command differs from one that asks for nothing. */
+function parts(command: ProbeCommand): Record<string, unknown> {
+  const request = read(command);
+  assert.ok(request.about === "room");
+  const { from, expect_version, after_version, epoch, fence, command_key, ...rest } =
+    request.command;
+  assert.equal(from.user_id, "u1");
+  assert.equal(from.connection_id, "c1");
+  assert.deepEqual([expect_version, after_version, fence, epoch], [0, 0, 0, ""]);
+  assert.equal(command_key, undefined);
+  return rest;
+}
+
+Deno.test("every command is read with its members and defaults", () => {
+  const cases: [ProbeCommand, Record<string, unknown>][] = [
+    [{ name: "get" }, { kind: "get", key: undefined, events_after: undefined }],
+    [{ name: "room.get", data: { key: "k", events_after: 0 } }, {
+      kind: "get",
+      key: "k",
+      events_after: 0,
+    }],
+    [{ name: "set", data: '{"key":"k","value": 1.0 }' }, { kind: "set", key: "k", value: "1.0" }],
+    [{ name: "delete", data: { key: "k" } }, { kind: "delete", key: "k" }],
+    [{ name: "lock" }, { kind: "lock", ttl_ms: 30_000 }],
+    [{ name: "lock", data: { ttl_ms: 600_000 } }, { kind: "lock", ttl_ms: 600_000 }],
+    [{ name: "unlock", data: {} }, { kind: "unlock" }],
+    [{ name: "kick", data: { user_id: "u2", reason: "spam" } }, {
+      kind: "kick",
+      target_kind: "user",
+      target: "u2",
+      reason: "spam",
+    }],
+    [{ name: "kick", data: { connection_id: "c2" } }, {
+      kind: "kick",
+      target_kind: "connection",
+      target: "c2",
+      reason: "",
+    }],
+    [{ name: "ban", data: { user_id: "u2" } }, {
+      kind: "ban",
+      user_id: "u2",
+      reason: "",
+      ttl_ms: undefined,
+      scope: "tenant",
+    }],
+    [{ name: "room.ban", data: { user_id: "u2", ttl_ms: 1, scope: "room" } }, {
+      kind: "ban",
+      user_id: "u2",
+      reason: "",
+      ttl_ms: 1,
+      scope: "room",
+    }],
+    [{ name: "unban", data: { user_id: "u2" } }, { kind: "unban", user_id: "u2", scope: "tenant" }],
+  ];
+  for (const [command, expected] of cases) assert.deepEqual(parts(command), expected);
+});
+
+Deno.test("presence is asked with a limit and a cursor", () => {
+  assert.deepEqual(read({ name: "presence.count" }), {
+    about: "presence",
+    query: { kind: "count" },
+  });
+  assert.deepEqual(read({ name: "presence.list", data: { limit: 5, after: "1~c" } }), {
+    about: "presence",
+    query: { kind: "list", limit: 5, after: "1~c" },
+  });
+  assert.equal(commandName("list"), undefined, "room.list is no command");
+});
+
+Deno.test("bans are asked with a scope, a limit and a cursor", () => {
+  assert.deepEqual(read({ name: "bans" }), {
+    about: "bans",
+    query: { scope: undefined, limit: 100, after: undefined },
+  });
+  const query = { scope: "room", limit: 5, after: "lobby/ann" };
+  assert.deepEqual(read({ name: "room.bans", data: query }), { about: "bans", query });
+});
+
+Deno.test("a lock that asks for no lease gets no longer one than is allowed", () => {
+  const request = read({ name: "lock" }, { ...LIMITS, lock_ttl_max_ms: 10_000 });
+  assert.ok(request.about === "room" && request.command.kind === "lock");
+  assert.equal(request.command.ttl_ms, 10_000);
+});
+
+Deno.test("a command that makes no sense is refused with what is wrong", () => {
+  const list = (data: unknown, more = {}) => ({ name: "presence.list", data, ...more });
+  const bad: Record<string, ProbeCommand> = {
+    'unknown name "room.explode"; this Brain serves room.get, room.set, room.delete, room.lock': {
+      name: "room.explode",
+    },
+    'unknown name "room.room.get"': { name: "room.room.get" },
+    'unknown name "toString"': { name: "toString" },
+    "data must be one JSON object": { name: "set", data: "{" },
+    "names no member twice": { name: "set", data: '{"key":"a","key":"b","value":1}' },
+    "in UTF-8": { name: "set", data: new Uint8Array([0x7b, 0xff, 0x7d]) },
+    'data has "extra"': { name: "set", data: { key: "k", value: 1, extra: 1 } },
+    'data has "value"; room.get knows "key" and "events_after"': {
+      name: "get",
+      data: { key: "k", value: 1 },
+    },
+    'data has "ttl_ms"; room.unlock knows no member': { name: "unlock", data: { ttl_ms: 1 } },
+    'room.set needs {"key":…,"value":…}': { name: "set", data: { key: "k" } },
+    "room.set needs": { name: "set" },
+    'room.delete needs {"key":…}': { name: "delete" },
+    '"key" must be a string of 1 to 256 bytes': { name: "get", data: { key: 7 } },
+    '"key" must': { name: "set", data: { key: "", value: 1 } },
+    '"key" must be': { name: "set", data: { key: "é".repeat(129), value: 1 } },
+    '"events_after" must be a whole number from 0': { name: "get", data: { events_after: -1 } },
+    'application/json, not "text/plain"': { name: "get", data: "{}", content_type: "text/plain" },
+    '"ttl_ms" must be a whole number from 1 to 600000': { name: "lock", data: { ttl_ms: 600_001 } },
+    '"ttl_ms" must be a whole number from 1 to 600': { name: "lock", data: { ttl_ms: 1.5 } },
+    '"ttl_ms" must be a whole number from 1': { name: "ban", data: { user_id: "u", ttl_ms: "1" } },
+    'room.ban needs {"user_id":…}': { name: "ban" },
+    'room.unban needs {"user_id":…}': { name: "unban", data: { scope: "room" } },
+    '"user_id" must be a string of 1 to 128 bytes': {
+      name: "ban",
+      data: { user_id: "x".repeat(129) },
+    },
+    '"user_id" must be well-formed': { name: "ban", data: '{"user_id":"\\ud800"}' },
+    '"scope" must be "tenant" or "room"': { name: "ban", data: { user_id: "u", scope: "all" } },
+    '"reason" must be a string of at most 256': {
+      name: "ban",
+      data: { user_id: "u", reason: "x".repeat(257) },
+    },
+    'room.kick needs either {"user_id":…} or {"connection_id":…}': { name: "kick" },
+    "room.kick needs either": { name: "kick", data: { user_id: "u", connection_id: "c" } },
+    '"connection_id" must be 1 to 64 of': { name: "kick", data: { connection_id: "a b" } },
+    '"limit" must be a whole number from 1 to 1000': list({ limit: 0 }),
+    '"after" must be a string of 1 to 128 bytes': list({ after: 5 }),
+    "presence.list takes neither versions nor a fence": list({}, { after_version: 3 }),
+    "room.bans takes neither versions nor a fence": { name: "bans", fence: 3 },
+    'data has "user_id"; room.bans knows': { name: "bans", data: { user_id: "u" } },
+    '"limit" must be a whole number from 1 to': { name: "bans", data: { limit: 1_001 } },
+    '"scope" must be "tenant" or': { name: "bans", data: { scope: "all" } },
+  };
+  for (const [text, command] of Object.entries(bad)) {
+    assert.throws(() => read(command), (error) => {
+      assert.ok(error instanceof ArqonError, String(error));
+      assert.equal(`${error.code} ${error.reason}`, "400 invalid-command", text);
+      assert.ok(error.message.includes(text), `${error.message} should say: ${text}`);
+      return true;
+    });
+  }
+});

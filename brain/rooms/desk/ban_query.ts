@@ -1,0 +1,132 @@
+/**
+ * Answers `room.bans`: who is kept out. This Brain knows which bans there are; what each says is
+ * read from the bucket, so that a ban that was lifted a moment ago is not told. No room document is
+ * read.
+ */
+import { utf8Size } from "@arqon/proto";
+import { decodeBan, EVERY_ROOM, isActive } from "../../../shared/records/bans.ts";
+import type { Ban } from "../../../shared/records/bans.ts";
+import type { KeyValue, KvKey } from "../../../shared/spine/contract/spine.ts";
+import type { Standing } from "../ban_book.ts";
+import type { BanScope, RoomAddress } from "../commands/command.ts";
+import { invalidCommand } from "../commands/command_data.ts";
+import { pageOf } from "../store/page.ts";
+
+/** The question for the bans that concern a room. */
+export interface BansQuery {
+  /** Only bans of this scope; absent: those of the room and those of the tenant. */
+  readonly scope: BanScope | undefined;
+  readonly limit: number;
+  /** The cursor: the `next` of an earlier answer. */
+  readonly after: string | undefined;
+}
+
+/** Where the answers come from. */
+export interface BansSource {
+  readonly bucket: Pick<KeyValue, "get">;
+  /** The bans of a tenant, also those that are over and not yet swept. */
+  standing(tenant_id: string): Iterable<Standing>;
+}
+
+/** Bans that are read from the bucket at the same time. */
+const READS_AT_ONCE = 64;
+
+/** What the place of a ban in the list depends on. */
+interface Place {
+  readonly room_id: string;
+  readonly user_id: string;
+}
+
+interface Candidate extends Place {
+  readonly key: KvKey;
+}
+
+/** The order of the list: bans of the tenant first; then by user. */
+function compare(a: Place, b: Place): number {
+  if (a.room_id !== b.room_id) return a.room_id < b.room_id ? -1 : 1;
+  return a.user_id < b.user_id ? -1 : Number(a.user_id > b.user_id);
+}
+
+/** The cursor after a ban. No room id has a slash. */
+const cursorOf = ({ room_id, user_id }: Place): string => `${room_id}/${user_id}`;
+
+function readCursor(after: string): Place {
+  const slash = after.indexOf("/");
+  if (slash < 1) throw invalidCommand('"after" must be the "next" of an earlier room.bans');
+  return { room_id: after.slice(0, slash), user_id: after.slice(slash + 1) };
+}
+
+function* candidates(
+  at: RoomAddress,
+  { scope }: BansQuery,
+  source: BansSource,
+  now_ms: number,
+): Iterable<Candidate> {
+  for (const { key, until_ms } of source.standing(at.tenant_id)) {
+    const [, room_id = "", user_id = ""] = key;
+    const wanted = room_id === EVERY_ROOM ? scope !== "room" : scope !== "tenant";
+    if (!wanted || !isActive({ until_ms }, now_ms)) continue;
+    if (room_id === EVERY_ROOM || room_id === at.room_id) yield { key, room_id, user_id };
+  }
+}
+
+/**
+ * The ban under the key as it is stored now. One that cannot be read keeps out without end, and
+ * says no more.
+ */
+async function read(bucket: BansSource["bucket"], { key, room_id, user_id }: Candidate) {
+  const entry = await bucket.get(key);
+  if (entry === undefined) return undefined;
+  let ban: Pick<Ban, "until_ms" | "reason" | "by" | "created_ms">;
+  try {
+    ban = decodeBan(entry.value);
+  } catch {
+    ban = { until_ms: 0, reason: "", by: "", created_ms: 0 };
+  }
+  const { until_ms, reason, by, created_ms } = ban;
+  const scope: BanScope = room_id === EVERY_ROOM ? "tenant" : "room";
+  return { user_id, scope, until_ms, reason, by, created_ms };
+}
+
+/** Reads the bans of a page, some at a time, so that a page is no burst for the bucket. */
+async function* bansOf(bucket: BansSource["bucket"], asked: readonly Candidate[]) {
+  for (let at = 0; at < asked.length; at += READS_AT_ONCE) {
+    const some = asked.slice(at, at + READS_AT_ONCE);
+    const bans = await Promise.all(some.map((one) => read(bucket, one)));
+    for (const [index, candidate] of some.entries()) yield [candidate, bans[index]] as const;
+  }
+}
+
+/**
+ * Resolves with the result JSON. A page ends early at `page_bytes_max`, and has fewer bans than asked
+ * for when some were lifted meanwhile. Rejects with `invalid-command` (400) for a cursor that is none,
+ * and with `spine-unavailable`.
+ */
+export async function answerBans(
+  at: RoomAddress,
+  query: BansQuery,
+  source: BansSource,
+  { now_ms, page_bytes_max }: { readonly now_ms: number; readonly page_bytes_max: number },
+): Promise<string> {
+  const after = query.after === undefined ? undefined : readCursor(query.after);
+  const all = [...candidates(at, query, source, now_ms)];
+  const found = pageOf(all, compare, after, query.limit + 1);
+  const asked = found.slice(0, query.limit);
+  const texts: string[] = [];
+  let [bytes, lifted] = [0, 0];
+  let last: Candidate | undefined;
+  for await (const [candidate, ban] of bansOf(source.bucket, asked)) {
+    // What was lifted a moment ago may still be known here.
+    if (ban === undefined) lifted++;
+    else if (isActive(ban, now_ms)) {
+      const text = JSON.stringify(ban);
+      bytes += utf8Size(text);
+      if (bytes > page_bytes_max && texts.length > 0) break;
+      texts.push(text);
+    }
+    last = candidate;
+  }
+  const more = last !== undefined && last !== found.at(-1);
+  const next = more && last !== undefined ? `,"next":${JSON.stringify(cursorOf(last))}` : "";
+  return `{"bans":[${texts.join(",")}],"count":${all.length - lifted}${next}}`;
+}

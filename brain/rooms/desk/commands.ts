@@ -1,0 +1,278 @@
+/**
+ * The Brain's command desk: takes commands from the Spine, brings each to its room's queue, here or
+ * at the room's owner, and replies with an `Ack`. What commands mean is in `document.ts`; who may
+ * send them, the Shield decided.
+ */
+import { ArqonError, writeAck } from "@arqon/proto";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { Spine, SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import { parseRoomSubject } from "../../../shared/subjects/subject.ts";
+import { tracedRequests } from "../../../shared/telemetry/spine_span.ts";
+import type { Span, Tracing } from "../../../shared/telemetry/tracing.ts";
+import { ORIGIN_HEADER } from "../../../shared/records/spine_headers.ts";
+import type { ClusterView } from "../../cluster_view.ts";
+import { messageSpan } from "../../telemetry/message_span.ts";
+import type { BrainMetrics } from "../../telemetry/metrics.ts";
+import { answerBans } from "./ban_query.ts";
+import type { BansQuery, BansSource } from "./ban_query.ts";
+import type { RoomAddress, RoomCommand } from "../commands/command.ts";
+import { forwardCommand, SUBJECT_HEADER } from "./forward.ts";
+import type { ForwardOptions } from "./forward.ts";
+import { answerPresence } from "./presence_query.ts";
+import { commandName, readCommandEnvelope, readRequest } from "../commands/request.ts";
+import type { CommandName, Request, RequestLimits } from "../commands/request.ts";
+import { type RoomTable, tooManyPending } from "../room/room_table.ts";
+import type { TableLimits } from "../room/room_table.ts";
+
+/** The limits of the command desk, from the config. */
+export interface DeskLimits extends RequestLimits, TableLimits {
+  /** Bytes of all commands that may wait, in all rooms together. */
+  readonly pending_bytes: number;
+  /** How long the Shield waits for an answer. */
+  readonly command_timeout_ms: number;
+  /** Bytes of one page of a presence list. */
+  readonly page_bytes_max: number;
+}
+
+/** What the command desk needs. */
+export interface CommandDeskOptions extends ForwardOptions {
+  readonly spine: Pick<Spine, "request" | "status">;
+  readonly view: ClusterView;
+  readonly table: RoomTable;
+  readonly bans: BansSource;
+  readonly limits: DeskLimits;
+  readonly metrics: BrainMetrics;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
+  /** Called for every command to a room that is served here. */
+  readonly onUsed: (at: RoomAddress) => void;
+}
+
+/** Takes commands from the Spine and answers them. */
+export interface CommandDesk {
+  /**
+   * Takes one command from the Shields. Never throws: a refusal is a reply. Does nothing for a
+   * message without a reply subject.
+   */
+  handle(message: SpineMessage): void;
+  /** Takes one command that another Brain has forwarded. */
+  handleForwarded(message: SpineMessage): void;
+  /** Resolves when every command taken so far is answered. */
+  settled(): Promise<void>;
+}
+
+/** Where one command stands on its way to a reply. */
+interface PendingCommand {
+  readonly message: SpineMessage;
+  /** When it came, in ms by a clock that only grows. */
+  readonly received_ms: number;
+  /** The command's name for metrics; a client's own text never becomes a label. */
+  name: CommandName | "unknown";
+  trace_id: string;
+  /** The span, when the trace is recorded. */
+  readonly span: Span | undefined;
+}
+
+interface Desk {
+  readonly options: CommandDeskOptions;
+  /** How commands are forwarded to the owners of their rooms. */
+  readonly forwards: ForwardOptions;
+  /** Forwarded commands and lists of bans that are under way. */
+  readonly running: Set<Promise<void>>;
+  /** The number of lists of bans that are being read. */
+  lists: number;
+  pending_bytes: number;
+}
+
+/** Lists of bans that may be read at once: each reads many keys of a bucket. */
+const LISTS_MAX = 64;
+
+const utf8 = new TextEncoder();
+
+/** Takes the command off the books, before its one reply. */
+function close(desk: Desk, pending: PendingCommand): void {
+  const size_bytes = pending.message.payload.length;
+  desk.pending_bytes -= size_bytes;
+  desk.options.metrics.pending_commands.dec();
+  desk.options.metrics.pending_bytes.dec(size_bytes);
+}
+
+function respond(pending: PendingCommand, payload: Uint8Array, log: Logger): void {
+  const { message, trace_id } = pending;
+  try {
+    message.respond(payload);
+  } catch (error) {
+    // The Shield hears nothing and answers 408; the client repeats with its command_id.
+    log.warn("command reply was not sent", { subject: message.subject, trace_id, error });
+  }
+}
+
+function reply(desk: Desk, pending: PendingCommand, outcome: string | ArqonError): void {
+  const { metrics, log, monotonic_ms } = desk.options;
+  const refused = outcome instanceof ArqonError;
+  const code = refused ? outcome.code : 0;
+  const { name, trace_id, message: { subject } } = pending;
+  close(desk, pending);
+  pending.span?.set({ "arqon.type": name, "arqon.code": code });
+  if (refused) pending.span?.fail(outcome.reason);
+  pending.span?.end();
+  metrics.commands.inc({ name, code: String(code) });
+  metrics.command_seconds.observe({ name }, (monotonic_ms() - pending.received_ms) / 1_000);
+  if (refused && outcome.code >= 500) {
+    log.error("command failed", { subject, trace_id, reason: outcome.reason, error: outcome });
+  }
+  const ack = refused
+    ? {
+      code,
+      reason: outcome.reason,
+      message: outcome.message,
+      retry_after_ms: outcome.retry_after_ms,
+    }
+    : { code, result: utf8.encode(outcome) };
+  respond(pending, writeAck(ack), log);
+}
+
+function asRefusal(error: unknown): ArqonError {
+  return error instanceof ArqonError ? error : new ArqonError("internal", "", { cause: error });
+}
+
+function readPending(
+  pending: PendingCommand,
+  subject: string,
+  limits: RequestLimits,
+): { at: RoomAddress; request: Request } {
+  const { message } = pending;
+  const room = parseRoomSubject(subject);
+  if (room === undefined) throw new ArqonError("invalid-room", "the subject names no room");
+  const at = { tenant_id: room.tenantId, room_id: room.roomId };
+  const envelope = readCommandEnvelope(message.payload, at);
+  pending.trace_id = envelope.trace_id;
+  pending.name = commandName(envelope.command.name) ?? "unknown";
+  return { at, request: readRequest(envelope, message.headers[ORIGIN_HEADER] ?? "", limits) };
+}
+
+/**
+ * Puts a command into the queue of its room on this Brain. Throws an ArqonError when it does not
+ * fit.
+ */
+function serve(desk: Desk, pending: PendingCommand, at: RoomAddress, command: RoomCommand): void {
+  const { table, limits, metrics, onUsed } = desk.options;
+  onUsed(at);
+  let unlock = () => {};
+  table.add(at, {
+    command,
+    deadline_ms: pending.received_ms + limits.command_timeout_ms,
+    answer: (outcome) => {
+      unlock();
+      reply(desk, pending, outcome);
+    },
+  });
+  metrics.rooms_in_memory.set(table.size);
+  const { connection_id } = command.from;
+  if (command.kind === "lock" && connection_id !== "") {
+    unlock = table.noteLocking(at, connection_id);
+  }
+}
+
+/** Reads a list of bans on this Brain. Never rejects: a refusal is a reply. */
+async function list(
+  desk: Desk,
+  pending: PendingCommand,
+  at: RoomAddress,
+  query: BansQuery,
+): Promise<void> {
+  const { bans, limits: { page_bytes_max }, now } = desk.options;
+  if (desk.lists >= LISTS_MAX) {
+    return reply(desk, pending, tooManyPending(`${LISTS_MAX} lists of bans are being read`));
+  }
+  desk.lists++;
+  const answered = answerBans(at, query, bans, { now_ms: now(), page_bytes_max });
+  const outcome = await answered.catch(asRefusal);
+  desk.lists--;
+  reply(desk, pending, outcome);
+}
+
+/** Forwards a command to the owner of its room; serves it here when no other Brain owns it. */
+async function forward(
+  desk: Desk,
+  pending: PendingCommand,
+  at: RoomAddress,
+  here: () => void | Promise<void>,
+): Promise<void> {
+  const { options } = desk;
+  const deadline_ms = pending.received_ms + options.limits.command_timeout_ms;
+  try {
+    const forwarded = await forwardCommand(
+      at,
+      { message: pending.message, traceparent: pending.span?.traceparent },
+      deadline_ms,
+      desk.forwards,
+      (outcome) => options.metrics.forwarded.inc({ outcome }),
+    );
+    if (forwarded === "mine") return await here();
+    close(desk, pending);
+    pending.span?.set({ "arqon.forwarded": true });
+    pending.span?.end();
+    respond(pending, forwarded.payload, options.log);
+  } catch (error) {
+    reply(desk, pending, asRefusal(error));
+  }
+}
+
+function take(desk: Desk, pending: PendingCommand, subject: string, forwarded: boolean): void {
+  const { limits, view } = desk.options;
+  if (desk.pending_bytes > limits.pending_bytes) {
+    throw tooManyPending(`${limits.pending_bytes} bytes of commands wait in this Brain`);
+  }
+  const { at, request } = readPending(pending, subject, limits);
+  if (request.about === "presence") {
+    const answer = answerPresence(at, request.query, view, limits.page_bytes_max);
+    return reply(desk, pending, answer);
+  }
+  // The owner lists bans too: it knows at once of those that were made through its room.
+  const here = request.about === "bans"
+    ? () => list(desk, pending, at, request.query)
+    : () => serve(desk, pending, at, request.command);
+  const mine = forwarded || view.ownerOf(at.tenant_id, at.room_id) === view.brain_id;
+  const running = mine ? here() : forward(desk, pending, at, here);
+  if (running === undefined) return;
+  desk.running.add(running);
+  running.finally(() => desk.running.delete(running));
+}
+
+/** Makes the command desk; one per process. */
+export function createCommandDesk(options: CommandDeskOptions): CommandDesk {
+  const { metrics, monotonic_ms, table, tracing } = options;
+  const forwards = tracing === undefined
+    ? options
+    : { ...options, spine: tracedRequests(options.spine, tracing) };
+  const desk: Desk = { options, forwards, running: new Set(), lists: 0, pending_bytes: 0 };
+  const accept = (message: SpineMessage, subject: string, forwarded: boolean) => {
+    if (message.reply === undefined) return;
+    const size_bytes = message.payload.length;
+    metrics.pending_commands.inc();
+    metrics.pending_bytes.inc(size_bytes);
+    desk.pending_bytes += size_bytes;
+    const span = tracing && messageSpan(tracing, options.spine, "command", message, subject);
+    const received_ms = monotonic_ms();
+    const pending: PendingCommand = { message, received_ms, name: "unknown", trace_id: "", span };
+    try {
+      take(desk, pending, subject, forwarded);
+    } catch (error) {
+      reply(desk, pending, asRefusal(error));
+    }
+  };
+  return {
+    handle: (message) => accept(message, message.subject, false),
+    handleForwarded: (message) => accept(message, message.headers[SUBJECT_HEADER] ?? "", true),
+    settled: async () => {
+      do {
+        await Promise.all(desk.running);
+        await table.settled();
+      } while (desk.running.size > 0);
+    },
+  };
+}

@@ -1,0 +1,82 @@
+/**
+ * Sends a command to the Brain that owns its room. A forwarded command is served where it arrives,
+ * whoever owns the room by then. So no command goes round in circles, and the compare-and-set
+ * decides between two Brains that believe to be owners.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Spine, SpineHeaders, SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import { processSubject } from "../../../shared/subjects/subject.ts";
+import { TRACEPARENT } from "../../../shared/telemetry/trace_context.ts";
+import { ORIGIN_HEADER } from "../../../shared/records/spine_headers.ts";
+import type { ClusterView } from "../../cluster_view.ts";
+import type { RoomAddress } from "../commands/command.ts";
+
+/** Spine header with the subject on which a forwarded command first came. */
+export const SUBJECT_HEADER = "x-arqon-subject";
+
+/** Owners to which a command is offered before this Brain serves it itself. */
+const OWNERS_MAX = 4;
+
+/** What forwarding needs. */
+export interface ForwardOptions {
+  readonly spine: Pick<Spine, "request">;
+  readonly view: Pick<ClusterView, "brain_id" | "ownerOf" | "suspect">;
+  /** Milliseconds that only grow, for deadlines. */
+  readonly monotonic_ms: () => number;
+  readonly command_timeout_ms: number;
+}
+
+/** A command to forward. */
+export interface Forwardable {
+  readonly message: SpineMessage;
+  /** The trace context of the span that forwards it; absent: it is not traced. */
+  readonly traceparent?: string | undefined;
+}
+
+/** What became of a forwarded command. */
+export type ForwardOutcome = "answered" | "timed-out" | "failed" | "rerouted";
+
+/** The owner's reply, or "mine": nobody else owns the room (any more). */
+export type Forwarded = SpineMessage | "mine";
+
+/**
+ * Sends the command to the owner. Rejects with `command-timeout` when it does not answer before
+ * `deadline_ms`; the command may have run. `onOutcome` hears of every Brain that was asked.
+ */
+export async function forwardCommand(
+  at: RoomAddress,
+  { message, traceparent }: Forwardable,
+  deadline_ms: number,
+  options: ForwardOptions,
+  onOutcome: (outcome: ForwardOutcome) => void,
+): Promise<Forwarded> {
+  const { spine, view, monotonic_ms, command_timeout_ms } = options;
+  const headers: SpineHeaders = {
+    [ORIGIN_HEADER]: message.headers[ORIGIN_HEADER] ?? "",
+    [SUBJECT_HEADER]: message.subject,
+    ...(traceparent === undefined ? {} : { [TRACEPARENT]: traceparent }),
+  };
+  for (let asked = 0; asked < OWNERS_MAX; asked++) {
+    const owner = view.ownerOf(at.tenant_id, at.room_id);
+    if (owner === view.brain_id) return "mine";
+    const timeout_ms = deadline_ms - monotonic_ms();
+    if (timeout_ms <= 0) throw new ArqonError("command-timeout", String(command_timeout_ms));
+    try {
+      const subject = processSubject("commands", owner);
+      const reply = await spine.request(subject, message.payload, { timeout_ms, headers });
+      onOutcome("answered");
+      return reply;
+    } catch (error) {
+      const reason = error instanceof ArqonError ? error.reason : "internal";
+      if (reason !== "brain-unavailable") {
+        onOutcome(reason === "command-timeout" ? "timed-out" : "failed");
+        if (reason !== "command-timeout") throw error;
+        throw new ArqonError("command-timeout", String(command_timeout_ms), { cause: error });
+      }
+      // Nobody listens there: the command has not run, and the next owner may have it.
+      onOutcome("rerouted");
+      view.suspect(owner);
+    }
+  }
+  return "mine";
+}

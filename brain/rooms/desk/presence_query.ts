@@ -1,0 +1,78 @@
+/**
+ * Answers `presence.list` and `presence.count`: who is in a room. The answer comes from what this
+ * Brain knows of the cluster, whoever owns the room; no document is read.
+ */
+import { presenceUpdateJson } from "@arqon/proto";
+import type { Entry } from "../../../shared/presence/types.ts";
+import type { ClusterView } from "../../cluster_view.ts";
+import type { RoomAddress } from "../commands/command.ts";
+import { invalidCommand } from "../commands/command_data.ts";
+import { pageOf } from "../store/page.ts";
+import type { PresenceQuery } from "../commands/request.ts";
+
+/** Bytes that a member's JSON takes beside its values, at most. */
+const MEMBER_BYTES = 128;
+/** Bytes that a UTF-16 unit takes in a JSON text, at most: `\\u001f`. */
+const UNIT_BYTES = 6;
+
+interface Position {
+  readonly joined_ms: number;
+  readonly connection_id: string;
+}
+
+/**
+ * The order of members: by join, then by connection. Nobody's coming or going moves those who stay.
+ */
+function compare(a: Position, b: Position): number {
+  if (a.joined_ms !== b.joined_ms) return a.joined_ms - b.joined_ms;
+  return a.connection_id < b.connection_id ? -1 : Number(a.connection_id > b.connection_id);
+}
+
+const cursorOf = ({ joined_ms, connection_id }: Position): string =>
+  `${joined_ms}~${connection_id}`;
+
+function readCursor(after: string): Position {
+  const parts = /^([0-9]{1,16})~(.+)$/.exec(after);
+  if (parts === null) {
+    throw invalidCommand('"after" must be the "next" of an earlier presence.list');
+  }
+  return { joined_ms: Number(parts[1]), connection_id: parts[2] ?? "" };
+}
+
+/** As many members as fit into one answer, at least one. */
+function fitting(entries: readonly Entry[], page_bytes_max: number): readonly Entry[] {
+  let bytes = 0;
+  const end = entries.findIndex(({ connection_id, user_id, meta }) => {
+    bytes += MEMBER_BYTES + connection_id.length + UNIT_BYTES * user_id.length + 3 * meta.length;
+    return bytes > page_bytes_max;
+  });
+  return end < 0 ? entries : entries.slice(0, Math.max(end, 1));
+}
+
+/**
+ * The result's JSON. A page ends early at `page_bytes_max`, since an answer has to fit into a
+ * message of the Spine. Throws `invalid-command` (400) for a cursor that is none.
+ */
+export function answerPresence(
+  at: RoomAddress,
+  query: PresenceQuery,
+  view: Pick<ClusterView, "count" | "members">,
+  page_bytes_max: number,
+): string {
+  const counted = view.count(at.tenant_id, at.room_id);
+  const { connections, users } = counted;
+  if (query.kind === "count") return JSON.stringify({ connections, users });
+  const after = query.after === undefined ? undefined : readCursor(query.after);
+  const found = pageOf(view.members(at.tenant_id, at.room_id), compare, after, query.limit + 1);
+  // One that moves between Shields is there twice, side by side in this order.
+  const distinct = found.filter((one, index) =>
+    index === 0 || compare(found[index - 1]!, one) !== 0
+  );
+  const members = fitting(distinct.slice(0, query.limit), page_bytes_max);
+  const json = presenceUpdateJson({ members, connections, users });
+  const last = members.at(-1);
+  if (last === undefined || members.length === distinct.length && found.length <= query.limit) {
+    return json;
+  }
+  return `${json.slice(0, -1)},"next":${JSON.stringify(cursorOf(last))}}`;
+}

@@ -1,0 +1,119 @@
+/**
+ * Makes the documents of rooms that have got their first member. A storm of joins becomes a bounded
+ * queue of creations. A room that a command makes does not pass here: the command's own write is
+ * its birth.
+ */
+import type { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { RoomAddress } from "../commands/command.ts";
+import { emptyDocument } from "../store/document.ts";
+import { writeRoom } from "../store/room_store.ts";
+import type { StoreContext } from "../store/room_store.ts";
+import { encodeDocument } from "../store/stored_document.ts";
+import { ENTRY_BYTES } from "../store/tenant_bytes.ts";
+
+/** Why a room was not made, or not ended. */
+export type LifecycleRefusal = "room-limit" | "room-bytes-limit" | "queue-full" | "failed";
+
+/** What the queue of births needs. */
+export interface BirthOptions {
+  readonly context: StoreContext;
+  /** Rooms that may wait. */
+  readonly waiting_max: number;
+  /** Whether the room still needs a document, as its owner sees it. */
+  readonly isWanted: (at: RoomAddress) => boolean;
+  /** Why the tenant may have no further room; undefined: it may. */
+  readonly refusal: (tenant_id: string) => ArqonError | undefined;
+  readonly onCreated: (at: RoomAddress) => void;
+  readonly onRefused: (reason: LifecycleRefusal) => void;
+  readonly log: Logger;
+}
+
+/** Creations under way at a time: the bucket's round trips overlap, other work still gets through. */
+const CONCURRENCY = 16;
+
+/** The queue of rooms to be made; one per Brain. */
+export class BirthQueue {
+  readonly #options: BirthOptions;
+  /** In order of arrival. */
+  readonly #waiting = new Map<string, RoomAddress>();
+  readonly #workers = new Set<Promise<void>>();
+  #stopped = false;
+  /** A room did not fit into the queue since the last look: the sweep must find it. */
+  #overflowed = false;
+
+  constructor(options: BirthOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  /** Puts a room into the queue, once. */
+  add(at: RoomAddress): void {
+    if (this.#stopped) return;
+    const id = `${at.tenant_id}.${at.room_id}`;
+    if (this.#waiting.size >= this.#options.waiting_max && !this.#waiting.has(id)) {
+      this.#overflowed = true;
+      this.#options.onRefused("queue-full");
+      return;
+    }
+    this.#waiting.set(id, at);
+    if (this.#workers.size >= CONCURRENCY) return;
+    const worker = this.#work();
+    this.#workers.add(worker);
+    worker.finally(() => this.#workers.delete(worker));
+  }
+
+  /** Whether rooms were turned away since the last call. */
+  takeOverflow(): boolean {
+    const overflowed = this.#overflowed;
+    this.#overflowed = false;
+    return overflowed;
+  }
+
+  /** Drops the rooms that wait; resolves when no creation is under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#waiting.clear();
+    await Promise.all(this.#workers);
+  }
+
+  async #work(): Promise<void> {
+    for (;;) {
+      const next = this.#waiting.entries().next();
+      if (next.done) return;
+      const [id, at] = next.value;
+      this.#waiting.delete(id);
+      await this.#create(at);
+    }
+  }
+
+  async #create(at: RoomAddress): Promise<void> {
+    const { context, isWanted, refusal, onCreated, onRefused, log } = this.#options;
+    if (!isWanted(at)) return;
+    if (refusal(at.tenant_id) !== undefined) return onRefused("room-limit");
+    const now_ms = context.now();
+    try {
+      await context.lives.prove();
+      const times = { created_ms: now_ms, touched_ms: now_ms };
+      const start = context.firstVersion(now_ms);
+      const life = context.lives.present;
+      const document = { ...emptyDocument(), ...times, life, start, version: start };
+      const value = encodeDocument(document);
+      const grown_bytes = value.length + ENTRY_BYTES;
+      if (!await context.bytes.take(at.tenant_id, grown_bytes)) {
+        return onRefused("room-bytes-limit");
+      }
+      const stored = await writeRoom(at, document, 0, context, value);
+      // Lost: it exists already, which is all that is wanted.
+      if (stored === undefined) return context.bytes.add(at.tenant_id, -grown_bytes);
+      onCreated(at);
+      context.saying.born(at, stored.document);
+    } catch (error) {
+      onRefused("failed");
+      log.warn("a room could not be made", { tenant_id: at.tenant_id, room: at.room_id, error });
+    }
+  }
+}

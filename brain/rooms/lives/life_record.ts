@@ -1,0 +1,64 @@
+/**
+ * The record beside the stored rooms that says in which life they are and names its own last
+ * changes. Pure: the record's form, and what it proves. Who writes and compares it is
+ * `room_lives.ts`.
+ */
+import { z } from "zod";
+import type { RoomsTail } from "../../../shared/records/rooms_tail.ts";
+
+/** The key of the record; those of rooms have two parts. */
+export const LIFE_KEY = ["life"];
+/** How many of its changes the record names: a Brain that was away for longer asks the others. */
+const BEATS_KEPT = 128;
+
+const Record = z.object({
+  format: z.literal(1),
+  /** The life's id. */
+  id: z.string().min(1),
+  /** When the life began, Unix ms. */
+  since_ms: z.int().min(0),
+  /** A name for each of the last changes, the newest last; no two are alike. */
+  beats: z.array(z.string()).max(BEATS_KEPT),
+});
+/** The record. */
+export type LifeRecord = z.output<typeof Record>;
+
+/** The record as it is stored; undefined: none that can be read. */
+export interface StoredLifeRecord {
+  /** Its revision; 0: nothing is stored. */
+  readonly revision: number;
+  readonly record: LifeRecord | undefined;
+}
+
+/** The record's stored form. */
+export function encodeRecord(record: LifeRecord): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(record));
+}
+
+/** Reads the stored form; undefined for what `encodeRecord` has not written. */
+export function decodeRecord(value: Uint8Array): LifeRecord | undefined {
+  try {
+    return Record.parse(JSON.parse(new TextDecoder().decode(value)));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The first record of a new life. */
+export function firstRecord(id: string, since_ms: number, beat: string): LifeRecord {
+  return { format: 1, id, since_ms, beats: [beat] };
+}
+
+/** The record with one more change. */
+export function nextRecord(record: LifeRecord, beat: string): LifeRecord {
+  return { ...record, beats: [...record.beats, beat].slice(-BEATS_KEPT) };
+}
+
+/** Whether the stored record continues the one that somebody knows, and is no older copy of it. */
+export function goesOn({ revision, record }: StoredLifeRecord, known: RoomsTail): boolean {
+  if (record === undefined || revision < known.revision) return false;
+  const is_latest = record.id === known.id && record.beats.at(-1) === known.beat;
+  if (revision === known.revision) return is_latest;
+  // Another life has begun since: whoever began it has looked.
+  return record.id !== known.id || record.beats.includes(known.beat);
+}

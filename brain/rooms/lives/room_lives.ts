@@ -1,0 +1,355 @@
+/**
+ * Decides whether the stored rooms are still those that running processes knew, or an older copy
+ * that somebody has put in their place. With NATS a record beside the rooms changes every few
+ * seconds and names its last changes: a copy has an older record, one that goes on names the change
+ * that was known. A Brain that starts asks the others, Brains and Shields, what they know. When
+ * nobody knows, or that record is gone, a new life begins. With the embedded engine a life begins
+ * with the process.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Logger } from "../../../shared/logs/log.ts";
+import {
+  readRoomsTail,
+  ROOMS_ASK,
+  ROOMS_TOLD,
+  roomsAnswer,
+} from "../../../shared/records/rooms_tail.ts";
+import type { RoomsTail } from "../../../shared/records/rooms_tail.ts";
+import { newLifeId } from "../../../shared/spine/contract/lives.ts";
+import type { KeyValue, Spine, Subscription } from "../../../shared/spine/contract/spine.ts";
+import type { Life } from "../store/life.ts";
+import {
+  decodeRecord,
+  encodeRecord,
+  firstRecord,
+  goesOn,
+  LIFE_KEY,
+  nextRecord,
+} from "./life_record.ts";
+import type { LifeRecord, StoredLifeRecord } from "./life_record.ts";
+
+/** How often the record changes, and is looked at, in ms. */
+const BEAT_MS = 5_000;
+/** How long the other processes may take to say what they know, in ms. */
+const ASK_MS = 1_000;
+/** How long it waits after the first answer for processes that know more, in ms. */
+const OTHERS_MS = 100;
+/** The rest between two tries while another Brain settles the life, in ms. */
+const RETRY_MS = 200;
+const ATTEMPTS = 8;
+
+const utf8 = new TextEncoder();
+/** What deciding on lives needs. */
+export interface RoomLivesOptions {
+  readonly bucket: KeyValue;
+  readonly spine: Spine;
+  readonly log: Logger;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+  /**
+   * Called when another life has begun, or is known to have: whoever subscribes to rooms has to be
+   * told. Not called for the life that others vouched for at the start.
+   */
+  readonly onChange: () => void;
+}
+
+/** The life in which rooms are served, and the proof of it. */
+export interface RoomLives {
+  /** The present life. */
+  readonly present: Life;
+  /** False: the stored rooms count for nothing until `prove` has resolved. */
+  readonly is_proven: boolean;
+  /** Resolves when it is settled in which life the rooms are. Rejects with `spine-unavailable`. */
+  prove(): Promise<void>;
+  /** The highest revision that is known; the next write gets a higher one. */
+  readonly revision: number;
+  /**
+   * Takes note of the revision of a write that began when `before` was the highest. False when it
+   * is no higher: the bucket is another one then.
+   */
+  wrote(revision: number, before: number): boolean;
+  stop(): void;
+}
+
+/** The one life of a bus whose rooms live as long as the process. */
+function oneLife(present: Life): RoomLives {
+  const prove = () => Promise.resolve();
+  return { present, is_proven: true, revision: 0, prove, wrote: () => true, stop: () => {} };
+}
+
+class ProvenLives implements RoomLives {
+  readonly #options: RoomLivesOptions;
+  #present: Life | undefined;
+  /** What is known of the stored rooms; kept while the bucket is in doubt. */
+  #tail: RoomsTail | undefined;
+  #highest = 0;
+  #is_proven = false;
+  #doubts = 0;
+  #proving: Promise<void> | undefined;
+  #subscriptions: readonly Subscription[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #is_stopped = false;
+  readonly #stopEvents: () => void;
+
+  constructor(options: RoomLivesOptions) {
+    this.#options = options;
+    this.#stopEvents = options.spine.onEvent((event) => {
+      if (event.type !== "state" || this.#is_stopped) return;
+      if (event.status.state === "disconnected") this.#doubt();
+      else if (event.status.state === "connected") this.#proveSoon();
+    });
+    this.#schedule();
+  }
+
+  get present(): Life {
+    if (this.#present === undefined) throw new TypeError("not settled yet");
+    return this.#present;
+  }
+
+  get is_proven(): boolean {
+    return this.#is_proven;
+  }
+
+  prove(): Promise<void> {
+    if (this.#is_proven) return Promise.resolve();
+    return this.#proving ??= this.#prove().finally(() => {
+      this.#proving = undefined;
+    });
+  }
+
+  get revision(): number {
+    return this.#highest;
+  }
+
+  wrote(revision: number, before: number): boolean {
+    if (revision > before) {
+      this.#highest = Math.max(this.#highest, revision);
+      return true;
+    }
+    this.#doubt();
+    this.#proveSoon();
+    return false;
+  }
+
+  stop(): void {
+    this.#is_stopped = true;
+    this.#stopEvents();
+    clearTimeout(this.#timer);
+    for (const subscription of this.#subscriptions) subscription.unsubscribe();
+  }
+
+  #doubt(): void {
+    this.#is_proven = false;
+    this.#doubts++;
+  }
+
+  #proveSoon(): void {
+    const { log } = this.#options;
+    this.prove().catch((error) => log.debug("the life of the rooms is not settled", { error }));
+  }
+
+  async #prove(): Promise<void> {
+    for (let attempt = 1;; attempt++) {
+      const doubts = this.#doubts;
+      const is_settled = await this.#settle();
+      if (is_settled && doubts === this.#doubts) {
+        this.#is_proven = true;
+        return;
+      }
+      if (attempt === ATTEMPTS || this.#is_stopped) {
+        throw new ArqonError(
+          "spine-unavailable",
+          "nobody knows whether the rooms are an older copy",
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
+
+  /** Settles the life. False when another Brain was faster. */
+  async #settle(): Promise<boolean> {
+    const known = this.#tail;
+    const before = await this.#read();
+    if (known !== undefined && goesOn(before, known)) {
+      return await this.#goOn(before, this.#highest);
+    }
+    if (before.record !== undefined) {
+      const others = await this.#ask();
+      // Read anew: it may have changed while they answered.
+      const now = await this.#read();
+      const is_behind = others.some(({ revision }) => revision > now.revision);
+      if (!is_behind && others.some((tail) => goesOn(now, tail))) {
+        return await this.#goOn(now, Math.max(...others.map(({ highest }) => highest)));
+      }
+    }
+    // From now on a Brain that starts as well waits for this one.
+    this.#answer();
+    return await this.#begin(before);
+  }
+
+  /**
+   * Goes on in the known life, since the record is the known one. The rest of the bucket is the
+   * known one too if its next revision is above all earlier ones: a copy may be younger than the
+   * record's last change, and lack what came after it.
+   */
+  async #goOn({ revision, record }: StoredLifeRecord, highest: number): Promise<boolean> {
+    if (record === undefined) return false;
+    const next = nextRecord(record, newLifeId(this.#options.random));
+    const written = await this.#write(next, revision);
+    if (written === undefined) return false;
+    if (written > highest) return this.#adopt(written, next);
+    this.#answer();
+    return await this.#begin({ revision: written, record: next });
+  }
+
+  async #read(): Promise<StoredLifeRecord> {
+    const entry = await this.#options.bucket.get(LIFE_KEY);
+    if (entry === undefined) return { revision: 0, record: undefined };
+    return { revision: entry.revision, record: decodeRecord(entry.value) };
+  }
+
+  /** Begins a new life. False when the record has changed since: another Brain is at it. */
+  async #begin(stored: StoredLifeRecord): Promise<boolean> {
+    const { now, random, log } = this.#options;
+    const { record } = stored;
+    const since_ms = Math.max(
+      now(),
+      (record?.since_ms ?? 0) + 1,
+      (this.#present?.since_ms ?? 0) + 1,
+    );
+    const life = firstRecord(newLifeId(random), since_ms, newLifeId(random));
+    const revision = await this.#write(life, stored.revision);
+    if (revision === undefined) return false;
+    if (record !== undefined) {
+      log.warn("nobody can say that the stored rooms go on; they have other epochs", {
+        since_ms,
+        known_revision: this.#tail?.revision,
+      });
+    }
+    this.#highest = revision;
+    const is_first = this.#present === undefined;
+    this.#adopt(revision, life);
+    if (is_first) this.#options.onChange();
+    return true;
+  }
+
+  #adopt(revision: number, { id, since_ms, beats }: LifeRecord): boolean {
+    const is_other = this.#present !== undefined && this.#present.id !== id;
+    this.#present = { id, since_ms };
+    this.#highest = Math.max(this.#highest, revision);
+    this.#tail = { id, revision, beat: beats.at(-1) ?? "", highest: this.#highest };
+    this.#answer();
+    this.#tell();
+    if (is_other) this.#options.onChange();
+    return true;
+  }
+
+  /** Writes the record. Gives the new revision; undefined when another Brain was faster. */
+  async #write(record: LifeRecord, revision: number): Promise<number | undefined> {
+    try {
+      return await this.#options.bucket.update(LIFE_KEY, encodeRecord(record), revision);
+    } catch (error) {
+      if (error instanceof ArqonError && error.reason === "version-conflict") return undefined;
+      throw error;
+    }
+  }
+
+  #schedule(): void {
+    const { log } = this.#options;
+    this.#timer = setTimeout(() => {
+      this.#beat().catch((error) => log.debug("the rooms' life has no new beat", { error }))
+        .finally(() => this.#is_stopped || this.#schedule());
+    }, BEAT_MS);
+  }
+
+  async #beat(): Promise<void> {
+    const known = this.#tail;
+    if (!this.#is_proven || known === undefined) return await this.prove();
+    const [doubts, highest] = [this.#doubts, this.#highest];
+    const stored = await this.#read();
+    const { record } = stored;
+    if (doubts !== this.#doubts) return;
+    if (record === undefined || !goesOn(stored, known)) {
+      this.#doubt();
+      return await this.prove();
+    }
+    // Another Brain has done it since the last look.
+    if (stored.revision > known.revision) return void this.#adopt(stored.revision, record);
+    const next = nextRecord(record, newLifeId(this.#options.random));
+    const revision = await this.#write(next, stored.revision);
+    if (revision === undefined || doubts !== this.#doubts) return;
+    if (this.wrote(revision, highest)) this.#adopt(revision, next);
+  }
+
+  /** What other processes know: all that answer soon after the first. Empty when none does. */
+  async #ask(): Promise<readonly RoomsTail[]> {
+    const { spine, random } = this.#options;
+    const told: RoomsTail[] = [];
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const asker = newLifeId(random);
+    const answers = spine.subscribe(roomsAnswer(asker), ({ payload }) => {
+      const tail = readRoomsTail(payload);
+      if (tail === undefined) return;
+      told.push(tail);
+      clearTimeout(timer);
+      timer = setTimeout(resolve, OTHERS_MS);
+    });
+    let timer = setTimeout(resolve, ASK_MS);
+    try {
+      await spine.flush();
+      spine.publish(ROOMS_ASK, utf8.encode(asker));
+      await promise;
+      return told;
+    } finally {
+      clearTimeout(timer);
+      answers.unsubscribe();
+    }
+  }
+
+  #answer(): void {
+    if (this.#subscriptions.length > 0) return;
+    const { spine } = this.#options;
+    const answer = spine.subscribe(ROOMS_ASK, ({ payload }) => {
+      const tail = this.#tail;
+      if (tail === undefined || !this.#is_proven) return;
+      const known = { ...tail, highest: this.#highest };
+      spine.publish(
+        roomsAnswer(new TextDecoder().decode(payload)),
+        utf8.encode(JSON.stringify(known)),
+      );
+    });
+    const hear = spine.subscribe(ROOMS_TOLD, ({ payload }) => {
+      const tail = readRoomsTail(payload);
+      if (tail === undefined || tail.id === this.#tail?.id || !this.#is_proven) return;
+      this.#doubt();
+      this.#proveSoon();
+    });
+    this.#subscriptions = [answer, hear];
+  }
+
+  /** Tells the Shields what is known: a Brain that starts alone will ask them. */
+  #tell(): void {
+    const { spine, log } = this.#options;
+    try {
+      spine.publish(ROOMS_TOLD, utf8.encode(JSON.stringify(this.#tail)));
+    } catch (error) {
+      log.debug("nobody was told of the rooms' life", { error });
+    }
+  }
+}
+
+/** Resolves when it is settled in which life the rooms are. Rejects with `spine-unavailable`. */
+export async function openRoomLives(options: RoomLivesOptions): Promise<RoomLives> {
+  const { life: id, started_ms: since_ms } = options.spine.status;
+  if (id !== undefined && since_ms !== undefined) return oneLife({ id, since_ms });
+  const lives = new ProvenLives(options);
+  try {
+    await lives.prove();
+    return lives;
+  } catch (error) {
+    lives.stop();
+    throw error;
+  }
+}

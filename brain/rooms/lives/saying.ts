@@ -1,0 +1,192 @@
+/**
+ * Publishes each change of a room, and sees to it that it was published. The Spine must confirm it;
+ * a write whose outcome is unknown is looked at again; the last change of a room is published again
+ * for those whom it did not reach. So a Shield hears of every change, or notices that one is
+ * missing. Which events a document has is `document.ts`; their envelopes are `announcer.ts`.
+ */
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import type { Announcer } from "../room/announcer.ts";
+import type { RoomAddress } from "../commands/command.ts";
+import type { RoomDocument } from "../store/document.ts";
+import type { Doubts } from "./doubts.ts";
+import type { PublishedChanges, PublishedState } from "./published_changes.ts";
+import type { FreshEvent, RoomEvent, WriteMark } from "../store/room_event.ts";
+import type { Tails } from "./tails.ts";
+
+/** A span of ownership; it ends whenever the set of live Brains changes. */
+export interface Term {
+  readonly number: number;
+  /** Unix ms. */
+  readonly started_ms: number;
+}
+
+/** What publishing changes needs. */
+export interface SayingOptions {
+  readonly spine: Pick<Spine, "flush">;
+  readonly announcer: Announcer;
+  readonly published: PublishedChanges;
+  readonly doubts: Doubts;
+  readonly tails: Tails;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly term: () => Term;
+  readonly isOwner: (at: RoomAddress) => boolean;
+}
+
+/** Events older than this when their owner changes are not published again, except the last one. */
+const REPUBLISH_MS = 60_000;
+/**
+ * How far the clocks of two Brains may differ, plus how long ago the earlier owner may have died.
+ */
+const TERM_SLACK_MS = 10_000;
+
+/** What was handed to the Spine and is not confirmed, with what was known before. */
+interface Unconfirmed extends Pick<PublishedState, "term" | "said"> {
+  readonly at: RoomAddress;
+}
+
+/** Publishes the changes of rooms; one per Brain. */
+export class Saying {
+  readonly #options: SayingOptions;
+  #unconfirmed: Unconfirmed[] = [];
+
+  constructor(options: SayingOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Takes a document that was read: publishes what may be stored and unpublished. That is what this
+   * Brain has not published of a room that it knows, and, once a term, what an earlier owner may
+   * have left. Repetitions are marked as such, and have the ids of the first.
+   */
+  read(at: RoomAddress, document: RoomDocument): void {
+    const { published, isOwner, term } = this.#options;
+    const state = published.of(at);
+    const { number } = term();
+    const first = state.term !== number && isOwner(at);
+    const { epoch, version } = document;
+    const is_said = state.said?.epoch === epoch && state.said.version >= version;
+    if (is_said && !first && !state.birth_unsaid) return;
+    const before = { at, term: state.term, said: state.said };
+    const unsaid = this.#unsaid(state, document, first);
+    if (!unsaid.every((event) => this.#again(at, document, event))) return this.#doubt(at);
+    if (!this.#tellBirth(at, state, document, first)) return this.#doubt(at);
+    if (!is_said) state.said = { epoch, version };
+    if (first) state.term = number;
+    if (unsaid.length > 0) this.#confirm(before);
+  }
+
+  /** Takes note that a room has no document: nothing of it is unpublished. */
+  readNothing(at: RoomAddress): void {
+    const { published, isOwner, term } = this.#options;
+    const state = published.of(at);
+    if (isOwner(at)) state.term = term().number;
+    state.said = { epoch: "", version: 0 };
+    state.birth_unsaid = false;
+  }
+
+  /** Takes a document that this Brain has written, and publishes its new events. */
+  wrote(
+    at: RoomAddress,
+    document: RoomDocument,
+    fresh: readonly FreshEvent[],
+    mark: WriteMark,
+    born: boolean,
+  ): void {
+    const { announcer, published, tails } = this.#options;
+    const state = published.of(at);
+    const { epoch, version } = document;
+    state.said ??= { epoch, version: version - fresh.length };
+    const before = { at, term: state.term, said: state.said };
+    if (born) this.#tellOwnBirth(at, state, document);
+    for (const { event, trace_id } of fresh) {
+      if (!announcer.event(at, event, mark, trace_id)) return this.#doubt(at);
+    }
+    state.said = { epoch, version };
+    const last = fresh.at(-1);
+    if (last === undefined) return;
+    tails.said(at, last.event, mark);
+    this.#confirm(before);
+  }
+
+  /** Takes a document with which this Brain has made a room, in which nothing has happened yet. */
+  born(at: RoomAddress, document: RoomDocument): void {
+    const { published, isOwner, term } = this.#options;
+    const state = published.of(at);
+    const { epoch, version } = document;
+    state.said = { epoch, version };
+    if (isOwner(at)) state.term = term().number;
+    this.#tellOwnBirth(at, state, document);
+  }
+
+  /** Takes note of a write of which nobody knows whether it has taken place, or will. */
+  unknown(at: RoomAddress): void {
+    this.#options.doubts.watch(at);
+  }
+
+  #unsaid({ said }: PublishedState, document: RoomDocument, first: boolean): readonly RoomEvent[] {
+    const { epoch, events } = document;
+    const known = said === undefined ? Infinity : said.epoch === epoch ? said.version : 0;
+    // What came before this Brain knew the room is the owner's to say, and may be unsaid if that ended.
+    const isLate = ({ at_ms }: RoomEvent) => first && this.#isEarlierOwners(at_ms);
+    const unsaid = events.filter((event) => event.version > known || isLate(event));
+    return unsaid.length === 0 && first && said === undefined ? events.slice(-1) : unsaid;
+  }
+
+  /** Whether an owner that has ended lately may have done that, and may have told nobody. */
+  #isEarlierOwners(at_ms: number): boolean {
+    const { now, term } = this.#options;
+    return at_ms > now() - REPUBLISH_MS && at_ms <= term().started_ms + TERM_SLACK_MS;
+  }
+
+  #again(at: RoomAddress, { epoch, start }: RoomDocument, event: RoomEvent): boolean {
+    const { announcer, now, tails } = this.#options;
+    const again_ms = Math.max(0, now() - event.at_ms);
+    const mark = { epoch, fence: 0, start };
+    const told = announcer.event(at, event, mark, "", again_ms);
+    if (told) tails.said(at, event, mark, again_ms);
+    return told;
+  }
+
+  #tellOwnBirth(at: RoomAddress, state: PublishedState, document: RoomDocument): void {
+    state.birth_unsaid = !this.#options.announcer.created(at, document);
+    if (state.birth_unsaid) this.#doubt(at);
+  }
+
+  /** Publishes a birth that somebody may have left unpublished; false when that failed again. */
+  #tellBirth(
+    at: RoomAddress,
+    state: PublishedState,
+    document: RoomDocument,
+    first: boolean,
+  ): boolean {
+    const late = first && this.#isEarlierOwners(document.created_ms);
+    if (!late && !state.birth_unsaid) return true;
+    state.birth_unsaid = !this.#options.announcer.created(at, document);
+    return !state.birth_unsaid;
+  }
+
+  #doubt(at: RoomAddress): void {
+    this.#options.doubts.add(at);
+  }
+
+  /** Confirms with one flush all that was published in this turn. */
+  #confirm(unconfirmed: Unconfirmed): void {
+    if (this.#unconfirmed.push(unconfirmed) > 1) return;
+    queueMicrotask(() => {
+      const said = this.#unconfirmed;
+      this.#unconfirmed = [];
+      this.#options.spine.flush().catch(() => this.#withdraw(said));
+    });
+  }
+
+  /** The Spine may not have carried it: it counts as not published. */
+  #withdraw(unconfirmed: readonly Unconfirmed[]): void {
+    const { published } = this.#options;
+    // The last of a room first, so that it stands where it stood before all of them.
+    for (const { at, term, said } of unconfirmed.toReversed()) {
+      Object.assign(published.of(at), { term, said });
+      this.#doubt(at);
+    }
+  }
+}

@@ -1,0 +1,84 @@
+/** Last changes that are said again: when, to whom they are news, and how many. */
+import assert from "node:assert/strict";
+import type { RoomAddress } from "../commands/command.ts";
+import { until } from "../testing/room_test_bed.ts";
+import type { RoomEvent, WriteMark } from "../store/room_event.ts";
+import { Tails } from "./tails.ts";
+
+const at = (room_id: string): RoomAddress => ({ tenant_id: "acme", room_id });
+const mark: WriteMark = { epoch: "7", fence: 0, start: 0 };
+const change = (version: number): RoomEvent => ({
+  ...{ version, at_ms: 1, body: "{}", fence: undefined },
+});
+
+/** Tails by a clock that the test moves; what they say is `room version age`. */
+function testTails(rooms_max = 100) {
+  const said: string[] = [];
+  const world = { now_ms: 0, connected: true };
+  const tails = new Tails({
+    announcer: {
+      event: ({ room_id }, { version }, _mark, _trace_id, again_ms) => {
+        said.push(`${room_id} ${version} ${again_ms}`);
+        return true;
+      },
+    },
+    rooms_max,
+    monotonic: () => world.now_ms,
+    isConnected: () => world.connected,
+  });
+  return { tails, said, world, [Symbol.dispose]: () => tails.stop() };
+}
+
+Deno.test("a last change is said again three times, with how long ago it should have been heard", async () => {
+  using test = testTails();
+  const { tails, said, world } = test;
+  tails.said(at("lobby"), change(4), mark);
+  for (const now_ms of [2_000, 8_000, 30_000]) {
+    const before = said.length;
+    world.now_ms = now_ms;
+    await until(`it is said after ${now_ms} ms`, () => said.length > before);
+  }
+  assert.deepEqual(said, ["lobby 4 2000", "lobby 4 8000", "lobby 4 30000"]);
+  // Once for somebody who asks, however late, and no more.
+  world.now_ms = 500_000;
+  tails.ask();
+  await until("it is said to who asks", () => said.length > 3);
+  tails.said(at("hall"), change(1), mark);
+  world.now_ms += 2_000;
+  await until("the other one is said", () => said.length > 4);
+  assert.deepEqual(said.slice(3), ["lobby 4 500000", "hall 1 2000"]);
+  world.now_ms = 600_001;
+  await until("the old one is forgotten", () => tails.size === 1);
+});
+
+Deno.test("a newer change takes the place of the one before", async () => {
+  using test = testTails();
+  test.tails.said(at("lobby"), change(4), mark);
+  test.world.now_ms = 1_000;
+  test.tails.said(at("lobby"), change(5), mark);
+  test.world.now_ms = 3_000;
+  await until("it is said", () => test.said.length > 0);
+  assert.deepEqual(test.said, ["lobby 5 2000"]);
+});
+
+Deno.test("while the Spine is away nothing is said, and then it is", async () => {
+  using test = testTails();
+  test.world.connected = false;
+  test.tails.said(at("lobby"), change(4), mark);
+  test.world.now_ms = 9_000;
+  // Two ticks.
+  await new Promise((resolve) => setTimeout(resolve, 1_100));
+  assert.deepEqual(test.said, []);
+  test.world.connected = true;
+  await until("it is said", () => test.said.length > 0);
+  assert.deepEqual(test.said, ["lobby 4 9000"]);
+});
+
+Deno.test("beyond the bound the one that was said first is forgotten", () => {
+  using test = testTails(2);
+  for (const room of ["a", "b", "c"]) test.tails.said(at(room), change(1), mark);
+  assert.equal(test.tails.size, 2);
+  using none = testTails(0);
+  none.tails.said(at("a"), change(1), mark);
+  assert.equal(none.tails.size, 0);
+});

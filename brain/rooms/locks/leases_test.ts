@@ -1,0 +1,140 @@
+/** Leases of locks while the wall clock is set, and between Brains whose clocks differ. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { Leases } from "./leases.ts";
+import type { Lock } from "./lock.ts";
+
+const HOUR_MS = 3_600_000;
+const AT = { tenant_id: "acme", room_id: "lobby" };
+
+/** A Brain's two clocks, which the test moves. */
+class Brain {
+  wall_ms: number;
+  monotonic_ms = 5;
+  readonly leases: Leases;
+
+  constructor(wall_ms = 1_700_000_000_000, rooms_max = 10) {
+    this.wall_ms = wall_ms;
+    const clocks = { now: () => this.wall_ms, monotonic_ms: () => this.monotonic_ms };
+    this.leases = new Leases(clocks, rooms_max);
+  }
+
+  pass(ms: number): void {
+    this.wall_ms += ms;
+    this.monotonic_ms += ms;
+  }
+
+  grant(ttl_ms: number, fence = 7): Lock {
+    const lock: Lock = {
+      user_id: "u1",
+      connection_id: "c1",
+      since_ms: this.wall_ms,
+      until_ms: this.wall_ms + ttl_ms,
+      fence,
+    };
+    this.leases.see(AT, lock);
+    return lock;
+  }
+
+  isLive(lock: Lock): boolean {
+    return this.wall_ms < this.leases.current(AT, lock).until_ms;
+  }
+}
+
+Deno.test("while nobody sets the clock, a lock stays as its document has it", () => {
+  const brain = new Brain();
+  const lock = brain.grant(30_000);
+  brain.pass(20_000);
+  assert.equal(brain.leases.current(AT, lock), lock);
+  brain.pass(9_999);
+  assert.ok(brain.isLive(lock));
+  brain.pass(1);
+  assert.ok(!brain.isLive(lock));
+});
+
+for (const [by, step_ms] of [["back", -HOUR_MS], ["forward", HOUR_MS]] as const) {
+  Deno.test(`a clock that is set ${by} by an hour: the lease lasts as long as it was granted for`, () => {
+    const brain = new Brain();
+    const lock = brain.grant(30_000);
+    brain.pass(10_000);
+    brain.wall_ms += step_ms;
+    brain.pass(19_900);
+    assert.ok(brain.isLive(lock), "not shorter");
+    brain.pass(100);
+    assert.ok(!brain.isLive(lock), "not longer");
+  });
+}
+
+Deno.test("what is stored with other times while the clock was set is the same lease, read again or not", () => {
+  const brain = new Brain();
+  const lock = brain.grant(30_000);
+  brain.wall_ms -= HOUR_MS;
+  brain.pass(10_000);
+  const moved = brain.leases.current(AT, lock);
+  assert.equal(moved.until_ms, brain.wall_ms + 20_000, "by the clock as it is now");
+  assert.equal(moved.until_ms - moved.since_ms, 30_000);
+  brain.leases.see(AT, lock);
+  assert.deepEqual(brain.leases.current(AT, lock), moved, "the document was only read");
+  brain.leases.see(AT, moved);
+  brain.pass(19_999);
+  assert.ok(brain.isLive(moved));
+  brain.pass(1);
+  assert.ok(!brain.isLive(moved));
+});
+
+Deno.test("a lease of a Brain whose clock is ahead lasts at most as long again", () => {
+  const ahead = new Brain(1_700_000_000_000 + HOUR_MS);
+  const next = new Brain();
+  const lock = ahead.grant(30_000);
+  next.leases.see(AT, lock);
+  assert.equal(next.leases.current(AT, lock).until_ms, next.wall_ms + 30_000);
+  next.pass(15_000);
+  next.leases.see(AT, lock);
+  next.pass(15_000);
+  assert.ok(!next.isLive(lock), "seeing it again does not begin it anew");
+});
+
+Deno.test("an extension is a lease of its own", () => {
+  const brain = new Brain();
+  brain.grant(30_000);
+  brain.wall_ms -= HOUR_MS;
+  brain.pass(20_000);
+  const extended = brain.grant(30_000);
+  brain.pass(29_999);
+  assert.ok(brain.isLive(extended));
+  brain.pass(1);
+  assert.ok(!brain.isLive(extended));
+});
+
+Deno.test("of more rooms than it holds, no lease lasts longer than it was granted for from now on", () => {
+  const brain = new Brain(1_700_000_000_000, 0);
+  const lock = brain.grant(30_000);
+  assert.equal(brain.leases.size, 0);
+  brain.wall_ms -= HOUR_MS;
+  assert.equal(brain.leases.current(AT, lock).until_ms, brain.wall_ms + 30_000);
+});
+
+Deno.test("any steps of the clock, any reads and writes between: never longer than granted", () => {
+  const steps = fc.array(
+    fc.record({
+      pass_ms: fc.integer({ min: 0, max: 9_000 }),
+      set_ms: fc.integer({ min: -2 * HOUR_MS, max: 2 * HOUR_MS }),
+      does: fc.constantFrom("nothing", "read", "write"),
+    }),
+    { maxLength: 20 },
+  );
+  fc.assert(fc.property(steps, (list) => {
+    const brain = new Brain();
+    let lock = brain.grant(30_000);
+    const ends_ms = brain.monotonic_ms + 30_000;
+    for (const { pass_ms, set_ms, does } of list) {
+      brain.pass(pass_ms);
+      brain.wall_ms += set_ms;
+      if (does === "write") lock = brain.leases.current(AT, lock);
+      if (does !== "nothing") brain.leases.see(AT, lock);
+      const rest_ms = ends_ms - brain.monotonic_ms;
+      if (brain.isLive(lock)) assert.ok(rest_ms > -50, `${rest_ms}`);
+      else assert.ok(rest_ms < 50, `${rest_ms}`);
+    }
+  }));
+});

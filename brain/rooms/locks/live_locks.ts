@@ -1,0 +1,94 @@
+/**
+ * The locks that this Brain must end when their time comes: those of the documents that it has
+ * seen. A lock is checked whenever it is used; this makes its expiry, and the leave of its holder,
+ * an event at once. Only the index; a lock is ended by a command to its room.
+ */
+import type { FallCause, RoomAddress } from "../commands/command.ts";
+import type { Lock } from "./lock.ts";
+
+/** How long the leave of a connection is remembered, for a document that is seen only later. */
+const DEPARTED_MS = 60_000;
+/** Leaves that are remembered; the oldest go first. */
+const DEPARTED_MAX = 16_384;
+
+/** A lock that is due. */
+export interface DueLock {
+  readonly at: RoomAddress;
+  readonly cause: FallCause;
+  readonly connection_id: string;
+}
+
+interface Held {
+  readonly at: RoomAddress;
+  readonly lock: Lock;
+  /** True when its holder has left. */
+  left: boolean;
+}
+
+const idOf = ({ tenant_id, room_id }: RoomAddress): string => `${tenant_id}.${room_id}`;
+
+/** The index of locks; one per Brain. Times are Unix ms by the caller's clock. */
+export class LiveLocks {
+  readonly #held = new Map<string, Held>();
+  /**
+   * Room and connection to the time of the leave. A Map keeps insertion order, so the oldest comes
+   * first.
+   */
+  readonly #departed = new Map<string, number>();
+  readonly #rooms_max: number;
+
+  /** `rooms_max` bounds the rooms whose locks are followed; other locks end when they are used. */
+  constructor(rooms_max: number) {
+    this.#rooms_max = rooms_max;
+  }
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** Takes note of the lock in a room's document, also that there is none. */
+  see(at: RoomAddress, lock: Lock | undefined): void {
+    const id = idOf(at);
+    const before = this.#held.get(id);
+    if (lock === undefined) {
+      this.#held.delete(id);
+      return;
+    }
+    if (before === undefined && this.#held.size >= this.#rooms_max) return;
+    const departed_ms = this.#departed.get(`${id} ${lock.connection_id}`) ?? -Infinity;
+    const same = before?.left === true && before.lock.connection_id === lock.connection_id;
+    const left = departed_ms >= lock.since_ms || (same && before.lock.since_ms === lock.since_ms);
+    this.#held.set(id, { at, lock, left });
+  }
+
+  /** A connection has left a room, as its Shield reported. True when it holds the room's lock. */
+  leave(at: RoomAddress, connection_id: string, now_ms: number): boolean {
+    const id = idOf(at);
+    const key = `${id} ${connection_id}`;
+    this.#departed.delete(key);
+    this.#departed.set(key, now_ms);
+    for (const [oldest, left_ms] of this.#departed) {
+      if (this.#departed.size <= DEPARTED_MAX && now_ms - left_ms < DEPARTED_MS) break;
+      this.#departed.delete(oldest);
+    }
+    const held = this.#held.get(id);
+    if (held?.lock.connection_id !== connection_id) return false;
+    held.left = true;
+    return true;
+  }
+
+  /**
+   * The locks whose lease is over or whose holder has left. They stay until `see` says otherwise.
+   * `current` gives a lock as it stands by the clock of `now_ms`.
+   */
+  *due(
+    now_ms: number,
+    current: (at: RoomAddress, lock: Lock) => Lock = (_at, lock) => lock,
+  ): Iterable<DueLock> {
+    for (const { at, lock, left } of this.#held.values()) {
+      const { connection_id } = lock;
+      if (now_ms >= current(at, lock).until_ms) yield { at, cause: "expired", connection_id };
+      else if (left) yield { at, cause: "holder-left", connection_id };
+    }
+  }
+}

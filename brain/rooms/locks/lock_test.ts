@@ -1,0 +1,255 @@
+/** Locks of a room: leases, fences, holders; and their properties against a model of one lock. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { ArqonError } from "@arqon/proto";
+import { answerJson } from "../commands/answer.ts";
+import { applyCommands } from "../commands/apply.ts";
+import type { RoomCommand } from "../commands/command.ts";
+import {
+  afterwards,
+  answer,
+  applied,
+  CONTEXT,
+  get,
+  lock,
+  release,
+  remove,
+  set,
+  unlock,
+} from "../testing/command_samples.ts";
+import { emptyDocument } from "../store/document.ts";
+import type { RoomDocument } from "../store/document.ts";
+import { settleDocument } from "../store/stored_document.ts";
+
+const NOW = CONTEXT.now_ms;
+const at = (now_ms: number) => ({ now_ms });
+/** A room locked by c1 at revision 7 until NOW + 10 s. */
+const locked = settleDocument(afterwards([lock("c1")]), 7);
+
+Deno.test("a lock's fence is the revision of its grant, and everybody can read who holds it", () => {
+  const held = { holder: "of c1", connection_id: "c1", until_ms: NOW + 10_000, fence: 7 };
+  assert.deepEqual(answer(locked, get()), { version: 1, epoch: "7", state: {}, lock: held });
+  const empty = { ...emptyDocument(), epoch: "7" };
+  // The samples answer as of a write at revision 99.
+  assert.deepEqual(answer(empty, lock("c1")), {
+    version: 1,
+    epoch: "7",
+    fence: 99,
+    until_ms: NOW + 10_000,
+  });
+});
+
+Deno.test("while it is locked, others neither write nor lock, until the lease ends", () => {
+  for (const other of ["c2", ""]) {
+    const { from } = lock(other);
+    for (const command of [set("k", 1, { from }), remove("k", { from }), lock(other)]) {
+      assert.equal(answer(locked, command), "409 locked: The room is locked by of c1");
+      const [refusal] = applied(locked, [command], at(NOW + 9_000)).outcomes;
+      assert.ok(refusal instanceof ArqonError);
+      assert.equal(refusal.retry_after_ms, 1_000);
+      assert.equal(typeof answer(locked, command, at(NOW + 10_000)), "object");
+    }
+    assert.equal(answer(locked, unlock(other)), "409 locked: The room is locked by of c1");
+  }
+});
+
+Deno.test("the holder writes by its connection or by its fence, and a wrong fence never does", () => {
+  const accepted = [
+    set("k", 1, { from: lock("c1").from }),
+    set("k", 1, { from: lock("c2").from, fence: 7 }),
+    set("k", 1, { fence: 7 }),
+    remove("k", { fence: 7 }),
+  ];
+  for (const command of accepted) {
+    assert.deepEqual(answer(locked, command), { version: 2, epoch: "7" });
+  }
+  for (const fence of [6, 8, 2n ** 60n]) {
+    const { from } = lock("c1");
+    for (
+      const command of [set("k", 1, { from, fence }), get("k", { fence }), unlock("c1", { fence })]
+    ) {
+      const mismatch = "409 fence-mismatch: Fence mismatch: the lock of of c1 has fence 7";
+      assert.equal(answer(locked, command), mismatch);
+    }
+  }
+  assert.match(
+    String(answer(emptyDocument(), set("k", 1, { fence: 7 }))),
+    /^409 fence-mismatch: .* the room has no lock$/,
+  );
+});
+
+Deno.test("a fence ends with its lease, also when nobody has written the lock off", () => {
+  const late = at(NOW + 10_000);
+  const mismatch = "409 fence-mismatch: Fence mismatch: the room has no lock";
+  assert.equal(answer(locked, set("k", 1, { fence: 7 }), late), mismatch);
+  assert.equal(answer(locked, unlock("c1"), late), mismatch);
+  assert.deepEqual(answer(locked, get(), late), { version: 1, epoch: "7", state: {} });
+});
+
+Deno.test("what follows a lapsed lock writes it off first, as a version of its own", () => {
+  const { document, outcomes, fresh } = applied(locked, [set("k", 1)], at(NOW + 20_000));
+  assert.equal(document.version, 3);
+  assert.equal(document.lock, undefined);
+  assert.deepEqual(fresh.map(({ fallen }) => fallen), ["expired", undefined]);
+  const [first] = outcomes;
+  assert.ok(first !== undefined && first !== "later" && !(first instanceof ArqonError));
+  assert.equal(first.version, 3);
+  assert.match(fresh[0]?.event.body ?? "", /"op":"unlock","holder":"of c1","cause":"expired"/);
+});
+
+Deno.test("locking again extends the lease under the same fence and never shortens it", () => {
+  const longer = settleDocument(afterwards([lock("c1", 60_000)], locked), 8);
+  assert.deepEqual(longer.lock, { ...locked.lock, until_ms: NOW + 60_000 });
+  const shorter = afterwards([lock("c1", 1)], longer);
+  assert.equal(shorter.lock?.until_ms, NOW + 60_000);
+  const moved = afterwards([lock("c9", 1, { fence: 7 })], locked);
+  assert.deepEqual(moved.lock, { ...locked.lock, connection_id: "c9", user_id: "of c9" });
+});
+
+Deno.test("an unlocked room is locked anew under a higher fence", () => {
+  const free = settleDocument(afterwards([unlock("c2", { fence: 7 })], locked), 8);
+  assert.equal(free.lock, undefined);
+  assert.equal(settleDocument(afterwards([lock("c2")], free), 9).lock?.fence, 9);
+});
+
+Deno.test("two grants never share a write", () => {
+  const list = [lock("c1"), lock("c1"), unlock("c1"), lock("c2"), set("k", 1)];
+  const { outcomes, document } = applied(emptyDocument(), list);
+  assert.equal(outcomes.length, 3, "the second grant and what follows it wait");
+  assert.equal(document.version, 3);
+  const rest = applied(settleDocument(document, 7), list.slice(3));
+  assert.equal(settleDocument(rest.document, 8).lock?.fence, 8);
+});
+
+Deno.test("a repeated lock command answers the same fence and lease", () => {
+  const command = lock("c1", 500, { command_key: "x" });
+  const document = settleDocument(afterwards([command]), 7);
+  const first = { version: 1, epoch: "7", fence: 7, until_ms: NOW + 500 };
+  assert.deepEqual(answer(document, command), first);
+  const later = settleDocument(afterwards([unlock("c1"), lock("c2")], document), 8);
+  assert.deepEqual(answer(later, command, at(NOW + 100)), first);
+});
+
+Deno.test("the Brain ends only the lock that it means", () => {
+  assert.equal(afterwards([release("expired")], locked), locked, "its lease still runs");
+  assert.equal(afterwards([release("holder-left", "c2")], locked), locked, "it is not c2's");
+  assert.equal(afterwards([release("expired")], emptyDocument()).version, 0);
+  for (
+    const [command, now_ms] of [
+      [release("expired"), NOW + 10_000],
+      [release("holder-left", "c1"), NOW],
+    ] as const
+  ) {
+    const { document, fresh } = applied(locked, [command], { now_ms });
+    assert.equal(document.lock, undefined);
+    assert.equal(document.version, 2);
+    assert.equal(fresh[0]?.fallen, command.cause);
+  }
+});
+
+type Step =
+  | { readonly kind: "wait"; readonly ms: number }
+  | { readonly kind: "leave"; readonly client: number }
+  | {
+    readonly kind: "lock" | "unlock" | "set";
+    readonly client: number;
+    readonly ttl_ms: number;
+    readonly fenced: boolean;
+  };
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({ kind: fc.constant("wait" as const), ms: fc.integer({ min: 1, max: 80 }) }),
+  fc.record({ kind: fc.constant("leave" as const), client: fc.nat(2) }),
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constantFrom("lock" as const, "unlock" as const, "set" as const),
+      client: fc.nat(2),
+      ttl_ms: fc.integer({ min: 1, max: 100 }),
+      fenced: fc.boolean(),
+    }),
+  },
+);
+
+/** What the clients know, and the one lock as it should be. */
+interface Model {
+  now_ms: number;
+  holder: number | undefined;
+  until_ms: number;
+  fence: number;
+  /** The last fence that each client was given; 0: none. */
+  readonly known: number[];
+}
+
+function commandOf(one: Exclude<Step, { kind: "wait" }>, model: Model): RoomCommand {
+  const connection_id = `c${one.client}`;
+  if (one.kind === "leave") return release("holder-left", connection_id);
+  const more = { fence: one.fenced ? model.known[one.client] ?? 0 : 0 };
+  if (one.kind === "lock") return lock(connection_id, one.ttl_ms, more);
+  if (one.kind === "unlock") return unlock(connection_id, more);
+  return set("k", 1, { ...more, from: lock(connection_id).from });
+}
+
+/** Whether the model lets the command pass; moves the model when it does. */
+function expected(one: Exclude<Step, { kind: "wait" }>, model: Model, revision: number): boolean {
+  const live = model.holder !== undefined && model.now_ms < model.until_ms;
+  if (one.kind === "leave") {
+    if (model.holder === one.client) model.holder = undefined;
+    return true;
+  }
+  const fence = one.fenced ? model.known[one.client] ?? 0 : 0;
+  const right_fence = live && fence === model.fence;
+  if (fence !== 0 && !right_fence) return false;
+  if (live && fence === 0 && model.holder !== one.client) return false;
+  if (one.kind === "unlock" && !live) return false;
+  if (one.kind === "unlock") model.holder = undefined;
+  if (one.kind === "lock") {
+    const until_ms = model.now_ms + one.ttl_ms;
+    model.until_ms = live ? Math.max(model.until_ms, until_ms) : until_ms;
+    if (!live) model.fence = revision;
+    model.holder = one.client;
+    model.known[one.client] = model.fence;
+  }
+  return true;
+}
+
+Deno.test("fences grow, one client holds the room, and versions have no gaps, whatever is done", () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const model: Model = {
+        now_ms: NOW,
+        holder: undefined,
+        until_ms: 0,
+        fence: 0,
+        known: [0, 0, 0],
+      };
+      let document: RoomDocument = emptyDocument();
+      let revision = 0;
+      let last_fence = 0;
+      for (const one of steps) {
+        if (one.kind === "wait") {
+          model.now_ms += one.ms;
+          continue;
+        }
+        const command = commandOf(one, model);
+        const { version } = document;
+        const fence_before = model.fence;
+        const done = applyCommands(document, [command], { ...CONTEXT, now_ms: model.now_ms });
+        if (done.fresh.length > 0) revision++;
+        const [outcome] = done.outcomes;
+        assert.ok(outcome !== undefined && outcome !== "later");
+        assert.equal(!(outcome instanceof ArqonError), expected(one, model, revision));
+        assert.equal(done.document.version, version + done.fresh.length);
+        if (done.fresh.length > 0) document = settleDocument(done.document, revision);
+        if (one.kind !== "lock" || outcome instanceof ArqonError) continue;
+        const { fence } = JSON.parse(
+          answerJson(outcome, { epoch: "1", fence: revision, start: 0 }),
+        );
+        assert.equal(fence, model.fence);
+        if (fence !== fence_before) assert.ok(fence > last_fence);
+        last_fence = fence;
+      }
+    }),
+    { numRuns: 500 },
+  );
+});

@@ -1,0 +1,337 @@
+/**
+ * One room at work: its queue of commands, which are applied batch by batch to the stored document
+ * by compare-and-set. The room's owner serves it, but several Brains may believe to be the owner:
+ * the bucket decides. The table of rooms and the wire are in `commands.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { answerJson } from "../commands/answer.ts";
+import { isEffect } from "../commands/command.ts";
+import type { EffectCommand, RoomAddress, RoomCommand } from "../commands/command.ts";
+import type { Applied, applyCommands } from "../commands/apply.ts";
+import type { RoomDocument, RoomLimits } from "../store/document.ts";
+import type { Leases } from "../locks/leases.ts";
+import type { MemoryLimits } from "../store/command_memory.ts";
+import { findCommand, readPages } from "../store/command_pages.ts";
+import type { PageTable } from "../store/command_pages.ts";
+import { loadRoom } from "../store/room_store.ts";
+import type { StoreContext, Stored } from "../store/room_store.ts";
+import { FULL, writeChange } from "./room_write.ts";
+import type { RoomObserver } from "./room_observer.ts";
+import type { FreshEvent, WriteMark } from "../store/room_event.ts";
+
+/** Commands that share one compare-and-set; it bounds how long a batch blocks the process. */
+const BATCH_MAX = 256;
+/** Lost races after which a batch is refused. Each lost race is another Brain's progress. */
+const ATTEMPTS_MAX = 64;
+/** After a lost race a Brain waits a random time up to 2^n ms; this is the largest n. */
+const BACKOFF_EXPONENT_MAX = 6;
+const CONTENDED_RETRY_MS = 250;
+/** Time between two reads of a room while commands wait for a version from another Brain, in ms. */
+const REREAD_MS = 250;
+
+/** A command in its room's queue. */
+export interface WaitingCommand {
+  readonly command: RoomCommand;
+  /** Monotonic ms after which nobody waits for the answer any more. */
+  readonly deadline_ms: number;
+  /** Called once, with the result's JSON or the refusal. Must not throw. */
+  readonly answer: (outcome: string | ArqonError) => void;
+}
+
+/** One room in memory. */
+export interface Room {
+  readonly at: RoomAddress;
+  /** What this Brain believes is stored: good enough for trying a write, never for an answer. */
+  cached: Stored | undefined;
+  waiting: WaitingCommand[];
+  /** The commands whose `after_version` the room has not reached. */
+  parked: WaitingCommand[];
+  /** Ends the rest between two looks at the parked commands. */
+  wake: () => void;
+  /** The commands that its document remembers in pages beside it. */
+  readonly pages: PageTable;
+  /** Connections whose lock command is here and not answered yet. */
+  readonly locking: Set<string>;
+}
+
+/** What all rooms of a Brain share. */
+export interface RoomContext extends StoreContext {
+  readonly limits: RoomLimits & MemoryLimits;
+  /** Unix ms that follow the wall clock without its jumps. */
+  readonly steady_ms: () => number;
+  /** Ms that only grow: deadlines are by this clock. */
+  readonly monotonic_ms: () => number;
+  readonly leases: Pick<Leases, "current">;
+  /** How long the Shield waits for an answer, in ms; the error `command-timeout` names it. */
+  readonly command_timeout_ms: number;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+  /** `applyCommands`; a test may give one that fails. */
+  readonly apply: typeof applyCommands;
+  /** Why the tenant may have no further room; undefined: it may. */
+  readonly birthRefusal: (tenant_id: string) => ArqonError | undefined;
+  /** Does what a command does outside the document. Rejects with an ArqonError when that fails. */
+  readonly perform: (at: RoomAddress, command: EffectCommand) => Promise<void>;
+  readonly observer: RoomObserver;
+  /** Whether the Brain is about to end, so that nobody waits any more. */
+  readonly isStopping: () => boolean;
+}
+
+/** Thrown when `apply` has thrown, which it must not: a bug, caused by one command. */
+class HandlerFault extends Error {
+  override readonly name = "HandlerFault";
+}
+
+/** A room of which nothing is known yet. */
+export function restingRoom(at: RoomAddress): Room {
+  return {
+    at,
+    cached: undefined,
+    waiting: [],
+    parked: [],
+    wake: () => {},
+    pages: new Map(),
+    locking: new Set(),
+  };
+}
+
+/** Refuses commands whose deadline is over: an overloaded room must not work for nobody. */
+function stillAwaited(batch: readonly WaitingCommand[], context: RoomContext): WaitingCommand[] {
+  const now_ms = context.monotonic_ms();
+  return batch.filter((waiting) => {
+    if (now_ms < waiting.deadline_ms) return true;
+    waiting.answer(new ArqonError("command-timeout", String(context.command_timeout_ms)));
+    return false;
+  });
+}
+
+function backOff(attempt: number, random: () => number): Promise<void> {
+  const wait_ms = random() * 2 ** Math.min(attempt, BACKOFF_EXPONENT_MAX);
+  return new Promise((resolve) => setTimeout(resolve, wait_ms));
+}
+
+/** Waits until something comes for the room, at most REREAD_MS. */
+async function rest(room: Room): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, REREAD_MS);
+  room.wake = resolve;
+  await promise;
+  room.wake = () => {};
+  clearTimeout(timer);
+}
+
+/** The document with the lock's lease as it stands now. */
+function leased({ at }: Room, document: RoomDocument, { leases }: RoomContext): RoomDocument {
+  const lock = document.lock && leases.current(at, document.lock);
+  return lock === document.lock ? document : { ...document, lock };
+}
+
+function apply(
+  room: Room,
+  { document, revision }: Stored,
+  commands: readonly RoomCommand[],
+  context: RoomContext,
+  is_full: boolean,
+): Applied {
+  const { at } = room;
+  const refusal = revision === 0 ? context.birthRefusal(at.tenant_id) : undefined;
+  try {
+    const now_ms = context.now();
+    return context.apply(leased(room, document, context), commands, {
+      now_ms,
+      steady_ms: context.steady_ms(),
+      older: (key) => findCommand(room.pages, key),
+      limits: context.limits,
+      first_version: context.firstVersion(now_ms),
+      ...(refusal === undefined ? {} : { birth_refusal: refusal }),
+      ...(is_full ? { growth_refusal: context.bytes.refusal() } : {}),
+    });
+  } catch (cause) {
+    throw new HandlerFault(`${commands.map(({ kind }) => kind)}`, { cause });
+  }
+}
+
+/** Reads the newest document, with the pages beside it. */
+async function load(room: Room, context: RoomContext): Promise<Stored> {
+  const stored = await loadRoom(room.at, context);
+  await readPages(room.at, stored.document, room.pages, context.bucket);
+  return stored;
+}
+
+/** What the tries at one batch have come to so far. */
+interface Progress {
+  /** What acts outside has been done. */
+  performed: boolean;
+  /** The tenant's rooms have as many bytes as they may: what makes them larger is refused. */
+  full: boolean;
+}
+
+/** A batch that was answered. */
+interface Answered {
+  readonly outcomes: Applied["outcomes"];
+  readonly mark: WriteMark;
+  readonly wrote: boolean;
+}
+
+/** The document's epoch, and the fence of the lock that the last write granted, if any. */
+function markOf({ document: { epoch, last_fence, start } }: Stored): WriteMark {
+  return { epoch, fence: last_fence, start };
+}
+
+function tell(
+  room: Room,
+  fresh: readonly FreshEvent[],
+  stored: Stored,
+  born: boolean,
+  context: RoomContext,
+) {
+  if (born) context.observer.onCreated(room.at);
+  context.saying.wrote(room.at, stored.document, fresh, markOf(stored), born);
+  context.observer.onFresh(room.at, fresh);
+}
+
+/**
+ * Tries to answer commands as of one revision that was the newest at some moment after the last of
+ * them arrived. Either the compare-and-set on that revision succeeds, or, when there is nothing to
+ * write, the document is read again. So neither a refusal nor a read comes from an old copy.
+ * Undefined: another Brain was faster, and nothing happened.
+ */
+async function attempt(
+  room: Room,
+  commands: readonly RoomCommand[],
+  context: RoomContext,
+  progress: Progress,
+): Promise<Answered | undefined> {
+  const [first] = commands;
+  const effect = first !== undefined && isEffect(first) ? first : undefined;
+  // What acts outside must not act on a guess.
+  const guess = effect === undefined && commands.some(({ kind }) => kind !== "get");
+  const cached = guess ? room.cached : undefined;
+  let base = cached ?? await load(room, context);
+  let applied = apply(room, base, commands, context, progress.full);
+  if (applied.fresh.length === 0 && cached !== undefined) {
+    base = await load(room, context);
+    applied = apply(room, base, commands, context, progress.full);
+  }
+  const { outcomes, fresh, document } = applied;
+  if (fresh.length === 0) {
+    room.cached = base;
+    return { outcomes, mark: markOf(base), wrote: false };
+  }
+  if (effect !== undefined && !progress.performed) {
+    await context.perform(room.at, effect);
+    progress.performed = true;
+  }
+  const is_due = effect !== undefined || progress.full;
+  const stored = await writeChange(room, base, document, context, is_due);
+  room.cached = stored === FULL ? undefined : stored;
+  if (stored === FULL) {
+    progress.full = true;
+    return await attempt(room, commands, context, progress);
+  }
+  if (stored === undefined) return undefined;
+  tell(room, fresh, stored, base.revision === 0, context);
+  return { outcomes, mark: markOf(stored), wrote: true };
+}
+
+function answerBatch(
+  room: Room,
+  batch: readonly WaitingCommand[],
+  { outcomes, mark, wrote }: Answered,
+  { observer }: Pick<RoomContext, "observer">,
+): void {
+  for (const [index, waiting] of batch.entries()) {
+    const outcome = outcomes[index];
+    if (outcome === "later") room.parked.push(waiting);
+    else if (outcome instanceof ArqonError) {
+      if (outcome.reason === "room-bytes-limit") observer.onFull();
+      waiting.answer(outcome);
+    } else if (outcome !== undefined) waiting.answer(answerJson(outcome, mark));
+  }
+  // Another write's work comes first, and whoever waited for a version may have it now.
+  room.waiting.unshift(...batch.slice(outcomes.length), ...(wrote ? room.parked.splice(0) : []));
+}
+
+function refuseAll(batch: readonly WaitingCommand[], refusal: ArqonError): void {
+  for (const { answer } of batch) answer(refusal);
+}
+
+/** The command without its conditions once it has acted outside: what it did stands. */
+function afterEffect(command: RoomCommand, done: boolean): RoomCommand {
+  return done ? { ...command, expect_version: 0, after_version: 0, epoch: "", fence: 0 } : command;
+}
+
+async function fail(
+  room: Room,
+  batch: readonly WaitingCommand[],
+  error: unknown,
+  context: RoomContext,
+): Promise<void> {
+  room.cached = undefined;
+  if (!(error instanceof HandlerFault)) {
+    const known = error instanceof ArqonError;
+    return refuseAll(batch, known ? error : new ArqonError("internal", "", { cause: error }));
+  }
+  if (batch.length > 1) {
+    context.observer.onRetry(batch.length);
+    for (const waiting of batch) await serveBatch(room, [waiting], context);
+    return;
+  }
+  context.observer.onRestart(room.at, error.cause);
+  refuseAll(batch, new ArqonError("internal", "", { cause: error.cause }));
+}
+
+async function serveBatch(
+  room: Room,
+  taken: readonly WaitingCommand[],
+  context: RoomContext,
+): Promise<void> {
+  let batch = taken;
+  const progress = { performed: false, full: false };
+  try {
+    for (let tries = 0; tries < ATTEMPTS_MAX; tries++) {
+      batch = stillAwaited(batch, context);
+      if (batch.length === 0) return;
+      if (tries > 0) context.observer.onRetry(batch.length);
+      const commands = batch.map(({ command }) => afterEffect(command, progress.performed));
+      const answered = await attempt(room, commands, context, progress);
+      if (answered !== undefined) return answerBatch(room, batch, answered, context);
+      context.observer.onConflict();
+      await backOff(tries, context.random);
+    }
+  } catch (error) {
+    return await fail(room, batch, error, context);
+  }
+  const detail = `other Brains won ${ATTEMPTS_MAX} races for this room`;
+  const options = { retry_after_ms: CONTENDED_RETRY_MS };
+  refuseAll(batch, new ArqonError("too-many-pending", detail, options));
+}
+
+/** The next commands for one write; a command that acts outside has a write of its own. */
+function takeBatch({ waiting }: Room): WaitingCommand[] {
+  const effect = waiting.slice(0, BATCH_MAX).findIndex(({ command }) => isEffect(command));
+  const size = effect < 0 ? BATCH_MAX : Math.max(effect, 1);
+  return waiting.splice(0, size);
+}
+
+/**
+ * Serves a room until no command waits. Never rejects: a failure is the answer to its batch. When
+ * the Brain stops, commands that wait for a version get `brain-unavailable`.
+ */
+export async function serveRoom(room: Room, context: RoomContext): Promise<void> {
+  while (room.waiting.length > 0 || room.parked.length > 0) {
+    if (room.waiting.length === 0) {
+      if (context.isStopping()) {
+        refuseAll(room.parked.splice(0), new ArqonError("brain-unavailable"));
+        return;
+      }
+      await rest(room);
+      room.cached = undefined;
+      room.waiting.push(...room.parked.splice(0));
+    }
+    await serveBatch(room, takeBatch(room), context);
+    // A Brain that always has more to do and skips the read wins every race: the others, who must
+    // read first, would starve. Batches make up for the extra read.
+    if (room.waiting.length > 0) room.cached = undefined;
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * The bounds of rooms and their commands, from the config and from the largest message that the
+ * Spine carries.
+ */
+import type { Config } from "../../../shared/config/schema.ts";
+import type { Logger } from "../../../shared/logs/log.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import type { DeskLimits } from "../desk/commands.ts";
+import type { MemoryLimits } from "../store/command_memory.ts";
+import type { RoomLimits } from "../store/document.ts";
+
+/**
+ * Bytes that a stored document, or an answer with a whole state, takes beyond the entries, at most:
+ * the events (24 KiB), the commands answered lately (45 KiB), the names of their pages (20 KiB),
+ * the rest.
+ */
+const DOCUMENT_OVERHEAD_BYTES = 98_304;
+/**
+ * The same for a Spine that carries little: so few commands are remembered that they need no pages.
+ */
+const SMALL_OVERHEAD_BYTES = 32_768;
+const SMALL_COMMANDS = 32;
+/** The largest page of a presence list, however much the Spine carries. */
+const PAGE_BYTES_MAX = 393_216;
+
+/** The bounds in force. Logs when the Spine carries less than the config wants. */
+export function roomLimits(
+  { brain, limits, presence }: Pick<Config, "brain" | "limits" | "presence">,
+  { payload_bytes_max }: Pick<Spine, "payload_bytes_max">,
+  log: Logger,
+): { readonly document: RoomLimits & MemoryLimits; readonly desk: DeskLimits } {
+  const is_small = payload_bytes_max < 2 * DOCUMENT_OVERHEAD_BYTES;
+  const overhead_bytes = is_small ? SMALL_OVERHEAD_BYTES : DOCUMENT_OVERHEAD_BYTES;
+  const carried_bytes = Math.max(1, payload_bytes_max - overhead_bytes);
+  const state_bytes = Math.min(brain.state_bytes, carried_bytes);
+  if (state_bytes < brain.state_bytes) {
+    log.warn("the Spine carries less than [brain] state_bytes", {
+      state_bytes: brain.state_bytes,
+      used_bytes: state_bytes,
+    });
+  }
+  return {
+    document: {
+      state_bytes,
+      keys_per_room: brain.keys_per_room,
+      command_id_ttl_ms: brain.command_id_ttl_ms,
+      command_ids_per_room: is_small
+        ? Math.min(SMALL_COMMANDS, brain.command_ids_per_room)
+        : brain.command_ids_per_room,
+    },
+    desk: {
+      key_bytes: limits.field_bytes,
+      lock_ttl_ms: brain.lock_ttl_ms,
+      lock_ttl_max_ms: brain.lock_ttl_max_ms,
+      page_members: presence.page_members,
+      page_bytes_max: Math.min(PAGE_BYTES_MAX, Math.floor(payload_bytes_max / 2)),
+      pending_commands: brain.pending_commands,
+      pending_bytes: brain.pending_bytes,
+      rooms_in_memory: brain.rooms_in_memory,
+      command_timeout_ms: limits.command_timeout_ms,
+    },
+  };
+}

@@ -1,0 +1,141 @@
+/**
+ * The rooms in memory: busy ones work, idle ones are only remembered. Bounded: the room that has
+ * rested longest is dropped first. What a room does with its commands is `room.ts`.
+ */
+import { plural } from "../../../shared/plural.ts";
+import { ArqonError } from "@arqon/proto";
+import type { RoomAddress } from "../commands/command.ts";
+import { restingRoom, serveRoom } from "./room.ts";
+import type { Room, RoomContext, WaitingCommand } from "./room.ts";
+
+/** Bounds of the table, from the config. */
+export interface TableLimits {
+  /** Commands that may wait in one room. */
+  readonly pending_commands: number;
+  /** Rooms in memory, busy or remembered. */
+  readonly rooms_in_memory: number;
+}
+
+const FULL_RETRY_MS = 250;
+
+/** The error `too-many-pending` (429), with the time until another try. */
+export function tooManyPending(detail: string): ArqonError {
+  return new ArqonError("too-many-pending", detail, { retry_after_ms: FULL_RETRY_MS });
+}
+
+const idOf = ({ tenant_id, room_id }: RoomAddress): string => `${tenant_id}.${room_id}`;
+
+/** The rooms in memory; one per Brain. */
+export class RoomTable {
+  readonly #busy = new Map<string, Room>();
+  readonly #idle = new Map<string, Room>();
+  readonly #work = new Set<Promise<void>>();
+  readonly #limits: TableLimits;
+  readonly #context: RoomContext;
+
+  constructor(limits: TableLimits, context: RoomContext) {
+    this.#limits = limits;
+    this.#context = context;
+  }
+
+  get size(): number {
+    return this.#busy.size + this.#idle.size;
+  }
+
+  isBusy(at: RoomAddress): boolean {
+    return this.#busy.has(idOf(at));
+  }
+
+  /** True while a lock command of that connection is in the room's queue. */
+  isLocking(at: RoomAddress, connection_id: string): boolean {
+    return this.#busy.get(idOf(at))?.locking.has(connection_id) === true;
+  }
+
+  /** Puts a command into its room's queue. Throws `too-many-pending` when it does not fit. */
+  add(at: RoomAddress, waiting: WaitingCommand): void {
+    const room = this.#roomAt(at);
+    const { pending_commands } = this.#limits;
+    // The Brain's own commands are few, and nobody repeats them.
+    const own = waiting.command.kind === "release";
+    if (!own && room.waiting.length + room.parked.length >= pending_commands) {
+      throw tooManyPending(
+        `${plural(pending_commands, "command waits", "commands wait")} for this room`,
+      );
+    }
+    room.waiting.push(waiting);
+    room.wake();
+  }
+
+  /** Notes that a lock command of the connection is under way, until the returned function is called. */
+  noteLocking(at: RoomAddress, connection_id: string): () => void {
+    const locking = this.#busy.get(idOf(at))?.locking;
+    locking?.add(connection_id);
+    return () => void locking?.delete(connection_id);
+  }
+
+  /** Forgets what is remembered of a room at rest. */
+  forget(at: RoomAddress): void {
+    this.#idle.delete(idOf(at));
+  }
+
+  /** Forgets the documents of all rooms; commands that wait are still served. */
+  forgetAll(): void {
+    this.#idle.clear();
+    for (const room of this.#busy.values()) room.cached = undefined;
+  }
+
+  /** All rooms in memory. */
+  *rooms(): Generator<RoomAddress> {
+    for (const { at } of this.#busy.values()) yield at;
+    for (const { at } of this.#idle.values()) yield at;
+  }
+
+  /** Forgets the rooms at rest that `isKept` does not want. */
+  keepOnly(isKept: (at: RoomAddress) => boolean): void {
+    for (const [id, { at }] of this.#idle) if (!isKept(at)) this.#idle.delete(id);
+  }
+
+  /** Makes the commands that wait for a version look again. */
+  wakeAll(): void {
+    for (const room of this.#busy.values()) room.wake();
+  }
+
+  /** Resolves when every command added so far is answered. */
+  async settled(): Promise<void> {
+    while (this.#work.size > 0) await Promise.all(this.#work);
+  }
+
+  #roomAt(at: RoomAddress): Room {
+    const id = idOf(at);
+    const busy = this.#busy.get(id);
+    if (busy !== undefined) return busy;
+    const room = this.#idle.get(id) ?? restingRoom(at);
+    this.#idle.delete(id);
+    const { rooms_in_memory } = this.#limits;
+    if (this.size >= rooms_in_memory) {
+      const oldest = this.#idle.keys().next();
+      if (oldest.done) {
+        throw tooManyPending(`${plural(rooms_in_memory, "room is", "rooms are")} at work`);
+      }
+      this.#idle.delete(oldest.value);
+    }
+    this.#busy.set(id, room);
+    const running = this.#serve(id, room);
+    this.#work.add(running);
+    running.finally(() => this.#work.delete(running));
+    return room;
+  }
+
+  /** Serves a woken room until nothing waits, then lets it rest. */
+  async #serve(id: string, room: Room): Promise<void> {
+    // Commands of one turn come before this and share a batch.
+    await Promise.resolve();
+    // Checked in the same turn as the room leaves the busy ones: a command that came while the last
+    // answer was on its way here is not left waiting for the next.
+    do {
+      await serveRoom(room, this.#context);
+    } while (room.waiting.length > 0);
+    this.#busy.delete(id);
+    this.#idle.set(id, room);
+  }
+}

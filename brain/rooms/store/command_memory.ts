@@ -1,0 +1,84 @@
+/**
+ * Which commands a room still remembers, to answer a repetition as before: the newest in its document,
+ * older ones in pages beside it, all for a time and up to a number. Pure; reading and writing pages
+ * is `command_pages.ts`.
+ *
+ * A page is cut from the document that is stored, always at the same places, so that two Brains which
+ * race for one write cut the same page under the same name: whoever loses has changed nothing.
+ */
+import type { AppliedCommand, CommandPage, RoomDocument } from "./document.ts";
+
+/** Commands in one page. */
+export const PAGE_COMMANDS = 256;
+/** The document keeps at least so many commands when a page is cut. */
+const KEPT_COMMANDS = 64;
+
+/** How long, and how many, commands are remembered. */
+export interface MemoryLimits {
+  readonly command_id_ttl_ms: number;
+  readonly command_ids_per_room: number;
+}
+
+/** What has to be written before the document, and what is not needed after it. */
+export interface Shed {
+  readonly document: RoomDocument;
+  readonly added: readonly { readonly page: CommandPage; readonly commands: Commands }[];
+  readonly removed: readonly CommandPage[];
+  /** The number of commands that were forgotten though their time is not over. */
+  readonly forgotten: number;
+}
+
+/** Command key to what it was answered, oldest first. */
+export type Commands = ReadonlyMap<string, AppliedCommand>;
+
+/** The pages that a stored document is to give up now. */
+function cut({ applied, epoch }: RoomDocument): Shed["added"] {
+  const added: Shed["added"][number][] = [];
+  const commands = [...applied];
+  for (let at = 0; commands.length - at >= PAGE_COMMANDS + KEPT_COMMANDS; at += PAGE_COMMANDS) {
+    const taken = commands.slice(at, at + PAGE_COMMANDS);
+    const last = taken.at(-1)?.[1];
+    if (last === undefined) break;
+    const name = `${epoch}-${last.version}`;
+    const page = { name, newest_ms: last.at_ms, commands: taken.length };
+    added.push({ page, commands: new Map(taken) });
+  }
+  return added;
+}
+
+/**
+ * The document to store in place of `next`, which was made of the stored `base`. `now_ms` is by the
+ * clock of the commands' `at_ms`.
+ */
+export function shed(
+  base: RoomDocument,
+  next: RoomDocument,
+  { command_id_ttl_ms, command_ids_per_room }: MemoryLimits,
+  now_ms: number,
+): Shed {
+  const over_ms = now_ms - command_id_ttl_ms;
+  const added = cut(base);
+  const applied = new Map(next.applied);
+  for (const { commands } of added) for (const key of commands.keys()) applied.delete(key);
+  const pages = [...next.pages, ...added.map(({ page }) => page)];
+  const removed: CommandPage[] = [];
+  let kept = pages.reduce((sum, { commands }) => sum + commands, applied.size);
+  let forgotten = 0;
+  for (let [page] = pages; page !== undefined; [page] = pages) {
+    const is_over = page.newest_ms < over_ms;
+    if (!is_over && kept <= command_ids_per_room) break;
+    pages.shift();
+    removed.push(page);
+    kept -= page.commands;
+    if (!is_over) forgotten += page.commands;
+  }
+  for (const [key, { at_ms }] of applied) {
+    const is_over = at_ms < over_ms;
+    if (!is_over && kept <= command_ids_per_room) break;
+    applied.delete(key);
+    kept--;
+    if (!is_over) forgotten++;
+  }
+  const written = added.filter(({ page }) => !removed.includes(page));
+  return { document: { ...next, applied, pages }, added: written, removed, forgotten };
+}

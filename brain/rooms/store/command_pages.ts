@@ -1,0 +1,123 @@
+/**
+ * The pages of commands that rooms remember beside their documents, in the same bucket, so that
+ * both are restored or lost together. Which commands are in which page is `command_memory.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import { z } from "zod";
+import type { KeyValue, KvKey } from "../../../shared/spine/contract/spine.ts";
+import type { RoomAddress } from "../commands/command.ts";
+import type { Commands, Shed } from "./command_memory.ts";
+import type { AppliedCommand, CommandPage, RoomDocument } from "./document.ts";
+import { appliedTuple, AppliedTuples, readApplied } from "./stored_document.ts";
+
+const utf8 = new TextEncoder();
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
+
+/**
+ * The pages of one room that are in memory, by name; after `readPages`, all pages of its document.
+ */
+export type PageTable = Map<string, Commands>;
+
+const pageKey = ({ tenant_id, room_id }: RoomAddress, { name }: CommandPage): KvKey => [
+  tenant_id,
+  room_id,
+  name,
+];
+
+/** Whether a key of the bucket is that of a room's document, not of one of its pages. */
+export function isRoomKey(key: KvKey): boolean {
+  return key.length === 2;
+}
+
+/** Whether a key of the bucket is that of a page. */
+export function isPageKey(key: KvKey): boolean {
+  return key.length === 3;
+}
+
+const StoredPage = z.object({ format: z.literal(1), applied: AppliedTuples });
+
+async function readPage(at: RoomAddress, page: CommandPage, bucket: Pick<KeyValue, "get">) {
+  const entry = await bucket.get(pageKey(at, page));
+  // Taken away by whoever stored a newer document: then this one's write is lost, too.
+  if (entry === undefined) return new Map<string, AppliedCommand>();
+  try {
+    return readApplied(StoredPage.parse(JSON.parse(strictUtf8.decode(entry.value))).applied, 0);
+  } catch (cause) {
+    throw new ArqonError("internal", "", { cause });
+  }
+}
+
+/**
+ * Makes `table` the pages of the document; what is in it already is not read again. Rejects with
+ * `spine-unavailable`, or `internal` for a page that is damaged.
+ */
+export async function readPages(
+  at: RoomAddress,
+  { pages }: RoomDocument,
+  table: PageTable,
+  bucket: Pick<KeyValue, "get">,
+): Promise<void> {
+  const names = new Set(pages.map(({ name }) => name));
+  for (const name of [...table.keys()]) if (!names.has(name)) table.delete(name);
+  const missing = pages.filter(({ name }) => !table.has(name));
+  const read = await Promise.all(missing.map((page) => readPage(at, page, bucket)));
+  for (const [index, { name }] of missing.entries()) table.set(name, read[index] ?? new Map());
+}
+
+/** What a command was answered, if one of the pages has it. */
+export function findCommand(table: PageTable, key: string): AppliedCommand | undefined {
+  for (const commands of table.values()) {
+    const found = commands.get(key);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** A page with its stored form. */
+export interface EncodedPage {
+  readonly page: CommandPage;
+  readonly commands: Commands;
+  readonly value: Uint8Array;
+}
+
+/** The stored forms of the pages that a document is to get. */
+export function encodePages({ added }: Pick<Shed, "added">): readonly EncodedPage[] {
+  return added.map(({ page, commands }) => {
+    const stored = JSON.stringify({ format: 1, applied: Array.from(commands, appliedTuple) });
+    return { page, commands, value: utf8.encode(stored) };
+  });
+}
+
+/** Writes the pages that a document is about to refer to. Rejects with `spine-unavailable`. */
+export async function addPages(
+  at: RoomAddress,
+  pages: readonly EncodedPage[],
+  table: PageTable,
+  bucket: Pick<KeyValue, "put">,
+): Promise<void> {
+  await Promise.all(pages.map(async ({ page, commands, value }) => {
+    await bucket.put(pageKey(at, page), value);
+    table.set(page.name, commands);
+  }));
+}
+
+/**
+ * Removes pages that no document refers to any more. Never rejects: a page that stays goes with the
+ * room.
+ */
+export async function removePages(
+  at: RoomAddress,
+  pages: readonly CommandPage[],
+  bucket: Pick<KeyValue, "delete">,
+): Promise<void> {
+  await Promise.allSettled(pages.map((page) => bucket.delete(pageKey(at, page))));
+}
+
+/** Removes a page whose room has ended, unless the room exists again. Never rejects. */
+export async function removeLeftOver(
+  [tenant_id = "", room_id = "", name = ""]: KvKey,
+  bucket: Pick<KeyValue, "delete" | "get">,
+): Promise<void> {
+  const room = await bucket.get([tenant_id, room_id]).catch(() => null);
+  if (room === undefined) await bucket.delete([tenant_id, room_id, name]).catch(() => {});
+}

@@ -1,0 +1,112 @@
+/** Lives of the stored rooms: what they make of documents, and what proves that one goes on. */
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { answer, applied, get, lock, set, unlock } from "../testing/command_samples.ts";
+import { emptyDocument } from "./document.ts";
+import type { RoomDocument } from "./document.ts";
+import { firstNumber, inLife } from "./life.ts";
+import type { Life } from "./life.ts";
+import {
+  decodeRecord,
+  encodeRecord,
+  firstRecord,
+  goesOn,
+  nextRecord,
+} from "../lives/life_record.ts";
+import { decodeDocument, encodeDocument } from "./stored_document.ts";
+
+const START_MS = 1_795_161_268_967;
+const life = (id: string, since_ms: number): Life => ({ id, since_ms });
+
+/** A bucket with one room, as a copy of it would hold it. */
+interface Copy {
+  readonly revision: number;
+  readonly bytes: Uint8Array | undefined;
+}
+
+Deno.test("over any copies no version of an epoch and no fence is given twice, and both grow", () => {
+  const Step = fc.oneof(
+    { weight: 4, arbitrary: fc.constantFrom("set", "lock", "unlock") },
+    { weight: 1, arbitrary: fc.constantFrom("copy", "restore", "restart", "wipe") },
+  );
+  fc.assert(fc.property(fc.array(Step, { maxLength: 60 }), (steps) => {
+    let now_ms = START_MS;
+    let lives = 0;
+    let present = life("life0", now_ms);
+    let copy: Copy = { revision: 0, bytes: undefined };
+    const copies: Copy[] = [copy];
+    const positions = new Set<string>();
+    let [highest, fence] = [0, 0];
+    const load = (): RoomDocument =>
+      copy.bytes === undefined
+        ? { ...emptyDocument(), life: present }
+        : inLife(decodeDocument(copy.bytes, copy.revision), present);
+    for (const step of steps) {
+      now_ms += 1;
+      if (step === "copy") copies.push(copy);
+      if (step === "restore") copy = copies[copies.length - 1] as Copy;
+      if (step === "wipe") copy = { revision: 0, bytes: undefined };
+      if (["restore", "restart", "wipe"].includes(step)) present = life(`life${++lives}`, now_ms);
+      const command = step === "set" ? set("k", 1) : step === "lock" ? lock("c1") : unlock("c1");
+      if (!["set", "lock", "unlock"].includes(step)) continue;
+      const context = { now_ms, first_version: firstNumber(now_ms) };
+      const before = load();
+      const { document, fresh } = applied(before, [command], context);
+      if (fresh.length === 0) continue;
+      copy = { revision: copy.revision + 1, bytes: encodeDocument(document) };
+      const after = load();
+      const position = `${after.epoch} ${after.version}`;
+      assert.ok(!positions.has(position), position);
+      positions.add(position);
+      assert.ok(after.version > highest && Number.isSafeInteger(after.version));
+      highest = after.version;
+      if (after.last_fence !== before.last_fence) {
+        assert.ok(after.last_fence > fence && Number.isSafeInteger(after.last_fence));
+        fence = after.last_fence;
+      }
+    }
+  }));
+});
+
+Deno.test("a document of an earlier life keeps its state and lock, and tells of nothing before", () => {
+  const first = life("a", START_MS);
+  const context = { now_ms: START_MS, first_version: firstNumber(START_MS) };
+  const empty = { ...emptyDocument(), life: first };
+  const { document } = applied(empty, [set("k", 1), lock("c1", 60_000)], context);
+  const stored = decodeDocument(encodeDocument(document), 7);
+  assert.equal(inLife(stored, first), stored, "the same life changes nothing");
+  const later = inLife(stored, life("b", START_MS + 5));
+  assert.deepEqual(
+    later,
+    inLife(stored, life("b", START_MS + 5)),
+    "every Brain makes the same of it",
+  );
+  assert.notEqual(later.epoch, stored.epoch);
+  assert.equal(later.version, firstNumber(START_MS + 5));
+  assert.deepEqual([later.entries, later.lock, later.events], [stored.entries, stored.lock, []]);
+  const read = answer(later, get(undefined, { events_after: 0 }));
+  assert.ok(typeof read === "object" && read !== null && "truncated" in read);
+  const clock_back = inLife(stored, life("c", START_MS - 60_000));
+  assert.equal(clock_back.version, stored.version + 1, "versions never go back");
+});
+
+Deno.test("the record goes on where it has the change that somebody knew, and nowhere else", () => {
+  const record = nextRecord(nextRecord(firstRecord("a", START_MS, "b1"), "b2"), "b3");
+  const known = (revision: number, beat: string, id = "a") => ({
+    ...{ id, revision, beat },
+    highest: revision,
+  });
+  const stand = { revision: 30, record };
+  assert.ok(goesOn(stand, known(30, "b3")));
+  assert.ok(goesOn(stand, known(20, "b2")));
+  assert.ok(!goesOn(stand, known(40, "b4")), "an older copy");
+  assert.ok(!goesOn(stand, known(30, "b9")), "another change at that revision");
+  assert.ok(!goesOn(stand, known(25, "b9")), "a copy that others have written to");
+  assert.ok(goesOn(stand, known(20, "z1", "z")), "a life that began since then");
+  assert.ok(!goesOn({ revision: 0, record: undefined }, known(20, "b2")), "nothing is there");
+  let long = record;
+  for (let number = 0; number < 200; number++) long = nextRecord(long, `n${number}`);
+  assert.ok(!goesOn({ revision: 300, record: long }, known(30, "b3")), "too long ago to say");
+  assert.deepEqual(decodeRecord(encodeRecord(long)), long);
+  assert.equal(decodeRecord(new TextEncoder().encode('{"format":2}')), undefined);
+});

@@ -1,0 +1,105 @@
+/**
+ * One room's document in the bucket: read, written by compare-and-set, and told about. What every
+ * reader of a document has to do is here; which commands change it is `room.ts`.
+ */
+import { ArqonError } from "@arqon/proto";
+import type { KeyValue, KvEntry, KvKey } from "../../../shared/spine/contract/spine.ts";
+import type { Announcer } from "../room/announcer.ts";
+import type { RoomAddress } from "../commands/command.ts";
+import { emptyDocument } from "./document.ts";
+import type { RoomDocument } from "./document.ts";
+import { inLife } from "./life.ts";
+import type { RoomLives } from "../lives/room_lives.ts";
+import type { Saying } from "../lives/saying.ts";
+import { decodeDocument, encodeDocument, settleDocument } from "./stored_document.ts";
+import type { TenantBytes } from "./tenant_bytes.ts";
+
+/** A document and its revision. */
+export interface Stored {
+  readonly document: RoomDocument;
+  /** The revision in the bucket; 0: there is no document. */
+  readonly revision: number;
+  /** Bytes of its stored form; 0: there is none. */
+  readonly size_bytes: number;
+}
+
+/** What reading and writing needs. */
+export interface StoreContext {
+  readonly bucket: KeyValue;
+  /** What tenants' rooms take of it. */
+  readonly bytes: Pick<TenantBytes, "take" | "add" | "refusal">;
+  readonly lives: RoomLives;
+  /**
+   * The number at which the versions of a room begin that is born then: above those of any room
+   * before it.
+   */
+  readonly firstVersion: (now_ms: number) => number;
+  readonly announcer: Announcer;
+  readonly saying: Saying;
+  /** Unix ms. */
+  readonly now: () => number;
+  readonly isOwner: (at: RoomAddress) => boolean;
+  /** Called for every document that was read or written here; `undefined`: there is none. */
+  readonly onSeen: (at: RoomAddress, document: RoomDocument | undefined) => void;
+}
+
+/** The key of a room's document in the bucket. */
+export function roomKey({ tenant_id, room_id }: RoomAddress): KvKey {
+  return [tenant_id, room_id];
+}
+
+/** Reads the document. Rejects with `spine-unavailable`, or `internal` for one that is damaged. */
+export async function loadRoom(at: RoomAddress, context: StoreContext): Promise<Stored> {
+  const { lives } = context;
+  let entry: KvEntry | undefined;
+  do {
+    await lives.prove();
+    entry = await context.bucket.get(roomKey(at));
+    // What was read while the connection broke may be of an older copy.
+  } while (!lives.is_proven);
+  if (entry === undefined) {
+    context.saying.readNothing(at);
+    context.onSeen(at, undefined);
+    const document = { ...emptyDocument(), life: lives.present };
+    return { document, revision: 0, size_bytes: 0 };
+  }
+  const document = inLife(decodeDocument(entry.value, entry.revision), lives.present);
+  context.saying.read(at, document);
+  context.onSeen(at, document);
+  return { document, revision: entry.revision, size_bytes: entry.value.length };
+}
+
+/**
+ * Writes the document if `revision` is still the newest (0: if there is none). Undefined when
+ * another Brain was faster. Rejects with `spine-unavailable` when the outcome is unknown. `value` is
+ * its stored form, if that is known. The caller counts the bytes.
+ */
+export async function writeRoom(
+  at: RoomAddress,
+  document: RoomDocument,
+  revision: number,
+  context: StoreContext,
+  value: Uint8Array = encodeDocument(document),
+): Promise<Stored | undefined> {
+  const { lives } = context;
+  await lives.prove();
+  // Made of what another life had: it must be read anew.
+  if (document.life?.id !== lives.present.id) return undefined;
+  const highest = lives.revision;
+  try {
+    const written = await context.bucket.update(roomKey(at), value, revision);
+    if (!lives.wrote(written, highest)) {
+      throw new ArqonError(
+        "spine-unavailable",
+        "the stored rooms are an older copy; read them anew",
+      );
+    }
+    const settled = settleDocument(document, written);
+    context.onSeen(at, settled);
+    return { document: settled, revision: written, size_bytes: value.length };
+  } catch (error) {
+    if (error instanceof ArqonError && error.reason === "version-conflict") return undefined;
+    context.saying.unknown(at);
+    throw error;
+  }
+}

@@ -1,0 +1,208 @@
+/**
+ * The stored form of a room document: UTF-8 lines. A JSON header, then `<key as JSON>\t<value as
+ * compact JSON>` per entry, then `<version>\t<at_ms>\t<fence or nothing>\t<body>` per event. Compact
+ * JSON holds neither tab nor line feed, so reading it back parses no value at all.
+ *
+ * What only the write can tell is left open (epoch "", fence 0) and is filled in from the revision
+ * when it is read: it can be open only in the newest write.
+ */
+import { ArqonError, utf8Size } from "@arqon/proto";
+import { z } from "zod";
+import { entryLine } from "./document.ts";
+import type { AppliedCommand, RoomDocument } from "./document.ts";
+import { bornEpoch, nextFence } from "./life.ts";
+import type { RoomEvent } from "./room_event.ts";
+
+const count = z.int().min(0);
+/** Key, version; since when there is a time, that too; of a lock its fence and end besides. */
+export const AppliedTuples = z.array(z.union([
+  z.tuple([z.string(), count]),
+  z.tuple([z.string(), count, count]),
+  z.tuple([z.string(), count, count, count]),
+  z.tuple([z.string(), count, count, count, count]),
+]));
+const Format1 = z.object({
+  format: z.literal(1),
+  version: z.int().min(1),
+  epoch: z.string(),
+  entries: count,
+  applied: z.array(z.tuple([z.string(), count])),
+}).transform((header) => ({
+  ...header,
+  created_ms: 0,
+  touched_ms: 0,
+  events: 0,
+  lock: undefined,
+  pages: [],
+  life: undefined,
+  start: 0,
+  last_fence: 0,
+}));
+const Format2 = z.object({
+  format: z.literal(2),
+  version: count,
+  epoch: z.string(),
+  created_ms: count,
+  touched_ms: count,
+  /** The number of lines of entries that follow, and of events after them. */
+  entries: count,
+  events: count,
+  applied: AppliedTuples,
+  /** Name, time of the newest, commands: one triple per page. */
+  pages: z.array(z.tuple([z.string(), count, count])).default([]),
+  lock: z.object({
+    user_id: z.string(),
+    connection_id: z.string(),
+    since_ms: count,
+    until_ms: count,
+    fence: count,
+  }).optional(),
+});
+// Of earlier releases, whose fences were revisions.
+const OlderFormat2 = Format2.transform((header) => ({
+  ...header,
+  life: undefined,
+  start: 0,
+  last_fence: header.lock?.fence ?? 0,
+}));
+const Format3 = Format2.extend({
+  format: z.literal(3),
+  life: z.object({ id: z.string(), since_ms: count }).optional(),
+  start: count,
+  last_fence: count,
+});
+const Header = z.union([Format3, OlderFormat2, Format1]);
+
+const utf8 = new TextEncoder();
+const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+function eventLine({ version, at_ms, fence, body }: RoomEvent): string {
+  return `${version}\t${at_ms}\t${fence ?? ""}\t${body}\n`;
+}
+
+/** One entry of `AppliedTuples`. */
+export function appliedTuple([key, { version, grant, at_ms }]: [string, AppliedCommand]) {
+  const plain = [key, version, at_ms];
+  return grant === undefined ? plain : [...plain, grant.fence, grant.until_ms];
+}
+
+/** The document's stored form. */
+export function encodeDocument(document: RoomDocument): Uint8Array {
+  const { version, epoch, created_ms, touched_ms, entries, events, applied, lock } = document;
+  const pages = document.pages.map(({ name, newest_ms, commands }) => [name, newest_ms, commands]);
+  const { life, start, last_fence } = document;
+  const header = {
+    format: 3,
+    ...{ life, start, last_fence },
+    version,
+    epoch,
+    created_ms,
+    touched_ms,
+    entries: entries.size,
+    events: events.length,
+    applied: Array.from(applied, appliedTuple),
+    ...(pages.length === 0 ? {} : { pages }),
+    lock,
+  };
+  const lines = Array.from(entries, ([key, value]) => entryLine(key, value));
+  return utf8.encode(
+    `${JSON.stringify(header)}\n${lines.join("")}${events.map(eventLine).join("")}`,
+  );
+}
+
+function readEntries(lines: readonly string[]): Map<string, string> {
+  const entries = new Map<string, string>();
+  for (const line of lines) {
+    const tab = line.indexOf("\t");
+    const key: unknown = tab < 0 ? undefined : JSON.parse(line.slice(0, tab));
+    if (typeof key !== "string") throw new SyntaxError("not an entry of a room document");
+    entries.set(key, line.slice(tab + 1));
+  }
+  return entries;
+}
+
+function readEvent(line: string): RoomEvent {
+  const [version, at_ms, fence, body, ...rest] = line.split("\t");
+  const numbers = [version, at_ms, fence || "0"].map(Number);
+  if (!body || rest.length > 0 || !numbers.every(Number.isSafeInteger)) {
+    throw new SyntaxError("not an event of a room document");
+  }
+  return {
+    version: Number(version),
+    at_ms: Number(at_ms),
+    body,
+    fence: fence === "" ? undefined : Number(fence),
+  };
+}
+
+/**
+ * Reads the remembered commands. `written_ms` is the time of commands that have none, as earlier
+ * releases wrote them.
+ */
+export function readApplied(
+  tuples: z.output<typeof AppliedTuples>,
+  written_ms: number,
+): Map<string, AppliedCommand> {
+  return new Map(tuples.map(([key, version, ...more]) => {
+    const at_ms = more.length % 2 === 1 ? more[0] ?? written_ms : written_ms;
+    const [fence, until_ms] = more.slice(more.length % 2);
+    const grant = fence === undefined || until_ms === undefined ? undefined : { fence, until_ms };
+    return [key, { version, grant, at_ms }];
+  }));
+}
+
+/** Fills in what the write at `revision` left open. */
+export function settleDocument(document: RoomDocument, revision: number): RoomDocument {
+  const { life, epoch, lock, events, applied, last_fence } = document;
+  const open_events = events.some((event) => event.fence === 0);
+  const open_applied = [...applied.values()].some(({ grant }) => grant?.fence === 0);
+  const granted = open_events || open_applied || lock?.fence === 0;
+  const fence = granted ? nextFence(life, revision, last_fence) : last_fence;
+  return {
+    ...document,
+    epoch: epoch === "" ? bornEpoch(life, revision) : epoch,
+    last_fence: fence,
+    lock: lock?.fence === 0 ? { ...lock, fence } : lock,
+    events: open_events
+      ? events.map((event) => event.fence === 0 ? { ...event, fence } : event)
+      : events,
+    applied: open_applied
+      ? new Map(Array.from(applied, ([key, answered]) => {
+        const { grant } = answered;
+        const settled = grant?.fence === 0 ? { ...grant, fence } : grant;
+        return [key, { ...answered, grant: settled }];
+      }))
+      : applied,
+  };
+}
+
+/**
+ * Reads the stored form that was written at `revision`, also formats 1 and 2 of earlier releases.
+ * Throws `internal` (500) when it is neither: somebody else wrote to the bucket. The cause says
+ * what is wrong.
+ */
+export function decodeDocument(bytes: Uint8Array, revision: number): RoomDocument {
+  try {
+    const lines = strictUtf8.decode(bytes).split("\n");
+    if (lines.pop() !== "") throw new SyntaxError("a room document ends with a line feed");
+    const [first = "", ...rest] = lines;
+    const parsed = Header.parse(JSON.parse(first));
+    const { format: _format, life, entries, events, applied, pages, lock, ...header } = parsed;
+    if (entries + events !== rest.length) throw new SyntaxError("lines are missing");
+    const event_lines = rest.slice(entries);
+    const other_bytes = [first, ...event_lines].reduce((sum, line) => sum + utf8Size(line) + 1, 0);
+    const document: RoomDocument = {
+      ...header,
+      life,
+      entries: readEntries(rest.slice(0, entries)),
+      entries_bytes: bytes.length - other_bytes,
+      applied: readApplied(applied, header.touched_ms),
+      pages: pages.map(([name, newest_ms, commands]) => ({ name, newest_ms, commands })),
+      events: event_lines.map(readEvent),
+      lock,
+    };
+    return settleDocument(document, revision);
+  } catch (cause) {
+    throw new ArqonError("internal", "", { cause });
+  }
+}

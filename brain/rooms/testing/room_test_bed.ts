@@ -1,0 +1,264 @@
+/**
+ * For tests: rooms on an embedded Spine, and a cluster whose members, owners and freshness the test
+ * sets. Presence itself is tested where it is; not part of the Brain.
+ */
+import { configFrom } from "../../../shared/config/load.ts";
+import { createLogger } from "../../../shared/logs/log.ts";
+import { createMetrics } from "../../../shared/metrics/metrics.ts";
+import type { Entry } from "../../../shared/presence/types.ts";
+import { openEmbedded } from "../../../shared/spine/embedded/embedded.ts";
+import type { KeyValue, Spine, SpineMessage } from "../../../shared/spine/contract/spine.ts";
+import { ALL_COMMANDS, subjectPattern } from "../../../shared/subjects/subject.ts";
+import type { ClusterView, LeaveCause, MemberChange } from "../../cluster_view.ts";
+import { createBrainMetrics } from "../../telemetry/metrics.ts";
+import { startRooms } from "../service.ts";
+import type { RoomService, RoomServiceOptions } from "../service.ts";
+
+/** Only what never happens takes this long. */
+const PATIENCE_MS = 60_000;
+
+/** Resolves when `holds` does; looks again and again. Rejects with `what` after a minute. */
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+): Promise<void> {
+  const deadline_ms = Date.now() + PATIENCE_MS;
+  while (!await holds()) {
+    if (Date.now() > deadline_ms) throw new Error(`never came true: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** A member as a Shield would announce it. */
+export function entry(connection_id: string, more: Partial<Entry> = {}): Entry {
+  return {
+    counter: 1,
+    tenant_id: "acme",
+    room_id: "lobby",
+    connection_id,
+    user_id: `of ${connection_id}`,
+    issuer: "issuer",
+    meta: "",
+    joined_ms: 1_000,
+    changed_ms: 1_000,
+    ...more,
+  };
+}
+
+/** What several Brains agree on; a test changes it. */
+export class ProbeCluster {
+  #members = new Map<string, Entry[]>();
+  readonly #onMembers = new Set<(change: MemberChange) => void>();
+  readonly #onOwnership = new Set<() => void>();
+  fresh = true;
+  /** Brains that somebody suspects. */
+  readonly suspected: string[] = [];
+  /** Undefined: whoever asks owns every room. */
+  owner: ((room_id: string) => string) | undefined;
+
+  /** The cluster as that Brain sees it. */
+  view(brain_id: string): ClusterView {
+    const of = (tenant_id: string, room_id: string) =>
+      this.#members.get(`${tenant_id}.${room_id}`) ?? [];
+    return {
+      brain_id,
+      brains: [brain_id],
+      ownerOf: (_tenant_id, room_id) => this.owner?.(room_id) ?? brain_id,
+      suspect: (suspected) => void this.suspected.push(suspected),
+      members: of,
+      count: (tenant_id, room_id) => {
+        const members = of(tenant_id, room_id);
+        const users = new Set(members.map(({ user_id }) => user_id));
+        return { connections: members.length, users: users.size };
+      },
+      isMember: (tenant_id, room_id, connection_id) =>
+        of(tenant_id, room_id).some((member) => member.connection_id === connection_id),
+      occupied: () =>
+        [...this.#members.values()].flatMap((members) => members.slice(0, 1))
+          .map(({ tenant_id, room_id }) => ({ tenant_id, room_id })),
+      isFresh: () => this.fresh,
+      onMembers: (listener) => {
+        this.#onMembers.add(listener);
+        return () => this.#onMembers.delete(listener);
+      },
+      onOwnership: (listener) => {
+        this.#onOwnership.add(listener);
+        return () => this.#onOwnership.delete(listener);
+      },
+    };
+  }
+
+  /** Members of one room that come and go, told to every Brain. */
+  change(joins: readonly Entry[], leaves: readonly Entry[] = [], cause: LeaveCause = "reported") {
+    const [first] = [...joins, ...leaves];
+    if (first === undefined) return;
+    const { tenant_id, room_id } = first;
+    const id = `${tenant_id}.${room_id}`;
+    const gone = new Set([...leaves, ...joins].map(({ connection_id }) => connection_id));
+    const kept = (this.#members.get(id) ?? [])
+      .filter(({ connection_id }) => !gone.has(connection_id));
+    const members = [...kept, ...joins];
+    if (members.length > 0) this.#members.set(id, members);
+    else this.#members.delete(id);
+    for (const listener of this.#onMembers) listener({ tenant_id, room_id, joins, leaves, cause });
+  }
+
+  /** Names another owner for the rooms, and tells every Brain. */
+  handOver(owner: (room_id: string) => string): void {
+    this.owner = owner;
+    for (const listener of this.#onOwnership) listener();
+  }
+}
+
+/** One Brain's rooms. */
+export interface RoomNode {
+  readonly rooms: RoomService;
+  /** Gives it a command as the Spine would, in this very turn. */
+  handle(message: SpineMessage): void;
+  readonly lines: string[];
+  /** The value of a metric, over all labels or with that one: `name` or `name{label="value"}`. */
+  metric(name: string): Promise<number>;
+}
+
+/** Where a test stands. */
+export interface RoomTestBed {
+  readonly spine: Spine;
+  readonly cluster: ProbeCluster;
+  /** `ARQON_ROOMS`. */
+  readonly bucket: KeyValue;
+  /** Starts another Brain's rooms; all are drained in the end. */
+  start(brain_id: string, options?: TestBedOptions): Promise<RoomNode>;
+  /** Everything that is published on the pattern from now on. */
+  hear(pattern: string): Promise<SpineMessage[]>;
+}
+
+/** How rooms are to run. */
+export interface TestBedOptions {
+  /** As in config.toml. */
+  readonly config?: Record<string, unknown>;
+  readonly now?: () => number;
+  /** Absent: `performance.now`. */
+  readonly monotonic_ms?: () => number;
+  /** What the rooms get in place of `ARQON_ROOMS` itself. */
+  readonly wrap?: (bucket: KeyValue) => KeyValue;
+  /** Publications that it wants do not pass. */
+  readonly isLost?: (subject: string) => boolean;
+  /** The connection drops: what is published vanishes, and no flush succeeds. */
+  readonly isCut?: () => boolean;
+  readonly apply?: RoomServiceOptions["apply"];
+}
+
+/** A Spine with the test's faults in it, and the handler of the commands that is given to it. */
+export function faulty(
+  spine: Spine,
+  { wrap, isLost, isCut }: Pick<TestBedOptions, "wrap" | "isLost" | "isCut"> = {},
+  isFed = true,
+): { spine: Spine; handle: (message: SpineMessage) => void } {
+  let commands: (message: SpineMessage) => void = () => {};
+  const faults: Spine = {
+    get status() {
+      return spine.status;
+    },
+    payload_bytes_max: spine.payload_bytes_max,
+    onEvent: (listener) => spine.onEvent(listener),
+    publish: (subject, payload, headers) => {
+      if (isCut?.() === true) return;
+      if (isLost?.(subject) !== true) return spine.publish(subject, payload, headers);
+      throw new Error("lost");
+    },
+    give: (subject, payload, headers) => faults.publish(subject, payload, headers),
+    flush: () => isCut?.() === true ? Promise.reject(new Error("cut")) : spine.flush(),
+    subscribe: (pattern, handler, options) => {
+      if (pattern !== ALL_COMMANDS) return spine.subscribe(pattern, handler, options);
+      commands = handler;
+      return isFed
+        ? spine.subscribe(pattern, handler, options)
+        : { pattern, unsubscribe: () => {}, drain: () => Promise.resolve() };
+    },
+    request: (subject, payload, options) => spine.request(subject, payload, options),
+    keyValue: async (name) => {
+      const bucket = await spine.keyValue(name);
+      return name === "ARQON_ROOMS" ? wrap?.(bucket) ?? bucket : bucket;
+    },
+    objects: (bucket) => spine.objects(bucket),
+    log: (tenant_id, retention) => spine.log(tenant_id, retention),
+    ledger: (name, retention) => spine.ledger(name, retention),
+    storage: () => spine.storage(),
+    proveStorage: (size_bytes) => spine.proveStorage(size_bytes),
+    drain: () => spine.drain(),
+  };
+  return { spine: faults, handle: (message) => commands(message) };
+}
+
+async function startNode(
+  spine: Spine,
+  view: ClusterView,
+  options: TestBedOptions,
+): Promise<RoomNode> {
+  const lines: string[] = [];
+  const now = options.now ?? Date.now;
+  const write = (line: string) => void lines.push(line);
+  const log = createLogger({ level: "debug", format: "logfmt", component: "brain", now, write });
+  const registry = createMetrics({ node_id: view.brain_id, version: "0" });
+  const { spine: faults, handle } = faulty(spine, options);
+  const rooms = await startRooms({
+    config: configFrom(options.config ?? {}),
+    spine: faults,
+    view,
+    metrics: createBrainMetrics(registry),
+    log,
+    now,
+    monotonic_ms: options.monotonic_ms ?? (() => performance.now()),
+    random: () => 0,
+    // So that a test can count.
+    firstVersion: () => 0,
+    ...(options.apply === undefined ? {} : { apply: options.apply }),
+  });
+  const metric = async (name: string): Promise<number> => {
+    const found = (await registry.metrics()).split("\n")
+      .filter((line) => line.startsWith(name) && "{ ".includes(line[name.length] ?? "?"));
+    return found.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
+  };
+  return { rooms, handle, lines, metric };
+}
+
+/** Runs `body` with an embedded Spine and no Brain yet. */
+export async function withTestBed(body: (bed: RoomTestBed) => Promise<void>): Promise<void> {
+  const write = () => {};
+  const now = Date.now;
+  const log = createLogger({ level: "error", format: "logfmt", component: "spine", now, write });
+  const spine = openEmbedded({ log, now });
+  const cluster = new ProbeCluster();
+  const nodes: RoomNode[] = [];
+  try {
+    await body({
+      spine,
+      cluster,
+      bucket: await spine.keyValue("ARQON_ROOMS"),
+      start: async (brain_id, options = {}) => {
+        const node = await startNode(spine, cluster.view(brain_id), options);
+        nodes.push(node);
+        return node;
+      },
+      hear: async (pattern) => {
+        const heard: SpineMessage[] = [];
+        spine.subscribe(subjectPattern(pattern), (message) => void heard.push(message));
+        await spine.flush();
+        return heard;
+      },
+    });
+  } finally {
+    for (const { rooms } of nodes) await rooms.drain();
+    await spine.drain();
+  }
+}
+
+/** Runs `body` with one Brain that owns every room. */
+export function withRooms(
+  options: TestBedOptions,
+  body: (bed: RoomTestBed & RoomNode) => Promise<void>,
+): Promise<void> {
+  return withTestBed(async (bed) => {
+    await body({ ...bed, ...await bed.start("b1", options) });
+  });
+}

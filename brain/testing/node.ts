@@ -1,0 +1,73 @@
+/** For tests: whole Brains with connections of their own on one NATS server. */
+import { configFrom } from "../../shared/config/load.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { createMetrics } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { openSpine } from "../../shared/spine/open.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { NatsServer } from "../../tests/harness/nats_server.ts";
+import { QUICK } from "../presence/testing/spine_network.ts";
+import { startBrain } from "../server.ts";
+import type { Brain } from "../server.ts";
+
+/** One Brain. Disposing it drains it. */
+export interface Node extends AsyncDisposable {
+  readonly brain: Brain;
+  readonly spine: Spine;
+  readonly registry: Registry;
+  readonly lines: string[];
+  /** Its connection ends and nothing it says is heard any more, as in a crash. */
+  kill(): Promise<void>;
+}
+
+/** A connection to the server. */
+export function openClient(nats: NatsServer): Promise<Spine> {
+  const now = Date.now;
+  const write = () => {};
+  const log = createLogger({ level: "error", format: "logfmt", component: "client", now, write });
+  return openSpine(configFrom({ nats: { urls: [nats.url] } }), { log, now });
+}
+
+/** Starts a Brain with quick heartbeats; resolves when it serves. */
+export async function startNode(
+  nats: NatsServer,
+  settings: Record<string, unknown> = {},
+): Promise<Node> {
+  const config = configFrom({ nats: { urls: [nats.url] }, presence: QUICK, ...settings });
+  const lines: string[] = [];
+  const write = (line: string) => void lines.push(line);
+  const now = Date.now;
+  const log = createLogger({ level: "info", format: "logfmt", component: "brain", now, write });
+  const registry = createMetrics({ node_id: "b", version: "0" });
+  const spine = await openSpine(config, { log, now });
+  const brain = await startBrain({ config, spine, log, registry, now, random: Math.random });
+  return {
+    brain,
+    spine,
+    registry,
+    lines,
+    kill: () => spine.drain(),
+    [Symbol.asyncDispose]: async () => {
+      await brain.drain();
+      await spine.drain();
+    },
+  };
+}
+
+/** The sum of a metric over labels and nodes; of one label's value if it is given. */
+export async function total(
+  nodes: readonly Node[],
+  name: string,
+  label: Record<string, string> = {},
+): Promise<number> {
+  let sum = 0;
+  for (const { registry } of nodes) {
+    const metric = await registry.getSingleMetric(name)?.get();
+    for (const { value, labels } of metric?.values ?? []) {
+      const all: Partial<Record<string, string | number>> = labels;
+      const meant = Object.entries(label).every(([key, wanted]) => all[key] === wanted);
+      if (meant) sum += value;
+    }
+  }
+  return sum;
+}
