@@ -3,14 +3,14 @@
  * and files.
  */
 import { fileURLToPath } from "node:url";
-import { CALLED_BY_VARIABLES, calledAs } from "./called_as.ts";
-import { diskFiles } from "./disk_files.ts";
-import { asksForJson, EXIT, exitCodeOf, explain, explainJson } from "./exit.ts";
-import { Interrupted, isBrokenPipe } from "./exit.ts";
-import { configFolder, FOLDER_VARIABLES, stateFolders } from "./folders.ts";
-import { createOutput, print } from "./io.ts";
-import type { Io, ScreenSize } from "./io.ts";
-import { runProgram } from "./program.ts";
+import { CALLED_BY_VARIABLES, calledAs } from "./program/called_as.ts";
+import { diskFiles } from "./terminal/disk_files.ts";
+import { asksForJson, EXIT, exitCodeOf, explain, explainJson } from "./terminal/exit.ts";
+import { Interrupted, isBrokenPipe } from "./terminal/exit.ts";
+import { configFolder, FOLDER_VARIABLES, stateFolders } from "./bus/folders.ts";
+import { createOutput, print } from "./terminal/io.ts";
+import type { Io, ScreenSize } from "./terminal/io.ts";
+import { runProgram } from "./program/program.ts";
 
 /** `deno task` changes the folder and leaves the caller's here. */
 function callerFolder(): string {
@@ -104,7 +104,7 @@ async function main(): Promise<number> {
 if (import.meta.main) {
   // A compiled `arq serve` starts itself to try new policies.
   if (Deno.args[0]?.startsWith("arqon:") === true) {
-    const { isTrial, runTrial } = await import("../shield/policy/compile_child.ts");
+    const { isTrial, runTrial } = await import("../shield/policy/modules/compile_child.ts");
     if (isTrial(Deno.args)) await runTrial(Deno.args);
   }
   Deno.exit(await main());

@@ -4,9 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { decodeJwt } from "@panva/jose";
-import { startBus } from "../tests/bus.ts";
-import type { TestBus } from "../tests/bus.ts";
-import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "./dev_bus.ts";
+import { startBus } from "../tests/harness/bus.ts";
+import type { TestBus } from "../tests/harness/bus.ts";
+import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "./bus/dev_bus.ts";
 import { runArq, startArq } from "./testing/run_arq.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");

@@ -1,10 +1,12 @@
 /** The bus that commands take here: does it live, is it ready, are its tokens good? */
-import { textOf } from "../../shared/answer_body.ts";
+import { textOf } from "../../shared/listeners/answer_body.ts";
 import { parseAddress } from "@arqon/sdk";
-import { printable } from "../exit.ts";
-import type { Io } from "../io.ts";
-import type { Target } from "../target.ts";
-import type { Role } from "../token.ts";
+import { printable } from "../terminal/exit.ts";
+import type { Io } from "../terminal/io.ts";
+import { opsToken } from "../bus/ops_token.ts";
+import type { OpsTokenFlags } from "../bus/ops_token.ts";
+import type { Target } from "../bus/target.ts";
+import type { Role } from "../bus/token.ts";
 import { fail, ok, warn, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 import { privateFinding } from "./paths.ts";
@@ -51,9 +53,22 @@ function unreadyParts(body: Record<string, unknown>): string {
   return names.length === 0 ? "" : `: ${printable(names.join(", "))}`;
 }
 
-async function healthFinding(io: Io, target: Target, ops_url: string) {
+async function healthFinding(io: Io, target: Target, ops_url: string, flags: OpsTokenFlags) {
+  let token: string | undefined;
   try {
-    const { status, body, time } = await ask(io, `${ops_url}/health/ready`);
+    token = await opsToken(io, flags, target);
+  } catch (error) {
+    io.signal.throwIfAborted();
+    const fix = "name the file of [ops] token_file: --ops-token-file, or arq context add --update";
+    return { finding: fail(CHECK, whyOf(error), fix), time: undefined };
+  }
+  try {
+    const { status, body, time } = await ask(io, `${ops_url}/health/ready`, token);
+    if (status === 401) {
+      const text = `${target.title} refuses the token of its ops listener (${ops_url})`;
+      const fix = "give the one of [ops] token_file: --ops-token-file, or arq context add --update";
+      return { finding: fail(CHECK, text, fix), time };
+    }
     const finding = status === 200
       ? ok(CHECK, `${target.title} is ready (${ops_url})`)
       : fail(CHECK, `${target.title} is not ready${unreadyParts(body)}`, "arq status says more");
@@ -89,7 +104,11 @@ async function tokenFinding(
 }
 
 /** Looks at a bus. A folder's that does not run is a warning, since it may not have to. */
-export async function busReport(io: Io, target: Target): Promise<BusReport> {
+export async function busReport(
+  io: Io,
+  target: Target,
+  flags: OpsTokenFlags,
+): Promise<BusReport> {
   const findings: Finding[] = [];
   const times: (TimeAnswer | undefined)[] = [];
   const key = target.context?.key;
@@ -101,7 +120,7 @@ export async function busReport(io: Io, target: Target): Promise<BusReport> {
   const { ops_url, admin_url, url } = target;
   const health = ops_url === undefined
     ? undefined
-    : await healthFinding(io, target, ops_url.replace(/\/+$/, ""));
+    : await healthFinding(io, target, ops_url.replace(/\/+$/, ""), flags);
   if (health !== undefined) take(health);
   const lives = health === undefined || health.time !== undefined;
   if (lives && target.has_token) {

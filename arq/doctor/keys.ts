@@ -1,10 +1,10 @@
 /** The keys of a configuration's issuers: files and URLs that can be read, of the right kind and strength. */
-import { textOf } from "../../shared/answer_body.ts";
+import { textOf } from "../../shared/listeners/answer_body.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import { keyFromPem, keysFromJwks } from "../../shield/keys.ts";
-import type { LoadedKeys } from "../../shield/keys.ts";
-import type { Io } from "../io.ts";
-import { resolvePath } from "../io.ts";
+import { keyFromPem, keysFromJwks } from "../../shield/auth/keys.ts";
+import type { LoadedKeys } from "../../shield/auth/keys.ts";
+import type { Io } from "../terminal/io.ts";
+import { resolvePath } from "../terminal/io.ts";
 import { fail, ok, warn, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 import { fileText, isWritableByAll, PATH_FIX, privateFinding } from "./paths.ts";

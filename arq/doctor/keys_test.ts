@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { exportJWK } from "@panva/jose";
 import { configFrom } from "../../shared/config/load.ts";
 import { diskIo } from "../testing/disk_io.ts";
-import { newKeyPair } from "../token.ts";
+import { newKeyPair } from "../bus/token.ts";
 import { keyFindings } from "./keys.ts";
 
 async function weakKey() {

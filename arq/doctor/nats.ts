@@ -4,12 +4,18 @@
  */
 import type { NatsConnection } from "@nats-io/nats-core";
 import type { Config } from "../../shared/config/schema.ts";
-import { connectNats, parseAddresses } from "../../shared/spine/nats_connect.ts";
-import { isSupportedNats, OLDEST_NATS } from "../../shared/spine/nats_version.ts";
+import { connectNats } from "../../shared/spine/nats/connection/nats_connect.ts";
+import { parseAddresses } from "../../shared/spine/nats/connection/nats_login.ts";
+import { isSupportedNats, OLDEST_NATS } from "../../shared/spine/nats/connection/nats_version.ts";
+import { storageWish } from "../../shared/spine/storage_watch.ts";
 import { fail, ok, warn, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";
+import { storageFinding } from "./storage.ts";
 
-type NatsConfig = NonNullable<Config["nats"]>;
+/** A configuration with a `[nats]` table. */
+type WithNats =
+  & Pick<Config, "durable" | "rooms" | "auth" | "platform">
+  & { readonly nats: NonNullable<Config["nats"]> };
 
 /** What a server says of itself when one connects. */
 export interface Greeting {
@@ -113,7 +119,10 @@ async function jetStreamProblem(
   }
 }
 
-async function loginFinding(config: NatsConfig, files: ReadonlyMap<string, string>) {
+async function loginFindings(
+  { nats: config, ...whole }: WithNats,
+  files: ReadonlyMap<string, string>,
+): Promise<Finding[]> {
   const read = (path: string) => {
     const text = files.get(path);
     if (text === undefined) throw new TypeError(`cannot read ${path}`);
@@ -125,17 +134,25 @@ async function loginFinding(config: NatsConfig, files: ReadonlyMap<string, strin
     connection = await connectNats({ config, files: { read }, reconnectDelay: () => 1_000 });
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    const fix = "look at user and password in [nats] urls, credentials_file and tls_ca_file";
-    return fail(check, why, fix);
+    const fix =
+      "look at the login of [nats] (in urls, or in user, password_file, token_file, nkey_file or credentials_file) and its tls_… files";
+    return [fail(check, why, fix)];
   }
   try {
     const problem = await jetStreamProblem(connection, config.request_timeout_ms);
-    if (problem === undefined) return ok(check, `${connection.getServer()} and JetStream answer`);
-    return fail(
-      check,
-      `JetStream does not answer: ${problem}`,
-      `${JETSTREAM_FIX}; and look at the account's rights`,
-    );
+    if (problem !== undefined) {
+      return [fail(
+        check,
+        `JetStream does not answer: ${problem}`,
+        `${JETSTREAM_FIX}; and look at the account's rights`,
+      )];
+    }
+    const { kv_bucket } = whole.platform.registry;
+    const wish = { ...storageWish({ ...whole, nats: config }), kv_bucket };
+    return [
+      ok(check, `${connection.getServer()} and JetStream answer`),
+      await storageFinding(connection, config, wish),
+    ];
   } finally {
     await connection.close();
   }
@@ -143,14 +160,15 @@ async function loginFinding(config: NatsConfig, files: ReadonlyMap<string, strin
 
 /** `files` holds the texts of the credentials and certificate files, by their names. */
 export async function natsFindings(
-  config: NatsConfig,
+  config: WithNats,
   files: ReadonlyMap<string, string>,
 ): Promise<Finding[]> {
-  const { servers } = parseAddresses(config.urls);
+  const { urls, connect_timeout_ms } = config.nats;
+  const { servers } = parseAddresses(urls);
   const greetings = await Promise.all(
-    servers.map((address) => greet(address, config.connect_timeout_ms, servers.length === 1)),
+    servers.map((address) => greet(address, connect_timeout_ms, servers.length === 1)),
   );
   // The login would only say the same again.
   if (greetings.every(({ status }) => status === "fail")) return greetings;
-  return [...greetings, await loginFinding(config, files)];
+  return [...greetings, ...await loginFindings(config, files)];
 }

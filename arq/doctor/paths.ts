@@ -1,8 +1,8 @@
 /** Files and folders that a configuration names: there, readable, writable, for the right people only. */
 import { resolve } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import type { Io } from "../io.ts";
-import { resolvePath } from "../io.ts";
+import type { Io } from "../terminal/io.ts";
+import { resolvePath } from "../terminal/io.ts";
 import { fail, ok, warn, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 

@@ -1,6 +1,6 @@
 /** Whether the ports of a configuration are free, and who has them when they are not. */
-import { isArqon } from "../../shared/port_check.ts";
-import type { Place } from "../../shared/port_check.ts";
+import { isArqon } from "../../shared/listeners/port_check.ts";
+import type { Place } from "../../shared/listeners/port_check.ts";
 import { fail, ok, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 import { runShell } from "./shell.ts";

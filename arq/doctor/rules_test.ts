@@ -1,7 +1,7 @@
 // The rules of `arq doctor` that need nothing of the machine, or a certificate, a port and files of a test.
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { testCertificate } from "../../shared/test_certificate.ts";
+import { testCertificate } from "../../shared/listeners/testing/certificate.ts";
 import { diskIo } from "../testing/disk_io.ts";
 import { greetingFinding, parseGreeting } from "./nats.ts";
 import { dataFinding, privateFinding } from "./paths.ts";

@@ -2,14 +2,13 @@
  * The machine: Deno, how many files a process may open, the clock. Rules are pure; `fileLimit` asks the
  * shell.
  */
+import { OTHER_FILES } from "../../shared/process/asked_files.ts";
 import { fail, ok, warn } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 import { runShell } from "./shell.ts";
 
 /** Older ones lack what the servers are started with. */
-export const OLDEST_DENO = "2.9.6";
-/** Files of a process beside its connections: listeners, databases, NATS, workers. */
-export const OTHER_FILES = 256;
+const OLDEST_DENO = "2.9.6";
 /** Until here nobody notices. */
 const CLOCK_WARN_MS = 2_000;
 /** Nothing of this project is older. */

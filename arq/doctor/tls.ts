@@ -1,7 +1,7 @@
 /** The certificate of the client listener: readable, in force, fitting its key and its name. */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { Config } from "../../shared/config/schema.ts";
-import type { Io } from "../io.ts";
+import type { Io } from "../terminal/io.ts";
 import { fail, ok, warn, whyOf } from "./finding.ts";
 import type { Finding } from "./finding.ts";
 import { fileText, PATH_FIX, privateFinding } from "./paths.ts";

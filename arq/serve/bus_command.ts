@@ -1,5 +1,5 @@
 /** The command line of a bus that is started as a process of its own: flags and permissions. Pure. */
-import { SERVER_FLAGS } from "../../shared/deno_command.ts";
+import { SERVER_FLAGS } from "../../shared/process/deno_command.ts";
 import type { DevBusOptions } from "./dev_bus.ts";
 
 /** The places that a bus reads and writes. Paths are absolute, without a slash at the end. */
@@ -26,6 +26,8 @@ export function busFlags(
     ...SERVER_FLAGS,
     `--allow-run=${commands.join(",")}`,
     "--allow-net",
+    // How much room a disk has, for who finds it full.
+    "--allow-sys=statfs",
     // Packages look for variables as they load, and find none.
     "--ignore-env",
     read,

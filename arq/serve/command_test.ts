@@ -1,10 +1,10 @@
 /** How a bus is started as a process of its own, and which sentence a failed start becomes. */
 import assert from "node:assert/strict";
 import { diskIo } from "../testing/disk_io.ts";
-import { backgroundCommand } from "../commands/dev_up.ts";
-import { CommandError } from "../exit.ts";
+import { backgroundCommand } from "../commands/dev/dev_up.ts";
+import { CommandError } from "../terminal/exit.ts";
 import { ConfigError } from "../../shared/config/load.ts";
-import { ListenError } from "../../shared/listen.ts";
+import { ListenError } from "../../shared/listeners/listen.ts";
 import { devFiles } from "./background.ts";
 import { busFlags } from "./bus_command.ts";
 import { startProblem, takenPlaces } from "./start_problem.ts";

@@ -3,8 +3,8 @@
  * commands find them. The foreground of `arq dev`, the background of `arq dev up` and `deno task dev`
  * are this; never for production.
  */
-import type { DevBus } from "../dev_bus.ts";
-import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "../dev_bus.ts";
+import type { DevBus } from "../bus/dev_bus.ts";
+import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "../bus/dev_bus.ts";
 import { parseConfig } from "../../shared/config/load.ts";
 import type { ConfigDefaults } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";

@@ -4,7 +4,7 @@
  */
 import { exportJWK, generateKeyPair, importJWK, SignJWT } from "@panva/jose";
 import type { JWK } from "@panva/jose";
-import { DEV_AUDIENCE, DEV_ISSUER, DEV_KEY_FILE, DEV_TENANT } from "../dev_bus.ts";
+import { DEV_AUDIENCE, DEV_ISSUER, DEV_KEY_FILE, DEV_TENANT } from "../bus/dev_bus.ts";
 
 /** The key pair and the files that `arq` and the Shield read it from. */
 export interface DevKey {

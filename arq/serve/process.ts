@@ -3,8 +3,8 @@
  * folder reads the environment, arguments or signals.
  */
 import type { Random } from "../../shared/ids.ts";
-import type { Logger } from "../../shared/log.ts";
-import type { TlsPair } from "../../shared/tls_reload.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import type { TlsPair } from "../../shared/listeners/tls_reload.ts";
 
 /** Files, clocks, randomness and the end of one process. */
 export interface ServeProcess {

@@ -4,17 +4,20 @@
  * theirs.
  */
 import type { Config } from "../../shared/config/schema.ts";
-import { openClientListener, openReserve, operatorLimits } from "../../shared/client_listener.ts";
-import type { ClientListener } from "../../shared/client_listener.ts";
-import { listen } from "../../shared/listen.ts";
-import type { Listener } from "../../shared/listen.ts";
-import type { Logger } from "../../shared/log.ts";
-import { placesOf, requireFreePorts } from "../../shared/port_check.ts";
-import { EXIT_FAILED, EXIT_RESTART } from "../../shared/process.ts";
-import type { TlsPair } from "../../shared/tls_reload.ts";
+import { openClientListener } from "../../shared/listeners/client_listener.ts";
+import type { ClientListener } from "../../shared/listeners/client_listener.ts";
+import type { Listener } from "../../shared/listeners/listen.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { openOperatorListener } from "../../shared/listeners/operator_listener.ts";
+import { openOps } from "../../shared/listeners/ops_port.ts";
+import type { OpsPort } from "../../shared/listeners/ops_port.ts";
+import { placesOf, requireFreePorts } from "../../shared/listeners/port_check.ts";
+import { EXIT_FAILED, EXIT_RESTART } from "../../shared/process/process.ts";
+import type { TlsPair } from "../../shared/listeners/tls_reload.ts";
+import { VERSION as version } from "../../shared/version.ts";
 import { followCertificate } from "../../shield/certificate.ts";
 import type { ServeProcess } from "./process.ts";
-import { startServers } from "./servers.ts";
+import { openSharedParts, startServers } from "./servers.ts";
 import type { Servers } from "./servers.ts";
 
 /** Where a bus is. */
@@ -44,24 +47,20 @@ interface Listeners {
 
 async function openListeners(
   { config, process }: ServeOptions,
-  { shield, ops, registry, fatal, log }: Servers,
+  { shield, registry, fatal, log }: Servers,
   tls: TlsPair | undefined,
+  { door, ops }: OpsPort,
 ): Promise<Listeners> {
   const { now, monotonic_ms } = process;
-  const reserve = openReserve(config.limits, log);
+  const { reserve } = door;
   const client = await openClientListener({
     ...{ reserve, config, handler: shield.client, registry, tls, now, monotonic_ms, log },
     nonce: crypto.randomUUID(),
     onGone: fatal.resolve,
   });
   shield.watch(client.check);
-  const onGone = ({ message }: Error) => fatal.resolve(`an operators' port has died: ${message}`);
-  const operators = { limits: operatorLimits(config.limits), reserve, log, onGone };
-  return {
-    client,
-    ops: listen({ name: "ops", ...config.ops, ...operators, handler: ops }),
-    admin: listen({ name: "admin", ...config.admin, ...operators, handler: shield.admin }),
-  };
+  const admin = await openOperatorListener({ name: "admin", ...door, handler: shield.admin });
+  return { client, ops, admin };
 }
 
 /** Ends the process for lack of memory, to be started again; whoever holds it is not waited for. */
@@ -97,14 +96,20 @@ export async function serve(options: ServeOptions): Promise<void> {
   // Read before anything is opened: a missing certificate is no reason to join a cluster.
   const served = process.tls();
   await requireFreePorts(placesOf(config));
-  const servers = await startServers(config, process, options.service_name);
-  const { registry, log, fatal } = servers;
-  const listeners = await openListeners(options, servers, served);
+  const shared = openSharedParts(config, process);
+  const { node_id, registry, log, fatal } = shared;
+  const { now, readTextFile: read } = process;
+  const ops_port = await openOps({ ...shared, now, read, onGone: fatal.resolve });
+  const { starting } = ops_port;
+  log.info("starting", { version, node_id, ops_url: ops_port.ops.url });
+  const servers = await startServers(shared, process, options.service_name, starting);
+  const { shield, brain } = servers;
+  const listeners = await openListeners(options, servers, served, ops_port);
   const { client, ops, admin } = listeners;
+  starting.end(() => ({ checks: { ...shield.checks(), ...brain.health().checks } }));
   const following = { read: process.tls, client, registry, log, onLost: fatal.resolve };
   using _following = served && followCertificate(served, following);
   const url = `${client.url.replace(/^http/, "ws")}/v1/socket`;
-  const { node_id } = servers;
   servers.started();
   await options.onReady({ node_id, url, ops_url: ops.url, admin_url: admin.url }, log);
   servers.exhausted.then((detail) => endExhausted(servers, process, detail));

@@ -1,20 +1,25 @@
 /**
- * Shield and Brain on one Spine, with one page of metrics and one health. Opens no listener, see
+ * Shield and Brain on one Spine, with one log and one page of metrics. Opens no listener, see
  * `serve.ts`; files, clocks and signals are the process's.
  */
 import { startBrain } from "../../brain/server.ts";
 import type { Brain } from "../../brain/server.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { connectionId } from "../../shared/ids.ts";
-import type { Logger } from "../../shared/log.ts";
-import { createLogging } from "../../shared/logging.ts";
-import { createMetrics, watchEventLoop } from "../../shared/metrics.ts";
-import type { Registry } from "../../shared/metrics.ts";
-import { opsHandler } from "../../shared/ops.ts";
-import { EXIT_RESTART, whileStarting } from "../../shared/process.ts";
-import { registerSpineMetrics, watchRoundTrip } from "../../shared/spine/metrics.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import { createLogging } from "../../shared/logs/logging.ts";
+import type { Logging } from "../../shared/logs/logging.ts";
+import { createMetrics, watchEventLoop } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { readOperatorFiles } from "../../shared/listeners/operator_listener.ts";
+import type { OpsToken } from "../../shared/listeners/ops_token.ts";
+import { EXIT_RESTART, whileStarting } from "../../shared/process/process.ts";
+import { watchSpine } from "../../shared/spine/metrics.ts";
 import { openSpine } from "../../shared/spine/open.ts";
-import type { Spine } from "../../shared/spine/spine.ts";
+import { watchStorage } from "../../shared/spine/storage_watch.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import { spinePhase } from "../../shared/listeners/starting.ts";
+import type { Starting } from "../../shared/listeners/starting.ts";
 import { openMetricsExport } from "../../shared/telemetry/metrics_start.ts";
 import type { MetricsExport } from "../../shared/telemetry/metrics_start.ts";
 import { telemetryResource } from "../../shared/telemetry/resource.ts";
@@ -23,68 +28,83 @@ import type { Tracing } from "../../shared/telemetry/tracing.ts";
 import { VERSION as version } from "../../shared/version.ts";
 import { startShield } from "../../shield/server.ts";
 import type { Shield } from "../../shield/server.ts";
-import { startTraces } from "../../shield/traces_start.ts";
+import { startTraces } from "../../shield/traces/traces_start.ts";
 import type { ServeProcess } from "./process.ts";
 
-/** Running servers, and what can end them. */
-export interface Servers {
+/** What there is before anything is opened or waited for, and what can end the process. */
+export interface SharedParts {
+  /** With the id of the node in it. */
+  readonly config: Config;
   readonly node_id: string;
-  readonly shield: Shield;
-  readonly brain: Brain;
-  readonly spine: Spine;
-  readonly registry: Registry;
-  /** Answers requests of the ops listener. */
-  readonly ops: (request: Request) => Promise<Response>;
+  readonly logging: Logging;
   readonly log: Logger;
-  readonly exporting: MetricsExport | undefined;
-  readonly tracing: Tracing | undefined;
+  readonly registry: Registry;
+  /** Of the ops port; undefined: it asks for none. */
+  readonly token: OpsToken | undefined;
+  /** An operator asks for a drain. */
+  readonly asked: PromiseWithResolvers<unknown>;
   /** The process or an operator asks for a drain. */
   readonly stopping: Promise<unknown>;
   /** To be called once they serve. */
   readonly started: () => void;
   /** The process cannot go on; says why. */
   readonly fatal: PromiseWithResolvers<string>;
+}
+
+/** Running servers, and what can end them. */
+export interface Servers extends SharedParts {
+  readonly shield: Shield;
+  readonly brain: Brain;
+  readonly spine: Spine;
+  readonly exporting: MetricsExport | undefined;
+  readonly tracing: Tracing | undefined;
   /** Memory runs out; says why. */
   readonly exhausted: Promise<string>;
 }
 
-/**
- * Starts them; `service_name` is theirs in traces. Rejects with `spine-unavailable` when NATS cannot be
- * reached or `data_dir` is in use, and with what else a Shield or a Brain cannot start without.
- */
-export async function startServers(
-  given: Config,
-  process: ServeProcess,
-  service_name: string,
-): Promise<Servers> {
-  const { now, random, monotonic_ms, readTextFile, cores } = process;
+/** Logs, metrics and the ways to end; from now on the process can be asked to stop. */
+export function openSharedParts(given: Config, process: ServeProcess): SharedParts {
+  const { now, monotonic_ms, random, readTextFile } = process;
   const node_id = given.server.node_id ?? connectionId(random).replace(/^c/, "shield-");
   const config = { ...given, server: { ...given.server, node_id } };
-  const logging = createLogging({ ...config.log, now, write: process.writeLog });
-  const logOf = logging.of;
-  const log = logOf("shield");
-  const [fatal, exhausted, asked] = [
-    Promise.withResolvers<string>(),
-    Promise.withResolvers<string>(),
-    Promise.withResolvers<unknown>(),
-  ];
+  const logging = createLogging({ ...config.log, now, write: process.writeLog, node_id });
+  const log = logging.of("shield");
+  const fatal = Promise.withResolvers<string>();
+  const asked = Promise.withResolvers<unknown>();
   const stopping = Promise.race([process.begin(log), asked.promise]);
   const started = whileStarting(stopping, () => process.exit(0, "stopped before it was ready"));
   const registry = createMetrics({ node_id, version });
+  const token = readOperatorFiles(config, readTextFile, log);
   logging.register(registry);
-  watchEventLoop(registry, now);
-  const spine = await openSpine(config, {
-    log: logOf("spine"),
-    now,
-    files: { read: readTextFile },
-  });
-  registerSpineMetrics(spine, registry);
-  watchRoundTrip(spine, registry, monotonic_ms);
+  watchEventLoop(registry, monotonic_ms);
+  return { config, node_id, logging, log, registry, token, asked, stopping, started, fatal };
+}
+
+/**
+ * Starts them; `service_name` is theirs in traces, `starting` hears how far they are. Rejects with
+ * `spine-unavailable` when NATS cannot be reached or `data_dir` is in use, and with what else a Shield
+ * or a Brain cannot start without.
+ */
+export async function startServers(
+  shared: SharedParts,
+  process: ServeProcess,
+  service_name: string,
+  starting: Starting,
+): Promise<Servers> {
+  const { config, node_id, logging, log, registry, asked, fatal } = shared;
+  const { now, random, monotonic_ms, readTextFile, cores } = process;
+  const logOf = logging.of;
+  const exhausted = Promise.withResolvers<string>();
+  starting.begin(spinePhase(config));
+  const files = { read: readTextFile };
+  const spine = await openSpine(config, { log: logOf("spine"), now, files });
+  const storage = watchSpine({ spine, registry, log, now, monotonic_ms });
   const told = {
     telemetry: config.telemetry,
     resource: telemetryResource({ service_name, node_id, version }),
     registry,
     log,
+    readTextFile,
   };
   const now_ms = spanClock(now, monotonic_ms);
   const { tracing, traces } = await startTraces({ ...told, random, now_ms });
@@ -96,8 +116,10 @@ export async function startServers(
     version,
     logging,
     tracing,
+    storage: storage.check,
     onDrain: asked.resolve,
   };
+  starting.begin("reading rooms, settings, schemas, policies, bans and keys");
   const brain = await startBrain({ ...common, log: logOf("brain"), random: Math.random });
   const shield = await startShield({
     ...common,
@@ -116,9 +138,8 @@ export async function startServers(
     readTextFile,
     fetch,
   });
-  const health = () => ({ checks: { ...shield.checks(), ...brain.health().checks } });
-  const ops = opsHandler({ registry, health, now, log });
+  await watchStorage({ spine, config, registry, log });
   const exporting = await openMetricsExport({ ...told, now });
-  const ends = { stopping, started, fatal, exhausted: exhausted.promise };
-  return { node_id, shield, brain, spine, registry, ops, log, exporting, tracing, ...ends };
+  await storage.asked;
+  return { ...shared, shield, brain, spine, exporting, tracing, exhausted: exhausted.promise };
 }

@@ -1,12 +1,12 @@
 /** Why a bus could not start, in a sentence with its fix. */
 import { ArqonError } from "@arqon/sdk";
 import { ConfigError } from "../../shared/config/load.ts";
-import { ListenError } from "../../shared/listen.ts";
-import type { Place } from "../../shared/port_check.ts";
+import { ListenError } from "../../shared/listeners/listen.ts";
+import type { Place } from "../../shared/listeners/port_check.ts";
 import { portFinding } from "../doctor/ports.ts";
 
 import { fileLimit } from "../doctor/system.ts";
-import { CommandError, EXIT, usageError } from "../exit.ts";
+import { CommandError, EXIT, usageError } from "../terminal/exit.ts";
 
 /** Below this no bus can start: its own sources, listeners, databases and threads need as many. */
 const FILES_LEAST = 256;

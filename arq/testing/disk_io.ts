@@ -1,6 +1,6 @@
 /** An `Io` inside of a test's own process: files of the disk, output that is kept, no bus. */
-import { diskFiles } from "../disk_files.ts";
-import type { Io, Output } from "../io.ts";
+import { diskFiles } from "../terminal/disk_files.ts";
+import type { Io, Output } from "../terminal/io.ts";
 
 /** An output that keeps what is written. */
 export interface KeptOutput extends Output {

@@ -3,7 +3,7 @@
  * rarely: histories that are trimmed or begin anew at a given moment, answers that fail for now.
  */
 import { Message } from "@arqon/sdk";
-import type { HistoryPage, HistoryQuery, HistorySource } from "../history.ts";
+import type { HistoryPage, HistoryQuery, HistorySource } from "../rooms/history.ts";
 
 /** A stored message; its data is its offset. */
 export function storedMessage(offset: number, epoch = "e1", timestamp_ms = offset): Message {

@@ -1,0 +1,236 @@
+/**
+ * The nodes of a cluster as `arq status` and `arq top` show them: read from `GET /v1/cluster`, and rates
+ * between two readings. Pure; a node of another version may leave members out, which read as 0.
+ */
+import { plural } from "../../shared/plural.ts";
+import { printable } from "../terminal/exit.ts";
+
+/** One Shield or Brain at one moment. */
+export interface NodeReading {
+  readonly kind: string;
+  readonly node_id: string;
+  /** Nodes with the same one share a process, its memory and CPU. Of an older bus: the node alone. */
+  readonly process_id: string;
+  readonly version: string;
+  /** Unix ms; another one is another process. */
+  readonly started_ms: number;
+  readonly ready: boolean;
+  readonly draining: boolean;
+  /** The checks that fail, by name, and what they say. */
+  readonly failing: readonly (readonly [name: string, detail: string])[];
+  readonly cpu_seconds: number;
+  readonly rss_bytes: number;
+  readonly event_loop_lag_ms: number;
+  readonly totals: Readonly<Record<string, unknown>>;
+  readonly gauges: Readonly<Record<string, unknown>>;
+}
+
+/** A whole cluster at one moment. */
+export interface ClusterReading {
+  /** Unix ms, by the clock of the Shield that was asked. */
+  readonly now_ms: number;
+  readonly nodes: readonly NodeReading[];
+  /** Nodes that were there and did not answer. */
+  readonly silent: readonly string[];
+}
+
+/** What one node did between two readings. */
+export interface NodeRates {
+  readonly node: NodeReading;
+  /** Absent when there is no earlier reading of this process. */
+  readonly rates: {
+    readonly ingress_per_second: number;
+    readonly egress_per_second: number;
+    readonly rejects_per_second: number;
+    readonly handshakes_per_second: number;
+    /** Cores in use. */
+    readonly cpu: number;
+  } | undefined;
+}
+
+type Members = Readonly<Record<string, unknown>>;
+
+const members = (value: unknown): Members =>
+  typeof value === "object" && value !== null && !Array.isArray(value) ? { ...value } : {};
+
+/** A figure of an answer; 0 for what is none. */
+export const number = (value: unknown): number =>
+  typeof value === "number" && Number.isFinite(value) ? value : 0;
+/** The same as people read it, without a fraction. */
+export const whole = (value: unknown): string => Math.round(number(value)).toLocaleString("en-US");
+
+const texts = (value: unknown): string[] => Array.isArray(value) ? value.map(String) : [];
+
+/** A total that is a number, or numbers by reason, as one number. */
+export function totalOf(value: unknown): number {
+  if (typeof value === "number") return number(value);
+  return Object.values(members(value)).reduce<number>((sum, item) => sum + number(item), 0);
+}
+
+function readNode(value: unknown): NodeReading {
+  const node = members(value);
+  const failing = Object.entries(members(node["checks"])).flatMap(([name, check]) => {
+    const { ok, detail } = members(check);
+    return ok === true ? [] : [[name, String(detail ?? "")] as const];
+  });
+  return {
+    kind: String(node["kind"] ?? "?"),
+    node_id: String(node["node_id"] ?? "?"),
+    process_id: String(node["process_id"] ?? `${node["kind"]} ${node["node_id"]}`),
+    version: String(node["version"] ?? "?"),
+    started_ms: number(node["started_ms"]),
+    ready: node["ready"] === true,
+    draining: node["draining"] === true,
+    failing,
+    cpu_seconds: number(node["cpu_seconds"]),
+    rss_bytes: number(node["rss_bytes"]),
+    event_loop_lag_ms: number(node["event_loop_lag_ms"]),
+    totals: members(node["totals"]),
+    gauges: members(node["gauges"]),
+  };
+}
+
+/** The answer of `GET /v1/cluster`: Shields first, each kind by name. */
+export function readCluster(answer: Members): ClusterReading {
+  const { nodes } = answer;
+  const order = ({ kind, node_id }: NodeReading) => `${kind === "shield" ? 0 : 1} ${node_id}`;
+  return {
+    now_ms: number(answer["now_ms"]),
+    nodes: (Array.isArray(nodes) ? nodes : []).map(readNode)
+      .sort((a, b) => order(a) < order(b) ? -1 : 1),
+    silent: texts(answer["silent"]),
+  };
+}
+
+/** Rates of each node since `before`; a node that is new, or has started anew, has none yet. */
+export function ratesOf(before: ClusterReading | undefined, now: ClusterReading): NodeRates[] {
+  const seconds = (now.now_ms - (before?.now_ms ?? 0)) / 1_000;
+  return now.nodes.map((node) => {
+    const earlier = before?.nodes.find(({ kind, node_id, started_ms }) =>
+      kind === node.kind && node_id === node.node_id && started_ms === node.started_ms
+    );
+    if (earlier === undefined || seconds <= 0) return { node, rates: undefined };
+    const rate = (...names: string[]) =>
+      names.reduce((sum, name) => {
+        return sum + Math.max(0, totalOf(node.totals[name]) - totalOf(earlier.totals[name]));
+      }, 0) / seconds;
+    return {
+      node,
+      rates: {
+        ingress_per_second: rate("ingress_messages", "commands"),
+        egress_per_second: rate("egress_messages"),
+        rejects_per_second: rate("rejects"),
+        handshakes_per_second: rate("handshakes"),
+        cpu: Math.max(0, node.cpu_seconds - earlier.cpu_seconds) / seconds,
+      },
+    };
+  });
+}
+
+const megabytes = (bytes: number) => `${Math.round(bytes / 1_048_576)} MB`;
+
+/** How a node stands, in one word. */
+function stateOf({ ready, draining }: NodeReading): string {
+  return draining ? "draining" : ready ? "ready" : "NOT READY";
+}
+
+/** Rows as aligned text; the first column to the left, the others to the right. */
+export function aligned(rows: readonly (readonly string[])[]): string {
+  const shown = rows.map((row) => row.map(printable));
+  const widths = (shown[0] ?? []).map((_, column) =>
+    Math.max(...shown.map((row) => (row[column] ?? "").length))
+  );
+  return shown.map((row) =>
+    row.map((cell, column) =>
+      column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)
+    ).join("  ").trimEnd() + "\n"
+  ).join("");
+}
+
+/** The first node of each process, as they are listed: what a process uses is said by that one. */
+function firstOfProcess(nodes: readonly NodeReading[]): Map<string, NodeReading> {
+  const first = new Map<string, NodeReading>();
+  for (const node of nodes) if (!first.has(node.process_id)) first.set(node.process_id, node);
+  return first;
+}
+
+const cpuText = (cpu: number | undefined) => cpu === undefined ? "" : `${Math.round(cpu * 100)}%`;
+const lagText = (lag_ms: number) => `${lag_ms.toFixed(1)} ms`;
+
+/** All processes together, each of them once; none where there is one node. */
+function totalRow(
+  nodes: readonly NodeReading[],
+  rates: readonly NodeRates[] | undefined,
+): string[][] {
+  if (nodes.length < 2) return [];
+  const first = [...firstOfProcess(nodes).values()];
+  const sum = (values: readonly (number | undefined)[]): number | undefined => {
+    const known = values.filter((value) => value !== undefined);
+    return known.length === 0 ? undefined : known.reduce((all, value) => all + value, 0);
+  };
+  const shields = nodes.filter(({ kind }) => kind === "shield");
+  // A Shield's are those with a subscriber there; each room lives with one Brain.
+  const brains = nodes.filter(({ kind }) => kind === "brain");
+  const rate = (name: "ingress_per_second" | "egress_per_second" | "rejects_per_second") =>
+    sum((rates ?? []).filter(({ node }) => shields.includes(node)).map((it) => it.rates?.[name]));
+  const shown = (value: number | undefined) => value === undefined ? "" : whole(value);
+  const cpu = sum(first.map((node) => rates?.find((it) => it.node === node)?.rates?.cpu));
+  return [[
+    "total",
+    plural(first.length, "process", "processes"),
+    shown(sum(shields.map(({ gauges }) => number(gauges["connections"])))),
+    shown(sum(brains.map(({ gauges }) => number(gauges["rooms"])))),
+    "",
+    shown(rate("ingress_per_second")),
+    shown(rate("egress_per_second")),
+    shown(rate("rejects_per_second")),
+    cpuText(cpu),
+    "",
+    megabytes(sum(first.map(({ rss_bytes }) => rss_bytes)) ?? 0),
+    "",
+  ]];
+}
+
+/**
+ * A line a node; with rates where they are known. Nodes of one process share its CPU, lag and memory:
+ * they stand in the line of the first. What fails stands below.
+ */
+export function clusterTable(
+  { nodes, silent }: ClusterReading,
+  rates?: readonly NodeRates[],
+): string {
+  const first = firstOfProcess(nodes);
+  const head = ["node", "state", "conns", "rooms", "members", "in/s", "out/s", "rejects/s"];
+  const rows = [[...head, "cpu", "lag", "memory", "version"]];
+  for (const node of nodes) {
+    const own = rates?.find((it) => it.node === node)?.rates;
+    const gauge = (name: string) => node.gauges[name];
+    const shown = (value: unknown) => value === undefined ? "" : whole(value);
+    rows.push([
+      `${node.kind} ${node.node_id}`,
+      stateOf(node),
+      shown(gauge("connections")),
+      shown(gauge("rooms")),
+      shown(gauge("members")),
+      shown(own?.ingress_per_second),
+      node.kind === "shield" ? shown(own?.egress_per_second) : "",
+      node.kind === "shield" ? shown(own?.rejects_per_second) : "",
+      ...(first.get(node.process_id) === node
+        ? [cpuText(own?.cpu), lagText(node.event_loop_lag_ms), megabytes(node.rss_bytes)]
+        : ["shared", "shared", "shared"]),
+      node.version,
+    ]);
+  }
+  rows.push(...totalRow(nodes, rates));
+  const shared = nodes.flatMap((node) => {
+    const host = first.get(node.process_id);
+    if (host === undefined || host === node) return [];
+    return [`${node.kind} ${node.node_id}: one process with ${host.kind} ${host.node_id}`];
+  });
+  const problems = nodes.flatMap(({ kind, node_id, failing }) =>
+    failing.map(([name, detail]) => `${kind} ${node_id}: ${name}: ${detail}`)
+  );
+  const missing = silent.map((node_id) => `${node_id}: no answer`);
+  return aligned(rows) +
+    [...shared, ...problems, ...missing].map((line) => `${printable(line)}\n`).join("");
+}

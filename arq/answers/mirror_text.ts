@@ -1,0 +1,69 @@
+/**
+ * Answers of the admin API's `/v1/mirror…` as text for people. Pure. Nothing in an answer is trusted
+ * to have the expected shape or to be printable.
+ */
+import { printable } from "../terminal/exit.ts";
+import { listOf, membersOf, percentText, table } from "./policy_text.ts";
+
+/** A member as a cell. */
+export function cell(value: unknown): string {
+  if (value === undefined || value === null) return "";
+  return printable(typeof value === "string" ? value : JSON.stringify(value));
+}
+
+/** Rules with where they come from; `tenant` fills in for rules that name none. */
+export function ruleTable(rules: unknown, tenant?: string): string {
+  const rows = listOf(rules).map(membersOf).map((rule) => [
+    cell(rule["prefix"]),
+    percentText(rule["percent"]),
+    cell(rule["source"] ?? (tenant === undefined ? "" : "tenant")),
+    cell(rule["tenant_id"] ?? tenant),
+  ]);
+  return table(["PREFIX", "SHARE", "SOURCE", "TENANT"], rows);
+}
+
+function share(part: unknown, whole: unknown): string {
+  if (typeof part !== "number" || typeof whole !== "number" || whole === 0) return cell(part);
+  return part === 0 ? "0" : `${part} (${Number((part / whole * 100).toPrecision(3))} %)`;
+}
+
+function exampleLine(value: unknown): string {
+  const { would, trace_id, room, type, reason, at_ms } = membersOf(value);
+  const at = new Date(typeof at_ms === "number" ? at_ms : Number.NaN);
+  const when = Number.isNaN(at.getTime()) ? "" : at.toISOString();
+  const what = [`would ${cell(would)}`, when, cell(room), cell(type), cell(trace_id)]
+    .filter((part) => part !== "").join("  ");
+  return `  ${what}${cell(reason) === "" ? "" : `: ${cell(reason)}`}\n`;
+}
+
+/** What candidates would have decided: a table, then examples of the differences, newest first. */
+export function diffText(candidates: unknown): string {
+  const all = listOf(candidates).map(membersOf);
+  const rows = all.map((one) => [
+    cell(one["candidate"]),
+    cell(one["mirrored"]),
+    cell(one["agree"]),
+    share(one["would_refuse"], one["mirrored"]),
+    share(one["would_allow"], one["mirrored"]),
+    cell(one["unmatched"]),
+  ]);
+  const head = ["CANDIDATE", "MIRRORED", "AGREE", "WOULD REFUSE", "WOULD ALLOW", "UNMATCHED"];
+  const examples = all.filter((one) => listOf(one["examples"]).length > 0).map((one) =>
+    `\n${cell(one["candidate"])}\n${listOf(one["examples"]).toReversed().map(exampleLine).join("")}`
+  );
+  return table(head, rows) + examples.join("");
+}
+
+/** Which rule counts for a subject, and why. */
+export function explainText(answer: Readonly<Record<string, unknown>>): string {
+  const { subject, rule, others, why, key, mirrored } = answer;
+  const winner = membersOf(rule);
+  const lines = [`${cell(subject)}: ${cell(why)}`];
+  if (winner["prefix"] !== undefined) lines.push(`share: ${percentText(winner["percent"])}`);
+  if (mirrored !== undefined) {
+    lines.push(`key ${cell(key)}: ${mirrored === true ? "mirrored" : "not mirrored"}`);
+  }
+  const overruled = ruleTable(others);
+  const more = overruled === "" ? "" : `also matching, but overruled:\n${overruled}`;
+  return `${lines.join("\n")}\n${more}`;
+}

@@ -1,0 +1,115 @@
+/** What `arq policy check` and `arq policy test` found, as text for people. Pure. */
+import type { Bounded, CheckAnswer, ModuleFacts } from "../commands/policy/policy_check.ts";
+import type { EventReport, TestAnswer } from "../commands/policy/policy_try.ts";
+import { printable } from "../terminal/exit.ts";
+
+const LEVELS = ["debug", "info", "warn", "error"];
+
+/** `12,345`. */
+const count = (number: number) => number.toLocaleString("en-US");
+const bounded = ({ is, limit }: Bounded) => `${count(is)} of ${count(limit)}`;
+const list = (names: readonly string[]) => names.length === 0 ? "none" : names.join(", ");
+const mib = (pages: number) => `${count(pages / 16)} MiB`;
+
+function rows(pairs: readonly (readonly [name: string, text: string])[]): string {
+  const width = Math.max(...pairs.map(([name]) => name.length));
+  return pairs.map(([name, text]) => `  ${name.padEnd(width)}  ${printable(text)}\n`).join("");
+}
+
+function memoryText(memory: ModuleFacts["memory_pages"], limit: number): string {
+  if (memory === null) return "none";
+  const { initial, maximum } = memory;
+  const begins = `${count(initial)} ${initial === 1 ? "page" : "pages"}`;
+  const most = Math.min(maximum ?? limit, limit);
+  const grows = most > initial ? `, may grow to ${count(most)}` : "";
+  return `${begins}${grows}; at most ${count(limit)} (${mib(limit)})`;
+}
+
+function factRows(
+  facts: ModuleFacts,
+  memory_limit_pages: number,
+): readonly (readonly [string, string])[] {
+  return [
+    ["hooks", list(facts.hooks)],
+    ["imports", list(facts.imports)],
+    ["features", list(facts.features)],
+    ["functions", bounded(facts.functions)],
+    ["memory", memoryText(facts.memory_pages, memory_limit_pages)],
+    ["table entries", bounded(facts.table_entries)],
+    ["start function", facts.start_function ? "yes, which a policy may not have" : "none"],
+    ["compile cost", bounded(facts.compile_cost)],
+    ["of one function", bounded(facts.function_compile_cost)],
+    [
+      "instance fuel",
+      `${bounded(facts.instance_fuel)}; with its memory ${count(facts.instance_fuel_with_memory)}`,
+    ],
+  ];
+}
+
+/** The verdict first, then what there is to know. */
+export function checkText(answer: CheckAnswer): string {
+  const { file, accepted, facts, reason = "", sentence = "" } = answer;
+  const refused: [string, string][] = accepted ? [] : [["reason", reason]];
+  const metered: [string, string][] = answer.metered_bytes === undefined
+    ? []
+    : [["metered", `${count(answer.metered_bytes)} bytes`]];
+  const compiled: [string, string][] = answer.compile_ms === undefined
+    ? []
+    : [["trial compilation", `both compilers in ${count(answer.compile_ms)} ms`]];
+  const known = facts === undefined ? [] : factRows(facts, answer.memory_limit_pages);
+  const body = rows([
+    ...refused,
+    ["size", `${bounded(answer.size_bytes)} bytes`],
+    ...metered,
+    ...known,
+    ...compiled,
+    ["sha256", answer.sha256],
+  ]);
+  const head = `${accepted ? "accepted" : "refused"}  ${printable(file)}\n`;
+  return accepted ? head + body : `${head}${printable(sentence)}\n${body}`;
+}
+
+/** A few significant digits. */
+const figure = (number: number) => String(Number(number.toPrecision(3)));
+
+function verdictText({ verdict, code, reason, fault, detail }: EventReport): string {
+  if (verdict === "allowed") return "";
+  if (verdict === "refused") return `  ${code}${reason === "" ? "" : ` ${printable(reason)}`}`;
+  return `  ${fault}: ${printable(detail)}`;
+}
+
+function usageText(event: EventReport, fuel_limit: number): string {
+  const { runs, fuel, fuel_max, time_ms, time_max_ms } = event;
+  const most = runs === 1 ? "" : `, at most ${figure(fuel_max)}`;
+  const slowest = runs === 1 ? "" : ` in the median, at most ${figure(time_max_ms)} ms`;
+  return `fuel ${figure(fuel)}${most} of ${count(fuel_limit)}; ${figure(time_ms)} ms${slowest}`;
+}
+
+function eventText(event: EventReport, fuel_limit: number): string {
+  const { file, run, runs, allowed_runs } = event;
+  const of_runs = runs === 1
+    ? ""
+    : allowed_runs === runs
+    ? ` (${count(runs)} runs)`
+    : ` (first in run ${count(run)}; ${count(allowed_runs)} of ${count(runs)} allowed)`;
+  const name = file === null ? "" : `  ${printable(file)}`;
+  const lines = [
+    `${event.verdict.padEnd(7)}${name}${verdictText(event)}${of_runs}`,
+    `  ${usageText(event, fuel_limit)}`,
+    ...(event.client === null ? [] : [
+      `  client  ${event.client.code} ${event.client.reason}: ${printable(event.client.message)}`,
+    ]),
+    ...event.added_headers.map(([name, value]) => printable(`  header  ${name}: ${value}`)),
+    ...event.logs.map(({ level, message }) =>
+      printable(`  log     ${LEVELS[level] ?? "info"}  ${message}`)
+    ),
+  ];
+  return lines.map((line) => `${line}\n`).join("");
+}
+
+/** Event after event, and how many were allowed. */
+export function testText({ events, fuel_limit }: TestAnswer): string {
+  const allowed = events.filter(({ verdict }) => verdict === "allowed").length;
+  const sum = events.length === 1 ? "" : `${allowed} of ${events.length} allowed\n`;
+  return events.map((event) => eventText(event, fuel_limit)).join("") + sum;
+}

@@ -1,0 +1,119 @@
+/**
+ * Answers of the admin API's `/v1/policies…` as text for people. Pure. Nothing in an answer is trusted
+ * to have the expected shape or to be printable: a bus of another version still gives readable lines.
+ */
+import { plural } from "../../shared/plural.ts";
+import { printable } from "../terminal/exit.ts";
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** The object that a value is, or an empty one. */
+export function membersOf(value: unknown): Members {
+  return typeof value === "object" && value !== null ? value as Members : {};
+}
+
+/** The list that a value is, or an empty one. */
+export function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+const text = (value: unknown): string =>
+  printable(typeof value === "string" ? value : value === undefined ? "" : JSON.stringify(value));
+
+function when(value: unknown): string {
+  const date = new Date(typeof value === "number" ? value : Number.NaN);
+  return Number.isNaN(date.getTime()) || value === 0 ? "" : date.toISOString();
+}
+
+/** Columns of equal width, two spaces apart; nothing for no rows. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  if (rows.length === 0) return "";
+  const widths = head.map((name, at) =>
+    Math.max(name.length, ...rows.map((row) => row[at]?.length ?? 0))
+  );
+  const line = (row: readonly string[]) =>
+    row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join("  ").trimEnd();
+  return [head, ...rows].map((row) => `${line(row)}\n`).join("");
+}
+
+/** `10 %`, `0.5 %`: a fraction as people say it. */
+export function percentText(fraction: unknown): string {
+  if (typeof fraction !== "number") return text(fraction);
+  return `${Number((fraction * 100).toPrecision(6))} %`;
+}
+
+/** A tenant's policies in the order in which they run. */
+export function policyTable(policies: unknown): string {
+  const rows = listOf(policies).map(membersOf).map((policy) => [
+    text(policy["name"]),
+    text(policy["room"]),
+    listOf(policy["hooks"]).map(text).join(","),
+    text(policy["order"]),
+    text(policy["mode"]),
+    percentText(policy["percent"]),
+    text(policy["sha256"]).slice(0, 12),
+  ]);
+  return table(["NAME", "ROOM", "HOOKS", "ORDER", "MODE", "OF KEYS", "MODULE"], rows);
+}
+
+/** Modules that no node runs: the latest first. */
+export function quarantineTable(modules: unknown): string {
+  const rows = listOf(modules).map(membersOf).map((module) => [
+    text(module["sha256"]),
+    text(module["why"]),
+    when(module["at_ms"]),
+    text(module["node"]),
+  ]);
+  return table(["MODULE", "WHY", "AT", "NODE"], rows);
+}
+
+/** A line for each policy of a tenant whose module is in quarantine; "" for none. */
+export function quarantinedLines(quarantined: unknown): string {
+  return listOf(quarantined).map(membersOf).map(({ name, sha256, why, at_ms }) =>
+    `IN QUARANTINE: ${text(name)} since ${when(at_ms) || "some time"} (${text(why)}); what it ` +
+    `guards is refused until arq policy release ${text(sha256)}\n`
+  ).join("");
+}
+
+/** Earlier versions, newest first. */
+export function historyTable(history: unknown): string {
+  const rows = listOf(history).map(membersOf).reverse().map((version) => [
+    text(version["version"]),
+    when(version["at_ms"]),
+    text(version["by"]),
+    text(version["change"]),
+    listOf(version["policies"]).map(text).join(" "),
+  ]);
+  return table(["VERSION", "AT", "BY", "CHANGE", "POLICIES"], rows);
+}
+
+/** Where the node that answered stands; "" when it enforces `version`. */
+export function nodeTrouble(here: unknown, version: unknown): string {
+  const { state, detail, enforced_version } = membersOf(here);
+  if (state === "active" && enforced_version === version) return "";
+  // Without a document there is nothing to enforce.
+  if (here === null && version === 0) return "";
+  const why = text(detail) === "" ? "" : `: ${text(detail)}`;
+  return `this node is ${text(state) || "not there yet"}${why}`;
+}
+
+/** All tenants of a node. */
+export function tenantTable(tenants: unknown): string {
+  const rows = listOf(tenants).map(membersOf).map((tenant) => [
+    text(tenant["tenant"]),
+    text(tenant["state"]),
+    text(tenant["enforced_version"] ?? "none"),
+    text(tenant["policies"]),
+    text(tenant["detail"]),
+  ]);
+  return table(["TENANT", "STATE", "ENFORCED", "POLICIES", "DETAIL"], rows);
+}
+
+/** One followed line of `host_log`; `{"dropped": n}` says what was lost. */
+export function logLine(line: unknown): string {
+  const { ts, policy, level, message, dropped } = membersOf(line);
+  if (dropped !== undefined) {
+    return `… ${plural(Number(dropped), "line")} lost: the reader is too slow\n`;
+  }
+  return `${text(ts)} ${text(level).padEnd(5)} ${text(policy)}  ${text(message)}\n`;
+}

@@ -1,0 +1,75 @@
+/**
+ * Room classes of the admin API's answers as text for people. Pure. Nothing in an answer is trusted to
+ * have the expected shape or to be printable.
+ */
+import { plural } from "../../shared/plural.ts";
+import { cell } from "./mirror_text.ts";
+import { listOf, membersOf, table } from "./policy_text.ts";
+
+type Members = Readonly<Record<string, unknown>>;
+
+const UNITS = [["d", 86_400], ["h", 3_600], ["m", 60]] as const;
+
+/** 86400 as `1d`, 90 as `90s`: the largest unit that divides it. */
+export function spanText(seconds: unknown): string {
+  if (typeof seconds !== "number") return cell(seconds);
+  const [unit, size] = UNITS.find(([, size]) => seconds >= size && seconds % size === 0) ??
+    ["s", 1];
+  return `${seconds / size}${unit}`;
+}
+
+const isGiven = (value: unknown) => value !== undefined && value !== null;
+
+/** What a class says that is not the default: `durable, 1000 messages, 1d, no echo`. */
+export function optionsText(one: unknown): string {
+  const options = membersOf(one);
+  const { durable, replicas, cache_last, presence, max_members, echo } = options;
+  const words = [
+    ...(durable === true
+      ? ["durable", plural(Number(options["history_size"]), "message")]
+        .concat(spanText(options["history_ttl_seconds"]))
+      : []),
+    ...(durable === true && isGiven(replicas) ? [plural(Number(replicas), "replica")] : []),
+    ...(cache_last === true ? ["cache-last"] : []),
+    ...(presence === false ? ["no presence"] : []),
+    ...(isGiven(max_members) ? [`at most ${plural(Number(max_members), "member")}`] : []),
+    ...(echo === false ? ["no echo"] : []),
+  ];
+  return words.length === 0 ? "defaults" : words.join(", ");
+}
+
+/** Classes with whose they are; `tenant` fills in for those that a tenant has stored. */
+export function classTable(classes: unknown, tenant?: string): string {
+  const rows = listOf(classes).map(membersOf).map((one) => [
+    cell(one["pattern"] ?? one["room"]),
+    optionsText(one),
+    cell(one["source"] ?? (tenant === undefined ? "" : "tenant")),
+    cell(one["tenant"] ?? tenant),
+  ]);
+  return table(["ROOMS", "OPTIONS", "SOURCE", "TENANT"], rows);
+}
+
+/** Every option of a class, one a line. */
+function optionLines({ replicas, max_members, ...one }: Members): string {
+  const shown: [name: string, value: unknown][] = [
+    ["durable", one["durable"]],
+    ["history_size", one["history_size"]],
+    ["history_ttl_seconds", one["history_ttl_seconds"]],
+    ["replicas", replicas ?? "3 on a NATS cluster, else 1"],
+    ["cache_last", one["cache_last"]],
+    ["presence", one["presence"]],
+    ["slow_reader", one["slow_reader"]],
+    ["max_members", max_members ?? "as [presence] members_per_room"],
+    ["echo", one["echo"]],
+  ];
+  return shown.map(([name, value]) => `  ${name.padEnd(21)}${cell(value)}\n`).join("");
+}
+
+/** Which class a room is of, all its options, and what it overrules. */
+export function classExplainText(answer: Members): string {
+  const { room, why, others } = answer;
+  const rest = listOf(others).filter((one) => membersOf(one)["source"] !== "default");
+  const overruled = classTable(rest);
+  const more = overruled === "" ? "" : `also matching, but overruled:\n${overruled}`;
+  return `${cell(room)}: ${cell(why)}\n${optionLines(membersOf(answer["class"]))}${more}`;
+}

@@ -1,0 +1,102 @@
+/**
+ * Members, locks and changes of a room as text for people. Pure. Nothing in it can drive the
+ * terminal, whatever a member calls itself.
+ */
+import { plural } from "../../shared/plural.ts";
+import { printable } from "../terminal/exit.ts";
+import { membersOf } from "./policy_text.ts";
+
+type Members = Readonly<Record<string, unknown>>;
+
+/** On a terminal a longer value is cut. */
+const SHOWN_CHARS_MAX = 2_000;
+/** Beyond it there is no date. */
+const DATE_MS_MAX = 8.64e15;
+
+function shown(value: unknown): string {
+  const text = typeof value === "string" ? value : JSON.stringify(value) ?? "";
+  return printable(
+    text.length > SHOWN_CHARS_MAX ? `${text.slice(0, SHOWN_CHARS_MAX)}…` : text,
+  );
+}
+
+/** Unix ms as UTC; "" for 0 and for what is no time. */
+export function whenText(value: unknown): string {
+  const is_time = typeof value === "number" && value > 0 && value <= DATE_MS_MAX;
+  return is_time ? new Date(value).toISOString() : "";
+}
+
+/** `3 connections of 2 users`. */
+export function countText({ connections, users }: Members): string {
+  // Whatever a bus answers: converting an object may throw.
+  const numberOf = (value: unknown) => typeof value === "number" ? value : NaN;
+  return `${plural(numberOf(connections), "connection")} of ${plural(numberOf(users), "user")}`;
+}
+
+/** `user connection since metadata`; a member that leaves has only the first two. */
+export function memberLine(member: Members): string {
+  const { user_id, connection_id, joined_ms, meta } = member;
+  const parts = [shown(user_id), shown(connection_id), whenText(joined_ms)];
+  // JSON text of a string keeps its quotes: metadata "x" is not x.
+  if (meta !== undefined && meta !== null) parts.push(shown(JSON.stringify(meta)));
+  return `${parts.filter((part) => part !== "").join(" ")}\n`;
+}
+
+/** `locked by …`; "" without a lock. */
+export function lockText(lock: unknown): string {
+  const { holder, until_ms, fence } = membersOf(lock);
+  if (fence === undefined) return "";
+  const by = holder === undefined ? "" : ` by ${shown(holder)}`;
+  return `locked${by}, fence ${shown(fence)}, lease until ${whenText(until_ms)}`;
+}
+
+/** `mallory tenant until 2026-… by mod: spam`: a user, from where, for how long, and why. */
+export function banLine(ban: Members): string {
+  const { user_id, scope, room_id, until_ms, reason, by } = ban;
+  const place = scope === "room" && room_id !== undefined ? `room ${shown(room_id)}` : shown(scope);
+  const end = until_ms === 0 ? "without end" : `until ${whenText(until_ms)}`;
+  const who = isGiven(by) ? ` by ${shown(by)}` : "";
+  const why = isGiven(reason) ? `: ${shown(reason)}` : "";
+  return `${shown(user_id)} ${place} ${end}${who}${why}\n`;
+}
+
+const isGiven = (text: unknown) => text !== undefined && text !== "";
+
+/** `1h`, `90s`: seconds as `--ttl` takes them. */
+export function ttlText(seconds: number): string {
+  for (const [unit, size] of [["d", 86_400], ["h", 3_600], ["m", 60]] as const) {
+    if (seconds % size === 0) return `${seconds / size}${unit}`;
+  }
+  return `${seconds}s`;
+}
+
+/** Of a change of the state, what comes after version and operation, in this order. */
+const CHANGE_MEMBERS = ["key", "value", "user_id", "connection_id", "holder", "scope", "cause"];
+
+function unquoted(name: string, json: string): string {
+  if (name === "value" || !json.startsWith('"')) return shown(json);
+  return shown(JSON.parse(json));
+}
+
+/**
+ * `4 set topic "tea" by ann`: data of a ROOM_UPDATE, each member as its JSON text. A value stays as
+ * it was written.
+ */
+export function changeText(event: ReadonlyMap<string, string>): string {
+  const parts = ["version", "op", ...CHANGE_MEMBERS].flatMap((name) => {
+    const json = event.get(name);
+    // A lock names its holder; the connection would only repeat it.
+    const redundant = name === "connection_id" && event.has("holder");
+    return json === undefined || redundant ? [] : [unquoted(name, json)];
+  });
+  if (event.get("truncated") === "true") parts.push("(too long to show)");
+  const fence = event.get("fence");
+  if (fence !== undefined) parts.push(`fence ${shown(fence)}`);
+  const until = whenText(Number(event.get("until_ms")));
+  if (until !== "") parts.push(`until ${until}`);
+  const by = unquoted("by", event.get("by") ?? "");
+  if (by !== "") parts.push(`by ${by}`);
+  const reason = event.get("reason");
+  if (reason !== undefined) parts.push(`(${unquoted("reason", reason)})`);
+  return parts.join(" ");
+}

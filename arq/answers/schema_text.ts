@@ -1,0 +1,194 @@
+/**
+ * Answers of the admin API's `/v1/schemas…` as text for people. Pure. Nothing in an answer is trusted
+ * to have the expected shape or to be printable.
+ */
+import { plural } from "../../shared/plural.ts";
+import { printable } from "../terminal/exit.ts";
+import { cell } from "./mirror_text.ts";
+import { listOf, membersOf, table } from "./policy_text.ts";
+
+/** Paints a word on a terminal; elsewhere it stays as it is. */
+export type Paint = (color: "red" | "yellow" | "green" | "bold", text: string) => string;
+
+const CODES = { red: "31", yellow: "33", green: "32", bold: "1" } as const;
+
+/** Colors, where they are wanted. */
+export function painter(has_color: boolean): Paint {
+  return has_color ? (color, text) => `\u001b[${CODES[color]}m${text}\u001b[0m` : (_, text) => text;
+}
+
+function when(value: unknown): string {
+  const date = new Date(typeof value === "number" ? value : Number.NaN);
+  return Number.isNaN(date.getTime()) || value === 0 ? "" : date.toISOString();
+}
+
+/** `1 error`, `2 errors`. */
+export function counted(count: number, what: string): string {
+  return plural(count, what);
+}
+
+/** `version 3`, or the word that stands for one without a number. */
+function versionName(value: unknown): string {
+  const text = cell(value);
+  return /^\d+$/.test(text) ? `version ${text}` : text;
+}
+
+/**
+ * Findings below the file and the message or field that they are about, in the order of the answer:
+ *
+ *     fleet.proto
+ *       fleet.v1.Vehicle.speed
+ *         error field-type-changed: was float, is string (version 1 → candidate)
+ */
+export function findingsText(findings: unknown, paint: Paint): string {
+  let text = "";
+  let file = "";
+  let place = "";
+  for (const finding of listOf(findings).map(membersOf)) {
+    const own_file = cell(finding["file"]) || "(no file)";
+    const own_place = [finding["message"], finding["field"]].map(cell)
+      .filter((part) => part !== "").join(".");
+    if (own_file !== file) {
+      text += `${paint("bold", own_file)}\n`;
+      place = "";
+    }
+    if (own_place !== place && own_place !== "") text += `  ${own_place}\n`;
+    file = own_file;
+    place = own_place;
+    const severity = cell(finding["severity"]);
+    const word = paint(severity === "error" ? "red" : "yellow", severity);
+    const versions = `${versionName(finding["from_version"])} → ${
+      versionName(finding["to_version"])
+    }`;
+    const indent = own_place === "" ? "  " : "    ";
+    text += `${indent}${word} ${cell(finding["rule"])}: ${cell(finding["detail"])} (${versions})\n`;
+  }
+  return text;
+}
+
+/** `2 errors, 1 warning`; "" for no findings. */
+export function findingsCount(findings: unknown): string {
+  const all = listOf(findings).map(membersOf);
+  const errors = all.filter((one) => one["severity"] === "error").length;
+  const parts = [
+    ...(errors > 0 ? [counted(errors, "error")] : []),
+    ...(all.length > errors ? [counted(all.length - errors, "warning")] : []),
+  ];
+  return parts.join(", ");
+}
+
+/** `version 3`, `versions 3, 2, 1 and 4 more`. */
+export function againstText(against: unknown): string {
+  const all = listOf(against).map(cell);
+  const shown = all.slice(0, 3).join(", ");
+  const more = all.length > 3 ? ` and ${all.length - 3} more` : "";
+  return all.length === 1 ? `version ${shown}` : `versions ${shown}${more}`;
+}
+
+/** Where a node stands with a schema. */
+function hereText(value: unknown): string {
+  if (value === null || value === undefined) return "not mapped";
+  const { state, messages } = membersOf(value);
+  const bad = listOf(messages).map(membersOf).filter((one) => typeof one["problem"] === "string");
+  const problem = bad.map((one) => `${cell(one["message"])}: ${cell(one["problem"])}`).join("; ");
+  return problem === "" ? cell(state) : `${cell(state)}: ${problem}`;
+}
+
+/** All schemas. */
+export function schemaTable(schemas: unknown): string {
+  const rows = listOf(schemas).map(membersOf).map((schema) => {
+    const latest = membersOf(schema["latest"]);
+    return [
+      cell(schema["schema_id"]),
+      cell(latest["version"]),
+      cell(schema["versions"]),
+      cell(schema["compatibility"]),
+      cell(latest["size_bytes"]),
+      when(latest["registered_ms"]),
+      hereText(schema["here"]),
+    ];
+  });
+  const head = ["SCHEMA", "LATEST", "KEPT", "COMPATIBILITY", "BYTES", "REGISTERED", "THIS NODE"];
+  return table(head, rows);
+}
+
+/** What other tools have put into the bucket and is refused, a line each; "" for nothing. */
+export function refusedText(refused: unknown, paint: Paint): string {
+  return listOf(refused).map(membersOf).map((put) => {
+    const at = when(put["refused_ms"]);
+    const serving = typeof put["serving"] === "number" ? `version ${put["serving"]}` : "nothing";
+    const what = `${cell(put["schema_id"])}${at === "" ? "" : ` (${at})`}`;
+    return `${paint("red", "refused")} ${what}: ${cell(put["problem"])}; ${serving} serves\n`;
+  }).join("");
+}
+
+/** The versions of a schema, newest first. */
+function versionTable(versions: unknown): string {
+  const rows = listOf(versions).map(membersOf).reverse().map((version) => [
+    cell(version["version"]),
+    when(version["registered_ms"]),
+    cell(version["by"]),
+    cell(version["size_bytes"]),
+    cell(version["sha256"]).slice(0, 12),
+  ]);
+  return table(["VERSION", "REGISTERED", "BY", "BYTES", "SHA256"], rows);
+}
+
+/** The deletion before the versions of a schema; "" when there was none. */
+function deletedText(value: unknown): string {
+  if (value === null || value === undefined) return "";
+  const { version, by, deleted_ms } = membersOf(value);
+  return `deleted at version ${cell(version)} (${when(deleted_ms)}) by ${cell(by)}\n`;
+}
+
+/** One line on a schema above its versions. */
+export function historyText(answer: Readonly<Record<string, unknown>>, paint: Paint): string {
+  const { schema_id, compatibility, versions, deleted, here, refused } = answer;
+  const count = counted(listOf(versions).length, "version");
+  const head = `${cell(schema_id)}, ${cell(compatibility)}, ${count}, this node: ${hereText(here)}`;
+  const put = refused === null || refused === undefined ? "" : refusedText([refused], paint);
+  return `${head}\n${versionTable(versions)}${deletedText(deleted)}${put}`;
+}
+
+/** The mappings of a tenant. */
+export function mappingTable(mappings: unknown): string {
+  const rows = listOf(mappings).map(membersOf).map((mapping) => [
+    cell(mapping["subject"]),
+    cell(mapping["schema_id"]),
+    cell(mapping["message"]),
+    cell(mapping["mode"]),
+    cell(mapping["unknown_fields"]),
+  ]);
+  return table(["SUBJECT", "SCHEMA", "MESSAGE", "MODE", "UNKNOWN FIELDS"], rows);
+}
+
+/** Paths of unknown fields that a line shows; `--json` has more. */
+const UNKNOWN_SHOWN = 4;
+
+/** What a validation says of a file, one line for each violation. */
+export function validationText(
+  file: string,
+  answer: Readonly<Record<string, unknown>>,
+  paint: Paint,
+): string {
+  const { valid, message, version, violations, total, unknown, unknown_paths } = answer;
+  const by = version === undefined ? cell(message) : `${cell(message)}, version ${cell(version)}`;
+  const verdict = valid === true ? paint("green", "valid") : paint("red", "not valid");
+  const shown = listOf(violations).map(membersOf);
+  const lines = [`${printable(file)}: ${verdict} as ${by}`];
+  for (const violation of shown) {
+    const path = cell(violation["path"]) || "(the message)";
+    lines.push(`  ${path}: ${cell(violation["message"])} [${cell(violation["rule"])}]`);
+  }
+  if (typeof total === "number" && total > shown.length) {
+    lines.push(`  … and ${total - shown.length} more`);
+  }
+  if (typeof unknown === "number" && unknown > 0) {
+    const paths = listOf(unknown_paths).map(cell).slice(0, UNKNOWN_SHOWN);
+    const more = unknown > paths.length ? ", …" : "";
+    const named = paths.length === 0 ? "" : `: ${paths.join(", ")}${more}`;
+    const what = `${counted(unknown, "unknown field")}${named}`;
+    lines.push(`  ${paint("yellow", "note")} ${what}`);
+  }
+  return `${lines.join("\n")}\n`;
+}

@@ -1,0 +1,164 @@
+/**
+ * Encryption of backups, as the program `age` does it (age-encryption.org/v1), so that it opens them too:
+ * for the holders of keys, or with a passphrase. Without a key a backup is written as it is.
+ */
+import { Decrypter, Encrypter } from "age-encryption";
+import { CommandError, EXIT, usageError } from "../terminal/exit.ts";
+import { readInput } from "../terminal/input.ts";
+import { resolvePath } from "../terminal/io.ts";
+import type { Io } from "../terminal/io.ts";
+
+/** For whom a backup is encrypted. */
+export interface EncryptFlags {
+  readonly recipient?: readonly string[];
+  readonly recipientsFile?: string;
+  readonly passphraseFile?: string;
+}
+
+/** What opens an encrypted backup. */
+export interface DecryptFlags {
+  readonly identity?: string;
+  readonly passphraseFile?: string;
+}
+
+/** Makes of plain bytes what is written. */
+export type Sealing = (bytes: AsyncIterable<Uint8Array>) => Promise<AsyncIterable<Uint8Array>>;
+
+const MAGIC = "age-encryption.org/v1\n";
+const ARMOR = "-----BEGIN AGE ENCRYPTED FILE-----";
+const decoder = new TextDecoder();
+
+/** Lines that say something. */
+const linesOf = (bytes: Uint8Array) =>
+  decoder.decode(bytes).split(/\r?\n/).map((line) => line.trim())
+    .filter((line) => line !== "" && !line.startsWith("#"));
+
+async function passphraseOf(io: Io, file: string): Promise<string> {
+  const [line = ""] = decoder.decode(await readInput(io, file)).split(/\r?\n/);
+  if (line !== "") return line;
+  throw new CommandError(`${file} is empty; expected a passphrase in its first line`);
+}
+
+function whyOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** How a backup is to be encrypted; undefined: not at all. Throws for what is no key. */
+export async function sealingOf(io: Io, flags: EncryptFlags): Promise<Sealing | undefined> {
+  const { recipient = [], recipientsFile, passphraseFile } = flags;
+  const from_file = recipientsFile === undefined
+    ? []
+    : linesOf(await readInput(io, recipientsFile));
+  const recipients = [...recipient, ...from_file];
+  if (recipientsFile !== undefined && from_file.length === 0) {
+    throw new CommandError(`${recipientsFile} has no recipient; expected lines as age1…`);
+  }
+  if (recipients.length === 0 && passphraseFile === undefined) return undefined;
+  if (recipients.length > 0 && passphraseFile !== undefined) {
+    throw usageError("a backup is encrypted for recipients or with a passphrase, not with both");
+  }
+  const encrypter = new Encrypter();
+  for (const one of recipients) {
+    try {
+      encrypter.addRecipient(one);
+    } catch (error) {
+      const hint = "age-keygen makes a pair; the line `# public key: age1…` has the recipient";
+      const shown = one.startsWith("AGE-SECRET-KEY") ? "a secret key" : one;
+      throw new CommandError(`${shown} is no recipient: ${whyOf(error)}`, EXIT.usage, hint);
+    }
+  }
+  if (passphraseFile !== undefined) {
+    encrypter.setPassphrase(await passphraseOf(io, passphraseFile));
+  }
+  return async (bytes) => await encrypter.encrypt(ReadableStream.from(bytes));
+}
+
+async function decrypterOf(io: Io, file: string, flags: DecryptFlags): Promise<Decrypter> {
+  const { identity, passphraseFile } = flags;
+  if (identity === undefined && passphraseFile === undefined) {
+    const hint =
+      "--identity FILE is the key of one it was encrypted for, --passphrase-file FILE a passphrase";
+    throw new CommandError(`${file} is encrypted`, EXIT.failure, hint);
+  }
+  const decrypter = new Decrypter();
+  if (identity !== undefined) {
+    const lines = linesOf(await readInput(io, identity));
+    if (lines.length === 0) throw new CommandError(`${identity} has no key`);
+    for (const line of lines) {
+      try {
+        decrypter.addIdentity(line);
+      } catch {
+        const hint = "expected lines as AGE-SECRET-KEY-1…, as age-keygen writes them";
+        throw new CommandError(`${identity} has a line that is no key`, EXIT.failure, hint);
+      }
+    }
+  }
+  if (passphraseFile !== undefined) {
+    decrypter.addPassphrase(await passphraseOf(io, passphraseFile));
+  }
+  return decrypter;
+}
+
+/** The first bytes of a file as text, and all of it again. */
+async function peeked(
+  stream: ReadableStream<Uint8Array>,
+): Promise<{ start: string; bytes: AsyncIterable<Uint8Array> }> {
+  const pieces = stream[Symbol.asyncIterator]();
+  const first: Uint8Array[] = [];
+  for (let count = 0; count < ARMOR.length;) {
+    const { done, value } = await pieces.next();
+    if (done === true) break;
+    first.push(value);
+    count += value.length;
+  }
+  const bytes = async function* () {
+    try {
+      yield* first;
+      for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) {
+        yield next.value;
+      }
+    } finally {
+      await pieces.return?.();
+    }
+  };
+  const start = first.map((piece) => decoder.decode(piece.subarray(0, ARMOR.length))).join("");
+  return { start, bytes: bytes() };
+}
+
+async function* unsealed(
+  decrypter: Decrypter,
+  bytes: AsyncIterable<Uint8Array>,
+  file: string,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* await decrypter.decrypt(ReadableStream.from(bytes));
+  } catch (error) {
+    const hint = "another key or passphrase, or a file that is damaged or cut short";
+    throw new CommandError(`${file} cannot be decrypted: ${whyOf(error)}`, EXIT.failure, hint);
+  }
+}
+
+/** A backup that was opened. */
+export interface OpenBackup {
+  readonly is_encrypted: boolean;
+  /** Its plain bytes, to be read once. */
+  readonly bytes: AsyncIterable<Uint8Array>;
+}
+
+/** Opens a backup, encrypted or not. */
+export async function openBackup(io: Io, file: string, flags: DecryptFlags): Promise<OpenBackup> {
+  const path = resolvePath(io.cwd, file);
+  let stream: ReadableStream<Uint8Array>;
+  try {
+    stream = await io.files.open(path);
+  } catch (error) {
+    throw new CommandError(`cannot read ${path}: ${whyOf(error)}`);
+  }
+  const { start, bytes } = await peeked(stream);
+  if (start.startsWith(ARMOR)) {
+    throw new CommandError(`${file} is armored`, EXIT.failure, `age -d ${file} > backup.tar first`);
+  }
+  if (!start.startsWith(MAGIC)) return { is_encrypted: false, bytes };
+  const decrypter = await decrypterOf(io, file, flags);
+  return { is_encrypted: true, bytes: unsealed(decrypter, bytes, file) };
+}

@@ -1,0 +1,90 @@
+/**
+ * Where a bus keeps its state, by its configuration: a folder of this machine, or NATS; and the connection
+ * to that NATS. For `arq backup` and `arq restore`.
+ */
+import type { NatsConnection } from "@nats-io/transport-deno";
+import { configText, parseConfig } from "../../shared/config/load.ts";
+import { natsFiles } from "../../shared/config/named_files.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import { StreamApi } from "../../shared/backup/stream_api.ts";
+import { connectNats } from "../../shared/spine/nats/connection/nats_connect.ts";
+import { parseAddresses } from "../../shared/spine/nats/connection/nats_login.ts";
+import { CommandError, EXIT } from "../terminal/exit.ts";
+import { readInput } from "../terminal/input.ts";
+import { resolvePath } from "../terminal/io.ts";
+import type { Io } from "../terminal/io.ts";
+
+/** A configuration and what it says of the state. */
+export interface Place {
+  /** As the command line names it. */
+  readonly config_file: string;
+  readonly config: Config;
+  readonly engine: "embedded" | "nats";
+  /** For people: `data_dir /var/lib/arqon` or the addresses of NATS. */
+  readonly title: string;
+}
+
+/** NATS, ready to be asked. */
+export interface OpenNats extends AsyncDisposable {
+  readonly connection: NatsConnection;
+  readonly api: StreamApi;
+  readonly is_clustered: boolean;
+}
+
+const DEFAULT_FILE = "config.toml";
+const RECONNECT_MS = 1_000;
+
+/**
+ * The place that `--config` names, or `config.toml` of this folder; undefined when there is neither. Throws
+ * ConfigError.
+ */
+export async function findPlace(io: Io, config_file?: string): Promise<Place | undefined> {
+  const is_here = await io.files.state(resolvePath(io.cwd, DEFAULT_FILE)) !== undefined;
+  const file = config_file ?? (is_here ? DEFAULT_FILE : undefined);
+  if (file === undefined) return undefined;
+  const config = parseConfig(configText(await readInput(io, file), file), { file });
+  const { nats, server: { data_dir } } = config;
+  if (nats !== undefined) {
+    const title = `NATS at ${parseAddresses(nats.urls).servers.join(", ")}`;
+    return { config_file: file, config, engine: "nats", title };
+  }
+  const title = data_dir === undefined ? "memory" : `data_dir ${data_dir}`;
+  return { config_file: file, config, engine: "embedded", title };
+}
+
+/** The folder of an embedded bus, as an absolute path. Throws when it keeps nothing. */
+export function dataDirOf(io: Io, { config_file, config }: Place): string {
+  const { data_dir } = config.server;
+  if (data_dir !== undefined) return resolvePath(io.cwd, data_dir);
+  throw new CommandError(
+    `${config_file} has neither [nats] nor [server] data_dir: such a bus keeps nothing`,
+    EXIT.failure,
+    "set [server] data_dir, for example to /var/lib/arqon/data",
+  );
+}
+
+/** Connects as the servers of that configuration do. Rejects with `spine-unavailable`. */
+export async function openNats(io: Io, { config }: Place): Promise<OpenNats> {
+  const { nats } = config;
+  if (nats === undefined) throw new RangeError("there is no [nats]");
+  const texts = new Map<string, string>();
+  for (const { path } of natsFiles(nats)) {
+    texts.set(path, new TextDecoder().decode(await readInput(io, path)));
+  }
+  const read = (path: string): string => {
+    const text = texts.get(path);
+    if (text === undefined) throw new TypeError(`cannot read ${path}`);
+    return text;
+  };
+  const connection = await connectNats({
+    config: nats,
+    files: { read },
+    reconnectDelay: () => RECONNECT_MS,
+  });
+  return {
+    connection,
+    api: new StreamApi(connection, nats.request_timeout_ms),
+    is_clustered: connection.info?.cluster !== undefined,
+    [Symbol.asyncDispose]: () => connection.close(),
+  };
+}

@@ -1,0 +1,178 @@
+/**
+ * The admin listener of a bus as the commands see it: which one, with which token, and its answers.
+ * HTTP only; what the paths mean is in `commands/`.
+ */
+import { ArqonError, errorFromWire } from "@arqon/sdk";
+import { endedBy, textOf } from "../../shared/listeners/answer_body.ts";
+import { CommandError, EXIT } from "../terminal/exit.ts";
+import type { Io } from "../terminal/io.ts";
+import { findTarget, givenToken, noBus, refusedToken, tokenRenewal } from "./target.ts";
+import type { ConnectionFlags, Target } from "./target.ts";
+
+/** An admin listener and a token of role admin for it. */
+export interface Admin {
+  /** Without a slash at its end. */
+  readonly admin_url: string;
+  readonly token: string;
+  /** What to do when the token is refused; absent: nothing that is special to it. */
+  readonly renewal?: string | undefined;
+}
+
+/** One question to it. */
+export interface AdminRequest {
+  readonly method: "GET" | "PUT" | "POST" | "DELETE";
+  /** With its query: "/v1/policies?tenant=acme". */
+  readonly path: string;
+  readonly body?: Uint8Array | string;
+  /** Of the body; absent: JSON. */
+  readonly content_type?: string;
+}
+
+/** Longer than the bus takes to check a module and to enforce a change. */
+const REQUEST_MS = 30_000;
+
+/** From the options, else as `findTarget` finds one. Throws when there is none. */
+export async function findAdmin(io: Io, flags: ConnectionFlags): Promise<Admin> {
+  const token = await givenToken(io, flags);
+  const needs_bus = flags.adminUrl === undefined || token === undefined;
+  const target = needs_bus ? await findTarget(io, flags) : undefined;
+  const admin_url = (flags.adminUrl ?? target?.admin_url)?.replace(/\/+$/, "");
+  const renewal = tokenRenewal(io, flags, target, "admin");
+  if (admin_url === undefined) throw noAdmin(io, flags, target);
+  if (token !== undefined) return { admin_url, token, renewal };
+  const is_own = target?.admin_url?.replace(/\/+$/, "") === admin_url;
+  if (target !== undefined && (is_own || target.is_named)) {
+    return { admin_url, token: await target.token("admin"), renewal };
+  }
+  throw new CommandError(
+    `no token for ${admin_url}: it is not a running development bus`,
+    EXIT.refused,
+    "give --token or --token-file with a token of role admin, or --context; " +
+      "arq auth gen --role admin makes one",
+  );
+}
+
+function noAdmin(io: Io, { url }: ConnectionFlags, target: Target | undefined): CommandError {
+  if (target?.context !== undefined) {
+    const { name } = target.context;
+    const hint = `arq context add ${name} --update --admin-url http://…, or give --admin-url`;
+    return new CommandError(`context ${name} has no admin URL`, EXIT.unreachable, hint);
+  }
+  if (url === undefined) return noBus(io);
+  const hint = "its admin listener has an address of its own: give --admin-url";
+  return new CommandError(`${url} is not a running development bus`, EXIT.unreachable, hint);
+}
+
+async function send(
+  io: Io,
+  { admin_url, token }: Admin,
+  request: AdminRequest,
+  signal: AbortSignal,
+): Promise<Response> {
+  const { method, path, body, content_type = "application/json" } = request;
+  try {
+    return await fetch(`${admin_url}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        ...(body === undefined ? {} : { "content-type": content_type }),
+      },
+      ...(body === undefined ? {} : { body: body as string | Uint8Array<ArrayBuffer> }),
+      redirect: "manual",
+      signal,
+    });
+  } catch (error) {
+    io.signal.throwIfAborted();
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    throw new ArqonError(
+      "unreachable",
+      `${admin_url}: ${cause instanceof Error ? cause.message : cause}`,
+    );
+  }
+}
+
+function parsed(text: string): Record<string, unknown> | undefined {
+  try {
+    const body: unknown = JSON.parse(text);
+    return typeof body === "object" && body !== null ? { ...body } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What a refusal says, as an error; something that is no ArqonBus is `unreachable`. */
+function refusal({ admin_url, renewal }: Admin, status: number, text: string): unknown {
+  const problem = parsed(text);
+  if (problem === undefined || typeof problem["reason"] !== "string") {
+    return new ArqonError(
+      "unreachable",
+      `${admin_url}: it answers HTTP ${status}, but not as an ArqonBus does`,
+    );
+  }
+  const { reason, detail } = problem;
+  const message = typeof detail === "string" ? detail : "";
+  return refusedToken(errorFromWire({ code: status, reason, message }), renewal);
+}
+
+/** The answer's JSON object. Throws what the bus refuses with, or `unreachable`. */
+export async function askAdmin(
+  io: Io,
+  admin: Admin,
+  request: AdminRequest,
+): Promise<Record<string, unknown>> {
+  const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
+  const response = await send(io, admin, request, signal);
+  const text = await textOf(response, signal);
+  const body = response.ok ? parsed(text) : undefined;
+  if (body === undefined) throw refusal(admin, response.status, text);
+  return body;
+}
+
+/**
+ * Reads a stream of `streamAdmin` until `enough` resolves with true. A stream that ends before that is a
+ * connection that was lost; one that the signal ends throws its reason.
+ */
+export async function follow(io: Io, admin: Admin, enough: () => Promise<boolean>): Promise<void> {
+  try {
+    if (await enough()) return;
+  } catch (error) {
+    io.signal.throwIfAborted();
+    if (!(error instanceof TypeError)) throw error;
+  }
+  io.signal.throwIfAborted();
+  throw new ArqonError("connection-lost", `${admin.admin_url} ended the stream`);
+}
+
+/** An answer, or the problem with all its members when the bus refuses with the reason asked for. */
+export interface AnswerOrProblem {
+  readonly refused: boolean;
+  readonly body: Record<string, unknown>;
+}
+
+/** As `askAdmin`, but a refusal with `reason` is an answer too. */
+export async function askAdminOr(
+  io: Io,
+  admin: Admin,
+  request: AdminRequest,
+  reason: string,
+): Promise<AnswerOrProblem> {
+  const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
+  const response = await send(io, admin, request, signal);
+  const text = await textOf(response, signal);
+  const body = parsed(text);
+  if (body === undefined || (!response.ok && body["reason"] !== reason)) {
+    throw refusal(admin, response.status, text);
+  }
+  return { refused: !response.ok, body };
+}
+
+/** The answer's body as it comes, until the signal ends it. Throws as `askAdmin` does. */
+export async function streamAdmin(
+  io: Io,
+  admin: Admin,
+  path: string,
+): Promise<ReadableStream<Uint8Array>> {
+  const response = await send(io, admin, { method: "GET", path }, io.signal);
+  if (response.ok && response.body !== null) return endedBy(response.body, io.signal);
+  throw refusal(admin, response.status, await textOf(response, io.signal));
+}

@@ -1,0 +1,232 @@
+/**
+ * The contexts file: the buses that a person has named, which one is in use, and the one of a folder.
+ * Reads, checks and writes the file; what a command makes of a context is in `target.ts`. It holds
+ * addresses and paths, never a key or a token.
+ */
+import { idProblem } from "@arqon/proto";
+import { parseAddress } from "@arqon/sdk";
+import { cannotWrite, CommandError, printable, usageError } from "../terminal/exit.ts";
+import { isWithin } from "./folders.ts";
+import { print } from "../terminal/io.ts";
+import type { Io } from "../terminal/io.ts";
+import { nearest } from "../../shared/config/suggest.ts";
+
+/** One bus, and how to get tokens for it. Paths are absolute. */
+export interface Context {
+  readonly name: string;
+  readonly url: string;
+  readonly admin_url?: string | undefined;
+  readonly ops_url?: string | undefined;
+  /** File of the token that its ops listener asks for. */
+  readonly ops_token_file?: string | undefined;
+  /** Of tokens that are made, and what `--tenant` is unless it is given. */
+  readonly tenant?: string | undefined;
+  /** File of the private JWK that tokens are signed with. */
+  readonly key?: string | undefined;
+  readonly issuer?: string | undefined;
+  readonly audience?: string | undefined;
+  /** File of a token that was made elsewhere. */
+  readonly token_file?: string | undefined;
+  /** The context counts in this folder and below it, before the one in use. */
+  readonly folder?: string | undefined;
+  /** The compose file of a stack that `arq dev up` has started; the context goes with it. */
+  readonly compose?: string | undefined;
+}
+
+/** The whole file. */
+export interface Contexts {
+  /** Name of the context in use; undefined: none is. */
+  readonly current: string | undefined;
+  /** By name. */
+  readonly contexts: readonly Context[];
+}
+
+/** Names the running development bus, or a compose stack, where a context is named; none can have it. */
+export const DEV_CONTEXT = "dev";
+/** Contexts in one file. */
+const CONTEXTS_MAX = 1_000;
+const FILE = "contexts.json";
+const REQUIRED = ["name", "url"] as const;
+const OPTIONAL = [
+  "admin_url",
+  "ops_url",
+  "ops_token_file",
+  "tenant",
+  "key",
+  "issuer",
+  "audience",
+  "token_file",
+  "folder",
+  "compose",
+] as const;
+
+const NONE: Contexts = { current: undefined, contexts: [] };
+
+/** Where the contexts are; undefined when nothing says where a person's files are. */
+export function contextsFile(io: Pick<Io, "config_dir">): string | undefined {
+  return io.config_dir === undefined ? undefined : `${io.config_dir}/${FILE}`;
+}
+
+/** Why a text cannot name a context, in words; undefined: it can. */
+function nameProblem(name: string): string | undefined {
+  if (name === DEV_CONTEXT) return `"${DEV_CONTEXT}" names the running development bus`;
+  return /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)
+    ? undefined
+    : "expected 1 to 64 of [A-Za-z0-9._-], beginning with a letter or digit";
+}
+
+/** An `http(s)` address without its last slash. Throws a usage error that names the option. */
+function webAddress(option: string, text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const is_web = url !== undefined && /^https?:$/.test(url.protocol);
+  if (is_web && url.username === "" && url.password === "") return text.replace(/\/+$/, "");
+  throw usageError(
+    `${option} ${JSON.stringify(text)}: expected an http or https URL without a password`,
+    `for example ${option} http://127.0.0.1:4002`,
+  );
+}
+
+function busAddress(text: string): string {
+  try {
+    return parseAddress(text).socket_url && text;
+  } catch (error) {
+    throw usageError(`--url: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** The context as it is kept. Throws a usage error that names the option that is wrong. */
+export function checkedContext(context: Context): Context {
+  const problem = nameProblem(context.name);
+  if (problem !== undefined) {
+    throw usageError(`context ${JSON.stringify(context.name)}: ${problem}`);
+  }
+  const { tenant, key, issuer, audience, token_file, admin_url, ops_url } = context;
+  const id_problem = tenant === undefined ? undefined : idProblem(tenant);
+  if (id_problem !== undefined) throw usageError(`--tenant: ${id_problem}`);
+  const given = [key, issuer, audience].filter((part) => part !== undefined && part !== "").length;
+  if (given > 0 && given < 3) {
+    throw usageError(
+      "--key, --issuer and --audience go together",
+      "issuer and audience are in the [[auth.issuers]] entry of the bus that has the key's public part",
+    );
+  }
+  if (key !== undefined && token_file !== undefined) {
+    throw usageError("--key and --token-file exclude each other");
+  }
+  return {
+    ...context,
+    url: busAddress(context.url),
+    ...(admin_url === undefined ? {} : { admin_url: webAddress("--admin-url", admin_url) }),
+    ...(ops_url === undefined ? {} : { ops_url: webAddress("--ops-url", ops_url) }),
+  };
+}
+
+function readContext(value: unknown, position: number): Context {
+  const fields = typeof value === "object" && value !== null
+    ? value as Record<string, unknown>
+    : {};
+  const bad = REQUIRED.find((key) => typeof fields[key] !== "string") ??
+    OPTIONAL.find((key) => fields[key] !== undefined && typeof fields[key] !== "string");
+  if (bad !== undefined) throw new TypeError(`contexts[${position}].${bad} is not a string`);
+  const known = [...REQUIRED, ...OPTIONAL].filter((key) => fields[key] !== undefined);
+  return checkedContext(
+    Object.fromEntries(known.map((key) => [key, fields[key]])) as unknown as Context,
+  );
+}
+
+/** Throws TypeError or a usage error for what is no contexts file. */
+export function parseContexts(text: string): Contexts {
+  const value: unknown = JSON.parse(text);
+  const { current, contexts } = (value ?? {}) as { current?: unknown; contexts?: unknown };
+  if (!Array.isArray(contexts)) throw new TypeError('it has no list "contexts"');
+  if (contexts.length > CONTEXTS_MAX) throw new TypeError(`more than ${CONTEXTS_MAX} contexts`);
+  if (current !== undefined && typeof current !== "string") {
+    throw new TypeError('"current" is not a string');
+  }
+  const read = contexts.map(readContext);
+  const names = new Set(read.map(({ name }) => name));
+  if (names.size !== read.length) throw new TypeError("two contexts have the same name");
+  if (current !== undefined && !names.has(current)) {
+    throw new TypeError(`"current" is ${JSON.stringify(current)}, which is none of them`);
+  }
+  return { current, contexts: read };
+}
+
+/** What the file holds; nothing when there is none. Throws when it cannot be read or used. */
+export async function readContexts(io: Pick<Io, "files" | "config_dir">): Promise<Contexts> {
+  const path = contextsFile(io);
+  if (path === undefined || await io.files.state(path).catch(() => "unknown") === undefined) {
+    return NONE;
+  }
+  try {
+    return parseContexts(new TextDecoder().decode(await io.files.read(path)));
+  } catch (error) {
+    const why = error instanceof Error ? error.message : error;
+    throw new CommandError(
+      `the contexts in ${path} cannot be used: ${why}`,
+      1,
+      "put the file right, or move it away and add the contexts anew; nothing was changed",
+    );
+  }
+}
+
+/** Writes the file, readable for its owner only. Throws when there is no place for it. */
+export async function writeContexts(io: Io, contexts: Contexts): Promise<void> {
+  const path = contextsFile(io);
+  if (path === undefined || io.config_dir === undefined) {
+    throw new CommandError(
+      "there is no folder for contexts",
+      1,
+      "set HOME or XDG_CONFIG_HOME (APPDATA on Windows), or name the bus with --url and --token-file",
+    );
+  }
+  if (contexts.contexts.length > CONTEXTS_MAX) {
+    throw new CommandError(`more than ${CONTEXTS_MAX} contexts`, 1, "arq context remove NAME");
+  }
+  const sorted = contexts.contexts.toSorted((one, other) => one.name < other.name ? -1 : 1);
+  const text = `${JSON.stringify({ ...contexts, contexts: sorted }, undefined, 2)}\n`;
+  try {
+    await io.files.makeDirectory(io.config_dir);
+    await io.files.replace(path, text, 0o600);
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+}
+
+/** The context of this name. Throws a usage error that lists those there are. */
+export function contextNamed({ contexts }: Contexts, name: string): Context {
+  const found = contexts.find((context) => context.name === name);
+  if (found !== undefined) return found;
+  const names = contexts.map((context) => context.name);
+  const near = nearest(name, names);
+  const meant = near === undefined ? "" : `did you mean ${near}? `;
+  throw usageError(
+    `no context ${JSON.stringify(name)}`,
+    names.length === 0
+      ? "there are none: arq context add NAME --url ws://…"
+      : `${meant}there are ${[...names, DEV_CONTEXT].join(", ")}`,
+  );
+}
+
+/** The context of the nearest folder around `cwd` that has one; a stack that runs there comes first. */
+export function contextOfFolder({ contexts }: Contexts, cwd: string): Context | undefined {
+  const isStack = ({ compose }: Context) => compose === undefined ? 0 : 1;
+  return contexts
+    .filter(({ folder }) => folder !== undefined && isWithin(cwd, folder))
+    .toSorted((one, other) =>
+      (other.folder?.length ?? 0) - (one.folder?.length ?? 0) || isStack(other) - isStack(one)
+    )[0];
+}
+
+/** The file with a context added; one of the same name is replaced. */
+export function withContext(all: Contexts, context: Context): Contexts {
+  const others = all.contexts.filter(({ name }) => name !== context.name);
+  return { ...all, contexts: [...others, context] };
+}
+
+/** A command that has done its work without a context says why there is none. Throws when it was ended. */
+export async function tellNoContext(io: Io, error: unknown): Promise<void> {
+  io.signal.throwIfAborted();
+  const why = error instanceof Error ? error.message : String(error);
+  await print(io.stderr, `arq: no context was made: ${printable(why)}\n`);
+}

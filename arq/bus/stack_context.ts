@@ -1,0 +1,127 @@
+/**
+ * The context of a compose stack: `arq dev up` leaves it, `arq dev down` takes it away. It counts in the
+ * folder where the stack was started, so that every command there takes the stack, with its key.
+ */
+import { CommandError, EXIT, printable } from "../terminal/exit.ts";
+import {
+  checkedContext,
+  readContexts,
+  tellNoContext,
+  withContext,
+  writeContexts,
+} from "./contexts.ts";
+import type { Context, Contexts } from "./contexts.ts";
+import { contextToken } from "./context_token.ts";
+import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "./dev_bus.ts";
+import { print } from "../terminal/io.ts";
+import type { Io } from "../terminal/io.ts";
+import type { StackPorts } from "../serve/stack.ts";
+
+/** A stack that was started. Paths are absolute. */
+export interface StartedStack {
+  readonly folder: string;
+  /** The compose file. */
+  readonly file: string;
+  readonly ports: StackPorts;
+  /** File of the private key whose public part its Shield was given. */
+  readonly key: string;
+}
+
+const NAME = "compose";
+const PROBE_MS = 1_500;
+const REQUEST_MS = 5_000;
+
+const isOf = (folder: string) => (one: Context) =>
+  one.compose !== undefined && one.folder === folder;
+
+/** `compose`, or that with the first number that nobody has. */
+function freeName({ contexts }: Contexts): string {
+  const taken = new Set(contexts.map(({ name }) => name));
+  let name = NAME;
+  for (let n = 2; taken.has(name); n++) name = `${NAME}-${n}`;
+  return name;
+}
+
+/** Why the bus does not take a token of this key; undefined: it does, or nobody could be asked. */
+async function refusalOf(io: Io, context: Context): Promise<string | undefined> {
+  try {
+    const token = await contextToken(io, context, "admin");
+    const response = await fetch(`${context.admin_url}/v1/status`, {
+      headers: { authorization: `Bearer ${token}` },
+      redirect: "manual",
+      signal: AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]),
+    });
+    const { detail } = await response.json();
+    return response.status === 401 ? String(detail) : undefined;
+  } catch {
+    io.signal.throwIfAborted();
+    return undefined;
+  }
+}
+
+/**
+ * Makes the context, or says on stderr why there is none. Without the key when the stack's Shield does not
+ * know it, as with a compose file that does not mount what we give it.
+ */
+export async function leaveContext(io: Io, stack: StartedStack): Promise<Context | undefined> {
+  const { folder, file, key, ports } = stack;
+  try {
+    const all = await readContexts(io);
+    const addresses = {
+      // That of the last time is replaced.
+      name: all.contexts.find(isOf(folder))?.name ?? freeName(all),
+      url: `ws://127.0.0.1:${ports.port}/v1/socket`,
+      admin_url: `http://127.0.0.1:${ports.admin_port}`,
+      ops_url: `http://127.0.0.1:${ports.ops_port}`,
+      tenant: DEV_TENANT,
+      folder,
+      compose: file,
+    };
+    const signing = { key, issuer: DEV_ISSUER, audience: DEV_AUDIENCE };
+    let context = checkedContext({ ...addresses, ...signing });
+    const refusal = await refusalOf(io, context);
+    if (refusal !== undefined) {
+      context = checkedContext(addresses);
+      const why = `its Shield refuses the key of this folder: ${printable(refusal)}`;
+      const hint =
+        `mount \${ARQON_ISSUER_DIR} at its jwks_file, as our compose.yaml does, or give ` +
+        `your own: arq context add ${context.name} --update --key …`;
+      await print(io.stderr, `arq: ${why}\n     ${hint}\n`);
+    }
+    await writeContexts(io, withContext(all, context));
+    return context;
+  } catch (error) {
+    await tellNoContext(io, error);
+    return undefined;
+  }
+}
+
+/** Takes the context of the folder's stack away; its name, when there was one. */
+export async function removeContext(io: Io, folder: string): Promise<string | undefined> {
+  const { current, contexts } = await readContexts(io);
+  const gone = contexts.find(isOf(folder));
+  if (gone === undefined) return undefined;
+  await writeContexts(io, {
+    current: current === gone.name ? undefined : current,
+    contexts: contexts.filter((one) => one !== gone),
+  });
+  return gone.name;
+}
+
+/** One machine has one stack of ours: another folder's would lose its key. Throws while that one runs. */
+export async function refuseOtherStack(io: Io, folder: string): Promise<void> {
+  const { contexts } = await readContexts(io).catch(() => ({ contexts: [] as Context[] }));
+  for (const one of contexts) {
+    if (one.compose === undefined || one.folder === folder) continue;
+    const signal = AbortSignal.any([io.signal, AbortSignal.timeout(PROBE_MS)]);
+    const answers = await fetch(`${one.ops_url}/health/live`, { signal })
+      .then(async (response) => (await response.body?.cancel(), response.ok), () => false);
+    io.signal.throwIfAborted();
+    if (!answers) continue;
+    throw new CommandError(
+      `the compose stack of ${one.folder} runs: ${one.url}`,
+      EXIT.failure,
+      `take that one: arq --context ${one.name} …; or end it first: arq dev down in ${one.folder}`,
+    );
+  }
+}

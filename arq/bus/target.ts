@@ -1,0 +1,311 @@
+/**
+ * Which bus a command talks to and with which token: from its options, else from a context, else from
+ * the running development bus. `docs/arq.md` has the order; a bus that happens to run or not never
+ * decides between one at hand and one far away.
+ */
+import { ArqonError, connect, parseAddress } from "@arqon/sdk";
+import type { Connection, Status } from "@arqon/sdk";
+import { contextNamed, contextOfFolder, DEV_CONTEXT, readContexts } from "./contexts.ts";
+import type { Context } from "./contexts.ts";
+import { contextToken, renewal } from "./context_token.ts";
+import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, findDevBus } from "./dev_bus.ts";
+import type { DevBus } from "./dev_bus.ts";
+import { CommandError, EXIT, usageError, WHICH_ISSUER } from "../terminal/exit.ts";
+import { isWithin } from "./folders.ts";
+import { print, resolvePath } from "../terminal/io.ts";
+import type { Io } from "../terminal/io.ts";
+import { parsePrivateKey, signToken } from "./token.ts";
+import type { Role } from "./token.ts";
+
+/** The options that every command that talks to a bus has. */
+export interface ConnectionFlags {
+  readonly context?: string;
+  readonly url?: string;
+  readonly opsUrl?: string;
+  readonly adminUrl?: string;
+  readonly token?: string;
+  readonly tokenFile?: string;
+}
+
+/** What tokens are signed with. */
+export interface Signing {
+  /** File of the private JWK. */
+  readonly key: string;
+  readonly issuer: string;
+  readonly audience: string;
+}
+
+/** A bus that was found, and how to get tokens for it. */
+export interface Target {
+  /** "context prod" or "the development bus". */
+  readonly title: string;
+  /** Why this one, for people. */
+  readonly why: string;
+  readonly context: Context | undefined;
+  readonly url: string;
+  readonly admin_url: string | undefined;
+  readonly ops_url: string | undefined;
+  /** Of the tokens; undefined: whatever the token in the context's file says. */
+  readonly tenant: string | undefined;
+  /** False for a context with addresses only. */
+  readonly has_token: boolean;
+  /** Undefined: its tokens are made elsewhere. */
+  readonly signing: Signing | undefined;
+  /** `--context` named it: its tokens go to whatever address the other options name. */
+  readonly is_named: boolean;
+  /** A token of this role; throws when there is no way to get one. */
+  token(role: Role): Promise<string>;
+  /** What to do when its token is refused; undefined: nothing that is special to it. */
+  renewal(role: Role): string | undefined;
+}
+
+const DEV_USER = "dev";
+/** Others than `DEV_USER`, so that whoever bans `dev` can still lift the ban. */
+const devUser = (role: Role) => role === "service" ? "dev-service" : DEV_USER;
+const DEV_TOKEN_SECONDS = 3_600;
+
+function socketUrl(url: string): string {
+  try {
+    return parseAddress(url).socket_url;
+  } catch (error) {
+    throw usageError(`--url: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** The token from `--token` or `--token-file`, if any. */
+export async function givenToken(io: Io, flags: ConnectionFlags): Promise<string | undefined> {
+  if (flags.token !== undefined && flags.tokenFile !== undefined) {
+    throw usageError("--token and --token-file exclude each other");
+  }
+  if (flags.token !== undefined) return flags.token.trim();
+  if (flags.tokenFile === undefined) return undefined;
+  const path = resolvePath(io.cwd, flags.tokenFile);
+  try {
+    return new TextDecoder().decode(await io.files.read(path)).trim();
+  } catch (error) {
+    throw new CommandError(
+      `cannot read ${path}: ${error instanceof Error ? error.message : error}`,
+    );
+  }
+}
+
+const devSigning = ({ key_file, issuer, audience }: DevBus): Signing => ({
+  key: key_file,
+  issuer: issuer === "" ? DEV_ISSUER : issuer,
+  audience: audience === "" ? DEV_AUDIENCE : audience,
+});
+
+/** A short-lived token of the development bus, made with its key. */
+async function devToken(io: Io, bus: DevBus, role: Role): Promise<string> {
+  const { key, issuer, audience } = devSigning(bus);
+  const text = new TextDecoder().decode(await io.files.read(key));
+  const claims = {
+    issuer,
+    audience,
+    tenant: bus.tenant,
+    user: devUser(role),
+    role,
+    grants: undefined,
+    ttl_seconds: DEV_TOKEN_SECONDS,
+  };
+  return await signToken(parsePrivateKey(text, key), claims, io.now());
+}
+
+function devTarget(io: Io, bus: DevBus, why: string, is_named = false): Target {
+  return {
+    title: "the development bus",
+    why,
+    context: undefined,
+    url: bus.url,
+    admin_url: bus.admin_url,
+    ops_url: bus.ops_url,
+    tenant: bus.tenant,
+    has_token: true,
+    signing: devSigning(bus),
+    is_named,
+    token: (role) => devToken(io, bus, role),
+    renewal: () => undefined,
+  };
+}
+
+function contextTarget(io: Io, context: Context, why: string, is_named = false): Target {
+  const { name, url, admin_url, ops_url, key, token_file, tenant } = context;
+  const { issuer = "", audience = "" } = context;
+  return {
+    title: `context ${name}`,
+    why,
+    context,
+    url,
+    admin_url,
+    ops_url,
+    tenant: key === undefined ? tenant : tenant ?? DEV_TENANT,
+    has_token: key !== undefined || token_file !== undefined,
+    signing: key === undefined ? undefined : { key, issuer, audience },
+    is_named,
+    token: (role) => contextToken(io, context, role),
+    renewal: (role) => renewal(context, role),
+  };
+}
+
+/** A context, and what made it count. */
+interface ContextHere {
+  readonly context: Context;
+  readonly by: "option" | "folder" | "use";
+}
+
+const whyText = ({ context, by }: ContextHere) =>
+  ({
+    option: "--context names it",
+    folder: `it is the one of the folder ${context.folder}`,
+    use: `it is in use (arq context use ${context.name})`,
+  })[by];
+
+/** The context that counts here, by the options, the folder or `arq context use`; no bus is asked. */
+async function contextHere(
+  io: Io,
+  flags: Pick<ConnectionFlags, "context" | "url">,
+): Promise<ContextHere | undefined> {
+  const { context: name } = flags;
+  if (name === DEV_CONTEXT || (name === undefined && flags.url !== undefined)) return undefined;
+  const all = await readContexts(io);
+  if (name !== undefined) return { context: contextNamed(all, name), by: "option" };
+  const own = contextOfFolder(all, io.cwd);
+  if (own !== undefined) return { context: own, by: "folder" };
+  if (all.current === undefined) return undefined;
+  return { context: contextNamed(all, all.current), by: "use" };
+}
+
+/**
+ * The bus of the context that counts here; in that context's folder it is the development bus while one
+ * runs there. Undefined when no context counts.
+ */
+export async function contextBus(
+  io: Io,
+  flags: Pick<ConnectionFlags, "context" | "url">,
+): Promise<Target | undefined> {
+  const here = await contextHere(io, flags);
+  if (here === undefined) return undefined;
+  const { folder = "" } = here.context;
+  const state_dirs = io.state_dirs.filter((dir) => isWithin(dir, folder));
+  const bus = here.by === "folder" ? await findDevBus({ ...io, state_dirs }) : undefined;
+  return bus === undefined
+    ? contextTarget(io, here.context, whyText(here), flags.context !== undefined)
+    : devTarget(io, bus, `it runs in the folder ${folder}`);
+}
+
+/**
+ * The bus that the options name: by `--context`, by the `--url` of a running development bus; without
+ * both the context of this folder (or the development bus that runs in it), the context in use, any
+ * running development bus. Every command takes this one, and signs with its key.
+ */
+export async function findTarget(io: Io, flags: ConnectionFlags): Promise<Target | undefined> {
+  const own = await contextBus(io, flags);
+  if (own !== undefined) return own;
+  const is_named = flags.context !== undefined;
+  const wanted = is_named || flags.url === undefined ? undefined : socketUrl(flags.url);
+  const fits = (bus: DevBus) => wanted === undefined || socketUrl(bus.url) === wanted;
+  const bus = await findDevBus(io, fits);
+  const why = wanted === undefined && !is_named
+    ? "no context is in use, and it runs"
+    : "the options name it";
+  if (bus !== undefined) return devTarget(io, bus, why, is_named);
+  const stack = wanted === undefined && !is_named ? undefined : await stackContext(io, wanted);
+  return stack === undefined ? undefined : contextTarget(io, stack, why, is_named);
+}
+
+/** The context of a compose stack that `arq dev up` has started, at this address or at any. */
+async function stackContext(io: Io, wanted: string | undefined): Promise<Context | undefined> {
+  const all = await readContexts(io);
+  const stacks = all.contexts.filter(({ compose, url }) =>
+    compose !== undefined && (wanted === undefined || socketUrl(url) === wanted)
+  );
+  return contextOfFolder({ ...all, contexts: stacks }, io.cwd) ?? stacks[0];
+}
+
+/** Nothing was named and nothing was found. */
+export function noBus(io: Io): CommandError {
+  const looked = io.state_dirs.map((dir) => `${dir}/dev`).join(", ");
+  return new CommandError(
+    `no bus: no --url or --context is given, no context is in use and no development bus runs (looked in ${looked})`,
+    EXIT.unreachable,
+    "start one with `arq dev up`, choose one with arq context use NAME, or give --url and --token",
+  );
+}
+
+/** A refused token as an error that says which token it was; any other error as it is. */
+export function refusedToken(error: unknown, hint: string | undefined): unknown {
+  if (!(error instanceof ArqonError) || hint === undefined) return error;
+  if (error.code !== 401 && error.reason !== "role-forbidden") return error;
+  const more = error.reason === "token-issuer" ? `; ${WHICH_ISSUER}` : "";
+  return new CommandError(error.message, EXIT.refused, `${hint}${more}`, { cause: error });
+}
+
+/** What to do when the token that the options and the target give is refused. */
+export function tokenRenewal(
+  io: Io,
+  flags: ConnectionFlags,
+  target: Target | undefined,
+  role: Role,
+): string | undefined {
+  if (flags.tokenFile !== undefined) {
+    const path = resolvePath(io.cwd, flags.tokenFile);
+    return `the token is in ${path}; put a good one there: arq auth gen --role ${role}`;
+  }
+  return flags.token === undefined ? target?.renewal(role) : undefined;
+}
+
+/**
+ * Connects as the options say; `role` is that of a token that is made. Trouble on the way is told on
+ * stderr.
+ */
+export async function openConnection(
+  io: Io,
+  flags: ConnectionFlags,
+  { role = "user", ...options }: { window?: number; role?: Role } = {},
+): Promise<Connection> {
+  const token = await givenToken(io, flags);
+  const needs_bus = flags.url === undefined || token === undefined;
+  const target = needs_bus ? await findTarget(io, flags) : undefined;
+  const url = flags.url ?? target?.url;
+  if (url === undefined) throw noBus(io);
+  if (token === undefined && target === undefined) {
+    throw new CommandError(
+      `no token for ${url}: it is not a running development bus`,
+      EXIT.refused,
+      "give --token or --token-file, or --context; arq auth gen makes tokens",
+    );
+  }
+  const source = token === undefined && target !== undefined
+    ? { getToken: () => target.token(role) }
+    : { token: token ?? "" };
+  // What cannot be signed or read is told as it is, and not as a failure to connect.
+  if (token === undefined) await target?.token(role);
+  try {
+    return await connect({
+      url: socketUrl(url),
+      ...source,
+      ...options,
+      signal: io.signal,
+      onStatus: statusReporter(io),
+      onError: (error) =>
+        void print(io.stderr, `arq: the bus says: ${error.message}\n`).catch(() => {}),
+    });
+  } catch (error) {
+    throw refusedToken(error, tokenRenewal(io, flags, target, role));
+  }
+}
+
+/** Tells on stderr when the connection is lost and when it is back. */
+function statusReporter(io: Io): (status: Status) => void {
+  let lost = false;
+  const tell = (text: string) => void print(io.stderr, text).catch(() => {});
+  return (status) => {
+    if (status.state === "waiting" && !lost) {
+      lost = true;
+      tell(`arq: ${status.error.message}; reconnecting\n`);
+    } else if (status.state === "open" && lost) {
+      lost = false;
+      tell("arq: connected again\n");
+    }
+  };
+}

@@ -1,0 +1,156 @@
+/**
+ * Makes keys and signs tokens with jose, and reads what people write for `--ttl` and `--grant`.
+ * Pure but for the key generator; files are the commands' business.
+ */
+import {
+  calculateJwkThumbprint,
+  exportJWK,
+  generateKeyPair,
+  importJWK,
+  SignJWT,
+} from "@panva/jose";
+import type { JWK } from "@panva/jose";
+import { isRoomPattern } from "@arqon/proto";
+import { CommandError, usageError } from "../terminal/exit.ts";
+
+/** Signature algorithms that a bus may accept. */
+export const ALGORITHMS = ["RS256", "ES256", "EdDSA"] as const;
+/** One of `ALGORITHMS`. */
+export type Algorithm = typeof ALGORITHMS[number];
+/** What a token may be. */
+export const ROLES = ["user", "service", "admin"] as const;
+/** One of `ROLES`. */
+export type Role = typeof ROLES[number];
+
+const ACTIONS = ["publish", "subscribe", "presence", "command"];
+
+/** One `grants` claim. */
+export interface Grant {
+  room: string;
+  actions: string[];
+}
+
+/** What a token says. */
+export interface TokenClaims {
+  readonly issuer: string;
+  readonly audience: string;
+  readonly tenant: string;
+  readonly user: string;
+  readonly role: Role;
+  /** Undefined: everything in the tenant. */
+  readonly grants: readonly Grant[] | undefined;
+  readonly ttl_seconds: number;
+}
+
+const UNIT_SECONDS: Readonly<Record<string, number>> = { "": 1, s: 1, m: 60, h: 3_600, d: 86_400 };
+const TTL_SECONDS_MAX = 10 * 365 * 86_400;
+
+/** `15m`, `1h`, `7d` or seconds, as `option` takes them. Throws a usage error that names it. */
+export function parseSeconds(option: string, text: string): number {
+  const [, digits, unit = ""] = /^(\d{1,9})([smhd]?)$/.exec(text) ?? [];
+  const seconds = Number(digits) * (UNIT_SECONDS[unit] ?? NaN);
+  if (seconds >= 1 && seconds <= TTL_SECONDS_MAX) return seconds;
+  throw usageError(
+    `${option} ${JSON.stringify(text)}: expected 15m, 1h, 7d or seconds, up to 3650d`,
+  );
+}
+
+/** The value of `--ttl`. */
+export function parseTtl(text: string): number {
+  return parseSeconds("--ttl", text);
+}
+
+/** `chat-*:publish,subscribe`; without actions all four. Throws a usage error. */
+export function parseGrant(text: string): Grant {
+  // A room id may contain colons; an action cannot, so the last colon divides.
+  const at = text.lastIndexOf(":");
+  const named = at < 0 ? [] : text.slice(at + 1).split(",");
+  const hasActions = named.length > 0 && named.every((action) => ACTIONS.includes(action));
+  const grant = at < 0
+    ? { room: text, actions: [...ACTIONS] }
+    : { room: text.slice(0, at), actions: named };
+  if (at >= 0 && !hasActions) {
+    throw usageError(
+      `--grant ${JSON.stringify(text)}: expected actions of ${ACTIONS.join(", ")} after the colon`,
+      "for example --grant 'chat-*:publish,subscribe'",
+    );
+  }
+  if (!isRoomPattern(grant.room)) {
+    throw usageError(
+      `--grant ${JSON.stringify(text)}: ${JSON.stringify(grant.room)} is not a room or a pattern`,
+      "a pattern is a room id, or the beginning of one followed by *",
+    );
+  }
+  return grant;
+}
+
+/** The algorithm that a key is for. Throws when it is for none of ours. */
+export function algorithmOf(jwk: JWK): Algorithm {
+  const known = ALGORITHMS.find((algorithm) => algorithm === jwk.alg);
+  if (known !== undefined) return known;
+  if (jwk.alg === undefined && jwk.kty === "RSA") return "RS256";
+  if (jwk.alg === undefined && jwk.kty === "EC" && jwk.crv === "P-256") return "ES256";
+  if ((jwk.alg ?? "Ed25519") === "Ed25519" && jwk.kty === "OKP" && jwk.crv === "Ed25519") {
+    return "EdDSA";
+  }
+  throw new CommandError(
+    `the key is for ${JSON.stringify(jwk.alg ?? jwk.kty)}; expected one for ${
+      ALGORITHMS.join(", ")
+    }`,
+  );
+}
+
+/** Reads a private JWK. `where` names it in errors, which never repeat the key. */
+export function parsePrivateKey(text: string, where: string): JWK {
+  let jwk: unknown;
+  try {
+    jwk = JSON.parse(text);
+  } catch {
+    throw new CommandError(
+      `${where} is not JSON; expected a private JWK as arq auth keys makes it`,
+    );
+  }
+  if (typeof jwk !== "object" || jwk === null || !("kty" in jwk)) {
+    throw new CommandError(`${where} is not a JWK; expected one as arq auth keys makes it`);
+  }
+  if (!("d" in jwk)) {
+    throw new CommandError(`${where} is a public key; a token is signed with the private one`);
+  }
+  return jwk as JWK;
+}
+
+/** A signed token that begins to count at `now_ms`. */
+export async function signToken(jwk: JWK, claims: TokenClaims, now_ms: number): Promise<string> {
+  const alg = algorithmOf(jwk);
+  const now_seconds = Math.floor(now_ms / 1_000);
+  const { tenant, role, grants } = claims;
+  const payload = { tenant_id: tenant, role, ...(grants === undefined ? {} : { grants }) };
+  try {
+    const key = await importJWK(jwk, alg);
+    return await new SignJWT(payload)
+      .setProtectedHeader({ alg, typ: "JWT", ...(jwk.kid === undefined ? {} : { kid: jwk.kid }) })
+      .setIssuer(claims.issuer)
+      .setAudience(claims.audience)
+      .setSubject(claims.user)
+      .setIssuedAt(now_seconds)
+      .setExpirationTime(now_seconds + claims.ttl_seconds)
+      .setJti(crypto.randomUUID())
+      .sign(key);
+  } catch (error) {
+    // jose's errors describe the key's form, never its content.
+    const text = error instanceof Error ? error.message : String(error);
+    throw new CommandError(`the key cannot sign: ${text}`);
+  }
+}
+
+/** A new key pair: the private JWK, and the public one to put into a set. */
+export async function newKeyPair(alg: Algorithm): Promise<{ private_jwk: JWK; public_jwk: JWK }> {
+  const { privateKey, publicKey } = await generateKeyPair(alg, { extractable: true });
+  const public_jwk = await exportJWK(publicKey);
+  const kid = await calculateJwkThumbprint(public_jwk);
+  const private_jwk = await exportJWK(privateKey);
+  return {
+    private_jwk: { ...private_jwk, kid, alg, use: "sig" },
+    public_jwk: { ...public_jwk, kid, alg, use: "sig" },
+  };
+}

@@ -1,0 +1,131 @@
+/** `arq audit list`: who did what on the admin API; with `--follow` from now on. */
+import { plural } from "../../../shared/plural.ts";
+import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import type { Admin } from "../../bus/admin.ts";
+import { EXIT, printable } from "../../terminal/exit.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { listOf, membersOf } from "../../answers/policy_text.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+
+/** The command's options. */
+export interface AuditListFlags extends ConnectionFlags {
+  readonly tenant?: string;
+  readonly actor?: string;
+  readonly action?: string;
+  readonly outcome?: string;
+  /** Seconds before now. */
+  readonly since?: number;
+  readonly limit: number;
+  readonly follow?: boolean;
+  readonly json?: boolean;
+}
+
+type Entry = Readonly<Record<string, unknown>>;
+
+/** Rows of one answer. */
+const PAGE = 1_000;
+/** Pause between two looks for what is new. */
+const LOOK_MS = 1_000;
+const TARGET_UNITS = 100;
+
+function filtersOf({ tenant, actor, action, outcome }: AuditListFlags): URLSearchParams {
+  const given = Object.entries({ tenant, actor, action, outcome });
+  return new URLSearchParams(
+    given.flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, value] as [string, string]]
+    ),
+  );
+}
+
+/** One entry as one line for people. */
+function lineOf(entry: Entry): string {
+  const { at_ms, seq, outcome, action, tenant, by, by_tenant, from, path, reason, count } = entry;
+  const who = by === null ? "a stranger" : `${by}@${by_tenant}`;
+  const times = Number(count) > 1 ? ` ×${count}` : "";
+  const why = reason === null ? "" : ` (${reason})`;
+  const about = Object.entries(membersOf(entry["about"]))
+    .map(([name, value]) => `${name}=${value}`).join(" ");
+  const target = `${path} ${about}`.trim().slice(0, TARGET_UNITS);
+  return [
+    new Date(Number(at_ms)).toISOString(),
+    `#${seq}`,
+    `${outcome}${why}${times}`,
+    `${action}`,
+    `tenant=${tenant ?? "-"}`,
+    `by=${who}`,
+    `from=${from === "" ? "-" : from}`,
+    target,
+  ].join("  ");
+}
+
+async function show(io: Io, { json }: AuditListFlags, entries: readonly Entry[]): Promise<void> {
+  const lines = entries.map((entry) =>
+    json === true ? `${JSON.stringify(entry)}\n` : `${printable(lineOf(entry))}\n`
+  );
+  await print(io.stdout, lines.join(""));
+}
+
+interface Page {
+  readonly entries: readonly Entry[];
+  /** Where to go on; null: there is no more. */
+  readonly next: number | null;
+}
+
+async function pageOf(io: Io, admin: Admin, query: URLSearchParams): Promise<Page> {
+  const answer = await askAdmin(io, admin, { method: "GET", path: `/v1/audit?${query}` });
+  const next = answer["next"];
+  return {
+    entries: listOf(answer["entries"]).map(membersOf),
+    next: typeof next === "number" ? next : null,
+  };
+}
+
+/** Prints what comes, until Ctrl-C. */
+async function follow(io: Io, admin: Admin, flags: AuditListFlags, from: number): Promise<number> {
+  for (let after = from;;) {
+    const query = filtersOf(flags);
+    query.set("after", String(after));
+    query.set("limit", String(PAGE));
+    const page = await pageOf(io, admin, query);
+    await show(io, flags, page.entries);
+    const is_more = page.entries.length === PAGE;
+    after = page.next ?? after;
+    if (is_more) continue;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, LOOK_MS);
+      io.signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    });
+    io.signal.throwIfAborted();
+  }
+}
+
+/** Prints entries, the newest last; how many there are goes to stderr. */
+export async function auditList(io: Io, flags: AuditListFlags): Promise<number> {
+  const admin = await findAdmin(io, flags);
+  const found: Entry[] = [];
+  const query = filtersOf(flags);
+  if (flags.since !== undefined) {
+    query.set("since_ms", String(Math.max(0, io.now() - flags.since * 1_000)));
+  }
+  const newest = flags.follow === true
+    ? await pageOf(io, admin, new URLSearchParams({ limit: "1" }))
+    : undefined;
+  for (let next: number | null = null;;) {
+    query.set("limit", String(Math.min(PAGE, flags.limit - found.length)));
+    if (next !== null) query.set("before", String(next));
+    const page: Page = await pageOf(io, admin, query);
+    found.push(...page.entries);
+    next = page.next;
+    if (next === null || found.length >= flags.limit) break;
+  }
+  await show(io, flags, found.toReversed());
+  if (newest !== undefined) {
+    const shown = Math.max(...found.map(({ seq }) => Number(seq)), 0);
+    return await follow(io, admin, flags, Math.max(shown, Number(newest.entries[0]?.["seq"] ?? 0)));
+  }
+  const more = found.length >= flags.limit ? "; --limit shows more" : "";
+  const some = plural(found.length, "entry", "entries");
+  await print(io.stderr, `${some}${more}\n`);
+  return EXIT.ok;
+}

@@ -1,0 +1,134 @@
+/** `arq auth revoke` and `arq auth revocations`: which tokens are good no longer. */
+import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import { DEV_TENANT } from "../../bus/dev_bus.ts";
+import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { listOf, membersOf } from "../../answers/policy_text.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+
+/** The options of both. */
+export interface RevocationFlags extends ConnectionFlags {
+  /** Absent: `default`; for a listing all. */
+  readonly tenant?: string;
+  readonly json?: boolean;
+}
+
+/** What to revoke. */
+export interface RevokeFlags extends RevocationFlags {
+  readonly user?: string;
+  readonly tokenId?: string;
+  /** Unix ms, or ms before now as 0 or a negative number. */
+  readonly issuedBefore?: number;
+  /** Seconds. */
+  readonly for?: number;
+  readonly reason?: string;
+  readonly undo?: boolean;
+}
+
+const PATH = "/v1/revocations";
+
+const shownTime = (at_ms: unknown): string =>
+  typeof at_ms === "number" && at_ms > 0 && at_ms <= 8.64e15 ? new Date(at_ms).toISOString() : "";
+
+function aboutText(revocation: Record<string, unknown>): string {
+  const { kind, id, issued_before_ms } = revocation;
+  if (kind === "token") return `token ${id}`;
+  const whose = kind === "user" ? `tokens of user ${id}` : "all tokens";
+  return `${whose} issued before ${shownTime(issued_before_ms)}`;
+}
+
+function untilText({ until_ms }: Record<string, unknown>): string {
+  return until_ms === 0 ? "for good" : `until ${shownTime(until_ms)}`;
+}
+
+function requireOne({ user, tokenId, issuedBefore, undo }: RevokeFlags): void {
+  if (user !== undefined && tokenId !== undefined) {
+    throw usageError("--user and --token-id exclude each other");
+  }
+  if (tokenId !== undefined && issuedBefore !== undefined) {
+    throw usageError("--issued-before is for a user or for the whole tenant, not for --token-id");
+  }
+  if (user === undefined && tokenId === undefined && issuedBefore === undefined) {
+    const hint = undo === true
+      ? "--undo with --issued-before now is about the whole tenant"
+      : undefined;
+    throw usageError("expected --user, --token-id or --issued-before", hint);
+  }
+}
+
+async function undo(io: Io, tenant: string, flags: RevokeFlags): Promise<number> {
+  const { user, tokenId } = flags;
+  const kind = user !== undefined ? "user" : tokenId !== undefined ? "token" : "issued-before";
+  const id = user ?? tokenId ?? "*";
+  const path = `${PATH}?${new URLSearchParams({ tenant, kind, id })}`;
+  const answer = await askAdmin(io, await findAdmin(io, flags), { method: "DELETE", path });
+  if (answer["lifted"] !== true) {
+    throw new CommandError(
+      `tenant ${tenant} has no such revocation`,
+      EXIT.failure,
+      "arq auth revocations shows them",
+    );
+  }
+  const told = `lifted: tokens that have not ended are good again in tenant ${tenant}\n`;
+  await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : told);
+  return EXIT.ok;
+}
+
+/** Revokes, or with `--undo` lifts; prints what stands now. */
+export async function revoke(io: Io, flags: RevokeFlags): Promise<number> {
+  requireOne(flags);
+  const { tenant = DEV_TENANT, user, tokenId, issuedBefore, reason } = flags;
+  if (flags.undo === true) return await undo(io, tenant, flags);
+  const now_ms = io.now();
+  const issued_before_ms = issuedBefore === undefined
+    ? undefined
+    : issuedBefore > 0
+    ? issuedBefore
+    : now_ms + issuedBefore;
+  const until_ms = flags.for === undefined ? undefined : now_ms + flags.for * 1_000;
+  const body = JSON.stringify({
+    tenant,
+    user,
+    token_id: tokenId,
+    issued_before_ms,
+    until_ms,
+    reason,
+  });
+  const answer = await askAdmin(io, await findAdmin(io, flags), {
+    method: "POST",
+    path: PATH,
+    body,
+  });
+  const stands = membersOf(answer["revocation"]);
+  const told = `revoked in tenant ${tenant}: ${aboutText(stands)}, ${untilText(stands)}`;
+  const text = flags.json === true ? JSON.stringify(answer) : printable(told);
+  await print(io.stdout, `${text}\n`);
+  return EXIT.ok;
+}
+
+/** Prints what is revoked. */
+export async function revocations(io: Io, flags: RevocationFlags): Promise<number> {
+  const { tenant } = flags;
+  const query = tenant === undefined ? "" : `?${new URLSearchParams({ tenant })}`;
+  const answer = await askAdmin(io, await findAdmin(io, flags), {
+    method: "GET",
+    path: `${PATH}${query}`,
+  });
+  if (flags.json === true) {
+    await print(io.stdout, `${JSON.stringify(answer)}\n`);
+    return EXIT.ok;
+  }
+  const lines = listOf(answer["revocations"]).map((one) => {
+    const shown = membersOf(one);
+    const reason = shown["reason"] === "" ? "" : `: ${shown["reason"]}`;
+    const by = `by ${shown["by"]}`;
+    return printable(
+      `${shown["tenant"]}  ${aboutText(shown)}, ${untilText(shown)}, ${by}${reason}`,
+    );
+  });
+  if (lines.length === 0) lines.push("nothing is revoked");
+  if (answer["truncated"] === true) lines.push("… and more");
+  await print(io.stdout, `${lines.join("\n")}\n`);
+  return EXIT.ok;
+}

@@ -1,0 +1,75 @@
+/** `arq auth revoke` and `revocations` against a real bus, and where there is none. */
+import assert from "node:assert/strict";
+import { startBus } from "../../../tests/harness/bus.ts";
+import type { TestBus } from "../../../tests/harness/bus.ts";
+import { runArq } from "../../testing/run_arq.ts";
+
+const NOWHERE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];
+
+async function answered(bus: TestBus, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runArq(["auth", ...args, "--url", bus.url]);
+  assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
+  return stdout;
+}
+
+async function status(bus: TestBus, token: string): Promise<number> {
+  const headers = { authorization: `Bearer ${token}` };
+  const response = await fetch(`${bus.http_url}/v1/auth/check`, { headers });
+  await response.body?.cancel();
+  return response.status;
+}
+
+Deno.test("tokens are revoked, listed and made good again", async () => {
+  await using bus = await startBus();
+  const iat = Math.floor(Date.now() / 1_000) - 60;
+  const ann = await bus.tokenFor({ user: "ann", claims: { iat, jti: "t1" } });
+  assert.equal(await answered(bus, "revocations"), "nothing is revoked\n");
+  assert.match(
+    await answered(bus, "revoke", "--user", "ann", "--reason", "lost phone", "--for", "1h"),
+    /^revoked in tenant default: tokens of user ann issued before 20\S+Z, until 20\S+Z\n$/,
+  );
+  assert.equal(await status(bus, ann), 401);
+  assert.match(
+    await answered(bus, "revocations"),
+    /^default {2}tokens of user ann issued before \S+, until \S+, by dev: lost phone\n$/,
+  );
+  await answered(bus, "revoke", "--user", "ann", "--undo");
+  await answered(bus, "revoke", "--token-id", "t1", "--tenant", "acme");
+  const json = JSON.parse(await answered(bus, "revocations", "--tenant", "acme", "--json"));
+  assert.deepEqual([json.revocations.length, json.revocations[0].id], [1, "t1"]);
+  const before = ["--issued-before", "2026-01-02T03:04:05Z"];
+  assert.match(
+    await answered(bus, "revoke", "--tenant", "acme", ...before),
+    /all tokens issued before 2026-01-02T03:04:05.000Z/,
+  );
+  const again = await runArq(["auth", "revoke", "--user", "ann", "--undo", "--url", bus.url]);
+  assert.deepEqual([again.code, again.stdout], [1, ""]);
+  assert.match(again.stderr, /tenant default has no such revocation/);
+});
+
+Deno.test("wrong command lines of auth revoke and a bus that is not there are told apart", async () => {
+  const cases: [string[], number, RegExp][] = [
+    [["revoke"], 2, /expected --user, --token-id or --issued-before/],
+    [["revoke", "--user", "a", "--token-id", "t"], 2, /exclude each other/],
+    [["revoke", "--token-id", "t", "--issued-before", "now"], 2, /not for --token-id/],
+    [["revoke", "--issued-before", "yesterday"], 2, /Expected now, 10m/],
+    [["revoke", "--user", "a", "--for", "1w"], 2, /--for "1w": expected 15m/],
+    [["revoke", "--user", "a", "--tenant", "a b"], 2, /Not a tenant/],
+    [["revoke", "--user", "a", ...NOWHERE], 4, /503 unreachable/],
+    [["revocations", ...NOWHERE], 4, /503 unreachable/],
+  ];
+  for (const [args, code, expected] of cases) {
+    const result = await runArq(["auth", ...args]);
+    assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
+    assert.match(result.stderr, expected, args.join(" "));
+    assert.equal(result.stdout, "");
+  }
+});
+
+Deno.test("help of both goes to stdout and has examples", async () => {
+  for (const name of ["revoke", "revocations"]) {
+    const { code, stdout } = await runArq(["auth", name, "--help"]);
+    assert.equal(code, 0);
+    assert.match(stdout, /Examples:/);
+  }
+});

@@ -1,0 +1,248 @@
+/**
+ * `arq backup FILE`: all that a bus keeps in one file, while it runs. From NATS by the server's snapshots;
+ * of an embedded bus by its admin API or, while it is stopped, from its folder.
+ */
+import { packBackup } from "../../../shared/backup/archive.ts";
+import type { GivenPart } from "../../../shared/backup/archive.ts";
+import { embeddedParts } from "../../../shared/backup/embedded_parts.ts";
+import { dataFiles } from "../../../shared/backup/embedded_restore.ts";
+import { BACKUP_FORMAT } from "../../../shared/backup/manifest.ts";
+import type { BackupHead, BackupPart } from "../../../shared/backup/manifest.ts";
+import { natsParts } from "../../../shared/backup/nats_backup.ts";
+import { busStreams } from "../../../shared/backup/nats_restore.ts";
+import { createLogger } from "../../../shared/logs/log.ts";
+import { openSpine } from "../../../shared/spine/open.ts";
+import { VERSION } from "../../../shared/version.ts";
+import { findAdmin, streamAdmin } from "../../bus/admin.ts";
+import { sealingOf } from "../../backup/encryption.ts";
+import type { EncryptFlags } from "../../backup/encryption.ts";
+import { fileParts, filesToSave } from "../../backup/files.ts";
+import { dataDirOf, findPlace, openNats } from "../../backup/place.ts";
+import type { Place } from "../../backup/place.ts";
+import { remoteBackup } from "../../backup/remote.ts";
+import { carriesTime, nameIn, outdated, pathAt, TIME } from "../../backup/rotation.ts";
+import { hasFiles, manifestText, sizeText } from "../../backup/text.ts";
+import { cannotWrite, CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { print, resolvePath } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { createProgress } from "../../terminal/progress.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+
+/** The command's options. */
+export interface BackupFlags extends ConnectionFlags, EncryptFlags {
+  readonly config?: string;
+  readonly include?: readonly string[];
+  readonly files: boolean;
+  /** Backups of this name that stay; absent: all. */
+  readonly keep?: number;
+  readonly json?: boolean;
+}
+
+const FILE_MODE = 0o600;
+
+/** Where a backup comes from, until it is closed. */
+interface Source extends AsyncDisposable {
+  readonly head: BackupHead;
+  readonly parts: AsyncIterable<GivenPart> | Iterable<GivenPart>;
+  /** About how many bytes are to come; undefined: nobody knows. */
+  readonly bytes: number | undefined;
+}
+
+const silent = (io: Io) =>
+  createLogger({
+    ...{ level: "error", format: "json", component: "arq" } as const,
+    now: io.now,
+    write: () => {},
+  });
+
+async function natsSource(io: Io, place: Place): Promise<Source> {
+  const nats = await openNats(io, place);
+  const { api, is_clustered } = nats;
+  const { kv_bucket: schema_bucket } = place.config.platform.registry;
+  const backup = { api, schema_bucket, now: io.now };
+  try {
+    if ((await busStreams(api, schema_bucket)).length === 0) {
+      const hint = "is it the right [nats], and the right account?";
+      throw new CommandError(`there is no bus in ${place.title}`, EXIT.failure, hint);
+    }
+    return {
+      head: headOf(io, { engine: "nats", clustered: is_clustered }),
+      parts: natsParts(backup),
+      bytes: undefined,
+      [Symbol.asyncDispose]: () => nats[Symbol.asyncDispose](),
+    };
+  } catch (error) {
+    await nats[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+const headOf = (io: Io, more: Pick<BackupHead, "engine"> & Partial<BackupHead>): BackupHead => ({
+  format: BACKUP_FORMAT,
+  version: VERSION,
+  begun_ms: io.now(),
+  ...more,
+});
+
+/** From the folder of a bus that is stopped; undefined while one has it. */
+async function stoppedSource(io: Io, place: Place): Promise<Source | undefined> {
+  const data_dir = dataDirOf(io, place);
+  if ((await dataFiles(data_dir)).length === 0) {
+    throw new CommandError(`there is no data in ${data_dir}`, EXIT.failure, "has a bus ever run?");
+  }
+  const { config } = place;
+  try {
+    const spine = await openSpine(
+      { ...config, server: { ...config.server, data_dir } },
+      { log: silent(io), now: io.now },
+    );
+    const backup = spine.backup?.();
+    if (backup === undefined) throw new RangeError("the engine has no backup");
+    return {
+      head: headOf(io, { engine: "embedded", begun_ms: backup.taken_ms }),
+      parts: embeddedParts(backup),
+      bytes: backup.files.reduce((total, file) => total + file.size_bytes, 0),
+      async [Symbol.asyncDispose]() {
+        backup.release();
+        await spine.drain();
+      },
+    };
+  } catch (error) {
+    if (error instanceof Error && /is in use by another/.test(error.message)) return undefined;
+    throw error;
+  }
+}
+
+/** From a bus that runs. */
+async function runningSource(io: Io, flags: BackupFlags): Promise<Source> {
+  const admin = await findAdmin(io, flags);
+  const { head, parts } = await remoteBackup(await streamAdmin(io, admin, "/v1/backup"));
+  return { head, parts, bytes: undefined, [Symbol.asyncDispose]: () => Promise.resolve() };
+}
+
+async function sourceOf(io: Io, place: Place | undefined, flags: BackupFlags): Promise<Source> {
+  if (place === undefined) return await runningSource(io, flags);
+  if (place.engine === "nats") return await natsSource(io, place);
+  const stopped = await stoppedSource(io, place);
+  if (stopped !== undefined) return stopped;
+  const running = await runningSource(io, flags);
+  const { node_id } = place.config.server;
+  if (node_id === undefined || running.head.node_id === node_id) return running;
+  await running[Symbol.asyncDispose]();
+  throw new CommandError(
+    `the bus that answers is ${running.head.node_id}, and ${place.config_file} is that of ${node_id}`,
+    EXIT.failure,
+    "name the admin listener of that bus with --admin-url, and a token with --token-file",
+  );
+}
+
+async function* both(
+  first: Source["parts"],
+  second: readonly GivenPart[],
+): AsyncGenerator<GivenPart> {
+  yield* first;
+  yield* second;
+}
+
+interface Written {
+  readonly head: BackupHead;
+  readonly parts: readonly BackupPart[];
+  /** Of the file. */
+  readonly size_bytes: number;
+}
+
+/** Writes the backup beside its place, and puts it there when it is whole. */
+async function writeBackup(
+  io: Io,
+  path: string,
+  source: Source,
+  files: readonly GivenPart[],
+  flags: BackupFlags,
+): Promise<Written> {
+  const sealing = await sealingOf(io, flags);
+  const partial = `${path}.partial`;
+  const writer = await io.files.writer(partial, FILE_MODE).catch(async (error) => {
+    if (await io.files.state(partial) === undefined) throw cannotWrite(partial, error);
+    const hint = "another arq backup writes it, or one was killed: then remove it";
+    throw new CommandError(`${partial} is there already`, EXIT.failure, hint);
+  });
+  const progress = createProgress({
+    is_tty: io.stderr.is_tty,
+    total: source.bytes,
+    unit: "bytes",
+    now: io.monotonic_ms,
+  });
+  const parts: BackupPart[] = [];
+  let size_bytes = 0;
+  try {
+    const packed = packBackup(source.head, both(source.parts, files), {
+      now: io.now,
+      onPart: (part) => parts.push(part),
+    });
+    const bytes = sealing === undefined ? packed : await sealing(packed);
+    for await (const piece of bytes) {
+      io.signal.throwIfAborted();
+      await writer.write(piece);
+      size_bytes += piece.length;
+      progress.update(size_bytes);
+    }
+    await writer.finish();
+    await io.files.rename(partial, path);
+  } catch (error) {
+    writer.abandon();
+    await io.files.remove(partial).catch(() => {});
+    throw error;
+  } finally {
+    progress.stop();
+  }
+  return { head: source.head, parts, size_bytes };
+}
+
+/** Where the backup goes. Throws where something is, and for a name without the time that `keep` needs. */
+async function placeOf(io: Io, file: string, keep: number | undefined): Promise<string> {
+  if (keep !== undefined && !carriesTime(file)) {
+    const hint = `for example --keep 14 with /backup/bus-${TIME}.tar.age`;
+    throw usageError(`--keep needs a file with ${TIME} in its name`, hint);
+  }
+  const path = resolvePath(io.cwd, pathAt(file, io.now()));
+  if (await io.files.state(path) === undefined) return path;
+  const hint = `name another file, for example with ${TIME} in it`;
+  throw new CommandError(`${path} is there already`, EXIT.failure, hint);
+}
+
+/** Removes the oldest backups of that name, so that `keep` stay; their paths. */
+async function removeOutdated(io: Io, file: string, path: string, keep: number): Promise<string[]> {
+  const folder = path.slice(0, -nameIn(path).length);
+  const paths = outdated(await io.files.list(folder), file, keep).map((name) => folder + name);
+  for (const one of paths) await io.files.remove(one);
+  return paths;
+}
+
+/** Makes a backup; nothing is left where it fails. */
+export async function backup(io: Io, file: string, flags: BackupFlags): Promise<number> {
+  const path = await placeOf(io, file, flags.keep);
+  const place = await findPlace(io, flags.config);
+  const { include = [] } = flags;
+  const paths = flags.files ? filesToSave(io, place, include) : [...include];
+  const files = await fileParts(io, paths.map((one) => resolvePath(io.cwd, one)));
+  await using source = await sourceOf(io, place, flags);
+  const { head, parts, size_bytes } = await writeBackup(io, path, source, files, flags);
+  const manifest = { ...head, ended_ms: io.now(), parts: [...parts] };
+  const is_encrypted = flags.passphraseFile !== undefined ||
+    flags.recipientsFile !== undefined || (flags.recipient ?? []).length > 0;
+  const { keep } = flags;
+  const removed = keep === undefined ? [] : await removeOutdated(io, file, path, keep);
+  if (flags.json === true) {
+    const told = { file: path, encrypted: is_encrypted, size_bytes, removed, ...manifest };
+    await print(io.stdout, `${JSON.stringify(told)}\n`);
+    return EXIT.ok;
+  }
+  const gone = removed.map((one) => `removed ${one}\n`).join("");
+  await print(io.stdout, `${path} (${sizeText(size_bytes)})\n${manifestText(manifest)}${gone}`);
+  if (!is_encrypted && hasFiles(manifest)) {
+    const told =
+      "arq: it is not encrypted, and may hold keys and passwords: --recipient encrypts\n";
+    await print(io.stderr, told);
+  }
+  return EXIT.ok;
+}

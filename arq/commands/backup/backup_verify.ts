@@ -1,0 +1,58 @@
+/** `arq backup verify FILE`: reads all of a backup, checks every digest, and says what is in it. */
+import { BackupError, readBackup } from "../../../shared/backup/archive.ts";
+import type { BackupReader } from "../../../shared/backup/archive.ts";
+import type { Manifest } from "../../../shared/backup/manifest.ts";
+import { openBackup } from "../../backup/encryption.ts";
+import type { DecryptFlags } from "../../backup/encryption.ts";
+import { manifestText } from "../../backup/text.ts";
+import { CommandError, EXIT } from "../../terminal/exit.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+
+/** The command's options. */
+export interface BackupVerifyFlags extends DecryptFlags {
+  readonly json?: boolean;
+}
+
+/** A backup that was read to its end, and is whole. */
+export interface CheckedBackup {
+  readonly manifest: Manifest;
+  readonly is_encrypted: boolean;
+}
+
+/** Reads all of a backup. Rejects with CommandError when it is not whole. */
+export async function checkedBackup(
+  io: Io,
+  file: string,
+  flags: DecryptFlags,
+  reader?: BackupReader,
+): Promise<CheckedBackup> {
+  const { bytes, is_encrypted } = await openBackup(io, file, flags);
+  const interruptible = async function* () {
+    for await (const piece of bytes) {
+      io.signal.throwIfAborted();
+      yield piece;
+    }
+  };
+  try {
+    return { manifest: await readBackup(interruptible(), reader), is_encrypted };
+  } catch (error) {
+    if (!(error instanceof BackupError)) throw error;
+    throw new CommandError(`${file} is no whole backup: ${error.message}`, EXIT.failure);
+  }
+}
+
+/** Prints what is in it; exit code 1 when it is not whole. */
+export async function backupVerify(
+  io: Io,
+  file: string,
+  flags: BackupVerifyFlags,
+): Promise<number> {
+  const { manifest, is_encrypted: encrypted } = await checkedBackup(io, file, flags);
+  if (flags.json === true) {
+    await print(io.stdout, `${JSON.stringify({ file, encrypted, ...manifest })}\n`);
+  } else {
+    await print(io.stdout, `whole: ${manifestText(manifest)}`);
+  }
+  return EXIT.ok;
+}

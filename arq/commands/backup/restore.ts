@@ -1,0 +1,208 @@
+/**
+ * `arq restore FILE`: puts a backup back where a configuration says, while no bus runs there. The backup is
+ * read to its end and checked before anything is touched.
+ */
+import type { BackupReader } from "../../../shared/backup/archive.ts";
+import {
+  dataFiles,
+  DataRestorer,
+  RestoreRefused,
+} from "../../../shared/backup/embedded_restore.ts";
+import type { Manifest } from "../../../shared/backup/manifest.ts";
+import { busAtWork, busStreams, StreamRestorer } from "../../../shared/backup/nats_restore.ts";
+import { plural } from "../../../shared/plural.ts";
+import type { DecryptFlags } from "../../backup/encryption.ts";
+import { FileRestorer } from "../../backup/files.ts";
+import { dataDirOf, findPlace, openNats } from "../../backup/place.ts";
+import type { OpenNats, Place } from "../../backup/place.ts";
+import { hasFiles, manifestText } from "../../backup/text.ts";
+import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { checkedBackup } from "./backup_verify.ts";
+
+/** The command's options. */
+export interface RestoreFlags extends DecryptFlags {
+  readonly config?: string;
+  /** Replace what is there. */
+  readonly force?: boolean;
+  /** Folder for the files that are in it. */
+  readonly filesTo?: string;
+  readonly json?: boolean;
+}
+
+/** What was done. */
+interface Restored {
+  /** Names of streams or databases. */
+  readonly restored: readonly string[];
+  /** What was there and is no more: streams that were deleted. */
+  readonly removed: readonly string[];
+  /** Where the databases are that were there; null: there were none. */
+  readonly kept: string | null;
+  readonly files: readonly string[];
+}
+
+const STOP_FIRST =
+  "stop every Shield, Brain and arq serve of it first; --force does not change that";
+/** Heartbeats that have to stay away. */
+const BEATS = 2;
+const BEAT_SPARE_MS = 500;
+
+const tell = (io: Io, text: string) => print(io.stderr, `arq: ${text}\n`);
+
+/** Several readers of one backup; each gets every file, and only one takes it. */
+const together = (readers: readonly BackupReader[]): BackupReader => ({
+  async onFile(file) {
+    for (const reader of readers) await reader.onFile?.(file);
+  },
+});
+
+async function requireFree(
+  io: Io,
+  place: Place,
+  nats: OpenNats,
+  force: boolean,
+): Promise<string[]> {
+  const { presence, platform } = place.config;
+  const listen_ms = BEATS * presence.heartbeat_ms + BEAT_SPARE_MS;
+  await tell(io, `listening for ${listen_ms} ms whether a bus is at work in ${place.title}`);
+  const at_work = await busAtWork(nats.connection, listen_ms);
+  if (at_work.length > 0) {
+    const who = at_work.slice(0, 8).join(", ");
+    throw new CommandError(
+      `a bus is at work in ${place.title}: ${who}${at_work.length > 8 ? ", …" : ""}`,
+      EXIT.failure,
+      STOP_FIRST,
+    );
+  }
+  const there = await busStreams(nats.api, platform.registry.kv_bucket);
+  if (there.length === 0 || force) return there;
+  const names = there.slice(0, 4).join(", ");
+  throw new CommandError(
+    `${place.title} is not empty: ${plural(there.length, "stream")} (${names}${
+      there.length > 4 ? ", …" : ""
+    })`,
+    EXIT.failure,
+    "--force deletes them, with all that is in them",
+  );
+}
+
+async function restoreNats(
+  io: Io,
+  file: string,
+  place: Place,
+  manifest: Manifest,
+  flags: RestoreFlags,
+  files: FileRestorer | undefined,
+): Promise<Restored> {
+  await using nats = await openNats(io, place);
+  const removed = await requireFree(io, place, nats, flags.force === true);
+  if (removed.length > 0) await tell(io, `deleting ${plural(removed.length, "stream")}`);
+  for (const name of removed) await nats.api.remove(name);
+  const restored: string[] = [];
+  const restorer = new StreamRestorer({
+    api: nats.api,
+    head: manifest,
+    is_clustered: nats.is_clustered,
+    onStream: (name) => restored.push(name),
+  });
+  const readers = files === undefined ? [restorer] : [restorer, files];
+  try {
+    await checkedBackup(io, file, flags, together(readers));
+    await restorer.end();
+  } catch (error) {
+    const streams = manifest.parts.filter(({ kind }) => kind === "stream").length;
+    await tell(
+      io,
+      `stopped after ${restored.length} of ${plural(streams, "stream")}; run it again with --force`,
+    );
+    throw error;
+  }
+  return { restored, removed, kept: null, files: files?.written ?? [] };
+}
+
+async function restoreData(
+  io: Io,
+  file: string,
+  place: Place,
+  flags: RestoreFlags,
+  files: FileRestorer | undefined,
+): Promise<Restored> {
+  const data_dir = dataDirOf(io, place);
+  const there = await dataFiles(data_dir);
+  const restorer = new DataRestorer(data_dir);
+  try {
+    await restorer.open();
+    if (there.length > 0 && flags.force !== true) {
+      throw new CommandError(
+        `data_dir ${data_dir} is not empty: ${there.join(", ")}`,
+        EXIT.failure,
+        "--force moves them into a folder beside, and restores in their place",
+      );
+    }
+    const readers = files === undefined ? [restorer] : [restorer, files];
+    await checkedBackup(io, file, flags, together(readers));
+    const suffix = new Date(io.now()).toISOString().replace(/[-:]|\.\d+/g, "");
+    const kept = await restorer.finish(suffix) ?? null;
+    const restored = ["spine.sqlite", "log.sqlite"];
+    return { restored, removed: [], kept, files: files?.written ?? [] };
+  } catch (error) {
+    await restorer.abandon();
+    if (!(error instanceof RestoreRefused)) throw error;
+    throw new CommandError(error.message, EXIT.failure, STOP_FIRST);
+  }
+}
+
+async function requirePlace(io: Io, manifest: Manifest, flags: RestoreFlags): Promise<Place> {
+  const place = await findPlace(io, flags.config);
+  if (place === undefined) {
+    throw usageError(
+      "where to? there is no config.toml here",
+      "--config FILE names that of the bus",
+    );
+  }
+  if (place.engine === manifest.engine) return place;
+  const ours = place.engine === "nats" ? "[nats]" : "no [nats]";
+  throw new CommandError(
+    `the backup is of an ${manifest.engine === "nats" ? "bus on NATS" : "embedded bus"}, and ` +
+      `${place.config_file} has ${ours}`,
+    EXIT.failure,
+    "name the configuration of such a bus with --config",
+  );
+}
+
+function summary(io: Io, place: Place, manifest: Manifest, restored: Restored): string {
+  const { kept, removed, files } = restored;
+  const first = removed.length > 0
+    ? `deleted ${plural(removed.length, "stream")} that were there\n`
+    : "";
+  const moved = kept === null ? "" : `what was there is in ${kept}\n`;
+  const written = files.map((path) => `wrote ${path}\n`).join("");
+  const left = files.length === 0 && hasFiles(manifest)
+    ? "its files were left alone; --files-to DIR writes them\n"
+    : "";
+  return `${first}${moved}restored into ${place.title}: ${
+    manifestText(manifest)
+  }${written}${left}` +
+    `${io.arq} serve, or the Shields and Brains, may be started; what clients remember of offsets, ` +
+    "versions and fences after the backup does not count any more\n";
+}
+
+/** Restores; refuses where a bus runs, and where something is unless `force`. */
+export async function restore(io: Io, file: string, flags: RestoreFlags): Promise<number> {
+  await tell(io, `checking ${file}`);
+  const { manifest } = await checkedBackup(io, file, flags);
+  const place = await requirePlace(io, manifest, flags);
+  const files = flags.filesTo === undefined
+    ? undefined
+    : new FileRestorer(io, flags.filesTo, manifest.parts);
+  const restored = place.engine === "nats"
+    ? await restoreNats(io, file, place, manifest, flags, files)
+    : await restoreData(io, file, place, flags, files);
+  if (flags.json === true) {
+    await print(io.stdout, `${JSON.stringify({ place: place.title, ...restored, manifest })}\n`);
+  } else {
+    await print(io.stdout, summary(io, place, manifest, restored));
+  }
+  return EXIT.ok;
+}

@@ -1,0 +1,106 @@
+/**
+ * `arq standby sync|status|promote`: a second site's NATS as a copy of the first's, and as that of a bus
+ * once the first is gone.
+ */
+import { mirrorStates, promoteStandby, syncStandby } from "../../../shared/backup/standby.ts";
+import type { MirrorState, StandbySite } from "../../../shared/backup/standby.ts";
+import { StreamApi } from "../../../shared/backup/stream_api.ts";
+import { plural } from "../../../shared/plural.ts";
+import { findPlace, openNats } from "../../backup/place.ts";
+import type { OpenNats, Place } from "../../backup/place.ts";
+import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+
+/** The options of all three. */
+export interface StandbyFlags {
+  readonly config?: string;
+  readonly json?: boolean;
+}
+
+/** Those of `sync`. */
+export interface StandbySyncFlags extends StandbyFlags {
+  readonly domain: string;
+}
+
+async function natsPlace(io: Io, flags: StandbyFlags): Promise<Place> {
+  const place = await findPlace(io, flags.config);
+  if (place === undefined) {
+    throw usageError(
+      "which NATS? there is no config.toml here",
+      "--config FILE names one with [nats]",
+    );
+  }
+  if (place.engine === "nats") return place;
+  throw new CommandError(`${place.config_file} has no [nats]`, EXIT.failure, "a copy is of NATS");
+}
+
+const siteOf = ({ api: own, is_clustered }: OpenNats, { config }: Place): StandbySite => ({
+  own,
+  is_clustered,
+  schema_bucket: config.platform.registry.kv_bucket,
+});
+
+const lines = (mirrors: readonly MirrorState[]) =>
+  mirrors.map(({ name, lag, last_sequence }) =>
+    `  ${printable(name)}  up to ${last_sequence}, ${
+      lag === null ? "nothing heard yet" : `${plural(lag, "message")} behind`
+    }\n`
+  ).join("");
+
+/** Makes the mirrors that are missing. */
+export async function standbySync(io: Io, flags: StandbySyncFlags): Promise<number> {
+  const place = await natsPlace(io, flags);
+  await using nats = await openNats(io, place);
+  const { domain } = flags;
+  const api = new StreamApi(nats.connection, place.config.nats?.request_timeout_ms ?? 0, domain);
+  const synced = await syncStandby(siteOf(nats, place), { api, domain });
+  if (flags.json === true) {
+    await print(io.stdout, `${JSON.stringify(synced)}\n`);
+    return EXIT.ok;
+  }
+  const { made, updated, orphans, mirrors } = synced;
+  const gone = orphans.length === 0 ? "" : `whose origin is gone: ${orphans.join(", ")}\n`;
+  await print(
+    io.stdout,
+    `${
+      plural(mirrors.length, "mirror")
+    }, ${made.length} new, ${updated.length} brought up to date\n` +
+      `${gone}${lines(mirrors)}`,
+  );
+  return EXIT.ok;
+}
+
+/** Says how far the mirrors are. */
+export async function standbyStatus(io: Io, flags: StandbyFlags): Promise<number> {
+  const place = await natsPlace(io, flags);
+  await using nats = await openNats(io, place);
+  const mirrors = await mirrorStates(siteOf(nats, place));
+  if (flags.json === true) await print(io.stdout, `${JSON.stringify({ mirrors })}\n`);
+  else await print(io.stdout, `${plural(mirrors.length, "mirror")}\n${lines(mirrors)}`);
+  return mirrors.length > 0 ? EXIT.ok : EXIT.failure;
+}
+
+/** Makes streams of them. */
+export async function standbyPromote(io: Io, flags: StandbyFlags): Promise<number> {
+  const place = await natsPlace(io, flags);
+  await using nats = await openNats(io, place);
+  const promoted = await promoteStandby(siteOf(nats, place));
+  if (promoted.length === 0) {
+    throw new CommandError(
+      `there is no mirror in ${place.title}`,
+      EXIT.failure,
+      "arq standby sync",
+    );
+  }
+  if (flags.json === true) {
+    await print(io.stdout, `${JSON.stringify({ promoted })}\n`);
+    return EXIT.ok;
+  }
+  await print(
+    io.stdout,
+    `${plural(promoted.length, "stream")} of ${place.title} take messages now\n${lines(promoted)}` +
+      "Shields and Brains may be started here; those of the first site must not come back\n",
+  );
+  return EXIT.ok;
+}

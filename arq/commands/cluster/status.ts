@@ -1,0 +1,211 @@
+/**
+ * `arq status`: is the bus ready, and what does it do? Readiness from the ops listener of one node; with a
+ * token of role admin, every node of the cluster and the figures of the one that answers.
+ */
+import { ArqonError, errorFromWire } from "@arqon/sdk";
+import { textOf } from "../../../shared/listeners/answer_body.ts";
+import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
+import { clusterTable, readCluster } from "../../answers/cluster.ts";
+import { figureLines } from "../../answers/figures.ts";
+import { pause } from "../../rooms/flow.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { opsToken } from "../../bus/ops_token.ts";
+import type { OpsTokenFlags } from "../../bus/ops_token.ts";
+import { openScreen, problemText } from "../../terminal/screen.ts";
+import { readStack, stackText } from "../../serve/stack.ts";
+import type { StackService } from "../../serve/stack.ts";
+import { findTarget, givenToken, noBus, refusedToken, tokenRenewal } from "../../bus/target.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+
+/** The command's options. */
+export interface StatusFlags extends ConnectionFlags, OpsTokenFlags {
+  readonly json?: boolean;
+  /** Again and again, so many seconds apart; `true`: every two. */
+  readonly watch?: number | true;
+}
+
+interface Check {
+  status: string;
+  since?: string;
+  detail?: string;
+}
+
+interface Health {
+  status: string;
+  checks?: Record<string, Check>;
+}
+
+const REQUEST_MS = 5_000;
+const WATCH_SECONDS = 2;
+
+async function getJson(io: Io, url: string, token?: string): Promise<unknown> {
+  const signal = AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]);
+  let response: Response;
+  let text: string;
+  try {
+    response = await fetch(url, {
+      ...(token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } }),
+      redirect: "manual",
+      signal,
+    });
+    text = await textOf(response, signal);
+  } catch (error) {
+    io.signal.throwIfAborted();
+    const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    throw new ArqonError(
+      "unreachable",
+      `${url}: ${cause instanceof Error ? cause.message : cause}`,
+    );
+  }
+  try {
+    const body: unknown = JSON.parse(text);
+    if (response.ok || response.status === 503) return body;
+    const { detail, reason } = body as { detail?: unknown; reason?: unknown };
+    throw errorFromWire({
+      code: response.status,
+      reason: String(reason ?? ""),
+      message: typeof detail === "string" ? detail : "",
+    });
+  } catch (error) {
+    if (error instanceof ArqonError) throw error;
+    throw new ArqonError("unreachable", `${url}: it answers HTTP ${response.status}, but not JSON`);
+  }
+}
+
+function healthLines(ops_url: string, health: Health): string {
+  const checks = Object.entries(health.checks ?? {});
+  const width = Math.max(0, ...checks.map(([name]) => name.length));
+  const lines = checks.map(([name, check]) =>
+    `  ${name.padEnd(width)}  ${check.status}  ${check.detail ?? ""}`
+  );
+  return [`${health.status === "ok" ? "ready" : "NOT READY"}  ${ops_url}`, ...lines]
+    .map(printable).join("\n") + "\n";
+}
+
+function servicesText(file: string, services: readonly StackService[] | undefined): string {
+  const text = services === undefined ? "  Docker does not say\n" : stackText(services);
+  return `services  ${file}\n${text}`;
+}
+
+/** A Shield that does not answer is no reason to say nothing of the services around it. */
+async function tellServices(io: Io, { compose }: Source, is_json: boolean): Promise<void> {
+  io.signal.throwIfAborted();
+  if (compose === undefined) return;
+  const services = await readStack(compose, io.signal);
+  const all = {
+    ready: false,
+    health: null,
+    status: null,
+    cluster: null,
+    services: services ?? null,
+  };
+  await print(io.stdout, is_json ? `${JSON.stringify(all)}\n` : servicesText(compose, services));
+}
+
+/** Where a status comes from. */
+interface Source {
+  readonly ops_url: string;
+  /** Undefined: it asks for none, or shows its details to nobody. */
+  readonly ops_token: string | undefined;
+  readonly admin: { readonly url: string; readonly token: string } | undefined;
+  /** What to do when the token is refused. */
+  readonly renewal: string | undefined;
+  /** The compose file of the stack that the bus is in, if it is in one. */
+  readonly compose: string | undefined;
+}
+
+async function findSource(io: Io, flags: StatusFlags): Promise<Source> {
+  const needs_bus = flags.opsUrl === undefined;
+  const target = needs_bus || flags.adminUrl === undefined
+    ? await findTarget(io, flags)
+    : undefined;
+  const ops_url = (flags.opsUrl ?? target?.ops_url)?.replace(/\/+$/, "");
+  if (ops_url === undefined) {
+    if (target?.context === undefined) throw noBus(io);
+    const { name } = target.context;
+    const hint = `arq context add ${name} --update --ops-url http://…, or give --ops-url`;
+    throw new CommandError(`context ${name} has no ops URL`, EXIT.unreachable, hint);
+  }
+  const is_own = target !== undefined &&
+    (needs_bus || target.is_named || target.ops_url?.replace(/\/+$/, "") === ops_url);
+  const own = is_own ? target : undefined;
+  const url = (flags.adminUrl ?? own?.admin_url)?.replace(/\/+$/, "");
+  const token = await givenToken(io, flags) ??
+    (own?.has_token === true ? await own.token("admin") : undefined);
+  const renewal = tokenRenewal(io, flags, own, "admin");
+  const admin = url === undefined || token === undefined ? undefined : { url, token };
+  const ops_token = await opsToken(io, flags, own);
+  return { ops_url, ops_token, admin, renewal, compose: own?.context?.compose };
+}
+
+/** One look at the bus. */
+interface Look {
+  readonly ready: boolean;
+  readonly text: string;
+}
+
+async function look(
+  io: Io,
+  { ops_url, ops_token, admin, renewal, compose }: Source,
+  is_json: boolean,
+): Promise<Look> {
+  const stack = compose === undefined ? undefined : readStack(compose, io.signal);
+  stack?.catch(() => {});
+  const health = await getJson(io, `${ops_url}/health/ready`, ops_token) as Health;
+  const ask = async (path: string) =>
+    admin === undefined ? undefined : await getJson(io, `${admin.url}${path}`, admin.token);
+  const [figures, answer] = await Promise.all([ask("/v1/status"), ask("/v1/cluster")])
+    .catch((error: unknown) => {
+      throw refusedToken(error, renewal);
+    });
+  const cluster = answer === undefined ? undefined : readCluster({ ...answer as object });
+  const is_whole = cluster === undefined ||
+    cluster.silent.length === 0 && cluster.nodes.every((node) => node.ready);
+  const ready = health.status === "ok" && is_whole;
+  if (is_json) {
+    const all = {
+      ready,
+      health,
+      status: figures ?? null,
+      cluster: answer ?? null,
+      ...(stack === undefined ? {} : { services: await stack ?? null }),
+    };
+    return { ready, text: `${JSON.stringify(all)}\n` };
+  }
+  const more = admin === undefined || cluster === undefined
+    ? "For the cluster and figures give --admin-url and a token of role admin.\n"
+    : `cluster  ${admin.url}\n${clusterTable(cluster).replace(/^/gm, "  ").trimEnd()}\n` +
+      `figures  ${admin.url}\n${figureLines(figures)}`;
+  const services = stack === undefined ? "" : servicesText(compose ?? "", await stack);
+  return { ready, text: healthLines(ops_url, health) + services + more };
+}
+
+/** Prints health, nodes and figures; 0 when every node of the bus is ready, 1 when one is not. */
+export async function status(io: Io, flags: StatusFlags): Promise<number> {
+  const source = await findSource(io, flags);
+  const is_json = flags.json === true;
+  if (flags.watch === undefined) {
+    const { ready, text } = await look(io, source, is_json).catch(async (error: unknown) => {
+      await tellServices(io, source, is_json);
+      throw error;
+    });
+    await print(io.stdout, text);
+    return ready ? EXIT.ok : EXIT.failure;
+  }
+  const interval_ms = 1_000 * (flags.watch === true ? WATCH_SECONDS : flags.watch);
+  const screen = openScreen(io, is_json);
+  try {
+    while (true) {
+      const { text } = await look(io, source, is_json).catch((error: unknown) => {
+        io.signal.throwIfAborted();
+        return { text: is_json ? "" : `${problemText(error)}\n` };
+      });
+      await screen.show(text);
+      await pause(interval_ms, io.signal);
+      io.signal.throwIfAborted();
+    }
+  } finally {
+    await screen.close();
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * `arq tail`: the messages of a room as they come, for an operator: by the admin API, so without being
+ * in the room. `arq sub` is what a user of the room sees.
+ */
+import { findAdmin, follow, streamAdmin } from "../../bus/admin.ts";
+import { readEvents } from "../../bus/events.ts";
+import { EXIT, printable } from "../../terminal/exit.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+
+/** The command's options. */
+export interface TailFlags extends ConnectionFlags {
+  readonly tenant: string;
+  /** End after so many messages. */
+  readonly count?: number;
+  readonly json?: boolean;
+}
+
+/** On a terminal a longer payload is cut. */
+const SHOWN_CHARS_MAX = 2_000;
+
+function textOf(data: unknown): string {
+  const text = typeof data === "string" ? data : JSON.stringify(data) ?? "";
+  return text.length > SHOWN_CHARS_MAX ? `${text.slice(0, SHOWN_CHARS_MAX)}…` : text;
+}
+
+/** `time type sender data`: nothing in it can drive the terminal. */
+function tailLine(message: Readonly<Record<string, unknown>>): string {
+  const { ts, type, sender, data } = message;
+  const time = typeof ts === "number" && Math.abs(ts) <= 8.64e15 ? new Date(ts).toISOString() : "-";
+  return [time, String(type ?? "-"), String(sender ?? "-"), textOf(data)].map(printable).join(" ") +
+    "\n";
+}
+
+/** Prints messages until `--count` is reached or Ctrl-C; what was left out is told on stderr. */
+export async function tail(io: Io, room: string, flags: TailFlags): Promise<number> {
+  const admin = await findAdmin(io, flags);
+  const stream = await streamAdmin(io, admin, `/v1/rooms/${flags.tenant}/${room}/tail`);
+  await print(io.stderr, `Tailing ${room} of tenant ${flags.tenant}\n`);
+  let left = flags.count ?? Infinity;
+  await follow(io, admin, async () => {
+    for await (const { name, data } of readEvents(stream)) {
+      if (name === "gap") {
+        await print(io.stderr, `arq: messages are missing here: ${printable(data)}\n`);
+        continue;
+      }
+      await print(io.stdout, flags.json === true ? `${data}\n` : tailLine(JSON.parse(data)));
+      if (--left === 0) return true;
+    }
+    return false;
+  });
+  return EXIT.ok;
+}

@@ -1,0 +1,137 @@
+/**
+ * `arq dev`: the embedded development bus in this process; in the foreground for a person, or as the
+ * background of `arq dev up`, which starts it with `--background`.
+ */
+import { resolve } from "node:path";
+import { findDevBus } from "../../bus/dev_bus.ts";
+import type { Place } from "../../../shared/listeners/port_check.ts";
+import { CommandError, EXIT } from "../../terminal/exit.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { devFiles, removeIfThere, takeLock, writeRecord } from "../../serve/background.ts";
+import type { DevFiles } from "../../serve/background.ts";
+import type { DevBusOptions, DevBusReady } from "../../serve/dev_bus.ts";
+import { openLog } from "../../serve/dev_log.ts";
+import { readyLine, readyText } from "../../serve/ready_text.ts";
+import { requireFiles, startProblem } from "../../serve/start_problem.ts";
+
+/** The options of a development bus. */
+export interface BusFlags {
+  readonly port?: number;
+  readonly opsPort?: number;
+  readonly adminPort?: number;
+  readonly dataDir?: string;
+  readonly config?: string;
+  readonly nats?: string;
+  readonly json?: boolean;
+}
+
+/** The command's options. */
+export interface DevFlags extends BusFlags {
+  readonly background?: boolean;
+}
+
+const PORT_OPTIONS: Readonly<Record<string, string>> = {
+  server: "--port",
+  ops: "--ops-port",
+  admin: "--admin-port",
+};
+/** Asking the system who has a port. */
+const ASK_MS = 1_500;
+/** Who asks whether a bus lives has its lock for a moment. */
+const LOCK_TRIES = 40;
+const LOCK_PAUSE_MS = 50;
+
+/** The bus that the options describe; relative paths begin in the caller's folder. */
+export function busOptions({ cwd }: Io, flags: BusFlags, files: DevFiles): DevBusOptions {
+  const { port, opsPort, adminPort, dataDir, config, nats } = flags;
+  return {
+    state_dir: files.state_dir,
+    ...(port === undefined ? {} : { port }),
+    ...(opsPort === undefined ? {} : { ops_port: opsPort }),
+    ...(adminPort === undefined ? {} : { admin_port: adminPort }),
+    ...(dataDir === undefined ? {} : { data_dir: resolve(cwd, dataDir) }),
+    ...(config === undefined ? {} : { config_file: resolve(cwd, config) }),
+    ...(nats === undefined ? {} : { nats_url: nats }),
+  };
+}
+
+/** Makes the state folder. */
+export async function makeStateFolder(io: Io, { folder }: DevFiles): Promise<void> {
+  try {
+    await io.files.makeDirectory(folder);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : error;
+    const hint = "run it in a folder that you may write to";
+    throw new CommandError(`cannot make ${folder}: ${why}`, EXIT.failure, hint);
+  }
+}
+
+/** The bus that is announced in exactly this state folder. */
+export function busHere(io: Io, { state_dir }: DevFiles): Promise<DevBusReady | undefined> {
+  return findDevBus({ ...io, state_dirs: [state_dir] }) as Promise<DevBusReady | undefined>;
+}
+
+async function serveHere(
+  io: Io,
+  options: DevBusOptions,
+  writeLog: ((line: string) => void) | undefined,
+  onReady: (ready: DevBusReady) => Promise<void>,
+): Promise<void> {
+  const [{ busProcess, stoppedBy }, { serveDev }] = await Promise.all([
+    import("../../serve/serve_main.ts"),
+    import("../../serve/dev_bus.ts"),
+  ]);
+  const log = writeLog === undefined ? {} : { writeLog };
+  const process = busProcess({ program: "arq", stopping: stoppedBy(io.signal), ...log });
+  try {
+    await serveDev(options, process, onReady);
+  } catch (error) {
+    const fix = (places: readonly Place[]) => {
+      const options = places.map(({ table }) => `${PORT_OPTIONS[table]} N`).join(" ");
+      return `stop it, or choose ${
+        places.length === 1 ? "another" : "others"
+      }: ${options} (0 picks a free one)`;
+    };
+    throw await startProblem(error, fix, AbortSignal.timeout(ASK_MS));
+  }
+}
+
+/** The lock, which this process then has until it ends. */
+async function lockFor(files: DevFiles): Promise<Deno.FsFile> {
+  for (let tries = LOCK_TRIES; tries > 0; tries--) {
+    const lock = await takeLock(files);
+    if (lock !== undefined) return lock;
+    await new Promise((resolve) => setTimeout(resolve, LOCK_PAUSE_MS));
+  }
+  throw new CommandError(`a development bus of ${files.state_dir} runs already`);
+}
+
+async function runInBackground(io: Io, flags: DevFlags, files: DevFiles): Promise<void> {
+  using _lock = await lockFor(files);
+  await writeRecord(files, { kind: "embedded", pid: Deno.pid, started_ms: io.now() });
+  const write = openLog(files.log);
+  const options = busOptions(io, flags, files);
+  try {
+    await serveHere(io, options, write, (ready) => print(io.stdout, readyLine(ready)));
+  } finally {
+    await removeIfThere(files.record);
+  }
+}
+
+/** Serves until the first signal, then drains; 0 when it has. */
+export async function dev(io: Io, flags: DevFlags): Promise<number> {
+  await requireFiles(io.signal);
+  const files = devFiles(io.cwd);
+  await makeStateFolder(io, files);
+  if (flags.background === true) {
+    await runInBackground(io, flags, files);
+    return EXIT.ok;
+  }
+  await serveHere(io, busOptions(io, flags, files), undefined, async (ready) => {
+    const has_durable = flags.config === undefined;
+    const text = { arq: io.arq, end: "Ctrl-C ends it.", has_durable };
+    await print(io.stdout, flags.json === true ? readyLine(ready) : readyText(ready, text));
+  });
+  return EXIT.ok;
+}

@@ -1,0 +1,212 @@
+/** `arq dev down` and `arq dev reset`: end what `arq dev up` has started here, and forget its state. */
+import { dirname, join } from "node:path";
+import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT } from "../../bus/dev_bus.ts";
+import { runShell } from "../../doctor/shell.ts";
+import { canAsk, confirmed } from "../../terminal/confirm.ts";
+import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { pause } from "../../rooms/flow.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import {
+  announcementOf,
+  devFiles,
+  isAlive,
+  readRecord,
+  removeIfThere,
+} from "../../serve/background.ts";
+import type { DevFiles, DevRecord } from "../../serve/background.ts";
+import { composeArguments, dockerProblem, runDocker } from "../../serve/compose.ts";
+import type { ComposeAction } from "../../serve/compose.ts";
+import type { DevBusReady } from "../../serve/dev_bus.ts";
+import { olderLog } from "../../serve/dev_log.ts";
+import { parsePrivateKey, signToken } from "../../bus/token.ts";
+import { removeContext } from "../../bus/stack_context.ts";
+import { busHere } from "./dev.ts";
+
+/** The options of `arq dev down`. */
+export interface DownFlags {
+  readonly json?: boolean;
+}
+
+/** The options of `arq dev reset`. */
+export interface ResetFlags extends DownFlags {
+  readonly yes?: boolean;
+}
+
+const REQUEST_MS = 5_000;
+/** A drain takes at most `[server] drain_timeout_ms`, 30 s unless a configuration says more. */
+const DRAIN_MS = 45_000;
+const KILLED_MS = 10_000;
+const LOOK_MS = 50;
+const TOKEN_SECONDS = 60;
+
+/** Asks the bus over its admin API, which only the bus with our key and this node id obeys. */
+async function askToDrain(io: Io, bus: DevBusReady): Promise<boolean> {
+  const claims = {
+    issuer: DEV_ISSUER,
+    audience: DEV_AUDIENCE,
+    tenant: DEV_TENANT,
+    user: "arq-dev",
+    role: "admin",
+    grants: undefined,
+    ttl_seconds: TOKEN_SECONDS,
+  } as const;
+  try {
+    const key = new TextDecoder().decode(await io.files.read(bus.key_file));
+    const token = await signToken(parsePrivateKey(key, bus.key_file), claims, io.now());
+    const response = await fetch(`${bus.admin_url}/v1/drain`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      body: JSON.stringify({ node_id: bus.node_id }),
+      signal: AbortSignal.any([io.signal, AbortSignal.timeout(REQUEST_MS)]),
+    });
+    await response.body?.cancel();
+    return response.ok;
+  } catch {
+    io.signal.throwIfAborted();
+    return false;
+  }
+}
+
+/** The lock says that the process is ours; a pid alone could be anybody's by now. */
+async function sendSignal(io: Io, pid: number, name: "TERM" | "KILL"): Promise<void> {
+  try {
+    Deno.kill(pid, `SIG${name}`);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) await runShell(`kill -${name} ${pid}`, io.signal);
+  }
+}
+
+async function endsWithin(io: Io, files: DevFiles, limit_ms: number): Promise<boolean> {
+  const until_ms = io.monotonic_ms() + limit_ms;
+  while (await isAlive(files)) {
+    if (io.monotonic_ms() > until_ms) return false;
+    await pause(LOOK_MS, io.signal);
+    io.signal.throwIfAborted();
+  }
+  return true;
+}
+
+/** Ends the bus of the record, gracefully if it can be. False when none lives. */
+async function stopEmbedded(io: Io, files: DevFiles, pid: number): Promise<boolean> {
+  if (!await isAlive(files)) return false;
+  const bus = await announcementOf(files, pid);
+  if (bus === undefined || !await askToDrain(io, bus)) await sendSignal(io, pid, "TERM");
+  if (await endsWithin(io, files, DRAIN_MS)) return true;
+  await print(io.stderr, `arq: it has not ended by itself; ending process ${pid}\n`);
+  await sendSignal(io, pid, "KILL");
+  if (await endsWithin(io, files, KILLED_MS)) return true;
+  throw new CommandError(
+    `process ${pid} does not end`,
+    EXIT.failure,
+    `end it yourself: kill ${pid}`,
+  );
+}
+
+async function runCompose(io: Io, file: string, action: ComposeAction): Promise<void> {
+  const why = await dockerProblem(io.signal);
+  const hint = `start Docker; ${file} was started with it`;
+  if (why !== undefined) throw new CommandError(why, EXIT.failure, hint);
+  const code = await runDocker(composeArguments(file, action));
+  io.signal.throwIfAborted();
+  if (code !== 0) throw new CommandError(`docker compose ended with ${code}`);
+}
+
+/** What was stopped, for people; undefined: nothing ran. */
+async function stop(
+  io: Io,
+  files: DevFiles,
+  record: DevRecord | undefined,
+  action: "down" | "reset",
+): Promise<string | undefined> {
+  if (record === undefined) return undefined;
+  if (record.kind === "compose") {
+    await runCompose(io, record.file, action);
+    await removeIfThere(files.record);
+    await removeContext(io, io.cwd);
+    return `the compose stack of ${record.file}`;
+  }
+  const was_alive = await stopEmbedded(io, files, record.pid);
+  // A bus that was killed has left them.
+  await removeIfThere(files.record);
+  await removeIfThere(join(files.folder, `${record.pid}.json`));
+  return was_alive ? `the embedded bus (pid ${record.pid})` : undefined;
+}
+
+/** A bus in somebody's foreground is not ours to end. */
+async function refuseForeground(io: Io, files: DevFiles): Promise<void> {
+  const bus = await busHere(io, files);
+  if (bus === undefined) return;
+  throw new CommandError(
+    `the bus on ${bus.url} (pid ${bus.pid}) was not started by arq dev up`,
+    EXIT.failure,
+    "end it where it runs, with Ctrl-C",
+  );
+}
+
+/** Says what has ended: for people, or in a JSON object whose `ended` is null when nothing ran. */
+async function tell(io: Io, flags: DownFlags, ended: string | undefined, text: string) {
+  if (flags.json) return await print(io.stdout, `${JSON.stringify({ ended: ended ?? null })}\n`);
+  await print(io.stderr, `arq: ${text}\n`);
+}
+
+/** Ends what runs; 0 also when nothing does. */
+export async function devDown(io: Io, flags: DownFlags = {}): Promise<number> {
+  const files = devFiles(io.cwd);
+  const stopped = await stop(io, files, await readRecord(files), "down");
+  if (stopped === undefined) await refuseForeground(io, files);
+  const text = `${stopped ?? "nothing"} ${stopped ? "has ended" : "runs here"}`;
+  await tell(io, flags, stopped, text);
+  return EXIT.ok;
+}
+
+/** Refuses to guess in a pipe. */
+async function agreed(io: Io, question: string): Promise<boolean> {
+  if (canAsk()) return await confirmed(io, question);
+  throw usageError(`${question} Nobody is here to ask`, "say yes with --yes");
+}
+
+/** The files of a data folder, and then the folder; nothing below another folder is touched. */
+async function removeState(io: Io, files: DevFiles): Promise<void> {
+  const { data_dir, issuer_dir, stack_dir, log, lock } = files;
+  for (const folder of [data_dir, issuer_dir]) {
+    for (const name of await io.files.list(folder)) await removeIfThere(join(folder, name));
+    await removeIfThere(folder);
+  }
+  for (const path of [log, olderLog(log), lock]) await removeIfThere(path);
+  if (await io.files.state(stack_dir) !== undefined) {
+    const { stackFiles } = await import("../../serve/stack_files.ts");
+    await removeTree(stack_dir, [...stackFiles("").keys()]);
+  }
+}
+
+/** Files below a folder, and the folders that are empty then. */
+async function removeTree(folder: string, paths: readonly string[]): Promise<void> {
+  const folders = new Set([folder]);
+  for (const path of paths) {
+    await removeIfThere(join(folder, path));
+    for (let at = dirname(path); at !== "."; at = dirname(at)) folders.add(join(folder, at));
+  }
+  // The deepest first.
+  for (const path of [...folders].toSorted((one, other) => other.length - one.length)) {
+    await removeIfThere(path);
+  }
+}
+
+/** Ends what runs and forgets its rooms, policies, bans and log. */
+export async function devReset(io: Io, flags: ResetFlags): Promise<number> {
+  const files = devFiles(io.cwd);
+  const record = await readRecord(files);
+  const what = record?.kind === "compose"
+    ? `Remove the volumes of ${record.file}: keys, rooms, policies and figures?`
+    : `Remove all rooms, policies, bans and the log in ${files.folder}?`;
+  if (flags.yes !== true && !await agreed(io, what)) {
+    await print(io.stderr, "arq: nothing was removed\n");
+    return EXIT.failure;
+  }
+  const stopped = await stop(io, files, record, "reset");
+  if (stopped === undefined) await refuseForeground(io, files);
+  await removeState(io, files);
+  await tell(io, flags, stopped, `${stopped ? `${stopped} has ended and ` : ""}its state is gone`);
+  return EXIT.ok;
+}

@@ -1,0 +1,57 @@
+/** `arq serve`: Shield and Brain in this process, from a configuration. */
+import type { Place } from "../../../shared/listeners/port_check.ts";
+import { EXIT, usageError } from "../../terminal/exit.ts";
+import { INIT_FILES } from "../../init/templates.ts";
+import { print, resolvePath } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { requireFiles, startProblem } from "../../serve/start_problem.ts";
+
+/** The command's options. */
+export interface ServeFlags {
+  /** Absent: ./config.toml. */
+  readonly config?: string;
+  readonly json?: boolean;
+}
+
+/** Asking the system who has a port. */
+const ASK_MS = 1_500;
+
+/** The file that `arq init` writes, when it is in this folder; which one is taken is said on stderr. */
+async function configHere(io: Io): Promise<string> {
+  const path = resolvePath(io.cwd, INIT_FILES.config);
+  try {
+    await io.files.read(path);
+  } catch {
+    throw usageError(
+      `which configuration? There is no ${INIT_FILES.config} in ${io.cwd}`,
+      "give --config FILE; arq init writes one",
+    );
+  }
+  await print(io.stderr, `arq: no --config, taking ${path}\n`);
+  return INIT_FILES.config;
+}
+
+/** Serves until the first signal, then drains; 0 when it has. Logs go to stderr. */
+export async function serveCommand(io: Io, flags: ServeFlags): Promise<number> {
+  await requireFiles(io.signal);
+  const file = flags.config ?? await configHere(io);
+  const { serveFile } = await import("../../serve/serve_main.ts");
+  const { cwd, signal } = io;
+  try {
+    await serveFile({
+      file: resolvePath(cwd, file),
+      folder: cwd,
+      signal,
+      async onReady(serving) {
+        if (flags.json === true) await print(io.stdout, `${JSON.stringify(serving)}\n`);
+      },
+    });
+  } catch (error) {
+    const fix = (places: readonly Place[]) =>
+      `stop it, or set ${
+        places.map(({ table }) => `[${table}] port`).join(", ")
+      } in ${file}; 0 picks a free one`;
+    throw await startProblem(error, fix, AbortSignal.timeout(ASK_MS));
+  }
+  return EXIT.ok;
+}

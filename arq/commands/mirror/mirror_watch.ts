@@ -1,0 +1,70 @@
+/** `arq mirror explain` and `diff`: which rule counts, and what candidates would have decided. */
+import { plural } from "../../../shared/plural.ts";
+import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import { EXIT, printable } from "../../terminal/exit.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { diffText, explainText } from "../../answers/mirror_text.ts";
+import { listOf } from "../../answers/policy_text.ts";
+import { subjectArgument } from "../../rooms/subject_argument.ts";
+import type { MirrorFlags } from "./mirror_rules.ts";
+
+/** `--key` is a trace id or connection id. */
+export interface ExplainFlags extends MirrorFlags {
+  readonly key?: string;
+}
+
+/** `--reset` forgets what was compared; `--candidate` is about one only. */
+export interface DiffFlags extends MirrorFlags {
+  readonly tenant: string;
+  readonly candidate?: string;
+  readonly reset?: boolean;
+}
+
+/** Prints which rule is about a subject, and whether it picks `--key`. */
+export async function mirrorExplain(io: Io, text: string, flags: ExplainFlags): Promise<number> {
+  const { subject } = subjectArgument(text, flags.tenant, flags.ownTenant);
+  const query = new URLSearchParams({
+    subject,
+    ...(flags.key === undefined ? {} : { key: flags.key }),
+  });
+  const path = `/v1/mirror/explain?${query}`;
+  const answer = await askAdmin(io, await findAdmin(io, flags), { method: "GET", path });
+  await print(
+    io.stdout,
+    flags.json === true ? `${JSON.stringify(answer)}\n` : explainText(answer),
+  );
+  return EXIT.ok;
+}
+
+/** Prints what candidates of the tenant would have decided, or forgets it with `--reset`. */
+export async function mirrorDiff(io: Io, flags: DiffFlags): Promise<number> {
+  const { tenant, candidate, reset = false } = flags;
+  const query = new URLSearchParams({
+    tenant,
+    ...(reset && candidate !== undefined ? { candidate } : {}),
+  });
+  const admin = await findAdmin(io, flags);
+  const answer = await askAdmin(io, admin, {
+    method: reset ? "DELETE" : "GET",
+    path: `/v1/mirror/diff?${query}`,
+  });
+  await print(io.stdout, reset ? forgotten(answer, flags) : compared(answer, flags));
+  return EXIT.ok;
+}
+
+function forgotten(answer: Record<string, unknown>, { tenant, json }: DiffFlags): string {
+  if (json === true) return `${JSON.stringify(answer)}\n`;
+  return printable(
+    `forgot ${plural(Number(answer["forgotten"]), "candidate")} of tenant ${tenant}`,
+  ) + "\n";
+}
+
+function compared(answer: Record<string, unknown>, flags: DiffFlags): string {
+  const { tenant, candidate, json } = flags;
+  const all = listOf(answer["candidates"]) as { candidate?: unknown }[];
+  const wanted = candidate === undefined ? all : all.filter((one) => one.candidate === candidate);
+  if (json === true) return `${JSON.stringify({ ...answer, candidates: wanted })}\n`;
+  if (wanted.length > 0) return diffText(wanted);
+  return printable(`tenant ${tenant}: nothing was compared on this node`) + "\n";
+}

@@ -1,0 +1,121 @@
+/**
+ * `arq policy build`: compiles a policy written in AssemblyScript. Needs no bus and does not check what
+ * a bus checks; `arq policy check` does.
+ */
+import { compilePolicy, PolicyCompileError } from "../../../policies/compiler/assemblyscript.ts";
+import { compileProblems } from "../../policies/compile_problems.ts";
+import type { CompileProblem, SourceFolders } from "../../policies/compile_problems.ts";
+import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { readInput } from "../../terminal/input.ts";
+import { print, resolvePath } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { POLICY_SDK, POLICY_SDK_FOLDER } from "../../policies/policy_sdk.ts";
+
+/** The command's options. */
+export interface BuildFlags {
+  /** Absent: the entry's name with `.wasm`, beside it. */
+  readonly output?: string;
+  readonly json?: boolean;
+}
+
+/** Folder with its slash, "" for none, and name. */
+function split(path: string): readonly [folder: string, name: string] {
+  const at = path.lastIndexOf("/") + 1;
+  return [path.slice(0, at), path.slice(at)];
+}
+
+function outputOf(entry: string, given: string | undefined): string {
+  if (given === undefined) return entry.replace(/\.ts$/, ".wasm");
+  if (/\.wasm$/i.test(given)) return given;
+  throw usageError(`-o ${given}: the module's name must end in .wasm`);
+}
+
+/** The compiler asks for files that may not be there; that is no error. */
+async function readIfThere(io: Io, path: string): Promise<string | undefined> {
+  try {
+    return new TextDecoder().decode(await io.files.read(path));
+  } catch (error) {
+    const missing = error instanceof Deno.errors.NotFound ||
+      error instanceof Deno.errors.NotADirectory || error instanceof Deno.errors.IsADirectory;
+    if (missing) return undefined;
+    throw new CommandError(
+      `cannot read ${path}: ${error instanceof Error ? error.message : error}`,
+    );
+  }
+}
+
+function problemText(problem: CompileProblem): string {
+  const { file, line, column, code, message, excerpt } = problem;
+  const head = printable(`${file}:${line}:${column}: ${message} (${code})`);
+  const lines = excerpt === "" ? [] : excerpt.split("\n").map((one) => `  ${printable(one)}`);
+  return [head, ...lines].map((one) => `${one}\n`).join("");
+}
+
+/** Says what is wrong; problems to stdout for programs, to stderr for people. */
+async function tellProblems(
+  io: Io,
+  entry: string,
+  error: PolicyCompileError,
+  folders: SourceFolders,
+  json: boolean,
+): Promise<number> {
+  const problems = compileProblems(error.message, folders);
+  const message = problems.length === 0 ? error.message : undefined;
+  if (json) {
+    const answer = { entry, built: false, problems, ...(message === undefined ? {} : { message }) };
+    await print(io.stdout, `${JSON.stringify(answer)}\n`);
+    return EXIT.failure;
+  }
+  const text = message === undefined
+    ? problems.map(problemText).join("")
+    : message.split("\n").map((line) => `${printable(line)}\n`).join("");
+  await print(io.stderr, `arq: ${printable(entry)} does not compile\n${text}`);
+  return EXIT.failure;
+}
+
+/** Hooks that a module exports, without their prefix. */
+function hooksOf(bytes: Uint8Array<ArrayBuffer>): readonly string[] {
+  return WebAssembly.Module.exports(new WebAssembly.Module(bytes)).flatMap(({ name }) =>
+    name.startsWith("arqon_on_") ? [name.slice("arqon_".length)] : []
+  );
+}
+
+/** Writes the module and prints what it is; 1 when it does not compile, and then nothing is written. */
+export async function policyBuild(io: Io, entry: string, flags: BuildFlags): Promise<number> {
+  const [folder, name] = split(entry);
+  // deno-lint-ignore no-control-regex -- the name stands in a string of the program that is compiled
+  if (!/^[^"\\\u0000-\u001f]+\.ts$/.test(name) || name.endsWith(".d.ts")) {
+    throw usageError(`${entry}: a policy's source is a .ts file`, "arq policy build policy.ts");
+  }
+  const output = outputOf(entry, flags.output);
+  await readInput(io, entry);
+  const policy_folder = resolvePath(io.cwd, folder);
+  const readFile = async (path: string) => {
+    if (!path.startsWith("policy/")) return POLICY_SDK[path.slice("sdk/".length)];
+    return await readIfThere(io, `${policy_folder}${path.slice("policy/".length)}`);
+  };
+  let bytes: Uint8Array<ArrayBuffer>;
+  try {
+    bytes = await compilePolicy({ entry: name, readFile });
+  } catch (error) {
+    if (!(error instanceof PolicyCompileError)) throw error;
+    const folders = { policy: folder, sdk: POLICY_SDK_FOLDER };
+    return await tellProblems(io, entry, error, folders, flags.json === true);
+  }
+  await writeModule(io, output, bytes);
+  const hooks = hooksOf(bytes);
+  const text = flags.json === true
+    ? JSON.stringify({ entry, built: true, file: output, size_bytes: bytes.length, hooks })
+    : `${printable(output)}: ${bytes.length} bytes, ${hooks.join(", ")}`;
+  await print(io.stdout, `${text}\n`);
+  return EXIT.ok;
+}
+
+async function writeModule(io: Io, file: string, bytes: Uint8Array): Promise<void> {
+  const path = resolvePath(io.cwd, file);
+  try {
+    await io.files.write(path, bytes);
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+}

@@ -1,0 +1,79 @@
+/** `arq policy rollback`, `remove` and `reset`: changes of a tenant's policies that need no module. */
+import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import type { Admin, AdminRequest } from "../../bus/admin.ts";
+import { canAsk, confirmed } from "../../terminal/confirm.ts";
+import { EXIT } from "../../terminal/exit.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { wayBack, wayBackText } from "../../policies/policy_history.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+import { tellChange } from "./policy_deploy.ts";
+
+/** The options of all three. */
+export interface ChangeFlags extends ConnectionFlags {
+  readonly tenant: string;
+  readonly json?: boolean;
+}
+
+/** `--to` names a version; absent: the one before what is in force. */
+export interface RollbackFlags extends ChangeFlags {
+  readonly to?: number;
+  readonly yes?: boolean;
+}
+
+async function change(
+  io: Io,
+  flags: ChangeFlags,
+  request: AdminRequest,
+  done: (answer: Record<string, unknown>) => string,
+  found?: Admin,
+): Promise<number> {
+  const admin = found ?? await findAdmin(io, flags);
+  const began_ms = io.now();
+  const answer = await askAdmin(io, admin, request);
+  const duration_ms = io.now() - began_ms;
+  return await tellChange(io, answer, {
+    json: flags.json === true,
+    done: done(answer),
+    duration_ms,
+  });
+}
+
+/**
+ * Puts an earlier version in force again. One that is named is first shown with all that going back to it
+ * takes back; where that is more than one change, a person at a terminal is asked.
+ */
+export async function policyRollback(io: Io, flags: RollbackFlags): Promise<number> {
+  const { tenant, to } = flags;
+  const admin = await findAdmin(io, flags);
+  if (to !== undefined && flags.json !== true) {
+    const path = `/v1/policies?${new URLSearchParams({ tenant })}`;
+    const way = wayBack(await askAdmin(io, admin, { method: "GET", path }), to);
+    if (way !== undefined) await print(io.stderr, wayBackText(way));
+    const is_far = way !== undefined && way.taken_back.length > 1;
+    const question = `Take ${way?.taken_back.length} changes of tenant ${tenant} back?`;
+    if (is_far && flags.yes !== true && canAsk() && !await confirmed(io, question)) {
+      await print(io.stderr, "arq: nothing was changed\n");
+      return EXIT.failure;
+    }
+  }
+  const body = JSON.stringify({ tenant, ...(to === undefined ? {} : { version: to }) });
+  const request = { method: "POST", path: "/v1/policies/rollback", body } as const;
+  const done = ({ restores }: Record<string, unknown>) =>
+    `the policies of version ${restores} are back`;
+  return await change(io, flags, request, done, admin);
+}
+
+/** Takes one policy out of the chain. */
+export function policyRemove(io: Io, name: string, flags: ChangeFlags): Promise<number> {
+  const query = new URLSearchParams({ tenant: flags.tenant });
+  const path = `/v1/policies/${encodeURIComponent(name)}?${query}`;
+  return change(io, flags, { method: "DELETE", path }, () => `${name} is removed`);
+}
+
+/** Starts the document of a tenant anew that the bus cannot read. */
+export function policyReset(io: Io, flags: ChangeFlags): Promise<number> {
+  const body = JSON.stringify({ tenant: flags.tenant });
+  const request = { method: "POST", path: "/v1/policies/reset", body } as const;
+  return change(io, flags, request, () => "the policies are reset to none");
+}

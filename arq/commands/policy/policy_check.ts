@@ -1,0 +1,165 @@
+/**
+ * `arq policy check`: what a gateway would say about a module, and why, without one. The same checks in
+ * the same order as its admin API: the binary, the ABI, the static limits, a trial compilation.
+ */
+import { configFrom } from "../../../shared/config/load.ts";
+import { meterPolicy } from "../../../shield/policy/abi/abi_check.ts";
+import { createCompiler } from "../../../shield/policy/modules/compile.ts";
+import { INSTANCE_FUEL_MAX, instanceCost } from "../../../wasm/metering/instance_cost.ts";
+import { decodePolicy } from "../../../wasm/metering/meter.ts";
+import { blockCharges } from "../../../wasm/metering/meter_blocks.ts";
+import {
+  compileCost,
+  FUNCTION_COMPILE_COST,
+  MODULE_COMPILE_COST,
+} from "../../../wasm/metering/meter_limits.ts";
+import type { Hook } from "../../../shield/policy/abi/policy.ts";
+import { HOOKS } from "../../../shield/policy/abi/policy.ts";
+import { sha256Hex } from "../../../shared/sha256.ts";
+import { PolicyModuleError, WasmError } from "../../../wasm/module/errors.ts";
+import type { WasmModule } from "../../../wasm/module/module.ts";
+import { POLICY_LIMITS } from "../../../wasm/module/module.ts";
+import { CommandError, EXIT } from "../../terminal/exit.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { usedFeatures } from "../../policies/module_features.ts";
+import type { Feature } from "../../policies/module_features.ts";
+import { readModuleFile } from "../../policies/module_file.ts";
+import { checkText } from "../../answers/policy_report.ts";
+
+/** The command's options. */
+export interface CheckFlags {
+  /** Absent: what a bus without configuration has. */
+  readonly memoryLimitPages?: number;
+  readonly json?: boolean;
+}
+
+/** A figure and the most that it may be. */
+export interface Bounded {
+  readonly is: number;
+  readonly limit: number;
+}
+
+/** What a module is, as far as it can be decoded. */
+export interface ModuleFacts {
+  readonly hooks: readonly Hook[];
+  /** As `module.name`. */
+  readonly imports: readonly string[];
+  readonly features: readonly Feature[];
+  /** Functions that it defines. */
+  readonly functions: Bounded;
+  /** Pages of 64 KiB. */
+  readonly memory_pages: { readonly initial: number; readonly maximum: number | null } | null;
+  readonly table_entries: Bounded;
+  readonly start_function: boolean;
+  /** Sum over its functions. */
+  readonly compile_cost: Bounded;
+  /** Of its costliest function. */
+  readonly function_compile_cost: Bounded;
+  /** Fuel of making an instance, the memory not counted. */
+  readonly instance_fuel: Bounded;
+  /** The same with the memory: what each new instance is charged. */
+  readonly instance_fuel_with_memory: number;
+}
+
+/** The answer. */
+export interface CheckAnswer {
+  readonly file: string;
+  readonly accepted: boolean;
+  readonly sha256: string;
+  readonly size_bytes: Bounded;
+  readonly memory_limit_pages: number;
+  /** Why it is refused; absent when it is not. */
+  readonly reason?: string;
+  readonly sentence?: string;
+  /** Set when it is refused for a feature by name. */
+  readonly feature?: string;
+  readonly facts?: ModuleFacts;
+  /** Length of the metered module. */
+  readonly metered_bytes?: number;
+  /** Of the trial compilation with both compilers. */
+  readonly compile_ms?: number;
+}
+
+function factsOf(module: WasmModule): ModuleFacts {
+  const costs = module.functions.map((body) =>
+    compileCost(module, body, blockCharges(module, body))
+  );
+  const exported = new Set(module.exports.map(({ name }) => name));
+  const [memory] = module.memories;
+  const { fuel, fuel_without_memory } = instanceCost(module);
+  const entries = module.tables.reduce((sum, { limits }) => sum + limits.minimum, 0);
+  return {
+    hooks: HOOKS.filter((hook) => exported.has(`arqon_${hook}`)),
+    imports: module.imports.map((entry) => `${entry.module}.${entry.name}`),
+    features: usedFeatures(module),
+    functions: { is: module.functions.length, limit: POLICY_LIMITS.functions },
+    memory_pages: memory === undefined
+      ? null
+      : { initial: memory.limits.minimum, maximum: memory.limits.maximum ?? null },
+    table_entries: { is: entries, limit: POLICY_LIMITS.table_entries },
+    start_function: module.start !== undefined,
+    compile_cost: { is: costs.reduce((sum, one) => sum + one, 0), limit: MODULE_COMPILE_COST },
+    function_compile_cost: {
+      is: costs.reduce((most, one) => Math.max(most, one), 0),
+      limit: FUNCTION_COMPILE_COST,
+    },
+    instance_fuel: { is: fuel_without_memory, limit: INSTANCE_FUEL_MAX },
+    instance_fuel_with_memory: fuel,
+  };
+}
+
+/** Undefined for a module that cannot be decoded: `meterPolicy` says why. */
+function knownFacts(bytes: Uint8Array): ModuleFacts | undefined {
+  try {
+    return factsOf(decodePolicy(bytes));
+  } catch (error) {
+    if (error instanceof PolicyModuleError) return undefined;
+    throw error;
+  }
+}
+
+function refusal({ reason, message, cause }: PolicyModuleError) {
+  const feature = cause instanceof WasmError ? cause.feature : undefined;
+  return { reason, sentence: message, ...(feature === undefined ? {} : { feature }) };
+}
+
+/** What a gateway with that memory limit says. Rejects when the trial compilation cannot be made. */
+async function check(
+  io: Io,
+  file: string,
+  bytes: Uint8Array,
+  memory_limit_pages: number,
+): Promise<CheckAnswer> {
+  const about = {
+    file,
+    sha256: await sha256Hex(bytes),
+    size_bytes: { is: bytes.length, limit: POLICY_LIMITS.module_bytes },
+    memory_limit_pages,
+  };
+  const facts = knownFacts(bytes);
+  const known = facts === undefined ? {} : { facts };
+  try {
+    const metered = meterPolicy(bytes, { memory_limit_pages });
+    const began_ms = io.monotonic_ms();
+    await createCompiler().compile(about.sha256, metered.bytes);
+    const compile_ms = Math.round(io.monotonic_ms() - began_ms);
+    const metered_bytes = metered.bytes.length;
+    return { ...about, accepted: true, ...known, metered_bytes, compile_ms };
+  } catch (error) {
+    io.signal.throwIfAborted();
+    if (!(error instanceof PolicyModuleError)) throw error;
+    if (error.reason === "compile-failed") throw new CommandError(error.message);
+    return { ...about, accepted: false, ...refusal(error), ...known };
+  }
+}
+
+/** Prints the answer; 1 when the module is refused. */
+export async function policyCheck(io: Io, file: string, flags: CheckFlags): Promise<number> {
+  const { overseer } = configFrom({}).platform;
+  const bytes = await readModuleFile(io, file);
+  const pages = flags.memoryLimitPages ?? overseer.memory_limit_pages;
+  const answer = await check(io, file, bytes, pages);
+  await print(io.stdout, flags.json === true ? `${JSON.stringify(answer)}\n` : checkText(answer));
+  return answer.accepted ? EXIT.ok : EXIT.failure;
+}

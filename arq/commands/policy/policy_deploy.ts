@@ -1,0 +1,110 @@
+/**
+ * `arq policy deploy`: uploads a module and binds it to a tenant's rooms and hooks. What a good module
+ * is, the bus decides; its sentence is what is shown.
+ */
+import { idProblem } from "@arqon/proto";
+import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { readModuleFile, requireModule } from "../../policies/module_file.ts";
+import { print, resolvePath } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { membersOf, nodeTrouble } from "../../answers/policy_text.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+
+/** The command's options. */
+export interface DeployFlags extends ConnectionFlags {
+  readonly tenant: string;
+  readonly room: string;
+  /** Absent: every hook that the module has. */
+  readonly hook?: readonly string[];
+  readonly order: number;
+  readonly observe?: boolean;
+  /** A fraction. */
+  readonly percent: number;
+  /** Absent: the file's name. */
+  readonly name?: string;
+  readonly json?: boolean;
+}
+
+/** Limit of a module's bytes on every bus (docs/policies.md). */
+const MODULE_BYTES_MAX = 1_048_576;
+
+/** `build/bad-words.wasm` is `bad-words`. Throws when that is no name. */
+export function policyName(file: string, given: string | undefined): string {
+  const name = given ?? (file.split(/[\\/]/).pop() ?? "").replace(/\.wasm$/i, "");
+  const problem = idProblem(name);
+  if (problem === undefined) return name;
+  throw usageError(
+    given === undefined
+      ? `the file's name is no name for a policy: ${problem}`
+      : `--name: ${problem}`,
+    given === undefined ? "give one with --name" : undefined,
+  );
+}
+
+async function readModule(io: Io, file: string): Promise<Uint8Array> {
+  const bytes = await readModuleFile(io, file);
+  if (bytes.length <= MODULE_BYTES_MAX) return bytes;
+  throw new CommandError(
+    `${resolvePath(io.cwd, file)} has ${bytes.length} bytes; a module has at most 1 MiB`,
+  );
+}
+
+/** Prints what is in force; 1 when it is stored but this node does not enforce it. */
+export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Promise<number> {
+  // Before its name: a source's is no name for a policy, and that is not what is wrong with it.
+  requireModule(file);
+  const name = policyName(file, flags.name);
+  const body = await readModule(io, file);
+  const admin = await findAdmin(io, flags);
+  const began_ms = io.now();
+  const module = await askAdmin(io, admin, {
+    method: "PUT",
+    path: "/v1/policies/modules",
+    body,
+    content_type: "application/wasm",
+  });
+  const { tenant, room, hook, order, percent } = flags;
+  const answer = await askAdmin(io, admin, {
+    method: "POST",
+    path: "/v1/policies/deploy",
+    body: JSON.stringify({
+      tenant,
+      name,
+      sha256: module["sha256"],
+      room,
+      ...(hook === undefined ? {} : { hooks: [...new Set(hook)] }),
+      order,
+      mode: flags.observe === true ? "observe" : "enforce",
+      percent,
+    }),
+  });
+  return await tellChange(io, answer, {
+    json: flags.json === true,
+    done: `${name} is deployed`,
+    duration_ms: io.now() - began_ms,
+  });
+}
+
+/** Prints the answer to a change of a tenant's policies, as all commands do that make one. */
+export async function tellChange(
+  io: Io,
+  answer: Record<string, unknown>,
+  told: { readonly json: boolean; readonly done: string; readonly duration_ms: number },
+): Promise<number> {
+  const { tenant, version, here } = answer;
+  const trouble = nodeTrouble(here, version);
+  if (told.json) await print(io.stdout, `${JSON.stringify(answer)}\n`);
+  else {
+    const state = trouble === "" ? "in force" : "stored";
+    const node = membersOf(here)["enforced_version"] === undefined ? "" : " on this node";
+    await print(
+      io.stdout,
+      `${told.done}: version ${version} of tenant ${tenant} is ${state}` +
+        `${trouble === "" ? node : ""} (${told.duration_ms} ms)\n`,
+    );
+  }
+  if (trouble === "") return EXIT.ok;
+  await print(io.stderr, `arq: ${trouble}\n`);
+  return EXIT.failure;
+}

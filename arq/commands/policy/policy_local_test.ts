@@ -1,0 +1,325 @@
+/**
+ * `arq policy build`, `check` and `test` as their own processes: what an author sees, and that what
+ * they say is what a real bus then does.
+ */
+import assert from "node:assert/strict";
+import wabt from "wabt";
+import { startBus } from "../../../tests/harness/bus.ts";
+import { runArq } from "../../testing/run_arq.ts";
+
+const BUILT = new URL("../../../policies/build/", import.meta.url).pathname;
+const NO_MALWARE = `import { allow, info, onMessage, reject } from "@arqon/policy";
+import { word } from "./parts/word.ts";
+
+onMessage((m) => {
+  info("from " + m.user + " in " + m.room + " with " + m.contentType);
+  m.addHeader("x-checked", "yes");
+  return m.text.includes(word) ? reject("no malware, please") : allow();
+});
+`;
+
+/** A folder with these files, gone at the end. */
+async function folderOf(files: Readonly<Record<string, string | Uint8Array>>) {
+  const path = await Deno.makeTempDir();
+  for (const [name, content] of Object.entries(files)) {
+    const file = `${path}/${name}`;
+    await Deno.mkdir(file.slice(0, file.lastIndexOf("/")), { recursive: true });
+    if (typeof content === "string") await Deno.writeTextFile(file, content);
+    else await Deno.writeFile(file, content);
+  }
+  const remove = () => Deno.remove(path, { recursive: true });
+  return { path, [Symbol.asyncDispose]: remove };
+}
+
+async function policy(cwd: string, code: number, ...args: string[]) {
+  const result = await runArq(["policy", ...args], { cwd });
+  assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}${result.stdout}`);
+  assert.doesNotMatch(result.stderr, /^ +at |\.ts:\d+:\d+\)/m, "no stack trace");
+  return result;
+}
+
+/** A module from WebAssembly text, with features that no gateway takes too. */
+async function assemble(fields: string): Promise<Uint8Array> {
+  const module = (await wabt()).parseWat("policy.wat", `(module ${fields})`, { simd: true });
+  return module.toBinary({}).buffer;
+}
+
+const GOOD = `(memory (export "memory") 1)
+  (func (export "arqon_alloc") (param i32) (result i32) (i32.const 0))
+  (func (export "arqon_on_message") (result i32) (i32.const 0))`;
+
+Deno.test("written, built, checked, tested, deployed: the bus says what the test said", async () => {
+  const files = {
+    "src/no_malware.ts": NO_MALWARE,
+    "src/parts/word.ts": 'export const word = "malware";\n',
+    "clean.json": '{"text":"hello"}',
+    "bad.json": '{"text":"some malware"}',
+  };
+  await using folder = await folderOf(files);
+  const { path } = folder;
+  const built = await policy(path, 0, "build", "src/no_malware.ts", "-o", "p.wasm");
+  assert.match(built.stdout, /^p\.wasm: \d+ bytes, on_message\n$/);
+  const checked = await policy(path, 0, "check", "p.wasm");
+  assert.match(checked.stdout, /^accepted {2}p\.wasm\n/);
+  assert.match(checked.stdout, /\n +hooks +on_message\n +imports +arqon_host_v1\.host_/);
+  assert.match(checked.stdout, /\n +trial compilation +both compilers in [\d,]+ ms\n/);
+  const clean = await policy(path, 0, "test", "p.wasm", "--event", "clean.json", "--user", "ann");
+  assert.match(clean.stdout, /^allowed {2}clean\.json\n {2}fuel [\d.]+ of 10,000; [\d.]+ ms\n/);
+  assert.match(clean.stdout, /\n {2}header {2}x-checked: yes\n/);
+  assert.match(clean.stdout, /\n {2}log {5}info {2}from ann in lobby with application\/json\n$/);
+  const both = ["--event", "clean.json", "--event", "bad.json"];
+  const tested = await policy(path, 1, "test", "p.wasm", ...both);
+  assert.match(tested.stdout, /\nrefused {2}bad\.json {2}403 no malware, please\n/);
+  assert.match(tested.stdout, /\n1 of 2 allowed\n$/);
+  const [, told] = /client {2}403 policy-rejected: (.*)/.exec(tested.stdout) ?? [];
+  await using bus = await startBus();
+  const at = ["--url", bus.url];
+  await policy(path, 0, "deploy", "p.wasm", ...at);
+  const blocked = await runArq(["pub", "lobby", files["bad.json"], ...at]);
+  assert.equal(blocked.code, 5);
+  assert.equal(blocked.stderr, `arq: ${told} (403 policy-rejected)\n`);
+  assert.equal((await runArq(["pub", "lobby", files["clean.json"], ...at])).code, 0);
+});
+
+Deno.test("build writes beside the entry, and the same bytes as before", async () => {
+  await using folder = await folderOf({
+    "a/p.ts": 'import { allow, onMessage } from "@arqon/policy";\nonMessage((_m) => allow());\n',
+  });
+  const json = await policy(folder.path, 0, "build", "a/p.ts", "--json");
+  const first = await Deno.readFile(`${folder.path}/a/p.wasm`);
+  assert.deepEqual(JSON.parse(json.stdout), {
+    entry: "a/p.ts",
+    built: true,
+    file: "a/p.wasm",
+    size_bytes: first.length,
+    hooks: ["on_message"],
+  });
+  await policy(folder.path, 0, "build", `${folder.path}/a/p.ts`);
+  assert.deepEqual(await Deno.readFile(`${folder.path}/a/p.wasm`), first);
+});
+
+Deno.test("what does not compile is told with file, line and what is wrong; nothing is written", async () => {
+  await using folder = await folderOf({
+    "src/p.ts": 'import { onMessage } from "@arqon/policy";\nonMessage((m) => m.texts.length);\n',
+    "src/gone.ts": 'import { x } from "./q.ts";\nimport { y } from "../../y.ts";\nx(y);\n',
+    "src/none.ts": "export const nothing = 1;\n",
+  });
+  const { path } = folder;
+  const wrong = await policy(path, 1, "build", "src/p.ts");
+  assert.match(
+    wrong.stderr,
+    /^arq: src\/p\.ts does not compile\nsrc\/p\.ts:2:20: Property 'texts' does not exist .*\(TS2339\)\n/,
+  );
+  assert.match(wrong.stderr, /\n +2 │ onMessage\(\(m\) => m\.texts\.length\);\n +│ +~~~~~\n$/);
+  assert.equal(wrong.stdout, "");
+  const gone = await policy(path, 1, "build", "src/gone.ts", "--json");
+  const { built, problems } = JSON.parse(gone.stdout);
+  assert.equal(built, false);
+  assert.deepEqual(
+    problems.map(({ file, line }: { file: string; line: number }) => [file, line]),
+    [["src/gone.ts", 1], ["src/gone.ts", 2]],
+  );
+  assert.equal(problems[0].message, "File 'src/q.ts' not found.");
+  assert.match(problems[1].message, /own folder or below/);
+  const none = await policy(path, 1, "build", "src/none.ts");
+  assert.match(none.stderr, /none\.ts registers no handler; call onConnect/);
+  const names = await Array.fromAsync(Deno.readDir(`${path}/src`), ({ name }) => name);
+  assert.deepEqual(names.filter((name) => name.endsWith(".wasm")), []);
+});
+
+Deno.test("check refuses with the gateway's reason and sentence, and shows what is known", async () => {
+  const cases: readonly (readonly [fields: string, reason: string, sentence: RegExp])[] = [
+    [
+      `(import "wasi_snapshot_preview1" "fd_write" (func (param i32))) ${GOOD}`,
+      "wasi-import",
+      /is WASI/,
+    ],
+    ['(memory (export "memory") 1)', "alloc-missing", /arqon_alloc.*No hook is exported/],
+    [GOOD.replace("1)", "65)"), "memory-limit", /starts with 65 pages .* at most 64/],
+    [
+      `${GOOD} (func ${"(local i64 i64 i64 i64 i64 i64 i64 i64)".repeat(120)}
+        ${"(loop)".repeat(2_000)})`,
+      "compile-cost",
+      /too complex to compile/,
+    ],
+    [
+      `${GOOD} ${"(global i32 (i32.const 0))".repeat(20_000)}`,
+      "instance-cost",
+      /costs [0-9]+ fuel, mostly for its 20000 globals; at most 5000/,
+    ],
+    [`${GOOD} (func (drop (v128.const i32x4 0 0 0 0)))`, "module-unsupported", /SIMD/],
+  ];
+  const modules = await Promise.all(
+    cases.map(async ([fields], at) => [`${at}.wasm`, await assemble(fields)] as const),
+  );
+  await using folder = await folderOf({ ...Object.fromEntries(modules), "text.wasm": "no module" });
+  for (const [at, [, reason, sentence]] of cases.entries()) {
+    const { stdout } = await policy(folder.path, 1, "check", `${at}.wasm`, "--json");
+    const answer = JSON.parse(stdout);
+    assert.deepEqual([answer.accepted, answer.reason], [false, reason]);
+    assert.match(answer.sentence, sentence);
+    assert.equal(answer.facts === undefined, reason === "module-unsupported");
+    assert.equal(answer.feature, reason === "module-unsupported" ? "SIMD" : undefined);
+  }
+  const people = await policy(folder.path, 1, "check", "0.wasm");
+  assert.match(
+    people.stdout,
+    /^refused {2}0\.wasm\nThe import .* is WASI.*\n +reason +wasi-import\n/,
+  );
+  assert.match(people.stdout, /\n +imports +wasi_snapshot_preview1\.fd_write\n/);
+  const text = await policy(folder.path, 1, "check", "text.wasm");
+  assert.match(text.stdout, /not WebAssembly: no magic number.*\n +reason +module-malformed\n/);
+  const larger = await policy(folder.path, 0, "check", "2.wasm", "--memory-limit-pages", "65");
+  assert.match(larger.stdout, /^accepted.*\n[^]*\n +memory +65 pages; at most 65 \(/);
+});
+
+Deno.test("check shows figures with their limits for programs", async () => {
+  const { stdout } = await policy(BUILT, 0, "check", "bad_words.wasm", "--json");
+  const { sha256, accepted, size_bytes, facts, compile_ms } = JSON.parse(stdout);
+  assert.equal(accepted, true);
+  assert.match(sha256, /^[0-9a-f]{64}$/);
+  assert.equal(size_bytes.limit, 1_048_576);
+  assert.deepEqual([facts.hooks, facts.start_function], [["on_message"], false]);
+  assert.deepEqual(facts.features, ["bulk memory"]);
+  for (
+    const name of [
+      "functions",
+      "table_entries",
+      "compile_cost",
+      "function_compile_cost",
+      "instance_fuel",
+    ]
+  ) {
+    assert.ok(facts[name].is <= facts[name].limit, name);
+  }
+  assert.ok(facts.function_compile_cost.is <= facts.compile_cost.is);
+  assert.equal(typeof compile_ms, "number");
+});
+
+Deno.test("test keeps the policy's state over runs, and shows the first that is not allowed", async () => {
+  await using folder = await folderOf({ "e.json": "1", "e.txt": "a\u001b[2Jb" });
+  const module = `${BUILT}rate_limit.wasm`;
+  const args = ["--event", "e.json", "--runs", "25"];
+  const { stdout } = await policy(folder.path, 1, "test", module, ...args);
+  assert.match(
+    stdout,
+    /^refused {2}e\.json {2}429 at most 20 .* \(first in run 21; 20 of 25 allowed\)\n/,
+  );
+  const json = await policy(folder.path, 1, "test", module, ...args, "--json");
+  const { allowed, fuel_limit, events } = JSON.parse(json.stdout);
+  assert.deepEqual([allowed, fuel_limit, events.length], [false, 10_000, 1]);
+  const [{ verdict, code, run, runs, allowed_runs, fuel, fuel_max, client }] = events;
+  assert.deepEqual([verdict, code, run, runs, allowed_runs], ["refused", 429, 21, 25, 20]);
+  assert.ok(fuel > 0 && fuel <= fuel_max);
+  assert.deepEqual([client.code, client.reason], [429, "policy-rejected"]);
+  const fault = await policy(
+    folder.path,
+    1,
+    "test",
+    module,
+    "--event",
+    "e.txt",
+    "--fuel-limit",
+    "1",
+  );
+  assert.match(fault.stdout, /^fault {4}e\.txt {2}fuel: out of fuel\n {2}fuel 1 of 1;/);
+  assert.match(fault.stdout, /\n {2}client {2}503 policy-fault: /);
+});
+
+Deno.test("test asks the other hooks without an event", async () => {
+  const module = `${BUILT}block_header.wasm`;
+  const connect = ["--hook", "on_connect"];
+  const { stdout } = await policy(BUILT, 1, "test", module, ...connect, "--header", "X-Block-Me=");
+  assert.match(stdout, /^refused {2}403 X-Block-Me is set\n/);
+  assert.match((await policy(BUILT, 0, "test", module, ...connect)).stdout, /^allowed\n {2}fuel /);
+});
+
+Deno.test("wrong command lines and unreadable files are told apart", async () => {
+  await using folder = await folderOf({ "e.json": "1", "bad.wasm": "no module", "p.ts": "" });
+  const words = `${BUILT}bad_words.wasm`;
+  const event = ["--event", "e.json"];
+  const cases: [string[], number, RegExp][] = [
+    [["build"], 2, /missing required argument/],
+    [["build", "p.js"], 2, /a policy's source is a \.ts file/],
+    [["build", "p.ts", "-o", "p.ts"], 2, /must end in \.wasm/],
+    [["build", "gone.ts"], 1, /cannot read .*gone\.ts/],
+    [["build", "/nowhere/p.ts"], 1, /cannot read \/nowhere\/p\.ts/],
+    [["check", "gone.wasm"], 1, /cannot read .*gone\.wasm/],
+    [["check", words, "--memory-limit-pages", "0"], 2, /a whole number of pages/],
+    [["test", "bad.wasm", ...event], 1, /refused \(module-malformed\).*\n.*arq policy check bad/],
+    [["test", words], 2, /give --event FILE/],
+    [["test", words, "--event", "gone.json"], 1, /cannot read .*gone\.json/],
+    [["test", words, ...event, "--hook", "on_fire"], 2, /on_connect, on_subscribe, on_message/],
+    [["test", words, ...event, "--hook", "on_connect"], 2, /no hook on_connect; it has on_message/],
+    [["test", words, ...event, "--claim", "plan=free"], 2, /--claim 'plan="free"'/],
+    [["test", words, ...event, "--header", "novalue"], 2, /NAME=VALUE/],
+    [["test", words, ...event, "--header", "X-Arqon-User=x"], 2, /the gateway sets.*\n.*--user/],
+    [["test", words, ...event, "--header", "a=1", "--header", "A=2"], 2, /no gateway takes/],
+    [["test", words, ...event, "--room", "a b"], 2, /Not a room/],
+    [["test", words, ...event, "--tenant", "a b"], 2, /Not a tenant/],
+    [["test", words, ...event, "--runs", "0"], 2, /1 to 1000000/],
+    [["test", `${BUILT}block_header.wasm`, "--hook", "on_connect", ...event], 2, /has no event/],
+  ];
+  for (const [args, code, expected] of cases) {
+    const result = await policy(folder.path, code, ...args);
+    assert.match(result.stderr, expected, args.join(" "));
+    assert.equal(result.stdout, "");
+  }
+});
+
+Deno.test("help names the options, and the compiler is not loaded for it", async () => {
+  for (
+    const [name, option] of [["build", "--output"], ["check", "--memory"], ["test", "--claim"]]
+  ) {
+    const { stdout } = await policy(BUILT, 0, String(name), "--help");
+    assert.match(stdout, new RegExp(String(option)));
+  }
+  const root = new URL("../../..", import.meta.url).pathname;
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", "arq/main.ts"],
+    cwd: root,
+    stdout: "piped",
+    stderr: "null",
+  }).output();
+  interface Dependency {
+    code?: { specifier?: string };
+    isDynamic?: boolean;
+  }
+  interface Module {
+    specifier: string;
+    dependencies?: Dependency[];
+  }
+  const { roots, modules } = JSON.parse(new TextDecoder().decode(stdout));
+  const known = new Map((modules as Module[]).map((one) => [one.specifier, one]));
+  const loaded = new Set<string>(roots);
+  for (const specifier of loaded) {
+    for (const { code, isDynamic } of known.get(specifier)?.dependencies ?? []) {
+      if (isDynamic !== true && code?.specifier !== undefined) loaded.add(code.specifier);
+    }
+  }
+  assert.ok([...loaded].some((one) => one.endsWith("/arq/program/program_policy_local.ts")));
+  // Names, the version, the hooks and the like for texts; they import nothing themselves.
+  const lights = [
+    ...[
+      "schema/compatibility/findings.ts",
+      "schema/schema_id.ts",
+      "version.ts",
+      "config/suggest.ts",
+    ],
+    ...[
+      "plural.ts",
+      "listeners/answer_body.ts",
+      "audit/outcome.ts",
+      "../shield/policy/abi/policy.ts",
+    ],
+  ];
+  for (const light of lights) {
+    const url = new URL(`../../../shared/${light}`, import.meta.url).href;
+    assert.deepEqual(known.get(url)?.dependencies ?? [], []);
+    loaded.delete(url);
+  }
+  const wrong = [...loaded].filter((one) =>
+    /\/(shield|shared)\/|(?<!\/arq)\/policies\/|assemblyscript/.test(one)
+  );
+  assert.deepEqual(wrong, []);
+});

@@ -1,0 +1,53 @@
+/** `arq policy rollback --to` a version of long ago: who is asked, and who is not. A real bus and terminal. */
+import assert from "node:assert/strict";
+import { runIn } from "../../../tests/arq_terminal.ts";
+import type { Step } from "../../../tests/arq_terminal.ts";
+import { startBus } from "../../../tests/harness/bus.ts";
+import { runArq } from "../../testing/run_arq.ts";
+
+const MODULE = new URL("../../../policies/build/bad_words.wasm", import.meta.url).pathname;
+
+Deno.test("several changes back: a person at a terminal is asked, --yes and a pipe are not", async () => {
+  await using bus = await startBus();
+  const cwd = await Deno.makeTempDir();
+  const at = ["--tenant", "acme", "--url", bus.url];
+  const deploy = async (name: string) => {
+    const { code, stderr } = await runArq(["policy", "deploy", MODULE, "--name", name, ...at]);
+    assert.equal(code, 0, stderr);
+  };
+  const inForce = async () => {
+    const { stdout } = await runArq(["policy", "list", "--json", ...at]);
+    return JSON.parse(stdout).policies.map(({ name }: { name: string }) => name);
+  };
+  const where = { cwd, config_home: cwd };
+  const rollBack = async (more: readonly string[], steps: readonly Step[]) => {
+    const seen = await runIn("terminal", ["policy", "rollback", ...more, ...at], steps, where);
+    assert.equal(seen.waits_for, undefined, seen.stdout);
+    return seen;
+  };
+  try {
+    await deploy("one");
+    await deploy("two");
+    const question = "Take 2 changes of tenant acme back? [y/N]";
+    const no = await rollBack(["--to", "0"], [{ until: question, send: "n\n" }]);
+    assert.equal(no.code, 1, no.stdout);
+    assert.match(no.stdout, /version 0 is 2 changes back.*nothing was changed/s);
+    assert.deepEqual(await inForce(), ["one", "two"]);
+    const near = await rollBack(["--to", "1"], []);
+    assert.equal(near.code, 0, near.stdout);
+    assert.match(near.stdout, /version 1 is 1 change back, made .* \(deploy one\)/);
+    assert.doesNotMatch(near.stdout, /\[y\/N\]/);
+    const yes = await rollBack(["--to", "0"], [{ until: "[y/N]", send: "y\n" }]);
+    assert.equal(yes.code, 0, yes.stdout);
+    assert.deepEqual(await inForce(), []);
+    const told = await rollBack(["--to", "1", "--yes"], []);
+    assert.equal(told.code, 0, told.stdout);
+    assert.doesNotMatch(told.stdout, /\[y\/N\]/);
+    const pipe = await runArq(["policy", "rollback", "--to", "0", ...at]);
+    assert.equal(pipe.code, 0, pipe.stderr);
+    assert.match(pipe.stderr, /^version 0 is 5 changes back/);
+    assert.deepEqual(await inForce(), []);
+  } finally {
+    await Deno.remove(cwd, { recursive: true });
+  }
+});

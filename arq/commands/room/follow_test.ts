@@ -1,0 +1,83 @@
+/**
+ * Every command that follows something ends with the first signal, also after it has stood still for
+ * so long that an idle process has collected its garbage (some 30 s), which takes along what nothing
+ * holds. No message comes meanwhile.
+ */
+import assert from "node:assert/strict";
+import { runArq, startArq } from "../../testing/run_arq.ts";
+import type { ArqProcess } from "../../testing/run_arq.ts";
+
+const HOLD_MS = 45_000;
+/** Who hears the signal ends in milliseconds; who does not, never. */
+const END_MS = 20_000;
+const FREE_PORTS = ["--port", "0", "--ops-port", "0", "--admin-port", "0"];
+const CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+
+/** `says` is what tells on stderr that it follows; without it, its first output does. */
+interface Follower {
+  readonly command: string;
+  readonly says?: string;
+  readonly signal: keyof typeof CODES;
+}
+
+const FOLLOWERS: readonly Follower[] = [
+  { command: "tail lobby", says: "Tailing lobby", signal: "SIGTERM" },
+  { command: "tail lobby --json", says: "Tailing lobby", signal: "SIGINT" },
+  { command: "policy logs --follow", says: "Following the policies", signal: "SIGTERM" },
+  { command: "sub lobby", says: "Subscribed", signal: "SIGINT" },
+  { command: "sub orders --from 0 --json", says: "Subscribed", signal: "SIGTERM" },
+  { command: "room watch lobby", says: "Watching lobby", signal: "SIGTERM" },
+  { command: "top --interval 5", signal: "SIGTERM" },
+  { command: "status --watch 3600", signal: "SIGINT" },
+  { command: "dev logs --follow", signal: "SIGTERM" },
+];
+
+/** A bus in the background, found from its folder; ended and removed with the test. */
+async function backgroundBus(): Promise<AsyncDisposable & { readonly cwd: string }> {
+  const cwd = await Deno.makeTempDir({ prefix: "arq-follow-" });
+  const { code, stderr } = await runArq(["dev", "up", "--embedded", ...FREE_PORTS], { cwd });
+  assert.equal(code, 0, stderr);
+  return {
+    cwd,
+    async [Symbol.asyncDispose]() {
+      await runArq(["dev", "down"], { cwd });
+      await Deno.remove(cwd, { recursive: true });
+    },
+  };
+}
+
+/** Starts it and waits until it follows; its output is read on, so that no pipe is full. */
+async function start({ command, says }: Follower, cwd: string): Promise<ArqProcess> {
+  const running = await startArq(command.split(" "), { cwd });
+  const output = running.child.stdout.getReader();
+  if (says === undefined) await output.read();
+  else await running.says(says);
+  (async () => {
+    while (!(await output.read()).done);
+  })();
+  return running;
+}
+
+/** How it ended; kills what does not. */
+async function endOf({ child }: ArqProcess): Promise<number | "never"> {
+  const late = Promise.withResolvers<"never">();
+  const timer = setTimeout(() => late.resolve("never"), END_MS);
+  const end = await Promise.race([child.status.then(({ code }) => code), late.promise]);
+  clearTimeout(timer);
+  if (end === "never") child.kill("SIGKILL");
+  await child.status;
+  return end;
+}
+
+Deno.test("what follows a stream for 45 s ends with the first SIGINT or SIGTERM", async () => {
+  await using bus = await backgroundBus();
+  const running: (readonly [Follower, ArqProcess])[] = [];
+  for (const one of FOLLOWERS) running.push([one, await start(one, bus.cwd)]);
+  // The time itself is what is tested here, not a condition that comes about in it.
+  await new Promise((resolve) => setTimeout(resolve, HOLD_MS));
+  for (const [{ signal }, { child }] of running) child.kill(signal);
+  const ends = await Promise.all(
+    running.map(async ([{ command }, one]) => [command, await endOf(one)] as const),
+  );
+  assert.deepEqual(ends, FOLLOWERS.map(({ command, signal }) => [command, CODES[signal]]));
+});

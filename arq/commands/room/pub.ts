@@ -1,0 +1,254 @@
+/**
+ * `arq pub`: publishes one event, or one event per line of NDJSON, acknowledged and pipelined.
+ */
+import { ArqonError } from "@arqon/sdk";
+import type { Ack, Room } from "@arqon/sdk";
+import { plural } from "../../../shared/plural.ts";
+import { Acknowledged, swappedText } from "../../rooms/acknowledged.ts";
+import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { dueAfter, pause, Window } from "../../rooms/flow.ts";
+import { print, resolvePath } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { LINE_BYTES_MAX, readNdjson } from "../../terminal/ndjson.ts";
+import { createProgress } from "../../terminal/progress.ts";
+import { openConnection } from "../../bus/target.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+
+/** The command's options. */
+export interface PubFlags extends ConnectionFlags {
+  readonly type: string;
+  readonly ndjson?: string;
+  /** Messages a second; undefined: as fast as they are acknowledged. */
+  readonly rate?: number;
+  /** Unacknowledged messages at a time. */
+  readonly window: number;
+  readonly json?: boolean;
+}
+
+/** Long enough for a bus that restarts under us. */
+const PUBLISH_TIMEOUT_MS = 30_000;
+
+interface Source {
+  readonly name: string;
+  open(): Promise<AsyncIterable<Uint8Array>>;
+  /** Lines in it; undefined when it can be read only once. */
+  readonly total: number | undefined;
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A file is read twice: nothing of it is sent unless every line is good. */
+async function openSource(io: Io, ndjson: string): Promise<Source> {
+  if (ndjson === "-") {
+    return { name: "stdin", open: () => Promise.resolve(io.stdin()), total: undefined };
+  }
+  const path = resolvePath(io.cwd, ndjson);
+  const open = async () => {
+    try {
+      return await io.files.open(path);
+    } catch (error) {
+      throw new CommandError(
+        `cannot read ${path}: ${error instanceof Error ? error.message : error}`,
+      );
+    }
+  };
+  let total = 0;
+  for await (const _ of readNdjson(await open(), path)) total += 1;
+  return { name: path, open, total };
+}
+
+/** How much was acknowledged, and the last of it that a durable room stores. */
+interface Published {
+  count: number;
+  /** 0: the room keeps none. */
+  offset: number;
+  message_id: string;
+}
+
+const noneYet = (): Published => ({ count: 0, offset: 0, message_id: "" });
+
+function note(published: Published, { offset }: Ack, message_id: string): void {
+  published.count += 1;
+  if (Number(offset) <= published.offset) return;
+  published.offset = Number(offset);
+  published.message_id = message_id;
+}
+
+async function publishLines(
+  io: Io,
+  room: Room,
+  source: Source,
+  flags: PubFlags,
+): Promise<Published> {
+  const progress = createProgress({
+    is_tty: io.stderr.is_tty && flags.json !== true,
+    total: source.total,
+    now: io.now,
+  });
+  const window = new Window(flags.window);
+  const started_ms = io.now();
+  const done = new Acknowledged();
+  const published = noneYet();
+  let sent = 0;
+  const send = async (line: number, bytes: Uint8Array) => {
+    const message_id = crypto.randomUUID();
+    try {
+      const ack = await room.publish(flags.type, bytes, {
+        content_type: "application/json",
+        message_id,
+        timeout_ms: PUBLISH_TIMEOUT_MS,
+      });
+      done.add(line, Number(ack.offset));
+      note(published, ack, message_id);
+      progress.update(done.count);
+    } catch (error) {
+      if (error instanceof Error) error.message = `${source.name}, line ${line}: ${error.message}`;
+      throw error;
+    }
+  };
+  try {
+    for await (const { line, bytes } of readNdjson(await source.open(), source.name)) {
+      if (flags.rate !== undefined) {
+        await pause(started_ms + dueAfter(sent, flags.rate) - io.now(), io.signal);
+      }
+      io.signal.throwIfAborted();
+      await window.run(() => {
+        done.begin(line);
+        return send(line, bytes);
+      });
+      sent += 1;
+    }
+    await window.drained();
+    progress.stop();
+    await print(io.stderr, swappedText(done));
+    return published;
+  } catch (error) {
+    progress.stop();
+    await print(io.stderr, `arq: stopped after ${done.count} acknowledged messages\n`);
+    throw error;
+  } finally {
+    progress.stop();
+  }
+}
+
+interface Content {
+  readonly data: string | Uint8Array;
+  readonly content_type: string;
+}
+
+const textContent = (data: string): Content => ({
+  data,
+  content_type: isJson(data) ? "application/json" : "text/plain",
+});
+
+/** All of stdin as one event: JSON, else text without the line end that `echo` adds, else bytes. */
+async function stdinContent(io: Io): Promise<Content> {
+  const parts: Uint8Array[] = [];
+  let size_bytes = 0;
+  for await (const part of io.stdin()) {
+    size_bytes += part.length;
+    if (size_bytes > LINE_BYTES_MAX) {
+      throw new CommandError(
+        `stdin has more than ${LINE_BYTES_MAX} bytes, which is more than one event may have`,
+        EXIT.failure,
+        "--ndjson - publishes an event for each line of it",
+      );
+    }
+    parts.push(part);
+  }
+  const bytes = await new Blob(parts as BlobPart[]).bytes();
+  if (bytes.length === 0) throw usageError("nothing to publish: stdin is empty", WAYS);
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return textContent(text.replace(/\r?\n$/, ""));
+  } catch {
+    return { data: bytes, content_type: "application/octet-stream" };
+  }
+}
+
+async function publishOne(room: Room, content: Content, flags: PubFlags): Promise<Published> {
+  const message_id = crypto.randomUUID();
+  const ack = await room.publish(flags.type, content.data, {
+    content_type: content.content_type,
+    message_id,
+    timeout_ms: PUBLISH_TIMEOUT_MS,
+  });
+  const published = noneYet();
+  note(published, ack, message_id);
+  return published;
+}
+
+const WAYS = "give DATA, or --ndjson FILE (- is stdin), or pipe one event into stdin";
+
+/** What DATA or stdin says; undefined with `--ndjson`. Throws a usage error when there is nothing. */
+async function contentOf(
+  io: Io,
+  data: string | undefined,
+  { ndjson }: PubFlags,
+): Promise<Content | undefined> {
+  if (data !== undefined && ndjson !== undefined) {
+    throw usageError("give either DATA or --ndjson, not both");
+  }
+  if (ndjson !== undefined) return undefined;
+  if (data !== undefined) return textContent(data);
+  if (io.is_stdin_tty) throw usageError("nothing to publish, and stdin is a terminal", WAYS);
+  return await stdinContent(io);
+}
+
+/**
+ * The epoch that an offset is of. An acknowledgement does not tell it, so that the room is asked, which
+ * must still have that very message; undefined when it has not, or the token may only publish.
+ */
+async function epochOf(room: Room, { offset, message_id }: Published): Promise<string | undefined> {
+  try {
+    const { messages, epoch } = await room.history({ after: offset - 1, limit: 1 });
+    return messages[0]?.message_id === message_id ? epoch : undefined;
+  } catch (error) {
+    if (error instanceof ArqonError && error.code === 403) return undefined;
+    throw error;
+  }
+}
+
+/** For `--json`: in a durable room with the place of the message, of several that of the last one. */
+async function resultLine(room: Room, published: Published, duration_ms: number): Promise<string> {
+  const { count, offset } = published;
+  const place = offset > 0 ? { offset, epoch: await epochOf(room, published) } : {};
+  return `${JSON.stringify({ room: room.id, published: count, ...place, duration_ms })}\n`;
+}
+
+/** Publishes to one room; says on stderr (`--json`: on stdout) how much was acknowledged. */
+export async function pub(
+  io: Io,
+  room_id: string,
+  data: string | undefined,
+  flags: PubFlags,
+): Promise<number> {
+  const content = await contentOf(io, data, flags);
+  const what = content ?? await openSource(io, flags.ndjson ?? "-");
+  await using connection = await openConnection(io, flags, { window: flags.window });
+  const room = connection.room(room_id);
+  const started_ms = io.now();
+  const published = "open" in what
+    ? await publishLines(io, room, what, flags)
+    : await publishOne(room, what, flags);
+  const duration_ms = io.now() - started_ms;
+  if (flags.json === true) {
+    await print(io.stdout, await resultLine(room, published, duration_ms));
+  } else if ("open" in what) {
+    const rate = Math.round(published.count * 1_000 / Math.max(1, duration_ms));
+    const seconds = (duration_ms / 1_000).toFixed(1);
+    const messages = plural(published.count, "message");
+    await print(
+      io.stderr,
+      `Published ${messages} to ${room_id} in ${seconds} s (${rate}/s)\n`,
+    );
+  }
+  return EXIT.ok;
+}

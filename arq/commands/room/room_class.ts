@@ -1,0 +1,112 @@
+/** `arq room class list`, `set`, `remove` and `explain`: the options of rooms, by pattern. */
+import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import type { AdminRequest } from "../../bus/admin.ts";
+import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { listOf, membersOf } from "../../answers/policy_text.ts";
+import { classExplainText, classTable, optionsText } from "../../answers/room_class_text.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+import { tellSettings } from "../mirror/mirror_rules.ts";
+
+/** The options of all. */
+export interface ClassFlags extends ConnectionFlags {
+  /** Absent: `default`; for a listing all. */
+  readonly tenant?: string;
+  readonly json?: boolean;
+}
+
+/** What `set` can say of a class; absent is the bus's default. */
+export interface ClassSetFlags extends ClassFlags {
+  readonly durable?: boolean;
+  readonly historySize?: number;
+  /** Seconds. */
+  readonly historyTtl?: number;
+  readonly replicas?: number;
+  readonly cacheLast?: boolean;
+  readonly presence?: boolean;
+  readonly slowReader?: string;
+  readonly maxMembers?: number;
+  readonly echo?: boolean;
+}
+
+const DEFAULT_TENANT = "default";
+const pathOf = (tenant: string) => `/v1/tenants/${encodeURIComponent(tenant)}/rooms`;
+
+async function ask(
+  io: Io,
+  flags: ClassFlags,
+  request: AdminRequest,
+): Promise<Record<string, unknown>> {
+  return await askAdmin(io, await findAdmin(io, flags), request);
+}
+
+/** Sets the class of a tenant's rooms; the one that it had for this pattern is replaced as a whole. */
+export async function classSet(io: Io, pattern: string, flags: ClassSetFlags): Promise<number> {
+  const { tenant = DEFAULT_TENANT, durable = false, cacheLast = false } = flags;
+  if (cacheLast && !durable) {
+    throw usageError("--cache-last needs --durable: the last message is the last of the log");
+  }
+  // Members that are undefined are left out of the JSON: the bus knows the defaults.
+  const body = JSON.stringify({
+    room: pattern,
+    durable: flags.durable,
+    history_size: flags.historySize,
+    history_ttl_seconds: flags.historyTtl,
+    replicas: flags.replicas,
+    cache_last: flags.cacheLast,
+    presence: flags.presence,
+    slow_reader: flags.slowReader,
+    max_members: flags.maxMembers,
+    echo: flags.echo,
+  });
+  const answer = await ask(io, flags, { method: "PUT", path: pathOf(tenant), body });
+  const stored = listOf(answer["rooms"]).find((one) => membersOf(one)["room"] === pattern);
+  const done = `the class of ${pattern} is set (${optionsText(stored)})`;
+  return await tellSettings(io, answer, { json: flags.json === true, done });
+}
+
+/** Takes a tenant's class away. Throws `CommandError` when it has none for this pattern. */
+export async function classRemove(io: Io, pattern: string, flags: ClassFlags): Promise<number> {
+  const { tenant = DEFAULT_TENANT } = flags;
+  const path = `${pathOf(tenant)}?${new URLSearchParams({ room: pattern })}`;
+  const answer = await ask(io, flags, { method: "DELETE", path });
+  if (answer["changed"] === false) {
+    throw new CommandError(
+      `tenant ${tenant} has no room class for ${pattern}`,
+      EXIT.failure,
+      "arq room class list shows the classes; those of the configuration stay",
+    );
+  }
+  const done = `the class of ${pattern} is removed`;
+  return await tellSettings(io, answer, { json: flags.json === true, done });
+}
+
+/** Prints the classes in force on a node, or those that a tenant has set. */
+export async function classList(io: Io, flags: ClassFlags): Promise<number> {
+  const { tenant } = flags;
+  const path = tenant === undefined ? "/v1/rooms/classes" : pathOf(tenant);
+  const answer = await ask(io, flags, { method: "GET", path });
+  if (flags.json === true) {
+    await print(io.stdout, `${JSON.stringify(answer)}\n`);
+    return EXIT.ok;
+  }
+  const classes = listOf(tenant === undefined ? answer["classes"] : answer["rooms"]);
+  const whose = tenant === undefined ? "" : ` by tenant ${tenant}`;
+  const none = classes.length === 0 ? `no room classes are set${whose}\n` : "";
+  const more = answer["truncated"] === true ? "… and more\n" : "";
+  const problem = membersOf(answer["here"])["problem"];
+  const bad = typeof problem === "string" ? `NOT IN FORCE: ${printable(problem)}\n` : "";
+  await print(io.stdout, none + classTable(classes, tenant) + more + bad);
+  return EXIT.ok;
+}
+
+/** Prints which class a room is of, all its options, and which classes it overrules. */
+export async function classExplain(io: Io, room: string, flags: ClassFlags): Promise<number> {
+  const { tenant = DEFAULT_TENANT } = flags;
+  const path = `/v1/rooms/classes/explain?${new URLSearchParams({ tenant, room })}`;
+  const answer = await ask(io, flags, { method: "GET", path });
+  const text = flags.json === true ? `${JSON.stringify(answer)}\n` : classExplainText(answer);
+  await print(io.stdout, text);
+  return EXIT.ok;
+}

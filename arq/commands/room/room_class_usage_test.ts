@@ -1,0 +1,71 @@
+/** `arq room class` as its own process where no bus runs, and its text. `room_class_test.ts` has the bus. */
+import assert from "node:assert/strict";
+import {
+  classExplainText,
+  classTable,
+  optionsText,
+  spanText,
+} from "../../answers/room_class_text.ts";
+import { runArq } from "../../testing/run_arq.ts";
+
+const NOWHERE = ["--admin-url", "http://127.0.0.1:1", "--token", "a.b.c"];
+
+Deno.test("wrong command lines of room class and a bus that is not there are told apart", async () => {
+  const cases: [string[], number, RegExp][] = [
+    [["set"], 2, /missing required argument 'pattern'/],
+    [["set", "a.b"], 2, /Expected a room, or the beginning of one with \*/],
+    [["set", "a**"], 2, /Expected a room/],
+    [["set", "a", "--history-size", "0"], 2, /a whole number from 1 to 1000000/],
+    [["set", "a", "--history-size", "1000001"], 2, /a whole number from 1 to 1000000/],
+    [["set", "a", "--history-ttl", "1w"], 2, /--history-ttl "1w": expected 15m, 1h, 7d/],
+    [["set", "a", "--replicas", "2"], 2, /Expected 1, 3 or 5/],
+    [["set", "a", "--max-members", "1.5"], 2, /a whole number from 1 to 10000000/],
+    [["set", "a", "--slow-reader", "drop"], 2, /Allowed choices are disconnect/],
+    [["set", "a", "--cache-last", ...NOWHERE], 2, /--cache-last needs --durable/],
+    [["set", "a", "--tenant", "a b"], 2, /Not a tenant/],
+    [["set", "a", "--durable", ...NOWHERE], 4, /503 unreachable/],
+    [["list", ...NOWHERE], 4, /503 unreachable/],
+    [["remove"], 2, /missing required argument 'pattern'/],
+    [["remove", "a", ...NOWHERE], 4, /503 unreachable/],
+    [["explain", "a*", ...NOWHERE], 2, /Not a room/],
+    [["explain", "a", ...NOWHERE], 4, /503 unreachable/],
+    [["nonsense"], 2, /unknown command/],
+  ];
+  for (const [args, code, expected] of cases) {
+    const result = await runArq(["room", "class", ...args]);
+    assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
+    assert.match(result.stderr, expected, args.join(" "));
+    assert.equal(result.stdout, "");
+    assert.doesNotMatch(result.stderr, /\.ts:\d/, "no stack trace");
+  }
+});
+
+Deno.test("help of every room class command goes to stdout and exits with 0", async () => {
+  const group = await runArq(["room", "class", "--help"]);
+  const names = [...group.stdout.matchAll(/^ {2}([a-z]+) \[options\]/gm)].map(([, name]) => name);
+  assert.deepEqual(names, ["list", "set", "remove", "explain"]);
+  for (const name of names) {
+    const { code, stdout } = await runArq(["room", "class", String(name), "--help"]);
+    assert.equal(code, 0);
+    assert.match(stdout, /--json/);
+    assert.match(stdout, /Examples:/);
+  }
+});
+
+Deno.test("a class is told by what is not its default", () => {
+  assert.equal(optionsText({ durable: false, history_size: 5, presence: true }), "defaults");
+  assert.equal(
+    optionsText({
+      ...{ durable: true, history_size: 5, history_ttl_seconds: 90, replicas: 3 },
+      ...{ cache_last: true, presence: false, max_members: 7, echo: false },
+    }),
+    "durable, 5 messages, 90s, 3 replicas, cache-last, no presence, at most 7 members, no echo",
+  );
+  assert.deepEqual([60, 90, 3_600, 86_400, 90_000].map(spanText), ["1m", "90s", "1h", "1d", "25h"]);
+});
+
+Deno.test("what is no answer of a bus is still printable text", () => {
+  assert.equal(classTable("nonsense"), "");
+  assert.match(classTable([7, { pattern: "a\u001b[2J", tenant: 1 }]), /\na\\u001b\[2J +defaults/);
+  assert.match(classExplainText({ room: "a\n", why: undefined, class: null }), /^a\\u000a: \n/);
+});

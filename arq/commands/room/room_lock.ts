@@ -1,0 +1,79 @@
+/**
+ * `arq room lock` and `unlock`. The connection ends with the command; the lock stays, for whoever has
+ * its fence, until it is unlocked or its lease ends. A lock for the time of a program is
+ * `room_lock_run.ts`.
+ */
+import { ArqonError } from "@arqon/sdk";
+import type { Uint64 } from "@arqon/sdk";
+import { printable } from "../../terminal/exit.ts";
+import { pause } from "../../rooms/flow.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { change, positionText, tell } from "../../rooms/room_command.ts";
+import type { RoomFlags } from "../../rooms/room_command.ts";
+import { whenText } from "../../answers/room_text.ts";
+
+/** The options of `lock`. */
+export interface LockFlags extends RoomFlags {
+  /** Seconds; absent: the bus's own lease. */
+  readonly ttl?: number;
+  /** Of the lock that is held: renews it. */
+  readonly fence?: Uint64;
+  /** Seconds in which somebody else's lock may end; absent: it is asked once. */
+  readonly wait?: number;
+}
+
+/** Between two looks whether somebody else's lock has ended. */
+const LOOK_MS = 500;
+
+/** What `ask` gives; while somebody else holds the lock, it is asked again until the wait is over. */
+export async function untilFree<Answer>(
+  io: Io,
+  room_id: string,
+  { wait = 0 }: Pick<LockFlags, "wait">,
+  ask: () => Promise<Answer>,
+): Promise<Answer> {
+  const until_ms = io.monotonic_ms() + wait * 1_000;
+  for (let is_first = true;; is_first = false) {
+    try {
+      return await ask();
+    } catch (error) {
+      const left_ms = until_ms - io.monotonic_ms();
+      const is_locked = error instanceof ArqonError && error.reason === "locked";
+      if (!is_locked || left_ms <= 0) throw error;
+      if (is_first) await print(io.stderr, `arq: ${room_id} is locked; waiting\n`);
+      await pause(Math.min(LOOK_MS, left_ms), io.signal);
+      io.signal.throwIfAborted();
+    }
+  }
+}
+
+/** The options of `unlock`. */
+export interface UnlockFlags extends RoomFlags {
+  readonly fence: Uint64;
+}
+
+/** Locks. Prints the fence, and nothing else, on stdout; on stderr until when. */
+export async function roomLock(io: Io, room_id: string, flags: LockFlags): Promise<number> {
+  const { ttl, fence } = flags;
+  const data = JSON.stringify(ttl === undefined ? {} : { ttl_ms: ttl * 1_000 });
+  const held = fence === undefined ? {} : { fence };
+  const answer = await untilFree(
+    io,
+    room_id,
+    flags,
+    () => change(io, flags, { ...held, room: room_id, name: "room.lock", data }),
+  );
+  const { members } = answer;
+  const until = whenText(members["until_ms"]);
+  const text = `${room_id} is locked until ${until}${positionText(members)}`;
+  await print(io.stderr, `${printable(text)}\n`);
+  return await tell(io, flags, answer, String(members["fence"]));
+}
+
+/** Ends the lock that the fence belongs to. */
+export async function roomUnlock(io: Io, room_id: string, flags: UnlockFlags): Promise<number> {
+  const { fence } = flags;
+  const answer = await change(io, flags, { fence, room: room_id, name: "room.unlock" });
+  return await tell(io, flags, answer, `${room_id} is unlocked${positionText(answer.members)}`);
+}

@@ -1,0 +1,109 @@
+/** `arq room get`, `set` and `delete`: a room's state, key by key. */
+import { plural } from "../../../shared/plural.ts";
+import { objectMembers } from "../../../brain/rooms/commands/json_text.ts";
+import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { change, positionText, tell, withRoom } from "../../rooms/room_command.ts";
+import type { ConditionFlags, RoomAnswer, RoomFlags } from "../../rooms/room_command.ts";
+import { lockText } from "../../answers/room_text.ts";
+
+/** The options of `set` and `delete`. */
+export interface ChangeFlags extends RoomFlags, ConditionFlags {}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A member's own text, so that a number beyond 2^53 or `1.0` is shown as it was written. */
+function textOf(answer: RoomAnswer, member: string): string | undefined {
+  try {
+    return objectMembers(answer.text).get(member);
+  } catch {
+    throw new CommandError("the bus answers with something that is not a JSON object");
+  }
+}
+
+async function tellValue(
+  io: Io,
+  flags: RoomFlags,
+  answer: RoomAnswer,
+  at: { readonly room_id: string; readonly key: string },
+): Promise<number> {
+  const { room_id, key } = at;
+  const exists = answer.members["exists"] === true;
+  if (flags.json === true) await print(io.stdout, `${answer.text}\n`);
+  else if (exists) await print(io.stdout, `${printable(textOf(answer, "value") ?? "")}\n`);
+  if (exists) return EXIT.ok;
+  const text = `room ${room_id} has no key ${JSON.stringify(key)}${positionText(answer.members)}`;
+  await print(io.stderr, `arq: ${printable(text)}\n`);
+  return EXIT.failure;
+}
+
+async function tellState(
+  io: Io,
+  flags: RoomFlags,
+  answer: RoomAnswer,
+  room_id: string,
+): Promise<number> {
+  if (flags.json === true) return await tell(io, flags, answer, "");
+  const entries = [...objectMembers(textOf(answer, "state") ?? "{}")];
+  const width = Math.max(0, ...entries.map(([key]) => printable(key).length));
+  const lines = entries.map(([key, value]) =>
+    `${printable(key).padEnd(width)}  ${printable(value)}\n`
+  );
+  const count = plural(entries.length, "key");
+  await print(io.stderr, printable(`${room_id}: ${count}${positionText(answer.members)}`) + "\n");
+  const lock = lockText(answer.members["lock"]);
+  if (lock !== "") await print(io.stderr, `${lock}\n`);
+  await print(io.stdout, lines.join(""));
+  return EXIT.ok;
+}
+
+/** Prints one value, or all keys with theirs; 1 when the room has no such key. */
+export async function roomGet(
+  io: Io,
+  room_id: string,
+  key: string | undefined,
+  flags: RoomFlags,
+): Promise<number> {
+  const answer = await withRoom(
+    io,
+    flags,
+    { room: room_id },
+    (ask) => ask({ name: "room.get", data: JSON.stringify({ key }) }),
+  );
+  if (key === undefined) return await tellState(io, flags, answer, room_id);
+  return await tellValue(io, flags, answer, { room_id, key });
+}
+
+/** Writes one key. What is not JSON becomes a JSON string; JSON travels as it is written. */
+export async function roomSet(
+  io: Io,
+  room_id: string,
+  key: string,
+  text: string,
+  flags: ChangeFlags,
+): Promise<number> {
+  const value = isJson(text) ? text : JSON.stringify(text);
+  const data = `{"key":${JSON.stringify(key)},"value":${value}}`;
+  const answer = await change(io, flags, { ...flags, room: room_id, name: "room.set", data });
+  return await tell(io, flags, answer, `${key} = ${value}${positionText(answer.members)}`);
+}
+
+/** Removes one key. */
+export async function roomDelete(
+  io: Io,
+  room_id: string,
+  key: string,
+  flags: ChangeFlags,
+): Promise<number> {
+  const data = JSON.stringify({ key });
+  const answer = await change(io, flags, { ...flags, room: room_id, name: "room.delete", data });
+  return await tell(io, flags, answer, `${key} is deleted${positionText(answer.members)}`);
+}

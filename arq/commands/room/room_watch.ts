@@ -1,0 +1,125 @@
+/**
+ * `arq room watch`: who is in a room, then who comes and goes and how its state changes, until
+ * `--count` changes or Ctrl-C. What keeps the list right over reconnects is the SDK's.
+ */
+import type { Member, Message, PresenceSubscription } from "@arqon/sdk";
+import { objectMembers } from "../../../brain/rooms/commands/json_text.ts";
+import { EXIT, printable } from "../../terminal/exit.ts";
+import { pause } from "../../rooms/flow.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import type { RoomFlags } from "../../rooms/room_command.ts";
+import { changeText, countText, memberLine } from "../../answers/room_text.ts";
+import { openConnection } from "../../bus/target.ts";
+
+/** The command's options. */
+export interface WatchFlags extends RoomFlags {
+  /** End after so many changes. */
+  readonly count?: number;
+}
+
+/** Longer than a bus takes that is well, in ms. */
+const PATIENCE_MS = 5_000;
+
+const SIGNS = { present: "=", join: "+", update: "~", leave: "-" } as const;
+
+/** One watching: where it prints, and how many changes are left to print. */
+interface Watch {
+  readonly io: Io;
+  readonly room: PresenceSubscription;
+  readonly json: boolean;
+  left: number;
+}
+
+async function showMember(
+  { io, room, json }: Watch,
+  change: keyof typeof SIGNS,
+  member: Member,
+): Promise<void> {
+  const { count: connections, users } = room.presence;
+  if (!json) return await print(io.stdout, `${SIGNS[change]} ${memberLine({ ...member })}`);
+  const line = { change, room: room.room, ...member, connections, users };
+  await print(io.stdout, `${JSON.stringify(line)}\n`);
+}
+
+/** Prints one change. The last one that is wanted ends the subscription, and with it both loops. */
+async function counted(watch: Watch, show: () => Promise<void>): Promise<void> {
+  if (watch.left === 0) return;
+  watch.left -= 1;
+  await show();
+  if (watch.left === 0) watch.room.close();
+}
+
+async function followMembers(watch: Watch): Promise<void> {
+  const { presence } = watch.room;
+  const changes = presence.changes();
+  if (presence.count > 0) {
+    const { value } = await changes.next();
+    for (const member of value?.joined ?? []) await showMember(watch, "present", member);
+  }
+  await print(
+    watch.io.stderr,
+    `Watching ${watch.room.room}: ${
+      countText({ connections: presence.count, users: presence.users })
+    }\n`,
+  );
+  for await (const { joined, updated, left } of changes) {
+    for (
+      const [change, members] of Object.entries({ join: joined, update: updated, leave: left })
+    ) {
+      for (const member of members) {
+        await counted(watch, () => showMember(watch, change as keyof typeof SIGNS, member));
+      }
+    }
+  }
+}
+
+async function showUpdate({ io, room, json }: Watch, message: Message): Promise<void> {
+  const event = objectMembers(message.text());
+  if (!json) return await print(io.stdout, `* ${changeText(event)}\n`);
+  const head = [["change", '"room"'], ["room", JSON.stringify(room.room)]] as const;
+  const members = [...head, ...event].map(([name, text]) => `${JSON.stringify(name)}:${text}`);
+  await print(io.stdout, `{${members.join(",")}}\n`);
+}
+
+async function followState(watch: Watch): Promise<void> {
+  const { io, room } = watch;
+  for await (const message of room) {
+    if (message.signal !== undefined) {
+      const { kind, reason } = message.signal;
+      const why = reason === "" ? "" : `: ${printable(reason)}`;
+      const lost = kind === "GAP" ? "; changes of the state may be missing" : "";
+      await print(io.stderr, `arq: ${kind} in ${room.room}${why}${lost}\n`);
+      // A service may publish events of this type, and is then their sender; the Brain has none.
+    } else if (message.type === "ROOM_UPDATE" && message.sender === "") {
+      await counted(watch, () => showUpdate(watch, message));
+    }
+  }
+}
+
+/** The SDK waits for a Brain as long as it takes; a person wants to know what for. */
+async function tellIfSlow(io: Io, room_id: string, ready: Promise<void>): Promise<void> {
+  const over = new AbortController();
+  const settle = () => over.abort();
+  ready.then(settle, settle);
+  await pause(PATIENCE_MS, AbortSignal.any([over.signal, io.signal]));
+  if (over.signal.aborted || io.signal.aborted) return;
+  const text = `still waiting for the members of ${room_id}; does a Brain run?`;
+  await print(io.stderr, `arq: ${text}\n`);
+}
+
+/** Prints changes; returns 0 once `--count` is reached. Ctrl-C ends it by the abort signal. */
+export async function roomWatch(io: Io, room_id: string, flags: WatchFlags): Promise<number> {
+  await using connection = await openConnection(io, flags);
+  const room = connection.room(room_id).subscribe({ presence: true, observer: true });
+  tellIfSlow(io, room_id, room.ready).catch(() => {});
+  await room.ready;
+  const watch: Watch = { io, room, json: flags.json === true, left: flags.count ?? Infinity };
+  await Promise.all([followMembers(watch), followState(watch)]);
+  if (watch.left > 0) {
+    io.signal.throwIfAborted();
+    return EXIT.failure;
+  }
+  await io.stdout.flush();
+  return EXIT.ok;
+}

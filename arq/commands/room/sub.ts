@@ -1,0 +1,103 @@
+/**
+ * `arq sub`: prints what is published to rooms until `--count` is reached or Ctrl-C; a durable room
+ * also from an earlier place on.
+ */
+import type { Connection, Json, SubscribeOptions, Subscription } from "@arqon/sdk";
+import { EXIT, usageError } from "../../terminal/exit.ts";
+import { patient } from "../../rooms/history.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { RoomReader } from "../../rooms/room_reader.ts";
+import { hasStart, startPlace } from "../../rooms/start_place.ts";
+import type { Start, StartFlags } from "../../rooms/start_place.ts";
+import { openConnection } from "../../bus/target.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+
+/** The command's options. */
+export interface SubFlags extends ConnectionFlags, StartFlags {
+  /** End after so many messages. */
+  readonly count?: number;
+  /** Be a member of the rooms meanwhile. */
+  readonly presence?: boolean;
+  /** JSON of the member's metadata. */
+  readonly meta?: Json;
+  readonly json?: boolean;
+}
+
+/** A slow reader of our output may fall this far behind before messages are dropped (and said so). */
+const BUFFER_MESSAGES = 65_536;
+const BUFFER_BYTES = 268_435_456;
+
+/** A room's loop, and where it begins. */
+interface Heard {
+  readonly name: string;
+  readonly start: Start | undefined;
+  readonly subscription: Subscription;
+}
+
+function optionsOf({ presence, meta }: SubFlags): SubscribeOptions {
+  const buffers = { buffer: BUFFER_MESSAGES, buffer_bytes: BUFFER_BYTES };
+  if (presence !== true && meta === undefined) return buffers;
+  if (presence !== true) throw usageError("--meta needs --presence: only a member has metadata");
+  return { ...buffers, presence, ...(meta === undefined ? {} : { member_meta: meta }) };
+}
+
+function checkStart(rooms: readonly string[], { from, epoch }: SubFlags): void {
+  if (epoch !== undefined && from === undefined) {
+    throw usageError("--epoch needs --from: it says what the offset is of");
+  }
+  if (from !== undefined && rooms.length > 1) {
+    throw usageError(
+      "--from is a place in one room; there are several",
+      "run one arq sub for each room, or take --since or --last",
+    );
+  }
+}
+
+async function hear(
+  io: Io,
+  connection: Connection,
+  name: string,
+  flags: SubFlags,
+): Promise<Heard> {
+  const room = connection.room(name);
+  const options = optionsOf(flags);
+  if (!hasStart(flags)) return { name, start: undefined, subscription: room.subscribe(options) };
+  const now_ms = connection.welcome.server_time_ms;
+  const start = await startPlace(patient(room, io), flags, now_ms);
+  const { offset, epoch } = start;
+  const subscription = room.subscribe({ ...options, position: { offset, epoch } });
+  return { name, start, subscription };
+}
+
+function subscribedText(heard: readonly Heard[]): string {
+  const names = heard.map(({ name, start }) =>
+    start === undefined ? name : `${name} after offset ${start.offset}`
+  );
+  return `Subscribed to ${names.join(", ")}\n`;
+}
+
+/** Prints messages; returns 0 once `--count` is reached. Ctrl-C ends it by the abort signal. */
+export async function sub(io: Io, rooms: readonly string[], flags: SubFlags): Promise<number> {
+  const names = [...new Set(rooms)];
+  optionsOf(flags);
+  checkStart(names, flags);
+  await using connection = await openConnection(io, flags);
+  const heard = await Promise.all(names.map((name) => hear(io, connection, name, flags)));
+  await Promise.all(heard.map(({ subscription }) => subscription.ready));
+  await print(io.stderr, subscribedText(heard));
+  const run = {
+    left: flags.count ?? Infinity,
+    stop: () => heard.forEach(({ subscription }) => subscription.close()),
+  };
+  await Promise.all(heard.map(({ name, ...options }) => {
+    const room = connection.room(name);
+    return new RoomReader({ io, room, json: flags.json === true, run, ...options }).run();
+  }));
+  if (run.left > 0) {
+    io.signal.throwIfAborted();
+    return EXIT.failure;
+  }
+  await io.stdout.flush();
+  return EXIT.ok;
+}

@@ -1,0 +1,84 @@
+/**
+ * `arq schema build`: compiles `.proto` files to what a bus registers. Needs no bus and compares no
+ * versions; `arq schema check` does.
+ */
+import { cannotWrite, EXIT, printable } from "../../terminal/exit.ts";
+import { print, resolvePath } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import {
+  buildSchema,
+  messagesOf,
+  problemLine,
+  SchemaBuildError,
+} from "../../schemas/schema_build.ts";
+
+/** The command's options. */
+export interface SchemaBuildFlags {
+  /** Absent: the folder's or file's name with `.binpb.gz`, in the current folder. */
+  readonly output?: string;
+  readonly json?: boolean;
+}
+
+/** Names that a line shows; a real feed schema has hundreds. */
+const SHOWN_MAX = 8;
+
+function outputOf(io: Io, path: string, given: string | undefined): string {
+  if (given !== undefined) return given;
+  const name = resolvePath(io.cwd, path).split("/").filter((part) => part !== "" && part !== ".")
+    .pop() ?? "schema";
+  return `${name === ".." ? "schema" : name.replace(/\.proto$/, "")}.binpb.gz`;
+}
+
+/** Says what does not compile: to stdout for programs, to stderr for people. Returns the exit code. */
+export async function tellBuildProblems(
+  io: Io,
+  source: string,
+  { problems }: SchemaBuildError,
+  json: boolean,
+): Promise<number> {
+  if (json) {
+    await print(io.stdout, `${JSON.stringify({ source, built: false, problems })}\n`);
+    return EXIT.failure;
+  }
+  const lines = problems.map((problem) => `${problemLine(problem)}\n`).join("");
+  await print(io.stderr, `arq: ${printable(source)} does not compile\n${lines}`);
+  return EXIT.failure;
+}
+
+/** Writes the set and prints what is in it; 1 when it does not compile, and then nothing is written. */
+export async function schemaBuild(
+  io: Io,
+  source: string,
+  flags: SchemaBuildFlags,
+): Promise<number> {
+  const file = outputOf(io, source, flags.output);
+  try {
+    const built = await buildSchema(io, source);
+    await writeOutput(io, file, built.gzipped);
+    const messages = messagesOf(built);
+    const { files, gzipped: { length: size_bytes } } = built;
+    if (flags.json === true) {
+      const answer = { source, built: true, file, size_bytes, files, messages };
+      await print(io.stdout, `${JSON.stringify(answer)}\n`);
+      return EXIT.ok;
+    }
+    const shown = messages.slice(0, SHOWN_MAX).join(", ");
+    const more = messages.length > SHOWN_MAX ? ` and ${messages.length - SHOWN_MAX} more` : "";
+    const what = messages.length === 0 ? "no messages" : `${shown}${more}`;
+    await print(io.stdout, `${printable(file)}: ${size_bytes} bytes, ${printable(what)}\n`);
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof SchemaBuildError)) throw error;
+    return await tellBuildProblems(io, source, error, flags.json === true);
+  }
+}
+
+/** Writes a file that `-o` names. Throws `CommandError` when that fails. */
+export async function writeOutput(io: Io, file: string, bytes: Uint8Array): Promise<void> {
+  const path = resolvePath(io.cwd, file);
+  try {
+    await io.files.write(path, bytes);
+  } catch (error) {
+    throw cannotWrite(path, error);
+  }
+}

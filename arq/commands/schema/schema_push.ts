@@ -1,0 +1,177 @@
+/**
+ * `arq schema push` and `check`: registers a version of a schema, or asks what registering would say.
+ * What is compatible, the bus decides; its findings are what is shown.
+ */
+import { askAdmin, askAdminOr, findAdmin } from "../../bus/admin.ts";
+import { CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { readInput } from "../../terminal/input.ts";
+import { print, resolvePath } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { listOf } from "../../answers/policy_text.ts";
+import { buildSchema, SchemaBuildError } from "../../schemas/schema_build.ts";
+import { againstText, findingsCount, findingsText, painter } from "../../answers/schema_text.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+import { tellBuildProblems } from "./schema_build.ts";
+
+/** The options of both. */
+export interface SchemaChangeFlags extends ConnectionFlags {
+  /** Absent: the one that the schema has, for a new one BACKWARD. */
+  readonly compat?: string;
+  readonly json?: boolean;
+}
+
+/** `--id` names the schema. */
+export interface PushFlags extends SchemaChangeFlags {
+  readonly id: string;
+}
+
+/** `--against` names the schema. */
+export interface CheckFlags extends SchemaChangeFlags {
+  readonly against: string;
+}
+
+/** Limit of a gzipped set on every bus (docs/governance.md). */
+const SET_BYTES_MAX = 1_048_576;
+
+/** The path of a schema with its query. */
+export function schemaPath(id: string, below = "", query: Record<string, string> = {}): string {
+  const search = String(new URLSearchParams(query));
+  return `/v1/schemas/${encodeURIComponent(id)}${below}${search === "" ? "" : `?${search}`}`;
+}
+
+/** A folder or `.proto` file is built; any other file is a set that was built before. */
+export async function readSchema(io: Io, source: string): Promise<Uint8Array> {
+  const is_folder = (await io.files.list(resolvePath(io.cwd, source))).length > 0;
+  if (is_folder || source.endsWith(".proto")) return (await buildSchema(io, source)).gzipped;
+  const bytes = await readInput(io, source);
+  if (bytes.length <= SET_BYTES_MAX) return bytes;
+  throw new CommandError(
+    `${resolvePath(io.cwd, source)} has ${bytes.length} bytes; a gzipped set has at most 1 MiB`,
+  );
+}
+
+const compatQuery = ({ compat }: SchemaChangeFlags): Record<string, string> =>
+  compat === undefined ? {} : { compatibility: compat };
+
+/** Findings that refuse: the result of `check`, an error of `push`. */
+async function tellIncompatible(
+  io: Io,
+  body: Record<string, unknown>,
+  told: { readonly source: string; readonly id: string; readonly json: boolean },
+): Promise<number> {
+  if (told.json) {
+    await print(io.stdout, `${JSON.stringify(body)}\n`);
+    return EXIT.failure;
+  }
+  const { findings, against, compatibility, truncated } = body;
+  const paint = painter(io.stdout.has_color);
+  const of = `${printable(told.id)} ${againstText(against)}`;
+  const head = `${printable(told.source)} is ${
+    paint("red", "not compatible")
+  } with ${of} (${compatibility}): ${findingsCount(findings)}`;
+  const more = truncated === true ? "… and more\n" : "";
+  await print(io.stdout, `${head}\n` + findingsText(findings, paint) + more);
+  return EXIT.failure;
+}
+
+/** Prints what was registered; 1 when it is refused, and then nothing has changed. */
+export async function schemaPush(
+  io: Io,
+  source: string | undefined,
+  flags: PushFlags,
+): Promise<number> {
+  const { id, compat, json = false } = flags;
+  if (source === undefined) return await setCompatibility(io, flags);
+  const admin = await findAdmin(io, flags);
+  return await withSchema(io, source, json, async (body) => {
+    const path = schemaPath(id, "", compat === undefined ? {} : compatQuery(flags));
+    const request = { method: "PUT", path, body, content_type: "application/gzip" } as const;
+    const answer = await askAdminOr(io, admin, request, "schema-incompatible");
+    if (answer.refused) return await tellIncompatible(io, answer.body, { source, id, json });
+    await print(
+      io.stdout,
+      json ? `${JSON.stringify(answer.body)}\n` : pushedText(id, answer.body, io.stdout.has_color),
+    );
+    return EXIT.ok;
+  });
+}
+
+function pushedText(id: string, body: Record<string, unknown>, has_color: boolean): string {
+  const { registered, version, compatibility, findings, against } = body;
+  const held = listOf(against).length === 0 ? "" : `, compared with ${againstText(against)}`;
+  const what = registered === true
+    ? `version ${version} is registered (${compatibility}${held})`
+    : `version ${version} has these bytes already; nothing was registered (${compatibility})`;
+  const warnings = findingsCount(findings);
+  const head = `${id}: ${what}${warnings === "" ? "" : `, ${warnings}`}`;
+  return `${printable(head)}\n${findingsText(findings, painter(has_color))}`;
+}
+
+/** A push without a source: only how the schema is held to its past. */
+async function setCompatibility(io: Io, flags: PushFlags): Promise<number> {
+  const { id, compat, json = false } = flags;
+  if (compat === undefined) {
+    throw usageError(
+      "give a folder or file to register, or --compat to change only how the schema is held to its past",
+    );
+  }
+  const path = schemaPath(id, "", compatQuery(flags));
+  const answer = await askAdmin(io, await findAdmin(io, flags), { method: "PUT", path });
+  const text = printable(`${id}: new versions are held to ${answer["compatibility"]} from now on`);
+  await print(io.stdout, json ? `${JSON.stringify(answer)}\n` : `${text}\n`);
+  return EXIT.ok;
+}
+
+/** Prints what registering would say; 1 when it would be refused. Changes nothing. */
+export async function schemaCheck(io: Io, source: string, flags: CheckFlags): Promise<number> {
+  const { against: id, json = false } = flags;
+  const admin = await findAdmin(io, flags);
+  return await withSchema(io, source, json, async (body) => {
+    const path = schemaPath(id, "/check", compatQuery(flags));
+    const request = { method: "POST", path, body, content_type: "application/gzip" } as const;
+    const answer = await askAdmin(io, admin, request);
+    if (answer["compatible"] !== true) {
+      return await tellIncompatible(io, answer, { source, id, json });
+    }
+    await print(
+      io.stdout,
+      json ? `${JSON.stringify(answer)}\n` : checkedText(source, id, answer, io.stdout.has_color),
+    );
+    return EXIT.ok;
+  });
+}
+
+function checkedText(
+  source: string,
+  id: string,
+  answer: Record<string, unknown>,
+  has_color: boolean,
+): string {
+  const { exists, against, compatibility, findings } = answer;
+  if (exists === false) {
+    return printable(`${id} has no version yet: ${source} would be the first`) + "\n";
+  }
+  const paint = painter(has_color);
+  const compared = listOf(against).length === 0 ? "nothing" : againstText(against);
+  const warnings = findingsCount(findings);
+  return `${printable(source)} is ${paint("green", "compatible")} with ${printable(id)}, ` +
+    `compared with ${compared} (${compatibility})${warnings === "" ? "" : `: ${warnings}`}\n` +
+    findingsText(findings, paint);
+}
+
+/** Runs with the set that the source is; sources that do not compile end here. */
+async function withSchema(
+  io: Io,
+  source: string,
+  json: boolean,
+  use: (bytes: Uint8Array) => Promise<number>,
+): Promise<number> {
+  let bytes: Uint8Array;
+  try {
+    bytes = await readSchema(io, source);
+  } catch (error) {
+    if (!(error instanceof SchemaBuildError)) throw error;
+    return await tellBuildProblems(io, source, error, json);
+  }
+  return await use(bytes);
+}

@@ -1,0 +1,182 @@
+/**
+ * `arq schema` against a real bus, as an operator uses it: from the first build to a refused version
+ * and a refused event. What needs no bus is in `schema_usage_test.ts`.
+ */
+import assert from "node:assert/strict";
+import { startBus } from "../../../tests/harness/bus.ts";
+import type { TestBus } from "../../../tests/harness/bus.ts";
+import { folderWith } from "../../testing/disk_io.ts";
+import { runArq } from "../../testing/run_arq.ts";
+
+const HEAD = `syntax = "proto3";
+package fleet.v1;
+import "buf/validate/validate.proto";
+import "fleet/v1/kind.proto";
+`;
+const V1 = `${HEAD}message Vehicle {
+  string id = 1 [(buf.validate.field).string.min_len = 1];
+  double speed = 2;
+  Kind kind = 3;
+}
+`;
+const V2 = V1.replace("  Kind kind = 3;\n", "  Kind kind = 3;\n  string driver = 4;\n");
+const BAD = V2.replace("double speed = 2;", "string speed = 2;");
+const KIND = `syntax = "proto3";\npackage fleet.v1;\nenum Kind { KIND_BUS = 0; KIND_TRAM = 1; }\n`;
+const FILES = Object.fromEntries(
+  Object.entries({ v1: V1, v2: V2, bad: BAD }).flatMap(([folder, text]) => [
+    [`${folder}/fleet/v1/vehicle.proto`, text],
+    [`${folder}/fleet/v1/kind.proto`, KIND],
+  ]),
+);
+
+interface Place {
+  readonly bus: TestBus;
+  readonly folder: string;
+}
+
+async function arq({ bus, folder }: Place, ...args: string[]) {
+  return await runArq([...args, "--url", bus.url], { cwd: folder });
+}
+
+async function schema(place: Place, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await arq(place, "schema", ...args);
+  assert.equal(code, 0, `${args.join(" ")}: ${stderr}${stdout}`);
+  return stdout;
+}
+
+async function refused(place: Place, ...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await arq(place, "schema", ...args);
+  assert.equal(code, 1, `${args.join(" ")}: ${stdout}`);
+  return stdout + stderr;
+}
+
+async function register(place: Place): Promise<void> {
+  assert.equal(await schema(place, "list"), "no schema is registered\n");
+  assert.equal(
+    await schema(place, "check", "v1", "--against", "fleet"),
+    "fleet has no version yet: v1 would be the first\n",
+  );
+  const built = await runArq(["schema", "build", "v1", "-o", "v1.binpb.gz"], { cwd: place.folder });
+  assert.equal(built.code, 0, built.stderr);
+  const first = await schema(place, "push", "v1.binpb.gz", "--id", "fleet");
+  assert.equal(first, "fleet: version 1 is registered (BACKWARD)\n");
+  const again = await schema(place, "push", "v1", "--id", "fleet");
+  assert.match(again, /^fleet: version 1 has these bytes already; nothing was registered/);
+  const second = await schema(place, "push", "v2", "--id", "fleet", "--compat", "full_transitive");
+  assert.equal(
+    second,
+    "fleet: version 2 is registered (FULL_TRANSITIVE, compared with version 1)\n",
+  );
+  const listed = await schema(place, "list");
+  assert.match(listed, /^SCHEMA .*\nfleet +2 +2 +FULL_TRANSITIVE +\d+ +\d{4}-.*Z +not mapped\n$/);
+  const history = await schema(place, "history", "fleet");
+  assert.match(
+    history,
+    /^fleet, FULL_TRANSITIVE, 2 versions, .*\nVERSION.*\n2 .* dev .*\n1 .* dev /,
+  );
+}
+
+async function incompatible(place: Place): Promise<void> {
+  const diff =
+    /^bad is not compatible with fleet versions 2, 1 \(FULL_TRANSITIVE\): \d+ errors?.*\n/;
+  const finding =
+    /\nfleet\/v1\/vehicle\.proto\n {2}fleet\.v1\.Vehicle\.speed\n {4}error field-type-changed: .*double.*string.* \(version \d → candidate\)\n/;
+  for (const args of [["push", "bad", "--id"], ["check", "bad", "--against"]]) {
+    const text = await refused(place, ...args, "fleet");
+    assert.match(text, diff);
+    assert.match(text, finding);
+    assert.ok(!text.includes("\u001b"), "no colors in a pipe");
+  }
+  const json = JSON.parse(await refused(place, "push", "bad", "--id", "fleet", "--json"));
+  assert.equal(json.reason, "schema-incompatible");
+  assert.equal(json.findings[0].rule, "field-type-changed");
+  assert.match(await schema(place, "history", "fleet"), /2 versions/, "nothing was registered");
+  const check = await schema(place, "check", "bad", "--against", "fleet", "--compat", "none");
+  assert.match(check, /^bad is compatible with fleet, compared with nothing \(NONE\)\n$/);
+  const mode = await schema(place, "push", "--id", "fleet", "--compat", "BACKWARD");
+  assert.equal(mode, "fleet: new versions are held to BACKWARD from now on\n");
+  await Deno.writeTextFile(`${place.folder}/no.gz`, "no set");
+  assert.match(await refused(place, "push", "no.gz", "--id", "fleet"), /400 invalid-schema/);
+  assert.match(await refused(place, "history", "nope"), /404 schema-unknown/);
+}
+
+async function getBack(place: Place): Promise<void> {
+  const { folder } = place;
+  await schema(place, "get", "fleet", "--version", "1", "-o", "back.gz");
+  const back = await Deno.readFile(`${folder}/back.gz`);
+  assert.deepEqual(back, await Deno.readFile(`${folder}/v1.binpb.gz`));
+  const { bytes } = await arq(place, "schema", "get", "fleet", "--version", "1");
+  assert.deepEqual(bytes, back, "stdout is exactly the bytes");
+  const text = await schema(place, "get", "fleet", "--proto");
+  assert.match(text, /^\/\/ fleet\/v1\/kind\.proto\n/);
+  assert.match(text, /\n {2}string driver = 4;\n/);
+  assert.doesNotMatch(text, /message StringRules/, "libraries are left out");
+  await schema(place, "get", "fleet", "--proto", "-o", "out");
+  const same = await schema(place, "check", "out", "--against", "fleet");
+  assert.match(same, /^out is compatible/);
+  assert.match(await refused(place, "get", "fleet", "--version", "9"), /404 schema-unknown/);
+}
+
+async function enforce(place: Place): Promise<void> {
+  const message = ["--message", "fleet.v1.Vehicle"];
+  const mapped = await schema(place, "map", "vehicles-*", "fleet", ...message);
+  assert.match(
+    mapped,
+    /^in\.t\.default\.r\.vehicles-\* carries fleet\.v1\.Vehicle of fleet \(enforce\): version 1 of the settings of tenant default is in force on this node\n$/,
+  );
+  const publish = async (room: string, data: string) => {
+    const { code, stderr } = await arq(place, "pub", room, data);
+    return [code, stderr] as const;
+  };
+  assert.deepEqual(await publish("vehicles-1", '{"id":"v1","speed":3}'), [0, ""]);
+  const [code, stderr] = await publish("vehicles-1", '{"id":"v1","speed":"fast"}');
+  assert.equal(code, 1);
+  assert.match(stderr, /speed.*400 schema-violation/);
+  assert.match((await publish("vehicles-1", '{"id":""}'))[1], /id.*400 schema-violation/);
+  assert.deepEqual(await publish("lobby", '{"id":""}'), [0, ""]);
+  assert.match(
+    await schema(place, "mappings"),
+    /^SUBJECT.*\nin\.t\.default\.r\.vehicles-\* +fleet +fl/,
+  );
+  assert.match(await refused(place, "map", "x", "nope", ...message), /404 schema-unknown/);
+  assert.match(await refused(place, "map", "x", "fleet", "--message", "a.B"), /no message.*a\.B/);
+  await schema(place, "unmap", "vehicles-*");
+  assert.match(await refused(place, "unmap", "vehicles-*"), /has no mapping for in\.t\.default/);
+  assert.deepEqual(await publish("vehicles-1", '{"id":""}'), [0, ""]);
+  assert.equal(await schema(place, "mappings"), "tenant default has set no mappings\n");
+}
+
+async function validate(place: Place): Promise<void> {
+  await Deno.writeTextFile(`${place.folder}/good.json`, '{"id":"v1","driver":"ann"}');
+  await Deno.writeTextFile(`${place.folder}/cut.pb`, "\n\u0005v1");
+  const args = ["--id", "fleet", "--message", "fleet.v1.Vehicle"];
+  assert.equal(
+    await schema(place, "validate", "good.json", ...args),
+    "good.json: valid as fleet.v1.Vehicle, version 2\n",
+  );
+  const old = [...args, "--version", "1", "--unknown", "refuse"];
+  assert.match(await refused(place, "validate", "good.json", ...old), /driver.*\[unknown-field\]/);
+  assert.match(await refused(place, "validate", "cut.pb", ...args), /\[truncated\]/);
+}
+
+async function roles(place: Place): Promise<void> {
+  const { bus, folder } = place;
+  const where = ["--admin-url", bus.admin_url, "--token", bus.token];
+  for (const args of [["list"], ["push", "v1", "--id", "fleet"], ["mappings"], ["get", "fleet"]]) {
+    const { code, stderr } = await runArq(["schema", ...args, ...where], { cwd: folder });
+    assert.equal(code, 3, stderr);
+    assert.match(stderr, /role-forbidden/);
+  }
+}
+
+Deno.test("arq schema on a running bus", async (t) => {
+  await using bus = await startBus();
+  await using folder = await folderWith(FILES);
+  const place = { bus, folder: folder.path };
+  await t.step("versions are built and registered, once each", () => register(place));
+  await t.step("an incompatible version is refused with its findings", () => incompatible(place));
+  await t.step("a version comes back as bytes and as text", () => getBack(place));
+  await t.step("what is mapped is enforced, and the refusal names the field", () => enforce(place));
+  await t.step("validate says what the bus would say", () => validate(place));
+  await t.step("all of it needs role admin", () => roles(place));
+});

@@ -1,0 +1,106 @@
+/**
+ * `arq schema validate`: what a bus would say of a payload, or with `--local` what the same check says
+ * on this machine. Publishes nothing.
+ */
+import {
+  readDescriptorSet,
+  SchemaError,
+} from "../../../shared/schema/descriptors/descriptor_set.ts";
+import { compileMessage } from "../../../shield/schema/validation/message_schema.ts";
+import { askAdmin, findAdmin } from "../../bus/admin.ts";
+import { CommandError, EXIT, usageError } from "../../terminal/exit.ts";
+import { readInput } from "../../terminal/input.ts";
+import { print } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { SchemaBuildError } from "../../schemas/schema_build.ts";
+import { painter, validationText } from "../../answers/schema_text.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+import { tellBuildProblems } from "./schema_build.ts";
+import { readSchema, schemaPath } from "./schema_push.ts";
+
+/** The command's options. */
+export interface ValidateFlags extends ConnectionFlags {
+  readonly id?: string;
+  readonly version?: number;
+  /** A folder, `.proto` file or set, in place of `id`. */
+  readonly local?: string;
+  readonly message: string;
+  readonly unknown: "allow" | "warn" | "refuse";
+  /** Absent: JSON when the file's name ends in `.json`, else binary. */
+  readonly contentType?: string;
+  readonly json?: boolean;
+}
+
+const isJson = (file: string, type: string | undefined) =>
+  type === undefined ? /\.json$/i.test(file) : /^application\/json\b/i.test(type);
+
+async function onBus(
+  io: Io,
+  id: string,
+  file: string,
+  flags: ValidateFlags,
+): Promise<Record<string, unknown>> {
+  const { message, version, unknown: unknown_fields } = flags;
+  const query = {
+    message,
+    unknown_fields,
+    ...(version === undefined ? {} : { version: String(version) }),
+  };
+  const body = await readInput(io, file);
+  return await askAdmin(io, await findAdmin(io, flags), {
+    method: "POST",
+    path: schemaPath(id, "/validate", query),
+    body,
+    content_type: isJson(file, flags.contentType) ? "application/json" : "application/protobuf",
+  });
+}
+
+async function here(
+  io: Io,
+  source: string,
+  file: string,
+  flags: ValidateFlags,
+): Promise<Record<string, unknown>> {
+  const data = await readInput(io, file);
+  const set = await readSchema(io, source);
+  try {
+    const message = compileMessage(readDescriptorSet(set).registry, flags.message);
+    const options = { unknown_fields: flags.unknown };
+    const found = isJson(file, flags.contentType)
+      ? message.validateJson(data, options)
+      : message.validate(data, options);
+    return { message: flags.message, valid: found.total === 0, ...found };
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    throw new CommandError(`${source}: ${error.message}`);
+  }
+}
+
+/** Prints what is wrong with the file's bytes; 1 when something is. */
+export async function schemaValidate(
+  io: Io,
+  file: string,
+  flags: ValidateFlags,
+): Promise<number> {
+  const { id, local, json = false } = flags;
+  if ((id === undefined) === (local === undefined)) {
+    throw usageError("give either --id, a schema of the bus, or --local, a folder or set here");
+  }
+  if (local !== undefined && flags.version !== undefined) {
+    throw usageError("--version is of a schema of the bus: give it with --id");
+  }
+  let answer: Record<string, unknown>;
+  try {
+    answer = local === undefined
+      ? await onBus(io, id as string, file, flags)
+      : await here(io, local, file, flags);
+  } catch (error) {
+    if (!(error instanceof SchemaBuildError)) throw error;
+    return await tellBuildProblems(io, local ?? "", error, json);
+  }
+  const text = json
+    ? `${JSON.stringify({ file, ...answer })}\n`
+    : validationText(file, answer, painter(io.stdout.has_color));
+  await print(io.stdout, text);
+  return answer["valid"] === true ? EXIT.ok : EXIT.failure;
+}

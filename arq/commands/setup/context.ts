@@ -1,0 +1,194 @@
+/**
+ * `arq context add|use|list|show|remove`: names for buses, so that commands need neither addresses nor
+ * tokens. Talks to no bus; which one a command takes is in `target.ts`.
+ */
+import {
+  checkedContext,
+  contextNamed,
+  contextOfFolder,
+  contextsFile,
+  DEV_CONTEXT,
+  readContexts,
+  withContext,
+  writeContexts,
+} from "../../bus/contexts.ts";
+import type { Context, Contexts } from "../../bus/contexts.ts";
+import { EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { readInput } from "../../terminal/input.ts";
+import { print, resolvePath } from "../../terminal/io.ts";
+import type { Io } from "../../terminal/io.ts";
+import { findTarget, noBus } from "../../bus/target.ts";
+import type { ConnectionFlags } from "../../bus/target.ts";
+import { parsePrivateKey } from "../../bus/token.ts";
+
+/** The options of `add`. */
+export interface ContextFlags {
+  readonly url?: string;
+  readonly adminUrl?: string;
+  readonly opsUrl?: string;
+  readonly opsTokenFile?: string;
+  readonly tenant?: string;
+  readonly key?: string;
+  readonly issuer?: string;
+  readonly audience?: string;
+  readonly tokenFile?: string;
+  readonly use?: boolean;
+  readonly update?: boolean;
+  readonly json?: boolean;
+}
+
+/** What the options say; a key takes the place of a token file, and the other way round. */
+function given(io: Io, flags: ContextFlags): Partial<Context> {
+  const path = (text: string | undefined) => text === undefined ? text : resolvePath(io.cwd, text);
+  const all: Partial<Context> = {
+    url: flags.url as string,
+    admin_url: flags.adminUrl,
+    ops_url: flags.opsUrl,
+    ops_token_file: path(flags.opsTokenFile),
+    tenant: flags.tenant,
+    key: path(flags.key),
+    issuer: flags.issuer,
+    audience: flags.audience,
+    token_file: path(flags.tokenFile),
+  };
+  const set = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
+  if (flags.key !== undefined) return { token_file: undefined, ...set };
+  if (flags.tokenFile === undefined) return set;
+  return { key: undefined, issuer: undefined, audience: undefined, ...set };
+}
+
+/** Where its tokens come from, without any of them. */
+function tokenText({ key, token_file }: Context): string {
+  if (key !== undefined) return `signed with ${key}`;
+  return token_file === undefined ? "none" : `from ${token_file}`;
+}
+
+async function report(io: Io, value: object, text: string, json?: boolean): Promise<number> {
+  await print(io.stdout, json === true ? `${JSON.stringify(value)}\n` : text);
+  return EXIT.ok;
+}
+
+/** Says when the context in use is not the one that counts in this folder. */
+function shadowText(io: Io, all: Contexts): string {
+  const own = contextOfFolder(all, io.cwd);
+  if (own === undefined || all.current === undefined || own.name === all.current) return "";
+  return `In this folder ${own.name} counts, as the one of ${own.folder}; ` +
+    `--context ${all.current} names the other.\n`;
+}
+
+/** Adds a context, or with `--update` changes what is given of one. */
+export async function contextAdd(io: Io, name: string, flags: ContextFlags): Promise<number> {
+  const all = await readContexts(io);
+  const before = all.contexts.find((context) => context.name === name);
+  if (before !== undefined && flags.update !== true) {
+    throw usageError(`there is a context ${name} already`, "--update changes what is given of it");
+  }
+  if (before === undefined && flags.url === undefined) {
+    throw usageError("--url is missing", `arq context add ${name} --url ws://127.0.0.1:4000`);
+  }
+  const context = checkedContext({ url: "", ...before, ...given(io, flags), name });
+  if (flags.key !== undefined && context.key !== undefined) {
+    parsePrivateKey(new TextDecoder().decode(await readInput(io, context.key)), context.key);
+  }
+  if (flags.tokenFile !== undefined) await readInput(io, flags.tokenFile);
+  if (flags.opsTokenFile !== undefined) await readInput(io, flags.opsTokenFile);
+  const added = withContext(all, context);
+  const current = flags.use === true ? name : all.current;
+  await writeContexts(io, { ...added, current });
+  const what = before === undefined ? "added" : "changed";
+  const use = current === name ? "It is in use.\n" : `To use it: arq context use ${name}\n`;
+  const text = `${name} ${what}: ${printable(context.url)}, tokens ${
+    printable(tokenText(context))
+  }\n`;
+  const shadow = flags.use === true ? shadowText(io, { ...added, current }) : "";
+  return await report(
+    io,
+    { ...context, current: current === name },
+    text + use + shadow,
+    flags.json,
+  );
+}
+
+/** Chooses the context that commands take from now on; `dev`: none. */
+export async function contextUse(
+  io: Io,
+  name: string,
+  flags: { readonly json?: boolean },
+): Promise<number> {
+  const all = await readContexts(io);
+  const current = name === DEV_CONTEXT ? undefined : contextNamed(all, name).name;
+  const changed = { ...all, current };
+  await writeContexts(io, changed);
+  const text = current === undefined
+    ? "No context is in use; commands take the running development bus.\n"
+    : `${current} is in use: ${printable(contextNamed(all, current).url)}\n`;
+  return await report(io, { current: current ?? null }, text + shadowText(io, changed), flags.json);
+}
+
+/** Prints all of them; the one in use has a star. */
+export async function contextList(io: Io, flags: { readonly json?: boolean }): Promise<number> {
+  const all = await readContexts(io);
+  const here = contextOfFolder(all, io.cwd);
+  const rows = all.contexts.map((context) => [
+    `${context.name === all.current ? "*" : " "} ${context.name}`,
+    context.url,
+    context.tenant ?? "",
+    tokenText(context),
+    context.folder === undefined
+      ? ""
+      : `in ${context.folder}${context === here ? " (this folder)" : ""}`,
+  ]);
+  const widths = [0, 1, 2, 3].map((column) =>
+    Math.max(...rows.map((row) => row[column]?.length ?? 0))
+  );
+  const lines = rows.map((row) =>
+    `${printable(row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join("  ").trimEnd())}\n`
+  );
+  const none = "There are no contexts; arq context add NAME --url … adds one.\n";
+  const text = rows.length === 0 ? none : lines.join("");
+  const file = contextsFile(io) ?? null;
+  const value = { file, current: all.current ?? null, contexts: all.contexts };
+  return await report(io, value, text, flags.json);
+}
+
+/** Prints the bus that a command would take in this folder, and why. */
+export async function contextShow(
+  io: Io,
+  flags: ConnectionFlags & { readonly json?: boolean },
+): Promise<number> {
+  const target = await findTarget(io, flags);
+  if (target === undefined) throw noBus(io);
+  const { title, why, context, url, admin_url, ops_url, tenant, signing } = target;
+  const members = {
+    name: context?.name ?? DEV_CONTEXT,
+    why,
+    url,
+    admin_url: admin_url ?? null,
+    ops_url: ops_url ?? null,
+    tenant: tenant ?? null,
+    tokens: context === undefined ? "signed with the development key" : tokenText(context),
+    key: signing?.key ?? null,
+    issuer: signing?.issuer ?? null,
+    audience: signing?.audience ?? null,
+  };
+  const shown = Object.entries(members).filter(([key, value]) =>
+    value !== null && key !== "name" && key !== "why"
+  );
+  const lines = shown.map(([key, value]) => `  ${key.padEnd(9)}  ${printable(String(value))}\n`);
+  return await report(io, members, `${title}: ${printable(why)}\n${lines.join("")}`, flags.json);
+}
+
+/** Takes a context away; its key and token files stay. */
+export async function contextRemove(
+  io: Io,
+  name: string,
+  flags: { readonly json?: boolean },
+): Promise<number> {
+  const all = await readContexts(io);
+  const gone = contextNamed(all, name);
+  const contexts = all.contexts.filter((context) => context !== gone);
+  const was_current = all.current === name;
+  await writeContexts(io, { current: was_current ? undefined : all.current, contexts });
+  const text = `${name} removed${was_current ? "; no context is in use now" : ""}\n`;
+  return await report(io, { removed: name, was_current }, text, flags.json);
+}

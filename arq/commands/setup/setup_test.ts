@@ -1,0 +1,337 @@
+/**
+ * From an empty folder to a bus of one's own, as real processes: `arq init`, a bus with that
+ * configuration, `arq pub` without options, contexts, `arq doctor`. Rules without a bus are in
+ * `contexts_test.ts`, `config_explain_test.ts` and `doctor/`.
+ */
+import assert from "node:assert/strict";
+import { decodeJwt } from "@panva/jose";
+import { connect } from "@nats-io/transport-deno";
+import { jetstreamManager } from "@nats-io/jetstream";
+import { startBus } from "../../../tests/harness/bus.ts";
+import type { TestBus } from "../../../tests/harness/bus.ts";
+import { startNats } from "../../../tests/harness/nats_server.ts";
+import { folderWith } from "../../testing/disk_io.ts";
+import { runArq } from "../../testing/run_arq.ts";
+import type { ArqResult } from "../../testing/run_arq.ts";
+
+/** A home with contexts and a folder of `arq init`, and how to run `arq` in it. */
+interface Place {
+  readonly cwd: string;
+  readonly config_home: string;
+  run(...args: string[]): Promise<ArqResult>;
+}
+
+function placeIn(folder: string): Place {
+  const [cwd, config_home] = [`${folder}/bus`, `${folder}/config`];
+  return { cwd, config_home, run: (...args) => runArq(args, { cwd, config_home }) };
+}
+
+const portOf = (url: string) => new URL(url).port;
+const findings = (result: ArqResult): { check: string; status: string; text: string }[] =>
+  JSON.parse(result.stdout).findings;
+
+async function initialize(folder: string): Promise<Place> {
+  const place = placeIn(folder);
+  const { cwd, config_home } = place;
+  const made = await runArq(["init", cwd, "--json"], { cwd: folder, config_home });
+  assert.equal(made.code, 0, made.stderr);
+  const { files, context, next } = JSON.parse(made.stdout);
+  assert.equal(context, "local");
+  assert.deepEqual(next.slice(0, 2), [`cd ${cwd}`, "deno task -q arq serve --config config.toml"]);
+  for (const file of files) assert.ok((await Deno.stat(`${cwd}/${file}`)).size > 0, file);
+  if (Deno.build.os !== "windows") {
+    const { mode } = await Deno.stat(`${cwd}/keys/arqon-private.jwk.json`);
+    assert.equal(mode! & 0o777, 0o600);
+  }
+  return place;
+}
+
+/** What was written is valid, accepted and what its sources make. */
+async function isWhole({ cwd, run }: Place): Promise<void> {
+  const check = await run("config", "check", "config.toml", "--json");
+  assert.deepEqual(JSON.parse(check.stdout), { file: "config.toml", valid: true, problems: [] });
+  const policy = await run("policy", "check", "policies/content_size.wasm", "--json");
+  assert.equal(JSON.parse(policy.stdout).accepted, true, policy.stderr);
+  const built = await run("policy", "build", "policies/content_size.ts", "-o", "new.wasm");
+  assert.equal(built.code, 0, built.stderr);
+  const schema = await run("schema", "build", "schemas/order.proto", "-o", "new.binpb.gz");
+  assert.equal(schema.code, 0, schema.stderr);
+  for (
+    const [one, other] of [["policies/content_size.wasm", "new.wasm"], [
+      "schemas/order.binpb.gz",
+      "new.binpb.gz",
+    ]]
+  ) {
+    assert.deepEqual(await Deno.readFile(`${cwd}/${one}`), await Deno.readFile(`${cwd}/${other}`));
+  }
+}
+
+async function keepsWhatIsThere({ cwd, run }: Place): Promise<void> {
+  const key = await Deno.readTextFile(`${cwd}/keys/arqon-private.jwk.json`);
+  const jwks = await Deno.readTextFile(`${cwd}/keys/arqon-jwks.json`);
+  await Deno.remove(`${cwd}/README.md`);
+  const again = await run("init");
+  assert.equal(again.code, 1);
+  assert.match(again.stderr, /has config\.toml, .*already; nothing was written\n.*--force/);
+  await assert.rejects(Deno.stat(`${cwd}/README.md`));
+  const forced = await run("init", "--force");
+  assert.equal(forced.code, 0, forced.stderr);
+  assert.equal(await Deno.readTextFile(`${cwd}/keys/arqon-private.jwk.json`), key);
+  assert.deepEqual(
+    JSON.parse(await Deno.readTextFile(`${cwd}/keys/arqon-jwks.json`)),
+    JSON.parse(jwks),
+  );
+  assert.equal(JSON.parse((await run("context", "list", "--json")).stdout).contexts.length, 1);
+}
+
+/** A real bus with the folder's configuration, on ports that are free. */
+async function serve({ cwd, run }: Place): Promise<TestBus> {
+  const text = (await Deno.readTextFile(`${cwd}/config.toml`))
+    .replace('"keys/', `"${cwd}/keys/`).replace('data_dir = "data"', "");
+  const file = `${cwd}/served.toml`;
+  await Deno.writeTextFile(file, text);
+  const bus = await startBus(["--config", file, "--data-dir", `${cwd}/data`]);
+  await Deno.remove(file);
+  // As `arq init --port …` would have written them.
+  const ports = [bus.url, bus.ops_url, bus.admin_url].map(portOf);
+  const init = ["init", "--force", "--port", ports[0], "--ops-port", ports[1], "--admin-port"];
+  const forced = await run(...init as string[], ports[2] as string);
+  assert.equal(forced.code, 0, forced.stderr);
+  return bus;
+}
+
+async function justWorks({ run }: Place): Promise<void> {
+  const pub = await run("pub", "orders", '{"item":"tea"}');
+  assert.equal(pub.code, 0, pub.stderr);
+  const sub = await run("sub", "orders", "--from", "0", "--count", "1");
+  assert.deepEqual([sub.code, sub.stdout], [0, '{"item":"tea"}\n'], sub.stderr);
+  const status = await run("status", "--json");
+  assert.equal(JSON.parse(status.stdout).ready, true, status.stderr);
+  const deploy = await run("policy", "deploy", "policies/content_size.wasm", "--room", "chat-*");
+  assert.equal(deploy.code, 0, deploy.stderr);
+  const big = await run("pub", "chat-1", "x".repeat(5_000));
+  assert.match(big.stderr, /5000 bytes; at most 4096 here/);
+  const push = await run("schema", "push", "schemas/order.binpb.gz", "--id", "shop");
+  assert.equal(push.code, 0, push.stderr);
+  const shown = await run("context", "show", "--json");
+  assert.match(JSON.parse(shown.stdout).why, /it is the one of the folder/);
+}
+
+async function isHealthy({ cwd, run }: Place): Promise<void> {
+  const result = await run("doctor", "--json");
+  assert.equal(result.code, 0, result.stdout + result.stderr);
+  const by_check = Object.fromEntries(findings(result).map((one) => [one.check, one]));
+  for (const check of ["client port", "ops port", "admin port"]) {
+    assert.match(by_check[check]?.text ?? "", /an ArqonBus serves on/, check);
+  }
+  for (const check of ["bus", "user token", "admin token", "context key", "keys", "clock"]) {
+    assert.equal(by_check[check]?.status, "ok", `${check}: ${by_check[check]?.text}`);
+  }
+  assert.match(by_check["clock"]?.text ?? "", /agrees with/);
+  assert.match(by_check["data_dir"]?.text ?? "", /is in use by an ArqonBus that runs/);
+  const key = JSON.parse(await Deno.readTextFile(`${cwd}/keys/arqon-private.jwk.json`));
+  assert.ok(!result.stdout.includes(key.d.slice(0, 40)) && !/eyJ/.test(result.stdout));
+}
+
+/** A second context whose token is from a file: expired, then good. */
+async function tokenFiles(place: Place, bus: TestBus): Promise<void> {
+  const { cwd, run } = place;
+  await Deno.writeTextFile(
+    `${cwd}/admin.jwt`,
+    await bus.tokenFor({ role: "admin", ttl_seconds: -99 }),
+  );
+  const where = ["--url", bus.url, "--admin-url", bus.admin_url, "--ops-url", bus.ops_url];
+  const add = await run("context", "add", "prod", ...where, "--token-file", "admin.jwt", "--use");
+  assert.match(add.stdout, /It is in use\.\nIn this folder local counts/, add.stderr);
+  for (const args of [["policy", "list"], ["top", "--count", "1"], ["status"], ["pub", "a", "1"]]) {
+    const { code, stderr } = await run(...args, "--context", "prod");
+    assert.equal(code, 3, `${args}: ${stderr}`);
+    assert.match(
+      stderr,
+      /expired.*401 token-expired\)\n {5}context prod has it from .*admin\.jwt; put/,
+    );
+    assert.doesNotMatch(stderr, /eyJ/);
+  }
+  const ill = await run("doctor", "--context", "prod", "--json");
+  const admin = findings(ill).find(({ check }) => check === "admin token");
+  assert.deepEqual([ill.code, admin?.status], [1, "fail"], admin?.text);
+  await Deno.writeTextFile(`${cwd}/admin.jwt`, await bus.tokenFor({ role: "admin" }));
+  // Outside of the folder the context in use counts; before the command the option counts too.
+  const outside = await runArq(["policy", "list"], { config_home: place.config_home, cwd: "/" });
+  assert.equal(outside.code, 0, outside.stderr);
+  const before = await runArq(["--context", "nope", "status"], { config_home: place.config_home });
+  assert.deepEqual([before.code, before.stdout], [2, ""]);
+  assert.match(before.stderr, /no context "nope"\n {5}there are local, prod, dev/);
+}
+
+/** The context's tenant is that of tokens and of `--tenant`. */
+async function tenants({ run }: Place): Promise<void> {
+  const gone = await run(
+    "context",
+    "add",
+    "other",
+    "--url",
+    "ws://127.0.0.1:1",
+    "--tenant",
+    "acme",
+  );
+  assert.equal(gone.code, 0, gone.stderr);
+  const keyless = await run("pub", "lobby", "1", "--context", "other");
+  assert.match(keyless.stderr, /context other has neither a key nor a token file/);
+  const key = ["--key", "keys/arqon-private.jwk.json", "--issuer", "me", "--audience", "it"];
+  assert.equal((await run("context", "add", "other", "--update", ...key)).code, 0);
+  const gen = await run("auth", "gen", "--context", "other", "--role", "admin");
+  const claims = decodeJwt(gen.stdout.trim());
+  assert.deepEqual([claims.iss, claims.aud, claims["tenant_id"]], ["me", "it", "acme"]);
+  const twice = await run("context", "add", "other", "--url", "ws://a");
+  assert.match(twice.stderr, /there is a context other already\n.*--update/);
+  assert.match((await run("policy", "list", "--context", "other")).stderr, /has no admin URL/);
+  assert.equal(
+    (await run("context", "remove", "prod")).stdout,
+    "prod removed; no context is in use now\n",
+  );
+  assert.match((await run("context", "list")).stdout, /^ {2}local .*\n {2}other .*\n$/);
+}
+
+Deno.test("an empty folder becomes a bus that commands in it find, and doctor finds nothing wrong", async (t) => {
+  await using folder = await folderWith({});
+  const place = await initialize(folder.path);
+  await t.step("what init writes is valid and what its sources make", () => isWhole(place));
+  await t.step(
+    "nothing is overwritten; with --force all but the key",
+    () => keepsWhatIsThere(place),
+  );
+  await using bus = await serve(place);
+  await t.step("pub, sub, policies and schemas work without options", () => justWorks(place));
+  await t.step("doctor is content, and tells no secret", () => isHealthy(place));
+  await t.step("an expired token is told with its context", () => tokenFiles(place, bus));
+  await t.step("a context's tenant counts; contexts can go", () => tenants(place));
+});
+
+Deno.test("doctor finds a NATS server without JetStream, without the right login, or not at all", async () => {
+  await using plain = await startNats();
+  const config = 'authorization { user: "arqon", password: "sesame" }';
+  await using whole = await startNats({ jetstream: true, config });
+  const good = whole.url.replace("//", "//arqon:sesame@");
+  const head =
+    "[server]\nport = 0\n[ops]\nport = 0\n[admin]\nport = 0\n[nats]\nconnect_timeout_ms = 10000\nurls = ";
+  const nats = async (...urls: string[]) => {
+    await using folder = await folderWith({ "config.toml": head + JSON.stringify(urls) });
+    const result = await runArq(["doctor", "--json"], { cwd: folder.path });
+    assert.doesNotMatch(result.stdout + result.stderr, /sesame|wrong/);
+    return findings(result).filter(({ check }) => check.startsWith("NATS"))
+      .map(({ status, text }) => `${status} ${text}`).join("\n");
+  };
+  assert.match(await nats(plain.url), /^fail .*runs without JetStream$/);
+  assert.match(
+    await nats(good),
+    /^ok .* with JetStream\nok .* and JetStream answer\nok 0 bytes are promised; .* has started/,
+  );
+  assert.match(await nats(good.replace("sesame", "wrong")), /\nfail .*Authorization Violation$/);
+  assert.match(await nats("nats://127.0.0.1:1"), /^fail .*does not answer: Connection refused/);
+  assert.match(await nats(good, "nats://127.0.0.1:1"), /\nwarn .*\nok .*JetStream answer\nok .*$/);
+});
+
+Deno.test("doctor compares what is promised with what there is, and names what nothing bounds", async () => {
+  const store_dir = await Deno.makeTempDir();
+  const config = `jetstream { store_dir: ${JSON.stringify(store_dir)}, max_file: 16MB }`;
+  await using server = await startNats({ config });
+  const connection = await connect({ servers: server.url.replace("nats://", "") });
+  const { streams } = await jetstreamManager(connection);
+  const doctor = async (durable: string) => {
+    const toml = `[server]\nport = 0\n[ops]\nport = 0\n[admin]\nport = 0\n${durable}[nats]\n` +
+      `urls = ["${server.url}"]\n`;
+    await using folder = await folderWith({ "config.toml": toml });
+    const result = await runArq(["doctor", "--json"], { cwd: folder.path });
+    const found = findings(result).find(({ check }) => check === "NATS storage");
+    return `${found?.status} ${found?.text}`;
+  };
+  const log = (tenant: string, max_bytes: number) => ({
+    name: `LOG_${tenant}_1`,
+    subjects: [`log.t.${tenant}.r.*`],
+    max_bytes,
+  });
+  try {
+    await streams.add(log("acme", 4_194_304));
+    const small = "[durable]\nlog_bytes = 4_194_304\n";
+    assert.match(
+      await doctor(small),
+      /^ok 4194304 bytes are promised of 16777216, .* 1 durable log$/,
+    );
+    assert.match(
+      await doctor(""),
+      /^warn 4194304 .* of the 16777216 .* needs log_bytes = 1073741824/,
+    );
+    assert.match(
+      await doctor(`${small}tenants = 5\n`),
+      /^warn 20971520 bytes are promised of the 16777216 .*5 tenants/,
+    );
+    const shared = `${small}shared_streams = 2\nshared_bytes = 4_194_304\n`;
+    const name = "LOGS_00_1";
+    await streams.add({ name, subjects: ["log.s.00.t.*.r.*"], max_bytes: 4_194_304 });
+    assert.match(
+      await doctor(shared),
+      /^ok 12582912 bytes are promised .* 1 durable log, 1 shared stream$/,
+    );
+    assert.match(
+      await doctor(shared.replace("= 2", "= 4")),
+      /^warn 20971520 .*4 shared streams with shared_bytes = 4194304/,
+    );
+    assert.match(await doctor(`${shared}tenants = 8\n`), /^warn 8 tenants share 2 streams/);
+    await streams.delete(name);
+    await streams.add(log("bolt", -1));
+    assert.match(await doctor(small), /^warn nothing bounds LOG_bolt_1: /);
+    assert.deepEqual((await streams.list().next()).length, 2, "nothing was made");
+  } finally {
+    await connection.close();
+    await server.stop();
+    await Deno.remove(store_dir, { recursive: true });
+  }
+});
+
+Deno.test("config check names every problem; wrong names and files are told apart", async () => {
+  await using folder = await folderWith({
+    "config.toml": '[server]\nprot = 1\n[policy]\ntimeout_ms = "5"\n',
+  });
+  const run = (...args: string[]) => runArq(args, { cwd: folder.path });
+  const check = await run("config", "check", "config.toml");
+  assert.equal(check.code, 1);
+  assert.match(
+    check.stdout,
+    /^config\.toml:2:1 server\.prot: .*"port".*\nconfig\.toml:4:14 policy/,
+  );
+  const json = JSON.parse((await run("config", "check", "config.toml", "--json")).stdout);
+  assert.deepEqual(
+    json.problems.map(({ line, key }: { line: number; key: string }) => [line, key]),
+    [
+      [2, "server.prot"],
+      [4, "policy.timeout_ms"],
+    ],
+  );
+  const doctor = await run("doctor");
+  assert.equal(doctor.code, 1);
+  assert.match(
+    doctor.stdout,
+    /FAIL {2}configuration .*server\.prot.*\(and 1 more\)\n.*arq config check/,
+  );
+  const cases: [string[], number, RegExp][] = [
+    [["config", "check", "gone.toml"], 1, /cannot read .*gone\.toml/],
+    [["config", "explain", "server.prot"], 2, /there is no key or table .*\n.*server\.port\?/],
+    [["config", "explain", "enabled"], 2, /several keys\n.*platform\.registry\.enabled/],
+    [["init", "config.toml"], 1, /cannot write to .*config\.toml/],
+    [["init", "--port", "0"], 2, /a port from 1 to 65535/],
+    [["context", "use", "prod"], 2, /there are none: arq context add/],
+    [["context", "add", "prod"], 2, /--url is missing/],
+    [["context", "show", "--context", "prod"], 2, /no context "prod"/],
+    [["context", "add", "dev", "--url", "ws://a"], 2, /names the running development bus/],
+  ];
+  for (const [args, code, expected] of cases) {
+    const result = await runArq(args, { cwd: folder.path, config_home: `${folder.path}/home` });
+    assert.equal(result.code, code, `${args.join(" ")}: ${result.stdout}${result.stderr}`);
+    assert.match(result.stderr, expected, args.join(" "));
+  }
+  const schema = JSON.parse((await run("config", "schema", "--json")).stdout);
+  assert.equal(schema.title, "ArqonBus config.toml");
+  const explained = JSON.parse((await run("config", "explain", "drain_ms", "--json")).stdout);
+  assert.deepEqual([explained.key, explained.default], ["server.drain_ms", 5_000]);
+});

@@ -1,0 +1,49 @@
+// The manual page: every command and option is in it, and real tools find nothing wrong with it.
+import assert from "node:assert/strict";
+import { describeCommand, everyCommand } from "./command_tree.ts";
+import { manPage, roff } from "./man_page.ts";
+import { buildProgram } from "../program/program.ts";
+
+const PROGRAM = describeCommand(buildProgram(() => () => Promise.resolve()));
+const PAGE = manPage(PROGRAM, "1.2.3");
+
+/** What a tool says of the page on stderr and stdout; undefined where it is not installed. */
+async function ask(program: string, args: string[]): Promise<string | undefined> {
+  try {
+    const child = new Deno.Command(program, {
+      args,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+    }).spawn();
+    const writer = child.stdin.getWriter();
+    await writer.write(new TextEncoder().encode(PAGE));
+    await writer.close();
+    const { stdout, stderr } = await child.output();
+    return new TextDecoder().decode(stderr) + new TextDecoder().decode(stdout);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+Deno.test("every command and option is on the page", () => {
+  for (const { path, options } of everyCommand(PROGRAM)) {
+    assert.ok(PAGE.includes(roff(path.join(" "))), path.join(" "));
+    for (const { long } of options) assert.ok(PAGE.includes(roff(long)), long);
+  }
+  assert.match(PAGE, /^\.TH ARQ 1 "" "ArqonBus 1\.2\.3"/m);
+});
+
+Deno.test("a text is no request, and its characters stand for themselves", () => {
+  assert.equal(roff(".so it's a\\b -x …"), "\\&.so it\\(aqs a\\(rsb \\-x \\[u2026]");
+});
+
+Deno.test("groff and mandoc, where they are installed, warn of nothing", async () => {
+  const groff = await ask("groff", ["-man", "-ww", "-Tutf8", "-z"]);
+  assert.ok(groff === undefined || groff === "", groff);
+  const mandoc = await ask("mandoc", ["-T", "lint", "-W", "warning"]);
+  // A date would be another one with each day.
+  const warnings = mandoc?.split("\n").filter((line) => line !== "" && !/missing date/.test(line));
+  assert.deepEqual(warnings ?? [], []);
+});

@@ -1,0 +1,143 @@
+/**
+ * What `arq config explain` says of a key or a table, from the schema that checks the configuration.
+ * Pure; the same descriptions as docs/configuration.md.
+ */
+import { configJsonSchema, expectation, grouped } from "../../shared/config/json_schema.ts";
+import type { JsonSchema } from "../../shared/config/json_schema.ts";
+import { nearest } from "../../shared/config/suggest.ts";
+
+/** One key or table of the configuration. */
+export interface ConfigEntry {
+  /** `auth.issuers.jwks_url`; empty: the whole file. */
+  readonly key: string;
+  readonly kind: "key" | "table" | "array of tables";
+  /** What its value must be, in words. */
+  readonly expects: string;
+  readonly description: string;
+  readonly required: boolean;
+  /** Undefined: absent unless it is set. */
+  readonly default: unknown;
+  readonly minimum: number | undefined;
+  readonly maximum: number | undefined;
+  /** Of a table: what is directly in it. */
+  readonly members: readonly ConfigEntry[];
+}
+
+/** What a name leads to. */
+export type Explanation =
+  | { readonly found: ConfigEntry }
+  /** Several keys have this name, or none has it and these are near. */
+  | {
+    readonly found: undefined;
+    readonly same: readonly string[];
+    readonly near: readonly string[];
+  };
+
+const NEAR_MAX = 5;
+
+/** The table whose keys a node holds; undefined for a plain value. */
+function tableOf(node: JsonSchema): JsonSchema | undefined {
+  if (node.type === "object") return node;
+  return node.items?.type === "object" ? node.items : undefined;
+}
+
+function entryOf(node: JsonSchema, key: string, required: boolean): ConfigEntry {
+  const table = tableOf(node);
+  const kind = table === undefined ? "key" : node.type === "array" ? "array of tables" : "table";
+  const members = Object.entries(table?.properties ?? {}).map(([name, child]) =>
+    entryOf(child, key === "" ? name : `${key}.${name}`, table?.required?.includes(name) ?? false)
+  );
+  return {
+    key,
+    kind,
+    expects: expectation(node),
+    description: node.description ?? "",
+    required,
+    default: table === undefined ? node.default : undefined,
+    minimum: node.minimum,
+    maximum: node.maximum,
+    members,
+  };
+}
+
+/** The whole configuration. */
+export function configEntry(): ConfigEntry {
+  return entryOf({ ...configJsonSchema(), type: "object" }, "", false);
+}
+
+function all(entry: ConfigEntry): readonly ConfigEntry[] {
+  return entry.members.flatMap((member) => [member, ...all(member)]);
+}
+
+/** `[auth.issuers]`, `auth.issuers[0].issuer` and `auth.issuers.issuer` are the same to a person. */
+function plainKey(text: string): string {
+  return text.trim().replace(/\[\d+\]/g, "").replace(/[[\]"'\s]/g, "").replace(/^\.+|\.+$/g, "");
+}
+
+const leaf = (key: string) => key.slice(key.lastIndexOf(".") + 1);
+
+/** Keys that a person may have meant, best first. */
+function nearKeys(key: string, known: readonly string[]): readonly string[] {
+  const whole = nearest(key, known);
+  if (whole !== undefined) return [whole];
+  const name = nearest(leaf(key), [...new Set(known.map(leaf))]);
+  const exact = known.filter((one) => leaf(one) === leaf(key));
+  const similar = known.filter((one) => leaf(one) === name);
+  const parts = known.filter((one) => leaf(key).length >= 3 && leaf(one).includes(leaf(key)));
+  return [...new Set([...exact, ...similar, ...parts])].slice(0, NEAR_MAX);
+}
+
+/** Finds a key or table by its whole name, or by its last part where that is unique. */
+export function explainKey(text: string, root: ConfigEntry = configEntry()): Explanation {
+  const key = plainKey(text);
+  if (key === "") return { found: root };
+  const entries = all(root);
+  const exact = entries.find((entry) => entry.key === key);
+  if (exact !== undefined) return { found: exact };
+  const same = key.includes(".") ? [] : entries.filter((entry) => leaf(entry.key) === key);
+  const [only] = same;
+  if (only !== undefined && same.length === 1) return { found: only };
+  const known = entries.map((entry) => entry.key);
+  return { found: undefined, same: same.map((entry) => entry.key), near: nearKeys(key, known) };
+}
+
+/** A default as TOML has it. */
+function valueText(value: unknown): string {
+  return typeof value === "number" ? grouped(value) : JSON.stringify(value);
+}
+
+function defaultText(entry: ConfigEntry): string {
+  if (entry.required) return "required";
+  return entry.default === undefined ? "absent by default" : `default ${valueText(entry.default)}`;
+}
+
+const headerOf = ({ key, kind }: ConfigEntry) => kind === "table" ? `[${key}]` : `[[${key}]]`;
+
+const sentence = (text: string) =>
+  text === "" ? "" : `${text[0]?.toUpperCase()}${text.slice(1)}.\n`;
+
+function tableText(entry: ConfigEntry): string {
+  const width = Math.max(...entry.members.map(({ key }) => leaf(key).length));
+  const lines = entry.members.map((member) => {
+    const name = leaf(member.key).padEnd(width);
+    if (member.kind !== "key") return `  ${name}  ${headerOf(member)} ${member.description}\n`;
+    const value = `${member.expects.replace(" in quotes", "")}; ${defaultText(member)}`;
+    return `  ${name}  ${value}\n  ${"".padEnd(width)}  ${member.description}\n`;
+  });
+  const head = entry.key === "" ? "config.toml\n" : `${headerOf(entry)}\n`;
+  return `${head}${sentence(entry.description)}\n${lines.join("")}`;
+}
+
+/** The entry for people. */
+export function explanationText(entry: ConfigEntry): string {
+  if (entry.kind !== "key") return tableText(entry);
+  const at = entry.key.lastIndexOf(".");
+  const table = entry.key.slice(0, Math.max(0, at));
+  const value = entry.expects.replace(" in quotes", "");
+  const example = entry.default === undefined
+    ? ""
+    : `\n  ${table === "" ? "" : `[${table}]  `}${leaf(entry.key)} = ${valueText(entry.default)}\n`;
+  return `${entry.key}\n${sentence(entry.description)}  ${value}; ${
+    defaultText(entry)
+  }\n${example}`;
+}

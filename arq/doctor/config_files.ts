@@ -1,0 +1,119 @@
+/**
+ * The files and the folder that a configuration names, opened as a server opens them at its start: what
+ * is wrong with each, by its key. Ports, NATS and the rest of the machine are `arq doctor`'s.
+ */
+import { createLogger } from "../../shared/logs/log.ts";
+import { ConfigError, unreadable } from "../../shared/config/load.ts";
+import type { ConfigProblem } from "../../shared/config/problems.ts";
+import { namedFiles } from "../../shared/config/named_files.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import { operatorTls } from "../../shared/listeners/operator_listener.ts";
+import { openOpsToken } from "../../shared/listeners/ops_token.ts";
+import type { ReadFile } from "../../shared/process/secret_file.ts";
+import { NatsLogin } from "../../shared/spine/nats/connection/nats_login.ts";
+import { telemetryHeaders } from "../../shared/telemetry/resource.ts";
+import { requireUsableAs } from "../../shared/listeners/tls_reload.ts";
+import { openKeySource } from "../../shield/auth/key_source.ts";
+import { quotaSecrets } from "../../shield/quota/secrets.ts";
+import { dataFinding } from "./paths.ts";
+import { resolvePath } from "../terminal/io.ts";
+import type { Io } from "../terminal/io.ts";
+
+function problemsOf(error: unknown, key: string): readonly ConfigProblem[] {
+  if (error instanceof ConfigError) return error.problems;
+  const text = error instanceof Error ? error.message : String(error);
+  return [{ position: undefined, key, text }];
+}
+
+const SILENT = createLogger({
+  level: "error",
+  format: "json",
+  component: "arq",
+  now: () => 0,
+  write: () => {},
+});
+
+/** Keys are read with the same eyes as a Shield's. */
+async function keyProblems(
+  { auth, limits }: Config,
+  read: (path: string) => string,
+): Promise<ConfigProblem[]> {
+  const options = {
+    auth,
+    readTextFile: read,
+    now: () => 0,
+    fetch,
+    log: SILENT,
+    waiting_max: limits.waiting_verifications,
+    onFetch: () => {},
+  };
+  const problems: ConfigProblem[] = [];
+  for (const [position, issuer] of auth.issuers.entries()) {
+    // A URL is only looked at, not fetched.
+    await openKeySource(issuer, position, options).then(
+      (source) => source.close(),
+      (error) => problems.push(...problemsOf(error, `auth.issuers[${position}]`)),
+    );
+  }
+  return problems;
+}
+
+/** Reads what a table names as its servers do; each rejects or throws what they would end with. */
+const READERS: readonly ((config: Config, read: ReadFile) => unknown)[] = [
+  ({ server: { tls_cert, tls_key } }, read) => {
+    if (tls_cert === undefined || tls_key === undefined) return;
+    requireUsableAs("server", { cert: read(tls_cert), key: read(tls_key) });
+  },
+  (config, read) => requireUsableAs("ops", operatorTls("ops", config, read)),
+  (config, read) => requireUsableAs("admin", operatorTls("admin", config, read)),
+  ({ ops }, read) => openOpsToken(ops, read, SILENT),
+  ({ nats }, read) => nats && new NatsLogin(nats, read),
+  ({ quota }, read) => quota && quotaSecrets(quota, read),
+  ({ telemetry }, read) => telemetryHeaders(telemetry, { read }),
+];
+
+/** The folder of the embedded Spine; with NATS nobody opens it. */
+async function dataProblems(io: Io, { server, nats }: Config): Promise<ConfigProblem[]> {
+  if (nats !== undefined || server.data_dir === undefined) return [];
+  const { status, text, fix } = await dataFinding(io, server.data_dir);
+  if (status !== "fail") return [];
+  return [{ position: undefined, key: "server.data_dir", text: `${text}; ${fix}` }];
+}
+
+/** What is wrong with the files; relative paths begin in the folder in which `arq` runs. */
+export async function namedFileProblems(io: Io, config: Config): Promise<ConfigProblem[]> {
+  const files = namedFiles(config);
+  const texts = new Map<string, string | Error>();
+  for (const { path } of files) {
+    if (texts.has(path)) continue;
+    const read = io.files.read(resolvePath(io.cwd, path));
+    texts.set(
+      path,
+      await read.then(
+        (bytes) => new TextDecoder().decode(bytes),
+        (error) => error instanceof Error ? error : new Error(String(error)),
+      ),
+    );
+  }
+  const text = (path: string): string => {
+    const found = texts.get(path);
+    if (typeof found === "string") return found;
+    throw found;
+  };
+  const problems: ConfigProblem[] = [];
+  for (const { key, path } of files.filter(({ key }) => !key.startsWith("auth."))) {
+    const found = texts.get(path);
+    if (found instanceof Error) problems.push(...unreadable(key, path, found).problems);
+  }
+  const told = new Set(problems.map(({ key }) => key));
+  for (const read of READERS) {
+    try {
+      read(config, text);
+    } catch (error) {
+      // What is missing there has been told.
+      const found = error instanceof ConfigError ? error.problems : [];
+      problems.push(...found.filter(({ key }) => !told.has(key)));
+    }
+  }
+  return [...problems, ...await dataProblems(io, config), ...await keyProblems(config, text)];
+}

@@ -1,0 +1,128 @@
+/**
+ * The storage of NATS: which of our streams nobody leads, what is promised of it, how much there is, and
+ * which of our streams nothing bounds. By the connection that `nats.ts` has made; it makes and changes nothing.
+ */
+import type { NatsConnection } from "@nats-io/nats-core";
+import type { Config } from "../../shared/config/schema.ts";
+import { plural } from "../../shared/plural.ts";
+import { callApi } from "../../shared/spine/nats/log/nats_log_api.ts";
+import { readUsage, totalBytes } from "../../shared/spine/nats/stores/nats_storage.ts";
+import { promisedBytes, storageProblem } from "../../shared/spine/contract/storage_plan.ts";
+import type { StorageWish } from "../../shared/spine/contract/storage_plan.ts";
+import { fail, ok, warn, whyOf } from "./finding.ts";
+import type { Finding } from "./finding.ts";
+
+const CHECK = "NATS storage";
+/** Of the streams that a page of the list did not have. */
+const PAGES = 1_000;
+/** A cluster waits for four seconds (2.11 to 2.15) for the leaders of the streams that it lists. */
+const LIST_MS = 6_000;
+/** Streams of one finding; of more, how many. */
+const NAMED_MAX = 5;
+
+interface Page {
+  readonly total: number;
+  readonly streams?:
+    | readonly {
+      readonly config: {
+        readonly name: string;
+        readonly subjects?: readonly string[];
+        readonly max_bytes: number;
+      };
+      /** Absent on a server that runs alone. */
+      readonly cluster?: { readonly leader?: string };
+    }[]
+    | null;
+  /** Whose leaders have not answered. */
+  readonly missing?: readonly string[];
+}
+
+/** True for a stream that ArqonBus makes. */
+const isOurs = (name: string, kv_bucket: string): boolean =>
+  /^(LOGS?_|KV_ARQON_|OBJ_ARQON_|ARQON_)/.test(name) || name.startsWith(`KV_${kv_bucket}`);
+
+async function allStreams(connection: NatsConnection, timeout_ms: number) {
+  const found = new Map<string, { subjects: readonly string[]; max_bytes: number }>();
+  const missing = new Set<string>();
+  let seen = 0;
+  for (let page = 0; page < PAGES; page++) {
+    const question = { offset: seen };
+    const { total, streams, missing: silent = [] } = await callApi<Page>(
+      connection,
+      "STREAM.LIST",
+      question,
+      Math.max(timeout_ms, LIST_MS),
+    );
+    for (const name of silent) missing.add(name);
+    for (const { config: { name, subjects = [], max_bytes }, cluster } of streams ?? []) {
+      // A copy answers for it that knows of no leader.
+      if (cluster !== undefined && (cluster.leader ?? "") === "") missing.add(name);
+      found.set(name, { subjects, max_bytes });
+    }
+    const listed = (streams?.length ?? 0) + silent.length;
+    seen += listed;
+    if (seen >= total || listed === 0) break;
+  }
+  return { streams: found, missing };
+}
+
+/** Nothing can be written to a stream that nobody leads, whatever else works. */
+function leaderless(missing: ReadonlySet<string>, kv_bucket: string): Finding | undefined {
+  const ours = [...missing].filter((name) => isOurs(name, kv_bucket));
+  if (ours.length === 0) return undefined;
+  const more = ours.length > NAMED_MAX ? `, and ${ours.length - NAMED_MAX} more` : "";
+  return fail(
+    CHECK,
+    `no leader answers for ${ours.slice(0, NAMED_MAX).join(", ")}${more}`,
+    "look what `nats stream info` and the servers' logs say of it; docs/operations.md says more",
+  );
+}
+
+/** What is to be said of the storage that a connection reaches. */
+export async function storageFinding(
+  connection: NatsConnection,
+  nats: NonNullable<Config["nats"]>,
+  { kv_bucket, ...wish }: StorageWish & { readonly kv_bucket: string },
+): Promise<Finding> {
+  const { request_timeout_ms: timeout_ms, storage_bytes } = nats;
+  const source = { connection, timeout_ms, storage_bytes };
+  try {
+    const [usage, { streams, missing }] = await Promise.all([
+      readUsage(source),
+      allStreams(connection, timeout_ms),
+    ]);
+    const silent = leaderless(missing, kv_bucket);
+    if (silent !== undefined) return silent;
+    const [first] = streams.values();
+    const [taken] = first?.subjects ?? [];
+    const limit_bytes = taken === undefined ? storage_bytes : await totalBytes(source, taken);
+    const unbounded = [...streams].filter(([name, { max_bytes }]) =>
+      max_bytes <= 0 && isOurs(name, kv_bucket)
+    ).map(([name]) => name);
+    const report = { ...usage, limit_bytes, unbounded };
+    const problem = storageProblem(report, wish);
+    if (problem !== undefined) {
+      return warn(CHECK, problem, "docs/operations.md says how much is needed");
+    }
+    const of = limit_bytes !== undefined
+      ? ` of ${limit_bytes}`
+      : taken === undefined
+      ? "; how much there is, is found out once a Shield or a Brain has started"
+      : "; how much there is, NATS does not say ([nats] storage_bytes can)";
+    const shared = usage.shared_streams;
+    const logs = plural(usage.logs, "durable log") +
+      (shared === 0 ? "" : `, ${plural(shared, "shared stream")}`);
+    return ok(
+      CHECK,
+      `${
+        promisedBytes(report, wish)
+      } bytes are promised${of}, ${usage.used_bytes} are used, ${logs}`,
+    );
+  } catch (error) {
+    return warn(
+      CHECK,
+      `it cannot be asked: ${whyOf(error)}`,
+      "let the user publish on $JS.API.INFO, $JS.API.STREAM.NAMES and $JS.API.STREAM.LIST",
+    );
+  }
+}

@@ -1,0 +1,28 @@
+/** A policy's module that a command line names: its bytes. A source is refused with how it is built. */
+import { usageError } from "../terminal/exit.ts";
+import { readInput } from "../terminal/input.ts";
+import type { Io } from "../terminal/io.ts";
+
+const BUILDS: Readonly<Record<string, (file: string) => string>> = {
+  ts: (file) => `arq policy build ${file} makes it`,
+  wat: () => "wat2wasm makes it",
+  c: () => "clang makes it, as docs/policies.md shows",
+  rs: () => "rustc makes it, as docs/policies.md shows",
+};
+
+/** The module's bytes. Throws a usage error for the source of one, also where there is no such file. */
+export async function readModuleFile(io: Io, file: string): Promise<Uint8Array> {
+  requireModule(file);
+  return await readInput(io, file);
+}
+
+/** Throws a usage error, with the command that builds it, when a file is a policy's source. */
+export function requireModule(file: string): void {
+  const ending = /\.([a-z]+)$/i.exec(file)?.[1]?.toLowerCase() ?? "";
+  const build = Object.hasOwn(BUILDS, ending) ? BUILDS[ending] : undefined;
+  if (build === undefined) return;
+  throw usageError(
+    `${file} is a policy's source; expected the module that is built of it, a .wasm file`,
+    build(file),
+  );
+}

@@ -1,0 +1,202 @@
+/**
+ * Runs one policy on made-up operations, without a bus: the Overseer's own code makes the request, runs
+ * the metered module with the host's own functions, and says what a client would be told. There is no
+ * pool around it: no worker, queue, breaker or fuel a second. The policy's state lives from one
+ * operation to the next, as on a bus; a fault makes a new instance.
+ */
+import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
+import type { Config } from "../../shared/config/schema.ts";
+import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
+import { createOverseer } from "../../shield/policy/overseer.ts";
+import type { Caller } from "../../shield/message/caller.ts";
+import type {
+  EvaluateRequest,
+  Hook,
+  PolicyBinding,
+  PolicyFault,
+} from "../../shield/policy/abi/policy.ts";
+import { faultCode, outcomeOf, verdictOf } from "../../shield/policy/pool/pool_verdict.ts";
+import { encodeFacts } from "../../shield/policy/ring/ring_message.ts";
+import type { ChainOutcome, WorkerReply } from "../../shield/policy/ring/ring_message.ts";
+import { runChain } from "../../shield/policy/worker/worker_chain.ts";
+import { createInstances } from "../../shield/policy/worker/worker_instances.ts";
+
+/** What a trial is made from. */
+export interface TrialOptions {
+  /** Metered and compiled. */
+  readonly module: WebAssembly.Module;
+  readonly fuel_limit: number;
+  readonly config: Pick<Config, "policy" | "limits">;
+  readonly tenant_id: string;
+  readonly user_id: string;
+  /** Of the token, as JSON gives them. */
+  readonly claims: Readonly<Record<string, unknown>>;
+  /** Unix ms. */
+  readonly now: () => number;
+  /** Monotonic ms with fractions. */
+  readonly monotonic_ms: () => number;
+}
+
+/** What is asked for. */
+export interface TrialOperation {
+  readonly hook: Hook;
+  readonly room_id: string;
+  /** Of the envelope of a message, of the request otherwise. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** The rest is looked at for `on_message` only. */
+  readonly type: string;
+  readonly content_type: string;
+  readonly payload: Uint8Array;
+}
+
+/** What came of it. */
+export interface TrialOutcome {
+  readonly verdict: "allowed" | "refused" | "fault";
+  /** The policy's code, 503 for a fault of its own, 0 when allowed. */
+  readonly code: number;
+  /** The policy's own words. */
+  readonly reason: string;
+  readonly fault: PolicyFault | null;
+  /** What was wrong; "" without a fault. */
+  readonly detail: string;
+  readonly fuel: number;
+  readonly time_ms: number;
+  readonly added_headers: readonly (readonly [name: string, value: string])[];
+  readonly logs: readonly { readonly level: number; readonly message: string }[];
+  /** What the client is told; null when allowed. */
+  readonly client: {
+    readonly code: number;
+    readonly reason: string;
+    readonly message: string;
+  } | null;
+}
+
+/** Asks the policy. Rejects with `DecodeError` for an envelope that no gateway takes. */
+export type Trial = (operation: TrialOperation) => Promise<TrialOutcome>;
+
+const MODULE = 1;
+const NAME = "policy";
+const ENTRY = { module: MODULE, name: NAME, mode: "enforce" } as const;
+const CONNECTION = "trial";
+const REMOTE_IP = "127.0.0.1";
+
+/** The pool would not hand it over. */
+function tooLarge(size_bytes: number, limit_bytes: number): WorkerReply {
+  const fault = "payload-too-large";
+  const detail = `${size_bytes} bytes; policies are given at most ${limit_bytes}`;
+  const about = { reason: "", units: 0, instance_units: 0 } as const;
+  const code = faultCode(fault);
+  const ran = { ...about, allowed: false, code, fault, detail, duration_ms: 0 } as const;
+  return { outcomes: [ran], added_headers: [], logs: [] };
+}
+
+/** Runs requests on one instance. */
+function createRunner(options: TrialOptions): (request: EvaluateRequest) => WorkerReply {
+  const instances = createInstances(1);
+  instances.load(MODULE, { compiled: options.module, instance_units: 0 });
+  const { fuel_limit, monotonic_ms: now } = options;
+  // One policy alone: its own limit is the only one, and making its instance is no part of a call.
+  const runner = { instances, fuel_limit, chain_fuel_limit: Infinity, now, onProgress() {} };
+  const chain = [ENTRY];
+  const limit_bytes = options.config.policy.payload_bytes;
+  return (request) => {
+    const { facts, payload, hook, tenant_id } = request;
+    if (payload.length > limit_bytes) return tooLarge(payload.length, limit_bytes);
+    const rest = { generation: 0, id: 0, deadline_ms: Infinity };
+    const facts_bytes = encodeFacts(facts()).length;
+    return runChain(runner, { ...rest, hook, tenant_id, chain, facts, facts_bytes, payload });
+  };
+}
+
+function callerOf(options: TrialOptions, operation: TrialOperation): Caller {
+  const { tenant_id, user_id, claims } = options;
+  const { hook, headers } = operation;
+  return {
+    identity: {
+      tenant_id,
+      user_id,
+      user_key: user_id,
+      role: "user",
+      issuer: "",
+      expires_ms: Infinity,
+      token_id: undefined,
+      grants: undefined,
+      signing_key: undefined,
+      claims: { sub: user_id, tenant_id, role: "user", ...claims },
+    },
+    connection_id: CONNECTION,
+    request_headers: hook === "on_message" ? [] : Object.entries(headers),
+    remote_ip: REMOTE_IP,
+  };
+}
+
+function outcome(ran: ChainOutcome, reply: WorkerReply, refused: unknown): TrialOutcome {
+  const client = refused instanceof ArqonError
+    ? { code: refused.code, reason: refused.reason, message: refused.message }
+    : null;
+  return {
+    verdict: ran.fault !== undefined ? "fault" : ran.allowed ? "allowed" : "refused",
+    code: ran.code,
+    reason: ran.reason,
+    fault: ran.fault ?? null,
+    detail: ran.detail ?? "",
+    fuel: ran.units / UNITS_PER_FUEL,
+    time_ms: ran.duration_ms,
+    added_headers: reply.added_headers,
+    logs: reply.logs.map(({ level, message }) => ({ level, message })),
+    client,
+  };
+}
+
+/** A policy that waits for operations. */
+export function createTrial(options: TrialOptions): Trial {
+  const run = createRunner(options);
+  let reply: WorkerReply = { outcomes: [], added_headers: [], logs: [] };
+  const binding: PolicyBinding = {
+    name: NAME,
+    sha256: "",
+    room: "*",
+    hooks: [],
+    order: 0,
+    mode: "enforce",
+    percent: 1,
+  };
+  const overseer = createOverseer({
+    chainFor: () => [binding],
+    evaluate(request) {
+      reply = run(request);
+      const outcomes = reply.outcomes.map((ran) => outcomeOf(ENTRY, ran));
+      const { added_headers } = reply;
+      return Promise.resolve(verdictOf(outcomes, { added_headers, logs: [] }));
+    },
+    now: options.now,
+    onLogs() {},
+  });
+
+  function ask(operation: TrialOperation): Promise<unknown> | undefined {
+    const { hook, room_id, headers, type, content_type, payload: data } = operation;
+    const caller = callerOf(options, operation);
+    switch (hook) {
+      case "on_connect":
+        return overseer.onConnect(caller);
+      case "on_subscribe":
+        return overseer.onSubscribe(caller, room_id);
+      case "on_message": {
+        const event = { type, content_type, data };
+        const bytes = writeEnvelope({ room_id, headers: { ...headers }, event });
+        return overseer.onMessage(caller, scanEnvelope(bytes, options.config.limits));
+      }
+      default:
+        return hook satisfies never;
+    }
+  }
+
+  return async (operation) => {
+    let refused: unknown;
+    await ask(operation)?.catch((error) => refused = error);
+    if (refused !== undefined && !(refused instanceof ArqonError)) throw refused;
+    const [ran] = reply.outcomes;
+    if (ran === undefined) throw new TypeError("the policy was not asked");
+    return outcome(ran, reply, refused);
+  };
+}

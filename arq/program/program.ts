@@ -1,0 +1,238 @@
+/**
+ * The command line of `arq` as commander sees it: commands, options, help. Parses and hands over;
+ * what a command does is in `commands/`.
+ */
+import { Command, CommanderError, Option } from "commander";
+import { VERSION } from "../../shared/version.ts";
+import { authGen } from "../commands/auth/auth_gen.ts";
+import { authKeys } from "../commands/auth/auth_keys.ts";
+import { pub } from "../commands/room/pub.ts";
+import { sub } from "../commands/room/sub.ts";
+import { asksForJson, EXIT, EXIT_HELP } from "../terminal/exit.ts";
+import { reflow } from "./help_text.ts";
+import { print } from "../terminal/io.ts";
+import type { Io } from "../terminal/io.ts";
+import { epoch, examples, flagsOf, json, offset, positive, rate } from "./program_options.ts";
+import { busOptionsLast, room, value, withConnection } from "./program_options.ts";
+import type { Run } from "./program_options.ts";
+import { addAudit } from "./program_audit.ts";
+import { addBackup } from "./program_backup.ts";
+import { addCompletion } from "./program_completion.ts";
+import { addConfig } from "./program_config.ts";
+import { addContext } from "./program_context.ts";
+import { addDev } from "./program_dev.ts";
+import { addDoctor } from "./program_doctor.ts";
+import { addInit } from "./program_init.ts";
+import { addMirror } from "./program_mirror.ts";
+import { addObserve } from "./program_observe.ts";
+import { addPolicy } from "./program_policy.ts";
+import { addRevocations } from "./program_revoke.ts";
+import { addRoom } from "./program_room.ts";
+import { addSchema } from "./program_schema.ts";
+import { addServe } from "./program_serve.ts";
+import { addStandby } from "./program_standby.ts";
+import { addTrace } from "./program_trace.ts";
+import { ALGORITHMS, parseGrant, parseSeconds, parseTtl, ROLES } from "../bus/token.ts";
+import type { Grant } from "../bus/token.ts";
+import { wrongCommandLine } from "./wrong_command_line.ts";
+
+function addAuth(program: Command, run: Run): void {
+  const auth = program.command("auth").description("make keys and tokens, and revoke tokens");
+  auth.command("keys")
+    .description("make a key pair: a private JWK for your token server, a public set for the bus")
+    .option("--out <dir>", "folder for the two files", ".")
+    .addOption(
+      new Option("--alg <name>", "signature algorithm").choices(ALGORITHMS).default("RS256"),
+    )
+    .option("--json", "print the paths as JSON")
+    .addHelpText("after", examples("arq auth keys --out keys", "arq auth keys --alg EdDSA --json"))
+    .action(run((io, flags) => authKeys(io, flags)));
+  auth.command("gen")
+    .description("make a token and print it; with the context's or the dev bus's key")
+    .addOption(new Option("--role <name>", "role of the token").choices(ROLES).default("user"))
+    .option("--tenant <id>", "tenant (default: the context's, else default)")
+    .option("--user <id>", "user id (default: dev-ROLE)")
+    .option(
+      "--grant <room:actions>",
+      "allow only this; repeatable (default: everything in the tenant)",
+      (text: string, before: Grant[] = []) => [...before, value(parseGrant)(text)],
+    )
+    .option("--ttl <time>", "how long it is good: 15m, 1h, 7d or seconds", value(parseTtl), 3_600)
+    .option("--key <file>", "private JWK to sign with, as arq auth keys makes it")
+    .option("--context <name>", "sign with the key of this context; dev: of the development bus")
+    .option("--issuer <text>", "iss of the token (with --key)")
+    .option("--audience <text>", "aud of the token (with --key)")
+    .option("--json", "print the token and what it says as JSON")
+    .addHelpText(
+      "after",
+      examples(
+        "arq auth gen --role user",
+        "arq auth gen --tenant acme --user u1 --grant 'chat-*:publish,subscribe' --ttl 15m",
+        "arq auth gen --context prod --role admin --ttl 15m",
+        "arq auth gen --key keys/arqon-private.jwk.json --issuer https://issuer.example --audience arqon",
+      ),
+    )
+    .action(run((io, flags) => authGen(io, flags)));
+  addRevocations(auth, run);
+}
+
+function addPub(program: Command, run: Run): void {
+  withConnection(program.command("pub"))
+    .description("publish to a room: one event, or one per line of NDJSON")
+    .argument("<room>", "the room", room)
+    .argument(
+      "[data]",
+      "the event's data: JSON, or else text; without it, all of stdin is one event",
+    )
+    .option("--ndjson <file>", "one event a line, its bytes as they are; - is stdin")
+    .option("--type <type>", "type of the events", "message")
+    .option("--rate <n[/s]>", "at most n messages a second", rate)
+    .option(
+      "--window <n>",
+      "messages under way before the first must be acknowledged; 1 keeps their order even when the bus refuses one for now (429, 503)",
+      positive("a whole number from 1 to 1000", true, 1_000),
+      256,
+    )
+    .option("--json", "print the result as JSON, of a durable room with offset and epoch")
+    .addHelpText(
+      "after",
+      "\nText from stdin loses the line end at its end, and what is not UTF-8 is published as bytes." +
+        "\nA file with a line that is not JSON is refused before anything of it is sent; stdin up to that line." +
+        "\nEvery event has a message_id, so that one repeated after a reconnect arrives once.\n" +
+        examples(
+          `arq pub lobby '{"hello":"world"}'`,
+          "arq pub lobby 'hello' --type chat",
+          "jq -n '{at: now}' | arq pub lobby",
+          "arq pub github --ndjson events.ndjson --rate 500",
+          "tail -f log.ndjson | arq pub logs --ndjson -",
+        ),
+    )
+    .action(
+      run((io, flags, [name, data]) => pub(io, name as string, data as string | undefined, flags)),
+    );
+}
+
+function addSub(program: Command, run: Run): void {
+  withConnection(program.command("sub"))
+    .description("print what is published to rooms")
+    .argument(
+      "<rooms...>",
+      "the rooms",
+      (text: string, before: string[] = []) => [...before, room(text)],
+    )
+    .option(
+      "--count <n>",
+      "end after n messages",
+      positive("a whole number above 0", true, 2 ** 53),
+    )
+    .addOption(
+      new Option("--from <offset>", "a durable room from after this offset on; 0: all there is")
+        .argParser(offset).conflicts(["since", "last"]),
+    )
+    .option("--epoch <epoch>", "of --from; refuse a room that began anew since", epoch)
+    .addOption(
+      new Option("--since <time>", "durable rooms from so long ago on: 10m, 1h or seconds")
+        .argParser(value((text) => parseSeconds("--since", text))).conflicts("last"),
+    )
+    .option(
+      "--last <n>",
+      "durable rooms from the n newest messages on",
+      positive("a whole number above 0", true, 1e9),
+    )
+    .option("--presence", "be a member of the rooms meanwhile; arq room watch shows it")
+    .option("--meta <json>", "what others see of the member (with --presence)", json)
+    .option("--json", "one JSON object a line, JSON data as it came")
+    .addHelpText(
+      "after",
+      "\nOn a terminal a message is a line `room type sender data`; in a pipe it is exactly its bytes" +
+        "\nand a newline. Everything else, also a loss of messages (GAP), goes to stderr. With --json each" +
+        "\nmessage of a durable room has its offset and epoch: --from the last one goes on without a hole.\n" +
+        examples(
+          "arq sub lobby",
+          "arq sub lobby alerts --json | jq .data",
+          "arq sub github --count 296 > events.ndjson",
+          "arq sub orders --from $(tail -n1 out | jq .offset) --json >> out",
+          "arq sub orders --since 10m",
+          `arq sub lobby --presence --meta '{"status":"here"}'`,
+        ),
+    )
+    .action(run((io, flags, [rooms]) => sub(io, rooms as string[], flags)));
+}
+
+/**
+ * Every command with its options and help, defined once: what runs them and what is made of them
+ * (completion, manual page, documents) start here. It does nothing by itself.
+ */
+export function buildProgram(run: Run): Command {
+  const program = new Command("arq")
+    .description("The command line of ArqonBus.")
+    .version(VERSION)
+    .option("--context <name>", "the bus of this context; may also stand after the command")
+    // So that a command can have a --version of its own.
+    .enablePositionalOptions()
+    .exitOverride()
+    .addHelpText("afterAll", `\n${EXIT_HELP}`);
+  addInit(program, run);
+  addConfig(program, run);
+  addContext(program, run);
+  addDoctor(program, run);
+  addServe(program, run);
+  addDev(program, run);
+  addAuth(program, run);
+  addPub(program, run);
+  addSub(program, run);
+  addRoom(program, run);
+  addPolicy(program, run);
+  addSchema(program, run);
+  addMirror(program, run);
+  addObserve(program, run);
+  addAudit(program, run);
+  addBackup(program, run);
+  addStandby(program, run);
+  addTrace(program, run);
+  addCompletion(program, run);
+  everyOne(program).forEach(busOptionsLast);
+  return program;
+}
+
+const everyOne = (command: Command): Command[] => [
+  command,
+  ...command.commands.flatMap(everyOne),
+];
+
+/** Without a terminal, and on a wide one, help is as wide as this. */
+const HELP_COLUMNS = 100;
+
+/** Runs one command line and returns its exit code. Rejects with what the command throws. */
+export async function runProgram(io: Io, args: readonly string[]): Promise<number> {
+  let exit_code: number = EXIT.ok;
+  const program = buildProgram((action) => async (...parsed) => {
+    const command = parsed.pop() as Command;
+    parsed.pop();
+    exit_code = await action(io, await flagsOf(io, command), parsed);
+  });
+  const width = Math.min(io.size()?.columns ?? HELP_COLUMNS, HELP_COLUMNS);
+  for (const command of everyOne(program)) {
+    command.configureOutput({
+      writeOut: (text) => void print(io.stdout, reflow(text, width)),
+      writeErr: (text) => void print(io.stderr, reflow(text, width)),
+      // It is told as every other error is.
+      outputError: () => {},
+      getOutHelpWidth: () => width,
+      getErrHelpWidth: () => width,
+      getOutHasColors: () => false,
+      getErrHasColors: () => false,
+    });
+  }
+  try {
+    if (args.length === 0) program.help();
+    await program.parseAsync([...args], { from: "user" });
+    return exit_code;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) return EXIT.ok;
+    // A group without a command: commander has shown its help.
+    if (error.code === "commander.help" && !asksForJson(args)) return EXIT.usage;
+    throw wrongCommandLine(error, program, args);
+  }
+}

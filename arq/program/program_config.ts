@@ -1,0 +1,61 @@
+/** The command line of `arq config …`; what a command does is in `commands/`, loaded when it runs. */
+import type { Command } from "commander";
+import { examples } from "./program_options.ts";
+import type { Run } from "./program_options.ts";
+
+/** Adds `arq config` and its commands. */
+export function addConfig(program: Command, run: Run): void {
+  const config = program.command("config").description(
+    "check a server's config.toml and look up its keys; needs no bus",
+  );
+  config.command("check")
+    .description("say everything that is wrong with a configuration, with line and key")
+    .argument("<file>", "the config.toml")
+    .option("--json", "print it as JSON")
+    .option(
+      "--no-files",
+      "for another machine: leave the files unopened that it names, and the limits here alone",
+    )
+    .addHelpText(
+      "after",
+      "\nThe same checks as a server's at its start, without starting one: keys, certificates and other" +
+        "\nfiles that it names are opened, relative paths from this folder. Exit code 1 when something is" +
+        "\nwrong. Ports, NATS and the machine are looked at by arq doctor.\n" +
+        examples(
+          "arq config check config.toml",
+          "arq config check config.toml --json | jq .problems",
+        ),
+    )
+    .action(run(async (io, flags, [file]) => {
+      const { configCheck } = await import("../commands/setup/config.ts");
+      return await configCheck(io, file as string, flags);
+    }));
+  config.command("explain")
+    .description("what a key or a table is: its meaning, type, default and bounds")
+    .argument(
+      "[key]",
+      "auth.issuers.jwks_url, [limits], or a key's last part (default: all tables)",
+    )
+    .option("--json", "print it as JSON")
+    .addHelpText(
+      "after",
+      "\nA key that does not exist is exit code 2, with those that are near.\n" +
+        examples("arq config explain server.drain_ms", "arq config explain rooms --json"),
+    )
+    .action(run(async (io, flags, [key]) => {
+      const { configExplain } = await import("../commands/setup/config.ts");
+      return await configExplain(io, key as string | undefined, flags);
+    }));
+  config.command("schema")
+    .description("print the JSON Schema of config.toml, for editors")
+    .option("--json", "on one line")
+    .addHelpText(
+      "after",
+      '\nAn editor checks a file while you type whose first line is "#:schema ./config.schema.json".\n' +
+        examples("arq config schema > config.schema.json"),
+    )
+    .action(run(async (io, flags) => {
+      const { configSchema } = await import("../commands/setup/config.ts");
+      return await configSchema(io, flags);
+    }));
+}

@@ -1,0 +1,35 @@
+/** The command line of `arq init`; what it does is in `commands/init.ts`, loaded when it runs. */
+import { Option } from "commander";
+import type { Command } from "commander";
+import { examples, positive } from "./program_options.ts";
+import type { Run } from "./program_options.ts";
+
+const port = positive("a port from 1 to 65535", true, 65_535);
+
+const portOption = (flag: string, what: string, preset: number) =>
+  new Option(`${flag} <port>`, what).argParser(port).default(preset);
+
+/** Adds `arq init`. */
+export function addInit(program: Command, run: Run): void {
+  program.command("init")
+    .description("make a folder for a bus: configuration, keys, an example policy and schema")
+    .argument("[dir]", "the folder (default: this one)")
+    .option("--force", "write files anew that are there; a private key always stays")
+    .addOption(portOption("--port", "port of the clients in the configuration", 4_000))
+    .addOption(portOption("--ops-port", "port of metrics and health", 4_001))
+    .addOption(portOption("--admin-port", "port of the admin API", 4_002))
+    .option("--name <name>", "name of the context (default: local, or local-2 …)")
+    .option("--no-context", "make no context; commands then need --url and --token")
+    .option("--json", "print what was made as JSON")
+    .addHelpText(
+      "after",
+      "\nNothing is written when one of the files is there already. The bus runs on the embedded Spine" +
+        "\nand listens on this machine only. In the folder and below, commands without --url take the bus" +
+        "\nof config.toml, by a context that signs tokens with the key in keys/ (arq context --help).\n" +
+        examples("arq init", "arq init my-bus", "arq init my-bus --port 5000 --json"),
+    )
+    .action(run(async (io, flags, [dir]) => {
+      const { init } = await import("../commands/dev/init.ts");
+      return await init(io, dir as string | undefined, flags);
+    }));
+}

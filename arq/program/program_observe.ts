@@ -1,0 +1,74 @@
+/** The commands that show what the bus does: `status`, `top`, `tail`. Parses and hands over. */
+import type { Command } from "commander";
+import { status } from "../commands/cluster/status.ts";
+import { tail } from "../commands/cluster/tail.ts";
+import { top } from "../commands/cluster/top.ts";
+import {
+  examples,
+  id,
+  positive,
+  room,
+  withConnection,
+  withOpsTokenFile,
+} from "./program_options.ts";
+import type { Run } from "./program_options.ts";
+
+const seconds = positive("a number of seconds up to 3600", false, 3_600);
+const count = positive("a whole number above 0", true, 2 ** 53);
+
+function addStatus(program: Command, run: Run): void {
+  withOpsTokenFile(withConnection(program.command("status")))
+    .description("is the bus ready, and what does it do?")
+    .option("--watch [seconds]", "again and again (every 2 seconds), until Ctrl-C", seconds)
+    .option("--json", "print it as JSON; with --watch, an object a line")
+    .addHelpText(
+      "after",
+      "\nReadiness comes from the ops listener, the cluster's nodes and the figures from the admin API" +
+        "\n(token of role admin). Exit code 1 when the bus, or a node of the cluster, is not ready.\n" +
+        examples(
+          "arq status",
+          "arq status --watch",
+          "arq status --ops-url http://10.0.0.7:4001 --json",
+        ),
+    )
+    .action(run((io, flags) => status(io, flags)));
+}
+
+function addTop(program: Command, run: Run): void {
+  withConnection(program.command("top"))
+    .description("what the cluster does: nodes, busiest tenants, rooms and policies")
+    .option("--interval <seconds>", "time between two views", seconds, 2)
+    .option("--rows <n>", "rows of each list", positive("a whole number to 1000", true, 1_000), 10)
+    .option("--count <n>", "end after n views", count)
+    .option("--json", "print one JSON object a view")
+    .addHelpText(
+      "after",
+      "\nNeeds a token of role admin. Rates are between two views; on a terminal a view replaces the" +
+        "\none before, in a pipe it follows it.\n" +
+        examples("arq top", "arq top --interval 5 --rows 20", "arq top --count 1 --json"),
+    )
+    .action(run((io, flags) => top(io, flags)));
+}
+
+function addTail(program: Command, run: Run): void {
+  withConnection(program.command("tail"))
+    .description("the messages of a room as they come, for an operator")
+    .argument("<room>", "the room", room)
+    .option("--tenant <id>", "tenant of the room", id("tenant"), "default")
+    .option("--count <n>", "end after n messages", count)
+    .option("--json", "print one JSON object a line")
+    .addHelpText(
+      "after",
+      "\nNeeds a token of role admin and joins nothing; arq sub shows what a user of the room gets." +
+        "\nWho reads too slowly misses messages, and is told so on stderr.\n" +
+        examples("arq tail lobby", "arq tail orders --tenant acme --json | jq .type"),
+    )
+    .action(run((io, flags, [name]) => tail(io, name as string, flags)));
+}
+
+/** Adds them all. */
+export function addObserve(program: Command, run: Run): void {
+  addStatus(program, run);
+  addTop(program, run);
+  addTail(program, run);
+}

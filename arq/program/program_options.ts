@@ -1,0 +1,160 @@
+/**
+ * What the command definitions share: how options are parsed, which ones every command has that talks
+ * to a bus, and how a command is run. Knows commander, and no command.
+ */
+import { BUS_OPTIONS } from "../completion/command_tree.ts";
+import type { Command } from "commander";
+import { InvalidArgumentError, Option } from "commander";
+import { idProblem } from "@arqon/proto";
+import { CommandError } from "../terminal/exit.ts";
+import type { Io } from "../terminal/io.ts";
+import { contextBus } from "../bus/target.ts";
+
+/** Commander wants its own error for a bad value, so that it can name the option. */
+export function value<T>(parse: (text: string) => T): (text: string) => T {
+  return (text) => {
+    try {
+      return parse(text);
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      throw new InvalidArgumentError(`\n${error.message}${error.hint ? `\n${error.hint}` : ""}`);
+    }
+  };
+}
+
+/** A number above 0 and at most `max`; `what` says so to people. */
+export function positive(what: string, whole: boolean, max: number): (text: string) => number {
+  return (text) => {
+    const number = Number(text);
+    const fits = text.trim() !== "" && number > 0 && number <= max;
+    if (fits && (!whole || Number.isInteger(number))) return number;
+    throw new InvalidArgumentError(`Expected ${what}.`);
+  };
+}
+
+/** `10%` or the fraction `0.1`. A bare number above 1 is neither. */
+export function fraction(text: string): number {
+  const [, digits = "", percent = ""] = /^(\d+(?:\.\d+)?|\.\d+)(%?)$/.exec(text.trim()) ?? [];
+  const number = digits === "" ? NaN : Number(digits) / (percent === "" ? 1 : 100);
+  if (number >= 0 && number <= 1) return number;
+  throw new InvalidArgumentError("Expected a share of all keys: 10% or 0.1.");
+}
+
+/** An id: of a room, a tenant, a policy; `what` says so to people. */
+export function id(what: string): (text: string) => string {
+  return (text) => {
+    const problem = idProblem(text);
+    if (problem === undefined) return text;
+    throw new InvalidArgumentError(`Not a ${what}: ${problem}.`);
+  };
+}
+
+/** A JSON text. */
+export function json(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new InvalidArgumentError("Expected JSON.");
+  }
+}
+
+/** A place in a durable room; 0 is before the first message. */
+export function offset(text: string): number {
+  const number = /^\d{1,16}$/.test(text) ? Number(text) : NaN;
+  if (number <= Number.MAX_SAFE_INTEGER) return number;
+  throw new InvalidArgumentError("Expected an offset, as --json shows it: 0 or a whole number.");
+}
+
+/** Which log an offset is of. */
+export function epoch(text: string): string {
+  if (/^[A-Za-z0-9_-]{1,64}$/.test(text)) return text;
+  throw new InvalidArgumentError("Expected an epoch, as --json shows it.");
+}
+
+/** `500` or `500/s`. */
+export function rate(text: string): number {
+  return positive("a number above 0, as 500 or 500/s", false, 1e9)(text.replace(/\/s$/, ""));
+}
+
+/** A room id. */
+export const room = id("room");
+
+/** The examples at the end of a command's help. */
+export const examples = (...lines: string[]) =>
+  `\nExamples:\n${lines.map((line) => `  ${line}\n`).join("")}`;
+
+/** An address of HTTP. */
+export function httpUrl(text: string): string {
+  if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text;
+  throw new InvalidArgumentError("Expected a URL such as http://127.0.0.1:4002.");
+}
+
+const BUS_FLAGS: readonly (readonly [flags: string, what: string, parse?: typeof httpUrl])[] = [
+  ["--context <name>", "the bus of this context; dev: the running development bus"],
+  ["--url <url>", "the bus, for example ws://127.0.0.1:4000 (default: see arq context --help)"],
+  ["--ops-url <url>", "its ops listener, for example http://127.0.0.1:4001", httpUrl],
+  ["--admin-url <url>", "its admin listener, for example http://127.0.0.1:4002", httpUrl],
+  ["--token <jwt>", "the token (default: the context's, or one made with the dev bus's key)"],
+  ["--token-file <file>", "read the token from a file; keeps it out of the process list"],
+];
+
+/** Adds the options of `ConnectionFlags`. */
+export function withConnection(command: Command): Command {
+  for (const [flags, what, parse] of BUS_FLAGS) {
+    const option = new Option(flags, what).helpGroup(BUS_OPTIONS);
+    command.addOption(parse === undefined ? option : option.argParser(parse));
+  }
+  return command;
+}
+
+/** Adds the option of `OpsTokenFlags`. */
+export function withOpsTokenFile(command: Command): Command {
+  const what = "read the token of the ops listener from a file, where it asks for one";
+  return command.addOption(new Option("--ops-token-file <file>", what).helpGroup(BUS_OPTIONS));
+}
+
+/** Puts the options of the bus behind a command's own; definitions begin with them. */
+export function busOptionsLast(command: Command): void {
+  const rank = (option: Option) => option.helpGroupHeading === undefined ? 0 : 1;
+  (command.options as Option[]).sort((one, other) => rank(one) - rank(other));
+}
+
+/** `--tenant` of a command whose subject may name its tenant. */
+export function subjectTenant(command: Command): Command {
+  return command.option("--tenant <id>", SUBJECT_TENANT, id("tenant"));
+}
+
+const SUBJECT_TENANT =
+  "tenant (default: the one that the subject names, else the context's, else default)";
+
+/** Whether `--tenant` was left out, where the context's then counts: always, or for want of another. */
+function tenantWanted(command: Command): "always" | "else" | undefined {
+  if (command.getOptionValueSource("tenant") === "default") return "always";
+  const option = command.options.find(({ long }) => long === "--tenant");
+  const is_left_out = command.getOptionValue("tenant") === undefined;
+  return option?.description === SUBJECT_TENANT && is_left_out ? "else" : undefined;
+}
+
+/**
+ * The options of a command as it is run: `--context` may also stand before the command, and `--tenant`
+ * is the context's unless it is given; where the subject may name it, the context's is `ownTenant`.
+ */
+export async function flagsOf(io: Io, command: Command): Promise<Record<string, unknown>> {
+  const takes_context = command.options.some(({ long }) => long === "--context");
+  const { context } = command.optsWithGlobals();
+  const flags = {
+    ...command.opts(),
+    ...(takes_context && context !== undefined ? { context } : {}),
+  };
+  const wanted = takes_context ? tenantWanted(command) : undefined;
+  if (wanted === undefined) return flags;
+  const tenant = (await contextBus(io, flags))?.tenant;
+  if (tenant === undefined) return flags;
+  return wanted === "always" ? { ...flags, tenant } : { ...flags, ownTenant: tenant };
+}
+
+/** Commander's options are what the definitions above make them; the types are checked there. */
+// deno-lint-ignore no-explicit-any
+export type Action = (io: Io, flags: any, operands: readonly unknown[]) => Promise<number>;
+/** Makes of an action what commander calls. */
+export type Run = (action: Action) => (...args: unknown[]) => Promise<void>;

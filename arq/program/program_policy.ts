@@ -1,0 +1,136 @@
+/** The command line of `arq policy …` as commander sees it; what a command does is in `commands/`. */
+import { InvalidArgumentError, Option } from "commander";
+import type { Command } from "commander";
+import { isRoomPattern } from "@arqon/proto";
+import { HOOKS } from "../../shield/policy/abi/policy.ts";
+import { policyRemove, policyReset, policyRollback } from "../commands/policy/policy_change.ts";
+import { policyDeploy } from "../commands/policy/policy_deploy.ts";
+import { policyList } from "../commands/policy/policy_list.ts";
+import { policyLogs } from "../commands/policy/policy_logs.ts";
+import { policyQuarantine, policyRelease } from "../commands/policy/policy_quarantine.ts";
+import { examples, fraction, id, positive, withConnection } from "./program_options.ts";
+import type { Run } from "./program_options.ts";
+import { addLocalPolicy } from "./program_policy_local.ts";
+
+/** As the bus bounds it. */
+const ORDER_MAX = 1_000_000;
+
+function roomPattern(text: string): string {
+  if (isRoomPattern(text)) return text;
+  throw new InvalidArgumentError("Expected a room, or the beginning of one and *: 'chat-*'.");
+}
+
+function order(text: string): number {
+  const number = Number(text);
+  if (/^-?\d+$/.test(text) && Math.abs(number) <= ORDER_MAX) return number;
+  throw new InvalidArgumentError("Expected a whole number; lower ones run first.");
+}
+
+function version(text: string): number {
+  const number = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(number)) return number;
+  throw new InvalidArgumentError("Expected a version, as arq policy list --history shows them.");
+}
+
+function hook(text: string, before: readonly string[] = []): readonly string[] {
+  if (HOOKS.some((one) => one === text)) return [...before, text];
+  throw new InvalidArgumentError(`Expected one of ${HOOKS.join(", ")}.`);
+}
+
+function withTenant(command: Command): Command {
+  return withConnection(command)
+    .option("--tenant <id>", "tenant", id("tenant"), "default")
+    .option("--json", "print the bus's answer as JSON");
+}
+
+function addDeploy(policy: Command, run: Run): void {
+  withTenant(policy.command("deploy"))
+    .description("upload a module and put it into a tenant's chain; the same --name replaces")
+    .argument("<file>", "the WebAssembly module")
+    .option("--room <pattern>", "room, or the beginning of one and *", roomPattern, "*")
+    .option("--hook <name>", "hook it runs at; repeatable (default: all that it has)", hook)
+    .option("--order <n>", "place in the chain; lower runs first", order, 0)
+    .option("--observe", "run, count and log its verdicts, but never block")
+    .addOption(
+      new Option("--percent <share>", "share of the keys it runs for, for staged rollouts")
+        .argParser(fraction).default(1, "100%"),
+    )
+    .option("--name <name>", "name of the policy (default: the file's)")
+    .addHelpText(
+      "after",
+      examples(
+        "arq policy deploy policies/build/bad_words.wasm --room 'chat-*' --hook on_message",
+        "arq policy deploy new.wasm --name bad_words --observe --percent 10%",
+      ),
+    )
+    .action(run((io, flags, [file]) => policyDeploy(io, file as string, flags)));
+}
+
+function addChanges(policy: Command, run: Run): void {
+  withTenant(policy.command("rollback"))
+    .description("put an earlier version of a tenant's policies in force again")
+    .option("--to <version>", "which (default: the one before; again: one more back)", version)
+    .option("--yes", "do not ask before several changes are taken back")
+    .addHelpText("after", examples("arq policy rollback", "arq policy rollback --to 7"))
+    .action(run((io, flags) => policyRollback(io, flags)));
+  withTenant(policy.command("remove"))
+    .description("take a policy out of a tenant's chain")
+    .argument("<name>", "its name", id("policy name"))
+    .addHelpText("after", examples("arq policy remove bad_words --tenant acme"))
+    .action(run((io, flags, [name]) => policyRemove(io, name as string, flags)));
+  withTenant(policy.command("reset"))
+    .description("start a tenant's policies anew when the bus cannot read what is stored")
+    .addHelpText("after", examples("arq policy reset --tenant acme"))
+    .action(run((io, flags) => policyReset(io, flags)));
+}
+
+function sha256(text: string): string {
+  if (/^[0-9a-f]{64}$/.test(text)) return text;
+  throw new InvalidArgumentError(
+    "Expected 64 lowercase hex digits, as arq policy quarantine has them.",
+  );
+}
+
+function addQuarantine(policy: Command, run: Run): void {
+  withConnection(policy.command("quarantine"))
+    .description("modules that no node runs because they wedged or killed a worker")
+    .option("--json", "print the bus's answer as JSON")
+    .addHelpText("after", examples("arq policy quarantine", "arq policy quarantine --json"))
+    .action(run((io, flags) => policyQuarantine(io, flags)));
+  withConnection(policy.command("release"))
+    .description("let a module out of quarantine, on every node; for operators")
+    .argument("<sha256>", "the module's, as arq policy quarantine has it", sha256)
+    .option("--json", "print the bus's answer as JSON")
+    .addHelpText("after", examples(`arq policy release ${"0123456789abcdef".repeat(4)}`))
+    .action(run((io, flags, [module]) => policyRelease(io, module as string, flags)));
+}
+
+/** Adds `arq policy` and its commands. */
+export function addPolicy(program: Command, run: Run): void {
+  const policy = program.command("policy").description(
+    "build, check and try policies; manage those of a running bus",
+  );
+  addLocalPolicy(policy, run);
+  addDeploy(policy, run);
+  withTenant(policy.command("list"))
+    .description("a tenant's policies in the order in which they run")
+    .option("--history", "earlier versions too")
+    .option("--all", "every tenant with policies, as this node sees them")
+    .addHelpText("after", examples("arq policy list --history", "arq policy list --all --json"))
+    .action(run((io, flags) => policyList(io, flags)));
+  addChanges(policy, run);
+  addQuarantine(policy, run);
+  withTenant(policy.command("logs"))
+    .description("print what a tenant's policies have logged on the node that answers")
+    .option("-f, --follow", "print what they log from now on instead, without end")
+    .option(
+      "--count <n>",
+      "the last n lines; with -f: end after n lines",
+      positive("a whole number above 0", true, 2 ** 53),
+    )
+    .addHelpText(
+      "after",
+      examples("arq policy logs --tenant acme --count 20", "arq policy logs -f --tenant acme"),
+    )
+    .action(run((io, flags) => policyLogs(io, flags)));
+}

@@ -1,0 +1,64 @@
+/** The command line of `arq auth revoke` and `revocations` as commander sees it. */
+import { InvalidArgumentError } from "commander";
+import type { Command } from "commander";
+import { revocations, revoke } from "../commands/auth/auth_revoke.ts";
+import { examples, id, value, withConnection } from "./program_options.ts";
+import type { Run } from "./program_options.ts";
+import { parseSeconds } from "../bus/token.ts";
+
+/** `now`, so long ago (`10m`), or a date as ISO 8601 has it; Unix ms, or ms before now as a negative. */
+function moment(text: string): number {
+  if (text === "now") return -0;
+  if (/^\d+[smhd]?$/.test(text)) {
+    return -value((t) => parseSeconds("--issued-before", t))(text) * 1_000;
+  }
+  const at_ms = Date.parse(text);
+  if (/^\d{4}-\d\d-\d\d/.test(text) && !Number.isNaN(at_ms)) return at_ms;
+  throw new InvalidArgumentError("Expected now, 10m (so long ago) or 2026-01-02T03:04:05Z.");
+}
+
+function withJson(command: Command): Command {
+  return withConnection(command).option("--json", "print the bus's answer as JSON");
+}
+
+function addRevoke(auth: Command, run: Run): void {
+  withJson(auth.command("revoke"))
+    .description("make tokens no longer good, on every Shield, within a second")
+    .option("--tenant <id>", "tenant", id("tenant"), "default")
+    .option("--user <id>", "the tokens of this user that were issued before now")
+    .option("--token-id <jti>", "the token with this id")
+    .option(
+      "--issued-before <time>",
+      "tokens issued before: now, 10m (so long ago) or a date; alone, of the whole tenant",
+      moment,
+    )
+    .option(
+      "--for <time>",
+      "how long it stands: longer than such tokens live (default: [auth] revocation_seconds)",
+      value((text) => parseSeconds("--for", text)),
+    )
+    .option("--reason <text>", "what the holder is told")
+    .option("--undo", "lift the revocation instead")
+    .addHelpText(
+      "after",
+      "\nOpen connections with such a token end with 4401; their SDK asks for a new token. A token" +
+        "\nwithout iat counts as issued before everything. To keep a user out for good: arq room ban.\n" +
+        examples(
+          "arq auth revoke --tenant acme --user ann --reason 'lost phone'",
+          "arq auth revoke --tenant acme --token-id 4f1c --for 15m",
+          "arq auth revoke --tenant acme --issued-before now",
+          "arq auth revoke --tenant acme --user ann --undo",
+        ),
+    )
+    .action(run((io, flags) => revoke(io, flags)));
+}
+
+/** Adds both commands to `arq auth`. */
+export function addRevocations(auth: Command, run: Run): void {
+  addRevoke(auth, run);
+  withJson(auth.command("revocations"))
+    .description("what is revoked, of all tenants or of one")
+    .option("--tenant <id>", "only of this tenant", id("tenant"))
+    .addHelpText("after", examples("arq auth revocations", "arq auth revocations --tenant acme"))
+    .action(run((io, flags) => revocations(io, flags)));
+}

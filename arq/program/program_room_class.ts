@@ -1,0 +1,109 @@
+/** The command line of `arq room class …` as commander sees it; what it does is `commands/room_class.ts`. */
+import { InvalidArgumentError, Option } from "commander";
+import type { Command } from "commander";
+import { isRoomPattern } from "@arqon/proto";
+import { classExplain, classList, classRemove, classSet } from "../commands/room/room_class.ts";
+import { examples, id, positive, room, value, withConnection } from "./program_options.ts";
+import type { Run } from "./program_options.ts";
+import { parseSeconds } from "../bus/token.ts";
+
+/** What the bus takes at most, too. */
+const HISTORY_SIZE_MAX = 1_000_000;
+const MEMBERS_MAX = 10_000_000;
+
+function roomPattern(text: string): string {
+  if (isRoomPattern(text)) return text;
+  throw new InvalidArgumentError("Expected a room, or the beginning of one with *: 'chat-*'.");
+}
+
+/** An even number survives no more failures than the odd one below it. */
+function copies(text: string): number {
+  const number = Number(text);
+  if ([1, 3, 5].includes(number)) return number;
+  throw new InvalidArgumentError("Expected 1, 3 or 5.");
+}
+
+function withJson(command: Command): Command {
+  return withConnection(command).option("--json", "print the bus's answer as JSON");
+}
+
+function withOwner(command: Command): Command {
+  return withJson(command).option("--tenant <id>", "tenant", id("tenant"), "default");
+}
+
+function withPattern(command: Command): Command {
+  return withOwner(command).argument("<pattern>", "a room, or 'chat-*'", roomPattern);
+}
+
+function addSet(group: Command, run: Run): void {
+  withPattern(group.command("set"))
+    .description(
+      "set what the rooms of a pattern are; replaces the class of that pattern as a whole",
+    )
+    .option("--durable", "keep their messages, so that who comes back gets what was missed")
+    .option("--no-durable", "keep nothing (default)")
+    .option(
+      "--history-size <n>",
+      "newest messages that are kept of each room (default: 1000)",
+      positive("a whole number from 1 to 1000000", true, HISTORY_SIZE_MAX),
+    )
+    .option(
+      "--history-ttl <time>",
+      "age up to which they are kept: 10m, 7d or seconds (default: 1d)",
+      value((text) => parseSeconds("--history-ttl", text)),
+    )
+    .option("--replicas <n>", "copies on a NATS cluster: 1, 3 or 5 (default: 3)", copies)
+    .option("--cache-last", "a new subscriber gets the last message at once; needs --durable")
+    .option("--presence", "SUB with presence is allowed (default)")
+    .option("--no-presence", "SUB with presence is refused")
+    .addOption(
+      new Option("--slow-reader <how>", "what happens to a subscriber that reads too slowly")
+        .choices(["disconnect", "drop-oldest", "latest"]),
+    )
+    .option(
+      "--max-members <n>",
+      "members of one room; a further one is refused (default: the bus's)",
+      positive("a whole number from 1 to 10000000", true, MEMBERS_MAX),
+    )
+    .option("--echo", "publishers hear their own messages unless they ask not to (default)")
+    .option("--no-echo", "nobody hears his own messages")
+    .addHelpText(
+      "after",
+      "\nOptions that are not given have their defaults, also where the class had others before. Of" +
+        "\nthe classes that match a room the one with the longest pattern counts, alone. Every Shield" +
+        "\nhas it in force within a second; nobody is disconnected.\n" +
+        examples(
+          "arq room class set 'orders-*' --durable --history-size 10000 --history-ttl 7d",
+          "arq room class set 'prices-*' --durable --cache-last --history-size 1",
+          "arq room class set 'stage-*' --no-presence --no-echo",
+          "arq room class set 'ticker-*' --slow-reader latest",
+        ),
+    )
+    .action(run((io, flags, [pattern]) => classSet(io, pattern as string, flags)));
+}
+
+/** Adds `class` and its commands to `arq room`. */
+export function addRoomClass(rooms: Command, run: Run): void {
+  const group = rooms.command("class").description("options of rooms, by pattern");
+  withJson(group.command("list"))
+    .description("the classes in force, of the configuration and of all tenants")
+    .option("--tenant <id>", "only those that this tenant has set", id("tenant"))
+    .addHelpText(
+      "after",
+      examples("arq room class list", "arq room class list --tenant acme --json"),
+    )
+    .action(run((io, flags) => classList(io, flags)));
+  addSet(group, run);
+  withPattern(group.command("remove"))
+    .description("take a tenant's class away; those of the configuration stay")
+    .addHelpText("after", examples("arq room class remove 'orders-*'"))
+    .action(run((io, flags, [pattern]) => classRemove(io, pattern as string, flags)));
+  withOwner(group.command("explain"))
+    .description("say which class a room is of, with all its options, and why")
+    .argument("<room>", "the room", room)
+    .addHelpText(
+      "after",
+      examples("arq room class explain orders-7", "arq room class explain lobby --tenant acme"),
+    )
+    .action(run((io, flags, [name]) => classExplain(io, name as string, flags)));
+}

@@ -1,0 +1,261 @@
+/**
+ * The command line of `arq schema …` as commander sees it. What a command does is in `commands/` and
+ * loaded when one of them runs: reading descriptors is large, and no other command does it.
+ */
+import { InvalidArgumentError, Option } from "commander";
+import type { Command } from "commander";
+import { COMPATIBILITY_MODES } from "../../shared/schema/compatibility/findings.ts";
+import { isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema/schema_id.ts";
+import { examples, id, positive, subjectTenant, withConnection } from "./program_options.ts";
+import type { Run } from "./program_options.ts";
+
+const MODES = ["enforce", "observe", "dead-letter"];
+const UNKNOWN_FIELDS = ["allow", "warn", "refuse"];
+const SOURCE = "a folder with .proto files, one .proto file, or a set that was built";
+
+function schemaId(text: string): string {
+  if (isSchemaId(text)) return text;
+  throw new InvalidArgumentError(`That cannot be one; ${SCHEMA_ID_RULE}.`);
+}
+
+function messageName(text: string): string {
+  if (/^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$/.test(text)) return text;
+  throw new InvalidArgumentError("Expected the full name of a message: 'fleet.v1.Vehicle'.");
+}
+
+function compatibility(text: string): string {
+  const mode = text.toUpperCase();
+  if ((COMPATIBILITY_MODES as readonly string[]).includes(mode)) return mode;
+  throw new InvalidArgumentError(`Expected one of ${COMPATIBILITY_MODES.join(", ")}.`);
+}
+
+const version = () => positive("a version, as arq schema history shows them", true, 2 ** 53);
+
+function withJson(command: Command): Command {
+  return withConnection(command).option("--json", "print the bus's answer as JSON");
+}
+
+function withOwner(command: Command): Command {
+  return subjectTenant(withJson(command));
+}
+
+function withCompat(command: Command): Command {
+  const what = "how versions are held to the ones before: " +
+    `${COMPATIBILITY_MODES.join(", ")} (default: the schema's own, for a new one BACKWARD)`;
+  return command.option("--compat <mode>", what, compatibility);
+}
+
+function unknownOption(what: string): Option {
+  return new Option("--unknown <what>", what).choices(UNKNOWN_FIELDS).default("allow");
+}
+
+function addBuild(schema: Command, run: Run): void {
+  schema.command("build")
+    .description("compile .proto files to a gzipped FileDescriptorSet; needs no bus")
+    .argument(
+      "<source>",
+      "a folder, whose files import each other by their paths in it, or one file",
+    )
+    .option("-o, --output <file>", "the set (default: the source's name with .binpb.gz)")
+    .option("--json", "print the result, or what is wrong, as JSON")
+    .addHelpText(
+      "after",
+      "\nbuf compiles. google/protobuf/… and buf/validate/validate.proto can be imported without" +
+        "\nhaving them. What does not compile is told as buf does, exit code 1. A binary and the npm" +
+        "\npackage bring no buf (it is 96 MB): have it on the PATH, or npm install @bufbuild/buf.\n" +
+        examples("arq schema build proto", "arq schema build fleet.proto -o fleet.binpb.gz"),
+    )
+    .action(run(async (io, flags, [source]) => {
+      const { schemaBuild } = await import("../commands/schema/schema_build.ts");
+      return await schemaBuild(io, source as string, flags);
+    }));
+}
+
+function addChanges(schema: Command, run: Run): void {
+  withCompat(withJson(schema.command("push")))
+    .description("register a version of a schema; without a source only --compat is changed")
+    .argument("[source]", SOURCE)
+    .requiredOption("--id <id>", "the schema", schemaId)
+    .addHelpText(
+      "after",
+      "\nA version that is not compatible is refused with file, message, field and rule, exit code 1." +
+        "\nThe same bytes again register nothing. --compat holds from then on, for this version too.\n" +
+        examples(
+          "arq schema push proto --id fleet",
+          "arq schema push fleet.binpb.gz --id fleet --compat FULL_TRANSITIVE",
+          "arq schema push --id fleet --compat NONE",
+        ),
+    )
+    .action(run(async (io, flags, [source]) => {
+      const { schemaPush } = await import("../commands/schema/schema_push.ts");
+      return await schemaPush(io, source as string | undefined, flags);
+    }));
+  withJson(schema.command("rollback"))
+    .description("put an earlier version of a schema in force again, as its next version")
+    .argument("<id>", "the schema", schemaId)
+    .option(
+      "--to <version>",
+      "which (default: the one before; again: one more back)",
+      positive("a version, as arq schema list shows them", true, 999_999_999),
+    )
+    .addHelpText(
+      "after",
+      "\nCompares nothing; the history keeps every version and says who rolled back.\n" +
+        examples("arq schema rollback fleet", "arq schema rollback fleet --to 3"),
+    )
+    .action(run(async (io, flags, [id]) => {
+      const { schemaRollback } = await import("../commands/schema/schema_rollback.ts");
+      return await schemaRollback(io, id as string, flags);
+    }));
+  withJson(schema.command("delete"))
+    .description("delete a schema that nothing is mapped to, with all of its versions")
+    .argument("<id>", "the schema", schemaId)
+    .addHelpText(
+      "after",
+      "\nWhile subjects are mapped to it, it is refused with the mappings, exit code 1. A later push" +
+        "\nbegins anew, under the next version number; history says who deleted what was before.\n" +
+        examples("arq schema delete fleet", "arq schema delete fleet --json"),
+    )
+    .action(run(async (io, flags, [id]) => {
+      const { schemaDelete } = await import("../commands/schema/schema_delete.ts");
+      return await schemaDelete(io, id as string, flags);
+    }));
+  withCompat(withJson(schema.command("check")))
+    .description("say what push would say, and change nothing")
+    .argument("<source>", SOURCE)
+    .requiredOption("--against <id>", "the schema", schemaId)
+    .addHelpText(
+      "after",
+      "\nExit code 1 when push would be refused.\n" +
+        examples(
+          "arq schema check proto --against fleet",
+          "arq schema check proto --against fleet --compat FULL --json",
+        ),
+    )
+    .action(run(async (io, flags, [source]) => {
+      const { schemaCheck } = await import("../commands/schema/schema_push.ts");
+      return await schemaCheck(io, source as string, flags);
+    }));
+}
+
+function addShow(schema: Command, run: Run): void {
+  withJson(schema.command("list"))
+    .description(
+      "all schemas with their latest version, where the node that answers stands, and what other tools put and is refused",
+    )
+    .addHelpText("after", examples("arq schema list", "arq schema list --json"))
+    .action(run(async (io, flags) => {
+      const { schemaList } = await import("../commands/schema/schema_show.ts");
+      return await schemaList(io, flags);
+    }));
+  withJson(schema.command("history"))
+    .description("the versions of a schema: when, by whom, how large")
+    .argument("<id>", "the schema", schemaId)
+    .addHelpText("after", examples("arq schema history fleet"))
+    .action(run(async (io, flags, [name]) => {
+      const { schemaHistory } = await import("../commands/schema/schema_show.ts");
+      return await schemaHistory(io, name as string, flags);
+    }));
+  withJson(schema.command("get"))
+    .description("write a version as it was registered, or as .proto text without its comments")
+    .argument("<id>", "the schema", schemaId)
+    .option("--version <n>", "which (default: the latest)", version())
+    .option("-o, --output <path>", "a file; with --proto a folder (default: stdout)")
+    .option("--proto", "as text")
+    .addHelpText(
+      "after",
+      examples(
+        "arq schema get fleet -o fleet.binpb.gz",
+        "arq schema get fleet --version 2 --proto",
+        "diff <(arq schema get fleet --version 1 --proto) <(arq schema get fleet --proto)",
+      ),
+    )
+    .action(run(async (io, flags, [name]) => {
+      const { schemaGet } = await import("../commands/schema/schema_show.ts");
+      return await schemaGet(io, name as string, flags);
+    }));
+}
+
+function addMappings(schema: Command, run: Run): void {
+  withOwner(schema.command("map"))
+    .description("say which message the events of a room must be; the same subject replaces")
+    .argument("<subject>", "a room or the beginning of one ('vehicles-*'), or a subject")
+    .argument("<id>", "the schema", schemaId)
+    .requiredOption("--message <name>", "full name of the message", messageName)
+    .addOption(
+      new Option(
+        "--mode <mode>",
+        "what a violation does: refuse; only count; refuse and keep a copy",
+      )
+        .choices(MODES).default("enforce"),
+    )
+    .addOption(unknownOption("fields outside of the schema"))
+    .addHelpText(
+      "after",
+      "\nThe most specific subject that matches counts, alone. Every Shield has it in force within a" +
+        "\nsecond.\n" +
+        examples(
+          "arq schema map 'vehicles-*' gtfs --message transit_realtime.FeedMessage",
+          "arq schema map in.t.acme.r.orders orders --message shop.v1.Order --mode observe",
+        ),
+    )
+    .action(run(async (io, flags, [subject, name]) => {
+      const { schemaMap } = await import("../commands/schema/schema_map.ts");
+      return await schemaMap(io, subject as string, name as string, flags);
+    }));
+  withOwner(schema.command("unmap"))
+    .description("take a mapping away; those of the configuration stay")
+    .argument("<subject>", "as it was mapped")
+    .addHelpText("after", examples("arq schema unmap 'vehicles-*'"))
+    .action(run(async (io, flags, [subject]) => {
+      const { schemaUnmap } = await import("../commands/schema/schema_map.ts");
+      return await schemaUnmap(io, subject as string, flags);
+    }));
+  withJson(schema.command("mappings"))
+    .description("the mappings that a tenant has set")
+    .option("--tenant <id>", "tenant", id("tenant"), "default")
+    .addHelpText("after", examples("arq schema mappings --tenant acme"))
+    .action(run(async (io, flags) => {
+      const { schemaMappings } = await import("../commands/schema/schema_map.ts");
+      return await schemaMappings(io, flags);
+    }));
+}
+
+function addValidate(schema: Command, run: Run): void {
+  withJson(schema.command("validate"))
+    .description("say what a bus would say of a payload; publishes nothing")
+    .argument("<file>", "the data of an event")
+    .option("--id <id>", "a schema of the bus", schemaId)
+    .option("--local <source>", `in place of --id, needs no bus: ${SOURCE}`)
+    .requiredOption("--message <name>", "full name of the message", messageName)
+    .option("--version <n>", "of the schema (default: the latest)", version())
+    .addOption(unknownOption("fields outside of the schema; warn names them"))
+    .option(
+      "--content-type <type>",
+      "application/json, or else binary (default: by the file's name)",
+    )
+    .addHelpText(
+      "after",
+      "\nExit code 1 when it is not valid.\n" +
+        examples(
+          "arq schema validate feed.pb --id gtfs --message transit_realtime.FeedMessage",
+          "arq schema validate order.json --local proto --message shop.v1.Order --unknown refuse",
+        ),
+    )
+    .action(run(async (io, flags, [file]) => {
+      const { schemaValidate } = await import("../commands/schema/schema_validate.ts");
+      return await schemaValidate(io, file as string, flags);
+    }));
+}
+
+/** Adds `arq schema` and its commands. */
+export function addSchema(program: Command, run: Run): void {
+  const schema = program.command("schema").description(
+    "Protobuf contracts: build, register, compare, map, validate",
+  );
+  addBuild(schema, run);
+  addChanges(schema, run);
+  addShow(schema, run);
+  addMappings(schema, run);
+  addValidate(schema, run);
+}

@@ -1,0 +1,57 @@
+// The window and the pace by themselves, without a bus; `--rate` as a whole is in `main_test.ts`.
+import assert from "node:assert/strict";
+import { dueAfter, pause, unlessStopped, Window } from "./flow.ts";
+
+Deno.test("no more than the limit is under way, and all of it is waited for", async () => {
+  const window = new Window(3);
+  const finish: (() => void)[] = [];
+  let most = 0;
+  let under_way = 0;
+  const work = async () => {
+    most = Math.max(most, ++under_way);
+    await new Promise<void>((resolve) => finish.push(resolve));
+    under_way -= 1;
+  };
+  const all = (async () => {
+    for (let index = 0; index < 10; index += 1) await window.run(work);
+    await window.drained();
+  })();
+  let done = false;
+  all.then(() => done = true);
+  while (!done) {
+    finish.shift()?.();
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  assert.equal(most, 3);
+  assert.equal(under_way, 0);
+});
+
+Deno.test("the first failure stops what comes after it", async () => {
+  const window = new Window(1);
+  await window.run(() => Promise.reject(new Error("first")));
+  await assert.rejects(window.run(() => Promise.reject(new Error("second"))), /first/);
+  await assert.rejects(window.drained(), /first/);
+});
+
+Deno.test("a rate spreads the pieces evenly from the start", () => {
+  assert.deepEqual([0, 1, 2, 100].map((index) => dueAfter(index, 50)), [0, 20, 40, 2_000]);
+  assert.equal(dueAfter(1, 0.5), 2_000);
+});
+
+Deno.test("a pause ends at once when everything stops", async () => {
+  const stop = new AbortController();
+  const waiting = pause(3_600_000, stop.signal);
+  stop.abort();
+  await waiting;
+  await pause(3_600_000, stop.signal);
+});
+
+Deno.test("what is waited for ends with the signal, with its own end before that", async () => {
+  const stop = new AbortController();
+  assert.equal(await unlessStopped(stop.signal, Promise.resolve(1)), 1);
+  await assert.rejects(unlessStopped(stop.signal, Promise.reject(new Error("its own"))), /its own/);
+  const waiting = unlessStopped(stop.signal, new Promise(() => {}));
+  stop.abort(new Error("stopped"));
+  await assert.rejects(waiting, /stopped/);
+  await assert.rejects(unlessStopped(stop.signal, Promise.resolve(1)), /stopped/);
+});

@@ -1,0 +1,122 @@
+// Pages, patience and epochs, on a room in this process; the real bus is in `durable_test.ts`.
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { ArqonError } from "@arqon/sdk";
+import { checkEpoch, EpochChanged, historyPages, patient } from "./history.ts";
+import { StoredRoom } from "../testing/stored_room.ts";
+
+const io = { now: () => 0, signal: new AbortController().signal };
+
+async function offsetsOf(
+  room: StoredRoom,
+  query: Parameters<typeof historyPages>[1],
+): Promise<number[]> {
+  const pages = await Array.fromAsync(historyPages(room, query));
+  return pages.flatMap(({ messages }) => messages.map(({ offset }) => Number(offset)));
+}
+
+Deno.test("pages give every message between the bounds once and in order, up to the total", async () => {
+  const offsets = fc.uniqueArray(fc.integer({ min: 1, max: 5_000 }), { maxLength: 2_000 });
+  const bound = fc.option(fc.integer({ min: 0, max: 5_000 }), { nil: undefined });
+  const total = fc.oneof(fc.constant(Infinity), fc.integer({ min: 1, max: 2_000 }));
+  await fc.assert(fc.asyncProperty(
+    offsets,
+    fc.record({ after: bound, before: bound, reverse: fc.boolean(), total }),
+    async (stored, { after, before, reverse, total }) => {
+      const room = new StoredRoom(stored.sort((a, b) => a - b));
+      const bounds = {
+        ...(after === undefined ? {} : { after }),
+        ...(before === undefined ? {} : { before }),
+      };
+      const fit = room.offsets.filter((at) => at > (after ?? 0) && (!before || at < before));
+      if (reverse) fit.reverse();
+      const got = await offsetsOf(room, { ...bounds, reverse, total });
+      assert.deepEqual(got, fit.slice(0, total));
+    },
+  ));
+});
+
+Deno.test("a read that fails for now is repeated; a refusal is not", async () => {
+  const room = new StoredRoom([1]);
+  const failures = [
+    new ArqonError("connection-lost", "x"),
+    new ArqonError("log-unavailable", "x"),
+    new ArqonError("answer-timeout", "x"),
+  ];
+  room.before = () => {
+    const failure = failures.pop();
+    if (failure !== undefined) throw failure;
+  };
+  const { messages } = await patient(room, io).history({});
+  assert.equal(messages.length, 1);
+  assert.equal(room.asked.length, 4);
+  room.before = () => {
+    throw new ArqonError("not-durable", "orders");
+  };
+  await assert.rejects(patient(room, io).history({}), /not durable/i);
+  assert.equal(room.asked.length, 5);
+});
+
+Deno.test("patience ends after 30 s, and with the stop signal", async () => {
+  const room = new StoredRoom([1]);
+  let now_ms = 0;
+  room.before = () => {
+    now_ms += 10_000;
+    throw new ArqonError("spine-unavailable", "x");
+  };
+  const source = patient(room, { ...io, now: () => now_ms });
+  await assert.rejects(source.history({}), { reason: "spine-unavailable" });
+  assert.equal(room.asked.length, 3);
+  const stop = new AbortController();
+  const waiting = patient(room, { now: () => 0, signal: stop.signal }).history({});
+  stop.abort(new Error("stopped"));
+  await assert.rejects(waiting, /stopped/);
+});
+
+Deno.test("a room that begins anew between two pages is never taken for the old one", async () => {
+  const room = new StoredRoom(Array.from({ length: 1_200 }, (_, index) => index + 1));
+  room.before = () => {
+    if (room.asked.length === 2) room.epoch = "e2";
+  };
+  await assert.rejects(offsetsOf(room, { total: Infinity }), (error) => {
+    assert.ok(error instanceof EpochChanged);
+    assert.equal(error.epoch, "e2");
+    return true;
+  });
+  await assert.rejects(offsetsOf(room, { total: 1, epoch: "e1" }), EpochChanged);
+  checkEpoch("orders", "e2", undefined);
+  checkEpoch("orders", "e2", "e2");
+  assert.throws(() => checkEpoch("orders", "e2", "e1"), /its epoch is e2, not e1/);
+});
+
+Deno.test("a room that goes on in another life is read on, if what was read is known there", async () => {
+  for (const reverse of [false, true]) {
+    for (const is_known of [true, false]) {
+      const room = new StoredRoom(Array.from({ length: 1_200 }, (_, index) => index + 1));
+      room.before = () => {
+        if (room.asked.length === 2) room.epoch = "e2";
+      };
+      const asked: unknown[] = [];
+      const isKnown = (place: unknown) => Promise.resolve(asked.push(place) > 0 && is_known);
+      const reading = offsetsOf(room, { total: Infinity, reverse, isKnown });
+      if (is_known) assert.equal((await reading).length, 1_200);
+      else await assert.rejects(reading, EpochChanged);
+      // The highest that was read.
+      assert.deepEqual(asked, [{ offset: reverse ? 1_200 : 500, epoch: "e1" }]);
+    }
+  }
+});
+
+Deno.test("a bus that gives fewer messages at a time is asked for fewer", async () => {
+  const room = new StoredRoom(Array.from({ length: 30 }, (_, index) => index + 1));
+  room.before = ({ limit = 0 }) => {
+    const detail = `limit: ${limit}; at most 7 ([limits] history_messages)`;
+    if (limit > 7) throw new ArqonError("invalid-field", detail);
+  };
+  assert.deepEqual(await offsetsOf(room, { total: Infinity }), room.offsets);
+  assert.deepEqual(await offsetsOf(room, { total: 8 }), room.offsets.slice(0, 8));
+  room.before = () => {
+    throw new ArqonError("invalid-field", "limit: 1; at most 0 ([limits] history_messages)");
+  };
+  await assert.rejects(offsetsOf(room, { total: Infinity }), { reason: "invalid-field" });
+});

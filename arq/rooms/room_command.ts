@@ -1,0 +1,107 @@
+/**
+ * One command to a room's Brain as `arq room …` sends it: the connection, the repetition under one
+ * command id, the answer as text and as an object. What the commands mean is in `commands/`.
+ */
+import type { CommandOptions, Uint64 } from "@arqon/sdk";
+import { CommandError, EXIT, printable } from "../terminal/exit.ts";
+import { print } from "../terminal/io.ts";
+import type { Io } from "../terminal/io.ts";
+import { membersOf } from "../answers/policy_text.ts";
+import { openConnection } from "../bus/target.ts";
+import type { ConnectionFlags } from "../bus/target.ts";
+import type { Role } from "../bus/token.ts";
+
+/** The options of every command of `arq room`. */
+export interface RoomFlags extends ConnectionFlags {
+  readonly json?: boolean;
+}
+
+/** Conditions that the command line can name. */
+export interface ConditionFlags {
+  readonly expectVersion?: Uint64;
+  readonly fence?: Uint64;
+  readonly commandId?: string;
+}
+
+/** One command. */
+export interface RoomRequest extends ConditionFlags {
+  readonly room: string;
+  /** In full: "room.set". */
+  readonly name: string;
+  /** JSON text of an object; absent: no data. */
+  readonly data?: string;
+  /** Of the token that is made for a development bus; default user. */
+  readonly role?: Role;
+}
+
+/** What the Brain says. */
+export interface RoomAnswer {
+  /** One line of JSON, as it came. */
+  readonly text: string;
+  readonly members: Readonly<Record<string, unknown>>;
+}
+
+/** Sends a command on a connection that is open; reads need no command id. */
+export type Ask = (request: Omit<RoomRequest, "role" | "room">) => Promise<RoomAnswer>;
+
+/** Long enough for a bus that restarts under us. */
+const COMMAND_TIMEOUT_MS = 30_000;
+
+function answerOf(name: string, bytes: Uint8Array): RoomAnswer {
+  const text = new TextDecoder().decode(bytes).replace(/[\r\n]/g, " ");
+  try {
+    return { text: text === "" ? "{}" : text, members: membersOf(JSON.parse(text || "{}")) };
+  } catch {
+    throw new CommandError(`the bus answers ${name} with something that is not JSON`);
+  }
+}
+
+/** Opens a connection for several commands to one room, gives it to `work`, and closes it. */
+export async function withRoom<T>(
+  io: Io,
+  flags: RoomFlags,
+  { room, role }: { readonly room: string; readonly role?: Role },
+  work: (ask: Ask) => Promise<T>,
+): Promise<T> {
+  await using connection = await openConnection(io, flags, role === undefined ? {} : { role });
+  return await work(async ({ name, data, expectVersion, fence, commandId }) => {
+    const options: CommandOptions = {
+      content_type: "application/json",
+      timeout_ms: COMMAND_TIMEOUT_MS,
+      ...(expectVersion === undefined ? {} : { expect_version: expectVersion }),
+      ...(fence === undefined ? {} : { fence }),
+      ...(commandId === undefined ? {} : { command_id: commandId }),
+    };
+    const { bytes } = await connection.room(room).command(name, data, options);
+    return answerOf(name, bytes);
+  });
+}
+
+/** Sends one command that changes something; after a reconnect it is repeated and applied once. */
+export async function change(io: Io, flags: RoomFlags, request: RoomRequest): Promise<RoomAnswer> {
+  const { room, role, ...command } = request;
+  const target = role === undefined ? { room } : { room, role };
+  return await withRoom(
+    io,
+    flags,
+    target,
+    (ask) => ask({ ...command, commandId: request.commandId ?? crypto.randomUUID() }),
+  );
+}
+
+/** Prints the answer itself with `--json`, else `text`. */
+export async function tell(
+  io: Io,
+  flags: RoomFlags,
+  answer: RoomAnswer,
+  text: string,
+): Promise<number> {
+  await print(io.stdout, flags.json === true ? `${answer.text}\n` : `${printable(text)}\n`);
+  return EXIT.ok;
+}
+
+/** ` (version 4, epoch 17)`, as every answer about a room's state ends. */
+export function positionText({ version, epoch }: Readonly<Record<string, unknown>>): string {
+  if (version === undefined) return "";
+  return ` (version ${version}${epoch === undefined || epoch === "" ? "" : `, epoch ${epoch}`})`;
+}

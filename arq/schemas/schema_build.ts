@@ -1,0 +1,163 @@
+/**
+ * Compiles `.proto` files to a gzipped FileDescriptorSet with buf, which runs as a child process and
+ * gets the sources as an archive on its stdin: no temporary files, and no registry on the network.
+ * What a bus says about the set is checked too; comparing versions is the bus's.
+ */
+import { gzipSync } from "node:zlib";
+import { createRegistry } from "@bufbuild/protobuf";
+import {
+  file_buf_validate_validate,
+} from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import { readDescriptorSet, SchemaError } from "../../shared/schema/descriptors/descriptor_set.ts";
+import type { DescriptorSet } from "../../shared/schema/descriptors/descriptor_set.ts";
+import { BUF_HINT, bufCommand } from "./buf_command.ts";
+import { CommandError, EXIT, printable } from "../terminal/exit.ts";
+import type { Io } from "../terminal/io.ts";
+import { protoText } from "./proto_text.ts";
+import { readSources } from "./schema_source.ts";
+import type { SchemaSources } from "./schema_source.ts";
+import { tarOf } from "./schema_tar.ts";
+import type { TarFile } from "./schema_tar.ts";
+
+/** buf takes seconds for what the bounds on sources allow. */
+const BUILD_MS = 120_000;
+const BUILD_ARGS = [
+  "build",
+  "-#format=tar",
+  "--as-file-descriptor-set",
+  "--exclude-source-info",
+  "--error-format",
+  "json",
+  "-o",
+  "-#format=binpb",
+];
+
+/** One thing that the compiler did not like. Lines and columns start at 1; 0: the whole file. */
+export interface BuildProblem {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  readonly message: string;
+}
+
+/** What came of it. */
+export interface BuiltSchema {
+  readonly gzipped: Uint8Array<ArrayBuffer>;
+  readonly schema: DescriptorSet;
+  /** Of the sources, as others import them. */
+  readonly files: readonly string[];
+}
+
+/** Sources that do not compile. */
+export class SchemaBuildError extends Error {
+  override readonly name = "SchemaBuildError";
+  readonly problems: readonly BuildProblem[];
+
+  constructor(problems: readonly BuildProblem[]) {
+    super(problems.map(problemLine).join("\n"));
+    this.problems = problems;
+  }
+}
+
+/** As buf prints it: `a.proto:3:1:message`. */
+export function problemLine({ file, line, column, message }: BuildProblem): string {
+  const place = [file, line, column].filter((part) => part !== 0 && part !== "").join(":");
+  return printable(place === "" ? message : `${place}:${message}`);
+}
+
+/** The file that rules are written with, as the package that runs them has it. */
+function validateProto(): TarFile {
+  const file = file_buf_validate_validate;
+  const text = protoText(file, createRegistry(file, ...file.dependencies));
+  return { path: file.proto.name, bytes: new TextEncoder().encode(text) };
+}
+
+/** Adds what sources may import without having it. */
+function withValidate({ files }: SchemaSources): readonly TarFile[] {
+  const { name } = file_buf_validate_validate.proto;
+  if (files.some(({ path }) => path === name)) return files;
+  const wanted = files.some(({ bytes }) => new TextDecoder().decode(bytes).includes(name));
+  return wanted ? [...files, validateProto()] : files;
+}
+
+function archiveOf(files: readonly TarFile[]): Uint8Array<ArrayBuffer> {
+  try {
+    return tarOf(files);
+  } catch (error) {
+    if (error instanceof RangeError) throw new CommandError(error.message);
+    throw error;
+  }
+}
+
+async function runBuf(io: Io, archive: Uint8Array<ArrayBuffer>) {
+  const { command, args } = bufCommand();
+  let child: Deno.ChildProcess;
+  try {
+    child = new Deno.Command(command, {
+      args: [...args, ...BUILD_ARGS],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+      signal: AbortSignal.any([io.signal, AbortSignal.timeout(BUILD_MS)]),
+    }).spawn();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : error;
+    const missing = command === "buf" && error instanceof Deno.errors.NotFound;
+    const sentence = missing ? "there is no buf, which compiles .proto files" : why;
+    const fix = command === "buf" ? BUF_HINT : undefined;
+    throw new CommandError(`buf cannot be started: ${sentence}`, EXIT.failure, fix);
+  }
+  // It may end before it has read everything; its exit code says why.
+  const fed = new Blob([archive]).stream().pipeTo(child.stdin).catch(() => {});
+  const { code, stdout, stderr } = await child.output();
+  await fed;
+  io.signal.throwIfAborted();
+  return { code, stdout, stderr: new TextDecoder().decode(stderr).trim() };
+}
+
+function problemOf(line: string, folder: string): BuildProblem {
+  try {
+    const { path, start_line, start_column, message } = JSON.parse(line);
+    const file = typeof path === "string" ? `${folder}${path}` : "";
+    return {
+      file,
+      line: Number(start_line ?? 0),
+      column: Number(start_column ?? 0),
+      message: String(message),
+    };
+  } catch {
+    return { file: "", line: 0, column: 0, message: line };
+  }
+}
+
+/** Throws `SchemaBuildError` when the sources do not compile or no bus would take what comes of them. */
+async function compile(io: Io, sources: SchemaSources): Promise<BuiltSchema> {
+  const { code, stdout, stderr } = await runBuf(io, archiveOf(withValidate(sources)));
+  if (code !== 0) {
+    const lines = stderr === "" ? ["buf ended without a word"] : stderr.split("\n");
+    throw new SchemaBuildError(lines.map((line) => problemOf(line, sources.folder)));
+  }
+  const gzipped = new Uint8Array(gzipSync(stdout, { level: 9 }));
+  try {
+    const schema = readDescriptorSet(gzipped);
+    return { gzipped, schema, files: sources.files.map(({ path }) => path) };
+  } catch (error) {
+    if (!(error instanceof SchemaError)) throw error;
+    throw new SchemaBuildError([{ file: "", line: 0, column: 0, message: error.message }]);
+  }
+}
+
+/**
+ * Builds the folder or the one `.proto` file at `path`. Rejects with `CommandError` when it cannot be
+ * read, and with `SchemaBuildError`.
+ */
+export async function buildSchema(io: Io, path: string): Promise<BuiltSchema> {
+  return await compile(io, await readSources(io, path));
+}
+
+/** Full names of the messages that the files declare, in their order; nested ones are left out. */
+export function messagesOf({ schema, files }: BuiltSchema): string[] {
+  return files.flatMap((file) =>
+    schema.registry.getFile(file)?.messages.map(({ typeName }) => typeName) ?? []
+  );
+}

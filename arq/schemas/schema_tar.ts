@@ -1,0 +1,28 @@
+/**
+ * A tar archive in memory, in which `arq schema build` hands sources to buf. Writes regular files only;
+ * reads nothing.
+ */
+import { tarEnd, tarHeader, tarPadding } from "../../shared/tar.ts";
+
+/** One file of an archive; the path is relative, with `/` between its parts. */
+export interface TarFile {
+  readonly path: string;
+  readonly bytes: Uint8Array;
+}
+
+/** The archive. Throws RangeError when a path is longer than the format allows. */
+export function tarOf(files: readonly TarFile[]): Uint8Array<ArrayBuffer> {
+  const parts = files.flatMap(({ path, bytes }) => [
+    tarHeader(path, bytes.length),
+    bytes,
+    tarPadding(bytes.length),
+  ]);
+  parts.push(tarEnd());
+  const archive = new Uint8Array(parts.reduce((total, part) => total + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    archive.set(part, at);
+    at += part.length;
+  }
+  return archive;
+}

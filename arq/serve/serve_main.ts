@@ -1,0 +1,130 @@
+/**
+ * The process side of `arq serve` and of the development bus, as `main.ts` of the servers is theirs:
+ * files, clock, randomness and signals end here. Loaded only when a bus is to run in this process; what
+ * runs is in `serve/`.
+ */
+import { ConfigError } from "../../shared/config/load.ts";
+import type { ConfigDefaults } from "../../shared/config/load.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import { randomPool } from "../../shared/ids.ts";
+import type { Logger } from "../../shared/logs/log.ts";
+import {
+  clientConfig,
+  endInLog,
+  logUnhandled,
+  stopWith,
+  stopWithin,
+  tlsFiles,
+  writeStderr,
+} from "../../shared/process/process.ts";
+import { VERSION as version } from "../../shared/version.ts";
+import { usageError } from "../terminal/exit.ts";
+import type { DevProcess } from "./dev_bus.ts";
+import { serve } from "./serve.ts";
+import type { Serving } from "./serve.ts";
+
+const NO_ISSUER = "[[auth.issuers]] is missing: without an issuer every token is refused";
+const ISSUER_HINT = "arq init writes a configuration with one; docs/security.md shows others";
+
+/** The checked configuration of a file. Throws a usage error when it cannot be read or used. */
+function readConfig(file: string, defaults: ConfigDefaults): Config {
+  let bytes: Uint8Array;
+  try {
+    bytes = Deno.readFileSync(file);
+  } catch (error) {
+    throw usageError(`cannot read ${file}: ${error instanceof Error ? error.message : error}`);
+  }
+  try {
+    return clientConfig(bytes, file, defaults);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw usageError("the configuration is wrong", error.message.replaceAll("\n", "\n     "));
+  }
+}
+
+/** What differs between the programs in which a bus runs. */
+export interface ProcessOptions {
+  /** Its name, for sentences on stderr. */
+  readonly program: string;
+  /** Resolves when the bus is to drain; the log is there to say why. */
+  readonly stopping: (log: Logger) => Promise<unknown>;
+  /** Absent: stderr. */
+  readonly writeLog?: (line: string) => void;
+}
+
+/** This process, for a development bus. */
+export function busProcess({ program, stopping, writeLog }: ProcessOptions): DevProcess {
+  return {
+    pid: Deno.pid,
+    now: Date.now,
+    monotonic_ms: () => performance.now(),
+    random: randomPool((bytes) => crypto.getRandomValues(bytes)),
+    readTextFile: (path) => Deno.readTextFileSync(path),
+    tlsOf: tlsFiles,
+    loadConfig: readConfig,
+    writeLog: writeLog ?? writeStderr,
+    cores: navigator.hardwareConcurrency,
+    begin(log) {
+      logUnhandled(log);
+      return stopping(log);
+    },
+    exit(exit_code, sentence) {
+      // On stderr nobody may listen.
+      writeLog?.(`${program}: ${sentence}\n`);
+      return stopWith(program, exit_code, sentence);
+    },
+    stopWithin: (timeout_ms) => stopWithin(program, timeout_ms),
+  };
+}
+
+/** Resolves when the signal aborts, and logs that the drain begins. */
+export function stoppedBy(signal: AbortSignal): (log: Logger) => Promise<void> {
+  return (log) =>
+    new Promise((resolve) => {
+      const stop = () => {
+        log.info("draining");
+        resolve();
+      };
+      if (signal.aborted) return stop();
+      signal.addEventListener("abort", stop, { once: true });
+    });
+}
+
+/**
+ * Serves a configuration until `signal` aborts and everything has drained. Paths in it begin in
+ * `folder`. Rejects when the file cannot be used (a usage error) and when the start fails.
+ */
+export async function serveFile(
+  { file, folder, signal, onReady }: {
+    readonly file: string;
+    readonly folder: string;
+    readonly signal: AbortSignal;
+    readonly onReady: (serving: Serving) => Promise<void>;
+  },
+): Promise<void> {
+  // `deno task` has changed it.
+  Deno.chdir(folder);
+  const process = busProcess({ program: "arq", stopping: stoppedBy(signal) });
+  const config: Config = process.loadConfig(file, {});
+  if (config.auth.issuers.length === 0) throw usageError(`${file}: ${NO_ISSUER}`, ISSUER_HINT);
+  await serve({
+    config,
+    process: {
+      ...process,
+      tls: () => tlsFiles(config),
+      begin(log) {
+        if (config.log.format === "json") endInLog(log);
+        return process.begin(log);
+      },
+    },
+    service_name: "arqon",
+    async onReady(serving, log) {
+      log.info("ready", {
+        version,
+        ...serving,
+        spine: config.nats === undefined ? "embedded" : "nats",
+      });
+      await onReady(serving);
+    },
+  });
+}

@@ -1,0 +1,75 @@
+/** The files of this machine, as commands see them. Only `main.ts` and tests take it. */
+import type { Files, FileState, FileWriter } from "./io.ts";
+
+const isMissing = (error: unknown) =>
+  error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory;
+
+/** Another process must not guess the name, nor two of us take the same. */
+const temporaryName = (path: string) => `${path}.${crypto.randomUUID().slice(0, 8)}.tmp`;
+
+async function replace(path: string, text: string, mode: number): Promise<void> {
+  const temporary = temporaryName(path);
+  try {
+    await Deno.writeTextFile(temporary, text, { createNew: true, mode });
+    await Deno.rename(temporary, path);
+  } catch (error) {
+    await Deno.remove(temporary).catch(() => {});
+    throw error;
+  }
+}
+
+async function writer(path: string, mode: number): Promise<FileWriter> {
+  const file = await Deno.open(path, { createNew: true, write: true, mode });
+  let is_open = true;
+  const close = () => {
+    if (is_open) file.close();
+    is_open = false;
+  };
+  return {
+    async write(bytes) {
+      for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+    },
+    async finish() {
+      await file.sync();
+      close();
+    },
+    abandon: close,
+  };
+}
+
+async function state(path: string): Promise<FileState | undefined> {
+  try {
+    const { isDirectory, mode, size } = await Deno.stat(path);
+    // Windows has no such bits.
+    const bits = Deno.build.os === "windows" || mode === null ? undefined : mode & 0o777;
+    return { is_directory: isDirectory, mode: bits, size_bytes: size };
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Reads and writes the disk with the permissions that the process has. */
+export const diskFiles: Files = {
+  read: (path) => Deno.readFile(path),
+  open: async (path) => (await Deno.open(path)).readable,
+  create: (path, data, mode) => {
+    const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
+    return Deno.writeFile(path, bytes, { createNew: true, mode });
+  },
+  write: (path, bytes) => Deno.writeFile(path, bytes),
+  replace,
+  writer,
+  rename: (from, to) => Deno.rename(from, to),
+  remove: (path) => Deno.remove(path),
+  state,
+  makeDirectory: (path) => Deno.mkdir(path, { recursive: true }),
+  async list(path) {
+    try {
+      return (await Array.fromAsync(Deno.readDir(path))).map((entry) => entry.name);
+    } catch (error) {
+      if (isMissing(error)) return [];
+      throw error;
+    }
+  },
+};

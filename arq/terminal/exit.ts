@@ -1,0 +1,192 @@
+/**
+ * How a command ends: exit codes, and errors in words for people (what, where, what would be right).
+ * Never a stack trace, never a token.
+ */
+import { ArqonError } from "@arqon/sdk";
+
+/** The exit codes; `arq --help` lists them. */
+export const EXIT = {
+  ok: 0,
+  /** Something failed: a refusal, a bad file, a bus that is not ready. */
+  failure: 1,
+  /** The command line is wrong; nothing was done. */
+  usage: 2,
+  /** 401 or 403: the token does not allow it. */
+  refused: 3,
+  /** Nobody answers, or the connection was lost for good. */
+  unreachable: 4,
+  /** A policy of the tenant said no; no other token helps. */
+  policy: 5,
+  /** Ctrl-C. */
+  interrupted: 130,
+  /** SIGTERM. */
+  terminated: 143,
+} as const;
+
+/** What each exit code means, for the help, the manual page and the documents. */
+export const EXIT_MEANINGS: readonly (readonly [code: number, meaning: string])[] = [
+  [EXIT.ok, "done; also when the reader of a pipe has gone"],
+  [EXIT.failure, "failed: a refusal, a bad file, a bus that is not ready"],
+  [EXIT.usage, "wrong command line; nothing was done"],
+  [EXIT.refused, "refused: the token is missing, bad, expired or does not allow it"],
+  [EXIT.unreachable, "the bus cannot be reached, or answers 503"],
+  [EXIT.policy, "refused by a policy of the tenant (policy-rejected)"],
+  [EXIT.interrupted, "interrupted with Ctrl-C"],
+  [EXIT.terminated, "ended by SIGTERM"],
+];
+
+/** The text that `--help` ends with. */
+export const EXIT_HELP = `Exit codes:\n${
+  EXIT_MEANINGS.map(([code, meaning]) => `  ${String(code).padEnd(3)}  ${meaning}`).join("\n")
+}`;
+
+/** An error that a person can act on; its text is shown as it is. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+  readonly exit_code: number;
+  /** What to do about it, on a line of its own. */
+  readonly hint: string | undefined;
+
+  constructor(
+    message: string,
+    exit_code: number = EXIT.failure,
+    hint?: string,
+    /** `cause`: the bus's refusal, whose reason is told. */
+    options?: { readonly cause: ArqonError },
+  ) {
+    super(message, options);
+    this.exit_code = exit_code;
+    this.hint = hint;
+  }
+}
+
+/** Nothing was written at a path, and why. */
+export function cannotWrite(path: string, error: unknown): CommandError {
+  const why = error instanceof Error ? error.message : error;
+  const hint = "name a place that you may write to, or make that one writable";
+  return new CommandError(`cannot write ${path}: ${why}`, EXIT.failure, hint);
+}
+
+/** A wrong command line. */
+export function usageError(message: string, hint?: string): CommandError {
+  return new CommandError(message, EXIT.usage, hint);
+}
+
+/** Why everything is being stopped; the reason of the abort signal. */
+export class Interrupted extends Error {
+  override readonly name = "Interrupted";
+  readonly exit_code: number;
+
+  constructor(exit_code: number) {
+    super("interrupted");
+    this.exit_code = exit_code;
+  }
+}
+
+/** The reader of our output is gone (`arq sub … | head`): no error, there is just nobody to write to. */
+export function isBrokenPipe(error: unknown): boolean {
+  return error instanceof Error && (error.name === "BrokenPipe" || /EPIPE/.test(error.message));
+}
+
+/** The exit code that an error stands for. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof CommandError || error instanceof Interrupted) return error.exit_code;
+  if (isBrokenPipe(error)) return EXIT.ok;
+  if (!(error instanceof ArqonError)) return EXIT.failure;
+  // Before its code, which a policy may choose.
+  if (error.reason === "policy-rejected") return EXIT.policy;
+  if (error.code === 401 || error.code === 403) return EXIT.refused;
+  const lost = ["unreachable", "connection-lost", "answer-timeout", "connection-closed"];
+  return error.code === 503 || lost.includes(error.reason) ? EXIT.unreachable : EXIT.failure;
+}
+
+/** What helps against a bus that does not know a token's issuer. */
+export const WHICH_ISSUER =
+  "arq context show says which bus, key and issuer count here, and why; " +
+  "--context dev names the running development bus";
+
+const HINTS: Readonly<Record<string, string>> = {
+  "unreachable": "is the bus running? `arq dev up` starts one; --url names another",
+  "token-issuer": WHICH_ISSUER,
+  "not-granted": "make a token with other grants: arq auth gen --grant 'ROOM:publish,subscribe'",
+  "message-too-large": "[limits] max_frame_bytes of the bus bounds a message",
+  "role-forbidden": "make one: arq auth gen --role admin, for a tenant of [admin] operator_tenants",
+  "command-forbidden": "make a token: arq auth gen --role service",
+  "version-conflict": "read it anew, then decide: arq room get ROOM --json",
+  "not-durable": "arq room class set makes rooms durable, or [[rooms]] in the bus's config",
+  "fence-mismatch": "that lock has ended; lock anew: arq room lock ROOM",
+  "banned": "arq room unban ROOM USER lifts it, with a token of role service or admin",
+};
+
+const HINT_401 = "make a token: arq auth gen --role user (see arq auth gen --help)";
+
+function hintFor(error: unknown): string | undefined {
+  if (error instanceof CommandError) return error.hint;
+  if (!(error instanceof ArqonError)) return undefined;
+  if (error.reason === "locked") {
+    const seconds = Math.ceil(error.retry_after_ms / 1_000);
+    return `its lease ends in ${seconds} s unless it is renewed; --fence is for who holds it`;
+  }
+  return HINTS[error.reason] ?? (error.code === 401 ? HINT_401 : undefined);
+}
+
+// deno-lint-ignore no-control-regex
+const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g;
+
+/** Control characters could drive the terminal; a server's text is not trusted with that. */
+export function printable(text: string): string {
+  return text.replace(
+    UNPRINTABLE,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/**
+ * What Deno adds to an error says nothing to a person: the URL again and the layers it went through, a
+ * number and the name of a call, a flag of its own.
+ */
+const ADDED: readonly (readonly [pattern: RegExp, instead: string])[] = [
+  [/error sending request for url \([^)]*\): (?:client error \(\w+\): )?/, ""],
+  [/ \(os error \d+\)(?:: \w+ '[^']*')?/, ""],
+  [/Requires (\w+) access to (.*), run again with the --allow-\w+ flag/, "no $1 access to $2"],
+];
+
+function refusalIn(error: unknown): ArqonError | undefined {
+  if (error instanceof ArqonError) return error;
+  return error instanceof CommandError && error.cause instanceof ArqonError
+    ? error.cause
+    : undefined;
+}
+
+function textOf(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  return printable(ADDED.reduce((before, [pattern, to]) => before.replace(pattern, to), text));
+}
+
+/** One line that says what is wrong, and one that says what to do, if anything. */
+export function explain(error: unknown): string {
+  const refusal = refusalIn(error);
+  const reason = refusal === undefined ? "" : ` (${refusal.code} ${refusal.reason})`;
+  const hint = hintFor(error);
+  const first = `arq: ${textOf(error)}${reason}\n`;
+  return hint === undefined ? first : `${first}     ${hint}\n`;
+}
+
+/** The same for a program, as `--json` asks for it: one object in one line. */
+export function explainJson(error: unknown): string {
+  const reason = refusalIn(error)?.reason;
+  const hint = hintFor(error);
+  const told = {
+    ...(reason === undefined ? {} : { reason }),
+    message: textOf(error),
+    ...(hint === undefined ? {} : { hint }),
+    exit: exitCodeOf(error),
+  };
+  return `${JSON.stringify({ error: told })}\n`;
+}
+
+/** Whether a command line asks for JSON; one that is wrong is not parsed, so its words are looked at. */
+export function asksForJson(args: readonly string[]): boolean {
+  const end = args.indexOf("--");
+  return (end < 0 ? args : args.slice(0, end)).includes("--json");
+}

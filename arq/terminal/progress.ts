@@ -1,0 +1,62 @@
+/**
+ * A progress bar on stderr for work that takes a while: only on a terminal, only after a moment.
+ */
+import process from "node:process";
+import { SingleBar } from "cli-progress";
+
+/** Work shorter than this needs no bar, in ms. */
+const PATIENCE_MS = 500;
+/** What is counted: `messages`, or `bytes`, which are shown as MiB. */
+type Unit = "messages" | "bytes";
+const UNITS: Readonly<Record<Unit, { readonly size: number; readonly name: string }>> = {
+  messages: { size: 1, name: "messages" },
+  bytes: { size: 1_048_576, name: "MiB" },
+};
+const format = (name: string) =>
+  `{bar} {percentage}% | {value}/{total} ${name} | {rate}/s | {eta_formatted} left`;
+const endless = (name: string) => `{value} ${name} | {rate}/s`;
+
+/** Shows how far a run is. */
+export interface Progress {
+  /** `done` pieces are finished. */
+  update(done: number): void;
+  /** Removes the bar. */
+  stop(): void;
+}
+
+/** Shows nothing unless `is_tty`. `total` is undefined when nobody knows it. */
+export function createProgress(
+  options: { is_tty: boolean; total: number | undefined; now: () => number; unit?: Unit },
+): Progress {
+  const { is_tty, total, now, unit = "messages" } = options;
+  const { size, name } = UNITS[unit];
+  if (!is_tty) return { update() {}, stop() {} };
+  const started_ms = now();
+  let bar: SingleBar | undefined;
+  let stopped = false;
+  return {
+    update(done) {
+      if (stopped) return;
+      const elapsed_ms = now() - started_ms;
+      if (bar === undefined) {
+        if (elapsed_ms < PATIENCE_MS) return;
+        bar = new SingleBar({
+          format: total === undefined ? endless(name) : format(name),
+          stream: process.stderr,
+          hideCursor: true,
+          clearOnComplete: true,
+          // Ctrl-C is ours: a bar that handles signals would end the process under us.
+          gracefulExit: false,
+          barsize: 30,
+        });
+        bar.start(Math.ceil((total ?? 0) / size), Math.floor(done / size), { rate: 0 });
+      }
+      const rate = Math.round(done / size * 1_000 / elapsed_ms);
+      bar.update(Math.floor(done / size), { rate });
+    },
+    stop() {
+      if (!stopped) bar?.stop();
+      stopped = true;
+    },
+  };
+}
