@@ -1,6 +1,7 @@
 /**
- * Why a WebSocket never opened. Browsers hide the status of a refused upgrade, so the SDK asks
- * `GET /v1/auth/check`, which answers the same 401, 403 or 503. Always returns an error.
+ * Finds out why a WebSocket never opened. Browsers hide the status of a refused upgrade, so the SDK
+ * asks `GET /v1/auth/check`, which answers the same 401, 403 or 503. The outcome is always an
+ * error.
  */
 import { ArqonError } from "@arqon/proto";
 import { BODY_BYTES_MAX, WAIT_MS_MAX } from "./bounds.ts";
@@ -10,7 +11,7 @@ import { errorFromWire, textOf } from "./wire_error.ts";
 export interface AuthCheck {
   readonly check_url: string;
   readonly token: string;
-  /** What the WebSocket itself said, if anything. */
+  /** What the WebSocket itself said of the failure, if anything. */
   readonly detail: string;
   readonly timeout_ms: number;
   readonly signal: AbortSignal;
@@ -31,7 +32,7 @@ async function boundedText(response: Response): Promise<string> {
   return text;
 }
 
-/** The refusal that a problem body tells; undefined when it is none. */
+/** The refusal that a problem body tells of; undefined when the text is none. */
 function refusalOf(text: string, { status, headers }: Response): ArqonError | undefined {
   try {
     const { reason, detail, retry_after_ms } = JSON.parse(text);
@@ -49,7 +50,7 @@ function refusalOf(text: string, { status, headers }: Response): ArqonError | un
   }
 }
 
-/** The innermost cause's text: fetch wraps what really happened. */
+/** The text of the innermost cause: fetch wraps what really happened. */
 function rootMessage(error: unknown): string {
   const { cause } = error as { cause?: unknown };
   return cause === undefined ? textOf(error) : rootMessage(cause);
@@ -60,13 +61,18 @@ function boundedWait(wait_ms: unknown): number {
   return Math.min(Math.ceil(wait_ms), WAIT_MS_MAX);
 }
 
-/** `Retry-After` in ms, in both forms of RFC 9110; 0 when there is none, or none that is understood. */
+/**
+ * The wait that a `Retry-After` header asks for, in ms, in both forms of RFC 9110; 0 when there is
+ * none that is understood.
+ */
 export function retryAfterOf(value: string | null, now_ms: number): number {
   const wait_ms = Number(value) * 1_000;
   return boundedWait(Number.isNaN(wait_ms) ? Date.parse(String(value)) - now_ms : wait_ms);
 }
 
-/** The reason why no connection came about; `unreachable` when nobody can be asked. */
+/**
+ * Resolves with the reason why no connection came about; `unreachable` when nobody can be asked.
+ */
 export async function explainRefusal(check: AuthCheck): Promise<ArqonError> {
   const { check_url, token, detail, timeout_ms, signal } = check;
   const unreachable = (why: string, cause?: unknown) =>

@@ -5,13 +5,15 @@
 
 /** The bounds of the waits; `ConnectOptions.backoff` overrides each by itself. */
 export interface Backoff {
-  /** Ceiling of the first wait. */
+  /** Upper bound of the first wait, in ms. */
   readonly base_ms: number;
-  /** No wait is longer. */
+  /** Upper bound of every wait, in ms. */
   readonly max_ms: number;
 }
 
-/** 250 ms, then doubled up to 15 s: a restart is hardly felt, a long outage is not hammered. */
+/**
+ * 250 ms, then doubled up to 15 s: a restart is hardly felt, and a long outage is not made worse.
+ */
 export const DEFAULT_BACKOFF: Backoff = { base_ms: 250, max_ms: 15_000 };
 
 /**

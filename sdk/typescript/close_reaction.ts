@@ -1,17 +1,18 @@
 /**
- * What a client does after its connection ended or was refused: a pure decision from the close code
- * (the generated table of close codes), the reason of the last error, and what the Shield said over HTTP.
- * It does not wait and does not connect.
+ * What a client does after its connection ended or was refused. A pure decision from the close code
+ * (the generated table of close codes), the reason of the last error, and what the Shield said over
+ * HTTP. It does not wait and does not connect.
  */
 import { ArqonError, isReason, ruleOf, ruleOfClose } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
 import { SPREAD_MS_MAX } from "./bounds.ts";
 
 /**
- * What `Connection` does next. `error` is what `onStatus` and, at the end, every waiting request hear.
+ * What `Connection` does next. `onStatus` hears the `error`, and at the end so does every waiting
+ * request.
  */
 export type Reaction =
-  /** Never again by itself: the connection ends with this error (none: it was closed on purpose). */
+  /** Do not try again: the connection ends with this error (none: it was closed on purpose). */
   | { readonly action: "stop"; readonly error: ArqonError | undefined }
   /** Try again after the wait. */
   | {
@@ -21,14 +22,14 @@ export type Reaction =
     readonly floor_ms: number;
     /** Instead of the backoff, wait a random time up to this, in ms; 0: use the backoff. */
     readonly spread_ms: number;
-    /** The present token is of no use: ask for a new one first. */
+    /** The present token is of no use: a new one is asked for first. */
     readonly new_token: boolean;
   };
 
-/** Protocol disagreements that another attempt would only repeat. */
+/** Close codes of disagreements about the protocol, which another attempt would only repeat. */
 const HOPELESS: readonly number[] = [1002, 1003, 1007, 1010];
 
-/** N of the close reason `restart;spread_ms=N`; 0 when it says nothing of the kind. */
+/** The N of the close reason `restart;spread_ms=N`; 0 when the reason says nothing of the kind. */
 export function spreadOf(reason: string): number {
   const digits = /(?:^|;)\s*spread_ms=(\d{1,9})(?:;|$)/.exec(reason)?.[1] ?? 0;
   return Math.min(Number(digits), SPREAD_MS_MAX);
@@ -40,12 +41,12 @@ export function closeText(code: number, reason: string): string {
   return `closed with ${code}${name ? ` ${name}` : ""}${reason && `: ${reason}`}`;
 }
 
-/** A Shield gives the error's reason as the reason of the close. */
+/** The error that a close names: a Shield gives an error's reason as the reason of the close. */
 function namedError(code: number, reason: string): ArqonError | undefined {
   return isReason(reason) && ruleOf(reason).close === code ? new ArqonError(reason) : undefined;
 }
 
-/** What stands for a close code when nothing else says more. */
+/** The reason that stands for a close code when nothing else says more. */
 const CLOSE_REASONS: Readonly<Record<number, Reason>> = {
   1008: "too-many-protocol-errors",
   1009: "frame-too-large",
@@ -56,8 +57,9 @@ const CLOSE_REASONS: Readonly<Record<number, Reason>> = {
 };
 
 /**
- * After an open connection ended with `code` and `reason`. `last_error` is the ERR frame right before
- * the close, if any: it says more than the code (`refresh-mismatch` must not reconnect, 4401 may).
+ * The reaction to the end of an open connection with `code` and `reason`. `last_error` is the ERR
+ * frame right before the close, if any. It says more than the code: `refresh-mismatch` must not
+ * reconnect, 4401 may.
  */
 export function closeReaction(
   code: number,
@@ -81,10 +83,19 @@ export function closeReaction(
   return again(error, rule?.client, code === 1012 ? spreadOf(reason) : 0);
 }
 
-/** After the upgrade was refused or nobody answered. */
+/** The reaction to an upgrade that was refused, or that nobody answered. */
 export function refusalReaction(error: ArqonError): Reaction {
   const { client } = ruleOf(error.reason);
-  return client === "never-retry" ? { action: "stop", error } : again(error, client, 0);
+  switch (client) {
+    case "never-retry":
+      return { action: "stop", error };
+    case "refresh-token":
+    case "back-off":
+    case "other-node":
+      return again(error, client, 0);
+    default:
+      return client satisfies never;
+  }
 }
 
 function again(error: ArqonError, client: string | undefined, spread_ms: number): Reaction {

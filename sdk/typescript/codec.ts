@@ -1,17 +1,18 @@
 /**
- * How values of a program's own type become data and back, checked: the shape of a codec, and one for
- * JSON from any validator that speaks Standard Schema. For Protobuf there is `@arqon/sdk/protobuf`.
+ * How values of a program's own type become data and back, checked: the shape of a codec, and a
+ * codec for JSON from any validator that speaks Standard Schema. The one for Protobuf is in
+ * `@arqon/sdk/protobuf`.
  */
 import { ArqonError } from "@arqon/proto";
 
-/** Both ways between values and the data of a message; `typedRoom` takes one. */
+/** Turns values into the data of a message and back; `typedRoom` takes one. */
 export interface Codec<T> {
   readonly content_type: string;
   /** The Protobuf type or schema that messages name; absent: none. */
   readonly schema_id?: string;
-  /** Throws for a value that is none. */
+  /** The data of a value. Throws for a value that it does not know. */
   encode(value: T): Uint8Array;
-  /** Throws, or rejects, for data that is no value. */
+  /** The value of data. Throws, or rejects, for data that is no value. */
   decode(data: Uint8Array): T | Promise<T>;
 }
 

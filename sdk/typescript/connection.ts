@@ -39,14 +39,17 @@ export async function connect(options: ConnectOptions): Promise<Connection> {
  */
 export class Connection {
   readonly #settings: Settings;
-  /** The program wants it until this is aborted; the reason is what rooms hear. */
+  /** The program wants the connection until this is aborted; the reason is what rooms hear. */
   readonly #life = new AbortController();
   readonly #abort = new AbortController();
   readonly #opened = Promise.withResolvers<void>();
   readonly #closed = Promise.withResolvers<ArqonError | undefined>();
   /** Resolves with the first WELCOME. */
   readonly opened: Promise<void> = this.#opened.promise;
-  /** Resolves at the end: with the error that ended the connection, or undefined after `close()`. */
+  /**
+   * Resolves at the end: with the error that ended the connection, or with undefined after
+   * `close()`.
+   */
   readonly closed: Promise<ArqonError | undefined> = this.#closed.promise;
   readonly #requests: Requests;
   readonly #subscriptions: Subscriptions;
@@ -108,22 +111,22 @@ export class Connection {
     return this.#status;
   }
 
-  /** What the Shield said at the start of the present or last session. */
+  /** The WELCOME of the present or last session. */
   get welcome(): Welcome {
     const { welcome } = this.#loop;
     if (!welcome) throw new TypeError("the connection was never open");
     return welcome;
   }
 
-  /** Throws `invalid-room` for an id that no room can have. */
+  /** The room with that id. Throws `invalid-room` for an id that no room can have. */
   room(id: string): Room {
     return new Room(id, this.#port);
   }
 
   /**
-   * Ends it: loops finish, waiting requests reject with `connection-closed`. Resolves when the peer has
-   * closed too, after 2 s at the latest, or when `ConnectOptions.signal` is aborted; no socket, timer or
-   * listener is left then. Calling it twice is harmless.
+   * Closes the connection: loops finish, waiting requests reject with `connection-closed`. Resolves
+   * when the peer has closed too, after 2 s at the latest, or when `ConnectOptions.signal` is
+   * aborted; no socket, timer or listener is left then. Calling it twice is harmless.
    */
   async close(): Promise<void> {
     const { session } = this.#loop;
@@ -151,14 +154,14 @@ export class Connection {
   }
 
   #onErr(error: ArqonError): void {
-    const [, action, room] = /(subscribe|presence) in ([^\s]+)$/.exec(error.message) ?? [];
-    if (error.reason === "not-granted" && room) {
+    const { reason, room, action } = error;
+    if (reason === "not-granted" && (action === "subscribe" || action === "presence")) {
       this.#subscriptions.revoked(room, error, action === "presence");
     }
     this.#fail(error);
   }
 
-  /** Something that no promise tells of. What a handler threw does not go unheard. */
+  /** Reports an error that no promise tells of. What a handler threw does not go unheard. */
   #fail(error: ArqonError): void {
     const { onError } = this.#settings;
     this.#callBack(() => {
@@ -167,13 +170,13 @@ export class Connection {
     });
   }
 
-  /** The end without waiting for the peer. */
+  /** Ends the connection without waiting for the peer. */
   #end(error: ArqonError | undefined): void {
     this.#settle(error);
     this.#abort.abort();
   }
 
-  /** Everything that waits hears of the end, once. */
+  /** Tells the end to everything that waits, once. */
   #settle(error: ArqonError | undefined): void {
     if (this.#over) return;
     this.#report(error === undefined ? { state: "closed" } : { state: "closed", error });
@@ -201,7 +204,10 @@ export class Connection {
     if (status.state === "open") this.#opened.resolve();
   }
 
-  /** A callback of the program must not break the connection: what it throws surfaces as uncaught. */
+  /**
+   * Runs a callback of the program. It must not break the connection: what it throws surfaces as
+   * uncaught.
+   */
   #callBack(call: () => void): void {
     try {
       call();

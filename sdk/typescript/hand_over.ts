@@ -28,13 +28,16 @@ import type { Subscriptions } from "./subscriptions.ts";
 export interface HandOverOptions {
   readonly outbox: Pick<Outbox, "pause" | "connected" | "underWay">;
   readonly subscriptions: Pick<Subscriptions, "begin" | "abandon" | "cross" | "settle">;
-  /** One attempt; undefined with how long to wait at least before another, in ms, or for ever. */
+  /**
+   * Tries once to open a session; undefined when none opened, with how long to wait at least before
+   * another try, in ms, or for ever.
+   */
   readonly open: () => Promise<Session | { readonly retry_ms: number }>;
   /** See `LockKeeping`. */
   readonly renewals: ReadonlySet<() => Promise<void>>;
   readonly backoff: Backoff;
   readonly random: () => number;
-  /** Aborted at the end of the connection. */
+  /** Aborted when the connection ends. */
   readonly signal: AbortSignal;
 }
 
@@ -80,7 +83,9 @@ function until(
   return { signal: AbortSignal.any([connection, own.signal]), stop };
 }
 
-/** False when the next session was lost, or of no use, before everything was there. */
+/**
+ * Moves to the next session. False when that was lost, or of no use, before everything was there.
+ */
 async function move(old: Session, next: Session, options: HandOverOptions): Promise<boolean> {
   const { outbox, subscriptions } = options;
   const { signal, stop } = until(options.signal, old, next);
@@ -119,7 +124,10 @@ async function move(old: Session, next: Session, options: HandOverOptions): Prom
   return true;
 }
 
-/** When everything that the old session had delivered has come on the next one, nothing repeats. */
+/**
+ * Drops the overlap: when everything that the old session delivered has come on the next one,
+ * nothing repeats.
+ */
 async function settle(next: Session, { subscriptions, signal }: HandOverOptions): Promise<void> {
   await sleep(LINGER_MS, signal);
   if (await next.echo()) subscriptions.settle();

@@ -1,6 +1,6 @@
 /**
- * The lock of a room that renews itself while it is held. What a lock is, and why its
- * fence must go with everything that it guards, is docs/presence.md.
+ * The lock of a room that renews itself while it is held. docs/presence.md#locks says what a lock
+ * is, and why its fence must go with everything that it guards.
  */
 import { ArqonError, ruleOf } from "@arqon/proto";
 import type { Uint64 } from "@arqon/proto";
@@ -12,25 +12,28 @@ import { onAbort, sleep } from "./sleep.ts";
 
 /** What `holdLock` takes. */
 export interface HoldLockOptions {
-  /** The lease; default 30,000 ms, at most 600,000. It is renewed at about a third of it. */
+  /**
+   * How long the lease is, in ms; default 30,000, at most 600,000. It is renewed at about a third
+   * of it.
+   */
   readonly ttl_ms?: number;
   /**
-   * How long to wait while somebody else holds it, in ms; default 0. When that is over, it rejects with
-   * the last `locked`, which names the holder. Who waits asks again, in waits of up to a second; of several
-   * who wait anyone may be next, whoever came first.
+   * How long to wait while somebody else holds the lock, in ms; default 0. After that it rejects
+   * with the last `locked`, which names the holder. Waiting means asking again, in waits of up to a
+   * second; of several who wait anyone may be next, whoever came first.
    */
   readonly wait_ms?: number;
   /** Aborting ends waiting and asking; a lock that is held is released by `release`. */
   readonly signal?: AbortSignal;
-  /** Of each asking; default `ConnectOptions.request_timeout_ms`. */
+  /** Time limit of each request, in ms; default `ConnectOptions.request_timeout_ms`. */
   readonly timeout_ms?: number;
 }
 
 /** A lock of a room that is held, and renewed until `release`. */
 export interface HeldLock {
-  /** Give it to everything that the lock guards. */
+  /** The lock's fence: give it to everything that the lock guards. */
   readonly fence: number;
-  /** End of the lease, Unix ms by the Brain's clock; moves with each renewal. */
+  /** When the lease ends, Unix ms by the Brain's clock; each renewal moves it. */
   readonly until_ms: number;
   /**
    * Aborted when the lock is lost; the reason is an ArqonError: what refused the renewal
@@ -38,43 +41,49 @@ export interface HeldLock {
    * of the connection. Not aborted by `release`.
    */
   readonly signal: AbortSignal;
-  /** Ends it. Never rejects: what cannot be unlocked ends with its lease. */
+  /** Gives the lock back. Never rejects: a lock that cannot be unlocked ends with its lease. */
   release(): Promise<void>;
-  /** `release`. */
+  /** As `release`. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** The part of a room that locks. */
+/** The part of a room that locks and unlocks. */
 export interface LockRoom {
   lock(options: LockOptions): Promise<RoomLock>;
   unlock(fence: Uint64, options: CommandOptions): Promise<unknown>;
 }
 
-/** What holding a lock needs of its connection. */
+/** What holding a lock needs of the connection. */
 export interface LockKeeping {
-  /** Ms since any moment, never backwards. */
+  /** Milliseconds since some moment, never backwards. */
   readonly elapsed: () => number;
-  /** In [0, 1). */
+  /** Numbers in [0, 1). */
   readonly random: () => number;
   /** Aborted, with why, when the connection ends for good. */
   readonly signal: AbortSignal;
-  /** Called when the client has moved to another Shield: each renews one lock there. Never reject. */
+  /**
+   * Called when the client has moved to another Shield: each function renews one lock there. They
+   * never reject.
+   */
   readonly renewals: Set<() => Promise<void>>;
 }
 
 const TTL_MS = 30_000;
-/** Waits between two questions for a lock that somebody else holds: doubled, between these two. */
+/**
+ * The shortest and the longest wait between two requests for a lock that somebody else holds, in
+ * ms; each doubles the one before.
+ */
 const ASK_MS = 50;
 const ASK_MAX_MS = 1_000;
 /** A renewal that failed for now is tried again after this part of the lease. */
 const RETRY_SHARE = 0.1;
 
-/** Repeated over a reconnect, a command of this id is applied once. */
+/** A new command id: a command that is repeated over a reconnect is applied once. */
 function newId(): string {
   return crypto.getRandomValues(new BigUint64Array(2)).join("-");
 }
 
-/** Worth another try: it says nothing about the lock. */
+/** Whether the error is worth another try: it says nothing about the lock. */
 function isPassing(error: unknown): boolean {
   return error instanceof ArqonError && error.reason !== "locked" &&
     ruleOf(error.reason).client !== "never-retry";
@@ -116,7 +125,7 @@ export async function withLock<Result>(
   }
 }
 
-/** As `holdLock`, with what the room's connection lends. */
+/** As `holdLock`, with what the connection of the room lends. */
 export async function keepLock(
   room: LockRoom,
   { ttl_ms = TTL_MS, wait_ms = 0, ...options }: HoldLockOptions,
@@ -143,7 +152,10 @@ export async function keepLock(
   }
 }
 
-/** Rejects when it is cut short: with the signal's reason, or with why the connection has ended. */
+/**
+ * Waits. Rejects when it is cut short: with the signal's reason, or with why the connection has
+ * ended.
+ */
 async function pause(ms: number, { signal }: HoldLockOptions, keeping: LockKeeping): Promise<void> {
   await sleep(ms, keeping.signal, ...(signal ? [signal] : []));
   signal?.throwIfAborted();
@@ -157,7 +169,7 @@ class Lease implements HeldLock {
   readonly #ttl_ms: number;
   readonly #stop = new AbortController();
   readonly #lost = new AbortController();
-  /** By our own clock, counted from before the grant was asked for. */
+  /** When the lease ends, in ms of `elapsed`, counted from before the grant was asked for. */
   #end_ms: number;
   readonly #forget: () => void;
   #until_ms: number;
@@ -220,7 +232,7 @@ class Lease implements HeldLock {
     }
   }
 
-  /** False when it failed: then it may be lost. */
+  /** Renews the lock. False when that failed: then the lock may be lost. */
   async #renew(): Promise<boolean> {
     const { signal } = this.#stop;
     if (signal.aborted) return false;
@@ -242,7 +254,7 @@ class Lease implements HeldLock {
     }
   }
 
-  /** On another connection, which the Brain then takes for the one that holds the lock. */
+  /** Renews the lock on the next connection, which the Brain then takes for the holder's. */
   readonly #moved = async (): Promise<void> => void await this.#renew();
 
   readonly #over = (): void => this.#lose(this.#keeping.signal.reason);

@@ -1,23 +1,25 @@
 /**
- * Stored messages of a durable room: what `Room.history` takes and gives, and how its answer is read.
- * Asking is the room's.
+ * Stored messages of a durable room: what `Room.history` takes and gives, and how its answer is
+ * read. The room sends the question.
  */
 import { readHistory, readRouted } from "@arqon/proto";
 import type { HistoryQuery, Uint64 } from "@arqon/proto";
 import { Message } from "./message.ts";
 import { malformed, textOf } from "./wire_error.ts";
 
-/** Which messages; everything may be left out. Default: the oldest 100 that are kept. */
+/** Which messages are wanted; everything may be left out. Default: the oldest 100 that are kept. */
 export type HistoryOptions = Readonly<Partial<HistoryQuery>>;
 
-/** Messages of a durable room, and where it stands. */
+/** Messages of a durable room, and the room's position. */
 export interface RoomHistory {
-  /** In the order of their offsets, with `reverse` the newest first. */
+  /** The messages in the order of their offsets; with `reverse` the newest first. */
   readonly messages: Message[];
-  /** The room's present position: of its last message. */
+  /** The room's present position: the offset of its last message. */
   readonly offset: Uint64;
   readonly epoch: string;
-  /** There are more in this direction: ask again, with the offset of the last one here. */
+  /**
+   * True when there are more in this direction: ask again, with the offset of the last one here.
+   */
   readonly more: boolean;
 }
 

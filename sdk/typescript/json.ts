@@ -1,5 +1,5 @@
 /**
- * The type of what JSON can say, and the text of bytes; parsing and writing are the platform's.
+ * The type of what JSON can say, and the text of bytes. Parsing and writing JSON is the platform's.
  */
 
 /** Anything that JSON can say. */
@@ -8,8 +8,8 @@ export type Json = string | number | boolean | null | readonly Json[] | {
 };
 
 /**
- * What is written as JSON: interfaces, classes and anything that `JSON.stringify` takes. What it makes
- * nothing of at the top is left out: functions, promises, maps, sets and buffers.
+ * What can be written as JSON: interfaces, classes and anything that `JSON.stringify` takes. At the
+ * top level it excludes what that makes nothing of: functions, promises, maps, sets and buffers.
  */
 export type JsonInput =
   | string
@@ -22,7 +22,7 @@ export type JsonInput =
     readonly [Symbol.toStringTag]?: never;
   };
 
-/** Throws TypeError for what is not UTF-8. A byte order mark stays. */
+/** The text of UTF-8 bytes; a byte order mark stays. Throws TypeError for other bytes. */
 export function strictText(bytes: Uint8Array): string {
   return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
 }

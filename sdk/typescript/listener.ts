@@ -8,12 +8,12 @@ import type { Presence } from "./presence.ts";
 import type { Subscription } from "./subscription.ts";
 
 /**
- * Hears one message; also the words of the system (`message.signal`). What it returns is awaited
- * before the next one, and what comes meanwhile waits in the buffer.
+ * Hears one message, also one of the system (`message.signal`). What it returns is awaited before
+ * the next message; those that come meanwhile wait in the buffer.
  */
 export type MessageHandler = (message: Message) => void | Promise<void>;
 
-/** A handler at work. */
+/** A subscription whose messages a function hears. */
 export interface Listener {
   readonly room: string;
   /** As `Subscription.ready`. */
@@ -29,7 +29,7 @@ export interface Listener {
    * ended it, which `onError` hears as well.
    */
   readonly ended: Promise<void>;
-  /** Ends the subscription; what the handler has not been given is dropped. */
+  /** Ends the subscription; messages that the handler has not been given are dropped. */
   close(): void;
   [Symbol.dispose](): void;
 }

@@ -23,17 +23,17 @@ export interface Member {
   readonly joined_ms: number;
 }
 
-/** How many are in a room. */
+/** The number of members in a room. */
 export interface MemberCount {
   readonly connections: number;
-  /** Distinct users: who is there with two connections counts once. */
+  /** The number of distinct users: somebody with two connections counts once. */
   readonly users: number;
 }
 
-/** A list on its way: the answer to SUB has come, but not all of its pages. */
+/** A list of which not all pages have come: the answer to SUB is here. */
 interface Filling {
   readonly members: Map<string, Member>;
-  /** Connections that changed meanwhile: what a later page says of them is old. */
+  /** Connections that changed meanwhile: a later page is out of date about them. */
   readonly changed: Set<string>;
   pages_left: number;
   readonly source: object;
@@ -46,13 +46,13 @@ function memberOf({ connection_id, user_id, meta, joined_ms }: PresentMember): M
   return { connection_id, user_id, meta: meta === "" ? null : JSON.parse(meta), joined_ms };
 }
 
-/** Whether two are the same member with the same metadata. */
+/** Whether two members are the same, with the same metadata. */
 export function isSame(one: Member, other: Member): boolean {
   return one.joined_ms === other.joined_ms && one.user_id === other.user_id &&
     JSON.stringify(one.meta) === JSON.stringify(other.meta);
 }
 
-/** The result of a SUB's ACK, or a page of `presence.list`, as far as both are alike. */
+/** Reads what the result of a SUB's ACK and a page of `presence.list` have in common. */
 export function readMembers(value: unknown): { members: Member[] } & MemberCount {
   const { members, connections, users } = (value ?? {}) as Record<string, unknown>;
   if (!Array.isArray(members) || typeof connections !== "number" || typeof users !== "number") {
@@ -72,22 +72,22 @@ export function readMembers(value: unknown): { members: Member[] } & MemberCount
   };
 }
 
-/** The list of one room. */
+/** The members of one room, as one client knows them. */
 export class MemberTable {
   readonly #listeners = new Set<TableListener>();
-  /** By connection id. */
+  /** The members by connection id. */
   readonly members: Map<string, Member> = new Map<string, Member>();
-  /** Distinct users, as the Shield last said. */
+  /** The number of distinct users, as the Shield last said. */
   users = 0;
   #filling: Filling | undefined;
   #following = false;
   /**
-   * Whose the list is; undefined: there was none, or what came after it was not heard. It stays the
-   * former one until those that the next one lacks have had their time.
+   * The session that the list came on; undefined: there was no list, or changes after it were
+   * missed. It stays the former session until members that the next list lacks have had their time.
    */
   #source: object | undefined;
   #hold: ReturnType<typeof setTimeout> | undefined;
-  /** How long those may stay. */
+  /** How long those members may stay, in ms. */
   hold_ms = HOLD_MS;
   /** True once a whole list has come, on whichever connection. */
   complete = false;
@@ -99,8 +99,8 @@ export class MemberTable {
   }
 
   /**
-   * The JSON of a SUB's ACK: a new list begins. Throws `malformed-frame` when it has none. `source` is
-   * the session that it came on.
+   * Begins a new list, from the JSON of a SUB's ACK. Throws `malformed-frame` when it has none.
+   * `source` is the session on which it came.
    */
   begin(value: unknown, source: object = this): void {
     const { members, users } = readMembers(value);
@@ -117,7 +117,7 @@ export class MemberTable {
     if (filling.pages_left <= 0) this.#replace(filling);
   }
 
-  /** Data of a PRESENCE_UPDATE. Throws `DecodeError` or SyntaxError for what is none. */
+  /** Takes the data of a PRESENCE_UPDATE. Throws `DecodeError` or SyntaxError for what is none. */
   update(data: Uint8Array): void {
     const change = readPresenceUpdate(data);
     if (!this.#following) return;
@@ -134,7 +134,7 @@ export class MemberTable {
     if (change.snapshot === true && --this.#filling.pages_left <= 0) this.#replace(this.#filling);
   }
 
-  /** Data of a PRESENCE_LEAVE. Throws `DecodeError` for what is none. */
+  /** Takes the data of a PRESENCE_LEAVE. Throws `DecodeError` for what is none. */
   leave(data: Uint8Array): void {
     const change: PresenceChange = readPresenceLeave(data);
     if (!this.#following) return;
@@ -147,13 +147,19 @@ export class MemberTable {
     this.#apply([], ids);
   }
 
-  /** The client has moved, and its SUB there is not answered yet: the list stands still until then. */
+  /**
+   * Takes note that the client has moved, and its SUB there is not answered yet: until then the
+   * list does not change.
+   */
   moved(): void {
     this.#following = false;
     this.#filling = undefined;
   }
 
-  /** The connection is gone: the list stands still until the next SUB is answered. */
+  /**
+   * Takes note that the connection is gone: until the next SUB is answered the list does not
+   * change.
+   */
   lost(): void {
     this.moved();
     this.#source = undefined;
@@ -167,7 +173,10 @@ export class MemberTable {
     for (const listener of [...this.#listeners]) listener(different);
   }
 
-  /** The map stays the same object: the program may hold it. */
+  /**
+   * Puts a whole list in place of the former one. The map stays the same object, since the program
+   * may hold it.
+   */
   #replace({ members, source }: Filling): void {
     const missing = [...this.members].filter(([id]) => !members.has(id));
     const finish = (joined: readonly Member[]) => {

@@ -8,8 +8,8 @@ import { strictText } from "./json.ts";
 import { malformed } from "./wire_error.ts";
 
 /**
- * One item of a subscription: an event, a command, or a word of the system (`signal`). Text fields
- * that the publisher did not set are empty, never undefined.
+ * One item of a subscription: an event, a command, or a message of the system (`signal`). Text
+ * fields that the publisher did not set are empty, never undefined.
  */
 export class Message {
   declare readonly room: string;
@@ -23,18 +23,18 @@ export class Message {
   declare readonly sender: string;
   /** Unix ms, stamped by the Shield. */
   declare readonly timestamp_ms: number;
-  /** Without a prototype: any name is safe to look up. */
+  /** Headers by name; the object has no prototype, so any name is safe to look up. */
   declare readonly headers: Readonly<Record<string, string>>;
   declare readonly message_id: string;
   declare readonly trace_id: string;
-  /** Position in a durable room, else 0. */
+  /** The position in a durable room, else 0. */
   declare readonly offset: Uint64;
   /** The epoch of that position; empty where it is not known, and in rooms that are not durable. */
   declare readonly epoch: string;
   /**
-   * Set when this is a word from the system and not a publisher's message. Kind `GAP` says that
-   * messages of this room were lost right here: after a reconnect, because the loop was too slow, or,
-   * in a durable room, because what this client missed is no longer kept; `reason` says which.
+   * Set when this is a message of the system and not a publisher's. Kind `GAP` says that messages
+   * of this room were lost right here: after a reconnect, because the loop was too slow, or, in a
+   * durable room, because what this client missed is no longer kept; `reason` says which.
    */
   declare readonly signal: PlainSignal | undefined;
   constructor(envelope: PlainEnvelope, epoch = "") {
@@ -56,14 +56,14 @@ export class Message {
   }
 
   /**
-   * Set when this is a publisher's message that came and cannot be read. `signal` is then a GAP with
-   * reason `unreadable`; `offset`, `sender` and what else the Shield wrote are there.
+   * Set when this is a publisher's message that cannot be read. `signal` is then a GAP with reason
+   * `unreadable`; `offset`, `sender` and what else the Shield wrote are there.
    */
   get error(): ArqonError | undefined {
     return this.signal?.reason === UNREADABLE ? malformed(UNREADABLE) : undefined;
   }
 
-  /** Size for buffer limits, in bytes. */
+  /** The message's size for the limits of buffers, in bytes. */
   get size_bytes(): number {
     return this.data.length + OVERHEAD_BYTES;
   }
@@ -75,7 +75,7 @@ export class Message {
 
   /**
    * The data as JSON. Throws SyntaxError or TypeError when it is not. Nothing checks that it is a
-   * `Value`: that is for data that the program trusts, `typedRoom` for everything else.
+   * `Value`: use it for data that the program trusts, and `typedRoom` for everything else.
    */
   json<Value = unknown>(): Value {
     return JSON.parse(this.text());

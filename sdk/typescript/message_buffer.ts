@@ -7,20 +7,21 @@ import { ArqonError } from "@arqon/proto";
 import { Pull } from "./pull.ts";
 
 /**
- * What becomes of items that find no place. "drop-newest": they are dropped, and one marker stands in
- * their place. "drop-oldest": those that wait longest are dropped for them, and the marker stands
- * there. "error": nothing more is taken, and after what waits the iteration throws `slow-consumer`.
+ * What happens to an item for which there is no room. "drop-newest": it is dropped, and one marker
+ * stands for all that were. "drop-oldest": those that wait longest are dropped for it, and the
+ * marker stands there. "error": nothing more is taken, and after the items that wait the iteration
+ * throws `slow-consumer`.
  */
 export type Overflow = "drop-newest" | "drop-oldest" | "error";
 
 /**
- * Bounds of one buffer, and what it needs to know of its items. A loop's buffer is made by
- * `Subscriptions`.
+ * The bounds of one buffer, and what it needs to know of its items. `Subscriptions` makes the
+ * buffer of a loop.
  */
 export interface MessageBufferOptions<T> {
-  /** Items. */
+  /** How many items may wait. */
   readonly buffer: number;
-  /** Bytes. */
+  /** How many bytes may wait. */
   readonly buffer_bytes: number;
   readonly on_overflow: Overflow;
   /** Size of an item in bytes. */
@@ -50,7 +51,7 @@ export class MessageBuffer<T> extends Pull<T> {
     return Math.max(0, this.#items.length - this.#head);
   }
 
-  /** Less than half of what may wait is waiting. */
+  /** Whether less than half of what may wait is waiting. */
   get hasSpace(): boolean {
     const { buffer, buffer_bytes } = this.#options;
     return this.size < buffer / 2 && this.#bytes < buffer_bytes / 2;
@@ -75,13 +76,16 @@ export class MessageBuffer<T> extends Pull<T> {
     return true;
   }
 
-  /** As `end`, but what is buffered is dropped. */
+  /** As `end`, but what waits is dropped. */
   override drop(error?: unknown): void {
     this.#items = [];
     super.drop(error);
   }
 
-  /** Of those that wait, the lost ones were the newest or the oldest. */
+  /**
+   * Takes the next item; a marker for the lost ones, the newest or the oldest of those that wait,
+   * has its place in the order.
+   */
   #next(): T | undefined {
     const gap_first = this.#options.on_overflow === "drop-oldest" || this.size === 0;
     if (this.#lost > 0 && gap_first) return this.#takeGap();

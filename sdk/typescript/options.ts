@@ -11,18 +11,21 @@ import type { PlatformEvents } from "./platform_events.ts";
 import type { Signer } from "./signing.ts";
 import { assertToken } from "./token.ts";
 
-/** Hears events that are `Event` or more. As a method, for methods take classes of their own, too. */
+/**
+ * A callback for events that are an `Event` or more. It is a method type, since a method may also
+ * take a class of its own.
+ */
 type Handler<Event> = { hear(event: Event): void }["hear"] | null;
 
 /**
- * The part of a WebSocket that the SDK uses: of the platform's, and of the one of the npm package
- * `ws`, whose events are classes of its own.
+ * The part of a WebSocket that the SDK uses: of the platform's own, and of the npm package `ws`,
+ * whose events are classes of its own.
  */
 export interface SocketLike {
   binaryType: string;
   readonly bufferedAmount: number;
   onmessage: Handler<{ readonly data: unknown }>;
-  /** Its `message` is told, if there is one. */
+  /** Called with an error; its `message` is shown, if there is one. */
   onerror: Handler<unknown>;
   onclose: Handler<{ readonly code: number; readonly reason: string }>;
   send(data: Uint8Array<ArrayBuffer>): void;
@@ -41,14 +44,14 @@ export interface TokenRequest {
 }
 
 /**
- * Where the connection stands; `onStatus` hears every change. `attempt` counts the failures in a row
- * before this attempt, `retry_in_ms` is the wait that begins now.
+ * The state of the connection; `onStatus` hears every change. `attempt` counts the failures in a
+ * row before this attempt, `retry_in_ms` is the wait that begins now.
  */
 export type Status =
   | { readonly state: "connecting"; readonly attempt: number }
   | { readonly state: "open"; readonly welcome: Welcome }
   | { readonly state: "waiting"; readonly error: ArqonError; readonly retry_in_ms: number }
-  /** The end. `error` is there unless the program closed the connection. */
+  /** The connection has ended. `error` is there unless the program closed it. */
   | { readonly state: "closed"; readonly error?: ArqonError };
 
 /**
@@ -58,34 +61,36 @@ export type Status =
 export interface ConnectOptions {
   /** `ws://host:4000`, `wss://…`, `http(s)://…` or `host:port`. */
   readonly url: string | URL;
-  /** A token for as long as it lasts. */
+  /** A token, used for as long as it lasts. */
   readonly token?: string;
-  /** Asked for a token at the start (unless `token` is given), before one expires, and after a refusal. */
+  /**
+   * Gives a token: at the start (unless `token` is given), before one expires, and after a refusal.
+   */
   readonly getToken?: (request: TokenRequest) => string | Promise<string>;
   /** Aborting closes the connection at once; a `connect` that still waits rejects with its reason. */
   readonly signal?: AbortSignal;
-  /** Default: the platform's. */
+  /** The WebSocket class; default: the platform's. */
   readonly webSocket?: WebSocketConstructor;
   readonly backoff?: Partial<Backoff>;
   /** How often `connect` tries before it rejects; default 1. Once open it reconnects without end. */
   readonly initial_attempts?: number;
-  /** Upgrade, WELCOME and `getToken` each within this; default 10,000 ms. */
+  /** Time limit of the upgrade, of WELCOME and of `getToken` each, in ms; default 10,000. */
   readonly handshake_timeout_ms?: number;
   /** Default of `timeout_ms` of publish and command; default 10,000 ms. */
   readonly request_timeout_ms?: number;
-  /** Unanswered publishes and commands at a time; default 256. */
+  /** Publishes and commands that may be unanswered at a time; default 256. */
   readonly window?: number;
   /** Requests that wait for the window or for a connection; default 8,192. */
   readonly queue?: number;
-  /** Their bytes; default 64 MiB. */
+  /** The bytes of those requests; default 64 MiB. */
   readonly queue_bytes?: number;
   /**
-   * What becomes of a publish or command while the connection is not open. "queue", the default: it
-   * waits, `timeout_ms` at most. "refuse": it rejects at once with `connection-lost`, and nothing is
-   * sent later that was said before. What was taken while the connection was open is not touched.
+   * What happens to a publish or command while the connection is not open. "queue", the default: it
+   * waits, `timeout_ms` at most. "refuse": it rejects at once with `connection-lost`, and is not
+   * sent later. A request that was taken while the connection was open is not affected.
    */
   readonly offline?: "queue" | "refuse";
-  /** Signs every publish and command. Default: nobody does. */
+  /** Signs every publish and command. Default: they are not signed. */
   readonly signer?: Signer;
   /**
    * Follow what a browser tells: with a network again a wait is cut short, without one no attempt is
@@ -95,8 +100,9 @@ export interface ConnectOptions {
   readonly platform_events?: boolean | PlatformEvents;
   readonly onStatus?: (status: Status) => void;
   /**
-   * What no promise and no loop tells of: refusals that answer no request (of a publish without ACK),
-   * a token that cannot be refreshed, `handler-failed` and `schema-violation` of messages.
+   * Hears errors that no promise and no loop tells of: refusals that answer no request (of a
+   * publish without ACK), a token that cannot be refreshed, `handler-failed` and `schema-violation`
+   * of messages.
    */
   readonly onError?: (error: ArqonError) => void;
   /**
@@ -110,7 +116,7 @@ export interface ConnectOptions {
   readonly random?: () => number;
 }
 
-/** With their defaults; each is at least 1. */
+/** The numeric options with their defaults; each is at least 1. */
 const NUMBERS = {
   initial_attempts: 1,
   handshake_timeout_ms: 10_000,
@@ -120,7 +126,7 @@ const NUMBERS = {
   queue_bytes: 67_108_864,
 };
 
-/** What `connect` is given and `Connection` uses as it is. */
+/** Options that `Connection` uses as they are given. */
 type Given = Pick<
   ConnectOptions,
   "token" | "getToken" | "offline" | "signer" | "onStatus" | "onError" | "traceparent"
@@ -134,12 +140,14 @@ export interface Settings extends Given, Readonly<typeof NUMBERS> {
   readonly events: PlatformEvents | undefined;
   readonly watch_clock: boolean;
   readonly now: () => number;
-  /** Ms since any moment, by a clock that nobody sets. */
+  /** Milliseconds since some moment, by a clock that nobody sets. */
   readonly elapsed: () => number;
   readonly random: () => number;
 }
 
-/** Options with the defaults for numbers that are left out; TypeError for one below 1. */
+/**
+ * Numeric options with the defaults of those that are left out. Throws TypeError for one below 1.
+ */
 export function atLeastOne<Name extends string>(
   options: { readonly [Key in NoInfer<Name>]?: number },
   defaults: Readonly<Record<Name, number>>,
@@ -152,7 +160,10 @@ export function atLeastOne<Name extends string>(
   return numbers;
 }
 
-/** Throws TypeError for options that cannot work and `token-malformed` for such a token. */
+/**
+ * The settings from the options. Throws TypeError for options that cannot work, and
+ * `token-malformed` for such a token.
+ */
 export function settingsFrom(options: ConnectOptions): Settings {
   const { token, getToken, platform_events: events = true } = options;
   if (token === undefined && getToken === undefined) {

@@ -1,7 +1,7 @@
 /**
  * Publishes and commands on their way out: one bounded FIFO, a window of unanswered requests, and
- * what becomes of both when the connection drops. Knows no socket and no timer: the connection pumps
- * it and asks when it wants to be woken.
+ * what happens to both when the connection drops. Knows no socket and no timer: the connection
+ * calls `pump`, and `wake` at the moment that `nextWake` names.
  */
 import { ArqonError, ruleOf } from "@arqon/proto";
 import type { Ack } from "@arqon/proto";
@@ -16,20 +16,28 @@ import { errorFromWire } from "./wire_error.ts";
 export interface OutboxRequest {
   /** The request id on the wire; grows from request to request. Also the order of sending. */
   readonly id: number;
-  /** What waits to be repeated for a room's log holds back what else goes to this room. */
+  /**
+   * The room: a request that waits to be repeated for a room's log holds back the others to this
+   * room.
+   */
   readonly room: string;
-  /** Whether an ACK answers it. If not, it is done as soon as it is handed over. */
+  /** True when an ACK answers it. If not, it is done as soon as it is handed to the socket. */
   readonly answered: boolean;
   frame: Uint8Array;
-  /** Its signature has yet to come (`seal`): it is not sent, nor is what comes after it in its room. */
+  /**
+   * True until its signature has come (`seal`): neither it nor what follows in its room is sent.
+   */
   unsigned?: boolean;
-  /** It may be sent again although the first one may have taken effect (it has an idempotency key). */
+  /**
+   * True when it may be sent again although the first one may have taken effect: it has an
+   * idempotency key.
+   */
   readonly repeatable: boolean;
   /** When it is given up, by the clock of `OutboxOptions`. */
   deadline_ms: number;
   /** How often it was refused with 503. */
   failures?: number;
-  /** For the text of `answer-timeout`, in ms. */
+  /** The time limit that the text of `answer-timeout` names, in ms. */
   timeout_ms: number;
   resolve(ack: Ack | undefined): void;
   reject(error: ArqonError): void;
@@ -46,14 +54,14 @@ export type OutboxOptions = Pick<
   "window" | "queue" | "queue_bytes" | "getToken" | "elapsed" | "random"
 >;
 
-/** What one session lends while it is open. */
+/** What one session lends to the outbox while it is open. */
 export interface OutboxSink {
   send(frame: Uint8Array): void;
   /** False while the socket holds too many unsent bytes. */
   writable(): boolean;
 }
 
-/** A request that was sent, and where. */
+/** A request that was sent, and the session it was sent to. */
 interface InFlight {
   readonly request: OutboxRequest;
   readonly sink: OutboxSink;
@@ -78,12 +86,15 @@ export class Outbox {
   #queue_bytes = 0;
   readonly #in_flight = new Map<number, InFlight>();
   #sink: OutboxSink | undefined;
-  /** Requests may be under way on another session than `#sink`. */
+  /** True while requests may be under way on another session than `#sink`. */
   #moving = false;
   #paused_until_ms = 0;
-  /** By room, until when nothing goes to it; not yet past when last looked at. */
+  /**
+   * By room, until when nothing goes to it; entries whose time is over are removed when they are
+   * next looked at.
+   */
   readonly #holds = new Map<string, number>();
-  /** No deadline is earlier; may be too early, never too late. */
+  /** No request has an earlier deadline; may be too early, never too late. */
   #deadline_ms = Infinity;
 
   constructor(options: OutboxOptions) {
@@ -109,7 +120,7 @@ export class Outbox {
     this.pump();
   }
 
-  /** The signature has come: `frame` has it, and the request its deadline from now on. */
+  /** Takes the signed frame of a request, which has its deadline from now on. */
   seal(request: OutboxRequest, frame: Uint8Array, deadline_ms: number, timeout_ms: number): void {
     if (!this.#queue.includes(request)) return;
     this.#queue_bytes += frame.length - request.frame.length;
@@ -117,7 +128,7 @@ export class Outbox {
     this.pump();
   }
 
-  /** Forgets a request without settling it. Of what was sent, the answer is not waited for. */
+  /** Forgets a request without settling it. If it was sent, its answer is ignored. */
   cancel(request: OutboxRequest): void {
     const at = this.#queue.indexOf(request);
     if (at < 0) {
@@ -129,26 +140,26 @@ export class Outbox {
     this.pump();
   }
 
-  /** The connection is open: unanswered repeatable requests go first, in their old order. */
+  /** The connection is open: unanswered repeatable requests are sent first, in their old order. */
   connected(sink: OutboxSink): void {
     this.#sink = sink;
     this.#moving = this.#in_flight.size > 0;
     this.pump();
   }
 
-  /** Nothing is sent until `connected`; what was sent may still be answered. */
+  /** Stops sending until `connected`; requests that were sent may still be answered. */
   pause(): void {
     this.#sink = undefined;
   }
 
-  /** Requests that were sent to this session and are not answered. */
+  /** The number of requests that were sent to this session and are not answered. */
   underWay(sink: OutboxSink): number {
     let count = 0;
     for (const sent of this.#in_flight.values()) if (sent.sink === sink) count += 1;
     return count;
   }
 
-  /** The session is gone. What cannot be repeated safely is rejected with `error`. */
+  /** The session is gone. Requests that cannot be repeated safely are rejected with `error`. */
   disconnected(sink: OutboxSink, error: ArqonError): void {
     if (this.#sink === sink) this.#sink = undefined;
     for (const { request, sink: sent_to } of [...this.#in_flight.values()]) {
@@ -181,7 +192,7 @@ export class Outbox {
     return true;
   }
 
-  /** Sends as much as window, pauses and socket allow. */
+  /** Sends as much as the window, the pauses and the socket allow. */
   pump(): void {
     const sink = this.#sink;
     if (!sink || this.#queue.length === 0) return;
@@ -208,7 +219,7 @@ export class Outbox {
     if (taken > held.length) this.#queue.splice(0, taken, ...held);
   }
 
-  /** Gives up what is past its deadline, then pumps. */
+  /** Gives up requests whose deadline is over, then pumps. */
   wake(): void {
     const now_ms = this.#options.elapsed();
     if (now_ms >= this.#deadline_ms) {
@@ -228,7 +239,7 @@ export class Outbox {
     this.pump();
   }
 
-  /** When `wake` has something to do; undefined when nothing waits. */
+  /** When `wake` has something to do next; undefined when nothing waits. */
   nextWake(): number | undefined {
     if (this.size === 0) return undefined;
     const now_ms = this.#options.elapsed();
@@ -254,7 +265,10 @@ export class Outbox {
     return rooms;
   }
 
-  /** 429 was refused before it did anything: always repeated. 503 only with an idempotency key. */
+  /**
+   * A request was refused for now. After a 429 it is always repeated, since nothing was done; after
+   * a 503 only with an idempotency key.
+   */
   #refused({ request, sink }: InFlight, error: ArqonError): void {
     const { client } = ruleOf(error.reason);
     const new_token = client === "refresh-token" && this.#options.getToken !== undefined;

@@ -12,7 +12,7 @@ import { AHEAD_MAX, HELD_BYTES_MAX, HELD_MAX } from "./bounds.ts";
 import { Message } from "./message.ts";
 
 /**
- * What two copies of one message have in common, and no other message. Every Shield stamps
+ * A key that two copies of one message share, and no other message has. Every Shield stamps
  * `X-Twist-ID`; a backend that writes to the bus itself may not.
  */
 export function copyKey(envelope: PlainEnvelope): string {
@@ -22,16 +22,19 @@ export function copyKey(envelope: PlainEnvelope): string {
   return [sender_id, headers["X-Twist-ID"] ?? own].join("\n");
 }
 
-/** From the SUB on the new connection until everything that both deliver has come on both. */
+/**
+ * A room during a move: from the SUB on the new connection until everything that both connections
+ * deliver has come on both.
+ */
 export class Overlap {
-  /** By key, how often it has come on the old connection and not yet on the new one. */
+  /** By key, how often a message has come on the old connection and not yet on the new one. */
   readonly #ahead = new Map<string, number>();
   #held: PlainEnvelope[] = [];
   #held_bytes = 0;
   #overflown = false;
   #crossed = false;
 
-  /** A message on the old connection. False when it comes too late to count. */
+  /** Takes a message of the old connection. False when it comes too late to count. */
   hearOld(envelope: PlainEnvelope): boolean {
     if (this.#crossed) return false;
     const key = copyKey(envelope);
@@ -43,7 +46,7 @@ export class Overlap {
     return true;
   }
 
-  /** A message on the new connection. True when the program is to get it now. */
+  /** Takes a message of the new connection. True when the program is to get it now. */
   hearNew(envelope: PlainEnvelope): boolean {
     if (this.#crossed) return !this.#isRepeat(envelope);
     if (this.#overflown) return false;
@@ -57,8 +60,9 @@ export class Overlap {
   }
 
   /**
-   * The old connection has delivered all that it must: what the program gets now, in order, and from
-   * here on the new one. Undefined when too many were held: messages are lost.
+   * Crosses over: the old connection has delivered all that it must. Gives what the program gets
+   * now, in order; from here on the new connection alone counts. Undefined when too many messages
+   * were held: some are lost.
    */
   cross(): PlainEnvelope[] | undefined {
     this.#crossed = true;

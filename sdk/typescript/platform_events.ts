@@ -1,12 +1,16 @@
 /**
- * What a platform tells about the device: whether it has a network, and that the page is looked at
- * again. Browsers and their workers do; Deno and Node do not. What follows is `session_loop.ts`.
+ * What a platform tells about the device: whether it has a network, and that a hidden page is
+ * looked at again. Browsers and their workers tell it; Deno and Node do not. What follows from it
+ * is `session_loop.ts`.
  */
 import { OFFLINE_MS_MAX } from "./bounds.ts";
 
-/** What the SDK listens to; `ConnectOptions.platform_events` takes one of the program's own. */
+/**
+ * What the SDK hears of the platform; `ConnectOptions.platform_events` takes one of the program's
+ * own.
+ */
 export interface PlatformEvents {
-  /** False when there is no network for sure. */
+  /** False when there certainly is no network. */
   readonly online: boolean;
   /**
    * Calls back when a network is there again (`online`) and when a hidden page is looked at again
@@ -15,7 +19,7 @@ export interface PlatformEvents {
   listen(hear: (event: "online" | "visible") => void): () => void;
 }
 
-/** The part of a browser's globals that tells. */
+/** The part of a browser's globals that tells these events. */
 export interface PlatformScope {
   readonly navigator?: { readonly onLine?: boolean };
   readonly document?: EventTarget & { readonly visibilityState: string };

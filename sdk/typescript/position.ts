@@ -24,14 +24,15 @@ import { malformed } from "./wire_error.ts";
 export interface Position {
   readonly offset: Uint64;
   /**
-   * Which log the offset belongs to; another one after the room's messages were lost or its log was
-   * made anew. Without it nobody notices that. Offset 0, the beginning of an epoch, needs it.
+   * The log that the offset belongs to; it changes when the room's messages were lost or its log
+   * was made anew. Without it nobody notices that. Offset 0, the beginning of an epoch, needs it.
    */
   readonly epoch?: string;
 }
 
 /**
- * Throws TypeError for what no SUB can ask for. An empty epoch is none, and offset 0 needs one.
+ * The position, checked. Throws TypeError for one that no SUB can ask for. An empty epoch is none,
+ * and offset 0 needs one.
  */
 export function checkPosition({ offset, epoch = "" }: Position): void {
   const whole = typeof offset === "bigint" || Number.isSafeInteger(offset);
@@ -41,7 +42,7 @@ export function checkPosition({ offset, epoch = "" }: Position): void {
   }
 }
 
-/** The JSON of a SUB's ACK; undefined when there is none. Throws `malformed-frame`. */
+/** The JSON in the answer to a SUB; undefined when there is none. Throws `malformed-frame`. */
 export function readAnswer({ result }: Ack): unknown {
   if (result.length === 0) return undefined;
   try {
@@ -51,26 +52,27 @@ export function readAnswer({ result }: Ack): unknown {
   }
 }
 
-/** The place of one client in one room. In a room that is not durable it has no position. */
+/** How far one client has come in one room. A room that is not durable has no position. */
 export class Place {
-  /** Until the first ACK. */
+  /** The position to start from, until the first ACK. */
   #start: Position | undefined;
   #offset: Uint64 | undefined;
   #epoch = "";
   #delivered: Uint64 | undefined;
   /**
-   * The log has changed, and which epoch the new one has is not known yet. Until an ACK tells, the
-   * position stays in the old log: a SUB after a drop is then sure to be told that something is lost.
+   * True when the log has changed, and no ACK has told yet which epoch the new one has. Until then
+   * the position stays in the old log: a SUB after a drop is then sure to be told that something is
+   * lost.
    */
   #changed = false;
   readonly #own: Set<Uint64> | undefined;
-  /** Of the last SUB that asked for a position. */
+  /** What the last SUB that asked for a position was answered. */
   recovered: boolean | undefined;
 
   /**
-   * `start`, checked, is what the first SUB asks for; the program has what is before it. With
-   * `no_echo` own messages are known by the offsets of their ACKs: a new connection is somebody
-   * else to the Shield.
+   * `start`, checked, is what the first SUB asks for; the program has everything before it. With
+   * `no_echo` own messages are recognised by the offsets of their ACKs: to the Shield a new
+   * connection is somebody else.
    */
   constructor(start: Position | undefined, no_echo: boolean) {
     this.#start = start;
@@ -78,26 +80,26 @@ export class Place {
     this.#own = no_echo ? new Set() : undefined;
   }
 
-  /** Undefined before the first ACK and in a room that is not durable. */
+  /** The present position; undefined before the first ACK and in a room that is not durable. */
   get position(): Position | undefined {
     const offset = this.#offset;
     if (offset === undefined) return undefined;
     return this.#epoch === "" ? { offset } : { offset, epoch: this.#epoch };
   }
 
-  /** What the next SUB asks for. */
+  /** The position that the next SUB asks for. */
   get asked(): Position | undefined {
     return this.position ?? this.#start;
   }
 
-  /** Of the messages that are delivered now; empty when it is not known. */
+  /** The epoch of the messages that are delivered now; empty when it is not known. */
   get epoch(): string {
     return this.#changed ? "" : this.#epoch;
   }
 
   /**
-   * The ACK of a SUB that asked for `asked`, and its JSON. Returns why messages are missing from here
-   * on; undefined when none are, or nothing was asked.
+   * Takes the ACK of a SUB that asked for `asked`, and its JSON. Returns why messages are missing
+   * from here on; undefined when none are, or nothing was asked.
    */
   accepted(asked: Position | undefined, { offset }: Ack, answer: unknown): string | undefined {
     const { epoch, recovered, reason } = (answer ?? {}) as Record<string, unknown>;
@@ -127,14 +129,14 @@ export class Place {
     return typeof reason === "string" && reason !== "" ? reason : "reconnect";
   }
 
-  /** The client goes on from here, wherever it was. */
+  /** Puts the client at this position, wherever it was. */
   jump(offset: Uint64, epoch: string): void {
     this.#changed = false;
     this.#offset = this.#delivered = offset;
     this.#epoch = epoch;
   }
 
-  /** A message with this offset has come; false: it is a repeat, and not for the program. */
+  /** Takes note of a message with this offset. False: it is a repeat, and not for the program. */
   deliver(offset: Uint64): boolean {
     if (offset === 0) return true;
     if (this.#delivered !== undefined && offset <= this.#delivered) return false;
@@ -144,7 +146,7 @@ export class Place {
     return this.#own?.delete(offset) !== true;
   }
 
-  /** The ACK of a publish of this client had this offset. */
+  /** Takes note of the offset in the ACK of a publish of this client. */
   published(offset: Uint64): void {
     if (this.#own === undefined || offset === 0) return;
     this.#own.add(offset);
@@ -152,14 +154,14 @@ export class Place {
     if (this.#own.size > OWN_MAX) this.#own.delete(oldest);
   }
 
-  /** The bus says that the room has another log now. */
+  /** Takes note that the room has another log now. */
   changed(): void {
     this.#changed = true;
     this.#delivered = undefined;
     this.#own?.clear();
   }
 
-  /** The room is not durable, or not any more. */
+  /** Takes note that the room is not durable, or not any more. */
   forget(): void {
     this.#start = this.#offset = undefined;
     this.#epoch = "";

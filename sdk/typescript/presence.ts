@@ -7,14 +7,14 @@ import type { Member, MemberTable } from "./member_table.ts";
 import { Pull } from "./pull.ts";
 
 /**
- * What is different since the item before. A connection is in at most one of the three; who came and
- * went between two items is in none.
+ * What has changed since the item before. A connection is in at most one of the three lists; one
+ * that came and went between two items is in none.
  */
 export interface PresenceChanges {
   readonly joined: readonly Member[];
-  /** As they are now: other metadata. */
+  /** Members whose metadata changed, as they are now. */
   readonly updated: readonly Member[];
-  /** As they were last. */
+  /** Members that left, as they last were. */
   readonly left: readonly Member[];
 }
 
@@ -32,26 +32,26 @@ export class Presence {
     this.#table = table;
   }
 
-  /** The list by connection id; always the same object, and always as of now. */
+  /** The members by connection id; always the same object, always up to date. */
   get members(): ReadonlyMap<string, Member> {
     return this.#table.members;
   }
 
-  /** Connections in the room. */
+  /** The number of connections in the room. */
   get count(): number {
     return this.#table.members.size;
   }
 
-  /** Distinct users in the room: who is there with two connections counts once. */
+  /** The number of distinct users in the room: somebody with two connections counts once. */
   get users(): number {
     return this.#table.users;
   }
 
   /**
    * The changes from here on. The first item has everybody who is there as `joined`, so whoever
-   * follows it needs nothing else. A loop that is slow finds several changes in one item and never
-   * loses one; after a reconnect it finds what is different from before. Ends as the subscription's
-   * own loop does.
+   * follows the loop needs nothing else. A slow loop finds several changes in one item and never
+   * loses one; after a reconnect it finds what is different from before. It ends as the
+   * subscription's own loop does.
    */
   changes(): AsyncIterableIterator<PresenceChanges, undefined> {
     const told = new Map<string, Member>();
@@ -69,7 +69,7 @@ export class Presence {
     return feed;
   }
 
-  /** For the subscription: it has ended, with `error` if any. */
+  /** Called by the subscription when it has ended, with `error` if any. */
   end(error?: unknown): void {
     if (this.#end) return;
     this.#end = { error };
@@ -77,8 +77,8 @@ export class Presence {
   }
 
   /**
-   * What is different from what was told; undefined when nothing is. A loop keeps no queue, but these
-   * two: so it is bounded by the number of members, however slow it is.
+   * The changes since the members in `told`; undefined when there are none. A loop keeps no queue,
+   * only these two maps, so that the number of members bounds it, however slow it is.
    */
   #take(told: Map<string, Member>, different: Set<string>): PresenceChanges | undefined {
     const joined: Member[] = [], updated: Member[] = [], left: Member[] = [];

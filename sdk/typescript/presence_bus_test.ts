@@ -1,7 +1,7 @@
 // Presence, rooms and moderation through the SDK against a real bus.
 import assert from "node:assert/strict";
-import { startBus, startBusWith } from "../../tests/bus.ts";
-import type { TestBus } from "../../tests/bus.ts";
+import { startBus, startBusWith } from "../../tests/harness/bus.ts";
+import type { TestBus } from "../../tests/harness/bus.ts";
 import { connect } from "./mod.ts";
 import type { Connection, Message, Presence, PresenceSubscription } from "./mod.ts";
 import { refusedWith } from "./testing/scripted_peer.ts";

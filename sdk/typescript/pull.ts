@@ -1,18 +1,18 @@
 /**
- * One iteration over what comes by and by: the calls of `next` that wait, and the end. What there is to
- * take is its owner's.
+ * One iteration over items that come by and by: the calls of `next` that wait, and the end. Its
+ * owner gives the items.
  */
 
-/** Any number of `next` calls may wait; they are served in order. */
+/** An iteration. Any number of `next` calls may wait; they are served in order. */
 export class Pull<T> implements AsyncIterableIterator<T, undefined> {
   #take: () => T | undefined;
   readonly #onEnd: () => void;
   readonly #waiting: PromiseWithResolvers<IteratorResult<T, undefined>>[] = [];
-  /** Nothing new comes. */
+  /** True when nothing new comes. */
   ended = false;
   #error: unknown;
 
-  /** `take` gives what there is, undefined: nothing now. `onEnd` is called once. */
+  /** `take` gives the next item; undefined: there is none now. `onEnd` is called once. */
   constructor(take: () => T | undefined, onEnd: () => void) {
     this.#take = take;
     this.#onEnd = onEnd;
@@ -31,13 +31,13 @@ export class Pull<T> implements AsyncIterableIterator<T, undefined> {
     return Promise.resolve({ value: undefined, done: true });
   }
 
-  /** As `end`, but what there is is not given any more. */
+  /** As `end`, but items that are there are not given any more. */
   drop(error?: unknown): void {
     this.#take = () => undefined;
     this.end(error);
   }
 
-  /** There may be something to take. */
+  /** To be called when there may be something to take. */
   serve(): void {
     while (this.#waiting.length > 0) {
       const value = this.#take();
@@ -56,7 +56,7 @@ export class Pull<T> implements AsyncIterableIterator<T, undefined> {
     }
   }
 
-  /** What there is is still given, then the iteration ends, or throws `error`. */
+  /** Ends the iteration: items that are there are still given, then it ends, or throws `error`. */
   end(error?: unknown): void {
     if (this.ended) return;
     this.ended = true;

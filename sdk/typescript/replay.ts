@@ -1,8 +1,8 @@
 /**
  * A loop that begins with what a durable room has stored: `from`, `last` and `since` of
- * `Room.subscribe`. The room is heard meanwhile, but what is stored comes from the history, page by page
- * as the loop takes it. From where that ends a SUB brings the rest, as after a reconnect. Sends nothing
- * itself: that is `subscriptions.ts`.
+ * `Room.subscribe`. The room is heard meanwhile, but stored messages come from the history, page by
+ * page as the loop takes them. Where the history ends a SUB brings the rest, as after a reconnect.
+ * Sends nothing itself: that is `subscriptions.ts`.
  */
 import { POLL_MS } from "./bounds.ts";
 import type { Uint64 } from "@arqon/proto";
@@ -14,27 +14,29 @@ import { tellReady } from "./room_entry.ts";
 import type { RoomEntry } from "./room_entry.ts";
 import type { CommandOptions } from "./room_request.ts";
 import { sleep } from "./sleep.ts";
+import type { StatefulRoom } from "./state_repair.ts";
 import type { SubscribeOptions } from "./subscription.ts";
 
-/** The part of a room that tells what it has stored. */
-export interface StoredRoom {
-  readonly id: string;
+/** The part of a room that gives its stored messages. */
+export interface StoredRoom extends StatefulRoom {
   history(query: HistoryOptions, options: CommandOptions): Promise<RoomHistory>;
 }
 
-/** Where a room is heard from on: a position, or what of the history comes first. */
+/** Where a loop begins: at a position, or at some message of the history. */
 export interface Start {
   readonly position?: Position | undefined;
-  /** Only what is behind this offset. */
+  /** Only messages behind this offset are wanted. */
   readonly from: Uint64;
   readonly last: number;
-  /** Unix ms. */
+  /** Only messages younger than this are wanted, Unix ms. */
   readonly oldest_ms: number;
 }
 
 const UNITS_MS: Readonly<Record<string, number>> = { s: 1e3, m: 6e4, h: 36e5, d: 864e5 };
 
-/** Undefined: from now on. Throws TypeError. */
+/**
+ * Where the options begin; undefined: now. Throws TypeError for options that contradict each other.
+ */
 export function startOf(options: SubscribeOptions, now_ms: number): Start | undefined {
   const { from = 0, since, position } = options;
   const ways = [options.from, options.last, since, position];
@@ -51,7 +53,9 @@ export function startOf(options: SubscribeOptions, now_ms: number): Start | unde
   return { position, from: offset, last, oldest_ms: now_ms - age_ms };
 }
 
-/** The offset behind which the first wanted message comes; goes back from the newest one. */
+/**
+ * The offset behind which the first wanted message comes; searches backwards from the newest one.
+ */
 async function find(
   read: (query: HistoryOptions) => Promise<RoomHistory>,
   { from, last, oldest_ms }: Start,
@@ -71,9 +75,9 @@ async function find(
 }
 
 /**
- * Gives the loops what is stored, and leaves the room at the place from which the next SUB has to ask.
- * Where nobody can say that nothing is missing it stops: the answer to that SUB tells. Rejects with what
- * the history is refused with.
+ * Gives the loops what is stored, and leaves the room at the position from which the next SUB has
+ * to ask. It stops where nobody can say that nothing is missing: the answer to that SUB tells.
+ * Rejects with the error with which the history is refused.
  */
 export async function replay(
   entry: RoomEntry,
@@ -86,7 +90,7 @@ export async function replay(
   entry.replay = "find";
   let after = await find(read, start);
   let epoch: string | undefined;
-  /** The message at `after` was there: as long as it is, nothing behind it is gone. */
+  /** True while the message at `after` is kept: as long as it is, nothing behind it is gone. */
   let is_kept = start.from > 0;
   for (let more = true; more;) {
     const page = await read({ after: is_kept ? after - 1 : after });

@@ -1,10 +1,10 @@
 // Loops that begin with what is stored, on a real bus: in one process, and with a NATS server. Recovery
 // by SUB is cut short by the configuration, so that only the history can bring what is stored.
 import assert from "node:assert/strict";
-import { startBus } from "../../tests/bus.ts";
-import type { TestBus } from "../../tests/bus.ts";
-import { startNats } from "../../tests/nats_server.ts";
-import { startTcpProxy } from "../../tests/tcp_proxy.ts";
+import { startBus } from "../../tests/harness/bus.ts";
+import type { TestBus } from "../../tests/harness/bus.ts";
+import { startNats } from "../../tests/harness/nats_server.ts";
+import { startTcpProxy } from "../../tests/harness/tcp_proxy.ts";
 import { connect } from "./mod.ts";
 import type { Connection, Message, Room, SubscribeOptions, Subscription } from "./mod.ts";
 import { CLEAN } from "./testing/counted.ts";

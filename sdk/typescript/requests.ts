@@ -33,7 +33,10 @@ export class Requests {
     this.outbox = new Outbox(settings);
   }
 
-  /** `welcome` is that of the present or last session. Rejects as `Room.publish` says. */
+  /**
+   * Sends a request. `welcome` is the one of the present or last session. Rejects as `Room.publish`
+   * says.
+   */
   async send(request: PortRequest, welcome: Welcome | undefined): Promise<Ack | undefined> {
     const { envelope, answered, room, repeatable, signal } = request;
     signal?.throwIfAborted();
@@ -80,13 +83,13 @@ export class Requests {
     }, wait_ms);
   }
 
-  /** Rejects everything; nothing comes after it. */
+  /** Rejects every request, and takes no more. */
   close(error: ArqonError): void {
     clearTimeout(this.#timer);
     this.outbox.close(error);
   }
 
-  /** Takes its place in the order at once, and is sent when it is signed. */
+  /** Puts a request into its place in the order at once; it is sent when it is signed. */
   #addUnsigned(waiting: OutboxRequest, signer: Signer, request: PortRequest, tenant: string): void {
     const { deadline_ms, timeout_ms } = waiting;
     const share_ms = Math.ceil(timeout_ms * SIGNER_SHARE);

@@ -38,19 +38,19 @@ import type { PresenceSubscription, SubscribeOptions, Subscription } from "./sub
 /** What a room needs of its connection. */
 export interface RoomPort extends RequestPort {
   subscribe(room: StoredRoom, options: SubscribeOptions): Subscription;
-  /** A publish was stored at this offset; 0 when the room is not durable. */
+  /** Takes note that a publish was stored at this offset; 0 when the room is not durable. */
   published(room: string, offset: Uint64): void;
-  /** Something failed that no promise tells of: `ConnectOptions.onError`. */
+  /** Reports an error that no promise tells of: `ConnectOptions.onError`. */
   report(error: ArqonError): void;
   readonly keeping: LockKeeping;
 }
 
-/** For what is a function beside the room, so that only programs that use it load it. */
+/** For functions beside the class, so that only programs that use them load them. */
 export let portOf: (room: Room) => RoomPort;
 
 /**
- * One room of one connection, made by `Connection.room`. It holds nothing but its id: make as many of
- * one room as you like, there is nothing to close.
+ * One room of one connection, made by `Connection.room`. It holds nothing but its id: make as many
+ * of one room as you like; there is nothing to close.
  */
 export class Room {
   readonly id: string;
@@ -87,8 +87,9 @@ export class Room {
   }
 
   /**
-   * Hears the room, and with `presence` also who is in it. The loop ends when the connection closes
-   * for good, with its error if any, and when the client is kicked out of the room, without one.
+   * Subscribes to the room, with `presence` also to its members. The loop ends when the connection
+   * closes for good, with its error if any, and when the client is kicked out of the room, without
+   * one.
    */
   subscribe(options: SubscribeOptions & { readonly presence: true }): PresenceSubscription;
   subscribe(options?: SubscribeOptions): Subscription;
@@ -118,8 +119,9 @@ export class Room {
   }
 
   /**
-   * Messages that a durable room keeps, without a subscription. Needs the grant `subscribe`; rejects
-   * with `not-durable`, with `log-unavailable`, and with a TypeError for a number that is none.
+   * Reads messages that a durable room keeps, without a subscription. Needs the grant `subscribe`;
+   * rejects with `not-durable`, with `log-unavailable`, and with a TypeError for a number that is
+   * none.
    */
   async history(query: HistoryOptions = {}, options: CommandOptions = {}): Promise<RoomHistory> {
     const asked = { ...options, content_type: "application/protobuf" };
@@ -127,21 +129,24 @@ export class Room {
   }
 
   /**
-   * Sends a command to the room's Brain and resolves with its result. The ones that every bus knows
-   * have methods of their own below, which resolve with the answer.
+   * Sends a command to the room's Brain and resolves with its result. The commands that every bus
+   * knows have methods of their own below, which resolve with the answer.
    */
   command(name: string, data?: Data, options: CommandOptions = {}): Promise<CommandResult> {
     return sendCommand(this.#port, this.id, name, data, options);
   }
 
-  /** One key of the room's state, or all of it. Any Brain answers that has seen `after_version`. */
+  /**
+   * Reads one key of the room's state, or all of it. Any Brain answers that has seen
+   * `after_version`.
+   */
   get(key: string, options?: GetOptions): Promise<RoomValue>;
   get(key?: undefined, options?: GetOptions): Promise<RoomState>;
   get(key?: string, options: GetOptions = {}): Promise<RoomValue | RoomState> {
     return this.#ask("room.get", { key, events_after: options.events_after }, options);
   }
 
-  /** Writes one key. With `expect_version` only if nobody else has changed the room since. */
+  /** Writes one key; with `expect_version` only if nobody else has changed the room since. */
   set(key: string, value: JsonInput, options: CommandOptions = {}): Promise<RoomPosition> {
     return this.#ask("room.set", { key, value }, options);
   }
@@ -152,7 +157,7 @@ export class Room {
   }
 
   /**
-   * Locks the room for a time, or with the `fence` of the lock that is held renews it. Rejects with
+   * Locks the room for a time, or, with the `fence` of a lock that is held, renews it. Rejects with
    * `locked` while somebody else holds it; `retry_after_ms` is what is left of that lease.
    */
   lock(options: LockOptions = {}): Promise<RoomLock> {
@@ -184,8 +189,8 @@ export class Room {
   }
 
   /**
-   * Everybody in the room, asked for page by page: who comes or goes meanwhile may be missing or
-   * there. To stay informed subscribe with `presence`. Needs the grant `presence`, as `count` does.
+   * Lists everybody in the room, page by page: who comes or goes meanwhile may be missing or there.
+   * To stay informed subscribe with `presence`. Needs the grant `presence`, as `count` does.
    */
   async *members(options: CommandOptions = {}): AsyncIterableIterator<Member, undefined> {
     let after: Json | undefined;
@@ -199,12 +204,12 @@ export class Room {
     } while (after !== undefined);
   }
 
-  /** How many are in the room. */
+  /** The number of members in the room. */
   count(options: CommandOptions = {}): Promise<MemberCount> {
     return this.#ask("presence.count", {}, options);
   }
 
-  /** The shape of the answer is the Brain's promise. */
+  /** Sends a command and reads its answer, whose shape the Brain promises. */
   async #ask<Answer>(
     name: string,
     data: Readonly<Record<string, JsonInput | undefined>>,

@@ -1,11 +1,11 @@
 /**
- * What `Subscriptions` knows of one room, and how its loops hear of it. What changes it is there.
+ * What `Subscriptions` knows of one room, and how the room's loops hear of it. `Subscriptions`
+ * changes it.
  */
 import { ArqonError } from "@arqon/proto";
 import type { PlainEnvelope, PlainEvent } from "@arqon/proto";
 import { MemberTable } from "./member_table.ts";
-import { gapMessage } from "./message.ts";
-import type { Message } from "./message.ts";
+import { gapMessage, Message } from "./message.ts";
 import { MessageBuffer } from "./message_buffer.ts";
 import { atLeastOne } from "./options.ts";
 import type { Overlap } from "./overlap.ts";
@@ -13,12 +13,14 @@ import { Place } from "./position.ts";
 import type { Position } from "./position.ts";
 import { Presence } from "./presence.ts";
 import { onAbort } from "./sleep.ts";
-import type { Reader, SubscribeOptions } from "./subscription.ts";
-import type { Wish } from "./wish.ts";
+import { StateRepair } from "./state_repair.ts";
+import type { StatefulRoom } from "./state_repair.ts";
+import type { Reader, SubscribeOptions, SubscriptionsOptions } from "./subscription.ts";
+import type { SubTerms } from "./sub_terms.ts";
 
-/** Metadata that no Shield has acknowledged yet. */
+/** A change of metadata that no Shield has acknowledged yet. */
 export interface MetaUpdate extends PromiseWithResolvers<void> {
-  /** Grows: the last one wins. */
+  /** Its number, which grows: the last change wins. */
   readonly number: number;
   readonly meta: Uint8Array;
 }
@@ -26,58 +28,79 @@ export interface MetaUpdate extends PromiseWithResolvers<void> {
 /** A room on its way from one session to the next. */
 export interface Move {
   readonly overlap: Overlap;
-  /** The metadata of the SUB on the next session. */
+  /** The metadata in the SUB on the next session. */
   meta: Uint8Array;
-  /** An ACK has come on the next session. */
+  /** True when an ACK has come on the next session. */
   accepted: boolean;
 }
 
 /** One room that this connection hears. */
 export interface RoomEntry {
   readonly room: string;
-  readonly wish: Wish;
+  readonly terms: SubTerms;
   readonly readers: Set<Reader>;
-  /** With `presence` only. */
+  /** The members; with `presence` only. */
   readonly table: MemberTable | undefined;
   readonly place: Place;
-  /** JSON of the metadata that a Shield took last, or the first; empty: none. */
+  /** The metadata that a Shield took last, or the first one, as JSON; empty: none. */
   meta: Uint8Array;
-  /** What the Shield of the present session has of it, if it has answered at all. */
+  /** The metadata that the Shield of the present session has, if it has answered at all. */
   standing: Uint8Array;
   updates: MetaUpdate[];
-  /** An ACK has come on some session: from now on a new SUB means that something may be lost. */
+  /**
+   * True when an ACK has come on some session: from now on a new SUB means that something may be
+   * lost.
+   */
   heard: boolean;
-  /** An ACK has come on the present session. */
+  /** True when an ACK has come on the present session. */
   active: boolean;
-  /** The bus has told a loss, and nothing has come since: a SUB that confirms it says nothing new. */
+  /**
+   * True when the bus has told a loss and no message has come since: a SUB that confirms the loss
+   * says nothing new.
+   */
   told: boolean;
-  /** After such a loss: a SUB has yet to tell where the room stands. */
+  /** True after such a loss, until a SUB tells the room's position. */
   lost: boolean;
   retry?: ReturnType<typeof setTimeout> | undefined;
   /**
-   * The loops get stored messages, and nothing stored that comes live: "find" as long as the first
-   * of them is looked for.
+   * Set while the loops get stored messages, and no message that comes live counts: "find" while
+   * the first stored one is looked for.
    */
   replay?: "find" | "read" | undefined;
-  /** Aborted when nobody hears the room any more. */
+  /** Aborted when no loop hears the room any more. */
   readonly over: AbortController;
-  /** Until everything that two sessions deliver has come on both. */
+  /** Set until everything that two sessions deliver has come on both. */
   move?: Move | undefined;
+  /** Fetches missed changes of the room's state. */
+  readonly repair: StateRepair;
 }
 
 /** A room without loops, for which no SUB was sent. `meta` is JSON, empty for none. */
 export function newEntry(
-  room: string,
-  wish: Wish,
+  room: StatefulRoom,
+  terms: SubTerms,
   meta: Uint8Array,
   position: Position | undefined,
+  { now, random }: Pick<SubscriptionsOptions, "now" | "random">,
 ): RoomEntry {
+  const readers = new Set<Reader>();
+  const over = new AbortController();
+  const tell = (message: Message) => {
+    for (const reader of readers) reader.buffer.push(message);
+  };
+  const repair = new StateRepair({
+    ...{ room, now, random },
+    over: over.signal,
+    give: (envelope) => tell(new Message(envelope)),
+    gap: () => tell(gapMessage(room.id, "changes-lost", now())),
+  });
   return {
-    room,
-    wish,
-    readers: new Set(),
-    table: wish.presence ? new MemberTable() : undefined,
-    place: new Place(position, wish.no_echo),
+    room: room.id,
+    terms,
+    readers,
+    repair,
+    table: terms.presence ? new MemberTable() : undefined,
+    place: new Place(position, terms.no_echo),
     meta,
     standing: meta,
     updates: [],
@@ -85,24 +108,27 @@ export function newEntry(
     active: false,
     told: false,
     lost: false,
-    over: new AbortController(),
+    over,
   };
 }
 
-/** The Shield of the present session lacks metadata that another one has taken, or that is new. */
+/**
+ * Whether the Shield of the present session lacks metadata that another one has taken, or that is
+ * new.
+ */
 export function isMetaDue({ meta, standing, updates }: RoomEntry): boolean {
   return updates.length > 0 || standing !== meta;
 }
 
-/** How a subscription ended that nobody can go on with. */
+/** The error of a subscription that cannot go on. */
 export function ended(): ArqonError {
   return new ArqonError("connection-closed", "the subscription has ended");
 }
 
-/** What a loop holds by default, in messages and bytes. */
+/** What the buffer of a loop holds by default, in messages and bytes. */
 const BUFFER = { buffer: 8_192, buffer_bytes: 33_554_432 };
 
-/** A loop over a room; `now` gives Unix ms, `onEnd` hears that the program has left it. */
+/** A loop over a room; `now` gives Unix ms, `onEnd` is called when the program has left it. */
 export function newReader(
   entry: RoomEntry,
   options: SubscribeOptions,
@@ -140,7 +166,10 @@ export function tellGap(entry: RoomEntry, reason: string, now_ms: number): void 
   for (const reader of entry.readers) reader.buffer.push(gap);
 }
 
-/** Tells the loops when the subscription stands, with the whole list of members if there is one. */
+/**
+ * Tells the loops that the subscription stands, once the list of members, if there is one, is
+ * whole.
+ */
 export function tellReady(entry: RoomEntry): void {
   if (!entry.active || entry.replay === "find" || entry.table?.complete === false) return;
   for (const reader of entry.readers) reader.ready.resolve();
@@ -160,14 +189,14 @@ export function endReaders(entry: RoomEntry, error: ArqonError | undefined): voi
   }
 }
 
-/** An event with which the bus tells who is in a room. */
+/** Whether an event is one with which the bus tells who is in a room. */
 export function isPresence(event: PlainEvent | undefined): event is PlainEvent {
   return event?.type === "PRESENCE_UPDATE" || event?.type === "PRESENCE_LEAVE";
 }
 
 /**
- * Whether a message of a room that is heard on two sessions is for the program now. `moving` is over
- * when the next session has become the present one.
+ * Whether a message of a room is for the program now. During a move the room is heard on two
+ * sessions; `moving` is over when the next session has become the present one.
  */
 export function isDue(
   { overlap, accepted }: Move,
@@ -184,24 +213,27 @@ export function isDue(
 }
 
 /**
- * Whether the list in an ACK is the one that changes are heard of from here on. While the client moves,
- * an answer on the old session may come after that on the next one, and know less than it.
+ * Whether changes are heard from the list in this ACK on. During a move, an answer on the old
+ * session may come after the one on the next session, and know less than it.
  */
 export function isLastList({ move }: RoomEntry, is_next: boolean, moving: boolean): boolean {
   return is_next || !moving || move?.accepted !== true;
 }
 
-/** What becomes of a room when the next session is the present one. */
+/** The outcome for a room when the next session becomes the present one. */
 export interface Crossing {
-  /** What the program gets now. */
+  /** The messages that the program gets now. */
   readonly held: readonly PlainEnvelope[];
   /** Why messages are missing before that. */
   readonly gap: string | undefined;
-  /** Metadata has changed since the SUB on this session. */
+  /** True when metadata has changed since the SUB on this session. */
   readonly old_meta: boolean;
 }
 
-/** `lossless`: the old session has delivered everything that was published before this. */
+/**
+ * Crosses a room over to the next session. `lossless`: the old one has delivered everything that
+ * was published before.
+ */
 export function crossOver(entry: RoomEntry, lossless: boolean): Crossing {
   const { move, place } = entry;
   const stands = move?.accepted === true;

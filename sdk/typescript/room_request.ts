@@ -8,8 +8,8 @@ import { tracedBy } from "./trace_parent.ts";
 import type { TraceOptions } from "./trace_parent.ts";
 
 /**
- * Bytes travel as they are, a string as text, anything else as JSON. With a JSON `content_type` a
- * string is taken for JSON text and travels as it is.
+ * The data of a message. Bytes travel as they are, a string as text, anything else as JSON. With a
+ * JSON `content_type` a string is taken for JSON text and travels as it is.
  */
 export type Data = Uint8Array | JsonInput;
 
@@ -34,7 +34,7 @@ export interface PublishOptions extends TraceOptions {
 
 /**
  * What `Room.command` takes besides name and data: the conditions under which the Brain carries it
- * out, which are the command's fields of the same names in `envelope.proto`.
+ * out. They are the command's fields of the same names in `envelope.proto`.
  */
 export interface CommandOptions extends Omit<PublishOptions, "ack" | "schema_id" | "message_id"> {
   /** Refused with 409 `version-conflict` unless the room is at this version; 0 is any. */
@@ -55,12 +55,12 @@ export interface CommandResult {
 }
 
 /**
- * A publish or command on its way to the connection. `timeout_ms` undefined means the connection's
- * `request_timeout_ms`; `answered` and `repeatable` are those of `OutboxRequest`.
+ * A publish or command on its way to the connection. An undefined `timeout_ms` means the
+ * connection's `request_timeout_ms`; `answered` and `repeatable` are those of `OutboxRequest`.
  */
 export interface PortRequest {
   readonly room: string;
-  /** Without request id and signature; `data` is copied before `request` returns. */
+  /** The envelope, without request id and signature; `data` is copied before `request` returns. */
   readonly envelope: EnvelopeInput;
   readonly answered: boolean;
   readonly repeatable: boolean;
@@ -68,7 +68,7 @@ export interface PortRequest {
   readonly signal: AbortSignal | undefined;
 }
 
-/** How requests are made and sent. */
+/** Makes and sends requests. */
 export interface RequestPort {
   /** Sends a request and resolves with its ACK. */
   request(request: PortRequest): Promise<Ack | undefined>;

@@ -1,52 +1,59 @@
-/**
- * What the commands of a room answer and take, as types. `Room` has a method for each.
- */
+/** What the commands of a room take and answer, as types. `Room` has a method for each. */
 import type { Json } from "./json.ts";
 import type { CommandOptions } from "./room_request.ts";
 
-/** Where a room's state stands. Versions of different epochs do not compare. */
+/** A place in the changes of a room. Versions of different epochs do not compare. */
 export interface RoomPosition {
-  /** One more with every change; 0 before the first. */
+  /** The version: one more with every change; 0 before the first. */
   readonly version: number;
-  /** Another one after the room has ended and was born again; empty before the first change. */
+  /**
+   * The life of the room that the version is of: another one after it has ended and was born again;
+   * empty before the first change.
+   */
   readonly epoch: string;
 }
 
 /** One version of a room: what a `ROOM_UPDATE` message has as its JSON, and `events_after` asks for. */
 export interface RoomEvent extends RoomPosition {
-  readonly op: "set" | "delete" | "lock" | "unlock" | "kick" | "ban" | "unban";
-  /** User id; empty when nobody asked for it: a lease that ended. */
+  /**
+   * What happened. The SDK itself makes `state`, where changes were missed that the room no longer
+   * knows: `state` and `lock` of the event are then the whole room at this version.
+   */
+  readonly op: "set" | "delete" | "lock" | "unlock" | "kick" | "ban" | "unban" | "state";
+  /** The room was born with it: what was known of it before is of an earlier epoch, and gone. */
+  readonly first?: true;
+  /** User id of who did it; empty when nobody asked for it, as at the end of a lease. */
   readonly by: string;
-  /** Unix ms by the Brain's clock. */
+  /** When it happened, Unix ms by the Brain's clock. */
   readonly at_ms: number;
-  /** Of set and delete; absent when it is long. */
+  /** The key, for set and delete; absent when it is long. */
   readonly key?: string;
-  /** Of set; absent when it is long: `get` has it. */
+  /** The value, for set; absent when it is long: `get` has it. */
   readonly value?: Json;
-  /** A key or value was too long to be told. */
+  /** True when a key or value was too long to be told. */
   readonly truncated?: true;
-  /** What else the operation has. */
+  /** Other members of the operation. */
   readonly [member: string]: Json | undefined;
 }
 
-/** What `Room.get` answers besides. */
+/** What `Room.get` answers besides the value or the state. */
 export interface RoomRead extends RoomPosition {
-  /** With `events_after`: every version after that one, unless they are no longer kept. */
+  /** The versions after `events_after`, if it was given and they are still kept. */
   readonly events?: readonly RoomEvent[];
-  /** They are no longer kept: take the state instead. */
+  /** True when they are no longer kept: take the state instead. */
   readonly truncated?: true;
 }
 
 /** What `Room.get` takes besides the key. */
 export interface GetOptions extends CommandOptions {
-  /** Tell also what happened after this version; the room keeps the last 64. */
+  /** A version: the answer also has the events after it; the room keeps the last 64. */
   readonly events_after?: number;
 }
 
 /** One key of a room. */
 export interface RoomValue extends RoomRead {
   readonly key: string;
-  /** Null when there is none. */
+  /** The value; null when there is no such key. */
   readonly value: Json;
   readonly exists: boolean;
 }
@@ -56,25 +63,25 @@ export interface RoomState extends RoomRead {
   readonly state: Readonly<Record<string, Json>>;
   /** The lock that holds now; absent when there is none. */
   readonly lock?: {
-    /** User id. */
+    /** User id of the holder. */
     readonly holder: string;
     readonly connection_id: string;
     readonly fence: number;
-    /** Unix ms by the Brain's clock. */
+    /** When the lease ends, Unix ms by the Brain's clock. */
     readonly until_ms: number;
   };
 }
 
-/** A lease on a room: give the fence to everything that the lock guards. */
+/** A lock that was granted: give the fence to everything that the lock guards. */
 export interface RoomLock extends RoomPosition {
   readonly fence: number;
-  /** Unix ms by the Brain's clock. */
+  /** When the lease ends, Unix ms by the Brain's clock. */
   readonly until_ms: number;
 }
 
 /** What `Room.lock` takes; `fence` of a lock that is held renews it. */
 export interface LockOptions extends CommandOptions {
-  /** The lease; default 30,000 ms. */
+  /** How long the lease is, in ms; default 30,000. */
   readonly ttl_ms?: number;
 }
 
@@ -83,7 +90,7 @@ export type KickTarget = { readonly user_id: string } | { readonly connection_id
 
 /** What `Room.kick` takes besides whom. */
 export interface KickOptions extends CommandOptions {
-  /** The client is told. */
+  /** The reason that the client is told. */
   readonly reason?: string;
 }
 
@@ -92,14 +99,14 @@ export type BanScope = "tenant" | "room";
 
 /** What `Room.ban` takes besides whom. */
 export interface BanOptions extends KickOptions {
-  /** Default: without end. */
+  /** How long the ban lasts, in ms; default: until it is lifted. */
   readonly ttl_ms?: number;
-  /** Default: tenant. */
+  /** How far the ban reaches; default: tenant. */
   readonly scope?: BanScope;
 }
 
 /** What `Room.unban` takes besides whom. */
 export interface UnbanOptions extends CommandOptions {
-  /** Default: tenant. */
+  /** How far the ban that is lifted reaches; default: tenant. */
   readonly scope?: BanScope;
 }

@@ -1,6 +1,6 @@
 /**
  * One WebSocket from the upgrade to its end: handshake until WELCOME, frames in and out, control
- * requests with their ACKs, heartbeat. It never reconnects: that is `connection.ts`.
+ * requests with their ACKs, heartbeat. It never reconnects: that is `session_loop.ts`.
  */
 import { ArqonError, decodeServerFrame, encodePing, encodePong } from "@arqon/proto";
 import type { Ack, PlainEnvelope, ServerFrame, Welcome } from "@arqon/proto";
@@ -12,23 +12,25 @@ import type { SocketLike, WebSocketConstructor } from "./options.ts";
 import { onAbort } from "./sleep.ts";
 import { errorFromWire, malformed, textOf } from "./wire_error.ts";
 
-/** What one session needs, and who hears what comes in. The callbacks must not throw. */
+/** What one session needs, and who hears of what comes in. The callbacks must not throw. */
 export interface SessionOptions {
   readonly address: Address;
   readonly token: string;
+  /** `connection_id` of the session before; absent: there was none. */
+  readonly resume?: string | undefined;
   readonly webSocket: WebSocketConstructor;
-  /** Upgrade and WELCOME must come within this. */
+  /** Time limit of upgrade and WELCOME together, in ms. */
   readonly handshake_timeout_ms: number;
   readonly request_timeout_ms: number;
-  /** Unix ms by the device's clock, which shows that the device has slept. */
+  /** Unix ms by the device's own clock, whose jumps show that the device has slept. */
   readonly now: () => number;
-  /** Ask the peer when the device has slept, or its clock was set. */
+  /** True: ask the peer when the device has slept or its clock was set. */
   readonly watch_clock: boolean;
   readonly signal: AbortSignal;
   onEnvelope(envelope: PlainEnvelope, session: Session): void;
-  /** An ACK that answers none of this session's own requests. */
+  /** Called for an ACK that answers none of this session's own requests. */
   onAck(ack: Ack): void;
-  /** A refusal that answers no request. */
+  /** Called for a refusal that answers no request. */
   onErr(error: ArqonError): void;
 }
 
@@ -37,11 +39,11 @@ export interface SessionEnd {
   /** A WebSocket close code; 1006 without a close frame, 4408 when the server fell silent. */
   readonly code: number;
   readonly reason: string;
-  /** The last ERR frame, if any. */
+  /** The last REFUSAL frame, if any. */
   readonly last_error: ArqonError | undefined;
 }
 
-/** Hears of one request: exactly one of the two, once. Must not throw. */
+/** Called for the outcome of one request: exactly one of the two, once. Must not throw. */
 export interface Answered {
   resolve(ack: Ack): void;
   reject(error: ArqonError): void;
@@ -54,15 +56,17 @@ interface Waiting extends Answered {
 /** Opens a session; resolves with WELCOME, rejects with the reason why there is none. */
 export async function openSession(options: SessionOptions): Promise<Session> {
   let socket: SocketLike;
+  const { address: { socket_url }, resume } = options;
+  const query = resume === undefined ? "" : `&resume=${encodeURIComponent(resume)}`;
   try {
-    socket = new options.webSocket(options.address.socket_url, [
+    socket = new options.webSocket(`${socket_url}?refusals=1${query}`, [
       "arqon.v1",
       `arqon.token.${options.token}`,
     ]);
   } catch (error) {
     // The platform's text may quote the subprotocols, and with them the token.
     const name = error instanceof Error ? error.name : "error";
-    throw new ArqonError("unreachable", `${options.address.socket_url}: WebSocket ${name}`);
+    throw new ArqonError("unreachable", `${socket_url}: WebSocket ${name}`);
   }
   const session = new Session(socket, options);
   const refused = await session.opened;
@@ -86,12 +90,15 @@ export class Session {
   readonly #socket: SocketLike;
   readonly #options: SessionOptions;
   readonly #waiting = new Map<number, Waiting>();
-  /** By the body of their PING. */
+  /** The callbacks of `echo`, by the body of their PING. */
   readonly #echoes = new Map<string, (answered: boolean) => void>();
   #echo_number = 0;
   readonly #opened = Promise.withResolvers<string | undefined>();
   readonly #ended = Promise.withResolvers<SessionEnd>();
-  /** Undefined once WELCOME is here; else what the socket said when it failed before. */
+  /**
+   * Resolves with undefined once WELCOME is here; else with what the socket said when it failed
+   * before.
+   */
   readonly opened = this.#opened.promise;
   readonly ended = this.#ended.promise;
   #handshake: ReturnType<typeof setTimeout> | undefined;
@@ -99,10 +106,10 @@ export class Session {
   #silent_beats = 0;
   #beat_ms = 0;
   #probe: ReturnType<typeof setTimeout> | undefined;
-  /** `ended` has resolved. */
+  /** True when `ended` has resolved. */
   over = false;
   #detail = "";
-  /** Of a session from `openSession`. */
+  /** The WELCOME; there in every session from `openSession`. */
   welcome!: Welcome;
   last_error: ArqonError | undefined;
 
@@ -153,8 +160,9 @@ export class Session {
   }
 
   /**
-   * Resolves with true when the Shield has handed everything that was sent before to the bus, and
-   * everything that the bus had for this client then has been received; with false at the end.
+   * Sends a PING. Resolves with true when the Shield has handed everything that was sent before to
+   * the bus, and everything that the bus had for this client then has been received; with false
+   * when the session ends before.
    */
   echo(): Promise<boolean> {
     if (this.over) return Promise.resolve(false);
@@ -165,7 +173,10 @@ export class Session {
     return promise;
   }
 
-  /** Asks the peer now, out of turn: without a word within `timeout_ms` the session ends with 4408. */
+  /**
+   * Asks the peer now, out of turn: if nothing comes within `timeout_ms`, the session ends with
+   * 4408.
+   */
   probe(timeout_ms = PROBE_MS): void {
     if (this.over || this.#probe !== undefined) return;
     this.#probe = setTimeout(() => this.close(4408, "heartbeat lost", true), timeout_ms);
@@ -207,13 +218,18 @@ export class Session {
         return frame.envelopes.forEach((envelope) => this.#options.onEnvelope(envelope, this));
       case "ack":
         return this.#answer(frame.ack);
-      case "err":
-        this.last_error = errorFromWire(frame);
+      case "refusal":
+        this.last_error = errorFromWire(frame.refusal);
         return this.#options.onErr(this.last_error);
+      case "err":
+        // Of a Shield that knows no REFUSAL: it names no reason, and so is not what a close is told by.
+        return this.#options.onErr(errorFromWire(frame));
       case "ping":
         return this.send(encodePong(frame.body));
       case "pong":
         return this.#echoed(new TextDecoder().decode(frame.body));
+      default:
+        frame satisfies never;
     }
   }
 
@@ -239,7 +255,10 @@ export class Session {
     this.#opened.resolve(undefined);
   }
 
-  /** The Shield pings once a heartbeat: one silent beat asks, the third gives the connection up. */
+  /**
+   * The heartbeat. The Shield pings once a heartbeat: after one silent beat it is asked, after the
+   * third the connection is given up.
+   */
   #beat(heartbeat_ms: number): void {
     const now_ms = this.#options.now();
     const late_ms = Math.abs(now_ms - this.#beat_ms - heartbeat_ms);
@@ -261,7 +280,10 @@ export class Session {
     else waiting.reject(errorFromWire(ack));
   }
 
-  /** The server speaks something else: no attempt would change that. Clients may only close with 1000 or 3000 and up. */
+  /**
+   * Closes because the server speaks something else: no other attempt would change that. Clients
+   * may only close with 1000 or 3000 and up.
+   */
   #disagree(what: string): void {
     this.last_error = malformed(what);
     this.close(1000, "protocol error");

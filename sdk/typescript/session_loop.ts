@@ -1,7 +1,7 @@
 /**
- * Sessions one after another for as long as the program wants the connection: opens, obeys what each
- * end says, waits, moves before a Shield stops, keeps token and clock. What is sent over them is
- * `requests.ts`, what is heard `subscriptions.ts`.
+ * Sessions one after another for as long as the program wants the connection. The loop opens them,
+ * does what each end asks for, waits, moves before a Shield stops, and keeps token and clock. What
+ * is sent over them is `requests.ts`, what is heard `subscriptions.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 import type { PlainEnvelope, Welcome } from "@arqon/proto";
@@ -20,22 +20,22 @@ import type { Subscriptions } from "./subscriptions.ts";
 import { TokenKeeper } from "./token_keeper.ts";
 import { asArqonError } from "./wire_error.ts";
 
-/** What the loop needs of its connection, and tells it. */
+/** What the loop needs of its connection, and the callbacks that it calls. */
 export interface SessionLoopOptions {
   readonly settings: Settings;
   readonly requests: Requests;
   readonly subscriptions: Subscriptions;
   nextId(): number;
-  /** Aborted as soon as nobody wants the connection any more: nothing is told after that. */
+  /** Aborted as soon as nobody wants the connection any more: no callback is called after that. */
   readonly over: AbortSignal;
   /** Aborted when nothing may stay behind: ends every wait and the session. */
   readonly signal: AbortSignal;
   readonly onStatus: (status: Status) => void;
-  /** A refusal that answers no request. */
+  /** Called for a refusal that answers no request. */
   readonly onErr: (error: ArqonError) => void;
-  /** Of the locks that are held. */
+  /** Renews the locks that are held, after a move. */
   readonly renewals: ReadonlySet<() => Promise<void>>;
-  /** A token could not be refreshed. */
+  /** Called when a token could not be refreshed. */
   readonly onError: (error: ArqonError) => void;
 }
 
@@ -43,14 +43,14 @@ export interface SessionLoopOptions {
 export class SessionLoop {
   readonly #options: SessionLoopOptions;
   readonly #settings: Settings;
-  /** The bus's. */
+  /** The clock of the bus. */
   readonly clock: ServerClock;
   readonly #tokens: TokenKeeper;
-  /** The one that is open now. */
+  /** The session that is open now. */
   session: Session | undefined;
-  /** Of the present or last session. */
+  /** The WELCOME of the present or last session. */
   welcome: Welcome | undefined;
-  /** The move away from the present session: to which one, if there is one. */
+  /** The move away from the present session; gives the session moved to, if there is one. */
   #moving: Promise<Session | undefined> | undefined;
   /** Ends the present wait, if it may be cut short. */
   #hurry: AbortController | undefined;
@@ -63,7 +63,10 @@ export class SessionLoop {
     this.#tokens = new TokenKeeper({ ...settings, ...options, now: this.clock.now });
   }
 
-  /** Resolves with what ended it for good; with undefined when nobody wants it any more. */
+  /**
+   * Runs sessions. Resolves with the error that ended the connection for good; with undefined when
+   * nobody wants it any more.
+   */
   async run(): Promise<ArqonError | undefined> {
     const stop = this.#settings.events?.listen((event) => {
       this.#hurry?.abort();
@@ -115,7 +118,7 @@ export class SessionLoop {
     return undefined;
   }
 
-  /** One attempt: a session, or why there is none. */
+  /** Tries once to open a session; else gives the reason why there is none. */
   async #open(refused: ArqonError | undefined): Promise<Session | ArqonError> {
     const { requests, onErr, signal, over } = this.#options;
     try {
@@ -124,6 +127,8 @@ export class SessionLoop {
       const session = await openSession({
         ...this.#settings,
         token,
+        // On another Shield, when the former one stops, it stays the same connection for others.
+        resume: this.welcome?.connection_id,
         signal,
         onEnvelope: (envelope, from) => this.#hear(envelope, from),
         onAck: (ack) => {
@@ -139,7 +144,9 @@ export class SessionLoop {
     }
   }
 
-  /** A session from its WELCOME, or from the move to it, to its end or the move to the next. */
+  /**
+   * Serves a session from its WELCOME, or from the move to it, to its end or the move to the next.
+   */
   async #live(session: Session, moved: boolean): Promise<Reaction | Session> {
     const { subscriptions, requests, onStatus } = this.#options;
     const { welcome } = session;
@@ -184,7 +191,7 @@ export class SessionLoop {
     });
   }
 
-  /** Waits as the reaction says, else by the number of failures in a row; 0 goes at once. */
+  /** Waits as the reaction says, else by the number of failures in a row; with 0 not at all. */
   async #pause(reaction: Reaction & { action: "reconnect" }, failures: number): Promise<void> {
     const { random, backoff, events } = this.#settings;
     const { over, onStatus, requests } = this.#options;

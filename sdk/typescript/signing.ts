@@ -1,6 +1,6 @@
 /**
  * Ed25519 signatures of what a client publishes: who signs, and a signer from a key of Web Crypto.
- * What is signed is `signingInput` of `@arqon/proto`; when is `requests.ts`.
+ * What is signed is `signingInput` of `@arqon/proto`; when it is signed is `requests.ts`.
  */
 
 /**
@@ -12,9 +12,9 @@ export interface Signer {
   sign(data: Uint8Array): Promise<Uint8Array>;
 }
 
-/** Bytes of a signature. */
+/** Length of a signature, in bytes. */
 export const SIGNATURE_BYTES = 64;
-/** By how much a signature makes a frame longer: with tag and length of `Envelope.signature`. */
+/** By how many bytes a signature lengthens a frame: with tag and length of `Envelope.signature`. */
 export const SIGNATURE_FIELD_BYTES = 66;
 
 /** A PUB frame with its signature; fields of an envelope may come in any order. */

@@ -1,6 +1,6 @@
-/** One wait that an end cuts short, and hearing of the end. */
+/** Waits that a signal cuts short, and callbacks for the end of a signal. */
 
-/** Timers of the platform cannot wait longer than this, in ms. */
+/** The longest wait of a platform's timer, in ms. */
 export const TIMER_MS_MAX = 2_147_483_647;
 
 /** Calls back once when `signal` is aborted, until the returned function is called. */

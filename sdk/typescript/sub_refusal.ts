@@ -1,6 +1,6 @@
 /**
- * What a refused SUB means for its room. Changes the room's own data; sending, ending and telling is
- * the caller's (`subscriptions.ts`).
+ * What a refused SUB means for its room. Changes only what is known of the room; `subscriptions.ts`
+ * sends, ends and tells.
  */
 import { ruleOf } from "@arqon/proto";
 import type { ArqonError } from "@arqon/proto";
@@ -12,25 +12,25 @@ import type { MetaUpdate, RoomEntry } from "./room_entry.ts";
 /** A SUB that was refused, or lost with its session. */
 export interface Refusal {
   readonly error: ArqonError;
-  /** The changes of metadata that it carried. */
+  /** The changes of metadata that the SUB carried. */
   readonly updates: readonly MetaUpdate[];
   /** How often it was refused before. */
   readonly attempt: number;
-  /** Messages come on this session already. */
+  /** True when messages of the room come on this session already. */
   readonly stands: boolean;
 }
 
-/** What follows. */
+/** What follows from a refusal. */
 export interface Consequence {
-  /** Messages are missing from here on. */
+  /** True when messages are missing from here on. */
   readonly gap: boolean;
-  /** The subscription ends with the error. */
+  /** True when the subscription ends with the error. */
   readonly fail: boolean;
-  /** In how many ms to send the SUB again; undefined: not at all, or not on this session. */
+  /** When to send the SUB again, in ms from now; undefined: never, or not on this session. */
   readonly delay_ms: number | undefined;
 }
 
-/** Decides, and keeps the metadata that is to be sent again. */
+/** Decides what follows from a refusal, and keeps the metadata that is to be sent again. */
 export function afterRefusal(
   entry: RoomEntry,
   { error, updates, attempt, stands }: Refusal,

@@ -5,10 +5,10 @@ import {
   type ClientOperation,
   decodeClientFrame,
   encodeAck,
-  encodeErr,
   encodeMsg,
   encodePresenceLeave,
   encodePresenceUpdate,
+  encodeRefusal,
   type EnvelopeInput,
   type PresentMember,
   type Subscribe,
@@ -339,7 +339,8 @@ Deno.test("a token that loses presence ends the subscription with its reason, an
     if (operation.kind === "unsubscribe") ended.resolve(operation.unsubscribe.room_id);
     if (operation.kind !== "subscribe") return;
     accept(socket, operation.subscribe, ["me"]);
-    socket.send(bytes(encodeErr(403, `Not granted: presence in ${ROOM}`)));
+    const refusal = { code: 403, reason: "not-granted", room_id: ROOM, action: "presence" };
+    socket.send(bytes(encodeRefusal(refusal)));
   });
   await using _peer = peer;
   await using connection = await open(peer);

@@ -15,16 +15,16 @@ import type { Presence } from "./presence.ts";
  * loops of a connection on one room must agree on it.
  */
 export interface SubscribeOptions {
-  /** Leave out what this connection publishes itself; default false. */
+  /** True: leave out what this connection publishes itself; default false. */
   readonly no_echo?: boolean;
   /**
-   * Be a member of the room, and know who else is: `subscription.presence`; default false. Needs the
-   * grant `presence` beside `subscribe`.
+   * True: be a member of the room, and know who else is (`subscription.presence`); default false.
+   * Needs the grant `presence` beside `subscribe`.
    */
   readonly presence?: boolean;
   /** With `presence`: what others see of this member; `Subscription.update` changes it. */
   readonly member_meta?: JsonInput;
-  /** With `presence`: know who is there without being a member; default false. */
+  /** True, with `presence`: know who is there without being a member; default false. */
   readonly observer?: boolean;
   /**
    * Begin right after this place of a durable room instead of now; for the first loop on the room
@@ -39,20 +39,22 @@ export interface SubscribeOptions {
    * 0 is "start". What is stored is read as the loop takes it, however much it is.
    */
   readonly from?: "start" | Uint64;
-  /** As `from`, with the newest so many of the stored messages; at least 1. */
+  /** As `from`, with so many of the newest stored messages; at least 1. */
   readonly last?: number;
   /**
-   * As `from`, with the messages behind the newest one that is older than this, by the bus's clock. Ms,
-   * or a whole number with its unit, s, m, h or d: "30s", "10m", "2h", "7d".
+   * As `from`, with the messages behind the newest one that is older than this, by the bus's clock.
+   * In ms, or a whole number with its unit, s, m, h or d: "30s", "10m", "2h", "7d".
    */
   readonly since?: number | string;
-  /** Messages that wait for the loop; default 8,192. What becomes of more, `on_overflow` says. */
+  /**
+   * Messages that may wait for the loop; default 8,192. `on_overflow` says what happens to more.
+   */
   readonly buffer?: number;
-  /** Their bytes; default 32 MiB. */
+  /** Bytes of the messages that may wait; default 32 MiB. */
   readonly buffer_bytes?: number;
-  /** For a loop that is too slow; default "drop-newest". */
+  /** What happens to messages that a slow loop has no room for; default "drop-newest". */
   readonly on_overflow?: Overflow;
-  /** Aborting ends the loop, which throws the signal's reason; what waits for it is dropped. */
+  /** Aborting ends the loop, which throws the signal's reason; messages that wait are dropped. */
   readonly signal?: AbortSignal;
 }
 
@@ -71,17 +73,17 @@ export interface Subscription extends AsyncIterableIterator<Message, undefined> 
   /** Who is in the room; undefined without `presence: true`. */
   readonly presence: Presence | undefined;
   /**
-   * How far messages of a durable room have come to this client (the loop may be behind), which is
-   * what a reconnect asks from. Undefined before the first ACK and in rooms that are not durable.
+   * How far messages of a durable room have come to this client (the loop may be behind): a
+   * reconnect asks from there. Undefined before the first ACK and in rooms that are not durable.
    */
   readonly position: Position | undefined;
-  /** `position.offset`. */
+  /** The `offset` of `position`. */
   readonly offset: Uint64 | undefined;
-  /** `position.epoch`; also undefined as long as a room that became durable has not told it. */
+  /** The `epoch` of `position`; also undefined while a room that became durable has not told it. */
   readonly epoch: string | undefined;
   /**
    * Whether the last SUB that asked for a position, after a reconnect or by `SubscribeOptions`, got
-   * everything since; undefined when none has asked. Where it is false a GAP was put.
+   * everything since; undefined when none has asked. Where it is false, the loop has found a GAP.
    */
   readonly recovered: boolean | undefined;
   /**
@@ -99,7 +101,7 @@ export interface PresenceSubscription extends Subscription {
   readonly presence: Presence;
 }
 
-/** The inside of a subscription. */
+/** A subscription as the connection sees it. */
 export interface Reader {
   readonly buffer: MessageBuffer<Message>;
   readonly ready: PromiseWithResolvers<void>;
@@ -107,8 +109,8 @@ export interface Reader {
 }
 
 /**
- * What the connection lends: request ids (shared with publishes), the clock in Unix ms, and the waits
- * between SUBs that are refused for now.
+ * What the connection lends to subscriptions: request ids (shared with publishes), the clock in
+ * Unix ms, and the waits between SUBs that are refused for now.
  */
 export interface SubscriptionsOptions {
   nextId(): number;
@@ -117,14 +119,14 @@ export interface SubscriptionsOptions {
   readonly backoff: Backoff;
 }
 
-/** JSON bytes of metadata. Throws TypeError for what JSON cannot say. */
+/** Metadata as JSON bytes. Throws TypeError for what JSON cannot say. */
 export function encodeMeta(member_meta: JsonInput): Uint8Array {
   const text = JSON.stringify(member_meta) as string | undefined;
   if (text === undefined) throw new TypeError("member_meta is no JSON");
   return new TextEncoder().encode(text);
 }
 
-/** The program's side of a reader; `place` and `update` are the room's. */
+/** A reader as the program sees it; `place` and `update` are the room's. */
 export function asSubscription(
   room: string,
   { buffer, ready, presence }: Reader,

@@ -1,7 +1,7 @@
 /**
- * Which rooms this client hears: one SUB a room, however many loops read it, sent again after every
- * reconnect and when the member's metadata changes, and on two sessions while the client moves from one
- * to the next. Knows sessions but no reconnecting.
+ * Which rooms this client hears. There is one SUB a room, however many loops read it. It is sent
+ * again after every reconnect and when the member's metadata changes, and it is there on two
+ * sessions while the client moves from one to the next. Knows sessions but no reconnecting.
  */
 import { type Ack, ArqonError, encodeSub, encodeUnsub } from "@arqon/proto";
 import type { PlainEnvelope, Uint64 } from "@arqon/proto";
@@ -29,7 +29,7 @@ import { afterRefusal } from "./sub_refusal.ts";
 import type { Session } from "./session.ts";
 import { asSubscription, encodeMeta, type Reader } from "./subscription.ts";
 import type { SubscribeOptions, Subscription, SubscriptionsOptions } from "./subscription.ts";
-import { assertAgreed, assertMember, wishOf } from "./wish.ts";
+import { assertAgreed, assertMember, subTermsOf } from "./sub_terms.ts";
 import { asArqonError, malformed } from "./wire_error.ts";
 
 /**
@@ -40,7 +40,7 @@ export class Subscriptions {
   readonly #options: SubscriptionsOptions;
   readonly #rooms = new Map<string, RoomEntry>();
   #session: Session | undefined;
-  /** To which the client moves. */
+  /** The session to which the client moves. */
   #next: Session | undefined;
   #moved: (() => void) | undefined;
   #update_number = 0;
@@ -52,13 +52,13 @@ export class Subscriptions {
   /** Throws TypeError for options that contradict each other or another loop's on this room. */
   subscribe(stored: StoredRoom, options: SubscribeOptions): Subscription {
     const { id: room } = stored;
-    const wish = wishOf(room, options);
+    const terms = subTermsOf(room, options);
     const start = startOf(options, this.#options.now());
     const { member_meta } = options;
     const meta = member_meta === undefined ? new Uint8Array() : encodeMeta(member_meta);
     const known = this.#rooms.get(room);
-    if (known) assertAgreed(known, wish, meta, start);
-    const entry = known ?? newEntry(room, wish, meta, start?.position);
+    if (known) assertAgreed(known, terms, meta, start);
+    const entry = known ?? newEntry(stored, terms, meta, start?.position, this.#options);
     if (start && !start.position) void this.#replay(entry, start, stored);
     const reader = newReader(entry, options, this.#options.now, (left) => this.#left(entry, left));
     tellReady(entry);
@@ -72,8 +72,8 @@ export class Subscriptions {
   }
 
   /**
-   * A new session is open: subscribes to everything again, and says where messages may be missing. With
-   * a position the Shield knows better, and its answer tells.
+   * A new session is open: subscribes to every room again, and puts a GAP where messages may be
+   * missing. With a position the Shield knows better, and its answer tells.
    */
   attach(session: Session): void {
     this.#session = session;
@@ -108,7 +108,7 @@ export class Subscriptions {
     return promise;
   }
 
-  /** The next session is of no use: everything is as before `begin`. */
+  /** Takes note that the next session is of no use: everything is as before `begin`. */
   abandon(): void {
     this.#next = undefined;
     for (const entry of this.#rooms.values()) {
@@ -140,7 +140,7 @@ export class Subscriptions {
     for (const entry of this.#rooms.values()) entry.move = undefined;
   }
 
-  /** A message on one of the sessions. */
+  /** Takes a message from one of the sessions. */
   deliver(envelope: PlainEnvelope, session: Session): void {
     const entry = this.#rooms.get(envelope.room_id);
     if (!entry) return;
@@ -162,6 +162,7 @@ export class Subscriptions {
       const hear = event.type === "PRESENCE_LEAVE" ? "leave" : "update";
       return this.#orFail(entry, () => entry.table?.[hear](event.data));
     }
+    if (from_bus && entry.repair.hear(envelope)) return;
     const is_gap = from_bus && signal?.kind === "GAP";
     if (entry.replay && (is_gap || envelope.offset !== 0)) return;
     if (envelope.offset !== 0 && !entry.place.deliver(envelope.offset)) return;
@@ -190,8 +191,8 @@ export class Subscriptions {
   }
 
   /**
-   * The Shield ended a subscription by itself (a refreshed token no longer grants the room), or only
-   * its presence: then its messages still come, and nobody is left who reads them.
+   * The Shield ended a subscription (a refreshed token no longer grants the room), or only its
+   * presence: messages still come then, and no loop is left that reads them.
    */
   revoked(room: string, error: ArqonError, only_presence: boolean): void {
     const entry = this.#rooms.get(room);
@@ -234,7 +235,7 @@ export class Subscriptions {
   }
 
   async #update(entry: RoomEntry, reader: Reader, member_meta: JsonInput): Promise<void> {
-    assertMember(entry.room, entry.wish, "update");
+    assertMember(entry.room, entry.terms, "update");
     if (!entry.readers.has(reader)) throw ended();
     if (entry.updates.length >= UPDATES_MAX) {
       throw new ArqonError("too-many-pending", `${UPDATES_MAX} changes wait`);
@@ -249,17 +250,17 @@ export class Subscriptions {
     await update.promise;
   }
 
-  /** Sends SUB, with the newest metadata of those that wait and the position if there is one. */
+  /** Sends a SUB with the newest metadata that waits, and the position if there is one. */
   #send(entry: RoomEntry, session: Session, attempt: number): void {
     const request_id = this.#options.nextId();
     const is_next = () => session === this.#next;
     const updates = is_next() ? [] : entry.updates.splice(0);
     const member_meta = updates.at(-1)?.meta ?? entry.meta;
-    const { room: room_id, wish } = entry;
+    const { room: room_id, terms } = entry;
     // Where messages come already a SUB without a position goes on with them.
     const asked = entry.active && !entry.lost && !is_next() ? undefined : entry.place.asked;
     const from = { after_offset: asked?.offset, epoch: asked?.epoch };
-    const frame = encodeSub({ room_id, request_id, ...wish, batch: true, member_meta, ...from });
+    const frame = encodeSub({ room_id, request_id, ...terms, batch: true, member_meta, ...from });
     const current = () =>
       (this.#session === session || is_next()) && this.#rooms.get(entry.room) === entry;
     session.ask(request_id, frame, {
@@ -271,6 +272,7 @@ export class Subscriptions {
         } else {
           if (updates.length > 0) entry.meta = member_meta;
           entry.standing = member_meta;
+          if (entry.heard && !entry.active) entry.repair.renew();
           entry.active = true;
           if (asked) entry.lost = false;
         }
@@ -295,13 +297,12 @@ export class Subscriptions {
   }
 
   #accepted(entry: RoomEntry, ack: Ack, asked: Position | undefined, session: Session): void {
-    const is_next = session === this.#next;
     entry.heard = true;
     this.#orFail(entry, () => {
       const answer = readAnswer(ack);
       const missing = entry.place.accepted(asked, ack, answer);
       if (missing !== undefined && !entry.told) this.#gap(entry, missing);
-      if (isLastList(entry, is_next, this.#next !== undefined)) {
+      if (isLastList(entry, session === this.#next, this.#next !== undefined)) {
         entry.table?.begin(answer, session);
       }
     });
@@ -309,10 +310,11 @@ export class Subscriptions {
   }
 
   #gap(entry: RoomEntry, reason: string): void {
+    entry.repair.doubt();
     if (!entry.replay) tellGap(entry, reason, this.#options.now());
   }
 
-  /** The bus says that messages of a durable room are lost for good: asks where it stands now. */
+  /** The bus says that messages of a durable room are lost for good: asks for its position. */
   #lost(entry: RoomEntry, reason: string): void {
     if (!entry.place.position) return;
     if (reason !== "epoch-changed" && reason !== "history-trimmed") return;
@@ -321,14 +323,14 @@ export class Subscriptions {
     this.#askPlace(entry);
   }
 
-  /** Asks the Shield for what is behind the room's place. */
+  /** Asks the Shield for what comes after the room's position. */
   #askPlace(entry: RoomEntry): void {
     const is_asked = entry.lost;
     entry.lost = true;
     if (entry.active && !is_asked && this.#session) this.#send(entry, this.#session, 0);
   }
 
-  /** What cannot be read leaves list or position wrong from here on: the subscription ends. */
+  /** Runs `change`; the subscription ends when it throws: list or position would be wrong. */
   #orFail(entry: RoomEntry, change: () => void): void {
     try {
       change();

@@ -1,20 +1,22 @@
 /**
- * The client's side of tokens: shape, expiry and when to refresh. Pure. Nothing is verified here
- * (only the Shield can), and no error ever contains a token.
+ * The client's side of tokens: their form, their end, and when to refresh them. Pure. Nothing is
+ * verified here (only the Shield can), and no error ever contains a token.
  */
 import { ArqonError } from "@arqon/proto";
 import { TIMER_MS_MAX } from "./sleep.ts";
 
 const COMPACT_JWS = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$/;
 
-/** Throws `token-malformed` unless the text can travel as a subprotocol item and HTTP header. */
+/**
+ * Throws `token-malformed` unless the text can travel as a subprotocol item and as an HTTP header.
+ */
 export function assertToken(token: unknown): asserts token is string {
   if (typeof token !== "string" || !COMPACT_JWS.test(token)) {
     throw new ArqonError("token-malformed", "expected a JWT");
   }
 }
 
-/** `exp` of a JWT in Unix ms; undefined when it cannot be read. */
+/** When a JWT ends (`exp`), Unix ms; undefined when it cannot be read. */
 export function tokenExpiry(token: string): number | undefined {
   try {
     const part = token.split(".")[1] ?? "";

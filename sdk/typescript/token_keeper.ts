@@ -1,6 +1,7 @@
 /**
- * Which token the client uses: the one that was given, or one from `getToken`, asked for when the
- * present one is refused or about to end, and then given to the Shield. Verifies nothing.
+ * Keeps the token that the client uses: the one that was given, or one from `getToken`. A new one
+ * is asked for when the present one is refused or about to end, and then given to the Shield.
+ * Verifies nothing.
  */
 import { ArqonError, encodeRefresh } from "@arqon/proto";
 import { MARGIN_MS } from "./bounds.ts";
@@ -10,14 +11,17 @@ import { sleep } from "./sleep.ts";
 import { assertToken, refreshDelay, tokenExpiry } from "./token.ts";
 import { asArqonError, textOf } from "./wire_error.ts";
 
-/** Where tokens come from: `token`, `getToken` or both. Each answer of `getToken` has that time. */
+/**
+ * Where tokens come from (`token`, `getToken` or both), and how long each call of `getToken` may
+ * take.
+ */
 export interface TokenKeeperOptions
   extends Pick<Settings, "token" | "getToken" | "handshake_timeout_ms" | "random"> {
   readonly signal: AbortSignal;
   /** Unix ms by the Shield's clock, as far as it is known. */
   readonly now: () => number;
   nextId(): number;
-  /** A refresh failed; it is tried again in what is left. */
+  /** Called when a refresh failed; it is tried again in the time that is left. */
   readonly onError: (error: ArqonError) => void;
 }
 
@@ -87,7 +91,7 @@ export class TokenKeeper {
     this.#session = undefined;
   }
 
-  /** `expires_ms` is by the Shield's clock. */
+  /** Sets the timer for the next refresh; `expires_ms` is by the Shield's clock. */
   #arm(session: Session, expires_ms: number): void {
     const { now, random } = this.#options;
     if (!this.renewable || expires_ms <= 0) return;
@@ -97,7 +101,10 @@ export class TokenKeeper {
     }, refreshDelay(expires_ms - now(), random));
   }
 
-  /** When the new token ends, if it says so; undefined also when there is none. */
+  /**
+   * Refreshes the token. Gives when the new one ends; undefined when it does not say, or there is
+   * none.
+   */
   async #refresh(session: Session): Promise<number | undefined> {
     const { nextId, onError } = this.#options;
     try {
@@ -117,7 +124,10 @@ export class TokenKeeper {
   }
 }
 
-/** A token server that fails is like a bus that cannot be reached: worth another try. */
+/**
+ * Throws an error of `getToken`, wrapped: a token server that fails is like a bus that cannot be
+ * reached, worth another try.
+ */
 function wrap(error: unknown): never {
   if (error instanceof ArqonError) throw error;
   throw new ArqonError("unreachable", `the token source: ${textOf(error)}`, { cause: error });

@@ -1,23 +1,27 @@
 /**
- * Which trace a message is part of: the program's own, by W3C `traceparent`, or none. Makes no spans and
- * no ids; that is the business of the program's tracer.
+ * Which trace a message is part of: the program's own, by W3C `traceparent`, or none. Makes no
+ * spans and no ids, which are the business of the program's tracer.
  */
 
-/** Any version, ids that are not all zero. Of later versions, what version 00 has. */
+/**
+ * The form of a `traceparent`: any version, ids that are not all zero. Of later versions, the
+ * fields that version 00 has.
+ */
 const FORM = /^(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
 
-/** The parts of `PublishOptions` and `CommandOptions` that say it. */
+/** The trace that a message is part of, in `PublishOptions` and `CommandOptions`. */
 export interface TraceOptions {
   /** W3C trace id, 32 lowercase hex digits; the Shield makes one if absent. */
   readonly trace_id?: string;
   /**
-   * The span that this is a part of, for example `00-0af7…319c-b7ad…3331-01`: the bus goes on with that
-   * trace, and records it if the last two digits say so. Default: what `ConnectOptions.traceparent` gives.
+   * The span that the message is a part of, for example `00-0af7…319c-b7ad…3331-01`. The bus goes
+   * on with that trace, and records it if the last two digits say so. Default: what
+   * `ConnectOptions.traceparent` gives.
    */
   readonly traceparent?: string;
 }
 
-/** What goes into the envelope. */
+/** The parts of an envelope that carry the trace. */
 export interface Traced {
   readonly trace_id: string | undefined;
   readonly headers: Readonly<Record<string, string>> | undefined;

@@ -1,6 +1,6 @@
 /**
- * Messages of one type as values of a program's own type: `typedRoom`. Encoding and checking is the
- * codec's, everything else the room's.
+ * Messages of one type as values of a program's own type: `typedRoom`. The codec encodes and
+ * checks; everything else is the room's.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Ack, PlainSignal } from "@arqon/proto";
@@ -12,24 +12,27 @@ import type { PublishOptions } from "./room_request.ts";
 import type { SubscribeOptions, Subscription } from "./subscription.ts";
 import { textOf } from "./wire_error.ts";
 
-/** A message with its value; a word of the system (`message.signal`) has none. */
+/** A message with its value; a message of the system (`message.signal`) has none. */
 export type TypedMessage<T> =
   | { readonly message: Message; readonly value: T }
   | { readonly message: Message & { readonly signal: PlainSignal }; readonly value?: undefined };
 
-/** What `TypedRoom.publish` takes: content type and schema are the codec's. */
+/** What `TypedRoom.publish` takes; content type and schema are the codec's. */
 export type TypedPublishOptions = Omit<PublishOptions, "content_type" | "schema_id" | "ack">;
 
 /** What `TypedRoom.subscribe` takes. */
 export interface TypedSubscribeOptions extends SubscribeOptions {
   /**
-   * What becomes of a message of this type whose data is no value. "report", the default: `onError`
+   * What happens to a message of this type whose data is no value. "report", the default: `onError`
    * hears `schema-violation`, and the loop goes on without it. "throw": the loop throws that.
    */
   readonly on_invalid?: "report" | "throw";
 }
 
-/** The values of one room and type; otherwise as `Subscription`, to which `source` leads. */
+/**
+ * The values of one room and type. Otherwise it is like a `Subscription`; `source` is the one below
+ * it.
+ */
 export interface TypedSubscription<T> extends AsyncIterableIterator<TypedMessage<T>, undefined> {
   readonly source: Subscription;
   /** `source.ready`. */
@@ -40,7 +43,7 @@ export interface TypedSubscription<T> extends AsyncIterableIterator<TypedMessage
 
 const essence = (content_type: string) => content_type.split(";")[0]?.trim().toLowerCase();
 
-/** Anything that a codec throws, as an error that says which message. */
+/** What a codec threw, as an error that says which message. */
 function invalid(room: string, type: string, cause: unknown): ArqonError {
   const detail = `${type} in room ${room}: ${textOf(cause)}`;
   return new ArqonError("schema-violation", detail, { cause });
@@ -51,7 +54,7 @@ export function typedRoom<T>(room: Room, type: string, codec: Codec<T>): TypedRo
   return new TypedRoom(room, type, codec);
 }
 
-/** One type of messages in one room, made by `typedRoom`. Holds nothing. */
+/** One type of messages in one room, made by `typedRoom`. It holds no state. */
 export class TypedRoom<T> {
   readonly room: Room;
   readonly type: string;
@@ -64,7 +67,7 @@ export class TypedRoom<T> {
     this.#codec = codec;
   }
 
-  /** As `Room.publish`; rejects with `schema-violation` for a value that is none. */
+  /** As `Room.publish`; rejects with `schema-violation` for a value that the codec refuses. */
   async publish(value: T, options: TypedPublishOptions = {}): Promise<Ack> {
     const { content_type, schema_id } = this.#codec;
     let data: Uint8Array;
@@ -80,7 +83,7 @@ export class TypedRoom<T> {
     });
   }
 
-  /** As `Room.subscribe`, but only messages of this type, and the words of the system. */
+  /** As `Room.subscribe`, but only messages of this type, and those of the system. */
   subscribe({ on_invalid, ...options }: TypedSubscribeOptions = {}): TypedSubscription<T> {
     const source = this.room.subscribe(options);
     const values = this.#values(source, on_invalid === "throw");
@@ -123,7 +126,10 @@ export class TypedRoom<T> {
     }
   }
 
-  /** What names another form is not even read: Protobuf makes something of nearly all bytes. */
+  /**
+   * Decodes a message. One that names another form is not even read: Protobuf makes something of
+   * nearly all bytes.
+   */
   #decode({ content_type, schema_id, data }: Message): T | Promise<T> {
     const codec = this.#codec;
     if (content_type !== "" && essence(content_type) !== essence(codec.content_type)) {

@@ -1,4 +1,4 @@
-"""Starts a real bus for a test: `tasks/dev.ts` as its own process, ended with the test's scope."""
+"""Starts a real bus for a test: `tasks/dev/dev.ts` as its own process, ended with its scope."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Bus:
             "run",
             "--allow-run",
             "--allow-read",
-            str(ROOT / "tasks/dev.ts"),
+            str(ROOT / "tasks/dev/dev.ts"),
             *flags,
         ]
         self._process = subprocess.Popen(

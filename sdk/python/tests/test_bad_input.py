@@ -87,7 +87,7 @@ async def test_upgrades_answered_with_nonsense(answer: bytes) -> None:
 
 async def test_random_frames_end_in_typed_errors() -> None:
     chance = random.Random(10)
-    opcodes = [0x00, 0x04, 0x05, 0x07, 0x08, 0x09, 0x99, 0x42]
+    opcodes = [0x00, 0x04, 0x05, 0x07, 0x08, 0x09, 0x0A, 0x99, 0x42]
 
     async def script(_: Peer, socket: ServerConnection) -> None:
         for _number in range(5):

@@ -211,8 +211,16 @@ async def test_signers_that_take_their_time_fail_or_hang(bus: Bus, room_id: str)
 
 
 def test_errors_are_copied_and_pickled_whole() -> None:
-    error = arqon.errors.error_from_wire(451, "policy-rejected", "Message blocked by policy: x", 9)
+    error = arqon.errors.error_from_wire(
+        451,
+        "policy-rejected",
+        "Message blocked by policy: x",
+        9,
+        room_id="lobby",
+        action="publish",
+    )
     for twin in (copy.copy(error), pickle.loads(pickle.dumps(error)), error.again()):
         assert type(twin) is type(error)
         assert (str(twin), twin.message) == (str(error), error.message)
         assert (twin.code, twin.retry_after_ms) == (451, 9)
+        assert (twin.room, twin.action) == ("lobby", "publish")

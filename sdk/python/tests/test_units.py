@@ -18,7 +18,7 @@ from arqon._backoff import Backoff, backoff_delay_ms
 from arqon._buffer import MessageBuffer
 from arqon._changes import PresenceChanges
 from arqon._close_reaction import close_reaction, refusal_reaction, spread_of, upgrade_error
-from arqon._gen.control_pb2 import Ack, Refresh, Subscribe, Unsubscribe, Welcome
+from arqon._gen.control_pb2 import Ack, Refresh, Refusal, Subscribe, Unsubscribe, Welcome
 from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
 from arqon._position import Place, read_answer
 from arqon._reasons import __all__ as REASONS
@@ -80,12 +80,22 @@ def test_decode_server_frames() -> None:
     assert _frames.decode_server_frame(b"\x07ab") == _frames.Ping(b"ab")
     assert _frames.decode_server_frame(b"\x08ab") == _frames.Pong(b"ab")
     error = _frames.decode_server_frame(b"\x99\x01\x90Unknown opcode: 0x42")
-    assert isinstance(error, arqon.UnknownOpcode)
+    assert isinstance(error, arqon.InvalidField), "an ERR names no reason: the nearest of its code"
+    refusal = Refusal(code=400, reason="unknown-opcode", room_id="a")
+    assert _frames.decode_server_frame(b"\x0a" + refusal.SerializeToString()) == refusal
     one, two = Envelope(room_id="a"), Envelope(room_id="b" * 200)
     parts = [envelope.SerializeToString() for envelope in (one, two)]
     batch = b"\x05" + bytes((len(parts[0]),)) + parts[0] + b"\xcb\x01" + parts[1]
     assert _frames.decode_server_frame(batch) == [one, two]
-    for bad in (b"", b"\x42", b"\x04\xff", b"\x05\x05a", b"\x05\xff\xff\xff\xff\xff", b"\x99\x01"):
+    for bad in (
+        b"",
+        b"\x42",
+        b"\x04\xff",
+        b"\x0a\xff",
+        b"\x05\x05a",
+        b"\x05\xff\xff\xff\xff\xff",
+        b"\x99\x01",
+    ):
         with pytest.raises(arqon.MalformedFrame):
             _frames.decode_server_frame(bad)
     assert Unsubscribe.FromString(_frames.encode_unsub("r", 1)[1:]).room_id == "r"

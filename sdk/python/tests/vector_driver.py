@@ -15,7 +15,7 @@ from arqon import MalformedFrame, _frames
 from arqon._backoff import Backoff, backoff_delay_ms
 from arqon._close_reaction import Reaction, close_reaction, refusal_reaction
 from arqon._frames import Ping, Pong, decode_server_frame, payload_field
-from arqon._gen.control_pb2 import Ack, Subscribe, Welcome
+from arqon._gen.control_pb2 import Ack, Refusal, Subscribe, Welcome
 from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
 from arqon.errors import ArqonError, error_from_wire, error_of
 from arqon.errors_gen import ERRORS
@@ -77,7 +77,7 @@ def plain_frame(data: bytes) -> Case:
         return {"kind": "err", "code": frame.code, "message": text}
     if isinstance(frame, Ping | Pong):
         return {"kind": type(frame).__name__.lower(), "body": frame.body.hex()}
-    assert isinstance(frame, Welcome | Ack)
+    assert isinstance(frame, Welcome | Ack | Refusal)
     return {"kind": type(frame).__name__.lower(), "message": plain(frame)}
 
 
@@ -99,7 +99,12 @@ def encoded(operation: Case) -> bytes:
 
 def written(kind: str, value: Case) -> bytes:
     """The body of a server's frame by Protobuf's own encoder, which must agree with ours."""
-    kinds: dict[str, type[Message]] = {"welcome": Welcome, "msg": Envelope, "ack": Ack}
+    kinds: dict[str, type[Message]] = {
+        "welcome": Welcome,
+        "msg": Envelope,
+        "ack": Ack,
+        "refusal": Refusal,
+    }
     return cast("Message", filled(value, kinds[kind]())).SerializeToString(deterministic=True)
 
 
@@ -141,6 +146,7 @@ def run_error(case: Case) -> None:
         reacts(refusal_reaction(error_of(case["name"])), expect)
         return
     error = error_from_wire(**case["refusal"])
+    assert (error.room, error.action) == (expect.get("room", ""), expect.get("action", ""))
     assert (error.reason, error.retry_after_ms) == (expect["reason"], expect["retry_after_ms"])
     assert error.code == expect.get("code", error.code)
     assert expect.get("says", "") in error.message

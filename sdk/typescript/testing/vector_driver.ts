@@ -79,6 +79,7 @@ function runError({ kind, name, number, code, refusal, expect }: Case): void {
   assert.equal(error.reason, expect.reason);
   assert.equal(error.retry_after_ms, expect.retry_after_ms);
   if (expect.code !== undefined) assert.equal(error.code, expect.code);
+  assert.deepEqual([error.room, error.action], [expect.room ?? "", expect.action ?? ""]);
   if (expect.says !== undefined) assert.ok(error.message.includes(expect.says), error.message);
   reacts(refusalReaction(error), expect);
 }

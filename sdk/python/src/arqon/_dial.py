@@ -6,6 +6,7 @@ import asyncio
 import logging
 import ssl
 from typing import Any, Final
+from urllib.parse import quote
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus, WebSocketException
@@ -33,9 +34,13 @@ async def open_session(
     request_timeout_ms: int,
     tls: ssl.SSLContext | None,
     headers: dict[str, str],
+    resume: str | None = None,
 ) -> Session:
     """Opens a session; returns after WELCOME, raises the reason why there is none."""
     timeout_seconds = handshake_timeout_ms / 1_000
+    url = f"{url}?refusals=1"
+    if resume is not None:
+        url = f"{url}&resume={quote(resume, safe='')}"
     try:
         # What it sends goes to one host only: an answer that redirects is a refusal.
         dialling = _dial(url, token, tls, headers)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
@@ -155,6 +154,8 @@ class Driver:
             request_timeout_ms=options.request_timeout_ms,
             tls=options.tls,
             headers=options.headers,
+            # On another Shield, when the former one stops, it stays the same connection for others.
+            resume=self._welcome.connection_id if self._welcome else None,
         )
         self._sessions = {known for known in self._sessions if not known.over} | {session}
         self._clock.set(session.welcome.server_time_ms)
@@ -217,9 +218,8 @@ class Driver:
 
     def on_err(self, error: ArqonError) -> None:
         """For the session: a refusal that answers no request."""
-        ended = re.search(r"(subscribe|presence) in (\S+)$", error.message)
-        if error.reason == "not-granted" and ended is not None:
-            self.subscriptions.revoked(ended[2], error, ended[1] == "presence")
+        if error.reason == "not-granted" and error.action in ("subscribe", "presence"):
+            self.subscriptions.revoked(error.room, error, error.action == "presence")
         self.call(self.options.on_error, error)
 
     def failed(self, told: ArqonError, cause: Exception) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from arqon._gen.control_pb2 import Ack, Refresh, Subscribe, Unsubscribe, Welcome
+from arqon._gen.control_pb2 import Ack, Refresh, Refusal, Subscribe, Unsubscribe, Welcome
 from arqon._gen.envelope_pb2 import Command, Envelope, Event, SystemSignal
 from arqon._gen.history_pb2 import History
 from arqon._gen.presence_pb2 import PresenceLeave, PresenceUpdate
@@ -40,6 +40,7 @@ REFRESH: Final = 0x06
 PING: Final = 0x07
 PONG: Final = 0x08
 ACK: Final = 0x09
+REFUSAL: Final = 0x0A
 ERR: Final = 0x99
 
 # Most bytes of a PING or PONG body.
@@ -64,7 +65,7 @@ class Pong:
     body: bytes
 
 
-ServerFrame: TypeAlias = Welcome | list[Envelope] | Ack | ArqonError | Ping | Pong
+ServerFrame: TypeAlias = Welcome | list[Envelope] | Ack | Refusal | ArqonError | Ping | Pong
 
 
 def payload_field(payload: Event | Command) -> bytes:
@@ -108,7 +109,7 @@ def encode_pong(body: bytes) -> bytes:
 
 
 def decode_server_frame(data: bytes) -> ServerFrame:
-    """What one binary message of a Shield says; MSG and BATCH as a list of envelopes.
+    """What one binary message of a Shield says; MSG and BATCH as envelopes, ERR as an error.
 
     Raises `MalformedFrame` for bytes that are no such frame.
     """
@@ -123,6 +124,8 @@ def decode_server_frame(data: bytes) -> ServerFrame:
         return _ack(body)
     if opcode == WELCOME:
         return read_strictly(Welcome, body)
+    if opcode == REFUSAL:
+        return read_strictly(Refusal, body)
     if opcode in (PING, PONG):
         if len(body) > PING_BYTES_MAX:
             raise malformed(f"{len(body)} ping bytes, at most {PING_BYTES_MAX}")

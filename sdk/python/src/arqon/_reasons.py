@@ -62,6 +62,7 @@ __all__ = [
     "RevocationLimit",
     "RoleForbidden",
     "RoomBanned",
+    "RoomBytesLimit",
     "RoomLimit",
     "SchemaIncompatible",
     "SchemaUnavailable",
@@ -499,6 +500,12 @@ class RoomLimit(ArqonError):
     """429: Room limit: …."""
 
     reason = "room-limit"
+
+
+class RoomBytesLimit(ArqonError):
+    """429: The tenant's rooms may not take more than …."""
+
+    reason = "room-bytes-limit"
 
 
 class MemberLimit(ArqonError):

@@ -17,8 +17,9 @@ from arqon._gen.envelope_pb2 import Envelope
 from arqon._member_meta import CarriedMeta, MemberMeta
 from arqon._position import Place, Position
 from arqon._replay import Start
+from arqon._state_repair import StateRepair
 from arqon.errors import ArqonError, error_of
-from arqon.message import gap_message
+from arqon.message import Message, gap_message
 from arqon.presence import LEAVE, UPDATE, MemberTable
 
 # Messages of one room that may wait while the client moves; above, the room gets a GAP instead.
@@ -158,6 +159,8 @@ class RoomEntry:
         self.replaying: Literal["find", "read"] | None = "find" if options.start else None
         """The loops get stored messages, and none that come live; at first the place is found."""
         self.replay: asyncio.Task[None] | None = None
+        self.repair: StateRepair | None = None
+        """Of what happens to the room's state."""
 
     @property
     def lacking(self) -> bool:
@@ -212,6 +215,8 @@ class RoomEntry:
 
     def accepted(self, asked: Position | None, carried: CarriedMeta) -> None:
         """A SUB was accepted on the present session."""
+        if self.repair is not None and self.heard and not self.active:
+            self.repair.renew()
         self.active = True
         self.meta.take(carried)
         self.meta.standing = carried.number
@@ -276,13 +281,22 @@ class RoomEntry:
         self.told = True
         return True
 
+    def push(self, message: Message) -> None:
+        """Gives it to every loop."""
+        for reader in tuple(self.readers):
+            reader.buffer.push(message)
+
     def gap(self, reason: str) -> None:
+        """Puts a GAP into every loop; changes of the room's state may be missing, too."""
+        if self.repair is not None:
+            self.repair.doubt()
+        self.tell_gap(reason)
+
+    def tell_gap(self, reason: str) -> None:
         """Puts a GAP into every loop."""
         if self.replaying is not None:
             return
-        message = gap_message(self.room, reason, int(time.time() * 1_000))
-        for reader in list(self.readers):
-            reader.buffer.push(message)
+        self.push(gap_message(self.room, reason, int(time.time() * 1_000)))
 
     def tell_ready(self) -> None:
         """Tells the loops when the subscription stands."""
@@ -298,6 +312,8 @@ class RoomEntry:
         self.cancel_retries()
         if self.replay is not None and self.replay is not asyncio.current_task():
             self.replay.cancel()
+        if self.repair is not None:
+            self.repair.end()
         self.meta.end(error or ended())
         if self.table is not None:
             self.table.lost()

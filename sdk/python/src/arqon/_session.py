@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from arqon._frames import Ping, Pong, decode_server_frame, encode_ping, encode_pong
-from arqon._gen.control_pb2 import Ack, Welcome
+from arqon._gen.control_pb2 import Ack, Refusal, Welcome
 from arqon._gen.envelope_pb2 import Envelope
 from arqon.errors import ArqonError, error_from_wire, error_of
 
@@ -195,8 +195,11 @@ class Session:
             await self._listener.on_envelopes(frame, self)
         elif isinstance(frame, Ack):
             self._answer(frame)
+        elif isinstance(frame, Refusal):
+            self.last_error = error_of_refusal(frame)
+            self._listener.on_err(self.last_error)
         elif isinstance(frame, ArqonError):
-            self.last_error = frame
+            # A plain ERR names no reason: the close after it does.
             self._listener.on_err(frame)
         elif isinstance(frame, Ping):
             # A server that asks and does not read must not fill the memory.
@@ -276,3 +279,15 @@ class Session:
 def error_of_ack(ack: Ack) -> ArqonError:
     """The exception for a refused request."""
     return error_from_wire(ack.code, ack.reason, ack.message, ack.retry_after_ms)
+
+
+def error_of_refusal(refusal: Refusal) -> ArqonError:
+    """The exception for a refusal that answers no request."""
+    return error_from_wire(
+        refusal.code,
+        refusal.reason,
+        refusal.message,
+        refusal.retry_after_ms,
+        room_id=refusal.room_id,
+        action=refusal.action,
+    )

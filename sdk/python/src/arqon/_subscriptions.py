@@ -207,8 +207,9 @@ class Subscriptions:
         if offset and not entry.place.deliver(offset):
             return True
         entry.told = False
-        for reader in tuple(entry.readers):
-            reader.buffer.push(message)
+        if not message.sender and entry.repair is not None and entry.repair.hear(message):
+            return True
+        entry.push(message)
         signal = message.signal
         if signal is not None and message.sender == "":
             if signal.kind == "GAP" and entry.lose(signal.reason):

@@ -48,6 +48,10 @@ class ArqonError(Exception):
     """For people; may change from version to version."""
     retry_after_ms: int
     """Wait at least this long before another attempt; 0: the bus names nothing."""
+    room: str
+    """The room that a refusal without a request is about; empty in all other errors."""
+    action: str
+    """What was refused or has ended there: publish, command, subscribe, unsubscribe, presence."""
 
     def __init_subclass__(cls) -> None:
         """Registers the class for its reason."""
@@ -61,6 +65,8 @@ class ArqonError(Exception):
         message: str | None = None,
         code: int | None = None,
         retry_after_ms: int = 0,
+        room: str = "",
+        action: str = "",
     ) -> None:
         """`detail` fills the reason's usual text; `message` takes the place of all of it."""
         usual = self.entry.message if detail else self.entry.message.replace(": {detail}", "")
@@ -69,16 +75,21 @@ class ArqonError(Exception):
         self.message = text
         self.code = self.entry.code if code is None else code
         self.retry_after_ms = retry_after_ms
+        self.room = room
+        self.action = action
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles keep text, code and wait."""
-        return _made, (type(self), self.message, self.code, self.retry_after_ms)
+        """Copies and pickles keep text, code, wait, room and action."""
+        return _made, self._parts()
 
     def again(self) -> ArqonError:
         """The same for somebody else who hears of it: each raises one of its own."""
-        copied = _made(type(self), self.message, self.code, self.retry_after_ms)
+        copied = _made(*self._parts())
         copied.__cause__ = self.__cause__
         return copied
+
+    def _parts(self) -> tuple[type[ArqonError], str, int, int, str, str]:
+        return type(self), self.message, self.code, self.retry_after_ms, self.room, self.action
 
     @property
     def entry(self) -> ErrorEntry:
@@ -91,8 +102,10 @@ class ArqonError(Exception):
         return self.entry.client != "never-retry"
 
 
-def _made(kind: type[ArqonError], message: str, code: int, retry_after_ms: int) -> ArqonError:
-    return kind(message=message, code=code, retry_after_ms=retry_after_ms)
+def _made(
+    kind: type[ArqonError], message: str, code: int, retry_after_ms: int, room: str, action: str
+) -> ArqonError:
+    return kind(message=message, code=code, retry_after_ms=retry_after_ms, room=room, action=action)
 
 
 def error_of(reason: str, detail: str = "", *, retry_after_ms: int = 0) -> ArqonError:
@@ -100,33 +113,30 @@ def error_of(reason: str, detail: str = "", *, retry_after_ms: int = 0) -> Arqon
     return _CLASSES[reason](detail, retry_after_ms=retry_after_ms)
 
 
-def _fits(template: str, message: str) -> bool:
-    before, found, after = template.partition("{detail}")
-    bare = before.removesuffix(": ")
-    if message == bare:
-        return True
-    if not found:
-        return message.startswith(f"{bare}: ")
-    long_enough = len(message) >= len(before) + len(after)
-    return long_enough and message.startswith(before) and message.endswith(after)
-
-
-def reason_of_message(code: int, message: str) -> str | None:
-    """The reason whose text this is: an ERR frame has none. The longest fitting template wins."""
-    fitting = [r for r, e in ERRORS.items() if e.code == code and _fits(e.message, message)]
-    return max(fitting, key=lambda reason: len(ERRORS[reason].message), default=None)
-
-
 def error_from_wire(
-    code: int, reason: str = "", message: str = "", retry_after_ms: int = 0
+    code: int,
+    reason: str = "",
+    message: str = "",
+    retry_after_ms: int = 0,
+    *,
+    room_id: str = "",
+    action: str = "",
 ) -> ArqonError:
-    """The exception for a refusal as it came: always one, whatever the bytes say."""
-    known = reason if reason in ERRORS else reason_of_message(code, message)
-    name = known or _NEAREST.get(code, "internal")
+    """The exception for a refusal as it came: always one, whatever the bytes say.
+
+    A reason that is not named, or not known here, becomes the nearest one of the code.
+    """
+    name = reason if reason in ERRORS else _NEAREST.get(code, "internal")
     text = message[:_MESSAGE_CHARS_MAX]
-    if known is None and reason:
+    if reason and name != reason:
         text = f"{text} ({reason[:64]})"
     made = _CLASSES[name]
     # A policy may choose a code of its own; what is no refusal's code says nothing.
     told = code if 400 <= code <= 599 else None
-    return made(message=text or None, code=told, retry_after_ms=retry_after_ms)
+    return made(
+        message=text or None,
+        code=told,
+        retry_after_ms=retry_after_ms,
+        room=room_id,
+        action=action,
+    )

@@ -89,6 +89,7 @@ Reason = Literal[
     "too-many-connections",
     "too-many-pending",
     "room-limit",
+    "room-bytes-limit",
     "member-limit",
     "ban-limit",
     "tenant-quota",
@@ -652,6 +653,14 @@ ERRORS: Final[dict[str, ErrorEntry]] = {
         "back-off",
         0,
         "Room limit: {detail}",
+    ),
+    "room-bytes-limit": ErrorEntry(
+        171,
+        429,
+        "reply",
+        "never-retry",
+        0,
+        "The tenant's rooms may not take more than {detail}",
     ),
     "member-limit": ErrorEntry(
         97,

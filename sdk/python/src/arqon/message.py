@@ -25,8 +25,9 @@ class Signal:
     """A word from the system in place of a publisher's message.
 
     `GAP` says that messages of this room were lost right here; `reason` says why: `reconnect`,
-    `slow-consumer`, `epoch-changed`, `history-trimmed`, `too-many`, `offset-ahead`, `unreadable`
-    (`Message.error`), or `N messages dropped here` by the subscription's own buffer.
+    `lost`, `slow-consumer`, `changes-lost` (only changes of the room's state), `epoch-changed`,
+    `history-trimmed`, `too-many`, `offset-ahead`, `unreadable` (`Message.error`), or `N messages
+    dropped here` by the subscription's own buffer.
     """
 
     kind: SignalKind

@@ -20,6 +20,7 @@ from arqon._gen.history_pb2 import HistoryQuery
 from arqon._position import Position
 from arqon._replay import replay
 from arqon._room_entry import Reader, RoomEntry, SubscribeOptions, ended
+from arqon._state_repair import StateRepair
 from arqon._trace_parent import traced_by
 from arqon.codec import Codec
 from arqon.errors import error_of
@@ -79,6 +80,9 @@ class Room:
             raise self.bus.closed_error()
         entry, reader = self.bus.subscriptions.subscribe(self.id, self._options)
         self._entry, self._reader = entry, reader
+        entry.repair = entry.repair or StateRepair(
+            self.id, self.state, entry.push, entry.tell_gap, self.bus.options.random
+        )
         if (start := self._options.start) is not None:
             entry.replay = self.bus.spawn(replay(self, self.bus, entry, start))
         try:

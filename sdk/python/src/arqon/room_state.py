@@ -33,13 +33,20 @@ class RoomEvent(StateVersion):
     """One version of a room: what the JSON of a `ROOM_UPDATE` message has, too."""
 
     op: str
-    """`set`, `delete`, `lock`, `unlock`, `kick`, `ban` or `unban`."""
+    """`set`, `delete`, `lock`, `unlock`, `kick`, `ban` or `unban`.
+
+    In a subscription also `state`, made by the SDK where changes were missed that the room no
+    longer knows: its members `state` and `lock` are the whole room as it is at this version.
+    """
     by: str
     """User id; empty when nobody asked for it: a lease that ended."""
     at_ms: int
     """Unix ms by the Brain's clock."""
     told: dict[str, Any]
-    """All that came: `key` and `value` of a set, unless they are long (`truncated`), and so on."""
+    """All that came: `key` and `value` of a set, unless they are long (`truncated`), and so on.
+
+    `first` is True when the room was born with it: what was known of it before is gone.
+    """
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,109 @@
+// What a loop gets of a room's changes, whatever the bus loses, repeats or reorders: each once and in
+// order, or the whole state in place of what the room has forgotten.
+import assert from "node:assert/strict";
+import { type PlainEnvelope, readEnvelope } from "@arqon/proto";
+import fc from "fast-check";
+import { changeOf, RoomChanges } from "./room_changes.ts";
+import type { RoomEvent } from "./room_state.ts";
+
+const EPOCH = "7";
+/** Events that the room of these tests remembers. */
+const KEPT = 5;
+
+const event = (version: number): RoomEvent => ({
+  ...{ version, epoch: EPOCH, op: "set", key: "k", value: version, by: "ann", at_ms: version },
+});
+
+function envelope(version: number): PlainEnvelope {
+  const data = new TextEncoder().encode(JSON.stringify(event(version)));
+  const told = { type: "ROOM_UPDATE", data, content_type: "application/json", schema_id: "" };
+  const empty = readEnvelope(new Uint8Array());
+  return { ...empty, room_id: "lobby", message_id: `room:${EPOCH}:${version}`, event: told };
+}
+
+/** `room.get` with `events_after`, of a room that stands at `version`. */
+function read(version: number, after: number) {
+  const events = Array.from(
+    { length: Math.max(0, version - after) },
+    (_, at) => event(after + 1 + at),
+  );
+  const head = { version, epoch: EPOCH };
+  return events.length > KEPT ? { ...head, truncated: true as const } : { ...head, events };
+}
+
+function shown({ event }: PlainEnvelope): string {
+  const { op, version } = JSON.parse(new TextDecoder().decode(event?.data));
+  return op === "set" ? String(version) : `${op} ${version}`;
+}
+
+Deno.test("changes come out once and in order, and those behind a hole wait for it", () => {
+  const changes = new RoomChanges("lobby");
+  const hear = (version: number) =>
+    changes.hear(envelope(version), changeOf(envelope(version))!).map(shown);
+  assert.deepEqual([4, 5, 5, 4, 8, 7].map(hear), [["4"], ["5"], [], [], [], []]);
+  assert.equal(changes.has_hole, true);
+  assert.deepEqual(changes.missed(read(9, 5))?.map(shown), ["6", "7", "8", "9"]);
+  assert.deepEqual([changes.has_hole, hear(8), hear(10)], [false, [], ["10"]]);
+  // More than it remembers.
+  assert.deepEqual(hear(20), []);
+  assert.equal(changes.missed(read(20, 10)), undefined);
+  const whole = changes.replace({ version: 20, epoch: EPOCH, state: { k: 20 } }, 1);
+  assert.deepEqual([whole.map(shown), hear(21)], [["state 20"], ["21"]]);
+});
+
+Deno.test("before anything was heard only a told loss makes the first change wait", () => {
+  const changes = new RoomChanges("lobby");
+  assert.equal(changes.doubt(), false);
+  assert.deepEqual(changes.hear(envelope(4), changeOf(envelope(4))!), []);
+  assert.equal(changes.has_hole, true);
+  const whole = changes.replace({ version: 4, epoch: EPOCH, state: { k: 4 } }, 1);
+  assert.deepEqual(whole.map(shown), ["state 4"]);
+});
+
+Deno.test("a client that may not ask gets what came, hole by hole", () => {
+  const changes = new RoomChanges("lobby");
+  for (const version of [4, 6, 7, 9]) changes.hear(envelope(version), changeOf(envelope(version))!);
+  const out: string[][] = [];
+  while (changes.has_hole) out.push(changes.giveUp().map(shown));
+  assert.deepEqual(out, [["6", "7"], ["9"]]);
+});
+
+Deno.test("only what a Brain says is a change", () => {
+  const told = envelope(4);
+  assert.deepEqual(changeOf(told), { epoch: EPOCH, version: 4 });
+  assert.equal(changeOf({ ...told, sender_id: "backend" }), undefined);
+  for (const message_id of ["", "room:7", "room:7:0", "room:7:x", "other:7:4"]) {
+    assert.equal(changeOf({ ...told, message_id }), undefined, message_id);
+  }
+});
+
+Deno.test("whatever comes, the loop is told every change up to the last question, or the state", () => {
+  // Versions as they come; 0 is a question that is answered at once.
+  const steps = fc.array(fc.integer({ min: 0, max: 30 }), { minLength: 1, maxLength: 60 });
+  fc.assert(fc.property(steps, (came) => {
+    const changes = new RoomChanges("lobby");
+    let highest = 0;
+    let last = 0;
+    const take = (told: readonly PlainEnvelope[]) => {
+      for (const text of told.map(shown)) {
+        const [version = 0, is_whole = false] = text.startsWith("state ")
+          ? [Number(text.slice(6)), true]
+          : [Number(text)];
+        assert.ok(version > last, `${version} behind ${last}`);
+        assert.ok(last === 0 || is_whole || version === last + 1, `${version} follows ${last}`);
+        last = version;
+      }
+    };
+    for (const version of came) {
+      highest = Math.max(highest, version);
+      if (version > 0) take(changes.hear(envelope(version), changeOf(envelope(version))!));
+      else if (changes.last !== undefined) {
+        const missed = changes.missed(read(highest, changes.last.version));
+        const state = { version: highest, epoch: EPOCH, state: {} };
+        take(missed ?? changes.replace(state, 1));
+        assert.equal(last, highest);
+        assert.equal(changes.has_hole, false);
+      }
+    }
+  }));
+});
